@@ -1,0 +1,157 @@
+// Package wire holds the messages that the controller and the host helper speak, and nothing else.
+//
+// A connection carries frames: a length of four bytes, big endian, then that many bytes of JSON, one Message.
+// The helper first prints Preamble, so that whatever a login shell printed before it can be skipped.
+// The controller then says Hello with a nonce; the helper answers with its own Hello, which repeats the nonce and
+// carries the facts. After that the controller asks (Ask, Answers) and orders (Do, Event…, Done), one at a time.
+// Either side may send Beat at any time.
+package wire
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+)
+
+const (
+	// Protocol is the version of these messages. A helper that speaks another one is replaced.
+	Protocol = 1
+	// Preamble is the line that the helper prints before its first frame.
+	Preamble = "\x00mirrorform-helper/1\n"
+	// MaxFrame is the largest frame either side accepts, in bytes.
+	MaxFrame = 32 << 20
+	// MaxContent is the largest file content that a message carries, in bytes.
+	MaxContent = 4 << 20
+	// MaxOutput is how much of a program's output is kept, in bytes; the rest is counted and dropped.
+	MaxOutput = 64 << 10
+)
+
+// Message is one frame's content: exactly one field is set.
+type Message struct {
+	Hello   *Hello   `json:"hello,omitempty"`
+	Ask     *Ask     `json:"ask,omitempty"`
+	Answers *Answers `json:"answers,omitempty"`
+	Do      *Do      `json:"do,omitempty"`
+	Undo    *Undo    `json:"undo,omitempty"`
+	Event   *Event   `json:"event,omitempty"`
+	Done    *Done    `json:"done,omitempty"`
+	Beat    *Beat    `json:"beat,omitempty"`
+	Failure *Failure `json:"failure,omitempty"`
+}
+
+// Hello opens a connection. The controller sends Protocol and Nonce; the helper repeats both and adds the rest.
+type Hello struct {
+	Protocol int    `json:"protocol"`
+	Nonce    string `json:"nonce"`
+	Version  string `json:"version,omitempty"` // the mirrorform version
+	SHA256   string `json:"sha256,omitempty"`  // of the helper's own executable, in hex
+	Facts    *Facts `json:"facts,omitempty"`
+}
+
+// Beat says that the sender is alive.
+type Beat struct{}
+
+// Failure ends a connection: the helper could not read or obey a message.
+type Failure struct {
+	Message string `json:"message"`
+}
+
+// Ask carries every question of a round trip.
+type Ask struct {
+	Queries []Query `json:"queries"`
+}
+
+// Answers has one Answer for each Query, in the same order.
+type Answers struct {
+	Answers []Answer `json:"answers"`
+}
+
+// Do orders operations, performed in this order until one fails. When one fails, those already done that carry the same Group
+// are undone in reverse, and Done says so.
+type Do struct {
+	Ops []Order `json:"ops"`
+}
+
+// Order is one operation of a Do with what undoes it.
+type Order struct {
+	ID    int `json:"id"`    // unique within a connection
+	Group int `json:"group"` // operations of one resource share a group
+	Op    Op  `json:"op"`
+	Undo  *Op `json:"undo,omitempty"` // nil: final
+}
+
+// Undo orders that operations of an earlier Do on this connection be undone, in reverse order of their being done.
+// IDs that were never done are ignored.
+type Undo struct {
+	IDs []int `json:"ids"`
+}
+
+// Event tells of one operation while Do or Undo runs.
+type Event struct {
+	ID     int    `json:"id"`
+	State  State  `json:"state"`
+	Error  string `json:"error,omitempty"`
+	Output string `json:"output,omitempty"` // the end of what a program printed, when it failed
+}
+
+// State is how far an operation is.
+type State string
+
+// The states of an operation.
+const (
+	Started    State = "started"
+	Finished   State = "done"
+	Failed     State = "failed"
+	Undone     State = "undone"
+	UndoFailed State = "undo-failed"
+)
+
+// Done ends a Do or an Undo. Failed is nil when all went well.
+type Done struct {
+	Failed *int `json:"failed,omitempty"` // the ID of the operation that failed
+}
+
+// Write sends one message as a frame.
+func Write(w io.Writer, m *Message) error {
+	body, err := json.Marshal(m)
+	if err != nil {
+		return fmt.Errorf("encode message: %w", err)
+	}
+	if len(body) > MaxFrame {
+		return fmt.Errorf("message of %d bytes is larger than the limit of %d", len(body), MaxFrame)
+	}
+	frame := make([]byte, 4, 4+len(body))
+	binary.BigEndian.PutUint32(frame, uint32(len(body)))
+	_, err = w.Write(append(frame, body...))
+	return err
+}
+
+// ErrFrame is the error of a frame that is no message: too long, or not the JSON of one.
+var ErrFrame = errors.New("malformed frame")
+
+// Read receives one frame. It returns io.EOF only between frames.
+func Read(r io.Reader) (*Message, error) {
+	var head [4]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return nil, err
+	}
+	n := binary.BigEndian.Uint32(head[:])
+	if n > MaxFrame {
+		return nil, fmt.Errorf("%w: its length says %d bytes, the limit is %d", ErrFrame, n, MaxFrame)
+	}
+	// Grown as bytes arrive: a forged length must not make this side allocate it.
+	body, err := io.ReadAll(io.LimitReader(r, int64(n)))
+	if err != nil {
+		return nil, err
+	}
+	if len(body) < int(n) {
+		return nil, io.ErrUnexpectedEOF
+	}
+	m := new(Message)
+	if err := json.Unmarshal(body, m); err != nil {
+		return nil, fmt.Errorf("%w: %v", ErrFrame, err)
+	}
+	return m, nil
+}
