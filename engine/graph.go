@@ -1,0 +1,180 @@
+package engine
+
+import (
+	"path"
+	"slices"
+	"strings"
+)
+
+// Order sorts one host's resources so that each comes after what it needs: what its keys say, and what the configuration's
+// references say. Among those that may come next, packages go first and together, so that one run of the package manager
+// installs them; otherwise the order given is kept. A resource to be removed comes before what it needs.
+//
+// The problems are two resources that provide one key, a reference to nothing, and cycles.
+func Order(t Target, resources []*Resource) ([]*Resource, []*ResourceProblem) {
+	g := newGraph(t, resources)
+	if len(g.problems) > 0 {
+		return nil, g.problems
+	}
+	ordered := g.sort()
+	if len(ordered) < len(resources) {
+		return nil, []*ResourceProblem{g.cycle()}
+	}
+	return ordered, nil
+}
+
+// ResourceProblem is a problem of one resource.
+type ResourceProblem struct {
+	Resource *Resource // nil: of the host as a whole
+	Problem
+}
+
+type graph struct {
+	resources []*Resource
+	before    []map[int]bool // before[i] holds the indexes of what must come before resource i
+	sorted    []bool
+	problems  []*ResourceProblem
+}
+
+func newGraph(t Target, resources []*Resource) *graph {
+	g := &graph{resources: resources, before: make([]map[int]bool, len(resources))}
+	provider := map[Key]int{}
+	byAddress := map[string]int{}
+	needs := make([][]Key, len(resources))
+	for i, r := range resources {
+		g.before[i] = map[int]bool{}
+		byAddress[r.Address] = i
+		var provides []Key
+		provides, needs[i] = r.Kind.keys(t, r.State)
+		for _, k := range provides {
+			if first, taken := provider[k]; taken {
+				g.problem(r, "two resources manage %s: %s and %s", describe(k), resources[first], r)
+				continue
+			}
+			provider[k] = i
+		}
+	}
+	for i, r := range resources {
+		for _, k := range needs[i] {
+			for _, p := range providers(provider, k) {
+				g.edge(i, p)
+			}
+		}
+		for _, address := range r.DependsOn {
+			p, ok := byAddress[address]
+			if !ok {
+				g.problem(r, "depends on %s, which is not on this host", address)
+				continue
+			}
+			g.edge(i, p)
+		}
+	}
+	return g
+}
+
+// edge says that resource i needs resource p.
+func (g *graph) edge(i, p int) {
+	if i == p {
+		return
+	}
+	if g.resources[i].Remove {
+		i, p = p, i
+	}
+	g.before[i][p] = true
+}
+
+func (g *graph) problem(r *Resource, format string, args ...any) {
+	g.problems = append(g.problems, &ResourceProblem{r, Errorf("", format, args...)})
+}
+
+// providers finds what meets a need: for a path, everything that provides it or a path above it, mount points included.
+func providers(provider map[Key]int, need Key) []int {
+	kind, name, _ := strings.Cut(string(need), ":")
+	if kind != "path" {
+		if p, ok := provider[need]; ok {
+			return []int{p}
+		}
+		return nil
+	}
+	var found []int
+	for dir := name; ; dir = path.Dir(dir) {
+		for _, k := range []Key{PathKey(dir), MountKey(dir)} {
+			if p, ok := provider[k]; ok {
+				found = append(found, p)
+			}
+		}
+		if dir == path.Dir(dir) {
+			return found
+		}
+	}
+}
+
+func describe(k Key) string {
+	kind, name, _ := strings.Cut(string(k), ":")
+	return kind + " " + name
+}
+
+// sort returns the resources in order; fewer than all when there is a cycle.
+func (g *graph) sort() []*Resource {
+	var ordered []*Resource
+	g.sorted = make([]bool, len(g.resources))
+	done := g.sorted
+	ready := func(i int) bool {
+		if done[i] {
+			return false
+		}
+		for p := range g.before[i] {
+			if !done[p] {
+				return false
+			}
+		}
+		return true
+	}
+	for {
+		next := -1
+		for i, r := range g.resources {
+			if ready(i) && (next < 0 || r.Kind.Name == "package" && g.resources[next].Kind.Name != "package") {
+				next = i
+			}
+		}
+		if next < 0 {
+			return ordered
+		}
+		done[next] = true
+		ordered = append(ordered, g.resources[next])
+	}
+}
+
+// cycle describes one cycle. There is one, or sort would have returned everything.
+func (g *graph) cycle() *ResourceProblem {
+	at, seen := slices.Index(g.sorted, false), map[int]int{}
+	var way []int
+	for {
+		if first, ok := seen[at]; ok {
+			way = append(way[first:], at)
+			break
+		}
+		seen[at] = len(way)
+		way = append(way, at)
+		for _, p := range sortedKeys(g.before[at]) {
+			if !g.sorted[p] {
+				at = p
+				break
+			}
+		}
+	}
+	names := make([]string, len(way))
+	for i, w := range way {
+		names[i] = g.resources[w].String()
+	}
+	return &ResourceProblem{g.resources[way[0]], Errorf("", "resources need each other in a cycle: %s", strings.Join(names, " needs "))}
+}
+
+func sortedKeys(m map[int]bool) []int {
+	keys := make([]int, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}

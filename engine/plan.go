@@ -1,0 +1,199 @@
+package engine
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/mirrorform/mirrorform/internal/wire"
+)
+
+// Action is what a plan does to a resource.
+type Action string
+
+// The actions of a Change.
+const (
+	Create  Action = "create"
+	Update  Action = "update"
+	Delete  Action = "delete"
+	Replace Action = "replace"
+)
+
+// Change is what a plan does to one resource.
+type Change struct {
+	Resource *Resource
+	Address  string
+	Type     string
+	Action   Action
+	// Before and After hold the attributes that are managed or differ, in the order in which the type declares them.
+	// Before is nil for Create, After for Delete.
+	Before, After []Attribute
+	Steps         []Step
+}
+
+// HostPlan is the plan of one host.
+type HostPlan struct {
+	Host      string
+	Changes   []Change
+	Unchanged int                // resources that are as wanted
+	Kept      []*Resource        // resources that were to be removed and are kept; each says why
+	Problems  []*ResourceProblem // warnings, and errors that stop this host
+	Err       error              // the host could not be reached or read
+}
+
+// Failed tells whether the host's plan cannot be applied.
+func (p *HostPlan) Failed() bool {
+	return p.Err != nil || slices.ContainsFunc(p.Problems, func(q *ResourceProblem) bool { return q.Severity == Error })
+}
+
+// Plan is the plan of all hosts, in the order in which they are declared.
+type Plan struct {
+	Hosts []*HostPlan
+}
+
+// Counts sums up a plan.
+type Counts struct {
+	Create, Update, Delete, Replace, Unchanged int
+}
+
+// Changes is how many resources the plan changes.
+func (c Counts) Changes() int { return c.Create + c.Update + c.Delete + c.Replace }
+
+// Counts counts the changes of all hosts.
+func (p *Plan) Counts() Counts {
+	var c Counts
+	for _, h := range p.Hosts {
+		c.Unchanged += h.Unchanged
+		for _, ch := range h.Changes {
+			switch ch.Action {
+			case Create:
+				c.Create++
+			case Update:
+				c.Update++
+			case Delete:
+				c.Delete++
+			case Replace:
+				c.Replace++
+			}
+		}
+	}
+	return c
+}
+
+// Failed tells whether any host's plan cannot be applied.
+func (p *Plan) Failed() bool {
+	return slices.ContainsFunc(p.Hosts, (*HostPlan).Failed)
+}
+
+// Questions returns what has to be asked about resources, each question once.
+func Questions(t Target, resources []*Resource) []wire.Query {
+	var all []wire.Query
+	seen := map[string]bool{}
+	for _, r := range resources {
+		for _, q := range r.Kind.ask(t, r.State) {
+			if k := q.Key(); !seen[k] {
+				seen[k] = true
+				all = append(all, q)
+			}
+		}
+	}
+	return all
+}
+
+// Compare makes the plan of one host: ordered are its resources as Order returns them, and got answers their Questions.
+func Compare(t Target, ordered []*Resource, got Answers) *HostPlan {
+	p := &HostPlan{Host: t.Name}
+	changed := map[Key]bool{}
+	for _, r := range ordered {
+		k := r.Kind
+		have, err := k.read(t, r.State, got)
+		if err != nil {
+			p.Problems = append(p.Problems, &ResourceProblem{r, Errorf("", "%v", err)})
+			continue
+		}
+		if r.Remove {
+			p.remove(t, r, have)
+			continue
+		}
+		if problems := k.check(t, r.State, have); len(problems) > 0 {
+			fatal := false
+			for _, problem := range problems {
+				p.Problems = append(p.Problems, &ResourceProblem{r, problem})
+				fatal = fatal || problem.Severity == Error
+			}
+			if fatal {
+				continue
+			}
+		}
+		if follows(k.follows(t, r.State), changed) {
+			have = k.stale(r.State, have)
+		}
+		steps := k.diff(t, r.State, have)
+		if len(steps) == 0 {
+			p.Unchanged++
+			continue
+		}
+		provides, _ := k.keys(t, r.State)
+		for _, key := range provides {
+			changed[key] = true
+		}
+		p.Changes = append(p.Changes, newChange(r, r.State, have, steps))
+	}
+	p.expect(got)
+	return p
+}
+
+func (p *HostPlan) remove(t Target, r *Resource, have any) {
+	if have == nil {
+		p.Unchanged++
+		return
+	}
+	steps := r.Kind.diff(t, nil, have)
+	if len(steps) == 0 {
+		p.Unchanged++
+		return
+	}
+	p.Changes = append(p.Changes, newChange(r, nil, have, steps))
+}
+
+// follows tells whether one of keys has changed: exactly, or as a path below it.
+func follows(keys []Key, changed map[Key]bool) bool {
+	return slices.ContainsFunc(keys, func(k Key) bool { return changed[k] })
+}
+
+// expect gives the first operation on each path the fingerprint that was observed there. Later ones meet what the earlier left.
+func (p *HostPlan) expect(got Answers) {
+	met := map[string]bool{}
+	for i := range p.Changes {
+		for j := range p.Changes[i].Steps {
+			op := &p.Changes[i].Steps[j].Do
+			if path := op.Path(); path != "" && !met[path] {
+				op.Expect = got.prints[path]
+				met[path] = true
+			}
+		}
+	}
+}
+
+func newChange(r *Resource, want, have any, steps []Step) Change {
+	c := Change{Resource: r, Address: r.Address, Type: r.Kind.Name, Action: Update, Steps: steps}
+	switch {
+	case want == nil:
+		c.Action = Delete
+	case have == nil:
+		c.Action = Create
+	}
+	c.Before, c.After = compareAttributes(want, have, r.Sensitive)
+	return c
+}
+
+// ForHost finds a host's plan, or nil.
+func (p *Plan) ForHost(name string) *HostPlan {
+	for _, h := range p.Hosts {
+		if h.Host == name {
+			return h
+		}
+	}
+	return nil
+}
+
+func (c *Change) String() string { return fmt.Sprintf("%s %s", c.Action, c.Address) }

@@ -1,0 +1,110 @@
+package engine
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/mirrorform/mirrorform/internal/wire"
+)
+
+// Registry holds resource types by name.
+type Registry struct {
+	kinds map[string]*Kind
+}
+
+// Kind is a registered Type with its state's Go type put aside: what the rest of the program handles.
+// Every state it takes or gives is a *S of its Type, or an untyped nil.
+type Kind struct {
+	Name string
+	// New returns a new zero state.
+	New      func() any
+	keys     func(t Target, want any) (provides, needs []Key)
+	validate func(want any) []Problem
+	ask      func(t Target, want any) []wire.Query
+	read     func(t Target, want any, got Answers) (any, error)
+	diff     func(t Target, want, have any) []Step
+	check    func(t Target, want, have any) []Problem
+	follows  func(t Target, want any) []Key
+	stale    func(want, have any) any
+	keep     string
+}
+
+// Register adds a type. Registering a name twice is a bug.
+func Register[S any](r *Registry, name string, t Type[S]) {
+	if r.kinds == nil {
+		r.kinds = map[string]*Kind{}
+	}
+	if r.kinds[name] != nil {
+		panic("engine: resource type registered twice: " + name)
+	}
+	state := func(v any) *S {
+		if v == nil {
+			return nil
+		}
+		return v.(*S)
+	}
+	k := &Kind{
+		Name:     name,
+		New:      func() any { return new(S) },
+		keys:     func(tg Target, want any) ([]Key, []Key) { return t.Keys(tg, state(want)) },
+		validate: func(want any) []Problem { return t.Validate(state(want)) },
+		ask:      func(tg Target, want any) []wire.Query { return t.Ask(tg, state(want)) },
+		diff:     func(tg Target, want, have any) []Step { return t.Diff(tg, state(want), state(have)) },
+		read: func(tg Target, want any, got Answers) (any, error) {
+			found, err := t.Read(tg, state(want), got)
+			if found == nil || err != nil {
+				return nil, err
+			}
+			return found, nil
+		},
+		check:   func(Target, any, any) []Problem { return nil },
+		follows: func(Target, any) []Key { return nil },
+		stale:   func(_, have any) any { return have },
+	}
+	if c, ok := t.(Checker[S]); ok {
+		k.check = func(tg Target, want, have any) []Problem { return c.Check(tg, state(want), state(have)) }
+	}
+	if f, ok := t.(Follower[S]); ok {
+		k.follows = func(tg Target, want any) []Key { return f.Follows(tg, state(want)) }
+		k.stale = func(want, have any) any {
+			if have == nil {
+				return nil
+			}
+			return f.Stale(state(want), state(have))
+		}
+	}
+	if kp, ok := t.(Keeper); ok {
+		k.keep = kp.Keep()
+	}
+	r.kinds[name] = k
+}
+
+// Kind returns the type of that name, or nil.
+func (r *Registry) Kind(name string) *Kind { return r.kinds[name] }
+
+// Names returns the names of all types, sorted.
+func (r *Registry) Names() []string {
+	names := make([]string, 0, len(r.kinds))
+	for name := range r.kinds {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Validate tells what is wrong with a wanted state whatever the host is.
+func (k *Kind) Validate(want any) []Problem { return k.validate(want) }
+
+// Resource is one wanted resource on one host.
+type Resource struct {
+	Address   string          // HOST/TYPE.NAME or HOST/mirror.NAME.PART
+	Kind      *Kind           // its type
+	State     any             // *S of its type
+	Sensitive map[string]bool // attributes whose values are secret
+	DependsOn []string        // addresses on the same host
+	Source    string          // where it was declared: "fleet.hcl:12"
+	Remove    bool            // it is to be removed
+	Keep      string          // why destroy leaves it alone unless named; empty: the type decides
+}
+
+func (r *Resource) String() string { return fmt.Sprintf("%s (%s)", r.Address, r.Source) }
