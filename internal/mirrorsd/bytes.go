@@ -1,0 +1,132 @@
+package mirrorsd
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strconv"
+	"unicode/utf8"
+
+	"gopkg.in/yaml.v3"
+)
+
+// MaxSize is the largest mirrors.d file, in bytes, that Bytes writes and Parse
+// reads. Upstream's largest file is about 1 KB.
+const MaxSize = 256 << 10
+
+// Bytes returns the file as YAML, the same bytes for the same value in every
+// run. Every string that a YAML 1.1 reader would take for something else is
+// double-quoted, so that PyYAML's safe_load and yaml.v3 both read the value that
+// was written. Empty optional keys are left out, and private and monopoly if false.
+//
+// It fails if a string is not valid UTF-8, if Subnets holds both a list and a
+// URL, or if the result is larger than MaxSize. It does not apply the rules of Check.
+func (f File) Bytes() ([]byte, error) {
+	root, err := mappingNode("", f.fields())
+	if err != nil {
+		return nil, fmt.Errorf("write mirrors.d file: %w", err)
+	}
+	var b bytes.Buffer
+	b.WriteString("---\n")
+	enc := yaml.NewEncoder(&b)
+	enc.SetIndent(2)
+	if err := errors.Join(enc.Encode(root), enc.Close()); err != nil {
+		return nil, fmt.Errorf("write mirrors.d file: %w", err)
+	}
+	b.WriteString("...\n")
+	if b.Len() > MaxSize {
+		return nil, fmt.Errorf("write mirrors.d file: it would be %d bytes, more than the limit of %d; shorten its values or give subnets as a URL", b.Len(), MaxSize)
+	}
+	return b.Bytes(), nil
+}
+
+func mappingNode(path string, s section) (*yaml.Node, error) {
+	m := &yaml.Node{Kind: yaml.MappingNode}
+	var errs []error
+	for _, f := range s {
+		if f.empty() && !f.always {
+			continue
+		}
+		v, err := valueNode(join(path, f.key), f.value)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		m.Content = append(m.Content, &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: f.key}, v)
+	}
+	if len(m.Content) == 0 {
+		m.Style = yaml.FlowStyle
+	}
+	return m, errors.Join(errs...)
+}
+
+func valueNode(path string, value any) (*yaml.Node, error) {
+	switch v := value.(type) {
+	case *string:
+		return stringNode(path, *v)
+	case *bool:
+		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!bool", Value: strconv.FormatBool(*v)}, nil
+	case *[]string:
+		return listNode(path, *v)
+	case *[]int64:
+		if len(*v) == 1 { // the form that most of upstream's files use
+			return intNode((*v)[0]), nil
+		}
+		list := &yaml.Node{Kind: yaml.SequenceNode}
+		for _, n := range *v {
+			list.Content = append(list.Content, intNode(n))
+		}
+		return list, nil
+	case *Subnets:
+		if v.URL != "" && len(v.CIDRs) != 0 {
+			return nil, fmt.Errorf("%s: holds both a list and a URL; upstream takes one of them", path)
+		}
+		if v.URL != "" {
+			return stringNode(path, v.URL)
+		}
+		return listNode(path, v.CIDRs)
+	case section:
+		return mappingNode(path, v)
+	}
+	return nil, fmt.Errorf("%s: no YAML form for %T", path, value)
+}
+
+func listNode(path string, items []string) (*yaml.Node, error) {
+	list := &yaml.Node{Kind: yaml.SequenceNode}
+	for i, s := range items {
+		n, err := stringNode(fmt.Sprintf("%s[%d]", path, i), s)
+		if err != nil {
+			return nil, err
+		}
+		list.Content = append(list.Content, n)
+	}
+	return list, nil
+}
+
+func stringNode(path, s string) (*yaml.Node, error) {
+	if !utf8.ValidString(s) {
+		return nil, fmt.Errorf("%s: is not valid UTF-8", path)
+	}
+	n := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: s}
+	if !plain(s) {
+		n.Style = yaml.DoubleQuotedStyle
+	}
+	return n, nil
+}
+
+func intNode(n int64) *yaml.Node {
+	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!int", Value: strconv.FormatInt(n, 10)}
+}
+
+// show quotes a value for a message: escaped, and cut to a readable length.
+func show(s string) string {
+	const limit = 80
+	if len(s) <= limit {
+		return strconv.Quote(s)
+	}
+	cut := limit
+	for cut > 0 && !utf8.RuneStart(s[cut]) {
+		cut--
+	}
+	return strconv.Quote(s[:cut]) + "…"
+}

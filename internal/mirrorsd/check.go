@@ -1,0 +1,311 @@
+package mirrorsd
+
+import (
+	"cmp"
+	"fmt"
+	"net/mail"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Severity says whether a Problem stops the file from being published.
+type Severity string
+
+// The severities of a Problem.
+const (
+	Error   Severity = "error"   // upstream would refuse the file, or it would not work
+	Warning Severity = "warning" // the file works, and something about it is likely unwanted
+)
+
+// Problem is one finding of Check.
+type Problem struct {
+	Key      string // dotted path in the file, such as "address.http" or "subnets[0]"
+	Severity Severity
+	Message  string // what is wrong and what to write instead; one line, escaped
+}
+
+// String returns the problem as "severity: key: message".
+func (p Problem) String() string {
+	return fmt.Sprintf("%s: %s: %s", p.Severity, p.Key, p.Message)
+}
+
+// Check applies the rules of upstream's schema and stricter ones that upstream's
+// checks imply, and returns all problems in the order of the file's keys; none
+// means that the file can be published. It uses no network.
+func (f File) Check() []Problem {
+	c := &checker{bad: map[string]bool{}}
+	c.text("", f.fields())
+	c.rules(&f)
+	slices.SortStableFunc(c.problems, func(a, b Problem) int {
+		ka, ia := c.rank(a.Key)
+		kb, ib := c.rank(b.Key)
+		return cmp.Or(ka-kb, ia-ib)
+	})
+	return c.problems
+}
+
+type checker struct {
+	problems []Problem
+	order    []string        // key paths in file order
+	bad      map[string]bool // keys whose text is unusable, so no other rule looks at them
+}
+
+func (c *checker) errorf(key, format string, args ...any) {
+	c.problems = append(c.problems, Problem{key, Error, fmt.Sprintf(format, args...)})
+}
+
+func (c *checker) warnf(key, format string, args ...any) {
+	c.problems = append(c.problems, Problem{key, Warning, fmt.Sprintf(format, args...)})
+}
+
+// rank is the position of a key in the file, and of an item in its list.
+func (c *checker) rank(key string) (position, item int) {
+	base, rest, _ := strings.Cut(key, "[")
+	item, _ = strconv.Atoi(strings.TrimSuffix(rest, "]")) // 0 for the key itself
+	return slices.Index(c.order, base), item
+}
+
+// text applies the rules that hold for every string.
+func (c *checker) text(path string, s section) {
+	for _, f := range s {
+		key := join(path, f.key)
+		c.order = append(c.order, key)
+		switch v := f.value.(type) {
+		case section:
+			c.text(key, v)
+		case *string:
+			c.string(key, *v)
+		case *[]string:
+			c.list(key, *v)
+		case *Subnets:
+			c.string(key, v.URL)
+			c.list(key, v.CIDRs)
+		}
+	}
+}
+
+func (c *checker) list(key string, items []string) {
+	for i, s := range items {
+		item := fmt.Sprintf("%s[%d]", key, i)
+		if s == "" {
+			c.bad[item] = true
+			c.errorf(item, "is empty; fill it or remove it")
+			continue
+		}
+		c.string(item, s)
+	}
+}
+
+// maxString is the longest string accepted, in bytes. Upstream's schema has no
+// limit; no name, URL or sponsor needs more.
+const maxString = 1000
+
+func (c *checker) string(key, s string) {
+	if problem := badText(s); problem != "" {
+		c.bad[key] = true
+		c.errorf(key, "%s", problem)
+	}
+}
+
+func badText(s string) string {
+	if len(s) > maxString {
+		return fmt.Sprintf("has %d bytes, more than the limit of %d; shorten it", len(s), maxString)
+	}
+	if !utf8.ValidString(s) {
+		return "is not valid UTF-8; write it in UTF-8"
+	}
+	for _, r := range s {
+		switch {
+		case unicode.Is(unicode.Bidi_Control, r):
+			return fmt.Sprintf("contains the bidirectional control character %U, which makes text look like other text; remove it", r)
+		case unicode.Is(unicode.Cc, r):
+			return fmt.Sprintf("contains the control character %U; remove it", r)
+		case !unicode.IsGraphic(r): // format, line and paragraph separators, private use, unassigned
+			return fmt.Sprintf("contains the invisible or unassigned character %U; remove it", r)
+		}
+	}
+	if strings.TrimSpace(s) != s {
+		return "begins or ends with a space; remove it"
+	}
+	return ""
+}
+
+func (c *checker) rules(f *File) {
+	c.name(f.Name)
+	c.address("address", f.Address)
+	if f.AddressOptional.Kitten != (Address{}) {
+		c.address("address_optional.kitten", f.AddressOptional.Kitten)
+		c.separate(f.Address, f.AddressOptional.Kitten)
+	}
+	c.country(f.Geolocation)
+	c.frequency(f.UpdateFrequency)
+	if f.Sponsor == "" {
+		c.errorf("sponsor", "is required: who pays for the mirror")
+	}
+	if f.SponsorURL == "" {
+		c.errorf("sponsor_url", "is required: the sponsor's home page, such as https://example.org")
+	} else if !c.bad["sponsor_url"] {
+		c.url("sponsor_url", f.SponsorURL, true, "https", "http")
+	}
+	c.email(f.Email)
+	c.reach(f)
+	c.cloud(f.CloudType, f.CloudRegions)
+}
+
+func (c *checker) name(name string) {
+	const key = "name"
+	switch {
+	case c.bad[key]:
+	case name == "":
+		c.errorf(key, "is required: the mirror's DNS host name, such as mirror.example.org")
+	case strings.Contains(name, "://"):
+		_, rest, _ := strings.Cut(name, "://")
+		host, _, _ := strings.Cut(rest, "/")
+		c.errorf(key, "is a URL; write only the host name%s", didYouMean(host))
+	case strings.Contains(name, "/"):
+		host, _, _ := strings.Cut(name, "/")
+		c.errorf(key, "contains a slash; write only the host name%s", didYouMean(host))
+	default:
+		if err := hostName(name); err != nil {
+			c.errorf(key, "%s is not a DNS host name: %v", show(name), err)
+		}
+	}
+}
+
+// didYouMean proposes a host name, if it is one.
+func didYouMean(host string) string {
+	if hostName(host) != nil {
+		return ""
+	}
+	return "; did you mean " + host + "?"
+}
+
+func (c *checker) country(g Geolocation) {
+	const key = "geolocation.country"
+	switch {
+	case g == (Geolocation{}) || c.bad[key]:
+	case g.Country == "":
+		c.errorf(key, "is required with state_province or city: an ISO 3166-1 alpha-2 code such as DE")
+	case g.Country == kosovo:
+		c.warnf(key, "XK is not assigned by ISO 3166-1; it is in common use for Kosovo")
+	case !isCountry(g.Country):
+		hint := ""
+		if s := nearCountry(g.Country); s != "" {
+			hint = "; did you mean " + s + "?"
+		}
+		c.errorf(key, "%s is not an ISO 3166-1 alpha-2 code (two capital letters such as DE)%s", show(g.Country), hint)
+	}
+}
+
+var frequency = regexp.MustCompile(`^([1-9][0-9]{0,3})([mhd])$`)
+
+// maxFrequency is upstream's allowed_outdate (config.yml), in minutes: a mirror
+// that is further behind leaves the mirror list.
+const maxFrequency = 12 * 60
+
+func (c *checker) frequency(s string) {
+	const key = "update_frequency"
+	if c.bad[key] {
+		return
+	}
+	if s == "" {
+		c.errorf(key, "is required: the time between two syncs, such as 3h")
+		return
+	}
+	m := frequency.FindStringSubmatch(s)
+	if m == nil {
+		c.errorf(key, "%s is not a duration; write a number and m, h or d, such as 3h", show(s))
+		return
+	}
+	n, _ := strconv.Atoi(m[1]) // at most four digits
+	if n*map[string]int{"m": 1, "h": 60, "d": 24 * 60}[m[2]] > maxFrequency {
+		c.warnf(key, "%s is longer than 12h, after which AlmaLinux takes a mirror for outdated; 3h is usual", s)
+	}
+}
+
+func (c *checker) email(s string) {
+	const key = "email"
+	if c.bad[key] {
+		return
+	}
+	if s == "" {
+		c.warnf(key, "is missing; AlmaLinux needs it to reach you when the mirror fails")
+		return
+	}
+	a, err := mail.ParseAddress(s)
+	if err != nil || a.Address != s {
+		c.errorf(key, "%s is not a bare email address; write it like mirror@example.org, without a name or brackets", show(s))
+		return
+	}
+	if err := hostName(s[strings.LastIndexByte(s, '@')+1:]); err != nil {
+		c.errorf(key, "%s has no usable domain after the @: %v", show(s), err)
+	}
+}
+
+// reach checks the keys that say which clients the mirror is for.
+func (c *checker) reach(f *File) {
+	networks := len(f.Subnets.CIDRs) != 0 || f.Subnets.URL != ""
+	if f.Private && !networks && len(f.ASN) == 0 {
+		c.errorf("private", "a private mirror needs subnets or asn; otherwise no client would be sent to it")
+	}
+	if f.Monopoly && !f.Private {
+		c.errorf("monopoly", "needs private: true")
+	}
+	for i, n := range f.ASN {
+		if n < 1 || n > 4294967295 { // RFC 6793; 0 is reserved by RFC 7607
+			key := "asn"
+			if len(f.ASN) > 1 {
+				key = fmt.Sprintf("asn[%d]", i)
+			}
+			c.errorf(key, "%d is not an autonomous system number (1 to 4294967295)", n)
+		}
+	}
+	if f.Subnets.URL != "" {
+		if len(f.Subnets.CIDRs) != 0 {
+			c.errorf("subnets", "holds both a list and a URL; keep one of them")
+		}
+		if _, err := netip.ParsePrefix(f.Subnets.URL); err == nil {
+			c.errorf("subnets", "%s is a network; write it as a list, even if it is the only one", show(f.Subnets.URL))
+		} else if !c.bad["subnets"] {
+			c.url("subnets", f.Subnets.URL, true, "https", "http")
+		}
+	}
+	for i, s := range f.Subnets.CIDRs {
+		key := fmt.Sprintf("subnets[%d]", i)
+		if !c.bad[key] {
+			c.cidr(key, s)
+		}
+	}
+}
+
+func (c *checker) cidr(key, s string) {
+	if a, err := netip.ParseAddr(s); err == nil && a.Zone() == "" {
+		c.errorf(key, "%s is an address, not a network in CIDR notation; did you mean %s/%d?", show(s), s, a.BitLen())
+		return
+	}
+	p, err := netip.ParsePrefix(s)
+	if err != nil {
+		c.errorf(key, "%s is not a network in CIDR notation such as 203.0.113.0/24 or 2001:db8::/32", show(s))
+		return
+	}
+	switch m := p.Masked(); {
+	case m != p:
+		c.errorf(key, "%s has address bits set beyond /%d; did you mean %s?", show(s), p.Bits(), m)
+	case p.Bits() == 0:
+		c.errorf(key, "%s is every address; name your own networks", show(s))
+	}
+}
+
+func (c *checker) cloud(kind string, regions []string) {
+	if kind != "" && len(regions) == 0 {
+		c.errorf("cloud_regions", "is required with cloud_type: the regions of %s that use this mirror", show(kind))
+	}
+	if kind == "" && len(regions) != 0 {
+		c.errorf("cloud_type", "is required with cloud_regions: the cloud they belong to, such as aws, azure or gcp")
+	}
+}

@@ -1,0 +1,87 @@
+package mirrorsd
+
+import (
+	"regexp"
+	"strings"
+	"unicode"
+)
+
+// The tags PyYAML's safe_load gives to plain scalars.
+const (
+	tagStr       = "str"
+	tagBool      = "bool"
+	tagFloat     = "float"
+	tagInt       = "int"
+	tagMerge     = "merge"
+	tagNull      = "null"
+	tagTimestamp = "timestamp"
+	tagValue     = "value"
+	tagYAML      = "yaml"
+)
+
+// yaml11 is the implicit resolver of YAML 1.1 (https://yaml.org/type/) in the
+// reading of PyYAML 6, in its order: the first match decides.
+var yaml11 = []struct {
+	tag string
+	re  *regexp.Regexp
+}{
+	{tagBool, regexp.MustCompile(`^(?:yes|Yes|YES|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF)$`)},
+	{tagFloat, regexp.MustCompile(`^(?:[-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+][0-9]+)?` +
+		`|\.[0-9][0-9_]*(?:[eE][-+][0-9]+)?` +
+		`|[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+\.[0-9_]*` +
+		`|[-+]?\.(?:inf|Inf|INF)` +
+		`|\.(?:nan|NaN|NAN))$`)},
+	{tagInt, regexp.MustCompile(`^(?:[-+]?0b[01_]+` +
+		`|[-+]?0[0-7_]+` +
+		`|[-+]?(?:0|[1-9][0-9_]*)` +
+		`|[-+]?0x[0-9a-fA-F_]+` +
+		`|[-+]?[1-9][0-9_]*(?::[0-5]?[0-9])+)$`)},
+	{tagMerge, regexp.MustCompile(`^<<$`)},
+	{tagNull, regexp.MustCompile(`^(?:~|null|Null|NULL|)$`)},
+	{tagTimestamp, regexp.MustCompile(`^(?:[0-9]{4}-[0-9]{2}-[0-9]{2}` +
+		`|[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt]|[ \t]+)[0-9]{1,2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]*)?` +
+		`(?:[ \t]*(?:Z|[-+][0-9]{1,2}(?::[0-9]{2})?))?)$`)},
+	{tagValue, regexp.MustCompile(`^=$`)},
+	{tagYAML, regexp.MustCompile(`^[!&*]$`)},
+}
+
+// yaml11Tag returns the tag that PyYAML gives to s written as a plain scalar.
+func yaml11Tag(s string) string {
+	for _, r := range yaml11 {
+		if r.re.MatchString(s) {
+			return r.tag
+		}
+	}
+	return tagStr
+}
+
+// ambiguous matches what PyYAML 6 reads as a string but another reader may not:
+// YAML 1.1's y and n, YAML 1.2's 0o17 and 1e3, any case of the named values,
+// and whatever consists of nothing but digits and their punctuation.
+var ambiguous = regexp.MustCompile(`^(?i:y|n|yes|no|on|off|true|false|null` +
+	`|[-+]?\.?(?:inf|nan)` +
+	`|[-+]?0x[0-9a-f_]*|[-+]?0o?[0-7_]*|[-+]?0b[01_]*` +
+	`|[-+]?[0-9_]*\.?[0-9_]*(?:e[-+]?[0-9_]+)?` +
+	`|[-+.:_0-9]+)$`)
+
+// plain reports whether s can be written without quotes and is read back as that
+// string by every YAML reader. When in doubt it says no.
+func plain(s string) bool {
+	if yaml11Tag(s) != tagStr || ambiguous.MatchString(s) {
+		return false
+	}
+	// Indicators of YAML 1.1 section 5.3, and document markers.
+	if strings.ContainsRune("-?:,[]{}#&*!|>'\"%@`=<~", rune(s[0])) || strings.HasPrefix(s, "...") {
+		return false
+	}
+	if strings.TrimSpace(s) != s || strings.Contains(s, ": ") || strings.Contains(s, " #") || strings.HasSuffix(s, ":") {
+		return false
+	}
+	for _, r := range s {
+		// Outside the basic plane yaml.v3 escapes, which takes double quotes.
+		if r > 0xFFFF || r != ' ' && !(unicode.IsGraphic(r) && !unicode.IsSpace(r)) {
+			return false
+		}
+	}
+	return true
+}

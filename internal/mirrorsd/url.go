@@ -1,0 +1,204 @@
+package mirrorsd
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// each calls do for every protocol's URL, in file order.
+func (a Address) each(do func(protocol, url string)) {
+	do("http", a.HTTP)
+	do("https", a.HTTPS)
+	do("rsync", a.Rsync)
+	do("ftp", a.FTP)
+}
+
+// address checks one tree's URLs: each has the scheme that its key names.
+func (c *checker) address(path string, a Address) {
+	if a.HTTP == "" && a.HTTPS == "" {
+		c.errorf(path, "needs http or https, since dnf uses no other; give at least one of the URLs")
+	}
+	a.each(func(protocol, raw string) {
+		if key := join(path, protocol); raw != "" && !c.bad[key] {
+			c.url(key, raw, false, protocol)
+		}
+	})
+}
+
+// url checks one absolute URL; query says whether a query and fragment may follow.
+// A URL may hold a password where it must not, so no message repeats one with an @.
+func (c *checker) url(key, raw string, query bool, schemes ...string) {
+	if err := checkURL(raw, query, schemes); err != nil {
+		c.bad[key] = true
+		if !strings.Contains(raw, "@") {
+			err = fmt.Errorf("%s %w", show(raw), err)
+		}
+		c.errorf(key, "%v", err)
+	}
+}
+
+func checkURL(raw string, query bool, schemes []string) error {
+	for _, r := range raw {
+		if r <= ' ' || r > '~' || strings.ContainsRune("\"<>\\^`{|}", r) {
+			return fmt.Errorf("has the character %q, which a URL must percent-encode (a host name: as punycode)", r)
+		}
+	}
+	scheme, rest, ok := strings.Cut(raw, "://")
+	if !ok || !slices.Contains(schemes, scheme) {
+		return fmt.Errorf("does not begin with %s", strings.Join(schemes, ":// or ")+"://")
+	}
+	authority := rest
+	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+		authority = rest[:i]
+	}
+	if strings.Contains(authority, "@") {
+		return errors.New("must not contain a user name or password; the file is public")
+	}
+	if scheme == "rsync" && strings.Contains(authority, "::") && authority[0] != '[' {
+		return errors.New("mixes rsync's two forms; write rsync://HOST/MODULE, with a slash for the colons")
+	}
+	if !query && strings.ContainsAny(rest, "?#") {
+		return errors.New("must not have a query or fragment (? or #)")
+	}
+	u, err := url.Parse(raw)
+	if err != nil {
+		var parse *url.Error
+		if errors.As(err, &parse) {
+			err = parse.Err // without the URL, which the caller adds
+		}
+		return fmt.Errorf("is not a URL: %w", err)
+	}
+	if err := urlHost(u); err != nil {
+		return err
+	}
+	for _, part := range strings.Split(u.Path, "/") {
+		if part == "." || part == ".." {
+			return errors.New("has . or .. in its path; write the path without them")
+		}
+	}
+	return nil
+}
+
+func urlHost(u *url.URL) error {
+	host := u.Hostname()
+	if host == "" {
+		return errors.New("has no host name")
+	}
+	if strings.HasSuffix(u.Host, ":") {
+		return errors.New("has a colon without a port after its host name")
+	}
+	if port := u.Port(); port != "" {
+		if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
+			return errors.New("has a port outside 1 to 65535")
+		}
+	}
+	if a, err := netip.ParseAddr(host); err == nil {
+		if a.Zone() != "" {
+			return errors.New("has an IPv6 zone, which means nothing on another host")
+		}
+		return nil
+	}
+	if err := hostName(host); err != nil {
+		return fmt.Errorf("has an unusable host name: %w", err)
+	}
+	return nil
+}
+
+// hostName checks a fully qualified DNS host name: RFC 1123 section 2.1 and
+// RFC 1035 section 2.3.4, without a final dot.
+func hostName(s string) error {
+	if len(s) > 253 {
+		return errors.New("it is longer than 253 characters")
+	}
+	if _, err := netip.ParseAddr(s); err == nil {
+		return errors.New("it is an IP address")
+	}
+	labels := strings.Split(s, ".")
+	for _, label := range labels {
+		switch {
+		case label == "":
+			return errors.New("it has an empty part; write it like mirror.example.org")
+		case len(label) > 63:
+			return errors.New("a part between dots is longer than 63 characters")
+		case label[0] == '-' || label[len(label)-1] == '-':
+			return errors.New("a part between dots begins or ends with a hyphen")
+		}
+		for _, r := range label {
+			if r != '-' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') {
+				return fmt.Errorf("it contains %q; only letters, digits, hyphens and dots may occur", r)
+			}
+		}
+	}
+	if len(labels) == 1 {
+		return errors.New("it has no domain; write it in full, like mirror.example.org")
+	}
+	if strings.Trim(labels[len(labels)-1], "0123456789") == "" {
+		return errors.New("its last part is a number")
+	}
+	return nil
+}
+
+// tree is where a URL's files are, in a form that can be compared. HTTP and HTTPS
+// on their usual ports are taken to serve the same tree.
+type tree struct{ kind, host, port, path string }
+
+func treeOf(raw string) (tree, bool) {
+	u, err := url.Parse(raw)
+	if err != nil || u.Host == "" {
+		return tree{}, false
+	}
+	t := tree{kind: u.Scheme, host: strings.ToLower(u.Hostname()), port: u.Port(), path: path.Clean("/" + u.Path)}
+	usual := map[string]string{"http": "80", "https": "443", "rsync": "873", "ftp": "21"}
+	if t.port == usual[t.kind] {
+		t.port = ""
+	}
+	if t.kind == "https" {
+		t.kind = "http"
+	}
+	return t, true
+}
+
+// within reports whether t is o or lies below it.
+func (t tree) within(o tree) bool {
+	if t.kind != o.kind || t.host != o.host || t.port != o.port {
+		return false
+	}
+	return t.path == o.path || strings.HasPrefix(t.path, strings.TrimSuffix(o.path, "/")+"/")
+}
+
+// separate requires that neither tree lies inside the other: each is synced with
+// rsync's delete, which would remove the other.
+func (c *checker) separate(alma, kitten Address) {
+	kitten.each(func(protocol, raw string) {
+		key := "address_optional.kitten." + protocol
+		k, ok := treeOf(raw)
+		if !ok || c.bad[key] {
+			return
+		}
+		found := false
+		alma.each(func(protocol, raw string) {
+			almaKey := "address." + protocol
+			a, ok := treeOf(raw)
+			if !ok || c.bad[almaKey] || found {
+				return
+			}
+			found = true
+			switch {
+			case k == a:
+				c.errorf(key, "is the same tree as %s; Kitten needs a directory of its own", almaKey)
+			case k.within(a):
+				c.errorf(key, "lies inside the almalinux tree (%s), whose sync would delete it; serve Kitten beside it, such as /almalinux-kitten/", almaKey)
+			case a.within(k):
+				c.errorf(key, "contains the almalinux tree (%s), which Kitten's sync would delete; serve Kitten beside it, such as /almalinux-kitten/", almaKey)
+			default:
+				found = false
+			}
+		})
+	})
+}
