@@ -103,7 +103,7 @@ func (s *Session) send(m *wire.Message) error {
 	s.sending.Lock()
 	defer s.sending.Unlock()
 	if err := wire.Write(s.conn, m); err != nil {
-		return fmt.Errorf("%w: %v", ErrLost, err)
+		return fmt.Errorf("%w: %w", ErrLost, err)
 	}
 	return nil
 }
@@ -125,7 +125,7 @@ func (s *Session) next(ctx context.Context) (*wire.Message, error) {
 			case errors.Is(r.err, wire.ErrFrame):
 				return nil, fmt.Errorf("the helper does not speak the protocol: %w", r.err)
 			case r.err != nil:
-				return nil, fmt.Errorf("%w: %v", ErrLost, r.err)
+				return nil, fmt.Errorf("%w: %w", ErrLost, r.err)
 			case r.message.Failure != nil:
 				return nil, fmt.Errorf("the helper gave up: %q", clip(r.message.Failure.Message))
 			case r.message.Beat != nil:

@@ -79,7 +79,7 @@ func plain(s string) bool {
 	}
 	for _, r := range s {
 		// Outside the basic plane yaml.v3 escapes, which takes double quotes.
-		if r > 0xFFFF || r != ' ' && !(unicode.IsGraphic(r) && !unicode.IsSpace(r)) {
+		if r > 0xFFFF || r != ' ' && (!unicode.IsGraphic(r) || unicode.IsSpace(r)) {
 			return false
 		}
 	}

@@ -151,7 +151,7 @@ func Read(r io.Reader) (*Message, error) {
 	}
 	m := new(Message)
 	if err := json.Unmarshal(body, m); err != nil {
-		return nil, fmt.Errorf("%w: %v", ErrFrame, err)
+		return nil, fmt.Errorf("%w: %w", ErrFrame, err)
 	}
 	return m, nil
 }
