@@ -1,6 +1,9 @@
 package wire
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+)
 
 // Verb names a kind of question.
 type Verb string
@@ -30,17 +33,32 @@ type Query struct {
 	Option string `json:"option,omitempty"`
 }
 
-// Key is the same for equal queries and for no others. It is the name of an answer in test files: "file /etc/motd".
+// Key is the same for equal queries and for no others. It is the name of an answer in test files: "file /etc/motd",
+// "http 127.0.0.1:80 [example.org /]", "package rsync (candidate)".
 func (q Query) Key() string {
-	parts := []string{string(q.Verb)}
+	key := string(q.Verb)
 	if q.Arg != "" {
-		parts = append(parts, q.Arg)
+		key += " " + word(q.Arg)
 	}
-	parts = append(parts, q.Args...)
+	if len(q.Args) > 0 {
+		words := make([]string, len(q.Args))
+		for i, a := range q.Args {
+			words[i] = word(a)
+		}
+		key += " [" + strings.Join(words, " ") + "]"
+	}
 	if q.Option != "" {
-		parts = append(parts, "("+q.Option+")")
+		key += " (" + q.Option + ")"
 	}
-	return strings.Join(parts, " ")
+	return key
+}
+
+// word quotes what would be taken for more than one word, or for a delimiter.
+func word(s string) string {
+	if s == "" || strings.ContainsAny(s, " \"[]()\\") || strconv.Quote(s) != `"`+s+`"` {
+		return strconv.Quote(s)
+	}
+	return s
 }
 
 // Answer is the answer to one Query: the field of its verb is set, or Error.
