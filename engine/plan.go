@@ -35,7 +35,6 @@ type HostPlan struct {
 	Host      string
 	Changes   []Change
 	Unchanged int                // resources that are as wanted
-	Kept      []*Resource        // resources that were to be removed and are kept; each says why
 	Problems  []*ResourceProblem // warnings, and errors that stop this host
 	Err       error              // the host could not be reached or read
 }

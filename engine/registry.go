@@ -107,4 +107,12 @@ type Resource struct {
 	Keep      string          // why destroy leaves it alone unless named; empty: the type decides
 }
 
+// Kept says why the resource is not removed unless it is named, or "".
+func (r *Resource) Kept() string {
+	if r.Keep != "" {
+		return r.Keep
+	}
+	return r.Kind.keep
+}
+
 func (r *Resource) String() string { return fmt.Sprintf("%s (%s)", r.Address, r.Source) }

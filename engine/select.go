@@ -43,11 +43,6 @@ func Within(address, above string) bool {
 	return ok && (rest == "" || strings.ContainsRune("/.[", rune(rest[0])))
 }
 
-// Host is the host of a resource's address.
-func (r *Resource) Host() string {
-	return HostOf(r.Address)
-}
-
 // HostOf is the part of an address before the slash that ends the host's name; a for_each key may hold slashes.
 func HostOf(address string) string {
 	quoted := false
