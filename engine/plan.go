@@ -113,7 +113,8 @@ func Compare(t Target, ordered []*Resource, got Answers) *HostPlan {
 			p.remove(t, r, have)
 			continue
 		}
-		if problems := k.check(t, r.State, have); len(problems) > 0 {
+		want := k.complete(t, r.State)
+		if problems := k.check(t, want, have); len(problems) > 0 {
 			fatal := false
 			for _, problem := range problems {
 				p.Problems = append(p.Problems, &ResourceProblem{r, problem})
@@ -123,10 +124,10 @@ func Compare(t Target, ordered []*Resource, got Answers) *HostPlan {
 				continue
 			}
 		}
-		if follows(k.follows(t, r.State), changed) {
-			have = k.stale(r.State, have)
+		if follows(k.follows(t, want), changed) {
+			have = k.stale(want, have)
 		}
-		steps := k.diff(t, r.State, have)
+		steps := k.diff(t, want, have)
 		if len(steps) == 0 {
 			p.Unchanged++
 			continue
@@ -135,7 +136,7 @@ func Compare(t Target, ordered []*Resource, got Answers) *HostPlan {
 		for _, key := range provides {
 			changed[key] = true
 		}
-		p.Changes = append(p.Changes, newChange(r, r.State, have, steps))
+		p.Changes = append(p.Changes, newChange(r, want, have, steps))
 	}
 	p.expect(got)
 	return p

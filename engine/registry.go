@@ -23,6 +23,7 @@ type Kind struct {
 	ask      func(t Target, want any) []wire.Query
 	read     func(t Target, want any, got Answers) (any, error)
 	diff     func(t Target, want, have any) []Step
+	complete func(t Target, want any) any
 	check    func(t Target, want, have any) []Problem
 	follows  func(t Target, want any) []Key
 	stale    func(want, have any) any
@@ -57,9 +58,13 @@ func Register[S any](r *Registry, name string, t Type[S]) {
 			}
 			return found, nil
 		},
-		check:   func(Target, any, any) []Problem { return nil },
-		follows: func(Target, any) []Key { return nil },
-		stale:   func(_, have any) any { return have },
+		complete: func(_ Target, want any) any { return want },
+		check:    func(Target, any, any) []Problem { return nil },
+		follows:  func(Target, any) []Key { return nil },
+		stale:    func(_, have any) any { return have },
+	}
+	if c, ok := t.(Completer[S]); ok {
+		k.complete = func(tg Target, want any) any { return c.Complete(tg, state(want)) }
 	}
 	if c, ok := t.(Checker[S]); ok {
 		k.check = func(tg Target, want, have any) []Problem { return c.Check(tg, state(want), state(have)) }

@@ -38,6 +38,13 @@ type Type[S any] interface {
 	Diff(t Target, want, have *S) []Step
 }
 
+// Completer is a Type whose wanted state has defaults, or fields derived from others (the text of a generated file). Diff, Check and plans get the
+// completed state.
+type Completer[S any] interface {
+	// Complete returns a completed copy of want.
+	Complete(t Target, want *S) *S
+}
+
 // Checker is a Type that can find, once the host has answered, that a wanted state must not be brought about there.
 // A problem that is an error stops the host's plan before anything is written on that host.
 type Checker[S any] interface {

@@ -45,6 +45,8 @@ type WriteOp struct {
 	Path    string `json:"path"`
 	Content []byte `json:"content"`
 	Attributes
+	// Parents makes the directories that are missing above Path, with the defaults of new entries. Restore takes those away again that are empty.
+	Parents bool `json:"parents,omitempty"`
 	// Validate is a program and its arguments, run before the new content replaces the old; each argument "{}" becomes
 	// the path of a file that holds the new content, in the same directory. Exit status 0 lets it go ahead.
 	Validate []string `json:"validate,omitempty"`
@@ -58,16 +60,18 @@ type Attributes struct {
 	Group *string `json:"group,omitempty"`
 }
 
-// MkdirOp makes one directory, whose parent must exist.
+// MkdirOp makes one directory.
 type MkdirOp struct {
 	Path string `json:"path"`
 	Attributes
+	Parents bool `json:"parents,omitempty"` // as in WriteOp
 }
 
 // SymlinkOp makes a symbolic link, or replaces the link or file that is there, atomically.
 type SymlinkOp struct {
-	Path   string `json:"path"`
-	Target string `json:"target"`
+	Path    string `json:"path"`
+	Target  string `json:"target"`
+	Parents bool   `json:"parents,omitempty"` // as in WriteOp
 }
 
 // AttrOp changes the attributes of what is at a path; it never follows a link at its end.
