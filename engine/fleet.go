@@ -111,12 +111,20 @@ func (f *Fleet) Close() {
 	_ = closing.Wait() // a connection that breaks while it is closed is closed
 }
 
-// Reach connects to the hosts and returns the facts of those that answered. The errors of the others come out of Plan.
+// unreachable is the error of a host with which no session could be opened.
+type unreachable struct{ error }
+
+// Unreachable tells this error from those of hosts that were reached.
+func (unreachable) Unreachable() bool { return true }
+
+func (e unreachable) Unwrap() error { return e.error }
+
+// reach opens a session with a host.
 func (f *Fleet) reach(ctx context.Context, host string) error {
 	f.report(Progress{Host: host, Stage: Connecting})
 	session, err := f.Connect(ctx, host)
 	if err != nil {
-		return err
+		return unreachable{err}
 	}
 	h := f.state(host)
 	f.mu.Lock()

@@ -1,0 +1,212 @@
+package ui
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/mirrorform/mirrorform/engine"
+)
+
+// sensitiveValue stands for every value that is secret, in text and in JSON.
+const sensitiveValue = "(sensitive value)"
+
+// maxInline is how many columns a value may take on the line of its attribute; lists and maps that are longer go one element a line.
+const maxInline = 60
+
+// plainValue turns a value of engine.Attribute into bool, numbers, string, []any and map[string]any, with the names that
+// the configuration has for them.
+func plainValue(v any) any { return plainReflect(reflect.ValueOf(v)) }
+
+func plainReflect(v reflect.Value) any {
+	switch v.Kind() {
+	case reflect.Invalid:
+		return nil
+	case reflect.Pointer, reflect.Interface:
+		if v.IsNil() {
+			return nil
+		}
+		return plainReflect(v.Elem())
+	case reflect.String:
+		return v.String()
+	case reflect.Bool:
+		return v.Bool()
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		return v.Int()
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		return v.Uint()
+	case reflect.Float32, reflect.Float64:
+		return v.Float()
+	case reflect.Slice, reflect.Array:
+		if v.Type().Elem().Kind() == reflect.Uint8 && v.Kind() == reflect.Slice {
+			return string(v.Bytes())
+		}
+		list := make([]any, v.Len())
+		for i := range list {
+			list[i] = plainReflect(v.Index(i))
+		}
+		return list
+	case reflect.Map:
+		m := map[string]any{}
+		for _, k := range v.MapKeys() {
+			m[fmt.Sprint(k.Interface())] = plainReflect(v.MapIndex(k))
+		}
+		return m
+	case reflect.Struct:
+		return plainStruct(v)
+	}
+	return fmt.Sprint(v.Interface())
+}
+
+func plainStruct(v reflect.Value) any {
+	m := map[string]any{}
+	for i := range v.NumField() {
+		f := v.Type().Field(i)
+		if !f.IsExported() {
+			continue
+		}
+		name, _, _ := strings.Cut(f.Tag.Get("hcl"), ",")
+		if name == "" {
+			name = f.Tag.Get("plan")
+		}
+		if name == "" {
+			name = strings.ToLower(f.Name)
+		}
+		if f.Tag.Get("hcl") != "" && v.Field(i).IsZero() {
+			continue
+		}
+		m[name] = plainReflect(v.Field(i))
+	}
+	return m
+}
+
+// inline writes a plain value on one line, escaped.
+func inline(v any) string {
+	switch v := v.(type) {
+	case nil:
+		return "null"
+	case string:
+		if binary(v) {
+			return fmt.Sprintf("(binary, %s)", count(len(v), "byte"))
+		}
+		return quote(v)
+	case []any:
+		parts := make([]string, len(v))
+		for i, e := range v {
+			parts[i] = inline(e)
+		}
+		return "[" + strings.Join(parts, ", ") + "]"
+	case map[string]any:
+		if len(v) == 0 {
+			return "{}"
+		}
+		var parts []string
+		for _, k := range sortedNames(v) {
+			parts = append(parts, mapKey(k)+" = "+inline(v[k]))
+		}
+		return "{ " + strings.Join(parts, ", ") + " }"
+	}
+	return Escape(fmt.Sprint(v))
+}
+
+// text is a plain value as text of several lines, to be compared line by line, not yet escaped.
+func text(v any) string {
+	switch v := v.(type) {
+	case nil:
+		return ""
+	case string:
+		return v
+	case []any:
+		var b strings.Builder
+		for _, e := range v {
+			b.WriteString(inline(e) + "\n")
+		}
+		return b.String()
+	case map[string]any:
+		var b strings.Builder
+		for _, k := range sortedNames(v) {
+			b.WriteString(mapKey(k) + " = " + inline(v[k]) + "\n")
+		}
+		return b.String()
+	}
+	return inline(v)
+}
+
+// multiline tells whether a plain value is better shown line by line.
+func multiline(v any) bool {
+	switch v := v.(type) {
+	case string:
+		return strings.Contains(strings.TrimSuffix(v, "\n"), "\n") && !binary(v)
+	case []any:
+		return len(v) > 1 && columns(inline(v)) > maxInline
+	case map[string]any:
+		return len(v) > 1 && columns(inline(v)) > maxInline
+	}
+	return false
+}
+
+func binary(s string) bool {
+	return !utf8.ValidString(s) || strings.ContainsRune(s, 0)
+}
+
+func sortedNames(m map[string]any) []string {
+	names := make([]string, 0, len(m))
+	for k := range m {
+		names = append(names, k)
+	}
+	slices.Sort(names)
+	return names
+}
+
+func mapKey(k string) string {
+	for _, r := range k {
+		if r != '_' && r != '-' && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') {
+			return quote(k)
+		}
+	}
+	if k == "" {
+		return quote(k)
+	}
+	return Escape(k)
+}
+
+// attributeChange is one attribute on both sides; a nil side is not set.
+type attributeChange struct {
+	name          string
+	before, after *engine.Attribute
+}
+
+func (c attributeChange) sensitive() bool {
+	return c.before != nil && c.before.Sensitive || c.after != nil && c.after.Sensitive
+}
+
+// attributeChanges pairs the attributes of a change: those that differ, in the order of After, then what only Before has.
+func attributeChanges(c *engine.Change) []attributeChange {
+	var list []attributeChange
+	seen := map[string]bool{}
+	for i := range c.After {
+		a := &c.After[i]
+		b := findAttribute(c.Before, a.Name)
+		seen[a.Name] = true
+		if b == nil || !reflect.DeepEqual(plainValue(a.Value), plainValue(b.Value)) {
+			list = append(list, attributeChange{a.Name, b, a})
+		}
+	}
+	for i := range c.Before {
+		if b := &c.Before[i]; !seen[b.Name] {
+			list = append(list, attributeChange{b.Name, b, nil})
+		}
+	}
+	return list
+}
+
+func findAttribute(list []engine.Attribute, name string) *engine.Attribute {
+	for i := range list {
+		if list[i].Name == name {
+			return &list[i]
+		}
+	}
+	return nil
+}

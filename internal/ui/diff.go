@@ -1,0 +1,162 @@
+package ui
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/aymanbagabas/go-udiff"
+)
+
+const (
+	maxDiffLines = 60  // lines shown of one attribute's text, unless the plan is printed in full
+	maxDiffWidth = 300 // columns shown of one line of it
+	diffContext  = udiff.DefaultContextLines
+)
+
+// diffLine is one line of a diff: sign is '+', '-', ' ', '@' for the head of a hunk, and '\\' for the note of a missing newline.
+type diffLine struct {
+	sign byte
+	text string // not escaped
+}
+
+// diff compares two texts line by line. Texts that end without a newline say so, as in diff -u.
+func diff(before, after string) []diffLine {
+	u, err := udiff.ToUnifiedDiff("", "", before, udiff.Lines(before, after), diffContext)
+	if err != nil {
+		// The edits do not fit the text: a bug there. All old, then all new is still true.
+		return append(side('-', before), side('+', after)...)
+	}
+	var lines []diffLine
+	for _, h := range u.Hunks {
+		lines = append(lines, diffLine{'@', hunkHead(h)})
+		for _, l := range h.Lines {
+			sign := byte(' ')
+			switch l.Kind {
+			case udiff.Delete:
+				sign = '-'
+			case udiff.Insert:
+				sign = '+'
+			}
+			lines = append(lines, diffLine{sign, strings.TrimSuffix(l.Content, "\n")})
+			if !strings.HasSuffix(l.Content, "\n") {
+				lines = append(lines, diffLine{'\\', " No newline at end of file"})
+			}
+		}
+	}
+	return lines
+}
+
+func hunkHead(h *udiff.Hunk) string {
+	var from, to int
+	for _, l := range h.Lines {
+		if l.Kind != udiff.Insert {
+			from++
+		}
+		if l.Kind != udiff.Delete {
+			to++
+		}
+	}
+	return fmt.Sprintf("@@ -%s +%s @@", hunkRange(h.FromLine, from), hunkRange(h.ToLine, to))
+}
+
+// hunkRange follows diff -u: a count of one is left out, and an empty side names the line before it.
+func hunkRange(line, n int) string {
+	switch n {
+	case 0:
+		return fmt.Sprintf("%d,0", line-1)
+	case 1:
+		return fmt.Sprint(line)
+	}
+	return fmt.Sprintf("%d,%d", line, n)
+}
+
+// side is a whole text with one sign.
+func side(sign byte, s string) []diffLine {
+	if s == "" {
+		return nil
+	}
+	var lines []diffLine
+	ended := strings.HasSuffix(s, "\n")
+	for l := range strings.SplitSeq(strings.TrimSuffix(s, "\n"), "\n") {
+		lines = append(lines, diffLine{sign, l})
+	}
+	if !ended {
+		lines = append(lines, diffLine{'\\', " No newline at end of file"})
+	}
+	return lines
+}
+
+// diffText renders lines, each after indent; at most limit of them, 0 for all.
+func (s style) diffText(lines []diffLine, indent string, limit int) string {
+	left := 0
+	if limit > 0 && len(lines) > limit+1 {
+		left = len(lines) - limit
+		lines = lines[:limit]
+	}
+	var b strings.Builder
+	for i, l := range lines {
+		text := l.text
+		switch {
+		case limit == 0:
+		case l.sign == '-' && i+1 < len(lines) && lines[i+1].sign == '+':
+			text, _ = focus(text, lines[i+1].text)
+		case l.sign == '+' && i > 0 && lines[i-1].sign == '-':
+			_, text = focus(lines[i-1].text, text)
+		}
+		if limit > 0 {
+			text = cutLine(text)
+		} else {
+			text = escapeTabs(text)
+		}
+		switch l.sign {
+		case '+':
+			text = s.green("+" + text)
+		case '-':
+			text = s.red("-" + text)
+		case '@':
+			text = s.cyan(text)
+		case '\\':
+			text = s.dim(`\` + text)
+		default:
+			text = " " + text
+		}
+		b.WriteString(strings.TrimRight(indent+text, " ") + "\n")
+	}
+	if left > 0 {
+		b.WriteString(indent + s.dim(fmt.Sprintf("… %s", count(left, "more line"))) + "\n")
+	}
+	return b.String()
+}
+
+// focus cuts what two long strings have in common off their starts, where they would look the same once cut at maxDiffWidth.
+func focus(a, b string) (string, string) {
+	const lead = 20 // bytes kept before the difference
+	same := 0
+	for same < len(a) && same < len(b) && a[same] == b[same] {
+		same++
+	}
+	from := same - lead
+	if same < maxDiffWidth-lead {
+		return a, b
+	}
+	for from > 0 && !utf8.RuneStart(a[from]) {
+		from--
+	}
+	return "…" + a[from:], "…" + b[from:]
+}
+
+// cutLine escapes a line, and cuts it where it is very long.
+func cutLine(line string) string {
+	rest := 0
+	if len(line) > 4*maxDiffWidth {
+		// Enough for maxDiffWidth columns however many bytes a character has.
+		rest = len(line) - 4*maxDiffWidth
+		line = strings.ToValidUTF8(line[:4*maxDiffWidth], "")
+	}
+	text := escapeTabs(line)
+	if rest > 0 && columns(text) <= maxDiffWidth {
+		return text + "…"
+	}
+	return truncate(text, maxDiffWidth)
+}

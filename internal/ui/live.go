@@ -1,0 +1,50 @@
+package ui
+
+import (
+	"io"
+	"time"
+
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+)
+
+// liveDisplay draws a Progress at the bottom of the terminal, ten times a second. What is written to it appears above.
+// It is one bar of mpb: the bar's own line is the sum, and what extends it upwards are the hosts.
+type liveDisplay struct {
+	container *mpb.Progress
+	bar       *mpb.Bar
+}
+
+func newLiveDisplay(p *Progress) *liveDisplay {
+	terminal := p.ui.err
+	d := &liveDisplay{container: mpb.New(
+		mpb.WithOutput(terminal.file),
+		mpb.WithRefreshRate(100*time.Millisecond),
+	)}
+	// The extender is called after the bar's own line, in the same frame: each draws, and takes its part. The last column stays
+	// free, since some terminals wrap a line that fills it.
+	frame := func(s decor.Statistics) []string {
+		return p.draw(s.AvailableWidth-1, terminal.height()-1)
+	}
+	sum := mpb.BarFillerFunc(func(w io.Writer, s decor.Statistics) error {
+		lines := frame(s)
+		_, err := io.WriteString(w, lines[len(lines)-1])
+		return err
+	})
+	hosts := mpb.BarFillerFunc(func(w io.Writer, s decor.Statistics) error {
+		lines := frame(s)
+		_, err := io.WriteString(w, joinRows(lines[:len(lines)-1]))
+		return err
+	})
+	d.bar = d.container.MustAdd(0, sum, mpb.BarFillerTrim(), mpb.BarExtender(hosts, true))
+	return d
+}
+
+// Write prints whole lines above the display.
+func (d *liveDisplay) Write(b []byte) (int, error) { return d.container.Write(b) }
+
+// stop takes the display away.
+func (d *liveDisplay) stop() {
+	d.bar.Abort(true)
+	d.container.Wait()
+}

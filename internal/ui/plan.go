@@ -1,0 +1,253 @@
+package ui
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/mirrorform/mirrorform/engine"
+)
+
+// PlanOptions say how to print a plan.
+type PlanOptions struct {
+	// Full prints texts in full, however long.
+	Full bool
+	// OmitProblems leaves the problems of resources out: they were printed as diagnostics. Errors of whole hosts stay.
+	OmitProblems bool
+}
+
+// Plan prints a plan as a result: what changes on each host, in the plan's order, what stops hosts, and a line that sums up.
+func (u *UI) Plan(p *engine.Plan, o PlanOptions) {
+	u.write(u.out, u.out.plan(p, o))
+}
+
+func (s *stream) plan(p *engine.Plan, o PlanOptions) string {
+	var b strings.Builder
+	idle, silent := 0, ""
+	for _, h := range p.Hosts {
+		if text := s.hostPlan(h, o); text != "" {
+			b.WriteString(text + "\n")
+		} else if !h.Failed() {
+			idle++
+			silent = h.Host
+		}
+	}
+	if idle > 0 && idle < len(p.Hosts) {
+		who := count(idle, "host")
+		if idle == 1 {
+			who = Escape(silent)
+		}
+		b.WriteString(who + ": nothing to do\n\n")
+	}
+	b.WriteString(s.planSummary(p))
+	return b.String()
+}
+
+// hostPlan returns "" for a host of which there is nothing to say.
+func (s *stream) hostPlan(h *engine.HostPlan, o PlanOptions) string {
+	var b strings.Builder
+	if h.Err != nil {
+		b.WriteString(s.message(s.style.fail("Error:"), h.Err.Error(), "  "))
+	}
+	if !o.OmitProblems {
+		for _, p := range h.Problems {
+			b.WriteString(s.problem(p))
+		}
+	}
+	for i := range h.Changes {
+		b.WriteString(s.change(&h.Changes[i], o) + "\n")
+	}
+	if b.Len() == 0 {
+		return ""
+	}
+	return s.style.heading(Escape(h.Host)) + ": " + hostCounts(h) + "\n" + strings.TrimRight(b.String(), "\n") + "\n"
+}
+
+func hostCounts(h *engine.HostPlan) string {
+	one := engine.Plan{Hosts: []*engine.HostPlan{h}}
+	c := one.Counts()
+	var parts []string
+	for _, part := range []struct {
+		n    int
+		verb string
+	}{{c.Create, "create"}, {c.Update, "update"}, {c.Delete, "delete"}, {c.Replace, "replace"}} {
+		if part.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d to %s", part.n, part.verb))
+		}
+	}
+	switch {
+	case h.Failed():
+		return "cannot be applied"
+	case len(parts) == 0:
+		return "nothing to do"
+	}
+	return strings.Join(parts, ", ")
+}
+
+// message prints a label and text below a heading, wrapped.
+func (s *stream) message(label, text, indent string) string {
+	limit := 0
+	if w := s.width(); w > 0 {
+		limit = max(w-len(indent)-len("Warning: "), 20)
+	}
+	lines := wrap(escapeLines(text), limit)
+	return indent + label + " " + strings.Join(lines, "\n"+indent+"  ") + "\n"
+}
+
+func (s *stream) problem(p *engine.ResourceProblem) string {
+	label := s.style.fail("Error:")
+	if p.Severity == engine.Warning {
+		label = s.style.warn("Warning:")
+	}
+	text := p.Summary
+	if p.Resource != nil {
+		text = p.Resource.String() + ": " + text
+	}
+	if p.Detail != "" {
+		text += "\n" + p.Detail
+	}
+	return s.message(label, text, "  ")
+}
+
+// change prints one change: its head, its attributes, its steps.
+func (s *stream) change(c *engine.Change, o PlanOptions) string {
+	var b strings.Builder
+	b.WriteString("  " + s.symbol(c.Action) + " " + s.style.bold(Escape(c.Address)) + "\n")
+	changes := attributeChanges(c)
+	if c.Action == engine.Delete {
+		changes = nil // what goes with it is not of interest, and may be long
+	}
+	name := 0
+	for _, a := range changes {
+		name = max(name, columns(Escape(a.name)))
+	}
+	for _, a := range changes {
+		b.WriteString(s.attribute(a, name, o))
+	}
+	for _, step := range c.Steps {
+		text := "→ " + Escape(step.Summary)
+		if step.Undo == nil && step.Final != "" {
+			text += " (final: " + Escape(step.Final) + ")"
+		}
+		b.WriteString("      " + s.style.dim(text) + "\n")
+	}
+	return b.String()
+}
+
+func (s *stream) symbol(a engine.Action) string {
+	switch a {
+	case engine.Create:
+		return s.style.green("+")
+	case engine.Update:
+		return s.style.yellow("~")
+	case engine.Delete:
+		return s.style.red("-")
+	case engine.Replace:
+		return s.style.red("-") + "/" + s.style.green("+")
+	}
+	return "?"
+}
+
+func (s *stream) attribute(a attributeChange, name int, o PlanOptions) string {
+	const indent = "      "
+	head := indent + pad(Escape(a.name), name)
+	if a.sensitive() {
+		return head + " = " + s.style.dim(sensitiveValue) + "\n"
+	}
+	before, after := a.value(a.before), a.value(a.after)
+	if multiline(before) || multiline(after) {
+		limit := maxDiffLines
+		if o.Full {
+			limit = 0
+		}
+		return indent + Escape(a.name) + ":\n" + s.style.diffText(valueDiff(a, before, after), indent+"  ", limit)
+	}
+	old, wanted := inline(before), inline(after)
+	if !o.Full {
+		old, wanted = focus(old, wanted)
+		old, wanted = truncate(old, maxDiffWidth), truncate(wanted, maxDiffWidth)
+	}
+	switch {
+	case a.before == nil:
+		return head + " = " + s.style.green(wanted) + "\n"
+	case a.after == nil:
+		return head + " = " + s.style.red(old) + " → " + s.style.dim("not managed") + "\n"
+	}
+	return head + " = " + s.style.red(old) + " → " + s.style.green(wanted) + "\n"
+}
+
+func (attributeChange) value(a *engine.Attribute) any {
+	if a == nil {
+		return nil
+	}
+	return plainValue(a.Value)
+}
+
+// valueDiff compares values line by line; a value of one side only is shown whole.
+func valueDiff(a attributeChange, before, after any) []diffLine {
+	switch {
+	case a.before == nil:
+		return side('+', text(after))
+	case a.after == nil:
+		return side('-', text(before))
+	}
+	for _, v := range []any{before, after} {
+		if str, ok := v.(string); ok && binary(str) {
+			return []diffLine{{'-', inline(before)}, {'+', inline(after)}}
+		}
+	}
+	return diff(text(before), text(after))
+}
+
+// planSummary is the last line, and a line before it when hosts failed.
+func (s *stream) planSummary(p *engine.Plan) string {
+	c := p.Counts()
+	changed, failed := 0, []string(nil)
+	for _, h := range p.Hosts {
+		switch {
+		case h.Failed():
+			failed = append(failed, Escape(h.Host))
+		case len(h.Changes) > 0:
+			changed++
+		}
+	}
+	var b strings.Builder
+	if len(failed) > 0 {
+		b.WriteString(s.style.fail(count(len(failed), "host")+" cannot be applied:") + " " + listNames(failed) + "\n")
+	}
+	switch {
+	case len(p.Hosts) == 0:
+		b.WriteString("No changes. There are no hosts.\n")
+	case c.Changes() > 0:
+		counts := fmt.Sprintf("%d to create, %d to update, %d to delete", c.Create, c.Update, c.Delete)
+		if c.Replace > 0 {
+			counts += fmt.Sprintf(", %d to replace", c.Replace)
+		}
+		fmt.Fprintf(&b, "%s %s on %s.\n", s.style.bold("Plan:"), counts, count(changed+failedWithChanges(p), "host"))
+	case len(failed) < len(p.Hosts):
+		n, match := len(p.Hosts)-len(failed), "match"
+		if n == 1 {
+			match = "matches"
+		}
+		fmt.Fprintf(&b, "%s %s %s the configuration (%s).\n", s.style.green("No changes."), count(n, "host"), match, count(c.Unchanged, "resource"))
+	}
+	return b.String()
+}
+
+func failedWithChanges(p *engine.Plan) int {
+	n := 0
+	for _, h := range p.Hosts {
+		if h.Failed() && len(h.Changes) > 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// listNames joins escaped names; of many it shows the first ones.
+func listNames(names []string) string {
+	const most = 8
+	if len(names) > most {
+		return strings.Join(names[:most], ", ") + fmt.Sprintf(" and %d more", len(names)-most)
+	}
+	return strings.Join(names, ", ")
+}
