@@ -264,7 +264,9 @@ type host struct {
 	mu    sync.Mutex
 	files map[string]string
 	runs  []string // packages of each run of the package manager
-	die   bool     // end the connection in place of the first operation
+	// brings are files that come with any package.
+	brings map[string]string
+	die    bool // end the connection in place of the first operation
 }
 
 func (h *host) session(t *testing.T) *engine.Session {
@@ -315,6 +317,11 @@ func (h *host) serve(conn io.ReadWriteCloser) {
 func (h *host) do(op wire.Op) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if op.Expect != "" {
+		if now := answer([]wire.Query{{Arg: op.Path()}}, h.files)[0].File.Fingerprint; now != op.Expect {
+			return fmt.Errorf("%s is %q, expected %q", op.Path(), now, op.Expect)
+		}
+	}
 	switch {
 	case op.Write != nil && op.Write.Path == "/broken":
 		return errors.New("read-only file system")
@@ -326,6 +333,9 @@ func (h *host) do(op wire.Op) error {
 		h.runs = append(h.runs, strings.Join(op.Package.Install, " "))
 		for _, p := range op.Package.Install {
 			h.files[p] = ""
+			for name, content := range h.brings {
+				h.files[name] = content
+			}
 		}
 	}
 	return nil
@@ -397,5 +407,39 @@ func TestAppliedMeansObserved(t *testing.T) {
 	result := fleet.Apply(t.Context(), fleet.Plan(t.Context(), list), list)
 	if err := result.Hosts[0].Err; err == nil || !strings.Contains(err.Error(), "not as wanted") {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestPackageBringsFiles(t *testing.T) {
+	t.Parallel()
+	h := &host{files: map[string]string{}, brings: map[string]string{"/p.conf": "the package's", "/same.conf": "x"}}
+	wanted := resources(&thing{Name: "/p", Package: true}, &thing{Name: "/p.conf", Value: "ours"}, &thing{Name: "/same.conf", Value: "x"})
+	fleet := &engine.Fleet{
+		Connect: func(context.Context, string) (*engine.Session, error) { return h.session(t), nil },
+		Wanted:  func(string, map[string]*wire.Facts) ([]*engine.Resource, error) { return wanted, nil },
+	}
+	defer fleet.Close()
+	list := []engine.Host{{Name: "h"}}
+	plan := fleet.Plan(t.Context(), list)
+	result := fleet.Apply(t.Context(), plan, list).Hosts[0]
+	if result.Err != nil || len(result.Done) != 3 || h.files["/p.conf"] != "ours" {
+		t.Errorf("%v, %d done, files %v", result.Err, len(result.Done), h.files)
+	}
+}
+
+func TestDriftAfterPlanIsRefused(t *testing.T) {
+	t.Parallel()
+	h := &host{files: map[string]string{}}
+	wanted := resources(&thing{Name: "/a", Value: "ours"})
+	fleet := &engine.Fleet{
+		Connect: func(context.Context, string) (*engine.Session, error) { return h.session(t), nil },
+		Wanted:  func(string, map[string]*wire.Facts) ([]*engine.Resource, error) { return wanted, nil },
+	}
+	defer fleet.Close()
+	list := []engine.Host{{Name: "h"}}
+	plan := fleet.Plan(t.Context(), list)
+	h.files["/a"] = "somebody else's"
+	if err := fleet.Apply(t.Context(), plan, list).Hosts[0].Err; err == nil || h.files["/a"] != "somebody else's" {
+		t.Errorf("%v, files %v", err, h.files)
 	}
 }

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	pathpkg "path"
 	"slices"
 
 	"github.com/mirrorform/mirrorform/internal/wire"
@@ -160,13 +161,25 @@ func follows(keys []Key, changed map[Key]bool) bool {
 	return slices.ContainsFunc(keys, func(k Key) bool { return changed[k] })
 }
 
-// expect gives the first operation on each path the fingerprint that was observed there. Later ones meet what the earlier left.
+// expect gives the first operation on each path the fingerprint that was observed there. Later ones meet what the earlier left, and those below a
+// mount point meet what is mounted.
 func (p *HostPlan) expect(got Answers) {
 	met := map[string]bool{}
+	behind := func(path string) bool {
+		for ; len(path) > 1; path = pathpkg.Dir(path) {
+			if met["mount:"+path] {
+				return true
+			}
+		}
+		return false
+	}
 	for i := range p.Changes {
 		for j := range p.Changes[i].Steps {
 			op := &p.Changes[i].Steps[j].Do
-			if path := op.Path(); path != "" && !met[path] {
+			if op.Mount != nil {
+				met["mount:"+op.Mount.Path] = true
+			}
+			if path := op.Path(); path != "" && !met[path] && !behind(path) {
 				op.Expect = got.prints[path]
 				met[path] = true
 			}

@@ -1,0 +1,237 @@
+package mirror
+
+import (
+	"cmp"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/agext/levenshtein"
+
+	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/resources"
+)
+
+// Host is what an expansion has to know of a mirror's host.
+type Host struct {
+	Target  engine.Target
+	Address string // as configured
+	Dir     string // absolute path of the configuration's directory
+}
+
+// Part is one resource that a mirror block expands to.
+type Part struct {
+	Name      string   // the last part of its address: HOST/mirror.MIRROR.NAME
+	Local     bool     // it is on host local, at local/mirror.MIRROR.NAME["HOST"]
+	Type      string   // resource type
+	State     any      // *S of that type
+	DependsOn []string // names of other parts on the same host
+	Keep      string   // why destroy leaves it alone unless named
+}
+
+// part is a Part with the attribute of the mirror block that each of its own attributes comes from.
+type part struct {
+	Part
+	from   map[string]string
+	advice map[string]string // by the part's attribute: what to do about a problem, where its type does not say
+}
+
+// Expand returns the resources that a mirror block expands to on one host, or what is wrong with the block. It reads
+// nothing but its arguments, which it leaves as they are; it works with zero facts, too, where what differs between
+// operating systems is as on Debian. Any problem that is an error leaves no parts. A problem's Attribute is the path of an
+// attribute of the block, with dots: "storage.path", "kitten.sync.every". reg checks each part; problems of a part are
+// told as problems of the attribute that they come from.
+//
+// These are the names of the parts. Each is the last part of an address that people use, so none ever changes:
+//
+//	storage             storage      the check of the file system's size; everything else on the host depends on it
+//	group, user                      the account that the sync runs as; not for root
+//	filesystem_package  package      what makes the file system; with storage.device, as the next three
+//	mount_point         directory    where the device is mounted
+//	filesystem          filesystem
+//	mount               mount
+//	directory           directory    the mirror's; not where it is itself the mount point
+//	rsync               package
+//	lock                file         the lock; not for root, nor is lock_at_boot
+//	lock_at_boot        file         the tmpfiles.d(5) entry by which the lock is there after a reboot; for a lock in /run
+//	log                 file
+//	logrotate_package   package
+//	logrotate           logrotate    for the logs
+//	sync_script         file         runs a sync by hand
+//	cron_package        package
+//	cron_service        service
+//	cron                cron         the scheduled sync
+//	nginx               package
+//	nginx_service       service
+//	site                nginx_site
+//	publish             file         mirrors.d/NAME.yml, on host local
+//
+// With a kitten block there are also kitten_directory, kitten_lock, kitten_lock_at_boot, kitten_log, kitten_sync_script and
+// kitten_cron.
+//
+// One host has one mirror: two of them would both make its packages and services, which is an error.
+//
+// Two things of EL hosts are not done by any part: where SELinux enforces, a tree outside /var/www needs the file context
+// httpd_sys_content_t (semanage-fcontext(8)) before nginx may read it, and firewalld has to let HTTP in.
+func Expand(reg *engine.Registry, name string, spec *Spec, host Host) ([]Part, []engine.Problem) {
+	x := &expansion{reg: reg, name: name, spec: spec, host: host}
+	x.mirror()
+	x.validate()
+	if slices.ContainsFunc(x.problems, func(p engine.Problem) bool { return p.Severity == engine.Error }) {
+		return nil, x.problems
+	}
+	parts := make([]Part, len(x.parts))
+	for i, p := range x.parts {
+		parts[i] = p.Part
+	}
+	return parts, x.problems
+}
+
+// expansion is one run of Expand.
+type expansion struct {
+	reg      *engine.Registry
+	name     string
+	spec     *Spec
+	host     Host
+	guide    guide
+	user     string // the account of the sync
+	web      Web    // with its defaults
+	jobs     []*job
+	parts    []part
+	problems []engine.Problem
+}
+
+// mirrorName is what can be part of a file's name everywhere, cron.d included.
+var mirrorName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$`)
+
+func (x *expansion) mirror() {
+	if !mirrorName.MatchString(x.name) {
+		x.errorf("", "files are named after the mirror: use at most 40 letters, digits, - and _, a letter or digit first",
+			"%q cannot name a mirror", x.name)
+		return
+	}
+	x.guide = guides[0]
+	if n := x.spec.Guide; n != "" {
+		i := slices.IndexFunc(guides, func(g guide) bool { return g.name == n })
+		if i < 0 {
+			x.choice("guide", n, "classic", "current")
+		} else {
+			x.guide = guides[i]
+		}
+	}
+	x.user = cmp.Or(x.spec.User, "mirror")
+	x.settleWeb()
+	x.settleJobs()
+	x.storage()
+	x.account()
+	x.filesystem()
+	x.directories()
+	x.sync()
+	x.site()
+	x.publish()
+}
+
+// add adds a part. from maps attributes of the part to those of the block: "path" to "storage.path". Every part on the
+// host depends on the storage check.
+func (x *expansion) add(p Part, from map[string]string) {
+	if !p.Local && p.Name != "storage" {
+		p.DependsOn = append([]string{"storage"}, p.DependsOn...)
+	}
+	x.parts = append(x.parts, part{Part: p, from: from})
+}
+
+// has tells whether there is a part of that name.
+func (x *expansion) has(name string) bool {
+	return slices.ContainsFunc(x.parts, func(p part) bool { return p.Name == name })
+}
+
+// existing are those of the named parts that there are.
+func (x *expansion) existing(names ...string) []string {
+	return slices.DeleteFunc(names, func(n string) bool { return !x.has(n) })
+}
+
+// validate lets each part's type check it. Of an attribute that has a problem already, further ones are only consequences; so
+// are problems that no attribute of the block accounts for, once there is any other.
+func (x *expansion) validate() {
+	known := map[string]bool{}
+	failed := false
+	for _, p := range x.problems {
+		known[p.Attribute] = known[p.Attribute] || p.Severity == engine.Error
+		failed = failed || p.Severity == engine.Error
+	}
+	var unplaced []engine.Problem
+	for _, p := range x.parts {
+		kind := x.reg.Kind(p.Type)
+		if kind == nil {
+			unplaced = append(unplaced, engine.Errorf("", "there is no resource type %q, which %s is of", p.Type, p.Name))
+			continue
+		}
+		told := map[string]bool{}
+		for _, problem := range kind.Validate(p.State) {
+			attribute, advice := p.from[problem.Attribute], p.advice[problem.Attribute]
+			if attribute == "" {
+				problem.Summary = p.Name + ": " + problem.Summary
+				problem.Attribute = ""
+				unplaced = append(unplaced, problem)
+				continue
+			}
+			if known[attribute] {
+				continue
+			}
+			told[attribute] = true
+			failed = failed || problem.Severity == engine.Error
+			problem.Attribute = attribute
+			problem.Detail = cmp.Or(problem.Detail, advice)
+			x.problems = append(x.problems, problem)
+		}
+		for attribute := range told {
+			known[attribute] = true
+		}
+	}
+	if !failed {
+		x.problems = append(x.problems, unplaced...)
+	}
+}
+
+// errorf adds a problem that is an error.
+func (x *expansion) errorf(attribute, detail, format string, args ...any) {
+	p := engine.Errorf(attribute, format, args...)
+	p.Detail = detail
+	x.problems = append(x.problems, p)
+}
+
+// choice adds the problem of a value that is none of those there are.
+func (x *expansion) choice(attribute, found string, choices ...string) {
+	detail := "use " + strings.Join(choices, " or ")
+	for _, c := range choices {
+		if levenshtein.Distance(strings.ToLower(found), c, nil) <= 2 {
+			detail = fmt.Sprintf("did you mean %q?", c)
+		}
+	}
+	x.errorf(attribute, detail, "%q is not a value of %s", found, attribute)
+}
+
+// account makes the system account that the sync runs as.
+func (x *expansion) account() {
+	if x.user == "root" {
+		return
+	}
+	from := map[string]string{"name": "user", "group": "user"}
+	x.add(Part{
+		Name: "group", Type: "group", Keep: "it is the group of user " + x.user + ", who stays",
+		State: &resources.Group{Name: x.user, System: true},
+	}, from)
+	x.add(Part{
+		Name: "user", Type: "user", DependsOn: []string{"group"},
+		State: &resources.User{
+			Name: x.user, Group: x.user, System: true,
+			// cronie runs no job of a user whose home is missing, and this one needs none of its own.
+			Home: "/", Shell: "/usr/sbin/nologin",
+			Comment: "AlmaLinux mirror",
+		},
+	}, from)
+}
+
+// family is the host's kind of operating system; without facts that of Debian.
+func (x *expansion) family() string { return cmp.Or(x.host.Target.Facts.OS.Family, "debian") }

@@ -1,0 +1,207 @@
+package mirror
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+)
+
+// job is one tree that is synced: a sync block with all its values settled.
+type job struct {
+	prefix       string // of its parts' names: "" or "kitten_"
+	block        string // the sync block: "sync" or "kitten.sync"
+	file         string // what its files on the host are named after
+	dir          string // where the tree is
+	dirAttribute string
+	location     string // URL path
+	schedule     string
+	rsync        []string // argv
+	lock         string   // as in the guide or the block: what the command says
+	lockFile     string   // where that is on the host
+	log          string   // "" leaves the output to cron
+	mount        string   // what must be mounted on it, or ""
+}
+
+// part is the name of one of the job's parts.
+func (j *job) part(name string) string { return j.prefix + name }
+
+// attribute is the path of one of the job's attributes.
+func (j *job) attribute(name string) string { return j.block + "." + name }
+
+// settleJobs makes the jobs out of the sync blocks.
+func (x *expansion) settleJobs() {
+	main := settled(x.spec.Sync)
+	x.jobs = []*job{x.newJob(&job{
+		block: "sync", file: "mirrorform-" + x.name, dir: x.spec.Storage.Path, dirAttribute: "storage.path", location: x.web.Location,
+	}, main, main, x.guide.main)}
+	k := x.spec.Kitten
+	if k == nil {
+		return
+	}
+	own := settled(k.Sync)
+	kitten := x.newJob(&job{
+		prefix: "kitten_", block: "kitten.sync", file: "mirrorform-" + x.name + "-kitten", dir: k.Path, dirAttribute: "kitten.path",
+		location: cmp.Or(k.Location, beside(x.web.Location)),
+	}, own, inherit(own, main), x.guide.kitten)
+	x.jobs = append(x.jobs, kitten)
+	first := x.jobs[0]
+	if kitten.lockFile == first.lockFile {
+		x.errorf("kitten.sync.lock", "give each its own lock", "both syncs lock %s, so that one would keep the other from running", kitten.lock)
+	}
+	if kitten.log != "" && kitten.log == first.log {
+		x.errorf("kitten.sync.log", "give each its own log", "both syncs write %s", kitten.log)
+	}
+}
+
+// settled is a sync block, also where there is none.
+func settled(s *Sync) Sync {
+	if s == nil {
+		return Sync{}
+	}
+	return *s
+}
+
+// inherit fills what Kitten's block leaves unset from the mirror's own. Its upstream, its lock and its log's path stay apart.
+func inherit(kitten, main Sync) Sync {
+	if kitten.Every == "" && kitten.Schedule == "" {
+		kitten.Every, kitten.Schedule = main.Every, main.Schedule
+	}
+	inheritList := func(own *[]string, from []string) {
+		if *own == nil {
+			*own = from
+		}
+	}
+	inheritList(&kitten.Flags, main.Flags)
+	inheritList(&kitten.Options, main.Options)
+	inheritList(&kitten.Exclude, main.Exclude)
+	kitten.Bandwidth = cmp.Or(kitten.Bandwidth, main.Bandwidth)
+	if kitten.Log == nil && main.Log != nil && *main.Log == "" {
+		kitten.Log = main.Log
+	}
+	return kitten
+}
+
+// beside is the URL path of Kitten's tree next to that of the mirror: /pub/almalinux/ gives /pub/almalinux-kitten/.
+func beside(location string) string {
+	if location == "/" {
+		return "/almalinux-kitten/"
+	}
+	return strings.TrimSuffix(location, "/") + "-kitten/"
+}
+
+// newJob settles the values of a job, s, and checks those that its own block sets.
+func (x *expansion) newJob(j *job, own, s Sync, m module) *job {
+	x.checkSync(j, own)
+	flags := x.guide.rsync
+	if len(s.Flags) > 0 {
+		flags = s.Flags
+	}
+	j.rsync = slices.Concat([]string{"/usr/bin/rsync"}, flags, s.Options)
+	if s.Bandwidth != "" {
+		j.rsync = append(j.rsync, "--bwlimit="+s.Bandwidth)
+	}
+	for _, pattern := range s.Exclude {
+		j.rsync = append(j.rsync, "--exclude="+pattern)
+	}
+	j.rsync = append(j.rsync, cmp.Or(s.Upstream, m.upstream), j.dir+"/")
+
+	j.schedule = s.Schedule
+	if s.Schedule == "" {
+		j.schedule = x.spread(j, cmp.Or(s.Every, x.guide.every))
+	}
+	j.lock = cmp.Or(s.Lock, m.lock)
+	j.lockFile = x.lockFile(j)
+	j.log = "/var/log/" + j.file + ".log"
+	if s.Log != nil {
+		j.log = *s.Log
+	}
+	x.checkLog(j)
+	j.mount = x.guard(j.dir)
+	return j
+}
+
+// checkLog checks where the job's log is.
+func (x *expansion) checkLog(j *job) {
+	attribute := j.attribute("log")
+	switch {
+	case j.log == "":
+	case !safePath.MatchString(j.log) || path.Clean(j.log) != j.log:
+		x.errorf(attribute, "write an absolute path of letters, digits and . _ + - @", "%q is no path for a log", j.log)
+	case x.inTree(j, j.log):
+		x.errorf(attribute, "a sync would delete it, and the web server would serve it: use a file in /var/log",
+			"%s lies inside the mirrored tree", j.log)
+	}
+}
+
+// inTree tells whether p lies in the job's tree or the mirror's.
+func (x *expansion) inTree(j *job, p string) bool {
+	return slices.ContainsFunc([]string{j.dir, x.spec.Storage.Path}, func(dir string) bool { return plain(dir) && within(p, dir) })
+}
+
+// checkSync checks what becomes arguments of rsync.
+func (x *expansion) checkSync(j *job, s Sync) {
+	x.report(j.attribute("flags"), checkOptions(s.Flags))
+	x.report(j.attribute("options"), checkOptions(s.Options))
+	for _, pattern := range s.Exclude {
+		x.report(j.attribute("exclude"), checkPattern(pattern))
+	}
+	if s.Upstream != "" {
+		x.report(j.attribute("upstream"), checkUpstream(s.Upstream))
+	}
+	if s.Bandwidth != "" {
+		x.report(j.attribute("bandwidth"), checkBandwidth(s.Bandwidth))
+	}
+}
+
+// report adds the problem of an attribute, if there is one.
+func (x *expansion) report(attribute string, err error) {
+	if err != nil {
+		x.errorf(attribute, "", "%v", err)
+	}
+}
+
+// intervals are the values of every. Each divides the day, so that the gaps between syncs are even.
+var intervals = []string{"1h", "2h", "3h", "4h", "6h", "8h", "12h", "24h"}
+
+// spread is the crontab schedule of an interval. Its minute, and the hour of a daily sync, come from a digest of the names of host and
+// mirror: the same in every run, and so different among hosts that a fleet does not meet the upstream at one time.
+func (x *expansion) spread(j *job, every string) string {
+	if !slices.Contains(intervals, every) {
+		x.errorf(j.attribute("every"), "use one of "+strings.Join(intervals, ", ")+", or set schedule", "%q is no interval that divides the day", every)
+		return "0 0 * * *"
+	}
+	sum := sha256.Sum256([]byte(x.host.Target.Name + "\x00" + x.name + "\x00" + j.prefix))
+	n := binary.BigEndian.Uint64(sum[:])
+	minute, hour := n%60, n/60%24
+	switch every {
+	case "1h":
+		return fmt.Sprintf("%d * * * *", minute)
+	case "24h":
+		return fmt.Sprintf("%d %d * * *", minute, hour)
+	}
+	return fmt.Sprintf("%d */%s * * *", minute, strings.TrimSuffix(every, "h"))
+}
+
+// lockFile is where the job's lock is on a host. /var/run and /var/lock are links there.
+func (x *expansion) lockFile(j *job) string {
+	lock := j.lock
+	for from, to := range map[string]string{"/var/run": "/run", "/var/lock": "/run/lock"} {
+		if plain(lock) && lock != from && within(lock, from) {
+			lock = to + strings.TrimPrefix(lock, from)
+		}
+	}
+	attribute := j.attribute("lock")
+	switch {
+	case !safePath.MatchString(lock) || path.Clean(lock) != lock:
+		x.errorf(attribute, "write an absolute path of letters, digits and . _ + - @", "%q is no path for a lock file", lock)
+	case slices.ContainsFunc([]string{"/tmp", "/var/tmp", "/dev"}, func(dir string) bool { return within(lock, dir) }):
+		x.errorf(attribute, "use a file in /run", "anyone on the host can hold a lock in %s", path.Dir(lock))
+	case x.inTree(j, lock):
+		x.errorf(attribute, "a sync would delete it: use a file in /run", "%s lies inside the mirrored tree", lock)
+	}
+	return lock
+}

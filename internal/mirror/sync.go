@@ -1,0 +1,177 @@
+package mirror
+
+import (
+	_ "embed"
+	"fmt"
+	"strings"
+	"text/template"
+
+	"github.com/mirrorform/mirrorform/resources"
+)
+
+// sync makes what the scheduled syncs need, and them.
+func (x *expansion) sync() {
+	x.add(Part{Name: "rsync", Type: "package", State: &resources.Package{Name: "rsync"}}, nil)
+	for _, j := range x.jobs {
+		x.lock(j)
+		x.log(j)
+	}
+	x.logrotate()
+	for _, j := range x.jobs {
+		x.script(j)
+	}
+	x.cronDaemon()
+	for _, j := range x.jobs {
+		x.cron(j)
+	}
+}
+
+// lock makes the lock file for an account that cannot: /run belongs to root, and is empty after a boot.
+func (x *expansion) lock(j *job) {
+	if x.user == "root" {
+		return
+	}
+	from := map[string]string{"path": j.attribute("lock"), "owner": "user", "group": "user"}
+	x.add(Part{
+		Name: j.part("lock"), Type: "file", DependsOn: []string{"user"},
+		State: &resources.File{Path: j.lockFile, Owner: x.user, Group: x.user, Mode: "0644"},
+	}, from)
+	if !within(j.lockFile, "/run") {
+		return
+	}
+	content := fmt.Sprintf("# Managed by mirrorform: the lock of mirror %s. Changes made here are overwritten.\nf %s 0644 %s %s -\n",
+		x.name, j.lockFile, x.user, x.user)
+	x.add(Part{
+		Name: j.part("lock_at_boot"), Type: "file", DependsOn: []string{"user"},
+		State: &resources.File{
+			Path: "/etc/tmpfiles.d/" + j.file + ".conf", Content: &content, Owner: "root", Group: "root", Mode: "0644",
+		},
+	}, nil)
+}
+
+// logMode keeps the log to its account and root.
+const logMode = "0640"
+
+// log makes the log that the job's output is added to: its account can write it, but make none in /var/log.
+func (x *expansion) log(j *job) {
+	if j.log == "" {
+		return
+	}
+	from := map[string]string{"path": j.attribute("log"), "owner": "user", "group": "user"}
+	x.add(Part{
+		Name: j.part("log"), Type: "file", DependsOn: x.existing("user"),
+		State: &resources.File{Path: j.log, Owner: x.user, Group: x.user, Mode: logMode},
+	}, from)
+}
+
+// logrotate keeps the logs small.
+func (x *expansion) logrotate() {
+	var files, depends []string
+	for _, j := range x.jobs {
+		if j.log != "" {
+			files = append(files, j.log)
+			depends = append(depends, j.part("log"))
+		}
+	}
+	if len(files) == 0 {
+		return
+	}
+	x.add(Part{
+		Name: "logrotate_package", Type: "package", Keep: "other logs of the host need it",
+		State: &resources.Package{Name: "logrotate"},
+	}, nil)
+	eight := 8
+	x.add(Part{
+		Name: "logrotate", Type: "logrotate", DependsOn: append([]string{"logrotate_package"}, depends...),
+		State: &resources.Logrotate{
+			Name: x.jobs[0].file, Files: files, Frequency: "weekly", Rotate: &eight,
+			// A first sync takes hours, and goes on writing to the log that was rotated.
+			DelayCompress: true,
+			CreateMode:    logMode, CreateOwner: x.user, CreateGroup: x.user,
+		},
+	}, nil)
+}
+
+// cronDaemon makes sure that a cron daemon runs.
+func (x *expansion) cronDaemon() {
+	unit := "cron"
+	if x.family() == "el" {
+		unit = "crond"
+	}
+	const keep = "other jobs of the host need it"
+	x.add(Part{
+		Name: "cron_package", Type: "package", Keep: keep,
+		State: &resources.Package{Name: "cron", Names: map[string]string{"el": "cronie"}},
+	}, nil)
+	yes := true
+	x.add(Part{
+		Name: "cron_service", Type: "service", Keep: keep, DependsOn: []string{"cron_package"},
+		State: &resources.Service{Name: unit, Enabled: &yes, Running: &yes},
+	}, nil)
+}
+
+// cron makes the job's entry, with the guide's command. It comes after all that a sync needs, since it may run at once.
+func (x *expansion) cron(j *job) {
+	rsync, err := resources.ShellJoin(j.rsync)
+	x.report(j.block, err)
+	x.add(Part{
+		Name: j.part("cron"), Type: "cron",
+		DependsOn: x.existing("user", "mount", j.part("directory"), "rsync", j.part("lock"), j.part("lock_at_boot"), j.part("log"),
+			"cron_package", "cron_service"),
+		State: &resources.Cron{
+			Name: j.file, Schedule: j.schedule, User: x.user,
+			Command:      []string{"/usr/bin/flock", "-n", j.lock, "-c", rsync},
+			RequireMount: j.mount, Log: j.log,
+		},
+	}, map[string]string{
+		"schedule": j.attribute("schedule"), "user": "user", "command": j.block, "log": j.attribute("log"),
+		"require_mount": x.mountAttribute(),
+	})
+	x.parts[len(x.parts)-1].advice = map[string]string{
+		"command": "options can name a file of patterns: --exclude-from=/etc/mirror.exclude",
+	}
+}
+
+//go:embed sync.sh.tmpl
+var scriptText string
+
+// scriptTemplate is the sync script. Every value in it is a word, or words, as resources.ShellQuote writes them.
+var scriptTemplate = template.Must(template.New("sync.sh").Parse(scriptText))
+
+// script makes the program that runs the job's sync by hand: for the first sync, and whenever one is wanted at once.
+func (x *expansion) script(j *job) {
+	file := "/usr/local/sbin/" + strings.Replace(j.file, "mirrorform-", "mirrorform-sync-", 1)
+	upstream, target := j.rsync[len(j.rsync)-2], j.rsync[len(j.rsync)-1]
+	quote := func(words ...string) string {
+		text, err := resources.ShellJoin(words)
+		x.report(j.block, err)
+		return text
+	}
+	values := map[string]string{
+		"Name":      x.name, // safe in a comment: mirrorName
+		"Script":    quote(file),
+		"User":      quote(x.user),
+		"Start":     quote("mirrorform: syncing " + target + " from " + upstream + " as " + x.user),
+		"Lock":      quote(j.lock),
+		"Busy":      quote("mirrorform: a sync to " + target + " is running already: it holds " + j.lock),
+		"Rsync":     quote(j.rsync...),
+		"Done":      quote("mirrorform: synced " + target),
+		"Failed":    quote("mirrorform: the sync to " + target + " failed; rsync's status is"),
+		"Mount":     "",
+		"Unmounted": "",
+	}
+	if j.mount != "" {
+		values["Mount"] = quote(j.mount)
+		values["Unmounted"] = quote("mirrorform: nothing is mounted on " + j.mount + ", so nothing was synced")
+	}
+	var out strings.Builder
+	if err := scriptTemplate.Execute(&out, values); err != nil {
+		x.errorf("", "", "the sync script cannot be made: %v", err)
+		return
+	}
+	content := out.String()
+	x.add(Part{
+		Name: j.part("sync_script"), Type: "file", DependsOn: x.existing("user", "rsync"),
+		State: &resources.File{Path: file, Content: &content, Owner: "root", Group: "root", Mode: "0755"},
+	}, map[string]string{"content": j.block})
+}

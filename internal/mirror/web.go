@@ -1,0 +1,126 @@
+package mirror
+
+import (
+	"cmp"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/mirrorform/mirrorform/resources"
+)
+
+// webLocation is a URL path that needs no escapes, begins and ends with a slash and leads to nothing hidden.
+var webLocation = regexp.MustCompile(`^/([A-Za-z0-9_~-][A-Za-z0-9._~-]*/)*$`)
+
+// settleWeb fills in the web block, also where there is none.
+func (x *expansion) settleWeb() {
+	if x.spec.Web != nil {
+		x.web = *x.spec.Web
+	}
+	w := &x.web
+	w.Server = cmp.Or(w.Server, "nginx")
+	w.Location = cmp.Or(w.Location, "/almalinux/")
+	if w.Port == nil {
+		port := 80
+		w.Port = &port
+	}
+	if w.IPv6 == nil {
+		yes := true
+		w.IPv6 = &yes
+	}
+	if w.Server != "nginx" && w.Server != "none" {
+		x.choice("web.server", w.Server, "nginx", "none")
+	}
+	if *w.Port < 1 || *w.Port > 65535 {
+		x.errorf("web.port", "use 80, or another from 1 to 65535", "%d is no port", *w.Port)
+	}
+	const detail = "write a URL path with a slash at both ends, such as /almalinux/, of letters, digits and . _ ~ -"
+	if !webLocation.MatchString(w.Location) {
+		x.errorf("web.location", detail, "%q is no location", w.Location)
+	}
+	k := x.spec.Kitten
+	if k == nil || k.Location == "" {
+		return
+	}
+	if !webLocation.MatchString(k.Location) {
+		x.errorf("kitten.location", detail, "%q is no location", k.Location)
+	} else if k.Location == w.Location {
+		x.errorf("kitten.location", "give Kitten one of its own, such as "+beside(w.Location), "%s is the location of the almalinux tree", k.Location)
+	}
+}
+
+// serverNames are the names that the site answers to: those of the web block, then the host's address.
+func (x *expansion) serverNames() []string {
+	names := slices.Concat([]string{x.web.ServerName}, x.web.ServerAliases, []string{webAddress(x.host.Address)})
+	var unique, seen []string
+	for _, name := range names {
+		key := cmp.Or(webAddress(name), name) // 2001:DB8::1 is [2001:db8::1], names have no case
+		if name != "" && !slices.Contains(seen, key) {
+			unique, seen = append(unique, name), append(seen, key)
+		}
+	}
+	return unique
+}
+
+// webAddress is a host's address as browsers send it (RFC 3986, section 3.2.2), or "" where it is neither a name nor an address.
+func webAddress(address string) string {
+	ip, err := netip.ParseAddr(strings.Trim(address, "[]"))
+	switch {
+	case err == nil && ip.Zone() != "":
+		return ""
+	case err == nil && ip.Is6() && !ip.Is4In6():
+		return "[" + ip.String() + "]"
+	case err == nil:
+		return ip.Unmap().String()
+	case isHostName(address):
+		return strings.ToLower(address)
+	}
+	return ""
+}
+
+// site makes the web server and the site that serves every tree.
+func (x *expansion) site() {
+	for i, alias := range x.web.ServerAliases {
+		if alias == "" {
+			x.errorf("web.server_aliases", "remove it", "alias %d is empty", i+1)
+		}
+	}
+	if x.web.Server != "nginx" {
+		return
+	}
+	names := x.serverNames()
+	if len(names) == 0 {
+		x.errorf("web.server_name", "set web.server_name", "the site has no name: the host's address, %q, is neither a name nor an IP address", x.host.Address)
+		return
+	}
+	yes := true
+	x.add(Part{Name: "nginx", Type: "package", State: &resources.Package{Name: "nginx"}}, nil)
+	x.add(Part{
+		Name: "nginx_service", Type: "service", DependsOn: []string{"nginx"},
+		State: &resources.Service{Name: "nginx", Enabled: &yes, Running: &yes},
+	}, nil)
+	listen := []string{strconv.Itoa(*x.web.Port)}
+	if *x.web.IPv6 {
+		listen = append(listen, "[::]:"+listen[0])
+	}
+	aliases := map[string]string{}
+	depends := []string{"nginx", "nginx_service"}
+	served := "storage.path"
+	for _, j := range x.jobs {
+		if strings.Contains(j.dir, "$") { // which nginx does not take
+			served = j.dirAttribute
+		}
+		aliases[j.location] = j.dir
+		depends = append(depends, x.existing(j.part("directory"))...)
+	}
+	named := "web.server_name"
+	if w := strings.TrimPrefix(x.web.ServerName, "*."); w == "" || isHostName(w) {
+		named = "web.server_aliases" // the address is one of the names that are right
+	}
+	x.add(Part{
+		Name: "site", Type: "nginx_site", DependsOn: append(depends, x.existing("mount")...),
+		State: &resources.NginxSite{Name: x.jobs[0].file, ServerName: names, Listen: listen, Aliases: aliases},
+	}, map[string]string{"server_name": named, "listen": "web.port", "aliases": served})
+}
