@@ -1,10 +1,12 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/mirrorform/mirrorform/internal/wire"
 	"golang.org/x/sync/errgroup"
@@ -213,22 +215,43 @@ func (f *Fleet) performStage(ctx context.Context, h *hostState, host string, cha
 	return false
 }
 
-// confirm observes the host again.
+// settle is how long a host may take, unless Fleet.Settle says otherwise.
+const settle = 5 * time.Second
+
+// confirm observes the host again, until it is as wanted or it had time enough to settle.
 func (f *Fleet) confirm(ctx context.Context, h *hostState, r *HostResult) {
-	after, err := h.observe(ctx)
-	if err != nil {
-		r.Err = fmt.Errorf("all steps were done, but the host could not be observed afterwards: %w", err)
-		return
-	}
-	for i := range after.Changes {
-		c := &after.Changes[i]
-		r.Err = errors.Join(r.Err, fmt.Errorf("%s is not as wanted after its steps were done: it still needs %q", c.Address, c.Steps[0].Summary))
-	}
-	for _, p := range after.Problems {
-		if p.Severity == Error {
-			r.Err = errors.Join(r.Err, fmt.Errorf("%s: %s", p.Resource.Address, p.Problem))
+	pause := 50 * time.Millisecond
+	for begin := time.Now(); ; pause *= 2 {
+		after, err := h.observe(ctx)
+		if err != nil {
+			r.Err = fmt.Errorf("all steps were done, but the host could not be observed afterwards: %w", err)
+			return
+		}
+		r.Err = after.differs()
+		if r.Err == nil || time.Since(begin) > cmp.Or(f.Settle, settle) {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
 		}
 	}
+}
+
+// differs is an error that says how a host that was applied to is not as wanted.
+func (p *HostPlan) differs() error {
+	var err error
+	for i := range p.Changes {
+		c := &p.Changes[i]
+		err = errors.Join(err, fmt.Errorf("%s is not as wanted after its steps were done: it still needs %q", c.Address, c.Steps[0].Summary))
+	}
+	for _, q := range p.Problems {
+		if q.Severity == Error {
+			err = errors.Join(err, fmt.Errorf("%s: %s", q.Resource.Address, q.Problem))
+		}
+	}
+	return err
 }
 
 // split says which changes were done, failed and not run when the task of that index failed.

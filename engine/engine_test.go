@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/internal/wire"
@@ -399,6 +400,7 @@ func TestAppliedMeansObserved(t *testing.T) {
 	// A package whose installation leaves a value other than the wanted one.
 	wanted := resources(&thing{Name: "/p", Package: true, Value: "x"})
 	fleet := &engine.Fleet{
+		Settle:  time.Millisecond,
 		Connect: func(context.Context, string) (*engine.Session, error) { return h.session(t), nil },
 		Wanted:  func(string, map[string]*wire.Facts) ([]*engine.Resource, error) { return wanted, nil },
 	}

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/mirrorform/mirrorform/internal/wire"
 	"golang.org/x/sync/errgroup"
@@ -23,6 +24,9 @@ type Fleet struct {
 	Wanted func(host string, facts map[string]*wire.Facts) ([]*Resource, error)
 	// Parallelism is the largest number of hosts to work on at once; 0 sets no limit.
 	Parallelism int
+	// Settle is how long a host may take until what was done shows; 0 is 5 seconds. nginx, for one, answers with old workers for a moment after a
+	// reload.
+	Settle time.Duration
 	// Report is told what happens, by many goroutines at once. It may be nil.
 	Report func(Progress)
 

@@ -40,6 +40,11 @@ func (o Op) Path() string {
 	return ""
 }
 
+// Parents tells whether the operation makes the directories that are missing above its path.
+func (o Op) Parents() bool {
+	return o.Write != nil && o.Write.Parents || o.Mkdir != nil && o.Mkdir.Parents || o.Symlink != nil && o.Symlink.Parents
+}
+
 // WriteOp makes a regular file, or replaces the file or link that is there, atomically and synced.
 type WriteOp struct {
 	Path    string `json:"path"`
