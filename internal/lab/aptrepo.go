@@ -1,0 +1,110 @@
+package lab
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// makeAptRepository fills the tree's `file:` repository: the offered packages
+// with everything they need that the tree lacks, and the demo package. The
+// machine's own apt downloads them, with the tree's dpkg status in place of
+// the machine's.
+func makeAptRepository(ctx context.Context, r *recipe, root string, log io.Writer) error {
+	repo := filepath.Join(root, hostRepos, "apt")
+	if err := makeDirs(filepath.Join(repo, "partial")); err != nil {
+		return err
+	}
+	logf(log, "downloading the packages that hosts can install")
+	for _, pkg := range r.Offered {
+		// Each by itself: what is needed may depend on what else is installed.
+		if err := download(ctx, root, repo, pkg); err != nil {
+			return err
+		}
+	}
+	if err := download(ctx, root, repo, r.Offered...); err != nil {
+		return err
+	}
+	for _, leftover := range []string{"partial", "lock"} {
+		if err := os.RemoveAll(filepath.Join(repo, leftover)); err != nil {
+			return err
+		}
+	}
+	for _, version := range []string{"1.0", "2.0"} {
+		if err := buildDemoDeb(ctx, repo, version); err != nil {
+			return err
+		}
+	}
+	return indexRepository(ctx, repo)
+}
+
+func download(ctx context.Context, root, repo string, packages ...string) error {
+	argv := []string{"apt-get", "install", "--download-only", "-y",
+		"-o", "Dir::State::status=" + filepath.Join(root, "var/lib/dpkg/status"),
+		"-o", "Dir::Cache::archives=" + repo,
+		"-o", "Debug::NoLocking=true", // the machine's dpkg is not touched
+		"-o", "APT::Sandbox::User=root",
+		"-o", "APT::Install-Recommends=true", // as hosts have it
+		"--reinstall"} // what the tree has already is offered too
+	_, err := run(ctx, append(argv, packages...)...)
+	return err
+}
+
+// buildDemoDeb makes the demo package with dpkg-deb(1).
+func buildDemoDeb(ctx context.Context, repo, version string) error {
+	tree, err := os.MkdirTemp("", "mirrorform-lab-deb-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(tree) }()
+	if err := os.Chmod(tree, 0o755); err != nil {
+		return err
+	}
+	control := fmt.Sprintf("Package: %s\nVersion: %s\nArchitecture: all\nSection: misc\nPriority: optional\n"+
+		"Maintainer: mirrorform <mirrorform@example.org>\nDescription: a package for the tests of mirrorform\n", demoPackage, version)
+	err = writeTreeFiles(tree, []treeFile{
+		{"DEBIAN/control", 0o644, control},
+		{"usr/share/" + demoPackage + "/version", 0o644, version + "\n"},
+	})
+	if err != nil {
+		return err
+	}
+	_, err = run(ctx, "dpkg-deb", "--root-owner-group", "--build", tree, filepath.Join(repo, demoPackage+"_"+version+"_all.deb"))
+	return err
+}
+
+// indexRepository writes Packages and Release of a flat repository
+// (sources.list(5); Debian wiki, RepositoryFormat). It is not signed, and the
+// hosts' sources.list marks it as trusted.
+func indexRepository(ctx context.Context, repo string) error {
+	// Hosts read the files as the user _apt.
+	debs, err := filepath.Glob(filepath.Join(repo, "*.deb"))
+	if err != nil {
+		return err
+	}
+	for _, deb := range debs {
+		if err := os.Chmod(deb, 0o644); err != nil {
+			return err
+		}
+	}
+	cmd := command(ctx, "dpkg-scanpackages", "--multiversion", ".")
+	cmd.Dir = repo
+	packages, err := runCmd(cmd)
+	if err != nil {
+		return err
+	}
+	if !strings.Contains(string(packages), "Package: "+demoPackage+"\n") {
+		return fmt.Errorf("the index of %s lacks the package %s", repo, demoPackage)
+	}
+	release := fmt.Sprintf("Origin: mirrorform-lab\nLabel: mirrorform-lab\nSuite: lab\nCodename: lab\nDate: %s\nSHA256:\n %x %d Packages\n",
+		time.Now().UTC().Format(time.RFC1123), sha256.Sum256(packages), len(packages))
+	return writeTreeFiles(repo, []treeFile{
+		{"Packages", 0o644, string(packages)},
+		{"Release", 0o644, release},
+	})
+}

@@ -1,0 +1,79 @@
+package lab
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+)
+
+// mountEntry is one line of /proc/self/mountinfo (proc_pid_mountinfo(5)).
+type mountEntry struct {
+	point, fsType, superOptions string
+}
+
+func readMounts() ([]mountEntry, error) {
+	data, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return nil, fmt.Errorf("reading the mount table: %w", err)
+	}
+	var mounts []mountEntry
+	for line := range strings.Lines(string(data)) {
+		left, right, ok := strings.Cut(line, " - ")
+		before, after := strings.Fields(left), strings.Fields(right)
+		if !ok || len(before) < 6 || len(after) < 3 {
+			return nil, fmt.Errorf("reading the mount table: unexpected line %q", line)
+		}
+		mounts = append(mounts, mountEntry{unescapeMount(before[4]), after[0], after[2]})
+	}
+	return mounts, nil
+}
+
+// unescapeMount decodes the octal escapes of mountinfo fields.
+var unescapeMount = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace
+
+// mountOverlay mounts an overlay file system (lower directories uppermost
+// first) at merged. See the kernel's overlayfs documentation.
+func mountOverlay(merged, upper, work string, lower ...string) error {
+	for _, dir := range append([]string{merged, upper, work}, lower...) {
+		if strings.ContainsAny(dir, ":,\\") {
+			return fmt.Errorf("mounting %s: an overlay mount takes no colon, comma or backslash in %q", merged, dir)
+		}
+	}
+	options := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", strings.Join(lower, ":"), upper, work)
+	if err := overlayMount(merged, options); err != nil {
+		return fmt.Errorf("mounting an overlay at %s: %w", merged, err)
+	}
+	return nil
+}
+
+// unmountBelow unmounts all that is mounted at dir or below it.
+func unmountBelow(dir string) error {
+	mounts, err := readMounts()
+	if err != nil {
+		return err
+	}
+	for _, m := range slices.Backward(mounts) {
+		if m.point != dir && !strings.HasPrefix(m.point, dir+"/") {
+			continue
+		}
+		if err := unmount(m.point, false); err != nil {
+			// Another mount namespace or a shell standing there may hold it.
+			if err := unmount(m.point, true); err != nil {
+				return fmt.Errorf("unmounting %s: %w", m.point, err)
+			}
+		}
+	}
+	return nil
+}
+
+// removeTree unmounts what is mounted below dir and removes dir.
+func removeTree(dir string) error {
+	if err := unmountBelow(dir); err != nil {
+		return fmt.Errorf("removing %s: %w", dir, err)
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		return fmt.Errorf("removing %s: %w", dir, err)
+	}
+	return nil
+}

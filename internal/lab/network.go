@@ -1,0 +1,108 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// networkPools are the private networks (RFC 1918) that labs take a /24 from,
+// the first bytes of each.
+var networkPools = []string{"10.213", "172.29", "192.168"}
+
+// freeNetwork returns the first three bytes of a network that no lab has and
+// no interface of the machine is in, and a number for its bridge. The caller
+// holds lockAll.
+func freeNetwork() (network string, number int, err error) {
+	dirs, err := labDirs()
+	if err != nil {
+		return "", 0, err
+	}
+	taken := map[string]bool{}
+	for _, dir := range dirs {
+		if s, err := readState(dir); err == nil {
+			taken[s.Network], taken[s.Bridge] = true, true
+		}
+	}
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		return "", 0, fmt.Errorf("reading the machine's addresses: %w", err)
+	}
+	for pool, prefix := range networkPools {
+		for i := 1; i < 255; i++ {
+			network, number := fmt.Sprintf("%s.%d", prefix, i), 256*pool+i
+			bridge := fmt.Sprintf("mflab%d", number)
+			if _, err := os.Stat("/sys/class/net/" + bridge); err == nil || taken[network] || taken[bridge] {
+				continue
+			}
+			if !overlaps(network, addresses) {
+				return network, number, nil
+			}
+		}
+	}
+	return "", 0, errors.New("every network of the labs' pool is in use; end some labs")
+}
+
+func overlaps(network string, addresses []net.Addr) bool {
+	_, mine, err := net.ParseCIDR(network + ".0/24")
+	if err != nil {
+		return true
+	}
+	for _, address := range addresses {
+		if other, ok := address.(*net.IPNet); ok && (other.Contains(mine.IP) || mine.Contains(other.IP)) {
+			return true
+		}
+	}
+	return false
+}
+
+// makeBridge makes a bridge and gives the machine an address on it.
+func makeBridge(ctx context.Context, bridge, address string) error {
+	steps := [][]string{
+		{"ip", "link", "add", bridge, "type", "bridge"},
+		{"ip", "address", "add", address, "dev", bridge},
+		{"ip", "link", "set", bridge, "up"},
+	}
+	for _, argv := range steps {
+		if _, err := run(ctx, argv...); err != nil {
+			return fmt.Errorf("making the lab's network: %w", err)
+		}
+	}
+	// A host that boots is asked for its hardware address before it can
+	// answer; the next question should not take the usual second.
+	path := filepath.Join("/proc/sys/net/ipv4/neigh", bridge, "retrans_time_ms")
+	if err := os.WriteFile(path, []byte("10\n"), 0o644); err != nil {
+		return fmt.Errorf("making the lab's network: %w", err)
+	}
+	return nil
+}
+
+// removeBridge removes the bridge and the host links on it, if they exist.
+func removeBridge(ctx context.Context, bridge string) error {
+	return poll(ctx, 20*time.Second, func() (bool, error) {
+		base := filepath.Join("/sys/class/net", bridge)
+		if _, err := os.Stat(base); errors.Is(err, os.ErrNotExist) {
+			return true, nil
+		}
+		ports, err := os.ReadDir(filepath.Join(base, "brif"))
+		if err != nil {
+			return false, nil // it vanishes just now
+		}
+		for _, port := range ports {
+			// The kernel removes them by itself after the hosts' end.
+			_, _ = run(ctx, "ip", "link", "delete", port.Name())
+		}
+		if _, err := run(ctx, "ip", "link", "delete", bridge); err != nil {
+			if strings.Contains(err.Error(), "Cannot find device") {
+				return true, nil
+			}
+			return false, fmt.Errorf("removing the lab's network: %w", err)
+		}
+		return true, nil
+	})
+}

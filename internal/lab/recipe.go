@@ -1,0 +1,111 @@
+package lab
+
+import (
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+)
+
+//go:embed tree
+var treeFiles embed.FS
+
+// recipe is all that the base tree is made from but the distribution's own
+// packages. Its hash names the tree in the cache, so that a changed recipe
+// makes a new tree.
+type recipe struct {
+	Format   int // raised when the code that builds the tree changes
+	Arch     string
+	Codename string            // VERSION_CODENAME of the machine (os-release(5))
+	Include  []string          // what debootstrap installs beyond the minimum
+	Tree     []string          // installed in the tree besides, from the hosts' repository
+	Offered  []string          // what hosts can install without network
+	Masked   []string          // units that only cost boot time
+	Files    map[string]string // the files of tree/
+	Users    []user
+}
+
+// user is an account of every host; all of them log in with the lab's key.
+type user struct {
+	Name, Shell string
+	Password    string // "" is a locked password
+	Noisy       bool   // its shell start-up files print
+}
+
+// OpPassword is the password of the account "op", with which sudo(8) works.
+const OpPassword = "lab-password"
+
+// demoPackage is a package of the hosts' repositories in versions 1.0 and 2.0.
+const demoPackage = "mirrorform-lab-demo"
+
+func newRecipe() (*recipe, error) {
+	codename, err := osRelease("VERSION_CODENAME")
+	if err != nil {
+		return nil, err
+	}
+	r := &recipe{
+		Format:   1,
+		Arch:     runtime.GOARCH,
+		Codename: codename,
+		Include: []string{"systemd", "systemd-sysv", "dbus", "libpam-systemd", "openssh-server", "cron", "sudo",
+			"iproute2", "procps", "ca-certificates"},
+		Tree: []string{"tcsh", "fish", "opendoas"},
+		Offered: []string{"rsync", "nginx-light", "nginx", "logrotate", "xfsprogs", "e2fsprogs", "util-linux", "fdisk",
+			"curl", "strace", "tcsh", "fish", "opendoas", "python3", "python3-apt", "dnf", "rpm", "createrepo-c"},
+		Masked: []string{"apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer",
+			"e2scrub_reap.service", "fstrim.timer", "man-db.timer", "console-getty.service", "getty.target", "systemd-resolved.service",
+			"systemd-networkd-wait-online.service", "systemd-update-utmp.service", "systemd-update-utmp-runlevel.service",
+			"systemd-sysusers.service", "systemd-firstboot.service", "systemd-hwdb-update.service",
+			"systemd-boot-update.service", "systemd-pcrphase.service", "systemd-pcrphase-sysinit.service", "dev-hugepages.mount", "ldconfig.service"},
+		Files: map[string]string{},
+		Users: []user{
+			{Name: "admin", Shell: "/bin/bash"},
+			{Name: "op", Shell: "/bin/bash", Password: OpPassword},
+			{Name: "plain", Shell: "/bin/bash"},
+			{Name: "doas", Shell: "/bin/bash"},
+			{Name: "csh", Shell: "/bin/tcsh"},
+			{Name: "fish", Shell: "/usr/bin/fish"},
+			{Name: "noisy", Shell: "/bin/bash", Noisy: true},
+		},
+	}
+	entries, err := treeFiles.ReadDir("tree")
+	if err != nil {
+		return nil, fmt.Errorf("reading the recipe: %w", err)
+	}
+	for _, entry := range entries {
+		data, err := treeFiles.ReadFile("tree/" + entry.Name())
+		if err != nil {
+			return nil, fmt.Errorf("reading the recipe: %w", err)
+		}
+		r.Files[entry.Name()] = string(data)
+	}
+	return r, nil
+}
+
+func (r *recipe) hash() (string, error) {
+	data, err := json.Marshal(r)
+	if err != nil {
+		return "", fmt.Errorf("hashing the recipe: %w", err)
+	}
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:6]), nil
+}
+
+// osRelease returns a value of the machine's os-release file (os-release(5)).
+func osRelease(name string) (string, error) {
+	const file = "/etc/os-release"
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("%w: finding out which distribution this is: %w", ErrUnavailable, err)
+	}
+	for line := range strings.Lines(string(data)) {
+		if value, ok := strings.CutPrefix(strings.TrimSpace(line), name+"="); ok {
+			return strings.Trim(value, `"'`), nil
+		}
+	}
+	return "", fmt.Errorf("%w: %s has no %s, so this is not a Debian-like machine", ErrUnavailable, file, name)
+}

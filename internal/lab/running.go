@@ -1,0 +1,279 @@
+package lab
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// keepScript runs its arguments again for as long as they end with status 133:
+// systemd-nspawn --keep-unit ends so when the container reboots.
+const keepScript = `"$@"
+while [ $? -eq 133 ]; do "$@"; done`
+
+// Start boots a host that Kill or its own power-off has stopped, with the same
+// file system, disks and address. It returns when sshd accepts connections.
+func (h *Host) Start(ctx context.Context) error {
+	if _, err := h.init(); err == nil {
+		return fmt.Errorf("starting host %s: it is running", h.Name)
+	}
+	keeper, err := makeCgroup(h.lab.Name, h.Name, "keeper")
+	if err != nil {
+		return err
+	}
+	// nspawn makes two groups below its own, which must hold nothing else.
+	machine, err := makeCgroup(h.lab.Name, h.Name, "machine")
+	if err != nil {
+		return err
+	}
+	argv := []string{"systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit",
+		"--directory=" + h.root(), "--machine=" + h.machine, "--hostname=" + h.Name,
+		"--network-bridge=" + h.lab.Bridge, "--resolv-conf=off", "--timezone=off", "--link-journal=no", "--console=pipe"}
+	for _, disk := range h.Disks {
+		argv = append(argv, "--bind="+disk.Path)
+	}
+	console, err := os.OpenFile(h.ConsolePath(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = console.Close() }()
+	// Not bound to ctx, and with a session of its own: a persistent lab lives
+	// on, and a terminal's interrupt is not the hosts' affair.
+	cmd := command(context.WithoutCancel(ctx), inCgroup(keeper, append([]string{"/bin/sh", "-c", keepScript, "sh"}, inCgroup(machine, argv...)...)...)...)
+	cmd.Env = append(cmd.Env, "SYSTEMD_NSPAWN_LOCK=0") // the lab keeps one host to a tree by itself
+	cmd.Stdout, cmd.Stderr = console, console
+	detach(cmd)
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	keeping, err := findProcess(cmd.Process.Pid)
+	ended := make(chan struct{})
+	go func() { _ = cmd.Wait(); close(ended) }() // leaves no zombie
+	if err != nil {
+		return fmt.Errorf("systemd-nspawn ended at once: %s", h.consoleTail())
+	}
+	if err := h.change(ctx, func(hs *hostState) { hs.Keeper = keeping }); err != nil {
+		return err
+	}
+	return h.waitSSH(ctx, ended, 0)
+}
+
+// ConsolePath is a file with what the host and systemd-nspawn wrote to the
+// console.
+func (h *Host) ConsolePath() string { return filepath.Join(h.lab.dir, h.Name+".console") }
+
+func (h *Host) consoleTail() string {
+	data, err := os.ReadFile(h.ConsolePath())
+	if err != nil {
+		return err.Error()
+	}
+	return lastLines(string(data), 15)
+}
+
+// waitSSH waits until sshd answers, and the host's init is another process
+// than old. ended, if not nil, is closed when systemd-nspawn has ended.
+func (h *Host) waitSSH(ctx context.Context, ended <-chan struct{}, old int) error {
+	err := poll(ctx, bootLimit, func() (bool, error) {
+		select {
+		case <-ended:
+			return false, errors.New("systemd-nspawn has ended")
+		default:
+		}
+		pid, err := h.init()
+		if err != nil || pid == old {
+			return false, nil
+		}
+		return sshAnswers(ctx, h.Address), nil
+	})
+	if err != nil {
+		return fmt.Errorf("waiting for the sshd of %s at %s: %w; its console says:\n%s", h.Name, h.Address, err, h.consoleTail())
+	}
+	return nil
+}
+
+// sshAnswers reports whether a server at address sends the greeting of SSH
+// (RFC 4253, section 4.2).
+func sshAnswers(ctx context.Context, address string) bool {
+	dialer := net.Dialer{Timeout: 200 * time.Millisecond}
+	conn, err := dialer.DialContext(ctx, "tcp4", net.JoinHostPort(address, "22"))
+	if err != nil {
+		return false
+	}
+	defer func() { _ = conn.Close() }()
+	_ = conn.SetDeadline(time.Now().Add(2 * time.Second))
+	greeting := make([]byte, 4)
+	_, err = conn.Read(greeting)
+	return err == nil && string(greeting) == "SSH-"
+}
+
+// init returns the process id of the host's init on the machine.
+func (h *Host) init() (int, error) {
+	pids, err := cgroupPids(h.lab.Name, h.Name)
+	if err != nil {
+		return 0, err
+	}
+	for _, pid := range pids {
+		data, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "status"))
+		if err != nil {
+			continue
+		}
+		for line := range strings.Lines(string(data)) {
+			if ids, ok := strings.CutPrefix(line, "NSpid:"); ok {
+				if fields := strings.Fields(ids); len(fields) > 1 && fields[len(fields)-1] == "1" {
+					return pid, nil
+				}
+			}
+		}
+	}
+	return 0, fmt.Errorf("host %s is not running", h.Name)
+}
+
+// Running reports whether the host's init runs.
+func (h *Host) Running() bool {
+	_, err := h.init()
+	return err == nil
+}
+
+// Run runs a program as root inside the host, not over ssh but in the
+// namespaces of its init (nsenter(1)), with an empty standard input and a
+// short environment. It returns the standard output; a failure is a
+// *CommandError with the end of what it wrote to standard error.
+func (h *Host) Run(ctx context.Context, argv ...string) ([]byte, error) {
+	return h.RunInput(ctx, nil, argv...)
+}
+
+// RunInput is Run with a standard input.
+func (h *Host) RunInput(ctx context.Context, input []byte, argv ...string) ([]byte, error) {
+	pid, err := h.init()
+	if err != nil {
+		return nil, err
+	}
+	full := append([]string{"nsenter", "--target", strconv.Itoa(pid), "--mount", "--uts", "--ipc", "--net", "--pid", "--root", "--wd",
+		"--", "/usr/bin/env", "-i", "PATH=" + commandPath, "HOME=/root", "LANG=C.UTF-8", "USER=root", "LOGNAME=root"}, argv...)
+	cmd := command(ctx, full...)
+	cmd.Stdin = bytes.NewReader(input)
+	out, err := runCmd(cmd)
+	if err != nil {
+		var failed *CommandError
+		if errors.As(err, &failed) {
+			failed.Argv = argv // nsenter's part says nothing to the reader
+		}
+		return out, fmt.Errorf("on host %s: %w", h.Name, err)
+	}
+	return out, nil
+}
+
+// Read returns a file of the host as its processes see it, mounts included.
+// Symbolic links cannot lead out of the host.
+func (h *Host) Read(name string) ([]byte, error) {
+	file, err := h.open(name, os.O_RDONLY, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }()
+	var b bytes.Buffer
+	if _, err := b.ReadFrom(file); err != nil {
+		return nil, fmt.Errorf("on host %s: %w", h.Name, err)
+	}
+	return b.Bytes(), nil
+}
+
+// Write writes a file of the host with the given mode, as root, and makes the
+// directories it lies in. An existing file keeps its owner and its inode.
+func (h *Host) Write(name string, data []byte, mode os.FileMode) error {
+	flags := os.O_WRONLY | os.O_CREATE | os.O_TRUNC
+	file, err := h.open(name, flags, mode)
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, err := h.Run(context.Background(), "mkdir", "-p", "--", path.Dir(name)); err != nil {
+			return err
+		}
+		file, err = h.open(name, flags, mode)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(data)
+	if err := errors.Join(err, file.Chmod(mode), file.Close()); err != nil {
+		return fmt.Errorf("on host %s: %w", h.Name, err)
+	}
+	return nil
+}
+
+func (h *Host) open(name string, flags int, mode os.FileMode) (*os.File, error) {
+	if !path.IsAbs(name) {
+		return nil, fmt.Errorf("on host %s: the path %q is not absolute", h.Name, name)
+	}
+	pid, err := h.init()
+	if err != nil {
+		return nil, err
+	}
+	file, err := openBeneath(filepath.Join("/proc", strconv.Itoa(pid), "root"), name, flags, mode)
+	if err != nil {
+		return nil, fmt.Errorf("on host %s: %w", h.Name, err)
+	}
+	return file, nil
+}
+
+// Reboot shuts the host down and boots it again, as `systemctl reboot` does,
+// and returns when sshd accepts connections again.
+func (h *Host) Reboot(ctx context.Context) error {
+	old, err := h.init()
+	if err != nil {
+		return fmt.Errorf("rebooting: %w", err)
+	}
+	if err := askReboot(old); err != nil {
+		return fmt.Errorf("rebooting host %s: %w", h.Name, err)
+	}
+	return h.waitSSH(ctx, nil, old)
+}
+
+// Kill ends every process of the host at once. Its file system, disks and
+// address stay, for Start. Since the machine's page cache survives, this is
+// no power cut.
+func (h *Host) Kill(ctx context.Context) error {
+	if err := endCgroup(ctx, h.lab.Name, h.Name); err != nil {
+		return fmt.Errorf("killing host %s: %w", h.Name, err)
+	}
+	return h.change(ctx, func(hs *hostState) { hs.Keeper = process{} })
+}
+
+// Remove ends the host and removes all of it, also when ctx is cancelled.
+func (h *Host) Remove(ctx context.Context) error {
+	ctx = context.WithoutCancel(ctx)
+	h.lab.mu.Lock()
+	delete(h.lab.hosts, h.Name)
+	h.lab.mu.Unlock()
+	err := errors.Join(
+		endCgroup(ctx, h.lab.Name, h.Name),
+		unmountBelow(h.dir),
+		detachLoops(ctx, h.dir),
+		removePropagation(h.machine),
+	)
+	if err == nil {
+		err = removeTree(h.dir)
+	}
+	_ = os.Remove(h.ConsolePath())
+	err = errors.Join(err,
+		h.lab.editKnownHosts(ctx, h.Address, nil),
+		h.lab.update(ctx, func(s *state) error { delete(s.Hosts, h.Name); return nil }),
+	)
+	if err != nil {
+		return fmt.Errorf("removing host %s: %w", h.Name, err)
+	}
+	return nil
+}
+
+// removePropagation removes the directory that systemd-nspawn makes for each
+// machine and leaves when it is killed.
+func removePropagation(machine string) error {
+	return os.RemoveAll(filepath.Join("/run/systemd/nspawn/propagate", machine))
+}

@@ -1,0 +1,190 @@
+package lab
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// runRoot holds one directory per lab: its state, keys and logs.
+const runRoot = "/run/mirrorform-lab"
+
+// stateFile is the name of a lab's state in its run directory.
+const stateFile = "lab.json"
+
+// process names a process for good: process ids are used again, and start
+// times tell the users of one id apart.
+type process struct {
+	PID   int    `json:"pid"`
+	Start uint64 `json:"start"` // clock ticks after boot (proc_pid_stat(5), field 22)
+}
+
+// state is what a lab's directory says of it.
+type state struct {
+	Name       string               `json:"name"`
+	BootID     string               `json:"boot_id"` // of the machine, since a reboot ends every lab
+	Owner      process              `json:"owner"`
+	Persistent bool                 `json:"persistent"`
+	Bridge     string               `json:"bridge"`
+	Network    string               `json:"network"` // "10.213.7", the first three bytes
+	Cache      string               `json:"cache"`   // the directory of base trees
+	Base       string               `json:"base"`
+	Data       string               `json:"data"` // overlay directories and disks
+	Hosts      map[string]hostState `json:"hosts"`
+	Upstream   *upstreamState       `json:"upstream,omitempty"`
+}
+
+type hostState struct {
+	Index   int     `json:"index"` // the last byte of the address
+	Machine string  `json:"machine"`
+	Family  Family  `json:"family"`
+	Disks   []Disk  `json:"disks"`
+	Keeper  process `json:"keeper"` // starts systemd-nspawn, again when the host reboots
+}
+
+type upstreamState struct {
+	Process process `json:"process"`
+	Address string  `json:"address"`
+	Dir     string  `json:"dir"`
+}
+
+func bootID() (string, error) {
+	data, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return "", fmt.Errorf("reading the machine's boot id: %w", err)
+	}
+	return strings.TrimSpace(string(data)), nil
+}
+
+// findProcess returns the process with the given id as it runs now.
+func findProcess(pid int) (process, error) {
+	data, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+	if err != nil {
+		return process{}, fmt.Errorf("finding process %d: %w", pid, err)
+	}
+	// The name in parentheses may hold blanks and parentheses itself.
+	text := string(data)
+	fields := strings.Fields(text[strings.LastIndexByte(text, ')')+1:])
+	if len(fields) < 20 {
+		return process{}, fmt.Errorf("finding process %d: unexpected %q", pid, text)
+	}
+	start, err := strconv.ParseUint(fields[19], 10, 64)
+	if err != nil {
+		return process{}, fmt.Errorf("finding process %d: %w", pid, err)
+	}
+	if fields[0] == "Z" {
+		return process{}, fmt.Errorf("finding process %d: it has ended: %w", pid, fs.ErrNotExist)
+	}
+	return process{PID: pid, Start: start}, nil
+}
+
+// alive reports whether the process still runs.
+func (p process) alive() bool {
+	if p.PID == 0 {
+		return false
+	}
+	now, err := findProcess(p.PID)
+	return err == nil && now == p
+}
+
+// dead reports whether a lab has lost its owner and nothing keeps it.
+func (s *state) dead(boot string) bool {
+	return s.BootID != boot || !s.Persistent && !s.Owner.alive()
+}
+
+func readState(dir string) (*state, error) {
+	path := filepath.Join(dir, stateFile)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading a lab's state: %w", err)
+	}
+	s := new(state)
+	if err := json.Unmarshal(data, s); err != nil {
+		return nil, fmt.Errorf("reading a lab's state in %s: %w", path, err)
+	}
+	if s.Hosts == nil {
+		s.Hosts = map[string]hostState{}
+	}
+	return s, nil
+}
+
+func writeState(dir string, s *state) error {
+	data, err := json.MarshalIndent(s, "", "  ")
+	if err == nil {
+		err = replaceFile(filepath.Join(dir, stateFile), append(data, '\n'), 0o644)
+	}
+	if err != nil {
+		return fmt.Errorf("writing the state of lab %s: %w", s.Name, err)
+	}
+	return nil
+}
+
+// replaceFile replaces a file at once, so that readers see the old or the new.
+func replaceFile(path string, data []byte, mode os.FileMode) error {
+	temp, err := os.CreateTemp(filepath.Dir(path), ".tmp-")
+	if err != nil {
+		return err
+	}
+	_, err = temp.Write(data)
+	err = errors.Join(err, temp.Chmod(mode), temp.Close())
+	if err == nil {
+		err = os.Rename(temp.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(temp.Name())
+	}
+	return err
+}
+
+// update changes the lab's state on disk, one process and goroutine at a time.
+func (l *Lab) update(ctx context.Context, change func(s *state) error) error {
+	unlock, err := lockFile(ctx, filepath.Join(l.dir, "lock"), nil)
+	if err != nil {
+		return fmt.Errorf("changing lab %s: %w", l.Name, err)
+	}
+	defer unlock()
+	s, err := readState(l.dir)
+	if err != nil {
+		return err
+	}
+	if err := change(s); err != nil {
+		return err
+	}
+	return writeState(l.dir, s)
+}
+
+// lockAll takes the lock under which labs are made and swept.
+func lockAll(ctx context.Context) (func(), error) {
+	if err := makeDirs(runRoot); err != nil {
+		return nil, fmt.Errorf("making the labs' directory: %w", err)
+	}
+	unlock, err := lockFile(ctx, filepath.Join(runRoot, ".lock"), nil)
+	if err != nil {
+		return nil, fmt.Errorf("waiting for other labs: %w", err)
+	}
+	return unlock, nil
+}
+
+// labDirs returns the run directories of all labs, by name.
+func labDirs() (map[string]string, error) {
+	entries, err := os.ReadDir(runRoot)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listing labs: %w", err)
+	}
+	dirs := map[string]string{}
+	for _, entry := range entries {
+		if entry.IsDir() {
+			dirs[entry.Name()] = filepath.Join(runRoot, entry.Name())
+		}
+	}
+	return dirs, nil
+}

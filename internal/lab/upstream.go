@@ -1,0 +1,180 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Upstream is a real rsync daemon with a miniature AlmaLinux tree, on the
+// lab's gateway address. Hosts know it as "upstream", and under the names of
+// AlmaLinux's own servers.
+type Upstream struct {
+	Address string // IPv4
+	Port    int    // 873, rsync's own
+	Dir     string // holds the modules; a test may change the files
+	LogPath string // rsyncd's log: a line for each connection and file sent
+}
+
+// The modules of the upstream, as AlmaLinux's servers have them.
+const (
+	ModuleAlmaLinux = "almalinux"
+	ModuleKitten    = "almalinux-kitten"
+)
+
+// URL returns the rsync URL of a module, with a final slash.
+func (u *Upstream) URL(module string) string {
+	return fmt.Sprintf("rsync://%s/%s/", u.Address, module)
+}
+
+// Path returns the path on the machine of a file in a module.
+func (u *Upstream) Path(module, file string) string {
+	return filepath.Join(u.Dir, module, file)
+}
+
+const rsyncPort = 873
+
+// Upstream starts the lab's upstream, or returns the one that runs. It ends
+// with the lab.
+func (l *Lab) Upstream(ctx context.Context) (*Upstream, error) {
+	var u *Upstream
+	err := l.update(ctx, func(s *state) error {
+		u = &Upstream{Address: l.Gateway, Port: rsyncPort, Dir: filepath.Join(l.data, ".upstream"), LogPath: filepath.Join(l.dir, "rsyncd.log")}
+		if s.Upstream != nil && s.Upstream.Process.alive() {
+			return nil
+		}
+		if err := makeMirrorTree(u.Dir); err != nil {
+			return err
+		}
+		daemon, err := l.startRsync(ctx, u)
+		if err != nil {
+			return err
+		}
+		s.Upstream = &upstreamState{Process: daemon, Address: u.Address, Dir: u.Dir}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("starting the upstream of lab %s: %w", l.Name, err)
+	}
+	return u, nil
+}
+
+// startRsync starts rsync --daemon (rsyncd.conf(5)) and waits until it
+// listens.
+func (l *Lab) startRsync(ctx context.Context, u *Upstream) (process, error) {
+	var conf strings.Builder
+	fmt.Fprintf(&conf, "use chroot = yes\nuid = nobody\ngid = nogroup\nread only = yes\nlist = yes\nmax connections = 200\n"+
+		"transfer logging = yes\nlog file = %s\npid file = %s\nlock file = %s\n",
+		u.LogPath, filepath.Join(l.dir, "rsyncd.pid"), filepath.Join(l.dir, "rsyncd.lock"))
+	for _, module := range []string{ModuleAlmaLinux, ModuleKitten} {
+		fmt.Fprintf(&conf, "\n[%s]\npath = %s\ncomment = a miniature of AlmaLinux's %s\n", module, filepath.Join(u.Dir, module), module)
+	}
+	file := filepath.Join(l.dir, "rsyncd.conf")
+	if err := os.WriteFile(file, []byte(conf.String()), 0o644); err != nil {
+		return process{}, err
+	}
+	// The daemon does not start over a pid file that a dead one has left.
+	if err := os.Remove(filepath.Join(l.dir, "rsyncd.pid")); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return process{}, err
+	}
+	group, err := makeCgroup(l.Name, ".upstream")
+	if err != nil {
+		return process{}, err
+	}
+	cmd := command(context.WithoutCancel(ctx), inCgroup(group, "rsync", "--daemon", "--no-detach", "--config="+file,
+		"--address="+u.Address, fmt.Sprintf("--port=%d", u.Port))...)
+	stderr, err := os.Create(filepath.Join(l.dir, "rsyncd.stderr"))
+	if err != nil {
+		return process{}, err
+	}
+	defer func() { _ = stderr.Close() }()
+	cmd.Stderr = stderr
+	detach(cmd)
+	if err := cmd.Start(); err != nil {
+		return process{}, err
+	}
+	daemon, err := findProcess(cmd.Process.Pid)
+	ended := make(chan struct{})
+	go func() { _ = cmd.Wait(); close(ended) }()
+	if err == nil {
+		err = poll(ctx, 20*time.Second, func() (bool, error) {
+			select {
+			case <-ended:
+				return false, errors.New("rsync --daemon has ended")
+			default:
+			}
+			return rsyncAnswers(ctx, u), nil
+		})
+	}
+	if err != nil {
+		said, _ := os.ReadFile(stderr.Name())
+		logged, _ := os.ReadFile(u.LogPath)
+		return process{}, fmt.Errorf("%w: %s", err, lastLines(string(said)+string(logged), 10))
+	}
+	return daemon, nil
+}
+
+func rsyncAnswers(ctx context.Context, u *Upstream) bool {
+	dialer := net.Dialer{Timeout: time.Second}
+	conn, err := dialer.DialContext(ctx, "tcp4", net.JoinHostPort(u.Address, fmt.Sprint(u.Port)))
+	if err != nil {
+		return false
+	}
+	defer func() { _ = conn.Close() }()
+	_ = conn.SetDeadline(time.Now().Add(2 * time.Second))
+	greeting := make([]byte, 8)
+	_, err = conn.Read(greeting)
+	return err == nil && string(greeting) == "@RSYNCD:"
+}
+
+// makeMirrorTree makes the miniature tree, with what a sync meets in the real
+// one: a release link, hard links, an ISO larger than a block, and leftovers
+// of rsync --delay-updates that must not be mirrored.
+func makeMirrorTree(dir string) error {
+	files := map[string]string{}
+	add := func(module string, releases ...string) {
+		files[module+"/TIME"] = "1700000000\n"
+		for _, release := range releases {
+			for _, repo := range []string{"BaseOS", "AppStream"} {
+				tree := module + "/" + release + "/" + repo + "/x86_64/os/"
+				files[tree+"repodata/repomd.xml"] = "<repomd><revision>1700000000</revision><!-- " + release + " " + repo + " --></repomd>\n"
+				files[tree+"Packages/"+strings.ToLower(repo)+"-release-"+release+"-1.el.x86_64.rpm"] = strings.Repeat(release+" "+repo+" package\n", 500)
+			}
+			files[module+"/"+release+"/isos/x86_64/CHECKSUM"] = "the checksums of " + release + "\n"
+			files[module+"/"+release+"/isos/x86_64/AlmaLinux-"+release+"-x86_64-boot.iso"] = strings.Repeat(release+" boot image ", 50_000)
+		}
+	}
+	add(ModuleAlmaLinux, "8.10", "9.8")
+	add(ModuleKitten, "10-kitten")
+	files[ModuleAlmaLinux+"/8.10/BaseOS/x86_64/os/repodata/.~tmp~/repomd.xml"] = "not yet finished\n"
+	files[ModuleAlmaLinux+"/.~tmp~/TIME"] = "not yet finished\n"
+	stamp := time.Unix(1_700_000_000, 0)
+	for name, data := range files {
+		if err := writeTreeFiles(dir, []treeFile{{name, 0o644, data}}); err != nil {
+			return err
+		}
+		if err := os.Chtimes(filepath.Join(dir, name), stamp, stamp); err != nil {
+			return err
+		}
+	}
+	rpm := "/Packages/baseos-release-8.10-1.el.x86_64.rpm"
+	links := []struct {
+		make     func(old, new string) error
+		old, new string
+	}{
+		{os.Symlink, "8.10", filepath.Join(dir, ModuleAlmaLinux, "8")},
+		{os.Symlink, "9.8", filepath.Join(dir, ModuleAlmaLinux, "9")},
+		{os.Link, filepath.Join(dir, ModuleAlmaLinux, "8.10/BaseOS/x86_64/os", rpm), filepath.Join(dir, ModuleAlmaLinux, "8.10/AppStream/x86_64/os", rpm)},
+	}
+	for _, link := range links {
+		if err := link.make(link.old, link.new); err != nil && !errors.Is(err, os.ErrExist) {
+			return err
+		}
+	}
+	return nil
+}
