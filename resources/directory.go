@@ -1,0 +1,76 @@
+package resources
+
+import (
+	"slices"
+
+	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/internal/wire"
+)
+
+// Directory is a directory. What is in it is not managed. Directories that are missing above it are made.
+type Directory struct {
+	Path  string `hcl:"path" id:"true"` // absolute
+	Owner string `hcl:"owner,optional"` // user name or number
+	Group string `hcl:"group,optional"` // group name or number
+	Mode  string `hcl:"mode,optional"`  // 3 or 4 octal digits
+
+	// Kind is what was found when it is no directory: "file", "symlink to TARGET", …
+	Kind string `plan:"kind"`
+
+	found wire.File
+}
+
+type directoryType struct{}
+
+func (directoryType) managed(s *Directory) *managedFile {
+	return &managedFile{path: s.Path, owner: s.Owner, group: s.Group, mode: s.Mode, kind: s.Kind, found: s.found}
+}
+
+func (directoryType) Keys(_ engine.Target, want *Directory) (provides, needs []engine.Key) {
+	return []engine.Key{engine.PathKey(want.Path)}, fileNeeds(want.Path, want.Owner, want.Group)
+}
+
+func (directoryType) Validate(want *Directory) []engine.Problem {
+	return slices.Concat(report("path", checkPath(want.Path)), checkAttributes(want.Owner, want.Group, want.Mode))
+}
+
+func (dt directoryType) Ask(_ engine.Target, want *Directory) []wire.Query {
+	return []wire.Query{dt.managed(want).query()}
+}
+
+func (dt directoryType) Read(_ engine.Target, want *Directory, got engine.Answers) (*Directory, error) {
+	f, err := got.File(dt.managed(want).query())
+	if err != nil || f.Kind == wire.Absent {
+		return nil, err
+	}
+	have := &Directory{Path: want.Path, Kind: otherThan(wire.Directory, f), found: f}
+	have.Owner, have.Group, have.Mode = foundAttributes(want.Owner, want.Group, want.Mode, f)
+	return have, nil
+}
+
+func (dt directoryType) Diff(_ engine.Target, want, have *Directory) []engine.Step {
+	switch {
+	case want == nil:
+		// A directory that holds anything, or on which a file system is mounted, stays.
+		if have.found.Kind != wire.Directory || !have.found.Empty || have.found.MountAt {
+			return nil
+		}
+		return []engine.Step{removal(have.Path)}
+	case have == nil:
+		return []engine.Step{{
+			Summary: "create directory " + want.Path,
+			Do:      wire.Op{Mkdir: &wire.MkdirOp{Path: want.Path, Attributes: dt.managed(want).attributes(), Parents: true}},
+			Undo:    restore(want.Path),
+		}}
+	case have.Kind != want.Kind:
+		return nil // Check refuses it
+	}
+	return dt.managed(want).attributeSteps(dt.managed(have))
+}
+
+func (directoryType) Check(_ engine.Target, want, have *Directory) []engine.Problem {
+	if want == nil || have == nil || have.Kind == "" {
+		return nil
+	}
+	return []engine.Problem{inTheWay(want.Path, "a "+have.Kind, "a directory")}
+}

@@ -1,0 +1,127 @@
+package resources
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/internal/wire"
+)
+
+// File is a regular file. Directories that are missing above it are made.
+type File struct {
+	Path    string  `hcl:"path" id:"true"`   // absolute
+	Content *string `hcl:"content,optional"` // the text; with neither Content nor Source, the content is not managed, and a new file is empty
+	Source  string  `hcl:"source,optional"`  // local path of a file that holds the content
+	Owner   string  `hcl:"owner,optional"`   // user name or number
+	Group   string  `hcl:"group,optional"`   // group name or number
+	Mode    string  `hcl:"mode,optional"`    // 3 or 4 octal digits
+	// Validate is a program with its arguments that must succeed before new content is put in place;
+	// each argument "{}" becomes the path of a file that holds it.
+	Validate []string `hcl:"validate,optional"`
+
+	// SourceContent is what Source holds. The configuration reads it before the engine sees the state.
+	SourceContent []byte
+	// Digest stands for content that is not shown: it is no text, or too large.
+	Digest string `plan:"digest"`
+	// Kind is what was found when it is no regular file: "directory", "symlink to TARGET", …
+	Kind string `plan:"kind"`
+
+	found wire.File
+}
+
+// LoadSource reads what Source names, if it names anything, into SourceContent.
+func (f *File) LoadSource(read func(path string) ([]byte, error)) error {
+	if f.Source == "" {
+		return nil
+	}
+	content, err := read(f.Source)
+	if err != nil {
+		return err
+	}
+	f.SourceContent = append([]byte{}, content...) // not nil: an empty file is read too
+	return nil
+}
+
+type fileType struct{}
+
+// Complete returns want with the content of its source as what plans show.
+func (fileType) Complete(_ engine.Target, want *File) *File {
+	full := *want
+	if full.SourceContent != nil {
+		full.Content, full.Digest = describe(full.SourceContent)
+	}
+	return &full
+}
+
+func (fileType) managed(s *File) *managedFile {
+	m := &managedFile{
+		path: s.Path, content: s.Content, digest: s.Digest, owner: s.Owner, group: s.Group, mode: s.Mode,
+		kind: s.Kind, validate: s.Validate, parents: true, found: s.found,
+	}
+	if s.SourceContent != nil {
+		content := string(s.SourceContent)
+		m.content = &content
+	}
+	return m
+}
+
+func (fileType) Keys(_ engine.Target, want *File) (provides, needs []engine.Key) {
+	return []engine.Key{engine.PathKey(want.Path)}, fileNeeds(want.Path, want.Owner, want.Group)
+}
+
+func (ft fileType) Validate(want *File) []engine.Problem {
+	out := slices.Concat(report("path", checkPath(want.Path)), checkAttributes(want.Owner, want.Group, want.Mode))
+	switch {
+	case want.Content != nil && want.Source != "":
+		out = append(out, refusal("source", "content and source are both set", "a file has one or the other"))
+	case want.Source != "" && want.SourceContent == nil:
+		out = append(out, refusal("source", fmt.Sprintf("the source %q was not read", want.Source), ""))
+	}
+	attribute := "content"
+	if want.Source != "" {
+		attribute = "source"
+	}
+	if m := ft.managed(want); m.content != nil && len(*m.content) > wire.MaxContent {
+		out = append(out, refusal(attribute, fmt.Sprintf("the content has %d bytes, the limit is %d", len(*m.content), wire.MaxContent), ""))
+	}
+	if len(want.Validate) > 0 {
+		out = append(out, report("validate", checkProgram(want.Validate))...)
+		if !slices.Contains(want.Validate, "{}") {
+			out = append(out, refusal("validate", `no argument is "{}"`, `the program gets the path of the new content in place of "{}"`))
+		}
+	}
+	return out
+}
+
+func (ft fileType) Ask(_ engine.Target, want *File) []wire.Query {
+	return []wire.Query{ft.managed(want).query()}
+}
+
+func (ft fileType) Read(t engine.Target, want *File, got engine.Answers) (*File, error) {
+	m, err := ft.managed(want).read(got)
+	if err != nil || m == nil {
+		return nil, err
+	}
+	return &File{
+		Path: m.path, Content: m.content, Source: want.Source, Owner: m.owner, Group: m.group, Mode: m.mode,
+		Validate: want.Validate, Digest: m.digest, Kind: m.kind, found: m.found,
+	}, nil
+}
+
+func (ft fileType) Diff(_ engine.Target, want, have *File) []engine.Step {
+	switch {
+	case want == nil:
+		return ft.managed(have).remove()
+	case have == nil:
+		return ft.managed(want).steps(nil)
+	}
+	return ft.managed(want).steps(ft.managed(have))
+}
+
+func (ft fileType) Check(_ engine.Target, want, have *File) []engine.Problem {
+	if want == nil || have == nil {
+		return nil
+	}
+	return ft.managed(have).check()
+}

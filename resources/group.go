@@ -1,0 +1,101 @@
+package resources
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/internal/wire"
+)
+
+// Group is a group of user accounts.
+type Group struct {
+	Name   string `hcl:"name" id:"true"`  // as groupadd(8) takes it
+	GID    *int   `hcl:"gid,optional"`    // its number; a new group gets a free one by default
+	System bool   `hcl:"system,optional"` // a new group's number comes from those for the system; one that is there is left as it is
+
+	members []string // found
+}
+
+type groupType struct{}
+
+func (groupType) Keys(_ engine.Target, want *Group) (provides, needs []engine.Key) {
+	return []engine.Key{engine.GroupKey(want.Name)}, nil
+}
+
+func (groupType) Validate(want *Group) []engine.Problem {
+	return slices.Concat(report("name", checkAccount(want.Name)), report("gid", checkID(want.GID)))
+}
+
+// checkID tells why n is not the number of an account that may be made; nil is fine. 65535 is -1 to 16-bit system calls.
+func checkID(n *int) error {
+	switch {
+	case n == nil || *n > 0 && *n <= maxID && *n != 65535:
+		return nil
+	case *n == 0:
+		return fmt.Errorf("number 0 is root's")
+	}
+	return fmt.Errorf("%d is no number of an account: it is between 1 and %d and not 65535", *n, int64(maxID))
+}
+
+func (groupType) query(s *Group) wire.Query { return wire.Query{Verb: wire.AskGroup, Arg: s.Name} }
+
+func (gt groupType) Ask(_ engine.Target, want *Group) []wire.Query {
+	return []wire.Query{gt.query(want)}
+}
+
+func (gt groupType) Read(_ engine.Target, want *Group, got engine.Answers) (*Group, error) {
+	g, err := got.Group(gt.query(want))
+	if err != nil || g.GID < 0 {
+		return nil, err
+	}
+	return &Group{Name: want.Name, GID: &g.GID, System: want.System, members: g.Members}, nil
+}
+
+func (groupType) Diff(_ engine.Target, want, have *Group) []engine.Step {
+	switch {
+	case want == nil:
+		s := engine.Step{
+			Summary: "remove group " + have.Name,
+			Do:      wire.Op{Group: &wire.GroupOp{Name: have.Name, Remove: true}},
+		}
+		if len(have.members) > 0 {
+			s.Final = "its members would not come back: " + strings.Join(have.members, ", ")
+		} else {
+			s.Undo = &wire.Op{Group: &wire.GroupOp{Name: have.Name, Create: true, GID: have.GID, System: have.System}}
+		}
+		return []engine.Step{s}
+	case have == nil:
+		return []engine.Step{{
+			Summary: "create group " + want.Name,
+			Do:      wire.Op{Group: &wire.GroupOp{Name: want.Name, Create: true, GID: want.GID, System: want.System}},
+			Undo:    &wire.Op{Group: &wire.GroupOp{Name: want.Name, Remove: true}},
+		}}
+	case sameNumber(want.GID, have.GID):
+		return nil
+	}
+	return []engine.Step{{
+		Summary: "change the number of group " + want.Name,
+		Do:      wire.Op{Group: &wire.GroupOp{Name: want.Name, GID: want.GID}},
+		Undo:    &wire.Op{Group: &wire.GroupOp{Name: want.Name, GID: have.GID}},
+	}}
+}
+
+// sameNumber reports whether have is the wanted number, if one is wanted.
+func sameNumber(want, have *int) bool {
+	return want == nil || have != nil && *want == *have
+}
+
+func (groupType) Check(_ engine.Target, want, have *Group) []engine.Problem {
+	if want == nil || have == nil || sameNumber(want.GID, have.GID) {
+		return nil
+	}
+	return []engine.Problem{numberCaution("gid", "group", want.Name, *have.GID)}
+}
+
+// numberCaution warns that files keep the old number of an account.
+func numberCaution(attribute, kind, name string, old int) engine.Problem {
+	return caution(attribute, fmt.Sprintf("%s %s has the number %d now", kind, name, old),
+		fmt.Sprintf("files of %s %d keep that number: give them to %s afterwards", kind, old, name))
+}

@@ -1,0 +1,207 @@
+package resources
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/internal/wire"
+)
+
+// Logrotate is an entry of /etc/logrotate.d: how log files are rotated.
+type Logrotate struct {
+	Name      string   `hcl:"name" id:"true"`     // the file in /etc/logrotate.d: letters, digits, _ and -
+	Files     []string `hcl:"files"`              // absolute paths; * ? [ ] are patterns, as in glob(7)
+	Frequency string   `hcl:"frequency,optional"` // daily, weekly (the default) or monthly
+	Rotate    *int     `hcl:"rotate,optional"`    // how many old files are kept: 4 by default
+	Compress  *bool    `hcl:"compress,optional"`  // whether old files are compressed: true by default
+	// DelayCompress leaves the newest old file as it is until the next rotation: for a writer that keeps its file open.
+	DelayCompress bool `hcl:"delay_compress,optional"`
+	// MissingOK lets a file be absent: true by default.
+	MissingOK *bool `hcl:"missing_ok,optional"`
+	// NotIfEmpty leaves an empty file alone: true by default.
+	NotIfEmpty *bool `hcl:"not_if_empty,optional"`
+	// CopyTruncate copies a file and empties it in place, for a writer that cannot be told to open a new one.
+	CopyTruncate bool `hcl:"copy_truncate,optional"`
+	// CreateMode, CreateOwner and CreateGroup are those of the new file; they are set together.
+	CreateMode  string `hcl:"create_mode,optional"`
+	CreateOwner string `hcl:"create_owner,optional"`
+	CreateGroup string `hcl:"create_group,optional"`
+	// SUUser and SUGroup are the account under which files are rotated, which logrotate asks for where a directory
+	// can be written by others than root. They are set together.
+	SUUser  string `hcl:"su_user,optional"`
+	SUGroup string `hcl:"su_group,optional"`
+
+	// Content, Digest, Owner, Group, Mode and Kind are as in File, for the file that is made.
+	Content *string `plan:"content"`
+	Digest  string  `plan:"digest"`
+	Owner   string  `plan:"owner"`
+	Group   string  `plan:"group"`
+	Mode    string  `plan:"mode"`
+	Kind    string  `plan:"kind"`
+
+	found wire.File
+}
+
+const logrotateDir = "/etc/logrotate.d"
+
+type logrotateType struct{}
+
+// Complete returns want with its defaults and the file that comes of it.
+func (logrotateType) Complete(_ engine.Target, want *Logrotate) *Logrotate {
+	full := *want
+	if full.Frequency == "" {
+		full.Frequency = "weekly"
+	}
+	if full.Rotate == nil {
+		four := 4
+		full.Rotate = &four
+	}
+	for _, b := range []**bool{&full.Compress, &full.MissingOK, &full.NotIfEmpty} {
+		if *b == nil {
+			yes := true
+			*b = &yes
+		}
+	}
+	if full.Content == nil && full.Digest == "" && full.Kind == "" { // not what was found
+		content := logrotateContent(&full)
+		full.Content = &content
+	}
+	if full.Mode == "" {
+		full.Owner, full.Group, full.Mode = "root", "root", "0644" // logrotate(8) skips files that others can write
+	}
+	return &full
+}
+
+// logrotateContent is the text of the file. Validate has seen to it that each value is one word.
+func logrotateContent(s *Logrotate) string {
+	var out strings.Builder
+	out.WriteString(header("logrotate", s.Name))
+	for _, f := range s.Files {
+		out.WriteString(`"` + f + "\"\n")
+	}
+	out.WriteString("{\n")
+	directive := func(set bool, text string) {
+		if set {
+			out.WriteString("    " + text + "\n")
+		}
+	}
+	directive(true, s.Frequency)
+	directive(true, fmt.Sprintf("rotate %d", *s.Rotate))
+	directive(*s.Compress, "compress")
+	directive(!*s.Compress, "nocompress")
+	directive(s.DelayCompress, "delaycompress")
+	directive(*s.MissingOK, "missingok")
+	directive(!*s.MissingOK, "nomissingok")
+	directive(*s.NotIfEmpty, "notifempty")
+	directive(!*s.NotIfEmpty, "ifempty")
+	directive(s.CopyTruncate, "copytruncate")
+	directive(s.CreateMode != "", "create "+s.CreateMode+" "+s.CreateOwner+" "+s.CreateGroup)
+	directive(s.SUUser != "", "su "+s.SUUser+" "+s.SUGroup)
+	out.WriteString("}\n")
+	return out.String()
+}
+
+func (lt logrotateType) managed(s *Logrotate) *managedFile {
+	s = lt.Complete(engine.Target{}, s)
+	return &managedFile{
+		path: logrotateDir + "/" + s.Name, content: s.Content, digest: s.Digest, owner: s.Owner, group: s.Group, mode: s.Mode,
+		kind: s.Kind, found: s.found, validate: []string{"/usr/sbin/logrotate", "--debug", "{}"},
+	}
+}
+
+func (logrotateType) Keys(_ engine.Target, want *Logrotate) (provides, needs []engine.Key) {
+	p := logrotateDir + "/" + want.Name
+	needs = []engine.Key{engine.PathKey(logrotateDir), engine.PackageKey("logrotate")}
+	var dirs []string
+	for _, f := range want.Files {
+		dirs = append(dirs, path.Dir(f))
+	}
+	for _, dir := range sorted(dirs) {
+		needs = append(needs, engine.PathKey(dir))
+	}
+	for _, name := range sorted([]string{want.CreateOwner, want.CreateGroup, want.SUUser, want.SUGroup}) {
+		if name != "" {
+			needs = append(needs, engine.UserKey(name), engine.GroupKey(name))
+		}
+	}
+	return []engine.Key{engine.PathKey(p)}, needs
+}
+
+func (lt logrotateType) Validate(want *Logrotate) []engine.Problem {
+	full := lt.Complete(engine.Target{}, want)
+	out := checkEntry(full.Name, logrotateDir)
+	if len(full.Files) == 0 {
+		out = append(out, refusal("files", "no file is named", ""))
+	}
+	for _, f := range full.Files {
+		err := checkPath(f)
+		if err == nil && strings.ContainsAny(f, "\"'\\{}#") {
+			err = fmt.Errorf("%q holds a quote, a backslash, a brace or #, which logrotate takes differently", f)
+		}
+		out = append(out, report("files", err)...)
+	}
+	if !slices.Contains([]string{"daily", "weekly", "monthly"}, full.Frequency) {
+		out = append(out, refusal("frequency", fmt.Sprintf("%q is no frequency", full.Frequency), `use "daily", "weekly" or "monthly"`))
+	}
+	if *full.Rotate < 0 || *full.Rotate > 100000 {
+		out = append(out, refusal("rotate", fmt.Sprintf("%d old files cannot be kept", *full.Rotate), ""))
+	}
+	out = slices.Concat(out,
+		together("create_mode", []string{"create_mode", "create_owner", "create_group"}, full.CreateMode, full.CreateOwner, full.CreateGroup),
+		together("su_user", []string{"su_user", "su_group"}, full.SUUser, full.SUGroup),
+		report("create_owner", checkOwner(full.CreateOwner)), report("create_group", checkOwner(full.CreateGroup)),
+		report("su_user", checkOwner(full.SUUser)), report("su_group", checkOwner(full.SUGroup)))
+	if full.CreateMode != "" {
+		_, err := parseMode(full.CreateMode)
+		out = append(out, report("create_mode", err)...)
+	}
+	if full.CopyTruncate && full.CreateMode != "" {
+		out = append(out, refusal("copy_truncate", "no file is created where the old one is emptied in place", "leave out copy_truncate or create_mode"))
+	}
+	return out
+}
+
+// together refuses attributes of which some are set and some are not.
+func together(attribute string, names []string, values ...string) []engine.Problem {
+	set := len(slices.DeleteFunc(slices.Clone(values), func(v string) bool { return v == "" }))
+	if set == 0 || set == len(values) {
+		return nil
+	}
+	return []engine.Problem{refusal(attribute, enumerate(names)+" are set together or not at all", "")}
+}
+
+func (lt logrotateType) Ask(_ engine.Target, want *Logrotate) []wire.Query {
+	return []wire.Query{lt.managed(want).query()}
+}
+
+// Read takes what is not the file itself as wanted: the difference shows in its content.
+func (lt logrotateType) Read(t engine.Target, want *Logrotate, got engine.Answers) (*Logrotate, error) {
+	m, err := lt.managed(want).read(got)
+	if err != nil || m == nil {
+		return nil, err
+	}
+	have := *lt.Complete(t, want)
+	have.Content, have.Digest, have.Kind, have.found = m.content, m.digest, m.kind, m.found
+	have.Owner, have.Group, have.Mode = m.owner, m.group, m.mode
+	return &have, nil
+}
+
+func (lt logrotateType) Diff(_ engine.Target, want, have *Logrotate) []engine.Step {
+	switch {
+	case want == nil:
+		return lt.managed(have).remove()
+	case have == nil:
+		return lt.managed(want).steps(nil)
+	}
+	return lt.managed(want).steps(lt.managed(have))
+}
+
+func (lt logrotateType) Check(_ engine.Target, want, have *Logrotate) []engine.Problem {
+	if want == nil || have == nil {
+		return nil
+	}
+	return lt.managed(have).check()
+}

@@ -1,0 +1,243 @@
+package resources
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/internal/wire"
+)
+
+// Mount is a file system that is mounted, now and after a boot: by UUID in fstab(5), with nofail. The mount point must
+// exist and be empty: declare it as a directory, without owner and mode, which are those of the file system's root.
+type Mount struct {
+	Path       string   `hcl:"path" id:"true"`   // the mount point, absolute
+	Device     string   `hcl:"device"`           // below /dev; a link, like those of /dev/disk/by-id, is best
+	Filesystem string   `hcl:"filesystem"`       // its type, like xfs
+	Options    []string `hcl:"options,optional"` // further mount(8) options
+	Owner      string   `hcl:"owner,optional"`   // of the file system's root: user name or number
+	Group      string   `hcl:"group,optional"`   // of the file system's root: group name or number
+	Mode       string   `hcl:"mode,optional"`    // of the file system's root: 3 or 4 octal digits
+
+	// Mounted tells whether the device's file system is mounted there.
+	Mounted *bool `plan:"mounted"`
+	// Fstab is the line of fstab that was found, or empty.
+	Fstab string `plan:"fstab"`
+
+	uuid     string           // found, of the device's file system
+	foreign  bool             // found: another file system is mounted there
+	root     wire.File        // found, when it is mounted
+	problems []engine.Problem // found: why it must not be mounted
+}
+
+type mountType struct{}
+
+// Complete returns want with what follows from it.
+func (mountType) Complete(_ engine.Target, want *Mount) *Mount {
+	full := *want
+	if full.Mounted == nil {
+		yes := true
+		full.Mounted = &yes
+	}
+	return &full
+}
+
+func (mountType) Keys(_ engine.Target, want *Mount) (provides, needs []engine.Key) {
+	needs = append([]engine.Key{engine.DeviceKey(want.Device), engine.PathKey(want.Path)}, fileNeeds(want.Path, want.Owner, want.Group)...)
+	return []engine.Key{engine.MountKey(want.Path)}, needs
+}
+
+var (
+	// systemTrees are never hidden by a file system, nor is anything in them (hier(7), file-hierarchy(7)).
+	systemTrees = []string{
+		"/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/proc", "/root", "/run", "/sbin", "/sys", "/usr",
+		"/var/lib/dpkg", "/var/lib/mirrorform", "/var/lib/rpm", "/var/lock", "/var/run",
+	}
+	// systemDirectories are not hidden themselves, while what is below them may be.
+	systemDirectories = []string{"/home", "/opt", "/tmp", "/var", "/var/cache", "/var/lib", "/var/log", "/var/spool", "/var/tmp"}
+	mountWord         = regexp.MustCompile(`^[A-Za-z0-9._+-]+$`)
+	mountOption       = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/@%+-]*(=[A-Za-z0-9._:/@%+-]*)?$`)
+)
+
+func (mountType) Validate(want *Mount) []engine.Problem {
+	out := slices.Concat(report("path", checkMountPoint(want.Path)), report("device", checkDevice(want.Device)),
+		checkAttributes(want.Owner, want.Group, want.Mode))
+	if !mountWord.MatchString(want.Filesystem) {
+		out = append(out, refusal("filesystem", fmt.Sprintf("%q is no type of file system", want.Filesystem), "write xfs or ext4, or what else is on the device"))
+	}
+	for _, o := range want.Options {
+		switch {
+		case !mountOption.MatchString(o):
+			out = append(out, refusal("options", fmt.Sprintf("%q is not one mount option", o), "write each option of mount(8) as one member of the list"))
+		case o == "noauto":
+			out = append(out, refusal("options", "noauto would leave it unmounted after a boot", "leave it out"))
+		}
+	}
+	return out
+}
+
+// checkMountPoint tells why nothing should be mounted on p.
+func checkMountPoint(p string) error {
+	if err := checkPath(p); err != nil {
+		return err
+	}
+	if i := strings.IndexAny(p, " \t#\\"); i >= 0 {
+		return fmt.Errorf("%q holds %q, which programs that read fstab take differently", p, p[i])
+	}
+	if slices.Contains(systemDirectories, p) || slices.ContainsFunc(systemTrees, func(dir string) bool { return holdsPath(dir, p) }) {
+		return fmt.Errorf("a file system on %s would hide the system's own files: mount it in a directory of its own, like /srv/mirror", p)
+	}
+	return nil
+}
+
+func (mountType) queries(s *Mount) (mount, device, file wire.Query) {
+	return wire.Query{Verb: wire.AskMount, Arg: s.Path}, wire.Query{Verb: wire.AskBlock, Arg: s.Device}, wire.Query{Verb: wire.AskFile, Arg: s.Path}
+}
+
+func (mt mountType) Ask(_ engine.Target, want *Mount) []wire.Query {
+	mount, device, file := mt.queries(want)
+	return []wire.Query{mount, device, file}
+}
+
+// Read returns a state also for what must not be mounted, so that Check can say why.
+func (mt mountType) Read(t engine.Target, want *Mount, got engine.Answers) (*Mount, error) {
+	mountQuery, deviceQuery, fileQuery := mt.queries(want)
+	m, err := got.Mount(mountQuery)
+	if err != nil {
+		return nil, err
+	}
+	b, err := got.Block(deviceQuery)
+	if err != nil {
+		return nil, err
+	}
+	f, err := got.File(fileQuery)
+	if err != nil {
+		return nil, err
+	}
+	mounted := m.Mounted && b.Path != "" && (m.Source == b.Path || m.UUID != "" && m.UUID == b.UUID)
+	problems := mountProblems(t.Name, want, m, b, f, mounted)
+	if !m.Mounted && m.Fstab == "" && len(problems) == 0 {
+		return nil, nil
+	}
+	have := &Mount{Path: want.Path, Device: want.Device, Filesystem: want.Filesystem, Mounted: &mounted, Fstab: m.Fstab, uuid: b.UUID, problems: problems}
+	line := parseFstab(m.Fstab)
+	have.Options = line.options
+	if line.enters(b.UUID, want) {
+		have.Options = want.Options
+	}
+	if m.Mounted {
+		have.Filesystem = m.Type
+	}
+	if mounted {
+		have.root = f
+		have.Owner, have.Group, have.Mode = foundAttributes(want.Owner, want.Group, want.Mode, f)
+	} else if m.Mounted {
+		have.Device, have.foreign = m.Source, true
+	}
+	return have, nil
+}
+
+// mountProblems says what speaks against mounting the device.
+func mountProblems(host string, want *Mount, m wire.Mount, b wire.Block, f wire.File, mounted bool) []engine.Problem {
+	elsewhere := slices.DeleteFunc(slices.Clone(b.Mounts), func(p string) bool { return p == want.Path })
+	switch {
+	case b.Path == "":
+		return []engine.Problem{noDevice(host, want.Device)}
+	case b.Signature != "" && b.Signature != want.Filesystem:
+		return []engine.Problem{refusal("filesystem", fmt.Sprintf("%s: %s holds %s, not %s", host, want.Device, signature(b), want.Filesystem), "")}
+	case mounted:
+		return nil
+	case m.Mounted:
+		return []engine.Problem{refusal("path", fmt.Sprintf("%s: %s is mounted on %s already", host, m.Source, want.Path), "unmount it yourself if it may go")}
+	case len(elsewhere) > 0:
+		return []engine.Problem{refusal("device", fmt.Sprintf("%s: %s is mounted on %s already", host, want.Device, strings.Join(elsewhere, ", ")), "unmount it there, or choose another device")}
+	case f.Kind == wire.Directory && !f.Empty:
+		return []engine.Problem{refusal("path", fmt.Sprintf("%s: %s is not empty, and a file system would hide what is in it", host, want.Path),
+			"move the files away, and into the file system once it is mounted")}
+	case f.Kind != wire.Absent && f.Kind != wire.Directory:
+		return []engine.Problem{inTheWay(want.Path, "a "+otherThan(wire.Directory, f), "a directory")}
+	}
+	return nil
+}
+
+// fstabLine is a line of fstab(5).
+type fstabLine struct {
+	spec, kind string
+	options    []string
+}
+
+func parseFstab(line string) fstabLine {
+	fields := strings.Fields(line)
+	if len(fields) < 4 {
+		return fstabLine{}
+	}
+	return fstabLine{spec: fields[0], kind: fields[2], options: strings.Split(fields[3], ",")}
+}
+
+// enters reports whether the line mounts that file system as wanted, and lets the host boot without it.
+func (l fstabLine) enters(uuid string, want *Mount) bool {
+	for _, o := range append([]string{"nofail"}, want.Options...) {
+		if !slices.Contains(l.options, o) {
+			return false
+		}
+	}
+	return uuid != "" && strings.ReplaceAll(l.spec, `"`, "") == "UUID="+uuid && l.kind == want.Filesystem && !slices.Contains(l.options, "noauto")
+}
+
+func (mt mountType) Diff(_ engine.Target, want, have *Mount) []engine.Step {
+	if want == nil {
+		return mt.unmount(have)
+	}
+	none := ""
+	root := mt.root(want)
+	s := engine.Step{
+		Summary: "mount " + want.Path,
+		Do:      wire.Op{Mount: &wire.MountOp{Path: want.Path, Device: want.Device, Type: want.Filesystem, Options: want.Options}},
+		Undo:    &wire.Op{Mount: &wire.MountOp{Path: want.Path, Line: &none}},
+	}
+	if have == nil {
+		return append([]engine.Step{s}, root.attributeSteps(&managedFile{})...)
+	}
+	have = mt.Complete(engine.Target{}, have)
+	entered := have.Fstab == want.Fstab || parseFstab(have.Fstab).enters(have.uuid, want)
+	s.Undo.Mount.Line, s.Undo.Mount.Mounted = &have.Fstab, isTrue(have.Mounted)
+	switch {
+	case len(have.problems) > 0:
+		return nil // Check refuses it
+	case !isTrue(have.Mounted) && isTrue(mt.Complete(engine.Target{}, want).Mounted):
+		return append([]engine.Step{s}, root.attributeSteps(&managedFile{})...)
+	case !entered:
+		s.Summary = "enter " + want.Path + " in fstab"
+		return append([]engine.Step{s}, root.attributeSteps(mt.root(have))...)
+	}
+	return root.attributeSteps(mt.root(have))
+}
+
+// root is the root of the file system.
+func (mountType) root(s *Mount) *managedFile {
+	return &managedFile{path: s.Path, owner: s.Owner, group: s.Group, mode: s.Mode, found: s.root}
+}
+
+// unmount takes the file system away; what is on it stays there.
+func (mountType) unmount(have *Mount) []engine.Step {
+	if have.foreign || !isTrue(have.Mounted) && have.Fstab == "" {
+		return nil
+	}
+	return []engine.Step{{
+		Summary: "unmount " + have.Path + " and take it out of fstab",
+		Do:      wire.Op{Mount: &wire.MountOp{Path: have.Path, Remove: true}},
+		Undo:    &wire.Op{Mount: &wire.MountOp{Path: have.Path, Device: have.Device, Type: have.Filesystem, Line: &have.Fstab, Mounted: isTrue(have.Mounted)}},
+	}}
+}
+
+func (mountType) Check(_ engine.Target, want, have *Mount) []engine.Problem {
+	if want == nil || have == nil {
+		return nil
+	}
+	return have.problems
+}
+
+// Keep implements engine.Keeper.
+func (mountType) Keep() string { return "the files on it would be out of reach" }

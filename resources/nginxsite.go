@@ -1,0 +1,243 @@
+package resources
+
+import (
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/internal/wire"
+)
+
+// NginxSite is a site of static files that nginx serves: a file of /etc/nginx/conf.d with one server. It is applied only
+// when "nginx -t" takes it without a warning and nginx then really answers with it. It reloads nginx itself: a service
+// nginx comes before it, and does not follow its file.
+type NginxSite struct {
+	Name       string   `hcl:"name" id:"true"`  // the file in /etc/nginx/conf.d, without .conf: letters, digits, _ and -
+	ServerName []string `hcl:"server_name"`     // host names, *.NAME, and IP addresses
+	Listen     []string `hcl:"listen,optional"` // PORT, ADDRESS:PORT or [ADDRESS]:PORT; 80 and [::]:80 by default
+	Root       string   `hcl:"root,optional"`   // absolute path of the directory at /; without it, only Aliases are served
+	// Aliases maps URL paths, which begin and end with /, to absolute paths of directories.
+	Aliases   map[string]string `hcl:"aliases,optional"`
+	Autoindex *bool             `hcl:"autoindex,optional"`  // lists directories: true by default
+	AccessLog string            `hcl:"access_log,optional"` // absolute path; nginx's own by default
+
+	// Content, Digest, Owner, Group, Mode and Kind are as in File, for the file that is made.
+	Content *string `plan:"content"`
+	Digest  string  `plan:"digest"`
+	Owner   string  `plan:"owner"`
+	Group   string  `plan:"group"`
+	Mode    string  `plan:"mode"`
+	Kind    string  `plan:"kind"`
+	// Served tells whether nginx answers requests for the site with this configuration.
+	Served *bool `plan:"served"`
+
+	running bool // found: nginx runs
+	found   wire.File
+}
+
+const (
+	nginxDir  = "/etc/nginx/conf.d"
+	nginxUnit = "nginx.service"
+	// siteMarker is a URL path at which each site answers with the digest of its own configuration: the only sign that
+	// nginx has loaded it, since a reload that fails to bind a port reports success and keeps the old one.
+	siteMarker = "/.well-known/mirrorform-site"
+)
+
+type nginxSiteType struct{}
+
+// Complete returns want with its defaults and the file that comes of it.
+func (nginxSiteType) Complete(_ engine.Target, want *NginxSite) *NginxSite {
+	full := *want
+	yes := true
+	if len(full.Listen) == 0 {
+		full.Listen = []string{"80", "[::]:80"}
+	}
+	if full.Autoindex == nil {
+		full.Autoindex = &yes
+	}
+	if full.Served == nil {
+		full.Served = &yes
+	}
+	if full.Content == nil && full.Digest == "" && full.Kind == "" { // not what was found
+		content := siteContent(&full)
+		full.Content = &content
+	}
+	if full.Mode == "" {
+		full.Owner, full.Group, full.Mode = "root", "root", "0644"
+	}
+	return &full
+}
+
+func (nt nginxSiteType) managed(s *NginxSite) *managedFile {
+	s = nt.Complete(engine.Target{}, s)
+	return &managedFile{
+		path: nginxDir + "/" + s.Name + ".conf", content: s.Content, digest: s.Digest, owner: s.Owner, group: s.Group, mode: s.Mode,
+		kind: s.Kind, found: s.found,
+	}
+}
+
+func (nt nginxSiteType) Keys(_ engine.Target, want *NginxSite) (provides, needs []engine.Key) {
+	needs = []engine.Key{engine.PackageKey("nginx"), engine.UnitKey(nginxUnit), engine.PathKey(nginxDir)}
+	served := []string{want.Root}
+	for _, dir := range want.Aliases {
+		served = append(served, dir)
+	}
+	if want.AccessLog != "" {
+		served = append(served, path.Dir(want.AccessLog))
+	}
+	for _, dir := range sorted(served) {
+		if dir != "" {
+			needs = append(needs, engine.PathKey(dir))
+		}
+	}
+	return []engine.Key{engine.PathKey(nt.managed(want).path)}, needs
+}
+
+func (nt nginxSiteType) Validate(want *NginxSite) []engine.Problem {
+	full := nt.Complete(engine.Target{}, want)
+	out := checkEntry(full.Name, nginxDir)
+	out = append(out, checkServerNames(full.ServerName)...)
+	out = append(out, checkListens(full.Listen)...)
+	out = append(out, checkAliases(full.Aliases, full.Root != "")...)
+	if full.Root == "" && len(full.Aliases) == 0 {
+		out = append(out, refusal("root", "nothing is served", "set root, aliases, or both"))
+	}
+	if full.Root != "" {
+		out = append(out, report("root", checkServed(full.Root))...)
+	}
+	if full.AccessLog != "" {
+		out = append(out, report("access_log", checkServed(full.AccessLog))...)
+	}
+	return out
+}
+
+func (nt nginxSiteType) queries(s *NginxSite) (file, served, unit wire.Query) {
+	s = nt.Complete(engine.Target{}, s)
+	probe := siteProbe(s)
+	served = wire.Query{Verb: wire.AskHTTP, Arg: probe.Address, Args: []string{probe.Host, probe.Path}}
+	return nt.managed(s).query(), served, wire.Query{Verb: wire.AskUnit, Arg: nginxUnit}
+}
+
+func (nt nginxSiteType) Ask(_ engine.Target, want *NginxSite) []wire.Query {
+	file, served, unit := nt.queries(want)
+	return []wire.Query{file, served, unit}
+}
+
+// Read takes what is neither the file nor the answer of nginx as wanted: the difference shows in the file's content.
+func (nt nginxSiteType) Read(t engine.Target, want *NginxSite, got engine.Answers) (*NginxSite, error) {
+	_, servedQuery, unitQuery := nt.queries(want)
+	m, err := nt.managed(want).read(got)
+	if err != nil || m == nil {
+		return nil, err
+	}
+	answer, err := got.HTTP(servedQuery)
+	if err != nil {
+		return nil, err
+	}
+	unit, err := got.Unit(unitQuery)
+	if err != nil {
+		return nil, err
+	}
+	have := *nt.Complete(t, want)
+	probe := siteProbe(&have)
+	served := answer.Status == probe.Status && answer.Body == probe.Body
+	have.Content, have.Digest, have.Kind, have.found = m.content, m.digest, m.kind, m.found
+	have.Owner, have.Group, have.Mode = m.owner, m.group, m.mode
+	have.Served, have.running = &served, active(unit)
+	return &have, nil
+}
+
+func (nt nginxSiteType) Diff(t engine.Target, want, have *NginxSite) []engine.Step {
+	if want == nil {
+		return nt.remove(have)
+	}
+	want = nt.Complete(t, want)
+	file := nt.managed(want)
+	if have == nil {
+		return activate(file.steps(nil), siteSteps(want))
+	}
+	have = nt.Complete(t, have)
+	found := nt.managed(have)
+	if len(found.check()) > 0 {
+		return nil // Check refuses it
+	}
+	steps := file.steps(found)
+	same := found.kind == file.kind && found.holds(file.content)
+	if same && (isTrue(have.Served) || !isTrue(want.Served)) {
+		return steps // at most the file's attributes, which nginx does not mind
+	}
+	return activate(steps, siteSteps(want))
+}
+
+// activate puts steps that change the configuration between those that make it count. The first one is there for its undo:
+// steps are undone in reverse, so that nginx loads the old configuration after it was put back.
+func activate(change, after []engine.Step) []engine.Step {
+	first := engine.Step{
+		Summary: "see that nginx can be run",
+		Do:      wire.Op{Run: &wire.RunOp{Argv: []string{"/usr/sbin/nginx", "-v"}}},
+		Undo:    &wire.Op{Unit: &wire.UnitOp{Name: nginxUnit, Action: wire.UnitLoad}},
+	}
+	return slices.Concat([]engine.Step{first}, change, after)
+}
+
+// nginxTest checks the whole configuration. nginx only warns of a server name that is taken already.
+func nginxTest(refuse string) engine.Step {
+	return engine.Step{
+		Summary: "check the configuration of nginx",
+		Do:      wire.Op{Run: &wire.RunOp{Argv: []string{"/usr/sbin/nginx", "-t"}, Refuse: refuse}},
+		Final:   "a check changes nothing",
+	}
+}
+
+// nginxLoad lets nginx take the configuration.
+func nginxLoad() engine.Step {
+	return engine.Step{
+		Summary: "reload " + nginxUnit,
+		Do:      wire.Op{Unit: &wire.UnitOp{Name: nginxUnit, Action: wire.UnitLoad}},
+		Final:   "nginx is reloaded once the configuration is put back",
+	}
+}
+
+// siteSteps are those after the file is in place.
+func siteSteps(want *NginxSite) []engine.Step {
+	return []engine.Step{nginxTest("[warn]"), nginxLoad(), {
+		Summary: "see that nginx serves the site " + want.Name,
+		Do:      wire.Op{Probe: siteProbe(want)},
+		Final:   "a check changes nothing",
+	}}
+}
+
+// remove takes the file away, and the site out of a nginx that runs.
+func (nt nginxSiteType) remove(have *NginxSite) []engine.Step {
+	steps := nt.managed(have).remove()
+	if len(steps) == 0 || !have.running {
+		return steps
+	}
+	return activate(steps, []engine.Step{nginxTest(""), nginxLoad()})
+}
+
+func (nt nginxSiteType) Check(_ engine.Target, want, have *NginxSite) []engine.Problem {
+	if want == nil || have == nil {
+		return nil
+	}
+	return nt.managed(have).check()
+}
+
+// siteProbe asks nginx which configuration of the site it serves.
+func siteProbe(s *NginxSite) *wire.ProbeOp {
+	host := "localhost"
+	if len(s.ServerName) > 0 {
+		host = s.ServerName[0]
+		for _, name := range s.ServerName {
+			if !strings.HasPrefix(name, "*.") {
+				host = name
+				break
+			}
+		}
+	}
+	return &wire.ProbeOp{
+		Address: probeAddress(s.Listen), Host: bracketed(strings.Replace(host, "*", "mirrorform", 1)), Path: siteMarker,
+		Status: 200, Body: siteDigest(s), Timeout: 10,
+	}
+}

@@ -1,0 +1,222 @@
+package resources
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/mirrorform/mirrorform/engine"
+)
+
+// siteTemplate is the server of a site. Its verbs are the lines of listen, the names, the lines of what is served, and the
+// digest. What suits big static files: the kernel sends them (sendfile, tcp_nopush); sizes in listings are rounded, times
+// are UTC; rsync's unfinished files, in directories named .~tmp~, are neither listed nor served; nothing tells nginx's version.
+const siteTemplate = `server {
+%s    server_name %s;
+
+    server_tokens off;
+    absolute_redirect off;
+    charset utf-8;
+    etag on;
+    sendfile on;
+    tcp_nopush on;
+%s
+    location = ` + siteMarker + ` {
+        access_log off;
+        default_type text/plain;
+        return 200 "%s";
+    }
+
+    location ~ /\.~tmp~(/|$) {
+        return 404;
+    }
+%s}
+`
+
+// siteContent is the text of the file.
+func siteContent(s *NginxSite) string {
+	return header("nginx_site", s.Name) + siteServer(s, siteDigest(s))
+}
+
+// siteDigest tells a configuration from all others: it is what the site answers at siteMarker.
+func siteDigest(s *NginxSite) string { return digestOf([]byte(siteServer(s, ""))) }
+
+func siteServer(s *NginxSite, digest string) string {
+	var listen, options, locations strings.Builder
+	for _, l := range s.Listen {
+		fmt.Fprintf(&listen, "    listen %s;\n", nginxQuote(l))
+	}
+	names := make([]string, len(s.ServerName))
+	for i, name := range s.ServerName {
+		names[i] = nginxQuote(bracketed(name))
+	}
+	if isTrue(s.Autoindex) {
+		options.WriteString("    autoindex on;\n    autoindex_exact_size off;\n    autoindex_localtime off;\n")
+	}
+	if s.AccessLog != "" {
+		fmt.Fprintf(&options, "    access_log %s;\n", nginxQuote(s.AccessLog))
+	}
+	if s.Root != "" {
+		fmt.Fprintf(&options, "    root %s;\n", nginxQuote(s.Root))
+	} else if s.Aliases["/"] == "" {
+		locations.WriteString("\n    location / {\n        return 404;\n    }\n")
+	}
+	for _, url := range slices.Sorted(maps.Keys(s.Aliases)) {
+		if bare := strings.TrimSuffix(url, "/"); bare != "" {
+			fmt.Fprintf(&locations, "\n    location = %s {\n        return 301 %s;\n    }\n", nginxQuote(bare), nginxQuote(url))
+		}
+		// Both end with a slash, or the directory's siblings could be reached (/almalinux../).
+		fmt.Fprintf(&locations, "\n    location %s {\n        alias %s;\n    }\n", nginxQuote(url), nginxQuote(s.Aliases[url]+"/"))
+	}
+	return fmt.Sprintf(siteTemplate, listen.String(), strings.Join(names, " "), options.String(), digest, locations.String())
+}
+
+// nginxBare is text that nginx takes as one word without quotes.
+var nginxBare = regexp.MustCompile(`^[A-Za-z0-9_./:*~\[\]-]+$`)
+
+// nginxQuote writes a word so that nginx reads exactly that word. In double quotes nginx takes a backslash before another, a
+// quote, and t, r or n for an escape. It has no way to write a literal $, which Validate refuses.
+func nginxQuote(word string) string {
+	if nginxBare.MatchString(word) {
+		return word
+	}
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(word) + `"`
+}
+
+// bracketed is a server name, with brackets around an IPv6 address as in a Host header (RFC 3986, 3.2.2).
+func bracketed(name string) string {
+	if a, err := netip.ParseAddr(name); err == nil && a.Is6() {
+		return "[" + a.String() + "]"
+	}
+	return name
+}
+
+var (
+	// hostName is from RFC 1123, 2.1: labels of letters, digits and hyphens.
+	hostName = regexp.MustCompile(`^([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$`)
+	// urlPath needs no escape in a URL (RFC 3986, 2.3).
+	urlPath = regexp.MustCompile(`^/([A-Za-z0-9._~-]+/)*$`)
+)
+
+// checkServerNames tells which names nginx would not take, or take for more than one.
+func checkServerNames(names []string) []engine.Problem {
+	if len(names) == 0 {
+		return []engine.Problem{refusal("server_name", "the site has no name", "name the host names and addresses that people use for it")}
+	}
+	var out []engine.Problem
+	seen := map[string]bool{}
+	for _, name := range names {
+		if key := strings.ToLower(bracketed(strings.Trim(name, "[]"))); seen[key] {
+			out = append(out, refusal("server_name", fmt.Sprintf("%q is named twice", name), ""))
+		} else {
+			seen[key] = true
+		}
+		out = append(out, report("server_name", checkServerName(name))...)
+	}
+	return out
+}
+
+func checkServerName(name string) error {
+	if inner, ok := strings.CutPrefix(name, "["); ok {
+		a, err := netip.ParseAddr(strings.TrimSuffix(inner, "]"))
+		if err != nil || !a.Is6() || a.Zone() != "" || name != "["+a.String()+"]" {
+			return fmt.Errorf("%q is no IPv6 address in brackets", name)
+		}
+		return nil
+	}
+	if a, err := netip.ParseAddr(name); err == nil && a.Zone() == "" {
+		return nil
+	}
+	if plain := strings.TrimPrefix(name, "*."); len(name) > 253 || !hostName.MatchString(plain) {
+		return fmt.Errorf("%q is neither a host name, nor *. and a host name, nor an IP address", name)
+	}
+	return nil
+}
+
+// checkListens tells which addresses nginx cannot listen on.
+func checkListens(listens []string) []engine.Problem {
+	var out []engine.Problem
+	seen := map[string]bool{}
+	for _, l := range listens {
+		address, port, err := parseListen(l)
+		out = append(out, report("listen", err)...)
+		key := address + " " + port
+		if err == nil && seen[key] {
+			out = append(out, refusal("listen", fmt.Sprintf("%q is there twice", l), ""))
+		}
+		seen[key] = true
+	}
+	return out
+}
+
+// parseListen reads PORT, ADDRESS:PORT or [ADDRESS]:PORT; the address is "*" where there is none.
+func parseListen(l string) (address, port string, err error) {
+	address, port = "*", l
+	if i := strings.LastIndexByte(l, ':'); i >= 0 {
+		address, port = l[:i], l[i+1:]
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil || n == 0 || port != strconv.FormatUint(n, 10) {
+		return "", "", fmt.Errorf("%q does not end with a port: write PORT, ADDRESS:PORT or [ADDRESS]:PORT", l)
+	}
+	plain := strings.TrimSuffix(strings.TrimPrefix(address, "["), "]")
+	a, err := netip.ParseAddr(plain)
+	switch {
+	case address == "*":
+		return address, port, nil
+	case err != nil || a.Zone() != "" || a.Is6() != (address == "["+plain+"]") || a.Is4() && address != plain:
+		return "", "", fmt.Errorf("%q does not begin with an IP address: write ADDRESS:PORT, with brackets around an IPv6 address", l)
+	}
+	return address, port, nil
+}
+
+// probeAddress is where the host itself reaches the first of what nginx listens on.
+func probeAddress(listens []string) string {
+	if len(listens) == 0 {
+		return ""
+	}
+	address, port, err := parseListen(listens[0])
+	if err != nil {
+		return "" // Validate tells
+	}
+	switch a, _ := netip.ParseAddr(strings.Trim(address, "[]")); {
+	case address == "*", a.Is4() && a.IsUnspecified():
+		address = "127.0.0.1"
+	case a.IsUnspecified():
+		address = "[::1]"
+	}
+	return address + ":" + port
+}
+
+// checkAliases tells which aliases nginx would take for something else.
+func checkAliases(aliases map[string]string, root bool) []engine.Problem {
+	var out []engine.Problem
+	for _, url := range slices.Sorted(maps.Keys(aliases)) {
+		dots := slices.ContainsFunc(strings.Split(url, "/"), func(s string) bool { return s == "." || s == ".." })
+		switch {
+		case !urlPath.MatchString(url) || dots:
+			out = append(out, refusal("aliases", fmt.Sprintf("%q is no URL path of a directory", url), "begin and end it with /, and use letters, digits and . _ ~ - between"))
+		case url == "/" && root:
+			out = append(out, refusal("aliases", "/ is both an alias and root", "set one of them"))
+		case url == siteMarker+"/":
+			out = append(out, refusal("aliases", url+" is taken", "nginx answers there with the state of the site"))
+		}
+		out = append(out, report("aliases", checkServed(aliases[url]))...)
+	}
+	return out
+}
+
+// checkServed tells why p cannot be a path in nginx's configuration.
+func checkServed(p string) error {
+	if err := checkPath(p); err != nil {
+		return err
+	}
+	if strings.Contains(p, "$") {
+		return fmt.Errorf("%q holds $, with which nginx begins a variable", p)
+	}
+	return nil
+}

@@ -1,0 +1,174 @@
+package resources
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/internal/wire"
+)
+
+// User is a user account. Its home directory is not made: declare it as a directory.
+type User struct {
+	Name    string   `hcl:"name" id:"true"`   // as useradd(8) takes it
+	UID     *int     `hcl:"uid,optional"`     // its number; a new user gets a free one by default
+	Group   string   `hcl:"group,optional"`   // primary group's name; a new user gets a group of its own name by default
+	Groups  []string `hcl:"groups,optional"`  // supplementary groups, in full
+	Home    string   `hcl:"home,optional"`    // absolute path of the home directory
+	Shell   string   `hcl:"shell,optional"`   // absolute path of the login shell
+	Comment string   `hcl:"comment,optional"` // full name or purpose (the GECOS field)
+	System  bool     `hcl:"system,optional"`  // a new user's number comes from those for the system; one that is there is left as it is
+}
+
+type userType struct{}
+
+func (userType) Keys(_ engine.Target, want *User) (provides, needs []engine.Key) {
+	for _, g := range append([]string{want.Group}, want.Groups...) {
+		if g != "" && g != want.Name {
+			needs = append(needs, engine.GroupKey(g), engine.UserKey(g)) // a user's own group has its name
+		}
+	}
+	if want.Group == want.Name || slices.Contains(want.Groups, want.Name) {
+		needs = append(needs, engine.GroupKey(want.Name))
+	}
+	return []engine.Key{engine.UserKey(want.Name)}, needs
+}
+
+func (userType) Validate(want *User) []engine.Problem {
+	out := slices.Concat(report("name", checkAccount(want.Name)), report("uid", checkID(want.UID)))
+	if want.Group != "" {
+		out = append(out, report("group", checkAccount(want.Group))...)
+	}
+	for _, g := range want.Groups {
+		out = append(out, report("groups", checkAccount(g))...)
+	}
+	if want.Home != "" && want.Home != "/" {
+		out = append(out, report("home", checkField(want.Home, true))...)
+	}
+	if want.Shell != "" {
+		out = append(out, report("shell", checkField(want.Shell, true))...)
+	}
+	return append(out, report("comment", checkField(want.Comment, false))...)
+}
+
+// checkField tells why s cannot stand in a line of passwd(5), whose fields end at a colon.
+func checkField(s string, isPath bool) error {
+	if strings.Contains(s, ":") {
+		return fmt.Errorf("%q holds a colon, which ends a field of /etc/passwd", s)
+	}
+	if isPath {
+		return checkPath(s)
+	}
+	return checkText(s)
+}
+
+func (userType) query(s *User) wire.Query { return wire.Query{Verb: wire.AskUser, Arg: s.Name} }
+
+func (ut userType) Ask(_ engine.Target, want *User) []wire.Query {
+	return []wire.Query{ut.query(want)}
+}
+
+func (ut userType) Read(_ engine.Target, want *User, got engine.Answers) (*User, error) {
+	u, err := got.User(ut.query(want))
+	if err != nil || u.UID < 0 {
+		return nil, err
+	}
+	have := &User{
+		Name: want.Name, UID: &u.UID, Group: u.Group, Groups: u.Groups, Home: u.Home, Shell: u.Shell,
+		Comment: u.Gecos, System: want.System,
+	}
+	if sameSet(want.Groups, have.Groups) {
+		have.Groups = want.Groups
+	}
+	return have, nil
+}
+
+// sameSet reports whether two lists have the same members, in any order.
+func sameSet(a, b []string) bool {
+	unique := func(l []string) []string { return slices.Compact(slices.Sorted(slices.Values(l))) }
+	return slices.Equal(unique(a), unique(b))
+}
+
+func (userType) Diff(_ engine.Target, want, have *User) []engine.Step {
+	switch {
+	case want == nil:
+		undo := accountOp(have, &User{})
+		undo.Create, undo.System = true, have.System
+		if have.Group == have.Name {
+			undo.Group = nil // userdel(8) removes that group, useradd(8) makes it again
+		}
+		return []engine.Step{{
+			Summary: "remove user " + have.Name + ", whose home stays",
+			Do:      wire.Op{User: &wire.UserOp{Name: have.Name, Remove: true}},
+			Undo:    &wire.Op{User: undo},
+		}}
+	case have == nil:
+		op := accountOp(want, &User{})
+		op.Create, op.System = true, want.System
+		return []engine.Step{{
+			Summary: "create user " + want.Name,
+			Do:      wire.Op{User: op},
+			Undo:    &wire.Op{User: &wire.UserOp{Name: want.Name, Remove: true}},
+		}}
+	}
+	op := accountOp(want, have)
+	undo := &wire.UserOp{Name: want.Name}
+	var changed []string
+	change := func(name string, differs bool, take func()) {
+		if differs {
+			changed = append(changed, name)
+			take()
+		}
+	}
+	change("number", op.UID != nil, func() { undo.UID = have.UID })
+	change("primary group", op.Group != nil, func() { undo.Group = &have.Group })
+	change("groups", op.Groups != nil, func() {
+		groups := append([]string{}, have.Groups...) // not nil: no group is a wish too
+		undo.Groups = &groups
+	})
+	change("home", op.Home != nil, func() { undo.Home = &have.Home })
+	change("shell", op.Shell != nil, func() { undo.Shell = &have.Shell })
+	change("comment", op.Gecos != nil, func() { undo.Gecos = &have.Comment })
+	if len(changed) == 0 {
+		return nil
+	}
+	return []engine.Step{{
+		Summary: "change " + enumerate(changed) + " of user " + want.Name,
+		Do:      wire.Op{User: op},
+		Undo:    &wire.Op{User: undo},
+	}}
+}
+
+// accountOp sets what is managed in want and differs in have.
+func accountOp(want, have *User) *wire.UserOp {
+	op := &wire.UserOp{Name: want.Name}
+	if !sameNumber(want.UID, have.UID) {
+		op.UID = want.UID
+	}
+	field := func(want, have string) *string {
+		if want == "" || want == have {
+			return nil
+		}
+		return &want
+	}
+	op.Group = field(want.Group, have.Group)
+	op.Home = field(want.Home, have.Home)
+	op.Shell = field(want.Shell, have.Shell)
+	op.Gecos = field(want.Comment, have.Comment)
+	if len(want.Groups) > 0 && !sameSet(want.Groups, have.Groups) {
+		groups := slices.Clone(want.Groups)
+		op.Groups = &groups
+	}
+	return op
+}
+
+func (userType) Check(_ engine.Target, want, have *User) []engine.Problem {
+	if want == nil || have == nil || sameNumber(want.UID, have.UID) {
+		return nil
+	}
+	return []engine.Problem{numberCaution("uid", "user", want.Name, *have.UID)}
+}
+
+// Keep implements engine.Keeper.
+func (userType) Keep() string { return "its files would belong to nobody" }
