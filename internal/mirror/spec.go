@@ -18,32 +18,32 @@ type Spec struct {
 
 // Storage is where the mirror's files lie.
 type Storage struct {
-	Path        string   `hcl:"path"`                 // the mirror's directory
+	Path        string   `hcl:"path"`                 // the mirror's directory, absolute
 	Device      string   `hcl:"device,optional"`      // a block device: a file system is made on it and mounted on MountPoint
 	Filesystem  string   `hcl:"filesystem,optional"`  // xfs (the default) or ext4
 	MountPoint  string   `hcl:"mount_point,optional"` // where Device is mounted; Path by default. Set without Device, it must be mounted for a sync to run
-	Options     []string `hcl:"options,optional"`     // mount options
-	Minimum     string   `hcl:"minimum,optional"`     // size of the file system below which the plan is refused
-	Recommended string   `hcl:"recommended,optional"` // size below which the plan warns
+	Options     []string `hcl:"options,optional"`     // options of mount(8)
+	Minimum     string   `hcl:"minimum,optional"`     // a size, as 1.5TB: a smaller file system is refused; the guide's by default
+	Recommended string   `hcl:"recommended,optional"` // a size: of a smaller one the plan warns; the guide's by default
 }
 
 // Sync is the rsync job.
 type Sync struct {
-	Every     string   `hcl:"every,optional"`     // 1h, 2h, 3h, 4h, 6h, 8h, 12h or 24h; the minute comes from the host's name
+	Every     string   `hcl:"every,optional"`     // 1h, 2h, 3h, 4h, 6h, 8h, 12h or 24h; the minute comes from the names of host and mirror; 3h by default
 	Schedule  string   `hcl:"schedule,optional"`  // five crontab fields; overrides Every
-	Upstream  string   `hcl:"upstream,optional"`  // rsync:// URL of the module
+	Upstream  string   `hcl:"upstream,optional"`  // rsync:// URL of the module, with a slash at the end; AlmaLinux's own by default
 	Flags     []string `hcl:"flags,optional"`     // rsync's flags in place of the guide's
 	Options   []string `hcl:"options,optional"`   // rsync options added to the flags
 	Exclude   []string `hcl:"exclude,optional"`   // patterns, each an --exclude
 	Bandwidth string   `hcl:"bandwidth,optional"` // rsync's --bwlimit: 10m, 2.5m, 800k
-	Lock      string   `hcl:"lock,optional"`      // lock file
-	Log       *string  `hcl:"log,optional"`       // file that the job's output is added to; "" leaves it to cron
+	Lock      string   `hcl:"lock,optional"`      // the file that flock(1) locks; the guide's by default
+	Log       *string  `hcl:"log,optional"`       // file that the job's output is added to: /var/log/mirrorform-NAME.log by default; "" leaves it to cron
 }
 
 // Kitten mirrors AlmaLinux Kitten beside AlmaLinux: another module, directory, lock and cron entry.
 type Kitten struct {
-	Path     string `hcl:"path"`
-	Location string `hcl:"location,optional"` // URL path of its tree: the mirror's own with -kitten, /almalinux-kitten/
+	Path     string `hcl:"path"`              // Kitten's directory, absolute: neither in the mirror's nor above it
+	Location string `hcl:"location,optional"` // URL path of its tree: the mirror's with -kitten by default, /almalinux-kitten/
 	// Sync has what differs from the mirror's own sync block. What is not set there is taken from that block, but for
 	// upstream, lock and log, which are Kitten's own; a log that is "" holds for both.
 	Sync *Sync `hcl:"sync,block"`
@@ -54,39 +54,39 @@ type Web struct {
 	Server        string   `hcl:"server,optional"`         // nginx (the default) or none
 	ServerName    string   `hcl:"server_name,optional"`    // the mirror's name in DNS
 	ServerAliases []string `hcl:"server_aliases,optional"` // more names; the host's address is always one
-	Port          *int     `hcl:"port,optional"`           // 80
-	Location      string   `hcl:"location,optional"`       // URL path of the tree: /almalinux/
-	IPv6          *bool    `hcl:"ipv6,optional"`           // listen on IPv6 too: true
+	Port          *int     `hcl:"port,optional"`           // TCP port: 80 by default
+	Location      string   `hcl:"location,optional"`       // URL path of the tree: /almalinux/ by default
+	IPv6          *bool    `hcl:"ipv6,optional"`           // whether nginx listens on [::], too: true by default
 }
 
 // Publish is the mirror's entry in AlmaLinux's mirrors.d. It is written on the machine that runs mirrorform.
 type Publish struct {
-	Directory       string       `hcl:"directory,optional"` // mirrors.d beside the configuration
-	Name            string       `hcl:"name,optional"`      // the web server's name by default
-	HTTP            *string      `hcl:"http,optional"`      // made from the name by default; "" leaves it out
-	HTTPS           *string      `hcl:"https,optional"`
-	Rsync           *string      `hcl:"rsync,optional"`
-	FTP             *string      `hcl:"ftp,optional"`
-	KittenHTTP      *string      `hcl:"kitten_http,optional"` // made from the name where a kitten block is there
-	KittenHTTPS     *string      `hcl:"kitten_https,optional"`
-	KittenRsync     *string      `hcl:"kitten_rsync,optional"`
-	UpdateFrequency string       `hcl:"update_frequency,optional"` // the sync's every by default
-	Sponsor         string       `hcl:"sponsor"`
-	SponsorURL      string       `hcl:"sponsor_url"`
-	Email           string       `hcl:"email,optional"`
-	Geolocation     *Geolocation `hcl:"geolocation,optional"`
-	ASN             []int        `hcl:"asn,optional"`
-	Subnets         []string     `hcl:"subnets,optional"`
-	SubnetsURL      string       `hcl:"subnets_url,optional"`
-	Private         *bool        `hcl:"private,optional"`
-	Monopoly        *bool        `hcl:"monopoly,optional"`
-	CloudType       string       `hcl:"cloud_type,optional"`
-	CloudRegions    []string     `hcl:"cloud_regions,optional"`
+	Directory       string       `hcl:"directory,optional"`        // where the file is written: mirrors.d beside the configuration by default
+	Name            string       `hcl:"name,optional"`             // the mirror's name in DNS, and the file's: web.server_name by default
+	HTTP            *string      `hcl:"http,optional"`             // URL of the tree: made from the name and web.location by default; "" leaves it out
+	HTTPS           *string      `hcl:"https,optional"`            // URL of the tree, where something else serves it
+	Rsync           *string      `hcl:"rsync,optional"`            // URL of the tree, where something else serves it
+	FTP             *string      `hcl:"ftp,optional"`              // URL of the tree, where something else serves it
+	KittenHTTP      *string      `hcl:"kitten_http,optional"`      // URL of Kitten's tree: made as http is, with a kitten block; "" leaves it out
+	KittenHTTPS     *string      `hcl:"kitten_https,optional"`     // URL of Kitten's tree, where something else serves it
+	KittenRsync     *string      `hcl:"kitten_rsync,optional"`     // URL of Kitten's tree, where something else serves it
+	UpdateFrequency string       `hcl:"update_frequency,optional"` // time between two syncs, as 3h: sync.every by default
+	Sponsor         string       `hcl:"sponsor"`                   // who pays for the mirror
+	SponsorURL      string       `hcl:"sponsor_url"`               // the sponsor's home page
+	Email           string       `hcl:"email,optional"`            // how AlmaLinux reaches you; without it the plan warns
+	Geolocation     *Geolocation `hcl:"geolocation,optional"`      // where the mirror stands
+	ASN             []int        `hcl:"asn,optional"`              // autonomous systems whose clients use it
+	Subnets         []string     `hcl:"subnets,optional"`          // networks whose clients use it, in CIDR notation
+	SubnetsURL      string       `hcl:"subnets_url,optional"`      // where such a list of networks is published
+	Private         *bool        `hcl:"private,optional"`          // only clients of its subnets and asn are sent to it
+	Monopoly        *bool        `hcl:"monopoly,optional"`         // these clients are sent to no other mirror; needs Private
+	CloudType       string       `hcl:"cloud_type,optional"`       // the cloud whose machines use it: aws, azure, gcp
+	CloudRegions    []string     `hcl:"cloud_regions,optional"`    // regions of that cloud
 }
 
 // Geolocation is where the mirror stands.
 type Geolocation struct {
-	Country       string `hcl:"country,optional"` // ISO 3166-1 alpha-2
+	Country       string `hcl:"country,optional"` // ISO 3166-1 alpha-2 code, as DE
 	StateProvince string `hcl:"state_province,optional"`
 	City          string `hcl:"city,optional"`
 }
