@@ -1,0 +1,45 @@
+// Command mirrorform-agent is the helper that mirrorform runs on a host for as long as a connection lasts. It is not meant to
+// be started by hand: it speaks the protocol of package wire on standard input and output.
+package main
+
+import (
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/mirrorform/mirrorform/internal/agent"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+func main() {
+	if len(os.Args) == 2 && os.Args[1] == "--version" {
+		_, err := os.Stdout.WriteString("mirrorform-agent " + version + "\n")
+		exit(err)
+	}
+	if len(os.Args) > 1 {
+		_, _ = os.Stderr.WriteString("usage: mirrorform-agent [--version]\n")
+		os.Exit(2)
+	}
+	// A lost terminal or a closed pipe must not end an operation half-way: the input's end is what counts. They are
+	// caught and not ignored, since children would inherit that.
+	lost := make(chan os.Signal, 1)
+	signal.Notify(lost, syscall.SIGHUP, syscall.SIGPIPE)
+	asked, stop := make(chan os.Signal, 1), make(chan struct{})
+	signal.Notify(asked, syscall.SIGTERM, syscall.SIGINT)
+	go func() {
+		<-asked
+		close(stop)
+	}()
+	syscall.Umask(0o022) // for the programs it runs; its own files get their modes one by one
+	exit(agent.ServeUntil(stop, os.Stdin, os.Stdout, agent.Options{Version: version}))
+}
+
+func exit(err error) {
+	if err != nil {
+		_, _ = os.Stderr.WriteString("mirrorform-agent: " + err.Error() + "\n")
+		os.Exit(1)
+	}
+	os.Exit(0)
+}

@@ -1,0 +1,132 @@
+package agent
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+
+	"github.com/mirrorform/mirrorform/internal/wire"
+)
+
+// checkAccount refuses names that useradd(8) or a shell would not take for what they are.
+func checkAccount(name string) error {
+	ok := name != "" && len(name) <= 32
+	digits := true
+	for i, r := range name {
+		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r == '_'
+		digit := r >= '0' && r <= '9'
+		digits = digits && digit
+		ok = ok && (letter || digit || i > 0 && (r == '-' || r == '.' || r == '$' && i == len(name)-1))
+	}
+	if !ok || digits {
+		return errors.New(quote(name) + " is no name of a user or group")
+	}
+	return nil
+}
+
+// checkField refuses what would break a line of passwd(5).
+func checkField(what string, value *string) error {
+	if value == nil {
+		return nil
+	}
+	for _, r := range *value {
+		if r < ' ' || r == ':' || r == 0x7f {
+			return errors.New(what + " " + quote(*value) + " has a character that passwd(5) has no room for")
+		}
+	}
+	return nil
+}
+
+// user performs a UserOp. A home directory is never made, moved or removed.
+func (h *host) user(op *wire.UserOp) error {
+	if err := checkAccount(op.Name); err != nil {
+		return err
+	}
+	a := h.accounts()
+	if a.err != nil {
+		return a.err
+	}
+	if op.Remove {
+		if a.complete(forever, []string{op.Name}, nil); a.user(op.Name) == nil {
+			return nil
+		}
+		return change("userdel", "--", op.Name)
+	}
+	argv := []string{"usermod"}
+	if op.Create {
+		argv = []string{"useradd", "-M"}
+		if op.System {
+			argv = append(argv, "-r")
+		}
+		if op.Group == nil && a.group(op.Name) != nil {
+			// useradd would make the group, and fails when it is there.
+			op.Group = &op.Name
+		}
+	}
+	if op.UID != nil {
+		if *op.UID < 0 {
+			return errors.New(itoa(*op.UID) + " is no user ID")
+		}
+		argv = append(argv, "-u", strconv.Itoa(*op.UID))
+	}
+	for _, o := range []struct {
+		flag, what string
+		value      *string
+	}{{"-g", "group", op.Group}, {"-d", "home", op.Home}, {"-s", "shell", op.Shell}, {"-c", "comment", op.Gecos}} {
+		if o.value == nil {
+			continue
+		}
+		if err := checkField(o.what, o.value); err != nil {
+			return err
+		}
+		if (o.flag == "-d" || o.flag == "-s") && !strings.HasPrefix(*o.value, "/") {
+			return errors.New(o.what + " " + quote(*o.value) + " of user " + op.Name + " is not an absolute path")
+		}
+		argv = append(argv, o.flag, *o.value)
+	}
+	if op.Groups != nil && (len(*op.Groups) > 0 || !op.Create) {
+		for _, g := range *op.Groups {
+			if err := checkAccount(g); err != nil {
+				return err
+			}
+		}
+		argv = append(argv, "-G", strings.Join(*op.Groups, ","))
+	}
+	if len(argv) == 1 {
+		return errors.New("no change of user " + op.Name + " was given")
+	}
+	return change(append(argv, "--", op.Name)...)
+}
+
+// groupOp performs a GroupOp.
+func (h *host) groupOp(op *wire.GroupOp) error {
+	if err := checkAccount(op.Name); err != nil {
+		return err
+	}
+	a := h.accounts()
+	if a.err != nil {
+		return a.err
+	}
+	if op.Remove {
+		if a.complete(forever, nil, []string{op.Name}); a.group(op.Name) == nil {
+			return nil
+		}
+		return change("groupdel", "--", op.Name)
+	}
+	argv := []string{"groupmod"}
+	if op.Create {
+		if argv = []string{"groupadd"}; op.System {
+			argv = append(argv, "-r")
+		}
+	}
+	if op.GID != nil {
+		if *op.GID < 0 {
+			return errors.New(itoa(*op.GID) + " is no group ID")
+		}
+		argv = append(argv, "-g", strconv.Itoa(*op.GID))
+	}
+	if len(argv) == 1 && !op.Create {
+		return errors.New("no change of group " + op.Name + " was given")
+	}
+	return change(append(argv, "--", op.Name)...)
+}

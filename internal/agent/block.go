@@ -1,0 +1,158 @@
+package agent
+
+import (
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/mirrorform/mirrorform/internal/wire"
+	"golang.org/x/sys/unix"
+)
+
+// askBlock answers AskBlock.
+func (h *host) askBlock(stop until, device string, mounts func() ([]mountEntry, error)) (*wire.Block, error) {
+	if err := checkPath(device); err != nil {
+		return nil, err
+	}
+	real, err := realPath(device)
+	if absent(err) {
+		return &wire.Block{}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var st unix.Stat_t
+	if err := unix.Stat(real, &st); err != nil {
+		return nil, because("stat "+real, err)
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFBLK {
+		return &wire.Block{}, nil
+	}
+	// blkid says "nothing found" of a device that it may not read.
+	fd, err := open(unix.AT_FDCWD, real, unix.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, because("open "+real, err)
+	}
+	closeFD(fd)
+
+	b := &wire.Block{Path: real}
+	number := devNumber(uint64(st.Rdev))
+	sys := "/sys/dev/block/" + number
+	sectors, err := strconv.ParseUint(firstLine(sys+"/size"), 10, 64) // of 512 bytes, whatever the device's are
+	if err != nil {
+		return nil, because("size of "+real, err)
+	}
+	b.Size = sectors * 512
+	b.ReadOnly = firstLine(sys+"/ro") == "1"
+	holders, err := listDir(sys + "/holders")
+	if err != nil && !absent(err) { // partitions of some drivers have none
+		return nil, err
+	}
+	for _, name := range holders {
+		b.Holders = append(b.Holders, "/dev/"+name)
+	}
+	parts, err := listDir(sys)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range parts {
+		if exists(sys + "/" + name + "/partition") {
+			b.Partitions = append(b.Partitions, "/dev/"+name)
+		}
+	}
+	entries, err := mounts()
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		if contains(b.Mounts, e.point) {
+			continue
+		}
+		if e.dev == number || e.source == real || sameDevice(e.source, uint64(st.Rdev)) {
+			b.Mounts = append(b.Mounts, e.point)
+		}
+	}
+	slices.Sort(b.Mounts)
+	swaps, err := readFile(h.swaps)
+	if err != nil && !absent(err) {
+		return nil, err
+	}
+	for line := range strings.Lines(string(swaps)) {
+		name, _, _ := strings.Cut(line, " ")
+		name = unescape(strings.TrimSpace(name))
+		b.Swap = b.Swap || name == real || sameDevice(name, uint64(st.Rdev))
+	}
+	tags, err := probe(stop, real)
+	if err != nil {
+		return nil, err
+	}
+	b.Signature, b.UUID, b.Label = tags["TYPE"], tags["UUID"], tags["LABEL"]
+	if b.Signature == "" {
+		b.Signature = tags["PTTYPE"]
+	}
+	return b, nil
+}
+
+func devNumber(rdev uint64) string {
+	return utoa(uint64(unix.Major(rdev))) + ":" + utoa(uint64(unix.Minor(rdev)))
+}
+
+// sameDevice reports whether a path names the block device with a number.
+func sameDevice(p string, rdev uint64) bool {
+	var st unix.Stat_t
+	return strings.HasPrefix(p, "/dev/") && unix.Stat(p, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFBLK && uint64(st.Rdev) == rdev
+}
+
+// probe reads the signatures on a device with blkid(8), past any cache.
+func probe(stop until, device string) (map[string]string, error) {
+	o, err := ask(stop, "blkid", "-p", "-o", "export", device)
+	switch {
+	case errors.Is(err, errNotInstalled):
+		return nil, errors.New("blkid is not installed: install util-linux")
+	case err != nil:
+		return nil, err
+	case o.exit == 0:
+		return parseBlkid(o.stdout.String()), nil
+	case o.exit == 2 && strings.TrimSpace(o.stderr.String()) == "":
+		return map[string]string{}, nil
+	case o.exit == 8:
+		return map[string]string{"TYPE": "ambivalent"}, nil
+	}
+	return nil, errors.New("blkid " + device + ": exit status " + itoa(o.exit) + ": " + lastLine(o.output()))
+}
+
+// parseBlkid reads the output of blkid -o export: NAME=value lines with backslashes before what a shell would take.
+func parseBlkid(text string) map[string]string {
+	tags := map[string]string{}
+	for line := range strings.Lines(text) {
+		name, value, ok := strings.Cut(strings.TrimSuffix(line, "\n"), "=")
+		if !ok {
+			continue
+		}
+		var b strings.Builder
+		for i := 0; i < len(value); i++ {
+			if value[i] == '\\' && i+1 < len(value) {
+				i++
+			}
+			b.WriteByte(value[i])
+		}
+		tags[name] = printable(b.String())
+	}
+	return tags
+}
+
+// uuidOf is the UUID of the file system on a device: udev's link where there is one, what blkid reads otherwise.
+func (h *host) uuidOf(stop until, device string) string {
+	links, _ := listDir(h.byUUID) // absent where there is no udev
+	for _, name := range links {
+		if target, err := realPath(h.byUUID + "/" + name); err == nil && target == device {
+			return name
+		}
+	}
+	tags, err := probe(stop, device)
+	if err != nil {
+		return ""
+	}
+	return tags["UUID"]
+}

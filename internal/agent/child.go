@@ -1,0 +1,269 @@
+package agent
+
+import (
+	"errors"
+	"path"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/mirrorform/mirrorform/internal/wire"
+	"golang.org/x/sys/unix"
+)
+
+// searchPath is the PATH of every program that the helper runs.
+const searchPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+const (
+	queryTimeout = 30 * time.Second
+	opTimeout    = 10 * time.Minute
+	// linger is how long output is awaited from a grandchild once the program itself has ended.
+	linger = time.Second
+	step   = 100 * time.Millisecond
+)
+
+// until is closed when something is no longer wanted. A nil one is never closed.
+type until <-chan struct{}
+
+var forever until
+
+// errNotInstalled is the error of a program that is not in searchPath.
+var errNotInstalled = errors.New("not installed")
+
+// command is a program to be run, without a shell.
+type command struct {
+	argv    []string
+	env     []string // in addition to the fixed environment
+	timeout time.Duration
+	keep    int    // bytes of output kept; 0 is wire.MaxOutput
+	merge   bool   // standard error goes where standard output goes
+	refuse  string // text to look for in all of the output
+}
+
+// outcome is how a program ended.
+type outcome struct {
+	exit           int // -1: killed
+	why            string
+	stdout, stderr *tail
+}
+
+// output is what was printed, for an error.
+func (o *outcome) output() string {
+	return printable(strings.TrimSpace(o.stdout.String() + "\n" + o.stderr.String()))
+}
+
+// lookPath finds a program by the rules of execvp(3), in searchPath alone.
+func lookPath(name string) (string, error) {
+	if strings.Contains(name, "/") {
+		if name[0] != '/' {
+			return "", errors.New(quote(name) + ": the path of a program must be absolute")
+		}
+		return name, nil
+	}
+	for dir := range strings.SplitSeq(searchPath, ":") {
+		path := dir + "/" + name
+		if kindOf(path) == unix.S_IFREG && unix.Access(path, unix.X_OK) == nil {
+			return path, nil
+		}
+	}
+	return "", because(name, errNotInstalled)
+}
+
+// run runs a program to its end, or until its timeout is over or stop is closed, when its process group is killed. A program that ran
+// is no error, whatever its exit status.
+func run(stop until, c command) (*outcome, error) {
+	if len(c.argv) == 0 || c.argv[0] == "" {
+		return nil, errors.New("no program given")
+	}
+	path, err := lookPath(c.argv[0])
+	if err != nil {
+		return nil, err
+	}
+	o := &outcome{stdout: newTail(c), stderr: newTail(c)}
+	null, err := open(unix.AT_FDCWD, "/dev/null", unix.O_RDONLY, 0)
+	if err != nil {
+		return nil, because("open /dev/null", err)
+	}
+	defer closeFD(null)
+	var out, errs [2]int
+	if err := unix.Pipe2(out[:], unix.O_CLOEXEC); err != nil {
+		return nil, because("make a pipe", err)
+	}
+	if err := unix.Pipe2(errs[:], unix.O_CLOEXEC); err != nil {
+		closeFD(out[0])
+		closeFD(out[1])
+		return nil, because("make a pipe", err)
+	}
+	standard := []uintptr{uintptr(null), uintptr(out[1]), uintptr(errs[1])}
+	if c.merge {
+		standard[2] = standard[1]
+	}
+	pid, err := syscall.ForkExec(path, c.argv, &syscall.ProcAttr{
+		Dir:   "/",
+		Env:   append([]string{"PATH=" + searchPath, "LC_ALL=C", "HOME=" + home()}, c.env...),
+		Files: standard,
+		Sys:   &syscall.SysProcAttr{Setpgid: true},
+	})
+	closeFD(out[1])
+	closeFD(errs[1])
+	if err != nil {
+		closeFD(out[0])
+		closeFD(errs[0])
+		return nil, because(path, err)
+	}
+	var ended atomic.Bool
+	var wg sync.WaitGroup
+	wg.Go(func() { o.stdout.fill(out[0], &ended) })
+	wg.Go(func() { o.stderr.fill(errs[0], &ended) })
+	o.wait(stop, pid, c.timeout)
+	ended.Store(true)
+	wg.Wait()
+	return o, nil
+}
+
+// wait reaps the process.
+func (o *outcome) wait(stop until, pid int, timeout time.Duration) {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		// Without reaping: until Wait4 below, the number cannot become another process's.
+		for unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
+		}
+	}()
+	late, cancel := alarm(timeout)
+	defer cancel()
+	select {
+	case <-ended:
+	case <-stop:
+		o.why = "killed: the helper was told to stop"
+	case <-late:
+		o.why = "killed: it did not end within " + timeout.String()
+	}
+	if o.why != "" {
+		_ = unix.Kill(-pid, unix.SIGKILL)
+		<-ended
+	}
+	var ws syscall.WaitStatus
+	for {
+		if _, err := syscall.Wait4(pid, &ws, 0, nil); err != syscall.EINTR {
+			break
+		}
+	}
+	o.exit = ws.ExitStatus()
+	if o.exit < 0 && o.why == "" {
+		o.why = "killed by " + ws.Signal().String()
+	}
+}
+
+// must runs a program that has to succeed, and returns its standard output.
+func must(stop until, c command) (string, error) {
+	o, err := run(stop, c)
+	if err != nil {
+		return "", err
+	}
+	if o.exit == 0 && (c.refuse == "" || !o.stdout.found && !o.stderr.found) {
+		return o.stdout.String(), nil
+	}
+	f := &failure{message: c.argv[0] + ": exit status " + itoa(o.exit), output: o.output()}
+	if o.why != "" {
+		f.message = c.argv[0] + ": " + o.why
+	} else if o.exit == 0 {
+		f.message = c.argv[0] + ": its output holds " + quote(c.refuse)
+	}
+	if line := lastLine(f.output); line != "" {
+		f.message += ": " + line
+	}
+	return o.stdout.String(), f
+}
+
+// ask runs a program that only reads, and returns all of its standard output.
+func ask(stop until, argv ...string) (*outcome, error) {
+	o, err := run(stop, command{argv: argv, timeout: queryTimeout, keep: 8 << 20})
+	if err != nil {
+		return nil, err
+	}
+	if o.why != "" {
+		return nil, errors.New(argv[0] + ": " + o.why)
+	}
+	return o, nil
+}
+
+// change runs a program that changes the host.
+func change(argv ...string) error {
+	_, err := must(forever, command{argv: argv, timeout: opTimeout, merge: true})
+	return err
+}
+
+// home is the home directory of the helper's user, for the programs that insist on one.
+func home() string {
+	if unix.Geteuid() == 0 {
+		return "/root"
+	}
+	if h, ok := syscall.Getenv("HOME"); ok && h != "" && h[0] == '/' {
+		return path.Clean(h)
+	}
+	return "/"
+}
+
+// tail keeps the end of what is written to it.
+type tail struct {
+	limit  int
+	buf    []byte
+	cut    bool
+	refuse []byte
+	found  bool // refuse was seen, also in what was dropped
+}
+
+func newTail(c command) *tail {
+	t := &tail{limit: c.keep, refuse: []byte(c.refuse)}
+	if t.limit == 0 {
+		t.limit = wire.MaxOutput
+	}
+	return t
+}
+
+// fill reads until the other end is closed, and closes fd. Once the program has ended, what it left running is not awaited.
+func (t *tail) fill(fd int, ended *atomic.Bool) {
+	defer closeFD(fd)
+	chunk := make([]byte, 32<<10)
+	for idle := time.Duration(0); idle < linger; {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(step/time.Millisecond))
+		switch {
+		case n > 0:
+			if n, err = (reader(fd)).Read(chunk); err != nil {
+				return
+			}
+			t.write(chunk[:n])
+		case err != nil && err != unix.EINTR:
+			return
+		}
+		if ended.Load() {
+			idle += step
+		}
+	}
+}
+
+func (t *tail) write(p []byte) {
+	if len(t.refuse) > 0 && !t.found {
+		// The end of what came before counts: the text may have been cut in two.
+		from := max(0, len(t.buf)-len(t.refuse)+1)
+		t.found = strings.Contains(string(t.buf[from:])+string(p), string(t.refuse))
+	}
+	t.buf = append(t.buf, p...)
+	if len(t.buf) > 2*t.limit {
+		t.buf = append(t.buf[:0], t.buf[len(t.buf)-t.limit:]...)
+		t.cut = true
+	}
+}
+
+func (t *tail) String() string {
+	if over := len(t.buf) - t.limit; over > 0 {
+		return "…" + string(t.buf[over:])
+	}
+	if t.cut {
+		return "…" + string(t.buf)
+	}
+	return string(t.buf)
+}

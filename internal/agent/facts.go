@@ -1,0 +1,119 @@
+package agent
+
+import (
+	"runtime"
+	"strings"
+
+	"github.com/mirrorform/mirrorform/internal/wire"
+	"golang.org/x/sys/unix"
+)
+
+// host is what the helper knows of the machine, and where it looks. Tests point the paths elsewhere.
+type host struct {
+	state     string
+	facts     wire.Facts
+	passwd    string
+	group     string
+	fstab     string
+	mountinfo string
+	swaps     string
+	dpkg      string // dpkg's administrative directory
+	byUUID    string
+	getent    bool // ask getent(1) for accounts that the files do not have
+}
+
+func newHost(state string) *host {
+	h := &host{
+		state: state, passwd: "/etc/passwd", group: "/etc/group", fstab: "/etc/fstab",
+		mountinfo: "/proc/self/mountinfo", swaps: "/proc/swaps", dpkg: "/var/lib/dpkg",
+		byUUID: "/dev/disk/by-uuid", getent: true,
+	}
+	h.facts = h.readFacts()
+	return h
+}
+
+// readFacts reads files of /proc and /etc alone, since it is part of every start.
+func (h *host) readFacts() wire.Facts {
+	f := wire.Facts{
+		Hostname:  firstLine("/proc/sys/kernel/hostname"),
+		MachineID: firstLine("/etc/machine-id"),
+		Kernel:    firstLine("/proc/sys/kernel/osrelease"),
+		Arch:      runtime.GOARCH,
+		CPUs:      runtime.NumCPU(),
+		UID:       unix.Geteuid(),
+		Systemd:   exists("/run/systemd/system"), // sd_booted(3)
+	}
+	var info unix.Sysinfo_t
+	if unix.Sysinfo(&info) == nil {
+		f.Memory = uint64(info.Totalram) * uint64(info.Unit)
+	}
+	release, err := readFile("/etc/os-release")
+	if err != nil {
+		release, _ = readFile("/usr/lib/os-release") // without it the fields stay empty
+	}
+	f.OS = parseOSRelease(string(release))
+	if data, err := readFile(h.passwd); err == nil {
+		for _, u := range parsePasswd(data) {
+			if u.uid == f.UID {
+				f.Username = u.name
+				break
+			}
+		}
+	}
+	apt, dnf := exists("/usr/bin/apt-get"), exists("/usr/bin/dnf")
+	switch {
+	case dnf && (f.OS.Family == "el" || !apt):
+		f.Packages = "dnf"
+	case apt:
+		f.Packages = "apt"
+	}
+	return f
+}
+
+// parseOSRelease reads os-release(5).
+func parseOSRelease(text string) wire.OSFacts {
+	v := map[string]string{}
+	for line := range strings.Lines(text) {
+		if key, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok {
+			v[key] = unquote(value)
+		}
+	}
+	f := wire.OSFacts{ID: v["ID"], IDLike: strings.Fields(v["ID_LIKE"]), Name: v["PRETTY_NAME"], Version: v["VERSION_ID"]}
+	f.Family = f.ID
+	for _, id := range append([]string{f.ID}, f.IDLike...) {
+		switch id {
+		case "debian":
+			f.Family = "debian"
+			return f
+		case "rhel", "centos":
+			f.Family = "el"
+			return f
+		}
+	}
+	return f
+}
+
+// unquote undoes the shell quoting that os-release(5) allows.
+func unquote(s string) string {
+	if len(s) < 2 || (s[0] != '"' && s[0] != '\'') || s[len(s)-1] != s[0] {
+		return s
+	}
+	inner := s[1 : len(s)-1]
+	if s[0] == '\'' {
+		return inner
+	}
+	var b strings.Builder
+	for i := 0; i < len(inner); i++ {
+		if inner[i] == '\\' && i+1 < len(inner) && strings.IndexByte("\"$`\\", inner[i+1]) >= 0 {
+			i++
+		}
+		b.WriteByte(inner[i])
+	}
+	return b.String()
+}
+
+func firstLine(path string) string {
+	data, _ := readFile(path) // what cannot be read is an empty fact
+	line, _, _ := strings.Cut(string(data), "\n")
+	return line
+}

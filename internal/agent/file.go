@@ -1,0 +1,152 @@
+package agent
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/mirrorform/mirrorform/internal/wire"
+	"golang.org/x/sys/unix"
+)
+
+// maxDigest is the size of the largest file whose content is read.
+const maxDigest = 64 << 20
+
+// fingerprintAbsent is the fingerprint of nothing.
+const fingerprintAbsent = "absent"
+
+// look tells what name is in the directory dir (or, with unix.AT_FDCWD, what the path name is), without names of owners.
+// shown stands in errors. content, where it is not nil, gets the content of a regular file up to its size limit.
+func look(dir int, name, shown string, content *capture) (*wire.File, error) {
+	var st unix.Stat_t
+	err := unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW)
+	if absent(err) {
+		return &wire.File{Fingerprint: fingerprintAbsent}, nil
+	}
+	if err != nil {
+		return nil, because("stat "+shown, err)
+	}
+	if st.Mode&unix.S_IFMT == unix.S_IFREG {
+		return lookFile(dir, name, shown, content)
+	}
+	f := stated(&st)
+	var more []string
+	switch f.Kind {
+	case wire.Symlink:
+		if f.Target, err = readLink(dir, name); err != nil {
+			return nil, because("readlink "+shown, err)
+		}
+		f.Size = int64(len(f.Target))
+	case wire.Directory:
+		if f.Empty, err = emptyDir(dir, name); err != nil {
+			return nil, because("read "+shown, err)
+		}
+	default:
+		more = []string{octal(st.Mode & unix.S_IFMT), utoa(uint64(st.Rdev))}
+	}
+	fingerprint(f, more...)
+	return f, nil
+}
+
+// stated is what stat(2) tells.
+func stated(st *unix.Stat_t) *wire.File {
+	f := &wire.File{Kind: wire.Other, Mode: st.Mode & 0o7777, UID: int(st.Uid), GID: int(st.Gid)}
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFREG:
+		f.Kind, f.Size = wire.Regular, st.Size
+	case unix.S_IFDIR:
+		f.Kind = wire.Directory // its size means nothing, and changes with its entries
+	case unix.S_IFLNK:
+		f.Kind = wire.Symlink
+	}
+	return f
+}
+
+func lookFile(dir int, name, shown string, content *capture) (*wire.File, error) {
+	// Non-blocking: the entry may have become a named pipe since.
+	fd, err := open(dir, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, because("open "+shown, err)
+	}
+	defer closeFD(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return nil, because("stat "+shown, err)
+	}
+	f := stated(&st)
+	if f.Kind != wire.Regular {
+		return nil, errors.New(shown + ": it changed while it was read")
+	}
+	if st.Size > maxDigest {
+		// Not read: what else changes with the content stands in for it.
+		fingerprint(f, utoa(uint64(st.Dev)), utoa(st.Ino), itoa(int(st.Mtim.Nano())), itoa(int(st.Ctim.Nano())))
+		return f, nil
+	}
+	var each func([]byte) error
+	if content != nil {
+		each = content.add
+	}
+	if f.SHA256, f.Size, err = digest(fd, each); err != nil {
+		return nil, because("read "+shown, err)
+	}
+	fingerprint(f)
+	return f, nil
+}
+
+// fingerprint sets f.Fingerprint; more is whatever else should change it.
+func fingerprint(f *wire.File, more ...string) {
+	parts := append([]string{string(f.Kind), octal(f.Mode), itoa(f.UID), itoa(f.GID), itoa(int(f.Size)), f.Target, f.SHA256}, more...)
+	f.Fingerprint = digestOf(strings.Join(parts, "\x00"))
+}
+
+// capture keeps what is added to it, unless that is more than limit bytes.
+type capture struct {
+	limit int
+	buf   []byte
+	over  bool
+}
+
+func (c *capture) add(p []byte) error {
+	if c.over = c.over || len(c.buf)+len(p) > c.limit; c.over {
+		c.buf = nil
+	} else {
+		c.buf = append(c.buf, p...)
+	}
+	return nil
+}
+
+// emptyDir reports whether a directory has no entries.
+func emptyDir(dir int, name string) (bool, error) {
+	fd, err := open(dir, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	if err == unix.EACCES {
+		return false, nil // unknown: what may not be read is not called empty
+	}
+	if err != nil {
+		return false, err
+	}
+	defer closeFD(fd)
+	names, err := list(fd, 1)
+	return len(names) == 0, err
+}
+
+// askFile answers AskFile.
+func (b *batch) askFile(q wire.Query) wire.Answer {
+	if q.Arg == "" || q.Arg[0] != '/' || strings.IndexByte(q.Arg, 0) >= 0 {
+		return failed(notAbsolute(q.Arg))
+	}
+	var content *capture
+	known, unless := strings.CutPrefix(q.Option, "content-unless:")
+	if unless || q.Option == "content" {
+		content = &capture{limit: wire.MaxContent}
+	}
+	f, err := look(unix.AT_FDCWD, q.Arg, q.Arg, content)
+	if err != nil {
+		return failed(err)
+	}
+	if content != nil && f.SHA256 != "" && !content.over && (!unless || f.SHA256 != known) && b.room(len(content.buf)) {
+		f.Content, f.HasContent = content.buf, true
+	}
+	if f.Kind == wire.Directory {
+		f.MountAt = b.mountedOn(q.Arg)
+	}
+	return wire.Answer{File: f}
+}

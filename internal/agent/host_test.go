@@ -1,0 +1,215 @@
+package agent
+
+import (
+	"bytes"
+	"compress/gzip"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/mirrorform/mirrorform/internal/lab"
+	"github.com/mirrorform/mirrorform/internal/lab/labtest"
+	"github.com/mirrorform/mirrorform/internal/wire"
+)
+
+func TestMain(m *testing.M) { os.Exit(labtest.Main(m)) }
+
+// process is a helper that runs elsewhere.
+type process struct {
+	io.Reader
+	io.WriteCloser
+	cmd *exec.Cmd
+}
+
+func (p *process) Close() error {
+	_ = p.WriteCloser.Close()
+	return p.cmd.Wait()
+}
+
+// start runs argv with a session on its standard streams.
+func start(t *testing.T, argv []string) *controller {
+	t.Helper()
+	cmd := exec.Command(argv[0], argv[1:]...)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return connect(t, &process{out, in, cmd})
+}
+
+// build builds the helper as it is released.
+func build(t *testing.T, arch string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "helper")
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", file, "../../cmd/mirrorform-agent")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return file
+}
+
+// onHost boots a host and starts the helper on it, as root.
+func onHost(t *testing.T, spec lab.HostSpec) (*lab.Host, *controller) {
+	t.Helper()
+	h := labtest.Host(t, spec)
+	helper, err := os.ReadFile(build(t, "amd64"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Write("/usr/local/bin/helper", helper, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return h, start(t, labtest.Lab(t).SSHCommand(h, "root", "/usr/local/bin/helper"))
+}
+
+// one asks one question that must have an answer.
+func (c *controller) one(q wire.Query) wire.Answer {
+	c.t.Helper()
+	a := c.ask(q)[0]
+	if a.Error != "" {
+		c.t.Fatalf("%s: %s", q.Key(), a.Error)
+	}
+	return a
+}
+
+// refuses performs an operation that has to fail with an error that holds text.
+func (c *controller) refuses(op wire.Op, text string) {
+	c.t.Helper()
+	if err := c.try(op); !strings.Contains(err, text) {
+		c.t.Errorf("%+v: error %q, want one with %q", op, err, text)
+	}
+}
+
+func TestStorageOnHost(t *testing.T) {
+	t.Parallel()
+	labtest.Require(t)
+	h, c := onHost(t, lab.HostSpec{Name: "storage", Disks: []int64{512 << 20, 64 << 20, 64 << 20}})
+	run := func(argv ...string) {
+		t.Helper()
+		if out, err := h.Run(t.Context(), argv...); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+	}
+	run("apt-get", "install", "-y", "-q", "xfsprogs", "e2fsprogs", "fdisk")
+	xfs, ext4, other := h.Disks[0].Path, h.Disks[1].Path, h.Disks[2].Path
+	block := func(device string) *wire.Block {
+		t.Helper()
+		return c.one(wire.Query{Verb: wire.AskBlock, Arg: device}).Block
+	}
+	if b := block(xfs); b.Path != xfs || b.Size != 512<<20 || b.Signature != "" || len(b.Mounts) != 0 {
+		t.Fatalf("empty disk: %+v", b)
+	}
+	if b := block("/dev/nosuch"); b.Path != "" {
+		t.Errorf("missing device: %+v", b)
+	}
+
+	mkfs := func(device, kind string) wire.Op {
+		return wire.Op{Mkfs: &wire.MkfsOp{Device: device, Type: kind, Label: "mirror"}}
+	}
+	c.must(mkfs(xfs, "xfs"), mkfs(ext4, "ext4"))
+	c.refuses(mkfs(xfs, "xfs"), "it holds data (xfs")
+	c.refuses(mkfs(ext4, "ext4"), "it holds data (ext4")
+	c.refuses(mkfs(ext4, "btrfs"), "no type of file system")
+	c.refuses(mkfs("/dev/nosuch", "ext4"), "no such block device")
+	for device, kind := range map[string]string{xfs: "xfs", ext4: "ext4"} {
+		if b := block(device); b.Signature != kind || b.Label != "mirror" || b.UUID == "" {
+			t.Errorf("%s: %+v", kind, b)
+		}
+	}
+
+	before, err := h.Read("/etc/fstab")
+	if err != nil {
+		before = nil
+	}
+	point := "/srv/a mirror"
+	run("mkdir", "-p", point, "/srv/full/x")
+	mount := wire.Op{Mount: &wire.MountOp{Path: point, Device: xfs, Type: "xfs", Options: []string{"noatime"}}}
+	c.refuses(wire.Op{Mount: &wire.MountOp{Path: "/srv/full", Device: ext4, Type: "ext4"}}, "not empty")
+	c.refuses(wire.Op{Mount: &wire.MountOp{Path: "/srv/none", Device: ext4, Type: "ext4"}}, "not an existing directory")
+	c.refuses(wire.Op{Mount: &wire.MountOp{Path: "/srv/full", Device: ext4, Type: "xfs"}}, "holds no xfs")
+	c.must(mount, mount)
+	m := c.one(wire.Query{Verb: wire.AskMount, Arg: point}).Mount
+	uuid := block(xfs).UUID
+	if !m.Mounted || m.Source != xfs || m.Type != "xfs" || m.UUID != uuid || m.Fstab != `UUID=`+uuid+` /srv/a\040mirror xfs noatime,nofail 0 0` {
+		t.Errorf("mounted: %+v", m)
+	}
+	if b := block(xfs); len(b.Mounts) != 1 || b.Mounts[0] != point {
+		t.Errorf("mounted device: %+v", b)
+	}
+	c.refuses(mkfs(xfs, "xfs"), "it is mounted on "+point)
+	f := c.one(wire.Query{Verb: wire.AskFilesystem, Arg: point + "/not/yet/there"}).Filesystem
+	if f.MountPoint != point || f.Type != "xfs" || f.Size < 300<<20 || f.Size > 512<<20 || f.Available == 0 || f.ReadOnly {
+		t.Errorf("file system: %+v", f)
+	}
+	if d := c.file(point); !d.MountAt || !d.Empty {
+		t.Errorf("mount point: %+v", d)
+	}
+	// Other options are put into force by a remount.
+	mount.Mount.Options = []string{"ro"}
+	c.must(mount)
+	if f := c.one(wire.Query{Verb: wire.AskFilesystem, Arg: point}).Filesystem; !f.ReadOnly {
+		t.Errorf("after the remount: %+v", f)
+	}
+	// It comes back with the host.
+	if err := h.Reboot(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c = start(t, labtest.Lab(t).SSHCommand(h, "root", "/usr/local/bin/helper"))
+	if m := c.one(wire.Query{Verb: wire.AskMount, Arg: point}).Mount; !m.Mounted || m.UUID != uuid {
+		t.Errorf("after the reboot: %+v", m)
+	}
+	line := ""
+	c.must(wire.Op{Mount: &wire.MountOp{Path: point, Line: &line}})
+	if m := c.one(wire.Query{Verb: wire.AskMount, Arg: point}).Mount; m.Mounted || m.Fstab != "" {
+		t.Errorf("taken out: %+v", m)
+	}
+	if after, err := h.Read("/etc/fstab"); err != nil || string(after) != string(before) {
+		t.Errorf("fstab was %q, is %q (%v)", before, after, err)
+	}
+
+	run("mkswap", "-q", other)
+	c.refuses(mkfs(other, "ext4"), "it holds data (swap")
+	run("wipefs", "-aq", other)
+	if _, err := h.RunInput(t.Context(), []byte("label: gpt\n"), "sfdisk", "-q", "--no-reread", "--no-tell-kernel", other); err != nil {
+		t.Fatal(err)
+	}
+	c.refuses(mkfs(other, "ext4"), "it holds data (gpt")
+	run("wipefs", "-aq", other)
+	c.must(mkfs(other, "ext4"))
+}
+
+const hostArch = runtime.GOARCH
+
+// compressed is the size of a file after gzip -9.
+func compressed(t *testing.T, file string) int {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	w, err := gzip.NewWriterLevel(&b, gzip.BestCompression)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write(data); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Len()
+}

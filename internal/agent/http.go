@@ -1,0 +1,258 @@
+package agent
+
+import (
+	"bytes"
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/mirrorform/mirrorform/internal/wire"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	httpTimeout = 2 * time.Second
+	maxHeader   = 16 << 10
+	maxBody     = 4 << 10
+)
+
+// seconds is n seconds, or a default for 0. Nonsense is as good as none.
+func seconds(n int, otherwise time.Duration) time.Duration {
+	if n <= 0 || n > 24*3600 {
+		return otherwise
+	}
+	return time.Duration(n) * time.Second
+}
+
+// get asks an address on this host by HTTP. It is written for system calls: package net would double the helper's size.
+func get(stop until, address, host, path string) *wire.HTTP {
+	deadline := time.Now().Add(httpTimeout)
+	w := &wire.HTTP{}
+	raw, err := exchange(stop, deadline, address, host, path)
+	if err == nil {
+		w.Status, w.Body, err = parseResponse(raw)
+	}
+	if err != nil {
+		w.Status, w.Body, w.Error = 0, "", printable(err.Error())
+	}
+	return w
+}
+
+// exchange sends the request and returns what came back, bounded. HTTP/1.0 keeps the server from chunking (RFC 9112).
+func exchange(stop until, deadline time.Time, address, host, path string) ([]byte, error) {
+	family, to, err := parseAddress(address)
+	if err != nil {
+		return nil, err
+	}
+	if path == "" || path[0] != '/' || host == "" {
+		return nil, errors.New(quote(path) + " at host " + quote(host) + " is no request")
+	}
+	for _, c := range []byte(host + path) {
+		if c <= ' ' || c >= 0x7f {
+			return nil, errors.New(quote(path) + " at host " + quote(host) + " is no request")
+		}
+	}
+	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer closeFD(fd)
+	err = unix.Connect(fd, to)
+	if err == unix.EINPROGRESS {
+		if err = await(stop, fd, unix.POLLOUT, deadline); err == nil {
+			var code int
+			if code, err = unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR); err == nil && code != 0 {
+				err = unix.Errno(code)
+			}
+		}
+	}
+	if err != nil {
+		return nil, because("connect to "+address, err)
+	}
+	request := []byte("GET " + path + " HTTP/1.0\r\nHost: " + host + "\r\nUser-Agent: mirrorform\r\nConnection: close\r\n\r\n")
+	for len(request) > 0 {
+		if err := await(stop, fd, unix.POLLOUT, deadline); err != nil {
+			return nil, err
+		}
+		n, err := unix.SendmsgN(fd, request, nil, nil, unix.MSG_NOSIGNAL)
+		if err != nil && err != unix.EAGAIN {
+			return nil, because("send to "+address, err)
+		}
+		request = request[max(n, 0):]
+	}
+	var answer []byte
+	buf := make([]byte, 8<<10)
+	for len(answer) < maxHeader+maxBody {
+		if err := await(stop, fd, unix.POLLIN, deadline); err != nil {
+			return nil, err
+		}
+		n, err := unix.Read(fd, buf)
+		if err == unix.EAGAIN || err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return nil, because("receive from "+address, err)
+		}
+		if n == 0 {
+			break
+		}
+		answer = append(answer, buf[:n]...)
+	}
+	return answer, nil
+}
+
+// await waits until fd is ready.
+func await(stop until, fd int, events int16, deadline time.Time) error {
+	for {
+		left := time.Until(deadline).Milliseconds()
+		if left <= 0 {
+			return errors.New("no answer in time")
+		}
+		select {
+		case <-stop:
+			return errStopped
+		default:
+		}
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: events}}, int(min(left, 200)))
+		if err != nil && err != unix.EINTR {
+			return err
+		}
+		if n > 0 {
+			return nil
+		}
+	}
+}
+
+// parseResponse reads a status line, headers and body (RFC 9112).
+func parseResponse(raw []byte) (status int, body string, err error) {
+	head, rest, ok := bytes.Cut(raw, []byte("\r\n\r\n"))
+	if !ok || len(head) > maxHeader {
+		return 0, "", errors.New("the answer is no HTTP")
+	}
+	lines := strings.Split(string(head), "\r\n")
+	f := strings.SplitN(lines[0], " ", 3)
+	if len(f) < 2 || !strings.HasPrefix(f[0], "HTTP/1.") || len(f[1]) != 3 {
+		return 0, "", errors.New("the answer is no HTTP: it begins with " + quote(lines[0]))
+	}
+	if status, err = strconv.Atoi(f[1]); err != nil || status < 100 {
+		return 0, "", errors.New(quote(lines[0]) + " is no status")
+	}
+	body = string(rest[:min(len(rest), maxBody)])
+	for _, l := range lines[1:] {
+		name, value, _ := strings.Cut(l, ":")
+		value = strings.TrimSpace(value)
+		switch {
+		case strings.EqualFold(name, "Transfer-Encoding"):
+			return 0, "", errors.New("the answer to an HTTP/1.0 request has the transfer encoding " + quote(value))
+		case strings.EqualFold(name, "Content-Length"):
+			n, err := strconv.Atoi(value)
+			if err != nil || n < 0 {
+				return 0, "", errors.New(quote(value) + " is no length")
+			}
+			if len(body) < min(n, maxBody) {
+				return 0, "", errors.New("the answer ended early")
+			}
+			body = body[:min(n, len(body))]
+		}
+	}
+	return status, printable(body), nil
+}
+
+// parseAddress reads "IPV4:PORT" or "[IPV6]:PORT". Names are not looked up: a host asks itself by number.
+func parseAddress(address string) (family int, to unix.Sockaddr, err error) {
+	bad := errors.New(quote(address) + " is not an IP address with a port")
+	ip, port, ok := cutLast(address, ":")
+	n, err := strconv.ParseUint(port, 10, 16)
+	if !ok || err != nil || n == 0 {
+		return 0, nil, bad
+	}
+	if inner, ok := strings.CutPrefix(ip, "["); ok {
+		inner, ok = strings.CutSuffix(inner, "]")
+		a := &unix.SockaddrInet6{Port: int(n)}
+		if !ok || !parseIPv6(inner, &a.Addr) {
+			return 0, nil, bad
+		}
+		return unix.AF_INET6, a, nil
+	}
+	a := &unix.SockaddrInet4{Port: int(n)}
+	if !parseIPv4(ip, a.Addr[:]) {
+		return 0, nil, bad
+	}
+	return unix.AF_INET, a, nil
+}
+
+func parseIPv4(s string, to []byte) bool {
+	parts := strings.Split(s, ".")
+	for i, p := range parts {
+		n, err := strconv.ParseUint(p, 10, 8)
+		if len(parts) != 4 || err != nil || len(p) > 1 && p[0] == '0' {
+			return false
+		}
+		to[i] = byte(n)
+	}
+	return true
+}
+
+// parseIPv6 reads the text form of RFC 4291 section 2.2, without a zone.
+func parseIPv6(s string, to *[16]byte) bool {
+	left, right, gap := strings.Cut(s, "::")
+	head, ok1 := groups6(left)
+	tail, ok2 := groups6(right)
+	n := len(head) + len(tail)
+	if !ok1 || !ok2 || !gap && n != 16 || gap && n > 14 {
+		return false
+	}
+	copy(to[:], head)
+	copy(to[16-len(tail):], tail)
+	return true
+}
+
+func groups6(s string) (b []byte, ok bool) {
+	if s == "" {
+		return nil, true
+	}
+	parts := strings.Split(s, ":")
+	for i, p := range parts {
+		if i == len(parts)-1 && strings.Contains(p, ".") {
+			b = append(b, 0, 0, 0, 0)
+			return b, parseIPv4(p, b[len(b)-4:])
+		}
+		n, err := strconv.ParseUint(p, 16, 16)
+		if err != nil || len(p) > 4 {
+			return nil, false
+		}
+		b = append(b, byte(n>>8), byte(n))
+	}
+	return b, true
+}
+
+// probeHTTP asks until the answer is right.
+const probeAnswers = 3 // right answers in a row that a probe wants
+
+func probeHTTP(op *wire.ProbeOp) error {
+	timeout := seconds(op.Timeout, 10*time.Second)
+	deadline := time.Now().Add(timeout)
+	// More than one right answer in a row: while nginx reloads, workers with the old and the new configuration answer by turns.
+	for right := 0; ; {
+		a := get(forever, op.Address, op.Host, op.Path)
+		wrong := ""
+		switch {
+		case a.Error != "":
+			wrong = a.Error
+		case a.Status != op.Status:
+			wrong = "status " + itoa(a.Status) + " in place of " + itoa(op.Status)
+		case op.Body != "" && a.Body != op.Body:
+			wrong = "the body " + quote(a.Body) + " in place of " + quote(op.Body)
+		}
+		if wrong != "" {
+			right = 0
+		} else if right++; right == probeAnswers {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return errors.New("http://" + op.Address + op.Path + " (host " + op.Host + ") did not answer as it should within " + timeout.String() + "; the last answer: " + wrong)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}

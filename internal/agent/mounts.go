@@ -1,0 +1,249 @@
+package agent
+
+import (
+	"errors"
+	"path"
+	"strconv"
+	"strings"
+
+	"github.com/mirrorform/mirrorform/internal/wire"
+	"golang.org/x/sys/unix"
+)
+
+// mountEntry is a line of proc_pid_mountinfo(5).
+type mountEntry struct {
+	id          int
+	dev         string // MAJOR:MINOR
+	root, point string
+	options     []string
+	kind        string
+	source      string
+}
+
+// parseMountinfo reads proc_pid_mountinfo(5); lines that do not follow it are left out.
+func parseMountinfo(text string) (entries []mountEntry) {
+	for line := range strings.Lines(text) {
+		before, after, ok := strings.Cut(strings.TrimSuffix(line, "\n"), " - ")
+		f, g := strings.Split(before, " "), strings.Split(after, " ")
+		if !ok || len(f) < 6 || len(g) < 3 {
+			continue
+		}
+		id, err := strconv.Atoi(f[0])
+		if err != nil {
+			continue
+		}
+		e := mountEntry{id: id, dev: f[2], root: unescape(f[3]), point: unescape(f[4]), kind: g[0], source: unescape(g[1])}
+		// What is set on the mount comes first, then what only the file system has.
+		seen := map[string]bool{}
+		for o := range strings.SplitSeq(f[5]+","+g[2], ",") {
+			// A file system may be writable under a mount that is not: the mount's word counts.
+			if o == "" || seen[o] || o == "rw" && seen["ro"] {
+				continue
+			}
+			seen[o] = true
+			e.options = append(e.options, unescape(o))
+		}
+		entries = append(entries, e)
+	}
+	return entries
+}
+
+// unescape undoes the octal escapes of fstab(5) and of mountinfo: \040 is a space.
+func unescape(s string) string {
+	if strings.IndexByte(s, '\\') < 0 {
+		return s
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' && i+3 < len(s) {
+			if n, err := strconv.ParseUint(s[i+1:i+4], 8, 8); err == nil {
+				b.WriteByte(byte(n))
+				i += 3
+				continue
+			}
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}
+
+// escape writes a field of fstab(5), which white space would end and # would make a comment.
+func escape(s string) string {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if strings.IndexByte(" \t\n\r\\#", s[i]) >= 0 {
+			b.Write([]byte{'\\', '0' + s[i]>>6, '0' + s[i]>>3&7, '0' + s[i]&7})
+		} else {
+			b.WriteByte(s[i])
+		}
+	}
+	return b.String()
+}
+
+func (h *host) mounts() ([]mountEntry, error) {
+	data, err := readFile(h.mountinfo)
+	return parseMountinfo(string(data)), err
+}
+
+// mountAt is the uppermost mount on a mount point, or nil.
+func mountAt(entries []mountEntry, point string) *mountEntry {
+	for i := len(entries) - 1; i >= 0; i-- {
+		if entries[i].point == point {
+			return &entries[i]
+		}
+	}
+	return nil
+}
+
+// mountedOn reports whether a file system is mounted on a directory, whatever links lead there.
+func (b *batch) mountedOn(dir string) bool {
+	entries, err := b.mounts()
+	if err != nil {
+		return false
+	}
+	parent, err := realPath(path.Dir(dir))
+	return err == nil && mountAt(entries, path.Join(parent, path.Base(dir))) != nil
+}
+
+// askFilesystem answers AskFilesystem.
+func (b *batch) askFilesystem(p string) wire.Answer {
+	if p == "" || p[0] != '/' || strings.IndexByte(p, 0) >= 0 {
+		return failed(notAbsolute(p))
+	}
+	fd := -1
+	for {
+		var err error
+		if fd, err = unix.Open(p, unix.O_PATH|unix.O_CLOEXEC, 0); err == nil {
+			break
+		}
+		if !absent(err) || p == "/" {
+			return failed(because("open "+p, err))
+		}
+		p = path.Dir(p)
+	}
+	defer closeFD(fd)
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(fd, &st); err != nil {
+		return failed(because("statfs "+p, err))
+	}
+	entries, err := b.mounts()
+	if err != nil {
+		return failed(err)
+	}
+	unit := uint64(st.Frsize)
+	if unit == 0 {
+		unit = uint64(st.Bsize)
+	}
+	w := &wire.Filesystem{Size: st.Blocks * unit, Available: st.Bavail * unit, ReadOnly: st.Flags&unix.ST_RDONLY != 0}
+	id := mountID(fd)
+	for i := range entries {
+		if e := &entries[i]; e.id == id {
+			w.MountPoint, w.Source, w.Type = e.point, e.source, e.kind
+		}
+	}
+	if w.MountPoint == "" {
+		return failed(errors.New(p + ": the mount it lies on is not in " + b.mountinfo))
+	}
+	return wire.Answer{Filesystem: w}
+}
+
+// mountID is the number in mountinfo of the mount that fd lies on; 0 when it cannot be told.
+func mountID(fd int) int {
+	data, _ := readFile("/proc/self/fdinfo/" + itoa(fd))
+	for line := range strings.Lines(string(data)) {
+		if v, ok := strings.CutPrefix(line, "mnt_id:"); ok {
+			id, _ := strconv.Atoi(strings.TrimSpace(v))
+			return id
+		}
+	}
+	return 0
+}
+
+// askMount answers AskMount.
+func (b *batch) askMount(point string) wire.Answer {
+	entries, err := b.mounts()
+	if err != nil {
+		return failed(err)
+	}
+	w := &wire.Mount{}
+	table, err := readFile(b.fstab)
+	if err != nil && !absent(err) {
+		return failed(err)
+	}
+	for _, l := range fstabLines(string(table)) {
+		if l.point() == point {
+			w.Fstab = printable(l.text)
+		}
+	}
+	if e := mountAt(entries, point); e != nil {
+		w.Mounted, w.Type, w.Options = true, e.kind, e.options
+		w.Source = b.realSource(e)
+		if strings.HasPrefix(w.Source, "/dev/") {
+			w.UUID = b.uuidOf(b.stop, w.Source)
+		}
+	}
+	return wire.Answer{Mount: w}
+}
+
+// realSource is the path of the device that is mounted, or the source as it stands where that is no device.
+func (h *host) realSource(e *mountEntry) string {
+	if real, err := realPath(e.source); err == nil && strings.HasPrefix(e.source, "/dev/") {
+		return real
+	}
+	// The kernel calls some root devices /dev/root; the number tells which it is.
+	if target, err := readLink(unix.AT_FDCWD, "/sys/dev/block/"+e.dev); err == nil && exists("/dev/"+path.Base(target)) {
+		return "/dev/" + path.Base(target)
+	}
+	return e.source
+}
+
+// fstabLine is a line of fstab(5) without its newline.
+type fstabLine struct {
+	text   string
+	fields []string // unescaped; none for a comment or an empty line
+}
+
+// point is the mount point, without the trailing slash that fstab may have.
+func (l fstabLine) point() string {
+	if len(l.fields) < 2 {
+		return ""
+	}
+	return path.Clean(l.fields[1])
+}
+
+func fstabLines(text string) (lines []fstabLine) {
+	for line := range strings.Lines(text) {
+		l := fstabLine{text: strings.TrimSuffix(line, "\n")}
+		if trimmed := strings.TrimSpace(l.text); trimmed != "" && trimmed[0] != '#' {
+			for _, f := range strings.Fields(trimmed) {
+				l.fields = append(l.fields, unescape(f))
+			}
+		}
+		lines = append(lines, l)
+	}
+	return lines
+}
+
+// editFstab puts line in place of what fstab says of a mount point, at the end where it says nothing. An empty line takes it
+// out. Every other byte stays.
+func editFstab(text, point, line string) string {
+	var b strings.Builder
+	done := line == ""
+	for raw := range strings.Lines(text) {
+		if fstabLines(raw)[0].point() != point {
+			b.WriteString(raw)
+			continue
+		}
+		if !done {
+			b.WriteString(line + "\n")
+			done = true
+		}
+	}
+	if !done {
+		if b.Len() > 0 && !strings.HasSuffix(b.String(), "\n") {
+			b.WriteByte('\n')
+		}
+		b.WriteString(line + "\n")
+	}
+	return b.String()
+}

@@ -1,0 +1,122 @@
+package agent
+
+import (
+	"errors"
+	"path"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxLinks is how many links a path may lead through, as in the kernel.
+const maxLinks = 40
+
+// checkPath refuses paths that do not say plainly where they lead.
+func checkPath(p string) error {
+	switch {
+	case p == "" || p[0] != '/':
+		return errors.New("refused: path " + quote(p) + " is not absolute")
+	case p == "/":
+		return errors.New("refused: the root directory is not changed")
+	case path.Clean(p) != p || strings.IndexByte(p, 0) >= 0:
+		return errors.New("refused: path " + quote(p) + " is not clean")
+	case len(p) >= unix.PathMax:
+		return errors.New("refused: the path is too long")
+	}
+	return nil
+}
+
+// openDir opens a directory one component at a time. A link on the way is followed only if root or the helper's own
+// user owns it: nobody else can lead the helper astray. With made, directories that are missing are made, and their paths added to it.
+func openDir(dir string, made *[]string) (fd int, err error) {
+	fd, err = unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, err
+	}
+	defer func() {
+		if err != nil {
+			closeFD(fd)
+		}
+	}()
+	at, links := "/", 0
+	todo := strings.Split(dir, "/")
+	for len(todo) > 0 {
+		name := todo[0]
+		todo = todo[1:]
+		if name == "" || name == "." {
+			continue
+		}
+		shown := path.Join(at, name)
+		next, err := unix.Openat(fd, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		if err == unix.ENOENT && made != nil {
+			if err := makeDir(fd, name); err != nil {
+				return fd, because("mkdir "+shown, err)
+			}
+			*made = append(*made, shown)
+			next, err = unix.Openat(fd, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		}
+		if err != nil {
+			return fd, because("open "+shown, err)
+		}
+		var st unix.Stat_t
+		if err := unix.Fstat(next, &st); err != nil {
+			closeFD(next)
+			return fd, because("stat "+shown, err)
+		}
+		switch st.Mode & unix.S_IFMT {
+		case unix.S_IFDIR:
+			closeFD(fd)
+			fd, at = next, shown
+			continue
+		case unix.S_IFLNK:
+			target, err := readLink(next, "")
+			closeFD(next)
+			if err != nil {
+				return fd, because("readlink "+shown, err)
+			}
+			if st.Uid != 0 && int(st.Uid) != unix.Geteuid() {
+				return fd, errors.New("refused: " + shown + " is a link owned by user " + itoa(int(st.Uid)))
+			}
+			if links++; links > maxLinks {
+				return fd, because("open "+shown, unix.ELOOP)
+			}
+			if target[0] == '/' {
+				root, err := unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+				if err != nil {
+					return fd, err
+				}
+				closeFD(fd)
+				fd, at = root, "/"
+			}
+			todo = append(strings.Split(target, "/"), todo...)
+		default:
+			closeFD(next)
+			return fd, because("open "+shown, unix.ENOTDIR)
+		}
+	}
+	return fd, nil
+}
+
+// makeDir makes a missing directory on the way to a path, with the defaults of a new one.
+func makeDir(dir int, name string) error {
+	if err := unix.Mkdirat(dir, name, 0o755); err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
+
+// removeMade takes away directories that were made on the way to a path, as far as they are empty.
+func removeMade(made []string) {
+	for _, dir := range slices.Backward(made) {
+		p, err := at(dir)
+		if err != nil {
+			return
+		}
+		err = p.remove()
+		p.close()
+		if err != nil {
+			return
+		}
+	}
+}

@@ -1,0 +1,203 @@
+package agent
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/mirrorform/mirrorform/internal/wire"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	packageTimeout = 30 * time.Minute
+	lockPatience   = 2 * time.Minute // how long another run of the package manager is waited for
+)
+
+// pkg performs a PackageOp.
+func (h *host) pkg(op *wire.PackageOp) error {
+	var names []string
+	for _, spec := range op.Install {
+		name, version, pinned := strings.Cut(spec, "=")
+		if err := checkPackage(name); err != nil {
+			return err
+		}
+		if pinned {
+			if err := checkVersion(version); err != nil {
+				return err
+			}
+		}
+		names = append(names, name)
+	}
+	for _, name := range op.Remove {
+		if err := checkPackage(name); err != nil {
+			return err
+		}
+	}
+	var err error
+	switch h.facts.Packages {
+	case "apt":
+		err = h.apt(op)
+	case "dnf":
+		err = h.dnf(op)
+	default:
+		return errNoPackages
+	}
+	if err != nil {
+		return err
+	}
+	// Success is what the host has now, not what a program said of itself.
+	found, err := h.packages(forever, append(slices.Clone(names), op.Remove...))
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if p := found[name]; p == nil || p.Installed == "" || p.Broken != "" {
+			return errors.New("package " + name + " is not properly installed, although the package manager reported success")
+		}
+	}
+	for _, name := range op.Remove {
+		if p := found[name]; p != nil && p.Installed != "" && !contains(names, name) {
+			return errors.New("package " + name + " is still installed, although the package manager reported success")
+		}
+	}
+	return nil
+}
+
+// aptEnv keeps maintainer scripts and hooks from asking, and from restarting what nobody named.
+var aptEnv = []string{"DEBIAN_FRONTEND=noninteractive", "NEEDRESTART_SUSPEND=1", "APT_LISTCHANGES_FRONTEND=none"}
+
+// keepConffiles answers dpkg's question about changed configuration files: the host's stay.
+var keepConffiles = []string{"-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold", "-o", "DPkg::Lock::Timeout=120"}
+
+func (h *host) apt(op *wire.PackageOp) error {
+	get := append([]string{"apt-get", "-y", "-q"}, keepConffiles...)
+	names, err := h.installed(op.Remove)
+	if err != nil {
+		return err
+	}
+	if len(names) > 0 {
+		// apt-get would remove as well what needs them.
+		if err := manage(nil, append([]string{"dpkg", "--simulate", "--remove", "--"}, names...)...); err != nil {
+			return err
+		}
+		if err := h.aptGet(append(append(slices.Clone(get), "remove", "--"), names...)); err != nil {
+			return err
+		}
+	}
+	if len(op.Install) == 0 {
+		return nil
+	}
+	// Names are names, not patterns; and nothing is removed to make room.
+	get = append(get, "-o", "APT::Cmd::Pattern-Only=true", "--no-install-recommends", "--no-remove")
+	if slices.ContainsFunc(op.Install, func(s string) bool { return strings.Contains(s, "=") }) {
+		get = append(get, "--allow-downgrades")
+	}
+	install := append(append(get, "install", "--"), op.Install...)
+	err = h.aptGet(install)
+	// The lists are fetched only when they turn out to be too old: it takes longer than most installations.
+	for _, sign := range []string{"Unable to locate package", "has no installation candidate", "404  Not Found", "Failed to fetch", "was not found", "Hash Sum mismatch"} {
+		if err != nil && strings.Contains(outputOf(err), sign) {
+			if err := h.aptGet([]string{"apt-get", "-q", "update"}); err != nil {
+				return err
+			}
+			return h.aptGet(install)
+		}
+	}
+	return err
+}
+
+// installed leaves out the names of packages of which nothing is there.
+func (h *host) installed(names []string) (there []string, err error) {
+	found, err := h.packages(forever, names)
+	for _, n := range names {
+		if p := found[n]; p != nil && (p.Installed != "" || p.Broken != "") {
+			there = append(there, n)
+		}
+	}
+	return there, err
+}
+
+// aptGet runs apt-get; where a dpkg was interrupted, that is repaired first.
+func (h *host) aptGet(argv []string) error {
+	err := manage(aptEnv, argv...)
+	if err != nil && strings.Contains(outputOf(err), "dpkg was interrupted") {
+		if err := manage(aptEnv, "dpkg", "--force-confdef", "--force-confold", "--configure", "-a"); err != nil {
+			return err
+		}
+		err = manage(aptEnv, argv...)
+	}
+	return err
+}
+
+func (h *host) dnf(op *wire.PackageOp) error {
+	names, err := h.installed(op.Remove)
+	if err != nil {
+		return err
+	}
+	if len(names) > 0 {
+		// dnf would remove as well what needs them, and what nothing needs any more.
+		if err := manage(nil, append([]string{"rpm", "-e", "--test", "--"}, names...)...); err != nil {
+			return err
+		}
+		if err := manage(nil, append([]string{"dnf", "-y", "-q", "--setopt=clean_requirements_on_remove=False", "remove"}, names...)...); err != nil {
+			return err
+		}
+	}
+	if len(op.Install) == 0 {
+		return nil
+	}
+	argv := []string{"dnf", "-y", "-q", "--setopt=install_weak_deps=False", "install"}
+	for _, spec := range op.Install {
+		argv = append(argv, strings.Replace(spec, "=", "-", 1))
+	}
+	return manage(nil, argv...)
+}
+
+// manage runs a package manager, and again while another one has the lock.
+func manage(env []string, argv ...string) error {
+	deadline := time.Now().Add(lockPatience)
+	for {
+		_, err := must(forever, command{argv: argv, env: env, timeout: packageTimeout, merge: true})
+		if err == nil || !locked(outputOf(err)) {
+			return err
+		}
+		if time.Now().After(deadline) {
+			message := "another program has had the package manager's lock for " + lockPatience.String()
+			if holder := lockHolder(); holder != "" {
+				message += ": " + holder
+			}
+			return &failure{message: message, output: outputOf(err)}
+		}
+		time.Sleep(time.Second)
+	}
+}
+
+// locked recognises a package manager that gave up since another one runs.
+func locked(output string) bool {
+	for _, sign := range []string{"Could not get lock", "Unable to acquire the dpkg frontend lock", "frontend lock was locked by another process",
+		"status database area is locked", "Unable to lock directory", "can't create transaction lock", "Failed to obtain the transaction lock"} {
+		if strings.Contains(output, sign) {
+			return true
+		}
+	}
+	return false
+}
+
+// lockHolder names the process that holds a package manager's lock, as fcntl(2) tells it.
+func lockHolder() string {
+	for _, file := range []string{"/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock", "/var/lib/apt/lists/lock", "/var/cache/apt/archives/lock", "/var/lib/rpm/.rpm.lock", "/usr/lib/sysimage/rpm/.rpm.lock"} {
+		fd, err := open(unix.AT_FDCWD, file, unix.O_RDWR, 0)
+		if err != nil {
+			continue
+		}
+		lock := unix.Flock_t{Type: unix.F_WRLCK}
+		err = unix.FcntlFlock(uintptr(fd), unix.F_GETLK, &lock)
+		closeFD(fd)
+		if err == nil && lock.Type != unix.F_UNLCK && lock.Pid > 0 {
+			return "process " + itoa(int(lock.Pid)) + " (" + firstLine("/proc/"+itoa(int(lock.Pid))+"/comm") + ") holds " + file
+		}
+	}
+	return ""
+}

@@ -1,0 +1,343 @@
+package agent
+
+import (
+	"errors"
+	"io"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/mirrorform/mirrorform/internal/wire"
+	"golang.org/x/sys/unix"
+)
+
+var (
+	errSilent  = errors.New("nothing came from the controller for a minute")
+	errCut     = errors.New("the connection ended inside a message")
+	errStopped = errors.New("the helper was told to stop")
+)
+
+// session is one connection.
+type session struct {
+	in      io.Reader
+	out     *outbox
+	host    *host
+	version string
+	silence time.Duration
+	beat    time.Duration
+
+	digested chan struct{} // closed once digest is set
+	digest   string
+
+	heard    atomic.Int64 // when a byte last came, in nanoseconds since the epoch
+	messages chan received
+	greeted  bool
+	done     []*finished
+	journal  journal
+
+	// Tests that feed arbitrary messages put harmless functions here.
+	answer  func(until, []wire.Query) []wire.Answer
+	perform func(job) error
+}
+
+// received is a message, or why there will be no more.
+type received struct {
+	message *wire.Message
+	err     error
+}
+
+func newSession(in io.Reader, out io.Writer, o Options) *session {
+	h := newHost(o.stateDir())
+	s := &session{
+		out: newOutbox(out), host: h, version: o.Version, silence: silence, beat: beat,
+		digested: make(chan struct{}), messages: make(chan received, 4),
+		journal: journal{state: h.state},
+	}
+	s.in = listener{in, &s.heard}
+	s.answer = h.answer
+	s.perform = s.performOp
+	return s
+}
+
+// listener notes when something came.
+type listener struct {
+	io.Reader
+	heard *atomic.Int64
+}
+
+func (l listener) Read(p []byte) (int, error) {
+	n, err := l.Reader.Read(p)
+	if n > 0 {
+		l.heard.Store(time.Now().UnixNano())
+	}
+	return n, err
+}
+
+// digestSelf computes the digest of the running executable while the controller's Hello is on its way.
+func (s *session) digestSelf() {
+	defer close(s.digested)
+	fd, err := open(unix.AT_FDCWD, "/proc/self/exe", unix.O_RDONLY, 0)
+	if err != nil {
+		return
+	}
+	defer closeFD(fd)
+	if sum, _, err := digest(fd, nil); err == nil {
+		s.digest = sum
+	}
+}
+
+func (s *session) serve(stop until) error {
+	// present ends by stop or silence; alive also when the input ends, though messages received before are still read.
+	present, alive := newLife(), newLife()
+	s.heard.Store(time.Now().UnixNano())
+	s.out.raw([]byte(wire.Preamble))
+	go s.read(present, alive)
+	go s.watch(stop, present, alive)
+
+	err := s.loop(present, alive)
+	s.out.close(2 * time.Second)
+	s.journal.end()
+	present.end(errStopped)
+	return err
+}
+
+// life is something that ends once.
+type life struct {
+	once  sync.Once
+	ended chan struct{}
+	why   error
+}
+
+func newLife() *life { return &life{ended: make(chan struct{})} }
+
+func (l *life) end(why error) {
+	l.once.Do(func() {
+		l.why = why
+		close(l.ended)
+	})
+}
+
+// over is why it ended, nil before.
+func (l *life) over() error {
+	select {
+	case <-l.ended:
+		return l.why
+	default:
+		return nil
+	}
+}
+
+// read receives messages until there are no more.
+func (s *session) read(present, alive *life) {
+	for {
+		m, err := readFrame(s.in)
+		if err != nil {
+			alive.end(errCut)
+		} else if m.Beat != nil {
+			continue
+		}
+		select {
+		case s.messages <- received{m, err}:
+		case <-present.ended:
+			return
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// watch notices silence.
+func (s *session) watch(stop until, present, alive *life) {
+	for {
+		why := errSilent
+		left := s.silence - time.Since(time.Unix(0, s.heard.Load()))
+		if left > 0 {
+			late, cancel := alarm(left)
+			select {
+			case <-late:
+				continue
+			case <-present.ended:
+				cancel()
+				return
+			case <-stop:
+				why = errStopped
+			}
+		}
+		alive.end(why)
+		present.end(why)
+		return
+	}
+}
+
+func (s *session) loop(present, alive *life) error {
+	for {
+		select {
+		case r := <-s.messages:
+			err := r.err
+			if err == nil {
+				err = s.handle(alive, r.message)
+			}
+			switch {
+			case err == nil:
+				continue
+			case err == io.EOF:
+				return nil
+			case errors.Is(err, io.ErrUnexpectedEOF):
+				return errCut
+			}
+			s.send(&wire.Message{Failure: &wire.Failure{Message: err.Error()}})
+			return err
+		case <-present.ended:
+			return present.why
+		}
+	}
+}
+
+// handle obeys one message. An error ends the connection.
+func (s *session) handle(alive *life, m *wire.Message) error {
+	stop := s.sendBeats()
+	defer stop()
+	switch {
+	case m.Hello != nil:
+		return s.hello(m.Hello)
+	case !s.greeted:
+		return errors.New("the first message must be hello")
+	case m.Ask != nil:
+		return s.send(&wire.Message{Answers: &wire.Answers{Answers: s.answer(alive.ended, m.Ask.Queries)}})
+	case m.Do != nil:
+		return s.send(&wire.Message{Done: s.do(alive, m.Do.Ops)})
+	case m.Undo != nil:
+		return s.send(&wire.Message{Done: s.undo(m.Undo.IDs)})
+	}
+	return errors.New("a message of a kind that this helper does not know: replace the helper")
+}
+
+func (s *session) hello(h *wire.Hello) error {
+	if h.Protocol != wire.Protocol {
+		return errors.New("protocol mismatch: this helper speaks " + itoa(wire.Protocol) + " and the controller " + itoa(h.Protocol) + ": replace the helper")
+	}
+	if len(h.Nonce) > 256 {
+		return errors.New("the nonce is too long")
+	}
+	<-s.digested
+	s.greeted = true
+	return s.send(&wire.Message{Hello: &wire.Hello{
+		Protocol: wire.Protocol, Nonce: h.Nonce, Version: s.version, SHA256: s.digest, Facts: &s.host.facts,
+	}})
+}
+
+// sendBeats sends signs of life until stop is called.
+func (s *session) sendBeats() (stop func()) {
+	end := make(chan struct{})
+	go func() {
+		for {
+			due, cancel := alarm(s.beat)
+			select {
+			case <-due:
+				_ = s.send(&wire.Message{Beat: &wire.Beat{}})
+			case <-end:
+				cancel()
+				return
+			}
+		}
+	}()
+	return func() { close(end) }
+}
+
+// send queues a message. Its error says that the message is too large.
+func (s *session) send(m *wire.Message) error {
+	b, err := frame(m)
+	if err == nil {
+		s.out.raw(b)
+	}
+	return err
+}
+
+// outbox writes in the background, so that work never waits for a controller that does not read.
+type outbox struct {
+	w       io.Writer
+	mu      sync.Mutex
+	frames  [][]byte
+	wake    chan struct{} // holds one token when there is something to do
+	closed  bool
+	drained chan struct{}
+}
+
+func newOutbox(w io.Writer) *outbox {
+	o := &outbox{w: w, wake: make(chan struct{}, 1), drained: make(chan struct{})}
+	go o.run()
+	return o
+}
+
+func (o *outbox) raw(frame []byte) {
+	o.mu.Lock()
+	o.frames = append(o.frames, frame)
+	o.mu.Unlock()
+	o.signal()
+}
+
+func (o *outbox) signal() {
+	select {
+	case o.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (o *outbox) run() {
+	defer close(o.drained)
+	for range o.wake {
+		o.mu.Lock()
+		frames, closed := o.frames, o.closed
+		o.frames = nil
+		o.mu.Unlock()
+		for _, f := range frames {
+			if _, err := o.w.Write(f); err != nil {
+				// The controller is gone, which the input tells as well: what is under way goes on, unheard.
+				o.w = io.Discard
+			}
+		}
+		if closed {
+			return
+		}
+	}
+}
+
+// close waits until all is written, but no longer than patience.
+func (o *outbox) close(patience time.Duration) {
+	o.mu.Lock()
+	o.closed = true
+	o.mu.Unlock()
+	o.signal()
+	late, cancel := alarm(patience)
+	defer cancel()
+	select {
+	case <-o.drained:
+	case <-late:
+	}
+}
+
+// alarm is closed after some time. (The channels of package time make the linker keep all that formats times.)
+func alarm(after time.Duration) (rings until, cancel func() bool) {
+	c := make(chan struct{})
+	return c, time.AfterFunc(after, func() { close(c) }).Stop
+}
+
+// guard turns a panic into an error, so that a bug in one answer or operation is told instead of ending the helper.
+func guard(f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			what := "unknown"
+			switch v := p.(type) {
+			case error:
+				what = v.Error()
+			case string:
+				what = v
+			}
+			stack := make([]byte, 4096)
+			err = &failure{message: "bug in the helper: " + what, output: string(stack[:runtime.Stack(stack, false)])}
+		}
+	}()
+	return f()
+}

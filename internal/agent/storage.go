@@ -1,0 +1,280 @@
+package agent
+
+import (
+	"errors"
+	"path"
+	"strings"
+
+	"github.com/mirrorform/mirrorform/internal/wire"
+	"golang.org/x/sys/unix"
+)
+
+// mkfs performs a MkfsOp. Its own look is what protects the device: mkfs.ext4 overwrites silently where there is no terminal.
+func (h *host) mkfs(op *wire.MkfsOp) error {
+	limit := map[string]int{"xfs": 12, "ext4": 16}[op.Type] // bytes in a label: mkfs.xfs(8), mke2fs(8)
+	if limit == 0 {
+		return errors.New(quote(op.Type) + " is no type of file system that is made: it has to be xfs or ext4")
+	}
+	if len(op.Label) > limit || strings.HasPrefix(op.Label, "-") || strings.ContainsAny(op.Label, " \t\n\"\\") {
+		return errors.New(quote(op.Label) + " is no label of " + op.Type + ": it has up to " + itoa(limit) + " bytes, no white space, and no minus first")
+	}
+	b, err := h.askBlock(forever, op.Device, h.mounts)
+	if err != nil {
+		return because("no file system is made", err)
+	}
+	if why := inUse(b); why != "" {
+		return errors.New("refused: no file system is made on " + op.Device + ": " + why)
+	}
+	// The kernel knows of uses that none of the above shows, as mounts in other namespaces.
+	fd, err := open(unix.AT_FDCWD, b.Path, unix.O_RDWR|unix.O_EXCL, 0)
+	if err != nil {
+		return because("refused: no file system is made on "+op.Device+": it cannot be had exclusively", err)
+	}
+	closeFD(fd)
+	argv := []string{"mkfs." + op.Type, "-q"}
+	if op.Label != "" {
+		argv = append(argv, "-L", op.Label)
+	}
+	if err := change(append(argv, "--", b.Path)...); err != nil {
+		if errors.Is(err, errNotInstalled) {
+			return because("install "+map[string]string{"xfs": "xfsprogs", "ext4": "e2fsprogs"}[op.Type], err)
+		}
+		return err
+	}
+	if fd, err = open(unix.AT_FDCWD, b.Path, unix.O_RDONLY, 0); err != nil {
+		return because("open "+b.Path, err)
+	}
+	err = unix.Fsync(fd)
+	closeFD(fd)
+	if err != nil {
+		return because("sync "+b.Path, err)
+	}
+	if exists("/run/udev/control") {
+		// Links by UUID follow a moment later. Without them nothing is wrong, so a failure is none.
+		_ = change("udevadm", "settle", "--timeout=30")
+	}
+	tags, err := probe(forever, b.Path)
+	if err == nil && tags["TYPE"] != op.Type {
+		err = errors.New("mkfs." + op.Type + " reported success, and " + b.Path + " has no " + op.Type + " file system")
+	}
+	return err
+}
+
+// inUse says why a device is not free, or "".
+func inUse(b *wire.Block) string {
+	switch {
+	case b.Path == "":
+		return "there is no such block device"
+	case b.Size == 0:
+		return "it has no size"
+	case b.ReadOnly:
+		return "it is read-only"
+	case len(b.Mounts) > 0:
+		return "it is mounted on " + strings.Join(b.Mounts, " and ")
+	case b.Swap:
+		return "it is used as swap"
+	case len(b.Holders) > 0:
+		return "it is held by " + strings.Join(b.Holders, " and ")
+	case len(b.Partitions) > 0:
+		return "it has the partitions " + strings.Join(b.Partitions, " and ")
+	case b.Signature != "":
+		return "it holds data (" + b.Signature + ", label " + quote(b.Label) + ", UUID " + quote(b.UUID) + ")"
+	}
+	return ""
+}
+
+// mount performs a MountOp. fstab changes first, so that a power cut leaves what the next start mounts.
+func (h *host) mount(op *wire.MountOp) error {
+	if err := checkPath(op.Path); err != nil {
+		return err
+	}
+	entries, err := h.mounts()
+	if err != nil {
+		return err
+	}
+	mounted := mountAt(entries, op.Path)
+	old, err := readFile(h.fstab)
+	if err != nil && !absent(err) {
+		return err
+	}
+	line, want := "", op.Mounted
+	switch {
+	case op.Remove:
+		want = false
+	case op.Line != nil:
+		if line = *op.Line; strings.ContainsAny(line, "\n\r\x00") || line != "" && fstabLines(line)[0].point() != op.Path {
+			return errors.New(quote(line) + " is no line of fstab for " + op.Path)
+		}
+	default:
+		if line, err = h.mountLine(op); err != nil {
+			return err
+		}
+		want = true
+	}
+	if want && mounted == nil {
+		if err := emptyMountPoint(op.Path); err != nil {
+			return err
+		}
+	}
+	if want && mounted != nil && op.Device != "" {
+		if real, err := realPath(op.Device); err != nil || real != h.realSource(mounted) {
+			return errors.New(h.realSource(mounted) + " is mounted on " + op.Path + " already, and not " + op.Device)
+		}
+	}
+	text := editFstab(string(old), op.Path, line)
+	if err := h.verifyFstab(text, op.Path); err != nil {
+		return err
+	}
+	if err := h.writeFstab(string(old), text); err != nil {
+		return err
+	}
+	switch {
+	case want && mounted == nil:
+		err = h.mountNow(op.Path, line)
+	case want && line != "" && text != string(old):
+		err = change("mount", "-o", "remount", "--", op.Path)
+	case !want && mounted != nil:
+		err = change("umount", "--", op.Path)
+	}
+	if err != nil {
+		if back := h.writeFstab(text, string(old)); back != nil {
+			return because(err.Error()+"; and "+h.fstab+" could not be put back", back)
+		}
+	}
+	return err
+}
+
+// mountLine makes the line of fstab(5) for what is on a device.
+func (h *host) mountLine(op *wire.MountOp) (string, error) {
+	device, err := realPath(op.Device)
+	if err != nil {
+		return "", err
+	}
+	if kindOf(device) != unix.S_IFBLK {
+		return "", errors.New(op.Device + " is no block device")
+	}
+	tags, err := probe(forever, device)
+	if err != nil {
+		return "", err
+	}
+	if tags["UUID"] == "" || tags["TYPE"] != op.Type {
+		return "", errors.New(op.Device + " holds no " + op.Type + " file system, but " + quote(tags["TYPE"]))
+	}
+	options := []string{"defaults"}
+	if len(op.Options) > 0 {
+		options = append([]string(nil), op.Options...)
+	}
+	if !contains(options, "nofail") {
+		// Without it a missing disk would keep the host from starting.
+		options = append(options, "nofail")
+	}
+	for _, o := range options {
+		if o == "" || strings.ContainsAny(o, ", \t\r\n\\\"#") {
+			return "", errors.New(quote(o) + " is no mount option")
+		}
+	}
+	pass := "2"
+	if op.Type == "xfs" {
+		pass = "0" // fsck.xfs(8) does nothing
+	}
+	return "UUID=" + tags["UUID"] + " " + escape(op.Path) + " " + op.Type + " " + strings.Join(options, ",") + " 0 " + pass, nil
+}
+
+// emptyMountPoint refuses what is no directory, or has files that a mount would hide.
+func emptyMountPoint(point string) error {
+	p, err := at(point)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	switch {
+	case p.was.Kind != wire.Directory:
+		return errors.New("the mount point " + point + " is not an existing directory")
+	case !p.was.Empty:
+		return errors.New("the mount point " + point + " is not empty: a mount would hide what is in it; move it away first")
+	}
+	if real, err := realPath(point); err != nil || real != point {
+		return errors.New("the mount point " + point + " is reached through a link: use " + real)
+	}
+	return nil
+}
+
+// writeFstab replaces fstab, if it differs and still is what it was, and tells systemd.
+func (h *host) writeFstab(old, text string) error {
+	if old == text {
+		return nil
+	}
+	p, err := at(h.fstab)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	if p.was.SHA256 != digestOf(old) && (p.was.Kind != wire.Absent || old != "") {
+		return errors.New(h.fstab + " is being changed by something else: plan again")
+	}
+	p.expect = p.was.Fingerprint
+	a, err := h.resolve(wire.Attributes{}, p.was, wire.Regular, 0o644)
+	if err != nil {
+		return err
+	}
+	if err := p.write([]byte(text), a, nil, nil); err != nil {
+		return err
+	}
+	if !h.facts.Systemd {
+		return nil
+	}
+	// Before mounting: systemd unmounts what is mounted while its unit is stale.
+	return change("systemctl", "daemon-reload")
+}
+
+// verifyFstab has findmnt(8) check a new fstab. Only what it says of one mount point counts: other lines are not ours to judge.
+func (h *host) verifyFstab(text, point string) error {
+	file := path.Dir(h.fstab) + "/" + temp()
+	if err := replaceFile(file, []byte(text), 0o600); err != nil {
+		return err
+	}
+	defer func() { _ = unix.Unlink(file) }()
+	o, err := run(forever, command{argv: []string{"findmnt", "--verify", "--tab-file", file}, timeout: queryTimeout, merge: true})
+	if errors.Is(err, errNotInstalled) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if wrong := verdict(o.stdout.String(), point); wrong != "" {
+		return &failure{message: "findmnt refuses the line for " + point + " in " + h.fstab + ": " + wrong, output: o.output()}
+	}
+	return nil
+}
+
+// verdict finds an error about a mount point in what findmnt --verify says: each target on a line of its own, with the
+// remarks on it indented below. That a device cannot be found is no error: the device itself was read, but where there is
+// no udev findmnt does not see it.
+func verdict(text, point string) string {
+	target := ""
+	for line := range strings.Lines(text) {
+		line = strings.TrimSuffix(line, "\n")
+		if line != "" && line[0] != ' ' {
+			target = line
+		}
+		if _, remark, ok := strings.Cut(line, "[E] "); ok && target == point && !strings.Contains(remark, "unreachable") {
+			return remark
+		}
+	}
+	return ""
+}
+
+// mountNow mounts what fstab has for a mount point, and looks whether it stays.
+func (h *host) mountNow(point, line string) error {
+	if line == "" {
+		return errors.New("fstab has no line for " + point)
+	}
+	if err := change("mount", "--", point); err != nil {
+		return err
+	}
+	entries, err := h.mounts()
+	if err == nil && mountAt(entries, point) == nil {
+		err = errors.New("mount reported success, and nothing is mounted on " + point)
+	}
+	return err
+}

@@ -1,0 +1,205 @@
+package agent
+
+import (
+	"crypto/sha256"
+	"errors"
+	"io"
+	"path"
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
+
+// Files are handled by system calls: most of it is relative to a directory's descriptor, for which package os has no words.
+
+// absent tells errors that say that nothing is there.
+func absent(err error) bool {
+	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR)
+}
+
+// open opens name in the directory dir.
+func open(dir int, name string, flags int, mode uint32) (fd int, err error) {
+	for {
+		fd, err = unix.Openat(dir, name, flags|unix.O_CLOEXEC, mode)
+		if err != unix.EINTR {
+			return fd, err
+		}
+	}
+}
+
+func closeFD(fd int) { _ = unix.Close(fd) }
+
+// reader reads from a descriptor.
+type reader int
+
+func (r reader) Read(p []byte) (int, error) {
+	for {
+		n, err := unix.Read(int(r), p)
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err != nil:
+			return 0, err
+		case n == 0 && len(p) > 0:
+			return 0, io.EOF
+		}
+		return n, nil
+	}
+}
+
+// writeAll writes all of b.
+func writeAll(fd int, b []byte) error {
+	for len(b) > 0 {
+		n, err := unix.Write(fd, b)
+		if err != nil && err != unix.EINTR {
+			return err
+		}
+		b = b[max(n, 0):]
+	}
+	return nil
+}
+
+// readFile reads a whole file; it follows links.
+func readFile(file string) ([]byte, error) {
+	fd, err := open(unix.AT_FDCWD, file, unix.O_RDONLY, 0)
+	if err != nil {
+		return nil, because("open "+file, err)
+	}
+	defer closeFD(fd)
+	data, err := io.ReadAll(reader(fd))
+	if err != nil {
+		return nil, because("read "+file, err)
+	}
+	return data, nil
+}
+
+// list returns the names in a directory that is open, sorted; no more than most, unless that is 0.
+func list(fd, most int) (names []string, err error) {
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := unix.ReadDirent(fd, buf)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if n <= 0 || most > 0 && len(names) >= most {
+			slices.Sort(names)
+			return names, nil
+		}
+		_, _, names = unix.ParseDirent(buf[:n], -1, names)
+	}
+}
+
+// listDir returns the names in a directory, sorted.
+func listDir(dir string) ([]string, error) {
+	fd, err := open(unix.AT_FDCWD, dir, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return nil, because("open "+dir, err)
+	}
+	defer closeFD(fd)
+	names, err := list(fd, 0)
+	if err != nil {
+		return nil, because("read "+dir, err)
+	}
+	return names, nil
+}
+
+// kindOf is the file type of what a path leads to, 0 when there is nothing.
+func kindOf(p string) uint32 {
+	var st unix.Stat_t
+	if unix.Stat(p, &st) != nil {
+		return 0
+	}
+	return st.Mode & unix.S_IFMT
+}
+
+func exists(p string) bool { return unix.Access(p, unix.F_OK) == nil }
+
+// realPath is the path without links on the way. The kernel finds it.
+func realPath(p string) (string, error) {
+	fd, err := open(unix.AT_FDCWD, p, unix.O_PATH, 0)
+	if err != nil {
+		return "", because("open "+p, err)
+	}
+	defer closeFD(fd)
+	return readLink(unix.AT_FDCWD, procFD(fd))
+}
+
+// readLink reads a link's target; with an empty name, of the link that dir itself is.
+func readLink(dir int, name string) (string, error) {
+	buf := make([]byte, unix.PathMax)
+	n, err := unix.Readlinkat(dir, name, buf)
+	if err == nil && n == 0 {
+		err = unix.ENOENT
+	}
+	if err != nil {
+		return "", err
+	}
+	return string(buf[:n]), nil
+}
+
+// procFD is a name of what fd refers to, for system calls that take none.
+func procFD(fd int) string { return "/proc/self/fd/" + itoa(fd) }
+
+// syncDir makes entries of a directory durable.
+func syncDir(dir int) error {
+	fd, err := open(dir, ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return err
+	}
+	defer closeFD(fd)
+	return unix.Fsync(fd)
+}
+
+// mkdirAll makes a directory of the helper's own, and those above it.
+func mkdirAll(dir string) error {
+	err := unix.Mkdir(dir, 0o700)
+	if err == unix.ENOENT && dir != "/" {
+		if err = mkdirAll(path.Dir(dir)); err == nil {
+			return mkdirAll(dir)
+		}
+		return err
+	}
+	if err == nil || err == unix.EEXIST {
+		return nil
+	}
+	return because("mkdir "+dir, err)
+}
+
+// random is a name that nobody can guess.
+func random() string {
+	b := make([]byte, 8)
+	for {
+		if n, err := unix.Getrandom(b, 0); err == nil && n == len(b) {
+			return hex(b)
+		}
+	}
+}
+
+// digest is the SHA-256 of what fd has from here on, in hex, and how many bytes that was. Each piece is shown to each.
+func digest(fd int, each func([]byte) error) (sum string, size int64, err error) {
+	h := sha256.New()
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := reader(fd).Read(buf)
+		if err == io.EOF {
+			return hex(h.Sum(nil)), size, nil
+		}
+		if err == nil && each != nil {
+			err = each(buf[:n])
+		}
+		if err != nil {
+			return "", size, err
+		}
+		_, _ = h.Write(buf[:n]) // never fails
+		size += int64(n)
+	}
+}
+
+// digestOf is the SHA-256 of a text, in hex.
+func digestOf(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return hex(sum[:])
+}

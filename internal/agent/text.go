@@ -1,0 +1,88 @@
+package agent
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+)
+
+// The helper makes its messages by joining strings: package fmt would be a tenth of its executable.
+
+// because is an error with its cause.
+func because(what string, cause error) error { return &caused{what, cause} }
+
+type caused struct {
+	what  string
+	cause error
+}
+
+func (c *caused) Error() string { return c.what + ": " + c.cause.Error() }
+func (c *caused) Unwrap() error { return c.cause }
+
+// failure is an error with the output of the program that caused it.
+type failure struct {
+	message string
+	output  string
+}
+
+func (f *failure) Error() string { return f.message }
+
+// outputOf is the output that comes with an error.
+func outputOf(err error) string {
+	var f *failure
+	if errors.As(err, &f) {
+		return f.output
+	}
+	return ""
+}
+
+// quote quotes a value that came from elsewhere, and shortens it.
+func quote(s string) string {
+	if len(s) > 200 {
+		s = s[:200] + "…"
+	}
+	return string(appendQuoted(nil, s))
+}
+
+func itoa(n int) string     { return strconv.Itoa(n) }
+func octal(n uint32) string { return "0" + strconv.FormatUint(uint64(n), 8) }
+func utoa(n uint64) string  { return strconv.FormatUint(n, 10) }
+func hex(b []byte) string {
+	s := make([]byte, 0, 2*len(b))
+	for _, c := range b {
+		s = append(s, hexDigits[c>>4], hexDigits[c&15])
+	}
+	return string(s)
+}
+
+// printable makes sure that text survives JSON unchanged.
+func printable(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
+
+func lastLine(s string) string {
+	s = strings.TrimSpace(s)
+	return s[strings.LastIndexByte(s, '\n')+1:]
+}
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	if i := strings.LastIndex(s, sep); i >= 0 {
+		return s[:i], s[i+len(sep):], true
+	}
+	return s, "", false
+}
+
+// letterOrDigit reports whether r is an ASCII letter or digit.
+func letterOrDigit(r rune) bool {
+	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
+}
+
+// contains reports whether a list holds a string.
+func contains(list []string, s string) bool {
+	for _, v := range list {
+		if v == s {
+			return true
+		}
+	}
+	return false
+}
+
+func notAbsolute(p string) error { return errors.New(quote(p) + " is no absolute path") }

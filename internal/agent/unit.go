@@ -1,0 +1,284 @@
+package agent
+
+import (
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/mirrorform/mirrorform/internal/wire"
+	"golang.org/x/sys/unix"
+)
+
+// checkUnit refuses what is no unit name (systemd.unit(5)); systemctl would refuse a whole batch for it, or take it as a pattern.
+func checkUnit(name string) error {
+	base, kind, _ := cutLast(name, ".")
+	ok := base != "" && len(name) <= 255 && base[0] != '-'
+	for _, r := range base {
+		ok = ok && (r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune(`:-_.\@`, r))
+	}
+	kinds := []string{"service", "socket", "timer", "mount", "automount", "swap", "target", "path", "slice", "scope", "device"}
+	if !ok || !contains(kinds, kind) {
+		return errors.New(quote(name) + " is no name of a systemd unit")
+	}
+	return nil
+}
+
+// shown is what systemctl show says of one unit.
+type shown map[string]string
+
+// showUnits asks systemctl once about units whose names were checked. The answers stand in the order of the names.
+func showUnits(stop until, names []string) ([]shown, error) {
+	o, err := ask(stop, append([]string{"systemctl", "show", "--no-pager",
+		"--property=Id,Names,LoadState,ActiveState,UnitFileState,CanReload,NeedDaemonReload", "--"}, names...)...)
+	if errors.Is(err, errNotInstalled) {
+		return nil, errors.New("this host has no systemd: there is no systemctl")
+	}
+	if err != nil {
+		return nil, err
+	}
+	units := matchUnits(parseShow(o.stdout.String()), names)
+	for i, u := range units {
+		if u == nil {
+			return nil, errors.New("systemctl show (exit status " + itoa(o.exit) + ") tells nothing of " + names[i] + ": " + lastLine(printable(o.stderr.String())))
+		}
+	}
+	return units, nil
+}
+
+// parseShow reads blocks of NAME=value lines, parted by empty lines.
+func parseShow(text string) (blocks []shown) {
+	var u shown
+	for line := range strings.Lines(text) {
+		name, value, ok := strings.Cut(strings.TrimSuffix(line, "\n"), "=")
+		if !ok {
+			u = nil
+			continue
+		}
+		if u == nil {
+			u = shown{}
+			blocks = append(blocks, u)
+		}
+		u[name] = value
+	}
+	return blocks
+}
+
+// matchUnits finds each name's block by its names: an alias is shown as the unit that it stands for, perhaps once for both.
+func matchUnits(blocks []shown, names []string) []shown {
+	found := make([]shown, len(names))
+	for i, name := range names {
+		is := func(u shown) bool {
+			return u["Id"] == name || contains(strings.Fields(u["Names"]), name)
+		}
+		if len(blocks) == len(names) && is(blocks[i]) {
+			found[i] = blocks[i]
+		} else if j := slices.IndexFunc(blocks, is); j >= 0 {
+			found[i] = blocks[j]
+		} else if len(blocks) == len(names) && blocks[i]["LoadState"] == "masked" {
+			found[i] = blocks[i]
+		}
+	}
+	return found
+}
+
+func (u shown) wire() *wire.Unit {
+	return &wire.Unit{
+		LoadState: u["LoadState"], ActiveState: u["ActiveState"], UnitFileState: u["UnitFileState"], CanReload: u["CanReload"] == "yes",
+	}
+}
+
+// askUnits answers all unit questions with one child process.
+func (b *batch) askUnits(which []int, set func(int, wire.Answer)) {
+	var names []string
+	var asked []int
+	for _, i := range which {
+		if err := checkUnit(b.queries[i].Arg); err != nil {
+			set(i, failed(err))
+			continue
+		}
+		names, asked = append(names, b.queries[i].Arg), append(asked, i)
+	}
+	if len(names) == 0 {
+		return
+	}
+	units, err := showUnits(b.stop, names)
+	for n, i := range asked {
+		if err != nil {
+			set(i, failed(err))
+		} else {
+			set(i, wire.Answer{Unit: units[n].wire()})
+		}
+	}
+}
+
+// unit performs a UnitOp.
+func (h *host) unit(op *wire.UnitOp) error {
+	if op.Action == wire.UnitDaemonReload {
+		return change("systemctl", "daemon-reload")
+	}
+	if err := checkUnit(op.Name); err != nil {
+		return err
+	}
+	var record string
+	var err error
+	if op.Record != "" {
+		if record, err = loadedDigest(op.Files); err != nil {
+			return err
+		}
+	}
+	units, err := showUnits(forever, []string{op.Name})
+	if err != nil {
+		return err
+	}
+	if err := systemctl(op, units[0]); err != nil {
+		return err
+	}
+	if op.Record != "" {
+		return h.recordLoaded(op.Record, record)
+	}
+	return nil
+}
+
+func systemctl(op *wire.UnitOp, u shown) error {
+	starts := false
+	argv := []string{"systemctl", "--no-ask-password"}
+	switch op.Action {
+	case wire.UnitLoad:
+		// It reloads what runs and can reload, restarts what runs and cannot, and starts what does not run.
+		argv, starts = append(argv, "reload-or-restart"), true
+	case wire.UnitStart, wire.UnitRestart:
+		argv, starts = append(argv, string(op.Action)), true
+	case wire.UnitStop, wire.UnitEnable, wire.UnitDisable:
+		argv = append(argv, string(op.Action))
+	default:
+		return errors.New("unknown action " + quote(string(op.Action)) + " of a unit")
+	}
+	if u["NeedDaemonReload"] == "yes" {
+		if err := change("systemctl", "daemon-reload"); err != nil {
+			return err
+		}
+	}
+	if starts && u["ActiveState"] == "failed" {
+		// A unit that failed too often would not be started again for a while. Failing here is told by the start.
+		_ = change("systemctl", "reset-failed", "--", op.Name)
+	}
+	err := change(append(argv, "--", op.Name)...)
+	if err == nil && starts {
+		units, err2 := showUnits(forever, []string{op.Name})
+		if err2 != nil {
+			return err2
+		}
+		if units[0]["ActiveState"] == "failed" {
+			err = &failure{message: op.Name + " failed right after its " + string(op.Action)}
+		}
+	}
+	if f, ok := err.(*failure); ok {
+		o, err := run(forever, command{
+			argv: []string{"systemctl", "status", "--no-pager", "--full", "--lines=15", "--", op.Name}, timeout: queryTimeout, keep: 8 << 10,
+		})
+		if err == nil {
+			f.output = strings.TrimSpace(f.output + "\n" + o.output())
+		}
+	}
+	return err
+}
+
+// loadedFile is where the record of a name is kept.
+func (h *host) loadedFile(name string) (string, error) {
+	for _, r := range name {
+		if r <= ' ' || r == '/' || r == 0x7f {
+			return "", errors.New(quote(name) + " is no name of a record")
+		}
+	}
+	if name == "" || name[0] == '.' || len(name) > 200 {
+		return "", errors.New(quote(name) + " is no name of a record")
+	}
+	return h.state + "/loaded/" + name, nil
+}
+
+// loadedDigest is a digest of files' paths and contents, whatever the order of the paths. A link counts as what it leads to.
+func loadedDigest(files []string) (string, error) {
+	files = append([]string(nil), files...)
+	slices.Sort(files)
+	var b strings.Builder
+	for _, p := range files {
+		if p == "" || p[0] != '/' {
+			return "", notAbsolute(p)
+		}
+		sum, err := contentDigest(p, true)
+		if err != nil {
+			return "", because(p, err)
+		}
+		b.WriteString(p + "\x00" + sum + "\x00")
+	}
+	return digestOf(b.String()), nil
+}
+
+// contentDigest is a digest of a file, or of the names and contents of the files in a directory.
+func contentDigest(p string, enter bool) (string, error) {
+	fd, err := open(unix.AT_FDCWD, p, unix.O_RDONLY|unix.O_NONBLOCK, 0)
+	if absent(err) {
+		return "absent", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	defer closeFD(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return "", err
+	}
+	kind := st.Mode & unix.S_IFMT
+	if kind == unix.S_IFREG {
+		sum, _, err := digest(fd, nil)
+		return sum, err
+	}
+	if kind != unix.S_IFDIR || !enter {
+		return octal(kind), nil
+	}
+	names, err := list(fd, 0)
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	for _, name := range names {
+		sum, err := contentDigest(p+"/"+name, false)
+		if err != nil {
+			return "", err
+		}
+		b.WriteString(name + "\x00" + sum + "\x00")
+	}
+	return digestOf(b.String()), nil
+}
+
+// askLoaded answers AskLoaded.
+func (h *host) askLoaded(q wire.Query) wire.Answer {
+	file, err := h.loadedFile(q.Arg)
+	if err != nil {
+		return failed(err)
+	}
+	record, err := readFile(file)
+	if absent(err) {
+		return wire.Answer{Loaded: &wire.Loaded{}}
+	}
+	if err != nil {
+		return failed(err)
+	}
+	now, err := loadedDigest(q.Args)
+	if err != nil {
+		return failed(err)
+	}
+	return wire.Answer{Loaded: &wire.Loaded{Recorded: true, Current: now == strings.TrimSpace(string(record))}}
+}
+
+// recordLoaded notes what a unit has loaded.
+func (h *host) recordLoaded(name, sum string) error {
+	file, err := h.loadedFile(name)
+	if err != nil {
+		return err
+	}
+	if err := h.makeState("loaded"); err != nil {
+		return err
+	}
+	return replaceFile(file, []byte(sum+"\n"), 0o600)
+}

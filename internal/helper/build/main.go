@@ -1,0 +1,111 @@
+// Command build compiles the host helper for every architecture and packs the binaries for a release build:
+// internal/helper/bin/helper-ARCH.gz and index.json. The same source and Go version give the same bytes.
+//
+// It prints their sizes, and fails when one is larger than what a push over a slow link should cost.
+package main
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+
+	"github.com/mirrorform/mirrorform/internal/helper"
+	"github.com/mirrorform/mirrorform/internal/helper/builder"
+)
+
+// The limits of a binary, in bytes.
+const (
+	maxSize   = 2_500_000
+	maxPacked = 1_100_000
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	err := build(ctx)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "build:", err)
+		os.Exit(1)
+	}
+}
+
+// build makes all files in a new directory and then puts it in the place of the old one.
+func build(ctx context.Context) (err error) {
+	root, err := builder.Root()
+	if err != nil {
+		return err
+	}
+	dir := filepath.Join(root, "internal", "helper", "bin")
+	temp, err := os.MkdirTemp(filepath.Dir(dir), ".bin-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(temp) }()
+
+	digests := map[string]string{}
+	all := sha256.New()
+	for _, arch := range helper.Arches() {
+		digest, err := pack(ctx, root, arch, temp)
+		if err != nil {
+			return err
+		}
+		digests[arch] = digest
+		_, _ = fmt.Fprintln(all, arch, digest)
+	}
+	index, err := json.MarshalIndent(map[string]any{
+		"id":     hex.EncodeToString(all.Sum(nil))[:helper.IDLength],
+		"sha256": digests,
+	}, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(temp, "index.json"), append(index, '\n'), 0o644); err != nil {
+		return err
+	}
+	if err := os.Chmod(temp, 0o755); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		return err
+	}
+	return os.Rename(temp, dir)
+}
+
+// pack builds the helper for arch, writes it compressed into dir, and returns the digest of the binary.
+func pack(ctx context.Context, root, arch, dir string) (string, error) {
+	raw := filepath.Join(dir, "helper")
+	if err := builder.Build(ctx, root, arch, raw); err != nil {
+		return "", err
+	}
+	data, err := os.ReadFile(raw)
+	if err != nil {
+		return "", err
+	}
+	if err := os.Remove(raw); err != nil {
+		return "", err
+	}
+	var packed bytes.Buffer
+	w, err := gzip.NewWriterLevel(&packed, gzip.BestCompression) // writes no name and no time
+	if err != nil {
+		return "", err
+	}
+	if _, err := w.Write(data); err != nil {
+		return "", err
+	}
+	if err := w.Close(); err != nil {
+		return "", err
+	}
+	fmt.Printf("helper %-8s %9d bytes, %9d compressed\n", arch, len(data), packed.Len())
+	if len(data) > maxSize || packed.Len() > maxPacked {
+		return "", fmt.Errorf("the helper for %s is too large: the limits are %d bytes and %d compressed", arch, maxSize, maxPacked)
+	}
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:]), os.WriteFile(filepath.Join(dir, "helper-"+arch+".gz"), packed.Bytes(), 0o644)
+}

@@ -1,0 +1,106 @@
+// Package builder compiles the host helper from the module's source. Release builds do not contain it.
+package builder
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+)
+
+const (
+	// Module is the module whose source holds the helper.
+	Module = "github.com/mirrorform/mirrorform"
+	// command is the helper's package, from the module's root.
+	command = "./cmd/mirrorform-agent"
+)
+
+// Root returns the module's root directory: the one that this source file was compiled from or, when that is not
+// there (the build was made with -trimpath, or elsewhere), the one that holds the working directory.
+func Root() (string, error) {
+	if _, file, _, ok := runtime.Caller(0); ok && filepath.IsAbs(file) {
+		if root := filepath.Join(filepath.Dir(file), "..", "..", ".."); isRoot(root) {
+			return root, nil
+		}
+	}
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for {
+		if isRoot(dir) {
+			return dir, nil
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return "", errors.New("this build carries no host helper, and the source to build one from is not at hand: " +
+				"use a release build (`make build`), or run inside a clone of the repository")
+		}
+		dir = parent
+	}
+}
+
+// isRoot tells whether dir is the root of the module and has the helper's source.
+func isRoot(dir string) bool {
+	data, err := os.ReadFile(filepath.Join(dir, "go.mod"))
+	if err != nil {
+		return false
+	}
+	line, _, _ := strings.Cut(string(data), "\n")
+	return strings.TrimSpace(line) == "module "+Module
+}
+
+// Build compiles the helper for linux on arch into the file out. The result depends on the source and the Go
+// version alone: no paths, no version control data, no settings from the environment.
+func Build(ctx context.Context, root, arch, out string) error {
+	_, err := run(ctx, root, arch, "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", out, command)
+	return err
+}
+
+// Dirs lists the directories of the module that the helper for arch is compiled from.
+func Dirs(ctx context.Context, root, arch string) ([]string, error) {
+	out, err := run(ctx, root, arch, "list", "-buildvcs=false", "-deps",
+		"-f", "{{with .Module}}{{if .Main}}{{$.Dir}}{{end}}{{end}}", command)
+	if err != nil {
+		return nil, err
+	}
+	var dirs []string
+	for line := range strings.Lines(string(out)) {
+		if line = strings.TrimSuffix(line, "\n"); line != "" {
+			dirs = append(dirs, line)
+		}
+	}
+	return dirs, nil
+}
+
+// run runs the go command in the module's root and returns what it printed.
+func run(ctx context.Context, root, arch string, args ...string) ([]byte, error) {
+	tool, err := goTool()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(ctx, tool, args...)
+	cmd.Dir = root
+	cmd.Env = append(os.Environ(), "GOOS=linux", "GOARCH="+arch, "CGO_ENABLED=0", "GOFLAGS=", "GOEXPERIMENT=", "GOWORK=off",
+		"GOAMD64=v1", "GOARM64=v8.0", "GOPPC64=power8", "PWD="+root)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		return nil, fmt.Errorf("go %s %s in %s: %w\n%s", args[0], command, root, err, bytes.TrimSpace(stderr.Bytes()))
+	}
+	return stdout.Bytes(), nil
+}
+
+// goTool finds the go command.
+func goTool() (string, error) {
+	tool, err := exec.LookPath("go")
+	if err != nil {
+		return "", fmt.Errorf("this build carries no host helper, and there is no go command to build one: %w; use a release build (`make build`)", err)
+	}
+	return tool, nil
+}
