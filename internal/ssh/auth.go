@@ -1,0 +1,324 @@
+package ssh
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+	"sync"
+
+	gossh "golang.org/x/crypto/ssh"
+)
+
+// maxPassphrases is how often a passphrase is asked for when it is wrong, as ssh(1) does.
+const maxPassphrases = 3
+
+// candidate is a key that a host may accept.
+type candidate struct {
+	label string          // for messages
+	pub   gossh.PublicKey // nil: not known before the file is decrypted
+	sign  signFunc
+	file  *identity // nil: the agent's
+}
+
+// signFunc signs data with an algorithm of RFC 4253, 5656, 8332 or 8709. It calls pause before a human is asked.
+type signFunc func(ctx context.Context, pause func() (resume func()), data []byte, algorithm string) (*gossh.Signature, error)
+
+// keyring holds the keys of one run.
+type keyring struct {
+	agent      *agentKeys
+	passphrase func(file string) ([]byte, error)
+	prompt     sync.Mutex // one question at a time
+
+	mu    sync.Mutex
+	files map[string]*identity
+}
+
+func newKeyring(socket string, passphrase func(string) ([]byte, error)) *keyring {
+	switch socket {
+	case "":
+		socket = os.Getenv("SSH_AUTH_SOCK")
+	case "none":
+		socket = ""
+	}
+	return &keyring{agent: &agentKeys{socket: socket}, passphrase: passphrase, files: map[string]*identity{}}
+}
+
+// candidates lists the keys for a target in the order in which they are to be tried: the identity files that it names,
+// the agent's keys, and, where it names none, the usual files. problems says what could not be used.
+func (k *keyring) candidates(t Target) (keys []candidate, problems []string) {
+	agentKeys, err := k.agent.list()
+	if err != nil {
+		problems = append(problems, err.Error())
+	}
+	files, named := t.Identities, true
+	if len(files) == 0 {
+		files, named = []string{"~/.ssh/id_ed25519", "~/.ssh/id_ecdsa", "~/.ssh/id_rsa"}, false
+	}
+	var fromFiles []candidate
+	for _, file := range files {
+		found, err := k.fromFile(file, agentKeys)
+		if err != nil && (named || !errors.Is(err, fs.ErrNotExist)) {
+			problems = append(problems, err.Error())
+		}
+		fromFiles = append(fromFiles, found...)
+	}
+	all := [][]candidate{agentKeys, fromFiles}
+	if named {
+		all = [][]candidate{fromFiles, agentKeys}
+	}
+	seen := map[string]bool{}
+	for _, list := range all {
+		for _, c := range list {
+			if c.pub != nil {
+				if id := string(c.pub.Marshal()); seen[id] {
+					continue
+				} else {
+					seen[id] = true
+				}
+			}
+			keys = append(keys, c)
+		}
+	}
+	return keys, problems
+}
+
+// fromFile returns the keys of an identity file: its certificate (FILE-cert.pub) if there is one, and the key. What
+// the agent holds too is signed by the agent, which asks for no passphrase.
+func (k *keyring) fromFile(name string, agentKeys []candidate) ([]candidate, error) {
+	path, err := expandHome(name)
+	if err != nil {
+		return nil, fmt.Errorf("identity %s: %w", name, err)
+	}
+	id := k.identity(path)
+	if id.err != nil {
+		return nil, id.err
+	}
+	plain := candidate{label: path, pub: id.pub, sign: id.sign, file: id}
+	held := false
+	for _, a := range agentKeys {
+		if id.pub != nil && bytes.Equal(a.pub.Marshal(), id.pub.Marshal()) {
+			plain, held = candidate{label: path + " (ssh-agent)", pub: a.pub, sign: a.sign}, true
+			break
+		}
+	}
+	if id.pem == nil && !held {
+		return nil, fmt.Errorf("identity %s: it is a public key, and ssh-agent does not hold the private one", path)
+	}
+	keys := []candidate{plain}
+	if cert := id.certificate(); cert != nil {
+		withCert := plain
+		withCert.label, withCert.pub = path+"-cert.pub", cert
+		keys = []candidate{withCert, plain}
+	}
+	return keys, nil
+}
+
+// identity is an identity file, read once.
+type identity struct {
+	path string
+	pub  gossh.PublicKey // nil: not known before it is decrypted
+	pem  []byte          // nil: the file is a public key
+	err  error           // why it cannot be used
+
+	ring   *keyring
+	once   sync.Once
+	opened chan struct{} // closed when signer or failure is set
+	signer gossh.AlgorithmSigner
+	failed error
+}
+
+// identity returns the file's identity.
+func (k *keyring) identity(path string) *identity {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	id, ok := k.files[path]
+	if !ok {
+		id = &identity{path: path, ring: k, opened: make(chan struct{})}
+		if err := id.read(); err != nil {
+			id.err = fmt.Errorf("identity %s: %w", path, err)
+		}
+		k.files[path] = id
+	}
+	return id
+}
+
+// read reads the file without decrypting it.
+func (id *identity) read() error {
+	f, err := os.Open(id.path)
+	if err != nil {
+		var path *fs.PathError
+		if errors.As(err, &path) { // the message names the file already
+			return path.Err
+		}
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	data, err := io.ReadAll(io.LimitReader(f, 1<<20))
+	if err != nil {
+		return err
+	}
+	if pub, _, _, _, err := gossh.ParseAuthorizedKey(data); err == nil {
+		id.pub = pub
+		return nil
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return fmt.Errorf("its mode is %#o, so that others can read it; ssh ignores such a key: chmod 600 %s", info.Mode().Perm(), shellWord(id.path))
+	}
+	signer, err := gossh.ParsePrivateKey(data)
+	var encrypted *gossh.PassphraseMissingError
+	switch {
+	case errors.As(err, &encrypted):
+		id.pem = data
+		if id.pub = encrypted.PublicKey; id.pub == nil {
+			id.pub = readPublicKey(id.path + ".pub")
+		}
+		return nil
+	case err != nil:
+		return err
+	}
+	id.pem = data
+	return id.use(signer)
+}
+
+// use takes the decrypted key.
+func (id *identity) use(signer gossh.Signer) error {
+	s, ok := signer.(gossh.AlgorithmSigner)
+	if !ok {
+		return fmt.Errorf("a key of type %s cannot be used", signer.PublicKey().Type())
+	}
+	id.once.Do(func() {})
+	id.pub, id.signer = s.PublicKey(), s
+	close(id.opened)
+	return nil
+}
+
+// readPublicKey reads a .pub file; nil if there is none.
+func readPublicKey(path string) gossh.PublicKey {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil
+	}
+	pub, _, _, _, err := gossh.ParseAuthorizedKey(data)
+	if err != nil {
+		return nil
+	}
+	return pub
+}
+
+// certificate is the user certificate beside the file, if it certifies this key (ssh(1), CertificateFile).
+func (id *identity) certificate() *gossh.Certificate {
+	cert, ok := readPublicKey(strings.TrimSuffix(id.path, ".pub") + "-cert.pub").(*gossh.Certificate)
+	if !ok || cert.CertType != gossh.UserCert || id.pub == nil || !bytes.Equal(cert.Key.Marshal(), id.pub.Marshal()) {
+		return nil
+	}
+	return cert
+}
+
+// open decrypts the key, asking for the passphrase if need be. However many hosts wait for it, it is asked for once.
+func (id *identity) open(ctx context.Context, pause func() func()) (gossh.AlgorithmSigner, error) {
+	id.once.Do(func() {
+		go func() { // what waits for a human must not keep those from leaving who are cancelled
+			defer close(id.opened)
+			id.signer, id.failed = id.decrypt()
+		}()
+	})
+	select {
+	case <-id.opened:
+		return id.signer, id.failed
+	default:
+	}
+	resume := pause()
+	defer resume()
+	select {
+	case <-id.opened:
+		return id.signer, id.failed
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// decrypt asks for the passphrase until it is right.
+func (id *identity) decrypt() (gossh.AlgorithmSigner, error) {
+	if id.ring.passphrase == nil {
+		return nil, fmt.Errorf("identity %s is encrypted, and there is nobody to ask for its passphrase: add it to ssh-agent (ssh-add %s)",
+			id.path, shellWord(id.path))
+	}
+	id.ring.prompt.Lock()
+	defer id.ring.prompt.Unlock()
+	for range maxPassphrases {
+		passphrase, err := id.ring.passphrase(id.path)
+		if err != nil {
+			return nil, fmt.Errorf("identity %s: passphrase: %w", id.path, err)
+		}
+		signer, err := gossh.ParsePrivateKeyWithPassphrase(id.pem, passphrase)
+		clear(passphrase)
+		if errors.Is(err, x509.IncorrectPasswordError) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("identity %s: %w", id.path, err)
+		}
+		s, ok := signer.(gossh.AlgorithmSigner)
+		if !ok {
+			return nil, fmt.Errorf("identity %s: a key of type %s cannot be used", id.path, signer.PublicKey().Type())
+		}
+		return s, nil
+	}
+	return nil, fmt.Errorf("identity %s: wrong passphrase", id.path)
+}
+
+// sign is the identity's signFunc.
+func (id *identity) sign(ctx context.Context, pause func() func(), data []byte, algorithm string) (*gossh.Signature, error) {
+	signer, err := id.open(ctx, pause)
+	if err != nil {
+		return nil, err
+	}
+	return signer.SignWithAlgorithm(nil, data, algorithm)
+}
+
+// boundSigner is a candidate within one connection. It implements ssh.MultiAlgorithmSigner.
+type boundSigner struct {
+	candidate
+	ctx    context.Context
+	pause  func() func()
+	failed func(error)
+}
+
+// PublicKey implements ssh.Signer.
+func (s *boundSigner) PublicKey() gossh.PublicKey { return s.pub }
+
+// Sign implements ssh.Signer.
+func (s *boundSigner) Sign(rand io.Reader, data []byte) (*gossh.Signature, error) {
+	return s.SignWithAlgorithm(rand, data, s.Algorithms()[0])
+}
+
+// SignWithAlgorithm implements ssh.AlgorithmSigner.
+func (s *boundSigner) SignWithAlgorithm(_ io.Reader, data []byte, algorithm string) (*gossh.Signature, error) {
+	signature, err := s.sign(s.ctx, s.pause, data, algorithm)
+	if err != nil {
+		s.failed(err)
+	}
+	return signature, err
+}
+
+// Algorithms implements ssh.MultiAlgorithmSigner. RSA keys never sign by SHA-1 (RFC 8332).
+func (s *boundSigner) Algorithms() []string {
+	pub := s.pub
+	if cert, ok := pub.(*gossh.Certificate); ok {
+		pub = cert.Key
+	}
+	if pub.Type() == gossh.KeyAlgoRSA {
+		return []string{gossh.KeyAlgoRSASHA512, gossh.KeyAlgoRSASHA256}
+	}
+	return []string{pub.Type()}
+}

@@ -1,0 +1,174 @@
+package ssh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	gossh "golang.org/x/crypto/ssh"
+)
+
+// timeoutError is the error of a stage that took too long.
+type timeoutError struct {
+	stage   string
+	limit   time.Duration
+	printed string // what the host had printed, quoted, or ""
+}
+
+func (e *timeoutError) Error() string {
+	text := fmt.Sprintf("timed out after %v while %s", e.limit, e.stage)
+	if e.printed != "" {
+		text += "; the host printed " + e.printed
+	}
+	return text
+}
+
+// Is makes errors.Is(err, ErrTimeout) true.
+func (e *timeoutError) Is(target error) bool { return target == ErrTimeout }
+
+// guard bounds the stages of a connection: it cancels a context when one takes longer than its limit. The clock
+// stands still while a human is asked.
+type guard struct {
+	cancel  context.CancelCauseFunc
+	regular time.Duration // the limit of ordinary stages
+
+	mu     sync.Mutex
+	stage  string
+	limit  time.Duration
+	paused int
+	asked  bool // a human was asked
+	timer  *time.Timer
+}
+
+func newGuard(regular time.Duration, cancel context.CancelCauseFunc) *guard {
+	g := &guard{cancel: cancel, regular: regular, limit: regular}
+	g.timer = time.AfterFunc(regular, g.expire)
+	return g
+}
+
+// enter begins a stage with the ordinary limit.
+func (g *guard) enter(stage string) { g.enterFor(stage, g.regular) }
+
+// enterFor begins a stage that has a limit of its own.
+func (g *guard) enterFor(stage string, limit time.Duration) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.stage, g.limit = stage, limit
+	if g.paused == 0 {
+		g.timer.Reset(limit)
+	}
+}
+
+// pause stops the clock until the function that it returns is called; the stage then has its whole limit again.
+func (g *guard) pause() (resume func()) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.paused++
+	g.asked = true
+	g.timer.Stop()
+	return func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if g.paused--; g.paused == 0 {
+			g.timer.Reset(g.limit)
+		}
+	}
+}
+
+// hasAsked tells whether a human was asked since the last call.
+func (g *guard) hasAsked() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	asked := g.asked
+	g.asked = false
+	return asked
+}
+
+func (g *guard) expire() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.paused == 0 {
+		g.cancel(&timeoutError{stage: g.stage, limit: g.limit})
+	}
+}
+
+// stop ends the guard.
+func (g *guard) stop() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.paused = 1 // an expiry under way does nothing any more
+	g.timer.Stop()
+}
+
+// watchedConn notes when bytes arrived last, and why it was closed.
+type watchedConn struct {
+	net.Conn
+	start   time.Time
+	arrived atomic.Int64 // nanoseconds after start
+	cause   atomic.Pointer[error]
+}
+
+func watch(c net.Conn) *watchedConn { return &watchedConn{Conn: c, start: time.Now()} }
+
+func (c *watchedConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if n > 0 {
+		c.arrived.Store(int64(time.Since(c.start)))
+	}
+	return n, err
+}
+
+// silence is how long no byte has arrived.
+func (c *watchedConn) silence() time.Duration {
+	return time.Since(c.start) - time.Duration(c.arrived.Load())
+}
+
+// closeFor closes the connection; the first cause that is not nil is what lost reports.
+func (c *watchedConn) closeFor(cause error) {
+	if cause != nil {
+		c.cause.CompareAndSwap(nil, &cause)
+	}
+	_ = c.Close()
+}
+
+// lost is why the connection was closed from this side, or nil.
+func (c *watchedConn) lost() error {
+	if p := c.cause.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+// keepAlive asks a silent host for a sign of life and closes the connection when none comes. It returns when done
+// is closed.
+func (c *watchedConn) keepAlive(client gossh.Conn, interval, limit time.Duration, done <-chan struct{}) {
+	tick := time.NewTicker(max(min(interval, limit)/3, time.Millisecond))
+	defer tick.Stop()
+	var asking atomic.Bool
+	for {
+		select {
+		case <-done:
+			return
+		case <-tick.C:
+		}
+		idle := c.silence()
+		switch {
+		case idle >= limit:
+			c.closeFor(fmt.Errorf("connection lost: nothing came from the host for %v", limit))
+			return
+		case idle >= interval && asking.CompareAndSwap(false, true):
+			// Any answer will do: hosts refuse a request that they do not know. It may block until the connection ends.
+			go func() {
+				defer asking.Store(false)
+				_, _, _ = client.SendRequest("keepalive@openssh.com", true, nil)
+			}()
+		}
+	}
+}
+
+// errClosed is what a Link reports after its Close.
+var errClosed = errors.New("the connection is closed")

@@ -1,0 +1,380 @@
+package ssh
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/skeema/knownhosts"
+	gossh "golang.org/x/crypto/ssh"
+	xknownhosts "golang.org/x/crypto/ssh/knownhosts"
+)
+
+// The algorithms that prove a host key, most wanted first. SHA-1 signatures (ssh-rsa) and DSA are left out.
+var (
+	plainHostKeyAlgorithms = []string{
+		gossh.KeyAlgoED25519,
+		gossh.KeyAlgoECDSA256, gossh.KeyAlgoECDSA384, gossh.KeyAlgoECDSA521,
+		gossh.KeyAlgoRSASHA512, gossh.KeyAlgoRSASHA256,
+	}
+	certHostKeyAlgorithms = []string{
+		gossh.CertAlgoED25519v01,
+		gossh.CertAlgoECDSA256v01, gossh.CertAlgoECDSA384v01, gossh.CertAlgoECDSA521v01,
+		gossh.CertAlgoRSASHA512v01, gossh.CertAlgoRSASHA256v01,
+	}
+)
+
+// hostKeys knows the hosts' keys. It reads its files when it is first asked.
+type hostKeys struct {
+	files  []string // nil: the defaults
+	accept bool
+	log    func(string)
+
+	load    sync.Once
+	loadErr error
+	db      *knownhosts.HostKeyDB
+	names   map[string]string // the file that a cleaned copy was made of, by the copy's name
+
+	mu       sync.Mutex
+	accepted map[string]gossh.PublicKey // in this run, by ADDRESS:PORT
+}
+
+func newHostKeys(files []string, accept bool, log func(string)) *hostKeys {
+	return &hostKeys{files: files, accept: accept, log: log, names: map[string]string{}, accepted: map[string]gossh.PublicKey{}}
+}
+
+// policy is how the host key of one target is checked.
+type policy struct {
+	algorithms []string
+	check      gossh.HostKeyCallback
+	known      []string // what is known, for messages: "ssh-rsa SHA256:… (FILE:LINE)"
+}
+
+// policy chooses the algorithms for a host, so that the host shows a key of a type that is known, and the check of it.
+func (h *hostKeys) policy(t Target) (policy, error) {
+	if t.HostKey != "" {
+		return pinned(t.HostKey)
+	}
+	h.load.Do(func() { h.loadErr = h.read() })
+	if h.loadErr != nil {
+		return policy{}, h.loadErr
+	}
+	endpoint := t.endpoint()
+	p := policy{check: func(_ string, remote net.Addr, key gossh.PublicKey) error { return h.check(endpoint, remote, key) }}
+	if key := h.acceptedKey(endpoint); key != nil {
+		p.algorithms = algorithmsFor([]gossh.PublicKey{key})
+		return p, nil
+	}
+	var plain []gossh.PublicKey
+	var authority bool
+	for _, k := range h.db.HostKeys(endpoint) {
+		if k.Cert {
+			authority = true
+			continue
+		}
+		plain = append(plain, k.PublicKey)
+		p.known = append(p.known, describeKey(k.PublicKey))
+	}
+	if authority { // the authority's own key type says nothing of the types it has certified
+		p.algorithms = slices.Clone(certHostKeyAlgorithms)
+	}
+	if len(plain) > 0 {
+		p.algorithms = append(p.algorithms, algorithmsFor(plain)...)
+	} else {
+		p.algorithms = append(p.algorithms, plainHostKeyAlgorithms...)
+	}
+	return p, nil
+}
+
+// pinned is the policy for keys that the configuration names.
+func pinned(lines string) (policy, error) {
+	var p policy
+	var keys []gossh.PublicKey
+	for line := range strings.Lines(lines) {
+		line = strings.TrimSpace(line)
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		key, _, options, _, err := gossh.ParseAuthorizedKey([]byte(line))
+		if err != nil || len(options) > 0 {
+			return p, fmt.Errorf("host_key %s: not a public key; write it as in a .pub file: ssh-ed25519 AAAA…", quote(line))
+		}
+		keys = append(keys, key)
+		p.known = append(p.known, describeKey(key)+" (host_key)")
+	}
+	if p.algorithms = algorithmsFor(keys); len(p.algorithms) == 0 {
+		return p, errors.New("host_key: no usable public key in it; write it as in a .pub file: ssh-ed25519 AAAA…")
+	}
+	p.check = func(_ string, _ net.Addr, key gossh.PublicKey) error {
+		for _, k := range keys {
+			if bytes.Equal(k.Marshal(), key.Marshal()) {
+				return nil
+			}
+		}
+		return fmt.Errorf("%w: host_key pins %s, the host showed %s; somebody may be intercepting the connection, or the host was "+
+			"set up anew: correct host_key only if you know that it was", ErrHostKeyChanged, strings.Join(p.known, " and "), describeKey(key))
+	}
+	return p, nil
+}
+
+// algorithmsFor lists the algorithms by which a host can prove one of keys.
+func algorithmsFor(keys []gossh.PublicKey) []string {
+	var algorithms []string
+	for _, a := range plainHostKeyAlgorithms {
+		kind := a
+		if a == gossh.KeyAlgoRSASHA512 || a == gossh.KeyAlgoRSASHA256 { // two signatures of one kind of key: RFC 8332
+			kind = gossh.KeyAlgoRSA
+		}
+		if slices.ContainsFunc(keys, func(k gossh.PublicKey) bool { return k.Type() == kind }) {
+			algorithms = append(algorithms, a)
+		}
+	}
+	return algorithms
+}
+
+// check compares the key that a host showed, and has proved to hold, with what is known.
+func (h *hostKeys) check(endpoint string, remote net.Addr, key gossh.PublicKey) error {
+	if known := h.acceptedKey(endpoint); known != nil && bytes.Equal(known.Marshal(), key.Marshal()) {
+		return nil
+	}
+	err := h.db.HostKeyCallback()(endpoint, remote, key)
+	var revoked *xknownhosts.RevokedError
+	var differs *xknownhosts.KeyError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &revoked):
+		return fmt.Errorf("%w: %s is marked @revoked at %s", ErrHostKeyChanged, describeKey(key), h.place(revoked.Revoked))
+	case errors.As(err, &differs):
+		differs.Want = slices.DeleteFunc(differs.Want, h.isAuthority)
+		if len(differs.Want) > 0 {
+			return h.changed(endpoint, key, differs.Want)
+		}
+		return h.unknown(endpoint, key)
+	default: // a certificate that is not valid
+		return fmt.Errorf("%w: %s: %s", ErrHostKeyChanged, describeKey(key), quote(err.Error()))
+	}
+}
+
+// isAuthority tells whether an entry is a @cert-authority line.
+func (h *hostKeys) isAuthority(k xknownhosts.KnownKey) bool {
+	data, err := os.ReadFile(h.file(k))
+	if err != nil {
+		return false
+	}
+	lines := strings.SplitAfter(string(data), "\n")
+	return k.Line <= len(lines) && strings.HasPrefix(strings.TrimSpace(lines[k.Line-1]), "@cert-authority")
+}
+
+// changed is the error of a key that is not the known one.
+func (h *hostKeys) changed(endpoint string, key gossh.PublicKey, known []xknownhosts.KnownKey) error {
+	old := known[0]
+	for _, k := range known { // the entry of the same type tells most
+		if k.Key.Type() == key.Type() {
+			old = k
+			break
+		}
+	}
+	return fmt.Errorf("%w: %s has %s, the host showed %s; somebody may be intercepting the connection, or the host was set up anew: "+
+		"only if you know that it was, remove the old entry with: ssh-keygen -f %s -R %s",
+		ErrHostKeyChanged, h.place(old), describeKey(old.Key), describeKey(key), shellWord(h.file(old)), shellWord(entryName(endpoint)))
+}
+
+// unknown accepts the key of a host without an entry, or refuses it with the ways out.
+func (h *hostKeys) unknown(endpoint string, key gossh.PublicKey) error {
+	if h.accept {
+		return h.remember(endpoint, key)
+	}
+	host, port, _ := net.SplitHostPort(endpoint)
+	scan := "ssh-keyscan " + host
+	if port != "22" {
+		scan = "ssh-keyscan -p " + port + " " + host
+	}
+	return fmt.Errorf("%w: %s is not in %s; compare the fingerprint with what the host itself says (ssh-keygen -lf /etc/ssh/ssh_host_*_key.pub), "+
+		"then pass --accept-new-host-keys, or set host_key = %q, or append the output of `%s` to known_hosts",
+		ErrHostKeyUnknown, describeKey(key), strings.Join(h.paths(), ", "), publicLine(key), scan)
+}
+
+func (h *hostKeys) acceptedKey(endpoint string) gossh.PublicKey {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.accepted[endpoint]
+}
+
+// paths are the files to search.
+func (h *hostKeys) paths() []string {
+	if h.files != nil {
+		return h.files
+	}
+	files := []string{"/etc/ssh/ssh_known_hosts"}
+	if home, err := os.UserHomeDir(); err == nil {
+		files = append([]string{filepath.Join(home, ".ssh", "known_hosts"), filepath.Join(home, ".ssh", "known_hosts2")}, files...)
+	}
+	return files
+}
+
+// read loads the files. Lines that cannot be read are left out, as ssh(1) does; they would otherwise make all others
+// unusable.
+func (h *hostKeys) read() error {
+	var usable []string
+	for _, file := range h.paths() {
+		data, err := os.ReadFile(file)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("known hosts: %w", err)
+		}
+		cleaned, bad := withoutBadLines(data)
+		if len(bad) == 0 {
+			usable = append(usable, file)
+			continue
+		}
+		for _, b := range bad {
+			h.log(fmt.Sprintf("%s:%d: ignored, not a known_hosts line that can be used: %v", file, b.line, b.err))
+		}
+		copied, err := writeTemp(cleaned)
+		if err != nil {
+			return fmt.Errorf("known hosts: %w", err)
+		}
+		defer func() { _ = os.Remove(copied) }()
+		h.names[copied] = file
+		usable = append(usable, copied)
+	}
+	db, err := knownhosts.NewDB(usable...)
+	if err != nil {
+		return fmt.Errorf("known hosts: %w", err)
+	}
+	h.db = db
+	return nil
+}
+
+// badLine is a line of known_hosts that cannot be used.
+type badLine struct {
+	line int
+	err  error
+}
+
+// withoutBadLines empties the lines that the library would stumble over; the others keep their numbers.
+func withoutBadLines(data []byte) (cleaned []byte, bad []badLine) {
+	lines := bytes.Split(data, []byte("\n"))
+	for i, line := range lines {
+		if err := checkKnownHostsLine(string(line)); err != nil {
+			bad = append(bad, badLine{i + 1, err})
+			lines[i] = nil
+		}
+	}
+	return bytes.Join(lines, []byte("\n")), bad
+}
+
+// checkKnownHostsLine tells why a line (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT) cannot be used.
+func checkKnownHostsLine(line string) error {
+	fields := strings.Fields(line)
+	if len(fields) == 0 || fields[0][0] == '#' {
+		return nil
+	}
+	if fields[0][0] == '@' {
+		if fields[0] != "@cert-authority" && fields[0] != "@revoked" {
+			return fmt.Errorf("unknown marker %s", quote(fields[0]))
+		}
+		fields = fields[1:]
+	}
+	if len(fields) < 3 {
+		return errors.New("it has too few fields")
+	}
+	hosts, kind, blob := fields[0], fields[1], fields[2]
+	data, err := base64.StdEncoding.DecodeString(blob)
+	if err != nil {
+		return err
+	}
+	key, err := gossh.ParsePublicKey(data)
+	if err != nil {
+		return fmt.Errorf("key type %s: %w", quote(kind), err)
+	}
+	if key.Type() != kind {
+		return fmt.Errorf("it says %s, the key is %s", quote(kind), quote(key.Type()))
+	}
+	if hosts[0] == '|' {
+		_, salt, _ := strings.Cut(hosts, "|1|")
+		salt, hash, ok := strings.Cut(salt, "|")
+		_, err1 := base64.StdEncoding.DecodeString(salt)
+		_, err2 := base64.StdEncoding.DecodeString(hash)
+		if !ok || err1 != nil || err2 != nil {
+			return errors.New("malformed hashed host name")
+		}
+		return nil
+	}
+	for host := range strings.SplitSeq(hosts, ",") {
+		host = strings.TrimPrefix(host, "!")
+		if strings.HasPrefix(host, "[") {
+			if _, _, err := net.SplitHostPort(host); err != nil {
+				return fmt.Errorf("malformed host %s", quote(host))
+			}
+		}
+	}
+	return nil
+}
+
+// writeTemp writes data to a new file that only this user can read.
+func writeTemp(data []byte) (string, error) {
+	f, err := os.CreateTemp("", "mirrorform-known-hosts-")
+	if err != nil {
+		return "", err
+	}
+	_, err = f.Write(data)
+	return f.Name(), errors.Join(err, f.Close())
+}
+
+// file is the file that an entry stands in.
+func (h *hostKeys) file(k xknownhosts.KnownKey) string {
+	if name, ok := h.names[k.Filename]; ok {
+		return name
+	}
+	return k.Filename
+}
+
+// place is FILE:LINE of an entry.
+func (h *hostKeys) place(k xknownhosts.KnownKey) string {
+	return fmt.Sprintf("%s:%d", h.file(k), k.Line)
+}
+
+// describeKey is a key's type and fingerprint, as ssh-keygen -l prints it.
+func describeKey(key gossh.PublicKey) string {
+	return quoteType(key.Type()) + " " + gossh.FingerprintSHA256(key)
+}
+
+// quoteType leaves the usual names of key types bare.
+func quoteType(kind string) string {
+	if strings.ContainsFunc(kind, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return quote(kind)
+	}
+	return kind
+}
+
+// publicLine is a key as one line of a .pub file.
+func publicLine(key gossh.PublicKey) string {
+	return strings.TrimSpace(string(gossh.MarshalAuthorizedKey(key)))
+}
+
+// entryName is how known_hosts names ADDRESS:PORT: HOST, or [HOST]:PORT where the port is not 22.
+func entryName(endpoint string) string {
+	return knownhosts.Normalize(endpoint) //nolint:misspell // the library's name
+}
+
+// shellWord quotes a word of a command that a message proposes to a person.
+func shellWord(word string) string {
+	if word != "" && !strings.ContainsFunc(word, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("/._-:+@%,", r)
+	}) {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}

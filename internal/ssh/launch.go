@@ -1,0 +1,291 @@
+package ssh
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/mirrorform/mirrorform/internal/wire"
+)
+
+// preambleStart is what preambles of all versions begin with.
+const preambleStart = "\x00mirrorform-helper/"
+
+// errMissing: no directory on the host holds the helper.
+var errMissing = errors.New("the helper is not on the host")
+
+// wrongHelperError: what runs on the host is not this bundle's helper; pushing it anew may help.
+type wrongHelperError struct{ reason string }
+
+func (e *wrongHelperError) Error() string { return "wrong helper: " + e.reason }
+
+// notRunnableError: the host would not execute the helper in the directory where it is.
+type notRunnableError struct{ reason string }
+
+func (e *notRunnableError) Error() string { return "the helper cannot be executed: " + e.reason }
+
+// launch runs the helper. It pushes it when it is missing, and once when it is wrong; where it cannot be executed, it
+// pushes it into the next directory.
+func (s *session) launch(ctx context.Context, bundle Bundle) (*Link, error) {
+	up := &uploader{session: s, bundle: bundle}
+	replaced := false
+	for {
+		link, err := s.run(ctx, bundle)
+		var wrong *wrongHelperError
+		var blocked *notRunnableError
+		switch {
+		case err == nil:
+			return link, nil
+		case errors.As(err, &blocked) && up.place > 0:
+			// It was pushed there by us just now, and ran there as this user, but not as root.
+			if err := up.withdraw(ctx, blocked.reason); err != nil {
+				return nil, err
+			}
+		case errors.Is(err, errMissing) && up.place == 0:
+		case (errors.As(err, &wrong) || errors.As(err, &blocked)) && !replaced:
+			replaced = true
+			up.place = 0
+			s.opts.Log(fmt.Sprintf("host %s: %v; replacing it", s.target.Name, err))
+		default:
+			return nil, err
+		}
+		if err := up.push(ctx); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// run starts the helper and exchanges Hello messages with it.
+func (s *session) run(ctx context.Context, bundle Bundle) (*Link, error) {
+	s.guard.enter("starting the helper")
+	mayAsk := s.target.Become == "sudo" && s.target.BecomePassword != nil
+	p, err := s.start(ctx, runCommand(bundle.ID(), become(s.target.Become, mayAsk)))
+	if err != nil {
+		return nil, err
+	}
+	nonce := rand.Text()
+	hello := &wire.Message{Hello: &wire.Hello{Protocol: wire.Protocol, Nonce: nonce}}
+	// A write fails when the program has ended already; what it printed says why, and is read below.
+	if !mayAsk {
+		_ = wire.Write(p.ch, hello)
+	}
+	if err := s.awaitPreamble(ctx, p, mayAsk); err != nil {
+		p.close()
+		return nil, err
+	}
+	if mayAsk {
+		_ = wire.Write(p.ch, hello)
+	}
+	answer, err := s.awaitHello(ctx, p, nonce)
+	if err != nil {
+		p.close()
+		return nil, err
+	}
+	digest, err := bundle.Digest(ctx, answer.Facts.Arch)
+	if err != nil {
+		p.close()
+		return nil, err
+	}
+	if answer.SHA256 != digest {
+		p.close()
+		return nil, &wrongHelperError{fmt.Sprintf("its SHA-256 is %s, not %s", quote(answer.SHA256), digest)}
+	}
+	return &Link{Hello: *answer, s: s, p: p}, nil
+}
+
+// awaitPreamble reads up to the end of the preamble, and gives sudo its password when it asks.
+func (s *session) awaitPreamble(ctx context.Context, p *process, mayAsk bool) error {
+	var err error
+	skipped := make(chan struct{})
+	go func() {
+		defer close(skipped)
+		err = p.skipToPreamble()
+	}()
+	asked := false
+	for {
+		select {
+		case <-skipped:
+			switch {
+			case err == nil:
+				return nil
+			case ctx.Err() != nil:
+				return context.Cause(ctx)
+			case errors.Is(err, io.EOF):
+				return s.diagnose(ctx, p)
+			default:
+				return err
+			}
+		case <-p.stderr.prompts:
+			if !mayAsk {
+				continue // no password is ever given to a program that was not asked to read one
+			}
+			if asked {
+				return fmt.Errorf("%w: sudo refused the password for user %s", ErrBecome, s.target.User)
+			}
+			asked = true
+			if err := s.givePassword(ctx, p); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			<-skipped // the connection is being closed; what was printed so far is then noted
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// givePassword asks for the password and writes it to sudo's standard input.
+func (s *session) givePassword(ctx context.Context, p *process) error {
+	type reply struct {
+		password string
+		err      error
+	}
+	replies := make(chan reply, 1)
+	resume := s.guard.pause()
+	defer resume()
+	go func() {
+		password, err := s.target.BecomePassword()
+		replies <- reply{password, err}
+	}()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case r := <-replies:
+		if r.err != nil {
+			return fmt.Errorf("%w: sudo asks for a password: %w", ErrBecome, r.err)
+		}
+		if strings.ContainsAny(r.password, "\n\x00") {
+			return fmt.Errorf("%w: the password for sudo contains a newline or NUL", ErrBecome)
+		}
+		if _, err := io.WriteString(p.ch, r.password+"\n"); err != nil {
+			return s.lostError(ctx, err)
+		}
+		return nil
+	}
+}
+
+// skipToPreamble reads up to the end of the preamble; what comes before it is noise of login scripts.
+func (p *process) skipToPreamble() error {
+	var noise []byte
+	for len(noise) < maxNoise {
+		line, err := p.stdout.ReadSlice('\n')
+		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
+			p.addNoise(line)
+			return err
+		}
+		if i := bytes.LastIndex(line, []byte(preambleStart)); i >= 0 {
+			if string(line[i:]) == wire.Preamble {
+				return nil
+			}
+			return &wrongHelperError{"it speaks another protocol: " + quote(string(line[i:]))}
+		}
+		noise = p.addNoise(line)
+	}
+	return fmt.Errorf("the host printed more than %d KiB before the helper's first word: a login script that prints without end? It begins with %s",
+		maxNoise>>10, quote(string(noise[:200])))
+}
+
+// awaitHello reads the helper's Hello.
+func (s *session) awaitHello(ctx context.Context, p *process, nonce string) (*wire.Hello, error) {
+	for {
+		m, err := wire.Read(p.stdout)
+		switch {
+		case err != nil && ctx.Err() != nil:
+			return nil, context.Cause(ctx)
+		case errors.Is(err, wire.ErrFrame):
+			return nil, &wrongHelperError{quote(err.Error())}
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+			return nil, s.diagnose(ctx, p)
+		case err != nil:
+			return nil, s.lostError(ctx, err)
+		case m.Beat != nil:
+			continue
+		case m.Failure != nil:
+			return nil, &wrongHelperError{"it says " + quote(m.Failure.Message)}
+		case m.Hello == nil:
+			return nil, &wrongHelperError{"its first message is no greeting"}
+		case m.Hello.Protocol != wire.Protocol:
+			return nil, &wrongHelperError{fmt.Sprintf("it speaks protocol %d, not %d", m.Hello.Protocol, wire.Protocol)}
+		case m.Hello.Nonce != nonce:
+			return nil, &wrongHelperError{"its greeting does not answer this connection"}
+		case m.Hello.Facts == nil:
+			return nil, &wrongHelperError{"its greeting tells nothing of the host"}
+		}
+		return m.Hello, nil
+	}
+}
+
+// diagnose says why a process that should have been the helper ended.
+func (s *session) diagnose(ctx context.Context, p *process) error {
+	if err := s.ending(ctx, p); err != nil {
+		return err
+	}
+	if p.status == 127 && bytes.Contains(p.addNoise(nil), []byte(missing)) {
+		return errMissing
+	}
+	stderr := p.stderr.String()
+	if notRunnable(p.status, stderr) {
+		return &notRunnableError{p.outcome()}
+	}
+	if err := becomeError(s.target, p, stderr); err != nil {
+		return err
+	}
+	return &wrongHelperError{"it ended at once: " + p.outcome()}
+}
+
+// notRunnable tells whether the shell or sudo found the helper's file, but could not execute it.
+func notRunnable(status int, stderr string) bool {
+	for _, text := range []string{"unable to execute", "Permission denied", "cannot execute", "Exec format error"} {
+		if strings.Contains(stderr, text) && (status == 126 || text == "unable to execute") {
+			return true
+		}
+	}
+	return false
+}
+
+// advice tells what to do about something that sudo or doas said.
+type advice struct {
+	how  string // sudo or doas
+	said []string
+	text string
+}
+
+var becomeAdvice = []advice{
+	{"sudo", []string{"a password is required", "a terminal is required to read the password", "no tty present and no askpass"},
+		"sudo asks for the password of user %s: give it with --ask-become-pass or become_password, or allow it without one (NOPASSWD in sudoers)"},
+	{"sudo", []string{"incorrect password attempt", "Sorry, try again", "no password was provided", "Authentication failure", "Authentication token"},
+		"sudo refused the password for user %s"},
+	{"sudo", []string{"must have a tty"},
+		"sudo wants a terminal: remove requiretty from sudoers, for user %s at least"},
+	{"sudo", []string{"is not in the sudoers file", "not allowed to", "may not run sudo", "not allowed to execute"},
+		"sudo does not permit user %s to become root: add the user to sudoers, or log in as another one"},
+	{"sudo", []string{"sudo: not found", "sudo: No such file"},
+		"sudo is not installed on the host: install it, use become = \"doas\", or log in as root (user %s cannot become root)"},
+	{"doas", []string{"Operation not permitted"},
+		"doas does not permit user %s to become root: add a line to doas.conf(5), as `permit nopass USER`"},
+	{"doas", []string{"Authorization required", "Authentication required", "Authorization failed", "a tty is required"},
+		"doas asks for the password of user %s, which it reads from terminals only: add nopass to the user's line in doas.conf(5), or use become = \"sudo\""},
+	{"doas", []string{"doas: not found", "doas: No such file"},
+		"doas is not installed on the host: install it, use become = \"sudo\", or log in as root (user %s cannot become root)"},
+}
+
+// becomeError is the error of sudo or doas, if one of them is why the process ended.
+func becomeError(t Target, p *process, stderr string) error {
+	if t.Become == "none" {
+		return nil
+	}
+	for _, a := range becomeAdvice {
+		if a.how == t.Become && slices.ContainsFunc(a.said, func(s string) bool { return strings.Contains(stderr, s) }) {
+			return fmt.Errorf("%w: "+a.text+"; %s said %s", ErrBecome, t.User, t.Become, quote(stderr))
+		}
+	}
+	if strings.Contains(stderr, t.Become+":") {
+		return fmt.Errorf("%w: %s failed: %s", ErrBecome, t.Become, p.outcome())
+	}
+	return nil
+}

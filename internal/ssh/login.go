@@ -1,0 +1,237 @@
+package ssh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+
+	gossh "golang.org/x/crypto/ssh"
+)
+
+// keysPerConnection is how many keys are offered on one connection: sshd's MaxAuthTries is 6, and ends the connection
+// with the sixth refusal (sshd_config(5)). More keys are offered on further connections.
+const keysPerConnection = 5
+
+// session is an authenticated connection.
+type session struct {
+	target Target
+	opts   Options
+	guard  *guard
+	conn   *watchedConn
+	client gossh.Conn
+
+	// For Connect's goroutine alone:
+	process *process // the one that was started last
+	opened  bool     // a session has been opened before
+
+	closing sync.Once
+	done    chan struct{} // closed by close
+	dead    chan struct{} // closed when the connection has ended, from either side
+}
+
+// close ends the connection. cause, if not nil, is what later reads and writes report.
+func (s *session) close(cause error) {
+	s.closing.Do(func() {
+		if cause == nil {
+			cause = errClosed
+		}
+		s.conn.closeFor(cause)
+		close(s.done)
+	})
+}
+
+// login connects and authenticates. It tries the target's keys a few to a connection.
+func (d *Dialer) login(ctx context.Context, g *guard, t Target) (*session, error) {
+	policy, err := d.hosts.policy(t)
+	if err != nil {
+		return nil, err
+	}
+	keys, problems := d.keys.candidates(t)
+	tried := 0
+	for {
+		batch := nextBatch(keys)
+		attempt := &attempt{policy: policy, keys: batch, broken: -1}
+		s, err := d.attempt(ctx, g, t, attempt)
+		if err == nil {
+			return s, nil
+		}
+		switch {
+		case ctx.Err() != nil:
+			return nil, context.Cause(ctx)
+		case attempt.broken >= 0: // a key that does not sign is no reason to leave out those after it
+			problems = append(problems, attempt.brokenErr.Error())
+			tried += attempt.broken
+			keys = keys[attempt.broken+1:]
+		case attempt.refused(err) && len(batch) > 0 && !attempt.authenticating:
+			return nil, fmt.Errorf("%w: the host does not offer to authenticate user %s by public key (sshd_config: PubkeyAuthentication, AuthenticationMethods)",
+				ErrAuthentication, t.User)
+		case attempt.refused(err):
+			tried += len(batch)
+			keys = keys[len(batch):]
+		case g.hasAsked() && attempt.authenticating:
+			continue // the host did not wait for the human; the key is open now
+		default:
+			return nil, attempt.explain(err)
+		}
+		if len(keys) == 0 {
+			return nil, authenticationError(t, tried, problems)
+		}
+	}
+}
+
+// nextBatch is the keys for one connection. A key that has to be decrypted before it can even be offered gets a
+// connection of its own, so that nobody is asked for a passphrase while another key may do.
+func nextBatch(keys []candidate) []candidate {
+	n := min(len(keys), keysPerConnection)
+	for i, k := range keys[:n] {
+		if k.pub == nil {
+			return keys[:max(i, 1)]
+		}
+	}
+	return keys[:n]
+}
+
+// authenticationError says that no key was accepted.
+func authenticationError(t Target, tried int, problems []string) error {
+	text := fmt.Sprintf("the host accepted none of the %d keys offered for user %s", tried, t.User)
+	switch tried {
+	case 0:
+		text = fmt.Sprintf("there is no key to offer for user %s", t.User)
+	case 1:
+		text = fmt.Sprintf("the host did not accept the key offered for user %s", t.User)
+	}
+	if len(problems) > 0 {
+		text += "; not usable: " + strings.Join(problems, "; ")
+	}
+	return fmt.Errorf("%w: %s; name the right key in identities, or add its public key to ~%s/.ssh/authorized_keys on the host",
+		ErrAuthentication, text, t.User)
+}
+
+// attempt is one connection's way through key exchange and authentication.
+type attempt struct {
+	policy policy
+	keys   []candidate
+
+	hostKeyErr     error
+	authenticating bool // the host key was right, and authentication has begun
+	broken         int  // the index of a key that could not be used, or -1
+	brokenErr      error
+}
+
+// refused tells whether an error means that the host wants none of the keys.
+func (a *attempt) refused(err error) bool {
+	text := err.Error()
+	return a.hostKeyErr == nil && (strings.Contains(text, "unable to authenticate") || strings.Contains(text, "no common public key signature algorithm") ||
+		a.authenticating && strings.Contains(text, "Too many authentication failures"))
+}
+
+// explain puts the error of a failed handshake in better words.
+func (a *attempt) explain(err error) error {
+	if a.hostKeyErr != nil {
+		return a.hostKeyErr
+	}
+	var unreachable *dialError
+	if errors.As(err, &unreachable) {
+		return err
+	}
+	var negotiation *gossh.AlgorithmNegotiationError
+	if errors.As(err, &negotiation) {
+		if len(a.policy.known) > 0 && strings.Contains(negotiation.What, "host key") {
+			return fmt.Errorf("%w: known is %s, and the host has no such key any more: it offers %s; if you know that the host was set up anew, "+
+				"remove its old entries (ssh-keygen -R)", ErrHostKeyChanged, strings.Join(a.policy.known, " and "), quote(strings.Join(negotiation.RequestedAlgorithms, ",")))
+		}
+		return fmt.Errorf("the host's SSH server is too old or too restricted: no common %s; it offers %s",
+			negotiation.What, quote(strings.Join(negotiation.RequestedAlgorithms, ",")))
+	}
+	stage := "the SSH handshake failed"
+	if a.authenticating {
+		stage = "the connection ended during authentication"
+	}
+	return fmt.Errorf("%s: %s", stage, quote(strings.TrimPrefix(err.Error(), "ssh: handshake failed: ")))
+}
+
+// attempt connects and goes through the handshake.
+func (d *Dialer) attempt(ctx context.Context, g *guard, t Target, a *attempt) (*session, error) {
+	g.enter("connecting")
+	var dialer net.Dialer
+	tcp, err := dialer.DialContext(ctx, "tcp", t.endpoint())
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		return nil, &dialError{err}
+	}
+	conn := watch(tcp)
+	stop := context.AfterFunc(ctx, func() { conn.closeFor(context.Cause(ctx)) })
+	g.enter("exchanging keys")
+	algorithms := gossh.SupportedAlgorithms()
+	client, channels, requests, err := gossh.NewClientConn(conn, t.endpoint(), &gossh.ClientConfig{
+		Config: gossh.Config{
+			KeyExchanges: algorithms.KeyExchanges,
+			Ciphers:      algorithms.Ciphers,
+			MACs:         algorithms.MACs,
+		},
+		User:              t.User,
+		HostKeyAlgorithms: a.policy.algorithms,
+		HostKeyCallback: func(host string, remote net.Addr, key gossh.PublicKey) error {
+			a.hostKeyErr = a.policy.check(host, remote, key)
+			g.enter("authenticating")
+			return a.hostKeyErr
+		},
+		Auth: []gossh.AuthMethod{gossh.PublicKeysCallback(func() ([]gossh.Signer, error) {
+			a.authenticating = true
+			return a.signers(ctx, g)
+		})},
+	})
+	if !stop() && err == nil {
+		_ = client.Close()
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	s := &session{target: t, opts: d.opts, guard: g, conn: conn, client: client, done: make(chan struct{}), dead: make(chan struct{})}
+	go func() {
+		_ = client.Wait()
+		close(s.dead)
+	}()
+	go gossh.DiscardRequests(requests) // hostkeys-00@openssh.com and the host's own keepalives
+	go func() {
+		for c := range channels { // a client serves none
+			_ = c.Reject(gossh.Prohibited, "")
+		}
+	}()
+	go conn.keepAlive(client, d.opts.KeepaliveInterval, d.opts.SilenceLimit, s.done)
+	return s, nil
+}
+
+// dialError is the error of a host that cannot be reached. It ends login: other keys make no difference.
+type dialError struct{ err error }
+
+func (e *dialError) Error() string {
+	return fmt.Sprintf("cannot connect: %v; check the address and port, and that sshd runs and no firewall is in between", e.err)
+}
+
+func (e *dialError) Unwrap() error { return e.err }
+
+// signers binds the keys to this connection.
+func (a *attempt) signers(ctx context.Context, g *guard) ([]gossh.Signer, error) {
+	var signers []gossh.Signer
+	for i, c := range a.keys {
+		fail := func(err error) { a.broken, a.brokenErr = i, err }
+		if c.pub == nil {
+			opened, err := c.file.open(ctx, g.pause)
+			if err != nil {
+				fail(err)
+				return nil, err
+			}
+			c.pub = opened.PublicKey()
+		}
+		signers = append(signers, &boundSigner{candidate: c, ctx: ctx, pause: g.pause, failed: fail})
+	}
+	return signers, nil
+}
