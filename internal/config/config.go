@@ -1,0 +1,211 @@
+// Package config is mirrorform's language: it reads a directory of HCL files and says which hosts there are and which resources are
+// wanted on each.
+//
+// The language has Terraform's rules and names wherever Terraform has one. Its blocks are
+//
+//	host NAME          a machine; with for_each, a group of machines
+//	mirror NAME        a mirror of AlmaLinux, see package mirror
+//	resource TYPE NAME a resource, with hosts, for_each and depends_on besides the arguments of its type
+//	variable NAME      an input (type, default, description, validation, sensitive, nullable)
+//	locals             named expressions
+//	output NAME        a result (value, description, sensitive)
+//
+// Expressions refer to var.NAME, local.NAME, host.NAME (with name, address, labels, user and port; a map of these for a group),
+// path.root (the configuration's directory), each.key and each.value in blocks with for_each, and target (name, address, labels, user, port
+// and facts) in the bodies of mirrors and resources: the host that the expression is evaluated for. Resources and mirrors have no values
+// to refer to; they can be named in depends_on as TYPE.NAME, resource.TYPE.NAME or mirror.NAME.
+//
+// Load checks everything that can be checked without a host and reports all that is wrong, not the first thing only. Expressions that
+// need facts of a host are unknown then; Resources evaluates them when the facts are there.
+package config
+
+import (
+	"errors"
+	"io/fs"
+	"maps"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/mirrorform/mirrorform/engine"
+	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/function"
+)
+
+// Options says what Load reads.
+type Options struct {
+	// Dir is the directory with the configuration's *.hcl files.
+	Dir string
+	// VarFiles are files with variable values that are read after those that are read by themselves, in this order.
+	VarFiles []string
+	// Vars are values given as "name=value"; they come after VarFiles.
+	Vars []string
+	// Sources come after Vars, in this order: for a caller that keeps the order of files and values mixed.
+	Sources []VarSource
+	// Environ is the environment as "KEY=value"; MIRRORFORM_VAR_name is the value of the variable of that name.
+	Environ []string
+	// Registry holds the resource types.
+	Registry *engine.Registry
+}
+
+// VarSource is one source of variable values; one of its fields is set.
+type VarSource struct {
+	File   string // path of a file with values
+	Assign string // "name=value"
+}
+
+// Config is a configuration that was read. Its methods may be called by many goroutines at once.
+type Config struct {
+	dir       string
+	registry  *engine.Registry
+	functions map[string]function.Function
+
+	filesMu   sync.Mutex
+	files     map[string]*hcl.File
+	templates map[string]*template
+
+	variables  map[string]*variable
+	locals     map[string]*local
+	hostBlocks map[string]*hostBlock
+	blocks     []*block // resources and mirrors in the order of the source
+	byName     map[string]*block
+	outputs    map[string]*output
+
+	bad       map[hclsyntax.Expression]bool
+	varVals   map[string]cty.Value
+	localVals map[string]cty.Value
+	hostVals  map[string]cty.Value
+	global    *hcl.EvalContext // var, local, host and path
+
+	hosts  []*Host
+	byHost map[string]*Host
+	failed bool // Load has reported errors
+}
+
+// Load reads a configuration and checks all that needs no host. The Config is never nil, so that Files can serve to print the diagnostics;
+// when there are errors it is good for nothing else. Diagnostics are sorted by file and position, and none is repeated.
+func Load(o Options) (*Config, hcl.Diagnostics) {
+	c := newConfig(o)
+	diags := c.load(o)
+	c.failed = diags.HasErrors()
+	return c, tidy(diags)
+}
+
+func newConfig(o Options) *Config {
+	c := &Config{
+		dir: o.Dir, registry: o.Registry,
+		files: map[string]*hcl.File{}, templates: map[string]*template{},
+		variables: map[string]*variable{}, locals: map[string]*local{}, hostBlocks: map[string]*hostBlock{},
+		byName: map[string]*block{}, outputs: map[string]*output{},
+		bad:     map[hclsyntax.Expression]bool{},
+		varVals: map[string]cty.Value{}, localVals: map[string]cty.Value{}, hostVals: map[string]cty.Value{},
+		byHost: map[string]*Host{},
+	}
+	if c.dir == "" {
+		c.dir = "."
+	}
+	if c.registry == nil {
+		c.registry = &engine.Registry{}
+	}
+	c.functions = c.functionTable()
+	return c
+}
+
+func (c *Config) load(o Options) hcl.Diagnostics {
+	bodies, diags := c.readFiles()
+	syntaxErrors := diags.HasErrors()
+	for _, b := range bodies {
+		diags = append(diags, c.declare(b)...)
+	}
+	if syntaxErrors {
+		// What is missing may stand where the parser lost its way: to look further would blame the wrong lines.
+		return diags
+	}
+	diags = append(diags, c.checkAll()...)
+	diags = append(diags, c.setVariables(o)...)
+	diags = append(diags, c.evaluateGlobals()...)
+	diags = append(diags, c.validateVariables()...)
+	diags = append(diags, c.placeBlocks()...)
+	diags = append(diags, c.decodeAll()...)
+	diags = append(diags, c.checkDependsOn()...)
+	_, outputDiags := c.evalOutputs(nil)
+	diags = append(diags, outputDiags...)
+	if !diags.HasErrors() {
+		diags = append(diags, c.checkTogether()...)
+	}
+	return diags
+}
+
+// readFiles parses all files of the directory. Bodies of files with syntax errors are left out.
+func (c *Config) readFiles() ([]*hclsyntax.Body, hcl.Diagnostics) {
+	names, err := configFiles(c.dir, ".hcl")
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, hcl.Diagnostics{errorNowhere("No such directory", "There is no directory %s.", c.dir)}
+	case err != nil:
+		return nil, hcl.Diagnostics{errorNowhere("Directory cannot be read", "%s", err)}
+	case len(names) == 0:
+		return nil, hcl.Diagnostics{errorNowhere("No configuration files", "The directory %s has no *.hcl files. `mirrorform init` writes one to start from.", c.dir)}
+	}
+	var bodies []*hclsyntax.Body
+	var diags hcl.Diagnostics
+	for _, name := range names {
+		src, err := readFile(name, maxSource)
+		if err != nil {
+			diags = append(diags, errorNowhere("File cannot be read", "%s", err))
+			continue
+		}
+		c.setFile(name, src)
+		body, fileDiags := parseConfig(src, name)
+		diags = append(diags, fileDiags...)
+		if !fileDiags.HasErrors() {
+			bodies = append(bodies, body)
+		}
+	}
+	return bodies, diags
+}
+
+// Files returns the sources that diagnostics refer to, by the names in their ranges: configuration, variable and template files, and values
+// given by other ways. The values of sensitive variables are blanked out.
+func (c *Config) Files() map[string]*hcl.File {
+	c.filesMu.Lock()
+	defer c.filesMu.Unlock()
+	return maps.Clone(c.files)
+}
+
+func (c *Config) file(name string) *hcl.File {
+	c.filesMu.Lock()
+	defer c.filesMu.Unlock()
+	return c.files[name]
+}
+
+func (c *Config) setFile(name string, src []byte) {
+	c.filesMu.Lock()
+	defer c.filesMu.Unlock()
+	c.files[name] = &hcl.File{Bytes: src, Body: hcl.EmptyBody()}
+}
+
+// blank covers a range of a file's bytes, so that no snippet shows them. Line ends stay.
+func (c *Config) blank(r hcl.Range) {
+	c.filesMu.Lock()
+	defer c.filesMu.Unlock()
+	f := c.files[r.Filename]
+	if f == nil || !r.CanSliceBytes(f.Bytes) {
+		return
+	}
+	src := slices.Clone(f.Bytes)
+	for i := r.Start.Byte; i < r.End.Byte; i++ {
+		if src[i] != '\n' && src[i] != '\r' {
+			src[i] = '*'
+		}
+	}
+	c.files[r.Filename] = &hcl.File{Bytes: src, Body: f.Body}
+}
+
+// sourceOf is a place as resources name theirs: fleet.hcl:12, without the directory.
+func sourceOf(r hcl.Range) string {
+	r.Filename = filepath.Base(r.Filename)
+	return place(r)
+}

@@ -1,0 +1,306 @@
+package config
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/internal/wire"
+	"github.com/mirrorform/mirrorform/resources"
+	"github.com/rogpeppe/go-internal/txtar"
+	ctyjson "github.com/zclconf/go-cty/cty/json"
+)
+
+var update = flag.Bool("update", false, "rewrite the expectations in testdata")
+
+// The sections of a case that are not files of the configuration: what Load is given, and what is expected.
+const (
+	sectionArgs        = "args"        // lines: var NAME=VALUE, var-file PATH, env KEY=VALUE
+	sectionFacts       = "facts"       // JSON: host to wire.Facts
+	sectionDiagnostics = "diagnostics" // of Load
+	sectionHosts       = "hosts"
+	sectionResources   = "resources" // of all hosts, with facts; with the diagnostics of Resources
+	sectionOutputs     = "outputs"
+)
+
+// TestCases loads each configuration in testdata and compares what comes out.
+func TestCases(t *testing.T) {
+	t.Parallel()
+	cases, err := filepath.Glob("testdata/*.txtar")
+	if err != nil || len(cases) == 0 {
+		t.Fatalf("no cases: %v", err)
+	}
+	for _, path := range cases {
+		t.Run(strings.TrimSuffix(filepath.Base(path), ".txtar"), func(t *testing.T) {
+			t.Parallel()
+			archive, err := txtar.ParseFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := runCase(t, archive)
+			if *update {
+				writeCase(t, path, archive, got)
+				return
+			}
+			compareCase(t, archive, got)
+		})
+	}
+}
+
+func isExpectation(name string) bool {
+	return name == sectionDiagnostics || name == sectionHosts || name == sectionResources || name == sectionOutputs
+}
+
+// runCase returns the text of every expectation; those that are empty are left out.
+func runCase(t *testing.T, archive *txtar.Archive) map[string]string {
+	dir := t.TempDir()
+	o := Options{Dir: dir, Registry: testRegistry()}
+	facts := map[string]*wire.Facts{}
+	for _, f := range archive.Files {
+		switch {
+		case f.Name == sectionArgs:
+			readArgs(t, dir, string(f.Data), &o)
+		case f.Name == sectionFacts:
+			if err := json.Unmarshal(f.Data, &facts); err != nil {
+				t.Fatal(err)
+			}
+		case !isExpectation(f.Name):
+			path := filepath.Join(dir, f.Name)
+			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, f.Data, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	c, diags := Load(o)
+	got := map[string]string{sectionDiagnostics: diagnosticsText(diags, dir)}
+	if !diags.HasErrors() {
+		got[sectionHosts] = hostsText(c)
+		got[sectionResources] = strings.ReplaceAll(resourcesText(t, c, facts, dir), dir, "DIR")
+		got[sectionOutputs] = outputsText(t, c, facts, dir)
+	}
+	checkRanges(t, c, diags)
+	return got
+}
+
+// checkRanges checks that each place lies within its file.
+func checkRanges(t *testing.T, c *Config, diags hcl.Diagnostics) {
+	t.Helper()
+	files := c.Files()
+	for _, d := range diags {
+		if d.Subject == nil {
+			continue
+		}
+		f := files[d.Subject.Filename]
+		if f == nil {
+			t.Errorf("%s: %s: there is no file of that name", d.Subject, d.Summary)
+		} else if !d.Subject.CanSliceBytes(f.Bytes) {
+			t.Errorf("%s: %s: the place is outside of the file", d.Subject, d.Summary)
+		}
+	}
+}
+
+func readArgs(t *testing.T, dir, text string, o *Options) {
+	for line := range strings.Lines(text) {
+		kind, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+		switch kind {
+		case "var":
+			o.Sources = append(o.Sources, VarSource{Assign: value})
+		case "var-file":
+			o.Sources = append(o.Sources, VarSource{File: filepath.Join(dir, value)})
+		case "env":
+			o.Environ = append(o.Environ, value)
+		default:
+			t.Fatalf("unknown argument %q", line)
+		}
+	}
+}
+
+func diagnosticsText(diags hcl.Diagnostics, dir string) string {
+	var b strings.Builder
+	for _, d := range diags {
+		severity, at := "error", "-"
+		if d.Severity == hcl.DiagWarning {
+			severity = "warning"
+		}
+		if d.Subject != nil {
+			at = d.Subject.String()
+		}
+		fmt.Fprintf(&b, "%s %s: %s\n    %s\n", severity, at, d.Summary, strings.ReplaceAll(d.Detail, "\n", "\n    "))
+	}
+	return strings.ReplaceAll(b.String(), dir+"/", "")
+}
+
+func hostsText(c *Config) string {
+	var b strings.Builder
+	for _, h := range c.Hosts() {
+		fmt.Fprintf(&b, "%s address=%s user=%s port=%d become=%s password=%q keys=%q timeout=%s labels=%v local=%t at %s\n",
+			h.Name, h.Address, h.User, h.Port, h.Become, h.BecomePassword, h.HostKey, h.ConnectTimeout, h.Labels, h.Local, sourceOf(h.Range))
+	}
+	return b.String()
+}
+
+func resourcesText(t *testing.T, c *Config, facts map[string]*wire.Facts, dir string) string {
+	var b strings.Builder
+	for _, h := range c.Hosts() {
+		list, diags := c.Resources(h.Name, facts)
+		b.WriteString(diagnosticsText(diags, dir))
+		for _, r := range list {
+			state, err := json.Marshal(r.State)
+			if err != nil {
+				t.Fatal(err)
+			}
+			fmt.Fprintf(&b, "%s %s", r, state)
+			if len(r.Sensitive) > 0 {
+				fmt.Fprintf(&b, " sensitive=%v", sortedKeys(r.Sensitive))
+			}
+			if len(r.DependsOn) > 0 {
+				fmt.Fprintf(&b, " after=%v", r.DependsOn)
+			}
+			b.WriteString("\n")
+		}
+	}
+	return b.String()
+}
+
+func outputsText(t *testing.T, c *Config, facts map[string]*wire.Facts, dir string) string {
+	outputs, diags := c.Outputs(facts)
+	var b strings.Builder
+	b.WriteString(diagnosticsText(diags, dir))
+	for _, name := range sortedKeys(outputs) {
+		o := outputs[name]
+		text := "(unknown)"
+		if o.Value.IsWhollyKnown() {
+			value, err := ctyjson.Marshal(o.Value, o.Value.Type())
+			if err != nil {
+				t.Fatal(err)
+			}
+			text = string(value)
+		}
+		fmt.Fprintf(&b, "%s = %s", name, text)
+		if o.Sensitive {
+			b.WriteString(" sensitive")
+		}
+		b.WriteString("\n")
+	}
+	return b.String()
+}
+
+func compareCase(t *testing.T, archive *txtar.Archive, got map[string]string) {
+	want := map[string]string{}
+	for _, f := range archive.Files {
+		if isExpectation(f.Name) {
+			want[f.Name] = string(f.Data)
+		}
+	}
+	if len(want) == 0 {
+		t.Error("the case expects nothing")
+	}
+	for _, name := range []string{sectionDiagnostics, sectionHosts, sectionResources, sectionOutputs} {
+		if got[name] != want[name] {
+			t.Errorf("%s:\n--- got\n%s--- want\n%s", name, got[name], want[name])
+		}
+	}
+}
+
+func writeCase(t *testing.T, path string, archive *txtar.Archive, got map[string]string) {
+	out := &txtar.Archive{Comment: archive.Comment}
+	for _, f := range archive.Files {
+		if !isExpectation(f.Name) {
+			out.Files = append(out.Files, f)
+		}
+	}
+	for _, name := range []string{sectionDiagnostics, sectionHosts, sectionResources, sectionOutputs} {
+		if got[name] != "" {
+			out.Files = append(out.Files, txtar.File{Name: name, Data: []byte(got[name])})
+		}
+	}
+	if err := os.WriteFile(path, txtar.Format(out), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// thing is a resource whose arguments have every type that arguments can have.
+type thing struct {
+	Name    string            `hcl:"name" id:"true"`
+	Text    string            `hcl:"text,optional" json:",omitempty"`
+	TextP   *string           `hcl:"text_pointer,optional" json:",omitempty"`
+	Flag    bool              `hcl:"flag,optional" json:",omitempty"`
+	FlagP   *bool             `hcl:"flag_pointer,optional" json:",omitempty"`
+	Int     int               `hcl:"int,optional" json:",omitempty"`
+	IntP    *int              `hcl:"int_pointer,optional" json:",omitempty"`
+	Int64   int64             `hcl:"int64,optional" json:",omitempty"`
+	Uint64  uint64            `hcl:"uint64,optional" json:",omitempty"`
+	Float   float64           `hcl:"float,optional" json:",omitempty"`
+	Texts   []string          `hcl:"texts,optional" json:",omitempty"`
+	Ints    []int             `hcl:"ints,optional" json:",omitempty"`
+	TextMap map[string]string `hcl:"text_map,optional" json:",omitempty"`
+	Place   *thingPlace       `hcl:"place,optional" json:",omitempty"`
+	Part    *thingPart        `hcl:"part,block" json:",omitempty"`
+	Rules   []thingRule       `hcl:"rule,block" json:",omitempty"`
+	Derived string            `plan:"derived" json:",omitempty"`
+}
+
+type thingPlace struct {
+	Country string `hcl:"country"`
+	City    string `hcl:"city,optional"`
+}
+
+type thingPart struct {
+	Size string `hcl:"size"`
+	Note string `hcl:"note,optional"`
+}
+
+type thingRule struct {
+	Port int `hcl:"port"`
+}
+
+type thingType struct{}
+
+func (thingType) Keys(_ engine.Target, want *thing) (provides, needs []engine.Key) {
+	return []engine.Key{engine.Key("thing:" + want.Name)}, nil
+}
+
+func (thingType) Validate(want *thing) []engine.Problem {
+	var problems []engine.Problem
+	if strings.Contains(want.Name, "/") {
+		problems = append(problems, engine.Errorf("name", "the name %q holds a slash", want.Name))
+	}
+	if want.Text != "" && want.TextP != nil {
+		problems = append(problems, engine.Errorf("", "text and text_pointer are both set: %s", want.Text))
+	}
+	if strings.HasPrefix(want.Text, "bad") {
+		problems = append(problems, engine.Errorf("text", "the text %q is bad", want.Text))
+	}
+	for i, r := range want.Rules {
+		if r.Port > 65535 {
+			problems = append(problems, engine.Errorf(fmt.Sprintf("rule[%d].port", i), "there is no port %d", r.Port))
+		}
+	}
+	if want.Place != nil && len(want.Place.Country) != 2 {
+		problems = append(problems, engine.Errorf("place.country", "%q is not a country", want.Place.Country))
+	}
+	if want.Part != nil && want.Part.Size == "0" {
+		problems = append(problems, engine.Problem{Severity: engine.Warning, Attribute: "part.size", Summary: "the size is zero", Detail: "that is little"})
+	}
+	return problems
+}
+
+func (thingType) Ask(engine.Target, *thing) []wire.Query                     { return nil }
+func (thingType) Read(engine.Target, *thing, engine.Answers) (*thing, error) { return nil, nil }
+func (thingType) Diff(engine.Target, *thing, *thing) []engine.Step           { return nil }
+
+// testRegistry holds the real types, and thing.
+func testRegistry() *engine.Registry {
+	r := resources.All()
+	engine.Register(r, "thing", thingType{})
+	return r
+}

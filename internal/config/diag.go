@@ -1,0 +1,135 @@
+package config
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+
+	"github.com/agext/levenshtein"
+	"github.com/hashicorp/hcl/v2"
+)
+
+// errorAt makes an error with a place. The detail is a format.
+func errorAt(subject hcl.Range, summary, detail string, args ...any) *hcl.Diagnostic {
+	return &hcl.Diagnostic{Severity: hcl.DiagError, Summary: summary, Detail: fmt.Sprintf(detail, args...), Subject: &subject}
+}
+
+// warningAt makes a warning with a place. The detail is a format.
+func warningAt(subject hcl.Range, summary, detail string, args ...any) *hcl.Diagnostic {
+	d := errorAt(subject, summary, detail, args...)
+	d.Severity = hcl.DiagWarning
+	return d
+}
+
+// errorNowhere makes an error that no file is to blame for. The detail is a format.
+func errorNowhere(summary, detail string, args ...any) *hcl.Diagnostic {
+	return &hcl.Diagnostic{Severity: hcl.DiagError, Summary: summary, Detail: fmt.Sprintf(detail, args...)}
+}
+
+// suggest returns the candidate that name is most likely a misspelling of, or "".
+func suggest(name string, candidates []string) string {
+	if len(name) > 100 {
+		return ""
+	}
+	limit := min((len(name)+2)/3, 3) // two letters that changed places count as two
+	if len(name) < 3 {
+		limit = len(name) - 1
+	}
+	best, bestDistance := "", limit+1
+	sorted := append([]string(nil), candidates...)
+	sort.Strings(sorted)
+	for _, c := range sorted {
+		if len(c) > 100 || c == name {
+			continue
+		}
+		if strings.EqualFold(c, name) {
+			return c
+		}
+		if d := levenshtein.Distance(name, c, nil); d < bestDistance {
+			best, bestDistance = c, d
+		}
+	}
+	return best
+}
+
+// didYouMean is a sentence that suggests one of the candidates, with a space before it, or "".
+func didYouMean(name string, candidates []string) string {
+	if s := suggest(name, candidates); s != "" {
+		return fmt.Sprintf(" Did you mean %q?", s)
+	}
+	return ""
+}
+
+// didYouMeanReference is didYouMean for references: prefix.NAME.
+func didYouMeanReference(prefix, name string, candidates []string) string {
+	if s := suggest(name, candidates); s != "" {
+		return fmt.Sprintf(" Did you mean %s.%s?", prefix, s)
+	}
+	return ""
+}
+
+// allOf lists names for a sentence: "a, b and c".
+func allOf(names []string) string {
+	switch n := len(names); n {
+	case 0:
+		return ""
+	case 1:
+		return names[0]
+	default:
+		return strings.Join(names[:n-1], ", ") + " and " + names[n-1]
+	}
+}
+
+// place is a position as text: fleet.hcl:12.
+func place(r hcl.Range) string {
+	return fmt.Sprintf("%s:%d", r.Filename, r.Start.Line)
+}
+
+// maxDiagnostics is how many diagnostics one call returns. Nobody reads more, and junk can make hundreds of thousands.
+const maxDiagnostics = 500
+
+// tidy drops repeated diagnostics, sorts by file and position (stable, those without a place first), and cuts a flood off.
+func tidy(diags hcl.Diagnostics) hcl.Diagnostics {
+	type key struct {
+		severity        hcl.DiagnosticSeverity
+		summary, detail string
+		subject         hcl.Range
+	}
+	seen := make(map[key]bool, len(diags))
+	var kept hcl.Diagnostics
+	for _, d := range diags {
+		k := key{severity: d.Severity, summary: d.Summary, detail: d.Detail}
+		if d.Subject != nil {
+			k.subject = *d.Subject
+		}
+		if !seen[k] {
+			seen[k] = true
+			kept = append(kept, d)
+		}
+	}
+	sort.SliceStable(kept, func(i, j int) bool { return before(kept[i].Subject, kept[j].Subject) })
+	if len(kept) <= maxDiagnostics {
+		return kept
+	}
+	// Errors are what must not be lost.
+	sort.SliceStable(kept, func(i, j int) bool { return kept[i].Severity < kept[j].Severity })
+	rest := len(kept) - maxDiagnostics
+	last := &hcl.Diagnostic{
+		Severity: kept[maxDiagnostics].Severity,
+		Summary:  "Too many problems",
+		Detail:   fmt.Sprintf("%d more problems are not shown.", rest),
+		Subject:  kept[maxDiagnostics].Subject,
+	}
+	return append(kept[:maxDiagnostics:maxDiagnostics], last)
+}
+
+func before(a, b *hcl.Range) bool {
+	switch {
+	case a == nil || b == nil:
+		return a == nil && b != nil
+	case a.Filename != b.Filename:
+		return a.Filename < b.Filename
+	default:
+		return a.Start.Byte < b.Start.Byte
+	}
+}

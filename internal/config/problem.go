@@ -1,0 +1,172 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/mirrorform/mirrorform/engine"
+)
+
+// Problem makes a diagnostic of a problem of a resource. It is placed at the argument that the problem is about ("path", or
+// "storage.path" in a mirror), or at the header of the block that declares the resource. It names the resource, and never shows a sensitive value.
+func (c *Config) Problem(r *engine.Resource, p engine.Problem) *hcl.Diagnostic {
+	b := c.blockOf(r.Address)
+	if b == nil {
+		d := &hcl.Diagnostic{Severity: severity(p.Severity), Summary: sentence(p.Summary, ""), Detail: sentence(p.Detail, ".")}
+		d.Detail = strings.TrimSpace(d.Detail + " This is about " + r.String() + ".")
+		return d
+	}
+	d := b.problem(p, r.Sensitive, r.State)
+	d.Detail = strings.TrimSpace(d.Detail + " This is about " + r.Address + ".")
+	return d
+}
+
+// sentence begins a text with a capital letter, unless its first word has a meaning as it is written, and ends it.
+func sentence(text, end string) string {
+	first, _, _ := strings.Cut(text, " ")
+	if text == "" || !lowerWord.MatchString(first) {
+		return text
+	}
+	text = string(text[0]&^0x20) + text[1:]
+	if strings.ContainsAny(text[len(text)-1:], ".!?") {
+		return text
+	}
+	return text + end
+}
+
+var lowerWord = regexp.MustCompile(`^[a-z]+,?$`)
+
+func severity(s engine.Severity) hcl.DiagnosticSeverity {
+	if s == engine.Warning {
+		return hcl.DiagWarning
+	}
+	return hcl.DiagError
+}
+
+// problem makes a diagnostic of a problem of what the block declares.
+func (b *block) problem(p engine.Problem, sensitive map[string]bool, state any) *hcl.Diagnostic {
+	at := b.attributeRange(p.Attribute)
+	if sensitive[p.Attribute] || showsSensitive(p, sensitive, state) {
+		return &hcl.Diagnostic{Severity: severity(p.Severity), Summary: "Invalid value", Subject: &at,
+			Detail: fmt.Sprintf("There is something wrong with %s. What it is, is not shown, since a value is sensitive.", p.Attribute)}
+	}
+	return &hcl.Diagnostic{Severity: severity(p.Severity), Summary: sentence(p.Summary, ""), Detail: sentence(p.Detail, "."), Subject: &at}
+}
+
+// showsSensitive tells whether a problem's text holds one of the state's sensitive strings.
+func showsSensitive(p engine.Problem, sensitive map[string]bool, state any) bool {
+	if len(sensitive) == 0 || state == nil {
+		return false
+	}
+	text := p.Summary + "\n" + p.Detail
+	v := reflect.Indirect(reflect.ValueOf(state))
+	s, err := shapeOf(v.Type())
+	if err != nil {
+		return true
+	}
+	for _, f := range s.fields {
+		if sensitive[f.name] && holdsString(v.Field(f.index), text) {
+			return true
+		}
+	}
+	return false
+}
+
+// holdsString tells whether any string in v, of three bytes or more, is part of text.
+func holdsString(v reflect.Value, text string) bool {
+	switch v.Kind() {
+	case reflect.String:
+		return v.Len() >= 3 && (strings.Contains(text, v.String()) || strings.Contains(text, strings.Trim(strconv.Quote(v.String()), `"`)))
+	case reflect.Pointer:
+		return !v.IsNil() && holdsString(v.Elem(), text)
+	case reflect.Slice:
+		for i := range v.Len() {
+			if holdsString(v.Index(i), text) {
+				return true
+			}
+		}
+	case reflect.Map:
+		for _, k := range v.MapKeys() {
+			if holdsString(k, text) || holdsString(v.MapIndex(k), text) {
+				return true
+			}
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if holdsString(v.Field(i), text) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+var pathStep = regexp.MustCompile(`^([^.\[]+)(?:\[(\d+)\])?(?:\.|$)`)
+
+// attributeRange is the place of an argument, by its path: "path", "storage.path", "rule[1].name", "publish.geolocation.country". As much of the
+// path is followed as there is in the source; for nothing it is the block's header.
+func (b *block) attributeRange(path string) hcl.Range {
+	r, _ := b.find(path)
+	return r
+}
+
+// find finds the place of an argument by its path, and tells whether the source sets the argument.
+func (b *block) find(path string) (place hcl.Range, set bool) {
+	body, header := b.body, b.header
+	for path != "" {
+		step := pathStep.FindStringSubmatch(path)
+		if step == nil {
+			return header, false
+		}
+		path = path[len(step[0]):]
+		if a := body.Attributes[step[1]]; a != nil && a.Expr != nil {
+			return keyedRange(a.Expr, path), true
+		}
+		index, _ := strconv.Atoi(step[2]) // "" is the first
+		next := nestedBlock(body, step[1], index)
+		if next == nil {
+			return header, false
+		}
+		body, header = next.Body, next.DefRange()
+	}
+	return header, false
+}
+
+// keyedRange is the place of an element of an object expression, or of the whole expression.
+func keyedRange(expr hclsyntax.Expression, key string) hcl.Range {
+	if object, ok := expr.(*hclsyntax.ObjectConsExpr); ok && key != "" {
+		for _, item := range object.Items {
+			if k, diags := item.KeyExpr.Value(nil); !diags.HasErrors() && isText(k, key) {
+				return item.ValueExpr.Range()
+			}
+		}
+	}
+	return expr.Range()
+}
+
+func nestedBlock(body *hclsyntax.Body, name string, index int) *hclsyntax.Block {
+	for _, nested := range body.Blocks {
+		if nested.Type == name && nested.Body != nil {
+			if index == 0 {
+				return nested
+			}
+			index--
+		}
+	}
+	return nil
+}
+
+// blockOf finds the block that declares the resource of an address: HOST/TYPE.NAME["key"] or HOST/mirror.NAME.PART["key"].
+func (c *Config) blockOf(address string) *block {
+	rest := strings.TrimPrefix(strings.TrimPrefix(address, engine.HostOf(address)), "/")
+	kind, name, _ := strings.Cut(rest, ".")
+	if end := strings.IndexAny(name, ".["); end >= 0 {
+		name = name[:end]
+	}
+	return c.byName[kind+"."+name]
+}
