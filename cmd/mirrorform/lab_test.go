@@ -1,0 +1,160 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/mirrorform/mirrorform/internal/lab"
+	"github.com/mirrorform/mirrorform/internal/lab/labtest"
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// labMain ends the lab after the tests.
+type labMain struct{ *testing.M }
+
+func (m labMain) Run() int { return labtest.Main(m.M) }
+
+// TestLab runs the whole tool against real hosts: testdata/lab.
+func TestLab(t *testing.T) {
+	t.Parallel()
+	l := labtest.Lab(t)
+	if _, err := l.Upstream(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir: "../../testdata/lab",
+		Setup: func(env *testscript.Env) error {
+			env.Values[scriptHosts{}] = &scriptHosts{lab: l, byName: map[string]*lab.Host{}}
+			env.Setenv("LABKEY", l.KeyPath())
+			env.Setenv("KNOWN_HOSTS", l.KnownHosts())
+			env.Setenv("GATEWAY", l.Gateway)
+			return setUp(env)
+		},
+		UpdateScripts:       *update,
+		RequireExplicitExec: true,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"status": status, "repeat": repeat, "boot": boot, "on": on, "reboot": reboot, "eventually": eventually, "edit": edit,
+		},
+	})
+}
+
+// scriptHosts are the hosts that one script booted, by the name that it gave them.
+type scriptHosts struct {
+	lab    *lab.Lab
+	byName map[string]*lab.Host
+}
+
+var (
+	bootMu sync.Mutex
+	booted int
+)
+
+func hostsOf(ts *testscript.TestScript) *scriptHosts {
+	return ts.Value(scriptHosts{}).(*scriptHosts)
+}
+
+func hostOf(ts *testscript.TestScript, name string) *lab.Host {
+	h := hostsOf(ts).byName[name]
+	if h == nil {
+		ts.Fatalf("no host %s was booted", name)
+	}
+	return h
+}
+
+// boot boots a host, writes NAME.hcl with its host block, and puts its address into $NAME:
+//
+//	boot NAME [user=USER] [become=BECOME] [family=el] [disk=2GB]…
+//
+// $NAME_DISK0 and so on are the disks' paths on the host.
+func boot(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: boot NAME [user=USER] [become=BECOME] [family=el] [disk=SIZE]…")
+	}
+	name, user, become := args[0], "admin", "sudo"
+	bootMu.Lock()
+	booted++
+	spec := lab.HostSpec{Name: fmt.Sprintf("%s-%d", name, booted)}
+	bootMu.Unlock()
+	for _, arg := range args[1:] {
+		key, value, _ := strings.Cut(arg, "=")
+		switch key {
+		case "user":
+			user = value
+		case "become":
+			become = value
+		case "family":
+			spec.Family = lab.Family(value)
+		case "disk":
+			size, err := humanize.ParseBytes(value)
+			ts.Check(err)
+			spec.Disks = append(spec.Disks, int64(size))
+		default:
+			ts.Fatalf("boot: %s", arg)
+		}
+	}
+	hosts := hostsOf(ts)
+	h, err := hosts.lab.Boot(context.Background(), spec)
+	ts.Check(err)
+	ts.Defer(func() {
+		if err := h.Remove(context.Background()); err != nil {
+			ts.Logf("removing host %s: %v", h.Name, err)
+		}
+	})
+	hosts.byName[name] = h
+	ts.Setenv(name, h.Address)
+	for i, d := range h.Disks {
+		ts.Setenv(fmt.Sprintf("%s_DISK%d", name, i), d.Path)
+	}
+	key, err := h.HostKey()
+	ts.Check(err)
+	block := fmt.Sprintf("host %q {\n  address    = %q\n  user       = %q\n  become     = %q\n  identities = [%q]\n  host_key   = %q\n}\n",
+		name, h.Address, user, become, hosts.lab.KeyPath(), key)
+	ts.Check(os.WriteFile(ts.MkAbs(name+".hcl"), []byte(block), 0o644))
+}
+
+// on runs a program on a host, past ssh: on NAME PROGRAM ARGUMENT…; stdout and stderr see what it printed.
+func on(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) < 2 {
+		ts.Fatalf("usage: on NAME PROGRAM ARGUMENT…")
+	}
+	out, err := hostOf(ts, args[0]).Run(context.Background(), args[1:]...)
+	_, _ = ts.Stdout().Write(out)
+	if err != nil {
+		_, _ = fmt.Fprintln(ts.Stderr(), err)
+	}
+	if neg != (err != nil) {
+		ts.Fatalf("on %s: %v", strings.Join(args, " "), err)
+	}
+}
+
+// reboot reboots a host and waits until it is back: reboot NAME
+func reboot(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: reboot NAME")
+	}
+	ts.Check(hostOf(ts, args[0]).Reboot(context.Background()))
+}
+
+// eventually runs a program on a host until it succeeds, for at most two minutes: eventually NAME PROGRAM ARGUMENT…
+func eventually(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: eventually NAME PROGRAM ARGUMENT…")
+	}
+	h := hostOf(ts, args[0])
+	for begin := time.Now(); ; time.Sleep(200 * time.Millisecond) {
+		out, err := h.Run(context.Background(), args[1:]...)
+		if err == nil {
+			_, _ = ts.Stdout().Write(out)
+			return
+		}
+		if time.Since(begin) > 2*time.Minute {
+			ts.Fatalf("%s on %s, still after two minutes: %v", strings.Join(args[1:], " "), args[0], err)
+		}
+	}
+}

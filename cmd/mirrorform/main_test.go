@@ -1,0 +1,83 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/mirrorform/mirrorform/internal/cli"
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(labMain{m}, map[string]func(){
+		"mirrorform": func() { os.Exit(cli.Main()) },
+	})
+}
+
+var update = flag.Bool("update", false, "write what commands printed into the scripts that compare it")
+
+// TestScripts runs the command line as a user does, without a host: testdata/script.
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	testscript.Run(t, testscript.Params{
+		Dir:                 "../../testdata/script",
+		Setup:               setUp,
+		UpdateScripts:       *update,
+		RequireExplicitExec: true,
+		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"status": status, "repeat": repeat},
+	})
+}
+
+// setUp gives a script the caches of the user who runs the tests, so that the helper is built once for all of them.
+func setUp(env *testscript.Env) error {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return err
+	}
+	out, err := exec.Command("go", "env", "GOCACHE", "GOMODCACHE", "GOPATH").Output()
+	if err != nil {
+		return err
+	}
+	for i, value := range strings.Split(strings.TrimSpace(string(out)), "\n") {
+		env.Setenv([]string{"GOCACHE", "GOMODCACHE", "GOPATH"}[i], value)
+	}
+	env.Setenv("XDG_CACHE_HOME", cache)
+	env.Setenv("HOME", env.WorkDir+"/home")
+	env.Setenv("NO_COLOR", "1")
+	return os.Mkdir(env.WorkDir+"/home", 0o700)
+}
+
+// status runs a program and checks its exit status: status N PROGRAM ARGUMENT…
+func status(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: status N PROGRAM ARGUMENT…")
+	}
+	err := ts.Exec(args[1], args[2:]...)
+	got := "0"
+	if err != nil {
+		exit, ok := err.(*exec.ExitError) //nolint:errorlint // testscript returns it as it is
+		if !ok {
+			ts.Fatalf("%s: %v", args[1], err)
+		}
+		got = fmt.Sprint(exit.ExitCode())
+	}
+	if got != args[0] {
+		ts.Fatalf("%s: exit status %s, want %s", args[1], got, args[0])
+	}
+}
+
+// repeat writes a file that holds text N times: repeat N TEXT FILE
+func repeat(ts *testscript.TestScript, neg bool, args []string) {
+	var n int
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: repeat N TEXT FILE")
+	}
+	if _, err := fmt.Sscan(args[0], &n); err != nil {
+		ts.Fatalf("repeat: %v", err)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[2]), []byte(strings.Repeat(args[1], n)), 0o644))
+}

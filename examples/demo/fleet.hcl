@@ -1,0 +1,43 @@
+# Two AlmaLinux mirrors. Their host blocks, fra1 and ams1, are written beside this file by `mirrorform lab up --hcl`.
+
+locals {
+  places = {
+    fra1 = { country = "DE", state_province = "Hesse", city = "Frankfurt" }
+    ams1 = { country = "NL", state_province = "North Holland", city = "Amsterdam" }
+  }
+}
+
+mirror "almalinux" {
+  hosts = [host.fra1, host.ams1]
+
+  storage {
+    path    = "/srv/mirror/almalinux"
+    minimum = "1GB" # the guide says 300 GB; the lab's upstream is a miniature
+    recommended = "2GB"
+  }
+
+  sync {
+    every = "3h"
+  }
+
+  web {
+    server_name = "${target.name}.mirror.example.org"
+  }
+
+  publish {
+    sponsor     = "Example Org"
+    sponsor_url = "https://example.org"
+    email       = "mirror@example.org"
+    geolocation = local.places[target.name]
+  }
+}
+
+resource "file" "motd" {
+  hosts   = [host.fra1, host.ams1]
+  path    = "/etc/motd"
+  content = "AlmaLinux mirror ${target.name} on ${target.facts.os.name}\n"
+}
+
+output "mirrors" {
+  value = keys(local.places)
+}

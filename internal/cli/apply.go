@@ -1,0 +1,111 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/mirrorform/mirrorform/engine"
+	"github.com/spf13/cobra"
+)
+
+func (a *app) applyCommand() *cobra.Command {
+	var approved bool
+	cmd := &cobra.Command{
+		Use:   "apply",
+		Short: "Bring the hosts to what the configuration says",
+		Long: `Plan, show the plan, ask, and perform it on all hosts at once. Afterwards each host is observed again: applied means observed.
+
+A host that cannot be reached or that fails does not stop the others; it makes the exit status 1.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			r, err := a.newRun()
+			if err != nil {
+				return err
+			}
+			defer r.close()
+			return r.apply(cmd.Context(), "Apply these changes?", approved)
+		},
+	}
+	a.addHostFlags(cmd)
+	cmd.Flags().BoolVar(&approved, "auto-approve", false, "do not ask")
+	return cmd
+}
+
+func (a *app) destroyCommand() *cobra.Command {
+	var approved bool
+	cmd := &cobra.Command{
+		Use:   "destroy",
+		Short: "Remove from the hosts what the configuration declares",
+		Long: `Plan the removal of the configuration's resources, show the plan, ask, and perform it.
+
+Mirror data, file systems, mounts and users are kept, unless --target names the very resource. A directory is removed only when it is empty.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			r, err := a.newRun()
+			if err != nil {
+				return err
+			}
+			defer r.close()
+			r.adjust = r.removal
+			return r.apply(cmd.Context(), "Remove all this?", approved)
+		},
+	}
+	a.addHostFlags(cmd)
+	cmd.Flags().BoolVar(&approved, "auto-approve", false, "do not ask")
+	return cmd
+}
+
+// removal marks resources for removal. Those that keep what cannot be brought back stay, unless --target names them.
+func (r *run) removal(list []*engine.Resource) []*engine.Resource {
+	var removed []*engine.Resource
+	for _, res := range list {
+		named := slices.Contains(r.target, res.Address)
+		if len(r.target) > 0 && !slices.ContainsFunc(r.target, func(t string) bool { return engine.Within(res.Address, t) }) {
+			continue // selected only because something else needs it
+		}
+		if keep := res.Kept(); keep != "" && !named {
+			r.ui.Note(fmt.Sprintf("Kept: %s (%s). To remove it, name it: --target '%s'", res.Address, keep, res.Address))
+			continue
+		}
+		res.Remove = true
+		removed = append(removed, res)
+	}
+	return removed
+}
+
+// apply plans, asks and performs.
+func (r *run) apply(ctx context.Context, question string, approved bool) error {
+	plan := r.plan(ctx)
+	if err := context.Cause(ctx); err != nil {
+		return errors.New("interrupted; nothing was changed")
+	}
+	if err := r.show(plan, false); err != nil {
+		return err
+	}
+	if plan.Counts().Changes() == 0 {
+		if plan.Failed() {
+			return errReported
+		}
+		return nil
+	}
+	if !approved {
+		yes, err := r.ui.Confirm(question)
+		if err != nil {
+			return err
+		}
+		if !yes {
+			return errors.New("not approved; nothing was changed")
+		}
+	}
+	progress := r.progress()
+	// Steps under way are finished after a signal: half of an operation is worse than all of it. A second signal ends the program.
+	result := r.fleet.Apply(context.WithoutCancel(ctx), plan, r.hosts)
+	progress.Close()
+	r.ui.Summary(result)
+	if result.Failed() {
+		return errReported
+	}
+	return nil
+}

@@ -1,0 +1,133 @@
+// Package cli holds mirrorform's commands: what they take, what they print and how they exit.
+//
+// Exit status, for all commands: 0 done or nothing to do, 1 error, 2 there are differences (plan --detailed-exitcode, drift).
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/mirrorform/mirrorform/internal/config"
+	"github.com/mirrorform/mirrorform/internal/ui"
+	"github.com/spf13/cobra"
+)
+
+// Exit statuses.
+const (
+	exitDone        = 0
+	exitError       = 1
+	exitDifferences = 2
+)
+
+// errReported is the error of a command that has told the user already what went wrong.
+var errReported = errors.New("already reported")
+
+// errDifferences makes a command exit with status 2.
+var errDifferences = errors.New("there are differences")
+
+// exitStatus is the error of a command that ends with the status of a program that it ran.
+type exitStatus int
+
+func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
+// app is what all commands share.
+type app struct {
+	in       *os.File
+	out, err *os.File
+	ui       *ui.UI
+
+	chdir  string
+	color  string
+	vars   []config.VarSource
+	limit  []string
+	target []string
+
+	parallelism    int
+	acceptHostKeys bool
+	knownHosts     []string
+	askBecomePass  bool
+}
+
+// Main runs the command line and returns the exit status.
+func Main() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	// The first signal ends things in order; after it the default is back, so that a second one ends the program at once.
+	context.AfterFunc(ctx, stop)
+	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr}
+	a.ui = ui.New(a.out, a.err, ui.Options{})
+	return a.run(ctx, os.Args[1:])
+}
+
+// Command returns the tree of commands, for documentation.
+func Command() *cobra.Command {
+	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr}
+	return a.rootCommand()
+}
+
+func (a *app) run(ctx context.Context, args []string) int {
+	root := a.rootCommand()
+	root.SetArgs(args)
+	var status exitStatus
+	switch err := root.ExecuteContext(ctx); {
+	case errors.As(err, &status):
+		return int(status)
+	case err == nil:
+		return exitDone
+	case errors.Is(err, errDifferences):
+		return exitDifferences
+	case errors.Is(err, errReported):
+		return exitError
+	default:
+		a.ui.Error(err)
+		return exitError
+	}
+}
+
+func (a *app) rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "mirrorform",
+		Short: "Provision public AlmaLinux mirrors",
+		Long: `mirrorform turns ordinary Linux servers into public AlmaLinux mirrors and keeps them that way.
+
+All *.hcl files of a directory declare the mirrors. plan shows what differs on the hosts, apply brings it about over SSH.`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	flags := root.PersistentFlags()
+	flags.StringVar(&a.chdir, "chdir", ".", "directory of the configuration")
+	flags.StringVar(&a.color, "color", "auto", "auto, always or never; NO_COLOR is honoured")
+	_ = root.RegisterFlagCompletionFunc("color", cobra.FixedCompletions([]string{"auto", "always", "never"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = root.MarkPersistentFlagDirname("chdir")
+	root.PersistentPreRunE = func(*cobra.Command, []string) error {
+		switch a.color {
+		case "auto", "always", "never":
+		default:
+			return fmt.Errorf("--color is %q: it takes auto, always or never", a.color)
+		}
+		a.ui = ui.New(a.out, a.err, ui.Options{Color: a.color})
+		return nil
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return fmt.Errorf("%w\nsee %s --help", err, cmd.CommandPath())
+	})
+	root.AddCommand(
+		a.initCommand(), a.validateCommand(), a.fmtCommand(), a.planCommand(), a.driftCommand(), a.applyCommand(), a.destroyCommand(),
+		a.outputCommand(), a.versionCommand(), a.labCommand(),
+	)
+	return root
+}
+
+// print writes to standard output. An error there (a closed pipe) ends the program in its own way.
+func (a *app) print(format string, args ...any) {
+	_, _ = fmt.Fprintf(a.out, format, args...)
+}
+
+// note writes to standard error.
+func (a *app) note(format string, args ...any) {
+	_, _ = fmt.Fprintf(a.err, format, args...)
+}

@@ -1,0 +1,119 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+
+	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/internal/agent"
+	"github.com/mirrorform/mirrorform/internal/config"
+	"github.com/mirrorform/mirrorform/internal/helper"
+	"github.com/mirrorform/mirrorform/internal/ssh"
+	"github.com/mirrorform/mirrorform/internal/wire"
+)
+
+// becomePasswordVar is the environment variable that holds the password for sudo, where no person is there to be asked.
+const becomePasswordVar = "MIRRORFORM_BECOME_PASSWORD"
+
+// connector returns what opens sessions with the configuration's hosts.
+func (a *app) connector(c *config.Config) (func(context.Context, string) (*engine.Session, error), error) {
+	hosts := map[string]*config.Host{}
+	for _, h := range c.Hosts() {
+		hosts[h.Name] = h
+	}
+	password, err := a.becomePassword()
+	if err != nil {
+		return nil, err
+	}
+	dialer := ssh.NewDialer(ssh.Options{
+		AcceptNewHostKeys: a.acceptHostKeys,
+		KnownHostsFiles:   a.knownHosts,
+		Passphrase: func(file string) ([]byte, error) {
+			secret, err := a.ui.Password(fmt.Sprintf("Passphrase for %s: ", file))
+			return []byte(secret), err
+		},
+		Log: a.ui.Note,
+	})
+	bundle := sync.OnceValues(func() (*helper.Bundle, error) { return helper.Open(context.Background()) })
+	return func(ctx context.Context, name string) (*engine.Session, error) {
+		h := hosts[name]
+		if h.Local {
+			return localSession(ctx)
+		}
+		b, err := bundle()
+		if err != nil {
+			return nil, err
+		}
+		t := ssh.Target{
+			Name: h.Name, Address: h.Address, Port: h.Port, User: h.User, Identities: h.Identities, HostKey: strings.Join(h.HostKey, "\n"),
+			Become: h.Become, BecomePassword: password, ConnectTimeout: h.ConnectTimeout,
+		}
+		if h.BecomePassword != "" {
+			t.BecomePassword = func() (string, error) { return h.BecomePassword, nil }
+		}
+		link, err := dialer.Connect(ctx, t, b)
+		if err != nil {
+			return nil, err
+		}
+		return engine.NewSession(link, &link.Hello)
+	}, nil
+}
+
+// becomePassword returns what gives sudo's password: --ask-become-pass asks at once, before hosts are reached; nil when there is none.
+func (a *app) becomePassword() (func() (string, error), error) {
+	if !a.askBecomePass {
+		value, ok := os.LookupEnv(becomePasswordVar)
+		if !ok {
+			return nil, nil
+		}
+		return func() (string, error) { return value, nil }, nil
+	}
+	value, err := a.ui.Password("Password for sudo: ")
+	if err != nil {
+		return nil, err
+	}
+	return func() (string, error) { return value, nil }, nil
+}
+
+// localSession runs the helper in this process: host local is the machine that mirrorform runs on.
+func localSession(ctx context.Context) (*engine.Session, error) {
+	state, err := os.UserCacheDir()
+	if err != nil {
+		return nil, fmt.Errorf("host local needs a directory for its state: %w", err)
+	}
+	conn := agent.Pipe(context.WithoutCancel(ctx), agent.Options{Version: Version(), StateDir: state + "/mirrorform/local"})
+	hello, err := sayHello(conn)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("host local: %w", err), conn.Close())
+	}
+	return engine.NewSession(conn, hello)
+}
+
+// sayHello opens a conversation on a stream on which nothing is printed but the protocol.
+func sayHello(conn io.ReadWriter) (*wire.Hello, error) {
+	preamble := make([]byte, len(wire.Preamble))
+	if _, err := io.ReadFull(conn, preamble); err != nil {
+		return nil, err
+	}
+	if !bytes.Equal(preamble, []byte(wire.Preamble)) {
+		return nil, errors.New("the helper does not begin with its preamble")
+	}
+	nonce := engine.NewNonce()
+	if err := wire.Write(conn, &wire.Message{Hello: &wire.Hello{Protocol: wire.Protocol, Nonce: nonce}}); err != nil {
+		return nil, err
+	}
+	m, err := wire.Read(conn)
+	if err != nil {
+		return nil, err
+	}
+	if m.Hello == nil || m.Hello.Nonce != nonce {
+		return nil, errors.New("the helper does not answer the greeting")
+	}
+	return m.Hello, nil
+}

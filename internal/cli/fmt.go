@@ -1,0 +1,161 @@
+package cli
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/aymanbagabas/go-udiff"
+	"github.com/hashicorp/hcl/v2"
+	"github.com/mirrorform/mirrorform/internal/config"
+	"github.com/spf13/cobra"
+)
+
+func (a *app) fmtCommand() *cobra.Command {
+	var check, diff, recursive bool
+	cmd := &cobra.Command{
+		Use:   "fmt [PATH…]",
+		Short: "Format configuration files",
+		Long: `Format *.hcl and *.hclvars files in place, keeping comments, and print the names of those that changed.
+
+PATH is a file or a directory; the configuration's directory by default. A PATH of - formats standard input to standard output.
+With --check nothing is written, and the exit status is 1 when a file is not formatted.`,
+		RunE: func(_ *cobra.Command, args []string) error {
+			if slices.Equal(args, []string{"-"}) {
+				return a.formatInput(check)
+			}
+			if len(args) == 0 {
+				args = []string{a.chdir}
+			}
+			files, err := formatFiles(args, recursive)
+			if err != nil {
+				return err
+			}
+			return a.format(files, check, diff)
+		},
+	}
+	cmd.Flags().BoolVar(&check, "check", false, "write nothing; exit 1 when a file is not formatted")
+	cmd.Flags().BoolVar(&diff, "diff", false, "print what changes")
+	cmd.Flags().BoolVar(&recursive, "recursive", false, "go into directories below, too")
+	return cmd
+}
+
+// formatFiles lists the files that the arguments mean.
+func formatFiles(args []string, recursive bool) ([]string, error) {
+	var files []string
+	for _, arg := range args {
+		info, err := os.Stat(arg)
+		if err != nil {
+			return nil, err
+		}
+		if !info.IsDir() {
+			files = append(files, arg)
+			continue
+		}
+		err = filepath.WalkDir(arg, func(path string, d fs.DirEntry, err error) error {
+			switch {
+			case err != nil:
+				return err
+			case d.IsDir() && path != arg && (!recursive || d.Name()[0] == '.'):
+				return filepath.SkipDir
+			case !d.IsDir() && (filepath.Ext(path) == ".hcl" || filepath.Ext(path) == ".hclvars"):
+				files = append(files, path)
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return files, nil
+}
+
+func (a *app) format(files []string, check, diff bool) error {
+	unformatted, failed := false, false
+	for _, name := range files {
+		src, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		formatted, diags := config.Format(src, name)
+		if diags.HasErrors() {
+			a.ui.Diagnostics(diags, map[string]*hcl.File{name: {Bytes: src}})
+			failed = true
+			continue
+		}
+		if bytes.Equal(src, formatted) {
+			continue
+		}
+		unformatted = true
+		a.print("%s\n", name)
+		if diff {
+			a.print("%s", udiff.Unified("old/"+name, "new/"+name, string(src), string(formatted)))
+		}
+		if !check {
+			if err := replaceFile(name, formatted); err != nil {
+				return err
+			}
+		}
+	}
+	if failed || check && unformatted {
+		return errReported
+	}
+	return nil
+}
+
+func (a *app) formatInput(check bool) error {
+	src, err := io.ReadAll(a.in)
+	if err != nil {
+		return err
+	}
+	formatted, diags := config.Format(src, "<standard input>")
+	if diags.HasErrors() {
+		a.ui.Diagnostics(diags, map[string]*hcl.File{"<standard input>": {Bytes: src}})
+		return errReported
+	}
+	if check {
+		if !bytes.Equal(src, formatted) {
+			return errReported
+		}
+		return nil
+	}
+	_, err = a.out.Write(formatted)
+	return err
+}
+
+// replaceFile puts new content into a file that exists, atomically, keeping its mode. A link is followed.
+func replaceFile(name string, content []byte) error {
+	real, err := filepath.EvalSymlinks(name)
+	if err != nil {
+		return err
+	}
+	info, err := os.Stat(real)
+	if err != nil {
+		return err
+	}
+	return writeAtomically(real, content, info.Mode().Perm())
+}
+
+// writeAtomically writes a file by way of a temporary one beside it, so that it is wholly old or wholly new.
+func writeAtomically(name string, content []byte, mode fs.FileMode) (err error) {
+	tmp, err := os.CreateTemp(filepath.Dir(name), ".mirrorform-*")
+	if err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("write %s: %w", name, errors.Join(err, os.Remove(tmp.Name())))
+		}
+	}()
+	_, err = tmp.Write(content)
+	err = errors.Join(err, tmp.Chmod(mode), tmp.Sync(), tmp.Close())
+	if err != nil {
+		return err
+	}
+	return os.Rename(tmp.Name(), name)
+}

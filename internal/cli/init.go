@@ -1,0 +1,49 @@
+package cli
+
+import (
+	_ "embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+)
+
+//go:embed starter.hcl
+var starter []byte
+
+func (a *app) initCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "init [DIRECTORY]",
+		Short: "Write a commented starter fleet.hcl",
+		Long:  "Write a commented starter configuration, fleet.hcl, to DIRECTORY (the configuration's directory by default). A file that is there is never touched.",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			dir := a.chdir
+			if len(args) == 1 {
+				dir = args[0]
+			}
+			if err := os.MkdirAll(dir, 0o755); err != nil {
+				return err
+			}
+			name := filepath.Join(dir, "fleet.hcl")
+			file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+			if errors.Is(err, fs.ErrExist) {
+				return fmt.Errorf("%s is there already; it is left as it is", name)
+			}
+			if err != nil {
+				return err
+			}
+			if _, err := file.Write(starter); err != nil {
+				return errors.Join(err, file.Close(), os.Remove(name))
+			}
+			if err := file.Close(); err != nil {
+				return err
+			}
+			a.print("Wrote %s.\nNext: put in your hosts and your sponsor, then run mirrorform plan.\n", name)
+			return nil
+		},
+	}
+}
