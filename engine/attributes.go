@@ -2,6 +2,7 @@ package engine
 
 import (
 	"reflect"
+	"slices"
 	"strings"
 )
 
@@ -39,7 +40,8 @@ func attributeName(f reflect.StructField) (name string, derived bool) {
 	if name, _, _ = strings.Cut(f.Tag.Get("hcl"), ","); name != "" {
 		return name, false
 	}
-	return f.Tag.Get("plan"), true
+	name, _, _ = strings.Cut(f.Tag.Get("plan"), ",")
+	return name, true
 }
 
 // plain takes pointers away; it tells whether the value is set.
@@ -53,21 +55,28 @@ func plain(v reflect.Value) (any, bool) {
 	return v.Interface(), !v.IsZero()
 }
 
-// compareAttributes returns the attributes of have and want that say what a change does: of what is found, only what is managed.
+// compareAttributes returns the attributes of have and want that say what a change does: of what is found, what is managed, and what is shown
+// wherever it is found.
 func compareAttributes(want, have any, sensitive map[string]bool) (before, after []Attribute) {
 	before, after = Attributes(have, sensitive), Attributes(want, sensitive)
 	if want == nil || have == nil {
 		return before, after
 	}
-	managed := map[string]bool{}
+	shown := attributesShownWhereFound(have)
 	for _, a := range after {
-		managed[a.Name] = true
+		shown[a.Name] = true
 	}
-	kept := before[:0]
-	for _, a := range before {
-		if managed[a.Name] {
-			kept = append(kept, a)
+	return slices.DeleteFunc(before, func(a Attribute) bool { return !shown[a.Name] }), after
+}
+
+// attributesShownWhereFound are those with a tag `plan:"name,found"`: what lies where something else is wanted.
+func attributesShownWhereFound(state any) map[string]bool {
+	names := map[string]bool{}
+	t := reflect.Indirect(reflect.ValueOf(state)).Type()
+	for i := range t.NumField() {
+		if name, found := strings.CutSuffix(t.Field(i).Tag.Get("plan"), ",found"); found {
+			names[name] = true
 		}
 	}
-	return kept, after
+	return names
 }

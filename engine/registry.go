@@ -100,6 +100,15 @@ func (r *Registry) Names() []string {
 // Validate tells what is wrong with a wanted state whatever the host is.
 func (k *Kind) Validate(want any) []Problem { return k.validate(want) }
 
+// Read makes the found state out of the answers; nil when there is nothing.
+func (k *Kind) Read(t Target, want any, got Answers) (any, error) { return k.read(t, want, got) }
+
+// Complete returns a wanted state with its defaults and derived fields.
+func (k *Kind) Complete(t Target, want any) any { return k.complete(t, want) }
+
+// Diff returns the steps from have to a complete want.
+func (k *Kind) Diff(t Target, want, have any) []Step { return k.diff(t, want, have) }
+
 // Resource is one wanted resource on one host.
 type Resource struct {
 	Address   string          // HOST/TYPE.NAME or HOST/mirror.NAME.PART

@@ -21,7 +21,7 @@ type Target struct {
 //
 // Fields of S with an `hcl:"name"` or `hcl:"name,optional"` tag are what a configuration sets; in addition `id:"true"` marks those
 // that say which thing on the host is meant: they are always printed, so they cannot be sensitive. Fields with a
-// `plan:"name"` tag are derived, and shown in plans. A nil pointer, empty string, slice or map in a wanted state is not managed.
+// `plan:"name"` tag are derived, and shown in plans; with `plan:"name,found"` also where only the found state has them. A nil pointer, empty string, slice or map in a wanted state is not managed.
 //
 // A nil *S means absent. All methods are pure and must not keep or change what they are given.
 type Type[S any] interface {

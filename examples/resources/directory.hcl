@@ -1,0 +1,12 @@
+resource "directory" "data" {
+  hosts = [host.web1, host.web2]
+  path  = "/srv/data" # a mount point: its owner and mode are the mount's, see mount.hcl
+}
+
+resource "directory" "incoming" {
+  hosts = [host.web1, host.web2]
+  path  = "/srv/data/incoming"
+  owner = "mirror"
+  group = "mirror"
+  mode  = "2775"
+}

@@ -1,0 +1,5 @@
+resource "group" "mirror" {
+  hosts  = [host.web1, host.web2]
+  name   = "mirror"
+  system = true
+}

@@ -1,0 +1,211 @@
+package main
+
+import (
+	_ "embed"
+	"fmt"
+	"go/ast"
+	"go/token"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	ctyjson "github.com/zclconf/go-cty/cty/json"
+)
+
+// functionText describes the functions: a heading "## GROUP", or a line "SIGNATURE | DESCRIPTION | EXAMPLE" with an expression, which may be
+// missing where its value differs from one machine to another.
+//
+//go:embed functions.txt
+var functionText string
+
+type functionDoc struct {
+	name, signature, description, example string
+}
+
+type functionGroup struct {
+	name      string
+	functions []functionDoc
+}
+
+func parseFunctions(text string) ([]functionGroup, error) {
+	var groups []functionGroup
+	for n, line := range strings.Split(strings.TrimSpace(text), "\n") {
+		if line = strings.TrimSpace(line); line == "" {
+			continue
+		}
+		if heading, ok := strings.CutPrefix(line, "## "); ok {
+			groups = append(groups, functionGroup{name: heading})
+			continue
+		}
+		cells := strings.SplitN(line, " | ", 3)
+		name, _, isCall := strings.Cut(cells[0], "(")
+		if len(groups) == 0 || len(cells) < 2 || !isCall {
+			return nil, fmt.Errorf("functions.txt line %d is no SIGNATURE | DESCRIPTION | EXAMPLE below a heading", n+1)
+		}
+		f := functionDoc{name: name, signature: cells[0], description: cells[1]}
+		if len(cells) == 3 {
+			f.example = cells[2]
+		}
+		g := &groups[len(groups)-1]
+		g.functions = append(g.functions, f)
+	}
+	return groups, nil
+}
+
+// functions lists the functions with examples and their values.
+func (g *generator) functions() (string, error) {
+	groups, err := parseFunctions(functionText)
+	if err != nil {
+		return "", err
+	}
+	if err := g.checkFunctions(groups); err != nil {
+		return "", err
+	}
+	results, err := evaluate(groups)
+	if err != nil {
+		return "", err
+	}
+	var out strings.Builder
+	for _, group := range groups {
+		var rows [][]string
+		for _, f := range group.functions {
+			example := ""
+			if f.example != "" {
+				example = code(f.example) + " is " + code(results[f.name])
+			}
+			rows = append(rows, []string{code(f.signature), prose(f.description), example})
+		}
+		fmt.Fprintf(&out, "**%s**\n\n%s\n", group.name, table([]string{"Function", "Meaning", "Example"}, rows))
+	}
+	return out.String(), nil
+}
+
+// code is an inline span of code, whatever it holds.
+func code(s string) string {
+	if !strings.Contains(s, "`") {
+		return "`" + s + "`"
+	}
+	return "`` " + s + " ``"
+}
+
+// checkFunctions tells which functions lack a description, and which descriptions lack a function.
+func (g *generator) checkFunctions(groups []functionGroup) error {
+	names, err := functionNames(filepath.Join(g.root, "internal", "config"))
+	if err != nil {
+		return err
+	}
+	described := map[string]bool{}
+	for _, group := range groups {
+		for _, f := range group.functions {
+			if described[f.name] {
+				return fmt.Errorf("functions.txt describes %s twice", f.name)
+			}
+			described[f.name] = true
+			if !slices.Contains(names, f.name) {
+				return fmt.Errorf("functions.txt describes %s, which is no function", f.name)
+			}
+		}
+	}
+	for _, name := range names {
+		if !described[name] {
+			return fmt.Errorf("functions.txt does not describe %s", name)
+		}
+	}
+	return nil
+}
+
+// functionNames reads the names of the functions out of package config: the keys of its tables, and those that are added to one by assignment.
+func functionNames(dir string) ([]string, error) {
+	files, err := parseDirectory(dir)
+	if err != nil {
+		return nil, err
+	}
+	names := map[string]bool{}
+	add := func(e ast.Expr) {
+		if lit, ok := e.(*ast.BasicLit); ok && lit.Kind == token.STRING {
+			if name, err := strconv.Unquote(lit.Value); err == nil {
+				names[name] = true
+			}
+		}
+	}
+	for _, f := range files {
+		ast.Inspect(f, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.CompositeLit:
+				if isFunctionTable(n.Type) {
+					for _, e := range n.Elts {
+						if kv, ok := e.(*ast.KeyValueExpr); ok {
+							add(kv.Key)
+						}
+					}
+				}
+			case *ast.AssignStmt:
+				if index, ok := n.Lhs[0].(*ast.IndexExpr); ok {
+					if table, ok := index.X.(*ast.Ident); ok && table.Name == "table" {
+						add(index.Index)
+					}
+				}
+			}
+			return true
+		})
+	}
+	var sorted []string
+	for name := range names {
+		sorted = append(sorted, name)
+	}
+	slices.Sort(sorted)
+	return sorted, nil
+}
+
+// isFunctionTable tells whether a type is map[string]function.Function.
+func isFunctionTable(e ast.Expr) bool {
+	m, ok := e.(*ast.MapType)
+	if !ok {
+		return false
+	}
+	value, ok := m.Value.(*ast.SelectorExpr)
+	return ok && value.Sel.Name == "Function"
+}
+
+// evaluate returns the values of the examples by function, as JSON, which reads like the language.
+func evaluate(groups []functionGroup) (map[string]string, error) {
+	dir, err := os.MkdirTemp("", "docgen")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	var text strings.Builder
+	for _, group := range groups {
+		for _, f := range group.functions {
+			if f.example != "" {
+				fmt.Fprintf(&text, "output \"%s\" {\n  value = %s\n}\n", f.name, f.example)
+			}
+		}
+	}
+	for name, content := range map[string]string{
+		"fleet.hcl": text.String(), "hello.txt": "Hello!\n", "hello.tmpl": "Hello, ${name}!\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			return nil, err
+		}
+	}
+	c, diags := load(dir)
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	outputs, diags := c.Outputs(nil)
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	results := map[string]string{}
+	for name, o := range outputs {
+		value, err := ctyjson.Marshal(o.Value, o.Value.Type())
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		results[name] = strings.NewReplacer(`\u003c`, "<", `\u003e`, ">", `\u0026`, "&").Replace(string(value))
+	}
+	return results, nil
+}

@@ -1,0 +1,251 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strings"
+
+	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/internal/mirror"
+	"github.com/mirrorform/mirrorform/internal/wire"
+	"github.com/mirrorform/mirrorform/resources"
+)
+
+// block describes a block of the mirror block by its path: "mirror", "storage", "kitten", "publish.geolocation".
+func (g *generator) block(path string) (string, error) {
+	structs, err := parseStructs(filepath.Join(g.root, "internal", "mirror"), "hcl")
+	if err != nil {
+		return "", err
+	}
+	s := structs[reflect.TypeFor[mirror.Spec]().Name()]
+	for _, name := range strings.Split(path, ".") {
+		if name == "mirror" {
+			continue
+		}
+		next := ""
+		for _, f := range s.fields {
+			if f.name == name {
+				next = f.kind
+			}
+		}
+		if s = structs[next]; s == nil {
+			return "", fmt.Errorf("the mirror block has no block %q", path)
+		}
+	}
+	return attributeTable(s.fields), nil
+}
+
+// partPurpose says what each part of a mirror is for, and when there is one. Kitten's parts are like those without their prefix.
+var partPurpose = map[string]string{
+	"storage":            "checks the size of the file system; everything else on the host waits for it",
+	"group":              "the group of that account; not for `user = \"root\"`",
+	"user":               "the account that the sync runs as; not for `user = \"root\"`",
+	"filesystem_package": "has mkfs and the repair tools; with `storage.device`",
+	"mount_point":        "where the device is mounted; with `storage.device`",
+	"filesystem":         "made on an empty device only; with `storage.device`",
+	"mount":              "mounted now, and by fstab; with `storage.device`",
+	"directory":          "the mirror's tree; not where it is itself the mount point",
+	"rsync":              "the program",
+	"lock":               "the file that `flock` locks, owned by the account; not for `user = \"root\"`",
+	"lock_at_boot":       "makes the lock again at each boot (tmpfiles.d); not for `user = \"root\"`, and for a lock in `/run` only",
+	"log":                "rsync's output; not with `log = \"\"`",
+	"logrotate_package":  "not with `log = \"\"`",
+	"logrotate":          "weekly, eight old files; not with `log = \"\"`",
+	"sync_script":        "runs a sync by hand: the first one, and whenever one is wanted at once",
+	"cron_package":       "`cronie` on EL",
+	"cron_service":       "`crond` on EL",
+	"cron":               "the scheduled sync",
+	"nginx":              "not with `server = \"none\"`",
+	"nginx_service":      "not with `server = \"none\"`",
+	"site":               "serves the tree; not with `server = \"none\"`",
+	"publish":            "the entry for AlmaLinux's mirrors.d, on host `local`; with a `publish` block",
+}
+
+// parts lists what a mirror with everything expands to.
+func (g *generator) parts() (string, error) {
+	spec := guideSpec("classic", true)
+	spec.Storage.Path, spec.Storage.Device, spec.Storage.MountPoint = "/srv/mirror/almalinux", "/dev/disk/by-id/ID", "/srv/mirror"
+	spec.Kitten.Path = "/srv/mirror/almalinux-kitten"
+	spec.Publish = &mirror.Publish{Sponsor: "Example Org", SponsorURL: "https://example.org", Email: "mirror@example.org"}
+	spec.Web = &mirror.Web{ServerName: "fra1.mirror.example.org"}
+	parts, err := expand(spec)
+	if err != nil {
+		return "", err
+	}
+	var rows [][]string
+	known := map[string]bool{}
+	for _, p := range parts {
+		purpose, ok := partPurpose[p.Name]
+		if main, isKitten := strings.CutPrefix(p.Name, "kitten_"); isKitten {
+			purpose, ok = "as `"+main+"`, for Kitten", partPurpose[main] != ""
+		}
+		if !ok {
+			return "", fmt.Errorf("the part %s has no entry in partPurpose", p.Name)
+		}
+		known[p.Name] = true
+		keep := p.Keep
+		if keep == "" {
+			keep = (&engine.Resource{Kind: resources.All().Kind(p.Type)}).Kept()
+		}
+		thing := identity(p.State)
+		if p.Local {
+			thing = strings.TrimPrefix(thing, "/") // relative to the configuration
+		}
+		rows = append(rows, []string{code(p.Name), code(p.Type), code(thing), purpose, keep})
+	}
+	for name := range partPurpose {
+		if !known[name] {
+			return "", fmt.Errorf("partPurpose has %s, which no mirror has", name)
+		}
+	}
+	return table([]string{"Part", "Type", "On the host", "What for, and when", "Kept by `destroy`, since"}, rows), nil
+}
+
+// identity is the value of a state's attribute that says which thing on the host it is.
+func identity(state any) string {
+	v := reflect.ValueOf(state).Elem()
+	for i := range v.NumField() {
+		if v.Type().Field(i).Tag.Get("id") == "true" {
+			return v.Field(i).String()
+		}
+	}
+	return ""
+}
+
+// expand expands a mirror block named almalinux on a host of the documentation.
+func expand(spec *mirror.Spec) ([]mirror.Part, error) {
+	parts, problems := mirror.Expand(resources.All(), "almalinux", spec, mirror.Host{
+		Target: engine.Target{Name: "fra1"}, Address: "203.0.113.10", Dir: "/",
+	})
+	var errs []error
+	for _, p := range problems {
+		if p.Severity == engine.Error {
+			errs = append(errs, fmt.Errorf("%s: %s", p.Attribute, p))
+		}
+	}
+	return parts, errors.Join(errs...)
+}
+
+// guideSpec is the shortest mirror block by an edition of the guide.
+func guideSpec(guide string, kitten bool) *mirror.Spec {
+	spec := &mirror.Spec{Guide: guide, Storage: mirror.Storage{Path: "/DIR"}}
+	if kitten {
+		spec.Kitten = &mirror.Kitten{Path: "/DIR-kitten"}
+	}
+	return spec
+}
+
+var interval = regexp.MustCompile(`^[0-9]+ \*/([0-9]+) \* \* \*$`)
+
+// guides compares the editions of the guide by what a mirror makes of each.
+func (g *generator) guides() (string, error) {
+	rows := [][]string{
+		{"`storage.minimum`"}, {"the same with a `kitten` block"}, {"`storage.recommended`"}, {"the same with a `kitten` block"},
+		{"`sync.every`"}, {"`sync.flags`"}, {"`sync.upstream`"}, {"`sync.lock`"}, {"`kitten.sync.upstream`"}, {"`kitten.sync.lock`"},
+	}
+	header := []string{"Value"}
+	for i, guide := range []string{"classic", "current"} {
+		name := "`guide = \"" + guide + "\"`"
+		if i == 0 {
+			name += ", the default"
+		}
+		header = append(header, name)
+		plain, err := guideValues(guide, false)
+		if err != nil {
+			return "", err
+		}
+		kitten, err := guideValues(guide, true)
+		if err != nil {
+			return "", err
+		}
+		for n, v := range []string{
+			plain["minimum"], kitten["minimum"], plain["recommended"], kitten["recommended"], plain["every"], plain["flags"],
+			plain["upstream"], plain["lock"], kitten["kitten_upstream"], kitten["kitten_lock"],
+		} {
+			if v == "" {
+				return "", fmt.Errorf("guide %s has no value for %s", guide, rows[n][0])
+			}
+			rows[n] = append(rows[n], "`"+v+"`")
+		}
+	}
+	return table(header, rows), nil
+}
+
+// guideValues reads an edition's values off the parts that it leads to.
+func guideValues(guide string, kitten bool) (map[string]string, error) {
+	parts, err := expand(guideSpec(guide, kitten))
+	if err != nil {
+		return nil, err
+	}
+	values := map[string]string{}
+	for _, p := range parts {
+		switch state := p.State.(type) {
+		case *resources.Storage:
+			values["minimum"], values["recommended"] = state.Minimum, state.Recommended
+		case *resources.Cron:
+			prefix := strings.TrimSuffix(p.Name, "cron")
+			command := strings.Fields(strings.TrimPrefix(state.Command[4], "/usr/bin/rsync "))
+			flags, upstream := command[:len(command)-2], command[len(command)-2]
+			values[prefix+"lock"], values[prefix+"upstream"] = state.Command[2], upstream
+			values[prefix+"flags"] = strings.Join(flags, " ")
+			if m := interval.FindStringSubmatch(state.Schedule); m != nil {
+				values[prefix+"every"] = m[1] + "h"
+			}
+		}
+	}
+	return values, nil
+}
+
+// written is what a configuration in the examples writes to one path of a host on which nothing is there yet. The resource is given by
+// its address without the host.
+func (g *generator) written(example, host, name string) (string, error) {
+	c, err := loadExample(filepath.Join(g.root, example))
+	if err != nil {
+		return "", err
+	}
+	facts := map[string]*wire.Facts{}
+	for _, h := range c.Hosts() {
+		facts[h.Name] = &wire.Facts{OS: wire.OSFacts{ID: "debian", Family: "debian"}, Packages: "apt", Systemd: true}
+	}
+	list, diags := c.Resources(host, facts)
+	if diags.HasErrors() {
+		return "", diags
+	}
+	target := engine.Target{Name: host, Facts: *facts[host]}
+	for _, r := range list {
+		if r.Address != host+"/"+name {
+			continue
+		}
+		queries := engine.Questions(target, []*engine.Resource{r})
+		answers := make([]wire.Answer, len(queries))
+		for i := range answers {
+			answers[i] = wire.Answer{File: &wire.File{Kind: wire.Absent}, Unit: &wire.Unit{LoadState: "not-found"}, HTTP: &wire.HTTP{}}
+		}
+		got, err := engine.NewAnswers(queries, answers)
+		if err != nil {
+			return "", err
+		}
+		plan := engine.Compare(target, []*engine.Resource{r}, got)
+		for _, change := range plan.Changes {
+			for _, step := range change.Steps {
+				if w := step.Do.Write; w != nil {
+					language := ""
+					if strings.HasSuffix(w.Path, ".yml") {
+						language = "yaml"
+					}
+					return "`" + shown(g.root, example, w.Path) + "`:\n\n" + fenced(language, string(w.Content)), nil
+				}
+			}
+		}
+		return "", fmt.Errorf("%s writes no file", r.Address)
+	}
+	return "", fmt.Errorf("%s wants no %s on %s", example, name, host)
+}
+
+// shown is a path without the directory of an example.
+func shown(root, example, path string) string {
+	return strings.TrimPrefix(path, filepath.Join(root, example)+string(filepath.Separator))
+}

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+
+	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/internal/wire"
+	"github.com/mirrorform/mirrorform/resources"
+)
+
+// types lists the resource types.
+func (g *generator) types() (string, error) {
+	registry := resources.All()
+	var rows [][]string
+	for _, name := range registry.Names() {
+		s, err := g.typeStructure(registry, name)
+		if err != nil {
+			return "", err
+		}
+		purpose, _, _ := strings.Cut(purposeOf(name, s), ". ")
+		rows = append(rows, []string{fmt.Sprintf("[`%s`](#%s)", name, name), sentence(purpose)})
+	}
+	return table([]string{"Type", "What it is"}, rows), nil
+}
+
+func (g *generator) typeStructure(registry *engine.Registry, name string) (*structure, error) {
+	kind := registry.Kind(name)
+	if kind == nil {
+		return nil, fmt.Errorf("there is no resource type %q", name)
+	}
+	structs, err := parseStructs(filepath.Join(g.root, "resources"), "hcl")
+	if err != nil {
+		return nil, err
+	}
+	s := structs[reflect.TypeOf(kind.New()).Elem().Name()]
+	if s == nil {
+		return nil, fmt.Errorf("package resources has no struct for %q", name)
+	}
+	return s, nil
+}
+
+// purposeOf is the comment of a type without the words that Go's custom wants at its beginning: "Cron is an entry …".
+func purposeOf(name string, s *structure) string {
+	text := prose(strings.Join(strings.Fields(s.doc), " "))
+	return sentence(strings.TrimPrefix(strings.TrimPrefix(text, s.name), " is "))
+}
+
+// resourceType describes one type: its purpose, its attributes, and an example.
+func (g *generator) resourceType(name string) (string, error) {
+	registry := resources.All()
+	s, err := g.typeStructure(registry, name)
+	if err != nil {
+		return "", err
+	}
+	var out strings.Builder
+	out.WriteString(purposeOf(name, s) + "\n\n" + attributeTable(s.fields) + "\n")
+	if keep := (&engine.Resource{Kind: registry.Kind(name)}).Kept(); keep != "" {
+		out.WriteString("`destroy` keeps it unless `--target` names it: " + prose(keep) + ".\n\n")
+	}
+	example, err := g.example("examples/resources/" + name + ".hcl")
+	if err != nil {
+		return "", err
+	}
+	out.WriteString(example)
+	return out.String(), nil
+}
+
+// attributeTable lists attributes; blocks have descriptions of their own elsewhere.
+func attributeTable(fields []attribute) string {
+	var rows [][]string
+	for _, a := range fields {
+		if a.block {
+			continue
+		}
+		required := ""
+		if !a.optional {
+			required = "yes"
+		}
+		name, kind := "`"+a.name+"`", "`"+a.kind+"`"
+		if a.identity {
+			name = "**" + name + "**"
+		}
+		if len(a.kind) > 0 && a.kind[0] >= 'A' && a.kind[0] <= 'Z' {
+			kind = "`object`"
+		}
+		rows = append(rows, []string{name, kind, required, a.doc})
+	}
+	return table([]string{"Attribute", "Type", "Required", "Meaning"}, rows)
+}
+
+// example is a file of the repository as a block of code.
+func (g *generator) example(name string) (string, error) {
+	src, err := os.ReadFile(filepath.Join(g.root, name))
+	if err != nil {
+		return "", err
+	}
+	return fenced("hcl", string(src)), nil
+}
+
+// facts lists what target.facts holds.
+func (g *generator) facts() (string, error) {
+	structs, err := parseStructs(filepath.Join(g.root, "internal", "wire"), "json")
+	if err != nil {
+		return "", err
+	}
+	var rows [][]string
+	var add func(prefix, name string) error
+	add = func(prefix, name string) error {
+		s := structs[name]
+		if s == nil {
+			return fmt.Errorf("package wire has no struct %s", name)
+		}
+		for _, f := range s.fields {
+			if structs[f.kind] != nil {
+				if err := add(prefix+f.name+".", f.kind); err != nil {
+					return err
+				}
+				continue
+			}
+			rows = append(rows, []string{"`" + prefix + f.name + "`", "`" + f.kind + "`", f.doc})
+		}
+		return nil
+	}
+	if err := add("target.facts.", reflect.TypeFor[wire.Facts]().Name()); err != nil {
+		return "", err
+	}
+	return table([]string{"Fact", "Type", "Meaning"}, rows), nil
+}

@@ -1,0 +1,193 @@
+package main
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// structure is a struct type of Go's source with its comments.
+type structure struct {
+	name   string
+	doc    string
+	fields []attribute
+}
+
+// attribute is a field with a tag.
+type attribute struct {
+	name     string // as a configuration writes it
+	kind     string // its type, in words of the language; the struct's name for a block
+	doc      string // Markdown
+	optional bool
+	identity bool
+	block    bool
+}
+
+// parseStructs reads the structs of a Go package's directory, tests left out. tag is the key of the tags that name the fields; fields without
+// it are passed over.
+func parseStructs(dir, tag string) (map[string]*structure, error) {
+	files, err := parseDirectory(dir)
+	if err != nil {
+		return nil, err
+	}
+	structs := map[string]*structure{}
+	for _, f := range files {
+		for _, d := range f.Decls {
+			decl, ok := d.(*ast.GenDecl)
+			if !ok {
+				continue
+			}
+			for _, s := range decl.Specs {
+				spec, ok := s.(*ast.TypeSpec)
+				if !ok {
+					continue
+				}
+				if st, ok := spec.Type.(*ast.StructType); ok {
+					doc := spec.Doc
+					if doc == nil {
+						doc = decl.Doc
+					}
+					structs[spec.Name.Name] = newStructure(spec.Name.Name, doc, st, tag)
+				}
+			}
+		}
+	}
+	return structs, nil
+}
+
+func parseDirectory(dir string) ([]*ast.File, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	entries = slices.DeleteFunc(entries, func(e fs.DirEntry) bool {
+		return e.IsDir() || !strings.HasSuffix(e.Name(), ".go") || strings.HasSuffix(e.Name(), "_test.go")
+	})
+	var files []*ast.File
+	for _, e := range entries {
+		f, err := parser.ParseFile(token.NewFileSet(), filepath.Join(dir, e.Name()), nil, parser.ParseComments|parser.SkipObjectResolution)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, f)
+	}
+	return files, nil
+}
+
+func newStructure(name string, doc *ast.CommentGroup, st *ast.StructType, tag string) *structure {
+	s := &structure{name: name, doc: commentText(doc)}
+	names := map[string]string{} // from Go's names to those of the language
+	var comments []string
+	for _, f := range st.Fields.List {
+		if f.Tag == nil || len(f.Names) != 1 {
+			continue
+		}
+		tags := reflect.StructTag(strings.Trim(f.Tag.Value, "`"))
+		text, ok := tags.Lookup(tag)
+		if !ok {
+			continue
+		}
+		a := attribute{kind: languageType(f.Type), identity: tags.Get("id") == "true"}
+		parts := strings.Split(text, ",")
+		a.name = parts[0]
+		a.optional = slices.Contains(parts, "optional")
+		a.block = slices.Contains(parts, "block")
+		if _, pointer := f.Type.(*ast.StarExpr); a.block && pointer {
+			a.optional = true
+		}
+		names[f.Names[0].Name] = a.name
+		s.fields = append(s.fields, a)
+		comments = append(comments, strings.TrimSpace(commentText(f.Doc)+" "+commentText(f.Comment)))
+	}
+	for i, comment := range comments {
+		s.fields[i].doc = describe(s.fields[i].name, comment, names)
+		if comment != "" {
+			continue
+		}
+		// A comment on several fields stands above the first.
+		for j := range i {
+			if strings.Contains(s.fields[j].doc, "`"+s.fields[i].name+"`") {
+				s.fields[i].doc = "See `" + s.fields[j].name + "`."
+			}
+		}
+	}
+	return s
+}
+
+func commentText(c *ast.CommentGroup) string {
+	if c == nil {
+		return ""
+	}
+	return strings.TrimSpace(c.Text())
+}
+
+// languageType is the type of a field as users know it.
+func languageType(e ast.Expr) string {
+	switch t := e.(type) {
+	case *ast.StarExpr:
+		return languageType(t.X)
+	case *ast.ArrayType:
+		return "list(" + languageType(t.Elt) + ")"
+	case *ast.MapType:
+		return "map(" + languageType(t.Value) + ")"
+	case *ast.SelectorExpr:
+		return "any"
+	case *ast.Ident:
+		switch t.Name {
+		case "int", "int64", "uint64", "float64":
+			return "number"
+		}
+		return t.Name // string, bool, or the name of a struct
+	}
+	return fmt.Sprintf("%T", e)
+}
+
+var word = regexp.MustCompile(`[A-Za-z_][A-Za-z0-9_]*`)
+
+// describe makes the description of an attribute out of its comment: Go's names become the language's, and the sentence need not begin
+// with the attribute's own.
+func describe(name, comment string, names map[string]string) string {
+	text := prose(strings.Join(strings.Fields(comment), " "))
+	text = word.ReplaceAllStringFunc(text, func(w string) string {
+		if n, ok := names[w]; ok {
+			return "`" + n + "`"
+		}
+		return w
+	})
+	own := "`" + name + "` "
+	for _, verb := range []string{"is ", "are ", "has "} {
+		if rest, ok := strings.CutPrefix(text, own+verb); ok {
+			text = rest
+		}
+	}
+	return sentence(text)
+}
+
+// sentence gives text a capital and a full stop.
+func sentence(text string) string {
+	if text == "" {
+		return ""
+	}
+	first, size := utf8.DecodeRuneInString(text)
+	beginning, _, _ := strings.Cut(text, " ")
+	if !slices.Contains(verbatim, strings.TrimRight(beginning, ",;:")) {
+		text = string(unicode.ToUpper(first)) + text[size:]
+	}
+	if !strings.HasSuffix(text, ".") && !strings.HasSuffix(text, "…") {
+		text += "."
+	}
+	return text
+}
+
+// verbatim are words that are spelt in small letters at the beginning of a sentence, too.
+var verbatim = []string{"xfs", "nginx", "rsync's", "rsync", "mirrors.d", "cron", "rsync://", "daily", "root", "apt", "debian", "auto"}
