@@ -40,6 +40,10 @@ lint: ## gofmt, go vet, golangci-lint, and that go.mod is tidy
 	go mod tidy -diff
 	$(TOOLS) golangci-lint run ./...
 
+.PHONY: docs
+docs: ## Write the generated parts of docs/ anew
+	go run ./internal/docgen
+
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME (10s)
 	@for pkg in $$(go list ./...); do \

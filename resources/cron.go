@@ -16,11 +16,11 @@ import (
 // Cron is an entry of /etc/cron.d: a command that runs by a schedule.
 type Cron struct {
 	Name     string `hcl:"name" id:"true"` // the file in /etc/cron.d: letters, digits, _ and -
-	Schedule string `hcl:"schedule"`       // as ParseSchedule takes it
-	User     string `hcl:"user,optional"`  // root by default
+	Schedule string `hcl:"schedule"`       // five fields of crontab(5), or one of its nicknames, as @daily
+	User     string `hcl:"user,optional"`  // the account that the command runs as: root by default
 	// Command is a program, by its absolute path, with its arguments.
 	Command []string `hcl:"command"`
-	// Environment has MAILTO, PATH and the like.
+	// Environment has variables for the command, MAILTO and PATH among them.
 	Environment map[string]string `hcl:"environment,optional"`
 	// RequireMount is the absolute path of a mount point: the command runs only while a file system is mounted there.
 	RequireMount string `hcl:"require_mount,optional"`

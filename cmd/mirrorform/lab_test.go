@@ -30,7 +30,7 @@ func TestLab(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "../../testdata/lab",
 		Setup: func(env *testscript.Env) error {
-			env.Values[scriptHosts{}] = &scriptHosts{lab: l, byName: map[string]*lab.Host{}}
+			env.Values[hostsKey{}] = &scriptHosts{lab: l, byName: map[string]*lab.Host{}}
 			env.Setenv("LABKEY", l.KeyPath())
 			env.Setenv("KNOWN_HOSTS", l.KnownHosts())
 			env.Setenv("GATEWAY", l.Gateway)
@@ -44,6 +44,9 @@ func TestLab(t *testing.T) {
 	})
 }
 
+// hostsKey is the key of a script's *scriptHosts.
+type hostsKey struct{}
+
 // scriptHosts are the hosts that one script booted, by the name that it gave them.
 type scriptHosts struct {
 	lab    *lab.Lab
@@ -56,7 +59,7 @@ var (
 )
 
 func hostsOf(ts *testscript.TestScript) *scriptHosts {
-	return ts.Value(scriptHosts{}).(*scriptHosts)
+	return ts.Value(hostsKey{}).(*scriptHosts)
 }
 
 func hostOf(ts *testscript.TestScript, name string) *lab.Host {

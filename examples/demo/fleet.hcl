@@ -11,8 +11,8 @@ mirror "almalinux" {
   hosts = [host.fra1, host.ams1]
 
   storage {
-    path    = "/srv/mirror/almalinux"
-    minimum = "1GB" # the guide says 300 GB; the lab's upstream is a miniature
+    path        = "/srv/mirror/almalinux"
+    minimum     = "1GB" # the guide says 300 GB; the lab's upstream is a miniature
     recommended = "2GB"
   }
 

@@ -60,17 +60,20 @@ Mirror data, file systems, mounts and users are kept, unless --target names the 
 // removal marks resources for removal. Those that keep what cannot be brought back stay, unless --target names them.
 func (r *run) removal(list []*engine.Resource) []*engine.Resource {
 	var removed []*engine.Resource
+	chosen := map[string]bool{}
 	for _, res := range list {
-		named := slices.Contains(r.target, res.Address)
 		if len(r.target) > 0 && !slices.ContainsFunc(r.target, func(t string) bool { return engine.Within(res.Address, t) }) {
 			continue // selected only because something else needs it
 		}
-		if keep := res.Kept(); keep != "" && !named {
+		if keep := res.Kept(); keep != "" && !slices.Contains(r.target, res.Address) {
 			r.ui.Note(fmt.Sprintf("Kept: %s (%s). To remove it, name it: --target '%s'", res.Address, keep, res.Address))
 			continue
 		}
-		res.Remove = true
+		res.Remove, chosen[res.Address] = true, true
 		removed = append(removed, res)
+	}
+	for _, res := range removed {
+		res.DependsOn = slices.DeleteFunc(res.DependsOn, func(address string) bool { return !chosen[address] })
 	}
 	return removed
 }

@@ -99,8 +99,8 @@ All *.hcl files of a directory declare the mirrors. plan shows what differs on t
 		SilenceUsage:  true,
 	}
 	flags := root.PersistentFlags()
-	flags.StringVar(&a.chdir, "chdir", ".", "directory of the configuration")
-	flags.StringVar(&a.color, "color", "auto", "auto, always or never; NO_COLOR is honoured")
+	flags.StringVar(&a.chdir, "chdir", ".", "`DIRECTORY` of the configuration")
+	flags.StringVar(&a.color, "color", "auto", "`WHEN` to use colours: auto, always or never; auto honours NO_COLOR")
 	_ = root.RegisterFlagCompletionFunc("color", cobra.FixedCompletions([]string{"auto", "always", "never"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = root.MarkPersistentFlagDirname("chdir")
 	root.PersistentPreRunE = func(*cobra.Command, []string) error {

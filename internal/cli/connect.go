@@ -68,8 +68,8 @@ func (a *app) connector(c *config.Config) (func(context.Context, string) (*engin
 // becomePassword returns what gives sudo's password: --ask-become-pass asks at once, before hosts are reached; nil when there is none.
 func (a *app) becomePassword() (func() (string, error), error) {
 	if !a.askBecomePass {
-		value, ok := os.LookupEnv(becomePasswordVar)
-		if !ok {
+		value := os.Getenv(becomePasswordVar)
+		if value == "" {
 			return nil, nil
 		}
 		return func() (string, error) { return value, nil }, nil

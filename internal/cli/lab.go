@@ -26,7 +26,7 @@ upstream served by a real rsync daemon. It needs root on a Debian-like Linux, an
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	var name string
-	cmd.PersistentFlags().StringVar(&name, "name", "lab", "the lab's name")
+	cmd.PersistentFlags().StringVar(&name, "name", "lab", "`NAME` of the lab")
 	cmd.AddCommand(a.labUp(&name), a.labDown(&name), a.labList(), a.labSSH(&name))
 	return cmd
 }
@@ -65,9 +65,9 @@ With --hcl a file of host blocks is written, ready to be used by a configuration
 			return nil
 		},
 	}
-	cmd.Flags().StringArrayVar(&disks, "disk", nil, "give each new host a disk of this size, as 2GB (may be given again)")
-	cmd.Flags().StringVar(&family, "family", string(lab.Debian), "debian, or el: dnf and AlmaLinux's os-release on the same tree")
-	cmd.Flags().StringVar(&hclFile, "hcl", "", "write host blocks to FILE")
+	cmd.Flags().StringArrayVar(&disks, "disk", nil, "give each new host a disk of this `SIZE`, as 2GB (may be given again)")
+	cmd.Flags().StringVar(&family, "family", string(lab.Debian), "`FAMILY` of the new hosts: debian, or el, with dnf and AlmaLinux's os-release on the same tree")
+	cmd.Flags().StringVar(&hclFile, "hcl", "", "write host blocks to `FILE`")
 	return cmd
 }
 
@@ -198,6 +198,6 @@ func (a *app) labSSH(name *string) *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&user, "user", "root", "account: root, "+strings.Join(lab.Users(), ", "))
+	cmd.Flags().StringVar(&user, "user", "root", "`ACCOUNT` to log in to: root, "+strings.Join(lab.Users(), ", "))
 	return cmd
 }

@@ -22,8 +22,8 @@ import (
 
 // addVarFlags adds what sets variables.
 func (a *app) addVarFlags(flags *pflag.FlagSet) {
-	flags.Var((*varFlag)(&a.vars), "var", "set a variable: NAME=VALUE (may be given again)")
-	flags.Var((*varFileFlag)(&a.vars), "var-file", "read variables from FILE (may be given again)")
+	flags.Var((*varFlag)(&a.vars), "var", "set a variable: `NAME=VALUE` (may be given again)")
+	flags.Var((*varFileFlag)(&a.vars), "var-file", "read variables from `FILE` (may be given again)")
 }
 
 // varFlag and varFileFlag collect --var and --var-file in the order in which they were given: the last one wins.
@@ -50,11 +50,11 @@ func (v *varFileFlag) Type() string   { return "FILE" }
 func (a *app) addHostFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	a.addVarFlags(flags)
-	flags.StringSliceVar(&a.limit, "limit", nil, "only these hosts: names, for_each blocks or globs, with commas between them")
-	flags.StringArrayVar(&a.target, "target", nil, "only the resources at or below ADDRESS, and what they need (may be given again)")
-	flags.IntVar(&a.parallelism, "parallelism", 64, "hosts to work on at once")
+	flags.StringSliceVar(&a.limit, "limit", nil, "only these `HOSTS`: names, for_each blocks or globs, with commas between them")
+	flags.StringArrayVar(&a.target, "target", nil, "only the resources at or below `ADDRESS`, and what they need (may be given again)")
+	flags.IntVar(&a.parallelism, "parallelism", 64, "`NUMBER` of hosts to work on at once")
 	flags.BoolVar(&a.acceptHostKeys, "accept-new-host-keys", false, "trust the keys of hosts that known_hosts has no entry for, and enter them")
-	flags.StringArrayVar(&a.knownHosts, "known-hosts", nil, "read host keys from FILE in place of ~/.ssh/known_hosts and the system's (may be given again)")
+	flags.StringArrayVar(&a.knownHosts, "known-hosts", nil, "read host keys from `FILE` in place of ~/.ssh/known_hosts and the system's (may be given again)")
 	flags.BoolVar(&a.askBecomePass, "ask-become-pass", false, "ask for the password that sudo wants")
 	_ = cmd.RegisterFlagCompletionFunc("limit", a.completeHosts)
 	_ = cmd.RegisterFlagCompletionFunc("target", a.completeAddresses)

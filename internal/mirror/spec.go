@@ -86,7 +86,7 @@ type Publish struct {
 
 // Geolocation is where the mirror stands.
 type Geolocation struct {
-	Country       string `hcl:"country,optional"` // ISO 3166-1 alpha-2 code, as DE
-	StateProvince string `hcl:"state_province,optional"`
-	City          string `hcl:"city,optional"`
+	Country       string `hcl:"country,optional"`        // ISO 3166-1 alpha-2 code, as DE
+	StateProvince string `hcl:"state_province,optional"` // state or province
+	City          string `hcl:"city,optional"`           // city, as GeoIP data should have it, too
 }
