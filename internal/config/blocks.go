@@ -14,19 +14,17 @@ import (
 
 // local is one named expression of a locals block.
 type local struct {
-	name  string
-	expr  hclsyntax.Expression
-	rng   hcl.Range // of its name
-	value bool      // it has been evaluated
+	name string
+	expr hclsyntax.Expression
+	rng  hcl.Range // of its name
 }
 
 // output is an output block.
 type output struct {
-	name        string
-	header      hcl.Range
-	value       hclsyntax.Expression // nil if it is missing
-	sensitive   bool
-	description string
+	name      string
+	header    hcl.Range
+	value     hclsyntax.Expression // nil if it is missing
+	sensitive bool
 }
 
 // block is a resource or a mirror block.

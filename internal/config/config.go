@@ -82,6 +82,9 @@ type Config struct {
 	hosts  []*Host
 	byHost map[string]*Host
 	failed bool // Load has reported errors
+	misses int  // references to what is not declared
+	// warned holds what Load has warned of, so that Resources does not repeat it.
+	warned map[warning]bool
 }
 
 // Load reads a configuration and checks all that needs no host. The Config is never nil, so that Files can serve to print the diagnostics;
@@ -90,7 +93,24 @@ func Load(o Options) (*Config, hcl.Diagnostics) {
 	c := newConfig(o)
 	diags := c.load(o)
 	c.failed = diags.HasErrors()
+	for _, d := range diags {
+		c.warned[warningOf(d)] = true
+	}
 	return c, tidy(diags)
+}
+
+// warning tells one warning from others, whatever hosts it names.
+type warning struct {
+	summary string
+	at      hcl.Range
+}
+
+func warningOf(d *hcl.Diagnostic) warning {
+	w := warning{summary: d.Summary}
+	if d.Subject != nil {
+		w.at = *d.Subject
+	}
+	return w
 }
 
 func newConfig(o Options) *Config {
@@ -101,7 +121,7 @@ func newConfig(o Options) *Config {
 		byName: map[string]*block{}, outputs: map[string]*output{},
 		bad:     map[hclsyntax.Expression]bool{},
 		varVals: map[string]cty.Value{}, localVals: map[string]cty.Value{}, hostVals: map[string]cty.Value{},
-		byHost: map[string]*Host{},
+		byHost: map[string]*Host{}, warned: map[warning]bool{},
 	}
 	if c.dir == "" {
 		c.dir = "."
@@ -132,10 +152,7 @@ func (c *Config) load(o Options) hcl.Diagnostics {
 	diags = append(diags, c.checkDependsOn()...)
 	_, outputDiags := c.evalOutputs(nil)
 	diags = append(diags, outputDiags...)
-	if !diags.HasErrors() {
-		diags = append(diags, c.checkTogether()...)
-	}
-	return diags
+	return append(diags, c.checkTogether()...)
 }
 
 // readFiles parses all files of the directory. Bodies of files with syntax errors are left out.

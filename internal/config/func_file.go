@@ -1,8 +1,8 @@
 package config
 
 import (
-	"crypto/md5"  //nolint:gosec // the function is there for what others compute with it
-	"crypto/sha1" //nolint:gosec // the same
+	"crypto/md5"
+	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/base64"
@@ -43,6 +43,7 @@ func (c *Config) fileFunctions() map[string]function.Function {
 		"basename":         textFunction(func(a []string) (string, error) { return filepath.Base(a[0]), nil }, "path"),
 		"dirname":          textFunction(func(a []string) (string, error) { return filepath.Dir(a[0]), nil }, "path"),
 		"pathexpand":       textFunction(expandHome, "path"),
+		"fileset":          textTo(cty.Set(cty.String), c.fileSet, "path", "pattern"),
 		"fileexists":       textTo(cty.Bool, c.fileExists, "path"),
 		"file":             of(asText),
 		"filebase64":       plain(base64.StdEncoding.EncodeToString),

@@ -1,8 +1,8 @@
 package config
 
 import (
-	"crypto/md5"  //nolint:gosec // the function is there for what others compute with it
-	"crypto/sha1" //nolint:gosec // the same
+	"crypto/md5"
+	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/base64"

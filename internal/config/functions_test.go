@@ -72,6 +72,16 @@ var functionCases = []struct{ call, want string }{
 	{`fileexists("nowhere.txt")`, `false`},
 	{`fileexists(".")`, `error: not a regular file`},
 	{`filemd5("here.txt") == md5(file("here.txt"))`, `true`},
+	{`fileset(".", "*.t{xt,mpl}")`, `["empty.tmpl","here.txt","t.tmpl"]`},
+	{`fileset(".", "**/[a-d]*")`, `["binary","sub/deep/d"]`},
+	{`fileset("sub", "**")`, `["deep/d","é"]`},
+	{`fileset("sub", "?")`, `["é"]`},
+	{`fileset("sub", "[!a-z]")`, `["é"]`},
+	{`fileset(path.root, "here\\.txt")`, `["here.txt"]`},
+	{`fileset(".", "x*")`, `[]`},
+	{`fileset("nowhere", "*")`, `error: nowhere`},
+	{`fileset(".", "[a")`, `error: not closed`},
+	{`fileset(".", "{a")`, `error: not a pattern`},
 	{`filesha1("here.txt") == sha1(file("here.txt"))`, `true`},
 	{`filesha256("here.txt") == sha256(file("here.txt"))`, `true`},
 	{`filesha512("here.txt") == sha512(file("here.txt"))`, `true`},
@@ -202,7 +212,11 @@ func functionConfig(t *testing.T) *Config {
 	dir := t.TempDir()
 	for name, content := range map[string]string{
 		"here.txt": "content\n", "binary": "\xff\xfe", "t.tmpl": "Hello ${name}\n", "empty.tmpl": "",
+		"sub/deep/d": "", "sub/é": "",
 	} {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -219,7 +233,7 @@ func evalText(t *testing.T, c *Config, text string) (cty.Value, hcl.Diagnostics)
 	if diags = c.check(expr, scopeGlobal); diags.HasErrors() {
 		return cty.DynamicVal, diags
 	}
-	return c.eval(expr, &hcl.EvalContext{Functions: c.functions})
+	return c.eval(expr, &hcl.EvalContext{Functions: c.functions, Variables: map[string]cty.Value{"path": pathValue()}})
 }
 
 func TestFunctions(t *testing.T) {

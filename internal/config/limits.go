@@ -19,7 +19,7 @@ const (
 	maxSteps = 200_000  // template parts and loop iterations of one evaluation
 	// maxElements is how many elements a function may make of a string.
 	maxElements = 500_000
-	elementCost = 16
+	elementCost = 64
 )
 
 // tooLarge tells why a value is too large, or returns "".
@@ -127,8 +127,8 @@ func (m *metered) Value(ctx *hcl.EvalContext) (cty.Value, hcl.Diagnostics) {
 }
 
 func meter(expr hclsyntax.Expression) hclsyntax.Expression {
-	if _, literal := expr.(*hclsyntax.LiteralValueExpr); literal || expr == nil {
-		return expr
+	if expr == nil {
+		return nil
 	}
 	return &metered{&hclsyntax.ParenthesesExpr{Expression: expr, SrcRange: expr.Range()}}
 }
@@ -139,10 +139,12 @@ func instrument(node hclsyntax.Node) {
 		switch n := n.(type) {
 		case *hclsyntax.TemplateExpr:
 			for i, part := range n.Parts {
-				n.Parts[i] = meter(part)
+				if _, literal := part.(*hclsyntax.LiteralValueExpr); !literal {
+					n.Parts[i] = meter(part)
+				}
 			}
 		case *hclsyntax.ForExpr:
-			n.KeyExpr, n.ValExpr, n.CondExpr = meterIfAny(n.KeyExpr), meter(n.ValExpr), meterIfAny(n.CondExpr)
+			n.KeyExpr, n.ValExpr, n.CondExpr = meter(n.KeyExpr), meter(n.ValExpr), meter(n.CondExpr)
 		case *hclsyntax.BinaryOpExpr:
 			if bounded, ok := boundedOps[n.Op]; ok {
 				n.Op = bounded
@@ -150,13 +152,6 @@ func instrument(node hclsyntax.Node) {
 		}
 		return nil
 	})
-}
-
-func meterIfAny(expr hclsyntax.Expression) hclsyntax.Expression {
-	if expr == nil {
-		return nil
-	}
-	return meter(expr)
 }
 
 // boundedOps holds the arithmetic operators with their results checked for range.

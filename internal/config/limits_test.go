@@ -128,60 +128,66 @@ func TestLargeValues(t *testing.T) {
 		}
 		return b.String() + "}\n"
 	}
-	const megabyte = `join("", [for a in range(1024) : join("", [for b in range(1024) : "x"])])`
+	kilobyte := `"` + strings.Repeat("x", 1024) + `"`
+	megabyte := `join("", [for a in range(1024) : ` + kilobyte + `])`
 	local := func(expr string) string { return "locals {\n  x = " + expr + "\n}\n" }
-	for name, text := range map[string]string{
-		"doubled strings":     doubling(`"lol"`, `"${X}${X}"`),
-		"doubled lists":       doubling(`["lol"]`, `[X, X]`),
-		"doubled objects":     doubling(`{ a = 1 }`, `{ a = X, b = X }`),
-		"doubled by concat":   doubling(`["lol"]`, `concat(X, X)`),
-		"doubled by format":   doubling(`"lol"`, `format("%s%s", X, X)`),
-		"doubled by join":     doubling(`"lol"`, `join(X, [X, X])`),
-		"doubled keys":        doubling(`"lol"`, `keys({ "${X}${X}" = 1 })[0]`),
-		"squared numbers":     doubling(`1e100`, `X * X`),
-		"many references":     "locals {\n  m = " + megabyte + "\n  x = \"" + strings.Repeat("${local.m}", 10_000) + "\"\n}\n",
-		"many in a list":      "locals {\n  m = " + megabyte + "\n  x = [" + strings.Repeat("local.m,", 10_000) + "]\n}\n",
-		"many arguments":      "locals {\n  m = " + megabyte + "\n  x = concat(" + strings.Repeat("[local.m],", 10_000) + "[])\n}\n",
-		"format width":        local(`format("%1000000000d", 1)`),
-		"format precision":    local(`format("%.1000000000f", 1)`),
-		"formatlist width":    local(`formatlist("%01000000000d", [1])`),
-		"loops":               local(`[for a in range(1024) : [for b in range(1024) : [for c in range(1024) : c]]]`),
-		"loops without end":   local(`[for a in range(1024) : [for b in range(1024) : [for c in range(1024) : c if false] if false] if false]`),
-		"failing loops":       local(`[for a in range(1024) : [for b in range(1024) : {}.x]]`),
-		"loops in try":        local(`[for a in range(1024) : try([for b in range(1024) : [for c in range(1024) : c]], 1)]`),
-		"loops in directives": local(`"%{ for a in range(1024) }%{ for b in range(1024) }%{ for c in range(1024) }x%{ endfor }%{ endfor }%{ endfor }"`),
-		"product":             local(`setproduct(range(1024), range(1024), range(1024))`),
-		"replace":             local(`replace(` + megabyte + `, "x", ` + megabyte + `)`),
-		"replace pattern":     local(`replace(` + megabyte + `, "/x/", ` + megabyte + `)`),
-		"replace groups":      local(`replace(` + megabyte + `, "/(x+)/", "` + strings.Repeat("$1", 100) + `")`),
-		"indent":              local(`indent(1000000000, "a\nb")`),
-		"join":                local(`join(` + megabyte + `, range(1024))`),
-		"split":               local(`split("", ` + megabyte + `)`),
-		"number literal":      local(`1e999999999`),
-		"number from text":    local(`"1e600000000" + 0`),
-		"number, decoded":     local(`jsondecode("1e600000000")`),
-		"number in text":      local(`"${"1e600000000" + 0}"`),
-		"number, parsed":      local(`parseint(` + megabyte + `, 36)`),
-		"power":               local(`pow(10, 400)`),
-		"infinity":            local(`1 / 0`),
-		"deep JSON":           local(`jsondecode(replace(` + megabyte + `, "x", "["))`),
-		"deep YAML":           local(`yamldecode(replace(substr(` + megabyte + `, 0, 500000), "x", "["))`),
-		"deep YAML dashes":    local(`yamldecode(replace(substr(` + megabyte + `, 0, 500000), "x", "- "))`),
-		"deep YAML blocks":    local(`yamldecode(join("", [for i in range(1000) : "${substr("` + strings.Repeat(" ", 3000) + `", 0, i)}a:\n"]))`),
-		"YAML aliases":        local("yamldecode(<<EOT\n" + yamlBomb() + "EOT\n)"),
+	const large, work, number, deep = "larger than", "more than 200000 steps", "between -1e308 and 1e308", "nested more than 200 deep"
+	for name, tc := range map[string]struct{ text, want string }{
+		"doubled strings":      {doubling(`"lol"`, `"${X}${X}"`), large},
+		"doubled lists":        {doubling(`["lol"]`, `[X, X]`), large},
+		"doubled objects":      {doubling(`{ a = 1 }`, `{ a = X, b = X }`), large},
+		"doubled by concat":    {doubling(`["lol"]`, `concat(X, X)`), large},
+		"doubled by format":    {doubling(`"lol"`, `format("%s%s", X, X)`), large},
+		"doubled by join":      {doubling(`"lol"`, `join(X, [X, X])`), large},
+		"doubled keys":         {doubling(`"lol"`, `keys({ "${X}${X}" = 1 })[0]`), large},
+		"squared numbers":      {doubling(`1e100`, `X * X`), number},
+		"many references":      {"locals {\n  m = " + megabyte + "\n  x = \"" + strings.Repeat("${local.m}", 10_000) + "\"\n}\n", "more than 64 MiB"},
+		"many in a list":       {"locals {\n  m = " + megabyte + "\n  x = [" + strings.Repeat("local.m,", 10_000) + "]\n}\n", large},
+		"many arguments":       {"locals {\n  m = " + megabyte + "\n  x = concat(" + strings.Repeat("[local.m],", 10_000) + "[])\n}\n", large},
+		"format width":         {local(`format("%1000000000d", 1)`), "three digits"},
+		"format precision":     {local(`format("%.1000000000f", 1)`), "three digits"},
+		"formatlist width":     {local(`formatlist("%01000000000d", [1])`), "three digits"},
+		"loops":                {local(`[for a in range(1024) : [for b in range(1024) : [for c in range(1024) : c]]]`), work},
+		"loops without end":    {local(`[for a in range(1024) : [for b in range(1024) : [for c in range(1024) : c if false] if false] if true]`), work},
+		"failing loops":        {local(`[for a in range(1024) : [for b in range(1024) : {}.x]]`), "does not have an attribute"},
+		"loops in try":         {local(`[for a in range(1024) : try([for b in range(1024) : [for c in range(1024) : c]], 1)]`), work},
+		"loops in directives":  {local(`"%{ for a in range(1024) }%{ for b in range(1024) }%{ for c in range(1024) }x%{ endfor }%{ endfor }%{ endfor }"`), work},
+		"product":              {local(`setproduct(range(1024), range(1024), range(1024))`), "more than 500000 elements"},
+		"replace":              {local(`replace(` + megabyte + `, "x", ` + kilobyte + `)`), large},
+		"replace pattern":      {local(`replace(` + megabyte + `, "/x/", ` + kilobyte + `)`), large},
+		"replace groups":       {local(`replace(` + megabyte + `, "/(x+)/", "` + strings.Repeat("$1", 100) + `")`), large},
+		"indent":               {local(`indent(1000000000, "a\nb")`), large},
+		"join":                 {local(`join(` + megabyte + `, range(1024))`), large},
+		"split":                {local(`split("", ` + megabyte + `)`), "more than 500000 parts"},
+		"number literal":       {local(`1e999999999`), number},
+		"number from text":     {local(`"1e600000000" + 0`), number},
+		"number, decoded":      {local(`jsondecode("1e600000000")`), number},
+		"number in text":       {local(`"${"1e600000000" + 0}"`), number},
+		"number, parsed":       {local(`parseint(` + megabyte + `, 36)`), "at most 400"},
+		"power":                {local(`pow(10, 400)`), number},
+		"infinity":             {local(`1 / 0`), number},
+		"deep JSON":            {local(`jsondecode(replace(` + megabyte + `, "x", "["))`), deep},
+		"deep YAML":            {local(`yamldecode(replace(substr(` + megabyte + `, 0, 500000), "x", "["))`), "exceeded max depth"},
+		"deep YAML dashes":     {local(`yamldecode(replace(substr(` + megabyte + `, 0, 1000), "x", "- "))`), deep},
+		"deep YAML blocks":     {local(`yamldecode(join("", [for i in range(1000) : "${substr("` + strings.Repeat(" ", 3000) + `", 0, i)}a:\n"]))`), deep},
+		"YAML aliases":         {local("yamldecode(<<EOT\n" + yamlBomb() + "EOT\n)"), "more than 500000 elements"},
+		"YAML alias of itself": {local(`yamldecode("a: &a [*a]")`), "more than 500000 elements"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if _, diags := loadText(t, text); !diags.HasErrors() {
-				t.Error("it was taken")
-			} else if len(diags) > maxDiagnostics+1 {
+			_, diags := loadText(t, tc.text)
+			if len(diags) > maxDiagnostics+1 {
 				t.Errorf("%d diagnostics", len(diags))
-			} else {
-				for _, d := range diags {
-					if d.Subject == nil || strings.Contains(d.Detail, "panic") || strings.Contains(d.Detail, "unexpected way") || len(d.Detail) > 2000 {
-						t.Errorf("%s: %s: %.300s", d.Subject, d.Summary, d.Detail)
-					}
+			}
+			found := false
+			for _, d := range diags {
+				found = found || strings.Contains(d.Detail, tc.want)
+				if d.Subject == nil || strings.Contains(d.Detail, "panic") || strings.Contains(d.Detail, "unexpected way") || len(d.Detail) > 2000 {
+					t.Errorf("%s: %s: %.300s", d.Subject, d.Summary, d.Detail)
 				}
+			}
+			if !found {
+				t.Errorf("no error with %q: %.500v", tc.want, diags)
 			}
 		})
 	}
@@ -200,8 +206,8 @@ func yamlBomb() string {
 func TestSourceErrors(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct{ text, summary, at string }{
-		"not UTF-8":  {"locals {\n  é = \"\xff\"\n}\n", "Not UTF-8 text", "2,8-9"},
-		"UTF-16":     {"\xff\xfel\x00", "Not UTF-8 text", "1,1-2"},
+		"not UTF-8": {"locals {\n  é = \"\xff\"\n}\n", "Not UTF-8 text", "2,8-9"},
+		"UTF-16":    {"\xff\xfel\x00", "Not UTF-8 text", "1,1-2"},
 	} {
 		_, diags := loadText(t, tc.text)
 		found := false

@@ -191,6 +191,9 @@ func (c *Config) checkHostKeys(expr hclsyntax.Expression) hcl.Diagnostics {
 	return diags
 }
 
+// hostType is the type of host.NAME.
+var hostType = localHostValue().Type()
+
 // placing collects hosts, each once.
 type placing struct {
 	config *Config
@@ -206,7 +209,7 @@ func (p *placing) collect(v cty.Value) string {
 		return wanted + "an element is null."
 	case !v.IsKnown():
 		return "" // made from something with an error of its own
-	case v.Type().Equals(localHostValue().Type()):
+	case v.Type().Equals(hostType):
 		name := v.GetAttr("name")
 		if name.IsNull() || !name.IsKnown() {
 			return wanted + "an element is an object that is no host."

@@ -48,10 +48,10 @@ func severity(s engine.Severity) hcl.DiagnosticSeverity {
 	return hcl.DiagError
 }
 
-// problem makes a diagnostic of a problem of what the block declares.
+// problem makes a diagnostic of a problem of what the block declares; sensitive holds the first steps of paths.
 func (b *block) problem(p engine.Problem, sensitive map[string]bool, state any) *hcl.Diagnostic {
 	at := b.attributeRange(p.Attribute)
-	if sensitive[p.Attribute] || showsSensitive(p, sensitive, state) {
+	if sensitive[firstStep(p.Attribute)] || showsSensitive(p, sensitive, state) {
 		return &hcl.Diagnostic{Severity: severity(p.Severity), Summary: "Invalid value", Subject: &at,
 			Detail: fmt.Sprintf("There is something wrong with %s. What it is, is not shown, since a value is sensitive.", p.Attribute)}
 	}

@@ -108,12 +108,12 @@ func (c *Config) checkTraversal(t hcl.Traversal, s scope) *hcl.Diagnostic {
 		if c.variables[name] != nil {
 			return nil
 		}
-		return undeclared(at, "variable", "var", name, sortedKeys(c.variables))
+		return undeclared(at, "variable", "var", name, candidates(c, c.variables))
 	case root == "local":
 		if c.locals[name] != nil {
 			return nil
 		}
-		return undeclared(at, "local value", "local", name, sortedKeys(c.locals))
+		return undeclared(at, "local value", "local", name, candidates(c, c.locals))
 	case root == "path":
 		return declared(at, "path", "path", name, []string{"root"})
 	case root == "host":
@@ -170,6 +170,14 @@ func undeclared(at hcl.Range, what, prefix, name string, names []string) *hcl.Di
 	return errorAt(at, "Reference to undeclared "+what, "There is no %s named %q.%s", what, name, didYouMeanReference(prefix, name, names))
 }
 
+// candidates lists names to suggest. After many errors there are none, since to compare them all would take long.
+func candidates[V any](c *Config, m map[string]V) []string {
+	if c.misses++; c.misses > maxDiagnostics {
+		return nil
+	}
+	return sortedKeys(m)
+}
+
 func example(names []string) string {
 	if len(names) == 0 {
 		return "NAME"
@@ -186,7 +194,7 @@ func (c *Config) checkHostReference(t hcl.Traversal, at hcl.Range, s scope) *hcl
 		return errorAt(at, "Reference to host.local not allowed here", "The machine that mirrorform runs on can be named in hosts arguments only.")
 	}
 	if c.hostBlocks[name] == nil {
-		names := sortedKeys(c.hostBlocks)
+		names := candidates(c, c.hostBlocks)
 		if s.local {
 			names = append(names, localHost)
 		}

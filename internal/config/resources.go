@@ -56,7 +56,7 @@ func (c *Config) decode(i *instance, h *Host, facts *wire.Facts) *decoded {
 	out.diags = append(out.diags, c.loadSource(i.block, out)...)
 	for _, p := range i.block.kind.Validate(out.state) {
 		if out.complete() || i.block.sets(p.Attribute, out) {
-			out.diags = append(out.diags, i.block.problem(p, out.sensitive, out.state))
+			out.diags = append(out.diags, i.block.problem(p, topLevel(out.sensitive), out.state))
 		}
 	}
 	return out
@@ -237,6 +237,8 @@ func (c *Config) expand(i *instance, h *Host, facts *wire.Facts, d *decoded) ([]
 
 // Resources returns everything that is wanted on a host, in the order of the configuration. facts holds the facts of the hosts that were reached.
 //
+// Warnings that Load gave are not repeated.
+//
 // On host local are the local parts of all mirrors whose hosts have facts, or whose expressions need none; for those that are
 // left out there is a warning. On any other host, a resource that needs facts which are not there is an error.
 func (c *Config) Resources(host string, facts map[string]*wire.Facts) ([]*engine.Resource, hcl.Diagnostics) {
@@ -249,7 +251,9 @@ func (c *Config) Resources(host string, facts map[string]*wire.Facts) ([]*engine
 	}
 	w := &wanting{config: c, facts: facts, made: map[*instance][]*engine.Resource{}}
 	w.host(h)
-	return w.resources, tidy(w.diags)
+	return w.resources, tidy(slices.DeleteFunc(w.diags, func(d *hcl.Diagnostic) bool {
+		return d.Severity == hcl.DiagWarning && c.warned[warningOf(d)]
+	}))
 }
 
 // wanting collects the resources of one host.
@@ -313,24 +317,11 @@ func (w *wanting) decoded(i *instance, h *Host) *decoded {
 		return i.decoded[h.Name]
 	}
 	if i.block.uses != usesFacts {
-		d := i.decoded[h.Name]
-		w.diags = append(w.diags, warnings(d.diags)...)
-		return d
+		return i.decoded[h.Name]
 	}
 	d := w.config.decode(i, h, w.facts[h.Name])
 	w.diags = append(w.diags, d.diags...)
 	return d
-}
-
-// warnings are the diagnostics that are no errors.
-func warnings(diags hcl.Diagnostics) hcl.Diagnostics {
-	var kept hcl.Diagnostics
-	for _, d := range diags {
-		if d.Severity != hcl.DiagError {
-			kept = append(kept, d)
-		}
-	}
-	return kept
 }
 
 // topLevel cuts paths to the arguments that they begin with, which is what plans show.
@@ -340,12 +331,16 @@ func topLevel(paths map[string]bool) map[string]bool {
 	}
 	attrs := map[string]bool{}
 	for p := range paths {
-		if end := strings.IndexAny(p, ".["); end >= 0 {
-			p = p[:end]
-		}
-		attrs[p] = true
+		attrs[firstStep(p)] = true
 	}
 	return attrs
+}
+
+func firstStep(path string) string {
+	if end := strings.IndexAny(path, ".["); end >= 0 {
+		return path[:end]
+	}
+	return path
 }
 
 // mirror adds the parts of a mirror on a host: those on that host, or those on host local.

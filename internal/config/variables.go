@@ -224,7 +224,7 @@ func (v *variable) convert(value cty.Value) (cty.Value, error) {
 	}
 	converted, err := convert.Convert(value, v.constraint)
 	if err != nil {
-		return cty.NilVal, fmt.Errorf("%s%s (the type is %s)", pathOf(err), err, typeexpr.TypeString(v.constraint))
+		return cty.NilVal, fmt.Errorf("%s%w (the type is %s)", pathOf(err), err, typeexpr.TypeString(v.constraint))
 	}
 	if why := tooLarge(converted); why != "" {
 		return cty.NilVal, fmt.Errorf("%s", lowerFirst(why))
