@@ -130,15 +130,15 @@ func (a *app) formatInput(check bool) error {
 
 // replaceFile puts new content into a file that exists, atomically, keeping its mode. A link is followed.
 func replaceFile(name string, content []byte) error {
-	real, err := filepath.EvalSymlinks(name)
+	target, err := filepath.EvalSymlinks(name)
 	if err != nil {
 		return err
 	}
-	info, err := os.Stat(real)
+	info, err := os.Stat(target)
 	if err != nil {
 		return err
 	}
-	return writeAtomically(real, content, info.Mode().Perm())
+	return writeAtomically(target, content, info.Mode().Perm())
 }
 
 // writeAtomically writes a file by way of a temporary one beside it, so that it is wholly old or wholly new.

@@ -164,7 +164,7 @@ func makeMirrorTree(dir string) error {
 	}
 	rpm := "/Packages/baseos-release-8.10-1.el.x86_64.rpm"
 	links := []struct {
-		make     func(old, new string) error
+		make     func(from, to string) error
 		old, new string
 	}{
 		{os.Symlink, "8.10", filepath.Join(dir, ModuleAlmaLinux, "8")},
