@@ -33,7 +33,7 @@ type Cron struct {
 	Owner   string  `plan:"owner"`
 	Group   string  `plan:"group"`
 	Mode    string  `plan:"mode"`
-	Kind    string  `plan:"kind"`
+	Kind    string  `plan:"kind,found"`
 
 	found wire.File
 }

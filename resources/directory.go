@@ -15,7 +15,7 @@ type Directory struct {
 	Mode  string `hcl:"mode,optional"`  // 3 or 4 octal digits
 
 	// Kind is what was found when it is no directory: "file", "symlink to TARGET", …
-	Kind string `plan:"kind"`
+	Kind string `plan:"kind,found"`
 
 	found wire.File
 }

@@ -25,7 +25,7 @@ type File struct {
 	// Digest stands for content that is not shown: it is no text, or too large.
 	Digest string `plan:"digest"`
 	// Kind is what was found when it is no regular file: "directory", "symlink to TARGET", …
-	Kind string `plan:"kind"`
+	Kind string `plan:"kind,found"`
 
 	found wire.File
 }

@@ -40,7 +40,7 @@ type Logrotate struct {
 	Owner   string  `plan:"owner"`
 	Group   string  `plan:"group"`
 	Mode    string  `plan:"mode"`
-	Kind    string  `plan:"kind"`
+	Kind    string  `plan:"kind,found"`
 
 	found wire.File
 }

@@ -23,10 +23,13 @@ type Mount struct {
 
 	// Mounted tells whether the device's file system is mounted there.
 	Mounted *bool `plan:"mounted"`
-	// Fstab is the line of fstab that was found, or empty.
-	Fstab string `plan:"fstab"`
+	// Entered tells whether fstab has it mounted as wanted after a boot.
+	Entered *bool `plan:"in_fstab"`
+	// InForce tells whether what is mounted has the options that are wanted: somebody may have remounted it with others.
+	InForce *bool `plan:"options_in_force"`
 
-	uuid     string           // found, of the device's file system
+	line     string           // found, of fstab
+	live     []string         // found, the options that count now
 	foreign  bool             // found: another file system is mounted there
 	root     wire.File        // found, when it is mounted
 	problems []engine.Problem // found: why it must not be mounted
@@ -37,9 +40,11 @@ type mountType struct{}
 // Complete returns want with what follows from it.
 func (mountType) Complete(_ engine.Target, want *Mount) *Mount {
 	full := *want
-	if full.Mounted == nil {
-		yes := true
-		full.Mounted = &yes
+	yes := true
+	for _, field := range []**bool{&full.Mounted, &full.Entered, &full.InForce} {
+		if *field == nil {
+			*field = &yes
+		}
 	}
 	return &full
 }
@@ -121,17 +126,21 @@ func (mt mountType) Read(t engine.Target, want *Mount, got engine.Answers) (*Mou
 	if !m.Mounted && m.Fstab == "" && len(problems) == 0 {
 		return nil, nil
 	}
-	have := &Mount{Path: want.Path, Device: want.Device, Filesystem: want.Filesystem, Mounted: &mounted, Fstab: m.Fstab, uuid: b.UUID, problems: problems}
 	line := parseFstab(m.Fstab)
-	have.Options = line.options
-	if line.enters(b.UUID, want) {
+	entered := line.enters(b.UUID, want)
+	have := &Mount{
+		Path: want.Path, Device: want.Device, Filesystem: want.Filesystem, Options: line.options, Mounted: &mounted, Entered: &entered,
+		line: m.Fstab, live: m.Options, problems: problems,
+	}
+	if entered {
 		have.Options = want.Options
 	}
 	if m.Mounted {
 		have.Filesystem = m.Type
 	}
 	if mounted {
-		have.root = f
+		obeyed := inForce(m.Options, slices.Concat(line.options, want.Options))
+		have.root, have.InForce = f, &obeyed
 		have.Owner, have.Group, have.Mode = foundAttributes(want.Owner, want.Group, want.Mode, f)
 	} else if m.Mounted {
 		have.Device, have.foreign = m.Source, true
@@ -191,6 +200,7 @@ func (mt mountType) Diff(_ engine.Target, want, have *Mount) []engine.Step {
 		return mt.unmount(have)
 	}
 	none := ""
+	want = mt.Complete(engine.Target{}, want)
 	root := mt.root(want)
 	s := engine.Step{
 		Summary: "mount " + want.Path,
@@ -201,18 +211,74 @@ func (mt mountType) Diff(_ engine.Target, want, have *Mount) []engine.Step {
 		return append([]engine.Step{s}, root.attributeSteps(&managedFile{})...)
 	}
 	have = mt.Complete(engine.Target{}, have)
-	entered := have.Fstab == want.Fstab || parseFstab(have.Fstab).enters(have.uuid, want)
-	s.Undo.Mount.Line, s.Undo.Mount.Mounted = &have.Fstab, isTrue(have.Mounted)
+	lacks := func(want, have *bool) bool { return isTrue(want) && !isTrue(have) }
+	s.Undo.Mount.Line = &have.line
 	switch {
 	case len(have.problems) > 0:
 		return nil // Check refuses it
-	case !isTrue(have.Mounted) && isTrue(mt.Complete(engine.Target{}, want).Mounted):
+	case lacks(want.Mounted, have.Mounted):
 		return append([]engine.Step{s}, root.attributeSteps(&managedFile{})...)
-	case !entered:
+	case lacks(want.Entered, have.Entered):
 		s.Summary = "enter " + want.Path + " in fstab"
-		return append([]engine.Step{s}, root.attributeSteps(mt.root(have))...)
+	case lacks(want.InForce, have.InForce):
+		s.Summary = "remount " + want.Path + " as fstab has it"
+		s.Do.Mount = &wire.MountOp{Path: want.Path, Line: &have.line, Mounted: true} // whatever else the line has stays
+	default:
+		return root.attributeSteps(mt.root(have))
 	}
-	return root.attributeSteps(mt.root(have))
+	if isTrue(have.Mounted) {
+		s.Undo.Mount.Mounted, s.Undo.Mount.Options = true, liveFlags(have.live)
+	}
+	return append([]engine.Step{s}, root.attributeSteps(mt.root(have))...)
+}
+
+// mountFlags are the options of mount(8) that concern one mount and that mountinfo shows when they are on, with the words
+// that turn each off.
+var mountFlags = []struct {
+	on  string
+	off []string
+}{
+	{"ro", []string{"rw"}}, {"noatime", []string{"relatime", "strictatime", "atime"}}, {"nodev", []string{"dev"}}, {"nosuid", []string{"suid"}}, {"noexec", []string{"exec"}},
+}
+
+// inForce reports whether what options say of the flags, the last word on each counting, is so among those that are live.
+// What they do not speak of is not managed, but for ro: what is wanted is writable unless they say otherwise.
+func inForce(live, options []string) bool {
+	for _, flag := range mountFlags {
+		spoken, on := flag.on == "ro", false
+		for _, o := range options {
+			switch {
+			case o == flag.on:
+				spoken, on = true, true
+			case slices.Contains(flag.off, o):
+				spoken, on = true, false
+			case slices.Contains([]string{"user", "users", "owner", "group"}, o) && flag.on != "ro":
+				spoken = false // it implies some of them
+			}
+		}
+		if spoken && on != slices.Contains(live, flag.on) {
+			return false
+		}
+	}
+	return true
+}
+
+// liveFlags are the options that bring the flags back to what is live.
+func liveFlags(live []string) []string {
+	var options []string
+	for _, flag := range mountFlags {
+		switch {
+		case slices.Contains(live, flag.on):
+			options = append(options, flag.on)
+		case flag.on != "noatime":
+			options = append(options, flag.off[0])
+		case slices.Contains(live, "relatime"):
+			options = append(options, "atime", "relatime") // atime takes back a noatime of fstab
+		default:
+			options = append(options, "atime", "strictatime") // mountinfo has no word for it
+		}
+	}
+	return options
 }
 
 // root is the root of the file system.
@@ -222,13 +288,13 @@ func (mountType) root(s *Mount) *managedFile {
 
 // unmount takes the file system away; what is on it stays there.
 func (mountType) unmount(have *Mount) []engine.Step {
-	if have.foreign || !isTrue(have.Mounted) && have.Fstab == "" {
+	if have.foreign || !isTrue(have.Mounted) && have.line == "" {
 		return nil
 	}
 	return []engine.Step{{
 		Summary: "unmount " + have.Path + " and take it out of fstab",
 		Do:      wire.Op{Mount: &wire.MountOp{Path: have.Path, Remove: true}},
-		Undo:    &wire.Op{Mount: &wire.MountOp{Path: have.Path, Device: have.Device, Type: have.Filesystem, Line: &have.Fstab, Mounted: isTrue(have.Mounted)}},
+		Undo:    &wire.Op{Mount: &wire.MountOp{Path: have.Path, Device: have.Device, Type: have.Filesystem, Line: &have.line, Mounted: isTrue(have.Mounted)}},
 	}}
 }
 

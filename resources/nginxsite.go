@@ -2,7 +2,6 @@ package resources
 
 import (
 	"path"
-	"slices"
 	"strings"
 
 	"github.com/mirrorform/mirrorform/engine"
@@ -28,7 +27,7 @@ type NginxSite struct {
 	Owner   string  `plan:"owner"`
 	Group   string  `plan:"group"`
 	Mode    string  `plan:"mode"`
-	Kind    string  `plan:"kind"`
+	Kind    string  `plan:"kind,found"`
 	// Served tells whether nginx answers requests for the site with this configuration.
 	Served *bool `plan:"served"`
 
@@ -155,7 +154,7 @@ func (nt nginxSiteType) Diff(t engine.Target, want, have *NginxSite) []engine.St
 	want = nt.Complete(t, want)
 	file := nt.managed(want)
 	if have == nil {
-		return activate(file.steps(nil), siteSteps(want))
+		return append(file.steps(nil), siteSteps(want)...)
 	}
 	have = nt.Complete(t, have)
 	found := nt.managed(have)
@@ -167,18 +166,7 @@ func (nt nginxSiteType) Diff(t engine.Target, want, have *NginxSite) []engine.St
 	if same && (isTrue(have.Served) || !isTrue(want.Served)) {
 		return steps // at most the file's attributes, which nginx does not mind
 	}
-	return activate(steps, siteSteps(want))
-}
-
-// activate puts steps that change the configuration between those that make it count. The first one is there for its undo:
-// steps are undone in reverse, so that nginx loads the old configuration after it was put back.
-func activate(change, after []engine.Step) []engine.Step {
-	first := engine.Step{
-		Summary: "see that nginx can be run",
-		Do:      wire.Op{Run: &wire.RunOp{Argv: []string{"/usr/sbin/nginx", "-v"}}},
-		Undo:    &wire.Op{Unit: &wire.UnitOp{Name: nginxUnit, Action: wire.UnitLoad}},
-	}
-	return slices.Concat([]engine.Step{first}, change, after)
+	return append(steps, siteSteps(want)...)
 }
 
 // nginxTest checks the whole configuration. nginx only warns of a server name that is taken already.
@@ -190,13 +178,9 @@ func nginxTest(refuse string) engine.Step {
 	}
 }
 
-// nginxLoad lets nginx take the configuration.
+// nginxLoad lets nginx take the configuration. Its undo comes when the file was put back (wire.Do), and takes the old one.
 func nginxLoad() engine.Step {
-	return engine.Step{
-		Summary: "reload " + nginxUnit,
-		Do:      wire.Op{Unit: &wire.UnitOp{Name: nginxUnit, Action: wire.UnitLoad}},
-		Final:   "nginx is reloaded once the configuration is put back",
-	}
+	return unitStep("reload", nginxUnit, wire.UnitLoad, wire.UnitRestore)
 }
 
 // siteSteps are those after the file is in place.
@@ -214,7 +198,7 @@ func (nt nginxSiteType) remove(have *NginxSite) []engine.Step {
 	if len(steps) == 0 || !have.running {
 		return steps
 	}
-	return activate(steps, []engine.Step{nginxTest(""), nginxLoad()})
+	return append(steps, nginxTest(""), nginxLoad())
 }
 
 func (nt nginxSiteType) Check(_ engine.Target, want, have *NginxSite) []engine.Problem {

@@ -341,7 +341,7 @@ func eachAttribute(state any, f func(field reflect.StructField, name string, v r
 		field := v.Type().Field(i)
 		name, _, _ := strings.Cut(field.Tag.Get("hcl"), ",")
 		if name == "" {
-			name = field.Tag.Get("plan")
+			name, _, _ = strings.Cut(field.Tag.Get("plan"), ",")
 		}
 		fv := v.Field(i)
 		if name == "" || fv.IsZero() {

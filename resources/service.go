@@ -206,14 +206,14 @@ func (st serviceType) Diff(t engine.Target, want, have *Service) []engine.Step {
 		steps = append(steps, unitStep("disable", unit, wire.UnitDisable, wire.UnitEnable))
 	}
 	if isFalse(want.Running) && isTrue(have.Running) {
-		return append(steps, unitStep("stop", unit, wire.UnitStop, wire.UnitStart))
+		return append(steps, unitStep("stop", unit, wire.UnitStop, wire.UnitRestore))
 	}
 	if !isTrue(want.Running) {
 		return steps
 	}
 	loads := st.loads(want, have, unit)
 	if len(loads) == 0 && !isTrue(have.Running) {
-		loads = append(loads, unitStep("start", unit, wire.UnitStart, wire.UnitStop))
+		loads = append(loads, unitStep("start", unit, wire.UnitStart, wire.UnitRestore))
 	}
 	return append(steps, loads...)
 }
@@ -226,15 +226,11 @@ func (serviceType) loads(want, have *Service, unit string) []engine.Step {
 	}
 	var steps []engine.Step
 	add := func(verb string, action wire.UnitAction, record string, files []string) {
-		s := engine.Step{
-			Do:    wire.Op{Unit: &wire.UnitOp{Name: unit, Action: action, Record: record, Files: sorted(files)}},
-			Final: "what a unit has loaded is not unloaded",
-		}
 		if !isTrue(have.Running) && len(steps) == 0 {
 			verb = "start"
-			s.Final, s.Undo = "", &wire.Op{Unit: &wire.UnitOp{Name: unit, Action: wire.UnitStop}}
 		}
-		s.Summary = verb + " " + unit
+		s := unitStep(verb, unit, action, wire.UnitRestore)
+		s.Do.Unit.Record, s.Do.Unit.Files = record, sorted(files)
 		steps = append(steps, s)
 	}
 	if have.staleRestart {
@@ -251,7 +247,7 @@ func (serviceType) leave(have *Service) []engine.Step {
 	unit := unitOf(have.Name)
 	var steps []engine.Step
 	if have.stops && isTrue(have.Running) {
-		steps = append(steps, unitStep("stop", unit, wire.UnitStop, wire.UnitStart))
+		steps = append(steps, unitStep("stop", unit, wire.UnitStop, wire.UnitRestore))
 	}
 	if have.disables && isTrue(have.Enabled) {
 		steps = append(steps, unitStep("disable", unit, wire.UnitDisable, wire.UnitEnable))

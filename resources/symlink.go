@@ -13,7 +13,7 @@ type Symlink struct {
 	Target string `hcl:"target"`         // absolute, or relative to the link's directory; it need not exist
 
 	// Kind is what was found when it is no symbolic link: "file", "directory", …
-	Kind string `plan:"kind"`
+	Kind string `plan:"kind,found"`
 
 	found wire.File
 }

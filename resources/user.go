@@ -93,15 +93,10 @@ func sameSet(a, b []string) bool {
 func (userType) Diff(_ engine.Target, want, have *User) []engine.Step {
 	switch {
 	case want == nil:
-		undo := accountOp(have, &User{})
-		undo.Create, undo.System = true, have.System
-		if have.Group == have.Name {
-			undo.Group = nil // userdel(8) removes that group, useradd(8) makes it again
-		}
 		return []engine.Step{{
 			Summary: "remove user " + have.Name + ", whose home stays",
 			Do:      wire.Op{User: &wire.UserOp{Name: have.Name, Remove: true}},
-			Undo:    &wire.Op{User: undo},
+			Final:   "its password and the number of its own group would not come back",
 		}}
 	case have == nil:
 		op := accountOp(want, &User{})

@@ -13,10 +13,8 @@ func checkAccount(name string) error {
 	ok := name != "" && len(name) <= 32
 	digits := true
 	for i, r := range name {
-		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r == '_'
-		digit := r >= '0' && r <= '9'
-		digits = digits && digit
-		ok = ok && (letter || digit || i > 0 && (r == '-' || r == '.' || r == '$' && i == len(name)-1))
+		digits = digits && r >= '0' && r <= '9'
+		ok = ok && (letterOrDigit(r) || r == '_' || i > 0 && (r == '-' || r == '.' || r == '$' && i == len(name)-1))
 	}
 	if !ok || digits {
 		return errors.New(quote(name) + " is no name of a user or group")

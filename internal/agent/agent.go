@@ -44,7 +44,7 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, o Options) error {
 	return ServeUntil(ctx.Done(), in, out, o)
 }
 
-// ServeUntil is Serve for callers that have no context: making one would add a thirtieth to the helper's executable.
+// ServeUntil is Serve for callers that have no context: making one links all that formats times, which is 90 KB of executable.
 func ServeUntil(stop <-chan struct{}, in io.Reader, out io.Writer, o Options) error {
 	s := newSession(in, out, o)
 	go s.digestSelf()

@@ -15,7 +15,7 @@ func (h *host) askBlock(stop until, device string, mounts func() ([]mountEntry, 
 	if err := checkPath(device); err != nil {
 		return nil, err
 	}
-	real, err := realPath(device)
+	actual, err := realPath(device)
 	if absent(err) {
 		return &wire.Block{}, nil
 	}
@@ -23,25 +23,25 @@ func (h *host) askBlock(stop until, device string, mounts func() ([]mountEntry, 
 		return nil, err
 	}
 	var st unix.Stat_t
-	if err := unix.Stat(real, &st); err != nil {
-		return nil, because("stat "+real, err)
+	if err := unix.Stat(actual, &st); err != nil {
+		return nil, because("stat "+actual, err)
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFBLK {
 		return &wire.Block{}, nil
 	}
 	// blkid says "nothing found" of a device that it may not read.
-	fd, err := open(unix.AT_FDCWD, real, unix.O_RDONLY|unix.O_NONBLOCK, 0)
+	fd, err := open(unix.AT_FDCWD, actual, unix.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
-		return nil, because("open "+real, err)
+		return nil, because("open "+actual, err)
 	}
 	closeFD(fd)
 
-	b := &wire.Block{Path: real}
-	number := devNumber(uint64(st.Rdev))
+	b := &wire.Block{Path: actual}
+	number := devNumber(st.Rdev)
 	sys := "/sys/dev/block/" + number
 	sectors, err := strconv.ParseUint(firstLine(sys+"/size"), 10, 64) // of 512 bytes, whatever the device's are
 	if err != nil {
-		return nil, because("size of "+real, err)
+		return nil, because("size of "+actual, err)
 	}
 	b.Size = sectors * 512
 	b.ReadOnly = firstLine(sys+"/ro") == "1"
@@ -69,7 +69,7 @@ func (h *host) askBlock(stop until, device string, mounts func() ([]mountEntry, 
 		if contains(b.Mounts, e.point) {
 			continue
 		}
-		if e.dev == number || e.source == real || sameDevice(e.source, uint64(st.Rdev)) {
+		if e.dev == number || e.source == actual || sameDevice(e.source, st.Rdev) {
 			b.Mounts = append(b.Mounts, e.point)
 		}
 	}
@@ -81,9 +81,9 @@ func (h *host) askBlock(stop until, device string, mounts func() ([]mountEntry, 
 	for line := range strings.Lines(string(swaps)) {
 		name, _, _ := strings.Cut(line, " ")
 		name = unescape(strings.TrimSpace(name))
-		b.Swap = b.Swap || name == real || sameDevice(name, uint64(st.Rdev))
+		b.Swap = b.Swap || name == actual || sameDevice(name, st.Rdev)
 	}
-	tags, err := probe(stop, real)
+	tags, err := probe(stop, actual)
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +101,7 @@ func devNumber(rdev uint64) string {
 // sameDevice reports whether a path names the block device with a number.
 func sameDevice(p string, rdev uint64) bool {
 	var st unix.Stat_t
-	return strings.HasPrefix(p, "/dev/") && unix.Stat(p, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFBLK && uint64(st.Rdev) == rdev
+	return strings.HasPrefix(p, "/dev/") && unix.Stat(p, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFBLK && st.Rdev == rdev
 }
 
 // probe reads the signatures on a device with blkid(8), past any cache.

@@ -236,7 +236,7 @@ func (t *tail) fill(fd int, ended *atomic.Bool) {
 				return
 			}
 			t.write(chunk[:n])
-		case err != nil && err != unix.EINTR:
+		case err != nil && !errors.Is(err, unix.EINTR):
 			return
 		}
 		if ended.Load() {

@@ -14,7 +14,7 @@ import (
 )
 
 // The frames of package wire are JSON. The helper has its own small coder for them, since encoding/json makes its executable
-// a fifth larger; a test compares the two on every message.
+// 350 KB larger; a test compares the two on every kind of message.
 
 // readFrame receives one message, as wire.Read does.
 func readFrame(r io.Reader) (*wire.Message, error) {
@@ -71,7 +71,8 @@ func fields(v reflect.Value, each func(field)) {
 			fields(v.Field(i), each)
 			continue
 		}
-		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+		// The tags of messages are nothing but json:"…", without escapes.
+		name, options, _ := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(string(f.Tag), `json:"`), `"`), ",")
 		each(field{name, v.Field(i), options == "omitempty"})
 	}
 }
@@ -358,11 +359,11 @@ func (d *decoder) str() []byte {
 		if d.at >= len(d.text) || d.text[d.at] < ' ' {
 			d.fail("a string without an end")
 		}
-		switch c := d.text[d.at]; {
-		case c == '"':
+		switch d.text[d.at] {
+		case '"':
 			d.at++
 			return b
-		case c == '\\':
+		case '\\':
 			d.at++
 			b = utf8.AppendRune(b, d.escape())
 		default:

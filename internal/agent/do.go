@@ -10,29 +10,51 @@ import (
 // finished is an operation that was done and not undone.
 type finished struct {
 	order wire.Order
+	unit  *unitState // what its undo brings back, where that is UnitRestore
+}
+
+// restores names the unit that undoing the operation restores, or is "".
+func (f *finished) restores() string {
+	if u := f.order.Undo; u != nil && u.Unit != nil && u.Unit.Action == wire.UnitRestore {
+		return u.Unit.Name
+	}
+	return ""
+}
+
+// last tells whether the operation is undone after all others: a unit is to load the files that they put back. A unit that is
+// restored gets the state that is given.
+func (f *finished) last(was *unitState) bool {
+	if f.restores() != "" {
+		return was.running
+	}
+	u := f.order.Undo
+	return u != nil && u.Unit != nil && slices.Contains([]wire.UnitAction{wire.UnitStart, wire.UnitRestart, wire.UnitLoad}, u.Unit.Action)
 }
 
 // job is one operation to be performed.
 type job struct {
 	op   *wire.Op
-	id   int  // of its order: the name of what the journal keeps
-	keep bool // the original is kept first
+	id   int        // of its order: the name of what the journal keeps
+	keep bool       // the original is kept first
+	unit *unitState // what UnitRestore brings back
 }
 
 // do performs orders until one fails or the controller is gone; then it undoes what was done of that one's group.
-func (s *session) do(alive *life, orders []wire.Order) *wire.Done {
+func (s *session) do(orders []wire.Order) *wire.Done {
+	earlier := len(s.done)
 	for _, o := range orders {
 		s.event(o.ID, wire.Started, nil)
-		err := s.order(alive, o)
+		f := &finished{order: o}
+		err := s.order(f)
 		if err == nil {
-			s.done = append(s.done, &finished{o})
+			s.done = append(s.done, f)
 			s.event(o.ID, wire.Finished, nil)
 			continue
 		}
 		s.event(o.ID, wire.Failed, err)
 		var group []*finished
-		for _, f := range s.done {
-			if f.order.Group == o.Group && f.order.Undo != nil && has(orders, f.order.ID) {
+		for _, f := range s.done[earlier:] {
+			if f.order.Group == o.Group && f.order.Undo != nil {
 				group = append(group, f)
 			}
 		}
@@ -42,12 +64,9 @@ func (s *session) do(alive *life, orders []wire.Order) *wire.Done {
 	return &wire.Done{}
 }
 
-func has(orders []wire.Order, id int) bool {
-	return slices.ContainsFunc(orders, func(o wire.Order) bool { return o.ID == id })
-}
-
-func (s *session) order(alive *life, o wire.Order) error {
-	if why := alive.over(); why != nil {
+func (s *session) order(f *finished) error {
+	o := f.order
+	if why := s.alive.over(); why != nil {
 		return because("not begun", why)
 	}
 	if slices.ContainsFunc(s.done, func(f *finished) bool { return f.order.ID == o.ID }) {
@@ -57,7 +76,15 @@ func (s *session) order(alive *life, o wire.Order) error {
 	if keep && (o.Op.Path() == "" || o.Undo.Restore.Path != o.Op.Path()) {
 		return errors.New(quote(o.Undo.Restore.Path) + " cannot be restored: the operation changes " + quote(o.Op.Path()))
 	}
-	return guard(func() error { return s.perform(job{&o.Op, o.ID, keep}) })
+	if unit := f.restores(); unit != "" {
+		if o.Op.Unit == nil || o.Op.Unit.Name != unit {
+			return errors.New("the unit " + quote(unit) + " cannot be restored: the operation does not act on it")
+		}
+		if err := guard(func() (err error) { f.unit, err = s.host.unitState(unit); return err }); err != nil {
+			return err
+		}
+	}
+	return guard(func() error { return s.perform(job{op: &o.Op, id: o.ID, keep: keep}) })
 }
 
 // undo takes back operations of this connection.
@@ -71,12 +98,31 @@ func (s *session) undo(ids []int) *wire.Done {
 	return &wire.Done{Failed: s.takeBack(which)}
 }
 
-// takeBack undoes operations in reverse order, all that it can, and returns the ID of the first that failed.
+// takeBack undoes operations in the order that wire.Do describes, all that it can, and returns the ID of the first that failed.
 func (s *session) takeBack(which []*finished) (failed *int) {
+	// Of several states of a unit, the one that it had before the first operation is brought back, once.
+	was, restored := map[string]*unitState{}, map[string]bool{}
+	for _, f := range which {
+		if unit := f.restores(); unit != "" && was[unit] == nil {
+			was[unit] = f.unit
+		}
+	}
+	var now, last []*finished
 	for _, f := range slices.Backward(which) {
+		if f.last(was[f.restores()]) {
+			last = append(last, f)
+		} else {
+			now = append(now, f)
+		}
+	}
+	for _, f := range append(now, last...) {
 		err := errors.New("this operation cannot be undone")
-		if f.order.Undo != nil {
-			err = guard(func() error { return s.perform(job{op: f.order.Undo, id: f.order.ID}) })
+		switch unit := f.restores(); {
+		case restored[unit]:
+			err = nil
+		case f.order.Undo != nil:
+			err = guard(func() error { return s.perform(job{op: f.order.Undo, id: f.order.ID, unit: was[unit]}) })
+			restored[unit] = err == nil && unit != ""
 		}
 		if err == nil {
 			s.done = slices.DeleteFunc(s.done, func(d *finished) bool { return d == f })
@@ -115,6 +161,9 @@ func (s *session) performOp(j job) error {
 	case op.Package != nil:
 		return h.pkg(op.Package)
 	case op.Unit != nil:
+		if op.Unit.Action == wire.UnitRestore {
+			return h.restoreUnit(op.Unit.Name, j.unit)
+		}
 		return h.unit(op.Unit)
 	case op.User != nil:
 		return h.user(op.User)

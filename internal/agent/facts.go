@@ -45,7 +45,7 @@ func (h *host) readFacts() wire.Facts {
 	}
 	var info unix.Sysinfo_t
 	if unix.Sysinfo(&info) == nil {
-		f.Memory = uint64(info.Totalram) * uint64(info.Unit)
+		f.Memory = info.Totalram * uint64(info.Unit)
 	}
 	release, err := readFile("/etc/os-release")
 	if err != nil {

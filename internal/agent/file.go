@@ -41,7 +41,7 @@ func look(dir int, name, shown string, content *capture) (*wire.File, error) {
 			return nil, because("read "+shown, err)
 		}
 	default:
-		more = []string{octal(st.Mode & unix.S_IFMT), utoa(uint64(st.Rdev))}
+		more = []string{octal(st.Mode & unix.S_IFMT), utoa(st.Rdev)}
 	}
 	fingerprint(f, more...)
 	return f, nil
@@ -78,7 +78,7 @@ func lookFile(dir int, name, shown string, content *capture) (*wire.File, error)
 	}
 	if st.Size > maxDigest {
 		// Not read: what else changes with the content stands in for it.
-		fingerprint(f, utoa(uint64(st.Dev)), utoa(st.Ino), itoa(int(st.Mtim.Nano())), itoa(int(st.Ctim.Nano())))
+		fingerprint(f, utoa(st.Dev), utoa(st.Ino), itoa(int(st.Mtim.Nano())), itoa(int(st.Ctim.Nano())))
 		return f, nil
 	}
 	var each func([]byte) error
@@ -117,7 +117,7 @@ func (c *capture) add(p []byte) error {
 // emptyDir reports whether a directory has no entries.
 func emptyDir(dir int, name string) (bool, error) {
 	fd, err := open(dir, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
-	if err == unix.EACCES {
+	if errors.Is(err, unix.EACCES) {
 		return false, nil // unknown: what may not be read is not called empty
 	}
 	if err != nil {

@@ -3,11 +3,13 @@ package agent
 import (
 	"bytes"
 	"compress/gzip"
+	"errors"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -163,6 +165,11 @@ func TestStorageOnHost(t *testing.T) {
 	if f := c.one(wire.Query{Verb: wire.AskFilesystem, Arg: point}).Filesystem; !f.ReadOnly {
 		t.Errorf("after the remount: %+v", f)
 	}
+	mount.Mount.Options = nil
+	c.must(mount)
+	if m := c.one(wire.Query{Verb: wire.AskMount, Arg: point}).Mount; !slices.Contains(m.Options, "relatime") || !slices.Contains(m.Options, "rw") || slices.Contains(m.Options, "noatime") {
+		t.Errorf("with the defaults again: %+v", m)
+	}
 	// It comes back with the host.
 	if err := h.Reboot(t.Context()); err != nil {
 		t.Fatal(err)
@@ -189,6 +196,86 @@ func TestStorageOnHost(t *testing.T) {
 	c.refuses(mkfs(other, "ext4"), "it holds data (gpt")
 	run("wipefs", "-aq", other)
 	c.must(mkfs(other, "ext4"))
+}
+
+// The helper of an ordinary user does what that user may do, and keeps its state at home.
+func TestOrdinaryUserOnHost(t *testing.T) {
+	t.Parallel()
+	labtest.Require(t)
+	h, root := onHost(t, lab.HostSpec{Name: "ordinary"})
+	_ = root.rw.Close()
+	c := start(t, labtest.Lab(t).SSHCommand(h, "plain", "/usr/local/bin/helper"))
+	const file = "/home/plain/file"
+	op := wire.Order{ID: 1, Op: wire.Op{Write: &wire.WriteOp{Path: file, Content: []byte("x")}}, Undo: &wire.Op{Restore: &wire.RestoreOp{Path: file}}}
+	if events, done := c.do(op); done.Failed != nil {
+		t.Fatalf("%+v", events)
+	}
+	if f := c.file(file); f.Owner != "plain" || string(f.Content) != "x" {
+		t.Errorf("%+v", f)
+	}
+	if out, err := h.Run(t.Context(), "find", "/home/plain/.local/state/mirrorform/journal", "-name", "1.json"); err != nil || len(out) == 0 {
+		t.Errorf("no original at home: %v", err)
+	}
+	for _, a := range c.ask(wire.Query{Verb: wire.AskFile, Arg: "/root/x"}, wire.Query{Verb: wire.AskFile, Arg: "/etc/shadow"}) {
+		if !strings.Contains(a.Error, "permission denied") {
+			t.Errorf("%+v", a)
+		}
+	}
+	c.refuses(wire.Op{Write: &wire.WriteOp{Path: "/etc/x"}}, "permission denied")
+	c.refuses(wire.Op{Attr: &wire.AttrOp{Path: "/etc/passwd", Attributes: wire.Attributes{Mode: ptr(uint32(0o666))}}}, "not permitted")
+	c.refuses(wire.Op{Write: &wire.WriteOp{Path: file, Attributes: wire.Attributes{Owner: ptr("root")}}}, "not permitted")
+	c.refuses(install(demo), "are you root")
+	c.refuses(wire.Op{Unit: &wire.UnitOp{Name: "cron.service", Action: wire.UnitStop}}, "cron.service")
+}
+
+// The helper ends with its input, and in good order when it is told to.
+func TestMainOnItsOwn(t *testing.T) {
+	t.Parallel()
+	helper := build(t, hostArch)
+	out, err := exec.Command(helper, "--version").Output()
+	if err != nil || string(out) != "mirrorform-agent dev\n" {
+		t.Errorf("%q, %v", out, err)
+	}
+	var status *exec.ExitError
+	if err := exec.Command(helper, "--help").Run(); !errors.As(err, &status) || status.ExitCode() != 2 {
+		t.Errorf("%v", err)
+	}
+	out, err = exec.Command(helper).Output()
+	if err != nil || string(out) != wire.Preamble {
+		t.Errorf("%q, %v", out, err)
+	}
+	cmd := exec.Command(helper)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	said, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	c := connect(t, struct {
+		io.Reader
+		io.WriteCloser
+	}{said, in})
+	// A lost terminal changes nothing; being told to stop lets what is under way be finished.
+	dir := t.TempDir()
+	script := "kill -HUP $PPID; kill -TERM $PPID; sleep 0.1; touch " + dir + "/finished"
+	c.send(&wire.Message{Do: &wire.Do{Ops: []wire.Order{{ID: 1, Op: wire.Op{Run: &wire.RunOp{Argv: []string{"sh", "-c", script}}}}, {ID: 2, Op: wire.Op{Run: &wire.RunOp{Argv: []string{"true"}}}}}}})
+	events, done := c.finish()
+	if got := states(events); strings.Join(got, ",") != "1 started,1 done,2 started,2 failed" || done.Failed == nil {
+		t.Errorf("%+v %+v", events, done)
+	}
+	if err := cmd.Wait(); !errors.As(err, &status) || status.ExitCode() != 1 || !strings.Contains(stderr.String(), "told to stop") {
+		t.Errorf("%v: %s", err, stderr.String())
+	}
+	if f := exists(dir + "/finished"); !f {
+		t.Error("the operation was not finished")
+	}
 }
 
 const hostArch = runtime.GOARCH

@@ -27,7 +27,7 @@ func TestPackagesOnHost(t *testing.T) {
 	for _, family := range []lab.Family{lab.Debian, lab.EL} {
 		t.Run(string(family), func(t *testing.T) {
 			t.Parallel()
-			_, c := onHost(t, lab.HostSpec{Name: "pkg-" + string(family), Family: family})
+			h, c := onHost(t, lab.HostSpec{Name: "pkg-" + string(family), Family: family})
 			p := c.pkg(demo)
 			if p.Installed != "" || !strings.HasPrefix(p.Candidate, "2.0") {
 				t.Fatalf("before: %+v", p)
@@ -48,6 +48,16 @@ func TestPackagesOnHost(t *testing.T) {
 				c.refuses(install(bad), "no name of a package")
 			}
 			c.refuses(install(demo+"=1;x"), "no version")
+			if family == lab.Debian {
+				// The lists are fetched when a name is not in them.
+				if out, err := h.Run(t.Context(), "sh", "-c", "rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin"); err != nil {
+					t.Fatalf("%v: %s", err, out)
+				}
+				if p := c.pkg(demo); p.Candidate != "" {
+					t.Errorf("without lists: %+v", p)
+				}
+				c.must(install(demo))
+			}
 		})
 	}
 }
@@ -120,7 +130,9 @@ func TestInterruptedPackagesOnHost(t *testing.T) {
 	if events, done := c.finish(); done.Failed != nil {
 		t.Errorf("%+v", events)
 	}
-	<-out
+	if err := <-out; err == nil {
+		t.Error("the package that was being installed has no failed script")
+	}
 	if p := c.pkg(demo); p.Installed != "" {
 		t.Errorf("%+v", p)
 	}
@@ -207,7 +219,10 @@ func TestUnitsOnHost(t *testing.T) {
 		t.Errorf("failed: %+v", u)
 	}
 	write("/etc/systemd/system/demo.service", "[Service]\nExecStart=/bin/sleep 3000\n[Install]\nWantedBy=multi-user.target\n")
-	c.must(do(name, wire.UnitStart), do(name, wire.UnitDisable), do(name, wire.UnitStop))
+	c.must(load, do(name, wire.UnitDisable), do(name, wire.UnitStop))
+	if l := c.one(loaded).Loaded; l.Recorded {
+		t.Errorf("a stopped unit has something loaded: %+v", l)
+	}
 	if u := unit(name); u.ActiveState != "inactive" || u.UnitFileState != "disabled" {
 		t.Errorf("stopped: %+v", u)
 	}

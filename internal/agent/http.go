@@ -25,7 +25,7 @@ func seconds(n int, otherwise time.Duration) time.Duration {
 	return time.Duration(n) * time.Second
 }
 
-// get asks an address on this host by HTTP. It is written for system calls: package net would double the helper's size.
+// get asks an address on this host by HTTP. It is written for system calls: package net alone has 550 KB.
 func get(stop until, address, host, path string) *wire.HTTP {
 	deadline := time.Now().Add(httpTimeout)
 	w := &wire.HTTP{}
@@ -59,7 +59,7 @@ func exchange(stop until, deadline time.Time, address, host, path string) ([]byt
 	}
 	defer closeFD(fd)
 	err = unix.Connect(fd, to)
-	if err == unix.EINPROGRESS {
+	if errors.Is(err, unix.EINPROGRESS) {
 		if err = await(stop, fd, unix.POLLOUT, deadline); err == nil {
 			var code int
 			if code, err = unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR); err == nil && code != 0 {
@@ -227,14 +227,15 @@ func groups6(s string) (b []byte, ok bool) {
 	return b, true
 }
 
-// probeHTTP asks until the answer is right.
-const probeAnswers = 3 // right answers in a row that a probe wants
+// steady is how many right answers in a row, each on a connection of its own, a probe wants: while a server reloads, workers with
+// the old and the new configuration accept side by side.
+const steady = 5
 
+// probeHTTP asks until the answer is right, and stays so.
 func probeHTTP(op *wire.ProbeOp) error {
 	timeout := seconds(op.Timeout, 10*time.Second)
 	deadline := time.Now().Add(timeout)
-	// More than one right answer in a row: while nginx reloads, workers with the old and the new configuration answer by turns.
-	for right := 0; ; {
+	for right := 0; right < steady; {
 		a := get(forever, op.Address, op.Host, op.Path)
 		wrong := ""
 		switch {
@@ -244,15 +245,16 @@ func probeHTTP(op *wire.ProbeOp) error {
 			wrong = "status " + itoa(a.Status) + " in place of " + itoa(op.Status)
 		case op.Body != "" && a.Body != op.Body:
 			wrong = "the body " + quote(a.Body) + " in place of " + quote(op.Body)
+		default:
+			right++
+			time.Sleep(20 * time.Millisecond)
+			continue
 		}
-		if wrong != "" {
-			right = 0
-		} else if right++; right == probeAnswers {
-			return nil
-		}
+		right = 0
 		if time.Now().After(deadline) {
 			return errors.New("http://" + op.Address + op.Path + " (host " + op.Host + ") did not answer as it should within " + timeout.String() + "; the last answer: " + wrong)
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
+	return nil
 }

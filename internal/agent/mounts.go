@@ -187,8 +187,8 @@ func (b *batch) askMount(point string) wire.Answer {
 
 // realSource is the path of the device that is mounted, or the source as it stands where that is no device.
 func (h *host) realSource(e *mountEntry) string {
-	if real, err := realPath(e.source); err == nil && strings.HasPrefix(e.source, "/dev/") {
-		return real
+	if actual, err := realPath(e.source); err == nil && strings.HasPrefix(e.source, "/dev/") {
+		return actual
 	}
 	// The kernel calls some root devices /dev/root; the number tells which it is.
 	if target, err := readLink(unix.AT_FDCWD, "/sys/dev/block/"+e.dev); err == nil && exists("/dev/"+path.Base(target)) {

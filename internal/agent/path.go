@@ -100,7 +100,15 @@ func openDir(dir string, made *[]string) (fd int, err error) {
 
 // makeDir makes a missing directory on the way to a path, with the defaults of a new one.
 func makeDir(dir int, name string) error {
-	if err := unix.Mkdirat(dir, name, 0o755); err != nil {
+	if err := unix.Mkdirat(dir, name, 0o700); err != nil {
+		return err
+	}
+	fd, err := open(dir, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return err
+	}
+	defer closeFD(fd)
+	if err := unix.Fchmod(fd, 0o755); err != nil { // mkdir(2) heeds the umask
 		return err
 	}
 	return syncDir(dir)

@@ -19,8 +19,7 @@ var errNoPackages = errors.New("this host has neither apt nor dnf")
 func checkPackage(name string) error {
 	ok := name != "" && len(name) < 200 && !strings.HasSuffix(name, "-")
 	for i, r := range name {
-		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
-		ok = ok && (letter || i > 0 && strings.ContainsRune("+-._", r) || i == 0 && r == '_')
+		ok = ok && (letterOrDigit(r) || i > 0 && strings.ContainsRune("+-._", r) || i == 0 && r == '_')
 	}
 	if !ok {
 		return errors.New(quote(name) + " is no name of a package")
@@ -32,8 +31,7 @@ func checkPackage(name string) error {
 func checkVersion(version string) error {
 	ok := version != "" && len(version) < 200
 	for i, r := range version {
-		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
-		ok = ok && (letter || i > 0 && strings.ContainsRune("+-._:~^", r))
+		ok = ok && (letterOrDigit(r) || i > 0 && strings.ContainsRune("+-._:~^", r))
 	}
 	if !ok {
 		return errors.New(quote(version) + " is no version of a package")
@@ -161,7 +159,7 @@ func parseDpkg(r io.Reader, wanted map[string]bool, arch string, found map[strin
 	}
 	for {
 		line, err := in.ReadSlice('\n')
-		long := err == bufio.ErrBufferFull
+		long := errors.Is(err, bufio.ErrBufferFull)
 		switch {
 		case len(line) > 0 && line[0] == '\n':
 			flush()
@@ -186,7 +184,7 @@ func parseDpkg(r io.Reader, wanted map[string]bool, arch string, found map[strin
 		}
 		for long { // the rest of a line that nobody asked for
 			_, err = in.ReadSlice('\n')
-			long = err == bufio.ErrBufferFull
+			long = errors.Is(err, bufio.ErrBufferFull)
 		}
 		if err == io.EOF {
 			flush()

@@ -165,7 +165,7 @@ func manage(env []string, argv ...string) error {
 		}
 		if time.Now().After(deadline) {
 			message := "another program has had the package manager's lock for " + lockPatience.String()
-			if holder := lockHolder(); holder != "" {
+			if holder := lockHolder(locks...); holder != "" {
 				message += ": " + holder
 			}
 			return &failure{message: message, output: outputOf(err)}
@@ -176,6 +176,9 @@ func manage(env []string, argv ...string) error {
 
 // locked recognises a package manager that gave up since another one runs.
 func locked(output string) bool {
+	if strings.Contains(output, "are you root") || strings.Contains(output, "Permission denied") {
+		return false // waiting would not help
+	}
 	for _, sign := range []string{"Could not get lock", "Unable to acquire the dpkg frontend lock", "frontend lock was locked by another process",
 		"status database area is locked", "Unable to lock directory", "can't create transaction lock", "Failed to obtain the transaction lock"} {
 		if strings.Contains(output, sign) {
@@ -185,9 +188,13 @@ func locked(output string) bool {
 	return false
 }
 
-// lockHolder names the process that holds a package manager's lock, as fcntl(2) tells it.
-func lockHolder() string {
-	for _, file := range []string{"/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock", "/var/lib/apt/lists/lock", "/var/cache/apt/archives/lock", "/var/lib/rpm/.rpm.lock", "/usr/lib/sysimage/rpm/.rpm.lock"} {
+// locks are the files that package managers lock with fcntl(2).
+var locks = []string{"/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock", "/var/lib/apt/lists/lock", "/var/cache/apt/archives/lock",
+	"/var/lib/rpm/.rpm.lock", "/usr/lib/sysimage/rpm/.rpm.lock"}
+
+// lockHolder names the process that has a lock on one of the files, or none.
+func lockHolder(files ...string) string {
+	for _, file := range files {
 		fd, err := open(unix.AT_FDCWD, file, unix.O_RDWR, 0)
 		if err != nil {
 			continue

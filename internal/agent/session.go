@@ -15,6 +15,7 @@ import (
 var (
 	errSilent  = errors.New("nothing came from the controller for a minute")
 	errCut     = errors.New("the connection ended inside a message")
+	errGone    = errors.New("the connection to the controller was lost")
 	errStopped = errors.New("the helper was told to stop")
 )
 
@@ -33,8 +34,11 @@ type session struct {
 	heard    atomic.Int64 // when a byte last came, in nanoseconds since the epoch
 	messages chan received
 	greeted  bool
-	done     []*finished
-	journal  journal
+	// present ends by silence or when the helper is told to stop; alive also when the input ends, though messages that came
+	// before are still read.
+	present, alive *life
+	done           []*finished
+	journal        journal
 
 	// Tests that feed arbitrary messages put harmless functions here.
 	answer  func(until, []wire.Query) []wire.Answer
@@ -52,6 +56,7 @@ func newSession(in io.Reader, out io.Writer, o Options) *session {
 	s := &session{
 		out: newOutbox(out), host: h, version: o.Version, silence: silence, beat: beat,
 		digested: make(chan struct{}), messages: make(chan received, 4),
+		present: newLife(), alive: newLife(),
 		journal: journal{state: h.state},
 	}
 	s.in = listener{in, &s.heard}
@@ -88,17 +93,15 @@ func (s *session) digestSelf() {
 }
 
 func (s *session) serve(stop until) error {
-	// present ends by stop or silence; alive also when the input ends, though messages received before are still read.
-	present, alive := newLife(), newLife()
 	s.heard.Store(time.Now().UnixNano())
 	s.out.raw([]byte(wire.Preamble))
-	go s.read(present, alive)
-	go s.watch(stop, present, alive)
+	go s.read()
+	go s.watch(stop)
 
-	err := s.loop(present, alive)
-	s.out.close(2 * time.Second)
+	err := s.loop()
 	s.journal.end()
-	present.end(errStopped)
+	s.out.close(2 * time.Second)
+	s.present.end(errStopped)
 	return err
 }
 
@@ -129,17 +132,17 @@ func (l *life) over() error {
 }
 
 // read receives messages until there are no more.
-func (s *session) read(present, alive *life) {
+func (s *session) read() {
 	for {
 		m, err := readFrame(s.in)
 		if err != nil {
-			alive.end(errCut)
+			s.alive.end(errGone)
 		} else if m.Beat != nil {
 			continue
 		}
 		select {
 		case s.messages <- received{m, err}:
-		case <-present.ended:
+		case <-s.present.ended:
 			return
 		}
 		if err != nil {
@@ -149,7 +152,7 @@ func (s *session) read(present, alive *life) {
 }
 
 // watch notices silence.
-func (s *session) watch(stop until, present, alive *life) {
+func (s *session) watch(stop until) {
 	for {
 		why := errSilent
 		left := s.silence - time.Since(time.Unix(0, s.heard.Load()))
@@ -158,45 +161,45 @@ func (s *session) watch(stop until, present, alive *life) {
 			select {
 			case <-late:
 				continue
-			case <-present.ended:
+			case <-s.present.ended:
 				cancel()
 				return
 			case <-stop:
 				why = errStopped
 			}
 		}
-		alive.end(why)
-		present.end(why)
+		s.alive.end(why)
+		s.present.end(why)
 		return
 	}
 }
 
-func (s *session) loop(present, alive *life) error {
+func (s *session) loop() error {
 	for {
 		select {
 		case r := <-s.messages:
 			err := r.err
 			if err == nil {
-				err = s.handle(alive, r.message)
+				err = s.handle(r.message)
 			}
 			switch {
 			case err == nil:
 				continue
-			case err == io.EOF:
+			case errors.Is(err, io.EOF):
 				return nil
 			case errors.Is(err, io.ErrUnexpectedEOF):
 				return errCut
 			}
-			s.send(&wire.Message{Failure: &wire.Failure{Message: err.Error()}})
+			_ = s.send(&wire.Message{Failure: &wire.Failure{Message: err.Error()}})
 			return err
-		case <-present.ended:
-			return present.why
+		case <-s.present.ended:
+			return s.present.why
 		}
 	}
 }
 
 // handle obeys one message. An error ends the connection.
-func (s *session) handle(alive *life, m *wire.Message) error {
+func (s *session) handle(m *wire.Message) error {
 	stop := s.sendBeats()
 	defer stop()
 	switch {
@@ -205,9 +208,9 @@ func (s *session) handle(alive *life, m *wire.Message) error {
 	case !s.greeted:
 		return errors.New("the first message must be hello")
 	case m.Ask != nil:
-		return s.send(&wire.Message{Answers: &wire.Answers{Answers: s.answer(alive.ended, m.Ask.Queries)}})
+		return s.send(&wire.Message{Answers: &wire.Answers{Answers: s.answer(s.alive.ended, m.Ask.Queries)}})
 	case m.Do != nil:
-		return s.send(&wire.Message{Done: s.do(alive, m.Do.Ops)})
+		return s.send(&wire.Message{Done: s.do(m.Do.Ops)})
 	case m.Undo != nil:
 		return s.send(&wire.Message{Done: s.undo(m.Undo.IDs)})
 	}

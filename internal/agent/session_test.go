@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -22,6 +23,7 @@ type controller struct {
 	rw io.ReadWriteCloser
 	in *bufio.Reader
 	id int // of the last operation of try
+	mu sync.Mutex
 }
 
 // dial starts a session in process and says hello.
@@ -33,7 +35,11 @@ func dial(t *testing.T, state string) *controller {
 func connect(t *testing.T, rw io.ReadWriteCloser) *controller {
 	t.Helper()
 	c := &controller{t: t, rw: rw, in: bufio.NewReader(rw)}
-	t.Cleanup(func() { _ = rw.Close() })
+	ended := make(chan struct{})
+	t.Cleanup(func() {
+		close(ended)
+		_ = rw.Close()
+	})
 	line, err := c.in.ReadString('\n')
 	if err != nil || line != wire.Preamble {
 		t.Fatalf("preamble: %q, %v", line, err)
@@ -43,11 +49,25 @@ func connect(t *testing.T, rw io.ReadWriteCloser) *controller {
 	if m.Hello == nil || m.Hello.Nonce != "n" || m.Hello.Facts == nil {
 		t.Fatalf("answer to hello: %+v", m)
 	}
+	go func() {
+		for {
+			select {
+			case <-time.After(beat):
+				c.mu.Lock()
+				_ = wire.Write(c.rw, &wire.Message{Beat: &wire.Beat{}}) // the session may have ended
+				c.mu.Unlock()
+			case <-ended:
+				return
+			}
+		}
+	}()
 	return c
 }
 
 func (c *controller) send(m *wire.Message) {
 	c.t.Helper()
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if err := wire.Write(c.rw, m); err != nil {
 		c.t.Fatal(err)
 	}
@@ -153,7 +173,7 @@ func talk(t *testing.T, in io.Reader, prepare func(*session)) ([]*wire.Message, 
 	var messages []*wire.Message
 	for r := bytes.NewReader(text); ; {
 		m, err := wire.Read(r)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
@@ -334,7 +354,6 @@ func TestLostController(t *testing.T) {
 	in := &blocked{bytes.NewReader(frames(t, hello, &wire.Message{Do: &wire.Do{Ops: []wire.Order{
 		{ID: 1, Group: 1, Undo: undo}, {ID: 2, Group: 2, Undo: undo}, {ID: 3, Group: 2, Undo: undo}, {ID: 4, Group: 2, Undo: undo},
 	}}})), make(chan struct{})}
-	var alive chan struct{}
 	messages, err := talk(t, in, func(s *session) {
 		s.perform = func(j job) error {
 			what := "do"
@@ -344,20 +363,10 @@ func TestLostController(t *testing.T) {
 			did = append(did, what+" "+itoa(j.id))
 			if j.id == 3 && what == "do" {
 				close(in.end)
-				<-alive
+				<-s.alive.ended
 			}
 			return nil
 		}
-		// The reader notices the end some time after the input ended.
-		alive = make(chan struct{})
-		read := s.in
-		s.in = readerFunc(func(p []byte) (int, error) {
-			n, err := read.Read(p)
-			if err == io.EOF {
-				time.AfterFunc(20*time.Millisecond, func() { close(alive) })
-			}
-			return n, err
-		})
 	})
 	if err != nil {
 		t.Error(err)
@@ -370,10 +379,6 @@ func TestLostController(t *testing.T) {
 		t.Errorf("%+v", last)
 	}
 }
-
-type readerFunc func([]byte) (int, error)
-
-func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
 // stuck is a writer that never returns.
 type stuck struct{ began chan struct{} }

@@ -105,6 +105,9 @@ func (h *host) mount(op *wire.MountOp) error {
 		if line = *op.Line; strings.ContainsAny(line, "\n\r\x00") || line != "" && fstabLines(line)[0].point() != op.Path {
 			return errors.New(quote(line) + " is no line of fstab for " + op.Path)
 		}
+		if err := checkOptions(op.Options); err != nil {
+			return err
+		}
 	default:
 		if line, err = h.mountLine(op); err != nil {
 			return err
@@ -117,7 +120,7 @@ func (h *host) mount(op *wire.MountOp) error {
 		}
 	}
 	if want && mounted != nil && op.Device != "" {
-		if real, err := realPath(op.Device); err != nil || real != h.realSource(mounted) {
+		if actual, err := realPath(op.Device); err != nil || actual != h.realSource(mounted) {
 			return errors.New(h.realSource(mounted) + " is mounted on " + op.Path + " already, and not " + op.Device)
 		}
 	}
@@ -131,8 +134,17 @@ func (h *host) mount(op *wire.MountOp) error {
 	switch {
 	case want && mounted == nil:
 		err = h.mountNow(op.Path, line)
-	case want && line != "" && text != string(old):
-		err = change("mount", "-o", "remount", "--", op.Path)
+	case want:
+		// Also where fstab says the same as before: somebody may have remounted it with other options.
+		options := ""
+		if op.Line == nil || len(op.Options) == 0 && line != "" {
+			options = remountOptions(line)
+		} else if len(op.Options) > 0 {
+			options = "remount," + strings.Join(op.Options, ",")
+		}
+		if options != "" {
+			err = change("mount", "-o", options, "--", op.Path)
+		}
 	case !want && mounted != nil:
 		err = change("umount", "--", op.Path)
 	}
@@ -168,16 +180,24 @@ func (h *host) mountLine(op *wire.MountOp) (string, error) {
 		// Without it a missing disk would keep the host from starting.
 		options = append(options, "nofail")
 	}
-	for _, o := range options {
-		if o == "" || strings.ContainsAny(o, ", \t\r\n\\\"#") {
-			return "", errors.New(quote(o) + " is no mount option")
-		}
+	if err := checkOptions(options); err != nil {
+		return "", err
 	}
 	pass := "2"
 	if op.Type == "xfs" {
 		pass = "0" // fsck.xfs(8) does nothing
 	}
 	return "UUID=" + tags["UUID"] + " " + escape(op.Path) + " " + op.Type + " " + strings.Join(options, ",") + " 0 " + pass, nil
+}
+
+// checkOptions refuses what would be more than one mount option, or end the field of fstab.
+func checkOptions(options []string) error {
+	for _, o := range options {
+		if o == "" || strings.ContainsAny(o, ", \t\r\n\\\"#") {
+			return errors.New(quote(o) + " is no mount option")
+		}
+	}
+	return nil
 }
 
 // emptyMountPoint refuses what is no directory, or has files that a mount would hide.
@@ -193,8 +213,8 @@ func emptyMountPoint(point string) error {
 	case !p.was.Empty:
 		return errors.New("the mount point " + point + " is not empty: a mount would hide what is in it; move it away first")
 	}
-	if real, err := realPath(point); err != nil || real != point {
-		return errors.New("the mount point " + point + " is reached through a link: use " + real)
+	if actual, err := realPath(point); err != nil || actual != point {
+		return errors.New("the mount point " + point + " is reached through a link: use " + actual)
 	}
 	return nil
 }
@@ -262,6 +282,22 @@ func verdict(text, point string) string {
 		}
 	}
 	return ""
+}
+
+// remountOptions are the options that bring a mount to what a line of fstab says: mount(8) clears a flag only where its opposite
+// is given, and mount(2) leaves noatime as it is unless it gets another word on it, which atime is not. Those of the line come
+// last, and count.
+func remountOptions(line string) string {
+	options := "defaults"
+	if f := fstabLines(line)[0].fields; len(f) > 3 {
+		options += "," + f[3]
+	}
+	for o := range strings.SplitSeq(options, ",") {
+		if contains([]string{"noatime", "relatime", "norelatime", "strictatime"}, o) {
+			return "remount,diratime," + options
+		}
+	}
+	return "remount,diratime,relatime," + options
 }
 
 // mountNow mounts what fstab has for a mount point, and looks whether it stays.

@@ -156,13 +156,13 @@ func syncDir(dir int) error {
 // mkdirAll makes a directory of the helper's own, and those above it.
 func mkdirAll(dir string) error {
 	err := unix.Mkdir(dir, 0o700)
-	if err == unix.ENOENT && dir != "/" {
+	if errors.Is(err, unix.ENOENT) && dir != "/" {
 		if err = mkdirAll(path.Dir(dir)); err == nil {
 			return mkdirAll(dir)
 		}
 		return err
 	}
-	if err == nil || err == unix.EEXIST {
+	if err == nil || errors.Is(err, unix.EEXIST) {
 		return nil
 	}
 	return because("mkdir "+dir, err)
@@ -181,10 +181,15 @@ func random() string {
 // digest is the SHA-256 of what fd has from here on, in hex, and how many bytes that was. Each piece is shown to each.
 func digest(fd int, each func([]byte) error) (sum string, size int64, err error) {
 	h := sha256.New()
-	buf := make([]byte, 64<<10)
+	most := int64(64 << 10)
+	var st unix.Stat_t
+	if unix.Fstat(fd, &st) == nil && st.Size > 0 {
+		most = min(most, st.Size+1) // one more, so that the end is seen
+	}
+	buf := make([]byte, most)
 	for {
 		n, err := reader(fd).Read(buf)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return hex(h.Sum(nil)), size, nil
 		}
 		if err == nil && each != nil {

@@ -133,8 +133,67 @@ func (h *host) unit(op *wire.UnitOp) error {
 	if err := systemctl(op, units[0]); err != nil {
 		return err
 	}
+	if op.Action == wire.UnitStop {
+		h.forgetLoaded(op.Name)
+	}
 	if op.Record != "" {
 		return h.recordLoaded(op.Record, record)
+	}
+	return nil
+}
+
+// unitState is what UnitRestore brings back.
+type unitState struct {
+	running bool
+	records map[string]string // by name
+}
+
+// unitState finds how a unit is.
+func (h *host) unitState(name string) (*unitState, error) {
+	if err := checkUnit(name); err != nil {
+		return nil, err
+	}
+	units, err := showUnits(forever, []string{name})
+	if err != nil {
+		return nil, err
+	}
+	u := &unitState{
+		running: contains([]string{"active", "activating", "reloading", "refreshing"}, units[0]["ActiveState"]),
+		records: map[string]string{},
+	}
+	for _, record := range h.recordsOf(name) {
+		data, err := readFile(h.state + "/loaded/" + record)
+		if err != nil {
+			return nil, err
+		}
+		u.records[record] = string(data)
+	}
+	return u, nil
+}
+
+// restoreUnit brings a unit back to how it was.
+func (h *host) restoreUnit(name string, was *unitState) error {
+	if was == nil {
+		return errors.New("how " + quote(name) + " was before is not known: restore only undoes an operation on it")
+	}
+	units, err := showUnits(forever, []string{name})
+	if err != nil {
+		return err
+	}
+	if units[0]["LoadState"] != "not-found" {
+		action := wire.UnitStop
+		if was.running {
+			action = wire.UnitLoad
+		}
+		if err := systemctl(&wire.UnitOp{Name: name, Action: action}, units[0]); err != nil {
+			return err
+		}
+	}
+	h.forgetLoaded(name)
+	for record, data := range was.records {
+		if err := h.recordLoaded(record, strings.TrimSpace(data)); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -172,7 +231,7 @@ func systemctl(op *wire.UnitOp, u shown) error {
 			err = &failure{message: op.Name + " failed right after its " + string(op.Action)}
 		}
 	}
-	if f, ok := err.(*failure); ok {
+	if f := (*failure)(nil); errors.As(err, &f) {
 		o, err := run(forever, command{
 			argv: []string{"systemctl", "status", "--no-pager", "--full", "--lines=15", "--", op.Name}, timeout: queryTimeout, keep: 8 << 10,
 		})
@@ -269,6 +328,24 @@ func (h *host) askLoaded(q wire.Query) wire.Answer {
 		return failed(err)
 	}
 	return wire.Answer{Loaded: &wire.Loaded{Recorded: true, Current: now == strings.TrimSpace(string(record))}}
+}
+
+// recordsOf names the records of a unit: NAME, and NAME.SOMETHING.
+func (h *host) recordsOf(unit string) (names []string) {
+	all, _ := listDir(h.state + "/loaded") // absent where nothing was recorded yet
+	for _, name := range all {
+		if name == unit || strings.HasPrefix(name, unit+".") {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// forgetLoaded removes the records of a unit. What is stopped has nothing loaded.
+func (h *host) forgetLoaded(unit string) {
+	for _, name := range h.recordsOf(unit) {
+		_ = unix.Unlink(h.state + "/loaded/" + name)
+	}
 }
 
 // recordLoaded notes what a unit has loaded.

@@ -261,21 +261,18 @@ func (p *place) validate(argv []string, file string) error {
 
 // rename puts a temporary entry in place, and makes that durable.
 func (p *place) rename(name string) error {
-	err := unix.ENOSYS
+	var err error = unix.ENOSYS
 	if p.expect == fingerprintAbsent {
 		// The kernel itself makes sure that nothing came in between, where the file system can.
-		err, _ = unix.Renameat2(p.dir, name, p.dir, p.name, unix.RENAME_NOREPLACE).(unix.Errno)
+		err = unix.Renameat2(p.dir, name, p.dir, p.name, unix.RENAME_NOREPLACE)
 	}
-	if err == unix.EEXIST {
+	if errors.Is(err, unix.EEXIST) {
 		return errors.New(p.path + " has changed since it was observed: nothing was there, and now there is something")
 	}
-	if err == unix.ENOSYS || err == unix.EINVAL {
-		return p.finish("rename", unix.Renameat(p.dir, name, p.dir, p.name))
+	if errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EINVAL) {
+		err = unix.Renameat(p.dir, name, p.dir, p.name)
 	}
-	if err != 0 {
-		return p.wrap("rename", err)
-	}
-	return p.finish("rename", nil)
+	return p.finish("rename", err)
 }
 
 // finish syncs the directory after a successful change.

@@ -149,6 +149,7 @@ func (s *stream) symbol(a engine.Action) string {
 
 func (s *stream) attribute(a attributeChange, name int, o PlanOptions) string {
 	const indent = "      "
+	found := s.style.dim("(found)") // what no wanted state has: what lies there in place of it
 	head := indent + pad(Escape(a.name), name)
 	if a.sensitive() {
 		return head + " = " + s.style.dim(sensitiveValue) + "\n"
@@ -159,7 +160,11 @@ func (s *stream) attribute(a attributeChange, name int, o PlanOptions) string {
 		if o.Full {
 			limit = 0
 		}
-		return indent + Escape(a.name) + ":\n" + s.style.diffText(valueDiff(a, before, after), indent+"  ", limit)
+		label := ""
+		if a.after == nil {
+			label = " " + found
+		}
+		return indent + Escape(a.name) + label + ":\n" + s.style.diffText(valueDiff(a, before, after), indent+"  ", limit)
 	}
 	old, wanted := inline(before), inline(after)
 	if !o.Full {
@@ -170,7 +175,7 @@ func (s *stream) attribute(a attributeChange, name int, o PlanOptions) string {
 	case a.before == nil:
 		return head + " = " + s.style.green(wanted) + "\n"
 	case a.after == nil:
-		return head + " = " + s.style.red(old) + " → " + s.style.dim("not managed") + "\n"
+		return head + " = " + s.style.red(old) + " " + found + "\n"
 	}
 	return head + " = " + s.style.red(old) + " → " + s.style.green(wanted) + "\n"
 }

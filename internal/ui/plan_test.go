@@ -72,6 +72,14 @@ func testPlan() *engine.Plan {
 				After:  []engine.Attribute{{Name: "content", Value: "\x89PNG\r\n\x00\n\x00"}},
 			},
 			{
+				Address: "fra1/file.link", Type: "file", Action: engine.Update,
+				Before: []engine.Attribute{
+					{Name: "path", Value: "/etc/link"}, {Name: "kind", Value: "symlink to /x"}, {Name: "lines", Value: "one\ntwo\n"},
+				},
+				After: []engine.Attribute{{Name: "path", Value: "/etc/link"}, {Name: "content", Value: "text"}},
+				Steps: []engine.Step{{Summary: "replace /etc/link by a file", Undo: undo}},
+			},
+			{
 				Address: "fra1/file.old", Type: "file", Action: engine.Delete,
 				Before: []engine.Attribute{{Name: "path", Value: "/etc/old"}, {Name: "content", Value: numbered(1, 3)}},
 				Steps:  []engine.Step{{Summary: "remove /etc/old", Undo: undo}},

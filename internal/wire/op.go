@@ -115,6 +115,8 @@ type UnitOp struct {
 type UnitAction string
 
 // The actions of UnitOp. Load starts a unit that does not run and reloads one that does (or restarts it, where it cannot reload).
+// Restore only undoes: it stops a unit that did not run before the operation that it undoes, has one that ran load its files as they
+// are then, and puts back the unit's records. A unit that is no more needs none of it.
 const (
 	UnitStart        UnitAction = "start"
 	UnitStop         UnitAction = "stop"
@@ -123,6 +125,7 @@ const (
 	UnitEnable       UnitAction = "enable"
 	UnitDisable      UnitAction = "disable"
 	UnitDaemonReload UnitAction = "daemon-reload"
+	UnitRestore      UnitAction = "restore"
 )
 
 // UserOp makes, changes or removes a user account. Removing one keeps its home.
@@ -164,7 +167,8 @@ type MountOp struct {
 	Options []string `json:"options,omitempty"`
 	Remove  bool     `json:"remove,omitempty"` // unmount, and take the line out of fstab
 	// Line, when it is not nil, is put in place of the fstab line for Path ("" takes it out) in place of one made from the fields above: it
-	// undoes a change. Mounted says whether Path is to be mounted afterwards.
+	// undoes a change. Mounted says whether Path is to be mounted afterwards; what is mounted already is then remounted with
+	// Options, or with those of the line where there are none.
 	Line    *string `json:"line,omitempty"`
 	Mounted bool    `json:"mounted,omitempty"`
 }

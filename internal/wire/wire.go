@@ -69,7 +69,11 @@ type Answers struct {
 }
 
 // Do orders operations, performed in this order until one fails. When one fails, those already done that carry the same Group
-// are undone in reverse, and Done says so.
+// are undone, and Done says so.
+//
+// Operations are undone in reverse order of their being done, here as with Undo, with one exception: an undo that starts a unit or
+// has it load its files waits until all others are done, so that the unit gets the files that were put back. One that stops a
+// unit keeps its place: what the unit needs may be taken away next.
 type Do struct {
 	Ops []Order `json:"ops"`
 }
@@ -82,7 +86,7 @@ type Order struct {
 	Undo  *Op `json:"undo,omitempty"` // nil: final
 }
 
-// Undo orders that operations of an earlier Do on this connection be undone, in reverse order of their being done.
+// Undo orders that operations of an earlier Do on this connection be undone, in the order that Do describes.
 // IDs that were never done are ignored.
 type Undo struct {
 	IDs []int `json:"ids"`

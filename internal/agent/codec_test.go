@@ -1,0 +1,158 @@
+package agent
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"math/rand"
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+	"testing/quick"
+
+	"github.com/mirrorform/mirrorform/internal/wire"
+)
+
+// compare has both coders read and write a message.
+func compare(t *testing.T, m *wire.Message) {
+	t.Helper()
+	want, err := json.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(want) > wire.MaxFrame {
+		return
+	}
+	// What the helper writes, the controller reads as what it would have written itself.
+	framed, err := frame(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	read, err := wire.Read(bytes.NewReader(framed))
+	if err != nil {
+		t.Fatalf("%v: %s", err, framed[4:])
+	}
+	var standard wire.Message
+	if err := json.Unmarshal(want, &standard); err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(read, &standard) {
+		t.Errorf("written as %s, want %s", framed[4:], want)
+	}
+	// What the controller writes, the helper reads as encoding/json would.
+	var stream bytes.Buffer
+	if err := wire.Write(&stream, m); err != nil {
+		t.Fatal(err)
+	}
+	own, err := readFrame(&stream)
+	if err != nil {
+		t.Fatalf("%v: %s", err, want)
+	}
+	if !reflect.DeepEqual(own, &standard) {
+		t.Errorf("%s is read as %+v", want, own)
+	}
+}
+
+// Every message that package wire can express is coded as encoding/json does.
+func TestCodec(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewSource(1))
+	for range 2000 {
+		v, ok := quick.Value(reflect.TypeFor[wire.Message](), random)
+		if !ok {
+			t.Fatal("no value")
+		}
+		m := v.Interface().(wire.Message)
+		compare(t, &m)
+	}
+	compare(t, &wire.Message{})
+	compare(t, &wire.Message{Do: &wire.Do{Ops: []wire.Order{{Op: wire.Op{User: &wire.UserOp{Groups: &[]string{}}}}}}})
+}
+
+func TestCodecRefuses(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{
+		"", "x", "{", "{}x", "{}{}", `{"hello"}`, `{"hello":}`, `{"hello":{},}`, `{"hello":[]}`, `{"hello":"x"}`, `{"hello":true}`, `{hello:{}}`,
+		`{"hello":{"protocol":1.5}}`, `{"hello":{"protocol":"1"}}`, `{"hello":{"protocol":99999999999999999999}}`, `{"hello":{"protocol":01}}`, `{"hello":{"nonce":1}}`,
+		`{"hello":{"nonce":"x}}`, `{"hello":{"nonce":"\x"}}`, `{"hello":{"nonce":"\u12"}}`, "{\"hello\":{\"nonce\":\"a\nb\"}}", `{"ask":{"queries":[{},]}}`, `{"ask":{"queries":[`,
+		`{"do":{"ops":[{"op":{"write":{"content":"!"}}}]}}`, `{"do":{"ops":[{"op":{"write":{"mode":-1}}}]}}`, `{"do":{"ops":[{"op":{"write":{"mode":4294967296}}}]}}`, `tru`, `[1`,
+	} {
+		var m wire.Message
+		if err := decode([]byte(text), &m); err == nil {
+			t.Errorf("%s is read as %+v", text, m)
+		}
+		if json.Unmarshal([]byte(text), new(wire.Message)) == nil {
+			t.Errorf("%s is JSON of a message", text)
+		}
+	}
+	if _, err := frame(&wire.Message{Failure: &wire.Failure{Message: strings.Repeat("x", wire.MaxFrame)}}); err == nil {
+		t.Error("a message beyond the limit is written")
+	}
+}
+
+func FuzzCodec(f *testing.F) {
+	for _, s := range []string{`{"hello":{"protocol":1,"nonce":"\u00e9\ud83d\ude00\ud800x","unknown":[1,{"a":null}]}}`, `{"ask":{"queries":[{"verb":"file","arg":"/x"}]}}`,
+		`{"do":{"ops":[{"id":1,"op":{"write":{"path":"/x","content":"AA==","mode":420,"owner":null}},"undo":{"restore":{"path":"/x"}}}]}}`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		var own wire.Message
+		if decode(text, &own) != nil {
+			return
+		}
+		compare(t, &own)
+	})
+}
+
+// Whatever a controller sends, a session ends in good order. Nothing is performed here.
+func FuzzServe(f *testing.F) {
+	message := func(m ...*wire.Message) []byte {
+		var b bytes.Buffer
+		for _, m := range m {
+			if err := wire.Write(&b, m); err != nil {
+				f.Fatal(err)
+			}
+		}
+		return b.Bytes()
+	}
+	restore := &wire.Op{Restore: &wire.RestoreOp{Path: "/x"}}
+	f.Add(message(hello, &wire.Message{Ask: &wire.Ask{Queries: []wire.Query{{Verb: wire.AskFile, Arg: "/x"}}}}))
+	f.Add(message(hello, &wire.Message{Do: &wire.Do{Ops: []wire.Order{{ID: 1, Op: wire.Op{Write: &wire.WriteOp{Path: "/x"}}, Undo: restore}, {ID: 1}}}}, &wire.Message{Undo: &wire.Undo{IDs: []int{1}}}))
+	f.Add(message(hello, &wire.Message{Beat: &wire.Beat{}}, &wire.Message{}))
+	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 1})
+	state := f.TempDir()
+	f.Fuzz(func(t *testing.T, in []byte) {
+		var out bytes.Buffer
+		s := newSession(bytes.NewReader(in), &out, Options{StateDir: state})
+		close(s.digested)
+		s.answer = func(_ until, queries []wire.Query) []wire.Answer { return make([]wire.Answer, len(queries)) }
+		s.perform = func(j job) error {
+			if j.id%3 == 2 {
+				panic("on purpose")
+			}
+			return nil
+		}
+		err := s.serve(nil)
+		text, ok := bytes.CutPrefix(out.Bytes(), []byte(wire.Preamble))
+		if !ok {
+			t.Fatalf("no preamble: %q", out.Bytes())
+		}
+		for r := bytes.NewReader(text); ; {
+			m, readErr := wire.Read(r)
+			if errors.Is(readErr, io.EOF) {
+				break
+			}
+			if readErr != nil {
+				t.Fatalf("%v in what the helper said: %q", readErr, text)
+			}
+			if m.Failure != nil && err == nil {
+				t.Errorf("a failure and no error: %+v", m.Failure)
+			}
+		}
+		if left, _ := os.ReadDir(state); len(left) != 0 {
+			t.Errorf("left behind: %v", left)
+		}
+	})
+}

@@ -1,0 +1,157 @@
+package agent
+
+import (
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/mirrorform/mirrorform/internal/wire"
+	"golang.org/x/sys/unix"
+)
+
+func TestHTTP(t *testing.T) {
+	t.Parallel()
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/large":
+			_, _ = w.Write([]byte(strings.Repeat("x", 100<<10)))
+		case "/missing":
+			http.NotFound(w, r)
+		case "/flush": // without a length
+			w.(http.Flusher).Flush()
+			_, _ = w.Write([]byte("a"))
+			w.(http.Flusher).Flush()
+			_, _ = w.Write([]byte("b"))
+		default:
+			_, _ = w.Write([]byte(r.Method + " " + r.Host + " " + r.URL.String()))
+		}
+	})
+	for _, network := range []string{"127.0.0.1:0", "[::1]:0"} {
+		l, err := net.Listen("tcp", network)
+		if err != nil {
+			t.Log(err) // a machine without IPv6
+			continue
+		}
+		server := &httptest.Server{Listener: l, Config: &http.Server{Handler: handler}}
+		server.Start()
+		t.Cleanup(server.Close)
+		address := l.Addr().String()
+		for path, want := range map[string]wire.HTTP{
+			"/a?b=c":   {Status: 200, Body: "GET mirror.example.org /a?b=c"},
+			"/large":   {Status: 200, Body: strings.Repeat("x", maxBody)},
+			"/missing": {Status: 404, Body: "404 page not found\n"},
+			"/flush":   {Status: 200, Body: "ab"},
+		} {
+			same(t, address+path, *get(forever, address, "mirror.example.org", path), want)
+		}
+		for _, bad := range [][2]string{{"h", "x"}, {"", "/"}, {"h", ""}, {"h", "/ x"}, {"h\r\nX: y", "/"}, {"h", "/\x00"}} {
+			if a := get(forever, address, bad[0], bad[1]); a.Error == "" || a.Status != 0 {
+				t.Errorf("%q: %+v", bad, a)
+			}
+		}
+	}
+}
+
+func TestHTTPWithoutAnswer(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	if a := get(forever, address, "h", "/"); !strings.Contains(a.Error, "no answer in time") {
+		t.Errorf("a server that says nothing: %+v", a)
+	}
+	_ = l.Close()
+	if a := get(forever, address, "h", "/"); !strings.Contains(a.Error, "refused") {
+		t.Errorf("no server: %+v", a)
+	}
+}
+
+func TestParseResponse(t *testing.T) {
+	t.Parallel()
+	for raw, want := range map[string]wire.HTTP{
+		"HTTP/1.1 200 OK\r\n\r\nbody":                                 {Status: 200, Body: "body"},
+		"HTTP/1.0 204\r\nX: y\r\n\r\n":                                {Status: 204},
+		"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nbody":            {Status: 200, Body: "bo"},
+		"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nbody":            {Error: "ended early"},
+		"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\nbody":           {Error: "no length"},
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx": {Error: "transfer encoding"},
+		"SSH-2.0-OpenSSH\r\n\r\n":                                     {Error: "no HTTP"},
+		"HTTP/1.1 2x0 OK\r\n\r\n":                                     {Error: "no status"},
+		"HTTP/1.1 200 OK":                                             {Error: "no HTTP"},
+		"":                                                            {Error: "no HTTP"},
+		"HTTP/1.1 200 OK\r\nX: " + strings.Repeat("y", 20000) + "\r\n\r\n": {Error: "no HTTP"},
+	} {
+		status, body, err := parseResponse([]byte(raw))
+		if want.Error != "" {
+			if err == nil || !strings.Contains(err.Error(), want.Error) {
+				t.Errorf("%.60q: %v, want %s", raw, err, want.Error)
+			}
+		} else if err != nil || status != want.Status || body != want.Body {
+			t.Errorf("%.60q: %d %q %v", raw, status, body, err)
+		}
+	}
+}
+
+func TestParseAddress(t *testing.T) {
+	t.Parallel()
+	for _, good := range []string{"127.0.0.1:80", "0.0.0.0:1", "[::1]:80", "[::]:65535", "[2001:db8::1:2]:443", "[1:2:3:4:5:6:7:8]:1", "[::ffff:192.0.2.1]:80", "[1::]:80"} {
+		_, to, err := parseAddress(good)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		want, err := net.ResolveTCPAddr("tcp", good)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := sockaddr(to); !got.IP.Equal(want.IP) || got.Port != want.Port {
+			t.Errorf("%s is read as %v", good, got)
+		}
+	}
+	for _, bad := range []string{"", "80", ":80", "localhost:80", "127.0.0.1", "127.0.0.1:0", "127.0.0.1:65536", "127.0.0.1:x", "1.2.3:80", "1.2.3.4.5:80", "1.2.3.256:80", "01.2.3.4:80",
+		"::1:80", "[::1:80", "[::1]", "[1:2]:80", "[1::2::3]:80", "[12345::]:80", "[::1%lo]:80", "[1:2:3:4:5:6:7:8:9]:80", "[1:2:3:4:5:6:7::8]:80", "[]:80", "[:1]:80"} {
+		if _, to, err := parseAddress(bad); err == nil {
+			t.Errorf("%q is read as %+v", bad, to)
+		}
+	}
+}
+
+func TestProbe(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// An old worker answers at first, and once again in between.
+		if n := asked.Add(1); n < 4 || n == 6 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = w.Write([]byte("right"))
+	}))
+	t.Cleanup(server.Close)
+	op := &wire.ProbeOp{Address: server.Listener.Addr().String(), Host: "h", Path: "/", Status: 200, Body: "right", Timeout: 60}
+	if err := probeHTTP(op); err != nil {
+		t.Error(err)
+	}
+	if n := asked.Load(); n != 6+steady {
+		t.Errorf("asked %d times", n)
+	}
+	op.Body, op.Timeout = "other", 1
+	if err := probeHTTP(op); err == nil || !strings.Contains(err.Error(), `the body "right" in place of "other"`) {
+		t.Error(err)
+	}
+}
+
+func sockaddr(a unix.Sockaddr) *net.TCPAddr {
+	switch a := a.(type) {
+	case *unix.SockaddrInet4:
+		return &net.TCPAddr{IP: a.Addr[:], Port: a.Port}
+	case *unix.SockaddrInet6:
+		return &net.TCPAddr{IP: a.Addr[:], Port: a.Port}
+	}
+	return &net.TCPAddr{}
+}

@@ -1,0 +1,145 @@
+package agent
+
+import (
+	"bytes"
+	"slices"
+	"testing"
+
+	"github.com/mirrorform/mirrorform/internal/lab"
+	"github.com/mirrorform/mirrorform/internal/lab/labtest"
+	"github.com/mirrorform/mirrorform/internal/wire"
+)
+
+// Undos that have a unit load its files wait for all others; those that stop one keep their place.
+func TestUnitsAreUndoneLast(t *testing.T) {
+	t.Parallel()
+	other := &wire.Op{Run: &wire.RunOp{}}
+	unit := func(action wire.UnitAction) *wire.Op {
+		return &wire.Op{Unit: &wire.UnitOp{Name: "demo.service", Action: action}}
+	}
+	undos := []*wire.Op{other, unit(wire.UnitLoad), other, unit(wire.UnitStop), unit(wire.UnitStart), unit(wire.UnitDisable), unit(wire.UnitEnable), nil, other}
+	var orders []wire.Order
+	for i, undo := range undos {
+		orders = append(orders, wire.Order{ID: i, Group: 1, Op: wire.Op{Run: &wire.RunOp{Refuse: "do"}}, Undo: undo})
+	}
+	var did []string
+	undo := &wire.Message{Undo: &wire.Undo{IDs: []int{0, 1, 2, 3, 4, 5, 6, 7, 8}}}
+	in := &blocked{bytes.NewReader(frames(t, hello, &wire.Message{Do: &wire.Do{Ops: orders}}, undo)), make(chan struct{})}
+	_, err := talk(t, in, func(s *session) {
+		s.perform = func(j job) error {
+			if j.op.Run != nil && j.op.Run.Refuse != "" {
+				return nil
+			}
+			if did = append(did, itoa(j.id)); len(did) == 8 {
+				close(in.end)
+			}
+			return nil
+		}
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	if want := []string{"8", "6", "5", "3", "2", "0", "4", "1"}; !slices.Equal(did, want) {
+		t.Errorf("undone in the order %v, want %v", did, want)
+	}
+}
+
+func TestRestoreUnitOnHost(t *testing.T) {
+	t.Parallel()
+	labtest.Require(t)
+	h, c := onHost(t, lab.HostSpec{Name: "unitundo"})
+	const name, conf, loaded = "demo.service", "/etc/demo.conf", "/run/demo.loaded"
+	write := func(path, content string) {
+		t.Helper()
+		if err := h.Write(path, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	read := func(path string) string {
+		t.Helper()
+		data, err := h.Read(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(data)
+	}
+	write(conf, "old")
+	write("/etc/systemd/system/"+name,
+		"[Service]\nExecStartPre=/bin/cp "+conf+" "+loaded+"\nExecStart=/bin/sleep infinity\nExecReload=/bin/cp "+conf+" "+loaded+"\n")
+	state := func() string {
+		t.Helper()
+		got := c.ask(wire.Query{Verb: wire.AskUnit, Arg: name}, wire.Query{Verb: wire.AskLoaded, Arg: name, Args: []string{conf}},
+			wire.Query{Verb: wire.AskLoaded, Arg: name + ".more", Args: []string{conf}})
+		text := got[0].Unit.ActiveState
+		for _, a := range got[1:] {
+			text += " " + map[wire.Loaded]string{{}: "unrecorded", {Recorded: true}: "stale", {Recorded: true, Current: true}: "current"}[*a.Loaded]
+		}
+		if content := read(conf); content != "old" {
+			t.Errorf("%s holds %q, want %q", conf, content, "old")
+		}
+		return text
+	}
+	unit := func(action wire.UnitAction, record string) wire.Op {
+		op := &wire.UnitOp{Name: name, Action: action, Record: record}
+		if record != "" {
+			op.Files = []string{conf}
+		}
+		return wire.Op{Unit: op}
+	}
+	undo := unit(wire.UnitRestore, "")
+	id := 0
+	// attempt writes the file and acts on the unit, all of it in vain.
+	attempt := func(ops ...wire.Op) {
+		t.Helper()
+		content := wire.Op{Write: &wire.WriteOp{Path: conf, Content: []byte("new")}}
+		orders := []wire.Order{{ID: id, Group: 1, Op: content, Undo: &wire.Op{Restore: &wire.RestoreOp{Path: conf}}}}
+		for _, op := range ops {
+			orders = append(orders, wire.Order{ID: id + len(orders), Group: 1, Op: op, Undo: &undo})
+		}
+		orders = append(orders, wire.Order{ID: id + len(orders), Group: 1, Op: wire.Op{Run: &wire.RunOp{Argv: []string{"false"}}}})
+		id += len(orders)
+		events, done := c.do(orders...)
+		if done.Failed == nil || *done.Failed != id-1 || slices.ContainsFunc(events, func(e wire.Event) bool { return e.State == wire.UndoFailed }) {
+			t.Errorf("%+v %+v", events, done)
+		}
+	}
+	same := func(want string) {
+		t.Helper()
+		if got := state(); got != want {
+			t.Errorf("the unit is %q, was %q", got, want)
+		}
+	}
+	same("inactive unrecorded unrecorded")
+	attempt(unit(wire.UnitLoad, name), unit(wire.UnitRestart, name+".more"))
+	same("inactive unrecorded unrecorded")
+
+	c.must(unit(wire.UnitStart, name))
+	same("active current unrecorded")
+	attempt(unit(wire.UnitLoad, name), unit(wire.UnitRestart, name+".more"))
+	same("active current unrecorded")
+	if got := read(loaded); got != "old" {
+		t.Errorf("the unit has loaded %q: it has to load what was put back", got)
+	}
+	attempt(unit(wire.UnitStop, ""))
+	same("active current unrecorded")
+
+	// A unit that is no more needs nothing; another than the operation's is refused.
+	other := wire.Op{Unit: &wire.UnitOp{Name: "other.service", Action: wire.UnitRestore}}
+	if _, done := c.do(wire.Order{ID: id, Op: unit(wire.UnitLoad, ""), Undo: &other}); done.Failed == nil {
+		t.Error("the undo of an operation on one unit restores another")
+	}
+	id++
+	c.refuses(undo, "only undoes")
+	if _, done := c.do(wire.Order{ID: id, Op: unit(wire.UnitLoad, ""), Undo: &undo}); done.Failed != nil {
+		t.Fatalf("%+v", done)
+	}
+	for _, argv := range [][]string{{"systemctl", "stop", name}, {"rm", "/etc/systemd/system/" + name}, {"systemctl", "daemon-reload"}} {
+		if _, err := h.Run(t.Context(), argv...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.send(&wire.Message{Undo: &wire.Undo{IDs: []int{id}}})
+	if events, done := c.finish(); done.Failed != nil {
+		t.Errorf("%+v", events)
+	}
+}
