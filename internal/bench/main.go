@@ -1,0 +1,176 @@
+// Command bench measures mirrorform on lab hosts, side by side with plain ssh, apt-get over ssh and Ansible, and writes the
+// figures as a page of documentation. It runs as root on a Debian-like machine with ssh and ansible-core:
+//
+//	bench -mirrorform bin/mirrorform -out docs/benchmarks.md
+//
+// What is compared is measured in the same rounds, one after the other (A B C A B C …), so that whatever else the machine does meets
+// all of them; medians are reported. A run that does not do what it should (a plan with changes, an unreachable host) is an error and
+// no figure. On an interrupt the lab is ended and nothing is written.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/mirrorform/mirrorform/internal/lab"
+)
+
+// options are the command line's.
+type options struct {
+	mirrorform string
+	helpers    string
+	out        string
+	hosts      int
+	rounds     int
+	fresh      int
+	only       string
+}
+
+// parts are what can be measured, in their order.
+var parts = []string{"program", "converge", "noop", "latency"}
+
+func main() {
+	var o options
+	flag.StringVar(&o.mirrorform, "mirrorform", "bin/mirrorform", "the program to measure, as make build makes it")
+	flag.StringVar(&o.helpers, "helpers", "internal/helper/bin", "directory of the compressed helpers that were built into it")
+	flag.StringVar(&o.out, "out", "", "write the page to FILE (default: standard output)")
+	flag.IntVar(&o.hosts, "hosts", 10, "number of lab hosts")
+	flag.IntVar(&o.rounds, "rounds", 8, "rounds of what is quick; Ansible takes part in every fourth")
+	flag.IntVar(&o.fresh, "fresh", 3, "rounds with fresh hosts")
+	flag.StringVar(&o.only, "only", strings.Join(parts, ","), "measure only these, with commas between them; -out needs all of them")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := o.run(ctx); err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			err = errors.New("interrupted")
+		}
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func (o *options) check() error {
+	only := strings.Split(o.only, ",")
+	for _, part := range only {
+		if !slices.Contains(parts, part) {
+			return fmt.Errorf("-only %s: there is %s", part, strings.Join(parts, ", "))
+		}
+	}
+	if o.out != "" && len(only) < len(parts) {
+		return errors.New("-out needs all parts: leave out -only, or -out to print what was measured")
+	}
+	if o.hosts < 1 || o.rounds < 1 || o.fresh < 1 {
+		return errors.New("-hosts, -rounds and -fresh must be positive")
+	}
+	if flag.NArg() > 0 {
+		return fmt.Errorf("unexpected argument %q", flag.Arg(0))
+	}
+	return nil
+}
+
+func (o *options) run(ctx context.Context) (err error) {
+	if err := o.check(); err != nil {
+		return err
+	}
+	b := &bench{options: o}
+	if b.program, err = filepath.Abs(o.mirrorform); err != nil {
+		return err
+	}
+	if b.dir, err = os.MkdirTemp("", "mirrorform-bench-"); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(b.dir)) }()
+	if b.report, err = newReport(ctx, b); err != nil {
+		return err
+	}
+	if err := b.measure(ctx); err != nil {
+		return err
+	}
+	text, err := b.report.render()
+	if err != nil {
+		return err
+	}
+	if o.out == "" {
+		_, err = os.Stdout.Write(text)
+		return err
+	}
+	if err := os.WriteFile(o.out, text, 0o644); err != nil {
+		return err
+	}
+	progress("wrote %s", o.out)
+	for _, g := range b.report.Goals {
+		progress("%s: %s, to reach %s: %s", g.What, g.Measured, g.Target, g.Verdict())
+	}
+	return nil
+}
+
+// bench is one run of the benchmark.
+type bench struct {
+	*options
+	program string // absolute path of mirrorform
+	dir     string // for configurations, removed at the end
+	report  *report
+
+	lab     *lab.Lab
+	mirrors []*lab.Host // converged by mirrorform
+	managed []*lab.Host // converged by Ansible
+	ansible *ansible    // for managed
+}
+
+// measure measures all parts that were asked for.
+func (b *bench) measure(ctx context.Context) (err error) {
+	if b.asked("program") {
+		if err := b.measureProgram(ctx); err != nil {
+			return fmt.Errorf("measuring the program: %w", err)
+		}
+	}
+	if b.only == "program" {
+		return nil
+	}
+	if b.lab, err = lab.Open(ctx, lab.Options{Name: fmt.Sprintf("bench-%d", os.Getpid()), Log: logWriter{}}); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.lab.Down(ctx)) }()
+	// The hosts of the last fresh round are those that the other parts use, so this part always runs.
+	if err := b.measureConverge(ctx); err != nil {
+		return fmt.Errorf("measuring a first converge: %w", err)
+	}
+	if b.asked("noop") {
+		if err := b.measureNoop(ctx); err != nil {
+			return fmt.Errorf("measuring a plan without changes: %w", err)
+		}
+	}
+	if b.asked("latency") {
+		if err := b.measureLatency(ctx); err != nil {
+			return fmt.Errorf("measuring with latency: %w", err)
+		}
+	}
+	return nil
+}
+
+func (b *bench) asked(part string) bool { return slices.Contains(strings.Split(b.only, ","), part) }
+
+// progress tells the user what goes on.
+func progress(format string, args ...any) {
+	_, _ = fmt.Fprintf(os.Stderr, "bench: "+format+"\n", args...)
+}
+
+// logWriter passes the lab's progress on, but for the many lines about single hosts.
+type logWriter struct{}
+
+// Write implements io.Writer.
+func (logWriter) Write(p []byte) (int, error) {
+	if !strings.Contains(string(p), " is up at ") {
+		return os.Stderr.Write(p)
+	}
+	return len(p), nil
+}

@@ -1,0 +1,182 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// sample is one run.
+type sample struct {
+	wall time.Duration
+	cpu  time.Duration // user and system time of the processes on this side
+}
+
+// contender is one of the things that are compared.
+type contender struct {
+	name   string
+	every  int                             // takes part in every so-manieth round; 0 is 1
+	before func(ctx context.Context) error // prepares each run, not measured; may be nil
+	run    func(ctx context.Context) (sample, error)
+	after  func(ctx context.Context) error // puts things back after each run, not measured; may be nil
+}
+
+// series are the runs of one contender.
+type series struct {
+	Name    string
+	samples []sample
+}
+
+// interleave runs the contenders in turn, rounds times, after one run of each that does not count; those that do not take part in
+// every round go without it.
+func interleave(ctx context.Context, rounds int, contenders ...contender) ([]*series, error) {
+	all := make([]*series, len(contenders))
+	for i, c := range contenders {
+		all[i] = &series{Name: c.name}
+	}
+	for round := range rounds + 1 {
+		for i, c := range contenders {
+			if every := max(c.every, 1); (every > 1 && round == 0) || (round > 0 && (round-1)%every != 0) {
+				continue
+			}
+			s, err := c.once(ctx)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", c.name, err)
+			}
+			if round > 0 {
+				all[i].samples = append(all[i].samples, s)
+			}
+		}
+	}
+	for _, s := range all {
+		progress("%s: %s (%d runs)", s.Name, seconds(s.Median()), len(s.samples))
+	}
+	return all, nil
+}
+
+// once runs the contender with what comes before and after.
+func (c *contender) once(ctx context.Context) (sample, error) {
+	if c.before != nil {
+		if err := c.before(ctx); err != nil {
+			return sample{}, err
+		}
+	}
+	s, err := c.run(ctx)
+	if err == nil && c.after != nil {
+		err = c.after(ctx)
+	}
+	return s, err
+}
+
+// median of durations: the middle one, or the mean of the two in the middle. It is 0 for none.
+func median(list []time.Duration) time.Duration {
+	if len(list) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(list))
+	n := len(sorted)
+	return (sorted[(n-1)/2] + sorted[n/2]) / 2
+}
+
+func (s *series) pick(f func(sample) time.Duration) []time.Duration {
+	list := make([]time.Duration, len(s.samples))
+	for i, one := range s.samples {
+		list[i] = f(one)
+	}
+	return list
+}
+
+func (s *series) walls() []time.Duration {
+	return s.pick(func(s sample) time.Duration { return s.wall })
+}
+
+// Median is the median wall time.
+func (s *series) Median() time.Duration { return median(s.walls()) }
+
+// Fastest is the shortest wall time.
+func (s *series) Fastest() time.Duration { return slices.Min(s.walls()) }
+
+// Slowest is the longest wall time.
+func (s *series) Slowest() time.Duration { return slices.Max(s.walls()) }
+
+// Runs is the number of runs that count.
+func (s *series) Runs() int { return len(s.samples) }
+
+// CPU is the median of the processor time on this side.
+func (s *series) CPU() time.Duration {
+	return median(s.pick(func(s sample) time.Duration { return s.cpu }))
+}
+
+// ratio is how many times the median of other the median of s is.
+func (s *series) ratio(other *series) float64 { return float64(s.Median()) / float64(other.Median()) }
+
+// result is what one run of a program gave.
+type result struct {
+	sample
+	output string // standard output and standard error
+}
+
+// execute starts all command lines at once and waits for the last one. They get a short environment, with dir as home directory, and
+// stand in a process group each, which ends with ctx.
+func execute(ctx context.Context, dir string, env []string, argvs ...[]string) ([]result, error) {
+	cmds := make([]*exec.Cmd, len(argvs))
+	outputs := make([]bytes.Buffer, len(argvs))
+	for i, argv := range argvs {
+		cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+		cmd.Dir = dir
+		cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "LANG=C.UTF-8"}, env...)
+		cmd.Stdout, cmd.Stderr = &outputs[i], &outputs[i]
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
+		cmd.WaitDelay = 5 * time.Second
+		cmds[i] = cmd
+	}
+	errs, ends := make([]error, len(cmds)), make([]time.Duration, len(cmds))
+	var wait sync.WaitGroup
+	begin := time.Now()
+	for i, cmd := range cmds {
+		if errs[i] = cmd.Start(); errs[i] != nil {
+			continue
+		}
+		wait.Go(func() {
+			errs[i] = cmd.Wait()
+			ends[i] = time.Since(begin)
+		})
+	}
+	wait.Wait()
+	results := make([]result, len(cmds))
+	for i, cmd := range cmds {
+		results[i].output = outputs[i].String()
+		results[i].wall = ends[i]
+		if cmd.ProcessState != nil {
+			results[i].cpu = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+		}
+		if errs[i] != nil {
+			errs[i] = fmt.Errorf("%s: %w\n%s", strings.Join(argvs[i], " "), errs[i], lastLines(results[i].output, 20))
+		}
+	}
+	return results, errors.Join(errs...)
+}
+
+// together is the sample of programs that ran at once: the wall time of the last to end, the processor time of all.
+func together(results []result) sample {
+	var all sample
+	for _, r := range results {
+		all.wall = max(all.wall, r.wall)
+		all.cpu += r.cpu
+	}
+	return all
+}
+
+func lastLines(text string, n int) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+}
