@@ -63,7 +63,7 @@ func privateKeys(t testing.TB, n int) []any {
 	t.Helper()
 	var keys []any
 	for range n {
-		_, _, private := newKeyFile(t, "")
+		_, _, private := newKeyFile(t)
 		keys = append(keys, private)
 	}
 	return keys
@@ -71,9 +71,9 @@ func privateKeys(t testing.TB, n int) []any {
 
 func TestAgent(t *testing.T) {
 	t.Parallel()
-	key, pub, private := newKeyFile(t, "")
-	_, _, stranger := newKeyFile(t, "")
-	encrypted, encryptedPub, encryptedPrivate := newKeyFile(t, "secret")
+	key, pub, private := newKeyFile(t)
+	_, _, stranger := newKeyFile(t)
+	encrypted, encryptedPub, encryptedPrivate := encryptedKey(t)
 	pubFile := writeFile(t, publicLine(pub)+"\n")
 	cases := map[string]struct {
 		accept     gossh.PublicKey
@@ -117,8 +117,12 @@ func writeKey(t testing.TB, private any) string {
 // TestPassphraseOnce: however many hosts, the passphrase is asked for once, and only when a host accepts the key.
 func TestPassphraseOnce(t *testing.T) {
 	t.Parallel()
-	file, pub, _ := newKeyFile(t, "secret")
-	unused, _, _ := newKeyFile(t, "secret")
+	file, pub, _ := encryptedKey(t)
+	block, err := gossh.MarshalPrivateKeyWithPassphrase(privateKeys(t, 1)[0], "", []byte("another"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	unused := writeFile(t, string(pem.EncodeToMemory(block)))
 	var servers []*server
 	var known []string
 	for range 6 {
@@ -149,7 +153,7 @@ func TestPassphraseOnce(t *testing.T) {
 
 func TestPassphraseWrong(t *testing.T) {
 	t.Parallel()
-	file, pub, _ := newKeyFile(t, "secret")
+	file, pub, _ := encryptedKey(t)
 	for name, c := range map[string]struct {
 		passphrase func(string) ([]byte, error)
 		asked      int
@@ -182,8 +186,8 @@ func TestPassphraseWrong(t *testing.T) {
 // TestBrokenKey: a key that cannot sign does not keep the next one from being used.
 func TestBrokenKey(t *testing.T) {
 	t.Parallel()
-	encrypted, encryptedPub, _ := newKeyFile(t, "secret")
-	key, pub, _ := newKeyFile(t, "")
+	encrypted, encryptedPub, _ := encryptedKey(t)
+	key, pub, _ := newKeyFile(t)
 	s := newServer(t, encryptedPub, pub).serve()
 	d := testDialer(t, Options{KnownHostsFiles: []string{s.knownHosts(edKey())}})
 	if _, err := connect(t, d, s.target(encrypted, key), standIn(t, "")); err != nil {
@@ -209,7 +213,7 @@ func TestOldEncryptedKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	old := writeFile(t, string(pem.EncodeToMemory(block)))
-	key, pub, _ := newKeyFile(t, "")
+	key, pub, _ := newKeyFile(t)
 	for name, c := range map[string]struct {
 		accept gossh.PublicKey
 		asked  int
@@ -234,7 +238,7 @@ func TestOldEncryptedKey(t *testing.T) {
 
 func TestUserCertificate(t *testing.T) {
 	t.Parallel()
-	key, pub, _ := newKeyFile(t, "")
+	key, pub, _ := newKeyFile(t)
 	cert := &gossh.Certificate{Key: pub, CertType: gossh.UserCert, ValidPrincipals: []string{"admin"}, ValidBefore: gossh.CertTimeInfinity}
 	if err := cert.SignCert(rand.Reader, otherKey()); err != nil {
 		t.Fatal(err)
@@ -251,8 +255,8 @@ func TestUserCertificate(t *testing.T) {
 
 func TestAuthenticationRefused(t *testing.T) {
 	t.Parallel()
-	key, _, _ := newKeyFile(t, "")
-	open, openPub, _ := newKeyFile(t, "")
+	key, _, _ := newKeyFile(t)
+	open, openPub, _ := newKeyFile(t)
 	if err := os.Chmod(open, 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -281,7 +285,7 @@ func TestAuthenticationRefused(t *testing.T) {
 // TestAgentGone: an agent that does not answer is said, and the files are used.
 func TestAgentGone(t *testing.T) {
 	t.Parallel()
-	key, pub, _ := newKeyFile(t, "")
+	key, pub, _ := newKeyFile(t)
 	good, bad := newServer(t, pub).serve(), newServer(t).serve()
 	d := testDialer(t, Options{AgentSocket: "/nonexistent/agent", KnownHostsFiles: []string{good.knownHosts(edKey()), bad.knownHosts(edKey())}})
 	if _, err := connect(t, d, good.target(key), standIn(t, "")); err != nil {

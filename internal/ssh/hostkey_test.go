@@ -14,7 +14,7 @@ import (
 
 func TestHostKeyKnown(t *testing.T) {
 	t.Parallel()
-	key, pub, _ := newKeyFile(t, "")
+	key, pub, _ := newKeyFile(t)
 	b := standIn(t, "")
 	cases := map[string]func(s *server) string{
 		"ed25519":    func(s *server) string { return s.knownHosts(edKey()) },
@@ -45,7 +45,7 @@ func TestHostKeyKnown(t *testing.T) {
 
 func TestHostKeyCertificate(t *testing.T) {
 	t.Parallel()
-	key, pub, _ := newKeyFile(t, "")
+	key, pub, _ := newKeyFile(t)
 	cert := &gossh.Certificate{
 		Key: rsaKey().PublicKey(), CertType: gossh.HostCert, ValidPrincipals: []string{"127.0.0.1"}, ValidBefore: gossh.CertTimeInfinity,
 	}
@@ -82,7 +82,7 @@ func (zeroReader) Read(b []byte) (int, error) { clear(b); return len(b), nil }
 
 func TestHostKeyRefused(t *testing.T) {
 	t.Parallel()
-	key, pub, _ := newKeyFile(t, "")
+	key, pub, _ := newKeyFile(t)
 	shown, other := gossh.FingerprintSHA256(edKey().PublicKey()), gossh.FingerprintSHA256(otherKey().PublicKey())
 	cases := map[string]struct {
 		file   func(s *server) string
@@ -140,7 +140,7 @@ func TestHostKeyRefused(t *testing.T) {
 // TestHostKeyGone: the type of key that is known is one that the host has no more.
 func TestHostKeyGone(t *testing.T) {
 	t.Parallel()
-	key, pub, _ := newKeyFile(t, "")
+	key, pub, _ := newKeyFile(t)
 	s := newServer(t, pub)
 	s.hostKeys = []gossh.Signer{rsaKey()}
 	s.serve()
@@ -150,7 +150,7 @@ func TestHostKeyGone(t *testing.T) {
 
 func TestHostKeyPinned(t *testing.T) {
 	t.Parallel()
-	key, pub, _ := newKeyFile(t, "")
+	key, pub, _ := newKeyFile(t)
 	s := newServer(t, pub).serve()
 	for _, pin := range []string{
 		publicLine(rsaKey().PublicKey()), // though known_hosts says otherwise
@@ -166,7 +166,7 @@ func TestHostKeyPinned(t *testing.T) {
 
 func TestAcceptNewHostKeys(t *testing.T) {
 	t.Parallel()
-	key, pub, _ := newKeyFile(t, "")
+	key, pub, _ := newKeyFile(t)
 	old := "other.example.org " + publicLine(otherKey().PublicKey())
 	cases := map[string]struct{ before, want string }{
 		"no file":        {"", ""},
@@ -203,7 +203,7 @@ func TestAcceptNewHostKeys(t *testing.T) {
 
 func TestAcceptNewHostKeysHashed(t *testing.T) {
 	t.Parallel()
-	key, pub, _ := newKeyFile(t, "")
+	key, pub, _ := newKeyFile(t)
 	s := newServer(t, pub).serve()
 	file := writeFile(t, xknownhosts.HashHostname("other.example.org")+" "+publicLine(otherKey().PublicKey())+"\n")
 	options := Options{KnownHostsFiles: []string{file}, AcceptNewHostKeys: true}
@@ -223,7 +223,7 @@ func TestAcceptNewHostKeysHashed(t *testing.T) {
 // TestAcceptNewHostKeysTogether: many hosts, and several processes (here: Dialers), add to one file at the same time.
 func TestAcceptNewHostKeysTogether(t *testing.T) {
 	t.Parallel()
-	key, pub, _ := newKeyFile(t, "")
+	key, pub, _ := newKeyFile(t)
 	file := filepath.Join(t.TempDir(), "known_hosts")
 	var servers []*server
 	for range 6 {

@@ -18,16 +18,22 @@ import (
 	"github.com/mirrorform/mirrorform/internal/wire"
 )
 
-// scripted returns a server whose command is f, and what connects to it.
-func scripted(t testing.TB, o Options, f func(ch gossh.Channel) int) (*server, *Dialer, Target) {
+// scripted returns what connects to a server whose command is f.
+func scripted(t testing.TB, o Options, f func(ch gossh.Channel) int) (*Dialer, Target) {
 	t.Helper()
-	key, pub, _ := newKeyFile(t, "")
+	return scriptedServer(t, o, func(_ *server, _ string, ch gossh.Channel) int { return f(ch) })
+}
+
+// scriptedServer is scripted for a command that wants to know more.
+func scriptedServer(t testing.TB, o Options, f func(s *server, command string, ch gossh.Channel) int) (*Dialer, Target) {
+	t.Helper()
+	key, pub, _ := newKeyFile(t)
 	s := newServer(t, pub)
-	s.exec = func(_ string, ch gossh.Channel) int { return f(ch) }
+	s.exec = f
 	s.noSFTP = true
 	s.serve()
 	o.KnownHostsFiles = []string{s.knownHosts(edKey())}
-	return s, testDialer(t, o), s.target(key)
+	return testDialer(t, o), s.target(key)
 }
 
 // greet answers the controller's Hello as the bundle's helper would, after edit has changed the answer.
@@ -50,7 +56,7 @@ func greet(ch gossh.Channel, b *testBundle, edit func(*wire.Hello)) error {
 func TestLink(t *testing.T) {
 	t.Parallel()
 	b := standIn(t, "")
-	_, d, target := scripted(t, Options{}, func(ch gossh.Channel) int {
+	d, target := scripted(t, Options{}, func(ch gossh.Channel) int {
 		_, _ = io.WriteString(ch, "Welcome!\nno newline")
 		if greet(ch, b, nil) != nil {
 			return 1
@@ -96,6 +102,37 @@ func TestLink(t *testing.T) {
 	}
 	_, err = wire.Read(link)
 	wantError(t, err, errClosed)
+}
+
+// TestConnectionLost: the host goes away while Connect runs, and while the link is used.
+func TestConnectionLost(t *testing.T) {
+	t.Parallel()
+	b := standIn(t, "")
+	d, target := scriptedServer(t, Options{}, func(s *server, _ string, ch gossh.Channel) int {
+		if greet(ch, b, nil) == nil {
+			_, _ = wire.Read(ch)
+			s.drop()
+			_, _ = io.Copy(io.Discard, ch)
+		}
+		return 0
+	})
+	link, err := connect(t, d, target, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := wire.Write(link, &wire.Message{Beat: &wire.Beat{}}); err != nil {
+		t.Fatal(err)
+	}
+	_, err = wire.Read(link)
+	wantError(t, err, io.EOF, "host web1: connection lost")
+
+	d, target = scriptedServer(t, Options{}, func(s *server, _ string, ch gossh.Channel) int {
+		_, _ = io.WriteString(ch, "hello\n")
+		s.drop()
+		return 0
+	})
+	_, err = connect(t, d, target, b)
+	wantError(t, err, nil, "host web1 (", "connection lost")
 }
 
 // frame is text as a frame of package wire.
@@ -172,18 +209,16 @@ func TestHostileHelper(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s, d, target := scripted(t, Options{}, nil)
 			// A helper that is wrong is replaced: the survey for that gets a proper answer, and fails for want of SFTP.
 			ownSurvey := strings.HasPrefix(name, "survey: ")
 			var log []string
-			d.opts.Log = func(m string) { log = append(log, m) }
-			s.exec = func(command string, ch gossh.Channel) int {
+			d, target := scriptedServer(t, Options{Log: func(m string) { log = append(log, m) }}, func(_ *server, command string, ch gossh.Channel) int {
 				if command == surveyCommand() && !ownSurvey {
 					_, _ = io.WriteString(ch, missing+"\nx86_64\n0\n/a\n/b\n/c\n/d\n")
 					return 127
 				}
 				return c.run(ch)
-			}
+			})
 			_, err := connect(t, d, target, b)
 			if err == nil {
 				t.Fatal("no error")
@@ -225,8 +260,8 @@ func TestTimeouts(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, d, target := scripted(t, Options{}, c.run)
-			target.ConnectTimeout = 700 * time.Millisecond
+			d, target := scripted(t, Options{}, c.run)
+			target.ConnectTimeout = 3 * time.Second
 			_, err := connect(t, d, target, b)
 			wantError(t, err, ErrTimeout, append(c.parts, "host web1")...)
 		})
@@ -279,12 +314,12 @@ func TestHandshakeFailures(t *testing.T) {
 	t.Parallel()
 	b := standIn(t, "")
 	silent := mute(t, "")
-	silent.ConnectTimeout = 300 * time.Millisecond
+	silent.ConnectTimeout = time.Second
 	_, err := connect(t, testDialer(t, Options{}), silent, b)
 	wantError(t, err, ErrTimeout, "while exchanging keys")
 
 	half := mute(t, "SSH-2.0-x\r\n")
-	half.ConnectTimeout = 300 * time.Millisecond
+	half.ConnectTimeout = time.Second
 	_, err = connect(t, testDialer(t, Options{}), half, b)
 	wantError(t, err, ErrTimeout, "while exchanging keys")
 
@@ -311,9 +346,9 @@ func TestCancel(t *testing.T) {
 	reason := errors.New("interrupted")
 	started := make(chan struct{}, 8)
 	stuck := func(ch gossh.Channel) int { started <- struct{}{}; _, _ = io.Copy(io.Discard, ch); return 0 }
-	_, running, runningTarget := scripted(t, Options{}, stuck)
+	running, runningTarget := scripted(t, Options{}, stuck)
 
-	key, pub, _ := newKeyFile(t, "secret")
+	key, pub, _ := encryptedKey(t)
 	s := newServer(t, pub).serve()
 	release := make(chan struct{})
 	t.Cleanup(func() { close(release) })
@@ -349,8 +384,8 @@ func TestCancel(t *testing.T) {
 func TestSilence(t *testing.T) {
 	t.Parallel()
 	b := standIn(t, "")
-	options := Options{KeepaliveInterval: 30 * time.Millisecond, SilenceLimit: 600 * time.Millisecond}
-	_, d, target := scripted(t, options, func(ch gossh.Channel) int {
+	options := Options{KeepaliveInterval: 100 * time.Millisecond, SilenceLimit: 3 * time.Second}
+	d, target := scripted(t, options, func(ch gossh.Channel) int {
 		if greet(ch, b, nil) == nil {
 			_, _ = io.Copy(io.Discard, ch)
 		}
@@ -391,10 +426,10 @@ func TestSilence(t *testing.T) {
 	select {
 	case err := <-result:
 		t.Fatalf("an idle connection ended: %v", err)
-	case <-time.After(3 * options.SilenceLimit):
+	case <-time.After(options.SilenceLimit * 3 / 2):
 	}
 	swallow.Store(true)
-	wantError(t, <-result, nil, "host web1: connection lost: nothing came from the host for 600ms")
+	wantError(t, <-result, nil, "host web1: connection lost: nothing came from the host for 3s")
 }
 
 // forward copies until it is told to swallow; the connections stay open.
@@ -442,7 +477,7 @@ exec "$@"`
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			key, pub, _ := newKeyFile(t, "")
+			key, pub, _ := newKeyFile(t)
 			s := newServer(t, pub)
 			if c.program != "" {
 				s.program(c.become, c.program)
@@ -486,7 +521,7 @@ func TestForgedPrompt(t *testing.T) {
 	b := standIn(t, "")
 	for _, become := range []string{"none", "doas"} {
 		read := make(chan []byte, 1)
-		_, d, target := scripted(t, Options{}, func(ch gossh.Channel) int {
+		d, target := scripted(t, Options{}, func(ch gossh.Channel) int {
 			_, _ = io.WriteString(ch.Stderr(), prompt)
 			_, _ = io.WriteString(ch, prompt)
 			b, _ := io.ReadAll(ch)
@@ -494,7 +529,7 @@ func TestForgedPrompt(t *testing.T) {
 			return 0
 		})
 		target.Become = become
-		target.ConnectTimeout = 300 * time.Millisecond
+		target.ConnectTimeout = 3 * time.Second
 		target.BecomePassword = func() (string, error) { t.Error("the password was asked for"); return "canary", nil }
 		_, err := connect(t, d, target, b)
 		wantError(t, err, ErrTimeout)

@@ -155,13 +155,19 @@ func (a *attempt) explain(err error) error {
 
 // attempt connects and goes through the handshake.
 func (d *Dialer) attempt(ctx context.Context, g *guard, t Target, a *attempt) (*session, error) {
-	g.enter("connecting")
-	var dialer net.Dialer
+	// With a time-out of its own the dialer gives each of a name's addresses its share of it; looking up the name may
+	// take longer than that.
+	g.enterFor("connecting", t.ConnectTimeout+t.ConnectTimeout/2)
+	dialer := net.Dialer{Timeout: t.ConnectTimeout}
 	tcp, err := dialer.DialContext(ctx, "tcp", t.endpoint())
-	if err != nil {
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
-		}
+	var network net.Error
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	case errors.As(err, &network) && network.Timeout():
+		return nil, &dialError{&timeoutError{stage: "connecting", limit: t.ConnectTimeout}}
+	default:
 		return nil, &dialError{err}
 	}
 	conn := watch(tcp)

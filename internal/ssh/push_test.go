@@ -23,7 +23,7 @@ import (
 // fresh returns a server without a helper, and a function that connects to it and returns what was logged.
 func fresh(t testing.TB, setUp func(*server)) (*server, func(Bundle) (string, error)) {
 	t.Helper()
-	key, pub, _ := newKeyFile(t, "")
+	key, pub, _ := newKeyFile(t)
 	s := newServer(t, pub)
 	if setUp != nil {
 		setUp(s)

@@ -125,28 +125,38 @@ func mustSigner(_ any, key any, err error) gossh.Signer {
 	return s
 }
 
-// newKeyFile writes a new private key, encrypted if there is a passphrase, and returns its path and public key.
-func newKeyFile(t testing.TB, passphrase string) (path string, pub gossh.PublicKey, private ed25519.PrivateKey) {
+// newKeyFile writes a new private key and returns its path, its public key and itself.
+func newKeyFile(t testing.TB) (path string, pub gossh.PublicKey, private ed25519.PrivateKey) {
 	t.Helper()
 	_, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var block *pem.Block
-	if passphrase == "" {
-		block, err = gossh.MarshalPrivateKey(private, "")
-	} else {
-		block, err = gossh.MarshalPrivateKeyWithPassphrase(private, "", []byte(passphrase))
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	path = filepath.Join(t.TempDir(), "id")
-	if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path, mustSigner(nil, private, nil).PublicKey(), private
+	return writeKey(t, private), mustSigner(nil, private, nil).PublicKey(), private
 }
+
+// encryptedKey is one key for all tests, in a file whose passphrase is "secret": its key derivation takes long.
+func encryptedKey(t testing.TB) (path string, pub gossh.PublicKey, private ed25519.PrivateKey) {
+	t.Helper()
+	k := encryptedOnce()
+	return writeFile(t, k.file), mustSigner(nil, k.private, nil).PublicKey(), k.private
+}
+
+var encryptedOnce = sync.OnceValue(func() (k struct {
+	private ed25519.PrivateKey
+	file    string
+}) {
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	block, err := gossh.MarshalPrivateKeyWithPassphrase(private, "", []byte("secret"))
+	if err != nil {
+		panic(err)
+	}
+	k.private, k.file = private, string(pem.EncodeToMemory(block))
+	return k
+})
 
 // server is an SSH server whose "host" is this machine: commands run in a real /bin/sh, with a home directory and
 // programs of the test's own.
@@ -157,8 +167,8 @@ type server struct {
 
 	// To be set before serve.
 	hostKeys []gossh.Signer
-	accept   []gossh.PublicKey                          // user keys
-	exec     func(command string, ch gossh.Channel) int // in place of the shell
+	accept   []gossh.PublicKey                                     // user keys
+	exec     func(s *server, command string, ch gossh.Channel) int // in place of the shell
 	noSFTP   bool
 	sftp     func(ch gossh.Channel) // in place of an SFTP server
 	noise    string                 // what the login shell prints
@@ -171,6 +181,7 @@ type server struct {
 	logins   atomic.Int32
 	commands atomic.Int32
 	open     sync.WaitGroup
+	conns    sync.Map // those that were accepted
 }
 
 // newServer returns a server that accepts key; serve starts it.
@@ -225,23 +236,27 @@ func (s *server) serve() *server {
 	if s.listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 		s.t.Fatal(err)
 	}
-	var conns sync.Map
 	s.open.Go(func() {
 		for {
 			conn, err := s.listener.Accept()
 			if err != nil {
 				return
 			}
-			conns.Store(conn, nil)
+			s.conns.Store(conn, nil)
 			s.open.Go(func() { s.handle(conn) })
 		}
 	})
 	s.t.Cleanup(func() {
 		_ = s.listener.Close()
-		conns.Range(func(conn, _ any) bool { _ = conn.(net.Conn).Close(); return true })
+		s.drop()
 		s.open.Wait()
 	})
 	return s
+}
+
+// drop closes all connections.
+func (s *server) drop() {
+	s.conns.Range(func(conn, _ any) bool { _ = conn.(net.Conn).Close(); return true })
 }
 
 func (s *server) handle(tcp net.Conn) {
@@ -300,7 +315,7 @@ func (s *server) session(ch gossh.Channel, requests <-chan *gossh.Request) {
 // run runs a command as sshd does: by a shell, with the channel as standard streams.
 func (s *server) run(command string, ch gossh.Channel) int {
 	if s.exec != nil {
-		return s.exec(command, ch)
+		return s.exec(s, command, ch)
 	}
 	_, _ = io.WriteString(ch, s.noise)
 	_, _ = io.WriteString(ch.Stderr(), s.noise)
