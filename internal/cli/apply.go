@@ -103,6 +103,10 @@ func (r *run) apply(ctx context.Context, question string, approved bool) error {
 		}
 	}
 	progress := r.progress()
+	quiet := context.AfterFunc(ctx, func() {
+		r.ui.Note("Interrupted: the hosts finish what they have begun. A second interrupt ends mirrorform at once; each host then finishes its current step only.")
+	})
+	defer quiet()
 	// Steps under way are finished after a signal: half of an operation is worse than all of it. A second signal ends the program.
 	result := r.fleet.Apply(context.WithoutCancel(ctx), plan, r.hosts)
 	progress.Close()
