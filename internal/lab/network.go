@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
@@ -61,10 +62,16 @@ func overlaps(network string, addresses []net.Addr) bool {
 	return false
 }
 
-// makeBridge makes a bridge and gives the machine an address on it.
+// makeBridge makes a bridge and gives the machine an address on it. The
+// bridge gets a hardware address of its own: without one it takes that of one
+// of its ports, and another whenever hosts come and go, while the hosts that
+// stay send to the old one until their neighbour entries expire.
 func makeBridge(ctx context.Context, bridge, address string) error {
+	var mac [6]byte
+	_, _ = rand.Read(mac[:]) // never fails, see crypto/rand
+	mac[0] = mac[0]&^1 | 2   // unicast, locally administered
 	steps := [][]string{
-		{"ip", "link", "add", bridge, "type", "bridge"},
+		{"ip", "link", "add", bridge, "address", net.HardwareAddr(mac[:]).String(), "type", "bridge"},
 		{"ip", "address", "add", address, "dev", bridge},
 		{"ip", "link", "set", bridge, "up"},
 	}

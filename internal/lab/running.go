@@ -26,6 +26,10 @@ func (h *Host) Start(ctx context.Context) error {
 	if _, err := h.init(); err == nil {
 		return fmt.Errorf("starting host %s: it is running", h.Name)
 	}
+	// The address may have been another host's a moment ago, with another hardware address.
+	if _, err := run(ctx, "ip", "neighbour", "flush", "to", h.Address, "dev", h.lab.Bridge); err != nil {
+		return err
+	}
 	keeper, err := makeCgroup(h.lab.Name, h.Name, "keeper")
 	if err != nil {
 		return err
