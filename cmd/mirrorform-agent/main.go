@@ -18,8 +18,12 @@ func main() {
 		_, err := os.Stdout.WriteString("mirrorform-agent " + version + "\n")
 		exit(err)
 	}
-	if len(os.Args) > 1 {
-		_, _ = os.Stderr.WriteString("usage: mirrorform-agent [--version]\n")
+	nonce := ""
+	switch {
+	case len(os.Args) == 3 && os.Args[1] == "--nonce":
+		nonce = os.Args[2]
+	case len(os.Args) > 1:
+		_, _ = os.Stderr.WriteString("usage: mirrorform-agent [--version | --nonce NONCE]\n")
 		os.Exit(2)
 	}
 	// A lost terminal or a closed pipe must not end an operation half-way: the input's end is what counts. They are
@@ -33,7 +37,7 @@ func main() {
 		close(stop)
 	}()
 	syscall.Umask(0o022) // for the programs it runs; its own files get their modes one by one
-	exit(agent.ServeUntil(stop, os.Stdin, os.Stdout, agent.Options{Version: version}))
+	exit(agent.ServeUntil(stop, os.Stdin, os.Stdout, agent.Options{Version: version, Nonce: nonce}))
 }
 
 func exit(err error) {

@@ -22,6 +22,9 @@ type Options struct {
 	// StateDir holds the originals of what is being changed (journal/) and records of what units have loaded (loaded/).
 	// Empty is DefaultStateDir for root, and .local/state/mirrorform in the home directory for others.
 	StateDir string
+	// Nonce, if not empty, is what the controller would have said in its Hello: the helper's Hello then follows the preamble at once, which saves a
+	// round trip.
+	Nonce string
 }
 
 // stateDir applies the default.

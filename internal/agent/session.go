@@ -25,6 +25,7 @@ type session struct {
 	out     *outbox
 	host    *host
 	version string
+	nonce   string // see Options
 	silence time.Duration
 	beat    time.Duration
 
@@ -54,7 +55,7 @@ type received struct {
 func newSession(in io.Reader, out io.Writer, o Options) *session {
 	h := newHost(o.stateDir())
 	s := &session{
-		out: newOutbox(out), host: h, version: o.Version, silence: silence, beat: beat,
+		out: newOutbox(out), host: h, version: o.Version, nonce: o.Nonce, silence: silence, beat: beat,
 		digested: make(chan struct{}), messages: make(chan received, 4),
 		present: newLife(), alive: newLife(),
 		journal: journal{state: h.state},
@@ -98,7 +99,13 @@ func (s *session) serve(stop until) error {
 	go s.read()
 	go s.watch(stop)
 
-	err := s.loop()
+	var err error
+	if s.nonce != "" {
+		err = s.hello(&wire.Hello{Protocol: wire.Protocol, Nonce: s.nonce})
+	}
+	if err == nil {
+		err = s.loop()
+	}
 	s.journal.end()
 	s.out.close(2 * time.Second)
 	s.present.end(errStopped)

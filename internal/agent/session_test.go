@@ -428,3 +428,23 @@ func TestExecutable(t *testing.T) {
 		})
 	}
 }
+
+// TestNonce: a helper that was given the nonce greets at once, and needs no Hello of the controller's.
+func TestNonce(t *testing.T) {
+	t.Parallel()
+	rw := Pipe(context.Background(), Options{Version: "test", StateDir: t.TempDir() + "/state", Nonce: "n"})
+	defer func() { _ = rw.Close() }()
+	in := bufio.NewReader(rw)
+	if line, err := in.ReadString('\n'); err != nil || line != wire.Preamble {
+		t.Fatalf("preamble: %q, %v", line, err)
+	}
+	if m, err := wire.Read(in); err != nil || m.Hello == nil || m.Hello.Nonce != "n" || m.Hello.Facts == nil {
+		t.Fatalf("greeting: %+v, %v", m, err)
+	}
+	if err := wire.Write(rw, &wire.Message{Ask: &wire.Ask{}}); err != nil {
+		t.Fatal(err)
+	}
+	if m, err := wire.Read(in); err != nil || m.Answers == nil {
+		t.Fatalf("answers: %+v, %v", m, err)
+	}
+}

@@ -289,13 +289,18 @@ func (id *identity) sign(ctx context.Context, pause func() func(), data []byte, 
 // boundSigner is a candidate within one connection. It implements ssh.MultiAlgorithmSigner.
 type boundSigner struct {
 	candidate
-	ctx    context.Context
-	pause  func() func()
-	failed func(error)
+	ctx   context.Context
+	pause func() func()
+	// What the connection wants to know; all are called by the goroutine that authenticates.
+	offered, signed func()
+	failed          func(error)
 }
 
-// PublicKey implements ssh.Signer.
-func (s *boundSigner) PublicKey() gossh.PublicKey { return s.pub }
+// PublicKey implements ssh.Signer. It is called when the key's turn has come.
+func (s *boundSigner) PublicKey() gossh.PublicKey {
+	s.offered()
+	return s.pub
+}
 
 // Sign implements ssh.Signer.
 func (s *boundSigner) Sign(rand io.Reader, data []byte) (*gossh.Signature, error) {
@@ -307,8 +312,10 @@ func (s *boundSigner) SignWithAlgorithm(_ io.Reader, data []byte, algorithm stri
 	signature, err := s.sign(s.ctx, s.pause, data, algorithm)
 	if err != nil {
 		s.failed(err)
+		return nil, err
 	}
-	return signature, err
+	s.signed()
+	return signature, nil
 }
 
 // Algorithms implements ssh.MultiAlgorithmSigner. RSA keys never sign by SHA-1 (RFC 8332).

@@ -80,19 +80,23 @@ func TestAgent(t *testing.T) {
 		agent      []any
 		identities []string
 		offered    int32 // how many keys at most
+		maxTries   int
 	}{
-		"agent alone":            {pub, []any{stranger, private}, nil, 2 + 1},
-		"rsa":                    {rsaKey().PublicKey(), []any{rsaPrivate()}, nil, 1 + 1},
-		"the file first":         {pub, privateKeys(t, 4), []string{key}, 1 + 1},
-		"agent after the file":   {pub, []any{private}, []string{writeKey(t, stranger)}, 2 + 1},
-		"public key file":        {pub, append(privateKeys(t, 4), private), []string{pubFile}, 1 + 1},
-		"encrypted, but loaded":  {encryptedPub, []any{stranger, encryptedPrivate}, []string{encrypted}, 1 + 1},
-		"more than MaxAuthTries": {pub, append(privateKeys(t, 13), private), nil, 14 + 1},
+		"agent alone":            {pub, []any{stranger, private}, nil, 2 + 1, 0},
+		"rsa":                    {rsaKey().PublicKey(), []any{rsaPrivate()}, nil, 1 + 1, 0},
+		"the file first":         {pub, privateKeys(t, 4), []string{key}, 1 + 1, 0},
+		"agent after the file":   {pub, []any{private}, []string{writeKey(t, stranger)}, 2 + 1, 0},
+		"public key file":        {pub, append(privateKeys(t, 4), private), []string{pubFile}, 1 + 1, 0},
+		"encrypted, but loaded":  {encryptedPub, []any{stranger, encryptedPrivate}, []string{encrypted}, 1 + 1, 0},
+		"more than MaxAuthTries": {pub, append(privateKeys(t, 13), private), nil, 14 + 1, 0},
+		"fewer tries":            {pub, append(privateKeys(t, 7), private), nil, 8 + 1, 2},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newServer(t, c.accept).serve()
+			s := newServer(t, c.accept)
+			s.maxTries = c.maxTries
+			s.serve()
 			d := testDialer(t, Options{AgentSocket: serveAgent(t, c.agent...), KnownHostsFiles: []string{s.knownHosts(edKey())}})
 			if _, err := connect(t, d, s.target(c.identities...), standIn(t, "")); err != nil {
 				t.Fatal(err)
@@ -293,4 +297,16 @@ func TestAgentGone(t *testing.T) {
 	}
 	_, err := connect(t, d, bad.target(key), standIn(t, ""))
 	wantError(t, err, ErrAuthentication, "ssh-agent at /nonexistent/agent")
+}
+
+// TestConnectionEndsAfterSignature: a host that hangs up once it has a signature is not asked for ever.
+func TestConnectionEndsAfterSignature(t *testing.T) {
+	t.Parallel()
+	_, pub, private := newKeyFile(t)
+	s := newServer(t, pub)
+	s.hangUp = true
+	s.serve()
+	d := testDialer(t, Options{AgentSocket: serveAgent(t, private), KnownHostsFiles: []string{s.knownHosts(edKey())}})
+	_, err := connect(t, d, s.target(), standIn(t, ""))
+	wantError(t, err, nil, "host web1", "ended during authentication")
 }

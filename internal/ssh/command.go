@@ -71,12 +71,12 @@ func setUp() string {
 // survey tells what is needed to push the helper: the machine's architecture, the user's number, the directories.
 const survey = `echo ` + missing + `; uname -m; id -u; for d in "$@"; do echo "$d"; done; exit 127`
 
-// runCommand runs the helper from the first directory that has it, or surveys the host. A directory or file that
+// runCommand runs the helper, which is given a nonce to greet with, from the first directory that has it, or surveys the host. A directory or file that
 // belongs to somebody else, or is a symbolic link, is passed over: it may have been planted.
-func runCommand(id, prefix string) string {
+func runCommand(id, nonce, prefix string) string {
 	return shell(setUp() + `for d in "$@"; do f="$d/` + helperName(id) + `"; ` +
 		`if [ -L "$d" ] || [ -L "$f" ]; then continue; fi; ` +
-		`if [ -O "$d" ] && [ -O "$f" ] && [ -f "$f" ] && [ -x "$f" ]; then exec ` + prefix + `"$f"; fi; done; ` + survey)
+		`if [ -O "$d" ] && [ -O "$f" ] && [ -f "$f" ] && [ -x "$f" ]; then exec ` + prefix + `"$f" --nonce ` + mustHex(nonce) + `; fi; done; ` + survey)
 }
 
 // surveyCommand surveys the host.

@@ -300,6 +300,15 @@ func TestLabServer(t *testing.T) {
 	_, err = h.connect(target, b)
 	wantError(t, err, nil, "This account is for transfers only.")
 
+	set("AuthenticationMethods publickey,password\n")
+	_, err = h.connect(target, b)
+	wantError(t, err, ErrAuthentication, "a second factor is wanted")
+
+	set("")
+	h.run("chage", "-E", "0", "csh")
+	_, err = h.connect(h.target("csh", "sudo"), b)
+	wantError(t, err, ErrAuthentication, "expired")
+
 	set("PubkeyAuthentication no\n")
 	_, err = h.connect(target, b)
 	wantError(t, err, ErrAuthentication, "does not offer to authenticate user admin by public key")
@@ -450,7 +459,7 @@ func TestLabNothingLeft(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.run("pkill", "-KILL", "-f", "/helper-[0-9a-f]{16}$")
+	h.run("pkill", "-KILL", "-f", "/helper-[0-9a-f]{16} --nonce")
 	_, err = wire.Read(link)
 	wantError(t, err, io.EOF, "the helper ended")
 }

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -61,26 +62,19 @@ func (s *session) launch(ctx context.Context, bundle Bundle) (*Link, error) {
 	}
 }
 
-// run starts the helper and exchanges Hello messages with it.
+// run starts the helper and reads its Hello, which repeats the nonce that it was given. Nothing is sent for it to greet: OpenSSH lets a
+// channel's input in only once the command runs, and to wait for that would take a round trip.
 func (s *session) run(ctx context.Context, bundle Bundle) (*Link, error) {
 	s.guard.enter("starting the helper")
 	mayAsk := s.target.Become == "sudo" && s.target.BecomePassword != nil
-	p, err := s.start(ctx, runCommand(bundle.ID(), become(s.target.Become, mayAsk)))
+	nonce := newNonce()
+	p, err := s.start(ctx, runCommand(bundle.ID(), nonce, become(s.target.Become, mayAsk)))
 	if err != nil {
 		return nil, err
-	}
-	nonce := rand.Text()
-	hello := &wire.Message{Hello: &wire.Hello{Protocol: wire.Protocol, Nonce: nonce}}
-	// A write fails when the program has ended already; what it printed says why, and is read below.
-	if !mayAsk {
-		_ = wire.Write(p.ch, hello)
 	}
 	if err := s.awaitPreamble(ctx, p, mayAsk); err != nil {
 		p.close()
 		return nil, err
-	}
-	if mayAsk {
-		_ = wire.Write(p.ch, hello)
 	}
 	answer, err := s.awaitHello(ctx, p, nonce)
 	if err != nil {
@@ -97,6 +91,13 @@ func (s *session) run(ctx context.Context, bundle Bundle) (*Link, error) {
 		return nil, &wrongHelperError{fmt.Sprintf("its SHA-256 is %s, not %s", quote(answer.SHA256), digest)}
 	}
 	return &Link{Hello: *answer, s: s, p: p}, nil
+}
+
+// newNonce returns a fresh random value in hexadecimal digits.
+func newNonce() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails, see crypto/rand
+	return hex.EncodeToString(b[:])
 }
 
 // awaitPreamble reads up to the end of the preamble, and gives sudo its password when it asks.

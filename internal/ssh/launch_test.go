@@ -24,6 +24,12 @@ func scripted(t testing.TB, o Options, f func(ch gossh.Channel) int) (*Dialer, T
 	return scriptedServer(t, o, func(_ *server, _ string, ch gossh.Channel) int { return f(ch) })
 }
 
+// started is the channel of a command line that a server has started.
+type started struct {
+	gossh.Channel
+	command string
+}
+
 // scriptedServer is scripted for a command that wants to know more.
 func scriptedServer(t testing.TB, o Options, f func(s *server, command string, ch gossh.Channel) int) (*Dialer, Target) {
 	t.Helper()
@@ -36,21 +42,18 @@ func scriptedServer(t testing.TB, o Options, f func(s *server, command string, c
 	return testDialer(t, o), s.target(key)
 }
 
-// greet answers the controller's Hello as the bundle's helper would, after edit has changed the answer.
+// greet greets as the bundle's helper would, after edit has changed the greeting.
 func greet(ch gossh.Channel, b *testBundle, edit func(*wire.Hello)) error {
 	if _, err := io.WriteString(ch, wire.Preamble); err != nil {
 		return err
 	}
-	m, err := wire.Read(ch)
-	if err != nil {
-		return err
-	}
-	m.Hello.SHA256 = b.digest
-	m.Hello.Facts = &wire.Facts{Arch: runtime.GOARCH}
+	_, rest, _ := strings.Cut(ch.(started).command, " --nonce ")
+	nonce, _, _ := strings.Cut(rest, ";")
+	hello := &wire.Hello{Protocol: wire.Protocol, Nonce: nonce, SHA256: b.digest, Facts: &wire.Facts{Arch: runtime.GOARCH}}
 	if edit != nil {
-		edit(m.Hello)
+		edit(hello)
 	}
-	return wire.Write(ch, m)
+	return wire.Write(ch, &wire.Message{Hello: hello})
 }
 
 func TestLink(t *testing.T) {
@@ -592,7 +595,7 @@ func TestCommands(t *testing.T) {
 	commands := []string{surveyCommand()}
 	for _, how := range []string{"none", "sudo", "doas"} {
 		for _, mayAsk := range []bool{false, true} {
-			commands = append(commands, runCommand(b.ID(), become(how, mayAsk)))
+			commands = append(commands, runCommand(b.ID(), "00ff", become(how, mayAsk)))
 		}
 	}
 	for i := range directories {
@@ -612,7 +615,7 @@ func TestCommands(t *testing.T) {
 					t.Errorf("%q was taken into a command line", bad)
 				}
 			}()
-			_ = runCommand(bad, "")
+			_ = runCommand(bad, "00ff", "")
 		}()
 	}
 }

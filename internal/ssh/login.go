@@ -50,7 +50,7 @@ func (d *Dialer) login(ctx context.Context, g *guard, t Target) (*session, error
 		return nil, err
 	}
 	keys, problems := d.keys.candidates(t)
-	tried := 0
+	tried, again := 0, true
 	for {
 		batch := nextBatch(keys)
 		attempt := &attempt{policy: policy, keys: batch, broken: -1}
@@ -68,11 +68,16 @@ func (d *Dialer) login(ctx context.Context, g *guard, t Target) (*session, error
 		case attempt.refused(err) && len(batch) > 0 && !attempt.authenticating:
 			return nil, fmt.Errorf("%w: the host does not offer to authenticate user %s by public key (sshd_config: PubkeyAuthentication, AuthenticationMethods)",
 				ErrAuthentication, t.User)
+		case attempt.refused(err) && attempt.signed:
+			return nil, fmt.Errorf("%w: the host knows the key, and still does not let user %s in: the account is locked or expired, "+
+				"or a second factor is wanted, which cannot be given here (sshd_config: AuthenticationMethods)", ErrAuthentication, t.User)
 		case attempt.refused(err):
-			tried += len(batch)
-			keys = keys[len(batch):]
-		case g.hasAsked() && attempt.authenticating:
-			continue // the host did not wait for the human; the key is open now
+			n := attempt.refusedKeys(err)
+			tried += n
+			keys = keys[n:]
+		case again && attempt.authenticating && g.hasAsked():
+			again = false // the host did not wait for the human; the key is open now
+			continue
 		default:
 			return nil, attempt.explain(err)
 		}
@@ -119,13 +124,28 @@ type attempt struct {
 	authenticating bool // the host key was right, and authentication has begun
 	broken         int  // the index of a key that could not be used, or -1
 	brokenErr      error
+	offered        int  // how many of the keys have been offered
+	signed         bool // the host knew a key, and got a signature
 }
 
 // refused tells whether an error means that the host wants none of the keys.
 func (a *attempt) refused(err error) bool {
 	text := err.Error()
 	return a.hostKeyErr == nil && (strings.Contains(text, "unable to authenticate") || strings.Contains(text, "no common public key signature algorithm") ||
-		a.authenticating && strings.Contains(text, "Too many authentication failures"))
+		a.authenticating && tooMany(err))
+}
+
+// tooMany tells whether the host ended the connection because of MaxAuthTries.
+func tooMany(err error) bool {
+	return strings.Contains(strings.ToLower(err.Error()), "too many authentication failures")
+}
+
+// refusedKeys is how many of the keys the host has refused; at least one, where there are any.
+func (a *attempt) refusedKeys(err error) int {
+	if tooMany(err) {
+		return min(max(a.offered, 1), len(a.keys))
+	}
+	return len(a.keys)
 }
 
 // explain puts the error of a failed handshake in better words.
@@ -145,6 +165,10 @@ func (a *attempt) explain(err error) error {
 		}
 		return fmt.Errorf("the host's SSH server is too old or too restricted: no common %s; it offers %s",
 			negotiation.What, quote(strings.Join(negotiation.RequestedAlgorithms, ",")))
+	}
+	if a.signed { // sshd does so when PAM's account check fails
+		return fmt.Errorf("%w: the connection ended during authentication, after the host had accepted a key: is the account locked or expired? (%s)",
+			ErrAuthentication, quote(strings.TrimPrefix(err.Error(), "ssh: handshake failed: ")))
 	}
 	stage := "the SSH handshake failed"
 	if a.authenticating {
@@ -237,7 +261,11 @@ func (a *attempt) signers(ctx context.Context, g *guard) ([]gossh.Signer, error)
 			}
 			c.pub = opened.PublicKey()
 		}
-		signers = append(signers, &boundSigner{candidate: c, ctx: ctx, pause: g.pause, failed: fail})
+		signers = append(signers, &boundSigner{
+			candidate: c, ctx: ctx, pause: g.pause, failed: fail,
+			offered: func() { a.offered = max(a.offered, i+1) },
+			signed:  func() { a.signed = true },
+		})
 	}
 	return signers, nil
 }

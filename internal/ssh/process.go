@@ -32,8 +32,7 @@ type process struct {
 	signal string        // that killed it, or ""
 }
 
-// start runs a constant command line (see command.go). It does not wait for the host's answer to the request: what is
-// written to the process may follow at once.
+// start runs a constant command line (see command.go). It does not wait for the host's answer to the request.
 func (s *session) start(ctx context.Context, command string) (*process, error) {
 	ch, requests, err := s.openChannel(ctx)
 	if err != nil {

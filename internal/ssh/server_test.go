@@ -173,6 +173,7 @@ type server struct {
 	sftp     func(ch gossh.Channel) // in place of an SFTP server
 	noise    string                 // what the login shell prints
 	maxTries int
+	hangUp   bool   // when it has been given a signature
 	become   string // how the test's targets become root
 
 	home, bin, runtime, logname string
@@ -228,6 +229,12 @@ func (s *server) serve() *server {
 			}
 			return nil, errors.New("no")
 		},
+	}
+	if s.hangUp {
+		s.config.VerifiedPublicKeyCallback = func(gossh.ConnMetadata, gossh.PublicKey, *gossh.Permissions, string) (*gossh.Permissions, error) {
+			s.drop()
+			return nil, errors.New("no")
+		}
 	}
 	for _, k := range s.hostKeys {
 		s.config.AddHostKey(k)
@@ -315,7 +322,7 @@ func (s *server) session(ch gossh.Channel, requests <-chan *gossh.Request) {
 // run runs a command as sshd does: by a shell, with the channel as standard streams.
 func (s *server) run(command string, ch gossh.Channel) int {
 	if s.exec != nil {
-		return s.exec(s, command, ch)
+		return s.exec(s, command, started{ch, command})
 	}
 	_, _ = io.WriteString(ch, s.noise)
 	_, _ = io.WriteString(ch.Stderr(), s.noise)

@@ -1,9 +1,9 @@
 // Package ssh reaches hosts over SSH and runs the host helper on them.
 //
 // A connection goes through these stages: dial; key exchange, in which the host key is checked before anything secret
-// is sent; authentication by ssh-agent and identity files; one exec channel that runs the helper; and the exchange of
-// Hello messages (package wire). A helper that is missing or wrong is pushed over SFTP first. What the stages after
-// authentication cost is two round trips: opening the channel, and the command together with the first message.
+// is sent; authentication by ssh-agent and identity files; one exec channel that runs the helper; and the helper's
+// Hello (package wire). A helper that is missing or wrong is pushed over SFTP first. What the stages after
+// authentication cost is two round trips: opening the channel, and the command, which the Hello answers.
 //
 // No value from a configuration or a host becomes part of a command line: see launch.go.
 package ssh

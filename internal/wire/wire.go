@@ -2,8 +2,8 @@
 //
 // A connection carries frames: a length of four bytes, big endian, then that many bytes of JSON, one Message.
 // The helper first prints Preamble, so that whatever a login shell printed before it can be skipped.
-// The controller then says Hello with a nonce; the helper answers with its own Hello, which repeats the nonce and
-// carries the facts. After that the controller asks (Ask, Answers) and orders (Do, Event…, Done), one at a time.
+// It then says Hello with the facts and a nonce of the controller's: one that it was given as an argument, or that of the controller's own Hello, which
+// it then waits for. After that the controller asks (Ask, Answers) and orders (Do, Event…, Done), one at a time.
 // Either side may send Beat at any time.
 package wire
 
