@@ -34,10 +34,19 @@ type Change struct {
 // HostPlan is the plan of one host.
 type HostPlan struct {
 	Host      string
+	MachineID string // of machine-id(5)
 	Changes   []Change
 	Unchanged int                // resources that are as wanted
+	Compared  []Compared         // all resources, in their order
 	Problems  []*ResourceProblem // warnings, and errors that stop this host
 	Err       error              // the host could not be reached or read
+}
+
+// Compared is what was compared for one resource.
+type Compared struct {
+	Resource *Resource
+	Want     any // *S, completed; nil when the resource is to be removed
+	Have     any // *S as it was found; nil when there is nothing
 }
 
 // Failed tells whether the host's plan cannot be applied.
@@ -101,7 +110,7 @@ func Questions(t Target, resources []*Resource) []wire.Query {
 
 // Compare makes the plan of one host: ordered are its resources as Order returns them, and got answers their Questions.
 func Compare(t Target, ordered []*Resource, got Answers) *HostPlan {
-	p := &HostPlan{Host: t.Name}
+	p := &HostPlan{Host: t.Name, MachineID: t.Facts.MachineID}
 	changed := map[Key]bool{}
 	for _, r := range ordered {
 		k := r.Kind
@@ -111,10 +120,12 @@ func Compare(t Target, ordered []*Resource, got Answers) *HostPlan {
 			continue
 		}
 		if r.Remove {
+			p.Compared = append(p.Compared, Compared{r, nil, have})
 			p.remove(t, r, have)
 			continue
 		}
 		want := k.complete(t, r.State)
+		p.Compared = append(p.Compared, Compared{r, want, have})
 		if problems := k.check(t, want, have); len(problems) > 0 {
 			fatal := false
 			for _, problem := range problems {

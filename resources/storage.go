@@ -21,7 +21,7 @@ type Storage struct {
 	// Size is what was found, as FormatSize writes it.
 	Size string `plan:"size"`
 
-	bytes    uint64           // found
+	bytes    uint64           `fingerprint:"-"` // found; some file systems grow and shrink by single blocks, and Size is what counts
 	where    string           // found: what was measured
 	problems []engine.Problem // found
 }

@@ -16,71 +16,8 @@ const sensitiveValue = "(sensitive value)"
 // maxInline is how many columns a value may take on the line of its attribute; lists and maps that are longer go one element a line.
 const maxInline = 60
 
-// plainValue turns a value of engine.Attribute into bool, numbers, string, []any and map[string]any, with the names that
-// the configuration has for them.
-func plainValue(v any) any { return plainReflect(reflect.ValueOf(v)) }
-
-func plainReflect(v reflect.Value) any {
-	switch v.Kind() {
-	case reflect.Invalid:
-		return nil
-	case reflect.Pointer, reflect.Interface:
-		if v.IsNil() {
-			return nil
-		}
-		return plainReflect(v.Elem())
-	case reflect.String:
-		return v.String()
-	case reflect.Bool:
-		return v.Bool()
-	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		return v.Int()
-	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
-		return v.Uint()
-	case reflect.Float32, reflect.Float64:
-		return v.Float()
-	case reflect.Slice, reflect.Array:
-		if v.Type().Elem().Kind() == reflect.Uint8 && v.Kind() == reflect.Slice {
-			return string(v.Bytes())
-		}
-		list := make([]any, v.Len())
-		for i := range list {
-			list[i] = plainReflect(v.Index(i))
-		}
-		return list
-	case reflect.Map:
-		m := map[string]any{}
-		for _, k := range v.MapKeys() {
-			m[fmt.Sprint(k.Interface())] = plainReflect(v.MapIndex(k))
-		}
-		return m
-	case reflect.Struct:
-		return plainStruct(v)
-	}
-	return fmt.Sprint(v.Interface())
-}
-
-func plainStruct(v reflect.Value) any {
-	m := map[string]any{}
-	for i := range v.NumField() {
-		f := v.Type().Field(i)
-		if !f.IsExported() {
-			continue
-		}
-		name, _, _ := strings.Cut(f.Tag.Get("hcl"), ",")
-		if name == "" {
-			name = f.Tag.Get("plan")
-		}
-		if name == "" {
-			name = strings.ToLower(f.Name)
-		}
-		if f.Tag.Get("hcl") != "" && v.Field(i).IsZero() {
-			continue
-		}
-		m[name] = plainReflect(v.Field(i))
-	}
-	return m
-}
+// plainValue turns a value of engine.Attribute into bool, numbers, string, []any and map[string]any.
+func plainValue(v any) any { return engine.Plain(v) }
 
 // inline writes a plain value on one line, escaped.
 func inline(v any) string {

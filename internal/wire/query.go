@@ -89,7 +89,8 @@ const (
 	Other     Kind = "other" // a device, socket or named pipe
 )
 
-// File is what lies at a path; a link at its end is not followed.
+// File is what lies at a path; a link at its end is not followed. What is said of the content itself is tagged fingerprint:"-": where content is
+// managed, resource types have it in attributes of theirs; where it is not, it is nobody's business.
 type File struct {
 	Kind   Kind   `json:"kind,omitempty"`
 	Mode   uint32 `json:"mode,omitempty"` // permission bits with setuid, setgid and sticky, as in chmod(2)
@@ -97,15 +98,15 @@ type File struct {
 	GID    int    `json:"gid"`
 	Owner  string `json:"owner,omitempty"` // user name, or the number where there is no name
 	Group  string `json:"group,omitempty"`
-	Size   int64  `json:"size,omitempty"`   // bytes
-	Target string `json:"target,omitempty"` // of a symlink
-	SHA256 string `json:"sha256,omitempty"` // of a regular file, in hex; empty above 64 MiB
+	Size   int64  `json:"size,omitempty" fingerprint:"-"`   // bytes
+	Target string `json:"target,omitempty"`                 // of a symlink
+	SHA256 string `json:"sha256,omitempty" fingerprint:"-"` // of a regular file, in hex; empty above 64 MiB
 	// Content is there when the query asked for it and the file has at most MaxContent bytes.
-	Content []byte `json:"content,omitempty"`
+	Content []byte `json:"content,omitempty" fingerprint:"-"`
 	// HasContent tells an empty file's content from one that was left out.
-	HasContent bool `json:"has_content,omitempty"`
+	HasContent bool `json:"has_content,omitempty" fingerprint:"-"`
 	// Fingerprint changes whenever any of the above does; operations carry it as what they expect.
-	Fingerprint string `json:"fingerprint"`
+	Fingerprint string `json:"fingerprint" fingerprint:"-"`
 	Empty       bool   `json:"empty,omitempty"`    // of a directory: it has no entries
 	MountAt     bool   `json:"mount_at,omitempty"` // of a directory: a file system is mounted on it
 }
