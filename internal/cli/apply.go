@@ -13,13 +13,21 @@ import (
 func (a *app) applyCommand() *cobra.Command {
 	var approved bool
 	cmd := &cobra.Command{
-		Use:   "apply",
+		Use:   "apply [FILE]",
 		Short: "Bring the hosts to what the configuration says",
 		Long: `Plan, show the plan, ask, and perform it on all hosts at once. Afterwards each host is observed again: applied means observed.
 
-A host that cannot be reached or that fails does not stop the others; it makes the exit status 1.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+A host that cannot be reached or that fails does not stop the others; it makes the exit status 1.
+
+With a FILE that plan --out wrote, nothing is asked. The configuration is evaluated and the hosts are observed again, and the plan is performed only
+if it is still the same: the configuration, the hosts and their machine-ids, every resource as it was found, and the steps. If anything differs, the
+plan is stale: what differs is named, nothing is changed on any host, and the exit status is 1. The plan's --limit and --target hold; variables have to
+be given as they were given to plan.`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				return a.applySaved(cmd.Context(), args[0])
+			}
 			r, err := a.newRun()
 			if err != nil {
 				return err
@@ -78,11 +86,13 @@ func (r *run) removal(list []*engine.Resource) []*engine.Resource {
 	return removed
 }
 
+var errInterrupted = errors.New("interrupted; nothing was changed")
+
 // apply plans, asks and performs.
 func (r *run) apply(ctx context.Context, question string, approved bool) error {
 	plan := r.plan(ctx)
-	if err := context.Cause(ctx); err != nil {
-		return errors.New("interrupted; nothing was changed")
+	if ctx.Err() != nil {
+		return errInterrupted
 	}
 	if err := r.show(plan, false); err != nil {
 		return err
@@ -102,6 +112,11 @@ func (r *run) apply(ctx context.Context, question string, approved bool) error {
 			return errors.New("not approved; nothing was changed")
 		}
 	}
+	return r.perform(ctx, plan)
+}
+
+// perform does what a plan of this run says.
+func (r *run) perform(ctx context.Context, plan *engine.Plan) error {
 	progress := r.progress()
 	quiet := context.AfterFunc(ctx, func() {
 		r.ui.Note("Interrupted: the hosts finish what they have begun. A second interrupt ends mirrorform at once; each host then finishes its current step only.")

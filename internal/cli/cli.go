@@ -116,7 +116,7 @@ All *.hcl files of a directory declare the mirrors. plan shows what differs on t
 		return fmt.Errorf("%w\nsee %s --help", err, cmd.CommandPath())
 	})
 	root.AddCommand(
-		a.initCommand(), a.validateCommand(), a.fmtCommand(), a.planCommand(), a.driftCommand(), a.applyCommand(), a.destroyCommand(),
+		a.initCommand(), a.validateCommand(), a.fmtCommand(), a.planCommand(), a.showCommand(), a.driftCommand(), a.applyCommand(), a.destroyCommand(),
 		a.outputCommand(), a.versionCommand(), a.labCommand(),
 	)
 	return root

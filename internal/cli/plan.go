@@ -27,19 +27,24 @@ func (a *app) validateCommand() *cobra.Command {
 
 func (a *app) planCommand() *cobra.Command {
 	var asJSON, detailed bool
+	var out outFile
 	cmd := &cobra.Command{
 		Use:   "plan",
 		Short: "Show what apply would change",
 		Long: `Observe the hosts and show what differs from the configuration, and the steps that apply would perform. Nothing is changed.
 
+With --out the plan is saved as well, for show and apply. The file has digests of what the plan was made from, and no secret in any form: it can be
+posted for review. It is not written when the plan failed for a host.
+
 Exit status: 0, or 1 on an error; with --detailed-exitcode 2 when there are differences.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.planAndShow(cmd.Context(), asJSON, detailed)
+			return a.planAndShow(cmd.Context(), asJSON, detailed, out)
 		},
 	}
 	a.addHostFlags(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the plan as JSON")
+	cmd.Flags().Var(&out, "out", "save the plan in `FILE`, which apply takes")
 	cmd.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit with 2 when there are differences")
 	return cmd
 }
@@ -54,7 +59,7 @@ func (a *app) driftCommand() *cobra.Command {
 Exit status: 0 no differences, 2 differences, 1 an error: a host that was not reached is an error, not a difference.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.planAndShow(cmd.Context(), asJSON, true)
+			return a.planAndShow(cmd.Context(), asJSON, true, "")
 		},
 	}
 	a.addHostFlags(cmd)
@@ -62,7 +67,7 @@ Exit status: 0 no differences, 2 differences, 1 an error: a host that was not re
 	return cmd
 }
 
-func (a *app) planAndShow(ctx context.Context, asJSON, detailed bool) error {
+func (a *app) planAndShow(ctx context.Context, asJSON, detailed bool, out outFile) error {
 	r, err := a.newRun()
 	if err != nil {
 		return err
@@ -71,6 +76,11 @@ func (a *app) planAndShow(ctx context.Context, asJSON, detailed bool) error {
 	plan := r.plan(ctx)
 	if err := r.show(plan, asJSON); err != nil {
 		return err
+	}
+	if out != "" {
+		if err := r.save(plan, string(out)); err != nil {
+			return err
+		}
 	}
 	switch {
 	case plan.Failed():
@@ -81,15 +91,20 @@ func (a *app) planAndShow(ctx context.Context, asJSON, detailed bool) error {
 	return nil
 }
 
+// show prints a plan whose problems were printed as diagnostics.
 func (r *run) show(plan *engine.Plan, asJSON bool) error {
+	return r.showPlan(plan, asJSON, ui.PlanOptions{OmitProblems: true})
+}
+
+func (a *app) showPlan(plan *engine.Plan, asJSON bool, o ui.PlanOptions) error {
 	if !asJSON {
-		r.ui.Plan(plan, ui.PlanOptions{OmitProblems: true})
+		a.ui.Plan(plan, o)
 		return nil
 	}
 	text, err := ui.PlanJSON(plan)
 	if err != nil {
 		return err
 	}
-	r.print("%s\n", text)
+	a.print("%s\n", text)
 	return nil
 }

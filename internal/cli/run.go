@@ -146,9 +146,16 @@ func (a *app) selectHosts(c *config.Config) ([]engine.Host, error) {
 		}
 	}
 	if i := slices.Index(matched, false); i >= 0 {
-		return nil, fmt.Errorf("--limit %q means no host of this configuration", a.limit[i])
+		return nil, &noHostError{a.limit[i]}
 	}
 	return hosts, nil
+}
+
+// noHostError is the error of a --limit that means no host.
+type noHostError struct{ limit string }
+
+func (e *noHostError) Error() string {
+	return fmt.Sprintf("--limit %q means no host of this configuration", e.limit)
 }
 
 // wanted gives the engine a host's resources; what the configuration says against them is kept for printing.
