@@ -23,6 +23,9 @@ type Target struct {
 // that say which thing on the host is meant: they are always printed, so they cannot be sensitive. Fields with a
 // `plan:"name"` tag are derived, and shown in plans; with `plan:"name,found"` also where only the found state has them. A nil pointer, empty string, slice or map in a wanted state is not managed.
 //
+// Saved plans have digests of all fields, exported or not, but for those with a `fingerprint:"-"` tag: what changes by itself, and content that is
+// not managed.
+//
 // A nil *S means absent. All methods are pure and must not keep or change what they are given.
 type Type[S any] interface {
 	// Keys names what the resource is on the host and what must be there before it.

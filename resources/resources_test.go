@@ -474,3 +474,30 @@ func opText(op wire.Op) string {
 		return fmt.Sprintf(`"mode":%04o`, n)
 	})
 }
+
+// Saved plans have digests of states, so a state is made of plain data.
+func TestStatesArePlainData(t *testing.T) {
+	t.Parallel()
+	var check func(t *testing.T, of reflect.Type)
+	check = func(t *testing.T, of reflect.Type) {
+		switch of.Kind() {
+		case reflect.Pointer, reflect.Slice, reflect.Array:
+			check(t, of.Elem())
+		case reflect.Map:
+			check(t, of.Key())
+			check(t, of.Elem())
+		case reflect.Struct:
+			for i := range of.NumField() {
+				check(t, of.Field(i).Type)
+			}
+		case reflect.Interface, reflect.Func, reflect.Chan, reflect.UnsafePointer, reflect.Uintptr, reflect.Complex64, reflect.Complex128:
+			t.Errorf("a %s has no digest", of)
+		}
+	}
+	for _, name := range All().Names() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			check(t, reflect.TypeOf(All().Kind(name).New()))
+		})
+	}
+}
