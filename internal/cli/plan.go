@@ -33,8 +33,8 @@ func (a *app) planCommand() *cobra.Command {
 		Short: "Show what apply would change",
 		Long: `Observe the hosts and show what differs from the configuration, and the steps that apply would perform. Nothing is changed.
 
-With --out the plan is saved as well, for show and apply. The file has digests of what the plan was made from, and no secret in any form: it can be
-posted for review. It is not written when the plan failed for a host.
+With --out the plan is saved as well, for show and apply. The file holds no secret and can be posted for review: it has salted digests of what the
+plan was made from, and those of what holds a secret are slow to guess at (Argon2id). It is not written when the plan failed for a host.
 
 Exit status: 0, or 1 on an error; with --detailed-exitcode 2 when there are differences.`,
 		Args: cobra.NoArgs,
