@@ -72,7 +72,7 @@ func (f *Fleet) applyHost(ctx context.Context, hp *HostPlan) *HostResult {
 		return r
 	case hp.Failed():
 		i := slices.IndexFunc(hp.Problems, func(p *ResourceProblem) bool { return p.Severity == Error })
-		r.Err = fmt.Errorf("%w: %s", ErrNotPlanned, hp.Problems[i].Summary)
+		r.Err = fmt.Errorf("%w: %s", ErrNotPlanned, hp.Problems[i].Shown().Summary)
 		return r
 	case len(hp.Changes) == 0:
 		return r
@@ -152,7 +152,7 @@ func (h *hostState) compareAgain(ctx context.Context, rest []Change, r *HostResu
 	}
 	for _, p := range now.Problems {
 		if p.Severity == Error && planned[p.Resource] != nil {
-			return rest, fmt.Errorf("%s: %s", p.Resource.Address, p.Problem)
+			return rest, fmt.Errorf("%s: %s", p.Resource.Address, p.Shown())
 		}
 	}
 	var left []Change
@@ -248,7 +248,7 @@ func (p *HostPlan) differs() error {
 	}
 	for _, q := range p.Problems {
 		if q.Severity == Error {
-			err = errors.Join(err, fmt.Errorf("%s: %s", q.Resource.Address, q.Problem))
+			err = errors.Join(err, fmt.Errorf("%s: %s", q.Resource.Address, q.Shown()))
 		}
 	}
 	return err

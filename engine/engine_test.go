@@ -260,6 +260,19 @@ func TestSensitiveAttributes(t *testing.T) {
 	}
 }
 
+func TestProblemsOfSensitiveResources(t *testing.T) {
+	t.Parallel()
+	r := resource(&thing{Name: "/a", Value: "refused"})
+	open := &engine.ResourceProblem{Resource: r, Problem: engine.Errorf("value", "canary is refused")}
+	if got := open.Shown().String(); got != "canary is refused" {
+		t.Errorf("got %q", got)
+	}
+	r.Sensitive = map[string]bool{"value": true}
+	if got := open.Shown().String(); strings.Contains(got, "canary") || open.Shown().Severity != engine.Error {
+		t.Errorf("got %q", got)
+	}
+}
+
 // host plays a helper: it keeps files in memory and refuses to write what is named /broken.
 type host struct {
 	mu    sync.Mutex

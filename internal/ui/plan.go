@@ -98,12 +98,13 @@ func (s *stream) problem(p *engine.ResourceProblem) string {
 	if p.Severity == engine.Warning {
 		label = s.style.warn("Warning:")
 	}
-	text := p.Summary
+	shown := p.Shown()
+	text := shown.Summary
 	if p.Resource != nil {
 		text = p.Resource.String() + ": " + text
 	}
-	if p.Detail != "" {
-		text += "\n" + p.Detail
+	if shown.Detail != "" {
+		text += "\n" + shown.Detail
 	}
 	return s.message(label, text, "  ")
 }

@@ -72,7 +72,7 @@ func hostJSON(h *engine.HostPlan) hostPlanJSON {
 		errors = append(errors, h.Err.Error())
 	}
 	for _, p := range h.Problems {
-		text := p.String()
+		text := p.Shown().String()
 		if p.Resource != nil {
 			text = p.Resource.String() + ": " + text
 		}
