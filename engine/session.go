@@ -163,6 +163,12 @@ func (s *Session) Ask(ctx context.Context, queries []wire.Query) (Answers, error
 	if m.Answers == nil {
 		return Answers{}, errors.New("the helper sent no answers")
 	}
+	// Without a fingerprint an operation would not be checked for what it expects.
+	for _, a := range m.Answers.Answers {
+		if a.File != nil && a.File.Fingerprint == "" {
+			return Answers{}, errors.New("the helper sent what is at a path without its fingerprint")
+		}
+	}
 	return NewAnswers(queries, m.Answers.Answers)
 }
 

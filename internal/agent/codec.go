@@ -71,8 +71,7 @@ func fields(v reflect.Value, each func(field)) {
 			fields(v.Field(i), each)
 			continue
 		}
-		// The tags of messages are nothing but json:"…", without escapes.
-		name, options, _ := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(string(f.Tag), `json:"`), `"`), ",")
+		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
 		each(field{name, v.Field(i), options == "omitempty"})
 	}
 }
