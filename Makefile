@@ -27,7 +27,7 @@ demo: ## Boot two lab hosts and an upstream, and turn the hosts into mirrors (ro
 test: ## Everything that CI runs: lint, unit tests, lab tests, the demo (root, Debian-like)
 	@internal/tools/check lab race
 	$(MAKE) --no-print-directory lint
-	MIRRORFORM_LAB=require go test -race -timeout 40m ./...
+	MIRRORFORM_LAB=require go test -race -count=1 -timeout 40m ./...
 	$(MAKE) --no-print-directory demo
 
 .PHONY: unit
