@@ -40,7 +40,7 @@ type received struct {
 	err     error
 }
 
-// NewNonce returns a fresh value for Hello.
+// NewNonce returns a fresh random value for Hello, in hexadecimal digits.
 func NewNonce() string {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // never fails, see crypto/rand

@@ -4,14 +4,13 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
 
+	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/internal/wire"
 )
 
@@ -67,7 +66,7 @@ func (s *session) launch(ctx context.Context, bundle Bundle) (*Link, error) {
 func (s *session) run(ctx context.Context, bundle Bundle) (*Link, error) {
 	s.guard.enter("starting the helper")
 	mayAsk := s.target.Become == "sudo" && s.target.BecomePassword != nil
-	nonce := newNonce()
+	nonce := engine.NewNonce()
 	p, err := s.start(ctx, runCommand(bundle.ID(), nonce, become(s.target.Become, mayAsk)))
 	if err != nil {
 		return nil, err
@@ -91,13 +90,6 @@ func (s *session) run(ctx context.Context, bundle Bundle) (*Link, error) {
 		return nil, &wrongHelperError{fmt.Sprintf("its SHA-256 is %s, not %s", quote(answer.SHA256), digest)}
 	}
 	return &Link{Hello: *answer, s: s, p: p}, nil
-}
-
-// newNonce returns a fresh random value in hexadecimal digits.
-func newNonce() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails, see crypto/rand
-	return hex.EncodeToString(b[:])
 }
 
 // awaitPreamble reads up to the end of the preamble, and gives sudo its password when it asks.
