@@ -167,7 +167,7 @@ func (p *HostPlan) remove(t Target, r *Resource, have any) {
 	p.Changes = append(p.Changes, newChange(r, nil, have, steps))
 }
 
-// follows tells whether one of keys has changed: exactly, or as a path below it.
+// follows tells whether one of keys has changed.
 func follows(keys []Key, changed map[Key]bool) bool {
 	return slices.ContainsFunc(keys, func(k Key) bool { return changed[k] })
 }

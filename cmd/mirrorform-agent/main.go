@@ -37,7 +37,7 @@ func main() {
 		close(stop)
 	}()
 	syscall.Umask(0o022) // for the programs it runs; its own files get their modes one by one
-	exit(agent.ServeUntil(stop, os.Stdin, os.Stdout, agent.Options{Version: version, Nonce: nonce}))
+	exit(agent.Serve(stop, os.Stdin, os.Stdout, agent.Options{Version: version, Nonce: nonce}))
 }
 
 func exit(err error) {

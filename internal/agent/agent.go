@@ -38,17 +38,13 @@ func (o Options) stateDir() string {
 	return DefaultStateDir
 }
 
-// Serve speaks the protocol of package wire on in and out until in ends, ctx is done, or nothing came for a minute. An
+// Serve speaks the protocol of package wire on in and out until in ends, stop is closed, or nothing came for a minute. An
 // operation that is under way is finished first, and the operations of a group that could not be completed are undone.
 // The error is nil when in ended between two messages.
 //
-// Serve may leave a goroutine behind that waits for in: callers that go on should close it.
-func Serve(ctx context.Context, in io.Reader, out io.Writer, o Options) error {
-	return ServeUntil(ctx.Done(), in, out, o)
-}
-
-// ServeUntil is Serve for callers that have no context: making one links all that formats times, which is 90 KB of executable.
-func ServeUntil(stop <-chan struct{}, in io.Reader, out io.Writer, o Options) error {
+// Serve may leave a goroutine behind that waits for in: callers that go on should close it. It takes no context, since to make one links all that
+// formats times, which is 90 KB of executable.
+func Serve(stop <-chan struct{}, in io.Reader, out io.Writer, o Options) error {
 	s := newSession(in, out, o)
 	go s.digestSelf()
 	return s.serve(stop)

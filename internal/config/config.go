@@ -38,11 +38,7 @@ import (
 type Options struct {
 	// Dir is the directory with the configuration's *.hcl files.
 	Dir string
-	// VarFiles are files with variable values that are read after those that are read by themselves, in this order.
-	VarFiles []string
-	// Vars are values given as "name=value"; they come after VarFiles.
-	Vars []string
-	// Sources come after Vars, in this order: for a caller that keeps the order of files and values mixed.
+	// Sources give variable values, after the files that are read by themselves and in this order: the last one counts.
 	Sources []VarSource
 	// Environ is the environment as "KEY=value"; MIRRORFORM_VAR_name is the value of the variable of that name.
 	Environ []string

@@ -27,9 +27,6 @@ func (c *Config) functionTable() map[string]function.Function {
 	return table
 }
 
-// FunctionNames returns the names of all functions of the language, sorted.
-func FunctionNames() []string { return sortedKeys(newConfig(Options{}).functions) }
-
 // pureFunctions are those that read nothing but their arguments, with their bounds.
 var pureFunctions = func() map[string]function.Function {
 	table := map[string]function.Function{

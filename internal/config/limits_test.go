@@ -75,7 +75,7 @@ func TestDeepSources(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(dir, "fleet.hcl"), []byte(declared), 0o644); err != nil {
 				t.Fatal(err)
 			}
-			if _, diags := Load(Options{Dir: dir, Vars: []string{"x=" + expr}}); !deep(diags) {
+			if _, diags := Load(Options{Dir: dir, Sources: []VarSource{{Assign: "x=" + expr}}}); !deep(diags) {
 				t.Errorf("as --var: %v", diags)
 			}
 			if _, diags := loadText(t, "locals { x = templatefile(\"t\", {}) }", "t", "${"+expr+"}"); !deep(diags) {

@@ -161,7 +161,7 @@ variable "checked" {
 			}
 			o := Options{Dir: dir}
 			if tc.flag != "" {
-				o.Vars = []string{tc.flag}
+				o.Sources = []VarSource{{Assign: tc.flag}}
 			}
 			if tc.env != "" {
 				o.Environ = []string{envPrefix + tc.env}

@@ -48,7 +48,7 @@ func (c *Config) readSources(o Options) (map[string]*given, hcl.Diagnostics) {
 			}
 		}
 	}
-	for _, s := range sourcesOf(o) {
+	for _, s := range o.Sources {
 		if s.File != "" {
 			diags = append(diags, c.readVarFile(s.File, values)...)
 		} else {
@@ -56,17 +56,6 @@ func (c *Config) readSources(o Options) (map[string]*given, hcl.Diagnostics) {
 		}
 	}
 	return values, diags
-}
-
-func sourcesOf(o Options) []VarSource {
-	var sources []VarSource
-	for _, f := range o.VarFiles {
-		sources = append(sources, VarSource{File: f})
-	}
-	for _, v := range o.Vars {
-		sources = append(sources, VarSource{Assign: v})
-	}
-	return append(sources, o.Sources...)
 }
 
 // readVarFile reads a file of values into values.
