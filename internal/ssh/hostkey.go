@@ -275,6 +275,9 @@ func withoutBadLines(data []byte) (cleaned []byte, bad []badLine) {
 	return bytes.Join(lines, []byte("\n")), bad
 }
 
+// maxAsterisks is how many asterisks a pattern of known_hosts may have.
+const maxAsterisks = 8
+
 // checkKnownHostsLine tells why a line (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT) cannot be used.
 func checkKnownHostsLine(line string) error {
 	fields := strings.Fields(line)
@@ -297,7 +300,7 @@ func checkKnownHostsLine(line string) error {
 	}
 	key, err := gossh.ParsePublicKey(data)
 	if err != nil {
-		return fmt.Errorf("key type %s: %w", quote(kind), err)
+		return fmt.Errorf("key type %s: %s", quote(kind), quote(err.Error())) // it repeats what the line says
 	}
 	if key.Type() != kind {
 		return fmt.Errorf("it says %s, the key is %s", quote(kind), quote(key.Type()))
@@ -313,7 +316,14 @@ func checkKnownHostsLine(line string) error {
 		return nil
 	}
 	for host := range strings.SplitSeq(hosts, ",") {
-		host = strings.TrimPrefix(host, "!")
+		host, negated := strings.CutPrefix(host, "!")
+		if negated && host == "" {
+			return errors.New("a ! without a host")
+		}
+		// x/crypto takes exponential time for them.
+		if strings.Count(host, "*") > maxAsterisks {
+			return fmt.Errorf("more than %d asterisks in host %s", maxAsterisks, quote(host))
+		}
 		if strings.HasPrefix(host, "[") {
 			if _, _, err := net.SplitHostPort(host); err != nil {
 				return fmt.Errorf("malformed host %s", quote(host))
