@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -15,13 +16,26 @@ import (
 // HostResult is what Apply did on one host.
 type HostResult struct {
 	Host      string
-	Done      []*Change // their steps were done; where Err is nil, they were found to be as wanted afterwards
+	Done      []*Change // their steps were done, and they were found to be as wanted afterwards; none when Err is not nil
 	Unchanged int
 	Failed    *Change // the change whose step failed
 	Step      string  // the summary of that step
-	NotRun    []*Change
+	NotDone   []*Change
 	Err       error // why the host is not as wanted
+	// State says how a host was left that is not as wanted.
+	State Left
 }
+
+// Left says how an apply that failed left a host.
+type Left string
+
+// How a host may be left.
+const (
+	Untouched   Left = "untouched"  // nothing was done on it
+	TakenBack   Left = "taken back" // all that was done was taken back, but for what cannot be by its nature
+	HalfBack    Left = "half back"  // not all could be taken back; the error says what
+	UnknownLeft Left = "not known"  // the connection was lost, and the host could not be asked
+)
 
 // Result is what Apply did, for all hosts of the plan in its order.
 type Result struct {
@@ -65,7 +79,7 @@ func (f *Fleet) Apply(ctx context.Context, plan *Plan, hosts []Host) *Result {
 }
 
 func (f *Fleet) applyHost(ctx context.Context, hp *HostPlan) *HostResult {
-	r := &HostResult{Host: hp.Host, Unchanged: hp.Unchanged}
+	r := &HostResult{Host: hp.Host, Unchanged: hp.Unchanged, State: Untouched}
 	switch {
 	case hp.Err != nil:
 		r.Err = hp.Err
@@ -74,45 +88,174 @@ func (f *Fleet) applyHost(ctx context.Context, hp *HostPlan) *HostResult {
 		i := slices.IndexFunc(hp.Problems, func(p *ResourceProblem) bool { return p.Severity == Error })
 		r.Err = fmt.Errorf("%w: %s", ErrNotPlanned, hp.Problems[i].Shown().Summary)
 		return r
-	case len(hp.Changes) == 0:
-		return r
 	}
-	f.perform(ctx, hp, r)
+	h := f.state(hp.Host)
+	if err := guard(func() error { f.perform(ctx, h, hp, r); return nil }); err != nil {
+		r.Err = err
+	}
+	if h.id != "" {
+		// It is not as wanted, or a bug came between.
+		f.takeBack(ctx, h, r)
+	}
 	if r.Err != nil {
+		if !h.touched {
+			r.State = Untouched
+		}
+		r.Done, r.NotDone = nil, pointers(hp.Changes)
+		r.NotDone = slices.DeleteFunc(r.NotDone, func(c *Change) bool { return r.Failed != nil && c.Address == r.Failed.Address })
 		f.report(Progress{Host: hp.Host, Stage: NotApplied, Err: r.Err})
-	} else {
+	} else if len(hp.Changes) > 0 {
 		f.report(Progress{Host: hp.Host, Stage: Applied})
 	}
 	return r
 }
 
-// perform runs the steps of one host, then observes it again: applied means observed.
+// perform runs the steps of one host, observes it again, has it confirmed and commits: applied means observed. On any error the
+// transaction is left open, to be taken back, unless the host has ended it.
 //
 // It goes in stages. A package brings files of its own, and a mount shows others: what lies behind such a step cannot have been observed for the
 // plan, so the changes after it are compared anew. Only what the plan changes is ever changed.
-func (f *Fleet) perform(ctx context.Context, hp *HostPlan, r *HostResult) {
-	h := f.state(hp.Host)
-	c := &counter{total: len(tasksOf(hp.Changes))}
-	rest := hp.Changes
+func (f *Fleet) perform(ctx context.Context, h *hostState, hp *HostPlan, r *HostResult) {
+	if len(hp.Changes) == 0 {
+		// What is found to be as wanted is managed from now on.
+		r.Err = f.settleCommit(ctx, h, r, f.commit(ctx, h, nil))
+		return
+	}
+	now, err := h.observe(ctx)
+	if err != nil {
+		r.Err = fmt.Errorf("observe the host again: %w", err)
+		return
+	}
+	if r.Err = hp.changedSince(now); r.Err != nil {
+		return
+	}
+	c := &counter{total: len(tasksOf(now.Changes))}
+	rest := now.Changes
+	confirmation := f.confirmation(h, rest)
+	changed := map[*Resource]bool{}
+	for _, ch := range rest {
+		changed[ch.Resource] = true
+	}
 	for len(rest) > 0 {
 		n := stage(rest)
-		if failed := f.performStage(ctx, h, hp.Host, rest[:n], c, r); failed {
-			r.NotRun = append(r.NotRun, pointers(rest[n:])...)
+		if failed := f.performStage(ctx, h, rest[:n], c, confirmation, r); failed {
 			return
 		}
 		r.Done = append(r.Done, pointers(rest[:n])...)
 		if rest = rest[n:]; len(rest) == 0 {
 			break
 		}
-		var err error
 		if rest, err = h.compareAgain(ctx, rest, r); err != nil {
-			r.Err, r.NotRun = err, pointers(rest)
+			r.Err = err
 			return
 		}
 		c.total = c.done + len(tasksOf(rest))
 	}
 	f.report(Progress{Host: hp.Host, Stage: Confirming, Done: c.done, Total: c.total})
-	f.confirm(ctx, h, r)
+	if r.Err = f.confirm(ctx, h); r.Err != nil {
+		return
+	}
+	if confirmation != nil {
+		if r.Err = f.confirmAnew(ctx, h, confirmation); r.Err != nil {
+			return
+		}
+	}
+	r.Err = f.settleCommit(ctx, h, r, f.commit(ctx, h, changed))
+}
+
+// settleCommit turns the error of a commit into what became of the host.
+func (f *Fleet) settleCommit(ctx context.Context, h *hostState, r *HostResult, err error) error {
+	var lost *lostCommit
+	switch {
+	case errors.Is(err, errNotCommitted):
+		r.State = stateAfter(err)
+	case errors.As(err, &lost):
+		var committed bool
+		committed, err = f.aftermath(ctx, h, r.Host, lost, lost)
+		if committed {
+			return nil
+		}
+		r.State = stateAfter(err)
+	}
+	return err
+}
+
+// takeBack ends a transaction that cannot be committed.
+func (f *Fleet) takeBack(ctx context.Context, h *hostState, r *HostResult) {
+	if errors.Is(r.Err, ErrLost) {
+		_, r.Err = f.aftermath(ctx, h, r.Host, r.Err, nil)
+		r.State = stateAfter(r.Err)
+		return
+	}
+	stuck := false
+	done, err := h.session.Rollback(ctx, func(e wire.Event) {
+		if e.State == wire.UndoFailed {
+			stuck = true
+			r.Err = errors.Join(r.Err, fmt.Errorf("not all could be taken back: %q", e.Error))
+		}
+	})
+	h.id = ""
+	switch {
+	case err != nil:
+		_, r.Err = f.aftermath(ctx, h, r.Host, errors.Join(r.Err, err), nil)
+		r.State = stateAfter(r.Err)
+	case done.Journal != "":
+		r.Err, r.State = fmt.Errorf("%w%s", r.Err, keptIn(done.Journal)), HalfBack
+	case done.Undone && stuck:
+		r.State = HalfBack
+	case done.Undone:
+		r.State = TakenBack
+	case done.Error != "":
+		_, r.Err = f.aftermath(ctx, h, r.Host, fmt.Errorf("%w; the host refuses to take back: %q", r.Err, clip(done.Error)), nil)
+		r.State = stateAfter(r.Err)
+	}
+}
+
+// confirmation says how the host waits for a confirmation, where changes may cut it off; nil where none does.
+func (f *Fleet) confirmation(h *hostState, changes []Change) *wire.Confirmation {
+	if f.Login == nil || f.ConfirmTimeout == nil {
+		return nil
+	}
+	timeout := f.ConfirmTimeout(h.target.Name)
+	login := f.Login(h.target.Name)
+	if timeout <= 0 || login == "" {
+		return nil // the machine that mirrorform runs on
+	}
+	users := []string{"root", login, h.target.Facts.Username}
+	for i := range changes {
+		if what := risk(&changes[i], users, []string{"/home/" + login}); what != "" {
+			f.report(Progress{Host: h.target.Name, Stage: Noted, Summary: fmt.Sprintf(
+				"%s may cut the connection (%s): the host takes everything back unless it can be reached anew within %v", changes[i].Address, what, timeout)})
+			return &wire.Confirmation{Nonce: NewNonce(), Timeout: int(timeout / time.Second)}
+		}
+	}
+	return nil
+}
+
+// confirmAnew opens another connection, as the operator's next one will be opened, and confirms the transaction over it.
+func (f *Fleet) confirmAnew(ctx context.Context, h *hostState, c *wire.Confirmation) error {
+	limit := time.Duration(c.Timeout) * time.Second * 2 / 3
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	var err error
+	for {
+		second, e := f.Connect(ctx, h.target.Name)
+		if e == nil {
+			e = second.Confirm(ctx, h.id, c.Nonce)
+			_ = second.Close() // the host has the confirmation, or it has not
+		}
+		if e == nil {
+			return nil
+		}
+		if err == nil || ctx.Err() == nil { // the end of the time says less than what went wrong before
+			err = e
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("after these changes the host cannot be reached anew, so they are taken back: %w", err)
+		case <-time.After(time.Second):
+		}
+	}
 }
 
 // counter counts the steps of a host.
@@ -171,14 +314,24 @@ func (h *hostState) compareAgain(ctx context.Context, rest []Change, r *HostResu
 }
 
 // performStage performs changes and reports each step. Where one failed, it enters that in the result.
-func (f *Fleet) performStage(ctx context.Context, h *hostState, host string, changes []Change, c *counter, r *HostResult) (failed bool) {
+func (f *Fleet) performStage(ctx context.Context, h *hostState, changes []Change, c *counter, confirm *wire.Confirmation, r *HostResult) (failed bool) {
+	host := h.target.Name
 	tasks := tasksOf(changes)
 	orders := make([]wire.Order, len(tasks))
 	for i, t := range tasks {
 		orders[i] = t.order
 	}
 	var failure error
-	broken, err := h.session.Do(ctx, orders, func(e wire.Event) {
+	stuck := false
+	h.touched = true
+	done, err := h.session.Do(ctx, wire.Do{Ops: orders, Confirm: confirm}, func(e wire.Event) {
+		stuck = stuck || e.State == wire.UndoFailed
+		if e.ID < 0 { // of an earlier stage, which is taken back as well
+			if e.State == wire.UndoFailed {
+				failure = errors.Join(failure, fmt.Errorf("taking back an earlier step failed as well: %q", e.Error))
+			}
+			return
+		}
 		t := tasks[e.ID]
 		p := Progress{Host: host, Address: t.changes[0].Address, Summary: t.summary}
 		switch e.State {
@@ -201,39 +354,48 @@ func (f *Fleet) performStage(ctx context.Context, h *hostState, host string, cha
 	})
 	switch {
 	case err != nil:
-		r.Err = fmt.Errorf("%w; how far the host got is not known: plan again", err)
-		r.NotRun = pointers(changes)
+		r.Err = err
 		return true
-	case broken >= 0 && broken < len(tasks):
-		r.split(changes, tasks, broken)
-		if failure == nil {
-			failure = errors.New("the helper did not say why")
-		}
-		r.Err = failure
-		return true
+	case done.Failed == nil && done.Error == "":
+		return false
 	}
-	return false
+	h.id = "" // the host has ended it
+	if done.Failed != nil {
+		r.Failed, r.Step = tasks[*done.Failed].changes[0], tasks[*done.Failed].summary
+	}
+	if failure == nil && done.Error != "" {
+		failure = fmt.Errorf("the host refuses the steps: %q", clip(done.Error))
+	}
+	if failure == nil {
+		failure = errors.New("the helper did not say why")
+	}
+	if r.Err, r.State = failure, TakenBack; stuck {
+		r.State = HalfBack
+	}
+	if done.Journal != "" {
+		r.Err, r.State = fmt.Errorf("%w%s", failure, keptIn(done.Journal)), HalfBack
+	}
+	return true
 }
 
 // settle is how long a host may take, unless Fleet.Settle says otherwise.
 const settle = 5 * time.Second
 
 // confirm observes the host again, until it is as wanted or it had time enough to settle.
-func (f *Fleet) confirm(ctx context.Context, h *hostState, r *HostResult) {
+func (f *Fleet) confirm(ctx context.Context, h *hostState) error {
 	pause := 50 * time.Millisecond
 	for begin := time.Now(); ; pause *= 2 {
 		after, err := h.observe(ctx)
 		if err != nil {
-			r.Err = fmt.Errorf("all steps were done, but the host could not be observed afterwards: %w", err)
-			return
+			return fmt.Errorf("all steps were done, but the host could not be observed afterwards: %w", err)
 		}
-		r.Err = after.differs()
-		if r.Err == nil || time.Since(begin) > cmp.Or(f.Settle, settle) {
-			return
+		err = after.differs()
+		if err == nil || time.Since(begin) > cmp.Or(f.Settle, settle) {
+			return err
 		}
 		select {
 		case <-ctx.Done():
-			return
+			return err
 		case <-time.After(pause):
 		}
 	}
@@ -251,27 +413,38 @@ func (p *HostPlan) differs() error {
 			err = errors.Join(err, fmt.Errorf("%s: %s", q.Resource.Address, q.Shown()))
 		}
 	}
+	for _, c := range p.Compared {
+		if c.Resource.Postcondition == nil || c.Want == nil {
+			continue
+		}
+		for _, problem := range c.Resource.Postcondition(c.Have) {
+			q := ResourceProblem{c.Resource, problem}
+			err = errors.Join(err, fmt.Errorf("%s: postcondition failed: %s", c.Resource.Address, q.Shown()))
+		}
+	}
 	return err
 }
 
-// split says which changes were done, failed and not run when the task of that index failed.
-func (r *HostResult) split(changes []Change, tasks []task, failed int) {
-	r.Failed, r.Step = tasks[failed].changes[0], tasks[failed].summary
-	touched := map[*Change]bool{}
-	for _, t := range tasks[failed:] {
-		for _, c := range t.changes {
-			touched[c] = true
+// changedSince is an error that names what is found otherwise now than when the plan was made.
+func (p *HostPlan) changedSince(now *HostPlan) error {
+	then := map[string]Compared{}
+	for _, c := range p.Compared {
+		then[c.Resource.Address] = c
+	}
+	var err error
+	for _, c := range now.Compared {
+		was, ok := then[c.Resource.Address]
+		if !ok || !bytes.Equal(canonical(c.Want, c.Have), canonical(was.Want, was.Have)) {
+			err = errors.Join(err, fmt.Errorf("%s has changed on the host since the plan was made: plan again", c.Resource.Address))
+		}
+		delete(then, c.Resource.Address)
+	}
+	for _, c := range p.Compared {
+		if _, left := then[c.Resource.Address]; left {
+			err = errors.Join(err, fmt.Errorf("%s cannot be read any more, as it could when the plan was made: plan again", c.Resource.Address))
 		}
 	}
-	for i := range changes {
-		switch c := &changes[i]; {
-		case c == r.Failed:
-		case touched[c]:
-			r.NotRun = append(r.NotRun, c)
-		default:
-			r.Done = append(r.Done, c)
-		}
-	}
+	return err
 }
 
 func pointers(changes []Change) []*Change {
@@ -311,7 +484,7 @@ func tasksOf(changes []Change) []task {
 			if n := len(tasks); len(c.Steps) == 1 && n > 0 && tasks[n-1].merge(c, s) {
 				continue
 			}
-			tasks = append(tasks, task{[]*Change{c}, s.Summary, wire.Order{Group: i, Op: s.Do, Undo: s.Undo}})
+			tasks = append(tasks, task{[]*Change{c}, s.Summary, wire.Order{Op: s.Do, Undo: s.Undo, Final: s.Final}})
 		}
 	}
 	return tasks

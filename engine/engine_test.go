@@ -1,16 +1,10 @@
 package engine_test
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"io"
-	"net"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/internal/wire"
@@ -22,15 +16,45 @@ type thing struct {
 	Value   string   `hcl:"value,optional"`
 	Needs   []string `hcl:"needs,optional"`
 	Follows []string `hcl:"follows,optional"`
+	Token   *string  `hcl:"token,optional"`
 	Fresh   *bool    `plan:"fresh"`
 	Package bool
+	Panic   string // where it panics: keys, ask, read, diff; applied: in Read, once the value is as wanted
 }
 
 type thingType struct{}
 
 func query(s *thing) wire.Query { return wire.Query{Verb: wire.AskFile, Arg: s.Name} }
 
+// keptType is one whose things hold what cannot be brought back.
+type keptType struct{ thingType }
+
+func (keptType) Keep() string { return "its files would be lost" }
+
+// dirType is one whose things hold others: the value names them.
+type dirType struct{ thingType }
+
+func (dirType) Without(have *thing, gone func(path string) bool) *thing {
+	without := *have
+	without.Value = strings.Join(slices.DeleteFunc(strings.Fields(have.Value), gone), " ")
+	return &without
+}
+
+func (d dirType) Diff(t engine.Target, want, have *thing) []engine.Step {
+	if want == nil && have.Value != "" {
+		return nil
+	}
+	return d.thingType.Diff(t, want, have)
+}
+
+func (s *thing) panics(where string) {
+	if s != nil && s.Panic == where {
+		panic("in " + where)
+	}
+}
+
 func (thingType) Keys(_ engine.Target, want *thing) (provides, needs []engine.Key) {
+	want.panics("keys")
 	for _, n := range want.Needs {
 		needs = append(needs, engine.PathKey(n))
 	}
@@ -39,10 +63,17 @@ func (thingType) Keys(_ engine.Target, want *thing) (provides, needs []engine.Ke
 
 func (thingType) Validate(*thing) []engine.Problem { return nil }
 
-func (thingType) Ask(_ engine.Target, want *thing) []wire.Query { return []wire.Query{query(want)} }
+func (thingType) Ask(_ engine.Target, want *thing) []wire.Query {
+	want.panics("ask")
+	return []wire.Query{query(want)}
+}
 
 func (thingType) Read(_ engine.Target, want *thing, got engine.Answers) (*thing, error) {
+	want.panics("read")
 	f, err := got.File(query(want))
+	if string(f.Content) == want.Value {
+		want.panics("applied")
+	}
 	if err != nil || f.Kind == wire.Absent {
 		return nil, err
 	}
@@ -72,9 +103,11 @@ func (thingType) Stale(_, have *thing) *thing {
 }
 
 func (thingType) Diff(_ engine.Target, want, have *thing) []engine.Step {
+	want.panics("diff")
 	switch {
 	case want == nil:
-		return []engine.Step{{Summary: "remove " + have.Name, Do: wire.Op{Remove: &wire.RemoveOp{Path: have.Name}}, Final: "test"}}
+		return []engine.Step{{Summary: "remove " + have.Name, Do: wire.Op{Remove: &wire.RemoveOp{Path: have.Name}},
+			Undo: &wire.Op{Restore: &wire.RestoreOp{Path: have.Name}}}}
 	case want.Package && have == nil:
 		return []engine.Step{{Summary: "install " + want.Name, Do: wire.Op{Package: &wire.PackageOp{Install: []string{want.Name}}}, Final: "test"}}
 	case have == nil || want.Value != have.Value:
@@ -90,6 +123,8 @@ func registry() *engine.Registry {
 	r := new(engine.Registry)
 	engine.Register(r, "thing", thingType{})
 	engine.Register(r, "package", thingType{})
+	engine.Register(r, "kept", keptType{})
+	engine.Register(r, "dir", dirType{})
 	return r
 }
 
@@ -187,28 +222,6 @@ func TestHostOf(t *testing.T) {
 	}
 }
 
-// answers plays a host whose files are as given.
-func answers(t *testing.T, qs []wire.Query, files map[string]string) engine.Answers {
-	t.Helper()
-	got, err := engine.NewAnswers(qs, answer(qs, files))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return got
-}
-
-func answer(qs []wire.Query, files map[string]string) []wire.Answer {
-	var as []wire.Answer
-	for _, q := range qs {
-		f := &wire.File{Fingerprint: "absent"}
-		if content, ok := files[q.Arg]; ok {
-			f = &wire.File{Kind: wire.Regular, Content: []byte(content), Fingerprint: "print of " + content}
-		}
-		as = append(as, wire.Answer{File: f})
-	}
-	return as
-}
-
 func TestCompare(t *testing.T) {
 	t.Parallel()
 	all := resources(
@@ -270,191 +283,5 @@ func TestProblemsOfSensitiveResources(t *testing.T) {
 	r.Sensitive = map[string]bool{"value": true}
 	if got := open.Shown().String(); strings.Contains(got, "canary") || open.Shown().Severity != engine.Error {
 		t.Errorf("got %q", got)
-	}
-}
-
-// host plays a helper: it keeps files in memory and refuses to write what is named /broken.
-type host struct {
-	mu    sync.Mutex
-	files map[string]string
-	runs  []string // packages of each run of the package manager
-	// brings are files that come with any package.
-	brings map[string]string
-	die    bool // end the connection in place of the first operation
-}
-
-func (h *host) session(t *testing.T) *engine.Session {
-	t.Helper()
-	ours, theirs := net.Pipe()
-	go h.serve(theirs)
-	s, err := engine.NewSession(ours, &wire.Hello{Facts: &wire.Facts{Hostname: "h"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
-func (h *host) serve(conn io.ReadWriteCloser) {
-	defer func() { _ = conn.Close() }()
-	say := func(m *wire.Message) { _ = wire.Write(conn, m) }
-	for {
-		m, err := wire.Read(conn)
-		if err != nil {
-			return
-		}
-		switch {
-		case m.Ask != nil:
-			h.mu.Lock()
-			a := answer(m.Ask.Queries, h.files)
-			h.mu.Unlock()
-			say(&wire.Message{Beat: &wire.Beat{}})
-			say(&wire.Message{Answers: &wire.Answers{Answers: a}})
-		case m.Do != nil:
-			if h.die {
-				return
-			}
-			done := &wire.Done{}
-			for _, o := range m.Do.Ops {
-				say(&wire.Message{Event: &wire.Event{ID: o.ID, State: wire.Started}})
-				if err := h.do(o.Op); err != nil {
-					say(&wire.Message{Event: &wire.Event{ID: o.ID, State: wire.Failed, Error: err.Error()}})
-					done.Failed = &o.ID
-					break
-				}
-				say(&wire.Message{Event: &wire.Event{ID: o.ID, State: wire.Finished}})
-			}
-			say(&wire.Message{Done: done})
-		}
-	}
-}
-
-func (h *host) do(op wire.Op) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if op.Expect != "" {
-		if now := answer([]wire.Query{{Arg: op.Path()}}, h.files)[0].File.Fingerprint; now != op.Expect {
-			return fmt.Errorf("%s is %q, expected %q", op.Path(), now, op.Expect)
-		}
-	}
-	switch {
-	case op.Write != nil && op.Write.Path == "/broken":
-		return errors.New("read-only file system")
-	case op.Write != nil:
-		h.files[op.Write.Path] = string(op.Write.Content)
-	case op.Remove != nil:
-		delete(h.files, op.Remove.Path)
-	case op.Package != nil:
-		h.runs = append(h.runs, strings.Join(op.Package.Install, " "))
-		for _, p := range op.Package.Install {
-			h.files[p] = ""
-			for name, content := range h.brings {
-				h.files[name] = content
-			}
-		}
-	}
-	return nil
-}
-
-func TestFleet(t *testing.T) {
-	t.Parallel()
-	hosts := map[string]*host{"good": {files: map[string]string{}}, "bad": {files: map[string]string{}}, "cut": {files: map[string]string{}, die: true}}
-	wanted := map[string][]*engine.Resource{
-		"good": resources(&thing{Name: "/a", Value: "x"}, &thing{Name: "/p", Package: true}, &thing{Name: "/q", Package: true}),
-		"bad":  resources(&thing{Name: "/a", Value: "x"}, &thing{Name: "/broken", Value: "x"}, &thing{Name: "/c", Value: "x"}),
-		"cut":  resources(&thing{Name: "/a", Value: "x"}),
-	}
-	var mu sync.Mutex
-	stages := map[string]int{}
-	fleet := &engine.Fleet{
-		Connect: func(_ context.Context, name string) (*engine.Session, error) {
-			if hosts[name] == nil {
-				return nil, errors.New("no route to host")
-			}
-			return hosts[name].session(t), nil
-		},
-		Wanted: func(name string, _ map[string]*wire.Facts) ([]*engine.Resource, error) { return wanted[name], nil },
-		Report: func(p engine.Progress) {
-			mu.Lock()
-			defer mu.Unlock()
-			stages[p.Host+" "+string(p.Stage)]++
-		},
-	}
-	defer fleet.Close()
-	list := []engine.Host{{Name: "good"}, {Name: "bad"}, {Name: "cut"}, {Name: "down"}}
-	plan := fleet.Plan(t.Context(), list)
-	if c := plan.Counts(); c.Create != 7 || !plan.Failed() || plan.Hosts[3].Err == nil {
-		t.Fatalf("plan: %+v, unreachable: %v", c, plan.Hosts[3].Err)
-	}
-	result := fleet.Apply(t.Context(), plan, list)
-	good, bad, cut, down := result.Hosts[0], result.Hosts[1], result.Hosts[2], result.Hosts[3]
-	if good.Err != nil || len(good.Done) != 3 || !slices.Equal(hosts["good"].runs, []string{"/p /q"}) {
-		t.Errorf("good: %v, %d done, package runs %q (one is wanted)", good.Err, len(good.Done), hosts["good"].runs)
-	}
-	if bad.Err == nil || bad.Failed.Address != "h/thing./broken" || len(bad.Done) != 1 || len(bad.NotRun) != 1 {
-		t.Errorf("bad: %+v", bad)
-	}
-	if !errors.Is(cut.Err, engine.ErrLost) || !strings.Contains(cut.Err.Error(), "not known") {
-		t.Errorf("cut: %v", cut.Err)
-	}
-	if down.Err == nil || !result.Failed() {
-		t.Errorf("down: %v", down.Err)
-	}
-	if stages["good step-done"] != 2 || stages["bad step-failed"] != 1 || stages["good applied"] != 1 || stages["bad not-applied"] != 1 || stages["down unplanned"] != 1 {
-		t.Errorf("stages: %v", stages)
-	}
-	if again := fleet.Plan(t.Context(), list[:1]); again.Counts().Changes() != 0 {
-		t.Errorf("the second plan has changes: %v", again.Hosts[0].Changes)
-	}
-}
-
-func TestAppliedMeansObserved(t *testing.T) {
-	t.Parallel()
-	h := &host{files: map[string]string{}}
-	// A package whose installation leaves a value other than the wanted one.
-	wanted := resources(&thing{Name: "/p", Package: true, Value: "x"})
-	fleet := &engine.Fleet{
-		Settle:  time.Millisecond,
-		Connect: func(context.Context, string) (*engine.Session, error) { return h.session(t), nil },
-		Wanted:  func(string, map[string]*wire.Facts) ([]*engine.Resource, error) { return wanted, nil },
-	}
-	defer fleet.Close()
-	list := []engine.Host{{Name: "h"}}
-	result := fleet.Apply(t.Context(), fleet.Plan(t.Context(), list), list)
-	if err := result.Hosts[0].Err; err == nil || !strings.Contains(err.Error(), "not as wanted") {
-		t.Errorf("got %v", err)
-	}
-}
-
-func TestPackageBringsFiles(t *testing.T) {
-	t.Parallel()
-	h := &host{files: map[string]string{}, brings: map[string]string{"/p.conf": "the package's", "/same.conf": "x"}}
-	wanted := resources(&thing{Name: "/p", Package: true}, &thing{Name: "/p.conf", Value: "ours"}, &thing{Name: "/same.conf", Value: "x"})
-	fleet := &engine.Fleet{
-		Connect: func(context.Context, string) (*engine.Session, error) { return h.session(t), nil },
-		Wanted:  func(string, map[string]*wire.Facts) ([]*engine.Resource, error) { return wanted, nil },
-	}
-	defer fleet.Close()
-	list := []engine.Host{{Name: "h"}}
-	plan := fleet.Plan(t.Context(), list)
-	result := fleet.Apply(t.Context(), plan, list).Hosts[0]
-	if result.Err != nil || len(result.Done) != 3 || h.files["/p.conf"] != "ours" {
-		t.Errorf("%v, %d done, files %v", result.Err, len(result.Done), h.files)
-	}
-}
-
-func TestDriftAfterPlanIsRefused(t *testing.T) {
-	t.Parallel()
-	h := &host{files: map[string]string{}}
-	wanted := resources(&thing{Name: "/a", Value: "ours"})
-	fleet := &engine.Fleet{
-		Connect: func(context.Context, string) (*engine.Session, error) { return h.session(t), nil },
-		Wanted:  func(string, map[string]*wire.Facts) ([]*engine.Resource, error) { return wanted, nil },
-	}
-	defer fleet.Close()
-	list := []engine.Host{{Name: "h"}}
-	plan := fleet.Plan(t.Context(), list)
-	h.files["/a"] = "somebody else's"
-	if err := fleet.Apply(t.Context(), plan, list).Hosts[0].Err; err == nil || h.files["/a"] != "somebody else's" {
-		t.Errorf("%v, files %v", err, h.files)
 	}
 }

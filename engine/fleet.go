@@ -2,6 +2,8 @@ package engine
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,8 +22,29 @@ type Host struct {
 type Fleet struct {
 	// Connect opens a session with a host.
 	Connect func(ctx context.Context, host string) (*Session, error)
-	// Wanted returns a host's resources, given the facts of the hosts that were reached.
+	// Wanted returns a host's resources, all of them, given the facts of the hosts that were reached.
 	Wanted func(host string, facts map[string]*wire.Facts) ([]*Resource, error)
+	// LeftOut returns what tells whether a resource that Wanted did not return is still declared, and only not known now, since another host was not
+	// reached. It may be nil.
+	LeftOut func(host string, facts map[string]*wire.Facts) func(address string) bool
+	// Select returns those of a host's resources that this run is about. What is managed and no longer wanted is among them. nil selects all.
+	Select func(t Target, all []*Resource) []*Resource
+	// Adjust changes what is wanted, where a run wants something else than the configuration says: it may mark resources for removal. It may be nil.
+	Adjust func(selected []*Resource) []*Resource
+	// Types are the resource types, for what is managed and no longer wanted. nil leaves that alone.
+	Types *Registry
+	// Moves say what became of resources that are no longer wanted under their old addresses.
+	Moves []Move
+	// Configuration is the ID of the configuration: resources that another one manages are not removed. Empty: none is.
+	Configuration string
+	// Version is this mirrorform's, for manifests.
+	Version string
+	// Lock makes Plan begin a transaction on each host; Apply needs it.
+	Lock *Lock
+	// Login is the account that a host is logged in to; ConfirmTimeout is how long a host waits for the confirmation of changes that can
+	// cut it off. Both may be nil.
+	Login          func(host string) string
+	ConfirmTimeout func(host string) time.Duration
 	// Parallelism is the largest number of hosts to work on at once; 0 sets no limit.
 	Parallelism int
 	// Settle is how long a host may take until what was done shows; 0 is 5 seconds. nginx, for one, answers with old workers for a moment after a
@@ -32,12 +55,20 @@ type Fleet struct {
 
 	mu    sync.Mutex
 	hosts map[string]*hostState
+
+	sealing sync.Once
+	seals   *sealer
 }
 
 type hostState struct {
-	session *Session
-	target  Target
-	ordered []*Resource
+	session  *Session
+	target   Target
+	ordered  []*Resource
+	manifest *Manifest // as it was read, after Moves
+	written  []byte    // as it is on the host
+	gone     []string  // addresses without the host that the next manifest leaves out
+	id       string    // of the transaction; empty: none is open
+	touched  bool      // operations were ordered in it
 }
 
 // Stage says how far a host is.
@@ -47,6 +78,8 @@ type Stage string
 // apply, with Applied or NotApplied. Step stages come in between.
 const (
 	Connecting   Stage = "connecting"
+	Waiting      Stage = "waiting" // for the lock; Summary says who has it
+	Noted        Stage = "noted"   // Summary says what happened that nobody planned
 	Observing    Stage = "observing"
 	Planned      Stage = "planned"
 	Unplanned    Stage = "unplanned"
@@ -65,7 +98,7 @@ type Progress struct {
 	Host        string
 	Stage       Stage
 	Address     string // of the resource, with step stages
-	Summary     string // of the step, with step stages
+	Summary     string // of the step, with step stages; what there is to say, with Waiting and Noted
 	Done, Total int    // steps, while applying
 	Err         error  // with Unplanned, StepFailed, UndoneFailed and NotApplied
 }
@@ -130,8 +163,12 @@ func (f *Fleet) reach(ctx context.Context, host string) error {
 	}
 	h := f.state(host)
 	f.mu.Lock()
+	earlier := h.session
 	h.session, h.target = session, Target{host, session.Facts}
 	f.mu.Unlock()
+	if earlier != nil {
+		_ = earlier.Close() // it may have the lock
+	}
 	return nil
 }
 
@@ -153,12 +190,16 @@ func (f *Fleet) Plan(ctx context.Context, hosts []Host) *Plan {
 		connected()
 		var hp *HostPlan
 		if err == nil {
-			hp, err = f.planHost(ctx, h.Name)
+			err = guard(func() error { hp, err = f.planHost(ctx, h.Name); return err })
 		}
 		if err != nil {
 			hp = &HostPlan{Host: h.Name, Err: err}
 		}
 		plan.Hosts[i] = hp
+		if s := f.state(h.Name); hp.Failed() && s.id != "" {
+			_ = s.session.Close() // nothing will be done there: others may have its lock
+			s.id = ""
+		}
 		if hp.Failed() {
 			f.report(Progress{Host: h.Name, Stage: Unplanned, Err: hp.Err})
 		} else {
@@ -183,17 +224,85 @@ func (f *Fleet) Plan(ctx context.Context, hosts []Host) *Plan {
 
 func (f *Fleet) planHost(ctx context.Context, host string) (*HostPlan, error) {
 	h := f.state(host)
-	f.report(Progress{Host: host, Stage: Observing})
-	wanted, err := f.Wanted(host, f.facts())
+	notes, err := f.begin(ctx, h, host)
 	if err != nil {
 		return nil, err
 	}
-	ordered, problems := Order(h.target, wanted)
+	f.report(Progress{Host: host, Stage: Observing})
+	if h.session.Hello.Unread != "" {
+		return nil, fmt.Errorf("%w: %q", ErrManifest, clip(h.session.Hello.Unread))
+	}
+	manifest, err := DecodeManifest(h.written, h.target.Facts.MachineID)
+	if err != nil {
+		return nil, err
+	}
+	facts := f.facts()
+	wanted, err := f.Wanted(host, facts)
+	if err != nil {
+		return nil, err
+	}
+	all := wanted
+	h.manifest, h.gone = manifest, nil
+	if f.Types != nil {
+		var moved []string
+		if h.manifest, moved, err = manifest.move(f.Moves, f.Configuration); err != nil {
+			return nil, err
+		}
+		o, err := h.manifest.orphans(h.target, f.Types, f.Configuration, wanted, f.leftOut(host, facts))
+		if err != nil {
+			return nil, err
+		}
+		all = append(slices.Clip(all), o.remove...)
+		letGo := f.selected(h.target, o.letGo)
+		for _, r := range letGo {
+			h.gone = append(h.gone, relative(r.Address))
+		}
+		notes = append(append(notes, moved...), o.notes(letGo)...)
+	}
+	all = f.selected(h.target, all)
+	if f.Adjust != nil {
+		all = f.Adjust(all)
+	}
+	ordered, problems := Order(h.target, withoutStrangers(all))
 	if len(problems) > 0 {
-		return &HostPlan{Host: host, Problems: problems}, nil
+		return &HostPlan{Host: host, Problems: problems, Notes: notes}, nil
 	}
 	h.ordered = ordered
-	return h.observe(ctx)
+	hp, err := h.observe(ctx)
+	if err == nil {
+		hp.Notes = append(notes, hp.Notes...)
+	}
+	return hp, err
+}
+
+// leftOut is LeftOut, evaluated when it is first asked: most hosts have nothing that is not wanted.
+func (f *Fleet) leftOut(host string, facts map[string]*wire.Facts) func(address string) bool {
+	if f.LeftOut == nil {
+		return func(string) bool { return false }
+	}
+	leftOut := sync.OnceValue(func() func(string) bool { return f.LeftOut(host, facts) })
+	return func(address string) bool { return leftOut()(address) }
+}
+
+func (f *Fleet) selected(t Target, list []*Resource) []*Resource {
+	if f.Select == nil {
+		return list
+	}
+	return f.Select(t, list)
+}
+
+// withoutStrangers drops the dependencies of resources to be removed on what is not there: it need not be removed after them.
+func withoutStrangers(list []*Resource) []*Resource {
+	there := map[string]bool{}
+	for _, r := range list {
+		there[r.Address] = r.Remove
+	}
+	for _, r := range list {
+		if r.Remove {
+			r.DependsOn = slices.DeleteFunc(r.DependsOn, func(a string) bool { return !there[a] })
+		}
+	}
+	return list
 }
 
 // observe asks about the host's resources and compares.

@@ -48,13 +48,12 @@ func newGraph(t Target, resources []*Resource) *graph {
 	g := &graph{resources: resources, before: make([]map[int]bool, len(resources))}
 	provider := map[Key]int{}
 	byAddress := map[string]int{}
-	needs := make([][]Key, len(resources))
+	needs, provided := make([][]Key, len(resources)), make([][]Key, len(resources))
 	for i, r := range resources {
 		g.before[i] = map[int]bool{}
 		byAddress[r.Address] = i
-		var provides []Key
-		provides, needs[i] = r.Kind.keys(t, r.State)
-		for _, k := range provides {
+		provided[i], needs[i] = r.Kind.keys(t, r.State)
+		for _, k := range provided[i] {
 			if first, taken := provider[k]; taken {
 				g.problem(r, "two resources manage %s: %s and %s", describe(k), resources[first], r)
 				continue
@@ -66,6 +65,13 @@ func newGraph(t Target, resources []*Resource) *graph {
 		for _, k := range needs[i] {
 			for _, p := range providers(provider, k) {
 				g.edge(i, p)
+			}
+		}
+		for _, k := range r.Kind.follows(t, r.State) {
+			for p, o := range resources {
+				if o.Remove && !r.Remove && slices.ContainsFunc(provided[p], func(q Key) bool { return followed(k, q) }) {
+					g.edge(i, p) // it loads what is left
+				}
 			}
 		}
 		for _, address := range r.DependsOn {

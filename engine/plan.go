@@ -4,6 +4,7 @@ import (
 	"fmt"
 	pathpkg "path"
 	"slices"
+	"strings"
 
 	"github.com/mirrorform/mirrorform/internal/wire"
 )
@@ -39,6 +40,7 @@ type HostPlan struct {
 	Unchanged int                // resources that are as wanted
 	Compared  []Compared         // all resources, in their order
 	Problems  []*ResourceProblem // warnings, and errors that stop this host
+	Notes     []string           // what else there is to know: who has the lock, what is let go
 	Err       error              // the host could not be reached or read
 }
 
@@ -111,7 +113,13 @@ func Questions(t Target, resources []*Resource) []wire.Query {
 // Compare makes the plan of one host: ordered are its resources as Order returns them, and got answers their Questions.
 func Compare(t Target, ordered []*Resource, got Answers) *HostPlan {
 	p := &HostPlan{Host: t.Name, MachineID: t.Facts.MachineID}
-	changed := map[Key]bool{}
+	changed, gone := map[Key]bool{}, removed{}
+	note := func(r *Resource) {
+		provides, _ := r.Kind.keys(t, r.State)
+		for _, key := range provides {
+			changed[key] = true
+		}
+	}
 	for _, r := range ordered {
 		k := r.Kind
 		have, err := k.read(t, r.State, got)
@@ -121,7 +129,10 @@ func Compare(t Target, ordered []*Resource, got Answers) *HostPlan {
 		}
 		if r.Remove {
 			p.Compared = append(p.Compared, Compared{r, nil, have})
-			p.remove(t, r, have)
+			if p.remove(t, r, have, gone) {
+				note(r)
+				gone.add(r.Kind.keys(t, r.State))
+			}
 			continue
 		}
 		want := k.complete(t, r.State)
@@ -144,32 +155,65 @@ func Compare(t Target, ordered []*Resource, got Answers) *HostPlan {
 			p.Unchanged++
 			continue
 		}
-		provides, _ := k.keys(t, r.State)
-		for _, key := range provides {
-			changed[key] = true
-		}
+		note(r)
 		p.Changes = append(p.Changes, newChange(r, want, have, steps))
 	}
 	p.expect(got)
 	return p
 }
 
-func (p *HostPlan) remove(t Target, r *Resource, have any) {
+// removed has the keys of what a plan has removed so far.
+type removed map[Key]bool
+
+func (r removed) add(provides, _ []Key) {
+	for _, k := range provides {
+		r[k] = true
+	}
+}
+
+func (r removed) path(path string) bool { return r[PathKey(path)] }
+
+// remove plans the removal of a resource, and tells whether that changes anything.
+func (p *HostPlan) remove(t Target, r *Resource, have any, gone removed) bool {
 	if have == nil {
 		p.Unchanged++
-		return
+		return false
+	}
+	if r.PreventDestroy {
+		p.Problems = append(p.Problems, &ResourceProblem{r, Problem{Summary: "it would be removed, and has prevent_destroy",
+			Detail: "To let go of it and leave it on the host, declare removed { from = … }. To remove it, declare it without prevent_destroy first, and apply."}})
+		return false
+	}
+	if r.Kind.without != nil {
+		have = r.Kind.without(have, gone.path)
 	}
 	steps := r.Kind.diff(t, nil, have)
 	if len(steps) == 0 {
+		if r.Kind.without != nil {
+			p.Notes = append(p.Notes, relative(r.Address)+" stays: something else is in it")
+		}
 		p.Unchanged++
-		return
+		return false
 	}
 	p.Changes = append(p.Changes, newChange(r, nil, have, steps))
+	return true
 }
 
-// follows tells whether one of keys has changed.
+// follows tells whether one of keys has changed, or something below it.
 func follows(keys []Key, changed map[Key]bool) bool {
-	return slices.ContainsFunc(keys, func(k Key) bool { return changed[k] })
+	return slices.ContainsFunc(keys, func(k Key) bool {
+		for c := range changed {
+			if followed(k, c) {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// followed tells whether who follows a key has to do with another: the same, or for paths one below.
+func followed(k, other Key) bool {
+	return k == other || strings.HasPrefix(string(k), "path:") && strings.HasPrefix(string(other), string(k)+"/")
 }
 
 // expect gives the first operation on each path the fingerprint that was observed there. Later ones meet what the earlier left, and those below a

@@ -27,6 +27,7 @@ type Kind struct {
 	check    func(t Target, want, have any) []Problem
 	follows  func(t Target, want any) []Key
 	stale    func(want, have any) any
+	without  func(have any, gone func(string) bool) any // nil unless it is a Container
 	keep     string
 }
 
@@ -78,6 +79,9 @@ func Register[S any](r *Registry, name string, t Type[S]) {
 			return f.Stale(state(want), state(have))
 		}
 	}
+	if c, ok := t.(Container[S]); ok {
+		k.without = func(have any, gone func(string) bool) any { return c.Without(state(have), gone) }
+	}
 	if kp, ok := t.(Keeper); ok {
 		k.keep = kp.Keep()
 	}
@@ -118,7 +122,12 @@ type Resource struct {
 	DependsOn []string        // addresses on the same host
 	Source    string          // where it was declared: "fleet.hcl:12"
 	Remove    bool            // it is to be removed
+	Orphan    bool            // the host's manifest has it, and the configuration does not any more
 	Keep      string          // why destroy leaves it alone unless named; empty: the type decides
+	// PreventDestroy refuses every plan that would remove it, even after its block is gone: the manifest keeps it.
+	PreventDestroy bool
+	// Postcondition, where it is not nil, tells what is wrong with the state (*S, or nil) that was found after an apply.
+	Postcondition func(found any) []Problem
 }
 
 // Kept says why the resource is not removed unless it is named, or "".

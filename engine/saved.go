@@ -41,6 +41,7 @@ type SavedHost struct {
 	Resources []SavedResource `json:"resources"` // all of the host, changed or not
 	Changes   []SavedChange   `json:"changes"`
 	Warnings  []SavedWarning  `json:"warnings"`
+	Notes     []string        `json:"notes,omitempty"`
 }
 
 // SavedResource says what a resource was planned from.
@@ -55,8 +56,9 @@ type SavedChange struct {
 	Address string           `json:"address"`
 	Type    string           `json:"type"`
 	Action  Action           `json:"action"`
-	Before  []SavedAttribute `json:"before"` // null for create
-	After   []SavedAttribute `json:"after"`  // null for delete
+	Orphan  string           `json:"orphan,omitempty"` // where it was declared that is no longer in the configuration
+	Before  []SavedAttribute `json:"before"`           // null for create
+	After   []SavedAttribute `json:"after"`            // null for delete
 	Steps   []SavedStep      `json:"steps"`
 }
 
@@ -139,7 +141,7 @@ func (s *SavedPlan) finish() (*SavedPlan, error) {
 func saveHost(h *HostPlan, seals *sealer) (*SavedHost, error) {
 	s := &SavedHost{
 		Name: h.Host, Machine: seals.seal("machine", false, h.MachineID), Unchanged: h.Unchanged,
-		Resources: []SavedResource{}, Changes: []SavedChange{}, Warnings: []SavedWarning{},
+		Resources: []SavedResource{}, Changes: []SavedChange{}, Warnings: []SavedWarning{}, Notes: h.Notes,
 	}
 	for _, c := range h.Compared {
 		r := c.Resource
@@ -173,6 +175,9 @@ func saveHost(h *HostPlan, seals *sealer) (*SavedHost, error) {
 
 func saveChange(c *Change) (SavedChange, error) {
 	s := SavedChange{Address: c.Address, Type: c.Type, Action: c.Action, Steps: []SavedStep{}}
+	if c.Resource.Orphan {
+		s.Orphan = c.Resource.Source
+	}
 	for _, step := range c.Steps {
 		saved := SavedStep{Summary: step.Summary}
 		if step.Undo == nil {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"sync"
 
 	"golang.org/x/crypto/argon2"
 )
@@ -20,6 +21,7 @@ import (
 // secret that many hosts share costs no more than one.
 type sealer struct {
 	salt []byte
+	mu   sync.Mutex
 	keys map[string][]byte // by what was stretched
 }
 
@@ -48,6 +50,8 @@ func (s *sealer) seal(label string, secret bool, parts ...any) string {
 }
 
 func (s *sealer) stretch(secret []byte) []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	key, ok := s.keys[string(secret)]
 	if !ok {
 		key = argon2.IDKey(secret, s.salt, argonTime, argonMemory, argonThreads, sha256.Size)

@@ -16,7 +16,7 @@ import (
 // Both sides send a Beat every beatInterval; a host from which nothing came for silenceLimit is lost.
 const (
 	beatInterval = 5 * time.Second
-	silenceLimit = 45 * time.Second
+	silenceLimit = 30 * time.Second
 )
 
 // ErrLost is the error of a connection that ended before the answer came: what was ordered may or may not have been done.
@@ -25,6 +25,8 @@ var ErrLost = errors.New("connection lost")
 // Session is a conversation with one host's helper. It carries one exchange at a time.
 type Session struct {
 	Facts wire.Facts
+	// Hello is what the helper said first: the manifest and who has the lock, as they were then.
+	Hello wire.Hello
 
 	conn     io.ReadWriteCloser
 	sending  sync.Mutex
@@ -53,7 +55,7 @@ func NewSession(conn io.ReadWriteCloser, hello *wire.Hello) (*Session, error) {
 		_ = conn.Close()
 		return nil, fmt.Errorf("the helper sent no facts")
 	}
-	s := &Session{Facts: *hello.Facts, conn: conn, received: make(chan received), stop: make(chan struct{})}
+	s := &Session{Facts: *hello.Facts, Hello: *hello, conn: conn, received: make(chan received), stop: make(chan struct{})}
 	go s.read()
 	go s.beat()
 	return s, nil
@@ -146,6 +148,13 @@ func clip(s string) string {
 	return s
 }
 
+// abandonUnless ends the session when an exchange did not come to its end: a late message of it must not be taken for one of the next exchange.
+func (s *Session) abandonUnless(ended bool) {
+	if !ended {
+		_ = s.Close()
+	}
+}
+
 // Ask puts all questions in one message and returns the answers to them.
 func (s *Session) Ask(ctx context.Context, queries []wire.Query) (Answers, error) {
 	if len(queries) == 0 {
@@ -153,6 +162,8 @@ func (s *Session) Ask(ctx context.Context, queries []wire.Query) (Answers, error
 	}
 	s.exchange.Lock()
 	defer s.exchange.Unlock()
+	ended := false
+	defer func() { s.abandonUnless(ended) }()
 	if err := s.send(&wire.Message{Ask: &wire.Ask{Queries: queries}}); err != nil {
 		return Answers{}, err
 	}
@@ -163,6 +174,7 @@ func (s *Session) Ask(ctx context.Context, queries []wire.Query) (Answers, error
 	if m.Answers == nil {
 		return Answers{}, errors.New("the helper sent no answers")
 	}
+	ended = true
 	// Without a fingerprint an operation would not be checked for what it expects.
 	for _, a := range m.Answers.Answers {
 		if a.File != nil && a.File.Fingerprint == "" {
@@ -172,62 +184,117 @@ func (s *Session) Ask(ctx context.Context, queries []wire.Query) (Answers, error
 	return NewAnswers(queries, m.Answers.Answers)
 }
 
-// Do performs orders, whose IDs are indexes into the slice given, and reports each event. It returns the index of the one that failed, or -1.
-// An error means that the outcome is not known.
-func (s *Session) Do(ctx context.Context, orders []wire.Order, report func(wire.Event)) (failed int, err error) {
+// Begin takes the host's lock, and has the helper end what an earlier transaction left behind. waiting is told who has the lock meanwhile.
+func (s *Session) Begin(ctx context.Context, b wire.Begin, waiting func(wire.Holder)) (*wire.Begun, error) {
 	s.exchange.Lock()
 	defer s.exchange.Unlock()
+	ended := false
+	defer func() { s.abandonUnless(ended) }()
+	if err := s.send(&wire.Message{Begin: &b}); err != nil {
+		return nil, err
+	}
+	told := 0
+	for {
+		m, err := s.next(ctx)
+		switch {
+		case err != nil:
+			return nil, err
+		case m.Waiting != nil:
+			if told++; told > 16+b.Wait {
+				return nil, errors.New("the helper tells again and again of waiting for the lock")
+			}
+			waiting(m.Waiting.Holder)
+		case m.Begun != nil:
+			ended = true
+			if b := m.Begun; b.ID == "" && b.Held == nil && (b.Recovered == nil || len(b.Recovered.Errors) == 0) {
+				return nil, errors.New("the helper says that a transaction has begun, and not which")
+			}
+			return m.Begun, nil
+		default:
+			return nil, errMisplaced
+		}
+	}
+}
+
+// Do performs orders, whose IDs are indexes into the slice given, and reports each event. A Done whose Failed is not nil has such an index. An error means
+// that the outcome is not known.
+func (s *Session) Do(ctx context.Context, do wire.Do, report func(wire.Event)) (*wire.Done, error) {
 	base := s.nextID
-	s.nextID += len(orders)
-	renumbered := make([]wire.Order, len(orders))
-	for i, o := range orders {
+	s.nextID += len(do.Ops)
+	renumbered := make([]wire.Order, len(do.Ops))
+	for i, o := range do.Ops {
 		o.ID = base + i
 		renumbered[i] = o
 	}
-	if err := s.send(&wire.Message{Do: &wire.Do{Ops: renumbered}}); err != nil {
-		return -1, err
+	do.Ops = renumbered
+	done, err := s.finish(ctx, &wire.Message{Do: &do}, base, report)
+	if err != nil {
+		return nil, err
 	}
-	return s.follow(ctx, base, len(orders), report)
+	if done.Failed != nil {
+		i := *done.Failed - base
+		if i < 0 || i >= len(do.Ops) {
+			return nil, fmt.Errorf("the helper says that operation %d failed, which was not ordered", *done.Failed)
+		}
+		done.Failed = &i
+	}
+	return done, nil
 }
 
-// Undo takes back the operations of the last Do that were done, in reverse order.
-func (s *Session) Undo(ctx context.Context, orders int, report func(wire.Event)) (failed int, err error) {
+// Rollback takes back all operations since Begin. The IDs of its events are those of the operations as the helper counts them on this connection.
+func (s *Session) Rollback(ctx context.Context, report func(wire.Event)) (*wire.Done, error) {
+	return s.finish(ctx, &wire.Message{Rollback: &wire.Rollback{}}, 0, report)
+}
+
+// Confirm confirms a transaction that another session has open.
+func (s *Session) Confirm(ctx context.Context, id, nonce string) error {
+	done, err := s.finish(ctx, &wire.Message{Confirm: &wire.Confirm{ID: id, Nonce: nonce}}, 0, func(wire.Event) {})
+	if err == nil && done.Error != "" {
+		err = fmt.Errorf("the host does not take the confirmation: %q", clip(done.Error))
+	}
+	return err
+}
+
+// Commit makes the transaction final. Done.Error says why it was not.
+func (s *Session) Commit(ctx context.Context, c wire.Commit, report func(wire.Event)) (*wire.Done, error) {
+	return s.finish(ctx, &wire.Message{Commit: &c}, 0, report)
+}
+
+var errMisplaced = errors.New("the helper sent a message that does not belong here")
+
+// finish sends an order and reports its events until it is done. Event IDs are given less base.
+func (s *Session) finish(ctx context.Context, order *wire.Message, base int, report func(wire.Event)) (*wire.Done, error) {
 	s.exchange.Lock()
 	defer s.exchange.Unlock()
-	base := s.nextID - orders
-	ids := make([]int, orders)
-	for i := range ids {
-		ids[i] = base + i
+	ended := false
+	defer func() { s.abandonUnless(ended) }()
+	if err := s.send(order); err != nil {
+		return nil, err
 	}
-	if err := s.send(&wire.Message{Undo: &wire.Undo{IDs: ids}}); err != nil {
-		return -1, err
-	}
-	return s.follow(ctx, base, orders, report)
-}
-
-// follow reports the events of an order until it is done.
-func (s *Session) follow(ctx context.Context, base, n int, report func(wire.Event)) (failed int, err error) {
+	events := map[int]int{}
 	for {
 		m, err := s.next(ctx)
 		if err != nil {
-			return -1, err
+			return nil, err
 		}
 		switch {
 		case m.Event != nil:
 			e := *m.Event
-			e.ID -= base
-			if e.ID < 0 || e.ID >= n {
-				return -1, fmt.Errorf("the helper reports on operation %d, which was not ordered", m.Event.ID)
+			if e.ID < 0 || e.ID >= s.nextID {
+				return nil, fmt.Errorf("the helper reports on operation %d, which was not ordered", e.ID)
 			}
+			// It starts, ends, and is taken back: a host that says more would keep us listening for ever.
+			if events[e.ID]++; events[e.ID] > 3 {
+				return nil, fmt.Errorf("the helper reports on operation %d again and again", e.ID)
+			}
+			e.ID -= base
 			e.Error, e.Output = clip(e.Error), clip(e.Output)
 			report(e)
 		case m.Done != nil:
-			if m.Done.Failed == nil {
-				return -1, nil
-			}
-			return *m.Done.Failed - base, nil
+			ended = true
+			return m.Done, nil
 		default:
-			return -1, errors.New("the helper sent a message that does not belong here")
+			return nil, errMisplaced
 		}
 	}
 }

@@ -37,6 +37,28 @@ const (
 	stepsDiffer   = "the steps are others now"
 )
 
+// HostDifferences tells which hosts a run has that the plan was not made for, and the other way round: that needs no host to be reached.
+func (s *SavedPlan) HostDifferences(hosts []Host) []Difference {
+	var list []Difference
+	left := map[string]bool{}
+	for _, h := range hosts {
+		left[h.Name] = true
+	}
+	for i := range s.Hosts {
+		if name := s.Hosts[i].Name; !left[name] {
+			list = append(list, Difference{name, "", hostGone})
+		} else {
+			delete(left, name)
+		}
+	}
+	for _, h := range hosts {
+		if left[h.Name] {
+			list = append(list, Difference{h.Name, "", hostNew})
+		}
+	}
+	return list
+}
+
 // Differences tells in what a plan made now, and saved with the same salt, differs from s. None means that it is the same plan.
 func (s *SavedPlan) Differences(now *SavedPlan) []Difference {
 	var list []Difference
@@ -142,7 +164,7 @@ func sameJSON(x, y json.RawMessage) bool {
 func (s *SavedPlan) Plan() (*Plan, error) {
 	p := &Plan{}
 	for _, host := range s.Hosts {
-		h := &HostPlan{Host: host.Name, Unchanged: host.Unchanged}
+		h := &HostPlan{Host: host.Name, Unchanged: host.Unchanged, Notes: host.Notes}
 		for _, w := range host.Warnings {
 			problem := &ResourceProblem{Problem: Problem{Severity: Warning, Summary: w.Summary, Detail: w.Detail}}
 			if w.Address != "" {
@@ -152,6 +174,9 @@ func (s *SavedPlan) Plan() (*Plan, error) {
 		}
 		for _, saved := range host.Changes {
 			c := Change{Address: saved.Address, Type: saved.Type, Action: saved.Action}
+			if saved.Orphan != "" {
+				c.Resource = &Resource{Address: saved.Address, Source: saved.Orphan, Remove: true, Orphan: true}
+			}
 			for _, step := range saved.Steps {
 				c.Steps = append(c.Steps, Step{Summary: step.Summary, Final: step.Final})
 			}

@@ -62,6 +62,12 @@ type Follower[S any] interface {
 	Stale(want, have *S) *S
 }
 
+// Container is a Type of what can only be removed once what is in it is gone (a directory).
+type Container[S any] interface {
+	// Without returns have as it will be without the paths for which gone is true.
+	Without(have *S, gone func(path string) bool) *S
+}
+
 // Keeper is a Type whose resources hold what cannot be brought back. Destroy leaves them alone unless one is named.
 type Keeper interface {
 	// Keep says why, in a few words: "its files would be lost".

@@ -19,7 +19,7 @@ type Cron struct {
 	Schedule string `hcl:"schedule"`       // five fields of crontab(5), or one of its nicknames, as @daily
 	User     string `hcl:"user,optional"`  // the account that the command runs as: root by default
 	// Command is a program, by its absolute path, with its arguments.
-	Command []string `hcl:"command"`
+	Command []string `hcl:"command" argv:"true"`
 	// Environment has variables for the command, MAILTO and PATH among them.
 	Environment map[string]string `hcl:"environment,optional"`
 	// RequireMount is the absolute path of a mount point: the command runs only while a file system is mounted there.

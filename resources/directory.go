@@ -1,6 +1,7 @@
 package resources
 
 import (
+	"path"
 	"slices"
 
 	"github.com/mirrorform/mirrorform/engine"
@@ -9,10 +10,10 @@ import (
 
 // Directory is a directory. What is in it is not managed. Directories that are missing above it are made.
 type Directory struct {
-	Path  string `hcl:"path" id:"true"` // absolute
-	Owner string `hcl:"owner,optional"` // user name or number
-	Group string `hcl:"group,optional"` // group name or number
-	Mode  string `hcl:"mode,optional"`  // 3 or 4 octal digits
+	Path  string `hcl:"path" id:"true"`             // absolute
+	Owner string `hcl:"owner,optional" argv:"true"` // user name or number
+	Group string `hcl:"group,optional" argv:"true"` // group name or number
+	Mode  string `hcl:"mode,optional"`              // 3 or 4 octal digits
 
 	// Kind is what was found when it is no directory: "file", "symlink to TARGET", …
 	Kind string `plan:"kind,found"`
@@ -66,6 +67,15 @@ func (dt directoryType) Diff(_ engine.Target, want, have *Directory) []engine.St
 		return nil // Check refuses it
 	}
 	return dt.managed(want).attributeSteps(dt.managed(have))
+}
+
+// Without is the directory without those of its entries that are gone.
+func (directoryType) Without(have *Directory, gone func(path string) bool) *Directory {
+	left := *have
+	left.found.Empty = have.found.Empty || len(have.found.Entries) > 0 && !slices.ContainsFunc(have.found.Entries, func(name string) bool {
+		return !gone(path.Join(have.Path, name))
+	})
+	return &left
 }
 
 func (directoryType) Check(_ engine.Target, want, have *Directory) []engine.Problem {

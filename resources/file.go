@@ -10,15 +10,15 @@ import (
 
 // File is a regular file. Directories that are missing above it are made.
 type File struct {
-	Path    string  `hcl:"path" id:"true"`   // absolute
-	Content *string `hcl:"content,optional"` // the text; with neither Content nor Source, the content is not managed, and a new file is empty
-	Source  string  `hcl:"source,optional"`  // local path of a file that holds the content
-	Owner   string  `hcl:"owner,optional"`   // user name or number
-	Group   string  `hcl:"group,optional"`   // group name or number
-	Mode    string  `hcl:"mode,optional"`    // 3 or 4 octal digits
+	Path    string  `hcl:"path" id:"true"`             // absolute
+	Content *string `hcl:"content,optional"`           // the text; with neither Content nor Source, the content is not managed, and a new file is empty
+	Source  string  `hcl:"source,optional"`            // local path of a file that holds the content
+	Owner   string  `hcl:"owner,optional" argv:"true"` // user name or number
+	Group   string  `hcl:"group,optional" argv:"true"` // group name or number
+	Mode    string  `hcl:"mode,optional"`              // 3 or 4 octal digits
 	// Validate is a program with its arguments that must succeed before new content is put in place;
 	// each argument "{}" becomes the path of a file that holds it.
-	Validate []string `hcl:"validate,optional"`
+	Validate []string `hcl:"validate,optional" argv:"true"`
 
 	// SourceContent is what Source holds. The configuration reads it before the engine sees the state.
 	SourceContent []byte

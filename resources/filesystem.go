@@ -10,9 +10,9 @@ import (
 
 // Filesystem is a file system on a block device. It is only ever made on a device that holds nothing.
 type Filesystem struct {
-	Device string `hcl:"device" id:"true"` // below /dev; a link, like those of /dev/disk/by-id, is best
-	Type   string `hcl:"type"`             // xfs or ext4
-	Label  string `hcl:"label,optional"`   // the label of a new file system; that of one that is there stays
+	Device string `hcl:"device" id:"true"`           // below /dev; a link, like those of /dev/disk/by-id, is best
+	Type   string `hcl:"type" argv:"true"`           // xfs or ext4
+	Label  string `hcl:"label,optional" argv:"true"` // the label of a new file system; that of one that is there stays
 
 	// UUID is that of the file system that was found.
 	UUID string `plan:"uuid"`

@@ -1,6 +1,7 @@
 package resources
 
 import (
+	"fmt"
 	"regexp"
 
 	"github.com/mirrorform/mirrorform/engine"
@@ -20,6 +21,6 @@ func checkEntry(name, directory string) []engine.Problem {
 	if entryName.MatchString(name) {
 		return nil
 	}
-	return []engine.Problem{refusal("name", "\""+name+"\" cannot name a file in "+directory,
+	return []engine.Problem{refusal("name", fmt.Sprintf("%q cannot name a file in %s", name, directory),
 		"it takes letters, digits, _ and -, beginning with a letter or digit: names with other characters are skipped there")}
 }

@@ -11,9 +11,9 @@ import (
 
 // Group is a group of user accounts.
 type Group struct {
-	Name   string `hcl:"name" id:"true"`  // as groupadd(8) takes it
-	GID    *int   `hcl:"gid,optional"`    // its number; a new group gets a free one by default
-	System bool   `hcl:"system,optional"` // a new group's number comes from those for the system; one that is there is left as it is
+	Name   string `hcl:"name" id:"true"`           // as groupadd(8) takes it
+	GID    *int   `hcl:"gid,optional" argv:"true"` // its number; a new group gets a free one by default
+	System bool   `hcl:"system,optional"`          // a new group's number comes from those for the system; one that is there is left as it is
 
 	members []string // found
 }

@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/internal/wire"
@@ -13,13 +15,13 @@ import (
 // Mount is a file system that is mounted, now and after a boot: by UUID in fstab(5), with nofail. The mount point must
 // exist and be empty: declare it as a directory, without owner and mode, which are those of the file system's root.
 type Mount struct {
-	Path       string   `hcl:"path" id:"true"`   // the mount point, absolute
-	Device     string   `hcl:"device"`           // below /dev; a link, like those of /dev/disk/by-id, is best
-	Filesystem string   `hcl:"filesystem"`       // its type, like xfs
-	Options    []string `hcl:"options,optional"` // further mount(8) options
-	Owner      string   `hcl:"owner,optional"`   // of the file system's root: user name or number
-	Group      string   `hcl:"group,optional"`   // of the file system's root: group name or number
-	Mode       string   `hcl:"mode,optional"`    // of the file system's root: 3 or 4 octal digits
+	Path       string   `hcl:"path" id:"true"`               // the mount point, absolute
+	Device     string   `hcl:"device" argv:"true"`           // below /dev; a link, like those of /dev/disk/by-id, is best
+	Filesystem string   `hcl:"filesystem" argv:"true"`       // its type, like xfs
+	Options    []string `hcl:"options,optional" argv:"true"` // further mount(8) options
+	Owner      string   `hcl:"owner,optional" argv:"true"`   // of the file system's root: user name or number
+	Group      string   `hcl:"group,optional" argv:"true"`   // of the file system's root: group name or number
+	Mode       string   `hcl:"mode,optional"`                // of the file system's root: 3 or 4 octal digits
 
 	// Mounted tells whether the device's file system is mounted there.
 	Mounted *bool `plan:"mounted"`
@@ -88,8 +90,9 @@ func checkMountPoint(p string) error {
 	if err := checkPath(p); err != nil {
 		return err
 	}
-	if i := strings.IndexAny(p, " \t#\\"); i >= 0 {
-		return fmt.Errorf("%q holds %q, which programs that read fstab take differently", p, p[i])
+	if i := strings.IndexFunc(p, func(r rune) bool { return unicode.IsSpace(r) || r == '#' || r == '\\' }); i >= 0 {
+		r, _ := utf8.DecodeRuneInString(p[i:])
+		return fmt.Errorf("%q holds %q, which programs that read fstab take differently", p, r)
 	}
 	if slices.Contains(systemDirectories, p) || slices.ContainsFunc(systemTrees, func(dir string) bool { return holdsPath(dir, p) }) {
 		return fmt.Errorf("a file system on %s would hide the system's own files: mount it in a directory of its own, like /srv/mirror", p)
@@ -178,7 +181,7 @@ type fstabLine struct {
 }
 
 func parseFstab(line string) fstabLine {
-	fields := strings.Fields(line)
+	fields := strings.FieldsFunc(line, func(r rune) bool { return r == ' ' || r == '\t' }) // as getmntent(3) does
 	if len(fields) < 4 {
 		return fstabLine{}
 	}

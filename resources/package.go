@@ -17,7 +17,7 @@ type Package struct {
 	// State is "present" (the default), "latest" or "absent".
 	State string `hcl:"state,optional"`
 	// Names has other names for it by os-release(5) ID (almalinux) or family (el, debian); the ID goes first.
-	Names map[string]string `hcl:"names,optional"`
+	Names map[string]string `hcl:"names,optional" argv:"true"`
 
 	// Version is the installed one, or empty.
 	Version string `plan:"version"`

@@ -16,7 +16,7 @@ type Storage struct {
 	Minimum     string `hcl:"minimum,optional"`     // a size, as 300GB or 1.5TB; below it the host's plan is refused
 	Recommended string `hcl:"recommended,optional"` // a size, as 500GB or 2TB; below it the plan warns
 	// Device is the block device that is to hold the path: until it is mounted there, its size counts.
-	Device string `hcl:"device,optional"`
+	Device string `hcl:"device,optional" argv:"true"`
 
 	// Size is what was found, as FormatSize writes it.
 	Size string `plan:"size"`

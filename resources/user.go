@@ -11,14 +11,14 @@ import (
 
 // User is a user account. Its home directory is not made: declare it as a directory.
 type User struct {
-	Name    string   `hcl:"name" id:"true"`   // as useradd(8) takes it
-	UID     *int     `hcl:"uid,optional"`     // its number; a new user gets a free one by default
-	Group   string   `hcl:"group,optional"`   // primary group's name; a new user gets a group of its own name by default
-	Groups  []string `hcl:"groups,optional"`  // supplementary groups, in full
-	Home    string   `hcl:"home,optional"`    // absolute path of the home directory
-	Shell   string   `hcl:"shell,optional"`   // absolute path of the login shell
-	Comment string   `hcl:"comment,optional"` // full name or purpose (the GECOS field)
-	System  bool     `hcl:"system,optional"`  // a new user's number comes from those for the system; one that is there is left as it is
+	Name    string   `hcl:"name" id:"true"`               // as useradd(8) takes it
+	UID     *int     `hcl:"uid,optional" argv:"true"`     // its number; a new user gets a free one by default
+	Group   string   `hcl:"group,optional" argv:"true"`   // primary group's name; a new user gets a group of its own name by default
+	Groups  []string `hcl:"groups,optional" argv:"true"`  // supplementary groups, in full
+	Home    string   `hcl:"home,optional" argv:"true"`    // absolute path of the home directory
+	Shell   string   `hcl:"shell,optional" argv:"true"`   // absolute path of the login shell
+	Comment string   `hcl:"comment,optional" argv:"true"` // full name or purpose (the GECOS field)
+	System  bool     `hcl:"system,optional"`              // a new user's number comes from those for the system; one that is there is left as it is
 }
 
 type userType struct{}

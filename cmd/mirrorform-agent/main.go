@@ -1,5 +1,6 @@
 // Command mirrorform-agent is the helper that mirrorform runs on a host for as long as a connection lasts. It is not meant to
-// be started by hand: it speaks the protocol of package wire on standard input and output.
+// be started by hand: it speaks the protocol of package wire on standard input and output. With --recover it ends a transaction that was open when the host
+// stopped, which the unit mirrorform-recover.service does at the start.
 package main
 
 import (
@@ -18,12 +19,14 @@ func main() {
 		_, err := os.Stdout.WriteString("mirrorform-agent " + version + "\n")
 		exit(err)
 	}
-	nonce := ""
+	nonce, recovery := "", false
 	switch {
 	case len(os.Args) == 3 && os.Args[1] == "--nonce":
 		nonce = os.Args[2]
+	case len(os.Args) == 2 && os.Args[1] == "--recover":
+		recovery = true
 	case len(os.Args) > 1:
-		_, _ = os.Stderr.WriteString("usage: mirrorform-agent [--version | --nonce NONCE]\n")
+		_, _ = os.Stderr.WriteString("usage: mirrorform-agent [--version | --recover | --nonce NONCE]\n")
 		os.Exit(2)
 	}
 	// A lost terminal or a closed pipe must not end an operation half-way: the input's end is what counts. They are
@@ -37,6 +40,9 @@ func main() {
 		close(stop)
 	}()
 	syscall.Umask(0o022) // for the programs it runs; its own files get their modes one by one
+	if recovery {
+		exit(agent.Recover(os.Stdout, agent.Options{Version: version}))
+	}
 	exit(agent.Serve(stop, os.Stdin, os.Stdout, agent.Options{Version: version, Nonce: nonce}))
 }
 

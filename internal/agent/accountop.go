@@ -48,7 +48,7 @@ func (h *host) user(op *wire.UserOp) error {
 		if a.complete(forever, []string{op.Name}, nil); a.user(op.Name) == nil {
 			return nil
 		}
-		return change("userdel", "--", op.Name)
+		return h.change("userdel", "--", op.Name)
 	}
 	argv := []string{"usermod"}
 	if op.Create {
@@ -93,7 +93,7 @@ func (h *host) user(op *wire.UserOp) error {
 	if len(argv) == 1 {
 		return errors.New("no change of user " + op.Name + " was given")
 	}
-	return change(append(argv, "--", op.Name)...)
+	return h.change(append(argv, "--", op.Name)...)
 }
 
 // groupOp performs a GroupOp.
@@ -109,7 +109,7 @@ func (h *host) groupOp(op *wire.GroupOp) error {
 		if a.complete(forever, nil, []string{op.Name}); a.group(op.Name) == nil {
 			return nil
 		}
-		return change("groupdel", "--", op.Name)
+		return h.change("groupdel", "--", op.Name)
 	}
 	argv := []string{"groupmod"}
 	if op.Create {
@@ -126,5 +126,5 @@ func (h *host) groupOp(op *wire.GroupOp) error {
 	if len(argv) == 1 && !op.Create {
 		return errors.New("no change of group " + op.Name + " was given")
 	}
-	return change(append(argv, "--", op.Name)...)
+	return h.change(append(argv, "--", op.Name)...)
 }

@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"bytes"
 	"errors"
 	"slices"
 	"strconv"
@@ -25,8 +24,8 @@ type group struct {
 
 // parseColons calls each for the lines that have at least n fields. Lines of NIS (+name, -name) are no accounts.
 func parseColons(data []byte, n int, each func(f []string)) {
-	for line := range bytes.Lines(data) {
-		text := strings.TrimSuffix(string(line), "\n")
+	for _, line := range lines(string(data)) {
+		text := strings.TrimSuffix(line, "\n")
 		if f := strings.Split(text, ":"); len(f) >= n && f[0] != "" && strings.IndexByte("+-#", f[0][0]) < 0 {
 			each(f)
 		}
@@ -51,7 +50,7 @@ func parseGroup(data []byte) (groups []group) {
 			return
 		}
 		members := strings.FieldsFunc(f[3], func(r rune) bool { return r == ',' || r == ' ' })
-		slices.Sort(members)
+		sortStrings(members)
 		groups = append(groups, group{name: f[0], gid: gid, members: members})
 	})
 	return groups
@@ -167,7 +166,7 @@ func (a *accounts) askUser(name string) wire.Answer {
 			w.Groups = append(w.Groups, g.name)
 		}
 	}
-	slices.Sort(w.Groups)
+	sortStrings(w.Groups)
 	return wire.Answer{User: w}
 }
 

@@ -19,7 +19,7 @@ const DefaultStateDir = "/var/lib/mirrorform"
 // Options are what Serve and Pipe need to know.
 type Options struct {
 	Version string // the mirrorform version, for Hello
-	// StateDir holds the originals of what is being changed (journal/) and records of what units have loaded (loaded/).
+	// StateDir holds the manifest, the lock, the journal of the open transaction, and records of what units have loaded (loaded/).
 	// Empty is DefaultStateDir for root, and .local/state/mirrorform in the home directory for others.
 	StateDir string
 	// Nonce, if not empty, is what the controller would have said in its Hello: the helper's Hello then follows the preamble at once, which saves a
@@ -38,14 +38,16 @@ func (o Options) stateDir() string {
 	return DefaultStateDir
 }
 
-// Serve speaks the protocol of package wire on in and out until in ends, stop is closed, or nothing came for a minute. An
-// operation that is under way is finished first, and the operations of a group that could not be completed are undone.
+// Serve speaks the protocol of package wire on in and out until in ends, stop is closed, or nothing came for half a minute. An
+// operation that is under way is finished first, and a transaction that is open is taken back. As root of a host with systemd and with the default
+// state directory, an open transaction is also taken back when the host stops and starts again (see Recover).
 // The error is nil when in ended between two messages.
 //
 // Serve may leave a goroutine behind that waits for in: callers that go on should close it. It takes no context, since to make one links all that
 // formats times, which is 90 KB of executable.
 func Serve(stop <-chan struct{}, in io.Reader, out io.Writer, o Options) error {
 	s := newSession(in, out, o)
+	s.host.boot = s.host.ownBoot()
 	go s.digestSelf()
 	return s.serve(stop)
 }
@@ -90,6 +92,8 @@ func (p *pipe) Close() error {
 
 // Limits of a session. They are variables of a session, so that tests need not wait.
 const (
-	silence = 60 * time.Second // without a byte from the controller, it is taken as gone
-	beat    = 5 * time.Second  // between the signs of life of a helper at work
+	silence = 30 * time.Second // without a byte from the controller, it is taken as gone
+	// confirmTimeout is how long a confirmation is waited for where the controller does not say.
+	confirmTimeout = 60 * time.Second
+	beat           = 5 * time.Second // between the signs of life of a helper at work
 )

@@ -2,7 +2,6 @@ package agent
 
 import (
 	"errors"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -73,13 +72,13 @@ func (h *host) askBlock(stop until, device string, mounts func() ([]mountEntry, 
 			b.Mounts = append(b.Mounts, e.point)
 		}
 	}
-	slices.Sort(b.Mounts)
+	sortStrings(b.Mounts)
 	swaps, err := readFile(h.swaps)
 	if err != nil && !absent(err) {
 		return nil, err
 	}
-	for line := range strings.Lines(string(swaps)) {
-		name, _, _ := strings.Cut(line, " ")
+	for _, line := range lines(string(swaps)) {
+		name, _, _ := cut(line, " ")
 		name = unescape(strings.TrimSpace(name))
 		b.Swap = b.Swap || name == actual || sameDevice(name, st.Rdev)
 	}
@@ -125,8 +124,8 @@ func probe(stop until, device string) (map[string]string, error) {
 // parseBlkid reads the output of blkid -o export: NAME=value lines with backslashes before what a shell would take.
 func parseBlkid(text string) map[string]string {
 	tags := map[string]string{}
-	for line := range strings.Lines(text) {
-		name, value, ok := strings.Cut(strings.TrimSuffix(line, "\n"), "=")
+	for _, line := range lines(text) {
+		name, value, ok := cut(strings.TrimSuffix(line, "\n"), "=")
 		if !ok {
 			continue
 		}

@@ -40,6 +40,8 @@ type command struct {
 	keep    int    // bytes of output kept; 0 is wire.MaxOutput
 	merge   bool   // standard error goes where standard output goes
 	refuse  string // text to look for in all of the output
+	// host is set of a program that changes the host: it inherits the host's lock, and keeps it for as long as it or anything it started runs.
+	host *host
 }
 
 // outcome is how a program ended.
@@ -62,7 +64,7 @@ func lookPath(name string) (string, error) {
 		}
 		return name, nil
 	}
-	for dir := range strings.SplitSeq(searchPath, ":") {
+	for _, dir := range strings.Split(searchPath, ":") {
 		path := dir + "/" + name
 		if kindOf(path) == unix.S_IFREG && unix.Access(path, unix.X_OK) == nil {
 			return path, nil
@@ -99,6 +101,13 @@ func run(stop until, c command) (*outcome, error) {
 	standard := []uintptr{uintptr(null), uintptr(out[1]), uintptr(errs[1])}
 	if c.merge {
 		standard[2] = standard[1]
+	}
+	if c.host != nil {
+		if c.host.lock != nil {
+			standard = append(standard, uintptr(c.host.lock.fd))
+		}
+		faultpoint("program")
+		defer faultpoint("end of program")
 	}
 	pid, err := syscall.ForkExec(path, c.argv, &syscall.ProcAttr{
 		Dir:   "/",
@@ -139,7 +148,7 @@ func (o *outcome) wait(stop until, pid int, timeout time.Duration) {
 	case <-stop:
 		o.why = "killed: the helper was told to stop"
 	case <-late:
-		o.why = "killed: it did not end within " + timeout.String()
+		o.why = "killed: it did not end within " + period(timeout)
 	}
 	if o.why != "" {
 		_ = unix.Kill(-pid, unix.SIGKILL)
@@ -191,8 +200,8 @@ func ask(stop until, argv ...string) (*outcome, error) {
 }
 
 // change runs a program that changes the host.
-func change(argv ...string) error {
-	_, err := must(forever, command{argv: argv, timeout: opTimeout, merge: true})
+func (h *host) change(argv ...string) error {
+	_, err := must(forever, command{argv: argv, timeout: opTimeout, merge: true, host: h})
 	return err
 }
 

@@ -99,10 +99,10 @@ func TestRefusedOutput(t *testing.T) {
 			t.Errorf("%s: %v", script, err)
 		}
 	}
-	if err := runOp(&wire.RunOp{Argv: []string{"sh", "-c", "echo [warn] twice; exit 0"}, Refuse: "[warn]"}); err == nil || !strings.Contains(outputOf(err), "twice") {
+	if err := performRun(&wire.RunOp{Argv: []string{"sh", "-c", "echo [warn] twice; exit 0"}, Refuse: "[warn]"}); err == nil || !strings.Contains(outputOf(err), "twice") {
 		t.Error(err)
 	}
-	if err := runOp(&wire.RunOp{Argv: []string{"sleep", "100"}, Timeout: 1}); err == nil || !strings.Contains(err.Error(), "within 1s") {
+	if err := performRun(&wire.RunOp{Argv: []string{"sleep", "100"}, Timeout: 1}); err == nil || !strings.Contains(err.Error(), "within 1s") {
 		t.Error(err)
 	}
 }
@@ -171,3 +171,5 @@ func TestLockHolder(t *testing.T) {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
+
+func performRun(op *wire.RunOp) error { return new(host).performOp(&wire.Op{Run: op}) }

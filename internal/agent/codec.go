@@ -71,9 +71,29 @@ func fields(v reflect.Value, each func(field)) {
 			fields(v.Field(i), each)
 			continue
 		}
-		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+		// StructTag.Get would unquote, for which it links 5 KB.
+		_, tag, _ := cut(string(f.Tag), `json:"`)
+		tag, _, _ = cut(tag, `"`)
+		name, options, _ := cut(tag, ",")
 		each(field{name, v.Field(i), options == "omitempty"})
 	}
+}
+
+// empty is what omitempty leaves out.
+func empty(v reflect.Value) bool {
+	switch v.Kind() {
+	case reflect.Bool:
+		return !v.Bool()
+	case reflect.Int, reflect.Int64:
+		return v.Int() == 0
+	case reflect.Uint8, reflect.Uint32, reflect.Uint64:
+		return v.Uint() == 0
+	case reflect.String, reflect.Slice:
+		return v.Len() == 0
+	case reflect.Pointer:
+		return v.IsNil()
+	}
+	return false
 }
 
 // encode appends the JSON of a value. Maps, floats and interfaces do not occur in messages.
@@ -112,7 +132,7 @@ func encode(b []byte, v reflect.Value) []byte {
 		b = append(b, '{')
 		start := len(b)
 		fields(v, func(f field) {
-			if f.omitEmpty && (f.value.IsZero() || f.value.Kind() == reflect.Slice && f.value.Len() == 0) {
+			if f.omitEmpty && empty(f.value) {
 				return
 			}
 			if len(b) > start {

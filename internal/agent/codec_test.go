@@ -119,7 +119,11 @@ func FuzzServe(f *testing.F) {
 	}
 	restore := &wire.Op{Restore: &wire.RestoreOp{Path: "/x"}}
 	f.Add(message(hello, &wire.Message{Ask: &wire.Ask{Queries: []wire.Query{{Verb: wire.AskFile, Arg: "/x"}}}}))
-	f.Add(message(hello, &wire.Message{Do: &wire.Do{Ops: []wire.Order{{ID: 1, Op: wire.Op{Write: &wire.WriteOp{Path: "/x"}}, Undo: restore}, {ID: 1}}}}, &wire.Message{Undo: &wire.Undo{IDs: []int{1}}}))
+	f.Add(message(hello, begin, &wire.Message{Do: &wire.Do{Ops: []wire.Order{{ID: 1, Op: wire.Op{Write: &wire.WriteOp{Path: "/x"}}, Undo: restore}, {ID: 1}}}}, &wire.Message{Rollback: &wire.Rollback{}}))
+	run := wire.Op{Run: &wire.RunOp{}}
+	f.Add(message(hello, begin, &wire.Message{Do: &wire.Do{Ops: []wire.Order{{ID: 1, Op: run, Undo: &run}}, Confirm: &wire.Confirmation{Nonce: "a", Timeout: 1}}}, &wire.Message{Commit: &wire.Commit{}},
+		begin, &wire.Message{Do: &wire.Do{Ops: []wire.Order{{ID: 1, Op: run, Undo: &run}, {ID: 2, Op: run}}}}, &wire.Message{Commit: &wire.Commit{Manifest: []byte("{}"), Aside: true}}))
+	f.Add(message(hello, &wire.Message{Confirm: &wire.Confirm{ID: "../x", Nonce: "a"}}, &wire.Message{Commit: &wire.Commit{}}))
 	f.Add(message(hello, &wire.Message{Beat: &wire.Beat{}}, &wire.Message{}))
 	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 1})
 	state := f.TempDir()
@@ -129,7 +133,7 @@ func FuzzServe(f *testing.F) {
 		close(s.digested)
 		s.answer = func(_ until, queries []wire.Query) []wire.Answer { return make([]wire.Answer, len(queries)) }
 		s.perform = func(j job) error {
-			if j.id%3 == 2 {
+			if j.order != nil && j.order.ID%3 == 2 {
 				panic("on purpose")
 			}
 			return nil
@@ -151,7 +155,7 @@ func FuzzServe(f *testing.F) {
 				t.Errorf("a failure and no error: %+v", m.Failure)
 			}
 		}
-		if left, _ := os.ReadDir(state); len(left) != 0 {
+		if left, _ := os.ReadDir(state + "/journal"); len(left) != 0 {
 			t.Errorf("left behind: %v", left)
 		}
 	})

@@ -20,6 +20,14 @@ type host struct {
 	dpkg      string // dpkg's administrative directory
 	byUUID    string
 	getent    bool // ask getent(1) for accounts that the files do not have
+
+	lock        *lock      // nil: not held by this session
+	transaction string     // ID of the open transaction, or ""
+	temps       int        // how many temporary names were given out
+	boot        *bootFiles // nil: there is no recovery when this host starts
+	// What some file systems cannot; tests take their places.
+	exchange        func(dir int, a, b string) error
+	renameNoReplace func(dir int, from string, toDir int, to string) error
 }
 
 func newHost(state string) *host {
@@ -27,6 +35,7 @@ func newHost(state string) *host {
 		state: state, passwd: "/etc/passwd", group: "/etc/group", fstab: "/etc/fstab",
 		mountinfo: "/proc/self/mountinfo", swaps: "/proc/swaps", dpkg: "/var/lib/dpkg",
 		byUUID: "/dev/disk/by-uuid", getent: true,
+		exchange: renameExchange, renameNoReplace: renameNoReplace,
 	}
 	h.facts = h.readFacts()
 	return h
@@ -73,8 +82,8 @@ func (h *host) readFacts() wire.Facts {
 // parseOSRelease reads os-release(5).
 func parseOSRelease(text string) wire.OSFacts {
 	v := map[string]string{}
-	for line := range strings.Lines(text) {
-		if key, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok {
+	for _, line := range lines(text) {
+		if key, value, ok := cut(strings.TrimSpace(line), "="); ok {
 			v[key] = unquote(value)
 		}
 	}
@@ -114,6 +123,6 @@ func unquote(s string) string {
 
 func firstLine(path string) string {
 	data, _ := readFile(path) // what cannot be read is an empty fact
-	line, _, _ := strings.Cut(string(data), "\n")
+	line, _, _ := cut(string(data), "\n")
 	return line
 }

@@ -37,7 +37,7 @@ func look(dir int, name, shown string, content *capture) (*wire.File, error) {
 		}
 		f.Size = int64(len(f.Target))
 	case wire.Directory:
-		if f.Empty, err = emptyDir(dir, name); err != nil {
+		if f.Empty, f.Entries, err = entries(dir, name); err != nil {
 			return nil, because("read "+shown, err)
 		}
 	default:
@@ -98,6 +98,44 @@ func fingerprint(f *wire.File, more ...string) {
 	f.Fingerprint = digestOf(strings.Join(parts, "\x00"))
 }
 
+// mark is what an entry is known by again, also after it was renamed or the host was started anew.
+type mark struct {
+	Kind  wire.Kind `json:"kind,omitempty"`
+	Inode uint64    `json:"inode,omitempty"`
+	Mode  uint32    `json:"mode,omitempty"`
+	UID   int       `json:"uid"`
+	GID   int       `json:"gid"`
+	// Sum is the fingerprint. That of a file too large to be read changes with every rename: its time of modification stands in for its content.
+	Sum string `json:"sum"`
+}
+
+// markAt tells what name is in the directory dir; shown stands in errors.
+func markAt(dir int, name, shown string) (*mark, error) {
+	f, err := look(dir, name, shown, nil)
+	if err != nil {
+		return nil, err
+	}
+	m := &mark{Kind: f.Kind, Mode: f.Mode, UID: f.UID, GID: f.GID, Sum: f.Fingerprint}
+	if f.Kind == wire.Absent {
+		return m, nil
+	}
+	var st unix.Stat_t
+	if err := unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return nil, because("stat "+shown, err)
+	}
+	m.Inode = st.Ino
+	if f.Kind == wire.Regular && f.SHA256 == "" {
+		fingerprint(f, itoa(int(st.Mtim.Nano())))
+		m.Sum = f.Fingerprint
+	}
+	return m, nil
+}
+
+// is reports whether m is what is known by now, and not what is known by other. Where the two are alike, it takes the same inode.
+func (m *mark) is(now, other *mark) bool {
+	return m.Sum == now.Sum && (other == nil || m.Sum != other.Sum || m.Inode == now.Inode)
+}
+
 // capture keeps what is added to it, unless that is more than limit bytes.
 type capture struct {
 	limit int
@@ -114,18 +152,21 @@ func (c *capture) add(p []byte) error {
 	return nil
 }
 
-// emptyDir reports whether a directory has no entries.
-func emptyDir(dir int, name string) (bool, error) {
+// entries lists the names in a directory, when there are few, and tells whether there are none.
+func entries(dir int, name string) (empty bool, names []string, err error) {
 	fd, err := open(dir, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
 	if errors.Is(err, unix.EACCES) {
-		return false, nil // unknown: what may not be read is not called empty
+		return false, nil, nil // unknown: what may not be read is not called empty
 	}
 	if err != nil {
-		return false, err
+		return false, nil, err
 	}
 	defer closeFD(fd)
-	names, err := list(fd, 1)
-	return len(names) == 0, err
+	names, err = list(fd, wire.MaxEntries+1)
+	if len(names) > wire.MaxEntries {
+		return false, nil, err
+	}
+	return len(names) == 0, names, err
 }
 
 // askFile answers AskFile.

@@ -328,24 +328,6 @@ func TestMkdirSymlinkAttrRemove(t *testing.T) {
 	}
 }
 
-func TestSweep(t *testing.T) {
-	t.Parallel()
-	tr := plant(t)
-	old, young, other := tr.put(".mirrorform-old", "", 0o600), tr.put(".mirrorform-young", "", 0o600), tr.put(".other", "", 0o600)
-	for _, f := range []string{old, other} {
-		if err := os.Chtimes(f, time.Now().Add(-2*time.Hour), time.Now().Add(-2*time.Hour)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	tr.must(write(tr.dir+"/x", "", wire.Attributes{}))
-	tr.want(old, wire.Absent, 0, "")
-	tr.want(young, wire.Regular, 0o600, "")
-	tr.want(other, wire.Regular, 0o600, "")
-	if err := os.Remove(young); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // Links on the way are followed when root or the helper's user owns them, and refused otherwise.
 func TestLinksOnTheWay(t *testing.T) {
 	t.Parallel()

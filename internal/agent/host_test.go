@@ -11,14 +11,13 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/mirrorform/mirrorform/internal/lab"
 	"github.com/mirrorform/mirrorform/internal/lab/labtest"
 	"github.com/mirrorform/mirrorform/internal/wire"
 )
-
-func TestMain(m *testing.M) { os.Exit(labtest.Main(m)) }
 
 // process is a helper that runs elsewhere.
 type process struct {
@@ -213,8 +212,8 @@ func TestOrdinaryUserOnHost(t *testing.T) {
 	if f := c.file(file); f.Owner != "plain" || string(f.Content) != "x" {
 		t.Errorf("%+v", f)
 	}
-	if out, err := h.Run(t.Context(), "find", "/home/plain/.local/state/mirrorform/journal", "-name", "1.json"); err != nil || len(out) == 0 {
-		t.Errorf("no original at home: %v", err)
+	if out, err := h.Run(t.Context(), "find", "/home/plain/.local/state/mirrorform/journal", "-name", "transaction.json"); err != nil || len(out) == 0 {
+		t.Errorf("no journal at home: %v", err)
 	}
 	for _, a := range c.ask(wire.Query{Verb: wire.AskFile, Arg: "/root/x"}, wire.Query{Verb: wire.AskFile, Arg: "/etc/shadow"}) {
 		if !strings.Contains(a.Error, "permission denied") {
@@ -245,6 +244,20 @@ func TestMainOnItsOwn(t *testing.T) {
 		t.Errorf("%q, %v", out, err)
 	}
 	cmd := exec.Command(helper)
+	dir := t.TempDir()
+	if os.Geteuid() == 0 {
+		// Not root's: its state is that of this machine.
+		for _, d := range []string{helper, filepath.Dir(helper), filepath.Dir(filepath.Dir(helper)), dir, filepath.Dir(dir)} {
+			if err := os.Chmod(d, 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+		if err := os.Chown(dir, 65534, 65534); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd.Env = []string{"HOME=" + dir}
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -263,11 +276,11 @@ func TestMainOnItsOwn(t *testing.T) {
 		io.WriteCloser
 	}{said, in})
 	// A lost terminal changes nothing; being told to stop lets what is under way be finished.
-	dir := t.TempDir()
 	script := "kill -HUP $PPID; kill -TERM $PPID; sleep 0.1; touch " + dir + "/finished"
+	c.begin()
 	c.send(&wire.Message{Do: &wire.Do{Ops: []wire.Order{{ID: 1, Op: wire.Op{Run: &wire.RunOp{Argv: []string{"sh", "-c", script}}}}, {ID: 2, Op: wire.Op{Run: &wire.RunOp{Argv: []string{"true"}}}}}}})
 	events, done := c.finish()
-	if got := states(events); strings.Join(got, ",") != "1 started,1 done,2 started,2 failed" || done.Failed == nil {
+	if got := states(events); strings.Join(got, ",") != "1 started,1 done,2 started,2 failed" || done.Failed == nil || !done.Undone {
 		t.Errorf("%+v %+v", events, done)
 	}
 	if err := cmd.Wait(); !errors.As(err, &status) || status.ExitCode() != 1 || !strings.Contains(stderr.String(), "told to stop") {

@@ -122,6 +122,7 @@ func TestInterruptedPackagesOnHost(t *testing.T) {
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
+	c.begin()
 	c.send(&wire.Message{Do: &wire.Do{Ops: []wire.Order{{ID: 1, Op: remove(demo)}}}})
 	if m := c.receive(); m.Event == nil || m.Event.State != wire.Started {
 		t.Fatalf("%+v", m)

@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"bytes"
 	"errors"
 	"strconv"
 	"strings"
@@ -126,11 +125,11 @@ func await(stop until, fd int, events int16, deadline time.Time) error {
 
 // parseResponse reads a status line, headers and body (RFC 9112).
 func parseResponse(raw []byte) (status int, body string, err error) {
-	head, rest, ok := bytes.Cut(raw, []byte("\r\n\r\n"))
+	head, rest, ok := cut(string(raw), "\r\n\r\n")
 	if !ok || len(head) > maxHeader {
 		return 0, "", errors.New("the answer is no HTTP")
 	}
-	lines := strings.Split(string(head), "\r\n")
+	lines := strings.Split(head, "\r\n")
 	f := strings.SplitN(lines[0], " ", 3)
 	if len(f) < 2 || !strings.HasPrefix(f[0], "HTTP/1.") || len(f[1]) != 3 {
 		return 0, "", errors.New("the answer is no HTTP: it begins with " + quote(lines[0]))
@@ -138,9 +137,9 @@ func parseResponse(raw []byte) (status int, body string, err error) {
 	if status, err = strconv.Atoi(f[1]); err != nil || status < 100 {
 		return 0, "", errors.New(quote(lines[0]) + " is no status")
 	}
-	body = string(rest[:min(len(rest), maxBody)])
+	body = rest[:min(len(rest), maxBody)]
 	for _, l := range lines[1:] {
-		name, value, _ := strings.Cut(l, ":")
+		name, value, _ := cut(l, ":")
 		value = strings.TrimSpace(value)
 		switch {
 		case strings.EqualFold(name, "Transfer-Encoding"):
@@ -196,7 +195,7 @@ func parseIPv4(s string, to []byte) bool {
 
 // parseIPv6 reads the text form of RFC 4291 section 2.2, without a zone.
 func parseIPv6(s string, to *[16]byte) bool {
-	left, right, gap := strings.Cut(s, "::")
+	left, right, gap := cut(s, "::")
 	head, ok1 := groups6(left)
 	tail, ok2 := groups6(right)
 	n := len(head) + len(tail)
@@ -252,7 +251,7 @@ func probeHTTP(op *wire.ProbeOp) error {
 		}
 		right = 0
 		if time.Now().After(deadline) {
-			return errors.New("http://" + op.Address + op.Path + " (host " + op.Host + ") did not answer as it should within " + timeout.String() + "; the last answer: " + wrong)
+			return errors.New("http://" + op.Address + op.Path + " (host " + op.Host + ") did not answer as it should within " + period(timeout) + "; the last answer: " + wrong)
 		}
 		time.Sleep(50 * time.Millisecond)
 	}

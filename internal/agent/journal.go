@@ -9,35 +9,112 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// journal keeps the originals of what a session changes, in a directory of its own.
-type journal struct {
-	state string
-	dir   string // made when the first original is kept
-	kept  bool   // an undo failed: the originals stay for a person to look at
+// A transaction's journal is the directory journal/ID of the state directory. In it are, under these names alone:
+//
+//	transaction.json  whose it is (header): without it nothing has begun yet, or all is ended
+//	log               one line for each entry: 16 hex digits of its SHA-256, a space, JSON, synced before what it tells of is done
+//	reserve           space that is given back before anything is taken back
+//	confirmed         the nonce that another connection confirmed the transaction with
+//	manifest          the new manifest, until it replaces the old one
+//	commit            there once the transaction is committed (commitment)
+const (
+	headerName    = "transaction.json"
+	logName       = "log"
+	reserveName   = "reserve"
+	confirmedName = "confirmed"
+	newManifest   = "manifest"
+	commitName    = "commit"
+
+	journalFormat = 1
+	reserveSize   = 256 << 10
+)
+
+// header is transaction.json.
+type header struct {
+	Format   int      `json:"format"`
+	ID       string   `json:"id"`
+	Operator string   `json:"operator"`
+	Command  string   `json:"command"`
+	From     string   `json:"from,omitempty"`
+	Since    string   `json:"since"`          // RFC 3339
+	Made     []string `json:"made,omitempty"` // directories made for the boot unit's files
 }
 
-// original is what was at a path before an operation.
-type original struct {
-	Path     string     `json:"path"`
-	File     *wire.File `json:"file"`
-	Xattrs   []xattr    `json:"xattrs"`
-	Content  bool       `json:"content"`  // it is in the file beside
-	Accessed int64      `json:"accessed"` // nanoseconds since the epoch
-	Modified int64      `json:"modified"`
-	Made     []string   `json:"made"` // directories above it that the operation made
+// commitment is the file commit.
+type commitment struct {
+	Manifest bool   `json:"manifest"` // there is a new manifest
+	Aside    string `json:"aside"`    // name that the old one gets; empty: it is replaced
 }
 
-// makeState makes a directory of the state directory, which only this user can write to.
-func (h *host) makeState(name string) error { return makePrivate(h.state, name) }
+// entry is a line of the log. Of one operation there are several, in this order.
+type entry struct {
+	Op     int    `json:"op"` // number of the operation in its transaction, from 1
+	Begun  *begun `json:"begun,omitempty"`
+	Ready  *ready `json:"ready,omitempty"`
+	Ended  *ended `json:"ended,omitempty"`
+	Undone bool   `json:"undone,omitempty"`
+}
 
-func makePrivate(state, name string) error {
-	if err := checkPath(state); err != nil {
+// begun is written before an operation changes anything.
+type begun struct {
+	ID    int      `json:"id"`   // of the order
+	What  string   `json:"what"` // for people
+	Final string   `json:"final,omitempty"`
+	Undo  *wire.Op `json:"undo,omitempty"`
+
+	// Of operations on a path:
+	Path  string   `json:"path,omitempty"`
+	Verb  string   `json:"verb,omitempty"`
+	Made  []string `json:"made,omitempty"` // directories above it that had to be made
+	Was   *mark    `json:"was,omitempty"`  // what was there
+	Want  *mark    `json:"want,omitempty"` // of attr: with the attributes that it is to have
+	Xattr []xattr  `json:"xattr,omitempty"`
+
+	// Of others:
+	Subject  []wire.Query `json:"subject,omitempty"` // questions about what it changes
+	Before   string       `json:"before,omitempty"`  // digest of the answers
+	Unit     *unitState   `json:"unit,omitempty"`
+	Packages []string     `json:"packages,omitempty"` // that were there before a change of packages
+}
+
+// ready is written when the new content lies under its temporary name.
+type ready struct {
+	New    *mark `json:"new"`
+	Copied bool  `json:"copied,omitempty"` // the original is a copy, as the file system cannot exchange entries
+}
+
+// ended is written when an operation was done.
+type ended struct {
+	Brought []string `json:"brought,omitempty"` // packages that came with an installation
+}
+
+// operation is what the journal has of one.
+type operation struct {
+	begun
+	n      int
+	ready  *ready
+	ended  bool
+	undone bool
+	stuck  bool // it could not be undone
+	// restored tells of the first operation on a unit that the unit was restored.
+	restored bool
+	// brought is nil when it is not known.
+	brought []string
+}
+
+// makeState makes a directory of the state directory (or itself, for ""), which only this user can write to.
+func (h *host) makeState(name string) error {
+	if err := checkPath(h.state); err != nil {
 		return err
 	}
-	if err := mkdirAll(state + "/" + name); err != nil {
+	dirs := []string{h.state}
+	if name != "" {
+		dirs = append(dirs, h.state+"/"+name)
+	}
+	if err := mkdirAll(dirs[len(dirs)-1]); err != nil {
 		return because("state directory", err)
 	}
-	for _, dir := range []string{state, state + "/" + name} {
+	for _, dir := range dirs {
 		var st unix.Stat_t
 		if err := unix.Lstat(dir, &st); err != nil {
 			return because("state directory "+dir, err)
@@ -49,156 +126,260 @@ func makePrivate(state, name string) error {
 	return nil
 }
 
-// open makes the session's directory.
-func (j *journal) open() error {
-	if j.dir != "" {
+// open makes the journal. Nothing has been changed before.
+func (t *transaction) open() error {
+	if t.dir != "" {
 		return nil
 	}
-	if err := makePrivate(j.state, "journal"); err != nil {
+	h := t.host
+	if err := h.makeState("journal"); err != nil {
 		return err
 	}
-	dir := j.state + "/journal/" + random()
-	if err := unix.Mkdir(dir, 0o700); err != nil {
+	if h.boot != nil {
+		var err error
+		if t.Made, err = h.boot.missing(); err != nil {
+			return because("boot unit", err)
+		}
+	}
+	dir := h.state + "/journal/" + t.ID
+	if err := mkdir(unix.AT_FDCWD, dir, 0o700); err != nil {
 		return because("mkdir "+dir, err)
 	}
-	j.dir = dir
-	return nil
-}
-
-// save keeps what is at a place. attributes says that the operation leaves content alone, which then is not kept.
-func (j *journal) save(id int, p *place, attributes bool) error {
-	if err := j.open(); err != nil {
-		return err
-	}
-	o := &original{Path: p.path, File: p.was, Made: p.made}
-	base := j.dir + "/" + itoa(id)
-	if p.was.Kind == wire.Other && !attributes {
-		return errors.New(p.path + " is a device, socket or pipe, which could not be brought back: nothing was changed")
-	}
-	if p.was.Kind == wire.Regular || p.was.Kind == wire.Directory {
-		o.Xattrs = p.xattrs()
-	}
-	if p.was.Kind == wire.Regular && !attributes {
-		if p.was.SHA256 == "" {
-			return errors.New(p.path + " has more than " + itoa(maxDigest>>20) + " MiB, too much to be kept for undoing the change: nothing was changed")
-		}
-		if err := o.copyContent(p, base+".data"); err != nil {
-			return because("keep the original of "+p.path, err)
-		}
-	}
-	if err := replaceFile(base+".json", encode(nil, reflect.ValueOf(o)), 0o600); err != nil {
-		return because("keep the original of "+p.path, err)
-	}
-	if p.expect == "" {
-		// What is kept is what has to be replaced.
-		p.expect = p.was.Fingerprint
-	}
-	return nil
-}
-
-func (o *original) copyContent(p *place, to string) error {
-	in, err := open(p.dir, p.name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return err
-	}
-	defer closeFD(in)
-	var st unix.Stat_t
-	if err := unix.Fstat(in, &st); err != nil {
-		return err
-	}
-	out, err := open(unix.AT_FDCWD, to, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	sum, _, err := digest(in, func(b []byte) error { return writeAll(out, b) })
+	err := reserve(dir + "/" + reserveName)
 	if err == nil {
-		err = unix.Fsync(out)
+		t.log, err = createOrOpen(unix.AT_FDCWD, dir+"/"+logName, unix.O_EXCL|unix.O_APPEND)
 	}
-	if closed := unix.Close(out); err == nil {
+	if err == nil {
+		err = fsync(t.log)
+	}
+	if err == nil {
+		err = h.replaceFile(dir+"/"+headerName, encode(nil, reflect.ValueOf(t.header)), 0o600)
+	}
+	if err == nil {
+		err = syncPath(h.state + "/journal")
+	}
+	if err != nil {
+		_ = removeJournal(dir)
+		return because("nothing was changed: the journal could not be made", err)
+	}
+	t.dir = dir
+	if h.boot == nil {
+		return nil
+	}
+	if err = makeDirs(t.Made); err == nil {
+		err = h.enableBoot()
+	}
+	if err != nil {
+		return because("nothing was changed: the unit that would recover this host after a power cut could not be made", err)
+	}
+	return nil
+}
+
+// reserve makes a file that has its space.
+func reserve(file string) error {
+	fd, err := create(unix.AT_FDCWD, file, 0o600)
+	if err != nil {
+		return err
+	}
+	if err = fallocate(fd, reserveSize); unsupported(err) {
+		err = writeAll(fd, make([]byte, reserveSize))
+	}
+	if err == nil {
+		err = fsync(fd)
+	}
+	if closed := unix.Close(fd); err == nil {
 		err = closed
 	}
-	if err == nil && sum != p.was.SHA256 {
-		err = errors.New("it is being changed by something else")
-	}
-	o.Content, o.Accessed, o.Modified = true, st.Atim.Nano(), st.Mtim.Nano()
 	return err
 }
 
-// restore puts a path back as it was before the operation with that ID.
-func (j *journal) restore(id int, p string) error {
-	base := j.dir + "/" + itoa(id)
-	data, err := readFile(base + ".json")
-	if j.dir == "" || absent(err) {
-		return errors.New("no original of " + p + " was kept")
+// write appends an entry to the log, whole or not at all. With sync it is durable.
+func (t *transaction) write(e *entry, sync bool) error {
+	body := encode(nil, reflect.ValueOf(*e))
+	line := append([]byte(digestOf(string(body))[:16]+" "), body...)
+	line = append(line, '\n')
+	err := writeAll(t.log, line)
+	if err == nil {
+		t.size += int64(len(line))
+		if sync {
+			err = fsync(t.log)
+		}
+	} else {
+		_ = truncate(t.log, t.size)
 	}
 	if err != nil {
-		return err
+		return because("journal "+t.dir, err)
 	}
-	var o original
-	if err := decode(data, &o); err != nil {
-		return because(base+".json", err)
-	}
-	if o.Path != p {
-		return errors.New("the original that was kept is of " + o.Path + " and not of " + p)
-	}
-	pl, err := at(p)
-	if absent(err) && o.File.Kind == wire.Absent {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer pl.close()
-	a := attributes{uid: o.File.UID, gid: o.File.GID, mode: o.File.Mode, xattrs: o.Xattrs}
-	if a.xattrs == nil {
-		a.xattrs = []xattr{}
-	}
-	if o.File.Kind != wire.Absent && pl.was.Kind == wire.Directory && o.File.Kind != wire.Directory {
-		// The operation made nothing of the kind; only an empty one can be in the way of the original.
-		if err := pl.remove(); err != nil {
-			return err
-		}
-		pl.was = &wire.File{Fingerprint: fingerprintAbsent}
-	}
-	switch {
-	case o.File.Kind == wire.Absent:
-		if err := pl.remove(); err != nil {
-			return err
-		}
-		removeMade(o.Made)
-		return nil
-	case o.File.Kind == wire.Regular && o.Content:
-		content, err := readFile(base + ".data")
-		if err != nil {
-			return err
-		}
-		times := []unix.Timespec{unix.NsecToTimespec(o.Accessed), unix.NsecToTimespec(o.Modified)}
-		return pl.write(content, a, times, nil)
-	case o.File.Kind == wire.Symlink && (pl.was.Kind != wire.Symlink || pl.was.Target != o.File.Target):
-		if err := pl.symlink(o.File.Target); err != nil {
-			return err
-		}
-	case o.File.Kind == wire.Directory && pl.was.Kind == wire.Absent:
-		return pl.mkdir(a)
-	case o.File.Kind != pl.was.Kind:
-		return errors.New(p + " was a " + string(o.File.Kind) + " and now is a " + string(pl.was.Kind) + ": it is left as it is")
-	}
-	fd, err := unix.Openat(pl.dir, pl.name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return pl.wrap("open", err)
-	}
-	defer closeFD(fd)
-	return pl.setAttr(fd, a)
+	return nil
 }
 
-// end removes the originals, unless one may still be needed.
-func (j *journal) end() {
-	if j.dir == "" || j.kept || !strings.HasPrefix(j.dir, j.state+"/journal/") {
-		return
+// load reads a journal that another process left.
+func (h *host) load(dir string) (*transaction, error) {
+	t := newTransaction(h, header{})
+	t.dir = dir
+	data, err := readFile(dir + "/" + headerName)
+	if err != nil {
+		return nil, err
 	}
-	names, _ := listDir(j.dir)
+	if err := decode(data, &t.header); err != nil {
+		return nil, because(dir+"/"+headerName, err)
+	}
+	if t.Format != journalFormat {
+		return t, errors.New("the journal " + dir + " has the format " + itoa(t.Format) + ", and this version of mirrorform knows " + itoa(journalFormat) + " alone: use the version that made it")
+	}
+	if err := checkID(t.ID); err != nil || dir != h.state+"/journal/"+t.ID {
+		return t, errors.New(dir + "/" + headerName + " is of another transaction, " + quote(t.ID))
+	}
+	fd, err := open(unix.AT_FDCWD, dir+"/"+logName, unix.O_RDWR|unix.O_APPEND|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return t, because("open "+dir+"/"+logName, err)
+	}
+	t.log = fd
+	if data, err = readFile(dir + "/" + logName); err != nil {
+		return t, err
+	}
+	all := lines(string(data))
+	for i, line := range all {
+		e := parseEntry(line)
+		if e == nil {
+			// What was being written when the host stopped ends the log; nothing was done on the strength of it.
+			for _, line := range all[i+1:] {
+				if parseEntry(line) != nil {
+					return t, errors.New("the journal " + dir + " is damaged at byte " + itoa(int(t.size)) + " of its log: what is recorded there has to be put back by hand, and the directory removed")
+				}
+			}
+			if err := truncate(t.log, t.size); err != nil {
+				return t, because("truncate "+dir+"/"+logName, err)
+			}
+			break
+		}
+		if err := t.replay(e); err != nil {
+			return t, because(dir+"/"+logName, err)
+		}
+		t.size += int64(len(line))
+	}
+	return t, nil
+}
+
+// parseEntry reads a line of the log, nil when it is not whole.
+func parseEntry(line string) *entry {
+	sum, body, ok := cut(line, " ")
+	body, whole := strings.CutSuffix(body, "\n")
+	e := new(entry)
+	if !ok || !whole || digestOf(body)[:16] != sum || decode([]byte(body), e) != nil {
+		return nil
+	}
+	return e
+}
+
+func (t *transaction) replay(e *entry) error {
+	if e.Begun != nil {
+		t.ops = append(t.ops, &operation{begun: *e.Begun, n: len(t.ops) + 1})
+	}
+	if e.Op < 1 || e.Op > len(t.ops) || e.Begun != nil && e.Op != len(t.ops) {
+		return errors.New("an entry of operation " + itoa(e.Op) + " after " + itoa(len(t.ops)))
+	}
+	op := t.ops[e.Op-1]
+	if e.Ready != nil {
+		op.ready = e.Ready
+	}
+	if e.Ended != nil {
+		op.ended, op.brought = true, append([]string{}, e.Ended.Brought...)
+	}
+	op.undone = op.undone || e.Undone
+	return nil
+}
+
+// begin records an operation that is about to change the host.
+func (t *transaction) begin(b *begun) (*operation, error) {
+	op := &operation{begun: *b, n: len(t.ops) + 1}
+	if err := t.write(&entry{Op: op.n, Begun: b}, true); err != nil {
+		return nil, err
+	}
+	t.ops = append(t.ops, op)
+	return op, nil
+}
+
+// prepared records what is about to be put in place.
+func (t *transaction) prepared(op *operation, r *ready) error {
+	if err := t.write(&entry{Op: op.n, Ready: r}, true); err != nil {
+		return err
+	}
+	op.ready = r
+	return nil
+}
+
+// end records that an operation was done.
+func (t *transaction) end(op *operation, e *ended, sync bool) error {
+	if err := t.write(&entry{Op: op.n, Ended: e}, sync); err != nil {
+		return err
+	}
+	op.ended, op.brought = true, append([]string{}, e.Brought...)
+	return nil
+}
+
+// journals lists the directories of transactions that were left open, and removes those in which nothing was begun, or all was ended.
+func (h *host) journals() (dirs []string, err error) {
+	names, err := listDir(h.state + "/journal")
+	if absent(err) {
+		return nil, nil
+	}
 	for _, name := range names {
-		_ = unix.Unlink(j.dir + "/" + name)
+		dir := h.state + "/journal/" + name
+		if exists(dir + "/" + headerName) {
+			dirs = append(dirs, dir)
+		} else if err := removeJournal(dir); err != nil {
+			return nil, err
+		}
 	}
-	_ = unix.Rmdir(j.dir)
+	return dirs, err
+}
+
+// removeJournal removes a journal, first of all what makes it one.
+func removeJournal(dir string) error {
+	err := unlink(unix.AT_FDCWD, dir+"/"+headerName)
+	if err == nil {
+		err = syncPath(dir)
+	}
+	if err != nil && !absent(err) {
+		return because("remove "+dir, err)
+	}
+	// Again, since a confirmation may come meanwhile.
+	for range 5 {
+		names, _ := listDir(dir)
+		for _, name := range names {
+			_ = unlink(unix.AT_FDCWD, dir+"/"+name)
+		}
+		if err = rmdir(unix.AT_FDCWD, dir); err == nil || absent(err) {
+			return syncPath(dir[:strings.LastIndexByte(dir, '/')])
+		}
+	}
+	return because("remove "+dir, err)
+}
+
+// checkID refuses what is no ID of a transaction: it becomes part of a path.
+func checkID(id string) error { return checkHex("ID of a transaction", id, 16) }
+
+func checkHex(what, s string, most int) error {
+	if s == "" || len(s) > most || strings.Trim(s, hexDigits) != "" {
+		return errors.New(quote(s) + " is no " + what + ": it has to be 1 to " + itoa(most) + " hexadecimal digits")
+	}
+	return nil
+}
+
+// unfinished tells who left a transaction open.
+func (h *host) unfinished() *wire.Holder {
+	names, _ := listDir(h.state + "/journal") // absent where nothing was ever changed
+	for _, name := range names {
+		data, err := readFile(h.state + "/journal/" + name + "/" + headerName)
+		if err != nil {
+			continue
+		}
+		var t header
+		if decode(data, &t) != nil {
+			t = header{Operator: "unknown", Command: "unknown"}
+		}
+		return &wire.Holder{Operator: t.Operator, Command: t.Command, From: t.From, Since: t.Since}
+	}
+	return nil
 }

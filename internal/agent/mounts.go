@@ -22,8 +22,8 @@ type mountEntry struct {
 
 // parseMountinfo reads proc_pid_mountinfo(5); lines that do not follow it are left out.
 func parseMountinfo(text string) (entries []mountEntry) {
-	for line := range strings.Lines(text) {
-		before, after, ok := strings.Cut(strings.TrimSuffix(line, "\n"), " - ")
+	for _, line := range lines(text) {
+		before, after, ok := cut(strings.TrimSuffix(line, "\n"), " - ")
 		f, g := strings.Split(before, " "), strings.Split(after, " ")
 		if !ok || len(f) < 6 || len(g) < 3 {
 			continue
@@ -35,7 +35,7 @@ func parseMountinfo(text string) (entries []mountEntry) {
 		e := mountEntry{id: id, dev: f[2], root: unescape(f[3]), point: unescape(f[4]), kind: g[0], source: unescape(g[1])}
 		// What is set on the mount comes first, then what only the file system has.
 		seen := map[string]bool{}
-		for o := range strings.SplitSeq(f[5]+","+g[2], ",") {
+		for _, o := range strings.Split(f[5]+","+g[2], ",") {
 			// A file system may be writable under a mount that is not: the mount's word counts.
 			if o == "" || seen[o] || o == "rw" && seen["ro"] {
 				continue
@@ -150,7 +150,7 @@ func (b *batch) askFilesystem(p string) wire.Answer {
 // mountID is the number in mountinfo of the mount that fd lies on; 0 when it cannot be told.
 func mountID(fd int) int {
 	data, _ := readFile("/proc/self/fdinfo/" + itoa(fd))
-	for line := range strings.Lines(string(data)) {
+	for _, line := range lines(string(data)) {
 		if v, ok := strings.CutPrefix(line, "mnt_id:"); ok {
 			id, _ := strconv.Atoi(strings.TrimSpace(v))
 			return id
@@ -211,17 +211,18 @@ func (l fstabLine) point() string {
 	return path.Clean(l.fields[1])
 }
 
-func fstabLines(text string) (lines []fstabLine) {
-	for line := range strings.Lines(text) {
+func fstabLines(text string) (found []fstabLine) {
+	for _, line := range lines(text) {
 		l := fstabLine{text: strings.TrimSuffix(line, "\n")}
-		if trimmed := strings.TrimSpace(l.text); trimmed != "" && trimmed[0] != '#' {
-			for _, f := range strings.Fields(trimmed) {
+		// Blanks and tabs part fields, and nothing else does (getmntent(3)).
+		if trimmed := strings.Trim(l.text, " \t"); trimmed != "" && trimmed[0] != '#' {
+			for _, f := range strings.FieldsFunc(trimmed, func(r rune) bool { return r == ' ' || r == '\t' }) {
 				l.fields = append(l.fields, unescape(f))
 			}
 		}
-		lines = append(lines, l)
+		found = append(found, l)
 	}
-	return lines
+	return found
 }
 
 // editFstab puts line in place of what fstab says of a mount point, at the end where it says nothing. An empty line takes it
@@ -229,7 +230,7 @@ func fstabLines(text string) (lines []fstabLine) {
 func editFstab(text, point, line string) string {
 	var b strings.Builder
 	done := line == ""
-	for raw := range strings.Lines(text) {
+	for _, raw := range lines(text) {
 		if fstabLines(raw)[0].point() != point {
 			b.WriteString(raw)
 			continue

@@ -3,9 +3,9 @@ package agent
 import (
 	"errors"
 	"path"
-	"slices"
 	"strings"
 
+	"github.com/mirrorform/mirrorform/internal/wire"
 	"golang.org/x/sys/unix"
 )
 
@@ -27,9 +27,12 @@ func checkPath(p string) error {
 	return nil
 }
 
+// errAstray is the error of a path that somebody could have led elsewhere.
+var errAstray = errors.New("only links of root and of the helper's own user are followed")
+
 // openDir opens a directory one component at a time. A link on the way is followed only if root or the helper's own
-// user owns it: nobody else can lead the helper astray. With made, directories that are missing are made, and their paths added to it.
-func openDir(dir string, made *[]string) (fd int, err error) {
+// user owns it: nobody else can lead the helper astray. Where a directory is missing, the paths of it and of those below it are added to missing.
+func openDir(dir string, missing *[]string) (fd int, err error) {
 	fd, err = unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return -1, err
@@ -49,12 +52,13 @@ func openDir(dir string, made *[]string) (fd int, err error) {
 		}
 		shown := path.Join(at, name)
 		next, err := unix.Openat(fd, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-		if err == unix.ENOENT && made != nil {
-			if err := makeDir(fd, name); err != nil {
-				return fd, because("mkdir "+shown, err)
+		if err == unix.ENOENT && missing != nil {
+			*missing = append(*missing, shown)
+			for _, name := range todo {
+				if shown = path.Join(shown, name); name != "" && name != "." && name != ".." {
+					*missing = append(*missing, shown)
+				}
 			}
-			*made = append(*made, shown)
-			next, err = unix.Openat(fd, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 		}
 		if err != nil {
 			return fd, because("open "+shown, err)
@@ -76,7 +80,7 @@ func openDir(dir string, made *[]string) (fd int, err error) {
 				return fd, because("readlink "+shown, err)
 			}
 			if st.Uid != 0 && int(st.Uid) != unix.Geteuid() {
-				return fd, errors.New("refused: " + shown + " is a link owned by user " + itoa(int(st.Uid)))
+				return fd, because("refused: "+shown+" is a link owned by user "+itoa(int(st.Uid)), errAstray)
 			}
 			if links++; links > maxLinks {
 				return fd, because("open "+shown, unix.ELOOP)
@@ -98,30 +102,51 @@ func openDir(dir string, made *[]string) (fd int, err error) {
 	return fd, nil
 }
 
-// makeDir makes a missing directory on the way to a path, with the defaults of a new one.
-func makeDir(dir int, name string) error {
-	if err := unix.Mkdirat(dir, name, 0o700); err != nil {
-		return err
+// makeDirs makes directories on the way to a path, with the defaults of new ones.
+func makeDirs(dirs []string) error {
+	for _, dir := range dirs {
+		p, err := at(dir)
+		if err != nil {
+			return err
+		}
+		err = mkdir(p.dir, p.name, 0o700)
+		if err == nil {
+			err = p.makeUsable()
+		}
+		p.close()
+		if err != nil {
+			return because("mkdir "+dir, err)
+		}
 	}
-	fd, err := open(dir, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	return nil
+}
+
+// makeUsable gives a new directory its mode, since mkdir(2) heeds the umask, and makes it durable.
+func (p *place) makeUsable() error {
+	fd, err := open(p.dir, p.name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return err
 	}
 	defer closeFD(fd)
-	if err := unix.Fchmod(fd, 0o755); err != nil { // mkdir(2) heeds the umask
+	if err := fchmod(fd, 0o755); err != nil {
 		return err
 	}
-	return syncDir(dir)
+	return syncDir(p.dir)
 }
 
 // removeMade takes away directories that were made on the way to a path, as far as they are empty.
 func removeMade(made []string) {
-	for _, dir := range slices.Backward(made) {
+	for i := len(made) - 1; i >= 0; i-- {
+		dir := made[i]
 		p, err := at(dir)
 		if err != nil {
-			return
+			continue // it was not made yet, or is gone
 		}
-		err = p.remove()
+		if p.was.Kind == wire.Directory {
+			if err = rmdir(p.dir, p.name); err == nil {
+				err = syncDir(p.dir)
+			}
+		}
 		p.close()
 		if err != nil {
 			return

@@ -104,9 +104,12 @@ func (h *host) packages(stop until, names []string) (map[string]*wire.Package, e
 	return nil, errNoPackages
 }
 
-// dpkgPackages reads dpkg's status file, and the updates of it that an interrupted dpkg left.
+// dpkgPackages reads dpkg's status file, and the updates of it that an interrupted dpkg left. With nil it tells of all packages.
 func (h *host) dpkgPackages(names []string) (map[string]*wire.Package, error) {
-	wanted := map[string]bool{}
+	var wanted map[string]bool
+	if names != nil {
+		wanted = map[string]bool{}
+	}
 	for _, n := range names {
 		wanted[n] = true
 	}
@@ -146,7 +149,7 @@ func debArch() string {
 	return runtime.GOARCH
 }
 
-// parseDpkg reads the wanted packages of a status file into found. Packages of another architecture are other packages.
+// parseDpkg reads the wanted packages of a status file into found, all of them for nil. Packages of another architecture are other packages.
 func parseDpkg(r io.Reader, wanted map[string]bool, arch string, found map[string]*wire.Package) error {
 	in := bufio.NewReaderSize(r, 128<<10)
 	var name, status, version, of string
@@ -164,12 +167,12 @@ func parseDpkg(r io.Reader, wanted map[string]bool, arch string, found map[strin
 		case len(line) > 0 && line[0] == '\n':
 			flush()
 		case len(line) > 9 && line[0] == 'P' && string(line[:9]) == "Package: ":
-			if n := strings.TrimSpace(string(line[9:])); wanted[n] {
+			if n := strings.TrimSpace(string(line[9:])); wanted == nil || wanted[n] {
 				name = n
 			}
 		case name == "" || len(line) == 0 || line[0] == ' ':
 		default:
-			key, value, _ := strings.Cut(string(line), ":")
+			key, value, _ := cut(string(line), ":")
 			value = strings.TrimSpace(value)
 			switch key {
 			case "Status":
@@ -226,7 +229,7 @@ func rpmPackages(stop until, names []string) (map[string]*wire.Package, error) {
 		return nil, err
 	}
 	found := map[string]*wire.Package{}
-	for line := range strings.Lines(o.stdout.String()) {
+	for _, line := range lines(o.stdout.String()) {
 		if f := strings.Split(strings.TrimSuffix(line, "\n"), "\t"); len(f) == 3 && contains(names, f[0]) {
 			found[f[0]] = &wire.Package{Installed: evr(f[1])}
 		}
@@ -277,7 +280,7 @@ func (h *host) candidates(stop until, names []string) (map[string]string, error)
 func parsePolicy(text string) map[string]string {
 	versions := map[string]string{}
 	name := ""
-	for line := range strings.Lines(text) {
+	for _, line := range lines(text) {
 		line = strings.TrimSuffix(line, "\n")
 		if n, ok := strings.CutSuffix(line, ":"); ok && n != "" && n[0] != ' ' {
 			name = n
@@ -302,7 +305,7 @@ func rpmArch() string {
 // parseRepoquery reads NAME, version and architecture, parted by tabs. A package of another architecture does not count.
 func parseRepoquery(text, arch string) map[string]string {
 	versions := map[string]string{}
-	for line := range strings.Lines(text) {
+	for _, line := range lines(text) {
 		f := strings.Split(strings.TrimSpace(line), "\t")
 		if len(f) == 3 && (f[2] == arch || f[2] == "noarch" || strings.HasPrefix(f[2], arch+"_v")) {
 			versions[f[0]] = evr(f[1])

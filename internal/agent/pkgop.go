@@ -19,7 +19,7 @@ const (
 func (h *host) pkg(op *wire.PackageOp) error {
 	var names []string
 	for _, spec := range op.Install {
-		name, version, pinned := strings.Cut(spec, "=")
+		name, version, pinned := cut(spec, "=")
 		if err := checkPackage(name); err != nil {
 			return err
 		}
@@ -69,7 +69,9 @@ func (h *host) pkg(op *wire.PackageOp) error {
 var aptEnv = []string{"DEBIAN_FRONTEND=noninteractive", "NEEDRESTART_SUSPEND=1", "APT_LISTCHANGES_FRONTEND=none"}
 
 // keepConffiles answers dpkg's question about changed configuration files: the host's stay.
-var keepConffiles = []string{"-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold", "-o", "DPkg::Lock::Timeout=120"}
+var keepConffiles = []string{"-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold", "-o", "DPkg::Lock::Timeout=120",
+	// dpkg and its maintainer scripts get the host's lock as well, which run gives programs as descriptor 3.
+	"-o", "APT::Keep-Fds::=3"}
 
 func (h *host) apt(op *wire.PackageOp) error {
 	get := append([]string{"apt-get", "-y", "-q"}, keepConffiles...)
@@ -79,7 +81,7 @@ func (h *host) apt(op *wire.PackageOp) error {
 	}
 	if len(names) > 0 {
 		// apt-get would remove as well what needs them.
-		if err := manage(nil, append([]string{"dpkg", "--simulate", "--remove", "--"}, names...)...); err != nil {
+		if err := h.manage(nil, append([]string{"dpkg", "--simulate", "--remove", "--"}, names...)...); err != nil {
 			return err
 		}
 		if err := h.aptGet(append(append(slices.Clone(get), "remove", "--"), names...)); err != nil {
@@ -110,6 +112,9 @@ func (h *host) apt(op *wire.PackageOp) error {
 
 // installed leaves out the names of packages of which nothing is there.
 func (h *host) installed(names []string) (there []string, err error) {
+	if len(names) == 0 {
+		return nil, nil
+	}
 	found, err := h.packages(forever, names)
 	for _, n := range names {
 		if p := found[n]; p != nil && (p.Installed != "" || p.Broken != "") {
@@ -121,12 +126,12 @@ func (h *host) installed(names []string) (there []string, err error) {
 
 // aptGet runs apt-get; where a dpkg was interrupted, that is repaired first.
 func (h *host) aptGet(argv []string) error {
-	err := manage(aptEnv, argv...)
+	err := h.manage(aptEnv, argv...)
 	if err != nil && strings.Contains(outputOf(err), "dpkg was interrupted") {
-		if err := manage(aptEnv, "dpkg", "--force-confdef", "--force-confold", "--configure", "-a"); err != nil {
+		if err := h.manage(aptEnv, "dpkg", "--force-confdef", "--force-confold", "--configure", "-a"); err != nil {
 			return err
 		}
-		err = manage(aptEnv, argv...)
+		err = h.manage(aptEnv, argv...)
 	}
 	return err
 }
@@ -138,10 +143,10 @@ func (h *host) dnf(op *wire.PackageOp) error {
 	}
 	if len(names) > 0 {
 		// dnf would remove as well what needs them, and what nothing needs any more.
-		if err := manage(nil, append([]string{"rpm", "-e", "--test", "--"}, names...)...); err != nil {
+		if err := h.manage(nil, append([]string{"rpm", "-e", "--test", "--"}, names...)...); err != nil {
 			return err
 		}
-		if err := manage(nil, append([]string{"dnf", "-y", "-q", "--setopt=clean_requirements_on_remove=False", "remove"}, names...)...); err != nil {
+		if err := h.manage(nil, append([]string{"dnf", "-y", "-q", "--setopt=clean_requirements_on_remove=False", "remove"}, names...)...); err != nil {
 			return err
 		}
 	}
@@ -150,21 +155,25 @@ func (h *host) dnf(op *wire.PackageOp) error {
 	}
 	argv := []string{"dnf", "-y", "-q", "--setopt=install_weak_deps=False", "install"}
 	for _, spec := range op.Install {
-		argv = append(argv, strings.Replace(spec, "=", "-", 1))
+		name, version, pinned := cut(spec, "=")
+		if pinned {
+			name += "-" + version
+		}
+		argv = append(argv, name)
 	}
-	return manage(nil, argv...)
+	return h.manage(nil, argv...)
 }
 
 // manage runs a package manager, and again while another one has the lock.
-func manage(env []string, argv ...string) error {
+func (h *host) manage(env []string, argv ...string) error {
 	deadline := time.Now().Add(lockPatience)
 	for {
-		_, err := must(forever, command{argv: argv, env: env, timeout: packageTimeout, merge: true})
+		_, err := must(forever, command{argv: argv, env: env, timeout: packageTimeout, merge: true, host: h})
 		if err == nil || !locked(outputOf(err)) {
 			return err
 		}
 		if time.Now().After(deadline) {
-			message := "another program has had the package manager's lock for " + lockPatience.String()
+			message := "another program has had the package manager's lock for " + period(lockPatience)
 			if holder := lockHolder(locks...); holder != "" {
 				message += ": " + holder
 			}

@@ -13,7 +13,7 @@ import (
 )
 
 var (
-	errSilent  = errors.New("nothing came from the controller for a minute")
+	errSilent  = errors.New("nothing came from the controller for half a minute")
 	errCut     = errors.New("the connection ended inside a message")
 	errGone    = errors.New("the connection to the controller was lost")
 	errStopped = errors.New("the helper was told to stop")
@@ -38,8 +38,13 @@ type session struct {
 	// present ends by silence or when the helper is told to stop; alive also when the input ends, though messages that came
 	// before are still read.
 	present, alive *life
-	done           []*finished
-	journal        journal
+
+	tx           *transaction       // nil: none is open
+	past         *wire.Done         // how the last one ended that was taken back
+	confirmation *wire.Confirmation // that the open transaction needs
+	late         until              // rings when the confirmation is overdue
+	// calm ends the alarm of late.
+	calm func() bool
 
 	// Tests that feed arbitrary messages put harmless functions here.
 	answer  func(until, []wire.Query) []wire.Answer
@@ -57,12 +62,10 @@ func newSession(in io.Reader, out io.Writer, o Options) *session {
 	s := &session{
 		out: newOutbox(out), host: h, version: o.Version, nonce: o.Nonce, silence: silence, beat: beat,
 		digested: make(chan struct{}), messages: make(chan received, 4),
-		present: newLife(), alive: newLife(),
-		journal: journal{state: h.state},
+		present: newLife(), alive: newLife(), calm: func() bool { return true },
 	}
 	s.in = listener{in, &s.heard}
 	s.answer = h.answer
-	s.perform = s.performOp
 	return s
 }
 
@@ -106,7 +109,12 @@ func (s *session) serve(stop until) error {
 	if err == nil {
 		err = s.loop()
 	}
-	s.journal.end()
+	if s.tx != nil {
+		// The beats go on for a controller that is still there to hear how it ends.
+		calm := s.sendBeats()
+		s.takeBack()
+		calm()
+	}
 	s.out.close(2 * time.Second)
 	s.present.end(errStopped)
 	return err
@@ -197,8 +205,15 @@ func (s *session) loop() error {
 			case errors.Is(err, io.ErrUnexpectedEOF):
 				return errCut
 			}
-			_ = s.send(&wire.Message{Failure: &wire.Failure{Message: err.Error()}})
+			if s.tx != nil {
+				calm := s.sendBeats()
+				s.takeBack()
+				calm()
+			}
+			_ = s.send(&wire.Message{Failure: &wire.Failure{Message: printable(err.Error())}})
 			return err
+		case <-s.late:
+			s.overdue()
 		case <-s.present.ended:
 			return s.present.why
 		}
@@ -216,10 +231,20 @@ func (s *session) handle(m *wire.Message) error {
 		return errors.New("the first message must be hello")
 	case m.Ask != nil:
 		return s.send(&wire.Message{Answers: &wire.Answers{Answers: s.answer(s.alive.ended, m.Ask.Queries)}})
+	case m.Begin != nil:
+		return s.begin(m.Begin)
 	case m.Do != nil:
-		return s.send(&wire.Message{Done: s.do(m.Do.Ops)})
-	case m.Undo != nil:
-		return s.send(&wire.Message{Done: s.undo(m.Undo.IDs)})
+		return s.send(&wire.Message{Done: s.do(m.Do)})
+	case m.Rollback != nil:
+		return s.send(&wire.Message{Done: s.rollback()})
+	case m.Commit != nil:
+		return s.send(&wire.Message{Done: s.commit(m.Commit)})
+	case m.Confirm != nil:
+		done := &wire.Done{}
+		if err := guard(func() error { return s.host.confirm(m.Confirm) }); err != nil {
+			done.Error = printable(err.Error())
+		}
+		return s.send(&wire.Message{Done: done})
 	}
 	return errors.New("a message of a kind that this helper does not know: replace the helper")
 }
@@ -233,9 +258,17 @@ func (s *session) hello(h *wire.Hello) error {
 	}
 	<-s.digested
 	s.greeted = true
-	return s.send(&wire.Message{Hello: &wire.Hello{
-		Protocol: wire.Protocol, Nonce: h.Nonce, Version: s.version, SHA256: s.digest, Facts: &s.host.facts,
-	}})
+	own := &wire.Hello{Protocol: wire.Protocol, Nonce: h.Nonce, Version: s.version, SHA256: s.digest, Facts: &s.host.facts}
+	manifest, err := s.host.readManifest()
+	if own.Manifest = manifest; err != nil {
+		own.Unread = printable(err.Error())
+	}
+	if who := s.host.held(); who != nil {
+		own.Holder = &who.Holder
+	} else {
+		own.Unfinished = s.host.unfinished()
+	}
+	return s.send(&wire.Message{Hello: own})
 }
 
 // sendBeats sends signs of life until stop is called.

@@ -22,7 +22,8 @@ type controller struct {
 	t  *testing.T
 	rw io.ReadWriteCloser
 	in *bufio.Reader
-	id int // of the last operation of try
+	id int    // of the last operation of try
+	tx string // ID of the open transaction, or ""
 	mu sync.Mutex
 }
 
@@ -123,10 +124,60 @@ func (c *controller) finish() (events []wire.Event, done *wire.Done) {
 	}
 }
 
+// ask for the lock, and return the answer.
+func (c *controller) lock(wait int) *wire.Begun {
+	c.t.Helper()
+	c.send(&wire.Message{Begin: &wire.Begin{Operator: "alice@laptop", Command: "apply", Wait: wait}})
+	for {
+		switch m := c.receive(); {
+		case m.Begun != nil:
+			c.tx = m.Begun.ID
+			return m.Begun
+		case m.Waiting == nil:
+			c.t.Fatalf("answer to begin: %+v", m)
+		}
+	}
+}
+
+// begin opens a transaction, unless one is open.
+func (c *controller) begin() {
+	c.t.Helper()
+	if c.tx != "" {
+		return
+	}
+	if b := c.lock(60); b.ID == "" {
+		c.t.Fatalf("no transaction: %+v %+v", b, b.Recovered)
+	}
+}
+
+// do performs orders in a transaction, which stays open unless one fails.
 func (c *controller) do(orders ...wire.Order) ([]wire.Event, *wire.Done) {
 	c.t.Helper()
+	c.begin()
 	c.send(&wire.Message{Do: &wire.Do{Ops: orders}})
-	return c.finish()
+	return c.ended(c.finish())
+}
+
+func (c *controller) rollback() ([]wire.Event, *wire.Done) {
+	c.t.Helper()
+	c.send(&wire.Message{Rollback: &wire.Rollback{}})
+	return c.ended(c.finish())
+}
+
+func (c *controller) commit(m wire.Commit) *wire.Done {
+	c.t.Helper()
+	c.begin()
+	c.send(&wire.Message{Commit: &m})
+	_, done := c.finish()
+	c.tx = ""
+	return done
+}
+
+func (c *controller) ended(events []wire.Event, done *wire.Done) ([]wire.Event, *wire.Done) {
+	if done.Undone {
+		c.tx = ""
+	}
+	return events, done
 }
 
 // must performs operations that have to succeed.
@@ -139,13 +190,22 @@ func (c *controller) must(ops ...wire.Op) {
 	}
 }
 
-// try performs one operation and returns its error.
+// try performs one operation, as a transaction of its own, and returns its error.
 func (c *controller) try(op wire.Op) string {
 	c.t.Helper()
 	c.id++
 	events, done := c.do(wire.Order{ID: 1e6 + c.id, Op: op})
 	if done.Failed == nil {
+		if done.Error == "" {
+			done = c.commit(wire.Commit{})
+		}
+		if done.Error != "" {
+			c.t.Fatalf("%+v: %s", op, done.Error)
+		}
 		return ""
+	}
+	if !done.Undone || done.Journal != "" {
+		c.t.Errorf("%+v: %+v", events, done)
 	}
 	for _, e := range events {
 		if e.State == wire.Failed && strings.TrimSpace(e.Error) != "" {
@@ -159,8 +219,14 @@ func (c *controller) try(op wire.Op) string {
 // talk feeds frames to a session and returns what it says until it ends, without the preamble.
 func talk(t *testing.T, in io.Reader, prepare func(*session)) ([]*wire.Message, error) {
 	t.Helper()
+	return talkTo(t, in, t.TempDir()+"/state", prepare)
+}
+
+// talkTo is talk with a state directory.
+func talkTo(t *testing.T, in io.Reader, state string, prepare func(*session)) ([]*wire.Message, error) {
+	t.Helper()
 	var out bytes.Buffer
-	s := newSession(in, &out, Options{Version: "test", StateDir: t.TempDir() + "/state"})
+	s := newSession(in, &out, Options{Version: "test", StateDir: state})
 	close(s.digested)
 	if prepare != nil {
 		prepare(s)
@@ -194,6 +260,8 @@ func frames(t *testing.T, messages ...*wire.Message) []byte {
 	}
 	return b.Bytes()
 }
+
+var begin = &wire.Message{Begin: &wire.Begin{Operator: "alice@laptop", Command: "apply"}}
 
 var hello = &wire.Message{Hello: &wire.Hello{Protocol: wire.Protocol, Nonce: "n"}}
 
@@ -270,17 +338,17 @@ func TestUnknownQuestionsAndOperations(t *testing.T) {
 
 func TestPanics(t *testing.T) {
 	t.Parallel()
-	messages, err := talk(t, bytes.NewReader(frames(t, hello, &wire.Message{Do: &wire.Do{Ops: []wire.Order{{ID: 1}}}})), func(s *session) {
+	messages, err := talk(t, bytes.NewReader(frames(t, hello, begin, &wire.Message{Do: &wire.Do{Ops: []wire.Order{{ID: 1}}}})), func(s *session) {
 		s.perform = func(job) error { panic("oops") }
 	})
 	// The input's end may come before the operation begins, which then is not begun.
-	if err != nil || len(messages) != 4 || messages[3].Done == nil || messages[3].Done.Failed == nil {
+	if err != nil || len(messages) != 5 || messages[4].Done == nil || messages[4].Done.Failed == nil {
 		t.Fatalf("%v, %+v", err, messages)
 	}
 	if err := guard(func() error { panic("oops") }); err == nil || !strings.Contains(err.Error(), "bug in the helper: oops") || !strings.Contains(outputOf(err), "session_test.go") {
 		t.Errorf("%v: %s", err, outputOf(err))
 	}
-	if err := guard(func() error { var p *session; return p.journal.open() }); err == nil || !strings.Contains(err.Error(), "nil pointer") {
+	if err := guard(func() error { var p *transaction; return p.open() }); err == nil || !strings.Contains(err.Error(), "nil pointer") {
 		t.Error(err)
 	}
 }
@@ -311,7 +379,7 @@ func TestSilence(t *testing.T) {
 
 func TestBeats(t *testing.T) {
 	t.Parallel()
-	in := &blocked{bytes.NewReader(frames(t, hello, &wire.Message{Do: &wire.Do{Ops: []wire.Order{{ID: 1}}}})), make(chan struct{})}
+	in := &blocked{bytes.NewReader(frames(t, hello, begin, &wire.Message{Do: &wire.Do{Ops: []wire.Order{{ID: 1}}}})), make(chan struct{})}
 	release := make(chan struct{})
 	client, server := io.Pipe()
 	go func() {
@@ -346,22 +414,21 @@ func TestBeats(t *testing.T) {
 	}
 }
 
-// When the controller goes, the operation under way is finished, the next is not begun, and the group is undone.
+// When the controller goes, the operation under way is finished, the next is not begun, and all is undone.
 func TestLostController(t *testing.T) {
 	t.Parallel()
 	var did []string
 	undo := &wire.Op{Run: &wire.RunOp{}}
-	in := &blocked{bytes.NewReader(frames(t, hello, &wire.Message{Do: &wire.Do{Ops: []wire.Order{
-		{ID: 1, Group: 1, Undo: undo}, {ID: 2, Group: 2, Undo: undo}, {ID: 3, Group: 2, Undo: undo}, {ID: 4, Group: 2, Undo: undo},
-	}}})), make(chan struct{})}
+	in := &blocked{bytes.NewReader(frames(t, hello, begin, &wire.Message{Do: &wire.Do{Ops: []wire.Order{{ID: 1, Undo: undo}, {ID: 2, Undo: undo}}}},
+		&wire.Message{Do: &wire.Do{Ops: []wire.Order{{ID: 3, Undo: undo}, {ID: 4, Undo: undo}}}})), make(chan struct{})}
 	messages, err := talk(t, in, func(s *session) {
 		s.perform = func(j job) error {
-			what := "do"
-			if j.op.Run != nil {
-				what = "undo"
+			if j.undo != nil {
+				did = append(did, "undo "+itoa(j.undo.ID))
+				return nil
 			}
-			did = append(did, what+" "+itoa(j.id))
-			if j.id == 3 && what == "do" {
+			did = append(did, "do "+itoa(j.order.ID))
+			if j.order.ID == 3 {
 				close(in.end)
 				<-s.alive.ended
 			}
@@ -371,11 +438,11 @@ func TestLostController(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
-	if want := []string{"do 1", "do 2", "do 3", "undo 3", "undo 2"}; !slices.Equal(did, want) {
+	if want := []string{"do 1", "do 2", "do 3", "undo 3", "undo 2", "undo 1"}; !slices.Equal(did, want) {
 		t.Errorf("did %v, want %v", did, want)
 	}
 	last := messages[len(messages)-1]
-	if last.Done == nil || last.Done.Failed == nil || *last.Done.Failed != 4 {
+	if last.Done == nil || last.Done.Failed == nil || *last.Done.Failed != 4 || !last.Done.Undone {
 		t.Errorf("%+v", last)
 	}
 }

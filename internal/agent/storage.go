@@ -35,7 +35,7 @@ func (h *host) mkfs(op *wire.MkfsOp) error {
 	if op.Label != "" {
 		argv = append(argv, "-L", op.Label)
 	}
-	if err := change(append(argv, "--", b.Path)...); err != nil {
+	if err := h.change(append(argv, "--", b.Path)...); err != nil {
 		if errors.Is(err, errNotInstalled) {
 			return because("install "+map[string]string{"xfs": "xfsprogs", "ext4": "e2fsprogs"}[op.Type], err)
 		}
@@ -44,14 +44,14 @@ func (h *host) mkfs(op *wire.MkfsOp) error {
 	if fd, err = open(unix.AT_FDCWD, b.Path, unix.O_RDONLY, 0); err != nil {
 		return because("open "+b.Path, err)
 	}
-	err = unix.Fsync(fd)
+	err = fsync(fd)
 	closeFD(fd)
 	if err != nil {
 		return because("sync "+b.Path, err)
 	}
 	if exists("/run/udev/control") {
 		// Links by UUID follow a moment later. Without them nothing is wrong, so a failure is none.
-		_ = change("udevadm", "settle", "--timeout=30")
+		_ = h.change("udevadm", "settle", "--timeout=30")
 	}
 	tags, err := probe(forever, b.Path)
 	if err == nil && tags["TYPE"] != op.Type {
@@ -143,10 +143,10 @@ func (h *host) mount(op *wire.MountOp) error {
 			options = "remount," + strings.Join(op.Options, ",")
 		}
 		if options != "" {
-			err = change("mount", "-o", options, "--", op.Path)
+			err = h.change("mount", "-o", options, "--", op.Path)
 		}
 	case !want && mounted != nil:
-		err = change("umount", "--", op.Path)
+		err = h.change("umount", "--", op.Path)
 	}
 	if err != nil {
 		if back := h.writeFstab(text, string(old)); back != nil {
@@ -237,23 +237,24 @@ func (h *host) writeFstab(old, text string) error {
 	if err != nil {
 		return err
 	}
-	if err := p.write([]byte(text), a, nil, nil); err != nil {
+	a.xattrs = p.xattrs()
+	if err := h.replace(p, []byte(text), a); err != nil {
 		return err
 	}
 	if !h.facts.Systemd {
 		return nil
 	}
 	// Before mounting: systemd unmounts what is mounted while its unit is stale.
-	return change("systemctl", "daemon-reload")
+	return h.change("systemctl", "daemon-reload")
 }
 
 // verifyFstab has findmnt(8) check a new fstab. Only what it says of one mount point counts: other lines are not ours to judge.
 func (h *host) verifyFstab(text, point string) error {
-	file := path.Dir(h.fstab) + "/" + temp()
-	if err := replaceFile(file, []byte(text), 0o600); err != nil {
+	file := path.Dir(h.fstab) + "/" + h.temp()
+	if err := h.replaceFile(file, []byte(text), 0o600); err != nil {
 		return err
 	}
-	defer func() { _ = unix.Unlink(file) }()
+	defer func() { _ = unlink(unix.AT_FDCWD, file) }()
 	o, err := run(forever, command{argv: []string{"findmnt", "--verify", "--tab-file", file}, timeout: queryTimeout, merge: true})
 	if errors.Is(err, errNotInstalled) {
 		return nil
@@ -272,12 +273,12 @@ func (h *host) verifyFstab(text, point string) error {
 // no udev findmnt does not see it.
 func verdict(text, point string) string {
 	target := ""
-	for line := range strings.Lines(text) {
+	for _, line := range lines(text) {
 		line = strings.TrimSuffix(line, "\n")
 		if line != "" && line[0] != ' ' {
 			target = line
 		}
-		if _, remark, ok := strings.Cut(line, "[E] "); ok && target == point && !strings.Contains(remark, "unreachable") {
+		if _, remark, ok := cut(line, "[E] "); ok && target == point && !strings.Contains(remark, "unreachable") {
 			return remark
 		}
 	}
@@ -292,7 +293,7 @@ func remountOptions(line string) string {
 	if f := fstabLines(line)[0].fields; len(f) > 3 {
 		options += "," + f[3]
 	}
-	for o := range strings.SplitSeq(options, ",") {
+	for _, o := range strings.Split(options, ",") {
 		if contains([]string{"noatime", "relatime", "norelatime", "strictatime"}, o) {
 			return "remount,diratime," + options
 		}
@@ -305,7 +306,7 @@ func (h *host) mountNow(point, line string) error {
 	if line == "" {
 		return errors.New("fstab has no line for " + point)
 	}
-	if err := change("mount", "--", point); err != nil {
+	if err := h.change("mount", "--", point); err != nil {
 		return err
 	}
 	entries, err := h.mounts()

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"path"
-	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -13,11 +12,15 @@ import (
 // Files are handled by system calls: most of it is relative to a directory's descriptor, for which package os has no words.
 
 // absent tells errors that say that nothing is there.
+//
+//go:noinline
 func absent(err error) bool {
 	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR)
 }
 
 // open opens name in the directory dir.
+//
+//go:noinline
 func open(dir int, name string, flags int, mode uint32) (fd int, err error) {
 	for {
 		fd, err = unix.Openat(dir, name, flags|unix.O_CLOEXEC, mode)
@@ -27,6 +30,7 @@ func open(dir int, name string, flags int, mode uint32) (fd int, err error) {
 	}
 }
 
+//go:noinline
 func closeFD(fd int) { _ = unix.Close(fd) }
 
 // reader reads from a descriptor.
@@ -47,26 +51,39 @@ func (r reader) Read(p []byte) (int, error) {
 	}
 }
 
-// writeAll writes all of b.
-func writeAll(fd int, b []byte) error {
-	for len(b) > 0 {
-		n, err := unix.Write(fd, b)
-		if err != nil && err != unix.EINTR {
-			return err
+// maxRead is the size of the largest file that is read as a whole.
+const maxRead = 256 << 20
+
+// readAll reads all that fd has, unless that is more than most bytes.
+func readAll(fd, most int) ([]byte, error) {
+	data := []byte{}
+	for {
+		if len(data) == cap(data) {
+			data = append(data, make([]byte, max(512, len(data)))...)[:len(data)]
 		}
-		b = b[max(n, 0):]
+		n, err := reader(fd).Read(data[len(data):cap(data)])
+		if errors.Is(err, io.EOF) {
+			return data, nil
+		}
+		if data = data[:len(data)+n]; err == nil && len(data) > most {
+			err = errors.New("it has more than the limit of " + itoa(most) + " bytes")
+		}
+		if err != nil {
+			return nil, err
+		}
 	}
-	return nil
 }
 
 // readFile reads a whole file; it follows links.
+//
+//go:noinline
 func readFile(file string) ([]byte, error) {
 	fd, err := open(unix.AT_FDCWD, file, unix.O_RDONLY, 0)
 	if err != nil {
 		return nil, because("open "+file, err)
 	}
 	defer closeFD(fd)
-	data, err := io.ReadAll(reader(fd))
+	data, err := readAll(fd, maxRead)
 	if err != nil {
 		return nil, because("read "+file, err)
 	}
@@ -85,7 +102,7 @@ func list(fd, most int) (names []string, err error) {
 			return nil, err
 		}
 		if n <= 0 || most > 0 && len(names) >= most {
-			slices.Sort(names)
+			sortStrings(names)
 			return names, nil
 		}
 		_, _, names = unix.ParseDirent(buf[:n], -1, names)
@@ -107,6 +124,8 @@ func listDir(dir string) ([]string, error) {
 }
 
 // kindOf is the file type of what a path leads to, 0 when there is nothing.
+//
+//go:noinline
 func kindOf(p string) uint32 {
 	var st unix.Stat_t
 	if unix.Stat(p, &st) != nil {
@@ -115,6 +134,7 @@ func kindOf(p string) uint32 {
 	return st.Mode & unix.S_IFMT
 }
 
+//go:noinline
 func exists(p string) bool { return unix.Access(p, unix.F_OK) == nil }
 
 // realPath is the path without links on the way. The kernel finds it.
@@ -141,6 +161,8 @@ func readLink(dir int, name string) (string, error) {
 }
 
 // procFD is a name of what fd refers to, for system calls that take none.
+//
+//go:noinline
 func procFD(fd int) string { return "/proc/self/fd/" + itoa(fd) }
 
 // syncDir makes entries of a directory durable.
@@ -150,22 +172,40 @@ func syncDir(dir int) error {
 		return err
 	}
 	defer closeFD(fd)
-	return unix.Fsync(fd)
+	return fsync(fd)
 }
 
-// mkdirAll makes a directory of the helper's own, and those above it.
+// mkdirAll makes a directory of the helper's own, and those above it, durably.
 func mkdirAll(dir string) error {
-	err := unix.Mkdir(dir, 0o700)
+	if kindOf(dir) == unix.S_IFDIR {
+		return nil
+	}
+	err := mkdir(unix.AT_FDCWD, dir, 0o700)
 	if errors.Is(err, unix.ENOENT) && dir != "/" {
 		if err = mkdirAll(path.Dir(dir)); err == nil {
 			return mkdirAll(dir)
 		}
 		return err
 	}
-	if err == nil || errors.Is(err, unix.EEXIST) {
-		return nil
+	if err != nil && !errors.Is(err, unix.EEXIST) {
+		return because("mkdir "+dir, err)
 	}
-	return because("mkdir "+dir, err)
+	return syncPath(path.Dir(dir))
+}
+
+// syncPath makes the entries of a directory durable.
+//
+//go:noinline
+func syncPath(dir string) error {
+	fd, err := open(unix.AT_FDCWD, dir, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return because("open "+dir, err)
+	}
+	defer closeFD(fd)
+	if err := fsync(fd); err != nil {
+		return because("sync "+dir, err)
+	}
+	return nil
 }
 
 // random is a name that nobody can guess.
@@ -204,6 +244,8 @@ func digest(fd int, each func([]byte) error) (sum string, size int64, err error)
 }
 
 // digestOf is the SHA-256 of a text, in hex.
+//
+//go:noinline
 func digestOf(s string) string {
 	sum := sha256.Sum256([]byte(s))
 	return hex(sum[:])

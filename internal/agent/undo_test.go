@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// snapshot describes all in a directory that an undo has to bring back.
+// snapshot describes all in a directory that an undo has to bring back. Times are those of files that were given one long past.
 func snapshot(t *testing.T, dir string) string {
 	t.Helper()
 	var b strings.Builder
@@ -25,7 +25,7 @@ func snapshot(t *testing.T, dir string) string {
 			return err
 		}
 		b.WriteString(path + " " + f.Fingerprint)
-		if f.Kind == wire.Regular {
+		if f.Kind == wire.Regular && info.ModTime().Before(time.Unix(1.1e9, 0)) {
 			b.WriteString(" " + info.ModTime().String())
 			value := make([]byte, 100)
 			if n, err := unix.Getxattr(path, "user.test", value); err == nil {
@@ -37,6 +37,20 @@ func snapshot(t *testing.T, dir string) string {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// fixed is a time that files of tests are given: those made anew are then alike.
+var fixed = time.Unix(1e9, 0)
+
+// visible leaves temporary names out of a snapshot.
+func visible(snapshot string) string {
+	var b strings.Builder
+	for line := range strings.Lines(snapshot) {
+		if !strings.Contains(line, "/"+tempPrefix) {
+			b.WriteString(line)
+		}
 	}
 	return b.String()
 }
@@ -86,9 +100,8 @@ func TestUndo(t *testing.T) {
 					}
 					return
 				}
-				tr.send(&wire.Message{Undo: &wire.Undo{IDs: []int{5, 77}}})
-				events, done = tr.finish()
-				if done.Failed != nil || len(events) != 1 || events[0].State != wire.Undone {
+				events, done = tr.rollback()
+				if !done.Undone || done.Journal != "" || len(events) != 1 || events[0].State != wire.Undone {
 					t.Fatalf("%+v %+v", events, done)
 				}
 				if after := snapshot(t, tr.dir); after != before {
@@ -106,105 +119,262 @@ func states(events []wire.Event) (s []string) {
 	return s
 }
 
-func TestGroups(t *testing.T) {
+func restore(path string) *wire.Op { return &wire.Op{Restore: &wire.RestoreOp{Path: path}} }
+
+func runs(argv ...string) wire.Op { return wire.Op{Run: &wire.RunOp{Argv: argv}} }
+
+// All that was done since Begin is undone when an operation fails, whichever message ordered it.
+func TestRollback(t *testing.T) {
 	t.Parallel()
 	tr := plant(t)
 	d := tr.dir
-	restore := func(path string) *wire.Op { return &wire.Op{Restore: &wire.RestoreOp{Path: path}} }
-	order := func(id, group int, op wire.Op, undo *wire.Op) wire.Order {
-		return wire.Order{ID: id, Group: group, Op: op, Undo: undo}
-	}
-	run := func(argv ...string) wire.Op { return wire.Op{Run: &wire.RunOp{Argv: argv}} }
 	file := tr.put("file", "old", 0o600)
-	before := snapshot(t, d+"/file")
+	before := snapshot(t, d)
+	first, done := tr.do(wire.Order{ID: 1, Op: write(d+"/one", "x", wire.Attributes{}), Undo: restore(d + "/one")})
+	if done.Failed != nil || done.Undone {
+		t.Fatalf("%+v %+v", first, done)
+	}
 	events, done := tr.do(
-		order(1, 1, write(d+"/one", "x", wire.Attributes{}), restore(d+"/one")),
-		order(2, 2, write(file, "1", wire.Attributes{}), restore(file)),
-		order(3, 2, write(file, "2", wire.Attributes{Mode: ptr(uint32(0o644))}), restore(file)),
-		order(4, 2, run("true"), nil),
-		order(5, 2, wire.Op{Mkdir: &wire.MkdirOp{Path: d + "/dir"}}, restore(d+"/dir")),
-		order(6, 2, run("false"), restore(file)),
-		order(7, 3, run("true"), nil),
+		wire.Order{ID: 2, Op: write(file, "1", wire.Attributes{}), Undo: restore(file)},
+		wire.Order{ID: 3, Op: write(file, "2", wire.Attributes{Mode: ptr(uint32(0o644))}), Undo: restore(file)},
+		wire.Order{ID: 4, Op: runs("true")},
+		wire.Order{ID: 5, Op: wire.Op{Mkdir: &wire.MkdirOp{Path: d + "/dir"}}, Undo: restore(d + "/dir")},
+		wire.Order{ID: 6, Op: wire.Op{Remove: &wire.RemoveOp{Path: file}}, Undo: restore(file)},
+		wire.Order{ID: 7, Op: write(file, "3", wire.Attributes{}), Undo: restore(file)},
+		wire.Order{ID: 8, Op: wire.Op{Attr: &wire.AttrOp{Path: file, Attributes: wire.Attributes{Mode: ptr(uint32(0o4755))}}}, Undo: restore(file)},
+		wire.Order{ID: 9, Op: runs("false")},
+		wire.Order{ID: 10, Op: runs("true")},
 	)
-	// A restore of something that the operation does not change is refused before anything is done.
-	want := []string{"1 started", "1 done", "2 started", "2 done", "3 started", "3 done", "4 started", "4 done", "5 started", "5 done",
-		"6 started", "6 failed", "5 undone", "3 undone", "2 undone"}
-	if got := states(events); !slices.Equal(got, want) || done.Failed == nil || *done.Failed != 6 || !strings.Contains(events[11].Error, "cannot be restored") {
+	want := "2 started,2 done,3 started,3 done,4 started,4 done,5 started,5 done,6 started,6 done,7 started,7 done,8 started,8 done,9 started,9 failed," +
+		"8 undone,7 undone,6 undone,5 undone,3 undone,2 undone,1 undone"
+	if got := strings.Join(states(events), ","); got != want || done.Failed == nil || *done.Failed != 9 || !done.Undone || done.Journal != "" {
 		t.Errorf("%v %+v", got, done)
 	}
-	if after := snapshot(t, d+"/file"); after != before {
+	if after := snapshot(t, d); after != before {
 		t.Errorf("changed\n%sto\n%s", before, after)
 	}
-	tr.want(d+"/dir", wire.Absent, 0, "")
-	tr.want(d+"/one", wire.Regular, 0o644, "x")
-
-	// A number stands for one operation on a connection; what cannot be undone is said.
-	events, done = tr.do(order(1, 1, run("true"), nil))
-	if done.Failed == nil || !strings.Contains(events[1].Error, "done already") {
-		t.Errorf("%+v", events)
+	// There is no transaction any more, and another one can begin.
+	tr.send(&wire.Message{Do: &wire.Do{Ops: []wire.Order{{ID: 11, Op: runs("true")}}}})
+	if events, done := tr.finish(); len(events) != 0 || done.Error == "" || !done.Undone {
+		t.Errorf("%v %+v", events, done)
 	}
-	tr.send(&wire.Message{Undo: &wire.Undo{IDs: []int{1, 4, 2}}})
-	events, done = tr.finish()
-	if got := states(events); !slices.Equal(got, []string{"4 undo-failed", "1 undone"}) || done.Failed == nil || *done.Failed != 4 {
-		t.Errorf("%v %+v", got, done)
+	for name, order := range map[string]wire.Order{
+		"cannot be restored": {ID: 6, Op: runs("false"), Undo: restore(file)},
+		"undone by restore":  {ID: 6, Op: runs("false"), Undo: ptr(write(file, "", wire.Attributes{}))},
+		"done already":       {ID: 5, Op: runs("false")},
+	} {
+		events, done := tr.do(wire.Order{ID: 5, Op: runs("true")}, order)
+		if done.Failed == nil || *done.Failed != order.ID || !strings.Contains(events[3].Error, name) {
+			t.Errorf("%s: %+v %+v", name, events, done)
+		}
 	}
-	tr.want(d+"/one", wire.Absent, 0, "")
 }
 
-// An original that could not be put back is kept, and the event says where.
-func TestFailedUndo(t *testing.T) {
+// A directory is removed once all in it was, although the originals still lie there; with it they go, or come back.
+func TestRemoveTree(t *testing.T) {
+	t.Parallel()
+	tr := plant(t)
+	d := tr.dir + "/a"
+	if err := os.MkdirAll(d+"/b", 0o750); err != nil {
+		t.Fatal(err)
+	}
+	tr.put("a/x", "x", 0o600)
+	tr.put("a/b/y", "y", 0o600)
+	before := snapshot(t, tr.dir)
+	remove := func(id int, path string) wire.Order {
+		return wire.Order{ID: id, Op: wire.Op{Remove: &wire.RemoveOp{Path: path}}, Undo: restore(path)}
+	}
+	all := []wire.Order{remove(1, d+"/b/y"), remove(2, d+"/b"), remove(3, d+"/x"), remove(4, d)}
+	if events, done := tr.do(all...); done.Failed != nil {
+		t.Fatalf("%+v", events)
+	}
+	tr.want(d, wire.Absent, 0, "")
+	if events, done := tr.rollback(); done.Journal != "" || len(events) != 4 {
+		t.Errorf("%+v %+v", events, done)
+	}
+	if after := snapshot(t, tr.dir); after != before {
+		t.Errorf("changed\n%sto\n%s", before, after)
+	}
+	if events, done := tr.do(all[0], all[1], all[3]); done.Failed == nil || !strings.Contains(events[len(events)-3].Error, "not empty") {
+		t.Errorf("%+v", events)
+	}
+	if after := snapshot(t, tr.dir); after != before {
+		t.Errorf("changed\n%sto\n%s", before, after)
+	}
+	if events, done := tr.do(all[:3]...); done.Failed != nil {
+		t.Fatalf("%+v", events)
+	}
+	// Somebody who is in the directory may still write there.
+	fd, err := unix.Open(d, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeFD(fd)
+	if events, done := tr.do(all[3]); done.Failed != nil {
+		t.Fatalf("%+v", events)
+	}
+	if err := os.WriteFile(procFD(fd)+"/theirs", []byte("theirs"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if done := tr.commit(wire.Commit{}); done.Error != "" {
+		t.Error(done.Error)
+	}
+	if data, err := os.ReadFile(procFD(fd) + "/theirs"); err != nil || string(data) != "theirs" {
+		t.Errorf("%q, %v", data, err)
+	}
+	if left, err := os.ReadDir(tr.dir); err != nil || len(left) != 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+// What somebody else has made of a path since is left as it is, and the original is kept. It stands in nobody's way.
+func TestForeignEdit(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		op   wire.Op
+		edit func(path string) error
+		was  string // before the operation; "-": nothing
+		kept bool
+	}{
+		"rewritten in place": {edit: func(p string) error { return os.WriteFile(p, []byte("theirs"), 0o600) }, was: "old", kept: true},
+		"replaced":           {edit: func(p string) error { _ = os.Remove(p); return os.WriteFile(p, []byte("theirs"), 0o600) }, was: "old", kept: true},
+		"made a directory":   {edit: func(p string) error { _ = os.Remove(p); return os.MkdirAll(p+"/in/the/way", 0o700) }, was: "old", kept: true},
+		"removed":            {edit: os.Remove, was: "old", kept: true},
+		"other mode":         {edit: func(p string) error { return os.Chmod(p, 0o444) }, was: "old", kept: true},
+		"new and rewritten":  {edit: func(p string) error { return os.WriteFile(p, []byte("theirs"), 0o600) }, was: "-"},
+		"made again": {op: wire.Op{Remove: &wire.RemoveOp{}}, edit: func(p string) error { return os.WriteFile(p, []byte("theirs"), 0o600) },
+			was: "old", kept: true},
+		"used": {op: wire.Op{Mkdir: &wire.MkdirOp{}}, edit: func(p string) error { return os.WriteFile(p+"/x", nil, 0o600) }, was: "-"},
+		"mode changed again": {op: wire.Op{Attr: &wire.AttrOp{Attributes: wire.Attributes{Mode: ptr(uint32(0o640))}}},
+			edit: func(p string) error { return os.Chmod(p, 0o444) }, was: "old"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir, state := t.TempDir(), t.TempDir()+"/state"
+			tr := dial(t, state)
+			path := dir + "/x"
+			if c.was != "-" {
+				if err := os.WriteFile(path, []byte(c.was), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			op := c.op
+			switch {
+			case op.Remove != nil:
+				op.Remove.Path = path
+			case op.Mkdir != nil:
+				op.Mkdir.Path = path
+			case op.Attr != nil:
+				op.Attr.Path = path
+			default:
+				op = write(path, "ours", wire.Attributes{})
+			}
+			if events, done := tr.do(wire.Order{ID: 1, Op: op, Undo: restore(path)}); done.Failed != nil {
+				t.Fatalf("%+v", events)
+			}
+			if err := c.edit(path); err != nil {
+				t.Fatal(err)
+			}
+			theirs := visible(snapshot(t, dir))
+			events, done := tr.rollback()
+			if len(events) != 1 || events[0].State != wire.UndoFailed || !done.Undone || (done.Journal != "") != c.kept {
+				t.Fatalf("%+v %+v", events, done)
+			}
+			if after := snapshot(t, dir); after != theirs {
+				t.Errorf("changed\n%sto\n%s", theirs, after)
+			}
+			kept, err := filepath.Glob(state + "/kept/*/1")
+			if err != nil || (len(kept) == 1) != c.kept {
+				t.Fatalf("%v, %v", kept, err)
+			}
+			if c.kept {
+				if data, err := os.ReadFile(kept[0]); err != nil || string(data) != c.was || !strings.Contains(events[0].Error, kept[0]) {
+					t.Errorf("%q, %v: %s", data, err, events[0].Error)
+				}
+			}
+			if left, _ := os.ReadDir(state + "/journal"); len(left) != 0 {
+				t.Errorf("left behind: %v", left)
+			}
+			if b := tr.lock(0); b.ID == "" || b.Recovered != nil {
+				t.Errorf("%+v", b)
+			}
+		})
+	}
+}
+
+// What cannot be taken back leaves its journal, and the next transaction tries again before it begins.
+func TestFailedRollback(t *testing.T) {
 	t.Parallel()
 	dir, state := t.TempDir(), t.TempDir()+"/state"
 	c := dial(t, state)
-	if err := os.WriteFile(dir+"/x", []byte("precious"), 0o600); err != nil {
-		t.Fatal(err)
+	file, other := dir+"/file", dir+"/other"
+	for _, f := range []string{file, other} {
+		if err := os.WriteFile(f, []byte("precious"), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
-	_, done := c.do(wire.Order{ID: 1, Op: wire.Op{Remove: &wire.RemoveOp{Path: dir + "/x"}}, Undo: &wire.Op{Restore: &wire.RestoreOp{Path: dir + "/x"}}})
-	if done.Failed != nil {
-		t.Fatal("failed")
+	before := snapshot(t, dir)
+	undo := runs("test", "-e", dir+"/repaired")
+	if events, done := c.do(wire.Order{ID: 1, Op: write(file, "new", wire.Attributes{}), Undo: restore(file)}, wire.Order{ID: 2, Op: runs("true"), Undo: &undo},
+		wire.Order{ID: 3, Op: wire.Op{Remove: &wire.RemoveOp{Path: other}}, Undo: restore(other)}, wire.Order{ID: 4, Op: runs("true"), Final: "it cannot be known"}); done.Failed != nil {
+		t.Fatalf("%+v", events)
 	}
-	if err := os.MkdirAll(dir+"/x/in/the/way", 0o700); err != nil {
-		t.Fatal(err)
+	events, done := c.rollback()
+	if got := strings.Join(states(events), ","); got != "3 undone,2 undo-failed,1 undone" || !done.Undone || !strings.HasPrefix(done.Journal, state+"/journal/") {
+		t.Fatalf("%s %+v", got, done)
 	}
-	c.send(&wire.Message{Undo: &wire.Undo{IDs: []int{1}}})
-	events, done := c.finish()
-	if len(events) != 1 || events[0].State != wire.UndoFailed || done.Failed == nil {
-		t.Fatalf("%+v %+v", events, done)
+	if after := snapshot(t, dir); after != before {
+		t.Errorf("changed\n%sto\n%s", before, after)
 	}
 	_ = c.rw.Close()
-	kept, err := filepath.Glob(state + "/journal/*/1.data")
-	if err != nil || len(kept) != 1 || !strings.Contains(events[0].Error, kept[0]) {
-		t.Fatalf("%v: %s", kept, events[0].Error)
+	c = dial(t, state)
+	b := c.lock(0)
+	if b.ID != "" || b.Recovered == nil || len(b.Recovered.Errors) != 1 || b.Recovered.Journal != done.Journal || !strings.Contains(b.Recovered.Errors[0], "test") ||
+		b.Recovered.Operator != "alice@laptop" || b.Recovered.Command != "apply" {
+		t.Fatalf("%+v %+v", b, b.Recovered)
 	}
-	if data, err := os.ReadFile(kept[0]); err != nil || string(data) != "precious" {
-		t.Errorf("%q, %v", data, err)
+	if err := os.WriteFile(dir+"/repaired", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b = c.lock(0)
+	if b.ID == "" || b.Recovered == nil || b.Recovered.Undone != 1 || len(b.Recovered.Errors) != 0 || !slices.Equal(b.Recovered.Stays, []string{"run true: it cannot be known"}) {
+		t.Fatalf("%+v %+v", b, b.Recovered)
+	}
+	if left, _ := os.ReadDir(state + "/journal"); len(left) != 0 {
+		t.Errorf("left behind: %v", left)
 	}
 }
 
-// What could not be brought back is not changed.
-func TestTooLargeToKeep(t *testing.T) {
+// Large files and devices are brought back as well: they are never copied.
+func TestOriginalsOfAnySort(t *testing.T) {
 	t.Parallel()
 	tr := plant(t)
 	big := tr.put("big", "", 0o600)
 	if err := os.Truncate(big, maxDigest+1); err != nil {
 		t.Fatal(err)
 	}
-	undo := &wire.Op{Restore: &wire.RestoreOp{Path: big}}
-	events, done := tr.do(wire.Order{ID: 1, Op: write(big, "x", wire.Attributes{}), Undo: undo})
-	if done.Failed == nil || !strings.Contains(events[1].Error, "more than 64 MiB") {
-		t.Errorf("%+v", events)
+	if err := unix.Mkfifo(tr.dir+"/pipe", 0o640); err != nil {
+		t.Fatal(err)
 	}
-	if f := tr.file(big); f.Size != maxDigest+1 {
-		t.Errorf("%+v", f)
+	var was unix.Stat_t
+	if err := unix.Stat(big, &was); err != nil {
+		t.Fatal(err)
 	}
-	attr := wire.Op{Attr: &wire.AttrOp{Path: big, Attributes: wire.Attributes{Mode: ptr(uint32(0o640))}}}
-	if events, done := tr.do(wire.Order{ID: 2, Op: attr, Undo: undo}); done.Failed != nil {
-		t.Errorf("%+v", events)
+	remove := func(path string) wire.Op { return wire.Op{Remove: &wire.RemoveOp{Path: path}} }
+	events, done := tr.do(wire.Order{ID: 1, Op: write(big, "x", wire.Attributes{}), Undo: restore(big)}, wire.Order{ID: 2, Op: remove(big), Undo: restore(big)},
+		wire.Order{ID: 3, Op: remove(tr.dir + "/pipe"), Undo: restore(tr.dir + "/pipe")})
+	if done.Failed != nil {
+		t.Fatalf("%+v", events)
 	}
-	tr.send(&wire.Message{Undo: &wire.Undo{IDs: []int{2}}})
-	if events, done := tr.finish(); done.Failed != nil || tr.file(big).Mode != 0o600 {
-		t.Errorf("%+v", events)
+	tr.want(big, wire.Absent, 0, "")
+	if events, done := tr.rollback(); done.Journal != "" || len(events) != 3 {
+		t.Errorf("%+v %+v", events, done)
 	}
+	var is unix.Stat_t
+	if err := unix.Stat(big, &is); err != nil || is.Ino != was.Ino || is.Size != was.Size || is.Mtim != was.Mtim {
+		t.Errorf("%+v, %v; was %+v", is, err, was)
+	}
+	tr.want(tr.dir+"/pipe", wire.Other, 0o640, "")
 }
 
 // The state directory holds originals: nobody else may put anything there.
@@ -227,13 +397,9 @@ func TestStateDirectory(t *testing.T) {
 				t.Fatal(err)
 			}
 			c := dial(t, parent+"/state")
-			file := parent + "/x"
-			events, done := c.do(wire.Order{ID: 1, Op: write(file, "x", wire.Attributes{}), Undo: &wire.Op{Restore: &wire.RestoreOp{Path: file}}})
-			if done.Failed == nil || !strings.Contains(events[1].Error, "state directory") {
-				t.Errorf("%+v", events)
-			}
-			if f := c.file(file); f.Kind != wire.Absent {
-				t.Errorf("%+v", f)
+			c.send(begin)
+			if m := c.receive(); m.Failure == nil || !strings.Contains(m.Failure.Message, "state directory") {
+				t.Errorf("%+v", m)
 			}
 		})
 	}
@@ -251,10 +417,8 @@ func TestParents(t *testing.T) {
 	}
 	before := snapshot(t, d)
 	var orders []wire.Order
-	var ids []int
 	for i, op := range ops {
-		orders = append(orders, wire.Order{ID: i, Group: i, Op: op, Undo: &wire.Op{Restore: &wire.RestoreOp{Path: op.Path()}}})
-		ids = append(ids, i)
+		orders = append(orders, wire.Order{ID: i, Op: op, Undo: restore(op.Path())})
 	}
 	if events, done := tr.do(orders...); done.Failed != nil {
 		t.Fatalf("%+v", events)
@@ -263,9 +427,8 @@ func TestParents(t *testing.T) {
 	tr.want(d+"/a/b/file", wire.Regular, 0o644, "x")
 	tr.want(d+"/a/c/dir", wire.Directory, 0o755, "")
 	tr.want(d+"/a/b/d/link", wire.Symlink, 0, "x")
-	tr.send(&wire.Message{Undo: &wire.Undo{IDs: ids}})
-	if events, done := tr.finish(); done.Failed != nil {
-		t.Fatalf("%+v", events)
+	if events, done := tr.rollback(); done.Journal != "" || len(events) != 3 {
+		t.Fatalf("%+v %+v", events, done)
 	}
 	if after := snapshot(t, d); after != before {
 		t.Errorf("changed\n%sto\n%s", before, after)
@@ -282,14 +445,13 @@ func TestParents(t *testing.T) {
 		t.Errorf("changed\n%sto\n%s", before, after)
 	}
 	// What somebody put there since stays.
-	orders[0].ID, orders[0].Group = 10, 10
+	orders[0].ID = 10
 	if events, done := tr.do(orders[0]); done.Failed != nil {
 		t.Fatalf("%+v", events)
 	}
 	tr.put("a/mine", "", 0o600)
-	tr.send(&wire.Message{Undo: &wire.Undo{IDs: []int{10}}})
-	if events, done := tr.finish(); done.Failed != nil {
-		t.Fatalf("%+v", events)
+	if events, done := tr.rollback(); done.Journal != "" || len(events) != 1 {
+		t.Fatalf("%+v %+v", events, done)
 	}
 	tr.want(d+"/a/b", wire.Absent, 0, "")
 	tr.want(d+"/a/mine", wire.Regular, 0o600, "")

@@ -48,8 +48,8 @@ func showUnits(stop until, names []string) ([]shown, error) {
 // parseShow reads blocks of NAME=value lines, parted by empty lines.
 func parseShow(text string) (blocks []shown) {
 	var u shown
-	for line := range strings.Lines(text) {
-		name, value, ok := strings.Cut(strings.TrimSuffix(line, "\n"), "=")
+	for _, line := range lines(text) {
+		name, value, ok := cut(strings.TrimSuffix(line, "\n"), "=")
 		if !ok {
 			u = nil
 			continue
@@ -114,7 +114,7 @@ func (b *batch) askUnits(which []int, set func(int, wire.Answer)) {
 // unit performs a UnitOp.
 func (h *host) unit(op *wire.UnitOp) error {
 	if op.Action == wire.UnitDaemonReload {
-		return change("systemctl", "daemon-reload")
+		return h.change("systemctl", "daemon-reload")
 	}
 	if err := checkUnit(op.Name); err != nil {
 		return err
@@ -130,7 +130,7 @@ func (h *host) unit(op *wire.UnitOp) error {
 	if err != nil {
 		return err
 	}
-	if err := systemctl(op, units[0]); err != nil {
+	if err := h.systemctl(op, units[0]); err != nil {
 		return err
 	}
 	if op.Action == wire.UnitStop {
@@ -142,10 +142,17 @@ func (h *host) unit(op *wire.UnitOp) error {
 	return nil
 }
 
-// unitState is what UnitRestore brings back.
+// unitState is how a unit was before an operation: what UnitRestore brings back.
 type unitState struct {
-	running bool
-	records map[string]string // by name
+	Name    string   `json:"name"`
+	Running bool     `json:"running"`
+	Records []record `json:"records"`
+}
+
+// record is what a unit has loaded, as it is kept in the state directory.
+type record struct {
+	Name string `json:"name"`
+	Sum  string `json:"sum"`
 }
 
 // unitState finds how a unit is.
@@ -157,16 +164,13 @@ func (h *host) unitState(name string) (*unitState, error) {
 	if err != nil {
 		return nil, err
 	}
-	u := &unitState{
-		running: contains([]string{"active", "activating", "reloading", "refreshing"}, units[0]["ActiveState"]),
-		records: map[string]string{},
-	}
-	for _, record := range h.recordsOf(name) {
-		data, err := readFile(h.state + "/loaded/" + record)
+	u := &unitState{Name: name, Running: contains([]string{"active", "activating", "reloading", "refreshing"}, units[0]["ActiveState"])}
+	for _, name := range h.recordsOf(name) {
+		data, err := readFile(h.state + "/loaded/" + name)
 		if err != nil {
 			return nil, err
 		}
-		u.records[record] = string(data)
+		u.Records = append(u.Records, record{name, strings.TrimSpace(string(data))})
 	}
 	return u, nil
 }
@@ -182,23 +186,34 @@ func (h *host) restoreUnit(name string, was *unitState) error {
 	}
 	if units[0]["LoadState"] != "not-found" {
 		action := wire.UnitStop
-		if was.running {
+		if was.Running {
 			action = wire.UnitLoad
 		}
-		if err := systemctl(&wire.UnitOp{Name: name, Action: action}, units[0]); err != nil {
+		if err := h.systemctl(&wire.UnitOp{Name: name, Action: action}, units[0]); err != nil {
 			return err
 		}
 	}
-	h.forgetLoaded(name)
-	for record, data := range was.records {
-		if err := h.recordLoaded(record, strings.TrimSpace(data)); err != nil {
+	return h.restoreRecords(name, was.Records)
+}
+
+// restoreRecords puts back what a unit had loaded.
+func (h *host) restoreRecords(name string, records []record) error {
+	for _, now := range h.recordsOf(name) {
+		if !slices.ContainsFunc(records, func(r record) bool { return r.Name == now }) {
+			if err := unlink(unix.AT_FDCWD, h.state+"/loaded/"+now); err != nil && !absent(err) {
+				return because("remove the record "+now, err)
+			}
+		}
+	}
+	for _, r := range records {
+		if err := h.recordLoaded(r.Name, r.Sum); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func systemctl(op *wire.UnitOp, u shown) error {
+func (h *host) systemctl(op *wire.UnitOp, u shown) error {
 	starts := false
 	argv := []string{"systemctl", "--no-ask-password"}
 	switch op.Action {
@@ -213,15 +228,15 @@ func systemctl(op *wire.UnitOp, u shown) error {
 		return errors.New("unknown action " + quote(string(op.Action)) + " of a unit")
 	}
 	if u["NeedDaemonReload"] == "yes" {
-		if err := change("systemctl", "daemon-reload"); err != nil {
+		if err := h.change("systemctl", "daemon-reload"); err != nil {
 			return err
 		}
 	}
 	if starts && u["ActiveState"] == "failed" {
 		// A unit that failed too often would not be started again for a while. Failing here is told by the start.
-		_ = change("systemctl", "reset-failed", "--", op.Name)
+		_ = h.change("systemctl", "reset-failed", "--", op.Name)
 	}
-	err := change(append(argv, "--", op.Name)...)
+	err := h.change(append(argv, "--", op.Name)...)
 	if err == nil && starts {
 		units, err2 := showUnits(forever, []string{op.Name})
 		if err2 != nil {
@@ -258,7 +273,7 @@ func (h *host) loadedFile(name string) (string, error) {
 // loadedDigest is a digest of files' paths and contents, whatever the order of the paths. A link counts as what it leads to.
 func loadedDigest(files []string) (string, error) {
 	files = append([]string(nil), files...)
-	slices.Sort(files)
+	sortStrings(files)
 	var b strings.Builder
 	for _, p := range files {
 		if p == "" || p[0] != '/' {
@@ -344,7 +359,7 @@ func (h *host) recordsOf(unit string) (names []string) {
 // forgetLoaded removes the records of a unit. What is stopped has nothing loaded.
 func (h *host) forgetLoaded(unit string) {
 	for _, name := range h.recordsOf(unit) {
-		_ = unix.Unlink(h.state + "/loaded/" + name)
+		_ = unlink(unix.AT_FDCWD, h.state+"/loaded/"+name)
 	}
 }
 
@@ -357,5 +372,5 @@ func (h *host) recordLoaded(name, sum string) error {
 	if err := h.makeState("loaded"); err != nil {
 		return err
 	}
-	return replaceFile(file, []byte(sum+"\n"), 0o600)
+	return h.replaceFile(file, []byte(sum+"\n"), 0o600)
 }

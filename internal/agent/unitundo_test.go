@@ -20,17 +20,17 @@ func TestUnitsAreUndoneLast(t *testing.T) {
 	undos := []*wire.Op{other, unit(wire.UnitLoad), other, unit(wire.UnitStop), unit(wire.UnitStart), unit(wire.UnitDisable), unit(wire.UnitEnable), nil, other}
 	var orders []wire.Order
 	for i, undo := range undos {
-		orders = append(orders, wire.Order{ID: i, Group: 1, Op: wire.Op{Run: &wire.RunOp{Refuse: "do"}}, Undo: undo})
+		orders = append(orders, wire.Order{ID: i, Op: wire.Op{Run: &wire.RunOp{Refuse: "do"}}, Undo: undo})
 	}
 	var did []string
-	undo := &wire.Message{Undo: &wire.Undo{IDs: []int{0, 1, 2, 3, 4, 5, 6, 7, 8}}}
-	in := &blocked{bytes.NewReader(frames(t, hello, &wire.Message{Do: &wire.Do{Ops: orders}}, undo)), make(chan struct{})}
+	undo := &wire.Message{Rollback: &wire.Rollback{}}
+	in := &blocked{bytes.NewReader(frames(t, hello, begin, &wire.Message{Do: &wire.Do{Ops: orders}}, undo)), make(chan struct{})}
 	_, err := talk(t, in, func(s *session) {
 		s.perform = func(j job) error {
-			if j.op.Run != nil && j.op.Run.Refuse != "" {
+			if j.undo == nil {
 				return nil
 			}
-			if did = append(did, itoa(j.id)); len(did) == 8 {
+			if did = append(did, itoa(j.undo.ID)); len(did) == 8 {
 				close(in.end)
 			}
 			return nil
@@ -92,11 +92,11 @@ func TestRestoreUnitOnHost(t *testing.T) {
 	attempt := func(ops ...wire.Op) {
 		t.Helper()
 		content := wire.Op{Write: &wire.WriteOp{Path: conf, Content: []byte("new")}}
-		orders := []wire.Order{{ID: id, Group: 1, Op: content, Undo: &wire.Op{Restore: &wire.RestoreOp{Path: conf}}}}
+		orders := []wire.Order{{ID: id, Op: content, Undo: &wire.Op{Restore: &wire.RestoreOp{Path: conf}}}}
 		for _, op := range ops {
-			orders = append(orders, wire.Order{ID: id + len(orders), Group: 1, Op: op, Undo: &undo})
+			orders = append(orders, wire.Order{ID: id + len(orders), Op: op, Undo: &undo})
 		}
-		orders = append(orders, wire.Order{ID: id + len(orders), Group: 1, Op: wire.Op{Run: &wire.RunOp{Argv: []string{"false"}}}})
+		orders = append(orders, wire.Order{ID: id + len(orders), Op: wire.Op{Run: &wire.RunOp{Argv: []string{"false"}}}})
 		id += len(orders)
 		events, done := c.do(orders...)
 		if done.Failed == nil || *done.Failed != id-1 || slices.ContainsFunc(events, func(e wire.Event) bool { return e.State == wire.UndoFailed }) {
@@ -138,8 +138,7 @@ func TestRestoreUnitOnHost(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	c.send(&wire.Message{Undo: &wire.Undo{IDs: []int{id}}})
-	if events, done := c.finish(); done.Failed != nil {
-		t.Errorf("%+v", events)
+	if events, done := c.rollback(); done.Journal != "" || len(events) != 1 {
+		t.Errorf("%+v %+v", events, done)
 	}
 }

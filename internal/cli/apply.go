@@ -17,6 +17,10 @@ func (a *app) applyCommand() *cobra.Command {
 		Short: "Bring the hosts to what the configuration says",
 		Long: `Plan, show the plan, ask, and perform it on all hosts at once. Afterwards each host is observed again: applied means observed.
 
+On each host an apply is a transaction. It takes the host's lock, takes back what an earlier apply left unfinished, and refuses to go on if the host has changed since
+the plan was made. If a step fails, the connection is lost, or the host is not as wanted in the end, the host takes everything back. Changes that may cut the
+connection are confirmed over a new one; without that the host takes them back within the host's confirm_timeout.
+
 A host that cannot be reached or that fails does not stop the others; it makes the exit status 1.
 
 With a FILE that plan --out wrote, nothing is asked. The configuration is evaluated and the hosts are observed again, and the plan is performed only
@@ -28,7 +32,7 @@ be given as they were given to plan.`,
 			if len(args) == 1 {
 				return a.applySaved(cmd.Context(), args[0])
 			}
-			r, err := a.newRun()
+			r, err := a.newRun("apply")
 			if err != nil {
 				return err
 			}
@@ -37,6 +41,7 @@ be given as they were given to plan.`,
 		},
 	}
 	a.addHostFlags(cmd)
+	a.addLockFlag(cmd)
 	cmd.Flags().BoolVar(&approved, "auto-approve", false, "do not ask")
 	return cmd
 }
@@ -51,16 +56,17 @@ func (a *app) destroyCommand() *cobra.Command {
 Mirror data, file systems, mounts and users are kept, unless --target names the very resource. A directory is removed only when it is empty.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			r, err := a.newRun()
+			r, err := a.newRun("destroy")
 			if err != nil {
 				return err
 			}
 			defer r.close()
-			r.adjust = r.removal
+			r.fleet.Adjust = r.removal
 			return r.apply(cmd.Context(), "Remove all this?", approved)
 		},
 	}
 	a.addHostFlags(cmd)
+	a.addLockFlag(cmd)
 	cmd.Flags().BoolVar(&approved, "auto-approve", false, "do not ask")
 	return cmd
 }
@@ -68,7 +74,6 @@ Mirror data, file systems, mounts and users are kept, unless --target names the 
 // removal marks resources for removal. Those that keep what cannot be brought back stay, unless --target names them.
 func (r *run) removal(list []*engine.Resource) []*engine.Resource {
 	var removed []*engine.Resource
-	chosen := map[string]bool{}
 	for _, res := range list {
 		if len(r.target) > 0 && !slices.ContainsFunc(r.target, func(t string) bool { return engine.Within(res.Address, t) }) {
 			continue // selected only because something else needs it
@@ -77,11 +82,8 @@ func (r *run) removal(list []*engine.Resource) []*engine.Resource {
 			r.ui.Note(fmt.Sprintf("Kept: %s (%s). To remove it, name it: --target '%s'", res.Address, keep, res.Address))
 			continue
 		}
-		res.Remove, chosen[res.Address] = true, true
+		res.Remove = true
 		removed = append(removed, res)
-	}
-	for _, res := range removed {
-		res.DependsOn = slices.DeleteFunc(res.DependsOn, func(address string) bool { return !chosen[address] })
 	}
 	return removed
 }
@@ -98,10 +100,7 @@ func (r *run) apply(ctx context.Context, question string, approved bool) error {
 		return err
 	}
 	if plan.Counts().Changes() == 0 {
-		if plan.Failed() {
-			return errReported
-		}
-		return nil
+		return r.adopt(ctx, plan)
 	}
 	if !approved {
 		yes, err := r.ui.Confirm(question)
@@ -115,11 +114,44 @@ func (r *run) apply(ctx context.Context, question string, approved bool) error {
 	return r.perform(ctx, plan)
 }
 
+// adopt ends an apply that has nothing to change: hosts note that they manage what is as wanted.
+func (r *run) adopt(ctx context.Context, plan *engine.Plan) error {
+	if err := r.remember(r.planned(plan)); err != nil {
+		return err
+	}
+	progress := r.progress()
+	result := r.fleet.Apply(context.WithoutCancel(ctx), plan, r.hosts)
+	progress.Close()
+	for i, h := range result.Hosts {
+		if h.Err != nil && !plan.Hosts[i].Failed() { // those that have no plan were told
+			r.ui.Error(fmt.Errorf("%s: %w", h.Host, h.Err))
+		}
+	}
+	if result.Failed() {
+		return errReported
+	}
+	return nil
+}
+
+// planned are the hosts that a plan was made for.
+func (r *run) planned(plan *engine.Plan) []engine.Host {
+	var list []engine.Host
+	for i, h := range plan.Hosts {
+		if !h.Failed() {
+			list = append(list, r.hosts[i])
+		}
+	}
+	return list
+}
+
 // perform does what a plan of this run says.
 func (r *run) perform(ctx context.Context, plan *engine.Plan) error {
+	if err := r.remember(r.planned(plan)); err != nil {
+		return err
+	}
 	progress := r.progress()
 	quiet := context.AfterFunc(ctx, func() {
-		r.ui.Note("Interrupted: the hosts finish what they have begun. A second interrupt ends mirrorform at once; each host then finishes its current step only.")
+		r.ui.Note("Interrupted: the hosts finish what they have begun. A second interrupt ends mirrorform at once; each host then finishes its current step and takes everything back.")
 	})
 	defer quiet()
 	// Steps under way are finished after a signal: half of an operation is worse than all of it. A second signal ends the program.

@@ -4,12 +4,14 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/mirrorform/mirrorform/internal/config"
 	"github.com/mirrorform/mirrorform/internal/ui"
@@ -50,14 +52,23 @@ type app struct {
 	acceptHostKeys bool
 	knownHosts     []string
 	askBecomePass  bool
+	lockTimeout    time.Duration
+
+	printFailed error
 }
 
 // Main runs the command line and returns the exit status.
 func Main() int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	// The first signal ends things in order; after it the default is back, so that a second one ends the program at once.
-	context.AfterFunc(ctx, stop)
+	// The first signal ends things in order; the default is back before anybody hears of it, so that a second one ends the program at once.
+	ctx, end := context.WithCancel(context.Background())
+	defer end()
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		signal.Stop(signals)
+		end()
+	}()
 	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr}
 	a.ui = ui.New(a.out, a.err, ui.Options{})
 	return a.run(ctx, os.Args[1:])
@@ -77,6 +88,10 @@ func (a *app) run(ctx context.Context, args []string) int {
 	case errors.As(err, &status):
 		return int(status)
 	case err == nil:
+		if err := cmp.Or(a.printFailed, a.ui.Err()); err != nil {
+			a.ui.Error(fmt.Errorf("what was to be printed could not be written: %w", err))
+			return exitError
+		}
 		return exitDone
 	case errors.Is(err, errDifferences):
 		return exitDifferences
@@ -117,14 +132,16 @@ All *.hcl files of a directory declare the mirrors. plan shows what differs on t
 	})
 	root.AddCommand(
 		a.initCommand(), a.validateCommand(), a.fmtCommand(), a.planCommand(), a.showCommand(), a.driftCommand(), a.applyCommand(), a.destroyCommand(),
-		a.outputCommand(), a.versionCommand(), a.labCommand(),
+		a.stateCommand(), a.outputCommand(), a.versionCommand(), a.labCommand(),
 	)
 	return root
 }
 
-// print writes to standard output. An error there (a closed pipe) ends the program in its own way.
+// print writes to standard output. An error there, as of a full disk, makes the exit status 1.
 func (a *app) print(format string, args ...any) {
-	_, _ = fmt.Fprintf(a.out, format, args...)
+	if _, err := fmt.Fprintf(a.out, format, args...); err != nil && a.printFailed == nil {
+		a.printFailed = err
+	}
 }
 
 // note writes to standard error.

@@ -3,10 +3,13 @@ package cli
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 
@@ -44,7 +47,7 @@ func (a *app) connector(c *config.Config) (func(context.Context, string) (*engin
 	return func(ctx context.Context, name string) (*engine.Session, error) {
 		h := hosts[name]
 		if h.Local {
-			return localSession(ctx)
+			return a.localSession(ctx)
 		}
 		b, err := bundle()
 		if err != nil {
@@ -81,13 +84,18 @@ func (a *app) becomePassword() (func() (string, error), error) {
 	return func() (string, error) { return value, nil }, nil
 }
 
-// localSession runs the helper in this process: host local is the machine that mirrorform runs on.
-func localSession(ctx context.Context) (*engine.Session, error) {
+// localSession runs the helper in this process: host local is the machine that mirrorform runs on. Each configuration directory has a state of its own there.
+func (a *app) localSession(ctx context.Context) (*engine.Session, error) {
 	state, err := os.UserCacheDir()
 	if err != nil {
 		return nil, fmt.Errorf("host local needs a directory for its state: %w", err)
 	}
-	conn := agent.Pipe(context.WithoutCancel(ctx), agent.Options{Version: Version(), StateDir: state + "/mirrorform/local"})
+	dir, err := filepath.Abs(a.chdir)
+	if err != nil {
+		return nil, fmt.Errorf("host local: %w", err)
+	}
+	sum := sha256.Sum256([]byte(dir))
+	conn := agent.Pipe(context.WithoutCancel(ctx), agent.Options{Version: Version(), StateDir: filepath.Join(state, "mirrorform", "local", hex.EncodeToString(sum[:8]))})
 	hello, err := sayHello(conn)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("host local: %w", err), conn.Close())

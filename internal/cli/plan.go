@@ -31,7 +31,8 @@ func (a *app) planCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "plan",
 		Short: "Show what apply would change",
-		Long: `Observe the hosts and show what differs from the configuration, and the steps that apply would perform. Nothing is changed.
+		Long: `Observe the hosts and show what differs from the configuration, and the steps that apply would perform. Nothing is changed,
+and no lock is taken. What hosts have from this configuration and is not in it any more is planned to be removed; what holds data is let go.
 
 With --out the plan is saved as well, for show and apply. The file holds no secret and can be posted for review: it has salted digests of what the
 plan was made from, and those of what holds a secret are slow to guess at (Argon2id). It is not written when the plan failed for a host.
@@ -68,7 +69,7 @@ Exit status: 0 no differences, 2 differences, 1 an error: a host that was not re
 }
 
 func (a *app) planAndShow(ctx context.Context, asJSON, detailed bool, out outFile) error {
-	r, err := a.newRun()
+	r, err := a.newRun("")
 	if err != nil {
 		return err
 	}

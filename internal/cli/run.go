@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/user"
 	"path"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/mirrorform/mirrorform/engine"
@@ -60,6 +62,11 @@ func (a *app) addHostFlags(cmd *cobra.Command) {
 	_ = cmd.RegisterFlagCompletionFunc("target", a.completeAddresses)
 }
 
+// addLockFlag adds what says how long the locks of hosts are waited for.
+func (a *app) addLockFlag(cmd *cobra.Command) {
+	cmd.Flags().DurationVar(&a.lockTimeout, "lock-timeout", time.Minute, "wait that long, as `30s` or 5m, for a host on which somebody else is at work")
+}
+
 func (a *app) completeHosts(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 	c, _ := a.load()
 	var names []string
@@ -102,15 +109,14 @@ type run struct {
 	config *config.Config
 	hosts  []engine.Host
 	fleet  *engine.Fleet
-	// adjust changes what is wanted on a host, where a command wants something else than the configuration says.
-	adjust func([]*engine.Resource) []*engine.Resource
+	record *record
 
 	mu    sync.Mutex
 	diags hcl.Diagnostics
 }
 
-// newRun prepares a run. Nothing is reached yet. The caller closes it.
-func (a *app) newRun() (*run, error) {
+// newRun prepares a run. Nothing is reached yet. The caller closes it. A command that changes hosts gives its name: it takes their locks.
+func (a *app) newRun(command string) (*run, error) {
 	c, err := a.mustLoad()
 	if err != nil {
 		return nil, err
@@ -119,9 +125,56 @@ func (a *app) newRun() (*run, error) {
 	if r.hosts, err = a.selectHosts(c); err != nil {
 		return nil, err
 	}
-	r.fleet = &engine.Fleet{Wanted: r.wanted, Parallelism: a.parallelism}
+	if r.record, err = readRecord(a.chdir); err != nil {
+		return nil, err
+	}
+	a.tellStrangers(r.record, c)
+	byName := map[string]*config.Host{}
+	for _, h := range c.Hosts() {
+		byName[h.Name] = h
+	}
+	next := r.record.clone()
+	r.fleet = &engine.Fleet{
+		Wanted: r.wanted, LeftOut: r.leftOut, Select: r.choose, Types: resources.All(), Moves: c.Moves(), Version: Version(), Parallelism: a.parallelism,
+		Login:          func(host string) string { return byName[host].User },
+		ConfirmTimeout: func(host string) time.Duration { return byName[host].ConfirmTimeout },
+	}
+	if command != "" {
+		next.identify()
+		r.fleet.Lock = &engine.Lock{Operator: operator(), Command: command, Timeout: a.lockTimeout}
+	}
+	r.fleet.Configuration = next.Configuration
 	r.fleet.Connect, err = a.connector(c)
 	return r, err
+}
+
+// operator says who runs this, for those who have to wait: alice@laptop.
+func operator() string {
+	name := "somebody"
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	machine, err := os.Hostname()
+	if err != nil {
+		machine = "an unnamed machine"
+	}
+	return name + "@" + machine
+}
+
+// remember enters hosts in the record before anything is done on them.
+func (r *run) remember(hosts []engine.Host) error {
+	next := r.record.clone()
+	next.Configuration = r.fleet.Configuration
+	for _, declared := range r.config.Hosts() {
+		if !declared.Local && slices.ContainsFunc(hosts, func(h engine.Host) bool { return h.Name == declared.Name }) {
+			next.Hosts[declared.Name] = recordedHost{declared.Address}
+		}
+	}
+	if err := next.write(r.chdir, r.record); err != nil {
+		return fmt.Errorf("nothing was changed: the record of known hosts could not be written: %w", err)
+	}
+	r.record = next
+	return nil
 }
 
 func (r *run) close() { r.fleet.Close() }
@@ -167,18 +220,23 @@ func (r *run) wanted(host string, facts map[string]*wire.Facts) ([]*engine.Resou
 	if diags.HasErrors() {
 		return nil, errors.New("its configuration has errors")
 	}
-	if len(r.limit) > 0 {
-		list = slices.DeleteFunc(list, func(res *engine.Resource) bool { return !r.limited(res) })
-	}
-	var target engine.Target
-	if f := facts[host]; f != nil {
-		target = engine.Target{Name: host, Facts: *f}
-	}
-	list = engine.Select(target, list, r.target)
-	if r.adjust != nil {
-		list = r.adjust(list)
-	}
 	return list, nil
+}
+
+// leftOut tells what of host local is only not known now: a mirror's file there is made from its host's facts.
+func (r *run) leftOut(host string, facts map[string]*wire.Facts) func(string) bool {
+	if host != "local" {
+		return func(string) bool { return false }
+	}
+	return r.config.LeftOut(facts)
+}
+
+// choose leaves the resources that --limit and --target mean.
+func (r *run) choose(target engine.Target, list []*engine.Resource) []*engine.Resource {
+	if len(r.limit) > 0 {
+		list = slices.DeleteFunc(slices.Clone(list), func(res *engine.Resource) bool { return !r.limited(res) })
+	}
+	return engine.Select(target, list, r.target)
 }
 
 // limited tells whether a resource is on a host that --limit means, or belongs to one: mirrors.d files are on host local.
@@ -194,6 +252,11 @@ func (r *run) plan(ctx context.Context) *engine.Plan {
 	progress := r.progress()
 	plan := r.fleet.Plan(ctx, r.hosts)
 	progress.Close()
+	for _, h := range plan.Hosts {
+		if errors.Is(h.Err, engine.ErrManifest) {
+			h.Err = fmt.Errorf("%w. Nothing is planned for this host. %s", h.Err, manifestWayOut(h.Host))
+		}
+	}
 	r.ui.Diagnostics(r.problems(plan), r.config.Files())
 	return plan
 }

@@ -100,6 +100,14 @@ func errStale(reasons ...string) error {
 	return fmt.Errorf("plan is stale, and nothing was changed on any host:\n- %s\nPlan again with: mirrorform plan --out FILE", strings.Join(reasons, "\n- "))
 }
 
+func staleBy(differences []engine.Difference) error {
+	var reasons []string
+	for _, d := range differences {
+		reasons = append(reasons, d.String())
+	}
+	return errStale(reasons...)
+}
+
 // applySaved plans again, and performs the plan if it is the saved one.
 func (a *app) applySaved(ctx context.Context, file string) error {
 	if len(a.limit) > 0 || len(a.target) > 0 {
@@ -113,7 +121,7 @@ func (a *app) applySaved(ctx context.Context, file string) error {
 		return errStale(fmt.Sprintf("mirrorform %s made it, and this is mirrorform %s, whose steps may be others", saved.Version, Version()))
 	}
 	a.limit, a.target = saved.Limit, saved.Target
-	r, err := a.newRun()
+	r, err := a.newRun("apply")
 	var none *noHostError
 	switch {
 	case errors.As(err, &none):
@@ -122,6 +130,9 @@ func (a *app) applySaved(ctx context.Context, file string) error {
 		return err
 	}
 	defer r.close()
+	if differences := saved.HostDifferences(r.hosts); len(differences) > 0 {
+		return staleBy(differences)
+	}
 	plan := r.plan(ctx)
 	if ctx.Err() != nil {
 		return errInterrupted
@@ -131,17 +142,13 @@ func (a *app) applySaved(ctx context.Context, file string) error {
 		return errors.Join(r.show(plan, false), fmt.Errorf("%s cannot be compared with the hosts, and nothing was changed on any of them: %w", file, err))
 	}
 	if differences := saved.Differences(now); len(differences) > 0 {
-		var reasons []string
-		for _, d := range differences {
-			reasons = append(reasons, d.String())
-		}
-		return errStale(reasons...)
+		return staleBy(differences)
 	}
 	if err := r.show(plan, false); err != nil {
 		return err
 	}
 	if plan.Counts().Changes() == 0 {
-		return nil
+		return r.adopt(ctx, plan)
 	}
 	return r.perform(ctx, plan)
 }

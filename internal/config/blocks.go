@@ -29,17 +29,21 @@ type output struct {
 
 // block is a resource or a mirror block.
 type block struct {
-	kind      *engine.Kind // nil for a mirror
-	name      string       // TYPE.NAME or mirror.NAME: its address without host and key
-	label     string       // the last label
-	body      *hclsyntax.Body
+	kind      *engine.Kind    // nil for a mirror
+	name      string          // TYPE.NAME or mirror.NAME: its address without host and key
+	label     string          // the last label
+	source    *hclsyntax.Body // as it is written
+	body      *hclsyntax.Body // what fills the state: without the lifecycle block
 	header    hcl.Range
+	life      lifecycle
 	state     reflect.Type // the struct that the body fills
 	hosts     hclsyntax.Expression
 	forEach   hclsyntax.Expression
 	dependsOn []dependency
 	uses      targetUse
 	instances []*instance
+	// keysUnknown says that an error keeps for_each from having a value.
+	keysUnknown bool
 	// localParts says that a mirror puts something on host local.
 	localParts bool
 }
@@ -71,6 +75,7 @@ func (b *block) meta() []string {
 // blockLabels says which blocks a file may have, with the names of their labels.
 var blockLabels = map[string][]string{
 	"host": {"NAME"}, "mirror": {"NAME"}, "resource": {"TYPE", "NAME"}, "variable": {"NAME"}, "locals": nil, "output": {"NAME"},
+	"check": {"NAME"}, "moved": nil, "removed": nil,
 }
 
 // identifier is what may name a host, a resource or anything else. Names become parts of addresses and file names.
@@ -112,6 +117,10 @@ func (c *Config) declare(body *hclsyntax.Body) hcl.Diagnostics {
 			diags = append(diags, c.declareLocals(b)...)
 		case "output":
 			diags = append(diags, c.declareOutput(b)...)
+		case "check":
+			diags = append(diags, c.declareCheck(b)...)
+		case "moved", "removed":
+			diags = append(diags, c.declareMove(b)...)
 		}
 	}
 	return diags
@@ -173,7 +182,7 @@ func (c *Config) declareLocals(b *hclsyntax.Block) hcl.Diagnostics {
 }
 
 func (c *Config) declareBlock(hb *hclsyntax.Block) hcl.Diagnostics {
-	b := &block{body: hb.Body, header: hb.DefRange()}
+	b := &block{source: hb.Body, body: withoutBlocks(hb.Body, lifecycleBlock), header: hb.DefRange()}
 	if hb.Type == "mirror" {
 		b.label, b.name, b.state = hb.Labels[0], "mirror."+hb.Labels[0], reflect.TypeFor[mirror.Spec]()
 	} else {
@@ -188,7 +197,8 @@ func (c *Config) declareBlock(hb *hclsyntax.Block) hcl.Diagnostics {
 	if err != nil {
 		return hcl.Diagnostics{errorAt(b.header, "Unusable resource type", "%s", err)}
 	}
-	diags := structure(b.body, b.header, s, b.what(), b.meta())
+	diags := structure(b.source, b.header, withBlock(s, lifecycleBlock, reflect.TypeFor[*lifecycleShape]()), b.what(), b.meta())
+	diags = append(diags, c.declareLifecycle(b)...)
 	b.hosts, b.forEach = argumentOf(b.body, "hosts"), argumentOf(b.body, "for_each")
 	if b.isMirror() {
 		b.forEach = nil // reported as unsupported
@@ -226,6 +236,9 @@ func (c *Config) checkAll() hcl.Diagnostics {
 	for _, b := range c.blocks {
 		diags = append(diags, b.check(c)...)
 	}
+	for _, name := range sortedKeys(c.checks) {
+		diags = append(diags, c.checks[name].check(c)...)
+	}
 	for _, name := range sortedKeys(c.outputs) {
 		if o := c.outputs[name]; o.value != nil {
 			diags = append(diags, c.check(o.value, scopeOutput)...)
@@ -252,6 +265,7 @@ func (b *block) check(c *Config) hcl.Diagnostics {
 	for _, expr := range expressions(b.body, b.meta()...) {
 		diags = append(diags, c.check(expr, inner)...)
 	}
+	diags = append(diags, c.checkLifecycle(b, inner)...)
 	b.uses = targetUseOf(b.body)
 	if expr := argumentOf(b.body, "depends_on"); expr != nil && slices.Contains(b.meta(), "depends_on") {
 		deps, depDiags := c.readDependsOn(expr)

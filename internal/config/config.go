@@ -4,16 +4,21 @@
 // The language has Terraform's rules and names wherever Terraform has one. Its blocks are
 //
 //	host NAME          a machine; with for_each, a group of machines
-//	mirror NAME        a mirror of AlmaLinux, see package mirror
-//	resource TYPE NAME a resource, with hosts, for_each and depends_on besides the arguments of its type
+//	mirror NAME        a mirror of AlmaLinux, see package mirror, with hosts, depends_on and lifecycle (prevent_destroy, precondition)
+//	resource TYPE NAME a resource, with hosts, for_each, depends_on and lifecycle (prevent_destroy, precondition, postcondition)
+//	                   besides the arguments of its type
 //	variable NAME      an input (type, default, description, validation, sensitive, nullable)
 //	locals             named expressions
 //	output NAME        a result (value, description, sensitive)
+//	check NAME         asserts whose failure is a warning (hosts, assert)
+//	moved              a resource or mirror has another name now (from, to)
+//	removed            a resource or mirror is let go, and stays on hosts as it is (from)
 //
 // Expressions refer to var.NAME, local.NAME, host.NAME (with name, address, labels, user and port; a map of these for a group),
 // path.root (the configuration's directory), each.key and each.value in blocks with for_each, and target (name, address, labels, user, port
-// and facts) in the bodies of mirrors and resources: the host that the expression is evaluated for. Resources and mirrors have no values
-// to refer to; they can be named in depends_on as TYPE.NAME, resource.TYPE.NAME or mirror.NAME.
+// and facts) in the bodies of mirrors and resources, and in checks with hosts: the host that the expression is evaluated for. In a postcondition,
+// self is the state that was found after an apply, or null. Resources and mirrors have no other values to refer to; depends_on, moved and
+// removed name them as TYPE.NAME, resource.TYPE.NAME or mirror.NAME.
 //
 // Load checks everything that can be checked without a host and reports all that is wrong, not the first thing only. Expressions that
 // need facts of a host are unknown then; Resources evaluates them when the facts are there.
@@ -68,6 +73,8 @@ type Config struct {
 	blocks     []*block // resources and mirrors in the order of the source
 	byName     map[string]*block
 	outputs    map[string]*output
+	checks     map[string]*checkBlock
+	moves      []*move // in the order of the source
 
 	bad       map[hclsyntax.Expression]bool
 	varVals   map[string]cty.Value
@@ -114,7 +121,7 @@ func newConfig(o Options) *Config {
 		dir: o.Dir, registry: o.Registry,
 		files: map[string]*hcl.File{}, templates: map[string]*template{},
 		variables: map[string]*variable{}, locals: map[string]*local{}, hostBlocks: map[string]*hostBlock{},
-		byName: map[string]*block{}, outputs: map[string]*output{},
+		byName: map[string]*block{}, outputs: map[string]*output{}, checks: map[string]*checkBlock{},
 		bad:     map[hclsyntax.Expression]bool{},
 		varVals: map[string]cty.Value{}, localVals: map[string]cty.Value{}, hostVals: map[string]cty.Value{},
 		byHost: map[string]*Host{}, warned: map[warning]bool{},
@@ -146,6 +153,8 @@ func (c *Config) load(o Options) hcl.Diagnostics {
 	diags = append(diags, c.placeBlocks()...)
 	diags = append(diags, c.decodeAll()...)
 	diags = append(diags, c.checkDependsOn()...)
+	diags = append(diags, c.checkMoves()...)
+	diags = append(diags, c.placeChecks()...)
 	_, outputDiags := c.evalOutputs(nil)
 	diags = append(diags, outputDiags...)
 	return append(diags, c.checkTogether()...)

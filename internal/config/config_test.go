@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -27,7 +28,15 @@ const (
 	sectionHosts       = "hosts"
 	sectionResources   = "resources" // of all hosts, with facts; with the diagnostics of Resources
 	sectionOutputs     = "outputs"
+	sectionMoves       = "moves"
+	// sectionFound is given, in JSON: the address of a resource to the state that is found after an apply, or null.
+	// sectionAfter is expected: what postconditions say of it.
+	sectionFound = "found"
+	sectionAfter = "after"
 )
+
+// expectations are the sections that are expected, in their order.
+var expectations = []string{sectionDiagnostics, sectionHosts, sectionResources, sectionOutputs, sectionMoves, sectionAfter}
 
 // TestCases loads each configuration in testdata and compares what comes out.
 func TestCases(t *testing.T) {
@@ -54,7 +63,7 @@ func TestCases(t *testing.T) {
 }
 
 func isExpectation(name string) bool {
-	return name == sectionDiagnostics || name == sectionHosts || name == sectionResources || name == sectionOutputs
+	return slices.Contains(expectations, name)
 }
 
 // runCase returns the text of every expectation; those that are empty are left out.
@@ -62,12 +71,17 @@ func runCase(t *testing.T, archive *txtar.Archive) map[string]string {
 	dir := t.TempDir()
 	o := Options{Dir: dir, Registry: testRegistry()}
 	facts := map[string]*wire.Facts{}
+	found := map[string]json.RawMessage{}
 	for _, f := range archive.Files {
 		switch {
 		case f.Name == sectionArgs:
 			readArgs(t, dir, string(f.Data), &o)
 		case f.Name == sectionFacts:
 			if err := json.Unmarshal(f.Data, &facts); err != nil {
+				t.Fatal(err)
+			}
+		case f.Name == sectionFound:
+			if err := json.Unmarshal(f.Data, &found); err != nil {
 				t.Fatal(err)
 			}
 		case !isExpectation(f.Name):
@@ -86,6 +100,10 @@ func runCase(t *testing.T, archive *txtar.Archive) map[string]string {
 		got[sectionHosts] = hostsText(c)
 		got[sectionResources] = strings.ReplaceAll(resourcesText(t, c, facts, dir), dir, "DIR")
 		got[sectionOutputs] = outputsText(t, c, facts, dir)
+		for _, m := range c.Moves() {
+			got[sectionMoves] += fmt.Sprintf("%s -> %s\n", m.From, m.To)
+		}
+		got[sectionAfter] = afterText(t, c, facts, found, dir)
 	}
 	checkRanges(t, c, diags)
 	return got
@@ -144,6 +162,9 @@ func hostsText(c *Config) string {
 	for _, h := range c.Hosts() {
 		fmt.Fprintf(&b, "%s address=%s user=%s port=%d become=%s password=%q keys=%q timeout=%s labels=%v local=%t at %s\n",
 			h.Name, h.Address, h.User, h.Port, h.Become, h.BecomePassword, h.HostKey, h.ConnectTimeout, h.Labels, h.Local, sourceOf(h.Range))
+		if h.ConfirmTimeout != defaultConfirm {
+			fmt.Fprintf(&b, "%s confirm=%s\n", h.Name, h.ConfirmTimeout)
+		}
 	}
 	return b.String()
 }
@@ -162,11 +183,50 @@ func resourcesText(t *testing.T, c *Config, facts map[string]*wire.Facts, dir st
 			if len(r.Sensitive) > 0 {
 				fmt.Fprintf(&b, " sensitive=%v", sortedKeys(r.Sensitive))
 			}
+			if r.PreventDestroy {
+				b.WriteString(" prevent_destroy")
+			}
 			if len(r.DependsOn) > 0 {
 				fmt.Fprintf(&b, " after=%v", r.DependsOn)
 			}
 			b.WriteString("\n")
 		}
+	}
+	return b.String()
+}
+
+// afterText tells what the postconditions of all resources that have some say of the found states.
+func afterText(t *testing.T, c *Config, facts map[string]*wire.Facts, found map[string]json.RawMessage, dir string) string {
+	var b strings.Builder
+	for _, h := range c.Hosts() {
+		list, _ := c.Resources(h.Name, facts)
+		for _, r := range list {
+			raw, given := found[r.Address]
+			delete(found, r.Address)
+			if given != (r.Postcondition != nil) {
+				t.Errorf("%s: a found state is given: %t, there are postconditions: %t", r.Address, given, r.Postcondition != nil)
+			}
+			if !given || r.Postcondition == nil {
+				continue
+			}
+			var state any
+			if string(raw) != "null" {
+				state = r.Kind.New()
+				if err := json.Unmarshal(raw, state); err != nil {
+					t.Fatal(err)
+				}
+			}
+			problems := r.Postcondition(state)
+			if len(problems) == 0 {
+				fmt.Fprintf(&b, "%s holds\n", r.Address)
+			}
+			for _, p := range problems {
+				b.WriteString(diagnosticsText(hcl.Diagnostics{c.Problem(r, p)}, dir))
+			}
+		}
+	}
+	for address := range found {
+		t.Errorf("there is no resource %s", address)
 	}
 	return b.String()
 }
@@ -204,7 +264,7 @@ func compareCase(t *testing.T, archive *txtar.Archive, got map[string]string) {
 	if len(want) == 0 {
 		t.Error("the case expects nothing")
 	}
-	for _, name := range []string{sectionDiagnostics, sectionHosts, sectionResources, sectionOutputs} {
+	for _, name := range expectations {
 		if got[name] != want[name] {
 			t.Errorf("%s:\n--- got\n%s--- want\n%s", name, got[name], want[name])
 		}
@@ -218,7 +278,7 @@ func writeCase(t *testing.T, path string, archive *txtar.Archive, got map[string
 			out.Files = append(out.Files, f)
 		}
 	}
-	for _, name := range []string{sectionDiagnostics, sectionHosts, sectionResources, sectionOutputs} {
+	for _, name := range expectations {
 		if got[name] != "" {
 			out.Files = append(out.Files, txtar.File{Name: name, Data: []byte(got[name])})
 		}

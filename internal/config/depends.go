@@ -45,22 +45,11 @@ func (c *Config) readDependsOn(expr hclsyntax.Expression) ([]dependency, hcl.Dia
 
 func (c *Config) dependency(t hcl.Traversal) (dependency, *hcl.Diagnostic) {
 	at := t.SourceRange()
-	steps := []string{t.RootName()}
-	for _, s := range t[1:] {
-		if attr, ok := s.(hcl.TraverseAttr); ok {
-			steps = append(steps, attr.Name)
-			continue
-		}
-		break
-	}
-	rest := t[len(steps):]
-	if steps[0] == "resource" {
-		steps = steps[1:]
-	}
-	if len(steps) != 2 {
+	kind, label, rest := nameOf(t)
+	if label == "" {
 		return dependency{}, errorAt(at, "Invalid depends_on argument", "%s", dependsOnForm)
 	}
-	name := strings.Join(steps, ".")
+	name := kind + "." + label
 	b := c.byName[name]
 	if b == nil {
 		hint := ""
@@ -82,6 +71,26 @@ func (c *Config) dependency(t hcl.Traversal) (dependency, *hcl.Diagnostic) {
 	}
 	dep.key = instanceKey(index.Key.AsString())
 	return dep, nil
+}
+
+// nameOf reads a reference TYPE.NAME, resource.TYPE.NAME or mirror.NAME; rest are the steps that follow it. Anything else has no label.
+func nameOf(t hcl.Traversal) (kind, label string, rest hcl.Traversal) {
+	steps := []string{t.RootName()}
+	for _, s := range t[1:] {
+		attr, ok := s.(hcl.TraverseAttr)
+		if !ok {
+			break
+		}
+		steps = append(steps, attr.Name)
+	}
+	rest = t[len(steps):]
+	if steps[0] == "resource" {
+		steps = steps[1:]
+	}
+	if len(steps) != 2 {
+		return "", "", rest
+	}
+	return steps[0], steps[1], rest
 }
 
 func isString(v cty.Value) bool { return v.Type() == cty.String && v.IsKnown() && !v.IsNull() }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"sort"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/agext/levenshtein"
 	"github.com/hashicorp/hcl/v2"
@@ -66,6 +68,23 @@ func didYouMeanReference(prefix, name string, candidates []string) string {
 		return fmt.Sprintf(" Did you mean %s.%s?", prefix, s)
 	}
 	return ""
+}
+
+// withArticle is a word with its indefinite article: "an assert", "a check".
+func withArticle(word string) string {
+	if word != "" && strings.ContainsAny(word[:1], "aeio") {
+		return "an " + word
+	}
+	return "a " + word
+}
+
+// withSentence adds a sentence to a text, which may lack its full stop.
+func withSentence(text, sentence string) string {
+	text = strings.TrimSpace(text)
+	if last, _ := utf8.DecodeLastRuneInString(text); unicode.IsLetter(last) || unicode.IsDigit(last) {
+		text += "."
+	}
+	return strings.TrimSpace(text + " " + sentence)
 }
 
 // allOf lists names for a sentence: "a, b and c".

@@ -3,6 +3,7 @@ package config
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -63,8 +64,21 @@ func FuzzLoad(f *testing.F) {
 		for _, h := range c.Hosts() {
 			facts[h.Name] = &wire.Facts{}
 		}
+		for _, m := range c.Moves() {
+			if m.From == "" || m.From == m.To {
+				t.Errorf("the move from %q to %q is none", m.From, m.To)
+			}
+		}
 		for _, h := range c.Hosts() {
-			_, diags := c.Resources(h.Name, facts)
+			list, diags := c.Resources(h.Name, facts)
+			for _, r := range list {
+				if r.Postcondition == nil {
+					continue
+				}
+				for _, p := range slices.Concat(r.Postcondition(nil), r.Postcondition(r.Kind.New())) {
+					diags = append(diags, c.Problem(r, p))
+				}
+			}
 			checkRanges(t, c, diags)
 		}
 	})

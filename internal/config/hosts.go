@@ -20,6 +20,13 @@ import (
 // localHost is the name of the machine that mirrorform runs on. It needs no declaration.
 const localHost = "local"
 
+// The confirm_timeout of a host: below five seconds a new connection has no time, and after ten minutes nobody waits any more.
+const (
+	defaultConfirm = 60 * time.Second
+	minConfirm     = 5 * time.Second
+	maxConfirm     = 10 * time.Minute
+)
+
 // Host is one machine.
 type Host struct {
 	Name  string // "fra1", or `edge["ams"]` for one of a group
@@ -35,6 +42,7 @@ type Host struct {
 	HostKey        []string      // pinned host keys, each as in known_hosts(5) without the host: "ssh-ed25519 AAAA…"
 	Identities     []string      // paths of identity files
 	ConnectTimeout time.Duration // 0 is not set
+	ConfirmTimeout time.Duration // how long a change that could cut the connection waits to be confirmed over a new one; never 0
 	Labels         map[string]string
 
 	Range hcl.Range // the block's header
@@ -66,6 +74,7 @@ type hostArguments struct {
 	HostKey        cty.Value         `hcl:"host_key,optional"`
 	Identities     []string          `hcl:"identities,optional"`
 	ConnectTimeout *string           `hcl:"connect_timeout,optional"`
+	ConfirmTimeout *string           `hcl:"confirm_timeout,optional"`
 	Labels         map[string]string `hcl:"labels,optional"`
 }
 
@@ -127,7 +136,8 @@ func (c *Config) host(hb *hostBlock, ctx *hcl.EvalContext, key string) (*Host, h
 		return "what says how a host is reached is printed"
 	}
 	diags := d.body(hb.body, reflect.ValueOf(&a).Elem(), "")
-	h := &Host{Name: hb.name, Block: hb.name, Key: key, Address: a.Address, Become: "none", BecomePassword: a.BecomePassword, Labels: a.Labels, Range: hb.header}
+	h := &Host{Name: hb.name, Block: hb.name, Key: key, Address: a.Address, Become: "none", BecomePassword: a.BecomePassword,
+		ConfirmTimeout: defaultConfirm, Labels: a.Labels, Range: hb.header}
 	if hb.forEach != nil {
 		h.Name = hb.name + instanceKey(key)
 	}
@@ -234,6 +244,12 @@ func (h *Host) set(hb *hostBlock, a *hostArguments, d *decoder, dir string) hcl.
 			wrong("connect_timeout", "%q is not a duration between zero and an hour, such as \"10s\" or \"1m30s\".", *a.ConnectTimeout)
 		}
 	}
+	if known("confirm_timeout") && a.ConfirmTimeout != nil {
+		timeout, err := time.ParseDuration(*a.ConfirmTimeout)
+		if h.ConfirmTimeout = timeout; err != nil || timeout < minConfirm || timeout > maxConfirm {
+			wrong("confirm_timeout", "%q is not a duration from five seconds to ten minutes, such as \"60s\" or \"1m30s\".", *a.ConfirmTimeout)
+		}
+	}
 	return diags
 }
 
@@ -332,7 +348,7 @@ func (c *Config) orderHosts() {
 // addLocal adds host local, unless it is there.
 func (c *Config) addLocal() *Host {
 	if c.byHost[localHost] == nil {
-		h := &Host{Name: localHost, Block: localHost, Local: true, Address: "localhost", Become: "none", value: localHostValue()}
+		h := &Host{Name: localHost, Block: localHost, Local: true, Address: "localhost", Become: "none", ConfirmTimeout: defaultConfirm, value: localHostValue()}
 		c.hosts = append(c.hosts, h)
 		c.byHost[localHost] = h
 	}

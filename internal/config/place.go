@@ -122,6 +122,7 @@ func (c *Config) placeBlocks() hcl.Diagnostics {
 		}
 		keys, keyDiags := c.forEach(b.forEach, c.global)
 		diags = append(diags, keyDiags...)
+		b.keysUnknown = keys == nil
 		for _, k := range keys {
 			diags = append(diags, c.placeInstance(b, k.context(c.global), instanceKey(k.key))...)
 		}
@@ -135,29 +136,32 @@ func (c *Config) placeInstance(b *block, ctx *hcl.EvalContext, key string) hcl.D
 	if b.hosts == nil {
 		return nil
 	}
-	hostsCtx := c.global.NewChild()
-	hostsCtx.Variables = map[string]cty.Value{"host": c.contextFor(b.hosts).Variables["host"]}
-	if each, ok := ctx.Variables["each"]; ok && b.forEach != nil {
-		hostsCtx.Variables["each"] = each
+	var diags hcl.Diagnostics
+	i.hosts, diags = c.hostsOf(b.hosts, ctx)
+	return diags
+}
+
+// hostsOf evaluates a hosts argument; ctx has what the block may refer to, but for host.local.
+func (c *Config) hostsOf(expr hclsyntax.Expression, ctx *hcl.EvalContext) ([]*Host, hcl.Diagnostics) {
+	hostsCtx := ctx.NewChild()
+	hostsCtx.Variables = map[string]cty.Value{"host": c.contextFor(expr).Variables["host"]}
+	if diags := c.checkHostKeys(expr); diags.HasErrors() {
+		return nil, diags
 	}
-	if diags := c.checkHostKeys(b.hosts); diags.HasErrors() {
-		return diags
-	}
-	v, diags := c.eval(b.hosts, hostsCtx)
-	if diags.HasErrors() || c.bad[b.hosts] {
-		return diags
+	v, diags := c.eval(expr, hostsCtx)
+	if diags.HasErrors() || c.bad[expr] {
+		return nil, diags
 	}
 	if isSensitive(v) {
-		return append(diags, errorAt(b.hosts.Range(), "Sensitive value not allowed here", "Which hosts a block is for is printed, so it cannot be sensitive."))
+		return nil, append(diags, errorAt(expr.Range(), "Sensitive value not allowed here", "Which hosts a block is for is printed, so it cannot be sensitive."))
 	}
 	p := &placing{config: c, seen: map[string]bool{}}
 	if why := p.collect(v); why != "" {
-		d := errorAt(b.hosts.Range(), "Invalid hosts argument", "%s", why)
-		d.Expression, d.EvalContext = b.hosts, hostsCtx
-		return append(diags, d)
+		d := errorAt(expr.Range(), "Invalid hosts argument", "%s", why)
+		d.Expression, d.EvalContext = expr, hostsCtx
+		return nil, append(diags, d)
 	}
-	i.hosts = p.hosts
-	return diags
+	return p.hosts, diags
 }
 
 // checkHostKeys looks for keys that a group of hosts does not have, so that the right one can be suggested.

@@ -22,7 +22,7 @@ func (c *Config) Problem(r *engine.Resource, p engine.Problem) *hcl.Diagnostic {
 		return d
 	}
 	d := b.problem(p, r.Sensitive, r.State)
-	d.Detail = strings.TrimSpace(d.Detail + " This is about " + r.Address + ".")
+	d.Detail = withSentence(d.Detail, "This is about "+r.Address+".")
 	return d
 }
 
@@ -117,7 +117,7 @@ func (b *block) attributeRange(path string) hcl.Range {
 
 // find finds the place of an argument by its path, and tells whether the source sets the argument.
 func (b *block) find(path string) (place hcl.Range, set bool) {
-	body, header := b.body, b.header
+	body, header := b.source, b.header
 	for path != "" {
 		step := pathStep.FindStringSubmatch(path)
 		if step == nil {

@@ -17,9 +17,10 @@ type scope struct {
 	global  bool // var, local, host, path
 	each    bool // each.key and each.value
 	eachWhy string
-	target  bool // the host that the expression is evaluated for
-	facts   bool // host.NAME.facts
-	local   bool // host.local
+	target  bool     // the host that the expression is evaluated for
+	facts   bool     // host.NAME.facts
+	local   bool     // host.local
+	self    []string // the attributes of self, where there is a found state
 }
 
 var (
@@ -126,14 +127,21 @@ func (c *Config) checkTraversal(t hcl.Traversal, s scope) *hcl.Diagnostic {
 		return checkTarget(t, at)
 	case root == "target":
 		return errorAt(at, "Reference to target not allowed here",
-			"The object target is the host that an expression is evaluated for. It can be used in the bodies of mirror and resource blocks only, "+
-				"except in their hosts and for_each arguments.")
+			"The object target is the host that an expression is evaluated for. It can be used in the bodies of mirror and resource blocks, "+
+				"except in their hosts and for_each arguments, and in the asserts of check blocks with a hosts argument.")
 	case root == "resource" || root == "mirror" || c.registry.Kind(root) != nil:
 		return errorAt(at, "Reference to a resource not allowed here",
-			"Resources and mirrors have no values to refer to. They can be named in a depends_on argument only.")
+			"Resources and mirrors have no values to refer to. They can be named in depends_on arguments, and in moved and removed blocks.")
 	case root == "count":
 		return errorAt(at, "Reference to count", "There is no count argument here. Use for_each, with each.key and each.value.")
-	case root == "self" || root == "module" || root == "data" || root == "terraform":
+	case root == "self" && len(s.self) > 0 && len(t) == 1:
+		return nil // whether it is null says whether there is anything
+	case root == "self" && len(s.self) > 0:
+		return declared(at, "attribute", "self", name, s.self)
+	case root == "self":
+		return errorAt(at, "Reference to self not allowed here",
+			"The object self is what was found on the host after an apply. It can be used in the postconditions of resources only.")
+	case root == "module" || root == "data" || root == "terraform":
 		return errorAt(at, "Unknown object", "There is no object named %q in this language.", root)
 	}
 	return c.unknownRoot(root, at)
@@ -165,7 +173,7 @@ func declared(at hcl.Range, what, prefix, name string, names []string) *hcl.Diag
 // undeclared is the error of a reference prefix.name, where names are the right ones.
 func undeclared(at hcl.Range, what, prefix, name string, names []string) *hcl.Diagnostic {
 	if name == "" {
-		return errorAt(at, "Incomplete reference", "The name of a %s must follow, as in %s.%s.", what, prefix, example(names))
+		return errorAt(at, "Incomplete reference", "The name of %s must follow, as in %s.%s.", withArticle(what), prefix, example(names))
 	}
 	return errorAt(at, "Reference to undeclared "+what, "There is no %s named %q.%s", what, name, didYouMeanReference(prefix, name, names))
 }

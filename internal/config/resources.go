@@ -43,9 +43,7 @@ func (h *Host) target(facts *wire.Facts) cty.Value {
 
 // decode evaluates an instance's body for a host and checks the state.
 func (c *Config) decode(i *instance, h *Host, facts *wire.Facts) *decoded {
-	ctx := i.ctx.NewChild()
-	ctx.Variables = map[string]cty.Value{"target": h.target(facts)}
-	d := newDecoder(c, ctx)
+	d := newDecoder(c, i.hostContext(h, facts))
 	d.refuseSensitive = i.block.refuseSensitive
 	state := reflect.New(i.block.state)
 	diags := d.body(i.block.body, state.Elem(), "")
@@ -87,6 +85,8 @@ func (b *block) refuseSensitive(_ string, f *field) string {
 		return "what a mirror expands to is printed"
 	case f.id:
 		return "it says which thing on the host is meant, which is printed"
+	case f.argv:
+		return "it becomes an argument of a program, which every user of the host can see"
 	}
 	return ""
 }
@@ -151,6 +151,11 @@ func (c *Config) decodeInstance(i *instance) hcl.Diagnostics {
 			i.block.localParts = i.block.localParts || i.decoded[h.Name].mayHaveLocalParts(parts)
 			found[n] = append(slices.Clip(found[n]), expandDiags...)
 		}
+		pre, conditionDiags := c.foresee(i, h)
+		if pre == fails {
+			found[n] = nil // which may only be consequences
+		}
+		found[n] = append(slices.Clip(found[n]), conditionDiags...)
 	}
 	return perHost(hosts, found)
 }
@@ -197,7 +202,7 @@ func perHost(hosts []*Host, found []hcl.Diagnostics) hcl.Diagnostics {
 			continue
 		}
 		said := *d
-		said.Detail = strings.TrimSpace(said.Detail + " This is so on " + someOf(on) + ".")
+		said.Detail = withSentence(said.Detail, "This is so on "+someOf(on)+".")
 		order[i] = &said
 	}
 	return order
@@ -241,6 +246,9 @@ func (c *Config) expand(i *instance, h *Host, facts *wire.Facts, d *decoded) ([]
 //
 // On host local are the local parts of all mirrors whose hosts have facts, or whose expressions need none; for those that are
 // left out there is a warning. On any other host, a resource that needs facts which are not there is an error.
+//
+// A precondition that is false is an error; the resource is returned all the same if its state is known. The failing asserts of the checks that
+// are for this host are warnings.
 func (c *Config) Resources(host string, facts map[string]*wire.Facts) ([]*engine.Resource, hcl.Diagnostics) {
 	if c.failed {
 		return nil, hcl.Diagnostics{errorNowhere("Configuration has errors", "Its resources are not known.")}
@@ -251,6 +259,9 @@ func (c *Config) Resources(host string, facts map[string]*wire.Facts) ([]*engine
 	}
 	w := &wanting{config: c, facts: facts, made: map[*instance][]*engine.Resource{}}
 	w.host(h)
+	for _, name := range sortedKeys(c.checks) {
+		w.diags = append(w.diags, c.runCheck(c.checks[name], h, facts[host])...)
+	}
 	return w.resources, tidy(slices.DeleteFunc(w.diags, func(d *hcl.Diagnostic) bool {
 		return d.Severity == hcl.DiagWarning && c.warned[warningOf(d)]
 	}))
@@ -263,6 +274,7 @@ type wanting struct {
 	dry       bool // no facts are there: what needs them is left out
 	resources []*engine.Resource
 	made      map[*instance][]*engine.Resource
+	leftOut   []func(address string) bool // each tells whether an address on host local is one that is not known now
 	order     []*instance
 	diags     hcl.Diagnostics
 }
@@ -298,7 +310,11 @@ func (w *wanting) instance(i *instance, h *Host) {
 }
 
 func (w *wanting) resource(i *instance, h *Host) {
-	d := w.decoded(i, h)
+	pre := w.preconditions(i, h)
+	d, diags := w.decoded(i, h)
+	if pre != fails { // else they may only be consequences
+		w.diags = append(w.diags, diags...)
+	}
 	if len(d.unknown) > 0 {
 		w.missingFacts(i, h, i.address(h.Name), h.Local)
 		return
@@ -308,20 +324,17 @@ func (w *wanting) resource(i *instance, h *Host) {
 	}
 	w.add(i, &engine.Resource{
 		Address: i.address(h.Name), Kind: i.block.kind, State: d.state, Source: sourceOf(i.block.header), Sensitive: topLevel(d.sensitive),
+		PreventDestroy: i.block.life.preventDestroy, Postcondition: w.config.postcondition(i, h, w.facts[h.Name], topLevel(d.sensitive)),
 	})
 }
 
-// decoded returns the body evaluated for a host: from Load's work where no facts are needed.
-func (w *wanting) decoded(i *instance, h *Host) *decoded {
-	if w.dry {
-		return i.decoded[h.Name]
-	}
-	if i.block.uses != usesFacts {
-		return i.decoded[h.Name]
+// decoded returns the body evaluated for a host: from Load's work, and without diagnostics, where no facts are needed.
+func (w *wanting) decoded(i *instance, h *Host) (*decoded, hcl.Diagnostics) {
+	if w.dry || i.block.uses != usesFacts {
+		return i.decoded[h.Name], nil
 	}
 	d := w.config.decode(i, h, w.facts[h.Name])
-	w.diags = append(w.diags, d.diags...)
-	return d
+	return d, d.diags
 }
 
 // topLevel cuts paths to the arguments that they begin with, which is what plans show.
@@ -345,18 +358,34 @@ func firstStep(path string) string {
 
 // mirror adds the parts of a mirror on a host: those on that host, or those on host local.
 func (w *wanting) mirror(i *instance, h *Host, local bool) {
-	d := w.decoded(i, h)
 	facts := w.facts[h.Name]
+	pre := holds
+	if !local {
+		pre = w.preconditions(i, h)
+	} else if w.unfit(i, h) {
+		w.diags = append(w.diags, warningAt(i.block.header, "Left out for a precondition",
+			"What %s puts on this machine is left out: a precondition does not hold on host %s, or is not known to.", i.address(h.Name), h.Name))
+		w.leaveOut(i, h)
+		return
+	}
+	d, diags := w.decoded(i, h)
+	if pre != fails {
+		w.diags = append(w.diags, diags...)
+	}
 	if !w.dry && (len(d.unknown) > 0 || facts == nil && !local) {
 		w.missingFacts(i, h, i.address(h.Name), local)
+		w.leaveOut(i, h)
 		return
 	}
 	parts := i.parts[h.Name]
 	if facts != nil {
 		var diags hcl.Diagnostics
 		parts, diags = w.config.expand(i, h, facts, d)
-		if !local { // there they come a second time
+		if !local && pre != fails { // on local they come a second time
 			w.diags = append(w.diags, diags...)
+		}
+		if parts == nil {
+			w.leaveOut(i, h)
 		}
 	}
 	for _, p := range parts {
@@ -372,11 +401,33 @@ func (c *Config) part(i *instance, h *Host, p mirror.Part) *engine.Resource {
 	if p.Local {
 		address = func(name string) string { return i.address(localHost) + "." + name + instanceKey(h.Name) }
 	}
-	r := &engine.Resource{Address: address(p.Name), Kind: c.registry.Kind(p.Type), State: p.State, Source: sourceOf(i.block.header), Keep: p.Keep}
+	r := &engine.Resource{
+		Address: address(p.Name), Kind: c.registry.Kind(p.Type), State: p.State, Source: sourceOf(i.block.header), Keep: p.Keep,
+		PreventDestroy: i.block.life.preventDestroy,
+	}
 	for _, name := range p.DependsOn {
 		r.DependsOn = append(r.DependsOn, address(name))
 	}
 	return r
+}
+
+// leaveOut takes down that what a mirror puts on host local for a host is not known.
+func (w *wanting) leaveOut(i *instance, h *Host) {
+	w.leftOut = append(w.leftOut, func(address string) bool {
+		return strings.HasPrefix(address, i.address(localHost)+".") && strings.HasSuffix(address, instanceKey(h.Name))
+	})
+}
+
+// LeftOut returns the test whether an address on host local belongs to what Resources leaves out with these facts, because a mirror's parts
+// for some host are not known. Such a resource is still declared: that it is not wanted now is no reason to remove it.
+func (c *Config) LeftOut(facts map[string]*wire.Facts) func(address string) bool {
+	w := &wanting{config: c, facts: facts, made: map[*instance][]*engine.Resource{}}
+	if h := c.byHost[localHost]; h != nil && !c.failed {
+		w.host(h)
+	}
+	return func(address string) bool {
+		return slices.ContainsFunc(w.leftOut, func(is func(string) bool) bool { return is(address) })
+	}
 }
 
 func (w *wanting) missingFacts(i *instance, h *Host, address string, local bool) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/internal/wire"
 )
 
 // canary is a secret. It must not be in any diagnostic.
@@ -54,14 +55,20 @@ func TestSensitiveValuesAreNeverShown(t *testing.T) {
 		t.Run(expr, func(t *testing.T) {
 			t.Parallel()
 			for place, text := range map[string]string{
-				"local":    "locals { x = " + expr + " }\n",
-				"argument": "resource \"thing\" \"x\" {\n  hosts = [host.a]\n  name = \"x\"\n  text = " + expr + "\n}\n",
-				"id":       "resource \"thing\" \"x\" {\n  hosts = [host.a]\n  name = " + expr + "\n}\n",
-				"host":     "host \"b\" {\n  address = " + expr + "\n  labels = { x = " + expr + " }\n}\n",
-				"for_each": "resource \"thing\" \"x\" {\n  for_each = " + expr + "\n  hosts = [host.a]\n  name = each.key\n}\n",
-				"hosts":    "resource \"thing\" \"x\" {\n  hosts = " + expr + "\n  name = \"x\"\n}\n",
-				"output":   "output \"x\" { value = " + expr + " }\n",
-				"mirror":   "mirror \"m\" {\n  hosts = [host.a]\n  storage { path = " + expr + " }\n}\n",
+				"local":         "locals { x = " + expr + " }\n",
+				"argument":      "resource \"thing\" \"x\" {\n  hosts = [host.a]\n  name = \"x\"\n  text = " + expr + "\n}\n",
+				"id":            "resource \"thing\" \"x\" {\n  hosts = [host.a]\n  name = " + expr + "\n}\n",
+				"host":          "host \"b\" {\n  address = " + expr + "\n  labels = { x = " + expr + " }\n}\n",
+				"for_each":      "resource \"thing\" \"x\" {\n  for_each = " + expr + "\n  hosts = [host.a]\n  name = each.key\n}\n",
+				"hosts":         "resource \"thing\" \"x\" {\n  hosts = " + expr + "\n  name = \"x\"\n}\n",
+				"output":        "output \"x\" { value = " + expr + " }\n",
+				"condition":     secretResource("precondition", expr, `"x"`),
+				"message":       secretResource("precondition", "false", expr),
+				"postcondition": secretResource("postcondition", expr, `"x"`),
+				"assert":        "check \"x\" {\n  assert {\n    condition = " + expr + "\n    error_message = \"x\"\n  }\n}\n",
+				"assert, hosts": "check \"x\" {\n  hosts = [host.a]\n  assert {\n    condition = false\n    error_message = " + expr + "\n  }\n}\n",
+				"from":          "removed { from = " + expr + " }\n",
+				"mirror":        "mirror \"m\" {\n  hosts = [host.a]\n  storage { path = " + expr + " }\n}\n",
 			} {
 				c, diags := loadSecret(t, text)
 				if !diags.HasErrors() {
@@ -69,6 +76,69 @@ func TestSensitiveValuesAreNeverShown(t *testing.T) {
 				}
 				if shown := printed(t, diags, c.Files()); showsCanary(shown) {
 					t.Errorf("%s: the secret is shown:\n%s", place, shown)
+				}
+			}
+		})
+	}
+}
+
+// secretResource is a resource with a condition of that type of block.
+func secretResource(block, condition, message string) string {
+	return "resource \"thing\" \"x\" {\n  hosts = [host.a]\n  name = \"x\"\n  text = var.secret\n  lifecycle {\n    " + block + " {\n      condition = " +
+		condition + "\n      error_message = " + message + "\n    }\n  }\n}\n"
+}
+
+// tellingMessages are error messages that can be evaluated and hold the secret; SECRET stands for an expression that is sensitive.
+var tellingMessages = []string{
+	`SECRET`, `"${SECRET}"`, `"it is ${SECRET}."`, `"%{ for s in [SECRET] }${s}%{ endfor }"`, `"%{ if SECRET != "" }${SECRET}%{ endif }"`, `[for s in [SECRET] : s][0]`,
+	`join(",", [SECRET, "b"])`, `jsonencode({ a = SECRET })`, `keys({ (SECRET) = 1 })[0]`, `base64encode(SECRET)`, `upper(SECRET)`, `format("%s", SECRET)`, `one([SECRET])`,
+	`SECRET == "" ? "empty" : SECRET`, `join("", [for c in split("", SECRET) : c])`, `yamlencode([SECRET])`, `trimspace(<<-EOT
+        ${SECRET}
+        EOT
+      )`, `coalesce(null, SECRET)`, `try(tonumber(SECRET), SECRET)`, `templatefile("plain.tmpl", { s = SECRET })`,
+}
+
+func TestSensitiveMessagesAreNeverShown(t *testing.T) {
+	t.Parallel()
+	for _, telling := range tellingMessages {
+		t.Run(telling, func(t *testing.T) {
+			t.Parallel()
+			of := func(expr string) string { return strings.ReplaceAll(telling, "SECRET", expr) }
+			for place, text := range map[string]string{
+				"precondition":              secretResource("precondition", "false", of("var.secret")),
+				"precondition, condition":   secretResource("precondition", `var.secret == "x"`, of("var.secret")),
+				"postcondition":             secretResource("postcondition", `self.name == "y"`, of("self.text")),
+				"postcondition, derived":    secretResource("postcondition", `self.derived == "y"`, of("self.derived")),
+				"postcondition, self":       secretResource("postcondition", `self == null`, of("jsonencode(self)")),
+				"check":                     "check \"x\" {\n  assert {\n    condition = false\n    error_message = " + of("var.secret") + "\n  }\n}\n",
+				"check, hosts":              "check \"x\" {\n  hosts = [host.a]\n  assert {\n    condition = target.facts.systemd\n    error_message = " + of("var.secret") + "\n  }\n}\n",
+				"precondition, with facts":  secretResource("precondition", "target.facts.systemd", of("var.secret")),
+				"postcondition, no secret":  secretResource("postcondition", `self.name == var.secret`, of("var.secret")),
+				"postcondition, only local": secretResource("postcondition", `self.name == "y"`, of("local.object.a")),
+			} {
+				c, diags := loadSecret(t, text)
+				list, more := c.Resources("a", map[string]*wire.Facts{"a": {}})
+				if !diags.HasErrors() {
+					diags = append(diags, more...)
+				}
+				for _, r := range list {
+					if r.Postcondition == nil {
+						continue
+					}
+					found := &thing{Name: "x", Text: canary, Derived: canary, TextMap: map[string]string{"a": "b"}}
+					for _, p := range r.Postcondition(found) {
+						if showsCanary(p.String()) {
+							t.Errorf("%s: the secret is in the problem %s", place, p)
+						}
+						diags = append(diags, c.Problem(r, p))
+					}
+				}
+				shown := printed(t, diags, c.Files())
+				if showsCanary(shown) {
+					t.Errorf("%s: the secret is shown:\n%s", place, shown)
+				}
+				if !strings.Contains(shown, "is not shown, since") {
+					t.Errorf("%s: nothing was hidden:\n%s", place, shown)
 				}
 			}
 		})
@@ -95,7 +165,7 @@ locals {
 }
 host "a" { address = "192.0.2.1" }
 `+text, "mirrorform.hclvars", "secret = \""+canary+"\"\nset = [\""+canary+"\"]\nobject = { secret = \""+canary+"\" }\n",
-		"t.tmpl", "${tonumber(secret)} ${secret.x} ${[secret][1]} ${{ a = 1 }[secret]}")
+		"plain.tmpl", "It is ${s}.", "t.tmpl", "${tonumber(secret)} ${secret.x} ${[secret][1]} ${{ a = 1 }[secret]}")
 }
 
 // TestSensitiveVariablesAreNeverShown has wrong values of sensitive variables, from every source.

@@ -33,6 +33,7 @@ type field struct {
 	block    bool
 	required bool
 	id       bool // says which thing on the host is meant
+	argv     bool // becomes an argument of a program
 	goType   reflect.Type
 	ctyType  cty.Type // of an argument; DynamicPseudoType takes anything
 }
@@ -54,7 +55,7 @@ func shapeOf(t reflect.Type) (*shape, error) {
 		if name == "" {
 			continue
 		}
-		fd := field{name: name, index: i, goType: f.Type, block: option == "block", required: option == "", id: f.Tag.Get("id") == "true"}
+		fd := field{name: name, index: i, goType: f.Type, block: option == "block", required: option == "", id: f.Tag.Get("id") == "true", argv: f.Tag.Get("argv") == "true"}
 		var err error
 		if fd.block {
 			fd.required = f.Type.Kind() == reflect.Struct
@@ -194,7 +195,7 @@ func (f *field) nested(b *hclsyntax.Block, count *map[string]int) hcl.Diagnostic
 	if err != nil {
 		return append(diags, errorAt(b.DefRange(), "Unusable block", "%s", err))
 	}
-	return append(diags, structure(b.Body, b.DefRange(), inner, fmt.Sprintf("a %s block", b.Type), nil)...)
+	return append(diags, structure(b.Body, b.DefRange(), inner, withArticle(b.Type)+" block", nil)...)
 }
 
 // hintFor suggests an argument or a block for a name; those of the kind that was written come first.

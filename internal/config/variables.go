@@ -21,11 +21,7 @@ type variable struct {
 	sensitive   bool
 	nullable    bool
 	defaultExpr hclsyntax.Expression // nil: the variable is required
-	validations []validation
-}
-
-type validation struct {
-	condition, message hclsyntax.Expression
+	validations []*rule
 }
 
 // variableShape is the tagged form of a variable block, for the check of its structure.
@@ -38,6 +34,7 @@ type variableShape struct {
 	Validation  []validationShape `hcl:"validation,block"`
 }
 
+// validationShape is the tagged form of a validation block, and of all other blocks with a condition.
 type validationShape struct {
 	Condition    cty.Value `hcl:"condition"`
 	ErrorMessage cty.Value `hcl:"error_message"`
@@ -71,15 +68,7 @@ func (c *Config) declareVariable(b *hclsyntax.Block) hcl.Diagnostics {
 	if v.sensitive && v.defaultExpr != nil {
 		c.blank(v.defaultExpr.Range())
 	}
-	for _, inner := range b.Body.Blocks {
-		if inner.Type != "validation" || inner.Body == nil {
-			continue
-		}
-		val := validation{argumentOf(inner.Body, "condition"), argumentOf(inner.Body, "error_message")}
-		if val.condition != nil && val.message != nil {
-			v.validations = append(v.validations, val)
-		}
-	}
+	v.validations = rulesOf(b.Body, "validation")
 	return diags
 }
 
@@ -138,9 +127,8 @@ func (v *variable) check(c *Config) hcl.Diagnostics {
 		diags = append(diags, c.check(v.defaultExpr, scopeConstant)...)
 	}
 	for _, val := range v.validations {
-		diags = append(diags, c.check(val.condition, scope{global: true, eachWhy: noForEach})...)
-		diags = append(diags, c.check(val.message, scope{global: true, eachWhy: noForEach})...)
-		if !c.bad[val.condition] && !refersTo(val.condition, "var", v.name) {
+		diags = append(diags, val.check(c, scope{global: true, eachWhy: noForEach})...)
+		if val.condition != nil && !c.bad[val.condition] && !refersTo(val.condition, "var", v.name) {
 			diags = append(diags, errorAt(val.condition.Range(), "Invalid validation condition", "The condition must refer to var.%s: it says which values are right.", v.name))
 		}
 	}
@@ -257,41 +245,9 @@ func (c *Config) validateVariables() hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	for _, name := range sortedKeys(c.variables) {
 		for _, val := range c.variables[name].validations {
-			diags = append(diags, c.validate(c.variables[name], val)...)
+			_, ruleDiags := c.judge(val, c.global, "Invalid value for variable "+name)
+			diags = append(diags, ruleDiags...)
 		}
 	}
 	return diags
-}
-
-func (c *Config) validate(v *variable, val validation) hcl.Diagnostics {
-	value, diags := c.eval(val.condition, c.global)
-	if diags.HasErrors() || c.bad[val.condition] {
-		return diags
-	}
-	value, _ = value.UnmarkDeep()
-	value, err := convert.Convert(value, cty.Bool)
-	switch {
-	case err != nil:
-		return append(diags, errorAt(val.condition.Range(), "Invalid validation condition", "The condition must be true or false."))
-	case !value.IsKnown(): // made from something with an error of its own
-		return diags
-	case value.IsNull():
-		return append(diags, errorAt(val.condition.Range(), "Invalid validation condition", "The condition must be true or false, but it is null."))
-	case value.True():
-		return diags
-	}
-	message, messageDiags := c.eval(val.message, c.global)
-	diags = append(diags, messageDiags...)
-	text := fmt.Sprintf("The value of the variable %q is not valid.", v.name)
-	switch {
-	case isSensitive(message):
-		text += " The error message is not shown, since it is made from a sensitive value."
-	case message.IsKnown() && !message.IsNull():
-		if m, err := convert.Convert(message, cty.String); err == nil {
-			text = m.AsString()
-		}
-	}
-	d := errorAt(val.condition.Range(), "Invalid value for variable "+v.name, "%s", text)
-	d.Expression, d.EvalContext = val.condition, c.global
-	return append(diags, c.redact(val.condition, c.global, hcl.Diagnostics{d})...)
 }

@@ -122,7 +122,7 @@ func (r *runner) want(variant int) *engine.Resource {
 func orders(p *engine.HostPlan) []wire.Order {
 	var list []wire.Order
 	for _, s := range p.Changes[0].Steps {
-		list = append(list, wire.Order{Group: 1, Op: s.Do, Undo: s.Undo})
+		list = append(list, wire.Order{Op: s.Do, Undo: s.Undo, Final: s.Final})
 	}
 	return list
 }
@@ -139,14 +139,41 @@ type outcome struct {
 	errors []string
 }
 
+// perform begins a transaction and has orders done in it. It is open afterwards, unless one failed.
 func (r *runner) perform(t *testing.T, list []wire.Order) *outcome {
 	t.Helper()
-	o := &outcome{states: make([][]wire.State, len(list))}
-	var err error
-	if o.failed, err = r.h.session(t).Do(t.Context(), list, o.note); err != nil {
+	session := r.h.session(t)
+	begun, err := session.Begin(t.Context(), wire.Begin{Operator: "conformance", Command: "test"}, func(wire.Holder) {})
+	if err != nil {
 		t.Fatal(err)
 	}
+	if begun.Held != nil || begun.Recovered != nil {
+		t.Fatalf("the host is not free: %+v", begun)
+	}
+	o := &outcome{failed: -1, states: make([][]wire.State, len(list))}
+	r.h.open = true
+	session.ordered += len(list)
+	done, err := session.Do(t.Context(), wire.Do{Ops: list}, o.note)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if done.Error != "" || done.Journal != "" {
+		t.Fatalf("the host says: %+v; %v", done, o.errors)
+	}
+	if done.Failed != nil {
+		o.failed, r.h.open = *done.Failed, false
+	}
 	return o
+}
+
+// commit makes the open transaction final.
+func (r *runner) commit(t *testing.T) {
+	t.Helper()
+	done, err := r.h.session(t).Commit(t.Context(), wire.Commit{}, func(wire.Event) {})
+	r.h.open = false
+	if err != nil || done.Error != "" || done.Undone {
+		t.Fatalf("commit: %+v, %v", done, err)
+	}
 }
 
 func (o *outcome) note(e wire.Event) {
@@ -164,8 +191,8 @@ func (o *outcome) last(i int) wire.State {
 	return o.states[i][len(o.states[i])-1]
 }
 
-// do performs a plan; all of it must succeed.
-func (r *runner) do(t *testing.T, p *engine.HostPlan) {
+// attempt performs a plan; all of it must succeed. The transaction is open afterwards.
+func (r *runner) attempt(t *testing.T, p *engine.HostPlan) {
 	t.Helper()
 	o := r.perform(t, orders(p))
 	if o.failed >= 0 {
@@ -178,17 +205,29 @@ func (r *runner) do(t *testing.T, p *engine.HostPlan) {
 	}
 }
 
-// undo takes back the plan that was done last: all its steps that have an undo.
+// do performs a plan for good.
+func (r *runner) do(t *testing.T, p *engine.HostPlan) {
+	t.Helper()
+	r.attempt(t, p)
+	r.commit(t)
+}
+
+// undo takes back the plan that was attempted last: all its steps that have an undo.
 func (r *runner) undo(t *testing.T, p *engine.HostPlan) {
 	t.Helper()
 	list := orders(p)
+	session := r.h.session(t)
 	o := &outcome{states: make([][]wire.State, len(list))}
-	failed, err := r.h.session(t).Undo(t.Context(), len(list), o.note)
+	done, err := session.Rollback(t.Context(), func(e wire.Event) {
+		e.ID -= session.ordered - len(list)
+		o.note(e)
+	})
+	r.h.open = false
 	if err != nil {
 		t.Fatal(err)
 	}
-	if failed >= 0 && list[failed].Undo != nil {
-		t.Fatalf("taking back %q failed: %s", p.Changes[0].Steps[failed].Summary, strings.Join(o.errors, "\n"))
+	if done.Error != "" || done.Journal != "" || !done.Undone {
+		t.Fatalf("taking back %s: %+v: %s", stepText(p), done, strings.Join(o.errors, "\n"))
 	}
 	for i := range list {
 		if list[i].Undo != nil && o.last(i) != wire.Undone {
@@ -245,7 +284,7 @@ func (r *runner) rehearse(t *testing.T, resource *engine.Resource) {
 	t.Helper()
 	p := r.changing(t, resource)
 	before := r.look(t, p, resource)
-	r.do(t, p)
+	r.attempt(t, p)
 	if done := r.look(t, p, resource); len(before.differs(done)) == 0 {
 		t.Errorf("nothing changed by %s", stepText(p))
 	}
@@ -297,16 +336,14 @@ func (r *runner) refusesOther(t *testing.T, p *engine.HostPlan) {
 }
 
 // bystander is an operation of another resource.
-var bystander = wire.Order{
-	Group: 2, Op: wire.Op{Mkdir: &wire.MkdirOp{Path: "/srv/bystander"}}, Undo: &wire.Op{Restore: &wire.RestoreOp{Path: "/srv/bystander"}},
-}
+var bystander = wire.Order{Op: wire.Op{Mkdir: &wire.MkdirOp{Path: "/srv/bystander"}}, Undo: &wire.Op{Restore: &wire.RestoreOp{Path: "/srv/bystander"}}}
 
 // failsMidway checks law 9: another resource's operation, half of the plan's, one that fails, and the other half.
 func (r *runner) failsMidway(t *testing.T, p *engine.HostPlan) {
 	t.Helper()
 	steps := orders(p)
 	half := (len(steps) + 1) / 2
-	fails := wire.Order{Group: 1, Op: wire.Op{Run: &wire.RunOp{Argv: []string{"/usr/bin/false"}}}}
+	fails := wire.Order{Op: wire.Op{Run: &wire.RunOp{Argv: []string{"/usr/bin/false"}}}, Final: "it does nothing"}
 	list := slices.Concat([]wire.Order{bystander}, steps[:half], []wire.Order{fails}, steps[half:])
 	o := r.perform(t, list)
 	if o.failed != 1+half {
@@ -319,20 +356,12 @@ func (r *runner) failsMidway(t *testing.T, p *engine.HostPlan) {
 			want = wire.Failed
 		case i > o.failed:
 			want = ""
-		case order.Undo == nil || order.Group != fails.Group:
+		case order.Undo == nil:
 			want = wire.Finished
 		}
 		if o.last(i) != want {
 			t.Errorf("after a failure, order %d (%s) is reported as %v, want %q at last", i, describe(order.Op), o.states[i], want)
 		}
-	}
-	// Only the other resource's operation is left to be taken back, and what is final.
-	o = &outcome{states: make([][]wire.State, len(list))}
-	if _, err := r.h.session(t).Undo(t.Context(), len(list), o.note); err != nil {
-		t.Fatal(err)
-	}
-	if o.last(0) != wire.Undone {
-		t.Errorf("the other resource's operation is reported as %v: %v", o.states[0], o.errors)
 	}
 }
 

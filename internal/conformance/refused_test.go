@@ -30,7 +30,7 @@ func checkRefusal(t *testing.T, h *host, c *refusal) {
 		}
 	}
 	if c.op != nil {
-		o := r.perform(t, []wire.Order{{Group: 1, Op: *c.op}})
+		o := r.perform(t, []wire.Order{{Op: *c.op}})
 		if o.failed != 0 || !strings.Contains(strings.Join(o.errors, "\n"), c.refuses) {
 			t.Errorf("the operation is reported as %v: %q does not hold %q", o.states[0], o.errors, c.refuses)
 		}

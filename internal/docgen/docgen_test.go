@@ -76,7 +76,7 @@ func TestComplete(t *testing.T) {
 
 	page = read("language.md")
 	structs := structsOf(t, "internal/config", "hcl")
-	for _, name := range []string{"hostArguments", "variableShape", "validationShape", "outputShape"} {
+	for _, name := range []string{"hostArguments", "variableShape", "validationShape", "outputShape", "lifecycleShape", "checkShape", "movedShape", "removedShape", "removedLifecycleShape"} {
 		s := structs[name]
 		if s == nil || len(s.fields) == 0 {
 			t.Errorf("internal/config has no struct %s with arguments", name)

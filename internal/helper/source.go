@@ -54,9 +54,9 @@ func open(ctx context.Context) (source, string, error) {
 	return openSource(ctx, root, filepath.Join(cache, "mirrorform", "helper"))
 }
 
-// openSource returns the source that builds the module at root, each module in a directory of its own under cache.
+// openSource returns the source that builds the module at root, each module, and each set of build tags, in a directory of its own under cache.
 func openSource(ctx context.Context, root, cache string) (source, string, error) {
-	sum := sha256.Sum256([]byte(root))
+	sum := sha256.Sum256([]byte(root + "\x00" + builder.Tags))
 	s := &fromSource{root: root, dir: filepath.Join(cache, hex.EncodeToString(sum[:8])), records: map[string]record{}}
 	// The ID must change with the source; one architecture's digest does, and building one is enough on most fleets.
 	arch := runtime.GOARCH

@@ -53,6 +53,9 @@ func (s *stream) hostPlan(h *engine.HostPlan, o PlanOptions) string {
 			b.WriteString(s.problem(p))
 		}
 	}
+	for _, note := range h.Notes {
+		b.WriteString(s.message(s.style.cyan("Note:"), note, "  "))
+	}
 	for i := range h.Changes {
 		b.WriteString(s.change(&h.Changes[i], o) + "\n")
 	}
@@ -112,7 +115,11 @@ func (s *stream) problem(p *engine.ResourceProblem) string {
 // change prints one change: its head, its attributes, its steps.
 func (s *stream) change(c *engine.Change, o PlanOptions) string {
 	var b strings.Builder
-	b.WriteString("  " + s.symbol(c.Action) + " " + s.style.bold(Escape(c.Address)) + "\n")
+	b.WriteString("  " + s.symbol(c.Action) + " " + s.style.bold(Escape(c.Address)))
+	if why := orphaned(c); why != "" {
+		b.WriteString(" " + s.style.yellow("("+why+")"))
+	}
+	b.WriteByte('\n')
 	changes := attributeChanges(c)
 	if c.Action == engine.Delete {
 		changes = nil // what goes with it is not of interest, and may be long
@@ -132,6 +139,17 @@ func (s *stream) change(c *engine.Change, o PlanOptions) string {
 		b.WriteString("      " + s.style.dim(text) + "\n")
 	}
 	return b.String()
+}
+
+// orphaned says why something is removed that nobody asked to remove, or is "".
+func orphaned(c *engine.Change) string {
+	switch {
+	case c.Resource == nil || !c.Resource.Orphan:
+		return ""
+	case c.Resource.Source == "":
+		return "no longer in the configuration"
+	}
+	return "no longer in the configuration; it was at " + Escape(c.Resource.Source)
 }
 
 func (s *stream) symbol(a engine.Action) string {

@@ -84,6 +84,17 @@ func testPlan() *engine.Plan {
 				Before: []engine.Attribute{{Name: "path", Value: "/etc/old"}, {Name: "content", Value: numbered(1, 3)}},
 				Steps:  []engine.Step{{Summary: "remove /etc/old", Undo: undo}},
 			},
+			{
+				Address: "fra1/file.orphan", Type: "file", Action: engine.Delete,
+				Resource: &engine.Resource{Address: "fra1/file.orphan", Source: "fleet.hcl:12", Remove: true, Orphan: true},
+				Before:   []engine.Attribute{{Name: "path", Value: "/etc/orphan"}},
+				Steps:    []engine.Step{{Summary: "remove /etc/orphan", Undo: undo}},
+			},
+			{
+				Address: "fra1/file.destroyed", Type: "file", Action: engine.Delete,
+				Resource: &engine.Resource{Address: "fra1/file.destroyed", Source: "fleet.hcl:13", Remove: true},
+				Steps:    []engine.Step{{Summary: "remove /etc/destroyed", Undo: undo}},
+			},
 		}},
 		{Host: `edge["ams"]`, Unchanged: 5, Problems: []*engine.ResourceProblem{
 			{Resource: &engine.Resource{Address: `edge["ams"]/mirror.almalinux.directory`, Source: "fleet.hcl:18"},
@@ -95,6 +106,10 @@ func testPlan() *engine.Plan {
 			{Problem: engine.Errorf("", "of the host as a whole")},
 		}},
 		{Host: "far", Err: errors.New("dial tcp 203.0.113.9:22: connection refused\nIs sshd running there?")},
+		{Host: "noted", Unchanged: 2, Notes: []string{
+			"user.mirror is not in the configuration any more. It stays as it is and is not managed any more: its files would belong to nobody",
+			"an earlier \"apply\" by \"bob\" did not end: it was taken back (3 steps), but for what cannot be taken back:\n- \"package rsync\"",
+		}},
 		{Host: "local", Unchanged: 1},
 	}}
 }
@@ -190,14 +205,14 @@ func hostilePlan() *engine.Plan {
 		{Name: "struct", Value: place{Country: hostile}},
 	}
 	other := []engine.Attribute{{Name: "lines" + hostile, Value: "x\n" + strings.ToValidUTF8(strings.ReplaceAll(hostile, "\x00", ""), "") + "\ny"}}
-	r := &engine.Resource{Address: hostile, Source: hostile}
+	r := &engine.Resource{Address: hostile, Source: hostile, Orphan: true}
 	step := []engine.Step{{Summary: hostile, Final: hostile}}
 	return &engine.Plan{Hosts: []*engine.HostPlan{
 		{Host: hostile, Changes: []engine.Change{
 			{Address: hostile, Type: hostile, Action: engine.Create, After: attributes, Steps: step},
 			{Address: hostile, Type: hostile, Action: engine.Update, Before: other, After: attributes, Steps: step},
-			{Address: hostile, Type: hostile, Action: engine.Delete, Before: attributes, Steps: step},
-		}, Problems: []*engine.ResourceProblem{{Resource: r, Problem: engine.Problem{Severity: engine.Warning, Summary: hostile, Detail: hostile}}}},
+			{Address: hostile, Type: hostile, Action: engine.Delete, Resource: r, Before: attributes, Steps: step},
+		}, Notes: []string{hostile, hostile + "\n" + hostile}, Problems: []*engine.ResourceProblem{{Resource: r, Problem: engine.Problem{Severity: engine.Warning, Summary: hostile, Detail: hostile}}}},
 		{Host: hostile, Err: errors.New(hostile + "\n" + hostile)},
 		{Host: hostile},
 	}}
@@ -245,7 +260,7 @@ func TestPlanJSON(t *testing.T) {
 	}
 	golden(t, "plan-json", string(pretty)+"\n")
 	empty, err := PlanJSON(&engine.Plan{})
-	want := `{"format_version":"1.0","hosts":[],"summary":{"create":0,"update":0,"delete":0,"replace":0,"unchanged":0}}`
+	want := `{"format_version":"1.1","hosts":[],"summary":{"create":0,"update":0,"delete":0,"replace":0,"unchanged":0}}`
 	if err != nil || string(empty) != want {
 		t.Errorf("empty plan: %s, %v", empty, err)
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 // PlanFormat is the version of the format of PlanJSON. Additions raise the second number, everything else the first.
-const PlanFormat = "1.0"
+const PlanFormat = "1.1"
 
 type planJSON struct {
 	FormatVersion string         `json:"format_version"`
@@ -25,6 +25,7 @@ type hostPlanJSON struct {
 	Changes  []changeJSON `json:"changes"`
 	Error    *string      `json:"error"` // null: the host's plan can be applied
 	Warnings []string     `json:"warnings"`
+	Notes    []string     `json:"notes"` // since 1.1
 }
 
 type changeJSON struct {
@@ -66,7 +67,7 @@ func PlanJSON(p *engine.Plan) ([]byte, error) {
 }
 
 func hostJSON(h *engine.HostPlan) hostPlanJSON {
-	j := hostPlanJSON{Name: h.Host, Changes: []changeJSON{}, Warnings: []string{}}
+	j := hostPlanJSON{Name: h.Host, Changes: []changeJSON{}, Warnings: []string{}, Notes: append([]string{}, h.Notes...)}
 	var errors []string
 	if h.Err != nil {
 		errors = append(errors, h.Err.Error())

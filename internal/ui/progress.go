@@ -12,9 +12,11 @@ import (
 // planDelay is how long a plan may take before it is said that something is under way.
 const planDelay = 500 * time.Millisecond
 
-// Progress shows what happens on hosts. On a terminal it is live: a line for each host that is being applied, and a line that sums up; while
-// plans are made only the latter, after half a second. Otherwise each finished step is a line of its own on the first stream. Failures
-// of steps are always printed in full, also when quiet. Its methods may be called from several goroutines at once.
+// Progress shows what happens on hosts. On a terminal it is live: a line for each host that is being applied, and a line that sums up. While
+// plans are made there is only the latter, after half a second, and at once a line for each host whose lock is waited for. Otherwise each finished
+// step is a line of its own on the first stream. What happens that nobody planned is a line of its own in any case: on the second stream while plans
+// are made, since the first is the plan's. Failures of steps are always printed in full, also when quiet. Its methods may be called from several
+// goroutines at once.
 type Progress struct {
 	ui    *UI
 	now   func() time.Time
@@ -40,7 +42,8 @@ type hostProgress struct {
 	step        string // escaped summary of the step under way
 	done, total int
 	start, end  time.Time
-	failed      bool // a failure was printed
+	waiting     time.Time // since when its lock is waited for; zero when it is not
+	failed      bool      // a failure was printed
 }
 
 // Progress begins to show what happens on hosts. Its Report is what engine.Fleet reports to. Close must be called before anything else that is
@@ -124,27 +127,60 @@ func (p *Progress) Report(e engine.Progress) {
 		return
 	}
 	begun := p.update(e)
-	line := p.line(e)
+	to, wanted := p.destination(e.Stage)
+	line := p.line(e, to.style)
 	p.mu.Unlock()
 
 	switch {
 	case begun && p.plain:
 		p.hide()
-	case begun:
+	case begun, e.Stage == engine.Waiting:
 		p.show()
 	}
-	failure := e.Stage == engine.StepFailed || e.Stage == engine.UndoneFailed || e.Stage == engine.NotApplied
-	if failure || p.plain && !p.ui.quiet {
-		p.ui.write(p.ui.out, line)
+	if wanted {
+		p.ui.write(to, line)
 	}
+}
+
+// destination says where the line of an event goes, if anywhere.
+func (p *Progress) destination(stage engine.Stage) (to *stream, wanted bool) {
+	to = p.ui.out
+	if !p.applying {
+		to = p.ui.err
+	}
+	switch stage {
+	case engine.StepFailed, engine.UndoneFailed, engine.NotApplied:
+		return p.ui.out, true
+	case engine.Noted:
+		return to, !p.ui.quiet
+	case engine.Waiting:
+		live := p.ui.err.animated && (!p.applying || !p.plain) // its host has a row there
+		return to, !p.ui.quiet && !live
+	}
+	return p.ui.out, p.plain && !p.ui.quiet
 }
 
 // update notes an event. It tells whether this was the first one of applying.
 func (p *Progress) update(e engine.Progress) (begun bool) {
 	h := p.host(e.Host)
-	h.stage = e.Stage
 	now := p.now()
+	if e.Stage == engine.Noted {
+		if p.applying && !h.finished(true) {
+			first, _, _ := strings.Cut(e.Summary, "\n")
+			h.stage, h.step, h.waiting = e.Stage, Escape(first), time.Time{}
+		}
+		return false // otherwise the host is where it was
+	}
+	h.stage = e.Stage
+	if e.Stage != engine.Waiting {
+		h.waiting = time.Time{}
+	}
 	switch e.Stage {
+	case engine.Waiting:
+		if h.waiting.IsZero() {
+			h.waiting = now
+		}
+		h.step = Escape(e.Summary)
 	case engine.StepStarted, engine.StepDone, engine.StepFailed, engine.StepUndone, engine.UndoneFailed:
 		begun = !p.applying
 		p.applying = true
@@ -161,8 +197,8 @@ func (p *Progress) update(e engine.Progress) (begun bool) {
 }
 
 // line is what an event is without a terminal: whole lines that begin with the host's name; "" where it needs none.
-func (p *Progress) line(e engine.Progress) string {
-	h, st := p.byName[e.Host], p.ui.out.style
+func (p *Progress) line(e engine.Progress, st style) string {
+	h := p.byName[e.Host]
 	counter := st.dim(fmt.Sprintf("[%d/%d]", e.Done, e.Total))
 	summary := Escape(e.Summary)
 	switch e.Stage {
@@ -173,6 +209,11 @@ func (p *Progress) line(e engine.Progress) string {
 		return h.lines(counter+" "+st.fail("failed:")+" "+summary, errorLines(e.Err)...)
 	case engine.StepUndone:
 		return h.lines(st.yellow("taken back:") + " " + summary)
+	case engine.Waiting:
+		return h.lines(summary)
+	case engine.Noted:
+		noted := escapeLines(e.Summary)
+		return h.lines(st.yellow(noted[0]), noted[1:]...)
 	case engine.UndoneFailed:
 		h.failed = true
 		return h.lines(st.fail("could not be taken back:")+" "+summary, errorLines(e.Err)...)
@@ -217,7 +258,8 @@ func (h *hostProgress) finished(applying bool) bool {
 // spinner are the frames of the mark before the line that sums up, of one tenth of a second each.
 var spinner = []string{"⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"}
 
-// draw returns the lines of the live display: hosts that are being applied, as many as there is room for, then the sum.
+// draw returns the lines of the live display: hosts that are being applied, or while plans are made those that are waited for, as many as there is room
+// for, then the sum.
 // No line is wider than width, and there are at most height of them.
 func (p *Progress) draw(width, height int) []string {
 	p.mu.Lock()
@@ -226,7 +268,7 @@ func (p *Progress) draw(width, height int) []string {
 	elapsed := now.Sub(p.start)
 	mark := spinner[int(elapsed/(100*time.Millisecond))%len(spinner)]
 	var begun, running []*hostProgress
-	done, failed := 0, 0
+	done, failed, waiting := 0, 0, 0
 	for _, h := range p.hosts {
 		switch {
 		case h.finished(p.applying):
@@ -234,16 +276,15 @@ func (p *Progress) draw(width, height int) []string {
 			if h.stage == engine.NotApplied || h.stage == engine.Unplanned {
 				failed++
 			}
-		case !h.start.IsZero():
+		case h.hasRow():
 			running = append(running, h)
 		}
-		if !h.start.IsZero() {
+		if h.hasRow() {
 			begun = append(begun, h)
 		}
-	}
-	if !p.applying {
-		sum := fmt.Sprintf("Reading %s: %d done, %s", count(len(p.hosts), "host"), done, clock(elapsed))
-		return []string{st.cyan(mark) + " " + truncate(sum, max(width-2, 0))}
+		if !h.waiting.IsZero() {
+			waiting++
+		}
 	}
 	rows, room := begun, max(height-1, 0)
 	if len(rows) > room {
@@ -267,8 +308,14 @@ func (p *Progress) draw(width, height int) []string {
 	for _, h := range rows {
 		lines = append(lines, h.row(st, now, name, counter, width))
 	}
-	sum := fmt.Sprintf("%s running, %d done", count(len(running), "host"), done-failed)
-	if failed > 0 {
+	sum := fmt.Sprintf("Reading %s: %d done", count(len(p.hosts), "host"), done)
+	if p.applying {
+		sum = fmt.Sprintf("%s running, %d done", count(len(running), "host"), done-failed)
+	}
+	if waiting > 0 {
+		sum += fmt.Sprintf(", %d waiting", waiting)
+	}
+	if failed > 0 && p.applying {
 		sum += fmt.Sprintf(", %d failed", failed)
 	}
 	if hidden > 0 {
@@ -277,12 +324,23 @@ func (p *Progress) draw(width, height int) []string {
 	return append(lines, st.cyan(mark)+" "+truncate(sum+", "+clock(elapsed), max(width-2, 0)))
 }
 
-// counter is how many steps are done, of how many.
-func (h *hostProgress) counter() string { return fmt.Sprintf("%d/%d", h.done, h.total) }
+// hasRow tells whether the live display has a line for it.
+func (h *hostProgress) hasRow() bool { return !h.start.IsZero() || !h.waiting.IsZero() }
+
+// counter is how many steps are done, of how many; "" before there are any.
+func (h *hostProgress) counter() string {
+	if h.start.IsZero() {
+		return ""
+	}
+	return fmt.Sprintf("%d/%d", h.done, h.total)
+}
 
 // row is one host's line: name and counter in columns of the given widths, the step under way, time taken.
 func (h *hostProgress) row(st style, now time.Time, name, counter, width int) string {
-	end, what, paint := now, h.step, fmt.Sprint
+	begin, end, what, paint := h.start, now, h.step, fmt.Sprint
+	if begin.IsZero() {
+		begin = h.waiting
+	}
 	switch h.stage {
 	case engine.Applied:
 		end, what, paint = h.end, "done", st.green
@@ -295,8 +353,11 @@ func (h *hostProgress) row(st style, now time.Time, name, counter, width int) st
 	case engine.Confirming:
 		what = "checking that everything is as wanted"
 	}
-	left := fmt.Sprintf("  %s %*s ", pad(truncate(h.name, name), name), counter, h.counter())
-	right := " " + clock(end.Sub(h.start))
+	left := "  " + pad(truncate(h.name, name), name) + " "
+	if counter > 0 {
+		left += fmt.Sprintf("%*s ", counter, h.counter())
+	}
+	right := " " + clock(end.Sub(begin))
 	room := width - columns(left) - columns(right)
 	if room < 4 {
 		return truncate(left+what, width)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/mirrorform/mirrorform/engine"
 )
@@ -124,6 +125,26 @@ func TestProgressPlanning(t *testing.T) {
 	p.await(t, "the plan", func(text string) bool { return strings.Contains(text, "plan\r\n") })
 	if got := screen(t, p.text()); strings.Join(got, "\n") != "a note\nplan\n" {
 		t.Errorf("left over: %q", got)
+	}
+}
+
+// TestProgressWaiting sees at once who is waited for, and what is noted above it.
+func TestProgressWaiting(t *testing.T) {
+	t.Parallel()
+	p := openPTY(t, 70, 12)
+	u := New(p.tty, p.tty, Options{Environ: []string{"TERM=xterm"}})
+	progress := newProgress(u, []string{"a", "b"}, time.Now) // nothing else starts the display
+	progress.Report(engine.Progress{Host: "a", Stage: engine.Connecting})
+	progress.Report(engine.Progress{Host: "a", Stage: engine.Waiting, Summary: "waiting for the lock: bob" + hostile})
+	p.await(t, "who is waited for", func(text string) bool {
+		return strings.Contains(text, "  a waiting for the lock: bob") && strings.Contains(text, "Reading 2 hosts: 0 done, 1 waiting")
+	})
+	progress.Report(engine.Progress{Host: "a", Stage: engine.Noted, Summary: "it was taken back\n" + hostile})
+	progress.Close()
+	u.Print("plan")
+	p.await(t, "the plan", func(text string) bool { return strings.Contains(text, "plan\r\n") })
+	if got, want := strings.Join(screen(t, p.text()), "\n"), "a: it was taken back\na:   "+Escape(hostile)+"\nplan\n"; got != want {
+		t.Errorf("left over: %q, want %q", got, want)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/internal/wire"
 )
 
 // events are those of two hosts; one fails, and one of its steps cannot be taken back.
@@ -15,6 +16,8 @@ func events() []engine.Progress {
 	broken := errors.New("exit status 1\nnginx: \x1b[31m[emerg] bind() failed")
 	return []engine.Progress{
 		{Host: "fra1", Stage: engine.Connecting},
+		{Host: "fra1", Stage: engine.Waiting, Summary: "waiting for the lock: " + hostile},
+		{Host: "fra1", Stage: engine.Noted, Summary: "an earlier apply did not end:\n- it was taken back " + hostile},
 		{Host: "fra1", Stage: engine.Observing},
 		{Host: "fra1", Stage: engine.Planned},
 		{Host: "fra1", Stage: engine.StepStarted, Summary: "write /etc/motd", Total: 2},
@@ -28,6 +31,8 @@ func events() []engine.Progress {
 		{Host: "fra1", Stage: engine.Confirming, Done: 2, Total: 2},
 		{Host: "fra1", Stage: engine.Applied},
 		{Host: "lost", Stage: engine.StepStarted, Summary: "x", Total: 2},
+		{Host: "lost", Stage: engine.Noted, Summary: "the connection was lost; asking the host\nwhat became of it" + hostile},
+		{Host: "lost", Stage: engine.Waiting, Summary: "waiting until the host has ended it: " + hostile},
 		{Host: "lost", Stage: engine.NotApplied, Err: fmt.Errorf("%w: EOF", engine.ErrLost)},
 	}
 }
@@ -44,11 +49,10 @@ func TestProgressPlain(t *testing.T) {
 			}
 			p.Close()
 			p.Report(engine.Progress{Host: "late", Stage: engine.StepFailed, Err: errors.New("late")})
-			checkSafe(t, out.String())
+			checkSafe(t, out.String()+stderr.String())
 			golden(t, "progress-"+name, out.String())
-			if stderr.Len() > 0 {
-				t.Errorf("diagnostics got %q", stderr)
-			}
+			// What is said before anything is applied does not go where the plan goes.
+			golden(t, "progress-"+name+"-planning", stderr.String())
 		})
 	}
 }
@@ -74,10 +78,27 @@ func TestProgressDraw(t *testing.T) {
 		}
 	}
 	draw("planning", 60, 10)
+	p.update(engine.Progress{Host: "fra1", Stage: engine.Waiting, Summary: "waiting for the lock: " + hostile})
+	at = at.Add(3 * time.Second)
+	p.update(engine.Progress{Host: `edge["ams"]`, Stage: engine.Waiting, Summary: "waiting for the lock: bob"})
+	p.update(engine.Progress{Host: "fra1", Stage: engine.Waiting, Summary: "waiting for the lock: carol"})
+	p.update(engine.Progress{Host: `edge["ams"]`, Stage: engine.Noted, Summary: "noted"})
+	at = at.Add(4 * time.Second)
+	draw("two locks are waited for", 60, 10)
+	draw("two locks are waited for", 60, 2)
+	p.update(engine.Progress{Host: "fra1", Stage: engine.Observing})
+	p.update(engine.Progress{Host: `edge["ams"]`, Stage: engine.Unplanned})
+	draw("none is", 60, 10)
 	for _, e := range events() {
 		p.update(e)
 		at = at.Add(7 * time.Second)
+		if e.Host == "lost" && e.Stage != engine.NotApplied {
+			draw("lost: "+string(e.Stage), 80, 20)
+		}
 	}
+	p.update(engine.Progress{Host: "unchanged", Stage: engine.Waiting, Summary: "waiting until the host has ended it"})
+	draw("waiting while others are applied", 80, 20)
+	p.update(engine.Progress{Host: "unchanged", Stage: engine.Planned})
 	p.update(engine.Progress{Host: "a-host-with-a-very-long-name.mirror.example.org", Stage: engine.StepStarted, Summary: "install rsync, nginx and " + hostile, Done: 3, Total: 120})
 	for i := range 3 {
 		p.update(engine.Progress{Host: fmt.Sprint("more", i), Stage: engine.StepStarted, Summary: "run", Total: 1})
@@ -91,14 +112,23 @@ func TestProgressDraw(t *testing.T) {
 
 func testResult() *engine.Result {
 	change := func(address string) *engine.Change { return &engine.Change{Address: address} }
+	final := &engine.Change{Address: "c", Steps: []engine.Step{
+		{Summary: "write /etc/x", Undo: &wire.Op{}}, {Summary: "reload nginx.service", Final: "what was served was served"},
+	}}
+	holder := wire.Holder{Operator: "bob" + hostile, Command: "apply", From: "192.0.2.1", Since: "2026-01-02T03:04:05Z", Seconds: 90}
 	return &engine.Result{Hosts: []*engine.HostResult{
 		{Host: "fra1", Done: []*engine.Change{change("fra1/file.a"), change("fra1/file.b")}, Unchanged: 7},
 		{Host: "fra2", Unchanged: 9},
-		{Host: `edge["ams"]`, Done: []*engine.Change{change("a")}, Failed: change(`edge["ams"]/nginx_site.mirror`), Step: "reload nginx.service",
-			NotRun: []*engine.Change{change("b"), change("c")}, Err: errors.New("exit status 1\nnginx: \x1b[31mbind() failed")},
-		{Host: "far", Err: fmt.Errorf("connect: %w", unreachableError{})},
-		{Host: "odd", Err: fmt.Errorf("%w: /srv has 280 GB", engine.ErrNotPlanned)},
-		{Host: "lost", NotRun: []*engine.Change{change("d")}, Err: fmt.Errorf("%w: EOF", engine.ErrLost)},
+		{Host: `edge["ams"]`, Failed: change(`edge["ams"]/nginx_site.mirror`), Step: "reload nginx.service", State: engine.TakenBack,
+			NotDone: []*engine.Change{change("a"), change("b"), change("c")}, Err: errors.New("exit status 1\nnginx: \x1b[31mbind() failed")},
+		{Host: "final", NotDone: []*engine.Change{change("b"), final}, State: engine.TakenBack, Err: errors.New("postcondition failed")},
+		{Host: "far", State: engine.Untouched, Err: fmt.Errorf("connect: %w", unreachableError{})},
+		{Host: "odd", State: engine.Untouched, Err: fmt.Errorf("%w: /srv has 280 GB", engine.ErrNotPlanned)},
+		{Host: "drifted", State: engine.Untouched, NotDone: []*engine.Change{change("d")}, Err: errors.New("drifted/file.d has changed on the host since the plan was made: plan again")},
+		{Host: "locked", State: engine.Untouched, Err: &engine.LockedError{Holder: holder}},
+		{Host: "cloned", State: engine.Untouched, Err: fmt.Errorf("%w: it is of another machine", engine.ErrManifest)},
+		{Host: "half", State: engine.HalfBack, NotDone: []*engine.Change{change("d")}, Err: errors.New("disk full; the originals are kept")},
+		{Host: "lost", State: engine.UnknownLeft, NotDone: []*engine.Change{change("d")}, Err: fmt.Errorf("%w: EOF; %w", engine.ErrLost, unreachableError{})},
 	}}
 }
 
@@ -126,7 +156,10 @@ func TestSummary(t *testing.T) {
 		t.Errorf("got\n%swant\n%s", out, want)
 	}
 	out.Reset()
-	u.Summary(&engine.Result{Hosts: []*engine.HostResult{{Host: hostile, Err: errors.New(hostile), Failed: &engine.Change{Address: hostile}, Step: hostile}}})
+	for _, state := range []engine.Left{"", engine.Untouched, engine.TakenBack, engine.HalfBack, engine.UnknownLeft} {
+		final := &engine.Change{Address: hostile, Steps: []engine.Step{{Summary: hostile, Final: hostile}}}
+		u.Summary(&engine.Result{Hosts: []*engine.HostResult{{Host: hostile, Err: errors.New(hostile), Failed: final, Step: hostile, State: state}}})
+	}
 	checkSafe(t, out.String())
 }
 

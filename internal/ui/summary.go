@@ -22,7 +22,7 @@ const (
 func outcomeOf(r *engine.HostResult) outcome {
 	var u interface{ Unreachable() bool }
 	switch {
-	case r.Err != nil && errors.As(r.Err, &u) && u.Unreachable():
+	case r.Err != nil && untouched(r) && errors.As(r.Err, &u) && u.Unreachable():
 		return unreachable
 	case r.Err != nil:
 		return failed
@@ -31,6 +31,9 @@ func outcomeOf(r *engine.HostResult) outcome {
 	}
 	return unchanged
 }
+
+// untouched tells whether nothing was done on a host.
+func untouched(r *engine.HostResult) bool { return r.State == engine.Untouched || r.State == "" }
 
 // Summary prints what an apply did as a result: hosts that changed, hosts that failed with the error and what to do next, and a
 // line that sums up. An error with a method Unreachable() bool that is true makes a host unreachable instead of failed.
@@ -79,7 +82,7 @@ func doneText(h *engine.HostResult) string {
 	return fmt.Sprintf("%s, %d as they were", count(len(h.Done), "resource"), h.Unchanged)
 }
 
-// hostFailure tells what failed on a host, what was done before, and what to do now.
+// hostFailure tells what failed on a host, how that left it, and what to do now.
 func (s *stream) hostFailure(h *engine.HostResult, o outcome) string {
 	var b strings.Builder
 	word := "failed"
@@ -95,11 +98,58 @@ func (s *stream) hostFailure(h *engine.HostResult, o outcome) string {
 	}
 	b.WriteString(head + "\n")
 	b.WriteString(s.message(s.style.fail("Error:"), h.Err.Error(), "  "))
-	if h.Failed != nil { // otherwise it is not known
-		fmt.Fprintf(&b, "  %s changed, %d not.\n", count(len(h.Done), "resource"), len(h.NotRun)+1)
+	if o == failed {
+		b.WriteString(s.paragraph(left(h)))
 	}
-	b.WriteString("  " + s.style.cyan("Next:") + " " + nextStep(h, o) + "\n")
+	b.WriteString("  " + s.style.cyan("Next:") + " " + nextStep(h, o) + "\n") // not wrapped: it ends with a command
 	return b.String()
+}
+
+// left says how an apply that failed left a host.
+func left(h *engine.HostResult) string {
+	changes := h.NotDone
+	if h.Failed != nil {
+		changes = append([]*engine.Change{h.Failed}, changes...)
+	}
+	of := ""
+	if len(changes) > 0 {
+		of = fmt.Sprintf("0 of %s changed. ", count(len(changes), "resource"))
+	}
+	switch h.State {
+	case engine.TakenBack:
+		text := of + "What was done was taken back: the host is as it was before"
+		if final := finalSteps(changes); len(final) > 0 {
+			text += ", but for what is final, if it was done: " + listNames(final)
+		}
+		return text + "."
+	case engine.HalfBack:
+		return "Not all could be taken back: the host is neither as it was before nor as it is wanted."
+	case engine.UnknownLeft:
+		return "It is not known how the host was left. It takes back by itself what was not made final."
+	}
+	return of + "Nothing was done on this host."
+}
+
+// finalSteps are the steps of changes that cannot be taken back.
+func finalSteps(changes []*engine.Change) []string {
+	var list []string
+	for _, c := range changes {
+		for _, step := range c.Steps {
+			if step.Undo == nil && step.Final != "" {
+				list = append(list, step.Summary)
+			}
+		}
+	}
+	return list
+}
+
+// paragraph prints text below a heading, wrapped.
+func (s *stream) paragraph(text string) string {
+	limit := 0
+	if w := s.width(); w > 0 {
+		limit = max(w-2, 20)
+	}
+	return "  " + strings.Join(wrap(escapeLines(text), limit), "\n  ") + "\n"
 }
 
 // nextStep says what to do about a failed host.
@@ -107,15 +157,20 @@ func nextStep(h *engine.HostResult, o outcome) string {
 	command := func(name string) string {
 		return fmt.Sprintf("mirrorform %s --limit %s", name, shellWord(h.Host))
 	}
+	var locked *engine.LockedError
 	switch {
 	case o == unreachable:
 		return "when the host answers again, run: " + command("apply")
-	case errors.Is(h.Err, engine.ErrNotPlanned), h.Failed == nil && len(h.Done) == 0 && len(h.NotRun) == 0:
-		return "nothing was changed on this host. Correct what the error says, then run: " + command("apply")
-	case h.Failed == nil && len(h.NotRun) > 0:
-		return "see how far the host got with: " + command("plan")
+	case errors.As(h.Err, &locked) && untouched(h):
+		return "when the other one is done, run: " + command("apply")
+	case errors.Is(h.Err, engine.ErrManifest) && untouched(h):
+		return "do what the error says, or make the manifest anew from the configuration with: mirrorform state rebuild " + shellWord(h.Host)
+	case h.State == engine.HalfBack:
+		return "correct what is in the way on the host, then take back the rest and apply with: " + command("apply")
+	case h.State == engine.UnknownLeft:
+		return "when the host answers again, see what became of it with: " + command("plan")
 	}
-	return "correct what the error says, see what is left with: " + command("plan")
+	return "correct what the error says, then run: " + command("apply")
 }
 
 // shellWord quotes a word for a command line that a person may copy into a POSIX shell, escaped.

@@ -107,8 +107,10 @@ type File struct {
 	HasContent bool `json:"has_content,omitempty" fingerprint:"-"`
 	// Fingerprint changes whenever any of the above does; operations carry it as what they expect.
 	Fingerprint string `json:"fingerprint" fingerprint:"-"`
-	Empty       bool   `json:"empty,omitempty"`    // of a directory: it has no entries
-	MountAt     bool   `json:"mount_at,omitempty"` // of a directory: a file system is mounted on it
+	Empty       bool   `json:"empty,omitempty"` // of a directory: it has no entries
+	// Entries are the names in a directory, sorted, when there are at most MaxEntries.
+	Entries []string `json:"entries,omitempty" fingerprint:"-"`
+	MountAt bool     `json:"mount_at,omitempty"` // of a directory: a file system is mounted on it
 }
 
 // Filesystem measures the file system that holds a path.

@@ -3,7 +3,8 @@
 // A connection carries frames: a length of four bytes, big endian, then that many bytes of JSON, one Message.
 // The helper first prints Preamble, so that whatever a login shell printed before it can be skipped.
 // It then says Hello with the facts and a nonce of the controller's: one that it was given as an argument, or that of the controller's own Hello, which
-// it then waits for. After that the controller asks (Ask, Answers) and orders (Do, Event…, Done), one at a time.
+// it then waits for. After that the controller asks (Ask, Answers), begins a transaction (Begin, Waiting…, Begun), orders (Do, Event…, Done) and ends it
+// (Commit or Rollback, Event…, Done), one message at a time.
 // Either side may send Beat at any time.
 package wire
 
@@ -24,21 +25,28 @@ const (
 	MaxFrame = 32 << 20
 	// MaxContent is the largest file content that a message carries, in bytes.
 	MaxContent = 4 << 20
+	// MaxEntries is how many names of a directory a message carries.
+	MaxEntries = 64
 	// MaxOutput is how much of a program's output is kept, in bytes; the rest is counted and dropped.
 	MaxOutput = 64 << 10
 )
 
 // Message is one frame's content: exactly one field is set.
 type Message struct {
-	Hello   *Hello   `json:"hello,omitempty"`
-	Ask     *Ask     `json:"ask,omitempty"`
-	Answers *Answers `json:"answers,omitempty"`
-	Do      *Do      `json:"do,omitempty"`
-	Undo    *Undo    `json:"undo,omitempty"`
-	Event   *Event   `json:"event,omitempty"`
-	Done    *Done    `json:"done,omitempty"`
-	Beat    *Beat    `json:"beat,omitempty"`
-	Failure *Failure `json:"failure,omitempty"`
+	Hello    *Hello    `json:"hello,omitempty"`
+	Ask      *Ask      `json:"ask,omitempty"`
+	Answers  *Answers  `json:"answers,omitempty"`
+	Begin    *Begin    `json:"begin,omitempty"`
+	Waiting  *Waiting  `json:"waiting,omitempty"`
+	Begun    *Begun    `json:"begun,omitempty"`
+	Do       *Do       `json:"do,omitempty"`
+	Rollback *Rollback `json:"rollback,omitempty"`
+	Confirm  *Confirm  `json:"confirm,omitempty"`
+	Commit   *Commit   `json:"commit,omitempty"`
+	Event    *Event    `json:"event,omitempty"`
+	Done     *Done     `json:"done,omitempty"`
+	Beat     *Beat     `json:"beat,omitempty"`
+	Failure  *Failure  `json:"failure,omitempty"`
 }
 
 // Hello opens a connection. The controller sends Protocol and Nonce; the helper repeats both and adds the rest.
@@ -48,6 +56,13 @@ type Hello struct {
 	Version  string `json:"version,omitempty"` // the mirrorform version
 	SHA256   string `json:"sha256,omitempty"`  // of the helper's own executable, in hex
 	Facts    *Facts `json:"facts,omitempty"`
+	// Manifest is the host's manifest as it is, empty when there is none; Unread says why it could not be read.
+	Manifest []byte `json:"manifest,omitempty"`
+	Unread   string `json:"unread,omitempty"`
+	// Holder is who has the lock now, nil when nobody has.
+	Holder *Holder `json:"holder,omitempty"`
+	// Unfinished is who left a transaction open that nobody is working on; the next Begin takes it back.
+	Unfinished *Holder `json:"unfinished,omitempty"`
 }
 
 // Beat says that the sender is alive.
@@ -68,31 +83,28 @@ type Answers struct {
 	Answers []Answer `json:"answers"`
 }
 
-// Do orders operations, performed in this order until one fails. When one fails, those already done that carry the same Group
-// are undone, and Done says so.
+// Do orders operations of the transaction, performed in this order until one fails. When one fails, it and all that were done since Begin
+// are taken back, and Done says so.
 //
-// Operations are undone in reverse order of their being done, here as with Undo, with one exception: an undo that starts a unit or
+// Operations are undone in reverse order of their being done, with one exception: an undo that starts a unit or
 // has it load its files waits until all others are done, so that the unit gets the files that were put back. One that stops a
 // unit keeps its place: what the unit needs may be taken away next.
 type Do struct {
 	Ops []Order `json:"ops"`
+	// Confirm, once set in a transaction, holds until its end.
+	Confirm *Confirmation `json:"confirm,omitempty"`
 }
 
 // Order is one operation of a Do with what undoes it.
 type Order struct {
-	ID    int `json:"id"`    // unique within a connection
-	Group int `json:"group"` // operations of one resource share a group
-	Op    Op  `json:"op"`
-	Undo  *Op `json:"undo,omitempty"` // nil: final
+	ID   int `json:"id"` // unique within a connection
+	Op   Op  `json:"op"`
+	Undo *Op `json:"undo,omitempty"` // nil: final
+	// Final says why there is no Undo.
+	Final string `json:"final,omitempty"`
 }
 
-// Undo orders that operations of an earlier Do on this connection be undone, in the order that Do describes.
-// IDs that were never done are ignored.
-type Undo struct {
-	IDs []int `json:"ids"`
-}
-
-// Event tells of one operation while Do or Undo runs.
+// Event tells of one operation while Do, Rollback or Commit runs.
 type Event struct {
 	ID     int    `json:"id"`
 	State  State  `json:"state"`
@@ -112,9 +124,14 @@ const (
 	UndoFailed State = "undo-failed"
 )
 
-// Done ends a Do or an Undo. Failed is nil when all went well.
+// Done ends a Do, Rollback, Confirm or Commit.
 type Done struct {
-	Failed *int `json:"failed,omitempty"` // the ID of the operation that failed
+	Failed *int   `json:"failed,omitempty"` // the ID of the operation that failed; nil when none did
+	Error  string `json:"error,omitempty"`  // why the message as a whole was not obeyed
+	// Undone tells that the transaction was taken back, wholly unless Journal is set.
+	Undone bool `json:"undone,omitempty"`
+	// Journal is the directory where the originals are kept, when something could not be taken back.
+	Journal string `json:"journal,omitempty"`
 }
 
 // Write sends one message as a frame.

@@ -58,13 +58,17 @@ func isRoot(dir string) bool {
 // Build compiles the helper for linux on arch into the file out. The result depends on the source and the Go
 // version alone: no paths, no version control data, no settings from the environment.
 func Build(ctx context.Context, root, arch, out string) error {
-	_, err := run(ctx, root, arch, "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", out, command)
+	ldflags := "-s -w"
+	if arch == "s390x" {
+		ldflags += " -R 4096" // its page size; the linker's default pads each segment to 64 KiB
+	}
+	_, err := run(ctx, root, arch, "build", "-tags="+Tags, "-trimpath", "-buildvcs=false", "-ldflags="+ldflags, "-o", out, command)
 	return err
 }
 
 // Dirs lists the directories of the module that the helper for arch is compiled from.
 func Dirs(ctx context.Context, root, arch string) ([]string, error) {
-	out, err := run(ctx, root, arch, "list", "-buildvcs=false", "-deps",
+	out, err := run(ctx, root, arch, "list", "-tags="+Tags, "-buildvcs=false", "-deps",
 		"-f", "{{with .Module}}{{if .Main}}{{$.Dir}}{{end}}{{end}}", command)
 	if err != nil {
 		return nil, err

@@ -1,0 +1,143 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/mirrorform/mirrorform/internal/wire"
+	"golang.org/x/sync/errgroup"
+)
+
+// HostManifest is what a host says of what is managed on it.
+type HostManifest struct {
+	Host     string
+	Manifest *Manifest // nil when Err is not
+	Err      error     // the host could not be reached, or its manifest not be used (ErrManifest)
+}
+
+// Manifests asks hosts what is managed on them. Nothing is locked or changed.
+func (f *Fleet) Manifests(ctx context.Context, hosts []Host) []HostManifest {
+	list := make([]HostManifest, len(hosts))
+	var group errgroup.Group
+	if f.Parallelism > 0 {
+		group.SetLimit(f.Parallelism)
+	}
+	for i, host := range hosts {
+		group.Go(func() error {
+			m := &list[i]
+			m.Host = host.Name
+			if m.Err = f.reach(ctx, host.Name); m.Err == nil {
+				hello := f.state(host.Name).session.Hello
+				if hello.Unread != "" {
+					m.Err = fmt.Errorf("%w: %q", ErrManifest, clip(hello.Unread))
+				} else {
+					m.Manifest, m.Err = DecodeManifest(hello.Manifest, hello.Facts.MachineID)
+				}
+			}
+			f.report(Progress{Host: host.Name, Stage: Planned, Err: m.Err})
+			return nil
+		})
+	}
+	_ = group.Wait() // each keeps its own error
+	return list
+}
+
+// Forget takes resources out of a host's manifest: those at or below the addresses, which have no host. They stay on the host as they are. It returns the
+// addresses that were taken out; none match is no error.
+func (f *Fleet) Forget(ctx context.Context, host string, addresses []string) (forgotten []string, err error) {
+	err = f.edit(ctx, host, func(h *hostState) (*Manifest, bool, error) {
+		old, err := DecodeManifest(h.written, h.target.Facts.MachineID)
+		if err != nil {
+			return nil, false, err
+		}
+		next := *old
+		next.Version, next.Resources = f.Version, nil
+		for _, e := range old.Resources {
+			if slices.ContainsFunc(addresses, func(a string) bool { return Within(e.Address, a) }) {
+				forgotten = append(forgotten, e.Address)
+			} else {
+				next.Resources = append(next.Resources, e)
+			}
+		}
+		if len(forgotten) == 0 {
+			return nil, false, nil
+		}
+		return &next, false, nil
+	})
+	return forgotten, err
+}
+
+// Rebuild makes a host's manifest anew from the configuration: all its resources that are found on the host as they are wanted. The manifest that was
+// there, usable or not, is kept beside it; nothing else on the host is changed. It returns the addresses that are managed, and those that are not as
+// they are wanted, which the next apply takes in. What other configurations manage stays in it, where the old one can be read.
+func (f *Fleet) Rebuild(ctx context.Context, host string) (managed, left []string, err error) {
+	err = f.edit(ctx, host, func(h *hostState) (*Manifest, bool, error) {
+		wanted, err := f.Wanted(host, f.facts())
+		if err != nil {
+			return nil, false, err
+		}
+		ordered, problems := Order(h.target, wanted)
+		if len(problems) > 0 {
+			return nil, false, problems[0]
+		}
+		h.ordered = ordered
+		hp, err := h.observe(ctx)
+		if err != nil {
+			return nil, false, err
+		}
+		differs := map[*Resource]bool{}
+		for i := range hp.Changes {
+			differs[hp.Changes[i].Resource] = true
+		}
+		for _, p := range hp.Problems {
+			if p.Severity == Error && p.Resource != nil {
+				differs[p.Resource] = true
+			}
+		}
+		h.ordered = slices.DeleteFunc(ordered, func(r *Resource) bool {
+			if differs[r] {
+				left = append(left, r.Address)
+			} else {
+				managed = append(managed, r.Address)
+			}
+			return differs[r]
+		})
+		h.manifest = &Manifest{Machine: h.target.Facts.MachineID}
+		if old, err := DecodeManifest(h.written, h.target.Facts.MachineID); err == nil {
+			h.manifest.Resources = slices.DeleteFunc(old.Resources, func(e Managed) bool { return e.Configuration == f.Configuration })
+		}
+		next, err := f.nextManifest(h, nil)
+		return next, len(h.written) > 0 || h.session.Hello.Unread != "", err
+	})
+	return managed, left, err
+}
+
+// edit replaces a host's manifest under its lock. aside keeps the old one; a nil manifest changes nothing.
+func (f *Fleet) edit(ctx context.Context, host string, change func(*hostState) (next *Manifest, aside bool, err error)) error {
+	if err := f.reach(ctx, host); err != nil {
+		return err
+	}
+	h := f.state(host)
+	if _, err := f.begin(ctx, h, host); err != nil {
+		return err
+	}
+	next, aside, err := change(h)
+	if err != nil || next == nil {
+		return err
+	}
+	text, err := next.Encode()
+	if err != nil {
+		return err
+	}
+	return f.commitManifest(ctx, h, wire.Commit{Manifest: text, Aside: aside})
+}
+
+// Error makes a problem an error.
+func (p *ResourceProblem) Error() string {
+	text := p.Shown().String()
+	if p.Resource != nil {
+		text = p.Resource.Address + ": " + text
+	}
+	return text
+}

@@ -1,0 +1,185 @@
+package agent
+
+import (
+	"errors"
+
+	"github.com/mirrorform/mirrorform/internal/wire"
+	"golang.org/x/sys/unix"
+)
+
+// begin obeys Begin. An error ends the connection.
+func (s *session) begin(b *wire.Begin) error {
+	h := s.host
+	if s.tx != nil {
+		return errors.New("a transaction is open already on this connection")
+	}
+	armFaults()
+	begun := &wire.Begun{}
+	held, err := h.waitForLock(b, s.alive.ended, func(who wire.Holder) {
+		_ = s.send(&wire.Message{Waiting: &wire.Waiting{Holder: who}}) // always small enough
+	})
+	if err != nil {
+		return err
+	}
+	if held != nil {
+		begun.Held = held
+		return s.send(&wire.Message{Begun: begun})
+	}
+	err = guard(func() (err error) { begun.Recovered, err = h.recover(); return err })
+	if err == nil {
+		// What cannot be read was told by Hello, and is no reason not to begin: it may be what is to be repaired.
+		begun.Manifest, _ = h.readManifest()
+	}
+	if err != nil || begun.Recovered != nil && len(begun.Recovered.Errors) > 0 {
+		h.release()
+		if err != nil {
+			return because("an earlier transaction could not be ended", err)
+		}
+		begun.Manifest = nil
+		return s.send(&wire.Message{Begun: begun})
+	}
+	s.past = nil
+	s.tx = newTransaction(h, header{
+		Format: journalFormat, ID: random(), Operator: shorten(b.Operator), Command: shorten(b.Command), From: from(), Since: rfc3339(clock(unix.CLOCK_REALTIME)),
+	})
+	h.transaction, begun.ID = s.tx.ID, s.tx.ID
+	s.tx.answer, s.tx.event = s.answer, s.event
+	if s.perform != nil {
+		s.tx.perform = s.perform
+	}
+	return s.send(&wire.Message{Begun: begun})
+}
+
+// none is the answer to what needs an open transaction.
+func (s *session) none() *wire.Done {
+	if s.past != nil {
+		done := *s.past
+		if done.Error == "" {
+			done.Error = "the transaction was taken back"
+		}
+		return &done
+	}
+	return &wire.Done{Error: "no transaction is open: begin one first"}
+}
+
+// do obeys Do: it performs orders until one fails or the controller is gone; then all of the transaction is taken back.
+func (s *session) do(m *wire.Do) *wire.Done {
+	t := s.tx
+	if t == nil {
+		return s.none()
+	}
+	s.calm()
+	s.late = nil
+	if m.Confirm != nil {
+		if err := checkNonce(m.Confirm.Nonce); err != nil {
+			return s.abandon(err)
+		}
+		s.confirmation = m.Confirm
+	}
+	if err := guard(t.open); err != nil {
+		return s.abandon(err)
+	}
+	for _, o := range m.Ops {
+		s.event(o.ID, wire.Started, nil)
+		err := s.alive.over()
+		if err != nil {
+			err = because("not begun", err)
+		} else {
+			err = t.do(&o)
+		}
+		if err == nil {
+			s.event(o.ID, wire.Finished, nil)
+			continue
+		}
+		s.event(o.ID, wire.Failed, err)
+		done := s.takeBack()
+		done.Failed = &o.ID
+		return done
+	}
+	if c := s.confirmation; c != nil {
+		s.late, s.calm = alarm(seconds(c.Timeout, confirmTimeout))
+	}
+	return &wire.Done{}
+}
+
+// rollback obeys Rollback.
+func (s *session) rollback() *wire.Done {
+	if s.tx != nil {
+		return s.takeBack()
+	}
+	if s.past != nil {
+		return s.past
+	}
+	return s.none()
+}
+
+// commit obeys Commit.
+func (s *session) commit(m *wire.Commit) *wire.Done {
+	t := s.tx
+	if t == nil {
+		return s.none()
+	}
+	if c := s.confirmation; c != nil && !t.confirmed(c.Nonce) {
+		return s.abandon(errors.New("not confirmed: no confirmation with the nonce of this transaction has come over another connection"))
+	}
+	var final bool
+	err := guard(func() (err error) { final, err = t.commit(m); return err })
+	if err != nil && !final {
+		return s.abandon(because("not committed", err))
+	}
+	s.end()
+	done := &wire.Done{}
+	if err != nil {
+		done.Error = printable("committed, but not all of what the transaction left could be removed, which the next one does: " + err.Error())
+	}
+	return done
+}
+
+// overdue takes the transaction back whose confirmation has not come in time.
+func (s *session) overdue() {
+	calm := s.sendBeats()
+	defer calm()
+	s.abandon(errors.New("the confirmation did not come in time: everything was taken back"))
+}
+
+// abandon takes the transaction back; why is told.
+func (s *session) abandon(why error) *wire.Done {
+	done := s.takeBack()
+	done.Error = printable(why.Error())
+	return done
+}
+
+// takeBack takes the transaction back and gives the lock back.
+func (s *session) takeBack() *wire.Done {
+	t := s.tx
+	done := &wire.Done{Undone: true}
+	var failures []string
+	if err := guard(func() error { _, failures = t.rollback(); return nil }); err != nil {
+		failures = append(failures, err.Error())
+	}
+	done.Journal = t.kept
+	if len(failures) > 0 {
+		done.Journal = t.dir
+	}
+	s.end()
+	s.past = done
+	return done
+}
+
+// end ends the use of the transaction, and gives the lock back.
+func (s *session) end() {
+	s.calm()
+	s.late, s.confirmation = nil, nil
+	s.tx.close()
+	s.tx, s.past = nil, nil
+	s.host.transaction = ""
+	s.host.release()
+}
+
+func (s *session) event(id int, state wire.State, err error) {
+	e := &wire.Event{ID: id, State: state}
+	if err != nil {
+		e.Error, e.Output = printable(err.Error()), outputOf(err)
+	}
+	_ = s.send(&wire.Message{Event: e}) // events are always small enough
+}

@@ -1,0 +1,107 @@
+package agent
+
+import (
+	"path"
+
+	"golang.org/x/sys/unix"
+)
+
+// bootFiles are what ends an open transaction when the host starts before anybody connects: a unit, the link that enables it, and a copy of the helper.
+// They are there only while a transaction is open. The helper lies where SELinux lets systemd run it.
+type bootFiles struct{ unit, link, program, self string }
+
+func newBootFiles(root string) *bootFiles {
+	return &bootFiles{
+		unit:    root + "/etc/systemd/system/mirrorform-recover.service",
+		link:    root + "/etc/systemd/system/multi-user.target.wants/mirrorform-recover.service",
+		program: root + "/usr/local/sbin/mirrorform-recover",
+		self:    "/proc/self/exe",
+	}
+}
+
+// bootUnit has no default dependencies, so that nothing waits for it: taking operations back starts and stops units, which then could wait for this one.
+const bootUnit = `[Unit]
+Description=End the mirrorform transaction that was open when the host stopped
+Documentation=https://github.com/mirrorform/mirrorform
+DefaultDependencies=no
+After=local-fs.target basic.target
+RequiresMountsFor=/var/lib/mirrorform
+Conflicts=shutdown.target
+Before=shutdown.target
+
+[Service]
+Type=oneshot
+ExecStart=/usr/local/sbin/mirrorform-recover --recover
+TimeoutStartSec=infinity
+`
+
+func (b *bootFiles) dirs() []string {
+	return []string{path.Dir(b.program), path.Dir(b.unit), path.Dir(b.link)}
+}
+
+// missing lists the directories that have to be made for the files.
+func (b *bootFiles) missing() (missing []string, err error) {
+	for _, dir := range b.dirs() {
+		var more []string
+		fd, err := openDir(dir, &more)
+		if err == nil {
+			closeFD(fd)
+		} else if !absent(err) {
+			return nil, err
+		}
+		for _, d := range more {
+			if !contains(missing, d) {
+				missing = append(missing, d)
+			}
+		}
+	}
+	return missing, nil
+}
+
+// enable makes the files, the link last.
+func (h *host) enableBoot() error {
+	b := h.boot
+	program, err := readFile(b.self)
+	if err != nil {
+		return err
+	}
+	if err := h.replaceFile(b.program, program, 0o755); err != nil {
+		return err
+	}
+	if err := h.replaceFile(b.unit, []byte(bootUnit), 0o644); err != nil {
+		return err
+	}
+	p, err := at(b.link)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	name := h.temp()
+	if err := p.makeLink(name, b.unit); err != nil {
+		return err
+	}
+	if err := rename(p.dir, name, p.dir, p.name); err != nil {
+		_ = unlink(p.dir, name)
+		return p.wrap("rename", err)
+	}
+	return p.sync()
+}
+
+// disableBoot removes the files, and the directories that were made for them, as far as they are there.
+func (h *host) disableBoot(made []string) error {
+	b := h.boot
+	if b == nil {
+		return nil
+	}
+	for _, file := range []string{b.link, b.unit, b.program} {
+		err := unlink(unix.AT_FDCWD, file)
+		if err == nil {
+			err = syncPath(path.Dir(file))
+		}
+		if err != nil && !absent(err) {
+			return because("remove "+file, err)
+		}
+	}
+	removeMade(made)
+	return nil
+}

@@ -1,0 +1,88 @@
+//go:build faults
+
+package agent
+
+import (
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// faultFile controls the fault points of this build, where $MIRRORFORM_FAULT does not name another file. It has one line:
+//
+//	log FILE      appends the name of every point to FILE
+//	kill N        kills this process at point N, counted from 1
+//	stop N DIR    at point N writes DIR/reached, and waits until DIR/go is there
+//	stopall DIR   does so at every point; reached holds its number, and go is removed before the next
+//
+// Counting starts with the first transaction of the process, recovery included.
+const faultFile = "/run/mirrorform-fault"
+
+// faults is of the process, as the points are: a build for the fault suite serves one session.
+var faults struct {
+	sync.Mutex
+	armed bool
+	count int
+	order []string
+}
+
+// armFaults begins to count fault points, unless that was done before.
+func armFaults() {
+	faults.Lock()
+	defer faults.Unlock()
+	if faults.armed {
+		return
+	}
+	faults.armed = true
+	file, ok := syscall.Getenv("MIRRORFORM_FAULT")
+	if !ok {
+		file = faultFile
+	}
+	faults.order = strings.Fields(firstLine(file))
+}
+
+// faultpoint stands before every step that changes the host.
+func faultpoint(name string) {
+	faults.Lock()
+	defer faults.Unlock()
+	if len(faults.order) < 2 {
+		return
+	}
+	faults.count++
+	switch args := faults.order[1:]; faults.order[0] {
+	case "log":
+		if fd, err := unix.Open(args[0], unix.O_WRONLY|unix.O_APPEND|unix.O_CREAT|unix.O_CLOEXEC, 0o600); err == nil {
+			_, _ = unix.Write(fd, []byte(name+"\n"))
+			closeFD(fd)
+		}
+	case "kill":
+		if n, err := strconv.Atoi(args[0]); err == nil && n == faults.count {
+			_ = unix.Kill(unix.Getpid(), unix.SIGKILL)
+			select {}
+		}
+	case "stop":
+		if n, err := strconv.Atoi(args[0]); err == nil && n == faults.count && len(args) > 1 {
+			faultStop(args[1])
+		}
+	case "stopall":
+		faultStop(args[0])
+		_ = unix.Unlink(args[0] + "/go")
+	}
+}
+
+// faultStop waits to be let go on.
+func faultStop(dir string) {
+	if fd, err := unix.Open(dir+"/reached.new", unix.O_WRONLY|unix.O_TRUNC|unix.O_CREAT|unix.O_CLOEXEC, 0o600); err == nil {
+		_, _ = unix.Write(fd, []byte(itoa(faults.count)+"\n"))
+		closeFD(fd)
+	}
+	_ = unix.Rename(dir+"/reached.new", dir+"/reached")
+	for !exists(dir + "/go") {
+		time.Sleep(time.Millisecond)
+	}
+}

@@ -1,0 +1,233 @@
+package agent
+
+import (
+	"errors"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/mirrorform/mirrorform/internal/wire"
+	"golang.org/x/sys/unix"
+)
+
+// lock is the host's lock: an open file description lock (fcntl(2)) on a file of the state directory. It goes with the descriptor to the programs
+// that change the host, and so is held for as long as any of them runs, whatever becomes of the helper.
+type lock struct{ fd int }
+
+// holder is what the lock's file says of who took it last.
+type holder struct {
+	wire.Holder
+	Start int64 `json:"start"` // seconds of CLOCK_BOOTTIME when it took the lock
+	PID   int   `json:"pid"`
+}
+
+// maxHolder is the size of the lock's file. It is always written in one piece of that size, padded with spaces.
+const maxHolder = 2048
+
+const lockPoll = 100 * time.Millisecond
+
+// errHeld is the error of a lock that somebody else has.
+var errHeld = errors.New("the lock is held")
+
+func (h *host) lockFile() string { return h.state + "/lock" }
+
+// tryLock takes the lock, or fails with errHeld.
+func (h *host) tryLock(who *wire.Begin) (*lock, error) {
+	if err := h.makeState(""); err != nil {
+		return nil, err
+	}
+	fd, err := open(unix.AT_FDCWD, h.lockFile(), unix.O_RDWR|unix.O_NOFOLLOW, 0)
+	if absent(err) {
+		fd, err = createOrOpen(unix.AT_FDCWD, h.lockFile(), 0)
+	}
+	if err != nil {
+		return nil, because("open "+h.lockFile(), err)
+	}
+	if err := setLock(fd, unix.F_OFD_SETLK); err != nil {
+		closeFD(fd)
+		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {
+			return nil, errHeld
+		}
+		return nil, because("lock "+h.lockFile(), err)
+	}
+	me := holder{Start: clock(unix.CLOCK_BOOTTIME), PID: unix.Getpid(), Holder: wire.Holder{
+		Operator: shorten(who.Operator), Command: shorten(who.Command), From: from(), Since: rfc3339(clock(unix.CLOCK_REALTIME)),
+	}}
+	// Only what others are told suffers when this fails, on a full disk for one.
+	text := encode(nil, reflect.ValueOf(me))
+	for len(text) < maxHolder {
+		text = append(text, ' ')
+	}
+	_ = writeAt(fd, text[:maxHolder])
+	return &lock{fd}, nil
+}
+
+func setLock(fd, how int) error {
+	for {
+		l := unix.Flock_t{Type: unix.F_WRLCK}
+		err := unix.FcntlFlock(uintptr(fd), how, &l)
+		if err != unix.EINTR {
+			return err
+		}
+	}
+}
+
+// release gives the lock back, unless a program that was started still has it.
+func (h *host) release() {
+	if h.lock != nil {
+		closeFD(h.lock.fd)
+		h.lock = nil
+	}
+}
+
+// held tells who has the lock, nil when nobody has.
+func (h *host) held() *holder {
+	fd, err := open(unix.AT_FDCWD, h.lockFile(), unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil
+	}
+	defer closeFD(fd)
+	l := unix.Flock_t{Type: unix.F_WRLCK}
+	if err := unix.FcntlFlock(uintptr(fd), unix.F_OFD_GETLK, &l); err != nil || l.Type == unix.F_UNLCK {
+		return nil
+	}
+	who := new(holder)
+	data := make([]byte, maxHolder)
+	n, _ := unix.Pread(fd, data, 0)
+	if decode(data[:max(n, 0)], who) != nil {
+		who = &holder{Holder: wire.Holder{Operator: "unknown", Command: "unknown"}} // it has not said yet
+	}
+	if who.Start > 0 {
+		who.Seconds = int(max(0, clock(unix.CLOCK_BOOTTIME)-who.Start))
+	}
+	who.Process = h.lockProcesses(fd)
+	if who.Process == "" && who.PID > 0 {
+		who.Process = "process " + itoa(who.PID)
+	}
+	return who
+}
+
+// lockProcesses names the processes that have the lock, as far as this user may see: those whose descriptor of the file has a lock.
+func (h *host) lockProcesses(fd int) string {
+	file, err := readLink(unix.AT_FDCWD, procFD(fd))
+	if err != nil {
+		return ""
+	}
+	var found []string
+	pids, _ := listDir("/proc")
+	for _, pid := range pids {
+		if strings.Trim(pid, "0123456789") != "" {
+			continue
+		}
+		fds, _ := listDir("/proc/" + pid + "/fd") // of another user's, or gone
+		for _, n := range fds {
+			if target, err := readLink(unix.AT_FDCWD, "/proc/"+pid+"/fd/"+n); err != nil || target != file {
+				continue
+			}
+			if info, err := readFile("/proc/" + pid + "/fdinfo/" + n); err == nil && strings.Contains(string(info), "\nlock:") {
+				found = append(found, firstLine("/proc/"+pid+"/comm")+" (process "+pid+")")
+				break
+			}
+		}
+		if len(found) == 4 {
+			break
+		}
+	}
+	return printable(strings.Join(found, ", "))
+}
+
+// waitForLock takes the lock, waiting for it until the time is over; it then returns who has it. waiting is called at once when it has to wait, and again
+// when the holder is another one.
+func (h *host) waitForLock(who *wire.Begin, gone until, waiting func(wire.Holder)) (*wire.Holder, error) {
+	deadline := time.Now().Add(time.Duration(max(0, min(who.Wait, 24*3600))) * time.Second)
+	var last *holder
+	for {
+		l, err := h.tryLock(who)
+		if err == nil {
+			h.lock = l
+			return nil, nil
+		}
+		if !errors.Is(err, errHeld) {
+			return nil, err
+		}
+		now := h.held()
+		if now != nil && (last == nil || now.Start != last.Start || now.PID != last.PID || now.Operator != last.Operator) {
+			last = now
+			waiting(now.Holder)
+		}
+		if now != nil && !time.Now().Before(deadline) {
+			return &now.Holder, nil
+		}
+		poll, cancel := alarm(lockPoll)
+		select {
+		case <-poll:
+		case <-gone:
+			cancel()
+			return nil, errGone
+		}
+	}
+}
+
+// shorten keeps the beginning of a text that somebody else gave.
+func shorten(s string) string {
+	if len(s) > 200 {
+		s = s[:200]
+	}
+	return printable(s)
+}
+
+// from is the address that the operator's connection comes from, where sshd told it: to this process, or to one above it, since sudo(8) takes
+// $SSH_CONNECTION out.
+func from() string {
+	pid := "self"
+	for range 7 {
+		environment, _ := readFile("/proc/" + pid + "/environ") // of another user's, perhaps
+		for _, v := range strings.Split(string(environment), "\x00") {
+			if c, ok := strings.CutPrefix(v, "SSH_CONNECTION="); ok {
+				address, _, _ := cut(c, " ")
+				return shorten(address)
+			}
+		}
+		// The name of the program, in brackets, may hold anything: proc_pid_stat(5).
+		_, after, _ := cutLast(firstLine("/proc/"+pid+"/stat"), ") ")
+		f := strings.Fields(after)
+		if len(f) < 2 || f[1] == "0" {
+			return ""
+		}
+		pid = f[1]
+	}
+	return ""
+}
+
+// clock reads a clock, in seconds.
+func clock(which int32) int64 {
+	var ts unix.Timespec
+	if unix.ClockGettime(which, &ts) != nil || ts.Sec < 0 {
+		return 0
+	}
+	return ts.Sec
+}
+
+// rfc3339 writes seconds since the epoch as RFC 3339 has it, in UTC. (Package time would add all that formats times to the executable.)
+func rfc3339(t int64) string {
+	n, rest := int(t/86400), int(t%86400)
+	year, month := 1970, 0
+	length := func() int {
+		leap := year%4 == 0 && (year%100 != 0 || year%400 == 0)
+		if month == 1 && leap {
+			return 29
+		}
+		return int("\x1f\x1c\x1f\x1e\x1f\x1e\x1f\x1f\x1e\x1f\x1e\x1f"[month])
+	}
+	for n >= length() {
+		n -= length()
+		if month++; month == 12 {
+			year, month = year+1, 0
+		}
+	}
+	s := itoa(year)
+	for i, v := range []int{month + 1, n + 1, rest / 3600, rest / 60 % 60, rest % 60} {
+		s += "--T::"[i:i+1] + itoa(100 + v)[1:]
+	}
+	return s + "Z"
+}

@@ -1,0 +1,413 @@
+package agent
+
+import (
+	"errors"
+	"path"
+	"strings"
+
+	"github.com/mirrorform/mirrorform/internal/wire"
+	"golang.org/x/sys/unix"
+)
+
+// An operation on a path leaves the original beside it, under a temporary name, until the transaction is committed: taking it back needs no space, and
+// brings back the same inode with all that hangs on it.
+
+// temp is the temporary name of an operation of this transaction: of the new content before it is put in place, of the original afterwards.
+func (t *transaction) temp(op *operation) string { return tempPrefix + t.ID + "-" + itoa(op.n) }
+
+// copied is the name of the copy of the original, where the file system cannot exchange entries.
+func (t *transaction) copied(op *operation) string { return t.temp(op) + "-copy" }
+
+// pathOp performs an operation on a path. What it leaves when it fails, the rollback takes away.
+func (t *transaction) pathOp(o *wire.Order) error {
+	op := &o.Op
+	b := &begun{ID: o.ID, Path: op.Path(), Undo: o.Undo, Final: o.Final}
+	p, err := openPlace(b.Path, &b.Made)
+	switch {
+	case absent(err) && op.Remove != nil:
+		// Its parent is gone, and with it what was to be removed.
+		p = &place{dir: -1, name: path.Base(b.Path), path: b.Path, was: &wire.File{Fingerprint: fingerprintAbsent}}
+		b.Made = nil
+	case err != nil && op.Parents() && len(b.Made) > 0:
+		p = &place{dir: -1, name: path.Base(b.Path), path: b.Path, was: &wire.File{Fingerprint: fingerprintAbsent}}
+	case err != nil:
+		return err
+	default:
+		b.Made = nil
+		b.Was, err = markAt(p.dir, p.name, p.path)
+	}
+	defer func() { p.close() }()
+	if err != nil && p.dir >= 0 {
+		return err
+	}
+	if b.Was == nil {
+		b.Was = &mark{Sum: fingerprintAbsent}
+	}
+	if op.Expect != "" {
+		if err := unchanged(p.path, op.Expect, p.was); err != nil {
+			return err
+		}
+	}
+	p.expect = p.was.Fingerprint
+	put, err := t.plan(op, p, b)
+	if err != nil {
+		return err
+	}
+	b.What = b.Verb + " " + b.Path
+	rec, err := t.begin(b)
+	if err != nil {
+		return err
+	}
+	if put == nil {
+		return t.end(rec, &ended{}, false)
+	}
+	if p.dir < 0 {
+		if err := makeDirs(b.Made); err != nil {
+			return err
+		}
+		if p, err = at(b.Path); err != nil {
+			p = &place{dir: -1}
+			return err
+		}
+		p.expect = fingerprintAbsent
+	}
+	if err := put(p, rec); err != nil {
+		return err
+	}
+	return t.end(rec, &ended{}, false)
+}
+
+// plan checks an operation as far as nothing need be changed for it, completes what is recorded of it, and returns what performs it; nothing when nothing
+// is to be done.
+func (t *transaction) plan(op *wire.Op, p *place, b *begun) (func(*place, *operation) error, error) {
+	h := t.host
+	kind := p.was.Kind
+	switch {
+	case op.Write != nil:
+		b.Verb = "write"
+		if kind == wire.Directory {
+			return nil, errors.New(p.path + " is a directory: it is not replaced by a file")
+		}
+		if kind == wire.Other {
+			return nil, errors.New(p.path + " is a device, socket or pipe: it is not replaced by a file")
+		}
+		a, err := h.resolve(op.Write.Attributes, p.was, wire.Regular, 0o644)
+		if err != nil {
+			return nil, err
+		}
+		if kind == wire.Regular {
+			a.xattrs = p.xattrs()
+		}
+		return func(p *place, rec *operation) error {
+			name := t.temp(rec)
+			if err := p.makeFile(name, op.Write.Content, a, nil); err != nil {
+				return err
+			}
+			if v := op.Write.Validate; len(v) > 0 {
+				if err := p.validate(h, v, path.Join(path.Dir(p.path), name)); err != nil {
+					return err
+				}
+			}
+			return t.put(p, rec)
+		}, nil
+	case op.Symlink != nil:
+		b.Verb = "symlink"
+		target := op.Symlink.Target
+		if target == "" || len(target) >= unix.PathMax || strings.IndexByte(target, 0) >= 0 {
+			return nil, errors.New(p.path + ": " + quote(target) + " is no target of a link")
+		}
+		if kind == wire.Directory || kind == wire.Other {
+			return nil, errors.New(p.path + " is a " + string(kind) + ": it is not replaced by a link")
+		}
+		return func(p *place, rec *operation) error {
+			if err := p.makeLink(t.temp(rec), target); err != nil {
+				return err
+			}
+			return t.put(p, rec)
+		}, nil
+	case op.Mkdir != nil:
+		b.Verb = "mkdir"
+		if kind != wire.Absent {
+			return nil, p.wrap("mkdir", unix.EEXIST)
+		}
+		a, err := h.resolve(op.Mkdir.Attributes, nil, wire.Directory, 0o755)
+		if err != nil {
+			return nil, err
+		}
+		return func(p *place, rec *operation) error {
+			if err := p.makeDirectory(t.temp(rec), a, nil); err != nil {
+				return err
+			}
+			return t.put(p, rec)
+		}, nil
+	case op.Attr != nil:
+		b.Verb = "attr"
+		want, err := p.wanted(h, op.Attr.Attributes)
+		if err != nil {
+			return nil, err
+		}
+		b.Want = &mark{Kind: kind, UID: want.uid, GID: want.gid, Mode: want.mode}
+		b.Xattr = p.capability() // chown(2) takes it away
+		return func(p *place, _ *operation) error { return p.setAttrChecked(want) }, nil
+	}
+	b.Verb = "remove"
+	if kind == wire.Absent {
+		return nil, nil
+	}
+	return t.takeOut, nil
+}
+
+// put records what lies ready under the temporary name, and puts it in place. The original is left under that name, if there is one.
+func (t *transaction) put(p *place, op *operation) error {
+	name := t.temp(op)
+	now, err := markAt(p.dir, name, p.path)
+	if err != nil {
+		return err
+	}
+	if err := t.prepared(op, &ready{New: now}); err != nil {
+		return err
+	}
+	if err := p.check(); err != nil {
+		return err
+	}
+	if op.Was.Kind == wire.Absent {
+		// The kernel itself makes sure that nothing came in between, where the file system can.
+		err := t.host.move(p.dir, name, p.dir, p.name)
+		if errors.Is(err, unix.EEXIST) {
+			return errors.New(p.path + " has changed since it was observed: nothing was there, and now there is something")
+		}
+		if err != nil {
+			return p.wrap("rename", err)
+		}
+		return p.sync()
+	}
+	err = t.host.exchange(p.dir, name, p.name)
+	if unsupported(err) {
+		return t.putByCopy(p, op)
+	}
+	if err != nil {
+		return p.wrap("exchange", err)
+	}
+	out, err := markAt(p.dir, name, p.path)
+	if err == nil && !out.is(op.Was, nil) {
+		err = errors.New(p.path + " has changed since it was observed, just before it was replaced: plan again")
+	}
+	if err != nil {
+		return t.exchangeBack(p, name, now, op, err)
+	}
+	return p.sync()
+}
+
+// exchangeBack gives back what was taken for something else; why is what was wrong with it. Should something else have come in its place meanwhile, that is
+// kept.
+func (t *transaction) exchangeBack(p *place, name string, ours *mark, op *operation, why error) error {
+	if err := t.host.exchange(p.dir, name, p.name); err != nil {
+		return because(why.Error()+"; it could not be put back", err)
+	}
+	if out, err := markAt(p.dir, name, p.path); err == nil && !out.is(ours, nil) {
+		kept, err := t.keep(p, name, op)
+		if err != nil {
+			return because(why.Error()+"; what replaced it meanwhile could not be kept", err)
+		}
+		return because(why.Error()+"; what replaced it meanwhile is kept in "+kept, p.sync())
+	}
+	if err := p.sync(); err != nil {
+		return because(why.Error(), err)
+	}
+	return why
+}
+
+// putByCopy is put where the file system cannot exchange entries: a copy of the original is made beside it first.
+func (t *transaction) putByCopy(p *place, op *operation) error {
+	if err := copyEntry(p, p.name, p.dir, t.copied(op)); err != nil {
+		return because("keep the original of "+p.path, err)
+	}
+	if err := p.sync(); err != nil {
+		return err
+	}
+	if err := t.prepared(op, &ready{New: op.ready.New, Copied: true}); err != nil {
+		return err
+	}
+	if err := p.check(); err != nil {
+		return err
+	}
+	if err := rename(p.dir, t.temp(op), p.dir, p.name); err != nil {
+		return p.wrap("rename", err)
+	}
+	return p.sync()
+}
+
+// takeOut removes a file, a link or an empty directory: it is left under the temporary name. A directory may hold what this transaction has removed from it.
+func (t *transaction) takeOut(p *place, op *operation) error {
+	if err := p.check(); err != nil {
+		return err
+	}
+	if err := t.emptied(p, p.name, op); err != nil {
+		return err
+	}
+	name := t.temp(op)
+	if err := t.host.move(p.dir, p.name, p.dir, name); err != nil {
+		return p.wrap("rename", err)
+	}
+	out, err := markAt(p.dir, name, p.path)
+	if err == nil && !out.is(op.Was, nil) {
+		err = errors.New(p.path + " has changed since it was observed, just before it was removed: plan again")
+	}
+	if err == nil {
+		err = t.emptied(p, name, op)
+	}
+	if err != nil {
+		if back := t.host.move(p.dir, name, p.dir, p.name); back != nil {
+			return because(err.Error()+"; it could not be put back", back)
+		}
+		return err
+	}
+	return p.sync()
+}
+
+// emptied is an error when what an operation takes out is a directory that holds anything else than originals of this transaction.
+func (t *transaction) emptied(p *place, name string, op *operation) error {
+	if op.Was.Kind != wire.Directory {
+		return nil
+	}
+	fd, err := open(p.dir, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return p.wrap("open", err)
+	}
+	defer closeFD(fd)
+	names, err := list(fd, 0)
+	if err != nil {
+		return p.wrap("read", err)
+	}
+	for _, name := range names {
+		if !strings.HasPrefix(name, tempPrefix+t.ID+"-") {
+			return errors.New(p.path + " is not empty: it is left as it is")
+		}
+	}
+	return nil
+}
+
+// wanted completes the attributes that an entry is to have.
+func (p *place) wanted(h *host, at wire.Attributes) (a attributes, err error) {
+	if p.was.Kind == wire.Absent {
+		return a, p.wrap("change attributes of", unix.ENOENT)
+	}
+	if p.was.Kind == wire.Symlink && at.Mode != nil {
+		return a, errors.New(p.path + " is a link, which has no mode")
+	}
+	return h.resolve(at, p.was, p.was.Kind, p.was.Mode)
+}
+
+// setAttrChecked changes owner, group and mode of what is expected to be there.
+func (p *place) setAttrChecked(want attributes) error {
+	fd, err := open(p.dir, p.name, unix.O_PATH|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return p.wrap("open", err)
+	}
+	defer closeFD(fd)
+	if err := p.check(); err != nil {
+		return err
+	}
+	return p.setAttr(fd, want)
+}
+
+// capability is the extended attribute with a file's capabilities.
+func (p *place) capability() []xattr {
+	fd, err := open(p.dir, p.name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil
+	}
+	defer closeFD(fd)
+	value := make([]byte, 1024)
+	n, err := unix.Fgetxattr(fd, "security.capability", value)
+	if err != nil {
+		return nil
+	}
+	return []xattr{{"security.capability", value[:n]}}
+}
+
+// copyEntry copies a file or link with all its attributes to a name that is not there yet, durably but for the name.
+func copyEntry(p *place, name string, toDir int, to string) error {
+	var st unix.Stat_t
+	if err := unix.Fstatat(p.dir, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return err
+	}
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFLNK:
+		target, err := readLink(p.dir, name)
+		if err != nil {
+			return err
+		}
+		if err := symlink(target, toDir, to); err != nil {
+			return err
+		}
+		fd, err := open(toDir, to, unix.O_PATH|unix.O_NOFOLLOW, 0)
+		if err != nil {
+			return err
+		}
+		defer closeFD(fd)
+		return chownPath(fd, int(st.Uid), int(st.Gid))
+	case unix.S_IFREG:
+	default:
+		return errors.New("it is no file and no link")
+	}
+	in, err := open(p.dir, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return err
+	}
+	defer closeFD(in)
+	from := &place{dir: p.dir, name: name}
+	out, err := create(toDir, to, 0o600)
+	if err != nil {
+		return err
+	}
+	_, _, err = digest(in, func(b []byte) error { return writeAll(out, b) })
+	if err == nil {
+		a := attributes{uid: int(st.Uid), gid: int(st.Gid), mode: st.Mode & 0o7777, xattrs: append(from.xattrs(), from.capability()...)}
+		err = a.complete(out, []unix.Timespec{unix.NsecToTimespec(st.Atim.Nano()), unix.NsecToTimespec(st.Mtim.Nano())})
+	}
+	if closed := unix.Close(out); err == nil {
+		err = closed
+	}
+	return err
+}
+
+// keep moves an entry out of the way for good, into the directory kept/ID of the state directory, and returns its path there.
+func (t *transaction) keep(p *place, name string, op *operation) (string, error) {
+	dir := "kept/" + t.ID
+	if err := t.host.makeState(dir); err != nil {
+		return "", err
+	}
+	dir = t.host.state + "/" + dir
+	fd, err := openDir(dir, nil)
+	if err != nil {
+		return "", err
+	}
+	defer closeFD(fd)
+	for n := 1; ; n++ {
+		to := itoa(op.n)
+		if n > 1 {
+			to += "." + itoa(n)
+		}
+		err := t.host.move(p.dir, name, fd, to)
+		if errors.Is(err, unix.EEXIST) && n < 100 {
+			continue
+		}
+		if errors.Is(err, unix.EXDEV) {
+			if err = copyEntry(p, name, fd, to); err == nil {
+				err = syncDir(fd)
+			}
+			if err == nil {
+				err = unlink(p.dir, name)
+			}
+		}
+		if err == nil {
+			err = syncDir(fd)
+		}
+		if err != nil {
+			return "", because("keep the original of "+p.path, err)
+		}
+		t.kept = dir
+		return dir + "/" + to, nil
+	}
+}

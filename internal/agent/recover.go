@@ -1,0 +1,252 @@
+package agent
+
+import (
+	"errors"
+	"io"
+	"reflect"
+	"strings"
+
+	"github.com/mirrorform/mirrorform/internal/wire"
+	"golang.org/x/sys/unix"
+)
+
+func (h *host) manifestFile() string { return h.state + "/manifest.json" }
+
+// readManifest reads the manifest, nil when there is none.
+func (h *host) readManifest() ([]byte, error) {
+	fd, err := open(unix.AT_FDCWD, h.manifestFile(), unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if absent(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, because("open "+h.manifestFile(), err)
+	}
+	defer closeFD(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return nil, because("stat "+h.manifestFile(), err)
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return nil, errors.New(h.manifestFile() + " is no regular file")
+	}
+	data, err := readAll(fd, wire.MaxManifest)
+	if err != nil {
+		return nil, because("read "+h.manifestFile(), err)
+	}
+	return data, nil
+}
+
+// commit makes a transaction final. An error with final unset says that it is not; otherwise, that what it left has still to be removed.
+func (t *transaction) commit(m *wire.Commit) (final bool, err error) {
+	h := t.host
+	if len(m.Manifest) > wire.MaxManifest {
+		return false, errors.New("the manifest has " + itoa(len(m.Manifest)) + " bytes, more than the limit of " + itoa(wire.MaxManifest))
+	}
+	c := &commitment{Manifest: len(m.Manifest) > 0}
+	if c.Manifest {
+		kind := uint32(0)
+		var st unix.Stat_t
+		if unix.Lstat(h.manifestFile(), &st) == nil {
+			kind = st.Mode & unix.S_IFMT
+		}
+		if m.Aside && kind != 0 {
+			c.Aside = h.freeName()
+		} else if kind != 0 && kind != unix.S_IFREG {
+			return false, errors.New(h.manifestFile() + " is no regular file, and is not replaced")
+		}
+	}
+	if !c.Manifest && t.dir == "" {
+		return true, nil
+	}
+	// A manifest without operations needs no journal: it is replaced at once. With an old one to be kept there are two steps.
+	if t.dir == "" && c.Aside == "" {
+		err := h.replaceFile(h.manifestFile(), m.Manifest, 0o600)
+		return err == nil, err
+	}
+	if err := t.open(); err != nil {
+		return false, err
+	}
+	if c.Manifest {
+		if err := h.replaceFile(t.dir+"/"+newManifest, m.Manifest, 0o600); err != nil {
+			return false, err
+		}
+	}
+	// With this file the transaction is committed.
+	if err := h.replaceFile(t.dir+"/"+commitName, encode(nil, reflect.ValueOf(*c)), 0o600); err != nil {
+		back := unlink(unix.AT_FDCWD, t.dir+"/"+commitName)
+		if back == nil {
+			back = syncPath(t.dir)
+		}
+		if back != nil && !absent(back) {
+			return true, because("whether the transaction is committed is not known, since the disk fails", err)
+		}
+		return false, err
+	}
+	return true, t.finish(c)
+}
+
+// finish completes a committed transaction, as often as needed.
+func (t *transaction) finish(c *commitment) error {
+	h := t.host
+	if c.Manifest && exists(t.dir+"/"+newManifest) {
+		if c.Aside != "" && strings.HasPrefix(c.Aside, "manifest.json.") && !strings.Contains(c.Aside, "/") && !exists(h.state+"/"+c.Aside) {
+			err := h.move(unix.AT_FDCWD, h.manifestFile(), unix.AT_FDCWD, h.state+"/"+c.Aside)
+			if err != nil && !absent(err) {
+				return because("move the old manifest aside", err)
+			}
+		}
+		if err := rename(unix.AT_FDCWD, t.dir+"/"+newManifest, unix.AT_FDCWD, h.manifestFile()); err != nil {
+			return because("replace the manifest", err)
+		}
+	}
+	if err := syncPath(h.state); err != nil {
+		return err
+	}
+	return t.tidy()
+}
+
+// freeName is the name that the manifest gets when it is kept: manifest.json.N with the next free number.
+func (h *host) freeName() string {
+	for n := 1; ; n++ {
+		name := "manifest.json." + itoa(n)
+		var st unix.Stat_t
+		if unix.Lstat(h.state+"/"+name, &st) == unix.ENOENT || n == 1<<20 {
+			return name
+		}
+	}
+}
+
+// recover ends what an earlier transaction left, nil when nothing was. The lock is held.
+func (h *host) recover() (*wire.Recovered, error) {
+	dirs, err := h.journals()
+	if err != nil {
+		return nil, err
+	}
+	var r *wire.Recovered
+	for _, dir := range dirs {
+		if r = h.recoverOne(dir); len(r.Errors) > 0 {
+			return r, nil
+		}
+	}
+	// Of a transaction that ended as its journal was removed, and of commits that needed none.
+	for _, dir := range []string{h.state, h.state + "/loaded"} {
+		if err := newTransaction(h, header{}).sweepDir(dir, tempPrefix); err != nil {
+			return r, err
+		}
+	}
+	return r, h.disableBoot(nil)
+}
+
+func (h *host) recoverOne(dir string) *wire.Recovered {
+	t, err := h.load(dir)
+	r := &wire.Recovered{}
+	fail := func(err error) *wire.Recovered {
+		r.Errors, r.Journal = append(r.Errors, printable(err.Error())), dir
+		return r
+	}
+	if t == nil {
+		return fail(err)
+	}
+	defer t.close()
+	r.ID, r.Operator, r.Command = t.ID, t.Operator, t.Command
+	if err != nil {
+		return fail(err)
+	}
+	h.transaction = t.ID
+	defer func() { h.transaction = "" }()
+	data, err := readFile(dir + "/" + commitName)
+	switch {
+	case err == nil:
+		var c commitment
+		r.Committed = true
+		if err = decode(data, &c); err == nil {
+			err = t.finish(&c)
+		}
+		if err != nil {
+			return fail(because(dir, err))
+		}
+		return r
+	case !absent(err):
+		return fail(err)
+	}
+	r.Undone, r.Errors = t.rollback()
+	r.Stays = t.stays
+	if len(r.Errors) > 0 {
+		r.Journal = dir
+	}
+	return r
+}
+
+// Recover ends a transaction that was open when the host stopped, and writes what became of it to out, a line each. It does nothing while somebody else has
+// the lock, who has recovered then. The error says that something could not be taken back.
+func Recover(out io.Writer, o Options) error {
+	armFaults()
+	h := newHost(o.stateDir())
+	h.boot = h.ownBoot()
+	l, err := h.tryLock(&wire.Begin{Operator: "mirrorform-recover", Command: "recover"})
+	say := func(line string) { _, _ = io.WriteString(out, line+"\n") } // the journal of systemd may be gone
+	if errors.Is(err, errHeld) {
+		if who := h.held(); who != nil {
+			say("nothing done: " + who.Operator + " has the lock (" + who.Command + ", since " + who.Since + ")")
+		}
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	h.lock = l
+	defer h.release()
+	r, err := h.recover()
+	if r != nil {
+		what := "the transaction " + r.ID + " of " + r.Operator + " (" + r.Command + ")"
+		switch {
+		case len(r.Errors) > 0:
+			say(what + " could not be taken back; its journal is " + r.Journal)
+		case r.Committed:
+			say(what + " had been committed, and is tidied up")
+		default:
+			say(what + " was taken back: " + itoa(r.Undone) + " operations")
+		}
+		for _, line := range r.Stays {
+			say("stays: " + line)
+		}
+		for _, line := range r.Errors {
+			say("error: " + line)
+		}
+		if len(r.Errors) > 0 && err == nil {
+			err = errors.New("not all could be taken back")
+		}
+	}
+	return err
+}
+
+// ownBoot tells of the files that recover this host when it starts, nil where that is not possible.
+func (h *host) ownBoot() *bootFiles {
+	if !h.facts.Systemd || unix.Geteuid() != 0 || h.state != DefaultStateDir {
+		return nil
+	}
+	return newBootFiles("")
+}
+
+// confirm notes a confirmation of a transaction that another process has open.
+func (h *host) confirm(c *wire.Confirm) error {
+	if err := checkID(c.ID); err != nil {
+		return err
+	}
+	if err := checkNonce(c.Nonce); err != nil {
+		return err
+	}
+	dir := h.state + "/journal/" + c.ID
+	if !exists(dir+"/"+headerName) || exists(dir+"/"+commitName) || h.held() == nil {
+		return errors.New("there is no open transaction " + c.ID + " on this host: it has ended or was taken back")
+	}
+	return h.replaceFile(dir+"/"+confirmedName, []byte(c.Nonce), 0o600)
+}
+
+// confirmed tells whether the transaction was confirmed with a nonce.
+func (t *transaction) confirmed(nonce string) bool {
+	data, err := readFile(t.dir + "/" + confirmedName)
+	return t.dir != "" && err == nil && string(data) == nonce
+}
+
+func checkNonce(nonce string) error { return checkHex("nonce", nonce, 128) }

@@ -1,0 +1,376 @@
+package agent
+
+import (
+	"errors"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/mirrorform/mirrorform/internal/wire"
+	"golang.org/x/sys/unix"
+)
+
+// transaction is what is changed between Begin and Commit, or what an earlier process left of that.
+type transaction struct {
+	header
+	host *host
+	dir  string // of the journal; empty until it is made
+	log  int
+	size int64 // of the log
+	ops  []*operation
+
+	stays []string // what was not taken back though it was done, for people
+	kept  string   // directory of originals whose places somebody else has changed
+	event func(id int, state wire.State, err error)
+	// Tests that feed arbitrary messages put harmless functions here.
+	answer  func(until, []wire.Query) []wire.Answer
+	perform func(job) error
+}
+
+// job is one operation to be performed: an order, or the undo of what was done.
+type job struct {
+	order *wire.Order
+	undo  *operation
+	unit  *unitState // of an undo with UnitRestore: what is brought back
+}
+
+func newTransaction(h *host, of header) *transaction {
+	t := &transaction{header: of, host: h, log: -1, answer: h.answer, event: func(int, wire.State, error) {}}
+	t.perform = t.performJob
+	return t
+}
+
+// close ends the use of the journal.
+func (t *transaction) close() {
+	if t.log >= 0 {
+		closeFD(t.log)
+		t.log = -1
+	}
+}
+
+// do performs one order and records it.
+func (t *transaction) do(o *wire.Order) error {
+	if slices.ContainsFunc(t.ops, func(op *operation) bool { return op.ID == o.ID }) {
+		return errors.New("an operation with the ID " + itoa(o.ID) + " was done already")
+	}
+	if u := o.Undo; u != nil && u.Restore != nil && (o.Op.Path() == "" || u.Restore.Path != o.Op.Path()) {
+		return errors.New(quote(u.Restore.Path) + " cannot be restored: the operation changes " + quote(o.Op.Path()))
+	}
+	if o.Undo != nil && o.Undo.Path() != "" {
+		return errors.New("an operation on a path undoes none: what is done to " + quote(o.Op.Path()) + " is undone by restore")
+	}
+	if unit := restores(o.Undo); unit != "" && (o.Op.Unit == nil || o.Op.Unit.Name != unit) {
+		return errors.New("the unit " + quote(unit) + " cannot be restored: the operation does not act on it")
+	}
+	return guard(func() error {
+		if o.Op.Path() != "" {
+			return t.perform(job{order: o})
+		}
+		b, err := t.describe(o)
+		if err != nil {
+			return err
+		}
+		op, err := t.begin(b)
+		if err != nil {
+			return err
+		}
+		if err := t.perform(job{order: o}); err != nil {
+			return err
+		}
+		e := &ended{}
+		if op.Packages != nil {
+			now, _, err := t.host.installedPackages()
+			if err != nil {
+				return err
+			}
+			e.Brought = without(now, op.Packages)
+		}
+		return t.end(op, e, true)
+	})
+}
+
+// describe looks at what an operation is going to change, as far as that is needed to undo it.
+func (t *transaction) describe(o *wire.Order) (b *begun, err error) {
+	b = &begun{ID: o.ID, Undo: o.Undo, Final: o.Final}
+	op, of := &o.Op, ""
+	switch {
+	case op.Package != nil:
+		b.Verb, of = "package", strings.Join(append(slices.Clone(op.Package.Install), op.Package.Remove...), " ")
+		if b.Packages, b.Before, err = t.host.installedPackages(); b.Packages == nil {
+			b.Packages = []string{}
+		}
+	case op.Unit != nil:
+		b.Verb, of = string(op.Unit.Action), op.Unit.Name
+		if op.Unit.Action == wire.UnitDaemonReload {
+			break
+		}
+		if b.Unit, err = t.host.unitState(of); contains([]string{"start", "stop", "enable", "disable"}, b.Verb) {
+			b.Subject = []wire.Query{{Verb: wire.AskUnit, Arg: of}}
+		}
+	case op.User != nil:
+		b.Verb, of = "user", op.User.Name
+		b.Subject = []wire.Query{{Verb: wire.AskUser, Arg: of}}
+	case op.Group != nil:
+		b.Verb, of = "group", op.Group.Name
+		b.Subject = []wire.Query{{Verb: wire.AskGroup, Arg: of}}
+	case op.Mkfs != nil:
+		b.Verb, of = "mkfs", op.Mkfs.Device
+		b.Subject = []wire.Query{{Verb: wire.AskBlock, Arg: of}}
+	case op.Mount != nil:
+		b.Verb, of = "mount", op.Mount.Path
+		b.Subject = []wire.Query{{Verb: wire.AskMount, Arg: of}}
+	case op.Probe != nil:
+		b.Verb, of = "probe", op.Probe.Address
+	case op.Run != nil:
+		if b.Verb = "run"; len(op.Run.Argv) > 0 {
+			of = op.Run.Argv[0] // arguments may be secret
+		}
+	}
+	b.What = strings.TrimSpace(b.Verb + " " + printable(of))
+	if len(b.Subject) > 0 {
+		b.Before = t.digest(b.Subject)
+	}
+	return b, err
+}
+
+// digest is a digest of the answers to questions.
+func (t *transaction) digest(queries []wire.Query) string {
+	return digestOf(string(encode(nil, reflect.ValueOf(t.answer(forever, queries)))))
+}
+
+// idle tells that an operation that did not end has not changed what it was about: what is there is then not ours to undo.
+func (t *transaction) idle(op *operation) bool {
+	if op.ended || op.Path != "" || op.Before == "" {
+		return false
+	}
+	if op.Packages == nil {
+		return t.digest(op.Subject) == op.Before
+	}
+	_, now, err := t.host.installedPackages()
+	return err == nil && now == op.Before
+}
+
+// restores names the unit that an undo restores, or is "".
+//
+//go:noinline
+func restores(undo *wire.Op) string {
+	if undo != nil && undo.Unit != nil && undo.Unit.Action == wire.UnitRestore {
+		return undo.Unit.Name
+	}
+	return ""
+}
+
+// last tells whether an operation is undone after all others: a unit is to load the files that they put back. A unit that is
+// restored gets the state that is given.
+func (op *operation) last(was *unitState) bool {
+	if restores(op.Undo) != "" {
+		return was != nil && was.Running
+	}
+	u := op.Undo
+	return u != nil && u.Unit != nil && slices.Contains([]wire.UnitAction{wire.UnitStart, wire.UnitRestart, wire.UnitLoad}, u.Unit.Action)
+}
+
+// first is the first operation that is undone by restoring the same unit; itself for one that is undone otherwise.
+//
+//go:noinline
+func (t *transaction) first(op *operation) *operation {
+	unit := restores(op.Undo)
+	for _, other := range t.ops {
+		if unit != "" && unit == restores(other.Undo) {
+			return other
+		}
+	}
+	return op
+}
+
+// rollback takes all operations back in the order that wire.Do describes, all that it can, and then ends the journal. It returns how many were
+// taken back, and what could not be, for which the journal stays.
+func (t *transaction) rollback() (undone int, failures []string) {
+	if t.dir == "" {
+		return 0, nil
+	}
+	if err := unlink(unix.AT_FDCWD, t.dir+"/"+reserveName); err != nil && !absent(err) {
+		failures = append(failures, because("free the reserve", err).Error())
+	}
+	// Of several states of a unit, the one that it had before the first operation is brought back, once.
+	var now, last []*operation
+	for i := len(t.ops) - 1; i >= 0; i-- {
+		op := t.ops[i]
+		if op.last(t.first(op).Unit) {
+			last = append(last, op)
+		} else {
+			now = append(now, op)
+		}
+	}
+	for _, op := range append(now, last...) {
+		first := t.first(op)
+		if op.undone {
+			first.restored = restores(op.Undo) != ""
+			continue
+		}
+		if op.Undo == nil && (op.ended || op.Path == "") {
+			if op.ended {
+				t.stays = append(t.stays, strings.TrimSuffix(printable(op.What+": "+op.Final), ": "))
+			}
+			continue
+		}
+		var err error
+		if !first.restored && !t.idle(op) {
+			err = guard(func() error { return t.perform(job{undo: op, unit: first.Unit}) })
+			first.restored = err == nil && restores(op.Undo) != ""
+		}
+		if l := (*left)(nil); errors.As(err, &l) {
+			t.stays = append(t.stays, printable(op.What+": "+l.why))
+			t.event(op.ID, wire.UndoFailed, err)
+		} else if err != nil {
+			op.stuck = true
+			failures = append(failures, printable(op.What+": "+err.Error()))
+			t.event(op.ID, wire.UndoFailed, err)
+			continue
+		} else if op.ended {
+			undone++
+			t.event(op.ID, wire.Undone, nil)
+		}
+		op.undone = true
+		// Should it not be recorded, a later recovery does it once more.
+		_ = t.write(&entry{Op: op.n, Undone: true}, true)
+	}
+	if len(failures) == 0 {
+		err := t.tidy()
+		if err == nil {
+			return undone, nil
+		}
+		failures = append(failures, printable(err.Error()))
+	} else if err := t.sweep(); err != nil {
+		failures = append(failures, printable(err.Error()))
+	}
+	return undone, failures
+}
+
+// tidy removes all that a transaction has left beside what it changed, the journal last.
+//
+//go:noinline
+func (t *transaction) tidy() error {
+	if t.dir == "" {
+		return nil
+	}
+	if err := t.sweep(); err != nil {
+		return err
+	}
+	if err := t.host.disableBoot(t.Made); err != nil {
+		return err
+	}
+	if err := removeJournal(t.dir); err != nil {
+		return err
+	}
+	t.dir = ""
+	return nil
+}
+
+// performJob performs an order, or undoes what was done.
+func (t *transaction) performJob(j job) error {
+	h := t.host
+	if j.order != nil {
+		if op := &j.order.Op; op.Path() == "" {
+			return h.performOp(op)
+		}
+		return t.pathOp(j.order)
+	}
+	op := j.undo
+	if op.Path != "" && (!op.ended || op.Undo.Restore != nil) {
+		return t.undoPath(op)
+	}
+	undo := op.Undo
+	var err error
+	switch {
+	case undo.Package != nil && op.Packages != nil:
+		err = h.undoPackages(undo.Package, op)
+	case undo.User != nil:
+		err = h.user(h.undoUser(undo.User))
+	case undo.Group != nil:
+		err = h.groupOp(h.undoGroup(undo.Group))
+	case undo.Unit != nil && undo.Unit.Action == wire.UnitRestore:
+		return h.restoreUnit(undo.Unit.Name, j.unit)
+	case undo.Unit != nil && contains([]string{"stop", "disable"}, string(undo.Unit.Action)) && h.noUnit(undo.Unit.Name):
+	default:
+		err = h.performOp(undo)
+	}
+	if err == nil && op.Unit != nil {
+		err = h.restoreRecords(op.Unit.Name, op.Unit.Records)
+	}
+	return err
+}
+
+// performOp performs an operation that is not on a path.
+func (h *host) performOp(op *wire.Op) error {
+	switch {
+	case op.Package != nil:
+		return h.pkg(op.Package)
+	case op.Unit != nil:
+		if op.Unit.Action == wire.UnitRestore {
+			return h.restoreUnit(op.Unit.Name, nil)
+		}
+		return h.unit(op.Unit)
+	case op.User != nil:
+		return h.user(op.User)
+	case op.Group != nil:
+		return h.groupOp(op.Group)
+	case op.Mkfs != nil:
+		return h.mkfs(op.Mkfs)
+	case op.Mount != nil:
+		return h.mount(op.Mount)
+	case op.Probe != nil:
+		return probeHTTP(op.Probe)
+	case op.Run != nil:
+		_, err := must(forever, command{argv: op.Run.Argv, timeout: seconds(op.Run.Timeout, opTimeout), merge: true, refuse: op.Run.Refuse, host: h})
+		return err
+	case op.Restore != nil:
+		return errors.New(quote(op.Restore.Path) + " cannot be restored: restore only undoes")
+	}
+	return errors.New("an operation of a kind that this helper does not know: replace the helper")
+}
+
+// noUnit tells that there is no such unit any more: nothing of it need be stopped or disabled.
+func (h *host) noUnit(name string) bool {
+	if checkUnit(name) != nil {
+		return false
+	}
+	units, err := showUnits(forever, []string{name})
+	return err == nil && units[0]["LoadState"] == "not-found"
+}
+
+// undoUser is an undo that is fine with an account that is there already.
+func (h *host) undoUser(op *wire.UserOp) *wire.UserOp {
+	undo := *op
+	if a := h.accounts(); op.Create && a.user(op.Name) != nil {
+		undo.Create, undo.System = false, false
+	}
+	return &undo
+}
+
+// undoGroup is an undo that is fine with a group that is there already.
+func (h *host) undoGroup(op *wire.GroupOp) *wire.GroupOp {
+	undo := *op
+	if g := h.accounts().group(op.Name); op.Create && g != nil {
+		undo.Create, undo.System = false, false
+		if undo.GID == nil {
+			undo.GID = &g.gid
+		}
+	}
+	return &undo
+}
+
+// without lists what is in all and not in some, each once.
+func without(all, some []string) (rest []string) {
+	known := map[string]bool{}
+	for _, s := range some {
+		known[s] = true
+	}
+	for _, s := range all {
+		if !known[s] {
+			known[s] = true
+			rest = append(rest, s)
+		}
+	}
+	return rest
+}

@@ -1,0 +1,256 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/mirrorform/mirrorform/engine"
+	"github.com/zclconf/go-cty/cty"
+)
+
+// move is a moved block, or a removed block, which has no to.
+type move struct {
+	block    string // "moved" or "removed"
+	from, to *address
+}
+
+// address names a resource, one of its instances, or a mirror, on whatever host.
+type address struct {
+	kind  string // the resource type, or "mirror"
+	label string
+	key   string // `["key"]`, or ""
+	rng   hcl.Range
+}
+
+func (a *address) block() string  { return a.kind + "." + a.label }
+func (a *address) String() string { return a.block() + a.key }
+
+// movedShape and removedShape are the tagged forms of these blocks, for the check of their structure.
+type movedShape struct {
+	From cty.Value `hcl:"from"`
+	To   cty.Value `hcl:"to"`
+}
+
+type removedShape struct {
+	From      cty.Value              `hcl:"from"`
+	Lifecycle *removedLifecycleShape `hcl:"lifecycle,block"`
+}
+
+type removedLifecycleShape struct {
+	Destroy bool `hcl:"destroy,optional"`
+}
+
+func (c *Config) declareMove(b *hclsyntax.Block) hcl.Diagnostics {
+	s := mustShape[movedShape]()
+	if b.Type == "removed" {
+		s = mustShape[removedShape]()
+	}
+	diags := structure(b.Body, b.DefRange(), s, fmt.Sprintf("a %s block", b.Type), nil)
+	m := &move{block: b.Type}
+	read := func(name string) *address {
+		expr := argumentOf(b.Body, name)
+		if expr == nil {
+			return nil
+		}
+		a, d := c.readAddress(b.Type, expr)
+		if d != nil {
+			diags = append(diags, d)
+		}
+		return a
+	}
+	m.from = read("from")
+	if b.Type == "removed" {
+		diags = append(diags, c.checkDestroy(b)...)
+	} else if m.to = read("to"); m.to == nil {
+		return diags
+	}
+	if m.from != nil {
+		c.moves = append(c.moves, m)
+	}
+	return diags
+}
+
+// checkDestroy takes what Terraform requires in a removed block: that nothing is destroyed.
+func (c *Config) checkDestroy(b *hclsyntax.Block) hcl.Diagnostics {
+	lb := nestedBlock(b.Body, lifecycleBlock, 0)
+	if lb == nil {
+		return nil
+	}
+	destroy, diags := c.flag(lb.Body, "destroy", false)
+	if destroy {
+		diags = append(diags, errorAt(lb.Body.Attributes["destroy"].Expr.Range(), "Unsuitable value",
+			"A removed block lets go without destroying. To have it destroyed, delete this block: what is no longer declared is removed from its hosts."))
+	}
+	return diags
+}
+
+// readAddress reads the from or the to argument of a block, which is not evaluated.
+func (c *Config) readAddress(blockType string, expr hclsyntax.Expression) (*address, *hcl.Diagnostic) {
+	const form = "The argument takes a reference to a resource, one of its instances, or a mirror, as in file.NAME, file.NAME[\"KEY\"] or mirror.NAME."
+	invalid := func(detail string) (*address, *hcl.Diagnostic) {
+		return nil, errorAt(expr.Range(), fmt.Sprintf("Invalid address in a %s block", blockType), "%s", detail)
+	}
+	t, diags := hcl.AbsTraversalForExpr(expr)
+	if diags.HasErrors() {
+		if template, ok := expr.(*hclsyntax.TemplateExpr); ok && template.IsStringLiteral() {
+			return invalid(form + " It stands without quotes.")
+		}
+		return invalid(form)
+	}
+	kind, label, rest := nameOf(t)
+	a := &address{kind: kind, label: label, rng: t.SourceRange()}
+	switch {
+	case label == "":
+		return invalid(form)
+	case kind != "mirror" && c.registry.Kind(kind) == nil:
+		return nil, errorAt(a.rng, "Unknown resource type", "There is no resource type %q; only resources and mirrors can be named here.%s",
+			kind, didYouMean(kind, append(c.registry.Names(), "mirror")))
+	case !identifier.MatchString(label):
+		return invalid("There is no such name: names have 63 characters at most.")
+	case len(rest) == 0:
+		return a, nil
+	case kind == "mirror":
+		return invalid("A mirror has no instances: it can only be named as a whole.")
+	}
+	index, ok := rest[0].(hcl.TraverseIndex)
+	if !ok || len(rest) > 1 || !isString(index.Key) {
+		return invalid(fmt.Sprintf("The key of an instance is a string: %s[\"KEY\"].", a.block()))
+	}
+	if why := checkKey(index.Key.AsString()); why != "" {
+		return invalid(why)
+	}
+	a.key = instanceKey(index.Key.AsString())
+	return a, nil
+}
+
+// checkMoves compares moved and removed blocks with what is declared, and finds the address that each move ends at.
+func (c *Config) checkMoves() hcl.Diagnostics {
+	var diags hcl.Diagnostics
+	byFrom := map[string]*move{}
+	graph, places := map[node][]node{}, map[node]hcl.Range{}
+	for _, m := range c.moves {
+		from := m.from.String()
+		if first := byFrom[from]; first != nil {
+			diags = append(diags, errorAt(m.from.rng, "Two moves from one address", "What becomes of %s is already said at %s, by a %s block.",
+				from, place(first.from.rng), first.block))
+			continue
+		}
+		byFrom[from] = m
+		places[node(from)], graph[node(from)] = m.from.rng, nil
+		if m.to != nil {
+			graph[node(from)] = []node{node(m.to.String())}
+		}
+	}
+	for _, m := range c.moves {
+		diags = append(diags, c.checkFrom(m)...)
+		if m.to != nil {
+			diags = append(diags, c.checkTo(m, byFrom)...)
+		}
+	}
+	order, cycles := sortNodes(graph)
+	for _, cycle := range cycles {
+		d := describeCycle(cycle, places)
+		d.Summary = "Cycle of moves"
+		d.Detail = strings.ReplaceAll(strings.Replace(d.Detail, "The values of these cannot be found", "These moves end nowhere", 1), "refers to", "is moved to")
+		diags = append(diags, d)
+	}
+	if diags.HasErrors() {
+		return diags
+	}
+	for _, n := range order { // the end of a chain comes first
+		m := byFrom[string(n)]
+		if m.to == nil {
+			continue
+		}
+		if next := byFrom[m.to.String()]; next != nil {
+			m.to = next.to
+		}
+	}
+	return diags
+}
+
+// checkFrom refuses an address that is still declared.
+func (c *Config) checkFrom(m *move) hcl.Diagnostics {
+	b := c.byName[m.from.block()]
+	if b == nil || b.keysUnknown {
+		return nil
+	}
+	declared := m.from.key == "" || b.instance(m.from.key) != nil
+	if m.to != nil && m.from.key == "" && m.to.key != "" && b.forEach != nil {
+		declared = false // what was a single resource is an instance now
+	}
+	if !declared {
+		return nil
+	}
+	what := "What is moved"
+	if m.to == nil {
+		what = "What is let go"
+	}
+	return hcl.Diagnostics{errorAt(m.from.rng, "Still declared", "%s must not be declared any more, but %s is, at %s.", what, m.from, place(b.header))}
+}
+
+// checkTo refuses an address that is not declared, unless another block says what became of it.
+func (c *Config) checkTo(m *move, byFrom map[string]*move) hcl.Diagnostics {
+	if m.from.kind != m.to.kind {
+		return hcl.Diagnostics{errorAt(m.to.rng, "Move to another type", "%s cannot become %s: the type stays the same.", m.from, m.to)}
+	}
+	b := c.byName[m.to.block()]
+	_, goesOn := byFrom[m.to.String()]
+	switch {
+	case goesOn || b != nil && b.keysUnknown:
+	case b == nil:
+		hint := ""
+		if s := suggest(m.to.block(), candidates(c, c.byName)); s != "" {
+			hint = fmt.Sprintf(" Did you mean %s?", s)
+		}
+		return hcl.Diagnostics{errorAt(m.to.rng, "Move to an undeclared resource", "There is no resource or mirror %s.%s", m.to.block(), hint)}
+	case m.to.key != "" && b.instance(m.to.key) == nil:
+		hint := ""
+		if c.misses++; c.misses <= maxDiagnostics {
+			if s := suggest(m.to.String(), b.addresses()); s != "" {
+				hint = fmt.Sprintf(" Did you mean %s?", s)
+			}
+		}
+		return hcl.Diagnostics{errorAt(m.to.rng, "Move to an undeclared resource", "There is no %s.%s", m.to, hint)}
+	case m.to.key == "" && m.from.key != "" && b.forEach != nil:
+		return hcl.Diagnostics{errorAt(m.to.rng, "Move to many instances", "%s has for_each: say which of its instances %s has become, as in %s[\"KEY\"].", m.to, m.from, m.to)}
+	}
+	return nil
+}
+
+// instance is the instance with a key as addresses write it, or nil.
+func (b *block) instance(key string) *instance {
+	for _, i := range b.instances {
+		if i.key == key {
+			return i
+		}
+	}
+	return nil
+}
+
+// addresses lists the instances, without hosts.
+func (b *block) addresses() []string {
+	list := make([]string, len(b.instances))
+	for n, i := range b.instances {
+		list[n] = b.name + i.key
+	}
+	return list
+}
+
+// Moves returns what moved and removed blocks say, in the order of the source: files by name, then blocks as they stand. A chain of moves is
+// followed to its end, so that To is what is declared now, or empty where it ends in a removed block.
+func (c *Config) Moves() []engine.Move {
+	if c.failed {
+		return nil
+	}
+	moves := make([]engine.Move, len(c.moves))
+	for n, m := range c.moves {
+		moves[n].From = m.from.String()
+		if m.to != nil {
+			moves[n].To = m.to.String()
+		}
+	}
+	return moves
+}

@@ -1,0 +1,6 @@
+//go:build !faults
+
+package builder
+
+// Tags are the build tags that the helper is compiled with, separated by commas.
+const Tags = ""
