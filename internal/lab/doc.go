@@ -15,5 +15,6 @@
 //   - systemd's own fstab generator ignores block devices in containers. The
 //     tree has a generator of the lab's that writes the mount units in its
 //     place, so that fstab entries are mounted at boot and have units.
-//   - Killing a host is no power cut, since the page cache survives.
+//   - Killing a host is no power cut, since the page cache survives. A host
+//     with a system disk can lose its power: see Host.PowerCut.
 package lab

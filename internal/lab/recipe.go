@@ -53,7 +53,7 @@ func newRecipe() (*recipe, error) {
 		Codename: codename,
 		Include: []string{"systemd", "systemd-sysv", "dbus", "libpam-systemd", "openssh-server", "cron", "sudo",
 			"iproute2", "procps", "ca-certificates"},
-		Tree: []string{"tcsh", "fish", "opendoas"},
+		Tree: []string{"tcsh", "fish", "opendoas", "strace"},
 		Offered: []string{"rsync", "nginx-light", "nginx", "logrotate", "xfsprogs", "e2fsprogs", "util-linux", "fdisk",
 			"curl", "strace", "tcsh", "fish", "opendoas", "python3", "python3-apt", "dnf", "rpm", "createrepo-c"},
 		Masked: []string{"apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer",

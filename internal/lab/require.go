@@ -34,6 +34,8 @@ var requirements = []requirement{
 	{"rsync", "rsync", "is the upstream mirror's daemon"},
 	{"ssh", "openssh-client", "logs in to the hosts"},
 	{"mount", "mount", "mounts the hosts' trees"},
+	{"mkfs.ext4", "e2fsprogs", "makes the disks of hosts that lose their power"},
+	{"mkfs.xfs", "xfsprogs", "makes the disks of hosts that lose their power"},
 	{"nsenter", "util-linux", "runs programs inside the hosts"},
 	{"unshare", "util-linux", "prepares the base tree"},
 }
