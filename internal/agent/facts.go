@@ -23,7 +23,6 @@ type host struct {
 
 	lock        *lock      // nil: not held by this session
 	transaction string     // ID of the open transaction, or ""
-	temps       int        // how many temporary names were given out
 	boot        *bootFiles // nil: there is no recovery when this host starts
 	// What some file systems cannot; tests take their places.
 	exchange        func(dir int, a, b string) error

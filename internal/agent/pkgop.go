@@ -96,7 +96,7 @@ func (h *host) apt(op *wire.PackageOp) error {
 	if slices.ContainsFunc(op.Install, func(s string) bool { return strings.Contains(s, "=") }) {
 		get = append(get, "--allow-downgrades")
 	}
-	install := append(append(get, "install", "--"), op.Install...)
+	install := append(append(slices.Clone(get), "install", "--"), op.Install...)
 	err = h.aptGet(install)
 	// The lists are fetched only when they turn out to be too old: it takes longer than most installations.
 	for _, sign := range []string{"Unable to locate package", "has no installation candidate", "404  Not Found", "Failed to fetch", "was not found", "Hash Sum mismatch"} {
@@ -104,10 +104,35 @@ func (h *host) apt(op *wire.PackageOp) error {
 			if err := h.aptGet([]string{"apt-get", "-q", "update"}); err != nil {
 				return err
 			}
-			return h.aptGet(install)
+			err = h.aptGet(install)
+			break
 		}
 	}
+	if err != nil {
+		return err
+	}
+	// apt-get takes a package of which dpkg demands that it be installed anew (dpkg(1), reinst-required) for one that is there.
+	again, err := h.reinstall(op.Install)
+	if err == nil && len(again) > 0 {
+		err = h.aptGet(append(append(get, "install", "--reinstall", "--"), again...))
+	}
 	return err
+}
+
+// reinstall leaves the packages that dpkg wants to be installed anew.
+func (h *host) reinstall(specs []string) (again []string, err error) {
+	var names []string
+	for _, spec := range specs {
+		name, _, _ := strings.Cut(spec, "=")
+		names = append(names, name)
+	}
+	found, err := h.packages(forever, names)
+	for i, name := range names {
+		if p := found[name]; p != nil && strings.HasPrefix(p.Broken, "reinstreq") {
+			again = append(again, specs[i])
+		}
+	}
+	return again, err
 }
 
 // installed leaves out the names of packages of which nothing is there.

@@ -306,6 +306,10 @@ func (h *host) mountNow(point, line string) error {
 	if line == "" {
 		return errors.New("fstab has no line for " + point)
 	}
+	// Once more, since having systemd read fstab takes its time.
+	if err := emptyMountPoint(point); err != nil {
+		return err
+	}
 	if err := h.change("mount", "--", point); err != nil {
 		return err
 	}

@@ -291,12 +291,12 @@ func (h *host) replaceFile(file string, content []byte, mode uint32) error {
 
 // temp makes the name of a temporary file of the open transaction, by which it is swept should it be left.
 func (h *host) temp() string {
-	h.temps++
 	id := h.transaction
 	if id == "" {
 		id = random()
 	}
-	return tempPrefix + id + "-x" + itoa(h.temps)
+	// No counter: a recovery that is cut short leaves names behind, which the next one must not meet.
+	return tempPrefix + id + "-x" + random()
 }
 
 // setAttr changes an entry opened with O_PATH, wholly or not at all.

@@ -35,6 +35,10 @@ type HostSpec struct {
 	Disks []int64
 	// Family is Debian when empty.
 	Family Family
+	// System is the type of the file system on a block device of its own that
+	// holds all that the host changes of its tree, "ext4" or "xfs", for
+	// Snapshot and PowerCut. Empty: a directory of the machine holds it.
+	System string
 }
 
 // Disk is a block device of a host.
@@ -56,6 +60,8 @@ type Host struct {
 	lab     *Lab
 	machine string // unique on the machine
 	dir     string // upper, work, root
+	system  *systemDisk
+	lower   []string // the layers below upper, uppermost first
 }
 
 // Users are the accounts of each host besides root: "admin" (sudo without
@@ -188,7 +194,16 @@ func (h *Host) root() string { return filepath.Join(h.dir, "root") }
 // prepare makes the host's disks and its file system with the files that are
 // its own.
 func (h *Host) prepare(ctx context.Context, spec HostSpec, lower []string) error {
-	upper, work := filepath.Join(h.dir, "upper"), filepath.Join(h.dir, "work")
+	if spec.System != "" {
+		if err := makeDirs(h.dir); err != nil {
+			return err
+		}
+		if err := h.makeSystem(ctx, spec.System); err != nil {
+			return err
+		}
+	}
+	h.lower = lower
+	upper, work := h.overlayDirs()
 	for _, dir := range []string{upper, work, h.root()} {
 		if err := makeDirs(dir); err != nil {
 			return err

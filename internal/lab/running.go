@@ -227,6 +227,17 @@ func (h *Host) open(name string, flags int, mode os.FileMode) (*os.File, error) 
 	return file, nil
 }
 
+// Path returns the path on the machine under which a path of the host is
+// reached as the host sees it, mounts included. It holds while the host runs;
+// symbolic links of the host lead astray.
+func (h *Host) Path(name string) (string, error) {
+	pid, err := h.init()
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join("/proc", strconv.Itoa(pid), "root", name), nil
+}
+
 // Reboot shuts the host down and boots it again, as `systemctl reboot` does,
 // and returns when sshd accepts connections again.
 func (h *Host) Reboot(ctx context.Context) error {

@@ -1,0 +1,113 @@
+package faults
+
+import (
+	"strings"
+	"testing"
+)
+
+// A program that checks new content edits the file itself, in the time between the helper's look at it and its replacement: the edit stays, and all that was done before
+// it is taken back.
+func TestFault15DriftDuringApply(t *testing.T) {
+	t.Parallel()
+	h := boot(t)
+	s := newSite(t, host{Host: h})
+	fleet := func(version, check string) string {
+		return `
+resource "file" "first" {
+  hosts   = [host.h]
+  path    = "/etc/drift.first"
+  content = "` + version + `\n"
+}
+resource "file" "edited" {
+  hosts      = [host.h]
+  path       = "/etc/drift.edited"
+  content    = "` + version + `\n"
+  owner      = "root"
+  mode       = "0644"
+  validate   = ["` + check + `", "{}"]
+  depends_on = [file.first]
+}
+`
+	}
+	paths := []string{"/etc/drift.first", "/etc/drift.edited"}
+	edits := []struct{ name, script string }{
+		{"content", "echo edited >/etc/drift.edited"},
+		{"content of the same length", "printf 'OLD\\n' >/etc/drift.edited"},
+		{"another file in its place", "echo edited >/etc/drift.other && mv /etc/drift.other /etc/drift.edited"},
+		{"mode", "chmod 0604 /etc/drift.edited"},
+		{"owner", "chown nobody /etc/drift.edited"},
+		{"removed", "rm /etc/drift.edited"},
+		{"a link in its place", "ln -sfn /etc/passwd /etc/drift.edited"},
+		{"a directory in its place", "rm /etc/drift.edited && mkdir /etc/drift.edited && touch /etc/drift.edited/file"},
+	}
+	for _, e := range edits {
+		s.write("fleet.hcl", fleet("old", "/bin/true"))
+		s.apply().says(t, 0)
+		before := statesOf(t, h, paths...)
+		put(t, h, "/usr/local/bin/edit", "#!/bin/sh\n"+e.script+"\n", 0o755)
+		s.write("fleet.hcl", fleet("new", "/usr/local/bin/edit"))
+		r := s.apply()
+		r.says(t, 1, "/etc/drift.edited")
+		after := statesOf(t, h, paths...)
+		if after[paths[0]] != before[paths[0]] {
+			t.Errorf("what was done before was not taken back: %s is %q", paths[0], after[paths[0]])
+		}
+		// The edit once more, by itself: what it makes is what must be there.
+		sh(t, h, "rm -rf /etc/drift.edited; printf 'old\\n' >/etc/drift.edited; "+e.script)
+		if want := statesOf(t, h, paths...); after[paths[1]] != want[paths[1]] {
+			t.Errorf("the edit did not stay: %s is %q, want %q", paths[1], after[paths[1]], want[paths[1]])
+		}
+		clean(t, h)
+		if strings.Contains(e.name, "directory") {
+			on(t, h, "rm", "-r", "/etc/drift.edited") // which mirrorform does not, with a file in it
+		}
+		s.write("fleet.hcl", fleet("new", "/bin/true"))
+		oracle(t, s, h, r)
+		if t.Failed() {
+			t.Fatalf("edit: %s\n%s", e.name, r.output)
+		}
+	}
+	record(t, 15, "a check edits the file that is replaced", len(edits), "refused; the edit stays, the rest is rolled back")
+}
+
+// A reload succeeds and has no effect, since another program has the port: the site is asked, and everything is taken back.
+func TestFault26ReloadWithoutEffect(t *testing.T) {
+	t.Parallel()
+	h := boot(t)
+	s := newSite(t, host{Host: h})
+	sh(t, h, "DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends nginx-light && rm -f /etc/nginx/sites-enabled/default && systemctl restart nginx")
+	fleet := func(port string) string {
+		return `
+resource "file" "first" {
+  hosts   = [host.h]
+  path    = "/etc/first"
+  content = "` + port + `\n"
+}
+resource "nginx_site" "site" {
+  hosts       = [host.h]
+  name        = "site"
+  server_name = ["site.example.org"]
+  listen      = ["` + port + `"]
+  root        = "/srv"
+  depends_on  = [file.first]
+}
+`
+	}
+	paths := []string{"/etc/first", "/etc/nginx/conf.d/site.conf"}
+	count := 0
+	for _, port := range []string{"8081", "8082"} { // first there is no site yet, and then there is one
+		old := statesOf(t, h, paths...)
+		const taken = "my $s = IO::Socket::INET->new(LocalPort => $ARGV[0], Listen => 100, ReuseAddr => 1) or die; system(q(systemd-notify --ready)); while (my $c = $s->accept) { print $c \"HTTP/1.0 200 OK\\r\\n\\r\\nother\\n\" }"
+		on(t, h, "systemd-run", "--quiet", "--collect", "--unit=taken", "--service-type=notify", "--property=NotifyAccess=all", "perl", "-MIO::Socket::INET", "-e", taken, port)
+		s.write("fleet.hcl", fleet(port))
+		r := s.apply()
+		r.says(t, 1, port)
+		statesOf(t, h, paths...).same(t, old)
+		clean(t, h)
+		on(t, h, "systemctl", "is-active", "nginx", "taken")
+		on(t, h, "systemctl", "stop", "taken")
+		oracle(t, s, h, r)
+		count++
+	}
+	record(t, 26, "reload without effect: the port is taken", count, "found by asking the site; rolled back")
+}
