@@ -61,6 +61,10 @@ func (a *app) manifests(ctx context.Context) ([]engine.HostManifest, error) {
 		return nil, err
 	}
 	defer r.close()
+	if len(a.limit) > 0 {
+		// Host local goes along with others for plans only.
+		r.hosts = slices.DeleteFunc(r.hosts, func(h engine.Host) bool { return h.Last && !slices.Contains(a.limit, h.Name) })
+	}
 	progress := r.progress()
 	all := r.fleet.Manifests(ctx, r.hosts)
 	progress.Close()
