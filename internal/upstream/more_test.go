@@ -1,0 +1,516 @@
+package upstream
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/maxmind/mmdbwriter"
+	"github.com/maxmind/mmdbwriter/mmdbtype"
+
+	"github.com/mirrorform/mirrorform/internal/geo"
+	"github.com/mirrorform/mirrorform/internal/mirrorsd"
+)
+
+// find returns the findings of a check.
+func find(r *Report, check string) []Finding {
+	return slices.DeleteFunc(slices.Clone(r.Findings), func(f Finding) bool { return f.Check != check })
+}
+
+// TestRequests counts requests: each file is asked for once by each route, no more of them at once than was asked for, and answers that ask for
+// patience are asked for again.
+func TestRequests(t *testing.T) {
+	t.Parallel()
+	requireIPv6(t)
+	f := newFake(t, BuiltIn())
+	f.options.PerHost = 3
+	var under, most atomic.Int32
+	var mu sync.Mutex
+	seen := map[string]int{}
+	f.wrap = func(protocol, family string, next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			n := under.Add(1)
+			defer under.Add(-1)
+			for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+			}
+			key := r.Method + " " + protocol + "/" + family + r.URL.Path
+			mu.Lock()
+			seen[key]++
+			count := seen[key]
+			mu.Unlock()
+			if strings.HasSuffix(key, "http/ipv4/almalinux/9.8/NFV/x86_64/os/repodata/repomd.xml") && count < 3 {
+				http.Error(w, "later", http.StatusServiceUnavailable)
+				return
+			}
+			next.ServeHTTP(w, r)
+		})
+	}
+	var last atomic.Int64
+	f.options.Progress = func(_ string, done, total int64) {
+		if done > total {
+			t.Errorf("%d of %d done", done, total)
+		}
+		last.Store(total - done)
+	}
+	r := f.verify()
+	if len(r.Findings) > 0 || !r.Accepted {
+		t.Errorf("findings: %+v", r.Findings)
+	}
+	if most.Load() > 3 {
+		t.Errorf("%d requests at once", most.Load())
+	}
+	repodata := 0
+	for key, n := range seen {
+		if !strings.HasSuffix(key, "repomd.xml") || strings.Contains(key, "kitten") {
+			continue
+		}
+		repodata++
+		want := 1
+		if strings.Contains(key, "http/ipv4") && strings.Contains(key, "9.8/NFV") {
+			want = 3
+		}
+		if n != want {
+			t.Errorf("%s: %d times", key, n)
+		}
+	}
+	if repodata != 4*136 {
+		t.Errorf("%d repomd.xml files", repodata)
+	}
+	if r.Verified != 2*(136+15) {
+		t.Errorf("%d metadata files", r.Verified)
+	}
+	if last.Load() != 0 {
+		t.Errorf("%d requests are not told as done", last.Load())
+	}
+}
+
+func TestPrivate(t *testing.T) {
+	t.Parallel()
+	requireIPv6(t)
+	f := newFake(t, tiny())
+	f.hidden = map[string]bool{"http/ipv4": true, "https/ipv4": true, "http/ipv6": true, "https/ipv6": true}
+	f.start()
+	f.file.Private = true
+	r, err := New(f.options).Verify(t.Context(), Mirror{File: f.file})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Status != "ok" || !r.Accepted || len(find(r, CheckConnect)) == 0 || len(r.Routes) != 0 {
+		t.Errorf("got %+v", r)
+	}
+	for _, finding := range r.Findings {
+		if finding.Upstream {
+			t.Errorf("the service does not look at private mirrors: %+v", finding)
+		}
+	}
+}
+
+// TestGuessed looks at a mirror that was named by one URL: another protocol that is not there is noted only.
+func TestGuessed(t *testing.T) {
+	t.Parallel()
+	requireIPv6(t)
+	for name, hidden := range map[string]map[string]bool{"not there": {"https/ipv4": true, "https/ipv6": true}, "there": nil} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFake(t, tiny())
+			f.hidden = hidden
+			if hidden == nil {
+				f.wrap = only("https", serving("/10.2/BaseOS", http.NotFound))
+			}
+			f.start()
+			r, err := New(f.options).Verify(t.Context(), Mirror{File: f.file, Guessed: []string{"https"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.Status != "ok" || r.Accepted != (hidden != nil) {
+				t.Errorf("got %+v", r)
+			}
+			if notes := find(r, CheckConnect); hidden != nil && (len(notes) != 1 || notes[0].Severity != Note || !strings.Contains(notes[0].Message, "https is not offered")) {
+				t.Errorf("findings %+v", r.Findings)
+			}
+		})
+	}
+}
+
+// TestReference compares with another tree.
+func TestReference(t *testing.T) {
+	t.Parallel()
+	requireIPv6(t)
+	const repo = "/almalinux/9.8/RT/x86_64/os/repodata/repomd.xml"
+	for name, test := range map[string]struct {
+		inject   func(f, ref *fake)
+		severity Severity // "" is none
+		message  string
+	}{
+		"the same": {func(f, ref *fake) {}, "", ""},
+		"stale":    {func(_, ref *fake) { ref.repo(repo, now.Add(-30*time.Hour)) }, Error, "TIME is as recent as that of"},
+		"just changed": {func(_, ref *fake) {
+			ref.repo(repo, now.Add(-30*time.Minute))
+			ref.put("/almalinux/TIME", fmt.Sprint(now.Unix()))
+		}, "", ""},
+		"a day behind": {func(_, ref *fake) {
+			ref.repo(repo, now.Add(-30*time.Hour))
+			ref.put("/almalinux/TIME", fmt.Sprint(now.Unix()))
+		}, Warning, "had a day before"},
+		"ahead": {func(f, _ *fake) { f.repo(repo, now.Add(-time.Hour)) }, "", ""},
+		"gone":  {func(_, ref *fake) { ref.remove("TIME") }, Note, "were not compared with those of"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f, ref := newFake(t, tiny()), newFake(t, tiny())
+			test.inject(f, ref)
+			ref.start()
+			f.options.Reference = ref.file.Address.HTTP
+			r := f.verify()
+			found := find(r, CheckStale)
+			if test.severity == "" {
+				if len(r.Findings) > 0 {
+					t.Errorf("findings %+v", r.Findings)
+				}
+				return
+			}
+			if len(r.Findings) != 1 || len(found) != 1 || found[0].Severity != test.severity || !strings.Contains(found[0].Message, test.message) {
+				t.Errorf("findings %+v", r.Findings)
+			}
+		})
+	}
+}
+
+// TestHostile lets the server send what it should not: nothing is read without end, and nothing of it reaches a terminal as it is.
+func TestHostile(t *testing.T) {
+	t.Parallel()
+	requireIPv6(t)
+	endless := func(w http.ResponseWriter, r *http.Request) {
+		for r.Context().Err() == nil {
+			if _, err := io.WriteString(w, strings.Repeat("\x1b]52;c;x\a", 1000)); err != nil {
+				return
+			}
+		}
+	}
+	for name, inject := range map[string]func(f *fake){
+		"endless TIME":     func(f *fake) { f.wrap = serving("TIME", endless) },
+		"endless repomd":   func(f *fake) { f.wrap = serving("9.8/RT/x86_64/os/repodata/repomd.xml", endless) },
+		"endless metadata": func(f *fake) { f.wrap = serving("-primary.xml.gz", endless) },
+		"endless header": func(f *fake) {
+			f.wrap = serving("/9.8/", func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("X-Long", strings.Repeat("x", 1<<20)) })
+		},
+		"escapes in headers": func(f *fake) {
+			f.wrap = func(_, _ string, next http.Handler) http.Handler {
+				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					w.Header().Set("Via", "1.1 \u202e\u009b2J cache")
+					next.ServeHTTP(w, r)
+				})
+			}
+		},
+		"escapes in a redirect": func(f *fake) {
+			f.wrap = serving("TIME", func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Location", "ftp://x/\x1b[2J")
+				w.WriteHeader(http.StatusFound)
+			})
+		},
+		"not HTTP": func(f *fake) {
+			f.wrap = serving("TIME", func(w http.ResponseWriter, _ *http.Request) {
+				conn, _, err := http.NewResponseController(w).Hijack()
+				if err != nil {
+					panic(err)
+				}
+				_, _ = io.WriteString(conn, "\x1b]0;gotcha\a\r\n\r\n")
+				_ = conn.Close()
+			})
+		},
+		"rsync error": func(f *fake) { f.modules = map[string]bool{"\x1b[2J": true} },
+		"deep XML": func(f *fake) {
+			f.put("/almalinux/9.8/RT/x86_64/os/repodata/repomd.xml", strings.Repeat("<a>", 100_000))
+		},
+		"many links": func(f *fake) {
+			f.wrap = serving("/9.8", func(w http.ResponseWriter, _ *http.Request) {
+				_, _ = io.WriteString(w, strings.Repeat("<a href=x>", 100_000))
+			})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFake(t, tiny())
+			f.options.Attempts = 1
+			inject(f)
+			r := f.verify()
+			if len(r.Findings) == 0 {
+				t.Error("nothing was found")
+			}
+			for _, finding := range r.Findings {
+				text := fmt.Sprint(finding)
+				if strings.ContainsFunc(text, func(c rune) bool { return c < ' ' || c >= 0x7f && c < 0xa0 || c == '\u202e' }) || len(finding.Message) > 1000 {
+					t.Errorf("%q", text)
+				}
+			}
+			if r.Bytes > 100<<20 {
+				t.Errorf("%d bytes were read", r.Bytes)
+			}
+		})
+	}
+}
+
+// TestAddresses looks at a name with two addresses of a family, of which one serves nothing.
+func TestAddresses(t *testing.T) {
+	t.Parallel()
+	requireIPv6(t)
+	f := newFake(t, tiny())
+	f.options.Resolve = map[string][]netip.Addr{mirrorName: {netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("127.0.0.2"), netip.MustParseAddr("::1")}}
+	r := f.verify()
+	found := bad(r)
+	if len(found) != 1 || found[0].Check != CheckConnect || !slices.Equal(found[0].Routes, []string{"http/ipv4/127.0.0.2", "https/ipv4/127.0.0.2"}) || found[0].Upstream {
+		t.Errorf("findings %+v", r.Findings)
+	}
+}
+
+// TestGaveUp ends a route on which the server has stopped to answer.
+func TestGaveUp(t *testing.T) {
+	t.Parallel()
+	requireIPv6(t)
+	f := newFake(t, BuiltIn())
+	f.options.Attempts, f.options.PerHost = 1, 1
+	var asked atomic.Int32
+	f.wrap = only("http/ipv6", serving("/repodata/", func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err == nil {
+			_ = conn.Close()
+		}
+	}))
+	f.start()
+	f.file.AddressOptional = mirrorsd.AddressOptional{}
+	f.service.Versions = []string{"9.8"}
+	r, err := New(f.options).Verify(t.Context(), Mirror{File: f.file})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The transport itself asks once more on a connection that was used before.
+	if asked.Load() > 2*maxFailures || !slices.ContainsFunc(find(r, CheckConnect), func(f Finding) bool { return strings.Contains(f.Message, "the last 8 requests got no answer") }) {
+		t.Errorf("%d requests, findings %+v", asked.Load(), r.Findings)
+	}
+}
+
+func TestCancelled(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, tiny())
+	ctx, cancel := context.WithCancel(t.Context())
+	f.wrap = serving("/9.8/", func(_ http.ResponseWriter, r *http.Request) { cancel(); <-r.Context().Done() })
+	requireIPv6(t)
+	f.start()
+	if r, err := New(f.options).Verify(ctx, Mirror{File: f.file}); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %+v, %v", r, err)
+	}
+}
+
+func TestNoFamily(t *testing.T) {
+	t.Parallel()
+	err := &net.OpError{Op: "dial", Net: "tcp6", Err: os.NewSyscallError("connect", syscall.ENETUNREACH)}
+	c := &client{family: ipv6}
+	got := c.explain(t.Context(), t.Context(), err)
+	var p *probeError
+	if !errors.As(got, &p) || !p.local || p.Error() != "this machine has no IPv6" {
+		t.Errorf("got %#v", got)
+	}
+}
+
+// TestRsyncDaemon asks rsync's own daemon.
+func TestRsyncDaemon(t *testing.T) {
+	t.Parallel()
+	program, err := exec.LookPath("rsync")
+	if err != nil {
+		t.Skip("rsync is not installed")
+	}
+	dir, port := t.TempDir(), freePort(t)
+	conf := fmt.Sprintf("use chroot = no\n[almalinux]\npath = %s\ncomment = the tree\n[hidden]\npath = %s\nlist = no\n[secret]\npath = %s\nauth users = x\nsecrets file = /dev/null\nstrict modes = no\n", dir, dir, dir)
+	if err := os.WriteFile(filepath.Join(dir, "rsyncd.conf"), []byte(conf), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), program, "--daemon", "--no-detach", "--address=127.0.0.1", fmt.Sprintf("--port=%d", port), "--config="+filepath.Join(dir, "rsyncd.conf"))
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	for range 200 {
+		if conn, err := net.Dial("tcp4", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			_ = conn.Close()
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	for module, want := range map[string]string{"almalinux": "", "hidden": "is not in the daemon's list", "secret": "wants a password", "none": "Unknown module 'none'"} {
+		p := &probe{v: New(Options{Timeout: time.Minute}), m: Mirror{File: mirrorsd.File{Name: "127.0.0.1"}}}
+		p.m.File.Address.Rsync = fmt.Sprintf("rsync://127.0.0.1:%d/%s/", port, module)
+		p.rsync(t.Context())
+		findings := p.c.findings()
+		if want == "" && len(findings) != 0 || want != "" && (len(findings) != 1 || !strings.Contains(findings[0].Message, want)) {
+			t.Errorf("%s: %+v", module, findings)
+		}
+	}
+}
+
+// geoDB makes a database and opens it.
+func geoDB(t *testing.T, kind string, records map[string]mmdbtype.Map) *geo.DB {
+	t.Helper()
+	w, err := mmdbwriter.New(mmdbwriter.Options{DatabaseType: kind, IncludeReservedNetworks: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for cidr, record := range records {
+		_, network, err := net.ParseCIDR(cidr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Insert(network, record); err != nil {
+			t.Fatal(err)
+		}
+	}
+	name := filepath.Join(t.TempDir(), "test.mmdb")
+	file, err := os.Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.WriteTo(file); err != nil {
+		t.Fatal(err)
+	}
+	if err := file.Close(); err != nil {
+		t.Fatal(err)
+	}
+	db, err := geo.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+// flat is a record as IPinfo has it, and maxmind one as MaxMind has it.
+func flat(country, region, city, lat, lng string) mmdbtype.Map {
+	return mmdbtype.Map{
+		"country": mmdbtype.String(country), "region": mmdbtype.String(region), "city": mmdbtype.String(city), "lat": mmdbtype.String(lat), "lng": mmdbtype.String(lng),
+	}
+}
+
+func maxmind(country, city string, lat, long float64) mmdbtype.Map {
+	return mmdbtype.Map{
+		"country": mmdbtype.Map{"iso_code": mmdbtype.String(country)}, "city": mmdbtype.Map{"names": mmdbtype.Map{"en": mmdbtype.String(city)}},
+		"location": mmdbtype.Map{"latitude": mmdbtype.Float64(lat), "longitude": mmdbtype.Float64(long)},
+	}
+}
+
+func TestGeoIP(t *testing.T) {
+	t.Parallel()
+	frankfurt := mirrorsd.Geolocation{Country: "DE", StateProvince: "Hesse", City: "Frankfurt"}
+	elsewhere := map[string]mmdbtype.Map{"203.0.113.0/24": flat("DE", "Hesse", "Frankfurt am Main", "50.1109", "8.6821")}
+	with := func(record mmdbtype.Map) map[string]mmdbtype.Map {
+		return map[string]mmdbtype.Map{"127.0.0.0/8": record, "::1/128": record, "203.0.113.0/24": elsewhere["203.0.113.0/24"]}
+	}
+	tests := map[string]struct {
+		kind     string
+		records  map[string]mmdbtype.Map
+		want     mirrorsd.Geolocation
+		severity Severity // "" is none
+		message  string
+		advice   string
+		status   string
+	}{
+		"right":          {"ipinfo location", with(flat("DE", "Hesse", "Frankfurt am Main", "50.1", "8.7")), frankfurt, "", "", "", "ok"},
+		"next town":      {"ipinfo location", with(flat("DE", "Hesse", "Offenbach", "50.1", "8.76")), frankfurt, "", "", "", "ok"},
+		"nothing to say": {"ipinfo location", with(flat("FR", "", "Paris", "48.9", "2.3")), mirrorsd.Geolocation{}, "", "", "", "ok"},
+		"other city": {
+			"ipinfo location", with(flat("DE", "Berlin", "Berlin", "52.52", "13.405")), frankfurt,
+			Warning, "is in Berlin, Berlin, DE by IPinfo (ipinfo location, test.mmdb), and in Frankfurt, Hesse, DE by the configuration, 424 km away",
+			"correct it at https://ipinfo.io/corrections\nIP address: 127.0.0.1\ncountry: DE\nregion: Hesse\ncity: Frankfurt\nlatitude: 50.1109\nlongitude: 8.6821", "ok",
+		},
+		"other country": {
+			"GeoLite2-City", map[string]mmdbtype.Map{"127.0.0.0/8": maxmind("US", "Cheyenne", 41.1, -104.8), "::1/128": maxmind("US", "Cheyenne", 41.1, -104.8)}, frankfurt,
+			Error, "is in Cheyenne, US by MaxMind (GeoLite2-City, test.mmdb), and in Frankfurt, Hesse, DE by the configuration",
+			"correct it at https://www.maxmind.com/en/geoip-data-correction-request\nIP address: 127.0.0.1\ncountry: DE\nregion: Hesse\ncity: Frankfurt", "ok",
+		},
+		"missing": {
+			"ipinfo location", elsewhere, frankfurt,
+			Error, "127.0.0.1 is not located by IPinfo", "correct it at https://ipinfo.io/corrections\nIP address: 127.0.0.1", "Unknown geodata for any IP of the mirror",
+		},
+		"missing at MaxMind": {
+			"GeoLite2-City", map[string]mmdbtype.Map{"203.0.113.0/24": maxmind("DE", "Frankfurt", 50, 8)}, frankfurt,
+			Error, "127.0.0.1 is not located by MaxMind", "correct it at https://www.maxmind.com", "ok",
+		},
+		"no city": {
+			"GeoLite2-City", map[string]mmdbtype.Map{"127.0.0.0/8": maxmind("DE", "", 51, 9), "::1/128": maxmind("DE", "", 51, 9)}, frankfurt,
+			Warning, "127.0.0.1 has no city by MaxMind", "correct it at", "ok",
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			requireIPv6(t)
+			f := newFake(t, tiny())
+			f.options.GeoIP = []*geo.DB{
+				geoDB(t, test.kind, test.records),
+				geoDB(t, "GeoLite2-ASN", map[string]mmdbtype.Map{"127.0.0.0/8": {"autonomous_system_number": mmdbtype.Uint32(64496), "autonomous_system_organization": mmdbtype.String("Example")}}),
+			}
+			f.start()
+			f.file.Geolocation = test.want
+			r, err := New(f.options).Verify(t.Context(), Mirror{File: f.file})
+			if err != nil {
+				t.Fatal(err)
+			}
+			found := find(r, CheckGeoIP)
+			if len(found) != len(r.Findings) || r.Status != test.status || r.Accepted != (test.severity != Error) {
+				t.Errorf("status %q, findings %+v", r.Status, r.Findings)
+			}
+			if locations := r.Addresses[0].Locations; len(locations) == 0 || locations[len(locations)-1].ASN != 64496 {
+				t.Errorf("locations %+v", locations)
+			}
+			if test.severity == "" {
+				if len(found) != 0 {
+					t.Errorf("findings %+v", found)
+				}
+				return
+			}
+			// One for each address.
+			if len(found) != 2 || found[0].Severity != test.severity || !strings.Contains(found[0].Message, test.message) || !strings.HasPrefix(found[0].Advice, test.advice) {
+				t.Errorf("findings %+v", found)
+			}
+		})
+	}
+}
+
+// TestJSON looks at the names that programs read.
+func TestJSON(t *testing.T) {
+	t.Parallel()
+	requireIPv6(t)
+	f := newFake(t, tiny())
+	f.remove("10.2-x86_64-dvd.iso")
+	text, err := json.Marshal(f.verify())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got map[string]any
+	if err := json.Unmarshal(text, &got); err != nil {
+		t.Fatal(err)
+	}
+	for key, want := range map[string]any{"name": mirrorName, "host": "fra1", "status": "ok", "accepted": true, "full_iso_set": false, "ipv6": true} {
+		if got[key] != want {
+			t.Errorf("%s is %v, want %v", key, got[key], want)
+		}
+	}
+	finding := got["findings"].([]any)[0].(map[string]any)
+	if finding["check"] != "iso" || finding["severity"] != "warning" || finding["seen_by_upstream"] != true {
+		t.Errorf("finding %v", finding)
+	}
+}

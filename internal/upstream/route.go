@@ -1,0 +1,360 @@
+package upstream
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// maxFailures is after how many requests in a row that got no answer a route is given up.
+const maxFailures = 8
+
+// route is one way to a tree: a protocol, over one address.
+type route struct {
+	*client
+	tree     *tree
+	base     *url.URL // ends in a slash
+	protocol string
+	name     string // "http/ipv4", with the address for a further one of the family
+	listed   bool
+	first    bool // the family's first address: all is asked of it, and of others only what tells whether they serve the same
+
+	alive    bool
+	baseFail string    // why the base URL does not answer; "" if it does
+	timeFail string    // why the service takes the mirror for expired; "" if it does not
+	time     time.Time // the content of TIME
+	index    *response // of the base URL
+
+	mu       sync.Mutex
+	files_   map[string]outcome
+	failures int // in a row
+	gaveUp   bool
+}
+
+// outcome is what came of one file.
+type outcome struct {
+	fail string // "" if it is there
+	sum  [sha256.Size]byte
+	body []byte // of repomd.xml, on the primary route
+}
+
+// add notes a finding of this route.
+func (r *route) add(severity Severity, check, path, advice, format string, args ...any) {
+	service := r == r.tree.service && (severity == Error || check == CheckISO)
+	if r.tree.p.m.File.Private && severity == Error && check == CheckConnect {
+		severity = Warning // private mirrors may well be reachable from their own networks only
+	}
+	if r.tree.module != "" && (check == CheckBase || check == CheckRepodata) {
+		check = CheckKitten
+	}
+	seen := service && slices.Contains([]string{CheckConnect, CheckSlow, CheckCertificate, CheckRedirect, CheckBase, CheckTime, CheckRepodata, CheckISO, CheckKitten}, check)
+	r.tree.p.c.add(rawFinding{severity, check, fmt.Sprintf(format, args...), advice, path}, r.name, seen)
+}
+
+// fetch gets a file below the base URL, or its header.
+func (r *route) fetch(ctx context.Context, path string, limit int64, head bool) (*response, error) {
+	defer r.tree.p.step()
+	r.mu.Lock()
+	gaveUp := r.gaveUp
+	r.mu.Unlock()
+	if gaveUp {
+		return nil, errGaveUp
+	}
+	u := r.base
+	if path != "" {
+		u = r.base.JoinPath(path) // of "" it takes the slash away
+	}
+	answer, err := r.get(ctx, u, limit, head)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	var p *probeError
+	lost := errors.As(err, &p) && (p.check == CheckConnect || p.check == CheckSlow)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.failures++; !lost {
+		r.failures = 0
+	}
+	if r.failures >= maxFailures && !r.gaveUp {
+		r.gaveUp = true
+		r.add(Error, p.check, "", "", "the last %d requests got no answer; what is left was not asked for", maxFailures)
+	}
+	return answer, err
+}
+
+// errGaveUp is the error of requests that are not made any more.
+var errGaveUp = errors.New("not asked for, since the server does not answer any more")
+
+// fault notes an error or bad status as a finding: of the check that the kind of error counts for, or of the one given.
+func (r *route) fault(severity Severity, check, path, advice string, answer *response, err error) {
+	var p *probeError
+	switch {
+	case errors.Is(err, errGaveUp), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+	case errors.As(err, &p) && p.local:
+		r.tree.p.lacks(r.family)
+	case errors.As(err, &p):
+		r.add(Error, p.check, path, "", "%s", p.Error())
+	case err != nil:
+		r.add(severity, check, path, advice, "%s", clean(err.Error()))
+	default:
+		r.add(severity, check, path, advice, "it answers %s", statusOf(answer, nil))
+	}
+}
+
+// lacks notes once that this machine cannot reach a family.
+func (p *probe) lacks(f family) {
+	if p.absent[f].CompareAndSwap(false, true) {
+		p.c.add(rawFinding{Note, CheckConnect, fmt.Sprintf("this machine has no %s, so the mirror was not looked at over it", f), "run verify where there is " + f.String(), ""}, "", false)
+	}
+}
+
+// start asks for the base URL and TIME. A route on which neither is there leads to no tree, and nothing more is asked of it.
+func (r *route) start(ctx context.Context) {
+	r.tree.p.expect(2)
+	base, baseErr := r.fetch(ctx, "", maxPage, false)
+	if r.dead(baseErr) {
+		r.baseFail = baseErr.Error()
+		r.tree.p.step()
+		r.startFault(base, baseErr)
+		return
+	}
+	stamp, timeErr := r.fetch(ctx, "TIME", 4096, false)
+	r.baseFail = statusOf(base, baseErr)
+	timeFail := statusOf(stamp, timeErr)
+	if r.baseFail != "" && (r.tree.module != "" || timeFail != "") {
+		r.timeFail = timeFail
+		r.startFault(base, baseErr)
+		return
+	}
+	r.alive = true
+	if r.baseFail != "" {
+		r.startFault(base, baseErr)
+	} else {
+		r.index = base
+		r.redirects(base)
+		r.cdn(ctx, base)
+	}
+	if r.tree.module == "" {
+		r.checkTime(stamp, timeErr)
+	}
+}
+
+// startFault notes why the base URL does not answer.
+func (r *route) startFault(base *response, err error) {
+	if !r.listed {
+		if r.first && r.family == ipv4 {
+			r.add(Note, CheckConnect, "", "", "%s is not offered at the same place: %s", r.protocol, statusOf(base, err))
+		}
+		return
+	}
+	advice := ""
+	if err == nil && base.status == 403 {
+		advice = "the service needs an answer here: allow the directory to be listed (autoindex on; in nginx)"
+	}
+	if err == nil {
+		r.add(Error, CheckBase, "", advice, "the URL of the tree answers %s", statusOf(base, nil))
+		return
+	}
+	r.fault(Error, CheckBase, "", advice, base, err)
+}
+
+// dead tells that the server cannot be reached at all.
+func (r *route) dead(err error) bool {
+	var p *probeError
+	return errors.As(err, &p) && p.check != CheckRedirect
+}
+
+// checkTime judges TIME: a Unix time in seconds.
+func (r *route) checkTime(answer *response, err error) {
+	o, now := r.tree.p.v.o, r.tree.p.v.now()
+	if r.timeFail = statusOf(answer, err); r.timeFail != "" {
+		r.fault(Error, CheckTime, "TIME", "rsync brings it with the tree: see that the sync is not restricted to parts of it", answer, err)
+		return
+	}
+	content := strings.TrimSpace(string(answer.body))
+	seconds, err := strconv.ParseFloat(content, 64)
+	if err != nil || !(seconds >= 0 && seconds < 1e11) {
+		r.timeFail = "TIME is no Unix time"
+		r.add(Error, CheckTime, "TIME", "rsync brings it with the tree: see that nothing else writes it", "it holds %q, which is no Unix time", clean(content))
+		return
+	}
+	r.time = time.Unix(int64(seconds), 0).UTC()
+	age := now.Sub(r.time)
+	switch {
+	case age > o.Service.AllowedOutdate:
+		r.timeFail = "TIME is too old"
+		r.add(Error, CheckTime, "TIME", "see whether the sync runs, and from where", "it says that the tree is of %s, %s ago; at most %s are allowed",
+			r.time.Format("2006-01-02 15:04 MST"), hours(age), hours(o.Service.AllowedOutdate))
+	case age < -10*time.Minute:
+		r.add(Warning, CheckTime, "TIME", "", "it says %s, which is in the future: nothing tells how old the tree is", r.time.Format("2006-01-02 15:04 MST"))
+	}
+}
+
+// hours writes a duration in hours, or in days where these are many.
+func hours(d time.Duration) string {
+	if d >= 72*time.Hour {
+		return fmt.Sprintf("%d days", int(d/(24*time.Hour)))
+	}
+	return fmt.Sprintf("%.1f hours", d.Hours())
+}
+
+// redirects tells where the base URL leads.
+func (r *route) redirects(answer *response) {
+	if len(answer.chain) == 0 {
+		return
+	}
+	to := answer.final
+	switch {
+	case to.Hostname() != r.base.Hostname():
+		r.add(Warning, CheckRedirect, "", "list the URL of the server that serves the tree", "clients are sent to another host, %s", clean(to.Host))
+	case r.protocol == "https" && to.Scheme == "http":
+		r.add(Warning, CheckRedirect, "", "serve the tree over https, or do not list it", "https leads to http, so it protects nothing")
+	case r.protocol == "http" && to.Scheme == "https":
+		r.add(Note, CheckRedirect, "", "", "http leads to https, so the service judges by both")
+	default:
+		r.add(Note, CheckRedirect, "", "", "the URL of the tree leads to %s", clean(to.Path))
+	}
+}
+
+// files asks for every repomd.xml, and of the almalinux tree for the ISOs.
+func (r *route) files(ctx context.Context) {
+	repodata := r.tree.repodata()
+	var isos []string
+	if r.tree.module == "" {
+		isos = r.tree.p.v.o.Service.ISOs()
+	}
+	r.tree.p.expect(len(repodata) + len(isos))
+	var g errgroup.Group
+	g.SetLimit(r.tree.p.v.o.PerHost)
+	for _, path := range repodata {
+		g.Go(func() error { r.repomd(ctx, path); return nil })
+	}
+	for _, path := range isos {
+		g.Go(func() error { r.iso(ctx, path); return nil })
+	}
+	_ = g.Wait()
+}
+
+func (r *route) repomd(ctx context.Context, path string) {
+	answer, err := r.fetch(ctx, path, maxPage, false)
+	o := outcome{fail: statusOf(answer, err)}
+	switch {
+	case o.fail != "":
+		r.fault(Error, CheckRepodata, path, "", answer, err)
+	case answer.cut:
+		r.add(Error, CheckMetadata, path, "", "it is longer than %d bytes, as no repomd.xml is", maxPage)
+	case !utf8.Valid(answer.body):
+		o.fail = "it is not valid UTF-8"
+		r.add(Error, CheckRepodata, path, "", "it is not valid UTF-8")
+	default:
+		if to := answer.final.Hostname(); to != r.base.Hostname() && r.index != nil && r.index.final.Hostname() == r.base.Hostname() {
+			r.add(Warning, CheckRedirect, path, "", "clients are sent to another host, %s", clean(answer.final.Host))
+		}
+		o.sum = sha256.Sum256(answer.body)
+		if r == r.tree.primary {
+			o.body = bytes.Clone(answer.body)
+		}
+	}
+	r.keep(path, o)
+}
+
+func (r *route) iso(ctx context.Context, path string) {
+	answer, err := r.fetch(ctx, path, 0, true)
+	if fail := statusOf(answer, err); fail != "" {
+		r.fault(Warning, CheckISO, path, "the service notes that the mirror has no full set of ISOs", answer, err)
+		r.keep(path, outcome{fail: fail})
+		return
+	}
+	r.keep(path, outcome{})
+}
+
+func (r *route) keep(path string, o outcome) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.files_ == nil {
+		r.files_ = map[string]outcome{}
+	}
+	r.files_[path] = o
+}
+
+// file is what came of a file; ok is false if it was not asked for.
+func (r *route) file(path string) (outcome, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	o, ok := r.files_[path]
+	return o, ok
+}
+
+// complete tells whether all files are there.
+func (r *route) complete(paths []string) bool {
+	return r.missing(paths) == ""
+}
+
+// missing is why the first file that is not there is not; "" if all are.
+func (r *route) missing(paths []string) string {
+	for _, path := range paths {
+		o, ok := r.file(path)
+		if !ok {
+			return "it was not asked for"
+		}
+		if o.fail != "" {
+			return o.fail + " (" + path + ")"
+		}
+	}
+	return ""
+}
+
+// status is what the service stores after asking by this route.
+func (r *route) status(repodata []string) string {
+	if r.baseFail != "" {
+		return r.baseFail
+	}
+	if _, bad := r.tolerate.Load(r.host); bad && (r.protocol == "https" || r.index != nil && r.index.final.Scheme == "https") {
+		return "the certificate of " + r.host + " is not valid"
+	}
+	if r.timeFail != "" {
+		return "expired"
+	}
+	if fail := r.missing(repodata); fail != "" {
+		return fail
+	}
+	return "ok"
+}
+
+// compare finds out whether all routes serve the same. What differs is asked for once more, since a sync may have come between.
+func (t *tree) compare(ctx context.Context, alive []*route) {
+	for _, r := range alive {
+		if r == t.primary || ctx.Err() != nil {
+			continue
+		}
+		if t.module == "" && !r.time.IsZero() && !t.primary.time.IsZero() && !r.time.Equal(t.primary.time) && t.differs(ctx, r, "TIME") {
+			r.add(Warning, CheckConsistency, "TIME", "the addresses or protocols may lead to different servers or directories", "it differs from that of %s", t.primary.name)
+		}
+		for _, path := range t.repodata() {
+			a, _ := t.primary.file(path)
+			b, ok := r.file(path)
+			if ok && a.fail == "" && b.fail == "" && a.sum != b.sum && t.differs(ctx, r, path) {
+				r.add(Warning, CheckConsistency, path, "the addresses or protocols may lead to different servers or directories", "it differs from that of %s", t.primary.name)
+			}
+		}
+	}
+}
+
+// differs asks two routes for a file again.
+func (t *tree) differs(ctx context.Context, r *route, path string) bool {
+	t.p.expect(2)
+	a, aErr := t.primary.fetch(ctx, path, maxPage, false)
+	b, bErr := r.fetch(ctx, path, maxPage, false)
+	return aErr == nil && bErr == nil && a.ok() && b.ok() && !bytes.Equal(a.body, b.body)
+}

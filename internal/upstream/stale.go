@@ -1,0 +1,151 @@
+package upstream
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	// publishing is how long a repository may wait between being made and being in upstream's tree.
+	publishing = 24 * time.Hour
+	// quiet is how long no repository of any release may have been made anew. Updates come every week.
+	quiet = 30 * 24 * time.Hour
+)
+
+// reference is the tree that mirrors are compared with. It is asked for each file once, however many mirrors there are.
+type reference struct {
+	once  sync.Once
+	fail  string // why it cannot be compared with
+	route *client
+	base  *url.URL
+	time  time.Time
+	files sync.Map // path to func() []byte
+}
+
+// open connects with the reference, and returns why that cannot be.
+func (ref *reference) open(ctx context.Context, v *Verifier) string {
+	ref.once.Do(func() { ref.fail = ref.connect(ctx, v) })
+	return ref.fail
+}
+
+func (ref *reference) connect(ctx context.Context, v *Verifier) string {
+	base, err := url.Parse(strings.TrimSuffix(v.o.Reference, "/") + "/")
+	if err != nil || base.Host == "" {
+		return "it is no URL"
+	}
+	ref.base = base
+	why := "its name has no addresses"
+	for _, f := range []family{ipv4, ipv6} {
+		var addrs []netip.Addr
+		if addrs, err = v.lookup(ctx, f, base.Hostname()); err != nil {
+			why = reason(err)
+		}
+		if len(addrs) == 0 {
+			continue
+		}
+		ref.route = v.newClient(base.Hostname(), addrs[0], f, &probe{v: v})
+		answer, err := ref.route.get(ctx, base.JoinPath("TIME"), 4096, false)
+		if why = statusOf(answer, err); why != "" {
+			continue
+		}
+		seconds, err := strconv.ParseInt(strings.TrimSpace(string(answer.body)), 10, 64)
+		if err != nil {
+			return "its TIME is no Unix time"
+		}
+		ref.time = time.Unix(seconds, 0).UTC()
+		return ""
+	}
+	return why
+}
+
+// get returns a file of the reference; nil if it cannot be had.
+func (ref *reference) get(ctx context.Context, path string) []byte {
+	once := sync.OnceValue(func() []byte {
+		answer, err := ref.route.get(ctx, ref.base.JoinPath(path), maxPage, false)
+		if err != nil || !answer.ok() || answer.cut {
+			return nil
+		}
+		return answer.body
+	})
+	actual, _ := ref.files.LoadOrStore(path, once)
+	return actual.(func() []byte)()
+}
+
+// stale looks whether repomd.xml files are older than a recent TIME says. Something then brings TIME, but not the rest.
+func (t *tree) stale(ctx context.Context) {
+	r, v := t.primary, t.p.v
+	if r.time.IsZero() || r.timeFail != "" {
+		return // told already
+	}
+	made := map[string]time.Time{}
+	var newest time.Time
+	for _, path := range t.repodata() {
+		o, ok := r.file(path)
+		if !ok || o.body == nil {
+			continue
+		}
+		if index, err := parseRepomd(o.body); err == nil && !index.made().IsZero() {
+			made[path] = index.made()
+			if made[path].After(newest) {
+				newest = made[path]
+			}
+		}
+	}
+	if len(made) == 0 {
+		return
+	}
+	if newest.Add(quiet).Before(r.time) {
+		r.add(Warning, CheckStale, "", "see whether the sync brings all of the tree", "TIME is recent, and yet no repomd.xml is newer than %s", newest.Format(time.DateOnly))
+		return
+	}
+	if v.o.Reference == "" {
+		return
+	}
+	if why := v.reference.open(ctx, v); why != "" {
+		if ctx.Err() == nil {
+			t.p.c.add(rawFinding{Note, CheckStale, fmt.Sprintf("repomd.xml files were not compared with those of %s: %s", clean(v.o.Reference), why), "--reference names another tree", ""}, "", false)
+		}
+		return
+	}
+	t.p.expect(len(made))
+	var g errgroup.Group
+	g.SetLimit(v.o.PerHost)
+	for path := range made {
+		g.Go(func() error {
+			defer t.p.step()
+			t.compareReference(ctx, path, made[path])
+			return nil
+		})
+	}
+	_ = g.Wait()
+}
+
+// compareReference compares one repomd.xml with the reference's.
+func (t *tree) compareReference(ctx context.Context, path string, made time.Time) {
+	r, ref := t.primary, &t.p.v.reference
+	theirs := ref.get(ctx, path)
+	ours, _ := r.file(path)
+	if theirs == nil || bytes.Equal(theirs, ours.body) {
+		return
+	}
+	index, err := parseRepomd(theirs)
+	if err != nil || !index.made().After(made) {
+		return
+	}
+	const advice = "see whether the sync brings all of the tree"
+	switch {
+	case !r.time.Before(ref.time):
+		r.add(Error, CheckStale, path, advice, "TIME is as recent as that of %s, and yet this is older than what is there", ref.base.Host)
+	case index.made().Add(publishing).Before(r.time):
+		r.add(Warning, CheckStale, path, advice, "TIME is recent, and yet this is older than what %s had a day before", ref.base.Host)
+	}
+}

@@ -1,0 +1,400 @@
+// Package upstream looks at mirrors from outside: it makes the checks that AlmaLinux's mirror service makes, says what the service would store,
+// and makes further checks of what clients meet and the service does not see.
+//
+// The service, as it judges a mirror: it looks up an A record of the mirror's name, gets the base URL, reads a Unix time in TIME, gets
+// repodata/repomd.xml of each repository that its config.yml names, and asks for ISOs. Of http and https it asks only the first that the
+// mirror's file lists. A mirror that is private it takes to be in order.
+package upstream
+
+import (
+	"cmp"
+	"context"
+	"crypto/x509"
+	"errors"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/mirrorform/mirrorform/internal/geo"
+	"github.com/mirrorform/mirrorform/internal/mirrorsd"
+)
+
+// DefaultReference is the tree that repomd.xml files are compared with: AlmaLinux's own.
+const DefaultReference = "https://repo.almalinux.org/almalinux/"
+
+// Options say how mirrors are looked at. A zero field takes its default.
+type Options struct {
+	Service   *Service                // BuiltIn()
+	Resolve   map[string][]netip.Addr // addresses of names, in place of what DNS has
+	Roots     *x509.CertPool          // certificate authorities: the system's
+	PerHost   int                     // requests to one host under way at once: 6
+	Attempts  int                     // how often a request that fails in a way that may pass is made: 3
+	Backoff   time.Duration           // the pause before the second attempt, doubled for each further one: 0.5 s
+	Timeout   time.Duration           // of looking up, connecting, and waiting for an answer: 15 s
+	Metadata  int64                   // bytes of metadata files to compare by content; of the rest the size is compared
+	Reference string                  // URL of a tree to compare repomd.xml with; "" compares with none
+	GeoIP     []*geo.DB
+	UserAgent string
+	Now       func() time.Time
+	// Progress is told how many of the requests that are known so far are done, by many goroutines at once.
+	Progress func(mirror string, done, total int64)
+}
+
+// Mirror is a mirror to be looked at.
+type Mirror struct {
+	Host string        // the configuration's host, if it is from one
+	File mirrorsd.File // its entry; name and an address with http or https are what is needed
+	// Guessed are protocols of File.Address that nobody has listed. Where one does not answer, that is only noted.
+	Guessed []string
+}
+
+// Verifier looks at mirrors. It is for use by many goroutines at once.
+type Verifier struct {
+	o         Options
+	limits    limits
+	names     sync.Map // lookupKey to func() lookupResult
+	reference reference
+}
+
+// New returns a Verifier.
+func New(o Options) *Verifier {
+	if o.Service == nil {
+		o.Service = BuiltIn()
+	}
+	o.PerHost = cmp.Or(o.PerHost, 6)
+	o.Attempts = cmp.Or(o.Attempts, 3)
+	o.Backoff = cmp.Or(o.Backoff, 500*time.Millisecond)
+	o.Timeout = cmp.Or(o.Timeout, 15*time.Second)
+	o.UserAgent = cmp.Or(o.UserAgent, "mirrorform")
+	v := &Verifier{o: o}
+	v.limits.n = o.PerHost
+	return v
+}
+
+func (v *Verifier) now() time.Time {
+	if v.o.Now != nil {
+		return v.o.Now()
+	}
+	return time.Now()
+}
+
+// family is a version of the Internet Protocol.
+type family int
+
+const (
+	ipv4 family = 4
+	ipv6 family = 6
+)
+
+func (f family) String() string {
+	if f == ipv4 {
+		return "IPv4"
+	}
+	return "IPv6"
+}
+
+func (f family) network() string {
+	if f == ipv4 {
+		return "tcp4"
+	}
+	return "tcp6"
+}
+
+func (f family) has(a netip.Addr) bool { return a.Unmap().Is4() == (f == ipv4) }
+
+type lookupKey struct {
+	family family
+	host   string
+}
+
+type lookupResult struct {
+	addrs []netip.Addr
+	err   error
+}
+
+// lookup returns a name's addresses of a family, each name looked up once. None is no error.
+func (v *Verifier) lookup(ctx context.Context, f family, host string) ([]netip.Addr, error) {
+	host = strings.TrimSuffix(strings.ToLower(host), ".")
+	if list, ok := v.o.Resolve[host]; ok {
+		return ofFamily(list, f), nil
+	}
+	if a, err := netip.ParseAddr(host); err == nil {
+		return ofFamily([]netip.Addr{a}, f), nil
+	}
+	once := sync.OnceValue(func() lookupResult {
+		ctx, cancel := context.WithTimeout(ctx, v.o.Timeout)
+		defer cancel()
+		addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip"+f.network()[3:], host)
+		var dns *net.DNSError
+		var none *net.AddrError
+		if errors.As(err, &dns) && dns.IsNotFound || errors.As(err, &none) {
+			addrs, err = nil, nil
+		}
+		return lookupResult{ofFamily(addrs, f), err}
+	})
+	actual, _ := v.names.LoadOrStore(lookupKey{f, host}, once)
+	found := actual.(func() lookupResult)()
+	return found.addrs, found.err
+}
+
+func ofFamily(list []netip.Addr, f family) []netip.Addr {
+	var out []netip.Addr
+	for _, a := range list {
+		if f.has(a) && !slices.Contains(out, a.Unmap()) {
+			out = append(out, a.Unmap())
+		}
+	}
+	slices.SortFunc(out, netip.Addr.Compare)
+	return out
+}
+
+// probe is one look at one mirror.
+type probe struct {
+	v        *Verifier
+	m        Mirror
+	c        collector
+	requests atomic.Int64
+	bytes    atomic.Int64
+	done     atomic.Int64
+	total    atomic.Int64
+	tolerate sync.Map
+
+	mu     sync.Mutex // guards report
+	report *Report
+	// noIPv4 and noIPv6 say that this machine cannot reach the family at all.
+	absent [7]atomic.Bool
+}
+
+// Verify looks at a mirror. Whatever is wrong with it is in the report; the error is that of the context, or of a GeoIP database.
+func (v *Verifier) Verify(ctx context.Context, m Mirror) (*Report, error) {
+	p := &probe{v: v, m: m, report: &Report{Name: m.File.Name, Host: m.Host, Private: m.File.Private, Modules: []string{}, Addresses: []Address{}, Certificates: []Certificate{}, Routes: []string{}}}
+	missing := p.lookupName(ctx)
+	trees := p.routes(ctx)
+	defer func() {
+		for _, t := range trees {
+			for _, r := range t.routes {
+				r.http.CloseIdleConnections()
+			}
+		}
+	}()
+	p.certificates(ctx, trees)
+	p.each(ctx, len(trees), func(ctx context.Context, i int) { trees[i].look(ctx) })
+	p.rsync(ctx)
+	located, err := p.locate(ctx)
+	if err := errors.Join(ctx.Err(), err); err != nil {
+		return nil, err
+	}
+	return p.conclude(trees, missing, located), nil
+}
+
+// each runs do for 0 to n-1 at once.
+func (p *probe) each(ctx context.Context, n int, do func(ctx context.Context, i int)) {
+	var g errgroup.Group
+	for i := range n {
+		g.Go(func() error {
+			if ctx.Err() == nil {
+				do(ctx, i)
+			}
+			return nil
+		})
+	}
+	_ = g.Wait()
+}
+
+// expect adds to the number of requests that are known; step says that one is done.
+func (p *probe) expect(n int) { p.total.Add(int64(n)); p.progress() }
+func (p *probe) step()        { p.done.Add(1); p.progress() }
+
+func (p *probe) progress() {
+	if p.v.o.Progress != nil {
+		p.v.o.Progress(p.m.File.Name, p.done.Load(), p.total.Load())
+	}
+}
+
+// lookupName looks the mirror's name up, as the service does first. It returns why there is no A record.
+func (p *probe) lookupName(ctx context.Context) (missing string) {
+	name := p.m.File.Name
+	_, notName := netip.ParseAddr(name)
+	for _, f := range []family{ipv4, ipv6} {
+		addrs, err := p.v.lookup(ctx, f, name)
+		for _, a := range addrs {
+			p.report.Addresses = append(p.report.Addresses, Address{IP: a.String()})
+		}
+		p.report.IPv6 = p.report.IPv6 || f == ipv6 && len(addrs) > 0
+		switch {
+		case notName == nil && f == ipv4:
+			missing = "it is an address, and no name"
+			p.c.add(rawFinding{Warning, CheckDNS, "the mirror has no name, which an entry in AlmaLinux's list needs", "", ""}, "", true)
+		case f == ipv4 && err != nil:
+			missing = reason(err)
+			p.c.add(rawFinding{Error, CheckDNS, "its A record cannot be looked up: " + missing, "see that the name servers of its domain answer", ""}, "", true)
+		case f == ipv4 && len(addrs) == 0:
+			missing = "it has no A record"
+			p.c.add(rawFinding{Error, CheckDNS, "the name has no A record", "add one; before DNS is up, --resolve NAME:ADDRESS takes its place here", ""}, "", true)
+		case f == ipv6 && err != nil:
+			p.c.add(rawFinding{Warning, CheckDNS, "its AAAA record cannot be looked up: " + reason(err), "", ""}, "", false)
+		case f == ipv6 && len(addrs) == 0 && notName != nil:
+			p.c.add(rawFinding{Note, CheckDNS, "the name has no AAAA record, so clients without IPv4 cannot use the mirror", "", ""}, "", false)
+		}
+	}
+	return missing
+}
+
+// tree is one directory tree of the mirror, with the routes to it.
+type tree struct {
+	p      *probe
+	module string // "" is almalinux
+	routes []*route
+	// service is the route by which AlmaLinux's service looks; nil if there is none.
+	service *route
+	primary *route // by which what is looked at once is looked at; nil if none works
+}
+
+// routes are all ways to all trees that are listed: each protocol, over each address.
+func (p *probe) routes(ctx context.Context) []*tree {
+	var trees []*tree
+	for _, t := range []struct {
+		module  string
+		address mirrorsd.Address
+	}{{"", p.m.File.Address}, {"kitten", p.m.File.AddressOptional.Kitten}} {
+		tree := &tree{p: p, module: t.module}
+		for _, u := range []struct{ protocol, url string }{{"http", t.address.HTTP}, {"https", t.address.HTTPS}} {
+			if u.url != "" {
+				tree.add(ctx, u.protocol, u.url)
+			}
+		}
+		if len(tree.routes) > 0 {
+			trees = append(trees, tree)
+		}
+	}
+	return trees
+}
+
+// add adds the routes of one URL.
+func (t *tree) add(ctx context.Context, protocol, raw string) {
+	base, err := url.Parse(strings.TrimSuffix(raw, "/") + "/")
+	if err != nil || base.Scheme != protocol || base.Host == "" {
+		t.p.c.add(rawFinding{Error, CheckBase, "the " + protocol + " URL cannot be used: " + clean(raw), "", ""}, "", true)
+		return
+	}
+	listed := t.module != "" || !slices.Contains(t.p.m.Guessed, protocol)
+	for _, f := range []family{ipv4, ipv6} {
+		addrs, err := t.p.v.lookup(ctx, f, base.Hostname())
+		if base.Hostname() != t.p.m.File.Name && f == ipv4 && len(addrs) == 0 {
+			if v6, _ := t.p.v.lookup(ctx, ipv6, base.Hostname()); len(v6) == 0 || err != nil {
+				t.p.c.add(rawFinding{Error, CheckDNS, "the name " + clean(base.Hostname()) + " of the " + protocol + " URL has no addresses", "", ""}, "", true)
+			}
+		}
+		for i, a := range addrs {
+			name := protocol + "/" + strings.ToLower(f.String())
+			if i > 0 {
+				name += "/" + a.String()
+			}
+			r := &route{client: t.p.v.newClient(base.Hostname(), a, f, t.p), tree: t, base: base, protocol: protocol, name: name, listed: listed, first: i == 0}
+			t.routes = append(t.routes, r)
+			if t.service == nil && listed && f == ipv4 {
+				t.service = r
+			}
+		}
+	}
+}
+
+// look makes all checks of a tree.
+func (t *tree) look(ctx context.Context) {
+	t.p.each(ctx, len(t.routes), func(ctx context.Context, i int) { t.routes[i].start(ctx) })
+	alive := slices.DeleteFunc(slices.Clone(t.routes), func(r *route) bool { return !r.alive })
+	if len(alive) == 0 {
+		return
+	}
+	t.primary = alive[0]
+	if t.service != nil && t.service.alive {
+		t.primary = t.service
+	}
+	t.p.mu.Lock()
+	for _, r := range alive {
+		if !slices.Contains(t.p.report.Routes, r.name) {
+			t.p.report.Routes = append(t.p.report.Routes, r.name)
+		}
+	}
+	t.p.mu.Unlock()
+	t.p.each(ctx, len(alive), func(ctx context.Context, i int) {
+		if alive[i].first || alive[i] == t.primary {
+			alive[i].files(ctx)
+		}
+	})
+	t.compare(ctx, alive)
+	t.listing(ctx)
+	t.temporary(ctx)
+	t.metadata(ctx)
+	if t.module == "" {
+		t.stale(ctx)
+	}
+}
+
+// repodata are the paths of the repomd.xml files that the tree must have.
+func (t *tree) repodata() []string {
+	if t.module == "" {
+		return t.p.v.o.Service.Repodata()
+	}
+	return t.p.v.o.Service.ModuleRepodata(t.module)
+}
+
+// conclude says what the service would store, and sums up.
+func (p *probe) conclude(trees []*tree, missing string, located bool) *Report {
+	r := p.report
+	r.Status = "ok"
+	var main *tree
+	for _, t := range trees {
+		if t.module == "" {
+			main = t
+		} else if t.service != nil && t.service.complete(t.repodata()) && !r.Private {
+			r.Modules = append(r.Modules, t.module)
+		}
+	}
+	switch {
+	case missing != "":
+		r.Status = "Unknown IP (reason: " + missing + ")"
+	case r.Private:
+	case main == nil || main.service == nil:
+		r.Status = "no URL of http or https can be reached over IPv4"
+	default:
+		r.Status = main.service.status(main.repodata())
+		r.FullISOSet = main.service.complete(p.v.o.Service.ISOs())
+	}
+	if r.Status == "ok" && !located && !r.Private {
+		r.Status = "Unknown geodata for any IP of the mirror"
+	}
+	if main != nil && main.primary != nil && !main.primary.time.IsZero() {
+		r.Time = &main.primary.time
+	}
+	slices.Sort(r.Routes)
+	slices.SortFunc(r.Certificates, func(a, b Certificate) int { return cmp.Compare(a.Host, b.Host) })
+	r.Requests, r.Bytes = p.requests.Load(), p.bytes.Load()
+	r.Findings = p.c.findings()
+	for i := range r.Findings {
+		r.Findings[i].Upstream = r.Findings[i].Upstream && !r.Private
+	}
+	r.Accepted = r.Status == "ok" && !slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Severity == Error })
+	return r
+}
+
+// statusOf is an answer or error in words, for findings and for the status; "" is a good answer.
+func statusOf(r *response, err error) string {
+	switch {
+	case err != nil:
+		return err.Error()
+	case r.ok():
+		return ""
+	case r.status == http.StatusForbidden:
+		return "403 Forbidden"
+	}
+	return statusText(r.status)
+}
