@@ -160,7 +160,7 @@ type mmCity struct {
 		Longitude *float64 `maxminddb:"longitude"`
 	} `maxminddb:"location"`
 	ASN       uint64 `maxminddb:"autonomous_system_number"`
-	ASNHolder string `maxminddb:"autonomous_system_organization"`
+	ASNHolder string `maxminddb:"autonomous_system_organization"` //nolint:misspell // the key is MaxMind's
 }
 
 func (db *DB) record(result maxminddb.Result) (Record, error) {

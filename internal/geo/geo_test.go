@@ -81,7 +81,7 @@ func TestLookup(t *testing.T) {
 		"GeoLite2 City": {"GeoLite2-City", city("DE", "Hesse", "Frankfurt am Main", 50.11, 8.68), frankfurt, "MaxMind", true},
 		"GeoIP2 City":   {"GeoIP2-City", city("DE", "Hesse", "Frankfurt am Main", 50.11, 8.68), frankfurt, "MaxMind", true},
 		"GeoLite2 ASN": {
-			"GeoLite2-ASN", mmdbtype.Map{"autonomous_system_number": mmdbtype.Uint32(64496), "autonomous_system_organization": mmdbtype.String("Example")},
+			"GeoLite2-ASN", mmdbtype.Map{"autonomous_system_number": mmdbtype.Uint32(64496), "autonomous_system_organization": mmdbtype.String("Example")}, //nolint:misspell // the key is MaxMind's
 			Record{Found: true, ASN: 64496, ASNHolder: "Example"}, "MaxMind", false,
 		},
 		"IPinfo location": {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/netip"
 	"net/url"
 	"strconv"
@@ -212,13 +213,14 @@ func passing(r *response, err error) (bool, time.Duration) {
 func (c *client) once(ctx context.Context, u *url.URL, limit int64, head bool) (*response, error) {
 	patience := c.v.o.Timeout + time.Duration(limit/minSpeed)*time.Second
 	if limit <= maxPage {
-		patience = 2 * c.v.o.Timeout
+		patience = 4 * c.v.o.Timeout
 	}
 	asked, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	// The header has less time than the whole. Redirects each count.
-	header := time.AfterFunc(c.v.o.Timeout, cancel)
+	// Connecting has a limit of its own, in dial. From then on the header has less time than the whole. Each redirect counts anew.
+	header := time.AfterFunc(patience, cancel)
 	defer header.Stop()
+	asked = httptrace.WithClientTrace(asked, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { header.Reset(c.v.o.Timeout) }})
 	method := http.MethodGet
 	if head {
 		method = http.MethodHead
@@ -235,7 +237,7 @@ func (c *client) once(ctx context.Context, u *url.URL, limit int64, head bool) (
 		if len(via) >= maxRedirects {
 			return errRedirects
 		}
-		header.Reset(c.v.o.Timeout)
+		header.Reset(patience)
 		return nil
 	}}
 	c.requests.Add(1)
@@ -273,9 +275,12 @@ func (c *client) explain(ctx, asked context.Context, err error) error {
 		err = wrapped.Err
 	}
 	var timeout net.Error
+	var dial *net.OpError
 	switch {
 	case errors.Is(err, errRedirects):
 		return &probeError{check: CheckRedirect, err: errRedirects}
+	case errors.As(err, &dial) && dial.Op == "dial" && dial.Timeout():
+		return &probeError{check: CheckConnect, err: errors.New(reason(err))}
 	case asked.Err() != nil, errors.As(err, &timeout) && timeout.Timeout():
 		return &probeError{check: CheckSlow, err: fmt.Errorf("no whole answer within the time-out of %v", c.v.o.Timeout)}
 	case isCertificate(err):
@@ -290,7 +295,10 @@ func (c *client) explain(ctx, asked context.Context, err error) error {
 func reason(err error) string {
 	var dns *net.DNSError
 	var errno syscall.Errno
+	var timeout net.Error
 	switch {
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return "there is no answer within the time-out"
 	case errors.As(err, &dns):
 		return fmt.Sprintf("the name %q cannot be looked up: %s", dns.Name, clean(dns.Err))
 	case errors.As(err, &errno):

@@ -1,3 +1,5 @@
+//go:build unix
+
 package upstream
 
 import (
@@ -18,6 +20,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -180,7 +183,8 @@ func (f *fake) start() {
 	if f.modules != nil {
 		f.file.Address.Rsync = fmt.Sprintf("rsync://%s:%d/almalinux/", mirrorName, f.listen("rsync", f.rsync))
 	} else {
-		f.file.Address.Rsync = fmt.Sprintf("rsync://%s:%d/almalinux/", mirrorName, freePort(f.t))
+		f.hidden["rsync/ipv4"], f.hidden["rsync/ipv6"] = true, true
+		f.file.Address.Rsync = fmt.Sprintf("rsync://%s:%d/almalinux/", mirrorName, f.listen("rsync", f.rsync))
 	}
 	f.options.Service, f.options.Roots = f.service, f.roots
 	if f.options.Resolve == nil {
@@ -215,6 +219,7 @@ func (f *fake) listen(protocol string, serve func(protocol, family string, l net
 		for family, l := range map[string]net.Listener{"ipv4": v4, "ipv6": v6} {
 			if f.hidden[protocol+"/"+family] {
 				_ = l.Close()
+				refusing(f.t, l.Addr().(*net.TCPAddr).AddrPort())
 			} else {
 				serve(protocol, family, l)
 			}
@@ -225,14 +230,30 @@ func (f *fake) listen(protocol string, serve func(protocol, family string, l net
 	return 0
 }
 
-// freePort returns a port on which nothing listens.
-func freePort(t *testing.T) int {
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
+// refusing binds a port of an address, any if 0, and does not listen on it: connections are refused, and nothing else can take the port.
+func refusing(t *testing.T, address netip.AddrPort) int {
+	t.Helper()
+	var to syscall.Sockaddr = &syscall.SockaddrInet4{Port: int(address.Port()), Addr: [4]byte{127, 0, 0, 1}}
+	kind := syscall.AF_INET
+	if address.Addr().Is6() {
+		kind, to = syscall.AF_INET6, &syscall.SockaddrInet6{Port: int(address.Port()), Addr: address.Addr().As16()}
+	}
+	fd, err := syscall.Socket(kind, syscall.SOCK_STREAM, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port
+	t.Cleanup(func() { _ = syscall.Close(fd) })
+	if err := syscall.Bind(fd, to); err != nil {
+		t.Fatal(err)
+	}
+	bound, err := syscall.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v4, ok := bound.(*syscall.SockaddrInet4); ok {
+		return v4.Port
+	}
+	return bound.(*syscall.SockaddrInet6).Port
 }
 
 // rsync serves the beginning of rsync's daemon protocol.
@@ -249,7 +270,8 @@ func (f *fake) rsync(_, _ string, l net.Listener) {
 				defer func() { _ = conn.Close() }()
 				_, _ = io.WriteString(conn, "@RSYNCD: 31.0 sha512 sha256\n")
 				in := bufio.NewScanner(conn)
-				if !in.Scan() || !in.Scan() {
+				greeted := in.Scan()
+				if !greeted || !in.Scan() {
 					return
 				}
 				if in.Text() == "#list" {

@@ -86,8 +86,9 @@ func (p *probe) judge(db *geo.DB, ip string, want geo.Place, got geo.Record, km 
 	if values != "" {
 		advice += "\n" + values
 	}
+	seen := !got.Found && db.Provider == geo.IPinfo && strings.Contains(ip, ".")
 	add := func(severity Severity, format string, args ...any) {
-		p.c.add(rawFinding{severity, CheckGeoIP, fmt.Sprintf(format, args...), advice, ""}, "", false)
+		p.c.add(rawFinding{severity, CheckGeoIP, fmt.Sprintf(format, args...), advice, ""}, "", seen)
 	}
 	far := ""
 	if km != nil {

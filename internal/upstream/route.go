@@ -37,7 +37,7 @@ type route struct {
 	index    *response // of the base URL
 
 	mu       sync.Mutex
-	files_   map[string]outcome
+	outcomes map[string]outcome
 	failures int // in a row
 	gaveUp   bool
 }
@@ -282,17 +282,17 @@ func (r *route) iso(ctx context.Context, path string) {
 func (r *route) keep(path string, o outcome) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.files_ == nil {
-		r.files_ = map[string]outcome{}
+	if r.outcomes == nil {
+		r.outcomes = map[string]outcome{}
 	}
-	r.files_[path] = o
+	r.outcomes[path] = o
 }
 
 // file is what came of a file; ok is false if it was not asked for.
 func (r *route) file(path string) (outcome, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	o, ok := r.files_[path]
+	o, ok := r.outcomes[path]
 	return o, ok
 }
 

@@ -169,8 +169,8 @@ type probe struct {
 
 	mu     sync.Mutex // guards report
 	report *Report
-	// noIPv4 and noIPv6 say that this machine cannot reach the family at all.
-	absent [7]atomic.Bool
+	// absent says of a family that this machine cannot reach it at all.
+	absent [ipv6 + 1]atomic.Bool
 }
 
 // Verify looks at a mirror. Whatever is wrong with it is in the report; the error is that of the context, or of a GeoIP database.
@@ -186,8 +186,13 @@ func (v *Verifier) Verify(ctx context.Context, m Mirror) (*Report, error) {
 		}
 	}()
 	p.certificates(ctx, trees)
-	p.each(ctx, len(trees), func(ctx context.Context, i int) { trees[i].look(ctx) })
-	p.rsync(ctx)
+	p.each(ctx, len(trees)+1, func(ctx context.Context, i int) {
+		if i == len(trees) {
+			p.rsync(ctx)
+			return
+		}
+		trees[i].look(ctx)
+	})
 	located, err := p.locate(ctx)
 	if err := errors.Join(ctx.Err(), err); err != nil {
 		return nil, err

@@ -1,3 +1,5 @@
+//go:build unix
+
 package upstream
 
 import (
@@ -256,11 +258,11 @@ func TestFaults(t *testing.T) {
 		},
 		"slow server": {
 			inject: func(f *fake) {
-				f.options.Timeout, f.options.Attempts = 5*time.Second, 1
+				f.options.Timeout, f.options.Attempts = 15*time.Second, 1
 				f.wrap = only("http/ipv4", serving(repo, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
 			},
-			severity: Error, check: CheckSlow, message: "no whole answer within the time-out of 5s", routes: []string{"http/ipv4"}, path: repo, paths: 1, upstream: true,
-			status: "no whole answer within the time-out of 5s (" + repo + ")",
+			severity: Error, check: CheckSlow, message: "no whole answer within the time-out of 15s", routes: []string{"http/ipv4"}, path: repo, paths: 1, upstream: true,
+			status: "no whole answer within the time-out of 15s (" + repo + ")",
 		},
 		"ISO missing": {
 			inject:   func(f *fake) { f.remove("10.2-x86_64-dvd.iso.manifest") },
