@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net"
@@ -132,6 +133,22 @@ func rsyncAnswers(ctx context.Context, u *Upstream) bool {
 	return err == nil && string(greeting) == "@RSYNCD:"
 }
 
+// repomd is the index of a repository that has nothing but its primary
+// metadata, in repodata/primary.xml.
+func repomd(primary string) string {
+	return fmt.Sprintf(`<?xml version="1.0" encoding="UTF-8"?>
+<repomd xmlns="http://linux.duke.edu/metadata/repo">
+  <revision>1700000000</revision>
+  <data type="primary">
+    <checksum type="sha256">%x</checksum>
+    <location href="repodata/primary.xml"/>
+    <timestamp>1700000000</timestamp>
+    <size>%d</size>
+  </data>
+</repomd>
+`, sha256.Sum256([]byte(primary)), len(primary))
+}
+
 // makeMirrorTree makes the miniature tree, with what a sync meets in the real
 // one: a release link, hard links, an ISO larger than a block, and leftovers
 // of rsync --delay-updates that must not be mirrored.
@@ -142,7 +159,9 @@ func makeMirrorTree(dir string) error {
 		for _, release := range releases {
 			for _, repo := range []string{"BaseOS", "AppStream"} {
 				tree := module + "/" + release + "/" + repo + "/x86_64/os/"
-				files[tree+"repodata/repomd.xml"] = "<repomd><revision>1700000000</revision><!-- " + release + " " + repo + " --></repomd>\n"
+				primary := "<metadata xmlns=\"http://linux.duke.edu/metadata/common\" packages=\"0\"><!-- " + release + " " + repo + " --></metadata>\n"
+				files[tree+"repodata/primary.xml"] = primary
+				files[tree+"repodata/repomd.xml"] = repomd(primary)
 				files[tree+"Packages/"+strings.ToLower(repo)+"-release-"+release+"-1.el.x86_64.rpm"] = strings.Repeat(release+" "+repo+" package\n", 500)
 			}
 			files[module+"/"+release+"/isos/x86_64/CHECKSUM"] = "the checksums of " + release + "\n"
