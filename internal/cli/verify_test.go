@@ -1,0 +1,154 @@
+package cli
+
+import (
+	"encoding/pem"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mirrorform/mirrorform/internal/mirrorsd"
+	"github.com/mirrorform/mirrorform/internal/upstream"
+)
+
+func TestMirrorsOfURLs(t *testing.T) {
+	t.Parallel()
+	mirror := func(name string, a, kitten mirrorsd.Address, guessed ...string) upstream.Mirror {
+		return upstream.Mirror{File: mirrorsd.File{Name: name, Address: a, AddressOptional: mirrorsd.AddressOptional{Kitten: kitten}}, Guessed: guessed}
+	}
+	for name, test := range map[string]struct {
+		urls []string
+		want []upstream.Mirror
+	}{
+		"one": {
+			[]string{"http://m.example.org/almalinux/"},
+			[]upstream.Mirror{mirror("m.example.org", mirrorsd.Address{HTTP: "http://m.example.org/almalinux/", HTTPS: "https://m.example.org/almalinux/"}, mirrorsd.Address{}, "https")},
+		},
+		"only https": {
+			[]string{"https://M.example.org/almalinux"},
+			[]upstream.Mirror{mirror("m.example.org", mirrorsd.Address{HTTP: "http://M.example.org/almalinux", HTTPS: "https://M.example.org/almalinux"}, mirrorsd.Address{}, "http")},
+		},
+		"another port": {
+			[]string{"http://m.example.org:8080/"},
+			[]upstream.Mirror{mirror("m.example.org", mirrorsd.Address{HTTP: "http://m.example.org:8080/"}, mirrorsd.Address{})},
+		},
+		"all of one, and another": {
+			[]string{"rsync://m.example.org/alma/", "https://m.example.org/a/", "http://m.example.org/a/", "http://[2001:db8::1]:81/a/", "http://m.example.org/a-kitten/"},
+			[]upstream.Mirror{
+				mirror("m.example.org", mirrorsd.Address{HTTP: "http://m.example.org/a/", HTTPS: "https://m.example.org/a/", Rsync: "rsync://m.example.org/alma/"},
+					mirrorsd.Address{HTTP: "http://m.example.org/a-kitten/"}),
+				mirror("2001:db8::1", mirrorsd.Address{HTTP: "http://[2001:db8::1]:81/a/"}, mirrorsd.Address{}),
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got, err := mirrorsOfURLs(test.urls)
+			if err != nil || !reflect.DeepEqual(got, test.want) {
+				t.Errorf("got %+v, %v", got, err)
+			}
+		})
+	}
+}
+
+func TestParseResolve(t *testing.T) {
+	t.Parallel()
+	got, err := parseResolve([]string{"M.example.org:192.0.2.1", "m.example.org:[2001:db8::1]", "n.example.org:2001:db8::2"})
+	want := map[string][]netip.Addr{
+		"m.example.org": {netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")}, "n.example.org": {netip.MustParseAddr("2001:db8::2")},
+	}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, %v", got, err)
+	}
+	for _, s := range []string{"", "x", ":192.0.2.1", "m.example.org:80:192.0.2.1", "m.example.org:other.example.org"} {
+		if got, err := parseResolve([]string{s}); err == nil {
+			t.Errorf("%q is %v", s, got)
+		}
+	}
+}
+
+// TestServiceConfigByHTTPS gets a config.yml from a server whose authority --ca-file names.
+func TestServiceConfigByHTTPS(t *testing.T) {
+	t.Parallel()
+	const config = "allowed_outdate: 1h\nversions: ['9']\nduplicated_versions: {}\narches: {'9': [x86_64]}\nrequired_protocols: [http]\nrepos: [{name: baseos, path: BaseOS/$basearch/os/}]\n"
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/config.yml":
+			_, _ = w.Write([]byte(config))
+		case "/long":
+			_, _ = w.Write([]byte(strings.Repeat("#", 2<<20)))
+		default:
+			http.NotFound(w, r)
+		}
+	}))
+	t.Cleanup(server.Close)
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	roots, err := loadRoots([]string{ca})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := loadServiceConfig(t.Context(), server.URL+"/config.yml", roots, time.Minute)
+	if err != nil || got.AllowedOutdate != time.Hour || len(got.Repodata()) != 1 {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	for path, want := range map[string]string{"/none": "404 Not Found", "/long": "more than the limit"} {
+		if _, err := loadServiceConfig(t.Context(), server.URL+path, roots, time.Minute); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	if _, err := loadServiceConfig(t.Context(), server.URL+"/config.yml", nil, time.Minute); err == nil || !strings.Contains(err.Error(), "certificate") {
+		t.Errorf("without the authority: %v", err)
+	}
+}
+
+// TestVerifyText prints a report with all there is, and hostile text from a GeoIP database among it.
+func TestVerifyText(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 3, 14, 15, 0, 0, 0, time.UTC)
+	age, km := now.Add(-time.Hour), 423.6
+	r := &upstream.Report{
+		Name: "m.example.org", Host: "fra1", Status: "expired", IPv6: true, FullISOSet: true, Modules: []string{"kitten"}, Time: &age,
+		Addresses: []upstream.Address{{IP: "192.0.2.1", Locations: []upstream.Location{
+			{Database: "city.mmdb", Country: "DE", City: "Ber\x1b[2Jlin", Distance: &km}, {Database: "asn.mmdb", ASN: 64496, Holder: "Example"},
+		}}},
+		Certificates: []upstream.Certificate{{Host: "m.example.org", Issuer: "CN=R1", NotAfter: now.AddDate(0, 0, 9), DaysLeft: 9, Valid: true}},
+		Routes:       []string{"http/ipv4"}, Requests: 9, Bytes: 1500, Verified: 2, Sized: 1,
+		Findings: []upstream.Finding{
+			{Severity: upstream.Error, Check: "time", Upstream: true, Message: "too old", Routes: []string{"http/ipv4"}, Paths: []string{"TIME"}},
+			{Severity: upstream.Warning, Check: "iso", Message: "404", Advice: "one\ntwo", Paths: []string{"a", "b", "c", "d", "e"}},
+		},
+	}
+	const want = `m.example.org (host fra1)
+  upstream would store   expired
+  upstream notes         IPv6, full set of ISOs, kitten
+  TIME                   2026-03-14 14:00 UTC, 1 hour ago
+  certificate            m.example.org until 2026-03-23, 9 days left, by CN=R1
+  address                192.0.2.1; Ber\x1b[2Jlin, DE (city.mmdb, 424 km from the configured city); AS64496 Example (asn.mmdb)
+  looked at over         http/ipv4
+  requests               9, with 1.5 kB; metadata files: 2 compared by content, 1 by size
+  upstream sees:
+    error    time: too old
+             over http/ipv4
+             TIME
+  upstream does not see:
+    warning  iso: 404
+             a
+             b
+             c
+             and 2 more
+             one
+             two
+
+Looked at 1 mirror: 0 in order, 1 not.`
+	if got := verifyText([]*upstream.Report{r}, now); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
