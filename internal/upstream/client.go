@@ -23,8 +23,9 @@ import (
 const (
 	maxRedirects = 10 // as many as aiohttp, which the service uses, follows
 	maxHeader    = 64 << 10
-	maxPage      = 4 << 20 // of a repomd.xml or directory listing
-	minSpeed     = 10_000  // bytes a second that a large file must at least come with
+	maxPage      = 4 << 20   // of a directory's listing
+	maxRepomd    = 512 << 10 // of a repomd.xml, of which all are kept; they have some thousand bytes
+	minSpeed     = 10_000    // bytes a second that a large file must at least come with
 	maxPause     = 30 * time.Second
 )
 

@@ -65,12 +65,13 @@ func (t *tree) temporary(ctx context.Context) {
 			dirs = append(dirs, path.Dir(p)+"/")
 		}
 	}
-	t.p.expect(len(dirs) + 1)
+	t.p.expect(1)
 	// What the server says of a name that nobody has tells what "not there" looks like: some refuse all names with a dot.
 	none, err := r.fetch(ctx, other, 0, true)
 	if err != nil || none.ok() {
 		return
 	}
+	t.p.expect(len(dirs))
 	var g errgroup.Group
 	g.SetLimit(t.p.v.o.PerHost)
 	for _, dir := range dirs {

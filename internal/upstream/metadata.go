@@ -115,6 +115,14 @@ type named struct {
 	content bool // compare the content, not only the size
 }
 
+// atMost is how much of the file is read: its size, which need not be said.
+func (f named) atMost() int64 {
+	if f.Size == 0 {
+		return maxPage
+	}
+	return f.Size
+}
+
 // metadata compares the files that each repomd.xml names with what it says of them: by content as far as the budget reaches, the smallest first.
 func (t *tree) metadata(ctx context.Context) {
 	var files []named
@@ -135,7 +143,7 @@ func (t *tree) metadata(ctx context.Context) {
 	slices.SortStableFunc(files, func(a, b named) int { return cmp.Compare(a.Size, b.Size) })
 	budget := t.p.v.o.Metadata
 	for i := range files {
-		budget -= files[i].Size
+		budget -= files[i].atMost()
 		files[i].content = budget >= 0 && newHash(files[i].Checksum.Type) != nil
 	}
 	t.p.expect(len(files))
@@ -169,13 +177,13 @@ func (t *tree) metadata(ctx context.Context) {
 func (t *tree) changed(ctx context.Context, repo string) bool {
 	t.p.expect(1)
 	before, _ := t.primary.file(repo)
-	now, err := t.primary.fetch(ctx, repo, maxPage, false)
+	now, err := t.primary.fetch(ctx, repo, maxRepomd, false)
 	return err == nil && now.ok() && !bytes.Equal(now.body, before.body)
 }
 
 // file compares one metadata file with what repomd.xml says of it, and returns what is wrong.
 func (t *tree) file(ctx context.Context, f named) string {
-	answer, err := t.primary.fetch(ctx, path.Join(path.Dir(f.repo), "..", f.Location.Href), max(f.Size, 1), !f.content)
+	answer, err := t.primary.fetch(ctx, path.Join(path.Dir(f.repo), "..", f.Location.Href), f.atMost(), !f.content)
 	what := clean(f.Type)
 	switch {
 	case ctx.Err() != nil, errors.Is(err, errGaveUp):
@@ -184,7 +192,7 @@ func (t *tree) file(ctx context.Context, f named) string {
 		return "its " + what + " cannot be had: " + err.Error()
 	case !answer.ok():
 		return "its " + what + " is not there: " + statusText(answer.status)
-	case !f.content:
+	case !f.content, answer.cut && f.Size == 0:
 		t.counted(false)
 		// A size of zero is one that is not said; servers that send no length cannot be judged.
 		if f.Size > 0 && answer.length >= 0 && answer.length != f.Size {

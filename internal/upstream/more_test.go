@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -115,6 +116,45 @@ func TestPrivate(t *testing.T) {
 		if finding.Upstream {
 			t.Errorf("the service does not look at private mirrors: %+v", finding)
 		}
+	}
+}
+
+// TestProtocols lets the service ask for https alone.
+func TestProtocols(t *testing.T) {
+	t.Parallel()
+	requireIPv6(t)
+	f := newFake(t, tiny())
+	f.service.Protocols = []string{"https"}
+	f.wrap = only("http/", serving("/10.2/BaseOS", http.NotFound))
+	r := f.verify()
+	if found := bad(r); r.Status != "ok" || r.Accepted || len(found) != 1 || found[0].Upstream {
+		t.Errorf("status %q, findings %+v", r.Status, r.Findings)
+	}
+}
+
+// TestNoModules has a tree of Kitten that the service does not know.
+func TestNoModules(t *testing.T) {
+	t.Parallel()
+	requireIPv6(t)
+	f := newFake(t, tiny())
+	f.service.Modules = nil
+	if r := f.verify(); len(r.Findings) > 0 || !r.Accepted || len(r.Modules) > 0 {
+		t.Errorf("modules %q, findings %+v", r.Modules, r.Findings)
+	}
+}
+
+// TestNoSize reads a repomd.xml that says no sizes, which it need not.
+func TestNoSize(t *testing.T) {
+	t.Parallel()
+	requireIPv6(t)
+	f := newFake(t, tiny())
+	size := regexp.MustCompile("<size>[0-9]+</size>")
+	f.options.Metadata = 100 << 20
+	for p, content := range f.files {
+		f.files[p] = size.ReplaceAllString(content, "")
+	}
+	if r := f.verify(); len(r.Findings) > 0 || r.Verified != 10 {
+		t.Errorf("%d compared by content, findings %+v", r.Verified, r.Findings)
 	}
 }
 

@@ -119,7 +119,8 @@ func (p *probe) lacks(f family) {
 	}
 }
 
-// start asks for the base URL and TIME. A route on which neither is there leads to no tree, and nothing more is asked of it.
+// start asks for the base URL and TIME, of a module for a repomd.xml in its place. A route on which neither is there leads to no tree, and nothing
+// more is asked of it.
 func (r *route) start(ctx context.Context) {
 	r.tree.p.expect(2)
 	base, baseErr := r.fetch(ctx, "", maxPage, false)
@@ -129,11 +130,14 @@ func (r *route) start(ctx context.Context) {
 		r.startFault(base, baseErr)
 		return
 	}
-	stamp, timeErr := r.fetch(ctx, "TIME", 4096, false)
+	second := "TIME"
+	if r.tree.module != "" {
+		second = r.tree.repodata()[0]
+	}
+	stamp, timeErr := r.fetch(ctx, second, 4096, false)
 	r.baseFail = statusOf(base, baseErr)
-	timeFail := statusOf(stamp, timeErr)
-	if r.baseFail != "" && (r.tree.module != "" || timeFail != "") {
-		r.timeFail = timeFail
+	r.timeFail = statusOf(stamp, timeErr)
+	if r.baseFail != "" && r.timeFail != "" {
 		r.startFault(base, baseErr)
 		return
 	}
@@ -162,11 +166,15 @@ func (r *route) startFault(base *response, err error) {
 	if err == nil && base.status == 403 {
 		advice = "the service needs an answer here: allow the directory to be listed (autoindex on; in nginx)"
 	}
+	severity := Error
+	if r.tree.module != "" && r.alive {
+		severity, advice = Warning, "" // of a module the service asks for repomd.xml alone
+	}
 	if err == nil {
-		r.add(Error, CheckBase, "", advice, "the URL of the tree answers %s", statusOf(base, nil))
+		r.add(severity, CheckBase, "", advice, "the URL of the tree answers %s", statusOf(base, nil))
 		return
 	}
-	r.fault(Error, CheckBase, "", advice, base, err)
+	r.fault(severity, CheckBase, "", advice, base, err)
 }
 
 // dead tells that the server cannot be reached at all.
@@ -247,13 +255,13 @@ func (r *route) files(ctx context.Context) {
 }
 
 func (r *route) repomd(ctx context.Context, path string) {
-	answer, err := r.fetch(ctx, path, maxPage, false)
+	answer, err := r.fetch(ctx, path, maxRepomd, false)
 	o := outcome{fail: statusOf(answer, err)}
 	switch {
 	case o.fail != "":
 		r.fault(Error, CheckRepodata, path, "", answer, err)
 	case answer.cut:
-		r.add(Error, CheckMetadata, path, "", "it is longer than %d bytes, as no repomd.xml is", maxPage)
+		r.add(Error, CheckMetadata, path, "", "it is longer than %d bytes, as no repomd.xml is", maxRepomd)
 	case !utf8.Valid(answer.body):
 		o.fail = "it is not valid UTF-8"
 		r.add(Error, CheckRepodata, path, "", "it is not valid UTF-8")
@@ -354,7 +362,7 @@ func (t *tree) compare(ctx context.Context, alive []*route) {
 // differs asks two routes for a file again.
 func (t *tree) differs(ctx context.Context, r *route, path string) bool {
 	t.p.expect(2)
-	a, aErr := t.primary.fetch(ctx, path, maxPage, false)
-	b, bErr := r.fetch(ctx, path, maxPage, false)
+	a, aErr := t.primary.fetch(ctx, path, maxRepomd, false)
+	b, bErr := r.fetch(ctx, path, maxRepomd, false)
 	return aErr == nil && bErr == nil && a.ok() && b.ok() && !bytes.Equal(a.body, b.body)
 }

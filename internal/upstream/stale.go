@@ -70,7 +70,7 @@ func (ref *reference) connect(ctx context.Context, v *Verifier) string {
 // get returns a file of the reference; nil if it cannot be had.
 func (ref *reference) get(ctx context.Context, path string) []byte {
 	once := sync.OnceValue(func() []byte {
-		answer, err := ref.route.get(ctx, ref.base.JoinPath(path), maxPage, false)
+		answer, err := ref.route.get(ctx, ref.base.JoinPath(path), maxRepomd, false)
 		if err != nil || !answer.ok() || answer.cut {
 			return nil
 		}

@@ -271,6 +271,9 @@ func (p *probe) routes(ctx context.Context) []*tree {
 		address mirrorsd.Address
 	}{{"", p.m.File.Address}, {"kitten", p.m.File.AddressOptional.Kitten}} {
 		tree := &tree{p: p, module: t.module}
+		if len(tree.repodata()) == 0 {
+			continue // the service knows no such module
+		}
 		for _, u := range []struct{ protocol, url string }{{"http", t.address.HTTP}, {"https", t.address.HTTPS}} {
 			if u.url != "" {
 				tree.add(ctx, u.protocol, u.url)
@@ -305,7 +308,7 @@ func (t *tree) add(ctx context.Context, protocol, raw string) {
 			}
 			r := &route{client: t.p.v.newClient(base.Hostname(), a, f, t.p), tree: t, base: base, protocol: protocol, name: name, listed: listed, first: i == 0}
 			t.routes = append(t.routes, r)
-			if t.service == nil && listed && f == ipv4 {
+			if t.service == nil && listed && f == ipv4 && slices.Contains(t.p.v.o.Service.Protocols, protocol) {
 				t.service = r
 			}
 		}

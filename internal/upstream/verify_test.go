@@ -272,6 +272,20 @@ func TestFaults(t *testing.T) {
 			inject:   func(f *fake) { f.remove("10-kitten/BaseOS") },
 			severity: Error, check: CheckKitten, message: "404 Not Found", routes: []string{"http/ipv4", "http/ipv6"}, upstream: true,
 		},
+		"Kitten not listed": {
+			inject: func(f *fake) {
+				f.wrap = func(_, _ string, next http.Handler) http.Handler {
+					return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+						if r.URL.Path == "/almalinux-kitten/" {
+							http.Error(w, "Forbidden", http.StatusForbidden)
+							return
+						}
+						next.ServeHTTP(w, r)
+					})
+				}
+			},
+			severity: Warning, check: CheckKitten, message: "403 Forbidden", routes: []string{"http/ipv4", "http/ipv6"},
+		},
 		"leftover at the top": {
 			inject:   func(f *fake) { f.put("/almalinux/.~tmp~/TIME", "x") },
 			severity: Warning, check: CheckTemporary, message: "a directory of unfinished files", routes: []string{"http/ipv4"}, path: ".~tmp~/", paths: 1,
