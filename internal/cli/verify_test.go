@@ -1,7 +1,13 @@
 package cli
 
 import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
 	"encoding/pem"
+	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -12,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/maxmind/mmdbwriter"
+	"github.com/maxmind/mmdbwriter/mmdbtype"
 	"github.com/mirrorform/mirrorform/internal/mirrorsd"
 	"github.com/mirrorform/mirrorform/internal/upstream"
 )
@@ -106,6 +114,94 @@ func TestServiceConfigByHTTPS(t *testing.T) {
 	}
 	if _, err := loadServiceConfig(t.Context(), server.URL+"/config.yml", nil, time.Minute); err == nil || !strings.Contains(err.Error(), "certificate") {
 		t.Errorf("without the authority: %v", err)
+	}
+}
+
+// TestVerifyWhole runs the command against a mirror over HTTPS, with an authority, a service and a GeoIP database of its own.
+func TestVerifyWhole(t *testing.T) {
+	t.Parallel()
+	now, repo := time.Now().Unix(), "/almalinux/9/BaseOS/x86_64/os/repodata/"
+	const primary = "<metadata/>"
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/almalinux/":
+			_, _ = io.WriteString(w, `<a href="9/">9/</a>`)
+		case "/almalinux/TIME":
+			_, _ = fmt.Fprintln(w, now)
+		case repo + "primary.xml":
+			_, _ = io.WriteString(w, primary)
+		case repo + "repomd.xml":
+			_, _ = fmt.Fprintf(w, `<repomd><revision>%d</revision><data type="primary"><checksum type="sha256">%x</checksum><location href="repodata/primary.xml"/></data></repomd>`,
+				now, sha256.Sum256([]byte(primary)))
+		default:
+			http.NotFound(w, r)
+		}
+	}))
+	t.Cleanup(server.Close)
+	dir := t.TempDir()
+	write := func(name string, content []byte) string {
+		name = filepath.Join(dir, name)
+		if err := os.WriteFile(name, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	ca := write("ca.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
+	service := write("config.yml", []byte("allowed_outdate: 1h\nversions: ['9']\narches: {'9': [x86_64]}\nrequired_protocols: [https]\nrepos: [{name: baseos, path: BaseOS/$basearch/os/}]\n"))
+	tree, err := mmdbwriter.New(mmdbwriter.Options{DatabaseType: "GeoLite2-City", IncludeReservedNetworks: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, network, err := net.ParseCIDR("127.0.0.0/8")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := tree.Insert(network, mmdbtype.Map{"country": mmdbtype.Map{"iso_code": mmdbtype.String("DE")}}); err != nil {
+		t.Fatal(err)
+	}
+	var db bytes.Buffer
+	if _, err := tree.WriteTo(&db); err != nil {
+		t.Fatal(err)
+	}
+	args := []string{
+		"verify", "--json", "--reference", "", "--service-config", service, "--geoip-db", write("city.mmdb", db.Bytes()), "--attempts", "1",
+		"--resolve", "example.com:127.0.0.1", strings.Replace(server.URL, "127.0.0.1", "example.com", 1) + "/almalinux/",
+	}
+	for _, test := range []struct {
+		name   string
+		args   []string
+		status int
+		report string
+	}{
+		{"trusted", append(args, "--ca-file", ca), exitDone, "ok"},
+		{"not trusted", args, exitError, "the certificate of example.com is not valid"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			var streams [2]*os.File
+			for i := range streams {
+				f, err := os.CreateTemp(t.TempDir(), "")
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { _ = f.Close() })
+				streams[i] = f
+			}
+			a := &app{in: os.Stdin, out: streams[0], err: streams[1]}
+			status := a.run(t.Context(), test.args)
+			text, err := os.ReadFile(streams[0].Name())
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got struct{ Mirrors []upstream.Report }
+			if err := json.Unmarshal(text, &got); err != nil || len(got.Mirrors) != 1 {
+				t.Fatalf("status %d, %v in %s", status, err, text)
+			}
+			r := got.Mirrors[0]
+			if status != test.status || r.Status != test.report || r.Verified != 1 || len(r.Addresses) != 1 || len(r.Addresses[0].Locations) != 1 || r.Addresses[0].Locations[0].Country != "DE" {
+				t.Errorf("exit status %d: %s", status, text)
+			}
+		})
 	}
 }
 
