@@ -27,7 +27,7 @@ type Provider struct {
 
 // The providers whose databases Open reads.
 var (
-	MaxMind = Provider{"MaxMind", "https://www.maxmind.com/en/geoip-data-correction-request"}
+	MaxMind = Provider{"MaxMind", "https://www.maxmind.com/en/geoip-location-correction"}
 	IPinfo  = Provider{"IPinfo", "https://ipinfo.io/corrections"}
 )
 

@@ -92,7 +92,7 @@ func TestGeoIP(t *testing.T) {
 		"other country": {
 			"GeoLite2-City", map[string]mmdbtype.Map{"127.0.0.0/8": maxmind("US", "Cheyenne", 41.1, -104.8), "::1/128": maxmind("US", "Cheyenne", 41.1, -104.8)}, frankfurt,
 			Error, "is in Cheyenne, US by MaxMind (GeoLite2-City, test.mmdb), and in Frankfurt, Hesse, DE by the configuration",
-			"correct it at https://www.maxmind.com/en/geoip-data-correction-request\nIP address: 127.0.0.1\ncountry: DE\nregion: Hesse\ncity: Frankfurt", "ok",
+			"correct it at https://www.maxmind.com/en/geoip-location-correction\nIP address: 127.0.0.1\ncountry: DE\nregion: Hesse\ncity: Frankfurt", "ok",
 		},
 		"missing": {
 			"ipinfo location", elsewhere, frankfurt,
