@@ -2,6 +2,7 @@ package mirrorsd
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net/mail"
 	"net/netip"
@@ -27,6 +28,9 @@ type Problem struct {
 	Key      string // dotted path in the file, such as "address.http" or "subnets[0]"
 	Severity Severity
 	Message  string // what is wrong and what to write instead; one line, escaped
+	Rule     string // name of the rule, as Rules lists it
+	Fix      string // the value to write instead, where only one can be meant; otherwise ""
+	list     bool   // Fix is to be written as a list of one item
 }
 
 // String returns the problem as "severity: key: message".
@@ -34,11 +38,16 @@ func (p Problem) String() string {
 	return fmt.Sprintf("%s: %s: %s", p.Severity, p.Key, p.Message)
 }
 
-// Check applies the rules of upstream's schema and stricter ones that upstream's
+// Check is CheckFor with the facts of upstream's service that are built in.
+func (f File) Check() []Problem {
+	return f.CheckFor(DefaultService())
+}
+
+// CheckFor applies the rules of upstream's schema and stricter ones that upstream's
 // checks imply, and returns all problems in the order of the file's keys; none
 // means that the file can be published. It uses no network.
-func (f File) Check() []Problem {
-	c := &checker{bad: map[string]bool{}}
+func (f File) CheckFor(s Service) []Problem {
+	c := &checker{service: s, bad: map[string]bool{}}
 	c.text("", f.fields())
 	c.rules(&f)
 	slices.SortStableFunc(c.problems, func(a, b Problem) int {
@@ -50,17 +59,23 @@ func (f File) Check() []Problem {
 }
 
 type checker struct {
+	service  Service
 	problems []Problem
 	order    []string        // key paths in file order
 	bad      map[string]bool // keys whose text is unusable, so no other rule looks at them
 }
 
-func (c *checker) errorf(key, format string, args ...any) {
-	c.problems = append(c.problems, Problem{key, Error, fmt.Sprintf(format, args...)})
+func (c *checker) errorf(rule, key, format string, args ...any) {
+	c.problems = append(c.problems, Problem{Key: key, Severity: Error, Rule: rule, Message: fmt.Sprintf(format, args...)})
 }
 
-func (c *checker) warnf(key, format string, args ...any) {
-	c.problems = append(c.problems, Problem{key, Warning, fmt.Sprintf(format, args...)})
+func (c *checker) warnf(rule, key, format string, args ...any) {
+	c.problems = append(c.problems, Problem{Key: key, Severity: Warning, Rule: rule, Message: fmt.Sprintf(format, args...)})
+}
+
+// fix gives the last problem the value that only can be meant.
+func (c *checker) fix(value string) {
+	c.problems[len(c.problems)-1].Fix = value
 }
 
 // rank is the position of a key in the file, and of an item in its list.
@@ -94,7 +109,7 @@ func (c *checker) list(key string, items []string) {
 		item := fmt.Sprintf("%s[%d]", key, i)
 		if s == "" {
 			c.bad[item] = true
-			c.errorf(item, "is empty; fill it or remove it")
+			c.errorf(ruleRequired, item, "is empty; fill it or remove it")
 			continue
 		}
 		c.string(item, s)
@@ -108,7 +123,10 @@ const maxString = 1000
 func (c *checker) string(key, s string) {
 	if problem := badText(s); problem != "" {
 		c.bad[key] = true
-		c.errorf(key, "%s", problem)
+		c.errorf(ruleText, key, "%s", problem)
+		if trimmed := strings.TrimSpace(s); trimmed != "" && badText(trimmed) == "" {
+			c.fix(trimmed)
+		}
 	}
 }
 
@@ -145,10 +163,10 @@ func (c *checker) rules(f *File) {
 	c.country(f.Geolocation)
 	c.frequency(f.UpdateFrequency)
 	if f.Sponsor == "" {
-		c.errorf("sponsor", "is required: who pays for the mirror")
+		c.errorf(ruleRequired, "sponsor", "is required: who pays for the mirror")
 	}
 	if f.SponsorURL == "" {
-		c.errorf("sponsor_url", "is required: the sponsor's home page, such as https://example.org")
+		c.errorf(ruleRequired, "sponsor_url", "is required: the sponsor's home page, such as https://example.org")
 	} else if !c.bad["sponsor_url"] {
 		c.url("sponsor_url", f.SponsorURL, true, "https", "http")
 	}
@@ -162,24 +180,34 @@ func (c *checker) name(name string) {
 	switch {
 	case c.bad[key]:
 	case name == "":
-		c.errorf(key, "is required: the mirror's DNS host name, such as mirror.example.org")
+		c.errorf(ruleRequired, key, "is required: the mirror's DNS host name, such as mirror.example.org")
 	case strings.Contains(name, "://"):
 		_, rest, _ := strings.Cut(name, "://")
 		host, _, _ := strings.Cut(rest, "/")
-		c.errorf(key, "is a URL; write only the host name%s", didYouMean(host))
+		c.errorf(ruleName, key, "is a URL; write only the host name%s", didYouMean(host))
+		c.fix(hostOnly(host))
 	case strings.Contains(name, "/"):
 		host, _, _ := strings.Cut(name, "/")
-		c.errorf(key, "contains a slash; write only the host name%s", didYouMean(host))
+		c.errorf(ruleName, key, "contains a slash; write only the host name%s", didYouMean(host))
+		c.fix(hostOnly(host))
 	default:
 		if err := hostName(name); err != nil {
-			c.errorf(key, "%s is not a DNS host name: %v", show(name), err)
+			c.errorf(ruleName, key, "%s is not a DNS host name: %v", show(name), err)
 		}
 	}
 }
 
+// hostOnly returns host if it is a host name, otherwise "".
+func hostOnly(host string) string {
+	if hostName(host) != nil {
+		return ""
+	}
+	return host
+}
+
 // didYouMean proposes a host name, if it is one.
 func didYouMean(host string) string {
-	if hostName(host) != nil {
+	if hostOnly(host) == "" {
 		return ""
 	}
 	return "; did you mean " + host + "?"
@@ -190,23 +218,21 @@ func (c *checker) country(g Geolocation) {
 	switch {
 	case g == (Geolocation{}) || c.bad[key]:
 	case g.Country == "":
-		c.errorf(key, "is required with state_province or city: an ISO 3166-1 alpha-2 code such as DE")
+		c.errorf(ruleRequired, key, "is required with state_province or city: an ISO 3166-1 alpha-2 code such as DE")
 	case g.Country == kosovo:
-		c.warnf(key, "XK is not assigned by ISO 3166-1; it is in common use for Kosovo")
+		c.warnf(ruleKosovo, key, "XK is not assigned by ISO 3166-1; it is in common use for Kosovo")
 	case !isCountry(g.Country):
 		hint := ""
 		if s := nearCountry(g.Country); s != "" {
 			hint = "; did you mean " + s + "?"
 		}
-		c.errorf(key, "%s is not an ISO 3166-1 alpha-2 code (two capital letters such as DE)%s", show(g.Country), hint)
+		c.errorf(ruleCountry, key, "%s is not an ISO 3166-1 alpha-2 code (two capital letters such as DE)%s", show(g.Country), hint)
+		c.fix(sameCountry(g.Country))
 	}
 }
 
-var frequency = regexp.MustCompile(`^([1-9][0-9]{0,3})([mhd])$`)
-
-// maxFrequency is upstream's allowed_outdate (config.yml), in minutes: a mirror
-// that is further behind leaves the mirror list.
-const maxFrequency = 12 * 60
+// looseFrequency matches other ways of writing a duration, of which only one meaning is likely. M is left out: it may be months.
+var looseFrequency = regexp.MustCompile(`^(?:[Ee]very )?([1-9][0-9]{0,3}) ?(?:(m|min|mins|[Mm]inutes?)|(h|H|hr|hrs|[Hh]ours?)|(d|D|[Dd]ays?))$`)
 
 func (c *checker) frequency(s string) {
 	const key = "update_frequency"
@@ -214,17 +240,23 @@ func (c *checker) frequency(s string) {
 		return
 	}
 	if s == "" {
-		c.errorf(key, "is required: the time between two syncs, such as 3h")
+		c.errorf(ruleRequired, key, "is required: the time between two syncs, such as 3h")
 		return
 	}
-	m := frequency.FindStringSubmatch(s)
-	if m == nil {
-		c.errorf(key, "%s is not a duration; write a number and m, h or d, such as 3h", show(s))
+	every, err := parseDuration(s)
+	if err != nil {
+		c.errorf(ruleFrequency, key, "%s is not a duration; write a number and m, h or d, such as 3h", show(s))
+		if m := looseFrequency.FindStringSubmatch(s); m != nil {
+			for i, unit := range []string{"m", "h", "d"} {
+				if m[i+2] != "" {
+					c.fix(m[1] + unit)
+				}
+			}
+		}
 		return
 	}
-	n, _ := strconv.Atoi(m[1]) // at most four digits
-	if n*map[string]int{"m": 1, "h": 60, "d": 24 * 60}[m[2]] > maxFrequency {
-		c.warnf(key, "%s is longer than 12h, after which AlmaLinux takes a mirror for outdated; 3h is usual", s)
+	if every > c.service.AllowedOutdate {
+		c.warnf(ruleSlow, key, "%s is longer than %s, after which AlmaLinux takes a mirror for outdated; 3h is usual", s, duration(c.service.AllowedOutdate))
 	}
 }
 
@@ -234,27 +266,37 @@ func (c *checker) email(s string) {
 		return
 	}
 	if s == "" {
-		c.warnf(key, "is missing; AlmaLinux needs it to reach you when the mirror fails")
+		c.warnf(ruleNoEmail, key, "is missing; AlmaLinux needs it to reach you when the mirror fails")
 		return
 	}
+	if err := bareAddress(s); err != nil {
+		c.errorf(ruleEmail, key, "%s %v", show(s), err)
+		if a, err := mail.ParseAddress(strings.TrimPrefix(s, "mailto:")); err == nil && bareAddress(a.Address) == nil {
+			c.fix(a.Address)
+		}
+	}
+}
+
+// bareAddress checks an addr-spec (RFC 5322 section 3.4.1) whose domain is a host name.
+func bareAddress(s string) error {
 	a, err := mail.ParseAddress(s)
 	if err != nil || a.Address != s {
-		c.errorf(key, "%s is not a bare email address; write it like mirror@example.org, without a name or brackets", show(s))
-		return
+		return errors.New("is not a bare email address; write it like mirror@example.org, without a name or brackets")
 	}
 	if err := hostName(s[strings.LastIndexByte(s, '@')+1:]); err != nil {
-		c.errorf(key, "%s has no usable domain after the @: %v", show(s), err)
+		return fmt.Errorf("has no usable domain after the @: %w", err)
 	}
+	return nil
 }
 
 // reach checks the keys that say which clients the mirror is for.
 func (c *checker) reach(f *File) {
 	networks := len(f.Subnets.CIDRs) != 0 || f.Subnets.URL != ""
 	if f.Private && !networks && len(f.ASN) == 0 {
-		c.errorf("private", "a private mirror needs subnets or asn; otherwise no client would be sent to it")
+		c.errorf(rulePrivate, "private", "a private mirror needs subnets or asn; otherwise no client would be sent to it")
 	}
 	if f.Monopoly && !f.Private {
-		c.errorf("monopoly", "needs private: true")
+		c.errorf(ruleMonopoly, "monopoly", "needs private: true")
 	}
 	for i, n := range f.ASN {
 		if n < 1 || n > 4294967295 { // RFC 6793; 0 is reserved by RFC 7607
@@ -262,15 +304,17 @@ func (c *checker) reach(f *File) {
 			if len(f.ASN) > 1 {
 				key = fmt.Sprintf("asn[%d]", i)
 			}
-			c.errorf(key, "%d is not an autonomous system number (1 to 4294967295)", n)
+			c.errorf(ruleASN, key, "%d is not an autonomous system number (1 to 4294967295)", n)
 		}
 	}
 	if f.Subnets.URL != "" {
 		if len(f.Subnets.CIDRs) != 0 {
-			c.errorf("subnets", "holds both a list and a URL; keep one of them")
+			c.errorf(ruleSubnets, "subnets", "holds both a list and a URL; keep one of them")
 		}
 		if _, err := netip.ParsePrefix(f.Subnets.URL); err == nil {
-			c.errorf("subnets", "%s is a network; write it as a list, even if it is the only one", show(f.Subnets.URL))
+			c.errorf(ruleSubnets, "subnets", "%s is a network; write it as a list, even if it is the only one", show(f.Subnets.URL))
+			c.fix(f.Subnets.URL)
+			c.problems[len(c.problems)-1].list = true
 		} else if !c.bad["subnets"] {
 			c.url("subnets", f.Subnets.URL, true, "https", "http")
 		}
@@ -285,27 +329,28 @@ func (c *checker) reach(f *File) {
 
 func (c *checker) cidr(key, s string) {
 	if a, err := netip.ParseAddr(s); err == nil && a.Zone() == "" {
-		c.errorf(key, "%s is an address, not a network in CIDR notation; did you mean %s/%d?", show(s), s, a.BitLen())
+		c.errorf(ruleSubnets, key, "%s is an address, not a network in CIDR notation; did you mean %s/%d?", show(s), s, a.BitLen())
+		c.fix(fmt.Sprintf("%s/%d", s, a.BitLen()))
 		return
 	}
 	p, err := netip.ParsePrefix(s)
 	if err != nil {
-		c.errorf(key, "%s is not a network in CIDR notation such as 203.0.113.0/24 or 2001:db8::/32", show(s))
+		c.errorf(ruleSubnets, key, "%s is not a network in CIDR notation such as 203.0.113.0/24 or 2001:db8::/32", show(s))
 		return
 	}
 	switch m := p.Masked(); {
 	case m != p:
-		c.errorf(key, "%s has address bits set beyond /%d; did you mean %s?", show(s), p.Bits(), m)
+		c.errorf(ruleSubnets, key, "%s has address bits set beyond /%d; did you mean %s?", show(s), p.Bits(), m)
 	case p.Bits() == 0:
-		c.errorf(key, "%s is every address; name your own networks", show(s))
+		c.errorf(ruleSubnets, key, "%s is every address; name your own networks", show(s))
 	}
 }
 
 func (c *checker) cloud(kind string, regions []string) {
 	if kind != "" && len(regions) == 0 {
-		c.errorf("cloud_regions", "is required with cloud_type: the regions of %s that use this mirror", show(kind))
+		c.errorf(ruleCloud, "cloud_regions", "is required with cloud_type: the regions of %s that use this mirror", show(kind))
 	}
 	if kind == "" && len(regions) != 0 {
-		c.errorf("cloud_type", "is required with cloud_regions: the cloud they belong to, such as aws, azure or gcp")
+		c.errorf(ruleCloud, "cloud_type", "is required with cloud_regions: the cloud they belong to, such as aws, azure or gcp")
 	}
 }

@@ -34,3 +34,20 @@ func nearCountry(s string) string {
 	}
 	return ""
 }
+
+// sameCountry returns the code that s is another notation of: lower case, alpha-3, or
+// UK, which is reserved for the United Kingdom. Unlike nearCountry it does not guess from
+// former codes, whose country may be another now.
+func sameCountry(s string) string {
+	switch upper := strings.ToUpper(s); {
+	case upper == "UK":
+		return "GB"
+	case isCountry(upper):
+		return upper
+	case len(s) == 3 && strings.Trim(upper, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == "":
+		if r, err := language.ParseRegion(upper); err == nil && r.ISO3() == upper && isCountry(r.String()) {
+			return r.String()
+		}
+	}
+	return ""
+}

@@ -35,9 +35,24 @@ func Parse(data []byte) (File, error) {
 	if err != nil {
 		return f, err
 	}
-	p := &parser{}
+	p := parseDocument(&f, doc, maxErrors)
+	var errs []error
+	for _, fault := range p.faults {
+		if !fault.readable {
+			errs = append(errs, fault)
+		}
+	}
+	if p.more {
+		errs = append(errs, errors.New("there are more errors; correct these first"))
+	}
+	return f, errors.Join(errs...)
+}
+
+// parseDocument reads a decoded document into f, and keeps at most limit faults; 0 is no limit.
+func parseDocument(f *File, doc *yaml.Node, limit int) *parser {
+	p := &parser{limit: limit, keys: map[string]*yaml.Node{}, values: map[string]*yaml.Node{}}
 	p.section("", f.fields(), doc.Content[0])
-	return f, errors.Join(p.errs...)
+	return p
 }
 
 // decode reads exactly one YAML document. Aliases stay nodes, so they cannot
@@ -67,30 +82,56 @@ func decode(data []byte) (doc *yaml.Node, err error) {
 	return doc, nil
 }
 
-type parser struct{ errs []error }
+// parser reads nodes into a File, and keeps where everything was.
+type parser struct {
+	limit  int
+	faults []*fault
+	more   bool                  // there were more than limit faults
+	keys   map[string]*yaml.Node // the key of each path that was read
+	values map[string]*yaml.Node // and its value
+}
 
-func (p *parser) errorf(n *yaml.Node, path, format string, args ...any) {
-	switch {
-	case len(p.errs) < maxErrors:
-		at := fmt.Sprintf("line %d: ", n.Line)
-		if path != "" {
-			at += path + ": "
-		}
-		p.errs = append(p.errs, errors.New(at+fmt.Sprintf(format, args...)))
-	case len(p.errs) == maxErrors:
-		p.errs = append(p.errs, errors.New("there are more errors; correct these first"))
+// fault is what is wrong with one node.
+type fault struct {
+	rule     string
+	node     *yaml.Node
+	path     string // dotted path of the key; "" is the file
+	message  string
+	readable bool         // Parse reads the value all the same, because PyYAML does
+	source   string       // YAML to write in the node's place, where only one value can be meant
+	meant    string       // path that a misspelt key most likely stands for
+	remove   []*yaml.Node // a key and its value, which say again what another pair says
+}
+
+// Error returns the fault with its line, as Parse reports it.
+func (f *fault) Error() string {
+	at := fmt.Sprintf("line %d: ", f.node.Line)
+	if f.path != "" {
+		at += f.path + ": "
 	}
+	return at + f.message
+}
+
+// errorf records a fault. The fault returned is the caller's to complete.
+func (p *parser) errorf(rule string, n *yaml.Node, path, format string, args ...any) *fault {
+	f := &fault{rule: rule, node: n, path: path, message: fmt.Sprintf(format, args...)}
+	if p.limit == 0 || len(p.faults) < p.limit {
+		p.faults = append(p.faults, f)
+	} else {
+		p.more = true
+	}
+	return f
 }
 
 // bare refuses what these files have no use for: tags, anchors and aliases.
 func (p *parser) bare(n *yaml.Node, path string) bool {
 	switch {
 	case n.Kind == yaml.AliasNode:
-		p.errorf(n, path, "is a YAML alias; write the value out")
+		p.errorf(ruleFeature, n, path, "is a YAML alias; write the value out")
 	case n.Anchor != "":
-		p.errorf(n, path, "has the YAML anchor %s; remove it", show(n.Anchor))
+		p.errorf(ruleFeature, n, path, "has the YAML anchor %s; remove it", show(n.Anchor))
 	case n.Style&yaml.TaggedStyle != 0:
-		p.errorf(n, path, "has the YAML tag %s; remove it", show(n.Tag))
+		p.errorf(ruleFeature, n, path, "has the YAML tag %s; remove it", show(n.Tag))
 	default:
 		return true
 	}
@@ -102,8 +143,16 @@ func (p *parser) section(path string, s section, n *yaml.Node) {
 		return
 	}
 	if n.Kind != yaml.MappingNode {
-		p.errorf(n, path, "must be a mapping with the keys %s", strings.Join(s.keys(), ", "))
+		p.errorf(ruleType, n, path, "must be a mapping with the keys %s", strings.Join(s.keys(), ", "))
 		return
+	}
+	wanted := map[string]int{} // how many keys are a known one, or nearest to it
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		near := n.Content[i].Value
+		if s.find(near) == nil {
+			near, _ = nearest(near, s.keys())
+		}
+		wanted[near]++
 	}
 	seen := map[string]int{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
@@ -112,28 +161,94 @@ func (p *parser) section(path string, s section, n *yaml.Node) {
 			continue
 		}
 		if k.Kind != yaml.ScalarNode {
-			p.errorf(k, path, "has a key that is not a string")
+			p.errorf(ruleType, k, path, "has a key that is not a string")
 			continue
 		}
 		f := s.find(k.Value)
 		if f == nil {
-			p.errorf(k, path, "unknown key %s%s", show(k.Value), suggest(k.Value, s.keys()))
+			p.unknown(path, s, wanted, k)
 			continue
 		}
-		if line, ok := seen[f.key]; ok {
-			p.errorf(k, join(path, f.key), "is already set on line %d; keep one", line)
+		full := join(path, f.key)
+		if at, ok := seen[f.key]; ok {
+			fault := p.errorf(ruleDuplicateKey, k, full, "is already set on line %d; keep one", n.Content[at].Line)
+			if equal(v, n.Content[at+1]) {
+				fault.remove = []*yaml.Node{k, v}
+			}
 			continue
 		}
-		seen[f.key] = k.Line
-		p.value(join(path, f.key), f, v)
+		seen[f.key] = i
+		p.keys[full], p.values[full] = k, v
+		p.value(full, f, v)
 	}
+}
+
+// unknown reports a key that the section has not.
+func (p *parser) unknown(path string, s section, wanted map[string]int, k *yaml.Node) {
+	switch {
+	case k.Style == 0 && yaml11Tag(k.Value) == tagMerge:
+		p.errorf(ruleFeature, k, path, "has the YAML merge key <<; write the keys out")
+		return
+	case path == "" && k.Value == "config_version":
+		p.errorf(ruleUnknownKey, k, path, "unknown key %s: AlmaLinux's service takes 1 where it is absent, and knows no other version; leave it out", show(k.Value))
+		return
+	}
+	if near, certain := nearest(k.Value, s.keys()); near != "" {
+		f := p.errorf(ruleMisspeltKey, k, path, "unknown key %s; did you mean %s?", show(k.Value), near)
+		f.meant = join(path, near)
+		if certain && wanted[near] == 1 {
+			f.source = near
+		}
+		return
+	}
+	if home := homes(k.Value); len(home) > 0 {
+		p.errorf(ruleMisplacedKey, k, path, "unknown key %s here; it belongs %s", show(k.Value), strings.Join(home, " or "))
+		return
+	}
+	p.errorf(ruleUnknownKey, k, path, "unknown key %s", show(k.Value))
+}
+
+// homes says where a key belongs.
+func homes(key string) (places []string) {
+	var walk func(path string, s section)
+	walk = func(path string, s section) {
+		for _, f := range s {
+			switch {
+			case f.key != key:
+			case path == "":
+				places = append(places, "at the top level")
+			default:
+				places = append(places, "under "+path)
+			}
+			if sub, ok := f.value.(section); ok {
+				walk(join(path, f.key), sub)
+			}
+		}
+	}
+	walk("", (&File{}).fields())
+	return places
+}
+
+// equal reports whether two nodes hold the same value for every reader: comments and
+// the style of collections do not count, that of scalars does.
+func equal(a, b *yaml.Node) bool {
+	if a.Kind != b.Kind || a.Value != b.Value || a.Tag != b.Tag || a.Anchor != "" || b.Anchor != "" || a.Kind == yaml.AliasNode ||
+		len(a.Content) != len(b.Content) || a.Kind == yaml.ScalarNode && a.Style != b.Style {
+		return false
+	}
+	for i := range a.Content {
+		if !equal(a.Content[i], b.Content[i]) {
+			return false
+		}
+	}
+	return true
 }
 
 func (p *parser) value(path string, f *field, n *yaml.Node) {
 	switch v := f.value.(type) {
 	case section:
 		if n.Kind == yaml.MappingNode && len(n.Content) == 0 && !f.always {
-			p.errorf(n, path, "is empty; fill it or leave the key out")
+			p.errorf(ruleType, n, path, "is empty; fill it or leave the key out")
 			return
 		}
 		p.section(path, v, n)
@@ -171,19 +286,26 @@ func (p *parser) str(path string, n *yaml.Node) (string, bool) {
 		return "", false
 	}
 	if n.Kind != yaml.ScalarNode {
-		p.errorf(n, path, "must be a string")
+		p.errorf(ruleType, n, path, "must be a string")
 		return "", false
 	}
 	if n.Style != 0 {
 		return n.Value, true
 	}
 	switch tag := yaml11Tag(n.Value); {
+	case tag == tagStr && otherTypes.MatchString(n.Value):
+		f := p.errorf(ruleAmbiguous, n, path, "%s without quotes is a string in YAML 1.1, and something else to other readers; put it in quotes", show(n.Value))
+		f.source, f.readable = quote(n.Value), true
+		return n.Value, true
 	case tag == tagStr:
 		return n.Value, true
 	case n.Value == "":
-		p.errorf(n, path, "has no value; give one or leave the key out")
+		p.errorf(ruleType, n, path, "has no value; give one or leave the key out")
 	default:
-		p.errorf(n, path, "%s without quotes is of type %s in YAML 1.1; put it in quotes", show(n.Value), tag)
+		f := p.errorf(ruleYAMLType, n, path, "%s without quotes is of type %s in YAML 1.1; put it in quotes", show(n.Value), tag)
+		if tag != tagNull { // who writes null means nothing, or the word
+			f.source = quote(n.Value)
+		}
 	}
 	return "", false
 }
@@ -192,15 +314,20 @@ func (p *parser) boolean(path string, n *yaml.Node) (value, ok bool) {
 	if !p.bare(n, path) {
 		return false, false
 	}
+	lower := strings.ToLower(n.Value)
 	if n.Kind != yaml.ScalarNode || n.Style != 0 || yaml11Tag(n.Value) != tagBool {
-		p.errorf(n, path, "must be true or false, without quotes")
+		f := p.errorf(ruleType, n, path, "must be true or false, without quotes")
+		if n.Kind == yaml.ScalarNode && (lower == "true" || lower == "false") {
+			f.source = lower
+		}
 		return false, false
 	}
-	switch strings.ToLower(n.Value) {
-	case "true", "yes", "on":
-		return true, true
+	value = lower == "true" || lower == "yes" || lower == "on"
+	if lower != "true" && lower != "false" {
+		f := p.errorf(ruleAmbiguous, n, path, "%s is a boolean in YAML 1.1 only; write %t", show(n.Value), value)
+		f.source, f.readable = strconv.FormatBool(value), true
 	}
-	return false, true
+	return value, true
 }
 
 func (p *parser) strings(path string, n *yaml.Node) []string {
@@ -208,7 +335,7 @@ func (p *parser) strings(path string, n *yaml.Node) []string {
 		return nil
 	}
 	if n.Kind != yaml.SequenceNode {
-		p.errorf(n, path, "must be a list of strings")
+		p.errorf(ruleType, n, path, "must be a list of strings")
 		return nil
 	}
 	var list []string
@@ -244,35 +371,46 @@ func (p *parser) ints(path string, n *yaml.Node) []int64 {
 // readers disagree about them.
 var decimal = regexp.MustCompile(`^(?:0|-?[1-9][0-9]*)$`)
 
+// quotedNumber matches numbers that were quoted, or that bear the prefix with which one speaks of them.
+var quotedNumber = regexp.MustCompile(`^(?:AS|as|ASN|asn)? ?([1-9][0-9]{0,9})$`)
+
 func (p *parser) integer(path string, n *yaml.Node) (int64, bool) {
 	if !p.bare(n, path) {
 		return 0, false
 	}
 	if n.Kind != yaml.ScalarNode || n.Style != 0 || !decimal.MatchString(n.Value) {
-		p.errorf(n, path, "must be a decimal integer, without quotes")
+		f := p.errorf(ruleType, n, path, "must be a decimal integer, without quotes")
+		if m := quotedNumber.FindStringSubmatch(n.Value); n.Kind == yaml.ScalarNode && m != nil {
+			f.source = m[1]
+		}
 		return 0, false
 	}
 	i, err := strconv.ParseInt(n.Value, 10, 64)
 	if err != nil {
-		p.errorf(n, path, "%s is too large", show(n.Value))
+		p.errorf(ruleType, n, path, "%s is too large", show(n.Value))
 		return 0, false
 	}
 	return i, true
 }
 
-// suggest names the known key nearest to a misspelt one, if one is near.
-func suggest(key string, known []string) string {
+// nearest returns the known key nearest to a misspelt one, "" if none is near, and whether only
+// that one can be meant.
+func nearest(key string, known []string) (near string, certain bool) {
 	if len(key) > 40 {
-		return ""
+		return "", false
 	}
-	best, distance := "", 4
+	spelt := strings.ReplaceAll(strings.ToLower(key), "-", "_")
+	best, second := 4, 4
 	for _, k := range known {
-		if d := levenshtein.Distance(strings.ToLower(key), k, nil); d < distance {
-			best, distance = k, d
+		switch d := levenshtein.Distance(spelt, k, nil); {
+		case d < best:
+			near, best, second = k, d, best
+		case d < second:
+			second = d
 		}
 	}
-	if best == "" || distance > len(best)/2 {
-		return ""
+	if near == "" || best > len(near)/2 {
+		return "", false
 	}
-	return "; did you mean " + best + "?"
+	return near, best == 0 || best <= 2 && 3*best <= len(near) && second >= best+2
 }

@@ -1,6 +1,7 @@
 package mirrorsd
 
 import (
+	"fmt"
 	"regexp"
 	"strings"
 	"unicode"
@@ -64,6 +65,11 @@ var ambiguous = regexp.MustCompile(`^(?i:y|n|yes|no|on|off|true|false|null` +
 	`|[-+]?[0-9_]*\.?[0-9_]*(?:e[-+]?[0-9_]+)?` +
 	`|[-+.:_0-9]+)$`)
 
+// otherTypes matches what PyYAML 6 reads as a string, and another reader does not: the booleans y and n of
+// https://yaml.org/type/bool.html, which PyYAML leaves out, and the integers and floats of the core schema of
+// YAML 1.2.2, section 10.3.2.
+var otherTypes = regexp.MustCompile(`^(?:[yYnN]|0o[0-7]+|[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?)$`)
+
 // plain reports whether s can be written without quotes and is read back as that
 // string by every YAML reader. When in doubt it says no.
 func plain(s string) bool {
@@ -84,4 +90,27 @@ func plain(s string) bool {
 		}
 	}
 	return true
+}
+
+// quote writes a string as a double-quoted scalar, which every YAML reader takes for that string.
+func quote(s string) string {
+	var b strings.Builder
+	b.WriteByte('"')
+	for _, r := range s {
+		switch {
+		case r == '"' || r == '\\':
+			b.WriteByte('\\')
+			b.WriteRune(r)
+		case unicode.IsPrint(r) && r != '\ufeff':
+			b.WriteRune(r)
+		case r < 0x100:
+			fmt.Fprintf(&b, `\x%02x`, r)
+		case r <= 0xffff:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		default:
+			fmt.Fprintf(&b, `\U%08x`, r)
+		}
+	}
+	b.WriteByte('"')
+	return b.String()
 }

@@ -18,7 +18,7 @@ import (
 const restated = "testdata/mirror_config.schema.json"
 
 // compile compiles a JSON schema.
-func compile(t *testing.T, name string) *jsonschema.Schema {
+func compile(t testing.TB, name string) *jsonschema.Schema {
 	t.Helper()
 	data, err := os.ReadFile(name)
 	if err != nil {

@@ -21,8 +21,12 @@ func (a Address) each(do func(protocol, url string)) {
 
 // address checks one tree's URLs: each has the scheme that its key names.
 func (c *checker) address(path string, a Address) {
-	if a.HTTP == "" && a.HTTPS == "" {
-		c.errorf(path, "needs http or https, since dnf uses no other; give at least one of the URLs")
+	served := false
+	a.each(func(protocol, raw string) {
+		served = served || raw != "" && slices.Contains(c.service.RequiredProtocols, protocol)
+	})
+	if !served {
+		c.errorf(ruleRequired, path, "needs %s, since dnf uses no other; give at least one of the URLs", strings.Join(c.service.RequiredProtocols, " or "))
 	}
 	a.each(func(protocol, raw string) {
 		if key := join(path, protocol); raw != "" && !c.bad[key] {
@@ -34,13 +38,46 @@ func (c *checker) address(path string, a Address) {
 // url checks one absolute URL; query says whether a query and fragment may follow.
 // A URL may hold a password where it must not, so no message repeats one with an @.
 func (c *checker) url(key, raw string, query bool, schemes ...string) {
-	if err := checkURL(raw, query, schemes); err != nil {
-		c.bad[key] = true
-		if !strings.Contains(raw, "@") {
-			err = fmt.Errorf("%s %w", show(raw), err)
-		}
-		c.errorf(key, "%v", err)
+	err := checkURL(raw, query, schemes)
+	if err == nil {
+		return
 	}
+	c.bad[key] = true
+	rule := ruleURL
+	if errors.As(err, new(schemeError)) {
+		rule = ruleScheme
+	}
+	if !strings.Contains(raw, "@") {
+		err = fmt.Errorf("%s %w", show(raw), err)
+	}
+	c.errorf(rule, key, "%v", err)
+	c.fix(repairURL(raw, query, schemes))
+}
+
+// repairURL returns the URL that only can be meant by a faulty one, or "".
+func repairURL(raw string, query bool, schemes []string) string {
+	try := raw
+	if scheme, rest, ok := strings.Cut(raw, "://"); ok {
+		try = strings.ToLower(scheme) + "://" + rest
+	} else if len(schemes) != 1 {
+		return "" // with a choice of schemes, nobody knows
+	} else {
+		try = schemes[0] + "://" + strings.TrimPrefix(raw, "//")
+	}
+	if strings.HasPrefix(try, "rsync://") && !strings.Contains(try, "[") {
+		try = strings.Replace(try, "::", "/", 1)
+	}
+	if try == raw || checkURL(try, query, schemes) != nil {
+		return ""
+	}
+	return try
+}
+
+// schemeError is a URL with another scheme than its key takes; it holds those.
+type schemeError []string
+
+func (e schemeError) Error() string {
+	return "does not begin with " + strings.Join(e, ":// or ") + "://"
 }
 
 func checkURL(raw string, query bool, schemes []string) error {
@@ -51,7 +88,7 @@ func checkURL(raw string, query bool, schemes []string) error {
 	}
 	scheme, rest, ok := strings.Cut(raw, "://")
 	if !ok || !slices.Contains(schemes, scheme) {
-		return fmt.Errorf("does not begin with %s", strings.Join(schemes, ":// or ")+"://")
+		return schemeError(schemes)
 	}
 	authority := rest
 	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
@@ -191,11 +228,11 @@ func (c *checker) separate(alma, kitten Address) {
 			found = true
 			switch {
 			case k == a:
-				c.errorf(key, "is the same tree as %s; Kitten needs a directory of its own", almaKey)
+				c.errorf(ruleKitten, key, "is the same tree as %s; Kitten needs a directory of its own", almaKey)
 			case k.within(a):
-				c.errorf(key, "lies inside the almalinux tree (%s), whose sync would delete it; serve Kitten beside it, such as /almalinux-kitten/", almaKey)
+				c.errorf(ruleKitten, key, "lies inside the almalinux tree (%s), whose sync would delete it; serve Kitten beside it, such as /almalinux-kitten/", almaKey)
 			case a.within(k):
-				c.errorf(key, "contains the almalinux tree (%s), which Kitten's sync would delete; serve Kitten beside it, such as /almalinux-kitten/", almaKey)
+				c.errorf(ruleKitten, key, "contains the almalinux tree (%s), which Kitten's sync would delete; serve Kitten beside it, such as /almalinux-kitten/", almaKey)
 			default:
 				found = false
 			}

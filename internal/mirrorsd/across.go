@@ -1,0 +1,55 @@
+package mirrorsd
+
+import "strings"
+
+// compare applies the rules about several files.
+func compare(files []*lint) {
+	byName := map[string]*lint{} // the first file with a name
+	for _, n := range files {
+		name := strings.ToLower(n.file.Name)
+		if n.doc == nil || hostName(name) != nil {
+			continue
+		}
+		if first := byName[name]; first != nil {
+			start, end := n.place("name")
+			n.add(ruleDuplicate, "name", start, end, nil, "name: %s is already the name in %s", show(n.file.Name), show(first.name))
+			continue
+		}
+		byName[name] = n
+	}
+	for _, n := range files {
+		if n.doc != nil {
+			n.foreign(byName)
+		}
+	}
+}
+
+// upstreamDomain is AlmaLinux's own.
+const upstreamDomain = "almalinux.org"
+
+// inDomain reports whether host is domain or below it.
+func inDomain(host, domain string) bool {
+	return host == domain || strings.HasSuffix(host, "."+domain)
+}
+
+// foreign finds URLs on AlmaLinux's servers, but for AlmaLinux's own mirrors, and on those of other files.
+func (n *lint) foreign(byName map[string]*lint) {
+	name := strings.ToLower(n.file.Name)
+	look := func(path string, a Address) {
+		a.each(func(protocol, raw string) {
+			key := join(path, protocol)
+			t, ok := treeOf(strings.Replace(raw, "::", "/", 1))
+			if !ok || t.host == name {
+				return
+			}
+			start, end := n.place(key)
+			if inDomain(t.host, upstreamDomain) && !inDomain(name, upstreamDomain) {
+				n.add(ruleForeign, key, start, end, nil, "%s: %s is AlmaLinux's own server; give the mirror's own address, or leave the key out", key, show(t.host))
+			} else if other := byName[t.host]; other != nil && other != n && !strings.EqualFold(other.file.Name, name) {
+				n.add(ruleForeign, key, start, end, nil, "%s: %s is another mirror (%s); give this mirror's own address, or leave the key out", key, show(t.host), show(other.name))
+			}
+		})
+	}
+	look("address", n.file.Address)
+	look("address_optional.kitten", n.file.AddressOptional.Kitten)
+}

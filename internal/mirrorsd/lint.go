@@ -1,0 +1,477 @@
+package mirrorsd
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"gopkg.in/yaml.v3"
+)
+
+// Source is a file to check.
+type Source struct {
+	Name    string // its path, as findings show it; the rules about file names look at the last part
+	Unnamed bool   // the file has no name of its own (standard input), so that those rules say nothing
+	Data    []byte
+}
+
+// Finding is what a rule found in a file.
+type Finding struct {
+	File       string // Source.Name
+	Key        string // dotted path of the key, such as "address.http" or "subnets[0]"; "" is the file
+	Rule       string // name of the Rule
+	Severity   Severity
+	Message    string   // what is wrong and what to write instead; one line, with foreign text escaped
+	Start, End Position // the place in question, End exclusive; equal where something is missing
+	Fix        *Fix     // nil where more than one thing can be meant
+}
+
+// Fix is the change that answers a finding.
+type Fix struct {
+	Description string // what it does; one line, escaped
+	Edits       []Edit // in the order of the file, none overlapping another
+	keys        []string
+}
+
+// Edit replaces the bytes from Start up to End.
+type Edit struct {
+	Start, End Position
+	Text       string
+}
+
+// Options say what a Linter looks for.
+type Options struct {
+	Service Service  // zero is DefaultService()
+	Enable  []string // names of rules, or AllRules, to look for although they are optional or all are disabled
+	Disable []string // names of rules, or AllRules, to leave out
+}
+
+// Linter checks mirrors.d files.
+type Linter struct {
+	service Service
+	on      map[string]bool
+}
+
+// NewLinter fails if a rule does not exist, or is both enabled and disabled.
+func NewLinter(o Options) (*Linter, error) {
+	on, err := selectRules(o.Enable, o.Disable)
+	if err != nil {
+		return nil, err
+	}
+	if o.Service.AllowedOutdate == 0 {
+		o.Service = DefaultService()
+	}
+	return &Linter{service: o.Service, on: on}, nil
+}
+
+// Lint checks files, and compares them with each other. Findings are in the order of the files, in each in the order of the places.
+func (l *Linter) Lint(files []Source) []Finding {
+	var all []*lint
+	for _, f := range files {
+		n := l.read(f)
+		n.check()
+		all = append(all, n)
+	}
+	compare(all)
+	var findings []Finding
+	for _, n := range all {
+		slices.SortStableFunc(n.findings, func(a, b Finding) int {
+			return cmp.Or(a.Start.Byte-b.Start.Byte, a.End.Byte-b.End.Byte, strings.Compare(a.Rule, b.Rule))
+		})
+		findings = append(findings, n.findings...)
+	}
+	return findings
+}
+
+// lint is the check of one file.
+type lint struct {
+	*Linter
+	name     string
+	unnamed  bool
+	source   *source
+	doc      *yaml.Node // nil: not readable
+	covered  []bool     // see source.scalars
+	comments []bool     // see source.comments
+	file     File
+	parser   *parser
+	findings []Finding
+}
+
+func (l *Linter) read(f Source) *lint {
+	return &lint{Linter: l, name: f.Name, unnamed: f.Unnamed, source: newSource(f.Data)}
+}
+
+// add records a finding, if its rule is looked for. The fix may be nil.
+func (n *lint) add(rule, key string, start, end int, fix *Fix, format string, args ...any) {
+	if !n.on[rule] {
+		return
+	}
+	if fix != nil && len(fix.Edits) == 0 {
+		fix = nil
+	}
+	n.findings = append(n.findings, Finding{
+		File: n.name, Key: key, Rule: rule, Severity: severity(rule), Message: fmt.Sprintf(format, args...),
+		Start: n.source.position(start), End: n.source.position(max(start, end)), Fix: fix,
+	})
+}
+
+func (n *lint) edit(start, end int, text string) Edit {
+	return Edit{n.source.position(start), n.source.position(end), text}
+}
+
+func (n *lint) check() {
+	data := n.source.data
+	n.extension()
+	switch {
+	case len(data) > MaxSize:
+		n.add(ruleSyntax, "", 0, 0, nil, "the file has more than %d bytes, which is the limit", MaxSize)
+		return
+	case !utf8.Valid(data):
+		n.notUTF8()
+		return
+	}
+	n.encoding()
+	doc, err := decode(data)
+	if err != nil {
+		n.unreadable(err)
+		return
+	}
+	n.doc = doc
+	n.covered = n.source.scalars(doc)
+	n.comments = n.source.comments(n.covered)
+	n.tabs()
+	n.template()
+	n.parser = parseDocument(&n.file, doc, 0)
+	for _, f := range n.parser.faults {
+		n.fault(f)
+	}
+	n.problems()
+	n.named()
+	if a := n.file.Address; a.HTTP != "" && a.HTTPS == "" && n.parser.values["address.https"] == nil {
+		start, end := n.place("address")
+		n.add(ruleHTTPS, "address", start, end, nil, "has no https URL; add one if the host serves HTTPS")
+	}
+}
+
+func (n *lint) extension() {
+	if base := filepath.Base(n.name); !n.unnamed && filepath.Ext(base) != ".yml" {
+		stem := base
+		if i := extensionForm.FindStringIndex(base); i != nil {
+			stem = base[:i[0]]
+		}
+		n.add(ruleExtension, "", 0, 0, nil, "the file is named %s; AlmaLinux reads only *.yml, so rename it to %s", show(base), show(stem+".yml"))
+	}
+}
+
+// extensionForm matches the extensions that files get by mistake.
+var extensionForm = regexp.MustCompile(`(?i)\.ya?ml(\.[a-z]+|~)?$|\.txt$|\.json$`)
+
+func (n *lint) notUTF8() {
+	data, at := n.source.data, 0
+	for at < len(data) {
+		r, size := utf8.DecodeRune(data[at:])
+		if r == utf8.RuneError && size == 1 {
+			break
+		}
+		at += size
+	}
+	n.add(ruleEncoding, "", at, at+1, nil, "the byte 0x%02x is not valid UTF-8; save the file as UTF-8", data[at])
+}
+
+// encoding applies the rules that need no YAML.
+func (n *lint) encoding() {
+	data := n.source.data
+	if strings.HasPrefix(string(data), byteOrderMark) {
+		fix := &Fix{Description: "remove it", Edits: []Edit{n.edit(0, len(byteOrderMark), "")}}
+		n.add(ruleBOM, "", 0, len(byteOrderMark), fix, "the file begins with a byte order mark")
+	}
+	fix := &Fix{Description: "end all lines with a line feed alone"}
+	for i := range data {
+		if data[i] != '\r' {
+			continue
+		}
+		if i+1 < len(data) && data[i+1] == '\n' {
+			fix.Edits = append(fix.Edits, n.edit(i, i+1, ""))
+		} else {
+			fix.Edits = append(fix.Edits, n.edit(i, i+1, "\n"))
+		}
+	}
+	if lines := len(fix.Edits); lines > 0 {
+		first := fix.Edits[0].Start.Byte
+		n.add(ruleLineEnding, "", first, first+1, fix, "%s with a carriage return", counted(lines, "line ends", "lines end"))
+	}
+}
+
+func counted(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
+// yamlError matches what yaml.v3 says, and where.
+var yamlError = regexp.MustCompile(`(?:yaml: )?line ([0-9]+): `)
+
+// unreadable reports the reader's error; where a tab is the likely reason, that.
+func (n *lint) unreadable(err error) {
+	message := strings.Replace(err.Error(), "yaml: ", "", 1)
+	if strings.Contains(message, "cannot start any token") || strings.Contains(message, "tab character") {
+		for _, start := range n.source.lines {
+			end := start
+			for end < len(n.source.data) && (n.source.data[end] == ' ' || n.source.data[end] == '\t') {
+				end++
+			}
+			if tab := strings.IndexByte(string(n.source.data[start:end]), '\t'); tab >= 0 {
+				n.add(ruleTab, "", start+tab, end, nil, "has a tab in its indentation, which YAML forbids; use spaces")
+				return
+			}
+		}
+	}
+	at := 0
+	if m := yamlError.FindStringSubmatch(message); m != nil {
+		message = strings.Replace(message, m[0], "", 1)
+		if line, err := strconv.Atoi(m[1]); err == nil {
+			at = n.source.marks[min(max(line, 1), len(n.source.marks))-1]
+		}
+	}
+	n.add(ruleSyntax, "", at, n.source.lineEnd(at), nil, "%s", message)
+}
+
+// tabs finds those between tokens: PyYAML skips spaces there and nothing else.
+func (n *lint) tabs() {
+	data := n.source.data
+	for at := 0; at < len(data); at++ {
+		if !n.loose(at) {
+			continue
+		}
+		fix := &Fix{Description: "write a space in place of each tab"}
+		end, last := n.source.lineEnd(at), at
+		text := len(bytes.TrimRight(data[:end], " \t")) // where the blanks at the end of the line begin
+		for i := at; i < end; i++ {
+			switch {
+			case !n.loose(i):
+			case i < text:
+				fix.Edits, last = append(fix.Edits, n.edit(i, i+1, " ")), i
+			default:
+				fix.Edits, last = append(fix.Edits, n.edit(i, i+1, "")), i
+			}
+		}
+		n.add(ruleTab, "", at, at+1, fix, "has a tab outside of values and comments, which AlmaLinux's reader refuses; use spaces")
+		at = last
+	}
+}
+
+// loose reports whether there is a tab outside of scalars and comments.
+func (n *lint) loose(at int) bool {
+	return n.source.data[at] == '\t' && !n.covered[at] && !n.comments[at]
+}
+
+// instruction is the sentence of the template's comments that says what to do with them.
+const instruction = "remove these comments before submitting"
+
+func (n *lint) template() {
+	lower := strings.ToLower(string(n.source.data))
+	for i := 0; ; {
+		at := strings.Index(lower[i:], instruction)
+		if at < 0 {
+			return
+		}
+		at += i
+		i = at + len(instruction)
+		if len(lower) == len(n.source.data) && n.comments[at] {
+			start := at
+			for start > 0 && n.comments[start-1] {
+				start--
+			}
+			n.add(ruleTemplate, "", start, n.source.lineEnd(at), nil, "the comments of the template are still there; remove them")
+		}
+	}
+}
+
+// fault makes a finding of what the parser has found.
+func (n *lint) fault(f *fault) {
+	key, node := f.path, f.node
+	start, end, exact := n.source.span(node)
+	var fix *Fix
+	switch {
+	case f.source != "" && exact && f.meant != "":
+		fix = &Fix{
+			Description: "write " + f.source, keys: []string{join(key, node.Value), f.meant},
+			Edits: []Edit{n.edit(start, end, restyle(node, f.source))},
+		}
+	case f.source != "" && exact:
+		fix = &Fix{Description: "write " + f.source, Edits: []Edit{n.edit(start, end, f.source)}, keys: []string{key}}
+	case f.remove != nil:
+		if from, to, ok := n.lines(f.remove[0], f.remove[1]); ok {
+			fix = &Fix{Description: "remove the second one", Edits: []Edit{n.edit(from, to, "")}, keys: []string{key}}
+		}
+	}
+	if k := n.parser.keys[key]; k != nil && node.Kind == yaml.ScalarNode && node.Value == "" && node.Style == 0 {
+		start, end, _ = n.source.span(k) // there is nothing to point at but the key
+	} else if node.Kind == yaml.MappingNode && node.Style&yaml.FlowStyle == 0 && k != nil {
+		start, end, _ = n.source.span(k)
+	}
+	message := f.message
+	switch {
+	case key != "":
+		message = key + ": " + message
+	case !unknownKey(f.rule):
+		message = "the file " + message
+	}
+	if f.rule == ruleDuplicateKey && f.remove == nil {
+		message += " (AlmaLinux's reader takes the last)"
+	}
+	if unknownKey(f.rule) {
+		key = join(key, strings.Trim(show(node.Value), `"…`))
+	}
+	n.add(f.rule, key, start, end, fix, "%s", message)
+}
+
+// unknownKey reports whether a fault of this rule is about a key that the parser does not know, and has the path of what it is in.
+func unknownKey(rule string) bool {
+	return rule == ruleMisspeltKey || rule == ruleMisplacedKey || rule == ruleUnknownKey
+}
+
+// lines finds the lines that a key and its value take up, if they are theirs alone and hold no comment.
+func (n *lint) lines(key, value *yaml.Node) (from, to int, ok bool) {
+	start, _, exact := n.source.span(key)
+	from = n.source.lineStart(start)
+	last := value
+	for len(last.Content) > 0 {
+		last = last.Content[len(last.Content)-1]
+	}
+	_, end, lastExact := n.source.span(last)
+	to = n.source.lineEnd(end)
+	data := n.source.data
+	if !exact || !lastExact || strings.Trim(string(data[from:start]), " ") != "" || strings.Trim(string(data[end:to]), " \t") != "" {
+		return 0, 0, false
+	}
+	for i := from; i < to; i++ {
+		if n.comments[i] {
+			return 0, 0, false
+		}
+	}
+	return from, to + breakSize(data[to:]), true
+}
+
+// problems makes findings of what Check has found, but for keys whose value could not be read.
+func (n *lint) problems() {
+	unread := map[string]bool{}
+	for _, f := range n.parser.faults {
+		switch {
+		case f.meant != "":
+			unread[f.meant] = true
+		case f.readable, f.rule == ruleDuplicateKey, unknownKey(f.rule):
+		case f.path == "" && f.node == n.doc.Content[0]:
+			return // no mapping at all
+		default:
+			unread[base(f.path)] = true
+		}
+	}
+	for _, p := range n.file.CheckFor(n.service) {
+		key := base(p.Key)
+		skip := false
+		for path := range unread {
+			skip = skip || path == key || strings.HasPrefix(key, path+".") || strings.HasPrefix(path, key+".")
+		}
+		if skip {
+			continue
+		}
+		start, end := n.place(p.Key)
+		var fix *Fix
+		if node := n.node(p.Key); p.Fix != "" && node != nil {
+			if from, to, exact := n.source.span(node); exact {
+				text := restyle(node, p.Fix)
+				if p.list {
+					text = "[" + quote(p.Fix) + "]"
+				}
+				fix = &Fix{Description: "write " + text, Edits: []Edit{n.edit(from, to, text)}, keys: []string{p.Key}}
+			}
+		}
+		n.add(p.Rule, p.Key, start, end, fix, "%s: %s", p.Key, p.Message)
+	}
+}
+
+// base takes the index off the path of a list's item.
+func base(key string) string {
+	key, _, _ = strings.Cut(key, "[")
+	return key
+}
+
+// node is the value of a key, nil if the file does not have it.
+func (n *lint) node(key string) *yaml.Node {
+	v := n.parser.values[base(key)]
+	if _, index, ok := strings.Cut(key, "["); ok && v != nil {
+		if i, err := strconv.Atoi(strings.TrimSuffix(index, "]")); err == nil && i < len(v.Content) {
+			return v.Content[i]
+		}
+	}
+	return v
+}
+
+// place is where a key's value is; where that is missing or no scalar, the key, or the one that it belongs under.
+func (n *lint) place(key string) (start, end int) {
+	if v := n.node(key); v != nil && v.Kind == yaml.ScalarNode && v.Value != "" {
+		start, end, _ = n.source.span(v)
+		return start, end
+	}
+	for path := base(key); path != ""; {
+		if k := n.parser.keys[path]; k != nil {
+			start, end, _ = n.source.span(k)
+			return start, end
+		}
+		i := max(strings.LastIndexByte(path, '.'), 0)
+		path = path[:i]
+	}
+	start = n.source.offset(n.doc.Content[0])
+	return start, start
+}
+
+// named compares the name with the file's, and with the URLs.
+func (n *lint) named() {
+	name := n.file.Name
+	if hostName(name) != nil || n.parser.values["name"] == nil {
+		return
+	}
+	start, end := n.place("name")
+	base := filepath.Base(n.name)
+	stem := extensionForm.ReplaceAllString(base, "")
+	if !n.unnamed && !strings.EqualFold(stem, name) {
+		n.add(ruleFileName, "name", start, end, nil, "name: the mirror is %s, and the file is named %s; rename the file to %s, or correct the name", show(name), show(base), show(strings.ToLower(name)+".yml"))
+	}
+	var hosts []string
+	n.file.Address.each(func(protocol, raw string) {
+		if t, ok := treeOf(raw); ok && t.kind == "http" && (protocol == "http" || protocol == "https") {
+			hosts = append(hosts, t.host)
+		}
+	})
+	if len(hosts) > 0 && !slices.Contains(hosts, strings.ToLower(name)) {
+		n.add(ruleNameHost, "name", start, end, nil,
+			"name: %s is not the host of the URLs (%s), so AlmaLinux locates the mirror by the addresses of another name", show(name), show(hosts[0]))
+	}
+}
+
+// IsEntry reports whether a file's content is a mirror's entry, whatever it is named: a YAML mapping with the keys name and address.
+func IsEntry(data []byte) bool {
+	if len(data) > MaxSize || !utf8.Valid(data) {
+		return false
+	}
+	doc, err := decode(data)
+	if err != nil {
+		return false
+	}
+	found := 0
+	root := doc.Content[0]
+	for i := 0; root.Kind == yaml.MappingNode && i+1 < len(root.Content); i += 2 {
+		if k := root.Content[i].Value; k == "name" || k == "address" {
+			found++
+		}
+	}
+	return found >= 2
+}
