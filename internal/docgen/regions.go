@@ -78,6 +78,8 @@ func (g *generator) region(words []string) (string, error) {
 		return g.functions()
 	case "commands":
 		return g.commands()
+	case "rules":
+		return g.rules(), nil
 	case "example":
 		return g.example(words[1])
 	case "diagnostics":

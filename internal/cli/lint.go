@@ -1,0 +1,363 @@
+package cli
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/mirrorform/mirrorform/internal/mirrorsd"
+	"github.com/mirrorform/mirrorform/internal/mirrorsd/report"
+	"github.com/mirrorform/mirrorform/internal/ui"
+	"github.com/spf13/cobra"
+)
+
+// lintFormats are the values of lint's --format.
+var lintFormats = []string{"text", "json", "sarif", "github"}
+
+// lintFlags are lint's flags.
+type lintFlags struct {
+	fix, dryRun, diff, strict, rules bool
+	format                           string
+	enable, disable                  []string
+	serviceConfig, stdinName         string
+}
+
+func (a *app) lintCommand() *cobra.Command {
+	var f lintFlags
+	cmd := &cobra.Command{
+		Use:   "lint PATH…",
+		Short: "Check mirrors.d files",
+		Long: `Check files of AlmaLinux's mirror list: what its service's schema requires, and mistakes that it does not notice. No configuration is needed, and no
+network. docs/lint.md describes the rules; --rules lists them.
+
+PATH is a file, or a directory, which stands for the *.yml files in and below it and for mirrors' files that were given another extension. A PATH of -
+is standard input. Files that are checked together are compared with each other.
+
+With --fix, what can only be meant one way is corrected; comments, order and all other bytes stay. What is reported then is what is left. Standard
+input is written to standard output, and what is left is reported on standard error.
+
+Exit status: 1 when there are errors; with --strict also when there are warnings.`,
+		Example: `mirrorform lint mirrors.d
+mirrorform lint --fix --dry-run mirrors.d/mirror.example.org.yml
+mirrorform lint --format github --strict mirrors.d
+mirrorform lint --disable file-name,slow-sync mirrors.d`,
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return []string{"yml", "yaml"}, cobra.ShellCompDirectiveFilterFileExt
+		},
+		RunE: func(_ *cobra.Command, args []string) error {
+			if err := f.check(args); err != nil {
+				return err
+			}
+			if f.rules {
+				a.listRules()
+				return nil
+			}
+			return a.lint(f, args)
+		},
+	}
+	flags := cmd.Flags()
+	flags.BoolVar(&f.fix, "fix", false, "correct what can only be meant one way")
+	flags.BoolVar(&f.dryRun, "dry-run", false, "with --fix: show what would change, and write nothing")
+	flags.BoolVar(&f.diff, "diff", false, "show what --fix changes; without --fix nothing is written")
+	flags.BoolVar(&f.strict, "strict", false, "exit with 1 when there are warnings, too")
+	flags.BoolVar(&f.rules, "rules", false, "list the rules and what they mean, and check nothing")
+	flags.StringVar(&f.format, "format", "text", "`FORMAT` of the findings: text, json, sarif (2.1.0) or github (annotations by GitHub Actions)")
+	flags.StringSliceVar(&f.disable, "disable", nil, "leave out these `RULES`: names with commas between them, or all")
+	flags.StringSliceVar(&f.enable, "enable", nil, "look for these `RULES` as well: optional ones, or those left after --disable all")
+	flags.StringVar(&f.serviceConfig, "service-config", "", "`FILE` with a newer config.yml of AlmaLinux's service than the facts that are built in")
+	flags.StringVar(&f.stdinName, "stdin-name", "", "`NAME` of the file that standard input is")
+	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(lintFormats, cobra.ShellCompDirectiveNoFileComp))
+	names := []string{mirrorsd.AllRules}
+	for _, r := range mirrorsd.Rules() {
+		names = append(names, r.Name)
+	}
+	for _, flag := range []string{"disable", "enable"} {
+		_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(names, cobra.ShellCompDirectiveNoFileComp))
+	}
+	return cmd
+}
+
+// check refuses flags that contradict each other.
+func (f *lintFlags) check(args []string) error {
+	switch {
+	case !slices.Contains(lintFormats, f.format):
+		return fmt.Errorf("--format is %q: it takes text, json, sarif or github", f.format)
+	case f.rules && f.format != "text":
+		return errors.New("--rules prints text; leave --format out")
+	case f.rules:
+		return nil
+	case len(args) == 0:
+		return errors.New("name the files or directories to check, such as mirrors.d, or - for standard input")
+	case f.dryRun && !f.fix && !f.diff:
+		return errors.New("--dry-run goes with --fix; without it nothing is written anyway")
+	case (f.diff || f.dryRun) && f.format != "text":
+		return fmt.Errorf("a diff is text: leave out --diff, --dry-run or --format %s", f.format)
+	case f.fix && slices.Contains(args, "-") && len(args) > 1:
+		return errors.New("--fix writes standard input to standard output: give - alone")
+	case f.fix && slices.Contains(args, "-") && f.format != "text":
+		return fmt.Errorf("--fix writes standard input to standard output, where --format %s would be as well: leave one out", f.format)
+	case f.stdinName != "" && !slices.Contains(args, "-"):
+		return errors.New("--stdin-name names what is read by the PATH -, which is not given")
+	}
+	return nil
+}
+
+func (a *app) listRules() {
+	var rows [][]string
+	for _, r := range mirrorsd.Rules() {
+		fixable, optional := "", ""
+		if r.Fixable {
+			fixable = "fix"
+		}
+		if r.Optional {
+			optional = "optional"
+		}
+		rows = append(rows, []string{r.Name, string(r.Severity), fixable, optional, r.Summary + ". " + r.Detail})
+	}
+	a.ui.Table(rows)
+}
+
+func (a *app) lint(f lintFlags, args []string) error {
+	options := mirrorsd.Options{Enable: f.enable, Disable: f.disable}
+	if f.serviceConfig != "" {
+		data, err := readBounded(f.serviceConfig)
+		if err != nil {
+			return err
+		}
+		if options.Service, err = mirrorsd.ParseService(data); err != nil {
+			return fmt.Errorf("%s: %w", f.serviceConfig, err)
+		}
+	}
+	linter, err := mirrorsd.NewLinter(options)
+	if err != nil {
+		return fmt.Errorf("%w; mirrorform lint --rules lists them", err)
+	}
+	files, err := a.lintFiles(args, f.stdinName)
+	if err != nil {
+		return err
+	}
+	if f.fix || f.diff {
+		if err := a.lintFix(linter, f, files, args); err != nil {
+			return err
+		}
+	}
+	findings := linter.Lint(files)
+	if err := a.lintReport(f, args, files, findings); err != nil {
+		return err
+	}
+	for _, found := range findings {
+		if found.Severity == mirrorsd.Error || f.strict {
+			return errReported
+		}
+	}
+	return a.ui.Err()
+}
+
+// lintFix fixes files where they are, and puts the new content into files as well, unless nothing is to be written.
+func (a *app) lintFix(linter *mirrorsd.Linter, f lintFlags, files []mirrorsd.Source, args []string) error {
+	write := f.fix && !f.dryRun
+	stdin := slices.Contains(args, "-")
+	for i := range files {
+		file := &files[i]
+		if stdin && write && len(file.Data) > mirrorsd.MaxSize {
+			return fmt.Errorf("standard input has more than %d bytes, and is not written", mirrorsd.MaxSize)
+		}
+		fixed, done := linter.Fix(*file)
+		if f.diff || f.dryRun {
+			if len(done) > 0 && !(stdin && write) {
+				a.ui.Diff(file.Name, string(file.Data), string(fixed))
+			}
+		}
+		if write && stdin {
+			if _, err := a.out.Write(fixed); err != nil {
+				return fmt.Errorf("write standard output: %w", err)
+			}
+		} else if write && len(done) > 0 {
+			if err := replaceFile(file.Name, fixed); err != nil {
+				return err
+			}
+			if f.format == "text" {
+				a.ui.Print(fmt.Sprintf("%s: %s", file.Name, numbered(len(done), "finding fixed", "findings fixed")))
+			}
+		}
+		if write {
+			file.Data = fixed
+		}
+	}
+	return nil
+}
+
+func numbered(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
+// lintReport prints the findings.
+func (a *app) lintReport(f lintFlags, args []string, files []mirrorsd.Source, findings []mirrorsd.Finding) error {
+	var text []byte
+	var err error
+	switch f.format {
+	case "json":
+		text, err = report.JSON(findings, len(files))
+	case "sarif":
+		text, err = report.SARIF(findings, version)
+	case "github":
+		a.print("%s", report.GitHub(findings))
+		return nil
+	default:
+		a.lintText(f, slices.Contains(args, "-") && f.fix && !f.dryRun, files, findings)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	a.print("%s\n", ui.VisibleJSON(text))
+	return nil
+}
+
+// ruleOf is the extra value of a finding's diagnostic.
+type ruleOf struct{ *mirrorsd.Fix }
+
+// Suggestion says what --fix would do.
+func (r ruleOf) Suggestion() string {
+	if r.Fix == nil {
+		return ""
+	}
+	return "--fix: " + r.Description
+}
+
+// lintText prints findings like all other diagnostics; to standard error if the result is something else.
+func (a *app) lintText(f lintFlags, toStderr bool, files []mirrorsd.Source, findings []mirrorsd.Finding) {
+	sources := map[string]*hcl.File{}
+	for _, file := range files {
+		sources[file.Name] = &hcl.File{Bytes: file.Data}
+	}
+	var diags hcl.Diagnostics
+	fixable := 0
+	for _, found := range findings {
+		severity := hcl.DiagError
+		if found.Severity == mirrorsd.Warning {
+			severity = hcl.DiagWarning
+		}
+		if found.Fix != nil {
+			fixable++
+		}
+		diags = append(diags, &hcl.Diagnostic{
+			Severity: severity,
+			Summary:  found.Message,
+			Detail:   fmt.Sprintf("Rule %s, column %d.", found.Rule, found.Start.Column),
+			Subject:  &hcl.Range{Filename: found.File, Start: place(found.Start), End: place(found.End)},
+			Extra:    ruleOf{found.Fix},
+		})
+	}
+	if toStderr {
+		a.ui.Diagnostics(diags, sources)
+		return
+	}
+	a.ui.Report(diags, sources)
+	if len(findings) == 0 {
+		a.ui.Print(numbered(len(files), "file: nothing found.", "files: nothing found."))
+	} else if fixable > 0 && !f.fix {
+		a.ui.Print(fmt.Sprintf("--fix would correct %d of them.", fixable))
+	}
+}
+
+func place(p mirrorsd.Position) hcl.Pos {
+	return hcl.Pos{Line: p.Line, Column: p.Column, Byte: p.Byte}
+}
+
+// lintFiles reads what the arguments mean, each file once, in the order of the arguments.
+func (a *app) lintFiles(args []string, stdinName string) ([]mirrorsd.Source, error) {
+	var files []mirrorsd.Source
+	seen := map[string]bool{}
+	add := func(name string, data []byte) {
+		if !seen[name] {
+			seen[name] = true
+			files = append(files, mirrorsd.Source{Name: name, Data: data})
+		}
+	}
+	for _, arg := range args {
+		if arg == "-" {
+			data, err := io.ReadAll(io.LimitReader(a.in, mirrorsd.MaxSize+1))
+			if err != nil {
+				return nil, fmt.Errorf("read standard input: %w", err)
+			}
+			file := mirrorsd.Source{Name: stdinName, Unnamed: stdinName == "", Data: data}
+			if file.Unnamed {
+				file.Name = "<standard input>"
+			}
+			files = append(files, file)
+			continue
+		}
+		info, err := os.Stat(arg)
+		if err != nil {
+			return nil, err
+		}
+		if info.IsDir() {
+			if err := lintDirectory(arg, add); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		data, err := readBounded(arg)
+		if err != nil {
+			return nil, err
+		}
+		add(filepath.Clean(arg), data)
+	}
+	return files, nil
+}
+
+// lintDirectory reads a directory's *.yml, and what else looks as if it were to be one.
+func lintDirectory(dir string, add func(name string, data []byte)) error {
+	found := false
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && path != dir && d.Name()[0] == '.':
+			return filepath.SkipDir
+		case d.IsDir() || d.Name()[0] == '.':
+			return nil
+		}
+		info, err := os.Stat(path)
+		if err != nil || !info.Mode().IsRegular() {
+			return err
+		}
+		data, err := readBounded(path)
+		if err != nil {
+			return err
+		}
+		if filepath.Ext(path) == ".yml" || mirrorsd.IsEntry(data) {
+			found = true
+			add(filepath.Clean(path), data)
+		}
+		return nil
+	})
+	if err == nil && !found {
+		err = fmt.Errorf("%s holds no *.yml file", dir)
+	}
+	return err
+}
+
+// readBounded reads a file, of which no more than one byte above the limit of mirrors.d files.
+func readBounded(name string) ([]byte, error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	_, err = b.ReadFrom(io.LimitReader(file, mirrorsd.MaxSize+1))
+	if err := errors.Join(err, file.Close()); err != nil {
+		return nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	return b.Bytes(), nil
+}
