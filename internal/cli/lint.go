@@ -169,12 +169,11 @@ func (a *app) lintFix(linter *mirrorsd.Linter, f lintFlags, files []mirrorsd.Sou
 			return fmt.Errorf("standard input has more than %d bytes, and is not written", mirrorsd.MaxSize)
 		}
 		fixed, done := linter.Fix(*file)
-		if f.diff || f.dryRun {
-			if len(done) > 0 && !(stdin && write) {
-				a.ui.Diff(file.Name, string(file.Data), string(fixed))
-			}
+		toStdout := stdin && write // where a diff would be in the way
+		if (f.diff || f.dryRun) && len(done) > 0 && !toStdout {
+			a.ui.Diff(file.Name, string(file.Data), string(fixed))
 		}
-		if write && stdin {
+		if toStdout {
 			if _, err := a.out.Write(fixed); err != nil {
 				return fmt.Errorf("write standard output: %w", err)
 			}
@@ -325,12 +324,11 @@ func lintDirectory(dir string, add func(name string, data []byte)) error {
 			return err
 		case d.IsDir() && path != dir && d.Name()[0] == '.':
 			return filepath.SkipDir
-		case d.IsDir() || d.Name()[0] == '.':
+		case d.Type()&fs.ModeSymlink != 0 && filepath.Ext(path) == ".yml":
+			// Findings show lines of the file: a link in somebody's pull request must not choose which.
+			return fmt.Errorf("%s is a symbolic link, which is not followed in a directory; name the file itself", path)
+		case !d.Type().IsRegular() || d.Name()[0] == '.':
 			return nil
-		}
-		info, err := os.Stat(path)
-		if err != nil || !info.Mode().IsRegular() {
-			return err
 		}
 		data, err := readBounded(path)
 		if err != nil {

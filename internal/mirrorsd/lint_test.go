@@ -272,7 +272,7 @@ func TestLintUpstream(t *testing.T) {
 func TestLintHostile(t *testing.T) {
 	t.Parallel()
 	fill := func(head, unit, tail string) string {
-		return head + strings.Repeat(unit, MaxSize/8/len(unit)) + tail
+		return head + strings.Repeat(unit, MaxSize/32/len(unit)) + tail
 	}
 	l := newLinter(t, Options{Enable: []string{AllRules}})
 	for name, data := range map[string]string{

@@ -39,7 +39,7 @@ func Parse(data []byte) (File, error) {
 	var errs []error
 	for _, fault := range p.faults {
 		if !fault.readable {
-			errs = append(errs, fault)
+			errs = append(errs, errors.New(fault.String()))
 		}
 	}
 	if p.more {
@@ -103,8 +103,8 @@ type fault struct {
 	remove   []*yaml.Node // a key and its value, which say again what another pair says
 }
 
-// Error returns the fault with its line, as Parse reports it.
-func (f *fault) Error() string {
+// String returns the fault with its line, as Parse reports it.
+func (f *fault) String() string {
 	at := fmt.Sprintf("line %d: ", f.node.Line)
 	if f.path != "" {
 		at += f.path + ": "

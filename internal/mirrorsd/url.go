@@ -56,7 +56,7 @@ func (c *checker) url(key, raw string, query bool, schemes ...string) {
 
 // repairURL returns the URL that only can be meant by a faulty one, or "".
 func repairURL(raw string, query bool, schemes []string) string {
-	try := raw
+	var try string
 	if scheme, rest, ok := strings.Cut(raw, "://"); ok {
 		try = strings.ToLower(scheme) + "://" + rest
 	} else if len(schemes) != 1 {
