@@ -233,6 +233,9 @@ func (r ruleOf) Suggestion() string {
 	return "--fix: " + r.Description
 }
 
+// maxShown is how many findings of one file are printed as text: nobody reads more, and each costs a look at its line.
+const maxShown = 200
+
 // lintText prints findings like all other diagnostics; to standard error if the result is something else.
 func (a *app) lintText(f lintFlags, toStderr bool, files []mirrorsd.Source, findings []mirrorsd.Finding) {
 	sources := map[string]*hcl.File{}
@@ -241,7 +244,11 @@ func (a *app) lintText(f lintFlags, toStderr bool, files []mirrorsd.Source, find
 	}
 	var diags hcl.Diagnostics
 	fixable := 0
+	shown := map[string]int{}
 	for _, found := range findings {
+		if shown[found.File]++; shown[found.File] > maxShown {
+			continue
+		}
 		severity := hcl.DiagError
 		if found.Severity == mirrorsd.Warning {
 			severity = hcl.DiagWarning
@@ -257,6 +264,11 @@ func (a *app) lintText(f lintFlags, toStderr bool, files []mirrorsd.Source, find
 			Extra:    ruleOf{found.Fix},
 		})
 	}
+	for _, file := range files {
+		if n := shown[file.Name] - maxShown; n > 0 {
+			a.ui.Warning(fmt.Sprintf("%s has %s that are not shown here; --format json has all.", file.Name, numbered(n, "more finding", "more findings")))
+		}
+	}
 	if toStderr {
 		a.ui.Diagnostics(diags, sources)
 		return
@@ -265,7 +277,7 @@ func (a *app) lintText(f lintFlags, toStderr bool, files []mirrorsd.Source, find
 	if len(findings) == 0 {
 		a.ui.Print(numbered(len(files), "file: nothing found.", "files: nothing found."))
 	} else if fixable > 0 && !f.fix {
-		a.ui.Print(fmt.Sprintf("--fix would correct %d of them.", fixable))
+		a.ui.Print(fmt.Sprintf("--fix would correct %d of these.", fixable))
 	}
 }
 
