@@ -107,6 +107,9 @@ func (x *expansion) newJob(j *job, own, s Sync, m module) *job {
 	for _, pattern := range s.Exclude {
 		j.rsync = append(j.rsync, "--exclude="+pattern)
 	}
+	if x.mayHoldLostFound(j.dir) {
+		j.rsync = append(j.rsync, "--exclude=/lost+found")
+	}
 	j.rsync = append(j.rsync, cmp.Or(s.Upstream, m.upstream), j.dir+"/")
 
 	j.schedule = s.Schedule
@@ -122,6 +125,13 @@ func (x *expansion) newJob(j *job, own, s Sync, m module) *job {
 	x.checkLog(j)
 	j.mount = x.guard(j.dir)
 	return j
+}
+
+// mayHoldLostFound tells whether a tree is the root of a file system that may be ext4, with a lost+found that only root may read: rsync could neither read
+// nor delete it, and would then delete nothing at all.
+func (x *expansion) mayHoldLostFound(dir string) bool {
+	st := x.spec.Storage
+	return dir == x.mountPoint() && (st.Filesystem == "ext4" || st.Device == "")
 }
 
 // checkLog checks where the job's log is.
