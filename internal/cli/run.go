@@ -173,6 +173,9 @@ func (r *run) remember(hosts []engine.Host) error {
 	if err := next.write(r.chdir, r.record); err != nil {
 		return fmt.Errorf("nothing was changed: the record of known hosts could not be written: %w", err)
 	}
+	if r.record.Configuration == "" {
+		r.ui.Note(fmt.Sprintf("%s is new: keep it under version control with the configuration. By it hosts know what is this configuration's.", recordName))
+	}
 	r.record = next
 	return nil
 }
