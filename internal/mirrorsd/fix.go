@@ -1,6 +1,7 @@
 package mirrorsd
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -9,13 +10,13 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// restyle writes a value as a scalar of the same style as the node that it replaces.
-func restyle(n *yaml.Node, value string) string {
+// restyle writes a string as a scalar of the same style as the node that it replaces, which may stand in a collection in flow style.
+func restyle(n *yaml.Node, value string, flow bool) string {
 	switch {
-	case n.Style == 0 && plain(value) && !strings.ContainsAny(value, ",[]{}"):
+	case n.Style == 0 && plain(value) && (!flow || !strings.ContainsAny(value, ",[]{}")):
 		return value
-	case n.Style == yaml.SingleQuotedStyle && !strings.Contains(value, "'") && quote(value) == `"`+value+`"`:
-		return "'" + value + "'"
+	case n.Style == yaml.SingleQuotedStyle && quote(value) == `"`+value+`"`:
+		return "'" + strings.ReplaceAll(value, "'", "''") + "'"
 	}
 	return quote(value)
 }
@@ -50,7 +51,7 @@ func (l *Linter) Fix(file Source) ([]byte, []Finding) {
 // applyFixes applies what does not overlap and is harmless.
 func applyFixes(data []byte, findings []Finding) ([]byte, []Finding) {
 	applied := settle(data, apart(findings))
-	return splice(data, applied), applied
+	return splice(data, editsOf(applied)), applied
 }
 
 // apart leaves out findings of which an edit overlaps that of another.
@@ -87,7 +88,7 @@ func apart(findings []Finding) []Finding {
 
 // settle returns those of the findings whose fixes are harmless together.
 func settle(data []byte, findings []Finding) []Finding {
-	if len(findings) == 0 || harmless(data, splice(data, findings), findings) {
+	if len(findings) == 0 || harmless(data, splice(data, editsOf(findings)), findings) {
 		return findings
 	}
 	if len(findings) == 1 {
@@ -95,25 +96,34 @@ func settle(data []byte, findings []Finding) []Finding {
 	}
 	half := len(findings) / 2
 	first, second := settle(data, findings[:half]), settle(data, findings[half:])
-	if both := slices.Concat(first, second); harmless(data, splice(data, both), both) {
+	if both := slices.Concat(first, second); harmless(data, splice(data, editsOf(both)), both) {
 		return both
 	}
 	return first
 }
 
-// splice applies edits that do not overlap.
-func splice(data []byte, findings []Finding) []byte {
+// editsOf are the edits of all fixes.
+func editsOf(findings []Finding) []Edit {
 	var edits []Edit
 	for _, f := range findings {
 		edits = append(edits, f.Fix.Edits...)
 	}
-	slices.SortFunc(edits, func(a, b Edit) int { return a.Start.Byte - b.Start.Byte })
+	return edits
+}
+
+// splice applies edits of which none replaces what another does. What is inserted at a place comes before what replaces text there, and
+// otherwise in the order of the edits.
+func splice(data []byte, edits []Edit) []byte {
+	edits = slices.Clone(edits)
+	slices.SortStableFunc(edits, func(a, b Edit) int {
+		return cmp.Or(a.Start.Byte-b.Start.Byte, min(a.End.Byte-a.Start.Byte, 1)-min(b.End.Byte-b.Start.Byte, 1))
+	})
 	var out []byte
 	at := 0
 	for _, e := range edits {
-		out = append(out, data[at:e.Start.Byte]...)
+		out = append(out, data[at:max(e.Start.Byte, at)]...) // an insertion may be inside of what is replaced
 		out = append(out, e.Text...)
-		at = e.End.Byte
+		at = max(e.End.Byte, at)
 	}
 	return append(out, data[at:]...)
 }
@@ -134,11 +144,11 @@ func harmless(before, after []byte, findings []Finding) bool {
 			except[key] = true
 		}
 	}
-	return maps.EqualFunc(leaves(old, except), leaves(fixed, except), slices.Equal)
+	return maps.EqualFunc(leaves(old.Content[0], except), leaves(fixed.Content[0], except), slices.Equal)
 }
 
-// leaves describes every scalar and every empty collection of a document by its path, but for those at or below the excepted ones.
-func leaves(doc *yaml.Node, except map[string]bool) map[string][]string {
+// leaves describes every scalar and every empty collection below a document's root by its path, but for those at or below the excepted ones.
+func leaves(root *yaml.Node, except map[string]bool) map[string][]string {
 	all := map[string][]string{}
 	var walk func(path string, n *yaml.Node)
 	walk = func(path string, n *yaml.Node) {
@@ -161,6 +171,6 @@ func leaves(doc *yaml.Node, except map[string]bool) map[string][]string {
 			all[path] = append(all[path], fmt.Sprintf("%d %s &%s %s", n.Kind, n.Tag, n.Anchor, n.Value))
 		}
 	}
-	walk("", doc.Content[0])
+	walk("", root)
 	return all
 }

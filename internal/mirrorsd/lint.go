@@ -303,7 +303,7 @@ func (n *lint) fault(f *fault) {
 	case f.source != "" && exact && f.meant != "":
 		fix = &Fix{
 			Description: "write " + f.source, keys: []string{join(key, node.Value), f.meant},
-			Edits: []Edit{n.edit(start, end, restyle(node, f.source))},
+			Edits: []Edit{n.edit(start, end, restyle(node, f.source, true))},
 		}
 	case f.source != "" && exact:
 		fix = &Fix{Description: "write " + f.source, Edits: []Edit{n.edit(start, end, f.source)}, keys: []string{key}}
@@ -362,16 +362,13 @@ func (n *lint) lines(key, value *yaml.Node) (from, to int, ok bool) {
 
 // problems makes findings of what Check has found, but for keys whose value could not be read.
 func (n *lint) problems() {
-	unread := map[string]bool{}
+	unread := n.parser.unread()
 	for _, f := range n.parser.faults {
 		switch {
 		case f.meant != "":
 			unread[f.meant] = true
-		case f.readable, f.rule == ruleDuplicateKey, unknownKey(f.rule):
 		case f.path == "" && f.node == n.doc.Content[0]:
 			return // no mapping at all
-		default:
-			unread[base(f.path)] = true
 		}
 	}
 	problems := n.file.CheckFor(n.service)
@@ -395,7 +392,7 @@ func (n *lint) problems() {
 		var fix *Fix
 		if node := n.node(p.Key); p.Fix != "" && node != nil {
 			if from, to, exact := n.source.span(node); exact {
-				text := restyle(node, p.Fix)
+				text := restyle(node, p.Fix, true)
 				if p.list {
 					text = "[" + quote(p.Fix) + "]"
 				}

@@ -25,13 +25,7 @@ const maxErrors = 50
 // error holds what could be read. Rules about values are Check's.
 func Parse(data []byte) (File, error) {
 	var f File
-	if len(data) > MaxSize {
-		return f, fmt.Errorf("the file has %d bytes, more than the limit of %d", len(data), MaxSize)
-	}
-	if !utf8.Valid(data) {
-		return f, errors.New("the file is not valid UTF-8; save it as UTF-8")
-	}
-	doc, err := decode(data)
+	doc, err := read(data)
 	if err != nil {
 		return f, err
 	}
@@ -46,6 +40,17 @@ func Parse(data []byte) (File, error) {
 		errs = append(errs, errors.New("there are more errors; correct these first"))
 	}
 	return f, errors.Join(errs...)
+}
+
+// read decodes a file after bounding it.
+func read(data []byte) (doc *yaml.Node, err error) {
+	if len(data) > MaxSize {
+		return nil, fmt.Errorf("the file has %d bytes, more than the limit of %d", len(data), MaxSize)
+	}
+	if !utf8.Valid(data) {
+		return nil, errors.New("the file is not valid UTF-8; save it as UTF-8")
+	}
+	return decode(data)
 }
 
 // parseDocument reads a decoded document into f, and keeps at most limit faults; 0 is no limit.
@@ -121,6 +126,17 @@ func (p *parser) errorf(rule string, n *yaml.Node, path, format string, args ...
 		p.more = true
 	}
 	return f
+}
+
+// unread are the known keys, and parts of the file, whose value could not be read.
+func (p *parser) unread() map[string]bool {
+	keys := map[string]bool{}
+	for _, f := range p.faults {
+		if !f.readable && f.rule != ruleDuplicateKey && !unknownKey(f.rule) {
+			keys[base(f.path)] = true
+		}
+	}
+	return keys
 }
 
 // bare refuses what these files have no use for: tags, anchors and aliases.

@@ -132,6 +132,11 @@ func (s *source) lineEnd(at int) int {
 	return s.ends[max(sort.SearchInts(s.marks, at+1)-1, 0)]
 }
 
+// line is the text of a line, as YAML counts lines from 1, without its break.
+func (s *source) line(n int) string {
+	return string(s.data[s.marks[n-1]:s.ends[n-1]])
+}
+
 // scalars marks the bytes that scalars stand in: those of which the end is not known
 // exactly reach up to the next node.
 func (s *source) scalars(doc *yaml.Node) []bool {
