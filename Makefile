@@ -25,7 +25,7 @@ demo: ## Boot two lab hosts and an upstream, and turn the hosts into mirrors (ro
 
 .PHONY: test
 test: ## Everything that CI runs: lint, unit tests, lab tests, a part of the faults, the demo (root, Debian-like)
-	@internal/tools/check lab race
+	@internal/tools/check lab race git
 	$(MAKE) --no-print-directory lint
 	MIRRORFORM_LAB=require go test -race -count=1 -timeout 40m $$(go list ./... | grep -v '/internal/faults$$')
 	cd internal/faults && MIRRORFORM_LAB=require go test -race -count=1 -parallel 4 -timeout 20m
@@ -39,6 +39,7 @@ test-faults: ## Every fault of docs/guarantees.md, a line for each; writes that 
 
 .PHONY: unit
 unit: ## The tests that need neither root nor the lab
+	@internal/tools/check git
 	MIRRORFORM_LAB=skip go test ./...
 
 .PHONY: lint

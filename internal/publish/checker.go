@@ -1,0 +1,94 @@
+package publish
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/mirrorform/mirrorform/internal/mirrorsd"
+)
+
+// Checker judges a mirror before its entry is published: the text of its file, or the mirror itself from outside.
+type Checker interface {
+	// Name says what it is, as in messages: "lint", "verify".
+	Name() string
+	// Check returns what it finds. The error is that of a check that could not be made, which stops the entry as well.
+	Check(ctx context.Context, s Subject) ([]Finding, error)
+}
+
+// Subject is what a Checker judges.
+type Subject struct {
+	Path string        // in upstream's repository: mirrors.d/NAME.yml
+	Text []byte        // the file as it would be committed
+	File mirrorsd.File // the values that the configuration wants
+}
+
+// Finding is something that a Checker has against an entry.
+type Finding struct {
+	Severity mirrorsd.Severity // an Error stops the entry, a Warning is told
+	Key      string            // dotted path in the file, or ""
+	Message  string            // what is wrong and what to do; one line
+}
+
+// String returns the finding as "severity: key: message".
+func (f Finding) String() string {
+	if f.Key == "" {
+		return fmt.Sprintf("%s: %s", f.Severity, f.Message)
+	}
+	return fmt.Sprintf("%s: %s: %s", f.Severity, f.Key, f.Message)
+}
+
+// lint is the Checker of the text: the rules of mirrorsd.Linter, with the defaults of the command.
+type lint struct{}
+
+func (lint) Name() string { return "lint" }
+
+func (lint) Check(_ context.Context, s Subject) ([]Finding, error) {
+	linter, err := mirrorsd.NewLinter(mirrorsd.Options{})
+	if err != nil {
+		return nil, err
+	}
+	var found []Finding
+	for _, f := range linter.Lint([]mirrorsd.Source{{Name: s.Path, Data: s.Text}}) {
+		place := fmt.Sprintf("%s:%d:%d", f.File, f.Start.Line, f.Start.Column)
+		found = append(found, Finding{Severity: f.Severity, Message: fmt.Sprintf("%s: %s (%s)", place, f.Message, f.Rule)})
+	}
+	return found, nil
+}
+
+// RefusedError is the error of an entry that a Checker found errors in.
+type RefusedError struct {
+	Name     string    // of the mirror
+	Checker  string    // its name
+	Findings []Finding // errors only
+}
+
+func (e *RefusedError) Error() string {
+	lines := []string{fmt.Sprintf("%s is not published: %s found errors; correct them first", e.Name, e.Checker)}
+	for _, f := range e.Findings {
+		lines = append(lines, f.String())
+	}
+	return strings.Join(lines, "\n  ")
+}
+
+// check lets all checkers judge; warnings come back as notes.
+func (s *Session) check(ctx context.Context, name string, subject Subject) (notes []string, err error) {
+	for _, c := range append([]Checker{lint{}}, s.o.Checkers...) {
+		findings, err := c.Check(ctx, subject)
+		if err != nil {
+			return nil, fmt.Errorf("%s is not published, since %s could not be made: %w", name, c.Name(), err)
+		}
+		refused := &RefusedError{Name: name, Checker: c.Name()}
+		for _, f := range findings {
+			if f.Severity == mirrorsd.Error {
+				refused.Findings = append(refused.Findings, f)
+			} else {
+				notes = append(notes, f.String())
+			}
+		}
+		if len(refused.Findings) > 0 {
+			return nil, refused
+		}
+	}
+	return notes, nil
+}

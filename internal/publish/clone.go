@@ -1,0 +1,163 @@
+package publish
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	git "github.com/go-git/go-git/v5"
+	"github.com/go-git/go-git/v5/config"
+)
+
+// clone is the user's clone of the fork. It is read, and never written.
+type clone struct {
+	dir     string
+	repo    *git.Repository
+	config  *config.Config
+	remotes map[string]remote // by name
+	names   []string          // of the remotes, origin first
+}
+
+func openClone(dir string) (*clone, error) {
+	repo, err := git.PlainOpenWithOptions(dir, &git.PlainOpenOptions{DetectDotGit: true, EnableDotGitCommonDir: true})
+	if errors.Is(err, git.ErrRepositoryNotExists) {
+		return nil, fmt.Errorf("--repo %s is no git clone; clone your fork there, or leave --repo out", dir)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("--repo %s: %w", dir, err)
+	}
+	c := &clone{dir: dir, repo: repo, remotes: map[string]remote{}}
+	if c.config, err = repo.Config(); err != nil {
+		return nil, fmt.Errorf("--repo %s: read its git configuration: %w", dir, err)
+	}
+	for name, r := range c.config.Remotes {
+		for _, raw := range r.URLs {
+			parsed, err := parseRemote(raw)
+			if err != nil {
+				return nil, fmt.Errorf("--repo %s: remote %s %w", dir, name, err)
+			}
+			c.remotes[name] = parsed
+		}
+		c.names = append(c.names, name)
+	}
+	slices.SortFunc(c.names, func(a, b string) int {
+		return cmp.Or(-cmp.Compare(b2i(a == "origin"), b2i(b == "origin")), cmp.Compare(a, b))
+	})
+	return c, nil
+}
+
+func b2i(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// clean refuses a clone with changes that are not committed: they would not be in the pull request, which is easily overlooked. Files that
+// git does not track count in mirrors.d only.
+func (c *clone) clean() error {
+	tree, err := c.repo.Worktree()
+	if errors.Is(err, git.ErrIsBareRepository) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("--repo %s: %w", c.dir, err)
+	}
+	status, err := tree.Status()
+	if err != nil {
+		return fmt.Errorf("--repo %s: git status: %w", c.dir, err)
+	}
+	var dirty []string
+	for path, s := range status {
+		untracked := s.Worktree == git.Untracked && s.Staging == git.Untracked
+		if untracked && !strings.HasPrefix(filepath.ToSlash(path), directory+"/") {
+			continue
+		}
+		if s.Worktree != git.Unmodified || s.Staging != git.Unmodified {
+			dirty = append(dirty, path)
+		}
+	}
+	if len(dirty) == 0 {
+		return nil
+	}
+	slices.Sort(dirty)
+	more := ""
+	if len(dirty) > 5 {
+		dirty, more = dirty[:5], fmt.Sprintf(" and %d more", len(dirty)-5)
+	}
+	return fmt.Errorf("--repo %s has changes that are not committed (%s%s), which would not be published; commit or stash them there, or leave --repo out",
+		c.dir, strings.Join(dirty, ", "), more)
+}
+
+// forkName is the OWNER/NAME of the fork: that of origin, or of the one remote that is not upstream.
+func (c *clone) forkName(upstream repository) (string, error) {
+	var found []string
+	for _, name := range c.names {
+		r := c.remotes[name]
+		if r.owner == "" || r.is(upstream) {
+			continue
+		}
+		if name == "origin" {
+			return r.owner + "/" + r.name, nil
+		}
+		if full := r.owner + "/" + r.name; !slices.Contains(found, full) {
+			found = append(found, full)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return "", fmt.Errorf("--repo %s has no remote that is a fork of %s; add yours with git remote add, or name it with --fork OWNER/NAME", c.dir, upstream)
+	case 1:
+		return found[0], nil
+	}
+	return "", fmt.Errorf("--repo %s has several remotes that may be the fork (%s); name it with --fork OWNER/NAME", c.dir, strings.Join(found, ", "))
+}
+
+func (r remote) is(other repository) bool {
+	return strings.EqualFold(r.owner, other.owner) && strings.EqualFold(r.name, other.name)
+}
+
+// transport is the URL for git: a repository on this machine where a remote says so, else what the API gave, since the token
+// is good for that.
+func (c *clone) transport(r repository) string {
+	for _, name := range c.names {
+		if remote := c.remotes[name]; remote.file != "" && remote.is(r) {
+			return "file://" + remote.file
+		}
+	}
+	return r.git
+}
+
+// author is who commits.
+type author struct{ name, email string }
+
+// findAuthor looks where git looks (git-commit(1), COMMIT INFORMATION): the environment, the clone's configuration, the user's. Failing
+// these it is the token's account, with the address that GitHub keeps for it.
+func (s *Session) findAuthor(ctx context.Context) (author, error) {
+	c := s.clone
+	name, email := lookupEnv(s.o.Environ, "GIT_AUTHOR_NAME"), lookupEnv(s.o.Environ, "GIT_AUTHOR_EMAIL")
+	if c != nil {
+		name, email = cmp.Or(name, c.config.User.Name), cmp.Or(email, c.config.User.Email)
+	}
+	if name == "" || email == "" {
+		if global, err := config.LoadConfig(config.GlobalScope); err == nil { // not readable is as good as not there
+			name, email = cmp.Or(name, global.User.Name), cmp.Or(email, global.User.Email)
+		}
+	}
+	if (name == "" || email == "") && s.o.Token.Present() {
+		user, err := s.api.account(ctx)
+		if err != nil {
+			return author{}, err
+		}
+		name = cmp.Or(name, user.GetName(), user.GetLogin())
+		email = cmp.Or(email, user.GetEmail(), fmt.Sprintf("%d+%s@users.noreply.%s", user.GetID(), user.GetLogin(), s.api.webHost()))
+	}
+	if strings.ContainsAny(name+email, "<>\n\x00") {
+		return author{}, errors.New("the author's name or address has a line end, < or >; correct user.name and user.email of git")
+	}
+	return author{name, email}, nil
+}

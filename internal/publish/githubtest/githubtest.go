@@ -1,0 +1,448 @@
+// Package githubtest is a GitHub of a test's own: a REST API that answers as docs.github.com/rest says, as far as publish uses it, and real
+// git repositories behind git-http-backend(1).
+package githubtest
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/cgi"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Token is what the server takes as the token of the account Login.
+const Token = "ghp_canary0123456789"
+
+// Login is the account of Token.
+const Login = "me"
+
+// Server is the API at URL + "/", and git at URL + "/git/OWNER/NAME.git".
+type Server struct {
+	*httptest.Server
+	Root string // the directory of the bare repositories, OWNER/NAME.git
+
+	// Intercept may answer a request itself, or change what comes; it returns true when it has answered.
+	Intercept func(w http.ResponseWriter, r *http.Request) bool
+
+	mu    sync.Mutex
+	repos map[string]*Repository
+	pulls []*Pull
+	log   []string
+}
+
+// Repository is what the API says of one.
+type Repository struct {
+	Owner, Name string
+	Parent      string // OWNER/NAME of what it is a fork of, or ""
+	Archived    bool
+	ReadOnly    bool   // Token may not push
+	CloneURL    string // in place of the real one
+}
+
+// Pull is a pull request.
+type Pull struct {
+	Number              int
+	Repo                string // OWNER/NAME of the base
+	HeadRepo, HeadRef   string
+	HeadSHA             string
+	Base                string
+	State               string // open or closed
+	Title, Body         string
+	Merged              bool
+	MaintainerCanModify bool
+}
+
+// Start makes the repositories AlmaLinux/mirrors, with two entries, and me/mirrors, its fork, in dir, and serves them. The
+// caller closes the server.
+func Start(dir string) (*Server, error) {
+	execPath, err := exec.Command("git", "--exec-path").Output()
+	if err != nil {
+		return nil, fmt.Errorf("git is needed: %w", err)
+	}
+	backend := filepath.Join(strings.TrimSpace(string(execPath)), "git-http-backend")
+	if _, err := os.Stat(backend); err != nil {
+		return nil, fmt.Errorf("git-http-backend is needed, which comes with git: %w", err)
+	}
+	s := &Server{Root: dir, repos: map[string]*Repository{}}
+	if err := s.seed(); err != nil {
+		return nil, err
+	}
+	handler := &cgi.Handler{
+		Path: backend, Root: "/git", Dir: dir,
+		Env:    append(gitEnv(), "GIT_PROJECT_ROOT="+dir, "GIT_HTTP_EXPORT_ALL=1"),
+		Stderr: io.Discard, // what hooks say is in the answer
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/git/", func(w http.ResponseWriter, r *http.Request) {
+		_, password, ok := r.BasicAuth()
+		if ok && password != Token || strings.Contains(r.URL.RawQuery+r.URL.Path, "receive-pack") && !ok {
+			w.Header().Set("WWW-Authenticate", `Basic realm="GitHub"`)
+			http.Error(w, "Invalid username or token.", http.StatusUnauthorized)
+			return
+		}
+		handler.ServeHTTP(w, r)
+	})
+	mux.HandleFunc("GET /user", s.user)
+	mux.HandleFunc("GET /repos/{owner}/{name}", s.getRepository)
+	mux.HandleFunc("GET /repos/{owner}/{name}/forks", s.forks)
+	mux.HandleFunc("GET /repos/{owner}/{name}/pulls", s.listPulls)
+	mux.HandleFunc("POST /repos/{owner}/{name}/pulls", s.createPull)
+	mux.HandleFunc("PATCH /repos/{owner}/{name}/pulls/{number}", s.editPull)
+	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.mu.Lock()
+		s.log = append(s.log, r.Method+" "+r.URL.RequestURI())
+		s.mu.Unlock()
+		if s.Intercept == nil || !s.Intercept(w, r) {
+			mux.ServeHTTP(w, r)
+		}
+	}))
+	return s, nil
+}
+
+func (s *Server) seed() error {
+	work := filepath.Join(s.Root, "work")
+	files := map[string]string{
+		"README.md":                       "mirrors\n",
+		".github/workflows/ci.yml":        "on: push\n",
+		"mirrors.d/other.example.net.yml": "---\nname: other.example.net\naddress:\n  http: http://other.example.net/almalinux/\nupdate_frequency: 3h\nsponsor: Other\nsponsor_url: https://other.example.net\n...\n",
+	}
+	if _, err := s.Git(s.Root, "init", "-q", "-b", "master", work); err != nil {
+		return err
+	}
+	for name, text := range files {
+		if err := write(filepath.Join(work, name), text); err != nil {
+			return err
+		}
+	}
+	for _, args := range [][]string{{"add", "."}, {"commit", "-qm", "Mirrors"}} {
+		if _, err := s.Git(work, args...); err != nil {
+			return err
+		}
+	}
+	if err := s.Add(Repository{Owner: "AlmaLinux", Name: "mirrors"}, work); err != nil {
+		return err
+	}
+	if err := s.Add(Repository{Owner: Login, Name: "mirrors", Parent: "AlmaLinux/mirrors"}, s.Dir("AlmaLinux/mirrors")); err != nil {
+		return err
+	}
+	return os.RemoveAll(work)
+}
+
+// Add makes a repository as a bare clone of another; from "" it exists in the API only.
+func (s *Server) Add(r Repository, from string) error {
+	s.mu.Lock()
+	s.repos[r.Owner+"/"+r.Name] = &r
+	s.mu.Unlock()
+	if from == "" {
+		return nil
+	}
+	dir := s.Dir(r.Owner + "/" + r.Name)
+	if _, err := s.Git(s.Root, "clone", "-q", "--bare", from, dir); err != nil {
+		return err
+	}
+	_, err := s.Git(dir, "config", "http.receivepack", "true")
+	return err
+}
+
+// Set changes what the API says of a repository.
+func (s *Server) Set(full string, change func(*Repository)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change(s.repos[full])
+}
+
+// Remove makes the API forget a repository.
+func (s *Server) Remove(full string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.repos, full)
+}
+
+// Dir is a repository's directory.
+func (s *Server) Dir(full string) string { return filepath.Join(s.Root, full+".git") }
+
+// Git runs git in a directory, with an author and no configuration of the user's.
+func (s *Server) Git(dir string, args ...string) (string, error) {
+	cmd := exec.Command("git", args...)
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), gitEnv()...)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("git %s: %w: %s", strings.Join(args, " "), err, out)
+	}
+	return strings.TrimSpace(string(out)), nil
+}
+
+func gitEnv() []string {
+	return []string{
+		"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null",
+		"GIT_AUTHOR_NAME=Reviewer", "GIT_AUTHOR_EMAIL=reviewer@example.net", "GIT_COMMITTER_NAME=Reviewer", "GIT_COMMITTER_EMAIL=reviewer@example.net",
+	}
+}
+
+// Commit commits files to a branch of a repository; a text that begins with "-> " makes a symbolic link.
+func (s *Server) Commit(full, branch, message string, files map[string]string) error {
+	work, err := os.MkdirTemp(s.Root, "work-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(work) }()
+	if _, err := s.Git(s.Root, "clone", "-q", "-b", branch, s.Dir(full), work); err != nil {
+		return err
+	}
+	for name, text := range files {
+		if err := write(filepath.Join(work, name), text); err != nil {
+			return err
+		}
+	}
+	for _, args := range [][]string{{"add", "-A"}, {"commit", "-qm", message}, {"push", "-q", "origin", branch}} {
+		if _, err := s.Git(work, args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func write(name, text string) error {
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		return err
+	}
+	if target, ok := strings.CutPrefix(text, "-> "); ok {
+		if err := os.RemoveAll(name); err != nil {
+			return err
+		}
+		return os.Symlink(target, name)
+	}
+	return os.WriteFile(name, []byte(text), 0o644)
+}
+
+// Pulls returns the pull requests that there are.
+func (s *Server) Pulls() []Pull {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []Pull
+	for _, p := range s.pulls {
+		list = append(list, *p)
+	}
+	return list
+}
+
+// AddPull adds a pull request as somebody else's program might have.
+func (s *Server) AddPull(p Pull) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p.Number = len(s.pulls) + 1
+	s.pulls = append(s.pulls, &p)
+}
+
+// Edit changes a pull request.
+func (s *Server) Edit(number int, change func(*Pull)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change(s.pulls[number-1])
+}
+
+// Merge merges a pull request into its base, with its branch squashed into one commit as maintainers mostly do.
+func (s *Server) Merge(number int) error {
+	s.mu.Lock()
+	p := s.pulls[number-1]
+	s.mu.Unlock()
+	base := s.Dir(p.Repo)
+	if _, err := s.Git(base, "fetch", "-q", s.Dir(p.HeadRepo), p.HeadRef); err != nil {
+		return err
+	}
+	sha, err := s.Git(base, "rev-parse", "FETCH_HEAD")
+	if err != nil {
+		return err
+	}
+	tree, err := s.Git(base, "merge-tree", "--write-tree", p.Base, sha)
+	if err != nil {
+		return err
+	}
+	commit, err := s.Git(base, "commit-tree", "-p", p.Base, "-m", p.Title, tree)
+	if err != nil {
+		return err
+	}
+	if _, err := s.Git(base, "update-ref", "refs/heads/"+p.Base, commit); err != nil {
+		return err
+	}
+	s.Edit(number, func(p *Pull) { p.State, p.Merged, p.HeadSHA = "closed", true, sha })
+	return nil
+}
+
+// Requests returns what was asked since the last call, as "METHOD /path?query".
+func (s *Server) Requests() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	log := s.log
+	s.log = nil
+	return log
+}
+
+// object is a JSON object.
+type object = map[string]any
+
+// answer sends JSON with the headers that GitHub sends.
+func (s *Server) answer(w http.ResponseWriter, r *http.Request, status int, v any) {
+	body, err := json.Marshal(v)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json; charset=utf-8")
+	h.Set("X-RateLimit-Limit", "5000")
+	h.Set("X-RateLimit-Remaining", "4999")
+	h.Set("X-RateLimit-Reset", strconv.FormatInt(time.Now().Add(time.Hour).Unix(), 10))
+	h.Set("X-RateLimit-Resource", "core")
+	if r.Method == http.MethodGet && status == http.StatusOK {
+		tag := fmt.Sprintf(`W/"%x"`, sha256.Sum256(body))
+		h.Set("ETag", tag)
+		if r.Header.Get("If-None-Match") == tag {
+			w.WriteHeader(http.StatusNotModified)
+			return
+		}
+	}
+	w.WriteHeader(status)
+	_, _ = w.Write(body)
+}
+
+// Fail answers with an error of GitHub's form.
+func (s *Server) Fail(w http.ResponseWriter, r *http.Request, status int, message string, details ...map[string]any) {
+	body := object{"message": message, "documentation_url": "https://docs.github.com/rest", "status": strconv.Itoa(status)}
+	if len(details) > 0 {
+		body["errors"] = details
+	}
+	s.answer(w, r, status, body)
+}
+
+// authenticated tells whose request it is; false if it has answered.
+func (s *Server) authenticated(w http.ResponseWriter, r *http.Request, required bool) (string, bool) {
+	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	switch {
+	case ok && token == Token:
+		return Login, true
+	case ok:
+		s.Fail(w, r, http.StatusUnauthorized, "Bad credentials")
+		return "", false
+	case required:
+		s.Fail(w, r, http.StatusUnauthorized, "Requires authentication")
+		return "", false
+	}
+	return "", true
+}
+
+func (s *Server) user(w http.ResponseWriter, r *http.Request) {
+	if login, ok := s.authenticated(w, r, true); ok {
+		s.answer(w, r, http.StatusOK, object{"login": login, "id": 4711, "name": "Mi Ror"})
+	}
+}
+
+func (s *Server) repository(w http.ResponseWriter, r *http.Request) *Repository {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for full, repo := range s.repos {
+		if strings.EqualFold(full, r.PathValue("owner")+"/"+r.PathValue("name")) {
+			return repo
+		}
+	}
+	s.Fail(w, r, http.StatusNotFound, "Not Found")
+	return nil
+}
+
+func (s *Server) describe(r *Repository, login string) object {
+	o := object{
+		"name": r.Name, "full_name": r.Owner + "/" + r.Name, "owner": object{"login": r.Owner}, "default_branch": "master",
+		"clone_url": s.URL + "/git/" + r.Owner + "/" + r.Name + ".git", "fork": r.Parent != "", "archived": r.Archived,
+		"html_url": s.URL + "/" + r.Owner + "/" + r.Name,
+	}
+	if r.CloneURL != "" {
+		o["clone_url"] = r.CloneURL
+	}
+	if login != "" {
+		o["permissions"] = object{"admin": false, "push": r.Owner == login && !r.ReadOnly, "pull": true}
+	}
+	return o
+}
+
+func (s *Server) getRepository(w http.ResponseWriter, r *http.Request) {
+	login, ok := s.authenticated(w, r, false)
+	if !ok {
+		return
+	}
+	if repo := s.repository(w, r); repo != nil {
+		o := s.describe(repo, login)
+		if repo.Parent != "" {
+			o["parent"] = object{"full_name": repo.Parent}
+			o["source"] = object{"full_name": repo.Parent}
+		}
+		s.answer(w, r, http.StatusOK, o)
+	}
+}
+
+// page answers with one page of a list, and the others' addresses in Link (RFC 8288).
+func page[T any](s *Server, w http.ResponseWriter, r *http.Request, list []T) {
+	q := r.URL.Query()
+	number := func(name string, fallback int) int {
+		if n, err := strconv.Atoi(q.Get(name)); err == nil && n > 0 {
+			return n
+		}
+		return fallback
+	}
+	size, at := min(number("per_page", 30), 100), number("page", 1)
+	pages := max((len(list)+size-1)/size, 1)
+	var links []string
+	link := func(n int, rel string) {
+		q.Set("page", strconv.Itoa(n))
+		u := url.URL{Path: r.URL.Path, RawQuery: q.Encode()}
+		links = append(links, fmt.Sprintf(`<%s%s>; rel="%s"`, s.URL, u.String(), rel))
+	}
+	if at < pages {
+		link(at+1, "next")
+		link(pages, "last")
+	}
+	if at > 1 {
+		link(1, "first")
+		link(at-1, "prev")
+	}
+	if len(links) > 0 {
+		w.Header().Set("Link", strings.Join(links, ", "))
+	}
+	from := min((at-1)*size, len(list))
+	s.answer(w, r, http.StatusOK, append([]T{}, list[from:min(from+size, len(list))]...))
+}
+
+func (s *Server) forks(w http.ResponseWriter, r *http.Request) {
+	login, ok := s.authenticated(w, r, false)
+	if !ok {
+		return
+	}
+	repo := s.repository(w, r)
+	if repo == nil {
+		return
+	}
+	s.mu.Lock()
+	var list []object
+	var names []string
+	for full, f := range s.repos {
+		if strings.EqualFold(f.Parent, repo.Owner+"/"+repo.Name) {
+			names = append(names, full)
+		}
+	}
+	slices.Sort(names)
+	for _, full := range names {
+		list = append(list, s.describe(s.repos[full], login))
+	}
+	s.mu.Unlock()
+	page(s, w, r, list)
+}

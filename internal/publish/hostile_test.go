@@ -1,0 +1,209 @@
+package publish_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/mirrorform/mirrorform/internal/mirrorsd"
+	"github.com/mirrorform/mirrorform/internal/publish"
+	"github.com/mirrorform/mirrorform/internal/publish/githubtest"
+)
+
+func TestHostileRepository(t *testing.T) {
+	t.Parallel()
+	for what, c := range map[string]struct {
+		files map[string]string
+		want  string
+	}{
+		"symlink":         {map[string]string{file: "-> /etc/passwd"}, file + " is a symbolic link"},
+		"symlink in":      {map[string]string{file: "-> other.example.net.yml"}, file + " is a symbolic link"},
+		"directory":       {map[string]string{file + "/x": "a\n"}, file + " is no file"},
+		"large":           {map[string]string{file: strings.Repeat("#", mirrorsd.MaxSize+1)}, "more than the limit of 262144"},
+		"linked dir":      {map[string]string{"mirrors.d": "-> /etc"}, "mirrors.d in commit"},
+		"not YAML":        {map[string]string{file: "name: [\n"}, "cannot be updated: the file is not readable YAML"},
+		"twice":           {map[string]string{file: "name: a\nname: b\n"}, `line 2: "name" is already set on line 1`},
+		"anchors":         {map[string]string{file: "name: &a fra1.example.org\nx: *a\n"}, "has the YAML anchor"},
+		"python":          {map[string]string{file: "name: !!python/object:os.system x\n"}, "has the YAML tag"},
+		"deep":            {map[string]string{file: "a: " + strings.Repeat("[", 100000)}, "not readable YAML"},
+		"someone's large": {map[string]string{"mirrors.d/huge.yml": strings.Repeat("a: b\n", 1<<18), "mirrors.d/link.yml": "-> /dev/zero"}, ""},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.commit(up, "master", "Hostile", c.files)
+			if c.want == "" {
+				w.publish(entry(), publish.Create)
+				return
+			}
+			w.refuse(entry(), name, c.want)
+			if posted := w.posted(); len(posted) != 0 {
+				t.Errorf("requests: %q", posted)
+			}
+		})
+	}
+}
+
+// TestHostileBranch has the same in the pull request's branch.
+func TestHostileBranch(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.publish(entry(), publish.Create)
+	w.commit(fork, branch, "Link", map[string]string{file: "-> /etc/passwd"})
+	w.refuse(entry(), "branch "+branch, "is a symbolic link")
+}
+
+func TestHostileNames(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s, err := publish.Open(t.Context(), w.options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	for _, bad := range []string{
+		"", ".", "..", "../../etc/passwd", "a/../b", "/etc/passwd", "-x.example.org", "--upload-pack=x", "a..b", "a b", "a\nb", "$(touch pwn)", "a;b", "a`b`", "a\x00b", "é.example.org",
+		strings.Repeat("a.", 200) + "org",
+	} {
+		e := with(func(f *mirrorsd.File) { f.Name = bad })
+		if _, err := s.Plan(t.Context(), e); err == nil || !strings.Contains(err.Error(), "DNS host name") {
+			t.Errorf("%q: %v", bad, err)
+		}
+		if _, err := s.Drift(e); err == nil && !strings.Contains(bad, "..") && len(bad) < 100 {
+			t.Errorf("%q: no error of Drift", bad)
+		}
+	}
+	c, err := s.Plan(t.Context(), with(func(f *mirrorsd.File) { f.Name = "Mirror.example.lock" }))
+	if err != nil || c.Branch != "mirrorform/mirror.example.lock-mirror" {
+		t.Errorf("%v %+v", err, c)
+	}
+}
+
+func TestHostileAddresses(t *testing.T) {
+	t.Parallel()
+	for address, want := range map[string]string{
+		"http://github.example.org/api/v3/":     "does not begin with https://",
+		"https://me:hunter2@github.example.org": "has a user name or password",
+		"ext::sh -c whoami":                     "does not begin with https://",
+		"file:///etc/passwd":                    "does not begin with https://",
+		"https://":                              "has no host",
+		"https://github.example.org/?a=b":       "has a query",
+		"https://github.example.org/%zz":        "is not a URL",
+		"--output=x":                            "does not begin with https://",
+	} {
+		_, err := publish.Open(t.Context(), publish.Options{APIURL: address})
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+	w := newWorld(t)
+	for _, full := range []string{"mirrors", "a/b/c", "../x", "a/..", "-a/b", "a b/c", "a/b\n", "https://github.com/a/b", "a/b?x", "a/--output"} {
+		for _, set := range []func(*publish.Options){func(o *publish.Options) { o.Fork = full }, func(o *publish.Options) { o.Upstream = full }} {
+			o := w.options
+			set(&o)
+			if _, err := publish.Open(t.Context(), o); err == nil || full != "a/--output" && !strings.Contains(err.Error(), "OWNER/NAME") {
+				t.Errorf("%q: %v", full, err)
+			}
+		}
+	}
+	for address, want := range map[string]string{
+		"https://evil.example.org/AlmaLinux/mirrors.git": "is on evil.example.org, and not on 127.0.0.1",
+		"ext::sh -c touch% pwn":                          "does not begin with https://",
+		"file:///etc":                                    "does not begin with https://",
+		"http://me:hunter2@127.0.0.1/mirrors.git":        "has a user name or password",
+	} {
+		w.Set(up, func(r *githubtest.Repository) { r.CloneURL = address })
+		w.refuse(entry(), "the address for git that GitHub gives for AlmaLinux/mirrors", want)
+	}
+}
+
+func TestHostileRemotes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	dir := w.clone()
+	w.options.Clone = dir
+	set := func(address string) {
+		t.Helper()
+		// Past git, which refuses some of them itself.
+		config := fmt.Sprintf("[core]\n\tbare = false\n[remote \"origin\"]\n\turl = %q\n\tfetch = +refs/heads/*:refs/remotes/origin/*\n", address)
+		w.write(filepath.Join(dir, ".git", "config"), config)
+	}
+	for address, want := range map[string]string{
+		"ext::sh -c 'touch pwn'":                   "remote helper",
+		"fd::17":                                   "remote helper",
+		"-oProxyCommand=touch pwn":                 "begins with a hyphen",
+		"--upload-pack=touch":                      "begins with a hyphen",
+		"https://me:hunter2@github.com/me/mirrors": "user name or password",
+		"https://hunter2@github.com/me/mirrors":    "user name or password",
+		"ssh://git:hunter2@github.com/me/mirrors":  "user name or password",
+		"file://--output=x/me/mirrors":             "",
+		"file:///srv/../etc/mirrors":               "has . or .. in it",
+		"file://host/me/mirrors":                   "file: URL with a host",
+		"../relative/mirrors":                      "scheme",
+		"gopher://github.com/me/mirrors":           `scheme "gopher"`,
+		"https://github.com/me/mirrors?x":          "query",
+		"https://github.com/me":                    "no remote that is a fork",
+		"https://github.com/AlmaLinux/mirrors":     "no remote that is a fork",
+		"git@github.com:other/nothing.git":         "there is no fork other/nothing",
+	} {
+		set(address)
+		_, err := w.try(entry())
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+	for _, address := range []string{
+		"git@github.com:me/mirrors.git", "ssh://git@ssh.github.com:443/me/mirrors.git", "https://github.com/me/mirrors", "https://github.com/ME/Mirrors.git/",
+	} {
+		set(address)
+		c, err := w.try(entry())
+		if err != nil || c.URL == "" {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+	for _, pwn := range []string{"pwn", filepath.Join(dir, "pwn")} {
+		if _, err := os.Lstat(pwn); err == nil {
+			t.Errorf("%s is there", pwn)
+		}
+	}
+	w.options.Clone = t.TempDir()
+	w.refuse(entry(), "is no git clone")
+}
+
+func TestFindToken(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		api     string
+		environ []string
+		want    string // String, or a part of the error
+	}{
+		{"", []string{"GH_TOKEN=a", "GITHUB_TOKEN=b"}, "the token of $GH_TOKEN"},
+		{"", []string{"GH_TOKEN=", "GITHUB_TOKEN=b", "GH_ENTERPRISE_TOKEN=c"}, "the token of $GITHUB_TOKEN"},
+		{"https://ghe.example.org/api/v3/", []string{"GITHUB_TOKEN=b", "GITHUB_ENTERPRISE_TOKEN=c"}, "the token of $GITHUB_ENTERPRISE_TOKEN"},
+		{"https://ghe.example.org/api/v3/", []string{"GITHUB_TOKEN=b"}, "the token of $GITHUB_TOKEN"},
+		{"", []string{"GITHUB_TOKEN=hunter2\nX: y"}, "has a space, a control character"},
+		{"http://example.org", []string{"GITHUB_TOKEN=b"}, "does not begin with https"},
+	} {
+		token, err := publish.FindToken(t.Context(), c.environ, c.api)
+		got := token.String()
+		if err != nil {
+			got = err.Error()
+		}
+		if !strings.Contains(got, c.want) || strings.Contains(got, "hunter2") || strings.Contains(fmt.Sprintf("%v %+v %#v", token, token, token), "hunter2") {
+			t.Errorf("%q: %s", c.environ, got)
+		}
+	}
+}
+
+func TestInterrupted(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := publish.Open(ctx, w.options); err == nil || !strings.Contains(err.Error(), "interrupted") {
+		t.Errorf("got %v", err)
+	}
+}

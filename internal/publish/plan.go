@@ -1,0 +1,376 @@
+package publish
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/filemode"
+	"github.com/go-git/go-git/v5/plumbing/object"
+	"github.com/google/go-github/v92/github"
+
+	"github.com/mirrorform/mirrorform/internal/mirrorsd"
+)
+
+// Action says what Apply would do, or has done, for an entry.
+type Action string
+
+// The actions.
+const (
+	Listed  Action = "listed"  // nothing: upstream has the entry as it is wanted
+	Pending Action = "pending" // nothing: the open pull request has it as it is wanted
+	Create  Action = "create"  // open a pull request, after pushing what it needs
+	Update  Action = "update"  // update the open pull request
+)
+
+// Change is what publishing an entry means, as Plan found it.
+type Change struct {
+	Entry       Entry
+	Action      Action
+	Path        string                // in upstream's repository
+	Branch      string                // of the fork
+	Before      []byte                // the file that the commit starts from; nil if there is none
+	After       []byte                // the file as it is wanted
+	Differences []mirrorsd.Difference // between upstream's file and the wanted one
+	Foreign     []mirrorsd.ForeignKey // keys of the file that upstream's schema does not know; they stay
+	Notes       []string              // what the user should know, one line each
+	Title, Body string                // of the pull request
+	URL         string                // of the open pull request, or ""
+
+	isNew  bool // upstream has no such file
+	mode   filemode.FileMode
+	parent *object.Commit // what the commit goes on top of
+	old    plumbing.Hash  // where the fork's branch is; zero if there is none
+	reset  bool           // the branch's content is merged, and is replaced
+	pull   *github.PullRequest
+	body   string // the open pull request's new body, if it changes
+}
+
+// commits tells whether there is anything to commit.
+func (c *Change) commits() bool { return !bytes.Equal(c.Before, c.After) }
+
+// safeName is what may become part of a path and a branch, whatever the checkers say.
+var safeName = regexp.MustCompile(`^[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?$`)
+
+// Plan finds out what publishing an entry means. It reads from upstream, the fork and the API, and changes nothing.
+func (s *Session) Plan(ctx context.Context, e Entry) (_ *Change, err error) {
+	defer func() { err = s.o.Token.redact(err) }()
+	name := e.File.Name
+	if !safeName.MatchString(name) || strings.Contains(name, "..") || len(name) > 253 {
+		return nil, fmt.Errorf("%q cannot name a mirror: it becomes a file's name, so it has to be a DNS host name", name)
+	}
+	c := &Change{Entry: e, Branch: branchName(name), mode: filemode.Regular}
+	if err := s.planUpstream(c); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	switch {
+	case s.fork != nil:
+		if err := s.planFork(ctx, c); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+	case c.Action == "":
+		c.Action = Create
+		c.Notes = append(c.Notes, "without a token and --fork, the fork and its pull requests were not looked at")
+	}
+	if c.Action == Create || c.Action == Update {
+		notes, err := s.check(ctx, name, Subject{Path: c.Path, Text: c.After, File: e.File})
+		if err != nil {
+			return nil, err
+		}
+		c.Notes = append(c.Notes, notes...)
+	}
+	return c, nil
+}
+
+// branchName is the branch of a mirror's pull request; it never changes between versions.
+func branchName(name string) string {
+	branch := "mirrorform/" + strings.ToLower(name)
+	if strings.HasSuffix(branch, ".lock") {
+		branch += "-mirror" // git-check-ref-format(1) refuses the ending
+	}
+	return branch
+}
+
+// planUpstream compares with upstream's file.
+func (s *Session) planUpstream(c *Change) error {
+	want := c.Entry.File
+	var err error
+	if c.Path, err = s.store.find(want.Name); err != nil {
+		return err
+	}
+	have, err := s.store.read(s.store.tip, c.Path)
+	if err != nil {
+		return err
+	}
+	c.parent = s.store.tip
+	if have == nil {
+		c.isNew = true
+		if c.After, err = want.Bytes(); err != nil {
+			return err
+		}
+	} else {
+		if err := s.edit(c, have); err != nil {
+			return err
+		}
+		if path.Base(c.Path) != want.Name+".yml" {
+			c.Notes = append(c.Notes, fmt.Sprintf("upstream has the mirror in %s, which is updated", c.Path))
+		}
+	}
+	for _, k := range c.Foreign {
+		c.Notes = append(c.Notes, fmt.Sprintf("%s line %d: %s is no key that upstream's schema knows; it stays as it is", c.Path, k.Line, k.Key))
+	}
+	if !c.isNew && len(c.Differences) == 0 {
+		c.Action = Listed
+	}
+	c.Title, c.Body = title(want.Name, c.isNew), pullBody(c.Path, want, c.isNew, c.Differences)
+	return nil
+}
+
+// edit makes the wanted file out of upstream's.
+func (s *Session) edit(c *Change, have *entry) error {
+	d, err := mirrorsd.ParseDocument(have.text)
+	if err != nil {
+		return fmt.Errorf("upstream's %s cannot be updated: %w", c.Path, err)
+	}
+	c.Before, c.mode, c.Foreign = have.text, have.mode, d.Foreign()
+	c.Differences = d.Compare(c.Entry.File)
+	for _, diff := range c.Differences {
+		if diff.Key == "private" && !c.Entry.File.Private && !s.o.Relist {
+			return fmt.Errorf("upstream has set private: %s in %s, as it does with mirrors that misbehave: it is listed for nobody but its own networks. "+
+				"See why (the file's history at upstream), repair the mirror, then ask for it to be listed again with --relist; or set publish.private = true",
+				diff.Have, c.Path)
+		}
+	}
+	if c.After, err = d.Edit(c.Entry.File); err != nil {
+		return fmt.Errorf("upstream's %s: %w", c.Path, err)
+	}
+	return nil
+}
+
+// planFork looks at the fork's branch and the pull requests from it.
+func (s *Session) planFork(ctx context.Context, c *Change) error {
+	pulls, err := s.api.pulls(ctx, s.upstream, *s.fork, c.Branch)
+	if err != nil {
+		return err
+	}
+	c.pull = newest(pulls, isOpen)
+	c.URL = c.pull.GetHTMLURL()
+	if c.Action == Listed {
+		if c.pull != nil {
+			c.Notes = append(c.Notes, fmt.Sprintf("upstream has it as configured, so the open pull request %s is of no use: close it", c.URL))
+		}
+		return nil
+	}
+	branch, err := s.store.branch(ctx, *s.fork, c.Branch)
+	if err != nil {
+		return err
+	}
+	last := newest(pulls, func(*github.PullRequest) bool { return true })
+	switch {
+	case c.pull != nil:
+	case last != nil && isMerged(last):
+		if branch != nil && branch.Hash.String() != last.GetHead().GetSHA() {
+			return fmt.Errorf("pull request %s was merged, and somebody pushed to branch %s of %s afterwards; look at it, then delete the branch and run publish again",
+				last.GetHTMLURL(), c.Branch, s.fork)
+		}
+		c.reset = branch != nil
+		if c.isNew {
+			c.Notes = append(c.Notes, fmt.Sprintf("upstream listed it before (%s) and took it out since; see there why", last.GetHTMLURL()))
+		}
+	case last != nil && !s.o.IgnoreClosed:
+		return fmt.Errorf("pull request %s was closed without being merged; read there why. Then reopen it and run publish again, or open a new one with --ignore-closed",
+			last.GetHTMLURL())
+	}
+	if branch != nil {
+		c.old = branch.Hash
+		if !c.reset {
+			if err := s.goOn(c, branch); err != nil {
+				return err
+			}
+		}
+	}
+	c.settle()
+	return nil
+}
+
+// settle decides what there is to do.
+func (c *Change) settle() {
+	if c.pull == nil {
+		c.Action = Create
+		return
+	}
+	if body := mergeBody(c.pull.GetBody(), c.Body); body != c.pull.GetBody() {
+		c.body = body
+	}
+	c.Action = Pending
+	if c.commits() || c.body != "" {
+		c.Action = Update
+	}
+}
+
+// maxCommits bounds the walk over a branch's commits.
+const maxCommits = 1000
+
+// goOn starts from what the fork's branch holds, so that what reviewers put into the file stays.
+func (s *Session) goOn(c *Change, tip *object.Commit) error {
+	where := fmt.Sprintf("branch %s of %s", c.Branch, s.fork)
+	bases, err := tip.MergeBase(s.store.tip)
+	if err != nil {
+		return fmt.Errorf("compare %s with upstream: %w", where, err)
+	}
+	if len(bases) == 0 {
+		return fmt.Errorf("%s has no commit in common with upstream; delete it and run publish again", where)
+	}
+	base := bases[0]
+	if err := s.onlyFile(c, where, base, tip); err != nil {
+		return err
+	}
+	was, err := s.store.read(base, c.Path)
+	if err != nil {
+		return err
+	}
+	now, err := s.store.read(s.store.tip, c.Path)
+	if err != nil {
+		return err
+	}
+	if blobOf(was) != blobOf(now) {
+		return fmt.Errorf("upstream changed %s since %s was made, and the two would be in conflict; delete the branch (which closes its pull request) and run publish again, which starts from upstream's file",
+			c.Path, where)
+	}
+	have, err := s.store.read(tip, c.Path)
+	if err != nil {
+		return fmt.Errorf("%s: %w", where, err)
+	}
+	c.parent = tip
+	if have == nil {
+		if tip.Hash == base.Hash {
+			return nil
+		}
+		return fmt.Errorf("somebody removed %s from %s (commit %s by %s); delete the branch and run publish again if the mirror is to be listed",
+			c.Path, where, tip.Hash, tip.Author.Name)
+	}
+	d, err := mirrorsd.ParseDocument(have.text)
+	if err != nil {
+		return fmt.Errorf("%s: %s: %w", where, c.Path, err)
+	}
+	if err := s.othersValues(c, where, base, tip, d); err != nil {
+		return err
+	}
+	if c.After, err = d.Edit(c.Entry.File); err != nil {
+		return fmt.Errorf("%s: %s: %w", where, c.Path, err)
+	}
+	c.Before, c.mode, c.Foreign = have.text, have.mode, d.Foreign()
+	return nil
+}
+
+func blobOf(e *entry) plumbing.Hash {
+	if e == nil {
+		return plumbing.ZeroHash
+	}
+	return e.blob
+}
+
+// onlyFile refuses a branch that changes anything but the mirror's file.
+func (s *Session) onlyFile(c *Change, where string, base, tip *object.Commit) error {
+	from, err := base.Tree()
+	if err != nil {
+		return fmt.Errorf("read commit %s: %w", base.Hash, err)
+	}
+	to, err := tip.Tree()
+	if err != nil {
+		return fmt.Errorf("read commit %s: %w", tip.Hash, err)
+	}
+	changes, err := object.DiffTree(from, to)
+	if err != nil {
+		return fmt.Errorf("compare %s with upstream: %w", where, err)
+	}
+	var others []string
+	for _, change := range changes {
+		for _, name := range []string{change.From.Name, change.To.Name} {
+			if name != "" && name != c.Path && !slices.Contains(others, name) {
+				others = append(others, name)
+			}
+		}
+	}
+	if len(others) == 0 {
+		return nil
+	}
+	slices.Sort(others)
+	more := ""
+	if len(others) > 5 {
+		others, more = others[:5], fmt.Sprintf(" and %d more", len(others)-5)
+	}
+	return fmt.Errorf("%s changes more than %s: %s%s. Somebody else works on it (last %s); delete the branch or take that out of it, then run publish again",
+		where, c.Path, strings.Join(others, ", "), more, tip.Author.Name)
+}
+
+// othersValues refuses to take back values that somebody else committed to the branch. Their comments, order and foreign keys are no
+// matter: these stay.
+func (s *Session) othersValues(c *Change, where string, base, tip *object.Commit, d *mirrorsd.Document) error {
+	if s.o.Overwrite || published(tip) {
+		return nil
+	}
+	ours, err := s.lastPublished(base, tip)
+	if err != nil {
+		return err
+	}
+	known := map[string]string{}
+	file, err := s.store.read(ours, c.Path)
+	if err != nil {
+		return err
+	}
+	if file != nil {
+		before, err := mirrorsd.ParseDocument(file.text)
+		if err != nil {
+			return fmt.Errorf("%s: %s in commit %s: %w", where, c.Path, ours.Hash, err)
+		}
+		for _, diff := range before.Compare(c.Entry.File) {
+			known[diff.Key] = diff.Have
+		}
+	}
+	var theirs []string
+	for _, diff := range d.Compare(c.Entry.File) {
+		if have, ok := known[diff.Key]; !ok || have != diff.Have {
+			theirs = append(theirs, fmt.Sprintf("%s is %s there, and %s in the configuration", diff.Key, orAbsent(diff.Have), orAbsent(diff.Want)))
+		}
+	}
+	if len(theirs) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s pushed other values to %s: %s. Take them into the configuration, or replace them with --overwrite",
+		tip.Author.Name, where, strings.Join(theirs, "; "))
+}
+
+func orAbsent(value string) string {
+	if value == "" {
+		return "absent"
+	}
+	return value
+}
+
+// published tells whether publish made a commit.
+func published(c *object.Commit) bool { return strings.Contains(c.Message, "\n"+trailer) }
+
+// lastPublished is the branch's newest commit that publish made, or its base.
+func (s *Session) lastPublished(base, tip *object.Commit) (*object.Commit, error) {
+	at := tip
+	for range maxCommits {
+		if at.Hash == base.Hash || published(at) {
+			return at, nil
+		}
+		if at.NumParents() == 0 {
+			return base, nil
+		}
+		var err error
+		if at, err = at.Parent(0); err != nil {
+			return nil, fmt.Errorf("read the history of commit %s: %w", tip.Hash, err)
+		}
+	}
+	return nil, errors.New("the branch has too many commits; delete it and run publish again")
+}
