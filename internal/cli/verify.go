@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -31,6 +32,12 @@ const (
 	verifyAtOnce = 8
 	// maxServiceConfig bounds a config.yml.
 	maxServiceConfig = 1 << 20
+
+	// How much is asked of a mirror, and how patiently, unless flags say otherwise.
+	verifyMetadata    = "100MB"
+	verifyConnections = 6
+	verifyAttempts    = 3
+	verifyTimeout     = 15 * time.Second
 )
 
 // verifyFlags are the flags of verify.
@@ -66,18 +73,24 @@ mirrorform verify --resolve mirror.example.org:203.0.113.10 fra1`,
 	}
 	flags := cmd.Flags()
 	a.addVarFlags(flags)
+	f.add(cmd)
+	flags.StringVar(&f.metadata, "metadata", verifyMetadata, "compare metadata files up to this `SIZE` in all by content for each mirror, and the rest by size")
+	flags.IntVar(&f.connections, "connections", verifyConnections, "`NUMBER` of requests to one host at once")
+	flags.IntVar(&f.attempts, "attempts", verifyAttempts, "`NUMBER` of times that a request is made that fails in a way that may pass")
+	flags.DurationVar(&f.timeout, "timeout", verifyTimeout, "`DURATION` to wait for a connection or an answer")
+	flags.BoolVar(&f.asJSON, "json", false, "print as JSON")
+	return cmd
+}
+
+// add adds the flags that say what a mirror is compared with; publish has them, too.
+func (f *verifyFlags) add(cmd *cobra.Command) {
+	flags := cmd.Flags()
 	flags.StringVar(&f.serviceConfig, "service-config", "", "take what the service asks mirrors for from `FILE|URL`, its config.yml, in place of what is built in")
 	flags.StringVar(&f.reference, "reference", upstream.DefaultReference, "compare repomd.xml files with those of the tree at `URL`; none if empty")
-	flags.StringVar(&f.metadata, "metadata", "100MB", "compare metadata files up to this `SIZE` in all by content for each mirror, and the rest by size")
 	flags.StringArrayVar(&f.caFiles, "ca-file", nil, "trust the certificate authorities in `FILE`, too, as PEM (may be given again)")
 	flags.StringArrayVar(&f.resolve, "resolve", nil, "take ADDRESS for a host name in place of what DNS says: `HOST:ADDRESS` (may be given again)")
 	flags.StringArrayVar(&f.geoIP, "geoip-db", nil, "look addresses up in `FILE`, a City or ASN database of MaxMind or a location or ASN database of IPinfo (may be given again)")
-	flags.IntVar(&f.connections, "connections", 6, "`NUMBER` of requests to one host at once")
-	flags.IntVar(&f.attempts, "attempts", 3, "`NUMBER` of times that a request is made that fails in a way that may pass")
-	flags.DurationVar(&f.timeout, "timeout", 15*time.Second, "`DURATION` to wait for a connection or an answer")
-	flags.BoolVar(&f.asJSON, "json", false, "print as JSON")
 	_ = cmd.MarkFlagFilename("geoip-db", "mmdb")
-	return cmd
 }
 
 func (a *app) verify(ctx context.Context, args []string, f verifyFlags) error {
@@ -85,11 +98,7 @@ func (a *app) verify(ctx context.Context, args []string, f verifyFlags) error {
 	if err != nil {
 		return err
 	}
-	defer func() {
-		for _, db := range options.GeoIP {
-			_ = db.Close()
-		}
-	}()
+	defer closeDatabases(options)
 	mirrors, err := a.mirrorsToVerify(args)
 	if err != nil {
 		return err
@@ -179,14 +188,19 @@ func (f verifyFlags) options(ctx context.Context) (o upstream.Options, err error
 	for _, name := range f.geoIP {
 		db, err := geo.Open(name)
 		if err != nil {
-			for _, open := range o.GeoIP {
-				_ = open.Close()
-			}
+			closeDatabases(o)
 			return o, err
 		}
 		o.GeoIP = append(o.GeoIP, db)
 	}
 	return o, nil
+}
+
+// closeDatabases closes the GeoIP databases. They are only read, so nothing is lost where that fails.
+func closeDatabases(o upstream.Options) {
+	for _, db := range o.GeoIP {
+		_ = db.Close()
+	}
 }
 
 // parseResolve reads HOST:ADDRESS. The address of IPv6 may stand in brackets, as for curl.
@@ -301,11 +315,7 @@ func (a *app) mirrorsToVerify(args []string) ([]upstream.Mirror, error) {
 	if len(hosts) == 0 && len(urls) > 0 {
 		return mirrors, nil
 	}
-	c, err := a.mustLoad()
-	if err != nil {
-		return nil, err
-	}
-	entries, err := a.entries(c, hosts)
+	entries, err := a.entriesToVerify(hosts)
 	if err != nil {
 		return nil, err
 	}
@@ -316,6 +326,45 @@ func (a *app) mirrorsToVerify(args []string) ([]upstream.Mirror, error) {
 		return nil, errors.New("no mirror of this configuration has a publish block; name the URL of a mirror")
 	}
 	return mirrors, nil
+}
+
+// entriesToVerify are the entries of the named hosts, or of all. No host is reached, so an entry that is made from a host's facts is not among
+// them, which is told. A host that was named and has none is an error.
+func (a *app) entriesToVerify(names []string) ([]entry, error) {
+	for _, name := range names {
+		if _, err := path.Match(name, ""); err != nil {
+			return nil, fmt.Errorf("%q is no host name or glob: %w", name, err)
+		}
+	}
+	a.limit = names
+	r, err := a.entriesRun()
+	var none *noHostError
+	if errors.As(err, &none) {
+		return nil, fmt.Errorf("%q means no host of this configuration, and is no URL", none.limit)
+	}
+	if err != nil {
+		return nil, err
+	}
+	list, err := r.entries(nil)
+	if err != nil {
+		return nil, err
+	}
+	needed := r.needFacts()
+	for _, h := range r.hosts {
+		reason := "has no mirror with a publish block, so its URLs are not known; name them in place of the host"
+		facts := slices.Contains(needed, h)
+		if facts {
+			reason = "has a mirror whose entry is made from facts of the host, which verify does not connect to; name its URLs in place of the host"
+		}
+		switch {
+		case h.Last || slices.ContainsFunc(list, func(e entry) bool { return e.host == h.Name }):
+		case len(names) > 0:
+			return nil, fmt.Errorf("host %s %s", h.Name, reason)
+		case facts:
+			a.ui.Note(fmt.Sprintf("host %s %s", h.Name, reason))
+		}
+	}
+	return list, nil
 }
 
 // mirrorsOfURLs makes mirrors of URLs: those with one host name belong to one.

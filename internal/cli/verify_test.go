@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -117,9 +118,10 @@ func TestServiceConfigByHTTPS(t *testing.T) {
 	}
 }
 
-// TestVerifyWhole runs the command against a mirror over HTTPS, with an authority, a service and a GeoIP database of its own.
-func TestVerifyWhole(t *testing.T) {
-	t.Parallel()
+// startMirror serves a mirror of one repository over HTTPS, in good order for a service of its own. The URL of its tree is on example.com, for
+// which flags give the address; they give the service, too. ca is a file with its authority.
+func startMirror(t *testing.T) (tree string, flags []string, ca string) {
+	t.Helper()
 	now, repo := time.Now().Unix(), "/almalinux/9/BaseOS/x86_64/os/repodata/"
 	const primary = "<metadata/>"
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -139,15 +141,49 @@ func TestVerifyWhole(t *testing.T) {
 	}))
 	t.Cleanup(server.Close)
 	dir := t.TempDir()
-	write := func(name string, content []byte) string {
-		name = filepath.Join(dir, name)
-		if err := os.WriteFile(name, content, 0o600); err != nil {
+	ca = writeFile(t, dir, "ca.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
+	service := writeFile(t, dir, "config.yml", []byte("allowed_outdate: 1h\nversions: ['9']\narches: {'9': [x86_64]}\nrequired_protocols: [https]\nrepos: [{name: baseos, path: BaseOS/$basearch/os/}]\n"))
+	flags = []string{"--reference", "", "--service-config", service, "--resolve", "example.com:127.0.0.1"}
+	return strings.Replace(server.URL, "127.0.0.1", "example.com", 1) + "/almalinux/", flags, ca
+}
+
+func writeFile(t *testing.T, dir, name string, content []byte) string {
+	t.Helper()
+	name = filepath.Join(dir, name)
+	if err := os.WriteFile(name, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// runApp runs a command line and returns what it printed.
+func runApp(t *testing.T, args ...string) (status int, stdout, stderr string) {
+	t.Helper()
+	var streams [2]*os.File
+	for i := range streams {
+		f, err := os.CreateTemp(t.TempDir(), "")
+		if err != nil {
 			t.Fatal(err)
 		}
-		return name
+		t.Cleanup(func() { _ = f.Close() })
+		streams[i] = f
 	}
-	ca := write("ca.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
-	service := write("config.yml", []byte("allowed_outdate: 1h\nversions: ['9']\narches: {'9': [x86_64]}\nrequired_protocols: [https]\nrepos: [{name: baseos, path: BaseOS/$basearch/os/}]\n"))
+	a := &app{in: os.Stdin, out: streams[0], err: streams[1]}
+	status = a.run(t.Context(), args)
+	var text [2][]byte
+	for i, f := range streams {
+		var err error
+		if text[i], err = os.ReadFile(f.Name()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return status, string(text[0]), string(text[1])
+}
+
+// TestVerifyWhole runs the command against a mirror over HTTPS, with an authority, a service and a GeoIP database of its own.
+func TestVerifyWhole(t *testing.T) {
+	t.Parallel()
+	address, flags, ca := startMirror(t)
 	tree, err := mmdbwriter.New(mmdbwriter.Options{DatabaseType: "GeoLite2-City", IncludeReservedNetworks: true})
 	if err != nil {
 		t.Fatal(err)
@@ -163,38 +199,21 @@ func TestVerifyWhole(t *testing.T) {
 	if _, err := tree.WriteTo(&db); err != nil {
 		t.Fatal(err)
 	}
-	args := []string{
-		"verify", "--json", "--reference", "", "--service-config", service, "--geoip-db", write("city.mmdb", db.Bytes()), "--attempts", "1",
-		"--resolve", "example.com:127.0.0.1", strings.Replace(server.URL, "127.0.0.1", "example.com", 1) + "/almalinux/",
-	}
+	args := append([]string{"verify", "--json", "--geoip-db", writeFile(t, t.TempDir(), "city.mmdb", db.Bytes()), "--attempts", "1", address}, flags...)
 	for _, test := range []struct {
 		name   string
 		args   []string
 		status int
 		report string
 	}{
-		{"trusted", append(args, "--ca-file", ca), exitDone, "ok"},
+		{"trusted", append(slices.Clip(args), "--ca-file", ca), exitDone, "ok"},
 		{"not trusted", args, exitError, "the certificate of example.com is not valid"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			var streams [2]*os.File
-			for i := range streams {
-				f, err := os.CreateTemp(t.TempDir(), "")
-				if err != nil {
-					t.Fatal(err)
-				}
-				t.Cleanup(func() { _ = f.Close() })
-				streams[i] = f
-			}
-			a := &app{in: os.Stdin, out: streams[0], err: streams[1]}
-			status := a.run(t.Context(), test.args)
-			text, err := os.ReadFile(streams[0].Name())
-			if err != nil {
-				t.Fatal(err)
-			}
+			status, text, _ := runApp(t, test.args...)
 			var got struct{ Mirrors []upstream.Report }
-			if err := json.Unmarshal(text, &got); err != nil || len(got.Mirrors) != 1 {
+			if err := json.Unmarshal([]byte(text), &got); err != nil || len(got.Mirrors) != 1 {
 				t.Fatalf("status %d, %v in %s", status, err, text)
 			}
 			r := got.Mirrors[0]
