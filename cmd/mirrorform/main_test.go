@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/mirrorform/mirrorform/internal/cli"
+	"github.com/mirrorform/mirrorform/internal/publish/githubtest"
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
@@ -28,7 +29,7 @@ func TestScripts(t *testing.T) {
 		Setup:               setUp,
 		UpdateScripts:       *update,
 		RequireExplicitExec: true,
-		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"status": status, "repeat": repeat},
+		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"status": status, "repeat": repeat, "github": github},
 	})
 }
 
@@ -48,6 +49,7 @@ func setUp(env *testscript.Env) error {
 	env.Setenv("XDG_CACHE_HOME", cache)
 	env.Setenv("HOME", env.WorkDir+"/home")
 	env.Setenv("NO_COLOR", "1")
+	env.Values[gitHubKey{}] = map[string]*githubtest.Server{}
 	return os.Mkdir(env.WorkDir+"/home", 0o700)
 }
 

@@ -1,6 +1,7 @@
 // Package cli holds mirrorform's commands: what they take, what they print and how they exit.
 //
-// Exit status, for all commands: 0 done or nothing to do, 1 error, 2 there are differences (plan --detailed-exitcode, drift).
+// Exit status, for all commands: 0 done or nothing to do, 1 error, 2 there are differences (plan --detailed-exitcode, drift,
+// publish --check).
 package cli
 
 import (
@@ -132,7 +133,7 @@ All *.hcl files of a directory declare the mirrors. plan shows what differs on t
 	})
 	root.AddCommand(
 		a.initCommand(), a.validateCommand(), a.fmtCommand(), a.planCommand(), a.showCommand(), a.driftCommand(), a.applyCommand(), a.destroyCommand(),
-		a.stateCommand(), a.outputCommand(), a.verifyCommand(), a.versionCommand(), a.labCommand(), a.lintCommand(),
+		a.stateCommand(), a.outputCommand(), a.verifyCommand(), a.versionCommand(), a.labCommand(), a.lintCommand(), a.publishCommand(),
 	)
 	return root
 }

@@ -1,0 +1,73 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/mirrorform/mirrorform/internal/mirrorsd"
+	"github.com/mirrorform/mirrorform/internal/publish"
+	"github.com/mirrorform/mirrorform/internal/ui"
+	"github.com/mirrorform/mirrorform/internal/upstream"
+)
+
+// verifyName is the name of the mirrorChecker.
+const verifyName = "verify"
+
+// mirrorChecker is the publish.Checker of the mirror itself, as verify looks at it. It checks one mirror at a time.
+type mirrorChecker struct {
+	ui       *ui.UI
+	options  upstream.Options
+	verifier *upstream.Verifier
+	meter    *ui.Meter // of the mirror that is looked at
+}
+
+// newMirrorChecker returns a checker that the caller closes.
+func (a *app) newMirrorChecker(ctx context.Context, f verifyFlags) (*mirrorChecker, error) {
+	options, err := f.options(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c := &mirrorChecker{ui: a.ui}
+	options.Progress = func(mirror string, done, total int64) { c.meter.Set(mirror, done, total) }
+	c.options, c.verifier = options, upstream.New(options)
+	return c, nil
+}
+
+func (c *mirrorChecker) close() { closeDatabases(c.options) }
+
+// Name returns "verify".
+func (c *mirrorChecker) Name() string { return verifyName }
+
+// Check looks at the mirror that the configuration wants to be listed. A mirror that is not accepted has an error.
+func (c *mirrorChecker) Check(ctx context.Context, s publish.Subject) ([]publish.Finding, error) {
+	c.meter = c.ui.Meter()
+	report, err := c.verifier.Verify(ctx, upstream.Mirror{File: s.File})
+	c.meter.Close()
+	if err != nil {
+		return nil, err
+	}
+	var found []publish.Finding
+	if !report.Accepted {
+		message := "AlmaLinux's service would take the mirror, and its clients would meet errors"
+		if report.Status != "ok" {
+			message = fmt.Sprintf("AlmaLinux's service would store the status %q", report.Status)
+		}
+		found = append(found, publish.Finding{Severity: mirrorsd.Error, Message: message})
+	}
+	for _, f := range report.Findings {
+		severity := mirrorsd.Warning
+		switch f.Severity {
+		case upstream.Note:
+			continue
+		case upstream.Error:
+			severity = mirrorsd.Error
+		}
+		message := fmt.Sprintf("%s: %s", f.Check, f.Message)
+		if len(f.Routes) > 0 {
+			message += " (" + strings.Join(f.Routes, ", ") + ")"
+		}
+		found = append(found, publish.Finding{Severity: severity, Message: message})
+	}
+	return found, nil
+}
