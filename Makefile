@@ -58,7 +58,7 @@ fuzz: ## Run each fuzz target for FUZZTIME (60s), a line for each; fails if one 
 	@log=$$(mktemp); trap 'rm -f "$$log"' EXIT; findings=0; \
 	targets=$$(grep -rHo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . | sed 's|/[^/]*_test\.go:func | |' | sort); \
 	while read -r dir target; do \
-		if go test -run '^$$' -fuzz "^$$target\$$" -fuzztime "$${FUZZTIME:-60s}" "$$dir" >"$$log" 2>&1 </dev/null || \
+		if go test -run '^$$' -fuzz "^$$target\$$" -fuzztime "$${FUZZTIME:-60s}" -fuzzminimizetime 10x "$$dir" >"$$log" 2>&1 </dev/null || \
 			{ grep -q 'context deadline exceeded' "$$log" && ! grep -Eq 'Failing input|panic:|_test\.go:' "$$log"; }; then \
 			printf 'ok    %-22s %-18s %s\n' "$$dir" "$$target" "$$(grep -o 'execs: [0-9]*' "$$log" | tail -1 || echo 'its corpus: the time was too short for more')"; \
 		else \
