@@ -5,11 +5,13 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -27,7 +29,7 @@ const becomePasswordVar = "MIRRORFORM_BECOME_PASSWORD"
 // connector returns what opens sessions with the configuration's hosts.
 func (a *app) connector(c *config.Config) (func(context.Context, string) (*engine.Session, error), error) {
 	hosts := map[string]*config.Host{}
-	for _, h := range c.Hosts() {
+	for _, h := range a.hosts(c) {
 		hosts[h.Name] = h
 	}
 	password, err := a.becomePassword()
@@ -84,18 +86,45 @@ func (a *app) becomePassword() (func() (string, error), error) {
 	return func() (string, error) { return value, nil }, nil
 }
 
-// localSession runs the helper in this process: host local is the machine that mirrorform runs on. Each configuration directory has a state of its own there.
-func (a *app) localSession(ctx context.Context) (*engine.Session, error) {
+// localState is the state directory of host local, the machine that mirrorform runs on. Each configuration directory has its own there.
+func (a *app) localState() (string, error) {
 	state, err := os.UserCacheDir()
 	if err != nil {
-		return nil, fmt.Errorf("host local needs a directory for its state: %w", err)
+		return "", fmt.Errorf("host local needs a directory for its state: %w", err)
 	}
 	dir, err := filepath.Abs(a.chdir)
 	if err != nil {
-		return nil, fmt.Errorf("host local: %w", err)
+		return "", fmt.Errorf("host local: %w", err)
 	}
 	sum := sha256.Sum256([]byte(dir))
-	conn := agent.Pipe(context.WithoutCancel(ctx), agent.Options{Version: Version(), StateDir: filepath.Join(state, "mirrorform", "local", hex.EncodeToString(sum[:8]))})
+	return filepath.Join(state, "mirrorform", "local", hex.EncodeToString(sum[:8])), nil
+}
+
+// hosts are the configuration's hosts, and host local when something of this configuration is still managed there.
+func (a *app) hosts(c *config.Config) []*config.Host {
+	hosts := c.Hosts()
+	if slices.ContainsFunc(hosts, func(h *config.Host) bool { return h.Local }) {
+		return hosts
+	}
+	dir, err := a.localState()
+	if err != nil {
+		return hosts
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "manifest.json"))
+	var manifest struct{ Resources []json.RawMessage }
+	if err != nil || json.Unmarshal(text, &manifest) == nil && len(manifest.Resources) == 0 {
+		return hosts // one that is damaged is told of later
+	}
+	return append(slices.Clip(hosts), &config.Host{Name: "local", Local: true})
+}
+
+// localSession runs the helper in this process.
+func (a *app) localSession(ctx context.Context) (*engine.Session, error) {
+	dir, err := a.localState()
+	if err != nil {
+		return nil, err
+	}
+	conn := agent.Pipe(context.WithoutCancel(ctx), agent.Options{Version: Version(), StateDir: dir})
 	hello, err := sayHello(conn)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("host local: %w", err), conn.Close())

@@ -130,7 +130,7 @@ func (a *app) newRun(command string) (*run, error) {
 	}
 	a.tellStrangers(r.record, c)
 	byName := map[string]*config.Host{}
-	for _, h := range c.Hosts() {
+	for _, h := range a.hosts(c) {
 		byName[h.Name] = h
 	}
 	next := r.record.clone()
@@ -186,7 +186,7 @@ func (r *run) close() { r.fleet.Close() }
 func (a *app) selectHosts(c *config.Config) ([]engine.Host, error) {
 	var hosts []engine.Host
 	matched := make([]bool, len(a.limit))
-	for _, h := range c.Hosts() {
+	for _, h := range a.hosts(c) {
 		selected := len(a.limit) == 0 || h.Local
 		for i, l := range a.limit {
 			ok, err := path.Match(l, h.Name)
@@ -216,6 +216,9 @@ func (e *noHostError) Error() string {
 
 // wanted gives the engine a host's resources; what the configuration says against them is kept for printing.
 func (r *run) wanted(host string, facts map[string]*wire.Facts) ([]*engine.Resource, error) {
+	if !slices.ContainsFunc(r.config.Hosts(), func(h *config.Host) bool { return h.Name == host }) {
+		return nil, nil // host local, of which only its manifest tells
+	}
 	list, diags := r.config.Resources(host, facts)
 	r.mu.Lock()
 	r.diags = append(r.diags, diags...)
