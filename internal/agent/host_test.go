@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/mirrorform/mirrorform/internal/helper/builder"
 	"github.com/mirrorform/mirrorform/internal/lab"
 	"github.com/mirrorform/mirrorform/internal/lab/labtest"
 	"github.com/mirrorform/mirrorform/internal/wire"
@@ -54,10 +55,12 @@ func start(t *testing.T, argv []string) *controller {
 func build(t *testing.T, arch string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "helper")
-	cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", file, "../../cmd/mirrorform-agent")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := builder.Build(t.Context(), root, arch, file); err != nil {
+		t.Fatal(err)
 	}
 	return file
 }

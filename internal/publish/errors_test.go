@@ -20,13 +20,13 @@ import (
 // on answers requests of one kind in another way, the first times of them.
 func (w *world) on(method, suffix string, times int, answer http.HandlerFunc) {
 	var n atomic.Int32
-	w.Intercept = func(rw http.ResponseWriter, r *http.Request) bool {
+	w.Intercept(func(rw http.ResponseWriter, r *http.Request) bool {
 		if r.Method != method || !strings.HasSuffix(r.URL.Path, suffix) || int(n.Add(1)) > times {
 			return false
 		}
 		answer(rw, r)
 		return true
-	}
+	})
 }
 
 // fail answers with a status, headers and a message.
@@ -133,7 +133,7 @@ func TestAPIErrors(t *testing.T) {
 				t.Errorf("waited %v, want %d times", w.slept, c.slept)
 			}
 			// Whatever it was, the next run goes on from what is there.
-			w.Intercept = nil
+			w.Intercept(nil)
 			w.publish(entry(), publish.Create)
 			w.publish(entry(), publish.Pending)
 			if w.count(branch) != "1" || len(w.Pulls()) != 1 {
@@ -182,7 +182,7 @@ func TestWaits(t *testing.T) {
 // loseAnswer lets the first request of one kind through, and breaks the connection in place of the answer.
 func (w *world) loseAnswer(method, suffix string, status int) {
 	var done atomic.Bool
-	w.Intercept = func(_ http.ResponseWriter, r *http.Request) bool {
+	w.Intercept(func(_ http.ResponseWriter, r *http.Request) bool {
 		if r.Method != method || !strings.HasSuffix(r.URL.Path, suffix) || done.Swap(true) {
 			return false
 		}
@@ -201,7 +201,7 @@ func (w *world) loseAnswer(method, suffix string, status int) {
 			_ = answer.Body.Close()
 		}
 		panic(http.ErrAbortHandler)
-	}
+	})
 }
 
 // TestPushAnswerLost pushes, and never hears that it was done.
@@ -277,12 +277,12 @@ func TestPagination(t *testing.T) {
 	for i := range 250 {
 		w.AddPull(githubtest.Pull{Repo: up, HeadRepo: fmt.Sprintf("a%d/mirrors", i), HeadRef: branch, Base: "master", State: "open"})
 	}
-	w.Intercept = func(_ http.ResponseWriter, r *http.Request) bool {
+	w.Intercept(func(_ http.ResponseWriter, r *http.Request) bool {
 		q := r.URL.Query()
 		q.Del("head")
 		r.URL.RawQuery = q.Encode()
 		return false
-	}
+	})
 	w.Requests()
 	w.publish(entry(), publish.Pending)
 	pages := 0

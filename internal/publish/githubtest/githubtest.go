@@ -32,13 +32,19 @@ type Server struct {
 	*httptest.Server
 	Root string // the directory of the bare repositories, OWNER/NAME.git
 
-	// Intercept may answer a request itself, or change what comes; it returns true when it has answered.
-	Intercept func(w http.ResponseWriter, r *http.Request) bool
+	mu        sync.Mutex
+	intercept func(w http.ResponseWriter, r *http.Request) bool
+	repos     map[string]*Repository
+	pulls     []*Pull
+	log       []string
+}
 
-	mu    sync.Mutex
-	repos map[string]*Repository
-	pulls []*Pull
-	log   []string
+// Intercept has a function see requests first. It may answer a request itself, or change what comes; it returns true when it has answered. nil
+// ends that.
+func (s *Server) Intercept(f func(w http.ResponseWriter, r *http.Request) bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.intercept = f
 }
 
 // Repository is what the API says of one.
@@ -99,14 +105,16 @@ func Start(dir string) (*Server, error) {
 	mux.HandleFunc("GET /repos/{owner}/{name}/pulls", s.listPulls)
 	mux.HandleFunc("POST /repos/{owner}/{name}/pulls", s.createPull)
 	mux.HandleFunc("PATCH /repos/{owner}/{name}/pulls/{number}", s.editPull)
-	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
 		s.log = append(s.log, r.Method+" "+r.URL.RequestURI())
+		intercept := s.intercept
 		s.mu.Unlock()
-		if s.Intercept == nil || !s.Intercept(w, r) {
+		if intercept == nil || !intercept(w, r) {
 			mux.ServeHTTP(w, r)
 		}
 	}))
+	s.Start()
 	return s, nil
 }
 
