@@ -134,7 +134,7 @@ func (x *expansion) storageRules() {
 	}
 	if st.MountPoint != "" && plain(st.MountPoint) && plain(st.Path) && !within(st.Path, st.MountPoint) {
 		x.errorf("storage.mount_point", "mount the device on storage.path or on a directory above it",
-			"%s does not hold storage.path, which is %s", st.MountPoint, st.Path)
+			"%q does not hold storage.path, which is %q", st.MountPoint, st.Path)
 	}
 	if st.MountPoint != "" && !plain(st.MountPoint) || st.MountPoint == "/" {
 		x.errorf("storage.mount_point", "write an absolute path without . and .., doubled and trailing slashes",

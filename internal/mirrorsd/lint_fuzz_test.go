@@ -2,6 +2,8 @@ package mirrorsd
 
 import (
 	"bytes"
+	"encoding/json"
+	"errors"
 	"reflect"
 	"slices"
 	"strings"
@@ -43,7 +45,8 @@ func FuzzLint(f *testing.F) {
 				return
 			}
 		}
-		if err := validate(schema, fixed); err != nil {
+		var number *json.UnsupportedTypeError // of a key that is no string, which JSON schemas do not know, and lint warns of
+		if err := validate(schema, fixed); err != nil && !errors.As(err, &number) {
 			t.Errorf("no error is found, and the schema refuses it: %v\n%q", err, fixed)
 		}
 	})

@@ -234,7 +234,7 @@ func (h *hostKeys) read() error {
 			return fmt.Errorf("known hosts: %w", err)
 		}
 		cleaned, bad := withoutBadLines(data)
-		if len(bad) == 0 {
+		if bytes.Equal(cleaned, data) {
 			usable = append(usable, file)
 			continue
 		}
@@ -267,6 +267,10 @@ type badLine struct {
 func withoutBadLines(data []byte) (cleaned []byte, bad []badLine) {
 	lines := bytes.Split(data, []byte("\n"))
 	for i, line := range lines {
+		if len(bytes.TrimSpace(line)) == 0 {
+			lines[i] = nil // the library takes a carriage return for a host
+			continue
+		}
 		if err := checkKnownHostsLine(string(line)); err != nil {
 			bad = append(bad, badLine{i + 1, err})
 			lines[i] = nil
