@@ -65,7 +65,7 @@ func TestExpand(t *testing.T) {
 }
 
 // checkParts holds what is so for every expansion.
-func checkParts(t *testing.T, parts []mirror.Part, problems []engine.Problem, host mirror.Host) {
+func checkParts(t *testing.T, parts []mirror.Part, problems []engine.Problem, host mirror.Host, tolerated ...string) {
 	t.Helper()
 	failed := slices.ContainsFunc(problems, func(p engine.Problem) bool { return p.Severity == engine.Error })
 	if failed != (parts == nil) {
@@ -105,6 +105,9 @@ func checkParts(t *testing.T, parts []mirror.Part, problems []engine.Problem, ho
 	}
 	if _, ps := engine.Order(host.Target, list); len(ps) > 0 {
 		for _, p := range ps {
+			if slices.ContainsFunc(tolerated, func(text string) bool { return strings.Contains(p.Summary, text) }) {
+				continue
+			}
 			t.Errorf("order: %s", p)
 		}
 	}

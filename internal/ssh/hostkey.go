@@ -263,18 +263,22 @@ type badLine struct {
 	err  error
 }
 
-// withoutBadLines empties the lines that the library would stumble over; the others keep their numbers.
+// withoutBadLines empties the lines that the library would stumble over; the others keep their numbers. What is left is parted by single blanks, so that
+// the library reads the fields that were checked here.
 func withoutBadLines(data []byte) (cleaned []byte, bad []badLine) {
 	lines := bytes.Split(data, []byte("\n"))
 	for i, line := range lines {
-		if len(bytes.TrimSpace(line)) == 0 {
-			lines[i] = nil // the library takes a carriage return for a host
+		fields := bytes.Fields(line)
+		if len(fields) == 0 || fields[0][0] == '#' {
+			lines[i] = nil
 			continue
 		}
 		if err := checkKnownHostsLine(string(line)); err != nil {
 			bad = append(bad, badLine{i + 1, err})
 			lines[i] = nil
+			continue
 		}
+		lines[i] = bytes.Join(fields, []byte(" "))
 	}
 	return bytes.Join(lines, []byte("\n")), bad
 }
@@ -285,9 +289,6 @@ const maxAsterisks = 8
 // checkKnownHostsLine tells why a line (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT) cannot be used.
 func checkKnownHostsLine(line string) error {
 	fields := strings.Fields(line)
-	if len(fields) == 0 || fields[0][0] == '#' {
-		return nil
-	}
 	if fields[0][0] == '@' {
 		if fields[0] != "@cert-authority" && fields[0] != "@revoked" {
 			return fmt.Errorf("unknown marker %s", quote(fields[0]))
