@@ -77,6 +77,8 @@ type edit struct {
 	argvs [][]string
 	// broken says that what is there then cannot be activated, so that the repair is not taken back to try.
 	broken bool
+	// unloaded: a server has not loaded the edit. Taking an apply back has it load what is there, so that it answers otherwise than before.
+	unloaded bool
 }
 
 // by is an edit by one program.

@@ -12,7 +12,7 @@ import (
 func checkRefusal(t *testing.T, h *host, c *refusal) {
 	h.write(t, c.files)
 	h.run(t, c.prepare...)
-	r := &runner{h, &testCase{}}
+	r := &runner{h: h, c: &testCase{}}
 	look := func() (string, listing) {
 		if len(c.same) == 0 {
 			return "", h.listing(t)
@@ -49,7 +49,7 @@ func checkRefusal(t *testing.T, h *host, c *refusal) {
 func checkFailure(t *testing.T, h *host, c *failure) {
 	h.write(t, c.files)
 	h.run(t, c.prepare...)
-	r := &runner{h, &testCase{}}
+	r := &runner{h: h, c: &testCase{}}
 	want := resource(h, c.kind, c.state)
 	p := r.changing(t, want)
 	h.run(t, c.between...)
