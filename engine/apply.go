@@ -199,12 +199,8 @@ func (f *Fleet) takeBack(ctx context.Context, h *hostState, r *HostResult) {
 	case err != nil:
 		_, r.Err = f.aftermath(ctx, h, r.Host, errors.Join(r.Err, err), nil)
 		r.State = stateAfter(r.Err)
-	case done.Journal != "":
-		r.Err, r.State = fmt.Errorf("%w%s", r.Err, keptIn(done.Journal)), HalfBack
-	case done.Undone && stuck:
-		r.State = HalfBack
-	case done.Undone:
-		r.State = TakenBack
+	case done.Journal != "" || done.Undone:
+		r.takenBack(r.Err, done, stuck)
 	case done.Error != "":
 		_, r.Err = f.aftermath(ctx, h, r.Host, fmt.Errorf("%w; the host refuses to take back: %q", r.Err, clip(done.Error)), nil)
 		r.State = stateAfter(r.Err)
@@ -369,13 +365,19 @@ func (f *Fleet) performStage(ctx context.Context, h *hostState, changes []Change
 	if failure == nil {
 		failure = errors.New("the helper did not say why")
 	}
-	if r.Err, r.State = failure, TakenBack; stuck {
+	r.takenBack(failure, done, stuck)
+	return true
+}
+
+// takenBack enters that the host has taken everything back for an error; stuck says that something was not to be taken back.
+func (r *HostResult) takenBack(err error, done *wire.Done, stuck bool) {
+	r.Err, r.State = err, TakenBack
+	if done.Journal != "" {
+		r.Err = fmt.Errorf("%w%s", err, keptIn(done.Journal))
+	}
+	if stuck || done.Journal != "" {
 		r.State = HalfBack
 	}
-	if done.Journal != "" {
-		r.Err, r.State = fmt.Errorf("%w%s", failure, keptIn(done.Journal)), HalfBack
-	}
-	return true
 }
 
 // settle is how long a host may take, unless Fleet.Settle says otherwise.

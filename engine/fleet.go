@@ -64,8 +64,9 @@ type hostState struct {
 	session  *Session
 	target   Target
 	ordered  []*Resource
-	manifest *Manifest // as it was read, after Moves
-	written  []byte    // as it is on the host
+	read     *Manifest // as it is on the host
+	manifest *Manifest // the same after Moves
+	written  []byte    // its text, as it is on the host
 	gone     []string  // addresses without the host that the next manifest leaves out
 	id       string    // of the transaction; empty: none is open
 	touched  bool      // operations were ordered in it
@@ -242,7 +243,7 @@ func (f *Fleet) planHost(ctx context.Context, host string) (*HostPlan, error) {
 		return nil, err
 	}
 	all := wanted
-	h.manifest, h.gone = manifest, nil
+	h.read, h.manifest, h.gone = manifest, manifest, nil
 	if f.Types != nil {
 		var moved []string
 		if h.manifest, moved, err = manifest.move(f.Moves, f.Configuration); err != nil {

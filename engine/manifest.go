@@ -2,8 +2,6 @@ package engine
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -92,12 +90,7 @@ func DecodeManifest(text []byte, machine string) (*Manifest, error) {
 func (m *Manifest) checksum() (string, error) {
 	open := *m
 	open.Checksum = ""
-	text, err := json.Marshal(open)
-	if err != nil {
-		return "", fmt.Errorf("encode the manifest: %w", err)
-	}
-	sum := sha256.Sum256(text)
-	return hex.EncodeToString(sum[:]), nil
+	return digestJSON("the manifest", open)
 }
 
 // Encode writes a manifest, which gets a checksum and a random value of its own.
@@ -107,22 +100,14 @@ func (m *Manifest) Encode() ([]byte, error) {
 	if w.Resources == nil {
 		w.Resources = []Managed{}
 	}
-	// Read once: the checksum is of what will be read, and JSON has no strings that are not UTF-8.
-	text, err := json.Marshal(w)
+	read, err := asRead("the manifest", &w)
 	if err != nil {
-		return nil, fmt.Errorf("encode the manifest: %w", err)
-	}
-	read := new(Manifest)
-	if err := json.Unmarshal(text, read); err != nil {
-		return nil, fmt.Errorf("encode the manifest: %w", err)
+		return nil, err
 	}
 	if read.Checksum, err = read.checksum(); err != nil {
 		return nil, err
 	}
-	if text, err = json.MarshalIndent(read, "", " "); err != nil {
-		return nil, fmt.Errorf("encode the manifest: %w", err)
-	}
-	return append(text, '\n'), nil
+	return writeDocument("the manifest", read, " ")
 }
 
 // same tells whether two manifests say the same of resources and machine.
@@ -181,8 +166,7 @@ func newManaged(r *Resource, configuration string, seal func(attribute string, v
 			if m.Digests == nil {
 				m.Digests = map[string]string{}
 			}
-			sum := sha256.Sum256(text)
-			m.Digests[name] = hex.EncodeToString(sum[:])
+			m.Digests[name] = digestText(text)
 		}
 	})
 	return m, err

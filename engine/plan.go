@@ -113,11 +113,11 @@ func Questions(t Target, resources []*Resource) []wire.Query {
 // Compare makes the plan of one host: ordered are its resources as Order returns them, and got answers their Questions.
 func Compare(t Target, ordered []*Resource, got Answers) *HostPlan {
 	p := &HostPlan{Host: t.Name, MachineID: t.Facts.MachineID}
-	changed, gone := map[Key]bool{}, removed{}
-	note := func(r *Resource) {
+	changed, gone := map[Key]bool{}, map[Key]bool{}
+	note := func(r *Resource, in map[Key]bool) {
 		provides, _ := r.Kind.keys(t, r.State)
 		for _, key := range provides {
-			changed[key] = true
+			in[key] = true
 		}
 	}
 	for _, r := range ordered {
@@ -130,8 +130,8 @@ func Compare(t Target, ordered []*Resource, got Answers) *HostPlan {
 		if r.Remove {
 			p.Compared = append(p.Compared, Compared{r, nil, have})
 			if p.remove(t, r, have, gone) {
-				note(r)
-				gone.add(r.Kind.keys(t, r.State))
+				note(r, changed)
+				note(r, gone)
 			}
 			continue
 		}
@@ -155,26 +155,15 @@ func Compare(t Target, ordered []*Resource, got Answers) *HostPlan {
 			p.Unchanged++
 			continue
 		}
-		note(r)
+		note(r, changed)
 		p.Changes = append(p.Changes, newChange(r, want, have, steps))
 	}
 	p.expect(got)
 	return p
 }
 
-// removed has the keys of what a plan has removed so far.
-type removed map[Key]bool
-
-func (r removed) add(provides, _ []Key) {
-	for _, k := range provides {
-		r[k] = true
-	}
-}
-
-func (r removed) path(path string) bool { return r[PathKey(path)] }
-
-// remove plans the removal of a resource, and tells whether that changes anything.
-func (p *HostPlan) remove(t Target, r *Resource, have any, gone removed) bool {
+// remove plans the removal of a resource, and tells whether that changes anything. gone has the keys of what is removed before.
+func (p *HostPlan) remove(t Target, r *Resource, have any, gone map[Key]bool) bool {
 	if have == nil {
 		p.Unchanged++
 		return false
@@ -185,7 +174,7 @@ func (p *HostPlan) remove(t Target, r *Resource, have any, gone removed) bool {
 		return false
 	}
 	if r.Kind.without != nil {
-		have = r.Kind.without(have, gone.path)
+		have = r.Kind.without(have, func(path string) bool { return gone[PathKey(path)] })
 	}
 	steps := r.Kind.diff(t, nil, have)
 	if len(steps) == 0 {

@@ -1,8 +1,6 @@
 package engine
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -124,15 +122,11 @@ func Save(p *Plan, o SaveOptions) (*SavedPlan, error) {
 	return s.finish()
 }
 
-// finish returns the plan as it will be read: JSON has no strings that are not UTF-8.
+// finish returns the plan as it will be read, with its checksum.
 func (s *SavedPlan) finish() (*SavedPlan, error) {
-	text, err := json.Marshal(s)
+	read, err := asRead("the plan", s)
 	if err != nil {
-		return nil, fmt.Errorf("encode the plan: %w", err)
-	}
-	read := new(SavedPlan)
-	if err := json.Unmarshal(text, read); err != nil {
-		return nil, fmt.Errorf("encode the plan: %w", err)
+		return nil, err
 	}
 	read.Checksum, err = read.checksum()
 	return read, err
@@ -215,22 +209,11 @@ func saveAttributes(list, others []Attribute) ([]SavedAttribute, error) {
 func (s *SavedPlan) checksum() (string, error) {
 	open := *s
 	open.Checksum = ""
-	text, err := json.Marshal(open)
-	if err != nil {
-		return "", fmt.Errorf("encode the plan: %w", err)
-	}
-	sum := sha256.Sum256(text)
-	return hex.EncodeToString(sum[:]), nil
+	return digestJSON("the plan", open)
 }
 
 // Encode writes a saved plan as JSON for a file, with a newline at its end.
-func (s *SavedPlan) Encode() ([]byte, error) {
-	text, err := json.MarshalIndent(s, "", "  ")
-	if err != nil {
-		return nil, fmt.Errorf("encode the plan: %w", err)
-	}
-	return append(text, '\n'), nil
-}
+func (s *SavedPlan) Encode() ([]byte, error) { return writeDocument("the plan", s, "  ") }
 
 // DecodeSaved reads what Encode wrote. The errors tell apart what is no saved plan, one of another format, and a damaged one.
 func DecodeSaved(text []byte) (*SavedPlan, error) {

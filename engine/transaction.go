@@ -120,8 +120,7 @@ func (f *Fleet) commit(ctx context.Context, h *hostState, changed map[*Resource]
 		return err
 	}
 	var text []byte
-	old, err := DecodeManifest(h.written, h.target.Facts.MachineID)
-	if err != nil || len(changed) > 0 || !old.same(next) {
+	if len(changed) > 0 || !h.read.same(next) {
 		if text, err = next.Encode(); err != nil {
 			return err
 		}

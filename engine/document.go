@@ -1,0 +1,46 @@
+package engine
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+)
+
+// Saved plans and manifests are JSON documents with a checksum in them: the SHA-256 of the document as compact JSON with an empty checksum.
+
+// digestJSON is the SHA-256, in hex, of a value as compact JSON. what names it in errors.
+func digestJSON(what string, v any) (string, error) {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return "", fmt.Errorf("encode %s: %w", what, err)
+	}
+	return digestText(text), nil
+}
+
+func digestText(text []byte) string {
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
+}
+
+// asRead is a document as it will be read, which is what its checksum has to be of: JSON has no strings that are not UTF-8.
+func asRead[T any](what string, v *T) (*T, error) {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return nil, fmt.Errorf("encode %s: %w", what, err)
+	}
+	read := new(T)
+	if err := json.Unmarshal(text, read); err != nil {
+		return nil, fmt.Errorf("encode %s: %w", what, err)
+	}
+	return read, nil
+}
+
+// writeDocument is a document as JSON for a file, with a newline at its end.
+func writeDocument(what string, v any, indent string) ([]byte, error) {
+	text, err := json.MarshalIndent(v, "", indent)
+	if err != nil {
+		return nil, fmt.Errorf("encode %s: %w", what, err)
+	}
+	return append(text, '\n'), nil
+}
