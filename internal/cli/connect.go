@@ -26,12 +26,8 @@ import (
 // becomePasswordVar is the environment variable that holds the password for sudo, where no person is there to be asked.
 const becomePasswordVar = "MIRRORFORM_BECOME_PASSWORD"
 
-// connector returns what opens sessions with the configuration's hosts.
-func (a *app) connector(c *config.Config) (func(context.Context, string) (*engine.Session, error), error) {
-	hosts := map[string]*config.Host{}
-	for _, h := range a.hosts(c) {
-		hosts[h.Name] = h
-	}
+// connector returns what opens sessions with hosts.
+func (a *app) connector(hosts map[string]*config.Host) (func(context.Context, string) (*engine.Session, error), error) {
 	password, err := a.becomePassword()
 	if err != nil {
 		return nil, err
@@ -116,6 +112,14 @@ func (a *app) hosts(c *config.Config) []*config.Host {
 		return hosts // one that is damaged is told of later
 	}
 	return append(slices.Clip(hosts), &config.Host{Name: "local", Local: true})
+}
+
+func hostsByName(hosts []*config.Host) map[string]*config.Host {
+	byName := map[string]*config.Host{}
+	for _, h := range hosts {
+		byName[h.Name] = h
+	}
+	return byName
 }
 
 // localSession runs the helper in this process.

@@ -27,7 +27,7 @@ func (a *app) entriesRun() (*run, error) {
 		return nil, err
 	}
 	r := &run{app: a, config: c}
-	r.hosts, err = a.selectHosts(c)
+	r.hosts, err = a.selectHosts(a.hosts(c))
 	return r, err
 }
 

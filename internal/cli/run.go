@@ -122,17 +122,15 @@ func (a *app) newRun(command string) (*run, error) {
 		return nil, err
 	}
 	r := &run{app: a, config: c}
-	if r.hosts, err = a.selectHosts(c); err != nil {
+	declared := a.hosts(c)
+	if r.hosts, err = a.selectHosts(declared); err != nil {
 		return nil, err
 	}
 	if r.record, err = readRecord(a.chdir); err != nil {
 		return nil, err
 	}
 	a.tellStrangers(r.record, c)
-	byName := map[string]*config.Host{}
-	for _, h := range a.hosts(c) {
-		byName[h.Name] = h
-	}
+	byName := hostsByName(declared)
 	next := r.record.clone()
 	r.fleet = &engine.Fleet{
 		Wanted: r.wanted, LeftOut: r.leftOut, Select: r.choose, Types: resources.All(), Moves: c.Moves(), Version: Version(), Parallelism: a.parallelism,
@@ -144,7 +142,7 @@ func (a *app) newRun(command string) (*run, error) {
 		r.fleet.Lock = &engine.Lock{Operator: operator(), Command: command, Timeout: a.lockTimeout}
 	}
 	r.fleet.Configuration = next.Configuration
-	r.fleet.Connect, err = a.connector(c)
+	r.fleet.Connect, err = a.connector(byName)
 	return r, err
 }
 
@@ -183,10 +181,10 @@ func (r *run) remember(hosts []engine.Host) error {
 func (r *run) close() { r.fleet.Close() }
 
 // selectHosts returns the hosts that --limit means, all by default. Host local goes along, since it holds what mirrors publish.
-func (a *app) selectHosts(c *config.Config) ([]engine.Host, error) {
+func (a *app) selectHosts(declared []*config.Host) ([]engine.Host, error) {
 	var hosts []engine.Host
 	matched := make([]bool, len(a.limit))
-	for _, h := range a.hosts(c) {
+	for _, h := range declared {
 		selected := len(a.limit) == 0 || h.Local
 		for i, l := range a.limit {
 			ok, err := path.Match(l, h.Name)
@@ -216,8 +214,8 @@ func (e *noHostError) Error() string {
 
 // wanted gives the engine a host's resources; what the configuration says against them is kept for printing.
 func (r *run) wanted(host string, facts map[string]*wire.Facts) ([]*engine.Resource, error) {
-	if !slices.ContainsFunc(r.config.Hosts(), func(h *config.Host) bool { return h.Name == host }) {
-		return nil, nil // host local, of which only its manifest tells
+	if host == "local" && !slices.ContainsFunc(r.config.Hosts(), func(h *config.Host) bool { return h.Local }) {
+		return nil, nil // only its manifest tells of it
 	}
 	list, diags := r.config.Resources(host, facts)
 	r.mu.Lock()
