@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"net/http"
 	"net/url"
 	"strings"
@@ -222,26 +223,45 @@ func (a *api) ownFork(ctx context.Context, upstream repository) (*github.Reposit
 	if err != nil && !notFound(err) {
 		return nil, err
 	}
-	o := &github.RepositoryListForksOptions{ListOptions: github.ListOptions{PerPage: 100}}
-	for {
-		var page []*github.Repository
-		var answer *github.Response
-		err := a.do(ctx, "list the forks of "+upstream.String(), true, func(ctx context.Context) (err error) {
-			page, answer, err = a.client.Repositories.ListForks(ctx, upstream.owner, upstream.name, o)
-			return err
-		})
+	forks := pages(ctx, a, "list the forks of "+upstream.String(), func(ctx context.Context, at github.ListOptions) ([]*github.Repository, *github.Response, error) {
+		return a.client.Repositories.ListForks(ctx, upstream.owner, upstream.name, &github.RepositoryListForksOptions{ListOptions: at})
+	})
+	for f, err := range forks {
 		if err != nil {
 			return nil, err
 		}
-		for _, f := range page {
-			if strings.EqualFold(f.GetOwner().GetLogin(), user.GetLogin()) {
-				return a.repository(ctx, f.GetOwner().GetLogin(), f.GetName()) // the list has no parents
+		if strings.EqualFold(f.GetOwner().GetLogin(), user.GetLogin()) {
+			return a.repository(ctx, f.GetOwner().GetLogin(), f.GetName()) // the list has no parents
+		}
+	}
+	return nil, a.noFork(upstream, user.GetLogin()+"/"+upstream.name)
+}
+
+// pages are the members of a list that comes in pages, which are asked for as they are needed. An error is the last.
+func pages[T any](ctx context.Context, a *api, doing string, list func(context.Context, github.ListOptions) ([]*T, *github.Response, error)) iter.Seq2[*T, error] {
+	return func(yield func(*T, error) bool) {
+		at := github.ListOptions{PerPage: 100}
+		for {
+			var page []*T
+			var answer *github.Response
+			err := a.do(ctx, doing, true, func(ctx context.Context) (err error) {
+				page, answer, err = list(ctx, at)
+				return err
+			})
+			if err != nil {
+				yield(nil, err)
+				return
 			}
+			for _, member := range page {
+				if !yield(member, nil) {
+					return
+				}
+			}
+			if answer.NextPage == 0 {
+				return
+			}
+			at.Page = answer.NextPage
 		}
-		if answer.NextPage == 0 {
-			return nil, a.noFork(upstream, user.GetLogin()+"/"+upstream.name)
-		}
-		o.Page = answer.NextPage
 	}
 }
 

@@ -84,13 +84,18 @@ func (c *clone) clean() error {
 	if len(dirty) == 0 {
 		return nil
 	}
-	slices.Sort(dirty)
-	more := ""
-	if len(dirty) > 5 {
-		dirty, more = dirty[:5], fmt.Sprintf(" and %d more", len(dirty)-5)
+	return fmt.Errorf("--repo %s has changes that are not committed (%s), which would not be published; commit or stash them there, or leave --repo out",
+		c.dir, someOf(dirty))
+}
+
+// someOf names the first few of some paths, in their order.
+func someOf(paths []string) string {
+	const few = 5
+	slices.Sort(paths)
+	if len(paths) > few {
+		return fmt.Sprintf("%s and %d more", strings.Join(paths[:few], ", "), len(paths)-few)
 	}
-	return fmt.Errorf("--repo %s has changes that are not committed (%s%s), which would not be published; commit or stash them there, or leave --repo out",
-		c.dir, strings.Join(dirty, ", "), more)
+	return strings.Join(paths, ", ")
 }
 
 // forkName is the OWNER/NAME of the fork: that of origin, or of the one remote that is not upstream.

@@ -301,13 +301,8 @@ func (s *Session) onlyFile(c *Change, where string, base, tip *object.Commit) er
 	if len(others) == 0 {
 		return nil
 	}
-	slices.Sort(others)
-	more := ""
-	if len(others) > 5 {
-		others, more = others[:5], fmt.Sprintf(" and %d more", len(others)-5)
-	}
-	return fmt.Errorf("%s changes more than %s: %s%s. Somebody else works on it (last %s); delete the branch or take that out of it, then run publish again",
-		where, c.Path, strings.Join(others, ", "), more, tip.Author.Name)
+	return fmt.Errorf("%s changes more than %s: %s. Somebody else works on it (last %s); delete the branch or take that out of it, then run publish again",
+		where, c.Path, someOf(others), tip.Author.Name)
 }
 
 // othersValues refuses to take back values that somebody else committed to the branch. Their comments, order and foreign keys are no

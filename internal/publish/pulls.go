@@ -12,30 +12,21 @@ import (
 
 // pulls returns all pull requests from a branch of the fork to upstream, the newest first, whatever became of them.
 func (a *api) pulls(ctx context.Context, upstream, fork repository, branch string) ([]*github.PullRequest, error) {
-	o := &github.PullRequestListOptions{State: "all", Head: fork.owner + ":" + branch, ListOptions: github.ListOptions{PerPage: 100}}
+	all := pages(ctx, a, "list the pull requests of "+upstream.String(), func(ctx context.Context, at github.ListOptions) ([]*github.PullRequest, *github.Response, error) {
+		return a.client.PullRequests.List(ctx, upstream.owner, upstream.name, &github.PullRequestListOptions{State: "all", Head: fork.owner + ":" + branch, ListOptions: at})
+	})
 	var found []*github.PullRequest
-	for {
-		var page []*github.PullRequest
-		var answer *github.Response
-		err := a.do(ctx, "list the pull requests of "+upstream.String(), true, func(ctx context.Context) (err error) {
-			page, answer, err = a.client.PullRequests.List(ctx, upstream.owner, upstream.name, o)
-			return err
-		})
+	for p, err := range all {
 		if err != nil {
 			return nil, err
 		}
-		for _, p := range page {
-			// A server that does not understand the filter returns everything.
-			from := p.GetHead()
-			if from != nil && from.GetRef() == branch && (from.Repo == nil && strings.EqualFold(from.GetUser().GetLogin(), fork.owner) || strings.EqualFold(from.Repo.GetFullName(), fork.String())) {
-				found = append(found, p)
-			}
+		// A server that does not understand the filter returns everything.
+		from := p.GetHead()
+		if from != nil && from.GetRef() == branch && (from.Repo == nil && strings.EqualFold(from.GetUser().GetLogin(), fork.owner) || strings.EqualFold(from.Repo.GetFullName(), fork.String())) {
+			found = append(found, p)
 		}
-		if answer.NextPage == 0 {
-			return found, nil
-		}
-		o.Page = answer.NextPage
 	}
+	return found, nil
 }
 
 // open opens a pull request. When the answer does not come, or says that there is one already, it looks for it before it fails.
