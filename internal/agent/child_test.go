@@ -149,22 +149,9 @@ func TestLockHolder(t *testing.T) {
 	}
 	cmd := exec.Command(os.Args[0], "-test.run=^TestLockHelper$")
 	cmd.Env = append(os.Environ(), "MIRRORFORM_TEST_LOCK="+file)
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		_ = in.Close()
-		_ = cmd.Wait()
-	}()
-	if _, err := out.Read(make([]byte, 7)); err != nil {
+	p := spawn(t, cmd)
+	defer func() { _ = p.Close() }()
+	if _, err := p.Read(make([]byte, 7)); err != nil {
 		t.Fatal(err)
 	}
 	if got, want := lockHolder(file+".none", file), "process "+itoa(cmd.Process.Pid)+" (agent.test) holds "+file; got != want {

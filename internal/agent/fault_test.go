@@ -189,24 +189,14 @@ func (s *scene) run(t *testing.T, program, fault string, plain bool, messages []
 		cmd.Env = append(cmd.Env, "MIRRORFORM_TEST_RENAME=plain")
 	}
 	// The input stays open until the last message is answered: its end would be a lost controller.
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	_, _ = in.Write(frames(t, messages...)) // it may be dead already
+	p := spawn(t, cmd)
+	_, _ = p.Write(frames(t, messages...)) // it may be dead already
 	preamble := make([]byte, len(wire.Preamble))
-	_, _ = io.ReadFull(out, preamble)
+	_, _ = io.ReadFull(p, preamble)
 	for ends := 0; ends < len(messages); {
-		m, err := wire.Read(out)
+		m, err := wire.Read(p)
 		if err != nil {
 			break
 		}
@@ -215,8 +205,7 @@ func (s *scene) run(t *testing.T, program, fault string, plain bool, messages []
 			ends++
 		}
 	}
-	_ = in.Close()
-	err = cmd.Wait()
+	err := p.Close()
 	var status *exec.ExitError
 	if errors.As(err, &status) {
 		killed = status.Sys().(syscall.WaitStatus).Signal() == syscall.SIGKILL

@@ -32,10 +32,9 @@ func (p *process) Close() error {
 	return p.cmd.Wait()
 }
 
-// start runs argv with a session on its standard streams.
-func start(t *testing.T, argv []string) *controller {
+// spawn starts a program with pipes to its standard input and from its standard output.
+func spawn(t *testing.T, cmd *exec.Cmd) *process {
 	t.Helper()
-	cmd := exec.Command(argv[0], argv[1:]...)
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -44,11 +43,18 @@ func start(t *testing.T, argv []string) *controller {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	return connect(t, &process{out, in, cmd})
+	return &process{out, in, cmd}
+}
+
+// start runs argv with a session on its standard streams.
+func start(t *testing.T, argv []string) *controller {
+	t.Helper()
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Stderr = os.Stderr
+	return connect(t, spawn(t, cmd))
 }
 
 // build builds the helper as it is released.
@@ -261,23 +267,13 @@ func TestMainOnItsOwn(t *testing.T) {
 		}
 	}
 	cmd.Env = []string{"HOME=" + dir}
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	said, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	p := spawn(t, cmd)
 	c := connect(t, struct {
 		io.Reader
 		io.WriteCloser
-	}{said, in})
+	}{p.Reader, p.WriteCloser})
 	// A lost terminal changes nothing; being told to stop lets what is under way be finished.
 	script := "kill -HUP $PPID; kill -TERM $PPID; sleep 0.1; touch " + dir + "/finished"
 	c.begin()

@@ -100,7 +100,7 @@ func (t *transaction) plan(op *wire.Op, p *place, b *begun) (func(*place, *opera
 		}
 		return func(p *place, rec *operation) error {
 			name := t.temp(rec)
-			if err := p.makeFile(name, op.Write.Content, a, nil); err != nil {
+			if err := p.makeFile(name, op.Write.Content, a); err != nil {
 				return err
 			}
 			if v := op.Write.Validate; len(v) > 0 {
@@ -135,7 +135,7 @@ func (t *transaction) plan(op *wire.Op, p *place, b *begun) (func(*place, *opera
 			return nil, err
 		}
 		return func(p *place, rec *operation) error {
-			if err := p.makeDirectory(t.temp(rec), a, nil); err != nil {
+			if err := p.makeDirectory(t.temp(rec), a); err != nil {
 				return err
 			}
 			return t.put(p, rec)

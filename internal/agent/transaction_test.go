@@ -140,18 +140,7 @@ func TestStoppedHolder(t *testing.T) {
 	}
 	cmd := exec.Command(program)
 	cmd.Env = append(os.Environ(), "MIRRORFORM_TEST_STATE="+state)
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	holder := connect(t, &process{out, in, cmd})
+	holder := connect(t, spawn(t, cmd))
 	if b := holder.lock(0); b.ID == "" {
 		t.Fatalf("%+v", b)
 	}

@@ -164,14 +164,14 @@ func (p *place) xattrs() (found []xattr) {
 }
 
 // makeFile writes a regular file under a temporary name beside the entry, and syncs it.
-func (p *place) makeFile(name string, content []byte, a attributes, times []unix.Timespec) error {
+func (p *place) makeFile(name string, content []byte, a attributes) error {
 	fd, err := create(p.dir, name, 0o600)
 	if err != nil {
 		return p.wrap("create a file beside", err)
 	}
 	err = writeAll(fd, content)
 	if err == nil {
-		err = a.complete(fd, times)
+		err = a.complete(fd, nil)
 	}
 	if closed := unix.Close(fd); err == nil {
 		err = closed
@@ -179,7 +179,7 @@ func (p *place) makeFile(name string, content []byte, a attributes, times []unix
 	return p.wrap("write", err)
 }
 
-// complete gives a new entry its attributes and times, and syncs it.
+// complete gives a new entry its attributes, and times unless they are nil, and syncs it.
 func (a *attributes) complete(fd int, times []unix.Timespec) error {
 	err := a.apply(fd)
 	if err == nil && times != nil {
@@ -197,7 +197,7 @@ func (p *place) makeLink(name, target string) error {
 }
 
 // makeDirectory makes a directory under a temporary name beside the entry.
-func (p *place) makeDirectory(name string, a attributes, times []unix.Timespec) error {
+func (p *place) makeDirectory(name string, a attributes) error {
 	if err := mkdir(p.dir, name, 0o700); err != nil {
 		return p.wrap("mkdir beside", err)
 	}
@@ -206,7 +206,7 @@ func (p *place) makeDirectory(name string, a attributes, times []unix.Timespec) 
 		return p.wrap("open a directory beside", err)
 	}
 	defer closeFD(fd)
-	return p.wrap("mkdir", a.complete(fd, times))
+	return p.wrap("mkdir", a.complete(fd, nil))
 }
 
 // validate runs a program on the new content.
@@ -264,7 +264,7 @@ func (h *host) replace(p *place, content []byte, a attributes) (err error) {
 			_ = unlink(p.dir, name)
 		}
 	}()
-	if err := p.makeFile(name, content, a, nil); err != nil {
+	if err := p.makeFile(name, content, a); err != nil {
 		return err
 	}
 	if err := p.check(); err != nil {
