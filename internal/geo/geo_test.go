@@ -2,46 +2,15 @@ package geo
 
 import (
 	"math"
-	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/maxmind/mmdbwriter"
 	"github.com/maxmind/mmdbwriter/mmdbtype"
+	"github.com/mirrorform/mirrorform/internal/geo/geotest"
 )
-
-// write makes a database of networks and returns its path.
-func write(t *testing.T, kind string, records map[string]mmdbtype.Map) string {
-	t.Helper()
-	w, err := mmdbwriter.New(mmdbwriter.Options{DatabaseType: kind, IncludeReservedNetworks: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for cidr, record := range records {
-		_, network, err := net.ParseCIDR(cidr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := w.Insert(network, record); err != nil {
-			t.Fatal(err)
-		}
-	}
-	name := filepath.Join(t.TempDir(), "test.mmdb")
-	f, err := os.Create(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := w.WriteTo(f); err != nil {
-		t.Fatal(err)
-	}
-	if err := f.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return name
-}
 
 // city is a record as MaxMind's City database has it.
 func city(country, region, name string, lat, long float64) mmdbtype.Map {
@@ -104,7 +73,7 @@ func TestLookup(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			db := open(t, write(t, test.kind, map[string]mmdbtype.Map{"203.0.113.0/24": test.record, "2001:db8::/32": test.record}))
+			db := open(t, geotest.Write(t, test.kind, map[string]mmdbtype.Map{"203.0.113.0/24": test.record, "2001:db8::/32": test.record}))
 			if db.Provider.Name != test.provider || db.Locations != test.locations || db.Provider.Correction == "" {
 				t.Errorf("it is %v, locations %v", db.Provider, db.Locations)
 			}
@@ -128,7 +97,7 @@ func TestLookup(t *testing.T) {
 
 func TestFind(t *testing.T) {
 	t.Parallel()
-	db := open(t, write(t, "GeoLite2-City", map[string]mmdbtype.Map{
+	db := open(t, geotest.Write(t, "GeoLite2-City", map[string]mmdbtype.Map{
 		"192.0.2.0/25": city("DE", "Brandenburg", "Frankfurt an der Oder", 52.34, 14.55), "192.0.2.128/25": city("DE", "Hesse", "Frankfurt am Main", 50.11, 8.68),
 		"198.51.100.0/24": city("CH", "Zurich", "Zürich", 47.37, 8.55), "203.0.113.0/24": city("US", "Kentucky", "Frankfort", 38.2, -84.87),
 	}))
@@ -188,7 +157,7 @@ func TestDistance(t *testing.T) {
 
 func TestUnusable(t *testing.T) {
 	t.Parallel()
-	good, err := os.ReadFile(write(t, "GeoLite2-City", map[string]mmdbtype.Map{"203.0.113.0/24": city("DE", "Hesse", "Frankfurt", 50.11, 8.68)}))
+	good, err := os.ReadFile(geotest.Write(t, "GeoLite2-City", map[string]mmdbtype.Map{"203.0.113.0/24": city("DE", "Hesse", "Frankfurt", 50.11, 8.68)}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -205,8 +174,8 @@ func TestUnusable(t *testing.T) {
 		"empty":     {file(nil), "bad.mmdb"},
 		"text":      {file([]byte("<html>404 Not Found</html>")), "bad.mmdb is no database in MaxMind's format, or a corrupt one"},
 		"cut off":   {file(good[:len(good)/2]), "bad.mmdb is no database in MaxMind's format, or a corrupt one"},
-		"country":   {write(t, "GeoLite2-Country", map[string]mmdbtype.Map{"203.0.113.0/24": {}}), `of the type "GeoLite2-Country"`},
-		"privacy":   {write(t, "ipinfo standard_privacy.mmdb", map[string]mmdbtype.Map{"203.0.113.0/24": {"vpn": mmdbtype.String("true")}}), "neither cities nor AS numbers"},
+		"country":   {geotest.Write(t, "GeoLite2-Country", map[string]mmdbtype.Map{"203.0.113.0/24": {}}), `of the type "GeoLite2-Country"`},
+		"privacy":   {geotest.Write(t, "ipinfo standard_privacy.mmdb", map[string]mmdbtype.Map{"203.0.113.0/24": {"vpn": mmdbtype.String("true")}}), "neither cities nor AS numbers"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -227,7 +196,7 @@ func TestUnusable(t *testing.T) {
 			"country": city("\x1b]", "Hesse", "Frankfurt", 50, 8), "latitude": city("DE", "Hesse", "Frankfurt", 95, 8),
 			"NaN": city("DE", "Hesse", "Frankfurt", 50, math.NaN()), "type": {"city": mmdbtype.String("Frankfurt")},
 		} {
-			db := open(t, write(t, "GeoLite2-City", map[string]mmdbtype.Map{"203.0.113.0/24": record}))
+			db := open(t, geotest.Write(t, "GeoLite2-City", map[string]mmdbtype.Map{"203.0.113.0/24": record}))
 			if r, err := db.Lookup(netip.MustParseAddr("203.0.113.1")); err == nil || !strings.Contains(err.Error(), "is corrupt; download it again") {
 				t.Errorf("%s: got %+v, %v", name, r, err)
 			}
@@ -238,7 +207,7 @@ func TestUnusable(t *testing.T) {
 // TestCorrupt changes each byte of a database: it may be refused, or an address may have another place, but nothing panics.
 func TestCorrupt(t *testing.T) {
 	t.Parallel()
-	name := write(t, "GeoLite2-City", map[string]mmdbtype.Map{"203.0.113.0/24": city("DE", "Hesse", "Frankfurt", 50.11, 8.68)})
+	name := geotest.Write(t, "GeoLite2-City", map[string]mmdbtype.Map{"203.0.113.0/24": city("DE", "Hesse", "Frankfurt", 50.11, 8.68)})
 	data, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)

@@ -3,47 +3,20 @@
 package upstream
 
 import (
-	"net"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/maxmind/mmdbwriter"
 	"github.com/maxmind/mmdbwriter/mmdbtype"
 
 	"github.com/mirrorform/mirrorform/internal/geo"
+	"github.com/mirrorform/mirrorform/internal/geo/geotest"
 	"github.com/mirrorform/mirrorform/internal/mirrorsd"
 )
 
 // geoDB makes a database and opens it.
 func geoDB(t *testing.T, kind string, records map[string]mmdbtype.Map) *geo.DB {
 	t.Helper()
-	w, err := mmdbwriter.New(mmdbwriter.Options{DatabaseType: kind, IncludeReservedNetworks: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for cidr, record := range records {
-		_, network, err := net.ParseCIDR(cidr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := w.Insert(network, record); err != nil {
-			t.Fatal(err)
-		}
-	}
-	name := filepath.Join(t.TempDir(), "test.mmdb")
-	file, err := os.Create(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := w.WriteTo(file); err != nil {
-		t.Fatal(err)
-	}
-	if err := file.Close(); err != nil {
-		t.Fatal(err)
-	}
-	db, err := geo.Open(name)
+	db, err := geo.Open(geotest.Write(t, kind, records))
 	if err != nil {
 		t.Fatal(err)
 	}
