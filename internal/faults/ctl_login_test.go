@@ -64,10 +64,7 @@ func TestFault22BecomingRoot(t *testing.T) {
 func TestFault22SudoTakenAway(t *testing.T) {
 	t.Parallel()
 	h := boot(t)
-	s := newSite(t, host{Host: h})
-	s.write("main.hcl", fileBlocks("host.h", "f", 2, "old\n"))
-	s.apply().says(t, 0)
-	s.write("main.hcl", fileBlocks("host.h", "f", 2, "new\n"))
+	s := changedSite(t, h)
 	asked := s.startOnTerminal("apply")
 	asked.until("Answer:")
 	put(t, h, "/etc/sudoers.d/zz-faults", "admin ALL=(ALL) !ALL\n", 0o440)
@@ -145,10 +142,7 @@ func TestFault23HostKey(t *testing.T) {
 func TestFault23KeysSwapped(t *testing.T) {
 	t.Parallel()
 	h := boot(t)
-	s := newSite(t, host{Host: h})
-	s.write("main.hcl", fileBlocks("host.h", "f", 2, "old\n"))
-	s.apply().says(t, 0)
-	s.write("main.hcl", fileBlocks("host.h", "f", 2, "new\n"))
+	s := changedSite(t, h)
 	s.run("plan", "--out", "p.plan").says(t, 0)
 	swap := `cd /etc/ssh && mkdir -p kept && mv ssh_host_* kept/ && for k in ed25519 ecdsa rsa; do ssh-keygen -q -t $k -N '' -f ssh_host_${k}_key; done`
 	back := `cd /etc/ssh && rm ssh_host_* && mv kept/* . && rmdir kept`

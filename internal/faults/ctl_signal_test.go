@@ -85,10 +85,7 @@ func TestFault02Interrupted(t *testing.T) {
 func TestFault02InterruptedQuestion(t *testing.T) {
 	t.Parallel()
 	h := boot(t)
-	s := newSite(t, host{Host: h})
-	s.write("main.hcl", fileBlocks("host.h", "f", 2, "old\n"))
-	s.apply().says(t, 0)
-	s.write("main.hcl", fileBlocks("host.h", "f", 2, "new\n"))
+	s := changedSite(t, h)
 	check := unwritten(t, h)
 	asked := s.startOnTerminal("apply")
 	asked.until("Answer:")

@@ -330,3 +330,13 @@ func (c *terminal) say(line string) {
 		c.t.Fatal(err)
 	}
 }
+
+// changedSite is a site for a host whose two files were applied, and are to have another content now.
+func changedSite(t testing.TB, h *lab.Host) *site {
+	t.Helper()
+	s := newSite(t, host{Host: h})
+	s.write("main.hcl", fileBlocks("host.h", "f", 2, "old\n"))
+	s.apply().says(t, 0)
+	s.write("main.hcl", fileBlocks("host.h", "f", 2, "new\n"))
+	return s
+}
