@@ -1,0 +1,312 @@
+package adopt
+
+import (
+	"fmt"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/mirrorform/mirrorform/internal/wire"
+	"github.com/mirrorform/mirrorform/resources"
+)
+
+// candidate is a resource as it was found, which the configuration is to have.
+type candidate struct {
+	kind  string
+	name  string
+	state any
+	notes []string // comments in its block
+	stays bool     // the mirror block does not take its place
+	site  bool     // it is a site's file, or a link to one
+}
+
+// builder makes candidates of what was found.
+type builder struct {
+	*found
+	list  []*candidate
+	stays bool // of what is added, as in candidate
+	site  bool
+}
+
+func (b *builder) add(kind, name string, state any, notes ...string) {
+	name = label(name)
+	for n, base := 2, name; slices.ContainsFunc(b.list, func(c *candidate) bool { return c.kind == kind && c.name == name }); n++ {
+		name = fmt.Sprintf("%s_%d", base, n)
+	}
+	b.list = append(b.list, &candidate{kind, name, state, notes, b.stays, b.site})
+}
+
+var noLabel = regexp.MustCompile(`[^a-z0-9]+`)
+
+// label makes a block's label of anything.
+func label(s string) string {
+	s = strings.Trim(noLabel.ReplaceAllString(strings.ToLower(s), "_"), "_")
+	if len(s) > 40 {
+		s = s[:40]
+	}
+	if s == "" || s[0] >= '0' && s[0] <= '9' {
+		s = "r_" + s
+	}
+	return s
+}
+
+// candidates are the resources that describe the mirror as it is.
+func (f *found) candidates() []*candidate {
+	b := &builder{found: f}
+	trees := f.trees()
+	for _, tree := range trees {
+		b.tree(tree)
+	}
+	b.packageOf("rsync")
+	for _, j := range f.jobs {
+		if j.almalinux() {
+			b.job(j)
+		}
+	}
+	b.web(trees)
+	b.stays = true
+	b.modules(trees)
+	return b.list
+}
+
+func (b *builder) packageOf(names ...string) {
+	for _, name := range names {
+		if b.pkgs[name].Installed != "" && !slices.ContainsFunc(b.list, func(c *candidate) bool { return c.kind == "package" && c.state.(*resources.Package).Name == name }) {
+			b.add("package", name, &resources.Package{Name: name})
+		}
+	}
+}
+
+// tree describes a directory of AlmaLinux's, and its file system where that is one of its own.
+func (b *builder) tree(tree string) {
+	f := b.files[tree]
+	if f.Kind != wire.Directory {
+		b.remark(Place{tree, 0}, "the tree is no directory on the host (a link, or missing), so it is not managed")
+		return
+	}
+	fs := b.fs[tree]
+	if m := b.mounts[fs.MountPoint]; fs.MountPoint != "" && fs.MountPoint != "/" && within(tree, fs.MountPoint) && m.Mounted {
+		if m.Fstab == "" {
+			b.remark(Place{fs.MountPoint, 0}, "the tree's file system is mounted here, and /etc/fstab does not have it: it would not be mounted after a boot")
+		}
+		b.remark(Place{fs.MountPoint, 0}, "the tree is on a file system of its own (%s on %s, %d GB of %d free), which is left as it is mounted",
+			printable(fs.Type), printable(fs.Source), fs.Available/1e9, fs.Size/1e9)
+	}
+	d := &resources.Directory{Path: tree}
+	if j := b.main(); j != nil && j.user != "root" {
+		d.Owner, d.Group = f.Owner, f.Group // where root syncs, rsync sets them as upstream has them
+	}
+	b.add("directory", path.Base(tree), d)
+}
+
+// job describes what starts a sync.
+func (b *builder) job(j *job) {
+	const takeOver = "before a mirror block takes over, remove it, or both would run"
+	switch j.kind {
+	case byCrontab:
+		b.remark(j.at, "the crontab of %s runs this sync. No resource manages users' crontabs, so it is left alone: %s", printable(j.user), takeOver)
+	case bySystem:
+		b.remark(j.at, "/etc/crontab runs this sync; it belongs to the system, and is left alone: %s", takeOver)
+	case byCronD, byParts:
+		b.regular(j.file)
+		if n := b.others(j); n > 0 {
+			b.remark(Place{j.file, n}, "the file has other jobs than the syncs of AlmaLinux: keep them elsewhere before a mirror block takes the file's place")
+		}
+	case byUnit:
+		b.regular(j.file)
+		if j.timer == "" {
+			b.remark(j.at, "no timer in %s starts this service", unitDirs[0])
+			break
+		}
+		b.remark(j.at, "%s starts this sync; its calendar is not translated: a mirror block needs sync.every or sync.schedule for another interval than 3h", printable(j.timer))
+		b.regular(j.timerAt)
+		b.service(j.timer)
+	}
+	if j.kind == byCrontab || j.kind == bySystem || j.kind == byCronD {
+		b.packageOf("cron", "cronie")
+		for _, unit := range []string{"cron.service", "crond.service"} {
+			b.service(unit)
+		}
+	}
+	if j.script != "" {
+		b.regular(j.script)
+	}
+	if j.sync.lock == "" {
+		b.remark(j.at, "no flock(1) guards this sync: two of them may run at once")
+	}
+}
+
+// others is the first line of a file of cron.d with another job than a sync of AlmaLinux; 0 when there is none.
+func (b *builder) others(j *job) int {
+	if j.kind != byCronD {
+		return 0
+	}
+	text, _, _, _ := b.text(j.file)
+	lines, _, _ := readCrontab(text, "", true)
+	for _, l := range lines {
+		if !slices.ContainsFunc(b.jobs, func(o *job) bool { return o.file == j.file && o.cronLine == l.line && o.almalinux() }) {
+			return l.line
+		}
+	}
+	return 0
+}
+
+// service describes a unit that is enabled or runs.
+func (b *builder) service(unit string, files ...string) {
+	u, asked := b.units[unit]
+	name := strings.TrimSuffix(unit, ".service")
+	if !asked || u.LoadState != "loaded" || slices.ContainsFunc(b.list, func(c *candidate) bool { return c.kind == "service" && c.state.(*resources.Service).Name == name }) {
+		return
+	}
+	yes := true
+	s := &resources.Service{Name: name}
+	if u.UnitFileState == "enabled" {
+		s.Enabled = &yes
+	} else {
+		b.remark(Place{}, "%s is not enabled (%s), and does not start at boot by itself", unit, printable(u.UnitFileState))
+	}
+	if u.ActiveState == "active" || u.ActiveState == "reloading" {
+		s.Running = &yes
+	} else {
+		b.remark(Place{}, "%s does not run (%s)", unit, printable(u.ActiveState))
+	}
+	var notes []string
+	if len(files) > 0 {
+		notes = []string{"To have it reload when these files change, add this; the first apply with it reloads once:", "reload_on = " + expression(files)}
+	}
+	if s.Enabled != nil || s.Running != nil {
+		b.add("service", name, s, notes...)
+	}
+}
+
+// regular describes a file with its content, where it can be written down and holds no secret. It tells whether the file is there.
+func (b *builder) regular(p string) bool {
+	f := b.files[p]
+	if f.Kind != wire.Regular {
+		return false
+	}
+	if slices.ContainsFunc(b.list, func(c *candidate) bool { s, ok := c.state.(*resources.File); return ok && s.Path == p }) {
+		return true
+	}
+	s := &resources.File{Path: p, Owner: f.Owner, Group: f.Group, Mode: fmt.Sprintf("%04o", f.Mode)}
+	content, _, _, err := b.text(p)
+	line := secretLine(content)
+	switch {
+	case err != nil:
+		b.remark(Place{p, 0}, "its content is not managed: %s", printable(err.Error()))
+	case line > 0:
+		b.remark(Place{p, line}, "this looks like a secret, so the content of the file is not copied and not managed")
+	case !representable(content):
+		b.remark(Place{p, 0}, "its content is not managed: it is no UTF-8 text, or not in Unicode's normal form C")
+	default:
+		s.Content = &content
+	}
+	b.add("file", path.Base(p), s)
+	return true
+}
+
+// secret is how lines with secrets look: user and password in a URL, names that say so, HTTP's credentials (RFC 9110, 11.6.2), PEM keys.
+var secret = regexp.MustCompile(`(?i)://[^/\s:@]*:[^\s@]+@|(password|passwd|passphrase|secret|token|api[_-]?key)["']?\s*[=:]\s*\S|authorization|-----BEGIN [A-Z ]*PRIVATE KEY|\S@\S*::`)
+
+// secretLine is the first line that looks like a secret; 0 when none does.
+func secretLine(text string) int {
+	n := 0
+	for line := range strings.SplitSeq(text, "\n") {
+		if n++; secret.MatchString(line) {
+			return n
+		}
+	}
+	return 0
+}
+
+// serving are the sites that serve one of the trees.
+func (f *found) serving(trees []string) []*site {
+	return slices.DeleteFunc(slices.Clone(f.sites), func(s *site) bool {
+		return !slices.ContainsFunc(trees, func(tree string) bool { return s.serves(tree) != "" })
+	})
+}
+
+// keepsWeb tells whether the mirror block's web server could not take the place of what serves the trees.
+func (f *found) keepsWeb(trees []string) bool {
+	return slices.ContainsFunc(f.serving(trees), func(s *site) bool { return s.tls || s.server != "nginx" })
+}
+
+// shared tells whether a site's file has other sites, too, which serve none of the trees.
+func (f *found) shared(s *site, trees []string) bool {
+	return slices.ContainsFunc(f.sites, func(o *site) bool {
+		return f.real(o.at.File) == f.real(s.at.File) && !slices.Contains(f.serving(trees), o)
+	})
+}
+
+// web describes the sites that serve the trees, with their server.
+func (b *builder) web(trees []string) {
+	files := map[string][]string{}
+	for _, s := range b.serving(trees) {
+		for _, at := range s.unclear {
+			b.remark(at, "this location is not understood; it stays in the file as it is")
+		}
+		b.stays = b.keepsWeb(trees) || b.shared(s, trees)
+		b.site = true
+		files[s.server] = append(files[s.server], b.siteFiles(s)...)
+		b.site = false
+	}
+	for _, s := range b.sites {
+		if len(files[s.server]) == 0 && len(trees) > 0 && strings.Contains(strings.ToLower(strings.Join(s.names, " ")), "almalinux") {
+			b.remark(s.at, "this site is named after AlmaLinux, and serves none of its trees in a way that is understood")
+		}
+	}
+	for _, server := range sortedKeys(files) {
+		b.stays = b.keepsWeb(trees)
+		names := []string{"nginx"}
+		if server == "apache" {
+			names = []string{"httpd", "apache2"}
+		}
+		b.packageOf(names...)
+		slices.Sort(files[server])
+		for _, name := range names {
+			b.service(name+".service", slices.Compact(files[server])...)
+		}
+	}
+	if len(trees) > 0 && len(files) == 0 {
+		b.remark(Place{}, "no site of nginx or Apache was found that serves %s", printable(strings.Join(trees, " or ")))
+	}
+}
+
+// siteFiles describes the file of a site and the links to it, and returns the file's path.
+func (b *builder) siteFiles(s *site) []string {
+	p := s.at.File
+	if slices.Contains(fixedFiles, p) {
+		b.remark(s.at, "the site is in a file that belongs to the package, which is left alone")
+		return []string{p}
+	}
+	for range maxLinks {
+		f := b.files[p]
+		if f.Kind != wire.Symlink {
+			break
+		}
+		if !slices.ContainsFunc(b.list, func(c *candidate) bool { l, ok := c.state.(*resources.Symlink); return ok && l.Path == p }) {
+			b.add("symlink", path.Base(p), &resources.Symlink{Path: p, Target: f.Target})
+		}
+		p = linkTarget(p, f.Target)
+	}
+	b.regular(p)
+	return []string{p}
+}
+
+// modules describes the rsync daemon where it serves one of the trees.
+func (b *builder) modules(trees []string) {
+	for _, m := range b.found.modules {
+		if !slices.ContainsFunc(trees, func(tree string) bool { return within(tree, m.path) }) {
+			continue
+		}
+		b.regular(m.at.File)
+		b.packageOf("rsync-daemon")
+		for _, unit := range []string{"rsync.service", "rsyncd.service"} {
+			if b.units[unit].ActiveState == "active" {
+				b.service(unit)
+			}
+		}
+		b.remark(m.at, "rsync module %q serves the tree; the mirror block has no rsync daemon, so this stays a file", printable(m.name))
+	}
+}

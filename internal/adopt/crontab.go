@@ -1,0 +1,93 @@
+package adopt
+
+import (
+	"regexp"
+	"strings"
+
+	"github.com/mirrorform/mirrorform/resources"
+)
+
+// cronLine is one job of a crontab.
+type cronLine struct {
+	line     int
+	schedule string
+	user     string
+	command  string // as the shell gets it
+	input    bool   // a bare % gives the command standard input, which is left out
+}
+
+// cronVariableLine is how a line begins that sets a variable (crontab(5)).
+var cronVariableLine = regexp.MustCompile(`^[ \t]*["']?[A-Za-z_][A-Za-z0-9_]*["']?[ \t]*=`)
+
+// readCrontab reads a crontab(5). With withUser each job has a user after its schedule, as in /etc/crontab and /etc/cron.d; otherwise it is user's. The
+// lines that are no jobs and yet no comments are in unclear.
+func readCrontab(text, user string, withUser bool) (jobs []cronLine, variables map[string]int, unclear []int) {
+	variables = map[string]int{}
+	number := 0
+	for line := range strings.SplitSeq(text, "\n") {
+		number++
+		line = strings.TrimSpace(line)
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		if cronVariableLine.MatchString(line) {
+			name, _, _ := strings.Cut(line, "=")
+			variables[strings.Trim(name, " \t\"'")] = number
+			continue
+		}
+		fields := 5
+		if line[0] == '@' {
+			fields = 1
+		}
+		words, rest := cutFields(line, fields)
+		schedule, err := resources.ParseSchedule(strings.Join(words, " "))
+		j := cronLine{line: number, schedule: schedule, user: user}
+		if withUser && err == nil {
+			var name []string
+			if name, rest = cutFields(rest, 1); len(name) == 1 {
+				j.user = name[0]
+			}
+		}
+		if err != nil || rest == "" || j.user == "" {
+			unclear = append(unclear, number)
+			continue
+		}
+		j.command, j.input = cronCommand(rest)
+		jobs = append(jobs, j)
+	}
+	return jobs, variables, unclear
+}
+
+// cutFields takes n words from the beginning of a line.
+func cutFields(line string, n int) (words []string, rest string) {
+	rest = strings.TrimLeft(line, " \t")
+	for range n {
+		end := strings.IndexAny(rest, " \t")
+		if end < 0 {
+			if rest != "" {
+				words = append(words, rest)
+			}
+			return words, ""
+		}
+		words = append(words, rest[:end])
+		rest = strings.TrimLeft(rest[end:], " \t")
+	}
+	return words, rest
+}
+
+// cronCommand is what the shell gets: up to a bare %, with \% as % (crontab(5)).
+func cronCommand(text string) (command string, input bool) {
+	var out strings.Builder
+	for i := 0; i < len(text); i++ {
+		switch {
+		case text[i] == '\\' && i+1 < len(text) && text[i+1] == '%':
+			out.WriteByte('%')
+			i++
+		case text[i] == '%':
+			return out.String(), true
+		default:
+			out.WriteByte(text[i])
+		}
+	}
+	return out.String(), false
+}

@@ -1,0 +1,488 @@
+package adopt
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+)
+
+// Place is a line of a file on the host.
+type Place struct {
+	File string
+	Line int // from 1; 0 is the file as a whole
+}
+
+func (p Place) String() string {
+	if p.Line == 0 {
+		return printable(p.File)
+	}
+	return printable(p.File) + ":" + strconv.Itoa(p.Line)
+}
+
+// Remark is what the operator should know of a place.
+type Remark struct {
+	At   Place // File is empty where it is about the host
+	Text string
+}
+
+func (r Remark) String() string {
+	if r.At.File == "" {
+		return r.Text
+	}
+	return r.At.String() + ": " + r.Text
+}
+
+// printable is text from the host as it may stand in comments and on terminals: one line, bounded, without controls and invisible characters.
+func printable(s string) string {
+	const most = 300
+	if len(s) > most {
+		s = s[:most] + "…"
+	}
+	if strings.IndexFunc(s, func(r rune) bool { return !unicode.IsPrint(r) || r == unicode.ReplacementChar }) < 0 {
+		return s
+	}
+	return strconv.QuoteToGraphic(s)
+}
+
+// The kinds of what starts a job.
+const (
+	byCrontab = "crontab" // a user's
+	bySystem  = "system"  // /etc/crontab
+	byCronD   = "cron.d"
+	byParts   = "run-parts"
+	byUnit    = "unit"
+)
+
+// job is a sync that something starts.
+type job struct {
+	at       Place
+	kind     string
+	sync     syncCommand
+	user     string
+	schedule string // crontab(5); of a timer ""
+	file     string // where the file that is the job's own really lies: of byCronD, byParts and byUnit
+	script   string // where the script that holds the rsync really lies, or ""
+	timer    string // the unit's timer, or ""
+	timerAt  string // where its file really lies
+	cronLine int    // of the crontab
+}
+
+func (j *job) kitten() bool {
+	return strings.Contains(strings.ToLower(j.sync.upstream+" "+j.sync.tree), "kitten")
+}
+func (j *job) almalinux() bool {
+	return strings.Contains(strings.ToLower(j.sync.upstream+" "+j.sync.tree), "almalinux")
+}
+
+// module is one of rsyncd.conf's.
+type module struct {
+	at         Place
+	name, path string
+}
+
+// found is what was read of a host.
+type found struct {
+	*Survey
+	jobs    []*job
+	sites   []*site
+	modules []module
+	remarks []Remark
+	wants   []string // files that are named and not known yet
+}
+
+// partsDirs are run by run-parts(8), by the schedules that go with them.
+var partsDirs = map[string]string{"/etc/cron.hourly": "@hourly", "/etc/cron.daily": "@daily", "/etc/cron.weekly": "@weekly"}
+
+// read makes sense of what was answered until now.
+func (s *Survey) read() *found {
+	f := &found{Survey: s}
+	for _, dir := range slices.Concat(cronSpools, unitDirs, nginxDirs, apacheDirs, []string{cronDir}, sortedKeys(partsDirs)) {
+		if err := s.errors[dir]; err != nil {
+			f.remark(Place{dir, 0}, "it cannot be read, and was left out: %s", printable(err.Error()))
+		} else if d := s.files[dir]; d.Kind == "directory" && !d.Empty && d.Entries == nil {
+			f.remark(Place{dir, 0}, "it has too many entries, or may not be read, and was left out")
+		}
+	}
+	f.crontabs()
+	f.systemd()
+	f.nginx()
+	f.apache()
+	f.rsyncd()
+	return f
+}
+
+func (f *found) remark(at Place, format string, args ...any) {
+	r := Remark{at, fmt.Sprintf(format, args...)}
+	if !slices.Contains(f.remarks, r) {
+		f.remarks = append(f.remarks, r)
+	}
+}
+
+// file is a file's text, and where it really lies; ok tells that there is one. What keeps it from being read is a remark.
+func (f *found) file(p string) (text, real string, ok bool) {
+	text, real, missing, err := f.text(p)
+	if err != nil {
+		f.remark(Place{p, 0}, "%s", printable(err.Error()))
+	}
+	return text, real, !missing && err == nil
+}
+
+// entries are the files of a directory that were asked for.
+func (f *found) entries(dir string) []string {
+	var list []string
+	for _, p := range f.listed() {
+		if path.Dir(p) == dir {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+func (f *found) crontabs() {
+	for _, dir := range cronSpools {
+		for _, p := range f.entries(dir) {
+			f.crontab(p, byCrontab, path.Base(p))
+		}
+	}
+	f.crontab("/etc/crontab", bySystem, "")
+	for _, p := range f.entries(cronDir) {
+		f.crontab(p, byCronD, "")
+	}
+	for _, dir := range sortedKeys(partsDirs) {
+		for _, p := range f.entries(dir) {
+			if text, real, ok := f.file(p); ok {
+				f.script(p, text, job{at: Place{p, 0}, kind: byParts, user: "root", schedule: partsDirs[dir], file: real})
+			}
+		}
+	}
+}
+
+func (f *found) crontab(p, kind, user string) {
+	text, real, ok := f.file(p)
+	if !ok {
+		return
+	}
+	lines, variables, unclear := readCrontab(text, user, user == "")
+	for _, line := range unclear {
+		f.remark(Place{p, line}, "this line is no job that is understood")
+	}
+	if line := variables["RSYNC_PASSWORD"]; line > 0 {
+		f.remark(Place{p, line}, "a password is set here; it is left out")
+	}
+	for _, l := range lines {
+		j := job{at: Place{p, l.line}, kind: kind, user: l.user, schedule: l.schedule, cronLine: l.line}
+		if kind == byCronD {
+			j.file = real
+		}
+		n := len(f.jobs)
+		f.commands(l.command, j)
+		if l.input && len(f.jobs) > n {
+			f.remark(j.at, "a bare %% ends the command here: what follows is its standard input (crontab(5)), and is left out")
+		}
+	}
+}
+
+// commands adds the syncs of a command, and of the scripts that it runs.
+func (f *found) commands(command string, j job) {
+	c, err := readCommands(command)
+	if err != nil {
+		if strings.Contains(command, "rsync") {
+			f.remark(j.at, "rsync is run by a command that is not understood: %v", err)
+		}
+		return
+	}
+	f.syncs(c, j, j.at, 0)
+	for _, script := range c.scripts {
+		if systemProgram(script) {
+			continue
+		}
+		f.want(script)
+		if text, real, ok := f.file(script); ok {
+			in := j
+			in.script = real
+			f.script(script, text, in)
+		}
+	}
+}
+
+// systemProgram tells what no operator's script is: it came with a package, and is large.
+func systemProgram(p string) bool {
+	return slices.ContainsFunc([]string{"/bin", "/sbin", "/lib", "/usr/bin", "/usr/sbin", "/usr/lib", "/usr/libexec"}, func(dir string) bool { return within(p, dir) })
+}
+
+// script adds the syncs of a script that a job runs.
+func (f *found) script(p, text string, j job) {
+	if !strings.Contains(text, "rsync") {
+		return
+	}
+	first, _, _ := strings.Cut(text, "\n")
+	shell := !strings.HasPrefix(first, "#!") || slices.ContainsFunc(shells, func(s string) bool {
+		return strings.HasSuffix(strings.Fields(first + " ")[0], "/"+s) || strings.HasSuffix(first, " "+s)
+	})
+	c, err := readCommands(text)
+	if !shell || err != nil {
+		f.remark(Place{p, 0}, "%s runs this, and it holds an rsync that is not understood", j.at)
+		return
+	}
+	if j.script == "" {
+		j.script = j.file
+	}
+	f.syncs(c, j, Place{p, 0}, 1)
+}
+
+// syncs adds what was found in a text. perLine is 1 where its lines are those of the file at.
+func (f *found) syncs(c commands, j job, at Place, perLine int) {
+	place := func(line int) Place {
+		if perLine == 0 {
+			return at
+		}
+		return Place{at.File, line}
+	}
+	for _, line := range c.unclear {
+		f.remark(place(line), "an rsync whose arguments are not understood: it takes variables, or copies something else than one upstream to one directory")
+	}
+	if c.passwd {
+		f.remark(at, "a password for rsync is set here; it is left out")
+	}
+	for _, s := range c.syncs {
+		one := j
+		one.sync = s
+		if perLine == 1 {
+			one.at = place(s.line)
+		}
+		if s.user != "" {
+			one.user = s.user
+		}
+		if s.secret {
+			f.remark(one.at, "the rsync here logs in with a user name or password, which is left out: AlmaLinux's upstream is public")
+		}
+		f.jobs = append(f.jobs, &one)
+	}
+}
+
+func (f *found) want(p string) {
+	if _, known := f.files[p]; !known && f.errors[p] == nil && !slices.Contains(f.wants, p) {
+		f.wants = append(f.wants, p)
+	}
+}
+
+// systemd reads the units that were made on the host.
+func (f *found) systemd() {
+	for _, dir := range unitDirs {
+		for _, p := range f.entries(dir) {
+			if strings.HasSuffix(p, ".service") {
+				f.service(p)
+			}
+		}
+	}
+}
+
+func (f *found) service(p string) {
+	text, real, ok := f.file(p)
+	if !ok || within(real, "/usr/lib") || within(real, "/lib") {
+		return // enabled by a link, and a package's
+	}
+	settings, _ := readSettings(text)
+	j := job{at: Place{p, 0}, kind: byUnit, user: "root", file: real}
+	name := path.Base(p)
+	j.timer, j.timerAt = f.timerOf(name)
+	for _, s := range settings {
+		if s.section == "Service" && s.key == "user" && s.value != "" {
+			j.user = s.value
+		}
+	}
+	for _, s := range settings {
+		if s.section != "Service" || s.key != "execstart" && s.key != "execstartpre" {
+			continue
+		}
+		j.at.Line = s.line
+		command := strings.TrimLeft(s.value, "@-:+!|")
+		if strings.Contains(strings.ReplaceAll(command, "%%", ""), "%") && strings.Contains(command, "rsync") {
+			f.remark(j.at, "an rsync with specifiers of systemd (%%i and such), which are not understood")
+			continue
+		}
+		f.commands(strings.ReplaceAll(command, "%%", "%"), j)
+	}
+}
+
+// timerOf is the timer that starts a service, and where its file lies.
+func (f *found) timerOf(service string) (timer, at string) {
+	for _, dir := range unitDirs {
+		for _, p := range f.entries(dir) {
+			if !strings.HasSuffix(p, ".timer") {
+				continue
+			}
+			text, real, ok := f.file(p)
+			if !ok {
+				continue
+			}
+			starts := strings.TrimSuffix(path.Base(p), ".timer") + ".service"
+			settings, _ := readSettings(text)
+			for _, s := range settings {
+				if s.section == "Timer" && s.key == "unit" {
+					starts = s.value
+				}
+			}
+			if starts == service {
+				return path.Base(p), real
+			}
+		}
+	}
+	return "", ""
+}
+
+func (f *found) nginx() {
+	parsed := map[string][]*directive{}
+	parse := func(p string) []*directive {
+		text, real, ok := f.file(p)
+		if !ok {
+			return nil
+		}
+		if list, known := parsed[real]; known {
+			return list
+		}
+		list, err := parseNginx(text)
+		if err != nil {
+			f.remark(Place{p, 0}, "not understood: %v", err)
+		}
+		parsed[real] = list
+		return list
+	}
+	var files []string
+	queue := []string{nginxConf}
+	for _, dir := range nginxDirs {
+		queue = append(queue, f.entries(dir)...)
+	}
+	for len(queue) > 0 {
+		p := queue[0]
+		queue = queue[1:]
+		if slices.Contains(files, p) {
+			continue // included twice, or in a circle
+		}
+		files = append(files, p)
+		for _, pattern := range nginxIncludes(parse(p)) {
+			queue = append(queue, f.matching(pattern)...)
+		}
+	}
+	var seen []Place
+	for _, p := range files {
+		for _, s := range nginxSites(p, parsed[f.real(p)], func(pattern string) []*directive {
+			var list []*directive
+			for _, included := range f.matching(nginxPath(pattern)) {
+				list = append(list, parsed[f.real(included)]...)
+			}
+			return list
+		}) {
+			if at := (Place{f.real(p), s.at.Line}); !slices.Contains(seen, at) {
+				seen = append(seen, at)
+				f.sites = append(f.sites, s)
+			}
+		}
+	}
+}
+
+// real is where a file lies, with links followed.
+func (f *found) real(p string) string {
+	_, real, _, _ := f.text(p)
+	return real
+}
+
+// matching are the files that an include means. What is not known yet is asked for: a pattern's directory first.
+func (f *found) matching(pattern string) []string {
+	if strings.HasSuffix(pattern, "/mime.types") || strings.Contains(pattern, "/fastcgi") || strings.Contains(pattern, "/modules-enabled/") {
+		return nil // they come with packages, and hold no site
+	}
+	if !strings.ContainsAny(pattern, `*?[\`) {
+		f.want(pattern)
+		if f.files[pattern].Kind == "" {
+			return nil
+		}
+		return []string{pattern}
+	}
+	dir, name := path.Split(pattern)
+	dir = path.Clean(dir)
+	if strings.ContainsAny(dir, `*?[\`) {
+		return nil
+	}
+	f.want(dir)
+	var list []string
+	for _, entry := range f.files[dir].Entries {
+		if ok, err := path.Match(name, entry); ok && err == nil && entry[0] != '.' && !strings.Contains(entry, "/") {
+			f.want(path.Join(dir, entry))
+			list = append(list, path.Join(dir, entry))
+		}
+	}
+	return list
+}
+
+func (f *found) apache() {
+	for _, dir := range apacheDirs {
+		for _, p := range f.entries(dir) {
+			if text, _, ok := f.file(p); ok {
+				f.sites = append(f.sites, apacheSites(p, text)...)
+			}
+		}
+	}
+}
+
+func (f *found) rsyncd() {
+	const p = "/etc/rsyncd.conf"
+	text, _, ok := f.file(p)
+	if !ok {
+		return
+	}
+	settings, unclear := readSettings(text)
+	for _, line := range unclear {
+		f.remark(Place{p, line}, "this line is not understood")
+	}
+	for _, s := range settings {
+		if s.key == "path" && s.section != "" && clean(s.value) != "" {
+			f.modules = append(f.modules, module{Place{p, s.line}, s.section, clean(s.value)})
+		}
+	}
+}
+
+// main and kitten are the syncs of AlmaLinux's trees: the first of each.
+func (f *found) main() *job   { return f.first(false) }
+func (f *found) kitten() *job { return f.first(true) }
+
+func (f *found) first(kitten bool) *job {
+	for _, j := range f.jobs {
+		if j.almalinux() && j.kitten() == kitten {
+			return j
+		}
+	}
+	return nil
+}
+
+// trees are the directories that hold AlmaLinux's trees: those of the syncs, or else those that a web server serves under such a name.
+func (f *found) trees() []string {
+	var list []string
+	add := func(p string) {
+		if p != "" && p != "/" && !slices.Contains(list, p) {
+			list = append(list, p)
+		}
+	}
+	for _, j := range []*job{f.main(), f.kitten()} {
+		if j != nil {
+			add(j.sync.tree)
+		}
+	}
+	if len(list) > 0 {
+		return list
+	}
+	for _, s := range f.sites {
+		for _, url := range sortedKeys(s.aliases) {
+			if strings.Contains(strings.ToLower(s.aliases[url]), "almalinux") {
+				add(s.aliases[url])
+			}
+		}
+		if strings.Contains(strings.ToLower(s.root), "almalinux") {
+			add(s.root)
+		}
+	}
+	return list[:min(len(list), 2)]
+}

@@ -1,0 +1,265 @@
+package adopt
+
+import (
+	"errors"
+	"path"
+	"slices"
+	"strings"
+)
+
+// Bounds of nginx's configuration.
+const (
+	maxDirectives = 20000
+	maxBlocks     = 32 // that lie within each other
+)
+
+// directive is one of nginx's: a name with arguments, and what is in its block.
+type directive struct {
+	line  int
+	name  string
+	args  []string
+	block []*directive
+	open  bool // it has a block
+}
+
+var errNginx = errors.New("it is no configuration of nginx")
+
+// parseNginx reads a file of nginx's configuration. It keeps the open blocks on a stack of its own, so that no nesting is too deep for it.
+func parseNginx(text string) ([]*directive, error) {
+	root := &directive{}
+	stack := []*directive{root}
+	var words []string
+	line, begin, count := 1, 0, 0
+	for i := 0; i < len(text); {
+		c := text[i]
+		switch {
+		case c == '\n':
+			line++
+			i++
+		case c == ' ' || c == '\t' || c == '\r':
+			i++
+		case c == '#':
+			for i < len(text) && text[i] != '\n' {
+				i++
+			}
+		case c == ';' || c == '{' || c == '}':
+			i++
+			top := stack[len(stack)-1]
+			if c == '}' {
+				if len(words) > 0 || len(stack) == 1 {
+					return nil, errNginx
+				}
+				stack = stack[:len(stack)-1]
+				continue
+			}
+			if len(words) == 0 {
+				return nil, errNginx
+			}
+			if count++; count > maxDirectives || len(stack) > maxBlocks {
+				return nil, errors.New("it is too large")
+			}
+			d := &directive{line: begin, name: words[0], args: words[1:], open: c == '{'}
+			top.block = append(top.block, d)
+			words = nil
+			if c == '{' {
+				stack = append(stack, d)
+			}
+		default:
+			if len(words) == 0 {
+				begin = line
+			}
+			word, n, ok := nginxWord(text[i:])
+			if !ok {
+				return nil, errNginx
+			}
+			line += strings.Count(text[i:i+n], "\n")
+			words = append(words, word)
+			i += n
+		}
+	}
+	if len(words) > 0 || len(stack) > 1 {
+		return nil, errNginx
+	}
+	return root.block, nil
+}
+
+// nginxWord reads one word, in quotes or without, and how many bytes it takes.
+func nginxWord(text string) (word string, n int, ok bool) {
+	var out strings.Builder
+	quote := byte(0)
+	if text[0] == '"' || text[0] == '\'' {
+		quote, n = text[0], 1
+	}
+	for n < len(text) {
+		c := text[n]
+		switch {
+		case c == '\\' && n+1 < len(text):
+			if next := text[n+1]; quote == 0 || next != quote && next != '\\' {
+				out.WriteByte(c) // only a quote and itself are escaped by it
+			}
+			out.WriteByte(text[n+1])
+			n += 2
+		case quote != 0 && c == quote:
+			return out.String(), n + 1, true
+		case quote == 0 && c == '$' && n+1 < len(text) && text[n+1] == '{':
+			out.WriteString("${")
+			n += 2
+			for n < len(text) && text[n] != '}' && text[n] != '\n' {
+				out.WriteByte(text[n])
+				n++
+			}
+			if n < len(text) && text[n] == '}' {
+				out.WriteByte('}')
+				n++
+			}
+		case quote == 0 && strings.IndexByte(" \t\r\n;{}", c) >= 0:
+			return out.String(), n, true
+		default:
+			out.WriteByte(c)
+			n++
+		}
+	}
+	return out.String(), n, quote == 0
+}
+
+// site is a vhost of a web server.
+type site struct {
+	at      Place
+	server  string // "nginx" or "apache"
+	names   []string
+	listens []string // as they are written, without options
+	tls     bool
+	root    string
+	aliases map[string]string // URL path to directory
+	unclear []Place           // what is not understood in it
+}
+
+// nginxSites finds the servers among directives of a file. include gives the directives of an included file's pattern.
+func nginxSites(file string, list []*directive, include func(pattern string) []*directive) []*site {
+	var sites []*site
+	budget := maxDirectives
+	var walk func(list []*directive, depth int)
+	walk = func(list []*directive, depth int) {
+		for _, d := range list {
+			if budget--; budget < 0 || depth > maxBlocks {
+				return
+			}
+			if d.name == "server" && d.open && len(d.args) == 0 {
+				s := &site{at: Place{file, d.line}, server: "nginx", aliases: map[string]string{}}
+				s.read(d.block, include, &budget, 0)
+				sites = append(sites, s)
+				continue
+			}
+			walk(d.block, depth+1)
+		}
+	}
+	walk(list, 0)
+	return sites
+}
+
+// read takes what a server block says.
+func (s *site) read(list []*directive, include func(string) []*directive, budget *int, depth int) {
+	for _, d := range list {
+		if *budget--; *budget < 0 || depth > maxLinks {
+			return
+		}
+		switch {
+		case d.name == "server_name":
+			s.names = append(s.names, d.args...)
+		case d.name == "listen" && len(d.args) > 0:
+			if slices.Contains(d.args[1:], "ssl") {
+				s.tls = true
+				continue
+			}
+			s.listens = append(s.listens, d.args[0])
+		case d.name == "ssl_certificate":
+			s.tls = true
+		case d.name == "root" && len(d.args) == 1:
+			s.root = clean(d.args[0])
+		case d.name == "include" && len(d.args) == 1:
+			s.read(include(d.args[0]), include, budget, depth+1)
+		case d.name == "location" && d.open:
+			s.location(d)
+		}
+	}
+}
+
+func (s *site) location(d *directive) {
+	url := d.args
+	if len(url) == 2 && url[0] == "^~" {
+		url = url[1:]
+	}
+	if len(url) != 1 || url[0] == "" || url[0][0] != '/' {
+		if slices.ContainsFunc(d.block, func(in *directive) bool { return in.name == "alias" || in.name == "root" }) {
+			s.unclear = append(s.unclear, Place{s.at.File, d.line})
+		}
+		return
+	}
+	for _, in := range d.block {
+		switch {
+		case in.name == "alias" && len(in.args) == 1:
+			s.aliases[url[0]] = clean(in.args[0])
+		case in.name == "root" && len(in.args) == 1:
+			s.aliases[url[0]] = path.Join(clean(in.args[0]), url[0])
+		}
+	}
+}
+
+// clean is path.Clean for absolute paths, and "" for what is none or holds a variable.
+func clean(p string) string {
+	if !path.IsAbs(p) || strings.ContainsAny(p, "$%\x00") {
+		return ""
+	}
+	return path.Clean(p)
+}
+
+// serves is the URL path at which the site has a directory, with a slash at both ends, or "".
+func (s *site) serves(tree string) string {
+	best := ""
+	consider := func(url, dir string) {
+		if dir == "" || !within(tree, dir) {
+			return
+		}
+		found := path.Join("/", url, strings.TrimPrefix(tree, strings.TrimSuffix(dir, "/")))
+		if found != "/" {
+			found += "/"
+		}
+		if best == "" {
+			best = found
+		}
+	}
+	for _, url := range sortedKeys(s.aliases) {
+		consider(url, s.aliases[url])
+	}
+	if best == "" {
+		consider("/", s.root)
+	}
+	return best
+}
+
+// within tells whether the clean path p is dir or lies below it.
+func within(p, dir string) bool {
+	return p == dir || dir == "/" || strings.HasPrefix(p, dir+"/")
+}
+
+// nginxIncludes are the patterns of all includes, with the directory of nginx's configuration before relative ones.
+func nginxIncludes(list []*directive) []string {
+	var patterns []string
+	stack := slices.Clone(list)
+	for len(stack) > 0 {
+		d := stack[len(stack)-1]
+		stack = append(stack[:len(stack)-1], d.block...)
+		if d.name == "include" && len(d.args) == 1 {
+			patterns = append(patterns, nginxPath(d.args[0]))
+		}
+	}
+	slices.Sort(patterns)
+	return slices.Compact(patterns)
+}
+
+func nginxPath(p string) string {
+	if !path.IsAbs(p) {
+		p = path.Join(path.Dir(nginxConf), p)
+	}
+	return path.Clean(p)
+}

@@ -1,0 +1,270 @@
+package adopt
+
+import (
+	"cmp"
+	"fmt"
+	"net"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/internal/mirror"
+	"github.com/mirrorform/mirrorform/internal/mirrorsd"
+	"github.com/mirrorform/mirrorform/resources"
+)
+
+// proposal is the mirror block that would do what was found: its name, and the values that differ from the defaults. It is nil without a sync.
+func (f *found) proposal(h Host) (name string, spec *mirror.Spec) {
+	j := f.main()
+	if j == nil {
+		return "", nil
+	}
+	name = "almalinux"
+	if n, ok := strings.CutPrefix(path.Base(j.at.File), "mirrorform-"); ok && j.kind == byCronD {
+		name = n // mirrorform made it
+	}
+	spec = &mirror.Spec{Storage: mirror.Storage{Path: j.sync.tree}}
+	if j.user != "mirror" {
+		spec.User = j.user
+	}
+	edition := matching(j.sync.options)
+	if edition.Name != mirror.Editions()[0].Name {
+		spec.Guide = edition.Name
+	}
+	fs := f.fs[j.sync.tree]
+	if fs.MountPoint != "" && fs.MountPoint != "/" && within(j.sync.tree, fs.MountPoint) {
+		spec.Storage.MountPoint = fs.MountPoint
+	}
+	k := f.kitten()
+	least := edition.Minimum
+	if k != nil {
+		least = edition.KittenMinimum
+	}
+	if n, err := resources.ParseSize(least); err == nil && fs.Size > 0 && fs.Size < n {
+		spec.Storage.Minimum = fmt.Sprintf("%dMB", fs.Size/1e6)
+		if fs.Size > 2e9 {
+			spec.Storage.Minimum = fmt.Sprintf("%dGB", fs.Size/1e9)
+		}
+		f.remark(Place{fs.MountPoint, 0}, "the file system has %s, and the guide asks for %s: a mirror block needs storage.minimum", spec.Storage.Minimum, least)
+	}
+	spec.Sync = syncBlock(j, edition, edition.Upstream, edition.Lock, spec.Storage.MountPoint)
+	spec.Web = f.webBlock(h, j.sync.tree)
+	f.settleSchedule(h, name, spec, j)
+	if k != nil {
+		spec.Kitten = &mirror.Kitten{Path: k.sync.tree, Sync: kittenSync(k, edition, spec)}
+		for _, s := range f.serving([]string{k.sync.tree}) {
+			if location := s.serves(k.sync.tree); location != strings.TrimSuffix(cmp.Or(spec.Web.Location, "/almalinux/"), "/")+"-kitten/" {
+				spec.Kitten.Location = location
+			}
+		}
+	}
+	if h.MirrorsD != nil {
+		spec.Publish = publishBlock(h.MirrorsD)
+	}
+	return name, spec
+}
+
+// settleSchedule leaves the schedule out where it is the one that the block itself chooses.
+func (f *found) settleSchedule(h Host, name string, spec *mirror.Spec, j *job) {
+	for _, every := range mirror.Intervals() {
+		tried := *spec
+		sync := *spec.Sync
+		sync.Every, sync.Schedule = every, ""
+		tried.Sync = &sync
+		parts, _ := mirror.Expand(h.Types, name, &tried, mirror.Host{Target: f.target, Address: h.Address, Dir: h.Dir})
+		for _, p := range parts {
+			if c, ok := p.State.(*resources.Cron); !ok || p.Name != "cron" || c.Schedule != j.schedule {
+				continue
+			}
+			if sync.Schedule = ""; every == mirror.Editions()[0].Every {
+				sync.Every = ""
+			}
+			*spec.Sync = sync
+			return
+		}
+	}
+}
+
+// kittenSync is what differs from Kitten's defaults: what is not set there comes from the mirror's own block.
+func kittenSync(k *job, e mirror.Edition, spec *mirror.Spec) *mirror.Sync {
+	s, main := syncBlock(k, e, e.KittenUpstream, e.KittenLock, spec.Storage.MountPoint), spec.Sync
+	if s.Schedule == main.Schedule {
+		s.Schedule = ""
+	}
+	if s.Flags == nil && main.Flags != nil {
+		s.Flags = e.Rsync
+	}
+	for own, from := range map[*[]string][]string{&s.Options: main.Options, &s.Exclude: main.Exclude} {
+		if *own == nil && from != nil {
+			*own = []string{}
+		}
+	}
+	if s.Bandwidth == "" && main.Bandwidth != "" {
+		s.Bandwidth = "0" // no limit (rsync(1))
+	}
+	return s
+}
+
+// matching is the edition of the guide whose flags the options have; the first where none fits.
+func matching(options [][]string) mirror.Edition {
+	for _, e := range mirror.Editions() {
+		if _, ok := without(options, e); ok {
+			return e
+		}
+	}
+	return mirror.Editions()[0]
+}
+
+// spelt is an option as one word, so that two spellings of it are equal.
+func spelt(option []string) string {
+	if len(option) == 2 && strings.HasPrefix(option[0], "--") {
+		return option[0] + "=" + option[1]
+	}
+	return strings.Join(option, " ")
+}
+
+// without takes the flags of an edition out of the options; ok tells whether all were there.
+func without(options [][]string, e mirror.Edition) (rest [][]string, ok bool) {
+	rest = slices.Clone(options)
+	guide, _ := mirror.SplitOptions(e.Rsync)
+	for _, g := range guide {
+		i := slices.IndexFunc(rest, func(o []string) bool { return spelt(o) == spelt(g) })
+		if i < 0 {
+			return options, false
+		}
+		rest = slices.Delete(rest, i, i+1)
+	}
+	return rest, true
+}
+
+// syncBlock is what differs from the edition's sync.
+func syncBlock(j *job, e mirror.Edition, upstream, lock, mount string) *mirror.Sync {
+	s := &mirror.Sync{Schedule: j.schedule}
+	rest, fits := without(j.sync.options, e)
+	for _, o := range rest {
+		word := spelt(o)
+		pattern, excludes := strings.CutPrefix(word, "--exclude=")
+		rate, limits := strings.CutPrefix(word, "--bwlimit=")
+		switch {
+		case fits && excludes && pattern == "/lost+found" && mount == j.sync.tree: // the block adds it
+		case fits && excludes:
+			s.Exclude = append(s.Exclude, pattern)
+		case limits:
+			s.Bandwidth = rate
+		case fits:
+			s.Options = append(s.Options, o...)
+		default:
+			s.Flags = append(s.Flags, o...)
+		}
+	}
+	if j.sync.upstream != upstream {
+		s.Upstream = j.sync.upstream
+	}
+	if j.sync.lock != lock {
+		s.Lock = j.sync.lock
+	}
+	if own, ok := strings.CutPrefix(path.Base(j.at.File), "mirrorform-"); j.sync.log != "" && (!ok || j.sync.log != "/var/log/mirrorform-"+own+".log") {
+		s.Log = &j.sync.log
+	}
+	return s
+}
+
+// webBlock is what differs from the block's site; server "none" where the block's nginx could not take the place of what serves the tree.
+func (f *found) webBlock(h Host, tree string) *mirror.Web {
+	serving := f.serving([]string{tree})
+	if len(serving) == 0 {
+		return &mirror.Web{Server: "none"}
+	}
+	w := &mirror.Web{}
+	s := serving[0]
+	if slices.ContainsFunc(serving, func(s *site) bool { return s.tls || s.server != "nginx" }) {
+		w.Server = "none"
+	}
+	var names []string
+	for _, n := range s.names {
+		if strings.Trim(n, "[]") != strings.Trim(h.Address, "[]") && !slices.Contains(names, n) && engineName(n) {
+			names = append(names, n)
+		}
+	}
+	if len(names) > 0 {
+		w.ServerName = names[0]
+		w.ServerAliases = append(w.ServerAliases, names[1:]...)
+	}
+	if location := s.serves(tree); location != "/almalinux/" {
+		w.Location = location
+	}
+	if w.Server == "none" {
+		return w
+	}
+	six := false
+	for _, l := range s.listens {
+		six = six || strings.HasPrefix(l, "[")
+		port := l
+		if _, p, err := net.SplitHostPort(l); err == nil {
+			port = p
+		}
+		if n, err := strconv.Atoi(port); err == nil && n != 80 && w.Port == nil {
+			w.Port = &n
+		}
+	}
+	if !six {
+		w.IPv6 = &six
+	}
+	return w
+}
+
+// engineName tells whether a server's name is one that the block takes: no pattern, no variable, no "_".
+func engineName(s string) bool {
+	return s != "" && s != "_" && !strings.ContainsAny(s, "*~$^/\\\"' {};")
+}
+
+// publishBlock is the mirrors.d file as a block.
+func publishBlock(m *mirrorsd.File) *mirror.Publish {
+	text := func(s string) *string { return &s }
+	p := &mirror.Publish{
+		Name: m.Name, HTTP: text(m.Address.HTTP), UpdateFrequency: m.UpdateFrequency, Sponsor: m.Sponsor, SponsorURL: m.SponsorURL, Email: m.Email,
+		Subnets: m.Subnets.CIDRs, SubnetsURL: m.Subnets.URL, CloudType: m.CloudType, CloudRegions: m.CloudRegions,
+	}
+	for value, to := range map[string]**string{
+		m.Address.HTTPS: &p.HTTPS, m.Address.Rsync: &p.Rsync, m.Address.FTP: &p.FTP, m.AddressOptional.Kitten.HTTP: &p.KittenHTTP,
+		m.AddressOptional.Kitten.HTTPS: &p.KittenHTTPS, m.AddressOptional.Kitten.Rsync: &p.KittenRsync,
+	} {
+		if value != "" {
+			*to = &value
+		}
+	}
+	for _, n := range m.ASN {
+		p.ASN = append(p.ASN, int(n))
+	}
+	yes := true
+	if m.Private {
+		p.Private = &yes
+	}
+	if m.Monopoly {
+		p.Monopoly = &yes
+	}
+	if g := m.Geolocation; g != (mirrorsd.Geolocation{}) {
+		p.Geolocation = &mirror.Geolocation{Country: g.Country, StateProvince: g.StateProvince, City: g.City}
+	}
+	return p
+}
+
+// parts are the resources of a mirror block on its host, or what is wrong with the block.
+func parts(h Host, t engine.Target, name string, spec *mirror.Spec) ([]*engine.Resource, []engine.Problem) {
+	list, problems := mirror.Expand(h.Types, name, spec, mirror.Host{Target: t, Address: h.Address, Dir: h.Dir})
+	address := func(part string) string { return t.Name + "/mirror." + name + "." + part }
+	var out []*engine.Resource
+	for _, p := range list {
+		if p.Local {
+			continue
+		}
+		r := &engine.Resource{Address: address(p.Name), Kind: h.Types.Kind(p.Type), State: p.State, Source: "adopt"}
+		for _, d := range p.DependsOn {
+			r.DependsOn = append(r.DependsOn, address(d))
+		}
+		out = append(out, r)
+	}
+	return out, problems
+}

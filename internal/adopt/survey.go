@@ -1,0 +1,236 @@
+package adopt
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/internal/wire"
+)
+
+// Bounds of what is read of a host.
+const (
+	maxRounds = 6         // of questions
+	maxFiles  = 256       // whose content is asked for
+	maxSize   = 256 << 10 // bytes of a file that is parsed
+	maxLinks  = 8         // links that lead to a file
+)
+
+var (
+	// cronSpools hold users' crontabs, each named after its user: Debian's and Red Hat's (crontab(1)).
+	cronSpools = []string{"/var/spool/cron/crontabs", "/var/spool/cron"}
+	// unitDirs are where units made on the host lie (systemd.unit(5)).
+	unitDirs = []string{"/etc/systemd/system", "/usr/local/lib/systemd/system"}
+	// siteDirs hold the vhosts of nginx and of Apache.
+	nginxDirs  = []string{"/etc/nginx/conf.d", "/etc/nginx/sites-enabled"}
+	apacheDirs = []string{"/etc/httpd/conf.d", "/etc/apache2/sites-enabled"}
+
+	fixedFiles = []string{"/etc/crontab", "/etc/nginx/nginx.conf", "/etc/httpd/conf/httpd.conf", "/etc/apache2/apache2.conf", "/etc/rsyncd.conf"}
+	units      = []string{"nginx.service", "httpd.service", "apache2.service", "cron.service", "crond.service", "rsync.service", "rsyncd.service"}
+	packages   = []string{"rsync", "nginx", "httpd", "apache2", "cron", "cronie", "rsync-daemon"}
+)
+
+const (
+	cronDir   = "/etc/cron.d"
+	nginxConf = "/etc/nginx/nginx.conf"
+)
+
+// Survey collects what a host answers about the mirror on it. All its questions only read.
+type Survey struct {
+	target engine.Target
+	rounds int
+	asked  map[string]bool // by Query.Key
+	files  map[string]wire.File
+	errors map[string]error // by path
+	units  map[string]wire.Unit
+	pkgs   map[string]wire.Package
+	fs     map[string]wire.Filesystem
+	mounts map[string]wire.Mount
+	full   bool // a bound kept something from being asked
+}
+
+// NewSurvey begins the survey of a host that was reached.
+func NewSurvey(t engine.Target) *Survey {
+	return &Survey{
+		target: t, asked: map[string]bool{}, files: map[string]wire.File{}, errors: map[string]error{}, units: map[string]wire.Unit{},
+		pkgs: map[string]wire.Package{}, fs: map[string]wire.Filesystem{}, mounts: map[string]wire.Mount{},
+	}
+}
+
+// Next returns what is to be asked next; nothing when the survey is complete, or after a bounded number of rounds. Three are usual: directories, then the files
+// in them, then what those name.
+func (s *Survey) Next() []wire.Query {
+	var next []wire.Query
+	ask := func(q wire.Query) {
+		if !s.asked[q.Key()] {
+			s.asked[q.Key()] = true
+			next = append(next, q)
+		}
+	}
+	file := func(p string) {
+		q := wire.Query{Verb: wire.AskFile, Arg: p, Option: "content"}
+		switch {
+		case s.asked[q.Key()]:
+		case len(s.files)+len(s.errors)+len(next) >= maxFiles:
+			s.full = true
+		default:
+			ask(q)
+		}
+	}
+	if s.rounds >= maxRounds {
+		s.full = true
+		return nil
+	}
+	s.rounds++
+	for _, p := range slices.Concat(fixedFiles, cronSpools, unitDirs, nginxDirs, apacheDirs, []string{cronDir}, sortedKeys(partsDirs)) {
+		file(p)
+	}
+	for _, u := range units {
+		ask(wire.Query{Verb: wire.AskUnit, Arg: u})
+	}
+	for _, p := range packages {
+		ask(wire.Query{Verb: wire.AskPackage, Arg: p})
+	}
+	if s.rounds == 1 {
+		return next
+	}
+	for _, p := range s.listed() {
+		file(p)
+	}
+	for _, f := range sortedKeys(s.files) {
+		if s.files[f].Kind == wire.Symlink && s.reached(f) {
+			file(linkTarget(f, s.files[f].Target))
+		}
+	}
+	found := s.read()
+	for _, p := range found.wants {
+		file(p)
+	}
+	for _, tree := range found.trees() {
+		ask(wire.Query{Verb: wire.AskFile, Arg: tree})
+		ask(wire.Query{Verb: wire.AskFilesystem, Arg: tree})
+		for dir := tree; dir != "/"; dir = path.Dir(dir) {
+			ask(wire.Query{Verb: wire.AskMount, Arg: dir})
+		}
+	}
+	for _, j := range found.jobs {
+		if j.timer != "" {
+			ask(wire.Query{Verb: wire.AskUnit, Arg: j.timer})
+		}
+	}
+	return next
+}
+
+// Add takes the answers to what Next returned.
+func (s *Survey) Add(queries []wire.Query, got engine.Answers) {
+	for _, q := range queries {
+		switch q.Verb {
+		case wire.AskFile:
+			f, err := got.File(q)
+			if _, known := s.files[q.Arg]; known && q.Option == "" {
+				continue
+			}
+			if err != nil {
+				s.errors[q.Arg] = err
+			} else {
+				s.files[q.Arg] = f
+			}
+		case wire.AskUnit:
+			if u, err := got.Unit(q); err == nil {
+				s.units[q.Arg] = u
+			}
+		case wire.AskPackage:
+			if p, err := got.Package(q); err == nil {
+				s.pkgs[q.Arg] = p
+			}
+		case wire.AskFilesystem:
+			if f, err := got.Filesystem(q); err == nil {
+				s.fs[q.Arg] = f
+			}
+		case wire.AskMount:
+			if m, err := got.Mount(q); err == nil {
+				s.mounts[q.Arg] = m
+			}
+		}
+	}
+}
+
+// listed are the files that the directories of the first round hold, as far as the programs read them.
+func (s *Survey) listed() []string {
+	var list []string
+	add := func(dirs []string, read func(name string) bool) {
+		for _, dir := range dirs {
+			for _, name := range s.files[dir].Entries {
+				if name != "" && name[0] != '.' && !strings.Contains(name, "/") && read(name) {
+					list = append(list, path.Join(dir, name))
+				}
+			}
+		}
+	}
+	all := func(string) bool { return true }
+	add(cronSpools[:1], all)
+	add(cronSpools[1:], func(name string) bool { return name != "crontabs" && name != "atjobs" && name != "atspool" })
+	add([]string{cronDir}, func(name string) bool { return !strings.HasSuffix(name, "~") })
+	add(sortedKeys(partsDirs), func(name string) bool { return !strings.Contains(name, ".") })
+	add(unitDirs, func(name string) bool {
+		return strings.HasSuffix(name, ".service") || strings.HasSuffix(name, ".timer")
+	})
+	add(nginxDirs[:1], func(name string) bool { return strings.HasSuffix(name, ".conf") })
+	add(nginxDirs[1:], all)
+	add(apacheDirs, func(name string) bool { return strings.HasSuffix(name, ".conf") })
+	return list
+}
+
+// reached tells whether the way of links to a path may go on: it neither turns in a circle nor is it too long.
+func (s *Survey) reached(p string) bool {
+	for range maxLinks {
+		f, ok := s.files[p]
+		if !ok || f.Kind != wire.Symlink {
+			return true
+		}
+		p = linkTarget(p, f.Target)
+	}
+	return false
+}
+
+func linkTarget(link, target string) string {
+	if path.IsAbs(target) {
+		return path.Clean(target)
+	}
+	return path.Join(path.Dir(link), target)
+}
+
+// text is a file's content, with links followed; real is where it lies. missing tells that there is nothing, and err why it cannot be read.
+func (s *Survey) text(p string) (content, real string, missing bool, err error) {
+	for range maxLinks {
+		f, ok := s.files[p]
+		switch {
+		case s.errors[p] != nil:
+			return "", p, false, s.errors[p]
+		case !ok || f.Kind == wire.Absent:
+			return "", p, true, nil
+		case f.Kind == wire.Symlink:
+			p = linkTarget(p, f.Target)
+			continue
+		case f.Kind != wire.Regular:
+			return "", p, true, nil
+		case f.Size > maxSize || len(f.Content) > maxSize:
+			return "", p, false, fmt.Errorf("it has %d bytes, more than %d, and was not read", f.Size, maxSize)
+		case !f.HasContent:
+			return "", p, false, fmt.Errorf("its content was not sent: there is too much to read")
+		}
+		return string(f.Content), p, false, nil
+	}
+	return "", p, false, fmt.Errorf("links lead in a circle")
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
