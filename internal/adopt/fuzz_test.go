@@ -78,21 +78,29 @@ func lines(d *adopt.Draft) []string {
 	return append(list, d.Changes...)
 }
 
-// FuzzSecret puts a password into every place where rsync takes one, in commands that are broken in any way. It never shows.
+// secretForms are where rsync takes a password; the verbs are the user and the rest of the command.
+var secretForms = []string{
+	"rsync -av rsync://%s:canary7@x/almalinux/ /srv/alma/ %s",
+	"RSYNC_PASSWORD=canary7 rsync -av %s@x::almalinux /srv/alma/ %s",
+	"sh -c 'export RSYNC_PASSWORD=\"canary7\"; rsync -av %s@x::almalinux /srv/alma/' %s",
+	"flock -n /run/l rsync rsync://%s:a/canary7@x/almalinux/ /srv/alma %s",
+	"rsync 'rsync://%s:b@canary7@z/almalinux' /srv/alma/ && %s",
+}
+
+// FuzzSecret has a password in each place where rsync takes one, in a command that goes on with anything. It never shows.
 func FuzzSecret(f *testing.F) {
-	f.Add("rsync -av rsync://user:%s@x/almalinux/ /srv/alma/")
-	f.Add("RSYNC_PASSWORD=%s rsync -av x::almalinux /srv/alma/")
-	f.Add("sh -c 'export RSYNC_PASSWORD=%s; rsync -av \"u@x::almalinux\" /srv/alma/'")
-	f.Add("flock -n /run/l rsync rsync://user:a/%s@x/almalinux/ /srv/alma")
-	f.Add("rsync rsync://%s@x:y@z/almalinux /srv/alma/ && rsync a::b/almalinux /srv/b")
-	f.Fuzz(func(t *testing.T, command string) {
-		if strings.Count(command, "%s") != 1 || !strings.Contains(command, ":%s@") && !strings.Contains(command, "RSYNC_PASSWORD=%s") {
+	for form := range secretForms {
+		f.Add(uint8(form), "user", "")
+		f.Add(uint8(form), "", "|| rsync a::b/almalinux /srv/b # \"'")
+	}
+	f.Fuzz(func(t *testing.T, form uint8, user, rest string) {
+		if strings.Trim(user, "abcdefghijklmnopqrstuvwxyz0123456789._-") != "" {
 			return
 		}
-		command = strings.ReplaceAll(strings.Replace(command, "%s", "canary7", 1), "\n", " ")
+		command := fmt.Sprintf(secretForms[int(form)%len(secretForms)], user, strings.ReplaceAll(rest, "\n", " "))
 		h := newFakeHost(t, &txtar.Archive{Files: []txtar.File{
-			{Name: "host/var/spool/cron/root", Data: []byte("0 * * * * " + strings.ReplaceAll(command, "%", `\%`) + "\n")},
-			{Name: "host/etc/cron.d/alma", Data: []byte("0 * * * * root " + strings.ReplaceAll(command, "%", `\%`) + "\n0 * * * * root rsync -a rsync://x/almalinux/ /srv/alma/\n")},
+			{Name: "host/var/spool/cron/root", Data: []byte("0 * * * * " + command + "\n")},
+			{Name: "host/etc/cron.d/alma", Data: []byte("0 * * * * root " + command + "\n0 * * * * root rsync -a rsync://x/almalinux/ /srv/alma/\n")},
 			{Name: "host/srv/alma/"},
 		}})
 		d := h.draft(t, nil)
