@@ -11,6 +11,7 @@ package adopt
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -73,6 +74,7 @@ func NewDraft(s *Survey, h Host) *Draft {
 		switch {
 		case !j.almalinux():
 			f.remark(j.at, "an rsync of something else, to %s, is left alone", printable(j.sync.tree))
+		case f.again(j): // a script with several ways to run it
 		case j != f.main() && j != f.kitten():
 			f.remark(j.at, "a further sync of AlmaLinux, to %s", printable(j.sync.tree))
 		case len(j.sync.wrappers) > 0:
@@ -92,11 +94,16 @@ func (d *Draft) propose(f *found) {
 	if d.spec == nil {
 		return
 	}
+	if secretIn(reflect.ValueOf(d.spec.Sync)) || secretIn(reflect.ValueOf(d.spec.Kitten)) {
+		f.remark(f.main().at, "an argument of this rsync looks like a secret, so no mirror block is proposed")
+		d.spec = nil
+		return
+	}
 	var problems []engine.Problem
 	d.parts, problems = parts(d.Host, d.target, d.name, d.spec)
 	for _, p := range problems {
 		if p.Severity == engine.Error {
-			d.Changes = append(d.Changes, "it would be refused: "+p.String())
+			d.Changes = append(d.Changes, "it would be refused: "+printable(p.String()))
 		}
 	}
 	for _, s := range f.serving([]string{d.spec.Storage.Path}) {

@@ -192,6 +192,9 @@ func (b *builder) regular(p string) bool {
 	s := &resources.File{Path: p, Owner: f.Owner, Group: f.Group, Mode: fmt.Sprintf("%04o", f.Mode)}
 	content, _, _, err := b.text(p)
 	line := secretLine(content)
+	if at, there := b.secrets[p]; there && line == 0 {
+		line = at
+	}
 	switch {
 	case err != nil:
 		b.remark(Place{p, 0}, "its content is not managed: %s", printable(err.Error()))
@@ -204,20 +207,6 @@ func (b *builder) regular(p string) bool {
 	}
 	b.add("file", path.Base(p), s)
 	return true
-}
-
-// secret is how lines with secrets look: user and password in a URL, names that say so, HTTP's credentials (RFC 9110, 11.6.2), PEM keys.
-var secret = regexp.MustCompile(`(?i)://[^/\s:@]*:[^\s@]+@|(password|passwd|passphrase|secret|token|api[_-]?key)["']?\s*[=:]\s*\S|authorization|-----BEGIN [A-Z ]*PRIVATE KEY|\S@\S*::`)
-
-// secretLine is the first line that looks like a secret; 0 when none does.
-func secretLine(text string) int {
-	n := 0
-	for line := range strings.SplitSeq(text, "\n") {
-		if n++; secret.MatchString(line) {
-			return n
-		}
-	}
-	return 0
 }
 
 // serving are the sites that serve one of the trees.

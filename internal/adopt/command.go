@@ -1,6 +1,7 @@
 package adopt
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"path"
@@ -39,6 +40,7 @@ type commands struct {
 	scripts []string // absolute paths of other programs
 	unclear []int    // lines with an rsync that is not understood
 	passwd  bool     // RSYNC_PASSWORD is set
+	secret  int      // a line with a word that looks like a secret, or that may, since the text is not understood; 0 is none
 }
 
 // reader reads shell commands without running anything.
@@ -55,6 +57,20 @@ func readCommands(text string) (commands, error) {
 }
 
 func (r *reader) text(text string, line, depth int, outer syncCommand) error {
+	err := r.parse(text, line, depth, outer)
+	if err != nil && strings.Contains(text, "@") {
+		r.secret(line)
+	}
+	return err
+}
+
+func (r *reader) secret(line int) {
+	if r.out.secret == 0 {
+		r.out.secret = max(line, 1)
+	}
+}
+
+func (r *reader) parse(text string, line, depth int, outer syncCommand) error {
 	if len(text) > maxScript {
 		return fmt.Errorf("it has %d bytes, more than %d", len(text), maxScript)
 	}
@@ -70,8 +86,13 @@ func (r *reader) text(text string, line, depth int, outer syncCommand) error {
 		return errors.New("it is no shell command")
 	}
 	syntax.Walk(file, func(n syntax.Node) bool {
-		if stmt, ok := n.(*syntax.Stmt); ok {
-			r.statement(stmt, line, depth, outer)
+		switch n := n.(type) {
+		case *syntax.Stmt:
+			r.statement(n, line, depth, outer)
+		case *syntax.Word:
+			if isSecretWord(r.known(n.Parts)) {
+				r.secret(cmp.Or(outer.line, line+int(n.Pos().Line())-1))
+			}
 		}
 		return true
 	})
@@ -92,10 +113,10 @@ func (r *reader) statement(stmt *syntax.Stmt, line, depth int, outer syncCommand
 		at = outer.line
 	}
 	var argv []string
-	clear := true
+	known := true
 	for _, w := range call.Args {
 		words, ok := r.words(w)
-		clear = clear && ok
+		known = known && ok
 		argv = append(argv, words...)
 	}
 	cmd := outer
@@ -108,7 +129,7 @@ func (r *reader) statement(stmt *syntax.Stmt, line, depth int, outer syncCommand
 			cmd.log = words[0]
 		}
 	}
-	r.argv(argv, clear, depth, cmd)
+	r.argv(argv, known, depth, cmd)
 }
 
 // assign keeps a variable for the words after it.
@@ -121,6 +142,9 @@ func (r *reader) assign(a *syntax.Assign) {
 	}
 	delete(r.vars, a.Name.Value)
 	if a.Value == nil || a.Append || a.Index != nil {
+		return
+	}
+	if looksSecret(a.Name.Value + "=x") {
 		return
 	}
 	if text, ok := r.literal(a.Value.Parts, 0); ok && len(text) <= maxValue {
@@ -203,13 +227,13 @@ func unescape(s string, quoted bool) string {
 // shells run the word after -c.
 var shells = []string{"sh", "bash", "dash", "ksh", "zsh"}
 
-// argv looks at one argv. clear tells that all of its words are known.
-func (r *reader) argv(argv []string, clear bool, depth int, cmd syncCommand) {
+// argv looks at one argv. known tells that all of its words are known.
+func (r *reader) argv(argv []string, known bool, depth int, cmd syncCommand) {
 	for len(argv) > 0 {
 		program := path.Base(argv[0])
 		switch {
 		case program == "rsync":
-			r.rsync(argv[1:], clear, cmd)
+			r.rsync(argv[1:], known, cmd)
 			return
 		case program == "flock":
 			rest, lock := flockArguments(argv[1:])
@@ -298,13 +322,13 @@ func afterOptions(words []string, takes ...string) []string {
 }
 
 // rsync reads the arguments of rsync. A sync that is not from elsewhere to here is none of a mirror's.
-func (r *reader) rsync(words []string, clear bool, cmd syncCommand) {
-	if !clear {
+func (r *reader) rsync(words []string, known bool, cmd syncCommand) {
+	if !known {
 		r.out.unclear = append(r.out.unclear, cmd.line)
 		return
 	}
 	options, rest := mirror.SplitOptions(words)
-	if slices.ContainsFunc(options, func(o []string) bool { return o[0] == "--daemon" }) {
+	if mirror.DryRun(options) || slices.ContainsFunc(options, func(o []string) bool { return o[0] == "--daemon" }) {
 		return
 	}
 	if len(rest) != 2 {

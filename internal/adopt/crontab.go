@@ -16,13 +16,18 @@ type cronLine struct {
 	input    bool   // a bare % gives the command standard input, which is left out
 }
 
+// cronVariable is one variable that a crontab sets.
+type cronVariable struct {
+	line        int
+	name, value string
+}
+
 // cronVariableLine is how a line begins that sets a variable (crontab(5)).
 var cronVariableLine = regexp.MustCompile(`^[ \t]*["']?[A-Za-z_][A-Za-z0-9_]*["']?[ \t]*=`)
 
 // readCrontab reads a crontab(5). With withUser each job has a user after its schedule, as in /etc/crontab and /etc/cron.d; otherwise it is user's. The
 // lines that are no jobs and yet no comments are in unclear.
-func readCrontab(text, user string, withUser bool) (jobs []cronLine, variables map[string]int, unclear []int) {
-	variables = map[string]int{}
+func readCrontab(text, user string, withUser bool) (jobs []cronLine, variables []cronVariable, unclear []int) {
 	number := 0
 	for line := range strings.SplitSeq(text, "\n") {
 		number++
@@ -31,8 +36,8 @@ func readCrontab(text, user string, withUser bool) (jobs []cronLine, variables m
 			continue
 		}
 		if cronVariableLine.MatchString(line) {
-			name, _, _ := strings.Cut(line, "=")
-			variables[strings.Trim(name, " \t\"'")] = number
+			name, value, _ := strings.Cut(line, "=")
+			variables = append(variables, cronVariable{number, strings.Trim(name, " \t\"'"), strings.Trim(value, " \t\"'")})
 			continue
 		}
 		fields := 5

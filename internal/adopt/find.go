@@ -1,6 +1,7 @@
 package adopt
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"slices"
@@ -59,6 +60,7 @@ const (
 // job is a sync that something starts.
 type job struct {
 	at       Place
+	starter  Place // what starts it: the same as at, unless a script holds the rsync
 	kind     string
 	sync     syncCommand
 	user     string
@@ -90,7 +92,8 @@ type found struct {
 	sites   []*site
 	modules []module
 	remarks []Remark
-	wants   []string // files that are named and not known yet
+	wants   []string       // files that are named and not known yet
+	secrets map[string]int // files with a secret in a command, by where they really lie: its line
 }
 
 // partsDirs are run by run-parts(8), by the schedules that go with them.
@@ -98,7 +101,7 @@ var partsDirs = map[string]string{"/etc/cron.hourly": "@hourly", "/etc/cron.dail
 
 // read makes sense of what was answered until now.
 func (s *Survey) read() *found {
-	f := &found{Survey: s}
+	f := &found{Survey: s, secrets: map[string]int{}}
 	for _, dir := range slices.Concat(cronSpools, unitDirs, nginxDirs, apacheDirs, []string{cronDir}, sortedKeys(partsDirs)) {
 		if err := s.errors[dir]; err != nil {
 			f.remark(Place{dir, 0}, "it cannot be read, and was left out: %s", printable(err.Error()))
@@ -122,12 +125,12 @@ func (f *found) remark(at Place, format string, args ...any) {
 }
 
 // file is a file's text, and where it really lies; ok tells that there is one. What keeps it from being read is a remark.
-func (f *found) file(p string) (text, real string, ok bool) {
-	text, real, missing, err := f.text(p)
+func (f *found) file(p string) (text, realPath string, ok bool) {
+	text, realPath, missing, err := f.text(p)
 	if err != nil {
 		f.remark(Place{p, 0}, "%s", printable(err.Error()))
 	}
-	return text, real, !missing && err == nil
+	return text, realPath, !missing && err == nil
 }
 
 // entries are the files of a directory that were asked for.
@@ -153,29 +156,37 @@ func (f *found) crontabs() {
 	}
 	for _, dir := range sortedKeys(partsDirs) {
 		for _, p := range f.entries(dir) {
-			if text, real, ok := f.file(p); ok {
-				f.script(p, text, job{at: Place{p, 0}, kind: byParts, user: "root", schedule: partsDirs[dir], file: real})
+			if text, realPath, ok := f.file(p); ok {
+				f.script(p, text, job{at: Place{p, 0}, starter: Place{p, 0}, kind: byParts, user: "root", schedule: partsDirs[dir], file: realPath})
 			}
 		}
 	}
 }
 
 func (f *found) crontab(p, kind, user string) {
-	text, real, ok := f.file(p)
+	text, realPath, ok := f.file(p)
 	if !ok {
 		return
 	}
 	lines, variables, unclear := readCrontab(text, user, user == "")
+	for _, v := range variables {
+		if isSecretWord(v.value) {
+			f.secret(realPath, v.line)
+		}
+		if v.name == "RSYNC_PASSWORD" {
+			f.remark(Place{p, v.line}, "a password is set here; it is left out")
+		}
+	}
 	for _, line := range unclear {
 		f.remark(Place{p, line}, "this line is no job that is understood")
-	}
-	if line := variables["RSYNC_PASSWORD"]; line > 0 {
-		f.remark(Place{p, line}, "a password is set here; it is left out")
+		if text := strings.Split(text, "\n")[line-1]; strings.Contains(text, "rsync") && strings.Contains(text, "@") {
+			f.secret(realPath, line)
+		}
 	}
 	for _, l := range lines {
 		j := job{at: Place{p, l.line}, kind: kind, user: l.user, schedule: l.schedule, cronLine: l.line}
 		if kind == byCronD {
-			j.file = real
+			j.file = realPath
 		}
 		n := len(f.jobs)
 		f.commands(l.command, j)
@@ -188,6 +199,10 @@ func (f *found) crontab(p, kind, user string) {
 // commands adds the syncs of a command, and of the scripts that it runs.
 func (f *found) commands(command string, j job) {
 	c, err := readCommands(command)
+	j.starter = j.at
+	if c.secret > 0 {
+		f.secret(j.file, max(j.at.Line, 1))
+	}
 	if err != nil {
 		if strings.Contains(command, "rsync") {
 			f.remark(j.at, "rsync is run by a command that is not understood: %v", err)
@@ -200,9 +215,9 @@ func (f *found) commands(command string, j job) {
 			continue
 		}
 		f.want(script)
-		if text, real, ok := f.file(script); ok {
+		if text, realPath, ok := f.file(script); ok {
 			in := j
-			in.script = real
+			in.script = realPath
 			f.script(script, text, in)
 		}
 	}
@@ -223,6 +238,9 @@ func (f *found) script(p, text string, j job) {
 		return strings.HasSuffix(strings.Fields(first + " ")[0], "/"+s) || strings.HasSuffix(first, " "+s)
 	})
 	c, err := readCommands(text)
+	if c.secret > 0 {
+		f.secret(cmp.Or(j.script, j.file), c.secret)
+	}
 	if !shell || err != nil {
 		f.remark(Place{p, 0}, "%s runs this, and it holds an rsync that is not understood", j.at)
 		return
@@ -263,6 +281,12 @@ func (f *found) syncs(c commands, j job, at Place, perLine int) {
 	}
 }
 
+func (f *found) secret(file string, line int) {
+	if f.secrets[file] == 0 {
+		f.secrets[file] = line
+	}
+}
+
 func (f *found) want(p string) {
 	if _, known := f.files[p]; !known && f.errors[p] == nil && !slices.Contains(f.wants, p) {
 		f.wants = append(f.wants, p)
@@ -281,12 +305,12 @@ func (f *found) systemd() {
 }
 
 func (f *found) service(p string) {
-	text, real, ok := f.file(p)
-	if !ok || within(real, "/usr/lib") || within(real, "/lib") {
+	text, realPath, ok := f.file(p)
+	if !ok || within(realPath, "/usr/lib") || within(realPath, "/lib") {
 		return // enabled by a link, and a package's
 	}
 	settings, _ := readSettings(text)
-	j := job{at: Place{p, 0}, kind: byUnit, user: "root", file: real}
+	j := job{at: Place{p, 0}, kind: byUnit, user: "root", file: realPath}
 	name := path.Base(p)
 	j.timer, j.timerAt = f.timerOf(name)
 	for _, s := range settings {
@@ -302,6 +326,9 @@ func (f *found) service(p string) {
 		command := strings.TrimLeft(s.value, "@-:+!|")
 		if strings.Contains(strings.ReplaceAll(command, "%%", ""), "%") && strings.Contains(command, "rsync") {
 			f.remark(j.at, "an rsync with specifiers of systemd (%%i and such), which are not understood")
+			if strings.Contains(command, "@") {
+				f.secret(realPath, s.line)
+			}
 			continue
 		}
 		f.commands(strings.ReplaceAll(command, "%%", "%"), j)
@@ -315,7 +342,7 @@ func (f *found) timerOf(service string) (timer, at string) {
 			if !strings.HasSuffix(p, ".timer") {
 				continue
 			}
-			text, real, ok := f.file(p)
+			text, realPath, ok := f.file(p)
 			if !ok {
 				continue
 			}
@@ -327,95 +354,11 @@ func (f *found) timerOf(service string) (timer, at string) {
 				}
 			}
 			if starts == service {
-				return path.Base(p), real
+				return path.Base(p), realPath
 			}
 		}
 	}
 	return "", ""
-}
-
-func (f *found) nginx() {
-	parsed := map[string][]*directive{}
-	parse := func(p string) []*directive {
-		text, real, ok := f.file(p)
-		if !ok {
-			return nil
-		}
-		if list, known := parsed[real]; known {
-			return list
-		}
-		list, err := parseNginx(text)
-		if err != nil {
-			f.remark(Place{p, 0}, "not understood: %v", err)
-		}
-		parsed[real] = list
-		return list
-	}
-	var files []string
-	queue := []string{nginxConf}
-	for _, dir := range nginxDirs {
-		queue = append(queue, f.entries(dir)...)
-	}
-	for len(queue) > 0 {
-		p := queue[0]
-		queue = queue[1:]
-		if slices.Contains(files, p) {
-			continue // included twice, or in a circle
-		}
-		files = append(files, p)
-		for _, pattern := range nginxIncludes(parse(p)) {
-			queue = append(queue, f.matching(pattern)...)
-		}
-	}
-	var seen []Place
-	for _, p := range files {
-		for _, s := range nginxSites(p, parsed[f.real(p)], func(pattern string) []*directive {
-			var list []*directive
-			for _, included := range f.matching(nginxPath(pattern)) {
-				list = append(list, parsed[f.real(included)]...)
-			}
-			return list
-		}) {
-			if at := (Place{f.real(p), s.at.Line}); !slices.Contains(seen, at) {
-				seen = append(seen, at)
-				f.sites = append(f.sites, s)
-			}
-		}
-	}
-}
-
-// real is where a file lies, with links followed.
-func (f *found) real(p string) string {
-	_, real, _, _ := f.text(p)
-	return real
-}
-
-// matching are the files that an include means. What is not known yet is asked for: a pattern's directory first.
-func (f *found) matching(pattern string) []string {
-	if strings.HasSuffix(pattern, "/mime.types") || strings.Contains(pattern, "/fastcgi") || strings.Contains(pattern, "/modules-enabled/") {
-		return nil // they come with packages, and hold no site
-	}
-	if !strings.ContainsAny(pattern, `*?[\`) {
-		f.want(pattern)
-		if f.files[pattern].Kind == "" {
-			return nil
-		}
-		return []string{pattern}
-	}
-	dir, name := path.Split(pattern)
-	dir = path.Clean(dir)
-	if strings.ContainsAny(dir, `*?[\`) {
-		return nil
-	}
-	f.want(dir)
-	var list []string
-	for _, entry := range f.files[dir].Entries {
-		if ok, err := path.Match(name, entry); ok && err == nil && entry[0] != '.' && !strings.Contains(entry, "/") {
-			f.want(path.Join(dir, entry))
-			list = append(list, path.Join(dir, entry))
-		}
-	}
-	return list
 }
 
 func (f *found) apache() {
@@ -456,6 +399,13 @@ func (f *found) first(kitten bool) *job {
 		}
 	}
 	return nil
+}
+
+// again tells whether what starts a job starts the main sync or Kitten's too, with the same tree.
+func (f *found) again(j *job) bool {
+	return slices.ContainsFunc([]*job{f.main(), f.kitten()}, func(m *job) bool {
+		return m != nil && m != j && m.starter == j.starter && m.sync.tree == j.sync.tree
+	})
 }
 
 // trees are the directories that hold AlmaLinux's trees: those of the syncs, or else those that a web server serves under such a name.

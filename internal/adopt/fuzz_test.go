@@ -9,6 +9,7 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/mirrorform/mirrorform/internal/adopt"
+	"github.com/mirrorform/mirrorform/resources"
 )
 
 // places are where a host's files are read from.
@@ -78,33 +79,79 @@ func lines(d *adopt.Draft) []string {
 	return append(list, d.Changes...)
 }
 
-// secretForms are where rsync takes a password; the verbs are the user and the rest of the command.
-var secretForms = []string{
-	"rsync -av rsync://%s:canary7@x/almalinux/ /srv/alma/ %s",
-	"RSYNC_PASSWORD=canary7 rsync -av %s@x::almalinux /srv/alma/ %s",
-	"sh -c 'export RSYNC_PASSWORD=\"canary7\"; rsync -av %s@x::almalinux /srv/alma/' %s",
-	"flock -n /run/l rsync rsync://%s:a/canary7@x/almalinux/ /srv/alma %s",
-	"rsync 'rsync://%s:b@canary7@z/almalinux' /srv/alma/ && %s",
+// secretForms are the places where rsync takes a user's name and password: the command's argv, with variables before it.
+var secretForms = []func(user, password string) []string{
+	func(u, p string) []string {
+		return []string{"rsync", "-av", "rsync://" + u + ":" + p + "@x/almalinux/", "/srv/alma/"}
+	},
+	func(u, p string) []string { return []string{"rsync", u + ":" + p + "@x::almalinux", "/srv/alma"} },
+	func(u, p string) []string {
+		return []string{"RSYNC_PASSWORD=", p, "rsync", "-av", u + "@x::almalinux", "/srv/alma/"}
+	},
+	func(_, p string) []string {
+		return []string{"RSYNC_PASSWORD=", p, "rsync", "rsync://x/almalinux/", "/srv/alma/"}
+	},
+	func(u, p string) []string {
+		return []string{"env", "RSYNC_PASSWORD=" + p, "rsync", u + "@x::almalinux", "/srv/alma/"}
+	},
+	func(u, p string) []string {
+		return []string{"RSYNC_PROXY=", u + ":" + p + "@proxy:3128", "rsync", "rsync://x/almalinux/", "/srv/alma/"}
+	},
+	func(u, p string) []string {
+		return []string{"SRC=", "rsync://" + u + ":" + p + "@x/almalinux/", "flock", "-n", "/run/l", "rsync", "rsync://x/almalinux/", "/srv/alma/"}
+	},
+	func(u, p string) []string {
+		return []string{"rsync", "-e", "sshpass -p " + p + " ssh -l " + u, "x::almalinux", "/srv/alma/"}
+	},
 }
 
-// FuzzSecret has a password in each place where rsync takes one, in a command that goes on with anything. It never shows.
+// FuzzSecret has a user's name and a password, of any characters, in each place where rsync takes one, quoted as the shell wants it, in each file that starts a job, and
+// bare or as a command within a command. After it the line goes on with anything. Neither what is written nor what is told ever has the password.
 func FuzzSecret(f *testing.F) {
 	for form := range secretForms {
-		f.Add(uint8(form), "user", "")
-		f.Add(uint8(form), "", "|| rsync a::b/almalinux /srv/b # \"'")
+		for _, seed := range [][3]string{
+			{"user", "", ""}, {"", "@:/", "|| rsync a::b/almalinux /srv/b # \"'"}, {"a b", " c d'e\"f$g%h\\i", "; echo ("}, {"ü\t", "\xff`id`", ">>/var/log/a.log 2>&1"},
+		} {
+			f.Add(uint8(form), false, seed[0], seed[1], seed[2])
+			f.Add(uint8(form), true, seed[0], seed[1], seed[2])
+		}
 	}
-	f.Fuzz(func(t *testing.T, form uint8, user, rest string) {
-		if strings.Trim(user, "abcdefghijklmnopqrstuvwxyz0123456789._-") != "" {
+	f.Fuzz(func(t *testing.T, form uint8, nested bool, user, password, rest string) {
+		const canary = "canary7"
+		if strings.Contains(user+rest, canary) {
 			return
 		}
-		command := fmt.Sprintf(secretForms[int(form)%len(secretForms)], user, strings.ReplaceAll(rest, "\n", " "))
+		argv := secretForms[int(form)%len(secretForms)](user, canary+password)
+		variable := ""
+		if strings.HasSuffix(argv[0], "=") {
+			variable, argv = argv[0], argv[1:]
+		}
+		command, err := resources.ShellJoin(argv)
+		if err != nil {
+			return // no argument of a program: a NUL, or a line's end, which no crontab holds
+		}
+		command = variable + command
+		if nested {
+			if command, err = resources.ShellJoin([]string{"flock", "-n", "/run/l", "-c", command}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		command += " " + strings.ReplaceAll(rest, "\n", " ")
+		line := strings.ReplaceAll(command, "%", `\%`)
 		h := newFakeHost(t, &txtar.Archive{Files: []txtar.File{
-			{Name: "host/var/spool/cron/root", Data: []byte("0 * * * * " + command + "\n")},
-			{Name: "host/etc/cron.d/alma", Data: []byte("0 * * * * root " + command + "\n0 * * * * root rsync -a rsync://x/almalinux/ /srv/alma/\n")},
+			{Name: "host/var/spool/cron/root", Data: []byte("0 * * * * " + line + "\n")},
+			{Name: "host/etc/cron.d/alma", Data: []byte("0 * * * * root " + line + "\n0 * * * * root rsync -a rsync://x/almalinux/ /srv/alma/\n")},
+			{Name: "host/etc/cron.d/script", Data: []byte("0 * * * * root /usr/local/bin/alma\n")},
+			{Name: "host/usr/local/bin/alma", Data: []byte("#!/bin/sh\n" + command + "\nrsync -a rsync://x/almalinux/ /srv/alma/\n")},
+			{Name: "host/etc/cron.daily/alma", Data: []byte("#!/bin/sh\nrsync -a rsync://x/almalinux/ /srv/alma/\n" + command + "\n")},
+			{Name: "host/etc/systemd/system/alma.service", Data: []byte("[Service]\nExecStartPre=rsync -a rsync://x/almalinux/ /srv/alma/\nExecStart=" + command + "\n")},
 			{Name: "host/srv/alma/"},
 		}})
 		d := h.draft(t, nil)
-		if text := string(render(t, d)) + fmt.Sprint(lines(d)); strings.Contains(text, "canary7") {
+		if !d.Found() {
+			t.Fatal("the mirror was not found")
+		}
+		if text := string(render(t, d)) + fmt.Sprint(lines(d)); strings.Contains(text, canary) {
 			t.Errorf("the secret of %q was written:\n%s", command, text)
 		}
 	})

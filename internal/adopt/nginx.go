@@ -32,17 +32,17 @@ func parseNginx(text string) ([]*directive, error) {
 	line, begin, count := 1, 0, 0
 	for i := 0; i < len(text); {
 		c := text[i]
-		switch {
-		case c == '\n':
+		switch c {
+		case '\n':
 			line++
 			i++
-		case c == ' ' || c == '\t' || c == '\r':
+		case ' ', '\t', '\r':
 			i++
-		case c == '#':
+		case '#':
 			for i < len(text) && text[i] != '\n' {
 				i++
 			}
-		case c == ';' || c == '{' || c == '}':
+		case ';', '{', '}':
 			i++
 			top := stack[len(stack)-1]
 			if c == '}' {
@@ -262,4 +262,89 @@ func nginxPath(p string) string {
 		p = path.Join(path.Dir(nginxConf), p)
 	}
 	return path.Clean(p)
+}
+
+// nginx finds the sites of nginx, through its includes.
+func (f *found) nginx() {
+	parsed := map[string][]*directive{}
+	parse := func(p string) []*directive {
+		text, realPath, ok := f.file(p)
+		if !ok {
+			return nil
+		}
+		if list, known := parsed[realPath]; known {
+			return list
+		}
+		list, err := parseNginx(text)
+		if err != nil {
+			f.remark(Place{p, 0}, "not understood: %v", err)
+		}
+		parsed[realPath] = list
+		return list
+	}
+	var files []string
+	queue := []string{nginxConf}
+	for _, dir := range nginxDirs {
+		queue = append(queue, f.entries(dir)...)
+	}
+	for len(queue) > 0 {
+		p := queue[0]
+		queue = queue[1:]
+		if slices.Contains(files, p) {
+			continue // included twice, or in a circle
+		}
+		files = append(files, p)
+		for _, pattern := range nginxIncludes(parse(p)) {
+			queue = append(queue, f.matching(pattern)...)
+		}
+	}
+	var seen []Place
+	for _, p := range files {
+		for _, s := range nginxSites(p, parsed[f.real(p)], func(pattern string) []*directive {
+			var list []*directive
+			for _, included := range f.matching(nginxPath(pattern)) {
+				list = append(list, parsed[f.real(included)]...)
+			}
+			return list
+		}) {
+			if at := (Place{f.real(p), s.at.Line}); !slices.Contains(seen, at) {
+				seen = append(seen, at)
+				f.sites = append(f.sites, s)
+			}
+		}
+	}
+}
+
+// real is where a file lies, with links followed.
+func (f *found) real(p string) string {
+	_, realPath, _, _ := f.text(p)
+	return realPath
+}
+
+// matching are the files that an include means. What is not known yet is asked for: a pattern's directory first.
+func (f *found) matching(pattern string) []string {
+	if strings.HasSuffix(pattern, "/mime.types") || strings.Contains(pattern, "/fastcgi") || strings.Contains(pattern, "/modules-enabled/") {
+		return nil // they come with packages, and hold no site
+	}
+	if !strings.ContainsAny(pattern, `*?[\`) {
+		f.want(pattern)
+		if f.files[pattern].Kind == "" {
+			return nil
+		}
+		return []string{pattern}
+	}
+	dir, name := path.Split(pattern)
+	dir = path.Clean(dir)
+	if strings.ContainsAny(dir, `*?[\`) {
+		return nil
+	}
+	f.want(dir)
+	var list []string
+	for _, entry := range f.files[dir].Entries {
+		if ok, err := path.Match(name, entry); ok && err == nil && entry[0] != '.' && !strings.Contains(entry, "/") {
+			f.want(path.Join(dir, entry))
+			list = append(list, path.Join(dir, entry))
+		}
+	}
+	return list
 }

@@ -202,8 +202,8 @@ func linkTarget(link, target string) string {
 	return path.Join(path.Dir(link), target)
 }
 
-// text is a file's content, with links followed; real is where it lies. missing tells that there is nothing, and err why it cannot be read.
-func (s *Survey) text(p string) (content, real string, missing bool, err error) {
+// text is a file's content, with links followed; realPath is where it lies. missing tells that there is nothing, and err why it cannot be read.
+func (s *Survey) text(p string) (content, realPath string, missing bool, err error) {
 	for range maxLinks {
 		f, ok := s.files[p]
 		switch {

@@ -1,6 +1,9 @@
 package mirror
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // Edition is what an edition of the operators' guide says of a sync: what an existing mirror is compared with.
 type Edition struct {
@@ -49,19 +52,38 @@ func SplitOptions(words []string) (options [][]string, rest []string) {
 	return options, rest
 }
 
+// DryRun tells whether options of rsync, as SplitOptions gives them, have it copy nothing.
+func DryRun(options [][]string) bool {
+	return slices.ContainsFunc(options, func(o []string) bool {
+		if o[0] == "--dry-run" || o[0] == "--list-only" {
+			return true
+		}
+		for _, r := range strings.TrimPrefix(o[0], "-") {
+			if r == 'n' {
+				return true
+			}
+			if r == '-' || takesArgument(string(r)) {
+				return false
+			}
+		}
+		return false
+	})
+}
+
 // alsoArguments are options of rsync(1) that take an argument and are refused in a configuration.
 var alsoArguments = []string{"e", "rsh", "rsync-path", "M", "remote-option", "config", "dparam", "read-batch", "write-batch", "only-write-batch", "files-from"}
 
+func takesArgument(name string) bool {
+	return slices.Contains(argumentOptions, name) || slices.Contains(alsoArguments, name)
+}
+
 // takesNext tells whether an option's argument is the next word.
 func takesNext(word string) bool {
-	takes := func(name string) bool {
-		return slices.Contains(argumentOptions, name) || slices.Contains(alsoArguments, name)
-	}
 	if word[1] == '-' {
-		return len(word) > 3 && takes(word[2:])
+		return len(word) > 3 && takesArgument(word[2:])
 	}
 	for i, r := range word[1:] {
-		if takes(string(r)) {
+		if takesArgument(string(r)) {
 			return i == len(word)-2
 		}
 	}
