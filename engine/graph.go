@@ -23,6 +23,22 @@ func Order(t Target, resources []*Resource) ([]*Resource, []*ResourceProblem) {
 	return ordered, nil
 }
 
+// Dependencies returns for each of one host's resources the indexes of those that Order puts before it, in ascending order. The problems are Order's.
+func Dependencies(t Target, resources []*Resource) ([][]int, []*ResourceProblem) {
+	g := newGraph(t, resources)
+	switch {
+	case len(g.problems) > 0:
+		return nil, g.problems
+	case len(g.sort()) < len(resources):
+		return nil, []*ResourceProblem{g.cycle()}
+	}
+	before := make([][]int, len(resources))
+	for i := range resources {
+		before[i] = sortedKeys(g.before[i])
+	}
+	return before, nil
+}
+
 // ResourceProblem is a problem of one resource.
 type ResourceProblem struct {
 	Resource *Resource // nil: of the host as a whole

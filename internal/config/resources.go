@@ -271,7 +271,8 @@ func (c *Config) Resources(host string, facts map[string]*wire.Facts) ([]*engine
 type wanting struct {
 	config    *Config
 	facts     map[string]*wire.Facts
-	dry       bool // no facts are there: what needs them is left out
+	dry       bool // no facts are there: what needs them is left out, and its address is in pending
+	pending   []string
 	resources []*engine.Resource
 	made      map[*instance][]*engine.Resource
 	leftOut   []func(address string) bool // each tells whether an address on host local is one that is not known now
@@ -372,7 +373,7 @@ func (w *wanting) mirror(i *instance, h *Host, local bool) {
 	if pre != fails {
 		w.diags = append(w.diags, diags...)
 	}
-	if !w.dry && (len(d.unknown) > 0 || facts == nil && !local) {
+	if len(d.unknown) > 0 || !w.dry && facts == nil && !local {
 		w.missingFacts(i, h, i.address(h.Name), local)
 		w.leaveOut(i, h)
 		return
@@ -432,7 +433,11 @@ func (c *Config) LeftOut(facts map[string]*wire.Facts) func(address string) bool
 
 func (w *wanting) missingFacts(i *instance, h *Host, address string, local bool) {
 	switch {
+	case w.dry && local && i.block.isMirror():
+		w.pending = append(w.pending, i.address(localHost))
+		return
 	case w.dry:
+		w.pending = append(w.pending, address)
 		return
 	case local:
 		w.diags = append(w.diags, warningAt(i.block.header, "Left out for want of facts", "What %s puts on this machine is left out: the facts of host %s are not known.", address, h.Name))

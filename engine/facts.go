@@ -1,0 +1,40 @@
+package engine
+
+import (
+	"context"
+
+	"github.com/mirrorform/mirrorform/internal/wire"
+	"golang.org/x/sync/errgroup"
+)
+
+// HostFacts is what a host says of itself.
+type HostFacts struct {
+	Host  string
+	Facts *wire.Facts // nil when Err is not
+	Err   error       // the host could not be reached
+}
+
+// Facts asks hosts for their facts. Nothing is locked or changed.
+func (f *Fleet) Facts(ctx context.Context, hosts []Host) []HostFacts {
+	list := make([]HostFacts, len(hosts))
+	var group errgroup.Group
+	if f.Parallelism > 0 {
+		group.SetLimit(f.Parallelism)
+	}
+	for i, host := range hosts {
+		group.Go(func() error {
+			h := &list[i]
+			h.Host = host.Name
+			stage := Planned
+			if h.Err = f.reach(ctx, host.Name); h.Err == nil {
+				h.Facts = &f.state(host.Name).session.Facts
+			} else {
+				stage = Unplanned
+			}
+			f.report(Progress{Host: host.Name, Stage: stage, Err: h.Err})
+			return nil
+		})
+	}
+	_ = group.Wait() // each keeps its own error
+	return list
+}

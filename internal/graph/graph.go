@@ -1,0 +1,177 @@
+// Package graph draws the resources of hosts, and what each needs, as DOT (https://graphviz.org/doc/info/lang.html) and Mermaid
+// (https://mermaid.js.org/syntax/flowchart.html).
+package graph
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/internal/ui"
+)
+
+// Host is one host with its resources.
+type Host struct {
+	Name  string
+	Nodes []Node
+}
+
+// Node is one resource, or a block of which no more than the address is known.
+type Node struct {
+	Address string // with the host
+	Type    string // of the resource; empty when Pending
+	Needs   []int  // indexes of the host's nodes that come before it, ascending
+	Pending bool   // its arguments need facts that are not known; so do its dependencies
+}
+
+// NewHost makes a Host of resources with their Dependencies, and of the addresses of what is not known.
+func NewHost(name string, resources []*engine.Resource, needs [][]int, pending []string) Host {
+	h := Host{Name: name}
+	for i, r := range resources {
+		h.Nodes = append(h.Nodes, Node{Address: r.Address, Type: r.Kind.Name, Needs: needs[i]})
+	}
+	for _, address := range pending {
+		h.Nodes = append(h.Nodes, Node{Address: address, Pending: true})
+	}
+	return h
+}
+
+// Reduce leaves out each dependency that others imply: the transitive reduction, which is unique since there are no cycles.
+func (h *Host) Reduce() {
+	words := (len(h.Nodes) + 63) / 64
+	reach := make([][]uint64, len(h.Nodes)) // sets of indexes
+	var visit func(i int) []uint64
+	visit = func(i int) []uint64 {
+		if reach[i] != nil {
+			return reach[i]
+		}
+		set := make([]uint64, words)
+		for _, n := range h.Nodes[i].Needs {
+			set[n/64] |= 1 << (n % 64)
+			for w, bits := range visit(n) {
+				set[w] |= bits
+			}
+		}
+		reach[i] = set
+		return set
+	}
+	for i := range h.Nodes {
+		visit(i)
+	}
+	for i := range h.Nodes {
+		needs := h.Nodes[i].Needs
+		h.Nodes[i].Needs = slices.DeleteFunc(slices.Clone(needs), func(n int) bool {
+			return slices.ContainsFunc(needs, func(other int) bool { return reach[other][n/64]&(1<<(n%64)) != 0 })
+		})
+	}
+}
+
+// label is what a node shows: the address without its host, and the type where the address does not begin with it.
+func (n *Node) label() []string {
+	lines := []string{strings.TrimPrefix(n.Address, engine.HostOf(n.Address)+"/")}
+	switch {
+	case n.Pending:
+		lines = append(lines, "(needs facts of the host)")
+	case !strings.HasPrefix(lines[0], n.Type+"."):
+		lines = append(lines, "("+n.Type+")")
+	}
+	return lines
+}
+
+// DOT draws hosts as clusters of one directed graph. Edges lead from a resource to what it needs. The names of nodes are addresses.
+func DOT(hosts []Host) string {
+	var b strings.Builder
+	b.WriteString("digraph mirrorform {\n  rankdir = LR\n  node [shape = box]\n")
+	for i, h := range hosts {
+		fmt.Fprintf(&b, "\n  subgraph cluster_%d {\n    label = %s\n", i, dotLabel(h.Name))
+		for _, n := range h.Nodes {
+			fmt.Fprintf(&b, "    %s [label = %s", dotID(n.Address), dotLabel(n.label()...))
+			if n.Pending {
+				b.WriteString(", style = dashed")
+			}
+			b.WriteString("]\n")
+		}
+		for _, n := range h.Nodes {
+			for _, need := range n.Needs {
+				fmt.Fprintf(&b, "    %s -> %s\n", dotID(n.Address), dotID(h.Nodes[need].Address))
+			}
+		}
+		b.WriteString("  }\n")
+	}
+	b.WriteString("}\n")
+	return b.String()
+}
+
+// dotID is a string as DOT's grammar quotes it: a quotation mark is the only character that a backslash escapes, and a backslash at the end would do that to
+// the closing one.
+func dotID(s string) string {
+	return `"` + strings.ReplaceAll(strings.ReplaceAll(ui.Escape(s), `\`, `\\`), `"`, `\"`) + `"`
+}
+
+// dotLabel quotes lines of text for a label, in which backslashes and HTML entities have a meaning.
+func dotLabel(lines ...string) string {
+	escape := strings.NewReplacer(`\`, `\\`, `"`, `\"`, `&`, `&amp;`)
+	for i, l := range lines {
+		lines[i] = escape.Replace(ui.Escape(l))
+	}
+	return `"` + strings.Join(lines, `\n`) + `"`
+}
+
+// Mermaid draws hosts as subgraphs of one flowchart. Edges lead from a resource to what it needs.
+func Mermaid(hosts []Host) string {
+	var b strings.Builder
+	b.WriteString("flowchart LR\n")
+	for i, h := range hosts {
+		fmt.Fprintf(&b, "  subgraph h%d[\"%s\"]\n", i, mermaidText(h.Name))
+		for j, n := range h.Nodes {
+			lines := n.label()
+			for k := range lines {
+				lines[k] = mermaidText(lines[k])
+			}
+			fmt.Fprintf(&b, "    h%dn%d[\"%s\"]\n", i, j, strings.Join(lines, "<br/>"))
+		}
+		for j, n := range h.Nodes {
+			for _, need := range n.Needs {
+				fmt.Fprintf(&b, "    h%dn%d --> h%dn%d\n", i, j, i, need)
+			}
+			if n.Pending {
+				fmt.Fprintf(&b, "    style h%dn%d stroke-dasharray: 5 5\n", i, j)
+			}
+		}
+		b.WriteString("  end\n")
+	}
+	return b.String()
+}
+
+// What Mermaid draws unless its configuration says otherwise (maxEdges and maxTextSize, which a diagram cannot set for itself).
+const (
+	MermaidMaxEdges = 500
+	MermaidMaxText  = 50_000 // characters
+)
+
+// mermaidText writes text as the numeric entity codes of Mermaid, but for letters, digits and what is certain to have no meaning: quotation marks, hashes,
+// backticks (Markdown), angle brackets (HTML), percent signs and braces (directives) have one, wherever they stand.
+func mermaidText(s string) string {
+	var b strings.Builder
+	for _, r := range ui.Escape(s) {
+		switch {
+		case r >= 0x80, r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', strings.ContainsRune(" .-_/()", r):
+			b.WriteRune(r)
+		default:
+			fmt.Fprintf(&b, "#%d;", r)
+		}
+	}
+	return b.String()
+}
+
+// Edges counts the edges that are drawn.
+func Edges(hosts []Host) int {
+	n := 0
+	for _, h := range hosts {
+		for _, node := range h.Nodes {
+			n += len(node.Needs)
+		}
+	}
+	return n
+}
