@@ -55,11 +55,16 @@ func (a *app) addHostFlags(cmd *cobra.Command) {
 	flags.StringSliceVar(&a.limit, "limit", nil, "only these `HOSTS`: names, for_each blocks or globs, with commas between them")
 	flags.StringArrayVar(&a.target, "target", nil, "only the resources at or below `ADDRESS`, and what they need (may be given again)")
 	flags.IntVar(&a.parallelism, "parallelism", 64, "`NUMBER` of hosts to work on at once")
+	a.addReachFlags(flags)
+	_ = cmd.RegisterFlagCompletionFunc("limit", a.completeHosts)
+	_ = cmd.RegisterFlagCompletionFunc("target", a.completeAddresses)
+}
+
+// addReachFlags adds what says how hosts are reached.
+func (a *app) addReachFlags(flags *pflag.FlagSet) {
 	flags.BoolVar(&a.acceptHostKeys, "accept-new-host-keys", false, "trust the keys of hosts that known_hosts has no entry for, and enter them")
 	flags.StringArrayVar(&a.knownHosts, "known-hosts", nil, "read host keys from `FILE` in place of ~/.ssh/known_hosts and the system's (may be given again)")
 	flags.BoolVar(&a.askBecomePass, "ask-become-pass", false, "ask for the password that sudo wants")
-	_ = cmd.RegisterFlagCompletionFunc("limit", a.completeHosts)
-	_ = cmd.RegisterFlagCompletionFunc("target", a.completeAddresses)
 }
 
 // addLockFlag adds what says how long the locks of hosts are waited for.

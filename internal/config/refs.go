@@ -17,10 +17,12 @@ type scope struct {
 	global  bool // var, local, host, path
 	each    bool // each.key and each.value
 	eachWhy string
-	target  bool     // the host that the expression is evaluated for
-	facts   bool     // host.NAME.facts
-	local   bool     // host.local
-	self    []string // the attributes of self, where there is a found state
+	target  bool // the host that the expression is evaluated for
+	// targetWhy says why there is none; empty where the place of the expression does.
+	targetWhy string
+	facts     bool     // host.NAME.facts
+	local     bool     // host.local
+	self      []string // the attributes of self, where there is a found state
 }
 
 var (
@@ -125,6 +127,8 @@ func (c *Config) checkTraversal(t hcl.Traversal, s scope) *hcl.Diagnostic {
 		return errorAt(at, "Reference to each without for_each", "%s", s.eachWhy)
 	case root == "target" && s.target:
 		return checkTarget(t, at)
+	case root == "target" && s.targetWhy != "":
+		return errorAt(at, "No target", "%s", s.targetWhy)
 	case root == "target":
 		return errorAt(at, "Reference to target not allowed here",
 			"The object target is the host that an expression is evaluated for. It can be used in the bodies of mirror and resource blocks, "+

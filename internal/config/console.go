@@ -1,0 +1,162 @@
+package config
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/mirrorform/mirrorform/internal/wire"
+	"github.com/zclconf/go-cty/cty"
+)
+
+// consoleName is what diagnostics call the input of a Console.
+const consoleName = "console"
+
+// Console evaluates expressions that are typed in. It is for one goroutine, and while it is in use the Config is for the same one.
+type Console struct {
+	config *Config
+	ctx    *hcl.EvalContext
+	scope  scope
+	source []byte // all that was typed in
+	lines  int    // how many
+}
+
+// Console returns a Console whose expressions may refer to what those of a resource may: var, local, host and path, and target, which is the host given. Without
+// a host there is no target. facts holds the facts of the hosts that were reached; it may be nil.
+func (c *Config) Console(host string, facts map[string]*wire.Facts) (*Console, hcl.Diagnostics) {
+	if c.failed {
+		return nil, hcl.Diagnostics{errorNowhere("Configuration has errors", "Its values are not known.")}
+	}
+	ctx := c.global.NewChild()
+	ctx.Variables = map[string]cty.Value{"host": c.hostsWithFacts(facts)}
+	k := &Console{config: c, ctx: ctx, scope: scope{
+		global: true, facts: true,
+		eachWhy:   "There is no block here, so there is no for_each.",
+		targetWhy: "The object target is the host that an expression is evaluated for. Choose one with --host.",
+	}}
+	if host == "" {
+		return k, nil
+	}
+	h := c.byHost[host]
+	if h == nil {
+		return nil, hcl.Diagnostics{errorNowhere("Unknown host", "There is no host named %q.%s", host, didYouMean(host, sortedKeys(c.byHost)))}
+	}
+	k.scope.target = true
+	ctx.Variables["target"] = h.target(facts[host])
+	return k, nil
+}
+
+// Eval evaluates one expression, given as whole lines. The value may have marks and unknown parts; ok is false when the lines hold no expression. Diagnostics
+// count lines from the first one that this Console was given.
+func (k *Console) Eval(lines []byte) (v cty.Value, ok bool, diags hcl.Diagnostics) {
+	c := k.config
+	start := hcl.Pos{Line: k.lines + 1, Column: 1, Byte: len(k.source)}
+	if k.lines += max(bytes.Count(lines, []byte{'\n'}), 1); len(lines) <= maxSource {
+		k.source = append(k.source, lines...)
+	}
+	if !bytes.HasSuffix(k.source, []byte{'\n'}) {
+		k.source = append(k.source, '\n')
+	}
+	c.setFile(consoleName, k.source)
+	if diags := checkSource(lines, consoleName, hclsyntax.LexExpression); diags.HasErrors() {
+		return cty.NilVal, true, moved(diags, start)
+	}
+	if blank(lines) {
+		return cty.NilVal, false, nil
+	}
+	expr, diags := hclsyntax.ParseExpression(lines, consoleName, start)
+	if diags.HasErrors() {
+		return cty.NilVal, true, tidy(diags)
+	}
+	c.misses = 0
+	if diags := c.check(expr, k.scope); diags.HasErrors() {
+		delete(c.bad, expr)
+		return cty.NilVal, true, tidy(diags)
+	}
+	v, diags = c.eval(expr, k.ctx)
+	return v, true, tidy(diags)
+}
+
+// moved shifts diagnostics about lines that begin elsewhere than a file does.
+func moved(diags hcl.Diagnostics, start hcl.Pos) hcl.Diagnostics {
+	shift := func(r *hcl.Range) {
+		for _, p := range []*hcl.Pos{&r.Start, &r.End} {
+			p.Line += start.Line - 1
+			p.Byte += start.Byte
+		}
+	}
+	for _, d := range diags {
+		for _, r := range []*hcl.Range{d.Subject, d.Context} {
+			if r != nil {
+				shift(r)
+			}
+		}
+	}
+	return diags
+}
+
+// blank tells whether lines hold nothing but comments.
+func blank(lines []byte) bool {
+	tokens, _ := hclsyntax.LexExpression(lines, consoleName, hcl.InitialPos)
+	for _, t := range tokens {
+		switch t.Type {
+		case hclsyntax.TokenComment, hclsyntax.TokenNewline, hclsyntax.TokenEOF:
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// Open tells whether lines end inside of brackets, a string or a heredoc, so that more lines belong to the expression.
+func Open(lines []byte) bool {
+	if len(lines) > maxSource {
+		return false // Eval refuses it
+	}
+	tokens, _ := hclsyntax.LexExpression(lines, consoleName, hcl.InitialPos)
+	depth := 0
+	for _, t := range tokens {
+		switch t.Type {
+		case hclsyntax.TokenOParen, hclsyntax.TokenOBrack, hclsyntax.TokenOBrace, hclsyntax.TokenOHeredoc, hclsyntax.TokenTemplateInterp, hclsyntax.TokenTemplateControl:
+			depth++
+		case hclsyntax.TokenCParen, hclsyntax.TokenCBrack, hclsyntax.TokenCBrace, hclsyntax.TokenCHeredoc, hclsyntax.TokenTemplateSeqEnd:
+			depth--
+		}
+	}
+	return depth > 0
+}
+
+// Names returns what a reference or a call that begins with prefix may be, sorted: names of objects and functions.
+func (k *Console) Names(prefix string) []string {
+	c := k.config
+	names := []string{"path.root"}
+	add := func(root string, members []string) {
+		for _, m := range members {
+			names = append(names, root+"."+m)
+		}
+	}
+	add("var", sortedKeys(c.variables))
+	add("local", sortedKeys(c.locals))
+	add("host", sortedKeys(c.hostBlocks))
+	if k.scope.target {
+		add("target", targetAttributes)
+		addFacts(&names, "target.facts", factsType)
+	}
+	for name := range c.functions {
+		names = append(names, name+"(")
+	}
+	names = slices.DeleteFunc(names, func(n string) bool { return !strings.HasPrefix(n, prefix) })
+	slices.Sort(names)
+	return names
+}
+
+func addFacts(names *[]string, prefix string, ty cty.Type) {
+	for _, name := range sortedKeys(ty.AttributeTypes()) {
+		*names = append(*names, prefix+"."+name)
+		if inner := ty.AttributeType(name); inner.IsObjectType() {
+			addFacts(names, prefix+"."+name, inner)
+		}
+	}
+}

@@ -1,0 +1,79 @@
+package ui
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/hashicorp/hcl/v2/hclwrite"
+	"github.com/zclconf/go-cty/cty"
+)
+
+// unknownValue is how HCL writes what is not known.
+const unknownValue = "(known after a host was reached)"
+
+// HCL writes a value as an expression that gives the same value, over several lines where it has elements. Marked values are sensitive; they and unknown ones
+// are written as words in brackets. The lines are safe to print.
+func HCL(v cty.Value) string {
+	lines := escapeLines(string(hclwrite.Format([]byte(expression(v, "")))))
+	return strings.Join(lines, "\n")
+}
+
+// expression writes a value whose further lines begin with indent.
+func expression(v cty.Value, indent string) string {
+	switch ty := v.Type(); {
+	case v.IsMarked():
+		return sensitiveValue
+	case !v.IsKnown():
+		return unknownValue
+	case v.IsNull():
+		return "null"
+	case ty.IsPrimitiveType():
+		return string(hclwrite.TokensForValue(v).Bytes())
+	case ty.IsObjectType():
+		return members(v.AsValueMap(), indent)
+	case ty.IsMapType():
+		return "tomap(" + members(v.AsValueMap(), indent) + ")"
+	case ty.IsTupleType():
+		return elementsOf(v.AsValueSlice(), indent)
+	case ty.IsListType():
+		return "tolist(" + elementsOf(v.AsValueSlice(), indent) + ")"
+	case ty.IsSetType():
+		return "toset(" + elementsOf(v.AsValueSlice(), indent) + ")"
+	default:
+		return "(" + Escape(ty.FriendlyName()) + ")"
+	}
+}
+
+const oneLevel = "  "
+
+func members(values map[string]cty.Value, indent string) string {
+	if len(values) == 0 {
+		return "{}"
+	}
+	var b strings.Builder
+	b.WriteString("{\n")
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		key := name
+		if name == "for" || !hclsyntax.ValidIdentifier(name) { // { for … } is an expression of its own
+			key = string(hclwrite.TokensForValue(cty.StringVal(name)).Bytes())
+		}
+		b.WriteString(indent + oneLevel + key + " = " + expression(values[name], indent+oneLevel) + "\n")
+	}
+	b.WriteString(indent + "}")
+	return b.String()
+}
+
+func elementsOf(values []cty.Value, indent string) string {
+	if len(values) == 0 {
+		return "[]"
+	}
+	var b strings.Builder
+	b.WriteString("[\n")
+	for _, v := range values {
+		b.WriteString(indent + oneLevel + expression(v, indent+oneLevel) + ",\n")
+	}
+	b.WriteString(indent + "]")
+	return b.String()
+}
