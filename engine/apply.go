@@ -160,6 +160,7 @@ func (f *Fleet) perform(ctx context.Context, h *hostState, hp *HostPlan, r *Host
 			return
 		}
 	}
+	f.report(Progress{Host: hp.Host, Stage: Committing, Done: c.done, Total: c.total})
 	r.Err = f.settleCommit(ctx, h, r, f.commit(ctx, h, changed))
 }
 

@@ -79,6 +79,7 @@ type Stage string
 // apply, with Applied or NotApplied. Step stages come in between.
 const (
 	Connecting   Stage = "connecting"
+	Connected    Stage = "connected"
 	Waiting      Stage = "waiting" // for the lock; Summary says who has it
 	Noted        Stage = "noted"   // Summary says what happened that nobody planned
 	Observing    Stage = "observing"
@@ -89,7 +90,8 @@ const (
 	StepFailed   Stage = "step-failed"
 	StepUndone   Stage = "step-undone"
 	UndoneFailed Stage = "undo-failed"
-	Confirming   Stage = "confirming"
+	Confirming   Stage = "confirming" // all steps were done; the host is observed again
+	Committing   Stage = "committing"
 	Applied      Stage = "applied"
 	NotApplied   Stage = "not-applied"
 )
@@ -162,6 +164,7 @@ func (f *Fleet) reach(ctx context.Context, host string) error {
 	if err != nil {
 		return unreachable{err}
 	}
+	f.report(Progress{Host: host, Stage: Connected})
 	h := f.state(host)
 	f.mu.Lock()
 	earlier := h.session
@@ -202,7 +205,7 @@ func (f *Fleet) Plan(ctx context.Context, hosts []Host) *Plan {
 			s.id = ""
 		}
 		if hp.Failed() {
-			f.report(Progress{Host: h.Name, Stage: Unplanned, Err: hp.Err})
+			f.report(Progress{Host: h.Name, Stage: Unplanned, Err: hp.failure()})
 		} else {
 			f.report(Progress{Host: h.Name, Stage: Planned})
 		}

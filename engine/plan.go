@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	pathpkg "path"
 	"slices"
@@ -54,6 +55,21 @@ type Compared struct {
 // Failed tells whether the host's plan cannot be applied.
 func (p *HostPlan) Failed() bool {
 	return p.Err != nil || slices.ContainsFunc(p.Problems, func(q *ResourceProblem) bool { return q.Severity == Error })
+}
+
+// failure is why the host's plan cannot be applied, or nil.
+func (p *HostPlan) failure() error {
+	err := p.Err
+	for _, q := range p.Problems {
+		switch {
+		case q.Severity != Error:
+		case q.Resource == nil:
+			err = errors.Join(err, errors.New(q.Shown().String()))
+		default:
+			err = errors.Join(err, fmt.Errorf("%s: %s", q.Resource.Address, q.Shown()))
+		}
+	}
+	return err
 }
 
 // Plan is the plan of all hosts, in the order in which they are declared.

@@ -41,6 +41,7 @@ be given as they were given to plan.`,
 		},
 	}
 	a.addHostFlags(cmd)
+	a.addEventsFlag(cmd)
 	a.addLockFlag(cmd)
 	cmd.Flags().BoolVar(&approved, "auto-approve", false, "do not ask")
 	return cmd
@@ -66,6 +67,7 @@ Mirror data, file systems, mounts and users are kept, unless --target names the 
 		},
 	}
 	a.addHostFlags(cmd)
+	a.addEventsFlag(cmd)
 	a.addLockFlag(cmd)
 	cmd.Flags().BoolVar(&approved, "auto-approve", false, "do not ask")
 	return cmd

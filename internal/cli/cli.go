@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/mirrorform/mirrorform/internal/config"
+	"github.com/mirrorform/mirrorform/internal/events"
 	"github.com/mirrorform/mirrorform/internal/ui"
 	"github.com/spf13/cobra"
 )
@@ -55,6 +56,9 @@ type app struct {
 	askBecomePass  bool
 	lockTimeout    time.Duration
 
+	eventsTo string
+	events   *events.Stream // nil: none are wanted
+
 	printFailed error
 }
 
@@ -84,8 +88,14 @@ func Command() *cobra.Command {
 func (a *app) run(ctx context.Context, args []string) int {
 	root := a.rootCommand()
 	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	return a.endEvents(a.status(err), err)
+}
+
+// status prints the error of a command, unless that was done, and returns the exit status.
+func (a *app) status(err error) int {
 	var status exitStatus
-	switch err := root.ExecuteContext(ctx); {
+	switch {
 	case errors.As(err, &status):
 		return int(status)
 	case err == nil:
@@ -119,14 +129,14 @@ All *.hcl files of a directory declare the mirrors. plan shows what differs on t
 	flags.StringVar(&a.color, "color", "auto", "`WHEN` to use colours: auto, always or never; auto honours NO_COLOR")
 	_ = root.RegisterFlagCompletionFunc("color", cobra.FixedCompletions([]string{"auto", "always", "never"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = root.MarkPersistentFlagDirname("chdir")
-	root.PersistentPreRunE = func(*cobra.Command, []string) error {
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
 		switch a.color {
 		case "auto", "always", "never":
 		default:
 			return fmt.Errorf("--color is %q: it takes auto, always or never", a.color)
 		}
-		a.ui = ui.New(a.out, a.err, ui.Options{Color: a.color})
-		return nil
+		a.ui = ui.New(a.out, a.err, a.uiOptions())
+		return a.startEvents(cmd)
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w\nsee %s --help", err, cmd.CommandPath())
@@ -138,6 +148,9 @@ All *.hcl files of a directory declare the mirrors. plan shows what differs on t
 	)
 	return root
 }
+
+// uiOptions are what the flags say about printing.
+func (a *app) uiOptions() ui.Options { return ui.Options{Color: a.color} }
 
 // print writes to standard output. An error there, as of a full disk, makes the exit status 1.
 func (a *app) print(format string, args ...any) {

@@ -44,6 +44,7 @@ Exit status: 0, or 1 on an error; with --detailed-exitcode 2 when there are diff
 		},
 	}
 	a.addHostFlags(cmd)
+	a.addEventsFlag(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the plan as JSON")
 	cmd.Flags().Var(&out, "out", "save the plan in `FILE`, which apply takes")
 	cmd.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit with 2 when there are differences")
@@ -64,6 +65,7 @@ Exit status: 0 no differences, 2 differences, 1 an error: a host that was not re
 		},
 	}
 	a.addHostFlags(cmd)
+	a.addEventsFlag(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the differences as JSON")
 	return cmd
 }

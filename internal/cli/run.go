@@ -258,9 +258,11 @@ func (r *run) limited(res *engine.Resource) bool {
 
 // plan observes the hosts, and prints what the configuration and the hosts have against it.
 func (r *run) plan(ctx context.Context) *engine.Plan {
+	r.events.Hosts(r.names())
 	progress := r.progress()
 	plan := r.fleet.Plan(ctx, r.hosts)
 	progress.Close()
+	r.events.Plan(plan.Counts())
 	for _, h := range plan.Hosts {
 		if errors.Is(h.Err, engine.ErrManifest) {
 			h.Err = fmt.Errorf("%w. Nothing is planned for this host. %s", h.Err, manifestWayOut(h.Host))
@@ -270,13 +272,18 @@ func (r *run) plan(ctx context.Context) *engine.Plan {
 	return plan
 }
 
-func (r *run) progress() *ui.Progress {
+// names are the names of the run's hosts.
+func (r *run) names() []string {
 	names := make([]string, len(r.hosts))
 	for i, h := range r.hosts {
 		names[i] = h.Name
 	}
-	p := r.ui.Progress(names)
-	r.fleet.Report = p.Report
+	return names
+}
+
+func (r *run) progress() *ui.Progress {
+	p := r.ui.Progress(r.names())
+	r.fleet.Report = r.reporter(p)
 	return p
 }
 

@@ -57,11 +57,17 @@ func PlanJSON(p *engine.Plan) ([]byte, error) {
 	for _, h := range p.Hosts {
 		doc.Hosts = append(doc.Hosts, hostJSON(h))
 	}
+	return JSON(doc)
+}
+
+// JSON encodes a value on one line. What a terminal would not show as itself is written as \u escapes. Strings that are not UTF-8 have U+FFFD in place of what
+// is not.
+func JSON(v any) ([]byte, error) {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false)
-	if err := enc.Encode(doc); err != nil {
-		return nil, fmt.Errorf("encode the plan as JSON: %w", err)
+	if err := enc.Encode(v); err != nil {
+		return nil, fmt.Errorf("encode as JSON: %w", err)
 	}
 	return asciiControls(bytes.TrimSuffix(buf.Bytes(), []byte{'\n'})), nil
 }

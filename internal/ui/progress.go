@@ -350,7 +350,7 @@ func (h *hostProgress) row(st style, now time.Time, name, counter, width int) st
 		what, paint = "failed: "+h.step, st.red
 	case engine.StepUndone:
 		what = "taken back: " + h.step
-	case engine.Confirming:
+	case engine.Confirming, engine.Committing:
 		what = "checking that everything is as wanted"
 	}
 	left := "  " + pad(truncate(h.name, name), name) + " "
