@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/internal/report"
 	"github.com/mirrorform/mirrorform/internal/ui"
 	"github.com/spf13/cobra"
 )
@@ -104,7 +105,7 @@ func (a *app) showPlan(plan *engine.Plan, asJSON bool, o ui.PlanOptions) error {
 		a.ui.Plan(plan, o)
 		return nil
 	}
-	text, err := ui.PlanJSON(plan)
+	text, err := report.FromPlan(plan).JSON()
 	if err != nil {
 		return err
 	}

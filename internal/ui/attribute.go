@@ -10,8 +10,8 @@ import (
 	"github.com/mirrorform/mirrorform/engine"
 )
 
-// sensitiveValue stands for every value that is secret, in text and in JSON.
-const sensitiveValue = "(sensitive value)"
+// SensitiveValue stands for every value that is secret, in text and in JSON.
+const SensitiveValue = "(sensitive value)"
 
 // maxInline is how many columns a value may take on the line of its attribute; lists and maps that are longer go one element a line.
 const maxInline = 60

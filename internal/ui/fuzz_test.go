@@ -64,12 +64,18 @@ func FuzzOutput(f *testing.F) {
 				t.Errorf("%q, %q are taken for a message of ours: %s", a, b, out)
 			}
 		}
-		doc, err := PlanJSON(plan)
+		for i := range plan.Hosts[0].Changes {
+			if text := ChangeDiff(&plan.Hosts[0].Changes[i]); strings.IndexFunc(text, unsafeRune) >= 0 {
+				t.Fatalf("a diff holds what a terminal could take: %q", text)
+			}
+		}
+		encoded, err := json.Marshal(a)
 		if err != nil {
 			t.Fatal(err)
 		}
-		var read struct{ Hosts []struct{ Name string } }
-		if err := json.Unmarshal(doc, &read); err != nil || len(read.Hosts) != 2 || read.Hosts[0].Name != string([]rune(a)) { // with U+FFFD for each byte that is not UTF-8
+		doc := VisibleJSON(encoded)
+		var read string
+		if err := json.Unmarshal(doc, &read); err != nil || read != string([]rune(a)) { // with U+FFFD for each byte that is not UTF-8
 			t.Errorf("%v in %s", err, doc)
 		}
 		if i := strings.IndexFunc(string(doc), unsafeRune); i >= 0 || strings.Contains(string(doc), "\n") {

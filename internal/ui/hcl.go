@@ -24,7 +24,7 @@ func HCL(v cty.Value) string {
 func expression(v cty.Value, indent string) string {
 	switch ty := v.Type(); {
 	case v.IsMarked():
-		return sensitiveValue
+		return SensitiveValue
 	case !v.IsKnown():
 		return unknownValue
 	case v.IsNull():

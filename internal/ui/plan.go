@@ -171,7 +171,7 @@ func (s *stream) attribute(a attributeChange, name int, o PlanOptions) string {
 	found := s.style.dim("(found)") // what no wanted state has: what lies there in place of it
 	head := indent + pad(Escape(a.name), name)
 	if a.sensitive() {
-		return head + " = " + s.style.dim(sensitiveValue) + "\n"
+		return head + " = " + s.style.dim(SensitiveValue) + "\n"
 	}
 	before, after := a.value(a.before), a.value(a.after)
 	if multiline(before) || multiline(after) {

@@ -1,7 +1,6 @@
 package ui
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -223,47 +222,26 @@ func TestPlanHostile(t *testing.T) {
 	u, out, _ := newTest(Options{Width: 60})
 	u.Plan(hostilePlan(), PlanOptions{})
 	checkSafe(t, out.String())
-	text, err := PlanJSON(hostilePlan())
-	if err != nil {
-		t.Fatal(err)
-	}
-	checkSafe(t, string(text))
-	var doc struct{ Hosts []struct{ Name string } }
-	if err := json.Unmarshal(text, &doc); err != nil {
-		t.Fatal(err)
-	}
-	if want := strings.ToValidUTF8(hostile, "\ufffd"); doc.Hosts[0].Name != want {
-		t.Errorf("the name came back as %q, want %q", doc.Hosts[0].Name, want)
+	for _, h := range hostilePlan().Hosts {
+		for i := range h.Changes {
+			checkSafe(t, ChangeDiff(&h.Changes[i]))
+		}
 	}
 }
 
-func TestPlanJSON(t *testing.T) {
+// TestChangeDiff has an attribute of every kind; secrets are in none.
+func TestChangeDiff(t *testing.T) {
 	t.Parallel()
-	text, err := PlanJSON(testPlan())
-	if err != nil {
-		t.Fatal(err)
+	var b strings.Builder
+	for i := range testPlan().Hosts[0].Changes {
+		c := &testPlan().Hosts[0].Changes[i]
+		b.WriteString("# " + c.Address + "\n" + ChangeDiff(c) + "\n")
 	}
-	if strings.Contains(string(text), "canary") {
+	checkSafe(t, b.String())
+	if strings.Contains(b.String(), "canary") {
 		t.Error("a sensitive value was printed")
 	}
-	again, err := PlanJSON(testPlan())
-	if err != nil || string(again) != string(text) {
-		t.Error("the same plan gives other bytes")
-	}
-	var doc any
-	if err := json.Unmarshal(text, &doc); err != nil {
-		t.Fatal(err)
-	}
-	pretty, err := json.MarshalIndent(doc, "", "  ")
-	if err != nil {
-		t.Fatal(err)
-	}
-	golden(t, "plan-json", string(pretty)+"\n")
-	empty, err := PlanJSON(&engine.Plan{})
-	want := `{"format_version":"1.1","hosts":[],"summary":{"create":0,"update":0,"delete":0,"replace":0,"unchanged":0}}`
-	if err != nil || string(empty) != want {
-		t.Errorf("empty plan: %s, %v", empty, err)
-	}
+	golden(t, "change-diff", b.String())
 }
 
 func TestDiff(t *testing.T) {

@@ -1,0 +1,171 @@
+package report
+
+import (
+	"errors"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/internal/ui"
+)
+
+// FromPlan is a result that has what a plan says, and no more: what plan --json prints. Sensitive values are the string "(sensitive value)".
+func FromPlan(p *engine.Plan) *Result {
+	r := &Result{FormatVersion: Format, Hosts: []Host{}}
+	for _, h := range p.Hosts {
+		r.Hosts = append(r.Hosts, planned(h))
+	}
+	r.Count()
+	return r
+}
+
+func planned(p *engine.HostPlan) Host {
+	h := Host{Name: p.Host, Outcome: OK, Unchanged: p.Unchanged, Changes: []Change{}, Warnings: []string{}, Notes: append([]string{}, p.Notes...)}
+	var list []string
+	if p.Err != nil {
+		list = append(list, p.Err.Error())
+	}
+	for _, problem := range p.Problems {
+		text := problem.Shown().String()
+		if problem.Resource != nil {
+			text = problem.Resource.String() + ": " + text
+		}
+		if problem.Severity == engine.Warning {
+			h.Warnings = append(h.Warnings, text)
+		} else {
+			list = append(list, text)
+		}
+	}
+	for i := range p.Changes {
+		c := &p.Changes[i]
+		change := Change{
+			Address: c.Address, Type: c.Type, Action: c.Action, Orphan: c.Resource != nil && c.Resource.Orphan,
+			Before: attributes(c.Before), After: attributes(c.After), Steps: []string{}, Diff: ui.ChangeDiff(c),
+		}
+		for _, s := range c.Steps {
+			change.Steps = append(change.Steps, s.Summary)
+		}
+		h.Changes = append(h.Changes, change)
+	}
+	switch {
+	case len(list) > 0:
+		text := strings.Join(list, "\n")
+		h.Error, h.Outcome = &text, failure(p.Err)
+	case len(h.Changes) > 0:
+		h.Outcome = Drifted
+	}
+	return h
+}
+
+// failure is the outcome of a host that has an error and that nothing was done on.
+func failure(err error) Outcome {
+	var u interface{ Unreachable() bool }
+	if errors.As(err, &u) && u.Unreachable() {
+		return Unreachable
+	}
+	return Failed
+}
+
+func attributes(list []engine.Attribute) map[string]any {
+	if list == nil {
+		return nil
+	}
+	m := make(map[string]any, len(list))
+	for _, a := range list {
+		m[a.Name] = engine.Plain(a.Value)
+		if a.Sensitive {
+			m[a.Name] = ui.SensitiveValue
+		}
+	}
+	return m
+}
+
+// Locate adds where the resources of a plan are declared, and those that it does not change. dir is the directory of the configuration.
+func (r *Result) Locate(p *engine.Plan, dir string) {
+	for i, hp := range p.Hosts {
+		h := &r.Hosts[i]
+		sources := map[string]*Source{}
+		for _, c := range hp.Compared {
+			sources[c.Resource.Address] = sourceOf(c.Resource, dir)
+			h.Resources = append(h.Resources, Resource{c.Resource.Address, c.Resource.Kind.Name, sources[c.Resource.Address]})
+		}
+		for j := range h.Changes {
+			h.Changes[j].Source = sources[h.Changes[j].Address]
+		}
+	}
+}
+
+// sourceOf is where a resource is declared; nil where it is not any more.
+func sourceOf(r *engine.Resource, dir string) *Source {
+	i := strings.LastIndexByte(r.Source, ':')
+	if r.Orphan || i < 0 {
+		return nil
+	}
+	line, err := strconv.Atoi(r.Source[i+1:])
+	if err != nil || line < 1 {
+		return nil
+	}
+	return &Source{filepath.Join(dir, r.Source[:i]), line}
+}
+
+// Apply enters what an apply of the plan did.
+func (r *Result) Apply(applied *engine.Result) {
+	for _, a := range applied.Hosts {
+		if h := r.Host(a.Host); h != nil {
+			h.apply(a)
+		}
+	}
+	r.Count()
+}
+
+func (h *Host) apply(a *engine.HostResult) {
+	if a.Err == nil {
+		h.Outcome = OK
+		if len(a.Done) > 0 {
+			h.Outcome = Changed
+		}
+		for i := range h.Changes {
+			h.Changes[i].Done = Applied
+		}
+		return
+	}
+	for i := range h.Changes {
+		h.Changes[i].Done = NotApplied
+		if a.Failed != nil && a.Failed.Address == h.Changes[i].Address {
+			h.Changes[i].Done = StepFailed
+		}
+	}
+	h.Left = a.State
+	if h.Error != nil { // it has no plan, and the result says why in fewer words
+		return
+	}
+	text := a.Err.Error()
+	if a.Failed != nil {
+		text = a.Failed.Address + ": " + a.Step + ": " + text
+	}
+	h.Error = &text
+	switch a.State {
+	case engine.TakenBack:
+		h.Outcome = RolledBack
+	case engine.Untouched, "":
+		h.Outcome = failure(a.Err)
+	default:
+		h.Outcome = Failed
+	}
+}
+
+// NotDone ends a result of an apply that was ended before it changed anything: hosts that it would have changed were not started.
+func (r *Result) NotDone() {
+	for i := range r.Hosts {
+		h := &r.Hosts[i]
+		if h.Outcome != Drifted {
+			continue
+		}
+		h.Outcome = NotStarted
+		for j := range h.Changes {
+			h.Changes[j].Done = NotApplied
+		}
+	}
+	r.Count()
+}
