@@ -3,57 +3,15 @@ package report
 import (
 	"bytes"
 	"encoding/json"
-	"go/ast"
-	"go/parser"
-	"go/token"
-	"os/exec"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/mirrorform/mirrorform/internal/mirrorsd"
+	ours "github.com/mirrorform/mirrorform/internal/sarif"
+	"github.com/mirrorform/mirrorform/internal/sarif/sariftest"
 	"github.com/owenrumney/go-sarif/v3/pkg/report/v210/sarif"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
-
-// officialSchema compiles OASIS's schema of SARIF 2.1.0. The sarif package holds it in a constant that it does not export.
-func officialSchema(t *testing.T) *jsonschema.Schema {
-	t.Helper()
-	dir, err := exec.Command("go", "list", "-f", "{{.Dir}}", "github.com/owenrumney/go-sarif/v3/pkg/report/v210/sarif").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(strings.TrimSpace(string(dir)), "schema.go"), nil, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var literal string
-	ast.Inspect(file, func(n ast.Node) bool {
-		if v, ok := n.(*ast.ValueSpec); ok && v.Names[0].Name == "schema" {
-			literal = v.Values[0].(*ast.BasicLit).Value
-		}
-		return true
-	})
-	text, err := strconv.Unquote(literal)
-	if err != nil {
-		t.Fatal(err)
-	}
-	doc, err := jsonschema.UnmarshalJSON(strings.NewReader(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := jsonschema.NewCompiler()
-	c.AssertFormat() // that URIs are URIs
-	if err := c.AddResource("sarif.json", doc); err != nil {
-		t.Fatal(err)
-	}
-	s, err := c.Compile("sarif.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
 
 // sample has findings with and without a place, a key and a fix, and a file whose name needs every kind of escape.
 func sample(t *testing.T) []mirrorsd.Finding {
@@ -78,7 +36,7 @@ func sample(t *testing.T) []mirrorsd.Finding {
 func TestSARIF(t *testing.T) {
 	t.Parallel()
 	findings := sample(t)
-	schema := officialSchema(t)
+	schema := sariftest.Schema(t)
 	for _, list := range [][]mirrorsd.Finding{findings, nil} {
 		data, err := SARIF(list, "v1.2.3")
 		if err != nil {
@@ -116,7 +74,7 @@ func TestSARIF(t *testing.T) {
 
 func checkResult(t *testing.T, run *sarif.Run, res *sarif.Result, f mirrorsd.Finding) {
 	t.Helper()
-	if *res.RuleID != f.Rule || *run.Tool.Driver.Rules[res.RuleIndex].ID != f.Rule || res.Level != string(f.Severity) || *res.Message.Text != sarifText(f.Message) {
+	if *res.RuleID != f.Rule || *run.Tool.Driver.Rules[res.RuleIndex].ID != f.Rule || res.Level != string(f.Severity) || *res.Message.Text != ours.Text(f.Message) {
 		t.Errorf("%+v for %+v", res, f)
 	}
 	at := res.Locations[0].PhysicalLocation
@@ -147,13 +105,6 @@ func checkResult(t *testing.T, run *sarif.Run, res *sarif.Result, f mirrorsd.Fin
 		if got.DeletedRegion.ByteOffset != e.Start.Byte || *got.DeletedRegion.ByteLength != e.End.Byte-e.Start.Byte || *got.InsertedContent.Text != e.Text {
 			t.Errorf("%+v for %+v", got, e)
 		}
-	}
-}
-
-func TestSARIFText(t *testing.T) {
-	t.Parallel()
-	if got := sarifText(`unknown key "{0}"`); got != `unknown key "{{0}}"` {
-		t.Error(got)
 	}
 }
 
