@@ -1,0 +1,204 @@
+package report
+
+import (
+	"encoding/xml"
+	"fmt"
+	"strings"
+
+	"github.com/mirrorform/mirrorform/internal/ui"
+	"github.com/mirrorform/mirrorform/internal/upstream"
+)
+
+// The elements and attributes that JUnit-like files of all CI systems have: those of Jenkins's junit-10.xsd, and no others.
+type (
+	junitSuites struct {
+		XMLName  xml.Name     `xml:"testsuites"`
+		Name     string       `xml:"name,attr"`
+		Time     string       `xml:"time,attr"`
+		Tests    int          `xml:"tests,attr"`
+		Failures int          `xml:"failures,attr"`
+		Errors   int          `xml:"errors,attr"`
+		Suites   []junitSuite `xml:"testsuite"`
+	}
+	junitSuite struct {
+		Name      string      `xml:"name,attr"`
+		Tests     int         `xml:"tests,attr"`
+		Failures  int         `xml:"failures,attr"`
+		Errors    int         `xml:"errors,attr"`
+		Skipped   int         `xml:"skipped,attr"`
+		Time      string      `xml:"time,attr"`
+		Timestamp string      `xml:"timestamp,attr,omitempty"` // UTC, without a zone
+		Hostname  string      `xml:"hostname,attr,omitempty"`
+		Cases     []junitCase `xml:"testcase"`
+	}
+	junitCase struct {
+		Class   string       `xml:"classname,attr"`
+		Name    string       `xml:"name,attr"`
+		Time    string       `xml:"time,attr"`
+		Skipped *junitReason `xml:"skipped"`
+		Error   *junitReason `xml:"error"`
+		Failure *junitReason `xml:"failure"`
+		Out     string       `xml:"system-out,omitempty"`
+	}
+	junitReason struct {
+		Type    string `xml:"type,attr"`
+		Message string `xml:"message,attr"`
+		Text    string `xml:",chardata"`
+	}
+)
+
+// JUnit renders a result as JUnit XML: a test suite for each host with a test case "host", which fails as an error when the host was not reached
+// or has an error, and one for each resource. A resource that differs is a failure; one whose step failed is an error; one that an apply was to change
+// and left as it was is skipped. Problems of the configuration, and each mirror of a verify, are suites of their own.
+func JUnit(r *Result, _ Options) ([]byte, error) {
+	doc := junitSuites{Name: "mirrorform " + r.title(), Time: seconds(r.End.Sub(r.Start).Seconds())}
+	if s := r.junitConfiguration(); len(s.Cases) > 0 {
+		doc.Suites = append(doc.Suites, s)
+	}
+	for i := range r.Hosts {
+		doc.Suites = append(doc.Suites, r.Hosts[i].junit())
+	}
+	if r.Verify != nil {
+		for _, m := range r.Verify.Mirrors {
+			doc.Suites = append(doc.Suites, junitMirror(m))
+		}
+	}
+	for i := range doc.Suites {
+		s := &doc.Suites[i]
+		s.count()
+		if !r.Start.IsZero() {
+			s.Timestamp = r.Start.UTC().Format("2006-01-02T15:04:05")
+		}
+		doc.Tests += s.Tests
+		doc.Failures += s.Failures
+		doc.Errors += s.Errors
+	}
+	text, err := xml.MarshalIndent(doc, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("encode as JUnit XML: %w", err)
+	}
+	return append([]byte(xml.Header), append(text, '\n')...), nil
+}
+
+func (s *junitSuite) count() {
+	s.Tests = len(s.Cases)
+	if s.Time == "" {
+		s.Time = seconds(0)
+	}
+	for i := range s.Cases {
+		c := &s.Cases[i]
+		if c.Time == "" {
+			c.Time = seconds(0)
+		}
+		switch {
+		case c.Error != nil:
+			s.Errors++
+		case c.Failure != nil:
+			s.Failures++
+		case c.Skipped != nil:
+			s.Skipped++
+		}
+	}
+}
+
+func seconds(s float64) string {
+	return fmt.Sprintf("%.3f", max(s, 0))
+}
+
+// junitConfiguration has the errors of the run as a whole.
+func (r *Result) junitConfiguration() junitSuite {
+	s := junitSuite{Name: "configuration"}
+	for _, p := range r.Problems {
+		if p.Severity != "error" {
+			continue
+		}
+		text := p.Summary
+		if p.File != "" {
+			text = fmt.Sprintf("%s\non %s line %d", text, p.File, p.Line)
+		}
+		s.Cases = append(s.Cases, junitCase{Class: "configuration", Name: ui.Escape(p.Summary), Error: &junitReason{"configuration", ui.Escape(p.Summary), lines(text + "\n" + p.Detail)}})
+	}
+	if r.Error != "" {
+		s.Cases = append(s.Cases, junitCase{Class: "configuration", Name: "mirrorform " + r.title(), Error: &junitReason{"failed", firstLine(r.Error), lines(r.Error)}})
+	}
+	return s
+}
+
+func (h *Host) junit() junitSuite {
+	name := ui.Escape(h.Name)
+	s := junitSuite{Name: name, Hostname: ui.Escape(h.Address), Time: seconds(h.Duration)}
+	host := junitCase{Class: name, Name: "host", Time: seconds(h.Duration), Out: lines(strings.Join(append(append([]string{}, h.Warnings...), h.Notes...), "\n"))}
+	if h.Outcome.Bad() {
+		text := "the run ended before it came to this host"
+		if h.Error != nil {
+			text = *h.Error
+		}
+		host.Error = &junitReason{string(h.Outcome), firstLine(text), lines(text)}
+	}
+	s.Cases = append(s.Cases, host)
+	changed := map[string]bool{}
+	for i := range h.Changes {
+		c := &h.Changes[i]
+		changed[c.Address] = true
+		s.Cases = append(s.Cases, c.junit(h))
+	}
+	for _, res := range h.Resources {
+		if !changed[res.Address] && !h.Outcome.Bad() {
+			s.Cases = append(s.Cases, junitCase{Class: name, Name: ui.Escape(within(h, res.Address))})
+		}
+	}
+	return s
+}
+
+// within is an address without its host.
+func within(h *Host, address string) string {
+	return strings.TrimPrefix(address, h.Name+"/")
+}
+
+func (c *Change) junit(h *Host) junitCase {
+	jc := junitCase{Class: ui.Escape(h.Name), Name: ui.Escape(within(h, c.Address))}
+	text := c.describe()
+	if at := c.Source.place(); at != "" {
+		text += "\ndeclared at " + at
+	}
+	if c.Diff != "" {
+		text += "\n" + lines(c.Diff)
+	}
+	reason := &junitReason{"drift", c.describe(), text}
+	switch c.Done {
+	case Applied:
+		jc.Out = text
+	case StepFailed:
+		reason.Type, jc.Error = "failed", reason
+		if h.Error != nil {
+			reason.Message, reason.Text = firstLine(*h.Error), lines(*h.Error)+"\n"+text
+		}
+	case NotApplied:
+		reason.Type, jc.Skipped = "not_applied", reason
+	default:
+		jc.Failure = reason
+	}
+	return jc
+}
+
+// junitMirror has what a verify found out about a mirror.
+func junitMirror(m *upstream.Report) junitSuite {
+	name := "mirror " + ui.Escape(m.Name)
+	s := junitSuite{Name: name}
+	accepted := junitCase{Class: name, Name: "accepted"}
+	if !m.Accepted {
+		accepted.Failure = &junitReason{"status", ui.Escape("AlmaLinux's service would store the status " + m.Status), ""}
+	}
+	s.Cases = append(s.Cases, accepted)
+	for _, f := range m.Findings {
+		c := junitCase{Class: name, Name: ui.Escape(f.Check + ": " + f.Message)}
+		text := lines(strings.Join(append([]string{f.Message, f.Advice}, f.Paths...), "\n"))
+		if f.Severity == upstream.Error {
+			c.Failure = &junitReason{ui.Escape(f.Check), firstLine(f.Message), text}
+		} else {
+			c.Out = ui.Escape(string(f.Severity)) + ": " + text
+		}
+		s.Cases = append(s.Cases, c)
+	}
+	return s
+}

@@ -1,0 +1,292 @@
+package report
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/mirrorform/mirrorform/internal/ui"
+	"github.com/mirrorform/mirrorform/internal/upstream"
+)
+
+// The limits of GitHub: of the text of an issue or a comment, in characters, and of a step's summary, in bytes.
+const (
+	DefaultLimit = 65536
+	SummaryLimit = 1 << 20
+)
+
+// How much is shown of one thing; all of it stays below Options.Limit.
+const (
+	maxTableHosts   = 100
+	maxDiffBytes    = 24 << 10
+	maxErrorBytes   = 4 << 10
+	maxCellBytes    = 300
+	maxProblemsText = 50
+)
+
+// Markdown renders a result in GitHub's Markdown: a table of the hosts, those with something to tell first, then a collapsible section for each of them with its
+// diffs. What is too much is left out, and it says so. No value can end the code that it is in.
+func Markdown(r *Result, o Options) ([]byte, error) {
+	limit := o.Limit
+	if limit <= 0 {
+		limit = DefaultLimit
+	}
+	d := &markdown{limit: limit - 200} // room for the line that says what is left out
+	d.add("## mirrorform " + r.title() + ": " + r.verdict() + "\n\n")
+	if r.Error != "" {
+		d.add(fenced("", clip(lines(r.Error), maxErrorBytes)) + "\n")
+	}
+	d.problems(r.Problems)
+	hosts := slices.Clone(r.Hosts)
+	slices.SortStableFunc(hosts, func(a, b Host) int { return slices.Index(urgency, a.Outcome) - slices.Index(urgency, b.Outcome) })
+	d.table(hosts)
+	for i := range hosts {
+		d.host(&hosts[i])
+	}
+	if r.Verify != nil {
+		for _, m := range r.Verify.Mirrors {
+			d.mirror(m)
+		}
+	}
+	if d.left > 0 {
+		fmt.Fprintf(&d.b, "Left out here, since it would be too long: %s. The result as JSON has all.\n", count(d.left, "part"))
+	}
+	return []byte(d.b.String()), nil
+}
+
+// urgency is the order in which hosts are shown.
+var urgency = []Outcome{Failed, RolledBack, Unreachable, NotStarted, Drifted, Changed, OK}
+
+// markdown is a document that grows up to a limit in bytes.
+type markdown struct {
+	b     strings.Builder
+	limit int
+	left  int // parts that had no room
+}
+
+// add adds a part if there is room for it, and tells whether there was.
+func (d *markdown) add(part string) bool {
+	if d.b.Len()+len(part) > d.limit {
+		d.left++
+		return false
+	}
+	d.b.WriteString(part)
+	return true
+}
+
+// verdict sums up in a line.
+func (r *Result) verdict() string {
+	var parts []string
+	for _, o := range urgency {
+		if n := r.Summary.Hosts[o]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, o.words()))
+		}
+	}
+	text := "no hosts"
+	if len(parts) > 0 {
+		text = count(len(r.Hosts), "host") + ": " + strings.Join(parts, ", ")
+	}
+	if r.Verify != nil {
+		accepted := 0
+		for _, m := range r.Verify.Mirrors {
+			if m.Accepted {
+				accepted++
+			}
+		}
+		verified := fmt.Sprintf("%d of %s accepted", accepted, count(len(r.Verify.Mirrors), "mirror"))
+		if len(parts) == 0 {
+			return verified
+		}
+		text += "; " + verified
+	}
+	if r.Error != "" {
+		text += "; it failed"
+	}
+	return text
+}
+
+func (d *markdown) problems(list []Problem) {
+	var b strings.Builder
+	for i, p := range list {
+		if i == maxProblemsText {
+			fmt.Fprintf(&b, "\n… and %d more.\n", len(list)-i)
+			break
+		}
+		at := ""
+		if p.File != "" {
+			at = " at " + code(fmt.Sprintf("%s:%d", p.File, p.Line))
+		}
+		severity := "Error"
+		if p.Severity != "error" {
+			severity = "Warning"
+		}
+		text := strings.TrimSpace(code(clip(p.Summary, maxCellBytes)) + " " + code(clip(p.Detail, maxErrorBytes)))
+		fmt.Fprintf(&b, "- **%s**%s: %s\n", severity, at, text)
+	}
+	if b.Len() > 0 {
+		d.add(b.String() + "\n")
+	}
+}
+
+func (d *markdown) table(hosts []Host) {
+	if len(hosts) == 0 {
+		return
+	}
+	var b strings.Builder
+	b.WriteString("| Host | Outcome | Changes | |\n|---|---|---|---|\n")
+	for i := range hosts {
+		if i == maxTableHosts {
+			fmt.Fprintf(&b, "\n… and %d more.\n", len(hosts)-i)
+			break
+		}
+		h := &hosts[i]
+		message := ""
+		if h.Error != nil {
+			first, _, _ := strings.Cut(*h.Error, "\n")
+			message = code(clip(first, maxCellBytes))
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", code(h.Name), h.Outcome.words(), h.counts(), message)
+	}
+	d.add(b.String() + "\n")
+}
+
+// counts says how many changes a host has, by action.
+func (h *Host) counts() string {
+	r := Result{Hosts: []Host{*h}}
+	r.Count()
+	var parts []string
+	for _, p := range []struct {
+		n    int
+		what string
+	}{{r.Summary.Create, "create"}, {r.Summary.Update, "update"}, {r.Summary.Delete, "delete"}, {r.Summary.Replace, "replace"}} {
+		if p.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", p.n, p.what))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+func (d *markdown) host(h *Host) {
+	if len(h.Changes) == 0 && h.Error == nil && len(h.Warnings)+len(h.Notes) == 0 {
+		return
+	}
+	head := h.Outcome.words()
+	if counts := h.counts(); counts != "" {
+		head += ", " + counts
+	}
+	if !d.add(fmt.Sprintf("<details><summary>%s: %s</summary>\n\n", code(h.Name), head)) {
+		return
+	}
+	const end = "</details>\n\n"
+	d.limit -= len(end)
+	if h.Error != nil {
+		d.add(fenced("", clip(lines(*h.Error), maxErrorBytes)) + "\n")
+	}
+	for _, w := range h.Warnings {
+		d.add("Warning: " + code(clip(w, maxErrorBytes)) + "\n\n")
+	}
+	for _, n := range h.Notes {
+		d.add("Note: " + code(clip(n, maxErrorBytes)) + "\n\n")
+	}
+	for i := range h.Changes {
+		d.change(&h.Changes[i])
+	}
+	d.limit += len(end)
+	d.b.WriteString(end)
+}
+
+func (d *markdown) change(c *Change) {
+	var b strings.Builder
+	fmt.Fprintf(&b, "**%s** %s", c.Action, code(clip(c.Address, maxCellBytes)))
+	if c.Orphan {
+		b.WriteString(" (no longer in the configuration)")
+	}
+	if at := c.Source; at != nil {
+		b.WriteString(", declared at " + code(fmt.Sprintf("%s:%d", at.File, at.Line)))
+	}
+	switch c.Done {
+	case StepFailed:
+		b.WriteString(": a step **failed**")
+	case NotApplied:
+		b.WriteString(": not applied")
+	}
+	b.WriteString("\n\n")
+	if c.Diff != "" {
+		b.WriteString(fenced("diff", clip(c.Diff, maxDiffBytes)) + "\n")
+	}
+	for _, s := range c.Steps {
+		b.WriteString("- " + code(clip(s, maxCellBytes)) + "\n")
+	}
+	if len(c.Steps) > 0 {
+		b.WriteString("\n")
+	}
+	d.add(b.String())
+}
+
+func (d *markdown) mirror(m *upstream.Report) {
+	var b strings.Builder
+	word := "accepted"
+	if !m.Accepted {
+		word = "**not accepted**"
+	}
+	fmt.Fprintf(&b, "### Mirror %s: %s\n\n", code(m.Name), word)
+	for _, f := range m.Findings {
+		fmt.Fprintf(&b, "- %s %s: %s", f.Severity, code(f.Check), code(clip(f.Message, maxErrorBytes)))
+		if f.Advice != "" {
+			b.WriteString(" " + code(clip(f.Advice, maxErrorBytes)))
+		}
+		b.WriteByte('\n')
+	}
+	d.add(b.String() + "\n")
+}
+
+// code writes text as code within a line, so that nothing in it is markup, a mention, a link or an emoji. All punctuation is written as character
+// references, which mean no structure in Markdown (CommonMark, section 2.5).
+func code(text string) string {
+	if text == "" {
+		return ""
+	}
+	var b strings.Builder
+	b.WriteString("<code>")
+	for _, r := range ui.Escape(strings.ReplaceAll(strings.TrimRight(text, "\n"), "\n", " ")) {
+		switch {
+		case r > ' ' && r < 0x7f && !strings.ContainsRune("-./,0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", r):
+			fmt.Fprintf(&b, "&#%d;", r)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	b.WriteString("</code>")
+	return b.String()
+}
+
+// fenced writes text as a block of code, with a fence that is longer than any run of backticks in it.
+func fenced(language, text string) string {
+	longest, run := 0, 0
+	for _, r := range text {
+		if r != '`' {
+			run = 0
+			continue
+		}
+		run++
+		longest = max(longest, run)
+	}
+	fence := strings.Repeat("`", max(3, longest+1))
+	return fence + language + "\n" + lines(text) + "\n" + fence + "\n"
+}
+
+// clip cuts a text after so many bytes, and says so.
+func clip(text string, limit int) string {
+	if len(text) <= limit {
+		return text
+	}
+	cut := strings.ToValidUTF8(text[:limit], "")
+	if i := strings.LastIndexByte(cut, '\n'); i > limit/2 {
+		cut = cut[:i]
+	}
+	space := "\n"
+	if !strings.Contains(text, "\n") {
+		space = " "
+	}
+	return fmt.Sprintf("%s%s… %d more bytes", cut, space, len(text)-len(cut))
+}

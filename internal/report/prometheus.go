@@ -1,0 +1,169 @@
+package report
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/internal/ui"
+	"github.com/mirrorform/mirrorform/internal/upstream"
+)
+
+// Prometheus renders a result in Prometheus's text exposition format 0.0.4, all gauges, for the textfile collector of the node exporter. What is
+// not known has no sample.
+func Prometheus(r *Result, o Options) ([]byte, error) {
+	m := metrics{}
+	command := r.Command
+	if command == "" {
+		command = "plan"
+	}
+	version := r.Version
+	if version == "" {
+		version = o.Version
+	}
+	m.add("mirrorform_build_info", "The version of mirrorform that made this; the value is 1.", 1, "version", version)
+	if !r.End.IsZero() {
+		m.add("mirrorform_last_run_timestamp_seconds", "When the last run of the command ended, as Unix time.", unix(r.End), "command", command)
+		m.add("mirrorform_last_run_duration_seconds", "How long the last run of the command took.", r.End.Sub(r.Start).Seconds(), "command", command)
+	}
+	m.add("mirrorform_last_run_success", "Whether the last run of the command had no error: 1 or 0. Drift is none.", yes(!r.Failed()), "command", command)
+	if r.Command != "verify" && r.Command != "status" || len(r.Hosts) > 0 {
+		for _, outcome := range Outcomes {
+			m.add("mirrorform_hosts", "Hosts of the last run by their outcome.", float64(r.Summary.Hosts[outcome]), "command", command, "outcome", string(outcome))
+		}
+	}
+	for i := range r.Hosts {
+		m.host(&r.Hosts[i], command)
+	}
+	if r.Verify != nil {
+		for _, mirror := range r.Verify.Mirrors {
+			m.mirror(mirror)
+		}
+	}
+	if r.Status != nil {
+		for i := range r.Status.Hosts {
+			m.status(&r.Status.Hosts[i])
+		}
+	}
+	return m.text(), nil
+}
+
+func (m metrics) host(h *Host, command string) {
+	name := h.Name
+	for _, outcome := range Outcomes {
+		m.add("mirrorform_host_outcome", "How the last run of the command ended on the host: 1 for its outcome, 0 for the others.", yes(h.Outcome == outcome),
+			"command", command, "host", name, "outcome", string(outcome))
+	}
+	if h.Duration > 0 {
+		m.add("mirrorform_host_duration_seconds", "How long the last run of the command took on the host.", h.Duration, "command", command, "host", name)
+	}
+	differs := h.Outcome == Drifted
+	switch h.Outcome {
+	case OK, Changed:
+	default:
+		if len(h.Changes) == 0 {
+			return // there is no plan to tell
+		}
+		differs = true
+	}
+	m.add("mirrorform_host_drifted", "Whether the host differs from the configuration: 1 or 0. A host without a plan has no sample.", yes(differs), "command", command, "host", name)
+	n := map[engine.Action]int{}
+	if h.Outcome != Changed {
+		for i := range h.Changes {
+			n[h.Changes[i].Action]++
+		}
+	}
+	for _, action := range []engine.Action{engine.Create, engine.Update, engine.Delete, engine.Replace} {
+		m.add("mirrorform_changes", "Resources of the host that differ from the configuration, by what apply would do.", float64(n[action]), "command", command, "host", name, "action", string(action))
+	}
+}
+
+func (m metrics) mirror(r *upstream.Report) {
+	m.add("mirrorform_mirror_accepted", "Whether AlmaLinux's service would accept the mirror and no finding is an error: 1 or 0.", yes(r.Accepted), "mirror", r.Name)
+	n := map[upstream.Severity]int{}
+	for _, f := range r.Findings {
+		n[f.Severity]++
+	}
+	for _, severity := range []upstream.Severity{upstream.Error, upstream.Warning, upstream.Note} {
+		m.add("mirrorform_mirror_findings", "Findings of the last verify of the mirror, by severity.", float64(n[severity]), "mirror", r.Name, "severity", string(severity))
+	}
+	if r.Time != nil {
+		m.add("mirrorform_mirror_time_timestamp_seconds", "What the mirror's TIME says, as Unix time.", unix(*r.Time), "mirror", r.Name)
+	}
+	for _, c := range r.Certificates {
+		m.add("mirrorform_mirror_certificate_expiry_timestamp_seconds", "When the certificate ends, as Unix time.", unix(c.NotAfter), "mirror", r.Name, "server", c.Host)
+	}
+}
+
+func (m metrics) status(h *HostStatus) {
+	m.add("mirrorform_host_reachable", "Whether the last status reached the host: 1 or 0.", yes(h.Reachable), "host", h.Name)
+	for i := range h.Mirrors {
+		s := &h.Mirrors[i]
+		labels := []string{"host", h.Name, "mirror", s.Name}
+		if s.LastSync != nil {
+			m.add("mirrorform_sync_end_timestamp_seconds", "When the last sync ended, as Unix time by the host's clock.", float64(s.LastSync.End), labels...)
+			m.add("mirrorform_sync_exit_status", "The exit status of the last sync.", float64(s.LastSync.Exit), labels...)
+		}
+		if s.Used != nil {
+			m.add("mirrorform_storage_used_bytes", "What is used of the mirror's file system.", float64(*s.Used), labels...)
+		}
+		if s.Available != nil {
+			m.add("mirrorform_storage_available_bytes", "What is available on the mirror's file system.", float64(*s.Available), labels...)
+		}
+		if s.DaysUntilFull != nil {
+			m.add("mirrorform_storage_full_seconds", "In how long the mirror's file system is full, if it goes on as it went.", *s.DaysUntilFull*86400, labels...)
+		}
+	}
+}
+
+func unix(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }
+
+func yes(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// metrics are families of samples by name.
+type metrics map[string]*family
+
+type family struct {
+	help    string
+	samples []string
+	seen    map[string]bool
+}
+
+// add adds a sample; labels are names and values in turn. A sample that is there already, as of a host that is listed twice, is left as it is.
+func (m metrics) add(name, help string, value float64, labels ...string) {
+	f := m[name]
+	if f == nil {
+		f = &family{help: help, seen: map[string]bool{}}
+		m[name] = f
+	}
+	var b strings.Builder
+	for i := 0; i+1 < len(labels); i += 2 {
+		fmt.Fprintf(&b, `,%s="%s"`, labels[i], labelEscapes.Replace(ui.Escape(labels[i+1])))
+	}
+	sample := name + "{" + strings.TrimPrefix(b.String(), ",") + "} "
+	if !f.seen[sample] {
+		f.seen[sample] = true
+		f.samples = append(f.samples, sample+strconv.FormatFloat(value, 'f', -1, 64))
+	}
+}
+
+// labelEscapes are those of the text format; other characters stand for themselves.
+var labelEscapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
+
+func (m metrics) text() []byte {
+	var b bytes.Buffer
+	for _, name := range slices.Sorted(maps.Keys(m)) {
+		fmt.Fprintf(&b, "# HELP %s %s\n# TYPE %s gauge\n%s\n", name, m[name].help, name, strings.Join(m[name].samples, "\n"))
+	}
+	return b.Bytes()
+}

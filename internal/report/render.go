@@ -1,0 +1,112 @@
+package report
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/mirrorform/mirrorform/internal/ui"
+)
+
+// A Renderer writes a result in one format, with a final newline.
+type Renderer func(r *Result, o Options) ([]byte, error)
+
+// Options are for Renderers.
+type Options struct {
+	// Limit is the largest size in bytes of what is for people to read; 0 is DefaultLimit. Other formats are whole.
+	Limit int
+	// Version is that of this mirrorform, for a result that does not say which one made it.
+	Version string
+}
+
+// renderers by the names of their formats.
+var renderers = map[string]Renderer{
+	"json":       func(r *Result, _ Options) ([]byte, error) { return withNewline(r.JSON()) },
+	"junit":      JUnit,
+	"sarif":      SARIF,
+	"markdown":   Markdown,
+	"prometheus": Prometheus,
+}
+
+// Formats are the names of all formats.
+func Formats() []string { return []string{"json", "junit", "sarif", "markdown", "prometheus"} }
+
+// RendererOf returns the renderer of a format.
+func RendererOf(format string) (Renderer, error) {
+	if render := renderers[format]; render != nil {
+		return render, nil
+	}
+	names := Formats()
+	return nil, fmt.Errorf("%q is no format of results: it takes %s or %s", format, strings.Join(names[:len(names)-1], ", "), names[len(names)-1])
+}
+
+func withNewline(text []byte, err error) ([]byte, error) {
+	return append(text, '\n'), err
+}
+
+// lines escapes a text line by line. The result has no final newline.
+func lines(text string) string {
+	list := strings.Split(strings.TrimRight(text, "\n"), "\n")
+	for i, l := range list {
+		list[i] = ui.Escape(l)
+	}
+	return strings.Join(list, "\n")
+}
+
+// firstLine is the first line of a text, escaped.
+func firstLine(text string) string {
+	first, _, _ := strings.Cut(text, "\n")
+	return ui.Escape(first)
+}
+
+// title names what the result is of: "drift", or "drift of shard 3/10".
+func (r *Result) title() string {
+	command := r.Command
+	if command == "" {
+		command = "plan"
+	}
+	if r.Shard != "" {
+		command += " of shard " + r.Shard
+	}
+	return ui.Escape(command)
+}
+
+// describe says in a line what a change is: "update: write /etc/motd, reload nginx".
+func (c *Change) describe() string {
+	text := string(c.Action)
+	if c.Orphan {
+		text += ", since it is not in the configuration any more"
+	}
+	if len(c.Steps) > 0 {
+		text += ": " + strings.Join(c.Steps, ", ")
+	}
+	return ui.Escape(text)
+}
+
+// words says in words how a host ended.
+func (o Outcome) words() string {
+	switch o {
+	case OK:
+		return "as configured"
+	case RolledBack:
+		return "rolled back"
+	case NotStarted:
+		return "not started"
+	}
+	return string(o)
+}
+
+// place is a source as fleet.hcl:12, escaped; "" for none.
+func (s *Source) place() string {
+	if s == nil {
+		return ""
+	}
+	return ui.Escape(fmt.Sprintf("%s:%d", s.File, s.Line))
+}
+
+// count writes a number with its noun: "1 host", "2 hosts".
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
