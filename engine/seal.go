@@ -139,3 +139,9 @@ func encode(b *bytes.Buffer, v reflect.Value) {
 		panic("engine: a state holds a " + v.Type().String()) // of a resource type: a bug
 	}
 }
+
+// Digest is a digest of parts, in hex, that is slow to guess at: what is in them may hold secrets. The label and the salt keep equal parts of
+// different things apart.
+func Digest(salt, label string, parts ...any) string {
+	return newSealer(salt).seal(label, true, parts...)
+}

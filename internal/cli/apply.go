@@ -43,6 +43,7 @@ be given as they were given to plan.`,
 	a.addHostFlags(cmd)
 	a.addEventsFlag(cmd)
 	a.addLockFlag(cmd)
+	a.addReportFlag(cmd)
 	cmd.Flags().BoolVar(&approved, "auto-approve", false, "do not ask")
 	return cmd
 }
@@ -69,6 +70,7 @@ Mirror data, file systems, mounts and users are kept, unless --target names the 
 	a.addHostFlags(cmd)
 	a.addEventsFlag(cmd)
 	a.addLockFlag(cmd)
+	a.addReportFlag(cmd)
 	cmd.Flags().BoolVar(&approved, "auto-approve", false, "do not ask")
 	return cmd
 }
@@ -124,6 +126,7 @@ func (r *run) adopt(ctx context.Context, plan *engine.Plan) error {
 	progress := r.progress()
 	result := r.fleet.Apply(context.WithoutCancel(ctx), plan, r.hosts)
 	progress.Close()
+	r.collected.applied(result)
 	for i, h := range result.Hosts {
 		if h.Err != nil && !plan.Hosts[i].Failed() { // those that have no plan were told
 			r.ui.Error(fmt.Errorf("%s: %w", h.Host, h.Err))
@@ -159,6 +162,7 @@ func (r *run) perform(ctx context.Context, plan *engine.Plan) error {
 	// Steps under way are finished after a signal: half of an operation is worse than all of it. A second signal ends the program.
 	result := r.fleet.Apply(context.WithoutCancel(ctx), plan, r.hosts)
 	progress.Close()
+	r.collected.applied(result)
 	r.ui.Summary(result)
 	if result.Failed() {
 		return errReported

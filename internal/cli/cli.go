@@ -59,6 +59,9 @@ type app struct {
 	eventsTo string
 	events   *events.Stream // nil: none are wanted
 
+	reports   reportFiles
+	collected *collection // nil without --report
+
 	printFailed error
 }
 
@@ -144,7 +147,7 @@ All *.hcl files of a directory declare the mirrors. plan shows what differs on t
 	root.AddCommand(
 		a.initCommand(), a.validateCommand(), a.fmtCommand(), a.planCommand(), a.showCommand(), a.driftCommand(), a.applyCommand(), a.destroyCommand(),
 		a.stateCommand(), a.outputCommand(), a.verifyCommand(), a.versionCommand(), a.labCommand(), a.lintCommand(), a.publishCommand(), a.adoptCommand(),
-		a.graphCommand(), a.consoleCommand(),
+		a.graphCommand(), a.consoleCommand(), a.reportCommand(),
 	)
 	return root
 }

@@ -49,6 +49,7 @@ Exit status: 0, or 1 on an error; with --detailed-exitcode 2 when there are diff
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the plan as JSON")
 	cmd.Flags().Var(&out, "out", "save the plan in `FILE`, which apply takes")
 	cmd.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit with 2 when there are differences")
+	a.addReportFlag(cmd)
 	return cmd
 }
 
@@ -68,6 +69,7 @@ Exit status: 0 no differences, 2 differences, 1 an error: a host that was not re
 	a.addHostFlags(cmd)
 	a.addEventsFlag(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the differences as JSON")
+	a.addReportFlag(cmd)
 	return cmd
 }
 

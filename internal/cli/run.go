@@ -102,6 +102,7 @@ func (a *app) load() (*config.Config, hcl.Diagnostics) {
 func (a *app) mustLoad() (*config.Config, error) {
 	c, diags := a.load()
 	a.ui.Diagnostics(diags, c.Files())
+	a.collected.diagnosed(diags)
 	if diags.HasErrors() {
 		return nil, errReported
 	}
@@ -147,6 +148,7 @@ func (a *app) newRun(command string) (*run, error) {
 		r.fleet.Lock = &engine.Lock{Operator: operator(), Command: command, Timeout: a.lockTimeout}
 	}
 	r.fleet.Configuration = next.Configuration
+	a.collected.prepared(r)
 	r.fleet.Connect, err = a.connector(byName)
 	return r, err
 }
@@ -268,7 +270,10 @@ func (r *run) plan(ctx context.Context) *engine.Plan {
 			h.Err = fmt.Errorf("%w. Nothing is planned for this host. %s", h.Err, manifestWayOut(h.Host))
 		}
 	}
-	r.ui.Diagnostics(r.problems(plan), r.config.Files())
+	problems := r.problems(plan)
+	r.ui.Diagnostics(problems, r.config.Files())
+	r.collected.diagnosed(problems)
+	r.collected.planned(plan)
 	return plan
 }
 
@@ -283,7 +288,7 @@ func (r *run) names() []string {
 
 func (r *run) progress() *ui.Progress {
 	p := r.ui.Progress(r.names())
-	r.fleet.Report = r.reporter(p)
+	r.fleet.Report = r.collected.timed(r.reporter(p))
 	return p
 }
 

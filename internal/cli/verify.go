@@ -20,6 +20,7 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/mirrorform/mirrorform/internal/geo"
 	"github.com/mirrorform/mirrorform/internal/mirrorsd"
+	"github.com/mirrorform/mirrorform/internal/report"
 	"github.com/mirrorform/mirrorform/internal/upstream"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
@@ -79,6 +80,7 @@ mirrorform verify --resolve mirror.example.org:203.0.113.10 fra1`,
 	flags.IntVar(&f.attempts, "attempts", verifyAttempts, "`NUMBER` of times that a request is made that fails in a way that may pass")
 	flags.DurationVar(&f.timeout, "timeout", verifyTimeout, "`DURATION` to wait for a connection or an answer")
 	flags.BoolVar(&f.asJSON, "json", false, "print as JSON")
+	a.addReportFlag(cmd)
 	return cmd
 }
 
@@ -110,6 +112,7 @@ func (a *app) verify(ctx context.Context, args []string, f verifyFlags) error {
 	if err != nil {
 		return err
 	}
+	a.collected.verified(reports)
 	if f.asJSON {
 		err = a.printVerifyJSON(reports)
 	} else {
@@ -142,10 +145,7 @@ func verifyAll(ctx context.Context, v *upstream.Verifier, mirrors []upstream.Mir
 }
 
 func (a *app) printVerifyJSON(reports []*upstream.Report) error {
-	text, err := json.MarshalIndent(struct {
-		FormatVersion string             `json:"format_version"`
-		Mirrors       []*upstream.Report `json:"mirrors"`
-	}{verifyFormat, reports}, "", "  ")
+	text, err := json.MarshalIndent(report.Verify{FormatVersion: verifyFormat, Mirrors: reports}, "", "  ")
 	if err != nil {
 		return err
 	}

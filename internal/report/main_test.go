@@ -116,7 +116,7 @@ func planResult() *Result {
 	return r
 }
 
-// applyResult is the result of an apply of that plan: changed, rolled back, half back.
+// applyResult is the result of an apply of that plan: changed, failed, rolled back.
 func applyResult() *Result {
 	r := planResult()
 	r.Command = "apply"
@@ -131,8 +131,10 @@ func applyResult() *Result {
 	}
 	done.Hosts[0].Done = []*engine.Change{&p.Hosts[0].Changes[0]}
 	done.Hosts[1].Failed, done.Hosts[1].Step, done.Hosts[1].Err, done.Hosts[1].State = &p.Hosts[1].Changes[0], "write /etc/motd", errors.New("no space left on device"), engine.TakenBack
-	done.Hosts[2].Err, done.Hosts[2].State = errors.New("not all could be taken back"), engine.HalfBack
+	done.Hosts[2].Err, done.Hosts[2].State = errors.New("taken back with its wave"), engine.TakenBack
 	r.Apply(done)
+	r.Hosts[2].Outcome = RolledBack
+	r.Count()
 	return r
 }
 

@@ -145,13 +145,9 @@ func (h *Host) apply(a *engine.HostResult) {
 		text = a.Failed.Address + ": " + a.Step + ": " + text
 	}
 	h.Error = &text
-	switch a.State {
-	case engine.TakenBack:
-		h.Outcome = RolledBack
-	case engine.Untouched, "":
+	h.Outcome = Failed
+	if a.State == engine.Untouched || a.State == "" {
 		h.Outcome = failure(a.Err)
-	default:
-		h.Outcome = Failed
 	}
 }
 

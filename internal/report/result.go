@@ -44,9 +44,9 @@ const (
 	OK          Outcome = "ok"          // it is as the configuration says, and was before
 	Changed     Outcome = "changed"     // an apply made it so
 	Drifted     Outcome = "drifted"     // it differs, and the command was not to change it
-	Failed      Outcome = "failed"      // there was an error, and not all that was done was taken back, or nothing was done
+	Failed      Outcome = "failed"      // there was an error on it, however that left it
 	Unreachable Outcome = "unreachable" // no connection could be made
-	RolledBack  Outcome = "rolled_back" // an apply failed, and took back what it had done
+	RolledBack  Outcome = "rolled_back" // all went well on it, and it was taken back with its wave
 	NotStarted  Outcome = "not_started" // an apply was ended before it came to this host
 )
 
