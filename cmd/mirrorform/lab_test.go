@@ -40,7 +40,7 @@ func TestLab(t *testing.T) {
 		RequireExplicitExec: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status": status, "repeat": repeat, "boot": boot, "on": on, "reboot": reboot, "eventually": eventually, "edit": edit,
-			"github": github,
+			"github": github, "behind": behind,
 		},
 	})
 }
@@ -120,6 +120,24 @@ func boot(ts *testscript.TestScript, neg bool, args []string) {
 	block := fmt.Sprintf("host %q {\n  address    = %q\n  user       = %q\n  become     = %q\n  identities = [%q]\n  host_key   = %q\n}\n",
 		name, h.Address, user, become, hosts.lab.KeyPath(), key)
 	ts.Check(os.WriteFile(ts.MkAbs(name+".hcl"), []byte(block), 0o644))
+}
+
+// behind takes a host off the network, so that it is reached through another one only, and writes its host block anew:
+//
+//	behind NAME OUTER
+func behind(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: behind NAME OUTER")
+	}
+	h := hostOf(ts, args[0])
+	address, err := h.MoveBehind(context.Background(), hostOf(ts, args[1]))
+	ts.Check(err)
+	ts.Setenv(args[0], address)
+	file := ts.MkAbs(args[0] + ".hcl")
+	block, err := os.ReadFile(file)
+	ts.Check(err)
+	text := strings.ReplaceAll(string(block), fmt.Sprintf("%q", h.Address), fmt.Sprintf("%q\n  jump       = host.%s", address, args[1]))
+	ts.Check(os.WriteFile(file, []byte(text), 0o644))
 }
 
 // on runs a program on a host, past ssh: on NAME PROGRAM ARGUMENT…; stdout and stderr see what it printed.

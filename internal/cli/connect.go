@@ -26,18 +26,21 @@ import (
 // becomePasswordVar is the environment variable that holds the password for sudo, where no person is there to be asked.
 const becomePasswordVar = "MIRRORFORM_BECOME_PASSWORD"
 
-// connector returns what opens sessions with hosts.
-func (a *app) connector(hosts map[string]*config.Host) (func(context.Context, string) (*engine.Session, error), error) {
+// connector returns what opens sessions with hosts, and what closes the connections to jump hosts afterwards.
+func (a *app) connector(hosts map[string]*config.Host) (connect func(context.Context, string) (*engine.Session, error), disconnect func(), err error) {
 	password, err := a.becomePassword()
 	if err != nil {
-		return nil, err
+		return nil, func() {}, err
 	}
 	dialer := ssh.NewDialer(ssh.Options{
 		AcceptNewHostKeys: a.acceptHostKeys,
 		KnownHostsFiles:   a.knownHosts,
 		Passphrase: func(file string) ([]byte, error) {
-			secret, err := a.ui.Password(fmt.Sprintf("Passphrase for %s: ", file))
+			secret, err := a.ui.Password("Passphrase for " + file)
 			return []byte(secret), err
+		},
+		Answer: func(host, question string) (string, error) {
+			return a.ui.Password(fmt.Sprintf("%s asks: %s", host, question))
 		},
 		Log: a.ui.Note,
 	})
@@ -51,19 +54,32 @@ func (a *app) connector(hosts map[string]*config.Host) (func(context.Context, st
 		if err != nil {
 			return nil, err
 		}
-		t := ssh.Target{
-			Name: h.Name, Address: h.Address, Port: h.Port, User: h.User, Identities: h.Identities, HostKey: strings.Join(h.HostKey, "\n"),
-			Become: h.Become, BecomePassword: password, ConnectTimeout: h.ConnectTimeout,
-		}
+		t := target(h)
+		t.Become, t.BecomePassword = h.Become, password
 		if h.BecomePassword != "" {
 			t.BecomePassword = func() (string, error) { return h.BecomePassword, nil }
 		}
-		link, err := dialer.Connect(ctx, t, b)
+		connect := dialer.Connect
+		if h.OnThisMachine {
+			connect = dialer.ConnectLocal
+		}
+		link, err := connect(ctx, *t, b)
 		if err != nil {
 			return nil, err
 		}
 		return engine.NewSession(link, &link.Hello)
-	}, nil
+	}, dialer.Close, nil
+}
+
+// target says how a host is reached.
+func target(h *config.Host) *ssh.Target {
+	t := &ssh.Target{
+		Name: h.Name, Address: h.Address, Port: h.Port, User: h.User, Identities: h.Identities, HostKey: strings.Join(h.HostKey, "\n"), ConnectTimeout: h.ConnectTimeout,
+	}
+	if h.Jump != nil {
+		t.Jump = target(h.Jump)
+	}
+	return t
 }
 
 // becomePassword returns what gives sudo's password: --ask-become-pass asks at once, before hosts are reached; nil when there is none.
@@ -75,7 +91,7 @@ func (a *app) becomePassword() (func() (string, error), error) {
 		}
 		return func() (string, error) { return value, nil }, nil
 	}
-	value, err := a.ui.Password("Password for sudo: ")
+	value, err := a.ui.Password("Password for sudo")
 	if err != nil {
 		return nil, err
 	}

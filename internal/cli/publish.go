@@ -230,7 +230,7 @@ func (r *run) readFacts(ctx context.Context, hosts []engine.Host) (map[string]*w
 		facts[host] = all[host]
 		return nil, nil
 	}
-	if r.fleet.Connect, err = r.connector(hostsByName(r.config.Hosts())); err != nil {
+	if r.fleet.Connect, r.disconnect, err = r.connector(hostsByName(r.config.Hosts())); err != nil {
 		return nil, err
 	}
 	defer r.close()

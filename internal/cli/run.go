@@ -116,6 +116,8 @@ type run struct {
 	hosts  []engine.Host
 	fleet  *engine.Fleet
 	record *record
+	// disconnect ends what sessions share.
+	disconnect func()
 
 	mu    sync.Mutex
 	diags hcl.Diagnostics
@@ -149,7 +151,7 @@ func (a *app) newRun(command string) (*run, error) {
 	}
 	r.fleet.Configuration = next.Configuration
 	a.collected.prepared(r)
-	r.fleet.Connect, err = a.connector(byName)
+	r.fleet.Connect, r.disconnect, err = a.connector(byName)
 	return r, err
 }
 
@@ -185,7 +187,12 @@ func (r *run) remember(hosts []engine.Host) error {
 	return nil
 }
 
-func (r *run) close() { r.fleet.Close() }
+func (r *run) close() {
+	r.fleet.Close()
+	if r.disconnect != nil {
+		r.disconnect()
+	}
+}
 
 // selectHosts returns the hosts that --limit means, all by default. Host local goes along, since it holds what mirrors publish.
 func (a *app) selectHosts(declared []*config.Host) ([]engine.Host, error) {

@@ -165,6 +165,12 @@ func hostsText(c *Config) string {
 		if h.ConfirmTimeout != defaultConfirm {
 			fmt.Fprintf(&b, "%s confirm=%s\n", h.Name, h.ConfirmTimeout)
 		}
+		if h.Jump != nil {
+			fmt.Fprintf(&b, "%s jump=%s\n", h.Name, h.Jump.Name)
+		}
+		if h.OnThisMachine {
+			fmt.Fprintf(&b, "%s runs here\n", h.Name)
+		}
 	}
 	return b.String()
 }

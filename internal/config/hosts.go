@@ -42,6 +42,8 @@ type Host struct {
 	HostKey        []string      // pinned host keys, each as in known_hosts(5) without the host: "ssh-ed25519 AAAA…"
 	Identities     []string      // paths of identity files
 	ConnectTimeout time.Duration // 0 is not set
+	Jump           *Host         // the host to connect through; nil is none
+	OnThisMachine  bool          // connection type "local": the helper runs here, by itself and without SSH
 	ConfirmTimeout time.Duration // how long a change that could cut the connection waits to be confirmed over a new one; never 0
 	Labels         map[string]string
 
@@ -66,21 +68,29 @@ type hostBlock struct {
 
 // hostArguments are the arguments of a host block.
 type hostArguments struct {
-	Address        string            `hcl:"address"`
+	Address        *string           `hcl:"address,optional"`
 	User           *string           `hcl:"user,optional"`
 	Port           *int              `hcl:"port,optional"`
 	Become         *string           `hcl:"become,optional"`
 	BecomePassword string            `hcl:"become_password,optional"`
 	HostKey        cty.Value         `hcl:"host_key,optional"`
 	Identities     []string          `hcl:"identities,optional"`
+	Jump           cty.Value         `hcl:"jump,optional"`
 	ConnectTimeout *string           `hcl:"connect_timeout,optional"`
 	ConfirmTimeout *string           `hcl:"confirm_timeout,optional"`
 	Labels         map[string]string `hcl:"labels,optional"`
+	Connection     *connectionShape  `hcl:"connection,block"`
+}
+
+// connectionShape is the nested block connection.
+type connectionShape struct {
+	Type string `hcl:"type"`
 }
 
 func (c *Config) declareHost(b *hclsyntax.Block) hcl.Diagnostics {
 	hb := &hostBlock{name: b.Labels[0], body: b.Body, header: b.DefRange(), forEach: argumentOf(b.Body, "for_each")}
 	diags := structure(b.Body, hb.header, mustShape[hostArguments](), "a host", []string{"for_each"})
+	diags = append(diags, missingAddress(hb)...)
 	if hb.name == localHost {
 		return append(diags, errorAt(b.LabelRanges[0], "Reserved name", "The name %q means the machine that mirrorform runs on. It needs no block: write hosts = [host.local].", localHost))
 	}
@@ -136,12 +146,12 @@ func (c *Config) host(hb *hostBlock, ctx *hcl.EvalContext, key string) (*Host, h
 		return "what says how a host is reached is printed"
 	}
 	diags := d.body(hb.body, reflect.ValueOf(&a).Elem(), "")
-	h := &Host{Name: hb.name, Block: hb.name, Key: key, Address: a.Address, Become: "none", BecomePassword: a.BecomePassword,
+	h := &Host{Name: hb.name, Block: hb.name, Key: key, Become: "none", BecomePassword: a.BecomePassword,
 		ConfirmTimeout: defaultConfirm, Labels: a.Labels, Range: hb.header}
 	if hb.forEach != nil {
 		h.Name = hb.name + instanceKey(key)
 	}
-	diags = append(diags, h.set(hb, &a, d, c.dir)...)
+	diags = append(diags, h.set(c, hb, &a, d)...)
 	h.incomplete = len(d.failed) > 0
 	labels := cty.MapValEmpty(cty.String)
 	if len(h.Labels) > 0 {
@@ -187,7 +197,7 @@ func localHostValue() cty.Value {
 }
 
 // set checks the arguments and puts them into the host. Arguments without a value are passed over.
-func (h *Host) set(hb *hostBlock, a *hostArguments, d *decoder, dir string) hcl.Diagnostics {
+func (h *Host) set(c *Config, hb *hostBlock, a *hostArguments, d *decoder) hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	wrong := func(name, format string, args ...any) {
 		at := hb.header
@@ -200,8 +210,10 @@ func (h *Host) set(hb *hostBlock, a *hostArguments, d *decoder, dir string) hcl.
 	known := func(name string) bool {
 		return hb.body.Attributes[name] != nil && !d.failed[name] && !d.unknown[name]
 	}
-	if known("address") {
-		if why := checkAddress(a.Address); why != "" {
+	diags = append(diags, h.setConnection(hb, a, d)...)
+	if known("address") && a.Address != nil {
+		h.Address = *a.Address
+		if why := checkAddress(h.Address); why != "" {
 			wrong("address", "%s", why)
 		}
 	}
@@ -231,11 +243,17 @@ func (h *Host) set(hb *hostBlock, a *hostArguments, d *decoder, dir string) hcl.
 	}
 	if known("identities") {
 		for _, path := range a.Identities {
-			expanded, err := expandPath(path, dir)
+			expanded, err := expandPath(path, c.dir)
 			if err != nil {
 				wrong("identities", "%s", sentence(err.Error(), "."))
 			}
 			h.Identities = append(h.Identities, expanded)
+		}
+	}
+	if known("jump") && !a.Jump.IsNull() {
+		var why string
+		if h.Jump, why = c.jumpHost(a.Jump); why != "" {
+			wrong("jump", "%s", why)
 		}
 	}
 	if known("connect_timeout") && a.ConnectTimeout != nil {

@@ -2,15 +2,19 @@ package ssh
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
+	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	gossh "golang.org/x/crypto/ssh"
 )
@@ -31,28 +35,40 @@ type signFunc func(ctx context.Context, pause func() (resume func()), data []byt
 
 // keyring holds the keys of one run.
 type keyring struct {
-	agent      *agentKeys
+	socket     string // the agent's, where the target has no other
 	passphrase func(file string) ([]byte, error)
+	answer     func(host, question string) (string, error)
 	prompt     sync.Mutex // one question at a time
 
-	mu    sync.Mutex
-	files map[string]*identity
+	mu     sync.Mutex
+	files  map[string]*identity
+	agents map[string]*agentKeys
 }
 
-func newKeyring(socket string, passphrase func(string) ([]byte, error)) *keyring {
-	switch socket {
-	case "":
-		socket = os.Getenv("SSH_AUTH_SOCK")
-	case "none":
+func newKeyring(socket string, passphrase func(string) ([]byte, error), answer func(string, string) (string, error)) *keyring {
+	return &keyring{socket: socket, passphrase: passphrase, answer: answer, files: map[string]*identity{}, agents: map[string]*agentKeys{}}
+}
+
+// agent returns the agent for a target.
+func (k *keyring) agent(t Target) *agentKeys {
+	socket := cmp.Or(t.AgentSocket, k.socket, os.Getenv("SSH_AUTH_SOCK"))
+	if socket == "none" {
 		socket = ""
 	}
-	return &keyring{agent: &agentKeys{socket: socket}, passphrase: passphrase, files: map[string]*identity{}}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	a := k.agents[socket]
+	if a == nil {
+		a = &agentKeys{socket: socket}
+		k.agents[socket] = a
+	}
+	return a
 }
 
 // candidates lists the keys for a target in the order in which they are to be tried: the identity files that it names,
 // the agent's keys, and, where it names none, the usual files. problems says what could not be used.
 func (k *keyring) candidates(t Target) (keys []candidate, problems []string) {
-	agentKeys, err := k.agent.list()
+	agentKeys, err := k.agent(t).list()
 	if err != nil {
 		problems = append(problems, err.Error())
 	}
@@ -67,6 +83,11 @@ func (k *keyring) candidates(t Target) (keys []candidate, problems []string) {
 			problems = append(problems, err.Error())
 		}
 		fromFiles = append(fromFiles, found...)
+	}
+	certified, certProblems := certificates(t.Certificates, slices.Concat(fromFiles, agentKeys))
+	fromFiles, problems = slices.Concat(certified, fromFiles), append(problems, certProblems...)
+	if t.IdentitiesOnly {
+		agentKeys = nil
 	}
 	all := [][]candidate{agentKeys, fromFiles}
 	if named {
@@ -83,6 +104,9 @@ func (k *keyring) candidates(t Target) (keys []candidate, problems []string) {
 				}
 			}
 			keys = append(keys, c)
+			if cert, ok := c.pub.(*gossh.Certificate); ok {
+				problems = append(problems, expiry(cert, c.label, time.Now())...)
+			}
 		}
 	}
 	return keys, problems
@@ -117,6 +141,43 @@ func (k *keyring) fromFile(name string, agentKeys []candidate) ([]candidate, err
 		keys = []candidate{withCert, plain}
 	}
 	return keys, nil
+}
+
+// certificates reads certificate files (ssh_config(5), CertificateFile). Each is offered with the one of keys that it certifies.
+func certificates(files []string, keys []candidate) (certified []candidate, problems []string) {
+	for _, name := range files {
+		path, err := expandHome(name)
+		if err != nil {
+			problems = append(problems, fmt.Sprintf("certificate %s: %v", name, err))
+			continue
+		}
+		cert, ok := readPublicKey(path).(*gossh.Certificate)
+		if !ok || cert.CertType != gossh.UserCert {
+			problems = append(problems, fmt.Sprintf("certificate %s: there is no user certificate in this file", path))
+			continue
+		}
+		i := slices.IndexFunc(keys, func(c candidate) bool { return c.pub != nil && bytes.Equal(c.pub.Marshal(), cert.Key.Marshal()) })
+		if i < 0 {
+			problems = append(problems, fmt.Sprintf("certificate %s: no identity file and no key of ssh-agent's is the one that it certifies", path))
+			continue
+		}
+		withCert := keys[i]
+		withCert.label, withCert.pub = path, cert
+		certified = append(certified, withCert)
+	}
+	return certified, problems
+}
+
+// expiry says that a certificate is not valid now, by this machine's clock. The host's clock decides, so it is offered all the same.
+func expiry(cert *gossh.Certificate, label string, now time.Time) []string {
+	const layout = "2006-01-02 15:04:05 MST"
+	switch unix := uint64(now.Unix()); {
+	case unix < cert.ValidAfter && cert.ValidAfter <= math.MaxInt64:
+		return []string{fmt.Sprintf("certificate %s: it is valid only from %s", label, time.Unix(int64(cert.ValidAfter), 0).UTC().Format(layout))}
+	case unix >= cert.ValidBefore: // "forever" is the greatest number
+		return []string{fmt.Sprintf("certificate %s: it has expired on %s", label, time.Unix(int64(cert.ValidBefore), 0).UTC().Format(layout))}
+	}
+	return nil
 }
 
 // identity is an identity file, read once.

@@ -63,12 +63,19 @@ func (g *guard) enterFor(stage string, limit time.Duration) {
 	}
 }
 
-// pause stops the clock until the function that it returns is called; the stage then has its whole limit again.
+// pause stops the clock while a human is asked, until the function that it returns is called; the stage then has its whole limit again.
 func (g *guard) pause() (resume func()) {
+	g.mu.Lock()
+	g.asked = true
+	g.mu.Unlock()
+	return g.hold()
+}
+
+// hold stops the clock as pause does, for what has a clock of its own.
+func (g *guard) hold() (resume func()) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.paused++
-	g.asked = true
 	g.timer.Stop()
 	return func() {
 		g.mu.Lock()

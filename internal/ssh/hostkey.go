@@ -42,13 +42,14 @@ type hostKeys struct {
 	loadErr error
 	db      *knownhosts.HostKeyDB
 	names   map[string]string // the file that a cleaned copy was made of, by the copy's name
+	revoked map[string]string // FILE:LINE of a @revoked line, by the key's wire format
 
 	mu       sync.Mutex
 	accepted map[string]gossh.PublicKey // in this run, by ADDRESS:PORT
 }
 
 func newHostKeys(files []string, accept bool, log func(string)) *hostKeys {
-	return &hostKeys{files: files, accept: accept, log: log, names: map[string]string{}, accepted: map[string]gossh.PublicKey{}}
+	return &hostKeys{files: files, accept: accept, log: log, names: map[string]string{}, revoked: map[string]string{}, accepted: map[string]gossh.PublicKey{}}
 }
 
 // policy is how the host key of one target is checked.
@@ -67,8 +68,8 @@ func (h *hostKeys) policy(t Target) (policy, error) {
 	if h.loadErr != nil {
 		return policy{}, h.loadErr
 	}
-	endpoint := t.endpoint()
-	p := policy{check: func(_ string, remote net.Addr, key gossh.PublicKey) error { return h.check(endpoint, remote, key) }}
+	endpoint := t.keyEndpoint()
+	p := policy{check: func(_ string, remote net.Addr, key gossh.PublicKey) error { return h.check(t, remote, key) }}
 	if key := h.acceptedKey(endpoint); key != nil {
 		p.algorithms = algorithmsFor([]gossh.PublicKey{key})
 		return p, nil
@@ -141,26 +142,32 @@ func algorithmsFor(keys []gossh.PublicKey) []string {
 }
 
 // check compares the key that a host showed, and has proved to hold, with what is known.
-func (h *hostKeys) check(endpoint string, remote net.Addr, key gossh.PublicKey) error {
+func (h *hostKeys) check(t Target, remote net.Addr, key gossh.PublicKey) error {
+	endpoint := t.keyEndpoint()
+	if err := h.notRevoked(key); err != nil {
+		return err
+	}
+	key, err := h.trusted(endpoint, key)
+	if err != nil {
+		return err
+	}
 	if known := h.acceptedKey(endpoint); known != nil && bytes.Equal(known.Marshal(), key.Marshal()) {
 		return nil
 	}
-	err := h.db.HostKeyCallback()(endpoint, remote, key)
-	var revoked *xknownhosts.RevokedError
+	err = h.db.HostKeyCallback()(endpoint, remote, key)
 	var differs *xknownhosts.KeyError
 	switch {
 	case err == nil:
 		return nil
-	case errors.As(err, &revoked):
-		return fmt.Errorf("%w: %s is marked @revoked at %s", ErrHostKeyChanged, describeKey(key), h.place(revoked.Revoked))
 	case errors.As(err, &differs):
 		differs.Want = slices.DeleteFunc(differs.Want, h.isAuthority)
 		if len(differs.Want) > 0 {
 			return h.changed(endpoint, key, differs.Want)
 		}
-		return h.unknown(endpoint, key)
+		return h.unknown(t, key)
 	default: // a certificate that is not valid
-		return fmt.Errorf("%w: %s: %s", ErrHostKeyChanged, describeKey(key), quote(err.Error()))
+		return fmt.Errorf("%w: %s is not valid for this host: %s; have the authority sign the host's key anew", ErrHostKeyChanged, describeKey(key),
+			quote(strings.TrimPrefix(err.Error(), "ssh: ")))
 	}
 }
 
@@ -189,18 +196,20 @@ func (h *hostKeys) changed(endpoint string, key gossh.PublicKey, known []xknownh
 }
 
 // unknown accepts the key of a host without an entry, or refuses it with the ways out.
-func (h *hostKeys) unknown(endpoint string, key gossh.PublicKey) error {
+func (h *hostKeys) unknown(t Target, key gossh.PublicKey) error {
 	if h.accept {
-		return h.remember(endpoint, key)
+		return h.remember(t.keyEndpoint(), key)
 	}
-	host, port, _ := net.SplitHostPort(endpoint)
-	scan := "ssh-keyscan " + host
-	if port != "22" {
-		scan = "ssh-keyscan -p " + port + " " + host
+	way := ""
+	if t.Jump == nil && t.HostKeyAlias == "" { // ssh-keyscan goes no other way, and knows no other name
+		way = fmt.Sprintf(", or append the output of `ssh-keyscan %s` to known_hosts", t.Address)
+		if t.Port != DefaultPort {
+			way = fmt.Sprintf(", or append the output of `ssh-keyscan -p %d %s` to known_hosts", t.Port, t.Address)
+		}
 	}
 	return fmt.Errorf("%w: %s is not in %s; compare the fingerprint with what the host itself says (ssh-keygen -lf /etc/ssh/ssh_host_*_key.pub), "+
-		"then pass --accept-new-host-keys, or set host_key = %q, or append the output of `%s` to known_hosts",
-		ErrHostKeyUnknown, describeKey(key), strings.Join(h.paths(), ", "), publicLine(key), scan)
+		"then pass --accept-new-host-keys, or set host_key = %q%s",
+		ErrHostKeyUnknown, describeKey(key), strings.Join(h.paths(), ", "), publicLine(key), way)
 }
 
 func (h *hostKeys) acceptedKey(endpoint string) gossh.PublicKey {
@@ -234,6 +243,7 @@ func (h *hostKeys) read() error {
 			return fmt.Errorf("known hosts: %w", err)
 		}
 		cleaned, bad := withoutBadLines(data)
+		h.noteRevoked(file, cleaned)
 		if bytes.Equal(cleaned, data) {
 			usable = append(usable, file)
 			continue
@@ -363,6 +373,9 @@ func (h *hostKeys) place(k xknownhosts.KnownKey) string {
 
 // describeKey is a key's type and fingerprint, as ssh-keygen -l prints it.
 func describeKey(key gossh.PublicKey) string {
+	if cert, ok := key.(*gossh.Certificate); ok {
+		return fmt.Sprintf("%s (certificate %s of the authority %s)", describeKey(cert.Key), quote(cert.KeyId), describeKey(cert.SignatureKey))
+	}
 	return quoteType(key.Type()) + " " + gossh.FingerprintSHA256(key)
 }
 

@@ -262,7 +262,7 @@ func TestAcceptNewHostKeysRace(t *testing.T) {
 	if err := os.WriteFile(file, fmt.Appendf(nil, "web1 %s\n", publicLine(otherKey().PublicKey())), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	wantError(t, h.check("web1:22", unspecified, edKey().PublicKey()), ErrHostKeyChanged, file+":1", "-R web1")
+	wantError(t, h.check(Target{Address: "web1", Port: 22}, unspecified, edKey().PublicKey()), ErrHostKeyChanged, file+":1", "-R web1")
 }
 
 func TestShellWord(t *testing.T) {

@@ -71,6 +71,11 @@ func (s *session) run(ctx context.Context, bundle Bundle) (*Link, error) {
 	if err != nil {
 		return nil, err
 	}
+	return s.greet(ctx, p, bundle, mayAsk, nonce)
+}
+
+// greet waits for the Hello of a process that should be the helper, and checks it.
+func (s *session) greet(ctx context.Context, p *process, bundle Bundle, mayAsk bool, nonce string) (*Link, error) {
 	if err := s.awaitPreamble(ctx, p, mayAsk); err != nil {
 		p.close()
 		return nil, err

@@ -21,7 +21,8 @@ type session struct {
 	opts   Options
 	guard  *guard
 	conn   *watchedConn
-	client gossh.Conn
+	via    *session // the jump host's, or nil
+	client *gossh.Client
 
 	// For Connect's goroutine alone:
 	process *process // the one that was started last
@@ -45,32 +46,48 @@ func (s *session) close(cause error) {
 
 // login connects and authenticates. It tries the target's keys a few to a connection.
 func (d *Dialer) login(ctx context.Context, g *guard, t Target) (*session, error) {
-	policy, err := d.hosts.policy(t)
+	policy, err := d.knownHosts(t).policy(t)
 	if err != nil {
 		return nil, err
 	}
 	keys, problems := d.keys.candidates(t)
-	tried, again := 0, true
+	tried, again, turnedAway := 0, true, 0
 	for {
 		batch := nextBatch(keys)
-		attempt := &attempt{policy: policy, keys: batch, broken: -1}
+		attempt := &attempt{policy: policy, keys: batch, broken: -1, questions: &questions{ring: d.keys, host: t.Name}}
+		last := len(batch) == len(keys)
+		attempt.questions.mayBe = func() bool { return last || attempt.signed || !attempt.authenticating }
 		s, err := d.attempt(ctx, g, t, attempt)
 		if err == nil {
 			return s, nil
 		}
+		var unreachable *dialError
+		var jump *jumpError
 		switch {
 		case ctx.Err() != nil:
 			return nil, context.Cause(ctx)
+		case errors.As(err, &unreachable), errors.As(err, &jump):
+			return nil, err
+		case attempt.turnedAway(err) && wait(ctx, turnedAway):
+			turnedAway++
+			continue
 		case attempt.broken >= 0: // a key that does not sign is no reason to leave out those after it
 			problems = append(problems, attempt.brokenErr.Error())
 			tried += attempt.broken
 			keys = keys[attempt.broken+1:]
+		case attempt.questions.err != nil && attempt.signed:
+			return nil, fmt.Errorf("%w: the host knows the key, and wants more of user %s: %w", ErrAuthentication, t.User, attempt.questions.err)
+		case attempt.questions.err != nil:
+			problems = append(problems, attempt.questions.err.Error())
+			tried, keys = tried+len(batch), nil
+		case attempt.refused(err) && attempt.questions.asked > 0:
+			return nil, fmt.Errorf("%w: the host did not accept the answers for user %s", ErrAuthentication, t.User)
 		case attempt.refused(err) && len(batch) > 0 && !attempt.authenticating:
 			return nil, fmt.Errorf("%w: the host does not offer to authenticate user %s by public key (sshd_config: PubkeyAuthentication, AuthenticationMethods)",
 				ErrAuthentication, t.User)
 		case attempt.refused(err) && attempt.signed:
 			return nil, fmt.Errorf("%w: the host knows the key, and still does not let user %s in: the account is locked or expired, "+
-				"or a second factor is wanted, which cannot be given here (sshd_config: AuthenticationMethods)", ErrAuthentication, t.User)
+				"or a second factor is wanted that cannot be given here (sshd_config: AuthenticationMethods)", ErrAuthentication, t.User)
 		case attempt.refused(err):
 			n := attempt.refusedKeys(err)
 			tried += n
@@ -117,9 +134,11 @@ func authenticationError(t Target, tried int, problems []string) error {
 
 // attempt is one connection's way through key exchange and authentication.
 type attempt struct {
-	policy policy
-	keys   []candidate
+	policy    policy
+	keys      []candidate
+	questions *questions
 
+	keySeen        bool // the host has shown a key
 	hostKeyErr     error
 	authenticating bool // the host key was right, and authentication has begun
 	broken         int  // the index of a key that could not be used, or -1
@@ -128,11 +147,14 @@ type attempt struct {
 	signed         bool // the host knew a key, and got a signature
 }
 
+// noQuestions is what the library says when a host refuses keyboard-interactive authentication at once (SSH_MSG_USERAUTH_FAILURE).
+const noQuestions = "unexpected message type 51 (expected 60)"
+
 // refused tells whether an error means that the host wants none of the keys.
 func (a *attempt) refused(err error) bool {
 	text := err.Error()
 	return a.hostKeyErr == nil && (strings.Contains(text, "unable to authenticate") || strings.Contains(text, "no common public key signature algorithm") ||
-		a.authenticating && tooMany(err))
+		errors.Is(err, errNotNow) || strings.Contains(text, noQuestions) || a.authenticating && tooMany(err))
 }
 
 // tooMany tells whether the host ended the connection because of MaxAuthTries.
@@ -152,10 +174,6 @@ func (a *attempt) refusedKeys(err error) int {
 func (a *attempt) explain(err error) error {
 	if a.hostKeyErr != nil {
 		return a.hostKeyErr
-	}
-	var unreachable *dialError
-	if errors.As(err, &unreachable) {
-		return err
 	}
 	var negotiation *gossh.AlgorithmNegotiationError
 	if errors.As(err, &negotiation) {
@@ -179,20 +197,9 @@ func (a *attempt) explain(err error) error {
 
 // attempt connects and goes through the handshake.
 func (d *Dialer) attempt(ctx context.Context, g *guard, t Target, a *attempt) (*session, error) {
-	// With a time-out of its own the dialer gives each of a name's addresses its share of it; looking up the name may
-	// take longer than that.
-	g.enterFor("connecting", t.ConnectTimeout+t.ConnectTimeout/2)
-	dialer := net.Dialer{Timeout: t.ConnectTimeout}
-	tcp, err := dialer.DialContext(ctx, "tcp", t.endpoint())
-	var network net.Error
-	switch {
-	case err == nil:
-	case ctx.Err() != nil:
-		return nil, context.Cause(ctx)
-	case errors.As(err, &network) && network.Timeout():
-		return nil, &dialError{&timeoutError{stage: "connecting", limit: t.ConnectTimeout}}
-	default:
-		return nil, &dialError{err}
+	tcp, via, err := d.dial(ctx, g, t)
+	if err != nil {
+		return nil, err
 	}
 	conn := watch(tcp)
 	stop := context.AfterFunc(ctx, func() { conn.closeFor(context.Cause(ctx)) })
@@ -207,6 +214,7 @@ func (d *Dialer) attempt(ctx context.Context, g *guard, t Target, a *attempt) (*
 		User:              t.User,
 		HostKeyAlgorithms: a.policy.algorithms,
 		HostKeyCallback: func(host string, remote net.Addr, key gossh.PublicKey) error {
+			a.keySeen = true
 			a.hostKeyErr = a.policy.check(host, remote, key)
 			g.enter("authenticating")
 			return a.hostKeyErr
@@ -214,7 +222,7 @@ func (d *Dialer) attempt(ctx context.Context, g *guard, t Target, a *attempt) (*
 		Auth: []gossh.AuthMethod{gossh.PublicKeysCallback(func() ([]gossh.Signer, error) {
 			a.authenticating = true
 			return a.signers(ctx, g)
-		})},
+		}), a.questions.method(ctx, g.pause)},
 	})
 	if !stop() && err == nil {
 		_ = client.Close()
@@ -224,29 +232,16 @@ func (d *Dialer) attempt(ctx context.Context, g *guard, t Target, a *attempt) (*
 		_ = conn.Close()
 		return nil, err
 	}
-	s := &session{target: t, opts: d.opts, guard: g, conn: conn, client: client, done: make(chan struct{}), dead: make(chan struct{})}
+	s := &session{target: t, opts: d.opts, guard: g, conn: conn, via: via, done: make(chan struct{}), dead: make(chan struct{})}
+	// It refuses the requests that hosts make (hostkeys-00@openssh.com, their own keepalives) and the channels that they open.
+	s.client = gossh.NewClient(client, channels, requests)
 	go func() {
 		_ = client.Wait()
 		close(s.dead)
 	}()
-	go gossh.DiscardRequests(requests) // hostkeys-00@openssh.com and the host's own keepalives
-	go func() {
-		for c := range channels { // a client serves none
-			_ = c.Reject(gossh.Prohibited, "")
-		}
-	}()
-	go conn.keepAlive(client, d.opts.KeepaliveInterval, d.opts.SilenceLimit, s.done)
+	go conn.keepAlive(client, t.keepalive(d.opts.KeepaliveInterval), t.silence(d.opts.SilenceLimit), s.done)
 	return s, nil
 }
-
-// dialError is the error of a host that cannot be reached. It ends login: other keys make no difference.
-type dialError struct{ err error }
-
-func (e *dialError) Error() string {
-	return fmt.Sprintf("cannot connect: %v; check the address and port, and that sshd runs and no firewall is in between", e.err)
-}
-
-func (e *dialError) Unwrap() error { return e.err }
 
 // signers binds the keys to this connection.
 func (a *attempt) signers(ctx context.Context, g *guard) ([]gossh.Signer, error) {

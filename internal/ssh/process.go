@@ -199,7 +199,7 @@ func (s *session) lostError(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if lost := s.conn.lost(); lost != nil {
+	if lost := s.lost(); lost != nil {
 		return lost
 	}
 	if errors.Is(err, io.EOF) {
@@ -210,7 +210,7 @@ func (s *session) lostError(ctx context.Context, err error) error {
 
 // explain puts an error of a Link's Read or Write in better words.
 func (s *session) explain(p *process, err error) error {
-	if lost := s.conn.lost(); lost != nil {
+	if lost := s.lost(); lost != nil {
 		return fmt.Errorf("host %s: %w", s.target.Name, lost)
 	}
 	if !errors.Is(err, io.EOF) {

@@ -171,18 +171,22 @@ type server struct {
 	exec     func(s *server, command string, ch gossh.Channel) int // in place of the shell
 	noSFTP   bool
 	sftp     func(ch gossh.Channel) // in place of an SFTP server
-	noise    string                 // what the login shell prints
-	maxTries int
-	hangUp   bool   // when it has been given a signature
-	become   string // how the test's targets become root
+	// authentication, if not nil, changes what a client has to do to log in.
+	authentication func(*gossh.ServerConfig)
+	noForwarding   bool
+	noise          string // what the login shell prints
+	maxTries       int
+	hangUp         bool   // when it has been given a signature
+	become         string // how the test's targets become root
 
 	home, bin, runtime, logname string
 
-	offered  atomic.Int32 // public keys offered
-	logins   atomic.Int32
-	commands atomic.Int32
-	open     sync.WaitGroup
-	conns    sync.Map // those that were accepted
+	offered   atomic.Int32 // public keys offered
+	logins    atomic.Int32
+	commands  atomic.Int32
+	forwarded atomic.Int32
+	open      sync.WaitGroup
+	conns     sync.Map // those that were accepted
 }
 
 // newServer returns a server that accepts key; serve starts it.
@@ -236,6 +240,9 @@ func (s *server) serve() *server {
 			return nil, errors.New("no")
 		}
 	}
+	if s.authentication != nil {
+		s.authentication(s.config)
+	}
 	for _, k := range s.hostKeys {
 		s.config.AddHostKey(k)
 	}
@@ -280,12 +287,49 @@ func (s *server) handle(tcp net.Conn) {
 		}
 	}()
 	for c := range channels {
+		if c.ChannelType() == "direct-tcpip" {
+			s.open.Go(func() { s.forward(c) })
+			continue
+		}
 		ch, requests, err := c.Accept()
 		if err != nil {
 			return
 		}
 		s.open.Go(func() { s.session(ch, requests) })
 	}
+}
+
+// forward connects to where a client wants to go (RFC 4254, 7.2).
+func (s *server) forward(c gossh.NewChannel) {
+	if s.noForwarding {
+		_ = c.Reject(gossh.Prohibited, "open failed")
+		return
+	}
+	var to struct {
+		Host   string
+		Port   uint32
+		Origin string
+		From   uint32
+	}
+	if err := gossh.Unmarshal(c.ExtraData(), &to); err != nil {
+		_ = c.Reject(gossh.ConnectionFailed, err.Error())
+		return
+	}
+	tcp, err := net.Dial("tcp", net.JoinHostPort(to.Host, fmt.Sprint(to.Port)))
+	if err != nil {
+		_ = c.Reject(gossh.ConnectionFailed, "Connection refused")
+		return
+	}
+	defer func() { _ = tcp.Close() }()
+	ch, requests, err := c.Accept()
+	if err != nil {
+		return
+	}
+	s.forwarded.Add(1)
+	go gossh.DiscardRequests(requests)
+	s.open.Go(func() { _, _ = io.Copy(tcp, ch); _ = tcp.Close() })
+	_, _ = io.Copy(ch, tcp)
+	_ = ch.Close()
 }
 
 // session serves one channel.

@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/mirrorform/mirrorform/internal/wire"
@@ -48,6 +49,9 @@ type Options struct {
 	// accepts, and again, up to three times in all, when the passphrase is wrong; never twice at the same time.
 	// Nil: encrypted files cannot be used.
 	Passphrase func(file string) ([]byte, error)
+	// Answer asks a human for the answer to a question that a host asks during authentication (keyboard-interactive, RFC 4256), without showing what is
+	// typed. It is never called twice at the same time. The text comes from the host. Nil: such questions cannot be answered.
+	Answer func(host, question string) (string, error)
 	// AgentSocket is the path of ssh-agent's socket. Default: $SSH_AUTH_SOCK. "none" uses no agent.
 	AgentSocket string
 	// KeepaliveInterval is how long a connection may be silent before the host is asked for a sign of life.
@@ -71,11 +75,14 @@ type Bundle interface {
 }
 
 // Dialer connects to hosts. It reads known_hosts, identity files and the agent's list of keys once, when they are
-// first needed, and may be used by several goroutines at once.
+// first needed, and may be used by several goroutines at once. What goes through a jump host shares one connection to it.
 type Dialer struct {
 	opts  Options
-	hosts *hostKeys
 	keys  *keyring
+	jumps jumpHosts
+
+	mu    sync.Mutex
+	hosts map[string]*hostKeys // by the files that they read
 }
 
 // NewDialer returns a Dialer. It reads nothing yet.
@@ -94,9 +101,27 @@ func NewDialer(opts Options) *Dialer {
 	}
 	return &Dialer{
 		opts:  opts,
-		hosts: newHostKeys(opts.KnownHostsFiles, opts.AcceptNewHostKeys, opts.Log),
-		keys:  newKeyring(opts.AgentSocket, opts.Passphrase),
+		keys:  newKeyring(opts.AgentSocket, opts.Passphrase, opts.Answer),
+		jumps: jumpHosts{open: map[string]*jumpHost{}},
+		hosts: map[string]*hostKeys{},
 	}
+}
+
+// knownHosts returns what knows a target's host key: the files of the run, or else those of the target, or else the usual ones.
+func (d *Dialer) knownHosts(t Target) *hostKeys {
+	files := d.opts.KnownHostsFiles
+	if files == nil {
+		files = t.KnownHostsFiles
+	}
+	id := fmt.Sprintf("%q", files)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	h := d.hosts[id]
+	if h == nil {
+		h = newHostKeys(files, d.opts.AcceptNewHostKeys, d.opts.Log)
+		d.hosts[id] = h
+	}
+	return h
 }
 
 // Connect connects to a host, makes sure that the bundle's helper runs there, and returns the link to it. Errors name

@@ -25,6 +25,21 @@ type Target struct {
 	Identities []string
 	// HostKey pins the host's key: lines as in a .pub file, "ssh-ed25519 AAAA…". known_hosts is not looked at then.
 	HostKey string
+	// HostKeyAlias is the name under which known_hosts has the host, and which its certificate must be for. Default: Address, and the port where it is not 22.
+	HostKeyAlias string
+	// KnownHostsFiles are searched where Options.KnownHostsFiles does not say otherwise.
+	KnownHostsFiles []string
+	// Certificates are user certificate files besides those that stand next to identity files (IDENTITY-cert.pub).
+	Certificates []string
+	// IdentitiesOnly leaves out the agent's keys that no identity file names.
+	IdentitiesOnly bool
+	// AgentSocket is the path of ssh-agent's socket for this host. Default: that of Options. "none" uses no agent.
+	AgentSocket string
+	// Keepalive and Silence, where they are set, shorten Options.KeepaliveInterval and SilenceLimit. Longer ones do not count: the helper takes
+	// everything back when it hears nothing for as long.
+	Keepalive, Silence time.Duration
+	// Jump is the host to connect through, which may have a Jump itself. Nil: the connection is direct.
+	Jump *Target
 	// Become is how the helper gets root's rights: "none" (or ""), "sudo" or "doas".
 	Become string
 	// BecomePassword asks for sudo's password, if the host asks for it. Nil: there is none.
@@ -77,7 +92,36 @@ func (t Target) complete() (Target, error) {
 	if t.ConnectTimeout <= 0 {
 		t.ConnectTimeout = DefaultConnectTimeout
 	}
+	if t.Jump != nil {
+		via, err := t.Jump.complete()
+		if err != nil {
+			return t, fmt.Errorf("jump host %s: %w", quote(t.Jump.Name), err)
+		}
+		t.Jump = &via
+	}
 	return t, nil
+}
+
+// keyEndpoint is the name and port under which the host's key is known.
+func (t Target) keyEndpoint() string {
+	if t.HostKeyAlias != "" { // stands without a port: ssh_config(5), HostKeyAlias
+		return net.JoinHostPort(strings.ToLower(t.HostKeyAlias), strconv.Itoa(DefaultPort))
+	}
+	return t.endpoint()
+}
+
+func (t Target) keepalive(limit time.Duration) time.Duration {
+	if t.Keepalive > 0 {
+		return min(t.Keepalive, limit)
+	}
+	return limit
+}
+
+func (t Target) silence(limit time.Duration) time.Duration {
+	if t.Silence > 0 {
+		return min(t.Silence, limit)
+	}
+	return limit
 }
 
 // endpoint is ADDRESS:PORT.

@@ -1,0 +1,195 @@
+package ssh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	gossh "golang.org/x/crypto/ssh"
+)
+
+// jumpHosts are the connections to jump hosts. Everyone who goes through a jump host shares one, which stays until the Dialer is closed.
+type jumpHosts struct {
+	mu   sync.Mutex
+	open map[string]*jumpHost
+}
+
+// jumpHost is a connection to a jump host, or the attempt to make one.
+type jumpHost struct {
+	cancel  context.CancelCauseFunc // ends the attempt
+	waiting int                     // how many wait for it; guarded by jumpHosts.mu
+
+	ready chan struct{} // closed when session or err is set
+	*session
+	err error
+}
+
+// over tells whether nobody can go through it any more.
+func (j *jumpHost) over() bool {
+	select {
+	case <-j.ready:
+	default:
+		return false
+	}
+	return j.err != nil || j.ended()
+}
+
+// ended tells whether a session's connection has ended.
+func (s *session) ended() bool {
+	select {
+	case <-s.dead:
+		return true
+	default:
+		return false
+	}
+}
+
+// endsSoon tells whether the connection ends within a moment: its channels end first.
+func (s *session) endsSoon() bool {
+	select {
+	case <-s.dead:
+		return true
+	case <-time.After(200 * time.Millisecond):
+		return false
+	}
+}
+
+// jumpError is the error of a jump host, for one of those behind it.
+type jumpError struct {
+	via Target
+	err error
+}
+
+func (e *jumpError) Error() string {
+	return fmt.Sprintf("jump host %s (%s): %v", quote(e.via.Name), e.via.endpoint(), e.err)
+}
+
+func (e *jumpError) Unwrap() error { return e.err }
+
+// through returns the shared connection to a jump host. While it is being made, the clock of the one who waits stands still: the jump host has its own
+// ConnectTimeout. When all who wait have gone, the attempt ends.
+func (d *Dialer) through(ctx context.Context, g *guard, via Target) (*session, error) {
+	defer g.hold()()
+	id := via.identity()
+	d.jumps.mu.Lock()
+	j := d.jumps.open[id]
+	if j == nil || j.over() {
+		j = d.startJump(ctx, via)
+		d.jumps.open[id] = j
+	}
+	j.waiting++
+	d.jumps.mu.Unlock()
+	defer func() {
+		d.jumps.mu.Lock()
+		defer d.jumps.mu.Unlock()
+		if j.waiting--; j.waiting > 0 {
+			return
+		}
+		select {
+		case <-j.ready:
+		default:
+			j.cancel(context.Canceled)
+			delete(d.jumps.open, id)
+		}
+	}()
+	select {
+	case <-j.ready:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	if j.err != nil {
+		return nil, &jumpError{via, j.err}
+	}
+	return j.session, nil
+}
+
+// startJump begins to connect to a jump host. The attempt is nobody's alone, so no other's end ends it.
+func (d *Dialer) startJump(ctx context.Context, via Target) *jumpHost {
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	j := &jumpHost{cancel: cancel, ready: make(chan struct{})}
+	go func() {
+		defer close(j.ready)
+		defer cancel(nil)
+		g := newGuard(via.ConnectTimeout, cancel)
+		defer g.stop()
+		if j.session, j.err = d.login(ctx, g, via); j.err != nil && context.Cause(ctx) != nil {
+			j.err = context.Cause(ctx)
+		}
+	}()
+	return j
+}
+
+// Close closes the connections to jump hosts, and with them the Links that go through them.
+func (d *Dialer) Close() {
+	d.jumps.mu.Lock()
+	defer d.jumps.mu.Unlock()
+	for _, j := range d.jumps.open {
+		j.cancel(errClosed)
+		go func() {
+			<-j.ready
+			if j.session != nil {
+				j.close(nil)
+			}
+		}()
+	}
+	clear(d.jumps.open)
+}
+
+// identity tells targets apart for which connections cannot be shared.
+func (t Target) identity() string {
+	id := fmt.Sprintf("%q", slices.Concat([]string{t.Name, t.endpoint(), t.User, t.HostKey, t.HostKeyAlias, t.AgentSocket, fmt.Sprint(t.IdentitiesOnly)},
+		t.Identities, []string{""}, t.Certificates, []string{""}, t.KnownHostsFiles))
+	if t.Jump != nil {
+		id += t.Jump.identity()
+	}
+	return id
+}
+
+// direct opens a TCP connection from the jump host (RFC 4254, 7.2). Closing ctx gives up.
+func (s *session) direct(ctx context.Context, endpoint string) (net.Conn, error) {
+	conn, err := s.client.DialContext(ctx, "tcp", endpoint)
+	var refused *gossh.OpenChannelError
+	switch {
+	case err == nil:
+		return conn, nil
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	case !errors.As(err, &refused):
+		return nil, &jumpError{s.target, s.lostError(ctx, err)}
+	case refused.Reason == gossh.Prohibited:
+		return nil, &jumpError{s.target, fmt.Errorf("it does not permit a connection to %s (%s): see AllowTcpForwarding and PermitOpen in its sshd_config, "+
+			"and what restricts the key", endpoint, quote(refused.Message))}
+	default:
+		return nil, &dialError{via: s.target.Name, err: &forwardError{endpoint, refused}}
+	}
+}
+
+// forwardError is what a jump host says of an address that it cannot connect to.
+type forwardError struct {
+	endpoint string
+	refused  *gossh.OpenChannelError
+}
+
+func (e *forwardError) Error() string {
+	return fmt.Sprintf("%s: %s", e.endpoint, quote(e.refused.Message))
+}
+
+func (e *forwardError) Unwrap() error { return e.refused }
+
+// lost is why the connection was closed, where this side knows it: by itself, or because the jump host's connection has ended, of which the end of this
+// one may be heard first.
+func (s *session) lost() error {
+	if err := s.conn.lost(); err != nil || s.via == nil || !s.via.endsSoon() {
+		return err
+	}
+	reason := "it ended"
+	if err := s.via.lost(); err != nil {
+		reason = strings.TrimPrefix(err.Error(), "connection lost: ")
+	}
+	return fmt.Errorf("connection lost: jump host %s (%s): %s", quote(s.via.target.Name), s.via.target.endpoint(), reason)
+}
