@@ -81,6 +81,7 @@ const (
 	Connecting   Stage = "connecting"
 	Connected    Stage = "connected"
 	Waiting      Stage = "waiting" // for the lock; Summary says who has it
+	Begun        Stage = "begun"   // the host's lock was taken
 	Noted        Stage = "noted"   // Summary says what happened that nobody planned
 	Observing    Stage = "observing"
 	Planned      Stage = "planned"

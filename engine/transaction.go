@@ -65,6 +65,7 @@ func (f *Fleet) begin(ctx context.Context, h *hostState, host string) (notes []s
 	if begun.Held != nil {
 		return nil, &LockedError{*begun.Held}
 	}
+	f.report(Progress{Host: host, Stage: Begun})
 	if r := begun.Recovered; r != nil {
 		text := describeRecovered(r)
 		f.report(Progress{Host: host, Stage: Noted, Summary: text})

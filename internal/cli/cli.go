@@ -16,6 +16,7 @@ import (
 
 	"github.com/mirrorform/mirrorform/internal/config"
 	"github.com/mirrorform/mirrorform/internal/events"
+	"github.com/mirrorform/mirrorform/internal/runlog"
 	"github.com/mirrorform/mirrorform/internal/ui"
 	"github.com/spf13/cobra"
 )
@@ -58,6 +59,10 @@ type app struct {
 
 	eventsTo string
 	events   *events.Stream // nil: none are wanted
+	quiet    bool
+	logging  logFlags
+	log      *runlog.Log // nil: none is wanted
+	logFile  *logFile    // nil: it goes to standard error
 
 	reports   reportFiles
 	collected *collection // nil without --report
@@ -92,7 +97,7 @@ func (a *app) run(ctx context.Context, args []string) int {
 	root := a.rootCommand()
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
-	return a.endEvents(a.status(err), err)
+	return a.endLog(a.endEvents(a.status(err), err))
 }
 
 // status prints the error of a command, unless that was done, and returns the exit status.
@@ -130,6 +135,7 @@ All *.hcl files of a directory declare the mirrors. plan shows what differs on t
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.chdir, "chdir", ".", "`DIRECTORY` of the configuration")
 	flags.StringVar(&a.color, "color", "auto", "`WHEN` to use colours: auto, always or never; auto honours NO_COLOR")
+	flags.BoolVarP(&a.quiet, "quiet", "q", false, "print results and problems only: neither progress nor remarks")
 	_ = root.RegisterFlagCompletionFunc("color", cobra.FixedCompletions([]string{"auto", "always", "never"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = root.MarkPersistentFlagDirname("chdir")
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
@@ -139,6 +145,9 @@ All *.hcl files of a directory declare the mirrors. plan shows what differs on t
 			return fmt.Errorf("--color is %q: it takes auto, always or never", a.color)
 		}
 		a.ui = ui.New(a.out, a.err, a.uiOptions())
+		if err := a.startLog(cmd); err != nil {
+			return err
+		}
 		return a.startEvents(cmd)
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
@@ -153,7 +162,9 @@ All *.hcl files of a directory declare the mirrors. plan shows what differs on t
 }
 
 // uiOptions are what the flags say about printing.
-func (a *app) uiOptions() ui.Options { return ui.Options{Color: a.color} }
+func (a *app) uiOptions() ui.Options {
+	return ui.Options{Color: a.color, Quiet: a.quiet, Verbose: a.logging.verbose > 0}
+}
 
 // print writes to standard output. An error there, as of a full disk, makes the exit status 1.
 func (a *app) print(format string, args ...any) {

@@ -42,7 +42,8 @@ func (a *app) connector(hosts map[string]*config.Host) (connect func(context.Con
 		Answer: func(host, question string) (string, error) {
 			return a.ui.Password(fmt.Sprintf("%s asks: %s", host, question))
 		},
-		Log: a.ui.Note,
+		Log:   a.ui.Note,
+		Stage: a.log.Stage,
 	})
 	bundle := sync.OnceValues(func() (*helper.Bundle, error) { return helper.Open(context.Background()) })
 	return func(ctx context.Context, name string) (*engine.Session, error) {
@@ -67,7 +68,8 @@ func (a *app) connector(hosts map[string]*config.Host) (connect func(context.Con
 		if err != nil {
 			return nil, err
 		}
-		return engine.NewSession(link, &link.Hello)
+		a.log.Frame(name, engine.NewFrame(&wire.Message{Hello: &link.Hello}))
+		return engine.NewSession(a.log.Conn(name, link), &link.Hello)
 	}, dialer.Close, nil
 }
 
@@ -145,6 +147,10 @@ func (a *app) localSession(ctx context.Context) (*engine.Session, error) {
 		return nil, err
 	}
 	conn := agent.Pipe(context.WithoutCancel(ctx), agent.Options{Version: Version(), StateDir: dir})
+	if err := readPreamble(conn); err != nil {
+		return nil, errors.Join(fmt.Errorf("host local: %w", err), conn.Close())
+	}
+	conn = a.log.Conn("local", conn)
 	hello, err := sayHello(conn)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("host local: %w", err), conn.Close())
@@ -152,15 +158,20 @@ func (a *app) localSession(ctx context.Context) (*engine.Session, error) {
 	return engine.NewSession(conn, hello)
 }
 
-// sayHello opens a conversation on a stream on which nothing is printed but the protocol.
-func sayHello(conn io.ReadWriter) (*wire.Hello, error) {
+// readPreamble reads what a helper prints before its first message, on a stream on which nothing else is printed.
+func readPreamble(conn io.Reader) error {
 	preamble := make([]byte, len(wire.Preamble))
 	if _, err := io.ReadFull(conn, preamble); err != nil {
-		return nil, err
+		return err
 	}
 	if !bytes.Equal(preamble, []byte(wire.Preamble)) {
-		return nil, errors.New("the helper does not begin with its preamble")
+		return errors.New("the helper does not begin with its preamble")
 	}
+	return nil
+}
+
+// sayHello opens a conversation.
+func sayHello(conn io.ReadWriter) (*wire.Hello, error) {
 	nonce := engine.NewNonce()
 	if err := wire.Write(conn, &wire.Message{Hello: &wire.Hello{Protocol: wire.Protocol, Nonce: nonce}}); err != nil {
 		return nil, err

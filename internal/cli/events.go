@@ -36,7 +36,7 @@ func (a *app) startEvents(cmd *cobra.Command) error {
 		// A reader that has gone is an error of writing, and must not end an apply in the middle.
 		signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 		a.out = a.err
-		a.ui = ui.New(a.out, a.err, a.uiOptions())
+		a.ui.ToStderr()
 	}
 	_, command, _ := strings.Cut(cmd.CommandPath(), " ")
 	a.events = events.NewStream(w, Version(), command)
@@ -57,11 +57,12 @@ func (a *app) endEvents(status int, err error) int {
 
 // reporter returns what is told of each thing that happens on hosts.
 func (a *app) reporter(p *ui.Progress) func(engine.Progress) {
-	if a.events == nil {
+	if a.events == nil && a.log == nil {
 		return p.Report
 	}
 	return func(e engine.Progress) {
 		p.Report(e)
 		a.events.Report(e)
+		a.log.Report(e)
 	}
 }

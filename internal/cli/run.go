@@ -62,6 +62,7 @@ func (a *app) addHostFlags(cmd *cobra.Command) {
 
 // addReachFlags adds what says how hosts are reached.
 func (a *app) addReachFlags(flags *pflag.FlagSet) {
+	a.addLogFlags(flags)
 	flags.BoolVar(&a.acceptHostKeys, "accept-new-host-keys", false, "trust the keys of hosts that known_hosts has no entry for, and enter them")
 	flags.StringArrayVar(&a.knownHosts, "known-hosts", nil, "read host keys from `FILE` in place of ~/.ssh/known_hosts and the system's (may be given again)")
 	flags.BoolVar(&a.askBecomePass, "ask-become-pass", false, "ask for the password that sudo wants")

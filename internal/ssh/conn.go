@@ -36,8 +36,12 @@ type guard struct {
 	cancel  context.CancelCauseFunc
 	regular time.Duration // the limit of ordinary stages
 
+	// ended, if not nil, is told of each stage that has ended, and how long it took.
+	ended func(stage string, took time.Duration)
+
 	mu     sync.Mutex
 	stage  string
+	began  time.Time
 	limit  time.Duration
 	paused int
 	asked  bool // a human was asked
@@ -57,10 +61,20 @@ func (g *guard) enter(stage string) { g.enterFor(stage, g.regular) }
 func (g *guard) enterFor(stage string, limit time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.endStage()
 	g.stage, g.limit = stage, limit
 	if g.paused == 0 {
 		g.timer.Reset(limit)
 	}
+}
+
+// endStage tells of the stage that ends. g.mu is held.
+func (g *guard) endStage() {
+	now := time.Now()
+	if g.ended != nil && g.stage != "" {
+		g.ended(g.stage, now.Sub(g.began))
+	}
+	g.stage, g.began = "", now
 }
 
 // pause stops the clock while a human is asked, until the function that it returns is called; the stage then has its whole limit again.
@@ -107,6 +121,7 @@ func (g *guard) expire() {
 func (g *guard) stop() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.endStage()
 	g.paused = 1 // an expiry under way does nothing any more
 	g.timer.Stop()
 }

@@ -62,6 +62,9 @@ type Options struct {
 	TransferTimeout time.Duration
 	// Log, if not nil, is told what a user may want to know afterwards: a key accepted, a helper pushed.
 	Log func(message string)
+	// Stage, if not nil, is told of each stage of connecting to a host that has ended ("connecting", "authenticating", "pushing the helper"), and how long it
+	// took. Goroutines call it at the same time.
+	Stage func(host, stage string, took time.Duration)
 }
 
 // Bundle is the set of helper binaries; *helper.Bundle implements it.
@@ -145,6 +148,9 @@ func (d *Dialer) connect(ctx context.Context, t Target, bundle Bundle) (*Link, e
 	defer cancel(nil)
 	guard := newGuard(t.ConnectTimeout, cancel)
 	defer guard.stop()
+	if d.opts.Stage != nil {
+		guard.ended = func(stage string, took time.Duration) { d.opts.Stage(t.Name, stage, took) }
+	}
 
 	s, err := d.login(ctx, guard, t)
 	if err == nil {

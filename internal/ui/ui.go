@@ -21,6 +21,8 @@ type Options struct {
 	Width int
 	// Quiet leaves out progress, and everything else that is neither a result nor a problem.
 	Quiet bool
+	// Verbose prints a line for each step also where there are many hosts.
+	Verbose bool
 	// In is where answers are read from; os.Stdin if nil.
 	In io.Reader
 	// Environ replaces the process's environment, in the form of os.Environ.
@@ -34,6 +36,7 @@ type UI struct {
 	in       io.Reader
 	answers  *bufio.Reader
 	quiet    bool
+	verbose  bool
 	asking   sync.Mutex // one question at a time on the terminal
 	mu       sync.Mutex
 	failure  error
@@ -64,6 +67,7 @@ func New(out, err io.Writer, o Options) *UI {
 		in:      o.In,
 		answers: bufio.NewReader(o.In),
 		quiet:   o.Quiet,
+		verbose: o.Verbose,
 	}
 }
 
@@ -171,6 +175,23 @@ func (u *UI) writeLocked(s *stream, text string) {
 	if _, err := io.WriteString(w, text); err != nil {
 		u.failure = fmt.Errorf("write output: %w", err)
 	}
+}
+
+// ToStderr sends results where diagnostics go, from now on.
+func (u *UI) ToStderr() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.out = u.err
+}
+
+// Stderr is the second stream as a writer of whole lines, which stand above the live display. They have to be escaped.
+func (u *UI) Stderr() io.Writer { return lineWriter{u} }
+
+type lineWriter struct{ ui *UI }
+
+func (w lineWriter) Write(b []byte) (int, error) {
+	w.ui.write(w.ui.err, string(b))
+	return len(b), w.ui.Err()
 }
 
 // Err returns the first error of writing output, such as a full disk or a closed pipe.
