@@ -149,12 +149,23 @@ func (r *run) planned(plan *engine.Plan) []engine.Host {
 	return list
 }
 
+// changing are the hosts that a plan changes.
+func changing(plan *engine.Plan) []string {
+	var names []string
+	for _, h := range plan.Hosts {
+		if len(h.Changes) > 0 && !h.Failed() {
+			names = append(names, h.Host)
+		}
+	}
+	return names
+}
+
 // perform does what a plan of this run says.
 func (r *run) perform(ctx context.Context, plan *engine.Plan) error {
 	if err := r.remember(r.planned(plan)); err != nil {
 		return err
 	}
-	progress := r.progress()
+	progress := r.progressOf(changing(plan))
 	quiet := context.AfterFunc(ctx, func() {
 		r.ui.Note("Interrupted: the hosts finish what they have begun. A second interrupt ends mirrorform at once; each host then finishes its current step and takes everything back.")
 	})

@@ -294,8 +294,11 @@ func (r *run) names() []string {
 	return names
 }
 
-func (r *run) progress() *ui.Progress {
-	p := r.ui.Progress(r.names())
+func (r *run) progress() *ui.Progress { return r.progressOf(r.names()) }
+
+// progressOf begins to show what happens on hosts.
+func (r *run) progressOf(hosts []string) *ui.Progress {
+	p := r.ui.Progress(hosts)
 	r.fleet.Report = r.collected.timed(r.reporter(p))
 	return p
 }

@@ -2,6 +2,7 @@ package ui
 
 import (
 	"io"
+	"slices"
 	"time"
 
 	"github.com/vbauerster/mpb/v8"
@@ -33,7 +34,9 @@ func newLiveDisplay(p *Progress) *liveDisplay {
 	})
 	hosts := mpb.BarFillerFunc(func(w io.Writer, s decor.Statistics) error {
 		lines := frame(s)
-		_, err := io.WriteString(w, joinRows(lines[:len(lines)-1]))
+		lines = lines[:len(lines)-1]
+		slices.Reverse(lines) // mpb puts the first one next to the bar
+		_, err := io.WriteString(w, joinRows(lines))
 		return err
 	})
 	d.bar = d.container.MustAdd(0, sum, mpb.BarFillerTrim(), mpb.BarExtender(hosts, true))

@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"sync"
@@ -12,9 +13,16 @@ import (
 // planDelay is how long a plan may take before it is said that something is under way.
 const planDelay = 500 * time.Millisecond
 
-// Progress shows what happens on hosts. On a terminal it is live: a line for each host that is being applied, and a line that sums up. While
-// plans are made there is only the latter, after half a second, and at once a line for each host whose lock is waited for. Otherwise each finished
-// step is a line of its own on the first stream. What happens that nobody planned is a line of its own in any case: on the second stream while plans
+// manyHosts is how many hosts have a line for each step where there is no live display. Where there are more, a line for each host that is done says enough.
+const manyHosts = 20
+
+// heartbeat is how often it is said how far everything is, where there is no live display.
+const heartbeat = 30 * time.Second
+
+// Progress shows what happens on hosts. On a terminal it is live: lines for hosts that are being applied, and a line that sums up. While
+// plans are made there is mostly the latter, after half a second, and at once a line for each host whose lock is waited for. Otherwise each finished
+// step is a line of its own on the first stream, or with many hosts each finished host, unless it is verbose; and now and then a line on the second one says how
+// far everything is. What happens that nobody planned is a line of its own in any case: on the second stream while plans
 // are made, since the first is the plan's. Failures of steps are always printed in full, also when quiet. Its methods may be called from several
 // goroutines at once.
 type Progress struct {
@@ -31,17 +39,21 @@ type Progress struct {
 	byName   map[string]*hostProgress
 	applying bool
 	closed   bool
+	ended    int // hosts that were applied, or not
 	live     *liveDisplay
 	delay    *time.Timer
+	beat     *time.Timer
 }
 
 // hostProgress is how far a host is.
 type hostProgress struct {
 	name        string // escaped
 	stage       engine.Stage
-	step        string // escaped summary of the step under way
+	step        string // escaped summary of the step under way, or why it failed
+	broken      string // escaped summary of the step that failed
 	done, total int
-	start, end  time.Time
+	begun       time.Time // when anything was heard of it first
+	start, end  time.Time // when its first step began, and when it was done
 	waiting     time.Time // since when its lock is waited for; zero when it is not
 	failed      bool      // a failure was printed
 }
@@ -50,8 +62,14 @@ type hostProgress struct {
 // to stay in place is printed, a plan or a question above all.
 func (u *UI) Progress(hosts []string) *Progress {
 	p := newProgress(u, hosts, time.Now)
-	if u.err.animated && !u.quiet {
+	switch {
+	case u.quiet:
+	case u.err.animated:
 		p.delay = time.AfterFunc(planDelay, p.show)
+	default:
+		p.mu.Lock()
+		p.beat = time.AfterFunc(heartbeat, p.tellOfTime)
+		p.mu.Unlock()
 	}
 	return p
 }
@@ -73,6 +91,44 @@ func (p *Progress) host(name string) *hostProgress {
 		p.hosts = append(p.hosts, h)
 	}
 	return h
+}
+
+// tellOfTime says how far everything is, and on which host most time has gone by; then again after a while.
+func (p *Progress) tellOfTime() {
+	p.mu.Lock()
+	text := p.sofar()
+	if p.closed {
+		p.mu.Unlock()
+		return
+	}
+	p.beat.Reset(heartbeat)
+	p.mu.Unlock()
+	p.ui.Note(text)
+}
+
+// sofar is how far everything is.
+func (p *Progress) sofar() string {
+	now := p.now()
+	head, tail := p.sumText(p.tally(), now)
+	text := head + " " + tail
+	var longest *hostProgress
+	for _, h := range p.hosts {
+		switch h.phase() {
+		case toCome, planned, ended, failing:
+			continue
+		}
+		if longest == nil || h.since().Before(longest.since()) {
+			longest = h
+		}
+	}
+	if longest == nil {
+		return text
+	}
+	text += "; longest: " + longest.name + ", " + clock(now.Sub(longest.since()))
+	if longest.step != "" {
+		text += ", " + longest.step
+	}
+	return text
 }
 
 // show starts the live display.
@@ -99,8 +155,10 @@ func (p *Progress) Close() {
 		return
 	}
 	p.closed = true
-	if p.delay != nil {
-		p.delay.Stop()
+	for _, timer := range []*time.Timer{p.delay, p.beat} {
+		if timer != nil {
+			timer.Stop()
+		}
 	}
 	p.mu.Unlock()
 	p.hide()
@@ -128,7 +186,10 @@ func (p *Progress) Report(e engine.Progress) {
 	}
 	begun := p.update(e)
 	to, wanted := p.destination(e.Stage)
-	line := p.line(e, to.style)
+	line := ""
+	if wanted {
+		line = p.line(e, to.style)
+	}
 	p.mu.Unlock()
 
 	switch {
@@ -137,9 +198,7 @@ func (p *Progress) Report(e engine.Progress) {
 	case begun, e.Stage == engine.Waiting:
 		p.show()
 	}
-	if wanted {
-		p.ui.write(to, line)
-	}
+	p.ui.write(to, line)
 }
 
 // destination says where the line of an event goes, if anywhere.
@@ -156,6 +215,8 @@ func (p *Progress) destination(stage engine.Stage) (to *stream, wanted bool) {
 	case engine.Waiting:
 		live := p.ui.err.animated && (!p.applying || !p.plain) // its host has a row there
 		return to, !p.ui.quiet && !live
+	case engine.StepDone, engine.StepUndone:
+		return p.ui.out, p.plain && !p.ui.quiet && (p.ui.verbose || len(p.hosts) <= manyHosts)
 	}
 	return p.ui.out, p.plain && !p.ui.quiet
 }
@@ -164,6 +225,9 @@ func (p *Progress) destination(stage engine.Stage) (to *stream, wanted bool) {
 func (p *Progress) update(e engine.Progress) (begun bool) {
 	h := p.host(e.Host)
 	now := p.now()
+	if h.begun.IsZero() {
+		h.begun = now
+	}
 	if e.Stage == engine.Noted {
 		if p.applying && !h.finished(true) {
 			first, _, _ := strings.Cut(e.Summary, "\n")
@@ -189,8 +253,20 @@ func (p *Progress) update(e engine.Progress) (begun bool) {
 		}
 		h.done, h.total = e.Done, e.Total
 		h.step = Escape(e.Summary)
+		if e.Stage == engine.StepFailed {
+			h.broken = h.step
+		}
 	case engine.Planned, engine.Unplanned, engine.Applied, engine.NotApplied:
 		h.end = now
+		h.step = ""
+		if e.Err != nil {
+			first, _, _ := strings.Cut(e.Err.Error(), "\n")
+			h.step = cmp.Or(h.broken, Escape(first))
+		}
+		if e.Stage == engine.Applied || e.Stage == engine.NotApplied {
+			p.ended++
+		}
+	default:
 		h.step = ""
 	}
 	return begun
@@ -218,14 +294,22 @@ func (p *Progress) line(e engine.Progress, st style) string {
 		h.failed = true
 		return h.lines(st.fail("could not be taken back:")+" "+summary, errorLines(e.Err)...)
 	case engine.Applied:
-		return h.lines(st.green("done") + " " + st.dim("("+count(h.total, "step")+")"))
+		return h.lines(st.green("done") + " " + st.dim("("+count(h.total, "step")+")") + p.of(st))
 	case engine.NotApplied:
 		if h.failed {
-			return h.lines(st.fail("failed"))
+			return h.lines(st.fail("failed") + p.of(st))
 		}
-		return h.lines(st.fail("failed"), errorLines(e.Err)...)
+		return h.lines(st.fail("failed")+p.of(st), errorLines(e.Err)...)
 	}
 	return ""
+}
+
+// of says how many hosts have ended, where there are many and nothing else shows it.
+func (p *Progress) of(st style) string {
+	if !p.plain || len(p.hosts) <= manyHosts {
+		return ""
+	}
+	return st.dim(fmt.Sprintf(" [%d/%d]", p.ended, len(p.hosts)))
 }
 
 // lines puts the host's name before each line.
@@ -253,125 +337,6 @@ func (h *hostProgress) finished(applying bool) bool {
 		return !applying
 	}
 	return false
-}
-
-// spinner are the frames of the mark before the line that sums up, of one tenth of a second each.
-var spinner = []string{"⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"}
-
-// draw returns the lines of the live display: hosts that are being applied, or while plans are made those that are waited for, as many as there is room
-// for, then the sum.
-// No line is wider than width, and there are at most height of them.
-func (p *Progress) draw(width, height int) []string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	now, st := p.now(), p.ui.err.style
-	elapsed := now.Sub(p.start)
-	mark := spinner[int(elapsed/(100*time.Millisecond))%len(spinner)]
-	var begun, running []*hostProgress
-	done, failed, waiting := 0, 0, 0
-	for _, h := range p.hosts {
-		switch {
-		case h.finished(p.applying):
-			done++
-			if h.stage == engine.NotApplied || h.stage == engine.Unplanned {
-				failed++
-			}
-		case h.hasRow():
-			running = append(running, h)
-		}
-		if h.hasRow() {
-			begun = append(begun, h)
-		}
-		if !h.waiting.IsZero() {
-			waiting++
-		}
-	}
-	rows, room := begun, max(height-1, 0)
-	if len(rows) > room {
-		rows = running
-	}
-	hidden := 0
-	if len(rows) > room {
-		hidden = len(rows) - room
-		rows = rows[:room]
-	}
-	name := 0
-	for _, h := range rows {
-		name = max(name, columns(h.name))
-	}
-	name = min(name, max(width/3, 8))
-	counter := 0
-	for _, h := range rows {
-		counter = max(counter, len(h.counter()))
-	}
-	var lines []string
-	for _, h := range rows {
-		lines = append(lines, h.row(st, now, name, counter, width))
-	}
-	sum := fmt.Sprintf("Reading %s: %d done", count(len(p.hosts), "host"), done)
-	if p.applying {
-		sum = fmt.Sprintf("%s running, %d done", count(len(running), "host"), done-failed)
-	}
-	if waiting > 0 {
-		sum += fmt.Sprintf(", %d waiting", waiting)
-	}
-	if failed > 0 && p.applying {
-		sum += fmt.Sprintf(", %d failed", failed)
-	}
-	if hidden > 0 {
-		sum += fmt.Sprintf(", %d not shown", hidden)
-	}
-	return append(lines, st.cyan(mark)+" "+truncate(sum+", "+clock(elapsed), max(width-2, 0)))
-}
-
-// hasRow tells whether the live display has a line for it.
-func (h *hostProgress) hasRow() bool { return !h.start.IsZero() || !h.waiting.IsZero() }
-
-// counter is how many steps are done, of how many; "" before there are any.
-func (h *hostProgress) counter() string {
-	if h.start.IsZero() {
-		return ""
-	}
-	return fmt.Sprintf("%d/%d", h.done, h.total)
-}
-
-// row is one host's line: name and counter in columns of the given widths, the step under way, time taken.
-func (h *hostProgress) row(st style, now time.Time, name, counter, width int) string {
-	begin, end, what, paint := h.start, now, h.step, fmt.Sprint
-	if begin.IsZero() {
-		begin = h.waiting
-	}
-	switch h.stage {
-	case engine.Applied:
-		end, what, paint = h.end, "done", st.green
-	case engine.NotApplied:
-		end, what, paint = h.end, "failed", st.red
-	case engine.StepFailed, engine.UndoneFailed:
-		what, paint = "failed: "+h.step, st.red
-	case engine.StepUndone:
-		what = "taken back: " + h.step
-	case engine.Confirming, engine.Committing:
-		what = "checking that everything is as wanted"
-	}
-	left := "  " + pad(truncate(h.name, name), name) + " "
-	if counter > 0 {
-		left += fmt.Sprintf("%*s ", counter, h.counter())
-	}
-	right := " " + clock(end.Sub(begin))
-	room := width - columns(left) - columns(right)
-	if room < 4 {
-		return truncate(left+what, width)
-	}
-	return left + paint(pad(truncate(what, room), room)) + st.dim(right)
-}
-
-// clock writes a duration as people read it: "7s", "2m05s".
-func clock(d time.Duration) string {
-	s := int(d / time.Second)
-	if s < 60 {
-		return fmt.Sprintf("%ds", s)
-	}
-	return fmt.Sprintf("%dm%02ds", s/60, s%60)
 }
 
 // startLive starts a live display. Text for the terminal goes above it from now on.

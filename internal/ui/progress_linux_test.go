@@ -67,8 +67,12 @@ func TestProgressLive(t *testing.T) {
 		progress.Report(engine.Progress{Host: h, Stage: engine.StepStarted, Address: h + "/file.x", Summary: "write " + hostile, Total: 3})
 	}
 	p.await(t, "the sum", func(text string) bool {
-		return strings.Contains(text, "30 hosts running, 0 done, 20 not shown") && strings.Contains(text, "host09")
+		return strings.Contains(text, "30 running\r\n") && strings.Contains(text, " 0 of 30 hosts, 0s") && strings.Contains(text, "host08")
 	})
+	// The first of the hosts is the first line.
+	if lines := screen(t, p.text()); len(lines) < 12 || !strings.HasPrefix(lines[1], "  host00 ") || !strings.HasPrefix(lines[9], "  host08 ") || lines[10] != "  30 running" {
+		t.Errorf("the display is\n%s", strings.Join(lines, "\n"))
+	}
 	var all sync.WaitGroup
 	for i, h := range names {
 		all.Go(func() {
@@ -86,7 +90,7 @@ func TestProgressLive(t *testing.T) {
 		})
 	}
 	all.Wait()
-	p.await(t, "the end", func(text string) bool { return strings.Contains(text, "0 hosts running, 27 done, 3 failed") })
+	p.await(t, "the end", func(text string) bool { return strings.Contains(text, " 30 of 30 hosts, 3 failed, ") })
 	progress.Close()
 	progress.Close()
 	u.Print("after")
@@ -118,7 +122,7 @@ func TestProgressPlanning(t *testing.T) {
 	u := New(p.tty, p.tty, Options{Environ: []string{"TERM=xterm"}})
 	progress := u.Progress([]string{"a", "b"})
 	progress.Report(engine.Progress{Host: "a", Stage: engine.Planned})
-	p.await(t, "the spinner", func(text string) bool { return strings.Contains(text, "Reading 2 hosts: 1 done") })
+	p.await(t, "the spinner", func(text string) bool { return strings.Contains(text, " 1 of 2 hosts, ") })
 	u.Note("a note")
 	progress.Close()
 	u.Print("plan")
@@ -137,7 +141,7 @@ func TestProgressWaiting(t *testing.T) {
 	progress.Report(engine.Progress{Host: "a", Stage: engine.Connecting})
 	progress.Report(engine.Progress{Host: "a", Stage: engine.Waiting, Summary: "waiting for the lock: bob" + hostile})
 	p.await(t, "who is waited for", func(text string) bool {
-		return strings.Contains(text, "  a waiting for the lock: bob") && strings.Contains(text, "Reading 2 hosts: 0 done, 1 waiting")
+		return strings.Contains(text, "  a waiting for the lock: bob") && strings.Contains(text, " 0 of 2 hosts, 1 waiting, 0s")
 	})
 	progress.Report(engine.Progress{Host: "a", Stage: engine.Noted, Summary: "it was taken back\n" + hostile})
 	progress.Close()
@@ -202,5 +206,53 @@ func TestPassword(t *testing.T) {
 	checkSafe(t, strings.ReplaceAll(p.text(), "\r", ""))
 	if !echo(t, p) {
 		t.Error("the echo stays off")
+	}
+}
+
+// TestProgressLiveMany has 500 hosts at work, each with lines of a log, on one terminal: no line tears another, nothing is left of the display, and it
+// was drawn no more often than ten times a second, however much happened.
+func TestProgressLiveMany(t *testing.T) {
+	t.Parallel()
+	const hosts = 500
+	p := openPTY(t, 200, 50)
+	u := New(p.tty, p.tty, Options{Environ: []string{"TERM=xterm"}})
+	names := fleetOf(hosts, false, func(engine.Progress) {}, func(time.Duration) {})
+	begin := time.Now()
+	progress := u.Progress(names)
+	progress.Report(engine.Progress{Host: names[0], Stage: engine.StepStarted, Total: 40})
+	p.await(t, "the display", func(text string) bool { return strings.Contains(text, " 0 of 500 hosts") })
+	logged := map[string]bool{}
+	var all sync.WaitGroup
+	for _, h := range names {
+		line := "level=INFO msg=committed host=" + h
+		logged[line] = true
+		all.Go(func() {
+			for n := range 40 {
+				progress.Report(engine.Progress{Host: h, Stage: engine.StepDone, Summary: "step " + strings.Repeat("x", n), Done: n, Total: 40})
+			}
+			if _, err := fmt.Fprintln(u.Stderr(), line); err != nil {
+				t.Error(err)
+			}
+			progress.Report(engine.Progress{Host: h, Stage: engine.Applied})
+		})
+	}
+	all.Wait()
+	p.await(t, "the end", func(text string) bool { return strings.Contains(text, " 500 of 500 hosts") })
+	progress.Close()
+	u.Print("after")
+	p.await(t, "what comes after", func(text string) bool { return strings.Contains(text, "after\r\n") })
+	frames, most := strings.Count(p.text(), " of 500 hosts"), int(time.Since(begin)/(100*time.Millisecond))+2
+	if frames > most {
+		t.Errorf("%d frames, and %d ticks", frames, most)
+	}
+	lines := screen(t, p.text())
+	for _, l := range lines[:len(lines)-2] {
+		if !logged[l] {
+			t.Errorf("%q", l)
+		}
+		delete(logged, l)
+	}
+	if len(logged) > 0 || lines[len(lines)-2] != "after" {
+		t.Errorf("%d lines are missing in\n%s", len(logged), strings.Join(lines, "\n"))
 	}
 }
