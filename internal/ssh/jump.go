@@ -115,7 +115,7 @@ func (d *Dialer) startJump(ctx context.Context, via Target) *jumpHost {
 	go func() {
 		defer close(j.ready)
 		defer cancel(nil)
-		g := newGuard(via.ConnectTimeout, cancel)
+		g := d.guard(via, cancel)
 		defer g.stop()
 		if j.session, j.err = d.login(ctx, g, via); j.err != nil && context.Cause(ctx) != nil {
 			j.err = context.Cause(ctx)

@@ -76,7 +76,7 @@ func (d *Dialer) connectLocal(ctx context.Context, t Target, bundle Bundle, plac
 
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	guard := newGuard(t.ConnectTimeout, cancel)
+	guard := d.guard(t, cancel)
 	defer guard.stop()
 	guard.enter("starting the helper")
 	s := &session{target: t, opts: d.opts, guard: guard, done: make(chan struct{}), dead: make(chan struct{})}

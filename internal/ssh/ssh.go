@@ -142,15 +142,21 @@ func (d *Dialer) Connect(ctx context.Context, t Target, bundle Bundle) (*Link, e
 	return link, nil
 }
 
+// guard bounds the stages of a connection to t, and has Options.Stage told of them.
+func (d *Dialer) guard(t Target, cancel context.CancelCauseFunc) *guard {
+	g := newGuard(t.ConnectTimeout, cancel)
+	if d.opts.Stage != nil {
+		g.ended = func(stage string, took time.Duration) { d.opts.Stage(t.Name, stage, took) }
+	}
+	return g
+}
+
 // connect is Connect for a target that is in order.
 func (d *Dialer) connect(ctx context.Context, t Target, bundle Bundle) (*Link, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	guard := newGuard(t.ConnectTimeout, cancel)
+	guard := d.guard(t, cancel)
 	defer guard.stop()
-	if d.opts.Stage != nil {
-		guard.ended = func(stage string, took time.Duration) { d.opts.Stage(t.Name, stage, took) }
-	}
 
 	s, err := d.login(ctx, guard, t)
 	if err == nil {
