@@ -12,7 +12,7 @@ import (
 // in its text.
 func (s *Session) Apply(ctx context.Context, c *Change) (err error) {
 	defer func() { err = s.o.Token.redact(err) }()
-	if c.Action == Listed || c.Action == Pending {
+	if c.Action == Listed || c.Action == Unlisted || c.Action == Pending {
 		return nil
 	}
 	name := c.Entry.File.Name
@@ -48,13 +48,17 @@ func (s *Session) pushCommit(ctx context.Context, c *Change) error {
 		return err
 	}
 	diffs := c.Differences
-	if c.Before != nil {
+	if c.Before != nil && !c.Entry.Remove {
 		if d, err := mirrorsd.ParseDocument(c.Before); err == nil {
 			diffs = d.Compare(c.Entry.File)
 		}
 	}
 	file := entry{path: c.Path, mode: c.mode, text: c.After}
-	commit, err := s.store.write(c.parent, file, commitMessage(c.Entry.File.Name, c.Before == nil, diffs), a, s.o.Now())
+	message := commitMessage(c.Entry.File.Name, c.Before == nil, diffs)
+	if c.Entry.Remove {
+		message = removalMessage(c.Entry.File.Name)
+	}
+	commit, err := s.store.write(c.parent, file, message, a, s.o.Now())
 	if err != nil {
 		return err
 	}

@@ -17,17 +17,20 @@ const (
 const trailer = "Published-by: mirrorform publish"
 
 // title is one line for the commit and the pull request.
-func title(name string, isNew bool) string {
+func title(verb, name string) string { return verb + " mirror " + name }
+
+// verb is what a change of an entry does.
+func verb(isNew bool) string {
 	if isNew {
-		return "Add mirror " + name
+		return "Add"
 	}
-	return "Update mirror " + name
+	return "Update"
 }
 
 // commitMessage tells what a commit changes.
 func commitMessage(name string, isNew bool, diffs []mirrorsd.Difference) string {
 	var b strings.Builder
-	b.WriteString(title(name, isNew) + "\n\n")
+	b.WriteString(title(verb(isNew), name) + "\n\n")
 	if !isNew {
 		for _, d := range diffs {
 			b.WriteString("- " + d.Key + ": " + change(d, func(s string) string { return s }) + "\n")

@@ -95,7 +95,7 @@ func TestAPIErrors(t *testing.T) {
 		"rate limit, far": {"GET", "/mirrors", func(*world) http.HandlerFunc { return limited(time.Date(2100, 1, 2, 3, 4, 5, 0, time.UTC)) },
 			[]string{"rate limit of 5000 requests an hour is used up", "after 2100-01-02T"}, 0},
 		"secondary, long": {"GET", "/pulls", func(w *world) http.HandlerFunc { return w.fail(429, "Slow down", "Retry-After", "3600") },
-			[]string{"secondary rate limit was met", "run publish again after 2"}, 0},
+			[]string{"secondary rate limit was met", "run the command again after 2"}, 0},
 		"secondary without end": {"GET", "/pulls", func(w *world) http.HandlerFunc {
 			return w.fail(403, "You have exceeded a secondary rate limit. Please wait a few minutes before you try again.")
 		}, []string{"secondary rate limit was met", "in a few minutes"}, 2},
@@ -111,7 +111,7 @@ func TestAPIErrors(t *testing.T) {
 				w.Fail(rw, r, 422, "Validation Failed", map[string]any{"resource": "PullRequest", "field": "head", "code": "invalid"})
 			}
 		}, []string{"422: Validation Failed: head is invalid"}, 3},
-		"cut":             {"GET", "/pulls", func(*world) http.HandlerFunc { return cut }, []string{"the connection was cut", "run publish again"}, 3},
+		"cut":             {"GET", "/pulls", func(*world) http.HandlerFunc { return cut }, []string{"the connection was cut", "run the command again"}, 3},
 		"cut at opening":  {"POST", "/pulls", func(*world) http.HandlerFunc { return cut }, []string{"is pushed already", "the connection was cut"}, 0},
 		"git wrong token": {"GET", "/info/refs", func(w *world) http.HandlerFunc { return w.fail(401, "no") }, []string{"fetch from AlmaLinux/mirrors", "is not accepted"}, 0},
 		"git forbidden": {"POST", "/git-receive-pack", func(w *world) http.HandlerFunc { return w.fail(403, "no") },

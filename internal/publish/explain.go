@@ -46,7 +46,7 @@ func (a *api) meaning(err error) (said, next string) {
 	case errors.As(err, &primary):
 		reset := primary.Rate.Reset.Time
 		return fmt.Sprintf("GitHub's rate limit of %d requests an hour is used up", primary.Rate.Limit),
-			fmt.Sprintf("run publish again after %s%s", reset.Format(time.RFC3339), a.ifAnonymous(" (with a token the limit is higher: set GITHUB_TOKEN)"))
+			fmt.Sprintf("run the command again after %s%s", reset.Format(time.RFC3339), a.ifAnonymous(" (with a token the limit is higher: set GITHUB_TOKEN)"))
 	case errors.As(err, &otp):
 		return "GitHub wants a second factor, which a password cannot give", "use a personal access token: " + tokenNeeds
 	}
@@ -55,7 +55,7 @@ func (a *api) meaning(err error) (said, next string) {
 		if after > 0 {
 			when = "after " + a.o.Now().Add(after).Format(time.RFC3339)
 		}
-		return "GitHub's secondary rate limit was met", "run publish again " + when
+		return "GitHub's secondary rate limit was met", "run the command again " + when
 	}
 	if errors.As(err, &answer) && answer.Response != nil {
 		return a.answered(answer)
@@ -89,7 +89,7 @@ func (a *api) answered(answer *github.ErrorResponse) (said, next string) {
 		return said, ""
 	}
 	if answer.Response.StatusCode >= 500 {
-		return said, "that is GitHub's fault: see https://www.githubstatus.com and run publish again later"
+		return said, "that is GitHub's fault: see https://www.githubstatus.com and run the command again later"
 	}
 	return said, ""
 }
@@ -135,13 +135,13 @@ func broken(err error) (said, next string) {
 	case errors.Is(err, context.Canceled):
 		return "interrupted", ""
 	case errors.As(err, &dns):
-		return "the name " + dns.Name + " cannot be looked up", "check the network, and run publish again"
+		return "the name " + dns.Name + " cannot be looked up", "check the network, and run the command again"
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network) && network.Timeout():
-		return "GitHub did not answer in time", "check the network, and run publish again"
+		return "GitHub did not answer in time", "check the network, and run the command again"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
-		return "the connection was cut", "run publish again, which goes on from what is there"
+		return "the connection was cut", "run the command again, which goes on from what is there"
 	case errors.As(err, &network):
-		return err.Error(), "check the network, and run publish again"
+		return err.Error(), "check the network, and run the command again"
 	}
 	return err.Error(), ""
 }
@@ -164,7 +164,7 @@ func (a *api) explainGit(doing string, err error) error {
 		said, next = "there is no such repository, or "+a.o.Token.String()+" may not see it", ""
 	case strings.Contains(text, "refusing to allow") && strings.Contains(text, "workflow"):
 		// GitHub wants the scope for any commit that brings workflow files, and upstream's new ones are such.
-		said, next = text, "the fork is behind upstream: bring it up to date with gh repo sync or its button Sync fork on GitHub, then run publish again"
+		said, next = text, "the fork is behind upstream: bring it up to date with gh repo sync or its button Sync fork on GitHub, then run the command again"
 	case strings.Contains(text, "email privacy"):
 		said, next = text, "set user.email of git, or GIT_AUTHOR_EMAIL, to the noreply address in GitHub's settings under Emails"
 	case strings.Contains(text, "protected branch"), strings.Contains(text, "hook declined"), strings.Contains(text, "rule violations"):

@@ -29,7 +29,7 @@ func TestExplainGit(t *testing.T) {
 		{transport.ErrAuthenticationRequired, "the token of $GH_TOKEN is not accepted"},
 		{transport.ErrAuthorizationFailed, "single sign-on"},
 		{&net.DNSError{Name: "github.com", Err: "no such host"}, "the name github.com cannot be looked up"},
-		{plumbing.NewUnexpectedError(io.ErrUnexpectedEOF), "the connection was cut; run publish again"},
+		{plumbing.NewUnexpectedError(io.ErrUnexpectedEOF), "the connection was cut; run the command again"},
 		{context.DeadlineExceeded, "did not answer in time"},
 		{context.Canceled, "push: interrupted"},
 		{errors.New("something else"), "push: something else"},

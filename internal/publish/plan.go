@@ -23,10 +23,11 @@ type Action string
 
 // The actions.
 const (
-	Listed  Action = "listed"  // nothing: upstream has the entry as it is wanted
-	Pending Action = "pending" // nothing: the open pull request has it as it is wanted
-	Create  Action = "create"  // open a pull request, after pushing what it needs
-	Update  Action = "update"  // update the open pull request
+	Listed   Action = "listed"   // nothing: upstream has the entry as it is wanted
+	Unlisted Action = "unlisted" // nothing: upstream has no entry, and none is wanted
+	Pending  Action = "pending"  // nothing: the open pull request has it as it is wanted
+	Create   Action = "create"   // open a pull request, after pushing what it needs
+	Update   Action = "update"   // update the open pull request
 )
 
 // Change is what publishing an entry means, as Plan found it.
@@ -36,12 +37,13 @@ type Change struct {
 	Path        string                // in upstream's repository
 	Branch      string                // of the fork
 	Before      []byte                // the file that the commit starts from; nil if there is none
-	After       []byte                // the file as it is wanted
+	After       []byte                // the file as it is wanted; nil if none is
 	Differences []mirrorsd.Difference // between upstream's file and the wanted one
 	Foreign     []mirrorsd.ForeignKey // keys of the file that upstream's schema does not know; they stay
 	Notes       []string              // what the user should know, one line each
 	Title, Body string                // of the pull request
 	URL         string                // of the open pull request, or ""
+	Removed     string                // with Unlisted: the address of the merged pull request that took the entry out, or ""
 
 	isNew  bool // upstream has no such file
 	mode   filemode.FileMode
@@ -53,7 +55,9 @@ type Change struct {
 }
 
 // commits tells whether there is anything to commit.
-func (c *Change) commits() bool { return !bytes.Equal(c.Before, c.After) }
+func (c *Change) commits() bool {
+	return (c.Before == nil) != (c.After == nil) || !bytes.Equal(c.Before, c.After)
+}
 
 // safeName is what may become part of a path and a branch, whatever the checkers say.
 var safeName = regexp.MustCompile(`^[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?$`)
@@ -65,7 +69,7 @@ func (s *Session) Plan(ctx context.Context, e Entry) (_ *Change, err error) {
 	if !safeName.MatchString(name) || strings.Contains(name, "..") || len(name) > 253 {
 		return nil, fmt.Errorf("%q cannot name a mirror: it becomes a file's name, so it has to be a DNS host name", name)
 	}
-	c := &Change{Entry: e, Branch: branchName(name), mode: filemode.Regular}
+	c := &Change{Entry: e, Branch: branchName(name, e.Remove), mode: filemode.Regular}
 	if err := s.planUpstream(c); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
@@ -78,7 +82,7 @@ func (s *Session) Plan(ctx context.Context, e Entry) (_ *Change, err error) {
 		c.Action = Create
 		c.Notes = append(c.Notes, "without a token and --fork, the fork and its pull requests were not looked at")
 	}
-	if c.Action == Create || c.Action == Update {
+	if !e.Remove && (c.Action == Create || c.Action == Update) {
 		notes, err := s.check(ctx, name, Subject{Path: c.Path, Text: c.After, File: e.File})
 		if err != nil {
 			return nil, err
@@ -88,9 +92,13 @@ func (s *Session) Plan(ctx context.Context, e Entry) (_ *Change, err error) {
 	return c, nil
 }
 
-// branchName is the branch of a mirror's pull request; it never changes between versions.
-func branchName(name string) string {
+// branchName is the branch of a mirror's pull request; it never changes between versions. The removal has one of its own, so that
+// what became of it is not mixed up with what became of the entry.
+func branchName(name string, remove bool) string {
 	branch := "mirrorform/" + strings.ToLower(name)
+	if remove {
+		branch = "mirrorform-remove/" + strings.ToLower(name)
+	}
 	if strings.HasSuffix(branch, ".lock") {
 		branch += "-mirror" // git-check-ref-format(1) refuses the ending
 	}
@@ -109,6 +117,9 @@ func (s *Session) planUpstream(c *Change) error {
 		return err
 	}
 	c.parent = s.store.tip
+	if c.Entry.Remove {
+		return c.planRemoval(have)
+	}
 	if have == nil {
 		c.isNew = true
 		if c.After, err = want.Bytes(); err != nil {
@@ -128,7 +139,7 @@ func (s *Session) planUpstream(c *Change) error {
 	if !c.isNew && len(c.Differences) == 0 {
 		c.Action = Listed
 	}
-	c.Title, c.Body = title(want.Name, c.isNew), pullBody(c.Path, want, c.isNew, c.Differences)
+	c.Title, c.Body = title(verb(c.isNew), want.Name), pullBody(c.Path, want, c.isNew, c.Differences)
 	return nil
 }
 
@@ -161,9 +172,19 @@ func (s *Session) planFork(ctx context.Context, c *Change) error {
 	}
 	c.pull = newest(pulls, isOpen)
 	c.URL = c.pull.GetHTMLURL()
-	if c.Action == Listed {
+	if c.Entry.Remove {
+		if err := s.otherPulls(ctx, c); err != nil {
+			return err
+		}
+	}
+	last := newest(pulls, func(*github.PullRequest) bool { return true })
+	switch {
+	case c.Action == Unlisted && last != nil && isMerged(last):
+		c.Removed = last.GetHTMLURL()
+		return nil
+	case c.Action == Unlisted || c.Action == Listed:
 		if c.pull != nil {
-			c.Notes = append(c.Notes, fmt.Sprintf("upstream has it as configured, so the open pull request %s is of no use: close it", c.URL))
+			c.Notes = append(c.Notes, fmt.Sprintf("upstream has it as %s, so the open pull request %s is of no use: close it", wanted(c.Entry), c.URL))
 		}
 		return nil
 	}
@@ -171,12 +192,11 @@ func (s *Session) planFork(ctx context.Context, c *Change) error {
 	if err != nil {
 		return err
 	}
-	last := newest(pulls, func(*github.PullRequest) bool { return true })
 	switch {
 	case c.pull != nil:
 	case last != nil && isMerged(last):
 		if branch != nil && branch.Hash.String() != last.GetHead().GetSHA() {
-			return fmt.Errorf("pull request %s was merged, and somebody pushed to branch %s of %s afterwards; look at it, then delete the branch and run publish again",
+			return fmt.Errorf("pull request %s was merged, and somebody pushed to branch %s of %s afterwards; look at it, then delete the branch and run the command again",
 				last.GetHTMLURL(), c.Branch, s.fork)
 		}
 		c.reset = branch != nil
@@ -184,7 +204,7 @@ func (s *Session) planFork(ctx context.Context, c *Change) error {
 			c.Notes = append(c.Notes, fmt.Sprintf("upstream listed it before (%s) and took it out since; see there why", last.GetHTMLURL()))
 		}
 	case last != nil && !s.o.IgnoreClosed:
-		return fmt.Errorf("pull request %s was closed without being merged; read there why. Then reopen it and run publish again, or open a new one with --ignore-closed",
+		return fmt.Errorf("pull request %s was closed without being merged; read there why. Then reopen it and run the command again, or open a new one with --ignore-closed",
 			last.GetHTMLURL())
 	}
 	if branch != nil {
@@ -225,7 +245,7 @@ func (s *Session) goOn(c *Change, tip *object.Commit) error {
 		return fmt.Errorf("compare %s with upstream: %w", where, err)
 	}
 	if len(bases) == 0 {
-		return fmt.Errorf("%s has no commit in common with upstream; delete it and run publish again", where)
+		return fmt.Errorf("%s has no commit in common with upstream; delete it and run the command again", where)
 	}
 	base := bases[0]
 	if err := s.onlyFile(c, where, base, tip); err != nil {
@@ -240,7 +260,7 @@ func (s *Session) goOn(c *Change, tip *object.Commit) error {
 		return err
 	}
 	if blobOf(was) != blobOf(now) {
-		return fmt.Errorf("upstream changed %s since %s was made, and the two would be in conflict; delete the branch (which closes its pull request) and run publish again, which starts from upstream's file",
+		return fmt.Errorf("upstream changed %s since %s was made, and the two would be in conflict; delete the branch (which closes its pull request) and run the command again, which starts from upstream's file",
 			c.Path, where)
 	}
 	have, err := s.store.read(tip, c.Path)
@@ -248,11 +268,14 @@ func (s *Session) goOn(c *Change, tip *object.Commit) error {
 		return fmt.Errorf("%s: %w", where, err)
 	}
 	c.parent = tip
+	if c.Entry.Remove {
+		return c.goOnRemoving(where, base, tip, have)
+	}
 	if have == nil {
 		if tip.Hash == base.Hash {
 			return nil
 		}
-		return fmt.Errorf("somebody removed %s from %s (commit %s by %s); delete the branch and run publish again if the mirror is to be listed",
+		return fmt.Errorf("somebody removed %s from %s (commit %s by %s); delete the branch and run the command again if the mirror is to be listed",
 			c.Path, where, tip.Hash, tip.Author.Name)
 	}
 	d, err := mirrorsd.ParseDocument(have.text)
@@ -301,7 +324,7 @@ func (s *Session) onlyFile(c *Change, where string, base, tip *object.Commit) er
 	if len(others) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%s changes more than %s: %s. Somebody else works on it (last %s); delete the branch or take that out of it, then run publish again",
+	return fmt.Errorf("%s changes more than %s: %s. Somebody else works on it (last %s); delete the branch or take that out of it, then run the command again",
 		where, c.Path, someOf(others), tip.Author.Name)
 }
 
@@ -367,5 +390,5 @@ func (s *Session) lastPublished(base, tip *object.Commit) (*object.Commit, error
 			return nil, fmt.Errorf("read the history of commit %s: %w", tip.Hash, err)
 		}
 	}
-	return nil, errors.New("the branch has too many commits; delete it and run publish again")
+	return nil, errors.New("the branch has too many commits; delete it and run the command again")
 }

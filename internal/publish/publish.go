@@ -69,6 +69,7 @@ type Options struct {
 type Entry struct {
 	Address string        // of the resource that makes the file: local/mirror.almalinux.publish["fra1"]
 	File    mirrorsd.File // what the configuration wants upstream to have
+	Remove  bool          // upstream is to have no file for the mirror any more; of File only the name counts
 }
 
 // Session is a connection to upstream and the fork, with a temporary copy of what upstream has. It is used by one goroutine at a time.
@@ -123,6 +124,11 @@ func Open(ctx context.Context, o Options) (_ *Session, err error) {
 		return nil, errors.Join(err, s.store.close())
 	}
 	return s, nil
+}
+
+// Refresh fetches what upstream has now, so that another Plan sees what was merged meanwhile.
+func (s *Session) Refresh(ctx context.Context) error {
+	return s.o.Token.redact(s.store.fetchUpstream(ctx, s.upstream))
 }
 
 // Close removes the temporary copy.

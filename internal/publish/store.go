@@ -228,14 +228,18 @@ func (st *store) find(name string) (string, error) {
 	return usual, nil
 }
 
-// write makes a commit on parent in which one file is another.
+// write makes a commit on parent in which one file is another, or is not there where its text is nil.
 func (st *store) write(parent *object.Commit, file entry, message string, a author, now time.Time) (plumbing.Hash, error) {
-	blob, err := st.put(plumbing.BlobObject, func(w io.Writer) error {
-		_, err := w.Write(file.text)
-		return err
-	})
-	if err != nil {
-		return blob, err
+	set := object.TreeEntry{Name: path.Base(file.path), Mode: file.mode}
+	if file.text != nil {
+		var err error
+		set.Hash, err = st.put(plumbing.BlobObject, func(w io.Writer) error {
+			_, err := w.Write(file.text)
+			return err
+		})
+		if err != nil {
+			return set.Hash, err
+		}
 	}
 	tree, err := entries(parent)
 	if err != nil {
@@ -244,9 +248,12 @@ func (st *store) write(parent *object.Commit, file entry, message string, a auth
 	if tree == nil {
 		tree = &object.Tree{}
 	}
-	dir, err := st.replace(tree, object.TreeEntry{Name: path.Base(file.path), Mode: file.mode, Hash: blob})
+	dir, err := st.replace(tree, set)
 	if err != nil {
 		return dir, err
+	}
+	if set.Hash.IsZero() && len(tree.Entries) == 1 {
+		dir = plumbing.ZeroHash // git has no empty directories
 	}
 	root, err := parent.Tree()
 	if err != nil {
@@ -261,10 +268,12 @@ func (st *store) write(parent *object.Commit, file entry, message string, a auth
 	return st.encode(c)
 }
 
-// replace writes a tree in which one entry is set.
+// replace writes a tree in which one entry is set, or is left out where its hash is zero.
 func (st *store) replace(t *object.Tree, e object.TreeEntry) (plumbing.Hash, error) {
 	list := slices.DeleteFunc(slices.Clone(t.Entries), func(old object.TreeEntry) bool { return old.Name == e.Name })
-	list = append(list, e)
+	if !e.Hash.IsZero() {
+		list = append(list, e)
+	}
 	slices.SortFunc(list, func(a, b object.TreeEntry) int { return strings.Compare(sortName(a), sortName(b)) })
 	return st.encode(&object.Tree{Entries: list})
 }
@@ -333,7 +342,7 @@ func (st *store) push(ctx context.Context, fork repository, branch string, commi
 	case err == nil || errors.Is(err, git.NoErrAlreadyUpToDate):
 		return nil
 	case strings.Contains(err.Error(), "required to be"), strings.Contains(err.Error(), "non-fast-forward"), errors.Is(err, git.ErrForceNeeded):
-		return fmt.Errorf("somebody pushed to branch %s of %s at the same time; nothing was pushed: run publish again, which will look at what they did", branch, fork)
+		return fmt.Errorf("somebody pushed to branch %s of %s at the same time; nothing was pushed: run the command again, which will look at what they did", branch, fork)
 	}
 	return st.api.explainGit("push branch "+branch+" to "+fork.String(), err)
 }
