@@ -18,7 +18,8 @@ type Directory struct {
 	// Kind is what was found when it is no directory: "file", "symlink to TARGET", …
 	Kind string `plan:"kind,found"`
 
-	found wire.File
+	found    wire.File
+	deletion *deletion // nil: a directory that holds anything is not removed
 }
 
 type directoryType struct{}
@@ -36,7 +37,12 @@ func (directoryType) Validate(want *Directory) []engine.Problem {
 }
 
 func (dt directoryType) Ask(_ engine.Target, want *Directory) []wire.Query {
-	return []wire.Query{dt.managed(want).query()}
+	list := []wire.Query{dt.managed(want).query()}
+	if want.deletion != nil {
+		du, filesystem := want.deletion.queries(want.Path)
+		list = append(list, du, filesystem)
+	}
+	return list
 }
 
 func (dt directoryType) Read(_ engine.Target, want *Directory, got engine.Answers) (*Directory, error) {
@@ -46,11 +52,16 @@ func (dt directoryType) Read(_ engine.Target, want *Directory, got engine.Answer
 	}
 	have := &Directory{Path: want.Path, Kind: otherThan(wire.Directory, f), found: f}
 	have.Owner, have.Group, have.Mode = foundAttributes(want.Owner, want.Group, want.Mode, f)
-	return have, nil
+	if want.deletion != nil {
+		have.deletion, err = want.deletion.read(want.Path, got)
+	}
+	return have, err
 }
 
 func (dt directoryType) Diff(_ engine.Target, want, have *Directory) []engine.Step {
 	switch {
+	case want == nil && have.deletion != nil && have.found.Kind == wire.Directory && !have.found.Empty:
+		return []engine.Step{have.deletion.step(have.Path, have.found.MountAt)}
 	case want == nil:
 		// A directory that holds anything, or on which a file system is mounted, stays.
 		if have.found.Kind != wire.Directory || !have.found.Empty || have.found.MountAt {

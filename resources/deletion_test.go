@@ -1,0 +1,87 @@
+package resources
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/internal/wire"
+)
+
+func TestDeletion(t *testing.T) {
+	t.Parallel()
+	const path = "/srv/mirror/almalinux"
+	du := wire.Run{Stdout: "812000000000\t" + path + "\n"}
+	full := wire.File{Kind: wire.Directory, Fingerprint: "f"}
+	for _, test := range []struct {
+		name    string
+		locks   []string
+		file    wire.File
+		du      wire.Run
+		summary string // "" is no step
+		argv    string
+	}{
+		{
+			"with its lock", []string{"/run/a.lock"}, full, du, "delete " + path + " and all that is in it (812 GB)",
+			"/usr/bin/flock --nonblock --verbose /run/a.lock /usr/bin/find " + path + " -xdev -delete",
+		},
+		{
+			"two locks", []string{"/run/a.lock", "/run/b.lock"}, full, du, "delete " + path + " and all that is in it (812 GB)",
+			"/usr/bin/flock --nonblock --verbose /run/a.lock /usr/bin/flock --nonblock --verbose /run/b.lock /usr/bin/find " + path + " -xdev -delete",
+		},
+		{
+			"a mount point stays", nil, wire.File{Kind: wire.Directory, Fingerprint: "f", MountAt: true}, du, "delete all that is in " + path + " (812 GB)",
+			"/usr/bin/find " + path + " -xdev -mindepth 1 -delete",
+		},
+		{
+			"too much to count in time", nil, full, wire.Run{Exit: -1, Stderr: "killed"}, "delete " + path + " and all that is in it (at most 3 TB: so much is used of /srv)",
+			"/usr/bin/find " + path + " -xdev -delete",
+		},
+		{"empty already", nil, wire.File{Kind: wire.Directory, Fingerprint: "f", Empty: true}, du, "remove " + path, ""},
+		{"an empty mount point", nil, wire.File{Kind: wire.Directory, Fingerprint: "f", Empty: true, MountAt: true}, du, "", ""},
+		{"a link in its place", nil, wire.File{Kind: wire.Symlink, Fingerprint: "f", Target: "/"}, du, "", ""},
+		{"absent", nil, wire.File{}, du, "", ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			plain := &Directory{Path: path}
+			want := plain.Deleting(test.locks...)
+			if plain.deletion != nil {
+				t.Fatal("the directory itself was changed")
+			}
+			answers := []wire.Answer{{File: &test.file}, {Run: &test.du}, {Filesystem: &wire.Filesystem{MountPoint: "/srv", Size: 4e12, Available: 1e12}}}
+			got, err := engine.NewAnswers(directoryType{}.Ask(engine.Target{}, want), answers)
+			if err != nil {
+				t.Fatal(err)
+			}
+			have, err := directoryType{}.Read(engine.Target{}, want, got)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if have == nil {
+				if test.file.Kind != wire.Absent {
+					t.Error("nothing was found")
+				}
+				return
+			}
+			steps := directoryType{}.Diff(engine.Target{}, nil, have)
+			if test.summary == "" {
+				if len(steps) > 0 {
+					t.Errorf("steps %+v", steps)
+				}
+				return
+			}
+			if len(steps) != 1 || steps[0].Summary != test.summary {
+				t.Fatalf("steps %+v", steps)
+			}
+			if test.argv != "" && !slices.Equal(steps[0].Do.Run.Argv, strings.Fields(test.argv)) {
+				t.Errorf("argv %q", steps[0].Do.Run.Argv)
+			}
+			if !reflect.DeepEqual(directoryType{}.Diff(engine.Target{}, plain, have), directoryType{}.Diff(engine.Target{}, plain, &Directory{Path: path, Kind: have.Kind, found: have.found})) {
+				t.Error("deletion changes what is done to a directory that is wanted")
+			}
+		})
+	}
+}
