@@ -40,7 +40,7 @@ func TestLab(t *testing.T) {
 		RequireExplicitExec: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status": status, "repeat": repeat, "boot": boot, "on": on, "reboot": reboot, "eventually": eventually, "edit": edit,
-			"github": github, "behind": behind,
+			"github": github, "behind": behind, "serve": serve,
 		},
 	})
 }

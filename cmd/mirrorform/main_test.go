@@ -29,7 +29,7 @@ func TestScripts(t *testing.T) {
 		Setup:               setUp,
 		UpdateScripts:       *update,
 		RequireExplicitExec: true,
-		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"status": status, "repeat": repeat, "github": github},
+		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"status": status, "repeat": repeat, "github": github, "serve": serve},
 	})
 }
 

@@ -19,10 +19,11 @@ type gitHubKey struct{}
 //	github commit REPO BRANCH FILE TEXT commit a file to a branch
 //	github cat REPO BRANCH FILE         print a file of a branch
 //	github merge NUMBER                 merge a pull request
+//	github close NUMBER                 close a pull request without merging it
 //	github pulls                        print the pull requests
 func github(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
-		ts.Fatalf("usage: github start|commit|cat|merge|pulls …")
+		ts.Fatalf("usage: github start|commit|cat|merge|close|pulls …")
 	}
 	if args[0] == "start" {
 		root := ts.MkAbs("github")
@@ -50,6 +51,10 @@ func github(ts *testscript.TestScript, neg bool, args []string) {
 		n, err := strconv.Atoi(args[1])
 		ts.Check(err)
 		ts.Check(s.Merge(n))
+	case args[0] == "close" && len(args) == 2:
+		n, err := strconv.Atoi(args[1])
+		ts.Check(err)
+		s.Edit(n, func(p *githubtest.Pull) { p.State = "closed" })
 	case args[0] == "pulls" && len(args) == 1:
 		var b strings.Builder
 		for _, p := range s.Pulls() {

@@ -92,6 +92,8 @@ func (r *run) removal(list []*engine.Resource) []*engine.Resource {
 	return removed
 }
 
+var errNotApproved = errors.New("not approved; nothing was changed")
+
 var errInterrupted = errors.New("interrupted; nothing was changed")
 
 // apply plans, asks and performs.
@@ -112,7 +114,7 @@ func (r *run) apply(ctx context.Context, question string, approved bool) error {
 			return err
 		}
 		if !yes {
-			return errors.New("not approved; nothing was changed")
+			return errNotApproved
 		}
 	}
 	return r.perform(ctx, plan)

@@ -1,7 +1,7 @@
 // Package cli holds mirrorform's commands: what they take, what they print and how they exit.
 //
 // Exit status, for all commands: 0 done or nothing to do, 1 error, 2 there are differences (plan --detailed-exitcode, drift,
-// publish --check).
+// publish --check, and retire while AlmaLinux lists a mirror still).
 package cli
 
 import (
@@ -156,7 +156,7 @@ All *.hcl files of a directory declare the mirrors. plan shows what differs on t
 	root.AddCommand(
 		a.initCommand(), a.validateCommand(), a.fmtCommand(), a.planCommand(), a.showCommand(), a.driftCommand(), a.applyCommand(), a.destroyCommand(),
 		a.stateCommand(), a.outputCommand(), a.verifyCommand(), a.versionCommand(), a.labCommand(), a.lintCommand(), a.publishCommand(), a.adoptCommand(),
-		a.graphCommand(), a.consoleCommand(), a.reportCommand(),
+		a.graphCommand(), a.consoleCommand(), a.reportCommand(), a.retireCommand(),
 	)
 	return root
 }

@@ -47,6 +47,7 @@ func (r *run) entries(facts map[string]*wire.Facts) ([]entry, error) {
 	}
 	list, err := r.wanted("local", facts)
 	r.ui.Diagnostics(r.diags, r.config.Files())
+	r.diags = nil // told
 	if err != nil {
 		return nil, errReported
 	}

@@ -47,27 +47,37 @@ Exit status: 0 done or nothing to do, 1 an error, with --check 2 when there are 
 	}
 	a.addHostFlags(cmd)
 	o.verify.add(cmd)
+	addRepositoryFlags(cmd, &o.Options)
 	flags := cmd.Flags()
-	flags.StringVar(&o.Clone, "repo", "", "your clone of the fork, in `DIRECTORY`")
-	flags.StringVar(&o.Fork, "fork", "", "your fork, as `OWNER/NAME`")
-	flags.StringVar(&o.Upstream, "upstream", publish.DefaultUpstream, "the repository that holds the list, as `OWNER/NAME`")
-	flags.StringVar(&o.APIURL, "api-url", publish.DefaultAPIURL, "`URL` of GitHub's REST API; https://HOST/api/v3/ for GitHub Enterprise Server")
 	flags.BoolVar(&o.dryRun, "dry-run", false, "show the changes and the pull requests' texts, and change nothing")
 	flags.BoolVar(&o.check, "check", false, "tell what differs between the configuration and the list")
 	flags.BoolVar(&o.skipVerify, "skip-verify", false, "do not look at the mirrors from outside before their entries are published")
 	flags.BoolVar(&o.Relist, "relist", false, "ask for mirrors that upstream made private to be listed again")
 	flags.BoolVar(&o.Overwrite, "overwrite", false, "replace values that somebody else pushed to the branch")
-	flags.BoolVar(&o.IgnoreClosed, "ignore-closed", false, "open a new pull request although one was closed without being merged")
 	cmd.MarkFlagsMutuallyExclusive("dry-run", "check")
+	return cmd
+}
+
+// addRepositoryFlags adds what says where the list and the fork are.
+func addRepositoryFlags(cmd *cobra.Command, o *publish.Options) {
+	flags := cmd.Flags()
+	flags.StringVar(&o.Clone, "repo", "", "your clone of the fork, in `DIRECTORY`")
+	flags.StringVar(&o.Fork, "fork", "", "your fork, as `OWNER/NAME`")
+	flags.StringVar(&o.Upstream, "upstream", publish.DefaultUpstream, "the repository that holds the list, as `OWNER/NAME`")
+	flags.StringVar(&o.APIURL, "api-url", publish.DefaultAPIURL, "`URL` of GitHub's REST API; https://HOST/api/v3/ for GitHub Enterprise Server")
+	flags.BoolVar(&o.IgnoreClosed, "ignore-closed", false, "open a new pull request although one was closed without being merged")
 	_ = cmd.MarkFlagDirname("repo")
 	for _, name := range []string{"fork", "upstream", "api-url"} {
 		_ = cmd.RegisterFlagCompletionFunc(name, cobra.NoFileCompletions)
 	}
-	return cmd
 }
 
 func (a *app) publish(ctx context.Context, o publishOptions) error {
-	list, err := a.entriesToPublish(ctx)
+	r, err := a.entriesRun()
+	if err != nil {
+		return err
+	}
+	list, err := r.entriesToPublish(ctx)
 	if err != nil {
 		return err
 	}
@@ -168,9 +178,12 @@ func (a *app) publishOne(ctx context.Context, s *publish.Session, e publish.Entr
 	if err := s.Apply(ctx, c); err != nil {
 		return err
 	}
-	a.ui.Print(fmt.Sprintf("%s: %s", name, map[publish.Action]string{publish.Create: "opened ", publish.Update: "updated "}[c.Action]+c.URL))
+	a.ui.Print(fmt.Sprintf("%s: %s", name, publishedVerb[c.Action]+c.URL))
 	return nil
 }
+
+// publishedVerb says what was done to a pull request.
+var publishedVerb = map[publish.Action]string{publish.Create: "opened ", publish.Update: "updated "}
 
 // showChange prints what publish would do.
 func (a *app) showChange(s *publish.Session, c *publish.Change) {
@@ -183,19 +196,20 @@ func (a *app) showChange(s *publish.Session, c *publish.Change) {
 		what = fmt.Sprintf("would update %s from %s", c.URL, from)
 	}
 	a.ui.Print(c.Entry.File.Name + ": " + what + "\n")
-	if diff := udiff.Unified("a/"+c.Path, "b/"+c.Path, string(c.Before), string(c.After)); diff != "" {
+	after := "b/" + c.Path
+	if c.After == nil {
+		after = "/dev/null"
+	}
+	if diff := udiff.Unified("a/"+c.Path, after, string(c.Before), string(c.After)); diff != "" {
 		a.ui.Print(diff)
 	}
 	a.ui.Print("\n" + c.Title + "\n\n" + c.Body)
 }
 
 // entriesToPublish are the mirrors' files as the configuration wants them. Hosts are reached only if their facts decide what is in them.
-func (a *app) entriesToPublish(ctx context.Context) ([]publish.Entry, error) {
-	r, err := a.entriesRun()
-	if err != nil {
-		return nil, err
-	}
+func (r *run) entriesToPublish(ctx context.Context) ([]publish.Entry, error) {
 	var facts map[string]*wire.Facts
+	var err error
 	if hosts := r.needFacts(); len(hosts) > 0 {
 		if facts, err = r.readFacts(ctx, hosts); err != nil {
 			return nil, err
@@ -213,7 +227,7 @@ func (a *app) entriesToPublish(ctx context.Context) ([]publish.Entry, error) {
 			return nil, fmt.Errorf("%s and %s both publish a mirror named %s; set publish.name of one of them", other, e.address, e.file.Name)
 		}
 		names[key] = e.address
-		found = append(found, publish.Entry{Address: e.address, File: e.file})
+		found = append(found, publish.Entry{Address: e.address, Host: e.host, File: e.file})
 	}
 	return found, nil
 }
@@ -223,18 +237,24 @@ func (r *run) readFacts(ctx context.Context, hosts []engine.Host) (map[string]*w
 	var err error
 	var mu sync.Mutex
 	facts := map[string]*wire.Facts{}
-	r.fleet = &engine.Fleet{Parallelism: r.parallelism}
-	r.fleet.Wanted = func(host string, all map[string]*wire.Facts) ([]*engine.Resource, error) {
+	fleet := &engine.Fleet{Parallelism: r.parallelism}
+	fleet.Wanted = func(host string, all map[string]*wire.Facts) ([]*engine.Resource, error) {
 		mu.Lock()
 		defer mu.Unlock()
 		facts[host] = all[host]
 		return nil, nil
 	}
-	if r.fleet.Connect, r.disconnect, err = r.connector(hostsByName(r.config.Hosts())); err != nil {
-		return nil, err
+	if r.fleet != nil {
+		fleet.Connect = r.fleet.Connect
+	} else {
+		var disconnect func()
+		if fleet.Connect, disconnect, err = r.connector(hostsByName(r.config.Hosts())); err != nil {
+			return nil, err
+		}
+		defer disconnect()
 	}
-	defer r.close()
-	plan := r.fleet.Plan(ctx, hosts)
+	defer fleet.Close()
+	plan := fleet.Plan(ctx, hosts)
 	for _, h := range plan.Hosts {
 		if h.Err != nil {
 			return nil, fmt.Errorf("the entry of host %s needs its facts: %w", h.Host, h.Err)

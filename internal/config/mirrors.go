@@ -11,6 +11,7 @@ type MirrorPlace struct {
 	Name  string    // the block's label
 	Block hcl.Range // the whole block, to its closing brace
 	Hosts []string  // the names of all hosts that the block is for
+	Parts []string  // the names of what it expands to for the host, such as "cron"; nil where that needs facts
 	// Reference is the part of the hosts argument that means the host: host.fra1, host.edge["ams"], or a group or a local value that the host
 	// comes with.
 	Reference hcl.Range
@@ -35,6 +36,9 @@ func (c *Config) MirrorsOn(host string) []MirrorPlace {
 			p := MirrorPlace{Name: b.label, Block: hcl.RangeBetween(b.header, b.source.SrcRange)}
 			for _, other := range i.hosts {
 				p.Hosts = append(p.Hosts, other.Name)
+			}
+			for _, part := range i.parts[host] {
+				p.Parts = append(p.Parts, part.Name)
 			}
 			p.Reference, p.Exact = b.referenceTo(h)
 			list = append(list, p)

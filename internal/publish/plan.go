@@ -69,18 +69,14 @@ func (s *Session) Plan(ctx context.Context, e Entry) (_ *Change, err error) {
 	if !safeName.MatchString(name) || strings.Contains(name, "..") || len(name) > 253 {
 		return nil, fmt.Errorf("%q cannot name a mirror: it becomes a file's name, so it has to be a DNS host name", name)
 	}
-	c := &Change{Entry: e, Branch: branchName(name, e.Remove), mode: filemode.Regular}
-	if err := s.planUpstream(c); err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	switch {
-	case s.fork != nil:
-		if err := s.planFork(ctx, c); err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
+	c, err := s.compare(ctx, e, false)
+	if errors.Is(err, errStale) {
+		if err = s.store.fetchUpstream(ctx, s.upstream); err == nil {
+			c, err = s.compare(ctx, e, true)
 		}
-	case c.Action == "":
-		c.Action = Create
-		c.Notes = append(c.Notes, "without a token and --fork, the fork and its pull requests were not looked at")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	if !e.Remove && (c.Action == Create || c.Action == Update) {
 		notes, err := s.check(ctx, name, Subject{Path: c.Path, Text: c.After, File: e.File})
@@ -88,6 +84,25 @@ func (s *Session) Plan(ctx context.Context, e Entry) (_ *Change, err error) {
 			return nil, err
 		}
 		c.Notes = append(c.Notes, notes...)
+	}
+	return c, nil
+}
+
+// errStale is the error of a comparison with an upstream that was fetched before the newest pull request was merged.
+var errStale = errors.New("upstream has changed since it was fetched")
+
+// compare compares an entry with upstream's file, then with what the fork has. fresh says that it is of no use to fetch upstream once more.
+func (s *Session) compare(ctx context.Context, e Entry, fresh bool) (*Change, error) {
+	c := &Change{Entry: e, Branch: branchName(e.File.Name, e.Remove), mode: filemode.Regular}
+	if err := s.planUpstream(c); err != nil {
+		return nil, err
+	}
+	switch {
+	case s.fork != nil:
+		return c, s.planFork(ctx, c, fresh)
+	case c.Action == "":
+		c.Action = Create
+		c.Notes = append(c.Notes, "without a token and --fork, the fork and its pull requests were not looked at")
 	}
 	return c, nil
 }
@@ -165,7 +180,7 @@ func (s *Session) edit(c *Change, have *entry) error {
 }
 
 // planFork looks at the fork's branch and the pull requests from it.
-func (s *Session) planFork(ctx context.Context, c *Change) error {
+func (s *Session) planFork(ctx context.Context, c *Change, fresh bool) error {
 	pulls, err := s.api.pulls(ctx, s.upstream, *s.fork, c.Branch)
 	if err != nil {
 		return err
@@ -178,11 +193,13 @@ func (s *Session) planFork(ctx context.Context, c *Change) error {
 		}
 	}
 	last := newest(pulls, func(*github.PullRequest) bool { return true })
-	switch {
-	case c.Action == Unlisted && last != nil && isMerged(last):
-		c.Removed = last.GetHTMLURL()
-		return nil
-	case c.Action == Unlisted || c.Action == Listed:
+	if !fresh && isMerged(last) && !s.store.has(last.GetMergeCommitSHA()) {
+		return errStale
+	}
+	if c.Action == Unlisted {
+		c.Removed = newest(pulls, isMerged).GetHTMLURL()
+	}
+	if c.Action == Unlisted || c.Action == Listed {
 		if c.pull != nil {
 			c.Notes = append(c.Notes, fmt.Sprintf("upstream has it as %s, so the open pull request %s is of no use: close it", wanted(c.Entry), c.URL))
 		}

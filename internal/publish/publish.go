@@ -68,6 +68,7 @@ type Options struct {
 // Entry is one mirror's wanted file.
 type Entry struct {
 	Address string        // of the resource that makes the file: local/mirror.almalinux.publish["fra1"]
+	Host    string        // the mirror's host
 	File    mirrorsd.File // what the configuration wants upstream to have
 	Remove  bool          // upstream is to have no file for the mirror any more; of File only the name counts
 }

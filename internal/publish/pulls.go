@@ -90,7 +90,7 @@ func (a *api) edit(ctx context.Context, upstream repository, number int, body st
 }
 
 func isOpen(p *github.PullRequest) bool   { return p.GetState() == "open" }
-func isMerged(p *github.PullRequest) bool { return p.MergedAt != nil }
+func isMerged(p *github.PullRequest) bool { return p != nil && p.MergedAt != nil }
 
 // newest is the pull request with the highest number of those that match, or nil.
 func newest(list []*github.PullRequest, match func(*github.PullRequest) bool) *github.PullRequest {

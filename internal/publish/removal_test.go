@@ -128,3 +128,36 @@ func TestRemovalOfTheLast(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// TestMergedMeanwhile: a pull request that is merged after upstream was fetched is no reason for another one.
+func TestMergedMeanwhile(t *testing.T) {
+	t.Parallel()
+	for _, e := range []publish.Entry{entry(), gone()} {
+		w := newWorld(t)
+		if e.Remove {
+			w.publish(entry(), publish.Create)
+			if err := w.Merge(1); err != nil {
+				t.Fatal(err)
+			}
+		}
+		number := len(w.Pulls()) + 1
+		w.publish(e, publish.Create)
+		s, err := publish.Open(t.Context(), w.options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Merge(number); err != nil {
+			t.Fatal(err)
+		}
+		c, err := s.Plan(t.Context(), e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := map[bool]publish.Action{false: publish.Listed, true: publish.Unlisted}[e.Remove]; c.Action != want {
+			t.Errorf("action %s, want %s", c.Action, want)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}

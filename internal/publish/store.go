@@ -122,6 +122,11 @@ func (st *store) branch(ctx context.Context, fork repository, name string) (*obj
 	return st.commit(ref.Hash())
 }
 
+// has tells whether a commit is there, or none is named.
+func (st *store) has(sha string) bool {
+	return sha == "" || st.storage.HasEncodedObject(plumbing.NewHash(sha)) == nil
+}
+
 func (st *store) commit(h plumbing.Hash) (*object.Commit, error) {
 	c, err := object.GetCommit(st.storage, h)
 	if err != nil {

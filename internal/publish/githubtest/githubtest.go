@@ -66,6 +66,7 @@ type Pull struct {
 	State               string // open or closed
 	Title, Body         string
 	Merged              bool
+	MergeSHA            string // the commit of the base that merged it
 	MaintainerCanModify bool
 }
 
@@ -284,7 +285,7 @@ func (s *Server) Merge(number int) error {
 	if _, err := s.Git(base, "update-ref", "refs/heads/"+p.Base, commit); err != nil {
 		return err
 	}
-	s.Edit(number, func(p *Pull) { p.State, p.Merged, p.HeadSHA = "closed", true, sha })
+	s.Edit(number, func(p *Pull) { p.State, p.Merged, p.HeadSHA, p.MergeSHA = "closed", true, sha, commit })
 	return nil
 }
 

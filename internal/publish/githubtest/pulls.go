@@ -24,7 +24,7 @@ func (s *Server) describePull(p *Pull) object {
 		"base": object{"ref": p.Base, "repo": object{"full_name": p.Repo}},
 	}
 	if p.Merged {
-		o["merged_at"] = "2026-01-02T03:04:05Z"
+		o["merged_at"], o["merge_commit_sha"] = "2026-01-02T03:04:05Z", p.MergeSHA
 	}
 	return o
 }
