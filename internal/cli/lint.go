@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -50,7 +51,7 @@ mirrorform lint --disable file-name,slow-sync mirrors.d`,
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return []string{"yml", "yaml"}, cobra.ShellCompDirectiveFilterFileExt
 		},
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := f.check(args); err != nil {
 				return err
 			}
@@ -58,7 +59,7 @@ mirrorform lint --disable file-name,slow-sync mirrors.d`,
 				a.listRules()
 				return nil
 			}
-			return a.lint(f, args)
+			return a.lint(cmd.Context(), f, args)
 		},
 	}
 	flags := cmd.Flags()
@@ -70,7 +71,7 @@ mirrorform lint --disable file-name,slow-sync mirrors.d`,
 	flags.StringVar(&f.format, "format", "text", "`FORMAT` of the findings: text, json, sarif (2.1.0) or github (annotations by GitHub Actions)")
 	flags.StringSliceVar(&f.disable, "disable", nil, "leave out these `RULES`: names with commas between them, or all")
 	flags.StringSliceVar(&f.enable, "enable", nil, "look for these `RULES` as well: optional ones, or those left after --disable all")
-	flags.StringVar(&f.serviceConfig, "service-config", "", "`FILE` with a newer config.yml of AlmaLinux's service than the facts that are built in")
+	flags.StringVar(&f.serviceConfig, "service-config", "", "take the service's settings from `FILE|URL`, its config.yml, in place of what is built in")
 	flags.StringVar(&f.stdinName, "stdin-name", "", "`NAME` of the file that standard input is")
 	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(lintFormats, cobra.ShellCompDirectiveNoFileComp))
 	names := []string{mirrorsd.AllRules}
@@ -123,16 +124,14 @@ func (a *app) listRules() {
 	a.ui.Table(rows)
 }
 
-func (a *app) lint(f lintFlags, args []string) error {
+func (a *app) lint(ctx context.Context, f lintFlags, args []string) error {
 	options := mirrorsd.Options{Enable: f.enable, Disable: f.disable}
 	if f.serviceConfig != "" {
-		data, err := readBounded(f.serviceConfig)
+		service, err := loadServiceConfig(ctx, f.serviceConfig, nil, verifyTimeout)
 		if err != nil {
 			return err
 		}
-		if options.Service, err = mirrorsd.ParseService(data); err != nil {
-			return fmt.Errorf("%s: %w", f.serviceConfig, err)
-		}
+		options.Service = service.Service
 	}
 	linter, err := mirrorsd.NewLinter(options)
 	if err != nil {

@@ -31,8 +31,6 @@ const (
 	verifyFormat = "1.0"
 	// verifyAtOnce is how many mirrors are looked at at once.
 	verifyAtOnce = 8
-	// maxServiceConfig bounds a config.yml.
-	maxServiceConfig = 1 << 20
 
 	// How much is asked of a mirror, and how patiently, unless flags say otherwise.
 	verifyMetadata    = "100MB"
@@ -271,7 +269,7 @@ func loadServiceConfig(ctx context.Context, name string, roots *x509.CertPool, t
 		}
 		in = file
 	}
-	data, err := io.ReadAll(io.LimitReader(in, maxServiceConfig+1))
+	data, err := io.ReadAll(io.LimitReader(in, upstream.MaxServiceSize+1))
 	if err := errors.Join(err, in.Close()); err != nil {
 		return nil, fmt.Errorf("--service-config: %s: %w", name, err)
 	}

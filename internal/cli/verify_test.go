@@ -1,13 +1,11 @@
 package cli
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -19,9 +17,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/maxmind/mmdbwriter"
 	"github.com/maxmind/mmdbwriter/mmdbtype"
 	"github.com/mirrorform/mirrorform/internal/mirrorsd"
+	"github.com/mirrorform/mirrorform/internal/geo/geotest"
 	"github.com/mirrorform/mirrorform/internal/upstream"
 )
 
@@ -184,22 +182,8 @@ func runApp(t *testing.T, args ...string) (status int, stdout, stderr string) {
 func TestVerifyWhole(t *testing.T) {
 	t.Parallel()
 	address, flags, ca := startMirror(t)
-	tree, err := mmdbwriter.New(mmdbwriter.Options{DatabaseType: "GeoLite2-City", IncludeReservedNetworks: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, network, err := net.ParseCIDR("127.0.0.0/8")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := tree.Insert(network, mmdbtype.Map{"country": mmdbtype.Map{"iso_code": mmdbtype.String("DE")}}); err != nil {
-		t.Fatal(err)
-	}
-	var db bytes.Buffer
-	if _, err := tree.WriteTo(&db); err != nil {
-		t.Fatal(err)
-	}
-	args := append([]string{"verify", "--json", "--geoip-db", writeFile(t, t.TempDir(), "city.mmdb", db.Bytes()), "--attempts", "1", address}, flags...)
+	db := geotest.Write(t, "GeoLite2-City", map[string]mmdbtype.Map{"127.0.0.0/8": {"country": mmdbtype.Map{"iso_code": mmdbtype.String("DE")}}})
+	args := append([]string{"verify", "--json", "--geoip-db", db, "--attempts", "1", address}, flags...)
 	for _, test := range []struct {
 		name   string
 		args   []string

@@ -243,7 +243,7 @@ func (c *checker) frequency(s string) {
 		c.errorf(ruleRequired, key, "is required: the time between two syncs, such as 3h")
 		return
 	}
-	every, err := parseDuration(s)
+	every, err := ParseDuration(s)
 	if err != nil {
 		c.errorf(ruleFrequency, key, "%s is not a duration; write a number and m, h or d, such as 3h", show(s))
 		if m := looseFrequency.FindStringSubmatch(s); m != nil {

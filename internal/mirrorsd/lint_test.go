@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/txtar"
 )
@@ -195,28 +196,10 @@ func TestSelectRules(t *testing.T) {
 	}
 }
 
-func TestParseService(t *testing.T) {
+func TestService(t *testing.T) {
 	t.Parallel()
-	s, err := ParseService([]byte("config_version: 3\nallowed_outdate: 24h\nrequired_protocols: [http]\nversions: [\"9\"]\n"))
-	if err != nil || duration(s.AllowedOutdate) != "24h" || !slices.Equal(s.RequiredProtocols, []string{"http"}) {
-		t.Errorf("%+v, %v", s, err)
-	}
-	for want, data := range map[string]string{
-		"the file is empty":                            "",
-		"allowed_outdate: \"\" is not a duration":      "required_protocols: [http]",
-		"allowed_outdate: \"soon\" is not a duration":  "allowed_outdate: soon",
-		"required_protocols: has no protocol":          "allowed_outdate: 90m",
-		"required_protocols: \"gopher\" is none of":    "allowed_outdate: 1d\nrequired_protocols: [http, gopher]",
-		"not a config.yml of AlmaLinux's service":      "[1]",
-		"more than the limit of 262144":                strings.Repeat("#", MaxSize+1),
-		"the file is not readable YAML: yaml: unknown": "a: *b",
-	} {
-		if _, err := ParseService([]byte(data)); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%q: %v, want %s", data, err, want)
-		}
-	}
 	// The service's own limit decides what is slow, and its protocols which are required.
-	l := newLinter(t, Options{Service: s})
+	l := newLinter(t, Options{Service: Service{AllowedOutdate: 24 * time.Hour, RequiredProtocols: []string{"http"}}})
 	data := bytes.Replace(canonical(t)["minimal.yml"], []byte("update_frequency: 3h"), []byte("update_frequency: 24h"), 1)
 	findings := l.Lint([]Source{{Unnamed: true, Data: data}})
 	if len(findings) != 1 || findings[0].Message != "address: needs http, since dnf uses no other; give at least one of the URLs" {
@@ -257,14 +240,6 @@ func TestLintUpstream(t *testing.T) {
 	}
 	for _, s := range sources {
 		checkFix(t, l, s)
-	}
-	config, err := os.ReadFile(filepath.Join(dir, "config.yml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	service, err := ParseService(config)
-	if want := DefaultService(); err != nil || service.AllowedOutdate != want.AllowedOutdate || !slices.Equal(service.RequiredProtocols, want.RequiredProtocols) {
-		t.Errorf("upstream's config.yml has %+v (%v), and built in is %+v", service, err, want)
 	}
 }
 

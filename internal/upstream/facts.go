@@ -1,18 +1,17 @@
 package upstream
 
-import "time"
+import "github.com/mirrorform/mirrorform/internal/mirrorsd"
 
 // BuiltIn returns the facts of the service's config.yml that this version of mirrorform was made with. The caller may change them.
 func BuiltIn() *Service {
 	every := []string{"x86_64", "aarch64", "ppc64le", "s390x"}
 	ten := []string{"x86_64", "x86_64_v2", "aarch64", "ppc64le", "s390x"}
 	return &Service{
-		AllowedOutdate:     12 * time.Hour,
+		Service:            mirrorsd.DefaultService(),
 		Versions:           []string{"8", "8.10", "9", "9.8", "10", "10.2"},
 		Modules:            map[string][]string{"kitten": {"10"}},
 		DuplicatedVersions: map[string]string{"8": "8.10", "9": "9.8", "10": "10.2"},
 		Arches:             map[string][]string{"8": every, "9": every, "10": ten, "10-kitten": ten},
-		Protocols:          []string{"http", "https"},
 		Repos: []Repo{
 			{Name: "baseos", Path: "BaseOS/$basearch/os/"},
 			{Name: "appstream", Path: "AppStream/$basearch/os/"},

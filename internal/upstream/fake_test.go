@@ -35,10 +35,9 @@ const mirrorName = "mirror.example.org"
 // tiny is a service that asks for little.
 func tiny() *Service {
 	return &Service{
-		AllowedOutdate: 12 * time.Hour, Versions: []string{"9", "9.8", "10.2"}, DuplicatedVersions: map[string]string{"9": "9.8"},
-		Modules:   map[string][]string{"kitten": {"10"}},
-		Arches:    map[string][]string{"9": {"x86_64", "aarch64"}, "10": {"x86_64"}, "10-kitten": {"x86_64"}},
-		Protocols: []string{"http", "https"},
+		Service: mirrorsd.DefaultService(), Versions: []string{"9", "9.8", "10.2"}, DuplicatedVersions: map[string]string{"9": "9.8"},
+		Modules: map[string][]string{"kitten": {"10"}},
+		Arches:  map[string][]string{"9": {"x86_64", "aarch64"}, "10": {"x86_64"}, "10-kitten": {"x86_64"}},
 		Repos: []Repo{
 			{Name: "baseos", Path: "BaseOS/$basearch/os/"},
 			{Name: "rt", Path: "RT/$basearch/os/", Versions: []string{"9.8"}, Arches: []string{"x86_64"}},

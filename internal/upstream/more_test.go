@@ -124,7 +124,7 @@ func TestProtocols(t *testing.T) {
 	t.Parallel()
 	requireIPv6(t)
 	f := newFake(t, tiny())
-	f.service.Protocols = []string{"https"}
+	f.service.RequiredProtocols = []string{"https"}
 	f.wrap = only("http/", serving("/10.2/BaseOS", http.NotFound))
 	r := f.verify()
 	if found := bad(r); r.Status != "ok" || r.Accepted || len(found) != 1 || found[0].Upstream {

@@ -4,17 +4,16 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 
+	"github.com/mirrorform/mirrorform/internal/mirrorsd"
 	"gopkg.in/yaml.v3"
 )
 
 // Service is what AlmaLinux's mirror service is configured with, its config.yml, as far as it says what mirrors are asked for.
 type Service struct {
-	// AllowedOutdate is how old the time in TIME may be.
-	AllowedOutdate time.Duration
+	// What mirrors.d files have to agree with; AllowedOutdate is also how old the time in TIME may be.
+	mirrorsd.Service
 	// Versions are the release directories of the tree, with the names of major releases among them.
 	Versions []string
 	// Modules are the optional trees beside almalinux, such as "kitten", with their major versions. The directory of one is VERSION-MODULE.
@@ -23,8 +22,6 @@ type Service struct {
 	DuplicatedVersions map[string]string
 	// Arches are the architectures of each major release ("10") and of each module's ("10-kitten").
 	Arches map[string][]string
-	// Protocols are the keys of a mirror's address of which the service takes the first that there is.
-	Protocols []string
 	// Repos are the repositories, but for those of the vault, which mirrors do not carry.
 	Repos []Repo
 }
@@ -37,11 +34,11 @@ type Repo struct {
 	Arches   []string // nil: all of the release
 }
 
-// limits of a config.yml.
-const (
-	maxServiceSize = 1 << 20
-	maxProbes      = 5000
-)
+// MaxServiceSize is the number of bytes that a config.yml may have.
+const MaxServiceSize = 1 << 20
+
+// maxProbes is how many files a config.yml may have mirrors asked for.
+const maxProbes = 5000
 
 // text is a YAML scalar as it is written, so that an unquoted 8.10 is not 8.1.
 type text string
@@ -74,8 +71,8 @@ type serviceFile struct {
 
 // ParseService reads a config.yml. Keys that do not matter here are passed over; what is missing or could not be used is an error.
 func ParseService(data []byte) (s *Service, err error) {
-	if len(data) > maxServiceSize {
-		return nil, fmt.Errorf("it has %d bytes, more than the limit of %d", len(data), maxServiceSize)
+	if len(data) > MaxServiceSize {
+		return nil, fmt.Errorf("it has %d bytes, more than the limit of %d", len(data), MaxServiceSize)
 	}
 	// yaml.v3 has inputs on which its parser panics, and the file comes from elsewhere.
 	defer func() {
@@ -88,7 +85,7 @@ func ParseService(data []byte) (s *Service, err error) {
 		return nil, fmt.Errorf("it is not a config.yml of AlmaLinux's mirror service: %w", err)
 	}
 	s = &Service{
-		Versions: texts(f.Versions), Protocols: texts(f.Protocols),
+		Service: mirrorsd.Service{RequiredProtocols: texts(f.Protocols)}, Versions: texts(f.Versions),
 		Modules: map[string][]string{}, Arches: map[string][]string{}, DuplicatedVersions: map[string]string{},
 	}
 	for k, v := range f.Modules {
@@ -105,7 +102,7 @@ func ParseService(data []byte) (s *Service, err error) {
 			s.Repos = append(s.Repos, Repo{Name: string(r.Name), Path: string(r.Path), Versions: texts(r.Versions), Arches: texts(r.Arches)})
 		}
 	}
-	if s.AllowedOutdate, err = parseAge(string(f.AllowedOutdate)); err != nil {
+	if s.AllowedOutdate, err = mirrorsd.ParseDuration(string(f.AllowedOutdate)); err != nil {
 		return nil, fmt.Errorf("allowed_outdate: %w", err)
 	}
 	return s, s.check()
@@ -122,20 +119,6 @@ func texts(list []text) []string {
 	return out
 }
 
-// parseAge reads a duration, with days besides Go's units: "12h", "1d".
-func parseAge(s string) (time.Duration, error) {
-	d, err := time.ParseDuration(s)
-	if days, ok := strings.CutSuffix(s, "d"); ok && err != nil {
-		if n, e := strconv.ParseUint(days, 10, 10); e == nil {
-			d, err = time.Duration(n)*24*time.Hour, nil
-		}
-	}
-	if err != nil || d <= 0 {
-		return 0, fmt.Errorf("%q is not a duration such as 12h", s)
-	}
-	return d, nil
-}
-
 func (s *Service) check() error {
 	var errs []error
 	for _, v := range s.Versions {
@@ -150,7 +133,7 @@ func (s *Service) check() error {
 			}
 		}
 	}
-	if !slices.Contains(s.Protocols, "http") && !slices.Contains(s.Protocols, "https") {
+	if !slices.Contains(s.RequiredProtocols, "http") && !slices.Contains(s.RequiredProtocols, "https") {
 		errs = append(errs, errors.New("required_protocols: has neither http nor https"))
 	}
 	probes := s.Repodata()

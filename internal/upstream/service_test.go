@@ -97,7 +97,7 @@ func TestParseService(t *testing.T) {
 		t.Errorf("got %q, %v", got, s.AllowedOutdate)
 	}
 	for name, test := range map[string]struct{ old, new, want string }{
-		"age":          {"1d", "soon", `allowed_outdate: "soon" is not a duration such as 12h`},
+		"age":          {"1d", "soon", `allowed_outdate: "soon" is not a duration; write a number and m, h or d, such as 12h`},
 		"no age":       {"allowed_outdate: 1d", "", "allowed_outdate"},
 		"arches":       {"10: [x86_64, aarch64]", "11: [x86_64]", `versions: "10.2" has no entry in arches`},
 		"protocols":    {"[http, https]", "[ftp]", "neither http nor https"},
@@ -108,7 +108,7 @@ func TestParseService(t *testing.T) {
 		"type":         {"versions: [9,", "versions: [{},", "must be a plain value"},
 		"YAML":         {"repos:", "repos: [", "not a config.yml"},
 		"page":         {config, "<html>404</html>", "not a config.yml"},
-		"size":         {"repos:", "# " + strings.Repeat("x", maxServiceSize) + "\nrepos:", "more than the limit"},
+		"size":         {"repos:", "# " + strings.Repeat("x", MaxServiceSize) + "\nrepos:", "more than the limit"},
 		"many":         {"aarch64]", strings.Repeat("a, ", maxProbes) + "b]", ""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -308,7 +308,7 @@ func (t *tree) add(ctx context.Context, protocol, raw string) {
 			}
 			r := &route{client: t.p.v.newClient(base.Hostname(), a, f, t.p), tree: t, base: base, protocol: protocol, name: name, listed: listed, first: i == 0}
 			t.routes = append(t.routes, r)
-			if t.service == nil && listed && f == ipv4 && slices.Contains(t.p.v.o.Service.Protocols, protocol) {
+			if t.service == nil && listed && f == ipv4 && slices.Contains(t.p.v.o.Service.RequiredProtocols, protocol) {
 				t.service = r
 			}
 		}
