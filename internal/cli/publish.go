@@ -88,7 +88,7 @@ func (a *app) publish(ctx context.Context, o publishOptions) error {
 		return err
 	}
 	if !o.skipVerify && !o.check {
-		c, err := a.newMirrorChecker(ctx, o.verify)
+		c, err := a.newMirrorChecker(ctx, o.verify, r.config)
 		if err != nil {
 			return err
 		}

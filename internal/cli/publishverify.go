@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/mirrorform/mirrorform/internal/config"
 	"github.com/mirrorform/mirrorform/internal/mirrorsd"
 	"github.com/mirrorform/mirrorform/internal/publish"
 	"github.com/mirrorform/mirrorform/internal/ui"
@@ -23,9 +24,13 @@ type mirrorChecker struct {
 }
 
 // newMirrorChecker returns a checker that the caller closes.
-func (a *app) newMirrorChecker(ctx context.Context, f verifyFlags) (*mirrorChecker, error) {
+func (a *app) newMirrorChecker(ctx context.Context, f verifyFlags, configured *config.Config) (*mirrorChecker, error) {
 	options, err := f.options(ctx)
 	if err != nil {
+		return nil, err
+	}
+	if err := a.openConfigured(&options, configured); err != nil {
+		closeDatabases(options)
 		return nil, err
 	}
 	c := &mirrorChecker{ui: a.ui}

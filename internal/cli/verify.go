@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize"
+	"github.com/hashicorp/hcl/v2"
+	"github.com/mirrorform/mirrorform/internal/config"
 	"github.com/mirrorform/mirrorform/internal/geo"
 	"github.com/mirrorform/mirrorform/internal/mirrorsd"
 	"github.com/mirrorform/mirrorform/internal/report"
@@ -89,7 +91,7 @@ func (f *verifyFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.reference, "reference", upstream.DefaultReference, "compare repomd.xml files with those of the tree at `URL`; none if empty")
 	flags.StringArrayVar(&f.caFiles, "ca-file", nil, "trust the certificate authorities in `FILE`, too, as PEM (may be given again)")
 	flags.StringArrayVar(&f.resolve, "resolve", nil, "take ADDRESS for a host name in place of what DNS says: `HOST:ADDRESS` (may be given again)")
-	flags.StringArrayVar(&f.geoIP, "geoip-db", nil, "look addresses up in `FILE`, a City or ASN database of MaxMind or a location or ASN database of IPinfo (may be given again)")
+	flags.StringArrayVar(&f.geoIP, "geoip-db", nil, "look addresses up in `FILE`, a City or ASN database of MaxMind or a location or ASN database of IPinfo, in place of those of the configuration (may be given again)")
 	_ = cmd.MarkFlagFilename("geoip-db", "mmdb")
 }
 
@@ -98,9 +100,12 @@ func (a *app) verify(ctx context.Context, args []string, f verifyFlags) error {
 	if err != nil {
 		return err
 	}
-	defer closeDatabases(options)
-	mirrors, err := a.mirrorsToVerify(args)
+	defer func() { closeDatabases(options) }()
+	mirrors, c, err := a.mirrorsToVerify(args)
 	if err != nil {
+		return err
+	}
+	if err := a.openConfigured(&options, c); err != nil {
 		return err
 	}
 	meter := a.ui.Meter()
@@ -192,6 +197,27 @@ func (f verifyFlags) options(ctx context.Context) (o upstream.Options, err error
 		o.GeoIP = append(o.GeoIP, db)
 	}
 	return o, nil
+}
+
+// openConfigured opens the GeoIP databases of the configuration, if there is one and flags name none. The caller closes them.
+func (a *app) openConfigured(o *upstream.Options, c *config.Config) error {
+	if c == nil || len(o.GeoIP) > 0 {
+		return nil
+	}
+	var diags hcl.Diagnostics
+	for _, d := range c.GeoIP() {
+		db, err := geo.Open(d.Path)
+		if err != nil {
+			diags = append(diags, &hcl.Diagnostic{Severity: hcl.DiagError, Summary: "GeoIP database cannot be used", Detail: err.Error() + ".", Subject: d.Range.Ptr()})
+			continue
+		}
+		o.GeoIP = append(o.GeoIP, db)
+	}
+	a.ui.Diagnostics(diags, c.Files())
+	if diags.HasErrors() {
+		return errReported
+	}
+	return nil
 }
 
 // closeDatabases closes the GeoIP databases. They are only read, so nothing is lost where that fails.
@@ -296,8 +322,8 @@ func treeURL(raw string, schemes ...string) (*url.URL, error) {
 	return u, nil
 }
 
-// mirrorsToVerify are the mirrors that the arguments mean.
-func (a *app) mirrorsToVerify(args []string) ([]upstream.Mirror, error) {
+// mirrorsToVerify are the mirrors that the arguments mean, with the configuration, if any of them comes from there.
+func (a *app) mirrorsToVerify(args []string) ([]upstream.Mirror, *config.Config, error) {
 	var urls, hosts []string
 	for _, arg := range args {
 		if strings.Contains(arg, "://") {
@@ -308,44 +334,44 @@ func (a *app) mirrorsToVerify(args []string) ([]upstream.Mirror, error) {
 	}
 	mirrors, err := mirrorsOfURLs(urls)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if len(hosts) == 0 && len(urls) > 0 {
-		return mirrors, nil
+		return mirrors, nil, nil
 	}
-	entries, err := a.entriesToVerify(hosts)
+	entries, c, err := a.entriesToVerify(hosts)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for _, e := range entries {
 		mirrors = append(mirrors, upstream.Mirror{Host: e.host, File: e.file})
 	}
 	if len(mirrors) == 0 {
-		return nil, errors.New("no mirror of this configuration has a publish block; name the URL of a mirror")
+		return nil, nil, errors.New("no mirror of this configuration has a publish block; name the URL of a mirror")
 	}
-	return mirrors, nil
+	return mirrors, c, nil
 }
 
 // entriesToVerify are the entries of the named hosts, or of all. No host is reached, so an entry that is made from a host's facts is not among
 // them, which is told. A host that was named and has none is an error.
-func (a *app) entriesToVerify(names []string) ([]entry, error) {
+func (a *app) entriesToVerify(names []string) ([]entry, *config.Config, error) {
 	for _, name := range names {
 		if _, err := path.Match(name, ""); err != nil {
-			return nil, fmt.Errorf("%q is no host name or glob: %w", name, err)
+			return nil, nil, fmt.Errorf("%q is no host name or glob: %w", name, err)
 		}
 	}
 	a.limit = names
 	r, err := a.entriesRun()
 	var none *noHostError
 	if errors.As(err, &none) {
-		return nil, fmt.Errorf("%q means no host of this configuration, and is no URL", none.limit)
+		return nil, nil, fmt.Errorf("%q means no host of this configuration, and is no URL", none.limit)
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	list, err := r.entries(nil)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	needed := r.needFacts()
 	for _, h := range r.hosts {
@@ -357,12 +383,12 @@ func (a *app) entriesToVerify(names []string) ([]entry, error) {
 		switch {
 		case h.Last || slices.ContainsFunc(list, func(e entry) bool { return e.host == h.Name }):
 		case len(names) > 0:
-			return nil, fmt.Errorf("host %s %s", h.Name, reason)
+			return nil, nil, fmt.Errorf("host %s %s", h.Name, reason)
 		case facts:
 			a.ui.Note(fmt.Sprintf("host %s %s", h.Name, reason))
 		}
 	}
-	return list, nil
+	return list, r.config, nil
 }
 
 // mirrorsOfURLs makes mirrors of URLs: those with one host name belong to one.

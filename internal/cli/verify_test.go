@@ -18,8 +18,8 @@ import (
 	"time"
 
 	"github.com/maxmind/mmdbwriter/mmdbtype"
-	"github.com/mirrorform/mirrorform/internal/mirrorsd"
 	"github.com/mirrorform/mirrorform/internal/geo/geotest"
+	"github.com/mirrorform/mirrorform/internal/mirrorsd"
 	"github.com/mirrorform/mirrorform/internal/upstream"
 )
 

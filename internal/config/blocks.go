@@ -75,7 +75,7 @@ func (b *block) meta() []string {
 // blockLabels says which blocks a file may have, with the names of their labels.
 var blockLabels = map[string][]string{
 	"host": {"NAME"}, "mirror": {"NAME"}, "resource": {"TYPE", "NAME"}, "variable": {"NAME"}, "locals": nil, "output": {"NAME"},
-	"check": {"NAME"}, "moved": nil, "removed": nil,
+	"check": {"NAME"}, "moved": nil, "removed": nil, "geoip": nil,
 }
 
 // identifier is what may name a host, a resource or anything else. Names become parts of addresses and file names.
@@ -121,6 +121,8 @@ func (c *Config) declare(body *hclsyntax.Body) hcl.Diagnostics {
 			diags = append(diags, c.declareCheck(b)...)
 		case "moved", "removed":
 			diags = append(diags, c.declareMove(b)...)
+		case "geoip":
+			diags = append(diags, c.declareGeoIP(b)...)
 		}
 	}
 	return diags
@@ -238,6 +240,9 @@ func (c *Config) checkAll() hcl.Diagnostics {
 	}
 	for _, name := range sortedKeys(c.checks) {
 		diags = append(diags, c.checks[name].check(c)...)
+	}
+	if c.geoIP != nil {
+		diags = append(diags, c.geoIP.check(c)...)
 	}
 	for _, name := range sortedKeys(c.outputs) {
 		if o := c.outputs[name]; o.value != nil {

@@ -13,6 +13,7 @@
 //	check NAME         asserts whose failure is a warning (hosts, assert)
 //	moved              a resource or mirror has another name now (from, to)
 //	removed            a resource or mirror is let go, and stays on hosts as it is (from)
+//	geoip              the GeoIP databases that verify and publish look addresses up in (databases)
 //
 // Expressions refer to var.NAME, local.NAME, host.NAME (with name, address, labels, user and port; a map of these for a group),
 // path.root (the configuration's directory), each.key and each.value in blocks with for_each, and target (name, address, labels, user, port
@@ -74,7 +75,8 @@ type Config struct {
 	byName     map[string]*block
 	outputs    map[string]*output
 	checks     map[string]*checkBlock
-	moves      []*move // in the order of the source
+	moves      []*move     // in the order of the source
+	geoIP      *geoIPBlock // nil: there is none
 
 	bad       map[hclsyntax.Expression]bool
 	varVals   map[string]cty.Value
@@ -150,6 +152,7 @@ func (c *Config) load(o Options) hcl.Diagnostics {
 	diags = append(diags, c.setVariables(o)...)
 	diags = append(diags, c.evaluateGlobals()...)
 	diags = append(diags, c.validateVariables()...)
+	diags = append(diags, c.evaluateGeoIP()...)
 	diags = append(diags, c.placeBlocks()...)
 	diags = append(diags, c.decodeAll()...)
 	diags = append(diags, c.checkDependsOn()...)
