@@ -98,6 +98,11 @@ var errInterrupted = errors.New("interrupted; nothing was changed")
 
 // apply plans, asks and performs.
 func (r *run) apply(ctx context.Context, question string, approved bool) error {
+	return r.applyAsking(ctx, func(*engine.Plan) string { return question }, approved)
+}
+
+// applyAsking is apply with a question about the plan.
+func (r *run) applyAsking(ctx context.Context, question func(*engine.Plan) string, approved bool) error {
 	plan := r.plan(ctx)
 	if ctx.Err() != nil {
 		return errInterrupted
@@ -109,7 +114,7 @@ func (r *run) apply(ctx context.Context, question string, approved bool) error {
 		return r.adopt(ctx, plan)
 	}
 	if !approved {
-		yes, err := r.ui.Confirm(question)
+		yes, err := r.ui.Confirm(question(plan))
 		if err != nil {
 			return err
 		}

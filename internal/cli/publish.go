@@ -52,7 +52,7 @@ Exit status: 0 done or nothing to do, 1 an error, with --check 2 when there are 
 	flags.BoolVar(&o.dryRun, "dry-run", false, "show the changes and the pull requests' texts, and change nothing")
 	flags.BoolVar(&o.check, "check", false, "tell what differs between the configuration and the list")
 	flags.BoolVar(&o.skipVerify, "skip-verify", false, "do not look at the mirrors from outside before their entries are published")
-	flags.BoolVar(&o.Relist, "relist", false, "ask for mirrors that upstream made private to be listed again")
+	flags.BoolVar(&o.Relist, "relist", false, "ask for mirrors that upstream made private, or that were retired, to be listed again")
 	flags.BoolVar(&o.Overwrite, "overwrite", false, "replace values that somebody else pushed to the branch")
 	cmd.MarkFlagsMutuallyExclusive("dry-run", "check")
 	return cmd

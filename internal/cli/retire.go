@@ -35,7 +35,7 @@ func (a *app) retireCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "retire HOST...",
 		Short: "Take mirrors out of AlmaLinux's list, then stop them",
-		Long: `Retire the mirrors of hosts, in the order in which no client meets an error: first a pull request removes each mirror's entry from AlmaLinux's
+		Long: `Retire the mirrors of hosts, so that no client is sent to a mirror that has stopped: first a pull request removes each mirror's entry from AlmaLinux's
 mirror list; once that is merged and the mirror service does not list the mirror any more, its cron entries and its site are removed, and its file in mirrors.d here. That
 is planned, shown, asked for and performed as by apply. HOST is a host of the configuration, a for_each block or a glob; its mirror block has to be there still.
 
@@ -298,7 +298,20 @@ func (r *run) deleteData(ctx context.Context, data map[string][]string, approved
 		return found
 	}
 	r.fleet.Adjust = nil
-	return r.apply(ctx, "Delete these files for good?", approved)
+	return r.applyAsking(ctx, deletionQuestion, approved)
+}
+
+// deletionQuestion names what a plan deletes: the path and the size, which are in the steps.
+func deletionQuestion(plan *engine.Plan) string {
+	lines := []string{"Do this for good? Deleted files do not come back."}
+	for _, h := range plan.Hosts {
+		for _, c := range h.Changes {
+			for _, step := range c.Steps {
+				lines = append(lines, fmt.Sprintf("  on %s, %s", h.Host, step.Summary))
+			}
+		}
+	}
+	return strings.Join(lines, "\n")
 }
 
 // takeOut says what of the configuration would bring retired mirrors back.

@@ -187,10 +187,14 @@ func (s *Session) planFork(ctx context.Context, c *Change, fresh bool) error {
 	}
 	c.pull = newest(pulls, isOpen)
 	c.URL = c.pull.GetHTMLURL()
-	if c.Entry.Remove {
-		if err := s.otherPulls(ctx, c); err != nil {
-			return err
-		}
+	switch {
+	case c.Entry.Remove:
+		err = s.otherPulls(ctx, c)
+	case c.isNew && c.pull == nil && !s.o.Relist:
+		err = s.refuseRetired(ctx, c, pulls)
+	}
+	if err != nil {
+		return err
 	}
 	last := newest(pulls, func(*github.PullRequest) bool { return true })
 	if !fresh && isMerged(last) && !s.store.has(last.GetMergeCommitSHA()) {

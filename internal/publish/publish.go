@@ -46,7 +46,8 @@ type Options struct {
 	Token Token
 	// Checkers judge an entry that is about to be published, after mirrorsd.Linter, which always does.
 	Checkers []Checker
-	// Relist takes private: true out of an entry where upstream put it in; without it such an entry is refused.
+	// Relist takes private: true out of an entry where upstream put it in, and brings back one that a pull request of ours removed; without it
+	// such entries are refused.
 	Relist bool
 	// Overwrite replaces values that somebody else committed to the pull request's branch; without it such a branch is refused.
 	Overwrite bool

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing/object"
+	"github.com/google/go-github/v92/github"
 )
 
 // planRemoval compares with upstream's file, where none is wanted.
@@ -39,6 +40,19 @@ func (s *Session) otherPulls(ctx context.Context, c *Change) error {
 		c.Notes = append(c.Notes, fmt.Sprintf("pull request %s still wants to change the entry: close it", open.GetHTMLURL()))
 	}
 	return nil
+}
+
+// refuseRetired refuses to bring back an entry that a pull request of ours took out since the newest of pulls brought it in.
+func (s *Session) refuseRetired(ctx context.Context, c *Change, pulls []*github.PullRequest) error {
+	removals, err := s.api.pulls(ctx, s.upstream, *s.fork, branchName(c.Entry.File.Name, true))
+	if err != nil {
+		return err
+	}
+	removal := newest(removals, isMerged)
+	if removal == nil || removal.GetNumber() < newest(pulls, isMerged).GetNumber() {
+		return nil
+	}
+	return fmt.Errorf("the mirror was retired by pull request %s; take its block out of the configuration, or list it again with --relist", removal.GetHTMLURL())
 }
 
 // goOnRemoving starts from the branch of the removal: have is the file there.

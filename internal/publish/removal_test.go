@@ -1,6 +1,8 @@
 package publish_test
 
 import (
+	"os"
+	"os/exec"
 	"strings"
 	"testing"
 
@@ -54,7 +56,9 @@ func TestRemoval(t *testing.T) {
 		t.Errorf("removed by %q", c.Removed)
 	}
 
-	// Listed and retired once more: the merged branches are replaced.
+	// Listed and retired once more: the merged branches are replaced. It has to be asked for.
+	w.refuse(entry(), "retired by pull request", "/pull/2", "--relist")
+	w.options.Relist = true
 	w.publish(entry(), publish.Create)
 	if err := w.Merge(3); err != nil {
 		t.Fatal(err)
@@ -62,6 +66,18 @@ func TestRemoval(t *testing.T) {
 	if c := w.publish(gone(), publish.Create); !strings.HasSuffix(c.URL, "/pull/4") {
 		t.Errorf("got %s", c.URL)
 	}
+
+	// What somebody else takes out afterwards was not retired.
+	if err := w.Merge(4); err != nil {
+		t.Fatal(err)
+	}
+	w.publish(entry(), publish.Create)
+	if err := w.Merge(5); err != nil {
+		t.Fatal(err)
+	}
+	w.remove(up, "master", file)
+	w.options.Relist = false
+	w.publish(entry(), publish.Create)
 }
 
 // TestRemovalMeets has what others do at the same time.
@@ -160,4 +176,24 @@ func TestMergedMeanwhile(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// remove takes a file out of a branch, as somebody else.
+func (w *world) remove(repo, branch, name string) {
+	w.Helper()
+	index := "GIT_INDEX_FILE=" + w.TempDir() + "/index"
+	run := func(args ...string) string {
+		w.Helper()
+		cmd := exec.Command("git", args...)
+		cmd.Dir = w.Dir(repo)
+		cmd.Env = append(os.Environ(), index, "GIT_AUTHOR_NAME=R", "GIT_AUTHOR_EMAIL=r@example.net", "GIT_COMMITTER_NAME=R", "GIT_COMMITTER_EMAIL=r@example.net")
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			w.Fatalf("git %q: %v: %s", args, err, out)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	run("read-tree", branch)
+	run("rm", "--cached", "-q", name)
+	run("update-ref", "refs/heads/"+branch, run("commit-tree", "-p", branch, "-m", "Remove "+name, run("write-tree")))
 }

@@ -1,0 +1,48 @@
+package mirror_test
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/mirrorform/mirrorform/internal/mirror"
+	"github.com/mirrorform/mirrorform/resources"
+)
+
+// TestLiveAndData: the parts that are named there are those of a mirror with everything.
+func TestLiveAndData(t *testing.T) {
+	t.Parallel()
+	parts := expand(t, "fra1", &mirror.Spec{
+		Storage: mirror.Storage{Path: "/srv/mirror/almalinux", Device: "/dev/vdb", MountPoint: "/srv/mirror"},
+		Kitten:  &mirror.Kitten{Path: "/srv/mirror/almalinux-kitten"},
+		Web:     &mirror.Web{ServerName: "fra1.example.org"},
+		Publish: &mirror.Publish{Sponsor: "Example", SponsorURL: "https://example.org", Email: "m@example.org"},
+	})
+	var live, data []string
+	for _, p := range parts {
+		if mirror.Live(p.Name) {
+			live = append(live, p.Name)
+		}
+		crons, ok := mirror.Data(p.Name)
+		if !ok {
+			continue
+		}
+		data = append(data, p.Name)
+		if _, isDirectory := p.State.(*resources.Directory); !isDirectory || len(crons) == 0 {
+			t.Errorf("%s is a %s with the jobs %q", p.Name, p.Type, crons)
+		}
+		for _, name := range crons {
+			cron := state[resources.Cron](t, parts, name)
+			if len(cron.Command) < 3 || cron.Command[1] != "-n" || cron.Command[2] == "" {
+				t.Errorf("%s has its lock elsewhere: %q", name, cron.Command)
+			}
+		}
+	}
+	slices.Sort(live)
+	slices.Sort(data)
+	if want := []string{"cron", "kitten_cron", "publish", "site"}; !slices.Equal(live, want) {
+		t.Errorf("live are %q, want %q", live, want)
+	}
+	if want := []string{"directory", "kitten_directory", "mount_point"}; !slices.Equal(data, want) {
+		t.Errorf("data is in %q, want %q", data, want)
+	}
+}
