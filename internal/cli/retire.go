@@ -334,7 +334,7 @@ func takeOut(c *config.Config, hosts []string) string {
 			}
 		}
 	}
-	lines = append(lines, "The apply after that removes the packages and helpers that the mirrors leave, and keeps their files and accounts.")
+	lines = append(lines, "The apply after that removes the packages and scripts that the mirrors leave, and keeps their files and accounts.")
 	return strings.Join(lines, "\n")
 }
 
