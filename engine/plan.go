@@ -36,7 +36,7 @@ type Change struct {
 // HostPlan is the plan of one host.
 type HostPlan struct {
 	Host      string
-	MachineID string // of machine-id(5)
+	MachineID string // of machine-id(5); empty for hosts that are Last
 	Changes   []Change
 	Unchanged int                // resources that are as wanted
 	Compared  []Compared         // all resources, in their order

@@ -227,3 +227,17 @@ func TestDamagedSavedPlan(t *testing.T) {
 }
 
 func encodedText(t *testing.T, s *engine.SavedPlan) string { return string(encoded(t, s)) }
+
+// TestAnyMachine has a host that is Last: it is the machine that a run is on, and that is another one when CI applies what CI planned.
+func TestAnyMachine(t *testing.T) {
+	t.Parallel()
+	for _, last := range []bool{false, true} {
+		bubble(t, func(t *testing.T) {
+			f := single(t, new(host), resource(&thing{Name: "/p", Value: "x"}))
+			f.list[0].Last = last
+			if p := f.plan(); p.Err != nil || (p.MachineID == "") != last {
+				t.Errorf("a host that is Last (%t) is planned as machine %q: %v", last, p.MachineID, p.Err)
+			}
+		})
+	}
+}
