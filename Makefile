@@ -43,10 +43,11 @@ unit: ## The tests that need neither root nor the lab
 	MIRRORFORM_LAB=skip go test ./...
 
 .PHONY: lint
-lint: ## gofmt, go vet, golangci-lint, and that go.mod is tidy
+lint: ## gofmt, go vet, golangci-lint, actionlint, and that go.mod is tidy
 	go vet ./...
 	go mod tidy -diff
 	$(TOOLS) golangci-lint run ./...
+	$(TOOLS) actionlint examples/ci/github/*.yml
 
 .PHONY: docs
 docs: ## Write the generated parts of docs/ anew

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -34,13 +35,18 @@ func TestLab(t *testing.T) {
 			env.Setenv("LABKEY", l.KeyPath())
 			env.Setenv("KNOWN_HOSTS", l.KnownHosts())
 			env.Setenv("GATEWAY", l.Gateway)
+			examples, err := filepath.Abs(ciExamples)
+			if err != nil {
+				return err
+			}
+			env.Setenv("CI_EXAMPLES", examples)
 			return setUp(env)
 		},
 		UpdateScripts:       *update,
 		RequireExplicitExec: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status": status, "repeat": repeat, "boot": boot, "on": on, "reboot": reboot, "eventually": eventually, "edit": edit,
-			"github": github, "behind": behind, "serve": serve,
+			"github": github, "behind": behind, "serve": serve, "workflow": workflow, "pipeline": pipeline,
 		},
 	})
 }
