@@ -16,7 +16,6 @@ import (
 	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/internal/events"
 	"github.com/mirrorform/mirrorform/internal/report"
-	"github.com/mirrorform/mirrorform/internal/ui"
 	"github.com/mirrorform/mirrorform/internal/upstream"
 	"github.com/spf13/cobra"
 )
@@ -83,7 +82,7 @@ func (a *app) reported(cmd *cobra.Command, run func() error) error {
 		return err
 	}
 	if a.reports.toStdout() {
-		a.ui = ui.New(a.err, a.err, a.uiOptions()) // what is for people
+		a.ui.ToStderr() // what is for people
 	}
 	a.collected = &collection{command: cmd.Name(), dir: a.chdir, start: time.Now(), spent: map[string]time.Duration{}}
 	err := run()
