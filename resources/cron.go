@@ -26,6 +26,9 @@ type Cron struct {
 	RequireMount string `hcl:"require_mount,optional"`
 	// Log is the absolute path of a file that the command's output is added to; without it, cron mails the output.
 	Log string `hcl:"log,optional"`
+	// OnExit is a program with its arguments that runs when the command has ended, or was kept from running by RequireMount. It gets two more arguments: the
+	// ID of the process that began when the job did, and the command's exit status.
+	OnExit []string `hcl:"on_exit,optional" argv:"true"`
 
 	// Content, Digest, Owner, Group, Mode and Kind are as in File, for the file that is made.
 	Content *string `plan:"content"`
@@ -109,6 +112,13 @@ func cronCommand(s *Cron) (string, error) {
 		}
 		command += " >>" + log + " 2>&1"
 	}
+	if len(s.OnExit) > 0 {
+		after, err := ShellJoin(s.OnExit)
+		if err != nil {
+			return "", fmt.Errorf("on_exit: %w", err)
+		}
+		command += "; " + after + ` "$$" "$?"` // two numbers (XCU 2.5.2)
+	}
 	return cronEscape(command), nil
 }
 
@@ -180,6 +190,9 @@ func (ct cronType) Validate(want *Cron) []engine.Problem {
 	}
 	if full.Log != "" {
 		out = append(out, report("log", checkPath(full.Log))...)
+	}
+	if len(full.OnExit) > 0 {
+		out = append(out, report("on_exit", checkProgram(full.OnExit))...)
 	}
 	for _, name := range slices.Sorted(maps.Keys(full.Environment)) {
 		_, err := cronVariable(name, full.Environment[name])

@@ -19,7 +19,8 @@ import (
 var fullStates = map[string]func() any{
 	"cron": func() any {
 		return &Cron{Name: "sync", Schedule: "5 */3 * * *", User: "mirror", Command: []string{"/usr/bin/rsync", "-a", "x"},
-			Environment: map[string]string{"PATH": "/bin"}, RequireMount: "/srv", Log: "/var/log/sync.log"}
+			Environment: map[string]string{"PATH": "/bin"}, RequireMount: "/srv", Log: "/var/log/sync.log",
+			OnExit: []string{"/usr/bin/record", "x"}}
 	},
 	"directory": func() any { return &Directory{Path: "/srv/d", Owner: "mirror", Group: "mirror", Mode: "0755"} },
 	"file": func() any {
@@ -412,7 +413,10 @@ const operator = "\x00"
 
 // shellReads are the words of a command, as a POSIX shell reads it. It knows the quoting of XCU 2.2 and the operators && and >>, and takes everything
 // else that any shell could take for more than text for an error. FuzzShellWords holds the words against real shells.
-func shellReads(text string) ([]string, error) {
+func shellReads(text string) ([]string, error) { return shellReadsList(text, false) }
+
+// shellReadsList is shellReads for text that may be a list of commands, if list is set.
+func shellReadsList(text string, list bool) ([]string, error) {
 	var words []string
 	var word strings.Builder
 	started := false
@@ -446,9 +450,12 @@ func shellReads(text string) ([]string, error) {
 			}
 			words = append(words, operator+text[i:i+2])
 			i++
-		case strings.HasPrefix(text[i:], "2>&1") && i+4 == len(text) && !started:
-			words = append(words, operator+text[i:])
-			i = len(text)
+		case strings.HasPrefix(text[i:], "2>&1") && (i+4 == len(text) || text[i+4] == ';') && !started:
+			words = append(words, operator+"2>&1")
+			i += 3
+		case list && strings.HasPrefix(text[i:], "; "):
+			end()
+			words = append(words, operator+";")
 		case bareWord.MatchString(text[i : i+1]):
 			word.WriteByte(c)
 			started = true
@@ -482,9 +489,15 @@ func checkCron(t *testing.T, s *Cron) {
 	if s.Log != "" {
 		argv = append(argv, operator+">>", s.Log, operator+"2>&1")
 	}
+	if len(s.OnExit) > 0 {
+		argv = append(append(argv, operator+";"), s.OnExit...)
+	}
 	for _, collapses := range []bool{false, true} {
-		command := cronReads(c.command, collapses)
-		if words, err := shellReads(command); err != nil || !slices.Equal(words, argv) {
+		command, reported := strings.CutSuffix(cronReads(c.command, collapses), ` "$$" "$?"`)
+		if reported != (len(s.OnExit) > 0) {
+			t.Errorf("a shell reads %q", command)
+		}
+		if words, err := shellReadsList(command, reported); err != nil || !slices.Equal(words, argv) {
 			t.Errorf("a shell reads %q from %q: %v; want %q", words, command, err, argv)
 		}
 	}

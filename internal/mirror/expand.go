@@ -58,7 +58,10 @@ type part struct {
 //	log                 file
 //	logrotate_package   package
 //	logrotate           logrotate    for the logs
-//	sync_script         file         runs a sync by hand
+//	sync_state          directory    where the next two are
+//	sync_status         file         the record of each sync
+//	sync_output         file         the output of a sync that was started from afar
+//	sync_script         file         runs a sync by hand, and records how syncs went
 //	cron_package        package
 //	cron_service        service
 //	cron                cron         the scheduled sync
@@ -67,8 +70,8 @@ type part struct {
 //	site                nginx_site
 //	publish             file         mirrors.d/NAME.yml, on host local
 //
-// With a kitten block there are also kitten_directory, kitten_lock, kitten_lock_at_boot, kitten_log, kitten_sync_script and
-// kitten_cron.
+// With a kitten block there are also kitten_directory, kitten_lock, kitten_lock_at_boot, kitten_log, kitten_sync_status,
+// kitten_sync_output, kitten_sync_script and kitten_cron.
 //
 // One host has one mirror: two of them would both make its packages and services, which is an error.
 //

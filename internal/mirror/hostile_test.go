@@ -287,7 +287,7 @@ func TestScript(t *testing.T) {
 	rsync := write("rsync", "#!/bin/sh\nprintf '%s\\0' /usr/bin/rsync \"$@\" >'"+dir+"/argv'\nexit 23\n")
 	runuser := write("runuser", "#!/bin/sh\nprintf 'runuser %s\\n' \"$*\"\n")
 	mounted := write("mounted", "#!/bin/sh\n[ \"$*\" = '-q /srv/mirror' ]\n")
-	script = strings.NewReplacer("/usr/bin/rsync", rsync, "/run/alma.lock", lock, "/usr/sbin/runuser", runuser, mountpoint, mounted).Replace(script)
+	script = strings.NewReplacer("/usr/bin/rsync", rsync, "/run/alma.lock", lock, "/var/lib/mirrorform-sync", dir, "/usr/sbin/runuser", runuser, mountpoint, mounted).Replace(script)
 	run := func(text string, want int) string {
 		t.Helper()
 		cmd := exec.Command("/bin/sh")

@@ -26,6 +26,19 @@ type job struct {
 	mount        string   // what must be mounted on it, or ""
 }
 
+// stateDir is where jobs record how their syncs went. It belongs to the account that syncs, outlives reboots, and lies in no tree.
+const stateDir = "/var/lib/mirrorform-sync"
+
+// state is the path of a file in stateDir that is the job's own.
+func (j *job) state(suffix string) string {
+	return stateDir + "/" + strings.TrimPrefix(j.file, "mirrorform-") + suffix
+}
+
+// script is the path of the job's script.
+func (j *job) script() string {
+	return "/usr/local/sbin/" + strings.Replace(j.file, "mirrorform-", "mirrorform-sync-", 1)
+}
+
 // part is the name of one of the job's parts.
 func (j *job) part(name string) string { return j.prefix + name }
 

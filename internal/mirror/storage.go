@@ -14,7 +14,7 @@ var (
 	// systemTrees are directories of the system's own, with all that is in them (hier(7)).
 	systemTrees = []string{
 		"/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/lost+found", "/proc", "/root", "/run", "/sbin",
-		"/sys", "/tmp", "/usr", "/var/lib/dpkg", "/var/lib/mirrorform", "/var/lib/rpm", "/var/lib/systemd", "/var/lock", "/var/log",
+		"/sys", "/tmp", "/usr", "/var/lib/dpkg", "/var/lib/mirrorform", "/var/lib/mirrorform-sync", "/var/lib/rpm", "/var/lib/systemd", "/var/lock", "/var/log",
 		"/var/run", "/var/spool", "/var/tmp",
 	}
 	// sharedDirectories hold the directories of many programs or people.

@@ -3,6 +3,7 @@ package mirror
 import (
 	_ "embed"
 	"fmt"
+	"path"
 	"strings"
 	"text/template"
 
@@ -17,7 +18,9 @@ func (x *expansion) sync() {
 		x.log(j)
 	}
 	x.logrotate()
+	x.stateDirectory()
 	for _, j := range x.jobs {
+		x.records(j)
 		x.script(j)
 	}
 	x.cronDaemon()
@@ -62,6 +65,24 @@ func (x *expansion) log(j *job) {
 		Name: j.part("log"), Type: "file", DependsOn: x.existing("user"),
 		State: &resources.File{Path: j.log, Owner: x.user, Group: x.user, Mode: logMode},
 	}, from)
+}
+
+// stateDirectory makes the directory that records of syncs are in.
+func (x *expansion) stateDirectory() {
+	x.add(Part{
+		Name: "sync_state", Type: "directory", DependsOn: x.existing("user"),
+		State: &resources.Directory{Path: stateDir, Owner: x.user, Group: x.user, Mode: "0755"},
+	}, map[string]string{"owner": "user", "group": "user"})
+}
+
+// records makes the files that the job's script writes in the state directory. Their content is the script's.
+func (x *expansion) records(j *job) {
+	for _, suffix := range []string{"status", "output"} {
+		x.add(Part{
+			Name: j.part("sync_" + suffix), Type: "file", DependsOn: x.existing("user", "sync_state"),
+			State: &resources.File{Path: j.state("." + suffix), Owner: x.user, Group: x.user, Mode: "0644"},
+		}, map[string]string{"owner": "user", "group": "user"})
+	}
 }
 
 // logrotate keeps the logs small.
@@ -117,11 +138,12 @@ func (x *expansion) cron(j *job) {
 	x.add(Part{
 		Name: j.part("cron"), Type: "cron",
 		DependsOn: x.existing("user", "mount", j.part("directory"), "rsync", j.part("lock"), j.part("lock_at_boot"), j.part("log"),
-			"cron_package", "cron_service"),
+			"cron_package", "cron_service", j.part("sync_script"), j.part("sync_status")),
 		State: &resources.Cron{
 			Name: j.file, Schedule: j.schedule, User: x.user,
 			Command:      []string{"/usr/bin/flock", "-n", j.lock, "-c", rsync},
 			RequireMount: j.mount, Log: j.log,
+			OnExit: []string{j.script(), "--record"},
 		},
 	}, map[string]string{
 		"schedule": j.attribute("schedule"), "user": "user", "command": j.block, "log": j.attribute("log"),
@@ -140,7 +162,7 @@ var scriptTemplate = template.Must(template.New("sync.sh").Parse(scriptText))
 
 // script makes the program that runs the job's sync by hand: for the first sync, and whenever one is wanted at once.
 func (x *expansion) script(j *job) {
-	file := "/usr/local/sbin/" + strings.Replace(j.file, "mirrorform-", "mirrorform-sync-", 1)
+	file := j.script()
 	upstream, target := j.rsync[len(j.rsync)-2], j.rsync[len(j.rsync)-1]
 	quote := func(words ...string) string {
 		text, err := resources.ShellJoin(words)
@@ -153,12 +175,23 @@ func (x *expansion) script(j *job) {
 		"User":      quote(x.user),
 		"Start":     quote("mirrorform: syncing " + target + " from " + upstream + " as " + x.user),
 		"Lock":      quote(j.lock),
+		"Log":       "",
+		"Dir":       quote(target),
+		"StateDir":  quote(stateDir),
+		"Status":    quote(j.state(".status")),
+		"Next":      quote(stateDir + "/." + path.Base(j.state(".status"))),
+		"Output":    quote(j.state(".output")),
+		"Options":   quote(j.rsync[:len(j.rsync)-2]...),
+		"Ends":      quote(upstream, target),
 		"Busy":      quote("mirrorform: a sync to " + target + " is running already: it holds " + j.lock),
 		"Rsync":     quote(j.rsync...),
 		"Done":      quote("mirrorform: synced " + target),
 		"Failed":    quote("mirrorform: the sync to " + target + " failed; rsync's status is"),
 		"Mount":     "",
 		"Unmounted": "",
+	}
+	if j.log != "" {
+		values["Log"] = quote(j.log)
 	}
 	if j.mount != "" {
 		values["Mount"] = quote(j.mount)
@@ -171,7 +204,7 @@ func (x *expansion) script(j *job) {
 	}
 	content := out.String()
 	x.add(Part{
-		Name: j.part("sync_script"), Type: "file", DependsOn: x.existing("user", "rsync"),
+		Name: j.part("sync_script"), Type: "file", DependsOn: x.existing("user", "rsync", j.part("sync_status"), j.part("sync_output")),
 		State: &resources.File{Path: file, Content: &content, Owner: "root", Group: "root", Mode: "0755"},
 	}, map[string]string{"content": j.block})
 }
