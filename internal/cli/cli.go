@@ -156,7 +156,7 @@ All *.hcl files of a directory declare the mirrors. plan shows what differs on t
 	root.AddCommand(
 		a.initCommand(), a.validateCommand(), a.fmtCommand(), a.planCommand(), a.showCommand(), a.driftCommand(), a.applyCommand(), a.destroyCommand(),
 		a.stateCommand(), a.outputCommand(), a.verifyCommand(), a.versionCommand(), a.labCommand(), a.lintCommand(), a.publishCommand(), a.adoptCommand(),
-		a.graphCommand(), a.consoleCommand(), a.reportCommand(), a.retireCommand(),
+		a.graphCommand(), a.consoleCommand(), a.reportCommand(), a.retireCommand(), a.syncCommand(), a.statusCommand(),
 	)
 	return root
 }

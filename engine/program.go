@@ -1,0 +1,45 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/mirrorform/mirrorform/internal/wire"
+)
+
+// RunProgram runs a program on the host, in a transaction of its own under the host's lock: nobody else changes the host meanwhile. The manifest stays as it
+// is. final says why the program's effect cannot be taken back. waiting is told who has the lock; a lock that is not had in time is a *LockedError.
+func (s *Session) RunProgram(ctx context.Context, lock *Lock, run wire.RunOp, final string, waiting func(holder string)) error {
+	begun, err := s.Begin(ctx, lock.message(), func(h wire.Holder) { waiting(describeHolder(h)) })
+	switch {
+	case err != nil:
+		return err
+	case begun.Held != nil:
+		return &LockedError{*begun.Held}
+	case begun.Recovered != nil && len(begun.Recovered.Errors) > 0:
+		return errors.New(describeRecovered(begun.Recovered))
+	}
+	why := ""
+	done, err := s.Do(ctx, wire.Do{Ops: []wire.Order{{Op: wire.Op{Run: &run}, Final: final}}}, func(e wire.Event) {
+		if e.State == wire.Failed {
+			why = e.Error
+			if e.Output != "" {
+				why += ": " + e.Output
+			}
+		}
+	})
+	switch {
+	case err != nil:
+		return err
+	case done.Failed != nil:
+		return fmt.Errorf("%q", clip(why))
+	case done.Error != "":
+		return fmt.Errorf("the host did not run the program: %q", clip(done.Error))
+	}
+	done, err = s.Commit(ctx, wire.Commit{}, func(wire.Event) {})
+	if err == nil && done.Error != "" {
+		err = fmt.Errorf("the program ran, and the host could not end the transaction: %q", clip(done.Error))
+	}
+	return err
+}

@@ -1,0 +1,327 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/internal/ui"
+	"github.com/mirrorform/mirrorform/internal/wire"
+	"github.com/spf13/cobra"
+)
+
+// syncPoll is how often a sync that is followed is asked how far it is.
+const syncPoll = time.Second
+
+// Statuses of the sync script besides rsync's own.
+const (
+	syncUnmounted = 69
+	syncNoRoom    = 73
+)
+
+func (a *app) syncCommand() *cobra.Command {
+	var follow, asJSON bool
+	cmd := &cobra.Command{
+		Use:   "sync [HOST...]",
+		Short: "Sync mirrors now, and show how far they are",
+		Long: `Run the sync job of all mirrors, or of those on the hosts given: names, for_each blocks or globs. It is the job that cron runs: the same command, as the
+same user, under the same lock. First rsync tells what would be transferred; where the storage would not hold that, nothing is synced.
+
+The sync runs on the host by itself, as the systemd unit mirrorform-sync-NAME.service: it goes on when the connection is lost or this command is
+interrupted, and --follow takes it up again. --follow starts nothing: it follows what runs, cron's sync too, and where nothing runs tells of the last one.
+
+Exit status: 0 when every sync succeeded, else 1; also when one could not be started because one was running.`,
+		Example: `mirrorform sync
+mirrorform sync fra1
+mirrorform sync --follow`,
+		ValidArgsFunction: a.completeHosts,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			a.limit = append(a.limit, args...)
+			return a.sync(cmd.Context(), follow, asJSON)
+		},
+	}
+	a.addHostFlags(cmd)
+	a.addLockFlag(cmd)
+	cmd.Flags().BoolVar(&follow, "follow", false, "start nothing: follow the syncs that run")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the results as JSON")
+	_ = cmd.Flags().MarkHidden("target")
+	return cmd
+}
+
+// syncResult is how a job's sync went.
+type syncResult struct {
+	Host    string      `json:"host"`
+	Mirror  string      `json:"mirror,omitempty"`
+	OK      bool        `json:"ok"`
+	Record  *syncRecord `json:"record"`
+	Seconds *int64      `json:"seconds"`
+	Error   string      `json:"error,omitempty"`
+}
+
+// syncRun is one run of sync.
+type syncRun struct {
+	*run
+	follow    bool
+	lock      *engine.Lock
+	transfers *ui.Transfers
+	mu        sync.Mutex
+	results   []syncResult
+}
+
+func (a *app) sync(ctx context.Context, follow, asJSON bool) error {
+	if len(a.target) > 0 {
+		return errors.New("sync takes no --target: name hosts")
+	}
+	r, err := a.newRun("")
+	if err != nil {
+		return err
+	}
+	defer r.close()
+	s := &syncRun{run: r, follow: follow, lock: &engine.Lock{Operator: operator(), Command: "sync", Timeout: a.lockTimeout}, transfers: a.ui.Transfers()}
+	var all sync.WaitGroup
+	places := make(chan struct{}, max(a.parallelism, 1))
+	for _, h := range r.hosts {
+		if !h.Last {
+			all.Go(func() {
+				places <- struct{}{}
+				defer func() { <-places }()
+				s.host(ctx, h.Name)
+			})
+		}
+	}
+	all.Wait()
+	s.transfers.Close()
+	a.ui.Diagnostics(r.diags, r.config.Files())
+	if len(s.results) == 0 {
+		return errors.New("there is no mirror to sync on these hosts")
+	}
+	slices.SortFunc(s.results, func(x, y syncResult) int { return strings.Compare(x.Host+" "+x.Mirror, y.Host+" "+y.Mirror) })
+	if asJSON {
+		err = a.printJSON(struct {
+			FormatVersion string       `json:"format_version"`
+			Syncs         []syncResult `json:"syncs"`
+		}{"1.0", s.results})
+	} else {
+		s.print()
+	}
+	if err == nil && slices.ContainsFunc(s.results, func(r syncResult) bool { return !r.OK }) {
+		err = errReported
+	}
+	return err
+}
+
+// host syncs what is mirrored on a host.
+func (s *syncRun) host(ctx context.Context, host string) {
+	session, err := s.fleet.Connect(ctx, host)
+	if err != nil {
+		s.add(syncResult{Host: host, Error: err.Error()})
+		return
+	}
+	link := &syncLink{connect: func() (*engine.Session, error) { return s.fleet.Connect(ctx, host) }, session: session}
+	defer link.close()
+	list, err := s.wanted(host, map[string]*wire.Facts{host: &session.Facts})
+	if err != nil {
+		s.add(syncResult{Host: host, Error: err.Error()})
+		return
+	}
+	var all sync.WaitGroup
+	for _, j := range syncJobs(host, list) {
+		all.Go(func() {
+			record, err := s.job(ctx, link, j)
+			s.add(newSyncResult(j, record, err))
+		})
+	}
+	all.Wait()
+}
+
+func (s *syncRun) add(r syncResult) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.results = append(s.results, r)
+}
+
+func newSyncResult(j *syncJob, record *syncRecord, err error) syncResult {
+	r := syncResult{Host: j.host, Mirror: j.mirror, Record: record, OK: err == nil}
+	if err != nil {
+		r.Error = err.Error()
+	}
+	if record != nil {
+		seconds := record.seconds()
+		r.Seconds = &seconds
+	}
+	return r
+}
+
+// syncLink is a session with a host that is opened anew when it is lost: a sync goes on meanwhile.
+type syncLink struct {
+	connect func() (*engine.Session, error)
+	mu      sync.Mutex
+	session *engine.Session
+}
+
+func (l *syncLink) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_ = l.session.Close()
+}
+
+// ask asks, over a new connection where the one there is was lost.
+func (l *syncLink) ask(ctx context.Context, queries []wire.Query) (engine.Answers, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	got, err := l.session.Ask(ctx, queries)
+	for _, pause := range []time.Duration{0, time.Second, 5 * time.Second, 15 * time.Second} {
+		if !errors.Is(err, engine.ErrLost) || !wait(ctx, pause) {
+			break
+		}
+		if session, failed := l.connect(); failed == nil {
+			_ = l.session.Close()
+			l.session = session
+			got, err = session.Ask(ctx, queries)
+		}
+	}
+	return got, err
+}
+
+// wait waits, and tells whether it was not interrupted.
+func wait(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
+}
+
+func (l *syncLink) state(ctx context.Context, j *syncJob) (*syncState, error) {
+	got, err := l.ask(ctx, j.questions())
+	if err != nil {
+		return nil, err
+	}
+	return j.read(got)
+}
+
+// job syncs, or follows a sync, and returns its record.
+func (s *syncRun) job(ctx context.Context, link *syncLink, j *syncJob) (*syncRecord, error) {
+	before, err := link.state(ctx, j)
+	switch {
+	case err != nil:
+		return nil, err
+	case !before.applied:
+		return nil, fmt.Errorf("%s is not on the host: apply first", j.script)
+	case before.running() && !s.follow:
+		return nil, errors.New("a sync is running already. To follow it: mirrorform sync --follow '" + j.host + "'")
+	case !before.running() && s.follow:
+		if len(before.records) == 0 {
+			return nil, errors.New("no sync is running, and none has been recorded")
+		}
+		last := before.records[len(before.records)-1]
+		return &last, syncError(last.Exit, "")
+	case !before.running():
+		if err := s.start(ctx, link, j); err != nil {
+			return nil, err
+		}
+	}
+	for {
+		now, err := link.state(ctx, j)
+		if err == nil && !now.running() {
+			s.transfers.Set(j.label(), ui.Transfer{Phase: "ended", Percent: 100})
+			if now.raw == before.raw || len(now.records) == 0 {
+				return nil, fmt.Errorf("the sync ended, and left no record of how: journalctl -u %s on the host may tell", j.unit())
+			}
+			last := now.records[len(now.records)-1]
+			output := now.output
+			if last.By != "sync" {
+				output = "" // of an earlier sync
+			}
+			return &last, syncError(last.Exit, output)
+		}
+		if err == nil {
+			s.transfers.Set(j.label(), now.progress())
+		}
+		if err != nil || !wait(ctx, syncPoll) {
+			if ctx.Err() != nil {
+				err = errors.New("interrupted")
+			}
+			return nil, fmt.Errorf("%w. The sync goes on on the host; to follow it: mirrorform sync --follow '%s'", err, j.host)
+		}
+	}
+}
+
+// progress is how far the sync is. Of cron's only rsync's own log tells.
+func (s *syncState) progress() ui.Transfer {
+	if !s.started {
+		return ui.Transfer{Phase: "syncing for cron"}
+	}
+	return parseProgress(s.output)
+}
+
+// start starts the job as a unit of its own, which outlives the connection.
+func (s *syncRun) start(ctx context.Context, link *syncLink, j *syncJob) error {
+	link.mu.Lock()
+	defer link.mu.Unlock()
+	argv := []string{"systemd-run", "--quiet", "--collect", "--no-ask-password", "--unit=" + j.unit(), "--", j.script, "--progress"}
+	err := link.session.RunProgram(ctx, s.lock, wire.RunOp{Argv: argv, Timeout: 60}, "a sync that has begun goes on", func(holder string) {
+		s.transfers.Set(j.label(), ui.Transfer{Phase: "waiting for " + holder})
+	})
+	switch {
+	case errors.Is(err, engine.ErrLost):
+		return fmt.Errorf("it is not known whether the sync began. To find out: mirrorform sync --follow '%s': %w", j.host, err)
+	case err != nil:
+		return fmt.Errorf("the sync could not be started: %w", err)
+	}
+	return nil
+}
+
+// rsyncErrors are what rsync's commonest exit statuses mean: rsync(1), EXIT VALUES.
+var rsyncErrors = map[int]string{
+	1: "rsync does not take its arguments", 5: "the upstream refused", 10: "the upstream could not be reached", 11: "a file could not be read or written",
+	12: "the connection broke off", 20: "it was stopped", 23: "some files could not be transferred", 24: "some files vanished upstream meanwhile",
+	30: "the upstream fell silent", 35: "the upstream did not answer", syncUnmounted: "its file system is not mounted", syncNoRoom: "the storage would not hold it",
+}
+
+// syncError is the error of a sync's exit status, with what its output says of it.
+func syncError(exit int, output string) error {
+	if exit == 0 {
+		return nil
+	}
+	text := fmt.Sprintf("the sync failed with status %d", exit)
+	if why := rsyncErrors[exit]; why != "" {
+		text += ": " + why
+	}
+	for _, line := range complaints(output) {
+		text += "\n" + line
+	}
+	return errors.New(text)
+}
+
+func (s *syncRun) print() {
+	for _, r := range s.results {
+		name := strings.TrimSpace(r.Host + " " + r.Mirror)
+		if !r.OK {
+			s.ui.Error(fmt.Errorf("%s: %s", name, r.Error))
+			continue
+		}
+		s.ui.Print(name + ": synced " + describeRecord(r.Record))
+	}
+}
+
+// describeRecord says how much a sync received, in which time, and how fast.
+func describeRecord(r *syncRecord) string {
+	took := r.seconds()
+	duration := (time.Duration(took) * time.Second).String()
+	if r.Bytes == nil {
+		return "in " + duration
+	}
+	text := humanize.IBytes(uint64(*r.Bytes)) + " in " + duration + ", " + humanize.IBytes(uint64(*r.Bytes/max(took, 1))) + "/s"
+	if r.Files != nil {
+		text += ", " + humanize.Comma(*r.Files) + " files"
+	}
+	return text
+}
