@@ -41,7 +41,11 @@ func nextRun(schedule string, now time.Time) (time.Time, bool) {
 	for i := range 5*366 + 1 {
 		day := time.Date(now.Year(), now.Month(), now.Day()+i, 0, 0, 0, 0, now.Location())
 		ofMonth, ofWeek := days[day.Day()], weekdays[int(day.Weekday())]
-		if !months[int(day.Month())] || both && !(ofMonth && ofWeek) || !ofMonth && !ofWeek {
+		runs := ofMonth || ofWeek
+		if both {
+			runs = ofMonth && ofWeek
+		}
+		if !runs || !months[int(day.Month())] {
 			continue
 		}
 		for hour := range 24 {
