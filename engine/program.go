@@ -9,7 +9,8 @@ import (
 )
 
 // RunProgram runs a program on the host, in a transaction of its own under the host's lock: nobody else changes the host meanwhile. The manifest stays as it
-// is. final says why the program's effect cannot be taken back. waiting is told who has the lock; a lock that is not had in time is a *LockedError.
+// is. final says why the program's effect cannot be taken back. waiting is told who has the lock; a lock that is not had in time is a *LockedError. ctx ends the
+// wait for the lock; what has begun then is brought to its end, so that its outcome is known. The program's own time limit and silence bound that.
 func (s *Session) RunProgram(ctx context.Context, lock *Lock, run wire.RunOp, final string, waiting func(holder string)) error {
 	begun, err := s.Begin(ctx, lock.message(), func(h wire.Holder) { waiting(describeHolder(h)) })
 	switch {
@@ -20,6 +21,7 @@ func (s *Session) RunProgram(ctx context.Context, lock *Lock, run wire.RunOp, fi
 	case begun.Recovered != nil && len(begun.Recovered.Errors) > 0:
 		return errors.New(describeRecovered(begun.Recovered))
 	}
+	ctx = context.WithoutCancel(ctx)
 	why := ""
 	done, err := s.Do(ctx, wire.Do{Ops: []wire.Order{{Op: wire.Op{Run: &run}, Final: final}}}, func(e wire.Event) {
 		if e.State == wire.Failed {

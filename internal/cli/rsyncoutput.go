@@ -8,24 +8,36 @@ import (
 	"github.com/mirrorform/mirrorform/internal/ui"
 )
 
-// rsyncProgress is a line of rsync's --info=progress2 (rsync(1)): bytes, percent, speed, time, and what is done of it.
-var rsyncProgress = regexp.MustCompile(`^\s*([0-9][0-9,.]*[KMGTP]?)\s+([0-9]{1,3})%\s+([0-9.,]+[kKMGTP]?B/s)\s+([0-9:]+)`)
+// rsyncProgress is a line of rsync's --info=progress2 (rsync(1)): bytes, percent, speed, time, and what is done of it. The percentage and the time are of the
+// whole tree, also of what is there already, so they are not taken.
+var rsyncProgress = regexp.MustCompile(`^\s*([0-9][0-9,.]*)\s+[0-9]{1,3}%\s+([0-9.,]+)([kMGTP]?B/s)\s+[0-9:]+`)
 
-// parseProgress reads how far a sync is from the end of its output. It has foreign bytes in it, and may begin and end anywhere.
-func parseProgress(output string) ui.Transfer {
+// rsyncUnits are the units that rsync says its speed in.
+var rsyncUnits = map[string]float64{"B/s": 1, "kB/s": 1 << 10, "MB/s": 1 << 20, "GB/s": 1 << 30, "TB/s": 1 << 40, "PB/s": 1 << 50}
+
+// parseProgress reads how far a sync is: from the first lines of its output, where the script says how much there is to do, and from its end. Both have foreign
+// bytes in them, and may end anywhere; the end may begin anywhere, too.
+func parseProgress(head, end string) ui.Transfer {
 	t := ui.Transfer{Phase: "starting"}
-	for _, line := range strings.FieldsFunc(output, func(r rune) bool { return r == '\n' || r == '\r' }) {
-		switch m := rsyncProgress.FindStringSubmatch(line); {
-		case m != nil:
-			bytes, err := strconv.ParseInt(strings.NewReplacer(",", "", ".", "").Replace(m[1]), 10, 64)
-			percent, _ := strconv.Atoi(m[2])
-			if err == nil {
-				t = ui.Transfer{Phase: "syncing", Bytes: bytes, Percent: min(percent, 100), Speed: m[3]}
-			}
-		case line == "mirrorform: measuring":
-			t = ui.Transfer{Phase: "measuring"}
-		case strings.HasPrefix(line, "mirrorform: syncing "):
-			t = ui.Transfer{Phase: "syncing"}
+	for line := range strings.Lines(head) {
+		line, whole := strings.CutSuffix(line, "\n")
+		if line == "mirrorform: measuring" {
+			t.Phase = "measuring"
+		}
+		amount, ok := strings.CutPrefix(line, "mirrorform: syncing ")
+		if n, err := strconv.ParseInt(strings.TrimSuffix(amount, " bytes"), 10, 64); ok && whole && err == nil && n >= 0 {
+			t.Phase, t.Total = "syncing", n
+		}
+	}
+	for _, line := range strings.FieldsFunc(end, func(r rune) bool { return r == '\n' || r == '\r' }) {
+		m := rsyncProgress.FindStringSubmatch(line)
+		if m == nil {
+			continue
+		}
+		bytes, err := strconv.ParseInt(strings.NewReplacer(",", "", ".", "").Replace(m[1]), 10, 64)
+		speed, speedErr := strconv.ParseFloat(strings.ReplaceAll(m[2], ",", "."), 64)
+		if err == nil && speedErr == nil {
+			t.Phase, t.Bytes, t.Speed = "syncing", bytes, int64(min(speed*rsyncUnits[m[3]], 1<<60))
 		}
 	}
 	return t

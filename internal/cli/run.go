@@ -268,6 +268,16 @@ func (r *run) limited(res *engine.Resource) bool {
 
 // plan observes the hosts, and prints what the configuration and the hosts have against it.
 func (r *run) plan(ctx context.Context) *engine.Plan {
+	plan := r.observe(ctx)
+	problems := r.problems(plan)
+	r.ui.Diagnostics(problems, r.config.Files())
+	r.collected.diagnosed(problems)
+	r.collected.planned(plan)
+	return plan
+}
+
+// observe is plan, and prints nothing but progress.
+func (r *run) observe(ctx context.Context) *engine.Plan {
 	r.events.Hosts(r.names())
 	progress := r.progress()
 	plan := r.fleet.Plan(ctx, r.hosts)
@@ -278,10 +288,6 @@ func (r *run) plan(ctx context.Context) *engine.Plan {
 			h.Err = fmt.Errorf("%w. Nothing is planned for this host. %s", h.Err, manifestWayOut(h.Host))
 		}
 	}
-	problems := r.problems(plan)
-	r.ui.Diagnostics(problems, r.config.Files())
-	r.collected.diagnosed(problems)
-	r.collected.planned(plan)
 	return plan
 }
 

@@ -60,10 +60,15 @@ func (a *app) status(ctx context.Context, asJSON, watch bool, interval time.Dura
 	r.fleet.Adjust = withSurveys
 	for {
 		r.diags = nil
-		hosts := newHostStatuses(r.plan(ctx))
+		plan := r.observe(ctx)
 		if ctx.Err() != nil {
 			return nil // interrupted: what was not reached says nothing
 		}
+		if watch && !asJSON {
+			a.ui.Clear()
+		}
+		a.ui.Diagnostics(r.problems(plan), r.config.Files())
+		hosts := newHostStatuses(plan)
 		if err := a.printStatus(hosts, asJSON, watch); err != nil {
 			return err
 		}

@@ -16,8 +16,12 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// syncPoll is how often a sync that is followed is asked how far it is.
-const syncPoll = time.Second
+// syncPoll is how often a sync that is followed is asked how far it is; syncRecording is how many times more when it has ended and its record is not there: cron's
+// is written when its lock is free again.
+const (
+	syncPoll      = time.Second
+	syncRecording = 10
+)
 
 // Statuses of the sync script besides rsync's own.
 const (
@@ -200,7 +204,7 @@ func wait(ctx context.Context, d time.Duration) bool {
 }
 
 func (l *syncLink) state(ctx context.Context, j *syncJob) (*syncState, error) {
-	got, err := l.ask(ctx, j.questions())
+	got, err := l.ask(ctx, append(j.questions(), j.outputQuestions()...))
 	if err != nil {
 		return nil, err
 	}
@@ -228,22 +232,19 @@ func (s *syncRun) job(ctx context.Context, link *syncLink, j *syncJob) (*syncRec
 			return nil, err
 		}
 	}
-	for {
+	for recording := 0; ; {
 		now, err := link.state(ctx, j)
-		if err == nil && !now.running() {
-			s.transfers.Set(j.label(), ui.Transfer{Phase: "ended", Percent: 100})
-			if now.raw == before.raw || len(now.records) == 0 {
-				return nil, fmt.Errorf("the sync ended, and left no record of how: journalctl -u %s on the host may tell", j.unit())
-			}
-			last := now.records[len(now.records)-1]
-			output := now.output
-			if last.By != "sync" {
-				output = "" // of an earlier sync
-			}
-			return &last, syncError(last.Exit, output)
-		}
-		if err == nil {
-			s.transfers.Set(j.label(), now.progress())
+		switch {
+		case err != nil:
+		case now.running():
+			recording = 0
+			s.transfers.Set(j.label(), now.progress(before))
+		case now.raw != before.raw && len(now.records) > 0:
+			return s.ended(j, now)
+		case recording == syncRecording:
+			return nil, fmt.Errorf("the sync ended, and left no record of how: journalctl -u %s on the host may tell", j.unit())
+		default:
+			recording++
 		}
 		if err != nil || !wait(ctx, syncPoll) {
 			if ctx.Err() != nil {
@@ -254,12 +255,25 @@ func (s *syncRun) job(ctx context.Context, link *syncLink, j *syncJob) (*syncRec
 	}
 }
 
-// progress is how far the sync is. Of cron's only rsync's own log tells.
-func (s *syncState) progress() ui.Transfer {
-	if !s.started {
-		return ui.Transfer{Phase: "syncing for cron"}
+// ended returns the record of a sync that has ended, and its error.
+func (s *syncRun) ended(j *syncJob, now *syncState) (*syncRecord, error) {
+	s.transfers.Set(j.label(), ui.Transfer{Phase: "ended"})
+	last := now.records[len(now.records)-1]
+	if last.By != "sync" {
+		return &last, syncError(last.Exit, "") // the output is of an earlier one
 	}
-	return parseProgress(s.output)
+	return &last, syncError(last.Exit, now.output)
+}
+
+// progress is how far the sync is. Of cron's only rsync's own log tells. before is how it was at first: where nothing ran then, its output is of an earlier sync.
+func (s *syncState) progress(before *syncState) ui.Transfer {
+	switch {
+	case !s.started:
+		return ui.Transfer{Phase: "syncing for cron"}
+	case !before.running() && s.head == before.head && s.output == before.output:
+		return ui.Transfer{Phase: "starting"}
+	}
+	return parseProgress(s.head, s.output)
 }
 
 // start starts the job as a unit of its own, which outlives the connection.

@@ -11,33 +11,45 @@ import (
 
 func TestParseProgress(t *testing.T) {
 	t.Parallel()
-	for output, want := range map[string]ui.Transfer{
-		"":                        {Phase: "starting"},
-		"mirrorform: measuring\n": {Phase: "measuring"},
-		"mirrorform: measuring\nmirrorform: syncing 5000000 bytes\nreceiving incremental file list\n":                      {Phase: "syncing"},
-		"\r          32768   0%    0.00kB/s    0:00:00  \r        3000000  60%  707.44MB/s    0:00:00 (xfr#1, to-chk=1/3)": {Phase: "syncing", Bytes: 3000000, Percent: 60, Speed: "707.44MB/s"},
-		"\r      3,000,000  60%    1.50MB/s    0:01:02 (xfr#1, ir-chk=1/3)\r   3,0":                                        {Phase: "syncing", Bytes: 3000000, Percent: 60, Speed: "1.50MB/s"},
-		"00 100%  5.00kB/s 0:00:00\n":                      {Phase: "syncing", Percent: 100, Speed: "5.00kB/s"},
-		"\r 99999999999999999999999 1% 1.00kB/s 0:00:00\r": {Phase: "starting"},
-		"\r 5 900% 1.00kB/s 0:00:00\r":                     {Phase: "syncing", Bytes: 5, Percent: 100, Speed: "1.00kB/s"},
-		"a 5 50% 1.00kB/s 0:00:00":                         {Phase: "starting"},
+	const measured = "mirrorform: measuring\nmirrorform: syncing 5000000 bytes\nreceiving incremental file list\n"
+	for _, c := range []struct {
+		head, end string
+		want      ui.Transfer
+	}{
+		{"", "", ui.Transfer{Phase: "starting"}},
+		{"mirrorform: meas", "", ui.Transfer{Phase: "starting"}},
+		{"mirrorform: measuring\n", "mirrorform: measuring\n", ui.Transfer{Phase: "measuring"}},
+		{"mirrorform: measuring\nmirrorform: syncing 50", "", ui.Transfer{Phase: "measuring"}},
+		{measured, measured, ui.Transfer{Phase: "syncing", Total: 5000000}},
+		// rsync's percentage is of the whole tree: 3 of 300 MB, when 5 MB are to be transferred.
+		{measured, "\r          32768   0%    0.00kB/s    0:00:00  \r        3000000  1%  2.00MB/s    0:00:00 (xfr#1, to-chk=1/3)",
+			ui.Transfer{Phase: "syncing", Bytes: 3000000, Total: 5000000, Speed: 2 << 20}},
+		{measured, "\r      3,000,000  60%    1.50kB/s    0:01:02 (xfr#1, ir-chk=1/3)\r   3,0", ui.Transfer{Phase: "syncing", Bytes: 3000000, Total: 5000000, Speed: 1536}},
+		{"", "00 100%  5.00GB/s 0:00:00\n", ui.Transfer{Phase: "syncing", Speed: 5 << 30}},
+		{"", "\r 99999999999999999999999 1% 1.00kB/s 0:00:00\r", ui.Transfer{Phase: "starting"}},
+		{"", "\r 5 1% 999999999999999999999.00TB/s 0:00:00\r", ui.Transfer{Phase: "syncing", Bytes: 5, Speed: 1 << 60}},
+		{"", "\r 5 1% 1.2.3kB/s 0:00:00\r", ui.Transfer{Phase: "starting"}},
+		{"", "a 5 50% 1.00kB/s 0:00:00", ui.Transfer{Phase: "starting"}},
+		{"mirrorform: syncing -5 bytes\n", "", ui.Transfer{Phase: "starting"}},
 	} {
-		if got := parseProgress(output); got != want {
-			t.Errorf("%q: %+v, want %+v", output, got, want)
+		if got := parseProgress(c.head, c.end); got != c.want {
+			t.Errorf("%q, %q: %+v, want %+v", c.head, c.end, got, c.want)
 		}
 	}
 }
 
 // FuzzRsyncOutput has foreign bytes for rsync's output: what is made of them is bounded.
 func FuzzRsyncOutput(f *testing.F) {
-	for _, s := range []string{"\r 3000000  60%  707.44MB/s    0:00:00 (xfr#1, to-chk=1/3)", "rsync error: x\x1b]52;c;\x07", "\xff\xfe 1 1% 1B/s 0", "mirrorform: syncing "} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, output string) {
-		p := parseProgress(output)
-		if p.Percent < 0 || p.Percent > 100 || p.Bytes < 0 || !slices.Contains([]string{"starting", "measuring", "syncing"}, p.Phase) ||
-			strings.Trim(p.Speed, "0123456789.,kKMGTPB/s") != "" {
-			t.Errorf("%q is read as %+v", output, p)
+	f.Add("mirrorform: syncing 9 bytes\n", "\r 3000000  60%  707.44MB/s    0:00:00 (xfr#1, to-chk=1/3)")
+	f.Add("mirrorform: syncing ", "rsync error: x\x1b]52;c;\x07")
+	f.Add("", "\xff\xfe 1 1% 1B/s 0")
+	f.Fuzz(func(t *testing.T, head, output string) {
+		p := parseProgress(head, output)
+		if p.Bytes < 0 || p.Total < 0 || p.Speed < 0 || p.Percent() < 0 || p.Percent() > 100 || !slices.Contains([]string{"starting", "measuring", "syncing"}, p.Phase) {
+			t.Errorf("%q, %q are read as %+v", head, output, p)
+		}
+		if text := p.String(); strings.Contains(text, "-") || len(text) > 80 {
+			t.Errorf("%+v is %q", p, text)
 		}
 		list := complaints(output)
 		if len(list) > 3 || slices.ContainsFunc(list, func(s string) bool { return strings.ContainsAny(s, "\r\n") }) {
@@ -68,11 +80,11 @@ func TestRecords(t *testing.T) {
 	t.Parallel()
 	list := parseRecords([]byte(`{"start":100,"end":200,"exit":0,"by":"cron","bytes":5,"files":1,"size":1000,"available":900}
 not a record
-{"start":86500,"end":86600,"exit":23,"by":"sync","size":1000,"available":800}
+{"start":86500,"end":86600,"exit":0,"by":"sync","size":1000,"available":800}
 {"start":-1,"end":5,"exit":0}
 {"start":1,"end":5,"exit":0,"bytes":-1}
 `))
-	if len(list) != 2 || list[1].Exit != 23 || list[1].Bytes != nil || *list[0].Bytes != 5 {
+	if len(list) != 2 || list[1].By != "sync" || list[1].Bytes != nil || *list[0].Bytes != 5 {
 		t.Fatalf("%+v", list)
 	}
 	if days := daysUntilFull(list, 800); days == nil || *days != 8 {
@@ -82,6 +94,7 @@ not a record
 		"it does not fill":        func(r *syncRecord) { r.Available = list[0].Available },
 		"no time passed":          func(r *syncRecord) { r.End = list[0].End },
 		"the file system grew":    func(r *syncRecord) { n := int64(2000); r.Size = &n },
+		"it failed":               func(r *syncRecord) { r.Exit = 30 },
 		"the space was not known": func(r *syncRecord) { r.Available = nil },
 	} {
 		other := slices.Clone(list)

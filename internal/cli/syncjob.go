@@ -109,9 +109,9 @@ func parseRecords(content []byte) []syncRecord {
 }
 
 // daysUntilFull is when the file system is full if it goes on filling as between the oldest and the newest of the records since it has its size; nil when
-// that is not known, or it does not fill.
+// that is not known, or it does not fill. Only syncs that succeeded count: what a first sync brings in pieces is no growth.
 func daysUntilFull(list []syncRecord, available uint64) *float64 {
-	list = slices.DeleteFunc(slices.Clone(list), func(r syncRecord) bool { return r.Size == nil || r.Available == nil })
+	list = slices.DeleteFunc(slices.Clone(list), func(r syncRecord) bool { return r.Exit != 0 || r.Size == nil || r.Available == nil })
 	if len(list) < 2 {
 		return nil
 	}
@@ -135,7 +135,8 @@ type syncState struct {
 	started   bool // one that sync started
 	records   []syncRecord
 	raw       string // the newest record as it stands
-	output    string // the end of what rsync printed
+	head      string // the first lines of what the sync printed
+	output    string // and the end of that
 	now       time.Time
 	time      *int64 // what TIME holds, seconds since 1970
 	used      uint64 // bytes of the file system
@@ -160,6 +161,9 @@ func (j *syncJob) unitQuery() wire.Query  { return wire.Query{Verb: wire.AskUnit
 func (j *syncJob) lockQuery() wire.Query {
 	return wire.Query{Verb: wire.AskRun, Args: []string{"stat", "-L", "-c", "%d %i", "--", j.lock}}
 }
+func (j *syncJob) headQuery() wire.Query {
+	return wire.Query{Verb: wire.AskRun, Args: []string{"head", "-c", "1000", "--", j.output}}
+}
 func (j *syncJob) outputQuery() wire.Query {
 	return wire.Query{Verb: wire.AskRun, Args: []string{"tail", "-c", "2000", "--", j.output}}
 }
@@ -172,10 +176,15 @@ var (
 
 // questions are what read needs answered.
 func (j *syncJob) questions() []wire.Query {
-	return []wire.Query{j.scriptQuery(), j.recordsQuery(), j.timeQuery(), j.spaceQuery(), j.unitQuery(), j.lockQuery(), j.outputQuery(), locksQuery, clockQuery}
+	return []wire.Query{j.scriptQuery(), j.recordsQuery(), j.timeQuery(), j.spaceQuery(), j.unitQuery(), j.lockQuery(), locksQuery, clockQuery}
 }
 
-// read makes a state out of the answers. What is not known of the tree is left out.
+// outputQuestions are what read can do without: how far a sync is.
+func (j *syncJob) outputQuestions() []wire.Query {
+	return []wire.Query{j.headQuery(), j.outputQuery()}
+}
+
+// read makes a state out of the answers. What is not known of the tree or was not asked is left out.
 func (j *syncJob) read(got engine.Answers) (*syncState, error) {
 	s := &syncState{}
 	script, err := got.File(j.scriptQuery())
@@ -213,6 +222,9 @@ func (j *syncJob) read(got engine.Answers) (*syncState, error) {
 		return nil, fmt.Errorf("the kernel's locks cannot be read: %q", locks.Stderr)
 	}
 	s.locked = lock.Exit == 0 && lockHeld(lock.Stdout, locks.Stdout)
+	if out, err := got.Run(j.headQuery()); err == nil && out.Exit == 0 {
+		s.head = out.Stdout
+	}
 	if out, err := got.Run(j.outputQuery()); err == nil && out.Exit == 0 {
 		s.output = out.Stdout
 	}

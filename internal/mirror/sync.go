@@ -157,7 +157,7 @@ func (x *expansion) cron(j *job) {
 //go:embed sync.sh.tmpl
 var scriptText string
 
-// scriptTemplate is the sync script. Every value in it is a word, or words, as resources.ShellQuote writes them.
+// scriptTemplate is the sync script. Every value in it is a word, or words, as resources.ShellJoin writes them.
 var scriptTemplate = template.Must(template.New("sync.sh").Parse(scriptText))
 
 // script makes the program that runs the job's sync by hand: for the first sync, and whenever one is wanted at once.
@@ -169,26 +169,35 @@ func (x *expansion) script(j *job) {
 		x.report(j.block, err)
 		return text
 	}
-	values := map[string]string{
-		"Name":      x.name, // safe in a comment: mirrorName
-		"Script":    quote(file),
-		"User":      quote(x.user),
-		"Start":     quote("mirrorform: syncing " + target + " from " + upstream + " as " + x.user),
-		"Lock":      quote(j.lock),
-		"Log":       "",
-		"Dir":       quote(target),
-		"StateDir":  quote(stateDir),
-		"Status":    quote(j.state(".status")),
-		"Next":      quote(stateDir + "/." + path.Base(j.state(".status"))),
-		"Output":    quote(j.state(".output")),
-		"Options":   quote(j.rsync[:len(j.rsync)-2]...),
-		"Ends":      quote(upstream, target),
-		"Busy":      quote("mirrorform: a sync to " + target + " is running already: it holds " + j.lock),
-		"Rsync":     quote(j.rsync...),
-		"Done":      quote("mirrorform: synced " + target),
-		"Failed":    quote("mirrorform: the sync to " + target + " failed; rsync's status is"),
-		"Mount":     "",
-		"Unmounted": "",
+	type other struct{ Dir, Output string }
+	var others []other
+	for _, o := range x.jobs {
+		if o != j {
+			others = append(others, other{quote(o.rsync[len(o.rsync)-1]), quote(o.state(".output"))})
+		}
+	}
+	values := map[string]any{
+		"Others":     others,
+		"Name":       x.name, // safe in a comment: mirrorName
+		"Script":     quote(file),
+		"User":       quote(x.user),
+		"Start":      quote("mirrorform: syncing " + target + " from " + upstream + " as " + x.user),
+		"Lock":       quote(j.lock),
+		"Log":        "",
+		"Dir":        quote(target),
+		"StateDir":   quote(stateDir),
+		"Status":     quote(j.state(".status")),
+		"Next":       quote(stateDir + "/." + path.Base(j.state(".status"))),
+		"Output":     quote(j.state(".output")),
+		"NextOutput": quote(stateDir + "/." + path.Base(j.state(".output"))),
+		"Options":    quote(j.rsync[:len(j.rsync)-2]...),
+		"Ends":       quote(upstream, target),
+		"Busy":       quote("mirrorform: a sync to " + target + " is running already: it holds " + j.lock),
+		"Rsync":      quote(j.rsync...),
+		"Done":       quote("mirrorform: synced " + target),
+		"Failed":     quote("mirrorform: the sync to " + target + " failed; rsync's status is"),
+		"Mount":      "",
+		"Unmounted":  "",
 	}
 	if j.log != "" {
 		values["Log"] = quote(j.log)

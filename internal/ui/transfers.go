@@ -12,22 +12,56 @@ import (
 
 // Transfer is how far the transfer of data is.
 type Transfer struct {
-	Phase   string // a word: "measuring", "syncing"
-	Bytes   int64
-	Percent int    // 0 to 100
-	Speed   string // as the program that transfers prints it: "1.23MB/s"
+	Phase string // a word: "measuring", "syncing"
+	Bytes int64  // so far
+	Total int64  // bytes that there are to transfer; 0 where that is not known
+	Speed int64  // bytes a second; 0 where that is not known
+}
+
+// Percent is how much of the whole was transferred, from 0 to 100.
+func (t Transfer) Percent() int {
+	switch {
+	case t.Total <= 0 || t.Bytes <= 0:
+		return 0
+	case t.Bytes >= t.Total:
+		return 100
+	}
+	return int(float64(t.Bytes) / float64(t.Total) * 100)
 }
 
 // String is the transfer in a few words.
 func (t Transfer) String() string {
 	text := t.Phase
-	if t.Bytes > 0 || t.Percent > 0 {
-		text += fmt.Sprintf(" %d%%, %s", t.Percent, humanize.IBytes(uint64(max(t.Bytes, 0))))
+	switch {
+	case t.Total > 0:
+		text += fmt.Sprintf(" %d%% of %s", t.Percent(), size(t.Total))
+	case t.Bytes > 0:
+		text += " " + size(t.Bytes)
 	}
-	if t.Speed != "" {
-		text += ", " + t.Speed
+	if t.Speed > 0 {
+		text += ", " + size(t.Speed) + "/s"
+		if left := t.Total - t.Bytes; left > 0 {
+			text += ", " + remaining(left/t.Speed) + " left"
+		}
 	}
 	return text
+}
+
+// size is a number of bytes as people read it.
+func size(n int64) string { return humanize.IBytes(uint64(max(n, 0))) }
+
+// remaining is a number of seconds to its two largest units: "40s", "3m20s", "7h05m", "2d03h".
+func remaining(seconds int64) string {
+	const hour, day = 60 * 60, 24 * 60 * 60
+	switch {
+	case seconds < 60:
+		return fmt.Sprintf("%ds", seconds)
+	case seconds < hour:
+		return fmt.Sprintf("%dm%02ds", seconds/60, seconds%60)
+	case seconds < day:
+		return fmt.Sprintf("%dh%02dm", seconds/hour, seconds%hour/60)
+	}
+	return fmt.Sprintf("%dd%02dh", seconds/day, seconds%day/hour)
 }
 
 // Transfers shows how far several transfers are: on a terminal a bar for each, and elsewhere a line for each tenth, both on the second stream. Its methods
@@ -50,7 +84,7 @@ type transferBar struct {
 func (b *transferBar) text(decor.Statistics) string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return truncate(Escape(b.last.String()), 40)
+	return truncate(Escape(b.last.String()), 52)
 }
 
 // Transfers begins to show transfers. Close must be called before anything else is printed.
@@ -85,10 +119,10 @@ func (t *Transfers) Set(name string, now Transfer) {
 	b.last = now
 	b.mu.Unlock()
 	if b.bar != nil {
-		b.bar.SetCurrent(int64(min(max(now.Percent, 0), 99))) // a bar that is full ends
+		b.bar.SetCurrent(int64(min(now.Percent(), 99))) // a bar that is full ends
 		return
 	}
-	if !b.told || before.Phase != now.Phase || before.Percent/10 < now.Percent/10 {
+	if !b.told || before.Phase != now.Phase || before.Percent()/10 < now.Percent()/10 {
 		b.told = true
 		t.ui.Note(name + ": " + now.String())
 	}

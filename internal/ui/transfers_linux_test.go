@@ -14,10 +14,10 @@ func TestTransfers(t *testing.T) {
 	u.Print("before")
 	tr := u.Transfers()
 	tr.Set("one", Transfer{Phase: "measuring"})
-	tr.Set("two"+hostile, Transfer{Phase: "syncing", Bytes: 3 << 20, Percent: 60, Speed: "1.50MB/s"})
-	tr.Set("one", Transfer{Phase: "syncing", Bytes: 1 << 20, Percent: 100, Speed: hostile})
+	tr.Set("two"+hostile, Transfer{Phase: "syncing", Bytes: 3 << 20, Total: 5 << 20, Speed: 3 << 19})
+	tr.Set("one", Transfer{Phase: "syncing", Bytes: 1 << 20, Total: 1 << 20})
 	p.await(t, "both bars", func(text string) bool {
-		return strings.Contains(text, "syncing 60%, 3.0 MiB, 1.50MB/s") && strings.Contains(text, "syncing 100%, 1.0 MiB")
+		return strings.Contains(text, "syncing 60% of 5.0 MiB, 1.5 MiB/s, 1s left") && strings.Contains(text, "syncing 100% of 1.0 MiB")
 	})
 	tr.Close()
 	tr.Close()
@@ -37,12 +37,45 @@ func TestTransfersElsewhere(t *testing.T) {
 	tr.Set("a", Transfer{Phase: "measuring"})
 	tr.Set("a", Transfer{Phase: "measuring"})
 	for percent := range 23 {
-		tr.Set("a", Transfer{Phase: "syncing", Bytes: int64(percent) << 20, Percent: percent})
+		tr.Set("a", Transfer{Phase: "syncing", Bytes: int64(percent) << 20, Total: 100 << 20})
 	}
 	tr.Close()
 	tr.Set("a", Transfer{Phase: "late"})
-	want := "a: measuring\na: syncing\na: syncing 10%, 10 MiB\na: syncing 20%, 20 MiB\n"
+	want := "a: measuring\na: syncing 0% of 100 MiB\na: syncing 10% of 100 MiB\na: syncing 20% of 100 MiB\n"
 	if out.Len() > 0 || err.String() != want {
 		t.Errorf("%q, %q, want %q", out.String(), err.String(), want)
+	}
+}
+
+func TestTransferString(t *testing.T) {
+	t.Parallel()
+	for want, transfer := range map[string]Transfer{
+		"measuring":                                     {Phase: "measuring"},
+		"syncing 0% of 1.0 KiB":                         {Phase: "syncing", Total: 1024},
+		"syncing 5 B, 1 B/s":                            {Phase: "syncing", Bytes: 5, Speed: 1},
+		"syncing 100% of 1.0 KiB, 2 B/s":                {Phase: "syncing", Bytes: 2000, Total: 1024, Speed: 2},
+		"syncing 50% of 1.0 TiB, 10 MiB/s, 14h33m left": {Phase: "syncing", Bytes: 1 << 39, Total: 1 << 40, Speed: 10 << 20},
+		"syncing 0% of 1.0 TiB, 1.0 MiB/s, 12d03h left": {Phase: "syncing", Total: 1 << 40, Speed: 1 << 20},
+		"syncing 50% of 120 B, 1 B/s, 1m00s left":       {Phase: "syncing", Bytes: 60, Total: 120, Speed: 1},
+	} {
+		if got := transfer.String(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+// TestClear empties a terminal, and prints nothing elsewhere.
+func TestClear(t *testing.T) {
+	t.Parallel()
+	p := openPTY(t, 40, 5)
+	u := New(p.tty, p.tty, Options{Environ: []string{"TERM=xterm"}})
+	u.Print("before")
+	u.Clear()
+	u.Print("after")
+	p.await(t, "what comes after", func(text string) bool { return strings.Contains(text, "\x1b[H\x1b[2Jafter") })
+	var out bytes.Buffer
+	New(&out, &out, Options{Environ: []string{"TERM=xterm"}}).Clear()
+	if out.Len() > 0 {
+		t.Errorf("%q", out.String())
 	}
 }

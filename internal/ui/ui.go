@@ -206,6 +206,13 @@ func (u *UI) Print(text string) {
 	u.write(u.out, strings.Join(escapeLines(text), "\n")+"\n")
 }
 
+// Clear empties the terminal that results go to, for what is printed again and again in its place (ECMA-48: CUP, ED). Elsewhere it does nothing.
+func (u *UI) Clear() {
+	if u.out.animated {
+		u.write(u.out, "\x1b[H\x1b[2J")
+	}
+}
+
 // Note prints a remark on the second stream, escaped; not when quiet.
 func (u *UI) Note(text string) {
 	if !u.quiet {
