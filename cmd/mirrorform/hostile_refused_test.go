@@ -37,6 +37,7 @@ func hostileRefused() []string {
 		resource("cron", `name = "x";;command = ["/bin/true"];;schedule = `+l)
 		resource("cron", `name = "x";;schedule = "@daily";;command = ["/bin/true"];;user = `+l)
 		resource("cron", `name = "x";;schedule = "@daily";;command = [`+l+`]`)
+		resource("cron", `name = "x";;schedule = "@daily";;command = ["/bin/true"];;on_exit = [`+l+`]`)
 		resource("cron", `name = "x";;schedule = "@daily";;command = ["/bin/true"];;environment = { (`+l+`) = "x" }`)
 		resource("nginx_site", `name = "x";;root = "/srv";;server_name = [`+l+`]`)
 		resource("nginx_site", `name = "x";;root = "/srv";;server_name = ["x"];;listen = [`+l+`]`)
@@ -52,6 +53,7 @@ func hostileRefused() []string {
 	}
 	for _, w := range []string{"a\nb", "a\r\nb", "a\x00b"} {
 		resource("cron", `name = "x";;schedule = "@daily";;command = ["/bin/echo", `+literal(w)+`]`)
+		resource("cron", `name = "x";;schedule = "@daily";;command = ["/bin/true"];;on_exit = ["/bin/echo", `+literal(w)+`]`)
 		resource("cron", `name = "x";;schedule = "@daily";;command = ["/bin/echo"];;environment = { A = `+literal(w)+` }`)
 		resource("user", `name = "x";;comment = `+literal(w))
 	}

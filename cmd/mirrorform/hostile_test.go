@@ -123,7 +123,8 @@ variable "text" { type = string }
 	f.resource("cron", "words", "name", `"h-words"`, "schedule", `"* * * * *"`, "command", literal(append([]string{"/usr/bin/printf", `%s\n`}, printed...)...),
 		"log", literal(log), "require_mount", literal(point))
 	f.resource("cron", "environment", "name", `"h-environment"`, "schedule", `"* * * * *"`, "command", `["/usr/bin/printenv", "W0", "W1"]`, "log", `"/srv/h/environment.log"`,
-		"environment", "{ W0 = "+literal(strings.Join(printed[:9], " "))+", W1 = "+literal(`"pwn\" %$(touch /pwn-11)`)+" }")
+		"environment", "{ W0 = "+literal(strings.Join(printed[:9], " "))+", W1 = "+literal(`"pwn\" %$(touch /pwn-11)`)+" }",
+		"on_exit", literal(append([]string{"/usr/bin/true", "; touch /pwn-12;", "$(touch /pwn-12)"}, printed[:9]...)...))
 	f.resource("cron", "secret", "name", `"h-secret"`, "schedule", `"1 1 1 1 *"`, "command", `["/bin/true"]`, "environment", "{ TOKEN = var.secret }")
 
 	f.resource("logrotate", "l", "name", `"h-logs"`, "files", literal("/srv/h/$(touch pwn).log", "/srv/h/`pwn`; x | y & z.log", "/srv/h/-pwn %d $pwn.log"))
