@@ -27,7 +27,7 @@ type Cron struct {
 	// Log is the absolute path of a file that the command's output is added to; without it, cron mails the output.
 	Log string `hcl:"log,optional"`
 	// OnExit is a program with its arguments that runs when the command has ended, or was kept from running by RequireMount. It gets two more arguments: the
-	// ID of the process that began when the job did, and the command's exit status.
+	// ID of the process that began when the job did, and the command's exit status. Its own exit status is what cron sees.
 	OnExit []string `hcl:"on_exit,optional" argv:"true"`
 
 	// Content, Digest, Owner, Group, Mode and Kind are as in File, for the file that is made.
