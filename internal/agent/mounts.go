@@ -134,7 +134,7 @@ func (b *batch) askFilesystem(p string) wire.Answer {
 	if unit == 0 {
 		unit = uint64(st.Bsize)
 	}
-	w := &wire.Filesystem{Size: st.Blocks * unit, Available: st.Bavail * unit, ReadOnly: st.Flags&unix.ST_RDONLY != 0}
+	w := &wire.Filesystem{Size: st.Blocks * unit, Available: st.Bavail * unit, Free: st.Bfree * unit, ReadOnly: st.Flags&unix.ST_RDONLY != 0}
 	id := mountID(fd)
 	for i := range entries {
 		if e := &entries[i]; e.id == id {

@@ -1,12 +1,18 @@
 package cli
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/internal/config"
 	"github.com/mirrorform/mirrorform/internal/ui"
+	"github.com/mirrorform/mirrorform/internal/wire"
+	"github.com/mirrorform/mirrorform/resources"
 )
 
 func TestParseProgress(t *testing.T) {
@@ -159,6 +165,51 @@ func TestParseClock(t *testing.T) {
 	for _, text := range []string{"", "1700000000", "x +0000", "-5 +0000", "1700000000 UTC"} {
 		if _, err := parseClock(text); err == nil {
 			t.Errorf("%q was taken", text)
+		}
+	}
+}
+
+// TestSurveysShareThePlansMessage: what status asks is among the questions of the plan, which go in one message.
+func TestSurveysShareThePlansMessage(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	const text = `
+host "a" { address = "192.0.2.1" }
+mirror "m" {
+  hosts = [host.a]
+  storage { path = "/srv/m" }
+  kitten { path = "/srv/kitten" }
+  web { server_name = "a.example.org" }
+}
+`
+	if err := os.WriteFile(filepath.Join(dir, "fleet.hcl"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	facts := wire.Facts{}
+	facts.OS.Family = "debian"
+	c, diags := config.Load(config.Options{Dir: dir, Registry: resources.All()})
+	list, more := c.Resources("a", map[string]*wire.Facts{"a": &facts})
+	if diags.HasErrors() || more.HasErrors() {
+		t.Fatal(diags, more)
+	}
+	target := engine.Target{Name: "a", Facts: facts}
+	ordered, problems := engine.Order(target, withSurveys(list))
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	asked := map[string]bool{}
+	for _, q := range engine.Questions(target, ordered) {
+		asked[q.Key()] = true
+	}
+	jobs := syncJobs("a", list)
+	if len(jobs) != 2 || jobs[0].mirror != "m" || jobs[1].mirror != "m-kitten" {
+		t.Fatalf("the jobs are %+v", jobs)
+	}
+	for _, j := range jobs {
+		for _, q := range j.questions() {
+			if !asked[q.Key()] {
+				t.Errorf("%s is not asked with the plan's questions", q.Key())
+			}
 		}
 	}
 }

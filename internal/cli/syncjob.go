@@ -234,7 +234,7 @@ func (j *syncJob) read(got engine.Answers) (*syncState, error) {
 		}
 	}
 	if fs, err := got.Filesystem(j.spaceQuery()); err == nil && fs.Size > 0 {
-		s.hasSpace, s.available, s.used = true, fs.Available, fs.Size-min(fs.Size, fs.Available)
+		s.hasSpace, s.available, s.used = true, fs.Available, fs.Size-min(fs.Size, fs.Free)
 	}
 	return s, nil
 }

@@ -120,6 +120,7 @@ type Filesystem struct {
 	Type       string `json:"type"`
 	Size       uint64 `json:"size"`      // bytes in all
 	Available  uint64 `json:"available"` // bytes for an unprivileged user
+	Free       uint64 `json:"free"`      // bytes that nothing uses; some may be kept for root
 	ReadOnly   bool   `json:"read_only,omitempty"`
 }
 
