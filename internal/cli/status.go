@@ -35,7 +35,7 @@ mirrorform status --watch`,
 			if interval < time.Second {
 				return fmt.Errorf("--interval is %v: it takes 1s or more", interval)
 			}
-			return a.status(cmd.Context(), asJSON, watch, interval)
+			return a.showStatus(cmd.Context(), asJSON, watch, interval)
 		},
 	}
 	a.addHostFlags(cmd)
@@ -47,7 +47,7 @@ mirrorform status --watch`,
 	return cmd
 }
 
-func (a *app) status(ctx context.Context, asJSON, watch bool, interval time.Duration) error {
+func (a *app) showStatus(ctx context.Context, asJSON, watch bool, interval time.Duration) error {
 	if len(a.target) > 0 {
 		return errors.New("status takes no --target: name hosts")
 	}
