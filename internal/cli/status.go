@@ -23,7 +23,7 @@ func (a *app) statusCommand() *cobra.Command {
 		Short: "Show how hosts and their mirrors are",
 		Long: `Print a table of all hosts, or of those given: names, for_each blocks or globs. It says of each host whether it was reached and how many changes a plan has,
 and of each mirror on it how the last sync went, how old its TIME is, how full its file system is and in how many days it is full, when cron syncs next, and
-whether a sync runs. Times are by the host's own clock. The days are by how the free space went down between recorded syncs; ? is what is not known.
+whether a sync runs. Times are by the host's own clock. The days are by how the free space went down between syncs that succeeded; ? is what is not known.
 
 Exit status: 0, or 1 when a host could not be reached or read.`,
 		Example: `mirrorform status
