@@ -377,6 +377,8 @@ func FuzzRender(f *testing.F) {
 				checkElements(t, text)
 			case "markdown":
 				checkMarkdown(t, text)
+			case "html":
+				checkPage(t, text)
 			case "prometheus":
 				parser := expfmt.NewTextParser(model.LegacyValidation)
 				if _, err := parser.TextToMetricFamilies(bytes.NewReader(text)); err != nil {

@@ -1,0 +1,185 @@
+package report
+
+import (
+	"bytes"
+	"crypto/sha256"
+	_ "embed" // the page's parts
+	"encoding/base64"
+	"fmt"
+	"html/template"
+	"strings"
+	"time"
+
+	"github.com/mirrorform/mirrorform/internal/report/worldmap"
+	"github.com/mirrorform/mirrorform/internal/ui"
+)
+
+var (
+	//go:embed page/page.tmpl
+	pageTemplate string
+	//go:embed page/page.css
+	pageStyle string
+	//go:embed page/page.js
+	pageScript string
+)
+
+// page is what the template shows.
+type page struct {
+	Style  template.CSS
+	Script template.JS
+	Policy string
+	Land   string
+	Width  int // of the map, as Height
+	Height int
+
+	Version   string
+	Newest    stamp // of the documents that have a time
+	Documents []documentView
+	Missing   []string // what the documents do not have
+	Problems  []problemView
+
+	Counts    []outcomeCount
+	Hosts     []*hostView
+	Cards     []card
+	Attention []attention
+	More      int // what the list of attention leaves out
+	Labels    []string
+	Map       *mapView
+	Changed   int // hosts of which there is something to read
+	Open      bool
+	Mirrors   []mirrorView
+	Verified  []verifyView
+	History   *historyView
+
+	HasStatus, HasVerify bool
+}
+
+// HTML renders results as one page that needs no network: what the newest of them says of each host and mirror, and what came before as history.
+// Results are those of all commands, in any order where they have times; what none of them says is not on the page.
+//
+// The page holds all of its content without its script, which sorts and filters. Its content security policy lets it load nothing and run nothing else.
+func HTML(results []*Result, o Options) ([]byte, error) {
+	t, err := template.New("page").Parse(pageTemplate)
+	if err != nil {
+		return nil, fmt.Errorf("the page's template: %w", err)
+	}
+	p := newPage(results)
+	p.Version = o.Version
+	p.Style, p.Script = template.CSS(pageStyle), template.JS(pageScript)
+	p.Policy = "default-src 'none'; style-src '" + digest(pageStyle) + "'; script-src '" + digest(pageScript) + "'; base-uri 'none'; form-action 'none'"
+	p.Land, p.Width, p.Height = strings.TrimSpace(worldmap.Land), worldmap.Width, worldmap.Height
+	var b bytes.Buffer
+	if err := t.Execute(&b, p); err != nil {
+		return nil, fmt.Errorf("render the page: %w", err)
+	}
+	return visible(b.String()), nil
+}
+
+// digest is how a content security policy names an inline style or script.
+func digest(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return "sha256-" + base64.StdEncoding.EncodeToString(sum[:])
+}
+
+// visible writes what does not show as itself as escapes, wherever it stands. The page's own text has none of that, and an escape means nothing to HTML.
+func visible(page string) []byte {
+	var b bytes.Buffer
+	for line := range strings.Lines(page) {
+		text, ended := strings.CutSuffix(line, "\n")
+		b.WriteString(ui.Escape(text))
+		if ended {
+			b.WriteByte('\n')
+		}
+	}
+	return b.Bytes()
+}
+
+// stamp is a time as the page shows it; the zero stamp is one that is not known.
+type stamp struct{ time.Time }
+
+const stampFormat = "2006-01-02 15:04 UTC"
+
+func (s stamp) String() string { return s.UTC().Format(stampFormat) }
+
+// Day is shorter, where many stand in a row.
+func (s stamp) Day() string { return s.UTC().Format("2 Jan 15:04") }
+
+// Machine is for the datetime attribute.
+func (s stamp) Machine() string { return s.UTC().Format(time.RFC3339) }
+
+func newPage(results []*Result) *page {
+	f := newFleet(results)
+	p := &page{Hosts: f.hosts, Counts: countOutcomes(f.hosts), Mirrors: f.mirrors(), Verified: f.verified(), History: f.history()}
+	for _, d := range f.documents {
+		p.Documents = append(p.Documents, newDocumentView(d))
+		if d.dated() && d.End.After(p.Newest.Time) {
+			p.Newest = stamp{d.End}
+		}
+	}
+	p.HasStatus, p.HasVerify = len(p.Mirrors) > 0, len(p.Verified) > 0
+	p.Map = f.worldMap(p.Verified)
+	p.Cards = cards(p)
+	p.Attention, p.More = f.attention(p.Verified)
+	p.Labels = labelsOf(f.hosts)
+	p.Problems = f.problems()
+	changes := 0
+	for _, h := range f.hosts {
+		if h.Told {
+			p.Changed++
+			changes += len(h.Diffs)
+		}
+	}
+	p.Open = changes <= 6
+	p.Missing = missing(p)
+	return p
+}
+
+// missing says what the documents do not have, and what would have it.
+func missing(p *page) []string {
+	var list []string
+	seen := false
+	for _, h := range p.Hosts {
+		seen = seen || h.Outcome != ""
+	}
+	if !seen {
+		list = append(list, "what differs on the hosts (plan, drift or apply with --report json=FILE)")
+	}
+	if !p.HasStatus {
+		list = append(list, "syncs and storage (status --json)")
+	}
+	if !p.HasVerify {
+		list = append(list, "how mirrors look from outside (verify --json)")
+	}
+	if p.Map == nil {
+		list = append(list, "where mirrors are (verify --geoip-db FILE --json, or the labels latitude and longitude)")
+	}
+	if p.History == nil {
+		list = append(list, "history (two results or more that have a time)")
+	}
+	return list
+}
+
+// documentView is one of the documents that the page is made from.
+type documentView struct {
+	Command, Shard, Version, Error string
+	At                             stamp
+	Hosts, Mirrors                 int
+}
+
+func newDocumentView(r *Result) documentView {
+	d := documentView{Command: r.Command, Shard: r.Shard, Version: r.Version, Error: r.Error, At: stamp{r.End}, Hosts: len(r.Hosts)}
+	if d.Command == "" {
+		d.Command = "plan"
+	}
+	if r.Status != nil {
+		d.Hosts = max(d.Hosts, len(r.Status.Hosts))
+	}
+	if r.Verify != nil {
+		d.Mirrors = len(r.Verify.Mirrors)
+	}
+	return d
+}
+
+type problemView struct {
+	Severity, Summary, Detail, Place string
+}

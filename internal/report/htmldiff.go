@@ -1,0 +1,140 @@
+package report
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/aymanbagabas/go-udiff"
+	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/internal/ui"
+)
+
+// changeView is one change as the page shows it.
+type changeView struct {
+	Address string
+	Action  engine.Action
+	Sign    string
+	Done    string
+	Bad     bool
+	Orphan  bool
+	Source  string
+	Lines   []lineView
+	Steps   []string
+}
+
+// lineView is one line of a diff.
+type lineView struct {
+	Kind string // add, del, head or same
+	Text string // with its sign
+	Gap  bool   // something else begins with it
+}
+
+func newChangeView(c *Change) changeView {
+	v := changeView{
+		Address: c.Address, Action: c.Action, Orphan: c.Orphan, Steps: c.Steps,
+		Sign: map[engine.Action]string{engine.Create: "+", engine.Update: "~", engine.Delete: "−", engine.Replace: "±"}[c.Action],
+		Done: strings.ReplaceAll(string(c.Done), "_", " "), Bad: c.Done == StepFailed,
+	}
+	if c.Source != nil {
+		v.Source = fmt.Sprintf("%s:%d", c.Source.File, c.Source.Line)
+	}
+	diff := c.Diff
+	if diff == "" && c.Action != engine.Delete {
+		diff = attributeDiff(c.Before, c.After) // an older document
+	}
+	v.Lines = diffLines(diff)
+	return v
+}
+
+// hunkHead is the head of a hunk; its groups are how many lines of each side it has, "" for one.
+var hunkHead = regexp.MustCompile(`^@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@`)
+
+// diffLines tells the lines of a diff apart. What an attribute's hunk does not count any more is of other attributes.
+func diffLines(diff string) []lineView {
+	if diff == "" {
+		return nil
+	}
+	var list []lineView
+	before, after := 0, 0 // lines of the hunk that are to come
+	ended := false
+	for line := range strings.SplitSeq(diff, "\n") {
+		l := lineView{Kind: "same", Text: line}
+		inside := before > 0 || after > 0
+		head := hunkHead.FindStringSubmatch(line)
+		switch {
+		case !inside && strings.HasPrefix(line, "--- "):
+			continue // the line after it says the same
+		case !inside && strings.HasPrefix(line, "+++ "):
+			l = lineView{"head", strings.TrimPrefix(line, "+++ "), len(list) > 0}
+		case !inside && head != nil:
+			l.Kind = "head"
+			before, after = lineCount(head[1]), lineCount(head[2])
+		case strings.HasPrefix(line, "+"):
+			l.Kind, l.Gap = "add", ended
+			after--
+		case strings.HasPrefix(line, "-"):
+			l.Kind, l.Gap = "del", ended
+			before--
+		case strings.HasPrefix(line, " "):
+			before, after = before-1, after-1
+		}
+		ended = inside && before <= 0 && after <= 0 || ended && strings.HasPrefix(line, "\\")
+		list = append(list, l)
+	}
+	return list
+}
+
+// lineCount reads a group of hunkHead. Too many digits are no number of lines.
+func lineCount(s string) int {
+	n, err := strconv.Atoi(s)
+	if s == "" || err != nil {
+		return 1
+	}
+	return n
+}
+
+// attributeDiff is the diff of a document that has none.
+func attributeDiff(before, after map[string]any) string {
+	names := map[string]bool{}
+	for _, m := range []map[string]any{before, after} {
+		for name := range m {
+			names[name] = true
+		}
+	}
+	var b strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		old, hadOld := attributeText(before, name)
+		wanted, hasNew := attributeText(after, name)
+		switch {
+		case hadOld && hasNew && old == wanted:
+		case strings.Contains(old+wanted, "\n"):
+			b.WriteString(udiff.Unified(name, name, old, wanted))
+		default:
+			if hadOld {
+				fmt.Fprintf(&b, "-%s = %s\n", name, old)
+			}
+			if hasNew {
+				fmt.Fprintf(&b, "+%s = %s\n", name, wanted)
+			}
+		}
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// attributeText is a string of several lines as it is, and any other value as JSON.
+func attributeText(m map[string]any, name string) (string, bool) {
+	v, ok := m[name]
+	if s, is := v.(string); is && strings.Contains(s, "\n") {
+		return s, true
+	}
+	text, err := json.Marshal(v)
+	if !ok || err != nil {
+		return "", ok
+	}
+	return string(ui.VisibleJSON(text)), true
+}

@@ -1,0 +1,193 @@
+package report
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/mirrorform/mirrorform/internal/report/worldmap"
+	"github.com/mirrorform/mirrorform/internal/upstream"
+)
+
+// mapView is where mirrors are.
+type mapView struct {
+	Marks  []mapMark
+	Places []place
+	Shown  []outcomeCount // for the legend
+}
+
+// mapMark is one mark on the map, of one mirror or of several that are close to each other.
+type mapMark struct {
+	X, Y  float64 // in the map's units
+	N     int
+	State Outcome // the worst of them
+	Parts []outcomeCount
+	Title string
+
+	states map[Outcome]int
+}
+
+// place is where one mirror is.
+type place struct {
+	Name, ID    string // ID is its element's
+	State       Outcome
+	Word        string // the state for people
+	Where       string
+	Coordinates string // "" when they are not known
+	By          string // what knows them
+	Distance    cell   // from where the configuration says
+	x, y        float64
+	OnMap       bool
+}
+
+// near is how close marks may be on the map before they become one, in its units.
+const near = 40
+
+// worldMap places mirrors by the coordinates that GeoIP databases have for their addresses, and hosts of which there are none by their labels latitude and
+// longitude. It is nil when there are no coordinates at all.
+func (f *fleet) worldMap(verified []verifyView) *mapView {
+	var m mapView
+	covered := map[string]bool{}
+	for i := range verified {
+		p := f.placeOf(&verified[i])
+		covered[verified[i].Host] = covered[verified[i].Host] || p.Coordinates != ""
+		if h := f.byName[verified[i].Host]; h != nil && p.Coordinates == "" {
+			continue // its labels may say
+		}
+		m.Places = append(m.Places, p)
+	}
+	for _, h := range f.hosts {
+		if !covered[h.Name] && !h.Local {
+			m.Places = append(m.Places, h.place())
+		}
+	}
+	n := map[Outcome]int{}
+	on := 0
+	for _, p := range m.Places {
+		if p.OnMap {
+			n[p.State]++
+			on++
+		}
+	}
+	if on == 0 {
+		return nil
+	}
+	m.Shown = shares(n, on)
+	for i := range m.Shown {
+		if m.Shown[i].Outcome == Failed && len(verified) > 0 {
+			m.Shown[i].Word = "failed, or not accepted by verify"
+		}
+	}
+	slices.SortStableFunc(m.Places, func(a, b place) int {
+		return cmp.Or(cmp.Compare(a.Rank(), b.Rank()), strings.Compare(a.Name, b.Name))
+	})
+	m.Marks = marks(m.Places)
+	return &m
+}
+
+// Rank orders places by their states.
+func (p place) Rank() int { return badness(p.State) }
+
+// placeOf takes the first location of a mirror's addresses that has coordinates.
+func (f *fleet) placeOf(v *verifyView) place {
+	p := place{Name: v.Name, ID: v.ID, State: OK}
+	if h := f.byName[v.Host]; h != nil {
+		p.State = h.Outcome
+	}
+	p.Word = p.State.Word()
+	if !v.Accepted && badness(p.State) > badness(Failed) {
+		p.State, p.Word = Failed, "not accepted"
+	}
+	for _, a := range v.report.Addresses {
+		for i := range a.Locations {
+			l := &a.Locations[i]
+			if l.Latitude == nil || l.Longitude == nil {
+				continue
+			}
+			p.locate(*l.Latitude, *l.Longitude)
+			if p.Coordinates == "" {
+				continue
+			}
+			p.Where, p.By = where(l), l.Database
+			if l.Distance != nil {
+				p.Distance = cell{Text: strconv.FormatFloat(*l.Distance, 'f', 0, 64) + " km", Sort: *l.Distance}
+			}
+			return p
+		}
+	}
+	return p
+}
+
+func where(l *upstream.Location) string {
+	return joined(l.City, l.Region, l.Country)
+}
+
+// joined leaves out what is empty, and what was said just before.
+func joined(parts ...string) string {
+	return strings.Join(slices.Compact(slices.DeleteFunc(parts, func(s string) bool { return s == "" })), ", ")
+}
+
+// place is where the host's labels say that it is.
+func (h *hostView) place() place {
+	p := place{Name: h.Name, ID: h.ID, State: h.Outcome, Word: h.Word()}
+	label := map[string]string{}
+	for _, l := range h.Labels {
+		name, value, _ := strings.Cut(l, "=")
+		label[name] = value
+	}
+	p.Where = joined(label["city"], label["country"])
+	latitude, err1 := strconv.ParseFloat(label["latitude"], 64)
+	longitude, err2 := strconv.ParseFloat(label["longitude"], 64)
+	if err1 == nil && err2 == nil {
+		p.locate(latitude, longitude)
+		p.By = "labels"
+	}
+	return p
+}
+
+func (p *place) locate(latitude, longitude float64) {
+	if !(math.Abs(latitude) <= 90 && math.Abs(longitude) <= 180) { // written so that NaN is none, either
+		return
+	}
+	p.x, p.y, p.OnMap = worldmap.Project(latitude, longitude)
+	p.Coordinates = degrees(latitude, "N", "S") + " " + degrees(longitude, "E", "W")
+}
+
+func degrees(v float64, positive, negative string) string {
+	if v < 0 {
+		positive = negative
+	}
+	return strconv.FormatFloat(math.Abs(v), 'f', 2, 64) + "° " + positive
+}
+
+// marks joins places that would cover each other. The worst come first, so that a mark is where the worst of it is.
+func marks(places []place) []mapMark {
+	var list []mapMark
+	for _, p := range places {
+		if !p.OnMap {
+			continue
+		}
+		i := slices.IndexFunc(list, func(m mapMark) bool { return math.Hypot(m.X-p.x, m.Y-p.y) < near })
+		if i < 0 {
+			list = append(list, mapMark{X: math.Round(p.x), Y: math.Round(p.y), State: p.State, states: map[Outcome]int{}})
+			i = len(list) - 1
+		}
+		list[i].N++
+		list[i].states[p.State]++
+		title := p.Name + ": " + p.Word
+		if p.Where != "" {
+			title += ", " + p.Where
+		}
+		if list[i].N > 1 {
+			title = "\n" + title
+		}
+		list[i].Title += title
+	}
+	for i := range list {
+		list[i].Parts = shares(list[i].states, list[i].N)
+	}
+	slices.Reverse(list) // the worst are painted last
+	return list
+}

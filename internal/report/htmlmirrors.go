@@ -1,0 +1,231 @@
+package report
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/dustin/go-humanize"
+	"github.com/mirrorform/mirrorform/internal/upstream"
+)
+
+// mirrorView is a mirror on a host, as a status has it.
+type mirrorView struct {
+	Host, HostID, Name, Path, Error     string
+	LastSync, TimeAge, FullIn, NextSync cell
+	Result, Exit                        string
+	SyncFailed                          bool
+	Used                                float64 // percent
+	UsedText, Free                      string
+	FreeBytes                           float64
+	Lock                                string
+}
+
+func newMirrorView(host string, m *MirrorStatus) mirrorView {
+	v := mirrorView{Host: host, Name: m.Name, Path: m.Path, Error: m.Error, Used: -1}
+	if s := m.LastSync; s != nil {
+		v.Result = "done"
+		if s.Exit != 0 {
+			v.Exit = fmt.Sprintf("exit %d", s.Exit)
+			v.Result, v.SyncFailed = "failed, "+v.Exit, true
+		}
+	}
+	if m.LastSyncAge != nil {
+		v.LastSync = cell{Text: span(*m.LastSyncAge), Sort: float64(*m.LastSyncAge)}
+	}
+	if m.TimeAge != nil {
+		v.TimeAge = cell{span(*m.TimeAge), float64(*m.TimeAge), look(float64(*m.TimeAge) > allowed())}
+	}
+	if m.Used != nil && m.Available != nil && *m.Used+*m.Available > 0 {
+		v.Used = 100 * float64(*m.Used) / (float64(*m.Used) + float64(*m.Available))
+		v.UsedText, v.Free, v.FreeBytes = humanize.IBytes(*m.Used), humanize.IBytes(*m.Available), float64(*m.Available)
+	}
+	if d := m.DaysUntilFull; d != nil {
+		v.FullIn = cell{count(int(math.Floor(*d)), "day"), *d, look(*d < fullSoon)}
+	}
+	if m.NextRun != nil {
+		v.NextSync = cell{Text: stamp{*m.NextRun}.Day(), Sort: float64(m.NextRun.Unix())}
+	}
+	if m.Locked != nil {
+		v.Lock = map[bool]string{true: "held", false: "free"}[*m.Locked]
+	}
+	return v
+}
+
+// look is the symbol of what somebody should look at.
+func look(at bool) string {
+	if at {
+		return "look"
+	}
+	return ""
+}
+
+// allowed is how old TIME may be before AlmaLinux takes a mirror off its lists, in seconds.
+var allowed = sync.OnceValue(func() float64 { return upstream.BuiltIn().AllowedOutdate.Seconds() })
+
+// reason is why somebody should look at a mirror, and how it is with this one.
+type reason struct{ text, note string }
+
+func (v mirrorView) reasons() []reason {
+	var list []reason
+	if v.Error != "" {
+		list = append(list, reason{v.Name + ": " + shorten(v.Error, 140), ""})
+	}
+	if v.SyncFailed {
+		list = append(list, reason{v.Name + ": last sync failed", v.Exit})
+	}
+	if v.TimeAge.Mark != "" {
+		list = append(list, reason{fmt.Sprintf("%s: TIME is older than %s, so AlmaLinux does not list the mirror", v.Name, span(int64(allowed()))), v.TimeAge.Text})
+	}
+	if v.FullIn.Mark != "" {
+		list = append(list, reason{fmt.Sprintf("%s: storage full within %d days", v.Name, fullSoon), v.FullIn.Text})
+	}
+	return list
+}
+
+// mirrors are all mirrors of the newest status of each host, in the hosts' order.
+func (f *fleet) mirrors() []mirrorView {
+	var list []mirrorView
+	for _, h := range f.hosts {
+		if s := f.status[h.Name]; s != nil {
+			for i := range s.Mirrors {
+				v := newMirrorView(h.Name, &s.Mirrors[i])
+				v.HostID = h.ID
+				list = append(list, v)
+			}
+		}
+	}
+	return list
+}
+
+func syncCard(mirrors []mirrorView) card {
+	var ages []float64
+	late, failed := 0, 0
+	for _, m := range mirrors {
+		if m.TimeAge.Text != "" {
+			ages = append(ages, m.TimeAge.Sort)
+		}
+		if m.TimeAge.Mark != "" {
+			late++
+		}
+		if m.SyncFailed {
+			failed++
+		}
+	}
+	c := card{Title: "Sync", Value: "not known", Text: "no mirror has a TIME", Bad: late+failed > 0}
+	if len(ages) > 0 {
+		slices.Sort(ages)
+		c.Value = span(int64(ages[len(ages)/2]))
+		c.Text = fmt.Sprintf("median age of TIME, oldest %s; %d beyond %s", span(int64(ages[len(ages)-1])), late, span(int64(allowed())))
+	}
+	if failed > 0 {
+		c.Text += "; " + count(failed, "failed sync")
+	}
+	return c
+}
+
+func storageCard(mirrors []mirrorView) card {
+	soonest, soon := -1, 0
+	fullest := -1
+	for i, m := range mirrors {
+		if m.FullIn.Text != "" && (soonest < 0 || m.FullIn.Sort < mirrors[soonest].FullIn.Sort) {
+			soonest = i
+		}
+		if m.Used >= 0 && (fullest < 0 || m.Used > mirrors[fullest].Used) {
+			fullest = i
+		}
+		if m.FullIn.Mark != "" {
+			soon++
+		}
+	}
+	c := card{Title: "Storage", Value: "not known", Text: "no mirror has storage that was measured", Bad: soon > 0}
+	switch {
+	case soonest >= 0:
+		c.Value = mirrors[soonest].FullIn.Text
+		c.Text = fmt.Sprintf("until the first is full (%s); %d within %d days", mirrors[soonest].Host, soon, fullSoon)
+	case fullest >= 0:
+		c.Value = fmt.Sprintf("%.0f %%", mirrors[fullest].Used)
+		c.Text = fmt.Sprintf("used on the fullest (%s); no forecast yet", mirrors[fullest].Host)
+	}
+	return c
+}
+
+// verifyView is a mirror from outside.
+type verifyView struct {
+	ID, Name, Host, HostID, Status string
+	Accepted, Private, IPv6        bool
+	Errors, Warnings               int
+	Found                          string // the findings, counted
+	Certificate                    cell
+	Findings                       []upstream.Finding
+	Modules                        string
+
+	report *upstream.Report
+}
+
+func (f *fleet) verified() []verifyView {
+	var list []verifyView
+	for _, m := range f.reports {
+		v := verifyView{
+			Name: m.Name, Host: m.Host, Status: m.Status, Accepted: m.Accepted, Private: m.Private, IPv6: m.IPv6,
+			Findings: m.Findings, Modules: strings.Join(m.Modules, ", "), report: m,
+		}
+		if h := f.byName[m.Host]; h != nil {
+			v.HostID = h.ID
+		}
+		found := map[upstream.Severity]int{}
+		for _, x := range m.Findings {
+			found[x.Severity]++
+		}
+		v.Errors, v.Warnings = found[upstream.Error], found[upstream.Warning]
+		var parts []string
+		for _, severity := range []upstream.Severity{upstream.Error, upstream.Warning, upstream.Note} {
+			if n := found[severity]; n > 0 {
+				parts = append(parts, count(n, string(severity)))
+			}
+		}
+		v.Found = strings.Join(parts, ", ")
+		for _, c := range m.Certificates {
+			if days := float64(c.DaysLeft); v.Certificate.Text == "" || days < v.Certificate.Sort {
+				v.Certificate = cell{count(c.DaysLeft, "day"), days, look(!c.Valid || c.DaysLeft < certificateSoon)}
+			}
+		}
+		list = append(list, v)
+	}
+	slices.SortStableFunc(list, func(a, b verifyView) int {
+		if a.Accepted != b.Accepted {
+			return map[bool]int{false: -1, true: 1}[a.Accepted]
+		}
+		if n := b.Errors - a.Errors; n != 0 {
+			return n
+		}
+		return strings.Compare(a.Name, b.Name)
+	})
+	for i := range list {
+		list[i].ID = fmt.Sprintf("v%d", i+1)
+	}
+	return list
+}
+
+// verifyCell is the worst of a host's mirrors.
+func verifyCell(m *upstream.Report, worst cell) cell {
+	errors := 0
+	for _, x := range m.Findings {
+		if x.Severity == upstream.Error {
+			errors++
+		}
+	}
+	c := cell{Text: "accepted"}
+	if !m.Accepted {
+		c = cell{Text: "not accepted", Sort: 1 + float64(errors), Mark: "failed"}
+		if errors > 0 {
+			c.Text = count(errors, "error")
+		}
+	}
+	if worst.Text != "" && worst.Sort >= c.Sort {
+		return worst
+	}
+	return c
+}
