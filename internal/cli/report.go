@@ -15,22 +15,34 @@ import (
 const textFormat = "text"
 
 func (a *app) reportCommand() *cobra.Command {
-	format := textFormat
+	format, page := textFormat, ""
 	cmd := &cobra.Command{
 		Use:   "report RESULT...",
 		Short: "Render stored results",
 		Long: `Print what a result says, or render it in other formats, without the configuration and the hosts. A RESULT is a file that --report json=FILE wrote, or what
 plan, drift, verify or status print with --json; - is standard input. Of a plan, drift or apply, a verify and a status, one each may be given: they are joined.
 
+With --html, any number may be given, of any commands: the page shows what the newest of them say, and what came before as history.
+
 Exit status: 0, also when the result is of a run that failed; 1 when it cannot be read or rendered.`,
 		Example: `mirrorform report result.json
 mirrorform report --format markdown result.json
-mirrorform report --report junit=junit.xml --report sarif=drift.sarif result.json`,
+mirrorform report --report junit=junit.xml --report sarif=drift.sarif result.json
+mirrorform report --html fleet.html results/*.json`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			list, err := a.readResults(args)
 			if err != nil {
 				return err
+			}
+			if page != "" {
+				a.reports = append(a.reports, pageFile(page, list))
+				if len(a.reports) == 1 && !cmd.Flags().Changed("format") { // nothing that takes one result only
+					if err := a.checkReports(cmd); err != nil {
+						return err
+					}
+					return a.writeReports(nil)
+				}
 			}
 			r, err := report.Combine(list)
 			if err != nil {
@@ -40,8 +52,19 @@ mirrorform report --report junit=junit.xml --report sarif=drift.sarif result.jso
 		},
 	}
 	a.addRenderFlags(cmd, &format)
+	cmd.Flags().StringVar(&page, "html", "", "write one page to `FILE` that shows all results, and their history")
+	_ = cmd.MarkFlagFilename("html", "html")
 	cmd.AddCommand(a.mergeCommand())
 	return cmd
+}
+
+// pageFile is the page of all results, in place of that of one.
+func pageFile(name string, list []report.Named) reportFile {
+	results := make([]*report.Result, len(list))
+	for i, r := range list {
+		results[i] = r.Result
+	}
+	return reportFile{"html", name, func(_ *report.Result, o report.Options) ([]byte, error) { return report.HTML(results, o) }}
 }
 
 func (a *app) mergeCommand() *cobra.Command {

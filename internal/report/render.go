@@ -25,10 +25,11 @@ var renderers = map[string]Renderer{
 	"sarif":      SARIF,
 	"markdown":   Markdown,
 	"prometheus": Prometheus,
+	"html":       func(r *Result, o Options) ([]byte, error) { return HTML([]*Result{r}, o) },
 }
 
 // Formats are the names of all formats.
-func Formats() []string { return []string{"json", "junit", "sarif", "markdown", "prometheus"} }
+func Formats() []string { return []string{"json", "junit", "sarif", "markdown", "prometheus", "html"} }
 
 // RendererOf returns the renderer of a format.
 func RendererOf(format string) (Renderer, error) {
