@@ -220,7 +220,7 @@ func (s *syncRun) job(ctx context.Context, link *syncLink, j *syncJob) (*syncRec
 	case !before.applied:
 		return nil, fmt.Errorf("%s is not on the host: apply first", j.script)
 	case before.running() && !s.follow:
-		return nil, errors.New("a sync is running already. To follow it: mirrorform sync --follow '" + j.host + "'")
+		return nil, j.busy()
 	case !before.running() && s.follow:
 		if len(before.records) == 0 {
 			return nil, errors.New("no sync is running, and none has been recorded")
@@ -241,6 +241,8 @@ func (s *syncRun) job(ctx context.Context, link *syncLink, j *syncJob) (*syncRec
 			s.transfers.Set(j.label(), now.progress(before))
 		case now.raw != before.raw && len(now.records) > 0:
 			return s.ended(j, now)
+		case !before.running() && now.refused():
+			return nil, j.busy()
 		case recording == syncRecording:
 			return nil, fmt.Errorf("the sync ended, and left no record of how: journalctl -u %s on the host may tell", j.unit())
 		default:
@@ -253,6 +255,11 @@ func (s *syncRun) job(ctx context.Context, link *syncLink, j *syncJob) (*syncRec
 			return nil, fmt.Errorf("%w. The sync goes on on the host; to follow it: mirrorform sync --follow '%s'", err, j.host)
 		}
 	}
+}
+
+// busy is the error of a job whose lock is held.
+func (j *syncJob) busy() error {
+	return errors.New("a sync is running already. To follow it: mirrorform sync --follow '" + j.host + "'")
 }
 
 // ended returns the record of a sync that has ended, and its error.
