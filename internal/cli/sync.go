@@ -287,7 +287,9 @@ func (s *syncState) progress(before *syncState) ui.Transfer {
 func (s *syncRun) start(ctx context.Context, link *syncLink, j *syncJob) error {
 	link.mu.Lock()
 	defer link.mu.Unlock()
-	argv := []string{"systemd-run", "--quiet", "--collect", "--no-ask-password", "--unit=" + j.unit(), "--", j.script, "--progress"}
+	// The unit has the user, so that the script need not call runuser(1): that kills what it runs two seconds after it was told to stop, which may be
+	// before the script has recorded it.
+	argv := []string{"systemd-run", "--quiet", "--collect", "--no-ask-password", "--unit=" + j.unit(), "--uid=" + j.user, "--", j.script, "--progress"}
 	err := link.session.RunProgram(ctx, s.lock, wire.RunOp{Argv: argv, Timeout: 60}, "a sync that has begun goes on", func(holder string) {
 		s.transfers.Set(j.label(), ui.Transfer{Phase: "waiting for " + holder})
 	})

@@ -24,6 +24,7 @@ type syncJob struct {
 	script   string
 	lock     string
 	dir      string
+	user     string // that syncs
 	schedule string // crontab(5)
 	status   string // path of the records
 	output   string // path of what rsync prints
@@ -55,7 +56,7 @@ func syncJobs(host string, list []*engine.Resource) []*syncJob {
 		if part == "kitten_cron" {
 			name += "-kitten"
 		}
-		j := &syncJob{host: host, mirror: name, script: cron.OnExit[0], lock: cron.Command[2], schedule: cron.Schedule}
+		j := &syncJob{host: host, mirror: name, script: cron.OnExit[0], lock: cron.Command[2], user: cron.User, schedule: cron.Schedule}
 		if f, ok := byAddress[base+"sync_status"].(*resources.File); ok {
 			j.status = f.Path
 		}
@@ -145,7 +146,9 @@ type syncState struct {
 }
 
 // refused tells whether the job's script found the lock held. The kernel's list is read in pieces and can miss one.
-func (s *syncState) refused() bool { return strings.Contains(s.output, "is running already: it holds ") }
+func (s *syncState) refused() bool {
+	return strings.Contains(s.output, "is running already: it holds ")
+}
 
 // running tells whether a sync is under way.
 func (s *syncState) running() bool { return s.locked || s.started }
