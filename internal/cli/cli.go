@@ -54,6 +54,7 @@ type app struct {
 	parallelism    int
 	acceptHostKeys bool
 	knownHosts     []string
+	sshConfig      string
 	askBecomePass  bool
 	lockTimeout    time.Duration
 

@@ -12,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/mirrorform/mirrorform/engine"
@@ -27,7 +26,7 @@ import (
 const becomePasswordVar = "MIRRORFORM_BECOME_PASSWORD"
 
 // connector returns what opens sessions with hosts, and what closes the connections to jump hosts afterwards.
-func (a *app) connector(hosts map[string]*config.Host) (connect func(context.Context, string) (*engine.Session, error), disconnect func(), err error) {
+func (a *app) connector(hosts *reach) (connect func(context.Context, string) (*engine.Session, error), disconnect func(), err error) {
 	password, err := a.becomePassword()
 	if err != nil {
 		return nil, func() {}, err
@@ -47,7 +46,7 @@ func (a *app) connector(hosts map[string]*config.Host) (connect func(context.Con
 	})
 	bundle := sync.OnceValues(func() (*helper.Bundle, error) { return helper.Open(context.Background()) })
 	return func(ctx context.Context, name string) (*engine.Session, error) {
-		h := hosts[name]
+		h := hosts.hosts[name]
 		if h.Local {
 			return a.localSession(ctx)
 		}
@@ -55,33 +54,25 @@ func (a *app) connector(hosts map[string]*config.Host) (connect func(context.Con
 		if err != nil {
 			return nil, err
 		}
-		t := target(h)
+		connect, t := dialer.ConnectLocal, ssh.Target{Name: h.Name}
+		if !h.OnThisMachine {
+			found, err := hosts.target(name)
+			if err != nil {
+				return nil, err
+			}
+			connect, t = dialer.Connect, *found
+		}
 		t.Become, t.BecomePassword = h.Become, password
 		if h.BecomePassword != "" {
 			t.BecomePassword = func() (string, error) { return h.BecomePassword, nil }
 		}
-		connect := dialer.Connect
-		if h.OnThisMachine {
-			connect = dialer.ConnectLocal
-		}
-		link, err := connect(ctx, *t, b)
+		link, err := connect(ctx, t, b)
 		if err != nil {
 			return nil, err
 		}
 		a.log.Frame(name, engine.NewFrame(&wire.Message{Hello: &link.Hello}))
 		return engine.NewSession(a.log.Conn(name, link), &link.Hello)
 	}, dialer.Close, nil
-}
-
-// target says how a host is reached.
-func target(h *config.Host) *ssh.Target {
-	t := &ssh.Target{
-		Name: h.Name, Address: h.Address, Port: h.Port, User: h.User, Identities: h.Identities, HostKey: strings.Join(h.HostKey, "\n"), ConnectTimeout: h.ConnectTimeout,
-	}
-	if h.Jump != nil {
-		t.Jump = target(h.Jump)
-	}
-	return t
 }
 
 // becomePassword returns what gives sudo's password: --ask-become-pass asks at once, before hosts are reached; nil when there is none.

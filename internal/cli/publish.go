@@ -248,7 +248,7 @@ func (r *run) readFacts(ctx context.Context, hosts []engine.Host) (map[string]*w
 		fleet.Connect = r.fleet.Connect
 	} else {
 		var disconnect func()
-		if fleet.Connect, disconnect, err = r.connector(hostsByName(r.config.Hosts())); err != nil {
+		if fleet.Connect, disconnect, err = r.connector(r.newReach(hostsByName(r.config.Hosts()))); err != nil {
 			return nil, err
 		}
 		defer disconnect()

@@ -65,6 +65,7 @@ func (a *app) addReachFlags(flags *pflag.FlagSet) {
 	a.addLogFlags(flags)
 	flags.BoolVar(&a.acceptHostKeys, "accept-new-host-keys", false, "trust the keys of hosts that known_hosts has no entry for, and enter them")
 	flags.StringArrayVar(&a.knownHosts, "known-hosts", nil, "read host keys from `FILE` in place of ~/.ssh/known_hosts and the system's (may be given again)")
+	flags.StringVar(&a.sshConfig, "ssh-config", "", "read `FILE` in place of ~/.ssh/config and the system's, or none")
 	flags.BoolVar(&a.askBecomePass, "ask-become-pass", false, "ask for the password that sudo wants")
 }
 
@@ -140,10 +141,11 @@ func (a *app) newRun(command string) (*run, error) {
 	}
 	a.tellStrangers(r.record, c)
 	byName := hostsByName(declared)
+	reached := a.newReach(byName)
 	next := r.record.clone()
 	r.fleet = &engine.Fleet{
 		Wanted: r.wanted, LeftOut: r.leftOut, Select: r.choose, Types: resources.All(), Moves: c.Moves(), Version: Version(), Parallelism: a.parallelism,
-		Login:          func(host string) string { return byName[host].User },
+		Login:          reached.login,
 		ConfirmTimeout: func(host string) time.Duration { return byName[host].ConfirmTimeout },
 	}
 	if command != "" {
@@ -152,7 +154,7 @@ func (a *app) newRun(command string) (*run, error) {
 	}
 	r.fleet.Configuration = next.Configuration
 	a.collected.prepared(r)
-	r.fleet.Connect, r.disconnect, err = a.connector(byName)
+	r.fleet.Connect, r.disconnect, err = a.connector(reached)
 	return r, err
 }
 

@@ -73,7 +73,7 @@ func (k *keyring) candidates(t Target) (keys []candidate, problems []string) {
 		problems = append(problems, err.Error())
 	}
 	files, named := t.Identities, true
-	if len(files) == 0 {
+	if files == nil {
 		files, named = []string{"~/.ssh/id_ed25519", "~/.ssh/id_ecdsa", "~/.ssh/id_rsa"}, false
 	}
 	var fromFiles []candidate

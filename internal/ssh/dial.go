@@ -45,6 +45,9 @@ func transient(err error) bool {
 		errors.As(err, &refused) && refused.Reason == gossh.ConnectionFailed || errors.As(err, &dns) && dns.IsTemporary && !dns.IsTimeout
 }
 
+// networks are net's names for address families.
+var networks = map[string]string{"": "tcp", "inet": "tcp4", "inet6": "tcp6"}
+
 // dial opens the TCP connection, from here or from the jump host.
 func (d *Dialer) dial(ctx context.Context, g *guard, t Target) (net.Conn, *session, error) {
 	// Looking up a name may take longer than its share of the dialer's time-out.
@@ -65,7 +68,7 @@ func (d *Dialer) dialOnce(ctx context.Context, g *guard, t Target) (net.Conn, *s
 	}
 	// With a time-out of its own the dialer gives each of a name's addresses its share of it.
 	dialer := net.Dialer{Timeout: t.ConnectTimeout}
-	conn, err := dialer.DialContext(ctx, "tcp", t.endpoint())
+	conn, err := dialer.DialContext(ctx, networks[t.AddressFamily], t.endpoint())
 	var network net.Error
 	switch {
 	case err == nil:

@@ -223,11 +223,21 @@ func (h *hostKeys) paths() []string {
 	if h.files != nil {
 		return h.files
 	}
-	files := []string{"/etc/ssh/ssh_known_hosts"}
-	if home, err := os.UserHomeDir(); err == nil {
-		files = append([]string{filepath.Join(home, ".ssh", "known_hosts"), filepath.Join(home, ".ssh", "known_hosts2")}, files...)
+	return slices.Concat(UserKnownHosts(), SystemKnownHosts())
+}
+
+// UserKnownHosts are the known_hosts files of a user, where ssh_config(5) does not say otherwise.
+func UserKnownHosts() []string {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return nil
 	}
-	return files
+	return []string{filepath.Join(home, ".ssh", "known_hosts"), filepath.Join(home, ".ssh", "known_hosts2")}
+}
+
+// SystemKnownHosts are those of the system.
+func SystemKnownHosts() []string {
+	return []string{"/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"}
 }
 
 // read loads the files. Lines that cannot be read are left out, as ssh(1) does; they would otherwise make all others

@@ -40,7 +40,7 @@ const (
 // Options are what the connections of one run have in common. The zero value has the documented defaults.
 type Options struct {
 	// KnownHostsFiles are searched for host keys; a file that does not exist is empty. Default: ~/.ssh/known_hosts,
-	// ~/.ssh/known_hosts2 and /etc/ssh/ssh_known_hosts.
+	// ~/.ssh/known_hosts2, /etc/ssh/ssh_known_hosts and /etc/ssh/ssh_known_hosts2.
 	KnownHostsFiles []string
 	// AcceptNewHostKeys adds the key of a host without any entry to the first of KnownHostsFiles. A key that differs
 	// from an entry is refused all the same.

@@ -20,8 +20,10 @@ type Target struct {
 	Address string // a host name, an IPv4 or an IPv6 address (without brackets)
 	Port    int    // default: 22
 	User    string // default: the name of the user who runs this process
+	// AddressFamily is "inet" for IPv4 only, "inet6" for IPv6 only, "" for both. It counts where there is no jump host.
+	AddressFamily string
 	// Identities are private key files ("~/" is the home directory); a public key file names a key of the agent's.
-	// They are tried first. Default: the agent's keys, then ~/.ssh/id_ed25519, id_ecdsa and id_rsa.
+	// They are tried first. Empty, but not nil: the agent's keys only. Default: the agent's keys, then ~/.ssh/id_ed25519, id_ecdsa and id_rsa.
 	Identities []string
 	// HostKey pins the host's key: lines as in a .pub file, "ssh-ed25519 AAAA…". known_hosts is not looked at then.
 	HostKey string
@@ -88,6 +90,9 @@ func (t Target) complete() (Target, error) {
 	case "none", "sudo", "doas":
 	default:
 		return t, fmt.Errorf("become %s: must be none, sudo or doas", quote(t.Become))
+	}
+	if networks[t.AddressFamily] == "" {
+		return t, fmt.Errorf("address family %s: must be inet or inet6", quote(t.AddressFamily))
 	}
 	if t.ConnectTimeout <= 0 {
 		t.ConnectTimeout = DefaultConnectTimeout

@@ -1,0 +1,141 @@
+package cli
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/mirrorform/mirrorform/internal/config"
+	"github.com/mirrorform/mirrorform/internal/ssh"
+	"github.com/mirrorform/mirrorform/internal/sshconfig"
+)
+
+// reach says how hosts are reached: as their blocks say, and where these say nothing, as ssh_config(5) does.
+type reach struct {
+	hosts map[string]*config.Host
+	open  func() (*sshconfig.Config, error) // nil, nil: there is none
+
+	mu      sync.Mutex
+	targets map[string]*ssh.Target
+}
+
+// newReach returns what says how hosts are reached. Nothing is read before it is asked.
+func (a *app) newReach(hosts map[string]*config.Host) *reach {
+	return &reach{hosts: hosts, targets: map[string]*ssh.Target{}, open: sync.OnceValues(func() (*sshconfig.Config, error) {
+		if a.sshConfig == "none" {
+			return nil, nil
+		}
+		return sshconfig.Open(a.sshConfig)
+	})}
+}
+
+// target says how a host is reached. What it returns is shared.
+func (r *reach) target(name string) (*ssh.Target, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if t := r.targets[name]; t != nil {
+		return t, nil
+	}
+	c, err := r.open()
+	if err != nil {
+		return nil, err
+	}
+	t, err := declaredTarget(c, r.hosts[name])
+	if err != nil {
+		return nil, fmt.Errorf("host %s: %w", name, err)
+	}
+	r.targets[name] = t
+	return t, nil
+}
+
+// login is the account that a host is logged in to, "" if it is that of the user.
+func (r *reach) login(name string) string {
+	h := r.hosts[name]
+	if h.User != "" || h.Local || h.OnThisMachine {
+		return h.User
+	}
+	t, err := r.target(name)
+	if err != nil {
+		return "" // nobody gets there
+	}
+	return t.User
+}
+
+// declaredTarget is the target of a host block.
+func declaredTarget(c *sshconfig.Config, h *config.Host) (*ssh.Target, error) {
+	t := &ssh.Target{
+		Name: h.Name, Address: h.Address, Port: h.Port, User: h.User, Identities: h.Identities, HostKey: strings.Join(h.HostKey, "\n"), ConnectTimeout: h.ConnectTimeout,
+	}
+	if h.Jump != nil {
+		var err error
+		if t.Jump, err = declaredTarget(c, h.Jump); err != nil {
+			return nil, fmt.Errorf("jump host %s: %w", h.Jump.Name, err)
+		}
+	}
+	return t, complete(c, t, nil)
+}
+
+// complete takes from ssh_config what is not said about a target. seen are the hops that ProxyJump has led through.
+func complete(c *sshconfig.Config, t *ssh.Target, seen []string) error {
+	if c == nil {
+		return nil
+	}
+	s, err := c.For(t.Address, sshconfig.Given{User: t.User, Port: t.Port, Jump: t.Jump != nil})
+	if err != nil {
+		return err
+	}
+	asked := fmt.Sprintf("%s@%s:%d", t.User, t.Address, t.Port)
+	t.Address, t.User, t.Port = s.HostName, s.User, s.Port
+	t.AddressFamily = s.AddressFamily
+	if t.Identities == nil {
+		t.Identities = s.IdentityFiles
+		if t.Identities == nil && s.NoIdentityFiles {
+			t.Identities = []string{}
+		}
+	}
+	t.Certificates, t.IdentitiesOnly, t.AgentSocket = s.CertificateFiles, s.IdentitiesOnly, s.IdentityAgent
+	t.HostKeyAlias = s.HostKeyAlias
+	if s.UserKnownHostsFiles != nil || s.GlobalKnownHostsFile != nil {
+		user, system := s.UserKnownHostsFiles, s.GlobalKnownHostsFile
+		if user == nil {
+			user = ssh.UserKnownHosts()
+		}
+		if system == nil {
+			system = ssh.SystemKnownHosts()
+		}
+		t.KnownHostsFiles = slices.Concat(user, system)
+	}
+	t.ConnectTimeout = cmp.Or(t.ConnectTimeout, s.ConnectTimeout)
+	t.Keepalive = s.ServerAliveInterval
+	if s.ServerAliveInterval > 0 {
+		t.Silence = s.ServerAliveInterval * time.Duration(min(cmp.Or(s.ServerAliveCountMax, 3), 100)) // 3: ssh_config(5)
+	}
+	if t.Jump == nil {
+		t.Jump, err = hops(c, s.Jump, append(slices.Clip(seen), asked))
+	}
+	return err
+}
+
+// hops makes the target of the last hop, which is reached through those before it, or as ssh_config says about it.
+func hops(c *sshconfig.Config, list []sshconfig.Hop, seen []string) (*ssh.Target, error) {
+	if len(list) == 0 {
+		return nil, nil
+	}
+	last := list[len(list)-1]
+	asked := fmt.Sprintf("%s@%s:%d", last.User, last.Host, last.Port)
+	if slices.Contains(seen, asked) {
+		return nil, fmt.Errorf("ssh_config: %s: ProxyJump leads through %s in a circle: put `ProxyJump none` into a block for that host before it", last.Place, last.Host)
+	}
+	t := &ssh.Target{Name: last.Host, Address: last.Host, User: last.User, Port: last.Port}
+	var err error
+	if t.Jump, err = hops(c, list[:len(list)-1], append(slices.Clip(seen), asked)); err != nil {
+		return nil, err
+	}
+	if err := complete(c, t, seen); err != nil {
+		return nil, fmt.Errorf("jump host %s: %w", last.Host, err)
+	}
+	return t, nil
+}

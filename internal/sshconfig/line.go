@@ -1,0 +1,290 @@
+package sshconfig
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const blanks = " \t\r\n"
+
+// splitKeyword takes the keyword from a line, in lower case, and what follows it, after blanks and at most one equals sign. Both are empty where the line
+// says nothing.
+func splitKeyword(line string) (keyword, rest string) {
+	line = strings.Trim(strings.TrimRight(line, blanks+"\f"), blanks)
+	if line == "" || line[0] == '#' {
+		return "", ""
+	}
+	end := strings.IndexAny(line, blanks+`"=`)
+	switch {
+	case end < 0:
+		return strings.ToLower(line), ""
+	case line[end] == '"': // a keyword may be quoted
+		name, after, closed := strings.Cut(line[end+1:], `"`)
+		if !closed {
+			return "", ""
+		}
+		return strings.ToLower(line[:end] + name), strings.TrimLeft(after, blanks)
+	}
+	keyword, rest = line[:end], strings.TrimLeft(line[end+1:], blanks)
+	if line[end] != '=' && strings.HasPrefix(rest, "=") {
+		rest = strings.TrimLeft(rest[1:], blanks)
+	}
+	return strings.ToLower(keyword), rest
+}
+
+var errQuote = errors.New("a quotation mark is not closed")
+
+// splitArguments splits what follows a keyword: double and single quotes, a backslash before a quote, a backslash or a blank, and a comment that begins where
+// an argument could.
+func splitArguments(s string) ([]string, error) {
+	var args []string
+	for i := 0; i < len(s); i++ {
+		if s[i] == ' ' || s[i] == '\t' {
+			continue
+		}
+		if s[i] == '#' {
+			break
+		}
+		var arg []byte
+		var quote byte
+		for ; i < len(s); i++ {
+			c := s[i]
+			switch {
+			case c == '\\' && i+1 < len(s) && (strings.IndexByte(`'"\`, s[i+1]) >= 0 || quote == 0 && s[i+1] == ' '):
+				i++
+				arg = append(arg, s[i])
+				continue
+			case c == '\\':
+			case quote == 0 && (c == '"' || c == '\''):
+				quote = c
+				continue
+			case quote != 0 && c == quote:
+				quote = 0
+				continue
+			}
+			if quote == 0 && (c == ' ' || c == '\t') {
+				break
+			}
+			arg = append(arg, c)
+		}
+		if quote != 0 {
+			return nil, errQuote
+		}
+		args = append(args, string(arg))
+	}
+	return args, nil
+}
+
+// keyword is one that is understood.
+type keyword struct {
+	name  string
+	check func(args []string, rest string) error // of the arguments, wherever the line stands
+	list  bool                                   // takes any number of arguments
+	many  bool                                   // all that apply count, not the first only
+	// why says why the keyword cannot be followed; harmless are the values with which it need not be.
+	why      string
+	harmless []string
+}
+
+const noPrograms = "mirrorform runs no programs of ssh_config"
+
+// keywords are the keywords that say how a host is reached, by their names in lower case.
+var keywords = map[string]keyword{
+	"host":                     {name: "Host", list: true},
+	"match":                    {name: "Match"},
+	"include":                  {name: "Include", list: true},
+	"hostname":                 {name: "HostName", check: one},
+	"user":                     {name: "User", check: one},
+	"port":                     {name: "Port", check: port},
+	"addressfamily":            {name: "AddressFamily", check: word("any", "inet", "inet6")},
+	"identityfile":             {name: "IdentityFile", check: one, many: true},
+	"certificatefile":          {name: "CertificateFile", check: one, many: true},
+	"identitiesonly":           {name: "IdentitiesOnly", check: flag},
+	"identityagent":            {name: "IdentityAgent", check: one},
+	"userknownhostsfile":       {name: "UserKnownHostsFile", check: list, list: true},
+	"globalknownhostsfile":     {name: "GlobalKnownHostsFile", check: list, list: true},
+	"hostkeyalias":             {name: "HostKeyAlias", check: one},
+	"proxyjump":                {name: "ProxyJump", check: jump},
+	"connecttimeout":           {name: "ConnectTimeout", check: duration},
+	"serveraliveinterval":      {name: "ServerAliveInterval", check: duration},
+	"serveralivecountmax":      {name: "ServerAliveCountMax", check: count},
+	"proxycommand":             {name: "ProxyCommand", why: noPrograms + ": use ProxyJump, or jump in the host block", harmless: []string{"none"}},
+	"knownhostscommand":        {name: "KnownHostsCommand", why: noPrograms, harmless: []string{"none"}},
+	"revokedhostkeys":          {name: "RevokedHostKeys", why: "it is not supported: mark such keys @revoked in known_hosts", harmless: []string{"none"}},
+	"canonicalizehostname":     {name: "CanonicalizeHostname", why: "names are not made canonical here: write them in full", harmless: []string{"no", "false", "none"}},
+	"bindaddress":              {name: "BindAddress", why: "it is not supported"},
+	"bindinterface":            {name: "BindInterface", why: "it is not supported"},
+	"pkcs11provider":           {name: "PKCS11Provider", why: "it is not supported: add its keys to ssh-agent (ssh-add -s)", harmless: []string{"none"}},
+	"pubkeyauthentication":     {name: "PubkeyAuthentication", why: "keys are what mirrorform logs in with", harmless: []string{"yes", "true", "unbound", "host-bound"}},
+	"preferredauthentications": {name: "PreferredAuthentications", check: one},
+}
+
+func one(args []string, _ string) error {
+	if len(args) > 1 {
+		return fmt.Errorf("%q is one argument too many", args[1])
+	}
+	return nil
+}
+
+func list(args []string, _ string) error {
+	for _, a := range args {
+		if a == "" {
+			return errors.New("it has an empty argument")
+		}
+		if strings.EqualFold(a, "none") && len(args) > 1 {
+			return errors.New("none stands alone")
+		}
+	}
+	return nil
+}
+
+func word(words ...string) func([]string, string) error {
+	return func(args []string, _ string) error {
+		for _, w := range words {
+			if strings.EqualFold(args[0], w) {
+				return one(args, "")
+			}
+		}
+		return fmt.Errorf("%q is none of %s", args[0], strings.Join(words, ", "))
+	}
+}
+
+func flag(args []string, _ string) error { return word("yes", "true", "no", "false")(args, "") }
+
+func port(args []string, _ string) error {
+	if parsePort(args[0]) == 0 {
+		return fmt.Errorf("%q is no port", args[0])
+	}
+	return one(args, "")
+}
+
+// parsePort reads a port, a number or the name of a service as getservbyname(3) knows it; 0 if it is none.
+func parsePort(s string) int {
+	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
+		if n < 1 || n > 65535 {
+			return 0
+		}
+		return int(n)
+	}
+	n, err := net.LookupPort("tcp", s)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+func duration(args []string, _ string) error {
+	if _, ok := parseDuration(args[0]); !ok {
+		return fmt.Errorf("%q is no time, as 30 or 1m30s", args[0])
+	}
+	return one(args, "")
+}
+
+// parseDuration reads a time (sshd_config(5), TIME FORMATS); none is 0.
+func parseDuration(s string) (time.Duration, bool) {
+	if s == "none" {
+		return 0, true
+	}
+	units := map[byte]int64{'s': 1, 'm': 60, 'h': 3600, 'd': 86400, 'w': 604800}
+	var total int64
+	for rest := s; rest != ""; {
+		digits := len(rest) - len(strings.TrimLeft(rest, "0123456789"))
+		n, err := strconv.ParseInt(rest[:digits], 10, 64)
+		if err != nil || n > math.MaxInt32 {
+			return 0, false
+		}
+		unit := byte('s')
+		if rest = rest[digits:]; rest != "" {
+			unit, rest = rest[0]|0x20, rest[1:] // in lower case
+		}
+		seconds, ok := units[unit]
+		if total += n * seconds; !ok || total > math.MaxInt32 {
+			return 0, false
+		}
+	}
+	return time.Duration(total) * time.Second, s != ""
+}
+
+func count(args []string, _ string) error {
+	if n, err := strconv.ParseInt(args[0], 10, 32); err != nil || n < 0 {
+		return fmt.Errorf("%q is no number", args[0])
+	}
+	return one(args, "")
+}
+
+func jump(_ []string, rest string) error {
+	_, err := parseJump(rest)
+	return err
+}
+
+// parseJump reads the argument of ProxyJump, which is the rest of the line as it stands: [USER@]HOST[:PORT] or a URI, several with commas between them. No hops
+// are "none".
+func parseJump(s string) ([]Hop, error) {
+	s = strings.TrimLeft(s, blanks+"=") // which follow a quoted keyword
+	if strings.EqualFold(s, "none") {
+		return nil, nil
+	}
+	s, _, _ = strings.Cut(s, "#")
+	var hops []Hop
+	for part := range strings.SplitSeq(strings.TrimRight(s, blanks), ",") {
+		hop, err := parseHop(part)
+		if err != nil {
+			return nil, fmt.Errorf("%q is not [USER@]HOST[:PORT]: %w", part, err)
+		}
+		hops = append(hops, hop)
+	}
+	return hops, nil
+}
+
+func parseHop(s string) (Hop, error) {
+	var hop Hop
+	if rest, ok := strings.CutPrefix(s, "ssh://"); ok {
+		rest = strings.TrimSuffix(rest, "/")
+		if strings.ContainsAny(rest, "/[") {
+			return hop, errors.New("a URI with a path, or with an address in brackets, which ssh does not take there")
+		}
+		if at := strings.LastIndexByte(rest, '@'); at >= 0 { // its user may be escaped
+			name, err := url.PathUnescape(rest[:at])
+			if err != nil {
+				return hop, err
+			}
+			name, _, _ = strings.Cut(name, ";")
+			hop.User, rest = name, rest[at+1:]
+			if hop.User == "" || strings.Contains(hop.User, "@") {
+				return hop, errors.New("the user is empty, or has an at sign that is not escaped")
+			}
+		}
+		s = rest
+	} else if at := strings.LastIndexByte(s, '@'); at >= 0 {
+		if hop.User, s = s[:at], s[at+1:]; hop.User == "" {
+			return hop, errors.New("the user is empty")
+		}
+	}
+	hop.Host = s
+	if strings.HasPrefix(s, "[") {
+		host, after, closed := strings.Cut(s[1:], "]")
+		if !closed || after != "" && after[0] != ':' {
+			return hop, errors.New("brackets that do not close")
+		}
+		hop.Host, s = host, after
+	} else if i := strings.IndexAny(s, ":/"); i >= 0 {
+		hop.Host, s = s[:i], s[i:]
+	} else {
+		s = ""
+	}
+	if s = strings.TrimLeft(s, ":/"); s != "" {
+		if hop.Port = parsePort(s); hop.Port == 0 {
+			return hop, errors.New("no such port")
+		}
+	}
+	if hop.Host == "" || hop.Host[0] == '-' || strings.ContainsAny(hop.Host, blanks+"'`\"$\\;&<>|(){},") {
+		return hop, errors.New("no name of a host")
+	}
+	return hop, nil
+}

@@ -1,0 +1,131 @@
+package sshconfig
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// wildcard matches text against a pattern with * and ?: ssh_config(5), PATTERNS.
+func wildcard(pattern, text string) bool {
+	p, t := 0, 0
+	star, retry := -1, 0 // the last asterisk, and where what it stands for ends
+	for t < len(text) {
+		switch {
+		case p < len(pattern) && pattern[p] == '*':
+			star, retry = p, t
+			p++
+		case p < len(pattern) && (pattern[p] == '?' || pattern[p] == text[t]):
+			p++
+			t++
+		case star >= 0:
+			retry++
+			p, t = star+1, retry
+		default:
+			return false
+		}
+	}
+	return strings.Trim(pattern[p:], "*") == ""
+}
+
+// inList matches text against patterns with commas between them. One with an exclamation mark before it that matches excludes the text.
+func inList(list, text string) bool {
+	found := false
+	for pattern := range strings.SplitSeq(list, ",") {
+		pattern, negated := strings.CutPrefix(pattern, "!")
+		if wildcard(pattern, text) {
+			if negated {
+				return false
+			}
+			found = true
+		}
+	}
+	return found
+}
+
+// matchesHost decides a Host line.
+func (q *query) matchesHost(patterns []string) state {
+	found := inactive
+	for _, pattern := range patterns {
+		pattern, negated := strings.CutPrefix(pattern, "!")
+		if wildcard(pattern, q.host) {
+			if negated {
+				return inactive
+			}
+			found = active
+		}
+	}
+	return found
+}
+
+// matches decides a Match line. What depends on a criterion that cannot be decided here is undecided, unless another one excludes the host.
+func (q *query) matches(args []string, place string) (state, error) {
+	result, criteria := active, 0
+	for i := 0; i < len(args); i++ {
+		criterion, negated := strings.CutPrefix(args[i], "!")
+		name, arg, joined := strings.Cut(criterion, "=")
+		name = strings.ToLower(name)
+		var holds state
+		switch name {
+		case "all":
+			if joined || criteria > 1 || i+1 < len(args) {
+				return inactive, errors.New("a Match line has all and more: all stands alone")
+			}
+			criteria++
+			if negated {
+				result = inactive
+			}
+			continue
+		case "canonical": // names are not made canonical
+			holds = inactive
+		case "final":
+			holds = undecided
+		case "host", "originalhost", "user", "localuser", "exec", "localnetwork", "version", "tagged", "command", "sessiontype":
+			if !joined {
+				if i++; i >= len(args) {
+					return inactive, fmt.Errorf("the criterion %s of a Match line has no argument", name)
+				}
+				arg = args[i]
+			}
+			if arg == "" && name != "tagged" && name != "command" {
+				return inactive, fmt.Errorf("the criterion %s of a Match line has no argument", name)
+			}
+			holds = q.holds(name, arg)
+		default:
+			return inactive, fmt.Errorf("a Match line has the criterion %q, which there is not", name)
+		}
+		criteria++
+		if negated {
+			holds = active - holds // undecided stays so
+		}
+		if result = min(result, holds); holds == undecided {
+			q.match = fmt.Sprintf("Match %s at %s, which mirrorform does not evaluate", name, place)
+		}
+	}
+	return result, nil
+}
+
+// holds decides one criterion.
+func (q *query) holds(name, arg string) state {
+	var text string
+	switch name {
+	case "host": // what HostName says so far
+		text = strings.ToLower(q.hostName())
+		arg = strings.ToLower(arg)
+	case "originalhost":
+		text, arg = strings.ToLower(q.host), strings.ToLower(arg)
+	case "user":
+		text = q.user()
+		if text == "" {
+			text = q.config.self.Username
+		}
+	case "localuser":
+		text = q.config.self.Username
+	default:
+		return undecided
+	}
+	if inList(arg, text) {
+		return active
+	}
+	return inactive
+}

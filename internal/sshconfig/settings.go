@@ -1,0 +1,201 @@
+package sshconfig
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// user is the user as far as it is known.
+func (q *query) user() string {
+	if v, ok := q.first["user"]; ok && q.given.User == "" {
+		return v.args[0]
+	}
+	return q.given.User
+}
+
+// hostName is what HostName says so far, as far as it can be expanded.
+func (q *query) hostName() string {
+	v, ok := q.first["hostname"]
+	if !ok {
+		return q.host
+	}
+	name, err := expand(v.args[0], map[byte]string{'h': q.host})
+	if err != nil {
+		return v.args[0]
+	}
+	return name
+}
+
+// settings interprets what was collected.
+func (q *query) settings() (*Settings, error) {
+	s := &Settings{HostName: q.host, User: q.user(), Port: q.given.Port}
+	if v, ok := q.first["hostname"]; ok {
+		name, err := expand(v.args[0], map[byte]string{'h': q.host})
+		if err != nil {
+			return nil, fmt.Errorf("%s: HostName %s: %w", v.place, v.args[0], err)
+		}
+		s.HostName = name
+	}
+	s.HostName = strings.ToLower(s.HostName)
+	if v, ok := q.first["port"]; ok && s.Port == 0 {
+		s.Port = parsePort(v.args[0])
+	}
+	if v, ok := q.first["addressfamily"]; ok && !strings.EqualFold(v.args[0], "any") {
+		s.AddressFamily = strings.ToLower(v.args[0])
+	}
+	if v, ok := q.first["identitiesonly"]; ok {
+		s.IdentitiesOnly = strings.EqualFold(v.args[0], "yes") || strings.EqualFold(v.args[0], "true")
+	}
+	if v, ok := q.first["hostkeyalias"]; ok {
+		s.HostKeyAlias = strings.ToLower(v.args[0])
+	}
+	if v, ok := q.first["connecttimeout"]; ok {
+		s.ConnectTimeout, _ = parseDuration(v.args[0])
+	}
+	if v, ok := q.first["serveraliveinterval"]; ok {
+		s.ServerAliveInterval, _ = parseDuration(v.args[0])
+	}
+	if v, ok := q.first["serveralivecountmax"]; ok {
+		s.ServerAliveCountMax, _ = strconv.Atoi(v.args[0])
+	}
+	if v, ok := q.first["preferredauthentications"]; ok && !strings.Contains(","+strings.ToLower(v.args[0])+",", ",publickey,") {
+		return nil, fmt.Errorf("%s: PreferredAuthentications, which applies to %s, is without publickey, and keys are what mirrorform logs in with", v.place, q.host)
+	}
+	if v, ok := q.first["proxyjump"]; ok && v.raw != "" {
+		s.Jump, _ = parseJump(v.raw)
+		for i := range s.Jump {
+			s.Jump[i].Place = v.place
+		}
+	}
+	return s, q.files(s)
+}
+
+// files expands the names of files.
+func (q *query) files(s *Settings) error {
+	tokens := q.tokens(s)
+	path := func(name string, v value, arg string) (string, error) {
+		expanded, err := q.path(arg, tokens)
+		if err != nil {
+			return "", fmt.Errorf("%s: %s %s: %w", v.place, name, arg, err)
+		}
+		return expanded, nil
+	}
+	var errs []error
+	list := func(name string, v value) (files []string) {
+		for _, arg := range v.args {
+			if strings.EqualFold(arg, "none") {
+				arg = os.DevNull
+			}
+			file, err := path(name, v, arg)
+			files, errs = append(files, file), append(errs, err)
+		}
+		return files
+	}
+	s.UserKnownHostsFiles = list("UserKnownHostsFile", q.first["userknownhostsfile"])
+	s.GlobalKnownHostsFile = list("GlobalKnownHostsFile", q.first["globalknownhostsfile"])
+	for _, v := range q.identities {
+		if strings.EqualFold(v.args[0], "none") {
+			s.NoIdentityFiles = true
+			continue
+		}
+		file, err := path("IdentityFile", v, v.args[0])
+		s.IdentityFiles, errs = appendNew(s.IdentityFiles, file), append(errs, err)
+	}
+	for _, v := range q.certificates {
+		if strings.EqualFold(v.args[0], "none") {
+			continue
+		}
+		file, err := path("CertificateFile", v, v.args[0])
+		s.CertificateFiles, errs = appendNew(s.CertificateFiles, file), append(errs, err)
+	}
+	if v, ok := q.first["identityagent"]; ok {
+		switch arg := v.args[0]; {
+		case strings.EqualFold(arg, "none"):
+			s.IdentityAgent = "none"
+		case arg == "SSH_AUTH_SOCK":
+		case strings.HasPrefix(arg, "$") && !strings.HasPrefix(arg, "${"):
+			if s.IdentityAgent = os.Getenv(arg[1:]); s.IdentityAgent == "" {
+				s.IdentityAgent = "none"
+			}
+		default:
+			file, err := path("IdentityAgent", v, arg)
+			s.IdentityAgent, errs = file, append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// appendNew appends what is not in a list yet.
+func appendNew(list []string, s string) []string {
+	if slices.Contains(list, s) {
+		return list
+	}
+	return append(list, s)
+}
+
+// tokens are the values of percent tokens: ssh_config(5), TOKENS.
+func (q *query) tokens(s *Settings) map[byte]string {
+	local, _ := os.Hostname()
+	short, _, _ := strings.Cut(local, ".")
+	remote, port, alias := s.User, s.Port, s.HostKeyAlias
+	if remote == "" {
+		remote = q.config.self.Username
+	}
+	if port == 0 {
+		port = 22
+	}
+	if alias == "" {
+		alias = q.host
+	}
+	return map[byte]string{
+		'd': q.config.home, 'h': s.HostName, 'i': q.config.self.Uid, 'k': alias, 'L': short, 'l': local, 'n': q.host, 'p': strconv.Itoa(port),
+		'r': remote, 'u': q.config.self.Username,
+	}
+}
+
+// path expands ~, percent tokens and ${VARIABLES} in the name of a file.
+func (q *query) path(name string, tokens map[byte]string) (string, error) {
+	if rest, ok := strings.CutPrefix(name, "~/"); ok {
+		name = filepath.Join(strings.ReplaceAll(q.config.home, "%", "%%"), rest)
+	} else if strings.HasPrefix(name, "~") {
+		return "", errors.New("the home directories of others are not looked up: write the path in full")
+	}
+	return expand(name, tokens)
+}
+
+// expand expands percent tokens, and ${VARIABLES} of the environment.
+func expand(s string, tokens map[byte]string) (string, error) {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		switch {
+		case s[i] == '$' && i+1 < len(s) && s[i+1] == '{':
+			name, _, closed := strings.Cut(s[i+2:], "}")
+			value, set := os.LookupEnv(name)
+			if !closed || !set {
+				return "", fmt.Errorf("the environment has no variable %q", name)
+			}
+			b.WriteString(value)
+			i += len(name) + 2
+		case s[i] != '%':
+			b.WriteByte(s[i])
+		case i+1 == len(s):
+			return "", errors.New("a percent sign at the end: write %% for the sign itself")
+		case s[i+1] == '%':
+			b.WriteByte('%')
+			i++
+		default:
+			value, ok := tokens[s[i+1]]
+			if !ok {
+				return "", fmt.Errorf("the token %%%c is not supported here", s[i+1])
+			}
+			b.WriteString(value)
+			i++
+		}
+	}
+	return b.String(), nil
+}

@@ -1,0 +1,355 @@
+// Package sshconfig reads OpenSSH's client configuration, ssh_config(5), as ssh(1) does: the first value that applies to a host counts.
+//
+// It knows the keywords that say how a host is reached. What mirrorform cannot do as the file says (ProxyCommand, Match exec and
+// others) is an error for the hosts that it applies to, with file and line. Keywords that change nothing about reaching a host, and those that it does not
+// know, are passed over; ssh itself tells of misspelt ones.
+package sshconfig
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Config is a client configuration: one or more files of which the first has precedence. It may be used by several goroutines at once.
+type Config struct {
+	files []source
+	self  *user.User
+	home  string
+
+	mu   sync.Mutex
+	read map[string]result // by path
+}
+
+// source is a file to begin with.
+type source struct {
+	path    string
+	dir     string // what Include is relative to
+	user    bool   // "~" means something, and Include is relative to ~/.ssh
+	trusted bool   // whoever named it vouches for it: its owner and mode are not looked at
+	must    bool   // it has to exist
+}
+
+// Open returns the configuration in a file, or for "" that of the user and the system: ~/.ssh/config and /etc/ssh/ssh_config, as far as they exist. It reads
+// nothing yet.
+func Open(file string) (*Config, error) {
+	self, err := user.Current()
+	if err != nil {
+		return nil, fmt.Errorf("ssh_config: the current user is not known: %w", err)
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		home = self.HomeDir
+	}
+	c := &Config{self: self, home: home}
+	dir := filepath.Join(home, ".ssh")
+	if file != "" {
+		c.files = []source{{path: file, dir: dir, user: true, trusted: true, must: true}}
+		return c, nil
+	}
+	c.files = []source{{path: filepath.Join(dir, "config"), dir: dir, user: true}, {path: "/etc/ssh/ssh_config", dir: "/etc/ssh", trusted: true}}
+	return c, nil
+}
+
+// Given is what is said about a host elsewhere, as by options of ssh(1): it has precedence over all files.
+type Given struct {
+	User string // "" is not given
+	Port int    // 0 is not given
+	Jump bool   // how the host is connected to is said elsewhere: ProxyJump and ProxyCommand do not count
+}
+
+// Settings are what the configuration says about one host. A field is zero where it says nothing.
+type Settings struct {
+	HostName             string // to connect to; never empty
+	User                 string // with Given's
+	Port                 int    // with Given's
+	AddressFamily        string // "inet" or "inet6"
+	IdentityFiles        []string
+	NoIdentityFiles      bool // IdentityFile none
+	CertificateFiles     []string
+	IdentitiesOnly       bool
+	IdentityAgent        string // a socket's path, or "none"
+	UserKnownHostsFiles  []string
+	GlobalKnownHostsFile []string
+	HostKeyAlias         string
+	ConnectTimeout       time.Duration
+	ServerAliveInterval  time.Duration
+	ServerAliveCountMax  int   // 0 is not set
+	Jump                 []Hop // ProxyJump, in the order in which the hops are gone through
+}
+
+// Hop is a jump host of ProxyJump.
+type Hop struct {
+	User string // "" is not given
+	Host string
+	Port int // 0 is not given
+	// Place is where it stands, FILE:LINE.
+	Place string
+}
+
+// For returns what the configuration says about a host, by the name that a user would give to ssh(1).
+func (c *Config) For(host string, given Given) (*Settings, error) {
+	q := &query{config: c, host: host, given: given, first: map[string]value{}}
+	for _, s := range c.files {
+		if err := q.read(s, active, 0); err != nil {
+			return nil, fmt.Errorf("ssh_config: %w", err)
+		}
+	}
+	settings, err := q.settings()
+	if err != nil {
+		return nil, fmt.Errorf("ssh_config: %w", err)
+	}
+	return settings, nil
+}
+
+// state says whether lines apply to the host.
+type state int
+
+const (
+	inactive state = iota
+	undecided
+	active
+)
+
+// value is what a keyword was set to.
+type value struct {
+	args  []string
+	raw   string // the rest of the line, for ProxyJump
+	place string
+}
+
+// query collects what applies to one host.
+type query struct {
+	config *Config
+	host   string
+	given  Given
+
+	first        map[string]value // of keywords of which the first one counts
+	identities   []value
+	certificates []value
+	reads        int
+	match        string // the place of the Match line that is undecided, and what it asks
+}
+
+const (
+	maxDepth = 16      // of Include: ssh_config(5)
+	maxReads = 1000    // of files, for one host
+	maxFile  = 1 << 20 // bytes
+	maxFiles = 100     // IdentityFile and CertificateFile
+)
+
+// read reads a file. What it says counts as far as the state allows.
+func (q *query) read(s source, st state, depth int) error {
+	if q.reads++; depth > maxDepth || q.reads > maxReads {
+		return fmt.Errorf("%s: too many files include each other: does one include itself?", s.path)
+	}
+	data, err := q.config.content(s)
+	if errors.Is(err, fs.ErrNotExist) && !s.must {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	limit, n := st, 0 // Host and Match can apply no further than the block with the Include
+	for line := range strings.Lines(string(data)) {
+		n++
+		place := fmt.Sprintf("%s:%d", s.path, n)
+		if err := q.line(s, line, place, limit, &st, depth); err != nil {
+			var placed *placedError
+			if errors.As(err, &placed) { // in a file that this one includes
+				return err
+			}
+			return &placedError{place, err}
+		}
+	}
+	return nil
+}
+
+// placedError is an error with the place of the line, FILE:LINE.
+type placedError struct {
+	place string
+	err   error
+}
+
+func (e *placedError) Error() string { return e.place + ": " + e.err.Error() }
+
+func (e *placedError) Unwrap() error { return e.err }
+
+// content is what a file says. Each is read once.
+func (c *Config) content(s source) ([]byte, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if r, ok := c.read[s.path]; ok {
+		return r.data, r.err
+	}
+	var r result
+	r.data, r.err = readFile(s)
+	if c.read == nil {
+		c.read = map[string]result{}
+	}
+	c.read[s.path] = r
+	return r.data, r.err
+}
+
+type result struct {
+	data []byte
+	err  error
+}
+
+func readFile(s source) ([]byte, error) {
+	f, err := os.Open(s.path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if err := permitted(s, info); err != nil {
+		return nil, err
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", s.path, err)
+	}
+	if len(data) > maxFile {
+		return nil, fmt.Errorf("%s: it has more than %d KiB", s.path, maxFile>>10)
+	}
+	return data, nil
+}
+
+// permitted refuses a file that others may write, as ssh(1) does.
+func permitted(s source, info fs.FileInfo) error {
+	if info.IsDir() {
+		return fmt.Errorf("%s is a directory", s.path)
+	}
+	if s.trusted {
+		return nil
+	}
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	if ok && owner.Uid != 0 && int(owner.Uid) != os.Getuid() || info.Mode().Perm()&0o022 != 0 {
+		return fmt.Errorf("%s: it belongs to somebody else, or others can write it (mode %#o); ssh refuses such a file: chmod go-w", s.path, info.Mode().Perm())
+	}
+	return nil
+}
+
+// line reads one line.
+func (q *query) line(s source, line, place string, limit state, st *state, depth int) error {
+	keyword, rest := splitKeyword(line)
+	if keyword == "" {
+		return nil
+	}
+	k, known := keywords[keyword]
+	if !known {
+		return nil
+	}
+	args, err := splitArguments(rest)
+	if err != nil {
+		return err
+	}
+	switch {
+	case rest == "" || len(args) == 0 && !k.list || len(args) > 0 && args[0] == "":
+		return fmt.Errorf("%s has no argument", k.name)
+	case len(args) == 0 && keyword != "host": // a comment stands in its place
+		return nil
+	case keyword == "host":
+		*st = min(q.matchesHost(args), limit)
+		return nil
+	case keyword == "match":
+		matched, err := q.matches(args, place)
+		*st = min(matched, limit)
+		return err
+	case keyword == "include":
+		return q.include(s, args, *st, depth)
+	case k.check != nil:
+		if err := k.check(args, rest); err != nil {
+			return fmt.Errorf("%s: %w", k.name, err)
+		}
+	}
+	if *st == inactive {
+		return nil
+	}
+	return q.set(keyword, k, value{args, rest, place}, *st)
+}
+
+// set takes a value that applies to the host, unless an earlier one does.
+func (q *query) set(keyword string, k keyword, v value, st state) error {
+	if keyword == "proxycommand" || keyword == "proxyjump" { // whichever comes first counts
+		if q.given.Jump {
+			return nil
+		}
+		keyword = "proxyjump"
+	}
+	_, done := q.first[keyword]
+	switch {
+	case keyword == "connecttimeout" && v.args[0] == "none": // which does not keep a later one from counting
+		return nil
+	case done && !k.many, keyword == "user" && q.given.User != "", keyword == "port" && q.given.Port != 0:
+		return nil
+	}
+	if k.harmless != nil && slices.ContainsFunc(k.harmless, func(s string) bool { return strings.EqualFold(s, v.args[0]) }) {
+		// The value is what is done anyway. It still keeps a later one from counting.
+		if st == active {
+			q.first[keyword] = v
+		}
+		return nil
+	}
+	if st == undecided {
+		return fmt.Errorf("%s: whether it applies to %s is not known, because of %s; put it into a Host block, or use another file (--ssh-config)", k.name, q.host, q.match)
+	}
+	if k.why != "" {
+		return fmt.Errorf("%s, which applies to %s: %s; use another file (--ssh-config), or none", k.name, q.host, k.why)
+	}
+	switch keyword {
+	case "identityfile":
+		q.identities = append(q.identities, v)
+	case "certificatefile":
+		q.certificates = append(q.certificates, v)
+	default:
+		q.first[keyword] = v
+	}
+	if len(q.identities) > maxFiles || len(q.certificates) > maxFiles {
+		return fmt.Errorf("more than %d files", maxFiles)
+	}
+	return nil
+}
+
+// include reads the files that an Include line names.
+func (q *query) include(s source, patterns []string, st state, depth int) error {
+	for _, p := range patterns {
+		rest, home := strings.CutPrefix(p, "~/")
+		switch {
+		case p == "":
+			return errors.New("an Include line has an empty argument")
+		case strings.Contains(p, "%") || strings.Contains(p, "${"):
+			return fmt.Errorf("cannot include %s: tokens and variables are not expanded here; name the file itself", p)
+		case home && s.user:
+			p = filepath.Join(q.config.home, rest)
+		case strings.HasPrefix(p, "~"):
+			return fmt.Errorf("cannot include %s: only ~/ in a user's own configuration is supported", p)
+		case !filepath.IsAbs(p):
+			p = filepath.Join(s.dir, p)
+		}
+		names, err := filepath.Glob(p) // sorted
+		if err != nil {
+			return fmt.Errorf("cannot include %s: %w", p, err)
+		}
+		for _, name := range names {
+			// The system's files are the system's; a user's must be the user's.
+			if err := q.read(source{path: name, dir: s.dir, user: s.user}, st, depth+1); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
