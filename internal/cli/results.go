@@ -84,7 +84,7 @@ func (a *app) reported(cmd *cobra.Command, run func() error) error {
 	if a.reports.toStdout() {
 		a.ui.ToStderr() // what is for people
 	}
-	a.collected = &collection{command: cmd.Name(), dir: a.chdir, start: time.Now(), spent: map[string]time.Duration{}}
+	a.collected = &collection{command: cmd.Name(), dir: a.chdir, start: now(), spent: map[string]time.Duration{}}
 	err := run()
 	unwritten := a.writeReports(a.collected.result(err))
 	switch {
@@ -188,6 +188,7 @@ type collection struct {
 	plan    *engine.Plan
 	done    *engine.Result
 	verify  *report.Verify
+	status  *report.Status
 
 	mu       sync.Mutex
 	problems []report.Problem
@@ -282,6 +283,23 @@ func (c *collection) verified(reports []*upstream.Report) {
 	}
 }
 
+// surveyed is told of a status, and of the plan that it was made from.
+func (c *collection) surveyed(plan *engine.Plan, status *report.Status) {
+	if c == nil {
+		return
+	}
+	for _, h := range plan.Hosts {
+		// Surveys are not of the configuration.
+		all := len(h.Compared)
+		h.Compared = slices.DeleteFunc(h.Compared, func(c engine.Compared) bool { return c.Resource.Kind == surveyKind })
+		h.Unchanged -= all - len(h.Compared)
+	}
+	c.plan, c.status = plan, status
+}
+
+// now is the time as results have it.
+func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
+
 // result makes the result of a command that ended with err.
 func (c *collection) result(err error) *report.Result {
 	r := &report.Result{FormatVersion: report.Format, Hosts: []report.Host{}}
@@ -295,8 +313,8 @@ func (c *collection) result(err error) *report.Result {
 			r.Hosts = append(r.Hosts, report.Host{Name: h.Name, Outcome: report.NotStarted, Changes: []report.Change{}, Warnings: []string{}, Notes: []string{}})
 		}
 	}
-	r.Version, r.Command, r.Verify, r.Sources = Version(), c.command, c.verify, c.sources
-	r.Start, r.End = c.start.UTC().Truncate(time.Millisecond), time.Now().UTC().Truncate(time.Millisecond)
+	r.Version, r.Command, r.Verify, r.Status, r.Sources = Version(), c.command, c.verify, c.status, c.sources
+	r.Start, r.End = c.start, now()
 	r.Problems = c.problems
 	if err != nil && !errors.Is(err, errReported) && !errors.Is(err, errDifferences) {
 		r.Error = err.Error()

@@ -11,6 +11,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/internal/report"
 	"github.com/mirrorform/mirrorform/internal/wire"
 	"github.com/spf13/cobra"
 )
@@ -28,11 +29,15 @@ whether a sync runs. Times are by the host's own clock. The days are by how the 
 Exit status: 0, or 1 when a host could not be reached or read.`,
 		Example: `mirrorform status
 mirrorform status --json fra1
+mirrorform status --report json=status.json --report html=status.html
 mirrorform status --watch`,
 		ValidArgsFunction: a.completeHosts,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			a.limit = append(a.limit, args...)
-			if interval < time.Second {
+			switch {
+			case watch && len(a.reports) > 0:
+				return errors.New("--watch does not end, and --report writes a result at the end: give one of them")
+			case interval < time.Second:
 				return fmt.Errorf("--interval is %v: it takes 1s or more", interval)
 			}
 			return a.showStatus(cmd.Context(), asJSON, watch, interval)
@@ -44,6 +49,7 @@ mirrorform status --watch`,
 	flags.BoolVar(&watch, "watch", false, "go on and print it again and again, until interrupted")
 	flags.DurationVar(&interval, "interval", 10*time.Second, "with --watch, the `DURATION` from one time to the next")
 	_ = flags.MarkHidden("target")
+	a.addReportFlag(cmd)
 	return cmd
 }
 
@@ -60,20 +66,27 @@ func (a *app) showStatus(ctx context.Context, asJSON, watch bool, interval time.
 	r.fleet.Adjust = withSurveys
 	for {
 		r.diags = nil
+		start := now()
 		plan := r.observe(ctx)
 		if ctx.Err() != nil {
-			return nil // interrupted: what was not reached says nothing
+			if watch {
+				return nil
+			}
+			return errors.New("interrupted before all hosts were looked at")
 		}
 		if watch && !asJSON {
 			a.ui.Clear()
 		}
-		a.ui.Diagnostics(r.problems(plan), r.config.Files())
-		hosts := newHostStatuses(plan)
-		if err := a.printStatus(hosts, asJSON, watch); err != nil {
+		problems := r.problems(plan)
+		a.ui.Diagnostics(problems, r.config.Files())
+		status := &report.Status{FormatVersion: report.StatusFormat, Start: start, End: now(), Hosts: newHostStatuses(plan)}
+		a.collected.diagnosed(problems)
+		a.collected.surveyed(plan, status)
+		if err := a.printStatus(status, asJSON, watch); err != nil {
 			return err
 		}
 		if !watch {
-			if slices.ContainsFunc(hosts, func(h hostStatus) bool { return h.Error != "" }) {
+			if slices.ContainsFunc(status.Hosts, func(h report.HostStatus) bool { return h.Error != "" }) {
 				return errReported
 			}
 			return nil
@@ -124,36 +137,10 @@ func withSurveys(list []*engine.Resource) []*engine.Resource {
 	return all
 }
 
-// hostStatus is how a host is.
-type hostStatus struct {
-	Name      string         `json:"name"`
-	Reachable bool           `json:"reachable"`
-	Error     string         `json:"error,omitempty"`
-	Changes   *int           `json:"changes"` // of a plan; null when there is none
-	Mirrors   []mirrorStatus `json:"mirrors"`
-}
-
-// mirrorStatus is how a mirror on a host is. What is not known is null.
-type mirrorStatus struct {
-	Name          string      `json:"name"`
-	Path          string      `json:"path"`
-	Error         string      `json:"error,omitempty"`
-	LastSync      *syncRecord `json:"last_sync"`
-	LastSyncAge   *int64      `json:"last_sync_age_seconds"`
-	TimeAge       *int64      `json:"time_age_seconds"`
-	Used          *uint64     `json:"used_bytes"`
-	Available     *uint64     `json:"available_bytes"`
-	DaysUntilFull *float64    `json:"days_until_full"`
-	NextRun       *time.Time  `json:"next_run"`
-	Locked        *bool       `json:"locked"`
-
-	now time.Time
-}
-
-func newHostStatuses(plan *engine.Plan) []hostStatus {
-	list := make([]hostStatus, len(plan.Hosts))
+func newHostStatuses(plan *engine.Plan) []report.HostStatus {
+	list := make([]report.HostStatus, len(plan.Hosts))
 	for i, p := range plan.Hosts {
-		h := hostStatus{Name: p.Host, Reachable: true, Mirrors: []mirrorStatus{}}
+		h := report.HostStatus{Name: p.Host, Reachable: true, Mirrors: []report.MirrorStatus{}}
 		var unreached interface{ Unreachable() bool }
 		switch {
 		case p.Err != nil:
@@ -174,16 +161,15 @@ func newHostStatuses(plan *engine.Plan) []hostStatus {
 	return list
 }
 
-func newMirrorStatus(s *survey) mirrorStatus {
-	m := mirrorStatus{Name: s.Job.mirror, Path: s.Job.dir}
+func newMirrorStatus(s *survey) report.MirrorStatus {
+	m := report.MirrorStatus{Name: s.Job.mirror, Path: s.Job.dir}
 	if s.err != nil {
 		m.Error = s.err.Error()
 		return m
 	}
 	st := s.state
-	m.now = st.now
 	locked := st.running()
-	m.Locked = &locked
+	m.Clock, m.Locked = &st.now, &locked
 	if n := len(st.records); n > 0 {
 		last := st.records[n-1]
 		age := st.now.Unix() - last.End
@@ -203,27 +189,23 @@ func newMirrorStatus(s *survey) mirrorStatus {
 	return m
 }
 
-func (a *app) printStatus(hosts []hostStatus, asJSON, watch bool) error {
-	doc := struct {
-		FormatVersion string       `json:"format_version"`
-		Hosts         []hostStatus `json:"hosts"`
-	}{"1.0", hosts}
+func (a *app) printStatus(status *report.Status, asJSON, watch bool) error {
 	switch {
 	case asJSON && watch:
-		text, err := json.Marshal(doc)
+		text, err := json.Marshal(status)
 		if err != nil {
 			return err
 		}
 		a.print("%s\n", text)
 		return nil
 	case asJSON:
-		return a.printJSON(doc)
+		return a.printJSON(status)
 	}
 	if watch {
-		a.print("%s\n", time.Now().Format(time.DateTime))
+		a.print("%s\n", status.End.Local().Format(time.DateTime))
 	}
-	a.ui.Table(statusTable(hosts))
-	for _, h := range hosts {
+	a.ui.Table(statusTable(status.Hosts))
+	for _, h := range status.Hosts {
 		if h.Error != "" {
 			a.ui.Error(fmt.Errorf("%s: %s", h.Name, h.Error))
 		}
@@ -236,7 +218,7 @@ func (a *app) printStatus(hosts []hostStatus, asJSON, watch bool) error {
 	return nil
 }
 
-func statusTable(hosts []hostStatus) [][]string {
+func statusTable(hosts []report.HostStatus) [][]string {
 	rows := [][]string{{"HOST", "STATE", "MIRROR", "LAST SYNC", "RESULT", "TIME", "USED", "FREE", "FULL IN", "NEXT SYNC", "LOCK"}}
 	for _, h := range hosts {
 		state := "?"
@@ -251,7 +233,7 @@ func statusTable(hosts []hostStatus) [][]string {
 			state = fmt.Sprintf("drifted: %d changes", *h.Changes)
 		}
 		for _, m := range h.Mirrors {
-			rows = append(rows, append([]string{h.Name, state}, m.cells()...))
+			rows = append(rows, append([]string{h.Name, state}, statusCells(&m)...))
 		}
 		if len(h.Mirrors) == 0 {
 			rows = append(rows, []string{h.Name, state})
@@ -260,8 +242,8 @@ func statusTable(hosts []hostStatus) [][]string {
 	return rows
 }
 
-// cells are the mirror's part of its row.
-func (m *mirrorStatus) cells() []string {
+// statusCells are a mirror's part of its row.
+func statusCells(m *report.MirrorStatus) []string {
 	last, result, age, used, free, full, next, lock := "?", "?", "?", "?", "?", "?", "?", "?"
 	if m.LastSync != nil {
 		last, result = ago(*m.LastSyncAge), "done"
@@ -278,8 +260,8 @@ func (m *mirrorStatus) cells() []string {
 	if m.DaysUntilFull != nil {
 		full = fmt.Sprintf("%.0f days", math.Floor(*m.DaysUntilFull))
 	}
-	if m.NextRun != nil {
-		next = "in " + roughly(int64(m.NextRun.Sub(m.now)/time.Second))
+	if m.NextRun != nil && m.Clock != nil {
+		next = "in " + roughly(int64(m.NextRun.Sub(*m.Clock)/time.Second))
 	}
 	if m.Locked != nil {
 		lock = map[bool]string{true: "held", false: "free"}[*m.Locked]

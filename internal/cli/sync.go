@@ -11,6 +11,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/internal/report"
 	"github.com/mirrorform/mirrorform/internal/ui"
 	"github.com/mirrorform/mirrorform/internal/wire"
 	"github.com/spf13/cobra"
@@ -60,12 +61,12 @@ mirrorform sync --follow`,
 
 // syncResult is how a job's sync went.
 type syncResult struct {
-	Host    string      `json:"host"`
-	Mirror  string      `json:"mirror,omitempty"`
-	OK      bool        `json:"ok"`
-	Record  *syncRecord `json:"record"`
-	Seconds *int64      `json:"seconds"`
-	Error   string      `json:"error,omitempty"`
+	Host    string             `json:"host"`
+	Mirror  string             `json:"mirror,omitempty"`
+	OK      bool               `json:"ok"`
+	Record  *report.SyncRecord `json:"record"`
+	Seconds *int64             `json:"seconds"`
+	Error   string             `json:"error,omitempty"`
 }
 
 // syncRun is one run of sync.
@@ -150,13 +151,13 @@ func (s *syncRun) add(r syncResult) {
 	s.results = append(s.results, r)
 }
 
-func newSyncResult(j *syncJob, record *syncRecord, err error) syncResult {
+func newSyncResult(j *syncJob, record *report.SyncRecord, err error) syncResult {
 	r := syncResult{Host: j.host, Mirror: j.mirror, Record: record, OK: err == nil}
 	if err != nil {
 		r.Error = err.Error()
 	}
 	if record != nil {
-		seconds := record.seconds()
+		seconds := record.Seconds()
 		r.Seconds = &seconds
 	}
 	return r
@@ -212,7 +213,7 @@ func (l *syncLink) state(ctx context.Context, j *syncJob) (*syncState, error) {
 }
 
 // job syncs, or follows a sync, and returns its record.
-func (s *syncRun) job(ctx context.Context, link *syncLink, j *syncJob) (*syncRecord, error) {
+func (s *syncRun) job(ctx context.Context, link *syncLink, j *syncJob) (*report.SyncRecord, error) {
 	before, err := link.state(ctx, j)
 	switch {
 	case err != nil:
@@ -263,7 +264,7 @@ func (j *syncJob) busy() error {
 }
 
 // ended returns the record of a sync that has ended, and its error.
-func (s *syncRun) ended(j *syncJob, now *syncState) (*syncRecord, error) {
+func (s *syncRun) ended(j *syncJob, now *syncState) (*report.SyncRecord, error) {
 	s.transfers.Set(j.label(), ui.Transfer{Phase: "ended"})
 	last := now.records[len(now.records)-1]
 	if last.By != "sync" {
@@ -336,8 +337,8 @@ func (s *syncRun) print() {
 }
 
 // describeRecord says how much a sync received, in which time, and how fast.
-func describeRecord(r *syncRecord) string {
-	took := r.seconds()
+func describeRecord(r *report.SyncRecord) string {
+	took := r.Seconds()
 	duration := (time.Duration(took) * time.Second).String()
 	if r.Bytes == nil {
 		return "in " + duration

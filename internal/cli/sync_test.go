@@ -10,6 +10,7 @@ import (
 
 	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/internal/config"
+	"github.com/mirrorform/mirrorform/internal/report"
 	"github.com/mirrorform/mirrorform/internal/ui"
 	"github.com/mirrorform/mirrorform/internal/wire"
 	"github.com/mirrorform/mirrorform/resources"
@@ -71,7 +72,7 @@ func FuzzRecords(f *testing.F) {
 	f.Fuzz(func(t *testing.T, content []byte, available uint64) {
 		list := parseRecords(content)
 		for _, r := range list {
-			if r.Start <= 0 || r.End <= 0 || r.seconds() < 0 || r.Bytes != nil && *r.Bytes < 0 {
+			if r.Start <= 0 || r.End <= 0 || r.Seconds() < 0 || r.Bytes != nil && *r.Bytes < 0 {
 				t.Errorf("%q has a record %+v", content, r)
 			}
 			_ = describeRecord(&r)
@@ -96,12 +97,12 @@ not a record
 	if days := daysUntilFull(list, 800); days == nil || *days != 8 {
 		t.Errorf("full in %v days, want 8", days)
 	}
-	for name, change := range map[string]func(r *syncRecord){
-		"it does not fill":        func(r *syncRecord) { r.Available = list[0].Available },
-		"no time passed":          func(r *syncRecord) { r.End = list[0].End },
-		"the file system grew":    func(r *syncRecord) { n := int64(2000); r.Size = &n },
-		"it failed":               func(r *syncRecord) { r.Exit = 30 },
-		"the space was not known": func(r *syncRecord) { r.Available = nil },
+	for name, change := range map[string]func(r *report.SyncRecord){
+		"it does not fill":        func(r *report.SyncRecord) { r.Available = list[0].Available },
+		"no time passed":          func(r *report.SyncRecord) { r.End = list[0].End },
+		"the file system grew":    func(r *report.SyncRecord) { n := int64(2000); r.Size = &n },
+		"it failed":               func(r *report.SyncRecord) { r.Exit = 30 },
+		"the space was not known": func(r *report.SyncRecord) { r.Available = nil },
 	} {
 		other := slices.Clone(list)
 		change(&other[1])

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/internal/report"
 	"github.com/mirrorform/mirrorform/internal/wire"
 	"github.com/mirrorform/mirrorform/resources"
 	"golang.org/x/sys/unix"
@@ -75,29 +76,12 @@ func syncJobs(host string, list []*engine.Resource) []*syncJob {
 	return jobs
 }
 
-// syncRecord is a line of a job's status file, as its script writes it. Times are seconds since 1970 by the host's clock.
-type syncRecord struct {
-	Start int64  `json:"start"`
-	End   int64  `json:"end"`
-	Exit  int    `json:"exit"` // rsync's status, or the script's
-	By    string `json:"by"`   // cron, script or sync
-	// Bytes and Files are what rsync received; nil where that is not known.
-	Bytes *int64 `json:"bytes"`
-	Files *int64 `json:"files"`
-	// Size and Available are bytes of the file system when the sync ended.
-	Size      *int64 `json:"size"`
-	Available *int64 `json:"available"`
-}
-
-// seconds is how long the sync took. A clock that was set back meanwhile gives 0.
-func (r *syncRecord) seconds() int64 { return max(r.End-r.Start, 0) }
-
 // parseRecords reads a status file. Lines that are no records are left out: the account that syncs can write anything there.
-func parseRecords(content []byte) []syncRecord {
+func parseRecords(content []byte) []report.SyncRecord {
 	const year9999 = 253402300799
-	var list []syncRecord
+	var list []report.SyncRecord
 	for line := range bytes.Lines(content) {
-		var r syncRecord
+		var r report.SyncRecord
 		if len(line) > 4096 || json.Unmarshal(line, &r) != nil || r.Start <= 0 || r.End <= 0 || r.Start > year9999 || r.End > year9999 {
 			continue
 		}
@@ -111,13 +95,13 @@ func parseRecords(content []byte) []syncRecord {
 
 // daysUntilFull is when the file system is full if it goes on filling as between the oldest and the newest of the records since it has its size; nil when
 // that is not known, or it does not fill. Only syncs that succeeded count: what a first sync brings in pieces is no growth.
-func daysUntilFull(list []syncRecord, available uint64) *float64 {
-	list = slices.DeleteFunc(slices.Clone(list), func(r syncRecord) bool { return r.Exit != 0 || r.Size == nil || r.Available == nil })
+func daysUntilFull(list []report.SyncRecord, available uint64) *float64 {
+	list = slices.DeleteFunc(slices.Clone(list), func(r report.SyncRecord) bool { return r.Exit != 0 || r.Size == nil || r.Available == nil })
 	if len(list) < 2 {
 		return nil
 	}
 	newest := list[len(list)-1]
-	oldest := list[slices.IndexFunc(list, func(r syncRecord) bool { return *r.Size == *newest.Size })]
+	oldest := list[slices.IndexFunc(list, func(r report.SyncRecord) bool { return *r.Size == *newest.Size })]
 	filled, took := *oldest.Available-*newest.Available, newest.End-oldest.End
 	if filled <= 0 || took <= 0 {
 		return nil
@@ -134,7 +118,7 @@ type syncState struct {
 	applied   bool // its script is there
 	locked    bool // a sync runs, whoever began it
 	started   bool // one that sync started
-	records   []syncRecord
+	records   []report.SyncRecord
 	raw       string // the newest record as it stands
 	head      string // the first lines of what the sync printed
 	output    string // and the end of that

@@ -145,7 +145,7 @@ func missing(p *page) []string {
 		list = append(list, "what differs on the hosts (plan, drift or apply with --report json=FILE)")
 	}
 	if !p.HasStatus {
-		list = append(list, "syncs and storage (status --json)")
+		list = append(list, "syncs and storage (status --report json=FILE)")
 	}
 	if !p.HasVerify {
 		list = append(list, "how mirrors look from outside (verify --json)")

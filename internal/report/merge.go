@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"reflect"
@@ -210,7 +211,7 @@ func Combine(list []Named) (*Result, error) {
 		switch {
 		case r.Verify != nil && len(r.Hosts) == 0:
 			return 1
-		case r.Status != nil && len(r.Hosts) == 0:
+		case r.Status != nil && (len(r.Hosts) == 0 || r.Command == "status"):
 			return 2
 		}
 		return 0
@@ -225,8 +226,8 @@ func Combine(list []Named) (*Result, error) {
 		by[s] = r
 	}
 	all := *list[0].Result
-	if by[0] != nil {
-		all = *by[0].Result
+	if base := cmp.Or(by[0], by[2]); base != nil {
+		all = *base.Result
 	}
 	if by[1] != nil {
 		all.Verify = by[1].Verify

@@ -125,6 +125,17 @@ func TestCombine(t *testing.T) {
 	if err != nil || r.Command != "status" || r.Verify == nil || r.Status == nil {
 		t.Errorf("%+v, %v", r, err)
 	}
+	// What status --report writes has the hosts of its plan, too.
+	whole := *all["drift"]
+	whole.Command, whole.Status = "status", all["status"].Status
+	r, err = Combine([]Named{verify, {"status.json", &whole}, drift})
+	if err != nil || r.Command != "drift" || r.Status == nil || r.Verify == nil {
+		t.Errorf("%+v, %v", r, err)
+	}
+	r, err = Combine([]Named{verify, {"status.json", &whole}})
+	if err != nil || r.Command != "status" || len(r.Hosts) != 6 || r.Verify == nil {
+		t.Errorf("%+v, %v", r, err)
+	}
 	if _, err := Combine([]Named{drift, {"other.json", all["apply"]}}); err == nil || !strings.Contains(err.Error(), "drift.json and other.json are of the same kind") {
 		t.Error(err)
 	}

@@ -45,7 +45,7 @@ func Read(data []byte) (*Result, error) {
 		if err := decode(data, s); err != nil {
 			return nil, err
 		}
-		return finish(&Result{FormatVersion: Format, Command: "status", Status: s})
+		return finish(&Result{FormatVersion: Format, Command: "status", Start: s.Start, End: s.End, Status: s})
 	case head.Hosts == nil:
 		return nil, errors.New("it is no result of mirrorform: it has no hosts")
 	}

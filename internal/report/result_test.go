@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/mirrorform/mirrorform/engine"
 )
@@ -111,6 +112,10 @@ func TestReadOthers(t *testing.T) {
 	r, err := Read([]byte(`{"format_version":"1.0","hosts":[{"name":"fra1","reachable":true,"changes":3,"mirrors":[{"name":"almalinux","path":"/srv","last_sync":{"start":1,"end":2,"exit":0,"by":"cron","bytes":7},"locked":false}]},{"name":"far","reachable":false,"error":"x","changes":null,"mirrors":[]}]}`))
 	if err != nil || r.Command != "status" || len(r.Status.Hosts) != 2 || *r.Status.Hosts[0].Changes != 3 || *r.Status.Hosts[0].Mirrors[0].LastSync.Bytes != 7 || len(r.Hosts) != 0 {
 		t.Errorf("%+v, %v", r, err)
+	}
+	r, err = Read([]byte(`{"format_version":"1.1","start":"2026-03-01T02:15:00Z","end":"2026-03-01T02:15:01.5Z","hosts":[{"name":"a","reachable":true,"changes":0,"mirrors":[]}]}`))
+	if at := time.Date(2026, 3, 1, 2, 15, 0, 0, time.UTC); err != nil || !r.Start.Equal(at) || !r.End.Equal(at.Add(1500*time.Millisecond)) || r.Status == nil {
+		t.Errorf("a status with a time: %+v, %v", r, err)
 	}
 	v, err := json.Marshal(verifyResult().Verify)
 	if err != nil {

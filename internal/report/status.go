@@ -2,10 +2,16 @@ package report
 
 import "time"
 
+// StatusFormat is the version of the format of Status. Additions raise the second number, everything else the first.
+const StatusFormat = "1.1"
+
 // Status is what status --json prints. What is not known is null.
 type Status struct {
-	FormatVersion string       `json:"format_version"`
-	Hosts         []HostStatus `json:"hosts"`
+	FormatVersion string `json:"format_version"`
+	// Start and End are when the hosts were looked at, by the clock of the machine that ran the command; 1.0 has neither.
+	Start time.Time    `json:"start,omitzero"`
+	End   time.Time    `json:"end,omitzero"`
+	Hosts []HostStatus `json:"hosts"`
 }
 
 // HostStatus is how a host is.
@@ -19,9 +25,10 @@ type HostStatus struct {
 
 // MirrorStatus is how a mirror on a host is. Ages and times are by the host's own clock.
 type MirrorStatus struct {
-	Name          string      `json:"name"`
+	Name          string      `json:"name"` // almalinux, or almalinux-kitten
 	Path          string      `json:"path"`
 	Error         string      `json:"error,omitempty"`
+	Clock         *time.Time  `json:"clock,omitempty"` // the host's, when it was looked at; 1.0 has none
 	LastSync      *SyncRecord `json:"last_sync"`
 	LastSyncAge   *int64      `json:"last_sync_age_seconds"`
 	TimeAge       *int64      `json:"time_age_seconds"` // of the tree's TIME
@@ -32,14 +39,19 @@ type MirrorStatus struct {
 	Locked        *bool       `json:"locked"`
 }
 
-// SyncRecord is how a sync went.
+// SyncRecord is how a sync went: a line of the file of records on a host, as the sync script writes it. Times are seconds since 1970 by the host's clock.
 type SyncRecord struct {
-	Start     int64  `json:"start"` // Unix time, as End
-	End       int64  `json:"end"`
-	Exit      int    `json:"exit"` // rsync's status, or the script's
-	By        string `json:"by"`   // cron, script or sync
-	Bytes     *int64 `json:"bytes"`
-	Files     *int64 `json:"files"`
-	Size      *int64 `json:"size"` // bytes of the file system, as Available
+	Start int64  `json:"start"`
+	End   int64  `json:"end"`
+	Exit  int    `json:"exit"` // rsync's status, or the script's
+	By    string `json:"by"`   // cron, script or sync
+	// Bytes and Files are what rsync received; nil where that is not known.
+	Bytes *int64 `json:"bytes"`
+	Files *int64 `json:"files"`
+	// Size and Available are bytes of the file system when the sync ended.
+	Size      *int64 `json:"size"`
 	Available *int64 `json:"available"`
 }
+
+// Seconds is how long the sync took. A clock that was set back meanwhile gives 0.
+func (r *SyncRecord) Seconds() int64 { return max(r.End-r.Start, 0) }

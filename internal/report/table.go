@@ -14,6 +14,9 @@ func Table(r *Result) [][]string {
 	}
 	if r.Status != nil {
 		for _, h := range r.Status.Hosts {
+			if r.Host(h.Name) != nil {
+				continue // a row has it
+			}
 			outcome := OK.words()
 			switch {
 			case !h.Reachable:
