@@ -17,11 +17,12 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// syncPoll is how often a sync that is followed is asked how far it is; syncRecording is how many times more when it has ended and its record is not there: cron's
-// is written when its lock is free again.
+// A sync that is followed is asked how far it is after syncFirst, then after longer and longer pauses, until they are syncPoll. syncRecording is how many times more it is
+// asked when it has ended and its record is not there: cron's is written when its lock is free again.
 const (
+	syncFirst     = 100 * time.Millisecond
 	syncPoll      = time.Second
-	syncRecording = 10
+	syncRecording = 15
 )
 
 // Statuses of the sync script besides rsync's own.
@@ -233,15 +234,18 @@ func (s *syncRun) job(ctx context.Context, link *syncLink, j *syncJob) (*report.
 			return nil, err
 		}
 	}
-	for recording := 0; ; {
+	var shown ui.Transfer
+	pause := syncFirst
+	for recording := 0; ; pause = min(2*pause, syncPoll) {
 		now, err := link.state(ctx, j)
 		switch {
 		case err != nil:
 		case now.running():
 			recording = 0
-			s.transfers.Set(j.label(), now.progress(before))
+			shown = now.progress(before)
+			s.transfers.Set(j.label(), shown)
 		case now.raw != before.raw && len(now.records) > 0:
-			return s.ended(j, now)
+			return s.ended(j, now, shown)
 		case !before.running() && now.refused():
 			return nil, j.busy()
 		case recording == syncRecording:
@@ -249,7 +253,7 @@ func (s *syncRun) job(ctx context.Context, link *syncLink, j *syncJob) (*report.
 		default:
 			recording++
 		}
-		if err != nil || !wait(ctx, syncPoll) {
+		if err != nil || !wait(ctx, pause) {
 			if ctx.Err() != nil {
 				err = errors.New("interrupted")
 			}
@@ -263,14 +267,22 @@ func (j *syncJob) busy() error {
 	return errors.New("a sync is running already. To follow it: mirrorform sync --follow '" + j.host + "'")
 }
 
-// ended returns the record of a sync that has ended, and its error.
-func (s *syncRun) ended(j *syncJob, now *syncState) (*report.SyncRecord, error) {
-	s.transfers.Set(j.label(), ui.Transfer{Phase: "ended"})
+// ended returns the record of a sync that has ended, and its error. shown is how far it was.
+func (s *syncRun) ended(j *syncJob, now *syncState, shown ui.Transfer) (*report.SyncRecord, error) {
 	last := now.records[len(now.records)-1]
-	if last.By != "sync" {
-		return &last, syncError(last.Exit, "") // the output is of an earlier one
+	output := ""
+	if last.By == "sync" { // otherwise the output is of an earlier one
+		output = now.output
+		if at := parseProgress(now.head, output); at.Total > 0 {
+			shown = at
+		}
 	}
-	return &last, syncError(last.Exit, now.output)
+	shown.Phase, shown.Speed = "failed", 0
+	if last.Exit == 0 {
+		shown.Phase, shown.Bytes = "synced", shown.Total
+	}
+	s.transfers.Set(j.label(), shown)
+	return &last, syncError(last.Exit, output)
 }
 
 // progress is how far the sync is. Of cron's only rsync's own log tells. before is how it was at first: where nothing ran then, its output is of an earlier sync.
