@@ -16,7 +16,7 @@ import (
 // The examples for CI are run as far as that is possible without a CI system: the commands in them, in their order, with the conditions and values that
 // the system would give them. What stands in for the rest:
 //
-//   - actions/checkout and actions/setup-go do nothing: the working directory is a clone already;
+//   - actions/checkout, actions/setup-go and actions/cache do nothing: the working directory is a clone already;
 //   - actions/upload-artifact copies to $WORK/artifacts/NAME;
 //   - the action of this repository is run from its action.yml; make, which builds mirrorform there, is a program of the script that builds nothing, since
 //     the mirrorform under test is in PATH;
@@ -59,7 +59,7 @@ func workflow(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 	readYAML(ts, filepath.Join(ciExamples, "github", args[0]), &file)
-	j := &job{ts: ts, env: map[string]string{}, values: map[string]string{"github.token": "gh-token", "github.action_path": "action-path"}}
+	j := &job{ts: ts, env: map[string]string{}, values: map[string]string{"github.token": "gh-token", "runner.os": "Linux", "runner.arch": "X64"}}
 	for _, arg := range args[2:] {
 		name, value, _ := strings.Cut(arg, "=")
 		if from, ok := strings.CutPrefix(value, "@"); ok {
@@ -168,6 +168,8 @@ func (j *job) step(s *actionStep) {
 	name, _, _ := strings.Cut(s.Uses, "@")
 	switch name {
 	case "actions/checkout", "actions/setup-go":
+	case "actions/cache":
+		j.expand(s.With["key"])
 	case "actions/upload-artifact":
 		j.upload(s)
 	case "mirrorform/mirrorform/examples/ci/action":
@@ -193,7 +195,7 @@ func (j *job) composite(s *actionStep) {
 		}
 		j.values["inputs."+name] = j.expand(value)
 	}
-	j.setenv("GITHUB_ACTION_PATH", j.ts.MkAbs("actions/mirrorform/examples/ci/action"))
+	j.setenv("GITHUB_ACTION_PATH", filepath.Join(j.ts.Getenv("CI_EXAMPLES"), "action"))
 	for i := range action.Runs.Steps {
 		j.step(&action.Runs.Steps[i])
 	}

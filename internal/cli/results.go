@@ -321,12 +321,16 @@ func (c *collection) result(err error) *report.Result {
 	}
 	if c.run != nil {
 		r.Configuration = c.run.record.Configuration
-		for _, h := range c.run.config.Hosts() {
-			if rh := r.Host(h.Name); rh != nil {
-				rh.Address, rh.Labels, rh.Local = h.Address, h.Labels, h.Local
-				if h.Range.Filename != "" {
-					rh.Source = &report.Source{File: fromHere(h.Range.Filename), Line: h.Range.Start.Line}
-				}
+		declared := hostsByName(c.run.config.Hosts())
+		for i := range r.Hosts {
+			rh := &r.Hosts[i]
+			h := declared[rh.Name]
+			if h == nil {
+				continue // local, whose manifest alone tells of it
+			}
+			rh.Address, rh.Labels, rh.Local = h.Address, h.Labels, h.Local
+			if h.Range.Filename != "" {
+				rh.Source = &report.Source{File: fromHere(h.Range.Filename), Line: h.Range.Start.Line}
 			}
 		}
 	}

@@ -26,7 +26,7 @@ func Merge(list []Named) (*Result, error) {
 		FormatVersion: Format, Version: first.Version, Command: first.Command, Start: first.Start, End: first.End,
 		Configuration: first.Configuration, Sources: first.Sources, Hosts: []Host{},
 	}
-	from := map[string]string{}
+	from, index := map[string]string{}, map[string]int{}
 	for _, r := range list {
 		if err := all.alike(r, first.Name); err != nil {
 			return nil, err
@@ -50,15 +50,15 @@ func Merge(list []Named) (*Result, error) {
 		}
 		for i := range r.Hosts {
 			h := r.Hosts[i]
-			there := all.Host(h.Name)
+			n, known := index[h.Name]
 			switch {
-			case there == nil:
-				from[h.Name] = r.Name
+			case !known:
+				from[h.Name], index[h.Name] = r.Name, len(all.Hosts)
 				all.Hosts = append(all.Hosts, h)
-			case !h.Local || !there.Local:
+			case !h.Local || !all.Hosts[n].Local:
 				return nil, fmt.Errorf("host %s is in %s and in %s: they are not shards of one run", h.Name, from[h.Name], r.Name)
 			default:
-				if err := there.join(&h); err != nil {
+				if err := all.Hosts[n].join(&h); err != nil {
 					return nil, fmt.Errorf("host %s of %s and %s: %w", h.Name, from[h.Name], r.Name, err)
 				}
 			}

@@ -111,8 +111,9 @@ func sourceOf(r *engine.Resource, dir string) *Source {
 
 // Apply enters what an apply of the plan did.
 func (r *Result) Apply(applied *engine.Result) {
+	hosts := r.byName()
 	for _, a := range applied.Hosts {
-		if h := r.Host(a.Host); h != nil {
+		if h := hosts[a.Host]; h != nil {
 			h.apply(a)
 		}
 	}

@@ -164,6 +164,15 @@ func (r *Result) Host(name string) *Host {
 	return nil
 }
 
+// byName has the hosts by their names, as long as none is added.
+func (r *Result) byName() map[string]*Host {
+	index := make(map[string]*Host, len(r.Hosts))
+	for i := range r.Hosts {
+		index[r.Hosts[i].Name] = &r.Hosts[i]
+	}
+	return index
+}
+
 // Count makes the summary anew.
 func (r *Result) Count() {
 	s := Summary{Hosts: map[Outcome]int{}}
