@@ -58,6 +58,11 @@ func JUnit(r *Result, _ Options) ([]byte, error) {
 	for i := range r.Hosts {
 		doc.Suites = append(doc.Suites, r.Hosts[i].junit())
 	}
+	if r.Status != nil {
+		for i := range r.Status.Hosts {
+			doc.Suites = append(doc.Suites, r.Status.Hosts[i].junit())
+		}
+	}
 	if r.Verify != nil {
 		for _, m := range r.Verify.Mirrors {
 			doc.Suites = append(doc.Suites, junitMirror(m))
@@ -179,6 +184,26 @@ func (c *Change) junit(h *Host) junitCase {
 		jc.Failure = reason
 	}
 	return jc
+}
+
+// junit has a test case for the host, and one for the last sync of each of its mirrors.
+func (h *HostStatus) junit() junitSuite {
+	name := "status of " + ui.Escape(h.Name)
+	s := junitSuite{Name: name, Cases: []junitCase{{Class: name, Name: "host"}}}
+	if o := h.outcome(); o.Bad() {
+		s.Cases[0].Error = &junitReason{string(o), firstLine(h.Error), lines(h.Error)}
+	}
+	for _, m := range h.Mirrors {
+		c := junitCase{Class: name, Name: ui.Escape("last sync of " + m.Name)}
+		switch {
+		case m.Error != "":
+			c.Error = &junitReason{"failed", firstLine(m.Error), lines(m.Error)}
+		case m.LastSync != nil && m.LastSync.Exit != 0:
+			c.Failure = &junitReason{"sync", fmt.Sprintf("it ended with status %d", m.LastSync.Exit), ""}
+		}
+		s.Cases = append(s.Cases, c)
+	}
+	return s
 }
 
 // junitMirror has what a verify found out about a mirror.

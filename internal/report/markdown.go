@@ -1,10 +1,13 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
+	"github.com/dustin/go-humanize"
 	"github.com/mirrorform/mirrorform/internal/ui"
 	"github.com/mirrorform/mirrorform/internal/upstream"
 )
@@ -43,6 +46,9 @@ func Markdown(r *Result, o Options) ([]byte, error) {
 	for i := range hosts {
 		d.host(&hosts[i])
 	}
+	if r.Status != nil {
+		d.status(r.Status)
+	}
 	if r.Verify != nil {
 		for _, m := range r.Verify.Mirrors {
 			d.mirror(m)
@@ -76,6 +82,9 @@ func (d *markdown) add(part string) bool {
 
 // verdict sums up in a line.
 func (r *Result) verdict() string {
+	if r.Status != nil && len(r.Hosts) == 0 {
+		return r.Status.verdict()
+	}
 	var parts []string
 	for _, o := range urgency {
 		if n := r.Summary.Hosts[o]; n > 0 {
@@ -221,6 +230,38 @@ func (d *markdown) change(c *Change) {
 		b.WriteString("\n")
 	}
 	d.add(b.String())
+}
+
+func (d *markdown) status(s *Status) {
+	var b strings.Builder
+	b.WriteString("| Host | State | Mirror | Last sync ended | Free | |\n|---|---|---|---|---|---|\n")
+	for i := range s.Hosts {
+		if i == maxTableHosts {
+			fmt.Fprintf(&b, "\n… and %d more.\n", len(s.Hosts)-i)
+			break
+		}
+		h := &s.Hosts[i]
+		row := func(mirror, sync, free, message string) {
+			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", code(h.Name), h.outcome().words(), code(mirror), sync, free, code(clip(strings.SplitN(message, "\n", 2)[0], maxCellBytes)))
+		}
+		if len(h.Mirrors) == 0 {
+			row("", "", "", h.Error)
+		}
+		for _, m := range h.Mirrors {
+			sync, free := "", ""
+			if m.LastSync != nil {
+				sync = time.Unix(m.LastSync.End, 0).UTC().Format(time.RFC3339)
+				if m.LastSync.Exit != 0 {
+					sync += fmt.Sprintf(", failed (%d)", m.LastSync.Exit)
+				}
+			}
+			if m.Available != nil {
+				free = humanize.IBytes(*m.Available)
+			}
+			row(m.Name, sync, free, cmp.Or(m.Error, h.Error))
+		}
+	}
+	d.add(b.String() + "\n")
 }
 
 func (d *markdown) mirror(m *upstream.Report) {

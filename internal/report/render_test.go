@@ -31,7 +31,7 @@ import (
 // samples are results of every kind.
 func samples() map[string]*Result {
 	status := &Result{FormatVersion: Format, Command: "status", Hosts: []Host{}, Status: &Status{FormatVersion: "1.0", Hosts: []HostStatus{
-		{Name: "fra1", Reachable: true, Mirrors: []MirrorStatus{{
+		{Name: "fra1", Reachable: true, Changes: ptr(2), Mirrors: []MirrorStatus{{Name: "kitten", LastSync: &SyncRecord{Start: 1772330000, End: 1772330400, Exit: 23, By: "cron"}}, {
 			Name: "almalinux", Path: "/srv/mirror/almalinux", LastSync: &SyncRecord{Start: 1772330000, End: 1772330500, By: "cron"},
 			Used: ptr(uint64(1 << 40)), Available: ptr(uint64(1 << 39)), DaysUntilFull: ptr(90.5),
 		}}},
@@ -93,6 +93,9 @@ func TestJUnit(t *testing.T) {
 		want := len(r.Hosts)
 		if r.Error != "" || slices.ContainsFunc(r.Problems, func(p Problem) bool { return p.Severity == "error" }) {
 			want++
+		}
+		if r.Status != nil {
+			want += len(r.Status.Hosts)
 		}
 		if r.Verify != nil {
 			want += len(r.Verify.Mirrors)

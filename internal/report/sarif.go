@@ -51,6 +51,13 @@ func SARIF(r *Result, o Options) ([]byte, error) {
 	for i := range r.Hosts {
 		s.host(&r.Hosts[i])
 	}
+	if r.Status != nil {
+		for _, h := range r.Status.Hosts {
+			if h.Error != "" {
+				s.add(map[bool]string{true: "host", false: "unreachable"}[h.Reachable], "error", "status "+h.Name, h.Name+": "+h.Error, nil)
+			}
+		}
+	}
 	if r.Verify != nil {
 		for _, m := range r.Verify.Mirrors {
 			s.mirror(m)
@@ -129,6 +136,9 @@ func (r *Result) Failed() bool {
 		if o.Bad() && n > 0 {
 			return true
 		}
+	}
+	if r.Status != nil && slices.ContainsFunc(r.Status.Hosts, func(h HostStatus) bool { return h.Error != "" }) {
+		return true
 	}
 	return r.Error != "" || slices.ContainsFunc(r.Problems, func(p Problem) bool { return p.Severity == "error" }) ||
 		r.Verify != nil && slices.ContainsFunc(r.Verify.Mirrors, func(m *upstream.Report) bool { return !m.Accepted })

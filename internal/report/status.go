@@ -53,5 +53,26 @@ type SyncRecord struct {
 	Available *int64 `json:"available"`
 }
 
+// verdict sums up in a line.
+func (s *Status) verdict() string {
+	hosts := make([]Host, len(s.Hosts))
+	failed := 0
+	for i := range s.Hosts {
+		hosts[i].Outcome = s.Hosts[i].outcome()
+		for _, m := range s.Hosts[i].Mirrors {
+			if m.LastSync != nil && m.LastSync.Exit != 0 {
+				failed++
+			}
+		}
+	}
+	r := Result{Hosts: hosts}
+	r.Count()
+	text := r.verdict()
+	if failed > 0 {
+		text += "; " + count(failed, "last sync") + " failed"
+	}
+	return text
+}
+
 // Seconds is how long the sync took. A clock that was set back meanwhile gives 0.
 func (r *SyncRecord) Seconds() int64 { return max(r.End-r.Start, 0) }

@@ -17,20 +17,11 @@ func Table(r *Result) [][]string {
 			if r.Host(h.Name) != nil {
 				continue // a row has it
 			}
-			outcome := OK.words()
-			switch {
-			case !h.Reachable:
-				outcome = Unreachable.words()
-			case h.Error != "":
-				outcome = Failed.words()
-			case h.Changes != nil && *h.Changes > 0:
-				outcome = Drifted.words()
-			}
 			changes := "-"
 			if h.Changes != nil {
 				changes = fmt.Sprint(*h.Changes)
 			}
-			rows = append(rows, []string{h.Name, outcome, changes, errorCell(&h.Error)})
+			rows = append(rows, []string{h.Name, h.outcome().words(), changes, errorCell(&h.Error)})
 		}
 	}
 	if r.Verify != nil {
