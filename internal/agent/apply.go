@@ -135,8 +135,13 @@ func (s *session) commit(m *wire.Commit) *wire.Done {
 	return done
 }
 
-// overdue takes the transaction back whose confirmation has not come in time.
+// overdue takes the transaction back whose confirmation has not come in time. One that was confirmed may stay open for longer: the controller says when it
+// ends, or is silent.
 func (s *session) overdue() {
+	if c := s.confirmation; c != nil && s.tx.confirmed(c.Nonce) {
+		s.late = nil
+		return
+	}
 	calm := s.sendBeats()
 	defer calm()
 	s.abandon(errors.New("the confirmation did not come in time: everything was taken back"))

@@ -401,6 +401,27 @@ func TestConfirm(t *testing.T) {
 	}
 }
 
+// A transaction that was confirmed in time stays open until the controller ends it, however long it waits for other hosts.
+func TestConfirmedWaits(t *testing.T) {
+	t.Parallel()
+	dir, state := t.TempDir(), t.TempDir()+"/state"
+	one, two := dial(t, state), dial(t, state)
+	one.begin()
+	one.send(&wire.Message{Do: &wire.Do{Ops: []wire.Order{{ID: 1, Op: write(dir+"/x", "new", wire.Attributes{}), Undo: restore(dir + "/x")}},
+		Confirm: &wire.Confirmation{Nonce: "ab", Timeout: 1}}})
+	if events, done := one.finish(); done.Failed != nil {
+		t.Fatalf("%+v", events)
+	}
+	two.send(&wire.Message{Confirm: &wire.Confirm{ID: one.tx, Nonce: "ab"}})
+	if _, done := two.finish(); done.Error != "" {
+		t.Fatalf("%+v", done)
+	}
+	time.Sleep(1500 * time.Millisecond) // longer than the confirmation was to be waited for
+	if done := one.commit(wire.Commit{Manifest: []byte("{}")}); done.Error != "" || done.Undone || !exists(dir+"/x") {
+		t.Errorf("%+v", done)
+	}
+}
+
 // Without a confirmation in time everything is taken back, and a Commit that comes late is told so.
 func TestConfirmationOverdue(t *testing.T) {
 	t.Parallel()
