@@ -75,7 +75,7 @@ func (b *block) meta() []string {
 // blockLabels says which blocks a file may have, with the names of their labels.
 var blockLabels = map[string][]string{
 	"host": {"NAME"}, "mirror": {"NAME"}, "resource": {"TYPE", "NAME"}, "variable": {"NAME"}, "locals": nil, "output": {"NAME"},
-	"check": {"NAME"}, "moved": nil, "removed": nil, "geoip": nil,
+	"check": {"NAME"}, "moved": nil, "removed": nil, "geoip": nil, "rollout": nil,
 }
 
 // identifier is what may name a host, a resource or anything else. Names become parts of addresses and file names.
@@ -123,6 +123,8 @@ func (c *Config) declare(body *hclsyntax.Body) hcl.Diagnostics {
 			diags = append(diags, c.declareMove(b)...)
 		case "geoip":
 			diags = append(diags, c.declareGeoIP(b)...)
+		case "rollout":
+			diags = append(diags, c.declareRollout(b)...)
 		}
 	}
 	return diags
@@ -243,6 +245,9 @@ func (c *Config) checkAll() hcl.Diagnostics {
 	}
 	if c.geoIP != nil {
 		diags = append(diags, c.geoIP.check(c)...)
+	}
+	if c.rolloutBlock != nil {
+		diags = append(diags, c.rolloutBlock.check(c)...)
 	}
 	for _, name := range sortedKeys(c.outputs) {
 		if o := c.outputs[name]; o.value != nil {

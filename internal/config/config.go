@@ -14,6 +14,7 @@
 //	moved              a resource or mirror has another name now (from, to)
 //	removed            a resource or mirror is let go, and stays on hosts as it is (from)
 //	geoip              the GeoIP databases that verify and publish look addresses up in (databases)
+//	rollout            how an apply goes through the hosts (waves, max_failures, on_failure, pause, spread_by, gate)
 //
 // Expressions refer to var.NAME, local.NAME, host.NAME (with name, address, labels, user and port; a map of these for a group),
 // path.root (the configuration's directory), each.key and each.value in blocks with for_each, and target (name, address, labels, user, port
@@ -77,6 +78,9 @@ type Config struct {
 	checks     map[string]*checkBlock
 	moves      []*move     // in the order of the source
 	geoIP      *geoIPBlock // nil: there is none
+
+	rolloutBlock *rolloutBlock // nil: there is none
+	rollout      *Rollout
 
 	bad       map[hclsyntax.Expression]bool
 	varVals   map[string]cty.Value
@@ -158,6 +162,7 @@ func (c *Config) load(o Options) hcl.Diagnostics {
 	diags = append(diags, c.checkDependsOn()...)
 	diags = append(diags, c.checkMoves()...)
 	diags = append(diags, c.placeChecks()...)
+	diags = append(diags, c.placeRollout()...)
 	_, outputDiags := c.evalOutputs(nil)
 	diags = append(diags, outputDiags...)
 	return append(diags, c.checkTogether()...)

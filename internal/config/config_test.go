@@ -29,6 +29,7 @@ const (
 	sectionResources   = "resources" // of all hosts, with facts; with the diagnostics of Resources
 	sectionOutputs     = "outputs"
 	sectionMoves       = "moves"
+	sectionRollout     = "rollout"
 	// sectionFound is given, in JSON: the address of a resource to the state that is found after an apply, or null.
 	// sectionAfter is expected: what postconditions say of it.
 	sectionFound = "found"
@@ -36,7 +37,7 @@ const (
 )
 
 // expectations are the sections that are expected, in their order.
-var expectations = []string{sectionDiagnostics, sectionHosts, sectionResources, sectionOutputs, sectionMoves, sectionAfter}
+var expectations = []string{sectionDiagnostics, sectionHosts, sectionResources, sectionOutputs, sectionMoves, sectionRollout, sectionAfter}
 
 // TestCases loads each configuration in testdata and compares what comes out.
 func TestCases(t *testing.T) {
@@ -103,6 +104,7 @@ func runCase(t *testing.T, archive *txtar.Archive) map[string]string {
 		for _, m := range c.Moves() {
 			got[sectionMoves] += fmt.Sprintf("%s -> %s\n", m.From, m.To)
 		}
+		got[sectionRollout] = rolloutText(c.Rollout())
 		got[sectionAfter] = afterText(t, c, facts, found, dir)
 	}
 	checkRanges(t, c, diags)
