@@ -58,40 +58,147 @@ var ErrNotPlanned = errors.New("nothing was done")
 // Apply performs a plan that this Fleet made. A host whose plan failed is left alone; a host that fails does not stop the others.
 // Hosts that are Last come after all others have ended.
 func (f *Fleet) Apply(ctx context.Context, plan *Plan, hosts []Host) *Result {
+	return f.ApplyWith(ctx, plan, hosts, ApplyOptions{})
+}
+
+// ApplyWith is Apply with a say in which hosts are begun, and in whether they commit.
+func (f *Fleet) ApplyWith(ctx context.Context, plan *Plan, hosts []Host, o ApplyOptions) *Result {
 	result := &Result{Hosts: make([]*HostResult, len(plan.Hosts))}
 	for _, last := range []bool{false, true} {
-		var group errgroup.Group
-		if f.Parallelism > 0 {
-			group.SetLimit(f.Parallelism)
-		}
-		for i, hp := range plan.Hosts {
-			if hosts[i].Last != last {
-				continue
+		var list []int
+		for i := range plan.Hosts {
+			if hosts[i].Last == last {
+				list = append(list, i)
 			}
-			group.Go(func() error {
-				result.Hosts[i] = f.applyHost(ctx, hp)
-				return nil
-			})
 		}
-		_ = group.Wait()
+		f.applyHosts(ctx, plan, list, o, result)
 	}
 	return result
 }
 
-func (f *Fleet) applyHost(ctx context.Context, hp *HostPlan) *HostResult {
-	r := &HostResult{Host: hp.Host, Unchanged: hp.Unchanged, State: Untouched}
+// applyHosts applies to the hosts with these indexes.
+func (f *Fleet) applyHosts(ctx context.Context, plan *Plan, list []int, o ApplyOptions, result *Result) {
+	q := &queue{waiting: list, busy: map[string]bool{}, group: func(i int) string {
+		if o.Group == nil {
+			return ""
+		}
+		return o.Group(plan.Hosts[i].Host)
+	}}
+	works := map[int]*work{}
+	var held []int
+	ended := make(chan int)
+	for running := 0; ; {
+		for f.Parallelism <= 0 || running < f.Parallelism {
+			i := q.next()
+			if i < 0 {
+				break
+			}
+			hp := plan.Hosts[i]
+			if o.Admit != nil && !hp.Failed() {
+				if why := o.Admit(hp.Host); why != nil {
+					result.Hosts[i] = notStarted([]string{hp.Host}, why)[0]
+					q.done(i)
+					continue
+				}
+			}
+			w := f.newWork(hp)
+			works[i], result.Hosts[i] = w, w.r
+			running++
+			go func() {
+				f.prepare(ctx, w, o.Decide != nil)
+				ended <- i
+			}()
+		}
+		if running == 0 {
+			break
+		}
+		i := <-ended
+		running--
+		q.done(i)
+		if works[i].held {
+			held = append(held, i)
+		} else if o.Ended != nil && works[i].r.Err != nil {
+			o.Ended(works[i].r)
+		}
+	}
+	if len(held) == 0 {
+		return
+	}
+	var results []*HostResult
+	for _, r := range result.Hosts {
+		if r != nil {
+			results = append(results, r)
+		}
+	}
+	verdict := o.Decide(ctx, results)
+	var group errgroup.Group
+	if f.Parallelism > 0 {
+		group.SetLimit(f.Parallelism)
+	}
+	for _, i := range held {
+		group.Go(func() error {
+			f.decided(ctx, works[i], verdict)
+			return nil
+		})
+	}
+	_ = group.Wait() // results have the errors
+}
+
+// work is one host of an apply.
+type work struct {
+	h       *hostState
+	hp      *HostPlan
+	r       *HostResult
+	changed map[*Resource]bool
+	steps   counter
+	held    bool // all is done but the commit
+}
+
+func (f *Fleet) newWork(hp *HostPlan) *work {
+	return &work{h: f.state(hp.Host), hp: hp, r: &HostResult{Host: hp.Host, Unchanged: hp.Unchanged, State: Untouched}}
+}
+
+// prepare does all that there is to do on a host. With hold it leaves the commit out, unless there is nothing to change.
+func (f *Fleet) prepare(ctx context.Context, w *work, hold bool) {
+	hp, r := w.hp, w.r
 	switch {
 	case hp.Err != nil:
 		r.Err = hp.Err
-		return r
+		return
 	case hp.Failed():
 		i := slices.IndexFunc(hp.Problems, func(p *ResourceProblem) bool { return p.Severity == Error })
 		r.Err = fmt.Errorf("%w: %s", ErrNotPlanned, hp.Problems[i].Shown().Summary)
-		return r
+		return
 	}
-	h := f.state(hp.Host)
-	if err := guard(func() error { f.perform(ctx, h, hp, r); return nil }); err != nil {
+	if err := guard(func() error { f.perform(ctx, w); return nil }); err != nil {
 		r.Err = err
+	}
+	if w.held = hold && r.Err == nil && len(hp.Changes) > 0; w.held {
+		f.report(Progress{Host: hp.Host, Stage: Held, Done: w.steps.done, Total: w.steps.total})
+		return
+	}
+	f.conclude(ctx, w)
+}
+
+// decided ends what was held: why is nil when it is to be committed.
+func (f *Fleet) decided(ctx context.Context, w *work, why error) {
+	if why != nil {
+		w.r.Err = fmt.Errorf("%w: %w", ErrWaveRolledBack, why)
+	}
+	f.conclude(ctx, w)
+}
+
+// conclude commits, or takes back what did not go well, and completes the result.
+func (f *Fleet) conclude(ctx context.Context, w *work) {
+	h, hp, r := w.h, w.hp, w.r
+	if r.Err == nil {
+		if len(hp.Changes) > 0 {
+			f.report(Progress{Host: hp.Host, Stage: Committing, Done: w.steps.done, Total: w.steps.total})
+		}
+		err := guard(func() error { r.Err = f.settleCommit(ctx, h, r, f.commit(ctx, h, w.changed)); return nil })
+		if err != nil {
+			r.Err = err
+		}
 	}
 	if h.id != "" {
 		// It is not as wanted, or a bug came between.
@@ -107,19 +214,17 @@ func (f *Fleet) applyHost(ctx context.Context, hp *HostPlan) *HostResult {
 	} else if len(hp.Changes) > 0 {
 		f.report(Progress{Host: hp.Host, Stage: Applied})
 	}
-	return r
 }
 
-// perform runs the steps of one host, observes it again, has it confirmed and commits: applied means observed. On any error the
+// perform runs the steps of one host, observes it again and has it confirmed: applied means observed. The commit is not its own. On any error the
 // transaction is left open, to be taken back, unless the host has ended it.
 //
 // It goes in stages. A package brings files of its own, and a mount shows others: what lies behind such a step cannot have been observed for the
 // plan, so the changes after it are compared anew. Only what the plan changes is ever changed.
-func (f *Fleet) perform(ctx context.Context, h *hostState, hp *HostPlan, r *HostResult) {
+func (f *Fleet) perform(ctx context.Context, w *work) {
+	h, hp, r := w.h, w.hp, w.r
 	if len(hp.Changes) == 0 {
-		// What is found to be as wanted is managed from now on.
-		r.Err = f.settleCommit(ctx, h, r, f.commit(ctx, h, nil))
-		return
+		return // what is found to be as wanted is managed from now on
 	}
 	now, err := h.observe(ctx)
 	if err != nil {
@@ -129,17 +234,21 @@ func (f *Fleet) perform(ctx context.Context, h *hostState, hp *HostPlan, r *Host
 	if r.Err = hp.changedSince(now); r.Err != nil {
 		return
 	}
-	c := &counter{total: len(tasksOf(now.Changes))}
+	c := &w.steps
+	c.total = len(tasksOf(now.Changes))
 	rest := now.Changes
 	confirmation := f.confirmation(h, rest)
-	changed := map[*Resource]bool{}
+	w.changed = map[*Resource]bool{}
 	for _, ch := range rest {
-		changed[ch.Resource] = true
+		w.changed[ch.Resource] = true
 	}
 	for len(rest) > 0 {
 		n := stage(rest)
 		if failed := f.performStage(ctx, h, rest[:n], c, confirmation, r); failed {
 			return
+		}
+		for i := range rest[:n] {
+			rest[i].Resource.Replace = false // it is
 		}
 		r.Done = append(r.Done, pointers(rest[:n])...)
 		if rest = rest[n:]; len(rest) == 0 {
@@ -156,12 +265,8 @@ func (f *Fleet) perform(ctx context.Context, h *hostState, hp *HostPlan, r *Host
 		return
 	}
 	if confirmation != nil {
-		if r.Err = f.confirmAnew(ctx, h, confirmation); r.Err != nil {
-			return
-		}
+		r.Err = f.confirmAnew(ctx, h, confirmation)
 	}
-	f.report(Progress{Host: hp.Host, Stage: Committing, Done: c.done, Total: c.total})
-	r.Err = f.settleCommit(ctx, h, r, f.commit(ctx, h, changed))
 }
 
 // settleCommit turns the error of a commit into what became of the host.
@@ -448,6 +553,14 @@ func (p *HostPlan) changedSince(now *HostPlan) error {
 		}
 	}
 	return err
+}
+
+// stale is an error when a host's plan is not any more what was approved.
+func (p *HostPlan) stale(now *HostPlan) error {
+	if p.MachineID != now.MachineID {
+		return errors.New("this is another machine than the one that the plan was made for, its machine-id differs: plan again")
+	}
+	return p.changedSince(now)
 }
 
 func pointers(changes []Change) []*Change {

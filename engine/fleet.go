@@ -31,6 +31,11 @@ type Fleet struct {
 	Select func(t Target, all []*Resource) []*Resource
 	// Adjust changes what is wanted, where a run wants something else than the configuration says: it may mark resources for removal. It may be nil.
 	Adjust func(selected []*Resource) []*Resource
+	// Replace names resources that are removed and made anew, by their addresses.
+	Replace []string
+	// Approved is the plan that this Fleet's is to be the same as, where it was made earlier by another: a host that differs from it, or whose plan in
+	// it failed, cannot be applied. nil: none was.
+	Approved *Plan
 	// Types are the resource types, for what is managed and no longer wanted. nil leaves that alone.
 	Types *Registry
 	// Moves say what became of resources that are no longer wanted under their old addresses.
@@ -93,6 +98,7 @@ const (
 	UndoneFailed Stage = "undo-failed"
 	Confirming   Stage = "confirming" // all steps were done; the host is observed again
 	Committing   Stage = "committing"
+	Held         Stage = "held" // all is done but the commit, which waits for the rest of the wave
 	Applied      Stage = "applied"
 	NotApplied   Stage = "not-applied"
 )
@@ -129,6 +135,13 @@ func (f *Fleet) facts() map[string]*wire.Facts {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	facts := map[string]*wire.Facts{}
+	if f.Approved != nil {
+		for _, hp := range f.Approved.Hosts {
+			if hp.Facts != nil {
+				facts[hp.Host] = hp.Facts
+			}
+		}
+	}
 	for name, h := range f.hosts {
 		if h.session != nil {
 			facts[name] = &h.session.Facts
@@ -191,18 +204,28 @@ func (f *Fleet) Plan(ctx context.Context, hosts []Host) *Plan {
 		group.SetLimit(f.Parallelism)
 	}
 	one := func(i int, h Host, connected func()) error {
+		approved := f.approved(h.Name)
+		if approved != nil && approved.Failed() {
+			connected()
+			plan.Hosts[i] = approved
+			f.report(Progress{Host: h.Name, Stage: Unplanned, Err: approved.failure()})
+			return nil
+		}
 		err := f.reach(ctx, h.Name)
 		connected()
 		var hp *HostPlan
 		if err == nil {
 			err = guard(func() error { hp, err = f.planHost(ctx, h.Name); return err })
 		}
-		if err != nil {
-			hp = &HostPlan{Host: h.Name, Err: err}
-		}
-		if h.Last {
+		if err == nil && h.Last {
 			// It is the machine that this runs on, whichever that is: a plan that one of CI's runners saved is applied by another. What is found is compared.
 			hp.MachineID = ""
+		}
+		if err == nil && approved != nil {
+			err = approved.stale(hp)
+		}
+		if err != nil {
+			hp = &HostPlan{Host: h.Name, Err: err}
 		}
 		plan.Hosts[i] = hp
 		if s := f.state(h.Name); hp.Failed() && s.id != "" {
@@ -276,12 +299,39 @@ func (f *Fleet) planHost(ctx context.Context, host string) (*HostPlan, error) {
 	if len(problems) > 0 {
 		return &HostPlan{Host: host, Problems: problems, Notes: notes}, nil
 	}
+	if err := f.markReplaced(host, ordered); err != nil {
+		return nil, err
+	}
 	h.ordered = ordered
 	hp, err := h.observe(ctx)
 	if err == nil {
+		hp.Facts = &h.session.Facts
 		hp.Notes = append(notes, hp.Notes...)
 	}
 	return hp, err
+}
+
+// markReplaced marks the resources of a host that are to be replaced.
+func (f *Fleet) markReplaced(host string, list []*Resource) error {
+	for _, address := range f.Replace {
+		if HostOf(address) != host {
+			continue
+		}
+		i := slices.IndexFunc(list, func(r *Resource) bool { return r.Address == address && !r.Remove })
+		if i < 0 {
+			return fmt.Errorf("%s is to be replaced, and is no resource of this host, or is not selected", address)
+		}
+		list[i].Replace = true
+	}
+	return nil
+}
+
+// approved is a host's plan as it was approved, or nil.
+func (f *Fleet) approved(host string) *HostPlan {
+	if f.Approved == nil {
+		return nil
+	}
+	return f.Approved.ForHost(host)
 }
 
 // leftOut is LeftOut, evaluated when it is first asked: most hosts have nothing that is not wanted.

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	pathpkg "path"
@@ -36,7 +37,8 @@ type Change struct {
 // HostPlan is the plan of one host.
 type HostPlan struct {
 	Host      string
-	MachineID string // of machine-id(5); empty for hosts that are Last
+	MachineID string      // of machine-id(5); empty for hosts that are Last
+	Facts     *wire.Facts // nil where the host was not read
 	Changes   []Change
 	Unchanged int                // resources that are as wanted
 	Compared  []Compared         // all resources, in their order
@@ -167,6 +169,13 @@ func Compare(t Target, ordered []*Resource, got Answers) *HostPlan {
 			have = k.stale(want, have)
 		}
 		steps := k.diff(t, want, have)
+		if r.Replace && have != nil {
+			var problem *Problem
+			if steps, problem = replacement(t, r, want, have); problem != nil {
+				p.Problems = append(p.Problems, &ResourceProblem{r, *problem})
+				continue
+			}
+		}
 		if len(steps) == 0 {
 			p.Unchanged++
 			continue
@@ -176,6 +185,22 @@ func Compare(t Target, ordered []*Resource, got Answers) *HostPlan {
 	}
 	p.expect(got)
 	return p
+}
+
+// replacement are the steps that remove a resource and make it anew, or why it cannot be.
+func replacement(t Target, r *Resource, want, have any) ([]Step, *Problem) {
+	why := cmp.Or(r.Kept(), r.Kind.irreplaceable(want, have))
+	if r.PreventDestroy {
+		why = "it has prevent_destroy"
+	}
+	removal := r.Kind.diff(t, nil, have)
+	if why == "" && len(removal) == 0 {
+		why = "it cannot be removed: something else is in it or needs it, or it is not what mirrorform makes"
+	}
+	if why != "" {
+		return nil, &Problem{Summary: "it cannot be replaced: " + why, Detail: "Leave out --replace " + r.Address + "."}
+	}
+	return append(slices.Clip(removal), r.Kind.diff(t, want, nil)...), nil
 }
 
 // remove plans the removal of a resource, and tells whether that changes anything. gone has the keys of what is removed before.
@@ -254,6 +279,8 @@ func newChange(r *Resource, want, have any, steps []Step) Change {
 		c.Action = Delete
 	case have == nil:
 		c.Action = Create
+	case r.Replace:
+		c.Action = Replace
 	}
 	c.Before, c.After = compareAttributes(want, have, r.Sensitive)
 	return c

@@ -29,6 +29,8 @@ type Kind struct {
 	stale    func(want, have any) any
 	without  func(have any, gone func(string) bool) any // nil unless it is a Container
 	keep     string
+	// irreplaceable says why a resource must not be replaced, or "".
+	irreplaceable func(want, have any) string
 }
 
 // Register adds a type. Registering a name twice is a bug.
@@ -63,6 +65,8 @@ func Register[S any](r *Registry, name string, t Type[S]) {
 		check:    func(Target, any, any) []Problem { return nil },
 		follows:  func(Target, any) []Key { return nil },
 		stale:    func(_, have any) any { return have },
+
+		irreplaceable: func(any, any) string { return "" },
 	}
 	if c, ok := t.(Completer[S]); ok {
 		k.complete = func(tg Target, want any) any { return c.Complete(tg, state(want)) }
@@ -81,6 +85,9 @@ func Register[S any](r *Registry, name string, t Type[S]) {
 	}
 	if c, ok := t.(Container[S]); ok {
 		k.without = func(have any, gone func(string) bool) any { return c.Without(state(have), gone) }
+	}
+	if i, ok := t.(Irreplaceable[S]); ok {
+		k.irreplaceable = func(want, have any) string { return i.Irreplaceable(state(want), state(have)) }
 	}
 	if kp, ok := t.(Keeper); ok {
 		k.keep = kp.Keep()
@@ -122,6 +129,7 @@ type Resource struct {
 	DependsOn []string        // addresses on the same host
 	Source    string          // where it was declared: "fleet.hcl:12"
 	Remove    bool            // it is to be removed
+	Replace   bool            // it is to be removed and made anew, if it is there
 	Orphan    bool            // the host's manifest has it, and the configuration does not any more
 	Keep      string          // why destroy leaves it alone unless named; empty: the type decides
 	// PreventDestroy refuses every plan that would remove it, even after its block is gone: the manifest keeps it.

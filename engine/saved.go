@@ -25,8 +25,10 @@ type SavedPlan struct {
 	Time          time.Time   `json:"time"`
 	Salt          string      `json:"salt"`             // of all digests
 	Limit         []string    `json:"limit,omitempty"`  // what the plan was limited to
+	Shard         string      `json:"shard,omitempty"`  // likewise
 	Target        []string    `json:"target,omitempty"` // likewise
-	Configuration string      `json:"configuration"`    // digest of all that is wanted, on all hosts
+	Replace       []string    `json:"replace,omitempty"`
+	Configuration string      `json:"configuration"` // digest of all that is wanted, on all hosts
 	Hosts         []SavedHost `json:"hosts"`
 	Checksum      string      `json:"checksum"` // SHA-256 of this object as compact JSON with an empty checksum
 }
@@ -88,6 +90,8 @@ type SaveOptions struct {
 	Time          time.Time
 	Salt          string // fresh and random, unless plans are to be compared
 	Limit, Target []string
+	Shard         string
+	Replace       []string
 }
 
 // Save makes the saved form of a plan that Fleet.Plan made. A plan that failed on any host cannot be saved.
@@ -103,7 +107,7 @@ func Save(p *Plan, o SaveOptions) (*SavedPlan, error) {
 	}
 	s := &SavedPlan{
 		Kind: savedKind, Format: SavedFormat, Version: o.Version, Time: o.Time.UTC().Truncate(time.Second), Salt: o.Salt,
-		Limit: o.Limit, Target: o.Target, Hosts: []SavedHost{},
+		Limit: o.Limit, Shard: o.Shard, Target: o.Target, Replace: o.Replace, Hosts: []SavedHost{},
 	}
 	seals := newSealer(o.Salt)
 	var wanted []string

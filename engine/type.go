@@ -68,6 +68,12 @@ type Container[S any] interface {
 	Without(have *S, gone func(path string) bool) *S
 }
 
+// Irreplaceable is a Type of which some resources hold what is lost when they are removed and made anew.
+type Irreplaceable[S any] interface {
+	// Irreplaceable says why a resource must not be replaced, in a few words, or returns "".
+	Irreplaceable(want, have *S) string
+}
+
 // Keeper is a Type whose resources hold what cannot be brought back. Destroy leaves them alone unless one is named.
 type Keeper interface {
 	// Keep says why, in a few words: "its files would be lost".

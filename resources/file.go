@@ -119,6 +119,14 @@ func (ft fileType) Diff(_ engine.Target, want, have *File) []engine.Step {
 	return ft.managed(want).steps(ft.managed(have))
 }
 
+// Irreplaceable keeps a file whose content is somebody else's.
+func (ft fileType) Irreplaceable(want, _ *File) string {
+	if ft.managed(want).content == nil {
+		return "its content is not managed, and would be lost"
+	}
+	return ""
+}
+
 func (ft fileType) Check(_ engine.Target, want, have *File) []engine.Problem {
 	if want == nil || have == nil {
 		return nil

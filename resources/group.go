@@ -53,6 +53,14 @@ func (gt groupType) Read(_ engine.Target, want *Group, got engine.Answers) (*Gro
 	return &Group{Name: want.Name, GID: &g.GID, System: want.System, members: g.Members}, nil
 }
 
+// Irreplaceable keeps a group that has members.
+func (groupType) Irreplaceable(_, have *Group) string {
+	if len(have.members) > 0 {
+		return "it would lose its members: " + strings.Join(have.members, ", ")
+	}
+	return ""
+}
+
 func (groupType) Diff(_ engine.Target, want, have *Group) []engine.Step {
 	switch {
 	case want == nil:

@@ -31,13 +31,14 @@ const (
 	running
 	takingBack
 	checking
+	held
 	ended
 	failing
 	phases // how many there are
 )
 
 // phaseNames are the words of the line that counts hosts by phase.
-var phaseNames = [phases]string{"to come", "connecting", "waiting", "observing", "planned", "running", "taking back", "checking", "done", "failed"}
+var phaseNames = [phases]string{"to come", "connecting", "waiting", "observing", "planned", "running", "taking back", "checking", "held", "done", "failed"}
 
 // phase is what the host is doing now.
 func (h *hostProgress) phase() phase {
@@ -57,6 +58,8 @@ func (h *hostProgress) phase() phase {
 		return takingBack
 	case engine.Confirming, engine.Committing:
 		return checking
+	case engine.Held:
+		return held
 	case engine.Applied:
 		return ended
 	case engine.NotApplied, engine.Unplanned:
@@ -198,6 +201,8 @@ func (h *hostProgress) row(st style, now time.Time, name, counter, width int) st
 		}
 	case checking:
 		what = "checking that everything is as wanted"
+	case held:
+		what = "done; waiting for the rest of the wave"
 	case connecting, observing:
 		what = cmp.Or(what, phaseNames[h.phase()])
 	}
@@ -217,7 +222,7 @@ func (h *hostProgress) row(st style, now time.Time, name, counter, width int) st
 func (p *Progress) byPhase(n [phases]int, width int) string {
 	st := p.ui.err.style
 	text, used := "", 0
-	for _, ph := range []phase{failing, takingBack, running, checking, waiting, connecting, observing, planned, ended, toCome} {
+	for _, ph := range []phase{failing, takingBack, running, checking, held, waiting, connecting, observing, planned, ended, toCome} {
 		if n[ph] == 0 {
 			continue
 		}

@@ -8,85 +8,80 @@ import (
 	"github.com/mirrorform/mirrorform/engine"
 )
 
-// outcome is how a host ended.
-type outcome int
-
-const (
-	unchanged outcome = iota
-	changed
-	failed
-	unreachable
-	outcomes // how many there are
-)
-
-func outcomeOf(r *engine.HostResult) outcome {
-	var u interface{ Unreachable() bool }
-	switch {
-	case r.Err != nil && untouched(r) && errors.As(r.Err, &u) && u.Unreachable():
-		return unreachable
-	case r.Err != nil:
-		return failed
-	case len(r.Done) > 0:
-		return changed
-	}
-	return unchanged
-}
-
-// untouched tells whether nothing was done on a host.
-func untouched(r *engine.HostResult) bool { return r.State == engine.Untouched || r.State == "" }
-
 // Summary prints what an apply did as a result: hosts that changed, hosts that failed with the error and what to do next, and a
-// line that sums up. An error with a method Unreachable() bool that is true makes a host unreachable instead of failed.
+// line that sums up.
 func (u *UI) Summary(r *engine.Result) {
 	u.write(u.out, u.out.summary(r))
 }
 
+// outcomesInOrder are the outcomes as the last line counts them when not all is well.
+var outcomesInOrder = []engine.Outcome{
+	engine.Failed, engine.Unreachable, engine.RolledBack, engine.NotStarted, engine.Changed, engine.Unchanged,
+}
+
 func (s *stream) summary(r *engine.Result) string {
 	var b strings.Builder
-	var n [outcomes]int
+	n := map[engine.Outcome]int{}
+	var alike []*engine.HostResult // rolled back or not started: nothing is wrong with the hosts themselves
 	for _, h := range r.Hosts {
-		o := outcomeOf(h)
+		o := h.Outcome()
 		n[o]++
 		switch o {
-		case changed:
+		case engine.Changed:
 			b.WriteString(s.style.heading(Escape(h.Host)) + ": " + s.style.green("changed") + ": " + doneText(h) + "\n")
-		case failed, unreachable:
+		case engine.Failed, engine.Unreachable:
 			b.WriteString(s.hostFailure(h, o))
+		case engine.RolledBack, engine.NotStarted:
+			alike = append(alike, h)
+		}
+	}
+	for _, o := range []engine.Outcome{engine.RolledBack, engine.NotStarted} {
+		var names []string
+		for _, h := range alike {
+			if h.Outcome() == o {
+				names = append(names, s.style.heading(Escape(h.Host)))
+			}
+		}
+		if len(names) > 0 {
+			b.WriteString(listNames(names) + ": " + s.style.yellow(string(o)) + "\n")
 		}
 	}
 	if b.Len() > 0 {
 		b.WriteByte('\n')
 	}
-	if n[failed]+n[unreachable] == 0 {
-		fmt.Fprintf(&b, "%s %s changed, %d unchanged.\n", s.style.green("Apply complete:"), count(n[changed], "host"), n[unchanged])
+	if !r.Failed() {
+		fmt.Fprintf(&b, "%s %s changed, %d unchanged.\n", s.style.green("Apply complete:"), count(n[engine.Changed], "host"), n[engine.Unchanged])
 		return b.String()
 	}
 	var parts []string
-	for _, p := range []struct {
-		o    outcome
-		text string
-	}{{failed, "failed"}, {unreachable, "unreachable"}, {changed, "changed"}, {unchanged, "unchanged"}} {
+	for _, o := range outcomesInOrder {
 		switch {
-		case n[p.o] == 0:
+		case n[o] == 0:
 		case len(parts) == 0:
-			parts = append(parts, count(n[p.o], "host")+" "+p.text)
+			parts = append(parts, count(n[o], "host")+" "+string(o))
 		default:
-			parts = append(parts, fmt.Sprintf("%d %s", n[p.o], p.text))
+			parts = append(parts, fmt.Sprintf("%d %s", n[o], o))
 		}
 	}
 	fmt.Fprintf(&b, "%s %s.\n", s.style.fail("Apply failed:"), strings.Join(parts, ", "))
+	if n[engine.RolledBack]+n[engine.NotStarted] > 0 {
+		b.WriteString(s.style.cyan("Next:") + " correct what failed, then go on with: mirrorform apply --limit @failed\n")
+	}
 	return b.String()
 }
+
+// untouched tells whether nothing was done on a host.
+func untouched(r *engine.HostResult) bool { return r.State == engine.Untouched || r.State == "" }
 
 func doneText(h *engine.HostResult) string {
 	return fmt.Sprintf("%s, %d as they were", count(len(h.Done), "resource"), h.Unchanged)
 }
 
 // hostFailure tells what failed on a host, how that left it, and what to do now.
-func (s *stream) hostFailure(h *engine.HostResult, o outcome) string {
+func (s *stream) hostFailure(h *engine.HostResult, o engine.Outcome) string {
 	var b strings.Builder
 	word := "failed"
-	if o == unreachable {
+	if o == engine.Unreachable {
 		word = "unreachable"
 	}
 	head := s.style.heading(Escape(h.Host)) + ": " + s.style.fail(word)
@@ -98,7 +93,7 @@ func (s *stream) hostFailure(h *engine.HostResult, o outcome) string {
 	}
 	b.WriteString(head + "\n")
 	b.WriteString(s.message(s.style.fail("Error:"), h.Err.Error(), "  "))
-	if o == failed {
+	if o == engine.Failed {
 		b.WriteString(s.paragraph(left(h)))
 	}
 	b.WriteString("  " + s.style.cyan("Next:") + " " + nextStep(h, o) + "\n") // not wrapped: it ends with a command
@@ -153,13 +148,13 @@ func (s *stream) paragraph(text string) string {
 }
 
 // nextStep says what to do about a failed host.
-func nextStep(h *engine.HostResult, o outcome) string {
+func nextStep(h *engine.HostResult, o engine.Outcome) string {
 	command := func(name string) string {
 		return fmt.Sprintf("mirrorform %s --limit %s", name, shellWord(h.Host))
 	}
 	var locked *engine.LockedError
 	switch {
-	case o == unreachable:
+	case o == engine.Unreachable:
 		return "when the host answers again, run: " + command("apply")
 	case errors.As(h.Err, &locked) && untouched(h):
 		return "when the other one is done, run: " + command("apply")
