@@ -44,6 +44,7 @@ be given as they were given to plan.`,
 	a.addEventsFlag(cmd)
 	a.addLockFlag(cmd)
 	a.addReportFlag(cmd)
+	a.addReplaceFlag(cmd)
 	cmd.Flags().BoolVar(&approved, "auto-approve", false, "do not ask")
 	return cmd
 }
@@ -134,6 +135,7 @@ func (r *run) adopt(ctx context.Context, plan *engine.Plan) error {
 	result := r.fleet.Apply(context.WithoutCancel(ctx), plan, r.hosts)
 	progress.Close()
 	r.collected.applied(result)
+	r.recordOutcomes(outcomesOf(result.Hosts))
 	for i, h := range result.Hosts {
 		if h.Err != nil && !plan.Hosts[i].Failed() { // those that have no plan were told
 			r.ui.Error(fmt.Errorf("%s: %w", h.Host, h.Err))
@@ -172,15 +174,17 @@ func (r *run) perform(ctx context.Context, plan *engine.Plan) error {
 	if err := r.remember(r.planned(plan)); err != nil {
 		return err
 	}
+	r.recordOutcomes(allWith(r.hosts, outcomeUnknown))
 	progress := r.progressOf(changing(plan))
 	quiet := context.AfterFunc(ctx, func() {
 		r.ui.Note("Interrupted: the hosts finish what they have begun. A second interrupt ends mirrorform at once; each host then finishes its current step and takes everything back.")
 	})
 	defer quiet()
 	// Steps under way are finished after a signal: half of an operation is worse than all of it. A second signal ends the program.
-	result := r.fleet.Apply(context.WithoutCancel(ctx), plan, r.hosts)
+	result := r.fleet.ApplyWith(context.WithoutCancel(ctx), plan, r.hosts, engine.ApplyOptions{Admit: engine.UntilDone(ctx)})
 	progress.Close()
 	r.collected.applied(result)
+	r.recordOutcomes(outcomesOf(result.Hosts))
 	r.ui.Summary(result)
 	if result.Failed() {
 		return errReported

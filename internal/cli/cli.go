@@ -49,7 +49,12 @@ type app struct {
 	color  string
 	vars   []config.VarSource
 	limit  []string
+	shard  shard
 	target []string
+	// replace are addresses of resources to be removed and made anew.
+	replace []string
+	// localNamed says that --limit names host local; selectHosts sets it.
+	localNamed bool
 
 	parallelism    int
 	acceptHostKeys bool
@@ -156,7 +161,7 @@ All *.hcl files of a directory declare the mirrors. plan shows what differs on t
 	})
 	root.AddCommand(
 		a.initCommand(), a.validateCommand(), a.fmtCommand(), a.planCommand(), a.showCommand(), a.driftCommand(), a.applyCommand(), a.destroyCommand(),
-		a.stateCommand(), a.outputCommand(), a.verifyCommand(), a.versionCommand(), a.labCommand(), a.lintCommand(), a.publishCommand(), a.adoptCommand(),
+		a.hostsCommand(), a.stateCommand(), a.outputCommand(), a.verifyCommand(), a.versionCommand(), a.labCommand(), a.lintCommand(), a.publishCommand(), a.adoptCommand(),
 		a.graphCommand(), a.consoleCommand(), a.reportCommand(), a.retireCommand(), a.syncCommand(), a.statusCommand(),
 	)
 	return root

@@ -46,6 +46,7 @@ Exit status: 0, or 1 on an error; with --detailed-exitcode 2 when there are diff
 	}
 	a.addHostFlags(cmd)
 	a.addEventsFlag(cmd)
+	a.addReplaceFlag(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the plan as JSON")
 	cmd.Flags().Var(&out, "out", "save the plan in `FILE`, which apply takes")
 	cmd.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit with 2 when there are differences")

@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/user"
-	"path"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -52,11 +50,10 @@ func (v *varFileFlag) Type() string   { return "FILE" }
 func (a *app) addHostFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	a.addVarFlags(flags)
-	flags.StringSliceVar(&a.limit, "limit", nil, "only these `HOSTS`: names, for_each blocks or globs, with commas between them")
+	a.addSelectionFlags(cmd)
 	flags.StringArrayVar(&a.target, "target", nil, "only the resources at or below `ADDRESS`, and what they need (may be given again)")
 	flags.IntVar(&a.parallelism, "parallelism", 64, "`NUMBER` of hosts to work on at once")
 	a.addReachFlags(flags)
-	_ = cmd.RegisterFlagCompletionFunc("limit", a.completeHosts)
 	_ = cmd.RegisterFlagCompletionFunc("target", a.completeAddresses)
 }
 
@@ -67,6 +64,20 @@ func (a *app) addReachFlags(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&a.knownHosts, "known-hosts", nil, "read host keys from `FILE` in place of ~/.ssh/known_hosts and the system's (may be given again)")
 	flags.StringVar(&a.sshConfig, "ssh-config", "", "read `FILE` in place of ~/.ssh/config and the system's, or none")
 	flags.BoolVar(&a.askBecomePass, "ask-become-pass", false, "ask for the password that sudo wants")
+}
+
+// addSelectionFlags adds what says which hosts are meant.
+func (a *app) addSelectionFlags(cmd *cobra.Command) {
+	cmd.Flags().StringArrayVar(&a.limit, "limit", nil, "only these `HOSTS`: names and globs, or labels as wave=canary,country!=DE, @FILE or @failed; see hosts --help (may be given again)")
+	cmd.Flags().Var(&a.shard, "shard", "only `PART/PARTS` of the hosts, as 3/10: by a hash of their names, the same on every machine")
+	_ = cmd.RegisterFlagCompletionFunc("limit", a.completeLimit)
+	_ = cmd.RegisterFlagCompletionFunc("shard", cobra.NoFileCompletions)
+}
+
+// addReplaceFlag adds what has resources made anew.
+func (a *app) addReplaceFlag(cmd *cobra.Command) {
+	cmd.Flags().StringArrayVar(&a.replace, "replace", nil, "remove the resource at `ADDRESS` and make it anew, in one transaction; refused for what holds data (may be given again)")
+	_ = cmd.RegisterFlagCompletionFunc("replace", a.completeAddresses)
 }
 
 // addLockFlag adds what says how long the locks of hosts are waited for.
@@ -114,10 +125,11 @@ func (a *app) mustLoad() (*config.Config, error) {
 // run is one run of a command against the configuration's hosts.
 type run struct {
 	*app
-	config *config.Config
-	hosts  []engine.Host
-	fleet  *engine.Fleet
-	record *record
+	config  *config.Config
+	hosts   []engine.Host
+	fleet   *engine.Fleet
+	record  *record
+	command string
 	// disconnect ends what sessions share.
 	disconnect func()
 
@@ -131,10 +143,15 @@ func (a *app) newRun(command string) (*run, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &run{app: a, config: c}
+	r := &run{app: a, config: c, command: command}
 	declared := a.hosts(c)
 	if r.hosts, err = a.selectHosts(declared); err != nil {
 		return nil, err
+	}
+	for _, address := range a.replace {
+		if host := engine.HostOf(address); !slices.ContainsFunc(r.hosts, func(h engine.Host) bool { return h.Name == host }) {
+			return nil, fmt.Errorf("--replace %s: host %q is not in the configuration, or is not selected", address, host)
+		}
 	}
 	if r.record, err = readRecord(a.chdir); err != nil {
 		return nil, err
@@ -144,7 +161,7 @@ func (a *app) newRun(command string) (*run, error) {
 	reached := a.newReach(byName)
 	next := r.record.clone()
 	r.fleet = &engine.Fleet{
-		Wanted: r.wanted, LeftOut: r.leftOut, Select: r.choose, Types: resources.All(), Moves: c.Moves(), Version: Version(), Parallelism: a.parallelism,
+		Wanted: r.wanted, LeftOut: r.leftOut, Select: r.choose, Types: resources.All(), Moves: c.Moves(), Version: Version(), Parallelism: a.parallelism, Replace: a.replace,
 		Login:          reached.login,
 		ConfirmTimeout: func(host string) time.Duration { return byName[host].ConfirmTimeout },
 	}
@@ -197,38 +214,6 @@ func (r *run) close() {
 	}
 }
 
-// selectHosts returns the hosts that --limit means, all by default. Host local goes along, since it holds what mirrors publish.
-func (a *app) selectHosts(declared []*config.Host) ([]engine.Host, error) {
-	var hosts []engine.Host
-	matched := make([]bool, len(a.limit))
-	for _, h := range declared {
-		selected := len(a.limit) == 0 || h.Local
-		for i, l := range a.limit {
-			ok, err := path.Match(l, h.Name)
-			if err != nil {
-				return nil, fmt.Errorf("--limit %q is no host name or glob: %w", l, err)
-			}
-			if ok || l == h.Name || l == h.Block {
-				matched[i], selected = true, true
-			}
-		}
-		if selected {
-			hosts = append(hosts, engine.Host{Name: h.Name, Last: h.Local})
-		}
-	}
-	if i := slices.Index(matched, false); i >= 0 {
-		return nil, &noHostError{a.limit[i]}
-	}
-	return hosts, nil
-}
-
-// noHostError is the error of a --limit that means no host.
-type noHostError struct{ limit string }
-
-func (e *noHostError) Error() string {
-	return fmt.Sprintf("--limit %q means no host of this configuration", e.limit)
-}
-
 // wanted gives the engine a host's resources; what the configuration says against them is kept for printing.
 func (r *run) wanted(host string, facts map[string]*wire.Facts) ([]*engine.Resource, error) {
 	if host == "local" && !slices.ContainsFunc(r.config.Hosts(), func(h *config.Host) bool { return h.Local }) {
@@ -254,18 +239,10 @@ func (r *run) leftOut(host string, facts map[string]*wire.Facts) func(string) bo
 
 // choose leaves the resources that --limit and --target mean.
 func (r *run) choose(target engine.Target, list []*engine.Resource) []*engine.Resource {
-	if len(r.limit) > 0 {
-		list = slices.DeleteFunc(slices.Clone(list), func(res *engine.Resource) bool { return !r.limited(res) })
+	if target.Name == "local" {
+		list = r.selectLocal(list)
 	}
 	return engine.Select(target, list, r.target)
-}
-
-// limited tells whether a resource is on a host that --limit means, or belongs to one: mirrors.d files are on host local.
-func (r *run) limited(res *engine.Resource) bool {
-	if engine.HostOf(res.Address) != "local" {
-		return true
-	}
-	return slices.ContainsFunc(r.hosts, func(h engine.Host) bool { return strings.HasSuffix(res.Address, fmt.Sprintf("[%q]", h.Name)) })
 }
 
 // plan observes the hosts, and prints what the configuration and the hosts have against it.

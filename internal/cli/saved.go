@@ -56,8 +56,14 @@ func describeSaved(s *engine.SavedPlan) string {
 	for _, l := range s.Limit {
 		text += " --limit " + l
 	}
+	if s.Shard != "" {
+		text += " --shard " + s.Shard
+	}
 	for _, t := range s.Target {
 		text += " --target " + t
+	}
+	for _, address := range s.Replace {
+		text += " --replace " + address
 	}
 	return text + "."
 }
@@ -80,7 +86,13 @@ func (r *run) save(plan *engine.Plan, file string) error {
 }
 
 func (r *run) saved(plan *engine.Plan, salt string) (*engine.SavedPlan, error) {
-	return engine.Save(plan, engine.SaveOptions{Version: Version(), Time: time.Now(), Salt: salt, Limit: r.limit, Target: r.target})
+	limit, err := r.savedLimit()
+	if err != nil {
+		return nil, err
+	}
+	return engine.Save(plan, engine.SaveOptions{
+		Version: Version(), Time: time.Now(), Salt: salt, Limit: limit, Shard: r.shard.String(), Target: r.target, Replace: r.replace,
+	})
 }
 
 func readSaved(file string) (*engine.SavedPlan, error) {
@@ -110,8 +122,8 @@ func staleBy(differences []engine.Difference) error {
 
 // applySaved plans again, and performs the plan if it is the saved one.
 func (a *app) applySaved(ctx context.Context, file string) error {
-	if len(a.limit) > 0 || len(a.target) > 0 {
-		return errors.New("a saved plan has its own --limit and --target: they cannot be given with a FILE")
+	if len(a.limit) > 0 || len(a.target) > 0 || len(a.replace) > 0 || a.shard.parts > 0 {
+		return errors.New("a saved plan has its own --limit, --shard, --target and --replace: they cannot be given with a FILE")
 	}
 	saved, err := readSaved(file)
 	if err != nil {
@@ -120,7 +132,12 @@ func (a *app) applySaved(ctx context.Context, file string) error {
 	if saved.Version != Version() {
 		return errStale(fmt.Sprintf("mirrorform %s made it, and this is mirrorform %s, whose steps may be others", saved.Version, Version()))
 	}
-	a.limit, a.target = saved.Limit, saved.Target
+	a.limit, a.target, a.replace = saved.Limit, saved.Target, saved.Replace
+	if saved.Shard != "" {
+		if err := a.shard.Set(saved.Shard); err != nil {
+			return fmt.Errorf("%s: its shard %q: %w", file, saved.Shard, err)
+		}
+	}
 	r, err := a.newRun("apply")
 	var none *noHostError
 	switch {

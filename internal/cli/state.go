@@ -61,9 +61,9 @@ func (a *app) manifests(ctx context.Context) ([]engine.HostManifest, error) {
 		return nil, err
 	}
 	defer r.close()
-	if len(a.limit) > 0 {
+	if len(a.limit) > 0 || a.shard.parts > 0 {
 		// Host local goes along with others for plans only.
-		r.hosts = slices.DeleteFunc(r.hosts, func(h engine.Host) bool { return h.Last && !slices.Contains(a.limit, h.Name) })
+		r.hosts = slices.DeleteFunc(r.hosts, func(h engine.Host) bool { return h.Last && !a.localNamed })
 	}
 	progress := r.progress()
 	all := r.fleet.Manifests(ctx, r.hosts)
@@ -280,7 +280,7 @@ nothing is removed: what the old manifest had and the configuration does not is 
 				return err
 			}
 			for _, h := range r.hosts {
-				if h.Last && !slices.Contains(args, h.Name) {
+				if h.Last && !a.localNamed {
 					continue // host local goes along with others only for plans
 				}
 				managed, left, rebuildErr := r.fleet.Rebuild(cmd.Context(), h.Name)

@@ -12,7 +12,6 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
-	"path"
 	"slices"
 	"strings"
 	"time"
@@ -355,16 +354,11 @@ func (a *app) mirrorsToVerify(args []string) ([]upstream.Mirror, *config.Config,
 // entriesToVerify are the entries of the named hosts, or of all. No host is reached, so an entry that is made from a host's facts is not among
 // them, which is told. A host that was named and has none is an error.
 func (a *app) entriesToVerify(names []string) ([]entry, *config.Config, error) {
-	for _, name := range names {
-		if _, err := path.Match(name, ""); err != nil {
-			return nil, nil, fmt.Errorf("%q is no host name or glob: %w", name, err)
-		}
-	}
 	a.limit = names
 	r, err := a.entriesRun()
 	var none *noHostError
 	if errors.As(err, &none) {
-		return nil, nil, fmt.Errorf("%q means no host of this configuration, and is no URL", none.limit)
+		return nil, nil, fmt.Errorf("%q means no host of this configuration, and is no URL", none.text)
 	}
 	if err != nil {
 		return nil, nil, err

@@ -1,0 +1,80 @@
+package cli
+
+import (
+	"fmt"
+	"testing"
+)
+
+// TestShardOf pins the rule: machines with other versions share the work. The numbers were made with sha256sum(1).
+func TestShardOf(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name        string
+		parts, want int
+	}{
+		{"fra1", 10, 7}, {"fra1", 3, 2}, {`edge["ams"]`, 10, 1}, {"local", 10, 1}, {"fra1", 1, 1},
+	} {
+		if got := shardOf(c.name, c.parts); got != c.want {
+			t.Errorf("%s is in part %d of %d, want %d", c.name, got, c.parts, c.want)
+		}
+	}
+}
+
+// TestShards checks that the parts of a fleet are disjoint, whole, and of about one size.
+func TestShards(t *testing.T) {
+	t.Parallel()
+	const hosts, parts = 5000, 10
+	size := [parts + 1]int{}
+	for i := range hosts {
+		name, in := fmt.Sprintf("mirror-%d", i), 0
+		for part := 1; part <= parts; part++ {
+			if s := (shard{part, parts}); s.has(name) {
+				in++
+				size[part]++
+			}
+		}
+		if in != 1 {
+			t.Fatalf("%s is in %d parts", name, in)
+		}
+	}
+	for part := 1; part <= parts; part++ {
+		if n := size[part]; n < hosts/parts*8/10 || n > hosts/parts*12/10 {
+			t.Errorf("part %d has %d of %d hosts", part, n, hosts)
+		}
+	}
+}
+
+func TestShardFlag(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"1/1", "3/10", "10000/10000"} {
+		var s shard
+		if err := s.Set(text); err != nil || s.String() != text {
+			t.Errorf("%s: %v, reads as %s", text, err, &s)
+		}
+	}
+	for _, text := range []string{"", "3", "0/3", "4/3", "-1/3", "1/0", "a/b", "1/10001", "1/3/5", " 1/3"} {
+		var s shard
+		if err := s.Set(text); err == nil {
+			t.Errorf("%q is taken as %s", text, &s)
+		}
+	}
+	var all shard
+	if !all.has("fra1") || all.String() != "" {
+		t.Error("the zero value is not everything")
+	}
+}
+
+func TestOwnerOnLocal(t *testing.T) {
+	t.Parallel()
+	for address, want := range map[string]string{
+		`local/mirror.almalinux.publish["fra1"]`:          "fra1",
+		`local/mirror.almalinux.publish["edge[\"ams\"]"]`: `edge["ams"]`,
+		`local/file.motd`:   "",
+		`local/file.motd["`: "",
+		`local/mirror.almalinux.publish["edge[\"a[\\\"]"]`: `edge["a[\"]`,
+	} {
+		if got := ownerOnLocal(address); got != want {
+			t.Errorf("%s belongs to %q, want %q", address, got, want)
+		}
+	}
+}
