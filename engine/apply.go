@@ -40,10 +40,15 @@ const (
 // Result is what Apply did, for all hosts of the plan in its order.
 type Result struct {
 	Hosts []*HostResult
+	// Stopped says why a rollout did not come to its end, or that its last gate did not let it pass.
+	Stopped error
 }
 
-// Failed tells whether any host is not as wanted.
+// Failed tells whether any host is not as wanted, or a rollout has stopped.
 func (r *Result) Failed() bool {
+	if r.Stopped != nil {
+		return true
+	}
 	for _, h := range r.Hosts {
 		if h.Err != nil {
 			return true
@@ -96,7 +101,7 @@ func (f *Fleet) applyHosts(ctx context.Context, plan *Plan, list []int, o ApplyO
 			hp := plan.Hosts[i]
 			if o.Admit != nil && !hp.Failed() {
 				if why := o.Admit(hp.Host); why != nil {
-					result.Hosts[i] = notStarted([]string{hp.Host}, why)[0]
+					result.Hosts[i] = NotStartedResults([]string{hp.Host}, why)[0]
 					q.done(i)
 					continue
 				}

@@ -54,22 +54,23 @@ type ApplyOptions struct {
 	Decide func(ctx context.Context, results []*HostResult) error
 }
 
-var errStopRequested = errors.New("interrupted")
+// ErrInterrupted says that a rollout was told to stop.
+var ErrInterrupted = errors.New("interrupted")
 
-// Run goes through the waves. When ctx ends, what was begun is finished and nothing more is started. stopped says why the rollout did not come to its
-// end, or that the last gate did not let it pass.
-func (r *Rollout) Run(ctx context.Context, d WaveDriver) (result *Result, stopped error) {
-	result = &Result{}
+// Run goes through the waves. When ctx ends, what was begun is finished and nothing more is started.
+func (r *Rollout) Run(ctx context.Context, d WaveDriver) *Result {
+	result := &Result{}
+	var stopped error
 	changed := false // by the wave before
 	for n, wave := range r.Waves {
 		if stopped == nil && changed && !wave.Last && r.Pause > 0 {
 			d.Pause(ctx, n, r.Pause)
 		}
 		if stopped == nil && ctx.Err() != nil {
-			stopped = errStopRequested
+			stopped = ErrInterrupted
 		}
 		if stopped != nil {
-			result.Hosts = append(result.Hosts, notStarted(wave.Hosts, stopped)...)
+			result.Hosts = append(result.Hosts, NotStartedResults(wave.Hosts, stopped)...)
 			continue
 		}
 		var results []*HostResult
@@ -78,7 +79,8 @@ func (r *Rollout) Run(ctx context.Context, d WaveDriver) (result *Result, stoppe
 		result.Hosts = append(result.Hosts, results...)
 		changed = slices.ContainsFunc(results, isChanged)
 	}
-	return result, stopped
+	result.Stopped = stopped
+	return result
 }
 
 // wave goes through one wave; before are the results of those before it.
@@ -110,7 +112,7 @@ func (r *Rollout) wave(ctx context.Context, d WaveDriver, n int, before []*HostR
 		return results, rolledBack
 	case stopped != nil:
 	case ctx.Err() != nil:
-		stopped = errStopRequested
+		stopped = ErrInterrupted
 	case o.Decide == nil && !wave.Last && slices.ContainsFunc(results, isChanged):
 		stopped = gateError(n, d.Gate(ctx, n, results))
 	}
@@ -124,7 +126,7 @@ func (r *Rollout) wave(ctx context.Context, d WaveDriver, n int, before []*HostR
 func UntilDone(ctx context.Context) func(host string) error {
 	return func(string) error {
 		if ctx.Err() != nil {
-			return errStopRequested
+			return ErrInterrupted
 		}
 		return nil
 	}
@@ -173,16 +175,14 @@ func Failures(results []*HostResult) int {
 func isChanged(h *HostResult) bool    { return len(h.Done) > 0 }
 func isNotStarted(h *HostResult) bool { return h.Outcome() == NotStarted }
 
-// notStarted are the results of hosts that are not begun.
-func notStarted(hosts []string, why error) []*HostResult {
+// NotStartedResults are the results of hosts that are not begun with.
+func NotStartedResults(hosts []string, why error) []*HostResult {
 	list := make([]*HostResult, len(hosts))
 	for i, h := range hosts {
-		list[i] = &HostResult{Host: h, State: Untouched, Err: notStartedError(why)}
+		list[i] = &HostResult{Host: h, State: Untouched, Err: fmt.Errorf("%w: %w", ErrNotStarted, why)}
 	}
 	return list
 }
-
-func notStartedError(why error) error { return fmt.Errorf("%w: %w", ErrNotStarted, why) }
 
 // queue hands out the hosts of a wave in their order, those of a group one at a time.
 type queue struct {

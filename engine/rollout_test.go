@@ -137,7 +137,7 @@ func TestRollout(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			s := &script{waves: r.Waves, gates: c.gates, interrupt: map[string]func(){c.interruptAt: cancel}}
-			result, stopped := r.Run(ctx, s)
+			result := r.Run(ctx, s)
 			var got []string
 			rest := result.Hosts
 			for _, w := range r.Waves {
@@ -154,7 +154,7 @@ func TestRollout(t *testing.T) {
 			if text := strings.Join(s.log, ", "); text != c.log {
 				t.Errorf("log: %s\nwant %s", text, c.log)
 			}
-			if text := errorText(stopped); (text == "") != (c.stopped == "") || !strings.Contains(text, c.stopped) {
+			if text := errorText(result.Stopped); (text == "") != (c.stopped == "") || !strings.Contains(text, c.stopped) {
 				t.Errorf("stopped: %q, want %q", text, c.stopped)
 			}
 		})

@@ -146,9 +146,15 @@ func (h *Host) apply(a *engine.HostResult) {
 		text = a.Failed.Address + ": " + a.Step + ": " + text
 	}
 	h.Error = &text
-	h.Outcome = Failed
-	if a.State == engine.Untouched || a.State == "" {
-		h.Outcome = failure(a.Err)
+	switch a.Outcome() {
+	case engine.Unreachable:
+		h.Outcome = Unreachable
+	case engine.RolledBack:
+		h.Outcome = RolledBack
+	case engine.NotStarted:
+		h.Outcome = NotStarted
+	default:
+		h.Outcome = Failed
 	}
 }
 

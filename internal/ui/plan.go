@@ -13,6 +13,8 @@ type PlanOptions struct {
 	Full bool
 	// OmitProblems leaves the problems of resources out: they were printed as diagnostics. Errors of whole hosts stay.
 	OmitProblems bool
+	// Waves are those of a rollout, in their order; hosts are then printed by waves. A wave that is Last has no number.
+	Waves []engine.Wave
 }
 
 // Plan prints a plan as a result: what changes on each host, in the plan's order, what stops hosts, and a line that sums up.
@@ -21,6 +23,14 @@ func (u *UI) Plan(p *engine.Plan, o PlanOptions) {
 }
 
 func (s *stream) plan(p *engine.Plan, o PlanOptions) string {
+	if len(o.Waves) > 0 && p.Counts().Changes() > 0 {
+		return s.waves(p, o) + s.planSummary(p)
+	}
+	return s.hostPlans(p, o, false) + s.planSummary(p)
+}
+
+// hostPlans prints what there is to say of hosts, and counts the others: all of them only when told so.
+func (s *stream) hostPlans(p *engine.Plan, o PlanOptions, all bool) string {
 	var b strings.Builder
 	idle, silent := 0, ""
 	for _, h := range p.Hosts {
@@ -31,14 +41,13 @@ func (s *stream) plan(p *engine.Plan, o PlanOptions) string {
 			silent = h.Host
 		}
 	}
-	if idle > 0 && idle < len(p.Hosts) {
+	if idle > 0 && (all || idle < len(p.Hosts)) {
 		who := count(idle, "host")
 		if idle == 1 {
 			who = Escape(silent)
 		}
 		b.WriteString(who + ": nothing to do\n\n")
 	}
-	b.WriteString(s.planSummary(p))
 	return b.String()
 }
 

@@ -2,6 +2,7 @@ package ui
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -296,6 +297,9 @@ func (p *Progress) line(e engine.Progress, st style) string {
 	case engine.Applied:
 		return h.lines(st.green("done") + " " + st.dim("("+count(h.total, "step")+")") + p.of(st))
 	case engine.NotApplied:
+		if errors.Is(e.Err, engine.ErrWaveRolledBack) {
+			return h.lines(st.yellow("rolled back with its wave") + p.of(st))
+		}
 		if h.failed {
 			return h.lines(st.fail("failed") + p.of(st))
 		}

@@ -45,9 +45,17 @@ func (s *stream) summary(r *engine.Result) string {
 		if len(names) > 0 {
 			b.WriteString(listNames(names) + ": " + s.style.yellow(string(o)) + "\n")
 		}
+		for _, h := range alike {
+			if final := finalSteps(h.NotDone); o == engine.RolledBack && h.Outcome() == o && len(final) > 0 {
+				b.WriteString(s.paragraph(h.Host + " is as it was, but for what is final, if it was done: " + listNames(final) + "."))
+			}
+		}
 	}
 	if b.Len() > 0 {
 		b.WriteByte('\n')
+	}
+	if r.Stopped != nil {
+		b.WriteString(s.message(s.style.fail("The rollout has stopped:"), r.Stopped.Error(), ""))
 	}
 	if !r.Failed() {
 		fmt.Fprintf(&b, "%s %s changed, %d unchanged.\n", s.style.green("Apply complete:"), count(n[engine.Changed], "host"), n[engine.Unchanged])
