@@ -37,6 +37,11 @@ test-faults: ## Every fault of docs/guarantees.md, a line for each; writes that 
 	cd internal/faults && MIRRORFORM_LAB=require MIRRORFORM_FAULTS=all MIRRORFORM_GUARANTEES=$(CURDIR)/docs/guarantees.md \
 		go test -race -count=1 -parallel 4 -timeout 60m
 
+.PHONY: test-rollout
+test-rollout: ## A rollout over thirty lab hosts, with one switched off and one that fails (root, Debian-like)
+	@internal/tools/check lab
+	MIRRORFORM_LAB=require MIRRORFORM_ROLLOUT_HOSTS=30 go test -v -count=1 -timeout 30m -run 'TestLab/rollout$$' ./cmd/mirrorform
+
 .PHONY: unit
 unit: ## The tests that need neither root nor the lab
 	@internal/tools/check git

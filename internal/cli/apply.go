@@ -21,7 +21,12 @@ On each host an apply is a transaction. It takes the host's lock, takes back wha
 the plan was made. If a step fails, the connection is lost, or the host is not as wanted in the end, the host takes everything back. Changes that may cut the
 connection are confirmed over a new one; without that the host takes them back within the host's confirm_timeout.
 
-A host that cannot be reached or that fails does not stop the others; it makes the exit status 1.
+A host that cannot be reached or that fails does not stop the others; it makes the exit status 1. An interrupt lets the hosts finish what they have begun,
+and begins no more; a second one ends mirrorform at once.
+
+Where the configuration has a rollout block, hosts are applied to in its waves. All are planned first, the plan is shown by waves, and asked about once. Each
+wave is then planned anew under the locks of its hosts; one that differs from what was approved is refused. When more hosts fail than max_failures, or a gate
+does not pass, no further host is begun, and with on_failure = "roll_back" the wave is taken back as a whole. apply --limit @failed goes on from there.
 
 With a FILE that plan --out wrote, nothing is asked. The configuration is evaluated and the hosts are observed again, and the plan is performed only
 if it is still the same: the configuration, the hosts and their machine-ids, every resource as it was found, and the steps. If anything differs, the
@@ -114,6 +119,9 @@ func (r *run) applyAsking(ctx context.Context, question func(*engine.Plan) strin
 	if plan.Counts().Changes() == 0 {
 		return r.adopt(ctx, plan)
 	}
+	if r.rollout != nil {
+		r.fleet.Close() // and with it the locks: each wave takes those of its hosts
+	}
 	if !approved {
 		yes, err := r.ui.Confirm(question(plan))
 		if err != nil {
@@ -173,6 +181,9 @@ func changing(plan *engine.Plan) []string {
 func (r *run) perform(ctx context.Context, plan *engine.Plan) error {
 	if err := r.remember(r.planned(plan)); err != nil {
 		return err
+	}
+	if r.rollout != nil {
+		return r.performWaves(ctx, plan)
 	}
 	r.recordOutcomes(allWith(r.hosts, outcomeUnknown))
 	progress := r.progressOf(changing(plan))

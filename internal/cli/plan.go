@@ -100,7 +100,7 @@ func (a *app) planAndShow(ctx context.Context, asJSON, detailed bool, out outFil
 
 // show prints a plan whose problems were printed as diagnostics.
 func (r *run) show(plan *engine.Plan, asJSON bool) error {
-	return r.showPlan(plan, asJSON, ui.PlanOptions{OmitProblems: true})
+	return r.showPlan(plan, asJSON, ui.PlanOptions{OmitProblems: true, Waves: r.rollout.waves()})
 }
 
 func (a *app) showPlan(plan *engine.Plan, asJSON bool, o ui.PlanOptions) error {

@@ -23,7 +23,7 @@ type publishOptions struct {
 }
 
 func (a *app) publishCommand() *cobra.Command {
-	o := publishOptions{verify: verifyFlags{metadata: verifyMetadata, connections: verifyConnections, attempts: verifyAttempts, timeout: verifyTimeout}}
+	o := publishOptions{verify: defaultVerifyFlags()}
 	cmd := &cobra.Command{
 		Use:   "publish",
 		Short: "Bring the mirrors' entries into AlmaLinux's mirror list",

@@ -54,8 +54,8 @@ mirrorform retire --delete-data fra1/mirror.almalinux.directory fra1`,
 		Args:              cobra.MinimumNArgs(1),
 		ValidArgsFunction: a.completeHosts,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(a.limit)+len(a.target) > 0 {
-				return errors.New("retire takes hosts as arguments, and no --limit or --target")
+			if len(a.limit)+len(a.target)+a.shard.parts > 0 {
+				return errors.New("retire takes hosts as arguments, and no --limit, --shard or --target")
 			}
 			a.limit = args
 			return a.retire(cmd.Context(), o)
@@ -71,7 +71,7 @@ mirrorform retire --delete-data fra1/mirror.almalinux.directory fra1`,
 	flags.BoolVar(&o.dryRun, "dry-run", false, "show the pull requests and the plan, and change nothing")
 	flags.BoolVar(&o.approved, "auto-approve", false, "do not ask")
 	flags.StringArrayVar(&o.deleteData, "delete-data", nil, "delete the directory at `ADDRESS` with the mirror's files in it, in the end (may be given again)")
-	for _, name := range []string{"limit", "target"} {
+	for _, name := range []string{"limit", "shard", "target"} {
 		_ = flags.MarkHidden(name)
 	}
 	for _, name := range []string{"mirror-list", "wait"} {

@@ -130,6 +130,9 @@ type run struct {
 	fleet   *engine.Fleet
 	record  *record
 	command string
+	rollout *rollout // of an apply, or a plan for one; nil: all hosts at once
+	// newFleet returns another Fleet like the first, without its sessions.
+	newFleet func() *engine.Fleet
 	// disconnect ends what sessions share.
 	disconnect func()
 
@@ -160,19 +163,31 @@ func (a *app) newRun(command string) (*run, error) {
 	byName := hostsByName(declared)
 	reached := a.newReach(byName)
 	next := r.record.clone()
-	r.fleet = &engine.Fleet{
-		Wanted: r.wanted, LeftOut: r.leftOut, Select: r.choose, Types: resources.All(), Moves: c.Moves(), Version: Version(), Parallelism: a.parallelism, Replace: a.replace,
-		Login:          reached.login,
-		ConfirmTimeout: func(host string) time.Duration { return byName[host].ConfirmTimeout },
-	}
+	var lock *engine.Lock
 	if command != "" {
 		next.identify()
-		r.fleet.Lock = &engine.Lock{Operator: operator(), Command: command, Timeout: a.lockTimeout}
+		lock = &engine.Lock{Operator: operator(), Command: command, Timeout: a.lockTimeout}
 	}
-	r.fleet.Configuration = next.Configuration
 	a.collected.prepared(r)
-	r.fleet.Connect, r.disconnect, err = a.connector(reached)
-	return r, err
+	connect, disconnect, err := a.connector(reached)
+	r.disconnect = disconnect
+	if err != nil {
+		return nil, err
+	}
+	r.newFleet = func() *engine.Fleet {
+		return &engine.Fleet{
+			Connect: connect, Lock: lock, Configuration: next.Configuration,
+			Wanted: r.wanted, LeftOut: r.leftOut, Select: r.choose, Types: resources.All(), Moves: c.Moves(), Version: Version(), Parallelism: a.parallelism,
+			Replace:        a.replace,
+			Login:          reached.login,
+			ConfirmTimeout: func(host string) time.Duration { return byName[host].ConfirmTimeout },
+		}
+	}
+	r.fleet = r.newFleet()
+	if command == "" || command == "apply" {
+		r.rollout = newRollout(c.Rollout(), r.hosts, byName)
+	}
+	return r, nil
 }
 
 // operator says who runs this, for those who have to wait: alice@laptop.

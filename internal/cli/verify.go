@@ -49,6 +49,14 @@ type verifyFlags struct {
 	asJSON                             bool
 }
 
+// defaultVerifyFlags are those of a look at mirrors that has no flags of its own.
+func defaultVerifyFlags() verifyFlags {
+	return verifyFlags{
+		reference: upstream.DefaultReference, metadata: verifyMetadata,
+		connections: verifyConnections, attempts: verifyAttempts, timeout: verifyTimeout,
+	}
+}
+
 func (a *app) verifyCommand() *cobra.Command {
 	var f verifyFlags
 	cmd := &cobra.Command{

@@ -1,0 +1,148 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/mirrorform/mirrorform/internal/config"
+	"github.com/mirrorform/mirrorform/internal/upstream"
+	"github.com/mirrorform/mirrorform/internal/wire"
+)
+
+// maxGateOutput is how much of what a gate's command prints is shown, in bytes: its end.
+const maxGateOutput = 8 << 10
+
+// gateGrace is how long a gate's command may take to end when it is told to.
+const gateGrace = 5 * time.Second
+
+// describeGate says what a gate does.
+func describeGate(g *config.Gate) string {
+	var parts []string
+	if len(g.Command) > 0 {
+		parts = append(parts, g.Command[0])
+	}
+	if g.Verify {
+		parts = append(parts, "verify")
+	}
+	return strings.Join(parts, ", then ")
+}
+
+// gateCommand runs the gate's program in the configuration's directory, without a shell. An exit status other than 0 is an error with what it printed last.
+func (d *waveDriver) gateCommand(ctx context.Context, wave int, hosts []string) error {
+	argv := d.rollout.gate.Command
+	out := &tail{most: maxGateOutput}
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...) //nolint:gosec // the configuration's own
+	cmd.Dir, cmd.Stdout, cmd.Stderr = d.chdir, out, out
+	cmd.Env = append(withoutPassword(os.Environ()),
+		fmt.Sprintf("MIRRORFORM_WAVE=%d", wave+1), fmt.Sprintf("MIRRORFORM_WAVES=%d", d.rollout.count()),
+		"MIRRORFORM_HOSTS="+strings.Join(hosts, "\n"))
+	// In a process group of its own, an interrupt from the terminal does not end it: a wave that waits for it is to be decided.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
+	cmd.WaitDelay = gateGrace
+	err := cmd.Run()
+	if err == nil {
+		return nil
+	}
+	err = fmt.Errorf("%s: %w", argv[0], err)
+	if text := strings.TrimSpace(out.String()); text != "" {
+		err = fmt.Errorf("%w\n%s", err, text)
+	}
+	return err
+}
+
+// withoutPassword is an environment without the password for sudo.
+func withoutPassword(environ []string) []string {
+	return slices.DeleteFunc(slices.Clone(environ), func(e string) bool { return strings.HasPrefix(e, becomePasswordVar+"=") })
+}
+
+// tail keeps the end of what is written to it.
+type tail struct {
+	most int
+	text []byte
+	cut  bool
+}
+
+var _ io.Writer = (*tail)(nil)
+
+// Write takes in all of p.
+func (t *tail) Write(p []byte) (int, error) {
+	t.text = append(t.text, p...)
+	if over := len(t.text) - t.most; over > 0 {
+		t.text, t.cut = append([]byte(nil), t.text[over:]...), true
+	}
+	return len(p), nil
+}
+
+func (t *tail) String() string {
+	if t.cut {
+		return "… " + strings.ToValidUTF8(string(t.text), "")
+	}
+	return strings.ToValidUTF8(string(t.text), "\uFFFD")
+}
+
+// gateVerify looks at what the hosts publish from outside, as the command verify does. Hosts that publish nothing are passed over.
+func (d *waveDriver) gateVerify(ctx context.Context, hosts []string) error {
+	mirrors, err := d.mirrorsOn(hosts)
+	if err != nil || len(mirrors) == 0 {
+		return err
+	}
+	options, err := d.verify.options(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { closeDatabases(options) }()
+	if err := d.openConfigured(&options, d.config); err != nil {
+		return err
+	}
+	if !d.rollout.RollBack { // otherwise the wave's own display is there still
+		meter := d.ui.Meter()
+		defer meter.Close()
+		options.Progress = meter.Set
+	}
+	reports, err := verifyAll(ctx, upstream.New(options), mirrors)
+	if err != nil {
+		return fmt.Errorf("verify: %w", err)
+	}
+	var bad []string
+	for _, r := range reports {
+		if !r.Accepted {
+			bad = append(bad, r.Name)
+		}
+	}
+	if len(bad) == 0 {
+		return nil
+	}
+	d.ui.Print(verifyText(slices.DeleteFunc(reports, func(r *upstream.Report) bool { return r.Accepted }), time.Now()))
+	return errors.New("verify does not accept " + strings.Join(bad, ", "))
+}
+
+// mirrorsOn are the mirrors that the hosts publish, with the facts of the approved plan.
+func (d *waveDriver) mirrorsOn(hosts []string) ([]upstream.Mirror, error) {
+	facts := map[string]*wire.Facts{}
+	for _, h := range d.approved.Hosts {
+		if h.Facts != nil {
+			facts[h.Host] = h.Facts
+		}
+	}
+	// A run of its own: what the configuration has to say was said when the hosts were planned.
+	list, err := (&run{app: d.app, config: d.config, hosts: d.hosts}).entries(facts)
+	if err != nil {
+		return nil, err
+	}
+	var mirrors []upstream.Mirror
+	for _, e := range list {
+		if slices.Contains(hosts, e.host) {
+			mirrors = append(mirrors, upstream.Mirror{Host: e.host, File: e.file})
+		}
+	}
+	return mirrors, nil
+}

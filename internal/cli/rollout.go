@@ -1,0 +1,172 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/internal/config"
+	"github.com/mirrorform/mirrorform/internal/ui"
+)
+
+// rollout is the configuration's rollout block for the hosts of a run.
+type rollout struct {
+	engine.Rollout
+	gate *config.Gate
+}
+
+// newRollout leaves the selected hosts in their waves; waves without any are left out. Host local comes last, in a wave of its own. It returns nil where there
+// is no rollout block.
+func newRollout(c *config.Rollout, hosts []engine.Host, byName map[string]*config.Host) *rollout {
+	if c == nil {
+		return nil
+	}
+	r := &rollout{gate: c.Gate, Rollout: engine.Rollout{MaxFailures: c.MaxFailures, RollBack: c.RollBack, Pause: c.Pause}}
+	if c.SpreadBy != "" {
+		r.Group = func(host string) string { return byName[host].Labels[c.SpreadBy] }
+	}
+	selected := map[string]bool{}
+	for _, h := range hosts {
+		selected[h.Name] = true
+	}
+	for _, w := range c.Waves {
+		names := slices.DeleteFunc(slices.Clone(w.Hosts), func(name string) bool { return !selected[name] })
+		if len(names) > 0 {
+			r.Waves = append(r.Waves, engine.Wave{Title: w.Title, Hosts: names})
+		}
+	}
+	for _, h := range hosts {
+		if h.Last {
+			r.Waves = append(r.Waves, engine.Wave{Hosts: []string{h.Name}, Last: true})
+		}
+	}
+	return r
+}
+
+// waves are those of a rollout; none where there is no rollout.
+func (r *rollout) waves() []engine.Wave {
+	if r == nil {
+		return nil
+	}
+	return r.Waves
+}
+
+// count is the number of waves that have a number.
+func (r *rollout) count() int {
+	n := len(r.Waves)
+	if n > 0 && r.Waves[n-1].Last {
+		n--
+	}
+	return n
+}
+
+// waveDriver does what an engine.Rollout decides: it is the engine.WaveDriver of a run.
+type waveDriver struct {
+	*run
+	approved *engine.Plan
+	byName   map[string]engine.Host
+	verify   verifyFlags // of gates
+}
+
+// performWaves does what a plan of this run says, wave by wave.
+func (r *run) performWaves(ctx context.Context, plan *engine.Plan) error {
+	d := &waveDriver{run: r, approved: plan, byName: map[string]engine.Host{}, verify: defaultVerifyFlags()}
+	for _, h := range r.hosts {
+		d.byName[h.Name] = h
+	}
+	r.fleet.Close()
+	r.recordOutcomes(allWith(r.hosts, engine.NotStarted))
+	quiet := context.AfterFunc(ctx, func() {
+		r.ui.Note("Interrupted: the hosts finish what they have begun, and no more are begun. A second interrupt ends mirrorform at once; each host then finishes its current step and takes everything back.")
+	})
+	defer quiet()
+	result := r.rollout.Run(ctx, d)
+	r.collected.applied(result)
+	r.ui.Summary(result)
+	if result.Failed() {
+		return errReported
+	}
+	return nil
+}
+
+// waveHosts are the hosts of a wave.
+func (d *waveDriver) waveHosts(wave int) []engine.Host {
+	var list []engine.Host
+	for _, name := range d.rollout.Waves[wave].Hosts {
+		list = append(list, d.byName[name])
+	}
+	return list
+}
+
+// Apply plans a wave under the locks of its hosts, compares with what was approved, and applies.
+func (d *waveDriver) Apply(ctx context.Context, wave int, o engine.ApplyOptions) []*engine.HostResult {
+	w := d.rollout.Waves[wave]
+	hosts := d.waveHosts(wave)
+	if slices.ContainsFunc(w.Hosts, func(name string) bool { return len(d.approved.ForHost(name).Changes) > 0 }) {
+		d.ui.Wave(wave+1, d.rollout.count(), w)
+	}
+	d.recordOutcomes(allWith(hosts, outcomeUnknown))
+	fleet := d.newFleet()
+	fleet.Approved = d.approved
+	defer fleet.Close()
+	progress := d.ui.Progress(w.Hosts)
+	defer progress.Close()
+	fleet.Report = d.collected.timed(d.reporter(progress))
+	plan := fleet.Plan(ctx, hosts)
+	if ctx.Err() != nil {
+		return engine.NotStartedResults(w.Hosts, engine.ErrInterrupted)
+	}
+	// Steps under way are finished after a signal: half of an operation is worse than all of it. A second signal ends the program.
+	return fleet.ApplyWith(context.WithoutCancel(ctx), plan, hosts, o).Hosts
+}
+
+// Ended enters how the hosts of a wave ended in the record of the last run, so that it is known should mirrorform be killed in a later wave.
+func (d *waveDriver) Ended(_ int, results []*engine.HostResult) {
+	d.recordOutcomes(outcomesOf(results))
+}
+
+// Pause waits, and says so.
+func (d *waveDriver) Pause(ctx context.Context, wave int, pause time.Duration) {
+	d.ui.Note(fmt.Sprintf("Pausing for %v before %s, until %s.", pause, ui.WaveTitle(wave+1, d.rollout.count()), time.Now().Add(pause).Format(time.TimeOnly)))
+	select {
+	case <-ctx.Done():
+	case <-time.After(pause):
+	}
+}
+
+// Gate looks at the hosts of a wave that are as wanted, as the configuration's gate says.
+func (d *waveDriver) Gate(ctx context.Context, wave int, results []*engine.HostResult) error {
+	g := d.rollout.gate
+	if g == nil {
+		return nil
+	}
+	begin := time.Now()
+	name := ui.WaveTitle(wave+1, d.rollout.count())
+	d.ui.Note(fmt.Sprintf("The gate after %s: %s.", name, describeGate(g)))
+	ctx, cancel := context.WithTimeoutCause(ctx, g.Timeout, fmt.Errorf("it has not ended after %v", g.Timeout))
+	defer cancel()
+	var hosts []string
+	for _, r := range results {
+		if r.Err == nil {
+			hosts = append(hosts, r.Host)
+		}
+	}
+	var err error
+	if len(g.Command) > 0 {
+		err = d.gateCommand(ctx, wave, hosts)
+	}
+	if err == nil && g.Verify {
+		err = d.gateVerify(ctx, hosts)
+	}
+	if err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			err = errors.Join(cause, err)
+		}
+		return err
+	}
+	d.ui.Note(fmt.Sprintf("The gate after %s has passed (%v).", name, time.Since(begin).Round(time.Second)))
+	return nil
+}
