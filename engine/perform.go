@@ -1,0 +1,380 @@
+package engine
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/mirrorform/mirrorform/internal/wire"
+)
+
+// perform runs the steps of one host, observes it again and has it confirmed: applied means observed. The commit is not its own. On any error the
+// transaction is left open, to be taken back, unless the host has ended it.
+//
+// It goes in stages. A package brings files of its own, and a mount shows others: what lies behind such a step cannot have been observed for the
+// plan, so the changes after it are compared anew. Only what the plan changes is ever changed.
+func (f *Fleet) perform(ctx context.Context, w *work) {
+	h, hp, r := w.h, w.hp, w.r
+	if len(hp.Changes) == 0 {
+		return // what is found to be as wanted is managed from now on
+	}
+	now, err := h.observe(ctx)
+	if err != nil {
+		r.Err = fmt.Errorf("observe the host again: %w", err)
+		return
+	}
+	if r.Err = hp.changedSince(now); r.Err != nil {
+		return
+	}
+	c := &w.steps
+	c.total = len(tasksOf(now.Changes))
+	rest := now.Changes
+	confirmation := f.confirmation(h, rest)
+	w.changed = map[*Resource]bool{}
+	for _, ch := range rest {
+		w.changed[ch.Resource] = true
+	}
+	for len(rest) > 0 {
+		n := stage(rest)
+		if failed := f.performStage(ctx, h, rest[:n], c, confirmation, r); failed {
+			return
+		}
+		for i := range rest[:n] {
+			rest[i].Resource.Replace = false // it is
+		}
+		r.Done = append(r.Done, pointers(rest[:n])...)
+		if rest = rest[n:]; len(rest) == 0 {
+			break
+		}
+		if rest, err = h.compareAgain(ctx, rest, r); err != nil {
+			r.Err = err
+			return
+		}
+		c.total = c.done + len(tasksOf(rest))
+	}
+	f.report(Progress{Host: hp.Host, Stage: Confirming, Done: c.done, Total: c.total})
+	if r.Err = f.confirm(ctx, h); r.Err != nil {
+		return
+	}
+	if confirmation != nil {
+		r.Err = f.confirmAnew(ctx, h, confirmation)
+	}
+}
+
+// confirmation says how the host waits for a confirmation, where changes may cut it off; nil where none does.
+func (f *Fleet) confirmation(h *hostState, changes []Change) *wire.Confirmation {
+	if f.Login == nil || f.ConfirmTimeout == nil {
+		return nil
+	}
+	timeout := f.ConfirmTimeout(h.target.Name)
+	login := f.Login(h.target.Name)
+	if timeout <= 0 || login == "" {
+		return nil // the machine that mirrorform runs on
+	}
+	users := []string{"root", login, h.target.Facts.Username}
+	for i := range changes {
+		if what := risk(&changes[i], users, []string{"/home/" + login}); what != "" {
+			f.report(Progress{Host: h.target.Name, Stage: Noted, Summary: fmt.Sprintf(
+				"%s may cut the connection (%s): the host takes everything back unless it can be reached anew within %v", changes[i].Address, what, timeout)})
+			return &wire.Confirmation{Nonce: NewNonce(), Timeout: int(timeout / time.Second)}
+		}
+	}
+	return nil
+}
+
+// confirmAnew opens another connection, as the operator's next one will be opened, and confirms the transaction over it.
+func (f *Fleet) confirmAnew(ctx context.Context, h *hostState, c *wire.Confirmation) error {
+	limit := time.Duration(c.Timeout) * time.Second * 2 / 3
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	var err error
+	for {
+		second, e := f.Connect(ctx, h.target.Name)
+		if e == nil {
+			e = second.Confirm(ctx, h.id, c.Nonce)
+			_ = second.Close() // the host has the confirmation, or it has not
+		}
+		if e == nil {
+			return nil
+		}
+		if err == nil || ctx.Err() == nil { // the end of the time says less than what went wrong before
+			err = e
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("after these changes the host cannot be reached anew, so they are taken back: %w", err)
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// counter counts the steps of a host.
+type counter struct{ done, total int }
+
+// stage is how many of the changes belong to the first stage.
+func stage(changes []Change) int {
+	opens := func(c *Change) (kind string) {
+		for _, s := range c.Steps {
+			switch {
+			case s.Do.Package != nil && len(s.Do.Package.Install) > 0:
+				kind = "package"
+			case s.Do.Mount != nil && !s.Do.Mount.Remove:
+				kind = "mount"
+			}
+		}
+		return kind
+	}
+	for i := range changes {
+		kind := opens(&changes[i])
+		if kind != "" && (i+1 == len(changes) || opens(&changes[i+1]) != kind) {
+			return i + 1
+		}
+	}
+	return len(changes)
+}
+
+// compareAgain observes the host and returns what is left to do of the changes given. Those that an earlier step has brought about count as done.
+func (h *hostState) compareAgain(ctx context.Context, rest []Change, r *HostResult) ([]Change, error) {
+	now, err := h.observe(ctx)
+	if err != nil {
+		return rest, fmt.Errorf("observe the host again: %w", err)
+	}
+	planned := map[*Resource]*Change{}
+	for i := range rest {
+		planned[rest[i].Resource] = &rest[i]
+	}
+	for _, p := range now.Problems {
+		if p.Severity == Error && planned[p.Resource] != nil {
+			return rest, fmt.Errorf("%s: %s", p.Resource.Address, p.Shown())
+		}
+	}
+	var left []Change
+	for _, c := range now.Changes {
+		if planned[c.Resource] != nil {
+			left = append(left, c)
+			delete(planned, c.Resource)
+		}
+	}
+	for i := range rest {
+		if planned[rest[i].Resource] != nil {
+			r.Done = append(r.Done, &rest[i])
+		}
+	}
+	return left, nil
+}
+
+// performStage performs changes and reports each step. Where one failed, it enters that in the result.
+func (f *Fleet) performStage(ctx context.Context, h *hostState, changes []Change, c *counter, confirm *wire.Confirmation, r *HostResult) (failed bool) {
+	host := h.target.Name
+	tasks := tasksOf(changes)
+	orders := make([]wire.Order, len(tasks))
+	for i, t := range tasks {
+		orders[i] = t.order
+	}
+	var failure error
+	stuck := false
+	h.touched = true
+	done, err := h.session.Do(ctx, wire.Do{Ops: orders, Confirm: confirm}, func(e wire.Event) {
+		stuck = stuck || e.State == wire.UndoFailed
+		if e.ID < 0 { // of an earlier stage, which is taken back as well
+			if e.State == wire.UndoFailed {
+				failure = errors.Join(failure, fmt.Errorf("taking back an earlier step failed as well: %q", e.Error))
+			}
+			return
+		}
+		t := tasks[e.ID]
+		p := Progress{Host: host, Address: t.changes[0].Address, Summary: t.summary}
+		switch e.State {
+		case wire.Started:
+			p.Stage = StepStarted
+		case wire.Finished:
+			c.done++
+			p.Stage = StepDone
+		case wire.Failed:
+			failure = t.failure(e)
+			p.Stage, p.Err = StepFailed, failure
+		case wire.Undone:
+			p.Stage = StepUndone
+		case wire.UndoFailed:
+			p.Stage, p.Err = UndoneFailed, t.failure(e)
+			failure = errors.Join(failure, fmt.Errorf("taking back %q failed as well: %w", t.summary, p.Err))
+		}
+		p.Done, p.Total = c.done, c.total
+		f.report(p)
+	})
+	switch {
+	case err != nil:
+		r.Err = err
+		return true
+	case done.Failed == nil && done.Error == "":
+		return false
+	}
+	h.id = "" // the host has ended it
+	if done.Failed != nil {
+		r.Failed, r.Step = tasks[*done.Failed].changes[0], tasks[*done.Failed].summary
+	}
+	if failure == nil && done.Error != "" {
+		failure = fmt.Errorf("the host refuses the steps: %q", clip(done.Error))
+	}
+	if failure == nil {
+		failure = errors.New("the helper did not say why")
+	}
+	r.takenBack(failure, done, stuck)
+	return true
+}
+
+// takenBack enters that the host has taken everything back for an error; stuck says that something was not to be taken back.
+func (r *HostResult) takenBack(err error, done *wire.Done, stuck bool) {
+	r.Err, r.State = err, TakenBack
+	if done.Journal != "" {
+		r.Err = fmt.Errorf("%w%s", err, keptIn(done.Journal))
+	}
+	if stuck || done.Journal != "" {
+		r.State = HalfBack
+	}
+}
+
+// settle is how long a host may take, unless Fleet.Settle says otherwise.
+const settle = 5 * time.Second
+
+// confirm observes the host again, until it is as wanted or it had time enough to settle.
+func (f *Fleet) confirm(ctx context.Context, h *hostState) error {
+	pause := 50 * time.Millisecond
+	for begin := time.Now(); ; pause *= 2 {
+		after, err := h.observe(ctx)
+		if err != nil {
+			return fmt.Errorf("all steps were done, but the host could not be observed afterwards: %w", err)
+		}
+		err = after.differs()
+		if err == nil || time.Since(begin) > cmp.Or(f.Settle, settle) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(pause):
+		}
+	}
+}
+
+// differs is an error that says how a host that was applied to is not as wanted.
+func (p *HostPlan) differs() error {
+	var err error
+	for i := range p.Changes {
+		c := &p.Changes[i]
+		err = errors.Join(err, fmt.Errorf("%s is not as wanted after its steps were done: it still needs %q", c.Address, c.Steps[0].Summary))
+	}
+	for _, q := range p.Problems {
+		if q.Severity == Error {
+			err = errors.Join(err, fmt.Errorf("%s: %s", q.Resource.Address, q.Shown()))
+		}
+	}
+	for _, c := range p.Compared {
+		if c.Resource.Postcondition == nil || c.Want == nil {
+			continue
+		}
+		for _, problem := range c.Resource.Postcondition(c.Have) {
+			q := ResourceProblem{c.Resource, problem}
+			err = errors.Join(err, fmt.Errorf("%s: postcondition failed: %s", c.Resource.Address, q.Shown()))
+		}
+	}
+	return err
+}
+
+// changedSince is an error that names what is found otherwise now than when the plan was made.
+func (p *HostPlan) changedSince(now *HostPlan) error {
+	then := map[string]Compared{}
+	for _, c := range p.Compared {
+		then[c.Resource.Address] = c
+	}
+	var err error
+	for _, c := range now.Compared {
+		was, ok := then[c.Resource.Address]
+		if !ok || !bytes.Equal(canonical(c.Want, c.Have), canonical(was.Want, was.Have)) {
+			err = errors.Join(err, fmt.Errorf("%s has changed on the host since the plan was made: plan again", c.Resource.Address))
+		}
+		delete(then, c.Resource.Address)
+	}
+	for _, c := range p.Compared {
+		if _, left := then[c.Resource.Address]; left {
+			err = errors.Join(err, fmt.Errorf("%s cannot be read any more, as it could when the plan was made: plan again", c.Resource.Address))
+		}
+	}
+	return err
+}
+
+// stale is an error when a host's plan is not any more what was approved.
+func (p *HostPlan) stale(now *HostPlan) error {
+	if p.MachineID != now.MachineID {
+		return errors.New("this is another machine than the one that the plan was made for, its machine-id differs: plan again")
+	}
+	return p.changedSince(now)
+}
+
+func pointers(changes []Change) []*Change {
+	list := make([]*Change, len(changes))
+	for i := range changes {
+		list[i] = &changes[i]
+	}
+	return list
+}
+
+// task is one order to the helper: a step of one change, or the installation of several changes' packages in one go.
+type task struct {
+	changes []*Change
+	summary string
+	order   wire.Order
+}
+
+// failure makes an error of a failed event. What a program printed is left out where it might hold a secret.
+func (t *task) failure(e wire.Event) error {
+	if e.Output == "" {
+		return errors.New(e.Error)
+	}
+	for _, c := range t.changes {
+		if len(c.Resource.Sensitive) > 0 {
+			return fmt.Errorf("%s (what it printed is not shown: the resource has sensitive values)", e.Error)
+		}
+	}
+	return fmt.Errorf("%s\n%s", e.Error, e.Output)
+}
+
+// tasksOf puts the steps of all changes in a row.
+func tasksOf(changes []Change) []task {
+	var tasks []task
+	for i := range changes {
+		c := &changes[i]
+		for _, s := range c.Steps {
+			if n := len(tasks); len(c.Steps) == 1 && n > 0 && tasks[n-1].merge(c, s) {
+				continue
+			}
+			tasks = append(tasks, task{[]*Change{c}, s.Summary, wire.Order{Op: s.Do, Undo: s.Undo, Final: s.Final}})
+		}
+	}
+	return tasks
+}
+
+// merge takes a step that installs packages into a task that does, so that the package manager runs once.
+func (t *task) merge(c *Change, s Step) bool {
+	into, from := t.order.Op.Package, s.Do.Package
+	if into == nil || from == nil || len(t.changes[0].Steps) > 1 || len(into.Remove) > 0 || len(from.Remove) > 0 {
+		return false
+	}
+	t.order.Op.Package = &wire.PackageOp{Install: concat(into.Install, from.Install)}
+	if undo := t.order.Undo; undo != nil && undo.Package != nil && s.Undo != nil && s.Undo.Package != nil {
+		t.order.Undo = &wire.Op{Package: &wire.PackageOp{
+			Install: concat(undo.Package.Install, s.Undo.Package.Install),
+			Remove:  concat(undo.Package.Remove, s.Undo.Package.Remove),
+		}}
+	}
+	t.changes = append(t.changes, c)
+	t.summary += ", " + s.Summary
+	return true
+}
+
+func concat(a, b []string) []string {
+	return append(append([]string(nil), a...), b...)
+}
