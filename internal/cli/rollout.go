@@ -109,18 +109,19 @@ func (d *waveDriver) Apply(ctx context.Context, wave int, o engine.ApplyOptions)
 		d.ui.Wave(wave+1, d.rollout.count(), w)
 	}
 	d.recordOutcomes(allWith(hosts, outcomeUnknown))
-	fleet := d.newFleet()
-	fleet.Approved = d.approved
-	defer fleet.Close()
-	progress := d.ui.Progress(w.Hosts)
-	defer progress.Close()
-	fleet.Report = d.collected.timed(d.reporter(progress))
-	plan := fleet.Plan(ctx, hosts)
+	d.fleet = d.newFleet()
+	d.fleet.Approved = d.approved
+	defer d.fleet.Close()
+	progress := d.progressOf(w.Hosts)
+	plan := d.fleet.Plan(ctx, hosts)
+	progress.Close()
 	if ctx.Err() != nil {
 		return engine.NotStartedResults(w.Hosts, engine.ErrInterrupted)
 	}
+	progress = d.progressOf(changing(plan))
+	defer progress.Close()
 	// Steps under way are finished after a signal: half of an operation is worse than all of it. A second signal ends the program.
-	return fleet.ApplyWith(context.WithoutCancel(ctx), plan, hosts, o).Hosts
+	return d.fleet.ApplyWith(context.WithoutCancel(ctx), plan, hosts, o).Hosts
 }
 
 // Ended enters how the hosts of a wave ended in the record of the last run, so that it is known should mirrorform be killed in a later wave.

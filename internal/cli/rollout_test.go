@@ -104,7 +104,7 @@ mirror "almalinux" {
 	if d.config, err = d.mustLoad(); err != nil {
 		t.Fatal(err)
 	}
-	d.run.hosts = []engine.Host{{Name: "fra1"}, {Name: "ams1"}, {Name: "local", Last: true}}
+	d.hosts = []engine.Host{{Name: "fra1"}, {Name: "ams1"}, {Name: "local", Last: true}}
 	d.verify = defaultVerifyFlags()
 	d.verify.reference, d.verify.serviceConfig, d.verify.attempts = "", flags[3], 1
 	d.verify.resolve, d.verify.caFiles = []string{"example.com:127.0.0.1", "example.net:127.0.0.1"}, []string{ca}
