@@ -20,7 +20,7 @@ const rolloutHostsVar = "MIRRORFORM_ROLLOUT_HOSTS"
 //	fleet
 //
 // $HOSTS is how many there are, $WAVE how many are in a quarter. $OFF is the last host of the second wave, $BAD the last of the third, and $GOOD the
-// first one of it. $NOT_STARTED are in no wave up to the third.
+// first one of it; $THIRD are all of it. $NOT_STARTED are in no wave up to the third.
 func fleet(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 0 {
 		ts.Fatalf("usage: fleet")
@@ -79,9 +79,31 @@ func fleet(ts *testscript.TestScript, neg bool, args []string) {
 	} {
 		ts.Setenv(name, strconv.Itoa(value))
 	}
+	var third []string
+	for i := 2 + quarter; i <= 1+2*quarter; i++ {
+		third = append(third, fmt.Sprintf("h%02d", i))
+	}
+	ts.Setenv("THIRD", strings.Join(third, " "))
 	for name, i := range map[string]int{"OFF": 1 + quarter, "GOOD": 2 + quarter, "BAD": 1 + 2*quarter} {
 		ts.Setenv(name, fmt.Sprintf("h%02d", i))
 	}
+}
+
+// listOn writes what a shell script prints on each of some hosts to a file: listing FILE SCRIPT HOSTS
+func listOn(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: listing FILE SCRIPT HOSTS")
+	}
+	var all strings.Builder
+	for name := range strings.FieldsSeq(args[2]) {
+		out, err := hostOf(ts, name).Run(context.Background(), "sh", "-c", args[1])
+		ts.Check(err)
+		fmt.Fprintf(&all, "%s:\n%s", name, out)
+	}
+	if all.Len() == 0 {
+		ts.Fatalf("listing: there are no hosts in %q", args[2])
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(all.String()), 0o644))
 }
 
 // power switches a host off as a power cut does, or on: power off|on NAME
