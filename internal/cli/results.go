@@ -320,7 +320,7 @@ func (c *collection) result(err error) *report.Result {
 		r.Error = err.Error()
 	}
 	if c.run != nil {
-		r.Configuration = c.run.record.Configuration
+		r.Configuration, r.Shard = c.run.record.Configuration, c.run.shard.String()
 		declared := hostsByName(c.run.config.Hosts())
 		for i := range r.Hosts {
 			rh := &r.Hosts[i]

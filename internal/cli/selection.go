@@ -13,6 +13,7 @@ import (
 
 	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/internal/config"
+	"github.com/mirrorform/mirrorform/internal/report"
 	"github.com/spf13/cobra"
 )
 
@@ -155,13 +156,11 @@ const maxShards = 10000
 
 // Set reads "3/10".
 func (s *shard) Set(text string) error {
-	part, parts, _ := strings.Cut(text, "/")
-	n, err := strconv.Atoi(part)
-	of, errOf := strconv.Atoi(parts)
-	if err != nil || errOf != nil || n < 1 || of < n || of > maxShards {
+	parsed, err := report.ParseShard(text)
+	if err != nil || parsed.Count > maxShards {
 		return fmt.Errorf("it takes PART/PARTS such as 3/10, the first part being 1, of at most %d", maxShards)
 	}
-	*s = shard{n, of}
+	*s = shard{parsed.Index, parsed.Count}
 	return nil
 }
 
@@ -169,7 +168,7 @@ func (s *shard) String() string {
 	if s.parts == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%d/%d", s.part, s.parts)
+	return report.Shard{Index: s.part, Count: s.parts}.String()
 }
 
 // Type is what help prints for the value.
