@@ -22,7 +22,7 @@ type Host struct {
 type Fleet struct {
 	// Connect opens a session with a host.
 	Connect func(ctx context.Context, host string) (*Session, error)
-	// Wanted returns a host's resources, all of them, given the facts of the hosts that were reached.
+	// Wanted returns a host's resources, all of them, given its facts, and for one that is Last those of all hosts that were reached.
 	Wanted func(host string, facts map[string]*wire.Facts) ([]*Resource, error)
 	// LeftOut returns what tells whether a resource that Wanted did not return is still declared, and only not known now, since another host was not
 	// reached. It may be nil.
@@ -55,6 +55,10 @@ type Fleet struct {
 	// Settle is how long a host may take until what was done shows; 0 is 5 seconds. nginx, for one, answers with old workers for a moment after a
 	// reload.
 	Settle time.Duration
+	// Once says that Plan is all there is to do: each connection ends with its host's plan, so that no more are open than hosts are worked on at once.
+	Once bool
+	// Brief says that a plan need not tell what was compared (HostPlan.Compared) and found as wanted: thousands of hosts have much of that.
+	Brief bool
 	// Report is told what happens, by many goroutines at once. It may be nil.
 	Report func(Progress)
 
@@ -67,6 +71,7 @@ type Fleet struct {
 
 type hostState struct {
 	session  *Session
+	facts    *wire.Facts // nil: the host was not reached
 	target   Target
 	ordered  []*Resource
 	read     *Manifest // as it is on the host
@@ -143,8 +148,8 @@ func (f *Fleet) facts() map[string]*wire.Facts {
 		}
 	}
 	for name, h := range f.hosts {
-		if h.session != nil {
-			facts[name] = &h.session.Facts
+		if h.facts != nil {
+			facts[name] = h.facts
 		}
 	}
 	return facts
@@ -182,7 +187,8 @@ func (f *Fleet) reach(ctx context.Context, host string) error {
 	h := f.state(host)
 	f.mu.Lock()
 	earlier := h.session
-	h.session, h.target = session, Target{host, session.Facts}
+	facts := session.Facts
+	h.session, h.target, h.facts = session, Target{host, facts}, &facts
 	f.mu.Unlock()
 	if earlier != nil {
 		_ = earlier.Close() // it may have the lock
@@ -215,7 +221,7 @@ func (f *Fleet) Plan(ctx context.Context, hosts []Host) *Plan {
 		connected()
 		var hp *HostPlan
 		if err == nil {
-			err = guard(func() error { hp, err = f.planHost(ctx, h.Name); return err })
+			err = guard(func() error { hp, err = f.planHost(ctx, h); return err })
 		}
 		if err == nil && h.Last {
 			// It is the machine that this runs on, whichever that is: a plan that one of CI's runners saved is applied by another. What is found is compared.
@@ -228,6 +234,9 @@ func (f *Fleet) Plan(ctx context.Context, hosts []Host) *Plan {
 			hp = &HostPlan{Host: h.Name, Err: err}
 		}
 		plan.Hosts[i] = hp
+		if f.Brief {
+			hp.Compared = nil
+		}
 		if s := f.state(h.Name); hp.Failed() && s.id != "" {
 			_ = s.session.Close() // nothing will be done there: others may have its lock
 			s.id = ""
@@ -236,6 +245,9 @@ func (f *Fleet) Plan(ctx context.Context, hosts []Host) *Plan {
 			f.report(Progress{Host: h.Name, Stage: Unplanned, Err: hp.failure()})
 		} else {
 			f.report(Progress{Host: h.Name, Stage: Planned})
+		}
+		if f.Once {
+			f.letGo(h.Name)
 		}
 		return nil
 	}
@@ -254,7 +266,20 @@ func (f *Fleet) Plan(ctx context.Context, hosts []Host) *Plan {
 	return plan
 }
 
-func (f *Fleet) planHost(ctx context.Context, host string) (*HostPlan, error) {
+// letGo ends the connection with a host, and keeps nothing of it but its facts.
+func (f *Fleet) letGo(host string) {
+	h := f.state(host)
+	f.mu.Lock()
+	session := h.session
+	*h = hostState{target: h.target, facts: h.facts}
+	f.mu.Unlock()
+	if session != nil {
+		_ = session.Close() // all that was asked has been answered
+	}
+}
+
+func (f *Fleet) planHost(ctx context.Context, of Host) (*HostPlan, error) {
+	host := of.Name
 	h := f.state(host)
 	notes, err := f.begin(ctx, h, host)
 	if err != nil {
@@ -268,7 +293,10 @@ func (f *Fleet) planHost(ctx context.Context, host string) (*HostPlan, error) {
 	if err != nil {
 		return nil, err
 	}
-	facts := f.facts()
+	facts := map[string]*wire.Facts{host: h.facts}
+	if of.Last {
+		facts = f.facts()
+	}
 	wanted, err := f.Wanted(host, facts)
 	if err != nil {
 		return nil, err

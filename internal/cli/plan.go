@@ -80,6 +80,7 @@ func (a *app) planAndShow(ctx context.Context, asJSON, detailed bool, out outFil
 		return err
 	}
 	defer r.close()
+	r.fleet.Once, r.fleet.Brief = true, out == "" && len(a.reports) == 0
 	plan := r.plan(ctx)
 	if err := r.show(plan, asJSON); err != nil {
 		return err

@@ -237,7 +237,7 @@ func (r *run) readFacts(ctx context.Context, hosts []engine.Host) (map[string]*w
 	var err error
 	var mu sync.Mutex
 	facts := map[string]*wire.Facts{}
-	fleet := &engine.Fleet{Parallelism: r.parallelism}
+	fleet := &engine.Fleet{Parallelism: r.parallelism, Once: true, Brief: true}
 	fleet.Wanted = func(host string, all map[string]*wire.Facts) ([]*engine.Resource, error) {
 		mu.Lock()
 		defer mu.Unlock()

@@ -47,7 +47,7 @@ func (c *Config) decode(i *instance, h *Host, facts *wire.Facts) *decoded {
 	d.refuseSensitive = i.block.refuseSensitive
 	state := reflect.New(i.block.state)
 	diags := d.body(i.block.body, state.Elem(), "")
-	out := &decoded{state: state.Interface(), unknown: d.unknown, failed: d.failed, sensitive: d.sensitive, diags: diags}
+	out := &decoded{state: state.Interface(), unknown: unlessEmpty(d.unknown), failed: unlessEmpty(d.failed), sensitive: unlessEmpty(d.sensitive), diags: diags}
 	if i.block.isMirror() {
 		return out
 	}
@@ -58,6 +58,14 @@ func (c *Config) decode(i *instance, h *Host, facts *wire.Facts) *decoded {
 		}
 	}
 	return out
+}
+
+// unlessEmpty is the map, or nil in place of an empty one: there are as many as resources on all hosts.
+func unlessEmpty(m map[string]bool) map[string]bool {
+	if len(m) == 0 {
+		return nil
+	}
+	return m
 }
 
 // complete tells whether every argument has its value.
@@ -108,6 +116,9 @@ func (c *Config) loadSource(b *block, d *decoded) hcl.Diagnostics {
 	why := err.Error()
 	if d.sensitive["source"] {
 		why = "the reason is not shown, since the value is sensitive"
+	}
+	if d.failed == nil {
+		d.failed = map[string]bool{}
 	}
 	d.failed["source"] = true
 	return hcl.Diagnostics{errorAt(b.attributeRange("source"), "File cannot be read", "The file that \"source\" names cannot be used: %s.", why)}
@@ -291,7 +302,7 @@ func (w *wanting) host(h *Host) {
 }
 
 func (w *wanting) instance(i *instance, h *Host) {
-	placed := slices.Contains(i.hosts, h)
+	placed := i.decoded[h.Name] != nil // which is quicker to find than the host among thousands
 	switch {
 	case i.block.isMirror():
 		if placed {
