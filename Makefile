@@ -79,6 +79,11 @@ bench: ## Measure against Ansible and plain ssh on ten lab hosts; writes docs/be
 	$(MAKE) --no-print-directory build
 	go run ./internal/bench -mirrorform bin/mirrorform -out docs/benchmarks.md
 
+.PHONY: bench-scale
+bench-scale: ## Measure with up to 5,000 simulated hosts, and Ansible with a few; replaces that part of docs/benchmarks.md
+	$(MAKE) --no-print-directory build
+	go run ./internal/bench -mirrorform bin/mirrorform -only scale -out docs/benchmarks.md
+
 .PHONY: clean
 clean: ## Remove what was built
 	rm -rf bin internal/helper/bin

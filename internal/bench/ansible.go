@@ -18,6 +18,7 @@ type ansible struct {
 	bench *bench
 	dir   string
 	hosts []*lab.Host
+	count int // of hosts, also of those that are not the lab's
 }
 
 // configuration is ansible.cfg: pipelining is on, and all hosts are worked on at once. ssh_args are Ansible's own defaults, with the
@@ -39,27 +40,35 @@ ssh_args = -C -o ControlMaster=auto -o ControlPersist=60s -o UserKnownHostsFile=
 
 // newAnsible writes the playbook and its inventory.
 func (b *bench) newAnsible(hosts []*lab.Host) (*ansible, error) {
+	var inventory strings.Builder
+	for _, h := range hosts {
+		fmt.Fprintf(&inventory, "%s ansible_host=%s ansible_user=root ansible_ssh_private_key_file=%s\n", h.Name, h.Address, h.SSHKeyPath)
+	}
+	a, err := b.playbook("ansible", inventory.String(), b.lab.KnownHosts(), len(hosts), len(hosts))
+	if err == nil {
+		a.hosts = hosts
+	}
+	return a, err
+}
+
+// playbook writes testdata/NAME with an inventory of so many hosts. forks is how many Ansible works on at once.
+func (b *bench) playbook(name, inventory, knownHosts string, count, forks int) (*ansible, error) {
 	dir, err := os.MkdirTemp(b.dir, "a") // short: sockets lie in it
 	if err != nil {
 		return nil, err
 	}
-	files, err := fs.Sub(testdata, "testdata/ansible")
+	files, err := fs.Sub(testdata, "testdata/"+name)
 	if err != nil {
 		return nil, err
 	}
 	if err := os.CopyFS(dir, files); err != nil {
 		return nil, err
 	}
-	var inventory strings.Builder
-	for _, h := range hosts {
-		fmt.Fprintf(&inventory, "%s ansible_host=%s ansible_user=root ansible_ssh_private_key_file=%s\n", h.Name, h.Address, h.SSHKeyPath)
-	}
-	a := &ansible{b, dir, hosts}
-	return a, errors.Join(
+	return &ansible{bench: b, dir: dir, count: count}, errors.Join(
 		os.Mkdir(filepath.Join(dir, "mirrors.d"), 0o755),
 		os.Mkdir(filepath.Join(dir, "cp"), 0o700),
-		os.WriteFile(filepath.Join(dir, "ansible.cfg"), fmt.Appendf(nil, configuration, len(hosts), dir, b.lab.KnownHosts()), 0o644),
-		os.WriteFile(filepath.Join(dir, "inventory"), []byte(inventory.String()), 0o644),
+		os.WriteFile(filepath.Join(dir, "ansible.cfg"), fmt.Appendf(nil, configuration, forks, dir, knownHosts), 0o644),
+		os.WriteFile(filepath.Join(dir, "inventory"), []byte(inventory), 0o644),
 	)
 }
 
@@ -83,7 +92,7 @@ func (a *ansible) play(ctx context.Context, converged bool) (sample, error) {
 	if err != nil {
 		return sample{}, err
 	}
-	if err := checkRecap(results[0].output, len(a.hosts), converged); err != nil {
+	if err := checkRecap(results[0].output, a.count, converged); err != nil {
 		return sample{}, fmt.Errorf("%w:\n%s", err, lastLines(results[0].output, 40))
 	}
 	return results[0].sample, nil

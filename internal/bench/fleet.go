@@ -166,3 +166,12 @@ func (b *bench) onAll(ctx context.Context, hosts []*lab.Host, user string, optio
 	results, err := execute(ctx, b.dir, nil, argvs...)
 	return together(results), err
 }
+
+// applyNothing applies where there must be no changes.
+func (f *fleet) applyNothing(ctx context.Context) (sample, error) {
+	r, err := f.mirrorform(ctx, "apply", "--auto-approve")
+	if err == nil && !strings.Contains(r.output, "No changes.") {
+		err = fmt.Errorf("apply does not say that there are no changes:\n%s", lastLines(r.output, 20))
+	}
+	return r.sample, err
+}

@@ -20,6 +20,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/mirrorform/mirrorform/internal/bench/simulate"
 	"github.com/mirrorform/mirrorform/internal/lab"
 )
 
@@ -32,10 +33,14 @@ type options struct {
 	rounds     int
 	fresh      int
 	only       string
+
+	scaleRounds int
+	scaleHosts  int
+	scaleOther  int
 }
 
 // parts are what can be measured, in their order.
-var parts = []string{"program", "converge", "noop", "latency"}
+var parts = []string{"program", "converge", "noop", "latency", "scale"}
 
 func main() {
 	var o options
@@ -45,8 +50,19 @@ func main() {
 	flag.IntVar(&o.hosts, "hosts", 10, "number of lab hosts")
 	flag.IntVar(&o.rounds, "rounds", 8, "rounds of what is quick; Ansible takes part in every fourth")
 	flag.IntVar(&o.fresh, "fresh", 3, "rounds with fresh hosts")
-	flag.StringVar(&o.only, "only", strings.Join(parts, ","), "measure only these, with commas between them; -out needs all of them")
+	flag.IntVar(&o.scaleRounds, "scale-rounds", 3, "rounds with each number of simulated hosts")
+	flag.IntVar(&o.scaleHosts, "scale-hosts", 5000, "largest number of simulated hosts")
+	flag.IntVar(&o.scaleOther, "scale-ansible", 100, "largest number of simulated hosts for Ansible; 0 leaves it out")
+	flag.StringVar(&o.only, "only", strings.Join(parts, ","), "measure only these, with commas between them; -out needs all of them, or scale alone, which replaces that part of the page")
+	simulating := flag.Bool("simulate", false, "simulate hosts, as the part scale does in a process of its own: see package simulate")
 	flag.Parse()
+	if *simulating {
+		if err := simulate.Run(os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := o.run(ctx); err != nil {
@@ -65,8 +81,8 @@ func (o *options) check() error {
 			return fmt.Errorf("-only %s: there is %s", part, strings.Join(parts, ", "))
 		}
 	}
-	if o.out != "" && len(only) < len(parts) {
-		return errors.New("-out needs all parts: leave out -only, or -out to print what was measured")
+	if o.out != "" && len(only) < len(parts) && o.only != "scale" {
+		return errors.New("-out needs all parts, or scale alone: leave out -only, or -out to print what was measured")
 	}
 	if o.hosts < 1 || o.rounds < 1 || o.fresh < 1 {
 		return errors.New("-hosts, -rounds and -fresh must be positive")
@@ -95,7 +111,7 @@ func (o *options) run(ctx context.Context) (err error) {
 	if err := b.measure(ctx); err != nil {
 		return err
 	}
-	text, err := b.report.render()
+	text, err := b.page()
 	if err != nil {
 		return err
 	}
@@ -107,10 +123,30 @@ func (o *options) run(ctx context.Context) (err error) {
 		return err
 	}
 	progress("wrote %s", o.out)
-	for _, g := range b.report.Goals {
+	goals := b.report.Goals
+	if b.report.Scale != nil {
+		goals = append(goals, b.report.Scale.Goals...)
+	}
+	for _, g := range goals {
 		progress("%s: %s, to reach %s: %s", g.What, g.Measured, g.Target, g.Verdict())
 	}
 	return nil
+}
+
+// page is what is to be written.
+func (b *bench) page() ([]byte, error) {
+	if b.only != "scale" {
+		return b.report.render()
+	}
+	part, err := b.report.renderScale()
+	if err != nil || b.out == "" {
+		return part, err
+	}
+	page, err := os.ReadFile(b.out)
+	if err != nil {
+		return nil, err
+	}
+	return replaceScale(page, part)
 }
 
 // bench is one run of the benchmark.
@@ -133,7 +169,12 @@ func (b *bench) measure(ctx context.Context) (err error) {
 			return fmt.Errorf("measuring the program: %w", err)
 		}
 	}
-	if b.only == "program" {
+	if b.asked("scale") {
+		if err := b.measureScale(ctx); err != nil {
+			return fmt.Errorf("measuring simulated hosts: %w", err)
+		}
+	}
+	if !slices.ContainsFunc([]string{"converge", "noop", "latency"}, b.asked) {
 		return nil
 	}
 	if b.lab, err = lab.Open(ctx, lab.Options{Name: fmt.Sprintf("bench-%d", os.Getpid()), Log: logWriter{}}); err != nil {

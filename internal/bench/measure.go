@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +17,7 @@ import (
 type sample struct {
 	wall time.Duration
 	cpu  time.Duration // user and system time of the processes on this side
+	peak int64         // bytes of memory that one of them had at most; of Ansible, its main process
 }
 
 // contender is one of the things that are compared.
@@ -115,20 +115,63 @@ func (s *series) CPU() time.Duration {
 	return median(s.pick(func(s sample) time.Duration { return s.cpu }))
 }
 
+// Peak is the largest amount of memory in bytes that a process of any run had.
+func (s *series) Peak() int64 {
+	var peak int64
+	for _, one := range s.samples {
+		peak = max(peak, one.peak)
+	}
+	return peak
+}
+
 // ratio is how many times the median of other the median of s is.
 func (s *series) ratio(other *series) float64 { return float64(s.Median()) / float64(other.Median()) }
 
 // result is what one run of a program gave.
 type result struct {
 	sample
-	output string // standard output and standard error
+	output string // the end of standard output and standard error
+}
+
+// ending keeps the last of what is written to it.
+type ending []byte
+
+// Write implements io.Writer.
+func (e *ending) Write(b []byte) (int, error) {
+	const kept = 256 << 10
+	*e = append(*e, b...)
+	if cut := len(*e) - kept; cut > kept {
+		*e = append((*e)[:0], (*e)[cut:]...)
+	}
+	return len(b), nil
+}
+
+// watchMemory looks again and again at the most memory in bytes that a process has had (VmHWM, proc_pid_status(5)), until it has ended. getrusage(2) would
+// count what this process had when it started the other.
+func watchMemory(pid int, ended <-chan struct{}) int64 {
+	const often = 5 * time.Millisecond
+	file := fmt.Sprintf("/proc/%d/status", pid)
+	tick := time.NewTicker(often)
+	defer tick.Stop()
+	var peak int64
+	for {
+		var kilobytes int64
+		if _, err := fmt.Sscanf(field(file, "VmHWM"), "%d kB", &kilobytes); err == nil {
+			peak = max(peak, kilobytes<<10)
+		}
+		select {
+		case <-ended:
+			return peak
+		case <-tick.C:
+		}
+	}
 }
 
 // execute starts all command lines at once and waits for the last one. They get a short environment, with dir as home directory, and
 // stand in a process group each, which ends with ctx.
 func execute(ctx context.Context, dir string, env []string, argvs ...[]string) ([]result, error) {
 	cmds := make([]*exec.Cmd, len(argvs))
-	outputs := make([]bytes.Buffer, len(argvs))
+	outputs := make([]ending, len(argvs))
 	for i, argv := range argvs {
 		cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 		cmd.Dir = dir
@@ -139,25 +182,33 @@ func execute(ctx context.Context, dir string, env []string, argvs ...[]string) (
 		cmd.WaitDelay = 5 * time.Second
 		cmds[i] = cmd
 	}
-	errs, ends := make([]error, len(cmds)), make([]time.Duration, len(cmds))
+	errs, ends, peaks := make([]error, len(cmds)), make([]time.Duration, len(cmds)), make([]int64, len(cmds))
 	var wait sync.WaitGroup
 	begin := time.Now()
 	for i, cmd := range cmds {
 		if errs[i] = cmd.Start(); errs[i] != nil {
 			continue
 		}
+		ended, watched := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(watched)
+			peaks[i] = watchMemory(cmd.Process.Pid, ended)
+		}()
 		wait.Go(func() {
 			errs[i] = cmd.Wait()
 			ends[i] = time.Since(begin)
+			close(ended)
+			<-watched
 		})
 	}
 	wait.Wait()
 	results := make([]result, len(cmds))
 	for i, cmd := range cmds {
-		results[i].output = outputs[i].String()
+		results[i].output = string(outputs[i])
 		results[i].wall = ends[i]
 		if cmd.ProcessState != nil {
 			results[i].cpu = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+			results[i].peak = peaks[i]
 		}
 		if errs[i] != nil {
 			errs[i] = fmt.Errorf("%s: %w\n%s", strings.Join(argvs[i], " "), errs[i], lastLines(results[i].output, 20))
@@ -172,6 +223,7 @@ func together(results []result) sample {
 	for _, r := range results {
 		all.wall = max(all.wall, r.wall)
 		all.cpu += r.cpu
+		all.peak = max(all.peak, r.peak)
 	}
 	return all
 }

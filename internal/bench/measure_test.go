@@ -116,3 +116,49 @@ func TestGoals(t *testing.T) {
 		}
 	}
 }
+
+func TestReplaceScale(t *testing.T) {
+	t.Parallel()
+	part, err := (&report{Scale: &scaleSection{Date: "today", Rounds: 3, Rows: []*scaleRow{
+		{Hosts: 1, Resources: 20, Command: "`mirrorform plan`", Series: &series{samples: []sample{{wall: time.Second, peak: 30e6}}}},
+		{Hosts: 1000, Resources: 20, Delay: 100 * time.Millisecond, Command: "`mirrorform plan`", Series: &series{samples: []sample{{wall: 10 * time.Second, cpu: time.Second, peak: 80e6}}}, alone: 30e6},
+	}}}).renderScale()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "| `mirrorform plan` | 1000 | 20 | 100 ms | 10.0 s | 10.0 ms | 1.00 s | 1.0 ms | 80 MB | 50 KB |"; !strings.Contains(string(part), want) {
+		t.Errorf("there is no row\n%s\nin\n%s", want, part)
+	}
+	page := []byte("before\n<!-- scale: old -->\nold\n<!-- /scale -->\nafter\n")
+	got, err := replaceScale(page, part)
+	if want := "before\n" + string(part) + "\nafter\n"; err != nil || string(got) != want {
+		t.Errorf("got %q (%v)", got, err)
+	}
+	if again, err := replaceScale(got, part); err != nil || string(again) != string(got) {
+		t.Errorf("a second time it is %q (%v)", again, err)
+	}
+	if _, err := replaceScale([]byte("nothing"), part); err == nil {
+		t.Error("a page without the part is no error")
+	}
+}
+
+func TestScaleGoals(t *testing.T) {
+	t.Parallel()
+	row := func(hosts int, wall time.Duration, peak int64) *scaleRow {
+		return &scaleRow{Hosts: hosts, Resources: 20, Command: "`mirrorform plan`", Series: &series{samples: []sample{{wall: wall, peak: peak}}}, alone: 30e6}
+	}
+	for _, test := range []struct {
+		wall         time.Duration
+		peak         int64
+		time, memory bool
+	}{
+		{9 * time.Second, 80e6, true, true},
+		{11 * time.Second, 130e6, false, false},
+	} {
+		s := &scaleSection{Rows: []*scaleRow{row(100, time.Second, 40e6), row(1000, test.wall, test.peak)}}
+		s.judge()
+		if len(s.Goals) != 2 || s.Goals[0].Reached != test.time || s.Goals[1].Reached != test.memory {
+			t.Errorf("%v and %d bytes: %+v", test.wall, test.peak, s.Goals)
+		}
+	}
+}

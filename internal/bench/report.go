@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	_ "embed"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"text/template"
 	"time"
@@ -24,6 +26,18 @@ type report struct {
 	Goals    []goal
 	Sections []*section
 	Helpers  []helperSize
+	Scale    *scaleSection // nil: it was not measured
+}
+
+//go:embed scale.md.tmpl
+var scaleTemplate string
+
+// scaleSection is the table of simulated hosts.
+type scaleSection struct {
+	Date, Version, Load string
+	Rounds              int
+	Rows                []*scaleRow
+	Goals               []goal
 }
 
 // goal is a figure to reach.
@@ -105,14 +119,29 @@ func field(file, name string) string {
 
 // begin begins a section.
 func (r *report) begin(title, short, reference string) *section {
-	load, err := os.ReadFile("/proc/loadavg")
-	s := &section{Title: title, Reference: reference, Load: "unknown"}
-	if words := strings.Fields(string(load)); err == nil && len(words) > 2 {
-		s.Load = strings.Join(words[:3], " ")
-	}
+	s := &section{Title: title, Reference: reference, Load: loadAverages()}
 	r.Sections = append(r.Sections, s)
 	progress("%s; load averages %s", short, s.Load)
 	return s
+}
+
+// loadAverages are those of the machine now.
+func loadAverages() string {
+	load, err := os.ReadFile("/proc/loadavg")
+	if words := strings.Fields(string(load)); err == nil && len(words) > 2 {
+		return strings.Join(words[:3], " ")
+	}
+	return "unknown"
+}
+
+func (r *report) beginScale(rounds int) {
+	r.Scale = &scaleSection{Date: r.Date, Load: loadAverages(), Rounds: rounds}
+	for _, m := range r.Machine {
+		if m[0] == "mirrorform" {
+			r.Scale.Version = strings.TrimPrefix(m[1], "mirrorform ")
+		}
+	}
+	progress("Simulated hosts; load averages %s", r.Scale.Load)
 }
 
 // add adds a contender.
@@ -127,14 +156,32 @@ func (r *report) goal(what, target, measured string, reached bool) {
 }
 
 // render makes the page.
-func (r *report) render() ([]byte, error) {
-	t, err := template.New("report").Funcs(template.FuncMap{"time": seconds, "times": times}).Parse(reportTemplate)
-	if err != nil {
-		return nil, err
+func (r *report) render() ([]byte, error) { return r.execute("report", r) }
+
+// renderScale makes the part of the page about simulated hosts.
+func (r *report) renderScale() ([]byte, error) { return r.execute("scale", r.Scale) }
+
+func (r *report) execute(name string, data any) ([]byte, error) {
+	t := template.New("").Funcs(template.FuncMap{"time": seconds, "times": times})
+	for name, text := range map[string]string{"report": reportTemplate, "scale": strings.TrimSpace(scaleTemplate)} {
+		if _, err := t.New(name).Parse(text); err != nil {
+			return nil, err
+		}
 	}
 	var b bytes.Buffer
-	err = t.Execute(&b, r)
+	err := t.ExecuteTemplate(&b, name, data)
 	return b.Bytes(), err
+}
+
+// replaceScale puts a new part about simulated hosts in the place of the old one in a page.
+func replaceScale(page, part []byte) ([]byte, error) {
+	const end = "<!-- /scale -->"
+	from := bytes.Index(page, []byte("<!-- scale:"))
+	to := bytes.Index(page, []byte(end))
+	if from < 0 || to < from {
+		return nil, errors.New("the page has no part about simulated hosts, between <!-- scale: and <!-- /scale -->")
+	}
+	return slices.Concat(page[:from], part, page[to+len(end):]), nil
 }
 
 // seconds prints a duration with three digits that mean something.
@@ -155,3 +202,5 @@ func milliseconds(d time.Duration) string {
 func times(ratio float64) string { return fmt.Sprintf("%.2f ×", ratio) }
 
 func megabytes(n int64) string { return fmt.Sprintf("%.2f MB", float64(n)/1e6) }
+
+func kilobytes(n int64) string { return fmt.Sprintf("%d KB", n/1000) }
