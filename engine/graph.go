@@ -1,8 +1,10 @@
 package engine
 
 import (
+	"container/heap"
 	"path"
 	"slices"
+	"sort"
 	"strings"
 )
 
@@ -144,35 +146,52 @@ func describe(k Key) string {
 	return kind + " " + name
 }
 
-// sort returns the resources in order; fewer than all when there is a cycle.
+// sort returns the resources in order; fewer than all when there is a cycle. Of those that nothing holds back, packages come first, then what is declared first.
 func (g *graph) sort() []*Resource {
-	var ordered []*Resource
 	g.sorted = make([]bool, len(g.resources))
-	done := g.sorted
-	ready := func(i int) bool {
-		if done[i] {
-			return false
+	waiting, after := make([]int, len(g.resources)), make([][]int, len(g.resources)) // how many are to come before, and which come after
+	ready := &ranks{}
+	push := func(i int) {
+		rank := i
+		if g.resources[i].Kind.Name != "package" {
+			rank += len(g.resources)
 		}
+		heap.Push(ready, rank)
+	}
+	for i := range g.resources {
 		for p := range g.before[i] {
-			if !done[p] {
-				return false
-			}
+			after[p] = append(after[p], i)
 		}
-		return true
+		if waiting[i] = len(g.before[i]); waiting[i] == 0 {
+			push(i)
+		}
 	}
-	for {
-		next := -1
-		for i, r := range g.resources {
-			if ready(i) && (next < 0 || r.Kind.Name == "package" && g.resources[next].Kind.Name != "package") {
-				next = i
-			}
-		}
-		if next < 0 {
-			return ordered
-		}
-		done[next] = true
+	ordered := make([]*Resource, 0, len(g.resources))
+	for ready.Len() > 0 {
+		next := heap.Pop(ready).(int) % len(g.resources)
+		g.sorted[next] = true
 		ordered = append(ordered, g.resources[next])
+		for _, i := range after[next] {
+			if waiting[i]--; waiting[i] == 0 {
+				push(i)
+			}
+		}
 	}
+	return ordered
+}
+
+// ranks is a heap (container/heap): the smallest comes first.
+type ranks struct{ sort.IntSlice }
+
+// Push implements heap.Interface.
+func (r *ranks) Push(x any) { r.IntSlice = append(r.IntSlice, x.(int)) }
+
+// Pop implements heap.Interface.
+func (r *ranks) Pop() any {
+	last := len(r.IntSlice) - 1
+	x := r.IntSlice[last]
+	r.IntSlice = r.IntSlice[:last]
+	return x
 }
 
 // cycle describes one cycle. There is one, or sort would have returned everything.
