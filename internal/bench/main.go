@@ -52,7 +52,7 @@ func main() {
 	flag.IntVar(&o.fresh, "fresh", 3, "rounds with fresh hosts")
 	flag.IntVar(&o.scaleRounds, "scale-rounds", 3, "rounds with each number of simulated hosts")
 	flag.IntVar(&o.scaleHosts, "scale-hosts", 5000, "largest number of simulated hosts")
-	flag.IntVar(&o.scaleOther, "scale-ansible", 100, "largest number of simulated hosts for Ansible; 0 leaves it out")
+	flag.IntVar(&o.scaleOther, "scale-ansible", 10, "largest number of simulated hosts for Ansible; 0 leaves it out")
 	flag.StringVar(&o.only, "only", strings.Join(parts, ","), "measure only these, with commas between them; -out needs all of them, or scale alone, which replaces that part of the page")
 	simulating := flag.Bool("simulate", false, "simulate hosts, as the part scale does in a process of its own: see package simulate")
 	flag.Parse()
