@@ -35,6 +35,7 @@ var scaleTemplate string
 // scaleSection is the table of simulated hosts.
 type scaleSection struct {
 	Date, Version, Load string
+	AnsibleLoad         string // when Ansible began; "" where it was left out
 	Rounds              int
 	Rows                []*scaleRow
 	Goals               []goal
