@@ -333,7 +333,7 @@ func (f *Fleet) planHost(ctx context.Context, of Host) (*HostPlan, error) {
 	h.ordered = ordered
 	hp, err := h.observe(ctx)
 	if err == nil {
-		hp.Facts = &h.session.Facts
+		hp.Facts = h.facts // not the session's, which would keep all of it
 		hp.Notes = append(notes, hp.Notes...)
 	}
 	return hp, err
