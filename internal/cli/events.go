@@ -62,7 +62,12 @@ func (a *app) reporter(p *ui.Progress) func(engine.Progress) {
 	}
 	return func(e engine.Progress) {
 		p.Report(e)
-		a.events.Report(e)
-		a.log.Report(e)
+		a.tell(e)
 	}
+}
+
+// tell tells those other than the terminal of what happens on a host.
+func (a *app) tell(e engine.Progress) {
+	a.events.Report(e)
+	a.log.Report(e)
 }

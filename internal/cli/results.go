@@ -184,9 +184,9 @@ type collection struct {
 	start   time.Time
 
 	run     *run
-	sources string // digest
-	plan    *engine.Plan
-	done    *engine.Result
+	hosts   []string // that the run is about
+	sources string   // digest
+	passes  []*pass
 	verify  *report.Verify
 	status  *report.Status
 
@@ -231,8 +231,15 @@ func (c *collection) prepared(r *run) {
 	if c == nil {
 		return
 	}
-	c.run = r
+	c.run, c.hosts = r, r.names()
 	c.sources = sourcesDigest(r.config.Files())
+}
+
+// narrowed is told of a run that leaves out hosts which were prepared for.
+func (c *collection) narrowed(r *run) {
+	if c != nil {
+		c.hosts = r.names()
+	}
 }
 
 // sourcesDigest tells configurations apart. Values of variables that come from elsewhere than files are not in it.
@@ -265,15 +272,22 @@ func (c *collection) timed(pass func(engine.Progress)) func(engine.Progress) {
 	}
 }
 
+// pass is a plan with what came of it. retire --delete-data makes two.
+type pass struct {
+	plan *engine.Plan
+	done *engine.Result // nil: nothing was applied
+}
+
 func (c *collection) planned(plan *engine.Plan) {
 	if c != nil {
-		c.plan = plan
+		c.passes = append(c.passes, &pass{plan: plan})
 	}
 }
 
+// applied is told of what came of the plan that planned was told of last.
 func (c *collection) applied(done *engine.Result) {
 	if c != nil {
-		c.done = done
+		c.passes[len(c.passes)-1].done = done
 	}
 }
 
@@ -294,7 +308,8 @@ func (c *collection) surveyed(plan *engine.Plan, status *report.Status) {
 		h.Compared = slices.DeleteFunc(h.Compared, func(c engine.Compared) bool { return c.Resource.Kind == surveyKind })
 		h.Unchanged -= all - len(h.Compared)
 	}
-	c.plan, c.status = plan, status
+	c.status = status
+	c.planned(plan)
 }
 
 // now is the time as results have it.
@@ -304,13 +319,12 @@ func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
 func (c *collection) result(err error) *report.Result {
 	r := &report.Result{FormatVersion: report.Format, Hosts: []report.Host{}}
 	dir := fromHere(c.dir)
-	switch {
-	case c.plan != nil:
-		r = report.FromPlan(c.plan)
-		r.Locate(c.plan, dir)
-	case c.run != nil:
-		for _, h := range c.run.hosts {
-			r.Hosts = append(r.Hosts, report.Host{Name: h.Name, Outcome: report.NotStarted, Changes: []report.Change{}, Warnings: []string{}, Notes: []string{}})
+	for _, p := range c.passes {
+		r.Then(c.passed(p, dir))
+	}
+	for _, name := range c.hosts {
+		if r.Host(name) == nil {
+			r.Hosts = append(r.Hosts, report.Host{Name: name, Outcome: report.NotStarted, Changes: []report.Change{}, Warnings: []string{}, Notes: []string{}})
 		}
 	}
 	r.Version, r.Command, r.Verify, r.Status, r.Sources = Version(), c.command, c.verify, c.status, c.sources
@@ -338,12 +352,19 @@ func (c *collection) result(err error) *report.Result {
 		h := &r.Hosts[i]
 		h.Duration = c.spent[h.Name].Truncate(time.Millisecond).Seconds()
 	}
+	r.Count()
+	return r
+}
+
+// passed is the result of one plan and what came of it.
+func (c *collection) passed(p *pass, dir string) *report.Result {
+	r := report.FromPlan(p.plan)
+	r.Locate(p.plan, dir)
 	switch {
-	case c.done != nil:
-		r.Apply(c.done)
-	case c.plan != nil && (c.command == "apply" || c.command == "destroy"):
+	case p.done != nil:
+		r.Apply(p.done)
+	case c.run.fleet.Lock != nil: // it was to be applied
 		r.NotDone()
 	}
-	r.Count()
 	return r
 }

@@ -45,6 +45,8 @@ mirror, then stops it. With --wait it looks again by itself for that long. --ski
 Files, accounts and packages stay. --delete-data deletes a directory of a mirror's files, named by its address as plan prints it, in the end and after another question that
 names its path and size; while a sync holds the mirror's lock it fails.
 
+--events and --report tell of what is planned and applied on hosts, not of the pull requests; a host whose mirror AlmaLinux still lists is one that was not started.
+
 In the end retire says what to take out of the configuration: until then the next apply would bring the mirror back.
 
 Exit status: 0 retired, 1 an error, 2 AlmaLinux still lists a mirror.`,
@@ -62,6 +64,7 @@ mirrorform retire --delete-data fra1/mirror.almalinux.directory fra1`,
 		},
 	}
 	a.addHostFlags(cmd)
+	a.addEventsFlag(cmd)
 	a.addLockFlag(cmd)
 	addRepositoryFlags(cmd, &o.Options)
 	flags := cmd.Flags()
@@ -78,6 +81,7 @@ mirrorform retire --delete-data fra1/mirror.almalinux.directory fra1`,
 		_ = cmd.RegisterFlagCompletionFunc(name, cobra.NoFileCompletions)
 	}
 	_ = cmd.RegisterFlagCompletionFunc("delete-data", a.completeAddresses)
+	a.addReportFlag(cmd)
 	return cmd
 }
 

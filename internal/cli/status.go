@@ -63,6 +63,7 @@ func (a *app) showStatus(ctx context.Context, asJSON, watch bool, interval time.
 	}
 	defer r.close()
 	r.hosts = slices.DeleteFunc(r.hosts, func(h engine.Host) bool { return h.Last })
+	a.collected.narrowed(r)
 	r.fleet.Adjust, r.fleet.Once = withSurveys, true
 	for {
 		r.diags = nil

@@ -11,6 +11,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/internal/events"
 	"github.com/mirrorform/mirrorform/internal/report"
 	"github.com/mirrorform/mirrorform/internal/ui"
 	"github.com/mirrorform/mirrorform/internal/wire"
@@ -53,6 +54,7 @@ mirrorform sync --follow`,
 		},
 	}
 	a.addHostFlags(cmd)
+	a.addEventsFlag(cmd)
 	a.addLockFlag(cmd)
 	cmd.Flags().BoolVar(&follow, "follow", false, "start nothing: follow the syncs that run")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the results as JSON")
@@ -90,16 +92,16 @@ func (a *app) sync(ctx context.Context, follow, asJSON bool) error {
 	}
 	defer r.close()
 	s := &syncRun{run: r, follow: follow, lock: &engine.Lock{Operator: operator(), Command: "sync", Timeout: a.lockTimeout}, transfers: a.ui.Transfers()}
+	r.hosts = slices.DeleteFunc(r.hosts, func(h engine.Host) bool { return h.Last })
+	r.events.Hosts(r.names())
 	var all sync.WaitGroup
 	places := make(chan struct{}, max(a.parallelism, 1))
 	for _, h := range r.hosts {
-		if !h.Last {
-			all.Go(func() {
-				places <- struct{}{}
-				defer func() { <-places }()
-				s.host(ctx, h.Name)
-			})
-		}
+		all.Go(func() {
+			places <- struct{}{}
+			defer func() { <-places }()
+			s.host(ctx, h.Name)
+		})
 	}
 	all.Wait()
 	s.transfers.Close()
@@ -124,26 +126,49 @@ func (a *app) sync(ctx context.Context, follow, asJSON bool) error {
 
 // host syncs what is mirrored on a host.
 func (s *syncRun) host(ctx context.Context, host string) {
+	s.tell(engine.Progress{Host: host, Stage: engine.Connecting})
 	session, err := s.fleet.Connect(ctx, host)
 	if err != nil {
-		s.add(syncResult{Host: host, Error: err.Error()})
+		s.failed(host, err)
 		return
 	}
+	s.tell(engine.Progress{Host: host, Stage: engine.Connected})
 	link := &syncLink{connect: func() (*engine.Session, error) { return s.fleet.Connect(ctx, host) }, session: session}
 	defer link.close()
 	list, err := s.wanted(host, map[string]*wire.Facts{host: &session.Facts})
 	if err != nil {
-		s.add(syncResult{Host: host, Error: err.Error()})
+		s.failed(host, err)
 		return
 	}
+	jobs := syncJobs(host, list)
+	errs := make([]error, len(jobs))
 	var all sync.WaitGroup
-	for _, j := range syncJobs(host, list) {
+	for i, j := range jobs {
 		all.Go(func() {
 			record, err := s.job(ctx, link, j)
+			errs[i] = err
 			s.add(newSyncResult(j, record, err))
+			e := events.Sync{Stage: events.SyncDone, Host: host, Mirror: j.mirror, Record: record, Err: err}
+			if err != nil {
+				e.Stage = events.SyncFailed
+			}
+			s.events.Sync(e)
 		})
 	}
 	all.Wait()
+	switch {
+	case len(jobs) == 0: // nothing is mirrored there
+	case errors.Join(errs...) != nil:
+		s.events.Sync(events.Sync{Stage: events.HostUnsynced, Host: host}) // each has said why
+	default:
+		s.events.Sync(events.Sync{Stage: events.HostSynced, Host: host})
+	}
+}
+
+// failed ends a host whose mirrors are not known.
+func (s *syncRun) failed(host string, err error) {
+	s.add(syncResult{Host: host, Error: err.Error()})
+	s.events.Sync(events.Sync{Stage: events.HostUnsynced, Host: host, Err: err})
 }
 
 func (s *syncRun) add(r syncResult) {
@@ -234,6 +259,7 @@ func (s *syncRun) job(ctx context.Context, link *syncLink, j *syncJob) (*report.
 			return nil, err
 		}
 	}
+	s.events.Sync(events.Sync{Stage: events.SyncStarted, Host: j.host, Mirror: j.mirror})
 	var shown ui.Transfer
 	pause := syncFirst
 	for recording := 0; ; pause = min(2*pause, syncPoll) {
@@ -242,8 +268,11 @@ func (s *syncRun) job(ctx context.Context, link *syncLink, j *syncJob) (*report.
 		case err != nil:
 		case now.running():
 			recording = 0
-			shown = now.progress(before)
-			s.transfers.Set(j.label(), shown)
+			if t := now.progress(before); t != shown {
+				shown = t
+				s.transfers.Set(j.label(), t)
+				s.events.Sync(events.Sync{Stage: events.SyncProgress, Host: j.host, Mirror: j.mirror, Transfer: &t})
+			}
 		case now.raw != before.raw && len(now.records) > 0:
 			return s.ended(j, now, shown)
 		case !before.running() && now.refused():
@@ -305,6 +334,7 @@ func (s *syncRun) start(ctx context.Context, link *syncLink, j *syncJob) error {
 	argv := []string{"systemd-run", "--quiet", "--collect", "--no-ask-password", "--unit=" + j.unit(), "--uid=" + j.user, "--", j.script, "--progress"}
 	err := link.session.RunProgram(ctx, s.lock, wire.RunOp{Argv: argv, Timeout: 60}, "a sync that has begun goes on", func(holder string) {
 		s.transfers.Set(j.label(), ui.Transfer{Phase: "waiting for " + holder})
+		s.tell(engine.Progress{Host: j.host, Stage: engine.Waiting, Summary: holder})
 	})
 	switch {
 	case errors.Is(err, engine.ErrLost):

@@ -11,11 +11,12 @@ import (
 	"time"
 
 	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/internal/report"
 	"github.com/mirrorform/mirrorform/internal/ui"
 )
 
 // Format is the version of the format. Additions raise the second number, everything else the first.
-const Format = "1.0"
+const Format = "1.1"
 
 const (
 	// maxQueue is how many events wait for a slow reader. Those that come when there are more are counted, and left out.
@@ -53,6 +54,10 @@ type event struct {
 	Done    *int   `json:"done,omitempty"`
 	Total   *int   `json:"total,omitempty"`
 	Error   string `json:"error,omitempty"`
+
+	Mirror   string             `json:"mirror,omitempty"`   // those of a sync
+	Transfer *transfer          `json:"transfer,omitempty"` // sync-progress
+	Record   *report.SyncRecord `json:"record,omitempty"`   // sync-done, sync-failed
 
 	Changes    *changes       `json:"changes,omitempty"`     // plan, result
 	HostCounts map[string]int `json:"host_counts,omitempty"` // result

@@ -15,6 +15,8 @@ import (
 	"unicode"
 
 	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/internal/report"
+	"github.com/mirrorform/mirrorform/internal/ui"
 )
 
 // collector keeps what was written.
@@ -66,7 +68,7 @@ func TestStream(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Report(engine.Progress{Host: "late", Stage: engine.Planned})
-	want := `{"seq":1,"time":"2026-01-02T02:04:05.006Z","type":"start","format_version":"1.0","version":"1.2.3","command":"state list"}
+	want := `{"seq":1,"time":"2026-01-02T02:04:05.006Z","type":"start","format_version":"1.1","version":"1.2.3","command":"state list"}
 {"seq":2,"time":"2026-01-02T02:04:05.006Z","type":"hosts","hosts":["a","b","c"]}
 {"seq":3,"time":"2026-01-02T02:04:05.006Z","type":"connecting","host":"a"}
 {"seq":4,"time":"2026-01-02T02:04:05.006Z","type":"planned","host":"a"}
@@ -228,4 +230,40 @@ func TestOpen(t *testing.T) {
 	if err := reader.Close(); err != nil {
 		t.Error(err)
 	}
+}
+
+func TestSync(t *testing.T) {
+	t.Parallel()
+	out := &collector{}
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	s := newStream(out, func() time.Time { return at }, maxQueue, maxFlush).begin("1.2.3", "sync")
+	s.Hosts([]string{"a", "b"})
+	bytes := int64(7)
+	s.Sync(Sync{Stage: HostUnsynced, Host: "b", Err: errors.New("far \x1b")})
+	s.Sync(Sync{Stage: SyncStarted, Host: "a", Mirror: "almalinux"})
+	s.Sync(Sync{Stage: SyncProgress, Host: "a", Mirror: "almalinux", Transfer: &ui.Transfer{Phase: "syncing", Bytes: 1, Total: 4, Speed: 3}})
+	s.Sync(Sync{Stage: SyncProgress, Host: "a", Mirror: "almalinux", Transfer: &ui.Transfer{Phase: "starting"}})
+	s.Sync(Sync{Stage: HostSynced, Host: "a"})
+	s.Sync(Sync{Stage: SyncDone, Host: "a", Mirror: "almalinux", Record: &report.SyncRecord{Start: 1, End: 2, By: "sync", Bytes: &bytes}})
+	if err := s.Close(1, nil); err != nil {
+		t.Fatal(err)
+	}
+	var none *Stream
+	none.Sync(Sync{Stage: SyncStarted, Host: "a", Mirror: "m"})
+	want := []string{
+		`"type":"not-synced","host":"b","error":"far \u001b"}`,
+		`"type":"sync-started","host":"a","mirror":"almalinux"}`,
+		`"type":"sync-progress","host":"a","mirror":"almalinux","transfer":{"phase":"syncing","bytes":1,"total_bytes":4,"percent":25,"bytes_per_second":3}}`,
+		`"type":"sync-progress","host":"a","mirror":"almalinux","transfer":{"phase":"starting","bytes":0,"percent":0}}`,
+		`"type":"synced","host":"a"}`,
+		`"type":"sync-done","host":"a","mirror":"almalinux","record":{"start":1,"end":2,"exit":0,"by":"sync","bytes":7,"files":null,"size":null,"available":null}}`,
+		`"type":"result","host_counts":{"not-synced":1,"synced":1},"exit_status":1}`,
+	}
+	got := strings.Split(out.String(), "\n")[2:]
+	for i, line := range want {
+		if !strings.HasSuffix(got[i], line) {
+			t.Errorf("got %s, want %s", got[i], line)
+		}
+	}
+	lines(t, out.String())
 }

@@ -120,6 +120,32 @@ func (h *Host) join(other *Host) error {
 		}
 	}
 	h.Unchanged = max(h.Unchanged, 0)
+	h.addTexts(other)
+	return nil
+}
+
+// Then takes in what the same command planned and did after that, on some of the hosts: of a host, the changes of both, and the worse outcome.
+func (r *Result) Then(next *Result) {
+	for i := range next.Hosts {
+		h := next.Hosts[i]
+		there := r.Host(h.Name)
+		if there == nil {
+			r.Hosts = append(r.Hosts, h)
+			continue
+		}
+		if h.Outcome.rank() >= there.Outcome.rank() {
+			there.Outcome, there.Left = h.Outcome, h.Left
+		}
+		there.Changes = append(there.Changes, h.Changes...)
+		there.Unchanged += h.Unchanged
+		there.Resources = append(there.Resources, h.Resources...)
+		there.addTexts(&h)
+	}
+	r.Count()
+}
+
+// addTexts takes in the error, warnings and notes of another.
+func (h *Host) addTexts(other *Host) {
 	if other.Error != nil && h.Error != nil && *other.Error != *h.Error {
 		text := *h.Error + "\n" + *other.Error
 		h.Error = &text
@@ -127,7 +153,6 @@ func (h *Host) join(other *Host) error {
 		h.Error = other.Error
 	}
 	h.Warnings, h.Notes = union(h.Warnings, other.Warnings), union(h.Notes, other.Notes)
-	return nil
 }
 
 // rank orders outcomes from good to bad.

@@ -155,3 +155,23 @@ func TestParseShard(t *testing.T) {
 		}
 	}
 }
+
+func TestThen(t *testing.T) {
+	t.Parallel()
+	r := &Result{Hosts: []Host{
+		{Name: "a", Outcome: Changed, Unchanged: 1, Changes: []Change{{Address: "a/file.x", Action: engine.Delete, Done: Applied}}, Notes: []string{"n"}},
+		{Name: "b", Outcome: OK},
+	}}
+	why := "no room"
+	r.Then(&Result{Hosts: []Host{
+		{Name: "a", Outcome: Failed, Left: engine.TakenBack, Unchanged: 2, Error: &why, Changes: []Change{{Address: "a/directory.y", Action: engine.Delete, Done: StepFailed}}, Notes: []string{"n"}},
+		{Name: "c", Outcome: OK},
+	}})
+	a := r.Host("a")
+	if a.Outcome != Failed || a.Left != engine.TakenBack || a.Unchanged != 3 || a.Error == nil || len(a.Changes) != 2 || a.Changes[0].Done != Applied || len(a.Notes) != 1 {
+		t.Errorf("%+v", a)
+	}
+	if len(r.Hosts) != 3 || r.Summary.Delete != 2 || r.Summary.Hosts[Failed] != 1 || r.Summary.Hosts[OK] != 2 {
+		t.Errorf("%+v", r)
+	}
+}

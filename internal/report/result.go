@@ -16,7 +16,7 @@ const Format = "1.2"
 type Result struct {
 	FormatVersion string `json:"format_version"`
 	Version       string `json:"mirrorform_version,omitempty"`
-	Command       string `json:"command,omitempty"` // plan, drift, apply, destroy, verify, status; empty: printed by plan --json or show --json
+	Command       string `json:"command,omitempty"` // plan, drift, apply, destroy, retire, verify, status; empty: printed by plan --json or show --json
 	// Start and End are by the clock of the machine that ran the command.
 	Start time.Time `json:"start,omitzero"`
 	End   time.Time `json:"end,omitzero"`
