@@ -226,16 +226,3 @@ func (r *run) writeAdopted(drafts []*adopt.Draft, f adoptFlags) error {
 	}
 	return err
 }
-
-// writeNew writes a file that is not there.
-func writeNew(name string, content []byte) error {
-	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
-		return err
-	}
-	_, err = file.Write(content)
-	if err = errors.Join(err, file.Close()); err != nil {
-		return errors.Join(fmt.Errorf("write %s: %w", name, err), os.Remove(name))
-	}
-	return nil
-}

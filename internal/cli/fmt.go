@@ -2,8 +2,6 @@ package cli
 
 import (
 	"bytes"
-	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -126,36 +124,4 @@ func (a *app) formatInput(check bool) error {
 	}
 	_, err = a.out.Write(formatted)
 	return err
-}
-
-// replaceFile puts new content into a file that exists, atomically, keeping its mode. A link is followed.
-func replaceFile(name string, content []byte) error {
-	target, err := filepath.EvalSymlinks(name)
-	if err != nil {
-		return err
-	}
-	info, err := os.Stat(target)
-	if err != nil {
-		return err
-	}
-	return writeAtomically(target, content, info.Mode().Perm())
-}
-
-// writeAtomically writes a file by way of a temporary one beside it, so that it is wholly old or wholly new.
-func writeAtomically(name string, content []byte, mode fs.FileMode) (err error) {
-	tmp, err := os.CreateTemp(filepath.Dir(name), ".mirrorform-*")
-	if err != nil {
-		return fmt.Errorf("write %s: %w", name, err)
-	}
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("write %s: %w", name, errors.Join(err, os.Remove(tmp.Name())))
-		}
-	}()
-	_, err = tmp.Write(content)
-	err = errors.Join(err, tmp.Chmod(mode), tmp.Sync(), tmp.Close())
-	if err != nil {
-		return err
-	}
-	return os.Rename(tmp.Name(), name)
 }

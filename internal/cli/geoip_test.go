@@ -2,7 +2,6 @@ package cli
 
 import (
 	"encoding/json"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -27,26 +26,10 @@ func TestGeoIPConfigured(t *testing.T) {
 	}
 	configured := func(content []byte) string {
 		dir := t.TempDir()
-		writeFile(t, dir, "fleet.hcl", fmt.Appendf(nil, `
-host "fra1" {
-  address = "192.0.2.1"
-}
-mirror "almalinux" {
-  hosts = [host.fra1]
-  storage { path = "/srv/mirror/almalinux" }
-  publish {
-    name        = "example.com"
-    http        = ""
-    https       = %q
-    sponsor     = "Example Org"
-    sponsor_url = "https://example.org"
-    email       = "mirror@example.org"
-  }
-}
-geoip {
+		writeFile(t, dir, "fleet.hcl", append(publishedFleet(tree, ""), `geoip {
   databases = ["geo/city.mmdb"]
 }
-`, tree))
+`...))
 		if err := os.Mkdir(filepath.Join(dir, "geo"), 0o700); err != nil {
 			t.Fatal(err)
 		}

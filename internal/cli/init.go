@@ -29,17 +29,11 @@ func (a *app) initCommand() *cobra.Command {
 				return err
 			}
 			name := filepath.Join(dir, "fleet.hcl")
-			file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+			err := writeNew(name, starter)
 			if errors.Is(err, fs.ErrExist) {
 				return fmt.Errorf("%s is there already; it is left as it is", name)
 			}
 			if err != nil {
-				return err
-			}
-			if _, err := file.Write(starter); err != nil {
-				return errors.Join(err, file.Close(), os.Remove(name))
-			}
-			if err := file.Close(); err != nil {
 				return err
 			}
 			a.print("Wrote %s.\nNext: put in your hosts and your sponsor, then run mirrorform plan.\n", name)

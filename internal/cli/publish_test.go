@@ -35,24 +35,7 @@ func TestPublishChecks(t *testing.T) {
 			}
 			t.Cleanup(server.Close)
 			dir := t.TempDir()
-			writeFile(t, dir, "fleet.hcl", fmt.Appendf(nil, `
-host "fra1" {
-  address = "192.0.2.1"
-}
-mirror "almalinux" {
-  hosts = [host.fra1]
-  storage { path = "/srv/mirror/almalinux" }
-  publish {
-    name        = "example.com"
-    http        = ""
-    https       = %q
-    sponsor     = "Example Org"
-    sponsor_url = "https://example.org"
-    email       = "mirror@example.org"
-    %s
-  }
-}
-`, tree, test.attribute))
+			writeFile(t, dir, "fleet.hcl", publishedFleet(tree, test.attribute))
 			args := append([]string{"publish", "--chdir", dir, "--api-url", server.URL + "/"}, flags...)
 			status, stdout, stderr := runApp(t, append(args, test.flags...)...)
 			wantStatus, wantPulls := exitDone, 1
@@ -69,4 +52,26 @@ mirror "almalinux" {
 			}
 		})
 	}
+}
+
+// publishedFleet is a configuration that publishes the tree at a URL, with one more attribute if that is not empty.
+func publishedFleet(tree, attribute string) []byte {
+	return fmt.Appendf(nil, `
+host "fra1" {
+  address = "192.0.2.1"
+}
+mirror "almalinux" {
+  hosts = [host.fra1]
+  storage { path = "/srv/mirror/almalinux" }
+  publish {
+    name        = "example.com"
+    http        = ""
+    https       = %q
+    sponsor     = "Example Org"
+    sponsor_url = "https://example.org"
+    email       = "mirror@example.org"
+    %s
+  }
+}
+`, tree, attribute)
 }

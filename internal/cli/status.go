@@ -12,6 +12,7 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/internal/report"
+	"github.com/mirrorform/mirrorform/internal/ui"
 	"github.com/mirrorform/mirrorform/internal/wire"
 	"github.com/spf13/cobra"
 )
@@ -262,7 +263,7 @@ func statusCells(m *report.MirrorStatus) []string {
 		full = fmt.Sprintf("%.0f days", math.Floor(*m.DaysUntilFull))
 	}
 	if m.NextRun != nil && m.Clock != nil {
-		next = "in " + roughly(int64(m.NextRun.Sub(*m.Clock)/time.Second))
+		next = "in " + ui.Span(int64(m.NextRun.Sub(*m.Clock)/time.Second))
 	}
 	if m.Locked != nil {
 		lock = map[bool]string{true: "held", false: "free"}[*m.Locked]
@@ -273,20 +274,7 @@ func statusCells(m *report.MirrorStatus) []string {
 // ago says how long ago something was, by the host's clock.
 func ago(seconds int64) string {
 	if seconds < 0 {
-		return "in the future"
+		return ui.Span(seconds)
 	}
-	return roughly(seconds) + " ago"
-}
-
-// roughly is a number of seconds in its largest whole unit.
-func roughly(seconds int64) string {
-	switch {
-	case seconds < 60:
-		return fmt.Sprintf("%d s", seconds)
-	case seconds < 60*60:
-		return fmt.Sprintf("%d min", seconds/60)
-	case seconds < 48*60*60:
-		return fmt.Sprintf("%d h", seconds/3600)
-	}
-	return fmt.Sprintf("%d d", seconds/86400)
+	return ui.Span(seconds) + " ago"
 }

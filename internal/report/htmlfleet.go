@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/internal/ui"
@@ -459,20 +458,4 @@ func (f *fleet) problems() []problemView {
 		return list
 	}
 	return nil
-}
-
-// span is a number of seconds in its largest whole unit.
-func span(seconds int64) string {
-	d := time.Duration(seconds) * time.Second
-	switch {
-	case seconds < 0:
-		return "in the future"
-	case d < time.Minute:
-		return fmt.Sprintf("%d s", seconds)
-	case d < time.Hour:
-		return fmt.Sprintf("%d min", seconds/60)
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%d h", seconds/3600)
-	}
-	return fmt.Sprintf("%d d", seconds/86400)
 }

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/dustin/go-humanize"
+	"github.com/mirrorform/mirrorform/internal/ui"
 	"github.com/mirrorform/mirrorform/internal/upstream"
 )
 
@@ -33,10 +34,10 @@ func newMirrorView(host string, m *MirrorStatus) mirrorView {
 		}
 	}
 	if m.LastSyncAge != nil {
-		v.LastSync = cell{Text: span(*m.LastSyncAge), Sort: float64(*m.LastSyncAge)}
+		v.LastSync = cell{Text: ui.Span(*m.LastSyncAge), Sort: float64(*m.LastSyncAge)}
 	}
 	if m.TimeAge != nil {
-		v.TimeAge = cell{span(*m.TimeAge), float64(*m.TimeAge), look(float64(*m.TimeAge) > allowed())}
+		v.TimeAge = cell{ui.Span(*m.TimeAge), float64(*m.TimeAge), look(float64(*m.TimeAge) > allowed())}
 	}
 	if m.Used != nil && m.Available != nil && *m.Used+*m.Available > 0 {
 		v.Used = 100 * float64(*m.Used) / (float64(*m.Used) + float64(*m.Available))
@@ -77,7 +78,7 @@ func (v mirrorView) reasons() []reason {
 		list = append(list, reason{v.Name + ": last sync failed", v.Exit})
 	}
 	if v.TimeAge.Mark != "" {
-		list = append(list, reason{fmt.Sprintf("%s: TIME is older than %s, so AlmaLinux does not list the mirror", v.Name, span(int64(allowed()))), v.TimeAge.Text})
+		list = append(list, reason{fmt.Sprintf("%s: TIME is older than %s, so AlmaLinux does not list the mirror", v.Name, ui.Span(int64(allowed()))), v.TimeAge.Text})
 	}
 	if v.FullIn.Mark != "" {
 		list = append(list, reason{fmt.Sprintf("%s: storage full within %d days", v.Name, fullSoon), v.FullIn.Text})
@@ -117,8 +118,8 @@ func syncCard(mirrors []mirrorView) card {
 	c := card{Title: "Sync", Value: "not known", Text: "no mirror has a TIME", Bad: late+failed > 0}
 	if len(ages) > 0 {
 		slices.Sort(ages)
-		c.Value = span(int64(ages[len(ages)/2]))
-		c.Text = fmt.Sprintf("median age of TIME, oldest %s; %d beyond %s", span(int64(ages[len(ages)-1])), late, span(int64(allowed())))
+		c.Value = ui.Span(int64(ages[len(ages)/2]))
+		c.Text = fmt.Sprintf("median age of TIME, oldest %s; %d beyond %s", ui.Span(int64(ages[len(ages)-1])), late, ui.Span(int64(allowed())))
 	}
 	if failed > 0 {
 		c.Text += "; " + count(failed, "failed sync")

@@ -386,19 +386,7 @@ func TestLabKeys(t *testing.T) {
 		t.Errorf("the passphrase was asked for %d times", n)
 	}
 
-	socket := filepath.Join(dir, "agent")
-	agent := exec.Command("ssh-agent", "-D", "-a", socket)
-	if err := agent.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = agent.Process.Kill(); _ = agent.Wait() })
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		if _, err := os.Stat(socket); err == nil {
-			break
-		} else if time.Now().After(deadline) {
-			t.Fatal(err)
-		}
-	}
+	socket := labAgent(t, filepath.Join(dir, "agent"))
 	for i := range 8 { // more than MaxAuthTries
 		other := filepath.Join(dir, fmt.Sprint("id_other", i))
 		keygen(t, "-q", "-t", "ed25519", "-N", "", "-f", other)

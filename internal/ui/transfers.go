@@ -50,6 +50,21 @@ func (t Transfer) String() string {
 // size is a number of bytes as people read it.
 func size(n int64) string { return humanize.IBytes(uint64(max(n, 0))) }
 
+// Span is a number of seconds in its largest whole unit: "40 s", "3 min", "47 h", "2 d". An age below 0, as clocks that differ give it, is "in the future".
+func Span(seconds int64) string {
+	switch {
+	case seconds < 0:
+		return "in the future"
+	case seconds < 60:
+		return fmt.Sprintf("%d s", seconds)
+	case seconds < 60*60:
+		return fmt.Sprintf("%d min", seconds/60)
+	case seconds < 48*60*60:
+		return fmt.Sprintf("%d h", seconds/3600)
+	}
+	return fmt.Sprintf("%d d", seconds/86400)
+}
+
 // remaining is a number of seconds to its two largest units: "40s", "3m20s", "7h05m", "2d03h".
 func remaining(seconds int64) string {
 	const hour, day = 60 * 60, 24 * 60 * 60

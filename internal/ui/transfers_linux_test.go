@@ -79,3 +79,12 @@ func TestClear(t *testing.T) {
 		t.Errorf("%q", out.String())
 	}
 }
+
+func TestSpan(t *testing.T) {
+	t.Parallel()
+	for seconds, want := range map[int64]string{-1: "in the future", 0: "0 s", 59: "59 s", 60: "1 min", 3599: "59 min", 3600: "1 h", 172799: "47 h", 172800: "2 d", 1 << 40: "12725829 d"} {
+		if got := Span(seconds); got != want {
+			t.Errorf("%d is %q, want %q", seconds, got, want)
+		}
+	}
+}
