@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -192,7 +194,7 @@ func waiting(d *Dialer) (n int) {
 	return n
 }
 
-// TestRetry: a host that is just coming up is tried again, and so is one that has too many at its door.
+// TestRetry: a host that has too many at its door is tried again, and so is one that is just coming up.
 func TestRetry(t *testing.T) {
 	t.Parallel()
 	key, pub, _ := newKeyFile(t)
@@ -225,34 +227,42 @@ func TestRetry(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	// Nobody listens yet.
-	address := s.listener.Addr().String()
-	_ = s.listener.Close()
-	later := make(chan net.Listener, 1)
-	go func() {
-		time.Sleep(100 * time.Millisecond)
-		l, err := net.Listen("tcp", address)
-		if err != nil {
-			t.Error(err)
-			later <- nil
-			return
-		}
-		later <- l
-		conn, err := l.Accept()
-		if err != nil {
-			return
-		}
-		s.conns.Store(conn, nil)
-		s.handle(conn)
-	}()
+	// The jump host cannot connect to it yet.
+	jump := newServer(t, pub)
+	jump.refuse.Store(2)
+	jump.serve()
+	d := testDialer(t, Options{})
+	defer d.Close()
 	target = s.target(key)
-	target.HostKey = publicLine(edKey().PublicKey())
-	_, err = connect(t, testDialer(t, Options{}), target, standIn(t, ""))
-	if l := <-later; l != nil {
-		_ = l.Close()
-	}
-	if err != nil {
+	target.HostKey, target.Jump = publicLine(edKey().PublicKey()), jump.via("bastion", nil, key)
+	if _, err := connect(t, d, target, standIn(t, "")); err != nil {
 		t.Fatal(err)
+	}
+	if n := jump.refuse.Load(); n >= 0 {
+		t.Errorf("%d refusals are left", n)
+	}
+}
+
+func TestTransient(t *testing.T) {
+	t.Parallel()
+	refused := &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
+	for _, c := range []struct {
+		err  error
+		want bool
+	}{
+		{&dialError{err: refused}, true},
+		{&dialError{err: &net.DNSError{IsTemporary: true}}, true},
+		{&dialError{via: "x", err: &forwardError{"x:22", &gossh.OpenChannelError{Reason: gossh.ConnectionFailed}}}, true},
+		{&dialError{err: &net.DNSError{IsNotFound: true}}, false},
+		{&dialError{err: &net.DNSError{IsTemporary: true, IsTimeout: true}}, false},
+		{&dialError{err: &timeoutError{stage: "connecting"}}, false},
+		{&dialError{err: &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.EHOSTUNREACH)}}, false},
+		{&jumpError{Target{}, &dialError{err: refused}}, false}, // it was tried again already
+		{context.Canceled, false},
+	} {
+		if got := transient(c.err); got != c.want {
+			t.Errorf("%v: %t", c.err, got)
+		}
 	}
 }
 

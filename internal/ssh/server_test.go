@@ -174,7 +174,8 @@ type server struct {
 	// authentication, if not nil, changes what a client has to do to log in.
 	authentication func(*gossh.ServerConfig)
 	noForwarding   bool
-	noise          string // what the login shell prints
+	refuse         atomic.Int32 // how many connections cannot be forwarded
+	noise          string       // what the login shell prints
 	maxTries       int
 	hangUp         bool   // when it has been given a signature
 	become         string // how the test's targets become root
@@ -301,6 +302,10 @@ func (s *server) handle(tcp net.Conn) {
 
 // forward connects to where a client wants to go (RFC 4254, 7.2).
 func (s *server) forward(c gossh.NewChannel) {
+	if s.refuse.Add(-1) >= 0 {
+		_ = c.Reject(gossh.ConnectionFailed, "Connection refused")
+		return
+	}
 	if s.noForwarding {
 		_ = c.Reject(gossh.Prohibited, "open failed")
 		return

@@ -1,0 +1,112 @@
+package cli
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mirrorform/mirrorform/internal/config"
+	"github.com/mirrorform/mirrorform/internal/ssh"
+)
+
+// TestReach: what a host block says wins over ssh_config, and each hop has what is said about it.
+func TestReach(t *testing.T) {
+	t.Parallel()
+	const text = `
+Host behind
+  HostName 10.0.0.9
+  ProxyJump outer:2200,carol@inner
+Host lonely
+  ProxyJump inner
+Host inner
+  HostKeyAlias inner-key
+  ProxyJump gate
+Host outer
+  HostName outer.example.org
+Host ring1
+  ProxyJump ring2
+Host ring2
+  ProxyJump ring1
+Host bare
+  IdentityFile none
+  UserKnownHostsFile none
+  ConnectTimeout 7
+Host *
+  User dave
+  Port 22000
+  IdentityFile /keys/%r
+  GlobalKnownHostsFile /kh/global
+  ConnectTimeout 9
+  ServerAliveInterval 4
+`
+	file := filepath.Join(t.TempDir(), "config")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	bastion := &config.Host{Name: "bastion", Address: "outer", User: "bob"}
+	hosts := []*config.Host{
+		{Name: "a", Address: "behind"},
+		{Name: "b", Address: "behind", User: "erin", Port: 22, Identities: []string{"/mine"}, ConnectTimeout: time.Minute, HostKey: []string{"k1", "k2"}, Jump: bastion},
+		{Name: "c", Address: "lonely"},
+		{Name: "d", Address: "ring1"},
+		{Name: "e", Address: "bare"},
+	}
+	a := &app{sshConfig: file}
+	r := a.newReach(hostsByName(hosts))
+	path := func(t *ssh.Target) string {
+		var hops []string
+		for ; t != nil; t = t.Jump {
+			hops = append(hops, fmt.Sprintf("%s=%s@%s:%d", t.Name, t.User, t.Address, t.Port))
+		}
+		return strings.Join(hops, " ")
+	}
+	for name, want := range map[string]string{
+		"a": "a=dave@10.0.0.9:22000 inner=carol@inner:22000 outer=dave@outer.example.org:2200",
+		"b": "b=erin@10.0.0.9:22 bastion=bob@outer.example.org:22000",
+		"c": "c=dave@lonely:22000 inner=dave@inner:22000 gate=dave@gate:22000",
+		"e": "e=dave@bare:22000",
+	} {
+		target, err := r.target(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := path(target); got != want {
+			t.Errorf("%s: %s, not %s", name, got, want)
+		}
+		if login, _, _ := strings.Cut(strings.TrimPrefix(want, name+"="), "@"); r.login(name) != login {
+			t.Errorf("%s: login %s", name, r.login(name))
+		}
+	}
+	is := func(what string, got, want any) {
+		t.Helper()
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("%s is %v, not %v", what, got, want)
+		}
+	}
+	target, _ := r.target("a")
+	is("a's key", target.Identities, []string{"/keys/dave"})
+	is("a's hop's key", target.Jump.Identities, []string{"/keys/carol"})
+	is("a's hop's alias", target.Jump.HostKeyAlias, "inner-key")
+	is("a's known hosts", target.KnownHostsFiles, append(ssh.UserKnownHosts(), "/kh/global"))
+	is("a's keepalive", []time.Duration{target.Keepalive, target.Silence, target.ConnectTimeout}, []time.Duration{4 * time.Second, 12 * time.Second, 9 * time.Second})
+	target, _ = r.target("b")
+	is("b's key", target.Identities, []string{"/mine"})
+	is("b's host key", target.HostKey, "k1\nk2")
+	is("b's time-out", target.ConnectTimeout, time.Minute)
+	target, _ = r.target("e")
+	is("e's keys", target.Identities, []string{"/keys/dave"}) // none takes back nothing that follows: ssh_config(5)
+	is("e's known hosts", target.KnownHostsFiles, []string{os.DevNull, "/kh/global"})
+	if _, err := r.target("d"); err == nil || !strings.Contains(err.Error(), "host d: jump host ring2: ") || !strings.Contains(err.Error(), "in a circle") {
+		t.Error(err)
+	}
+
+	none := (&app{sshConfig: "none"}).newReach(hostsByName(hosts))
+	target, err := none.target("a")
+	if err != nil || path(target) != "a=@behind:0" || target.Identities != nil {
+		t.Errorf("without ssh_config: %+v, %v", target, err)
+	}
+}
