@@ -260,7 +260,8 @@ func (s *syncRun) job(ctx context.Context, link *syncLink, j *syncJob) (*report.
 		}
 	}
 	s.events.Sync(events.Sync{Stage: events.SyncStarted, Host: j.host, Mirror: j.mirror})
-	var shown ui.Transfer
+	var shown, told ui.Transfer
+	var toldAt time.Time
 	pause := syncFirst
 	for recording := 0; ; pause = min(2*pause, syncPoll) {
 		now, err := link.state(ctx, j)
@@ -268,10 +269,11 @@ func (s *syncRun) job(ctx context.Context, link *syncLink, j *syncJob) (*report.
 		case err != nil:
 		case now.running():
 			recording = 0
-			if t := now.progress(before); t != shown {
-				shown = t
-				s.transfers.Set(j.label(), t)
-				s.events.Sync(events.Sync{Stage: events.SyncProgress, Host: j.host, Mirror: j.mirror, Transfer: &t})
+			shown = now.progress(before)
+			s.transfers.Set(j.label(), shown)
+			if shown != told && time.Since(toldAt) >= syncPoll {
+				told, toldAt = shown, time.Now()
+				s.events.Sync(events.Sync{Stage: events.SyncProgress, Host: j.host, Mirror: j.mirror, Transfer: &told})
 			}
 		case now.raw != before.raw && len(now.records) > 0:
 			return s.ended(j, now, shown)
