@@ -55,7 +55,7 @@ func TestGeoIPConfigured(t *testing.T) {
 			args := append([]string{"verify", "--chdir", test.dir}, flags...)
 			status, stdout, stderr := runApp(t, append(args, test.args...)...)
 			if test.country == "" {
-				for _, want := range []string{"GeoIP database cannot be used", "fleet.hcl", "18", "geo/city.mmdb", "download it again"} {
+				for _, want := range []string{"GeoIP database cannot be used", "fleet.hcl", "fleet.hcl line 19", "geo/city.mmdb", "download it again"} {
 					if !strings.Contains(stderr, want) {
 						t.Errorf("%q is not in %s", want, stderr)
 					}
