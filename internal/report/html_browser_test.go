@@ -165,7 +165,7 @@ func TestBrowserColours(t *testing.T) {
 	if light == dark {
 		t.Errorf("%s in light and dark", light)
 	}
-	w.check(`document.getElementById("theme").getAttribute("aria-pressed") === "true"`)
+	w.wait(`document.getElementById("theme").getAttribute("aria-pressed") === "true"`) // the page hears of the scheme with the next frame
 	w.click("#theme")
 	w.check(`document.getElementById("theme").getAttribute("aria-pressed") === "false"`)
 	if got := eval[string](w, page); got != light {
