@@ -107,7 +107,7 @@ func open(t *testing.T, page []byte, width int64, actions ...chromedp.Action[chr
 		t.Fatal(err)
 	}
 	address := (&url.URL{Scheme: "file", Path: file}).String()
-	ctx, closeWindow := chromedp.NewContext(chromium.parent)
+	ctx, closeWindow := chromedp.NewContext(chromium.parent, chromedp.WithNewBrowserContext()) // what one page stores, others do not see
 	t.Cleanup(closeWindow)
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	t.Cleanup(cancel)
