@@ -511,7 +511,7 @@ exec "$@"`
 				return
 			}
 			wantError(t, err, ErrBecome, c.parts...)
-			if text := strings.Join(log, "") + err.Error(); strings.Contains(text, "5309") {
+			if text := strings.Join(log, "") + err.Error(); strings.Contains(text, "canary") {
 				t.Errorf("the password is in: %s", text)
 			}
 		})
