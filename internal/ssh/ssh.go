@@ -187,6 +187,8 @@ type Link struct {
 
 	s *session
 	p *process
+
+	writing sync.Mutex // held by Write
 }
 
 // Read reads what the helper sends. When the helper has ended, or the connection is lost, the error says so with what
@@ -201,6 +203,8 @@ func (l *Link) Read(b []byte) (int, error) {
 
 // Write sends to the helper.
 func (l *Link) Write(b []byte) (int, error) {
+	l.writing.Lock()
+	defer l.writing.Unlock()
 	n, err := l.p.ch.Write(b)
 	if err != nil {
 		err = l.s.explain(l.p, err)
@@ -210,8 +214,12 @@ func (l *Link) Write(b []byte) (int, error) {
 
 // Close closes the helper's standard input, on which it ends, and the connection. It does not wait for the host.
 func (l *Link) Close() error {
-	// The connection's end closes the channel too; saying so first lets the host see an orderly end.
-	_ = l.p.ch.CloseWrite()
+	// The connection's end closes the channel too; saying so first lets the host see an orderly end. It must not come into a Write that is under way, and that
+	// one may wait for a host that is silent.
+	if l.writing.TryLock() {
+		_ = l.p.ch.CloseWrite()
+		l.writing.Unlock()
+	}
 	l.s.close(nil)
 	return nil
 }
