@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"github.com/mirrorform/mirrorform/internal/wire"
-	"golang.org/x/sync/errgroup"
 )
 
 // HostResult is what Apply did on one host.
@@ -133,10 +132,7 @@ func (f *Fleet) applyHosts(ctx context.Context, plan *Plan, list []int, o ApplyO
 		}
 	}
 	verdict := o.Decide(ctx, results)
-	var group errgroup.Group
-	if f.Parallelism > 0 {
-		group.SetLimit(f.Parallelism)
-	}
+	group := f.group()
 	for _, i := range held {
 		group.Go(func() error {
 			f.decided(ctx, works[i], verdict)

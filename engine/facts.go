@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/mirrorform/mirrorform/internal/wire"
-	"golang.org/x/sync/errgroup"
 )
 
 // HostFacts is what a host says of itself.
@@ -17,17 +16,14 @@ type HostFacts struct {
 // Facts asks hosts for their facts. Nothing is locked or changed.
 func (f *Fleet) Facts(ctx context.Context, hosts []Host) []HostFacts {
 	list := make([]HostFacts, len(hosts))
-	var group errgroup.Group
-	if f.Parallelism > 0 {
-		group.SetLimit(f.Parallelism)
-	}
+	group := f.group()
 	for i, host := range hosts {
 		group.Go(func() error {
 			h := &list[i]
 			h.Host = host.Name
 			stage := Planned
 			if h.Err = f.reach(ctx, host.Name); h.Err == nil {
-				h.Facts = &f.state(host.Name).session.Facts
+				h.Facts = f.state(host.Name).facts
 			} else {
 				stage = Unplanned
 			}

@@ -118,6 +118,15 @@ type Progress struct {
 	Err         error  // with Unplanned, StepFailed, UndoneFailed and NotApplied
 }
 
+// group is for work on as many hosts at once as Parallelism allows.
+func (f *Fleet) group() *errgroup.Group {
+	group := new(errgroup.Group)
+	if f.Parallelism > 0 {
+		group.SetLimit(f.Parallelism)
+	}
+	return group
+}
+
 func (f *Fleet) report(p Progress) {
 	if f.Report != nil {
 		f.Report(p)
@@ -205,10 +214,8 @@ func (f *Fleet) Plan(ctx context.Context, hosts []Host) *Plan {
 			reached.Add(1)
 		}
 	}
-	var group, last errgroup.Group
-	if f.Parallelism > 0 {
-		group.SetLimit(f.Parallelism)
-	}
+	var last errgroup.Group
+	group := f.group()
 	one := func(i int, h Host, connected func()) error {
 		approved := f.approved(h.Name)
 		if approved != nil && approved.Failed() {

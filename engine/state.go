@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"github.com/mirrorform/mirrorform/internal/wire"
-	"golang.org/x/sync/errgroup"
 )
 
 // HostManifest is what a host says of what is managed on it.
@@ -19,10 +18,7 @@ type HostManifest struct {
 // Manifests asks hosts what is managed on them. Nothing is locked or changed.
 func (f *Fleet) Manifests(ctx context.Context, hosts []Host) []HostManifest {
 	list := make([]HostManifest, len(hosts))
-	var group errgroup.Group
-	if f.Parallelism > 0 {
-		group.SetLimit(f.Parallelism)
-	}
+	group := f.group()
 	for i, host := range hosts {
 		group.Go(func() error {
 			m := &list[i]
