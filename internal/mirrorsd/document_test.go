@@ -181,7 +181,7 @@ func FuzzEdit(f *testing.F) {
 	f.Fuzz(func(t *testing.T, have, canonical []byte) {
 		want, err := Parse(canonical)
 		if err != nil {
-			t.Skip("not a wanted file")
+			return // only what Parse takes is ever wanted
 		}
 		d, err := ParseDocument(have)
 		if err != nil {
