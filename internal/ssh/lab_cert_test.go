@@ -32,21 +32,10 @@ func (h *labHost) sshd(lines string) {
 	h.run("systemctl", "restart", "ssh")
 }
 
-// requireKeygen skips a test where OpenSSH's programs are not there, or has it fail.
-func requirePrograms(t testing.TB, programs ...string) {
-	t.Helper()
-	for _, program := range programs {
-		if _, err := exec.LookPath(program); err != nil {
-			labtest.Require(t)
-			t.Fatal(err)
-		}
-	}
-}
-
 // TestLabHostCertificate: what ssh-keygen signs and sshd shows.
 func TestLabHostCertificate(t *testing.T) {
 	t.Parallel()
-	requirePrograms(t, "ssh-keygen")
+	labtest.Program(t, "ssh-keygen")
 	h := newLabHost(t)
 	b := realBundle(t)
 	dir := t.TempDir()
@@ -97,7 +86,9 @@ func TestLabHostCertificate(t *testing.T) {
 // TestLabUserCertificate: a certificate next to the key, in a file of its own, and held by ssh-agent; and those that sshd does not accept.
 func TestLabUserCertificate(t *testing.T) {
 	t.Parallel()
-	requirePrograms(t, "ssh-keygen", "ssh-agent", "ssh-add")
+	labtest.Program(t, "ssh-keygen")
+	labtest.Program(t, "ssh-agent")
+	labtest.Program(t, "ssh-add")
 	h := newLabHost(t)
 	b := realBundle(t)
 	dir := t.TempDir()

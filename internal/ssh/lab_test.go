@@ -330,10 +330,7 @@ func TestLabServer(t *testing.T) {
 func TestLabKeys(t *testing.T) {
 	t.Parallel()
 	for _, program := range []string{"ssh-keygen", "ssh-agent", "ssh-add"} {
-		if _, err := exec.LookPath(program); err != nil {
-			labtest.Require(t)
-			t.Fatal(err)
-		}
+		labtest.Program(t, program)
 	}
 	l := labtest.Lab(t)
 	hosts := labtest.Hosts(t, 3)

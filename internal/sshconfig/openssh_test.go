@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/mirrorform/mirrorform/internal/lab/labtest"
 )
 
 // generator writes client configurations that use what is understood here, in all the ways in which it can be written.
@@ -277,9 +279,7 @@ func dedupe(list []string) []string {
 // TestAgainstOpenSSH compares with `ssh -G` over many generated configurations. What OpenSSH refuses has to be refused here, too, and nothing else.
 func TestAgainstOpenSSH(t *testing.T) {
 	t.Parallel()
-	if _, err := exec.LookPath("ssh"); err != nil {
-		t.Skip("needs OpenSSH's client")
-	}
+	labtest.Program(t, "ssh")
 	files := 150
 	if n, err := strconv.Atoi(os.Getenv("MIRRORFORM_SSHCONFIG_FILES")); err == nil {
 		files = n

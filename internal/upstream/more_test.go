@@ -23,6 +23,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mirrorform/mirrorform/internal/lab/labtest"
 	"github.com/mirrorform/mirrorform/internal/mirrorsd"
 )
 
@@ -369,10 +370,7 @@ func TestNoFamily(t *testing.T) {
 // TestRsyncDaemon asks rsync's own daemon.
 func TestRsyncDaemon(t *testing.T) {
 	t.Parallel()
-	program, err := exec.LookPath("rsync")
-	if err != nil {
-		t.Skip("rsync is not installed")
-	}
+	program := labtest.Program(t, "rsync")
 	dir := t.TempDir()
 	free, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {

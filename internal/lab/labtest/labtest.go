@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -68,6 +69,20 @@ func Require(t testing.TB) {
 	if err := lab.Check(); err != nil {
 		unavailable(t, err)
 	}
+}
+
+// Program returns the path of a program of this machine that a test needs. Without it the test is skipped; with Env set to "require" it fails instead.
+func Program(t testing.TB, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	switch {
+	case err == nil:
+	case os.Getenv(Env) == "require":
+		t.Fatalf("%v (%s=require is set)", err, Env)
+	default:
+		t.Skip(err)
+	}
+	return path
 }
 
 func unavailable(t testing.TB, err error) {
