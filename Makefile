@@ -48,8 +48,9 @@ unit: ## The tests that need neither root nor the lab
 	MIRRORFORM_LAB=skip go test ./...
 
 .PHONY: lint
-lint: ## gofmt, go vet, golangci-lint, actionlint, and that go.mod is tidy
+lint: ## gofmt, go vet, golangci-lint, actionlint, builds for macOS and FreeBSD, and that go.mod is tidy
 	go vet ./...
+	for os in darwin freebsd; do GOOS=$$os GOARCH=arm64 CGO_ENABLED=0 go build -o /dev/null ./cmd/mirrorform; done
 	go mod tidy -diff
 	$(TOOLS) golangci-lint run ./...
 	$(TOOLS) actionlint examples/ci/github/*.yml

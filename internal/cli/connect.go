@@ -15,7 +15,6 @@ import (
 	"sync"
 
 	"github.com/mirrorform/mirrorform/engine"
-	"github.com/mirrorform/mirrorform/internal/agent"
 	"github.com/mirrorform/mirrorform/internal/config"
 	"github.com/mirrorform/mirrorform/internal/helper"
 	"github.com/mirrorform/mirrorform/internal/ssh"
@@ -137,7 +136,10 @@ func (a *app) localSession(ctx context.Context) (*engine.Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn := agent.Pipe(context.WithoutCancel(ctx), agent.Options{Version: Version(), StateDir: dir})
+	conn, err := localHelper(context.WithoutCancel(ctx), dir)
+	if err != nil {
+		return nil, err
+	}
 	if err := readPreamble(conn); err != nil {
 		return nil, errors.Join(fmt.Errorf("host local: %w", err), conn.Close())
 	}

@@ -1,0 +1,16 @@
+//go:build !linux
+
+package cli
+
+import (
+	"context"
+	"errors"
+	"io"
+	"runtime"
+)
+
+// localHelper fails: the helper uses system calls that only Linux has.
+func localHelper(context.Context, string) (io.ReadWriteCloser, error) {
+	return nil, errors.New("host local is not available on " + runtime.GOOS +
+		": run mirrorform on Linux, or select the other hosts with --limit")
+}
