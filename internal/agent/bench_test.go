@@ -28,6 +28,6 @@ func BenchmarkAnswer(b *testing.B) {
 
 func BenchmarkStart(b *testing.B) {
 	for b.Loop() {
-		newHost("/nonexistent")
+		newHost("/proc/nonexistent")
 	}
 }

@@ -310,7 +310,7 @@ func testFiles(t *testing.T, h *lab.Host) {
 	if err != nil || string(out) != "in" {
 		t.Errorf("cat: %q, %v", out, err)
 	}
-	_, err = h.Run(t.Context(), "ls", "/nonexistent")
+	_, err = h.Run(t.Context(), "ls", "/proc/nonexistent")
 	var failed *lab.CommandError
 	if !errors.As(err, &failed) || !strings.Contains(failed.Output, "nonexistent") {
 		t.Errorf("the error of a failed program is %v", err)

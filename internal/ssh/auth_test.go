@@ -271,7 +271,7 @@ func TestAuthenticationRefused(t *testing.T) {
 	}{
 		"not accepted":     {[]string{key}, []string{"did not accept the key offered for user admin", "authorized_keys"}},
 		"several":          {[]string{key, writeKey(t, privateKeys(t, 1)[0])}, []string{"none of the 2 keys"}},
-		"missing":          {[]string{"/nonexistent/id"}, []string{"no key to offer", "/nonexistent/id", "no such file"}},
+		"missing":          {[]string{"/proc/nonexistent/id"}, []string{"no key to offer", "/proc/nonexistent/id", "no such file"}},
 		"others can read":  {[]string{open}, []string{open, "0644", "chmod 600"}},
 		"public key alone": {[]string{lonely}, []string{lonely, "ssh-agent does not hold"}},
 		"no key":           {[]string{writeFile(t, "hello")}, []string{"no key found"}},
@@ -291,12 +291,12 @@ func TestAgentGone(t *testing.T) {
 	t.Parallel()
 	key, pub, _ := newKeyFile(t)
 	good, bad := newServer(t, pub).serve(), newServer(t).serve()
-	d := testDialer(t, Options{AgentSocket: "/nonexistent/agent", KnownHostsFiles: []string{good.knownHosts(edKey()), bad.knownHosts(edKey())}})
+	d := testDialer(t, Options{AgentSocket: "/proc/nonexistent/agent", KnownHostsFiles: []string{good.knownHosts(edKey()), bad.knownHosts(edKey())}})
 	if _, err := connect(t, d, good.target(key), standIn(t, "")); err != nil {
 		t.Error(err)
 	}
 	_, err := connect(t, d, bad.target(key), standIn(t, ""))
-	wantError(t, err, ErrAuthentication, "ssh-agent at /nonexistent/agent")
+	wantError(t, err, ErrAuthentication, "ssh-agent at /proc/nonexistent/agent")
 }
 
 // TestConnectionEndsAfterSignature: a host that hangs up once it has a signature is not asked for ever.

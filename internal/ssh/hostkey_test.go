@@ -36,7 +36,7 @@ func TestHostKeyKnown(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newServer(t, pub).serve()
-			if _, err := connect(t, testDialer(t, Options{KnownHostsFiles: []string{"/nonexistent", known(s)}}), s.target(key), b); err != nil {
+			if _, err := connect(t, testDialer(t, Options{KnownHostsFiles: []string{"/proc/nonexistent", known(s)}}), s.target(key), b); err != nil {
 				t.Fatal(err)
 			}
 		})
@@ -182,7 +182,7 @@ func TestAcceptNewHostKeys(t *testing.T) {
 			if c.before != "" {
 				file = writeFile(t, c.before)
 			}
-			options := Options{KnownHostsFiles: []string{file, "/nonexistent"}, AcceptNewHostKeys: true}
+			options := Options{KnownHostsFiles: []string{file, "/proc/nonexistent"}, AcceptNewHostKeys: true}
 			d := testDialer(t, options)
 			for range 2 { // with and without the entry
 				if _, err := connect(t, d, s.target(key), standIn(t, "")); err != nil {

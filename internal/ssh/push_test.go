@@ -116,7 +116,7 @@ func TestPush(t *testing.T) {
 		"an empty file":       {put("", 0o500), 0, "wrong helper"},
 		"not executable":      {put("x", 0o400), 0, "pushed"},
 		"cut off":             {put(string(b.data[:len(b.data)/2]), 0o500), 0, "replacing it"},
-		"no such interpreter": {put("#!/nonexistent/sh\n", 0o500), 0, "replacing it"},
+		"no such interpreter": {put("#!/proc/nonexistent/sh\n", 0o500), 0, "replacing it"},
 		"another protocol":    {put(string(standIn(t, "-X main.protocol=9").data), 0o500), 0, "speaks protocol 9"},
 		"another build":       {put(string(append(bytes.Clone(b.data), 0)), 0o500), 0, "its SHA-256 is"},
 		"noise":               {func(s *server) { s.noise = "Welcome!\n\x00\x00 you have\nno mail" }, 0, "pushed"},
@@ -199,7 +199,7 @@ func TestPushFails(t *testing.T) {
 			}
 		}
 	}
-	script := &testBundle{data: []byte("#!/nonexistent/sh\n")}
+	script := &testBundle{data: []byte("#!/proc/nonexistent/sh\n")}
 	sum := sha256.Sum256(script.data)
 	script.digest = hex.EncodeToString(sum[:])
 	for name, c := range map[string]struct {
