@@ -74,6 +74,7 @@ type hostState struct {
 	facts    *wire.Facts // nil: the host was not reached
 	target   Target
 	ordered  []*Resource
+	found    *HostPlan // of the last observation
 	read     *Manifest // as it is on the host
 	manifest *Manifest // the same after Moves
 	written  []byte    // its text, as it is on the host
@@ -197,7 +198,7 @@ func (f *Fleet) reach(ctx context.Context, host string) error {
 	f.mu.Lock()
 	earlier := h.session
 	facts := session.Facts
-	h.session, h.target, h.facts = session, Target{host, facts}, &facts
+	h.session, h.target, h.facts = session, Target{Name: host, Facts: facts}, &facts
 	f.mu.Unlock()
 	if earlier != nil {
 		_ = earlier.Close() // it may have the lock
@@ -320,6 +321,7 @@ func (f *Fleet) planHost(ctx context.Context, of Host) (*HostPlan, error) {
 			return nil, err
 		}
 		all = append(slices.Clip(all), o.remove...)
+		h.target.know(h.manifest, f.Types, f.Configuration)
 		letGo := f.selected(h.target, o.letGo)
 		for _, r := range letGo {
 			h.gone = append(h.gone, relative(r.Address))
@@ -329,6 +331,11 @@ func (f *Fleet) planHost(ctx context.Context, of Host) (*HostPlan, error) {
 	all = f.selected(h.target, all)
 	if f.Adjust != nil {
 		all = f.Adjust(all)
+	}
+	for _, r := range all {
+		if prior := h.target.record(r); prior != nil && !r.Orphan {
+			r.State = recall(r.State, prior.State)
+		}
 	}
 	ordered, problems := Order(h.target, withoutStrangers(all))
 	if len(problems) > 0 {
@@ -405,5 +412,6 @@ func (h *hostState) observe(ctx context.Context) (*HostPlan, error) {
 	if err != nil {
 		return nil, err
 	}
-	return Compare(h.target, h.ordered, got), nil
+	h.found = Compare(h.target, h.ordered, got)
+	return h.found, nil
 }

@@ -39,6 +39,8 @@ type Managed struct {
 	State map[string]json.RawMessage `json:"state"`
 	// Digests has the SHA-256 of attributes that are long.
 	Digests map[string]string `json:"digests,omitempty"`
+	// Remembered has what the type decided when the resource was first applied, see Settler.
+	Remembered map[string]json.RawMessage `json:"remembered,omitempty"`
 	// Secrets has digests of sensitive attributes, "argon2id:SALT:DIGEST".
 	Secrets        map[string]string `json:"secrets,omitempty"`
 	Keep           string            `json:"keep,omitempty"`            // see Resource.Keep
@@ -203,6 +205,13 @@ func (m *Managed) resource(host string, types *Registry) (*Resource, error) {
 		if text, ok := m.State[name]; ok && err == nil {
 			if e := json.Unmarshal(text, v.Addr().Interface()); e != nil {
 				err = fmt.Errorf("%w: %s: attribute %s is of another kind than this mirrorform has it", ErrManifest, m.Address, name)
+			}
+		}
+	})
+	eachRemembered(r.State, func(_ int, name string, v reflect.Value) {
+		if text, ok := m.Remembered[name]; ok && err == nil {
+			if e := json.Unmarshal(text, v.Addr().Interface()); e != nil {
+				err = fmt.Errorf("%w: %s: what it remembers as %s has a different type in this version", ErrManifest, m.Address, name)
 			}
 		}
 	})

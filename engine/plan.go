@@ -153,7 +153,7 @@ func Compare(t Target, ordered []*Resource, got Answers) *HostPlan {
 			}
 			continue
 		}
-		want := k.complete(t, r.State)
+		want := k.complete(t, k.settle(t, r.State, t.record(r), got))
 		p.Compared = append(p.Compared, Compared{r, want, have})
 		if problems := k.check(t, want, have); len(problems) > 0 {
 			fatal := false

@@ -23,6 +23,7 @@ type Kind struct {
 	ask      func(t Target, want any) []wire.Query
 	read     func(t Target, want any, got Answers) (any, error)
 	diff     func(t Target, want, have any) []Step
+	settle   func(t Target, want any, prior *Record, got Answers) any
 	complete func(t Target, want any) any
 	check    func(t Target, want, have any) []Problem
 	follows  func(t Target, want any) []Key
@@ -61,12 +62,18 @@ func Register[S any](r *Registry, name string, t Type[S]) {
 			}
 			return found, nil
 		},
+		settle:   func(_ Target, want any, _ *Record, _ Answers) any { return want },
 		complete: func(_ Target, want any) any { return want },
 		check:    func(Target, any, any) []Problem { return nil },
 		follows:  func(Target, any) []Key { return nil },
 		stale:    func(_, have any) any { return have },
 
 		irreplaceable: func(any, any) string { return "" },
+	}
+	if c, ok := t.(Settler[S]); ok {
+		k.settle = func(tg Target, want any, prior *Record, got Answers) any {
+			return c.Settle(tg, state(want), prior, got)
+		}
 	}
 	if c, ok := t.(Completer[S]); ok {
 		k.complete = func(tg Target, want any) any { return c.Complete(tg, state(want)) }

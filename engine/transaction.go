@@ -172,6 +172,10 @@ func (e *lostCommit) Unwrap() error { return e.error }
 // nextManifest is the manifest of a host whose selected resources are as wanted.
 func (f *Fleet) nextManifest(h *hostState, changed map[*Resource]bool) (*Manifest, error) {
 	gone := slices.Clone(h.gone)
+	found := map[*Resource]Compared{}
+	for _, c := range h.found.Compared {
+		found[c.Resource] = c
+	}
 	var entries []Managed
 	for _, r := range h.ordered {
 		if r.Remove {
@@ -186,6 +190,11 @@ func (f *Fleet) nextManifest(h *hostState, changed map[*Resource]bool) (*Manifes
 			return f.sealSecret(r.Address, name, value)
 		})
 		if err != nil {
+			return nil, err
+		}
+		if c, ok := found[r]; !ok && old != nil {
+			e.Remembered = old.Remembered
+		} else if err := e.remember(c.Want, c.Have); err != nil {
 			return nil, err
 		}
 		entries = append(entries, e)

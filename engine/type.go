@@ -11,17 +11,19 @@ import (
 	"github.com/mirrorform/mirrorform/internal/wire"
 )
 
-// Target is the host that a resource is on, as resource types see it. With validate, before any host was reached, Facts is zero.
+// Target is the host that a resource is on, as resource types see it. With validate, before any host was reached, Facts is zero and Records is empty.
 type Target struct {
-	Name  string
-	Facts wire.Facts
+	Name    string
+	Facts   wire.Facts
+	Records []Record           // what the host's manifest holds, of all configurations
+	own     map[string]*Record // those of this configuration, by address
 }
 
 // Type is a resource type. S is the state of one resource: the same struct is what is wanted and what is found.
 //
 // Fields of S with an `hcl:"name"` or `hcl:"name,optional"` tag are what a configuration sets; in addition `id:"true"` marks those
 // that say which thing on the host is meant: they are always printed, so they cannot be sensitive. Fields with a
-// `plan:"name"` tag are derived, and shown in plans; with `plan:"name,found"` also where only the found state has them. A nil pointer, empty string, slice or map in a wanted state is not managed.
+// `plan:"name"` tag are derived, and shown in plans; with `plan:"name,found"` also where only the found state has them. Fields with a `remember:"name"` tag are kept in the host's manifest, see Settler. A nil pointer, empty string, slice or map in a wanted state is not managed.
 //
 // Saved plans have digests of all fields, exported or not, but for those with a `fingerprint:"-"` tag: what changes by itself, and content that is
 // not managed.
