@@ -1,0 +1,257 @@
+package claim
+
+import (
+	"errors"
+	"path"
+	"runtime"
+	"strconv"
+	"strings"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Of returns the identity of the directory at a path, as the kernel resolves it. The caller needs to be able to read the
+// directory, and nothing else: no device is opened, and neither udev nor blkid is asked, since the one needs root and the
+// other is missing in containers.
+func Of(dir string) (Identity, error) {
+	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	for err == unix.EINTR {
+		fd, err = unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	}
+	if err != nil {
+		return Identity{}, because("open "+dir, err)
+	}
+	defer func() { _ = unix.Close(fd) }()
+	id, err := OfFD(fd)
+	return id, because(dir, err)
+}
+
+// OfFD is Of for a directory that is open for reading.
+func OfFD(fd int) (Identity, error) {
+	var st unix.Stat_t
+	var fs unix.Statfs_t
+	if err := retry(func() error { return unix.Fstat(fd, &st) }); err != nil {
+		return Identity{}, because("fstat", err)
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFDIR {
+		return Identity{}, unix.ENOTDIR
+	}
+	if err := retry(func() error { return unix.Fstatfs(fd, &fs) }); err != nil {
+		return Identity{}, because("statfs", err)
+	}
+	id := Identity{Inode: st.Ino}
+	switch uint32(fs.Type) { // its width differs between architectures
+	case unix.EXT4_SUPER_MAGIC: // ext2 and ext3, too
+		// Kernels before 6.0 do not show the UUID to those who cannot open the device. All show both halves of it, combined.
+		if v := fs.Fsid.Val; v != [2]int32{} {
+			id.Filesystem = "fsid=" + hex(uint64(uint32(v[1]))<<32|uint64(uint32(v[0])))
+			return id, nil
+		}
+	case unix.XFS_SUPER_MAGIC:
+		// Its fsid is the device's number, which changes.
+		var geometry struct {
+			_      [0]uint64 // aligns it
+			before [64]byte
+			uuid   [16]byte
+			after  [32]byte
+		}
+		if err := ioctl(fd, iocRead, 'X', 100, unsafe.Pointer(&geometry), unsafe.Sizeof(geometry)); err != nil { // XFS_IOC_FSGEOMETRY_V1
+			return Identity{}, because("the UUID of the xfs file system", err)
+		}
+		id.Filesystem = "UUID=" + uuid(geometry.uuid)
+		return id, nil
+	case unix.BTRFS_SUPER_MAGIC:
+		var info struct {
+			before [2]uint64
+			fsid   [16]byte
+			after  [992]byte
+		}
+		if err := ioctl(fd, iocRead, 0x94, 31, unsafe.Pointer(&info), unsafe.Sizeof(info)); err != nil { // BTRFS_IOC_FS_INFO
+			return Identity{}, because("the UUID of the btrfs file system", err)
+		}
+		// Anybody may ask for the subvolume that a directory is in, if it asks for nothing more.
+		lookup := struct {
+			tree, object uint64
+			name         [4080]byte
+		}{object: 256} // BTRFS_FIRST_FREE_OBJECTID
+		if err := ioctl(fd, iocRead|iocWrite, 0x94, 18, unsafe.Pointer(&lookup), unsafe.Sizeof(lookup)); err != nil { // BTRFS_IOC_INO_LOOKUP
+			return Identity{}, because("the btrfs subvolume", err)
+		}
+		id.Filesystem, id.Subvolume = "UUID="+uuid(info.fsid), lookup.tree
+		return id, nil
+	}
+	kind, source, err := mounted(fd)
+	if err != nil {
+		return Identity{}, err
+	}
+	id.Filesystem = "source=" + kind + ":" + source
+	if strings.HasPrefix(source, "/dev/") {
+		// A device's name may be another one after a boot. Others, as overlay and tmpfs, have a UUID for as long as they are mounted.
+		if u := uuidOf(fd, source); u != "" {
+			id.Filesystem = "UUID=" + u
+		}
+	}
+	if kind == "fuse" || strings.HasPrefix(kind, "fuse.") || kind == "cifs" || kind == "smb3" {
+		id.Inode = 0 // their inodes are numbered as they come
+	}
+	return id, nil
+}
+
+// uuidOf is the UUID of a file system that has no question of its own for it: the kernel's answer, which is there since
+// Linux 6.9, or the link that udev makes.
+func uuidOf(fd int, source string) string {
+	var u struct {
+		size  byte
+		bytes [16]byte
+	}
+	if ioctl(fd, iocRead, 0x15, 0, unsafe.Pointer(&u), unsafe.Sizeof(u)) == nil && int(u.size) == len(u.bytes) && u.bytes != [16]byte{} { // FS_IOC_GETFSUUID
+		return uuid(u.bytes)
+	}
+	var device, link unix.Stat_t
+	if unix.Stat(source, &device) != nil || device.Mode&unix.S_IFMT != unix.S_IFBLK {
+		return ""
+	}
+	const links = "/dev/disk/by-uuid"
+	names, _ := list(links) // without udev there are none
+	for _, name := range names {
+		if unix.Stat(path.Join(links, name), &link) == nil && link.Mode&unix.S_IFMT == unix.S_IFBLK && link.Rdev == device.Rdev {
+			return name
+		}
+	}
+	return ""
+}
+
+// mounted is the type and source of the mount that an open directory was reached through, as mountinfo writes them.
+func mounted(fd int) (kind, source string, err error) {
+	info, err := readFile("/proc/self/fdinfo/" + strconv.Itoa(fd))
+	if err != nil {
+		return "", "", err
+	}
+	number := ""
+	for _, line := range strings.Split(info, "\n") {
+		if strings.HasPrefix(line, "mnt_id:") {
+			number = strings.TrimSpace(line[len("mnt_id:"):])
+		}
+	}
+	table, err := readFile("/proc/self/mountinfo")
+	if err != nil {
+		return "", "", err
+	}
+	for _, line := range strings.Split(table, "\n") {
+		if number == "" || !strings.HasPrefix(line, number+" ") {
+			continue
+		}
+		_, after, _ := strings.Cut(line, " - ")
+		if f := strings.Split(after, " "); len(f) >= 3 && f[0] != "" {
+			if f[1] == "" {
+				f[1] = "none"
+			}
+			return f[0], f[1], nil
+		}
+	}
+	return "", "", errors.New("its mount is not in /proc/self/mountinfo")
+}
+
+const (
+	iocRead  = 2
+	iocWrite = 1
+)
+
+// ioctl asks with a request that is encoded as asm/ioctl.h does, which powerpc has of its own.
+func ioctl(fd int, direction uintptr, kind, number byte, arg unsafe.Pointer, size uintptr) error {
+	bits, shift := direction, 30
+	if strings.HasPrefix(runtime.GOARCH, "ppc64") || strings.HasPrefix(runtime.GOARCH, "mips") {
+		shift = 29
+		if direction&iocWrite != 0 {
+			bits = direction&^iocWrite | 4
+		}
+	}
+	request := bits<<shift | size<<16 | uintptr(kind)<<8 | uintptr(number)
+	return retry(func() error {
+		if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), request, uintptr(arg)); errno != 0 {
+			return errno
+		}
+		return nil
+	})
+}
+
+func retry(do func() error) error {
+	for {
+		if err := do(); err != unix.EINTR {
+			return err
+		}
+	}
+}
+
+// readFile reads a file of /proc.
+func readFile(name string) (string, error) {
+	fd, err := unix.Open(name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return "", because("open "+name, err)
+	}
+	defer func() { _ = unix.Close(fd) }()
+	var text []byte
+	buffer := make([]byte, 32<<10)
+	for {
+		var n int
+		if err := retry(func() error { n, err = unix.Read(fd, buffer); return err }); err != nil {
+			return "", because("read "+name, err)
+		}
+		if n == 0 {
+			return string(text), nil
+		}
+		if text = append(text, buffer[:n]...); len(text) > 64<<20 {
+			return "", errors.New(name + " is too long")
+		}
+	}
+}
+
+// list is the names in a directory.
+func list(name string) (names []string, err error) {
+	fd, err := unix.Open(name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = unix.Close(fd) }()
+	buffer := make([]byte, 32<<10)
+	for {
+		n, err := unix.ReadDirent(fd, buffer)
+		if err != nil || n == 0 {
+			return names, err
+		}
+		_, _, names = unix.ParseDirent(buffer[:n], -1, names)
+	}
+}
+
+func because(doing string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &failure{doing, err}
+}
+
+type failure struct {
+	doing string
+	err   error
+}
+
+func (f *failure) Error() string { return f.doing + ": " + f.err.Error() }
+func (f *failure) Unwrap() error { return f.err }
+
+func hex(n uint64) string {
+	s := strconv.FormatUint(n, 16)
+	return "0000000000000000"[len(s):] + s
+}
+
+func uuid(b [16]byte) string {
+	const digits = "0123456789abcdef"
+	var out []byte
+	for i, c := range b {
+		if i == 4 || i == 6 || i == 8 || i == 10 {
+			out = append(out, '-')
+		}
+		out = append(out, digits[c>>4], digits[c&15])
+	}
+	return string(out)
+}
