@@ -79,8 +79,13 @@ func newGraph(t Target, resources []*Resource) *graph {
 			provider[k] = i
 		}
 	}
+	loads := make([][]Key, len(resources))
 	for i, r := range resources {
+		loads[i] = r.Kind.loads(t, r.State)
 		for _, k := range needs[i] {
+			if slices.Contains(loads[i], k) {
+				continue
+			}
 			for _, p := range providers(provider, k) {
 				g.edge(i, p)
 			}
@@ -98,10 +103,81 @@ func newGraph(t Target, resources []*Resource) *graph {
 				g.problem(r, "depends on %s, which is not on this host", address)
 				continue
 			}
-			g.edge(i, p)
+			if !slices.ContainsFunc(provided[p], func(k Key) bool { return slices.Contains(loads[i], k) }) {
+				g.edge(i, p)
+			}
 		}
 	}
+	g.loadFirst(provider, loads)
+	g.readLast(t, provided)
 	return g
+}
+
+// loadFirst puts what has a unit load it before the unit's resource, also where both are removed. Where it needs the unit by way of something else, it comes after.
+func (g *graph) loadFirst(provider map[Key]int, loads [][]Key) {
+	for i := range g.resources {
+		for _, k := range loads[i] {
+			switch p, ok := provider[k]; {
+			case !ok || p == i:
+			case g.comesAfter(i, p):
+				g.before[i][p] = true
+			default:
+				g.before[p][i] = true
+			}
+		}
+	}
+}
+
+// readLast puts what reads others after them, as far as nothing else decides.
+func (g *graph) readLast(t Target, provided [][]Key) {
+	reads := make([]map[int]bool, len(g.resources)) // by reader, what it reads
+	for i, r := range g.resources {
+		keys := r.Kind.reads(t, r.State)
+		if len(keys) == 0 {
+			continue
+		}
+		reads[i] = map[int]bool{}
+		for p := range g.resources {
+			if p != i && slices.ContainsFunc(provided[p], func(q Key) bool {
+				return slices.ContainsFunc(keys, func(k Key) bool { return followed(k, q) })
+			}) {
+				reads[i][p] = true
+			}
+		}
+	}
+	for i := range reads {
+		for _, p := range sortedKeys(reads[i]) {
+			first, then := p, i
+			if g.resources[i].Remove {
+				first, then = i, p
+			}
+			if !reads[p][i] && !g.comesAfter(first, then) {
+				g.before[then][first] = true
+			}
+		}
+	}
+}
+
+// comesAfter tells whether resource i comes after p by what is known so far.
+func (g *graph) comesAfter(i, p int) bool {
+	seen := map[int]bool{}
+	var look func(at int) bool
+	look = func(at int) bool {
+		if at == p {
+			return true
+		}
+		if seen[at] {
+			return false
+		}
+		seen[at] = true
+		for q := range g.before[at] {
+			if look(q) {
+				return true
+			}
+		}
+		return false
+	}
+	return look(i)
 }
 
 // edge says that resource i needs resource p.

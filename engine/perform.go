@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/mirrorform/mirrorform/internal/wire"
@@ -342,19 +343,73 @@ func (t *task) failure(e wire.Event) error {
 	return fmt.Errorf("%s\n%s", e.Error, e.Output)
 }
 
-// tasksOf puts the steps of all changes in a row.
+// tasksOf puts the steps of all changes in a row. Where several have one unit load what they write, all of them write first: the unit's program checks
+// and loads the files of all, and one that is mended later would fail the first.
 func tasksOf(changes []Change) []task {
 	var tasks []task
-	for i := range changes {
-		c := &changes[i]
-		for _, s := range c.Steps {
+	add := func(c *Change, steps []Step) {
+		for _, s := range steps {
 			if n := len(tasks); len(c.Steps) == 1 && n > 0 && tasks[n-1].merge(c, s) {
 				continue
 			}
 			tasks = append(tasks, task{[]*Change{c}, s.Summary, wire.Order{Op: s.Do, Undo: s.Undo, Final: s.Final}})
 		}
 	}
+	var held []*Change // their files are written, and not loaded yet
+	for i := range changes {
+		c := &changes[i]
+		if len(held) > 0 && !c.passes(held) {
+			held = release(held, add)
+		}
+		steps, later := c.Steps, changes[i+1:]
+		if slices.ContainsFunc(held, c.shares) || c.sharesAny(later) {
+			steps, held = steps[:c.writes()], append(held, c)
+		}
+		add(c, steps)
+		if !slices.ContainsFunc(held, func(h *Change) bool { return h.sharesAny(later) }) {
+			held = release(held, add)
+		}
+	}
+	release(held, add)
 	return tasks
+}
+
+// release adds what comes after the writes of changes.
+func release(held []*Change, add func(*Change, []Step)) []*Change {
+	for _, c := range held {
+		add(c, c.Steps[c.writes():])
+	}
+	return nil
+}
+
+// writes is how many steps come before the first that is not on a path.
+func (c *Change) writes() int {
+	for i := range c.Steps {
+		if c.Steps[i].Do.Path() == "" {
+			return i
+		}
+	}
+	return len(c.Steps)
+}
+
+// passes tells whether a change may come before what others have written is loaded: it is loaded with them, or it only writes and depends on none.
+func (c *Change) passes(held []*Change) bool {
+	return slices.ContainsFunc(held, c.shares) ||
+		c.writes() == len(c.Steps) && !slices.ContainsFunc(held, func(h *Change) bool { return slices.Contains(c.Resource.DependsOn, h.Address) })
+}
+
+// shares tells whether two changes have the same unit load what they write.
+func (c *Change) shares(other *Change) bool {
+	return slices.ContainsFunc(c.loads, func(k Key) bool { return slices.Contains(other.loads, k) })
+}
+
+func (c *Change) sharesAny(others []Change) bool {
+	for i := range others {
+		if len(c.loads) > 0 && c.shares(&others[i]) {
+			return true
+		}
+	}
+	return false
 }
 
 // merge takes a step that installs packages into a task that does, so that the package manager runs once.

@@ -32,6 +32,7 @@ type Change struct {
 	// Before is nil for Create, After for Delete.
 	Before, After []Attribute
 	Steps         []Step
+	loads         []Key // units that the last steps have load what the first ones write
 }
 
 // HostPlan is the plan of one host.
@@ -183,6 +184,10 @@ func Compare(t Target, ordered []*Resource, got Answers) *HostPlan {
 		note(r, changed)
 		p.Changes = append(p.Changes, newChange(r, want, have, steps))
 	}
+	for i := range p.Changes {
+		c := &p.Changes[i]
+		c.loads = c.Resource.Kind.loads(t, c.Resource.State)
+	}
 	p.expect(got)
 	return p
 }
@@ -193,14 +198,16 @@ func replacement(t Target, r *Resource, want, have any) ([]Step, *Problem) {
 	if r.PreventDestroy {
 		why = "it has prevent_destroy"
 	}
-	removal := r.Kind.diff(t, nil, have)
-	if why == "" && len(removal) == 0 {
+	removal, creation := r.Kind.diff(t, nil, have), r.Kind.diff(t, want, nil)
+	// Of a unit that does not run there may be nothing to remove.
+	acts := len(creation) > 0 && !slices.ContainsFunc(creation, func(s Step) bool { return s.Do.Unit == nil })
+	if why == "" && len(removal) == 0 && !acts {
 		why = "it cannot be removed: something else is in it or needs it, or it is not what mirrorform makes"
 	}
 	if why != "" {
 		return nil, &Problem{Summary: "it cannot be replaced: " + why, Detail: "Leave out --replace " + r.Address + "."}
 	}
-	return append(slices.Clip(removal), r.Kind.diff(t, want, nil)...), nil
+	return append(slices.Clip(removal), creation...), nil
 }
 
 // remove plans the removal of a resource, and tells whether that changes anything. gone has the keys of what is removed before.

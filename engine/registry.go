@@ -28,6 +28,8 @@ type Kind struct {
 	check    func(t Target, want, have any) []Problem
 	follows  func(t Target, want any) []Key
 	stale    func(want, have any) any
+	reads    func(t Target, want any) []Key
+	loads    func(t Target, want any) []Key
 	without  func(have any, gone func(string) bool) any // nil unless it is a Container
 	keep     string
 	// irreplaceable says why a resource must not be replaced, or "".
@@ -67,6 +69,8 @@ func Register[S any](r *Registry, name string, t Type[S]) {
 		check:    func(Target, any, any) []Problem { return nil },
 		follows:  func(Target, any) []Key { return nil },
 		stale:    func(_, have any) any { return have },
+		reads:    func(Target, any) []Key { return nil },
+		loads:    func(Target, any) []Key { return nil },
 
 		irreplaceable: func(any, any) string { return "" },
 	}
@@ -89,6 +93,12 @@ func Register[S any](r *Registry, name string, t Type[S]) {
 			}
 			return f.Stale(state(want), state(have))
 		}
+	}
+	if rd, ok := t.(Reader[S]); ok {
+		k.reads = func(tg Target, want any) []Key { return rd.Reads(tg, state(want)) }
+	}
+	if l, ok := t.(Loader[S]); ok {
+		k.loads = func(tg Target, want any) []Key { return l.Loads(tg, state(want)) }
 	}
 	if c, ok := t.(Container[S]); ok {
 		k.without = func(have any, gone func(string) bool) any { return c.Without(state(have), gone) }

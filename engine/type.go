@@ -64,6 +64,19 @@ type Follower[S any] interface {
 	Stale(want, have *S) *S
 }
 
+// Reader is a Type that reads what other resources make once it acts: a service reads its configuration when it starts.
+type Reader[S any] interface {
+	// Reads returns their keys. What provides one of them, or a path below it, comes first, unless it needs this resource itself or reads it as well.
+	Reads(t Target, want *S) []Key
+}
+
+// Loader is a Type whose last steps have a unit load what its first ones write, and start it where it does not run (a web server's site). The unit's
+// resource comes after it, since a unit that does not run may not start before it is written.
+type Loader[S any] interface {
+	// Loads returns the keys of the units. They are also among those that it needs: they are not removed while it stays.
+	Loads(t Target, want *S) []Key
+}
+
 // Container is a Type of what can only be removed once what is in it is gone (a directory).
 type Container[S any] interface {
 	// Without returns have as it will be without the paths for which gone is true.

@@ -9,8 +9,8 @@ import (
 )
 
 // NginxSite is a site of static files that nginx serves: a file of /etc/nginx/conf.d with one server. It is applied only
-// when "nginx -t" takes it without a warning and nginx then really answers with it. It reloads nginx itself: a service
-// nginx comes before it, and does not follow its file.
+// when "nginx -t" takes it without a warning and nginx then really answers with it. It reloads nginx itself, or starts it: a
+// service nginx comes after it, as it may not start before the file is written, and does not follow its file.
 type NginxSite struct {
 	Name       string   `hcl:"name" id:"true"`  // the file in /etc/nginx/conf.d, without .conf: letters, digits, _ and -
 	ServerName []string `hcl:"server_name"`     // host names, *.NAME, and IP addresses
@@ -91,6 +91,16 @@ func (nt nginxSiteType) Keys(_ engine.Target, want *NginxSite) (provides, needs 
 		}
 	}
 	return []engine.Key{engine.PathKey(nt.managed(want).path)}, needs
+}
+
+// Loads makes the service come after the site: what the file says must be right before nginx starts.
+func (nginxSiteType) Loads(engine.Target, *NginxSite) []engine.Key {
+	return []engine.Key{engine.UnitKey(nginxUnit)}
+}
+
+// Reads is what the check of the configuration reads besides the site.
+func (nginxSiteType) Reads(engine.Target, *NginxSite) []engine.Key {
+	return []engine.Key{engine.PathKey("/etc/nginx")}
 }
 
 func (nt nginxSiteType) Validate(want *NginxSite) []engine.Problem {

@@ -82,6 +82,44 @@ func (serviceType) Follows(_ engine.Target, want *Service) []engine.Key {
 	return keys
 }
 
+// Reads are the files that a unit reads when it starts, as far as a name tells: its unit files, and where its configuration is by custom.
+// A file that is broken and keeps the unit from starting is mended before.
+func (serviceType) Reads(_ engine.Target, want *Service) []engine.Key {
+	unit := unitOf(want.Name)
+	name := strings.TrimSuffix(unit, unitSuffix.FindString(unit))
+	paths := follows(want)
+	units := []string{unit, name + ".service"}
+	if template, _, ok := strings.Cut(name, "@"); ok {
+		name = template
+		units = append(units, template+"@"+unitSuffix.FindString(unit), template+"@.service")
+	}
+	for _, u := range units {
+		for _, dir := range []string{"/etc/systemd/system/", "/usr/lib/systemd/system/", "/lib/systemd/system/"} {
+			paths = append(paths, dir+u, dir+u+".d")
+		}
+	}
+	for _, n := range append([]string{name}, alsoNamed[name]...) {
+		paths = append(paths, "/etc/"+n, "/etc/"+n+".conf", "/etc/"+n+".d", "/etc/default/"+n, "/etc/sysconfig/"+n)
+		if s, ok := strings.CutPrefix(n, "systemd-"); ok {
+			paths = append(paths, "/etc/systemd/"+s+".conf", "/etc/systemd/"+s+".conf.d", "/etc/systemd/"+strings.TrimSuffix(s, "d")+".conf",
+				"/etc/systemd/"+strings.TrimSuffix(s, "d")+".conf.d")
+		}
+	}
+	var keys []engine.Key
+	for _, p := range sorted(paths) {
+		keys = append(keys, engine.PathKey(p))
+	}
+	return keys
+}
+
+// alsoNamed has, by the name of a unit, what its configuration is named after where that differs.
+var alsoNamed = map[string][]string{
+	"apache2": {"httpd"}, "httpd": {"apache2"}, "bind9": {"bind", "named"}, "named": {"bind"}, "chronyd": {"chrony"}, "cron": {"crontab"},
+	"crond": {"cron", "crontab"}, "rsync": {"rsyncd"}, "rsyncd": {"rsync"}, "sshd": {"ssh"}, "ssh": {"sshd"}, "ntpd": {"ntp"},
+	"systemd-tmpfiles-setup": {"tmpfiles"}, "systemd-sysctl": {"sysctl"}, "systemd-modules-load": {"modules-load"}, "systemd-sysusers": {"sysusers"},
+	"smbd": {"samba"}, "nfs-server": {"nfs", "exports"},
+}
+
 // Stale assumes that a file of each list has changed: a restart loads what a reload would.
 func (serviceType) Stale(want, have *Service) *Service {
 	stale := *have

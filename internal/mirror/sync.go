@@ -131,14 +131,14 @@ func (x *expansion) cronDaemon() {
 	}, nil)
 }
 
-// cron makes the job's entry, with the guide's command. It comes after all that a sync needs, since it may run at once.
+// cron makes the job's entry, with the guide's command. It comes after all that a sync needs, since it may run at once. The daemon is started after it.
 func (x *expansion) cron(j *job) {
 	rsync, err := resources.ShellJoin(j.rsync)
 	x.report(j.block, err)
 	x.add(Part{
 		Name: j.part("cron"), Type: "cron",
 		DependsOn: x.existing("user", "mount", j.part("directory"), "rsync", j.part("lock"), j.part("lock_at_boot"), j.part("log"),
-			"cron_package", "cron_service", j.part("sync_script"), j.part("sync_status")),
+			"cron_package", j.part("sync_script"), j.part("sync_status")),
 		State: &resources.Cron{
 			Name: j.file, Schedule: j.schedule, User: x.user,
 			Command:      []string{"/usr/bin/flock", "-n", j.lock, "-c", rsync},

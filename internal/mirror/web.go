@@ -106,7 +106,7 @@ func (x *expansion) site() {
 		listen = append(listen, "[::]:"+listen[0])
 	}
 	aliases := map[string]string{}
-	depends := []string{"nginx", "nginx_service"}
+	depends := []string{"nginx"}
 	served := "storage.path"
 	for _, j := range x.jobs {
 		if strings.Contains(j.dir, "$") { // which nginx does not take

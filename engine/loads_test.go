@@ -1,0 +1,131 @@
+package engine
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/mirrorform/mirrorform/internal/wire"
+)
+
+// part is a resource of which all keys are given.
+type part struct {
+	Provides, Needs, ReadsKeys, LoadsKeys []Key
+	Steps                                 []Step
+}
+
+type partType struct{}
+
+func (partType) Keys(_ Target, want *part) (provides, needs []Key)   { return want.Provides, want.Needs }
+func (partType) Validate(*part) []Problem                            { return nil }
+func (partType) Ask(Target, *part) []wire.Query                      { return nil }
+func (partType) Read(_ Target, want *part, _ Answers) (*part, error) { return want, nil }
+func (partType) Reads(_ Target, want *part) []Key                    { return want.ReadsKeys }
+func (partType) Loads(_ Target, want *part) []Key                    { return want.LoadsKeys }
+func (partType) Diff(_ Target, want, have *part) []Step {
+	if want == nil {
+		return have.Steps
+	}
+	return want.Steps
+}
+
+func aPart(r *Registry, name string, p part, dependsOn ...string) *Resource {
+	return &Resource{Address: name, Kind: r.Kind("part"), State: &p, DependsOn: dependsOn}
+}
+
+func TestOrderOfWhatAServiceReads(t *testing.T) {
+	t.Parallel()
+	r := &Registry{}
+	Register(r, "part", partType{})
+	web := UnitKey("web.service")
+	service := func(dependsOn ...string) *Resource {
+		return aPart(r, "service", part{Provides: []Key{web}, ReadsKeys: []Key{PathKey("/etc/web"), PathKey("/etc/default/web")}}, dependsOn...)
+	}
+	site := func(name string, dependsOn ...string) *Resource {
+		return aPart(r, name, part{
+			Provides: []Key{PathKey("/etc/web/" + name)}, Needs: []Key{web}, LoadsKeys: []Key{web}, ReadsKeys: []Key{PathKey("/etc/web")},
+		}, dependsOn...)
+	}
+	file := func(path string, dependsOn ...string) *Resource {
+		return aPart(r, path, part{Provides: []Key{PathKey(path)}}, dependsOn...)
+	}
+	removed := func(list ...*Resource) []*Resource {
+		for _, r := range list {
+			r.Remove = true
+		}
+		return list
+	}
+	for name, c := range map[string]struct {
+		in   []*Resource
+		want string
+	}{
+		"a site before its service":                 {[]*Resource{service(), site("a")}, "a service"},
+		"although it depends on it":                 {[]*Resource{service(), site("a", "service")}, "a service"},
+		"unless by way of another":                  {[]*Resource{service(), site("a", "/srv/x"), file("/srv/x", "service")}, "service /srv/x a"},
+		"what a site is checked with":               {[]*Resource{service(), site("a"), site("b"), file("/etc/web/main.conf")}, "/etc/web/main.conf a b service"},
+		"two that read each other, as declared":     {[]*Resource{site("b"), site("a")}, "b a"},
+		"files by custom, of directories too":       {[]*Resource{service(), file("/etc/default/web"), file("/etc/web/x/y")}, "/etc/default/web /etc/web/x/y service"},
+		"what depends on the service comes after":   {[]*Resource{service(), file("/etc/web/made", "service")}, "service /etc/web/made"},
+		"a removed site, too":                       {append(removed(site("a")), service()), "a service"},
+		"both removed: it stops serving, then ends": {removed(service(), site("a")), "a service"},
+		"removed: ends before its files go":         {removed(file("/etc/default/web"), service()), "service /etc/default/web"},
+	} {
+		ordered, problems := Order(Target{}, c.in)
+		var got []string
+		for _, r := range ordered {
+			got = append(got, r.Address)
+		}
+		if len(problems) > 0 || strings.Join(got, " ") != c.want {
+			t.Errorf("%s: got %v, want %s (%v)", name, got, c.want, problems)
+		}
+	}
+	all := []*Resource{service(), site("a"), file("/etc/web/main.conf"), file("/etc/motd")}
+	for target, want := range map[string]int{"service": 3, "a": 2} {
+		if got := Select(Target{}, all, []string{target}); len(got) != want {
+			t.Errorf("with %s %d are selected, want %d", target, len(got), want)
+		}
+	}
+}
+
+// All files that one unit reads are written before it checks and loads any.
+func TestTasksWriteFirst(t *testing.T) {
+	t.Parallel()
+	r := &Registry{}
+	Register(r, "part", partType{})
+	web, other := UnitKey("web.service"), UnitKey("other.service")
+	write := func(path string) Step {
+		return Step{Summary: "write " + path, Do: wire.Op{Write: &wire.WriteOp{Path: "/" + path}}}
+	}
+	run := func(what string) Step { return Step{Summary: what, Do: wire.Op{Run: &wire.RunOp{}}} }
+	change := func(name string, loads Key, dependsOn ...string) Change {
+		p := part{Steps: []Step{write(name)}}
+		c := Change{Resource: aPart(r, name, p, dependsOn...), Address: name, Steps: p.Steps}
+		if loads != "" {
+			c.loads = []Key{loads}
+			c.Steps = append(c.Steps, run("load "+name))
+		}
+		return c
+	}
+	service := Change{Resource: aPart(r, "service", part{}), Address: "service", Steps: []Step{run("start")}}
+	for name, c := range map[string]struct {
+		in   []Change
+		want string
+	}{
+		"one":                  {[]Change{change("a", web), service}, "write a, load a, start"},
+		"two":                  {[]Change{change("a", web), change("b", web), service}, "write a, write b, load a, load b, start"},
+		"with a file between":  {[]Change{change("a", web), change("f", ""), change("b", web)}, "write a, write f, write b, load a, load b"},
+		"one that depends":     {[]Change{change("a", web), change("f", "", "a"), change("b", web)}, "write a, load a, write f, write b, load b"},
+		"a site that depends":  {[]Change{change("a", web), change("b", web, "a")}, "write a, write b, load a, load b"},
+		"another step between": {[]Change{change("a", web), service, change("b", web)}, "write a, load a, start, write b, load b"},
+		"of two units":         {[]Change{change("a", web), change("b", other), change("c", web)}, "write a, load a, write b, load b, write c, load c"},
+		"files":                {[]Change{change("a", ""), change("b", "")}, "write a, write b"},
+	} {
+		var got []string
+		for _, task := range tasksOf(c.in) {
+			got = append(got, task.summary)
+		}
+		if want := strings.Split(c.want, ", "); !slices.Equal(got, want) {
+			t.Errorf("%s: got %q, want %q", name, got, want)
+		}
+	}
+}
