@@ -220,8 +220,18 @@ func checkState(t *testing.T, name string, state any) {
 		checkLogrotate(t, s)
 	case *Mount:
 		line := strings.Join([]string{"UUID=1", s.Path, s.Filesystem, strings.Join(append([]string{"nofail"}, s.Options...), ","), "0", "0"}, " ")
-		if got := parseFstab(line); strings.Contains(line, "\\") || len(strings.Fields(line)) != 6 || strings.Fields(line)[1] != s.Path || !got.enters("1", s) {
+		if strings.Contains(line, "\\") || len(strings.Fields(line)) != 6 || strings.Fields(line)[1] != s.Path {
 			t.Errorf("fstab(5) does not read %q as %+v", line, s)
+		}
+		found := &Mount{Fstab: line, names: true}
+		once := &Mount{Fstab: found.lineFor(s), names: true}
+		for _, o := range append([]string{"nofail"}, s.Options...) {
+			if !slices.Contains(parseFstab(once.Fstab).options, o) {
+				t.Errorf("%q becomes %q, without %s", line, once.Fstab, o)
+			}
+		}
+		if twice := once.lineFor(s); twice != once.Fstab {
+			t.Errorf("%q becomes %q, and that %q", line, once.Fstab, twice)
 		}
 	case *User:
 		line := strings.Join([]string{s.Name, "x", "1", "1", s.Comment, s.Home, s.Shell}, ":")

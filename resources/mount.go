@@ -12,13 +12,14 @@ import (
 	"github.com/mirrorform/mirrorform/internal/wire"
 )
 
-// Mount is a file system that is mounted, now and after a boot: by UUID in fstab(5), with nofail. The mount point must
+// Mount is a file system that is mounted, now and after a boot: a new line of fstab(5) names it by UUID, with nofail. A line
+// that is there stays, with its other options and fields. The mount point must
 // exist and be empty: declare it as a directory, without owner and mode, which are those of the file system's root.
 type Mount struct {
 	Path       string   `hcl:"path" id:"true"`               // the mount point, absolute
 	Device     string   `hcl:"device" argv:"true"`           // below /dev; a link, like those of /dev/disk/by-id, is best
 	Filesystem string   `hcl:"filesystem" argv:"true"`       // its type, like xfs
-	Options    []string `hcl:"options,optional" argv:"true"` // further mount(8) options
+	Options    []string `hcl:"options,optional" argv:"true"` // mount(8) options that it has to have; others that are there stay
 	Owner      string   `hcl:"owner,optional" argv:"true"`   // of the file system's root: user name or number
 	Group      string   `hcl:"group,optional" argv:"true"`   // of the file system's root: group name or number
 	Mode       string   `hcl:"mode,optional"`                // of the file system's root: 3 or 4 octal digits
@@ -29,8 +30,12 @@ type Mount struct {
 	Entered *bool `plan:"in_fstab"`
 	// InForce tells whether what is mounted has the options that are wanted: somebody may have remounted it with others.
 	InForce *bool `plan:"options_in_force"`
+	// Fstab is the line of fstab: the one that is there, and what becomes of it.
+	Fstab string `plan:"fstab"`
 
-	line     string           // found, of fstab
+	known    bool             // wanted: the host's manifest has it, so that a line that names something else may go
+	names    bool             // found: the line names the device
+	uuid     string           // found, of the file system on the device
 	live     []string         // found, the options that count now
 	foreign  bool             // found: another file system is mounted there
 	root     wire.File        // found, when it is mounted
@@ -42,11 +47,24 @@ type mountType struct{}
 // Complete returns want with what follows from it.
 func (mountType) Complete(_ engine.Target, want *Mount) *Mount {
 	full := *want
+	if len(full.Options) == 0 {
+		full.Options = nil // not managed
+	}
 	yes := true
 	for _, field := range []**bool{&full.Mounted, &full.Entered, &full.InForce} {
 		if *field == nil {
 			*field = &yes
 		}
+	}
+	return &full
+}
+
+// Settle makes the line that fstab is to have of the one that it has.
+func (mt mountType) Settle(t engine.Target, want *Mount, prior *engine.Record, got engine.Answers) *Mount {
+	full := *want
+	full.known = prior != nil
+	if have, err := mt.Read(t, want, got); err == nil && have != nil && len(have.problems) == 0 {
+		full.Fstab = have.lineFor(want)
 	}
 	return &full
 }
@@ -65,7 +83,7 @@ var (
 	// systemDirectories are not hidden themselves, while what is below them may be.
 	systemDirectories = []string{"/home", "/opt", "/tmp", "/var", "/var/cache", "/var/lib", "/var/log", "/var/spool", "/var/tmp"}
 	mountWord         = regexp.MustCompile(`^[A-Za-z0-9._+-]+$`)
-	mountOption       = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/@%+-]*(=[A-Za-z0-9._:/@%+-]*)?$`)
+	mountOption       = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._:/@%+-]*(=[A-Za-z0-9._:/@%+-]*)?$`)
 )
 
 func (mountType) Validate(want *Mount) []engine.Problem {
@@ -130,11 +148,13 @@ func (mt mountType) Read(t engine.Target, want *Mount, got engine.Answers) (*Mou
 		return nil, nil
 	}
 	line := parseFstab(m.Fstab)
-	entered := line.enters(b.UUID, want)
 	have := &Mount{
-		Path: want.Path, Device: want.Device, Filesystem: want.Filesystem, Options: line.options, Mounted: &mounted, Entered: &entered,
-		line: m.Fstab, live: m.Options, problems: problems,
+		Path: want.Path, Device: want.Device, Filesystem: want.Filesystem, Options: found(want.Options, line.options), Mounted: &mounted, Fstab: m.Fstab,
+		names: b.Path != "" && m.FstabDevice == b.Path || b.UUID != "" && line.spec() == "UUID="+b.UUID,
+		uuid:  b.UUID, live: m.Options, problems: problems,
 	}
+	entered := m.Fstab != "" && have.lineFor(want) == m.Fstab
+	have.Entered = &entered
 	if entered {
 		have.Options = want.Options
 	}
@@ -149,6 +169,16 @@ func (mt mountType) Read(t engine.Target, want *Mount, got engine.Answers) (*Mou
 		have.Device, have.foreign = m.Source, true
 	}
 	return have, nil
+}
+
+// found are the wanted options that there are: further ones are not managed.
+func found(wanted, options []string) (out []string) {
+	for _, o := range wanted {
+		if slices.Contains(options, o) {
+			out = append(out, o)
+		}
+	}
+	return out
 }
 
 // mountProblems says what speaks against mounting the device.
@@ -174,30 +204,6 @@ func mountProblems(host string, want *Mount, m wire.Mount, b wire.Block, f wire.
 	return nil
 }
 
-// fstabLine is a line of fstab(5).
-type fstabLine struct {
-	spec, kind string
-	options    []string
-}
-
-func parseFstab(line string) fstabLine {
-	fields := strings.FieldsFunc(line, func(r rune) bool { return r == ' ' || r == '\t' }) // as getmntent(3) does
-	if len(fields) < 4 {
-		return fstabLine{}
-	}
-	return fstabLine{spec: fields[0], kind: fields[2], options: strings.Split(fields[3], ",")}
-}
-
-// enters reports whether the line mounts that file system as wanted, and lets the host boot without it.
-func (l fstabLine) enters(uuid string, want *Mount) bool {
-	for _, o := range append([]string{"nofail"}, want.Options...) {
-		if !slices.Contains(l.options, o) {
-			return false
-		}
-	}
-	return uuid != "" && strings.ReplaceAll(l.spec, `"`, "") == "UUID="+uuid && l.kind == want.Filesystem && !slices.Contains(l.options, "noauto")
-}
-
 func (mt mountType) Diff(_ engine.Target, want, have *Mount) []engine.Step {
 	if want == nil {
 		return mt.unmount(have)
@@ -215,24 +221,64 @@ func (mt mountType) Diff(_ engine.Target, want, have *Mount) []engine.Step {
 	}
 	have = mt.Complete(engine.Target{}, have)
 	lacks := func(want, have *bool) bool { return isTrue(want) && !isTrue(have) }
-	s.Undo.Mount.Line = &have.line
+	s.Undo.Mount.Line = &have.Fstab
+	line := have.lineFor(want)
 	switch {
 	case len(have.problems) > 0:
 		return nil // Check refuses it
 	case lacks(want.Mounted, have.Mounted):
+		s.Do.Mount = have.enter(want, line)
 		return append([]engine.Step{s}, root.attributeSteps(&managedFile{})...)
-	case lacks(want.Entered, have.Entered):
-		s.Summary = "enter " + want.Path + " in fstab"
-	case lacks(want.InForce, have.InForce):
-		s.Summary = "remount " + want.Path + " as fstab has it"
-		s.Do.Mount = &wire.MountOp{Path: want.Path, Line: &have.line, Mounted: true} // whatever else the line has stays
+	case lacks(want.Entered, have.Entered), lacks(want.InForce, have.InForce):
 	default:
 		return root.attributeSteps(mt.root(have))
 	}
-	if isTrue(have.Mounted) {
-		s.Undo.Mount.Mounted, s.Undo.Mount.Options = true, liveFlags(have.live)
+	s.Do.Mount = have.enter(want, line)
+	s.Undo.Mount.Mounted = true
+	remount := have.remount(want, line)
+	switch {
+	case have.Fstab == "":
+		s.Summary = "enter " + want.Path + " in fstab"
+	case line != have.Fstab:
+		s.Summary = "change the line of " + want.Path + " in fstab"
+	default:
+		s.Summary = "remount " + want.Path + " as fstab has it"
+	}
+	if remount == nil {
+		s.Do.Mount.FstabOnly, s.Undo.Mount.FstabOnly = true, true
+	} else {
+		if line != have.Fstab {
+			s.Summary += " and remount it"
+		}
+		s.Undo.Mount.Options = liveFlags(have.live)
+		if s.Do.Mount.Line != nil {
+			s.Do.Mount.Options = remount
+		}
 	}
 	return append([]engine.Step{s}, root.attributeSteps(mt.root(have))...)
+}
+
+// enter is the operation that gives fstab the line, and mounts what is not mounted. The host makes a line for a file system that is yet to be made.
+func (s *Mount) enter(want *Mount, line string) *wire.MountOp {
+	if line == "" {
+		return &wire.MountOp{Path: want.Path, Device: want.Device, Type: want.Filesystem, Options: mergeOptions(parseFstab(s.Fstab).options, want.Options)}
+	}
+	return &wire.MountOp{Path: want.Path, Line: &line, Mounted: true}
+}
+
+// remount are the options that bring what is mounted to what the line and want say, and leave all else as it is: nil where nothing has to change.
+func (s *Mount) remount(want *Mount, line string) []string {
+	spoken := slices.Concat(parseFstab(line).options, want.Options)
+	var further []string
+	for _, o := range want.Options {
+		if !slices.Contains(parseFstab(s.Fstab).options, o) && !slices.Contains(s.live, o) && !isFlag(o) && !inUserspace(o) {
+			further = append(further, o)
+		}
+	}
+	if len(further) == 0 && inForce(s.live, spoken) {
+		return nil
+	}
+	return append(liveFlags(withFlags(s.live, spoken)), further...)
 }
 
 // mountFlags are the options of mount(8) that concern one mount and that mountinfo shows when they are on, with the words
@@ -248,22 +294,54 @@ var mountFlags = []struct {
 // What they do not speak of is not managed, but for ro: what is wanted is writable unless they say otherwise.
 func inForce(live, options []string) bool {
 	for _, flag := range mountFlags {
-		spoken, on := flag.on == "ro", false
-		for _, o := range options {
-			switch {
-			case o == flag.on:
-				spoken, on = true, true
-			case slices.Contains(flag.off, o):
-				spoken, on = true, false
-			case slices.Contains([]string{"user", "users", "owner", "group"}, o) && flag.on != "ro":
-				spoken = false // it implies some of them
-			}
-		}
-		if spoken && on != slices.Contains(live, flag.on) {
+		word := spokenFlag(flag.on, flag.off, options)
+		if (word != "" || flag.on == "ro") && (word == flag.on) != slices.Contains(live, flag.on) {
 			return false
 		}
 	}
 	return true
+}
+
+// spokenFlag is what options say of a flag: the last of them counts. The word is empty where they say nothing.
+func spokenFlag(on string, off, options []string) (word string) {
+	for _, o := range options {
+		switch {
+		case o == on, slices.Contains(off, o):
+			word = o
+		case slices.Contains([]string{"user", "users", "owner", "group"}, o) && on != "ro":
+			word = "" // it implies some of them
+		}
+	}
+	return word
+}
+
+// withFlags are the live options with what is said of the flags.
+func withFlags(live, options []string) []string {
+	out := slices.Clone(live)
+	for _, flag := range mountFlags {
+		word := spokenFlag(flag.on, flag.off, options)
+		if word == "" && flag.on != "ro" {
+			continue
+		}
+		out = slices.DeleteFunc(out, func(o string) bool { return o == flag.on || flag.on == "noatime" && o == "relatime" })
+		switch {
+		case word == flag.on:
+			out = append(out, flag.on)
+		case flag.on == "noatime" && word != "strictatime":
+			out = append(out, "relatime")
+		}
+	}
+	return out
+}
+
+// isFlag reports whether an option is a word on one of the flags.
+func isFlag(o string) bool {
+	for _, flag := range mountFlags {
+		if o == flag.on || slices.Contains(flag.off, o) {
+			return true
+		}
+	}
+	return false
 }
 
 // liveFlags are the options that bring the flags back to what is live.
@@ -291,19 +369,23 @@ func (mountType) root(s *Mount) *managedFile {
 
 // unmount takes the file system away; what is on it stays there.
 func (mountType) unmount(have *Mount) []engine.Step {
-	if have.foreign || !isTrue(have.Mounted) && have.line == "" {
+	if have.foreign || !isTrue(have.Mounted) && have.Fstab == "" {
 		return nil
 	}
 	return []engine.Step{{
 		Summary: "unmount " + have.Path + " and take it out of fstab",
 		Do:      wire.Op{Mount: &wire.MountOp{Path: have.Path, Remove: true}},
-		Undo:    &wire.Op{Mount: &wire.MountOp{Path: have.Path, Device: have.Device, Type: have.Filesystem, Line: &have.line, Mounted: isTrue(have.Mounted)}},
+		Undo:    &wire.Op{Mount: &wire.MountOp{Path: have.Path, Device: have.Device, Type: have.Filesystem, Line: &have.Fstab, Mounted: isTrue(have.Mounted)}},
 	}}
 }
 
-func (mountType) Check(_ engine.Target, want, have *Mount) []engine.Problem {
+func (mountType) Check(t engine.Target, want, have *Mount) []engine.Problem {
 	if want == nil || have == nil {
 		return nil
+	}
+	if len(have.problems) == 0 && have.Fstab != "" && !have.names && !want.known {
+		return []engine.Problem{refusal("path", fmt.Sprintf("%s: fstab mounts something else on %s: %s", t.Name, want.Path, have.Fstab),
+			"take that line out of /etc/fstab if it may go, or choose another path")}
 	}
 	return have.problems
 }

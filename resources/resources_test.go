@@ -27,13 +27,14 @@ var update = flag.Bool("update", false, "write what was got into the text files"
 //	want      the wanted state, as JSON by attribute name
 //	remove    is there when the resource is to be removed; want is then its last wanted state
 //	stale     is there when something that the resource follows changes in the same plan
+//	prior     the resource's attributes in the host's manifest, as JSON; without it, the manifest does not have it
 //	facts     the host's facts as JSON, in place of defaultFacts
 //	answers   the host's answers as JSON by Query.Key without the option; a mode may be written "0644", and
 //	          "same": true in a file gives it the content that would be written, and the body "served" is
 //	          what a server must answer with
 //	host PATH the content of the file PATH on the host
 //
-// and what is expected (-update writes it): problems, found, steps, and keys.
+// and what is expected (-update writes it): problems, found, settled (what the answers decide), steps, and keys.
 func TestCases(t *testing.T) {
 	t.Parallel()
 	cases := map[string]runner{
@@ -83,7 +84,7 @@ func TestCases(t *testing.T) {
 }
 
 // expected are the sections that a case's run makes.
-var expected = []string{"problems", "found", "steps", "keys"}
+var expected = []string{"problems", "found", "settled", "steps", "keys"}
 
 const defaultFacts = `{"os": {"id": "debian", "family": "debian"}, "packages": "apt", "systemd": true}`
 
@@ -106,7 +107,7 @@ func parseCase(t *testing.T, a *txtar.Archive) *testCase {
 		}
 		c.text[f.Name] = string(f.Data)
 	}
-	known := append([]string{"want", "remove", "stale", "facts", "answers"}, expected...)
+	known := append([]string{"want", "remove", "stale", "prior", "facts", "answers"}, expected...)
 	for name := range c.text {
 		if !slices.Contains(known, name) {
 			t.Fatalf("unknown section %s", name)
@@ -179,7 +180,8 @@ func (a adapter[S]) run(t *testing.T, c *testCase) map[string]string {
 	}
 	a.sameIsDone(t, c, want)
 
-	have, err := a.kind.Read(c.target, want, a.answers(t, c, want))
+	answers := a.answers(t, c, want)
+	have, err := a.kind.Read(c.target, want, answers)
 	if err != nil {
 		got["found"] = "error: " + err.Error() + "\n"
 		return got
@@ -191,6 +193,9 @@ func (a adapter[S]) run(t *testing.T, c *testCase) map[string]string {
 	goal := want
 	if _, ok := c.text["remove"]; ok {
 		goal = nil
+	} else if settler, ok := a.kind.(engine.Settler[S]); ok {
+		goal = settler.Settle(c.target, want, a.prior(t, c), answers)
+		got["settled"] = settledText(want, goal)
 	}
 	if checker, ok := a.kind.(engine.Checker[S]); ok {
 		got["problems"] += problemText("check", checker.Check(c.target, goal, have))
@@ -207,6 +212,29 @@ func (a adapter[S]) run(t *testing.T, c *testCase) map[string]string {
 		a.safeSummary(t, s, want, have)
 	}
 	return got
+}
+
+// prior is what the case's manifest has of the resource.
+func (a adapter[S]) prior(t *testing.T, c *testCase) *engine.Record {
+	t.Helper()
+	text, ok := c.text["prior"]
+	if !ok {
+		return nil
+	}
+	state := new(S)
+	setState(t, state, text)
+	return &engine.Record{Own: true, State: state}
+}
+
+// settledText is what the answers have set.
+func settledText(want, settled any) string {
+	var out strings.Builder
+	for _, line := range strings.SplitAfter(stateText(settled), "\n") {
+		if !strings.Contains(stateText(want), line) {
+			out.WriteString(line)
+		}
+	}
+	return out.String()
 }
 
 // sameIsDone is the law that nothing is to be done from a state to the same.

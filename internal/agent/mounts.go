@@ -170,10 +170,15 @@ func (b *batch) askMount(point string) wire.Answer {
 	if err != nil && !absent(err) {
 		return failed(err)
 	}
+	spec := ""
 	for _, l := range fstabLines(string(table)) {
-		if l.point() == point {
-			w.Fstab = printable(l.text)
+		if l.point() != point {
+			continue
 		}
+		if spec != "" {
+			return failed(errors.New(b.fstab + " has two lines for " + point + ": leave the one that counts"))
+		}
+		w.Fstab, spec = printable(l.text), strings.ReplaceAll(l.fields[0], `"`, "")
 	}
 	if e := mountAt(entries, point); e != nil {
 		w.Mounted, w.Type, w.Options = true, e.kind, e.options
@@ -182,7 +187,38 @@ func (b *batch) askMount(point string) wire.Answer {
 			w.UUID = b.uuidOf(b.stop, w.Source)
 		}
 	}
+	if w.UUID != "" && spec == "UUID="+w.UUID {
+		w.FstabDevice = w.Source
+	} else if w.FstabDevice, err = namedDevice(b.stop, spec); err != nil {
+		return failed(err)
+	}
 	return wire.Answer{Mount: w}
+}
+
+// namedDevice is the real path of the block device that the first field of a line of fstab(5) names: by path, UUID, label or
+// partition. It is empty where that names none.
+func namedDevice(stop until, spec string) (string, error) {
+	if tag, value, ok := cut(spec, "="); ok && value != "" && contains([]string{"UUID", "LABEL", "PARTUUID", "PARTLABEL", "ID"}, tag) {
+		o, err := ask(stop, "findfs", spec)
+		if err != nil {
+			return "", because("what "+spec+" is in fstab", err)
+		}
+		if o.exit == 1 { // findfs(8): none has it
+			return "", nil
+		}
+		if o.exit != 0 {
+			return "", errors.New("findfs " + spec + ": " + o.output())
+		}
+		spec = strings.TrimSpace(o.stdout.String())
+	}
+	if !strings.HasPrefix(spec, "/dev/") {
+		return "", nil
+	}
+	actual, err := realPath(spec)
+	if err != nil && !absent(err) || err == nil && kindOf(actual) != unix.S_IFBLK {
+		return "", err
+	}
+	return actual, nil
 }
 
 // realSource is the path of the device that is mounted, or the source as it stands where that is no device.

@@ -134,6 +134,7 @@ func (h *host) mount(op *wire.MountOp) error {
 	switch {
 	case want && mounted == nil:
 		err = h.mountNow(op.Path, line)
+	case want && op.FstabOnly:
 	case want:
 		// Also where fstab says the same as before: somebody may have remounted it with other options.
 		options := ""

@@ -167,10 +167,11 @@ type MountOp struct {
 	Options []string `json:"options,omitempty"`
 	Remove  bool     `json:"remove,omitempty"` // unmount, and take the line out of fstab
 	// Line, when it is not nil, is put in place of the fstab line for Path ("" takes it out) in place of one made from the fields above: it
-	// undoes a change. Mounted says whether Path is to be mounted afterwards; what is mounted already is then remounted with
-	// Options, or with those of the line where there are none.
-	Line    *string `json:"line,omitempty"`
-	Mounted bool    `json:"mounted,omitempty"`
+	// changes what is there, or undoes that. Mounted says whether Path is to be mounted afterwards; what is mounted already is then remounted with
+	// Options, or with those of the line where there are none, unless FstabOnly leaves it as it is.
+	Line      *string `json:"line,omitempty"`
+	Mounted   bool    `json:"mounted,omitempty"`
+	FstabOnly bool    `json:"fstab_only,omitempty"`
 }
 
 // ProbeOp asks the host itself by HTTP until the answer is right, and fails when Timeout passes before it is.

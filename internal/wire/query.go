@@ -132,6 +132,8 @@ type Mount struct {
 	UUID    string   `json:"uuid,omitempty"` // of the file system that is mounted
 	Options []string `json:"options,omitempty"`
 	Fstab   string   `json:"fstab,omitempty"` // the line of /etc/fstab for this mount point, as it stands
+	// FstabDevice is the real path of the block device that the line names in whatever way; empty where there is none of that name.
+	FstabDevice string `json:"fstab_device,omitempty"`
 }
 
 // Block is a block device.
