@@ -101,10 +101,9 @@ func (h *host) apt(op *wire.PackageOp) error {
 	// The lists are fetched only when they turn out to be too old: it takes longer than most installations.
 	for _, sign := range []string{"Unable to locate package", "has no installation candidate", "404  Not Found", "Failed to fetch", "was not found", "Hash Sum mismatch"} {
 		if err != nil && strings.Contains(outputOf(err), sign) {
-			if err := h.aptGet([]string{"apt-get", "-q", "update"}); err != nil {
-				return err
-			}
-			err = h.aptGet(install)
+			// One repository that is broken, of somebody else perhaps, fails it, and what is to be installed may be in another.
+			update := h.aptGet([]string{"apt-get", "-q", "update"})
+			err = bothFailed(h.aptGet(install), update)
 			break
 		}
 	}
@@ -186,7 +185,22 @@ func (h *host) dnf(op *wire.PackageOp) error {
 		}
 		argv = append(argv, name)
 	}
-	return h.manage(nil, argv...)
+	err = h.manage(nil, argv...)
+	// dnf does nothing while the lists of one repository cannot be had, of somebody else perhaps, and what is to be installed may be in another.
+	for _, sign := range []string{"Failed to download metadata for repo", "Failed to synchronize cache for repo", "Cannot download repomd.xml"} {
+		if err != nil && strings.Contains(outputOf(err), sign) {
+			return bothFailed(h.manage(nil, append([]string{"dnf", "--setopt=*.skip_if_unavailable=True"}, argv[1:]...)...), err)
+		}
+	}
+	return err
+}
+
+// bothFailed is the error of an installation, with that of what was tried to make it possible.
+func bothFailed(err, before error) error {
+	if err == nil || before == nil {
+		return err
+	}
+	return &failure{message: err.Error() + "; before it " + before.Error(), output: strings.TrimSpace(outputOf(before) + "\n" + outputOf(err))}
 }
 
 // manage runs a package manager, and again while another one has the lock.
