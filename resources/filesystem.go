@@ -70,16 +70,20 @@ func (ft filesystemType) Read(t engine.Target, want *Filesystem, got engine.Answ
 		return nil, nil
 	}
 	have := &Filesystem{Device: want.Device, Type: b.Signature, Label: want.Label, UUID: b.UUID}
+	if len(b.Mounts) == 0 {
+		have.problems = append(have.problems, caution("device", fmt.Sprintf("%s: %s holds %s already, and it is used as it is", t.Name, want.Device, signature(b)),
+			"check that it is the device that is meant"))
+	}
 	if want.Label != "" && b.Label != want.Label {
-		have.problems = []engine.Problem{caution("label", fmt.Sprintf("%s: the file system on %s has the label %q", t.Name, want.Device, b.Label),
-			"the label of a file system that is there is not changed")}
+		have.problems = append(have.problems, caution("label", fmt.Sprintf("%s: the file system on %s has the label %q", t.Name, want.Device, b.Label),
+			"the label of a file system that is there is not changed"))
 	}
 	return have, nil
 }
 
 // obstacle says what speaks against a file system on the device, or is nil where there is none or it is the wanted one.
 func obstacle(host string, want *Filesystem, b wire.Block) *engine.Problem {
-	found := ""
+	found, advice := "", "mirrorform never overwrites: choose another device, or empty this one yourself"
 	switch {
 	case b.Path == "":
 		p := noDevice(host, want.Device)
@@ -98,11 +102,13 @@ func obstacle(host string, want *Filesystem, b wire.Block) *engine.Problem {
 		found = "is used for swap"
 	case b.ReadOnly:
 		found = "is read-only"
+	case b.Data != "":
+		found = fmt.Sprintf("holds data of an unknown kind (%s of %s)", b.Data, FormatSize(b.Size))
+		advice = "mirrorform never overwrites: choose another device. If nobody needs that data, fill this one with zeroes yourself, as by blkdiscard --zeroout " + want.Device
 	default:
 		return nil
 	}
-	p := refusal("device", fmt.Sprintf("%s: %s %s, and a new %s file system is wanted there", host, want.Device, found, want.Type),
-		"mirrorform never overwrites: choose another device, or empty this one yourself")
+	p := refusal("device", fmt.Sprintf("%s: %s %s, and a new %s file system is wanted there", host, want.Device, found, want.Type), advice)
 	return &p
 }
 
@@ -115,6 +121,9 @@ func signature(b wire.Block) string {
 	}
 	if b.UUID != "" {
 		marks = append(marks, "UUID "+b.UUID)
+	}
+	if b.Capacity > 0 {
+		marks = append(marks, fmt.Sprintf("%s of %s used", FormatSize(b.Used), FormatSize(b.Capacity)))
 	}
 	if len(marks) > 0 {
 		text += " (" + strings.Join(marks, ", ") + ")"

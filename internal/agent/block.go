@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/mirrorform/mirrorform/internal/wire"
 	"golang.org/x/sys/unix"
@@ -33,7 +34,7 @@ func (h *host) askBlock(stop until, device string, mounts func() ([]mountEntry, 
 	if err != nil {
 		return nil, because("open "+actual, err)
 	}
-	closeFD(fd)
+	defer closeFD(fd)
 
 	b := &wire.Block{Path: actual}
 	number := devNumber(st.Rdev)
@@ -89,6 +90,15 @@ func (h *host) askBlock(stop until, device string, mounts func() ([]mountEntry, 
 	b.Signature, b.UUID, b.Label = tags["TYPE"], tags["UUID"], tags["LABEL"]
 	if b.Signature == "" {
 		b.Signature = tags["PTTYPE"]
+	}
+	if b.Signature != "" {
+		b.Used, b.Capacity = usage(fd, b.Signature)
+		return b, nil
+	}
+	if inUse(b) == "" {
+		if b.Data, err = dataOn(fd, b.Size, time.Now); err != nil {
+			return nil, because(actual, err)
+		}
 	}
 	return b, nil
 }

@@ -198,12 +198,29 @@ func TestStorageOnHost(t *testing.T) {
 	run("mkswap", "-q", other)
 	c.refuses(mkfs(other, "ext4"), "it holds data (swap")
 	run("wipefs", "-aq", other)
+	c.refuses(mkfs(other, "ext4"), "it holds data without a signature")
 	if _, err := h.RunInput(t.Context(), []byte("label: gpt\n"), "sfdisk", "-q", "--no-reread", "--no-tell-kernel", other); err != nil {
 		t.Fatal(err)
 	}
 	c.refuses(mkfs(other, "ext4"), "it holds data (gpt")
 	run("wipefs", "-aq", other)
+	c.refuses(mkfs(other, "ext4"), "it holds data without a signature")
+	zero := func() { run("blkdiscard", "--zeroout", other) }
+	zero()
 	c.must(mkfs(other, "ext4"))
+	if b := block(other); b.Capacity < 32<<20 || b.Used == 0 || b.Used > b.Capacity/2 {
+		t.Errorf("a new file system has %d of %d bytes used", b.Used, b.Capacity)
+	}
+	// Its first superblock is lost, and its files are not; then all of what blkid knows.
+	run("dd", "if=/dev/zero", "of="+other, "bs=4096", "count=1", "conv=notrunc,fsync", "status=none")
+	c.refuses(mkfs(other, "ext4"), "it holds data without a signature (at byte ")
+	// One that was written elsewhere than at the ends.
+	zero()
+	run("sh", "-c", "echo x | dd of="+other+" bs=1 seek=8389632 conv=notrunc,fsync status=none")
+	if b := block(other); b.Data != "at byte 8389632" {
+		t.Errorf("data %q", b.Data)
+	}
+	c.refuses(mkfs(other, "xfs"), "at byte 8389632")
 }
 
 // The helper of an ordinary user does what that user may do, and keeps its state at home.

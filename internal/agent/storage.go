@@ -79,6 +79,8 @@ func inUse(b *wire.Block) string {
 		return "it has the partitions " + strings.Join(b.Partitions, " and ")
 	case b.Signature != "":
 		return "it holds data (" + b.Signature + ", label " + quote(b.Label) + ", UUID " + quote(b.UUID) + ")"
+	case b.Data != "":
+		return "it holds data without a signature (" + b.Data + ")"
 	}
 	return ""
 }

@@ -110,8 +110,8 @@ func TestOfKinds(t *testing.T) {
 	labtest.Require(t)
 	for _, test := range []struct {
 		name, id string
-		mkfs       []string
-		size       int64
+		mkfs     []string
+		size     int64
 	}{
 		{"ext4", "fsid=8888888888888888", []string{"mkfs.ext4", "-q", "-U", "00112233-4455-6677-8899-aabbccddeeff"}, 16 << 20},
 		{"xfs", "UUID=00112233-4455-6677-8899-aabbccddeeff", []string{"mkfs.xfs", "-q", "-m", "uuid=00112233-4455-6677-8899-aabbccddeeff"}, 320 << 20},

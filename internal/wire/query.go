@@ -138,9 +138,14 @@ type Mount struct {
 
 // Block is a block device.
 type Block struct {
-	Path       string   `json:"path,omitempty"` // with all links resolved; empty when there is no such device
-	Size       uint64   `json:"size,omitempty"` // bytes
-	Signature  string   `json:"signature,omitempty"`
+	Path      string `json:"path,omitempty"` // with all links resolved; empty when there is no such device
+	Size      uint64 `json:"size,omitempty"` // bytes
+	Signature string `json:"signature,omitempty"`
+	// Data is set where there is no signature and nothing else uses the device: where it has anything but zeroes, as "at byte 1024".
+	Data string `json:"data,omitempty"`
+	// Used and Capacity are those of the file system, in bytes, where its superblock has them.
+	Used       uint64   `json:"used,omitempty"`
+	Capacity   uint64   `json:"capacity,omitempty"`
 	UUID       string   `json:"uuid,omitempty"`
 	Label      string   `json:"label,omitempty"`
 	Mounts     []string `json:"mounts,omitempty"`     // where it is mounted
