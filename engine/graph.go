@@ -10,7 +10,8 @@ import (
 
 // Order sorts one host's resources so that each comes after what it needs: what its keys say, and what the configuration's
 // references say. Among those that may come next, packages go first and together, so that one run of the package manager
-// installs them; otherwise the order given is kept. A resource to be removed comes before what it needs.
+// installs them; otherwise the order given is kept. Resources to be removed come before all others, in the opposite order of the one given, but for packages,
+// which come last of all: until then the programs that are stopped, and what they leave running, have their files.
 //
 // The problems are two resources that provide one key, a reference to nothing, and cycles.
 func Order(t Target, resources []*Resource) ([]*Resource, []*ResourceProblem) {
@@ -222,17 +223,14 @@ func describe(k Key) string {
 	return kind + " " + name
 }
 
-// sort returns the resources in order; fewer than all when there is a cycle. Of those that nothing holds back, packages come first, then what is declared first.
+// sort returns the resources in order; fewer than all when there is a cycle. Of those that nothing holds back, removals come first, the last
+// one given before the others; then packages, then what is declared first; then removals of packages.
 func (g *graph) sort() []*Resource {
 	g.sorted = make([]bool, len(g.resources))
 	waiting, after := make([]int, len(g.resources)), make([][]int, len(g.resources)) // how many are to come before, and which come after
 	ready := &ranks{}
 	push := func(i int) {
-		rank := i
-		if g.resources[i].Kind.Name != "package" {
-			rank += len(g.resources)
-		}
-		heap.Push(ready, rank)
+		heap.Push(ready, g.rank(i))
 	}
 	for i := range g.resources {
 		for p := range g.before[i] {
@@ -244,7 +242,7 @@ func (g *graph) sort() []*Resource {
 	}
 	ordered := make([]*Resource, 0, len(g.resources))
 	for ready.Len() > 0 {
-		next := heap.Pop(ready).(int) % len(g.resources)
+		next := g.ranked(heap.Pop(ready).(int))
 		g.sorted[next] = true
 		ordered = append(ordered, g.resources[next])
 		for _, i := range after[next] {
@@ -254,6 +252,29 @@ func (g *graph) sort() []*Resource {
 		}
 	}
 	return ordered
+}
+
+// rank is the place of a resource among those that nothing holds back; the lowest comes first.
+func (g *graph) rank(i int) int {
+	n, r := len(g.resources), g.resources[i]
+	switch isPackage := r.Kind.Name == "package"; {
+	case r.Remove && isPackage:
+		return 4*n - 1 - i
+	case r.Remove:
+		return n - 1 - i
+	case isPackage:
+		return n + i
+	}
+	return 2*n + i
+}
+
+// ranked is the resource of a rank.
+func (g *graph) ranked(rank int) int {
+	n := len(g.resources)
+	if i := rank % n; rank >= n && rank < 3*n {
+		return i
+	}
+	return n - 1 - rank%n
 }
 
 // ranks is a heap (container/heap): the smallest comes first.

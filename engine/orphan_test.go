@@ -148,7 +148,7 @@ func TestOrphans(t *testing.T) {
 				with(file("/c"), func(r *engine.Resource) { r.Address = "h/mirror.older.web" })},
 			then:  []*engine.Resource{with(file("/a"), func(r *engine.Resource) { r.Address = "h/mirror.new.cron" })},
 			fleet: func(f *fleet) { f.Moves = []engine.Move{{From: "mirror.old", To: "mirror.new"}} },
-			plan:  "delete h/mirror.new.web; delete h/mirror.older.web", managed: "mirror.new.cron",
+			plan:  "delete h/mirror.older.web; delete h/mirror.new.web", managed: "mirror.new.cron",
 		},
 		"move to what is there": {
 			first:   []*engine.Resource{file("/a"), file("/b")},
@@ -332,7 +332,7 @@ func TestDestroy(t *testing.T) {
 			return selected
 		}
 		hp, r := f.apply()
-		if got, want := changes(hp), "delete h/thing./b; delete h/thing./a; delete h/thing./orphan"; got != want || r.Err != nil {
+		if got, want := changes(hp), "delete h/thing./orphan; delete h/thing./b; delete h/thing./a"; got != want || r.Err != nil {
 			t.Fatalf("%v, plan: %s, want: %s", r.Err, got, want)
 		}
 		for _, c := range hp.Changes {
