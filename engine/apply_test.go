@@ -415,7 +415,7 @@ func TestEarlierStageIsTakenBack(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		h := &host{files: map[string]string{"/old": "x"}, stuck: "/old"}
 		gone := resource(&thing{Name: "/old"})
-		gone.Remove = true
+		gone.Remove, gone.Purge = true, true
 		pkg := resource(&thing{Name: "/p", Package: true})
 		pkg.DependsOn = []string{"h/thing./old"}
 		broken := resource(&thing{Name: "/broken", Value: "x"})

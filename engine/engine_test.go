@@ -228,7 +228,7 @@ func TestCompare(t *testing.T) {
 		&thing{Name: "/new", Value: "x"}, &thing{Name: "/same", Value: "x"}, &thing{Name: "/differs", Value: "x"},
 		&thing{Name: "/follows", Value: "x", Follows: []string{"/differs"}}, &thing{Name: "/follows-same", Value: "x", Follows: []string{"/same"}})
 	gone := resource(&thing{Name: "/gone"})
-	gone.Remove = true
+	gone.Remove, gone.Made = true, true
 	never := resource(&thing{Name: "/never-there"})
 	never.Remove = true
 	all = append(all, gone, never)

@@ -74,13 +74,14 @@ type hostState struct {
 	facts    *wire.Facts // nil: the host was not reached
 	target   Target
 	ordered  []*Resource
-	found    *HostPlan // of the last observation
-	read     *Manifest // as it is on the host
-	manifest *Manifest // the same after Moves
-	written  []byte    // its text, as it is on the host
-	gone     []string  // addresses without the host that the next manifest leaves out
-	id       string    // of the transaction; empty: none is open
-	touched  bool      // operations were ordered in it
+	found    *HostPlan          // of the last observation
+	read     *Manifest          // as it is on the host
+	manifest *Manifest          // the same after Moves
+	written  []byte             // its text, as it is on the host
+	absent   map[*Resource]bool // what was not there before the apply
+	gone     []string           // addresses without the host that the next manifest leaves out
+	id       string             // of the transaction; empty: none is open
+	touched  bool               // operations were ordered in it
 }
 
 // Stage says how far a host is.
@@ -310,10 +311,10 @@ func (f *Fleet) planHost(ctx context.Context, of Host) (*HostPlan, error) {
 		return nil, err
 	}
 	all := wanted
-	h.read, h.manifest, h.gone = manifest, manifest, nil
+	h.read, h.manifest, h.gone, h.absent = manifest, manifest.upgraded(f.Types), nil, nil
 	if f.Types != nil {
 		var moved []string
-		if h.manifest, moved, err = manifest.move(f.Moves, f.Configuration); err != nil {
+		if h.manifest, moved, err = h.manifest.move(f.Moves, f.Configuration); err != nil {
 			return nil, err
 		}
 		o, err := h.manifest.orphans(h.target, f.Types, f.Configuration, wanted, f.leftOut(host, facts))
@@ -332,6 +333,7 @@ func (f *Fleet) planHost(ctx context.Context, of Host) (*HostPlan, error) {
 	if f.Adjust != nil {
 		all = f.Adjust(all)
 	}
+	f.hold(h, all)
 	for _, r := range all {
 		if prior := h.target.record(r); prior != nil && !r.Orphan {
 			r.State = recall(r.State, prior.State)

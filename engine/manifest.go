@@ -11,7 +11,9 @@ import (
 )
 
 // ManifestFormat is the version of the format of manifests that this program writes, and the newest that it reads.
-const ManifestFormat = 1
+//
+// Format 2 has what mirrorform made (Managed.Made), what types remember, and one entry for each configuration that manages a resource.
+const ManifestFormat = 2
 
 // manifestKind tells manifests from other JSON.
 const manifestKind = "mirrorform manifest"
@@ -45,6 +47,8 @@ type Managed struct {
 	Secrets        map[string]string `json:"secrets,omitempty"`
 	Keep           string            `json:"keep,omitempty"`            // see Resource.Keep
 	PreventDestroy bool              `json:"prevent_destroy,omitempty"` // see Resource.PreventDestroy
+	// Made says that the host did not have it before mirrorform made it. What was found is never removed, only released.
+	Made bool `json:"made,omitempty"`
 }
 
 // Move tells what became of resources that the manifest has: it renames those at or below From, or lets them go.
@@ -116,13 +120,30 @@ func (m *Manifest) Encode() ([]byte, error) {
 func (m *Manifest) same(o *Manifest) bool {
 	x, errX := json.Marshal(m.Resources)
 	y, errY := json.Marshal(o.Resources)
-	return errX == nil && errY == nil && bytes.Equal(x, y) && m.Machine == o.Machine
+	return errX == nil && errY == nil && bytes.Equal(x, y) && m.Machine == o.Machine && m.Format == o.Format
 }
 
-// find returns the resource of an address on a host, or nil.
-func (m *Manifest) find(address string) *Managed {
+// upgraded returns a manifest of format 1 as one of this format. It does not say what mirrorform made: files that nobody else writes count as made, all
+// else as found.
+func (m *Manifest) upgraded(types *Registry) *Manifest {
+	if m.Format >= 2 {
+		return m
+	}
+	out := *m
+	out.Resources = slices.Clone(m.Resources)
+	for i := range out.Resources {
+		e := &out.Resources[i]
+		if r, err := e.resource("", types); err == nil {
+			e.Made = r.Kind.generated(r.State)
+		}
+	}
+	return &out
+}
+
+// find returns a configuration's entry of an address on a host, or nil.
+func (m *Manifest) find(configuration, address string) *Managed {
 	for i := range m.Resources {
-		if m.Resources[i].Address == address {
+		if m.Resources[i].Address == address && m.Resources[i].Configuration == configuration {
 			return &m.Resources[i]
 		}
 	}
@@ -186,13 +207,16 @@ func eachAttribute(state any, each func(name string, v reflect.Value)) {
 
 // resource makes the resource of an entry, to be removed from a host.
 func (m *Managed) resource(host string, types *Registry) (*Resource, error) {
-	kind := types.Kind(m.Type)
+	var kind *Kind
+	if types != nil {
+		kind = types.Kind(m.Type)
+	}
 	if kind == nil {
 		return nil, fmt.Errorf("%w: %s has the type %s, which this mirrorform does not know: use the version that made it", ErrManifest, m.Address, m.Type)
 	}
 	r := &Resource{
 		Address: host + "/" + m.Address, Kind: kind, State: kind.New(), Source: m.Source, Remove: true, Orphan: true, Keep: m.Keep, PreventDestroy: m.PreventDestroy,
-		Sensitive: map[string]bool{},
+		Sensitive: map[string]bool{}, Made: m.Made,
 	}
 	for name := range m.Secrets {
 		r.Sensitive[name] = true
@@ -222,10 +246,14 @@ func (m *Managed) resource(host string, types *Registry) (*Resource, error) {
 func (m *Manifest) move(moves []Move, configuration string) (moved *Manifest, notes []string, err error) {
 	out := *m
 	out.Resources = nil
-	from := map[string]string{} // where a resource was, by where it is
+	from := map[string]string{} // where a resource of this configuration was, by where it is
 	for _, e := range m.Resources {
 		was := e.Address
-		i := slices.IndexFunc(moves, func(mv Move) bool { return e.Configuration == configuration && mv.means(was) })
+		if e.Configuration != configuration {
+			out.Resources = append(out.Resources, e)
+			continue
+		}
+		i := slices.IndexFunc(moves, func(mv Move) bool { return mv.means(was) })
 		if i >= 0 && moves[i].To == "" {
 			notes = append(notes, was+" stays as it is and is not managed any more: a removed block lets it go")
 			continue
@@ -256,7 +284,7 @@ type orphans struct {
 	letGo  []*Resource
 	why    map[*Resource]string // why one is let go; empty: it is managed under another address
 	others int                  // resources of other configurations
-	taken  int                  // those of them that this one wants
+	shared int                  // those of them that this one wants, too
 }
 
 // orphans finds what the manifest has beyond what is wanted. What keeps things that cannot be brought back is let go, and so is what that or
@@ -287,7 +315,7 @@ func (m *Manifest) orphans(t Target, types *Registry, configuration string, want
 		e := &m.Resources[i]
 		if e.Configuration != configuration {
 			if is[e.Address] {
-				o.taken++
+				o.shared++
 			} else {
 				o.others++
 			}
@@ -356,8 +384,9 @@ func (o *orphans) notes(letGo []*Resource) []string {
 			notes = append(notes, fmt.Sprintf("%s is not in the configuration any more. It stays as it is and is not managed any more: %s", relative(r.Address), why))
 		}
 	}
-	if o.taken > 0 {
-		notes = append(notes, fmt.Sprintf("another configuration has managed %d of these resources, and this one takes them over. It may be this one's own, if its record of hosts was lost", o.taken))
+	if o.shared > 0 {
+		notes = append(notes, fmt.Sprintf("another configuration manages %d of these resources, too: they stay on the host until neither does. "+
+			"If that is this one under an earlier ID (its record of hosts was lost), see: mirrorform state forget --configuration", o.shared))
 	}
 	if o.others > 0 {
 		notes = append(notes, fmt.Sprintf("another configuration manages %d more resources on this host, which this one leaves alone", o.others))
@@ -365,15 +394,19 @@ func (o *orphans) notes(letGo []*Resource) []string {
 	return notes
 }
 
-// merge returns the manifest after an apply: without the addresses that are gone, and with the entries given in place of what it had under their
-// addresses.
-func (m *Manifest) merge(version string, gone []string, entries []Managed) *Manifest {
-	out := &Manifest{Version: version, Machine: m.Machine}
+// merge returns the manifest after an apply: without this configuration's addresses that are gone, and with the entries given instead of what it had
+// under their addresses.
+func (m *Manifest) merge(version, configuration string, gone []string, entries []Managed) *Manifest {
+	out := &Manifest{Version: version, Machine: m.Machine, Format: ManifestFormat}
 	fresh := map[string]Managed{}
 	for _, e := range entries {
 		fresh[e.Address] = e
 	}
 	for _, e := range m.Resources {
+		if e.Configuration != configuration {
+			out.Resources = append(out.Resources, e)
+			continue
+		}
 		if slices.Contains(gone, e.Address) {
 			continue
 		}

@@ -117,13 +117,13 @@ func TestDamagedManifest(t *testing.T) {
 func TestUnusableManifest(t *testing.T) {
 	t.Parallel()
 	text := string(encodeManifest(t, fullManifest()))
-	newer := strings.NewReplacer(`"format_version": 1`, `"format_version": 2`, `"mirrorform_version": "1.2.3"`, `"mirrorform_version": "9.0.0"`).Replace(text)
+	newer := strings.NewReplacer(`"format_version": 2`, `"format_version": 3`, `"mirrorform_version": "1.2.3"`, `"mirrorform_version": "9.0.0"`).Replace(text)
 	for name, tc := range map[string]struct{ text, machine, want string }{
 		"another machine":   {text, "f" + machineID[1:], "it is of another machine"},
 		"no machine":        {text, "", "it is of another machine"},
-		"newer":             {newer, machineID, "mirrorform 9.0.0 wrote it in format 2"},
-		"newer, of another": {newer, "f", "mirrorform 9.0.0 wrote it in format 2"},
-		"older":             {strings.Replace(text, `"format_version": 1`, `"format_version": 0`, 1), machineID, "its checksum does not fit"},
+		"newer":             {newer, machineID, "mirrorform 9.0.0 wrote it in format 3"},
+		"newer, of another": {newer, "f", "mirrorform 9.0.0 wrote it in format 3"},
+		"older":             {strings.Replace(text, `"format_version": 2`, `"format_version": 0`, 1), machineID, "its checksum does not fit"},
 		"changed":           {strings.Replace(text, "fleet.hcl:12", "fleet.hcl:13", 1), machineID, "its checksum does not fit"},
 		"a resource less":   {strings.Replace(text, `"theirs"`, `"ours"`, 1), machineID, "its checksum does not fit"},
 		"space":             {" ", machineID, "it is corrupt"},

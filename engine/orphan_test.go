@@ -359,7 +359,7 @@ func TestStateCommands(t *testing.T) {
 		forget := func(addresses ...string) []string {
 			f := single(t, h)
 			defer f.Close()
-			got, err := f.Forget(t.Context(), "h", addresses)
+			got, err := f.Forget(t.Context(), "h", "", addresses)
 			if err != nil {
 				t.Error(err)
 			}
@@ -379,7 +379,7 @@ func TestStateCommands(t *testing.T) {
 		h.edit("/b", "theirs")
 		h.manifest = []byte("garbage")
 		f := single(t, h)
-		if _, err := f.Forget(t.Context(), "h", []string{"thing"}); !errors.Is(err, engine.ErrManifest) || string(h.manifest) != "garbage" {
+		if _, err := f.Forget(t.Context(), "h", "", []string{"thing"}); !errors.Is(err, engine.ErrManifest) || string(h.manifest) != "garbage" {
 			t.Errorf("forget with a corrupt manifest: %v", err)
 		}
 		if list := f.Manifests(t.Context(), f.list); len(list) != 1 || !errors.Is(list[0].Err, engine.ErrManifest) || list[0].Manifest != nil {
@@ -402,7 +402,7 @@ func TestStateCommands(t *testing.T) {
 		h.refuse = "read-only file system"
 		f = single(t, h, wanted()...)
 		before := string(h.manifest)
-		if _, err := f.Forget(t.Context(), "h", []string{"thing"}); err == nil || !strings.Contains(err.Error(), "read-only file system") || string(h.manifest) != before {
+		if _, err := f.Forget(t.Context(), "h", "", []string{"thing"}); err == nil || !strings.Contains(err.Error(), "read-only file system") || string(h.manifest) != before {
 			t.Errorf("forget on a broken host: %v", err)
 		}
 	})

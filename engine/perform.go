@@ -30,6 +30,10 @@ func (f *Fleet) perform(ctx context.Context, w *work) {
 	if r.Err = hp.changedSince(now); r.Err != nil {
 		return
 	}
+	h.absent = map[*Resource]bool{}
+	for _, compared := range now.Compared {
+		h.absent[compared.Resource] = compared.Have == nil
+	}
 	c := &w.steps
 	c.total = len(tasksOf(now.Changes))
 	rest := now.Changes
@@ -50,7 +54,7 @@ func (f *Fleet) perform(ctx context.Context, w *work) {
 		if rest = rest[n:]; len(rest) == 0 {
 			break
 		}
-		if rest, err = h.compareAgain(ctx, rest, r); err != nil {
+		if rest, err = h.compareAgain(ctx, rest, r, opens(r.Done[len(r.Done)-1]) == "mount"); err != nil {
 			r.Err = err
 			return
 		}
@@ -115,19 +119,21 @@ func (f *Fleet) confirmAnew(ctx context.Context, h *hostState, c *wire.Confirmat
 // counter counts the steps of a host.
 type counter struct{ done, total int }
 
+// opens is what a change brings to light that could not be observed before it: what a "package" has in it, what lies on a "mount"; or "".
+func opens(c *Change) (kind string) {
+	for _, s := range c.Steps {
+		switch {
+		case s.Do.Package != nil && len(s.Do.Package.Install) > 0:
+			kind = "package"
+		case s.Do.Mount != nil && !s.Do.Mount.Remove:
+			kind = "mount"
+		}
+	}
+	return kind
+}
+
 // stage is how many of the changes belong to the first stage.
 func stage(changes []Change) int {
-	opens := func(c *Change) (kind string) {
-		for _, s := range c.Steps {
-			switch {
-			case s.Do.Package != nil && len(s.Do.Package.Install) > 0:
-				kind = "package"
-			case s.Do.Mount != nil && !s.Do.Mount.Remove:
-				kind = "mount"
-			}
-		}
-		return kind
-	}
 	for i := range changes {
 		kind := opens(&changes[i])
 		if kind != "" && (i+1 == len(changes) || opens(&changes[i+1]) != kind) {
@@ -137,8 +143,9 @@ func stage(changes []Change) int {
 	return len(changes)
 }
 
-// compareAgain observes the host and returns what is left to do of the changes given. Those that an earlier step has brought about count as done.
-func (h *hostState) compareAgain(ctx context.Context, rest []Change, r *HostResult) ([]Change, error) {
+// compareAgain observes the host and returns what is left to do of the changes given. Those that an earlier step has brought about count as done. What
+// a mount has uncovered was there before: mirrorform did not make it.
+func (h *hostState) compareAgain(ctx context.Context, rest []Change, r *HostResult, mounted bool) ([]Change, error) {
 	now, err := h.observe(ctx)
 	if err != nil {
 		return rest, fmt.Errorf("observe the host again: %w", err)
@@ -146,6 +153,11 @@ func (h *hostState) compareAgain(ctx context.Context, rest []Change, r *HostResu
 	planned := map[*Resource]*Change{}
 	for i := range rest {
 		planned[rest[i].Resource] = &rest[i]
+	}
+	for _, c := range now.Compared {
+		if mounted && planned[c.Resource] != nil && c.Have != nil {
+			h.absent[c.Resource] = false
+		}
 	}
 	for _, p := range now.Problems {
 		if p.Severity == Error && planned[p.Resource] != nil {

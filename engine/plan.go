@@ -46,6 +46,8 @@ type HostPlan struct {
 	Problems  []*ResourceProblem // warnings, and errors that stop this host
 	Notes     []string           // what else there is to know: who has the lock, what is let go
 	Err       error              // the host could not be reached or read
+
+	released []string // addresses of what is to be removed and was there before mirrorform
 }
 
 // Compared is what was compared for one resource.
@@ -189,7 +191,15 @@ func Compare(t Target, ordered []*Resource, got Answers) *HostPlan {
 		c.loads = c.Resource.Kind.loads(t, c.Resource.State)
 	}
 	p.expect(got)
+	p.noteReleased()
 	return p
+}
+
+// noteReleased notes what is only released, in one note.
+func (p *HostPlan) noteReleased() {
+	if len(p.released) > 0 {
+		p.Notes = append(p.Notes, fmt.Sprintf("released, since it was on the host before mirrorform managed it; it stays: %s", strings.Join(p.released, ", ")))
+	}
 }
 
 // replacement are the steps that remove a resource and make it anew, or why it cannot be.
@@ -219,6 +229,15 @@ func (p *HostPlan) remove(t Target, r *Resource, have any, gone map[Key]bool) bo
 	if r.PreventDestroy {
 		p.Problems = append(p.Problems, &ResourceProblem{r, Problem{Summary: "it would be removed, and has prevent_destroy",
 			Detail: "To let go of it and leave it on the host, declare removed { from = … }. To remove it, declare it without prevent_destroy first, and apply."}})
+		return false
+	}
+	if !r.Purge && (r.Shared != "" || !r.Made) {
+		if r.Made {
+			p.Notes = append(p.Notes, fmt.Sprintf("%s stays and is released: %s", relative(r.Address), r.Shared))
+		} else {
+			p.released = append(p.released, relative(r.Address))
+		}
+		p.Unchanged++
 		return false
 	}
 	if r.Kind.without != nil {

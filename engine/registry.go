@@ -31,7 +31,9 @@ type Kind struct {
 	reads    func(t Target, want any) []Key
 	loads    func(t Target, want any) []Key
 	without  func(have any, gone func(string) bool) any // nil unless it is a Container
-	keep     string
+	// generated says that nobody but mirrorform writes such a file.
+	generated func(state any) bool
+	keep      string
 	// irreplaceable says why a resource must not be replaced, or "".
 	irreplaceable func(want, have any) string
 }
@@ -72,6 +74,7 @@ func Register[S any](r *Registry, name string, t Type[S]) {
 		reads:    func(Target, any) []Key { return nil },
 		loads:    func(Target, any) []Key { return nil },
 
+		generated:     func(any) bool { return false },
 		irreplaceable: func(any, any) string { return "" },
 	}
 	if c, ok := t.(Settler[S]); ok {
@@ -105,6 +108,9 @@ func Register[S any](r *Registry, name string, t Type[S]) {
 	}
 	if i, ok := t.(Irreplaceable[S]); ok {
 		k.irreplaceable = func(want, have any) string { return i.Irreplaceable(state(want), state(have)) }
+	}
+	if g, ok := t.(Generator[S]); ok {
+		k.generated = func(v any) bool { return g.Generated(state(v)) }
 	}
 	if kp, ok := t.(Keeper); ok {
 		k.keep = kp.Keep()
@@ -149,6 +155,9 @@ type Resource struct {
 	Replace   bool            // it is to be removed and made anew, if it is there
 	Orphan    bool            // the host's manifest has it, and the configuration does not any more
 	Keep      string          // why destroy leaves it alone unless named; empty: the type decides
+	Made      bool            // the host's manifest says that mirrorform made it; else it is never removed, only released
+	Shared    string          // why it is not removed though mirrorform made it: something else manages or needs it
+	Purge     bool            // it is removed even where mirrorform did not make it
 	// PreventDestroy refuses every plan that would remove it, even after its block is gone: the manifest keeps it.
 	PreventDestroy bool
 	// Postcondition, where it is not nil, tells what is wrong with the state (*S, or nil) that was found after an apply.

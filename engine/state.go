@@ -39,18 +39,19 @@ func (f *Fleet) Manifests(ctx context.Context, hosts []Host) []HostManifest {
 	return list
 }
 
-// Forget takes resources out of a host's manifest: those at or below the addresses, which have no host. They stay on the host as they are. It returns the
-// addresses that were taken out; none match is no error.
-func (f *Fleet) Forget(ctx context.Context, host string, addresses []string) (forgotten []string, err error) {
+// Forget takes resources out of a host's manifest: those at or below the addresses, which have no host, of one configuration or, where that is empty, of
+// all. They stay on the host unchanged. It returns the addresses that were taken out; none match is not an error.
+func (f *Fleet) Forget(ctx context.Context, host, configuration string, addresses []string) (forgotten []string, err error) {
 	err = f.edit(ctx, host, func(h *hostState) (*Manifest, bool, error) {
 		old, err := DecodeManifest(h.written, h.target.Facts.MachineID)
 		if err != nil {
 			return nil, false, err
 		}
+		old = old.upgraded(f.Types)
 		next := *old
 		next.Version, next.Resources = f.Version, nil
 		for _, e := range old.Resources {
-			if slices.ContainsFunc(addresses, func(a string) bool { return Within(e.Address, a) }) {
+			if (configuration == "" || e.Configuration == configuration) && slices.ContainsFunc(addresses, func(a string) bool { return Within(e.Address, a) }) {
 				forgotten = append(forgotten, e.Address)
 			} else {
 				next.Resources = append(next.Resources, e)
@@ -59,6 +60,7 @@ func (f *Fleet) Forget(ctx context.Context, host string, addresses []string) (fo
 		if len(forgotten) == 0 {
 			return nil, false, nil
 		}
+		next.inherit(old, h.target, f.Types)
 		return &next, false, nil
 	})
 	return forgotten, err
@@ -66,7 +68,8 @@ func (f *Fleet) Forget(ctx context.Context, host string, addresses []string) (fo
 
 // Rebuild makes a host's manifest anew from the configuration: all its resources that are found on the host as they are wanted. The manifest that was
 // there, usable or not, is kept beside it; nothing else on the host is changed. It returns the addresses that are managed, and those that are not as
-// they are wanted, which the next apply takes in. What other configurations manage stays in it, where the old one can be read.
+// they are wanted, which the next apply takes in. What other configurations manage stays in it, where the old one can be read. All of this one's counts as
+// found: nobody knows any more what mirrorform made.
 func (f *Fleet) Rebuild(ctx context.Context, host string) (managed, left []string, err error) {
 	err = f.edit(ctx, host, func(h *hostState) (*Manifest, bool, error) {
 		wanted, err := f.Wanted(host, f.facts())
@@ -101,6 +104,7 @@ func (f *Fleet) Rebuild(ctx context.Context, host string) (managed, left []strin
 		})
 		h.manifest = &Manifest{Machine: h.target.Facts.MachineID}
 		if old, err := DecodeManifest(h.written, h.target.Facts.MachineID); err == nil {
+			old = old.upgraded(f.Types)
 			h.manifest.Resources = slices.DeleteFunc(old.Resources, func(e Managed) bool { return e.Configuration == f.Configuration })
 		}
 		next, err := f.nextManifest(h, nil)

@@ -182,7 +182,7 @@ func (f *Fleet) nextManifest(h *hostState, changed map[*Resource]bool) (*Manifes
 			gone = append(gone, relative(r.Address))
 			continue
 		}
-		old := h.manifest.find(relative(r.Address))
+		old := h.manifest.find(f.Configuration, relative(r.Address))
 		e, err := newManaged(r, f.Configuration, func(name string, value any) string {
 			if old != nil && old.Secrets[name] != "" && !changed[r] {
 				return ""
@@ -197,9 +197,12 @@ func (f *Fleet) nextManifest(h *hostState, changed map[*Resource]bool) (*Manifes
 		} else if err := e.remember(c.Want, c.Have); err != nil {
 			return nil, err
 		}
+		e.Made = h.absent[r] && changed[r] && found[r].Have != nil || old != nil && old.Made
 		entries = append(entries, e)
 	}
-	return h.manifest.merge(f.Version, gone, entries), nil
+	next := h.manifest.merge(f.Version, f.Configuration, gone, entries)
+	next.inherit(h.manifest, h.target, f.Types)
+	return next, nil
 }
 
 // sealSecret is the digest of a secret for a manifest.

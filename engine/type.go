@@ -89,6 +89,12 @@ type Irreplaceable[S any] interface {
 	Irreplaceable(want, have *S) string
 }
 
+// Generator is a Type some of whose resources are files that nobody but mirrorform writes. Manifests of format 1 do not say what mirrorform made: such
+// a file counts as made.
+type Generator[S any] interface {
+	Generated(state *S) bool
+}
+
 // Keeper is a Type whose resources hold what cannot be brought back. Destroy leaves them alone unless one is named.
 type Keeper interface {
 	// Keep says why, in a few words: "its files would be lost".

@@ -162,6 +162,9 @@ func (ct cronType) managed(s *Cron) *managedFile {
 	}
 }
 
+// Generated implements engine.Generator.
+func (cronType) Generated(*Cron) bool { return true }
+
 func (ct cronType) Keys(t engine.Target, want *Cron) (provides, needs []engine.Key) {
 	daemon := "cron"
 	if t.Facts.OS.Family == "el" {

@@ -3,6 +3,7 @@ package resources
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/internal/wire"
@@ -64,6 +65,12 @@ func (fileType) managed(s *File) *managedFile {
 		m.content = &content
 	}
 	return m
+}
+
+// Generated implements engine.Generator: such names has only what a mirror block generates, its sync job and its entry for tmpfiles.d(5).
+func (fileType) Generated(s *File) bool {
+	return strings.HasPrefix(s.Path, "/usr/local/sbin/mirrorform-sync-") ||
+		strings.HasPrefix(s.Path, "/etc/tmpfiles.d/mirrorform-") && strings.HasSuffix(s.Path, ".conf")
 }
 
 func (fileType) Keys(_ engine.Target, want *File) (provides, needs []engine.Key) {

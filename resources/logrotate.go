@@ -112,6 +112,9 @@ func (lt logrotateType) managed(s *Logrotate) *managedFile {
 	}
 }
 
+// Generated implements engine.Generator.
+func (logrotateType) Generated(*Logrotate) bool { return true }
+
 func (logrotateType) Keys(_ engine.Target, want *Logrotate) (provides, needs []engine.Key) {
 	p := logrotateDir + "/" + want.Name
 	needs = []engine.Key{engine.PathKey(logrotateDir), engine.PackageKey("logrotate")}

@@ -76,6 +76,9 @@ func (nt nginxSiteType) managed(s *NginxSite) *managedFile {
 	}
 }
 
+// Generated implements engine.Generator.
+func (nginxSiteType) Generated(*NginxSite) bool { return true }
+
 func (nt nginxSiteType) Keys(_ engine.Target, want *NginxSite) (provides, needs []engine.Key) {
 	needs = []engine.Key{engine.PackageKey("nginx"), engine.UnitKey(nginxUnit), engine.PathKey(nginxDir)}
 	served := []string{want.Root}

@@ -296,7 +296,7 @@ func (r *run) deleteData(ctx context.Context, data map[string][]string, approved
 					held = append(held, lock)
 				}
 			}
-			res.State, res.Remove = directory.Deleting(held...), true
+			res.State, res.Remove, res.Purge = directory.Deleting(held...), true, true
 			found = append(found, res)
 		}
 		return found

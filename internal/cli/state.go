@@ -102,10 +102,14 @@ type managedJSON struct {
 	Digests        map[string]string          `json:"digests"`
 	Sensitive      []string                   `json:"sensitive"`
 	PreventDestroy bool                       `json:"prevent_destroy"`
+	Made           *bool                      `json:"made"` // null: the manifest is of an older version, which did not say so
 }
 
-func newManagedJSON(host string, e *engine.Managed) managedJSON {
-	j := managedJSON{host + "/" + e.Address, e.Type, e.Source, e.Configuration, e.State, e.Digests, slices.Sorted(maps.Keys(e.Secrets)), e.PreventDestroy}
+func newManagedJSON(host string, m *engine.Manifest, e *engine.Managed) managedJSON {
+	j := managedJSON{host + "/" + e.Address, e.Type, e.Source, e.Configuration, e.State, e.Digests, slices.Sorted(maps.Keys(e.Secrets)), e.PreventDestroy, nil}
+	if m.Format >= 2 {
+		j.Made = &e.Made
+	}
 	if j.Digests == nil {
 		j.Digests = map[string]string{}
 	}
@@ -128,7 +132,7 @@ func (a *app) printManifests(list []engine.HostManifest) error {
 	for _, m := range list {
 		h := hostJSON{m.Host, m.Manifest.Version, []managedJSON{}}
 		for i := range m.Manifest.Resources {
-			h.Resources = append(h.Resources, newManagedJSON(m.Host, &m.Manifest.Resources[i]))
+			h.Resources = append(h.Resources, newManagedJSON(m.Host, m.Manifest, &m.Manifest.Resources[i]))
 		}
 		doc.Hosts = append(doc.Hosts, h)
 	}
@@ -162,9 +166,9 @@ func (a *app) stateShowCommand() *cobra.Command {
 				for i := range m.Manifest.Resources {
 					if e := &m.Manifest.Resources[i]; m.Host+"/"+e.Address == args[0] {
 						if asJSON {
-							return a.printJSON(newManagedJSON(m.Host, e))
+							return a.printJSON(newManagedJSON(m.Host, m.Manifest, e))
 						}
-						a.printManaged(m.Host, e)
+						a.printManaged(m.Host, m.Manifest, e)
 						return nil
 					}
 				}
@@ -177,10 +181,13 @@ func (a *app) stateShowCommand() *cobra.Command {
 	return cmd
 }
 
-func (a *app) printManaged(host string, e *engine.Managed) {
+func (a *app) printManaged(host string, m *engine.Manifest, e *engine.Managed) {
 	a.print("%s (%s), declared at %s\n", ui.Escape(host+"/"+e.Address), ui.Escape(e.Type), ui.Escape(e.Source))
 	if e.PreventDestroy {
 		a.print("  prevent_destroy: it is not removed\n")
+	}
+	if m.Format >= 2 && !e.Made {
+		a.print("  found: it was on the host before; it is released, and not removed, when it leaves the configuration\n")
 	}
 	lines := map[string]string{}
 	for name, value := range e.State {
@@ -198,22 +205,25 @@ func (a *app) printManaged(host string, e *engine.Managed) {
 }
 
 func (a *app) stateForgetCommand() *cobra.Command {
+	var configuration string
 	cmd := &cobra.Command{
 		Use:   "forget ADDRESS...",
 		Short: "Let go of resources, or of a host, and leave them as they are",
 		Long: `Take the resources at or below each ADDRESS out of their hosts' manifests: HOST/TYPE.NAME, HOST/mirror.NAME, or HOST for all of a host. They stay on the host as they
-are, and are not removed later. What is still in the configuration is managed again with the next apply.
+are, and are not removed later. What is still in the configuration is managed again with the next apply. Where several configurations manage a host, --configuration says whose
+entries are meant: an ID, as "state list --json" prints it.
 
 A HOST that is not in the configuration any more is taken out of ` + recordName + `; nothing is reached for that.`,
 		Args: cobra.MinimumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return a.forget(cmd.Context(), args) },
+		RunE: func(cmd *cobra.Command, args []string) error { return a.forget(cmd.Context(), configuration, args) },
 	}
 	a.addHostFlags(cmd)
 	a.addLockFlag(cmd)
+	cmd.Flags().StringVar(&configuration, "configuration", "", "forget only what the configuration with this `ID` manages")
 	return cmd
 }
 
-func (a *app) forget(ctx context.Context, addresses []string) error {
+func (a *app) forget(ctx context.Context, configuration string, addresses []string) error {
 	r, err := a.newRun("state forget")
 	if err != nil {
 		return err
@@ -242,7 +252,7 @@ func (a *app) forget(ctx context.Context, addresses []string) error {
 	}
 	failed := false
 	for _, host := range slices.Sorted(maps.Keys(byHost)) {
-		forgotten, err := r.fleet.Forget(ctx, host, byHost[host])
+		forgotten, err := r.fleet.Forget(ctx, host, configuration, byHost[host])
 		switch {
 		case err != nil:
 			a.ui.Error(explainManifest(host, err))
@@ -267,7 +277,8 @@ func (a *app) stateRebuildCommand() *cobra.Command {
 		Short: "Make hosts' manifests anew from the configuration",
 		Long: `For a host whose manifest is corrupt, of another machine, of a newer mirrorform, or lost. The new manifest has those resources of the configuration that the host has as they
 are wanted; apply takes in the others when it has made them. The old manifest is kept beside the new one, in manifest.json.N. Nothing else is changed on the host, and
-nothing is removed: what the old manifest had and the configuration does not is not known any more.`,
+nothing is removed: what the old manifest had and the configuration does not is not known any more. All resources count as found on the host, not as made by mirrorform, so no later
+removal deletes them.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			a.limit = args

@@ -499,7 +499,7 @@ func (r *runner) ignored(t *testing.T) {
 // remove checks law 7.
 func (r *runner) remove(t *testing.T) {
 	gone := r.want(0)
-	gone.Remove = true
+	gone.Remove, gone.Made = true, true
 	if r.c.stays != "" {
 		// A second look at what was removed, or was not, finds nothing to do either.
 		if p := r.plan(t, gone); len(p.Changes) > 0 {

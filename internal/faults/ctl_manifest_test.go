@@ -250,15 +250,15 @@ func TestFault18ForeignManifest(t *testing.T) {
 	s := orphaned(t, hosts...)
 	one, two := read(t, hosts[0], manifestFile), read(t, hosts[1], manifestFile)
 	h := hosts[1]
-	newer := strings.Replace(two, "\"format_version\": 1", "\"format_version\": 2", 1)
+	newer := strings.Replace(two, "\"format_version\": 2", "\"format_version\": 3", 1)
 	if newer == two {
 		t.Fatalf("no format in %s", two)
 	}
 	id := read(t, h, "/etc/machine-id")
 	cases := []struct{ name, manifest, machine, says string }{
 		{"copied from another host", one, id, "another machine"},
-		{"of a newer format", newer, id, "format 2"},
-		{"of a newer format, with what that may bring", strings.Replace(newer, "{", "{\n \"encryption\": {\"key\": 7},", 1), id, "format 2"},
+		{"of a newer format", newer, id, "format 3"},
+		{"of a newer format, with what that may bring", strings.Replace(newer, "{", "{\n \"encryption\": {\"key\": 7},", 1), id, "format 3"},
 		{"the machine has another machine-id now", two, strings.Repeat("0123456789abcdef", 2) + "\n", "another machine"},
 		{"without a machine-id", reseal(t, two, func(m *engine.Manifest) { m.Machine = "" }), id, "another machine"},
 	}
