@@ -2,10 +2,14 @@ package adopt
 
 import (
 	"fmt"
+	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/mirrorform/mirrorform/internal/config"
+	"github.com/mirrorform/mirrorform/resources"
+	"mvdan.cc/sh/v3/syntax"
 )
 
 // block is a resource of one or more hosts.
@@ -95,14 +99,60 @@ func (d *Draft) renderMirror(out *strings.Builder) {
 // takeOver is how the mirror block takes the place of the resources.
 func (d *Draft) takeOver() []string {
 	steps := []string{"Apply the resources above once, so that the host knows them; remove by hand what the remarks above say."}
-	if sites := d.named(func(c *candidate) bool { return c.site && !c.stays }); sites != "" {
-		steps = append(steps, "Take out "+sites+" and apply: nginx takes no second site of the same name. It serves what it has loaded until the next step reloads it.")
+	if files := d.named(func(c *candidate) bool { return c.path() != "" && !c.stays || d.ownUnit(c) }); files != "" {
+		step := "Take out " + files + " and apply. They were there before mirrorform, so it does not remove them: "
+		for _, c := range d.candidates {
+			if d.ownUnit(c) {
+				step += "systemctl disable --now " + quote(c.state.(*resources.Service).Name) + "; "
+			}
+		}
+		step += "rm " + d.paths()
+		if slices.ContainsFunc(d.candidates, func(c *candidate) bool { return c.site && !c.stays }) {
+			step += " (nginx takes no second site of the same name; it serves what it has loaded until the next step reloads it)"
+		}
+		steps = append(steps, step+".")
 	}
 	last := "Put this block in place of the resources that are left"
 	if stay := d.named(func(c *candidate) bool { return c.stays }); stay != "" {
 		last += ", but keep " + stay
 	}
 	return append(steps, last+". The plan shows what goes and what comes; then apply.")
+}
+
+// path is that of a file or link, or "".
+func (c *candidate) path() string {
+	switch s := c.state.(type) {
+	case *resources.File:
+		return s.Path
+	case *resources.Symlink:
+		return s.Path
+	}
+	return ""
+}
+
+// paths are the files and links that the mirror block takes the place of, quoted for a shell.
+func (d *Draft) paths() string {
+	var list []string
+	for _, c := range d.candidates {
+		if file := c.path(); file != "" && !c.stays {
+			list = append(list, quote(file))
+		}
+	}
+	return strings.Join(list, " ")
+}
+
+// ownUnit tells whether it is a unit whose file is one of those that the mirror block takes the place of.
+func (d *Draft) ownUnit(c *candidate) bool {
+	unit, ok := c.state.(*resources.Service)
+	return ok && !c.stays && slices.ContainsFunc(d.candidates, func(f *candidate) bool { return !f.stays && path.Base(f.path()) == unit.Name })
+}
+
+// quote is a word for a shell, or a Go string where it has characters that no plain quoting shows.
+func quote(word string) string {
+	if text, err := syntax.Quote(word, syntax.LangPOSIX); err == nil {
+		return text
+	}
+	return strconv.Quote(word)
 }
 
 // named are the addresses of some of the resources, without their host.
