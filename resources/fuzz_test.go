@@ -587,7 +587,7 @@ func checkSite(t *testing.T, s *NginxSite) {
 		want = append(want, text("access_log", s.AccessLog))
 	}
 	if s.Root != "" {
-		want = append(want, text("root", s.Root))
+		want = append(want, text("root", s.Root), text("disable_symlinks", "if_not_owner", "from="+s.Root))
 	} else if s.Aliases["/"] == "" {
 		want = append(want, text("location", "/")+" "+text("return", "404"))
 	}
@@ -595,7 +595,7 @@ func checkSite(t *testing.T, s *NginxSite) {
 		if url != "/" {
 			want = append(want, text("location", "=", strings.TrimSuffix(url, "/"))+" "+text("return", "301", url))
 		}
-		want = append(want, text("location", url)+" "+text("alias", dir+"/"))
+		want = append(want, text("location", url)+" "+text("alias", dir+"/")+" "+text("disable_symlinks", "if_not_owner", "from="+dir))
 	}
 	slices.Sort(got)
 	slices.Sort(want)

@@ -129,13 +129,13 @@ func FuzzNginxSite(f *testing.F) {
 				ends++
 			}
 		}
-		blocks, directives := 4, 16 // server, the marker, .~tmp~, and the alias
+		blocks, directives := 4, 17 // server, the marker, .~tmp~, and the alias
 		if url != "/" {
 			blocks, directives = blocks+1, directives+1 // the redirect to it
 		}
 		switch {
 		case root != "":
-			directives++
+			directives += 2
 		case url != "/":
 			blocks, directives = blocks+1, directives+1 // nothing else is there
 		}
@@ -155,6 +155,7 @@ func FuzzNginxSite(f *testing.F) {
 		has("listen", listen, ";")
 		has("server_name", bracketed(name), ";")
 		has("alias", dir+"/", ";")
+		has("disable_symlinks", "if_not_owner", "from="+dir, ";")
 		has("location", url, "{")
 	})
 }

@@ -15,6 +15,8 @@ import (
 // siteTemplate is the server of a site. Its verbs are the lines of listen, the names, the lines of what is served, and the
 // digest. What suits big static files: the kernel sends them (sendfile, tcp_nopush); sizes in listings are rounded, times
 // are UTC; rsync's unfinished files, in directories named .~tmp~, are neither listed nor served; nothing tells nginx's version.
+// Who writes a tree must not be able to publish what lies elsewhere: a link counts only where its owner is that of what it
+// leads to (if_not_owner), but for those by which the tree itself is reached.
 const siteTemplate = `server {
 %s    server_name %s;
 
@@ -61,7 +63,7 @@ func siteServer(s *NginxSite, digest string) string {
 		fmt.Fprintf(&options, "    access_log %s;\n", nginxQuote(s.AccessLog))
 	}
 	if s.Root != "" {
-		fmt.Fprintf(&options, "    root %s;\n", nginxQuote(s.Root))
+		fmt.Fprintf(&options, "    root %s;\n    disable_symlinks if_not_owner %s;\n", nginxQuote(s.Root), nginxQuote("from="+s.Root))
 	} else if s.Aliases["/"] == "" {
 		locations.WriteString("\n    location / {\n        return 404;\n    }\n")
 	}
@@ -70,7 +72,8 @@ func siteServer(s *NginxSite, digest string) string {
 			fmt.Fprintf(&locations, "\n    location = %s {\n        return 301 %s;\n    }\n", nginxQuote(bare), nginxQuote(url))
 		}
 		// Both end with a slash, or the directory's siblings could be reached (/almalinux../).
-		fmt.Fprintf(&locations, "\n    location %s {\n        alias %s;\n    }\n", nginxQuote(url), nginxQuote(s.Aliases[url]+"/"))
+		fmt.Fprintf(&locations, "\n    location %s {\n        alias %s;\n        disable_symlinks if_not_owner %s;\n    }\n",
+			nginxQuote(url), nginxQuote(s.Aliases[url]+"/"), nginxQuote("from="+s.Aliases[url]))
 	}
 	return fmt.Sprintf(siteTemplate, listen.String(), strings.Join(names, " "), options.String(), digest, locations.String())
 }
