@@ -33,7 +33,7 @@ func (s *session) begin(b *wire.Begin) error {
 	if err != nil || begun.Recovered != nil && len(begun.Recovered.Errors) > 0 {
 		h.release()
 		if err != nil {
-			return because("an earlier transaction could not be ended", err)
+			return err
 		}
 		begun.Manifest = nil
 		return s.send(&wire.Message{Begun: begun})
@@ -75,6 +75,18 @@ func (s *session) do(m *wire.Do) *wire.Done {
 			return s.abandon(err)
 		}
 		s.confirmation = m.Confirm
+	}
+	var obstacle error
+	var id int
+	if err := guard(func() error { id, obstacle = s.host.firstObstacle(m.Ops); return nil }); err != nil {
+		return s.abandon(err)
+	}
+	if obstacle != nil {
+		s.event(id, wire.Started, nil)
+		s.event(id, wire.Failed, obstacle)
+		done := s.takeBack()
+		done.Failed = &id
+		return done
 	}
 	if err := guard(t.open); err != nil {
 		return s.abandon(err)

@@ -58,6 +58,16 @@ func (b *bootFiles) missing() (missing []string, err error) {
 	return missing, nil
 }
 
+// bootObstacle is the error of what keeps the files from being made.
+func (h *host) bootObstacle() error {
+	for _, file := range []string{h.boot.program, h.boot.unit, h.boot.link} {
+		if err := h.obstacle(file); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // enable makes the files, the link last.
 func (h *host) enableBoot() error {
 	b := h.boot
@@ -94,6 +104,10 @@ func (h *host) disableBoot(made []string) error {
 		return nil
 	}
 	for _, file := range []string{b.link, b.unit, b.program} {
+		var st unix.Stat_t
+		if absent(unix.Lstat(file, &st)) {
+			continue // on a read-only file system that could not be removed either
+		}
 		err := unlink(unix.AT_FDCWD, file)
 		if err == nil {
 			err = syncPath(path.Dir(file))

@@ -135,8 +135,12 @@ func (t *transaction) open() error {
 	if err := h.makeState("journal"); err != nil {
 		return err
 	}
+	const noUnit = "nothing was changed: the unit that would recover this host after a power cut could not be made"
 	if h.boot != nil {
-		var err error
+		err := h.bootObstacle()
+		if err != nil {
+			return because(noUnit, err)
+		}
 		if t.Made, err = h.boot.missing(); err != nil {
 			return because("boot unit", err)
 		}
@@ -170,7 +174,7 @@ func (t *transaction) open() error {
 		err = h.enableBoot()
 	}
 	if err != nil {
-		return because("nothing was changed: the unit that would recover this host after a power cut could not be made", err)
+		return because(noUnit, err)
 	}
 	return nil
 }

@@ -22,6 +22,10 @@ func (t *transaction) copied(op *operation) string { return t.temp(op) + "-copy"
 func (t *transaction) pathOp(o *wire.Order) error {
 	op := &o.Op
 	b := &begun{ID: o.ID, Path: op.Path(), Undo: o.Undo, Final: o.Final}
+	// Once more, since what came before may have shown another file system here.
+	if err := t.host.obstacleTo(op); err != nil {
+		return err
+	}
 	p, err := openPlace(b.Path, &b.Made)
 	switch {
 	case absent(err) && op.Remove != nil:

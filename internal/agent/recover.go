@@ -120,7 +120,7 @@ func (h *host) freeName() string {
 func (h *host) recover() (*wire.Recovered, error) {
 	dirs, err := h.journals()
 	if err != nil {
-		return nil, err
+		return nil, because("an earlier transaction could not be ended", err)
 	}
 	var r *wire.Recovered
 	for _, dir := range dirs {
@@ -131,10 +131,13 @@ func (h *host) recover() (*wire.Recovered, error) {
 	// Of a transaction that ended as its journal was removed, and of commits that needed none.
 	for _, dir := range []string{h.state, h.state + "/loaded"} {
 		if err := newTransaction(h, header{}).sweepDir(dir, tempPrefix); err != nil {
-			return r, err
+			return r, because("what an earlier run left could not be removed", err)
 		}
 	}
-	return r, h.disableBoot(nil)
+	if err := h.disableBoot(nil); err != nil && !errors.Is(err, unix.EROFS) {
+		return r, because("what an earlier run left could not be removed", err)
+	}
+	return r, nil // a unit that lies there read-only does no harm: it finds no transaction
 }
 
 func (h *host) recoverOne(dir string) *wire.Recovered {

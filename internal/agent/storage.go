@@ -127,8 +127,10 @@ func (h *host) mount(op *wire.MountOp) error {
 		}
 	}
 	text := editFstab(string(old), op.Path, line)
-	if err := h.verifyFstab(text, op.Path); err != nil {
-		return err
+	if text != string(old) { // what is not changed may be read-only
+		if err := h.verifyFstab(text, op.Path); err != nil {
+			return err
+		}
 	}
 	if err := h.writeFstab(string(old), text); err != nil {
 		return err
