@@ -199,7 +199,7 @@ func (f *Fleet) reach(ctx context.Context, host string) error {
 	f.mu.Lock()
 	earlier := h.session
 	facts := session.Facts
-	h.session, h.target, h.facts = session, Target{Name: host, Facts: facts}, &facts
+	h.session, h.target, h.facts = session, Target{Name: host, Facts: facts, Helper: session.Hello.SHA256}, &facts
 	f.mu.Unlock()
 	if earlier != nil {
 		_ = earlier.Close() // it may have the lock

@@ -15,6 +15,7 @@ import (
 type Target struct {
 	Name    string
 	Facts   wire.Facts
+	Helper  string             // SHA-256 of the host's helper, in hex: see wire.WriteOp.Program
 	Records []Record           // what the host's manifest holds, of all configurations
 	own     map[string]*Record // those of this configuration, by address
 }

@@ -43,6 +43,7 @@ var fullStates = map[string]func() any{
 	"package": func() any {
 		return &Package{Name: "rsync", State: "present", Names: map[string]string{"el": "rsync"}}
 	},
+	"program": func() any { return &Program{Path: "/usr/local/libexec/mirrorform-sync", Name: "mirrorform-sync"} },
 	"service": func() any {
 		yes := true
 		return &Service{Name: "nginx", Enabled: &yes, Running: &yes, ReloadOn: []string{"/etc/a"}, RestartOn: []string{"/etc/b"}}

@@ -18,6 +18,7 @@ func All() *engine.Registry {
 	engine.Register(r, "mount", mountType{})
 	engine.Register(r, "nginx_site", nginxSiteType{})
 	engine.Register(r, "package", packageType{})
+	engine.Register(r, "program", programType{})
 	engine.Register(r, "service", serviceType{})
 	engine.Register(r, "storage", storageType{})
 	engine.Register(r, "symlink", symlinkType{})

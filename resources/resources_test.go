@@ -47,6 +47,7 @@ func TestCases(t *testing.T) {
 		"mount":      adapter[Mount]{mountType{}},
 		"nginx_site": adapter[NginxSite]{nginxSiteType{}},
 		"package":    adapter[Package]{packageType{}},
+		"program":    adapter[Program]{programType{}},
 		"service":    adapter[Service]{serviceType{}},
 		"storage":    adapter[Storage]{storageType{}},
 		"symlink":    adapter[Symlink]{symlinkType{}},
@@ -96,7 +97,7 @@ type testCase struct {
 
 func parseCase(t *testing.T, a *txtar.Archive) *testCase {
 	t.Helper()
-	c := &testCase{text: map[string]string{}, files: map[string]string{}, target: engine.Target{Name: "fra1"}}
+	c := &testCase{text: map[string]string{}, files: map[string]string{}, target: engine.Target{Name: "fra1", Helper: "digest-of-the-helper"}}
 	for _, f := range a.Files {
 		if path, ok := strings.CutPrefix(f.Name, "host "); ok {
 			c.files[path] = string(f.Data)

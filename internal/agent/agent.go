@@ -66,6 +66,7 @@ func Pipe(ctx context.Context, o Options) io.ReadWriteCloser {
 	go func() {
 		defer close(p.done)
 		s := newSession(toHelper, fromHelper, o)
+		s.host.inProcess = true
 		close(s.digested)
 		err := s.serve(ctx.Done())
 		if err == nil {

@@ -22,6 +22,7 @@ type host struct {
 	getent    bool // ask getent(1) for accounts that the files do not have
 
 	lock        *lock      // nil: not held by this session
+	inProcess   bool       // the executable is the controller's
 	transaction string     // ID of the open transaction, or ""
 	boot        *bootFiles // nil: there is no recovery when this host starts
 	// What some file systems cannot; tests take their places.

@@ -103,8 +103,12 @@ func (t *transaction) plan(op *wire.Op, p *place, b *begun) (func(*place, *opera
 			a.xattrs = p.xattrs()
 		}
 		return func(p *place, rec *operation) error {
+			content, err := h.contentOf(op.Write)
+			if err != nil {
+				return err
+			}
 			name := t.temp(rec)
-			if err := p.makeFile(name, op.Write.Content, a); err != nil {
+			if err := p.makeFile(name, content, a); err != nil {
 				return err
 			}
 			if v := op.Write.Validate; len(v) > 0 {

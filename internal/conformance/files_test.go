@@ -182,6 +182,23 @@ func pathRefusals() []refusal {
 	return all
 }
 
+func programCases() []testCase {
+	const path = "/usr/local/libexec/case"
+	return []testCase{{
+		kind: "program", name: "sync",
+		variants: []any{&resources.Program{Path: path, Name: wire.SyncProgram}},
+		effect:   []string{"test", "-x", path},
+		edits: []edit{
+			by("more bytes", "sh", "-c", "echo more >>"+path),
+			by("another program", "cp", "/bin/true", path),
+			by("mode", "chmod", "4755", path),
+			by("owner", "chown", "plain", path),
+			by("missing", "rm", path),
+		},
+		cleanup: [][]string{{"rmdir", "/usr/local/libexec"}},
+	}}
+}
+
 // fileFailures are changes between plan and apply, and content that turns out to be invalid.
 func fileFailures() []failure {
 	const path = "/srv/case"

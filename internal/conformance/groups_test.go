@@ -14,7 +14,7 @@ var groups = []group{
 	{
 		name: "files",
 		cases: func([]string) []testCase {
-			return slices.Concat(directoryCases(), fileCases(), symlinkCases(), cronCases())
+			return slices.Concat(directoryCases(), fileCases(), symlinkCases(), cronCases(), programCases())
 		},
 		refusals: func([]string) []refusal { return slices.Concat(fileRefusals(), pathRefusals()) },
 		failures: fileFailures(),

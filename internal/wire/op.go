@@ -49,6 +49,8 @@ func (o Op) Parents() bool {
 type WriteOp struct {
 	Path    string `json:"path"`
 	Content []byte `json:"content"`
+	// Program, where it is not empty, names a program of mirrorform's own whose executable is the content: the helper has it in itself, so it is not sent.
+	Program string `json:"program,omitempty"`
 	Attributes
 	// Parents makes the directories that are missing above Path, with the defaults of new entries. Restore takes those away again that are empty.
 	Parents bool `json:"parents,omitempty"`
@@ -56,6 +58,9 @@ type WriteOp struct {
 	// the path of a file that holds the new content, in the same directory. Exit status 0 lets it go ahead.
 	Validate []string `json:"validate,omitempty"`
 }
+
+// SyncProgram is the program that runs a mirror's sync on its host. The helper acts as it when it is called by that name.
+const SyncProgram = "mirrorform-sync"
 
 // Attributes are owner, group and mode. A nil field keeps what is there, or takes the default of a new entry
 // (the helper's user and group, 0644 for a file and 0755 for a directory).

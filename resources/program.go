@@ -1,0 +1,135 @@
+package resources
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/internal/wire"
+)
+
+// Program is a program of mirrorform's own on a host, which other resources run. A mirror block makes it; it is replaced when a newer mirrorform has
+// a newer version of it, and when the file is not what an apply left there.
+type Program struct {
+	Path string `hcl:"path" id:"true"` // absolute; root owns the file, mode 0755
+	Name string `hcl:"name"`           // mirrorform-sync: runs a mirror's sync
+
+	// Version changes only with what the program does, so that another build of it is no difference.
+	Version string `plan:"version" remember:"version"`
+	// SHA256 is of what was found, in hex.
+	SHA256 string `plan:"sha256,found" remember:"sha256"`
+
+	// Owner, Group, Mode and Kind are as in File.
+	Owner string `plan:"owner"`
+	Group string `plan:"group"`
+	Mode  string `plan:"mode"`
+	Kind  string `plan:"kind,found"`
+
+	found wire.File
+}
+
+// programVersions are those of the programs in this mirrorform. Whoever changes what a program does for its host adds one to its version.
+var programVersions = map[string]string{wire.SyncProgram: "1"}
+
+type programType struct{}
+
+// Settle has the digest taken from what is found: a newer program has another one.
+func (programType) Settle(_ engine.Target, want *Program, _ *engine.Record, _ engine.Answers) *Program {
+	s := *want
+	s.SHA256 = ""
+	return &s
+}
+
+// Complete returns want with this mirrorform's version.
+func (programType) Complete(_ engine.Target, want *Program) *Program {
+	full := *want
+	if full.Mode == "" { // not what was found
+		full.Version = programVersions[want.Name]
+		full.Owner, full.Group, full.Mode = "root", "root", "0755"
+	}
+	return &full
+}
+
+func (programType) managed(s *Program) *managedFile {
+	return &managedFile{path: s.Path, owner: s.Owner, group: s.Group, mode: s.Mode, kind: s.Kind, parents: true, found: s.found}
+}
+
+func (programType) Keys(_ engine.Target, want *Program) (provides, needs []engine.Key) {
+	return []engine.Key{engine.PathKey(want.Path)}, fileNeeds(want.Path, "", "")
+}
+
+func (programType) Validate(want *Program) []engine.Problem {
+	out := report("path", checkPath(want.Path))
+	if programVersions[want.Name] == "" {
+		out = append(out, refusal("name", fmt.Sprintf("%q is not a program of mirrorform's own", want.Name), "the only one is "+wire.SyncProgram))
+	}
+	return out
+}
+
+func (pt programType) Ask(_ engine.Target, want *Program) []wire.Query {
+	return []wire.Query{pt.managed(want).query()}
+}
+
+// Read finds the version of a file by its digest: an apply recorded it, or it is this mirrorform's. Of any other file no version is known.
+func (pt programType) Read(t engine.Target, want *Program, got engine.Answers) (*Program, error) {
+	full := pt.Complete(t, want)
+	m, err := pt.managed(full).read(got)
+	if err != nil || m == nil {
+		return nil, err
+	}
+	have := &Program{
+		Path: want.Path, Name: want.Name, SHA256: m.found.SHA256, Owner: m.owner, Group: m.group, Mode: m.mode, Kind: m.kind, found: m.found,
+	}
+	if have.SHA256 == "" {
+		return have, nil
+	}
+	if have.SHA256 == t.Helper {
+		have.Version = full.Version
+	}
+	for _, r := range t.Records {
+		if p, ok := r.State.(*Program); ok && p.Path == want.Path && p.Name == want.Name && p.SHA256 == have.SHA256 && older(have.Version, p.Version) {
+			have.Version = p.Version
+		}
+	}
+	return have, nil
+}
+
+// older tells whether a version comes before another one. An empty one is not known.
+func older(version, than string) bool {
+	a, _ := strconv.Atoi(version)
+	b, _ := strconv.Atoi(than)
+	return a < b
+}
+
+func (pt programType) Diff(t engine.Target, want, have *Program) []engine.Step {
+	if want == nil {
+		return pt.managed(have).remove()
+	}
+	want = pt.Complete(t, want)
+	if have == nil {
+		return []engine.Step{pt.write(want, "create "+want.Path)}
+	}
+	have = pt.Complete(t, have)
+	steps := pt.managed(want).steps(pt.managed(have))
+	switch {
+	case have.Kind != want.Kind && len(steps) > 0: // a link
+		return []engine.Step{pt.write(want, steps[0].Summary)}
+	case have.Kind == "" && older(have.Version, want.Version):
+		return []engine.Step{pt.write(want, "write "+want.Path)}
+	}
+	return steps
+}
+
+// write is the step that installs the program.
+func (pt programType) write(want *Program, summary string) engine.Step {
+	s := pt.managed(want).write(summary, pt.managed(want).attributes())
+	s.Do.Write.Content, s.Do.Write.Program = nil, want.Name
+	return s
+}
+
+func (pt programType) Check(_ engine.Target, want, have *Program) []engine.Problem {
+	if want == nil || have == nil {
+		return nil
+	}
+	return pt.managed(have).check()
+}
