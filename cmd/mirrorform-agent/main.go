@@ -1,20 +1,28 @@
 // Command mirrorform-agent is the helper that mirrorform runs on a host for as long as a connection lasts. It is not meant to
 // be started by hand: it speaks the protocol of package wire on standard input and output. With --recover it ends a transaction that was open when the host
 // stopped, which the unit mirrorform-recover.service does at the start.
+//
+// Called as mirrorform-sync it runs a mirror's sync, see package syncjob.
 package main
 
 import (
 	"os"
 	"os/signal"
+	"path"
 	"syscall"
 
 	"github.com/mirrorform/mirrorform/internal/agent"
+	"github.com/mirrorform/mirrorform/internal/syncjob"
+	"github.com/mirrorform/mirrorform/internal/wire"
 )
 
 // version is set by the linker.
 var version = "dev"
 
 func main() {
+	if path.Base(os.Args[0]) == wire.SyncProgram {
+		os.Exit(syncjob.Main(os.Args[1:]))
+	}
 	if len(os.Args) == 2 && os.Args[1] == "--version" {
 		_, err := os.Stdout.WriteString("mirrorform-agent " + version + "\n")
 		exit(err)

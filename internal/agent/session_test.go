@@ -479,10 +479,10 @@ func TestExecutable(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if info.Size() > 2_500_000 {
+			if info.Size() > 3_500_000 {
 				t.Errorf("the helper has %d bytes", info.Size())
 			}
-			if n := compressed(t, helper); n > 1_100_000 {
+			if n := compressed(t, helper); n > 1_500_000 {
 				t.Errorf("the helper has %d bytes compressed", n)
 			}
 			if arch != hostArch {

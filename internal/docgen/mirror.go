@@ -54,17 +54,24 @@ var partPurpose = map[string]string{
 	"log":                "rsync's output; not with `log = \"\"`",
 	"logrotate_package":  "not with `log = \"\"`",
 	"logrotate":          "weekly, eight old files; not with `log = \"\"`",
-	"sync_state":         "where the next two are",
+	"sync_state":         "where the records are",
 	"sync_status":        "a line for each sync: when, how it ended, how much",
 	"sync_output":        "rsync's output, when `mirrorform sync` started it",
-	"sync_script":        "records how syncs went; runs a sync by hand: the first one, and whenever one is wanted at once",
-	"cron_package":       "`cronie` on EL",
-	"cron_service":       "`crond` on EL",
-	"cron":               "the scheduled sync",
-	"nginx":              "not with `server = \"none\"`",
-	"nginx_service":      "not with `server = \"none\"`",
-	"site":               "serves the tree; not with `server = \"none\"`",
-	"publish":            "the entry for AlmaLinux's mirrors.d, on host `local`; with a `publish` block",
+	"sync_hold":          "is not empty while syncs are held",
+	"sync_script":        "runs a sync by hand: the first one, and whenever one is wanted at once",
+
+	"sync_program_directory":  "where the next one is",
+	"sync_program":            "runs syncs and records how they went; all mirrors of the host share it",
+	"sync_settings_directory": "where the next one is",
+	"sync_settings":           "what the program knows of this mirror; only root and the account can read it",
+
+	"cron_package":  "`cronie` on EL",
+	"cron_service":  "`crond` on EL",
+	"cron":          "the scheduled sync",
+	"nginx":         "not with `server = \"none\"`",
+	"nginx_service": "not with `server = \"none\"`",
+	"site":          "serves the tree; not with `server = \"none\"`",
+	"publish":       "the entry for AlmaLinux's mirrors.d, on host `local`; with a `publish` block",
 }
 
 // parts lists what a mirror with everything expands to.

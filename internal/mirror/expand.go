@@ -58,10 +58,15 @@ type part struct {
 //	log                 file
 //	logrotate_package   package
 //	logrotate           logrotate    for the logs
-//	sync_state          directory    where the next two are
+//	sync_state          directory    where the next ones are
 //	sync_status         file         the record of each sync
 //	sync_output         file         the output of a sync that was started from afar
-//	sync_script         file         runs a sync by hand, and records how syncs went
+//	sync_hold           file         is not empty while syncs are held, since one deleted too much
+//	sync_program_directory  directory
+//	sync_program        program      runs syncs, and records how they went
+//	sync_settings_directory directory
+//	sync_settings       file         what the program knows of the mirror
+//	sync_script         file         runs the program by hand
 //	cron_package        package
 //	cron_service        service
 //	cron                cron         the scheduled sync
@@ -71,7 +76,7 @@ type part struct {
 //	publish             file         mirrors.d/NAME.yml, on host local
 //
 // With a kitten block there are also kitten_directory, kitten_lock, kitten_lock_at_boot, kitten_log, kitten_sync_status,
-// kitten_sync_output, kitten_sync_script and kitten_cron.
+// kitten_sync_output, kitten_sync_hold, kitten_sync_settings, kitten_sync_script and kitten_cron.
 //
 // One host has one mirror: two of them would both make its packages and services, which is an error.
 //

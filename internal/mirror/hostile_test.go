@@ -1,13 +1,8 @@
 package mirror_test
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
-	"fmt"
-	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
 	"reflect"
 	"regexp"
@@ -17,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/mirrorform/mirrorform/internal/mirror"
+	"github.com/mirrorform/mirrorform/internal/syncjob/settings"
 	"github.com/mirrorform/mirrorform/resources"
 )
 
@@ -254,93 +250,40 @@ func shellWords(t *testing.T, lines ...string) [][]string {
 	return words
 }
 
-// The script runs rsync with just the words that cron's command has, under the same lock.
-func TestScript(t *testing.T) {
+// The program runs rsync with just the words that cron's command has, under the same lock.
+func TestSettings(t *testing.T) {
 	t.Parallel()
-	me, err := user.Current()
-	if err != nil {
-		t.Fatal(err)
-	}
 	spec := readSpec(t, everything)
-	spec.User = me.Username
 	spec.Sync.Exclude = []string{"it's $(touch /pwn-1) 100%", `back\slash "quoted"`, "`x`; y"}
 	parts, problems := mirror.Expand(resources.All(), "almalinux", spec, readHost(t, []byte(`{"name": "fra1", "address": "203.0.113.10"}`)))
 	if parts == nil {
 		t.Fatal(problems)
 	}
-	script := *state[resources.File](t, parts, "sync_script").Content
-	cron := state[resources.Cron](t, parts, "cron")
-	const flock, mountpoint = "/usr/bin/flock", "/usr/bin/mountpoint"
-	if _, err := os.Stat(flock); errors.Is(err, os.ErrNotExist) {
-		t.Skip("the script is for Linux: there is no " + flock + " here")
-	}
-
-	dir := t.TempDir()
-	lock := filepath.Join(dir, "lock")
-	write := func(name, text string) string {
-		p := filepath.Join(dir, name)
-		if err := os.WriteFile(p, []byte(text), 0o755); err != nil {
+	for _, prefix := range []string{"", "kitten_"} {
+		file := state[resources.File](t, parts, prefix+"sync_settings")
+		cron := state[resources.Cron](t, parts, prefix+"cron")
+		got, err := settings.Parse(*file.Content)
+		if err != nil {
 			t.Fatal(err)
 		}
-		return p
-	}
-	rsync := write("rsync", "#!/bin/sh\nprintf '%s\\0' /usr/bin/rsync \"$@\" >'"+dir+"/argv'\nexit 23\n")
-	runuser := write("runuser", "#!/bin/sh\nprintf 'runuser %s\\n' \"$*\"\n")
-	mounted := write("mounted", "#!/bin/sh\n[ \"$*\" = '-q /srv/mirror' ]\n")
-	script = strings.NewReplacer("/usr/bin/rsync", rsync, "/run/alma.lock", lock, "/var/lib/mirrorform-sync", dir, "/usr/sbin/runuser", runuser, mountpoint, mounted).Replace(script)
-	run := func(text string, want int) string {
-		t.Helper()
-		cmd := exec.Command("/bin/sh")
-		cmd.Stdin = strings.NewReader(text)
-		var out bytes.Buffer
-		cmd.Stdout, cmd.Stderr = &out, &out
-		_ = cmd.Run()
-		if got := cmd.ProcessState.ExitCode(); got != want {
-			t.Errorf("exit status %d, want %d: %s", got, want, out.String())
+		if words := shellWords(t, cron.Command[4])[0]; !slices.Equal(got.Command(true), words) {
+			t.Errorf("the program runs %q, cron runs %q", got.Command(true), words)
 		}
-		return out.String()
-	}
-
-	if out := run(script, 23); !strings.Contains(out, "syncing /srv/mirror/almalinux/ from rsync://rsync.example.org/almalinux/ as "+me.Username) ||
-		!strings.Contains(out, "status is 23") {
-		t.Errorf("it says: %s", out)
-	}
-	argv, err := os.ReadFile(filepath.Join(dir, "argv"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got, want := strings.Split(strings.TrimSuffix(string(argv), "\x00"), "\x00"), shellWords(t, cron.Command[4])[0]; !slices.Equal(got, want) {
-		t.Errorf("rsync was given %q, cron would give it %q", got, want)
-	}
-
-	if err := os.Remove(filepath.Join(dir, "argv")); err != nil {
-		t.Fatal(err)
-	}
-	text := write("script", script)
-	busy := fmt.Sprintf("%s -n %s /bin/sh %s\n", flock, lock, text)
-	if out := run(busy, 75); !strings.Contains(out, "running already") {
-		t.Errorf("it says: %s", out)
-	}
-	if out := run(strings.ReplaceAll(script, mounted, "/bin/false"), 69); !strings.Contains(out, "nothing is mounted on /srv/mirror") {
-		t.Errorf("it says: %s", out)
-	}
-	if _, err := os.Stat(filepath.Join(dir, "argv")); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("rsync was run: %v", err)
-	}
-
-	spec.User = "mirror"
-	parts, problems = mirror.Expand(resources.All(), "almalinux", spec, readHost(t, []byte(`{"name": "fra1", "address": "203.0.113.10"}`)))
-	if parts == nil {
-		t.Fatal(problems)
-	}
-	script = strings.ReplaceAll(*state[resources.File](t, parts, "sync_script").Content, "/usr/sbin/runuser", runuser)
-	switch {
-	case me.Uid == "0":
-		if out := run(script, 0); out != "runuser -u mirror -- /usr/local/sbin/mirrorform-sync-almalinux\n" {
-			t.Errorf("root runs %q", out)
+		if got.Lock != cron.Command[2] || got.Log != cron.Log || got.User != cron.User || got.Mount != cron.RequireMount {
+			t.Errorf("the settings are %+v, cron's are %+v", got, cron)
 		}
-	case me.Username != "mirror":
-		run(script, 77)
+		script := *state[resources.File](t, parts, prefix+"sync_script").Content
+		lines := strings.Split(strings.TrimSpace(script), "\n")
+		want := "exec " + state[resources.Program](t, parts, "sync_program").Path + " " + filepath.Base(file.Path) + ` "$@"`
+		if got := lines[len(lines)-1]; got != want {
+			t.Errorf("the script ends with %q, want %q", got, want)
+		}
+	}
+
+	spec.Sync.Options = []string{"--info", ""}
+	if parts, problems := mirror.Expand(resources.All(), "almalinux", spec, readHost(t, []byte(`{"name": "fra1"}`))); parts != nil || len(problems) != 1 ||
+		problems[0].Attribute != "sync" {
+		t.Errorf("an empty word is taken: %v", problems)
 	}
 }
 

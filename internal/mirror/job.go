@@ -8,6 +8,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/mirrorform/mirrorform/internal/syncjob/settings"
 )
 
 // job is one tree that is synced: a sync block with all its values settled.
@@ -19,20 +21,21 @@ type job struct {
 	dirAttribute string
 	location     string // URL path
 	schedule     string
-	rsync        []string // argv
-	lock         string   // as in the guide or the block: what the command says
-	lockFile     string   // where that is on the host
-	log          string   // "" leaves the output to cron
-	mount        string   // what must be mounted on it, or ""
+	settings     settings.Settings // but for the account and what jobs have in common
+	lock         string            // as in the guide or the block: what the command says
+	lockFile     string            // where that is on the host
+	log          string            // "" leaves the output to cron
+	mount        string            // what must be mounted on it, or ""
 }
 
 // stateDir is where jobs record how their syncs went. It belongs to the account that syncs, outlives reboots, and lies in no tree.
 const stateDir = "/var/lib/mirrorform-sync"
 
+// name is what the job's program knows it by: almalinux, or almalinux-kitten.
+func (j *job) name() string { return strings.TrimPrefix(j.file, "mirrorform-") }
+
 // state is the path of a file in stateDir that is the job's own.
-func (j *job) state(suffix string) string {
-	return stateDir + "/" + strings.TrimPrefix(j.file, "mirrorform-") + suffix
-}
+func (j *job) state(suffix string) string { return stateDir + "/" + j.name() + suffix }
 
 // script is the path of the job's script.
 func (j *job) script() string {
@@ -113,18 +116,16 @@ func (x *expansion) newJob(j *job, own, s Sync, m module) *job {
 	if len(s.Flags) > 0 {
 		flags = s.Flags
 	}
-	j.rsync = slices.Concat([]string{"/usr/bin/rsync"}, flags, s.Options)
+	options := slices.Concat(flags, s.Options)
 	if s.Bandwidth != "" {
-		j.rsync = append(j.rsync, "--bwlimit="+s.Bandwidth)
+		options = append(options, "--bwlimit="+s.Bandwidth)
 	}
 	for _, pattern := range s.Exclude {
-		j.rsync = append(j.rsync, "--exclude="+pattern)
+		options = append(options, "--exclude="+pattern)
 	}
 	if x.mayHoldLostFound(j.dir) {
-		j.rsync = append(j.rsync, "--exclude=/lost+found")
+		options = append(options, "--exclude=/lost+found")
 	}
-	j.rsync = append(j.rsync, cmp.Or(s.Upstream, m.upstream), j.dir+"/")
-
 	j.schedule = s.Schedule
 	if s.Schedule == "" {
 		j.schedule = x.spread(j, cmp.Or(s.Every, x.guide.every))
@@ -137,6 +138,10 @@ func (x *expansion) newJob(j *job, own, s Sync, m module) *job {
 	}
 	x.checkLog(j)
 	j.mount = x.guard(j.dir)
+	j.settings = settings.Settings{
+		User: x.user, Directory: j.dir + "/", Upstream: cmp.Or(s.Upstream, m.upstream), Lock: j.lock, Log: j.log, Mount: j.mount, State: stateDir,
+		Options: options,
+	}
 	return j
 }
 

@@ -1,12 +1,11 @@
 package mirror
 
 import (
-	_ "embed"
 	"fmt"
 	"path"
-	"strings"
-	"text/template"
 
+	"github.com/mirrorform/mirrorform/internal/syncjob/settings"
+	"github.com/mirrorform/mirrorform/internal/wire"
 	"github.com/mirrorform/mirrorform/resources"
 )
 
@@ -19,8 +18,10 @@ func (x *expansion) sync() {
 	}
 	x.logrotate()
 	x.stateDirectory()
+	x.program()
 	for _, j := range x.jobs {
 		x.records(j)
+		x.settings(j)
 		x.script(j)
 	}
 	x.cronDaemon()
@@ -75,9 +76,9 @@ func (x *expansion) stateDirectory() {
 	}, map[string]string{"owner": "user", "group": "user"})
 }
 
-// records makes the files that the job's script writes in the state directory. Their content is the script's.
+// records makes the files that the job's program writes in the state directory. Their content is the program's.
 func (x *expansion) records(j *job) {
-	for _, suffix := range []string{"status", "output"} {
+	for _, suffix := range []string{"status", "output", "hold"} {
 		x.add(Part{
 			Name: j.part("sync_" + suffix), Type: "file", DependsOn: x.existing("user", "sync_state"),
 			State: &resources.File{Path: j.state("." + suffix), Owner: x.user, Group: x.user, Mode: "0644"},
@@ -133,7 +134,7 @@ func (x *expansion) cronDaemon() {
 
 // cron makes the job's entry, with the guide's command. It comes after all that a sync needs, since it may run at once. The daemon is started after it.
 func (x *expansion) cron(j *job) {
-	rsync, err := resources.ShellJoin(j.rsync)
+	rsync, err := resources.ShellJoin(j.settings.Command(true))
 	x.report(j.block, err)
 	x.add(Part{
 		Name: j.part("cron"), Type: "cron",
@@ -154,66 +155,41 @@ func (x *expansion) cron(j *job) {
 	}
 }
 
-//go:embed sync.sh.tmpl
-var scriptText string
-
-// scriptTemplate is the sync script. Every value in it is a word, or words, as resources.ShellJoin writes them.
-var scriptTemplate = template.Must(template.New("sync.sh").Parse(scriptText))
-
-// script makes the program that runs the job's sync by hand: for the first sync, and whenever one is wanted at once.
-func (x *expansion) script(j *job) {
-	file := j.script()
-	upstream, target := j.rsync[len(j.rsync)-2], j.rsync[len(j.rsync)-1]
-	quote := func(words ...string) string {
-		text, err := resources.ShellJoin(words)
-		x.report(j.block, err)
-		return text
-	}
-	type other struct{ Dir, Output string }
-	var others []other
-	for _, o := range x.jobs {
-		if o != j {
-			others = append(others, other{quote(o.rsync[len(o.rsync)-1]), quote(o.state(".output"))})
-		}
-	}
-	values := map[string]any{
-		"Others":     others,
-		"Name":       x.name, // safe in a comment: mirrorName
-		"Script":     quote(file),
-		"User":       quote(x.user),
-		"Start":      quote("mirrorform: syncing " + target + " from " + upstream + " as " + x.user),
-		"Lock":       quote(j.lock),
-		"Log":        "",
-		"Dir":        quote(target),
-		"StateDir":   quote(stateDir),
-		"Status":     quote(j.state(".status")),
-		"Next":       quote(stateDir + "/." + path.Base(j.state(".status"))),
-		"Output":     quote(j.state(".output")),
-		"NextOutput": quote(stateDir + "/." + path.Base(j.state(".output"))),
-		"Options":    quote(j.rsync[:len(j.rsync)-2]...),
-		"Ends":       quote(upstream, target),
-		"Busy":       quote("mirrorform: a sync to " + target + " is running already: it holds " + j.lock),
-		"Rsync":      quote(j.rsync...),
-		"Done":       quote("mirrorform: synced " + target),
-		"Failed":     quote("mirrorform: the sync to " + target + " failed; rsync's status is"),
-		"Mount":      "",
-		"Unmounted":  "",
-	}
-	if j.log != "" {
-		values["Log"] = quote(j.log)
-	}
-	if j.mount != "" {
-		values["Mount"] = quote(j.mount)
-		values["Unmounted"] = quote("mirrorform: nothing is mounted on " + j.mount + ", so nothing was synced")
-	}
-	var out strings.Builder
-	if err := scriptTemplate.Execute(&out, values); err != nil {
-		x.errorf("", "", "the sync script cannot be made: %v", err)
-		return
-	}
-	content := out.String()
+// program installs the program that runs syncs, which all jobs of the host share, and makes the directory of their settings.
+func (x *expansion) program() {
+	x.add(Part{Name: "sync_program_directory", Type: "directory", State: &resources.Directory{Path: path.Dir(settings.Program)}}, nil)
 	x.add(Part{
-		Name: j.part("sync_script"), Type: "file", DependsOn: x.existing("user", "rsync", j.part("sync_status"), j.part("sync_output")),
-		State: &resources.File{Path: file, Content: &content, Owner: "root", Group: "root", Mode: "0755"},
+		Name: "sync_program", Type: "program", DependsOn: []string{"sync_program_directory", "rsync"},
+		State: &resources.Program{Path: settings.Program, Name: wire.SyncProgram},
+	}, nil)
+	x.add(Part{
+		Name: "sync_settings_directory", Type: "directory",
+		State: &resources.Directory{Path: settings.Dir, Owner: "root", Group: "root", Mode: "0755"},
+	}, nil)
+}
+
+// settings makes what the program is to know of the job. Only root and the account can read it.
+func (x *expansion) settings(j *job) {
+	content := "# Managed by mirrorform: the sync of mirror " + x.name + ". Changes made here are overwritten.\n" + j.settings.Text()
+	if _, err := settings.Parse(content); err != nil && len(x.problems) == 0 {
+		x.errorf(j.block, "", "the program that syncs cannot be told this: %v", err) // such as an option that is an empty word
+	}
+	x.add(Part{
+		Name: j.part("sync_settings"), Type: "file", DependsOn: x.existing("user", "sync_settings_directory"),
+		State: &resources.File{Path: settings.Dir + "/" + j.name(), Content: &content, Owner: "root", Group: x.user, Mode: "0640"},
+	}, map[string]string{"content": j.block, "group": "user"})
+}
+
+// script makes the command by which the job is run by hand: for the first sync, and whenever one is wanted at once.
+func (x *expansion) script(j *job) {
+	content := "#!/bin/sh\n" +
+		"# Managed by mirrorform: one sync of mirror " + x.name + ", now. Changes made here are overwritten.\n" +
+		"#\n" +
+		"# It does what the cron entry does, under the same lock, and shows rsync's output. Run it as root or as the mirror's account.\n" +
+		"exec " + settings.Program + " " + j.name() + ` "$@"` + "\n"
+	x.add(Part{
+		Name: j.part("sync_script"), Type: "file",
+		DependsOn: x.existing("user", "rsync", j.part("sync_status"), j.part("sync_output"), j.part("sync_hold"), "sync_program", j.part("sync_settings")),
+		State:     &resources.File{Path: j.script(), Content: &content, Owner: "root", Group: "root", Mode: "0755"},
 	}, map[string]string{"content": j.block})
 }

@@ -20,10 +20,10 @@ import (
 	"github.com/mirrorform/mirrorform/internal/helper/builder"
 )
 
-// The limits of a binary, in bytes.
+// The limits of a binary, in bytes. It is the helper and the program that runs syncs.
 const (
-	maxSize   = 2_500_000
-	maxPacked = 1_100_000
+	maxSize   = 3_500_000
+	maxPacked = 1_500_000
 )
 
 func main() {

@@ -1,0 +1,212 @@
+package syncjob
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/mirrorform/mirrorform/internal/claim"
+)
+
+// The guard keeps a sync from running that would empty the tree, or fill another one.
+
+// guardCron is the guard of the scheduled sync. While another sync runs it has nothing to say, since flock then runs none.
+func (j *job) guardCron() int {
+	if j.busy() {
+		return 0
+	}
+	if status := j.guard(); status != 0 {
+		return status
+	}
+	return j.checkDeletions()
+}
+
+// guard looks at what takes no time: the hold, the directory, and one listing of the upstream's root.
+func (j *job) guard() int {
+	switch {
+	case j.held() && !j.allow:
+		j.complain("held: an earlier sync has deleted as many files as max_delete allows, and left the rest. Look at the upstream. To delete the rest, once: mirrorform sync --allow-deletions")
+		return statusHeld
+	case !j.mounted():
+		j.complain("nothing is mounted on " + j.Mount + ", so nothing was synced")
+		return statusAbsent
+	}
+	if err := checkClaim(j.Directory, j.claimFile); err != nil {
+		j.complain("not the claimed directory: " + err.Error() + ", so nothing was synced. To see what differs: mirrorform plan")
+		return statusConfig
+	}
+	return j.checkUpstream()
+}
+
+// checkClaim tells why a directory is not the one that an apply has claimed for the mirror. Before the first apply that claims it there is no claim.
+func checkClaim(dir, file string) error {
+	text, err := os.ReadFile(file)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	claimed, err := claim.Parse(string(text))
+	if err != nil {
+		return errors.New(file + ": " + err.Error())
+	}
+	found, err := claim.Of(dir)
+	if err != nil {
+		return err
+	}
+	if why := claimed.Differs(found); why != "" {
+		return errors.New(dir + ": " + why)
+	}
+	return nil
+}
+
+// connection are rsync's options that say how an upstream is reached.
+var connection = []string{"--address", "--port", "--sockopts", "--contimeout", "--timeout", "--password-file", "--ipv4", "--ipv6", "-4", "-6", "--protocol"}
+
+// listing is rsync with the arguments that list the upstream's root.
+func (j *job) listing() []string {
+	argv := []string{"/usr/bin/rsync", "--list-only", "--no-motd", "--no-human-readable", "--contimeout=60", "--timeout=300"}
+	for i, o := range j.Options {
+		name, _, whole := strings.Cut(o, "=")
+		for _, c := range connection {
+			if name != c {
+				continue
+			}
+			argv = append(argv, o)
+			if alone := strings.HasPrefix(o, "-4") || strings.HasPrefix(o, "-6") || strings.HasPrefix(o, "--ipv"); !alone && !whole && i+1 < len(j.Options) {
+				argv = append(argv, j.Options[i+1])
+			}
+		}
+	}
+	return append(argv, j.Upstream)
+}
+
+// checkUpstream lists the upstream's root: it must hold something, and the file that it must have.
+func (j *job) checkUpstream() int {
+	cmd := j.command(j.listing())
+	cmd.Stderr = j.stderr
+	out, err := cmd.Output()
+	status := j.exit(err)
+	entries, required := 0, j.Require == ""
+	eachLine(strings.NewReader(string(out)), func(line string) {
+		// "-rw-r--r--             11 2026/11/29 08:08:37 TIME"
+		f := strings.Fields(line)
+		if len(f) < 5 || len(f[0]) != 10 || f[4] == "." || f[4] == "lost+found" {
+			return
+		}
+		entries++
+		required = required || f[4] == j.Require && f[0][0] == '-'
+	})
+	switch {
+	case stopped(status):
+		return rsyncStopped
+	case status != 0 && status != 23 && !succeeded(status):
+		j.complain("the upstream " + j.Upstream + " cannot be reached: rsync's status is " + strconv.Itoa(status))
+		return statusAbsent
+	case entries == 0:
+		j.complain("the upstream " + j.Upstream + " is empty, so nothing was synced")
+		return statusEmpty
+	case !required:
+		j.complain("the upstream " + j.Upstream + " has no " + j.Require + ", so it is not what was mirrored, and nothing was synced. Where it never has: set freshness in the sync block")
+		return statusEmpty
+	}
+	return 0
+}
+
+// checkDeletions asks rsync what it would delete, where there is a limit that only this can keep: --max-delete itself stops a sync half-way, and the next
+// one goes on.
+func (j *job) checkDeletions() int {
+	if j.MaxDeletePercent == 0 {
+		return 0
+	}
+	m := j.measure()
+	switch {
+	case stopped(m.status):
+		return rsyncStopped
+	case m.known:
+	case m.status == 5 || m.status == 10 || m.status == 12 || m.status == 30 || m.status == 35:
+		j.complain("the upstream " + j.Upstream + " cannot be reached: rsync's status is " + strconv.Itoa(m.status))
+		return statusAbsent
+	default:
+		return 0 // rsync is quiet, or does not take its arguments: the sync itself says so
+	}
+	if why := j.tooMany(m); why != "" {
+		j.complain(why)
+		return statusHeld
+	}
+	return 0
+}
+
+// tooMany tells why a sync would delete too much, or "".
+func (j *job) tooMany(m *measured) string {
+	percent := uint64(0)
+	if m.there > 0 {
+		percent = m.deleted * 100 / m.there
+	}
+	limit := ""
+	switch {
+	case j.MaxDelete > 0 && m.deleted > uint64(j.MaxDelete):
+		limit = "max_delete is " + strconv.Itoa(j.MaxDelete)
+	case j.MaxDeletePercent > 0 && m.deleted*100 > m.there*uint64(j.MaxDeletePercent):
+		limit = "max_delete_percent is " + strconv.Itoa(j.MaxDeletePercent)
+	default:
+		return ""
+	}
+	return "held: the sync would delete " + strconv.FormatUint(m.deleted, 10) + " of " + strconv.FormatUint(m.there, 10) + " files (" +
+		strconv.FormatUint(percent, 10) + " %), and " + limit + ", so nothing was synced. Look at the upstream. To delete them, once: mirrorform sync --allow-deletions"
+}
+
+// A hold is a file that is not empty.
+
+func (j *job) held() bool {
+	info, err := os.Stat(j.file(".hold"))
+	return err == nil && info.Size() > 0
+}
+
+func (j *job) hold() {
+	text := "held since " + time.Now().UTC().Format(time.RFC3339) + ": a sync has deleted as many files as max_delete allows. To delete the rest: mirrorform sync --allow-deletions\n"
+	if err := j.replace(".hold", []byte(text)); err != nil {
+		j.complain("the hold cannot be set: " + err.Error())
+	}
+}
+
+func (j *job) release() {
+	if !j.held() {
+		return
+	}
+	if err := j.replace(".hold", nil); err != nil {
+		j.complain("the hold cannot be lifted: " + err.Error())
+	}
+}
+
+// busy tells whether the lock is held, by the kernel's list: taking it would keep a sync from it that begins at this moment.
+func (j *job) busy() bool {
+	var st unix.Stat_t
+	if unix.Stat(j.Lock, &st) != nil {
+		return false
+	}
+	locks, err := os.ReadFile("/proc/locks")
+	if err != nil {
+		return false
+	}
+	pad := func(n uint32) string {
+		s := strconv.FormatUint(uint64(n), 16)
+		return strings.Repeat("0", max(0, 2-len(s))) + s
+	}
+	want := pad(unix.Major(st.Dev)) + ":" + pad(unix.Minor(st.Dev)) + ":" + strconv.FormatUint(st.Ino, 10)
+	for line := range strings.Lines(string(locks)) {
+		if f := strings.Fields(line); len(f) >= 6 && f[1] == "FLOCK" && f[5] == want {
+			return true
+		}
+	}
+	return false
+}
+
+// realPath is a path without links.
+func realPath(p string) (string, error) { return filepath.EvalSymlinks(p) }

@@ -1,0 +1,241 @@
+package syncjob
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// records is how many syncs a status file has.
+const records = 50
+
+// record adds a line to the status file: how a sync ended, and from its output, where there is one, how much it received.
+func (j *job) record(by string, status int, output string) {
+	var line strings.Builder
+	line.WriteString(`{"start":` + strconv.FormatInt(j.start.Unix(), 10) + `,"end":` + strconv.FormatInt(time.Now().Unix(), 10) +
+		`,"exit":` + strconv.Itoa(status) + `,"by":"` + by + `"`)
+	if output != "" && (succeeded(status) || status == 23 || status == rsyncMaxDelete) {
+		line.WriteString(received(output))
+	}
+	if fs := (unix.Statfs_t{}); j.mounted() && unix.Statfs(j.Directory, &fs) == nil {
+		unit := uint64(fs.Frsize)
+		line.WriteString(`,"size":` + strconv.FormatUint(fs.Blocks*unit, 10) + `,"available":` + strconv.FormatUint(fs.Bavail*unit, 10))
+	}
+	line.WriteString("}\n")
+	unlock := j.lockState()
+	defer unlock()
+	old, _ := os.ReadFile(j.file(".status"))
+	lines := bytes.SplitAfter(old, []byte("\n"))
+	if len(lines[len(lines)-1]) == 0 {
+		lines = lines[:len(lines)-1]
+	}
+	lines = append(lines[max(0, len(lines)-records+1):], []byte(line.String()))
+	if err := j.replace(".status", bytes.Join(lines, nil)); err != nil {
+		j.complain("the sync cannot be recorded: " + err.Error())
+	}
+}
+
+// lockState has one program at a time work on the state directory. Where it cannot be locked nothing waits: a record without a lock is better than none.
+func (j *job) lockState() (unlock func()) {
+	dir, err := os.Open(j.State)
+	if err != nil {
+		return func() {}
+	}
+	_ = flock(dir, unix.LOCK_EX)
+	return func() { _ = dir.Close() }
+}
+
+// replace writes one of the job's files: it is wholly old or wholly new, also after a power cut.
+func (j *job) replace(suffix string, content []byte) error {
+	temp := j.State + "/." + j.name + suffix
+	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(temp, j.file(suffix))
+	}
+	if err != nil {
+		_ = os.Remove(temp)
+	}
+	return err
+}
+
+// tail is the end of a file.
+func tail(file string, most int64) ([]byte, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := f.Seek(max(0, info.Size()-most), io.SeekStart); err != nil {
+		return nil, err
+	}
+	return io.ReadAll(io.LimitReader(f, most))
+}
+
+// eachLine calls what for each line; a carriage return ends one, too. Of a line that is longer than any of rsync's own, it has the beginning.
+func eachLine(r io.Reader, what func(line string)) {
+	const longest = 64 << 10
+	in := bufio.NewReaderSize(r, 64<<10)
+	var line []byte
+	for {
+		b, err := in.ReadByte()
+		switch {
+		case err != nil:
+			if len(line) > 0 {
+				what(string(line))
+			}
+			return
+		case b == '\n' || b == '\r':
+			what(string(line))
+			line = line[:0]
+		case len(line) < longest:
+			line = append(line, b)
+		}
+	}
+}
+
+// received is what rsync received, and how many files, by the output of the last sync in a file. Names come from upstream; only digits are taken.
+func received(file string) string {
+	f, err := os.Open(file)
+	if err != nil {
+		return ""
+	}
+	defer func() { _ = f.Close() }()
+	names, files, amount := 0, "", ""
+	eachLine(f, func(line string) {
+		fields := strings.Fields(line)
+		switch {
+		case strings.HasPrefix(line, "receiving file list") || strings.HasPrefix(line, "receiving incremental file list"):
+			names, files, amount = 0, "", ""
+		case strings.HasPrefix(line, "Number of regular files transferred: ") && number(fields[len(fields)-1]) != "":
+			files = number(fields[len(fields)-1])
+		case len(fields) > 5 && fields[0] == "sent" && fields[2] == "bytes" && fields[3] == "received" && fields[5] == "bytes" && number(fields[4]) != "":
+			amount = number(fields[4])
+			if files == "" {
+				files = strconv.Itoa(names)
+			}
+		case line == "" || strings.HasPrefix(line, "deleting ") || strings.HasSuffix(line, "/") || strings.Contains(line, " -> ") || strings.Contains(line, " => "):
+		default:
+			names++
+		}
+	})
+	if amount == "" {
+		return ""
+	}
+	return `,"bytes":` + amount + `,"files":` + files
+}
+
+// number is a number of rsync's without its commas, or "".
+func number(s string) string {
+	s = strings.ReplaceAll(s, ",", "")
+	if _, err := strconv.ParseUint(s, 10, 63); err != nil {
+		return ""
+	}
+	return s
+}
+
+// recordCron records a sync that cron ran: pid is cron's shell, and status the one it ended with, with which this ends, too.
+func (j *job) recordCron(pid, ended int) int {
+	status := ended
+	switch {
+	case !j.mounted():
+		status = statusAbsent
+	case status == 1 && !j.wrongArgument():
+		return ended // nothing was synced
+	case status == rsyncMaxDelete:
+		j.hold()
+	}
+	if began, ok := processStart(pid); ok {
+		j.start = began
+		j.record("cron", status, j.Log)
+	}
+	if succeeded(ended) {
+		return 0
+	}
+	return ended
+}
+
+// wrongArgument tells rsync's status 1 from flock's, which is that the lock is held.
+func (j *job) wrongArgument() bool {
+	if j.Log == "" {
+		return !j.busy()
+	}
+	end, err := tail(j.Log, 4096)
+	if err != nil {
+		return false
+	}
+	lines := strings.Split(strings.TrimRight(string(end), "\n"), "\n")
+	last := lines[len(lines)-1]
+	return strings.HasPrefix(last, "rsync error: ") && strings.Contains(last, "(code 1)")
+}
+
+// processStart is when a process began: proc(5) has it in ticks of 1/100 s since the boot.
+func processStart(pid int) (time.Time, bool) {
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return time.Time{}, false
+	}
+	_, after, _ := strings.Cut(string(stat[max(0, bytes.LastIndexByte(stat, ')')):]), ") ")
+	fields := strings.Fields(after)
+	if len(fields) < 20 {
+		return time.Time{}, false
+	}
+	ticks, err := strconv.ParseInt(fields[19], 10, 64)
+	var up unix.Timespec
+	if err != nil || unix.ClockGettime(unix.CLOCK_BOOTTIME, &up) != nil {
+		return time.Time{}, false
+	}
+	return time.Now().Add(-time.Duration(up.Nano()) + time.Duration(ticks)*10*time.Millisecond), true
+}
+
+// mounted tells whether the tree's file system is there.
+func (j *job) mounted() bool {
+	if j.Mount == "" {
+		return true
+	}
+	point, err := realPath(j.Mount)
+	if err != nil {
+		return false
+	}
+	text, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return false
+	}
+	for line := range strings.Lines(string(text)) {
+		if f := strings.Fields(line); len(f) > 4 && unescape(f[4]) == point {
+			return true
+		}
+	}
+	return false
+}
+
+// unescape reads a path as proc(5) writes it: with \040 for a space.
+func unescape(s string) string {
+	var out strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' && i+3 < len(s) {
+			if n, err := strconv.ParseUint(s[i+1:i+4], 8, 8); err == nil {
+				out.WriteByte(byte(n))
+				i += 3
+				continue
+			}
+		}
+		out.WriteByte(s[i])
+	}
+	return out.String()
+}

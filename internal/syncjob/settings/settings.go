@@ -1,0 +1,161 @@
+// Package settings is what the host's program mirrorform-sync is told about one mirror: a text file that an apply writes and the program reads.
+package settings
+
+import (
+	"errors"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Dir is where the settings are, each in a file of the job's name. It belongs to root.
+const Dir = "/etc/mirrorform-sync"
+
+// Program is where the program is.
+const Program = "/usr/local/libexec/mirrorform-sync"
+
+// Settings are those of one job.
+type Settings struct {
+	User      string // the account that syncs
+	Directory string // the tree, with a slash at the end
+	Upstream  string // rsync:// URL, with a slash at the end
+	Lock      string // what flock(1) locks in the cron entry
+	Log       string // what cron's output is added to; "" leaves it to cron
+	Mount     string // what must be mounted for the tree to be there, or ""
+	State     string // directory of the job's records
+	// Options are rsync's, as they stand before the upstream, and Safety those after the directory.
+	Options, Safety []string
+	// MaxDelete is how many files a sync may delete, and MaxDeletePercent which share of the tree; 0 sets no limit.
+	MaxDelete, MaxDeletePercent int
+	// Require is a file that the upstream's root must have; "": none.
+	Require string
+}
+
+// Command is rsync with its arguments. Without a limit it may delete whatever the upstream does not have.
+func (s *Settings) Command(limited bool) []string {
+	argv := slices.Concat([]string{"/usr/bin/rsync"}, s.Options, []string{s.Upstream, s.Directory}, s.Safety)
+	if limited && s.MaxDelete > 0 {
+		argv = append(argv, "--max-delete="+strconv.Itoa(s.MaxDelete))
+	}
+	return argv
+}
+
+// texts are the settings that are one text each, in the order of the file.
+func (s *Settings) texts() []setting[string] {
+	return []setting[string]{
+		{"user", &s.User, true}, {"directory", &s.Directory, true}, {"upstream", &s.Upstream, true}, {"lock", &s.Lock, true}, {"log", &s.Log, false},
+		{"mount", &s.Mount, false}, {"state", &s.State, true}, {"require", &s.Require, false},
+	}
+}
+
+func (s *Settings) numbers() []setting[int] {
+	return []setting[int]{{"max_delete", &s.MaxDelete, false}, {"max_delete_percent", &s.MaxDeletePercent, false}}
+}
+
+func (s *Settings) lists() []setting[[]string] {
+	return []setting[[]string]{{"option", &s.Options, false}, {"safety", &s.Safety, false}}
+}
+
+type setting[T any] struct {
+	key      string
+	value    *T
+	required bool
+}
+
+// Text is the file's content, without a first comment: a line for each value, KEY VALUE.
+func (s *Settings) Text() string {
+	var out strings.Builder
+	line := func(key, value string) { out.WriteString(key + " " + value + "\n") }
+	for _, t := range s.texts() {
+		if *t.value != "" {
+			line(t.key, *t.value)
+		}
+	}
+	for _, l := range s.lists() {
+		for _, value := range *l.value {
+			line(l.key, value)
+		}
+	}
+	for _, n := range s.numbers() {
+		if *n.value != 0 {
+			line(n.key, strconv.Itoa(*n.value))
+		}
+	}
+	return out.String()
+}
+
+// Parse reads a file's content. It takes nothing that Text does not write, but for lines that begin with #.
+func Parse(text string) (*Settings, error) {
+	s := &Settings{}
+	for i, l := range strings.Split(strings.TrimSuffix(text, "\n"), "\n") {
+		if strings.HasPrefix(l, "#") {
+			continue
+		}
+		key, value, _ := strings.Cut(l, " ")
+		if err := s.set(key, value); err != nil {
+			return nil, errors.New("line " + strconv.Itoa(i+1) + ": " + err.Error())
+		}
+	}
+	for _, t := range s.texts() {
+		if t.required && *t.value == "" {
+			return nil, errors.New(t.key + " is missing")
+		}
+	}
+	return s, s.check()
+}
+
+func (s *Settings) set(key, value string) error {
+	if value == "" {
+		return errors.New(strconv.Quote(key) + " has no value")
+	}
+	if strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		return errors.New(key + " holds a control character")
+	}
+	for _, t := range s.texts() {
+		if t.key == key {
+			if *t.value != "" {
+				return errors.New(key + " is listed twice")
+			}
+			*t.value = value
+			return nil
+		}
+	}
+	for _, l := range s.lists() {
+		if l.key == key {
+			*l.value = append(*l.value, value)
+			return nil
+		}
+	}
+	for _, n := range s.numbers() {
+		if n.key == key {
+			number, err := strconv.Atoi(value)
+			if err != nil || number <= 0 || *n.value != 0 || strconv.Itoa(number) != value {
+				return errors.New(key + " must be one number greater than zero")
+			}
+			*n.value = number
+			return nil
+		}
+	}
+	return errors.New("unknown setting " + strconv.Quote(key))
+}
+
+// check refuses what would have the program write or delete elsewhere than it should.
+func (s *Settings) check() error {
+	for _, p := range []string{s.Lock, s.Log, s.Mount, s.State, strings.TrimSuffix(s.Directory, "/")} {
+		if p != "" && (!path.IsAbs(p) || path.Clean(p) != p) {
+			return errors.New(strconv.Quote(p) + " is not an absolute path without . and .. and doubled slashes")
+		}
+	}
+	switch {
+	case !strings.HasSuffix(s.Directory, "/") || s.Directory == "/":
+		return errors.New("directory is not a tree's path with a slash at the end")
+	case !strings.HasPrefix(s.Upstream, "rsync://") || !strings.HasSuffix(s.Upstream, "/"):
+		return errors.New("upstream is not an rsync:// URL with a slash at the end")
+	case s.MaxDeletePercent > 100:
+		return errors.New("max_delete_percent is more than 100")
+	case strings.Contains(s.Require, "/"):
+		return errors.New("require is not the name of a file")
+	}
+	return nil
+}

@@ -1,0 +1,190 @@
+package syncjob
+
+import (
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// measured is what a dry run of rsync's says a sync would do.
+type measured struct {
+	known   bool // rsync said what it needs
+	status  int
+	total   uint64            // bytes of the files that would be transferred
+	files   map[string]uint64 // those, by name, with their size; nil: not asked for
+	deleted uint64            // of the tree would be deleted: files, without directories, of which a tree may have many
+	there   uint64            // files that the tree has
+}
+
+// measure has rsync tell what it would do. What is there already it does not count.
+func (j *job) measure() *measured {
+	argv := append(j.Command(false), "--dry-run", "--stats", "--no-human-readable", "--no-motd", "--out-format=%i %l %n")
+	m := &measured{files: map[string]uint64{}}
+	cmd := j.command(argv)
+	cmd.Stderr = j.stderr
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		m.status = j.exit(err)
+		return m
+	}
+	var listed, created uint64
+	// "Number of files: 19 (reg: 12, dir: 3, link: 4)"
+	count := func(line, key string, n *uint64) bool {
+		value, ok := strings.CutPrefix(line, key)
+		if ok {
+			digits, kinds, _ := strings.Cut(value, " ")
+			all, _ := strconv.ParseUint(digits, 10, 63)
+			_, dirs, _ := strings.Cut(kinds, "dir: ")
+			dirs, _, _ = strings.Cut(strings.TrimSuffix(dirs, ")"), ",")
+			d, _ := strconv.ParseUint(dirs, 10, 63)
+			*n = all - min(all, d)
+		}
+		return ok
+	}
+	eachLine(out, func(line string) {
+		switch {
+		case strings.HasPrefix(line, "*deleting "):
+			if !strings.HasSuffix(line, "/") {
+				m.deleted++
+			}
+		case strings.HasPrefix(line, ">f"):
+			if f := strings.SplitN(line, " ", 3); len(f) == 3 {
+				if size, err := strconv.ParseUint(f[1], 10, 63); err == nil {
+					m.files[f[2]] = size
+				}
+			}
+		case count(line, "Number of files: ", &listed), count(line, "Number of created files: ", &created):
+		case count(line, "Total transferred file size: ", &m.total):
+			m.known = true
+		}
+	})
+	m.status = j.exit(cmd.Wait())
+	m.there = listed - min(listed, created) + m.deleted
+	return m
+}
+
+// partial is the directory in which --delay-updates keeps new files until the end, beside those that they replace.
+const partial = ".~tmp~"
+
+// staged is how many bytes of the files to transfer an earlier sync that broke off has left. They are taken up, and need no room again.
+func (m *measured) staged(tree string) (sum uint64) {
+	if len(m.files) == 0 {
+		return 0
+	}
+	_ = filepath.WalkDir(tree, func(p string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || filepath.Base(filepath.Dir(p)) != partial {
+			return nil // what cannot be read is not counted
+		}
+		name, err := filepath.Rel(tree, filepath.Join(filepath.Dir(filepath.Dir(p)), d.Name()))
+		size, wanted := m.files[name]
+		if err != nil || !wanted {
+			return nil
+		}
+		if info, err := d.Info(); err == nil && info.Mode().IsRegular() {
+			if st, ok := info.Sys().(*syscall.Stat_t); ok {
+				sum += min(uint64(st.Blocks)*512, size)
+			}
+		}
+		return nil
+	})
+	return min(sum, m.total)
+}
+
+// The lines by which a sync announces itself in its output. The first is read by the controller, too.
+const (
+	announcedTotal = "mirrorform: syncing "
+	announcedNeed  = "mirrorform: needing "
+)
+
+// announce says how much the sync transfers, unless the storage would not hold the bytes that it needs. One sync at a time looks and announces.
+func (j *job) announce(total, need uint64) int {
+	unlock := j.lockState()
+	defer unlock()
+	device, ok := deviceOf(j.Directory)
+	others := uint64(0)
+	if ok {
+		others = j.reserved(device) // before the free space, which they take up meanwhile
+	}
+	var st unix.Statfs_t
+	if err := unix.Statfs(j.Directory, &st); err != nil {
+		j.complain(j.Directory + ": " + err.Error())
+		return statusBroken
+	}
+	free := st.Bavail * uint64(st.Frsize)
+	free -= min(free, others)
+	if need > free {
+		j.complain("the sync needs " + strconv.FormatUint(need, 10) + " bytes, and " + strconv.FormatUint(free, 10) + " are free")
+		return statusNoRoom
+	}
+	// In one piece: whoever reads one of them finds both.
+	_, err := j.stdout.WriteString(announcedTotal + strconv.FormatUint(total, 10) + " bytes\n" +
+		announcedNeed + strconv.FormatUint(need, 10) + " bytes on device " + strconv.FormatUint(device, 10) + "\n")
+	if err != nil {
+		return statusBroken
+	}
+	return 0
+}
+
+func deviceOf(p string) (uint64, bool) {
+	var st unix.Stat_t
+	err := unix.Stat(p, &st)
+	return st.Dev, err == nil
+}
+
+// reserved are the bytes that other syncs to the same file system have announced and have yet to receive. rsync says once a second how far it is, so what
+// it has received since then counts for as long; that may refuse a sync that would just fit, and never starts one that would not.
+func (j *job) reserved(device uint64) (sum uint64) {
+	outputs, _ := filepath.Glob(j.State + "/*.output")
+	for _, file := range outputs {
+		if file != j.file(".output") {
+			sum += remaining(file, device)
+		}
+	}
+	return sum
+}
+
+// remaining is what a sync that runs still needs on a device, by its output.
+func remaining(file string, device uint64) uint64 {
+	f, err := os.Open(file)
+	if err != nil {
+		return 0
+	}
+	defer func() { _ = f.Close() }()
+	if flock(f, unix.LOCK_EX|unix.LOCK_NB) == nil {
+		return 0 // it has ended; closing lets go of the lock
+	}
+	var total, need, got uint64
+	here := false
+	eachLine(io.LimitReader(f, 4096), func(line string) {
+		if value, ok := strings.CutPrefix(line, announcedTotal); ok {
+			total, _ = strconv.ParseUint(strings.TrimSuffix(value, " bytes"), 10, 63)
+		}
+		if value, ok := strings.CutPrefix(line, announcedNeed); ok {
+			amount, on, _ := strings.Cut(value, " bytes on device ")
+			need, _ = strconv.ParseUint(amount, 10, 63)
+			here = on == strconv.FormatUint(device, 10)
+		}
+	})
+	if !here {
+		return 0
+	}
+	end, _ := tail(file, 4096)
+	eachLine(strings.NewReader(string(end)), func(line string) {
+		// "   1,234,567  12%  1.23MB/s  0:00:01": the percentage is of the whole tree, and of no use.
+		if f := strings.Fields(line); len(f) > 2 && strings.HasSuffix(f[1], "%") {
+			if n, err := strconv.ParseUint(strings.ReplaceAll(f[0], ",", ""), 10, 63); err == nil {
+				got = n
+			}
+		}
+	})
+	return min(need, total-min(total, got))
+}

@@ -1,0 +1,368 @@
+// Package syncjob is the host's program mirrorform-sync: one sync of a mirror, guarded, measured and recorded.
+//
+// The scheduled sync is the guide's own command, in cron.d. This program stands before it, as the guard, and after it, for the record; and it runs that
+// same command by hand and for `mirrorform sync`. The helper's executable is the program when it is called by its name; like the helper it is static, and
+// messages are joined strings, since package fmt and what it links have 150 KB.
+package syncjob
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/mirrorform/mirrorform/internal/claim"
+	"github.com/mirrorform/mirrorform/internal/syncjob/settings"
+	"github.com/mirrorform/mirrorform/internal/wire"
+)
+
+// Exit statuses besides rsync's own, after sysexits.h. docs/mirror.md has them for operators.
+const (
+	statusUsage      = 64
+	statusHeld       = 65 // too many deletions, or a hold
+	statusEmpty      = 66 // the upstream is empty, or lacks the file that it must have
+	statusAbsent     = 69 // nothing is mounted, or the upstream cannot be reached
+	statusSilent     = 70 // rsync is quiet, so that nothing can be measured
+	statusNoRoom     = 73
+	statusBusy       = 75
+	statusNotAllowed = 77
+	statusConfig     = 78 // no valid settings, or not the claimed directory
+	// statusBroken is for what the host itself could not do.
+	statusBroken = 71
+)
+
+// rsync's statuses that mean something here: rsync(1), EXIT VALUES.
+const (
+	rsyncStopped   = 20
+	rsyncVanished  = 24 // some files vanished upstream meanwhile: the next sync brings what replaced them
+	rsyncMaxDelete = 25
+)
+
+// succeeded tells whether a status of rsync's is a sync that did all there was to do.
+func succeeded(status int) bool { return status == 0 || status == rsyncVanished }
+
+const usage = "usage: " + wire.SyncProgram + " NAME [--progress] [--allow-deletions], or " + wire.SyncProgram + " NAME --guard, or " +
+	wire.SyncProgram + " NAME --record PID STATUS"
+
+// job is one run of the program.
+type job struct {
+	*settings.Settings
+	name           string
+	stdout, stderr *os.File
+	rsync          string // the program, for tests; "": as in the command
+	claimFile      string
+	allow          bool // deletions without a limit
+	start          time.Time
+	lock           *os.File // held
+}
+
+// call is what the command line asks for.
+type call struct {
+	name, mode  string // mode: "", "progress", "guard" or "record"
+	allow       bool
+	pid, status int
+}
+
+func parseCall(args []string) (c call, ok bool) {
+	if len(args) == 0 || !validName(args[0]) {
+		return c, false
+	}
+	c.name = args[0]
+	rest := args[1:]
+	if len(rest) == 3 && rest[0] == "--record" {
+		pid, pidErr := strconv.ParseUint(rest[1], 10, 31)
+		status, statusErr := strconv.ParseUint(rest[2], 10, 16)
+		c.mode, c.pid, c.status = "record", int(pid), int(status)
+		return c, pidErr == nil && statusErr == nil
+	}
+	for i, a := range rest {
+		switch {
+		case a == "--guard" && len(rest) == 1:
+			c.mode = "guard"
+		case a == "--progress" && i == 0:
+			c.mode = "progress"
+		case a == "--allow-deletions" && !c.allow:
+			c.allow = true
+		default:
+			return c, false
+		}
+	}
+	return c, true
+}
+
+// validName tells whether a job can have that name: it names files.
+func validName(s string) bool {
+	const taken = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
+	return s != "" && len(s) <= 80 && s[0] != '-' && !strings.ContainsFunc(s, func(r rune) bool { return !strings.ContainsRune(taken, r) })
+}
+
+// Main runs the program with its arguments, and returns its exit status.
+func Main(args []string) int {
+	syscall.Umask(0o022)
+	_ = os.Setenv("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+	_ = os.Setenv("LC_ALL", "C")
+	c, ok := parseCall(args)
+	if !ok {
+		complain(os.Stderr, usage)
+		return statusUsage
+	}
+	if err := os.Chdir("/"); err != nil {
+		complain(os.Stderr, err.Error())
+		return statusBroken
+	}
+	s, status := load(filepath.Join(settings.Dir, c.name), os.Stderr)
+	if s == nil {
+		return status
+	}
+	if status, ok := asUser(s.User, args); !ok {
+		return status
+	}
+	j := &job{Settings: s, name: c.name, stdout: os.Stdout, stderr: os.Stderr, claimFile: claim.Path(c.name), allow: c.allow}
+	return j.run(c)
+}
+
+// load reads the settings of a job.
+func load(file string, stderr *os.File) (*settings.Settings, int) {
+	text, err := os.ReadFile(file)
+	switch {
+	case errors.Is(err, os.ErrPermission):
+		complain(stderr, "run this as root or as the mirror's account: "+err.Error())
+		return nil, statusNotAllowed
+	case err != nil:
+		complain(stderr, err.Error()+". To write it: mirrorform apply")
+		return nil, statusConfig
+	}
+	s, err := settings.Parse(string(text))
+	if err != nil {
+		complain(stderr, "invalid settings in "+file+": "+err.Error()+". To write them again: mirrorform apply")
+		return nil, statusConfig
+	}
+	return s, 0
+}
+
+// asUser makes sure that the program runs as an account. Root becomes it, by a program that takes its place.
+func asUser(user string, args []string) (status int, ok bool) {
+	out, err := exec.Command("/usr/bin/id", "-un").Output()
+	switch {
+	case err == nil && strings.TrimSpace(string(out)) == user:
+		return 0, true
+	case os.Geteuid() != 0 && user == "root":
+		complain(os.Stderr, "run this as root")
+		return statusNotAllowed, false
+	case os.Geteuid() != 0:
+		complain(os.Stderr, "run this as root or as "+user)
+		return statusNotAllowed, false
+	}
+	argv := append([]string{"runuser", "-u", user, "--", settings.Program}, args...)
+	err = syscall.Exec("/usr/sbin/runuser", argv, os.Environ())
+	complain(os.Stderr, "cannot become "+user+": /usr/sbin/runuser: "+err.Error())
+	return statusBroken, false
+}
+
+// complain prints a message of the program's own.
+func complain(to *os.File, message string) { _, _ = to.WriteString("mirrorform: " + message + "\n") }
+
+func (j *job) say(message string)      { complain(j.stdout, message) }
+func (j *job) complain(message string) { complain(j.stderr, message) }
+
+// file is the path of one of the job's files in the state directory.
+func (j *job) file(suffix string) string { return filepath.Join(j.State, j.name+suffix) }
+
+func (j *job) run(c call) int {
+	j.start = time.Now()
+	switch c.mode {
+	case "guard":
+		return j.guardCron()
+	case "record":
+		return j.recordCron(c.pid, c.status)
+	}
+	// rsync ends by these, with status 20, and that is recorded. They are caught and not ignored, since rsync would inherit that.
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	if c.mode == "" {
+		return j.script()
+	}
+	return j.progress()
+}
+
+// begin takes the lock, for as long as the program or rsync runs.
+func (j *job) begin() (status int, ok bool) {
+	if !j.mounted() {
+		j.complain("nothing is mounted on " + j.Mount + ", so nothing was synced")
+		return statusAbsent, false
+	}
+	f, err := os.OpenFile(j.Lock, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o644)
+	if err != nil {
+		j.complain(err.Error())
+		return statusBroken, false
+	}
+	if err := flock(f, unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		_ = f.Close()
+		j.complain("a sync to " + j.Directory + " is running already: it holds " + j.Lock)
+		return statusBusy, false
+	}
+	j.lock = f
+	return 0, true
+}
+
+func flock(f *os.File, how int) error {
+	for {
+		if err := unix.Flock(int(f.Fd()), how); err != unix.EINTR {
+			return err
+		}
+	}
+}
+
+// script is a sync by hand: what cron does, with rsync's output where the program was called.
+func (j *job) script() int {
+	status, ok := j.begin()
+	switch {
+	case status == statusBusy:
+		return status
+	case ok:
+		status = j.guard()
+		if status == 0 && !j.allow {
+			status = j.checkDeletions()
+		}
+	}
+	if status != 0 {
+		j.record("script", status, "")
+		return status
+	}
+	j.say("syncing " + j.Directory + " from " + j.Upstream + " as " + j.User)
+	status = j.call(j.Command(!j.allow))
+	if succeeded(status) {
+		j.say("synced " + j.Directory)
+	} else {
+		j.complain("the sync to " + j.Directory + " failed; rsync's status is " + strconv.Itoa(status))
+	}
+	return j.ended("script", status, "")
+}
+
+// progress is a sync for `mirrorform sync`: the storage is measured first, and all output goes to a file.
+func (j *job) progress() int {
+	output, err := os.OpenFile(j.file(".output"), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	if err != nil {
+		j.complain(err.Error())
+		return statusBroken
+	}
+	defer func() { _ = output.Close() }()
+	j.stdout, j.stderr = output, output
+	status, ok := j.begin()
+	switch {
+	case status == statusBusy:
+		return status
+	case ok:
+		_ = flock(output, unix.LOCK_EX) // by this other syncs see that it runs
+		j.say("measuring")
+		status = j.guard()
+		if status == 0 {
+			status = j.prepare()
+		}
+	}
+	if status != 0 {
+		j.record("sync", status, "")
+		return status
+	}
+	argv := j.Command(!j.allow)
+	// Later options win: what is printed is what the controller reads.
+	status = j.call(append(argv, "--info=progress2,name0,del0,stats2", "--outbuf=N", "--no-human-readable"))
+	_, _ = output.WriteString("\n")
+	if succeeded(status) {
+		j.say("synced " + j.Directory)
+	} else {
+		j.complain("the sync to " + j.Directory + " failed; rsync's status is " + strconv.Itoa(status))
+	}
+	status = j.ended("sync", status, output.Name())
+	j.trimOutput()
+	return status
+}
+
+// prepare measures, and announces the sync unless it would delete too much or does not fit.
+func (j *job) prepare() int {
+	m := j.measure()
+	switch {
+	case stopped(m.status):
+		return rsyncStopped
+	case !m.known && m.status == 0:
+		j.complain("rsync was told to be quiet, so it cannot be known what the sync needs")
+		return statusSilent
+	case !m.known:
+		j.complain("the sync to " + j.Directory + " failed; rsync's status is " + strconv.Itoa(m.status))
+		return m.status
+	}
+	if why := j.tooMany(m); why != "" && !j.allow {
+		j.complain(why)
+		return statusHeld
+	}
+	return j.announce(m.total, m.total-m.staged(j.Directory))
+}
+
+// stopped tells whether a status says that rsync was stopped, and so was this program.
+func stopped(status int) bool {
+	return status == rsyncStopped || status == 128+int(syscall.SIGHUP) || status == 128+int(syscall.SIGINT) || status == 128+int(syscall.SIGTERM)
+}
+
+// call runs rsync to its end, and returns its exit status as a shell has it.
+func (j *job) call(argv []string) int {
+	cmd := j.command(argv)
+	cmd.Stdout, cmd.Stderr = j.stdout, j.stderr
+	return j.exit(cmd.Run())
+}
+
+func (j *job) command(argv []string) *exec.Cmd {
+	cmd := exec.Command(argv[0], argv[1:]...)
+	if j.rsync != "" {
+		cmd.Path = j.rsync
+	}
+	if j.lock != nil {
+		cmd.ExtraFiles = []*os.File{j.lock} // rsync keeps it, should this program be killed
+	}
+	return cmd
+}
+
+func (j *job) exit(err error) int {
+	var ended *exec.ExitError
+	switch {
+	case err == nil:
+		return 0
+	case !errors.As(err, &ended):
+		j.complain(err.Error())
+		return 127
+	}
+	if ws, ok := ended.Sys().(syscall.WaitStatus); ok && ws.Signal() >= 0 {
+		return 128 + int(ws.Signal())
+	}
+	return ended.ExitCode()
+}
+
+// ended records a sync that rsync has ended, and returns the program's exit status.
+func (j *job) ended(by string, status int, output string) int {
+	switch {
+	case status == rsyncMaxDelete:
+		j.hold()
+	case succeeded(status) && j.allow:
+		j.release()
+	}
+	j.record(by, status, output)
+	if succeeded(status) {
+		return 0
+	}
+	return status
+}
+
+// trimOutput keeps the end of the output: a line for each file adds up.
+func (j *job) trimOutput() {
+	end, err := tail(j.file(".output"), 65536)
+	if err == nil {
+		_ = j.replace(".output", end)
+	}
+}
