@@ -1,0 +1,295 @@
+package faults
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/mirrorform/mirrorform/internal/lab"
+	"github.com/mirrorform/mirrorform/internal/lab/labtest"
+)
+
+// otherSite makes a host one that serves another distribution: nginx with a default site, synced by cron into a tree of an account of its own.
+func otherSite(t testing.TB, h *lab.Host) {
+	t.Helper()
+	sh(t, h, `export DEBIAN_FRONTEND=noninteractive
+apt-get install -y -q --no-install-recommends nginx-light rsync fdisk && apt-get remove -y -q fdisk
+rm -f /etc/nginx/sites-enabled/default
+mkdir -p /srv/pub/rocky /srv/ftp /etc/ctl
+echo rocky >/srv/pub/rocky/index.html
+cat >/etc/nginx/conf.d/other.conf <<END
+server { listen 80 default_server; server_name other.example.org; root /srv/pub; }
+END
+useradd --home-dir /srv/ftp --shell /bin/bash --user-group mirror
+echo '11 * * * * mirror rsync --version >/dev/null' >/etc/cron.d/rocky
+printf 'kept\n' >/etc/ctl/kept
+systemctl enable --now nginx cron && systemctl reload nginx`)
+}
+
+// foundBlocks declare what otherSite made, of each kind that removal is about.
+const foundBlocks = `
+resource "package" "nginx" {
+  hosts = [host.h]
+  name  = "nginx-light"
+}
+resource "package" "rsync" {
+  hosts = [host.h]
+  name  = "rsync"
+}
+resource "service" "nginx" {
+  hosts   = [host.h]
+  name    = "nginx"
+  enabled = true
+  running = true
+}
+resource "service" "cron" {
+  hosts   = [host.h]
+  name    = "cron"
+  enabled = true
+  running = true
+}
+resource "group" "mirror" {
+  hosts = [host.h]
+  name  = "mirror"
+}
+resource "user" "mirror" {
+  hosts = [host.h]
+  name  = "mirror"
+}
+resource "directory" "tree" {
+  hosts = [host.h]
+  path  = "/srv/pub/rocky"
+}
+resource "file" "kept" {
+  hosts   = [host.h]
+  path    = "/etc/ctl/kept"
+  content = "kept\n"
+}
+`
+
+// madeBlocks declare what otherSite did not make.
+const madeBlocks = `
+resource "package" "fdisk" {
+  hosts = [host.h]
+  name  = "fdisk"
+}
+resource "directory" "made" {
+  hosts = [host.h]
+  path  = "/etc/ctl/made"
+}
+resource "file" "made" {
+  hosts   = [host.h]
+  path    = "/etc/ctl/made/file"
+  content = "made\n"
+}
+resource "cron" "made" {
+  hosts    = [host.h]
+  name     = "made"
+  schedule = "@daily"
+  command  = ["/bin/true"]
+}
+`
+
+// inventory is what a host has of packages, units, accounts and files, without what changes by itself.
+func inventory(t testing.TB, h *lab.Host) string {
+	t.Helper()
+	return sh(t, h, `dpkg-query -W -f '${Package} ${Status}\n' | grep 'ok installed'
+for u in nginx cron; do systemctl is-enabled $u; systemctl is-active $u; done
+getent passwd; getent group
+find /etc /srv /usr/local -xdev ! -path '/etc/*-' ! -name ld.so.cache ! -name .pwd.lock -printf '%p %y %m %u %g %l\n' | sort
+find /etc /srv /usr/local -xdev -type f ! -path '/etc/*-' ! -name ld.so.cache -exec sha256sum {} + | sort`)
+}
+
+// polled asks a host for another's page until the function that it returns is called, which fails the test for every answer but 200.
+func polled(t testing.TB, h *lab.Host, path, name string) (stop func()) {
+	t.Helper()
+	ended := make(chan struct{})
+	var group sync.WaitGroup
+	var bad []string
+	asked := 0
+	client := &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	group.Go(func() {
+		tick := time.NewTicker(100 * time.Millisecond)
+		defer tick.Stop()
+		for i := 0; ; i++ {
+			req, err := http.NewRequest(http.MethodGet, "http://"+h.Address+path, nil)
+			if err == nil && i%2 == 0 {
+				req.Host = name // by name and by address in turns
+			}
+			if err == nil {
+				var resp *http.Response
+				if resp, err = client.Do(req); err == nil {
+					_ = resp.Body.Close()
+					if resp.StatusCode != http.StatusOK {
+						err = fmt.Errorf("host %q: %s", req.Host, resp.Status)
+					}
+				}
+			}
+			asked++
+			if err != nil {
+				bad = append(bad, err.Error())
+			}
+			select {
+			case <-ended:
+				return
+			case <-tick.C:
+			}
+		}
+	})
+	var once sync.Once
+	stop = func() {
+		once.Do(func() {
+			close(ended)
+			group.Wait()
+			if len(bad) > 0 {
+				t.Errorf("%d of %d requests to the other site failed: %s", len(bad), asked, strings.Join(bad[:min(5, len(bad))], "; "))
+			}
+		})
+	}
+	t.Cleanup(stop)
+	return stop
+}
+
+// TestFault34FoundStays: packages, services, accounts, a directory and a file that were there are declared, with a few that were not, and leave the
+// configuration again. The host is then as before, and the site that it served answers throughout.
+func TestFault34FoundStays(t *testing.T) {
+	t.Parallel()
+	labtest.Require(t)
+	program(t)
+	h := labtest.Hosts(t, 1)[0]
+	otherSite(t, h)
+	before := inventory(t, h)
+	stop := polled(t, h, "/rocky/", "other.example.org")
+	s := newSite(t, host{Host: h})
+	ways := []struct {
+		name  string
+		leave func() result
+	}{
+		{"blocks removed", func() result { s.write("main.hcl", ""); return s.apply() }},
+		{"destroy", func() result { return s.run("destroy", "--auto-approve") }},
+		{"destroy, by target", func() result {
+			return s.run("destroy", "--auto-approve", "--target", "h/package.nginx", "--target", "h/service.nginx", "--target", "h/user.mirror",
+				"--target", "h/directory.tree", "--target", "h/file.kept", "--target", "h/package.rsync", "--target", "h/service.cron", "--target", "h/group.mirror",
+				"--target", "h/package.fdisk", "--target", "h/cron.made", "--target", "h/file.made", "--target", "h/directory.made")
+		}},
+		{"destroy of what was never applied", func() result { return s.run("destroy", "--auto-approve") }},
+		{"state rebuild, then destroy", func() result {
+			sh(t, h, "rm /var/lib/mirrorform/manifest.json")
+			s.write("main.hcl", foundBlocks)
+			s.run("state", "rebuild", "h").says(t, 0)
+			return s.run("destroy", "--auto-approve")
+		}},
+	}
+	injected := 0
+	for _, way := range ways {
+		s.write("main.hcl", foundBlocks+madeBlocks)
+		switch way.name {
+		case "destroy of what was never applied", "state rebuild, then destroy":
+		default:
+			s.apply().says(t, 0)
+			if !succeeds(h, "test -s /etc/ctl/made/file && test -e /etc/cron.d/made && dpkg -s fdisk") {
+				t.Errorf("%s: not applied", way.name)
+			}
+		}
+		way.leave().says(t, 0)
+		if after := inventory(t, h); after != before {
+			t.Errorf("%s: the host is not as before:\n%s", way.name, differing(before, after))
+		}
+		injected += strings.Count(foundBlocks, "resource ")
+	}
+	stop()
+	record(t, 34, "things that were there, declared, then removed by block, destroy, target; never applied; after a rebuild", injected,
+		"they stay, running; what was made is gone; the other site answers throughout")
+}
+
+// differing are the lines that only one of two texts has.
+func differing(a, b string) string {
+	var out []string
+	for _, side := range []struct{ sign, text, other string }{{"-", a, b}, {"+", b, a}} {
+		has := map[string]bool{}
+		for line := range strings.SplitSeq(side.other, "\n") {
+			has[line] = true
+		}
+		for line := range strings.SplitSeq(side.text, "\n") {
+			if !has[line] {
+				out = append(out, side.sign+line)
+			}
+		}
+	}
+	return strings.Join(out, "\n")
+}
+
+// TestFault49TwoOwners: two configurations declare the same package, service, site, directory and file, under the same addresses and under others. They stay,
+// running, until neither wants them, whichever made them and whichever goes first.
+func TestFault49TwoOwners(t *testing.T) {
+	t.Parallel()
+	labtest.Require(t)
+	program(t)
+	h := labtest.Hosts(t, 1)[0]
+	blocks := func(label string) string {
+		return strings.ReplaceAll(`
+resource "package" "LABEL" {
+  hosts = [host.h]
+  name  = "nginx-light"
+}
+resource "service" "LABEL" {
+  hosts      = [host.h]
+  name       = "nginx"
+  enabled    = true
+  running    = true
+  depends_on = [package.LABEL]
+}
+resource "directory" "LABEL" {
+  hosts = [host.h]
+  path  = "/srv/shared"
+}
+resource "nginx_site" "LABEL" {
+  hosts       = [host.h]
+  name        = "shared"
+  server_name = ["shared.example.org"]
+  root        = "/srv/shared"
+  depends_on  = [directory.LABEL, service.LABEL]
+}
+resource "file" "LABEL" {
+  hosts   = [host.h]
+  path    = "/srv/shared/index.html"
+  content = "shared\n"
+}
+`, "LABEL", label)
+	}
+	served := func(what string) {
+		t.Helper()
+		if !succeeds(h, `systemctl is-active nginx && dpkg -s nginx-light && test -s /etc/nginx/conf.d/mirrorform-shared.conf -o -s /etc/nginx/conf.d/shared.conf && test -s /srv/shared/index.html`) {
+			t.Errorf("%s: it is gone", what)
+		}
+		stop := polled(t, h, "/index.html", "shared.example.org")
+		stop()
+	}
+	injected := 0
+	for _, label := range []string{"same", "other"} {
+		for first := range 2 {
+			what := fmt.Sprintf("%s addresses, owner %d goes first", label, first+1)
+			owners := []*site{newSite(t, host{Host: h}), newSite(t, host{Host: h})}
+			owners[0].write("main.hcl", blocks("same"))
+			owners[1].write("main.hcl", blocks(label))
+			for _, o := range owners {
+				o.apply().says(t, 0)
+			}
+			owners[1].run("plan", "--detailed-exitcode").says(t, 0)
+			owners[first].run("destroy", "--auto-approve").says(t, 0)
+			served(what)
+			owners[1-first].run("plan", "--detailed-exitcode").says(t, 0)
+			owners[1-first].run("destroy", "--auto-approve").says(t, 0)
+			if !succeeds(h, "! test -e /srv/shared && ! systemctl is-active nginx && ! dpkg -s nginx-light") {
+				t.Errorf("%s: after the second destroy something is left", what)
+			}
+			// What the package depended on, with the unit, is still there, and would be found by the next round.
+			sh(t, h, "DEBIAN_FRONTEND=noninteractive apt-get purge -y -q --autoremove nginx-light nginx nginx-common && systemctl daemon-reload")
+			injected++
+		}
+	}
+	record(t, 49, "two configurations with one package, service, site, directory and file, one of them destroyed", injected, "they stay for the other, and go with the last")
+}
