@@ -1,7 +1,9 @@
 package resources
 
 import (
+	"maps"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/mirrorform/mirrorform/engine"
@@ -28,11 +30,13 @@ type NginxSite struct {
 	Group   string  `plan:"group"`
 	Mode    string  `plan:"mode"`
 	Kind    string  `plan:"kind,found"`
-	// Served tells whether nginx answers requests for the site with this configuration.
+	// Served tells whether nginx answers requests for the site with this configuration, and with a file of each directory that has any.
 	Served *bool `plan:"served"`
 
 	running bool // found: nginx runs
 	found   wire.File
+	// found: why a tree is not served, where the site is.
+	treeProblem string `fingerprint:"-"`
 }
 
 const (
@@ -127,7 +131,7 @@ func (nt nginxSiteType) Validate(want *NginxSite) []engine.Problem {
 func (nt nginxSiteType) queries(s *NginxSite) (file, served, unit wire.Query) {
 	s = nt.Complete(engine.Target{}, s)
 	probe := siteProbe(s)
-	served = wire.Query{Verb: wire.AskHTTP, Arg: probe.Address, Args: []string{probe.Host, probe.Path}}
+	served = wire.Query{Verb: wire.AskHTTP, Arg: probe.Address, Args: append([]string{probe.Host, probe.Path}, probe.Trees...)}
 	return nt.managed(s).query(), served, wire.Query{Verb: wire.AskUnit, Arg: nginxUnit}
 }
 
@@ -153,7 +157,11 @@ func (nt nginxSiteType) Read(t engine.Target, want *NginxSite, got engine.Answer
 	}
 	have := *nt.Complete(t, want)
 	probe := siteProbe(&have)
-	served := answer.Status == probe.Status && answer.Body == probe.Body
+	loaded := answer.Status == probe.Status && answer.Body == probe.Body
+	served := loaded && answer.Trees == ""
+	if loaded {
+		have.treeProblem = answer.Trees
+	}
 	have.Content, have.Digest, have.Kind, have.found = m.content, m.digest, m.kind, m.found
 	have.Owner, have.Group, have.Mode = m.owner, m.group, m.mode
 	have.Served, have.running = &served, active(unit)
@@ -218,7 +226,23 @@ func (nt nginxSiteType) Check(_ engine.Target, want, have *NginxSite) []engine.P
 	if want == nil || have == nil {
 		return nil
 	}
-	return nt.managed(have).check()
+	out := nt.managed(have).check()
+	if have.treeProblem != "" {
+		out = append(out, engine.Problem{Severity: engine.Warning, Summary: "nginx answers, but not with the files: " + have.treeProblem})
+	}
+	return out
+}
+
+// siteTrees has what the site serves: URL paths and directories in turn.
+func siteTrees(s *NginxSite) []string {
+	var trees []string
+	if s.Root != "" {
+		trees = append(trees, "/", s.Root)
+	}
+	for _, url := range slices.Sorted(maps.Keys(s.Aliases)) {
+		trees = append(trees, url, s.Aliases[url])
+	}
+	return trees
 }
 
 // siteProbe asks nginx which configuration of the site it serves.
@@ -235,6 +259,6 @@ func siteProbe(s *NginxSite) *wire.ProbeOp {
 	}
 	return &wire.ProbeOp{
 		Address: probeAddress(s.Listen), Host: bracketed(strings.Replace(host, "*", "mirrorform", 1)), Path: siteMarker,
-		Status: 200, Body: siteDigest(s), Timeout: 10,
+		Status: 200, Body: siteDigest(s), Timeout: 10, Trees: siteTrees(s),
 	}
 }

@@ -101,10 +101,16 @@ func (b *batch) askSlow(q wire.Query) wire.Answer {
 	case wire.AskMount:
 		return b.askMount(q.Arg)
 	case wire.AskHTTP:
-		if len(q.Args) != 2 {
+		if len(q.Args) < 2 {
 			return failed(errors.New("http: want the host and the path as arguments"))
 		}
-		return wire.Answer{HTTP: get(b.stop, q.Arg, q.Args[0], q.Args[1])}
+		w := get(b.stop, q.Arg, q.Args[0], q.Args[1])
+		if w.Status == 200 {
+			if err := treesNotServed(b.stop, q.Arg, q.Args[0], q.Args[2:]); err != nil {
+				w.Trees = printable(err.Error())
+			}
+		}
+		return wire.Answer{HTTP: w}
 	}
 	o, err := run(b.stop, command{argv: q.Args, timeout: queryTimeout})
 	if err != nil {

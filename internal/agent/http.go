@@ -255,5 +255,5 @@ func probeHTTP(op *wire.ProbeOp) error {
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	return nil
+	return treesNotServed(forever, op.Address, op.Host, op.Trees)
 }

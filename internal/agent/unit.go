@@ -186,7 +186,7 @@ func (h *host) restoreUnit(name string, was *unitState) error {
 	}
 	if units[0]["LoadState"] != "not-found" {
 		action := wire.UnitStop
-		if was.Running {
+		if was.Running && !programGone(name) {
 			action = wire.UnitLoad
 		}
 		if err := h.systemctl(&wire.UnitOp{Name: name, Action: action}, units[0]); err != nil {
@@ -194,6 +194,17 @@ func (h *host) restoreUnit(name string, was *unitState) error {
 		}
 	}
 	return h.restoreRecords(name, was.Records)
+}
+
+// programGone tells that what a unit starts is not there any more: a package that this transaction installed had started it, and was removed since.
+func programGone(name string) bool {
+	o, err := ask(forever, "systemctl", "show", "--property=ExecStart", "--value", "--", name)
+	if err != nil {
+		return false
+	}
+	_, program, ok := cut(o.stdout.String(), "path=")
+	program, _, _ = cut(program, " ;")
+	return ok && strings.HasPrefix(program, "/") && !exists(program)
 }
 
 // restoreRecords puts back what a unit had loaded.

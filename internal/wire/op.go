@@ -187,6 +187,8 @@ type ProbeOp struct {
 	Status  int    `json:"status"`
 	Body    string `json:"body,omitempty"`    // what the body must be; empty: any
 	Timeout int    `json:"timeout,omitempty"` // seconds
+	// Trees has URL paths and directories in turn: a file of each directory that is not empty must be served there.
+	Trees []string `json:"trees,omitempty"`
 }
 
 // RunOp runs a program.

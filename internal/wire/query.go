@@ -19,7 +19,7 @@ const (
 	AskUser       Verb = "user"       // Arg: user name
 	AskGroup      Verb = "group"      // Arg: group name
 	AskLoaded     Verb = "loaded"     // Arg: a name; Args: paths: whether they are as when Op.Unit recorded that name
-	AskHTTP       Verb = "http"       // Arg: "ADDRESS:PORT"; Args: Host header, path: one GET on the host itself
+	AskHTTP       Verb = "http"       // Arg: "ADDRESS:PORT"; Args: Host header, path: one GET on the host itself; then of trees the URL path and the directory, in turn
 	AskRun        Verb = "run"        // Args: argv of a program that only reads
 )
 
@@ -199,6 +199,8 @@ type HTTP struct {
 	Status int    `json:"status,omitempty"`
 	Body   string `json:"body,omitempty"` // at most 4 KiB
 	Error  string `json:"error,omitempty"`
+	// Trees says which of the trees is not served, and why; empty when a file of each is.
+	Trees string `json:"trees,omitempty"`
 }
 
 // Run is the outcome of a program.

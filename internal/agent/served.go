@@ -1,0 +1,277 @@
+package agent
+
+import (
+	"errors"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// What a site serves is judged by a file of each tree, beside its marker: TIME, or the first that others may read. An empty tree was not synced yet, and is no error.
+
+const (
+	servedDirs  = 100  // how many directories are looked into for a file
+	servedNames = 4096 // of how many names each
+)
+
+// notServed is the error of a tree that the site at an address does not serve, with its cause as far as the host shows it.
+func notServed(stop until, address, host, url, dir string, hidden func(url string) bool) error {
+	fd, err := openDir(dir, nil)
+	if absent(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	root := &place{dir: fd, path: dir}
+	defer root.close()
+	rest := sampleOf(root.dir, func(rest string) bool { return hidden(url + rest + "/") })
+	if rest == "" {
+		return nil
+	}
+	file, at := path.Join(dir, rest), url+escapeURL(rest)
+	for try := 0; ; try++ {
+		want, err := prefixOf(fd, rest)
+		if absent(err) && try == 0 {
+			continue // a sync has replaced it
+		}
+		if err != nil {
+			return nil
+		}
+		status, body, err := fetch(stop, address, host, at)
+		switch n := min(len(body), len(want)); {
+		case err == nil && status == 200 && body[:n] == want[:n]:
+			return nil
+		case try == 0:
+			continue
+		case err != nil:
+			return because("http://"+host+at, err)
+		case status == 200:
+			return errors.New("http://" + host + at + " is another file than " + file + ": another location or server answers there")
+		}
+		return errors.New("http://" + host + at + " gives " + itoa(status) + " for " + file + ": " + whyNot(status, file))
+	}
+}
+
+// treesNotServed is the error of the first of some trees that is not served; trees are URL paths and directories in turn.
+func treesNotServed(stop until, address, host string, trees []string) error {
+	for i := 0; i+1 < len(trees); i += 2 {
+		// What another tree hides is not of this one.
+		others := func(url string) bool {
+			for j := 0; j < len(trees); j += 2 {
+				if j != i && trees[j] == url {
+					return true
+				}
+			}
+			return false
+		}
+		if err := notServed(stop, address, host, trees[i], trees[i+1], others); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sampleOf finds a file of a tree, by its path in it; "" where there is none.
+func sampleOf(fd int, hidden func(rest string) bool) string {
+	var st unix.Stat_t
+	if unix.Fstatat(fd, "TIME", &st, unix.AT_SYMLINK_NOFOLLOW) == nil && st.Mode&unix.S_IFMT == unix.S_IFREG {
+		return "TIME"
+	}
+	dirs := []string{""}
+	for n := 0; n < len(dirs) && n < servedDirs; n++ {
+		in, err := inside(fd, dirs[n])
+		if err != nil {
+			continue
+		}
+		names, _ := list(in, servedNames)
+		for _, name := range names {
+			if name[0] == '.' || unix.Fstatat(in, name, &st, unix.AT_SYMLINK_NOFOLLOW) != nil {
+				continue
+			}
+			switch p := path.Join(dirs[n], name); {
+			case st.Mode&unix.S_IFMT == unix.S_IFREG && st.Mode&0o004 != 0:
+				closeFD(in)
+				return p
+			case st.Mode&unix.S_IFMT == unix.S_IFDIR && st.Mode&0o001 != 0 && !hidden(p):
+				dirs = append(dirs, p)
+			}
+		}
+		closeFD(in)
+	}
+	return ""
+}
+
+// inside opens a directory below another one, and follows no link.
+func inside(fd int, rest string) (int, error) {
+	in, err := open(fd, ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	for _, name := range strings.Split(rest, "/") {
+		if err != nil || name == "" {
+			return in, err
+		}
+		next, e := open(in, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+		closeFD(in)
+		in, err = next, e
+	}
+	return in, err
+}
+
+// prefixOf reads the beginning of a file below a directory.
+func prefixOf(fd int, rest string) (string, error) {
+	in, err := inside(fd, strings.TrimSuffix(path.Dir(rest), "."))
+	if err != nil {
+		return "", err
+	}
+	defer closeFD(in)
+	file, err := open(in, path.Base(rest), unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return "", err
+	}
+	defer closeFD(file)
+	buf := make([]byte, maxBody)
+	n, err := unix.Pread(file, buf, 0)
+	return string(buf[:max(n, 0)]), err
+}
+
+// fetch is the status and the beginning of the body that a request is answered with, as bytes.
+func fetch(stop until, address, host, path string) (status int, body string, err error) {
+	raw, err := exchange(stop, time.Now().Add(httpTimeout), address, host, path)
+	if err != nil {
+		return 0, "", err
+	}
+	if status, _, err = parseResponse(raw); err != nil {
+		return 0, "", err
+	}
+	_, body, _ = cut(string(raw), "\r\n\r\n")
+	return status, body, nil
+}
+
+// escapeURL writes a path for a request (RFC 3986, 2.1).
+func escapeURL(p string) string {
+	var b strings.Builder
+	for _, c := range []byte(p) {
+		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("/._~-", c) >= 0 {
+			b.WriteByte(c)
+		} else {
+			b.Write([]byte{'%', "0123456789ABCDEF"[c>>4], "0123456789ABCDEF"[c&15]})
+		}
+	}
+	return b.String()
+}
+
+// worker is a process of the web server that answers requests.
+type worker struct {
+	pid    string
+	name   string
+	uid    uint32
+	groups []string
+}
+
+// workerOf finds one of nginx: it is the process that is not root's, where there is one.
+func workerOf() (w worker, ok bool) {
+	pids, _ := listDir("/proc")
+	for _, pid := range pids {
+		if strings.Trim(pid, "0123456789") != "" || firstLine("/proc/"+pid+"/comm") != "nginx" {
+			continue
+		}
+		status, err := readFile("/proc/" + pid + "/status")
+		if err != nil {
+			continue
+		}
+		found := worker{pid: pid}
+		for _, line := range lines(string(status)) {
+			f := strings.Fields(line)
+			switch {
+			case len(f) > 2 && f[0] == "Uid:":
+				n, _ := strconv.ParseUint(f[2], 10, 32)
+				found.uid = uint32(n)
+			case len(f) > 2 && f[0] == "Gid:":
+				found.groups = append(found.groups, f[2])
+			case len(f) > 0 && f[0] == "Groups:":
+				found.groups = append(found.groups, f[1:]...)
+			}
+		}
+		if w, ok = found, true; w.uid != 0 {
+			break
+		}
+	}
+	return w, ok
+}
+
+// may tells whether a mode gives a process a permission (4 to read, 1 to enter). Access control lists are not read: where one is, the answer is not known.
+func (w *worker) may(st *unix.Stat_t, bit uint32) bool {
+	switch {
+	case w.uid == 0:
+		return true
+	case st.Uid == w.uid:
+		bit <<= 6
+	case contains(w.groups, itoa(int(st.Gid))):
+		bit <<= 3
+	}
+	return st.Mode&bit != 0
+}
+
+// whyNot looks for the cause of a status other than 200 for a file that is there.
+func whyNot(status int, file string) string {
+	w, ok := workerOf()
+	var st unix.Stat_t
+	if ok {
+		who := "nginx (user " + itoa(int(w.uid)) + ")"
+		data, _ := readFile("/etc/passwd") // only the message suffers
+		for _, u := range parsePasswd(data) {
+			if u.uid == int(w.uid) {
+				who = "nginx (user " + printable(u.name) + ")"
+				break
+			}
+		}
+		for i, c := range file + "/" {
+			if c != '/' || i == 0 {
+				continue
+			}
+			p := file[:i]
+			if unix.Stat(p, &st) != nil {
+				continue
+			}
+			mode := " has the mode " + octal(st.Mode&0o7777) + ", owner " + itoa(int(st.Uid)) + " and group " + itoa(int(st.Gid))
+			if st.Mode&unix.S_IFMT == unix.S_IFDIR && !w.may(&st, 1) {
+				return "the directory " + p + mode + ", so " + who + " cannot enter it: chmod o+x " + p
+			}
+			if p == file && !w.may(&st, 4) {
+				return p + mode + ", so " + who + " cannot read it: chmod o+r " + p
+			}
+		}
+		// A unit may hide directories from its processes.
+		if exists("/proc/"+w.pid+"/root/") && !exists("/proc/"+w.pid+"/root"+file) {
+			return "nginx does not see " + file + ": its unit hides the directory (ProtectHome, PrivateTmp, InaccessiblePaths), or it was mounted after nginx was started"
+		}
+	}
+	if status == 403 && strings.TrimSpace(firstLine("/sys/fs/selinux/enforce")) == "1" {
+		if label := labelOf(file); label != "" {
+			f := strings.Split(label, ":")
+			if len(f) > 2 && !contains([]string{"httpd_sys_content_t", "httpd_sys_rw_content_t", "public_content_t", "public_content_rw_t"}, f[2]) {
+				return "SELinux enforces, and " + file + " has the type " + printable(f[2]) + ", which web servers may not read: label the tree with public_content_t (semanage fcontext, restorecon)"
+			}
+		}
+		return "the modes permit it, and SELinux enforces: ausearch -m AVC -c nginx shows what it denied"
+	}
+	if status == 403 {
+		return "the modes above it permit it, so the configuration of nginx forbids it (allow and deny, a link that is not followed), or an access control list does: see its error log"
+	}
+	if status == 404 {
+		return "it is there, so another location or server block answers: nginx -T shows all of them"
+	}
+	return "see the error log of nginx"
+}
+
+// labelOf is the SELinux label of a file, or "".
+func labelOf(file string) string {
+	value := make([]byte, 1024)
+	n, err := unix.Lgetxattr(file, "security.selinux", value)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimRight(string(value[:n]), "\x00")
+}
