@@ -1,6 +1,8 @@
 package faults
 
 import (
+	"crypto/sha256"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -8,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/internal/lab"
 	"github.com/mirrorform/mirrorform/internal/lab/labtest"
 )
@@ -292,4 +295,63 @@ resource "file" "LABEL" {
 		}
 	}
 	record(t, 49, "two configurations with one package, service, site, directory and file, one of them destroyed", injected, "they stay for the other, and go with the last")
+}
+
+// TestFault34OldManifest: what an earlier version applied, whose manifest did not record what was made. The plan is empty and leaves the manifest unchanged;
+// destroy then removes what mirrorform alone writes, and nothing that may have been there.
+func TestFault34OldManifest(t *testing.T) {
+	t.Parallel()
+	labtest.Require(t)
+	program(t)
+	h := labtest.Hosts(t, 1)[0]
+	otherSite(t, h)
+	before := inventory(t, h)
+	stop := polled(t, h, "/rocky/", "other.example.org")
+	s := newSite(t, host{Host: h})
+	generated := `
+resource "cron" "made" {
+  hosts    = [host.h]
+  name     = "made"
+  schedule = "@daily"
+  command  = ["/bin/true"]
+}
+`
+	s.write("main.hcl", foundBlocks+generated)
+	s.apply().says(t, 0)
+	old := formatOne(t, read(t, h, manifestFile))
+	put(t, h, manifestFile, old, 0o600)
+	s.run("plan", "--detailed-exitcode").says(t, 0)
+	s.run("drift").says(t, 0)
+	if now := read(t, h, manifestFile); now != old {
+		t.Errorf("a plan or drift wrote the manifest:\n%s", now)
+	}
+	s.run("destroy", "--auto-approve").says(t, 0)
+	stop()
+	if after := inventory(t, h); after != before {
+		t.Errorf("the host is not as before:\n%s", differing(before, after))
+	}
+	record(t, 34, "the same with a manifest of the old format, which does not record what was made", strings.Count(foundBlocks, "resource "),
+		"empty plan, manifest unchanged; destroy removes only generated files")
+}
+
+// formatOne is a manifest as format 1 has it.
+func formatOne(t testing.TB, text string) string {
+	t.Helper()
+	m := new(engine.Manifest)
+	if err := json.Unmarshal([]byte(text), m); err != nil {
+		t.Fatal(err)
+	}
+	for i := range m.Resources {
+		m.Resources[i].Made, m.Resources[i].Remembered = false, nil
+	}
+	m.Format, m.Checksum = 1, ""
+	sealed, err := json.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Checksum = fmt.Sprintf("%x", sha256.Sum256(sealed))
+	if sealed, err = json.Marshal(m); err != nil {
+		t.Fatal(err)
+	}
+	return string(sealed)
 }
