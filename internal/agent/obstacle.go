@@ -102,7 +102,11 @@ func (h *host) obstacleTo(op *wire.Op) error {
 	case op.Path() != "":
 		entries = []string{op.Path()}
 	case op.Mount != nil && h.changesFstab(op.Mount):
-		entries = []string{h.fstab}
+		file, err := h.fstabFile()
+		if err != nil {
+			return err
+		}
+		entries = []string{file}
 	case op.User != nil, op.Group != nil:
 		entries = []string{"/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow"}
 	case op.Package != nil && !h.remounts():

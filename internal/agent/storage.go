@@ -224,12 +224,53 @@ func emptyMountPoint(point string) error {
 	return nil
 }
 
+// fstabFile is the file that fstab is: where that is a link, what it leads to, if root alone can change that. The link itself stays.
+func (h *host) fstabFile() (string, error) {
+	file, root := h.fstab, func(uid int) bool { return uid == 0 || uid == unix.Geteuid() }
+	for range maxLinks {
+		p, err := at(file)
+		if err != nil {
+			return "", err
+		}
+		var dir unix.Stat_t
+		err = unix.Fstat(p.dir, &dir)
+		p.close()
+		was := p.was
+		switch {
+		case err != nil:
+			return "", because("stat "+path.Dir(file), err)
+		case file == h.fstab && was.Kind != wire.Symlink:
+			return file, nil
+		case !root(int(dir.Uid)) || dir.Mode&0o022 != 0:
+			return "", errors.New(h.fstab + " is a link to " + file + ", in a directory that others than root can write to: it is not changed there")
+		case !root(was.UID) || was.Kind == wire.Regular && was.Mode&0o022 != 0:
+			return "", errors.New(h.fstab + " is a link to " + file + ", which others than root can change: it is not changed there")
+		case was.Kind == wire.Regular:
+			return file, nil
+		case was.Kind != wire.Symlink:
+			return "", errors.New(h.fstab + " is a link to " + file + ", which is no file: make it one, or replace the link by a file")
+		}
+		parent, err := realPath(path.Dir(file))
+		if err != nil {
+			return "", err
+		}
+		if file = path.Clean(was.Target); file[0] != '/' {
+			file = path.Join(parent, was.Target)
+		}
+	}
+	return "", because(h.fstab, unix.ELOOP)
+}
+
 // writeFstab replaces fstab, if it differs and still is what it was, and tells systemd.
 func (h *host) writeFstab(old, text string) error {
 	if old == text {
 		return nil
 	}
-	p, err := at(h.fstab)
+	file, err := h.fstabFile()
+	if err != nil {
+		return err
+	}
+	p, err := at(file)
 	if err != nil {
 		return err
 	}
@@ -255,7 +296,11 @@ func (h *host) writeFstab(old, text string) error {
 
 // verifyFstab has findmnt(8) check a new fstab. Only what it says of one mount point counts: other lines are not ours to judge.
 func (h *host) verifyFstab(text, point string) error {
-	file := path.Dir(h.fstab) + "/" + h.temp()
+	file, err := h.fstabFile()
+	if err != nil {
+		return err
+	}
+	file = path.Dir(file) + "/" + h.temp()
 	if err := h.replaceFile(file, []byte(text), 0o600); err != nil {
 		return err
 	}

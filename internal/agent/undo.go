@@ -284,6 +284,9 @@ func (t *transaction) sweep() error {
 			dir = path.Dir(op.Path)
 		} else if op.Verb == "mount" {
 			dir = path.Dir(h.fstab)
+			if file, err := h.fstabFile(); err == nil {
+				dir = path.Dir(file)
+			}
 		}
 		if dir != "" && !contains(dirs, dir) {
 			dirs = append(dirs, dir)
