@@ -261,6 +261,11 @@ func (a Answers) HTTP(q wire.Query) (wire.HTTP, error) {
 	return answer(a, q, func(w wire.Answer) *wire.HTTP { return w.HTTP })
 }
 
+// Tree returns the answer to an AskTree query.
+func (a Answers) Tree(q wire.Query) (wire.Tree, error) {
+	return answer(a, q, func(w wire.Answer) *wire.Tree { return w.Tree })
+}
+
 // Run returns the answer to an AskRun query.
 func (a Answers) Run(q wire.Query) (wire.Run, error) {
 	return answer(a, q, func(w wire.Answer) *wire.Run { return w.Run })

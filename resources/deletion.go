@@ -30,13 +30,25 @@ func (d *Directory) Deleting(locks ...string) *Directory {
 const deletionTimeout = 6 * 60 * 60
 
 // queries ask how much there is. du(1) may take longer than a question may; then it is what the file system holds.
-func (*deletion) queries(path string) (du, filesystem wire.Query) {
-	return wire.Query{Verb: wire.AskRun, Args: []string{"/usr/bin/du", "-sxB1", "--", path}}, wire.Query{Verb: wire.AskFilesystem, Arg: path}
+func (*deletion) queries(path string) (du, filesystem, tree wire.Query) {
+	tree = wire.Query{Verb: wire.AskTree, Arg: path}
+	return wire.Query{Verb: wire.AskRun, Args: []string{"/usr/bin/du", "-sxB1", "--", path}}, wire.Query{Verb: wire.AskFilesystem, Arg: path}, tree
 }
 
 // read returns the deletion with the size of what was found.
 func (d *deletion) read(path string, got engine.Answers) (*deletion, error) {
-	du, filesystem := d.queries(path)
+	du, filesystem, tree := d.queries(path)
+	t, err := got.Tree(tree)
+	if err != nil {
+		return nil, err
+	}
+	// find -xdev stays on one file system, and a bind mount of the same one is part of it.
+	switch {
+	case len(t.Mounts) > 0:
+		return nil, fmt.Errorf("%s is not deleted: %s mounted below it: unmount it first", path, oneOrMore(t.Mounts))
+	case t.Bound != "":
+		return nil, fmt.Errorf("%s is not deleted: it is %s of the same host, by a bind mount: unmount it first", path, t.Bound)
+	}
 	run, err := got.Run(du)
 	if err != nil {
 		return nil, err
@@ -50,6 +62,14 @@ func (d *deletion) read(path string, got engine.Answers) (*deletion, error) {
 		return nil, err
 	}
 	return &deletion{d.locks, fmt.Sprintf("at most %s: so much is used of %s", FormatSize(f.Size-min(f.Available, f.Size)), f.MountPoint)}, nil
+}
+
+// oneOrMore is "A is", or "A, B and C are".
+func oneOrMore(words []string) string {
+	if len(words) == 1 {
+		return words[0] + " is"
+	}
+	return enumerate(words) + " are"
 }
 
 // step deletes the directory, or all that is in it where a file system is mounted on it.

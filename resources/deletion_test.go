@@ -51,7 +51,7 @@ func TestDeletion(t *testing.T) {
 			if plain.deletion != nil {
 				t.Fatal("the directory itself was changed")
 			}
-			answers := []wire.Answer{{File: &test.file}, {Run: &test.du}, {Filesystem: &wire.Filesystem{MountPoint: "/srv", Size: 4e12, Available: 1e12}}}
+			answers := []wire.Answer{{File: &test.file}, {Run: &test.du}, {Filesystem: &wire.Filesystem{MountPoint: "/srv", Size: 4e12, Available: 1e12}}, {Tree: &wire.Tree{}}}
 			got, err := engine.NewAnswers(directoryType{}.Ask(engine.Target{}, want), answers)
 			if err != nil {
 				t.Fatal(err)
@@ -83,5 +83,26 @@ func TestDeletion(t *testing.T) {
 				t.Error("deletion changes what is done to a directory that is wanted")
 			}
 		})
+	}
+}
+
+// What is mounted in a directory is not deleted with it, and no part of it either.
+func TestDeletionMounts(t *testing.T) {
+	t.Parallel()
+	const path = "/srv/mirror/almalinux"
+	for text, tree := range map[string]wire.Tree{
+		"/x is mounted below it":                            {Mounts: []string{path + "/x"}},
+		path + "/x and " + path + "/y are mounted below it": {Mounts: []string{path + "/x", path + "/y"}},
+		"it is /home/keep of the same host":                 {Bound: "/home/keep"},
+	} {
+		want := (&Directory{Path: path}).Deleting()
+		answers := []wire.Answer{{File: &wire.File{Kind: wire.Directory}}, {Run: &wire.Run{}}, {Filesystem: &wire.Filesystem{}}, {Tree: &tree}}
+		got, err := engine.NewAnswers(directoryType{}.Ask(engine.Target{}, want), answers)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if have, err := (directoryType{}).Read(engine.Target{}, want, got); err == nil || !strings.Contains(err.Error(), text) {
+			t.Errorf("%q: read as %v, %v", text, have, err)
+		}
 	}
 }

@@ -39,8 +39,8 @@ func (directoryType) Validate(want *Directory) []engine.Problem {
 func (dt directoryType) Ask(_ engine.Target, want *Directory) []wire.Query {
 	list := []wire.Query{dt.managed(want).query()}
 	if want.deletion != nil {
-		du, filesystem := want.deletion.queries(want.Path)
-		list = append(list, du, filesystem)
+		du, filesystem, tree := want.deletion.queries(want.Path)
+		list = append(list, du, filesystem, tree)
 	}
 	return list
 }

@@ -71,7 +71,7 @@ func (h *host) answer(stop until, queries []wire.Query) []wire.Answer {
 			})
 		}
 	}
-	each(8, []wire.Verb{wire.AskBlock, wire.AskMount, wire.AskRun, wire.AskHTTP}, b.askSlow)
+	each(8, []wire.Verb{wire.AskBlock, wire.AskMount, wire.AskRun, wire.AskHTTP, wire.AskTree}, b.askSlow)
 	each(min(runtime.NumCPU(), 4), []wire.Verb{wire.AskFile, wire.AskFilesystem, wire.AskLoaded}, b.askQuick)
 	wg.Wait()
 
@@ -100,6 +100,8 @@ func (b *batch) askSlow(q wire.Query) wire.Answer {
 		return wire.Answer{Block: block}
 	case wire.AskMount:
 		return b.askMount(q.Arg)
+	case wire.AskTree:
+		return b.askTree(q)
 	case wire.AskHTTP:
 		if len(q.Args) < 2 {
 			return failed(errors.New("http: want the host and the path as arguments"))

@@ -63,6 +63,15 @@ func (t *transaction) do(o *wire.Order) error {
 		return errors.New("the unit " + quote(unit) + " cannot be restored: the operation does not act on it")
 	}
 	return guard(func() error {
+		if o.Op.Claim != nil {
+			write, err := claimed(o.Op.Claim)
+			if err != nil {
+				return err
+			}
+			order := *o
+			order.Op.Claim, order.Op.Write = nil, write
+			o = &order
+		}
 		if o.Op.Path() != "" {
 			return t.perform(job{order: o})
 		}

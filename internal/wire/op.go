@@ -8,6 +8,7 @@ type Op struct {
 	Expect string `json:"expect,omitempty"`
 
 	Write   *WriteOp   `json:"write,omitempty"`
+	Claim   *ClaimOp   `json:"claim,omitempty"`
 	Mkdir   *MkdirOp   `json:"mkdir,omitempty"`
 	Symlink *SymlinkOp `json:"symlink,omitempty"`
 	Attr    *AttrOp    `json:"attr,omitempty"`
@@ -28,6 +29,8 @@ func (o Op) Path() string {
 	switch {
 	case o.Write != nil:
 		return o.Write.Path
+	case o.Claim != nil:
+		return o.Claim.Path
 	case o.Mkdir != nil:
 		return o.Mkdir.Path
 	case o.Symlink != nil:
@@ -42,7 +45,7 @@ func (o Op) Path() string {
 
 // Parents tells whether the operation makes the directories that are missing above its path.
 func (o Op) Parents() bool {
-	return o.Write != nil && o.Write.Parents || o.Mkdir != nil && o.Mkdir.Parents || o.Symlink != nil && o.Symlink.Parents
+	return o.Claim != nil || o.Write != nil && o.Write.Parents || o.Mkdir != nil && o.Mkdir.Parents || o.Symlink != nil && o.Symlink.Parents
 }
 
 // WriteOp makes a regular file, or replaces the file or link that is there, atomically and synced.
@@ -61,6 +64,15 @@ type WriteOp struct {
 
 // SyncProgram is the program that runs a mirror's sync on its host. The helper acts as it when it is called by that name.
 const SyncProgram = "mirrorform-sync"
+
+// ClaimOp writes a file, as WriteOp does, that says which directory a tree is: the text of a claim (package claim), for all to read. Directories
+// that are missing above the file are made.
+type ClaimOp struct {
+	Path string `json:"path"` // of the file
+	Tree string `json:"tree"` // the directory
+	// Identity is what Tree.Identity was. Where the directory was not there yet it is empty, and the directory must be empty, too.
+	Identity string `json:"identity,omitempty"`
+}
 
 // Attributes are owner, group and mode. A nil field keeps what is there, or takes the default of a new entry
 // (the helper's user and group, 0644 for a file and 0755 for a directory).

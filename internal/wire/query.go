@@ -20,6 +20,7 @@ const (
 	AskGroup      Verb = "group"      // Arg: group name
 	AskLoaded     Verb = "loaded"     // Arg: a name; Args: paths: whether they are as when Op.Unit recorded that name
 	AskHTTP       Verb = "http"       // Arg: "ADDRESS:PORT"; Args: Host header, path: one GET on the host itself; then of trees the URL path and the directory, in turn
+	AskTree       Verb = "tree"       // Arg: absolute path of a directory, which need not exist; Args: other paths, to know where they are
 	AskRun        Verb = "run"        // Args: argv of a program that only reads
 )
 
@@ -74,6 +75,7 @@ type Answer struct {
 	Group      *Group      `json:"group,omitempty"`
 	Loaded     *Loaded     `json:"loaded,omitempty"`
 	HTTP       *HTTP       `json:"http,omitempty"`
+	Tree       *Tree       `json:"tree,omitempty"`
 	Run        *Run        `json:"run,omitempty"`
 }
 
@@ -134,6 +136,28 @@ type Mount struct {
 	Fstab   string   `json:"fstab,omitempty"` // the line of /etc/fstab for this mount point, as it stands
 	// FstabDevice is the real path of the block device that the line names in whatever way; empty where there is none of that name.
 	FstabDevice string `json:"fstab_device,omitempty"`
+}
+
+// Tree is a directory that may hold a great many files: what lies directly in it, and which directory it is.
+type Tree struct {
+	Place
+	Kind Kind `json:"kind,omitempty"` // of what is at the path, with all links resolved
+	// Identity tells the directory from all others, also after a boot: the text of a claim (package claim).
+	Identity string `json:"identity,omitempty"`
+	// Entries are the first names in it, sorted, at most MaxTreeEntries; those of directories end in a slash. lost+found counts as nothing.
+	Entries []string `json:"entries,omitempty"`
+	More    bool     `json:"more,omitempty"`   // there are others
+	Mounts  []string `json:"mounts,omitempty"` // mount points below it
+	Bound   string   `json:"bound,omitempty"`  // the directory that is mounted on it (mount --bind), in its file system
+	Others  []Place  `json:"others,omitempty"` // where the paths of Args are
+}
+
+// Place says where a path leads, whatever links and mounts it leads through. Of a path that does not exist it is where it would be.
+type Place struct {
+	Path string `json:"path"`
+	Real string `json:"real"` // the path without links
+	// At is the path in its own file system, after that one's number and a colon: two paths of one place have one, also by a bind mount.
+	At string `json:"at"`
 }
 
 // Block is a block device.

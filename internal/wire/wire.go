@@ -27,6 +27,8 @@ const (
 	MaxContent = 4 << 20
 	// MaxEntries is how many names of a directory a message carries.
 	MaxEntries = 64
+	// MaxTreeEntries is the same for the first directory of a tree. AlmaLinux's has some fifty.
+	MaxTreeEntries = 256
 	// MaxOutput is how much of a program's output is kept, in bytes; the rest is counted and dropped.
 	MaxOutput = 64 << 10
 )

@@ -1,0 +1,167 @@
+package agent
+
+import (
+	"errors"
+	"path"
+	"strings"
+
+	"github.com/mirrorform/mirrorform/internal/claim"
+	"github.com/mirrorform/mirrorform/internal/wire"
+	"golang.org/x/sys/unix"
+)
+
+// askTree answers AskTree. It never walks: a tree of a million files costs what its first directory costs.
+func (b *batch) askTree(q wire.Query) wire.Answer {
+	entries, err := b.mounts()
+	if err != nil {
+		return failed(err)
+	}
+	t := &wire.Tree{}
+	if t.Place, err = placeOf(entries, q.Arg); err != nil {
+		return failed(err)
+	}
+	for _, other := range q.Args {
+		p, err := placeOf(entries, other)
+		if err != nil {
+			return failed(err)
+		}
+		t.Others = append(t.Others, p)
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.point, strings.TrimSuffix(t.Real, "/")+"/") && e.point != t.Real && !contains(t.Mounts, e.point) {
+			t.Mounts = append(t.Mounts, e.point)
+		}
+	}
+	sortStrings(t.Mounts)
+	if e := mountAt(entries, t.Real); e != nil && e.root != "/" && !contains(e.options, "subvol="+e.root) {
+		t.Bound = printable(e.root)
+	}
+	if t.Kind = kindAt(q.Arg); t.Kind != wire.Directory {
+		return wire.Answer{Tree: t}
+	}
+	fd, err := open(unix.AT_FDCWD, t.Real, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return failed(because("open "+t.Real, err))
+	}
+	defer closeFD(fd)
+	id, err := claim.OfFD(fd)
+	if err != nil {
+		return failed(because("which directory "+t.Real+" is", err))
+	}
+	t.Identity = id.String()
+	if t.Entries, t.More, err = firstEntries(fd); err != nil {
+		return failed(because("read "+t.Real, err))
+	}
+	return wire.Answer{Tree: t}
+}
+
+// kindAt is the kind of what a path leads to.
+func kindAt(p string) wire.Kind {
+	var st unix.Stat_t
+	if err := unix.Stat(p, &st); err != nil {
+		return wire.Absent // or a place that may not be looked at, which placeOf has told of
+	}
+	return stated(&st).Kind
+}
+
+// firstEntries are the first names in a directory, and whether there are others.
+func firstEntries(fd int) (names []string, more bool, err error) {
+	all, err := list(fd, 4*wire.MaxTreeEntries) // one with more names is not read to its end
+	if err != nil {
+		return nil, false, err
+	}
+	for _, name := range all {
+		var st unix.Stat_t
+		directory := unix.Fstatat(fd, name, &st, unix.AT_SYMLINK_NOFOLLOW) == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR
+		if name == "lost+found" && directory {
+			continue
+		}
+		if len(names) == wire.MaxTreeEntries {
+			return names, true, nil
+		}
+		if name = printable(name); directory {
+			name += "/"
+		}
+		names = append(names, name)
+	}
+	return names, len(all) > 4*wire.MaxTreeEntries, nil
+}
+
+// placeOf says where a path leads.
+func placeOf(entries []mountEntry, p string) (wire.Place, error) {
+	pl := wire.Place{Path: p}
+	if err := checkPath(p); err != nil {
+		return pl, err
+	}
+	rest := ""
+	for dir := p; ; dir = path.Dir(dir) {
+		fd, err := open(unix.AT_FDCWD, dir, unix.O_PATH, 0)
+		if absent(err) && dir != "/" {
+			var st unix.Stat_t
+			if unix.Lstat(dir, &st) == nil {
+				return pl, errors.New(dir + " is a link to something that does not exist")
+			}
+			rest = path.Join(path.Base(dir), rest)
+			continue
+		}
+		if err != nil {
+			return pl, because("open "+dir, err)
+		}
+		defer closeFD(fd)
+		real, err := readLink(unix.AT_FDCWD, procFD(fd))
+		if err != nil {
+			return pl, because("the real path of "+dir, err)
+		}
+		pl.Real = path.Join(real, rest)
+		id := mountID(fd)
+		for i := range entries {
+			if e := &entries[i]; e.id == id {
+				pl.At = e.dev + ":" + path.Join(e.root, strings.TrimPrefix(pl.Real, strings.TrimSuffix(e.point, "/")))
+			}
+		}
+		return pl, nil
+	}
+}
+
+// claimed turns a ClaimOp into the writing of its file.
+func claimed(op *wire.ClaimOp) (*wire.WriteOp, error) {
+	if err := checkPath(op.Tree); err != nil {
+		return nil, err
+	}
+	dir, err := openDir(op.Tree, nil) // which nobody can lead elsewhere
+	if err != nil {
+		return nil, because("claim "+op.Tree, err)
+	}
+	defer closeFD(dir)
+	fd, err := open(unix.AT_FDCWD, procFD(dir), unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return nil, because("claim "+op.Tree, err)
+	}
+	defer closeFD(fd)
+	id, err := claim.OfFD(fd)
+	if err != nil {
+		return nil, because("claim "+op.Tree, err)
+	}
+	if op.Identity != "" && op.Identity != id.String() {
+		was, err := claim.Parse(op.Identity)
+		if err != nil {
+			return nil, err
+		}
+		return nil, errors.New(op.Tree + " is not the directory that was observed: " + was.Differs(id) + ": plan again")
+	}
+	if op.Identity == "" {
+		names, _, err := firstEntries(fd)
+		if err != nil {
+			return nil, because("read "+op.Tree, err)
+		}
+		if len(names) > 0 {
+			return nil, errors.New(op.Tree + " is not empty any more, it holds " + names[0] + ": plan again")
+		}
+	}
+	mode, root := uint32(0o644), "0"
+	w := &wire.WriteOp{Path: op.Path, Content: []byte(id.String()), Parents: true, Attributes: wire.Attributes{Mode: &mode}}
+	if unix.Geteuid() == 0 {
+		w.Owner, w.Group = &root, &root
+	}
+	return w, nil
+}
