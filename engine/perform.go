@@ -119,7 +119,8 @@ func (f *Fleet) confirmAnew(ctx context.Context, h *hostState, c *wire.Confirmat
 // counter counts the steps of a host.
 type counter struct{ done, total int }
 
-// opens is what a change brings to light that could not be observed before it: what a "package" has in it, what lies on a "mount"; or "".
+// opens is what a change brings to light that could not be observed before it: what a "package" has in it, what lies on a "mount", which
+// directory a "tree" is; or "".
 func opens(c *Change) (kind string) {
 	for _, s := range c.Steps {
 		switch {
@@ -127,6 +128,8 @@ func opens(c *Change) (kind string) {
 			kind = "package"
 		case s.Do.Mount != nil && !s.Do.Mount.Remove:
 			kind = "mount"
+		case s.Do.Claim != nil && s.Do.Claim.Identity == "": // the directory is made
+			kind = "tree"
 		}
 	}
 	return kind

@@ -52,6 +52,9 @@ var fullStates = map[string]func() any{
 		return &Storage{Path: "/srv/s", Minimum: "1GB", Recommended: "2GB", Device: "/dev/vdb"}
 	},
 	"symlink": func() any { return &Symlink{Path: "/srv/l", Target: "d"} },
+	"tree": func() any {
+		return &Tree{Path: "/srv/t", Name: "almalinux", Claim: "/srv/t", Owner: "mirror", Group: "mirror", Apart: []string{"/srv/u"}}
+	},
 	"user": func() any {
 		return &User{Name: "mirror", Group: "mirror", Groups: []string{"adm"}, Home: "/srv", Shell: "/bin/sh", Comment: "AlmaLinux mirror"}
 	},
@@ -199,6 +202,7 @@ func checkState(t *testing.T, name string, state any) {
 		nothing[i] = wire.Answer{
 			File: &wire.File{}, Filesystem: &wire.Filesystem{Size: 1 << 50, Available: 1 << 50}, Mount: &wire.Mount{}, Block: &wire.Block{Path: "/dev/vdb", Size: 1 << 50},
 			Package: &wire.Package{}, Unit: &wire.Unit{LoadState: "loaded"}, User: &wire.User{UID: -1}, Group: &wire.Group{GID: -1}, Loaded: &wire.Loaded{}, HTTP: &wire.HTTP{},
+			Tree: &wire.Tree{Place: wire.Place{Path: queries[i].Arg, Real: queries[i].Arg, At: "8:1:" + queries[i].Arg}},
 		}
 	}
 	got, err := engine.NewAnswers(queries, nothing)

@@ -4,7 +4,11 @@
 // state to the wanted one as data. Each has a file of its own, and its tests are text files in testdata/.
 package resources
 
-import "github.com/mirrorform/mirrorform/engine"
+import (
+	"slices"
+
+	"github.com/mirrorform/mirrorform/engine"
+)
 
 // All returns a new registry with every resource type.
 func All() *engine.Registry {
@@ -22,6 +26,7 @@ func All() *engine.Registry {
 	engine.Register(r, "service", serviceType{})
 	engine.Register(r, "storage", storageType{})
 	engine.Register(r, "symlink", symlinkType{})
+	engine.Register(r, "tree", treeType{})
 	engine.Register(r, "user", userType{})
 	return r
 }
@@ -34,4 +39,9 @@ func refusal(attribute, summary, detail string) engine.Problem {
 // caution is a warning with advice.
 func caution(attribute, summary, detail string) engine.Problem {
 	return engine.Problem{Severity: engine.Warning, Attribute: attribute, Summary: summary, Detail: detail}
+}
+
+// refused tells whether one of the problems is an error.
+func refused(problems []engine.Problem) bool {
+	return slices.ContainsFunc(problems, func(p engine.Problem) bool { return p.Severity == engine.Error })
 }

@@ -51,6 +51,7 @@ func TestCases(t *testing.T) {
 		"service":    adapter[Service]{serviceType{}},
 		"storage":    adapter[Storage]{storageType{}},
 		"symlink":    adapter[Symlink]{symlinkType{}},
+		"tree":       adapter[Tree]{treeType{}},
 		"user":       adapter[User]{userType{}},
 	}
 	if got, want := All().Names(), slices.Sorted(maps.Keys(cases)); !slices.Equal(got, want) {
@@ -192,6 +193,9 @@ func (a adapter[S]) run(t *testing.T, c *testCase) map[string]string {
 		a.sameIsDone(t, c, have)
 	}
 	goal := want
+	if settler, ok := a.kind.(engine.Settler[S]); ok {
+		goal = settler.Settle(c.target, want, nil, answers)
+	}
 	if _, ok := c.text["remove"]; ok {
 		goal = nil
 	} else if settler, ok := a.kind.(engine.Settler[S]); ok {
@@ -328,7 +332,7 @@ func (a adapter[S]) answer(t *testing.T, c *testCase, q wire.Query, raw map[stri
 	}
 	if ok && out.File != nil {
 		out.File.SHA256, out.File.Size = digestOf([]byte(content)), int64(len(content))
-		if unless, asked := strings.CutPrefix(q.Option, "content-unless:"); asked && unless != out.File.SHA256 {
+		if unless, asked := strings.CutPrefix(q.Option, "content-unless:"); (asked || q.Option == "content") && unless != out.File.SHA256 {
 			out.File.Content, out.File.HasContent = []byte(content), true
 		}
 	}

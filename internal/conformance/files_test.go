@@ -43,6 +43,33 @@ func directoryCases() []testCase {
 	}
 }
 
+func treeCases() []testCase {
+	const path, claim = "/srv/case", "/etc/mirrorform-sync/case.claim"
+	leave := [][]string{{"rmdir", path, "/etc/mirrorform-sync"}}
+	return []testCase{
+		{
+			kind: "tree", name: "missing",
+			variants: []any{
+				&resources.Tree{Path: path, Name: "case", Owner: "root", Group: "root"}, &resources.Tree{Path: path, Name: "case", Owner: "plain", Group: "plain"},
+			},
+			effect: []string{"test", "-s", claim},
+			edits: []edit{
+				by("claim missing", "rm", claim),
+				by("claim of another directory", "sed", "-i", "s/^inode .*/inode 1/", claim),
+				by("claim that others may write", "chmod", "0666", claim),
+			},
+			cleanup: leave,
+		},
+		{
+			kind: "tree", name: "full, and claimed",
+			variants: []any{&resources.Tree{Path: path, Name: "case", Claim: path}},
+			files:    []file{{path + "/kept", "what is in it", 0o600}},
+			effect:   []string{"test", "-s", claim},
+			cleanup:  [][]string{{"rm", path + "/kept"}, {"rmdir", path, "/etc/mirrorform-sync"}},
+		},
+	}
+}
+
 func fileCases() []testCase {
 	const path = "/srv/case"
 	return []testCase{
@@ -134,6 +161,15 @@ func fileRefusals() []refusal {
 		{
 			kind: "directory", name: "file in the way", state: &resources.Directory{Path: path}, files: []file{{path, "x", 0o600}},
 			problem: path + " is a file", op: &wire.Op{Mkdir: &wire.MkdirOp{Path: path}}, refuses: "exists", cleanup: [][]string{{"rm", path}},
+		},
+		{
+			kind: "tree", name: "full", state: &resources.Tree{Path: path, Name: "case"}, files: []file{{path + "/thesis.odt", "x", 0o600}},
+			problem: path + " holds thesis.odt", op: &wire.Op{Claim: &wire.ClaimOp{Path: "/etc/case.claim", Tree: path}}, refuses: "not empty",
+			cleanup: [][]string{{"rm", "-r", path}},
+		},
+		{
+			kind: "tree", name: "link to a home directory", state: &resources.Tree{Path: path + "/plain", Name: "case"}, prepare: [][]string{{"ln", "-s", "/home", path}},
+			problem: "is a home directory", cleanup: [][]string{{"rm", path}},
 		},
 		{
 			kind: "directory", name: "link in the way", state: &resources.Directory{Path: path}, prepare: [][]string{{"ln", "-s", "/etc", path}},

@@ -14,7 +14,7 @@ var groups = []group{
 	{
 		name: "files",
 		cases: func([]string) []testCase {
-			return slices.Concat(directoryCases(), fileCases(), symlinkCases(), cronCases(), programCases())
+			return slices.Concat(directoryCases(), treeCases(), fileCases(), symlinkCases(), cronCases(), programCases())
 		},
 		refusals: func([]string) []refusal { return slices.Concat(fileRefusals(), pathRefusals()) },
 		failures: fileFailures(),

@@ -1,0 +1,5 @@
+resource "tree" "pub" {
+  hosts = [host.web1, host.web2]
+  path  = "/srv/data/pub"
+  name  = "pub"
+}
