@@ -128,6 +128,12 @@ func (h *fakeHost) answer(t testing.TB, queries []wire.Query) engine.Answers {
 			a.Filesystem = &fs
 		case wire.AskMount:
 			a.Mount = &wire.Mount{Mounted: q.Arg == h.mount.MountPoint, Source: h.mount.Source}
+		case wire.AskTree:
+			tree := &wire.Tree{Place: wire.Place{Path: q.Arg, Real: q.Arg, At: "8:1:" + q.Arg}, Kind: h.files[q.Arg].Kind}
+			if tree.Kind == wire.Directory {
+				tree.Identity = "mirrorform-claim 1\nfilesystem UUID=0a1b\nsubvolume 0\ninode 131\n"
+			}
+			a.Tree = tree
 		case wire.AskUser:
 			a.User = &wire.User{UID: -1, GID: -1}
 		case wire.AskGroup:

@@ -47,6 +47,7 @@ var partPurpose = map[string]string{
 	"mount_point":        "where the device is mounted; with `storage.device`",
 	"filesystem":         "made on an empty device only; with `storage.device`",
 	"mount":              "mounted now, and by fstab; with `storage.device`",
+	"tree":               "the claim to the tree's directory, which the sync compares before it fills it; `destroy` leaves the tree",
 	"directory":          "the mirror's tree; not where it is itself the mount point",
 	"rsync":              "the program",
 	"lock":               "the file that `flock` locks, owned by the account; not for `user = \"root\"`",

@@ -51,6 +51,7 @@ type part struct {
 //	mount_point         directory    where the device is mounted
 //	filesystem          filesystem
 //	mount               mount
+//	tree                tree         the claim to the mirror's directory: nothing else lies there; the sync fills no other one
 //	directory           directory    the mirror's; not where it is itself the mount point
 //	rsync               package
 //	lock                file         the lock; not for root, nor is lock_at_boot
@@ -75,7 +76,7 @@ type part struct {
 //	site                nginx_site
 //	publish             file         mirrors.d/NAME.yml, on host local
 //
-// With a kitten block there are also kitten_directory, kitten_lock, kitten_lock_at_boot, kitten_log, kitten_sync_status,
+// With a kitten block there are also kitten_tree, kitten_directory, kitten_lock, kitten_lock_at_boot, kitten_log, kitten_sync_status,
 // kitten_sync_output, kitten_sync_hold, kitten_sync_settings, kitten_sync_script and kitten_cron.
 //
 // One host has one mirror: two of them would both make its packages and services, which is an error.

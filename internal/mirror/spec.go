@@ -19,6 +19,7 @@ type Spec struct {
 // Storage is where the mirror's files lie.
 type Storage struct {
 	Path        string   `hcl:"path"`                 // the mirror's directory, absolute
+	Claim       string   `hcl:"claim,optional"`       // the same as Path: the mirror may have that directory although something else lies in it, which a sync deletes
 	Device      string   `hcl:"device,optional"`      // a block device: a file system is made on it and mounted on MountPoint
 	Filesystem  string   `hcl:"filesystem,optional"`  // xfs (the default) or ext4
 	MountPoint  string   `hcl:"mount_point,optional"` // where Device is mounted; Path by default. Set without Device, it must be mounted for a sync to run
@@ -43,6 +44,7 @@ type Sync struct {
 // Kitten mirrors AlmaLinux Kitten beside AlmaLinux: another module, directory, lock and cron entry.
 type Kitten struct {
 	Path     string `hcl:"path"`              // Kitten's directory, absolute: neither in the mirror's nor above it
+	Claim    string `hcl:"claim,optional"`    // the same as Path, as storage.claim
 	Location string `hcl:"location,optional"` // URL path of its tree: the mirror's with -kitten by default, /almalinux-kitten/
 	// Sync has what differs from the mirror's own sync block. What is not set there is taken from that block, but for
 	// upstream, lock and log, which are Kitten's own; a log that is "" holds for both.

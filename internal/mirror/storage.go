@@ -3,24 +3,9 @@ package mirror
 import (
 	"cmp"
 	"path"
-	"slices"
 	"strings"
 
 	"github.com/mirrorform/mirrorform/resources"
-)
-
-// A sync deletes whatever upstream does not have, so a mirror's directory must be one that nothing else uses.
-var (
-	// systemTrees are directories of the system's own, with all that is in them (hier(7)).
-	systemTrees = []string{
-		"/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/lost+found", "/proc", "/root", "/run", "/sbin",
-		"/sys", "/tmp", "/usr", "/var/lib/dpkg", "/var/lib/mirrorform", "/var/lib/mirrorform-sync", "/var/lib/rpm", "/var/lib/systemd", "/var/lock", "/var/log",
-		"/var/run", "/var/spool", "/var/tmp",
-	}
-	// sharedDirectories hold the directories of many programs or people.
-	sharedDirectories = []string{
-		"/", "/home", "/media", "/mnt", "/opt", "/srv", "/var", "/var/cache", "/var/lib", "/var/local", "/var/opt", "/var/www",
-	}
 )
 
 // within tells whether the clean path p is dir or lies below it.
@@ -34,17 +19,8 @@ func plain(p string) bool { return path.IsAbs(p) && path.Clean(p) == p }
 // ownDirectory reports a path that a sync must not fill, since it would delete what is there.
 func (x *expansion) ownDirectory(attribute, p string) {
 	const own = "a sync deletes whatever upstream does not have: give the mirror a directory of its own, such as /srv/mirror/almalinux"
-	for _, dir := range systemTrees {
-		if within(p, dir) {
-			x.errorf(attribute, own, "%s is in %s, which belongs to the system", p, dir)
-			return
-		}
-	}
-	switch {
-	case slices.Contains(sharedDirectories, p):
-		x.errorf(attribute, own, "%s is shared by many programs", p)
-	case path.Dir(p) == "/home":
-		x.errorf(attribute, own, "%s is a home directory", p)
+	if why := resources.NotOwn(p); why != "" {
+		x.errorf(attribute, own, "%s %s", p, why)
 	}
 }
 
@@ -114,15 +90,8 @@ func (x *expansion) filesystem() {
 	}, map[string]string{"device": "storage.device", "type": "storage.filesystem"})
 	mount := &resources.Mount{Path: point, Device: st.Device, Filesystem: filesystem, Options: st.Options}
 	depends := []string{"mount_point", "filesystem"}
-	if point == st.Path {
-		mount.Owner, mount.Group = x.owner()
-		if x.user != "root" {
-			depends = append(depends, "user")
-		}
-	}
 	x.add(Part{Name: "mount", Type: "mount", DependsOn: depends, State: mount}, map[string]string{
 		"path": pointFrom, "device": "storage.device", "filesystem": "storage.filesystem", "options": "storage.options",
-		"owner": "user", "group": "user",
 	})
 }
 
@@ -192,7 +161,8 @@ func (x *expansion) owner() (owner, group string) {
 
 // directories makes the directory of each tree. None has a mode: rsync gives the directory that of upstream's.
 func (x *expansion) directories() {
-	for _, j := range x.jobs {
+	for i, j := range x.jobs {
+		x.tree(j, x.jobs[:i])
 		name := j.part("directory")
 		if x.has("mount_point") && j.dir == x.mountPoint() {
 			continue
@@ -201,8 +171,29 @@ func (x *expansion) directories() {
 		owner, group := x.owner()
 		x.add(Part{
 			Name: name, Type: "directory", Keep: "it holds the mirror's files",
-			DependsOn: x.existing("user", "mount"),
+			DependsOn: x.existing("user", "mount", j.part("tree")),
 			State:     &resources.Directory{Path: j.dir, Owner: owner, Group: group},
 		}, map[string]string{"path": from, "owner": "user", "group": "user"})
 	}
+}
+
+// tree claims the directory of a tree, before anything is done to it. Where it is itself the mount point, its owner is set here as well: no part
+// before this one may change what lies on a device.
+func (x *expansion) tree(j *job, others []*job) {
+	attribute := strings.TrimSuffix(j.dirAttribute, "path") + "claim"
+	tree := &resources.Tree{Path: j.dir, Name: strings.TrimPrefix(j.file, "mirrorform-"), Claim: x.spec.Storage.Claim}
+	if j.prefix != "" {
+		tree.Claim = x.spec.Kitten.Claim
+	}
+	depends := []string{"mount"}
+	if x.has("mount_point") && j.dir == x.mountPoint() {
+		tree.Owner, tree.Group = x.owner()
+		depends = append(depends, "user")
+	}
+	for _, other := range others {
+		tree.Apart = append(tree.Apart, other.dir)
+	}
+	x.add(Part{
+		Name: j.part("tree"), Type: "tree", DependsOn: x.existing(depends...), State: tree.ClaimedBy(attribute),
+	}, map[string]string{"path": j.dirAttribute, "claim": attribute, "owner": "user", "group": "user"})
 }

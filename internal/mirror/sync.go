@@ -138,7 +138,7 @@ func (x *expansion) cron(j *job) {
 	x.report(j.block, err)
 	x.add(Part{
 		Name: j.part("cron"), Type: "cron",
-		DependsOn: x.existing("user", "mount", j.part("directory"), "rsync", j.part("lock"), j.part("lock_at_boot"), j.part("log"),
+		DependsOn: x.existing("user", "mount", j.part("tree"), j.part("directory"), "rsync", j.part("lock"), j.part("lock_at_boot"), j.part("log"),
 			"cron_package", j.part("sync_script"), j.part("sync_status")),
 		State: &resources.Cron{
 			Name: j.file, Schedule: j.schedule, User: x.user,
