@@ -327,6 +327,9 @@ func contentDigest(p string, enter bool) (string, error) {
 	}
 	var b strings.Builder
 	for _, name := range names {
+		if strings.HasPrefix(name, tempPrefix) {
+			continue // an original, until the commit
+		}
 		sum, err := contentDigest(p+"/"+name, false)
 		if err != nil {
 			return "", err
