@@ -24,10 +24,12 @@ type Cron struct {
 	Environment map[string]string `hcl:"environment,optional"`
 	// RequireMount is the absolute path of a mount point: the command runs only while a file system is mounted there.
 	RequireMount string `hcl:"require_mount,optional"`
-	// Log is the absolute path of a file that the command's output is added to; without it, cron mails the output.
+	// Guard is a program with its arguments, by its absolute path: the command runs only when it succeeds.
+	Guard []string `hcl:"guard,optional" argv:"true"`
+	// Log is the absolute path of a file that the output of guard and command is added to; without it, cron mails the output.
 	Log string `hcl:"log,optional"`
-	// OnExit is a program with its arguments that runs when the command has ended, or was kept from running by RequireMount. It gets two more arguments: the
-	// ID of the process that began when the job did, and the command's exit status. Its own exit status is what cron sees.
+	// OnExit is a program with its arguments that runs when the command has ended, or was kept from running by RequireMount or Guard. It gets two more arguments:
+	// the ID of the process that began when the job did, and the exit status, which is the guard's where that kept the command from running. Its own exit status is what cron sees.
 	OnExit []string `hcl:"on_exit,optional" argv:"true"`
 
 	// Content, Digest, Owner, Group, Mode and Kind are as in File, for the file that is made.
@@ -98,19 +100,28 @@ func cronCommand(s *Cron) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if s.RequireMount != "" {
-		guard, err := ShellJoin([]string{"/usr/bin/mountpoint", "-q", s.RequireMount})
-		if err != nil {
-			return "", err
-		}
-		command = guard + " && " + command
-	}
+	output := ""
 	if s.Log != "" {
 		log, err := ShellQuote(s.Log)
 		if err != nil {
 			return "", err
 		}
-		command += " >>" + log + " 2>&1"
+		output = " >>" + log + " 2>&1"
+	}
+	command += output
+	if len(s.Guard) > 0 {
+		guard, err := ShellJoin(s.Guard)
+		if err != nil {
+			return "", fmt.Errorf("guard: %w", err)
+		}
+		command = guard + output + " && " + command
+	}
+	if s.RequireMount != "" {
+		mounted, err := ShellJoin([]string{"/usr/bin/mountpoint", "-q", s.RequireMount})
+		if err != nil {
+			return "", err
+		}
+		command = mounted + " && " + command
 	}
 	if len(s.OnExit) > 0 {
 		after, err := ShellJoin(s.OnExit)
@@ -193,6 +204,9 @@ func (ct cronType) Validate(want *Cron) []engine.Problem {
 	}
 	if full.Log != "" {
 		out = append(out, report("log", checkPath(full.Log))...)
+	}
+	if len(full.Guard) > 0 {
+		out = append(out, report("guard", checkProgram(full.Guard))...)
 	}
 	if len(full.OnExit) > 0 {
 		out = append(out, report("on_exit", checkProgram(full.OnExit))...)

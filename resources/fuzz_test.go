@@ -19,7 +19,7 @@ import (
 var fullStates = map[string]func() any{
 	"cron": func() any {
 		return &Cron{Name: "sync", Schedule: "5 */3 * * *", User: "mirror", Command: []string{"/usr/bin/rsync", "-a", "x"},
-			Environment: map[string]string{"PATH": "/bin"}, RequireMount: "/srv", Log: "/var/log/sync.log",
+			Environment: map[string]string{"PATH": "/bin"}, RequireMount: "/srv", Guard: []string{"/usr/bin/guard", "x"}, Log: "/var/log/sync.log",
 			OnExit: []string{"/usr/bin/record", "x"}}
 	},
 	"directory": func() any { return &Directory{Path: "/srv/d", Owner: "mirror", Group: "mirror", Mode: "0755"} },
@@ -465,7 +465,7 @@ func shellReadsList(text string, list bool) ([]string, error) {
 			}
 			words = append(words, operator+text[i:i+2])
 			i++
-		case strings.HasPrefix(text[i:], "2>&1") && (i+4 == len(text) || text[i+4] == ';') && !started:
+		case strings.HasPrefix(text[i:], "2>&1") && (i+4 == len(text) || text[i+4] == ';' || text[i+4] == ' ') && !started:
 			words = append(words, operator+"2>&1")
 			i += 3
 		case list && strings.HasPrefix(text[i:], "; "):
@@ -498,6 +498,13 @@ func checkCron(t *testing.T, s *Cron) {
 		t.Errorf("cron reads %+v, want %+v", c, s)
 	}
 	argv := slices.Clone(s.Command)
+	if len(s.Guard) > 0 {
+		guard := slices.Clone(s.Guard)
+		if s.Log != "" {
+			guard = append(guard, operator+">>", s.Log, operator+"2>&1")
+		}
+		argv = slices.Concat(guard, []string{operator + "&&"}, argv)
+	}
 	if s.RequireMount != "" {
 		argv = slices.Concat([]string{"/usr/bin/mountpoint", "-q", s.RequireMount, operator + "&&"}, argv)
 	}
