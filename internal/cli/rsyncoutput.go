@@ -2,6 +2,7 @@ package cli
 
 import (
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -43,14 +44,19 @@ func parseProgress(head, end string) ui.Transfer {
 	return t
 }
 
+// complaintStarts are how lines begin that say what went wrong.
+var complaintStarts = []string{
+	"rsync:", "rsync error:", "@ERROR", "mirrorform: the sync needs", "mirrorform: nothing is mounted", "mirrorform: rsync was", "mirrorform: held:",
+	"mirrorform: the upstream", "mirrorform: not the claimed",
+}
+
 // complaints are the last lines that say what went wrong: rsync's and the script's own.
 func complaints(output string) []string {
 	const most = 3
 	var list []string
 	for line := range strings.SplitSeq(strings.ReplaceAll(output, "\r", "\n"), "\n") {
 		line = strings.TrimSpace(line)
-		if strings.HasPrefix(line, "rsync:") || strings.HasPrefix(line, "rsync error:") || strings.HasPrefix(line, "@ERROR") ||
-			strings.HasPrefix(line, "mirrorform: the sync needs") || strings.HasPrefix(line, "mirrorform: nothing is mounted") || strings.HasPrefix(line, "mirrorform: rsync was") {
+		if slices.ContainsFunc(complaintStarts, func(start string) bool { return strings.HasPrefix(line, start) }) {
 			list = append(list, line)
 		}
 	}

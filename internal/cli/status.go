@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -215,6 +216,12 @@ func (a *app) printStatus(status *report.Status, asJSON, watch bool) error {
 			if m.Error != "" {
 				a.ui.Error(fmt.Errorf("%s: %s: %s", h.Name, m.Name, m.Error))
 			}
+			if m.LastSync == nil {
+				continue
+			}
+			if next := refusedSyncs[m.LastSync.Exit].next; next != "" {
+				a.ui.Note(h.Name + ": " + m.Name + ": " + fmt.Sprintf(next, h.Name))
+			}
 		}
 	}
 	return nil
@@ -249,8 +256,8 @@ func statusCells(m *report.MirrorStatus) []string {
 	last, result, age, used, free, full, next, lock := "?", "?", "?", "?", "?", "?", "?", "?"
 	if m.LastSync != nil {
 		last, result = ago(*m.LastSyncAge), "done"
-		if m.LastSync.Exit != 0 {
-			result = fmt.Sprintf("failed (%d)", m.LastSync.Exit)
+		if !m.LastSync.Succeeded() {
+			result = fmt.Sprintf("%s (%d)", cmp.Or(refusedSyncs[m.LastSync.Exit].result, "failed"), m.LastSync.Exit)
 		}
 	}
 	if m.TimeAge != nil {
@@ -269,6 +276,15 @@ func statusCells(m *report.MirrorStatus) []string {
 		lock = map[bool]string{true: "held", false: "free"}[*m.Locked]
 	}
 	return []string{m.Name, last, result, age, used, free, full, next, lock}
+}
+
+// refusedSyncs are, by its exit status, why the guard kept a sync from running, and what to do.
+var refusedSyncs = map[int]struct{ result, next string }{
+	25:       {"held", "a sync has deleted as many files as max_delete allows, and later ones are held. Look at the upstream. To delete the rest, once: mirrorform sync --allow-deletions '%s'"},
+	syncHeld: {"held", "its syncs are held, since too many files would be deleted. Look at the upstream. To delete them, once: mirrorform sync --allow-deletions '%s'"},
+	syncEmpty: {"upstream empty", "its upstream is empty, or lacks the file that freshness names, so nothing is synced and the tree stays. To see what is there: " +
+		"rsync UPSTREAM; another one is set by sync.upstream. Then: mirrorform sync '%s'"},
+	syncUnclaimed: {"wrong directory", "its directory is not the one that was claimed for it, so nothing is synced. To see what differs: mirrorform plan --limit '%s'"},
 }
 
 // ago says how long ago something was, by the host's clock.

@@ -28,17 +28,21 @@ const (
 
 // Statuses of the sync script besides rsync's own.
 const (
-	syncUnmounted = 69
-	syncNoRoom    = 73
+	syncHeld        = 65
+	syncEmpty       = 66
+	syncUnavailable = 69
+	syncNoRoom      = 73
+	syncUnclaimed   = 78
 )
 
 func (a *app) syncCommand() *cobra.Command {
-	var follow, asJSON bool
+	var follow, allow, asJSON bool
 	cmd := &cobra.Command{
 		Use:   "sync [HOST...]",
 		Short: "Sync mirrors now, and show how far they are",
 		Long: `Run the sync job of all mirrors, or of those on the hosts given: names, for_each blocks or globs. It is the job that cron runs: the same command, as the
-same user, under the same lock. First rsync tells what would be transferred; where the storage would not hold that, nothing is synced.
+same user, under the same lock. First rsync tells what would be transferred and deleted; where the storage would not hold that, or more would be deleted than
+max_delete and max_delete_percent allow, nothing is synced. --allow-deletions lets it delete, this once, and lifts a hold.
 
 The sync runs on the host by itself, as the systemd unit mirrorform-sync-NAME.service: it goes on when the connection is lost or this command is
 interrupted, and --follow takes it up again. --follow starts nothing: it follows what runs, cron's sync too, and where nothing runs tells of the last one.
@@ -46,17 +50,22 @@ interrupted, and --follow takes it up again. --follow starts nothing: it follows
 Exit status: 0 when every sync succeeded, else 1; also when one could not be started because one was running.`,
 		Example: `mirrorform sync
 mirrorform sync fra1
-mirrorform sync --follow`,
+mirrorform sync --follow
+mirrorform sync --allow-deletions fra1`,
 		ValidArgsFunction: a.completeHosts,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			a.limit = append(a.limit, args...)
-			return a.sync(cmd.Context(), follow, asJSON)
+			if follow && allow {
+				return errors.New("--follow starts nothing, and --allow-deletions is for a sync that is started: give one of them")
+			}
+			return a.sync(cmd.Context(), follow, allow, asJSON)
 		},
 	}
 	a.addHostFlags(cmd)
 	a.addEventsFlag(cmd)
 	a.addLockFlag(cmd)
 	cmd.Flags().BoolVar(&follow, "follow", false, "start nothing: follow the syncs that run")
+	cmd.Flags().BoolVar(&allow, "allow-deletions", false, "let the sync delete whatever the upstream does not have, this once")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the results as JSON")
 	_ = cmd.Flags().MarkHidden("target")
 	return cmd
@@ -76,13 +85,14 @@ type syncResult struct {
 type syncRun struct {
 	*run
 	follow    bool
+	allow     bool // deletions without a limit
 	lock      *engine.Lock
 	transfers *ui.Transfers
 	mu        sync.Mutex
 	results   []syncResult
 }
 
-func (a *app) sync(ctx context.Context, follow, asJSON bool) error {
+func (a *app) sync(ctx context.Context, follow, allow, asJSON bool) error {
 	if len(a.target) > 0 {
 		return errors.New("sync takes no --target: name hosts")
 	}
@@ -91,7 +101,7 @@ func (a *app) sync(ctx context.Context, follow, asJSON bool) error {
 		return err
 	}
 	defer r.close()
-	s := &syncRun{run: r, follow: follow, lock: &engine.Lock{Operator: operator(), Command: "sync", Timeout: a.lockTimeout}, transfers: a.ui.Transfers()}
+	s := &syncRun{run: r, follow: follow, allow: allow, lock: &engine.Lock{Operator: operator(), Command: "sync", Timeout: a.lockTimeout}, transfers: a.ui.Transfers()}
 	r.hosts = slices.DeleteFunc(r.hosts, func(h engine.Host) bool { return h.Last })
 	r.events.Hosts(r.names())
 	var all sync.WaitGroup
@@ -309,7 +319,7 @@ func (s *syncRun) ended(j *syncJob, now *syncState, shown ui.Transfer) (*report.
 		}
 	}
 	shown.Phase, shown.Speed = "failed", 0
-	if last.Exit == 0 {
+	if last.Succeeded() {
 		shown.Phase, shown.Bytes = "synced", shown.Total
 	}
 	s.transfers.Set(j.label(), shown)
@@ -334,6 +344,9 @@ func (s *syncRun) start(ctx context.Context, link *syncLink, j *syncJob) error {
 	// The unit has the user, so that the script need not call runuser(1): that kills what it runs two seconds after it was told to stop, which may be
 	// before the script has recorded it.
 	argv := []string{"systemd-run", "--quiet", "--collect", "--no-ask-password", "--unit=" + j.unit(), "--uid=" + j.user, "--", j.script, "--progress"}
+	if s.allow {
+		argv = append(argv, "--allow-deletions")
+	}
 	err := link.session.RunProgram(ctx, s.lock, wire.RunOp{Argv: argv, Timeout: 60}, "a sync that has begun goes on", func(holder string) {
 		s.transfers.Set(j.label(), ui.Transfer{Phase: "waiting for " + holder})
 		s.tell(engine.Progress{Host: j.host, Stage: engine.Waiting, Summary: holder})
@@ -350,13 +363,15 @@ func (s *syncRun) start(ctx context.Context, link *syncLink, j *syncJob) error {
 // rsyncErrors are what rsync's commonest exit statuses mean: rsync(1), EXIT VALUES.
 var rsyncErrors = map[int]string{
 	1: "rsync does not take its arguments", 5: "the upstream refused", 10: "the upstream could not be reached", 11: "a file could not be read or written",
-	12: "the connection broke off", 20: "it was stopped", 23: "some files could not be transferred", 24: "some files vanished upstream meanwhile",
-	30: "the upstream fell silent", 35: "the upstream did not answer", syncUnmounted: "its file system is not mounted", syncNoRoom: "the storage would not hold it",
+	12: "the connection broke off", 20: "it was stopped", 23: "some files could not be transferred", 25: "it has deleted as many files as max_delete allows, and is held",
+	30: "the upstream fell silent", 35: "the upstream did not answer", syncNoRoom: "the storage would not hold it",
+	syncHeld: "it is held, since it would delete too many files", syncEmpty: "the upstream is empty, or is not what was mirrored",
+	syncUnavailable: "its file system is not mounted, or the upstream cannot be reached", syncUnclaimed: "its directory is not the claimed one",
 }
 
 // syncError is the error of a sync's exit status, with what its output says of it.
 func syncError(exit int, output string) error {
-	if exit == 0 {
+	if (&report.SyncRecord{Exit: exit}).Succeeded() {
 		return nil
 	}
 	text := fmt.Sprintf("the sync failed with status %d", exit)

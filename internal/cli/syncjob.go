@@ -96,7 +96,7 @@ func parseRecords(content []byte) []report.SyncRecord {
 // daysUntilFull is when the file system is full if it goes on filling as between the oldest and the newest of the records since it has its size; nil when
 // that is not known, or it does not fill. Only syncs that succeeded count: what a first sync brings in pieces is no growth.
 func daysUntilFull(list []report.SyncRecord, available uint64) *float64 {
-	list = slices.DeleteFunc(slices.Clone(list), func(r report.SyncRecord) bool { return r.Exit != 0 || r.Size == nil || r.Available == nil })
+	list = slices.DeleteFunc(slices.Clone(list), func(r report.SyncRecord) bool { return !r.Succeeded() || r.Size == nil || r.Available == nil })
 	if len(list) < 2 {
 		return nil
 	}

@@ -28,7 +28,7 @@ func newMirrorView(host string, m *MirrorStatus) mirrorView {
 	v := mirrorView{Host: host, Name: m.Name, Path: m.Path, Error: m.Error, Used: -1}
 	if s := m.LastSync; s != nil {
 		v.Result = "done"
-		if s.Exit != 0 {
+		if !s.Succeeded() {
 			v.Exit = fmt.Sprintf("exit %d", s.Exit)
 			v.Result, v.SyncFailed = "failed, "+v.Exit, true
 		}

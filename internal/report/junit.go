@@ -198,7 +198,7 @@ func (h *HostStatus) junit() junitSuite {
 		switch {
 		case m.Error != "":
 			c.Error = &junitReason{"failed", firstLine(m.Error), lines(m.Error)}
-		case m.LastSync != nil && m.LastSync.Exit != 0:
+		case m.LastSync != nil && !m.LastSync.Succeeded():
 			c.Failure = &junitReason{"sync", fmt.Sprintf("it ended with status %d", m.LastSync.Exit), ""}
 		}
 		s.Cases = append(s.Cases, c)

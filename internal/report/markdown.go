@@ -251,7 +251,7 @@ func (d *markdown) status(s *Status) {
 			sync, free := "", ""
 			if m.LastSync != nil {
 				sync = time.Unix(m.LastSync.End, 0).UTC().Format(time.RFC3339)
-				if m.LastSync.Exit != 0 {
+				if !m.LastSync.Succeeded() {
 					sync += fmt.Sprintf(", failed (%d)", m.LastSync.Exit)
 				}
 			}

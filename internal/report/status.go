@@ -53,6 +53,9 @@ type SyncRecord struct {
 	Available *int64 `json:"available"`
 }
 
+// Succeeded tells whether a sync did all there was to do. With rsync's 24 some files vanished upstream meanwhile, and the next sync brings what replaced them.
+func (r *SyncRecord) Succeeded() bool { return r.Exit == 0 || r.Exit == 24 }
+
 // verdict sums up in a line.
 func (s *Status) verdict() string {
 	hosts := make([]Host, len(s.Hosts))
@@ -60,7 +63,7 @@ func (s *Status) verdict() string {
 	for i := range s.Hosts {
 		hosts[i].Outcome = s.Hosts[i].outcome()
 		for _, m := range s.Hosts[i].Mirrors {
-			if m.LastSync != nil && m.LastSync.Exit != 0 {
+			if m.LastSync != nil && !m.LastSync.Succeeded() {
 				failed++
 			}
 		}
