@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/mirrorform/mirrorform/engine"
@@ -199,7 +200,8 @@ func guideValues(guide string, kitten bool) (map[string]string, error) {
 		case *resources.Cron:
 			prefix := strings.TrimSuffix(p.Name, "cron")
 			command := strings.Fields(strings.TrimPrefix(state.Command[4], "/usr/bin/rsync "))
-			flags, upstream := command[:len(command)-2], command[len(command)-2]
+			at := slices.IndexFunc(command, func(word string) bool { return strings.HasPrefix(word, "rsync://") })
+			flags, upstream := command[:at], command[at]
 			values[prefix+"lock"], values[prefix+"upstream"] = state.Command[2], upstream
 			values[prefix+"flags"] = strings.Join(flags, " ")
 			if m := interval.FindStringSubmatch(state.Schedule); m != nil {

@@ -87,7 +87,7 @@ func Expand(reg *engine.Registry, name string, spec *Spec, host Host) ([]Part, [
 	x := &expansion{reg: reg, name: name, spec: spec, host: host}
 	x.mirror()
 	x.validate()
-	if slices.ContainsFunc(x.problems, func(p engine.Problem) bool { return p.Severity == engine.Error }) {
+	if x.failed() {
 		return nil, x.problems
 	}
 	parts := make([]Part, len(x.parts))
@@ -210,6 +210,11 @@ func (x *expansion) errorf(attribute, detail, format string, args ...any) {
 	x.problems = append(x.problems, p)
 }
 
+// failed tells whether there is a problem that is an error.
+func (x *expansion) failed() bool {
+	return slices.ContainsFunc(x.problems, func(p engine.Problem) bool { return p.Severity == engine.Error })
+}
+
 // choice adds the problem of a value that is none of those there are.
 func (x *expansion) choice(attribute, found string, choices ...string) {
 	detail := "use " + strings.Join(choices, " or ")
@@ -224,6 +229,10 @@ func (x *expansion) choice(attribute, found string, choices ...string) {
 // account makes the system account that the sync runs as.
 func (x *expansion) account() {
 	if x.user == "root" {
+		x.problems = append(x.problems, engine.Problem{
+			Severity: engine.Warning, Attribute: "user", Summary: "the syncs run as root, who writes whatever the upstream sends",
+			Detail: "leave user out, and an account of its own is made for them",
+		})
 		return
 	}
 	from := map[string]string{"name": "user", "group": "user"}

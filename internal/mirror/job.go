@@ -98,7 +98,17 @@ func inherit(kitten, main Sync) Sync {
 	if kitten.Log == nil && main.Log != nil && *main.Log == "" {
 		kitten.Log = main.Log
 	}
+	inheritFrom(&kitten.Freshness, main.Freshness)
+	inheritFrom(&kitten.Safe, main.Safe)
+	inheritFrom(&kitten.MaxDelete, main.MaxDelete)
+	inheritFrom(&kitten.MaxDeletePercent, main.MaxDeletePercent)
 	return kitten
+}
+
+func inheritFrom[T any](own **T, from *T) {
+	if *own == nil {
+		*own = from
+	}
 }
 
 // beside is the URL path of Kitten's tree next to that of the mirror: /pub/almalinux/ gives /pub/almalinux-kitten/.
@@ -142,7 +152,44 @@ func (x *expansion) newJob(j *job, own, s Sync, m module) *job {
 		User: x.user, Directory: j.dir + "/", Upstream: cmp.Or(s.Upstream, m.upstream), Lock: j.lock, Log: j.log, Mount: j.mount, State: stateDir,
 		Options: options,
 	}
+	x.limits(j, s)
 	return j
+}
+
+// noSetID has rsync drop set-user-ID and set-group-ID, and keep all other modes as they are.
+const noSetID = "--chmod=ug-s"
+
+// limits settles what keeps a sync from doing harm.
+func (x *expansion) limits(j *job, s Sync) {
+	number := func(name string, set *int, standard, most int) int {
+		n := standard
+		if set != nil {
+			n = *set
+		}
+		if n < 1 || n > most {
+			x.errorf(j.attribute(name), "", "%d is not a number between 1 and %d", n, most)
+		}
+		return n
+	}
+	j.settings.MaxDelete = number("max_delete", s.MaxDelete, 200_000, 1_000_000_000)
+	if percent := number("max_delete_percent", s.MaxDeletePercent, 50, 100); percent < 100 {
+		j.settings.MaxDeletePercent = percent
+	}
+	j.settings.Require = "TIME"
+	if s.Freshness != nil {
+		j.settings.Require = *s.Freshness
+		if strings.ContainsAny(*s.Freshness, "/ ") || checkText(*s.Freshness) != nil {
+			x.errorf(j.attribute("freshness"), "name a file of the upstream's root, without a directory or a space", "%q is not a file's name", *s.Freshness)
+		}
+	}
+	switch {
+	case s.Safe == nil || *s.Safe:
+		j.settings.Safety = []string{"--safe-links", noSetID}
+	case x.user == "root":
+		x.errorf(j.attribute("safe"), "give the mirror an account of its own, or leave safe out", "syncs that run as root cannot do without the safe options")
+	default:
+		j.settings.MaxDelete = 0
+	}
 }
 
 // mayHoldLostFound tells whether a tree is the root of a file system that may be ext4, with a lost+found that only root may read: rsync could neither read

@@ -37,8 +37,14 @@ type Sync struct {
 	Options   []string `hcl:"options,optional"`   // rsync options added to the flags
 	Exclude   []string `hcl:"exclude,optional"`   // patterns, each an --exclude
 	Bandwidth string   `hcl:"bandwidth,optional"` // rsync's --bwlimit: 10m, 2.5m, 800k
-	Lock      string   `hcl:"lock,optional"`      // the file that flock(1) locks; the guide's by default
-	Log       *string  `hcl:"log,optional"`       // file that the job's output is added to: /var/log/mirrorform-NAME.log by default; "" leaves it to cron
+	// MaxDelete is how many files a sync may delete: 200000 by default. When it has, later ones are held until `mirrorform sync --allow-deletions`.
+	MaxDelete *int `hcl:"max_delete,optional"`
+	// MaxDeletePercent is which share of the tree's files a sync may delete, else it is not begun: 50 by default; with 100, rsync is not asked beforehand.
+	MaxDeletePercent *int    `hcl:"max_delete_percent,optional"`
+	Lock             string  `hcl:"lock,optional"`      // the file that flock(1) locks; the guide's by default
+	Freshness        *string `hcl:"freshness,optional"` // a file that upstream's root must have, or nothing is synced: TIME by default; "" asks for none
+	Safe             *bool   `hcl:"safe,optional"`      // true by default: links that lead out of the tree are not made, nothing is set-id, and max_delete is in the command
+	Log              *string `hcl:"log,optional"`       // file that the job's output is added to: /var/log/mirrorform-NAME.log by default; "" leaves it to cron
 }
 
 // Kitten mirrors AlmaLinux Kitten beside AlmaLinux: another module, directory, lock and cron entry.

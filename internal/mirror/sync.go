@@ -144,6 +144,7 @@ func (x *expansion) cron(j *job) {
 			Name: j.file, Schedule: j.schedule, User: x.user,
 			Command:      []string{"/usr/bin/flock", "-n", j.lock, "-c", rsync},
 			RequireMount: j.mount, Log: j.log,
+			Guard:  []string{j.script(), "--guard"},
 			OnExit: []string{j.script(), "--record"},
 		},
 	}, map[string]string{
@@ -171,7 +172,7 @@ func (x *expansion) program() {
 // settings makes what the program is to know of the job. Only root and the account can read it.
 func (x *expansion) settings(j *job) {
 	content := "# Managed by mirrorform: the sync of mirror " + x.name + ". Changes made here are overwritten.\n" + j.settings.Text()
-	if _, err := settings.Parse(content); err != nil && len(x.problems) == 0 {
+	if _, err := settings.Parse(content); err != nil && !x.failed() {
 		x.errorf(j.block, "", "the program that syncs cannot be told this: %v", err) // such as an option that is an empty word
 	}
 	x.add(Part{
