@@ -151,7 +151,7 @@ func (r *run) draft(ctx context.Context, h adopt.Host, out string, report func(e
 	}
 	defer func() { _ = session.Close() }() // everything was answered by then
 	report(engine.Progress{Host: h.Name, Stage: engine.Observing})
-	survey := adopt.NewSurvey(engine.Target{Name: h.Name, Facts: session.Facts})
+	survey := adopt.NewSurvey(engine.Target{Name: h.Name, Facts: session.Facts, Helper: session.Hello.SHA256})
 	for queries := survey.Next(); len(queries) > 0; queries = survey.Next() {
 		got, err := session.Ask(ctx, queries)
 		if err != nil {
