@@ -16,6 +16,7 @@ type Record struct {
 	// cannot read the state.
 	State any
 	Keep  string // see Resource.Keep
+	Made  bool   // mirrorform made it; else it was there before
 }
 
 // Settler is a Type some of whose attributes are decided once, by what the host answers before the first apply, and remembered from then on.
@@ -32,7 +33,7 @@ func (t *Target) know(m *Manifest, types *Registry, configuration string) {
 	t.Records, t.own = make([]Record, len(m.Resources)), map[string]*Record{}
 	for i := range m.Resources {
 		e, r := &m.Resources[i], &t.Records[i]
-		*r = Record{Address: e.Address, Configuration: e.Configuration, Own: e.Configuration == configuration, Type: e.Type, Keep: e.Keep}
+		*r = Record{Address: e.Address, Configuration: e.Configuration, Own: e.Configuration == configuration, Type: e.Type, Keep: e.Keep, Made: e.Made}
 		if res, err := e.resource("", types); err == nil {
 			r.State = res.State
 		}

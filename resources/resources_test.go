@@ -28,6 +28,7 @@ var update = flag.Bool("update", false, "write what was got into the text files"
 //	remove    is there when the resource is to be removed; want is then its last wanted state
 //	stale     is there when something that the resource follows changes in the same plan
 //	prior     the resource's attributes in the host's manifest, as JSON; without it, the manifest does not have it
+//	made      is there when the manifest says that mirrorform made it
 //	facts     the host's facts as JSON, in place of defaultFacts
 //	answers   the host's answers as JSON by Query.Key without the option; a mode may be written "0644", and
 //	          "same": true in a file gives it the content that would be written, and the body "served" is
@@ -109,7 +110,7 @@ func parseCase(t *testing.T, a *txtar.Archive) *testCase {
 		}
 		c.text[f.Name] = string(f.Data)
 	}
-	known := append([]string{"want", "remove", "stale", "prior", "facts", "answers"}, expected...)
+	known := append([]string{"want", "remove", "stale", "prior", "made", "facts", "answers"}, expected...)
 	for name := range c.text {
 		if !slices.Contains(known, name) {
 			t.Fatalf("unknown section %s", name)
@@ -228,7 +229,8 @@ func (a adapter[S]) prior(t *testing.T, c *testCase) *engine.Record {
 	}
 	state := new(S)
 	setState(t, state, text)
-	return &engine.Record{Own: true, State: state}
+	_, made := c.text["made"]
+	return &engine.Record{Own: true, State: state, Made: made}
 }
 
 // settledText is what the answers have set.

@@ -14,11 +14,20 @@ type User struct {
 	Name    string   `hcl:"name" id:"true"`               // as useradd(8) takes it
 	UID     *int     `hcl:"uid,optional" argv:"true"`     // its number; a new user gets a free one by default
 	Group   string   `hcl:"group,optional" argv:"true"`   // primary group's name; a new user gets a group of its own name by default
-	Groups  []string `hcl:"groups,optional" argv:"true"`  // supplementary groups, in full
+	Groups  []string `hcl:"groups,optional" argv:"true"`  // supplementary groups that it has to be in; it stays in others
 	Home    string   `hcl:"home,optional" argv:"true"`    // absolute path of the home directory
 	Shell   string   `hcl:"shell,optional" argv:"true"`   // absolute path of the login shell
 	Comment string   `hcl:"comment,optional" argv:"true"` // full name or purpose (the GECOS field)
 	System  bool     `hcl:"system,optional"`              // a new user's number comes from those for the system; one that is there is left as it is
+	// KeepExisting uses an account that was there as it is: all other attributes are those of one that is made.
+	KeepExisting bool `hcl:"keep_existing,optional"`
+
+	kept    bool     // wanted: the account was there
+	first   bool     // wanted: the host's manifest does not have it
+	primary string   // wanted of a new account: the primary group
+	groups  []string // found: all supplementary groups
+	noHome  bool     // found: the home directory is missing
+	expired bool     // found
 }
 
 type userType struct{}
@@ -63,7 +72,13 @@ func checkField(s string, isPath bool) error {
 	return checkText(s)
 }
 
-func (userType) query(s *User) wire.Query { return wire.Query{Verb: wire.AskUser, Arg: s.Name} }
+func (userType) query(s *User) wire.Query {
+	q := wire.Query{Verb: wire.AskUser, Arg: s.Name}
+	if s.KeepExisting {
+		q.Option = "usable"
+	}
+	return q
+}
 
 func (ut userType) Ask(_ engine.Target, want *User) []wire.Query {
 	return []wire.Query{ut.query(want)}
@@ -76,18 +91,29 @@ func (ut userType) Read(_ engine.Target, want *User, got engine.Answers) (*User,
 	}
 	have := &User{
 		Name: want.Name, UID: &u.UID, Group: u.Group, Groups: u.Groups, Home: u.Home, Shell: u.Shell,
-		Comment: u.Gecos, System: want.System,
+		Comment: u.Gecos, System: want.System, KeepExisting: want.KeepExisting, groups: u.Groups, noHome: u.NoHome, expired: u.Expired,
 	}
-	if sameSet(want.Groups, have.Groups) {
-		have.Groups = want.Groups
+	if len(want.Groups) > 0 {
+		have.Groups = found(want.Groups, u.Groups)
 	}
 	return have, nil
 }
 
-// sameSet reports whether two lists have the same members, in any order.
-func sameSet(a, b []string) bool {
-	unique := func(l []string) []string { return slices.Compact(slices.Sorted(slices.Values(l))) }
-	return slices.Equal(unique(a), unique(b))
+// Settle leaves an account that mirrorform did not make as it is, where that is wanted.
+func (ut userType) Settle(t engine.Target, want *User, prior *engine.Record, got engine.Answers) *User {
+	full := *want
+	have, err := ut.Read(t, want, got)
+	if !want.KeepExisting || err != nil || have == nil || prior != nil && prior.Made {
+		return &full
+	}
+	full.kept, full.first, full.primary = true, prior == nil, want.Group
+	full.UID, full.Group, full.Groups, full.Home, full.Shell, full.Comment = nil, "", nil, "", "", ""
+	return &full
+}
+
+// containsAll reports whether every one of some is in all.
+func containsAll(all, some []string) bool {
+	return !slices.ContainsFunc(some, func(s string) bool { return !slices.Contains(all, s) })
 }
 
 func (userType) Diff(_ engine.Target, want, have *User) []engine.Step {
@@ -119,7 +145,7 @@ func (userType) Diff(_ engine.Target, want, have *User) []engine.Step {
 	change("number", op.UID != nil, func() { undo.UID = have.UID })
 	change("primary group", op.Group != nil, func() { undo.Group = &have.Group })
 	change("groups", op.Groups != nil, func() {
-		groups := append([]string{}, have.Groups...) // not nil: no group is a wish too
+		groups := append([]string{}, have.groups...) // not nil: no group is a wish too
 		undo.Groups = &groups
 	})
 	change("home", op.Home != nil, func() { undo.Home = &have.Home })
@@ -151,18 +177,51 @@ func accountOp(want, have *User) *wire.UserOp {
 	op.Home = field(want.Home, have.Home)
 	op.Shell = field(want.Shell, have.Shell)
 	op.Gecos = field(want.Comment, have.Comment)
-	if len(want.Groups) > 0 && !sameSet(want.Groups, have.Groups) {
-		groups := slices.Clone(want.Groups)
+	if !containsAll(have.Groups, want.Groups) {
+		groups := sorted(have.groups, want.Groups)
 		op.Groups = &groups
 	}
 	return op
 }
 
-func (userType) Check(_ engine.Target, want, have *User) []engine.Problem {
-	if want == nil || have == nil || sameNumber(want.UID, have.UID) {
+func (ut userType) Check(t engine.Target, want, have *User) []engine.Problem {
+	switch {
+	case want == nil || have == nil:
+		return nil
+	case want.kept:
+		return ut.checkKept(t, want, have)
+	case sameNumber(want.UID, have.UID):
 		return nil
 	}
 	return []engine.Problem{numberCaution("uid", "user", want.Name, *have.UID)}
+}
+
+// checkKept says what to know of an account that is used as it is, and why programs may not run as it.
+func (userType) checkKept(t engine.Target, want, have *User) (out []engine.Problem) {
+	who := t.Name + ": user " + want.Name
+	if *have.UID == 0 {
+		return []engine.Problem{refusal("name", who+" has the number 0, and so is root", "name another account")}
+	}
+	if want.primary != "" && want.primary != have.Group && !slices.Contains(have.groups, want.primary) {
+		return []engine.Problem{refusal("name", fmt.Sprintf("%s was there before, and is not in the group %s, which reads its files", who, want.primary),
+			fmt.Sprintf("make it a member there (groupadd --system %s; usermod --append --groups %s %s), or name another account", want.primary, want.primary, want.Name))}
+	}
+	if have.expired {
+		out = append(out, caution("name", who+" has expired, and cron runs nothing as it",
+			"run \"usermod --expiredate '' "+want.Name+"\" there, or name another account"))
+	}
+	if have.noHome {
+		out = append(out, caution("name", fmt.Sprintf("%s has the home %s, which is missing: cron may run nothing as it", who, have.Home),
+			"make that directory, or name another account"))
+	}
+	if !want.first {
+		return out
+	}
+	advice := "home, shell and groups stay; name another account for one that is made"
+	if want.primary != "" && want.primary != have.Group {
+		advice = fmt.Sprintf("home, shell and groups stay, and new files have its primary group %s; name another account for one that is made", have.Group)
+	}
+	return append(out, caution("name", who+" was there before, and is used as it is", advice))
 }
 
 // Keep implements engine.Keeper.

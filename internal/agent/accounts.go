@@ -2,12 +2,15 @@ package agent
 
 import (
 	"errors"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/mirrorform/mirrorform/internal/wire"
+	"golang.org/x/sys/unix"
 )
 
 // user is a line of passwd(5), group one of group(5).
@@ -148,8 +151,8 @@ func (a *accounts) groupName(gid int) string {
 	return strconv.Itoa(gid)
 }
 
-// askUser answers AskUser.
-func (a *accounts) askUser(name string) wire.Answer {
+// askUser answers AskUser. Only where it is asked for does it look at the home, which may be on a server that does not answer.
+func (a *accounts) askUser(name string, usable bool) wire.Answer {
 	if a.err != nil {
 		return failed(a.err)
 	}
@@ -167,7 +170,24 @@ func (a *accounts) askUser(name string) wire.Answer {
 		}
 	}
 	sortStrings(w.Groups)
+	if usable {
+		w.NoHome = kindOf(u.home) != unix.S_IFDIR
+		data, err := readFile(path.Dir(a.host.passwd) + "/shadow")
+		if err != nil && !absent(err) {
+			return failed(err)
+		}
+		w.Expired = expired(data, name, time.Now())
+	}
 	return wire.Answer{User: w}
+}
+
+// expired tells whether an account has expired: the eighth field of shadow(5) is a day, counted from 1970 on.
+func expired(shadow []byte, name string, now time.Time) (yes bool) {
+	parseColons(shadow, 8, func(f []string) {
+		day, err := strconv.ParseInt(f[7], 10, 64)
+		yes = yes || f[0] == name && err == nil && now.Unix() >= day*24*60*60
+	})
+	return yes
 }
 
 // askGroup answers AskGroup.

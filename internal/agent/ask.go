@@ -167,7 +167,7 @@ func (b *batch) names(by map[wire.Verb][]int, answers []wire.Answer) {
 	}
 	a.complete(b.stop, nil, groups)
 	for _, i := range by[wire.AskUser] {
-		answers[i] = a.askUser(b.queries[i].Arg)
+		answers[i] = a.askUser(b.queries[i].Arg, b.queries[i].Option == "usable")
 	}
 	for _, i := range by[wire.AskGroup] {
 		answers[i] = a.askGroup(b.queries[i].Arg)

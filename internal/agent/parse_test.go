@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/mirrorform/mirrorform/internal/wire"
 )
@@ -37,8 +38,8 @@ func TestParseAccounts(t *testing.T) {
 	same(t, "group", groups, []group{{"root", 0, []string{}}, {"adm", 4, []string{"m", "syslog"}}, {"empty", 5, []string{}}})
 
 	a := &accounts{users: users, groups: groups}
-	same(t, "user", a.askUser("m").User, &wire.User{UID: 999, GID: 33, Home: "/srv", Shell: "/bin/sh", Gecos: "A \uFFFD,b", Groups: []string{"adm"}})
-	same(t, "a number is no name", a.askUser("0").User, &wire.User{UID: -1, GID: -1})
+	same(t, "user", a.askUser("m", false).User, &wire.User{UID: 999, GID: 33, Home: "/srv", Shell: "/bin/sh", Gecos: "A \uFFFD,b", Groups: []string{"adm"}})
+	same(t, "a number is no name", a.askUser("0", false).User, &wire.User{UID: -1, GID: -1})
 	same(t, "group", a.askGroup("adm").Group, &wire.Group{GID: 4, Members: []string{"m", "syslog"}})
 	same(t, "no group", a.askGroup("4").Group, &wire.Group{GID: -1})
 	same(t, "names", []string{a.userName(0), a.userName(7), a.groupName(4), a.groupName(7)}, []string{"root", "7", "adm", "7"})
@@ -321,4 +322,14 @@ func FuzzParsers(f *testing.F) {
 			t.Errorf("%q", quoted)
 		}
 	})
+}
+
+func TestExpired(t *testing.T) {
+	t.Parallel()
+	const shadow = "root:*:19000:0:99999:7:::\nold:!:19000:0:99999:7::19001:\nnew:!:19000:0:99999:7::99999:\n"
+	now := time.Unix(19001*24*60*60, 0)
+	for name, want := range map[string]bool{"root": false, "old": true, "new": false, "nobody": false} {
+		same(t, name, expired([]byte(shadow), name, now), want)
+	}
+	same(t, "the day before", expired([]byte(shadow), "old", now.Add(-time.Second)), false)
 }

@@ -243,7 +243,7 @@ func (x *expansion) account() {
 	x.add(Part{
 		Name: "user", Type: "user", DependsOn: []string{"group"},
 		State: &resources.User{
-			Name: x.user, Group: x.user, System: true,
+			Name: x.user, Group: x.user, System: true, KeepExisting: true,
 			// cronie runs no job of a user whose home is missing, and this one needs none of its own.
 			Home: "/", Shell: "/usr/sbin/nologin",
 			Comment: "AlmaLinux mirror",

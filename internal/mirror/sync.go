@@ -81,7 +81,8 @@ func (x *expansion) records(j *job) {
 	for _, suffix := range []string{"status", "output", "hold"} {
 		x.add(Part{
 			Name: j.part("sync_" + suffix), Type: "file", DependsOn: x.existing("user", "sync_state"),
-			State: &resources.File{Path: j.state("." + suffix), Owner: x.user, Group: x.user, Mode: "0644"},
+			// The job writes them again, with whatever primary group the account has.
+			State: &resources.File{Path: j.state("." + suffix), Owner: x.user, Mode: "0644"},
 		}, map[string]string{"owner": "user", "group": "user"})
 	}
 }

@@ -16,7 +16,7 @@ const (
 	AskBlock      Verb = "block"      // Arg: absolute path of a device, or of a link to one
 	AskPackage    Verb = "package"    // Arg: package name; Option "candidate" also asks for the newest version on offer
 	AskUnit       Verb = "unit"       // Arg: systemd unit, with its suffix
-	AskUser       Verb = "user"       // Arg: user name
+	AskUser       Verb = "user"       // Arg: user name; Option "usable" also looks whether programs can run as it
 	AskGroup      Verb = "group"      // Arg: group name
 	AskLoaded     Verb = "loaded"     // Arg: a name; Args: paths: whether they are as when Op.Unit recorded that name
 	AskHTTP       Verb = "http"       // Arg: "ADDRESS:PORT"; Args: Host header, path: one GET on the host itself; then of trees the URL path and the directory, in turn
@@ -204,6 +204,9 @@ type User struct {
 	Shell  string   `json:"shell,omitempty"`
 	Gecos  string   `json:"gecos,omitempty"`
 	Groups []string `json:"groups,omitempty"` // supplementary groups, sorted
+	// With the option "usable": the home directory is missing, and the account has expired (shadow(5)).
+	NoHome  bool `json:"no_home,omitempty"`
+	Expired bool `json:"expired,omitempty"`
 }
 
 // Group is a group. GID is -1 when there is none.
