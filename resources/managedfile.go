@@ -55,8 +55,11 @@ func (m managedFile) query() wire.Query {
 
 // read makes the found file of the answer, in the spelling of the wanted one where both mean the same. It is nil when
 // nothing is there.
-func (m managedFile) read(got engine.Answers) (*managedFile, error) {
-	f, err := got.File(m.query())
+func (m managedFile) read(got engine.Answers) (*managedFile, error) { return m.readAs(m.query(), got) }
+
+// readAs is read for a file about which another question was asked.
+func (m managedFile) readAs(q wire.Query, got engine.Answers) (*managedFile, error) {
+	f, err := got.File(q)
 	if err != nil || f.Kind == wire.Absent {
 		return nil, err
 	}

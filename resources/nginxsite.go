@@ -1,6 +1,7 @@
 package resources
 
 import (
+	"fmt"
 	"maps"
 	"path"
 	"slices"
@@ -18,6 +19,10 @@ type NginxSite struct {
 	ServerName []string `hcl:"server_name"`     // host names, *.NAME, and IP addresses
 	Listen     []string `hcl:"listen,optional"` // PORT, ADDRESS:PORT or [ADDRESS]:PORT; 80 and [::]:80 by default
 	Root       string   `hcl:"root,optional"`   // absolute path of the directory at /; without it, only Aliases are served
+	// Address is the host's address. It is a further name of the site where Default is true.
+	Address string `hcl:"address,optional"`
+	// Default tells whether the site answers for Address. By default a new site does where nothing else on the host does; that is decided once.
+	Default *bool `hcl:"default,optional" remember:"default"`
 	// Aliases maps URL paths, which begin and end with /, to absolute paths of directories.
 	Aliases   map[string]string `hcl:"aliases,optional"`
 	Autoindex *bool             `hcl:"autoindex,optional"`  // lists directories: true by default
@@ -33,6 +38,7 @@ type NginxSite struct {
 	// Served tells whether nginx answers requests for the site with this configuration, and with a file of each directory that has any.
 	Served *bool `plan:"served"`
 
+	decided bool // wanted: what the host answers has decided about Default
 	running bool // found: nginx runs
 	found   wire.File
 	// found: why a tree is not served, where the site is.
@@ -56,6 +62,9 @@ func (nginxSiteType) Complete(_ engine.Target, want *NginxSite) *NginxSite {
 	if len(full.Listen) == 0 {
 		full.Listen = []string{"80", "[::]:80"}
 	}
+	if full.Address != "" && !isFalse(full.Default) && !slices.Contains(full.ServerName, full.Address) {
+		full.ServerName = append(slices.Clip(full.ServerName), full.Address)
+	}
 	if full.Autoindex == nil {
 		full.Autoindex = &yes
 	}
@@ -70,6 +79,28 @@ func (nginxSiteType) Complete(_ engine.Target, want *NginxSite) *NginxSite {
 		full.Owner, full.Group, full.Mode = "root", "root", "0644"
 	}
 	return &full
+}
+
+// Settle decides whether the site answers for the host's address. One that an earlier version made goes on doing so.
+func (nt nginxSiteType) Settle(t engine.Target, want *NginxSite, _ *engine.Record, got engine.Answers) *NginxSite {
+	if !nt.undecided(t, want) {
+		return want
+	}
+	full := *want
+	yes := false
+	if unit, err := got.Unit(wire.Query{Verb: wire.AskUnit, Arg: nginxUnit}); err == nil {
+		yes = nt.free(nt.Complete(t, want), unit, got)
+	}
+	full.Default, full.decided = &yes, true
+	return &full
+}
+
+// undecided reports whether the host has to be asked about the address.
+func (nginxSiteType) undecided(t engine.Target, s *NginxSite) bool {
+	return s.Address != "" && s.Default == nil && len(s.ServerName) > 0 && !slices.ContainsFunc(t.Records, func(r engine.Record) bool {
+		known, ok := r.State.(*NginxSite)
+		return ok && r.Own && known.Name == s.Name
+	})
 }
 
 func (nt nginxSiteType) managed(s *NginxSite) *managedFile {
@@ -135,15 +166,22 @@ func (nt nginxSiteType) queries(s *NginxSite) (file, served, unit wire.Query) {
 	return nt.managed(s).query(), served, wire.Query{Verb: wire.AskUnit, Arg: nginxUnit}
 }
 
-func (nt nginxSiteType) Ask(_ engine.Target, want *NginxSite) []wire.Query {
+func (nt nginxSiteType) Ask(t engine.Target, want *NginxSite) []wire.Query {
 	file, served, unit := nt.queries(want)
-	return []wire.Query{file, served, unit}
+	list := []wire.Query{file, served, unit}
+	if nt.undecided(t, want) {
+		config, answer, pages := defaultQueries(nt.Complete(t, want))
+		list = append(append(list, config, answer), pages...)
+	}
+	return list
 }
 
 // Read takes what is neither the file nor the answer of nginx as wanted: the difference shows in the file's content.
 func (nt nginxSiteType) Read(t engine.Target, want *NginxSite, got engine.Answers) (*NginxSite, error) {
-	_, servedQuery, unitQuery := nt.queries(want)
-	m, err := nt.managed(want).read(got)
+	fileQuery, servedQuery, unitQuery := nt.queries(want)
+	want = nt.Settle(t, want, nil, got)
+	managed := nt.managed(want)
+	m, err := managed.readAs(fileQuery, got)
 	if err != nil || m == nil {
 		return nil, err
 	}
@@ -190,13 +228,17 @@ func (nt nginxSiteType) Diff(t engine.Target, want, have *NginxSite) []engine.St
 	return append(steps, siteSteps(want)...)
 }
 
-// nginxTest checks the whole configuration. nginx only warns of a server name that is taken already.
-func nginxTest(refuse string) engine.Step {
-	return engine.Step{
-		Summary: "check the configuration of nginx",
-		Do:      wire.Op{Run: &wire.RunOp{Argv: []string{"/usr/sbin/nginx", "-t"}, Refuse: refuse}},
-		Final:   "a check changes nothing",
+// nginxTest checks the whole configuration. nginx only warns of a server name that is taken already. Warnings that are about
+// neither the file nor the names of the site are about other sites, and no reason to refuse this one.
+func nginxTest(want *NginxSite) engine.Step {
+	run := &wire.RunOp{Argv: []string{"/usr/sbin/nginx", "-t"}}
+	if want != nil {
+		run.Refuse, run.About = "[warn]", []string{nginxSiteType{}.managed(want).path}
+		for _, name := range want.ServerName {
+			run.About = append(run.About, `"`+bracketed(name)+`"`)
+		}
 	}
+	return engine.Step{Summary: "check the configuration of nginx", Do: wire.Op{Run: run}, Final: "a check changes nothing"}
 }
 
 // nginxLoad lets nginx take the configuration. Its undo comes when the file was put back (wire.Do), and takes the old one.
@@ -206,7 +248,7 @@ func nginxLoad() engine.Step {
 
 // siteSteps are those after the file is in place.
 func siteSteps(want *NginxSite) []engine.Step {
-	return []engine.Step{nginxTest("[warn]"), nginxLoad(), {
+	return []engine.Step{nginxTest(want), nginxLoad(), {
 		Summary: "see that nginx serves the site " + want.Name,
 		Do:      wire.Op{Probe: siteProbe(want)},
 		Final:   "a check changes nothing",
@@ -219,14 +261,18 @@ func (nt nginxSiteType) remove(have *NginxSite) []engine.Step {
 	if len(steps) == 0 || !have.running {
 		return steps
 	}
-	return append(steps, nginxTest(""), nginxLoad())
+	return append(steps, nginxTest(nil), nginxLoad())
 }
 
-func (nt nginxSiteType) Check(_ engine.Target, want, have *NginxSite) []engine.Problem {
-	if want == nil || have == nil {
-		return nil
+func (nt nginxSiteType) Check(t engine.Target, want, have *NginxSite) (out []engine.Problem) {
+	if want != nil && want.decided && isFalse(want.Default) {
+		out = append(out, caution("default", fmt.Sprintf("%s: something else may answer for %s, so the site does not", t.Name, want.Address),
+			"it is reached by its names; default = true takes the address, default = false says that it is right so"))
 	}
-	out := nt.managed(have).check()
+	if want == nil || have == nil {
+		return out
+	}
+	out = append(out, nt.managed(have).check()...)
 	if have.treeProblem != "" {
 		out = append(out, engine.Problem{Severity: engine.Warning, Summary: "nginx answers, but not with the files: " + have.treeProblem})
 	}

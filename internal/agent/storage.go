@@ -3,11 +3,31 @@ package agent
 import (
 	"errors"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/mirrorform/mirrorform/internal/wire"
 	"golang.org/x/sys/unix"
 )
+
+// program performs a RunOp.
+func (h *host) program(op *wire.RunOp) error {
+	c := command{argv: op.Argv, timeout: seconds(op.Timeout, opTimeout), merge: true, host: h}
+	if len(op.About) == 0 {
+		c.refuse = op.Refuse
+	}
+	out, err := must(forever, c)
+	if err != nil || op.Refuse == "" {
+		return err
+	}
+	for _, line := range lines(out) {
+		about := func(s string) bool { return strings.Contains(line, s) }
+		if about(op.Refuse) && slices.ContainsFunc(op.About, about) {
+			return &failure{message: op.Argv[0] + ": its output holds " + quote(op.Refuse) + ": " + strings.TrimSpace(line), output: out}
+		}
+	}
+	return nil
+}
 
 // mkfs performs a MkfsOp. Its own look is what protects the device: mkfs.ext4 overwrites silently where there is no terminal.
 func (h *host) mkfs(op *wire.MkfsOp) error {

@@ -331,8 +331,7 @@ func (h *host) performOp(op *wire.Op) error {
 	case op.Probe != nil:
 		return probeHTTP(op.Probe)
 	case op.Run != nil:
-		_, err := must(forever, command{argv: op.Run.Argv, timeout: seconds(op.Run.Timeout, opTimeout), merge: true, refuse: op.Run.Refuse, host: h})
-		return err
+		return h.program(op.Run)
 	case op.Restore != nil:
 		return errors.New(quote(op.Restore.Path) + " cannot be restored: restore only undoes")
 	}

@@ -61,7 +61,8 @@ type Kitten struct {
 type Web struct {
 	Server        string   `hcl:"server,optional"`         // nginx (the default) or none
 	ServerName    string   `hcl:"server_name,optional"`    // the mirror's name in DNS
-	ServerAliases []string `hcl:"server_aliases,optional"` // more names; the host's address is always one
+	ServerAliases []string `hcl:"server_aliases,optional"` // more names
+	Default       *bool    `hcl:"default,optional"`        // whether the site answers for the host's address: by default where nothing else on the host does
 	Port          *int     `hcl:"port,optional"`           // TCP port: 80 by default
 	Location      string   `hcl:"location,optional"`       // URL path of the tree: /almalinux/ by default
 	IPv6          *bool    `hcl:"ipv6,optional"`           // whether nginx listens on [::], too: true by default

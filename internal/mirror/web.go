@@ -51,9 +51,9 @@ func (x *expansion) settleWeb() {
 	}
 }
 
-// serverNames are the names that the site answers to: those of the web block, then the host's address.
+// serverNames are the names that the site answers to: those of the web block. The host's address is a further one where the site has it.
 func (x *expansion) serverNames() []string {
-	names := slices.Concat([]string{x.web.ServerName}, x.web.ServerAliases, []string{webAddress(x.host.Address)})
+	names := append([]string{x.web.ServerName}, x.web.ServerAliases...)
 	var unique, seen []string
 	for _, name := range names {
 		key := cmp.Or(webAddress(name), name) // 2001:DB8::1 is [2001:db8::1], names have no case
@@ -90,8 +90,11 @@ func (x *expansion) site() {
 	if x.web.Server != "nginx" {
 		return
 	}
-	names := x.serverNames()
-	if len(names) == 0 {
+	names, address := x.serverNames(), webAddress(x.host.Address)
+	if slices.ContainsFunc(names, func(name string) bool { return cmp.Or(webAddress(name), name) == address }) {
+		address = ""
+	}
+	if len(names) == 0 && address == "" {
 		x.errorf("web.server_name", "set web.server_name", "the site has no name: the host's address, %q, is neither a name nor an IP address", x.host.Address)
 		return
 	}
@@ -121,6 +124,6 @@ func (x *expansion) site() {
 	}
 	x.add(Part{
 		Name: "site", Type: "nginx_site", DependsOn: append(depends, x.existing("mount")...),
-		State: &resources.NginxSite{Name: x.jobs[0].file, ServerName: names, Listen: listen, Aliases: aliases},
-	}, map[string]string{"server_name": named, "listen": "web.port", "aliases": served})
+		State: &resources.NginxSite{Name: x.jobs[0].file, ServerName: names, Listen: listen, Aliases: aliases, Address: address, Default: x.web.Default},
+	}, map[string]string{"server_name": named, "listen": "web.port", "aliases": served, "default": "web.default"})
 }

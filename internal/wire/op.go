@@ -208,6 +208,8 @@ type RunOp struct {
 	Argv []string `json:"argv"`
 	// Refuse is text that must not appear in the program's output (nginx -t only warns of what we refuse).
 	Refuse string `json:"refuse,omitempty"`
+	// About has texts one of which must be in the line, too, for Refuse to count: other lines were there before.
+	About []string `json:"about,omitempty"`
 	// Timeout in seconds; 0 is 10 minutes.
 	Timeout int `json:"timeout,omitempty"`
 }
