@@ -165,7 +165,6 @@ func escapeURL(p string) string {
 // worker is a process of the web server that answers requests.
 type worker struct {
 	pid    string
-	name   string
 	uid    uint32
 	groups []string
 }

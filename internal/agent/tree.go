@@ -108,11 +108,11 @@ func placeOf(entries []mountEntry, p string) (wire.Place, error) {
 			return pl, because("open "+dir, err)
 		}
 		defer closeFD(fd)
-		real, err := readLink(unix.AT_FDCWD, procFD(fd))
+		resolved, err := readLink(unix.AT_FDCWD, procFD(fd))
 		if err != nil {
 			return pl, because("the real path of "+dir, err)
 		}
-		pl.Real = path.Join(real, rest)
+		pl.Real = path.Join(resolved, rest)
 		id := mountID(fd)
 		for i := range entries {
 			if e := &entries[i]; e.id == id {

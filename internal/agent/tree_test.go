@@ -51,15 +51,15 @@ func TestAskTree(t *testing.T) {
 	if e := tree("empty"); e.Kind != wire.Directory || len(e.Entries) != 0 || e.More {
 		t.Errorf("empty: %+v", e)
 	}
-	real := tree("tree")
-	if want := []string{"9", "9.6/", "TIME"}; !slices.Equal(real.Entries, want) || real.More || real.Real != filepath.Join(dir, "tree") {
-		t.Errorf("tree: %+v", real)
+	plain := tree("tree")
+	if want := []string{"9", "9.6/", "TIME"}; !slices.Equal(plain.Entries, want) || plain.More || plain.Real != filepath.Join(dir, "tree") {
+		t.Errorf("tree: %+v", plain)
 	}
-	if id, err := claim.Of(filepath.Join(dir, "tree")); err != nil || id.String() != real.Identity {
-		t.Errorf("identity %q, %v", real.Identity, err)
+	if id, err := claim.Of(filepath.Join(dir, "tree")); err != nil || id.String() != plain.Identity {
+		t.Errorf("identity %q, %v", plain.Identity, err)
 	}
 	link := tree("link", filepath.Join(dir, "tree", "9"), filepath.Join(dir, "link", "new", "x"))
-	if link.Identity != real.Identity || link.Real != real.Real || link.At != real.At || link.Path == real.Path {
+	if link.Identity != plain.Identity || link.Real != plain.Real || link.At != plain.At || link.Path == plain.Path {
 		t.Errorf("through a link: %+v", link)
 	}
 	if o := link.Others; len(o) != 2 || o[0].Real != filepath.Join(dir, "tree", "9.6") || o[1].Real != filepath.Join(dir, "tree", "new", "x") || !strings.HasSuffix(o[1].At, "/tree/new/x") {

@@ -15,10 +15,11 @@ import (
 // directory, and nothing else: no device is opened, and neither udev nor blkid is asked, since the one needs root and the
 // other is missing in containers.
 func Of(dir string) (Identity, error) {
-	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-	for err == unix.EINTR {
+	fd := -1
+	err := retry(func() (err error) {
 		fd, err = unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-	}
+		return err
+	})
 	if err != nil {
 		return Identity{}, because("open "+dir, err)
 	}
@@ -178,7 +179,7 @@ func ioctl(fd int, direction uintptr, kind, number byte, arg unsafe.Pointer, siz
 
 func retry(do func() error) error {
 	for {
-		if err := do(); err != unix.EINTR {
+		if err := do(); !errors.Is(err, unix.EINTR) {
 			return err
 		}
 	}
