@@ -101,6 +101,10 @@ func kittenSync(k *job, e mirror.Edition, spec *mirror.Spec) *mirror.Sync {
 			*own = []string{}
 		}
 	}
+	if s.MaxDelete == nil && main.MaxDelete != nil {
+		standard := mirror.MaxDelete
+		s.MaxDelete = &standard
+	}
 	if s.Bandwidth == "" && main.Bandwidth != "" {
 		s.Bandwidth = "0" // no limit (rsync(1))
 	}
@@ -143,8 +147,17 @@ func without(options [][]string, e mirror.Edition) (rest [][]string, ok bool) {
 func syncBlock(j *job, e mirror.Edition, upstream, lock, mount string) *mirror.Sync {
 	s := &mirror.Sync{Schedule: j.schedule}
 	rest, fits := without(j.sync.options, e)
+	rest = slices.DeleteFunc(rest, func(o []string) bool { return slices.Contains(mirror.SafetyOptions(), spelt(o)) }) // the block adds them
 	for _, o := range rest {
 		word := spelt(o)
+		if most, limits := strings.CutPrefix(word, "--max-delete="); limits {
+			if n, err := strconv.Atoi(most); err == nil && n > 0 {
+				if n != mirror.MaxDelete {
+					s.MaxDelete = &n
+				}
+				continue
+			}
+		}
 		pattern, excludes := strings.CutPrefix(word, "--exclude=")
 		rate, limits := strings.CutPrefix(word, "--bwlimit=")
 		switch {

@@ -156,8 +156,12 @@ func (x *expansion) newJob(j *job, own, s Sync, m module) *job {
 	return j
 }
 
-// noSetID has rsync drop set-user-ID and set-group-ID, and keep all other modes as they are.
-const noSetID = "--chmod=ug-s"
+// SafetyOptions are what a sync gets after the guide's options, beside --max-delete: no link out of the tree is made, and no set-user-ID and set-group-ID
+// arrives, with all other modes unchanged.
+func SafetyOptions() []string { return []string{"--safe-links", "--chmod=ug-s"} }
+
+// MaxDelete is how many files a sync may delete unless the configuration sets max_delete.
+const MaxDelete = 200_000
 
 // limits settles what keeps a sync from doing harm.
 func (x *expansion) limits(j *job, s Sync) {
@@ -171,7 +175,7 @@ func (x *expansion) limits(j *job, s Sync) {
 		}
 		return n
 	}
-	j.settings.MaxDelete = number("max_delete", s.MaxDelete, 200_000, 1_000_000_000)
+	j.settings.MaxDelete = number("max_delete", s.MaxDelete, MaxDelete, 1_000_000_000)
 	if percent := number("max_delete_percent", s.MaxDeletePercent, 50, 100); percent < 100 {
 		j.settings.MaxDeletePercent = percent
 	}
@@ -184,7 +188,7 @@ func (x *expansion) limits(j *job, s Sync) {
 	}
 	switch {
 	case s.Safe == nil || *s.Safe:
-		j.settings.Safety = []string{"--safe-links", noSetID}
+		j.settings.Safety = SafetyOptions()
 	case x.user == "root":
 		x.errorf(j.attribute("safe"), "give the mirror an account of its own, or leave safe out", "syncs that run as root cannot do without the safe options")
 	default:
