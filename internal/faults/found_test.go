@@ -355,3 +355,66 @@ func formatOne(t testing.TB, text string) string {
 	}
 	return string(sealed)
 }
+
+// TestFault34Neighbour: a mirror beside another distribution's: applied, its block removed, applied again, destroyed; then a mirror made by hand is adopted,
+// applied and destroyed. The other site answers throughout, by name and by address, and nothing else on the host has changed but the mirror's own tree.
+func TestFault34Neighbour(t *testing.T) {
+	t.Parallel()
+	labtest.Require(t)
+	program(t)
+	h := labtest.Hosts(t, 1)[0]
+	otherSite(t, h)
+	sh(t, h, `export DEBIAN_FRONTEND=noninteractive
+apt-get install -y -q --no-install-recommends logrotate
+mkdir -p /srv/pub/almalinux && chown mirror:mirror /srv/pub/almalinux
+install -d -o mirror -g mirror /srv/ftp/.ssh
+echo '5 5 * * * true' | crontab -u mirror -`)
+	before := inventory(t, h)
+	stop := polled(t, h, "/rocky/", "other.example.org")
+	s := newSite(t, host{Host: h})
+	mirror := `mirror "almalinux" {
+  hosts = [host.h]
+  storage {
+    path        = "/srv/pub/almalinux"
+    minimum     = "1MB"
+    recommended = "1MB"
+  }
+  sync { every = "6h" }
+  web { server_name = "mirror.example.org" }
+}
+`
+	unchanged := func(what string) {
+		t.Helper()
+		if after := inventory(t, h); after != before {
+			t.Errorf("%s: the host is not as before:\n%s", what, differing(before, after))
+		}
+	}
+	for _, way := range []string{"block removed", "destroy"} {
+		s.write("main.hcl", mirror)
+		s.apply().says(t, 0)
+		if !succeeds(h, "test -s /etc/cron.d/mirrorform-almalinux && test -s /etc/nginx/conf.d/mirrorform-almalinux.conf") {
+			t.Errorf("%s: not applied", way)
+		}
+		s.run("plan", "--detailed-exitcode").says(t, 0)
+		if way == "destroy" {
+			s.run("destroy", "--auto-approve").says(t, 0)
+		} else {
+			s.write("main.hcl", "")
+			s.apply().says(t, 0)
+		}
+		unchanged(way)
+	}
+	s.write("main.hcl", "")
+	sh(t, h, `echo '23 */3 * * * mirror /usr/bin/flock -n /srv/ftp/lock -c "/usr/bin/rsync -avSH --delete rsync://rsync.repo.almalinux.org/almalinux/ /srv/pub/almalinux/"' >/etc/cron.d/alma
+printf 'server { listen 80; server_name alma.example.org; location /almalinux/ { root /srv/pub; autoindex on; } }\n' >/etc/nginx/conf.d/alma.conf
+systemctl reload nginx`)
+	before = inventory(t, h)
+	s.run("adopt", "h", "--out", "adopted.hcl").says(t, 0)
+	s.apply().says(t, 0)
+	unchanged("adopted and applied")
+	s.run("destroy", "--auto-approve").says(t, 0)
+	unchanged("adopted, applied and destroyed")
+	stop()
+	record(t, 34, "a mirror beside another distribution: applied, removed, applied, destroyed; one made by hand adopted, applied, destroyed", 3,
+		"packages, accounts, services, cron jobs and files unchanged; the other site answers throughout, by name and by address")
+}

@@ -1,0 +1,193 @@
+package faults
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/mirrorform/mirrorform/internal/lab"
+	"github.com/mirrorform/mirrorform/internal/lab/labtest"
+)
+
+// mirrorOf is a mirror block whose upstream is the module that upstream serves.
+func mirrorOf(dir, more string) string {
+	return fmt.Sprintf(`mirror "almalinux" {
+  hosts = [host.h]
+%s  storage {
+    path        = %q
+    minimum     = "1MB"
+    recommended = "1MB"
+  }
+  sync {
+    schedule = "0 0 1 1 *"
+    upstream = "rsync://127.0.0.1:8730/m/"
+  }
+  web { server = "none" }
+}
+`, more, dir)
+}
+
+// upstream serves a small AlmaLinux tree by rsync on the host itself. It has what no mirror may take over: a link to / and a set-id program.
+func upstream(t testing.TB, h *lab.Host) {
+	t.Helper()
+	sh(t, h, `mkdir -p /srv/up/9 && date +%s >/srv/up/TIME && for i in $(seq 17); do echo $i >/srv/up/9/f$i; done
+ln -s / /srv/up/root; printf '#!/bin/sh\n' >/srv/up/9/sh; chmod 4755 /srv/up/9/sh
+command -v rsync || DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends rsync
+printf 'uid = root\nuse chroot = yes\n[m]\npath = /srv/up\n' >/srv/up.conf
+systemd-run --unit=up rsync --daemon --no-detach --config=/srv/up.conf --port=8730
+for i in $(seq 200); do rsync rsync://127.0.0.1:8730/m/ >/dev/null && exit 0; sleep 0.1; done; exit 1`)
+}
+
+// synced runs the sync as cron does, as the user of its entry, and as the command does. It returns the exit status that each left in the host's record.
+func synced(t testing.TB, s *site, h *lab.Host) []string {
+	t.Helper()
+	last := func() string {
+		return sh(t, h, `tail -n 1 /var/lib/mirrorform-sync/almalinux.status | sed 's/.*"exit":\([0-9]*\).*/\1/' | tr -d '\n'`)
+	}
+	sh(t, h, `line=$(grep flock /etc/cron.d/mirrorform-almalinux)
+runuser -u "$(echo "$line" | cut -d ' ' -f 6)" -- sh -c "$(echo "$line" | cut -d ' ' -f 7-)" || true`)
+	cron := last()
+	s.run("sync")
+	return []string{cron, last()}
+}
+
+// TestFault31TreeOfOthers: the directory of a mirror holds something else, is a link into it, or nests with another tree: the plan is refused before any write.
+// A directory that was swapped between two syncs is not synced into, by cron or by the command.
+func TestFault31TreeOfOthers(t *testing.T) {
+	t.Parallel()
+	labtest.Require(t)
+	program(t)
+	h := labtest.Hosts(t, 1)[0]
+	upstream(t, h)
+	s := newSite(t, host{Host: h})
+	cases := []struct{ set, path, says, unset string }{
+		{"mkdir -p /srv/t/debian /srv/t/ubuntu && touch /srv/t/thesis.odt", "/srv/t", "debian/", "rm -r /srv/t"},
+		{"mkdir /srv/t && touch /srv/t/.hidden", "/srv/t", ".hidden", "rm -r /srv/t"},
+		{"mkdir -p /srv/t/lost+found && touch /srv/t/x", "/srv/t", "holds x", "rm -r /srv/t"},
+		{"mkdir -p /srv/t/9 && touch /srv/t/9/x", "/srv/t", "9/", "rm -r /srv/t"},
+		{"mkdir -p /srv/t && date >/srv/t/TIME", "/srv/t", "TIME", "rm -r /srv/t"},
+		{"ln -s /home /srv/m && mkdir -p /home/plain && touch /home/plain/x", "/srv/m/plain", "/home/plain", "rm -r /srv/m /home/plain"},
+		{"ln -s /etc /srv/t", "/srv/t", "/etc", "rm /srv/t"},
+		{"mkdir -p /var/lib/mysql/db", "/var/lib/mysql", "db/", "rm -r /var/lib/mysql"},
+		{"mkdir -p /var/lib/docker/overlay2", "/var/lib/docker", "overlay2/", "rm -r /var/lib/docker"},
+		{"mkdir -p /backup/2020", "/backup", "2020/", "rm -r /backup"},
+		{"mkdir -p /home/joe/www/blog", "/home/joe/www", "blog/", "rm -r /home/joe"},
+		{"mkdir -p /srv/real/x /srv/t && mount --bind /srv/real /srv/t", "/srv/t", "x/", "umount /srv/t; rm -r /srv/t /srv/real"},
+		{"touch /srv/t", "/srv/t", "file", "rm /srv/t"},
+	}
+	// What there is to be written over, without the helper and sudo's mark in the home of the login.
+	const look = "find /srv /home /var/lib/mysql /var/lib/docker /backup /etc -xdev ! -path '/home/admin/*' -printf '%p %u %g %m %l\\n' 2>/dev/null | sort; getent passwd"
+	injected := 0
+	for _, c := range cases {
+		sh(t, h, c.set)
+		before := sh(t, h, look)
+		s.write("main.hcl", mirrorOf(c.path, ""))
+		for _, args := range [][]string{{"plan"}, {"apply", "--auto-approve"}} {
+			r := s.run(args...)
+			r.says(t, 1, c.says)
+		}
+		if after := sh(t, h, look); after != before {
+			t.Errorf("%s: something was written:\n%s", c.set, differing(before, after))
+		}
+		sh(t, h, c.unset)
+		injected++
+	}
+	s.write("main.hcl", mirrorOf("/srv/t", ""))
+	s.apply().says(t, 0)
+	if got := synced(t, s, h); fmt.Sprint(got) != "[0 0]" {
+		t.Fatalf("the syncs of a sound tree ended with %v", got)
+	}
+	for _, swap := range []string{
+		"mkdir /srv/t && chown mirror /srv/t && echo thesis >/srv/t/thesis.odt",
+		"mkdir /srv/other && chown mirror /srv/other && echo thesis >/srv/other/thesis.odt && ln -s /srv/other /srv/t",
+		"mkdir /srv/other /srv/t && chown mirror /srv/other && echo thesis >/srv/other/thesis.odt && mount --bind /srv/other /srv/t",
+	} {
+		sh(t, h, "mv /srv/t /srv/aside && "+swap)
+		if got := synced(t, s, h); fmt.Sprint(got) != "[78 78]" {
+			t.Errorf("after %q the syncs ended with %v, want 78", swap, got)
+		}
+		if !succeeds(h, "test -s /srv/t/thesis.odt") {
+			t.Errorf("after %q a sync deleted what was there", swap)
+		}
+		s.run("plan").says(t, 1, "thesis.odt")
+		sh(t, h, "umount /srv/t 2>/dev/null; rm -rf /srv/other /srv/t && mv /srv/aside /srv/t")
+		injected += 2
+	}
+	if got := synced(t, s, h); fmt.Sprint(got) != "[0 0]" {
+		t.Errorf("with the directory back the syncs ended with %v", got)
+	}
+	record(t, 31, "a tree that holds something else, is a link or mount into it, or was swapped between syncs", injected, "refused before any write, with what lies there; the sync does not run (78)")
+}
+
+// TestFault32UpstreamLost: the upstream is empty, has no TIME, or has lost most of its files: neither sync deletes anything; it is allowed once.
+func TestFault32UpstreamLost(t *testing.T) {
+	t.Parallel()
+	labtest.Require(t)
+	program(t)
+	h := labtest.Hosts(t, 1)[0]
+	upstream(t, h)
+	s := newSite(t, host{Host: h})
+	s.write("main.hcl", mirrorOf("/srv/t", ""))
+	s.apply().says(t, 0)
+	if got := synced(t, s, h); fmt.Sprint(got) != "[0 0]" {
+		t.Fatalf("the first syncs ended with %v", got)
+	}
+	files := sh(t, h, "find /srv/t | sort")
+	injected := 0
+	for _, c := range []struct{ lose, restore, status string }{
+		{"mv /srv/up /srv/aside && mkdir /srv/up", "rmdir /srv/up && mv /srv/aside /srv/up", "66"},
+		{"mv /srv/up /srv/aside && mkdir -p /srv/up/lost+found", "rm -r /srv/up && mv /srv/aside /srv/up", "66"},
+		{"mv /srv/up/TIME /srv/TIME", "mv /srv/TIME /srv/up/TIME", "66"},
+		{"mv /srv/up/TIME /srv/TIME && mkdir /srv/up/TIME", "rmdir /srv/up/TIME; mv /srv/TIME /srv/up/TIME", "66"},
+		{"mv /srv/up/9 /srv/aside", "mv /srv/aside /srv/up/9", "65"},
+		{"mkdir /srv/aside && mv /srv/up/9/f? /srv/up/9/f10 /srv/up/9/f11 /srv/up/9/f12 /srv/aside/", "mv /srv/aside/* /srv/up/9/; rmdir /srv/aside", "65"},
+		{"systemctl stop up", "systemd-run --unit=up rsync --daemon --no-detach --config=/srv/up.conf --port=8730; for i in $(seq 200); do rsync rsync://127.0.0.1:8730/m/ >/dev/null && exit 0; sleep 0.1; done; exit 1", "69"},
+	} {
+		sh(t, h, c.lose)
+		if got := synced(t, s, h); fmt.Sprint(got) != fmt.Sprintf("[%s %s]", c.status, c.status) {
+			t.Errorf("after %q the syncs ended with %v, want %s", c.lose, got, c.status)
+		}
+		if now := sh(t, h, "find /srv/t | sort"); now != files {
+			t.Errorf("after %q the tree has changed:\n%s", c.lose, differing(files, now))
+		}
+		sh(t, h, c.restore)
+		injected += 2
+	}
+	sh(t, h, "rm /srv/up/9/f? /srv/up/9/f10 /srv/up/9/f11 /srv/up/9/f12")
+	s.run("sync").says(t, 1, "--allow-deletions")
+	s.run("sync", "--allow-deletions").says(t, 0)
+	if !succeeds(h, "test ! -e /srv/t/9/f1 && test -s /srv/t/9/f17") {
+		t.Error("allowed for once, the sync did not delete what the upstream lacks")
+	}
+	if got := synced(t, s, h); fmt.Sprint(got) != "[0 0]" {
+		t.Errorf("the syncs after that ended with %v", got)
+	}
+	record(t, 32, "an upstream that is empty, lacks TIME, has lost most of its files, or is down", injected, "nothing deleted; 66, 65 or 69; allowed for once by --allow-deletions")
+}
+
+// TestFault33HostileUpstream: a link that leads out of the tree and a set-id program do not arrive, whichever user syncs.
+func TestFault33HostileUpstream(t *testing.T) {
+	t.Parallel()
+	labtest.Require(t)
+	program(t)
+	h := labtest.Hosts(t, 1)[0]
+	upstream(t, h)
+	sh(t, h, `ln -s ../../etc/shadow /srv/up/9/shadow; ln -s /etc/passwd /srv/up/passwd; ln -s ../TIME /srv/up/9/time; printf x >/srv/up/9/sgid; chmod 2755 /srv/up/9/sgid; mkdir /srv/up/9/set; chmod 2755 /srv/up/9/set`)
+	injected := 0
+	for _, user := range []string{"", "  user = \"root\"\n"} {
+		s := newSite(t, host{Host: h})
+		dir := fmt.Sprintf("/srv/t%d", injected)
+		s.write("main.hcl", mirrorOf(dir, user))
+		s.apply().says(t, 0)
+		if got := synced(t, s, h); fmt.Sprint(got) != "[0 0]" {
+			t.Errorf("the syncs ended with %v", got)
+		}
+		out := strings.TrimSpace(sh(t, h, "find "+dir+" -perm /6000; find "+dir+" -type l -printf '%P -> %l\n'"))
+		if out != "9/time -> ../TIME" {
+			t.Errorf("%q: set-id files and links in the tree:\n%s", user, out)
+		}
+		s.run("destroy", "--auto-approve").says(t, 0)
+		injected += 6 * 2
+	}
+	record(t, 33, "links that lead out of the tree, set-id files and directories, as user mirror and as root", injected, "they do not arrive; links inside the tree do")
+}
