@@ -55,6 +55,8 @@ type Compared struct {
 	Resource *Resource
 	Want     any // *S, completed; nil when the resource is to be removed
 	Have     any // *S as it was found; nil when there is nothing
+
+	declared any // Want without what was remembered and what the host's answers decided
 }
 
 // Failed tells whether the host's plan cannot be applied.
@@ -149,7 +151,7 @@ func Compare(t Target, ordered []*Resource, got Answers) *HostPlan {
 			continue
 		}
 		if r.Remove {
-			p.Compared = append(p.Compared, Compared{r, nil, have})
+			p.Compared = append(p.Compared, Compared{Resource: r, Have: have})
 			if p.remove(t, r, have, gone) {
 				note(r, changed)
 				note(r, gone)
@@ -157,7 +159,14 @@ func Compare(t Target, ordered []*Resource, got Answers) *HostPlan {
 			continue
 		}
 		want := k.complete(t, k.settle(t, r.State, t.record(r), got))
-		p.Compared = append(p.Compared, Compared{r, want, have})
+		declared := want
+		if k.settles || r.declared != nil {
+			declared = k.complete(t, r.State)
+			if r.declared != nil {
+				declared = k.complete(t, r.declared)
+			}
+		}
+		p.Compared = append(p.Compared, Compared{r, want, have, declared})
 		if problems := k.check(t, want, have); len(problems) > 0 {
 			fatal := false
 			for _, problem := range problems {

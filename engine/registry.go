@@ -23,6 +23,7 @@ type Kind struct {
 	ask      func(t Target, want any) []wire.Query
 	read     func(t Target, want any, got Answers) (any, error)
 	diff     func(t Target, want, have any) []Step
+	settles  bool // it is a Settler
 	settle   func(t Target, want any, prior *Record, got Answers) any
 	complete func(t Target, want any) any
 	check    func(t Target, want, have any) []Problem
@@ -78,6 +79,7 @@ func Register[S any](r *Registry, name string, t Type[S]) {
 		irreplaceable: func(any, any) string { return "" },
 	}
 	if c, ok := t.(Settler[S]); ok {
+		k.settles = true
 		k.settle = func(tg Target, want any, prior *Record, got Answers) any {
 			return c.Settle(tg, state(want), prior, got)
 		}
@@ -155,6 +157,7 @@ type Resource struct {
 	Replace   bool            // it is to be removed and made anew, if it is there
 	Orphan    bool            // the host's manifest has it, and the configuration does not any more
 	Keep      string          // why destroy leaves it alone unless named; empty: the type decides
+	declared  any             // State without what the manifest remembers, where that is something
 	Made      bool            // the host's manifest says that mirrorform made it; else it is never removed, only released
 	Shared    string          // why it is not removed though mirrorform made it: something else manages or needs it
 	Purge     bool            // it is removed even where mirrorform did not make it

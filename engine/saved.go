@@ -145,10 +145,14 @@ func saveHost(h *HostPlan, seals *sealer) (*SavedHost, error) {
 		r := c.Resource
 		secret := len(r.Sensitive) > 0
 		dependsOn := slices.Sorted(slices.Values(r.DependsOn))
+		var decided any // by what was found
+		if r.Kind.settles {
+			decided = c.Want
+		}
 		s.Resources = append(s.Resources, SavedResource{
 			Address: r.Address,
-			Wanted:  seals.seal("wanted "+r.Address, secret && c.Want != nil, r.Kind.Name, c.Want, dependsOn),
-			Found:   seals.seal("found "+r.Address, secret && c.Have != nil, c.Have),
+			Wanted:  seals.seal("wanted "+r.Address, secret && c.declared != nil, r.Kind.Name, c.declared, dependsOn),
+			Found:   seals.seal("found "+r.Address, secret && (c.Have != nil || decided != nil), c.Have, decided),
 		})
 	}
 	for i := range h.Changes {
