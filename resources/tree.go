@@ -59,7 +59,7 @@ func (treeType) Complete(_ engine.Target, want *Tree) *Tree {
 // Settle implements engine.Settler: what is claimed is remembered, by its identity.
 func (tt treeType) Settle(t engine.Target, want *Tree, _ *engine.Record, got engine.Answers) *Tree {
 	settled := *want
-	if tree, err := got.Tree(tt.query(t, want)); err == nil {
+	if tree, err := got.Tree(tt.query(t, want)); err == nil && !unmounted(t, want, got) {
 		settled.Identity = tree.Identity
 	}
 	_, root := tt.files(want)
@@ -109,7 +109,11 @@ func (treeType) files(want *Tree) (file, root wire.Query) {
 
 func (tt treeType) Ask(t engine.Target, want *Tree) []wire.Query {
 	file, root := tt.files(want)
-	return []wire.Query{tt.query(t, want), file, root}
+	list := []wire.Query{tt.query(t, want), file, root}
+	if q := mountOf(t, want); q != nil {
+		list = append(list, *q)
+	}
+	return list
 }
 
 // Read returns a state also for what must not be claimed, so that Check can say why.
@@ -127,6 +131,10 @@ func (tt treeType) Read(t engine.Target, want *Tree, got engine.Answers) (*Tree,
 	if err != nil {
 		return nil, err
 	}
+	hidden := unmounted(t, want, got)
+	if hidden {
+		tree.Identity, tree.Entries = want.Identity, nil // what is there is not the tree: the plan mounts that first
+	}
 	problems := judge(t, want, tree)
 	if file.Kind == wire.Absent && !refused(problems) {
 		return nil, nil
@@ -137,7 +145,34 @@ func (tt treeType) Read(t engine.Target, want *Tree, got engine.Answers) (*Tree,
 		attribute: want.attribute, claimFile: file.Kind, problems: problems,
 	}
 	have.Owner, have.Group, _ = foundAttributes(want.Owner, want.Group, "", root)
+	if hidden {
+		have.Owner, have.Group = want.Owner, want.Group
+	}
 	return have, nil
+}
+
+// mountOf asks about the mount of this configuration that the claimed tree lies on; nil: there is none.
+func mountOf(t engine.Target, want *Tree) *wire.Query {
+	var at string
+	for i := range t.Records {
+		if m, ok := t.Records[i].State.(*Mount); ok && t.Records[i].Own && holdsPath(m.Path, want.Path) && len(m.Path) > len(at) {
+			at = m.Path
+		}
+	}
+	if at == "" || want.Identity == "" {
+		return nil
+	}
+	return &wire.Query{Verb: wire.AskMount, Arg: at}
+}
+
+// unmounted tells whether the claimed tree is not to be seen, since nothing is mounted where its file system was.
+func unmounted(t engine.Target, want *Tree, got engine.Answers) bool {
+	q := mountOf(t, want)
+	if q == nil {
+		return false
+	}
+	m, err := got.Mount(*q)
+	return err == nil && !m.Mounted
 }
 
 func (tt treeType) Diff(_ engine.Target, want, have *Tree) []engine.Step {
