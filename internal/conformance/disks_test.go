@@ -10,7 +10,10 @@ import (
 // dataPoint is where disks are mounted.
 const dataPoint = "/srv/data"
 
-func wipe(disk string) [][]string { return [][]string{{"wipefs", "--all", "--quiet", disk}} }
+// wipe leaves a disk as a new one is: a device with anything on it is refused.
+func wipe(disk string) [][]string {
+	return [][]string{{"wipefs", "--all", "--quiet", disk}, {"blkdiscard", "--force", "--zeroout", disk}}
+}
 
 func diskCases(disks []string) []testCase {
 	return []testCase{
