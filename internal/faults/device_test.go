@@ -33,7 +33,7 @@ resource "filesystem" "data" {
 	on(t, h, "mkdir", "-p", "/dev/disk/by-id", "/srv/elsewhere")
 	reset := func() {
 		t.Helper()
-		sh(t, h, "umount /srv/elsewhere 2>/dev/null; wipefs --all --force --quiet "+blank+"; dd if=/dev/zero of="+blank+" bs=1M count=4 2>/dev/null; rm -f /etc/first")
+		sh(t, h, "umount /srv/elsewhere 2>/dev/null; wipefs --all --force --quiet "+blank+"; blkdiscard --force --zeroout "+blank+"; rm -f /etc/first")
 		local(t, "", "mkfs.xfs", "-q", "-f", "-L", "precious", precious)
 		on(t, h, "ln", "-sfn", blank, link)
 	}
