@@ -242,7 +242,7 @@ func (g *graph) sort() []*Resource {
 	}
 	ordered := make([]*Resource, 0, len(g.resources))
 	for ready.Len() > 0 {
-		next := g.ranked(heap.Pop(ready).(int))
+		next := heap.Pop(ready).(int) % len(g.resources)
 		g.sorted[next] = true
 		ordered = append(ordered, g.resources[next])
 		for _, i := range after[next] {
@@ -254,27 +254,19 @@ func (g *graph) sort() []*Resource {
 	return ordered
 }
 
-// rank is the place of a resource among those that nothing holds back; the lowest comes first.
+// rank is the place of a resource among those that nothing holds back; the lowest comes first. Its remainder by the number of resources is the index.
 func (g *graph) rank(i int) int {
 	n, r := len(g.resources), g.resources[i]
+	group, place := 2, i
 	switch isPackage := r.Kind.Name == "package"; {
 	case r.Remove && isPackage:
-		return 4*n - 1 - i
+		group, place = 3, n-1-i
 	case r.Remove:
-		return n - 1 - i
+		group, place = 0, n-1-i
 	case isPackage:
-		return n + i
+		group = 1
 	}
-	return 2*n + i
-}
-
-// ranked is the resource of a rank.
-func (g *graph) ranked(rank int) int {
-	n := len(g.resources)
-	if i := rank % n; rank >= n && rank < 3*n {
-		return i
-	}
-	return n - 1 - rank%n
+	return (group*n+place)*n + i
 }
 
 // ranks is a heap (container/heap): the smallest comes first.

@@ -419,12 +419,7 @@ func (c *Change) shares(other *Change) bool {
 }
 
 func (c *Change) sharesAny(others []Change) bool {
-	for i := range others {
-		if len(c.loads) > 0 && c.shares(&others[i]) {
-			return true
-		}
-	}
-	return false
+	return len(c.loads) > 0 && slices.ContainsFunc(others, func(o Change) bool { return c.shares(&o) })
 }
 
 // merge takes a step that installs packages into a task that does, so that the package manager runs once.
