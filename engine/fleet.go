@@ -335,9 +335,8 @@ func (f *Fleet) planHost(ctx context.Context, of Host) (*HostPlan, error) {
 	}
 	f.hold(h, all)
 	for _, r := range all {
-		if prior := h.target.record(r); prior != nil && !r.Orphan {
-			r.declared = r.State
-			r.State = recall(r.State, prior.State)
+		if prior := h.target.record(r); r.Kind.settles && prior != nil && !r.Orphan {
+			r.declared, r.State = r.State, recall(r.State, prior.State)
 		}
 	}
 	ordered, problems := Order(h.target, withoutStrangers(all))

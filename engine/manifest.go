@@ -207,10 +207,7 @@ func eachAttribute(state any, each func(name string, v reflect.Value)) {
 
 // resource makes the resource of an entry, to be removed from a host.
 func (m *Managed) resource(host string, types *Registry) (*Resource, error) {
-	var kind *Kind
-	if types != nil {
-		kind = types.Kind(m.Type)
-	}
+	kind := types.Kind(m.Type)
 	if kind == nil {
 		return nil, fmt.Errorf("%w: %s has the type %s, which this mirrorform does not know: use the version that made it", ErrManifest, m.Address, m.Type)
 	}
@@ -295,13 +292,8 @@ func (m *Manifest) orphans(t Target, types *Registry, configuration string, want
 	managed := map[Key]bool{}
 	var needs []Key
 	need := func(r *Resource) (provides []Key) {
-		provides, more := r.Kind.keys(t, r.State)
-		follows := r.Kind.follows(t, r.State) // a unit can do without a file that it would have loaded
-		for _, k := range more {
-			if !slices.Contains(follows, k) {
-				needs = append(needs, k)
-			}
-		}
+		provides, more := r.Kind.requires(t, r.State)
+		needs = append(needs, more...)
 		return provides
 	}
 	for _, r := range wanted {
@@ -339,35 +331,10 @@ func (m *Manifest) orphans(t Target, types *Registry, configuration string, want
 			left = append(left, r)
 		}
 	}
-	// What is needed by what stays, stays.
-	for again := true; again; {
-		again = false
-		provider := map[Key]int{}
-		for i, r := range left {
-			provides, _ := r.Kind.keys(t, r.State)
-			for _, k := range provides {
-				provider[k] = i
-			}
-		}
-		stay := map[int]bool{}
-		for _, k := range needs {
-			for _, i := range providers(provider, k) {
-				stay[i] = true
-			}
-		}
-		var rest []*Resource
-		for i, r := range left {
-			if stay[i] && !r.PreventDestroy {
-				o.keep(r, "something that stays needs it")
-				need(r)
-				again = true
-				continue
-			}
-			rest = append(rest, r)
-		}
-		left = rest
+	for _, r := range staying(t, left, needs) {
+		o.keep(r, "something that stays needs it")
 	}
-	o.remove = left
+	o.remove = slices.DeleteFunc(left, func(r *Resource) bool { return slices.Contains(o.letGo, r) })
 	return o, nil
 }
 

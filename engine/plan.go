@@ -160,11 +160,8 @@ func Compare(t Target, ordered []*Resource, got Answers) *HostPlan {
 		}
 		want := k.complete(t, k.settle(t, r.State, t.record(r), got))
 		declared := want
-		if k.settles || r.declared != nil {
-			declared = k.complete(t, r.State)
-			if r.declared != nil {
-				declared = k.complete(t, r.declared)
-			}
+		if k.settles {
+			declared = k.complete(t, cmp.Or(r.declared, r.State))
 		}
 		p.Compared = append(p.Compared, Compared{r, want, have, declared})
 		if problems := k.check(t, want, have); len(problems) > 0 {

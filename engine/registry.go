@@ -120,8 +120,13 @@ func Register[S any](r *Registry, name string, t Type[S]) {
 	r.kinds[name] = k
 }
 
-// Kind returns the type of that name, or nil.
-func (r *Registry) Kind(name string) *Kind { return r.kinds[name] }
+// Kind returns the type of that name, or nil. A nil registry has none.
+func (r *Registry) Kind(name string) *Kind {
+	if r == nil {
+		return nil
+	}
+	return r.kinds[name]
+}
 
 // Names returns the names of all types, sorted.
 func (r *Registry) Names() []string {
@@ -138,6 +143,14 @@ func (k *Kind) Validate(want any) []Problem { return k.validate(want) }
 
 // Read makes the found state out of the answers; nil when there is nothing.
 func (k *Kind) Read(t Target, want any, got Answers) (any, error) { return k.read(t, want, got) }
+
+// requires are the keys that a resource provides, and those that have to stay while it does: a unit can do without a file
+// that it would have loaded.
+func (k *Kind) requires(t Target, state any) (provides, needs []Key) {
+	provides, needs = k.keys(t, state)
+	follows := k.follows(t, state)
+	return provides, slices.DeleteFunc(slices.Clone(needs), func(n Key) bool { return slices.Contains(follows, n) })
+}
 
 // Complete returns a wanted state with its defaults and derived fields.
 func (k *Kind) Complete(t Target, want any) any { return k.complete(t, want) }
@@ -157,10 +170,11 @@ type Resource struct {
 	Replace   bool            // it is to be removed and made anew, if it is there
 	Orphan    bool            // the host's manifest has it, and the configuration does not any more
 	Keep      string          // why destroy leaves it alone unless named; empty: the type decides
-	declared  any             // State without what the manifest remembers, where that is something
 	Made      bool            // the host's manifest says that mirrorform made it; else it is never removed, only released
 	Shared    string          // why it is not removed though mirrorform made it: something else manages or needs it
 	Purge     bool            // it is removed even where mirrorform did not make it
+
+	declared any // of a Settler: State without what the manifest remembers
 	// PreventDestroy refuses every plan that would remove it, even after its block is gone: the manifest keeps it.
 	PreventDestroy bool
 	// Postcondition, where it is not nil, tells what is wrong with the state (*S, or nil) that was found after an apply.

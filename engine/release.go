@@ -5,14 +5,17 @@ import "slices"
 // hold marks those resources to be removed that mirrorform made, and of these the ones that stay since another configuration manages them, or
 // something that stays needs them.
 func (f *Fleet) hold(h *hostState, all []*Resource) {
+	if !slices.ContainsFunc(all, func(r *Resource) bool { return r.Remove }) {
+		return
+	}
 	t := h.target
-	needed := map[Key]bool{} // by what stays
-	owned := map[Key]bool{}  // by other configurations
+	var needs []Key         // of what stays
+	owned := map[Key]bool{} // by other configurations
 	for _, e := range t.Records {
-		if kind := f.Types.Kind(e.Type); !e.Own && e.State != nil {
-			provides, needs := kind.keys(t, e.State)
+		if !e.Own && e.State != nil {
+			provides, more := f.Types.Kind(e.Type).requires(t, e.State)
+			needs = append(needs, more...)
 			mark(owned, provides)
-			mark(needed, without(needs, kind.follows(t, e.State)))
 		}
 	}
 	var made []*Resource
@@ -22,37 +25,58 @@ func (f *Fleet) hold(h *hostState, all []*Resource) {
 		}
 		e := h.manifest.find(f.Configuration, relative(r.Address))
 		r.Made, r.Shared = e != nil && e.Made, ""
-		provides, needs := r.Kind.keys(t, r.State)
+		provides, more := r.Kind.requires(t, r.State)
+		others := slices.ContainsFunc(provides, func(k Key) bool { return owned[k] })
 		switch {
 		case r.Purge:
-		case !r.Made:
-			mark(needed, without(needs, r.Kind.follows(t, r.State)))
-		case slices.ContainsFunc(provides, func(k Key) bool { return owned[k] }):
-			r.Shared = "another configuration manages it, too"
-			mark(needed, without(needs, r.Kind.follows(t, r.State)))
-		default:
+			continue
+		case r.Made && !others:
 			made = append(made, r)
+			continue
+		case r.Made:
+			r.Shared = "another configuration manages it, too"
 		}
+		needs = append(needs, more...)
 	}
-	for again := true; again; {
+	for _, r := range staying(t, made, needs) {
+		r.Shared = "something that stays needs it"
+	}
+}
+
+// staying are those of the resources that stay, since what stays needs them: by these keys, or by what another of them needs.
+func staying(t Target, list []*Resource, needs []Key) (stay []*Resource) {
+	for left, again := list, true; again; {
 		again = false
-		for _, r := range made {
-			provides, needs := r.Kind.keys(t, r.State)
-			if r.Shared == "" && !r.PreventDestroy && slices.ContainsFunc(provides, func(k Key) bool { return meets(k, needed) }) {
-				r.Shared = "something that stays needs it"
-				mark(needed, without(needs, r.Kind.follows(t, r.State)))
-				again = true
+		provider := map[Key]int{}
+		for i, r := range left {
+			provides, _ := r.Kind.keys(t, r.State)
+			for _, k := range provides {
+				provider[k] = i
 			}
 		}
+		needed := map[int]bool{}
+		for _, k := range needs {
+			for _, i := range providers(provider, k) {
+				needed[i] = true
+			}
+		}
+		var rest []*Resource
+		for i, r := range left {
+			if !needed[i] || r.PreventDestroy {
+				rest = append(rest, r)
+				continue
+			}
+			_, more := r.Kind.requires(t, r.State)
+			stay, needs, again = append(stay, r), append(needs, more...), true
+		}
+		left = rest
 	}
+	return stay
 }
 
 // inherit passes on that mirrorform made a thing: from entries that the manifest before had and this one has not any more, to those that
 // provide the same key.
 func (m *Manifest) inherit(before *Manifest, t Target, types *Registry) {
-	if types == nil {
-		return
-	}
 	made := map[Key]bool{}
 	keys := func(e *Managed) []Key {
 		r, err := e.resource(t.Name, types)
@@ -78,23 +102,8 @@ func (m *Manifest) inherit(before *Manifest, t Target, types *Registry) {
 	}
 }
 
-// meets tells whether who provides a key provides what is needed: the same, or for a path what is below it.
-func meets(provided Key, needed map[Key]bool) bool {
-	for k := range needed {
-		if len(providers(map[Key]int{provided: 0}, k)) > 0 {
-			return true
-		}
-	}
-	return false
-}
-
 func mark(in map[Key]bool, keys []Key) {
 	for _, k := range keys {
 		in[k] = true
 	}
-}
-
-// without are the keys that are not in the list: a unit can do without a file that it would have loaded.
-func without(keys, list []Key) []Key {
-	return slices.DeleteFunc(slices.Clone(keys), func(k Key) bool { return slices.Contains(list, k) })
 }
