@@ -12,7 +12,6 @@ import (
 
 	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/internal/lab"
-	"github.com/mirrorform/mirrorform/internal/lab/labtest"
 )
 
 // otherSite makes a host one that serves another distribution: nginx with a default site, synced by cron into a tree of an account of its own.
@@ -88,6 +87,10 @@ resource "file" "made" {
   path    = "/etc/ctl/made/file"
   content = "made\n"
 }
+` + generatedBlock
+
+// generatedBlock declares a file that nobody but mirrorform writes.
+const generatedBlock = `
 resource "cron" "made" {
   hosts    = [host.h]
   name     = "made"
@@ -160,9 +163,7 @@ func polled(t testing.TB, h *lab.Host, path, name string) (stop func()) {
 // configuration again. The host is then as before, and the site that it served answers throughout.
 func TestFault34FoundStays(t *testing.T) {
 	t.Parallel()
-	labtest.Require(t)
-	program(t)
-	h := labtest.Hosts(t, 1)[0]
+	h := boot(t)
 	otherSite(t, h)
 	before := inventory(t, h)
 	stop := polled(t, h, "/rocky/", "other.example.org")
@@ -229,9 +230,7 @@ func differing(a, b string) string {
 // running, until neither wants them, whichever made them and whichever goes first.
 func TestFault49TwoOwners(t *testing.T) {
 	t.Parallel()
-	labtest.Require(t)
-	program(t)
-	h := labtest.Hosts(t, 1)[0]
+	h := boot(t)
 	blocks := func(label string) string {
 		return strings.ReplaceAll(`
 resource "package" "LABEL" {
@@ -301,22 +300,12 @@ resource "file" "LABEL" {
 // destroy then removes what mirrorform alone writes, and nothing that may have been there.
 func TestFault34OldManifest(t *testing.T) {
 	t.Parallel()
-	labtest.Require(t)
-	program(t)
-	h := labtest.Hosts(t, 1)[0]
+	h := boot(t)
 	otherSite(t, h)
 	before := inventory(t, h)
 	stop := polled(t, h, "/rocky/", "other.example.org")
 	s := newSite(t, host{Host: h})
-	generated := `
-resource "cron" "made" {
-  hosts    = [host.h]
-  name     = "made"
-  schedule = "@daily"
-  command  = ["/bin/true"]
-}
-`
-	s.write("main.hcl", foundBlocks+generated)
+	s.write("main.hcl", foundBlocks+generatedBlock)
 	s.apply().says(t, 0)
 	old := formatOne(t, read(t, h, manifestFile))
 	put(t, h, manifestFile, old, 0o600)
@@ -360,9 +349,7 @@ func formatOne(t testing.TB, text string) string {
 // applied and destroyed. The other site answers throughout, by name and by address, and nothing else on the host has changed but the mirror's own tree.
 func TestFault34Neighbour(t *testing.T) {
 	t.Parallel()
-	labtest.Require(t)
-	program(t)
-	h := labtest.Hosts(t, 1)[0]
+	h := boot(t)
 	otherSite(t, h)
 	sh(t, h, `export DEBIAN_FRONTEND=noninteractive
 apt-get install -y -q --no-install-recommends logrotate

@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"github.com/mirrorform/mirrorform/internal/lab"
-	"github.com/mirrorform/mirrorform/internal/lab/labtest"
 )
 
 // mirrorOf is a mirror block whose upstream is the module that upstream serves.
@@ -27,6 +26,10 @@ func mirrorOf(dir, more string) string {
 `, more, dir)
 }
 
+// startUpstream starts the daemon, and waits until it answers.
+const startUpstream = `systemd-run --unit=up rsync --daemon --no-detach --config=/srv/up.conf --port=8730
+for i in $(seq 200); do rsync rsync://127.0.0.1:8730/m/ >/dev/null && exit 0; sleep 0.1; done; exit 1`
+
 // upstream serves a small AlmaLinux tree by rsync on the host itself. It has what no mirror may take over: a link to / and a set-id program.
 func upstream(t testing.TB, h *lab.Host) {
 	t.Helper()
@@ -34,12 +37,11 @@ func upstream(t testing.TB, h *lab.Host) {
 ln -s / /srv/up/root; printf '#!/bin/sh\n' >/srv/up/9/sh; chmod 4755 /srv/up/9/sh
 command -v rsync || DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends rsync
 printf 'uid = root\nuse chroot = yes\n[m]\npath = /srv/up\n' >/srv/up.conf
-systemd-run --unit=up rsync --daemon --no-detach --config=/srv/up.conf --port=8730
-for i in $(seq 200); do rsync rsync://127.0.0.1:8730/m/ >/dev/null && exit 0; sleep 0.1; done; exit 1`)
+`+startUpstream)
 }
 
-// synced runs the sync as cron does, as the user of its entry, and as the command does. It returns the exit status that each left in the host's record.
-func synced(t testing.TB, s *site, h *lab.Host) []string {
+// synced runs the sync as cron does, as the user of its entry, and as the command does. Both have to leave that exit status in the host's record.
+func synced(t testing.TB, s *site, h *lab.Host, want, when string) {
 	t.Helper()
 	last := func() string {
 		return sh(t, h, `tail -n 1 /var/lib/mirrorform-sync/almalinux.status | sed 's/.*"exit":\([0-9]*\).*/\1/' | tr -d '\n'`)
@@ -48,16 +50,16 @@ func synced(t testing.TB, s *site, h *lab.Host) []string {
 runuser -u "$(echo "$line" | cut -d ' ' -f 6)" -- sh -c "$(echo "$line" | cut -d ' ' -f 7-)" || true`)
 	cron := last()
 	s.run("sync")
-	return []string{cron, last()}
+	if command := last(); cron != want || command != want {
+		t.Errorf("%s: cron's sync ended with %s and the command's with %s, want %s", when, cron, command, want)
+	}
 }
 
 // TestFault31TreeOfOthers: the directory of a mirror holds something else, is a link into it, or nests with another tree: the plan is refused before any write.
 // A directory that was swapped between two syncs is not synced into, by cron or by the command.
 func TestFault31TreeOfOthers(t *testing.T) {
 	t.Parallel()
-	labtest.Require(t)
-	program(t)
-	h := labtest.Hosts(t, 1)[0]
+	h := boot(t)
 	upstream(t, h)
 	s := newSite(t, host{Host: h})
 	cases := []struct{ set, path, says, unset string }{
@@ -94,8 +96,8 @@ func TestFault31TreeOfOthers(t *testing.T) {
 	}
 	s.write("main.hcl", mirrorOf("/srv/t", ""))
 	s.apply().says(t, 0)
-	if got := synced(t, s, h); fmt.Sprint(got) != "[0 0]" {
-		t.Fatalf("the syncs of a sound tree ended with %v", got)
+	if synced(t, s, h, "0", "a sound tree"); t.Failed() {
+		t.FailNow()
 	}
 	for _, swap := range []string{
 		"mkdir /srv/t && chown mirror /srv/t && echo thesis >/srv/t/thesis.odt",
@@ -103,9 +105,7 @@ func TestFault31TreeOfOthers(t *testing.T) {
 		"mkdir /srv/other /srv/t && chown mirror /srv/other && echo thesis >/srv/other/thesis.odt && mount --bind /srv/other /srv/t",
 	} {
 		sh(t, h, "mv /srv/t /srv/aside && "+swap)
-		if got := synced(t, s, h); fmt.Sprint(got) != "[78 78]" {
-			t.Errorf("after %q the syncs ended with %v, want 78", swap, got)
-		}
+		synced(t, s, h, "78", swap)
 		if !succeeds(h, "test -s /srv/t/thesis.odt") {
 			t.Errorf("after %q a sync deleted what was there", swap)
 		}
@@ -113,24 +113,20 @@ func TestFault31TreeOfOthers(t *testing.T) {
 		sh(t, h, "umount /srv/t 2>/dev/null; rm -rf /srv/other /srv/t && mv /srv/aside /srv/t")
 		injected += 2
 	}
-	if got := synced(t, s, h); fmt.Sprint(got) != "[0 0]" {
-		t.Errorf("with the directory back the syncs ended with %v", got)
-	}
+	synced(t, s, h, "0", "the directory is back")
 	record(t, 31, "a tree that holds something else, is a link or mount into it, or was swapped between syncs", injected, "refused before any write, with what lies there; the sync does not run (78)")
 }
 
 // TestFault32UpstreamLost: the upstream is empty, has no TIME, or has lost most of its files: neither sync deletes anything; it is allowed once.
 func TestFault32UpstreamLost(t *testing.T) {
 	t.Parallel()
-	labtest.Require(t)
-	program(t)
-	h := labtest.Hosts(t, 1)[0]
+	h := boot(t)
 	upstream(t, h)
 	s := newSite(t, host{Host: h})
 	s.write("main.hcl", mirrorOf("/srv/t", ""))
 	s.apply().says(t, 0)
-	if got := synced(t, s, h); fmt.Sprint(got) != "[0 0]" {
-		t.Fatalf("the first syncs ended with %v", got)
+	if synced(t, s, h, "0", "the first syncs"); t.Failed() {
+		t.FailNow()
 	}
 	files := sh(t, h, "find /srv/t | sort")
 	injected := 0
@@ -141,12 +137,10 @@ func TestFault32UpstreamLost(t *testing.T) {
 		{"mv /srv/up/TIME /srv/TIME && mkdir /srv/up/TIME", "rmdir /srv/up/TIME; mv /srv/TIME /srv/up/TIME", "66"},
 		{"mv /srv/up/9 /srv/aside", "mv /srv/aside /srv/up/9", "65"},
 		{"mkdir /srv/aside && mv /srv/up/9/f? /srv/up/9/f10 /srv/up/9/f11 /srv/up/9/f12 /srv/aside/", "mv /srv/aside/* /srv/up/9/; rmdir /srv/aside", "65"},
-		{"systemctl stop up", "systemd-run --unit=up rsync --daemon --no-detach --config=/srv/up.conf --port=8730; for i in $(seq 200); do rsync rsync://127.0.0.1:8730/m/ >/dev/null && exit 0; sleep 0.1; done; exit 1", "69"},
+		{"systemctl stop up", startUpstream, "69"},
 	} {
 		sh(t, h, c.lose)
-		if got := synced(t, s, h); fmt.Sprint(got) != fmt.Sprintf("[%s %s]", c.status, c.status) {
-			t.Errorf("after %q the syncs ended with %v, want %s", c.lose, got, c.status)
-		}
+		synced(t, s, h, c.status, c.lose)
 		if now := sh(t, h, "find /srv/t | sort"); now != files {
 			t.Errorf("after %q the tree has changed:\n%s", c.lose, differing(files, now))
 		}
@@ -159,18 +153,14 @@ func TestFault32UpstreamLost(t *testing.T) {
 	if !succeeds(h, "test ! -e /srv/t/9/f1 && test -s /srv/t/9/f17") {
 		t.Error("allowed for once, the sync did not delete what the upstream lacks")
 	}
-	if got := synced(t, s, h); fmt.Sprint(got) != "[0 0]" {
-		t.Errorf("the syncs after that ended with %v", got)
-	}
+	synced(t, s, h, "0", "after deletions were allowed")
 	record(t, 32, "an upstream that is empty, lacks TIME, has lost most of its files, or is down", injected, "nothing deleted; 66, 65 or 69; allowed for once by --allow-deletions")
 }
 
 // TestFault33HostileUpstream: a link that leads out of the tree and a set-id program do not arrive, whichever user syncs.
 func TestFault33HostileUpstream(t *testing.T) {
 	t.Parallel()
-	labtest.Require(t)
-	program(t)
-	h := labtest.Hosts(t, 1)[0]
+	h := boot(t)
 	upstream(t, h)
 	sh(t, h, `ln -s ../../etc/shadow /srv/up/9/shadow; ln -s /etc/passwd /srv/up/passwd; ln -s ../TIME /srv/up/9/time; printf x >/srv/up/9/sgid; chmod 2755 /srv/up/9/sgid; mkdir /srv/up/9/set; chmod 2755 /srv/up/9/set`)
 	injected := 0
@@ -179,9 +169,7 @@ func TestFault33HostileUpstream(t *testing.T) {
 		dir := fmt.Sprintf("/srv/t%d", injected)
 		s.write("main.hcl", mirrorOf(dir, user))
 		s.apply().says(t, 0)
-		if got := synced(t, s, h); fmt.Sprint(got) != "[0 0]" {
-			t.Errorf("the syncs ended with %v", got)
-		}
+		synced(t, s, h, "0", "user "+user)
 		out := strings.TrimSpace(sh(t, h, "find "+dir+" -perm /6000; find "+dir+" -type l -printf '%P -> %l\n'"))
 		if out != "9/time -> ../TIME" {
 			t.Errorf("%q: set-id files and links in the tree:\n%s", user, out)
