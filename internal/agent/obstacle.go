@@ -86,9 +86,9 @@ func flagged(fd int, p string) error {
 	}
 	switch {
 	case st.Attributes&unix.STATX_ATTR_IMMUTABLE != 0:
-		return errors.New(p + " is immutable: somebody forbade changes to it (lsattr); chattr -i " + p + " permits them")
+		return errors.New(p + " is immutable (lsattr). To permit changes: chattr -i " + p)
 	case st.Attributes&unix.STATX_ATTR_APPEND != 0:
-		return errors.New(p + " is append-only: somebody forbade other changes to it (lsattr); chattr -a " + p + " permits them")
+		return errors.New(p + " is append-only (lsattr). To permit other changes: chattr -a " + p)
 	}
 	return nil
 }

@@ -238,13 +238,7 @@ func (j *job) script() int {
 		return status
 	}
 	j.say("syncing " + j.Directory + " from " + j.Upstream + " as " + j.User)
-	status = j.call(j.Command(!j.allow))
-	if succeeded(status) {
-		j.say("synced " + j.Directory)
-	} else {
-		j.complain("the sync to " + j.Directory + " failed; rsync's status is " + strconv.Itoa(status))
-	}
-	return j.ended("script", status, "")
+	return j.ended("script", j.call(j.Command(!j.allow)), "")
 }
 
 // progress is a sync for `mirrorform sync`: the storage is measured first, and all output goes to a file.
@@ -276,11 +270,6 @@ func (j *job) progress() int {
 	// Later options win: what is printed is what the controller reads.
 	status = j.call(append(argv, "--info=progress2,name0,del0,stats2", "--outbuf=N", "--no-human-readable"))
 	_, _ = output.WriteString("\n")
-	if succeeded(status) {
-		j.say("synced " + j.Directory)
-	} else {
-		j.complain("the sync to " + j.Directory + " failed; rsync's status is " + strconv.Itoa(status))
-	}
 	status = j.ended("sync", status, output.Name())
 	j.trimOutput()
 	return status
@@ -344,8 +333,13 @@ func (j *job) exit(err error) int {
 	return ended.ExitCode()
 }
 
-// ended records a sync that rsync has ended, and returns the program's exit status.
+// ended reports and records a sync that rsync has ended, and returns the program's exit status.
 func (j *job) ended(by string, status int, output string) int {
+	if succeeded(status) {
+		j.say("synced " + j.Directory)
+	} else {
+		j.complain("the sync to " + j.Directory + " failed; rsync's status is " + strconv.Itoa(status))
+	}
 	switch {
 	case status == rsyncMaxDelete:
 		j.hold()
