@@ -25,7 +25,7 @@ demo: ## Boot two lab hosts and an upstream, and turn the hosts into mirrors (ro
 
 .PHONY: test
 test: ## Everything that CI runs: lint, unit tests, lab tests, a part of the faults, the demo (root, Debian-like)
-	@internal/tools/check lab race git browser
+	@internal/tools/check lab disks race git browser
 	$(MAKE) --no-print-directory lint
 	MIRRORFORM_LAB=require MIRRORFORM_BROWSER=require go test -race -count=1 -timeout 55m $$(go list ./... | grep -v '/internal/faults$$')
 	cd internal/faults && MIRRORFORM_LAB=require go test -race -count=1 -parallel 4 -timeout 40m
