@@ -2,6 +2,7 @@ package claim
 
 import (
 	"errors"
+	"os"
 	"path"
 	"runtime"
 	"strconv"
@@ -114,10 +115,10 @@ func uuidOf(fd int, source string) string {
 		return ""
 	}
 	const links = "/dev/disk/by-uuid"
-	names, _ := list(links) // without udev there are none
-	for _, name := range names {
-		if unix.Stat(path.Join(links, name), &link) == nil && link.Mode&unix.S_IFMT == unix.S_IFBLK && link.Rdev == device.Rdev {
-			return name
+	entries, _ := os.ReadDir(links) // without udev there are none
+	for _, e := range entries {
+		if unix.Stat(path.Join(links, e.Name()), &link) == nil && link.Mode&unix.S_IFMT == unix.S_IFBLK && link.Rdev == device.Rdev {
+			return e.Name()
 		}
 	}
 	return ""
@@ -125,21 +126,21 @@ func uuidOf(fd int, source string) string {
 
 // mounted is the type and source of the mount that an open directory was reached through, as mountinfo writes them.
 func mounted(fd int) (kind, source string, err error) {
-	info, err := readFile("/proc/self/fdinfo/" + strconv.Itoa(fd))
+	info, err := os.ReadFile("/proc/self/fdinfo/" + strconv.Itoa(fd))
 	if err != nil {
 		return "", "", err
 	}
 	number := ""
-	for _, line := range strings.Split(info, "\n") {
+	for _, line := range strings.Split(string(info), "\n") {
 		if strings.HasPrefix(line, "mnt_id:") {
 			number = strings.TrimSpace(line[len("mnt_id:"):])
 		}
 	}
-	table, err := readFile("/proc/self/mountinfo")
+	table, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return "", "", err
 	}
-	for _, line := range strings.Split(table, "\n") {
+	for _, line := range strings.Split(string(table), "\n") {
 		if number == "" || !strings.HasPrefix(line, number+" ") {
 			continue
 		}
@@ -182,46 +183,6 @@ func retry(do func() error) error {
 		if err := do(); !errors.Is(err, unix.EINTR) {
 			return err
 		}
-	}
-}
-
-// readFile reads a file of /proc.
-func readFile(name string) (string, error) {
-	fd, err := unix.Open(name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return "", because("open "+name, err)
-	}
-	defer func() { _ = unix.Close(fd) }()
-	var text []byte
-	buffer := make([]byte, 32<<10)
-	for {
-		var n int
-		if err := retry(func() error { n, err = unix.Read(fd, buffer); return err }); err != nil {
-			return "", because("read "+name, err)
-		}
-		if n == 0 {
-			return string(text), nil
-		}
-		if text = append(text, buffer[:n]...); len(text) > 64<<20 {
-			return "", errors.New(name + " is too long")
-		}
-	}
-}
-
-// list is the names in a directory.
-func list(name string) (names []string, err error) {
-	fd, err := unix.Open(name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = unix.Close(fd) }()
-	buffer := make([]byte, 32<<10)
-	for {
-		n, err := unix.ReadDirent(fd, buffer)
-		if err != nil || n == 0 {
-			return names, err
-		}
-		_, _, names = unix.ParseDirent(buffer[:n], -1, names)
 	}
 }
 
