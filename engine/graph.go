@@ -8,10 +8,12 @@ import (
 	"strings"
 )
 
-// Order sorts one host's resources so that each comes after what it needs: what its keys say, and what the configuration's
-// references say. Among those that may come next, packages go first and together, so that one run of the package manager
-// installs them; otherwise the order given is kept. Resources to be removed come before all others, in the opposite order of the one given, but for packages,
-// which come last of all: until then the programs that are stopped, and what they leave running, have their files.
+// Order sorts one host's resources so that each comes after what it needs: what its keys say, and
+// what the configuration's references say. Among those that may come next, packages go first and
+// together, so that one run of the package manager installs them; otherwise the order given is
+// kept. Resources to be removed come before all others, in the opposite order of the one given, but
+// for packages, which come last of all: until then the programs that are stopped, and what they
+// leave running, have their files.
 //
 // The problems are two resources that provide one key, a reference to nothing, and cycles.
 func Order(t Target, resources []*Resource) ([]*Resource, []*ResourceProblem) {
@@ -114,7 +116,8 @@ func newGraph(t Target, resources []*Resource) *graph {
 	return g
 }
 
-// loadFirst puts what has a unit load it before the unit's resource, also where both are removed. Where it needs the unit by way of something else, it comes after.
+// loadFirst puts what has a unit load it before the unit's resource, also where both are removed.
+// Where it needs the unit by way of something else, it comes after.
 func (g *graph) loadFirst(provider map[Key]int, loads [][]Key) {
 	for i := range g.resources {
 		for _, k := range loads[i] {
@@ -223,8 +226,9 @@ func describe(k Key) string {
 	return kind + " " + name
 }
 
-// sort returns the resources in order; fewer than all when there is a cycle. Of those that nothing holds back, removals come first, the last
-// one given before the others; then packages, then what is declared first; then removals of packages.
+// sort returns the resources in order; fewer than all when there is a cycle. Of those that nothing
+// holds back, removals come first, the last one given before the others; then packages, then what
+// is declared first; then removals of packages.
 func (g *graph) sort() []*Resource {
 	g.sorted = make([]bool, len(g.resources))
 	waiting, after := make([]int, len(g.resources)), make([][]int, len(g.resources)) // how many are to come before, and which come after
@@ -254,7 +258,8 @@ func (g *graph) sort() []*Resource {
 	return ordered
 }
 
-// rank is the place of a resource among those that nothing holds back; the lowest comes first. Its remainder by the number of resources is the index.
+// rank is the place of a resource among those that nothing holds back; the lowest comes first. Its
+// remainder by the number of resources is the index.
 func (g *graph) rank(i int) int {
 	n, r := len(g.resources), g.resources[i]
 	group, place := 2, i

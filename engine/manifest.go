@@ -10,9 +10,11 @@ import (
 	"strings"
 )
 
-// ManifestFormat is the version of the format of manifests that this program writes, and the newest that it reads.
+// ManifestFormat is the version of the format of manifests that this program writes, and the newest
+// that it reads.
 //
-// Format 2 has what mirrorform made (Managed.Made), what types remember, and one entry for each configuration that manages a resource.
+// Format 2 has what mirrorform made (Managed.Made), what types remember, and one entry for each
+// configuration that manages a resource.
 const ManifestFormat = 2
 
 // manifestKind tells manifests from other JSON.
@@ -47,7 +49,8 @@ type Managed struct {
 	Secrets        map[string]string `json:"secrets,omitempty"`
 	Keep           string            `json:"keep,omitempty"`            // see Resource.Keep
 	PreventDestroy bool              `json:"prevent_destroy,omitempty"` // see Resource.PreventDestroy
-	// Made says that the host did not have it before mirrorform made it. What was found is never removed, only released.
+	// Made says that the host did not have it before mirrorform made it. What was found is never
+	// removed, only released.
 	Made bool `json:"made,omitempty"`
 }
 
@@ -123,8 +126,8 @@ func (m *Manifest) same(o *Manifest) bool {
 	return errX == nil && errY == nil && bytes.Equal(x, y) && m.Machine == o.Machine && m.Format == o.Format
 }
 
-// upgraded returns a manifest of format 1 as one of this format. It does not say what mirrorform made: files that nobody else writes count as made, all
-// else as found.
+// upgraded returns a manifest of format 1 as one of this format. It does not say what mirrorform
+// made: files that nobody else writes count as made, all else as found.
 func (m *Manifest) upgraded(types *Registry) *Manifest {
 	if m.Format >= 2 {
 		return m
@@ -361,8 +364,8 @@ func (o *orphans) notes(letGo []*Resource) []string {
 	return notes
 }
 
-// merge returns the manifest after an apply: without this configuration's addresses that are gone, and with the entries given instead of what it had
-// under their addresses.
+// merge returns the manifest after an apply: without this configuration's addresses that are gone,
+// and with the entries given instead of what it had under their addresses.
 func (m *Manifest) merge(version, configuration string, gone []string, entries []Managed) *Manifest {
 	out := &Manifest{Version: version, Machine: m.Machine, Format: ManifestFormat}
 	fresh := map[string]Managed{}

@@ -119,8 +119,8 @@ func (f *Fleet) confirmAnew(ctx context.Context, h *hostState, c *wire.Confirmat
 // counter counts the steps of a host.
 type counter struct{ done, total int }
 
-// opens is what a change brings to light that could not be observed before it: what a "package" has in it, what lies on a "mount", which
-// directory a "tree" is; or "".
+// opens is what a change brings to light that could not be observed before it: what a "package" has
+// in it, what lies on a "mount", which directory a "tree" is; or "".
 func opens(c *Change) (kind string) {
 	for _, s := range c.Steps {
 		switch {
@@ -146,8 +146,9 @@ func stage(changes []Change) int {
 	return len(changes)
 }
 
-// compareAgain observes the host and returns what is left to do of the changes given. Those that an earlier step has brought about count as done. What
-// a mount has uncovered was there before: mirrorform did not make it.
+// compareAgain observes the host and returns what is left to do of the changes given. Those that an
+// earlier step has brought about count as done. What a mount has uncovered was there before:
+// mirrorform did not make it.
 func (h *hostState) compareAgain(ctx context.Context, rest []Change, r *HostResult, mounted bool) ([]Change, error) {
 	now, err := h.observe(ctx)
 	if err != nil {
@@ -358,8 +359,9 @@ func (t *task) failure(e wire.Event) error {
 	return fmt.Errorf("%s\n%s", e.Error, e.Output)
 }
 
-// tasksOf puts the steps of all changes in a row. Where several have one unit load what they write, all of them write first: the unit's program checks
-// and loads the files of all, and one that is mended later would fail the first.
+// tasksOf puts the steps of all changes in a row. Where several have one unit load what they write,
+// all of them write first: the unit's program checks and loads the files of all, and one that is
+// mended later would fail the first.
 func tasksOf(changes []Change) []task {
 	var tasks []task
 	add := func(c *Change, steps []Step) {
@@ -407,7 +409,8 @@ func (c *Change) writes() int {
 	return len(c.Steps)
 }
 
-// passes tells whether a change may come before what others have written is loaded: it is loaded with them, or it only writes and depends on none.
+// passes tells whether a change may come before what others have written is loaded: it is loaded
+// with them, or it only writes and depends on none.
 func (c *Change) passes(held []*Change) bool {
 	return slices.ContainsFunc(held, c.shares) ||
 		c.writes() == len(c.Steps) && !slices.ContainsFunc(held, func(h *Change) bool { return slices.Contains(c.Resource.DependsOn, h.Address) })

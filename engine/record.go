@@ -12,19 +12,21 @@ type Record struct {
 	Configuration string // ID of the configuration that manages it
 	Own           bool   // it is this run's configuration
 	Type          string
-	// State is a *S of the type, with the attributes that the manifest holds and what the type remembers; nil where this version does not know the type or
-	// cannot read the state.
+	// State is a *S of the type, with the attributes that the manifest holds and what the type
+	// remembers; nil where this version does not know the type or cannot read the state.
 	State any
 	Keep  string // see Resource.Keep
 	Made  bool   // mirrorform made it; else it was there before
 }
 
-// Settler is a Type some of whose attributes are decided once, by what the host answers before the first apply, and remembered from then on.
+// Settler is a Type some of whose attributes are decided once, by what the host answers before the
+// first apply, and remembered from then on.
 //
-// What is decided lies in fields with a `remember:"name"` tag: after an apply the manifest holds their values, and every later wanted state begins
-// with them, unless the configuration sets them.
+// What is decided lies in fields with a `remember:"name"` tag: after an apply the manifest holds
+// their values, and every later wanted state begins with them, unless the configuration sets them.
 type Settler[S any] interface {
-	// Settle returns a copy of want with what the answers decide. prior is the resource's own entry in the manifest; nil: it is new.
+	// Settle returns a copy of want with what the answers decide. prior is the resource's own entry
+	// in the manifest; nil: it is new.
 	Settle(t Target, want *S, prior *Record, got Answers) *S
 }
 
@@ -51,7 +53,8 @@ func (t Target) record(r *Resource) *Record {
 	return nil
 }
 
-// recall returns a state with the fields that it does not set and that an earlier state of its type remembers. It is a copy where it differs.
+// recall returns a state with the fields that it does not set and that an earlier state of its type
+// remembers. It is a copy where it differs.
 func recall(state, earlier any) any {
 	if state == nil || earlier == nil {
 		return state
@@ -84,7 +87,8 @@ func eachRemembered(state any, each func(i int, name string, v reflect.Value)) {
 	}
 }
 
-// remember enters what a type remembers: of the wanted state, which the host's answers have settled, or else of what was found.
+// remember enters what a type remembers: of the wanted state, which the host's answers have
+// settled, or else of what was found.
 func (m *Managed) remember(want, have any) error {
 	var err error
 	take := func(state any) {

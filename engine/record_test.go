@@ -7,7 +7,8 @@ import (
 	"github.com/mirrorform/mirrorform/internal/wire"
 )
 
-// choice is a thing whose value is decided once: "alone" where /other is absent before the first apply.
+// choice is a thing whose value is decided once: "alone" where /other is absent before the first
+// apply.
 type choice struct {
 	Name    string `hcl:"name" id:"true"`
 	Choice  string `hcl:"choice,optional" remember:"choice"`
@@ -54,7 +55,8 @@ func (choiceType) Diff(_ engine.Target, want, have *choice) []engine.Step {
 	return nil
 }
 
-// What a type decides at the first apply stays so whatever the host answers later, unless the configuration sets it; types see the manifest's records.
+// What a type decides at the first apply stays so whatever the host answers later, unless the
+// configuration sets it; types see the manifest's records.
 func TestDecidedOnce(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {

@@ -144,8 +144,8 @@ func (k *Kind) Validate(want any) []Problem { return k.validate(want) }
 // Read makes the found state out of the answers; nil when there is nothing.
 func (k *Kind) Read(t Target, want any, got Answers) (any, error) { return k.read(t, want, got) }
 
-// requires are the keys that a resource provides, and those that have to stay while it does: a unit can do without a file
-// that it would have loaded.
+// requires are the keys that a resource provides, and those that have to stay while it does: a unit
+// can do without a file that it would have loaded.
 func (k *Kind) requires(t Target, state any) (provides, needs []Key) {
 	provides, needs = k.keys(t, state)
 	follows := k.follows(t, state)

@@ -2,8 +2,8 @@ package engine
 
 import "slices"
 
-// hold marks those resources to be removed that mirrorform made, and of these the ones that stay since another configuration manages them, or
-// something that stays needs them.
+// hold marks those resources to be removed that mirrorform made, and of these the ones that stay
+// since another configuration manages them, or something that stays needs them.
 func (f *Fleet) hold(h *hostState, all []*Resource) {
 	if !slices.ContainsFunc(all, func(r *Resource) bool { return r.Remove }) {
 		return
@@ -43,7 +43,8 @@ func (f *Fleet) hold(h *hostState, all []*Resource) {
 	}
 }
 
-// staying are those of the resources that stay, since what stays needs them: by these keys, or by what another of them needs.
+// staying are those of the resources that stay, since what stays needs them: by these keys, or by
+// what another of them needs.
 func staying(t Target, list []*Resource, needs []Key) (stay []*Resource) {
 	for left, again := list, true; again; {
 		again = false
@@ -74,8 +75,8 @@ func staying(t Target, list []*Resource, needs []Key) (stay []*Resource) {
 	return stay
 }
 
-// inherit passes on that mirrorform made a thing: from entries that the manifest before had and this one has not any more, to those that
-// provide the same key.
+// inherit passes on that mirrorform made a thing: from entries that the manifest before had and
+// this one has not any more, to those that provide the same key.
 func (m *Manifest) inherit(before *Manifest, t Target, types *Registry) {
 	made := map[Key]bool{}
 	keys := func(e *Managed) []Key {

@@ -41,7 +41,8 @@ func (h *host) has(t *testing.T, paths ...string) {
 	}
 }
 
-// What was there before stays, whichever way it leaves the configuration; what was made goes, in the opposite order.
+// What was there before stays, whichever way it leaves the configuration; what was made goes, in
+// the opposite order.
 func TestFoundStays(t *testing.T) {
 	t.Parallel()
 	wanted := func() []*engine.Resource {
@@ -103,7 +104,8 @@ func TestNeededByReleased(t *testing.T) {
 	})
 }
 
-// A thing of two configurations stays until neither wants it, whichever made it and whichever goes first, under one address or two.
+// A thing of two configurations stays until neither wants it, whichever made it and whichever goes
+// first, under one address or two.
 func TestTwoOwners(t *testing.T) {
 	t.Parallel()
 	for name, other := range map[string]string{"one address": "h/thing./a", "two addresses": "h/thing.other"} {
@@ -149,7 +151,8 @@ func TestNeededByAnother(t *testing.T) {
 	})
 }
 
-// Of a thing that got another address without a moved block it is still known that mirrorform made it.
+// Of a thing that got another address without a moved block it is still known that mirrorform made
+// it.
 func TestMadeUnderAnotherAddress(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
@@ -162,7 +165,8 @@ func TestMadeUnderAnotherAddress(t *testing.T) {
 	})
 }
 
-// A manifest of format 1 is read; plans do not write it, an apply without changes does. What it has counts as found.
+// A manifest of format 1 is read; plans do not write it, an apply without changes does. What it has
+// counts as found.
 func TestManifestOfFormat1(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {

@@ -39,8 +39,9 @@ func (f *Fleet) Manifests(ctx context.Context, hosts []Host) []HostManifest {
 	return list
 }
 
-// Forget takes resources out of a host's manifest: those at or below the addresses, which have no host, of one configuration or, where that is empty, of
-// all. They stay on the host unchanged. It returns the addresses that were taken out; none match is not an error.
+// Forget takes resources out of a host's manifest: those at or below the addresses, which have no
+// host, of one configuration or, where that is empty, of all. They stay on the host unchanged. It
+// returns the addresses that were taken out; none match is not an error.
 func (f *Fleet) Forget(ctx context.Context, host, configuration string, addresses []string) (forgotten []string, err error) {
 	err = f.edit(ctx, host, func(h *hostState) (*Manifest, bool, error) {
 		old, err := DecodeManifest(h.written, h.target.Facts.MachineID)
@@ -66,10 +67,12 @@ func (f *Fleet) Forget(ctx context.Context, host, configuration string, addresse
 	return forgotten, err
 }
 
-// Rebuild makes a host's manifest anew from the configuration: all its resources that are found on the host as they are wanted. The manifest that was
-// there, usable or not, is kept beside it; nothing else on the host is changed. It returns the addresses that are managed, and those that are not as
-// they are wanted, which the next apply takes in. What other configurations manage stays in it, where the old one can be read. All of this one's counts as
-// found: nobody knows any more what mirrorform made.
+// Rebuild makes a host's manifest anew from the configuration: all its resources that are found on
+// the host as they are wanted. The manifest that was there, usable or not, is kept beside it;
+// nothing else on the host is changed. It returns the addresses that are managed, and those that
+// are not as they are wanted, which the next apply takes in. What other configurations manage stays
+// in it, where the old one can be read. All of this one's counts as found: nobody knows any more
+// what mirrorform made.
 func (f *Fleet) Rebuild(ctx context.Context, host string) (managed, left []string, err error) {
 	err = f.edit(ctx, host, func(h *hostState) (*Manifest, bool, error) {
 		wanted, err := f.Wanted(host, f.facts())

@@ -11,7 +11,8 @@ import (
 	"github.com/mirrorform/mirrorform/internal/wire"
 )
 
-// Target is the host that a resource is on, as resource types see it. With validate, before any host was reached, Facts is zero and Records is empty.
+// Target is the host that a resource is on, as resource types see it. With validate, before any
+// host was reached, Facts is zero and Records is empty.
 type Target struct {
 	Name    string
 	Facts   wire.Facts
@@ -20,14 +21,18 @@ type Target struct {
 	own     map[string]*Record // those of this configuration, by address
 }
 
-// Type is a resource type. S is the state of one resource: the same struct is what is wanted and what is found.
+// Type is a resource type. S is the state of one resource: the same struct is what is wanted and
+// what is found.
 //
-// Fields of S with an `hcl:"name"` or `hcl:"name,optional"` tag are what a configuration sets; in addition `id:"true"` marks those
-// that say which thing on the host is meant: they are always printed, so they cannot be sensitive. Fields with a
-// `plan:"name"` tag are derived, and shown in plans; with `plan:"name,found"` also where only the found state has them. Fields with a `remember:"name"` tag are kept in the host's manifest, see Settler. A nil pointer, empty string, slice or map in a wanted state is not managed.
+// Fields of S with an `hcl:"name"` or `hcl:"name,optional"` tag are what a configuration sets; in
+// addition `id:"true"` marks those that say which thing on the host is meant: they are always
+// printed, so they cannot be sensitive. Fields with a `plan:"name"` tag are derived, and shown in
+// plans; with `plan:"name,found"` also where only the found state has them. Fields with a
+// `remember:"name"` tag are kept in the host's manifest, see Settler. A nil pointer, empty string,
+// slice or map in a wanted state is not managed.
 //
-// Saved plans have digests of all fields, exported or not, but for those with a `fingerprint:"-"` tag: what changes by itself, and content that is
-// not managed.
+// Saved plans have digests of all fields, exported or not, but for those with a `fingerprint:"-"`
+// tag: what changes by itself, and content that is not managed.
 //
 // A nil *S means absent. All methods are pure and must not keep or change what they are given.
 type Type[S any] interface {
@@ -65,16 +70,20 @@ type Follower[S any] interface {
 	Stale(want, have *S) *S
 }
 
-// Reader is a Type that reads what other resources make once it acts: a service reads its configuration when it starts.
+// Reader is a Type that reads what other resources make once it acts: a service reads its
+// configuration when it starts.
 type Reader[S any] interface {
-	// Reads returns their keys. What provides one of them, or a path below it, comes first, unless it needs this resource itself or reads it as well.
+	// Reads returns their keys. What provides one of them, or a path below it, comes first, unless
+	// it needs this resource itself or reads it as well.
 	Reads(t Target, want *S) []Key
 }
 
-// Loader is a Type whose last steps have a unit load what its first ones write, and start it where it does not run (a web server's site). The unit's
-// resource comes after it, since a unit that does not run may not start before it is written.
+// Loader is a Type whose last steps have a unit load what its first ones write, and start it where
+// it does not run (a web server's site). The unit's resource comes after it, since a unit that does
+// not run may not start before it is written.
 type Loader[S any] interface {
-	// Loads returns the keys of the units. They are also among those that it needs: they are not removed while it stays.
+	// Loads returns the keys of the units. They are also among those that it needs: they are not
+	// removed while it stays.
 	Loads(t Target, want *S) []Key
 }
 
@@ -90,8 +99,8 @@ type Irreplaceable[S any] interface {
 	Irreplaceable(want, have *S) string
 }
 
-// Generator is a Type some of whose resources are files that nobody but mirrorform writes. Manifests of format 1 do not say what mirrorform made: such
-// a file counts as made.
+// Generator is a Type some of whose resources are files that nobody but mirrorform writes.
+// Manifests of format 1 do not say what mirrorform made: such a file counts as made.
 type Generator[S any] interface {
 	Generated(state *S) bool
 }

@@ -24,12 +24,16 @@ type Cron struct {
 	Environment map[string]string `hcl:"environment,optional"`
 	// RequireMount is the absolute path of a mount point: the command runs only while a file system is mounted there.
 	RequireMount string `hcl:"require_mount,optional"`
-	// Guard is a program with its arguments, by its absolute path: the command runs only when it succeeds.
+	// Guard is a program with its arguments, by its absolute path: the command runs only when it
+	// succeeds.
 	Guard []string `hcl:"guard,optional" argv:"true"`
-	// Log is the absolute path of a file that the output of guard and command is added to; without it, cron mails the output.
+	// Log is the absolute path of a file that the output of guard and command is added to; without
+	// it, cron mails the output.
 	Log string `hcl:"log,optional"`
-	// OnExit is a program with its arguments that runs when the command has ended, or was kept from running by RequireMount or Guard. It gets two more arguments:
-	// the ID of the process that began when the job did, and the exit status, which is the guard's where that kept the command from running. Its own exit status is what cron sees.
+	// OnExit is a program with its arguments that runs when the command has ended, or was kept from
+	// running by RequireMount or Guard. It gets two more arguments: the ID of the process that
+	// began when the job did, and the exit status, which is the guard's where that kept the command
+	// from running. Its own exit status is what cron sees.
 	OnExit []string `hcl:"on_exit,optional" argv:"true"`
 
 	// Content, Digest, Owner, Group, Mode and Kind are as in File, for the file that is made.

@@ -67,7 +67,8 @@ func (fileType) managed(s *File) *managedFile {
 	return m
 }
 
-// Generated implements engine.Generator: such names has only what a mirror block generates, its sync job and its entry for tmpfiles.d(5).
+// Generated implements engine.Generator: such names has only what a mirror block generates, its
+// sync job and its entry for tmpfiles.d(5).
 func (fileType) Generated(s *File) bool {
 	return strings.HasPrefix(s.Path, "/usr/local/sbin/mirrorform-sync-") ||
 		strings.HasPrefix(s.Path, "/etc/tmpfiles.d/mirrorform-") && strings.HasSuffix(s.Path, ".conf")

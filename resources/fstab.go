@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// fstabLine is a line of fstab(5), with the places of its fields, so that a field can change and every other byte stays.
+// fstabLine is a line of fstab(5), with the places of its fields, so that a field can change and
+// every other byte stays.
 type fstabLine struct {
 	text    string
 	fields  [][2]int // from and to
@@ -52,8 +53,9 @@ func (l fstabLine) with(i int, value string) fstabLine {
 	return parseFstab(strings.TrimRight(l.text, " \t") + " " + value)
 }
 
-// lineFor is the line of fstab by which what was found becomes what is wanted. It is "" while the device holds no file
-// system that a line could name. Of a line that is there only what is wanted changes.
+// lineFor is the line of fstab by which what was found becomes what is wanted. It is "" while the
+// device holds no file system that a line could name. Of a line that is there only what is wanted
+// changes.
 func (s *Mount) lineFor(want *Mount) string {
 	l := parseFstab(s.Fstab)
 	if len(l.fields) < 3 {
@@ -78,8 +80,9 @@ func (s *Mount) lineFor(want *Mount) string {
 	return l.with(3, strings.Join(mergeOptions(l.options, want.Options), ",")).text
 }
 
-// newOptions are those of a line where there is none: what is wanted, and the flags that are in force on what is mounted. A
-// file system that became read-only may have done so because of an error, so that flag does not count.
+// newOptions are those of a line where there is none: what is wanted, and the flags that are in
+// force on what is mounted. A file system that became read-only may have done so because of an
+// error, so that flag does not count.
 func (s *Mount) newOptions(want *Mount) []string {
 	var found []string
 	for _, flag := range mountFlags {
@@ -94,8 +97,8 @@ func (s *Mount) newOptions(want *Mount) []string {
 	return options
 }
 
-// mergeOptions adds what is wanted, and nofail, without which the host would not boot without the device. What contradicts
-// it goes, and noauto, which would leave it unmounted.
+// mergeOptions adds what is wanted, and nofail, without which the host would not boot without the
+// device. What contradicts it goes, and noauto, which would leave it unmounted.
 func mergeOptions(found, wanted []string) []string {
 	var out []string
 	for _, o := range found {
@@ -127,7 +130,8 @@ func contradicts(a, b string) bool {
 	return valueA && valueB && nameA == nameB || a == "no"+b || b == "no"+a
 }
 
-// inUserspace reports whether an option is for mount(8) and systemd alone: the kernel does not see it.
+// inUserspace reports whether an option is for mount(8) and systemd alone: the kernel does not see
+// it.
 func inUserspace(o string) bool {
 	return strings.HasPrefix(o, "x-") || strings.HasPrefix(o, "comment=") ||
 		slices.Contains([]string{"defaults", "nofail", "_netdev", "auto", "noauto", "user", "nouser", "users", "owner", "group"}, o)

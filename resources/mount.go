@@ -12,9 +12,10 @@ import (
 	"github.com/mirrorform/mirrorform/internal/wire"
 )
 
-// Mount is a file system that is mounted, now and after a boot: a new line of fstab(5) names it by UUID, with nofail. A line
-// that is there stays, with its other options and fields. The mount point must
-// exist and be empty: declare it as a directory, without owner and mode, which are those of the file system's root.
+// Mount is a file system that is mounted, now and after a boot: a new line of fstab(5) names it by
+// UUID, with nofail. A line that is there stays, with its other options and fields. The mount point
+// must exist and be empty: declare it as a directory, without owner and mode, which are those of
+// the file system's root.
 type Mount struct {
 	Path       string   `hcl:"path" id:"true"`               // the mount point, absolute
 	Device     string   `hcl:"device" argv:"true"`           // below /dev; a link, like those of /dev/disk/by-id, is best
@@ -258,7 +259,8 @@ func (mt mountType) Diff(_ engine.Target, want, have *Mount) []engine.Step {
 	return append([]engine.Step{s}, root.attributeSteps(mt.root(have))...)
 }
 
-// enter is the operation that gives fstab the line, and mounts what is not mounted. The host makes a line for a file system that is yet to be made.
+// enter is the operation that gives fstab the line, and mounts what is not mounted. The host makes
+// a line for a file system that is yet to be made.
 func (s *Mount) enter(want *Mount, line string) *wire.MountOp {
 	if line == "" {
 		return &wire.MountOp{Path: want.Path, Device: want.Device, Type: want.Filesystem, Options: mergeOptions(parseFstab(s.Fstab).options, want.Options)}
@@ -266,7 +268,8 @@ func (s *Mount) enter(want *Mount, line string) *wire.MountOp {
 	return &wire.MountOp{Path: want.Path, Line: &line, Mounted: true}
 }
 
-// remount are the options that bring what is mounted to what the line and want say, and leave all else as it is: nil where nothing has to change.
+// remount are the options that bring what is mounted to what the line and want say, and leave all
+// else as it is: nil where nothing has to change.
 func (s *Mount) remount(want *Mount, line string) []string {
 	spoken := slices.Concat(parseFstab(line).options, want.Options)
 	var further []string
@@ -302,7 +305,8 @@ func inForce(live, options []string) bool {
 	return true
 }
 
-// spokenFlag is what options say of a flag: the last of them counts. The word is empty where they say nothing.
+// spokenFlag is what options say of a flag: the last of them counts. The word is empty where they
+// say nothing.
 func spokenFlag(on string, off, options []string) (word string) {
 	for _, o := range options {
 		switch {

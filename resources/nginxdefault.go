@@ -9,10 +9,12 @@ import (
 	"github.com/mirrorform/mirrorform/internal/wire"
 )
 
-// Which site answers for a host's address is decided once. A site of ours takes it only where nothing else has it: neither another
-// site of nginx nor another server. The site that a distribution's package brings, unmodified and with no page but its own, is nothing.
+// Which site answers for a host's address is decided once. A site of ours takes it only where
+// nothing else has it: neither another site of nginx nor another server. The site that a
+// distribution's package brings, unmodified and with no page but its own, is nothing.
 
-// packagedSites are the servers that nginx's packages bring, as words: those of Debian and Ubuntu, of EL 9 and 10, of EL 8, and of nginx.org.
+// packagedSites are the servers that nginx's packages bring, as words: those of Debian and Ubuntu,
+// of EL 9 and 10, of EL 8, and of nginx.org.
 var packagedSites = []string{
 	"listen 80 default_server ; listen [::]:80 default_server ; root /var/www/html ; index index.html index.htm index.nginx-debian.html ; " +
 		"server_name _ ; location / { try_files $uri $uri/ =404 ; }",
@@ -30,7 +32,8 @@ var packagedPages = map[string][]string{
 	"/usr/share/nginx/html": {"404.html", "50x.html", "en-US", "icons", "img", "index.html", "nginx-logo.png", "poweredby.png", "system_noindex_logo.png"},
 }
 
-// defaultQueries are the questions by which it is decided whether a site may have the host's address.
+// defaultQueries are the questions by which it is decided whether a site may have the host's
+// address.
 func defaultQueries(s *NginxSite) (config, answer wire.Query, pages []wire.Query) {
 	config = wire.Query{Verb: wire.AskRun, Args: []string{"/usr/sbin/nginx", "-T"}}
 	answer = wire.Query{Verb: wire.AskHTTP, Arg: probeAddress(s.Listen), Args: []string{bracketed(strings.Trim(s.Address, "[]")), "/"}}
@@ -67,7 +70,8 @@ func (nt nginxSiteType) free(s *NginxSite, unit wire.Unit, got engine.Answers) b
 
 var configFile = regexp.MustCompile(`(?m)^# configuration file (.*):$`)
 
-// addressFree reports whether no server of nginx's whole configuration, as "nginx -T" prints it, answers for the site's address.
+// addressFree reports whether no server of nginx's whole configuration, as "nginx -T" prints it,
+// answers for the site's address.
 func addressFree(config string, s *NginxSite) bool {
 	_, port, _ := parseListen(s.Listen[0])
 	marks := configFile.FindAllStringSubmatchIndex(config, -1)
@@ -137,7 +141,8 @@ func nginxWords(text string) (words []string) {
 	return words
 }
 
-// has reports whether a server answers for an address on a port, and whether it listens there at all.
+// has reports whether a server answers for an address on a port, and whether it listens there at
+// all.
 func (s nginxServer) has(address, port string) (taken, listens bool) {
 	named, listening := false, false
 	var names []string

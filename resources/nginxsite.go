@@ -11,9 +11,10 @@ import (
 	"github.com/mirrorform/mirrorform/internal/wire"
 )
 
-// NginxSite is a site of static files that nginx serves: a file of /etc/nginx/conf.d with one server. It is applied only
-// when "nginx -t" takes it without a warning and nginx then really answers with it. It reloads nginx itself, or starts it: a
-// service nginx comes after it, as it may not start before the file is written, and does not follow its file.
+// NginxSite is a site of static files that nginx serves: a file of /etc/nginx/conf.d with one
+// server. It is applied only when "nginx -t" takes it without a warning and nginx then really
+// answers with it. It reloads nginx itself, or starts it: a service nginx comes after it, as it may
+// not start before the file is written, and does not follow its file.
 type NginxSite struct {
 	Name       string   `hcl:"name" id:"true"`  // the file in /etc/nginx/conf.d, without .conf: letters, digits, _ and -
 	ServerName []string `hcl:"server_name"`     // host names, *.NAME, and IP addresses
@@ -21,7 +22,8 @@ type NginxSite struct {
 	Root       string   `hcl:"root,optional"`   // absolute path of the directory at /; without it, only Aliases are served
 	// Address is the host's address. It is a further name of the site where Default is true.
 	Address string `hcl:"address,optional"`
-	// Default tells whether the site answers for Address. By default a new site does where nothing else on the host does; that is decided once.
+	// Default tells whether the site answers for Address. By default a new site does where nothing
+	// else on the host does; that is decided once.
 	Default *bool `hcl:"default,optional" remember:"default"`
 	// Aliases maps URL paths, which begin and end with /, to absolute paths of directories.
 	Aliases   map[string]string `hcl:"aliases,optional"`
@@ -35,7 +37,8 @@ type NginxSite struct {
 	Group   string  `plan:"group"`
 	Mode    string  `plan:"mode"`
 	Kind    string  `plan:"kind,found"`
-	// Served tells whether nginx answers requests for the site with this configuration, and with a file of each directory that has any.
+	// Served tells whether nginx answers requests for the site with this configuration, and with a
+	// file of each directory that has any.
 	Served *bool `plan:"served"`
 
 	decided bool // wanted: what the host answers has decided about Default
@@ -81,7 +84,8 @@ func (nginxSiteType) Complete(_ engine.Target, want *NginxSite) *NginxSite {
 	return &full
 }
 
-// Settle decides whether the site answers for the host's address. One that an earlier version made goes on doing so.
+// Settle decides whether the site answers for the host's address. One that an earlier version made
+// goes on doing so.
 func (nt nginxSiteType) Settle(t engine.Target, want *NginxSite, _ *engine.Record, got engine.Answers) *NginxSite {
 	if !nt.undecided(t, want) {
 		return want
@@ -131,7 +135,8 @@ func (nt nginxSiteType) Keys(_ engine.Target, want *NginxSite) (provides, needs 
 	return []engine.Key{engine.PathKey(nt.managed(want).path)}, needs
 }
 
-// Loads makes the service come after the site: what the file says must be right before nginx starts.
+// Loads makes the service come after the site: what the file says must be right before nginx
+// starts.
 func (nginxSiteType) Loads(engine.Target, *NginxSite) []engine.Key {
 	return []engine.Key{engine.UnitKey(nginxUnit)}
 }
@@ -228,8 +233,9 @@ func (nt nginxSiteType) Diff(t engine.Target, want, have *NginxSite) []engine.St
 	return append(steps, siteSteps(want)...)
 }
 
-// nginxTest checks the whole configuration. nginx only warns of a server name that is taken already. Warnings that are about
-// neither the file nor the names of the site are about other sites, and no reason to refuse this one.
+// nginxTest checks the whole configuration. nginx only warns of a server name that is taken
+// already. Warnings that are about neither the file nor the names of the site are about other
+// sites, and no reason to refuse this one.
 func nginxTest(want *NginxSite) engine.Step {
 	run := &wire.RunOp{Argv: []string{"/usr/sbin/nginx", "-t"}}
 	if want != nil {

@@ -12,11 +12,12 @@ import (
 	"github.com/mirrorform/mirrorform/engine"
 )
 
-// siteTemplate is the server of a site. Its verbs are the lines of listen, the names, the lines of what is served, and the
-// digest. What suits big static files: the kernel sends them (sendfile, tcp_nopush); sizes in listings are rounded, times
-// are UTC; rsync's unfinished files, in directories named .~tmp~, are neither listed nor served; nothing tells nginx's version.
-// Who writes a tree must not be able to publish what lies elsewhere: a link counts only where its owner is that of what it
-// leads to (if_not_owner), but for those by which the tree itself is reached.
+// siteTemplate is the server of a site. Its verbs are the lines of listen, the names, the lines of
+// what is served, and the digest. What suits big static files: the kernel sends them (sendfile,
+// tcp_nopush); sizes in listings are rounded, times are UTC; rsync's unfinished files, in
+// directories named .~tmp~, are neither listed nor served; nothing tells nginx's version. Who
+// writes a tree must not be able to publish what lies elsewhere: a link counts only where its owner
+// is that of what it leads to (if_not_owner), but for those by which the tree itself is reached.
 const siteTemplate = `server {
 %s    server_name %s;
 

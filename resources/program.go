@@ -8,13 +8,15 @@ import (
 	"github.com/mirrorform/mirrorform/internal/wire"
 )
 
-// Program is a program of mirrorform's own on a host, which other resources run. A mirror block makes it; it is replaced when a newer mirrorform has
-// a newer version of it, and when the file is not what an apply left there.
+// Program is a program of mirrorform's own on a host, which other resources run. A mirror block
+// makes it; it is replaced when a newer mirrorform has a newer version of it, and when the file is
+// not what an apply left there.
 type Program struct {
 	Path string `hcl:"path" id:"true"` // absolute; root owns the file, mode 0755
 	Name string `hcl:"name"`           // mirrorform-sync: runs a mirror's sync
 
-	// Version changes only with what the program does, so that another build of it is no difference.
+	// Version changes only with what the program does, so that another build of it is no
+	// difference.
 	Version string `plan:"version" remember:"version"`
 	// SHA256 is of what was found, in hex.
 	SHA256 string `plan:"sha256,found" remember:"sha256"`
@@ -28,7 +30,8 @@ type Program struct {
 	found wire.File
 }
 
-// programVersions are those of the programs in this mirrorform. Whoever changes what a program does for its host adds one to its version.
+// programVersions are those of the programs in this mirrorform. Whoever changes what a program does
+// for its host adds one to its version.
 var programVersions = map[string]string{wire.SyncProgram: "1"}
 
 type programType struct{}
@@ -70,7 +73,8 @@ func (pt programType) Ask(_ engine.Target, want *Program) []wire.Query {
 	return []wire.Query{pt.managed(want).query()}
 }
 
-// Read finds the version of a file by its digest: an apply recorded it, or it is this mirrorform's. Of any other file no version is known.
+// Read finds the version of a file by its digest: an apply recorded it, or it is this mirrorform's.
+// Of any other file no version is known.
 func (pt programType) Read(t engine.Target, want *Program, got engine.Answers) (*Program, error) {
 	full := pt.Complete(t, want)
 	m, err := pt.managed(full).read(got)

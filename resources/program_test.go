@@ -7,7 +7,8 @@ import (
 	"github.com/mirrorform/mirrorform/internal/wire"
 )
 
-// Another build of the same version is no difference, an older version is one, and a newer one that another mirrorform installed stays.
+// Another build of the same version is no difference, an older version is one, and a newer one that
+// another mirrorform installed stays.
 func TestProgramVersions(t *testing.T) {
 	t.Parallel()
 	want := &Program{Path: "/usr/local/libexec/mirrorform-sync", Name: wire.SyncProgram}

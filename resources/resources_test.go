@@ -35,7 +35,8 @@ var update = flag.Bool("update", false, "write what was got into the text files"
 //	          what a server must answer with
 //	host PATH the content of the file PATH on the host
 //
-// and what is expected (-update writes it): problems, found, settled (what the answers decide), steps, and keys.
+// and what is expected (-update writes it): problems, found, settled (what the answers decide),
+// steps, and keys.
 func TestCases(t *testing.T) {
 	t.Parallel()
 	cases := map[string]runner{

@@ -82,8 +82,9 @@ func (serviceType) Follows(_ engine.Target, want *Service) []engine.Key {
 	return keys
 }
 
-// Reads are the files that a unit reads when it starts, as far as a name tells: its unit files, and where its configuration is by custom.
-// A file that is broken and keeps the unit from starting is mended before.
+// Reads are the files that a unit reads when it starts, as far as a name tells: its unit files, and
+// where its configuration is by custom. A file that is broken and keeps the unit from starting is
+// mended before.
 func (serviceType) Reads(_ engine.Target, want *Service) []engine.Key {
 	unit := unitOf(want.Name)
 	name := strings.TrimSuffix(unit, unitSuffix.FindString(unit))

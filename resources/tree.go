@@ -12,9 +12,11 @@ import (
 	"github.com/mirrorform/mirrorform/internal/wire"
 )
 
-// Tree is the claim to a directory that something fills and empties by itself, as a mirror's sync does. A directory is claimed only if nothing in it can
-// be lost: it is missing or empty, or this configuration manages it already, or it holds an AlmaLinux tree. The claim is a file on the host that says
-// which directory is meant, and the sync fills no other one. A directory that is missing is made.
+// Tree is the claim to a directory that something fills and empties by itself, as a mirror's sync
+// does. A directory is claimed only if nothing in it can be lost: it is missing or empty, or this
+// configuration manages it already, or it holds an AlmaLinux tree. The claim is a file on the host
+// that says which directory is meant, and the sync fills no other one. A directory that is missing
+// is made.
 type Tree struct {
 	Path string `hcl:"path" id:"true"` // absolute
 	Name string `hcl:"name" id:"true"` // of the claim: /etc/mirrorform-sync/NAME.claim
@@ -25,7 +27,8 @@ type Tree struct {
 	// Apart are directories that must neither hold the tree nor lie in it.
 	Apart []string `hcl:"apart,optional"`
 
-	// Identity is the directory's, as a claim has it; of a wanted state it is that of the directory which was claimed.
+	// Identity is the directory's, as a claim has it; of a wanted state it is that of the directory
+	// which was claimed.
 	Identity string `remember:"identity"`
 	// Claimed tells whether the claim names the directory that is there.
 	Claimed *bool `plan:"claimed"`
@@ -151,7 +154,8 @@ func (tt treeType) Read(t engine.Target, want *Tree, got engine.Answers) (*Tree,
 	return have, nil
 }
 
-// mountOf asks about the mount of this configuration that the claimed tree lies on; nil: there is none.
+// mountOf asks about the mount of this configuration that the claimed tree lies on; nil: there is
+// none.
 func mountOf(t engine.Target, want *Tree) *wire.Query {
 	var at string
 	for i := range t.Records {
@@ -165,7 +169,8 @@ func mountOf(t engine.Target, want *Tree) *wire.Query {
 	return &wire.Query{Verb: wire.AskMount, Arg: at}
 }
 
-// unmounted tells whether the claimed tree is not to be seen, since nothing is mounted where its file system was.
+// unmounted tells whether the claimed tree is not to be seen, since nothing is mounted where its
+// file system was.
 func unmounted(t engine.Target, want *Tree, got engine.Answers) bool {
 	q := mountOf(t, want)
 	if q == nil {
@@ -293,7 +298,8 @@ type held struct {
 	what   string // for people
 }
 
-// heldBy are the data paths that a host's manifest has, of all configurations. Another entry of the tree's own mirror is none: its path may change.
+// heldBy are the data paths that a host's manifest has, of all configurations. Another entry of the
+// tree's own mirror is none: its path may change.
 func heldBy(t engine.Target, want *Tree) []held {
 	var list []held
 	for i := range t.Records {
@@ -333,7 +339,8 @@ func heldBy(t engine.Target, want *Tree) []held {
 	return list
 }
 
-// hasDirectory tells whether the mirror of a mount has a directory of its own, or a tree that says where it is.
+// hasDirectory tells whether the mirror of a mount has a directory of its own, or a tree that says
+// where it is.
 func hasDirectory(records []engine.Record, mount *engine.Record) bool {
 	prefix, _, _ := cutLast(mount.Address)
 	return slices.ContainsFunc(records, func(r engine.Record) bool {
@@ -359,7 +366,8 @@ func partOf(address, name string) bool {
 	return kitten && prefix == "mirror."+mirror && strings.HasPrefix(part, "kitten_")
 }
 
-// nested tells whether one of two places lies in the other. With inside false only what lies in the tree counts.
+// nested tells whether one of two places lies in the other. With inside false only what lies in the
+// tree counts.
 func nested(tree, other wire.Place, inside bool) bool {
 	in := func(p, dir string) bool { return p == dir || strings.HasPrefix(p, strings.TrimSuffix(dir, "/")+"/") }
 	if in(other.Real, tree.Real) || tree.At != "" && other.At != "" && in(other.At, tree.At) {
@@ -395,7 +403,8 @@ func firstFew(entries []string, more bool) string {
 	return enumerate(append(slices.Clone(shown), rest))
 }
 
-// A sync deletes whatever upstream does not have, so a mirror's directory must be one that nothing else uses.
+// A sync deletes whatever upstream does not have, so a mirror's directory must be one that nothing
+// else uses.
 var (
 	// neverTrees are directories of the system's own, with all that is in them (hier(7)).
 	neverTrees = []string{
@@ -409,7 +418,8 @@ var (
 	}
 )
 
-// NotOwn says why a path is never that of a mirror's tree: "is shared by many programs". It is empty where it may be.
+// NotOwn says why a path is never that of a mirror's tree: "is shared by many programs". It is
+// empty where it may be.
 func NotOwn(p string) string {
 	for _, dir := range neverTrees {
 		if holdsPath(dir, p) {

@@ -19,7 +19,8 @@ type User struct {
 	Shell   string   `hcl:"shell,optional" argv:"true"`   // absolute path of the login shell
 	Comment string   `hcl:"comment,optional" argv:"true"` // full name or purpose (the GECOS field)
 	System  bool     `hcl:"system,optional"`              // a new user's number comes from those for the system; one that is there is left as it is
-	// KeepExisting uses an account that was there as it is: all other attributes are those of one that is made.
+	// KeepExisting uses an account that was there as it is: all other attributes are those of one
+	// that is made.
 	KeepExisting bool `hcl:"keep_existing,optional"`
 
 	kept    bool     // wanted: the account was there
@@ -196,7 +197,8 @@ func (ut userType) Check(t engine.Target, want, have *User) []engine.Problem {
 	return []engine.Problem{numberCaution("uid", "user", want.Name, *have.UID)}
 }
 
-// checkKept says what to know of an account that is used as it is, and why programs may not run as it.
+// checkKept says what to know of an account that is used as it is, and why programs may not run as
+// it.
 func (userType) checkKept(t engine.Target, want, have *User) (out []engine.Problem) {
 	who := t.Name + ": user " + want.Name
 	if *have.UID == 0 {

@@ -141,7 +141,8 @@ func (d *Draft) paths() string {
 	return strings.Join(list, " ")
 }
 
-// ownUnit tells whether it is a unit whose file is one of those that the mirror block takes the place of.
+// ownUnit tells whether it is a unit whose file is one of those that the mirror block takes the
+// place of.
 func (d *Draft) ownUnit(c *candidate) bool {
 	unit, ok := c.state.(*resources.Service)
 	return ok && !c.stays && slices.ContainsFunc(d.candidates, func(f *candidate) bool { return !f.stays && path.Base(f.path()) == unit.Name })

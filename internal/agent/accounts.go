@@ -151,7 +151,8 @@ func (a *accounts) groupName(gid int) string {
 	return strconv.Itoa(gid)
 }
 
-// askUser answers AskUser. Only where it is asked for does it look at the home, which may be on a server that does not answer.
+// askUser answers AskUser. Only where it is asked for does it look at the home, which may be on a
+// server that does not answer.
 func (a *accounts) askUser(name string, usable bool) wire.Answer {
 	if a.err != nil {
 		return failed(a.err)
@@ -181,7 +182,8 @@ func (a *accounts) askUser(name string, usable bool) wire.Answer {
 	return wire.Answer{User: w}
 }
 
-// expired tells whether an account has expired: the eighth field of shadow(5) is a day, counted from 1970 on.
+// expired tells whether an account has expired: the eighth field of shadow(5) is a day, counted
+// from 1970 on.
 func expired(shadow []byte, name string, now time.Time) (yes bool) {
 	parseColons(shadow, 8, func(f []string) {
 		day, err := strconv.ParseInt(f[7], 10, 64)

@@ -9,8 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A device without a signature may hold data for all that: a file system whose first superblock was lost, a plain dm-crypt volume, a
-// member of a RAID set whose metadata this blkid does not know. Nothing is there only if it is zero wherever such data would be.
+// A device without a signature may hold data for all that: a file system whose first superblock was
+// lost, a plain dm-crypt volume, a member of a RAID set whose metadata this blkid does not know.
+// Nothing is there only if it is zero wherever such data would be.
 
 const (
 	wholeEnds   = 4 << 20          // read at the beginning and at the end: there are the headers of LUKS, LVM, md, GPT and btrfs
@@ -32,7 +33,8 @@ func copies(size uint64) (list []span) {
 			list = append(list, span{from, min(aroundCopy, size-from)})
 		}
 	}
-	// Superblocks of ext4: in the groups 1 and 3, 5 and 7 to each power, whose size follows from that of its blocks (ext4(5), mke2fs(8)).
+	// Superblocks of ext4: in the groups 1 and 3, 5 and 7 to each power, whose size follows from
+	// that of its blocks (ext4(5), mke2fs(8)).
 	for _, block := range []uint64{1 << 10, 2 << 10, 4 << 10, 64 << 10} {
 		group, first := 8*block*block, uint64(0)
 		if block == 1<<10 {
@@ -61,7 +63,8 @@ func copies(size uint64) (list []span) {
 	return list
 }
 
-// spread are places all over a device, of which no regular layout misses all: their distance varies.
+// spread are places all over a device, of which no regular layout misses all: their distance
+// varies.
 func spread(size uint64) (list []span) {
 	x := uint64(88172645463325252) // xorshift64, so that each look is the same
 	for i := uint64(0); i < samples && size >= samples*sampleSize; i++ {
@@ -123,7 +126,8 @@ func nonzero(fd int, s span) (string, error) {
 	return "", nil
 }
 
-// usage is how much of a file system is used, by its superblock: what is mounted updates that only now and then.
+// usage is how much of a file system is used, by its superblock: what is mounted updates that only
+// now and then.
 func usage(fd int, kind string) (used, capacity uint64) {
 	sb := make([]byte, 4096)
 	if n, err := unix.Pread(fd, sb, 0); err != nil || n != len(sb) {

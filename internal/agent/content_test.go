@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// One byte anywhere where file systems have what cannot be replaced is found, on devices of all sizes.
+// One byte anywhere where file systems have what cannot be replaced is found, on devices of all
+// sizes.
 func TestDataOn(t *testing.T) {
 	t.Parallel()
 	const mib, gib, tib = 1 << 20, 1 << 30, 1 << 40

@@ -195,8 +195,8 @@ func (b *batch) askMount(point string) wire.Answer {
 	return wire.Answer{Mount: w}
 }
 
-// namedDevice is the real path of the block device that the first field of a line of fstab(5) names: by path, UUID, label or
-// partition. It is empty where that names none.
+// namedDevice is the real path of the block device that the first field of a line of fstab(5)
+// names: by path, UUID, label or partition. It is empty where that names none.
 func namedDevice(stop until, spec string) (string, error) {
 	if tag, value, ok := cut(spec, "="); ok && value != "" && contains([]string{"UUID", "LABEL", "PARTUUID", "PARTLABEL", "ID"}, tag) {
 		o, err := ask(stop, "findfs", spec)

@@ -10,10 +10,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Before anything is written for a message of orders, each path is looked at: a file system that is read-only, a flag of chattr(1) or a mount point
-// would stop the transaction half-way, and the kernel's words for them do not say which.
+// Before anything is written for a message of orders, each path is looked at: a file system that is
+// read-only, a flag of chattr(1) or a mount point would stop the transaction half-way, and the
+// kernel's words for them do not say which.
 
-// obstacle is the error of what keeps an entry from being replaced or removed; nil when nothing is known to. It changes nothing.
+// obstacle is the error of what keeps an entry from being replaced or removed; nil when nothing is
+// known to. It changes nothing.
 func (h *host) obstacle(p string) error {
 	dir, deeper := path.Dir(p), false
 	fd, err := openDir(dir, nil)
@@ -54,7 +56,8 @@ func (h *host) attrObstacle(p string) error {
 	return h.forbidden(fd, p)
 }
 
-// forbidden is the error of an entry on a read-only file system, or with a flag that forbids changes.
+// forbidden is the error of an entry on a read-only file system, or with a flag that forbids
+// changes.
 func (h *host) forbidden(fd int, p string) error {
 	var st unix.Statfs_t
 	if unix.Fstatfs(fd, &st) == nil && st.Flags&unix.ST_RDONLY != 0 {
@@ -78,7 +81,8 @@ func (h *host) mounted(id int) string {
 	return ""
 }
 
-// flagged is the error of an entry with a flag of chattr(1) that forbids changes. Not each kernel and file system tells.
+// flagged is the error of an entry with a flag of chattr(1) that forbids changes. Not each kernel
+// and file system tells.
 func flagged(fd int, p string) error {
 	var st unix.Statx_t
 	if unix.Statx(fd, "", unix.AT_EMPTY_PATH|unix.AT_SYMLINK_NOFOLLOW, unix.STATX_TYPE, &st) != nil {
@@ -93,7 +97,8 @@ func flagged(fd int, p string) error {
 	return nil
 }
 
-// obstacleTo is the error of what keeps an operation from being done, as far as that can be seen without changing anything.
+// obstacleTo is the error of what keeps an operation from being done, as far as that can be seen
+// without changing anything.
 func (h *host) obstacleTo(op *wire.Op) error {
 	var entries, directories []string
 	switch {
@@ -134,7 +139,8 @@ func (h *host) changesFstab(op *wire.MountOp) bool {
 	return there == op.Remove
 }
 
-// firstObstacle finds the first of some orders that cannot be done. What comes after one that shows other files on the paths of later ones is not looked at.
+// firstObstacle finds the first of some orders that cannot be done. What comes after one that shows
+// other files on the paths of later ones is not looked at.
 func (h *host) firstObstacle(orders []wire.Order) (id int, err error) {
 	for i := range orders {
 		op := &orders[i].Op
@@ -148,7 +154,8 @@ func (h *host) firstObstacle(orders []wire.Order) (id int, err error) {
 	return 0, nil
 }
 
-// remounts tells whether the package manager makes a read-only /usr writable itself, as apt.conf(5) can have it.
+// remounts tells whether the package manager makes a read-only /usr writable itself, as apt.conf(5)
+// can have it.
 func (h *host) remounts() bool {
 	if h.facts.Packages != "apt" || h.attrObstacle("/usr") == nil {
 		return false

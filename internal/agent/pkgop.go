@@ -101,7 +101,8 @@ func (h *host) apt(op *wire.PackageOp) error {
 	// The lists are fetched only when they turn out to be too old: it takes longer than most installations.
 	for _, sign := range []string{"Unable to locate package", "has no installation candidate", "404  Not Found", "Failed to fetch", "was not found", "Hash Sum mismatch"} {
 		if err != nil && strings.Contains(outputOf(err), sign) {
-			// One repository that is broken, of somebody else perhaps, fails it, and what is to be installed may be in another.
+			// One repository that is broken, of somebody else perhaps, fails it, and what is to be
+			// installed may be in another.
 			update := h.aptGet([]string{"apt-get", "-q", "update"})
 			err = bothFailed(h.aptGet(install), update)
 			break
@@ -186,7 +187,8 @@ func (h *host) dnf(op *wire.PackageOp) error {
 		argv = append(argv, name)
 	}
 	err = h.manage(nil, argv...)
-	// dnf does nothing while the lists of one repository cannot be had, of somebody else perhaps, and what is to be installed may be in another.
+	// dnf does nothing while the lists of one repository cannot be had, of somebody else perhaps,
+	// and what is to be installed may be in another.
 	for _, sign := range []string{"Failed to download metadata for repo", "Failed to synchronize cache for repo", "Cannot download repomd.xml"} {
 		if err != nil && strings.Contains(outputOf(err), sign) {
 			return bothFailed(h.manage(nil, append([]string{"dnf", "--setopt=*.skip_if_unavailable=True"}, argv[1:]...)...), err)

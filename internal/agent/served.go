@@ -10,14 +10,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What a site serves is judged by a file of each tree, beside its marker: TIME, or the first that others may read. An empty tree was not synced yet, and is no error.
+// What a site serves is judged by a file of each tree, beside its marker: TIME, or the first that
+// others may read. An empty tree was not synced yet, and is no error.
 
 const (
 	servedDirs  = 100  // how many directories are looked into for a file
 	servedNames = 4096 // of how many names each
 )
 
-// notServed is the error of a tree that the site at an address does not serve, with its cause as far as the host shows it.
+// notServed is the error of a tree that the site at an address does not serve, with its cause as
+// far as the host shows it.
 func notServed(stop until, address, host, url, dir string, hidden func(url string) bool) error {
 	fd, err := openDir(dir, nil)
 	if absent(err) {
@@ -56,7 +58,8 @@ func notServed(stop until, address, host, url, dir string, hidden func(url strin
 	}
 }
 
-// treesNotServed is the error of the first of some trees that is not served; trees are URL paths and directories in turn.
+// treesNotServed is the error of the first of some trees that is not served; trees are URL paths
+// and directories in turn.
 func treesNotServed(stop until, address, host string, trees []string) error {
 	for i := 0; i+1 < len(trees); i += 2 {
 		// What another tree hides is not of this one.
@@ -200,7 +203,8 @@ func workerOf() (w worker, ok bool) {
 	return w, ok
 }
 
-// may tells whether a mode gives a process a permission (4 to read, 1 to enter). Access control lists are not read: where one is, the answer is not known.
+// may tells whether a mode gives a process a permission (4 to read, 1 to enter). Access control
+// lists are not read: where one is, the answer is not known.
 func (w *worker) may(st *unix.Stat_t, bit uint32) bool {
 	switch {
 	case w.uid == 0:

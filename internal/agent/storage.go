@@ -244,7 +244,8 @@ func emptyMountPoint(point string) error {
 	return nil
 }
 
-// fstabFile is the file that fstab is: where that is a link, what it leads to, if root alone can change that. The link itself stays.
+// fstabFile is the file that fstab is: where that is a link, what it leads to, if root alone can
+// change that. The link itself stays.
 func (h *host) fstabFile() (string, error) {
 	file, root := h.fstab, func(uid int) bool { return uid == 0 || uid == unix.Geteuid() }
 	for range maxLinks {

@@ -10,7 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// askTree answers AskTree. It never walks: a tree of a million files costs what its first directory costs.
+// askTree answers AskTree. It never walks: a tree of a million files costs what its first directory
+// costs.
 func (b *batch) askTree(q wire.Query) wire.Answer {
 	entries, err := b.mounts()
 	if err != nil {

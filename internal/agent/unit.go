@@ -196,7 +196,8 @@ func (h *host) restoreUnit(name string, was *unitState) error {
 	return h.restoreRecords(name, was.Records)
 }
 
-// programGone tells that what a unit starts is not there any more: a package that this transaction installed had started it, and was removed since.
+// programGone tells that what a unit starts is not there any more: a package that this transaction
+// installed had started it, and was removed since.
 func programGone(name string) bool {
 	o, err := ask(forever, "systemctl", "show", "--property=ExecStart", "--value", "--", name)
 	if err != nil {

@@ -179,8 +179,9 @@ func (p *place) makeFile(name string, content []byte, a attributes) error {
 	return p.wrap("write", err)
 }
 
-// contentOf is what an operation writes. A program is the helper's own executable, which acts as that program when it is called by that name: a Go program
-// of its own would begin with 1.2 MB of runtime that each host already has.
+// contentOf is what an operation writes. A program is the helper's own executable, which acts as
+// that program when it is called by that name: a Go program of its own would begin with 1.2 MB of
+// runtime that each host already has.
 func (h *host) contentOf(op *wire.WriteOp) ([]byte, error) {
 	switch {
 	case op.Program == "":

@@ -1,7 +1,8 @@
-// Package claim says which directory a mirror's syncs may fill. An apply writes the identity of the tree's directory to a file,
-// and each sync compares it with the directory that it finds, so that it fills no other one that came to lie there: another disk,
-// a mount that is missing, a directory that was exchanged. The helper of mirrorform, which is root, and the sync, which is not,
-// get the same identity of one directory; it stays the same over reboots and kernels.
+// Package claim says which directory a mirror's syncs may fill. An apply writes the identity of the
+// tree's directory to a file, and each sync compares it with the directory that it finds, so that
+// it fills no other one that came to lie there: another disk, a mount that is missing, a directory
+// that was exchanged. The helper of mirrorform, which is root, and the sync, which is not, get the
+// same identity of one directory; it stays the same over reboots and kernels.
 package claim
 
 import (
@@ -12,8 +13,8 @@ import (
 
 // Identity tells a directory from all others of a host, for as long as it exists.
 type Identity struct {
-	// Filesystem is "UUID=…", "fsid=…" where the kernel shows only what it makes of the UUID, and "source=TYPE:SOURCE", as
-	// mountinfo has them, for what has no UUID.
+	// Filesystem is "UUID=…", "fsid=…" where the kernel shows only what it makes of the UUID, and
+	// "source=TYPE:SOURCE", as mountinfo has them, for what has no UUID.
 	Filesystem string
 	Subvolume  uint64 // of btrfs, where each one has inodes of its own
 	Inode      uint64 // 0 where the file system's inodes do not last
@@ -24,7 +25,8 @@ func Path(mirror string) string { return "/etc/mirrorform-sync/" + mirror + ".cl
 
 const (
 	header = "mirrorform-claim 1\n"
-	// maxText bounds a claim's text. A path, and so the source of a mount, has at most 4096 bytes, which mountinfo makes four times as long.
+	// maxText bounds a claim's text. A path, and so the source of a mount, has at most 4096 bytes,
+	// which mountinfo makes four times as long.
 	maxText = 20 << 10
 )
 
@@ -88,7 +90,8 @@ func validFilesystem(s string) bool {
 // Equal reports whether both are one directory.
 func (id Identity) Equal(other Identity) bool { return id == other }
 
-// Differs says how the directory that was found differs from the claimed one; it is empty when they are the same.
+// Differs says how the directory that was found differs from the claimed one; it is empty when they
+// are the same.
 func (id Identity) Differs(found Identity) string {
 	switch {
 	case id.Filesystem != found.Filesystem:

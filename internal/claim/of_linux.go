@@ -12,9 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Of returns the identity of the directory at a path, as the kernel resolves it. The caller needs to be able to read the
-// directory, and nothing else: no device is opened, and neither udev nor blkid is asked, since the one needs root and the
-// other is missing in containers.
+// Of returns the identity of the directory at a path, as the kernel resolves it. The caller needs
+// to be able to read the directory, and nothing else: no device is opened, and neither udev nor
+// blkid is asked, since the one needs root and the other is missing in containers.
 func Of(dir string) (Identity, error) {
 	fd := -1
 	err := retry(func() (err error) {
@@ -45,7 +45,8 @@ func OfFD(fd int) (Identity, error) {
 	id := Identity{Inode: st.Ino}
 	switch uint32(fs.Type) { // its width differs between architectures
 	case unix.EXT4_SUPER_MAGIC: // ext2 and ext3, too
-		// Kernels before 6.0 do not show the UUID to those who cannot open the device. All show both halves of it, combined.
+		// Kernels before 6.0 do not show the UUID to those who cannot open the device. All show
+		// both halves of it, combined.
 		if v := fs.Fsid.Val; v != [2]int32{} {
 			id.Filesystem = "fsid=" + hex(uint64(uint32(v[1]))<<32|uint64(uint32(v[0])))
 			return id, nil
@@ -89,7 +90,8 @@ func OfFD(fd int) (Identity, error) {
 	}
 	id.Filesystem = "source=" + kind + ":" + source
 	if strings.HasPrefix(source, "/dev/") {
-		// A device's name may be another one after a boot. Others, as overlay and tmpfs, have a UUID for as long as they are mounted.
+		// A device's name may be another one after a boot. Others, as overlay and tmpfs, have a
+		// UUID for as long as they are mounted.
 		if u := uuidOf(fd, source); u != "" {
 			id.Filesystem = "UUID=" + u
 		}
@@ -100,8 +102,8 @@ func OfFD(fd int) (Identity, error) {
 	return id, nil
 }
 
-// uuidOf is the UUID of a file system that has no question of its own for it: the kernel's answer, which is there since
-// Linux 6.9, or the link that udev makes.
+// uuidOf is the UUID of a file system that has no question of its own for it: the kernel's answer,
+// which is there since Linux 6.9, or the link that udev makes.
 func uuidOf(fd int, source string) string {
 	var u struct {
 		size  byte
@@ -124,7 +126,8 @@ func uuidOf(fd int, source string) string {
 	return ""
 }
 
-// mounted is the type and source of the mount that an open directory was reached through, as mountinfo writes them.
+// mounted is the type and source of the mount that an open directory was reached through, as
+// mountinfo writes them.
 func mounted(fd int) (kind, source string, err error) {
 	info, err := os.ReadFile("/proc/self/fdinfo/" + strconv.Itoa(fd))
 	if err != nil {

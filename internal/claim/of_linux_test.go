@@ -15,7 +15,8 @@ import (
 	"github.com/mirrorform/mirrorform/internal/lab/labtest"
 )
 
-// askEnv has the test program print the identity of a directory, so that it can be asked for as another user.
+// askEnv has the test program print the identity of a directory, so that it can be asked for as
+// another user.
 const askEnv = "MIRRORFORM_TEST_CLAIM"
 
 func TestMain(m *testing.M) {
@@ -31,7 +32,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// of is the identity of a directory, after it was seen to be the same for a user without privileges.
+// of is the identity of a directory, after it was seen to be the same for a user without
+// privileges.
 func of(t *testing.T, dir string) Identity {
 	t.Helper()
 	id, err := Of(dir)
@@ -105,7 +107,8 @@ func TestOf(t *testing.T) {
 	}
 }
 
-// TestOfKinds makes file systems and looks at directories on them before and after a mount by another device, which st_dev does not outlive.
+// TestOfKinds makes file systems and looks at directories on them before and after a mount by
+// another device, which st_dev does not outlive.
 func TestOfKinds(t *testing.T) {
 	labtest.Require(t)
 	for _, test := range []struct {

@@ -14,7 +14,8 @@ import (
 	"github.com/mirrorform/mirrorform/internal/lab"
 )
 
-// otherSite makes a host one that serves another distribution: nginx with a default site, synced by cron into a tree of an account of its own.
+// otherSite makes a host one that serves another distribution: nginx with a default site, synced by
+// cron into a tree of an account of its own.
 func otherSite(t testing.TB, h *lab.Host) {
 	t.Helper()
 	sh(t, h, `export DEBIAN_FRONTEND=noninteractive
@@ -99,7 +100,8 @@ resource "cron" "made" {
 }
 `
 
-// inventory is what a host has of packages, units, accounts and files, without what changes by itself.
+// inventory is what a host has of packages, units, accounts and files, without what changes by
+// itself.
 func inventory(t testing.TB, h *lab.Host) string {
 	t.Helper()
 	return sh(t, h, `dpkg-query -W -f '${Package} ${Status}\n' | grep 'ok installed'
@@ -109,7 +111,8 @@ find /etc /srv /usr/local -xdev ! -path '/etc/*-' ! -name ld.so.cache ! -name .p
 find /etc /srv /usr/local -xdev -type f ! -path '/etc/*-' ! -name ld.so.cache -exec sha256sum {} + | sort`)
 }
 
-// polled asks a host for another's page until the function that it returns is called, which fails the test for every answer but 200.
+// polled asks a host for another's page until the function that it returns is called, which fails
+// the test for every answer but 200.
 func polled(t testing.TB, h *lab.Host, path, name string) (stop func()) {
 	t.Helper()
 	ended := make(chan struct{})
@@ -159,8 +162,9 @@ func polled(t testing.TB, h *lab.Host, path, name string) (stop func()) {
 	return stop
 }
 
-// TestFault34FoundStays: packages, services, accounts, a directory and a file that were there are declared, with a few that were not, and leave the
-// configuration again. The host is then as before, and the site that it served answers throughout.
+// TestFault34FoundStays: packages, services, accounts, a directory and a file that were there are
+// declared, with a few that were not, and leave the configuration again. The host is then as
+// before, and the site that it served answers throughout.
 func TestFault34FoundStays(t *testing.T) {
 	t.Parallel()
 	h := boot(t)
@@ -226,8 +230,9 @@ func differing(a, b string) string {
 	return strings.Join(out, "\n")
 }
 
-// TestFault49TwoOwners: two configurations declare the same package, service, site, directory and file, under the same addresses and under others. They stay,
-// running, until neither wants them, whichever made them and whichever goes first.
+// TestFault49TwoOwners: two configurations declare the same package, service, site, directory and
+// file, under the same addresses and under others. They stay, running, until neither wants them,
+// whichever made them and whichever goes first.
 func TestFault49TwoOwners(t *testing.T) {
 	t.Parallel()
 	h := boot(t)
@@ -288,7 +293,8 @@ resource "file" "LABEL" {
 			if !succeeds(h, "! test -e /srv/shared && ! systemctl is-active nginx && ! dpkg -s nginx-light") {
 				t.Errorf("%s: after the second destroy something is left", what)
 			}
-			// What the package depended on, with the unit, is still there, and would be found by the next round.
+			// What the package depended on, with the unit, is still there, and would be found by
+			// the next round.
 			sh(t, h, "DEBIAN_FRONTEND=noninteractive apt-get purge -y -q --autoremove nginx-light nginx nginx-common && systemctl daemon-reload")
 			injected++
 		}
@@ -296,8 +302,9 @@ resource "file" "LABEL" {
 	record(t, 49, "two configurations with one package, service, site, directory and file, one of them destroyed", injected, "they stay for the other, and go with the last")
 }
 
-// TestFault34OldManifest: what an earlier version applied, whose manifest did not record what was made. The plan is empty and leaves the manifest unchanged;
-// destroy then removes what mirrorform alone writes, and nothing that may have been there.
+// TestFault34OldManifest: what an earlier version applied, whose manifest did not record what was
+// made. The plan is empty and leaves the manifest unchanged; destroy then removes what mirrorform
+// alone writes, and nothing that may have been there.
 func TestFault34OldManifest(t *testing.T) {
 	t.Parallel()
 	h := boot(t)
@@ -345,8 +352,10 @@ func formatOne(t testing.TB, text string) string {
 	return string(sealed)
 }
 
-// TestFault34Neighbour: a mirror beside another distribution's: applied, its block removed, applied again, destroyed; then a mirror made by hand is adopted,
-// applied and destroyed. The other site answers throughout, by name and by address, and nothing else on the host has changed but the mirror's own tree.
+// TestFault34Neighbour: a mirror beside another distribution's: applied, its block removed, applied
+// again, destroyed; then a mirror made by hand is adopted, applied and destroyed. The other site
+// answers throughout, by name and by address, and nothing else on the host has changed but the
+// mirror's own tree.
 func TestFault34Neighbour(t *testing.T) {
 	t.Parallel()
 	h := boot(t)

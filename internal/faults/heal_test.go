@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// What cannot be written is found before anything is: the path and the cause are named, nothing is half done, and what changes nothing succeeds.
+// What cannot be written is found before anything is: the path and the cause are named, nothing is
+// half done, and what changes nothing succeeds.
 func TestFault38CannotBeWritten(t *testing.T) {
 	t.Parallel()
 	h := boot(t)
@@ -60,7 +61,8 @@ func TestFault38CannotBeWritten(t *testing.T) {
 	record(t, 38, "read-only directories, immutable files and directories, mount points in the way", injected, "refused before anything was written, path and cause named; a plan without changes applied")
 }
 
-// Every file that a service reads gets a broken line, one by one and all at once, and the service is stopped: one apply mends it.
+// Every file that a service reads gets a broken line, one by one and all at once, and the service
+// is stopped: one apply mends it.
 func TestFault39DriftThatBreaksAStart(t *testing.T) {
 	t.Parallel()
 	h := boot(t)

@@ -30,7 +30,8 @@ func mirrorOf(dir, more string) string {
 const startUpstream = `systemd-run --unit=up rsync --daemon --no-detach --config=/srv/up.conf --port=8730
 for i in $(seq 200); do rsync rsync://127.0.0.1:8730/m/ >/dev/null && exit 0; sleep 0.1; done; exit 1`
 
-// upstream serves a small AlmaLinux tree by rsync on the host itself. It has what no mirror may take over: a link to / and a set-id program.
+// upstream serves a small AlmaLinux tree by rsync on the host itself. It has what no mirror may
+// take over: a link to / and a set-id program.
 func upstream(t testing.TB, h *lab.Host) {
 	t.Helper()
 	sh(t, h, `mkdir -p /srv/up/9 && date +%s >/srv/up/TIME && for i in $(seq 17); do echo $i >/srv/up/9/f$i; done
@@ -40,7 +41,8 @@ printf 'uid = root\nuse chroot = yes\n[m]\npath = /srv/up\n' >/srv/up.conf
 `+startUpstream)
 }
 
-// synced runs the sync as cron does, as the user of its entry, and as the command does. Both have to leave that exit status in the host's record.
+// synced runs the sync as cron does, as the user of its entry, and as the command does. Both have
+// to leave that exit status in the host's record.
 func synced(t testing.TB, s *site, h *lab.Host, want, when string) {
 	t.Helper()
 	last := func() string {
@@ -55,8 +57,9 @@ runuser -u "$(echo "$line" | cut -d ' ' -f 6)" -- sh -c "$(echo "$line" | cut -d
 	}
 }
 
-// TestFault31TreeOfOthers: the directory of a mirror holds something else, is a link into it, or nests with another tree: the plan is refused before any write.
-// A directory that was swapped between two syncs is not synced into, by cron or by the command.
+// TestFault31TreeOfOthers: the directory of a mirror holds something else, is a link into it, or
+// nests with another tree: the plan is refused before any write. A directory that was swapped
+// between two syncs is not synced into, by cron or by the command.
 func TestFault31TreeOfOthers(t *testing.T) {
 	t.Parallel()
 	h := boot(t)
@@ -77,7 +80,8 @@ func TestFault31TreeOfOthers(t *testing.T) {
 		{"mkdir -p /srv/real/x /srv/t && mount --bind /srv/real /srv/t", "/srv/t", "x/", "umount /srv/t; rm -r /srv/t /srv/real"},
 		{"touch /srv/t", "/srv/t", "file", "rm /srv/t"},
 	}
-	// What there is to be written over, without the helper and sudo's mark in the home of the login.
+	// What there is to be written over, without the helper and sudo's mark in the home of the
+	// login.
 	const look = "find /srv /home /var/lib/mysql /var/lib/docker /backup /etc -xdev ! -path '/home/admin/*' -printf '%p %u %g %m %l\\n' 2>/dev/null | sort; getent passwd"
 	injected := 0
 	for _, c := range cases {
@@ -117,7 +121,8 @@ func TestFault31TreeOfOthers(t *testing.T) {
 	record(t, 31, "a tree that holds something else, is a link or mount into it, or was swapped between syncs", injected, "refused before any write, with what lies there; the sync does not run (78)")
 }
 
-// TestFault32UpstreamLost: the upstream is empty, has no TIME, or has lost most of its files: neither sync deletes anything; it is allowed once.
+// TestFault32UpstreamLost: the upstream is empty, has no TIME, or has lost most of its files:
+// neither sync deletes anything; it is allowed once.
 func TestFault32UpstreamLost(t *testing.T) {
 	t.Parallel()
 	h := boot(t)
@@ -157,7 +162,8 @@ func TestFault32UpstreamLost(t *testing.T) {
 	record(t, 32, "an upstream that is empty, lacks TIME, has lost most of its files, or is down", injected, "nothing deleted; 66, 65 or 69; allowed for once by --allow-deletions")
 }
 
-// TestFault33HostileUpstream: a link that leads out of the tree and a set-id program do not arrive, whichever user syncs.
+// TestFault33HostileUpstream: a link that leads out of the tree and a set-id program do not arrive,
+// whichever user syncs.
 func TestFault33HostileUpstream(t *testing.T) {
 	t.Parallel()
 	h := boot(t)

@@ -76,13 +76,16 @@ type part struct {
 //	site                nginx_site
 //	publish             file         mirrors.d/NAME.yml, on host local
 //
-// With a kitten block there are also kitten_tree, kitten_directory, kitten_lock, kitten_lock_at_boot, kitten_log, kitten_sync_status,
-// kitten_sync_output, kitten_sync_hold, kitten_sync_settings, kitten_sync_script and kitten_cron.
+// With a kitten block there are also kitten_tree, kitten_directory, kitten_lock,
+// kitten_lock_at_boot, kitten_log, kitten_sync_status, kitten_sync_output, kitten_sync_hold,
+// kitten_sync_settings, kitten_sync_script and kitten_cron.
 //
-// One host has one mirror: two of them would both make its packages and services, which is an error.
+// One host has one mirror: two of them would both make its packages and services, which is an
+// error.
 //
-// Two things of EL hosts are not done by any part: where SELinux enforces, a tree outside /var/www needs the file context
-// httpd_sys_content_t (semanage-fcontext(8)) before nginx may read it, and firewalld has to let HTTP in.
+// Two things of EL hosts are not done by any part: where SELinux enforces, a tree outside /var/www
+// needs the file context httpd_sys_content_t (semanage-fcontext(8)) before nginx may read it, and
+// firewalld has to let HTTP in.
 func Expand(reg *engine.Registry, name string, spec *Spec, host Host) ([]Part, []engine.Problem) {
 	x := &expansion{reg: reg, name: name, spec: spec, host: host}
 	x.mirror()

@@ -156,8 +156,8 @@ func (x *expansion) newJob(j *job, own, s Sync, m module) *job {
 	return j
 }
 
-// SafetyOptions are what a sync gets after the guide's options, beside --max-delete: no link out of the tree is made, and no set-user-ID and set-group-ID
-// arrives, with all other modes unchanged.
+// SafetyOptions are what a sync gets after the guide's options, beside --max-delete: no link out of
+// the tree is made, and no set-user-ID and set-group-ID arrives, with all other modes unchanged.
 func SafetyOptions() []string { return []string{"--safe-links", "--chmod=ug-s"} }
 
 // MaxDelete is how many files a sync may delete unless the configuration sets max_delete.

@@ -37,9 +37,11 @@ type Sync struct {
 	Options   []string `hcl:"options,optional"`   // rsync options added to the flags
 	Exclude   []string `hcl:"exclude,optional"`   // patterns, each an --exclude
 	Bandwidth string   `hcl:"bandwidth,optional"` // rsync's --bwlimit: 10m, 2.5m, 800k
-	// MaxDelete is how many files a sync may delete: 200000 by default. When it has, later ones are held until `mirrorform sync --allow-deletions`.
+	// MaxDelete is how many files a sync may delete: 200000 by default. When it has, later ones are
+	// held until `mirrorform sync --allow-deletions`.
 	MaxDelete *int `hcl:"max_delete,optional"`
-	// MaxDeletePercent is which share of the tree's files a sync may delete, else it is not begun: 50 by default; with 100, rsync is not asked beforehand.
+	// MaxDeletePercent is which share of the tree's files a sync may delete, else it is not begun:
+	// 50 by default; with 100, rsync is not asked beforehand.
 	MaxDeletePercent *int    `hcl:"max_delete_percent,optional"`
 	Lock             string  `hcl:"lock,optional"`      // the file that flock(1) locks; the guide's by default
 	Freshness        *string `hcl:"freshness,optional"` // a file that upstream's root must have, or nothing is synced: TIME by default; "" asks for none

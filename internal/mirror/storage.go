@@ -177,8 +177,8 @@ func (x *expansion) directories() {
 	}
 }
 
-// tree claims the directory of a tree, before anything is done to it. Where it is itself the mount point, its owner is set here as well: no part
-// before this one may change what lies on a device.
+// tree claims the directory of a tree, before anything is done to it. Where it is itself the mount
+// point, its owner is set here as well: no part before this one may change what lies on a device.
 func (x *expansion) tree(j *job, others []*job) {
 	attribute := strings.TrimSuffix(j.dirAttribute, "path") + "claim"
 	tree := &resources.Tree{Path: j.dir, Name: strings.TrimPrefix(j.file, "mirrorform-"), Claim: x.spec.Storage.Claim}

@@ -76,7 +76,8 @@ func (x *expansion) stateDirectory() {
 	}, map[string]string{"owner": "user", "group": "user"})
 }
 
-// records makes the files that the job's program writes in the state directory. Their content is the program's.
+// records makes the files that the job's program writes in the state directory. Their content is
+// the program's.
 func (x *expansion) records(j *job) {
 	for _, suffix := range []string{"status", "output", "hold"} {
 		x.add(Part{
@@ -133,7 +134,8 @@ func (x *expansion) cronDaemon() {
 	}, nil)
 }
 
-// cron makes the job's entry, with the guide's command. It comes after all that a sync needs, since it may run at once. The daemon is started after it.
+// cron makes the job's entry, with the guide's command. It comes after all that a sync needs, since
+// it may run at once. The daemon is started after it.
 func (x *expansion) cron(j *job) {
 	rsync, err := resources.ShellJoin(j.settings.Command(true))
 	x.report(j.block, err)
@@ -157,7 +159,8 @@ func (x *expansion) cron(j *job) {
 	}
 }
 
-// program installs the program that runs syncs, which all jobs of the host share, and makes the directory of their settings.
+// program installs the program that runs syncs, which all jobs of the host share, and makes the
+// directory of their settings.
 func (x *expansion) program() {
 	x.add(Part{Name: "sync_program_directory", Type: "directory", State: &resources.Directory{Path: path.Dir(settings.Program)}}, nil)
 	x.add(Part{
@@ -182,7 +185,8 @@ func (x *expansion) settings(j *job) {
 	}, map[string]string{"content": j.block, "group": "user"})
 }
 
-// script makes the command by which the job is run by hand: for the first sync, and whenever one is wanted at once.
+// script makes the command by which the job is run by hand: for the first sync, and whenever one is
+// wanted at once.
 func (x *expansion) script(j *job) {
 	content := "#!/bin/sh\n" +
 		"# Managed by mirrorform: one sync of mirror " + x.name + ", now. Changes made here are overwritten.\n" +

@@ -51,7 +51,8 @@ func (x *expansion) settleWeb() {
 	}
 }
 
-// serverNames are the names that the site answers to: those of the web block. The host's address is a further one where the site has it.
+// serverNames are the names that the site answers to: those of the web block. The host's address is
+// a further one where the site has it.
 func (x *expansion) serverNames() []string {
 	names := append([]string{x.web.ServerName}, x.web.ServerAliases...)
 	var unique, seen []string

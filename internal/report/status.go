@@ -53,7 +53,8 @@ type SyncRecord struct {
 	Available *int64 `json:"available"`
 }
 
-// Succeeded tells whether a sync did all there was to do. With rsync's 24 some files vanished upstream meanwhile, and the next sync brings what replaced them.
+// Succeeded tells whether a sync did all there was to do. With rsync's 24 some files vanished
+// upstream meanwhile, and the next sync brings what replaced them.
 func (r *SyncRecord) Succeeded() bool { return r.Exit == 0 || r.Exit == 24 }
 
 // verdict sums up in a line.

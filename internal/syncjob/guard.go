@@ -15,7 +15,8 @@ import (
 
 // The guard keeps a sync from running that would empty the tree, or fill another one.
 
-// guardCron is the guard of the scheduled sync. While another sync runs it has nothing to say, since flock then runs none.
+// guardCron is the guard of the scheduled sync. While another sync runs it has nothing to say,
+// since flock then runs none.
 func (j *job) guardCron() int {
 	if j.busy() {
 		return 0
@@ -26,7 +27,8 @@ func (j *job) guardCron() int {
 	return j.checkDeletions()
 }
 
-// guard looks at what takes no time: the hold, the directory, and one listing of the upstream's root.
+// guard looks at what takes no time: the hold, the directory, and one listing of the upstream's
+// root.
 func (j *job) guard() int {
 	switch {
 	case j.held() && !j.allow:
@@ -43,7 +45,8 @@ func (j *job) guard() int {
 	return j.checkUpstream()
 }
 
-// checkClaim tells why a directory is not the one that an apply has claimed for the mirror. Before the first apply that claims it there is no claim.
+// checkClaim tells why a directory is not the one that an apply has claimed for the mirror. Before
+// the first apply that claims it there is no claim.
 func checkClaim(dir, file string) error {
 	text, err := os.ReadFile(file)
 	if errors.Is(err, os.ErrNotExist) {
@@ -119,8 +122,8 @@ func (j *job) checkUpstream() int {
 	return 0
 }
 
-// checkDeletions asks rsync what it would delete, where there is a limit that only this can keep: --max-delete itself stops a sync half-way, and the next
-// one goes on.
+// checkDeletions asks rsync what it would delete, where there is a limit that only this can keep:
+// --max-delete itself stops a sync half-way, and the next one goes on.
 func (j *job) checkDeletions() int {
 	if j.MaxDeletePercent == 0 {
 		return 0
@@ -185,7 +188,8 @@ func (j *job) release() {
 	}
 }
 
-// busy tells whether the lock is held, by the kernel's list: taking it would keep a sync from it that begins at this moment.
+// busy tells whether the lock is held, by the kernel's list: taking it would keep a sync from it
+// that begins at this moment.
 func (j *job) busy() bool {
 	var st unix.Stat_t
 	if unix.Stat(j.Lock, &st) != nil {

@@ -16,7 +16,8 @@ import (
 // records is how many syncs a status file has.
 const records = 50
 
-// record adds a line to the status file: how a sync ended, and from its output, where there is one, how much it received.
+// record adds a line to the status file: how a sync ended, and from its output, where there is one,
+// how much it received.
 func (j *job) record(by string, status int, output string) {
 	var line strings.Builder
 	line.WriteString(`{"start":` + strconv.FormatInt(j.start.Unix(), 10) + `,"end":` + strconv.FormatInt(time.Now().Unix(), 10) +
@@ -42,7 +43,8 @@ func (j *job) record(by string, status int, output string) {
 	}
 }
 
-// lockState has one program at a time work on the state directory. Where it cannot be locked nothing waits: a record without a lock is better than none.
+// lockState has one program at a time work on the state directory. Where it cannot be locked
+// nothing waits: a record without a lock is better than none.
 func (j *job) lockState() (unlock func()) {
 	dir, err := os.Open(j.State)
 	if err != nil {
@@ -87,7 +89,8 @@ func tail(file string, most int64) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, most))
 }
 
-// eachLine calls what for each line; a carriage return ends one, too. Of a line that is longer than any of rsync's own, it has the beginning.
+// eachLine calls what for each line; a carriage return ends one, too. Of a line that is longer than
+// any of rsync's own, it has the beginning.
 func eachLine(r io.Reader, what func(line string)) {
 	const longest = 64 << 10
 	in := bufio.NewReaderSize(r, 64<<10)
@@ -109,7 +112,8 @@ func eachLine(r io.Reader, what func(line string)) {
 	}
 }
 
-// received is what rsync received, and how many files, by the output of the last sync in a file. Names come from upstream; only digits are taken.
+// received is what rsync received, and how many files, by the output of the last sync in a file.
+// Names come from upstream; only digits are taken.
 func received(file string) string {
 	f, err := os.Open(file)
 	if err != nil {
@@ -149,7 +153,8 @@ func number(s string) string {
 	return s
 }
 
-// recordCron records a sync that cron ran: pid is cron's shell, and status the one it ended with, with which this ends, too.
+// recordCron records a sync that cron ran: pid is cron's shell, and status the one it ended with,
+// with which this ends, too.
 func (j *job) recordCron(pid, ended int) int {
 	status := ended
 	switch {

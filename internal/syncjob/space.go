@@ -72,10 +72,12 @@ func (j *job) measure() *measured {
 	return m
 }
 
-// partial is the directory in which --delay-updates keeps new files until the end, beside those that they replace.
+// partial is the directory in which --delay-updates keeps new files until the end, beside those
+// that they replace.
 const partial = ".~tmp~"
 
-// staged is how many bytes of the files to transfer an earlier sync that broke off has left. They are taken up, and need no room again.
+// staged is how many bytes of the files to transfer an earlier sync that broke off has left. They
+// are taken up, and need no room again.
 func (m *measured) staged(tree string) (sum uint64) {
 	if len(m.files) == 0 {
 		return 0
@@ -99,13 +101,15 @@ func (m *measured) staged(tree string) (sum uint64) {
 	return min(sum, m.total)
 }
 
-// The lines by which a sync announces itself in its output. The first is read by the controller, too.
+// The lines by which a sync announces itself in its output. The first is read by the controller,
+// too.
 const (
 	announcedTotal = "mirrorform: syncing "
 	announcedNeed  = "mirrorform: needing "
 )
 
-// announce says how much the sync transfers, unless the storage would not hold the bytes that it needs. One sync at a time looks and announces.
+// announce says how much the sync transfers, unless the storage would not hold the bytes that it
+// needs. One sync at a time looks and announces.
 func (j *job) announce(total, need uint64) int {
 	unlock := j.lockState()
 	defer unlock()
@@ -140,8 +144,9 @@ func deviceOf(p string) (uint64, bool) {
 	return st.Dev, err == nil
 }
 
-// reserved are the bytes that other syncs to the same file system have announced and have yet to receive. rsync says once a second how far it is, so what
-// it has received since then counts for as long; that may refuse a sync that would just fit, and never starts one that would not.
+// reserved are the bytes that other syncs to the same file system have announced and have yet to
+// receive. rsync says once a second how far it is, so what it has received since then counts for as
+// long; that may refuse a sync that would just fit, and never starts one that would not.
 func (j *job) reserved(device uint64) (sum uint64) {
 	outputs, _ := filepath.Glob(j.State + "/*.output")
 	for _, file := range outputs {
@@ -179,7 +184,8 @@ func remaining(file string, device uint64) uint64 {
 	}
 	end, _ := tail(file, 4096)
 	eachLine(strings.NewReader(string(end)), func(line string) {
-		// "   1,234,567  12%  1.23MB/s  0:00:01": the percentage is of the whole tree, and of no use.
+		// "   1,234,567  12%  1.23MB/s  0:00:01": the percentage is of the whole tree, and of no
+		// use.
 		if f := strings.Fields(line); len(f) > 2 && strings.HasSuffix(f[1], "%") {
 			if n, err := strconv.ParseUint(strings.ReplaceAll(f[0], ",", ""), 10, 63); err == nil {
 				got = n

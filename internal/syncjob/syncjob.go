@@ -1,8 +1,10 @@
-// Package syncjob is the host's program mirrorform-sync: one sync of a mirror, guarded, measured and recorded.
+// Package syncjob is the host's program mirrorform-sync: one sync of a mirror, guarded, measured
+// and recorded.
 //
-// The scheduled sync is the guide's own command, in cron.d. This program stands before it, as the guard, and after it, for the record; and it runs that
-// same command by hand and for `mirrorform sync`. The helper's executable is the program when it is called by its name; like the helper it is static, and
-// messages are joined strings, since package fmt and what it links have 150 KB.
+// The scheduled sync is the guide's own command, in cron.d. This program stands before it, as the
+// guard, and after it, for the record; and it runs that same command by hand and for `mirrorform
+// sync`. The helper's executable is the program when it is called by its name; like the helper it
+// is static, and messages are joined strings, since package fmt and what it links have 150 KB.
 package syncjob
 
 import (
@@ -147,7 +149,8 @@ func load(file string, stderr *os.File) (*settings.Settings, int) {
 	return s, 0
 }
 
-// asUser makes sure that the program runs as an account. Root becomes it, by a program that takes its place.
+// asUser makes sure that the program runs as an account. Root becomes it, by a program that takes
+// its place.
 func asUser(user string, args []string) (status int, ok bool) {
 	out, err := exec.Command("/usr/bin/id", "-un").Output()
 	switch {
@@ -183,7 +186,8 @@ func (j *job) run(c call) int {
 	case "record":
 		return j.recordCron(c.pid, c.status)
 	}
-	// rsync ends by these, with status 20, and that is recorded. They are caught and not ignored, since rsync would inherit that.
+	// rsync ends by these, with status 20, and that is recorded. They are caught and not ignored,
+	// since rsync would inherit that.
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM)
 	defer signal.Stop(signals)
@@ -241,7 +245,8 @@ func (j *job) script() int {
 	return j.ended("script", j.call(j.Command(!j.allow)), "")
 }
 
-// progress is a sync for `mirrorform sync`: the storage is measured first, and all output goes to a file.
+// progress is a sync for `mirrorform sync`: the storage is measured first, and all output goes to a
+// file.
 func (j *job) progress() int {
 	output, err := os.OpenFile(j.file(".output"), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
 	if err != nil {

@@ -101,7 +101,8 @@ func (s *site) read(name string) string {
 	return string(text)
 }
 
-// run calls the program as one command line does, and returns what it printed. It must end with a status.
+// run calls the program as one command line does, and returns what it printed. It must end with a
+// status.
 func (s *site) run(want int, args ...string) string {
 	s.t.Helper()
 	c, ok := parseCall(append([]string{"m"}, args...))
@@ -317,7 +318,8 @@ func TestGuard(t *testing.T) {
 	s.run(0, "--guard")
 }
 
-// Where only rsync's own limit stops a sync, the next one does not run: three of them would delete three times as many.
+// Where only rsync's own limit stops a sync, the next one does not run: three of them would delete
+// three times as many.
 func TestHold(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

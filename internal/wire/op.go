@@ -52,7 +52,8 @@ func (o Op) Parents() bool {
 type WriteOp struct {
 	Path    string `json:"path"`
 	Content []byte `json:"content"`
-	// Program, where it is not empty, names a program of mirrorform's own whose executable is the content: the helper has it in itself, so it is not sent.
+	// Program, where it is not empty, names a program of mirrorform's own whose executable is the
+	// content: the helper has it in itself, so it is not sent.
 	Program string `json:"program,omitempty"`
 	Attributes
 	// Parents makes the directories that are missing above Path, with the defaults of new entries. Restore takes those away again that are empty.
@@ -62,15 +63,17 @@ type WriteOp struct {
 	Validate []string `json:"validate,omitempty"`
 }
 
-// SyncProgram is the program that runs a mirror's sync on its host. The helper acts as it when it is called by that name.
+// SyncProgram is the program that runs a mirror's sync on its host. The helper acts as it when it
+// is called by that name.
 const SyncProgram = "mirrorform-sync"
 
-// ClaimOp writes a file, as WriteOp does, that says which directory a tree is: the text of a claim (package claim), for all to read. Directories
-// that are missing above the file are made.
+// ClaimOp writes a file, as WriteOp does, that says which directory a tree is: the text of a claim
+// (package claim), for all to read. Directories that are missing above the file are made.
 type ClaimOp struct {
 	Path string `json:"path"` // of the file
 	Tree string `json:"tree"` // the directory
-	// Identity is what Tree.Identity was. Where the directory was not there yet it is empty, and the directory must be empty, too.
+	// Identity is what Tree.Identity was. Where the directory was not there yet it is empty, and
+	// the directory must be empty, too.
 	Identity string `json:"identity,omitempty"`
 }
 
@@ -183,8 +186,9 @@ type MountOp struct {
 	Type    string   `json:"type,omitempty"`
 	Options []string `json:"options,omitempty"`
 	Remove  bool     `json:"remove,omitempty"` // unmount, and take the line out of fstab
-	// Line, when it is not nil, is put in place of the fstab line for Path ("" takes it out) in place of one made from the fields above: it
-	// changes what is there, or undoes that. Mounted says whether Path is to be mounted afterwards; what is mounted already is then remounted with
+	// Line, when it is not nil, is put in place of the fstab line for Path ("" takes it out) in
+	// place of one made from the fields above: it changes what is there, or undoes that. Mounted
+	// says whether Path is to be mounted afterwards; what is mounted already is then remounted with
 	// Options, or with those of the line where there are none, unless FstabOnly leaves it as it is.
 	Line      *string `json:"line,omitempty"`
 	Mounted   bool    `json:"mounted,omitempty"`
@@ -199,7 +203,8 @@ type ProbeOp struct {
 	Status  int    `json:"status"`
 	Body    string `json:"body,omitempty"`    // what the body must be; empty: any
 	Timeout int    `json:"timeout,omitempty"` // seconds
-	// Trees has URL paths and directories in turn: a file of each directory that is not empty must be served there.
+	// Trees has URL paths and directories in turn: a file of each directory that is not empty must
+	// be served there.
 	Trees []string `json:"trees,omitempty"`
 }
 
@@ -208,7 +213,8 @@ type RunOp struct {
 	Argv []string `json:"argv"`
 	// Refuse is text that must not appear in the program's output (nginx -t only warns of what we refuse).
 	Refuse string `json:"refuse,omitempty"`
-	// About has texts one of which must be in the line, too, for Refuse to count: other lines were there before.
+	// About has texts one of which must be in the line, too, for Refuse to count: other lines were
+	// there before.
 	About []string `json:"about,omitempty"`
 	// Timeout in seconds; 0 is 10 minutes.
 	Timeout int `json:"timeout,omitempty"`

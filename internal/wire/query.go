@@ -134,17 +134,21 @@ type Mount struct {
 	UUID    string   `json:"uuid,omitempty"` // of the file system that is mounted
 	Options []string `json:"options,omitempty"`
 	Fstab   string   `json:"fstab,omitempty"` // the line of /etc/fstab for this mount point, as it stands
-	// FstabDevice is the real path of the block device that the line names in whatever way; empty where there is none of that name.
+	// FstabDevice is the real path of the block device that the line names in whatever way; empty
+	// where there is none of that name.
 	FstabDevice string `json:"fstab_device,omitempty"`
 }
 
-// Tree is a directory that may hold a great many files: what lies directly in it, and which directory it is.
+// Tree is a directory that may hold a great many files: what lies directly in it, and which
+// directory it is.
 type Tree struct {
 	Place
 	Kind Kind `json:"kind,omitempty"` // of what is at the path, with all links resolved
-	// Identity tells the directory from all others, also after a boot: the text of a claim (package claim).
+	// Identity tells the directory from all others, also after a boot: the text of a claim (package
+	// claim).
 	Identity string `json:"identity,omitempty"`
-	// Entries are the first names in it, sorted, at most MaxTreeEntries; those of directories end in a slash. lost+found counts as nothing.
+	// Entries are the first names in it, sorted, at most MaxTreeEntries; those of directories end
+	// in a slash. lost+found counts as nothing.
 	Entries []string `json:"entries,omitempty"`
 	More    bool     `json:"more,omitempty"`   // there are others
 	Mounts  []string `json:"mounts,omitempty"` // mount points below it
@@ -152,11 +156,13 @@ type Tree struct {
 	Others  []Place  `json:"others,omitempty"` // where the paths of Args are
 }
 
-// Place says where a path leads, whatever links and mounts it leads through. Of a path that does not exist it is where it would be.
+// Place says where a path leads, whatever links and mounts it leads through. Of a path that does
+// not exist it is where it would be.
 type Place struct {
 	Path string `json:"path"`
 	Real string `json:"real"` // the path without links
-	// At is the path in its own file system, after that one's number and a colon: two paths of one place have one, also by a bind mount.
+	// At is the path in its own file system, after that one's number and a colon: two paths of one
+	// place have one, also by a bind mount.
 	At string `json:"at"`
 }
 
@@ -165,7 +171,8 @@ type Block struct {
 	Path      string `json:"path,omitempty"` // with all links resolved; empty when there is no such device
 	Size      uint64 `json:"size,omitempty"` // bytes
 	Signature string `json:"signature,omitempty"`
-	// Data is set where there is no signature and nothing else uses the device: where it has anything but zeroes, as "at byte 1024".
+	// Data is set where there is no signature and nothing else uses the device: where it has
+	// anything but zeroes, as "at byte 1024".
 	Data string `json:"data,omitempty"`
 	// Used and Capacity are those of the file system, in bytes, where its superblock has them.
 	Used       uint64   `json:"used,omitempty"`
@@ -204,7 +211,8 @@ type User struct {
 	Shell  string   `json:"shell,omitempty"`
 	Gecos  string   `json:"gecos,omitempty"`
 	Groups []string `json:"groups,omitempty"` // supplementary groups, sorted
-	// With the option "usable": the home directory is missing, and the account has expired (shadow(5)).
+	// With the option "usable": the home directory is missing, and the account has expired
+	// (shadow(5)).
 	NoHome  bool `json:"no_home,omitempty"`
 	Expired bool `json:"expired,omitempty"`
 }

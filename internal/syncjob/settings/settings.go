@@ -1,4 +1,5 @@
-// Package settings is what the host's program mirrorform-sync is told about one mirror: a text file that an apply writes and the program reads.
+// Package settings is what the host's program mirrorform-sync is told about one mirror: a text file
+// that an apply writes and the program reads.
 package settings
 
 import (
@@ -26,13 +27,15 @@ type Settings struct {
 	State     string // directory of the job's records
 	// Options are rsync's, as they stand before the upstream, and Safety those after the directory.
 	Options, Safety []string
-	// MaxDelete is how many files a sync may delete, and MaxDeletePercent which share of the tree; 0 sets no limit.
+	// MaxDelete is how many files a sync may delete, and MaxDeletePercent which share of the tree;
+	// 0 sets no limit.
 	MaxDelete, MaxDeletePercent int
 	// Require is a file that the upstream's root must have; "": none.
 	Require string
 }
 
-// Command is rsync with its arguments. Without a limit it may delete whatever the upstream does not have.
+// Command is rsync with its arguments. Without a limit it may delete whatever the upstream does not
+// have.
 func (s *Settings) Command(limited bool) []string {
 	argv := slices.Concat([]string{"/usr/bin/rsync"}, s.Options, []string{s.Upstream, s.Directory}, s.Safety)
 	if limited && s.MaxDelete > 0 {
@@ -85,7 +88,8 @@ func (s *Settings) Text() string {
 	return out.String()
 }
 
-// Parse reads a file's content. It takes nothing that Text does not write, but for lines that begin with #.
+// Parse reads a file's content. It takes nothing that Text does not write, but for lines that begin
+// with #.
 func Parse(text string) (*Settings, error) {
 	s := &Settings{}
 	for i, l := range strings.Split(strings.TrimSuffix(text, "\n"), "\n") {
