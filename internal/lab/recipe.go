@@ -20,13 +20,16 @@ var treeFiles embed.FS
 type recipe struct {
 	Format   int // raised when the code that builds the tree changes
 	Arch     string
-	Codename string            // VERSION_CODENAME of the machine (os-release(5))
-	Include  []string          // what debootstrap installs beyond the minimum
-	Tree     []string          // installed in the tree besides, from the hosts' repository
-	Offered  []string          // what hosts can install without network
-	Masked   []string          // units that only cost boot time
-	Files    map[string]string // the files of tree/
-	Users    []user
+	Codename string   // VERSION_CODENAME of the machine (os-release(5))
+	Include  []string // what debootstrap installs beyond the minimum
+	Tree     []string // installed in the tree besides, from the hosts' repository
+	Offered  []string // what hosts can install without network
+	Masked   []string // units that only cost boot time
+	// Generators of systemd.generator(7) that find nothing on a lab host, and would run at each
+	// daemon-reload, of which every package installation has several.
+	Generators []string
+	Files      map[string]string // the files of tree/
+	Users      []user
 }
 
 // user is an account of every host; all of them log in with the lab's key.
@@ -48,7 +51,7 @@ func newRecipe() (*recipe, error) {
 		return nil, err
 	}
 	r := &recipe{
-		Format:   1,
+		Format:   3,
 		Arch:     runtime.GOARCH,
 		Codename: codename,
 		Include: []string{"systemd", "systemd-sysv", "dbus", "libpam-systemd", "openssh-server", "cron", "sudo",
@@ -61,6 +64,8 @@ func newRecipe() (*recipe, error) {
 			"systemd-networkd-wait-online.service", "systemd-update-utmp.service", "systemd-update-utmp-runlevel.service",
 			"systemd-sysusers.service", "systemd-firstboot.service", "systemd-hwdb-update.service",
 			"systemd-boot-update.service", "systemd-pcrphase.service", "systemd-pcrphase-sysinit.service", "dev-hugepages.mount", "ldconfig.service"},
+		Generators: []string{"cryptsetup", "debug", "getty", "gpt-auto", "hibernate-resume", "integritysetup", "rc-local", "run",
+			"system-update", "veritysetup"},
 		Files: map[string]string{},
 		Users: []user{
 			{Name: "admin", Shell: "/bin/bash"},
