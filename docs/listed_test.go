@@ -272,12 +272,8 @@ func newPage(t *testing.T, server *lab.Host, tree string) *page {
 	must(t, os.MkdirAll(bin, 0o755))
 	must(t, os.WriteFile(filepath.Join(bin, "mirrorform"), []byte(shim), 0o755)) //nolint:gosec // a program
 
-	// The helper is built once for all tests, in the caches of the user who runs them.
-	cache, err := os.UserCacheDir()
+	caches, err := labtest.Environ(filepath.Join(dir, "cache"))
 	must(t, err)
-	out, err := exec.CommandContext(t.Context(), "go", "env", "GOCACHE", "GOMODCACHE", "GOPATH").Output()
-	must(t, err)
-	goEnv := strings.Split(strings.TrimSpace(string(out)), "\n")
 	home := filepath.Join(dir, "home")
 	// The key that ssh would use, and the host key that was accepted once.
 	must(t, os.MkdirAll(filepath.Join(home, ".ssh"), 0o700))
@@ -286,10 +282,9 @@ func newPage(t *testing.T, server *lab.Host, tree string) *page {
 	must(t, os.WriteFile(filepath.Join(home, ".ssh/id_ed25519"), identity, 0o600))
 	must(t, os.WriteFile(filepath.Join(home, ".ssh/known_hosts"), []byte(server.Address+" "+key+"\n"), 0o600))
 	env := append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "GH_") || strings.HasPrefix(v, "SSH_") }),
-		"PATH="+bin+":"+os.Getenv("PATH"), "HOME="+home, "XDG_CACHE_HOME="+cache, "GOCACHE="+goEnv[0], "GOMODCACHE="+goEnv[1], "GOPATH="+goEnv[2],
-		"NO_COLOR=1", "TERM=xterm", "SHELL=/bin/bash", "GIT_AUTHOR_NAME=Operator", "GIT_AUTHOR_EMAIL=operator@example.org", "GITHUB_TOKEN=ghp_canary0123456789")
+		"PATH="+bin+":"+os.Getenv("PATH"), "HOME="+home, "NO_COLOR=1", "TERM=xterm", "SHELL=/bin/bash", "GIT_AUTHOR_NAME=Operator", "GIT_AUTHOR_EMAIL=operator@example.org", "GITHUB_TOKEN=ghp_canary0123456789")
 	return &page{
-		dir: dir, home: home, env: env, github: github,
+		dir: dir, home: home, env: append(env, caches...), github: github,
 		replacer: strings.NewReplacer(pageAddress, server.Address, pageDisk, server.Disks[0].Path),
 	}
 }

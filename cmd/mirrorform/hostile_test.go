@@ -213,18 +213,11 @@ func (r *hostileRun) login(h *lab.Host, user string) {
 func newHostileRun(t *testing.T) *hostileRun {
 	t.Helper()
 	r := &hostileRun{t: t, dir: t.TempDir(), environ: append(os.Environ(), "HOME="+t.TempDir(), "NO_COLOR=1", "MIRRORFORM_VAR_secret="+hostileCanary)}
-	cache, err := os.UserCacheDir()
+	environ, err := labtest.Environ(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := exec.Command("go", "env", "GOCACHE", "GOMODCACHE", "GOPATH").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i, value := range strings.Split(strings.TrimSpace(string(out)), "\n") {
-		r.environ = append(r.environ, []string{"GOCACHE", "GOMODCACHE", "GOPATH"}[i]+"="+value)
-	}
-	r.environ = append(r.environ, "XDG_CACHE_HOME="+cache)
+	r.environ = append(r.environ, environ...)
 	return r
 }
 

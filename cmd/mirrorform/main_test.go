@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/mirrorform/mirrorform/internal/cli"
+	"github.com/mirrorform/mirrorform/internal/lab/labtest"
 	"github.com/mirrorform/mirrorform/internal/publish/githubtest"
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -33,24 +34,17 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// setUp gives a script the caches of the user who runs the tests, so that the helper is built once for all of them.
+// setUp gives a script a home of its own, and the environment that the program needs.
 func setUp(env *testscript.Env) error {
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return err
-	}
-	out, err := exec.Command("go", "env", "GOCACHE", "GOMODCACHE", "GOPATH").Output()
-	if err != nil {
-		return err
-	}
-	for i, value := range strings.Split(strings.TrimSpace(string(out)), "\n") {
-		env.Setenv([]string{"GOCACHE", "GOMODCACHE", "GOPATH"}[i], value)
-	}
-	env.Setenv("XDG_CACHE_HOME", cache)
 	env.Setenv("HOME", env.WorkDir+"/home")
 	env.Setenv("NO_COLOR", "1")
 	env.Values[gitHubKey{}] = map[string]*githubtest.Server{}
-	return os.Mkdir(env.WorkDir+"/home", 0o700)
+	if err := os.Mkdir(env.WorkDir+"/home", 0o700); err != nil {
+		return err
+	}
+	environ, err := labtest.Environ(env.WorkDir + "/home/.cache")
+	env.Vars = append(env.Vars, environ...)
+	return err
 }
 
 // status runs a program and checks its exit status: status N PROGRAM ARGUMENT…

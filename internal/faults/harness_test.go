@@ -59,23 +59,15 @@ var built struct {
 func program(t testing.TB) (string, []string) {
 	t.Helper()
 	built.once.Do(func() {
-		cache, err := os.UserCacheDir()
+		if built.dir, built.err = os.MkdirTemp("", "mirrorform-faults-"); built.err != nil {
+			return
+		}
+		caches, err := labtest.Environ(filepath.Join(built.dir, "cache"))
 		if err != nil {
 			built.err = err
 			return
 		}
-		out, err := exec.Command("go", "env", "GOCACHE", "GOMODCACHE", "GOPATH").Output()
-		if err != nil {
-			built.err = fmt.Errorf("go env: %w", err)
-			return
-		}
-		built.env = []string{"PATH=" + os.Getenv("PATH"), "XDG_CACHE_HOME=" + cache, "NO_COLOR=1", "LC_ALL=C.UTF-8", "TMPDIR=" + os.TempDir()}
-		for i, value := range strings.Split(strings.TrimSpace(string(out)), "\n") {
-			built.env = append(built.env, []string{"GOCACHE", "GOMODCACHE", "GOPATH"}[i]+"="+value)
-		}
-		if built.dir, built.err = os.MkdirTemp("", "mirrorform-faults-"); built.err != nil {
-			return
-		}
+		built.env = append(caches, "PATH="+os.Getenv("PATH"), "NO_COLOR=1", "LC_ALL=C.UTF-8", "TMPDIR="+os.TempDir())
 		cmd := exec.Command("go", "build", "-tags", "faults", "-o", filepath.Join(built.dir, "mirrorform"), "./cmd/mirrorform")
 		cmd.Dir = filepath.Join("..", "..")
 		if said, err := cmd.CombinedOutput(); err != nil {
