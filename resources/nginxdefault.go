@@ -50,7 +50,7 @@ func (nt nginxSiteType) free(s *NginxSite, unit wire.Unit, got engine.Answers) b
 	if err != nil {
 		return false
 	}
-	if !active(unit) {
+	if stopped(unit) {
 		if answer, err := got.HTTP(answerQuery); err != nil || answer.Status != 0 {
 			return false // another server
 		}

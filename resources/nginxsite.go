@@ -207,7 +207,7 @@ func (nt nginxSiteType) Read(t engine.Target, want *NginxSite, got engine.Answer
 	}
 	have.Content, have.Digest, have.Kind, have.found = m.content, m.digest, m.kind, m.found
 	have.Owner, have.Group, have.Mode = m.owner, m.group, m.mode
-	have.Served, have.running = &served, active(unit)
+	have.Served, have.running = &served, !stopped(unit)
 	return &have, nil
 }
 

@@ -138,8 +138,24 @@ func (s *Service) setStale(reload, restart bool) {
 func isTrue(b *bool) bool  { return b != nil && *b }
 func isFalse(b *bool) bool { return b != nil && !*b }
 
-// active reports whether a unit runs; one that failed does not.
-func active(u wire.Unit) bool { return u.ActiveState == "active" || u.ActiveState == "reloading" }
+// active reports whether a unit runs; one that failed does not, and one that is on its way to a
+// state (activating, reloading, deactivating) not yet.
+func active(u wire.Unit) bool { return u.ActiveState == "active" }
+
+// stopped reports whether a unit is at rest. One that systemd starts again and again is activating
+// between two starts: it neither runs nor is it stopped.
+func stopped(u wire.Unit) bool {
+	return u.ActiveState == "inactive" || u.ActiveState == "failed" || u.ActiveState == ""
+}
+
+// running is the found value of Service.Running, nil for a unit on its way to a state.
+func running(u wire.Unit) *bool {
+	yes := active(u)
+	if !yes && !stopped(u) {
+		return nil
+	}
+	return &yes
+}
 
 // enabled reports whether a unit starts at boot. One that is "indirect" is started by what its Also= names.
 func enabled(u wire.Unit) bool {
@@ -216,10 +232,12 @@ func (st serviceType) Read(_ engine.Target, want *Service, got engine.Answers) (
 	if err != nil || u.LoadState == "not-found" {
 		return nil, err
 	}
-	isEnabled, isRunning := enabled(u), active(u)
+	isEnabled := enabled(u)
 	have := &Service{
-		Name: want.Name, Enabled: &isEnabled, Running: &isRunning, ReloadOn: want.ReloadOn, RestartOn: want.RestartOn,
-		stops: isTrue(want.Running), disables: isTrue(want.Enabled), unit: u,
+		Name: want.Name, Enabled: &isEnabled, Running: running(u), ReloadOn: want.ReloadOn, RestartOn: want.RestartOn,
+		// What was wanted stopped and runs was started by somebody else. What is restarted for ever
+		// was not.
+		stops: isTrue(want.Running) || isFalse(want.Running) && !active(u), disables: isTrue(want.Enabled), unit: u,
 	}
 	if reload != nil || restart != nil {
 		have.setStale(staleReload, staleRestart)
@@ -244,7 +262,7 @@ func (st serviceType) Diff(t engine.Target, want, have *Service) []engine.Step {
 	case isFalse(want.Enabled) && isTrue(have.Enabled):
 		steps = append(steps, unitStep("disable", unit, wire.UnitDisable, wire.UnitEnable))
 	}
-	if isFalse(want.Running) && isTrue(have.Running) {
+	if isFalse(want.Running) && !stopped(have.unit) {
 		return append(steps, unitStep("stop", unit, wire.UnitStop, wire.UnitRestore))
 	}
 	if !isTrue(want.Running) {
@@ -285,7 +303,7 @@ func (serviceType) loads(want, have *Service, unit string) []engine.Step {
 func (serviceType) leave(have *Service) []engine.Step {
 	unit := unitOf(have.Name)
 	var steps []engine.Step
-	if have.stops && isTrue(have.Running) {
+	if have.stops && !stopped(have.unit) {
 		steps = append(steps, unitStep("stop", unit, wire.UnitStop, wire.UnitRestore))
 	}
 	if have.disables && isTrue(have.Enabled) {

@@ -29,7 +29,7 @@ type shown map[string]string
 // showUnits asks systemctl once about units whose names were checked. The answers stand in the order of the names.
 func showUnits(stop until, names []string) ([]shown, error) {
 	o, err := ask(stop, append([]string{"systemctl", "show", "--no-pager",
-		"--property=Id,Names,LoadState,ActiveState,UnitFileState,CanReload,NeedDaemonReload", "--"}, names...)...)
+		"--property=Id,Names,LoadState,ActiveState,SubState,UnitFileState,CanReload,NeedDaemonReload", "--"}, names...)...)
 	if errors.Is(err, errNotInstalled) {
 		return nil, errors.New("this host has no systemd: there is no systemctl")
 	}
@@ -144,9 +144,11 @@ func (h *host) unit(op *wire.UnitOp) error {
 
 // unitState is how a unit was before an operation: what UnitRestore brings back.
 type unitState struct {
-	Name    string   `json:"name"`
-	Running bool     `json:"running"`
-	Records []record `json:"records"`
+	Name    string `json:"name"`
+	Running bool   `json:"running"`
+	// Starting says that it did not run yet: systemd starts it, perhaps again and again.
+	Starting bool     `json:"starting,omitempty"`
+	Records  []record `json:"records"`
 }
 
 // record is what a unit has loaded, as it is kept in the state directory.
@@ -164,7 +166,8 @@ func (h *host) unitState(name string) (*unitState, error) {
 	if err != nil {
 		return nil, err
 	}
-	u := &unitState{Name: name, Running: contains([]string{"active", "activating", "reloading", "refreshing"}, units[0]["ActiveState"])}
+	state := units[0]["ActiveState"]
+	u := &unitState{Name: name, Running: contains([]string{"active", "activating", "reloading", "refreshing"}, state), Starting: state == "activating"}
 	for _, name := range h.recordsOf(name) {
 		data, err := readFile(h.state + "/loaded/" + name)
 		if err != nil {
@@ -189,11 +192,21 @@ func (h *host) restoreUnit(name string, was *unitState) error {
 		if was.Running && !programGone(name) {
 			action = wire.UnitLoad
 		}
-		if err := h.systemctl(&wire.UnitOp{Name: name, Action: action}, units[0]); err != nil {
+		err := h.systemctl(&wire.UnitOp{Name: name, Action: action}, units[0])
+		if err != nil && was.Starting && action == wire.UnitLoad && startsAgain(name) {
+			err = nil // it is as it was
+		}
+		if err != nil {
 			return err
 		}
 	}
 	return h.restoreRecords(name, was.Records)
+}
+
+// startsAgain reports whether systemd is about to start a unit that has just failed.
+func startsAgain(name string) bool {
+	units, err := showUnits(forever, []string{name})
+	return err == nil && units[0]["ActiveState"] == "activating"
 }
 
 // programGone tells that what a unit starts is not there any more: a package that this transaction
@@ -238,6 +251,10 @@ func (h *host) systemctl(op *wire.UnitOp, u shown) error {
 		argv = append(argv, string(op.Action))
 	default:
 		return errors.New("unknown action " + quote(string(op.Action)) + " of a unit")
+	}
+	if starts && strings.HasPrefix(u["SubState"], "auto-restart") {
+		// A start would wait until the pause before the next one is over, and a reload fails.
+		argv[len(argv)-1] = "restart"
 	}
 	if u["NeedDaemonReload"] == "yes" {
 		if err := h.change("systemctl", "daemon-reload"); err != nil {
