@@ -2,7 +2,9 @@ package engine_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -27,6 +29,11 @@ type fleet struct {
 // newFleet makes a fleet; it is closed at the end of the test.
 func newFleet(t *testing.T, hosts map[string]*host, wanted map[string][]*engine.Resource) *fleet {
 	f := &fleet{t: t, hosts: hosts}
+	for name, h := range hosts {
+		if h != nil && h.machine == "" && len(hosts) > 1 {
+			h.machine = fmt.Sprintf("%x", sha256.Sum256([]byte(name)))[:32]
+		}
+	}
 	f.Fleet = &engine.Fleet{
 		Connect: func(_ context.Context, name string) (*engine.Session, error) {
 			if hosts[name] == nil {
@@ -105,7 +112,7 @@ func (h *host) managed(t *testing.T) *engine.Manifest {
 	t.Helper()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	m, err := engine.DecodeManifest(h.manifest, machineID)
+	m, err := engine.DecodeManifest(h.manifest, h.id())
 	if err != nil {
 		t.Fatal(err)
 	}

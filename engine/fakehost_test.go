@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -21,6 +22,7 @@ const machineID = "0123456789abcdef0123456789abcdef"
 // refuses to write what is named /broken.
 type host struct {
 	machine string // machineID if empty
+	boot    string
 	brings  map[string]string
 	holder  *wire.Holder // somebody else who has the lock
 	// leaves is how long that one keeps it; 0: for good.
@@ -109,6 +111,9 @@ func (h *host) did() string {
 	return strings.Join(h.log, "; ")
 }
 
+// id is the host's machine-id.
+func (h *host) id() string { return cmp.Or(h.machine, machineID) }
+
 func (h *host) connect() (*engine.Session, error) {
 	h.start()
 	h.mu.Lock()
@@ -117,14 +122,10 @@ func (h *host) connect() (*engine.Session, error) {
 		return nil, h.sudden
 	}
 	h.sessions++
-	machine := h.machine
-	if machine == "" {
-		machine = machineID
-	}
 	ours, theirs := net.Pipe()
 	go h.serve(theirs, fmt.Sprint("transaction ", h.sessions))
 	return engine.NewSession(ours, &wire.Hello{
-		Facts: &wire.Facts{Hostname: "h", MachineID: machine, Username: "admin"}, Manifest: h.manifest, Holder: h.holder,
+		Facts: &wire.Facts{Hostname: "h", MachineID: h.id(), Username: "admin"}, Boot: h.boot, Manifest: h.manifest, Holder: h.holder,
 	})
 }
 

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -88,7 +89,8 @@ type hostState struct {
 type Stage string
 
 // The stages that Report hears of. Each host begins with Connecting and ends with Planned or Unplanned, then again, when it has something to
-// apply, with Applied or NotApplied. Step stages come in between.
+// apply, with Applied or NotApplied. Step stages come in between. A host can be Unplanned after it was Planned: when its machine turns out to be
+// another host, too.
 const (
 	Connecting   Stage = "connecting"
 	Connected    Stage = "connected"
@@ -217,6 +219,7 @@ func (f *Fleet) Plan(ctx context.Context, hosts []Host) *Plan {
 		}
 	}
 	var last errgroup.Group
+	var met machines
 	group := f.group()
 	one := func(i int, h Host, connected func()) error {
 		approved := f.approved(h.Name)
@@ -228,6 +231,10 @@ func (f *Fleet) Plan(ctx context.Context, hosts []Host) *Plan {
 		}
 		err := f.reach(ctx, h.Name)
 		connected()
+		if err == nil {
+			hello := f.state(h.Name).session.Hello
+			err = met.meet(h.Name, hello.Facts.MachineID, hello.Boot)
+		}
 		var hp *HostPlan
 		if err == nil {
 			err = guard(func() error { hp, err = f.planHost(ctx, h); return err })
@@ -246,13 +253,12 @@ func (f *Fleet) Plan(ctx context.Context, hosts []Host) *Plan {
 		if f.Brief {
 			hp.Compared = nil
 		}
-		if s := f.state(h.Name); hp.Failed() && s.id != "" {
-			_ = s.session.Close() // nothing will be done there: others may have its lock
-			s.id = ""
-		}
-		if hp.Failed() {
+		f.release(h.Name, hp)
+		switch {
+		case errors.Is(err, errOneMachine): // reported with the other one, below
+		case hp.Failed():
 			f.report(Progress{Host: h.Name, Stage: Unplanned, Err: hp.failure()})
-		} else {
+		default:
 			f.report(Progress{Host: h.Name, Stage: Planned})
 		}
 		if f.Once {
@@ -272,7 +278,21 @@ func (f *Fleet) Plan(ctx context.Context, hosts []Host) *Plan {
 		}
 	}
 	_, _ = group.Wait(), last.Wait()
+	for i, err := range met.refused(hosts) {
+		plan.Hosts[i] = &HostPlan{Host: hosts[i].Name, Err: err}
+		f.release(hosts[i].Name, plan.Hosts[i])
+		f.report(Progress{Host: hosts[i].Name, Stage: Unplanned, Err: err})
+	}
 	return plan
+}
+
+// release ends the transaction of a host whose plan has failed: nothing will be done there, and
+// others may have its lock.
+func (f *Fleet) release(host string, hp *HostPlan) {
+	if s := f.state(host); hp.Failed() && s.id != "" {
+		_ = s.session.Close()
+		s.id = ""
+	}
 }
 
 // letGo ends the connection with a host, and keeps nothing of it but its facts.

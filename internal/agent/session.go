@@ -258,7 +258,7 @@ func (s *session) hello(h *wire.Hello) error {
 	}
 	<-s.digested
 	s.greeted = true
-	own := &wire.Hello{Protocol: wire.Protocol, Nonce: h.Nonce, Version: s.version, SHA256: s.digest, Facts: &s.host.facts}
+	own := &wire.Hello{Protocol: wire.Protocol, Nonce: h.Nonce, Version: s.version, SHA256: s.digest, Facts: &s.host.facts, Boot: firstLine("/proc/sys/kernel/random/boot_id")}
 	manifest, err := s.host.readManifest()
 	if own.Manifest = manifest; err != nil {
 		own.Unread = printable(err.Error())

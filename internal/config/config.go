@@ -159,6 +159,7 @@ func (c *Config) load(o Options) hcl.Diagnostics {
 	diags = append(diags, c.evaluateGeoIP()...)
 	diags = append(diags, c.placeBlocks()...)
 	diags = append(diags, c.decodeAll()...)
+	diags = append(diags, c.checkSameHosts()...)
 	diags = append(diags, c.checkDependsOn()...)
 	diags = append(diags, c.checkMoves()...)
 	diags = append(diags, c.placeChecks()...)

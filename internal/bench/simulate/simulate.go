@@ -5,6 +5,7 @@ package simulate
 import (
 	"context"
 	"crypto/ed25519"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -263,6 +264,8 @@ func (s *server) help(ctx context.Context, nonce string, ch ssh.Channel) error {
 		return errors.New("the helper does not greet")
 	}
 	hello.Hello.SHA256 = s.helper
+	digest := fmt.Sprintf("%x", sha256.Sum256([]byte(s.dir)))
+	hello.Hello.Facts.MachineID = digest[:32] // all have this machine's
 	if _, err := ch.Write(preamble); err != nil {
 		return err
 	}
