@@ -17,6 +17,8 @@ type Host struct {
 	Name string
 	// Last says that what is wanted here is made from the facts of the others (host local holds their mirrors.d files).
 	Last bool
+	// Here says that it is the machine that this runs on, as host local is, and reached without SSH.
+	Here bool
 }
 
 // Fleet plans and applies on many hosts at once. Its sessions stay open from Plan to Close, so that Apply needs no new ones.
@@ -233,7 +235,7 @@ func (f *Fleet) Plan(ctx context.Context, hosts []Host) *Plan {
 		connected()
 		if err == nil {
 			hello := f.state(h.Name).session.Hello
-			err = met.meet(h.Name, hello.Facts.MachineID, hello.Boot)
+			err = met.meet(h, hello.Facts.MachineID, hello.Boot)
 		}
 		var hp *HostPlan
 		if err == nil {

@@ -129,7 +129,7 @@ func (a *app) selectHosts(declared []*config.Host) ([]engine.Host, error) {
 		case h.Local, len(values) > 0 && !selected[h.Name], !a.shard.has(h.Name):
 			continue
 		}
-		hosts = append(hosts, engine.Host{Name: h.Name, Last: h.Local})
+		hosts = append(hosts, engine.Host{Name: h.Name, Last: h.Local, Here: h.OnThisMachine})
 	}
 	return hosts, nil
 }
