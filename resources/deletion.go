@@ -49,13 +49,11 @@ func (d *deletion) read(path string, got engine.Answers) (*deletion, error) {
 	case t.Bound != "":
 		return nil, fmt.Errorf("%s is not deleted: it is %s of the same host, by a bind mount: unmount it first", path, t.Bound)
 	}
-	run, err := got.Run(du)
-	if err != nil {
-		return nil, err
-	}
-	field, _, _ := strings.Cut(run.Stdout, "\t")
-	if bytes, err := strconv.ParseUint(field, 10, 64); err == nil && run.Exit == 0 {
-		return &deletion{d.locks, FormatSize(bytes)}, nil
+	if run, err := got.Run(du); err == nil && run.Exit == 0 {
+		field, _, _ := strings.Cut(run.Stdout, "\t")
+		if bytes, err := strconv.ParseUint(field, 10, 64); err == nil {
+			return &deletion{d.locks, FormatSize(bytes)}, nil
+		}
 	}
 	f, err := got.Filesystem(filesystem)
 	if err != nil {

@@ -45,8 +45,9 @@ func (h *host) user(op *wire.UserOp) error {
 		return a.err
 	}
 	if op.Remove {
-		if a.complete(forever, []string{op.Name}, nil); a.user(op.Name) == nil {
-			return nil
+		a.complete(forever, []string{op.Name}, nil)
+		if u, err := a.user(op.Name); u == nil {
+			return err
 		}
 		return h.change("userdel", "--", op.Name)
 	}
@@ -56,7 +57,7 @@ func (h *host) user(op *wire.UserOp) error {
 		if op.System {
 			argv = append(argv, "-r")
 		}
-		if op.Group == nil && a.group(op.Name) != nil {
+		if g, _ := a.group(op.Name); op.Group == nil && g != nil { // of the files, which are read
 			// useradd would make the group, and fails when it is there.
 			op.Group = &op.Name
 		}
@@ -106,8 +107,9 @@ func (h *host) groupOp(op *wire.GroupOp) error {
 		return a.err
 	}
 	if op.Remove {
-		if a.complete(forever, nil, []string{op.Name}); a.group(op.Name) == nil {
-			return nil
+		a.complete(forever, nil, []string{op.Name})
+		if g, err := a.group(op.Name); g == nil {
+			return err
 		}
 		return h.change("groupdel", "--", op.Name)
 	}

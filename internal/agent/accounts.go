@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/mirrorform/mirrorform/internal/wire"
-	"golang.org/x/sys/unix"
 )
 
 // user is a line of passwd(5), group one of group(5).
@@ -66,6 +65,8 @@ type accounts struct {
 	users  []user
 	groups []group
 	err    error
+	// unknown has the databases that getent could not look into: what is not known yet may be there.
+	unknown map[string]error
 }
 
 func (h *host) accounts() *accounts {
@@ -81,7 +82,7 @@ func (h *host) accounts() *accounts {
 
 // complete asks getent once for each kind about names and numbers that are not known yet (LDAP, SSSD).
 func (a *accounts) complete(stop until, users, groups []string) {
-	if !a.host.getent {
+	if !a.host.getent || a.err != nil {
 		return
 	}
 	var wg sync.WaitGroup
@@ -96,73 +97,112 @@ func (a *accounts) complete(stop until, users, groups []string) {
 			return
 		}
 		wg.Go(func() {
-			// A failure means that there are no such accounts: exit status 2 is that, and more.
-			if o, err := ask(stop, append([]string{"getent", database, "--"}, keys...)...); err == nil {
-				a.mu.Lock()
-				defer a.mu.Unlock()
-				add([]byte(o.stdout.String()))
+			out, err := getent(stop, database, keys)
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			add([]byte(out))
+			if err != nil {
+				if a.unknown == nil {
+					a.unknown = map[string]error{}
+				}
+				a.unknown[database] = err
 			}
 		})
 	}
 	a.mu.Lock()
-	lookup("passwd", users, func(k string) bool { return a.user(k) != nil },
+	lookup("passwd", users, func(k string) bool { u, err := a.user(k); return u != nil || err != nil },
 		func(data []byte) { a.users = append(a.users, parsePasswd(data)...) })
-	lookup("group", groups, func(k string) bool { return a.group(k) != nil },
+	lookup("group", groups, func(k string) bool { g, err := a.group(k); return g != nil || err != nil },
 		func(data []byte) { a.groups = append(a.groups, parseGroup(data)...) })
 	a.mu.Unlock()
 	wg.Wait()
 }
 
-// user finds an account by its name, or by its number where that is no name.
-func (a *accounts) user(key string) *user {
+// getent asks getent(1) about keys. That one is not found is its exit status 2; a host without getent
+// has no accounts but those of the files.
+func getent(stop until, database string, keys []string) (string, error) {
+	o, err := ask(stop, append([]string{"getent", database, "--"}, keys...)...)
+	if errors.Is(err, errNotInstalled) {
+		return "", nil
+	}
+	if err != nil {
+		return "", because("getent "+database, err)
+	}
+	if o.exit != 0 && o.exit != 2 {
+		return "", errors.New("getent " + database + ": exit status " + itoa(o.exit) + ": " + lastLine(o.output()))
+	}
+	return o.stdout.String(), nil
+}
+
+// user finds an account by its name, or by its number where that is no name. It is nil without an error
+// where there is none.
+func (a *accounts) user(key string) (*user, error) {
 	i := slices.IndexFunc(a.users, func(u user) bool { return u.name == key })
 	if n, err := strconv.Atoi(key); i < 0 && err == nil {
 		i = slices.IndexFunc(a.users, func(u user) bool { return u.uid == n })
 	}
 	if i < 0 {
-		return nil
+		return nil, a.cannotTell("passwd")
 	}
-	return &a.users[i]
+	return &a.users[i], nil
 }
 
-func (a *accounts) group(key string) *group {
+// group finds a group as user finds an account.
+func (a *accounts) group(key string) (*group, error) {
 	i := slices.IndexFunc(a.groups, func(g group) bool { return g.name == key })
 	if n, err := strconv.Atoi(key); i < 0 && err == nil {
 		i = slices.IndexFunc(a.groups, func(g group) bool { return g.gid == n })
 	}
 	if i < 0 {
-		return nil
+		return nil, a.cannotTell("group")
 	}
-	return &a.groups[i]
+	return &a.groups[i], nil
 }
 
-// userName is a number's name, or the number.
-func (a *accounts) userName(uid int) string {
-	if u := a.user(strconv.Itoa(uid)); u != nil {
-		return u.name
+// cannotTell is why what is not known of a database may be there all the same, or nil.
+func (a *accounts) cannotTell(database string) error {
+	if a.err != nil {
+		return a.err
 	}
-	return strconv.Itoa(uid)
+	return a.unknown[database]
 }
 
-func (a *accounts) groupName(gid int) string {
-	if g := a.group(strconv.Itoa(gid)); g != nil {
-		return g.name
+// nameOwner gives a file the names of its owner and group: the numbers where they have none.
+func (a *accounts) nameOwner(f *wire.File) error {
+	u, err := a.user(strconv.Itoa(f.UID))
+	if err != nil {
+		return err
 	}
-	return strconv.Itoa(gid)
+	g, err := a.group(strconv.Itoa(f.GID))
+	if err != nil {
+		return err
+	}
+	f.Owner, f.Group = strconv.Itoa(f.UID), strconv.Itoa(f.GID)
+	if u != nil {
+		f.Owner = u.name
+	}
+	if g != nil {
+		f.Group = g.name
+	}
+	return nil
 }
 
 // askUser answers AskUser. Only where it is asked for does it look at the home, which may be on a
 // server that does not answer.
 func (a *accounts) askUser(name string, usable bool) wire.Answer {
-	if a.err != nil {
-		return failed(a.err)
+	u, err := a.user(name)
+	if err != nil {
+		return failed(err)
 	}
-	u := a.user(name)
 	if u == nil || u.name != name {
 		return wire.Answer{User: &wire.User{UID: -1, GID: -1}}
 	}
 	w := &wire.User{UID: u.uid, GID: u.gid, Home: u.home, Shell: u.shell, Gecos: printable(u.gecos)}
-	if g := a.group(strconv.Itoa(u.gid)); g != nil {
+	g, err := a.group(strconv.Itoa(u.gid))
+	if err != nil {
+		return failed(err)
+	}
+	if g != nil {
 		w.Group = g.name
 	}
 	for _, g := range a.groups {
@@ -172,7 +212,11 @@ func (a *accounts) askUser(name string, usable bool) wire.Answer {
 	}
 	sortStrings(w.Groups)
 	if usable {
-		w.NoHome = kindOf(u.home) != unix.S_IFDIR
+		kind, err := kindAt(u.home)
+		if err != nil {
+			return failed(err)
+		}
+		w.NoHome = kind != wire.Directory
 		data, err := readFile(path.Dir(a.host.passwd) + "/shadow")
 		if err != nil && !absent(err) {
 			return failed(err)
@@ -194,10 +238,10 @@ func expired(shadow []byte, name string, now time.Time) (yes bool) {
 
 // askGroup answers AskGroup.
 func (a *accounts) askGroup(name string) wire.Answer {
-	if a.err != nil {
-		return failed(a.err)
+	g, err := a.group(name)
+	if err != nil {
+		return failed(err)
 	}
-	g := a.group(name)
 	if g == nil || g.name != name {
 		return wire.Answer{Group: &wire.Group{GID: -1}}
 	}
@@ -220,14 +264,22 @@ func (h *host) ids(at wire.Attributes) (uid, gid int, err error) {
 	}
 	a.complete(forever, users, groups)
 	if at.Owner != nil {
-		if u := a.user(*at.Owner); u != nil {
+		u, err := a.user(*at.Owner)
+		if err != nil {
+			return 0, 0, err
+		}
+		if u != nil {
 			uid = u.uid
 		} else if uid, err = id(*at.Owner); err != nil {
 			return 0, 0, errors.New("there is no user " + quote(*at.Owner) + " on this host")
 		}
 	}
 	if at.Group != nil {
-		if g := a.group(*at.Group); g != nil {
+		g, err := a.group(*at.Group)
+		if err != nil {
+			return 0, 0, err
+		}
+		if g != nil {
 			gid = g.gid
 		} else if gid, err = id(*at.Group); err != nil {
 			return 0, 0, errors.New("there is no group " + quote(*at.Group) + " on this host")

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/mirrorform/mirrorform/internal/wire"
 )
@@ -32,52 +33,15 @@ func (h *host) answer(stop until, queries []wire.Query) []wire.Answer {
 	for i, q := range queries {
 		by[q.Verb] = append(by[q.Verb], i)
 	}
-	set := func(i int, a wire.Answer) { answers[i] = a }
-	var wg sync.WaitGroup
-
-	// Each of these sets an answer for all of its questions; where it panics, the answers that it did not set become the error.
-	together := func(which []int, f func()) {
-		if len(which) == 0 {
-			return
-		}
-		wg.Go(func() {
-			if err := guard(func() error { f(); return nil }); err != nil {
-				for _, i := range which {
-					if answers[i] == (wire.Answer{}) {
-						answers[i] = failed(err)
-					}
-				}
-			}
-		})
-	}
-	together(by[wire.AskUnit], func() { b.askUnits(by[wire.AskUnit], set) })
-	together(by[wire.AskPackage], func() { b.askPackages(by[wire.AskPackage], set) })
-
-	// The others stand for themselves. Those that run programs or wait start first.
-	each := func(workers int, verbs []wire.Verb, f func(wire.Query) wire.Answer) {
-		var which []int
-		for _, v := range verbs {
-			which = append(which, by[v]...)
-		}
-		var next atomic.Int64
-		for range min(workers, len(which)) {
-			wg.Go(func() {
-				for n := next.Add(1); int(n) <= len(which); n = next.Add(1) {
-					i := which[n-1]
-					if err := guard(func() error { answers[i] = f(queries[i]); return nil }); err != nil {
-						answers[i] = failed(err)
-					}
-				}
-			})
-		}
-	}
-	each(8, []wire.Verb{wire.AskBlock, wire.AskMount, wire.AskRun, wire.AskHTTP, wire.AskTree}, b.askSlow)
-	each(min(runtime.NumCPU(), 4), []wire.Verb{wire.AskFile, wire.AskFilesystem, wire.AskLoaded}, b.askQuick)
-	wg.Wait()
-
+	perform(answers,
+		b.together(by[wire.AskUnit], programLimit, b.askUnits),
+		b.together(by[wire.AskPackage], packageLimit, b.askPackages),
+		b.each(8, by, programLimit, b.askSlow, wire.AskBlock, wire.AskMount, wire.AskRun, wire.AskHTTP, wire.AskTree),
+		b.each(min(runtime.NumCPU(), 4), by, lookTimeout, b.askQuick, wire.AskFile, wire.AskFilesystem, wire.AskLoaded),
+	)
 	if err := guard(func() error { b.names(by, answers); return nil }); err != nil {
-		for i := range answers {
-			if f := answers[i].File; f != nil || queries[i].Verb == wire.AskUser || queries[i].Verb == wire.AskGroup {
+		for i, q := range queries {
+			if answers[i].File != nil || q.Verb == wire.AskUser || q.Verb == wire.AskGroup {
 				answers[i] = failed(err)
 			}
 		}
@@ -88,6 +52,31 @@ func (h *host) answer(stop until, queries []wire.Query) []wire.Answer {
 		}
 	}
 	return answers
+}
+
+const (
+	// A program that answers a question has queryTimeout, and says more than that it took too long.
+	programLimit = queryTimeout + 10*time.Second
+	packageLimit = 6*queryTimeout + 10*time.Second // dnf fetches lists
+)
+
+// together is one task for all of some questions.
+func (b *batch) together(which []int, limit time.Duration, ask func(which []int, set func(int, wire.Answer))) workload {
+	if len(which) == 0 {
+		return workload{}
+	}
+	return workload{1, []*task{{which: which, limit: limit, do: func(set func(int, wire.Answer)) { ask(which, set) }}}}
+}
+
+// each is a task for each of some questions, those of the first verb first.
+func (b *batch) each(workers int, by map[wire.Verb][]int, limit time.Duration, ask func(wire.Query) wire.Answer, verbs ...wire.Verb) workload {
+	w := workload{workers: workers}
+	for _, v := range verbs {
+		for n, i := range by[v] {
+			w.tasks = append(w.tasks, &task{which: by[v][n : n+1], limit: limit, do: func(set func(int, wire.Answer)) { set(i, ask(b.queries[i])) }})
+		}
+	}
+	return w
 }
 
 func (b *batch) askSlow(q wire.Query) wire.Answer {
@@ -114,15 +103,22 @@ func (b *batch) askSlow(q wire.Query) wire.Answer {
 		}
 		return wire.Answer{HTTP: w}
 	}
-	o, err := run(b.stop, command{argv: q.Args, timeout: queryTimeout})
-	if err != nil {
+	return b.askRun(q.Args)
+}
+
+// askRun answers AskRun. That a program is not there is an answer; that it did not come to its end is
+// none.
+func (b *batch) askRun(argv []string) wire.Answer {
+	o, err := run(b.stop, command{argv: argv, timeout: queryTimeout})
+	switch {
+	case errors.Is(err, errNotInstalled) || errors.Is(err, errNoProgram) || absent(err):
 		return wire.Answer{Run: &wire.Run{Exit: -1, Stderr: printable(err.Error())}}
+	case err != nil:
+		return failed(err)
+	case o.why != "":
+		return failed(errors.New(argv[0] + ": " + o.why))
 	}
-	w := &wire.Run{Exit: o.exit, Stdout: printable(o.stdout.String()), Stderr: printable(o.stderr.String())}
-	if o.why != "" {
-		w.Stderr += o.why
-	}
-	return wire.Answer{Run: w}
+	return wire.Answer{Run: &wire.Run{Exit: o.exit, Stdout: printable(o.stdout.String()), Stderr: printable(o.stderr.String())}}
 }
 
 func (b *batch) askQuick(q wire.Query) wire.Answer {
@@ -161,22 +157,23 @@ func (b *batch) names(by map[wire.Verb][]int, answers []wire.Answer) {
 	// The primary groups of accounts that getent told of.
 	groups = nil
 	for _, i := range by[wire.AskUser] {
-		if u := a.user(b.queries[i].Arg); u != nil {
+		if u, _ := a.user(b.queries[i].Arg); u != nil {
 			groups = append(groups, strconv.Itoa(u.gid))
 		}
 	}
 	a.complete(b.stop, nil, groups)
-	for _, i := range by[wire.AskUser] {
-		answers[i] = a.askUser(b.queries[i].Arg, b.queries[i].Option == "usable")
-	}
 	for _, i := range by[wire.AskGroup] {
 		answers[i] = a.askGroup(b.queries[i].Arg)
 	}
 	for _, i := range by[wire.AskFile] {
 		if f := answers[i].File; f != nil && f.Kind != wire.Absent {
-			f.Owner, f.Group = a.userName(f.UID), a.groupName(f.GID)
+			if err := a.nameOwner(f); err != nil {
+				answers[i] = failed(because("whose "+b.queries[i].Arg+" is", err))
+			}
 		}
 	}
+	// Homes may be on a server.
+	perform(answers, b.each(4, by, lookTimeout, func(q wire.Query) wire.Answer { return a.askUser(q.Arg, q.Option == "usable") }, wire.AskUser))
 }
 
 // once makes a function that reads the mounts only the first time.

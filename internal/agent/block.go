@@ -152,16 +152,13 @@ func parseBlkid(text string) map[string]string {
 }
 
 // uuidOf is the UUID of the file system on a device: udev's link where there is one, what blkid reads otherwise.
-func (h *host) uuidOf(stop until, device string) string {
+func (h *host) uuidOf(stop until, device string) (string, error) {
 	links, _ := listDir(h.byUUID) // absent where there is no udev
 	for _, name := range links {
 		if target, err := realPath(h.byUUID + "/" + name); err == nil && target == device {
-			return name
+			return name, nil
 		}
 	}
 	tags, err := probe(stop, device)
-	if err != nil {
-		return ""
-	}
-	return tags["UUID"]
+	return tags["UUID"], err
 }

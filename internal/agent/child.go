@@ -29,8 +29,10 @@ type until <-chan struct{}
 
 var forever until
 
-// errNotInstalled is the error of a program that is not in searchPath.
-var errNotInstalled = errors.New("not installed")
+var (
+	errNotInstalled = errors.New("not installed") // a program that is not in searchPath
+	errNoProgram    = errors.New("no program given")
+)
 
 // command is a program to be run, without a shell.
 type command struct {
@@ -77,7 +79,7 @@ func lookPath(name string) (string, error) {
 // is no error, whatever its exit status.
 func run(stop until, c command) (*outcome, error) {
 	if len(c.argv) == 0 || c.argv[0] == "" {
-		return nil, errors.New("no program given")
+		return nil, errNoProgram
 	}
 	path, err := lookPath(c.argv[0])
 	if err != nil {
@@ -126,14 +128,15 @@ func run(stop until, c command) (*outcome, error) {
 	var wg sync.WaitGroup
 	wg.Go(func() { o.stdout.fill(out[0], &ended) })
 	wg.Go(func() { o.stderr.fill(errs[0], &ended) })
-	o.wait(stop, pid, c.timeout)
+	o.wait(stop, pid, c)
 	ended.Store(true)
 	wg.Wait()
 	return o, nil
 }
 
-// wait reaps the process.
-func (o *outcome) wait(stop until, pid int, timeout time.Duration) {
+// wait reaps the process. One that was killed may not end, while a file system does not answer: where
+// it changes nothing, it is left to itself.
+func (o *outcome) wait(stop until, pid int, c command) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -141,19 +144,39 @@ func (o *outcome) wait(stop until, pid int, timeout time.Duration) {
 		for unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
 		}
 	}()
-	late, cancel := alarm(timeout)
+	late, cancel := alarm(c.timeout)
 	defer cancel()
 	select {
 	case <-ended:
 	case <-stop:
 		o.why = "killed: the helper was told to stop"
 	case <-late:
-		o.why = "killed: it did not end within " + period(timeout)
+		o.why = "killed: it did not end within " + period(c.timeout)
 	}
-	if o.why != "" {
-		_ = unix.Kill(-pid, unix.SIGKILL)
-		<-ended
+	if o.why == "" {
+		o.reap(pid)
+		return
 	}
+	_ = unix.Kill(-pid, unix.SIGKILL)
+	patience, over := alarm(linger)
+	defer over()
+	if c.host != nil {
+		patience = forever
+	}
+	select {
+	case <-ended:
+		o.reap(pid)
+	case <-patience:
+		o.exit = -1
+		go func() {
+			<-ended
+			new(outcome).reap(pid)
+		}()
+	}
+}
+
+// reap takes the status of a process that has ended.
+func (o *outcome) reap(pid int) {
 	var ws syscall.WaitStatus
 	for {
 		if _, err := syscall.Wait4(pid, &ws, 0, nil); err != syscall.EINTR {

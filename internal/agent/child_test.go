@@ -119,6 +119,11 @@ func TestAskRun(t *testing.T) {
 			t.Errorf("%+v", a.Run)
 		}
 	}
+	// What was killed has answered nothing, whatever it printed before.
+	killed := c.ask(wire.Query{Verb: wire.AskRun, Args: []string{"sh", "-c", "echo half; kill -KILL $$"}})[0]
+	if killed.Run != nil || !strings.Contains(killed.Error, "sh: killed by killed") {
+		t.Errorf("%+v", killed)
+	}
 }
 
 // TestLockHelper is no test: it is the process that holds a lock for TestLockHolder.

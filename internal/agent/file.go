@@ -187,7 +187,9 @@ func (b *batch) askFile(q wire.Query) wire.Answer {
 		f.Content, f.HasContent = content.buf, true
 	}
 	if f.Kind == wire.Directory {
-		f.MountAt = b.mountedOn(q.Arg)
+		if f.MountAt, err = b.mountedOn(q.Arg); err != nil {
+			return failed(err)
+		}
 	}
 	return wire.Answer{File: f}
 }

@@ -96,13 +96,13 @@ func mountAt(entries []mountEntry, point string) *mountEntry {
 }
 
 // mountedOn reports whether a file system is mounted on a directory, whatever links lead there.
-func (b *batch) mountedOn(dir string) bool {
+func (b *batch) mountedOn(dir string) (bool, error) {
 	entries, err := b.mounts()
 	if err != nil {
-		return false
+		return false, err
 	}
 	parent, err := realPath(path.Dir(dir))
-	return err == nil && mountAt(entries, path.Join(parent, path.Base(dir))) != nil
+	return mountAt(entries, path.Join(parent, path.Base(dir))) != nil, err
 }
 
 // askFilesystem answers AskFilesystem.
@@ -183,8 +183,10 @@ func (b *batch) askMount(point string) wire.Answer {
 	if e := mountAt(entries, point); e != nil {
 		w.Mounted, w.Type, w.Options = true, e.kind, e.options
 		w.Source = b.realSource(e)
-		if strings.HasPrefix(w.Source, "/dev/") {
-			w.UUID = b.uuidOf(b.stop, w.Source)
+		if strings.HasPrefix(w.Source, "/dev/") && kindOf(w.Source) == unix.S_IFBLK {
+			if w.UUID, err = b.uuidOf(b.stop, w.Source); err != nil {
+				return failed(err)
+			}
 		}
 	}
 	if w.UUID != "" && spec == "UUID="+w.UUID {

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"errors"
 	"reflect"
 	"strings"
 	"testing"
@@ -42,7 +43,11 @@ func TestParseAccounts(t *testing.T) {
 	same(t, "a number is no name", a.askUser("0", false).User, &wire.User{UID: -1, GID: -1})
 	same(t, "group", a.askGroup("adm").Group, &wire.Group{GID: 4, Members: []string{"m", "syslog"}})
 	same(t, "no group", a.askGroup("4").Group, &wire.Group{GID: -1})
-	same(t, "names", []string{a.userName(0), a.userName(7), a.groupName(4), a.groupName(7)}, []string{"root", "7", "adm", "7"})
+	known, unknown := &wire.File{UID: 0, GID: 4}, &wire.File{UID: 7, GID: 7}
+	if err := errors.Join(a.nameOwner(known), a.nameOwner(unknown)); err != nil {
+		t.Fatal(err)
+	}
+	same(t, "names", []string{known.Owner, unknown.Owner, known.Group, unknown.Group}, []string{"root", "7", "adm", "7"})
 }
 
 const mountinfo = `22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/root rw,errors=remount-ro

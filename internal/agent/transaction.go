@@ -350,7 +350,7 @@ func (h *host) noUnit(name string) bool {
 // undoUser is an undo that is fine with an account that is there already.
 func (h *host) undoUser(op *wire.UserOp) *wire.UserOp {
 	undo := *op
-	if a := h.accounts(); op.Create && a.user(op.Name) != nil {
+	if u, _ := h.accounts().user(op.Name); op.Create && u != nil { // where the files cannot be read, h.user fails
 		undo.Create, undo.System = false, false
 	}
 	return &undo
@@ -359,7 +359,7 @@ func (h *host) undoUser(op *wire.UserOp) *wire.UserOp {
 // undoGroup is an undo that is fine with a group that is there already.
 func (h *host) undoGroup(op *wire.GroupOp) *wire.GroupOp {
 	undo := *op
-	if g := h.accounts().group(op.Name); op.Create && g != nil {
+	if g, _ := h.accounts().group(op.Name); op.Create && g != nil {
 		undo.Create, undo.System = false, false
 		if undo.GID == nil {
 			undo.GID = &g.gid

@@ -37,7 +37,10 @@ func (b *batch) askTree(q wire.Query) wire.Answer {
 	if e := mountAt(entries, t.Real); e != nil && e.root != "/" && !contains(e.options, "subvol="+e.root) {
 		t.Bound = printable(e.root)
 	}
-	if t.Kind = kindAt(q.Arg); t.Kind != wire.Directory {
+	if t.Kind, err = kindAt(q.Arg); err != nil {
+		return failed(err)
+	}
+	if t.Kind != wire.Directory {
 		return wire.Answer{Tree: t}
 	}
 	fd, err := open(unix.AT_FDCWD, t.Real, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
@@ -57,12 +60,16 @@ func (b *batch) askTree(q wire.Query) wire.Answer {
 }
 
 // kindAt is the kind of what a path leads to.
-func kindAt(p string) wire.Kind {
+func kindAt(p string) (wire.Kind, error) {
 	var st unix.Stat_t
-	if err := unix.Stat(p, &st); err != nil {
-		return wire.Absent // or a place that may not be looked at, which placeOf has told of
+	err := unix.Stat(p, &st)
+	if absent(err) {
+		return wire.Absent, nil
 	}
-	return stated(&st).Kind
+	if err != nil {
+		return wire.Absent, because("stat "+p, err)
+	}
+	return stated(&st).Kind, nil
 }
 
 // firstEntries are the first names in a directory, and whether there are others.
