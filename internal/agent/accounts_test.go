@@ -39,6 +39,7 @@ func TestDpkgUpdates(t *testing.T) {
 	h := newHost(t.TempDir())
 	h.dpkg = t.TempDir()
 	h.facts.Packages = "apt"
+	h.native.arch = "s390x"
 	write := func(name, text string) {
 		t.Helper()
 		if err := os.WriteFile(h.dpkg+"/"+name, []byte(text), 0o600); err != nil {
@@ -53,7 +54,7 @@ func TestDpkgUpdates(t *testing.T) {
 		t.Errorf("no status file: %+v", a)
 	}
 	write("status", dpkgStatus)
-	rsync := "Package: rsync\nArchitecture: " + debArch() + "\n"
+	rsync := "Package: rsync\nArchitecture: s390x\n"
 	write("status", rsync+"Version: 1\nStatus: install ok installed\n")
 	same(t, "status", ask().Package, &wire.Package{Installed: "1"})
 	// What an interrupted dpkg left counts, the last of it most.

@@ -20,6 +20,7 @@ type host struct {
 	dpkg      string // dpkg's administrative directory
 	byUUID    string
 	getent    bool // ask getent(1) for accounts that the files do not have
+	native    native
 
 	lock        *lock      // nil: not held by this session
 	inProcess   bool       // the executable is the controller's

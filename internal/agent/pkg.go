@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"errors"
 	"io"
-	"runtime"
 	"strings"
 
 	"github.com/mirrorform/mirrorform/internal/wire"
@@ -93,8 +92,26 @@ func (b *batch) askPackages(which []int, set func(int, wire.Answer)) {
 	}
 }
 
-// packages tells of the packages of these names that the host knows.
+// packages tells of the packages of these names that the host knows; nil stands for all.
 func (h *host) packages(stop until, names []string) (map[string]*wire.Package, error) {
+	// The package manager says its architecture while the packages are read.
+	own := make(chan error, 1)
+	go func() {
+		own <- guard(func() error { _, err := h.nativeArch(stop); return err })
+	}()
+	found, err := h.instances(stop, names)
+	if err2 := <-own; err == nil {
+		err = err2
+	}
+	if err != nil {
+		return nil, err
+	}
+	arch, err := h.nativeArch(stop)
+	return h.named(found, arch), err
+}
+
+// instances are the packages of these names in all architectures; nil stands for all.
+func (h *host) instances(stop until, names []string) (map[instance]*wire.Package, error) {
 	switch h.facts.Packages {
 	case "apt":
 		return h.dpkgPackages(names)
@@ -104,16 +121,17 @@ func (h *host) packages(stop until, names []string) (map[string]*wire.Package, e
 	return nil, errNoPackages
 }
 
-// dpkgPackages reads dpkg's status file, and the updates of it that an interrupted dpkg left. With nil it tells of all packages.
-func (h *host) dpkgPackages(names []string) (map[string]*wire.Package, error) {
+// dpkgPackages reads dpkg's status file, and the updates of it that an interrupted dpkg left.
+func (h *host) dpkgPackages(names []string) (map[instance]*wire.Package, error) {
 	var wanted map[string]bool
 	if names != nil {
 		wanted = map[string]bool{}
 	}
 	for _, n := range names {
-		wanted[n] = true
+		base, _, _ := cut(n, ":")
+		wanted[base] = true
 	}
-	found := map[string]*wire.Package{}
+	found := map[instance]*wire.Package{}
 	files := []string{h.dpkg + "/status"}
 	entries, err := listDir(h.dpkg + "/updates")
 	if err != nil && !absent(err) {
@@ -132,7 +150,7 @@ func (h *host) dpkgPackages(names []string) (map[string]*wire.Package, error) {
 		if err != nil {
 			return nil, because("open "+file, err)
 		}
-		err = parseDpkg(reader(fd), wanted, debArch(), found)
+		err = parseDpkg(reader(fd), wanted, found)
 		closeFD(fd)
 		if err != nil {
 			return nil, because(file, err)
@@ -141,22 +159,14 @@ func (h *host) dpkgPackages(names []string) (map[string]*wire.Package, error) {
 	return found, nil
 }
 
-// debArch is Debian's name of the architecture.
-func debArch() string {
-	if runtime.GOARCH == "ppc64le" {
-		return "ppc64el"
-	}
-	return runtime.GOARCH
-}
-
-// parseDpkg reads the wanted packages of a status file into found, all of them for nil. Packages of another architecture are other packages.
-func parseDpkg(r io.Reader, wanted map[string]bool, arch string, found map[string]*wire.Package) error {
+// parseDpkg reads the wanted packages of a status file into found, all of them for nil.
+func parseDpkg(r io.Reader, wanted map[string]bool, found map[instance]*wire.Package) error {
 	in := bufio.NewReaderSize(r, 128<<10)
 	var name, status, version, of string
 	var essential bool
 	flush := func() {
-		if name != "" && (of == arch || of == "all" || of == "") {
-			found[name] = dpkgPackage(status, version, essential)
+		if name != "" {
+			found[instance{name, of}] = dpkgPackage(status, version, essential)
 		}
 		name, status, version, of, essential = "", "", "", "", false
 	}
@@ -222,23 +232,44 @@ func dpkgPackage(status, version string, essential bool) *wire.Package {
 	return p
 }
 
-// rpmPackages asks rpm.
-func rpmPackages(stop until, names []string) (map[string]*wire.Package, error) {
-	o, err := ask(stop, append([]string{"rpm", "-q", "--qf", `%{NAME}\t%{EVR}\t%{ARCH}\n`, "--"}, names...)...)
+// rpmPackages asks rpm. Of several versions of one, all count where it is asked for all packages, and the last otherwise.
+func rpmPackages(stop until, names []string) (map[instance]*wire.Package, error) {
+	argv := []string{"rpm", "-q", "--qf", `%{NAME}\t%{EVR}\t%{ARCH}\n`}
+	if names == nil {
+		argv = append(argv, "-a")
+	}
+	o, err := ask(stop, append(append(argv, "--"), names...)...)
 	if err != nil {
 		return nil, err
 	}
-	found := map[string]*wire.Package{}
-	for _, line := range lines(o.stdout.String()) {
-		if f := strings.Split(strings.TrimSuffix(line, "\n"), "\t"); len(f) == 3 && contains(names, f[0]) {
-			found[f[0]] = &wire.Package{Installed: evr(f[1])}
+	// With names, the exit status is the number of those that are not installed: whether rpm itself failed is in what it says.
+	if said := o.stderr.String(); strings.Contains(said, "error:") || names == nil && o.exit != 0 {
+		return nil, errors.New("rpm: exit status " + itoa(o.exit) + ": " + lastLine(printable(said)))
+	}
+	return parseRPM(o.stdout.String(), names == nil), nil
+}
+
+// parseRPM reads NAME, version and architecture, parted by tabs.
+func parseRPM(text string, all bool) map[instance]*wire.Package {
+	found := map[instance]*wire.Package{}
+	sorted := strings.Split(text, "\n")
+	if all {
+		sortStrings(sorted)
+	}
+	for _, line := range sorted {
+		f := strings.Split(line, "\t")
+		if len(f) != 3 {
+			continue
+		}
+		i := instance{f[0], f[2]}
+		switch p := found[i]; {
+		case p != nil && all:
+			p.Installed += " " + evr(f[1])
+		default:
+			found[i] = &wire.Package{Installed: evr(f[1])}
 		}
 	}
-	// The exit status is the number of names that are not installed: whether rpm itself failed is in what it says.
-	if said := o.stderr.String(); strings.Contains(said, "error:") {
-		return nil, errors.New("rpm: " + lastLine(printable(said)))
-	}
-	return found, nil
+	return found
 }
 
 // evr leaves out the epoch that is as good as none.
@@ -273,7 +304,8 @@ func (h *host) candidates(stop until, names []string) (map[string]string, error)
 	if o.exit != 0 {
 		return nil, errors.New("dnf repoquery: exit status " + itoa(o.exit) + ": " + lastLine(printable(o.stderr.String())))
 	}
-	return parseRepoquery(o.stdout.String(), rpmArch()), nil
+	own, err := h.nativeArch(stop)
+	return parseRepoquery(o.stdout.String(), own), err
 }
 
 // parsePolicy reads the output of apt-cache policy.
@@ -291,23 +323,12 @@ func parsePolicy(text string) map[string]string {
 	return versions
 }
 
-// rpmArch is rpm's name of the architecture.
-func rpmArch() string {
-	switch runtime.GOARCH {
-	case "amd64":
-		return "x86_64"
-	case "arm64":
-		return "aarch64"
-	}
-	return runtime.GOARCH
-}
-
 // parseRepoquery reads NAME, version and architecture, parted by tabs. A package of another architecture does not count.
 func parseRepoquery(text, arch string) map[string]string {
 	versions := map[string]string{}
 	for _, line := range lines(text) {
 		f := strings.Split(strings.TrimSpace(line), "\t")
-		if len(f) == 3 && (f[2] == arch || f[2] == "noarch" || strings.HasPrefix(f[2], arch+"_v")) {
+		if len(f) == 3 && rpmNative(f[2], arch) {
 			versions[f[0]] = evr(f[1])
 		}
 	}

@@ -135,7 +135,7 @@ func (h *host) reinstall(specs []string) (again []string, err error) {
 	return again, err
 }
 
-// installed leaves out the names of packages of which nothing is there.
+// installed leaves out the names of packages of which nothing is there, and names the others exactly.
 func (h *host) installed(names []string) (there []string, err error) {
 	if len(names) == 0 {
 		return nil, nil
@@ -146,7 +146,10 @@ func (h *host) installed(names []string) (there []string, err error) {
 			there = append(there, n)
 		}
 	}
-	return there, err
+	if err != nil || len(there) == 0 {
+		return nil, err
+	}
+	return h.exact(there)
 }
 
 // aptGet runs apt-get; where a dpkg was interrupted, that is repaired first.

@@ -9,13 +9,10 @@ import (
 // installedPackages lists the names of all packages of which something is there, sorted, and a digest of their versions and states. Where there is no package
 // manager, there are none.
 func (h *host) installedPackages() (names []string, digest string, err error) {
-	var found map[string]*wire.Package
-	switch h.facts.Packages {
-	case "apt":
-		found, err = h.dpkgPackages(nil)
-	case "dnf":
-		found, err = rpmAll()
+	if h.facts.Packages == "" {
+		return nil, digestOf(""), nil
 	}
+	found, err := h.packages(forever, nil)
 	if err != nil {
 		return nil, "", err
 	}
@@ -30,28 +27,6 @@ func (h *host) installedPackages() (names []string, digest string, err error) {
 		b.WriteString(name + "\x00" + found[name].Installed + "\x00" + found[name].Broken + "\x00")
 	}
 	return names, digestOf(b.String()), nil
-}
-
-// rpmAll asks rpm for all packages. Of several versions of one, all count.
-func rpmAll() (map[string]*wire.Package, error) {
-	out, err := must(forever, command{argv: []string{"rpm", "-qa", "--qf", `%{NAME}\t%{EVR}\n`}, timeout: queryTimeout, keep: 8 << 20})
-	if err != nil {
-		return nil, err
-	}
-	lines := strings.Split(out, "\n")
-	sortStrings(lines)
-	found := map[string]*wire.Package{}
-	for _, line := range lines {
-		name, version, ok := cut(line, "\t")
-		if !ok {
-			continue
-		}
-		if found[name] == nil {
-			found[name] = &wire.Package{}
-		}
-		found[name].Installed += version + " "
-	}
-	return found, nil
 }
 
 // undoPackages takes a change of packages back: what was not there before is removed, as far as nothing else needs it, and never purged; what was removed or
@@ -72,7 +47,8 @@ func (h *host) undoPackages(undo *wire.PackageOp, op *operation) error {
 	}
 	var remove []string
 	for _, name := range without(append(brought, undo.Remove...), op.Packages) {
-		if checkPackage(name) == nil && contains(now, name) {
+		base, _, _ := cut(name, ":")
+		if checkPackage(base) == nil && contains(now, name) {
 			remove = append(remove, name)
 		}
 	}
@@ -123,7 +99,7 @@ func (h *host) lacking(specs []string) (rest []string, err error) {
 
 // repairDpkg has an interrupted dpkg finish, as far as it can.
 func (h *host) repairDpkg() error {
-	found, err := h.dpkgPackages(nil)
+	found, err := h.instances(forever, nil)
 	if err != nil {
 		return err
 	}
@@ -163,6 +139,9 @@ func (h *host) removeUnneeded(names []string) (needed []string, err error) {
 		return needed, h.dnf(&wire.PackageOp{Remove: free})
 	}
 	if err := h.apt(&wire.PackageOp{Remove: free}); err != nil {
+		if free, _ = h.exact(free); len(free) == 0 {
+			return needed, err
+		}
 		// apt-get does nothing at all while a package is half installed.
 		if h.manage(aptEnv, append([]string{"dpkg", "--force-remove-reinstreq", "--remove", "--"}, free...)...) != nil {
 			return needed, err
@@ -173,6 +152,10 @@ func (h *host) removeUnneeded(names []string) (needed []string, err error) {
 
 // tryRemove tells whether packages could be removed together.
 func (h *host) tryRemove(names []string) error {
+	names, err := h.exact(names)
+	if err != nil {
+		return err
+	}
 	argv := []string{"dpkg", "--force-remove-reinstreq", "--simulate", "--remove", "--"}
 	if h.facts.Packages == "dnf" {
 		argv = []string{"rpm", "-e", "--test", "--"}
