@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"os"
@@ -176,6 +177,8 @@ func shards(t *testing.T, hosts int, numbers []int, run func(t *testing.T, numbe
 // debPackage is a package for tests, with scripts of its maintainer's.
 type debPackage struct {
 	name    string
+	arch    string            // "all" when empty
+	fields  string            // more lines of its control file
 	scripts map[string]string // "postinst" and so on
 }
 
@@ -188,11 +191,12 @@ func offer(t testing.TB, h *lab.Host, packages ...debPackage) {
 		t.Fatal(err)
 	}
 	for _, p := range packages {
+		arch := cmp.Or(p.arch, "all")
 		tree := filepath.Join(t.TempDir(), "tree")
 		files := map[string]string{
-			"DEBIAN/control": "Package: " + p.name + "\nVersion: 1.0\nArchitecture: all\nMaintainer: mirrorform <mirrorform@example.org>\n" +
-				"Description: a package for the tests of mirrorform\n",
-			"usr/share/" + p.name + "/data": "data\n",
+			"DEBIAN/control": "Package: " + p.name + "\nVersion: 1.0\nArchitecture: " + arch + "\nMaintainer: mirrorform <mirrorform@example.org>\n" +
+				p.fields + "Description: a package for the tests of mirrorform\n",
+			"usr/share/" + p.name + "/data-" + arch: "data\n",
 		}
 		for script, text := range p.scripts {
 			files["DEBIAN/"+script] = text
@@ -206,7 +210,7 @@ func offer(t testing.TB, h *lab.Host, packages ...debPackage) {
 				t.Fatal(err)
 			}
 		}
-		local(t, "", "dpkg-deb", "--root-owner-group", "--build", tree, filepath.Join(dir, p.name+"_1.0_all.deb"))
+		local(t, "", "dpkg-deb", "--root-owner-group", "--build", tree, filepath.Join(dir, p.name+"_1.0_"+arch+".deb"))
 	}
 	index := local(t, dir, "dpkg-scanpackages", "--multiversion", ".")
 	if err := os.WriteFile(filepath.Join(dir, "Packages"), []byte(index), 0o644); err != nil {

@@ -185,7 +185,7 @@ func TestFault01RollbackKilled(t *testing.T) {
 func TestFault01ChildKilled(t *testing.T) {
 	t.Parallel()
 	h := boot(t)
-	offer(t, h, debPackage{"waits", map[string]string{"postinst": waiting}})
+	offer(t, h, debPackage{name: "waits", scripts: map[string]string{"postinst": waiting}})
 	s := newSite(t, host{Host: h})
 	put(t, h, "/etc/systemd/system/slow.service", "[Service]\nExecStartPre=/bin/sh -c 'while [ -e /run/slow ]; do touch /run/slow.reached; sleep 0.1; done'\nExecStart=/bin/sleep infinity\n", 0o644)
 	on(t, h, "systemctl", "daemon-reload")

@@ -36,7 +36,7 @@ func packageStatus(t testing.TB, h *lab.Host, name string) string {
 func TestFault13OrphanedChild(t *testing.T) {
 	t.Parallel()
 	h := boot(t)
-	offer(t, h, debPackage{"waits", map[string]string{"postinst": waiting}})
+	offer(t, h, debPackage{name: "waits", scripts: map[string]string{"postinst": waiting}})
 	s := newSite(t, host{Host: h})
 	s.write("fleet.hcl", withPackage("waits", "new"))
 	n := size(1, 3)
@@ -167,7 +167,7 @@ func TestFault25HalfInstalled(t *testing.T) {
 	t.Parallel()
 	h := boot(t)
 	const early = "#!/bin/sh\n[ ! -e /run/wait ] || { touch /run/waiting; while [ -e /run/wait ]; do sleep 0.1; done; }\n"
-	offer(t, h, debPackage{"waits", map[string]string{"postinst": waiting}}, debPackage{"waits-early", map[string]string{"preinst": early}})
+	offer(t, h, debPackage{name: "waits", scripts: map[string]string{"postinst": waiting}}, debPackage{name: "waits-early", scripts: map[string]string{"preinst": early}})
 	s := newSite(t, host{Host: h})
 	cases := []struct{ pkg, kill string }{
 		{"waits", "waits.postinst"}, {"waits-early", "dpkg"}, {"waits", "apt-get"}, {"waits", "dpkg"}, {"waits-early", "preinst"},

@@ -12,11 +12,11 @@ import (
 // the address that is returned. The host's Address stays what it was, and known_hosts has the host's keys by that. A host that is booted
 // anew is on the lab's network again.
 func (h *Host) MoveBehind(ctx context.Context, outer *Host) (address string, err error) {
-	inside, err := h.init()
+	inside, err := h.Init()
 	if err != nil {
 		return "", err
 	}
-	outside, err := outer.init()
+	outside, err := outer.Init()
 	if err != nil {
 		return "", err
 	}

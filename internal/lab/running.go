@@ -23,7 +23,7 @@ while [ $? -eq 133 ]; do "$@"; done`
 // Start boots a host that Kill or its own power-off has stopped, with the same
 // file system, disks and address. It returns when sshd accepts connections.
 func (h *Host) Start(ctx context.Context) error {
-	if _, err := h.init(); err == nil {
+	if _, err := h.Init(); err == nil {
 		return fmt.Errorf("starting host %s: it is running", h.Name)
 	}
 	// The address may have been another host's a moment ago, with another hardware address.
@@ -92,7 +92,7 @@ func (h *Host) waitSSH(ctx context.Context, ended <-chan struct{}, old int) erro
 			return false, errors.New("systemd-nspawn has ended")
 		default:
 		}
-		pid, err := h.init()
+		pid, err := h.Init()
 		if err != nil || pid == old {
 			return false, nil
 		}
@@ -119,8 +119,8 @@ func sshAnswers(ctx context.Context, address string) bool {
 	return err == nil && string(greeting) == "SSH-"
 }
 
-// init returns the process id of the host's init on the machine.
-func (h *Host) init() (int, error) {
+// Init returns the process id of the host's init on the machine.
+func (h *Host) Init() (int, error) {
 	pids, err := cgroupPids(h.lab.Name, h.Name)
 	if err != nil {
 		return 0, err
@@ -143,7 +143,7 @@ func (h *Host) init() (int, error) {
 
 // Running reports whether the host's init runs.
 func (h *Host) Running() bool {
-	_, err := h.init()
+	_, err := h.Init()
 	return err == nil
 }
 
@@ -157,7 +157,7 @@ func (h *Host) Run(ctx context.Context, argv ...string) ([]byte, error) {
 
 // RunInput is Run with a standard input.
 func (h *Host) RunInput(ctx context.Context, input []byte, argv ...string) ([]byte, error) {
-	pid, err := h.init()
+	pid, err := h.Init()
 	if err != nil {
 		return nil, err
 	}
@@ -216,7 +216,7 @@ func (h *Host) open(name string, flags int, mode os.FileMode) (*os.File, error) 
 	if !path.IsAbs(name) {
 		return nil, fmt.Errorf("on host %s: the path %q is not absolute", h.Name, name)
 	}
-	pid, err := h.init()
+	pid, err := h.Init()
 	if err != nil {
 		return nil, err
 	}
@@ -231,7 +231,7 @@ func (h *Host) open(name string, flags int, mode os.FileMode) (*os.File, error) 
 // reached as the host sees it, mounts included. It holds while the host runs;
 // symbolic links of the host lead astray.
 func (h *Host) Path(name string) (string, error) {
-	pid, err := h.init()
+	pid, err := h.Init()
 	if err != nil {
 		return "", err
 	}
@@ -241,7 +241,7 @@ func (h *Host) Path(name string) (string, error) {
 // Reboot shuts the host down and boots it again, as `systemctl reboot` does,
 // and returns when sshd accepts connections again.
 func (h *Host) Reboot(ctx context.Context) error {
-	old, err := h.init()
+	old, err := h.Init()
 	if err != nil {
 		return fmt.Errorf("rebooting: %w", err)
 	}
