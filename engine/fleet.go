@@ -91,8 +91,8 @@ type hostState struct {
 type Stage string
 
 // The stages that Report hears of. Each host begins with Connecting and ends with Planned or Unplanned, then again, when it has something to
-// apply, with Applied or NotApplied. Step stages come in between. A host can be Unplanned after it was Planned: when its machine turns out to be
-// another host, too.
+// apply, with Applied or NotApplied. Step stages come in between. A host can be Unplanned after it
+// was Planned: when its machine turns out to be another host, too.
 const (
 	Connecting   Stage = "connecting"
 	Connected    Stage = "connected"

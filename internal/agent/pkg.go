@@ -232,7 +232,8 @@ func dpkgPackage(status, version string, essential bool) *wire.Package {
 	return p
 }
 
-// rpmPackages asks rpm. Of several versions of one, all count where it is asked for all packages, and the last otherwise.
+// rpmPackages asks rpm. Of several versions of one, all count where it is asked for all packages, and
+// the last otherwise.
 func rpmPackages(stop until, names []string) (map[instance]*wire.Package, error) {
 	argv := []string{"rpm", "-q", "--qf", `%{NAME}\t%{EVR}\t%{ARCH}\n`}
 	if names == nil {
@@ -242,7 +243,8 @@ func rpmPackages(stop until, names []string) (map[instance]*wire.Package, error)
 	if err != nil {
 		return nil, err
 	}
-	// With names, the exit status is the number of those that are not installed: whether rpm itself failed is in what it says.
+	// With names, the exit status is the number of those that are not installed: whether rpm itself
+	// failed is in what it says.
 	if said := o.stderr.String(); strings.Contains(said, "error:") || names == nil && o.exit != 0 {
 		return nil, errors.New("rpm: exit status " + itoa(o.exit) + ": " + lastLine(printable(said)))
 	}

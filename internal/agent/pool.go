@@ -164,7 +164,7 @@ func (p *pool) watch(now time.Time) {
 			if !t.stalled {
 				p.stall(t)
 			}
-			p.end(t, errors.New("no answer came within "+period(t.limit)+": what it is about may be on a file system or a server that does not answer"))
+			p.end(t, errors.New("no answer came within "+period(t.limit)+": what was asked about may be on a mount or a server that does not answer (findmnt lists mounts)"))
 		}
 	}
 	if p.workers == 0 {

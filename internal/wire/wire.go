@@ -58,7 +58,7 @@ type Hello struct {
 	Version  string `json:"version,omitempty"` // the mirrorform version
 	SHA256   string `json:"sha256,omitempty"`  // of the helper's own executable, in hex
 	Facts    *Facts `json:"facts,omitempty"`
-	Boot     string `json:"boot,omitempty"` // the host's boot_id (random(4)): another one after each start, and on each machine
+	Boot     string `json:"boot,omitempty"` // the host's boot_id (random(4)), new with each start
 	// Manifest is the host's manifest as it is, empty when there is none; Unread says why it could not be read.
 	Manifest []byte `json:"manifest,omitempty"`
 	Unread   string `json:"unread,omitempty"`
