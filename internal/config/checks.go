@@ -62,7 +62,8 @@ func (c *Config) placeChecks() hcl.Diagnostics {
 		k := c.checks[name]
 		if k.hostsArg == nil {
 			for _, r := range k.asserts {
-				diags = append(diags, c.assert(r, c.global)...)
+				v, ruleDiags := c.judgeNow(r, c.global, summaryCheck)
+				diags = append(diags, asWarning(v, ruleDiags)...)
 			}
 			continue
 		}
@@ -75,7 +76,8 @@ func (c *Config) placeChecks() hcl.Diagnostics {
 		found := make([]hcl.Diagnostics, len(hosts))
 		for n, h := range hosts {
 			for _, r := range k.asserts {
-				found[n] = append(found[n], c.assert(r, k.context(c, h, nil))...)
+				v, ruleDiags := c.judge(r, k.context(c, h, nil), summaryCheck)
+				found[n] = append(found[n], asWarning(v, ruleDiags)...)
 			}
 			// Whether an assert fails is for Resources to tell, when the host's facts are there.
 			found[n] = slices.DeleteFunc(found[n], func(d *hcl.Diagnostic) bool { return d.Severity == hcl.DiagWarning })
@@ -92,9 +94,8 @@ func (k *checkBlock) context(c *Config, h *Host, facts *wire.Facts) *hcl.EvalCon
 	return ctx
 }
 
-// assert judges an assert. That it fails is a warning.
-func (c *Config) assert(r *rule, ctx *hcl.EvalContext) hcl.Diagnostics {
-	v, diags := c.judge(r, ctx, summaryCheck)
+// asWarning makes a warning of the failure of an assert.
+func asWarning(v verdict, diags hcl.Diagnostics) hcl.Diagnostics {
 	if v == fails {
 		diags[len(diags)-1].Severity = hcl.DiagWarning
 	}
@@ -109,7 +110,11 @@ func (c *Config) runCheck(k *checkBlock, h *Host, facts *wire.Facts) hcl.Diagnos
 	}
 	var diags hcl.Diagnostics
 	for _, r := range k.asserts {
-		diags = append(diags, c.assert(r, k.context(c, h, facts))...)
+		v, ruleDiags := c.judge(r, k.context(c, h, facts), summaryCheck)
+		diags = append(diags, ruleDiags...)
+		if v == undecided && len(ruleDiags) == 0 {
+			diags = append(diags, errorAt(r.condition.Range(), "Check has no result", "Whether the condition holds is not known: it needs facts of the host."))
+		}
 	}
 	diags = labelled(diags, fmt.Sprintf("This is so on %s.", h.Name))
 	for _, d := range diags {

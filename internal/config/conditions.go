@@ -55,7 +55,7 @@ func (r *rule) check(c *Config, s scope) hcl.Diagnostics {
 type verdict int
 
 const (
-	undecided verdict = iota // not known yet, or for an error
+	undecided verdict = iota // not known, for facts that are missing or for an error
 	holds
 	fails
 )
@@ -89,6 +89,15 @@ func (c *Config) judge(r *rule, ctx *hcl.EvalContext, summary string) (verdict, 
 		d.Expression, d.EvalContext = r.condition, ctx
 	}
 	return fails, append(append(diags, messageDiags...), d)
+}
+
+// judgeNow is judge for a rule that needs no host, so that it has a verdict before any is reached.
+func (c *Config) judgeNow(r *rule, ctx *hcl.EvalContext, summary string) (verdict, hcl.Diagnostics) {
+	v, diags := c.judge(r, ctx, summary)
+	if v == undecided && r.complete() {
+		c.unsettled(r.condition)
+	}
+	return v, diags
 }
 
 // message evaluates the message of a rule. The text is never empty.

@@ -92,6 +92,10 @@ type Config struct {
 	byHost map[string]*Host
 	failed bool // Load has reported errors
 	misses int  // references to what is not declared
+	// lacksValues says that a required variable has no value, and is unknown.
+	lacksValues bool
+	// unsettledExprs say which hosts or elements there are, and have no known value.
+	unsettledExprs []hclsyntax.Expression
 	// warned holds what Load has warned of, so that Resources does not repeat it.
 	warned map[warning]bool
 }
@@ -166,7 +170,8 @@ func (c *Config) load(o Options) hcl.Diagnostics {
 	diags = append(diags, c.placeRollout()...)
 	_, outputDiags := c.evalOutputs(nil)
 	diags = append(diags, outputDiags...)
-	return append(diags, c.checkTogether()...)
+	diags = append(diags, c.checkTogether()...)
+	return append(diags, c.reportUnsettled(diags)...)
 }
 
 // readFiles parses all files of the directory. Bodies of files with syntax errors are left out.

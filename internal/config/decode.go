@@ -25,6 +25,8 @@ type decoder struct {
 	failed map[string]bool
 	// sensitive holds those whose values are secret.
 	sensitive map[string]bool
+	// early says that all values must be known before any host is reached.
+	early bool
 	// refuseSensitive, if not nil, says why an argument cannot hold a sensitive value, or "" if it can.
 	refuseSensitive func(path string, f *field) string
 }
@@ -122,6 +124,9 @@ func (d *decoder) argument(a *hclsyntax.Attribute, f *field, into reflect.Value,
 		return diags // not set
 	case !converted.IsWhollyKnown():
 		d.unknown[path] = true
+		if d.early {
+			d.config.unsettled(a.Expr)
+		}
 		return diags
 	}
 	if err := assign(converted, into); err != nil {

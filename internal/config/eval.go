@@ -54,7 +54,20 @@ func (c *Config) eval(expr hclsyntax.Expression, ctx *hcl.EvalContext) (v cty.Va
 	if why := tooLarge(v); why != "" {
 		return cty.DynamicVal, append(diags, errorAt(expr.Range(), "Value too large", "%s", why))
 	}
+	if !v.IsWhollyKnown() && !refersToUnknown(expr, child) {
+		return cty.DynamicVal, append(diags, errorAt(expr.Range(), summaryUnknown, "All that the expression refers to is known, but it has no known value. A null in it may be the reason."))
+	}
 	return v, diags
+}
+
+// reached is the value of as many steps of a reference as can be followed.
+func reached(t hcl.Traversal, ctx *hcl.EvalContext) (cty.Value, bool) {
+	for n := len(t); n > 0; n-- {
+		if v, diags := t[:n].TraverseAbs(ctx); !diags.HasErrors() {
+			return v, true
+		}
+	}
+	return cty.NilVal, false
 }
 
 // constant evaluates an expression that may refer to nothing.
@@ -165,15 +178,8 @@ func (c *Config) redactQuoted(text string, expr hcl.Range) string {
 // usesSensitive tells whether an expression refers to a sensitive value or makes one.
 func usesSensitive(expr hclsyntax.Expression, ctx *hcl.EvalContext) bool {
 	for _, t := range expr.Variables() {
-		for n := len(t); n > 0; n-- {
-			v, diags := t[:n].TraverseAbs(ctx)
-			if diags.HasErrors() {
-				continue
-			}
-			if isSensitive(v) {
-				return true
-			}
-			break
+		if v, ok := reached(t, ctx); ok && isSensitive(v) {
+			return true
 		}
 	}
 	found := false

@@ -58,6 +58,7 @@ func (c *Config) evaluateGeoIP() hcl.Diagnostics {
 	}
 	var a geoIPShape
 	d := newDecoder(c, c.global)
+	d.early = true
 	d.refuseSensitive = func(string, *field) string { return "the paths of databases are printed" }
 	diags := d.body(c.geoIP.body, reflect.ValueOf(&a).Elem(), "")
 	expr := argumentOf(c.geoIP.body, "databases")

@@ -50,7 +50,7 @@ type Host struct {
 	Range hcl.Range // the block's header
 	value cty.Value // host.NAME
 
-	incomplete bool // an error keeps an argument from having its value
+	incomplete bool // an argument has no value: for an error, or for a variable without one
 }
 
 // Hosts returns the hosts in the order of their declaration, those of a group by key. Host local comes last, if anything is placed on it.
@@ -139,6 +139,7 @@ func (c *Config) evaluateHost(hb *hostBlock) hcl.Diagnostics {
 func (c *Config) host(hb *hostBlock, ctx *hcl.EvalContext, key string) (*Host, hcl.Diagnostics) {
 	var a hostArguments
 	d := newDecoder(c, ctx)
+	d.early = true
 	d.refuseSensitive = func(path string, _ *field) string {
 		if path == "become_password" {
 			return ""
@@ -152,7 +153,7 @@ func (c *Config) host(hb *hostBlock, ctx *hcl.EvalContext, key string) (*Host, h
 		h.Name = hb.name + instanceKey(key)
 	}
 	diags = append(diags, h.set(c, hb, &a, d)...)
-	h.incomplete = len(d.failed) > 0
+	h.incomplete = len(d.failed)+len(d.unknown) > 0
 	labels := cty.MapValEmpty(cty.String)
 	if len(h.Labels) > 0 {
 		labels = ctyValue(reflect.ValueOf(h.Labels))
@@ -167,7 +168,8 @@ func (c *Config) host(hb *hostBlock, ctx *hcl.EvalContext, key string) (*Host, h
 	return h, diags
 }
 
-// orUnknown is the value of an argument, or unknown if an error has kept it from having one.
+// orUnknown is the value of an argument, or unknown if it has none: for an error, or for a variable
+// without a value.
 func orUnknown(d *decoder, path string, v cty.Value) cty.Value {
 	if d.failed[path] || d.unknown[path] {
 		return cty.UnknownVal(v.Type())

@@ -135,8 +135,12 @@ func (w *wanting) preconditions(i *instance, h *Host) verdict {
 	facts, address := w.facts[h.Name], i.address(h.Name)
 	v, diags := w.config.preconditions(i, i.hostContext(h, facts), usesFacts)
 	w.diags = append(w.diags, labelled(diags, "This is about "+address+".")...)
-	if v == undecided && facts == nil {
+	switch {
+	case v == undecided && facts == nil:
 		w.missingFacts(i, h, address, false)
+	case v == undecided && !diags.HasErrors():
+		w.diags = append(w.diags, errorAt(i.block.header, summaryUnknown,
+			"Whether a precondition of %s holds is not known, although the facts of host %s are.", address, h.Name))
 	}
 	return v
 }

@@ -1,9 +1,11 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"math/big"
 	"reflect"
+	"slices"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -203,9 +205,24 @@ func bound(f function.Function, check func(args []cty.Value) error) function.Fun
 			if why := tooLarge(v); why != "" {
 				return cty.NilVal, fmt.Errorf("%s", lowerFirst(why))
 			}
-			return v, nil
+			return v, needsResult(v, args)
 		},
 	})
+}
+
+// needsResult is the error of a call that gives no known value although all of its arguments are
+// known. cty answers so for a null that has no type, and whoever takes an unknown value for one that
+// is known later would wait for ever.
+func needsResult(v cty.Value, args []cty.Value) error {
+	if v.IsWhollyKnown() || slices.ContainsFunc(args, func(a cty.Value) bool { return !a.IsWhollyKnown() }) {
+		return nil
+	}
+	for i, a := range args {
+		if a.IsNull() {
+			return function.NewArgErrorf(i, "argument must not be null")
+		}
+	}
+	return errors.New("there is no result for these arguments")
 }
 
 // open is a parameter that takes anything of its type, so that the function inside decides.

@@ -69,7 +69,8 @@ func (c *Config) forEach(expr hclsyntax.Expression, ctx *hcl.EvalContext) ([]eac
 	case v.IsNull():
 		return fail("The value is null. Use {} for nothing.")
 	case !v.IsKnown():
-		return nil, diags // made from something with an error of its own
+		c.unsettled(expr)
+		return nil, diags
 	case ty.IsTupleType() || ty.IsListType():
 		return fail("The value is a list. A map or a set of strings is wanted; toset([…]) makes a set of a list of strings.")
 	case ty.IsSetType() && ty.ElementType() != cty.String && v.LengthInt() > 0:
@@ -85,8 +86,12 @@ func (c *Config) forEach(expr hclsyntax.Expression, ctx *hcl.EvalContext) ([]eac
 		if ty.IsSetType() {
 			key = elem
 		}
-		if key.IsNull() || !key.IsKnown() {
-			return fail("A key is null or not known.")
+		if !key.IsKnown() {
+			c.unsettled(expr)
+			return nil, diags
+		}
+		if key.IsNull() {
+			return fail("A key is null.")
 		}
 		if why := checkKey(key.AsString()); why != "" {
 			return fail("%s", why)
@@ -161,6 +166,9 @@ func (c *Config) hostsOf(expr hclsyntax.Expression, ctx *hcl.EvalContext) ([]*Ho
 		d.Expression, d.EvalContext = expr, hostsCtx
 		return nil, append(diags, d)
 	}
+	if p.unknown {
+		c.unsettled(expr)
+	}
 	return p.hosts, diags
 }
 
@@ -200,9 +208,10 @@ var hostType = localHostValue().Type()
 
 // placing collects hosts, each once.
 type placing struct {
-	config *Config
-	seen   map[string]bool
-	hosts  []*Host
+	config  *Config
+	seen    map[string]bool
+	hosts   []*Host
+	unknown bool // some are not known
 }
 
 // collect takes a host, or hosts in lists and groups. It returns what is wrong.
@@ -212,10 +221,15 @@ func (p *placing) collect(v cty.Value) string {
 	case v.IsNull():
 		return wanted + "an element is null."
 	case !v.IsKnown():
-		return "" // made from something with an error of its own
+		p.unknown = true
+		return ""
 	case v.Type().Equals(hostType):
 		name := v.GetAttr("name")
-		if name.IsNull() || !name.IsKnown() {
+		if !name.IsKnown() {
+			p.unknown = true
+			return ""
+		}
+		if name.IsNull() {
 			return wanted + "an element is an object that is no host."
 		}
 		return p.add(name.AsString())

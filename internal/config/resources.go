@@ -328,7 +328,7 @@ func (w *wanting) resource(i *instance, h *Host) {
 		w.diags = append(w.diags, diags...)
 	}
 	if len(d.unknown) > 0 {
-		w.missingFacts(i, h, i.address(h.Name), h.Local)
+		w.unknownArguments(i, h, d, h.Local)
 		return
 	}
 	if !d.usable() {
@@ -385,7 +385,7 @@ func (w *wanting) mirror(i *instance, h *Host, local bool) {
 		w.diags = append(w.diags, diags...)
 	}
 	if len(d.unknown) > 0 || !w.dry && facts == nil && !local {
-		w.missingFacts(i, h, i.address(h.Name), local)
+		w.unknownArguments(i, h, d, local)
 		w.leaveOut(i, h)
 		return
 	}

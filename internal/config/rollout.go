@@ -96,6 +96,7 @@ func (c *Config) placeRollout() hcl.Diagnostics {
 	}
 	var a rolloutArguments
 	d := newDecoder(c, c.contextFor(expressions(b.body)...))
+	d.early = true
 	d.refuseSensitive = func(string, *field) string { return "what says how hosts are rolled out to is printed" }
 	diags := d.body(b.body, reflect.ValueOf(&a).Elem(), "")
 	if diags.HasErrors() || len(d.unknown)+len(d.failed) > 0 {

@@ -245,7 +245,7 @@ func (c *Config) validateVariables() hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	for _, name := range sortedKeys(c.variables) {
 		for _, val := range c.variables[name].validations {
-			_, ruleDiags := c.judge(val, c.global, "Invalid value for variable "+name)
+			_, ruleDiags := c.judgeNow(val, c.global, "Invalid value for variable "+name)
 			diags = append(diags, ruleDiags...)
 		}
 	}
