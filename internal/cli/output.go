@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/mirrorform/mirrorform/internal/config"
 	"github.com/mirrorform/mirrorform/internal/ui"
@@ -34,6 +35,10 @@ func (a *app) outputCommand() *cobra.Command {
 				o, ok := outputs[args[0]]
 				if !ok {
 					return fmt.Errorf("the configuration has no output %q", args[0])
+				}
+				if len(o.Needs) > 0 {
+					return fmt.Errorf("the output %q has no value here: it needs facts of %s, which this command does not reach; "+
+						"`mirrorform console --host HOST` evaluates expressions with the facts of a host", args[0], hostNames(o.Needs))
 				}
 				return a.printOutput(o, asJSON, raw)
 			}
@@ -73,7 +78,7 @@ func (a *app) printOutput(o config.Output, asJSON, raw bool) error {
 
 func rawText(value cty.Value) (string, error) {
 	switch {
-	case value.IsNull() || !value.IsKnown():
+	case value.IsNull():
 		return "", fmt.Errorf("the output has no value")
 	case value.Type() == cty.String:
 		return value.AsString(), nil
@@ -86,27 +91,43 @@ func rawText(value cty.Value) (string, error) {
 }
 
 func outputText(value cty.Value) (string, error) {
-	if !value.IsWhollyKnown() {
-		return "(known after a host was reached)", nil
-	}
 	text, err := ctyjson.Marshal(value, value.Type())
 	return string(text), err
+}
+
+// listedOutput is the text of one output among all. One that needs facts has none, and in JSON is null with a warning.
+func (a *app) listedOutput(name string, o config.Output, asJSON bool) (string, error) {
+	switch {
+	case !asJSON && o.Sensitive:
+		return "(sensitive value)", nil
+	case !asJSON && len(o.Needs) > 0:
+		return fmt.Sprintf("(needs facts of %s)", hostNames(o.Needs)), nil
+	case len(o.Needs) > 0:
+		a.ui.Warning(fmt.Sprintf("The output %q is null because it needs facts of %s, which this command does not reach.", name, hostNames(o.Needs)))
+		return "null", nil
+	}
+	return outputText(o.Value)
+}
+
+// hostNames names a few hosts for a sentence.
+func hostNames(names []string) string {
+	const shown = 3
+	if len(names) == 1 {
+		return "host " + names[0]
+	}
+	if len(names) <= shown {
+		return "hosts " + strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("hosts %s and %d others", strings.Join(names[:shown], ", "), len(names)-shown)
 }
 
 func (a *app) printOutputs(outputs map[string]config.Output, asJSON bool) error {
 	object := map[string]json.RawMessage{}
 	for _, name := range slices.Sorted(maps.Keys(outputs)) {
 		o := outputs[name]
-		value, _ := o.Value.UnmarkDeep()
-		text, err := outputText(value)
+		text, err := a.listedOutput(name, o, asJSON)
 		if err != nil {
 			return fmt.Errorf("output %s: %w", name, err)
-		}
-		switch {
-		case asJSON && !value.IsWhollyKnown():
-			text = "null"
-		case !asJSON && o.Sensitive:
-			text = "(sensitive value)"
 		}
 		object[name] = json.RawMessage(text)
 		if !asJSON {

@@ -1,6 +1,8 @@
 package config
 
 import (
+	"slices"
+
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/mirrorform/mirrorform/internal/wire"
@@ -11,6 +13,8 @@ import (
 type Output struct {
 	Value     cty.Value // without marks; not wholly known if it needs facts of a host that was not reached
 	Sensitive bool
+	// Needs are the hosts whose facts are missing, where the value is not wholly known.
+	Needs []string
 }
 
 func (c *Config) declareOutput(b *hclsyntax.Block) hcl.Diagnostics {
@@ -56,9 +60,41 @@ func (c *Config) evalOutputs(facts map[string]*wire.Facts) (map[string]Output, h
 			continue
 		}
 		v, _ = v.UnmarkDeep()
-		outputs[name] = Output{v, o.sensitive}
+		outputs[name] = Output{v, o.sensitive, c.factsMissing(o.value, v, facts)}
 	}
 	return outputs, diags
+}
+
+// factsMissing lists the hosts whose facts keep an expression from having a known value, v.
+func (c *Config) factsMissing(expr hclsyntax.Expression, v cty.Value, facts map[string]*wire.Facts) []string {
+	if v.IsWhollyKnown() {
+		return nil
+	}
+	refers := func(h *Host) bool {
+		return slices.ContainsFunc(expr.Variables(), func(t hcl.Traversal) bool { return refersToHost(t, h) })
+	}
+	var names []string
+	for _, h := range c.hosts {
+		if facts[h.Name] == nil && !h.Local && refers(h) {
+			names = append(names, h.Name)
+		}
+	}
+	return names
+}
+
+// refersToHost tells whether a reference is to a host, to its group, or to all hosts.
+func refersToHost(t hcl.Traversal, h *Host) bool {
+	root, name := reference(t)
+	switch {
+	case root != "host":
+		return false
+	case name == "":
+		return true
+	case name != h.Block || h.Key == "" || len(t) < 3:
+		return name == h.Block
+	}
+	key := stepName(t[2])
+	return key == "" || key == h.Key
 }
 
 // hostsWithFacts is the object host with the facts of each host added.
