@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/convert"
@@ -79,7 +80,7 @@ var coalesceFunction = function.New(&function.Spec{
 
 // indexFunction finds the index of a value in a list.
 var indexFunction = function.New(&function.Spec{
-	Params: []function.Parameter{param("list", cty.DynamicPseudoType), {Name: "value", Type: cty.DynamicPseudoType, AllowNull: true}},
+	Params: []function.Parameter{param("list", cty.DynamicPseudoType), param("value", cty.DynamicPseudoType)},
 	Type:   function.StaticReturnType(cty.Number),
 	Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
 		list := args[0]
@@ -102,9 +103,10 @@ var indexFunction = function.New(&function.Spec{
 	},
 })
 
-// lengthFunction counts elements, or the characters of a string.
+// lengthFunction counts elements, or the characters of a string. How many elements there are is as secret
+// as the collection itself, and not as its elements.
 var lengthFunction = function.New(&function.Spec{
-	Params: []function.Parameter{{Name: "value", Type: cty.DynamicPseudoType, AllowDynamicType: true, AllowUnknown: true}},
+	Params: []function.Parameter{{Name: "value", Type: cty.DynamicPseudoType, AllowDynamicType: true, AllowUnknown: true, AllowMarked: true}},
 	Type: func(args []cty.Value) (cty.Type, error) {
 		ty := args[0].Type()
 		if ty == cty.String || ty == cty.DynamicPseudoType || ty.IsCollectionType() || ty.IsTupleType() || ty.IsObjectType() {
@@ -113,80 +115,119 @@ var lengthFunction = function.New(&function.Spec{
 		return cty.Number, function.NewArgErrorf(0, "it must be a string, a list, a set, a map or an object")
 	},
 	Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
-		v := args[0]
-		switch ty := v.Type(); {
-		case ty == cty.DynamicPseudoType:
-			return cty.UnknownVal(cty.Number), nil
-		case ty == cty.String:
-			return stdlib.Strlen(v)
-		case ty.IsTupleType():
-			return cty.NumberIntVal(int64(ty.Length())), nil
-		case ty.IsObjectType():
-			return cty.NumberIntVal(int64(len(ty.AttributeTypes()))), nil
-		default:
-			return v.Length(), nil
-		}
+		v, marks := args[0].Unmark()
+		length, err := lengthOf(v)
+		return length.WithMarks(marks), err
 	},
 })
 
-// lookupFunction finds an element of a map by its key. The third argument is the value if there is none; without it that is an error.
+func lengthOf(v cty.Value) (cty.Value, error) {
+	switch ty := v.Type(); {
+	case ty == cty.DynamicPseudoType:
+		return cty.UnknownVal(cty.Number), nil
+	case ty == cty.String:
+		return stdlib.Strlen(v)
+	case ty.IsTupleType():
+		return cty.NumberIntVal(int64(ty.Length())), nil
+	case ty.IsObjectType():
+		return cty.NumberIntVal(int64(len(ty.AttributeTypes()))), nil
+	default:
+		return v.Length(), nil
+	}
+}
+
+// lookupFunction finds an element of a map by its key. The third argument is the value if there is none;
+// without it that is an error. The marks of other elements are not the result's.
 var lookupFunction = function.New(&function.Spec{
-	Params:   []function.Parameter{param("map", cty.DynamicPseudoType), param("key", cty.String)},
-	VarParam: &function.Parameter{Name: "default", Type: cty.DynamicPseudoType, AllowNull: true, AllowUnknown: true, AllowDynamicType: true},
-	Type: func(args []cty.Value) (cty.Type, error) {
-		ty := args[0].Type()
-		switch {
-		case len(args) > 3:
-			return cty.NilType, function.NewArgErrorf(3, "there is one default only")
-		case ty.IsMapType():
-			return ty.ElementType(), nil
-		case !ty.IsObjectType():
-			return cty.NilType, function.NewArgErrorf(0, "it must be a map or an object")
-		}
-		return cty.DynamicPseudoType, nil
+	Params: []function.Parameter{
+		{Name: "map", Type: cty.DynamicPseudoType, AllowMarked: true}, {Name: "key", Type: cty.String, AllowMarked: true},
 	},
+	VarParam: &function.Parameter{Name: "default", Type: cty.DynamicPseudoType, AllowNull: true, AllowUnknown: true, AllowDynamicType: true, AllowMarked: true},
+	Type:     lookupType,
 	Impl: func(args []cty.Value, ty cty.Type) (cty.Value, error) {
-		key := args[1].AsString()
-		if args[0].Type().IsObjectType() && args[0].Type().HasAttribute(key) {
-			return args[0].GetAttr(key), nil
-		}
-		if args[0].Type().IsMapType() {
-			has := args[0].HasIndex(args[1])
-			if !has.IsKnown() {
-				return cty.UnknownVal(ty), nil
+		in, inMarks := args[0].Unmark()
+		key, keyMarks := args[1].Unmark()
+		v, found := elementAt(in, key)
+		if !found {
+			if len(args) < 3 {
+				return cty.NilVal, function.NewArgErrorf(1, "there is no element %q, and no default is given", key.AsString())
 			}
-			if has.True() {
-				return args[0].Index(args[1]), nil
+			var err error
+			if v, err = convert.Convert(args[2], ty); err != nil {
+				return cty.NilVal, function.NewArgError(2, err)
 			}
 		}
-		if len(args) < 3 {
-			return cty.NilVal, function.NewArgErrorf(1, "there is no element %q, and no default is given", key)
-		}
-		return convert.Convert(args[2], ty)
+		return v.WithMarks(inMarks, keyMarks), nil
 	},
 })
 
-// matchKeysFunction returns the values whose keys are among those searched.
+// elementAt is an element of a map or an object, if there is one.
+func elementAt(in, key cty.Value) (cty.Value, bool) {
+	switch ty := in.Type(); {
+	case ty.IsObjectType() && ty.HasAttribute(key.AsString()):
+		return in.GetAttr(key.AsString()), true
+	case ty.IsMapType() && in.HasIndex(key).True():
+		return in.Index(key), true
+	}
+	return cty.NilVal, false
+}
+
+func lookupType(args []cty.Value) (cty.Type, error) {
+	ty := args[0].Type()
+	key, _ := args[1].Unmark()
+	switch {
+	case len(args) > 3:
+		return cty.NilType, function.NewArgErrorf(3, "there is one default only")
+	case ty.IsMapType():
+		if len(args) == 3 {
+			if _, err := convert.Convert(args[2], ty.ElementType()); err != nil {
+				return cty.NilType, function.NewArgErrorf(2, "the default must have the type of the map's elements")
+			}
+		}
+		return ty.ElementType(), nil
+	case !ty.IsObjectType():
+		return cty.NilType, function.NewArgErrorf(0, "it must be a map or an object")
+	case key.IsKnown() && ty.HasAttribute(key.AsString()):
+		return ty.AttributeType(key.AsString()), nil
+	case key.IsKnown() && len(args) == 3:
+		return args[2].Type(), nil
+	}
+	return cty.DynamicPseudoType, nil
+}
+
+// matchKeysFunction returns the values whose keys are among those searched. Keys are compared as values of
+// one type.
 var matchKeysFunction = function.New(&function.Spec{
 	Params: []function.Parameter{
 		param("values", cty.List(cty.DynamicPseudoType)), param("keys", cty.List(cty.DynamicPseudoType)), param("searchset", cty.List(cty.DynamicPseudoType)),
 	},
-	Type: func(args []cty.Value) (cty.Type, error) { return args[0].Type(), nil },
+	Type: func(args []cty.Value) (cty.Type, error) {
+		if ty, _ := convert.UnifyUnsafe([]cty.Type{args[1].Type(), args[2].Type()}); ty == cty.NilType {
+			return cty.NilType, function.NewArgErrorf(2, "its elements must have the type of the keys")
+		}
+		return args[0].Type(), nil
+	},
 	Impl: func(args []cty.Value, ty cty.Type) (cty.Value, error) {
+		if args[0].LengthInt() != args[1].LengthInt() {
+			return cty.NilVal, function.NewArgErrorf(1, "there must be as many keys as values")
+		}
 		if !args[0].IsWhollyKnown() || !args[1].IsWhollyKnown() || !args[2].IsWhollyKnown() {
 			return cty.UnknownVal(ty), nil
 		}
-		values, keys := args[0].AsValueSlice(), args[1].AsValueSlice()
-		if len(values) != len(keys) {
-			return cty.NilVal, errors.New("there must be as many values as keys")
+		common, _ := convert.UnifyUnsafe([]cty.Type{args[1].Type(), args[2].Type()})
+		keys, err := convert.Convert(args[1], common)
+		if err != nil {
+			return cty.NilVal, function.NewArgError(1, err)
+		}
+		wanted, err := convert.Convert(args[2], common)
+		if err != nil {
+			return cty.NilVal, function.NewArgError(2, err)
 		}
 		var found []cty.Value
-		for i, k := range keys {
-			for _, wanted := range args[2].AsValueSlice() {
-				if equal, err := stdlib.Equal(k, wanted); err == nil && equal.IsKnown() && equal.True() {
-					found = append(found, values[i])
-					break
-				}
+		values := args[0].AsValueSlice()
+		for i, key := range keys.AsValueSlice() {
+			if slices.ContainsFunc(wanted.AsValueSlice(), func(w cty.Value) bool { return key.Equals(w).True() }) {
+				found = append(found, values[i])
 			}
 		}
 		if len(found) == 0 {
@@ -212,6 +253,9 @@ var oneFunction = function.New(&function.Spec{
 		return cty.NilType, function.NewArgErrorf(0, "it must be a list or a set with one element or none")
 	},
 	Impl: func(args []cty.Value, ty cty.Type) (cty.Value, error) {
+		if !args[0].Length().IsKnown() { // elements of a set that are unknown may be equal
+			return cty.UnknownVal(ty), nil
+		}
 		switch elems := args[0].AsValueSlice(); len(elems) {
 		case 0:
 			return cty.NullVal(ty), nil
@@ -228,7 +272,7 @@ var sumFunction = function.New(&function.Spec{
 	Params: []function.Parameter{param("list", cty.DynamicPseudoType)},
 	Type:   function.StaticReturnType(cty.Number),
 	Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
-		if !args[0].CanIterateElements() || args[0].LengthInt() == 0 {
+		if ty := args[0].Type(); !ty.IsListType() && !ty.IsSetType() && !ty.IsTupleType() || args[0].LengthInt() == 0 {
 			return cty.NilVal, function.NewArgErrorf(0, "it must be a list or a set of numbers, with one at least")
 		}
 		total := cty.Zero

@@ -116,6 +116,37 @@ func (c *Config) templateFunction() function.Function {
 	})
 }
 
+// templateName is what diagnostics call a template that is a value.
+const templateName = "template"
+
+// templateStringFunction is templatestring(template, vars), where the template is a value, such as what a file holds.
+func (c *Config) templateStringFunction() function.Function {
+	return function.New(&function.Spec{
+		Params: []function.Parameter{param("template", cty.String), param("vars", cty.DynamicPseudoType)},
+		Type:   function.StaticReturnType(cty.DynamicPseudoType),
+		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+			if !args[1].Type().IsObjectType() && !args[1].Type().IsMapType() {
+				return cty.NilVal, function.NewArgErrorf(1, "it must be a map or an object")
+			}
+			t := &template{}
+			t.parse(c, []byte(args[0].AsString()), templateName)
+			if t.diags.HasErrors() {
+				return cty.NilVal, inTemplate(t.diags[0])
+			}
+			v, err := c.render(t, args[1])
+			if inner := (*templateError)(nil); errors.As(err, &inner) {
+				err = inTemplate(inner.diags[0])
+			}
+			return v, err
+		},
+	})
+}
+
+// inTemplate is an error in a template that stands in no file.
+func inTemplate(d *hcl.Diagnostic) error {
+	return function.NewArgErrorf(0, "in its line %d: %s: %s", d.Subject.Start.Line, lowerFirst(d.Summary), lowerFirst(d.Detail))
+}
+
 func (c *Config) template(name string) *template {
 	path, err := expandPath(name, c.dir)
 	if err != nil {
@@ -143,12 +174,17 @@ func (t *template) read(c *Config, path string) {
 		shown = filepath.Join(c.dir, rel)
 	}
 	c.setFile(shown, src)
-	if t.expr, t.diags = parseTemplate(src, shown); t.diags.HasErrors() {
+	t.parse(c, src, shown)
+}
+
+// parse parses a template and checks what it calls. A template can use no other templates.
+func (t *template) parse(c *Config, src []byte, name string) {
+	if t.expr, t.diags = parseTemplate(src, name); t.diags.HasErrors() {
 		return
 	}
 	functions := map[string]function.Function{}
 	for name, f := range c.functions {
-		if name != "templatefile" {
+		if name != "templatefile" && name != "templatestring" {
 			functions[name] = f
 		}
 	}

@@ -1,48 +1,52 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/function"
 )
 
 // maxFileset is how many directory entries fileset looks at.
 const maxFileset = 100_000
 
-// fileSet is fileset(path, pattern): the names of the regular files below path that match, relative to it, with slashes.
+// fileSet is fileset(path, pattern): the names of the regular files that match, relative to path, with
+// slashes. Links are followed; one that leads nowhere is passed over. As in Terraform the pattern is first
+// joined to the path, so that it may lead out of it.
 func (c *Config) fileSet(a []string) (cty.Value, error) {
 	root, err := expandPath(a[0], c.dir)
 	if err != nil {
 		return cty.NilVal, err
 	}
-	matches, err := globPattern(a[1])
+	pattern := path.Clean(strings.TrimLeft(filepath.ToSlash(a[1]), "/"))
+	base := root
+	for pattern == ".." || strings.HasPrefix(pattern, "../") {
+		base, pattern = filepath.Dir(base), strings.TrimPrefix(strings.TrimPrefix(pattern, ".."), "/")
+	}
+	w := &fileWalk{found: map[string]bool{}}
+	segments, err := globSegments(pattern)
 	if err != nil {
+		return cty.NilVal, function.NewArgError(1, err)
+	}
+	if err := w.match(base, segments, nil); err != nil {
 		return cty.NilVal, err
 	}
-	var names []cty.Value
-	seen := 0
-	err = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+	names := []cty.Value{}
+	for _, file := range sortedKeys(w.found) {
+		rel, err := filepath.Rel(root, file)
 		if err != nil {
-			return err
+			return cty.NilVal, err
 		}
-		if seen++; seen > maxFileset {
-			return fmt.Errorf("there are more than %d files below %s", maxFileset, root)
-		}
-		rel, err := filepath.Rel(root, path)
-		if err != nil {
-			return err
-		}
-		if name := filepath.ToSlash(rel); d.Type().IsRegular() && matches.MatchString(name) {
-			names = append(names, cty.StringVal(name))
-		}
-		return nil
-	})
-	if err != nil {
-		return cty.NilVal, err
+		names = append(names, cty.StringVal(filepath.ToSlash(rel)))
 	}
 	if len(names) == 0 {
 		return cty.SetValEmpty(cty.String), nil
@@ -50,33 +54,116 @@ func (c *Config) fileSet(a []string) (cty.Value, error) {
 	return cty.SetVal(names), nil
 }
 
-// globPattern makes a regular expression of a glob: * and ? stand for characters other than a slash, ** for any number of directories, [a-z] for one of
-// a class, {a,b} for one of several texts; a backslash takes the meaning from the character after it.
+// globSegment is a pattern for one name, or for any number of directories.
+type globSegment struct {
+	any   bool // **
+	match *regexp.Regexp
+}
+
+func globSegments(pattern string) ([]globSegment, error) {
+	if pattern == "" || pattern == "." {
+		return nil, nil
+	}
+	var segments []globSegment
+	for _, text := range strings.Split(pattern, "/") {
+		if text == "**" {
+			segments = append(segments, globSegment{any: true})
+			continue
+		}
+		re, err := globPattern(text)
+		if err != nil {
+			return nil, err
+		}
+		segments = append(segments, globSegment{match: re})
+	}
+	if segments[len(segments)-1].any {
+		segments = append(segments, globSegment{match: regexp.MustCompile("")}) // any file
+	}
+	return segments, nil
+}
+
+// fileWalk collects files.
+type fileWalk struct {
+	seen  int
+	found map[string]bool
+}
+
+// match adds the files below a directory that match the segments. above are the directories that ** has led
+// through, so that a link to one of them is not followed.
+func (w *fileWalk) match(dir string, segments []globSegment, above []fs.FileInfo) error {
+	if len(segments) == 0 {
+		return nil
+	}
+	first, rest := segments[0], segments[1:]
+	if first.any {
+		if err := w.match(dir, rest, nil); err != nil {
+			return err
+		}
+		if info, err := os.Stat(dir); err == nil && above == nil {
+			above = []fs.FileInfo{info}
+		}
+	}
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ELOOP) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if w.seen++; w.seen > maxFileset {
+			return fmt.Errorf("more than %d files would have to be looked at", maxFileset)
+		}
+		if first.any || first.match.MatchString(e.Name()) {
+			if err := w.entry(filepath.Join(dir, e.Name()), segments, above); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// entry looks at an entry of a directory whose name matches the first of the segments.
+func (w *fileWalk) entry(name string, segments []globSegment, above []fs.FileInfo) error {
+	info, err := os.Stat(name)
+	if err != nil {
+		return nil //nolint:nilerr // a link that leads nowhere, or a file that has just gone
+	}
+	switch {
+	case !segments[0].any && len(segments) == 1:
+		if info.Mode().IsRegular() {
+			w.found[name] = true
+		}
+		return nil
+	case !info.IsDir():
+		return nil
+	case !segments[0].any:
+		return w.match(name, segments[1:], nil)
+	case slices.ContainsFunc(above, func(a fs.FileInfo) bool { return os.SameFile(a, info) }):
+		return nil
+	}
+	return w.match(name, segments, append(slices.Clip(above), info))
+}
+
+// globPattern makes a regular expression of a glob for one name: * and ? stand for characters, [a-z] for one
+// of a class and [^a-z] for one that is not, {a,b} for one of several texts; a backslash takes the meaning
+// from the character after it.
 func globPattern(glob string) (*regexp.Regexp, error) {
 	var b strings.Builder
 	depth := 0
 	for i := 0; i < len(glob); i++ {
 		rest := glob[i:]
 		switch c := glob[i]; {
-		case strings.HasPrefix(rest, "**/"):
-			b.WriteString("(?:.*/)?")
-			i += 2
-		case strings.HasPrefix(rest, "**"):
-			b.WriteString(".*")
-			i++
 		case c == '*':
-			b.WriteString("[^/]*")
+			b.WriteString(".*")
 		case c == '?':
-			b.WriteString("[^/]")
+			b.WriteString(".")
 		case c == '[':
 			end := strings.IndexByte(rest, ']')
 			if end < 2 {
 				return nil, fmt.Errorf("the pattern %q has a bracket that is not closed", glob)
 			}
 			class := strings.ReplaceAll(strings.ReplaceAll(rest[1:end], `\`, `\\`), "[", `\[`)
-			if negated, ok := strings.CutPrefix(class, "!"); ok {
-				class = "^" + negated
-			}
 			b.WriteString("[" + class + "]")
 			i += end
 		case c == '{':

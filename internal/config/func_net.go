@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/big"
 	"net"
+	"net/netip"
 
 	"github.com/apparentlymart/go-cidr/cidr"
 	"github.com/zclconf/go-cty/cty"
@@ -12,6 +13,13 @@ import (
 )
 
 var networkFunctions = map[string]function.Function{
+	"cidrcontains": function.New(&function.Spec{
+		Params: []function.Parameter{param("prefix", cty.String), param("address", cty.String)},
+		Type:   function.StaticReturnType(cty.Bool),
+		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+			return prefixContains(args[0].AsString(), args[1].AsString())
+		},
+	}),
 	"cidrhost": function.New(&function.Spec{
 		Params: []function.Parameter{param("prefix", cty.String), param("hostnum", cty.Number)},
 		Type:   function.StaticReturnType(cty.String),
@@ -82,6 +90,27 @@ func parsePrefix(v cty.Value) (*net.IPNet, error) {
 		return nil, function.NewArgErrorf(0, "%q is not a network in CIDR notation, such as 192.0.2.0/24", v.AsString())
 	}
 	return network, nil
+}
+
+// prefixContains tells whether a prefix holds an address, or all of another prefix. Those of different
+// families are an error, since neither yes nor no is what was meant.
+func prefixContains(prefix, other string) (cty.Value, error) {
+	outer, err := netip.ParsePrefix(prefix)
+	if err != nil {
+		return cty.NilVal, function.NewArgErrorf(0, "%q is not a network in CIDR notation, such as 192.0.2.0/24", prefix)
+	}
+	inner, err := netip.ParsePrefix(other)
+	if err != nil {
+		address, err := netip.ParseAddr(other)
+		if err != nil || address.Zone() != "" {
+			return cty.NilVal, function.NewArgErrorf(1, "%q is neither an IP address nor a network in CIDR notation", other)
+		}
+		inner = netip.PrefixFrom(address, address.BitLen())
+	}
+	if outer.Addr().Is4() != inner.Addr().Is4() {
+		return cty.NilVal, function.NewArgErrorf(1, "%s is of another address family than %s", other, prefix)
+	}
+	return cty.BoolVal(outer.Bits() <= inner.Bits() && outer.Contains(inner.Addr())), nil
 }
 
 func wholeNumber(v cty.Value, arg int) (*big.Int, error) {

@@ -7,6 +7,7 @@ import (
 	"crypto/sha512"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"hash"
 	"net/url"
@@ -24,7 +25,8 @@ func param(name string, ty cty.Type) function.Parameter {
 	return function.Parameter{Name: name, Type: ty}
 }
 
-// textFunction is a function of strings to a string. An error is about the first argument.
+// textFunction is a function of strings to a string. An error is about the first argument, unless it says
+// about which.
 func textFunction(impl func(args []string) (string, error), names ...string) function.Function {
 	return textTo(cty.String, func(args []string) (cty.Value, error) {
 		s, err := impl(args)
@@ -48,10 +50,11 @@ func textTo(result cty.Type, impl func(args []string) (cty.Value, error), names 
 			texts[i] = a.AsString()
 		}
 		v, err := impl(texts)
-		if err != nil {
-			return cty.UnknownVal(result), function.NewArgError(0, err)
+		var about function.ArgError
+		if err != nil && !errors.As(err, &about) {
+			err = function.NewArgError(0, err)
 		}
-		return v, nil
+		return v, err
 	}
 	return function.New(spec)
 }
@@ -108,7 +111,7 @@ func compareTimes(a []string) (cty.Value, error) {
 	for i := range times {
 		t, err := time.Parse(time.RFC3339, a[i])
 		if err != nil {
-			return cty.NilVal, fmt.Errorf("%q is not a timestamp as of RFC 3339", a[i])
+			return cty.NilVal, function.NewArgErrorf(i, "%q is not a timestamp as of RFC 3339", a[i])
 		}
 		times[i] = t
 	}

@@ -1,7 +1,9 @@
 package config
 
 import (
+	"errors"
 	"fmt"
+	"math"
 	"regexp"
 	"strings"
 
@@ -24,6 +26,7 @@ func (c *Config) functionTable() map[string]function.Function {
 		table[name] = bound(f, nil)
 	}
 	table["templatefile"] = c.templateFunction()
+	table["templatestring"] = c.templateStringFunction()
 	return table
 }
 
@@ -34,7 +37,9 @@ var pureFunctions = func() map[string]function.Function {
 		"can": tryfunc.CanFunc,
 		"try": tryfunc.TryFunc,
 	}
-	for _, functions := range []map[string]function.Function{libraryFunctions, textFunctions, collectionFunctions, networkFunctions, markFunctions} {
+	for _, functions := range []map[string]function.Function{
+		libraryFunctions, textFunctions, encodingFunctions, collectionFunctions, networkFunctions, markFunctions,
+	} {
 		for name, f := range functions {
 			table[name] = bound(f, growth[name])
 		}
@@ -88,12 +93,12 @@ var libraryFunctions = map[string]function.Function{
 	"substr":          stdlib.SubstrFunc,
 	"timeadd":         stdlib.TimeAddFunc,
 	"title":           stdlib.TitleFunc,
-	"tobool":          stdlib.MakeToFunc(cty.Bool),
-	"tolist":          stdlib.MakeToFunc(cty.List(cty.DynamicPseudoType)),
-	"tomap":           stdlib.MakeToFunc(cty.Map(cty.DynamicPseudoType)),
-	"tonumber":        stdlib.MakeToFunc(cty.Number),
-	"toset":           stdlib.MakeToFunc(cty.Set(cty.DynamicPseudoType)),
-	"tostring":        stdlib.MakeToFunc(cty.String),
+	"tobool":          toFunction(cty.Bool),
+	"tolist":          toFunction(cty.List(cty.DynamicPseudoType)),
+	"tomap":           toFunction(cty.Map(cty.DynamicPseudoType)),
+	"tonumber":        toFunction(cty.Number),
+	"toset":           toFunction(cty.Set(cty.DynamicPseudoType)),
+	"tostring":        toFunction(cty.String),
 	"trim":            stdlib.TrimFunc,
 	"trimprefix":      stdlib.TrimPrefixFunc,
 	"trimspace":       stdlib.TrimSpaceFunc,
@@ -107,13 +112,16 @@ var libraryFunctions = map[string]function.Function{
 
 // growth bounds the functions whose result can be much larger than their arguments, before they make it.
 var growth = map[string]func(args []cty.Value) error{
+	"base64gzip": limitText(maxLocalFile),
 	"csvdecode":  limitText(maxSource),
 	"format":     limitWidth,
 	"formatlist": limitWidth,
 	"indent":     limitIndent,
 	"join":       limitJoin,
 	"jsondecode": limitJSON,
+	"log":        refuseNaN(func(n, base float64) float64 { return math.Log(n) / math.Log(base) }),
 	"parseint":   limitText(maxDigits),
+	"pow":        refuseNaN(math.Pow),
 	"regexall":   limitAll(1, maxSource),
 	"replace":    limitReplace,
 	"setproduct": limitProduct,
@@ -164,10 +172,31 @@ func limitIndent(args []cty.Value) error {
 		return nil
 	}
 	spaces, _ := n.AsBigFloat().Int64()
+	if spaces < 0 {
+		return function.NewArgErrorf(0, "it must not be negative")
+	}
 	if spaces > 1000 || int64(strings.Count(s, "\n"))*spaces > maxValue {
 		return errResultTooLarge
 	}
 	return nil
+}
+
+// refuseNaN refuses arguments for which a function of two numbers has no result; cty panics then.
+func refuseNaN(of func(x, y float64) float64) func(args []cty.Value) error {
+	return func(args []cty.Value) error {
+		var n [2]float64
+		for i := range n {
+			v, _ := args[i].Unmark()
+			if v.IsNull() || !v.IsKnown() {
+				return nil
+			}
+			n[i], _ = v.AsBigFloat().Float64()
+		}
+		if math.IsNaN(of(n[0], n[1])) {
+			return errors.New("these numbers have no result")
+		}
+		return nil
+	}
 }
 
 func limitJoin(args []cty.Value) error {

@@ -73,13 +73,30 @@ var functionCases = []struct{ call, want string }{
 	{`fileexists(".")`, `error: not a regular file`},
 	{`filemd5("here.txt") == md5(file("here.txt"))`, `true`},
 	{`fileset(".", "*.t{xt,mpl}")`, `["empty.tmpl","here.txt","t.tmpl"]`},
-	{`fileset(".", "**/[a-d]*")`, `["binary","sub/deep/d"]`},
+	{`fileset(".", "**/[a-d]*")`, `["binary","links/dir","links/tree/deep/d","sub/deep/d"]`},
 	{`fileset("sub", "**")`, `["deep/d","é"]`},
 	{`fileset("sub", "?")`, `["é"]`},
-	{`fileset("sub", "[!a-z]")`, `["é"]`},
+	{`fileset("sub", "[^a-z]")`, `["é"]`},
+	{`fileset(".", "./*.txt")`, `["here.txt"]`},
+	{`fileset(".", "/here.txt")`, `["here.txt"]`},
+	{`fileset("sub", "../*.txt")`, `["../here.txt"]`},
+	{`fileset(".", "sub/../here.txt")`, `["here.txt"]`},
+	{`fileset("sub", "../sub/é")`, `["é"]`},
+	{`fileset(".", "links/*")`, `["links/dir","links/file"]`},
+	{`fileset("links/tree", "*")`, `["é"]`},
+	{`fileset(".", "links/*/*/*")`, `["links/loop/loop/dir","links/loop/loop/file","links/loop/tree/é","links/tree/deep/d"]`},
+	{`fileset("links", "**/d")`, `["tree/deep/d"]`},
+	{`fileset("links", "loop/**/file")`, `["loop/file"]`},
+	{`fileset("nowhere", "*")`, `[]`},
+	{`fileset("here.txt", "*")`, `[]`},
+	{`fileset(".", "")`, `[]`},
+	{`fileset(".", "he**")`, `["here.txt"]`},
+	{`fileset(".", "sub/**/")`, `["sub/deep/d","sub/é"]`},
+	{`fileset(".", "{here,t}.t{xt,mpl}")`, `["here.txt","t.tmpl"]`},
+	{`fileset(".", "{sub/é,here.txt}")`, `error: not a pattern`},
+	{`fileset(".", "[")`, `error: not closed`},
 	{`fileset(path.root, "here\\.txt")`, `["here.txt"]`},
 	{`fileset(".", "x*")`, `[]`},
-	{`fileset("nowhere", "*")`, `error: nowhere`},
 	{`fileset(".", "[a")`, `error: not closed`},
 	{`fileset(".", "{a")`, `error: not a pattern`},
 	{`filesha1("here.txt") == sha1(file("here.txt"))`, `true`},
@@ -198,6 +215,75 @@ var functionCases = []struct{ call, want string }{
 	{`yamldecode("a: [")`, `error: `},
 	{`yamlencode({ a = ["x"], b = 1 })`, `"\"a\":\n- \"x\"\n\"b\": 1\n"`},
 	{`zipmap(["a", "b"], [1, 2])`, `{"a":1,"b":2}`},
+	{`base64gzip("hello")`, `"H4sIAAAAAAAA/8pIzcnJBwAAAP//AQAA//+GphA2BQAAAA=="`},
+	{`cidrcontains("192.0.2.0/24", "192.0.2.7")`, `true`},
+	{`cidrcontains("192.0.2.7/24", "192.0.3.1")`, `false`},
+	{`cidrcontains("192.0.2.0/24", "192.0.2.128/25")`, `true`},
+	{`cidrcontains("192.0.2.0/24", "192.0.0.0/16")`, `false`},
+	{`cidrcontains("2001:db8::/32", "2001:db8::1")`, `true`},
+	{`cidrcontains("2001:db8::/32", "192.0.2.1")`, `error: another address family`},
+	{`cidrcontains("192.0.2.0", "192.0.2.1")`, `error: not a network`},
+	{`cidrcontains("192.0.2.0/24", "x")`, `error: neither an IP address`},
+	{`templatestring("a $${x} %%{ for n in l }$${n},%%{ endfor }", { x = 1, l = [1, 2] })`, `"a 1 1,2,"`},
+	{`templatestring("a $${", {})`, `error: in its line 1: `},
+	{`templatestring("$${nope(1)}", {})`, `error: in its line 1: call to unknown function`},
+	{`templatestring("a\n$${x}", {})`, `error: in its line 2: `},
+	{`templatestring("$${templatefile(x, {})}", {})`, `error: cannot use other templates`},
+	{`templatestring("x", [])`, `error: must be a map`},
+	{`textencodebase64("Hello World", "UTF-16LE")`, `"SABlAGwAbABvACAAVwBvAHIAbABkAA=="`},
+	{`textencodebase64("é", "ISO-8859-1")`, `"6Q=="`},
+	{`textencodebase64("€", "ISO-8859-1")`, `error: characters that ISO-8859-1 does not have`},
+	{`textencodebase64("日本", "Shift_JIS")`, `"k/qWew=="`},
+	{`textencodebase64("a", "nope")`, `error: not the IANA name`},
+	{`textdecodebase64("SABlAGwAbABvACAAVwBvAHIAbABkAA==", "UTF-16LE")`, `"Hello World"`},
+	{`textdecodebase64("/w==", "UTF-8")`, `error: not text in UTF-8`},
+	{`textdecodebase64("!", "UTF-8")`, `error: not base64`},
+	{`uuidv5("dns", "www.terraform.io")`, `"a5008fae-b28c-5ba5-96cd-82b4c53552d6"`},
+	{`uuidv5("url", "https://example.org/")`, `"527dda32-a0de-5105-a042-cb475b5f7d11"`},
+	{`uuidv5("oid", "1.3.6.1.4")`, `"af9d40a5-7a36-5c07-b23a-851cd99fbfa5"`},
+	{`uuidv5("x500", "CN=x")`, `"955bb643-faf8-5f69-a3de-891b89fea215"`},
+	{`uuidv5("6BA7B8109DAD11D180B400C04FD430C8", "x")`, `"05b16a01-46c6-56dd-bd6e-c6dfb4a1427a"`},
+	{`uuidv5("nope", "x")`, `error: not a namespace`},
+	// Nulls.
+	{`contains(["DE"], null)`, `error: must not be null`},
+	{`contains(["DE"], tostring(null))`, `false`},
+	{`contains([null], tostring(null))`, `true`},
+	{`index(["DE"], null)`, `error: must not be null`},
+	{`index(["DE"], tostring(null))`, `error: must not be null`},
+	{`matchkeys(["a"], ["x"], null)`, `error: must not be null`},
+	{`setunion(["a"], null)`, `error: must not be null`},
+	{`[for x in ["a", null] : x if contains(["a"], x)]`, `error: must not be null`},
+	// Values of different types.
+	{`matchkeys(["a", "b", "c"], [1, 2, 3], [1, "3"])`, `["a","c"]`},
+	{`matchkeys(["a", "b"], [true, false], ["true"])`, `["a"]`},
+	{`matchkeys(["a", "b"], ["x", "y"], [])`, `[]`},
+	{`matchkeys(["a"], ["x"], [{}])`, `error: the type of the keys`},
+	{`matchkeys(["a"], ["x", "y"], ["x"])`, `error: as many keys`},
+	{`sum({ a = 1 })`, `error: must be a list`},
+	// Marks stay on what is secret.
+	{`[for x in tolist([sensitive("a"), "b"]) : issensitive(x)]`, `[true,false]`},
+	{`issensitive(tomap({ a = sensitive(1), b = 2 }).b)`, `false`},
+	{`issensitive(tomap({ a = sensitive(1), b = 2 }).a)`, `true`},
+	{`issensitive(toset([sensitive("a"), "b"]))`, `true`},
+	{`issensitive(length([sensitive("a"), "b"]))`, `false`},
+	{`issensitive(length(sensitive(["a", "b"])))`, `true`},
+	{`issensitive(length(sensitive("a")))`, `true`},
+	{`issensitive(lookup({ a = sensitive(1), b = 2 }, "b"))`, `false`},
+	{`issensitive(lookup({ a = sensitive(1), b = 2 }, "a"))`, `true`},
+	{`issensitive(lookup({ a = sensitive(1) }, "c", 3))`, `false`},
+	{`issensitive(lookup({ a = 1 }, "c", sensitive(3)))`, `true`},
+	{`issensitive(lookup({ a = 1 }, sensitive("a")))`, `true`},
+	{`[for k, v in merge({ x = 1 }, { y = sensitive(2) }) : issensitive(v)]`, `[false,true]`},
+	// What cty panics about.
+	{`merge(null, "a")`, `error: do not go together`},
+	{`indent(-1, "x")`, `error: must not be negative`},
+	{`log(1, 1)`, `error: have no result`},
+	{`log(-1, 2)`, `error: have no result`},
+	{`pow(-8, 1 / 3)`, `error: have no result`},
+	{`setunion([null], [[]])`, `error: do not go together`},
+	{`setintersection([null], [[]])`, `error: do not go together`},
+	{`setsubtract([null], [[]])`, `error: do not go together`},
+	{`zipmap([null], tolist([1]))`, `error: do not go together`},
 	// What the language itself does.
 	{`"${1}${true}"`, `"1true"`},
 	{`[for x in ["a", "b"] : upper(x) if x != "a"]`, `["B"]`},
@@ -218,6 +304,14 @@ func functionConfig(t *testing.T) *Config {
 			t.Fatal(err)
 		}
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(filepath.Join(dir, "links"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, to := range map[string]string{"file": "../here.txt", "dir": "file", "tree": "../sub", "dangling": "nowhere", "loop": ".", "itself": "itself"} {
+		if err := os.Symlink(to, filepath.Join(dir, "links", name)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -266,6 +360,45 @@ func TestFunctions(t *testing.T) {
 	for name := range c.functions {
 		if !called[name] {
 			t.Errorf("no case calls %s", name)
+		}
+	}
+}
+
+// TestArgumentsInErrors looks at where errors of arguments that are not the first are.
+func TestArgumentsInErrors(t *testing.T) {
+	t.Parallel()
+	c := functionConfig(t)
+	for call, argument := range map[string]string{
+		`timecmp("2026-01-02T03:04:05Z", "yesterday")`: `"yesterday"`,
+		`timecmp("today", "2026-01-02T03:04:05Z")`:     `"today"`,
+		`fileset("sub", "[")`:                          `"["`,
+		`contains(["a"], null)`:                        `null`,
+		`matchkeys(["a"], ["x"], [{}])`:                `[{}]`,
+		`lookup({ a = 1 }, "b")`:                       `"b"`,
+	} {
+		_, diags := evalText(t, c, call)
+		if !diags.HasErrors() {
+			t.Errorf("%s: no error", call)
+			continue
+		}
+		if got := string(diags[0].Subject.SliceBytes([]byte(call))); !strings.Contains(argument, got) {
+			t.Errorf("%s: the error is at %s, want %s", call, got, argument)
+		}
+	}
+}
+
+// TestUnknownElements looks at functions of collections whose elements may turn out to be equal.
+func TestUnknownElements(t *testing.T) {
+	t.Parallel()
+	c := functionConfig(t)
+	for _, call := range []string{`one(toset([zz, "a"]))`, `length(toset([zz, "a"]))`, `contains([zz], "a")`, `index([zz], "a")`, `matchkeys(["a"], [zz], ["x"])`} {
+		expr, diags := parseExpression([]byte(call), "test")
+		if diags.HasErrors() {
+			t.Fatal(diags)
+		}
+		v, diags := c.eval(expr, &hcl.EvalContext{Functions: c.functions, Variables: map[string]cty.Value{"zz": cty.UnknownVal(cty.String)}})
+		if diags.HasErrors() || v.IsKnown() {
+			t.Errorf("%s = %#v, %v; want unknown", call, v, diags)
 		}
 	}
 }

@@ -200,7 +200,7 @@ func bound(f function.Function, check func(args []cty.Value) error) function.Fun
 			}
 			v, err := f.Call(args)
 			if err != nil {
-				return cty.NilVal, err
+				return cty.NilVal, inWords(err)
 			}
 			if why := tooLarge(v); why != "" {
 				return cty.NilVal, fmt.Errorf("%s", lowerFirst(why))

@@ -314,12 +314,14 @@ func targetUseOf(body *hclsyntax.Body) targetUse {
 
 // absentFunctions are functions of Terraform that are left out on purpose, with the reason.
 var absentFunctions = map[string]string{
-	"timestamp":     "its result would differ in every run, so that no plan would ever be empty",
-	"plantimestamp": "its result would differ in every run, so that no plan would ever be empty",
-	"uuid":          "its result would differ in every run, so that no plan would ever be empty",
-	"bcrypt":        "its result would differ in every run, so that no plan would ever be empty",
-	"templatefile":  "a template cannot use other templates", // found in templates only
-	"rsadecrypt":    "decrypt before, and pass the value in a sensitive variable",
+	"timestamp":      "its result would differ in every run, so that no plan would ever be empty",
+	"plantimestamp":  "its result would differ in every run, so that no plan would ever be empty",
+	"uuid":           "its result would differ in every run, so that no plan would ever be empty",
+	"bcrypt":         "its result would differ in every run, so that no plan would ever be empty",
+	"templatefile":   "a template cannot use other templates", // found in templates only
+	"templatestring": "a template cannot use other templates",
+	"type":           "it stands around a whole expression in `mirrorform console`, and nowhere else",
+	"rsadecrypt":     "decrypt before, and pass the value in a sensitive variable",
 }
 
 func sortedKeys[V any](m map[string]V) []string {
