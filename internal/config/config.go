@@ -16,9 +16,9 @@
 //	geoip              the GeoIP databases that verify and publish look addresses up in (databases)
 //	rollout            how an apply goes through the hosts (waves, max_failures, on_failure, pause, spread_by, gate)
 //
-// Expressions refer to var.NAME, local.NAME, host.NAME (with name, address, labels, user and port; a map of these for a group),
-// path.root (the configuration's directory), each.key and each.value in blocks with for_each, and target (name, address, labels, user, port
-// and facts) in the bodies of mirrors and resources, and in checks with hosts: the host that the expression is evaluated for. In a postcondition,
+// Expressions refer to var.NAME, local.NAME, host.NAME (with name, key, address, labels, user and port; a map of these for a group),
+// path.root and path.module (the configuration's directory) and path.cwd, each.key and each.value in blocks with for_each, and target (name, key,
+// address, labels, user, port and facts) in the bodies of mirrors and resources, and in checks with hosts: the host that the expression is evaluated for. In a postcondition,
 // self is the state that was found after an apply, or null. Resources and mirrors have no other values to refer to; depends_on, moved and
 // removed name them as TYPE.NAME, resource.TYPE.NAME or mirror.NAME.
 //
@@ -63,6 +63,7 @@ type VarSource struct {
 type Config struct {
 	dir       string
 	registry  *engine.Registry
+	path      cty.Value // the object path
 	functions map[string]function.Function
 
 	filesMu   sync.Mutex
@@ -128,7 +129,7 @@ func warningOf(d *hcl.Diagnostic) warning {
 
 func newConfig(o Options) *Config {
 	c := &Config{
-		dir: o.Dir, registry: o.Registry,
+		dir: o.Dir, registry: o.Registry, path: pathValue(),
 		files: map[string]*hcl.File{}, templates: map[string]*template{},
 		variables: map[string]*variable{}, locals: map[string]*local{}, hostBlocks: map[string]*hostBlock{},
 		byName: map[string]*block{}, outputs: map[string]*output{}, checks: map[string]*checkBlock{},

@@ -131,12 +131,13 @@ func Open(lines []byte) bool {
 // Names returns what a reference or a call that begins with prefix may be, sorted: names of objects and functions.
 func (k *Console) Names(prefix string) []string {
 	c := k.config
-	names := []string{"path.root"}
+	var names []string
 	add := func(root string, members []string) {
 		for _, m := range members {
 			names = append(names, root+"."+m)
 		}
 	}
+	add("path", pathNames)
 	add("var", sortedKeys(c.variables))
 	add("local", sortedKeys(c.locals))
 	add("host", sortedKeys(c.hostBlocks))

@@ -327,7 +327,7 @@ func evalText(t *testing.T, c *Config, text string) (cty.Value, hcl.Diagnostics)
 	if diags = c.check(expr, scopeGlobal); diags.HasErrors() {
 		return cty.DynamicVal, diags
 	}
-	return c.eval(expr, &hcl.EvalContext{Functions: c.functions, Variables: map[string]cty.Value{"path": pathValue()}})
+	return c.eval(expr, &hcl.EvalContext{Functions: c.functions, Variables: map[string]cty.Value{"path": c.path}})
 }
 
 func TestFunctions(t *testing.T) {

@@ -3,6 +3,8 @@ package config
 import (
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -43,16 +45,24 @@ func (c *Config) evaluateGlobals() hcl.Diagnostics {
 			"var":   cty.ObjectVal(c.varVals),
 			"local": cty.ObjectVal(c.localVals),
 			"host":  cty.ObjectVal(c.hostVals),
-			"path":  pathValue(),
+			"path":  c.path,
 		},
 	}
 	return diags
 }
 
-// pathValue is the object path. Functions and arguments take paths as relative to the configuration's directory, so that is ".", on every
-// machine; abspath(path.root) is the absolute one.
+// pathNames are the attributes of the object path.
+var pathNames = []string{"cwd", "module", "root"}
+
+// pathValue is the object path. Functions and arguments take paths as relative to the configuration's
+// directory, so root and module are ".", on every machine; abspath(path.root) is the absolute one. cwd is
+// where mirrorform was started.
 func pathValue() cty.Value {
-	return cty.ObjectVal(map[string]cty.Value{"root": cty.StringVal(".")})
+	cwd := cty.NullVal(cty.String)
+	if dir, err := os.Getwd(); err == nil {
+		cwd = cty.StringVal(filepath.ToSlash(dir))
+	}
+	return cty.ObjectVal(map[string]cty.Value{"cwd": cwd, "module": cty.StringVal("."), "root": cty.StringVal(".")})
 }
 
 func (c *Config) evaluateLocal(l *local) hcl.Diagnostics {

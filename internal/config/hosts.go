@@ -160,9 +160,10 @@ func (c *Config) host(hb *hostBlock, ctx *hcl.EvalContext, key string) (*Host, h
 	}
 	h.value = cty.ObjectVal(map[string]cty.Value{
 		"name":    cty.StringVal(h.Name),
+		"key":     cty.StringVal(h.keyOrName()),
 		"address": orUnknown(d, "address", cty.StringVal(h.Address)),
 		"user":    orUnknown(d, "user", textOrNull(h.User)),
-		"port":    orUnknown(d, "port", portOrNull(h.Port)),
+		"port":    orUnknown(d, "port", h.portValue()),
 		"labels":  orUnknown(d, "labels", labels),
 	})
 	return h, diags
@@ -184,16 +185,31 @@ func textOrNull(s string) cty.Value {
 	return cty.StringVal(s)
 }
 
-func portOrNull(p int) cty.Value {
-	if p == 0 {
+// portValue is the port of the host's SSH server; this machine has none.
+func (h *Host) portValue() cty.Value {
+	switch {
+	case h.OnThisMachine:
 		return cty.NullVal(cty.Number)
+	case h.Port == 0:
+		return cty.NumberIntVal(sshPort)
 	}
-	return cty.NumberIntVal(int64(p))
+	return cty.NumberIntVal(int64(h.Port))
+}
+
+// sshPort is the port of SSH servers.
+const sshPort = 22
+
+// keyOrName is the key of one of a group, and the name of any other host: what a name in DNS can be made of.
+func (h *Host) keyOrName() string {
+	if h.Key != "" {
+		return h.Key
+	}
+	return h.Name
 }
 
 func localHostValue() cty.Value {
 	return cty.ObjectVal(map[string]cty.Value{
-		"name": cty.StringVal(localHost), "address": cty.StringVal("localhost"),
+		"name": cty.StringVal(localHost), "key": cty.StringVal(localHost), "address": cty.StringVal("localhost"),
 		"user": cty.NullVal(cty.String), "port": cty.NullVal(cty.Number), "labels": cty.MapValEmpty(cty.String),
 	})
 }

@@ -118,7 +118,7 @@ func (c *Config) checkTraversal(t hcl.Traversal, s scope) *hcl.Diagnostic {
 		}
 		return undeclared(at, "local value", "local", name, candidates(c, c.locals))
 	case root == "path":
-		return declared(at, "path", "path", name, []string{"root"})
+		return declared(at, "path", "path", name, pathNames)
 	case root == "host":
 		return c.checkHostReference(t, at, s)
 	case root == "each" && s.each:
@@ -240,9 +240,9 @@ func (c *Config) checkHostReference(t hcl.Traversal, at hcl.Range, s scope) *hcl
 }
 
 // hostAttributes are those of host.NAME.
-var hostAttributes = []string{"address", "labels", "name", "port", "user"}
+var hostAttributes = []string{"address", "key", "labels", "name", "port", "user"}
 
-var targetAttributes = []string{"address", "facts", "labels", "name", "port", "user"}
+var targetAttributes = []string{"address", "facts", "key", "labels", "name", "port", "user"}
 
 func checkTarget(t hcl.Traversal, at hcl.Range) *hcl.Diagnostic {
 	_, name := reference(t)
