@@ -135,6 +135,9 @@ func (c *Config) hintForBlock(name string) string {
 	if c.registry.Kind(name) != nil {
 		return fmt.Sprintf(" It is a resource type: write resource %q \"NAME\" { … }.", name)
 	}
+	if hint := foreignHint(name); hint != "" {
+		return hint
+	}
 	return didYouMean(name, sortedKeys(blockLabels))
 }
 

@@ -146,7 +146,7 @@ func (c *Config) checkTraversal(t hcl.Traversal, s scope) *hcl.Diagnostic {
 		return errorAt(at, "Reference to self not allowed here",
 			"The object self is what was found on the host after an apply. It can be used in the postconditions of resources only.")
 	case root == "module" || root == "data" || root == "terraform":
-		return errorAt(at, "Unknown object", "There is no object named %q in this language.", root)
+		return errorAt(at, "Unknown object", "There is no object named %q in this language.%s", root, foreignHint(root))
 	}
 	return c.unknownRoot(root, at)
 }

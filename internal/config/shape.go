@@ -203,6 +203,9 @@ func hintFor(name string, arguments, blocks []string, isBlock bool) string {
 	if name == "count" && slices.Contains(arguments, "for_each") {
 		return " Use for_each, with each.key and each.value."
 	}
+	if hint := foreignHint(name); hint != "" {
+		return hint
+	}
 	first, second := arguments, blocks
 	if isBlock {
 		first, second = blocks, arguments
