@@ -80,6 +80,8 @@ type Config struct {
 	moves      []*move     // in the order of the source
 	geoIP      *geoIPBlock // nil: there is none
 
+	crlfFiles map[string]bool // whose heredocs have lines that end with CRLF
+
 	rolloutBlock *rolloutBlock // nil: there is none
 	rollout      *Rollout
 
@@ -133,8 +135,9 @@ func newConfig(o Options) *Config {
 		files: map[string]*hcl.File{}, templates: map[string]*template{},
 		variables: map[string]*variable{}, locals: map[string]*local{}, hostBlocks: map[string]*hostBlock{},
 		byName: map[string]*block{}, outputs: map[string]*output{}, checks: map[string]*checkBlock{},
-		bad:     map[hclsyntax.Expression]bool{},
-		varVals: map[string]cty.Value{}, localVals: map[string]cty.Value{}, hostVals: map[string]cty.Value{},
+		crlfFiles: map[string]bool{},
+		bad:       map[hclsyntax.Expression]bool{},
+		varVals:   map[string]cty.Value{}, localVals: map[string]cty.Value{}, hostVals: map[string]cty.Value{},
 		byHost: map[string]*Host{}, warned: map[warning]bool{},
 	}
 	if c.dir == "" {
@@ -187,7 +190,7 @@ func (c *Config) readFiles() ([]*hclsyntax.Body, hcl.Diagnostics) {
 		return nil, hcl.Diagnostics{errorNowhere("No configuration files", "The directory %s has no *.hcl files. `mirrorform init` writes one to start from.", c.dir)}
 	}
 	var bodies []*hclsyntax.Body
-	var diags hcl.Diagnostics
+	diags := unreadFiles(c.dir)
 	for _, name := range names {
 		src, err := readFile(name, maxSource)
 		if err != nil {
@@ -196,6 +199,7 @@ func (c *Config) readFiles() ([]*hclsyntax.Body, hcl.Diagnostics) {
 		}
 		c.setFile(name, src)
 		body, fileDiags := parseConfig(src, name)
+		fileDiags = append(fileDiags, c.carriageReturns(src, name)...)
 		diags = append(diags, fileDiags...)
 		if !fileDiags.HasErrors() {
 			bodies = append(bodies, body)

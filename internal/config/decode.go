@@ -27,6 +27,8 @@ type decoder struct {
 	sensitive map[string]bool
 	// early says that all values must be known before any host is reached.
 	early bool
+	// warnCRLF says that the values reach hosts.
+	warnCRLF bool
 	// refuseSensitive, if not nil, says why an argument cannot hold a sensitive value, or "" if it can.
 	refuseSensitive func(path string, f *field) string
 }
@@ -128,6 +130,9 @@ func (d *decoder) argument(a *hclsyntax.Attribute, f *field, into reflect.Value,
 			d.config.unsettled(a.Expr)
 		}
 		return diags
+	}
+	if d.warnCRLF {
+		diags = append(diags, d.config.crlfArgument(a.Expr, converted)...)
 	}
 	if err := assign(converted, into); err != nil {
 		return fail(errorAt(elementRange(a.Expr, err), "Unsuitable value", "The value of %q is unsuitable: %s.", f.name, err))

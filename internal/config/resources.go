@@ -45,6 +45,7 @@ func (h *Host) target(facts *wire.Facts) cty.Value {
 func (c *Config) decode(i *instance, h *Host, facts *wire.Facts) *decoded {
 	d := newDecoder(c, i.hostContext(h, facts))
 	d.refuseSensitive = i.block.refuseSensitive
+	d.warnCRLF = true
 	state := reflect.New(i.block.state)
 	diags := d.body(i.block.body, state.Elem(), "")
 	out := &decoded{state: state.Interface(), unknown: unlessEmpty(d.unknown), failed: unlessEmpty(d.failed), sensitive: unlessEmpty(d.sensitive), diags: diags}
@@ -104,14 +105,17 @@ func (c *Config) loadSource(b *block, d *decoded) hcl.Diagnostics {
 	if !ok || d.unknown["source"] || d.failed["source"] {
 		return nil
 	}
+	var diags hcl.Diagnostics
 	err := loader.LoadSource(func(path string) ([]byte, error) {
 		if !filepath.IsAbs(path) {
 			path = filepath.Join(c.dir, path)
 		}
-		return readFile(path, maxLocalFile)
+		content, err := readFile(path, maxLocalFile)
+		diags = crlfContent(content, b.attributeRange("source"))
+		return content, err
 	})
 	if err == nil {
-		return nil
+		return diags
 	}
 	why := err.Error()
 	if d.sensitive["source"] {

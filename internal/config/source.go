@@ -70,6 +70,23 @@ func configFiles(dir, suffix string) ([]string, error) {
 	return files, nil
 }
 
+// unreadFiles warns of the directory's files that look as if they were read, and are not: those in JSON.
+func unreadFiles(dir string) hcl.Diagnostics {
+	var diags hcl.Diagnostics
+	for _, suffix := range []string{".hcl", varsSuffix} {
+		names, err := configFiles(dir, suffix+".json")
+		if err != nil {
+			continue // readFiles has the same error
+		}
+		for _, name := range names {
+			d := errorNowhere("File is not read", "The file %s is in JSON. Only *%s files in HCL's own syntax are read, so nothing in it counts.", name, suffix)
+			d.Severity = hcl.DiagWarning
+			diags = append(diags, d)
+		}
+	}
+	return diags
+}
+
 // parseConfig parses a file in HCL's native syntax. The body is never nil; with errors it is what could be made out.
 // Bytes that the parser could not survive are refused before it sees them.
 func parseConfig(src []byte, filename string) (*hclsyntax.Body, hcl.Diagnostics) {
