@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"strings"
 
 	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/internal/report"
@@ -13,12 +14,20 @@ func (a *app) validateCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "validate",
 		Short: "Check the configuration without reaching a host",
-		Args:  cobra.NoArgs,
+		Long: `Check all of the configuration that can be checked without reaching a host. What depends on a host's facts, or on a variable that nothing sets, is unknown, and
+plan checks it.`,
+		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			if _, err := a.mustLoad(); err != nil {
+			o := a.loadOptions()
+			o.AllowMissing = true
+			c, err := a.mustLoadWith(o)
+			if err != nil {
 				return err
 			}
 			a.print("The configuration is valid.\n")
+			if missing := c.WithoutValue(); len(missing) > 0 {
+				a.print("What depends on variables without a value was not checked: %s.\n", strings.Join(missing, ", "))
+			}
 			return nil
 		},
 	}

@@ -108,12 +108,18 @@ func (a *app) completeAddresses(*cobra.Command, []string, string) ([]string, cob
 
 // load reads the configuration. It prints nothing.
 func (a *app) load() (*config.Config, hcl.Diagnostics) {
-	return config.Load(config.Options{Dir: a.chdir, Sources: a.vars, Environ: os.Environ(), Registry: resources.All()})
+	return config.Load(a.loadOptions())
+}
+
+func (a *app) loadOptions() config.Options {
+	return config.Options{Dir: a.chdir, Sources: a.vars, Environ: os.Environ(), Registry: resources.All()}
 }
 
 // mustLoad reads the configuration and prints what is wrong with it.
-func (a *app) mustLoad() (*config.Config, error) {
-	c, diags := a.load()
+func (a *app) mustLoad() (*config.Config, error) { return a.mustLoadWith(a.loadOptions()) }
+
+func (a *app) mustLoadWith(o config.Options) (*config.Config, error) {
+	c, diags := config.Load(o)
 	a.ui.Diagnostics(diags, c.Files())
 	a.collected.diagnosed(diags)
 	if diags.HasErrors() {

@@ -49,6 +49,8 @@ type Options struct {
 	Sources []VarSource
 	// Environ is the environment as "KEY=value"; MIRRORFORM_VAR_name is the value of the variable of that name.
 	Environ []string
+	// AllowMissing takes a variable that has no value as unknown, which is an error otherwise.
+	AllowMissing bool
 	// Registry holds the resource types.
 	Registry *engine.Registry
 }
@@ -95,8 +97,10 @@ type Config struct {
 	byHost map[string]*Host
 	failed bool // Load has reported errors
 	misses int  // references to what is not declared
-	// lacksValues says that a required variable has no value, and is unknown.
-	lacksValues bool
+	// withoutValue are the variables that have no value, and are unknown, sorted.
+	withoutValue []string
+	// varFileFailed says that an error keeps a file from setting variables.
+	varFileFailed bool
 	// unsettledExprs say which hosts or elements there are, and have no known value.
 	unsettledExprs []hclsyntax.Expression
 	// warned holds what Load has warned of, so that Resources does not repeat it.
@@ -207,6 +211,9 @@ func (c *Config) readFiles() ([]*hclsyntax.Body, hcl.Diagnostics) {
 	}
 	return bodies, diags
 }
+
+// WithoutValue returns the names of the variables that have no value, sorted: they are unknown.
+func (c *Config) WithoutValue() []string { return slices.Clone(c.withoutValue) }
 
 // Files returns the sources that diagnostics refer to, by the names in their ranges: configuration, variable and template files, and values
 // given by other ways. The values of sensitive variables are blanked out.

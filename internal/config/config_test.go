@@ -22,7 +22,7 @@ var update = flag.Bool("update", false, "rewrite the expectations in testdata")
 
 // The sections of a case that are not files of the configuration: what Load is given, and what is expected.
 const (
-	sectionArgs        = "args"        // lines: var NAME=VALUE, var-file PATH, env KEY=VALUE
+	sectionArgs        = "args"        // lines: var NAME=VALUE, var-file PATH, env KEY=VALUE, allow-missing
 	sectionFacts       = "facts"       // JSON: host to wire.Facts
 	sectionDiagnostics = "diagnostics" // of Load
 	sectionHosts       = "hosts"
@@ -138,6 +138,8 @@ func readArgs(t *testing.T, dir, text string, o *Options) {
 			o.Sources = append(o.Sources, VarSource{File: filepath.Join(dir, value)})
 		case "env":
 			o.Environ = append(o.Environ, value)
+		case "allow-missing":
+			o.AllowMissing = true
 		default:
 			t.Fatalf("unknown argument %q", line)
 		}

@@ -102,6 +102,9 @@ func (c *Config) placeRollout() hcl.Diagnostics {
 	if diags.HasErrors() || len(d.unknown)+len(d.failed) > 0 {
 		return diags
 	}
+	if c.hostsMissing() {
+		return diags // which of them the rollout means cannot be told
+	}
 	r := &rolloutReader{config: c, body: b.body, header: b.header}
 	for _, h := range c.hosts {
 		if !h.Local {
@@ -110,6 +113,17 @@ func (c *Config) placeRollout() hcl.Diagnostics {
 	}
 	c.rollout = r.read(&a)
 	return append(diags, r.diags...)
+}
+
+// hostsMissing tells whether hosts or their arguments are not known, for an error or for a variable without
+// a value.
+func (c *Config) hostsMissing() bool {
+	for _, hb := range c.hostBlocks {
+		if hb.failed || slices.ContainsFunc(hb.hosts, func(h *Host) bool { return h.incomplete }) {
+			return true
+		}
+	}
+	return false
 }
 
 // rolloutReader turns arguments into a Rollout.

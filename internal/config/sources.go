@@ -62,6 +62,7 @@ func (c *Config) readSources(o Options) (map[string]*given, hcl.Diagnostics) {
 func (c *Config) readVarFile(path string, values map[string]*given) hcl.Diagnostics {
 	src, err := readFile(path, maxSource)
 	if err != nil {
+		c.varFileFailed = true
 		return hcl.Diagnostics{errorNowhere("Variable file cannot be read", "%s", err)}
 	}
 	c.setFile(path, src)
@@ -70,6 +71,7 @@ func (c *Config) readVarFile(path string, values map[string]*given) hcl.Diagnost
 	}
 	body, diags := parseConfig(src, path)
 	if diags.HasErrors() {
+		c.varFileFailed = true
 		return diags
 	}
 	for _, b := range body.Blocks {
@@ -138,6 +140,9 @@ func (c *Config) fromText(v *variable, text, filename, origin string) (*given, h
 		c.blank(whole)
 	}
 	g := &given{origin: origin}
+	if v.failed {
+		return g, nil
+	}
 	if v.asText {
 		if at := invalidUTF8([]byte(text)); at >= 0 {
 			return g, hcl.Diagnostics{errorAt(v.header, "Unsuitable value for a variable", "The value of the variable %q, from %s, is not UTF-8 text.", v.name, origin)}

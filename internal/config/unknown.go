@@ -31,7 +31,7 @@ func (c *Config) unsettled(expr hclsyntax.Expression) {
 // reportUnsettled makes errors of these expressions, unless errors or variables without a value say
 // why. To go on would be to plan for fewer hosts, and to remove what the others have.
 func (c *Config) reportUnsettled(reported hcl.Diagnostics) hcl.Diagnostics {
-	if reported.HasErrors() || c.lacksValues {
+	if reported.HasErrors() || len(c.withoutValue) > 0 {
 		return nil
 	}
 	var diags hcl.Diagnostics

@@ -22,6 +22,7 @@ type variable struct {
 	nullable    bool
 	defaultExpr hclsyntax.Expression // nil: the variable is required
 	validations []*rule
+	failed      bool // its type cannot be read
 }
 
 // variableShape is the tagged form of a variable block, for the check of its structure.
@@ -57,6 +58,7 @@ func (c *Config) declareVariable(b *hclsyntax.Block) hcl.Diagnostics {
 		ty, defaults, typeDiags := typeexpr.TypeConstraintWithDefaults(expr)
 		diags = append(diags, withPlace(typeDiags, expr.Range())...)
 		v.constraint, v.defaults, v.asText = ty, defaults, ty.IsPrimitiveType()
+		v.failed = typeDiags.HasErrors()
 	}
 	var flagDiags hcl.Diagnostics
 	v.sensitive, flagDiags = c.flag(b.Body, "sensitive", false)
@@ -156,7 +158,7 @@ func (c *Config) setVariables(o Options) hcl.Diagnostics {
 	values, diags := c.readSources(o)
 	for _, name := range sortedKeys(c.variables) {
 		v := c.variables[name]
-		value, valueDiags := c.variableValue(v, values[name])
+		value, valueDiags := c.variableValue(v, values[name], o.AllowMissing)
 		diags = append(diags, valueDiags...)
 		if v.sensitive {
 			value = value.Mark(sensitiveMark)
@@ -166,9 +168,17 @@ func (c *Config) setVariables(o Options) hcl.Diagnostics {
 	return diags
 }
 
-func (c *Config) variableValue(v *variable, g *given) (cty.Value, hcl.Diagnostics) {
+func (c *Config) variableValue(v *variable, g *given, allowMissing bool) (cty.Value, hcl.Diagnostics) {
+	if v.failed {
+		return cty.DynamicVal, nil
+	}
 	fallback, diags := c.defaultValue(v)
 	switch {
+	case g == nil && v.defaultExpr == nil && c.varFileFailed:
+		return cty.DynamicVal, diags // a file that cannot be read may set it
+	case g == nil && v.defaultExpr == nil && allowMissing:
+		c.withoutValue = append(c.withoutValue, v.name)
+		return cty.UnknownVal(v.constraint.WithoutOptionalAttributesDeep()), diags
 	case g == nil && v.defaultExpr == nil:
 		return cty.DynamicVal, append(diags, errorAt(v.header, "Missing value for a variable",
 			"The variable %q has no default, and nothing sets it. Set it in a *.hclvars file (%s = …), with --var '%s=…', or in the environment as %s%s.",
