@@ -22,7 +22,7 @@ func (a *app) consoleCommand() *cobra.Command {
 host; without it there are variables, locals, hosts as they are declared, and functions. Nothing is changed anywhere.
 
 An expression may take several lines while a bracket is open. On a terminal lines can be edited, the arrow keys bring back earlier ones and the tabulator key
-completes names; exit, Ctrl-D or Ctrl-C ends. Sensitive values are not shown: nonsensitive(…) shows one.
+completes names; exit, Ctrl-D or Ctrl-C ends. Sensitive values are not shown: nonsensitive(…) shows one. type(…) around an expression prints the type of its value.
 
 Exit status: 0, or 1 when the input is not a terminal and an expression failed. The expressions after it are evaluated all the same.
 
@@ -66,13 +66,15 @@ func (a *app) console(ctx context.Context, host string) error {
 		if err != nil {
 			return err
 		}
-		value, ok, diags := console.Eval([]byte(text))
+		answer, diags := console.Eval([]byte(text))
 		a.ui.Diagnostics(diags, c.Files())
 		switch {
 		case diags.HasErrors():
 			failed = true
-		case ok:
-			a.ui.Print(ui.HCL(value))
+		case answer != nil && answer.Type != "":
+			a.ui.Print(answer.Type)
+		case answer != nil:
+			a.ui.Print(ui.HCL(answer.Value))
 		}
 	}
 	if failed && !lines.Interactive() {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/ext/typeexpr"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/mirrorform/mirrorform/internal/wire"
 	"github.com/zclconf/go-cty/cty"
@@ -48,9 +49,15 @@ func (c *Config) Console(host string, facts map[string]*wire.Facts) (*Console, h
 	return k, nil
 }
 
-// Eval evaluates one expression, given as whole lines. The value may have marks and unknown parts; ok is false when the lines hold no expression. Diagnostics
-// count lines from the first one that this Console was given.
-func (k *Console) Eval(lines []byte) (v cty.Value, ok bool, diags hcl.Diagnostics) {
+// Answer is what an expression comes to.
+type Answer struct {
+	Value cty.Value // may have marks and unknown parts
+	Type  string    // the value's type, where type(…) asks for it instead of the value
+}
+
+// Eval evaluates one expression, given as whole lines. The answer is nil when the lines hold no expression, and with errors. Diagnostics count lines from the
+// first one that this Console was given.
+func (k *Console) Eval(lines []byte) (*Answer, hcl.Diagnostics) {
 	c := k.config
 	start := hcl.Pos{Line: k.lines + 1, Column: 1, Byte: len(k.source)}
 	if k.lines += max(bytes.Count(lines, []byte{'\n'}), 1); len(lines) <= maxSource {
@@ -61,22 +68,33 @@ func (k *Console) Eval(lines []byte) (v cty.Value, ok bool, diags hcl.Diagnostic
 	}
 	c.setFile(consoleName, k.source)
 	if diags := checkSource(lines, consoleName, hclsyntax.LexExpression); diags.HasErrors() {
-		return cty.NilVal, true, moved(diags, start)
+		return nil, moved(diags, start)
 	}
 	if blank(lines) {
-		return cty.NilVal, false, nil
+		return nil, nil
 	}
 	expr, diags := hclsyntax.ParseExpression(lines, consoleName, start)
 	if diags.HasErrors() {
-		return cty.NilVal, true, tidy(diags)
+		return nil, tidy(diags)
+	}
+	call, typed := expr.(*hclsyntax.FunctionCallExpr)
+	if typed = typed && call.Name == "type" && len(call.Args) == 1; typed {
+		expr = call.Args[0]
 	}
 	c.misses = 0
 	if diags := c.check(expr, k.scope); diags.HasErrors() {
 		delete(c.bad, expr)
-		return cty.NilVal, true, tidy(diags)
+		return nil, tidy(diags)
 	}
-	v, diags = c.eval(expr, k.ctx)
-	return v, true, tidy(diags)
+	v, diags := c.eval(expr, k.ctx)
+	if diags.HasErrors() {
+		return nil, tidy(diags)
+	}
+	answer := &Answer{Value: v}
+	if typed {
+		answer.Type = typeexpr.TypeString(v.Type())
+	}
+	return answer, tidy(diags)
 }
 
 // moved shifts diagnostics about lines that begin elsewhere than a file does.
@@ -148,6 +166,7 @@ func (k *Console) Names(prefix string) []string {
 	for name := range c.functions {
 		names = append(names, name+"(")
 	}
+	names = append(names, "type(")
 	names = slices.DeleteFunc(names, func(n string) bool { return !strings.HasPrefix(n, prefix) })
 	slices.Sort(names)
 	return names
