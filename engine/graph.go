@@ -48,6 +48,7 @@ func Dependencies(t Target, resources []*Resource) ([][]int, []*ResourceProblem)
 type ResourceProblem struct {
 	Resource *Resource // nil: of the host as a whole
 	Problem
+	With *Resource // the other one, where two resources manage one thing
 }
 
 // Shown is the problem as it may be printed. A resource with sensitive values tells only that there is one, since the text may quote them.
@@ -77,6 +78,7 @@ func newGraph(t Target, resources []*Resource) *graph {
 		for _, k := range provided[i] {
 			if first, taken := provider[k]; taken {
 				g.problem(r, "two resources manage %s: %s and %s", describe(k), resources[first], r)
+				g.problems[len(g.problems)-1].With = resources[first]
 				continue
 			}
 			provider[k] = i
@@ -196,7 +198,7 @@ func (g *graph) edge(i, p int) {
 }
 
 func (g *graph) problem(r *Resource, format string, args ...any) {
-	g.problems = append(g.problems, &ResourceProblem{r, Errorf("", format, args...)})
+	g.problems = append(g.problems, &ResourceProblem{Resource: r, Problem: Errorf("", format, args...)})
 }
 
 // providers finds what meets a need: for a path, everything that provides it or a path above it, mount points included.
@@ -310,7 +312,7 @@ func (g *graph) cycle() *ResourceProblem {
 	for i, w := range way {
 		names[i] = g.resources[w].String()
 	}
-	return &ResourceProblem{g.resources[way[0]], Errorf("", "resources need each other in a cycle: %s", strings.Join(names, " needs "))}
+	return &ResourceProblem{Resource: g.resources[way[0]], Problem: Errorf("", "resources need each other in a cycle: %s", strings.Join(names, " needs "))}
 }
 
 func sortedKeys(m map[int]bool) []int {

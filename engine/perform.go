@@ -294,7 +294,7 @@ func (p *HostPlan) differs() error {
 			continue
 		}
 		for _, problem := range c.Resource.Postcondition(c.Have) {
-			q := ResourceProblem{c.Resource, problem}
+			q := ResourceProblem{Resource: c.Resource, Problem: problem}
 			err = errors.Join(err, fmt.Errorf("%s: postcondition failed: %s", c.Resource.Address, q.Shown()))
 		}
 	}

@@ -147,7 +147,7 @@ func Compare(t Target, ordered []*Resource, got Answers) *HostPlan {
 		k := r.Kind
 		have, err := k.read(t, r.State, got)
 		if err != nil {
-			p.Problems = append(p.Problems, &ResourceProblem{r, Errorf("", "%v", err)})
+			p.Problems = append(p.Problems, &ResourceProblem{Resource: r, Problem: Errorf("", "%v", err)})
 			continue
 		}
 		if r.Remove {
@@ -167,7 +167,7 @@ func Compare(t Target, ordered []*Resource, got Answers) *HostPlan {
 		if problems := k.check(t, want, have); len(problems) > 0 {
 			fatal := false
 			for _, problem := range problems {
-				p.Problems = append(p.Problems, &ResourceProblem{r, problem})
+				p.Problems = append(p.Problems, &ResourceProblem{Resource: r, Problem: problem})
 				fatal = fatal || problem.Severity == Error
 			}
 			if fatal {
@@ -181,7 +181,7 @@ func Compare(t Target, ordered []*Resource, got Answers) *HostPlan {
 		if r.Replace && have != nil {
 			var problem *Problem
 			if steps, problem = replacement(t, r, want, have); problem != nil {
-				p.Problems = append(p.Problems, &ResourceProblem{r, *problem})
+				p.Problems = append(p.Problems, &ResourceProblem{Resource: r, Problem: *problem})
 				continue
 			}
 		}
@@ -233,7 +233,7 @@ func (p *HostPlan) remove(t Target, r *Resource, have any, gone map[Key]bool) bo
 		return false
 	}
 	if r.PreventDestroy {
-		p.Problems = append(p.Problems, &ResourceProblem{r, Problem{Summary: "it would be removed, and has prevent_destroy",
+		p.Problems = append(p.Problems, &ResourceProblem{Resource: r, Problem: Problem{Summary: "it would be removed, and has prevent_destroy",
 			Detail: "To let go of it and leave it on the host, declare removed { from = … }. To remove it, declare it without prevent_destroy first, and apply."}})
 		return false
 	}

@@ -46,7 +46,7 @@ func (r *run) entries(facts map[string]*wire.Facts) ([]entry, error) {
 		return nil, nil // no mirror puts anything on host local
 	}
 	list, err := r.wanted("local", facts)
-	r.ui.Diagnostics(r.diags, r.config.Files())
+	r.ui.Diagnostics(r.config.Together(r.diags), r.config.Files())
 	r.diags = nil // told
 	if err != nil {
 		return nil, errReported

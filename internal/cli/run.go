@@ -143,7 +143,7 @@ type run struct {
 	disconnect func()
 
 	mu    sync.Mutex
-	diags hcl.Diagnostics
+	diags []config.HostDiagnostics
 }
 
 // newRun prepares a run. Nothing is reached yet. The caller closes it. A command that changes hosts gives its name: it takes their locks.
@@ -242,7 +242,7 @@ func (r *run) wanted(host string, facts map[string]*wire.Facts) ([]*engine.Resou
 	}
 	list, diags := r.config.Resources(host, facts)
 	r.mu.Lock()
-	r.diags = append(r.diags, diags...)
+	r.diags = append(r.diags, config.HostDiagnostics{Host: host, Diagnostics: diags})
 	r.mu.Unlock()
 	if diags.HasErrors() {
 		return nil, errors.New("its configuration has errors")
@@ -311,13 +311,9 @@ func (r *run) progressOf(hosts []string) *ui.Progress {
 
 // problems are all diagnostics of a plan: those of the configuration with this plan's facts, and those of resources on their hosts.
 func (r *run) problems(plan *engine.Plan) hcl.Diagnostics {
-	diags := slices.Clone(r.diags)
+	found := slices.Clone(r.diags)
 	for _, h := range plan.Hosts {
-		for _, p := range h.Problems {
-			if p.Resource != nil {
-				diags = append(diags, r.config.Problem(p.Resource, p.Problem))
-			}
-		}
+		found = append(found, config.HostDiagnostics{Host: h.Host, Diagnostics: r.config.Problems(h.Problems)})
 	}
-	return diags
+	return r.config.Together(found)
 }

@@ -295,7 +295,7 @@ removal deletes them.`,
 					continue // host local goes along with others only for plans
 				}
 				managed, left, rebuildErr := r.fleet.Rebuild(cmd.Context(), h.Name)
-				r.ui.Diagnostics(r.diags, r.config.Files())
+				r.ui.Diagnostics(r.config.Together(r.diags), r.config.Files())
 				if rebuildErr != nil {
 					a.ui.Error(explainManifest(h.Name, rebuildErr))
 					err = errReported

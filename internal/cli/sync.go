@@ -115,7 +115,7 @@ func (a *app) sync(ctx context.Context, follow, allow, asJSON bool) error {
 	}
 	all.Wait()
 	s.transfers.Close()
-	a.ui.Diagnostics(r.diags, r.config.Files())
+	a.ui.Diagnostics(r.config.Together(r.diags), r.config.Files())
 	if len(s.results) == 0 {
 		return errors.New("there is no mirror to sync on these hosts")
 	}

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"fmt"
 	"slices"
 
 	"github.com/hashicorp/hcl/v2"
@@ -116,7 +115,7 @@ func (c *Config) runCheck(k *checkBlock, h *Host, facts *wire.Facts) hcl.Diagnos
 			diags = append(diags, errorAt(r.condition.Range(), "Check has no result", "Whether the condition holds is not known: it needs facts of the host."))
 		}
 	}
-	diags = labelled(diags, fmt.Sprintf("This is so on %s.", h.Name))
+	diags = labelled(diags, soOn+h.Name+".")
 	for _, d := range diags {
 		d.Severity = hcl.DiagWarning
 	}

@@ -126,13 +126,14 @@ func (c *Config) evaluateHost(hb *hostBlock) hcl.Diagnostics {
 		return diags
 	}
 	values := map[string]cty.Value{}
-	for _, k := range keys {
+	found := make([]hcl.Diagnostics, len(keys))
+	for n, k := range keys {
 		h, hostDiags := c.host(hb, k.context(ctx), k.key)
-		diags = append(diags, hostDiags...)
+		found[n] = hostDiags
 		hb.hosts, values[k.key] = append(hb.hosts, h), h.value
 	}
 	c.hostVals[hb.name] = cty.ObjectVal(values)
-	return diags
+	return append(diags, perHost(hb.hosts, found)...)
 }
 
 // host decodes one host.

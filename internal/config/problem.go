@@ -26,6 +26,43 @@ func (c *Config) Problem(r *engine.Resource, p engine.Problem) *hcl.Diagnostic {
 	return d
 }
 
+// Problems makes diagnostics of the problems of one host's resources; those of the host as a whole are left
+// out. Two blocks that manage the same things are one mistake, however many things it are.
+func (c *Config) Problems(problems []*engine.ResourceProblem) hcl.Diagnostics {
+	type pair struct{ one, other *block }
+	var diags hcl.Diagnostics
+	first, more := map[pair]*hcl.Diagnostic{}, map[pair]int{}
+	for _, p := range problems {
+		if p.Resource == nil {
+			continue
+		}
+		if p.With == nil {
+			diags = append(diags, c.Problem(p.Resource, p.Problem))
+			continue
+		}
+		both := pair{c.blockOf(p.Resource.Address), c.blockOf(p.With.Address)}
+		if first[both] != nil && both.one != nil {
+			more[both]++
+			continue
+		}
+		first[both] = c.Problem(p.Resource, p.Problem)
+		diags = append(diags, first[both])
+	}
+	for both, n := range more {
+		d := first[both]
+		d.Detail = withSentence(d.Detail, fmt.Sprintf("%s and %s also both manage %s.", both.other.name, both.one.name, counted(n, "other thing")))
+	}
+	return diags
+}
+
+// counted is a number of things: "1 other thing", "2 other things".
+func counted(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}
+
 // sentence begins a text with a capital letter, unless its first word has a meaning as it is written, and ends it.
 func sentence(text, end string) string {
 	first, _, _ := strings.Cut(text, " ")

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"fmt"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -132,9 +131,7 @@ func (c *Config) loadSource(b *block, d *decoded) hcl.Diagnostics {
 func (c *Config) decodeAll() hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	for _, b := range c.blocks {
-		for _, i := range b.instances {
-			diags = append(diags, c.decodeInstance(i)...)
-		}
+		diags = append(diags, perInstance(b.instances, c.decodeInstance)...)
 		if b.localParts {
 			c.addLocal()
 		}
@@ -190,46 +187,6 @@ func unknownHost() *Host {
 		attrs[name] = cty.UnknownVal(v.Type())
 	}
 	return &Host{value: cty.ObjectVal(attrs)}
-}
-
-// perHost joins what was found for each host. What was found for some hosts only says for which.
-func perHost(hosts []*Host, found []hcl.Diagnostics) hcl.Diagnostics {
-	type key struct {
-		summary, detail string
-		subject         hcl.Range
-	}
-	var order []*hcl.Diagnostic
-	names := map[key][]string{}
-	for n, diags := range found {
-		for _, d := range diags {
-			k := key{d.Summary, d.Detail, *d.Subject}
-			if names[k] == nil {
-				order = append(order, d)
-			}
-			if !slices.Contains(names[k], hosts[n].Name) {
-				names[k] = append(names[k], hosts[n].Name)
-			}
-		}
-	}
-	for i, d := range order {
-		on := names[key{d.Summary, d.Detail, *d.Subject}]
-		if len(on) == len(hosts) {
-			continue
-		}
-		said := *d
-		said.Detail = withSentence(said.Detail, "This is so on "+someOf(on)+".")
-		order[i] = &said
-	}
-	return order
-}
-
-// someOf names a few hosts.
-func someOf(names []string) string {
-	const shown = 5
-	if len(names) <= shown {
-		return allOf(names)
-	}
-	return fmt.Sprintf("%s and %d other hosts", strings.Join(names[:shown], ", "), len(names)-shown)
 }
 
 // expand finds the parts of a mirror on a host. While the specification or the host is not complete there are none, but problems may be found.
@@ -298,9 +255,13 @@ type wanting struct {
 // host collects everything that is wanted on a host.
 func (w *wanting) host(h *Host) {
 	for _, b := range w.config.blocks {
-		for _, i := range b.instances {
+		before := w.diags
+		diags := perInstance(b.instances, func(i *instance) hcl.Diagnostics {
+			w.diags = nil
 			w.instance(i, h)
-		}
+			return w.diags
+		})
+		w.diags = append(before, diags...)
 	}
 	w.dependencies()
 }
@@ -490,19 +451,17 @@ func (w *wanting) dependencies() {
 
 // checkTogether looks at each host's resources together: two that manage one thing, and resources that need each other in a cycle.
 func (c *Config) checkTogether() hcl.Diagnostics {
-	var diags hcl.Diagnostics
+	var found []HostDiagnostics
 	for _, h := range c.hosts {
 		w := &wanting{config: c, dry: true, made: map[*instance][]*engine.Resource{}}
 		w.host(h)
 		w.dropAbsent()
 		_, problems := engine.Order(engine.Target{Name: h.Name}, w.resources)
-		for _, p := range problems {
-			if p.Resource != nil {
-				diags = append(diags, c.Problem(p.Resource, p.Problem))
-			}
+		if len(problems) > 0 {
+			found = append(found, HostDiagnostics{h.Name, c.Problems(problems)})
 		}
 	}
-	return diags
+	return c.Together(found)
 }
 
 // dropAbsent drops dependencies on what is left out while there are no facts.

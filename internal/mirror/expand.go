@@ -90,6 +90,7 @@ func Expand(reg *engine.Registry, name string, spec *Spec, host Host) ([]Part, [
 	x := &expansion{reg: reg, name: name, spec: spec, host: host}
 	x.mirror()
 	x.validate()
+	x.dropConsequences()
 	if x.failed() {
 		return nil, x.problems
 	}
@@ -204,6 +205,20 @@ func (x *expansion) validate() {
 	if !failed {
 		x.problems = append(x.problems, unplaced...)
 	}
+}
+
+// dropConsequences drops what is wrong with the entry in AlmaLinux's list because web.server_name, from which
+// its name and URLs are made, is wrong itself.
+func (x *expansion) dropConsequences() {
+	p := x.spec.Publish
+	wrong := slices.ContainsFunc(x.problems, func(p engine.Problem) bool {
+		return p.Severity == engine.Error && p.Attribute == "web.server_name"
+	})
+	if p == nil || p.Name != "" || !wrong {
+		return
+	}
+	made := map[string]bool{"publish.name": true, "publish.http": p.HTTP == nil, "publish.kitten_http": p.KittenHTTP == nil}
+	x.problems = slices.DeleteFunc(x.problems, func(p engine.Problem) bool { return made[p.Attribute] })
 }
 
 // errorf adds a problem that is an error.

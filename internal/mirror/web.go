@@ -123,8 +123,13 @@ func (x *expansion) site() {
 	if w := strings.TrimPrefix(x.web.ServerName, "*."); w == "" || isHostName(w) {
 		named = "web.server_aliases" // the address is one of the names that are right
 	}
+	advice := map[string]string{}
+	if strings.Contains(x.web.ServerName, `["`) {
+		advice["server_name"] = "hosts of a group have brackets and quotes in their names: target.key is the key alone"
+	}
 	x.add(Part{
 		Name: "site", Type: "nginx_site", DependsOn: append(depends, x.existing("mount")...),
 		State: &resources.NginxSite{Name: x.jobs[0].file, ServerName: names, Listen: listen, Aliases: aliases, Address: address, Default: x.web.Default},
 	}, map[string]string{"server_name": named, "listen": "web.port", "aliases": served, "default": "web.default"})
+	x.parts[len(x.parts)-1].advice = advice
 }

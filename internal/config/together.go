@@ -1,0 +1,180 @@
+package config
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+)
+
+// HostDiagnostics is what was found for one host.
+type HostDiagnostics struct {
+	Host        string
+	Diagnostics hcl.Diagnostics
+}
+
+// Together joins what was found for several hosts. The same problem on many hosts is one diagnostic, which
+// names the first and counts the others.
+func (c *Config) Together(found []HostDiagnostics) hcl.Diagnostics {
+	var g gathering
+	for _, f := range found {
+		h := c.byHost[f.Host]
+		if h == nil {
+			h = &Host{Name: f.Host}
+		}
+		g.add(h, f.Diagnostics)
+	}
+	return tidy(g.diagnostics())
+}
+
+// perHost joins what was found for each host that a block is for. What was found on some of them in the same
+// words names these.
+func perHost(hosts []*Host, found []hcl.Diagnostics) hcl.Diagnostics {
+	var g gathering
+	for n, diags := range found {
+		g.add(hosts[n], diags)
+	}
+	diags := make(hcl.Diagnostics, len(g.order))
+	for i, p := range g.order {
+		switch diags[i] = p.first; {
+		case p.differs:
+			diags[i] = p.saying(firstOf(p.on))
+		case len(p.on) < len(hosts):
+			diags[i] = p.saying(someOf(p.on))
+		}
+	}
+	return diags
+}
+
+// perInstance joins what is found for each instance of a block.
+func perInstance(instances []*instance, find func(*instance) hcl.Diagnostics) hcl.Diagnostics {
+	if len(instances) == 1 {
+		return find(instances[0])
+	}
+	found := make([]hcl.Diagnostics, len(instances))
+	some := false
+	for n, i := range instances {
+		found[n] = find(i)
+		some = some || len(found[n]) > 0
+	}
+	if !some {
+		return nil
+	}
+	var g gathering
+	for n, i := range instances {
+		g.add(&Host{Name: i.block.name + i.key, Key: strings.TrimSuffix(strings.TrimPrefix(i.key, `["`), `"]`)}, found[n])
+	}
+	return g.diagnostics()
+}
+
+// problemKey is what tells one problem from others, whatever host it is on.
+type problemKey struct {
+	severity        hcl.DiagnosticSeverity
+	summary, detail string
+	subject         hcl.Range
+}
+
+// shared is a problem with the hosts that have it.
+type shared struct {
+	first   *hcl.Diagnostic
+	on      []string // names of hosts, each once
+	differs bool     // the words are not the same on all of them
+}
+
+// gathering collects what was found, and where. Its zero value is ready for use.
+type gathering struct {
+	order []*shared
+	byKey map[problemKey]*shared
+}
+
+func (g *gathering) add(h *Host, diags hcl.Diagnostics) {
+	for _, d := range diags {
+		k := problemKey{severity: d.Severity, summary: h.withoutOwn(d.Summary), detail: h.withoutOwn(d.Detail)}
+		if d.Subject != nil {
+			k.subject = *d.Subject
+		}
+		p := g.byKey[k]
+		if p == nil {
+			if p = (&shared{first: d}); g.byKey == nil {
+				g.byKey = map[problemKey]*shared{}
+			}
+			g.byKey[k], g.order = p, append(g.order, p)
+		}
+		p.differs = p.differs || p.first.Summary != d.Summary || p.first.Detail != d.Detail
+		if !slices.Contains(p.on, h.Name) {
+			p.on = append(p.on, h.Name)
+		}
+	}
+}
+
+// diagnostics names the first host of each problem that several have, and counts the others.
+func (g *gathering) diagnostics() hcl.Diagnostics {
+	diags := make(hcl.Diagnostics, len(g.order))
+	for i, p := range g.order {
+		if diags[i] = p.first; len(p.on) > 1 {
+			diags[i] = p.saying(firstOf(p.on))
+		}
+	}
+	return diags
+}
+
+const soOn = "This is so on "
+
+// saying is the diagnostic with the hosts that it is about.
+func (p *shared) saying(hosts string) *hcl.Diagnostic {
+	said := *p.first
+	said.Detail = withSentence(strings.TrimSuffix(said.Detail, soOn+p.on[0]+"."), soOn+hosts+".")
+	return &said
+}
+
+var digits = regexp.MustCompile(`[0-9]+`)
+
+// withoutOwn is a text without what differs from host to host: what is quoted, numbers, and the host's own
+// words.
+func (h *Host) withoutOwn(text string) string {
+	for _, own := range h.ownWords() {
+		text = strings.ReplaceAll(text, own, "…")
+	}
+	for _, short := range []string{h.Name, h.Key} {
+		if rest, ok := strings.CutPrefix(text, short+" "); ok && short != "" {
+			text = "… " + rest
+		}
+	}
+	return digits.ReplaceAllString(quoted.ReplaceAllString(text, "…"), "0")
+}
+
+// ownWords are a host's name, as it is and as it stands in a quoted string, key, address and labels.
+func (h *Host) ownWords() []string {
+	words := []string{h.Name, strings.Trim(strconv.Quote(h.Name), `"`), h.Key, h.Address}
+	for _, label := range sortedKeys(h.Labels) {
+		words = append(words, h.Labels[label])
+	}
+	words = slices.DeleteFunc(words, func(w string) bool { return len(w) < 2 }) // an article, mostly
+	words = append(words, h.Name+"/", "host "+h.Name, soOn+h.Name)
+	slices.SortStableFunc(words, func(a, b string) int { return len(b) - len(a) }) // a name before its parts
+	return words
+}
+
+// firstOf names the first of several hosts, and counts the others.
+func firstOf(names []string) string {
+	switch others := len(names) - 1; others {
+	case 0:
+		return names[0]
+	case 1:
+		return names[0] + " and 1 other"
+	default:
+		return fmt.Sprintf("%s and %d others", names[0], others)
+	}
+}
+
+// someOf names a few hosts.
+func someOf(names []string) string {
+	const shown = 5
+	if len(names) <= shown {
+		return allOf(names)
+	}
+	return fmt.Sprintf("%s and %d other hosts", strings.Join(names[:shown], ", "), len(names)-shown)
+}
