@@ -275,8 +275,10 @@ func (b *block) check(c *Config) hcl.Diagnostics {
 	}
 	inner := outer
 	inner.target = true
-	for _, expr := range expressions(b.body, b.meta()...) {
-		diags = append(diags, c.check(expr, inner)...)
+	if s, err := shapeOf(b.state); err == nil { // declareBlock has reported the error
+		for _, expr := range s.expressions(b.body, b.meta()...) {
+			diags = append(diags, c.check(expr, inner)...)
+		}
 	}
 	diags = append(diags, c.checkLifecycle(b, inner)...)
 	b.uses = targetUseOf(b.body)

@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/big"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -151,15 +152,44 @@ func convertArgument(a *hclsyntax.Attribute, f *field, v cty.Value) (cty.Value, 
 	}
 	converted, err := convert.Convert(v, f.ctyType)
 	if err != nil {
+		if of := elementError(v, f.ctyType, nil); of != nil {
+			err = of
+		}
 		return v, errorAt(elementRange(a.Expr, err), "Wrong type of value", "The argument %q takes %s, but %s.", f.name, describeType(f.ctyType), mismatch(v, f.ctyType, err))
 	}
 	return converted, nil
+}
+
+// elementError is the error of the first element that keeps a list or a map from having its type, with the
+// path to it; conversion itself says only that there is one. nil: it is not an element.
+func elementError(v cty.Value, want cty.Type, path cty.Path) error {
+	if !want.IsCollectionType() || v.IsNull() || !v.IsKnown() || !v.CanIterateElements() || want.IsMapType() != (v.Type().IsObjectType() || v.Type().IsMapType()) {
+		return nil
+	}
+	for it := v.ElementIterator(); it.Next(); {
+		key, e := it.Element()
+		if v.Type().IsSetType() {
+			return nil // its elements have no place
+		}
+		_, err := convert.Convert(e, want.ElementType())
+		if err == nil {
+			continue
+		}
+		at := append(slices.Clip(path), cty.IndexStep{Key: key})
+		if inner := elementError(e, want.ElementType(), at); inner != nil {
+			return inner
+		}
+		return at.NewErrorf("is %s, not %s", describeType(e.Type()), describeType(want.ElementType()))
+	}
+	return nil
 }
 
 // mismatch says how a value is of another type than wanted.
 func mismatch(v cty.Value, want cty.Type, err error) string {
 	path := pathOf(err)
 	switch have := v.Type(); {
+	case path != "" && strings.HasPrefix(err.Error(), "is "):
+		return strings.TrimSuffix(strings.TrimPrefix(path, "in "), ": ") + " " + err.Error()
 	case path != "":
 		return path + err.Error()
 	case have == cty.String && want == cty.Number:

@@ -106,7 +106,7 @@ func (hb *hostBlock) check(c *Config) hcl.Diagnostics {
 	if hb.forEach != nil {
 		diags = append(diags, c.check(hb.forEach, scope{global: true, eachWhy: "The for_each argument itself cannot refer to each."})...)
 	}
-	for _, expr := range expressions(hb.body, "for_each") {
+	for _, expr := range mustShape[hostArguments]().expressions(hb.body, "for_each") {
 		diags = append(diags, c.check(expr, scope{global: true, each: hb.forEach != nil, eachWhy: noForEach})...)
 	}
 	return diags

@@ -11,6 +11,7 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
 )
 
 // Rollout says how an apply goes through the hosts: the rollout block.
@@ -144,6 +145,16 @@ func (r *rolloutReader) wrong(name, format string, args ...any) {
 	if attr := body.Attributes[name]; attr != nil {
 		at = attr.Expr.Range()
 	}
+	r.wrongAt(at, name, format, args...)
+}
+
+// wrongElement reports an element of an argument that is a list.
+func (r *rolloutReader) wrongElement(name string, index int, format string, args ...any) {
+	expr := r.body.Attributes[name].Expr
+	r.wrongAt(elementRange(expr, cty.IndexPath(cty.NumberIntVal(int64(index))).NewErrorf("")), name, format, args...)
+}
+
+func (r *rolloutReader) wrongAt(at hcl.Range, name, format string, args ...any) {
 	r.diags = append(r.diags, errorAt(at, "Invalid "+strings.ReplaceAll(name, "_", " "), "%s", fmt.Sprintf(format, args...)))
 }
 
@@ -237,13 +248,13 @@ func (r *rolloutReader) waves(elements []string) []Wave {
 		}
 	}
 	title, last := "the rest", 0
-	for _, text := range elements {
+	for i, text := range elements {
 		title, last = "the rest", 0
 		if rolloutSize.MatchString(text) {
 			size, ok := r.size(text, true)
 			if !ok {
-				r.wrong("waves", "%q is no number of hosts from 1, nor a percentage from \"1%%\" to \"100%%\".", text)
-				return nil
+				r.wrongElement("waves", i, "%q is no number of hosts from 1, nor a percentage from \"1%%\" to \"100%%\".", text)
+				continue
 			}
 			title, last = text, size
 			take(title, func(n int, _ *Host) bool { return n < last })
@@ -251,12 +262,12 @@ func (r *rolloutReader) waves(elements []string) []Wave {
 		}
 		s, err := ParseSelector(text)
 		if err != nil {
-			r.wrong("waves", "A wave is a number of hosts, a percentage, labels as \"wave=canary\", or hosts: %s.", err)
-			return nil
+			r.wrongElement("waves", i, "A wave is a number of hosts, a percentage, labels as \"wave=canary\", or hosts: %s.", err)
+			continue
 		}
 		if none := s.Unmatched(r.hosts); none != "" {
-			r.wrong("waves", "%q means no host of this configuration.", none)
-			return nil
+			r.wrongElement("waves", i, "%q means no host of this configuration.", none)
+			continue
 		}
 		take(text, func(_ int, h *Host) bool { return s.Match(h) })
 	}

@@ -233,6 +233,27 @@ func sortedAttributes(body *hclsyntax.Body) []*hclsyntax.Attribute {
 	return attrs
 }
 
+// expressions returns those of a body that the shape has arguments for. What belongs to no argument is
+// reported as such, and what it refers to is of no concern.
+func (s *shape) expressions(body *hclsyntax.Body, skip ...string) []hclsyntax.Expression {
+	var list []hclsyntax.Expression
+	for _, a := range sortedAttributes(body) {
+		if f := s.byName[a.Name]; f != nil && !f.block && !slices.Contains(skip, a.Name) {
+			list = append(list, a.Expr)
+		}
+	}
+	for _, b := range body.Blocks {
+		f := s.byName[b.Type]
+		if f == nil || !f.block || b.Body == nil {
+			continue
+		}
+		if inner, err := shapeOf(structOf(f.goType)); err == nil {
+			list = append(list, inner.expressions(b.Body)...)
+		}
+	}
+	return list
+}
+
 // expressions returns every expression in a body, nested blocks included, in the order of the source; skip leaves out arguments of the body itself.
 func expressions(body *hclsyntax.Body, skip ...string) []hclsyntax.Expression {
 	var list []hclsyntax.Expression
