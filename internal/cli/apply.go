@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"slices"
 
 	"github.com/mirrorform/mirrorform/engine"
@@ -35,6 +37,11 @@ be given as they were given to plan.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 {
+				if _, err := os.Stat(args[0]); errors.Is(err, fs.ErrNotExist) {
+					if err := a.checkArgument(cmd, args[0]); err != nil {
+						return err
+					}
+				}
 				return a.applySaved(cmd.Context(), args[0])
 			}
 			r, err := a.newRun("apply")
@@ -62,7 +69,7 @@ func (a *app) destroyCommand() *cobra.Command {
 		Long: `Plan the removal of the configuration's resources, show the plan, ask, and perform it.
 
 Mirror data, file systems, mounts and users are kept, unless --target names the very resource. A directory is removed only when it is empty.`,
-		Args: cobra.NoArgs,
+		Args: a.noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r, err := a.newRun("destroy")
 			if err != nil {
@@ -109,9 +116,12 @@ func (r *run) apply(ctx context.Context, question string, approved bool) error {
 
 // applyAsking is apply with a question about the plan.
 func (r *run) applyAsking(ctx context.Context, question func(*engine.Plan) string, approved bool) error {
-	plan := r.plan(ctx)
-	if ctx.Err() != nil {
+	plan, err := r.plan(ctx)
+	switch {
+	case ctx.Err() != nil:
 		return errInterrupted
+	case err != nil:
+		return err
 	}
 	if err := r.show(plan, false); err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/internal/config"
 	"github.com/mirrorform/mirrorform/internal/graph"
 	"github.com/mirrorform/mirrorform/internal/wire"
 	"github.com/spf13/cobra"
@@ -25,7 +26,7 @@ No host is reached. Resources and mirrors whose arguments need facts of their ho
 asked for their facts, and everything is drawn.
 
     mirrorform graph | dot -Tsvg >graph.svg`,
-		Args: cobra.NoArgs,
+		Args: a.noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if format != "dot" && format != "mermaid" {
 				return fmt.Errorf("--format is %q: it takes dot or mermaid", format)
@@ -74,7 +75,7 @@ func (a *app) graph(ctx context.Context, withFacts bool) ([]graph.Host, error) {
 		}
 	}
 	var hosts []graph.Host
-	var diags hcl.Diagnostics
+	var found []config.HostDiagnostics
 	for _, h := range r.hosts {
 		var resources []*engine.Resource
 		var pending []string
@@ -89,24 +90,24 @@ func (a *app) graph(ctx context.Context, withFacts bool) ([]graph.Host, error) {
 		default:
 			resources, pending, hostDiags = r.config.Declared(h.Name)
 		}
-		diags = append(diags, hostDiags...)
+		found = append(found, config.HostDiagnostics{Host: h.Name, Diagnostics: hostDiags})
+		r.mayMeet(pending)
 		if hostDiags.HasErrors() {
 			continue
 		}
 		resources = r.choose(target, resources)
 		needs, problems := engine.Dependencies(target, resources)
-		for _, p := range problems {
-			diags = append(diags, r.config.Problem(p.Resource, p.Problem))
-		}
+		found = append(found, config.HostDiagnostics{Host: h.Name, Diagnostics: r.config.Problems(problems)})
 		if len(problems) == 0 {
 			hosts = append(hosts, graph.NewHost(h.Name, resources, needs, a.targeted(pending)))
 		}
 	}
+	diags := r.config.Together(found)
 	a.ui.Diagnostics(diags, r.config.Files())
 	if diags.HasErrors() {
 		return nil, errReported
 	}
-	return hosts, nil
+	return hosts, r.unmet(&engine.Plan{})
 }
 
 // declares tells whether the configuration says anything of a host.

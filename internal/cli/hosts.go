@@ -19,7 +19,7 @@ func (a *app) hostsCommand() *cobra.Command {
 		Example: `mirrorform hosts --limit 'wave=canary,country!=DE'
 mirrorform hosts --limit @failed
 mirrorform hosts --shard 3/10 --json`,
-		Args: cobra.NoArgs,
+		Args: a.noArguments,
 		RunE: func(*cobra.Command, []string) error {
 			c, err := a.mustLoad()
 			if err != nil {

@@ -48,7 +48,7 @@ With --out the plan is saved as well, for show and apply. The file holds no secr
 plan was made from, and those of what holds a secret are slow to guess at (Argon2id). It is not written when the plan failed for a host.
 
 Exit status: 0, or 1 on an error; with --detailed-exitcode 2 when there are differences.`,
-		Args: cobra.NoArgs,
+		Args: a.noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.planAndShow(cmd.Context(), asJSON, detailed, out)
 		},
@@ -71,7 +71,7 @@ func (a *app) driftCommand() *cobra.Command {
 		Long: `Observe the hosts and show what differs from the configuration, as plan does. Made for timers and CI.
 
 Exit status: 0 no differences, 2 differences, 1 an error: a host that was not reached is an error, not a difference.`,
-		Args: cobra.NoArgs,
+		Args: a.noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.planAndShow(cmd.Context(), asJSON, true, "")
 		},
@@ -90,7 +90,10 @@ func (a *app) planAndShow(ctx context.Context, asJSON, detailed bool, out outFil
 	}
 	defer r.close()
 	r.fleet.Once, r.fleet.Brief = true, out == "" && len(a.reports) == 0
-	plan := r.plan(ctx)
+	plan, err := r.plan(ctx)
+	if err != nil {
+		return err
+	}
 	if err := r.show(plan, asJSON); err != nil {
 		return err
 	}

@@ -40,7 +40,7 @@ The token is $GH_TOKEN or $GITHUB_TOKEN, or what gh auth token prints; a classic
 With --check nothing is published: what differs between the configuration and the list is told, field by field.
 
 Exit status: 0 done or nothing to do, 1 an error, with --check 2 when there are differences.`,
-		Args: cobra.NoArgs,
+		Args: a.noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.publish(cmd.Context(), o)
 		},

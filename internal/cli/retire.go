@@ -243,7 +243,10 @@ func (r *run) stopMirrors(ctx context.Context, hosts []string, data map[string][
 		return list
 	}
 	if o.dryRun {
-		plan := r.plan(ctx)
+		plan, err := r.plan(ctx)
+		if err != nil {
+			return err
+		}
 		if err := r.show(plan, false); err != nil || plan.Failed() {
 			return errors.Join(err, errReported)
 		}

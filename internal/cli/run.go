@@ -144,6 +144,9 @@ type run struct {
 
 	mu    sync.Mutex
 	diags []config.HostDiagnostics
+	// found are the --target that mean something; addresses are of what hosts have where there is a --target.
+	found     map[string]bool
+	addresses []string
 }
 
 // newRun prepares a run. Nothing is reached yet. The caller closes it. A command that changes hosts gives its name: it takes their locks.
@@ -152,9 +155,12 @@ func (a *app) newRun(command string) (*run, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &run{app: a, config: c, command: command}
+	r := &run{app: a, config: c, command: command, found: map[string]bool{}}
 	declared := a.hosts(c)
 	if r.hosts, err = a.selectHosts(declared); err != nil {
+		return nil, err
+	}
+	if err := r.checkTargets(); err != nil {
 		return nil, err
 	}
 	for _, address := range a.replace {
@@ -263,17 +269,18 @@ func (r *run) choose(target engine.Target, list []*engine.Resource) []*engine.Re
 	if target.Name == "local" {
 		list = r.selectLocal(list)
 	}
+	r.met(list)
 	return engine.Select(target, list, r.target)
 }
 
-// plan observes the hosts, and prints what the configuration and the hosts have against it.
-func (r *run) plan(ctx context.Context) *engine.Plan {
+// plan observes the hosts, and prints what the configuration and the hosts have against it. A --target that means nothing is an error.
+func (r *run) plan(ctx context.Context) (*engine.Plan, error) {
 	plan := r.observe(ctx)
 	problems := r.problems(plan)
 	r.ui.Diagnostics(problems, r.config.Files())
 	r.collected.diagnosed(problems)
 	r.collected.planned(plan)
-	return plan
+	return plan, r.unmet(plan)
 }
 
 // observe is plan, and prints nothing but progress.

@@ -150,9 +150,12 @@ func (a *app) applySaved(ctx context.Context, file string) error {
 	if differences := saved.HostDifferences(r.hosts); len(differences) > 0 {
 		return staleBy(differences)
 	}
-	plan := r.plan(ctx)
-	if ctx.Err() != nil {
+	plan, err := r.plan(ctx)
+	switch {
+	case ctx.Err() != nil:
 		return errInterrupted
+	case err != nil:
+		return err
 	}
 	now, err := r.saved(plan, saved.Salt)
 	if err != nil {

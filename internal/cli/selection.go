@@ -23,6 +23,7 @@ const failedHosts = "@failed"
 // limitHelp explains --limit, in the help of commands that select hosts.
 const limitHelp = `--limit takes hosts or labels, with commas between them, and may be given again: what any of its values means is selected.
   fra1,edge,web-*            these hosts: names, for_each blocks, globs
+  edge,!edge["ams"]          these without those after a !; with ! alone, all but these. In a value of its own ! takes away from the others
   wave=canary,country!=DE    the hosts for which all of these hold; values are globs, and a label that a host does not have is empty
   @FILE                      what the lines of FILE mean, each as a value of --limit; a line that begins with # is a comment
   @failed                    those that failed, were unreachable, rolled back or not started when they were last applied to from here
@@ -38,6 +39,9 @@ type limitValue struct {
 	names  []string
 	failed bool
 }
+
+// subtracts tells whether a value only takes hosts away: from what the others mean, or from all.
+func (v *limitValue) subtracts() bool { return v.selector != nil && v.selector.Subtracts() }
 
 // limits reads the values of --limit.
 func (a *app) limits() ([]limitValue, error) {
@@ -104,7 +108,8 @@ func (a *app) selectHosts(declared []*config.Host) ([]engine.Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	selected := map[string]bool{}
+	selected, left := map[string]bool{}, map[string]bool{}
+	onlyLess := !slices.ContainsFunc(values, func(v limitValue) bool { return !v.subtracts() })
 	for _, v := range values {
 		if v.failed {
 			for _, h := range declared {
@@ -116,8 +121,16 @@ func (a *app) selectHosts(declared []*config.Host) ([]engine.Host, error) {
 			return nil, &noHostError{v.origin, none, v.selector.UnknownLabel(declared)}
 		}
 		for _, h := range declared {
-			selected[h.Name] = selected[h.Name] || v.selector.Match(h)
+			matches := v.selector.Match(h)
+			if v.subtracts() {
+				left[h.Name] = left[h.Name] || !matches
+				matches = matches && onlyLess
+			}
+			selected[h.Name] = selected[h.Name] || matches
 		}
+	}
+	for name := range left {
+		selected[name] = selected[name] && !left[name]
 	}
 	var hosts []engine.Host
 	a.localNamed = slices.ContainsFunc(values, func(v limitValue) bool {

@@ -474,3 +474,20 @@ func (w *wanting) dropAbsent() {
 		r.DependsOn = slices.DeleteFunc(r.DependsOn, func(a string) bool { return !present[a] })
 	}
 }
+
+// Addresses returns the addresses of what is declared, in the order of the configuration: for a mirror its own,
+// and those of its parts as far as they are known without facts.
+func (c *Config) Addresses() []string {
+	var list []string
+	for _, b := range c.blocks {
+		for _, i := range b.instances {
+			for _, h := range i.hosts {
+				list = append(list, i.address(h.Name))
+				for _, p := range i.parts[h.Name] {
+					list = append(list, c.part(i, h, p).Address)
+				}
+			}
+		}
+	}
+	return list
+}

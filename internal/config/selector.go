@@ -12,6 +12,7 @@ import (
 // Selector says which hosts are meant. Its text is terms with commas between them, in one of two forms:
 //
 //	fra1,edge,web-*            hosts: names, for_each blocks and globs (path.Match); those that any term means
+//	edge,!edge["ams"]          the same without those that a term with ! means; with such terms alone, all hosts but these
 //	wave=canary,country!=DE    labels: LABEL=GLOB and LABEL!=GLOB; the hosts for which all terms hold
 //
 // A label that a host does not have is empty. Double quotes, in which a backslash quotes, keep commas together: edge["a,b"], note="a,b".
@@ -39,7 +40,13 @@ func ParseSelector(text string) (*Selector, error) {
 	named := 0
 	for _, part := range parts {
 		t := selectorTerm{text: part, pattern: part}
-		if m := labelTerm.FindStringSubmatch(part); m != nil {
+		if name, without := strings.CutPrefix(part, "!"); without {
+			if m := labelTerm.FindStringSubmatch(name); m != nil {
+				return nil, fmt.Errorf("%q: ! stands before hosts; for a label write %s!=%s", part, m[1], m[3])
+			}
+			t.not, t.pattern = true, name
+			named++
+		} else if m := labelTerm.FindStringSubmatch(part); m != nil {
 			t.label, t.not, t.pattern = m[1], m[2] == "!=", m[3]
 			if strings.HasPrefix(t.pattern, `"`) {
 				if t.pattern, err = strconv.Unquote(t.pattern); err != nil {
@@ -49,8 +56,8 @@ func ParseSelector(text string) (*Selector, error) {
 		} else {
 			named++
 		}
-		if _, err := path.Match(t.pattern, ""); err != nil {
-			return nil, fmt.Errorf("%q is no host name or glob: %w", part, err)
+		if _, err := path.Match(t.pattern, ""); err != nil || t.pattern == "" && t.label == "" {
+			return nil, fmt.Errorf("%q is not a host name or glob", part)
 		}
 		s.terms = append(s.terms, t)
 	}
@@ -93,9 +100,24 @@ func (s *Selector) Match(h *Host) bool {
 	if s.labels {
 		return !h.Local && !slices.ContainsFunc(s.terms, func(t selectorTerm) bool { return !t.match(h) })
 	}
-	return slices.ContainsFunc(s.terms, func(t selectorTerm) bool { return t.match(h) })
+	selected := s.Subtracts() && !h.Local
+	for _, t := range s.terms {
+		switch {
+		case t.not && t.match(h):
+			return false
+		case !t.not:
+			selected = selected || t.match(h)
+		}
+	}
+	return selected
 }
 
+// Subtracts tells whether the selector only says which hosts are not meant.
+func (s *Selector) Subtracts() bool {
+	return !s.labels && !slices.ContainsFunc(s.terms, func(t selectorTerm) bool { return !t.not })
+}
+
+// match tells whether a term's pattern, or its condition on a label, holds of a host.
 func (t *selectorTerm) match(h *Host) bool {
 	if t.label != "" {
 		ok, _ := path.Match(t.pattern, h.Labels[t.label]) // the pattern was checked
@@ -111,7 +133,8 @@ func (t *selectorTerm) match(h *Host) bool {
 // MeansLocal tells whether host local is named.
 func (s *Selector) MeansLocal() bool { return s.Match(&Host{Name: localHost, Local: true}) }
 
-// Unmatched is the first term, or for labels the whole text, that means none of the hosts, or "".
+// Unmatched is the first term that means none of the hosts, or the whole text where only all terms together
+// mean none, or "".
 func (s *Selector) Unmatched(hosts []*Host) string {
 	if s.labels {
 		if !slices.ContainsFunc(hosts, s.Match) {
@@ -123,6 +146,9 @@ func (s *Selector) Unmatched(hosts []*Host) string {
 		if !slices.ContainsFunc(hosts, t.match) {
 			return t.text
 		}
+	}
+	if !slices.ContainsFunc(hosts, s.Match) {
+		return s.text
 	}
 	return ""
 }

@@ -24,6 +24,14 @@ func TestSelector(t *testing.T) {
 		{text: "*", want: `fra1 fra2 edge["ams"] edge["a,b"]`},
 		{text: "local", want: "local"},
 		{text: "fra1,fra9", want: "fra1", unmatched: "fra9"},
+		{text: "!fra1", want: `fra2 edge["ams"] edge["a,b"]`},
+		{text: "!fra?", want: `edge["ams"] edge["a,b"]`},
+		{text: "!fra?,!edge", unmatched: "!fra?,!edge"},
+		{text: `edge,!edge["ams"]`, want: `edge["a,b"]`},
+		{text: `!edge["a,b"],*`, want: `fra1 fra2 edge["ams"]`},
+		{text: "fra1,!fra9", want: "fra1", unmatched: "!fra9"},
+		{text: "fra1,!fra*", unmatched: "fra1,!fra*"},
+		{text: "!local", want: `fra1 fra2 edge["ams"] edge["a,b"]`},
 		{text: "wave=canary", want: `fra1 edge["ams"]`},
 		{text: "wave==canary", want: `fra1 edge["ams"]`},
 		{text: "wave=canary,country!=DE", want: `edge["ams"]`},
@@ -65,8 +73,10 @@ func TestSelectorErrors(t *testing.T) {
 		"fra1,wave=canary": "mixes",
 		`edge["ams]`:       "quote that does not end",
 		`note="a" b`:       "quoted value",
-		"fra[":             "no host name or glob",
-		"wave=[":           "no host name or glob",
+		"fra[":             "not a host name or glob",
+		"!":                "not a host name or glob",
+		"!wave=canary":     "write wave!=canary",
+		"wave=[":           "not a host name or glob",
 	} {
 		if _, err := ParseSelector(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want an error with %q", text, err, want)
