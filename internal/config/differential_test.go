@@ -44,7 +44,7 @@ var explained = []struct {
 }{
 	{regexp.MustCompile(""), func(_, theirs string) bool { return strings.Contains(theirs, "(known after apply)") }, reasonNull},
 	{regexp.MustCompile(`(?s)format(list)?\(.*(null|none)`), anyDifference, reasonNull}, // such a value is not looked at
-	{regexp.MustCompile(`&&|\|\|`), weAnswer, "`&&` and `||` have a result where one operand decides it, even if the other one is an error"},
+	{regexp.MustCompile(`&&|\|\|`), anyDifference, "`&&` and `||` have a result where one operand decides it, even if the other one is an error"},
 	{regexp.MustCompile(`contains\(`), weAnswer, "`contains` takes a null that has a type"},
 	{regexp.MustCompile(`element\(`), anyDifference, "`element` counts from the end where the index is negative"},
 	{regexp.MustCompile(`cidrsubnet\(`), anyDifference, "`cidrsubnet` refuses negative numbers, which Terraform turns into networks outside of the one given"},

@@ -36,6 +36,7 @@ const (
 	digitsKind
 	keyKind
 	listsKind // a map of lists
+	widthKind // of what is not bounded in Terraform, so that it is never large
 )
 
 // signature says what a function takes; a last kind that is repeated may be given again.
@@ -80,7 +81,7 @@ var signatures = []signature{
 	{"format", textKind, []kind{formatKind, anyKind}, true},
 	{"formatdate", textKind, []kind{dateKind, timeKind}, false},
 	{"formatlist", textsKind, []kind{formatKind, listKind}, true},
-	{"indent", textKind, []kind{intKind, textKind}, false},
+	{"indent", textKind, []kind{widthKind, textKind}, false},
 	{"index", numberKind, []kind{listKind, anyKind}, false},
 	{"issensitive", boolKind, []kind{anyKind}, false},
 	{"join", textKind, []kind{textKind, textsKind}, true},
@@ -203,6 +204,7 @@ var leaves = map[kind][]string{
 	spaceKind:    {`"dns"`, `"url"`, `"oid"`, `"x500"`, `"6ba7b810-9dad-11d1-80b4-00c04fd430c8"`, `"6BA7B8109DAD11D180B400C04FD430C8"`, `"6ba7b810"`, `"DNS"`},
 	digitsKind:   {`"10"`, `"ff"`, `"-7"`, `"Zz"`, `"0x1f"`, `"0b1"`, `"1_000"`, `""`, `"+5"`, `12`},
 	keyKind:      {`"a"`, `"b"`, `"name"`, `"x"`, `"missing"`, `sensitive("a")`},
+	widthKind:    {`0`, `2`, `"3"`, `8`, `-1`, `1.5`, `null`},
 	listsKind:    {`local.lists`, `{ a = ["x"], b = ["x", "y"] }`, `{}`, `{ a = [] }`, `{ a = ["x", "x"] }`, `{ a = [1] }`, `tomap({ a = ["z"], b = ["z"] })`, `{ a = [null] }`, `{ a = null }`},
 }
 
@@ -218,6 +220,9 @@ func generated(seed, n uint64) string {
 func (g generator) pick(list []string) string { return list[g.IntN(len(list))] }
 
 func (g generator) expression(k kind, depth int) string {
+	if k == widthKind {
+		return g.pick(leaves[k])
+	}
 	if g.IntN(25) == 0 { // what is not meant
 		k = kind(g.IntN(int(kinds)))
 	}
