@@ -35,7 +35,8 @@ func summaries(diags hcl.Diagnostics) []string {
 	return list
 }
 
-// TestCarriageReturns loads files whose lines end as on Windows. What reaches no host, and what is written as \r, is no concern.
+// TestCarriageReturns loads files whose lines end as on Windows. Only what reaches a host, and is not written
+// as \r, is a warning.
 func TestCarriageReturns(t *testing.T) {
 	t.Parallel()
 	windows := func(s string) string { return strings.ReplaceAll(s, "\n", "\r\n") }

@@ -104,7 +104,7 @@ func (c *Config) placeRollout() hcl.Diagnostics {
 		return diags
 	}
 	if c.hostsMissing() {
-		return diags // which of them the rollout means cannot be told
+		return diags // which of them the rollout means is not known
 	}
 	r := &rolloutReader{config: c, body: b.body, header: b.header}
 	for _, h := range c.hosts {
@@ -253,7 +253,7 @@ func (r *rolloutReader) waves(elements []string) []Wave {
 		if rolloutSize.MatchString(text) {
 			size, ok := r.size(text, true)
 			if !ok {
-				r.wrongElement("waves", i, "%q is no number of hosts from 1, nor a percentage from \"1%%\" to \"100%%\".", text)
+				r.wrongElement("waves", i, "%q is neither a number of hosts from 1 nor a percentage from \"1%%\" to \"100%%\".", text)
 				continue
 			}
 			title, last = text, size
