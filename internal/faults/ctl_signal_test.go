@@ -229,7 +229,8 @@ func TestFault02PanickingType(t *testing.T) {
 	attempt := func(boom int) (*bombs, map[string]*play, *engine.Result) {
 		types, b := resources.All(), &bombs{boom: boom}
 		engine.Register(types, "bomb", b)
-		hosts := map[string]*play{"bad": {}, "good": {}}
+		another := func(h *wire.Hello) { h.Facts.MachineID = strings.Repeat("e", 32) }
+		hosts := map[string]*play{"bad": {}, "good": {hello: another}}
 		f := newFleet(hosts, types, func(host string) []*engine.Resource {
 			content := "x\n"
 			list := []*engine.Resource{{Address: host + "/file.f", Kind: types.Kind("file"), State: &resources.File{Path: "/etc/f", Content: &content}}}
