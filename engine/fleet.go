@@ -17,7 +17,8 @@ type Host struct {
 	Name string
 	// Last says that what is wanted here is made from the facts of the others (host local holds their mirrors.d files).
 	Last bool
-	// Here says that it is the machine that this runs on, as host local is, and reached without SSH.
+	// Here says that it is the machine that this runs on, as host local is, and reached without
+	// SSH.
 	Here bool
 }
 

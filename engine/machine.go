@@ -9,8 +9,8 @@ import (
 	"sync"
 )
 
-// errOneMachine is the error of a host whose machine has been reached under another name. Plan replaces
-// it by one that lists all of its names.
+// errOneMachine is the error of a host whose machine has been reached under another name. Plan
+// replaces it by one that lists all of its names.
 var errOneMachine = errors.New("it has the machine-id of another host")
 
 // machines knows which hosts of a plan have one machine-id. One machine has one manifest and one

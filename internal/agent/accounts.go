@@ -65,7 +65,8 @@ type accounts struct {
 	users  []user
 	groups []group
 	err    error
-	// unknown has the databases that getent could not look into: what is not known yet may be there.
+	// unknown has the databases that getent could not look into: what is not known yet may be
+	// there.
 	unknown map[string]error
 }
 
@@ -118,8 +119,8 @@ func (a *accounts) complete(stop until, users, groups []string) {
 	wg.Wait()
 }
 
-// getent asks getent(1) about keys. That one is not found is its exit status 2; a host without getent
-// has no accounts but those of the files.
+// getent asks getent(1) about keys. That one is not found is its exit status 2; a host without
+// getent has no accounts but those of the files.
 func getent(stop until, database string, keys []string) (string, error) {
 	o, err := ask(stop, append([]string{"getent", database, "--"}, keys...)...)
 	if errors.Is(err, errNotInstalled) {
@@ -134,8 +135,8 @@ func getent(stop until, database string, keys []string) (string, error) {
 	return o.stdout.String(), nil
 }
 
-// user finds an account by its name, or by its number where that is no name. It is nil without an error
-// where there is none.
+// user finds an account by its name, or by its number where that is no name. It is nil without an
+// error where there is none.
 func (a *accounts) user(key string) (*user, error) {
 	i := slices.IndexFunc(a.users, func(u user) bool { return u.name == key })
 	if n, err := strconv.Atoi(key); i < 0 && err == nil {

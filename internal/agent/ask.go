@@ -106,8 +106,8 @@ func (b *batch) askSlow(q wire.Query) wire.Answer {
 	return b.askRun(q.Args)
 }
 
-// askRun answers AskRun. That a program is not there is an answer; that it did not come to its end is
-// none.
+// askRun answers AskRun. That a program is not there is an answer; that it did not come to its end
+// is none.
 func (b *batch) askRun(argv []string) wire.Answer {
 	o, err := run(b.stop, command{argv: argv, timeout: queryTimeout})
 	switch {

@@ -134,8 +134,8 @@ func run(stop until, c command) (*outcome, error) {
 	return o, nil
 }
 
-// wait reaps the process. One that was killed may not end, while a file system does not answer: where
-// it changes nothing, it is left to itself.
+// wait reaps the process. One that was killed may not end, while a file system does not answer:
+// where it changes nothing, it is left to itself.
 func (o *outcome) wait(stop until, pid int, c command) {
 	ended := make(chan struct{})
 	go func() {

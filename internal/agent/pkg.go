@@ -232,8 +232,8 @@ func dpkgPackage(status, version string, essential bool) *wire.Package {
 	return p
 }
 
-// rpmPackages asks rpm. Of several versions of one, all count where it is asked for all packages, and
-// the last otherwise.
+// rpmPackages asks rpm. Of several versions of one, all count where it is asked for all packages,
+// and the last otherwise.
 func rpmPackages(stop until, names []string) (map[instance]*wire.Package, error) {
 	argv := []string{"rpm", "-q", "--qf", `%{NAME}\t%{EVR}\t%{ARCH}\n`}
 	if names == nil {

@@ -9,8 +9,9 @@ import (
 )
 
 // An instance of a package is written as the package manager takes it: by the name alone where its
-// architecture is the package manager's own or none in particular, and as NAME:ARCH (dpkg) or NAME.ARCH
-// (rpm) otherwise. What a kernel runs on counts for nothing: it may run the programs of several.
+// architecture is the package manager's own or none in particular, and as NAME:ARCH (dpkg) or
+// NAME.ARCH (rpm) otherwise. What a kernel runs on counts for nothing: it may run the programs of
+// several.
 
 // native is the package manager's own architecture, asked once.
 type native struct {
@@ -50,8 +51,8 @@ func oneWord(stop until, argv ...string) (string, error) {
 	return f[0], nil
 }
 
-// rpmArch is the architecture of the package rpm; where rpm itself is not one of its packages, what it
-// was configured for.
+// rpmArch is the architecture of the package rpm; where rpm itself is not one of its packages, what
+// it was configured for.
 func rpmArch(stop until) (string, error) {
 	if arch, err := oneWord(stop, "rpm", "-q", "--qf", `%{ARCH}\n`, "--", "rpm"); err == nil {
 		return arch, nil
@@ -102,7 +103,8 @@ func (h *host) named(found map[instance]*wire.Package, own string) map[string]*w
 		if !h.isNative(i, own) {
 			name = h.with(i)
 		}
-		// A package that was built for one architecture and is for all now leaves a trace of the first.
+		// A package that was built for one architecture and is for all now leaves a trace of the
+		// first.
 		if was := named[name]; was == nil || was.Installed == "" && was.Broken == "" {
 			named[name] = p
 		}
@@ -110,8 +112,8 @@ func (h *host) named(found map[instance]*wire.Package, own string) map[string]*w
 	return named
 }
 
-// exact names packages such that no instance of another architecture is meant: a name alone means all
-// of them, or is refused.
+// exact names packages such that no instance of another architecture is meant: a name alone means
+// all of them, or is refused.
 func (h *host) exact(names []string) ([]string, error) {
 	found, err := h.instances(forever, nil)
 	if err != nil {

@@ -135,7 +135,8 @@ func (h *host) reinstall(specs []string) (again []string, err error) {
 	return again, err
 }
 
-// installed leaves out the names of packages of which nothing is there, and names the others exactly.
+// installed leaves out the names of packages of which nothing is there, and names the others
+// exactly.
 func (h *host) installed(names []string) (there []string, err error) {
 	if len(names) == 0 {
 		return nil, nil

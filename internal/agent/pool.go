@@ -9,11 +9,13 @@ import (
 )
 
 const (
-	// lookTimeout bounds a question that no program answers: a file system may have gone away below it.
+	// lookTimeout bounds a question that no program answers: a file system may have gone away below
+	// it.
 	lookTimeout = 30 * time.Second
 	// patience is how long a question keeps others from being asked.
 	patience = 500 * time.Millisecond
-	// maxStalled is how many questions may stall at once: each may keep a thread of the kernel's for good.
+	// maxStalled is how many questions may stall at once: each may keep a thread of the kernel's
+	// for good.
 	maxStalled = 64
 )
 
@@ -28,8 +30,8 @@ type task struct {
 }
 
 // pool performs tasks, several at once. A system call on a file system that does not answer never
-// returns: a task that stalls gives its place to others, and one that takes longer than its limit is
-// left behind with its goroutine.
+// returns: a task that stalls gives its place to others, and one that takes longer than its limit
+// is left behind with its goroutine.
 type pool struct {
 	mu      sync.Mutex
 	answers []wire.Answer
@@ -149,8 +151,8 @@ func (p *pool) end(t *task, err error) {
 	}
 }
 
-// watch ends what has taken too long. For each task that has stalled it starts two workers: there may
-// be many that stall, and those that do not are to be answered soon.
+// watch ends what has taken too long. For each task that has stalled it starts two workers: there
+// may be many that stall, and those that do not are to be answered soon.
 func (p *pool) watch(now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -10,7 +10,8 @@ import (
 	"github.com/mirrorform/mirrorform/internal/wire"
 )
 
-// stall is a batch of n questions, each a task, of which those that hang do not return before the test ends.
+// stall is a batch of n questions, each a task, of which those that hang do not return before the
+// test ends.
 func stall(t *testing.T, n, workers int, hangs func(i int) bool) (answers []wire.Answer, took time.Duration) {
 	t.Helper()
 	end, began := make(chan struct{}), time.Now()

@@ -95,8 +95,8 @@ func outputText(value cty.Value) (string, error) {
 	return string(text), err
 }
 
-// listedOutput is the text of one output among all. One that needs facts has none, and in JSON is null with
-// a warning.
+// listedOutput is the text of one output among all. One that needs facts has none, and in JSON is
+// null with a warning.
 func (a *app) listedOutput(name string, o config.Output, asJSON bool) (string, error) {
 	switch {
 	case !asJSON && o.Sensitive:

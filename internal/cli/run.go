@@ -144,7 +144,8 @@ type run struct {
 
 	mu    sync.Mutex
 	diags []config.HostDiagnostics
-	// found are the --target that mean something; addresses are of what hosts have, where there is a
+	// found are the --target that mean something; addresses are of what hosts have, where there is
+	// a
 	// --target.
 	found     map[string]bool
 	addresses []string
@@ -274,8 +275,8 @@ func (r *run) choose(target engine.Target, list []*engine.Resource) []*engine.Re
 	return engine.Select(target, list, r.target)
 }
 
-// plan observes the hosts, and prints what the configuration and the hosts have against it. A --target that
-// means nothing is an error.
+// plan observes the hosts, and prints what the configuration and the hosts have against it. A
+// --target that means nothing is an error.
 func (r *run) plan(ctx context.Context) (*engine.Plan, error) {
 	plan := r.observe(ctx)
 	problems := r.problems(plan)

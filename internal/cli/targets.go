@@ -12,8 +12,9 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// checkTargets refuses a --target whose host is not selected, before any host is reached. Whether there is
-// such a resource is known when its host was observed: it may be one that is only managed there.
+// checkTargets refuses a --target whose host is not selected, before any host is reached. Whether
+// there is such a resource is known when its host was observed: it may be one that is only managed
+// there.
 func (r *run) checkTargets() error {
 	for _, t := range r.target {
 		host := engine.HostOf(t)
@@ -28,7 +29,8 @@ func (r *run) checkTargets() error {
 	return nil
 }
 
-// met notes which --target mean any of a host's resources, and what the host has where one means none.
+// met notes which --target mean any of a host's resources, and what the host has where one means
+// none.
 func (r *run) met(list []*engine.Resource) {
 	if len(r.target) == 0 {
 		return
@@ -65,7 +67,8 @@ func (r *run) unmet(plan *engine.Plan) error {
 	return errors.Join(errs...)
 }
 
-// noAddress is the error of an address that means nothing, with the nearest of those that there are.
+// noAddress is the error of an address that means nothing, with the nearest of those that there
+// are.
 func noAddress(target string, addresses []string) error {
 	if near := nearest(target, addresses); near != "" {
 		return fmt.Errorf("--target %q means no resource. Did you mean %s?", target, near)
@@ -73,8 +76,8 @@ func noAddress(target string, addresses []string) error {
 	return fmt.Errorf("--target %q means no resource: an address is HOST/TYPE.NAME, as `mirrorform graph` shows them", target)
 }
 
-// nearest is the address that a target is most likely a misspelling of, cut to as many parts as the target
-// has; or one that ends with it, where the host is missing.
+// nearest is the address that a target is most likely a misspelling of, cut to as many parts as the
+// target has; or one that ends with it, where the host is missing.
 func nearest(target string, addresses []string) string {
 	best, limit := "", max(2, len(target)/2)
 	for _, address := range addresses {
@@ -111,8 +114,8 @@ func (a *app) noArguments(cmd *cobra.Command, args []string) error {
 	return cobra.NoArgs(cmd, args)
 }
 
-// checkArgument explains an argument of a command that takes none: a host or an address that belongs to an
-// option.
+// checkArgument explains an argument of a command that takes none: a host or an address that
+// belongs to an option.
 func (a *app) checkArgument(cmd *cobra.Command, arg string) error {
 	c, _ := a.load()
 	takes := func(flag string) bool { return cmd.Flags().Lookup(flag) != nil }

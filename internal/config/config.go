@@ -16,11 +16,13 @@
 //	geoip              the GeoIP databases that verify and publish look addresses up in (databases)
 //	rollout            how an apply goes through the hosts (waves, max_failures, on_failure, pause, spread_by, gate)
 //
-// Expressions refer to var.NAME, local.NAME, host.NAME (with name, key, address, labels, user and port; a map of these for a group),
-// path.root and path.module (the configuration's directory) and path.cwd, each.key and each.value in blocks with for_each, and target (name, key,
-// address, labels, user, port and facts) in the bodies of mirrors and resources, and in checks with hosts: the host that the expression is evaluated for. In a postcondition,
-// self is the state that was found after an apply, or null. Resources and mirrors have no other values to refer to; depends_on, moved and
-// removed name them as TYPE.NAME, resource.TYPE.NAME or mirror.NAME.
+// Expressions refer to var.NAME, local.NAME, host.NAME (with name, key, address, labels, user and
+// port; a map of these for a group), path.root and path.module (the configuration's directory) and
+// path.cwd, each.key and each.value in blocks with for_each, and target (name, key, address,
+// labels, user, port and facts) in the bodies of mirrors and resources, and in checks with hosts:
+// the host that the expression is evaluated for. In a postcondition, self is the state that was
+// found after an apply, or null. Resources and mirrors have no other values to refer to;
+// depends_on, moved and removed name them as TYPE.NAME, resource.TYPE.NAME or mirror.NAME.
 //
 // Load checks everything that can be checked without a host and reports all that is wrong, not the first thing only. Expressions that
 // need facts of a host are unknown then; Resources evaluates them when the facts are there.

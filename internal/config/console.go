@@ -55,8 +55,9 @@ type Answer struct {
 	Type  string    // the value's type, where type(…) asks for it instead of the value
 }
 
-// Eval evaluates one expression, given as whole lines. The answer is nil when the lines hold no expression, and with errors. Diagnostics count lines from the
-// first one that this Console was given.
+// Eval evaluates one expression, given as whole lines. The answer is nil when the lines hold no
+// expression, and with errors. Diagnostics count lines from the first one that this Console was
+// given.
 func (k *Console) Eval(lines []byte) (*Answer, hcl.Diagnostics) {
 	c := k.config
 	start := hcl.Pos{Line: k.lines + 1, Column: 1, Byte: len(k.source)}

@@ -35,8 +35,8 @@ func (c *Config) carriageReturns(src []byte, filename string) hcl.Diagnostics {
 	return nil
 }
 
-// crlfArgument warns of a value with such lines that reaches a host: what a file holds, for instance. It is
-// meant so where the expression itself writes \r.
+// crlfArgument warns of a value with such lines that reaches a host: what a file holds, for
+// instance. It is meant so where the expression itself writes \r.
 func (c *Config) crlfArgument(expr hclsyntax.Expression, v cty.Value) hcl.Diagnostics {
 	found := false
 	_ = cty.Walk(v, func(_ cty.Path, v cty.Value) (bool, error) { // no error is made

@@ -35,8 +35,8 @@ func summaries(diags hcl.Diagnostics) []string {
 	return list
 }
 
-// TestCarriageReturns loads files whose lines end as on Windows. Only what reaches a host, and is not written
-// as \r, is a warning.
+// TestCarriageReturns loads files whose lines end as on Windows. Only what reaches a host, and is
+// not written as \r, is a warning.
 func TestCarriageReturns(t *testing.T) {
 	t.Parallel()
 	windows := func(s string) string { return strings.ReplaceAll(s, "\n", "\r\n") }

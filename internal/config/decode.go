@@ -160,8 +160,8 @@ func convertArgument(a *hclsyntax.Attribute, f *field, v cty.Value) (cty.Value, 
 	return converted, nil
 }
 
-// elementError is the error of the first element that keeps a list or a map from having its type, with the
-// path to it; conversion itself says only that there is one. nil: it is not an element.
+// elementError is the error of the first element that keeps a list or a map from having its type,
+// with the path to it; conversion itself says only that there is one. nil: it is not an element.
 func elementError(v cty.Value, want cty.Type, path cty.Path) error {
 	if !want.IsCollectionType() || v.IsNull() || !v.IsKnown() || !v.CanIterateElements() || want.IsMapType() != (v.Type().IsObjectType() || v.Type().IsMapType()) {
 		return nil

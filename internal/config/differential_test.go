@@ -18,9 +18,9 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// The expressions that are compared: those of recordedSeed with recorded results, and where there is a
-// terraform, sampleSize of sampleSeed with what it says now. MIRRORFORM_DIFFERENTIAL=COUNT, or COUNT,SEED,
-// compares as many.
+// The expressions that are compared: those of recordedSeed with recorded results, and where there
+// is a terraform, sampleSize of sampleSeed with what it says now. MIRRORFORM_DIFFERENTIAL=COUNT, or
+// COUNT,SEED, compares as many.
 const (
 	recordedSeed   = 1
 	recordedCount  = 1000
@@ -35,8 +35,8 @@ const (
 
 const reasonNull = "a function that has no result for a null is an error, where Terraform says `(known after apply)`"
 
-// explained lists what differs from Terraform 1.11 on purpose, by the expressions in which it matters. Each
-// reason stands in docs/language.md.
+// explained lists what differs from Terraform 1.11 on purpose, by the expressions in which it
+// matters. Each reason stands in docs/language.md.
 var explained = []struct {
 	expression *regexp.Regexp
 	differs    func(ours, theirs string) bool
@@ -84,8 +84,8 @@ func TestRecordedDifferential(t *testing.T) {
 	compareResults(t, expressions, ourResults(t, expressions), splitResults(string(recorded)))
 }
 
-// TestDifferential compares with the terraform on the PATH, if there is one; TestRecordedDifferential is for
-// machines that have none.
+// TestDifferential compares with the terraform on the PATH, if there is one;
+// TestRecordedDifferential is for machines that have none.
 func TestDifferential(t *testing.T) {
 	t.Parallel()
 	terraform, err := exec.LookPath("terraform")
@@ -184,7 +184,8 @@ func ourResults(t *testing.T, expressions []string) []string {
 	return splitResults(b.String())
 }
 
-// theirText is what Terraform's console prints for a list of the expressions, each after its number.
+// theirText is what Terraform's console prints for a list of the expressions, each after its
+// number.
 func theirText(t *testing.T, terraform string, expressions []string) string {
 	t.Helper()
 	dir := t.TempDir()

@@ -47,7 +47,8 @@ type signature struct {
 	repeat bool
 }
 
-// signatures are of the functions that this language and Terraform share, without those that read files.
+// signatures are of the functions that this language and Terraform share, without those that read
+// files.
 var signatures = []signature{
 	{"abs", numberKind, []kind{numberKind}, false},
 	{"alltrue", boolKind, []kind{boolsKind}, false},

@@ -1,7 +1,7 @@
 package config
 
-// foreign says, for blocks and arguments that Terraform has and this language does not, what does their work
-// here.
+// foreign says, for blocks and arguments that Terraform has and this language does not, what does
+// their work here.
 var foreign = map[string]string{
 	"module":      "All files of one directory are one configuration: put the blocks into it, and use for_each where there are several of a kind.",
 	"data":        "There are no data sources: target.facts has what a host says of itself, and file(…), jsondecode(file(…)) and fileset(…) read files of this machine.",

@@ -103,8 +103,8 @@ var indexFunction = function.New(&function.Spec{
 	},
 })
 
-// lengthFunction counts elements, or the characters of a string. How many elements there are is as secret
-// as the collection itself, and not as its elements.
+// lengthFunction counts elements, or the characters of a string. How many elements there are is as
+// secret as the collection itself, and not as its elements.
 var lengthFunction = function.New(&function.Spec{
 	Params: []function.Parameter{{Name: "value", Type: cty.DynamicPseudoType, AllowDynamicType: true, AllowUnknown: true, AllowMarked: true}},
 	Type: func(args []cty.Value) (cty.Type, error) {
@@ -136,8 +136,8 @@ func lengthOf(v cty.Value) (cty.Value, error) {
 	}
 }
 
-// lookupFunction finds an element of a map by its key. The third argument is the value if there is none;
-// without it that is an error. The marks of other elements are not the result's.
+// lookupFunction finds an element of a map by its key. The third argument is the value if there is
+// none; without it that is an error. The marks of other elements are not the result's.
 var lookupFunction = function.New(&function.Spec{
 	Params: []function.Parameter{
 		{Name: "map", Type: cty.DynamicPseudoType, AllowMarked: true}, {Name: "key", Type: cty.String, AllowMarked: true},
@@ -195,8 +195,8 @@ func lookupType(args []cty.Value) (cty.Type, error) {
 	return cty.DynamicPseudoType, nil
 }
 
-// matchKeysFunction returns the values whose keys are among those searched. Keys are compared as values of
-// one type.
+// matchKeysFunction returns the values whose keys are among those searched. Keys are compared as
+// values of one type.
 var matchKeysFunction = function.New(&function.Spec{
 	Params: []function.Parameter{
 		param("values", cty.List(cty.DynamicPseudoType)), param("keys", cty.List(cty.DynamicPseudoType)), param("searchset", cty.List(cty.DynamicPseudoType)),

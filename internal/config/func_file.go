@@ -119,7 +119,8 @@ func (c *Config) templateFunction() function.Function {
 // templateName is what diagnostics call a template that is a value.
 const templateName = "template"
 
-// templateStringFunction is templatestring(template, vars), where the template is a value, such as what a file holds.
+// templateStringFunction is templatestring(template, vars), where the template is a value, such as
+// what a file holds.
 func (c *Config) templateStringFunction() function.Function {
 	return function.New(&function.Spec{
 		Params: []function.Parameter{param("template", cty.String), param("vars", cty.DynamicPseudoType)},

@@ -19,9 +19,9 @@ import (
 // maxFileset is how many directory entries fileset looks at.
 const maxFileset = 100_000
 
-// fileSet is fileset(path, pattern): the names of the regular files that match, relative to path, with
-// slashes. Links are followed; one that leads nowhere is passed over. As in Terraform the pattern is first
-// joined to the path, so that it may lead out of it.
+// fileSet is fileset(path, pattern): the names of the regular files that match, relative to path,
+// with slashes. Links are followed; one that leads nowhere is passed over. As in Terraform the
+// pattern is first joined to the path, so that it may lead out of it.
 func (c *Config) fileSet(a []string) (cty.Value, error) {
 	root, err := expandPath(a[0], c.dir)
 	if err != nil {
@@ -88,8 +88,8 @@ type fileWalk struct {
 	found map[string]bool
 }
 
-// match adds the files below a directory that match the segments. above are the directories that ** has led
-// through, so that a link to one of them is not followed.
+// match adds the files below a directory that match the segments. above are the directories that **
+// has led through, so that a link to one of them is not followed.
 func (w *fileWalk) match(dir string, segments []globSegment, above []fs.FileInfo) error {
 	if len(segments) == 0 {
 		return nil
@@ -145,9 +145,9 @@ func (w *fileWalk) entry(name string, segments []globSegment, above []fs.FileInf
 	return w.match(name, segments, append(slices.Clip(above), info))
 }
 
-// globPattern makes a regular expression of a glob for one name: * and ? stand for characters, [a-z] for one
-// of a class and [^a-z] for one that is not, {a,b} for one of several texts; a backslash takes the meaning
-// from the character after it.
+// globPattern makes a regular expression of a glob for one name: * and ? stand for characters,
+// [a-z] for one of a class and [^a-z] for one that is not, {a,b} for one of several texts; a
+// backslash takes the meaning from the character after it.
 func globPattern(glob string) (*regexp.Regexp, error) {
 	var b strings.Builder
 	depth := 0

@@ -25,8 +25,8 @@ func param(name string, ty cty.Type) function.Parameter {
 	return function.Parameter{Name: name, Type: ty}
 }
 
-// textFunction is a function of strings to a string. An error is about the first argument, unless it says
-// about which.
+// textFunction is a function of strings to a string. An error is about the first argument, unless
+// it says about which.
 func textFunction(impl func(args []string) (string, error), names ...string) function.Function {
 	return textTo(cty.String, func(args []string) (cty.Value, error) {
 		s, err := impl(args)

@@ -9,8 +9,8 @@ import (
 	"github.com/zclconf/go-cty/cty/function/stdlib"
 )
 
-// toFunction is tostring, tolist and so on. Unlike cty's own, it leaves marks on the elements that have
-// them; types and messages are cty's.
+// toFunction is tostring, tolist and so on. Unlike cty's own, it leaves marks on the elements that
+// have them; types and messages are cty's.
 func toFunction(ty cty.Type) function.Function {
 	plain := stdlib.MakeToFunc(ty)
 	return function.New(&function.Spec{
@@ -32,7 +32,8 @@ func toFunction(ty cty.Type) function.Function {
 	})
 }
 
-// inWords puts the panic of a function into the words of the language: cty's error holds Go's stack.
+// inWords puts the panic of a function into the words of the language: cty's error holds Go's
+// stack.
 func inWords(err error) error {
 	var panicked function.PanicError
 	if errors.As(err, &panicked) {

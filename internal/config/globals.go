@@ -54,9 +54,9 @@ func (c *Config) evaluateGlobals() hcl.Diagnostics {
 // pathNames are the attributes of the object path.
 var pathNames = []string{"cwd", "module", "root"}
 
-// pathValue is the object path. Functions and arguments take paths as relative to the configuration's
-// directory, so root and module are ".", on every machine; abspath(path.root) is the absolute one. cwd is
-// where mirrorform was started.
+// pathValue is the object path. Functions and arguments take paths as relative to the
+// configuration's directory, so root and module are ".", on every machine; abspath(path.root) is
+// the absolute one. cwd is where mirrorform was started.
 func pathValue() cty.Value {
 	cwd := cty.NullVal(cty.String)
 	if dir, err := os.Getwd(); err == nil {

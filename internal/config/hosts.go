@@ -200,7 +200,8 @@ func (h *Host) portValue() cty.Value {
 // sshPort is the port of SSH servers.
 const sshPort = 22
 
-// keyOrName is the key of one of a group, and the name of any other host: what a name in DNS can be made of.
+// keyOrName is the key of one of a group, and the name of any other host: what a name in DNS can be
+// made of.
 func (h *Host) keyOrName() string {
 	if h.Key != "" {
 		return h.Key

@@ -211,8 +211,8 @@ func bound(f function.Function, check func(args []cty.Value) error) function.Fun
 }
 
 // needsResult is the error of a call that gives no known value although all of its arguments are
-// known. cty answers so for a null that has no type, and whoever takes an unknown value for one that
-// is known later would wait for ever.
+// known. cty answers so for a null that has no type, and whoever takes an unknown value for one
+// that is known later would wait for ever.
 func needsResult(v cty.Value, args []cty.Value) error {
 	if v.IsWhollyKnown() || slices.ContainsFunc(args, func(a cty.Value) bool { return !a.IsWhollyKnown() }) {
 		return nil

@@ -26,8 +26,8 @@ func (c *Config) Problem(r *engine.Resource, p engine.Problem) *hcl.Diagnostic {
 	return d
 }
 
-// Problems makes diagnostics of the problems of one host's resources; those of the host as a whole are left
-// out. Two blocks that manage the same things are one mistake, however many things it are.
+// Problems makes diagnostics of the problems of one host's resources; those of the host as a whole
+// are left out. Two blocks that manage the same things are one mistake, however many things it are.
 func (c *Config) Problems(problems []*engine.ResourceProblem) hcl.Diagnostics {
 	type pair struct{ one, other *block }
 	var diags hcl.Diagnostics

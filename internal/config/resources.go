@@ -475,8 +475,8 @@ func (w *wanting) dropAbsent() {
 	}
 }
 
-// Addresses returns the addresses of what is declared, in the order of the configuration: for a mirror its own,
-// and those of its parts as far as they are known without facts.
+// Addresses returns the addresses of what is declared, in the order of the configuration: for a
+// mirror its own, and those of its parts as far as they are known without facts.
 func (c *Config) Addresses() []string {
 	var list []string
 	for _, b := range c.blocks {

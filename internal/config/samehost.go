@@ -9,9 +9,10 @@ import (
 	"github.com/hashicorp/hcl/v2"
 )
 
-// checkSameHosts finds hosts that are reached in the same way: they are one machine, and under each of
-// its names what belongs to the other one would be removed. Each machine is reported once. A host with
-// connection type local and host local are meant to be this machine, and have states of their own.
+// checkSameHosts finds hosts that are reached in the same way: they are one machine, and under each
+// of its names what belongs to the other one would be removed. Each machine is reported once. A
+// host with connection type local and host local are meant to be this machine, and have states of
+// their own.
 func (c *Config) checkSameHosts() hcl.Diagnostics {
 	byWay := map[string][]*Host{}
 	var ways []string
@@ -65,8 +66,8 @@ func (c *Config) addressOf(h *Host) hcl.Range {
 	return h.Range
 }
 
-// way says how a host is reached: it is the same for two hosts that are reached alike, however their
-// addresses are written.
+// way says how a host is reached: it is the same for two hosts that are reached alike, however
+// their addresses are written.
 func (h *Host) way() string {
 	address := strings.ToLower(strings.TrimSuffix(h.Address, "."))
 	if ip, err := netip.ParseAddr(address); err == nil {

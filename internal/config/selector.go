@@ -133,8 +133,8 @@ func (t *selectorTerm) match(h *Host) bool {
 // MeansLocal tells whether host local is named.
 func (s *Selector) MeansLocal() bool { return s.Match(&Host{Name: localHost, Local: true}) }
 
-// Unmatched is the first term that means none of the hosts, or the whole text where only all terms together
-// mean none, or "".
+// Unmatched is the first term that means none of the hosts, or the whole text where only all terms
+// together mean none, or "".
 func (s *Selector) Unmatched(hosts []*Host) string {
 	if s.labels {
 		if !slices.ContainsFunc(hosts, s.Match) {

@@ -233,8 +233,8 @@ func sortedAttributes(body *hclsyntax.Body) []*hclsyntax.Attribute {
 	return attrs
 }
 
-// expressions returns those of a body that the shape has arguments for. What belongs to no argument is
-// reported as such, and what it refers to is of no concern.
+// expressions returns those of a body that the shape has arguments for. What belongs to no argument
+// is reported as such, and what it refers to is of no concern.
 func (s *shape) expressions(body *hclsyntax.Body, skip ...string) []hclsyntax.Expression {
 	var list []hclsyntax.Expression
 	for _, a := range sortedAttributes(body) {

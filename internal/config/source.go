@@ -70,7 +70,8 @@ func configFiles(dir, suffix string) ([]string, error) {
 	return files, nil
 }
 
-// unreadFiles warns of the directory's files that look as if they were read, and are not: those in JSON.
+// unreadFiles warns of the directory's files that look as if they were read, and are not: those in
+// JSON.
 func unreadFiles(dir string) hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	for _, suffix := range []string{".hcl", varsSuffix} {

@@ -16,8 +16,8 @@ type HostDiagnostics struct {
 	Diagnostics hcl.Diagnostics
 }
 
-// Together joins what was found for several hosts. The same problem on many hosts is one diagnostic, which
-// names the first and counts the others.
+// Together joins what was found for several hosts. The same problem on many hosts is one
+// diagnostic, which names the first and counts the others.
 func (c *Config) Together(found []HostDiagnostics) hcl.Diagnostics {
 	var g gathering
 	for _, f := range found {
@@ -30,8 +30,8 @@ func (c *Config) Together(found []HostDiagnostics) hcl.Diagnostics {
 	return tidy(g.diagnostics())
 }
 
-// perHost joins what was found for each host that a block is for. What was found on some of them in the same
-// words names these.
+// perHost joins what was found for each host that a block is for. What was found on some of them in
+// the same words names these.
 func perHost(hosts []*Host, found []hcl.Diagnostics) hcl.Diagnostics {
 	var g gathering
 	for n, diags := range found {
@@ -132,8 +132,8 @@ func (p *shared) saying(hosts string) *hcl.Diagnostic {
 
 var digits = regexp.MustCompile(`[0-9]+`)
 
-// withoutOwn is a text without what differs from host to host: what is quoted, numbers, and the host's own
-// words.
+// withoutOwn is a text without what differs from host to host: what is quoted, numbers, and the
+// host's own words.
 func (h *Host) withoutOwn(text string) string {
 	for _, own := range h.ownWords() {
 		text = strings.ReplaceAll(text, own, "…")
@@ -146,7 +146,8 @@ func (h *Host) withoutOwn(text string) string {
 	return digits.ReplaceAllString(quoted.ReplaceAllString(text, "…"), "0")
 }
 
-// ownWords are a host's name, as it is and as it stands in a quoted string, key, address and labels.
+// ownWords are a host's name, as it is and as it stands in a quoted string, key, address and
+// labels.
 func (h *Host) ownWords() []string {
 	words := []string{h.Name, strings.Trim(strconv.Quote(h.Name), `"`), h.Key, h.Address}
 	for _, label := range sortedKeys(h.Labels) {

@@ -7,9 +7,10 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
 
-// An unknown value is not an absence. A value may be unknown for these reasons only: facts of a host
-// that was not reached, a variable without a value in validate, or an error that is reported. Each
-// place that meets one says which host it waits for, or is an error; none takes it for nothing.
+// An unknown value is not an absence. A value may be unknown for these reasons only: facts of a
+// host that was not reached, a variable without a value in validate, or an error that is reported.
+// Each place that meets one says which host it waits for, or is an error; none takes it for
+// nothing.
 
 const summaryUnknown = "Value is not known"
 
@@ -41,8 +42,8 @@ func (c *Config) reportUnsettled(reported hcl.Diagnostics) hcl.Diagnostics {
 	return diags
 }
 
-// unknownArguments reports a body of which arguments are unknown: what it needs are facts of the host,
-// or if they are there, it is wrong.
+// unknownArguments reports a body of which arguments are unknown: what it needs are facts of the
+// host, or if they are there, it is wrong.
 func (w *wanting) unknownArguments(i *instance, h *Host, d *decoded, local bool) {
 	if w.dry || w.facts[h.Name] == nil {
 		w.missingFacts(i, h, i.address(h.Name), local)

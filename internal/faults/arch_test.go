@@ -7,7 +7,8 @@ import (
 	"github.com/mirrorform/mirrorform/internal/lab"
 )
 
-// demoOf is a configuration with a package, and with a file that cannot be written after it if it is to fail.
+// demoOf is a configuration with a package, and with a file that cannot be written after it if it
+// is to fail.
 func demoOf(name string, fails bool) string {
 	text := "resource \"package\" \"p\" {\n  hosts = [host.h]\n  name  = \"" + name + "\"\n}\n"
 	if fails {
@@ -16,8 +17,8 @@ func demoOf(name string, fails bool) string {
 	return text
 }
 
-// rollBack declares a package that is not there with something that fails after it. listed is the script
-// that lists the host's packages, of all architectures.
+// rollBack declares a package that is not there with something that fails after it. listed is the
+// script that lists the host's packages, of all architectures.
 func rollBack(t *testing.T, s *site, h *lab.Host, name, listed string) {
 	t.Helper()
 	before := sh(t, h, listed)
@@ -33,7 +34,8 @@ func rollBack(t *testing.T, s *site, h *lab.Host, name, listed string) {
 	}
 }
 
-// installAndRemove does that, installs the package and removes it again. brings is its line in the list.
+// installAndRemove does that, installs the package and removes it again. brings is its line in the
+// list.
 func installAndRemove(t *testing.T, s *site, h *lab.Host, name, listed, brings string) {
 	t.Helper()
 	before := sh(t, h, listed)
@@ -68,8 +70,9 @@ func twoArchitectures(t *testing.T, h *lab.Host) *site {
 	return newSite(t, host{Host: h})
 }
 
-// What dpkg takes for its own architecture counts, and not what the kernel runs on. The kernel need not
-// run i386 programs: dpkg and apt are told that they are of i386, as all that is installed then is.
+// What dpkg takes for its own architecture counts, and not what the kernel runs on. The kernel need
+// not run i386 programs: dpkg and apt are told that they are of i386, as all that is installed then
+// is.
 func TestFault37OtherArchitecture(t *testing.T) {
 	t.Parallel()
 	h := boot(t)
@@ -89,7 +92,8 @@ for f in *:amd64.*; do mv "$f" "$(echo "$f" | sed s/:amd64/:i386/)"; done`)
 	record(t, 37, "dpkg of another architecture than the kernel's", 4, "what dpkg takes for its own counts: in plans, installation, rollback and removal")
 }
 
-// A package of another architecture is another package, which neither a rollback nor a removal touches.
+// A package of another architecture is another package, which neither a rollback nor a removal
+// touches.
 func TestFault37TwoArchitectures(t *testing.T) {
 	t.Parallel()
 	h := boot(t)

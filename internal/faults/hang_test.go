@@ -17,8 +17,8 @@ import (
 // deadline is how long a run may take on a host of which some things never answer.
 const deadline = 2 * time.Minute
 
-// directoryService takes getent's place on a host: it knows an account and a group that are in no file,
-// and does what /run/getent says.
+// directoryService takes getent's place on a host: it knows an account and a group that are in no
+// file, and does what /run/getent says.
 const directoryService = `#!/bin/sh
 case $(cat /run/getent) in
 sleeps) exec sleep infinity ;;
@@ -35,8 +35,8 @@ esac
 exec /usr/bin/getent "$@"
 `
 
-// A directory service that hangs or fails is an error of what it was asked about, within a deadline, and
-// no account of it is missing.
+// A directory service that hangs or fails is an error of what it was asked about, within a
+// deadline, and no account of it is missing.
 func TestFault36DirectoryService(t *testing.T) {
 	t.Parallel()
 	h := boot(t)
@@ -143,8 +143,9 @@ func TestFault36StoppedInit(t *testing.T) {
 	record(t, 36, "PID 1 that does not answer (SIGSTOP), with and without a login that waits for it", injected, "an error of its units or of the host, within the deadline; nothing written")
 }
 
-// deadMount mounts a FUSE file system on a directory of a host. Its daemon, this test, greets the kernel
-// and takes each request without ever answering: what asks it cannot even be killed. over ends that.
+// deadMount mounts a FUSE file system on a directory of a host. Its daemon, this test, greets the
+// kernel and takes each request without ever answering: what asks it cannot even be killed. over
+// ends that.
 func deadMount(t *testing.T, h *lab.Host, dir string) (over func()) {
 	t.Helper()
 	pid, err := h.Init()
@@ -166,7 +167,8 @@ func deadMount(t *testing.T, h *lab.Host, dir string) (over func()) {
 	if _, err := syscall.Read(int(dev.Fd()), buf); err != nil {
 		t.Fatal(err)
 	}
-	// The answer to FUSE_INIT (include/uapi/linux/fuse.h): protocol 7.31, requests of up to 4096 bytes.
+	// The answer to FUSE_INIT (include/uapi/linux/fuse.h): protocol 7.31, requests of up to 4096
+	// bytes.
 	le := binary.LittleEndian
 	reply := make([]byte, 16+64)
 	le.PutUint32(reply, uint32(len(reply)))
@@ -200,9 +202,9 @@ func deadMount(t *testing.T, h *lab.Host, dir string) (over func()) {
 	return over
 }
 
-// A mount that does not answer is an error of what lies on it or leads through it, within the deadline:
-// all else of the host is answered. Its daemon takes requests, so the system calls never return, and
-// the helper cannot be killed either.
+// A mount that does not answer is an error of what lies on it or leads through it, within the
+// deadline: all else of the host is answered. Its daemon takes requests, so the system calls never
+// return, and the helper cannot be killed either.
 func TestFault36DeadMount(t *testing.T) {
 	t.Parallel()
 	h := boot(t)

@@ -308,9 +308,9 @@ func setUpTree(ctx context.Context, r *recipe, root string) error {
 	return os.Remove(policy)
 }
 
-// quicken leaves out what costs much and does nothing here. Of a package's installation that is more
-// than half: generators without anything to generate, and the index of manual pages. Of the programs
-// that a login starts, the message of the day is a third.
+// quicken leaves out what costs much and does nothing here. Of a package's installation that is
+// more than half: generators without anything to generate, and the index of manual pages. Of the
+// programs that a login starts, the message of the day is a third.
 func quicken(r *recipe, root string) error {
 	dir := filepath.Join(root, "etc/systemd/system-generators")
 	if err := makeDirs(dir); err != nil {

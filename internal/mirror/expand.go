@@ -207,8 +207,8 @@ func (x *expansion) validate() {
 	}
 }
 
-// dropConsequences drops what is wrong with the entry in AlmaLinux's list because web.server_name, from which
-// its name and URLs are made, is wrong itself.
+// dropConsequences drops what is wrong with the entry in AlmaLinux's list because web.server_name,
+// from which its name and URLs are made, is wrong itself.
 func (x *expansion) dropConsequences() {
 	p := x.spec.Publish
 	wrong := slices.ContainsFunc(x.problems, func(p engine.Problem) bool {
