@@ -256,7 +256,7 @@ func (f *Fleet) Plan(ctx context.Context, hosts []Host) *Plan {
 		if f.Brief {
 			hp.Compared = nil
 		}
-		f.release(h.Name, hp)
+		f.abandon(h.Name, hp)
 		switch {
 		case errors.Is(err, errOneMachine): // reported with the other one, below
 		case hp.Failed():
@@ -283,15 +283,15 @@ func (f *Fleet) Plan(ctx context.Context, hosts []Host) *Plan {
 	_, _ = group.Wait(), last.Wait()
 	for i, err := range met.refused(hosts) {
 		plan.Hosts[i] = &HostPlan{Host: hosts[i].Name, Err: err}
-		f.release(hosts[i].Name, plan.Hosts[i])
+		f.abandon(hosts[i].Name, plan.Hosts[i])
 		f.report(Progress{Host: hosts[i].Name, Stage: Unplanned, Err: err})
 	}
 	return plan
 }
 
-// release ends the transaction of a host whose plan has failed: nothing will be done there, and
+// abandon ends the transaction of a host whose plan has failed: nothing will be done there, and
 // others may have its lock.
-func (f *Fleet) release(host string, hp *HostPlan) {
+func (f *Fleet) abandon(host string, hp *HostPlan) {
 	if s := f.state(host); hp.Failed() && s.id != "" {
 		_ = s.session.Close()
 		s.id = ""

@@ -135,8 +135,8 @@ func getent(stop until, database string, keys []string) (string, error) {
 	return o.stdout.String(), nil
 }
 
-// user finds an account by its name, or by its number where that is no name. It is nil without an
-// error where there is none.
+// user finds an account by its name, or by its number where that is not a name. It is nil without
+// an error where there is none.
 func (a *accounts) user(key string) (*user, error) {
 	i := slices.IndexFunc(a.users, func(u user) bool { return u.name == key })
 	if n, err := strconv.Atoi(key); i < 0 && err == nil {

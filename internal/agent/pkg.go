@@ -92,22 +92,22 @@ func (b *batch) askPackages(which []int, set func(int, wire.Answer)) {
 	}
 }
 
-// packages tells of the packages of these names that the host knows; nil stands for all.
+// packages are those of these names that the host knows; nil stands for all.
 func (h *host) packages(stop until, names []string) (map[string]*wire.Package, error) {
 	// The package manager says its architecture while the packages are read.
-	own := make(chan error, 1)
+	var own string
+	asked := make(chan error, 1)
 	go func() {
-		own <- guard(func() error { _, err := h.nativeArch(stop); return err })
+		asked <- guard(func() (err error) { own, err = h.nativeArch(stop); return err })
 	}()
 	found, err := h.instances(stop, names)
-	if err2 := <-own; err == nil {
+	if err2 := <-asked; err == nil {
 		err = err2
 	}
 	if err != nil {
 		return nil, err
 	}
-	arch, err := h.nativeArch(stop)
-	return h.named(found, arch), err
+	return h.named(found, own), nil
 }
 
 // instances are the packages of these names in all architectures; nil stands for all.

@@ -17,6 +17,17 @@ import (
 // deadline is how long a run may take on a host of which some things never answer.
 const deadline = 2 * time.Minute
 
+// inTime runs the program, and fails the test if that takes longer than the deadline.
+func inTime(t *testing.T, s *site, what string, args ...string) result {
+	t.Helper()
+	begin := time.Now()
+	r := s.run(args...)
+	if took := time.Since(begin); took > deadline {
+		t.Errorf("%s: it takes %v:\n%s", what, took, r.output)
+	}
+	return r
+}
+
 // directoryService takes getent's place on a host: it knows an account and a group that are in no
 // file, and does what /run/getent says.
 const directoryService = `#!/bin/sh
@@ -74,14 +85,10 @@ resource "file" "ours" {
 		put(t, h, "/run/getent", way+"\n", 0o644)
 		sh(t, h, "echo edited >/etc/ours")
 		for _, args := range [][]string{{"plan", "--detailed-exitcode"}, {"apply", "--auto-approve"}} {
-			begin := time.Now()
-			r := s.run(args...)
+			r := inTime(t, s, "a getent that "+way, args...)
 			r.says(t, 1, "getent", "file.theirs", "user.theirs", "group.theirs")
 			if strings.Contains(r.output, "file.ours") && strings.Contains(r.output, "whose /etc/ours is") || strings.Contains(r.output, "create") && !strings.Contains(r.output, "0 to create") {
 				t.Errorf("a getent that %s is taken for an answer:\n%s", way, r.output)
-			}
-			if took := time.Since(begin); took > deadline {
-				t.Errorf("a getent that %s takes %v", way, took)
 			}
 		}
 		sh(t, h, "echo ours >/etc/ours; pkill -KILL -x sleep; pkill -KILL -x getent; true")
@@ -124,13 +131,9 @@ func TestFault36StoppedInit(t *testing.T) {
 		}
 		stopped(func() {
 			for _, args := range [][]string{{"plan", "--detailed-exitcode"}, {"apply", "--auto-approve"}} {
-				begin := time.Now()
-				r := s.run(args...)
+				r := inTime(t, s, "a stopped init, "+pam+" pam_systemd", args...)
 				if r.says(t, 1); pam == "without" {
 					r.says(t, 1, "service.demo", "systemctl")
-				}
-				if took := time.Since(begin); took > deadline {
-					t.Errorf("%s pam_systemd, it takes %v:\n%s", pam, took, r.output)
 				}
 				injected++
 			}
@@ -253,14 +256,10 @@ resource "file" "ours" {
 	} {
 		s.write("more.hcl", c.more)
 		over := deadMount(t, h, c.dir)
-		begin := time.Now()
-		r := s.run(c.args...)
+		r := inTime(t, s, "a dead mount on "+c.dir, c.args...)
 		r.says(t, 1, c.names)
 		if strings.Contains(r.output, "file.ours") {
 			t.Errorf("a dead mount on %s keeps others from being answered:\n%s", c.dir, r.output)
-		}
-		if took := time.Since(begin); took > deadline {
-			t.Errorf("with a dead mount on %s it takes %v", c.dir, took)
 		}
 		injected++
 		over()
