@@ -40,7 +40,7 @@ type limitValue struct {
 	failed bool
 }
 
-// subtracts tells whether a value only takes hosts away: from what the others mean, or from all.
+// subtracts reports whether a value only takes hosts away: from what the others mean, or from all.
 func (v *limitValue) subtracts() bool { return v.selector != nil && v.selector.Subtracts() }
 
 // limits reads the values of --limit.

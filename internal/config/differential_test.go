@@ -90,7 +90,7 @@ func TestDifferential(t *testing.T) {
 	t.Parallel()
 	terraform, err := exec.LookPath("terraform")
 	if err != nil {
-		t.Logf("there is no terraform: only recorded results are compared")
+		t.Log("terraform not found: only recorded results are compared")
 		return
 	}
 	count, seed := sampleSize, uint64(sampleSeed)

@@ -92,7 +92,7 @@ func parsePrefix(v cty.Value) (*net.IPNet, error) {
 	return network, nil
 }
 
-// prefixContains tells whether a prefix holds an address, or all of another prefix. Those of
+// prefixContains reports whether a prefix holds an address, or all of another prefix. Those of
 // different families are an error, since neither yes nor no is what was meant.
 func prefixContains(prefix, other string) (cty.Value, error) {
 	outer, err := netip.ParsePrefix(prefix)

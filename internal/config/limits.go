@@ -222,7 +222,7 @@ func needsResult(v cty.Value, args []cty.Value) error {
 			return function.NewArgErrorf(i, "argument must not be null")
 		}
 	}
-	return errors.New("there is no result for these arguments")
+	return errors.New("these arguments have no result")
 }
 
 // open is a parameter that takes anything of its type, so that the function inside decides.

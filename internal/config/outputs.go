@@ -82,7 +82,7 @@ func (c *Config) factsMissing(expr hclsyntax.Expression, v cty.Value, facts map[
 	return names
 }
 
-// refersToHost tells whether a reference is to a host, to its group, or to all hosts.
+// refersToHost reports whether a reference is to a host, to its group, or to all hosts.
 func refersToHost(t hcl.Traversal, h *Host) bool {
 	root, name := reference(t)
 	switch {

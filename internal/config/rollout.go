@@ -116,8 +116,8 @@ func (c *Config) placeRollout() hcl.Diagnostics {
 	return append(diags, r.diags...)
 }
 
-// hostsMissing tells whether hosts or their arguments are not known, for an error or for a variable
-// without a value.
+// hostsMissing reports whether hosts or their arguments are not known, for an error or for a
+// variable without a value.
 func (c *Config) hostsMissing() bool {
 	for _, hb := range c.hostBlocks {
 		if hb.failed || slices.ContainsFunc(hb.hosts, func(h *Host) bool { return h.incomplete }) {

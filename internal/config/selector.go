@@ -112,12 +112,12 @@ func (s *Selector) Match(h *Host) bool {
 	return selected
 }
 
-// Subtracts tells whether the selector only says which hosts are not meant.
+// Subtracts reports whether the selector only says which hosts to leave out.
 func (s *Selector) Subtracts() bool {
 	return !s.labels && !slices.ContainsFunc(s.terms, func(t selectorTerm) bool { return !t.not })
 }
 
-// match tells whether a term's pattern, or its condition on a label, holds of a host.
+// match reports whether a term's pattern, or its condition on a label, holds of a host.
 func (t *selectorTerm) match(h *Host) bool {
 	if t.label != "" {
 		ok, _ := path.Match(t.pattern, h.Labels[t.label]) // the pattern was checked

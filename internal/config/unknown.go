@@ -14,7 +14,7 @@ import (
 
 const summaryUnknown = "Value is not known"
 
-// refersToUnknown tells whether anything that an expression refers to is not wholly known. An
+// refersToUnknown reports whether anything that an expression refers to is not wholly known. An
 // expression whose value is unknown for another reason has an error.
 func refersToUnknown(expr hclsyntax.Expression, ctx *hcl.EvalContext) bool {
 	return slices.ContainsFunc(expr.Variables(), func(t hcl.Traversal) bool {
