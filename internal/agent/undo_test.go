@@ -295,7 +295,7 @@ func TestForeignEdit(t *testing.T) {
 			if left, _ := os.ReadDir(state + "/journal"); len(left) != 0 {
 				t.Errorf("left behind: %v", left)
 			}
-			if b := tr.lock(0); b.ID == "" || b.Recovered != nil {
+			if b := tr.lock(60); b.ID == "" || b.Recovered != nil {
 				t.Errorf("%+v", b)
 			}
 		})
@@ -328,7 +328,7 @@ func TestFailedRollback(t *testing.T) {
 	}
 	_ = c.rw.Close()
 	c = dial(t, state)
-	b := c.lock(0)
+	b := c.lock(60)
 	if b.ID != "" || b.Recovered == nil || len(b.Recovered.Errors) != 1 || b.Recovered.Journal != done.Journal || !strings.Contains(b.Recovered.Errors[0], "test") ||
 		b.Recovered.Operator != "alice@laptop" || b.Recovered.Command != "apply" {
 		t.Fatalf("%+v %+v", b, b.Recovered)
@@ -336,7 +336,7 @@ func TestFailedRollback(t *testing.T) {
 	if err := os.WriteFile(dir+"/repaired", nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	b = c.lock(0)
+	b = c.lock(60)
 	if b.ID == "" || b.Recovered == nil || b.Recovered.Undone != 1 || len(b.Recovered.Errors) != 0 || !slices.Equal(b.Recovered.Stays, []string{"run true: it cannot be known"}) {
 		t.Fatalf("%+v %+v", b, b.Recovered)
 	}
