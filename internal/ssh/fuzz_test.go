@@ -104,7 +104,9 @@ func FuzzNoise(f *testing.F) {
 		if len(p.stderr.kept) > keptStderr {
 			t.Errorf("%d bytes are kept", len(p.stderr.kept))
 		}
-		if err := p.skipToPreamble(); err == nil && !strings.Contains(string(stdout), wire.Preamble) {
+		if asks, err := p.skipToPreamble(); asks {
+			t.Errorf("the helper's bytes are asked for in %q, where there are none", stdout)
+		} else if err == nil && !strings.Contains(string(stdout), wire.Preamble) {
 			t.Errorf("the helper is heard in %q", stdout)
 		} else if err != nil && strings.ContainsAny(err.Error(), "\n\r\x00\x1b") {
 			t.Errorf("unusable message %q", err)

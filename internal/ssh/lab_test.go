@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -183,14 +184,15 @@ func TestLabBecomeRefused(t *testing.T) {
 	wantError(t, err, ErrBecome, "requiretty")
 }
 
+// TestLabDirectories: where the helper of an account that does not become root may lie.
 func TestLabDirectories(t *testing.T) {
 	t.Parallel()
 	h := newLabHost(t)
 	b := realBundle(t)
 	name := helperName(b.ID())
-	at := func(user, become, dir string) {
+	at := func(user, dir string) {
 		t.Helper()
-		link, err := h.connect(h.target(user, become), b)
+		link, err := h.connect(h.target(user, "none"), b)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -203,7 +205,7 @@ func TestLabDirectories(t *testing.T) {
 	// A home that may not be executed from.
 	h.run("install", "-d", "-o", "admin", "-m", "0755", "/home/admin/.cache")
 	h.run("mount", "-t", "tmpfs", "-o", "noexec,mode=0700,uid=admin", "tmpfs", "/home/admin/.cache")
-	at("admin", "sudo", "/var/tmp/mirrorform-admin")
+	at("admin", "/var/tmp/mirrorform-admin")
 	if left := h.run("find", "/home/admin/.cache", "-type", "f"); left != "" {
 		t.Errorf("left: %s", left)
 	}
@@ -213,7 +215,7 @@ func TestLabDirectories(t *testing.T) {
 	h.run("install", "-d", "-o", "root", "-m", "0777", "/home/csh/.cache/mirrorform")
 	h.run("cp", "/bin/true", "/var/tmp/mirrorform-csh/"+name)
 	h.run("cp", "/bin/true", "/home/csh/.cache/mirrorform/"+name)
-	link, err := h.connect(h.target("csh", "sudo"), b)
+	link, err := h.connect(h.target("csh", "none"), b)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -223,13 +225,13 @@ func TestLabDirectories(t *testing.T) {
 	}
 
 	// A helper that is not the one it should be.
-	at("fish", "sudo", "/home/fish/.cache/mirrorform")
+	at("fish", "/home/fish/.cache/mirrorform")
 	h.run("rm", "/home/fish/.cache/mirrorform/"+name)
 	if err := h.Write("/home/fish/.cache/mirrorform/"+name, []byte("#!/bin/sh\necho hello\n"), 0o500); err != nil {
 		t.Fatal(err)
 	}
 	h.run("chown", "fish", "/home/fish/.cache/mirrorform/"+name)
-	at("fish", "sudo", "/home/fish/.cache/mirrorform")
+	at("fish", "/home/fish/.cache/mirrorform")
 	if !strings.Contains(strings.Join(h.log, "\n"), "replacing it") {
 		t.Errorf("the log is %q", h.log)
 	}
@@ -243,28 +245,92 @@ func TestLabDirectories(t *testing.T) {
 	h.run("loginctl", "enable-linger", "doas") // so that /run/user/UID stays
 	h.run("systemctl", "start", "user@"+uid+".service")
 	h.run("mount", "-o", "remount,noexec", "/run/user/"+uid)
-	_, err = h.connect(h.target("doas", "doas"), b)
+	_, err = h.connect(h.target("doas", "none"), b)
 	wantError(t, err, nil, "/home/doas/.cache/mirrorform: programs cannot be executed there", "/var/tmp/mirrorform-doas: programs",
 		"/run/user/"+uid+"/mirrorform: programs", "/dev/shm/mirrorform-doas: programs", "Permission denied", "noexec")
 }
 
-// TestLabSweep: helpers of other versions go when nobody has run them for long, by the host's own clock.
-func TestLabSweep(t *testing.T) {
+// TestLabRootsCopy: root runs no helper but its own, wherever that one lies, and whatever the login
+// account does.
+func TestLabRootsCopy(t *testing.T) {
 	t.Parallel()
 	h := newLabHost(t)
-	dir := "/root/.cache/mirrorform"
-	h.run("install", "-d", "-m", "0700", dir)
-	for name, times := range map[string][2]string{"helper-0001": {"40 days ago", "40 days ago"}, "helper-0002": {"40 days ago", "1 day ago"}} {
-		h.run("touch", "-m", "-d", times[0], dir+"/"+name)
-		h.run("touch", "-a", "-d", times[1], dir+"/"+name)
-	}
 	b := realBundle(t)
-	if _, err := h.connect(h.target("root", "none"), b); err != nil {
-		t.Fatal(err)
+	name := helperName(b.ID())
+	// at connects, and checks that root's helper runs from dir, in which only root can write, from
+	// the root directory down.
+	at := func(user, become, dir string) {
+		t.Helper()
+		link, err := h.connect(h.target(user, become), b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = link.Close() }()
+		beat(t, link)
+		pid := strings.TrimSpace(h.run("pgrep", "-n", "-u", "root", "-f", "^/[a-z/]*/"+name+" --nonce"))
+		if got, want := h.run("readlink", "/proc/"+pid+"/exe"), dir+"/"+name+"\n"; got != want {
+			t.Errorf("root runs %q, not %q", got, want)
+		}
+		if open := h.run("find", dir+"/"+name, dir, filepath.Dir(dir), "-maxdepth", "0", "(", "-not", "-user", "root", "-o", "-perm", "/022", ")"); open != "" {
+			t.Errorf("others than root can write to: %s", open)
+		}
 	}
-	if got, want := h.run("ls", "-A", dir), "helper-0002\n"+helperName(b.ID())+"\n"; got != want && got != helperName(b.ID())+"\nhelper-0002\n" {
-		t.Errorf("left:\n%s", got)
+	const first, second = "/var/lib/mirrorform/helper", "/opt/mirrorform"
+
+	// A state directory of an earlier version, into which nobody sees.
+	h.run("install", "-d", "-m", "0700", "/var/lib/mirrorform")
+	at("admin", "sudo", first)
+	// The login account has nothing that root would run, and what it puts where a helper used to
+	// lie stays unused.
+	if left := h.run("find", "/home", "/var/tmp", "/tmp", "/dev/shm", "/run/user", "-name", "*helper-*"); left != "" {
+		t.Errorf("left: %s", left)
 	}
+	for _, dir := range []string{"/home/admin/.cache/mirrorform", "/var/tmp/mirrorform-admin", "/dev/shm/mirrorform-admin"} {
+		h.run("install", "-d", "-o", "admin", "-m", "0700", dir)
+		if err := h.Write(dir+"/"+name, []byte("#!/bin/sh\nid >>/var/tmp/ran\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		h.run("chown", "admin", dir+"/"+name)
+	}
+	for _, c := range [][2]string{{"admin", "sudo"}, {"doas", "doas"}, {"root", "none"}, {"csh", "sudo"}, {"fish", "sudo"}, {"noisy", "sudo"}} {
+		at(c[0], c[1], first)
+		if len(h.log) > 0 {
+			t.Errorf("%s: the helper was there, and yet: %q", c[0], h.log)
+		}
+	}
+	h.run("rm", first+"/"+name) // and it is pushed again
+	at("admin", "sudo", first)
+	h.run("test", "!", "-e", "/var/tmp/ran")
+
+	// Helpers of other versions go when nobody has run them for long.
+	for old, times := range map[string][2]string{"helper-0001": {"40 days ago", "40 days ago"}, "helper-0002": {"40 days ago", "1 day ago"}} {
+		h.run("touch", "-m", "-d", times[0], first+"/"+old)
+		h.run("touch", "-a", "-d", times[1], first+"/"+old)
+	}
+	h.run("rm", first+"/"+name)
+	at("root", "none", first)
+	if got := strings.Fields(h.run("ls", "-A", first)); !slices.Contains(got, "helper-0002") || slices.Contains(got, "helper-0001") || len(got) != 2 {
+		t.Errorf("left: %q", got)
+	}
+
+	// /var may not be executed from; then nothing may.
+	h.run("mount", "-t", "tmpfs", "-o", "noexec,mode=0700", "tmpfs", "/var/lib/mirrorform")
+	at("admin", "sudo", second)
+	at("doas", "doas", second)
+	h.run("mount", "-t", "tmpfs", "-o", "noexec", "tmpfs", "/opt")
+	for _, c := range [][2]string{{"admin", "sudo"}, {"root", "none"}} {
+		_, err := h.connect(h.target(c[0], c[1]), b)
+		wantError(t, err, nil, first+": programs cannot be executed there", second+": programs cannot be executed there", "Permission denied", "noexec")
+	}
+	h.run("umount", "/opt")
+	h.run("umount", "/var/lib/mirrorform")
+	h.run("rm", "-r", "/var/lib/mirrorform", second)
+
+	// What is not root's own is not taken: a directory of somebody else's, and a link.
+	h.run("install", "-d", "-o", "admin", "/var/lib/mirrorform")
+	h.run("ln", "-s", "/home/admin", second)
+	_, err := h.connect(h.target("admin", "sudo"), b)
+	wantError(t, err, nil, first+": it is a symbolic link, or belongs to another user than root", second+": it is a symbolic link")
 }
 
 // TestLabServer: sshd's own settings.
@@ -322,8 +388,13 @@ func TestLabServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	restart()
-	_, err = h.connect(h.target("fish", "sudo"), b)
+	_, err = h.connect(h.target("fish", "none"), b)
 	wantError(t, err, nil, "SFTP", "Subsystem sftp internal-sftp")
+	link, err = h.connect(h.target("fish", "sudo"), b) // root's own copy comes without it
+	if err != nil {
+		t.Fatal(err)
+	}
+	beat(t, link)
 }
 
 // TestLabKeys: the host is known by RSA only; keys come from ssh-keygen and ssh-agent themselves.

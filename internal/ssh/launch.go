@@ -30,25 +30,27 @@ type notRunnableError struct{ reason string }
 
 func (e *notRunnableError) Error() string { return "the helper cannot be executed: " + e.reason }
 
-// launch runs the helper. It pushes it when it is missing, and once when it is wrong; where it cannot be executed, it
-// pushes it into the next directory.
+// launch runs the helper, as root or as the account itself.
 func (s *session) launch(ctx context.Context, bundle Bundle) (*Link, error) {
+	if s.target.asRoot() {
+		return s.launchAsRoot(ctx, bundle)
+	}
+	return s.launchAsUser(ctx, bundle)
+}
+
+// launchAsUser runs the helper as the account that logs in. It pushes it when it is missing, and
+// once when it is wrong.
+func (s *session) launchAsUser(ctx context.Context, bundle Bundle) (*Link, error) {
 	up := &uploader{session: s, bundle: bundle}
 	replaced := false
 	for {
-		link, err := s.run(ctx, bundle)
-		var wrong *wrongHelperError
-		var blocked *notRunnableError
+		nonce := engine.NewNonce()
+		link, err := s.run(ctx, bundle, runCommand(bundle.ID(), nonce), nonce)
 		switch {
 		case err == nil:
 			return link, nil
-		case errors.As(err, &blocked) && up.place > 0:
-			// It was pushed there by us just now, and ran there as this user, but not as root.
-			if err := up.withdraw(ctx, blocked.reason); err != nil {
-				return nil, err
-			}
 		case errors.Is(err, errMissing) && up.place == 0:
-		case (errors.As(err, &wrong) || errors.As(err, &blocked)) && !replaced:
+		case replaceable(err) && !replaced:
 			replaced = true
 			up.place = 0
 			s.opts.Log(fmt.Sprintf("host %s: %v; replacing it", s.target.Name, err))
@@ -61,22 +63,36 @@ func (s *session) launch(ctx context.Context, bundle Bundle) (*Link, error) {
 	}
 }
 
+// replaceable tells whether another copy of the helper may do better.
+func replaceable(err error) bool {
+	var wrong *wrongHelperError
+	var blocked *notRunnableError
+	return errors.As(err, &wrong) || errors.As(err, &blocked)
+}
+
 // run starts the helper and reads its Hello, which repeats the nonce that it was given. Nothing is sent for it to greet: OpenSSH lets a
 // channel's input in only once the command runs, and to wait for that would take a round trip.
-func (s *session) run(ctx context.Context, bundle Bundle) (*Link, error) {
+func (s *session) run(ctx context.Context, bundle Bundle, command, nonce string) (*Link, error) {
 	s.guard.enter("starting the helper")
-	mayAsk := s.target.Become == "sudo" && s.target.BecomePassword != nil
-	nonce := engine.NewNonce()
-	p, err := s.start(ctx, runCommand(bundle.ID(), nonce, become(s.target.Become, mayAsk)))
+	p, err := s.start(ctx, command)
 	if err != nil {
 		return nil, err
 	}
-	return s.greet(ctx, p, bundle, mayAsk, nonce)
+	return s.greet(ctx, p, bundle, nonce)
 }
 
-// greet waits for the Hello of a process that should be the helper, and checks it.
-func (s *session) greet(ctx context.Context, p *process, bundle Bundle, mayAsk bool, nonce string) (*Link, error) {
-	if err := s.awaitPreamble(ctx, p, mayAsk); err != nil {
+// greet waits for the Hello of a process that should be the helper, and checks it. Before it, the
+// host is given the helper's bytes, if the process is to have them and asks.
+func (s *session) greet(ctx context.Context, p *process, bundle Bundle, nonce string) (*Link, error) {
+	mayAsk := s.target.Become == "sudo" && s.target.BecomePassword != nil
+	asks, err := s.awaitPreamble(ctx, p, mayAsk)
+	if err == nil && asks {
+		// What is not taken is explained by how the process ends.
+		_, _ = p.ch.Write(p.offer)
+		p.offer = nil
+		_, err = s.awaitPreamble(ctx, p, false)
+	}
+	if err != nil {
 		p.close()
 		return nil, err
 	}
@@ -97,13 +113,13 @@ func (s *session) greet(ctx context.Context, p *process, bundle Bundle, mayAsk b
 	return &Link{Hello: *answer, s: s, p: p}, nil
 }
 
-// awaitPreamble reads up to the end of the preamble, and gives sudo its password when it asks.
-func (s *session) awaitPreamble(ctx context.Context, p *process, mayAsk bool) error {
-	var err error
+// awaitPreamble reads up to the end of the preamble, or of the line that asks for the helper's
+// bytes, and gives sudo its password when it asks.
+func (s *session) awaitPreamble(ctx context.Context, p *process, mayAsk bool) (send bool, err error) {
 	skipped := make(chan struct{})
 	go func() {
 		defer close(skipped)
-		err = p.skipToPreamble()
+		send, err = p.skipToPreamble()
 	}()
 	asked := false
 	for {
@@ -111,28 +127,28 @@ func (s *session) awaitPreamble(ctx context.Context, p *process, mayAsk bool) er
 		case <-skipped:
 			switch {
 			case err == nil:
-				return nil
+				return send, nil
 			case ctx.Err() != nil:
-				return context.Cause(ctx)
+				return false, context.Cause(ctx)
 			case errors.Is(err, io.EOF):
-				return s.diagnose(ctx, p)
+				return false, s.diagnose(ctx, p)
 			default:
-				return err
+				return false, err
 			}
 		case <-p.stderr.prompts:
 			if !mayAsk {
 				continue // no password is ever given to a program that was not asked to read one
 			}
 			if asked {
-				return fmt.Errorf("%w: sudo refused the password for user %s", ErrBecome, s.target.User)
+				return false, fmt.Errorf("%w: sudo refused the password for user %s", ErrBecome, s.target.User)
 			}
 			asked = true
 			if err := s.givePassword(ctx, p); err != nil {
-				return err
+				return false, err
 			}
 		case <-ctx.Done():
 			<-skipped // the connection is being closed; what was printed so far is then noted
-			return context.Cause(ctx)
+			return false, context.Cause(ctx)
 		}
 	}
 }
@@ -167,24 +183,28 @@ func (s *session) givePassword(ctx context.Context, p *process) error {
 	}
 }
 
-// skipToPreamble reads up to the end of the preamble; what comes before it is noise of login scripts.
-func (p *process) skipToPreamble() error {
+// skipToPreamble reads up to the end of the preamble, or of the line that asks for the helper's
+// bytes where there are some to send. What comes before it is noise of login scripts.
+func (p *process) skipToPreamble() (asks bool, err error) {
 	var noise []byte
 	for len(noise) < maxNoise {
 		line, err := p.stdout.ReadSlice('\n')
 		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
 			p.addNoise(line)
-			return err
+			return false, err
 		}
 		if i := bytes.LastIndex(line, []byte(preambleStart)); i >= 0 {
 			if string(line[i:]) == wire.Preamble {
-				return nil
+				return false, nil
 			}
-			return &wrongHelperError{"it speaks another protocol: " + quote(string(line[i:]))}
+			return false, &wrongHelperError{"it speaks another protocol: " + quote(string(line[i:]))}
+		}
+		if p.offer != nil && bytes.HasSuffix(line, []byte(send+"\n")) {
+			return true, nil
 		}
 		noise = p.addNoise(line)
 	}
-	return fmt.Errorf("the host printed more than %d KiB before the helper's first word: a login script that prints without end? It begins with %s",
+	return false, fmt.Errorf("the host printed more than %d KiB before the helper's first word: a login script that prints without end? It begins with %s",
 		maxNoise>>10, quote(string(noise[:200])))
 }
 
@@ -227,6 +247,9 @@ func (s *session) diagnose(ctx context.Context, p *process) error {
 		return errMissing
 	}
 	stderr := p.stderr.String()
+	if reason := notInstalled[p.status]; p.installs && reason != "" {
+		return &unusableError{reason: reason + ": " + p.outcome()}
+	}
 	if notRunnable(p.status, stderr) {
 		return &notRunnableError{p.outcome()}
 	}

@@ -592,10 +592,18 @@ func TestTail(t *testing.T) {
 func TestCommands(t *testing.T) {
 	t.Parallel()
 	b := standIn(t, "")
-	commands := []string{surveyCommand()}
+	commands := []string{surveyCommand(), runCommand(b.ID(), "00ff")}
 	for _, how := range []string{"none", "sudo", "doas"} {
 		for _, mayAsk := range []bool{false, true} {
-			commands = append(commands, runCommand(b.ID(), "00ff", become(how, mayAsk)))
+			prefix := become(how, mayAsk)
+			commands = append(commands, rootCommand(rootPlaces, b.ID(), "00ff", prefix))
+			for _, place := range rootPlaces {
+				d, _, err := newDelivery(t.Context(), b, "amd64", place)
+				if err != nil {
+					t.Fatal(err)
+				}
+				commands = append(commands, d.command("00ff", prefix))
+			}
 		}
 	}
 	for i := range directories {
@@ -604,7 +612,7 @@ func TestCommands(t *testing.T) {
 	for _, c := range commands {
 		script, ok := strings.CutPrefix(c, "/bin/sh -c '")
 		script, ok2 := strings.CutSuffix(script, "'")
-		if !ok || !ok2 || strings.ContainsAny(script, "'\\!`\n\r\t") || len(c) > 1000 {
+		if !ok || !ok2 || strings.ContainsAny(script, "'\\!`\n\r\t") || len(c) > 2000 {
 			t.Errorf("%d bytes: %s", len(c), c)
 		}
 	}
@@ -615,7 +623,7 @@ func TestCommands(t *testing.T) {
 					t.Errorf("%q was taken into a command line", bad)
 				}
 			}()
-			_ = runCommand(bad, "00ff", "")
+			_ = runCommand(bad, "00ff")
 		}()
 	}
 }

@@ -20,8 +20,9 @@ import (
 )
 
 // ConnectLocal runs the bundle's helper on this machine, as a child process, and returns the link to it. Of the target, Name, Become, BecomePassword and
-// ConnectTimeout count. The helper is the one that other hosts get, with the same greeting and the same state below /var/lib/mirrorform. Its file is
-// gone again when it runs.
+// ConnectTimeout count. The helper is the one that other hosts get, with the same greeting and the
+// same state below /var/lib/mirrorform. Where it becomes root, it runs from root's own place, as on
+// other hosts; else its file is gone again when it runs.
 func (d *Dialer) ConnectLocal(ctx context.Context, t Target, bundle Bundle) (*Link, error) {
 	t.Address, t.Jump = "localhost", nil
 	t, err := t.complete()
@@ -31,49 +32,88 @@ func (d *Dialer) ConnectLocal(ctx context.Context, t Target, bundle Bundle) (*Li
 	if runtime.GOOS != "linux" {
 		return nil, fmt.Errorf("host %s (this machine): the helper runs on Linux, and this is %s", t.Name, runtime.GOOS)
 	}
-	cause := fmt.Errorf("host %s (this machine): no directory to run the helper from", t.Name)
-	for _, place := range localPlaces() {
-		link, err := d.connectLocal(ctx, t, bundle, place)
+	cause := errors.New("no directory to run the helper from")
+	for _, start := range localStarts(t) {
+		link, err := d.connectLocal(ctx, t, bundle, start)
 		if err == nil {
 			return link, nil
 		}
-		cause = fmt.Errorf("host %s (this machine): %w", t.Name, err)
-		var blocked *notRunnableError
-		if !errors.As(err, &blocked) && !errors.Is(err, syscall.EACCES) { // EACCES: execve(2) where a file system is mounted noexec
+		cause = err
+		// EACCES: execve(2) where a file system is mounted noexec.
+		if whyUnusable(err) == "" && !errors.Is(err, syscall.EACCES) {
 			break
 		}
 	}
-	return nil, cause
+	return nil, fmt.Errorf("host %s (this machine): %w", t.Name, cause)
 }
 
-// localPlaces are where the helper can be put, in the order in which they are tried.
-func localPlaces() []string {
+// localStart starts the helper on this machine in one of the ways that may work. cleanUp removes
+// what it was started from.
+type localStart func(ctx context.Context, s *session, bundle Bundle, nonce string) (p *process, cleanUp func(), err error)
+
+// localStarts are the ways to start the helper, in the order in which they are tried.
+func localStarts(t Target) []localStart {
+	var starts []localStart
+	if t.Become != "none" {
+		for _, place := range t.rootPlaces {
+			starts = append(starts, func(ctx context.Context, s *session, bundle Bundle, nonce string) (*process, func(), error) {
+				p, err := s.startFromRoots(ctx, bundle, place, nonce)
+				return p, func() {}, err
+			})
+		}
+		return starts
+	}
 	places := []string{os.TempDir()}
 	if cache, err := os.UserCacheDir(); err == nil {
 		places = append([]string{filepath.Join(cache, "mirrorform")}, places...)
 	}
-	return places
+	for _, place := range places {
+		starts = append(starts, func(ctx context.Context, s *session, bundle Bundle, nonce string) (*process, func(), error) {
+			return s.startFrom(ctx, bundle, place, nonce)
+		})
+	}
+	return starts
 }
 
-// connectLocal is ConnectLocal with the helper in a directory of its own below place.
-func (d *Dialer) connectLocal(ctx context.Context, t Target, bundle Bundle, place string) (*Link, error) {
-	binary, _, err := bundle.Binary(ctx, runtime.GOARCH)
+// startFromRoots starts the helper from a place of root's, where it is put unless it is there.
+func (s *session) startFromRoots(ctx context.Context, bundle Bundle, place rootPlace, nonce string) (*process, error) {
+	d, data, err := newDelivery(ctx, bundle, runtime.GOARCH, place)
 	if err != nil {
 		return nil, err
 	}
+	mayAsk := s.target.Become == "sudo" && s.target.BecomePassword != nil
+	p, err := s.startLocal(append(becomeArgv(s.target.Become, mayAsk), "/bin/sh", "-c", d.unlessThere(nonce))...)
+	if err == nil {
+		p.installs, p.offer = true, data
+	}
+	return p, err
+}
+
+// startFrom starts the helper from a directory of its own below place, which is removed.
+func (s *session) startFrom(ctx context.Context, bundle Bundle, place, nonce string) (*process, func(), error) {
+	nothing := func() {}
+	binary, _, err := bundle.Binary(ctx, runtime.GOARCH)
+	if err != nil {
+		return nil, nothing, err
+	}
 	if err := os.MkdirAll(place, 0o700); err != nil {
-		return nil, err
+		return nil, nothing, err
 	}
 	dir, err := os.MkdirTemp(place, "helper-") // which nobody else can enter
 	if err != nil {
-		return nil, err
+		return nil, nothing, err
 	}
-	defer func() { _ = os.RemoveAll(dir) }()
+	cleanUp := func() { _ = os.RemoveAll(dir) }
 	file := filepath.Join(dir, "helper")
 	if err := os.WriteFile(file, binary, 0o500); err != nil {
-		return nil, err
+		return nil, cleanUp, err
 	}
+	p, err := s.startLocal(file, "--nonce", mustHex(nonce))
+	return p, cleanUp, err
+}
 
+// connectLocal is ConnectLocal with the helper started in one way.
+func (d *Dialer) connectLocal(ctx context.Context, t Target, bundle Bundle, start localStart) (*Link, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	guard := d.guard(t, cancel)
@@ -81,13 +121,13 @@ func (d *Dialer) connectLocal(ctx context.Context, t Target, bundle Bundle, plac
 	guard.enter("starting the helper")
 	s := &session{target: t, opts: d.opts, guard: guard, done: make(chan struct{}), dead: make(chan struct{})}
 	nonce := engine.NewNonce()
-	mayAsk := t.Become == "sudo" && t.BecomePassword != nil
-	p, err := s.startLocal(becomeArgv(t.Become, mayAsk), file, nonce)
+	p, cleanUp, err := start(ctx, s, bundle, nonce)
+	defer cleanUp()
 	if err != nil {
 		return nil, err
 	}
 	stop := context.AfterFunc(ctx, func() { s.close(context.Cause(ctx)) })
-	link, err := s.greet(ctx, p, bundle, mayAsk, nonce)
+	link, err := s.greet(ctx, p, bundle, nonce)
 	if err == nil && stop() {
 		return link, nil
 	}
@@ -99,8 +139,7 @@ func (d *Dialer) connectLocal(ctx context.Context, t Target, bundle Bundle, plac
 }
 
 // startLocal starts the helper. It has a session of its own (setsid(2)), so that a terminal's interrupt is the controller's to deal with.
-func (s *session) startLocal(become []string, file, nonce string) (*process, error) {
-	argv := append(become, file, "--nonce", mustHex(nonce))
+func (s *session) startLocal(argv ...string) (*process, error) {
 	cmd := exec.Command(argv[0], argv[1:]...)
 	// What this process has in its environment may be secret.
 	cmd.Env = []string{"LC_ALL=C", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=" + os.Getenv("HOME"), "USER=" + s.target.User, "LOGNAME=" + s.target.User}
@@ -139,11 +178,8 @@ func (s *session) startLocal(become []string, file, nonce string) (*process, err
 
 // becomeArgv is become as arguments.
 func becomeArgv(how string, mayAsk bool) []string {
-	switch {
-	case how == "sudo" && mayAsk:
+	if how == "sudo" && mayAsk {
 		return []string{"sudo", "-S", "-p", prompt, "--"}
-	case how == "none":
-		return nil
 	}
 	return []string{how, "-n", "--"}
 }

@@ -41,7 +41,8 @@ func TestConnectLocal(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			target := Target{Name: "me", Become: c.become}
+			dir := t.TempDir()
+			target := Target{Name: "me", Become: c.become, rootPlaces: []rootPlace{{dir + "/state", dir + "/state/helper"}, {dir + "/opt"}}}
 			if c.password != "" {
 				target.BecomePassword = func() (string, error) { return c.password, nil }
 			}

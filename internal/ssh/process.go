@@ -24,6 +24,9 @@ type process struct {
 	stdout *bufio.Reader
 	stderr *tail
 
+	installs bool   // it makes a helper root's own before it runs it
+	offer    []byte // what it is given then, once it asks
+
 	mu    sync.Mutex
 	noise []byte // what it printed before what was looked for
 

@@ -20,7 +20,7 @@ import (
 	gossh "golang.org/x/crypto/ssh"
 )
 
-// unused is after how long a helper of another version is removed from a host.
+// unused is after how long a helper of another version is removed from an account's directories.
 const unused = 30 * 24 * time.Hour
 
 // arches are the GOARCH names of what uname -m prints.
@@ -31,7 +31,7 @@ var arches = map[string]string{
 	"s390x":   "s390x",
 }
 
-// uploader pushes the helper to a host.
+// uploader pushes the helper to a host, over SFTP, into a directory of the account that logs in.
 type uploader struct {
 	*session
 	bundle Bundle
@@ -87,22 +87,13 @@ func (u *uploader) push(ctx context.Context) error {
 		strings.Join(u.refused, "; "), u.target.User)
 }
 
-// withdraw removes the helper from the directory where push has just put it, and notes why.
-func (u *uploader) withdraw(ctx context.Context, reason string) error {
-	place := u.place - 1
-	u.refuse(place, reason)
-	return u.withSFTP(ctx, func(c *sftp.Client) error {
-		return c.Remove(path.Join(u.host.dirs[place], helperName(u.bundle.ID())))
-	})
-}
-
 // survey asks the host what is needed to push.
-func (u *uploader) survey(ctx context.Context) (*surveyed, error) {
-	p, err := u.start(ctx, surveyCommand())
+func (s *session) survey(ctx context.Context) (*surveyed, error) {
+	p, err := s.start(ctx, surveyCommand())
 	if err != nil {
 		return nil, err
 	}
-	out, err := p.finish(ctx, u.session)
+	out, err := p.finish(ctx, s)
 	if err != nil {
 		return nil, err
 	}

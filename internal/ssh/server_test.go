@@ -51,6 +51,15 @@ func (b *testBundle) Binary(context.Context, string) ([]byte, string, error) {
 	return b.data, b.digest, nil
 }
 
+// bundleOf is a bundle with one binary.
+func bundleOf(data []byte) *testBundle {
+	sum := sha256.Sum256(data)
+	return &testBundle{data: data, digest: hex.EncodeToString(sum[:])}
+}
+
+// longAgo is a time from before the tests.
+var longAgo = time.Now().Add(-100 * 24 * time.Hour)
+
 // builtHelpers are the stand-in helpers that this binary has built, by their linker flags.
 var builtHelpers = struct {
 	sync.Mutex
@@ -181,6 +190,7 @@ type server struct {
 	become         string // how the test's targets become root
 
 	home, bin, runtime, logname string
+	roots                       []rootPlace // of the host's root, who is the user that runs the test
 
 	offered   atomic.Int32 // public keys offered
 	logins    atomic.Int32
@@ -201,6 +211,7 @@ func newServer(t testing.TB, keys ...gossh.PublicKey) *server {
 			t.Fatal(err)
 		}
 	}
+	s.roots = []rootPlace{{dir + "/state", dir + "/state/helper"}, {dir + "/opt"}}
 	var random [6]byte
 	_, _ = rand.Read(random[:])
 	s.logname = "test-" + hex.EncodeToString(random[:])
@@ -399,7 +410,7 @@ func (s *server) target(identities ...string) Target {
 	addr := s.listener.Addr().(*net.TCPAddr)
 	return Target{
 		Name: "web1", Address: addr.IP.String(), Port: addr.Port, User: "admin", Identities: identities,
-		ConnectTimeout: 20 * time.Second,
+		ConnectTimeout: 20 * time.Second, rootPlaces: s.roots,
 	}
 }
 

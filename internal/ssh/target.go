@@ -48,6 +48,8 @@ type Target struct {
 	BecomePassword func() (string, error)
 	// ConnectTimeout bounds each stage of connecting in which no human is asked. Default: 20 s.
 	ConnectTimeout time.Duration
+
+	rootPlaces []rootPlace // default: rootPlaces; tests have their own
 }
 
 var (
@@ -96,6 +98,9 @@ func (t Target) complete() (Target, error) {
 	}
 	if t.ConnectTimeout <= 0 {
 		t.ConnectTimeout = DefaultConnectTimeout
+	}
+	if t.rootPlaces == nil {
+		t.rootPlaces = rootPlaces
 	}
 	if t.Jump != nil {
 		via, err := t.Jump.complete()
