@@ -94,7 +94,7 @@ func unhex(s string) string {
 
 // hostilePrograms are those that run below sshd, by their names.
 var hostilePrograms = []string{
-	"sshd", "sftp-server", "bash", "tcsh", "fish", "sh", "dash", "sudo", "helper", "uname", "id", "rm", "mv", "mkdir", "chmod", "sha256sum", "cat",
+	"sshd", "bash", "tcsh", "fish", "sh", "dash", "sudo", "helper", "uname", "id", "rm", "mv", "mkdir", "chmod", "sha256sum", "head", "grep", "find", "cat",
 	"getent", "ls", "systemctl", "useradd", "usermod", "groupadd", "groupmod", "mkfs.ext4", "mke2fs", "mount", "umount", "findmnt", "blkid", "lsblk", "udevadm", "nginx", "logrotate", "echo",
 	"env", "run-parts", "nscd", "sss_cache", "systemd-tmpfiles", "crontab", "dpkg-query", "dpkg", "apt-cache", "dircolors", "locale", "uniq", "sort", "unix_chkpwd", "motd", "00-header", "10-uname",
 }
@@ -186,7 +186,7 @@ func checkExecs(t *testing.T, execs []traced, exact map[string]bool, logins int)
 }
 
 // commandLine is how the lines begin that shells are given: to run, survey and install the helper, by the login shell or by sh; sshd's own.
-var commandLine = regexp.MustCompile(`^((/bin/sh -c ')?LC_ALL=C; export LC_ALL; (set --|cd) "\$\{HOME:-/dev/null\}/\.cache/mirrorform"|/usr/lib/openssh/sftp-server$|/usr/bin/env -i PATH=[a-z/:]* run-parts )`)
+var commandLine = regexp.MustCompile(`^((/bin/sh -c ')?LC_ALL=C; export LC_ALL; (set -- "\$\{HOME:-/dev/null\}/\.cache/mirrorform"|exec (sudo -n -- )?/bin/sh -c "set -f; )|set -f; umask 066; mkdir -p /(var/lib|opt)/mirrorform |/usr/bin/env -i PATH=[a-z/:]* run-parts )`)
 
 // What is sought in a trace is found in one.
 func TestTraceIsRead(t *testing.T) {

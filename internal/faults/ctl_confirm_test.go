@@ -173,7 +173,7 @@ type wireSession struct {
 func talk(t testing.TB, h *lab.Host) *wireSession {
 	t.Helper()
 	cmd := exec.Command("ssh", "-F", "none", "-i", h.SSHKeyPath, "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "BatchMode=yes",
-		"-o", "LogLevel=ERROR", "admin@"+h.Address, "exec sudo -n -- .cache/mirrorform/helper-* --nonce 00ff")
+		"-o", "LogLevel=ERROR", "admin@"+h.Address, "exec sudo -n -- /bin/sh -c 'exec /var/lib/mirrorform/helper/helper-* --nonce 00ff'")
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)

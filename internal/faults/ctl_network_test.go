@@ -250,7 +250,7 @@ func TestFault07SlowLink(t *testing.T) {
 	s.apply().says(t, 0)
 	for i, l := range links {
 		if l.fresh {
-			on(t, h, "rm", "-rf", "/home/admin/.cache/mirrorform")
+			on(t, h, "rm", "-rf", "/var/lib/mirrorform/helper")
 		}
 		content := fmt.Sprint("new", i, "\n")
 		config(content)

@@ -268,7 +268,7 @@ func (h *play) run(p *peer) func(string, ssh.Channel) []byte {
 
 var (
 	nonceArgument = regexp.MustCompile(`--nonce ([0-9a-f]+)`)
-	helperID      = regexp.MustCompile(`/helper-([0-9a-f]+)"`)
+	helperID      = regexp.MustCompile(`/helper-([0-9a-f]+)`)
 )
 
 // helperDigest finds the SHA-256 of the helper that begins with id among those that were built on this machine.
