@@ -109,7 +109,7 @@ func open(t *testing.T, page []byte, width int64, actions ...chromedp.Action[chr
 	address := (&url.URL{Scheme: "file", Path: file}).String()
 	ctx, closeWindow := chromedp.NewContext(chromium.parent, chromedp.WithNewBrowserContext()) // what one page stores, others do not see
 	t.Cleanup(closeWindow)
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	t.Cleanup(cancel)
 	w := &window{Context: ctx, t: t}
 	note := func(list *[]string, text string) {
