@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/mirrorform/mirrorform/internal/wire"
+	"golang.org/x/sys/unix"
 )
 
 // user is a line of passwd(5), group one of group(5).
@@ -225,6 +226,20 @@ func (a *accounts) askUser(name string, usable bool) wire.Answer {
 		w.Expired = expired(data, name, time.Now())
 	}
 	return wire.Answer{User: w}
+}
+
+// kindAt is the kind of what a path leads to for the kernel, whoever made the links on it: the home
+// of an account is what the account itself finds there.
+func kindAt(p string) (wire.Kind, error) {
+	var st unix.Stat_t
+	err := unix.Stat(p, &st)
+	if absent(err) {
+		return wire.Absent, nil
+	}
+	if err != nil {
+		return wire.Absent, because("stat "+p, err)
+	}
+	return stated(&st).Kind, nil
 }
 
 // expired tells whether an account has expired: the eighth field of shadow(5) is a day, counted

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"errors"
+	"path"
 	"strings"
 
 	"github.com/mirrorform/mirrorform/internal/wire"
@@ -17,8 +18,24 @@ const fingerprintAbsent = "absent"
 // look tells what name is in the directory dir (or, with unix.AT_FDCWD, what the path name is), without names of owners.
 // shown stands in errors. content, where it is not nil, gets the content of a regular file up to its size limit.
 func look(dir int, name, shown string, content *capture) (*wire.File, error) {
+	f, _, err := examine(dir, name, shown, content)
+	return f, err
+}
+
+// inode says which file something is, for as long as it is open.
+type inode struct{ dev, ino uint64 }
+
+func inodeOf(st *unix.Stat_t) inode { return inode{st.Dev, st.Ino} }
+
+// examine is look, and says which file that was.
+func examine(dir int, name, shown string, content *capture) (*wire.File, inode, error) {
 	var st unix.Stat_t
-	err := unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW)
+	f, err := examined(dir, name, shown, content, &st)
+	return f, inodeOf(&st), err
+}
+
+func examined(dir int, name, shown string, content *capture, st *unix.Stat_t) (*wire.File, error) {
+	err := unix.Fstatat(dir, name, st, unix.AT_SYMLINK_NOFOLLOW)
 	if absent(err) {
 		return &wire.File{Fingerprint: fingerprintAbsent}, nil
 	}
@@ -26,9 +43,9 @@ func look(dir int, name, shown string, content *capture) (*wire.File, error) {
 		return nil, because("stat "+shown, err)
 	}
 	if st.Mode&unix.S_IFMT == unix.S_IFREG {
-		return lookFile(dir, name, shown, content)
+		return lookFile(dir, name, shown, content, st)
 	}
-	f := stated(&st)
+	f := stated(st)
 	var more []string
 	switch f.Kind {
 	case wire.Symlink:
@@ -53,6 +70,9 @@ func stated(st *unix.Stat_t) *wire.File {
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFREG:
 		f.Kind, f.Size = wire.Regular, st.Size
+		if st.Nlink > 1 {
+			f.Links = int(st.Nlink)
+		}
 	case unix.S_IFDIR:
 		f.Kind = wire.Directory // its size means nothing, and changes with its entries
 	case unix.S_IFLNK:
@@ -61,18 +81,17 @@ func stated(st *unix.Stat_t) *wire.File {
 	return f
 }
 
-func lookFile(dir int, name, shown string, content *capture) (*wire.File, error) {
+func lookFile(dir int, name, shown string, content *capture, st *unix.Stat_t) (*wire.File, error) {
 	// Non-blocking: the entry may have become a named pipe since.
 	fd, err := open(dir, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, because("open "+shown, err)
 	}
 	defer closeFD(fd)
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
+	if err := unix.Fstat(fd, st); err != nil {
 		return nil, because("stat "+shown, err)
 	}
-	f := stated(&st)
+	f := stated(st)
 	if f.Kind != wire.Regular {
 		return nil, errors.New(shown + ": it changed while it was read")
 	}
@@ -174,22 +193,60 @@ func (b *batch) askFile(q wire.Query) wire.Answer {
 	if q.Arg == "" || q.Arg[0] != '/' || strings.IndexByte(q.Arg, 0) >= 0 {
 		return failed(notAbsolute(q.Arg))
 	}
+	w, name, err := parentOf(q.Arg)
+	if absent(err) {
+		return wire.Answer{File: &wire.File{Fingerprint: fingerprintAbsent}}
+	}
+	if err != nil {
+		return failed(err)
+	}
+	defer w.close()
 	var content *capture
 	known, unless := strings.CutPrefix(q.Option, "content-unless:")
 	if unless || q.Option == "content" {
 		content = &capture{limit: wire.MaxContent}
 	}
-	f, err := look(unix.AT_FDCWD, q.Arg, q.Arg, content)
+	f, err := look(w.fd, name, q.Arg, content)
 	if err != nil {
+		return failed(err)
+	}
+	if err := w.ownLink(f, q.Arg); err != nil {
 		return failed(err)
 	}
 	if content != nil && f.SHA256 != "" && !content.over && (!unless || f.SHA256 != known) && b.room(len(content.buf)) {
 		f.Content, f.HasContent = content.buf, true
 	}
 	if f.Kind == wire.Directory {
-		if f.MountAt, err = b.mountedOn(q.Arg); err != nil {
+		if f.MountAt, err = b.mountedOn(w, name); err != nil {
 			return failed(err)
 		}
 	}
 	return wire.Answer{File: f}
+}
+
+// parentOf opens the directory of an entry.
+func parentOf(p string) (w *way, name string, err error) {
+	p = strings.TrimRight(p, "/")
+	switch name = path.Base(p); name {
+	case ".", "..", "/": // of no directory above that could be opened
+		w, err = walk(p, nil)
+		return w, ".", err
+	}
+	w, err = walk(p[:len(p)-len(name)], nil)
+	if err == nil && w.kind() != unix.S_IFDIR {
+		w.close()
+		return nil, "", because("open "+w.at, unix.ENOTDIR)
+	}
+	return w, name, err
+}
+
+// ownLink is the error of a file that somebody may have linked to from elsewhere: in a directory
+// that another user can write to, one of several links to a file which is not the directory's
+// owner's. The kernel forbids such links unless fs.protected_hardlinks is 0.
+func (w *way) ownLink(f *wire.File, p string) error {
+	if w.who == "" || f.Links < 2 || !ownerTrusted(uint32(f.UID)) && f.UID == int(w.st.Uid) {
+		return nil
+	}
+	return errors.New("refused: " + p + " is one of " + itoa(f.Links) + " hard links to a file of user " + itoa(f.UID) + ", and " + w.who +
+		": it may be another file of that user's. To see where else it is: find / -xdev -samefile " + p)
 }

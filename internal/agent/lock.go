@@ -43,6 +43,10 @@ func (h *host) tryLock(who *wire.Begin) (*lock, error) {
 	if err != nil {
 		return nil, because("open "+h.lockFile(), err)
 	}
+	if err := private(fd); err != nil {
+		closeFD(fd)
+		return nil, because("change mode of "+h.lockFile(), err)
+	}
 	if err := setLock(fd, unix.F_OFD_SETLK); err != nil {
 		closeFD(fd)
 		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {
@@ -60,6 +64,15 @@ func (h *host) tryLock(who *wire.Begin) (*lock, error) {
 	}
 	_ = writeAt(fd, text[:maxHolder])
 	return &lock{fd}, nil
+}
+
+// private makes sure that no other user can open a file, and so lock it.
+func private(fd int) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil || st.Mode&0o077 == 0 {
+		return err
+	}
+	return fchmod(fd, 0o600)
 }
 
 func setLock(fd, how int) error {

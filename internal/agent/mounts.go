@@ -95,14 +95,15 @@ func mountAt(entries []mountEntry, point string) *mountEntry {
 	return nil
 }
 
-// mountedOn reports whether a file system is mounted on a directory, whatever links lead there.
-func (b *batch) mountedOn(dir string) (bool, error) {
+// mountedOn reports whether a file system is mounted on an entry of a directory, whatever links
+// lead there.
+func (b *batch) mountedOn(dir *way, name string) (bool, error) {
 	entries, err := b.mounts()
 	if err != nil {
 		return false, err
 	}
-	parent, err := realPath(path.Dir(dir))
-	return mountAt(entries, path.Join(parent, path.Base(dir))) != nil, err
+	parent, err := dir.real()
+	return mountAt(entries, path.Join(parent, name)) != nil, err
 }
 
 // askFilesystem answers AskFilesystem.
@@ -110,18 +111,16 @@ func (b *batch) askFilesystem(p string) wire.Answer {
 	if p == "" || p[0] != '/' || strings.IndexByte(p, 0) >= 0 {
 		return failed(notAbsolute(p))
 	}
-	fd := -1
-	for {
-		var err error
-		if fd, err = unix.Open(p, unix.O_PATH|unix.O_CLOEXEC, 0); err == nil {
-			break
-		}
-		if !absent(err) || p == "/" {
-			return failed(because("open "+p, err))
-		}
+	dir, err := walk(p, nil)
+	for absent(err) && p != "/" {
 		p = path.Dir(p)
+		dir, err = walk(p, nil)
 	}
-	defer closeFD(fd)
+	if err != nil {
+		return failed(err)
+	}
+	defer dir.close()
+	fd := dir.fd
 	var st unix.Statfs_t
 	if err := unix.Fstatfs(fd, &st); err != nil {
 		return failed(because("statfs "+p, err))

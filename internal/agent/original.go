@@ -154,6 +154,9 @@ func (t *transaction) plan(op *wire.Op, p *place, b *begun) (func(*place, *opera
 		if err != nil {
 			return nil, err
 		}
+		if err := p.severalLinks(p.was.Links); err != nil {
+			return nil, err
+		}
 		b.Want = &mark{Kind: kind, UID: want.uid, GID: want.gid, Mode: want.mode}
 		b.Xattr = p.capability() // chown(2) takes it away
 		return func(p *place, _ *operation) error { return p.setAttrChecked(want) }, nil
@@ -306,17 +309,42 @@ func (p *place) wanted(h *host, at wire.Attributes) (a attributes, err error) {
 	return h.resolve(at, p.was, p.was.Kind, p.was.Mode)
 }
 
-// setAttrChecked changes owner, group and mode of what is expected to be there.
+// setAttrChecked changes owner, group and mode of what is expected to be there: of the very file
+// that was examined, for another user may exchange it meanwhile.
 func (p *place) setAttrChecked(want attributes) error {
 	fd, err := open(p.dir, p.name, unix.O_PATH|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return p.wrap("open", err)
 	}
 	defer closeFD(fd)
-	if err := p.check(); err != nil {
+	now, examined, err := examine(p.dir, p.name, p.path, nil)
+	if err != nil {
+		return err
+	}
+	if err := unchanged(p.path, p.expect, now); err != nil {
+		return err
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return p.wrap("stat", err)
+	}
+	if inodeOf(&st) != examined {
+		return errors.New(p.path + " has been exchanged while it was examined: plan again")
+	}
+	if err := p.severalLinks(stated(&st).Links); err != nil {
 		return err
 	}
 	return p.setAttr(fd, want)
+}
+
+// severalLinks is the error of a file that has other names, which may lie anywhere: somebody may
+// have linked to a file of root's. mirrorform makes no hard links.
+func (p *place) severalLinks(links int) error {
+	if links < 2 {
+		return nil
+	}
+	return errors.New("refused: " + p.path + " has " + itoa(links) + " hard links, and its owner, group and mode are those of all of them. To see them: find / -xdev -samefile " +
+		p.path + ". To make it a file of its own: cp -p " + p.path + " " + p.path + ".new && mv " + p.path + ".new " + p.path)
 }
 
 // capability is the extended attribute with a file's capabilities.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"path"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -74,13 +75,13 @@ func readAll(fd, most int) ([]byte, error) {
 	}
 }
 
-// readFile reads a whole file; it follows links.
+// readFile reads a whole file; it follows the links that walk follows.
 //
 //go:noinline
 func readFile(file string) ([]byte, error) {
-	fd, err := open(unix.AT_FDCWD, file, unix.O_RDONLY, 0)
+	fd, err := openRead(file)
 	if err != nil {
-		return nil, because("open "+file, err)
+		return nil, err
 	}
 	defer closeFD(fd)
 	data, err := readAll(fd, maxRead)
@@ -88,6 +89,27 @@ func readFile(file string) ([]byte, error) {
 		return nil, because("read "+file, err)
 	}
 	return data, nil
+}
+
+// openRead opens what a path leads to for reading, if it is a file. The kernel's own file systems
+// have links that are no paths, and nobody can exchange what is in them.
+func openRead(file string) (int, error) {
+	if strings.HasPrefix(file, "/proc/") || strings.HasPrefix(file, "/sys/") {
+		fd, err := open(unix.AT_FDCWD, file, unix.O_RDONLY, 0)
+		if err != nil {
+			return -1, because("open "+file, err)
+		}
+		return fd, nil
+	}
+	w, err := walk(file, nil)
+	if err != nil {
+		return -1, err
+	}
+	defer w.close()
+	if w.st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return -1, errors.New(file + " is not a file")
+	}
+	return w.reopen(unix.O_RDONLY)
 }
 
 // list returns the names in a directory that is open, sorted; no more than most, unless that is 0.
@@ -137,14 +159,14 @@ func kindOf(p string) uint32 {
 //go:noinline
 func exists(p string) bool { return unix.Access(p, unix.F_OK) == nil }
 
-// realPath is the path without links on the way. The kernel finds it.
+// realPath is the path without the links on the way, which are those that walk follows.
 func realPath(p string) (string, error) {
-	fd, err := open(unix.AT_FDCWD, p, unix.O_PATH, 0)
+	w, err := walk(p, nil)
 	if err != nil {
-		return "", because("open "+p, err)
+		return "", err
 	}
-	defer closeFD(fd)
-	return readLink(unix.AT_FDCWD, procFD(fd))
+	defer w.close()
+	return w.real()
 }
 
 // readLink reads a link's target; with an empty name, of the link that dir itself is.

@@ -18,14 +18,18 @@ func (b *batch) askTree(q wire.Query) wire.Answer {
 		return failed(err)
 	}
 	t := &wire.Tree{}
-	if t.Place, err = placeOf(entries, q.Arg); err != nil {
+	w, there, err := placeOf(entries, q.Arg)
+	if err != nil {
 		return failed(err)
 	}
+	defer w.close()
+	t.Place = there
 	for _, other := range q.Args {
-		p, err := placeOf(entries, other)
+		o, p, err := placeOf(entries, other)
 		if err != nil {
 			return failed(err)
 		}
+		o.close()
 		t.Others = append(t.Others, p)
 	}
 	for _, e := range entries {
@@ -37,15 +41,15 @@ func (b *batch) askTree(q wire.Query) wire.Answer {
 	if e := mountAt(entries, t.Real); e != nil && e.root != "/" && !contains(e.options, "subvol="+e.root) {
 		t.Bound = printable(e.root)
 	}
-	if t.Kind, err = kindAt(q.Arg); err != nil {
-		return failed(err)
-	}
-	if t.Kind != wire.Directory {
+	if w.missing != "" {
 		return wire.Answer{Tree: t}
 	}
-	fd, err := open(unix.AT_FDCWD, t.Real, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	if t.Kind = stated(&w.st).Kind; t.Kind != wire.Directory {
+		return wire.Answer{Tree: t}
+	}
+	fd, err := w.reopen(unix.O_RDONLY | unix.O_DIRECTORY)
 	if err != nil {
-		return failed(because("open "+t.Real, err))
+		return failed(err)
 	}
 	defer closeFD(fd)
 	id, err := claim.OfFD(fd)
@@ -57,19 +61,6 @@ func (b *batch) askTree(q wire.Query) wire.Answer {
 		return failed(because("read "+t.Real, err))
 	}
 	return wire.Answer{Tree: t}
-}
-
-// kindAt is the kind of what a path leads to.
-func kindAt(p string) (wire.Kind, error) {
-	var st unix.Stat_t
-	err := unix.Stat(p, &st)
-	if absent(err) {
-		return wire.Absent, nil
-	}
-	if err != nil {
-		return wire.Absent, because("stat "+p, err)
-	}
-	return stated(&st).Kind, nil
 }
 
 // firstEntries are the first names in a directory, and whether there are others.
@@ -95,40 +86,54 @@ func firstEntries(fd int) (names []string, more bool, err error) {
 	return names, len(all) > 4*wire.MaxTreeEntries, nil
 }
 
+// reached is the nearest directory above a path that exists, and what is missing below it.
+type reached struct {
+	*way
+	missing string
+}
+
 // placeOf says where a path leads.
-func placeOf(entries []mountEntry, p string) (wire.Place, error) {
+func placeOf(entries []mountEntry, p string) (reached, wire.Place, error) {
 	pl := wire.Place{Path: p}
 	if err := checkPath(p); err != nil {
-		return pl, err
+		return reached{}, pl, err
 	}
-	rest := ""
-	for dir := p; ; dir = path.Dir(dir) {
-		fd, err := open(unix.AT_FDCWD, dir, unix.O_PATH, 0)
-		if absent(err) && dir != "/" {
-			var st unix.Stat_t
-			if unix.Lstat(dir, &st) == nil {
-				return pl, errors.New(dir + " is a link to something that does not exist")
-			}
-			rest = path.Join(path.Base(dir), rest)
-			continue
+	rest, dir := "", p
+	w, err := walk(dir, nil)
+	for absent(err) && dir != "/" {
+		if isLink(dir) {
+			return reached{}, pl, errors.New(dir + " is a link to something that does not exist")
 		}
-		if err != nil {
-			return pl, because("open "+dir, err)
-		}
-		defer closeFD(fd)
-		resolved, err := readLink(unix.AT_FDCWD, procFD(fd))
-		if err != nil {
-			return pl, because("the real path of "+dir, err)
-		}
-		pl.Real = path.Join(resolved, rest)
-		id := mountID(fd)
-		for i := range entries {
-			if e := &entries[i]; e.id == id {
-				pl.At = e.dev + ":" + path.Join(e.root, strings.TrimPrefix(pl.Real, strings.TrimSuffix(e.point, "/")))
-			}
-		}
-		return pl, nil
+		rest, dir = path.Join(path.Base(dir), rest), path.Dir(dir)
+		w, err = walk(dir, nil)
 	}
+	if err != nil {
+		return reached{}, pl, err
+	}
+	resolved, err := w.real()
+	if err != nil {
+		w.close()
+		return reached{}, pl, because("the real path of "+dir, err)
+	}
+	pl.Real = path.Join(resolved, rest)
+	id := mountID(w.fd)
+	for i := range entries {
+		if e := &entries[i]; e.id == id {
+			pl.At = e.dev + ":" + path.Join(e.root, strings.TrimPrefix(pl.Real, strings.TrimSuffix(e.point, "/")))
+		}
+	}
+	return reached{w, rest}, pl, nil
+}
+
+// isLink tells whether a path is a link.
+func isLink(p string) bool {
+	w, name, err := parentOf(p)
+	if err != nil {
+		return false
+	}
+	defer w.close()
+	_, err = readLink(w.fd, name)
+	return err == nil
 }
 
 // claimed turns a ClaimOp into the writing of its file.

@@ -247,6 +247,10 @@ func (t *transaction) undoAttr(p *place, op *operation) error {
 		return p.wrap("stat", err)
 	}
 	now, was, want := stated(&st), op.Was, op.Want
+	if was.Inode != 0 && was.Inode != st.Ino || now.Links > 1 {
+		// Another file, or one that somebody has linked to since: it is not given to another owner.
+		return &left{p.path + " has been exchanged or linked to since by something else: its attributes are left as they are"}
+	}
 	owner := func(m *mark) bool { return now.UID == m.UID && now.GID == m.GID }
 	// chown(2) takes setuid and setgid away, and chmod(2) has put them back, or not yet.
 	mode := func(m *mark) bool { return now.Mode == m.Mode || now.Mode == m.Mode&^0o6000 }

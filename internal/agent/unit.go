@@ -319,25 +319,26 @@ func loadedDigest(files []string) (string, error) {
 
 // contentDigest is a digest of a file, or of the names and contents of the files in a directory.
 func contentDigest(p string, enter bool) (string, error) {
-	fd, err := open(unix.AT_FDCWD, p, unix.O_RDONLY|unix.O_NONBLOCK, 0)
+	w, err := walk(p, nil)
 	if absent(err) {
 		return "absent", nil
 	}
 	if err != nil {
 		return "", err
 	}
-	defer closeFD(fd)
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
+	defer w.close()
+	kind := w.kind()
+	if kind != unix.S_IFREG && (kind != unix.S_IFDIR || !enter) {
+		return octal(kind), nil
+	}
+	fd, err := w.reopen(unix.O_RDONLY)
+	if err != nil {
 		return "", err
 	}
-	kind := st.Mode & unix.S_IFMT
+	defer closeFD(fd)
 	if kind == unix.S_IFREG {
 		sum, _, err := digest(fd, nil)
 		return sum, err
-	}
-	if kind != unix.S_IFDIR || !enter {
-		return octal(kind), nil
 	}
 	names, err := list(fd, 0)
 	if err != nil {

@@ -103,6 +103,7 @@ type File struct {
 	Size   int64  `json:"size,omitempty" fingerprint:"-"`   // bytes
 	Target string `json:"target,omitempty"`                 // of a symlink
 	SHA256 string `json:"sha256,omitempty" fingerprint:"-"` // of a regular file, in hex; empty above 64 MiB
+	Links  int    `json:"links,omitempty" fingerprint:"-"`  // of a regular file: how many hard links there are to it, where that is more than one
 	// Content is there when the query asked for it and the file has at most MaxContent bytes.
 	Content []byte `json:"content,omitempty" fingerprint:"-"`
 	// HasContent tells an empty file's content from one that was left out.
