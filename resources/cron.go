@@ -256,5 +256,5 @@ func (ct cronType) Check(_ engine.Target, want, have *Cron) []engine.Problem {
 	if want == nil || have == nil {
 		return nil
 	}
-	return ct.managed(have).check()
+	return ct.managed(have).check(ct.managed(want))
 }

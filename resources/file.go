@@ -139,5 +139,5 @@ func (ft fileType) Check(_ engine.Target, want, have *File) []engine.Problem {
 	if want == nil || have == nil {
 		return nil
 	}
-	return ft.managed(have).check()
+	return ft.managed(have).check(ft.managed(want))
 }

@@ -206,5 +206,5 @@ func (lt logrotateType) Check(_ engine.Target, want, have *Logrotate) []engine.P
 	if want == nil || have == nil {
 		return nil
 	}
-	return lt.managed(have).check()
+	return lt.managed(have).check(lt.managed(want))
 }

@@ -214,13 +214,40 @@ func enumerate(words []string) string {
 	return strings.Join(words[:last], ", ") + " and " + words[last]
 }
 
-// check refuses what a file must not replace.
-func (m managedFile) check() []engine.Problem {
+// check refuses what must not be replaced by a wanted file, and says what becomes of its other
+// names; m is what was found.
+func (m managedFile) check(want *managedFile) []engine.Problem {
+	if out := m.inTheWay(); len(out) > 0 {
+		return out
+	}
+	return m.checkLinks(want)
+}
+
+// inTheWay refuses what a file must not replace.
+func (m managedFile) inTheWay() []engine.Problem {
 	switch m.found.Kind {
 	case wire.Directory:
 		return []engine.Problem{inTheWay(m.path, "a directory", "a file")}
 	case wire.Other:
 		return []engine.Problem{inTheWay(m.path, "a device, socket or named pipe", "a file")}
+	}
+	return nil
+}
+
+// checkLinks says what becomes of the other names of a file that has several. Its attributes are
+// not changed: the others may lie anywhere, and belong to anybody.
+func (m managedFile) checkLinks(want *managedFile) []engine.Problem {
+	if m.found.Links < 2 || m.kind != want.kind {
+		return nil
+	}
+	summary := fmt.Sprintf("%s is one of %d hard links to a file", m.path, m.found.Links)
+	names, _ := want.attributeChanges(&m)
+	switch {
+	case !m.holds(want.content):
+		return []engine.Problem{caution("", summary+", and is replaced: the others keep the old content", "to see them: find / -xdev -samefile "+m.path)}
+	case len(names) > 0:
+		return []engine.Problem{refusal("", summary+": the "+enumerate(names)+" of all of them would change",
+			fmt.Sprintf("to see them: find / -xdev -samefile %[1]s. To make it a file of its own: cp -p %[1]s %[1]s.new && mv %[1]s.new %[1]s", m.path))}
 	}
 	return nil
 }

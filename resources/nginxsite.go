@@ -222,7 +222,7 @@ func (nt nginxSiteType) Diff(t engine.Target, want, have *NginxSite) []engine.St
 	}
 	have = nt.Complete(t, have)
 	found := nt.managed(have)
-	if len(found.check()) > 0 {
+	if len(found.inTheWay()) > 0 {
 		return nil // Check refuses it
 	}
 	steps := file.steps(found)
@@ -278,7 +278,7 @@ func (nt nginxSiteType) Check(t engine.Target, want, have *NginxSite) (out []eng
 	if want == nil || have == nil {
 		return out
 	}
-	out = append(out, nt.managed(have).check()...)
+	out = append(out, nt.managed(have).check(nt.managed(nt.Complete(t, want)))...)
 	if have.treeProblem != "" {
 		out = append(out, engine.Problem{Severity: engine.Warning, Summary: "nginx answers, but not with the files: " + have.treeProblem})
 	}

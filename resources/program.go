@@ -135,5 +135,5 @@ func (pt programType) Check(_ engine.Target, want, have *Program) []engine.Probl
 	if want == nil || have == nil {
 		return nil
 	}
-	return pt.managed(have).check()
+	return pt.managed(have).check(pt.managed(want))
 }
