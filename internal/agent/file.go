@@ -201,6 +201,13 @@ func (b *batch) askFile(q wire.Query) wire.Answer {
 		return failed(err)
 	}
 	defer w.close()
+	if q.Option == "head" || q.Option == "tail" {
+		f, err := w.piece(name, q)
+		if err != nil {
+			return failed(err)
+		}
+		return wire.Answer{File: f}
+	}
 	var content *capture
 	known, unless := strings.CutPrefix(q.Option, "content-unless:")
 	if unless || q.Option == "content" {
@@ -222,6 +229,43 @@ func (b *batch) askFile(q wire.Query) wire.Answer {
 		}
 	}
 	return wire.Answer{File: f}
+}
+
+// piece is an entry of a directory, with its first or last bytes if it is a file.
+func (w *way) piece(name string, q wire.Query) (*wire.File, error) {
+	fd, err := open(w.fd, name, unix.O_PATH|unix.O_NOFOLLOW, 0)
+	if absent(err) {
+		return &wire.File{Fingerprint: fingerprintAbsent}, nil
+	}
+	if err != nil {
+		return nil, because("open "+q.Arg, err)
+	}
+	entry := &way{fd: fd, at: q.Arg}
+	defer entry.close()
+	if err := unix.Fstat(fd, &entry.st); err != nil {
+		return nil, because("stat "+q.Arg, err)
+	}
+	f := stated(&entry.st)
+	fingerprint(f, utoa(entry.st.Ino), itoa(int(entry.st.Mtim.Nano())), itoa(int(entry.st.Ctim.Nano())))
+	if err := w.ownLink(f, q.Arg); err != nil || f.Kind != wire.Regular {
+		return f, err
+	}
+	file, err := entry.reopen(unix.O_RDONLY)
+	if err != nil {
+		return nil, err
+	}
+	defer closeFD(file)
+	from := int64(0)
+	if q.Option == "tail" {
+		from = max(0, f.Size-wire.MaxPiece)
+	}
+	buf := make([]byte, wire.MaxPiece)
+	n, err := unix.Pread(file, buf, from)
+	if err != nil {
+		return nil, because("read "+q.Arg, err)
+	}
+	f.Content, f.HasContent = buf[:n], true
+	return f, nil
 }
 
 // parentOf opens the directory of an entry.

@@ -260,6 +260,24 @@ func TestContentOptions(t *testing.T) {
 	if f := ask(larger, "content"); f.HasContent || f.Content != nil || f.SHA256 == "" {
 		t.Errorf("%+v", f.HasContent)
 	}
+	// Pieces are bounded, and no digest is made for them.
+	lines := tr.put("lines", "first"+strings.Repeat("x", 2*wire.MaxPiece)+"last", 0o644)
+	for option, want := range map[string]string{"head": "first" + strings.Repeat("x", wire.MaxPiece-5), "tail": strings.Repeat("x", wire.MaxPiece-4) + "last"} {
+		if f := ask(lines, option); string(f.Content) != want || !f.HasContent || f.SHA256 != "" || f.Fingerprint == "" {
+			t.Errorf("%q: %+v", option, f)
+		}
+		if f := ask(file, option); string(f.Content) != "old" || !f.HasContent {
+			t.Errorf("%q: %+v", option, f)
+		}
+		for path, kind := range map[string]wire.Kind{tr.dir: wire.Directory, tr.dir + "/none": wire.Absent, tr.dir + "/" + option: wire.Symlink} {
+			if kind == wire.Symlink {
+				tr.link(option, file)
+			}
+			if f := ask(path, option); f.Kind != kind || f.HasContent {
+				t.Errorf("%q of %s: %+v", option, path, f)
+			}
+		}
+	}
 	// All contents together have to fit into a frame.
 	var queries []wire.Query
 	for range 8 {

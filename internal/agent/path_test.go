@@ -72,6 +72,7 @@ func TestQuestionsAreNotLedAstray(t *testing.T) {
 			b := &batch{host: h, mounts: h.mounts}
 			for _, q := range []wire.Query{
 				{Verb: wire.AskFile, Arg: link + "/key", Option: "content"},
+				{Verb: wire.AskFile, Arg: link + "/key", Option: "tail"},
 				{Verb: wire.AskFile, Arg: link + "/key/.."},
 				{Verb: wire.AskFile, Arg: link + "/none"},
 				{Verb: wire.AskFilesystem, Arg: link},
@@ -124,6 +125,9 @@ func TestHardLinks(t *testing.T) {
 		os.Chown(theirs, 65534, 65534))
 	answer := tr.ask(wire.Query{Verb: wire.AskFile, Arg: theirs + "/root", Option: "content"})[0]
 	if answer.File != nil || !strings.Contains(answer.Error, "is one of 2 hard links to a file of user 0, and user 65534 can write to "+theirs) {
+		t.Errorf("%+v", answer)
+	}
+	if answer := tr.ask(wire.Query{Verb: wire.AskFile, Arg: theirs + "/root", Option: "head"})[0]; answer.File != nil {
 		t.Errorf("%+v", answer)
 	}
 	for _, path := range []string{theirs + "/one", secret} {

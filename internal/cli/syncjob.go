@@ -152,10 +152,10 @@ func (j *syncJob) lockQuery() wire.Query {
 	return wire.Query{Verb: wire.AskRun, Args: []string{"stat", "-L", "-c", "%d %i", "--", j.lock}}
 }
 func (j *syncJob) headQuery() wire.Query {
-	return wire.Query{Verb: wire.AskRun, Args: []string{"head", "-c", "1000", "--", j.output}}
+	return wire.Query{Verb: wire.AskFile, Arg: j.output, Option: "head"}
 }
 func (j *syncJob) outputQuery() wire.Query {
-	return wire.Query{Verb: wire.AskRun, Args: []string{"tail", "-c", "2000", "--", j.output}}
+	return wire.Query{Verb: wire.AskFile, Arg: j.output, Option: "tail"}
 }
 
 // Taking the lock to see whether it is held would keep cron from taking it at that moment: the kernel's list (proc(5)) is read in its place.
@@ -212,11 +212,11 @@ func (j *syncJob) read(got engine.Answers) (*syncState, error) {
 		return nil, fmt.Errorf("the kernel's locks cannot be read: %q", locks.Stderr)
 	}
 	s.locked = lock.Exit == 0 && lockHeld(lock.Stdout, locks.Stdout)
-	if out, err := got.Run(j.headQuery()); err == nil && out.Exit == 0 {
-		s.head = out.Stdout
+	if f, err := got.File(j.headQuery()); err == nil {
+		s.head = strings.ToValidUTF8(string(f.Content), "\uFFFD")
 	}
-	if out, err := got.Run(j.outputQuery()); err == nil && out.Exit == 0 {
-		s.output = out.Stdout
+	if f, err := got.File(j.outputQuery()); err == nil {
+		s.output = strings.ToValidUTF8(string(f.Content), "\uFFFD")
 	}
 	if f, err := got.File(j.timeQuery()); err == nil {
 		if n, err := strconv.ParseInt(strings.TrimSpace(string(f.Content)), 10, 64); err == nil && n > 0 && n < 1<<40 {

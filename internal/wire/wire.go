@@ -25,6 +25,8 @@ const (
 	MaxFrame = 32 << 20
 	// MaxContent is the largest file content that a message carries, in bytes.
 	MaxContent = 4 << 20
+	// MaxPiece is how much of a file the options "head" and "tail" of AskFile give, in bytes.
+	MaxPiece = 2000
 	// MaxEntries is how many names of a directory a message carries.
 	MaxEntries = 64
 	// MaxTreeEntries is the same for the first directory of a tree. AlmaLinux's has some fifty.
