@@ -32,7 +32,7 @@ type Program struct {
 
 // programVersions are those of the programs in this mirrorform. Whoever changes what a program does
 // for its host adds one to its version.
-var programVersions = map[string]string{wire.SyncProgram: "1"}
+var programVersions = map[string]string{wire.SyncProgram: "2"}
 
 type programType struct{}
 

@@ -175,7 +175,9 @@ func syncBlock(j *job, e mirror.Edition, upstream, lock, mount string) *mirror.S
 	if j.sync.upstream != upstream {
 		s.Upstream = j.sync.upstream
 	}
-	if j.sync.lock != lock {
+	// In /run/lock anyone can hold a lock, which a mirror block refuses.
+	shared := strings.HasPrefix(j.sync.lock, "/run/lock/") || strings.HasPrefix(j.sync.lock, "/var/lock/")
+	if j.sync.lock != lock && !shared {
 		s.Lock = j.sync.lock
 	}
 	if own, ok := strings.CutPrefix(path.Base(j.at.File), "mirrorform-"); j.sync.log != "" && (!ok || j.sync.log != "/var/log/mirrorform-"+own+".log") {

@@ -54,7 +54,7 @@ type part struct {
 //	tree                tree         the claim to the mirror's directory: nothing else lies there; the sync fills no other one
 //	directory           directory    the mirror's; not where it is itself the mount point
 //	rsync               package
-//	lock                file         the lock; not for root, nor is lock_at_boot
+//	lock                file         the lock
 //	lock_at_boot        file         the tmpfiles.d(5) entry by which the lock is there after a reboot; for a lock in /run
 //	log                 file
 //	logrotate_package   package

@@ -273,12 +273,14 @@ func (x *expansion) lockFile(j *job) string {
 			lock = to + strings.TrimPrefix(lock, from)
 		}
 	}
-	attribute := j.attribute("lock")
+	attribute, family := j.attribute("lock"), x.host.Target.Facts.OS.Family
 	switch {
 	case !safePath.MatchString(lock) || path.Clean(lock) != lock:
 		x.errorf(attribute, "write an absolute path of letters, digits and . _ + - @", "%q is no path for a lock file", lock)
 	case slices.ContainsFunc([]string{"/tmp", "/var/tmp", "/dev"}, func(dir string) bool { return within(lock, dir) }):
 		x.errorf(attribute, "use a file in /run", "anyone on the host can hold a lock in %s", path.Dir(lock))
+	case within(lock, "/run/lock") && family != "" && family != "el":
+		x.errorf(attribute, "use a file in /run", "anyone on the host can make a file in /run/lock, and so hold this lock")
 	case x.inTree(j, lock):
 		x.errorf(attribute, "a sync would delete it: use a file in /run", "%s lies inside the mirrored tree", lock)
 	}

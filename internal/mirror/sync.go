@@ -30,23 +30,25 @@ func (x *expansion) sync() {
 	}
 }
 
-// lock makes the lock file for an account that cannot: /run belongs to root, and is empty after a boot.
+// lockMode keeps other accounts from opening the lock: whoever can open it can hold it, and so keep
+// syncs from running.
+const lockMode = "0600"
+
+// lock makes the lock file: the account cannot, since /run belongs to root and is empty after a boot,
+// and flock(1) would make one that all can open.
 func (x *expansion) lock(j *job) {
-	if x.user == "root" {
-		return
-	}
 	from := map[string]string{"path": j.attribute("lock"), "owner": "user", "group": "user"}
 	x.add(Part{
-		Name: j.part("lock"), Type: "file", DependsOn: []string{"user"},
-		State: &resources.File{Path: j.lockFile, Owner: x.user, Group: x.user, Mode: "0644"},
+		Name: j.part("lock"), Type: "file", DependsOn: x.existing("user"),
+		State: &resources.File{Path: j.lockFile, Owner: x.user, Group: x.user, Mode: lockMode},
 	}, from)
 	if !within(j.lockFile, "/run") {
 		return
 	}
-	content := fmt.Sprintf("# Managed by mirrorform: the lock of mirror %s. Changes made here are overwritten.\nf %s 0644 %s %s -\n",
-		x.name, j.lockFile, x.user, x.user)
+	content := fmt.Sprintf("# Managed by mirrorform: the lock of mirror %s. Changes made here are overwritten.\nf %s %s %s %s -\n",
+		x.name, j.lockFile, lockMode, x.user, x.user)
 	x.add(Part{
-		Name: j.part("lock_at_boot"), Type: "file", DependsOn: []string{"user"},
+		Name: j.part("lock_at_boot"), Type: "file", DependsOn: x.existing("user"),
 		State: &resources.File{
 			Path: "/etc/tmpfiles.d/" + j.file + ".conf", Content: &content, Owner: "root", Group: "root", Mode: "0644",
 		},
@@ -68,11 +70,12 @@ func (x *expansion) log(j *job) {
 	}, from)
 }
 
-// stateDirectory makes the directory that records of syncs are in.
+// stateDirectory makes the directory that records of syncs are in. Nobody else can open what is in
+// it: its files are locked while they are written.
 func (x *expansion) stateDirectory() {
 	x.add(Part{
 		Name: "sync_state", Type: "directory", DependsOn: x.existing("user"),
-		State: &resources.Directory{Path: stateDir, Owner: x.user, Group: x.user, Mode: "0755"},
+		State: &resources.Directory{Path: stateDir, Owner: x.user, Group: x.user, Mode: "0700"},
 	}, map[string]string{"owner": "user", "group": "user"})
 }
 

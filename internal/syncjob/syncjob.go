@@ -180,6 +180,7 @@ func (j *job) file(suffix string) string { return filepath.Join(j.State, j.name+
 
 func (j *job) run(c call) int {
 	j.start = time.Now()
+	j.private()
 	switch c.mode {
 	case "guard":
 		return j.guardCron()
@@ -197,13 +198,39 @@ func (j *job) run(c call) int {
 	return j.progress()
 }
 
+// private keeps other users from opening the lock and the records: whoever can open a file can lock
+// it, and so keep syncs from running. Those of earlier versions could be opened by all. What cannot
+// be changed is not this account's, and reported when it is used.
+func (j *job) private() {
+	f, err := os.OpenFile(j.Lock, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
+	if err == nil {
+		onlyOwner(f, 0o600)
+	}
+	if f, err = os.OpenFile(j.State, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0); err == nil {
+		onlyOwner(f, 0o700)
+	}
+}
+
+// onlyOwner gives a file of this account that others can open a mode by which they cannot, and
+// closes it. A file with other names is somebody else's, perhaps.
+func onlyOwner(f *os.File, mode uint32) {
+	defer func() { _ = f.Close() }()
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil || int(st.Uid) != os.Geteuid() || st.Mode&0o077 == 0 {
+		return
+	}
+	if st.Mode&unix.S_IFMT == unix.S_IFDIR || st.Nlink == 1 {
+		_ = unix.Fchmod(int(f.Fd()), mode)
+	}
+}
+
 // begin takes the lock, for as long as the program or rsync runs.
 func (j *job) begin() (status int, ok bool) {
 	if !j.mounted() {
 		j.complain("nothing is mounted on " + j.Mount + ", so nothing was synced")
 		return statusAbsent, false
 	}
-	f, err := os.OpenFile(j.Lock, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o644)
+	f, err := os.OpenFile(j.Lock, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
 	if err != nil {
 		j.complain(err.Error())
 		return statusBroken, false

@@ -514,3 +514,32 @@ func TestListing(t *testing.T) {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }
+
+// Whoever can open the lock or the records can lock them, and so keep syncs from running.
+func TestOthersCannotLock(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	for path, mode := range map[string]os.FileMode{s.settings.Lock: 0o644, s.settings.State: 0o755} { // as of earlier versions
+		if path == s.settings.Lock {
+			put(t, path, "")
+		}
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	private := func() {
+		t.Helper()
+		for path, want := range map[string]os.FileMode{s.settings.Lock: 0o600, s.settings.State: 0o700} {
+			if info, err := os.Stat(path); err != nil || info.Mode().Perm() != want {
+				t.Errorf("%s: %v, %v", path, info, err)
+			}
+		}
+	}
+	s.run(0, "--guard")
+	private()
+	if err := os.Remove(s.settings.Lock); err != nil {
+		t.Fatal(err)
+	}
+	s.run(0, "--guard") // before flock makes it
+	private()
+}
