@@ -2,6 +2,7 @@ package resources
 
 import (
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -29,8 +30,8 @@ type Logrotate struct {
 	CreateMode  string `hcl:"create_mode,optional"`
 	CreateOwner string `hcl:"create_owner,optional"`
 	CreateGroup string `hcl:"create_group,optional"`
-	// SUUser and SUGroup are the account under which files are rotated, which logrotate asks for where a directory
-	// can be written by others than root. They are set together.
+	// SUUser and SUGroup are the account under which files are rotated. They are set together. By default it is the
+	// account that owns their directory: what it can write to it can exchange for a link, which root would follow.
 	SUUser  string `hcl:"su_user,optional"`
 	SUGroup string `hcl:"su_group,optional"`
 
@@ -42,7 +43,8 @@ type Logrotate struct {
 	Mode    string  `plan:"mode"`
 	Kind    string  `plan:"kind,found"`
 
-	found wire.File
+	found   wire.File
+	differs []string // directories of several accounts, which one entry cannot rotate
 }
 
 const logrotateDir = "/etc/logrotate.d"
@@ -71,6 +73,59 @@ func (logrotateType) Complete(_ engine.Target, want *Logrotate) *Logrotate {
 	}
 	if full.Mode == "" {
 		full.Owner, full.Group, full.Mode = "root", "root", "0644" // logrotate(8) skips files that others can write
+	}
+	return &full
+}
+
+// logDirectories are the directories that lead to a file, the uppermost first, without those that
+// belong to root everywhere, and those of a pattern.
+func logDirectories(file string) (dirs []string) {
+	for d := path.Dir(file); d != "/" && d != "/var/log" && d != "/var"; d = path.Dir(d) {
+		if !strings.ContainsAny(d, "*?[") {
+			dirs = append([]string{d}, dirs...)
+		}
+	}
+	return dirs
+}
+
+// ownerQueries ask whose the directories of the files are.
+func (logrotateType) ownerQueries(s *Logrotate) (list []wire.Query) {
+	if s.SUUser != "" {
+		return nil
+	}
+	var dirs []string
+	for _, f := range s.Files {
+		dirs = append(dirs, logDirectories(f)...)
+	}
+	for _, dir := range sorted(dirs) {
+		list = append(list, wire.Query{Verb: wire.AskFile, Arg: dir})
+	}
+	return list
+}
+
+// Settle has files rotated as the account that owns a directory on the way to them.
+func (logrotateType) Settle(_ engine.Target, want *Logrotate, _ *engine.Record, got engine.Answers) *Logrotate {
+	if want.SUUser != "" {
+		return want
+	}
+	full := *want
+	users := map[string]string{} // a directory's account and group, and the directory
+	for _, f := range want.Files {
+		account, at := "", path.Dir(f)
+		for _, dir := range logDirectories(f) {
+			if d, err := got.File(wire.Query{Verb: wire.AskFile, Arg: dir}); err == nil && d.Kind == wire.Directory && d.UID != 0 {
+				account, at = d.Owner+" "+d.Group, dir
+				break
+			}
+		}
+		users[account] = at
+	}
+	if len(users) > 1 {
+		full.differs = slices.Sorted(maps.Values(users))
+		return &full
+	}
+	for account := range users {
+		full.SUUser, full.SUGroup, _ = strings.Cut(account, " ")
 	}
 	return &full
 }
@@ -177,14 +232,24 @@ func together(attribute string, names []string, values ...string) []engine.Probl
 }
 
 func (lt logrotateType) Ask(_ engine.Target, want *Logrotate) []wire.Query {
-	return []wire.Query{lt.managed(want).query()}
+	return append([]wire.Query{lt.managed(want).query()}, lt.ownerQueries(want)...)
 }
 
 // Read takes what is not the file itself as wanted: the difference shows in its content.
 func (lt logrotateType) Read(t engine.Target, want *Logrotate, got engine.Answers) (*Logrotate, error) {
-	m, err := lt.managed(want).read(got)
+	for _, q := range lt.ownerQueries(want) {
+		if _, err := got.File(q); err != nil {
+			return nil, err
+		}
+	}
+	plain := lt.managed(want)
+	want = lt.Settle(t, want, nil, got)
+	m, err := lt.managed(want).readAs(plain.query(), got)
 	if err != nil || m == nil {
 		return nil, err
+	}
+	if plain.content != nil && m.found.SHA256 == digestOf([]byte(*plain.content)) {
+		m.content, m.digest = plain.content, "" // it was not sent
 	}
 	have := *lt.Complete(t, want)
 	have.Content, have.Digest, have.Kind, have.found = m.content, m.digest, m.kind, m.found
@@ -203,8 +268,13 @@ func (lt logrotateType) Diff(_ engine.Target, want, have *Logrotate) []engine.St
 }
 
 func (lt logrotateType) Check(_ engine.Target, want, have *Logrotate) []engine.Problem {
-	if want == nil || have == nil {
-		return nil
+	var out []engine.Problem
+	if want != nil && len(want.differs) > 0 {
+		out = append(out, refusal("files", "they lie in directories of different accounts ("+enumerate(want.differs)+"), and one entry is rotated as one account",
+			"write an entry for each directory, or set su_user and su_group"))
 	}
-	return lt.managed(have).check(lt.managed(want))
+	if want == nil || have == nil {
+		return out
+	}
+	return append(out, lt.managed(have).check(lt.managed(want))...)
 }
