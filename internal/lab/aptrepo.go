@@ -20,15 +20,17 @@ func makeAptRepository(ctx context.Context, r *recipe, root string, log io.Write
 	if err := makeDirs(filepath.Join(repo, "partial")); err != nil {
 		return err
 	}
-	logf(log, "downloading the packages that hosts can install")
+	logf(log, "making the repository of packages that hosts can install")
 	for _, pkg := range r.Offered {
 		// Each by itself: what is needed may depend on what else is installed.
 		if err := download(ctx, root, repo, pkg); err != nil {
 			return err
 		}
 	}
-	if err := download(ctx, root, repo, r.Offered...); err != nil {
-		return err
+	if len(r.Offered) > 0 {
+		if err := download(ctx, root, repo, r.Offered...); err != nil {
+			return err
+		}
 	}
 	for _, leftover := range []string{"partial", "lock"} {
 		if err := os.RemoveAll(filepath.Join(repo, leftover)); err != nil {

@@ -36,6 +36,11 @@ func (c *cache) base(ctx context.Context, r *recipe) (string, error) {
 	return c.ensure(ctx, "base-"+hash, func(dir string) error { return c.buildBase(ctx, r, dir) })
 }
 
+// release returns the directory of the tree of another release, as r makes it.
+func (c *cache) release(ctx context.Context, r *recipe, codename string) (string, error) {
+	return c.base(ctx, r.ofRelease(codename))
+}
+
 // enterpriseLayer returns the overlay layer that turns the tree for r into
 // the tree of family EL.
 func (c *cache) enterpriseLayer(ctx context.Context, r *recipe) (string, error) {
@@ -149,6 +154,27 @@ type aptSource struct {
 	components []string
 }
 
+// source finds the package source for a release: the machine's own, which has the other releases too. The lists of a
+// fresh machine are empty, so apt is asked to fetch them if it knows no source.
+func (c *cache) source(ctx context.Context, codename string) (*aptSource, error) {
+	own, err := osRelease("VERSION_CODENAME")
+	if err != nil {
+		return nil, err
+	}
+	source, err := findSource(ctx, own)
+	if err != nil {
+		logf(c.log, "running apt-get update, since apt has no package lists for %s", own)
+		if _, updateErr := run(ctx, "apt-get", "update"); updateErr != nil {
+			return nil, errors.Join(err, updateErr)
+		}
+		if source, err = findSource(ctx, own); err != nil {
+			return nil, err
+		}
+	}
+	source.suite = codename
+	return source, nil
+}
+
 // findSource asks apt for the machine's source of its own release.
 func findSource(ctx context.Context, codename string) (*aptSource, error) {
 	const format = "$(CREATED_BY) $(CODENAME) $(SUITE) $(RELEASE) $(COMPONENT) $(REPO_URI)"
@@ -176,16 +202,9 @@ func findSource(ctx context.Context, codename string) (*aptSource, error) {
 }
 
 func (c *cache) buildBase(ctx context.Context, r *recipe, dir string) error {
-	source, err := findSource(ctx, r.Codename)
+	source, err := c.source(ctx, r.Codename)
 	if err != nil {
-		// The lists of a fresh machine are empty, so apt knows no code names.
-		logf(c.log, "running apt-get update, since apt has no package lists for %s", r.Codename)
-		if _, updateErr := run(ctx, "apt-get", "update"); updateErr != nil {
-			return errors.Join(err, updateErr)
-		}
-		if source, err = findSource(ctx, r.Codename); err != nil {
-			return err
-		}
+		return err
 	}
 	logf(c.log, "making the hosts' tree in %s, once; this takes a few minutes", c.dir)
 	root := filepath.Join(dir, "root")
@@ -288,7 +307,7 @@ func setUpTree(ctx context.Context, r *recipe, root string) error {
 	steps := [][]string{
 		{"/usr/bin/apt-get", "clean"},
 		{"/usr/bin/apt-get", "update"},
-		append([]string{"/usr/bin/apt-get", "install", "-y", "--no-install-recommends"}, r.Tree...),
+		append([]string{"/usr/bin/apt-get", "install", "-y", "--no-install-recommends"}, r.Tree...), // none: nothing to do
 		{"/usr/sbin/usermod", "--lock", "root"},
 		{"/bin/systemctl", "enable", "systemd-networkd.service"},
 		append([]string{"/bin/systemctl", "mask"}, r.Masked...),

@@ -35,6 +35,10 @@ type HostSpec struct {
 	Disks []int64
 	// Family is Debian when empty.
 	Family Family
+	// Release is the code name of another release of the machine's distribution, as "trixie": its tree is made when
+	// the first host asks for it. Such hosts have sudo-rs (/usr/lib/cargo/bin/sudo) beside sudo, no packages that they
+	// could install but the demo's, and no accounts "csh" and "fish". Empty: the machine's own release.
+	Release string
 	// System is the type of the file system on a block device of its own that
 	// holds all that the host changes of its tree, "ext4" or "xfs", for
 	// Snapshot and PowerCut. Empty: a directory of the machine holds it.
@@ -61,6 +65,7 @@ type Host struct {
 	machine string // unique on the machine
 	dir     string // upper, work, root
 	system  *systemDisk
+	release string
 	lower   []string // the layers below upper, uppermost first
 }
 
@@ -82,7 +87,7 @@ var hostName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$`)
 
 func (l *Lab) host(name, network string, hs hostState) *Host {
 	return &Host{Name: name, Address: fmt.Sprintf("%s.%d", network, hs.Index), Family: hs.Family, Disks: hs.Disks,
-		SSHKeyPath: l.KeyPath(), lab: l, machine: hs.Machine, dir: filepath.Join(l.data, name)}
+		SSHKeyPath: l.KeyPath(), lab: l, machine: hs.Machine, release: hs.Release, dir: filepath.Join(l.data, name)}
 }
 
 // Boot makes a host and boots it; it returns when sshd accepts connections.
@@ -119,13 +124,9 @@ func (l *Lab) BootAll(ctx context.Context, specs ...HostSpec) ([]*Host, error) {
 func (h *Host) boot(ctx context.Context, spec HostSpec) error {
 	begin := time.Now()
 	l := h.lab
-	lower := []string{filepath.Join(l.base, "root")}
-	if h.Family == EL {
-		layer, err := l.cache.enterpriseLayer(ctx, l.recipe)
-		if err != nil {
-			return err
-		}
-		lower = []string{filepath.Join(layer, "root"), lower[0]}
+	lower, err := h.trees(ctx)
+	if err != nil {
+		return err
 	}
 	if err := h.prepare(ctx, spec, lower); err != nil {
 		return err
@@ -140,6 +141,24 @@ func (h *Host) boot(ctx context.Context, spec HostSpec) error {
 	return nil
 }
 
+// trees makes the layers that the host's file system lies on, if need be, and returns them, uppermost first.
+func (h *Host) trees(ctx context.Context) ([]string, error) {
+	l := h.lab
+	if h.release != "" {
+		tree, err := l.cache.release(ctx, l.recipe, h.release)
+		return []string{filepath.Join(tree, "root")}, err
+	}
+	lower := []string{filepath.Join(l.base, "root")}
+	if h.Family == EL {
+		layer, err := l.cache.enterpriseLayer(ctx, l.recipe)
+		if err != nil {
+			return nil, err
+		}
+		lower = []string{filepath.Join(layer, "root"), lower[0]}
+	}
+	return lower, nil
+}
+
 // reserve enters the host in the lab's state under a free address.
 func (l *Lab) reserve(ctx context.Context, spec HostSpec) (*Host, error) {
 	if spec.Family == "" {
@@ -147,6 +166,12 @@ func (l *Lab) reserve(ctx context.Context, spec HostSpec) (*Host, error) {
 	}
 	if spec.Family != Debian && spec.Family != EL {
 		return nil, fmt.Errorf("host %s: unknown family %q", spec.Name, spec.Family)
+	}
+	if spec.Release != "" && spec.Family != Debian {
+		return nil, fmt.Errorf("host %s: family %s has no other release", spec.Name, spec.Family)
+	}
+	if spec.Release != "" && !hostName.MatchString(spec.Release) {
+		return nil, fmt.Errorf("host %s: %q is not the code name of a release", spec.Name, spec.Release)
 	}
 	if !hostName.MatchString(spec.Name) {
 		return nil, fmt.Errorf("host name %q: use at most 40 lower-case letters, digits and hyphens", spec.Name)
@@ -167,7 +192,7 @@ func (l *Lab) reserve(ctx context.Context, spec HostSpec) (*Host, error) {
 		if index > lastHost {
 			return fmt.Errorf("lab %s is full: it has %d hosts", l.Name, len(s.Hosts))
 		}
-		hs := hostState{Index: index, Family: spec.Family,
+		hs := hostState{Index: index, Family: spec.Family, Release: spec.Release,
 			Machine: fmt.Sprintf("%s-%d-%s", s.Bridge, index, spec.Name)}
 		s.Hosts[spec.Name] = hs
 		h = l.host(spec.Name, s.Network, hs)

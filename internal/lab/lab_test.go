@@ -463,3 +463,22 @@ func TestEnterprise(t *testing.T) {
 		t.Error("still installed")
 	}
 }
+
+// TestRelease: a host of another release of Debian.
+func TestRelease(t *testing.T) {
+	t.Parallel()
+	l := labtest.Lab(t)
+	h := labtest.Host(t, lab.HostSpec{Release: "trixie"})
+	if got := on(t, h, "sh", "-c", ". /etc/os-release; echo $VERSION_CODENAME; systemctl is-system-running; ls /usr/lib/cargo/bin/sudo"); got != "trixie\nrunning\n/usr/lib/cargo/bin/sudo" {
+		t.Errorf("the host says %q", got)
+	}
+	if out, err := ssh(t, l, h, "op", lab.OpPassword+"\n", "sudo", "-S", "-p", "", "id", "-u"); err != nil || out != "0\n" {
+		t.Errorf("sudo: %q, %v", out, err)
+	}
+	on(t, h, "apt-get", "install", "-y", "mirrorform-lab-demo")
+	for _, spec := range []lab.HostSpec{{Name: "a", Release: "trixie", Family: lab.EL}, {Name: "a", Release: "../trixie"}} {
+		if h, err := l.Boot(t.Context(), spec); err == nil {
+			t.Errorf("booted %s of release %s", h.Name, spec.Release)
+		}
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 )
 
@@ -20,7 +21,7 @@ var treeFiles embed.FS
 type recipe struct {
 	Format   int // raised when the code that builds the tree changes
 	Arch     string
-	Codename string   // VERSION_CODENAME of the machine (os-release(5))
+	Codename string   // the release: VERSION_CODENAME of os-release(5)
 	Include  []string // what debootstrap installs beyond the minimum
 	Tree     []string // installed in the tree besides, from the hosts' repository
 	Offered  []string // what hosts can install without network
@@ -89,6 +90,18 @@ func newRecipe() (*recipe, error) {
 		r.Files[entry.Name()] = string(data)
 	}
 	return r, nil
+}
+
+// ofRelease is the recipe for another release of the machine's distribution. Its tree is what
+// debootstrap makes alone, without packages that hosts can install: the machine's apt knows those
+// of its own release only.
+func (r *recipe) ofRelease(codename string) *recipe {
+	other := *r
+	other.Codename = codename
+	other.Include = append(slices.Clone(r.Include), "opendoas", "sudo-rs")
+	other.Tree, other.Offered = nil, nil
+	other.Users = slices.DeleteFunc(slices.Clone(r.Users), func(u user) bool { return u.Shell != "/bin/bash" })
+	return &other
 }
 
 func (r *recipe) hash() (string, error) {

@@ -54,6 +54,9 @@ func (h *Host) Start(ctx context.Context) error {
 	// on, and a terminal's interrupt is not the hosts' affair.
 	cmd := command(context.WithoutCancel(ctx), inCgroup(keeper, append([]string{"/bin/sh", "-c", keepScript, "sh"}, inCgroup(machine, argv...)...)...)...)
 	cmd.Env = append(cmd.Env, "SYSTEMD_NSPAWN_LOCK=0") // the lab keeps one host to a tree by itself
+	if h.release != "" {                               // newer releases of systemd do not boot with cgroup v1
+		cmd.Env = append(cmd.Env, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1")
+	}
 	cmd.Stdout, cmd.Stderr = console, console
 	detach(cmd)
 	if err := cmd.Start(); err != nil {

@@ -44,6 +44,7 @@ type hostState struct {
 	Index   int     `json:"index"` // the last byte of the address
 	Machine string  `json:"machine"`
 	Family  Family  `json:"family"`
+	Release string  `json:"release,omitempty"`
 	Disks   []Disk  `json:"disks"`
 	Keeper  process `json:"keeper"` // starts systemd-nspawn, again when the host reboots
 }
