@@ -84,6 +84,9 @@ func (h *hostKeys) policy(t Target) (policy, error) {
 		plain = append(plain, k.PublicKey)
 		p.known = append(p.known, describeKey(k.PublicKey))
 	}
+	if bare := t.bareEndpoint(); bare != "" && len(plain) == 0 && len(h.authorities(bare)) > 0 {
+		authority = true
+	}
 	if authority { // the authority's own key type says nothing of the types it has certified
 		p.algorithms = slices.Clone(certHostKeyAlgorithms)
 	}
@@ -141,12 +144,28 @@ func algorithmsFor(keys []gossh.PublicKey) []string {
 	return algorithms
 }
 
-// check compares the key that a host showed, and has proved to hold, with what is known.
+// check compares the key that a host showed, and has proved to hold, with what is known. An entry
+// without a port counts for a host on any port that has no entry of its own, but only where it has
+// this very key, as for ssh(1).
 func (h *hostKeys) check(t Target, remote net.Addr, key gossh.PublicKey) error {
-	endpoint := t.keyEndpoint()
 	if err := h.notRevoked(key); err != nil {
 		return err
 	}
+	err := h.lookUp(t.keyEndpoint(), remote, key)
+	if !errors.Is(err, errAbsent) {
+		return err
+	}
+	if bare := t.bareEndpoint(); bare != "" && h.lookUp(bare, remote, key) == nil {
+		return nil
+	}
+	if cert, ok := key.(*gossh.Certificate); ok {
+		key = cert.Key
+	}
+	return h.unknown(t, key)
+}
+
+// lookUp compares a key with the entries of a name. errAbsent: there are none.
+func (h *hostKeys) lookUp(endpoint string, remote net.Addr, key gossh.PublicKey) error {
 	key, err := h.trusted(endpoint, key)
 	if err != nil {
 		return err
@@ -164,7 +183,7 @@ func (h *hostKeys) check(t Target, remote net.Addr, key gossh.PublicKey) error {
 		if len(differs.Want) > 0 {
 			return h.changed(endpoint, key, differs.Want)
 		}
-		return h.unknown(t, key)
+		return errAbsent
 	default: // a certificate that is not valid
 		return fmt.Errorf("%w: %s is not valid for this host: %s; have the authority sign the host's key anew", ErrHostKeyChanged, describeKey(key),
 			quote(strings.TrimPrefix(err.Error(), "ssh: ")))

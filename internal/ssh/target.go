@@ -120,6 +120,14 @@ func (t Target) keyEndpoint() string {
 	return t.endpoint()
 }
 
+// bareEndpoint is keyEndpoint without the port, or "" where that is the same.
+func (t Target) bareEndpoint() string {
+	if t.HostKeyAlias != "" || t.Port == DefaultPort {
+		return ""
+	}
+	return net.JoinHostPort(t.Address, strconv.Itoa(DefaultPort))
+}
+
 func (t Target) keepalive(limit time.Duration) time.Duration {
 	if t.Keepalive > 0 {
 		return min(t.Keepalive, limit)
