@@ -40,8 +40,9 @@ func (a *app) connector(hosts *reach) (connect func(context.Context, string) (*e
 		Answer: func(host, question string) (string, error) {
 			return a.ui.Password(fmt.Sprintf("%s asks: %s", host, question))
 		},
-		Log:   a.ui.Note,
-		Stage: a.log.Stage,
+		TakenKeys: takenKeys(),
+		Log:       a.ui.Note,
+		Stage:     a.log.Stage,
 	})
 	bundle := sync.OnceValues(func() (*helper.Bundle, error) { return helper.Open(context.Background()) })
 	return func(ctx context.Context, name string) (*engine.Session, error) {
@@ -72,6 +73,16 @@ func (a *app) connector(hosts *reach) (connect func(context.Context, string) (*e
 		a.log.Frame(name, engine.NewFrame(&wire.Message{Hello: &link.Hello}))
 		return engine.NewSession(a.log.Conn(name, link), &link.Hello)
 	}, dialer.Close, nil
+}
+
+// takenKeys is the file in which the keys that hosts took are remembered; "" where a user has no
+// cache.
+func takenKeys() string {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(cache, "mirrorform", "ssh-keys")
 }
 
 // becomePassword returns what gives sudo's password: --ask-become-pass asks at once, before hosts are reached; nil when there is none.

@@ -28,6 +28,7 @@ type candidate struct {
 	pub   gossh.PublicKey // nil: not known before the file is decrypted
 	sign  signFunc
 	file  *identity // nil: the agent's
+	named bool      // by the configuration, in this order
 }
 
 // signFunc signs data with an algorithm of RFC 4253, 5656, 8332 or 8709. It calls pause before a human is asked.
@@ -94,7 +95,7 @@ func (k *keyring) candidates(t Target) (keys []candidate, problems []string) {
 		all = [][]candidate{fromFiles, agentKeys}
 	}
 	seen := map[string]bool{}
-	for _, list := range all {
+	for i, list := range all {
 		for _, c := range list {
 			if c.pub != nil {
 				if id := string(c.pub.Marshal()); seen[id] {
@@ -103,6 +104,7 @@ func (k *keyring) candidates(t Target) (keys []candidate, problems []string) {
 					seen[id] = true
 				}
 			}
+			c.named = named && i == 0
 			keys = append(keys, c)
 			if cert, ok := c.pub.(*gossh.Certificate); ok {
 				problems = append(problems, expiry(cert, c.label, time.Now())...)

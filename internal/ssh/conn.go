@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,12 +18,16 @@ type timeoutError struct {
 	stage   string
 	limit   time.Duration
 	printed string // what the host had printed, quoted, or ""
+	hint    string // what is likely, or ""
 }
 
 func (e *timeoutError) Error() string {
 	text := fmt.Sprintf("timed out after %v while %s", e.limit, e.stage)
 	if e.printed != "" {
 		text += "; the host printed " + e.printed
+	}
+	if e.hint != "" {
+		text += "; " + e.hint
 	}
 	return text
 }
@@ -132,7 +137,14 @@ type watchedConn struct {
 	start   time.Time
 	arrived atomic.Int64 // nanoseconds after start
 	cause   atomic.Pointer[error]
+
+	greeted  atomic.Bool // the greeting is whole
+	mu       sync.Mutex
+	greeting []byte // what came before the key exchange: lines of text, and the server's version (RFC 4253, 4.2)
 }
+
+// maxGreeting bounds what is kept of a greeting.
+const maxGreeting = 4 << 10
 
 func watch(c net.Conn) *watchedConn { return &watchedConn{Conn: c, start: time.Now()} }
 
@@ -140,8 +152,39 @@ func (c *watchedConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	if n > 0 {
 		c.arrived.Store(int64(time.Since(c.start)))
+		if !c.greeted.Load() {
+			c.greet(b[:n])
+		}
 	}
 	return n, err
+}
+
+// greet keeps the beginning of what the server sends.
+func (c *watchedConn) greet(b []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.greeting = append(c.greeting, b...)
+	text, version := splitGreeting(c.greeting)
+	c.greeted.Store(strings.HasSuffix(version, "\n") || len(text) > maxGreeting)
+}
+
+// greetedWith is the text before the server's version, and the version; "" where there is none.
+func (c *watchedConn) greetedWith() (text, version string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	text, version = splitGreeting(c.greeting)
+	return strings.TrimSpace(text), strings.TrimSpace(version)
+}
+
+// splitGreeting parts a greeting at the line that begins with SSH-.
+func splitGreeting(greeting []byte) (text, version string) {
+	for line := range strings.Lines(string(greeting)) {
+		if strings.HasPrefix(line, "SSH-") {
+			return text, line
+		}
+		text += line
+	}
+	return text, ""
 }
 
 // silence is how long no byte has arrived.

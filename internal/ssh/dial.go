@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"strings"
 	"syscall"
 	"time"
 
@@ -116,4 +117,36 @@ func (e *dialError) Unwrap() error { return e.err }
 // turnedAway tells whether the host ended the connection before it had shown a host key. Nothing but a list of algorithms was sent to it then.
 func (a *attempt) turnedAway(err error) bool {
 	return !a.keySeen && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET))
+}
+
+// What sshd says to those whom it turns away, from OpenSSH 9.8 on.
+const (
+	notAllowed  = "Not allowed at this time"
+	maxStartups = "Exceeded MaxStartups"
+)
+
+// comeAgain tells whether it is of use to connect again at once to a host that turned this machine
+// away: penalties last longer.
+func (a *attempt) comeAgain(err error) bool {
+	return a.turnedAway(err) && !strings.Contains(a.text, notAllowed)
+}
+
+// turnedAwayError is the error of a host that ends connections before it shows a host key, and what
+// it said.
+func turnedAwayError(text string) error {
+	switch {
+	case strings.Contains(text, notAllowed):
+		return fmt.Errorf("the host turns this machine away for a time, because of failed logins from this address (sshd_config: PerSourcePenalties; "+
+			"it said %s): wait a minute, up to ten after many failures, and name the right key in identities, so that no other is offered first", quote(text))
+	case strings.Contains(text, maxStartups):
+		return fmt.Errorf("the host has too many connections that are not logged in yet (sshd_config: MaxStartups; it said %s): try again, "+
+			"with a smaller --parallelism", quote(text))
+	}
+	said := ""
+	if text != "" {
+		said = " (it said " + quote(text) + ")"
+	}
+	return fmt.Errorf("the host closed the connection before the key exchange%s: it may turn this machine away because of failed logins "+
+		"(sshd_config: PerSourcePenalties, \"drop connection … penalty\" in its log; fail2ban), have too many connections at once (MaxStartups), "+
+		"or refuse this address (hosts.deny, a firewall); wait a minute, and look at sshd's log on the host", said)
 }

@@ -145,7 +145,8 @@ func TestHostKeyGone(t *testing.T) {
 	s.hostKeys = []gossh.Signer{rsaKey()}
 	s.serve()
 	_, err := connect(t, testDialer(t, Options{KnownHostsFiles: []string{s.knownHosts(edKey())}, AcceptNewHostKeys: true}), s.target(key), standIn(t, ""))
-	wantError(t, err, ErrHostKeyChanged, gossh.FingerprintSHA256(edKey().PublicKey()), "rsa-sha2-512")
+	wantError(t, err, ErrHostKeyNotOffered, gossh.FingerprintSHA256(edKey().PublicKey()), "rsa-sha2-512", "nothing shows that the known key has changed",
+		"HostKeyAlgorithms")
 }
 
 func TestHostKeyPinned(t *testing.T) {

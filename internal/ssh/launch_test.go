@@ -319,7 +319,7 @@ func TestHandshakeFailures(t *testing.T) {
 	silent := mute(t, "")
 	silent.ConnectTimeout = time.Second
 	_, err := connect(t, testDialer(t, Options{}), silent, b)
-	wantError(t, err, ErrTimeout, "while exchanging keys")
+	wantError(t, err, ErrTimeout, "while exchanging keys", "did not greet")
 
 	half := mute(t, "SSH-2.0-x\r\n")
 	half.ConnectTimeout = time.Second

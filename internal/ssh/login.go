@@ -7,6 +7,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"time"
 
 	gossh "golang.org/x/crypto/ssh"
 )
@@ -51,15 +52,29 @@ func (d *Dialer) login(ctx context.Context, g *guard, t Target) (*session, error
 		return nil, err
 	}
 	keys, problems := d.keys.candidates(t)
+	keys, end, err := d.order(ctx, g, t, keys)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
 	tried, again, turnedAway := 0, true, 0
 	for {
+		if err := d.await(ctx, g, t); err != nil {
+			return nil, err
+		}
 		batch := nextBatch(keys)
 		attempt := &attempt{policy: policy, keys: batch, broken: -1, questions: &questions{ring: d.keys, host: t.Name}}
 		last := len(batch) == len(keys)
 		attempt.questions.mayBe = func() bool { return last || attempt.signed || !attempt.authenticating }
 		s, err := d.attempt(ctx, g, t, attempt)
 		if err == nil {
+			if attempt.taken != nil && (tried > 0 || d.taken.known(t.login()) != "") {
+				d.taken.note(t.login(), attempt.taken)
+			}
 			return s, nil
+		}
+		if attempt.offered > 0 && penalises(attempt.version) {
+			d.tries.of(t.server()).failed()
 		}
 		var unreachable *dialError
 		var jump *jumpError
@@ -68,7 +83,7 @@ func (d *Dialer) login(ctx context.Context, g *guard, t Target) (*session, error
 			return nil, context.Cause(ctx)
 		case errors.As(err, &unreachable), errors.As(err, &jump):
 			return nil, err
-		case attempt.turnedAway(err) && wait(ctx, turnedAway):
+		case attempt.comeAgain(err) && wait(ctx, turnedAway):
 			turnedAway++
 			continue
 		case attempt.broken >= 0: // a key that does not sign is no reason to leave out those after it
@@ -104,6 +119,36 @@ func (d *Dialer) login(ctx context.Context, g *guard, t Target) (*session, error
 	}
 }
 
+// order puts the key that the host took last where it is offered on the first connection. Where it
+// is not known, and more than one connection may be needed, logins to the same server search one
+// after the other, until end is called.
+func (d *Dialer) order(ctx context.Context, g *guard, t Target, keys []candidate) (ordered []candidate, end func(), err error) {
+	end = func() {}
+	if len(keys) < 2 {
+		return keys, end, nil
+	}
+	if d.taken.known(t.login()) == "" && len(keys) > keysPerConnection {
+		defer g.hold()()
+		if end, err = d.tries.of(t.server()).begin(ctx); err != nil {
+			return nil, nil, err
+		}
+	}
+	return promote(keys, d.taken.known(t.login())), end, nil
+}
+
+// await waits for as long as a server would turn this machine away for its failed logins.
+func (d *Dialer) await(ctx context.Context, g *guard, t Target) error {
+	search := d.tries.of(t.server())
+	delay := search.delay()
+	if delay == 0 {
+		return nil
+	}
+	d.opts.Log(fmt.Sprintf("host %s: waiting %v before more keys are offered, so that sshd does not turn this machine away (PerSourcePenalties): "+
+		"name the right key in identities", t.Name, delay.Round(time.Second)))
+	defer g.hold()()
+	return search.await(ctx)
+}
+
 // nextBatch is the keys for one connection. A key that has to be decrypted before it can even be offered gets a
 // connection of its own, so that nobody is asked for a passphrase while another key may do.
 func nextBatch(keys []candidate) []candidate {
@@ -128,8 +173,13 @@ func authenticationError(t Target, tried int, problems []string) error {
 	if len(problems) > 0 {
 		text += "; not usable: " + strings.Join(problems, "; ")
 	}
-	return fmt.Errorf("%w: %s; name the right key in identities, or add its public key to ~%s/.ssh/authorized_keys on the host",
-		ErrAuthentication, text, t.User)
+	only := ""
+	if tried > keysPerConnection {
+		only = " (IdentityFile in ssh_config), and set IdentitiesOnly yes there, since sshd (PerSourcePenalties) and fail2ban turn a machine " +
+			"away that offers many wrong keys"
+	}
+	return fmt.Errorf("%w: %s; name the right key in identities%s, or add its public key to ~%s/.ssh/authorized_keys on the host",
+		ErrAuthentication, text, only, t.User)
 }
 
 // attempt is one connection's way through key exchange and authentication.
@@ -143,8 +193,10 @@ type attempt struct {
 	authenticating bool // the host key was right, and authentication has begun
 	broken         int  // the index of a key that could not be used, or -1
 	brokenErr      error
-	offered        int  // how many of the keys have been offered
-	signed         bool // the host knew a key, and got a signature
+	offered        int             // how many of the keys have been offered
+	signed         bool            // the host knew a key, and got a signature
+	taken          gossh.PublicKey // the key of the last signature
+	text, version  string          // the server's greeting
 }
 
 // noQuestions is what the library says when a host refuses keyboard-interactive authentication at once (SSH_MSG_USERAUTH_FAILURE).
@@ -177,12 +229,10 @@ func (a *attempt) explain(err error) error {
 	}
 	var negotiation *gossh.AlgorithmNegotiationError
 	if errors.As(err, &negotiation) {
-		if len(a.policy.known) > 0 && strings.Contains(negotiation.What, "host key") {
-			return fmt.Errorf("%w: known is %s, and the host has no such key any more: it offers %s; if you know that the host was set up anew, "+
-				"remove its old entries (ssh-keygen -R)", ErrHostKeyChanged, strings.Join(a.policy.known, " and "), quote(strings.Join(negotiation.RequestedAlgorithms, ",")))
-		}
-		return fmt.Errorf("the host's SSH server is too old or too restricted: no common %s; it offers %s",
-			negotiation.What, quote(strings.Join(negotiation.RequestedAlgorithms, ",")))
+		return a.nothingCommon(negotiation)
+	}
+	if a.turnedAway(err) {
+		return turnedAwayError(a.text)
 	}
 	if a.signed { // sshd does so when PAM's account check fails
 		return fmt.Errorf("%w: the connection ended during authentication, after the host had accepted a key: is the account locked or expired? (%s)",
@@ -228,8 +278,10 @@ func (d *Dialer) attempt(ctx context.Context, g *guard, t Target, a *attempt) (*
 		_ = client.Close()
 		err = context.Cause(ctx)
 	}
+	a.text, a.version = conn.greetedWith()
 	if err != nil {
 		_ = conn.Close()
+		a.hint(context.Cause(ctx))
 		return nil, err
 	}
 	s := &session{target: t, opts: d.opts, guard: g, conn: conn, via: via, done: make(chan struct{}), dead: make(chan struct{})}
@@ -259,7 +311,7 @@ func (a *attempt) signers(ctx context.Context, g *guard) ([]gossh.Signer, error)
 		signers = append(signers, &boundSigner{
 			candidate: c, ctx: ctx, pause: g.pause, failed: fail,
 			offered: func() { a.offered = max(a.offered, i+1) },
-			signed:  func() { a.signed = true },
+			signed:  func() { a.signed, a.taken = true, c.pub },
 		})
 	}
 	return signers, nil

@@ -23,9 +23,11 @@ import (
 var (
 	ErrHostKeyUnknown = errors.New("unknown host key")
 	ErrHostKeyChanged = errors.New("wrong host key")
-	ErrAuthentication = errors.New("authentication failed")
-	ErrBecome         = errors.New("cannot become root")
-	ErrTimeout        = errors.New("timed out")
+	// ErrHostKeyNotOffered: the server offers no key of a type that is known of it.
+	ErrHostKeyNotOffered = errors.New("known host key not offered")
+	ErrAuthentication    = errors.New("authentication failed")
+	ErrBecome            = errors.New("cannot become root")
+	ErrTimeout           = errors.New("timed out")
 )
 
 // The defaults of Target and Options.
@@ -60,6 +62,10 @@ type Options struct {
 	SilenceLimit time.Duration
 	// TransferTimeout bounds pushing the helper.
 	TransferTimeout time.Duration
+	// TakenKeys is a file that remembers which key a host took, where it was not among the first
+	// that were offered: lines of the login and the public key's fingerprint. Empty: they are
+	// remembered for this run alone.
+	TakenKeys string
 	// Log, if not nil, is told what a user may want to know afterwards: a key accepted, a helper pushed.
 	Log func(message string)
 	// Stage, if not nil, is told of each stage of connecting to a host that has ended ("connecting", "authenticating", "pushing the helper"), and how long it
@@ -83,6 +89,8 @@ type Dialer struct {
 	opts  Options
 	keys  *keyring
 	jumps jumpHosts
+	taken takenKeys
+	tries searches
 
 	mu    sync.Mutex
 	hosts map[string]*hostKeys // by the files that they read
@@ -106,6 +114,8 @@ func NewDialer(opts Options) *Dialer {
 		opts:  opts,
 		keys:  newKeyring(opts.AgentSocket, opts.Passphrase, opts.Answer),
 		jumps: jumpHosts{open: map[string]*jumpHost{}},
+		taken: takenKeys{file: opts.TakenKeys, log: opts.Log},
+		tries: searches{servers: map[string]*search{}},
 		hosts: map[string]*hostKeys{},
 	}
 }
