@@ -154,8 +154,8 @@ type aptSource struct {
 	components []string
 }
 
-// source finds the package source for a release: the machine's own, which has the other releases too. The lists of a
-// fresh machine are empty, so apt is asked to fetch them if it knows no source.
+// source finds the package source for a release: the machine's own, which has the other releases
+// too. The lists of a fresh machine are empty, so apt is asked to fetch them if it knows no source.
 func (c *cache) source(ctx context.Context, codename string) (*aptSource, error) {
 	own, err := osRelease("VERSION_CODENAME")
 	if err != nil {

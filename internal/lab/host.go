@@ -35,9 +35,10 @@ type HostSpec struct {
 	Disks []int64
 	// Family is Debian when empty.
 	Family Family
-	// Release is the code name of another release of the machine's distribution, as "trixie": its tree is made when
-	// the first host asks for it. Such hosts have sudo-rs (/usr/lib/cargo/bin/sudo) beside sudo, no packages that they
-	// could install but the demo's, and no accounts "csh" and "fish". Empty: the machine's own release.
+	// Release is the code name of another release of the machine's distribution, as "trixie": its
+	// tree is made when the first host asks for it. Such hosts have sudo-rs
+	// (/usr/lib/cargo/bin/sudo) beside sudo, no packages that they could install but the demo's,
+	// and no accounts "csh" and "fish". Empty: the machine's own release.
 	Release string
 	// System is the type of the file system on a block device of its own that
 	// holds all that the host changes of its tree, "ext4" or "xfs", for
@@ -141,7 +142,8 @@ func (h *Host) boot(ctx context.Context, spec HostSpec) error {
 	return nil
 }
 
-// trees makes the layers that the host's file system lies on, if need be, and returns them, uppermost first.
+// trees makes the layers that the host's file system lies on, if need be, and returns them,
+// uppermost first.
 func (h *Host) trees(ctx context.Context) ([]string, error) {
 	l := h.lab
 	if h.release != "" {

@@ -39,9 +39,9 @@ type labHost struct {
 	log []string
 }
 
-func newLabHost(t testing.TB) *labHost {
+func newLabHost(t testing.TB, spec ...lab.HostSpec) *labHost {
 	t.Helper()
-	h := labtest.Host(t)
+	h := labtest.Host(t, spec...)
 	return &labHost{Host: h, t: t, lab: labtest.Lab(t)}
 }
 
@@ -167,6 +167,8 @@ func TestLabBecomeRefused(t *testing.T) {
 	h.run("mv", "/usr/bin/doas.away", "/usr/bin/doas")
 	_, err := h.connect(h.target("plain", "doas"), b)
 	wantError(t, err, ErrBecome, "doas does not permit user plain")
+
+	testSecondFactor(t, h)
 
 	h.run("mv", "/usr/bin/sudo", "/usr/bin/sudo.away")
 	_, err = h.connect(h.target("admin", "sudo"), b)

@@ -115,32 +115,34 @@ func (s *session) greet(ctx context.Context, p *process, bundle Bundle, nonce st
 
 // awaitPreamble reads up to the end of the preamble, or of the line that asks for the helper's
 // bytes, and gives sudo its password when it asks.
-func (s *session) awaitPreamble(ctx context.Context, p *process, mayAsk bool) (send bool, err error) {
+func (s *session) awaitPreamble(ctx context.Context, p *process, mayAsk bool) (asks bool, err error) {
+	var sends bool // what the goroutine finds, which may go on when this returns
+	var ended error
 	skipped := make(chan struct{})
 	go func() {
 		defer close(skipped)
-		send, err = p.skipToPreamble()
+		sends, ended = p.skipToPreamble()
 	}()
 	asked := false
 	for {
 		select {
 		case <-skipped:
 			switch {
-			case err == nil:
-				return send, nil
+			case ended == nil:
+				return sends, nil
 			case ctx.Err() != nil:
 				return false, context.Cause(ctx)
-			case errors.Is(err, io.EOF):
+			case errors.Is(ended, io.EOF):
 				return false, s.diagnose(ctx, p)
 			default:
-				return false, err
+				return false, ended
 			}
 		case <-p.stderr.prompts:
 			if !mayAsk {
 				continue // no password is ever given to a program that was not asked to read one
 			}
 			if asked {
-				return false, fmt.Errorf("%w: sudo refused the password for user %s", ErrBecome, s.target.User)
+				return false, s.askedAgain(p.stderr.String())
 			}
 			asked = true
 			if err := s.givePassword(ctx, p); err != nil {
@@ -238,6 +240,52 @@ func (s *session) awaitHello(ctx context.Context, p *process, nonce string) (*wi
 	}
 }
 
+// refusals are what sudo and sudo-rs print between a wrong password and their next prompt.
+var refusals = []string{"try again", "incorrect", "Authentication failed"}
+
+// askedAgain is the error of a sudo that has a password and asks for one more, and of what it
+// printed meanwhile.
+func (s *session) askedAgain(printed string) error {
+	if slices.ContainsFunc(refusals, func(text string) bool { return strings.Contains(printed, text) }) {
+		return fmt.Errorf("%w: sudo refused the password for user %s", ErrBecome, s.target.User)
+	}
+	said := ""
+	if printed != "" {
+		said = "; it printed " + quote(printed)
+	}
+	return fmt.Errorf("%w: sudo did not refuse the password for user %s, and asks for something more, as for a second factor%s; mirrorform can answer "+
+		"the password alone: have sudo ask this user for nothing else (NOPASSWD in sudoers, or /etc/pam.d/sudo), or log in as root", ErrBecome, s.target.User, said)
+}
+
+// loginRefusals are what a host prints that lets a user log in and run nothing.
+var loginRefusals = []advice{
+	{"", []string{"Password change required but no TTY", "Your password has expired", "required to change your password"},
+		"the password of user %s has expired, and the host runs nothing until it is changed: passwd %[1]s, as root on the host"},
+	{"", []string{"This account is currently not available"},
+		"the login shell of user %s is nologin(8): give it another (usermod --shell /bin/sh %[1]s), or log in as another user"},
+}
+
+// loginError is the error of a host that runs nothing for this user, or nil.
+func (s *session) loginError(p *process) error {
+	for _, text := range []string{p.stderr.String(), string(p.addNoise(nil))} {
+		for _, a := range loginRefusals {
+			if slices.ContainsFunc(a.said, func(said string) bool { return strings.Contains(text, said) }) {
+				return fmt.Errorf(a.text+"; it printed %s", s.target.User, quote(text))
+			}
+		}
+	}
+	return nil
+}
+
+// noShellError is the error of a login shell that does not run /bin/sh.
+func (s *session) noShellError(p *process) error {
+	if err := s.loginError(p); err != nil {
+		return err
+	}
+	return fmt.Errorf("the host does not run /bin/sh as it should: %s; is the login shell of user %s a shell (getent passwd %s)?",
+		p.outcome(), s.target.User, s.target.User)
+}
+
 // diagnose says why a process that should have been the helper ended.
 func (s *session) diagnose(ctx context.Context, p *process) error {
 	if err := s.ending(ctx, p); err != nil {
@@ -245,6 +293,9 @@ func (s *session) diagnose(ctx context.Context, p *process) error {
 	}
 	if p.status == 127 && bytes.Contains(p.addNoise(nil), []byte(missing)) {
 		return errMissing
+	}
+	if err := s.loginError(p); err != nil {
+		return err
 	}
 	stderr := p.stderr.String()
 	if reason := notInstalled[p.status]; p.installs && reason != "" {
@@ -260,9 +311,10 @@ func (s *session) diagnose(ctx context.Context, p *process) error {
 }
 
 // notRunnable tells whether the shell or sudo found the helper's file, but could not execute it.
+// sudo and sudo-rs say so with a status of their own.
 func notRunnable(status int, stderr string) bool {
-	for _, text := range []string{"unable to execute", "Permission denied", "cannot execute", "Exec format error"} {
-		if strings.Contains(stderr, text) && (status == 126 || text == "unable to execute") {
+	for _, text := range []string{"unable to execute", "sudo-rs: cannot execute", "Permission denied", "cannot execute", "Exec format error"} {
+		if strings.Contains(stderr, text) && (status == 126 || text == "unable to execute" || strings.HasPrefix(text, "sudo-rs")) {
 			return true
 		}
 	}
@@ -277,13 +329,14 @@ type advice struct {
 }
 
 var becomeAdvice = []advice{
-	{"sudo", []string{"a password is required", "a terminal is required to read the password", "no tty present and no askpass"},
+	{"sudo", []string{"a password is required", "a terminal is required to read the password", "no tty present and no askpass", "interactive authentication is required"},
 		"sudo asks for the password of user %s: give it with --ask-become-pass or become_password, or allow it without one (NOPASSWD in sudoers)"},
-	{"sudo", []string{"incorrect password attempt", "Sorry, try again", "no password was provided", "Authentication failure", "Authentication token"},
+	{"sudo", []string{"incorrect password attempt", "incorrect authentication attempt", "Authentication failed", "Sorry, try again", "no password was provided",
+		"Authentication failure", "Authentication token"},
 		"sudo refused the password for user %s"},
 	{"sudo", []string{"must have a tty"},
 		"sudo wants a terminal: remove requiretty from sudoers, for user %s at least"},
-	{"sudo", []string{"is not in the sudoers file", "not allowed to", "may not run sudo", "not allowed to execute"},
+	{"sudo", []string{"is not in the sudoers file", "not allowed to", "may not run sudo", "not allowed to execute", "afraid I can't do that"},
 		"sudo does not permit user %s to become root: add the user to sudoers, or log in as another one"},
 	{"sudo", []string{"sudo: not found", "sudo: No such file"},
 		"sudo is not installed on the host: install it, use become = \"doas\", or log in as root (user %s cannot become root)"},
@@ -305,7 +358,7 @@ func becomeError(t Target, p *process, stderr string) error {
 			return fmt.Errorf("%w: "+a.text+"; %s said %s", ErrBecome, t.User, t.Become, quote(stderr))
 		}
 	}
-	if strings.Contains(stderr, t.Become+":") {
+	if strings.Contains(stderr, t.Become+":") || t.Become == "sudo" && strings.Contains(stderr, "sudo-rs:") {
 		return fmt.Errorf("%w: %s failed: %s", ErrBecome, t.Become, p.outcome())
 	}
 	return nil

@@ -100,7 +100,7 @@ func (s *session) survey(ctx context.Context) (*surveyed, error) {
 	_, answer, ok := bytes.Cut(out, []byte(missing+"\n"))
 	lines := strings.Split(strings.TrimSuffix(string(answer), "\n"), "\n")
 	if !ok || len(lines) != 2+len(directories) {
-		return nil, fmt.Errorf("the host does not run /bin/sh as it should: %s", p.outcome())
+		return nil, s.noShellError(p)
 	}
 	h := &surveyed{dirs: lines[2:]}
 	if h.arch = arches[lines[0]]; h.arch == "" {
