@@ -192,6 +192,9 @@ func mountProblems(host string, want *Mount, m wire.Mount, b wire.Block, f wire.
 		return []engine.Problem{refusal("filesystem", fmt.Sprintf("%s: %s holds %s, not %s", host, want.Device, signature(b), want.Filesystem), "")}
 	case mounted:
 		return nil
+	case m.Real != "":
+		return []engine.Problem{refusal("path", fmt.Sprintf("%s: %s is reached through a link, and really is %s", host, want.Path, m.Real),
+			"write "+m.Real+", by which mount(8) and fstab know it")}
 	case m.Mounted:
 		return []engine.Problem{refusal("path", fmt.Sprintf("%s: %s is mounted on %s already", host, m.Source, want.Path), "unmount it yourself if it may go")}
 	case len(elsewhere) > 0:

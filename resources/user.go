@@ -29,6 +29,7 @@ type User struct {
 	groups  []string // found: all supplementary groups
 	noHome  bool     // found: the home directory is missing
 	expired bool     // found
+	remote  bool     // found: a directory service has it
 }
 
 type userType struct{}
@@ -92,7 +93,7 @@ func (ut userType) Read(_ engine.Target, want *User, got engine.Answers) (*User,
 	}
 	have := &User{
 		Name: want.Name, UID: &u.UID, Group: u.Group, Groups: u.Groups, Home: u.Home, Shell: u.Shell,
-		Comment: u.Gecos, System: want.System, KeepExisting: want.KeepExisting, groups: u.Groups, noHome: u.NoHome, expired: u.Expired,
+		Comment: u.Gecos, System: want.System, KeepExisting: want.KeepExisting, groups: u.Groups, noHome: u.NoHome, expired: u.Expired, remote: u.Remote,
 	}
 	if len(want.Groups) > 0 {
 		have.Groups = found(want.Groups, u.Groups)
@@ -185,12 +186,29 @@ func accountOp(want, have *User) *wire.UserOp {
 	return op
 }
 
+// changes are the fields of passwd(5) that an operation changes.
+func changes(op *wire.UserOp) (names []string) {
+	for _, field := range []struct {
+		name string
+		set  bool
+	}{{"number", op.UID != nil}, {"primary group", op.Group != nil}, {"home", op.Home != nil}, {"shell", op.Shell != nil}, {"comment", op.Gecos != nil}} {
+		if field.set {
+			names = append(names, field.name)
+		}
+	}
+	return names
+}
+
 func (ut userType) Check(t engine.Target, want, have *User) []engine.Problem {
 	switch {
 	case want == nil || have == nil:
 		return nil
 	case want.kept:
 		return ut.checkKept(t, want, have)
+	case have.remote && len(changes(accountOp(want, have))) > 0:
+		return []engine.Problem{refusal("name", fmt.Sprintf("%s: user %s is of a directory service, not of /etc/passwd: its %s cannot be changed there",
+			t.Name, want.Name, enumerate(changes(accountOp(want, have)))),
+			"change it in the directory service, leave it out here, or set keep_existing to use the account as it is")}
 	case sameNumber(want.UID, have.UID):
 		return nil
 	}

@@ -17,6 +17,7 @@ import (
 type user struct {
 	name, gecos, home, shell string
 	uid, gid                 int
+	remote                   bool // of a directory service
 }
 
 type group struct {
@@ -113,7 +114,12 @@ func (a *accounts) complete(stop until, users, groups []string) {
 	}
 	a.mu.Lock()
 	lookup("passwd", users, func(k string) bool { u, err := a.user(k); return u != nil || err != nil },
-		func(data []byte) { a.users = append(a.users, parsePasswd(data)...) })
+		func(data []byte) {
+			for _, u := range parsePasswd(data) {
+				u.remote = true
+				a.users = append(a.users, u)
+			}
+		})
 	lookup("group", groups, func(k string) bool { g, err := a.group(k); return g != nil || err != nil },
 		func(data []byte) { a.groups = append(a.groups, parseGroup(data)...) })
 	a.mu.Unlock()
@@ -199,7 +205,7 @@ func (a *accounts) askUser(name string, usable bool) wire.Answer {
 	if u == nil || u.name != name {
 		return wire.Answer{User: &wire.User{UID: -1, GID: -1}}
 	}
-	w := &wire.User{UID: u.uid, GID: u.gid, Home: u.home, Shell: u.shell, Gecos: printable(u.gecos)}
+	w := &wire.User{UID: u.uid, GID: u.gid, Home: u.home, Shell: u.shell, Gecos: printable(u.gecos), Remote: u.remote}
 	g, err := a.group(strconv.Itoa(u.gid))
 	if err != nil {
 		return failed(err)

@@ -22,6 +22,7 @@ func TestGetent(t *testing.T) {
 		t.Fatalf("%+v", want)
 	}
 	h.passwd, h.group = empty, empty
+	want[0].User.Remote = true
 	same(t, "with getent", h.answer(nil, queries), want)
 	h.getent = false
 	got := h.answer(nil, queries)

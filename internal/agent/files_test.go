@@ -514,6 +514,11 @@ func TestMountPoint(t *testing.T) {
 	if m := tr.one(wire.Query{Verb: wire.AskMount, Arg: "/proc"}).Mount; !m.Mounted || m.Type != "proc" {
 		t.Errorf("%+v", m)
 	}
+	for path, want := range map[string]string{"proc": "/proc", "proc/x/y": "/proc/x/y", "none": ""} {
+		if m := tr.one(wire.Query{Verb: wire.AskMount, Arg: tr.dir + "/" + path}).Mount; m.Mounted || m.Real != want {
+			t.Errorf("%s: %+v", path, m)
+		}
+	}
 	for path, point := range map[string]string{"/proc/self/x/y": "/proc", tr.dir + "/proc/x": "/proc"} {
 		if f := tr.one(wire.Query{Verb: wire.AskFilesystem, Arg: path}).Filesystem; f.MountPoint != point || f.Type != "proc" {
 			t.Errorf("%s: %+v", path, f)

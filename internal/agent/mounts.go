@@ -187,6 +187,11 @@ func (b *batch) askMount(point string) wire.Answer {
 				return failed(err)
 			}
 		}
+	} else if at, place, err := placeOf(entries, point); err == nil {
+		at.close()
+		if place.Real != point {
+			w.Real = place.Real
+		}
 	}
 	if w.UUID != "" && spec == "UUID="+w.UUID {
 		w.FstabDevice = w.Source

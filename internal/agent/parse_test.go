@@ -34,7 +34,7 @@ func TestParseOSRelease(t *testing.T) {
 func TestParseAccounts(t *testing.T) {
 	t.Parallel()
 	users := parsePasswd([]byte("root:x:0:0:root:/root:/bin/bash\n+nis::::::\n#c:x:1:1:::\nshort:x:1\nbad:x:y:1:::\nm:x:999:33:A \xff,b:/srv:/bin/sh"))
-	same(t, "passwd", users, []user{{"root", "root", "/root", "/bin/bash", 0, 0}, {"m", "A \xff,b", "/srv", "/bin/sh", 999, 33}})
+	same(t, "passwd", users, []user{{"root", "root", "/root", "/bin/bash", 0, 0, false}, {"m", "A \xff,b", "/srv", "/bin/sh", 999, 33, false}})
 	groups := parseGroup([]byte("root:x:0:\nadm:x:4:m,syslog\n-x:::\nbad:x::\nempty:x:5:,\n"))
 	same(t, "group", groups, []group{{"root", 0, []string{}}, {"adm", 4, []string{"m", "syslog"}}, {"empty", 5, []string{}}})
 

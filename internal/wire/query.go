@@ -139,6 +139,9 @@ type Mount struct {
 	// FstabDevice is the real path of the block device that the line names in whatever way; empty
 	// where there is none of that name.
 	FstabDevice string `json:"fstab_device,omitempty"`
+	// Real is where the mount point really is, where nothing is mounted there and a link leads to
+	// it.
+	Real string `json:"real,omitempty"`
 }
 
 // Tree is a directory that may hold a great many files: what lies directly in it, and which
@@ -213,6 +216,7 @@ type User struct {
 	Shell  string   `json:"shell,omitempty"`
 	Gecos  string   `json:"gecos,omitempty"`
 	Groups []string `json:"groups,omitempty"` // supplementary groups, sorted
+	Remote bool     `json:"remote,omitempty"` // a directory service has it, and not /etc/passwd
 	// With the option "usable": the home directory is missing, and the account has expired
 	// (shadow(5)).
 	NoHome  bool `json:"no_home,omitempty"`
