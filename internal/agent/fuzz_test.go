@@ -24,7 +24,7 @@ func FuzzFrames(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		own, standard := bytes.NewReader(data), bytes.NewReader(data)
 		for {
-			m, err := readFrame(own)
+			m, err := wire.Read(own)
 			if err != nil {
 				break
 			}

@@ -225,7 +225,7 @@ func (h *host) load(dir string) (*transaction, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := decode(data, &t.header); err != nil {
+	if err := wire.Decode(data, &t.header); err != nil {
 		return nil, because(dir+"/"+headerName, err)
 	}
 	if t.Format != journalFormat {
@@ -270,7 +270,7 @@ func parseEntry(line string) *entry {
 	sum, body, ok := cut(line, " ")
 	body, whole := strings.CutSuffix(body, "\n")
 	e := new(entry)
-	if !ok || !whole || digestOf(body)[:16] != sum || decode([]byte(body), e) != nil {
+	if !ok || !whole || digestOf(body)[:16] != sum || wire.Decode([]byte(body), e) != nil {
 		return nil
 	}
 	return e
@@ -380,7 +380,7 @@ func (h *host) unfinished() *wire.Holder {
 			continue
 		}
 		var t header
-		if decode(data, &t) != nil {
+		if wire.Decode(data, &t) != nil {
 			t = header{Operator: "unknown", Command: "unknown"}
 		}
 		return &wire.Holder{Operator: t.Operator, Command: t.Command, From: t.From, Since: t.Since}

@@ -107,7 +107,7 @@ func (h *host) held() *holder {
 	who := new(holder)
 	data := make([]byte, maxHolder)
 	n, _ := unix.Pread(fd, data, 0)
-	if decode(data[:max(n, 0)], who) != nil {
+	if wire.Decode(data[:max(n, 0)], who) != nil {
 		who = &holder{Holder: wire.Holder{Operator: "unknown", Command: "unknown"}} // it has not said yet
 	}
 	if who.Start > 0 {

@@ -162,7 +162,7 @@ func (h *host) recoverOne(dir string) *wire.Recovered {
 	case err == nil:
 		var c commitment
 		r.Committed = true
-		if err = decode(data, &c); err == nil {
+		if err = wire.Decode(data, &c); err == nil {
 			err = t.finish(&c)
 		}
 		if err != nil {

@@ -149,7 +149,7 @@ func (l *life) over() error {
 // read receives messages until there are no more.
 func (s *session) read() {
 	for {
-		m, err := readFrame(s.in)
+		m, err := wire.Read(s.in)
 		if err != nil {
 			s.alive.end(errGone)
 		} else if m.Beat != nil {

@@ -11,7 +11,6 @@ package wire
 import (
 	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 )
@@ -152,32 +151,4 @@ func Write(w io.Writer, m *Message) error {
 	binary.BigEndian.PutUint32(frame, uint32(len(body)))
 	_, err = w.Write(append(frame, body...))
 	return err
-}
-
-// ErrFrame is the error of a frame that is no message: too long, or not the JSON of one.
-var ErrFrame = errors.New("malformed frame")
-
-// Read receives one frame. It returns io.EOF only between frames.
-func Read(r io.Reader) (*Message, error) {
-	var head [4]byte
-	if _, err := io.ReadFull(r, head[:]); err != nil {
-		return nil, err
-	}
-	n := binary.BigEndian.Uint32(head[:])
-	if n > MaxFrame {
-		return nil, fmt.Errorf("%w: its length says %d bytes, the limit is %d", ErrFrame, n, MaxFrame)
-	}
-	// Grown as bytes arrive: a forged length must not make this side allocate it.
-	body, err := io.ReadAll(io.LimitReader(r, int64(n)))
-	if err != nil {
-		return nil, err
-	}
-	if len(body) < int(n) {
-		return nil, io.ErrUnexpectedEOF
-	}
-	m := new(Message)
-	if err := json.Unmarshal(body, m); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrFrame, err)
-	}
-	return m, nil
 }
