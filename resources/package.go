@@ -24,6 +24,7 @@ type Package struct {
 
 	broken    string // found: the manager's word for a half-installed state
 	essential bool   // found
+	held      bool   // found
 	unoffered bool   // found: installed, and no repository offers it
 }
 
@@ -109,7 +110,7 @@ func (pt packageType) Read(t engine.Target, want *Package, got engine.Answers) (
 		return nil, err
 	}
 	want = pt.Complete(t, want)
-	have := &Package{Name: want.Name, Names: want.Names, Version: p.Installed, broken: p.Broken, essential: p.Essential}
+	have := &Package{Name: want.Name, Names: want.Names, Version: p.Installed, broken: p.Broken, essential: p.Essential, held: p.Held}
 	switch {
 	case p.Broken != "":
 		have.State = "broken: " + p.Broken
@@ -201,6 +202,10 @@ func (pt packageType) Check(t engine.Target, want, have *Package) []engine.Probl
 	}
 	if have.essential && want.State == packageAbsent {
 		out = append(out, refusal("state", fmt.Sprintf("%s is essential to %s and is never removed", want.Name, t.Name), ""))
+	}
+	if steps := pt.Diff(t, want, have); have.held && have.broken == "" && len(steps) > 0 {
+		out = append(out, refusal("state", fmt.Sprintf("%s is held on %s, so it is neither upgraded nor removed (%s)", want.Name, t.Name, steps[0].Summary),
+			"to release it: apt-mark unhold "+pt.nameOn(t, want)))
 	}
 	if have.unoffered {
 		out = append(out, caution("state", fmt.Sprintf("no repository of %s offers %s", t.Name, want.Name), "the installed version stays"))

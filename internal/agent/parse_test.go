@@ -206,7 +206,7 @@ func TestParseDpkg(t *testing.T) {
 		"gone":         {},
 		"half":         {Broken: "reinstreq half-installed"},
 		"unconfigured": {Installed: "3", Broken: "half-configured"},
-		"held":         {Installed: "4", Essential: true},
+		"held":         {Installed: "4", Essential: true, Held: true},
 		"odd":          {Broken: `unknown status "what"`},
 	}
 	same(t, "status", h.named(found, "amd64"), want)

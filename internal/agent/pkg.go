@@ -217,6 +217,7 @@ func dpkgPackage(status, version string, essential bool) *wire.Package {
 		p.Broken = "unknown status " + quote(status)
 		return p
 	}
+	p.Held = f[0] == "hold"
 	switch f[2] {
 	case "not-installed", "config-files":
 	case "half-installed":

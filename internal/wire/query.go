@@ -197,6 +197,7 @@ type Package struct {
 	Candidate string `json:"candidate,omitempty"` // newest version on offer, when asked for
 	Broken    string `json:"broken,omitempty"`    // the manager's word for a half-installed state
 	Essential bool   `json:"essential,omitempty"` // the system needs it: it is never removed
+	Held      bool   `json:"held,omitempty"`      // the package manager was told to leave it as it is (apt-mark hold)
 }
 
 // Unit is a systemd unit (systemctl show).
