@@ -11,9 +11,6 @@ import (
 	"github.com/mirrorform/mirrorform/internal/wire"
 )
 
-// maxAnswers is how much file content the answers to one message carry together, in bytes; a frame has to hold it as base64.
-const maxAnswers = 20 << 20
-
 // batch is the questions of one message, answered together.
 type batch struct {
 	*host
@@ -34,10 +31,10 @@ func (h *host) answer(stop until, queries []wire.Query) []wire.Answer {
 		by[q.Verb] = append(by[q.Verb], i)
 	}
 	perform(answers,
-		b.together(by[wire.AskUnit], programLimit, b.askUnits),
-		b.together(by[wire.AskPackage], packageLimit, b.askPackages),
-		b.each(8, by, programLimit, b.askSlow, wire.AskBlock, wire.AskMount, wire.AskRun, wire.AskHTTP, wire.AskTree),
-		b.each(min(runtime.NumCPU(), 4), by, lookTimeout, b.askQuick, wire.AskFile, wire.AskFilesystem, wire.AskLoaded),
+		b.together(by[wire.AskUnit], wire.ProgramTime, b.askUnits),
+		b.together(by[wire.AskPackage], wire.PackageTime, b.askPackages),
+		b.each(8, by, wire.ProgramTime, b.askSlow, wire.AskBlock, wire.AskMount, wire.AskRun, wire.AskHTTP, wire.AskTree),
+		b.each(min(runtime.NumCPU(), 4), by, wire.LookTime, b.askQuick, wire.AskFile, wire.AskFilesystem, wire.AskLoaded),
 	)
 	if err := guard(func() error { b.names(by, answers); return nil }); err != nil {
 		for i, q := range queries {
@@ -53,12 +50,6 @@ func (h *host) answer(stop until, queries []wire.Query) []wire.Answer {
 	}
 	return answers
 }
-
-const (
-	// A program that answers a question has queryTimeout, and says more than that it took too long.
-	programLimit = queryTimeout + 10*time.Second
-	packageLimit = 6*queryTimeout + 10*time.Second // dnf fetches lists
-)
 
 // together is one task for all of some questions.
 func (b *batch) together(which []int, limit time.Duration, ask func(which []int, set func(int, wire.Answer))) workload {
@@ -132,7 +123,7 @@ func (b *batch) askQuick(q wire.Query) wire.Answer {
 }
 
 // room reports whether n more bytes of content fit into the answers, and takes them.
-func (b *batch) room(n int) bool { return b.content.Add(int64(n)) <= maxAnswers }
+func (b *batch) room(n int) bool { return b.content.Add(int64(n)) <= wire.MaxAnswers }
 
 // names answers the questions about accounts, and adds owners' names to files.
 func (b *batch) names(by map[wire.Verb][]int, answers []wire.Answer) {
@@ -173,7 +164,7 @@ func (b *batch) names(by map[wire.Verb][]int, answers []wire.Answer) {
 		}
 	}
 	// Homes may be on a server.
-	perform(answers, b.each(4, by, lookTimeout, func(q wire.Query) wire.Answer { return a.askUser(q.Arg, q.Option == "usable") }, wire.AskUser))
+	perform(answers, b.each(4, by, wire.LookTime, func(q wire.Query) wire.Answer { return a.askUser(q.Arg, q.Option == "usable") }, wire.AskUser))
 }
 
 // once makes a function that reads the mounts only the first time.

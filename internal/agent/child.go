@@ -17,8 +17,8 @@ import (
 const searchPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 const (
-	queryTimeout = 30 * time.Second
-	opTimeout    = 10 * time.Minute
+	queryTimeout = wire.QueryTime
+	opTimeout    = wire.ChangeTime
 	// linger is how long output is awaited from a grandchild once the program itself has ended.
 	linger = time.Second
 	step   = 100 * time.Millisecond

@@ -289,7 +289,7 @@ func TestContentOptions(t *testing.T) {
 			with++
 		}
 	}
-	if with != maxAnswers/wire.MaxContent {
+	if with != wire.MaxAnswers/wire.MaxContent {
 		t.Errorf("%d of 8 contents", with)
 	}
 }

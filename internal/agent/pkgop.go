@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	packageTimeout = 30 * time.Minute
-	lockPatience   = 2 * time.Minute // how long another run of the package manager is waited for
+	packageTimeout = wire.PackagesTime
+	lockPatience   = wire.LockTime // how long another run of the package manager is waited for
 )
 
 // pkg performs a PackageOp.

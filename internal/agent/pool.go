@@ -9,14 +9,11 @@ import (
 )
 
 const (
-	// lookTimeout bounds a question that no program answers: a file system may have gone away below
-	// it.
-	lookTimeout = 30 * time.Second
 	// patience is how long a question keeps others from being asked.
 	patience = 500 * time.Millisecond
 	// maxStalled is how many questions may stall at once: each may keep a thread of the kernel's
 	// for good.
-	maxStalled = 64
+	maxStalled = wire.MaxStalled
 )
 
 // task answers some questions of a batch, each once.

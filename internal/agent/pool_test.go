@@ -18,7 +18,7 @@ func stall(t *testing.T, n, workers int, hangs func(i int) bool) (answers []wire
 	t.Cleanup(func() { close(end) })
 	l := workload{workers: workers}
 	for i := range n {
-		l.tasks = append(l.tasks, &task{which: []int{i}, limit: lookTimeout, do: func(set func(int, wire.Answer)) {
+		l.tasks = append(l.tasks, &task{which: []int{i}, limit: wire.LookTime, do: func(set func(int, wire.Answer)) {
 			if hangs(i) {
 				<-end
 			}
@@ -59,7 +59,7 @@ func TestStalledQuestions(t *testing.T) {
 						t.Errorf("question %d has the answer %+v", i, a)
 					}
 				}
-				if most := lookTimeout + 15*time.Second; took > most {
+				if most := wire.LookTime + 15*time.Second; took > most {
 					t.Errorf("it took %v, more than %v", took, most)
 				}
 			})

@@ -413,10 +413,17 @@ func (d *decoder) keep(b []byte) {
 	d.scratch = append(d.scratch, b...)
 }
 
-// reserve makes room for more in scratch.
+// reserve makes room for more in scratch. It doubles up to 1 MiB, and then has what the largest
+// content or manifest needs.
 func (d *decoder) reserve(n int) {
 	if need := len(d.scratch) + n; need > cap(d.scratch) {
 		grown := max(2*cap(d.scratch), need, 64)
+		for _, most := range []int{MaxContent + 3, MaxManifest + 3} { // with what is padding
+			if grown > 1<<20 && need <= most {
+				grown = most
+				break
+			}
+		}
 		d.create(grown)
 		d.scratch = append(make([]byte, 0, grown), d.scratch...)
 	}

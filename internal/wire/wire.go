@@ -138,17 +138,25 @@ type Done struct {
 	Journal string `json:"journal,omitempty"`
 }
 
-// Write sends one message as a frame.
-func Write(w io.Writer, m *Message) error {
+// Frame is a message as a frame.
+func Frame(m *Message) ([]byte, error) {
 	body, err := json.Marshal(m)
 	if err != nil {
-		return fmt.Errorf("encode message: %w", err)
+		return nil, fmt.Errorf("encode message: %w", err)
 	}
 	if len(body) > MaxFrame {
-		return fmt.Errorf("message of %d bytes is larger than the limit of %d", len(body), MaxFrame)
+		return nil, fmt.Errorf("message of %d bytes is larger than the limit of %d", len(body), MaxFrame)
 	}
 	frame := make([]byte, 4, 4+len(body))
 	binary.BigEndian.PutUint32(frame, uint32(len(body)))
-	_, err = w.Write(append(frame, body...))
+	return append(frame, body...), nil
+}
+
+// Write sends one message as a frame.
+func Write(w io.Writer, m *Message) error {
+	frame, err := Frame(m)
+	if err == nil {
+		_, err = w.Write(frame)
+	}
 	return err
 }
