@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mirrorform/mirrorform/internal/wire"
@@ -29,12 +30,16 @@ type Session struct {
 	Hello wire.Hello
 
 	conn     io.ReadWriteCloser
-	sending  sync.Mutex
+	sending  chan struct{} // holds a token while something is sent
 	exchange sync.Mutex
 	received chan received
 	stop     chan struct{}
 	closing  sync.Once
 	nextID   int
+	longest  time.Duration // that an operation of the transaction may take, or its undo
+
+	exchanging atomic.Pointer[exchange] // what is under way
+	heard      atomic.Int64             // when a byte last came, in nanoseconds since the epoch
 }
 
 type received struct {
@@ -55,7 +60,11 @@ func NewSession(conn io.ReadWriteCloser, hello *wire.Hello) (*Session, error) {
 		_ = conn.Close()
 		return nil, fmt.Errorf("the helper sent no facts")
 	}
-	s := &Session{Facts: *hello.Facts, Hello: *hello, conn: conn, received: make(chan received), stop: make(chan struct{})}
+	if err := checkHello(hello); err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	s := &Session{Facts: *hello.Facts, Hello: *hello, conn: conn, sending: make(chan struct{}, 1), received: make(chan received), stop: make(chan struct{})}
 	go s.read()
 	go s.beat()
 	return s, nil
@@ -74,7 +83,7 @@ func (s *Session) Close() error {
 // read hands on what arrives. It ends with the first error, which everyone who still waits gets.
 func (s *Session) read() {
 	for {
-		m, err := wire.Read(s.conn)
+		m, err := wire.ReadWithin(listener{s}, s.room)
 		select {
 		case s.received <- received{m, err}:
 		case <-s.stop:
@@ -87,12 +96,16 @@ func (s *Session) read() {
 }
 
 func (s *Session) beat() {
+	frame, err := wire.Frame(&wire.Message{Beat: &wire.Beat{}})
+	if err != nil {
+		return // it has a few bytes
+	}
 	tick := time.NewTicker(beatInterval)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
-			if s.send(&wire.Message{Beat: &wire.Beat{}}) != nil {
+			if s.sendFrame(frame) != nil {
 				return
 			}
 		case <-s.stop:
@@ -101,42 +114,17 @@ func (s *Session) beat() {
 	}
 }
 
-func (s *Session) send(m *wire.Message) error {
-	s.sending.Lock()
-	defer s.sending.Unlock()
-	if err := wire.Write(s.conn, m); err != nil {
+func (s *Session) sendFrame(frame []byte) error {
+	select {
+	case s.sending <- struct{}{}:
+	case <-s.stop:
+		return ErrLost
+	}
+	defer func() { <-s.sending }()
+	if _, err := s.conn.Write(frame); err != nil {
 		return fmt.Errorf("%w: %w", ErrLost, err)
 	}
 	return nil
-}
-
-// next waits for the next message that is no Beat.
-func (s *Session) next(ctx context.Context) (*wire.Message, error) {
-	silence := time.NewTimer(silenceLimit)
-	defer silence.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		case <-s.stop:
-			return nil, ErrLost
-		case <-silence.C:
-			return nil, fmt.Errorf("%w: nothing came for %v", ErrLost, silenceLimit)
-		case r := <-s.received:
-			switch {
-			case errors.Is(r.err, wire.ErrFrame):
-				return nil, fmt.Errorf("the helper does not speak the protocol: %w", r.err)
-			case r.err != nil:
-				return nil, fmt.Errorf("%w: %w", ErrLost, r.err)
-			case r.message.Failure != nil:
-				return nil, fmt.Errorf("the helper gave up: %q", clip(r.message.Failure.Message))
-			case r.message.Beat != nil:
-				silence.Reset(silenceLimit)
-			default:
-				return r.message, nil
-			}
-		}
-	}
 }
 
 // clip bounds what a host said, for an error.
@@ -148,33 +136,27 @@ func clip(s string) string {
 	return s
 }
 
-// abandonUnless ends the session when an exchange did not come to its end: a late message of it must not be taken for one of the next exchange.
-func (s *Session) abandonUnless(ended bool) {
-	if !ended {
-		_ = s.Close()
-	}
-}
-
 // Ask puts all questions in one message and returns the answers to them.
-func (s *Session) Ask(ctx context.Context, queries []wire.Query) (Answers, error) {
+func (s *Session) Ask(ctx context.Context, queries []wire.Query) (answers Answers, err error) {
 	if len(queries) == 0 {
 		return NewAnswers(nil, nil)
 	}
 	s.exchange.Lock()
 	defer s.exchange.Unlock()
-	ended := false
-	defer func() { s.abandonUnless(ended) }()
-	if err := s.send(&wire.Message{Ask: &wire.Ask{Queries: queries}}); err != nil {
+	ask := &wire.Ask{Queries: queries}
+	x, err := s.begin(fmt.Sprintf("%d questions", len(queries)), ask.Time(), ask.Room(), &wire.Message{Ask: ask})
+	if err != nil {
 		return Answers{}, err
 	}
-	m, err := s.next(ctx)
+	defer x.end(&err)
+	m, err := x.next(ctx)
 	if err != nil {
 		return Answers{}, err
 	}
 	if m.Answers == nil {
 		return Answers{}, errors.New("the helper sent no answers")
 	}
-	ended = true
+	x.complete = true
 	// Without a fingerprint an operation would not be checked for what it expects.
 	for _, a := range m.Answers.Answers {
 		if a.File != nil && a.File.Fingerprint == "" {
@@ -185,30 +167,46 @@ func (s *Session) Ask(ctx context.Context, queries []wire.Query) (Answers, error
 }
 
 // Begin takes the host's lock, and has the helper end what an earlier transaction left behind. waiting is told who has the lock meanwhile.
-func (s *Session) Begin(ctx context.Context, b wire.Begin, waiting func(wire.Holder)) (*wire.Begun, error) {
+func (s *Session) Begin(ctx context.Context, b wire.Begin, waiting func(wire.Holder)) (begun *wire.Begun, err error) {
 	s.exchange.Lock()
 	defer s.exchange.Unlock()
-	ended := false
-	defer func() { s.abandonUnless(ended) }()
-	if err := s.send(&wire.Message{Begin: &b}); err != nil {
+	s.longest = 0
+	wait := time.Duration(b.Wait) * time.Second
+	limit := wait + beginTime
+	if s.Hello.Holder != nil || s.Hello.Unfinished != nil {
+		limit = wait + recoverTime
+	}
+	x, err := s.begin("the request for the host's lock", limit, wire.RoomForManifest, &wire.Message{Begin: &b})
+	if err != nil {
 		return nil, err
 	}
-	told := 0
-	for {
-		m, err := s.next(ctx)
+	defer x.end(&err)
+	if begun, err = s.awaitBegun(ctx, x, b.Wait, waiting); err != nil {
+		return nil, err
+	}
+	if begun.ID == "" && begun.Held == nil && (begun.Recovered == nil || len(begun.Recovered.Errors) == 0) {
+		return nil, errors.New("the helper says that a transaction has begun, and not which")
+	}
+	return begun, nil
+}
+
+// awaitBegun waits until the host's lock is taken, or was not to be had in that many seconds.
+func (s *Session) awaitBegun(ctx context.Context, x *exchange, wait int, waiting func(wire.Holder)) (*wire.Begun, error) {
+	for told := 0; ; {
+		m, err := x.next(ctx)
 		switch {
 		case err != nil:
 			return nil, err
 		case m.Waiting != nil:
-			if told++; told > 16+b.Wait {
+			if told++; told > 16+wait {
 				return nil, errors.New("the helper tells again and again of waiting for the lock")
+			}
+			if told == 1 { // whoever has it may leave a transaction to be taken back
+				x.allow(time.Duration(wait)*time.Second + recoverTime)
 			}
 			waiting(m.Waiting.Holder)
 		case m.Begun != nil:
-			ended = true
-			if b := m.Begun; b.ID == "" && b.Held == nil && (b.Recovered == nil || len(b.Recovered.Errors) == 0) {
-				return nil, errors.New("the helper says that a transaction has begun, and not which")
-			}
+			x.complete = true
 			return m.Begun, nil
 		default:
 			return nil, errMisplaced
@@ -227,7 +225,8 @@ func (s *Session) Do(ctx context.Context, do wire.Do, report func(wire.Event)) (
 		renumbered[i] = o
 	}
 	do.Ops = renumbered
-	done, err := s.finish(ctx, &wire.Message{Do: &do}, base, report)
+	s.longest = max(s.longest, do.Time())
+	done, err := s.finish(ctx, "the order of steps", s.longest, &wire.Message{Do: &do}, base, report)
 	if err != nil {
 		return nil, err
 	}
@@ -243,12 +242,12 @@ func (s *Session) Do(ctx context.Context, do wire.Do, report func(wire.Event)) (
 
 // Rollback takes back all operations since Begin. The IDs of its events are those of the operations as the helper counts them on this connection.
 func (s *Session) Rollback(ctx context.Context, report func(wire.Event)) (*wire.Done, error) {
-	return s.finish(ctx, &wire.Message{Rollback: &wire.Rollback{}}, 0, report)
+	return s.finish(ctx, "the order to roll back", max(s.longest, commitTime), &wire.Message{Rollback: &wire.Rollback{}}, 0, report)
 }
 
 // Confirm confirms a transaction that another session has open.
 func (s *Session) Confirm(ctx context.Context, id, nonce string) error {
-	done, err := s.finish(ctx, &wire.Message{Confirm: &wire.Confirm{ID: id, Nonce: nonce}}, 0, func(wire.Event) {})
+	done, err := s.finish(ctx, "the confirmation", commitTime, &wire.Message{Confirm: &wire.Confirm{ID: id, Nonce: nonce}}, 0, func(wire.Event) {})
 	if err == nil && done.Error != "" {
 		err = fmt.Errorf("the host does not take the confirmation: %q", clip(done.Error))
 	}
@@ -257,23 +256,28 @@ func (s *Session) Confirm(ctx context.Context, id, nonce string) error {
 
 // Commit makes the transaction final. Done.Error says why it was not.
 func (s *Session) Commit(ctx context.Context, c wire.Commit, report func(wire.Event)) (*wire.Done, error) {
-	return s.finish(ctx, &wire.Message{Commit: &c}, 0, report)
+	return s.finish(ctx, "the order to commit", max(s.longest, commitTime), &wire.Message{Commit: &c}, 0, report)
 }
 
 var errMisplaced = errors.New("the helper sent a message that does not belong here")
 
-// finish sends an order and reports its events until it is done. Event IDs are given less base.
-func (s *Session) finish(ctx context.Context, order *wire.Message, base int, report func(wire.Event)) (*wire.Done, error) {
+// finish sends an order and reports its events until it is done. Each may take so long. Event IDs are given less base.
+func (s *Session) finish(ctx context.Context, what string, each time.Duration, order *wire.Message, base int, report func(wire.Event)) (done *wire.Done, err error) {
 	s.exchange.Lock()
 	defer s.exchange.Unlock()
-	ended := false
-	defer func() { s.abandonUnless(ended) }()
-	if err := s.send(order); err != nil {
+	x, err := s.begin(what, each, wire.RoomForWords, order)
+	if err != nil {
 		return nil, err
 	}
+	defer x.end(&err)
+	return s.awaitDone(ctx, x, each, base, report)
+}
+
+// awaitDone reports events until an order is done.
+func (s *Session) awaitDone(ctx context.Context, x *exchange, each time.Duration, base int, report func(wire.Event)) (*wire.Done, error) {
 	events := map[int]int{}
 	for {
-		m, err := s.next(ctx)
+		m, err := x.next(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -287,11 +291,12 @@ func (s *Session) finish(ctx context.Context, order *wire.Message, base int, rep
 			if events[e.ID]++; events[e.ID] > 3 {
 				return nil, fmt.Errorf("the helper reports on operation %d again and again", e.ID)
 			}
+			x.allow(each)
 			e.ID -= base
 			e.Error, e.Output = clip(e.Error), clip(e.Output)
 			report(e)
 		case m.Done != nil:
-			ended = true
+			x.complete = true
 			return m.Done, nil
 		default:
 			return nil, errMisplaced

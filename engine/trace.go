@@ -4,8 +4,8 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"io"
-	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -58,8 +58,7 @@ type traced struct {
 
 func (t *traced) Read(b []byte) (int, error) {
 	n, err := t.ReadWriteCloser.Read(b)
-	t.in.feed(b[:n], func(body []byte) {
-		f := describeFrame(body)
+	t.in.feed(b[:n], func(f Frame) {
 		t.mu.Lock()
 		f.Took = time.Since(t.last)
 		t.mu.Unlock()
@@ -75,69 +74,136 @@ func (t *traced) Write(b []byte) (int, error) {
 	t.mu.Lock()
 	t.last = end
 	t.mu.Unlock()
-	t.out.feed(b[:n], func(body []byte) {
-		f := describeFrame(body)
+	t.out.feed(b[:n], func(f Frame) {
 		f.Sent, f.Took = true, end.Sub(begin)
 		t.trace(f)
 	})
 	return n, err
 }
 
-// frames puts together the frames of a stream.
+// frames finds the frames in a stream, and holds none of them.
 type frames struct {
-	buffer []byte
-	lost   bool // a length that no frame has: what comes after it cannot be told apart
+	head  []byte // of the length, until it is complete
+	left  int    // bytes of the body that have not come
+	shape *shape
+	lost  bool // a length that no frame has: what comes after it cannot be told apart
 }
 
-// feed takes in bytes, and calls found with each body that is complete.
-func (f *frames) feed(b []byte, found func(body []byte)) {
-	if f.lost {
+// feed takes in bytes, and calls found with each frame that is complete.
+func (f *frames) feed(b []byte, found func(Frame)) {
+	for len(b) > 0 && !f.lost {
+		if f.left == 0 {
+			n := min(4-len(f.head), len(b))
+			f.head, b = append(f.head, b[:n]...), b[n:]
+			if len(f.head) < 4 {
+				return
+			}
+			f.left, f.shape = int(binary.BigEndian.Uint32(f.head)), new(shape)
+			f.shape.frame = Frame{Kind: "unknown", Size: 4 + f.left}
+			f.head = f.head[:0]
+			f.lost = f.left > wire.MaxFrame
+			continue
+		}
+		n := min(f.left, len(b))
+		for _, c := range b[:n] {
+			f.shape.take(c)
+		}
+		b = b[n:]
+		if f.left -= n; f.left == 0 {
+			found(f.shape.describe())
+		}
+	}
+}
+
+// shape reads JSON one byte after the other, and knows of it only what a Frame tells: the names at
+// the first two levels, and how long what they stand for is.
+type shape struct {
+	frame Frame
+	kinds int // names at the first level
+
+	depth   int // of objects and arrays
+	quoted  bool
+	escaped bool
+	text    []byte // the last string, up to maxFrameName bytes
+	field   *FrameField
+}
+
+// maxFrameName is the length of the longest name that is repeated.
+const maxFrameName = 32
+
+func (s *shape) take(c byte) {
+	space := !s.quoted && (c == ' ' || c == '\t' || c == '\n' || c == '\r')
+	ends := s.depth == 2 && !s.quoted && (c == ',' || c == '}')
+	if s.field != nil && ends {
+		s.endField()
+	}
+	if s.field != nil && (!space || s.field.Size > 0) {
+		if s.field.Size == 0 && c == '[' {
+			s.field.Items = 0
+		} else if s.field.Items == 0 && s.depth >= 3 && !space && c != ']' {
+			s.field.Items = 1
+		} else if s.field.Items > 0 && s.depth == 3 && !s.quoted && c == ',' {
+			s.field.Items++
+		}
+		s.field.Size++
+	}
+	switch {
+	case s.quoted:
+		s.inString(c)
+	case c == '"':
+		s.quoted, s.text = true, s.text[:0]
+	case c == '{' || c == '[':
+		s.depth++
+	case c == '}' || c == ']':
+		s.depth--
+	case c == ':' && s.depth == 1:
+		if s.kinds++; s.kinds == 1 && plainName(string(s.text)) {
+			s.frame.Kind = string(s.text)
+		}
+	case c == ':' && s.depth == 2:
+		s.field = &FrameField{Name: string(s.text), Items: -1}
+	}
+}
+
+func (s *shape) inString(c byte) {
+	switch {
+	case s.escaped:
+		s.escaped = false
+	case c == '"':
+		s.quoted = false
 		return
+	case c == '\\':
+		s.escaped = true
 	}
-	f.buffer = append(f.buffer, b...)
-	for len(f.buffer) >= 4 {
-		n := binary.BigEndian.Uint32(f.buffer)
-		if n > wire.MaxFrame {
-			f.buffer, f.lost = nil, true
-			return
-		}
-		if len(f.buffer) < 4+int(n) {
-			return
-		}
-		found(f.buffer[4 : 4+n])
-		f.buffer = f.buffer[4+n:]
+	if len(s.text) <= maxFrameName {
+		s.text = append(s.text, c)
 	}
+}
+
+func (s *shape) endField() {
+	if plainName(s.field.Name) && len(s.frame.Fields) < maxFrameFields {
+		s.frame.Fields = append(s.frame.Fields, *s.field)
+	}
+	s.field = nil
+}
+
+// describe is what the frame has turned out to be.
+func (s *shape) describe() Frame {
+	f := s.frame
+	if s.kinds != 1 || s.depth != 0 || s.quoted || f.Kind == "unknown" {
+		return Frame{Kind: "unknown", Size: f.Size}
+	}
+	slices.SortFunc(f.Fields, func(a, b FrameField) int { return strings.Compare(a.Name, b.Name) })
+	return f
 }
 
 // describeFrame describes the body of a frame.
 func describeFrame(body []byte) Frame {
-	f := Frame{Kind: "unknown", Size: 4 + len(body)}
-	var message map[string]json.RawMessage
-	if json.Unmarshal(body, &message) != nil || len(message) != 1 {
-		return f
+	s := &shape{frame: Frame{Kind: "unknown", Size: 4 + len(body)}}
+	for _, c := range body {
+		s.take(c)
 	}
-	for kind, content := range message {
-		if !plainName(kind) {
-			return f
-		}
-		f.Kind = kind
-		var fields map[string]json.RawMessage
-		if json.Unmarshal(content, &fields) != nil {
-			return f
-		}
-		for _, name := range slices.Sorted(maps.Keys(fields)) {
-			if !plainName(name) || len(f.Fields) == maxFrameFields {
-				continue
-			}
-			field := FrameField{Name: name, Size: len(fields[name]), Items: -1}
-			var items []json.RawMessage
-			if fields[name][0] == '[' && json.Unmarshal(fields[name], &items) == nil {
-				field.Items = len(items)
-			}
-			f.Fields = append(f.Fields, field)
-		}
-	}
-	return f
+	return s.describe()
 }
 
 // plainName tells whether a name is one that a field of a message may have: anything else is not repeated.
@@ -147,5 +213,5 @@ func plainName(s string) bool {
 			return false
 		}
 	}
-	return s != "" && len(s) <= 32
+	return s != "" && len(s) <= maxFrameName
 }

@@ -213,7 +213,7 @@ func (p *process) skipToPreamble() (asks bool, err error) {
 // awaitHello reads the helper's Hello.
 func (s *session) awaitHello(ctx context.Context, p *process, nonce string) (*wire.Hello, error) {
 	for {
-		m, err := wire.Read(p.stdout)
+		m, err := wire.ReadWithin(p.stdout, func() int { return wire.RoomForManifest })
 		switch {
 		case err != nil && ctx.Err() != nil:
 			return nil, context.Cause(ctx)
