@@ -140,11 +140,12 @@ func (x *exchange) next(ctx context.Context) (*wire.Message, error) {
 			case r.err != nil:
 				return nil, fmt.Errorf("%w: %w", ErrLost, r.err)
 			case r.message.Failure != nil:
-				return nil, fmt.Errorf("the helper gave up: %q", clip(r.message.Failure.Message))
+				return nil, fmt.Errorf("the helper gave up: %q", clip(s.Secrets.Hide(r.message.Failure.Message)))
 			case r.message.Beat != nil:
 				silence.Reset(silenceLimit)
 				x.arrived.Store(0) // what came was no part of an answer
 			default:
+				s.Secrets.hideIn(r.message)
 				return r.message, nil
 			}
 		}

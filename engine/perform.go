@@ -6,7 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/mirrorform/mirrorform/internal/wire"
@@ -198,7 +200,7 @@ func (f *Fleet) performStage(ctx context.Context, h *hostState, changes []Change
 		stuck = stuck || e.State == wire.UndoFailed
 		if e.ID < 0 { // of an earlier stage, which is taken back as well
 			if e.State == wire.UndoFailed {
-				failure = errors.Join(failure, fmt.Errorf("taking back an earlier step failed as well: %q", e.Error))
+				failure = errors.Join(failure, fmt.Errorf("taking back an earlier step failed as well: %q", eventText(e)))
 			}
 			return
 		}
@@ -344,19 +346,54 @@ type task struct {
 	changes []*Change
 	summary string
 	order   wire.Order
+	secrets string // see Change.secrets
 }
 
-// failure makes an error of a failed event. What a program printed is left out where it might hold a secret.
+// failure makes an error of a failed event.
 func (t *task) failure(e wire.Event) error {
-	if e.Output == "" {
-		return errors.New(e.Error)
+	text := eventText(e)
+	switch {
+	case e.Withheld:
+		return fmt.Errorf("%s (what it printed is not shown, since it may hold sensitive values of %s%s)", text, t.secrets, howToSee(t.order.Op))
+	case e.Output != "":
+		text += "\n" + e.Output
 	}
-	for _, c := range t.changes {
-		if len(c.Resource.Sensitive) > 0 {
-			return fmt.Errorf("%s (what it printed is not shown: the resource has sensitive values)", e.Error)
+	return errors.New(text)
+}
+
+// eventText is the error of an event in one line.
+func eventText(e wire.Event) string {
+	if e.Said == "" {
+		return e.Error
+	}
+	return e.Error + ": " + e.Said
+}
+
+// howToSee is what shows on the host what the program of an operation prints.
+func howToSee(op wire.Op) string {
+	switch {
+	case op.Write != nil && len(op.Write.Validate) > 0:
+		return ". To see it, run on the host with the new content in a file {}: " + commandLine(op.Write.Validate)
+	case op.Run != nil:
+		return ". To see it, run on the host: " + commandLine(op.Run.Argv)
+	case op.Unit != nil && op.Unit.Name != "":
+		return ". To see it, run on the host: " + commandLine([]string{"journalctl", "--unit", op.Unit.Name})
+	}
+	return ""
+}
+
+// plainWord is a word that means itself to a shell; {} stands for a file.
+var plainWord = regexp.MustCompile(`^([A-Za-z0-9/._,:=@%+-]+|\{\})$`)
+
+// commandLine writes a command for people to copy.
+func commandLine(argv []string) string {
+	words := make([]string, len(argv))
+	for i, a := range argv {
+		if words[i] = a; !plainWord.MatchString(a) {
+			words[i] = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
 		}
 	}
-	return fmt.Errorf("%s\n%s", e.Error, e.Output)
+	return strings.Join(words, " ")
 }
 
 // tasksOf puts the steps of all changes in a row. Where several have one unit load what they write,
@@ -369,7 +406,7 @@ func tasksOf(changes []Change) []task {
 			if n := len(tasks); len(c.Steps) == 1 && n > 0 && tasks[n-1].merge(c, s) {
 				continue
 			}
-			tasks = append(tasks, task{[]*Change{c}, s.Summary, wire.Order{Op: s.Do, Undo: s.Undo, Final: s.Final}})
+			tasks = append(tasks, task{[]*Change{c}, s.Summary, wire.Order{Op: s.Do, Undo: s.Undo, Final: s.Final, Private: c.secrets != ""}, c.secrets})
 		}
 	}
 	var held []*Change // their files are written, and not loaded yet
@@ -439,6 +476,7 @@ func (t *task) merge(c *Change, s Step) bool {
 		}}
 	}
 	t.changes = append(t.changes, c)
+	t.order.Private, t.secrets = t.order.Private || c.secrets != "", cmp.Or(t.secrets, c.secrets)
 	t.summary += ", " + s.Summary
 	return true
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	pathpkg "path"
 	"slices"
 	"strings"
@@ -33,6 +34,8 @@ type Change struct {
 	Before, After []Attribute
 	Steps         []Step
 	loads         []Key // units that the last steps have load what the first ones write
+	// secrets is the address of the resource whose secrets the programs of the steps may print, or "".
+	secrets string
 }
 
 // HostPlan is the plan of one host.
@@ -192,13 +195,47 @@ func Compare(t Target, ordered []*Resource, got Answers) *HostPlan {
 		note(r, changed)
 		p.Changes = append(p.Changes, newChange(r, want, have, steps))
 	}
+	secrets := secretsNear(t, ordered)
 	for i := range p.Changes {
 		c := &p.Changes[i]
-		c.loads = c.Resource.Kind.loads(t, c.Resource.State)
+		c.loads, c.secrets = c.Resource.Kind.loads(t, c.Resource.State), secrets[c.Resource]
 	}
 	p.expect(got)
 	p.noteReleased()
 	return p
+}
+
+// secretsNear finds the resources whose programs may print a secret in a form of their own: those
+// into which one goes, those that depend on such a resource, and the units that load its files.
+// Each has the address of the resource whose secret it is.
+func secretsNear(t Target, resources []*Resource) map[*Resource]string {
+	near, byAddress, provided := map[*Resource]string{}, map[string]*Resource{}, map[Key]string{}
+	for _, r := range resources {
+		byAddress[r.Address] = r
+		if len(r.Sensitive) > 0 {
+			near[r] = r.Address
+			provides, _ := r.Kind.keys(t, r.State)
+			for _, k := range provides {
+				provided[k] = r.Address
+			}
+		}
+	}
+	if len(near) == 0 {
+		return nil
+	}
+	for _, r := range resources { // in order: what one depends on comes first
+		for _, a := range r.DependsOn {
+			near[r] = cmp.Or(near[r], near[byAddress[a]])
+		}
+		for _, k := range r.Kind.follows(t, r.State) {
+			for _, q := range slices.Sorted(maps.Keys(provided)) {
+				if followed(k, q) {
+					near[r] = cmp.Or(near[r], provided[q])
+				}
+			}
+		}
+	}
+	return near
 }
 
 // noteReleased notes what is only released, in one note.

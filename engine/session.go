@@ -28,6 +28,8 @@ type Session struct {
 	Facts wire.Facts
 	// Hello is what the helper said first: the manifest and who has the lock, as they were then.
 	Hello wire.Hello
+	// Secrets are hidden in what the host says of errors. Set it before the first exchange.
+	Secrets *Secrets
 
 	conn     io.ReadWriteCloser
 	sending  chan struct{} // holds a token while something is sent
@@ -293,7 +295,7 @@ func (s *Session) awaitDone(ctx context.Context, x *exchange, each time.Duration
 			}
 			x.allow(each)
 			e.ID -= base
-			e.Error, e.Output = clip(e.Error), clip(e.Output)
+			e.Error, e.Said, e.Output = clip(e.Error), clip(e.Said), clip(e.Output)
 			report(e)
 		case m.Done != nil:
 			x.complete = true

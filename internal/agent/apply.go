@@ -103,6 +103,9 @@ func (s *session) do(m *wire.Do) *wire.Done {
 			s.event(o.ID, wire.Finished, nil)
 			continue
 		}
+		if o.Private {
+			err = quiet(err)
+		}
 		s.event(o.ID, wire.Failed, err)
 		done := s.takeBack()
 		done.Failed = &o.ID
@@ -142,7 +145,7 @@ func (s *session) commit(m *wire.Commit) *wire.Done {
 	s.end()
 	done := &wire.Done{}
 	if err != nil {
-		done.Error = printable("committed, but not all of what the transaction left could be removed, which the next one does: " + err.Error())
+		done.Error = printable("committed, but not all of what the transaction left could be removed, which the next one does: " + told(err))
 	}
 	return done
 }
@@ -162,7 +165,7 @@ func (s *session) overdue() {
 // abandon takes the transaction back; why is told.
 func (s *session) abandon(why error) *wire.Done {
 	done := s.takeBack()
-	done.Error = printable(why.Error())
+	done.Error = printable(told(why))
 	return done
 }
 
@@ -196,7 +199,8 @@ func (s *session) end() {
 func (s *session) event(id int, state wire.State, err error) {
 	e := &wire.Event{ID: id, State: state}
 	if err != nil {
-		e.Error, e.Output = printable(err.Error()), outputOf(err)
+		f := failureOf(err)
+		e.Error, e.Said, e.Output, e.Withheld = printable(err.Error()), f.said, f.output, f.withheld
 	}
 	_ = s.send(&wire.Message{Event: e}) // events are always small enough
 }

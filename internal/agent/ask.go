@@ -20,7 +20,7 @@ type batch struct {
 	content atomic.Int64                 // bytes of file content so far
 }
 
-func failed(err error) wire.Answer { return wire.Answer{Error: printable(err.Error())} }
+func failed(err error) wire.Answer { return wire.Answer{Error: printable(told(err))} }
 
 // answer answers all questions of a message. Child processes run while files are read.
 func (h *host) answer(stop until, queries []wire.Query) []wire.Answer {

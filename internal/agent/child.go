@@ -204,9 +204,7 @@ func must(stop until, c command) (string, error) {
 	} else if o.exit == 0 {
 		f.message = c.argv[0] + ": its output holds " + quote(c.refuse)
 	}
-	if line := lastLine(f.output); line != "" {
-		f.message += ": " + line
-	}
+	f.said = lastLine(f.output)
 	return o.stdout.String(), f
 }
 

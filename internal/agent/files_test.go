@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -138,9 +139,16 @@ func TestValidate(t *testing.T) {
 	tr.want(file, wire.Regular, 0o644, "old")
 	tr.must(op("sh", "-c", `case "$1" in "$2"/.mirrorform-*) grep -q new "$1"; esac`, "x", "{}", tr.dir))
 	tr.want(file, wire.Regular, 0o644, "new")
-	events, _ := tr.do(wire.Order{ID: 1, Op: op("sh", "-c", "echo because; exit 3")})
-	if e := events[len(events)-1]; e.State != wire.Failed || e.Output != "because" || !strings.Contains(e.Error, "exit status 3: because") {
+	events, _ := tr.do(wire.Order{ID: 1, Op: op("sh", "-c", "echo first; echo because; exit 3")})
+	e := events[len(events)-1]
+	if e.State != wire.Failed || e.Output != "first\nbecause" || e.Said != "because" || !strings.HasSuffix(e.Error, "sh: exit status 3") {
 		t.Errorf("%+v", e)
+	}
+	// What the program of a private order prints does not leave the host.
+	events, done := tr.do(wire.Order{ID: 2, Op: op("sh", "-c", "cat {}; exit 3"), Private: true})
+	e = events[len(events)-1]
+	if said := fmt.Sprintf("%+v %+v", e, done); e.State != wire.Failed || !e.Withheld || e.Said+e.Output != "" || !strings.HasSuffix(e.Error, "sh: exit status 3") || strings.Contains(said, "cat:") {
+		t.Errorf("%s", said)
 	}
 }
 

@@ -61,6 +61,8 @@ type begun struct {
 	What  string   `json:"what"` // for people
 	Final string   `json:"final,omitempty"`
 	Undo  *wire.Op `json:"undo,omitempty"`
+	// Private is that of the order.
+	Private bool `json:"private,omitempty"`
 
 	// Of operations on a path:
 	Path  string   `json:"path,omitempty"`

@@ -21,7 +21,7 @@ func (t *transaction) copied(op *operation) string { return t.temp(op) + "-copy"
 // pathOp performs an operation on a path. What it leaves when it fails, the rollback takes away.
 func (t *transaction) pathOp(o *wire.Order) error {
 	op := &o.Op
-	b := &begun{ID: o.ID, Path: op.Path(), Undo: o.Undo, Final: o.Final}
+	b := &begun{ID: o.ID, Path: op.Path(), Undo: o.Undo, Final: o.Final, Private: o.Private}
 	// Once more, since what came before may have shown another file system here.
 	if err := t.host.obstacleTo(op); err != nil {
 		return err

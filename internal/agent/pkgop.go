@@ -206,7 +206,11 @@ func bothFailed(err, before error) error {
 	if err == nil || before == nil {
 		return err
 	}
-	return &failure{message: err.Error() + "; before it " + before.Error(), output: strings.TrimSpace(outputOf(before) + "\n" + outputOf(err))}
+	last, first := failureOf(err), failureOf(before)
+	return &failure{
+		message: err.Error() + "; before it " + before.Error(), said: last.said + "; before it: " + first.said,
+		output: strings.TrimSpace(first.output + "\n" + last.output),
+	}
 }
 
 // manage runs a package manager, and again while another one has the lock.

@@ -144,7 +144,7 @@ func (h *host) recoverOne(dir string) *wire.Recovered {
 	t, err := h.load(dir)
 	r := &wire.Recovered{}
 	fail := func(err error) *wire.Recovered {
-		r.Errors, r.Journal = append(r.Errors, printable(err.Error())), dir
+		r.Errors, r.Journal = append(r.Errors, printable(told(err))), dir
 		return r
 	}
 	if t == nil {

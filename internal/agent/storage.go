@@ -23,7 +23,7 @@ func (h *host) program(op *wire.RunOp) error {
 	for _, line := range lines(out) {
 		about := func(s string) bool { return strings.Contains(line, s) }
 		if about(op.Refuse) && slices.ContainsFunc(op.About, about) {
-			return &failure{message: op.Argv[0] + ": its output holds " + quote(op.Refuse) + ": " + strings.TrimSpace(line), output: out}
+			return &failure{message: op.Argv[0] + ": its output holds " + quote(op.Refuse), said: strings.TrimSpace(line), output: out}
 		}
 	}
 	return nil
@@ -175,7 +175,7 @@ func (h *host) mount(op *wire.MountOp) error {
 	}
 	if err != nil {
 		if back := h.writeFstab(text, string(old)); back != nil {
-			return because(err.Error()+"; and "+h.fstab+" could not be put back", back)
+			return &failure{message: err.Error() + "; and " + h.fstab + " could not be put back: " + back.Error(), said: failureOf(err).said}
 		}
 	}
 	return err
@@ -334,7 +334,7 @@ func (h *host) verifyFstab(text, point string) error {
 		return err
 	}
 	if wrong := verdict(o.stdout.String(), point); wrong != "" {
-		return &failure{message: "findmnt refuses the line for " + point + " in " + h.fstab + ": " + wrong, output: o.output()}
+		return &failure{message: "findmnt refuses the line for " + point + " in " + h.fstab, said: wrong, output: o.output()}
 	}
 	return nil
 }

@@ -23,21 +23,42 @@ type caused struct {
 func (c *caused) Error() string { return c.what + ": " + c.cause.Error() }
 func (c *caused) Unwrap() error { return c.cause }
 
-// failure is an error with the output of the program that caused it.
+// failure is an error with what the program that caused it printed. That may hold a secret, so it is
+// no part of the message, however often the error is wrapped.
 type failure struct {
 	message string
+	said    string // the line of the output that gives the reason
 	output  string
+	// withheld says that there was output, and it is not to be seen.
+	withheld bool
 }
 
 func (f *failure) Error() string { return f.message }
 
-// outputOf is the output that comes with an error.
-func outputOf(err error) string {
+// failureOf is the failure in an error; an empty one where there is none.
+func failureOf(err error) *failure {
 	var f *failure
 	if errors.As(err, &f) {
-		return f.output
+		return f
 	}
-	return ""
+	return &failure{}
+}
+
+// outputOf is the output that comes with an error.
+func outputOf(err error) string { return failureOf(err).output }
+
+// told is the message of an error with the reason that a program gave.
+func told(err error) string {
+	text := err.Error()
+	if said := failureOf(err).said; said != "" {
+		text += ": " + said
+	}
+	return text
+}
+
+// quiet is an error without anything that a program printed.
+func quiet(err error) error {
+	return &failure{message: err.Error(), withheld: outputOf(err) != ""}
 }
 
 // quote quotes a value that came from elsewhere, and shortens it.

@@ -100,7 +100,7 @@ func (t *transaction) do(o *wire.Order) error {
 
 // describe looks at what an operation is going to change, as far as that is needed to undo it.
 func (t *transaction) describe(o *wire.Order) (b *begun, err error) {
-	b = &begun{ID: o.ID, Undo: o.Undo, Final: o.Final}
+	b = &begun{ID: o.ID, Undo: o.Undo, Final: o.Final, Private: o.Private}
 	op, of := &o.Op, ""
 	switch {
 	case op.Package != nil:
@@ -232,8 +232,11 @@ func (t *transaction) rollback() (undone int, failures []string) {
 			t.stays = append(t.stays, printable(op.What+": "+l.why))
 			t.event(op.ID, wire.UndoFailed, err)
 		} else if err != nil {
+			if op.Private {
+				err = quiet(err)
+			}
 			op.stuck = true
-			failures = append(failures, printable(op.What+": "+err.Error()))
+			failures = append(failures, printable(op.What+": "+told(err)))
 			t.event(op.ID, wire.UndoFailed, err)
 			continue
 		} else if op.ended {
@@ -249,9 +252,9 @@ func (t *transaction) rollback() (undone int, failures []string) {
 		if err == nil {
 			return undone, nil
 		}
-		failures = append(failures, printable(err.Error()))
+		failures = append(failures, printable(told(err)))
 	} else if err := t.sweep(); err != nil {
-		failures = append(failures, printable(err.Error()))
+		failures = append(failures, printable(told(err)))
 	}
 	return undone, failures
 }

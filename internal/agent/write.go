@@ -235,7 +235,7 @@ func (p *place) validate(h *host, argv []string, file string) error {
 	_, err := must(forever, command{argv: args, timeout: opTimeout, merge: true, host: h})
 	var f *failure
 	if errors.As(err, &f) {
-		return &failure{message: "the new content of " + p.path + " is not valid: " + f.message, output: f.output}
+		return because("the new content of "+p.path+" is not valid", err)
 	}
 	return err
 }

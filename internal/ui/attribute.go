@@ -11,7 +11,7 @@ import (
 )
 
 // SensitiveValue stands for every value that is secret, in text and in JSON.
-const SensitiveValue = "(sensitive value)"
+const SensitiveValue = engine.SensitiveValue
 
 // maxInline is how many columns a value may take on the line of its attribute; lists and maps that are longer go one element a line.
 const maxInline = 60

@@ -106,14 +106,21 @@ type Order struct {
 	Undo *Op `json:"undo,omitempty"` // nil: final
 	// Final says why there is no Undo.
 	Final string `json:"final,omitempty"`
+	// Private says that secrets went into it: what its programs print is not sent, and is in no message.
+	Private bool `json:"private,omitempty"`
 }
 
 // Event tells of one operation while Do, Rollback or Commit runs.
 type Event struct {
-	ID     int    `json:"id"`
-	State  State  `json:"state"`
-	Error  string `json:"error,omitempty"`
-	Output string `json:"output,omitempty"` // the end of what a program printed, when it failed
+	ID    int    `json:"id"`
+	State State  `json:"state"`
+	Error string `json:"error,omitempty"`
+	// Said and Output are of a program that failed: the line that gives the reason, and the end of
+	// all that it printed. Error holds neither.
+	Said   string `json:"said,omitempty"`
+	Output string `json:"output,omitempty"`
+	// Withheld says that a program failed whose output is not sent, since its order is private.
+	Withheld bool `json:"withheld,omitempty"`
 }
 
 // State is how far an operation is.

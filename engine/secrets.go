@@ -1,0 +1,237 @@
+package engine
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"html"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/mirrorform/mirrorform/internal/wire"
+)
+
+// SensitiveValue stands for every value that is secret.
+const SensitiveValue = "(sensitive value)"
+
+const (
+	// shortest is the length from which on a value is looked for, in bytes: less is no secret, and
+	// stands anywhere.
+	shortest = 3
+	// partLength is how many letters and digits of a secret, in a row, are hidden wherever they stand.
+	partLength = 8
+)
+
+// Secrets hides secret values in text that hosts and programs send: the values, also with other
+// white space, punctuation, quotes and case, in the spelling of JSON, URLs and HTML, in hexadecimal
+// and base64; and every part of them with at least partLength letters and digits. A program may
+// make something else of a secret, such as a digest, so what it prints about one is not shown at
+// all, see Change.secrets.
+//
+// A nil one hides nothing. Several goroutines may use one at once.
+type Secrets struct {
+	// Values returns the secrets that are known now.
+	Values func() []string
+
+	mu    sync.Mutex
+	known int
+	words []string // as they are
+	forms []string // squeezed
+}
+
+// Hide replaces secrets in a text.
+func (s *Secrets) Hide(text string) string {
+	if s == nil || text == "" {
+		return text
+	}
+	words, forms := s.prepare()
+	if len(words) == 0 {
+		return text
+	}
+	m := &mask{text: text, hidden: make([]bool, len(text))}
+	for _, w := range words {
+		m.word(w)
+	}
+	m.parts(forms)
+	return m.String()
+}
+
+// HideError is an error whose text has no secret.
+func (s *Secrets) HideError(err error) error {
+	text := err.Error()
+	if hidden := s.Hide(text); hidden != text {
+		return hiddenError{err, hidden}
+	}
+	return err
+}
+
+type hiddenError struct {
+	error
+	text string
+}
+
+func (e hiddenError) Error() string { return e.text }
+func (e hiddenError) Unwrap() error { return e.error }
+
+// hideIn hides secrets in what a host says of errors, and that alone: the rest is compared.
+func (s *Secrets) hideIn(m *wire.Message) {
+	var texts []*string
+	if e := m.Event; e != nil {
+		texts = append(texts, &e.Error, &e.Said, &e.Output)
+	}
+	if d := m.Done; d != nil {
+		texts = append(texts, &d.Error)
+	}
+	if b := m.Begun; b != nil && b.Recovered != nil {
+		for _, list := range [][]string{b.Recovered.Errors, b.Recovered.Stays} {
+			for i := range list {
+				texts = append(texts, &list[i])
+			}
+		}
+	}
+	if a := m.Answers; a != nil {
+		for i := range a.Answers {
+			texts = append(texts, &a.Answers[i].Error)
+		}
+	}
+	for _, t := range texts {
+		*t = s.Hide(*t)
+	}
+}
+
+// prepare returns what is looked for. Secrets become known while a configuration is evaluated.
+func (s *Secrets) prepare() (words, forms []string) {
+	values := s.Values()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(values) == s.known {
+		return s.words, s.forms
+	}
+	s.known, s.words, s.forms = len(values), nil, nil
+	for _, v := range values {
+		s.add(v)
+	}
+	return s.words, s.forms
+}
+
+// add takes in a value: as it is, by its lines and words where those are short, and its forms.
+func (s *Secrets) add(value string) {
+	trimmed := strings.TrimSpace(value)
+	if len(trimmed) < shortest {
+		return
+	}
+	s.words = append(s.words, trimmed)
+	for _, word := range strings.FieldsFunc(trimmed, func(r rune) bool { return !letterOrDigit(r) }) {
+		if len(word) >= shortest+1 {
+			s.words = append(s.words, word)
+		}
+	}
+	for _, form := range spellings(value) {
+		if squeezed, _ := squeeze(form); len(squeezed) >= partLength {
+			s.forms = append(s.forms, squeezed)
+		}
+	}
+}
+
+// spellings are a value as programs may write it.
+func spellings(value string) []string {
+	quoted, _ := json.Marshal(value) // a string is always written
+	forms := []string{
+		value, string(quoted), strconv.Quote(value), strconv.QuoteToASCII(value), html.EscapeString(value),
+		url.QueryEscape(value), url.PathEscape(value), hex.EncodeToString([]byte(value)),
+	}
+	for shift := range 3 { // by where it begins in what is encoded
+		text := base64.StdEncoding.EncodeToString(append(make([]byte, shift), value...))
+		text = strings.TrimRight(text, "=")
+		forms = append(forms, text[[]int{0, 2, 3}[shift]:len(text)-1]) // its ends depend on what is around it
+	}
+	slices.Sort(forms)
+	return slices.Compact(forms)
+}
+
+func letterOrDigit(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }
+
+// squeeze leaves of a text its letters and digits, in lower case; at has for each byte the place in
+// the text.
+func squeeze(text string) (squeezed string, at []int) {
+	var b strings.Builder
+	for i, r := range text {
+		if !letterOrDigit(r) {
+			continue
+		}
+		n, _ := b.WriteRune(unicode.ToLower(r))
+		for range n {
+			at = append(at, i)
+		}
+	}
+	return b.String(), at
+}
+
+// mask is a text with what is hidden of it.
+type mask struct {
+	text   string
+	hidden []bool // by byte
+}
+
+func (m *mask) hide(from, to int) {
+	for i := from; i < to; i++ {
+		m.hidden[i] = true
+	}
+}
+
+// word hides a text where it stands as a word of its own.
+func (m *mask) word(word string) {
+	for from := 0; ; {
+		i := strings.Index(m.text[from:], word)
+		if i < 0 {
+			return
+		}
+		begin, end := from+i, from+i+len(word)
+		before, _ := utf8.DecodeLastRuneInString(m.text[:begin])
+		after, _ := utf8.DecodeRuneInString(m.text[end:])
+		if len(word) >= partLength || !letterOrDigit(before) && !letterOrDigit(after) {
+			m.hide(begin, end)
+		}
+		from = begin + 1
+	}
+}
+
+// parts hides every part of squeezed texts that has partLength bytes.
+func (m *mask) parts(forms []string) {
+	squeezed, at := squeeze(m.text)
+	where := map[string][]int{}
+	for i := 0; i+partLength <= len(squeezed); i++ {
+		part := squeezed[i : i+partLength]
+		where[part] = append(where[part], i)
+	}
+	for _, form := range forms {
+		for i := 0; i+partLength <= len(form); i++ {
+			part := form[i : i+partLength]
+			for _, begin := range where[part] {
+				last := at[begin+partLength-1]
+				_, size := utf8.DecodeRuneInString(m.text[last:])
+				m.hide(at[begin], last+size)
+			}
+			delete(where, part)
+		}
+	}
+}
+
+// String is the text with SensitiveValue in place of what is hidden.
+func (m *mask) String() string {
+	var b strings.Builder
+	for i := 0; i < len(m.text); i++ {
+		switch {
+		case !m.hidden[i]:
+			b.WriteByte(m.text[i])
+		case i == 0 || !m.hidden[i-1]:
+			b.WriteString(SensitiveValue)
+		}
+	}
+	return b.String()
+}
