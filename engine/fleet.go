@@ -344,6 +344,7 @@ func (f *Fleet) planHost(ctx context.Context, of Host) (*HostPlan, error) {
 		if err != nil {
 			return nil, err
 		}
+		h.manifest.keepSecret(h.target, f.Types, wanted)
 		all = append(slices.Clip(all), o.remove...)
 		h.target.know(h.manifest, f.Types, f.Configuration)
 		letGo := f.selected(h.target, o.letGo)
@@ -357,6 +358,7 @@ func (f *Fleet) planHost(ctx context.Context, of Host) (*HostPlan, error) {
 		all = f.Adjust(all)
 	}
 	f.hold(h, all)
+	tellSecrets(all)
 	for _, r := range all {
 		if prior := h.target.record(r); r.Kind.settles && prior != nil && !r.Orphan {
 			r.declared, r.State = r.State, recall(r.State, prior.State)

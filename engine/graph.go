@@ -53,7 +53,7 @@ type ResourceProblem struct {
 
 // Shown is the problem as it may be printed. A resource with sensitive values tells only that there is one, since the text may quote them.
 func (p *ResourceProblem) Shown() Problem {
-	if p.Resource == nil || len(p.Resource.Sensitive) == 0 {
+	if p.Resource == nil || len(p.Resource.Sensitive) == 0 || p.Plain {
 		return p.Problem
 	}
 	return Problem{Severity: p.Severity, Attribute: p.Attribute, Summary: "there is something wrong with it that is not shown, since it has sensitive values"}

@@ -52,6 +52,9 @@ type Managed struct {
 	// Made says that the host did not have it before mirrorform made it. What was found is never
 	// removed, only released.
 	Made bool `json:"made,omitempty"`
+
+	// was is the address before a move, under which Secrets were made.
+	was string
 }
 
 // Move tells what became of resources that the manifest has: it renames those at or below From, or lets them go.
@@ -259,7 +262,7 @@ func (m *Manifest) move(moves []Move, configuration string) (moved *Manifest, no
 			continue
 		}
 		if i >= 0 {
-			e.Address = moves[i].To + strings.TrimPrefix(was, moves[i].From)
+			e.Address, e.was = moves[i].To+strings.TrimPrefix(was, moves[i].From), was
 		}
 		if other, taken := from[e.Address]; taken {
 			return nil, nil, fmt.Errorf("a moved block says that %s is now %s, which %s is already: let go of one of them with a removed block", was, e.Address, other)

@@ -166,7 +166,7 @@ func saveHost(h *HostPlan, seals *sealer) (*SavedHost, error) {
 		w := SavedWarning{Summary: p.Summary, Detail: p.Detail}
 		if r := p.Resource; r != nil {
 			w.Address, w.Source = r.Address, r.Source
-			if len(r.Sensitive) > 0 {
+			if len(r.Sensitive) > 0 && !p.Plain {
 				w.Summary, w.Detail = "there is a warning, which is not saved: the resource has sensitive values", ""
 			}
 		}

@@ -183,8 +183,10 @@ func (f *Fleet) nextManifest(h *hostState, changed map[*Resource]bool) (*Manifes
 			continue
 		}
 		old := h.manifest.find(f.Configuration, relative(r.Address))
-		e, err := newManaged(r, f.Configuration, func(name string, value any) string {
-			if old != nil && old.Secrets[name] != "" && !changed[r] {
+		kept := *r
+		kept.Sensitive = r.stillSensitive(changed[r])
+		e, err := newManaged(&kept, f.Configuration, func(name string, value any) string {
+			if old != nil && old.Secrets[name] != "" && old.was == "" && !changed[r] {
 				return ""
 			}
 			return f.sealSecret(r.Address, name, value)

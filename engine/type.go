@@ -105,6 +105,11 @@ type Generator[S any] interface {
 	Generated(state *S) bool
 }
 
+// Discreet is a state that is told when secrets go into it.
+type Discreet interface {
+	HoldsSecret()
+}
+
 // Keeper is a Type whose resources hold what cannot be brought back. Destroy leaves them alone unless one is named.
 type Keeper interface {
 	// Keep says why, in a few words: "its files would be lost".
@@ -159,6 +164,8 @@ type Problem struct {
 	Attribute string // the attribute it is about, or ""
 	Summary   string // one line: what is wrong
 	Detail    string // what to do about it
+	// Plain says that it quotes no value, so that it is shown of resources with sensitive values, too.
+	Plain bool
 }
 
 func (p Problem) String() string {

@@ -45,6 +45,7 @@ type Cron struct {
 	Kind    string  `plan:"kind,found"`
 
 	found wire.File
+	private
 }
 
 const cronDir = "/etc/cron.d"
@@ -67,7 +68,7 @@ func (cronType) Complete(_ engine.Target, want *Cron) *Cron {
 		}
 	}
 	if full.Mode == "" {
-		full.Owner, full.Group, full.Mode = "root", "root", "0644" // cron(8) skips files that others can write
+		full.Owner, full.Group, full.Mode = "root", "root", full.publicMode() // cron(8) skips files that others can write
 	}
 	return &full
 }
@@ -173,7 +174,7 @@ func (ct cronType) managed(s *Cron) *managedFile {
 	s = ct.Complete(engine.Target{}, s)
 	return &managedFile{
 		path: cronDir + "/" + s.Name, content: s.Content, digest: s.Digest, owner: s.Owner, group: s.Group, mode: s.Mode,
-		kind: s.Kind, found: s.found,
+		kind: s.Kind, private: bool(s.private), found: s.found,
 	}
 }
 

@@ -29,6 +29,7 @@ type File struct {
 	Kind string `plan:"kind,found"`
 
 	found wire.File
+	private
 }
 
 // LoadSource reads what Source names, if it names anything, into SourceContent.
@@ -58,7 +59,7 @@ func (fileType) Complete(_ engine.Target, want *File) *File {
 func (fileType) managed(s *File) *managedFile {
 	m := &managedFile{
 		path: s.Path, content: s.Content, digest: s.Digest, owner: s.Owner, group: s.Group, mode: s.Mode,
-		kind: s.Kind, validate: s.Validate, parents: true, found: s.found,
+		kind: s.Kind, validate: s.Validate, parents: true, private: bool(s.private), found: s.found,
 	}
 	if s.SourceContent != nil {
 		content := string(s.SourceContent)

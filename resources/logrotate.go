@@ -45,6 +45,7 @@ type Logrotate struct {
 
 	found   wire.File
 	differs []string // directories of several accounts, which one entry cannot rotate
+	private
 }
 
 const logrotateDir = "/etc/logrotate.d"
@@ -72,7 +73,7 @@ func (logrotateType) Complete(_ engine.Target, want *Logrotate) *Logrotate {
 		full.Content = &content
 	}
 	if full.Mode == "" {
-		full.Owner, full.Group, full.Mode = "root", "root", "0644" // logrotate(8) skips files that others can write
+		full.Owner, full.Group, full.Mode = "root", "root", full.publicMode() // logrotate(8) skips files that others can write
 	}
 	return &full
 }
@@ -163,7 +164,7 @@ func (lt logrotateType) managed(s *Logrotate) *managedFile {
 	s = lt.Complete(engine.Target{}, s)
 	return &managedFile{
 		path: logrotateDir + "/" + s.Name, content: s.Content, digest: s.Digest, owner: s.Owner, group: s.Group, mode: s.Mode,
-		kind: s.Kind, found: s.found, validate: []string{"/usr/sbin/logrotate", "--debug", "{}"},
+		kind: s.Kind, private: bool(s.private), found: s.found, validate: []string{"/usr/sbin/logrotate", "--debug", "{}"},
 	}
 }
 

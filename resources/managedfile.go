@@ -41,7 +41,47 @@ type managedFile struct {
 	kind     string // found: what is there when it is no regular file
 	validate []string
 	parents  bool // directories above it are made where they are missing
+	private  bool // wanted: it holds a secret
 	found    wire.File
+}
+
+// private is what a state has of whether its file holds a secret.
+type private bool
+
+// HoldsSecret implements engine.Discreet.
+func (p *private) HoldsSecret() { *p = true }
+
+// publicMode is the mode of a generated file, or "", which is not managed, for one with a secret.
+func (p private) publicMode() string {
+	if p {
+		return ""
+	}
+	return "0644"
+}
+
+// privateMode is the mode of a new file that holds a secret, unless another one is set.
+const privateMode = 0o600
+
+// newMode is the mode of a new file, nil for the usual one.
+func (m managedFile) newMode(set *uint32) *uint32 {
+	if set == nil && m.private {
+		mode := uint32(privateMode)
+		return &mode
+	}
+	return set
+}
+
+// exposed warns of a file that others can read and that holds a secret: one that is there keeps the
+// mode that it has, unless another one is set.
+func (m managedFile) exposed(have *managedFile) []engine.Problem {
+	if !m.private || m.mode != "" || have.found.Kind != wire.Regular || have.found.Mode&0o044 == 0 {
+		return nil
+	}
+	return []engine.Problem{{
+		Severity: engine.Warning, Plain: true,
+		Summary: fmt.Sprintf("%s holds a secret, and has mode %s on the host, with which others can read it", m.path, formatMode(have.found.Mode)),
+		Detail:  fmt.Sprintf("Set mode, where the type has it, or run on the host: chmod 0600 %s. The file that is there keeps its mode until then.", m.path),
+	}}
 }
 
 // query asks for the file, with its content unless that is the wanted one.
@@ -127,14 +167,19 @@ func (m managedFile) holds(content *string) bool {
 // steps brings have to m. A nil have means that nothing is there.
 func (m managedFile) steps(have *managedFile) []engine.Step {
 	if have == nil {
-		return []engine.Step{m.write("create "+m.path, m.attributes())}
+		a, summary := m.attributes(), "create "+m.path
+		if a.Mode == nil && m.private {
+			summary += " with mode 0600, since it holds a secret"
+		}
+		a.Mode = m.newMode(a.Mode)
+		return []engine.Step{m.write(summary, a)}
 	}
 	switch {
 	case have.found.Kind == wire.Directory || have.found.Kind == wire.Other:
 		return nil // check refuses it
 	case have.kind != m.kind:
 		a := m.attributes()
-		if a.Mode == nil {
+		if a.Mode = m.newMode(a.Mode); a.Mode == nil {
 			mode := uint32(0o644) // as a new file: a link's own mode is 0777
 			a.Mode = &mode
 		}
@@ -220,7 +265,7 @@ func (m managedFile) check(want *managedFile) []engine.Problem {
 	if out := m.inTheWay(); len(out) > 0 {
 		return out
 	}
-	return m.checkLinks(want)
+	return append(m.checkLinks(want), want.exposed(&m)...)
 }
 
 // inTheWay refuses what a file must not replace.

@@ -46,6 +46,7 @@ type NginxSite struct {
 	found   wire.File
 	// found: why a tree is not served, where the site is.
 	treeProblem string `fingerprint:"-"`
+	private
 }
 
 const (
@@ -79,7 +80,7 @@ func (nginxSiteType) Complete(_ engine.Target, want *NginxSite) *NginxSite {
 		full.Content = &content
 	}
 	if full.Mode == "" {
-		full.Owner, full.Group, full.Mode = "root", "root", "0644"
+		full.Owner, full.Group, full.Mode = "root", "root", full.publicMode()
 	}
 	return &full
 }
@@ -111,7 +112,7 @@ func (nt nginxSiteType) managed(s *NginxSite) *managedFile {
 	s = nt.Complete(engine.Target{}, s)
 	return &managedFile{
 		path: nginxDir + "/" + s.Name + ".conf", content: s.Content, digest: s.Digest, owner: s.Owner, group: s.Group, mode: s.Mode,
-		kind: s.Kind, found: s.found,
+		kind: s.Kind, private: bool(s.private), found: s.found,
 	}
 }
 

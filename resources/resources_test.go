@@ -28,6 +28,7 @@ var update = flag.Bool("update", false, "write what was got into the text files"
 //	remove    is there when the resource is to be removed; want is then its last wanted state
 //	stale     is there when something that the resource follows changes in the same plan
 //	prior     the resource's attributes in the host's manifest, as JSON; without it, the manifest does not have it
+//	secret    is there when a sensitive value goes into it
 //	made      is there when the manifest says that mirrorform made it
 //	facts     the host's facts as JSON, in place of defaultFacts
 //	answers   the host's answers as JSON by Query.Key without the option; a mode may be written "0644", and
@@ -111,7 +112,7 @@ func parseCase(t *testing.T, a *txtar.Archive) *testCase {
 		}
 		c.text[f.Name] = string(f.Data)
 	}
-	known := append([]string{"want", "remove", "stale", "prior", "made", "facts", "answers"}, expected...)
+	known := append([]string{"want", "remove", "stale", "prior", "secret", "made", "facts", "answers"}, expected...)
 	for name := range c.text {
 		if !slices.Contains(known, name) {
 			t.Fatalf("unknown section %s", name)
@@ -158,6 +159,9 @@ type adapter[S any] struct{ kind engine.Type[S] }
 func (a adapter[S]) run(t *testing.T, c *testCase) map[string]string {
 	want := new(S)
 	setState(t, want, c.text["want"])
+	if _, ok := c.text["secret"]; ok {
+		any(want).(engine.Discreet).HoldsSecret()
+	}
 	before := fmt.Sprintf("%#v", reflect.Indirect(reflect.ValueOf(*want)))
 	defer func() {
 		if after := fmt.Sprintf("%#v", reflect.Indirect(reflect.ValueOf(*want))); after != before {
