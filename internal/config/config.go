@@ -51,6 +51,8 @@ type Options struct {
 	Sources []VarSource
 	// Environ is the environment as "KEY=value"; MIRRORFORM_VAR_name is the value of the variable of that name.
 	Environ []string
+	// Confine keeps the configuration from reading files outside Dir.
+	Confine bool
 	// AllowMissing takes a variable that has no value as unknown, which is an error otherwise.
 	AllowMissing bool
 	// Registry holds the resource types.
@@ -88,6 +90,13 @@ type Config struct {
 
 	rolloutBlock *rolloutBlock // nil: there is none
 	rollout      *Rollout
+
+	secrets secrets
+
+	confine bool // see Options.Confine
+	dirOnce sync.Once
+	dirReal string // dir with its links resolved
+	dirErr  error
 
 	bad       map[hclsyntax.Expression]bool
 	varVals   map[string]cty.Value
@@ -137,7 +146,7 @@ func warningOf(d *hcl.Diagnostic) warning {
 
 func newConfig(o Options) *Config {
 	c := &Config{
-		dir: o.Dir, registry: o.Registry, path: pathValue(),
+		dir: o.Dir, confine: o.Confine, registry: o.Registry, path: pathValue(),
 		files: map[string]*hcl.File{}, templates: map[string]*template{},
 		variables: map[string]*variable{}, locals: map[string]*local{}, hostBlocks: map[string]*hostBlock{},
 		byName: map[string]*block{}, outputs: map[string]*output{}, checks: map[string]*checkBlock{},
@@ -198,7 +207,7 @@ func (c *Config) readFiles() ([]*hclsyntax.Body, hcl.Diagnostics) {
 	var bodies []*hclsyntax.Body
 	diags := unreadFiles(c.dir)
 	for _, name := range names {
-		src, err := readFile(name, maxSource)
+		src, err := c.read(name, maxSource)
 		if err != nil {
 			diags = append(diags, errorNowhere("File cannot be read", "%s", err))
 			continue

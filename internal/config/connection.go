@@ -38,6 +38,9 @@ func (h *Host) setConnection(hb *hostBlock, a *hostArguments, d *decoder) hcl.Di
 			diags = append(diags, errorAt(at, "Invalid type of connection", "The types are ssh and local, not %q.%s", a.Connection.Type, didYouMean(a.Connection.Type, ways)))
 		}
 		h.OnThisMachine = a.Connection.Type == connectionLocal
+		if h.OnThisMachine && d.config.confine {
+			diags = append(diags, errorAt(at, "Host not allowed", "This host is the machine that mirrorform runs on, and --confine keeps a configuration from reading it. Leave out --confine only if you trust everybody who may change this configuration."))
+		}
 	}
 	if h.OnThisMachine {
 		h.Address = "localhost"

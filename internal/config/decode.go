@@ -108,6 +108,7 @@ func (d *decoder) argument(a *hclsyntax.Attribute, f *field, into reflect.Value,
 	}
 	if isSensitive(v) {
 		d.sensitive[path] = true
+		d.config.secrets.addMade(v)
 		if d.refuseSensitive != nil {
 			if why := d.refuseSensitive(path, f); why != "" {
 				d.failed[path] = true

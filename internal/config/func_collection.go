@@ -321,7 +321,6 @@ var transposeFunction = function.New(&function.Spec{
 
 // markFunctions deal with the marks of sensitive values.
 var markFunctions = map[string]function.Function{
-	"sensitive": markFunction(func(v cty.Value) cty.Value { return v.Mark(sensitiveMark) }),
 	"nonsensitive": markFunction(func(v cty.Value) cty.Value {
 		v, marks := v.Unmark()
 		delete(marks, sensitiveMark)

@@ -28,7 +28,7 @@ func (c *Config) fileFunctions() map[string]function.Function {
 			if err != nil {
 				return "", err
 			}
-			content, err := readFile(path, maxLocalFile)
+			content, err := c.read(path, maxLocalFile)
 			if err != nil {
 				return "", err
 			}
@@ -73,6 +73,9 @@ func expandHome(a []string) (string, error) {
 func (c *Config) fileExists(a []string) (cty.Value, error) {
 	path, err := expandPath(a[0], c.dir)
 	if err != nil {
+		return cty.NilVal, err
+	}
+	if err := c.mayRead(path); err != nil {
 		return cty.NilVal, err
 	}
 	info, err := os.Stat(path)
@@ -165,7 +168,7 @@ func (c *Config) template(name string) *template {
 }
 
 func (t *template) read(c *Config, path string) {
-	src, err := readFile(path, maxSource)
+	src, err := c.read(path, maxSource)
 	if err != nil {
 		t.err = err
 		return

@@ -32,7 +32,7 @@ func (c *Config) fileSet(a []string) (cty.Value, error) {
 	for pattern == ".." || strings.HasPrefix(pattern, "../") {
 		base, pattern = filepath.Dir(base), strings.TrimPrefix(strings.TrimPrefix(pattern, ".."), "/")
 	}
-	w := &fileWalk{found: map[string]bool{}}
+	w := &fileWalk{found: map[string]bool{}, mayRead: c.mayList}
 	segments, err := globSegments(pattern)
 	if err != nil {
 		return cty.NilVal, function.NewArgError(1, err)
@@ -84,8 +84,9 @@ func globSegments(pattern string) ([]globSegment, error) {
 
 // fileWalk collects files.
 type fileWalk struct {
-	seen  int
-	found map[string]bool
+	seen    int
+	found   map[string]bool
+	mayRead func(path string) error
 }
 
 // match adds the files below a directory that match the segments. above are the directories that **
@@ -93,6 +94,9 @@ type fileWalk struct {
 func (w *fileWalk) match(dir string, segments []globSegment, above []fs.FileInfo) error {
 	if len(segments) == 0 {
 		return nil
+	}
+	if err := w.mayRead(dir); err != nil {
+		return err
 	}
 	first, rest := segments[0], segments[1:]
 	if first.any {
@@ -115,7 +119,13 @@ func (w *fileWalk) match(dir string, segments []globSegment, above []fs.FileInfo
 			return fmt.Errorf("more than %d files would have to be looked at", maxFileset)
 		}
 		if first.any || first.match.MatchString(e.Name()) {
-			if err := w.entry(filepath.Join(dir, e.Name()), segments, above); err != nil {
+			name := filepath.Join(dir, e.Name())
+			if e.Type()&fs.ModeSymlink != 0 {
+				if err := w.mayRead(name); err != nil {
+					return err
+				}
+			}
+			if err := w.entry(name, segments, above); err != nil {
 				return err
 			}
 		}

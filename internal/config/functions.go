@@ -25,6 +25,10 @@ func (c *Config) functionTable() map[string]function.Function {
 	for name, f := range c.fileFunctions() {
 		table[name] = bound(f, nil)
 	}
+	table["sensitive"] = bound(markFunction(func(v cty.Value) cty.Value {
+		c.secrets.add(v)
+		return v.Mark(sensitiveMark)
+	}), nil)
 	table["templatefile"] = c.templateFunction()
 	table["templatestring"] = c.templateStringFunction()
 	return table

@@ -73,6 +73,9 @@ func (c *Config) evaluateGeoIP() hcl.Diagnostics {
 			places[i] = list.Exprs[i].Range()
 		}
 		absolute, err := expandPath(path, c.dir)
+		if err == nil {
+			err = c.mayRead(absolute)
+		}
 		if err != nil {
 			diags = append(diags, errorAt(places[i], "Invalid path", "%s", sentence(err.Error(), ".")))
 			continue

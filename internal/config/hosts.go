@@ -154,6 +154,7 @@ func (c *Config) host(hb *hostBlock, ctx *hcl.EvalContext, key string) (*Host, h
 		h.Name = hb.name + instanceKey(key)
 	}
 	diags = append(diags, h.set(c, hb, &a, d)...)
+	c.secrets.add(cty.StringVal(h.BecomePassword))
 	h.incomplete = len(d.failed)+len(d.unknown) > 0
 	labels := cty.MapValEmpty(cty.String)
 	if len(h.Labels) > 0 {
@@ -264,6 +265,9 @@ func (h *Host) set(c *Config, hb *hostBlock, a *hostArguments, d *decoder) hcl.D
 	if known("identities") {
 		for _, path := range a.Identities {
 			expanded, err := expandPath(path, c.dir)
+			if err == nil {
+				err = c.mayRead(expanded)
+			}
 			if err != nil {
 				wrong("identities", "%s", sentence(err.Error(), "."))
 			}

@@ -105,19 +105,24 @@ func (c *Config) loadSource(b *block, d *decoded) hcl.Diagnostics {
 		return nil
 	}
 	var diags hcl.Diagnostics
+	secret := d.sensitive["source"]
 	err := loader.LoadSource(func(path string) ([]byte, error) {
 		if !filepath.IsAbs(path) {
 			path = filepath.Join(c.dir, path)
 		}
-		content, err := readFile(path, maxLocalFile)
+		content, err := c.read(path, maxLocalFile)
 		diags = crlfContent(content, b.attributeRange("source"))
+		if secret {
+			d.sensitive["content"] = true // as which plans show it
+			c.secrets.add(cty.StringVal(string(content)))
+		}
 		return content, err
 	})
 	if err == nil {
 		return diags
 	}
 	why := err.Error()
-	if d.sensitive["source"] {
+	if secret {
 		why = "the reason is not shown, since the value is sensitive"
 	}
 	if d.failed == nil {
@@ -297,6 +302,10 @@ func (w *wanting) resource(i *instance, h *Host) {
 		return
 	}
 	if !d.usable() {
+		return
+	}
+	if err := w.config.mayShow(h, d.state); err != nil {
+		w.diags = append(w.diags, errorAt(i.block.attributeRange("path"), "Path cannot be managed", "On this machine, %s.", err))
 		return
 	}
 	w.add(i, &engine.Resource{

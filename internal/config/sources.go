@@ -60,7 +60,7 @@ func (c *Config) readSources(o Options) (map[string]*given, hcl.Diagnostics) {
 
 // readVarFile reads a file of values into values.
 func (c *Config) readVarFile(path string, values map[string]*given) hcl.Diagnostics {
-	src, err := readFile(path, maxSource)
+	src, err := c.readGiven(path, maxSource)
 	if err != nil {
 		c.varFileFailed = true
 		return hcl.Diagnostics{errorNowhere("Variable file cannot be read", "%s", err)}

@@ -161,6 +161,7 @@ func (c *Config) setVariables(o Options) hcl.Diagnostics {
 		value, valueDiags := c.variableValue(v, values[name], o.AllowMissing)
 		diags = append(diags, valueDiags...)
 		if v.sensitive {
+			c.secrets.add(value)
 			value = value.Mark(sensitiveMark)
 		}
 		c.varVals[name] = value

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package config
+
+// systemFile reports whether a file is the kernel's own. Where the kernel is not Linux, their paths
+// alone tell.
+func systemFile(string) bool { return false }
