@@ -59,6 +59,28 @@ type policy struct {
 	known      []string // what is known, for messages: "ssh-rsa SHA256:… (FILE:LINE)"
 }
 
+// origin says by what the key is known that a host has shown, and that was found right. It must not
+// change what is known.
+func (h *hostKeys) origin(t Target, key gossh.PublicKey) KeyOrigin {
+	h.load.Do(func() { h.loadErr = h.read() })
+	switch {
+	case h.loadErr == nil && h.acceptedKey(t.keyEndpoint()) == nil && h.listed(t, key):
+		return KeyKnown
+	case t.HostKey != "":
+		return KeyPinned
+	}
+	return KeyNew
+}
+
+// listed reports whether the files have a key for a host.
+func (h *hostKeys) listed(t Target, key gossh.PublicKey) bool {
+	if h.notRevoked(key) != nil {
+		return false
+	}
+	key, err := h.trusted(t.keyEndpoint(), key)
+	return err == nil && h.db.HostKeyCallback()(t.keyEndpoint(), unspecified, key) == nil
+}
+
 // policy chooses the algorithms for a host, so that the host shows a key of a type that is known, and the check of it.
 func (h *hostKeys) policy(t Target) (policy, error) {
 	if t.HostKey != "" {

@@ -162,6 +162,11 @@ func (s *session) givePassword(ctx context.Context, p *process) error {
 		err      error
 	}
 	replies := make(chan reply, 1)
+	if before := s.target.BeforePassword; before != nil {
+		if err := before(s.keyOrigin()); err != nil {
+			return fmt.Errorf("%w: sudo asks for the password of user %s, and %w", ErrBecome, s.target.User, err)
+		}
+	}
 	resume := s.guard.pause()
 	defer resume()
 	go func() {

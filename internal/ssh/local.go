@@ -119,7 +119,7 @@ func (d *Dialer) connectLocal(ctx context.Context, t Target, bundle Bundle, star
 	guard := d.guard(t, cancel)
 	defer guard.stop()
 	guard.enter("starting the helper")
-	s := &session{target: t, opts: d.opts, guard: guard, done: make(chan struct{}), dead: make(chan struct{})}
+	s := &session{target: t, opts: d.opts, guard: guard, keyOrigin: func() KeyOrigin { return KeyKnown }, done: make(chan struct{}), dead: make(chan struct{})}
 	nonce := engine.NewNonce()
 	p, cleanUp, err := start(ctx, s, bundle, nonce)
 	defer cleanUp()

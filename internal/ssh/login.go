@@ -24,6 +24,8 @@ type session struct {
 	conn   *watchedConn
 	via    *session // the jump host's, or nil
 	client *gossh.Client
+	// keyOrigin says by what the host's key is known.
+	keyOrigin func() KeyOrigin
 
 	// For Connect's goroutine alone:
 	process *process // the one that was started last
@@ -190,6 +192,7 @@ type attempt struct {
 
 	keySeen        bool // the host has shown a key
 	hostKeyErr     error
+	hostKey        gossh.PublicKey
 	authenticating bool // the host key was right, and authentication has begun
 	broken         int  // the index of a key that could not be used, or -1
 	brokenErr      error
@@ -266,6 +269,7 @@ func (d *Dialer) attempt(ctx context.Context, g *guard, t Target, a *attempt) (*
 		HostKeyCallback: func(host string, remote net.Addr, key gossh.PublicKey) error {
 			a.keySeen = true
 			a.hostKeyErr = a.policy.check(host, remote, key)
+			a.hostKey = key
 			g.enter("authenticating")
 			return a.hostKeyErr
 		},
@@ -284,7 +288,7 @@ func (d *Dialer) attempt(ctx context.Context, g *guard, t Target, a *attempt) (*
 		a.hint(context.Cause(ctx))
 		return nil, err
 	}
-	s := &session{target: t, opts: d.opts, guard: g, conn: conn, via: via, done: make(chan struct{}), dead: make(chan struct{})}
+	s := &session{target: t, opts: d.opts, guard: g, conn: conn, via: via, keyOrigin: func() KeyOrigin { return d.knownHosts(t).origin(t, a.hostKey) }, done: make(chan struct{}), dead: make(chan struct{})}
 	// It refuses the requests that hosts make (hostkeys-00@openssh.com, their own keepalives) and the channels that they open.
 	s.client = gossh.NewClient(client, channels, requests)
 	go func() {

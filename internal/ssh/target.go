@@ -46,11 +46,24 @@ type Target struct {
 	Become string
 	// BecomePassword asks for sudo's password, if the host asks for it. Nil: there is none.
 	BecomePassword func() (string, error)
+	// BeforePassword, if not nil, is called before BecomePassword. Its error refuses the password to
+	// a host whose key is known in that way.
+	BeforePassword func(KeyOrigin) error
 	// ConnectTimeout bounds each stage of connecting in which no human is asked. Default: 20 s.
 	ConnectTimeout time.Duration
 
 	rootPlaces []rootPlace // default: rootPlaces; tests have their own
 }
+
+// KeyOrigin says by what a host's key is known.
+type KeyOrigin int
+
+// The origins of a host's key.
+const (
+	KeyNew    KeyOrigin = iota // accepted in this run
+	KeyPinned                  // the configuration names it, and known_hosts does not
+	KeyKnown                   // known_hosts has it, or the host is this machine
+)
 
 var (
 	// hostName has the characters of host names (RFC 1123), and the underscore, which DNS has too.
