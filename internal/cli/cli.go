@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/internal/config"
 	"github.com/mirrorform/mirrorform/internal/events"
 	"github.com/mirrorform/mirrorform/internal/runlog"
@@ -60,7 +61,8 @@ type app struct {
 	acceptHostKeys bool
 	knownHosts     []string
 	sshConfig      string
-	askBecomePass  bool
+	passwords      passwords       // for sudo
+	secrets        *engine.Secrets // of the configuration; nil: none was read
 	lockTimeout    time.Duration
 
 	eventsTo string

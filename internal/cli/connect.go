@@ -21,13 +21,10 @@ import (
 	"github.com/mirrorform/mirrorform/internal/wire"
 )
 
-// becomePasswordVar is the environment variable that holds the password for sudo, where no person is there to be asked.
-const becomePasswordVar = "MIRRORFORM_BECOME_PASSWORD"
-
 // connector returns what opens sessions with hosts, and what closes the connections to jump hosts afterwards.
 func (a *app) connector(hosts *reach) (connect func(context.Context, string) (*engine.Session, error), disconnect func(), err error) {
-	password, err := a.becomePassword()
-	if err != nil {
+	a.passwords.ask = a.ui.Password
+	if err := a.passwords.open(); err != nil {
 		return nil, func() {}, err
 	}
 	dialer := ssh.NewDialer(ssh.Options{
@@ -62,16 +59,14 @@ func (a *app) connector(hosts *reach) (connect func(context.Context, string) (*e
 			}
 			connect, t = dialer.Connect, *found
 		}
-		t.Become, t.BecomePassword = h.Become, password
-		if h.BecomePassword != "" {
-			t.BecomePassword = func() (string, error) { return h.BecomePassword, nil }
-		}
+		t.Become = h.Become
+		a.passwords.give(&t, h)
 		link, err := connect(ctx, t, b)
 		if err != nil {
-			return nil, err
+			return nil, a.secrets.HideError(err)
 		}
 		a.log.Frame(name, engine.NewFrame(&wire.Message{Hello: &link.Hello}))
-		return engine.NewSession(a.log.Conn(name, link), &link.Hello)
+		return a.session(a.log.Conn(name, link), &link.Hello)
 	}, dialer.Close, nil
 }
 
@@ -85,20 +80,13 @@ func takenKeys() string {
 	return filepath.Join(cache, "mirrorform", "ssh-keys")
 }
 
-// becomePassword returns what gives sudo's password: --ask-become-pass asks at once, before hosts are reached; nil when there is none.
-func (a *app) becomePassword() (func() (string, error), error) {
-	if !a.askBecomePass {
-		value := os.Getenv(becomePasswordVar)
-		if value == "" {
-			return nil, nil
-		}
-		return func() (string, error) { return value, nil }, nil
+// session takes over a connection.
+func (a *app) session(conn io.ReadWriteCloser, hello *wire.Hello) (*engine.Session, error) {
+	s, err := engine.NewSession(conn, hello)
+	if err == nil {
+		s.Secrets = a.secrets
 	}
-	value, err := a.ui.Password("Password for sudo")
-	if err != nil {
-		return nil, err
-	}
-	return func() (string, error) { return value, nil }, nil
+	return s, err
 }
 
 // localState is the state directory of host local, the machine that mirrorform runs on. Each configuration directory has its own there.
@@ -159,7 +147,7 @@ func (a *app) localSession(ctx context.Context) (*engine.Session, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("host local: %w", err), conn.Close())
 	}
-	return engine.NewSession(conn, hello)
+	return a.session(conn, hello)
 }
 
 // readPreamble reads what a helper prints before its first message, on a stream on which nothing else is printed.

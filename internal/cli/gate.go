@@ -53,7 +53,7 @@ func (d *waveDriver) gateCommand(ctx context.Context, wave int, hosts []string) 
 		return nil
 	}
 	err = fmt.Errorf("%s: %w", argv[0], err)
-	if text := strings.TrimSpace(out.String()); text != "" {
+	if text := strings.TrimSpace(d.secrets.Hide(out.String())); text != "" {
 		err = fmt.Errorf("%w\n%s", err, text)
 	}
 	return err

@@ -24,6 +24,7 @@ import (
 func (a *app) addVarFlags(flags *pflag.FlagSet) {
 	flags.Var((*varFlag)(&a.vars), "var", "set a variable: `NAME=VALUE` (may be given again)")
 	flags.Var((*varFileFlag)(&a.vars), "var-file", "read variables from `FILE` (may be given again)")
+	flags.BoolVar(&a.passwords.strict, "confine", false, "for a configuration that others may change: read no file outside its directory, and take no host_key for known")
 }
 
 // varFlag and varFileFlag collect --var and --var-file in the order in which they were given: the last one wins.
@@ -63,7 +64,8 @@ func (a *app) addReachFlags(flags *pflag.FlagSet) {
 	flags.BoolVar(&a.acceptHostKeys, "accept-new-host-keys", false, "trust the keys of hosts that known_hosts has no entry for, and enter them")
 	flags.StringArrayVar(&a.knownHosts, "known-hosts", nil, "read host keys from `FILE` in place of ~/.ssh/known_hosts and the system's (may be given again)")
 	flags.StringVar(&a.sshConfig, "ssh-config", "", "read `FILE` in place of ~/.ssh/config and the system's, or none")
-	flags.BoolVar(&a.askBecomePass, "ask-become-pass", false, "ask for the password that sudo wants")
+	flags.Var(&a.passwords.how, "ask-become-pass", "ask for the password that sudo wants: `HOW` is once, for all hosts whose key is known already, or each, for each host")
+	flags.Lookup("ask-become-pass").NoOptDefVal = string(askOnce)
 }
 
 // addSelectionFlags adds what says which hosts are meant.
@@ -112,7 +114,7 @@ func (a *app) load() (*config.Config, hcl.Diagnostics) {
 }
 
 func (a *app) loadOptions() config.Options {
-	return config.Options{Dir: a.chdir, Sources: a.vars, Environ: os.Environ(), Registry: resources.All()}
+	return config.Options{Dir: a.chdir, Confine: a.passwords.strict, Sources: a.vars, Environ: os.Environ(), Registry: resources.All()}
 }
 
 // mustLoad reads the configuration and prints what is wrong with it.
@@ -120,6 +122,7 @@ func (a *app) mustLoad() (*config.Config, error) { return a.mustLoadWith(a.loadO
 
 func (a *app) mustLoadWith(o config.Options) (*config.Config, error) {
 	c, diags := config.Load(o)
+	a.secrets = &engine.Secrets{Values: func() []string { return append(c.Secrets(), a.passwords.all()...) }}
 	a.ui.Diagnostics(diags, c.Files())
 	a.collected.diagnosed(diags)
 	if diags.HasErrors() {
