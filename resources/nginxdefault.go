@@ -181,3 +181,45 @@ func (s nginxServer) has(address, port string) (taken, listens bool) {
 	}
 	return taken || listens && named, listens
 }
+
+// The link by which Debian's package of nginx enables its own site, and that. It listens on IPv6,
+// and nginx does not start with it on a host that has none.
+var (
+	packagedLink = wire.Query{Verb: wire.AskFile, Arg: "/etc/nginx/sites-enabled/default"}
+	packagedFile = wire.Query{Verb: wire.AskFile, Arg: "/etc/nginx/sites-available/default", Option: "content"}
+)
+
+// withoutIPv6 reports whether the package's own site may listen where the site is not to.
+func (nt nginxSiteType) withoutIPv6(t engine.Target, s *NginxSite) bool {
+	return t.Facts.Packages == "apt" && !slices.ContainsFunc(nt.Complete(t, s).Listen, func(l string) bool { return strings.HasPrefix(l, "[") })
+}
+
+// replacesPackaged reports whether the site comes instead of the package's own: neither is nginx
+// there yet, which brings it, or it is there unmodified, and nginx does not run.
+func (nt nginxSiteType) replacesPackaged(t engine.Target, s *NginxSite, got engine.Answers) bool {
+	if !nt.withoutIPv6(t, s) {
+		return false
+	}
+	unit, err := got.Unit(wire.Query{Verb: wire.AskUnit, Arg: nginxUnit})
+	link, err1 := got.File(packagedLink)
+	file, err2 := got.File(packagedFile)
+	switch {
+	case err != nil || err1 != nil || err2 != nil || !stopped(unit):
+		return false
+	case link.Kind == wire.Absent:
+		return unit.LoadState == "not-found"
+	case link.Kind != wire.Symlink || link.Target != packagedFile.Arg:
+		return false
+	}
+	servers := nginxServers(string(file.Content))
+	return len(servers) == 1 && slices.Contains(packagedSites, strings.Join(servers[0], " "))
+}
+
+// removePackagedSite is the step that disables it.
+func removePackagedSite() engine.Step {
+	return engine.Step{
+		Summary: "remove " + packagedLink.Arg + ", the site of nginx's package, which listens on IPv6",
+		Do:      wire.Op{Remove: &wire.RemoveOp{Path: packagedLink.Arg}},
+		Undo:    restore(packagedLink.Arg),
+	}
+}

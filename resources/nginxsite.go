@@ -42,6 +42,7 @@ type NginxSite struct {
 	Served *bool `plan:"served"`
 
 	decided bool // wanted: what the host answers has decided about Default
+	instead bool // wanted: it comes instead of the site of nginx's package
 	running bool // found: nginx runs
 	found   wire.File
 	// found: why a tree is not served, where the site is.
@@ -88,10 +89,11 @@ func (nginxSiteType) Complete(_ engine.Target, want *NginxSite) *NginxSite {
 // Settle decides whether the site answers for the host's address. One that an earlier version made
 // goes on doing so.
 func (nt nginxSiteType) Settle(t engine.Target, want *NginxSite, _ *engine.Record, got engine.Answers) *NginxSite {
-	if !nt.undecided(t, want) {
-		return want
-	}
 	full := *want
+	full.instead = nt.replacesPackaged(t, want, got)
+	if !nt.undecided(t, want) {
+		return &full
+	}
 	yes := false
 	if unit, err := got.Unit(wire.Query{Verb: wire.AskUnit, Arg: nginxUnit}); err == nil {
 		yes = nt.free(nt.Complete(t, want), unit, got)
@@ -179,6 +181,9 @@ func (nt nginxSiteType) Ask(t engine.Target, want *NginxSite) []wire.Query {
 		config, answer, pages := defaultQueries(nt.Complete(t, want))
 		list = append(append(list, config, answer), pages...)
 	}
+	if nt.withoutIPv6(t, want) {
+		list = append(list, packagedLink, packagedFile)
+	}
 	return list
 }
 
@@ -219,7 +224,11 @@ func (nt nginxSiteType) Diff(t engine.Target, want, have *NginxSite) []engine.St
 	want = nt.Complete(t, want)
 	file := nt.managed(want)
 	if have == nil {
-		return append(file.steps(nil), siteSteps(want)...)
+		steps := append(file.steps(nil), siteSteps(want)...)
+		if want.instead {
+			steps = append([]engine.Step{removePackagedSite()}, steps...)
+		}
+		return steps
 	}
 	have = nt.Complete(t, have)
 	found := nt.managed(have)

@@ -108,6 +108,9 @@ func (h *host) apt(op *wire.PackageOp) error {
 			break
 		}
 	}
+	if units := failedStarts(outputOf(err)); err != nil && len(units) > 0 {
+		err = h.installStopped(install, units)
+	}
 	if err != nil {
 		return err
 	}

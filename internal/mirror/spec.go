@@ -67,7 +67,7 @@ type Web struct {
 	Default       *bool    `hcl:"default,optional"`        // whether the site answers for the host's address: by default where nothing else on the host does
 	Port          *int     `hcl:"port,optional"`           // TCP port: 80 by default
 	Location      string   `hcl:"location,optional"`       // URL path of the tree: /almalinux/ by default
-	IPv6          *bool    `hcl:"ipv6,optional"`           // whether nginx listens on [::], too: true by default
+	IPv6          *bool    `hcl:"ipv6,optional"`           // whether nginx listens on [::], too: true by default; false where hosts have IPv4 alone
 }
 
 // Publish is the mirror's entry in AlmaLinux's mirrors.d. It is written on the machine that runs mirrorform.

@@ -1,0 +1,71 @@
+package agent
+
+import (
+	"errors"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// A package is installed also where its service does not start with the configuration that the
+// package brings, as nginx does not on a host without IPv6. Whoever wants it to run, a service or a
+// site, starts it later, with the configuration that is wanted.
+
+// failedStarts are the units that systemctl(1) says it could not start.
+func failedStarts(output string) (units []string) {
+	for _, line := range lines(output) {
+		rest, ok := strings.CutPrefix(line, "Job for ")
+		unit, _, failed := cut(rest, " failed")
+		if ok && failed && checkUnit(unit) == nil && !contains(units, unit) {
+			units = append(units, unit)
+		}
+	}
+	return units
+}
+
+// startLater is the name of the drop-in (systemd.unit(5)) that makes starts do nothing while this
+// process lives. Where it dies, what is left of it says nothing.
+const startLater = "/mirrorform-install.conf"
+
+// installStopped runs apt-get while the units cannot be started.
+func (h *host) installStopped(install, units []string) error {
+	var dirs []string
+	for _, u := range units {
+		dirs = append(dirs, "/run/systemd/system/"+u+".d")
+	}
+	err := h.holdStarts(dirs)
+	if err == nil {
+		err = h.aptGet(install)
+	}
+	for _, dir := range dirs {
+		if e := unlink(unix.AT_FDCWD, dir+startLater); e != nil && !absent(e) && err == nil {
+			err = because("allow starts again", e)
+		}
+		_ = rmdir(unix.AT_FDCWD, dir) // not where others have drop-ins
+	}
+	if e := h.change("systemctl", "daemon-reload"); err == nil {
+		err = e
+	}
+	return err
+}
+
+func (h *host) holdStarts(dirs []string) error {
+	for _, dir := range dirs {
+		if err := mkdir(unix.AT_FDCWD, dir, 0o755); err != nil && !errors.Is(err, unix.EEXIST) {
+			return because("hold starts", err)
+		}
+		if err := unlink(unix.AT_FDCWD, dir+startLater); err != nil && !absent(err) {
+			return because("hold starts", err)
+		}
+		fd, err := create(unix.AT_FDCWD, dir+startLater, 0o644)
+		if err != nil {
+			return because("hold starts", err)
+		}
+		err = writeAll(fd, []byte("[Unit]\nConditionPathExists=!/proc/"+itoa(unix.Getpid())+"\n"))
+		closeFD(fd)
+		if err != nil {
+			return because("hold starts", err)
+		}
+	}
+	return h.change("systemctl", "daemon-reload")
+}
