@@ -49,8 +49,8 @@ func testSudoRS(t *testing.T, h *labHost) {
 		}
 		h.notPushed(t)
 	}
-	for _, user := range []string{"op", "plain", "admin"} {
-		if _, err := h.connect(h.target(user, "none"), b); err != nil {
+	for _, login := range [][2]string{{"op", "none"}, {"plain", "none"}, {"admin", "sudo"}} { // root's helper, too
+		if _, err := h.connect(h.target(login[0], login[1]), b); err != nil {
 			t.Fatal(err)
 		}
 	}
