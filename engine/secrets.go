@@ -58,6 +58,7 @@ func (s *Secrets) Hide(text string) string {
 		m.word(w)
 	}
 	m.parts(forms)
+	m.wholeRuns()
 	return m.String()
 }
 
@@ -220,6 +221,29 @@ func (m *mask) parts(forms []string) {
 			delete(where, part)
 		}
 	}
+}
+
+// wholeRuns hides runs of letters and digits wholly that are hidden in part: the rest may be of the
+// secret, too, as the last letter of base64.
+func (m *mask) wholeRuns() {
+	begin, some := -1, false
+	end := func(at int) {
+		if some {
+			m.hide(begin, at)
+		}
+		begin, some = -1, false
+	}
+	for i, r := range m.text {
+		if !letterOrDigit(r) {
+			end(i)
+			continue
+		}
+		if begin < 0 {
+			begin = i
+		}
+		some = some || m.hidden[i]
+	}
+	end(len(m.text))
 }
 
 // String is the text with SensitiveValue in place of what is hidden.

@@ -210,7 +210,7 @@ func (c *controller) try(op wire.Op) string {
 	}
 	for _, e := range events {
 		if e.State == wire.Failed && strings.TrimSpace(e.Error) != "" {
-			return e.Error
+			return e.Error + ": " + e.Said
 		}
 	}
 	c.t.Fatalf("failed without an error: %+v", events)
