@@ -307,9 +307,12 @@ func (a *app) lintFiles(args []string, stdinName string) ([]mirrorsd.Source, err
 			files = append(files, file)
 			continue
 		}
-		info, err := os.Stat(arg)
+		info, err := os.Lstat(arg)
 		if err != nil {
 			return nil, err
+		}
+		if info.Mode()&fs.ModeSymlink != 0 {
+			return nil, errLinked(arg)
 		}
 		if info.IsDir() {
 			if err := lintDirectory(arg, add); err != nil {
@@ -326,6 +329,12 @@ func (a *app) lintFiles(args []string, stdinName string) ([]mirrorsd.Source, err
 	return files, nil
 }
 
+// errLinked refuses a symbolic link. Findings show lines of the file: a link in somebody's pull
+// request must not choose which, also where CI names the files that it changes.
+func errLinked(path string) error {
+	return fmt.Errorf("%s is a symbolic link, which lint does not follow; name what it leads to", path)
+}
+
 // lintDirectory reads a directory's *.yml, and what else looks as if it were to be one.
 func lintDirectory(dir string, add func(name string, data []byte)) error {
 	found := false
@@ -336,8 +345,7 @@ func lintDirectory(dir string, add func(name string, data []byte)) error {
 		case d.IsDir() && path != dir && d.Name()[0] == '.':
 			return filepath.SkipDir
 		case d.Type()&fs.ModeSymlink != 0 && filepath.Ext(path) == ".yml":
-			// Findings show lines of the file: a link in somebody's pull request must not choose which.
-			return fmt.Errorf("%s is a symbolic link, which is not followed in a directory; name the file itself", path)
+			return errLinked(path)
 		case !d.Type().IsRegular() || d.Name()[0] == '.':
 			return nil
 		}
