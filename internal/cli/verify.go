@@ -287,7 +287,7 @@ func loadServiceConfig(ctx context.Context, name string, roots *x509.CertPool, t
 		transport := http.DefaultTransport.(*http.Transport).Clone()
 		transport.TLSClientConfig = &tls.Config{RootCAs: roots}
 		defer transport.CloseIdleConnections()
-		answer, err := (&http.Client{Transport: transport}).Do(req)
+		answer, err := upstream.Client(transport).Do(req)
 		if err != nil {
 			return nil, fmt.Errorf("--service-config: %w", err)
 		}

@@ -158,8 +158,16 @@ func (c *client) dial(ctx context.Context, _, address string) (net.Conn, error) 
 		}
 	}
 	var errs []error
+	// The address is checked that is connected to, whatever the name is looked up to meanwhile.
+	control := func(_, address string, _ syscall.RawConn) error {
+		a := addressOf(address)
+		if kind := c.v.special(a); kind != "" && c.v.special(c.addr) == "" && !c.v.given(host) {
+			return &leftError{a, kind}
+		}
+		return nil
+	}
 	for _, a := range addrs {
-		d := net.Dialer{Timeout: c.v.o.Timeout}
+		d := net.Dialer{Timeout: c.v.o.Timeout, Control: control}
 		conn, err := d.DialContext(ctx, c.family.network(), net.JoinHostPort(a.String(), port))
 		if err == nil {
 			return conn, nil
@@ -277,7 +285,10 @@ func (c *client) explain(ctx, asked context.Context, err error) error {
 	}
 	var timeout net.Error
 	var dial *net.OpError
+	var left *leftError
 	switch {
+	case errors.As(err, &left):
+		return &probeError{check: CheckRedirect, err: left}
 	case errors.Is(err, errRedirects):
 		return &probeError{check: CheckRedirect, err: errRedirects}
 	case errors.As(err, &dial) && dial.Op == "dial" && dial.Timeout():

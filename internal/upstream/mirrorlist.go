@@ -37,7 +37,10 @@ func ReadMirrorList(ctx context.Context, url, userAgent string, names []string) 
 		return nil, fmt.Errorf("the mirror list at %s: %w", url, err)
 	}
 	req.Header.Set("User-Agent", userAgent)
-	answer, err := http.DefaultClient.Do(req)
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.MaxResponseHeaderBytes = maxHeader
+	defer transport.CloseIdleConnections()
+	answer, err := Client(transport).Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("the mirror list: %w", err)
 	}

@@ -32,7 +32,7 @@ func (p *probe) rsync(ctx context.Context) {
 			if err != nil {
 				p.c.add(rawFinding{Error, CheckRsync, reason(err), "", ""}, "rsync/"+strings.ToLower(f.String()), false)
 			}
-			if len(addrs) == 0 {
+			if addrs = p.permitted(ctx, u.Hostname(), addrs); len(addrs) == 0 {
 				continue
 			}
 			port := u.Port()

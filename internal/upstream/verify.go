@@ -60,7 +60,8 @@ type Mirror struct {
 type Verifier struct {
 	o         Options
 	limits    limits
-	names     sync.Map // lookupKey to func() lookupResult
+	names     sync.Map                // lookupKey to func() lookupResult
+	special   func(netip.Addr) string // special, unless a test says otherwise
 	reference reference
 }
 
@@ -74,7 +75,7 @@ func New(o Options) *Verifier {
 	o.Backoff = cmp.Or(o.Backoff, 500*time.Millisecond)
 	o.Timeout = cmp.Or(o.Timeout, 15*time.Second)
 	o.UserAgent = cmp.Or(o.UserAgent, "mirrorform")
-	v := &Verifier{o: o}
+	v := &Verifier{o: o, special: special}
 	v.limits.n = o.PerHost
 	return v
 }
@@ -118,6 +119,12 @@ type lookupKey struct {
 type lookupResult struct {
 	addrs []netip.Addr
 	err   error
+}
+
+// given tells whether the operator gave the addresses of a name.
+func (v *Verifier) given(host string) bool {
+	_, ok := v.o.Resolve[strings.TrimSuffix(strings.ToLower(host), ".")]
+	return ok
 }
 
 // lookup returns a name's addresses of a family, each name looked up once. None is no error.
@@ -301,7 +308,7 @@ func (t *tree) add(ctx context.Context, protocol, raw string) {
 				t.p.c.add(rawFinding{Error, CheckDNS, "the name " + clean(base.Hostname()) + " of the " + protocol + " URL has no addresses", "", ""}, "", true)
 			}
 		}
-		for i, a := range addrs {
+		for i, a := range t.p.permitted(ctx, base.Hostname(), addrs) {
 			name := protocol + "/" + strings.ToLower(f.String())
 			if i > 0 {
 				name += "/" + a.String()
