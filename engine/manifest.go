@@ -80,6 +80,9 @@ func DecodeManifest(text []byte, machine string) (*Manifest, error) {
 		Format  int    `json:"format_version"`
 		Version string `json:"mirrorform_version"`
 	}
+	if manifestCost(text) > maxManifestCost {
+		return bad("it has more in it than a manifest of %d resources, so that it is not read", maxManifestCost/costOfResource)
+	}
 	if err := json.Unmarshal(text, &head); err != nil || head.Kind != manifestKind {
 		return bad("it is corrupt")
 	}
@@ -97,6 +100,32 @@ func DecodeManifest(text []byte, machine string) (*Manifest, error) {
 		return bad("it is of another machine: its machine-id is not this host's, as on a host that was cloned")
 	}
 	return m, nil
+}
+
+const (
+	// costOfResource is what a resource with a dozen attributes costs.
+	costOfResource  = 2 << 10
+	maxManifestCost = 24 << 20
+)
+
+// manifestCost is about how much memory it takes to read a manifest: an object without anything in
+// it is two bytes of text, and hundreds in memory.
+func manifestCost(text []byte) int {
+	cost, quoted := 0, false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case c == '\\' && quoted:
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '{':
+			cost += 400
+		case c == ',' || c == '[':
+			cost += 64
+		}
+	}
+	return cost
 }
 
 func (m *Manifest) checksum() (string, error) {

@@ -260,3 +260,28 @@ func TestSecretsInManifests(t *testing.T) {
 		}
 	})
 }
+
+// TestStuffedManifest refuses a manifest that becomes much more than it is, and reads a large one.
+func TestStuffedManifest(t *testing.T) {
+	t.Parallel()
+	for _, piece := range []string{`{}`, `{"state":{"a":0}}`, `{"depends_on":["","",""]}`} {
+		text := `{"kind":"mirrorform manifest","format_version":2,"resources":[` + strings.Repeat(piece+",", 7<<20/len(piece)) + piece + `]}`
+		_, err := engine.DecodeManifest([]byte(text), "m")
+		if err == nil || !errors.Is(err, engine.ErrManifest) || !strings.Contains(err.Error(), "more in it") {
+			t.Errorf("%s: %v", piece, err)
+		}
+	}
+	m := &engine.Manifest{Machine: "m"}
+	for i := range 5000 {
+		m.Resources = append(m.Resources, engine.Managed{Address: fmt.Sprintf("file.f[%d]", i), Configuration: "c", Type: "file", Source: "main.hcl:1",
+			State: map[string]json.RawMessage{"path": json.RawMessage(`"/etc/f"`), "mode": json.RawMessage(`"0644"`), "owner": json.RawMessage(`"root"`), "group": json.RawMessage(`"root"`)},
+			Digests: map[string]string{"content": strings.Repeat("0", 64)}, DependsOn: []string{"directory.d", "user.u"}})
+	}
+	text, err := m.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := engine.DecodeManifest(text, "m"); err != nil || len(got.Resources) != 5000 {
+		t.Errorf("a manifest of 5,000 resources: %v", err)
+	}
+}
