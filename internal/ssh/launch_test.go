@@ -177,7 +177,7 @@ func TestHostileHelper(t *testing.T) {
 		}, []string{"greeting does not answer"}},
 		"forged preamble":      {raw(wire.Preamble + "\xff\xff\xff\xffgarbage"), []string{"malformed frame", "4294967295"}},
 		"forged frame":         {raw(wire.Preamble + frame("hello")), []string{"malformed frame"}},
-		"short frame":          {func(ch gossh.Channel) int { _, _ = io.WriteString(ch, wire.Preamble+"\x00\x00\x00\x05he"); return 4 }, []string{"ended at once", "exit status 4"}},
+		"short frame":          {func(ch gossh.Channel) int { _, _ = io.WriteString(ch, wire.Preamble+"\x00\x00\x00\x05{\""); return 4 }, []string{"ended at once", "exit status 4"}},
 		"huge frame that ends": {func(ch gossh.Channel) int { _, _ = io.WriteString(ch, wire.Preamble+"\x01\x00\x00\x00{"); return 5 }, []string{"exit status 5"}},
 		"newer preamble":       {raw("\x00mirrorform-helper/2\n"), []string{"another protocol"}},
 		"replayed greeting":    {hello(func(h *wire.Hello) { h.Nonce = "1234" }), []string{"greeting does not answer"}},

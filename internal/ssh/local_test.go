@@ -31,7 +31,7 @@ func TestConnectLocal(t *testing.T) {
 			name: "sudo wants a password", become: "sudo", sudo: `echo "sudo: a password is required" >&2; exit 1`,
 			kind: ErrBecome, parts: []string{"host me (this machine)", "sudo asks for the password"},
 		},
-		{name: "sudo refuses", become: "sudo", password: "other", sudo: `printf %s "$3" >&2; read p; printf %s "$3" >&2; read p; exit 1`, kind: ErrBecome, parts: []string{"refused the password"}},
+		{name: "sudo refuses", become: "sudo", password: "other", sudo: `printf %s "$3" >&2; read p; echo "Sorry, try again." >&2; printf %s "$3" >&2; read p; exit 1`, kind: ErrBecome, parts: []string{"refused the password"}},
 		{name: "no doas", become: "doas", kind: ErrBecome, parts: []string{"doas is not installed on this machine"}},
 		{name: "ends at once", become: "sudo", sudo: "echo no more processes >&2; exit 3", parts: []string{"exit status 3", "no more processes"}},
 	} {
