@@ -174,10 +174,21 @@ func (s *Session) room() int {
 	return wire.RoomForBeat
 }
 
+// mostWord is more than the longest word of a host that is repeated: a path has 4095 bytes.
+const mostWord = 8 << 10
+
+// longestWord is the length of the longest word of what is at a path. Plans repeat them.
+func longestWord(f *wire.File) int {
+	if f == nil {
+		return 0
+	}
+	return max(len(f.Kind), len(f.Owner), len(f.Group), len(f.Target), len(f.SHA256), len(f.Fingerprint))
+}
+
 // checkHello refuses words of a greeting that are longer than any host's: they are repeated wherever
 // a configuration uses them.
 func checkHello(h *wire.Hello) error {
-	const mostWord, mostWords = 4 << 10, 64
+	const mostWords = 64
 	f := h.Facts
 	words := append([]string{h.Version, h.SHA256, h.Boot, f.Hostname, f.MachineID, f.Arch, f.Kernel, f.Username, f.Packages,
 		f.OS.ID, f.OS.Name, f.OS.Version, f.OS.Family}, f.OS.IDLike[:min(len(f.OS.IDLike), mostWords)]...)

@@ -274,7 +274,7 @@ func TestStuffedManifest(t *testing.T) {
 	m := &engine.Manifest{Machine: "m"}
 	for i := range 5000 {
 		m.Resources = append(m.Resources, engine.Managed{Address: fmt.Sprintf("file.f[%d]", i), Configuration: "c", Type: "file", Source: "main.hcl:1",
-			State: map[string]json.RawMessage{"path": json.RawMessage(`"/etc/f"`), "mode": json.RawMessage(`"0644"`), "owner": json.RawMessage(`"root"`), "group": json.RawMessage(`"root"`)},
+			State:   map[string]json.RawMessage{"path": json.RawMessage(`"/etc/f"`), "mode": json.RawMessage(`"0644"`), "owner": json.RawMessage(`"root"`), "group": json.RawMessage(`"root"`)},
 			Digests: map[string]string{"content": strings.Repeat("0", 64)}, DependsOn: []string{"directory.d", "user.u"}})
 	}
 	text, err := m.Encode()

@@ -164,6 +164,9 @@ func (s *Session) Ask(ctx context.Context, queries []wire.Query) (answers Answer
 		if a.File != nil && a.File.Fingerprint == "" {
 			return Answers{}, errors.New("the helper sent what is at a path without its fingerprint")
 		}
+		if n := longestWord(a.File); n > mostWord {
+			return Answers{}, fmt.Errorf("the helper sent %d bytes as an owner, target or fingerprint of a file, more than the limit of %d", n, mostWord)
+		}
 	}
 	return NewAnswers(queries, m.Answers.Answers)
 }

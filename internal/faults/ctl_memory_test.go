@@ -1,0 +1,133 @@
+package faults
+
+import (
+	"encoding/binary"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mirrorform/mirrorform/internal/wire"
+	"golang.org/x/crypto/ssh"
+)
+
+// mostAbove is how much more memory the program may take for a hostile host than for one that is in
+// order, in KiB of resident memory.
+const mostAbove = 64 << 10
+
+// stuffed is a frame with as many repetitions of a piece as the protocol permits.
+func stuffed(before, piece, after string) []byte {
+	n := (wire.MaxFrame - len(before) - len(after) - len(piece)) / (len(piece) + 1)
+	body := before + strings.Repeat(piece+",", n) + piece + after
+	return append(binary.BigEndian.AppendUint32(nil, uint32(len(body))), body...)
+}
+
+// TestFault42Memory: a host sends messages that are small for what they become. The program takes
+// 64 MiB more for them than for a host that is in order.
+func TestFault42Memory(t *testing.T) {
+	config := fileBlocks("host.h", "f", 20, "x\n")
+	apply := func(t *testing.T, h *play) (result, int64) {
+		p := newPeer(t)
+		p.run = h.run(p)
+		p.serve(t)
+		return p.against(t, config, "30s")
+	}
+	r, own := apply(t, new(play))
+	r.says(t, 0)
+	instead := func(kind string, frame []byte) *play {
+		return &play{stream: func(m *wire.Message, ch io.Writer) bool {
+			if kindOf(m) != kind {
+				return false
+			}
+			_, _ = ch.Write(frame) // the controller may have enough before its end
+			return true
+		}}
+	}
+	long := strings.Repeat("x", 200<<10)
+	manifest := func(piece string) []byte {
+		text := `{"kind":"mirrorform manifest","format_version":2,"resources":[` + strings.Repeat(piece+",", (wire.MaxManifest-100)/(len(piece)+1)) + piece + `]}`
+		body, err := wire.Frame(&wire.Message{Begun: &wire.Begun{ID: "00", Manifest: []byte(text)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return body
+	}
+	cases := map[string]*play{
+		"answers without anything":        instead("ask", stuffed(`{"answers":{"answers":[`, `{}`, `]}}`)),
+		"answers with everything":         instead("ask", stuffed(`{"answers":{"answers":[`, `{"file":{},"unit":{},"tree":{},"block":{},"user":{},"http":{}}`, `]}}`)),
+		"one answer with empty names":     instead("ask", stuffed(`{"answers":{"answers":[{"file":{"entries":[`, `""`, `]}}]}}`)),
+		"one answer with empty places":    instead("ask", stuffed(`{"answers":{"answers":[{"tree":{"others":[`, `{}`, `]}}]}}`)),
+		"names that are not known":        instead("ask", stuffed(`{"answers":{`, `"x":{}`, `}}`)),
+		"a string of 32 MiB":              instead("ask", stuffed(`{"failure":{"message":"`, "xxxxxxxxxxxxxxx", `"}}`)),
+		"many strings":                    instead("ask", stuffed(`{"answers":{"answers":[`, `{"run":{"stdout":"`+long+`"}}`, `]}}`)),
+		"brackets":                        instead("ask", stuffed(strings.Repeat("[", 1<<20), "[", "")),
+		"arrays":                          instead("ask", stuffed(`{"x":[`, `[]`, `]}`)),
+		"lines of what was taken back":    instead("begin", stuffed(`{"begun":{"id":"00","recovered":{"stays":[`, `""`, `]}}}`)),
+		"a manifest of empty resources":   instead("begin", manifest(`{}`)),
+		"a manifest with many keys":       instead("begin", manifest(`{"state":{`+strings.TrimSuffix(strings.Repeat(`"a":0,`, 100), ",")+`}}`)),
+		"events with much output":         instead("do", stuffed(`{"event":{"id":0,"state":"started","x":[`, `"`+long+`"`, `]}}`)),
+		"signs of life with much in them": instead("ask", stuffed(`{"beat":{},"x":[`, `{}`, `]}`)),
+		"owners and links of 200 KiB": {answer: func(a *wire.Answer) {
+			*a.File = wire.File{Kind: wire.Symlink, Owner: long, Group: long, Target: long, Fingerprint: long}
+		}},
+		"content of line ends, 4 MiB each": {answer: func(a *wire.Answer) {
+			*a.File = wire.File{Kind: wire.Regular, Owner: "root", Group: "root", Mode: 0o644, HasContent: true, Content: []byte(strings.Repeat("\n", wire.MaxContent)), Fingerprint: "x"}
+		}},
+		"standard error without end, then nothing": {raw: func(ch ssh.Channel) {
+			line := []byte(strings.Repeat("x", 32<<10))
+			for range 1 << 11 {
+				if _, err := ch.Stderr().Write(line); err != nil {
+					return
+				}
+			}
+		}},
+	}
+	for name, h := range cases {
+		t.Run(name, func(t *testing.T) {
+			r, most := apply(t, h)
+			if r.exit == 2 || strings.Contains(r.output, "panic") {
+				t.Errorf("exit status %d:\n%.2000s", r.exit, r.output)
+			}
+			if most > own+mostAbove {
+				t.Errorf("it took %d MiB, and takes %d for a host that is in order", most>>10, own>>10)
+			}
+			t.Logf("%d MiB above", (most-own)>>10)
+		})
+	}
+	record(t, 42, "frames of 32 MiB that become gigabytes, manifests, contents and strings as large as they may be", len(cases), "refused, or planned; less than 64 MiB more memory than for a host in order")
+}
+
+// TestFault42OnlyBeats: a host takes a question and from then on only says that it is alive.
+func TestFault42OnlyBeats(t *testing.T) {
+	t.Parallel()
+	p := newPeer(t)
+	h := &play{stream: func(m *wire.Message, ch io.Writer) bool {
+		if m.Ask == nil {
+			return false
+		}
+		go func() {
+			for wire.Write(ch, &wire.Message{Beat: &wire.Beat{}}) == nil {
+				time.Sleep(5 * time.Second)
+			}
+		}()
+		return true
+	}}
+	p.run = h.run(p)
+	p.serve(t)
+	path, env := program(t)
+	s := &site{t: t, dir: t.TempDir(), path: path, env: append(append([]string(nil), env...), "HOME="+t.TempDir(), "USER=tester")}
+	s.write("hosts.hcl", p.block("h", p.pinned()))
+	s.write("main.hcl", oneFile())
+	begin := time.Now()
+	r := s.run("plan")
+	if took := time.Since(begin); took > 4*time.Minute {
+		t.Errorf("it took %v", took)
+	}
+	r.says(t, 1)
+	for _, want := range []string{"the helper did not answer 1 questions within", "run the command again"} {
+		if !strings.Contains(r.output, want) {
+			t.Errorf("%q is not said:\n%s", want, r.output)
+		}
+	}
+	record(t, 42, "a helper that only sends its signs of life", 1, "an error within four minutes that says what was asked; nothing hangs")
+}
