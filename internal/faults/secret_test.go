@@ -102,12 +102,12 @@ func TestFault41SecretPrinted(t *testing.T) {
 	s.env = append(s.env, "MIRRORFORM_VAR_secret="+canary)
 	s.write("main.hcl", fmt.Sprintf(variable, true)+secret)
 	silent(t, "a new file", s.loud(t, 0, "apply", "--auto-approve"), "with mode 0600, since it holds a secret")
-	if mode := strings.TrimSpace(string(on(t, h, "stat", "-c", "%a", "/etc/fault-secret"))); mode != "600" {
+	if mode := strings.TrimSpace(on(t, h, "stat", "-c", "%a", "/etc/fault-secret")); mode != "600" {
 		t.Errorf("the new file has mode %s", mode)
 	}
 	on(t, h, "chmod", "0644", "/etc/fault-secret")
 	silent(t, "a file that others read", s.loud(t, 0, "plan"), "chmod 0600 /etc/fault-secret")
-	if mode := strings.TrimSpace(string(on(t, h, "stat", "-c", "%a", "/etc/fault-secret"))); mode != "644" {
+	if mode := strings.TrimSpace(on(t, h, "stat", "-c", "%a", "/etc/fault-secret")); mode != "644" {
 		t.Errorf("the file that was there has mode %s", mode)
 	}
 
