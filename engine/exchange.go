@@ -11,8 +11,8 @@ import (
 	"github.com/mirrorform/mirrorform/internal/wire"
 )
 
-// LateError is the error of a helper that gave no answer within its time, though it said that it was
-// alive: a Beat shows that it runs, not that it gets on.
+// LateError is the error of a helper that gave no answer within its time, though it said that it
+// was alive: a Beat shows that it runs, not that it gets on.
 type LateError struct {
 	What  string        // was asked of it: "5 questions"
 	Limit time.Duration // that it had
@@ -185,8 +185,8 @@ func longestWord(f *wire.File) int {
 	return max(len(f.Kind), len(f.Owner), len(f.Group), len(f.Target), len(f.SHA256), len(f.Fingerprint))
 }
 
-// checkHello refuses words of a greeting that are longer than any host's: they are repeated wherever
-// a configuration uses them.
+// checkHello refuses words of a greeting that are longer than any host's: they are repeated
+// wherever a configuration uses them.
 func checkHello(h *wire.Hello) error {
 	const mostWords = 64
 	f := h.Facts

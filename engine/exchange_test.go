@@ -210,7 +210,8 @@ func TestSlowHelper(t *testing.T) {
 	})
 }
 
-// TestLongFacts refuses a greeting whose facts would be repeated wherever a configuration uses them.
+// TestLongFacts refuses a greeting whose facts would be repeated wherever a configuration uses
+// them.
 func TestLongFacts(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", 1<<20)

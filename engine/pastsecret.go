@@ -18,8 +18,8 @@ type pastSecret struct {
 	label  string // with which it was made
 }
 
-// keepSecret marks the attributes of wanted resources as sensitive that the manifest has as secrets,
-// under their address or of the same thing under another one.
+// keepSecret marks the attributes of wanted resources as sensitive that the manifest has as
+// secrets, under their address or of the same thing under another one.
 func (m *Manifest) keepSecret(t Target, types *Registry, wanted []*Resource) {
 	entries := map[Key]*Managed{}
 	for i := range m.Resources {
@@ -49,7 +49,8 @@ func (m *Manifest) keepSecret(t Target, types *Registry, wanted []*Resource) {
 	}
 }
 
-// rememberSecrets marks the attributes that an entry has as secrets; all, where it is of another type.
+// rememberSecrets marks the attributes that an entry has as secrets; all, where it is of another
+// type.
 func (r *Resource) rememberSecrets(e *Managed) {
 	r.Sensitive, r.once = maps.Clone(r.Sensitive), map[string]pastSecret{}
 	if r.Sensitive == nil {

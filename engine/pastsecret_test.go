@@ -26,7 +26,8 @@ func shown(p *engine.HostPlan) string {
 }
 
 // What the manifest has as a secret is not shown when the configuration does not call it sensitive
-// any more, whatever became of its address; it stays a secret until an apply gives it another value.
+// any more, whatever became of its address; it stays a secret until an apply gives it another
+// value.
 func TestSecretsOfThePastStay(t *testing.T) {
 	t.Parallel()
 	elsewhere := func(r *engine.Resource) *engine.Resource {

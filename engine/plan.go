@@ -34,7 +34,8 @@ type Change struct {
 	Before, After []Attribute
 	Steps         []Step
 	loads         []Key // units that the last steps have load what the first ones write
-	// secrets is the address of the resource whose secrets the programs of the steps may print, or "".
+	// secrets is the address of the resource whose secrets the programs of the steps may print, or
+	// "".
 	secrets string
 }
 

@@ -175,7 +175,8 @@ type Resource struct {
 	Purge     bool            // it is removed even where mirrorform did not make it
 
 	declared any // of a Settler: State without what the manifest remembers
-	// once has the attributes that are sensitive only since the host's manifest has them as secrets.
+	// once has the attributes that are sensitive only since the host's manifest has them as
+	// secrets.
 	once map[string]pastSecret
 	// PreventDestroy refuses every plan that would remove it, even after its block is gone: the manifest keeps it.
 	PreventDestroy bool

@@ -23,7 +23,8 @@ const (
 	// shortest is the length from which on a value is looked for, in bytes: less is no secret, and
 	// stands anywhere.
 	shortest = 3
-	// partLength is how many letters and digits of a secret, in a row, are hidden wherever they stand.
+	// partLength is how many letters and digits of a secret, in a row, are hidden wherever they
+	// stand.
 	partLength = 8
 )
 

@@ -266,7 +266,8 @@ func (s *Session) Commit(ctx context.Context, c wire.Commit, report func(wire.Ev
 
 var errMisplaced = errors.New("the helper sent a message that does not belong here")
 
-// finish sends an order and reports its events until it is done. Each may take so long. Event IDs are given less base.
+// finish sends an order and reports its events until it is done. Each may take so long. Event IDs
+// are given less base.
 func (s *Session) finish(ctx context.Context, what string, each time.Duration, order *wire.Message, base int, report func(wire.Event)) (done *wire.Done, err error) {
 	s.exchange.Lock()
 	defer s.exchange.Unlock()

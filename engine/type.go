@@ -164,7 +164,8 @@ type Problem struct {
 	Attribute string // the attribute it is about, or ""
 	Summary   string // one line: what is wrong
 	Detail    string // what to do about it
-	// Plain says that it quotes no value, so that it is shown of resources with sensitive values, too.
+	// Plain says that it quotes no value, so that it is shown of resources with sensitive values,
+	// too.
 	Plain bool
 }
 

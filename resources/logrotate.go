@@ -30,8 +30,9 @@ type Logrotate struct {
 	CreateMode  string `hcl:"create_mode,optional"`
 	CreateOwner string `hcl:"create_owner,optional"`
 	CreateGroup string `hcl:"create_group,optional"`
-	// SUUser and SUGroup are the account under which files are rotated. They are set together. By default it is the
-	// account that owns their directory: what it can write to it can exchange for a link, which root would follow.
+	// SUUser and SUGroup are the account under which files are rotated. They are set together. By
+	// default it is the account that owns their directory: what it can write to it can exchange for
+	// a link, which root would follow.
 	SUUser  string `hcl:"su_user,optional"`
 	SUGroup string `hcl:"su_group,optional"`
 

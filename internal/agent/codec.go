@@ -12,7 +12,8 @@ import (
 )
 
 // The frames of package wire are JSON. The helper has its own small coder for them, since encoding/json makes its executable
-// 350 KB larger; a test compares the two on every kind of message. Package wire has the decoder, which the controller uses as well.
+// 350 KB larger; a test compares the two on every kind of message. Package wire has the decoder,
+// which the controller uses as well.
 
 // frame encodes a message.
 func frame(m *wire.Message) ([]byte, error) {

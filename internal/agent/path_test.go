@@ -30,7 +30,8 @@ var acl = []byte{
 	32, 0, 5, 0, 255, 255, 255, 255, // others
 }
 
-// Whoever can write to a directory can exchange what is in it: no question is led elsewhere by that, and each says why.
+// Whoever can write to a directory can exchange what is in it: no question is led elsewhere by
+// that, and each says why.
 func TestQuestionsAreNotLedAstray(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 {
@@ -111,7 +112,8 @@ func (b *batch) askSlowOrQuick(q wire.Query) wire.Answer {
 	return b.askQuick(q)
 }
 
-// A hard link to a file of root's, in a directory of another user, is not read, and its attributes are not changed.
+// A hard link to a file of root's, in a directory of another user, is not read, and its attributes
+// are not changed.
 func TestHardLinks(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 {

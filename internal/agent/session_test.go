@@ -124,8 +124,9 @@ func (c *controller) finish() (events []wire.Event, done *wire.Done) {
 	}
 }
 
-// lock asks for the lock, waiting up to so many seconds, and returns the answer. A lock that was released a moment
-// ago needs a wait: a test beside this one may be between fork(2) and execve(2), with a copy of its descriptor.
+// lock asks for the lock, waiting up to so many seconds, and returns the answer. A lock that was
+// released a moment ago needs a wait: a test beside this one may be between fork(2) and execve(2),
+// with a copy of its descriptor.
 func (c *controller) lock(wait int) *wire.Begun {
 	c.t.Helper()
 	c.send(&wire.Message{Begin: &wire.Begin{Operator: "alice@laptop", Command: "apply", Wait: wait}})

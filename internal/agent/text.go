@@ -23,8 +23,8 @@ type caused struct {
 func (c *caused) Error() string { return c.what + ": " + c.cause.Error() }
 func (c *caused) Unwrap() error { return c.cause }
 
-// failure is an error with what the program that caused it printed. That may hold a secret, so it is
-// no part of the message, however often the error is wrapped.
+// failure is an error with what the program that caused it printed. That may hold a secret, so it
+// is no part of the message, however often the error is wrapped.
 type failure struct {
 	message string
 	said    string // the line of the output that gives the reason

@@ -11,7 +11,8 @@ import (
 	"github.com/mirrorform/mirrorform/internal/ssh"
 )
 
-// becomePasswordVar is the environment variable that holds the password for sudo, where no person is there to be asked.
+// becomePasswordVar is the environment variable that holds the password for sudo, where no person
+// is there to be asked.
 const becomePasswordVar = "MIRRORFORM_BECOME_PASSWORD"
 
 // askPass says how --ask-become-pass asks: not at all, once for all hosts, or for each host that
@@ -54,7 +55,8 @@ type passwords struct {
 	secret []string          // all that are known
 }
 
-// open finds the password that hosts share: --ask-become-pass asks at once, before hosts are reached.
+// open finds the password that hosts share: --ask-become-pass asks at once, before hosts are
+// reached.
 func (p *passwords) open() (err error) {
 	p.byHost = map[string]string{}
 	switch p.how {
@@ -110,7 +112,8 @@ func (p *passwords) give(t *ssh.Target, h *config.Host) {
 	}
 }
 
-// known reports whether a host was known before this run, so that it may have the password of others.
+// known reports whether a host was known before this run, so that it may have the password of
+// others.
 func (p *passwords) known(key ssh.KeyOrigin) bool {
 	return key == ssh.KeyKnown || key == ssh.KeyPinned && !p.strict
 }

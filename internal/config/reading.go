@@ -44,8 +44,8 @@ func (c *Config) readGiven(path string, limit int64) ([]byte, error) {
 	return readFile(path, limit)
 }
 
-// mayRead tells why a configuration must not read what lies at a path: whoever changes it could read
-// with it whatever this process can.
+// mayRead tells why a configuration must not read what lies at a path: whoever changes it could
+// read with it whatever this process can.
 func (c *Config) mayRead(path string) error {
 	dir, lexical, err := c.realDir()
 	if err != nil {
@@ -112,8 +112,8 @@ func (c *Config) realDir() (dir, lexical string, err error) {
 // errSystemFile says why such files are not read, and what to do.
 var errSystemFile = errors.New("files of /proc, /sys and /dev are not read, since they tell what other programs keep secret. Pass a value in a variable: MIRRORFORM_VAR_name")
 
-// resolve follows the links in a path. It is an error when the way leads through one of systemRoots,
-// but for what is in dir. What does not exist is as it is written.
+// resolve follows the links in a path. It is an error when the way leads through one of
+// systemRoots, but for what is in dir. What does not exist is as it is written.
 func resolve(path, dir string) (string, error) {
 	at, rest, links := "/", strings.Split(path, "/"), 0
 	for len(rest) > 0 {

@@ -61,8 +61,8 @@ func (s *secrets) collect(v cty.Value, into *texts) {
 	})
 }
 
-// Secrets returns the secret values that are known so far; there are never fewer later. Of arguments
-// that are made with a secret, it has the words that are written in none of the sources.
+// Secrets returns the secret values that are known so far; there are never fewer later. Of
+// arguments that are made with a secret, it has the words that are written in none of the sources.
 func (c *Config) Secrets() []string {
 	s := &c.secrets
 	s.mu.Lock()

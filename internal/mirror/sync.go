@@ -34,8 +34,8 @@ func (x *expansion) sync() {
 // syncs from running.
 const lockMode = "0600"
 
-// lock makes the lock file: the account cannot, since /run belongs to root and is empty after a boot,
-// and flock(1) would make one that all can open.
+// lock makes the lock file: the account cannot, since /run belongs to root and is empty after a
+// boot, and flock(1) would make one that all can open.
 func (x *expansion) lock(j *job) {
 	from := map[string]string{"path": j.attribute("lock"), "owner": "user", "group": "user"}
 	x.add(Part{

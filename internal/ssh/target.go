@@ -46,8 +46,8 @@ type Target struct {
 	Become string
 	// BecomePassword asks for sudo's password, if the host asks for it. Nil: there is none.
 	BecomePassword func() (string, error)
-	// BeforePassword, if not nil, is called before BecomePassword. Its error refuses the password to
-	// a host whose key is known in that way.
+	// BeforePassword, if not nil, is called before BecomePassword. Its error refuses the password
+	// to a host whose key is known in that way.
 	BeforePassword func(KeyOrigin) error
 	// ConnectTimeout bounds each stage of connecting in which no human is asked. Default: 20 s.
 	ConnectTimeout time.Duration

@@ -28,13 +28,14 @@ type frameError string
 func (e frameError) Error() string { return ErrFrame.Error() + ": " + string(e) }
 func (e frameError) Unwrap() error { return ErrFrame }
 
-// Read receives one frame, whatever memory its message takes. It returns io.EOF only between frames.
+// Read receives one frame, whatever memory its message takes. It returns io.EOF only between
+// frames.
 func Read(r io.Reader) (*Message, error) {
 	return ReadWithin(r, func() int { return math.MaxInt })
 }
 
-// ReadWithin is Read of a message that takes at most so much memory, in bytes, as room says when the
-// frame begins. What is allocated on the way counts.
+// ReadWithin is Read of a message that takes at most so much memory, in bytes, as room says when
+// the frame begins. What is allocated on the way counts.
 func ReadWithin(r io.Reader, room func() int) (*Message, error) {
 	var head [4]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {

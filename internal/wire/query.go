@@ -30,8 +30,8 @@ type Query struct {
 	Arg  string   `json:"arg,omitempty"`
 	Args []string `json:"args,omitempty"`
 	// Option narrows the answer. For AskFile: "" leaves the content out, "content" has it, and "content-unless:SHA256"
-	// has it only when the file's digest is another one; "head" and "tail" have its first or last MaxPiece bytes, without
-	// a digest, of a file that somebody may be writing.
+	// has it only when the file's digest is another one; "head" and "tail" have its first or last
+	// MaxPiece bytes, without a digest, of a file that somebody may be writing.
 	Option string `json:"option,omitempty"`
 }
 

@@ -106,7 +106,8 @@ type Order struct {
 	Undo *Op `json:"undo,omitempty"` // nil: final
 	// Final says why there is no Undo.
 	Final string `json:"final,omitempty"`
-	// Private says that secrets went into it: what its programs print is not sent, and is in no message.
+	// Private says that secrets went into it: what its programs print is not sent, and is in no
+	// message.
 	Private bool `json:"private,omitempty"`
 }
 
