@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/hcl/v2/hclwrite"
+	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/internal/lab"
 	"github.com/mirrorform/mirrorform/internal/lab/labtest"
 	"github.com/zclconf/go-cty/cty"
@@ -101,7 +102,7 @@ variable "text" { type = string }
 	f.files["/etc/motd"] = hostileText
 	f.resource("file", "labels", "path", `"/srv/h/labels"`, "content", `"${target.labels.word}|${target.facts.os.name}|${target.name}"`)
 	f.files["/srv/h/labels"] = hostileWords[0] + "|" + hostileFact + "|h"
-	f.resource("file", "secret", "path", `"/etc/h-secret"`, "content", `"token=${var.secret}\n"`, "mode", `"0600"`)
+	f.resource("file", "secret", "path", `"/etc/h-secret"`, "content", `"token=${var.secret}\n"`, "mode", `"0600"`, "validate", `["/bin/cat", "{}"]`)
 	f.files["/etc/h-secret"] = "token=" + hostileCanary + "\n"
 
 	const point = `/srv/h/$(pwn);'"&|<>*` + "`"
@@ -199,6 +200,49 @@ func (r *hostileRun) write(name, text string) {
 	}
 }
 
+// loud is mirrorform with everything that a run can write, in the directory sinks.
+func (r *hostileRun) loud(status int, args ...string) string {
+	r.t.Helper()
+	sinks := filepath.Join(r.dir, "sinks")
+	if err := os.MkdirAll(sinks, 0o700); err != nil {
+		r.t.Fatal(err)
+	}
+	files, err := os.ReadDir(sinks)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	sink := func(kind string) string { return filepath.Join(sinks, fmt.Sprint(len(files), kind)) }
+	args = append(args, "-vv", "--log-file", sink("log"), "--events", sink("events"))
+	for _, format := range []string{"json", "junit", "sarif", "markdown", "html", "prometheus"} {
+		args = append(args, "--report", format+"="+sink(format))
+	}
+	return r.mirrorform(status, args...)
+}
+
+// hostilePrints has a validator that prints the secret, and fails.
+const hostilePrints = `
+resource "file" "refused" {
+  hosts    = [host.h]
+  path     = "/etc/h-refused"
+  content  = "token=${var.secret}\n"
+  validate = ["/usr/bin/diff", "/dev/null", "{}"]
+}
+`
+
+// hostileGate has a gate that does so.
+const hostileGate = `
+resource "file" "gated" {
+  hosts   = [host.h]
+  path    = "/srv/h/gated"
+  content = "x"
+}
+rollout {
+  gate {
+    command = ["/bin/sh", "-c", "echo the gate says $MIRRORFORM_VAR_secret; exit 1"]
+  }
+}
+`
+
 // login declares the host for one of its accounts.
 func (r *hostileRun) login(h *lab.Host, user string) {
 	r.t.Helper()
@@ -253,7 +297,7 @@ func TestHostileValues(t *testing.T) {
 	r.mirrorform(0, "plan", "--out", "saved.plan")
 	r.mirrorform(0, "show", "saved.plan")
 	r.mirrorform(0, "show", "--json", "saved.plan")
-	r.mirrorform(0, "apply", "saved.plan")
+	r.loud(0, "apply", "saved.plan")
 	logins := 3
 	for _, user := range []string{"admin", "csh", "fish", "noisy"} {
 		r.login(h, user)
@@ -261,6 +305,17 @@ func TestHostileValues(t *testing.T) {
 		logins++
 	}
 	fleet.check(t, h)
+	// A validator prints the secret and fails; so does a gate.
+	r.login(h, "admin")
+	r.write("refused.hcl", hostilePrints)
+	if out := r.loud(1, "apply", "--auto-approve"); !strings.Contains(out, "/usr/bin/diff: exit status 1 (what it printed is not shown") {
+		t.Errorf("of the validator it says:\n%s", out)
+	}
+	r.write("refused.hcl", hostileGate)
+	if out := r.loud(1, "apply", "--auto-approve"); !strings.Contains(out, "the gate says "+engine.SensitiveValue) {
+		t.Errorf("of the gate it says:\n%s", out)
+	}
+	logins += 2
 
 	execs := trace.read(t)
 	checkExecs(t, execs, fleet.exact, logins)
@@ -376,11 +431,21 @@ func checkSecret(t *testing.T, h *lab.Host, r *hostileRun) {
 	if err != nil {
 		t.Error(err)
 	}
+	sinks, err := filepath.Glob(filepath.Join(r.dir, "sinks", "*"))
+	if err != nil || len(sinks) != 3*8 {
+		t.Errorf("the runs wrote %q: %v", sinks, err)
+	}
+	texts := map[string][]byte{"the journal": journal, "the saved plan": saved, "what was printed": r.printed.Bytes()}
+	for _, sink := range sinks {
+		if texts[sink], err = os.ReadFile(sink); err != nil || len(texts[sink]) == 0 {
+			t.Errorf("%s holds nothing: %v", sink, err)
+		}
+	}
 	if manifest, err := h.Read("/var/lib/mirrorform/manifest.json"); err != nil || !bytes.Contains(manifest, []byte("file.secret")) {
 		t.Errorf("the manifest does not have the resource that holds the secret: %s (%v)", manifest, err)
 	}
 	for what, form := range forms {
-		for where, text := range map[string][]byte{"the journal": journal, "the saved plan": saved, "what was printed": r.printed.Bytes()} {
+		for where, text := range texts {
 			if bytes.Contains(text, []byte(form)) {
 				t.Errorf("%s is in %s", what, where)
 			}

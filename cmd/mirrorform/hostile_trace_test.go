@@ -94,7 +94,7 @@ func unhex(s string) string {
 
 // hostilePrograms are those that run below sshd, by their names.
 var hostilePrograms = []string{
-	"sshd", "bash", "tcsh", "fish", "sh", "dash", "sudo", "helper", "uname", "id", "rm", "mv", "mkdir", "chmod", "sha256sum", "head", "grep", "find", "cat",
+	"sshd", "bash", "tcsh", "fish", "sh", "dash", "sudo", "helper", "uname", "id", "rm", "mv", "mkdir", "chmod", "sha256sum", "head", "grep", "find", "cat", "diff",
 	"getent", "ls", "systemctl", "useradd", "usermod", "groupadd", "groupmod", "mkfs.ext4", "mke2fs", "mount", "umount", "findmnt", "blkid", "lsblk", "udevadm", "nginx", "logrotate", "echo",
 	"env", "run-parts", "nscd", "sss_cache", "systemd-tmpfiles", "crontab", "dpkg-query", "dpkg", "apt-cache", "dircolors", "locale", "uniq", "sort", "unix_chkpwd", "motd", "00-header", "10-uname",
 }
