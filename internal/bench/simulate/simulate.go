@@ -191,7 +191,7 @@ func (s *server) serve(ctx context.Context, tcp net.Conn) {
 }
 
 // helperCommand is how the controller runs the helper; the group is the nonce that it is given.
-var helperCommand = regexp.MustCompile(`/helper-[0-9a-f]+".* --nonce ([0-9a-f]+)`)
+var helperCommand = regexp.MustCompile(`/helper-[0-9a-f]+.* --nonce ([0-9a-f]+)`)
 
 // session serves one channel, on which one command runs (RFC 4254, 6.5).
 func (s *server) session(ctx context.Context, ch ssh.Channel, requests <-chan *ssh.Request) {
