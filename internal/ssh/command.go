@@ -1,6 +1,8 @@
 package ssh
 
 import (
+	"crypto/rand"
+	"encoding/hex"
 	"fmt"
 	"regexp"
 	"strings"
@@ -49,15 +51,18 @@ const (
 // become is the prefix that gives the helper root's rights. sudo(8): -n never asks; -S reads the password from
 // standard input, one byte at a time, so that what follows is left for the helper. doas(1) can only ask on a terminal.
 func become(how string, mayAsk bool) string {
-	switch {
-	case how == "sudo" && mayAsk:
-		return "sudo -S -p " + prompt + " -- "
-	case how == "sudo":
-		return "sudo -n -- "
-	case how == "doas":
-		return "doas -n -- "
+	if how != "sudo" && how != "doas" {
+		return ""
 	}
-	return ""
+	return strings.Join(becomeArgv(how, mayAsk), " ") + " "
+}
+
+// becomeArgv is become as arguments.
+func becomeArgv(how string, mayAsk bool) []string {
+	if how == "sudo" && mayAsk {
+		return []string{"sudo", "-S", "-p", prompt, "--"}
+	}
+	return []string{how, "-n", "--"}
 }
 
 // hexDigits is what may vary in a script.
@@ -76,6 +81,13 @@ func helperName(id string) string { return "helper-" + mustHex(id) }
 
 // tempName is the name under which a helper is written before it is checked.
 func tempName(random string) string { return ".helper-" + mustHex(random) }
+
+// newTempName is a tempName that no other push has.
+func newTempName() string {
+	var random [8]byte
+	_, _ = rand.Read(random[:]) // never fails: crypto/rand
+	return tempName(hex.EncodeToString(random[:]))
+}
 
 // shell makes the command line that runs a script.
 func shell(script string) string { return "/bin/sh -c '" + script + "'" }

@@ -84,8 +84,7 @@ func (s *session) run(ctx context.Context, bundle Bundle, command, nonce string)
 // greet waits for the Hello of a process that should be the helper, and checks it. Before it, the
 // host is given the helper's bytes, if the process is to have them and asks.
 func (s *session) greet(ctx context.Context, p *process, bundle Bundle, nonce string) (*Link, error) {
-	mayAsk := s.target.Become == "sudo" && s.target.BecomePassword != nil
-	asks, err := s.awaitPreamble(ctx, p, mayAsk)
+	asks, err := s.awaitPreamble(ctx, p, s.target.mayAsk())
 	if err == nil && asks {
 		// What is not taken is explained by how the process ends.
 		_, _ = p.ch.Write(p.offer)

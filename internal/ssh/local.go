@@ -81,8 +81,7 @@ func (s *session) startFromRoots(ctx context.Context, bundle Bundle, place rootP
 	if err != nil {
 		return nil, err
 	}
-	mayAsk := s.target.Become == "sudo" && s.target.BecomePassword != nil
-	p, err := s.startLocal(append(becomeArgv(s.target.Become, mayAsk), "/bin/sh", "-c", d.unlessThere(nonce))...)
+	p, err := s.startLocal(append(becomeArgv(s.target.Become, s.target.mayAsk()), "/bin/sh", "-c", d.unlessThere(nonce))...)
 	if err == nil {
 		p.installs, p.offer = true, data
 	}
@@ -174,14 +173,6 @@ func (s *session) startLocal(argv ...string) (*process, error) {
 		close(s.dead)
 	}()
 	return p, nil
-}
-
-// becomeArgv is become as arguments.
-func becomeArgv(how string, mayAsk bool) []string {
-	if how == "sudo" && mayAsk {
-		return []string{"sudo", "-S", "-p", prompt, "--"}
-	}
-	return []string{how, "-n", "--"}
 }
 
 // childStreams are a child's standard streams, as what a process on a host has: an SSH channel, and the connection below it. Closing them is

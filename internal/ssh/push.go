@@ -3,7 +3,6 @@ package ssh
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -136,9 +135,7 @@ func unusable(what string, err error) error {
 // install uploads the helper into one directory under a temporary name; the host checks it and renames it. Only one
 // session is open at a time, for hosts that permit no more (MaxSessions).
 func (u *uploader) install(ctx context.Context, place int, data []byte, digest string) error {
-	var random [8]byte
-	_, _ = rand.Read(random[:]) // never fails: crypto/rand
-	temp := tempName(hex.EncodeToString(random[:]))
+	temp := newTempName()
 	err := u.withSFTP(ctx, func(c *sftp.Client) error { return u.upload(c, place, temp, data) })
 	if err != nil {
 		return err

@@ -55,6 +55,30 @@ func (s *server) places() []string {
 	}
 }
 
+// again holds that one command is all that it takes to connect where the helper is.
+func (s *server) again(connect func(Bundle) (string, error), b Bundle) {
+	s.t.Helper()
+	before := s.commands.Load()
+	if log, err := connect(b); err != nil || log != "" {
+		s.t.Errorf("the second time: %v, %s", err, log)
+	}
+	if n := s.commands.Load() - before; n != 1 {
+		s.t.Errorf("the second time took %d commands", n)
+	}
+}
+
+// together connects several times at once.
+func together(t *testing.T, connect func(Bundle) (string, error), b Bundle) {
+	t.Helper()
+	var g errgroup.Group
+	for range 5 {
+		g.Go(func() error { _, err := connect(b); return err })
+	}
+	if err := g.Wait(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // names lists a directory.
 func names(t testing.TB, dir string) []string {
 	t.Helper()
@@ -154,13 +178,7 @@ func TestPush(t *testing.T) {
 					t.Errorf("%s is not what was pushed", file)
 				}
 			}
-			before := s.commands.Load()
-			if log, err := connect(b); err != nil || log != "" {
-				t.Errorf("the second time: %v, %s", err, log)
-			}
-			if n := s.commands.Load() - before; n != 1 {
-				t.Errorf("the second time took %d commands", n)
-			}
+			s.again(connect, b)
 		})
 	}
 }
@@ -170,13 +188,7 @@ func TestPushTogether(t *testing.T) {
 	t.Parallel()
 	b := standIn(t, "")
 	s, connect := fresh(t, nil)
-	var g errgroup.Group
-	for range 5 {
-		g.Go(func() error { _, err := connect(b); return err })
-	}
-	if err := g.Wait(); err != nil {
-		t.Fatal(err)
-	}
+	together(t, connect, b)
 	if got := names(t, s.places()[0]); !slices.Equal(got, []string{helperName(b.ID())}) {
 		t.Errorf("left: %q", got)
 	}

@@ -2,8 +2,6 @@ package ssh
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -22,6 +20,9 @@ var notInstalled = map[int]string{
 
 // asRoot tells whether the helper runs as root.
 func (t Target) asRoot() bool { return t.Become != "none" || t.User == "root" }
+
+// mayAsk tells whether sudo may ask for a password, which there is then.
+func (t Target) mayAsk() bool { return t.Become == "sudo" && t.BecomePassword != nil }
 
 // launchAsRoot runs the helper that root has in a place of its own. Where there is none, or a wrong
 // one, it is made there. Nothing that the login account can write to is ever run, or read, as root.
@@ -93,12 +94,10 @@ func newDelivery(ctx context.Context, bundle Bundle, arch string, place rootPlac
 	if err != nil {
 		return delivery{}, nil, err
 	}
-	var random [8]byte
-	_, _ = rand.Read(random[:]) // never fails: crypto/rand
-	return delivery{place: place, temp: tempName(hex.EncodeToString(random[:])), digest: digest, size: len(data), id: bundle.ID()}, data, nil
+	return delivery{place: place, temp: newTempName(), digest: digest, size: len(data), id: bundle.ID()}, data, nil
 }
 
 // become is the prefix of the target's command lines that makes them root's.
 func (s *session) become() string {
-	return become(s.target.Become, s.target.Become == "sudo" && s.target.BecomePassword != nil)
+	return become(s.target.Become, s.target.mayAsk())
 }

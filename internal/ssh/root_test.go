@@ -9,8 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"golang.org/x/sync/errgroup"
-
 	gossh "golang.org/x/crypto/ssh"
 )
 
@@ -106,13 +104,7 @@ func TestRootsCopy(t *testing.T) {
 			if _, err := os.Lstat(filepath.Join(s.home, "ran")); err == nil {
 				t.Error("what the login account had in its directory ran as root")
 			}
-			before := s.commands.Load()
-			if log, err := connect(b); err != nil || log != "" {
-				t.Errorf("the second time: %v, %s", err, log)
-			}
-			if n := s.commands.Load() - before; n != 1 {
-				t.Errorf("the second time took %d commands", n)
-			}
+			s.again(connect, b)
 		})
 	}
 }
@@ -122,13 +114,7 @@ func TestRootsCopyTogether(t *testing.T) {
 	t.Parallel()
 	b := standIn(t, "")
 	s, connect := fresh(t, asRoot)
-	var g errgroup.Group
-	for range 5 {
-		g.Go(func() error { _, err := connect(b); return err })
-	}
-	if err := g.Wait(); err != nil {
-		t.Fatal(err)
-	}
+	together(t, connect, b)
 	if got := names(t, s.roots[0].dir()); !slices.Equal(got, []string{helperName(b.ID())}) {
 		t.Errorf("left: %q", got)
 	}
