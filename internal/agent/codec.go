@@ -25,30 +25,6 @@ func frame(m *wire.Message) ([]byte, error) {
 	return b, nil
 }
 
-// field is a field of a struct as JSON has it.
-type field struct {
-	name      string
-	value     reflect.Value
-	omitEmpty bool
-}
-
-// fields calls each for the fields of a struct; those of embedded structs count as its own.
-func fields(v reflect.Value, each func(field)) {
-	t := v.Type()
-	for i := range t.NumField() {
-		f := t.Field(i)
-		if f.Anonymous {
-			fields(v.Field(i), each)
-			continue
-		}
-		// StructTag.Get would unquote, for which it links 5 KB.
-		_, tag, _ := cut(string(f.Tag), `json:"`)
-		tag, _, _ = cut(tag, `"`)
-		name, options, _ := cut(tag, ",")
-		each(field{name, v.Field(i), options == "omitempty"})
-	}
-}
-
 // empty is what omitempty leaves out.
 func empty(v reflect.Value) bool {
 	switch v.Kind() {
@@ -101,16 +77,17 @@ func encode(b []byte, v reflect.Value) []byte {
 	case reflect.Struct:
 		b = append(b, '{')
 		start := len(b)
-		fields(v, func(f field) {
-			if f.omitEmpty && empty(f.value) {
-				return
+		for _, f := range wire.FieldsOf(v.Type()) {
+			value := v.FieldByIndex(f.Index)
+			if f.OmitEmpty && empty(value) {
+				continue
 			}
 			if len(b) > start {
 				b = append(b, ',')
 			}
-			b = append(appendQuoted(b, f.name), ':')
-			b = encode(b, f.value)
-		})
+			b = append(appendQuoted(b, f.Name), ':')
+			b = encode(b, value)
+		}
 		return append(b, '}')
 	}
 	panic("message with a field of kind " + v.Kind().String())

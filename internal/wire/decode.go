@@ -239,16 +239,16 @@ func (d *decoder) object(v reflect.Value, depth int) {
 	if d.take('}') {
 		return
 	}
-	var known []field
+	var known []Field
 	if v.IsValid() {
-		known = fieldsOf(v.Type())
+		known = FieldsOf(v.Type())
 	}
 	for last := 0; ; { // fields mostly come in their order
 		name := d.str(maxName)
 		var into reflect.Value
 		for i := range known {
-			if f := &known[(last+i)%len(known)]; f.name == string(name) {
-				into, last = v.FieldByIndex(f.index), last+i+1
+			if f := &known[(last+i)%len(known)]; f.Name == string(name) {
+				into, last = v.FieldByIndex(f.Index), last+i+1
 				break
 			}
 		}
@@ -264,20 +264,21 @@ func (d *decoder) object(v reflect.Value, depth int) {
 // maxName is more bytes than the name of a field has; what is longer is not known.
 const maxName = 64
 
-// field is a field of a struct as JSON has it.
-type field struct {
-	name  string
-	index []int
+// Field is a field of a struct as JSON has it.
+type Field struct {
+	Name      string
+	Index     []int // for reflect.Value.FieldByIndex
+	OmitEmpty bool
 }
 
 // structs has the fields of the structs that were met.
 var structs = struct {
 	sync.RWMutex
-	fields map[reflect.Type][]field
-}{fields: map[reflect.Type][]field{}}
+	fields map[reflect.Type][]Field
+}{fields: map[reflect.Type][]Field{}}
 
-// fieldsOf are the fields of a struct; those of embedded structs count as its own.
-func fieldsOf(t reflect.Type) []field {
+// FieldsOf are the fields of a struct; those of embedded structs count as its own.
+func FieldsOf(t reflect.Type) []Field {
 	structs.RLock()
 	list, ok := structs.fields[t]
 	structs.RUnlock()
@@ -287,16 +288,17 @@ func fieldsOf(t reflect.Type) []field {
 	for i := range t.NumField() {
 		f := t.Field(i)
 		if f.Anonymous {
-			for _, inner := range fieldsOf(f.Type) {
-				list = append(list, field{inner.name, append([]int{i}, inner.index...)})
+			for _, inner := range FieldsOf(f.Type) {
+				inner.Index = append([]int{i}, inner.Index...)
+				list = append(list, inner)
 			}
 			continue
 		}
 		// StructTag.Get would unquote, for which it links 5 KB.
 		_, tag, _ := strings.Cut(string(f.Tag), `json:"`)
 		tag, _, _ = strings.Cut(tag, `"`)
-		name, _, _ := strings.Cut(tag, ",")
-		list = append(list, field{name, []int{i}})
+		name, options, _ := strings.Cut(tag, ",")
+		list = append(list, Field{name, []int{i}, options == "omitempty"})
 	}
 	structs.Lock()
 	structs.fields[t] = list
