@@ -224,12 +224,13 @@ func secretsNear(t Target, resources []*Resource) map[*Resource]string {
 	if len(near) == 0 {
 		return nil
 	}
+	held := slices.Sorted(maps.Keys(provided))
 	for _, r := range resources { // in order: what one depends on comes first
 		for _, a := range r.DependsOn {
 			near[r] = cmp.Or(near[r], near[byAddress[a]])
 		}
 		for _, k := range r.Kind.follows(t, r.State) {
-			for _, q := range slices.Sorted(maps.Keys(provided)) {
+			for _, q := range held {
 				if followed(k, q) {
 					near[r] = cmp.Or(near[r], provided[q])
 				}
