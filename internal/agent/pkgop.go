@@ -210,8 +210,12 @@ func bothFailed(err, before error) error {
 		return err
 	}
 	last, first := failureOf(err), failureOf(before)
+	said := last.said
+	if first.said != "" {
+		said = strings.TrimPrefix(said+"; before it: "+first.said, "; ")
+	}
 	return &failure{
-		message: err.Error() + "; before it " + before.Error(), said: last.said + "; before it: " + first.said,
+		message: err.Error() + "; before it " + before.Error(), said: said,
 		output: strings.TrimSpace(first.output + "\n" + last.output),
 	}
 }
