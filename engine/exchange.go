@@ -30,7 +30,7 @@ const (
 	// slowest is what the slowest line carries, in bytes a second.
 	slowest = 8 << 10
 	// beginTime is what Begin has beyond waiting for the lock. recoverTime is what it has where an
-	// earlier transaction may have to be taken back first, with all its packages.
+	// earlier transaction may have to be rolled back first, with all its packages.
 	beginTime   = 10 * time.Minute
 	recoverTime = 2 * time.Hour
 	// commitTime is for Commit and Confirm, which write files.
@@ -116,7 +116,7 @@ func (x *exchange) end(err *error) {
 	}
 }
 
-// next waits for the next message that is no Beat.
+// next waits for the next message that is not a Beat.
 func (x *exchange) next(ctx context.Context) (*wire.Message, error) {
 	s := x.s
 	silence := time.NewTimer(silenceLimit)

@@ -358,7 +358,7 @@ func (f *Fleet) planHost(ctx context.Context, of Host) (*HostPlan, error) {
 		all = f.Adjust(all)
 	}
 	f.hold(h, all)
-	tellSecrets(all)
+	markSecrets(all)
 	for _, r := range all {
 		if prior := h.target.record(r); r.Kind.settles && prior != nil && !r.Orphan {
 			r.declared, r.State = r.State, recall(r.State, prior.State)

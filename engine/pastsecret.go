@@ -29,7 +29,7 @@ func (m *Manifest) keepSecret(t Target, types *Registry, wanted []*Resource) {
 		}
 		r, err := e.resource(t.Name, types)
 		if err != nil {
-			continue // whoever manages it is told so elsewhere
+			continue // reported to whoever manages it
 		}
 		provides, _ := r.Kind.keys(t, r.State)
 		for _, k := range provides {
@@ -66,16 +66,16 @@ func (r *Resource) rememberSecrets(e *Managed) {
 	})
 }
 
-// tellSecrets tells states that secrets go into them. Hosts may share a state, so it is a copy that
-// is told.
-func tellSecrets(resources []*Resource) {
+// markSecrets has states know that secrets go into them. Hosts may share a state, so it is a copy
+// that knows.
+func markSecrets(resources []*Resource) {
 	for _, r := range resources {
 		if _, ok := r.State.(Discreet); !ok || len(r.Sensitive) == 0 {
 			continue
 		}
-		told := reflect.New(reflect.TypeOf(r.State).Elem())
-		told.Elem().Set(reflect.ValueOf(r.State).Elem())
-		r.State = told.Interface()
+		marked := reflect.New(reflect.TypeOf(r.State).Elem())
+		marked.Elem().Set(reflect.ValueOf(r.State).Elem())
+		r.State = marked.Interface()
 		r.State.(Discreet).HoldsSecret()
 	}
 }

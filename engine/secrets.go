@@ -247,7 +247,7 @@ func (m *mask) wholeRuns() {
 	end(len(m.text))
 }
 
-// String is the text with SensitiveValue in place of what is hidden.
+// String is the text with SensitiveValue for what is hidden.
 func (m *mask) String() string {
 	var b strings.Builder
 	for i := 0; i < len(m.text); i++ {

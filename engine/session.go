@@ -206,7 +206,7 @@ func (s *Session) awaitBegun(ctx context.Context, x *exchange, wait int, waiting
 			if told++; told > 16+wait {
 				return nil, errors.New("the helper tells again and again of waiting for the lock")
 			}
-			if told == 1 { // whoever has it may leave a transaction to be taken back
+			if told == 1 { // whoever has it may leave a transaction to be rolled back
 				x.allow(time.Duration(wait)*time.Second + recoverTime)
 			}
 			waiting(m.Waiting.Holder)

@@ -105,7 +105,7 @@ type Generator[S any] interface {
 	Generated(state *S) bool
 }
 
-// Discreet is a state that is told when secrets go into it.
+// Discreet is a state that differs when secrets go into it.
 type Discreet interface {
 	HoldsSecret()
 }

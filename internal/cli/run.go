@@ -148,8 +148,7 @@ type run struct {
 	mu    sync.Mutex
 	diags []config.HostDiagnostics
 	// found are the --target that mean something; addresses are of what hosts have, where there is
-	// a
-	// --target.
+	// a --target.
 	found     map[string]bool
 	addresses []string
 }
