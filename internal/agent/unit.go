@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/mirrorform/mirrorform/internal/wire"
 	"golang.org/x/sys/unix"
@@ -29,7 +30,7 @@ type shown map[string]string
 // showUnits asks systemctl once about units whose names were checked. The answers stand in the order of the names.
 func showUnits(stop until, names []string) ([]shown, error) {
 	o, err := ask(stop, append([]string{"systemctl", "show", "--no-pager",
-		"--property=Id,Names,LoadState,ActiveState,SubState,UnitFileState,CanReload,NeedDaemonReload", "--"}, names...)...)
+		"--property=Id,Names,LoadState,ActiveState,SubState,UnitFileState,CanReload,NeedDaemonReload,Type,NRestarts", "--"}, names...)...)
 	if errors.Is(err, errNotInstalled) {
 		return nil, errors.New("this host has no systemd: there is no systemctl")
 	}
@@ -130,7 +131,7 @@ func (h *host) unit(op *wire.UnitOp) error {
 	if err != nil {
 		return err
 	}
-	if err := h.systemctl(op, units[0]); err != nil {
+	if err := h.systemctl(op, units[0], upFor); err != nil {
 		return err
 	}
 	if op.Action == wire.UnitStop {
@@ -192,7 +193,7 @@ func (h *host) restoreUnit(name string, was *unitState) error {
 		if was.Running && !programGone(name) {
 			action = wire.UnitLoad
 		}
-		err := h.systemctl(&wire.UnitOp{Name: name, Action: action}, units[0])
+		err := h.systemctl(&wire.UnitOp{Name: name, Action: action}, units[0], 0)
 		if err != nil && was.Starting && action == wire.UnitLoad && startsAgain(name) {
 			err = nil // it is as it was
 		}
@@ -238,7 +239,8 @@ func (h *host) restoreRecords(name string, records []record) error {
 	return nil
 }
 
-func (h *host) systemctl(op *wire.UnitOp, u shown) error {
+// systemctl acts on a unit that is as in u. One that it starts is watched for a while.
+func (h *host) systemctl(op *wire.UnitOp, u shown, watch time.Duration) error {
 	starts := false
 	argv := []string{"systemctl", "--no-ask-password"}
 	switch op.Action {
@@ -267,13 +269,7 @@ func (h *host) systemctl(op *wire.UnitOp, u shown) error {
 	}
 	err := h.change(append(argv, "--", op.Name)...)
 	if err == nil && starts {
-		units, err2 := showUnits(forever, []string{op.Name})
-		if err2 != nil {
-			return err2
-		}
-		if units[0]["ActiveState"] == "failed" {
-			err = &failure{message: op.Name + " failed right after its " + string(op.Action)}
-		}
+		err = staysUp(op, u, watch)
 	}
 	if f := (*failure)(nil); errors.As(err, &f) {
 		o, err := run(forever, command{
@@ -284,6 +280,36 @@ func (h *host) systemctl(op *wire.UnitOp, u shown) error {
 		}
 	}
 	return err
+}
+
+// upFor is how long a unit is watched after its start: most programs have read their configuration
+// and opened their ports by then.
+const upFor = time.Second
+
+// staysUp watches a unit that was started, and was as in before. Of types simple, exec and idle a
+// start succeeds with the program's first instruction (systemd.service(5)): one that fails a moment
+// later, and that systemd starts again and again, has not started.
+func staysUp(op *wire.UnitOp, before shown, watch time.Duration) error {
+	units, err := showUnits(forever, []string{op.Name})
+	if err != nil {
+		return err
+	}
+	now := units[0]
+	started := before["ActiveState"] != "active" || op.Action == wire.UnitRestart || op.Action == wire.UnitLoad && before["CanReload"] != "yes"
+	if watch > 0 && started && now["ActiveState"] == "active" && contains([]string{"simple", "exec", "idle"}, now["Type"]) {
+		time.Sleep(watch)
+		if units, err = showUnits(forever, []string{op.Name}); err != nil {
+			return err
+		}
+		if later := units[0]; strings.HasPrefix(later["SubState"], "auto-restart") || later["NRestarts"] != now["NRestarts"] {
+			return &failure{message: op.Name + " does not stay up after its " + string(op.Action) + ": it ended, and systemd starts it again and again"}
+		}
+		now = units[0]
+	}
+	if now["ActiveState"] == "failed" {
+		return &failure{message: op.Name + " failed right after its " + string(op.Action)}
+	}
+	return nil
 }
 
 // loadedFile is where the record of a name is kept.
