@@ -18,6 +18,7 @@ const DefaultMirrorList = "https://mirrors.almalinux.org/debug/json/all_mirrors"
 const (
 	mirrorListTimeout = time.Minute
 	maxMirrorList     = 256 << 20 // bytes; mirrors of clouds have thousands of networks each
+	maxMirror         = 8 << 20   // bytes of one entry
 	maxStatus         = 200       // bytes
 )
 
@@ -61,7 +62,8 @@ func parseMirrorList(in io.Reader, names []string) (map[string]Listing, error) {
 	for _, name := range names {
 		found[name] = Listing{}
 	}
-	d := json.NewDecoder(in)
+	bounded := &rationed{in: in, left: maxMirror}
+	d := json.NewDecoder(bounded)
 	mirrors := 0
 	err := members(d, func(key string) error {
 		if key != "result" {
@@ -70,6 +72,7 @@ func parseMirrorList(in io.Reader, names []string) (map[string]Listing, error) {
 		}
 		return members(d, func(mirror string) error {
 			mirrors++
+			bounded.left = maxMirror
 			var m struct{ Status string }
 			if err := d.Decode(&m); err != nil {
 				return err
@@ -89,6 +92,23 @@ func parseMirrorList(in io.Reader, names []string) (map[string]Listing, error) {
 		return nil, errors.New("it has no mirror at all, which cannot be right")
 	}
 	return found, nil
+}
+
+// rationed is a reader that gives so many bytes until it is allowed more: the decoder keeps one value
+// in memory, whatever its size.
+type rationed struct {
+	in   io.Reader
+	left int
+}
+
+// Read reads from in.
+func (r *rationed) Read(p []byte) (int, error) {
+	if r.left <= 0 {
+		return 0, fmt.Errorf("an entry of it is larger than %d MiB", maxMirror>>20)
+	}
+	n, err := r.in.Read(p[:min(len(p), r.left)])
+	r.left -= n
+	return n, err
 }
 
 // members reads an object: each has to read the value of the member that it is called with.

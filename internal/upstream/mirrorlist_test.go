@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
@@ -54,6 +55,28 @@ func TestReadMirrorList(t *testing.T) {
 				t.Errorf("got %v, %v; want %v", got, err, test.want)
 			}
 		})
+	}
+}
+
+// TestMirrorListMemory reads lists of many entries, of which none may be large.
+func TestMirrorListMemory(t *testing.T) {
+	entry := func(name string, size int) string {
+		return fmt.Sprintf(`%q: {"status": "ok", "asn": %q}`, name, strings.Repeat("7", size))
+	}
+	var many []string
+	for i := range 40 {
+		many = append(many, entry(fmt.Sprint("m", i), 1<<20))
+	}
+	for _, c := range []struct{ text, want string }{
+		{`{"result": {` + strings.Join(many, ",") + `}}`, ""},
+		{`{"result": {` + entry("m1", 3*maxMirror) + `}}`, "larger than 8 MiB"},
+		{`{"other": ` + "[" + strings.Repeat("1,", maxMirror) + "1]" + `}`, "larger than 8 MiB"},
+		{`{"` + strings.Repeat("x", 3*maxMirror) + `": 1}`, "larger than 8 MiB"},
+	} {
+		_, err := parseMirrorList(strings.NewReader(c.text), []string{"m7"})
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%.40s…: %v, want %q", c.text, err, c.want)
+		}
 	}
 }
 
