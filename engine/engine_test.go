@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/mirrorform/mirrorform/engine"
-	"github.com/mirrorform/mirrorform/internal/wire"
+	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
 // thing is a resource type for tests: a named value that may live below, need and follow others.

@@ -3,7 +3,7 @@ package engine
 import (
 	"context"
 
-	"github.com/mirrorform/mirrorform/internal/wire"
+	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
 // HostFacts is what a host says of itself.

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/mirrorform/mirrorform/engine"
-	"github.com/mirrorform/mirrorform/internal/wire"
+	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
 const machineID = "0123456789abcdef0123456789abcdef"

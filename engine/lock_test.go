@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/mirrorform/mirrorform/engine"
-	"github.com/mirrorform/mirrorform/internal/wire"
+	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
 var bob = wire.Holder{Operator: "bob\x1b[31m", Command: "apply", From: "192.0.2.1", Since: "2026-01-02T03:04:05Z", Seconds: 90, Process: "dpkg (process 812)"}

@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/mirrorform/mirrorform/engine"
-	"github.com/mirrorform/mirrorform/internal/wire"
+	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
 // shown is what a plan shows of a host's changes.

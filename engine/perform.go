@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/mirrorform/mirrorform/internal/wire"
+	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
 // perform runs the steps of one host, observes it again and has it confirmed: applied means observed. The commit is not its own. On any error the

@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/mirrorform/mirrorform/internal/wire"
+	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
 // Action is what a plan does to a resource.

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/mirrorform/mirrorform/internal/wire"
+	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
 // RunProgram runs a program on the host, in a transaction of its own under the host's lock: nobody else changes the host meanwhile. The manifest stays as it

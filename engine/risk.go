@@ -4,7 +4,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/mirrorform/mirrorform/internal/wire"
+	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
 // Changes that can cut the operator off from a host: what sshd, logins, privileges and the network need. They are confirmed over a new connection, or

@@ -3,7 +3,7 @@ package engine
 import (
 	"testing"
 
-	"github.com/mirrorform/mirrorform/internal/wire"
+	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
 func TestRisk(t *testing.T) {

@@ -6,7 +6,7 @@ import (
 	"testing/synctest"
 
 	"github.com/mirrorform/mirrorform/engine"
-	"github.com/mirrorform/mirrorform/internal/wire"
+	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
 // TestForgedMessages has a helper send what it must not. That host has an error, and nothing it says is taken for done.

@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/mirrorform/mirrorform/internal/wire"
+	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
 // Frame is what a trace tells of one message: nothing of what is in it, which may be secret.

@@ -11,7 +11,7 @@ import (
 	"testing/iotest"
 
 	"github.com/mirrorform/mirrorform/engine"
-	"github.com/mirrorform/mirrorform/internal/wire"
+	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
 // duplex reads from one stream and writes to another.

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/mirrorform/mirrorform/internal/wire"
+	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
 // Lock says how the locks of hosts are taken.

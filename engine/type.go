@@ -8,7 +8,7 @@ package engine
 import (
 	"fmt"
 
-	"github.com/mirrorform/mirrorform/internal/wire"
+	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
 // Target is the host that a resource is on, as resource types see it. With validate, before any

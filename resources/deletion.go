@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/mirrorform/mirrorform/engine"
-	"github.com/mirrorform/mirrorform/internal/wire"
+	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
 // deletion says that a directory that is removed goes with all that is in it, which no configuration can ask for.

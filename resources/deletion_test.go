@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/mirrorform/mirrorform/engine"
-	"github.com/mirrorform/mirrorform/internal/wire"
+	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
 func TestDeletion(t *testing.T) {

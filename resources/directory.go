@@ -5,7 +5,7 @@ import (
 	"slices"
 
 	"github.com/mirrorform/mirrorform/engine"
-	"github.com/mirrorform/mirrorform/internal/wire"
+	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
 // Directory is a directory. What is in it is not managed. Directories that are missing above it are made.

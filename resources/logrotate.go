@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/mirrorform/mirrorform/engine"
-	"github.com/mirrorform/mirrorform/internal/wire"
+	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
 // Logrotate is an entry of /etc/logrotate.d: how log files are rotated.

@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/mirrorform/mirrorform/engine"
-	"github.com/mirrorform/mirrorform/internal/wire"
+	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
 // digestOf is the SHA-256 of content in hex, as wire.File has it.

@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/mirrorform/mirrorform/engine"
-	"github.com/mirrorform/mirrorform/internal/wire"
+	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
 // Mount is a file system that is mounted, now and after a boot: a new line of fstab(5) names it by

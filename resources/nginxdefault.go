@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/mirrorform/mirrorform/engine"
-	"github.com/mirrorform/mirrorform/internal/wire"
+	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
 // Which site answers for a host's address is decided once. A site of ours takes it only where

@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/mirrorform/mirrorform/engine"
-	"github.com/mirrorform/mirrorform/internal/wire"
+	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
 // NginxSite is a site of static files that nginx serves: a file of /etc/nginx/conf.d with one

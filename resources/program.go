@@ -5,7 +5,7 @@ import (
 	"strconv"
 
 	"github.com/mirrorform/mirrorform/engine"
-	"github.com/mirrorform/mirrorform/internal/wire"
+	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
 // Program is a program of mirrorform's own on a host, which other resources run. A mirror block

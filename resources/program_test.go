@@ -4,7 +4,7 @@ import (
 	"testing"
 
 	"github.com/mirrorform/mirrorform/engine"
-	"github.com/mirrorform/mirrorform/internal/wire"
+	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
 // Another build of the same version is no difference, an older version is one, and a newer one that

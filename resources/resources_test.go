@@ -16,7 +16,7 @@ import (
 	"testing"
 
 	"github.com/mirrorform/mirrorform/engine"
-	"github.com/mirrorform/mirrorform/internal/wire"
+	"github.com/mirrorform/mirrorform/engine/wire"
 	"github.com/rogpeppe/go-internal/txtar"
 )
 

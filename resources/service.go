@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/mirrorform/mirrorform/engine"
-	"github.com/mirrorform/mirrorform/internal/wire"
+	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
 // Service is a systemd unit: whether it starts at boot, whether it runs, and which files it has to have loaded.

@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/mirrorform/mirrorform/engine"
-	"github.com/mirrorform/mirrorform/internal/wire"
+	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
 // Storage is a condition: the file system that holds a path is large enough. It changes nothing on a host; below the

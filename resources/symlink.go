@@ -4,7 +4,7 @@ import (
 	"fmt"
 
 	"github.com/mirrorform/mirrorform/engine"
-	"github.com/mirrorform/mirrorform/internal/wire"
+	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
 // Symlink is a symbolic link. Directories that are missing above it are made.

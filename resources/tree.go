@@ -8,8 +8,8 @@ import (
 	"strings"
 
 	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/engine/wire"
 	"github.com/mirrorform/mirrorform/internal/claim"
-	"github.com/mirrorform/mirrorform/internal/wire"
 )
 
 // Tree is the claim to a directory that something fills and empties by itself, as a mirror's sync

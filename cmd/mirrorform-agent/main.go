@@ -11,9 +11,9 @@ import (
 	"path"
 	"syscall"
 
+	"github.com/mirrorform/mirrorform/engine/wire"
 	"github.com/mirrorform/mirrorform/internal/agent"
 	"github.com/mirrorform/mirrorform/internal/syncjob"
-	"github.com/mirrorform/mirrorform/internal/wire"
 )
 
 // version is set by the linker.

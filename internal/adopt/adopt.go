@@ -16,9 +16,9 @@ import (
 	"strings"
 
 	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/engine/wire"
 	"github.com/mirrorform/mirrorform/internal/mirror"
 	"github.com/mirrorform/mirrorform/internal/mirrorsd"
-	"github.com/mirrorform/mirrorform/internal/wire"
 )
 
 // Host is what a draft has to know of a host besides its answers.

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/mirrorform/mirrorform/internal/wire"
+	"github.com/mirrorform/mirrorform/engine/wire"
 	"github.com/mirrorform/mirrorform/resources"
 )
 

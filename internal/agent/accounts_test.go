@@ -4,7 +4,7 @@ import (
 	"os"
 	"testing"
 
-	"github.com/mirrorform/mirrorform/internal/wire"
+	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
 // Accounts that are in no file come from getent, with their groups.

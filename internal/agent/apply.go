@@ -3,7 +3,7 @@ package agent
 import (
 	"errors"
 
-	"github.com/mirrorform/mirrorform/internal/wire"
+	"github.com/mirrorform/mirrorform/engine/wire"
 	"golang.org/x/sys/unix"
 )
 

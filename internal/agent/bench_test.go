@@ -3,7 +3,7 @@ package agent
 import (
 	"testing"
 
-	"github.com/mirrorform/mirrorform/internal/wire"
+	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
 // What a plan without differences asks of a host, but for what needs systemd.

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/mirrorform/mirrorform/internal/wire"
+	"github.com/mirrorform/mirrorform/engine/wire"
 	"golang.org/x/sys/unix"
 )
 

@@ -9,7 +9,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/mirrorform/mirrorform/internal/wire"
+	"github.com/mirrorform/mirrorform/engine/wire"
 	"golang.org/x/sys/unix"
 )
 

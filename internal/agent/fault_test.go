@@ -15,8 +15,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/mirrorform/mirrorform/engine/wire"
 	"github.com/mirrorform/mirrorform/internal/lab/labtest"
-	"github.com/mirrorform/mirrorform/internal/wire"
 	"golang.org/x/sys/unix"
 )
 

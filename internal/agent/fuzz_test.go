@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/mirrorform/mirrorform/internal/wire"
+	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
 // FuzzFrames has both codecs read the same bytes as frames. Neither panics, neither reads more than there is, and every message that the

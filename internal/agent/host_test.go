@@ -14,10 +14,10 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/mirrorform/mirrorform/engine/wire"
 	"github.com/mirrorform/mirrorform/internal/helper/builder"
 	"github.com/mirrorform/mirrorform/internal/lab"
 	"github.com/mirrorform/mirrorform/internal/lab/labtest"
-	"github.com/mirrorform/mirrorform/internal/wire"
 )
 
 // process is a helper that runs elsewhere.

@@ -5,9 +5,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mirrorform/mirrorform/engine/wire"
 	"github.com/mirrorform/mirrorform/internal/lab"
 	"github.com/mirrorform/mirrorform/internal/lab/labtest"
-	"github.com/mirrorform/mirrorform/internal/wire"
 )
 
 const demo = "mirrorform-lab-demo"

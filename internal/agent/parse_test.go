@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mirrorform/mirrorform/internal/wire"
+	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
 func same(t *testing.T, what string, got, want any) {

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/mirrorform/mirrorform/internal/wire"
+	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
 // An instance of a package is written as the package manager takes it: by the name alone where its

@@ -3,7 +3,7 @@ package agent
 import (
 	"strings"
 
-	"github.com/mirrorform/mirrorform/internal/wire"
+	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
 // installedPackages lists the names of all packages of which something is there, sorted, and a digest of their versions and states. Where there is no package

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mirrorform/mirrorform/internal/wire"
+	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
 // controller is the other end of a session in tests.

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mirrorform/mirrorform/internal/wire"
+	"github.com/mirrorform/mirrorform/engine/wire"
 	"golang.org/x/sys/unix"
 )
 

@@ -5,8 +5,8 @@ import (
 	"path"
 	"strings"
 
+	"github.com/mirrorform/mirrorform/engine/wire"
 	"github.com/mirrorform/mirrorform/internal/claim"
-	"github.com/mirrorform/mirrorform/internal/wire"
 	"golang.org/x/sys/unix"
 )
 

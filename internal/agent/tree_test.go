@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mirrorform/mirrorform/engine/wire"
 	"github.com/mirrorform/mirrorform/internal/claim"
-	"github.com/mirrorform/mirrorform/internal/wire"
 )
 
 func TestAskTree(t *testing.T) {

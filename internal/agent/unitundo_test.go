@@ -5,9 +5,9 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/mirrorform/mirrorform/engine/wire"
 	"github.com/mirrorform/mirrorform/internal/lab"
 	"github.com/mirrorform/mirrorform/internal/lab/labtest"
-	"github.com/mirrorform/mirrorform/internal/wire"
 )
 
 // Undos that have a unit load its files wait for all others; those that stop one keep their place.

@@ -11,9 +11,9 @@ import (
 	"strings"
 
 	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/engine/wire"
 	"github.com/mirrorform/mirrorform/internal/adopt"
 	"github.com/mirrorform/mirrorform/internal/mirrorsd"
-	"github.com/mirrorform/mirrorform/internal/wire"
 	"github.com/mirrorform/mirrorform/resources"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"

@@ -15,10 +15,10 @@ import (
 	"sync"
 
 	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/engine/wire"
 	"github.com/mirrorform/mirrorform/internal/config"
 	"github.com/mirrorform/mirrorform/internal/helper"
 	"github.com/mirrorform/mirrorform/internal/ssh"
-	"github.com/mirrorform/mirrorform/internal/wire"
 )
 
 // connector returns what opens sessions with hosts, and what closes the connections to jump hosts afterwards.

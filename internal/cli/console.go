@@ -7,9 +7,9 @@ import (
 	"io"
 
 	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/engine/wire"
 	"github.com/mirrorform/mirrorform/internal/config"
 	"github.com/mirrorform/mirrorform/internal/ui"
-	"github.com/mirrorform/mirrorform/internal/wire"
 	"github.com/spf13/cobra"
 )
 

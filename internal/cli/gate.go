@@ -12,9 +12,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/mirrorform/mirrorform/engine/wire"
 	"github.com/mirrorform/mirrorform/internal/config"
 	"github.com/mirrorform/mirrorform/internal/upstream"
-	"github.com/mirrorform/mirrorform/internal/wire"
 )
 
 // maxGateOutput is how much of what a gate's command prints is shown, in bytes: its end.

@@ -10,8 +10,8 @@ import (
 
 	"github.com/aymanbagabas/go-udiff"
 	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/engine/wire"
 	"github.com/mirrorform/mirrorform/internal/publish"
-	"github.com/mirrorform/mirrorform/internal/wire"
 	"github.com/spf13/cobra"
 )
 

@@ -11,10 +11,10 @@ import (
 
 	"github.com/dustin/go-humanize"
 	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/engine/wire"
 	"github.com/mirrorform/mirrorform/internal/events"
 	"github.com/mirrorform/mirrorform/internal/report"
 	"github.com/mirrorform/mirrorform/internal/ui"
-	"github.com/mirrorform/mirrorform/internal/wire"
 	"github.com/spf13/cobra"
 )
 

@@ -8,8 +8,8 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/engine/wire"
 	"github.com/mirrorform/mirrorform/internal/mirror"
-	"github.com/mirrorform/mirrorform/internal/wire"
 	"github.com/zclconf/go-cty/cty"
 )
 

@@ -3,7 +3,7 @@ package conformance
 import (
 	"slices"
 
-	"github.com/mirrorform/mirrorform/internal/wire"
+	"github.com/mirrorform/mirrorform/engine/wire"
 	"github.com/mirrorform/mirrorform/resources"
 )
 

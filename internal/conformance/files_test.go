@@ -4,7 +4,7 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/mirrorform/mirrorform/internal/wire"
+	"github.com/mirrorform/mirrorform/engine/wire"
 	"github.com/mirrorform/mirrorform/resources"
 )
 

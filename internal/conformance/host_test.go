@@ -18,10 +18,10 @@ import (
 	"time"
 
 	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/engine/wire"
 	"github.com/mirrorform/mirrorform/internal/helper"
 	"github.com/mirrorform/mirrorform/internal/lab"
 	"github.com/mirrorform/mirrorform/internal/lab/labtest"
-	"github.com/mirrorform/mirrorform/internal/wire"
 )
 
 // helperPath is where the helper lies on the hosts, outside of what listings compare.

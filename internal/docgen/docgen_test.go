@@ -11,8 +11,8 @@ import (
 
 	"github.com/aymanbagabas/go-udiff"
 
+	"github.com/mirrorform/mirrorform/engine/wire"
 	"github.com/mirrorform/mirrorform/internal/config"
-	"github.com/mirrorform/mirrorform/internal/wire"
 	"github.com/mirrorform/mirrorform/resources"
 )
 

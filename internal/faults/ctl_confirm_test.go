@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mirrorform/mirrorform/engine/wire"
 	"github.com/mirrorform/mirrorform/internal/lab"
-	"github.com/mirrorform/mirrorform/internal/wire"
 )
 
 // Arguments of a host: how long it waits for a confirmation, where none will come, and where one has to come on a busy machine as well.

@@ -14,7 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/mirrorform/mirrorform/engine"
-	"github.com/mirrorform/mirrorform/internal/wire"
+	"github.com/mirrorform/mirrorform/engine/wire"
 	"golang.org/x/crypto/ssh"
 )
 

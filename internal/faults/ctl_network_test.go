@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mirrorform/mirrorform/engine/wire"
 	"github.com/mirrorform/mirrorform/internal/lab"
-	"github.com/mirrorform/mirrorform/internal/wire"
 )
 
 // passAll is the treatment of connections on a good network.

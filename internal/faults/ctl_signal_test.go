@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/engine/wire"
 	"github.com/mirrorform/mirrorform/internal/lab/labtest"
-	"github.com/mirrorform/mirrorform/internal/wire"
 	"github.com/mirrorform/mirrorform/resources"
 )
 

@@ -11,7 +11,7 @@ import (
 	"unicode"
 
 	"github.com/mirrorform/mirrorform/engine"
-	"github.com/mirrorform/mirrorform/internal/wire"
+	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
 // story is what happens on two hosts, each event one millisecond and a half after the last one.

@@ -15,7 +15,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/mirrorform/mirrorform/internal/wire"
+	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
 // Errors that a caller may want to tell apart; test for them with errors.Is. The error that wraps one of them names

@@ -20,9 +20,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/mirrorform/mirrorform/engine/wire"
 	"github.com/mirrorform/mirrorform/internal/claim"
 	"github.com/mirrorform/mirrorform/internal/syncjob/settings"
-	"github.com/mirrorform/mirrorform/internal/wire"
 )
 
 // Exit statuses besides rsync's own, after sysexits.h. docs/mirror.md has them for operators.

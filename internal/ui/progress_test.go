@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/mirrorform/mirrorform/engine"
-	"github.com/mirrorform/mirrorform/internal/wire"
+	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
 // events are those of two hosts; one fails, and one of its steps cannot be taken back.

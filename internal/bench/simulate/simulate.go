@@ -19,9 +19,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/mirrorform/mirrorform/engine/wire"
 	"github.com/mirrorform/mirrorform/internal/agent"
 	"github.com/mirrorform/mirrorform/internal/lab"
-	"github.com/mirrorform/mirrorform/internal/wire"
 	"golang.org/x/crypto/ssh"
 )
 

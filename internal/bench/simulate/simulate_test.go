@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/engine/wire"
 	"github.com/mirrorform/mirrorform/internal/ssh"
-	"github.com/mirrorform/mirrorform/internal/wire"
 	gossh "golang.org/x/crypto/ssh"
 )
 

@@ -16,7 +16,7 @@ import (
 	"testing/iotest"
 	"testing/quick"
 
-	"github.com/mirrorform/mirrorform/internal/wire"
+	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
 // framed is a frame with that content.
