@@ -354,9 +354,8 @@ func (f *Fleet) planHost(ctx context.Context, of Host) (*HostPlan, error) {
 		notes = append(append(notes, moved...), o.notes(letGo)...)
 	}
 	all = f.selected(h.target, all)
-	if f.Adjust != nil {
-		all = f.Adjust(all)
-	}
+	all, kept := f.adjusted(h.target, all)
+	notes = append(notes, kept...)
 	f.hold(h, all)
 	markSecrets(all)
 	for _, r := range all {

@@ -1,6 +1,32 @@
 package engine
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+)
+
+// adjusted is what Adjust makes of the selected resources, without those to be removed that a
+// resource needs which it keeps: the group of an account stays with the account.
+func (f *Fleet) adjusted(t Target, selected []*Resource) (all []*Resource, notes []string) {
+	if f.Adjust == nil {
+		return selected, nil
+	}
+	all = f.Adjust(selected)
+	var needs []Key
+	for _, r := range selected {
+		if r.Kept() != "" && !slices.Contains(all, r) {
+			_, more := r.Kind.requires(t, r.State)
+			needs = append(needs, more...)
+		}
+	}
+	removed := slices.DeleteFunc(slices.Clone(all), func(r *Resource) bool { return !r.Remove })
+	for _, r := range staying(t, removed, needs) {
+		r.Remove = false
+		all = slices.DeleteFunc(all, func(other *Resource) bool { return other == r })
+		notes = append(notes, fmt.Sprintf("%s is kept: what is kept needs it", relative(r.Address)))
+	}
+	return all, notes
+}
 
 // hold marks those resources to be removed that mirrorform made, and of these the ones that stay
 // since another configuration manages them, or something that stays needs them.

@@ -28,6 +28,38 @@ func (h *host) run(t *testing.T, configuration string, destroy bool, wanted ...*
 	return p
 }
 
+// What destroy keeps keeps what it needs, directly or not.
+func TestKeptKeeps(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		h := &host{files: map[string]string{}}
+		wanted := func() []*engine.Resource {
+			return append(resources(&thing{Name: "/group", Value: "x"}, &thing{Name: "/dir", Value: "x", Needs: []string{"/group"}}, &thing{Name: "/conf", Value: "x"}),
+				kept(&thing{Name: "/account", Needs: []string{"/dir"}}))
+		}
+		h.run(t, "ours", false, wanted()...)
+		f := single(t, h, wanted()...)
+		f.Configuration = "ours"
+		f.Adjust = func(selected []*engine.Resource) (removed []*engine.Resource) {
+			for _, r := range selected {
+				if r.Kept() == "" {
+					r.Remove, removed = true, append(removed, r)
+				}
+			}
+			return removed
+		}
+		p, r := f.apply()
+		if got, want := changes(p), "delete h/thing./conf"; got != want || r.Err != nil {
+			t.Errorf("plan: %s, %v; want %s", got, r.Err, want)
+		}
+		contains(t, "notes", strings.Join(p.Notes, "\n"), "thing./group is kept: what is kept needs it", "thing./dir is kept")
+		h.has(t, "/group", "/dir", "/account")
+		if left, want := h.managedList(t), "thing./group thing./dir kept./account"; left != want {
+			t.Errorf("managed: %q, want %q", left, want)
+		}
+	})
+}
+
 // has fails unless those paths exist on the host, and no others.
 func (h *host) has(t *testing.T, paths ...string) {
 	t.Helper()
