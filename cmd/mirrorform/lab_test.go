@@ -46,7 +46,7 @@ func TestLab(t *testing.T) {
 		RequireExplicitExec: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status": status, "repeat": repeat, "boot": boot, "on": on, "reboot": reboot, "eventually": eventually, "edit": edit,
-			"github": github, "behind": behind, "serve": serve, "workflow": workflow, "pipeline": pipeline, "fleet": fleet, "power": power, "listing": listOn,
+			"github": github, "behind": behind, "serve": serve, "workflow": workflow, "pipeline": pipeline, "fleet": fleet, "power": power, "listing": listOn, "frozen": frozen, "dump": dump,
 		},
 	})
 }
