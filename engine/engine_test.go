@@ -208,20 +208,6 @@ func TestSelect(t *testing.T) {
 	}
 }
 
-func TestHostOf(t *testing.T) {
-	t.Parallel()
-	for address, want := range map[string]string{
-		"fra1/file.motd":                    "fra1",
-		`edge["a/b"]/mirror.almalinux.cron`: `edge["a/b"]`,
-		`edge["a\"/b"]/file.x`:              `edge["a\"/b"]`,
-		"fra1":                              "fra1",
-	} {
-		if got := engine.HostOf(address); got != want {
-			t.Errorf("HostOf(%q) = %q, want %q", address, got, want)
-		}
-	}
-}
-
 func TestCompare(t *testing.T) {
 	t.Parallel()
 	all := resources(

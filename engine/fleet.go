@@ -349,7 +349,7 @@ func (f *Fleet) planHost(ctx context.Context, of Host) (*HostPlan, error) {
 		h.target.know(h.manifest, f.Types, f.Configuration)
 		letGo := f.selected(h.target, o.letGo)
 		for _, r := range letGo {
-			h.gone = append(h.gone, relative(r.Address))
+			h.gone = append(h.gone, Local(r.Address))
 		}
 		notes = append(append(notes, moved...), o.notes(letGo)...)
 	}

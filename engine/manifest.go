@@ -185,22 +185,17 @@ func (m *Manifest) find(configuration, address string) *Managed {
 	return nil
 }
 
-// relative is an address without its host.
-func relative(address string) string {
-	return strings.TrimPrefix(strings.TrimPrefix(address, HostOf(address)), "/")
-}
-
 // longAttribute is the length from which on a manifest has an attribute's digest in place of its value, in bytes of JSON.
 const longAttribute = 1 << 10
 
 // newManaged makes the entry of a resource. What it needs of secrets, seal makes.
 func newManaged(r *Resource, configuration string, seal func(attribute string, value any) string) (Managed, error) {
 	m := Managed{
-		Address: relative(r.Address), Configuration: configuration, Type: r.Kind.Name, Source: r.Source, State: map[string]json.RawMessage{},
+		Address: Local(r.Address), Configuration: configuration, Type: r.Kind.Name, Source: r.Source, State: map[string]json.RawMessage{},
 		Keep: r.Keep, PreventDestroy: r.PreventDestroy,
 	}
 	for _, a := range r.DependsOn {
-		m.DependsOn = append(m.DependsOn, relative(a))
+		m.DependsOn = append(m.DependsOn, Local(a))
 	}
 	var err error
 	eachAttribute(r.State, func(name string, v reflect.Value) {
@@ -247,14 +242,14 @@ func (m *Managed) resource(host string, types *Registry) (*Resource, error) {
 		return nil, fmt.Errorf("%w: %s has the type %s, which this mirrorform does not know: use the version that made it", ErrManifest, m.Address, m.Type)
 	}
 	r := &Resource{
-		Address: host + "/" + m.Address, Kind: kind, State: kind.New(), Source: m.Source, Remove: true, Orphan: true, Keep: m.Keep, PreventDestroy: m.PreventDestroy,
+		Address: OnHost(host, m.Address), Kind: kind, State: kind.New(), Source: m.Source, Remove: true, Orphan: true, Keep: m.Keep, PreventDestroy: m.PreventDestroy,
 		Sensitive: map[string]bool{}, Made: m.Made,
 	}
 	for name := range m.Secrets {
 		r.Sensitive[name] = true
 	}
 	for _, a := range m.DependsOn {
-		r.DependsOn = append(r.DependsOn, host+"/"+a)
+		r.DependsOn = append(r.DependsOn, OnHost(host, a))
 	}
 	var err error
 	eachAttribute(r.State, func(name string, v reflect.Value) {
@@ -332,7 +327,7 @@ func (m *Manifest) orphans(t Target, types *Registry, configuration string, want
 		return provides
 	}
 	for _, r := range wanted {
-		is[relative(r.Address)] = true
+		is[Local(r.Address)] = true
 		for _, k := range need(r) {
 			managed[k] = true
 		}
@@ -348,7 +343,7 @@ func (m *Manifest) orphans(t Target, types *Registry, configuration string, want
 			}
 			continue
 		}
-		if is[e.Address] || leftOut(t.Name+"/"+e.Address) {
+		if is[e.Address] || leftOut(OnHost(t.Name, e.Address)) {
 			continue
 		}
 		r, err := e.resource(t.Name, types)
@@ -383,7 +378,7 @@ func (o *orphans) notes(letGo []*Resource) []string {
 	var notes []string
 	for _, r := range letGo {
 		if why := o.why[r]; why != "" {
-			notes = append(notes, fmt.Sprintf("%s is not in the configuration any more. It stays as it is and is not managed any more: %s", relative(r.Address), why))
+			notes = append(notes, fmt.Sprintf("%s is not in the configuration any more. It stays as it is and is not managed any more: %s", Local(r.Address), why))
 		}
 	}
 	if o.shared > 0 {

@@ -278,9 +278,9 @@ func (p *HostPlan) remove(t Target, r *Resource, have any, gone map[Key]bool) bo
 	}
 	if !r.Purge && (r.Shared != "" || !r.Made) {
 		if r.Made {
-			p.Notes = append(p.Notes, fmt.Sprintf("%s stays and is released: %s", relative(r.Address), r.Shared))
+			p.Notes = append(p.Notes, fmt.Sprintf("%s stays and is released: %s", Local(r.Address), r.Shared))
 		} else {
-			p.released = append(p.released, relative(r.Address))
+			p.released = append(p.released, Local(r.Address))
 		}
 		p.Unchanged++
 		return false
@@ -291,7 +291,7 @@ func (p *HostPlan) remove(t Target, r *Resource, have any, gone map[Key]bool) bo
 	steps := r.Kind.diff(t, nil, have)
 	if len(steps) == 0 {
 		if r.Kind.without != nil {
-			p.Notes = append(p.Notes, relative(r.Address)+" stays: something else is in it")
+			p.Notes = append(p.Notes, Local(r.Address)+" stays: something else is in it")
 		}
 		p.Unchanged++
 		return false

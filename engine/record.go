@@ -47,7 +47,7 @@ func (t *Target) know(m *Manifest, types *Registry, configuration string) {
 
 // record is the entry of a resource of this configuration, or nil.
 func (t Target) record(r *Resource) *Record {
-	if e := t.own[relative(r.Address)]; e != nil && e.Type == r.Kind.Name {
+	if e := t.own[Local(r.Address)]; e != nil && e.Type == r.Kind.Name {
 		return e
 	}
 	return nil

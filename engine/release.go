@@ -23,7 +23,7 @@ func (f *Fleet) adjusted(t Target, selected []*Resource) (all []*Resource, notes
 	for _, r := range staying(t, removed, needs) {
 		r.Remove = false
 		all = slices.DeleteFunc(all, func(other *Resource) bool { return other == r })
-		notes = append(notes, fmt.Sprintf("%s is kept: what is kept needs it", relative(r.Address)))
+		notes = append(notes, fmt.Sprintf("%s is kept: what is kept needs it", Local(r.Address)))
 	}
 	return all, notes
 }
@@ -49,7 +49,7 @@ func (f *Fleet) hold(h *hostState, all []*Resource) {
 		if !r.Remove {
 			continue
 		}
-		e := h.manifest.find(f.Configuration, relative(r.Address))
+		e := h.manifest.find(f.Configuration, Local(r.Address))
 		r.Made, r.Shared = e != nil && e.Made, ""
 		provides, more := r.Kind.requires(t, r.State)
 		others := slices.ContainsFunc(provides, func(k Key) bool { return owned[k] })

@@ -1,7 +1,5 @@
 package engine
 
-import "strings"
-
 // Select returns the resources that the addresses mean, with everything they need, in the order given. An address means the
 // resource of that address, and those below it: "fra1/mirror.almalinux" means every part of that mirror, "fra1" the whole host.
 // With no addresses everything is selected.
@@ -35,26 +33,4 @@ func Select(t Target, resources []*Resource, addresses []string) []*Resource {
 		}
 	}
 	return list
-}
-
-// Within tells whether a resource's address is the given one or below it.
-func Within(address, above string) bool {
-	rest, ok := strings.CutPrefix(address, above)
-	return ok && (rest == "" || strings.ContainsRune("/.[", rune(rest[0])))
-}
-
-// HostOf is the part of an address before the slash that ends the host's name; a for_each key may hold slashes.
-func HostOf(address string) string {
-	quoted := false
-	for i := 0; i < len(address); i++ {
-		switch c := address[i]; {
-		case c == '\\' && quoted:
-			i++
-		case c == '"':
-			quoted = !quoted
-		case c == '/' && !quoted:
-			return address[:i]
-		}
-	}
-	return address
 }

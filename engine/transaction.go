@@ -179,10 +179,10 @@ func (f *Fleet) nextManifest(h *hostState, changed map[*Resource]bool) (*Manifes
 	var entries []Managed
 	for _, r := range h.ordered {
 		if r.Remove {
-			gone = append(gone, relative(r.Address))
+			gone = append(gone, Local(r.Address))
 			continue
 		}
-		old := h.manifest.find(f.Configuration, relative(r.Address))
+		old := h.manifest.find(f.Configuration, Local(r.Address))
 		kept := *r
 		kept.Sensitive = r.stillSensitive(changed[r])
 		e, err := newManaged(&kept, f.Configuration, func(name string, value any) string {
@@ -210,7 +210,7 @@ func (f *Fleet) nextManifest(h *hostState, changed map[*Resource]bool) (*Manifes
 // sealSecret is the digest of a secret for a manifest.
 func (f *Fleet) sealSecret(address, attribute string, value any) string {
 	f.sealing.Do(func() { f.seals = newSealer(NewNonce()) })
-	return "argon2id:" + hex.EncodeToString(f.seals.salt) + ":" + f.seals.seal(relative(address)+" "+attribute, true, value)
+	return "argon2id:" + hex.EncodeToString(f.seals.salt) + ":" + f.seals.seal(Local(address)+" "+attribute, true, value)
 }
 
 // aftermath finds out what became of a host whose connection was lost in a transaction: the helper takes back by itself what was not made final.

@@ -304,7 +304,8 @@ func heldBy(t engine.Target, want *Tree) []held {
 	var list []held
 	for i := range t.Records {
 		r := &t.Records[i]
-		mirrors := strings.HasPrefix(r.Address, "mirror.")
+		address, _ := engine.ParseLocal(r.Address)
+		mirrors := address.Type == mirrorBlock
 		h := held{inside: true, what: "is a tree of " + r.Address}
 		switch s := r.State.(type) {
 		case *Tree:
@@ -317,7 +318,7 @@ func heldBy(t engine.Target, want *Tree) []held {
 		case *Mount:
 			h.path = s.Path
 			// The whole file system is the tree of a mirror that has no other directory.
-			if h.inside = mirrors && !hasDirectory(t.Records, r); !h.inside {
+			if h.inside = mirrors && !hasDirectory(t.Records, r, address); !h.inside {
 				h.what = "is a mount point of " + r.Address
 			}
 		default:
@@ -326,7 +327,7 @@ func heldBy(t engine.Target, want *Tree) []held {
 		if !r.Own {
 			h.what += " in another configuration"
 		}
-		same := partOf(r.Address, want.Name)
+		same := partOf(address, want.Name)
 		h.own = h.path == want.Path && h.inside && (r.Own || same)
 		if h.own && !r.Own {
 			continue // its record was lost, or it is taken over: what lies there decides
@@ -341,30 +342,27 @@ func heldBy(t engine.Target, want *Tree) []held {
 
 // hasDirectory tells whether the mirror of a mount has a directory of its own, or a tree that says
 // where it is.
-func hasDirectory(records []engine.Record, mount *engine.Record) bool {
-	prefix, _, _ := cutLast(mount.Address)
+func hasDirectory(records []engine.Record, mount *engine.Record, at engine.Address) bool {
 	return slices.ContainsFunc(records, func(r engine.Record) bool {
-		return r.Configuration == mount.Configuration && (r.Address == prefix+".directory" || r.Address == prefix+".tree")
+		a, _ := engine.ParseLocal(r.Address)
+		return r.Configuration == mount.Configuration && a.Block() == at.Block() && (a.Part == "directory" || a.Part == "tree")
 	})
 }
 
-func cutLast(address string) (before, after string, ok bool) {
-	i := strings.LastIndexByte(address, '.')
-	if i < 0 {
-		return "", address, false
+// partOf tells whether an address is a part of the mirror whose tree has that name.
+func partOf(a engine.Address, name string) bool {
+	if a.Type != mirrorBlock {
+		return false
 	}
-	return address[:i], address[i+1:], true
+	mirror, kitten := strings.CutSuffix(name, "-kitten")
+	if strings.HasPrefix(a.Part, "kitten_") {
+		return kitten && a.Name == mirror
+	}
+	return a.Name == name
 }
 
-// partOf tells whether an address is a part of the mirror whose tree has that name.
-func partOf(address, name string) bool {
-	prefix, part, _ := cutLast(address)
-	mirror, kitten := strings.CutSuffix(name, "-kitten")
-	if prefix == "mirror."+name && !strings.HasPrefix(part, "kitten_") {
-		return true
-	}
-	return kitten && prefix == "mirror."+mirror && strings.HasPrefix(part, "kitten_")
-}
+// mirrorBlock is the type that the addresses of a mirror's parts have.
+const mirrorBlock = "mirror"
 
 // nested tells whether one of two places lies in the other. With inside false only what lies in the
 // tree counts.

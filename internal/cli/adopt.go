@@ -198,8 +198,7 @@ func (r *run) writeAdopted(drafts []*adopt.Draft, f adoptFlags) error {
 		list, _ := r.config.Resources(h.Name, nil) // what needs facts was checked with them
 		for _, res := range list {
 			if !r.declaredIn(res, f.out) {
-				_, block, _ := strings.Cut(res.Address, "/")
-				names[block] = true
+				names[engine.Local(res.Address)] = true
 			}
 		}
 	}

@@ -1,11 +1,8 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
-	"regexp"
 	"slices"
-	"strconv"
 
 	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/engine/wire"
@@ -37,9 +34,6 @@ func (r *run) needFacts() []engine.Host {
 	return slices.DeleteFunc(slices.Clone(r.hosts), func(h engine.Host) bool { return !slices.Contains(needed, h.Name) })
 }
 
-// publishPart matches the address of a mirror's file on host local; the group is the mirror's host, quoted.
-var publishPart = regexp.MustCompile(`^local/mirror\.[A-Za-z0-9_-]+\.publish\[(".*")\]$`)
-
 // entries returns what the mirrors on the run's hosts publish. Entries that are made from facts which are not given are not among them.
 func (r *run) entries(facts map[string]*wire.Facts) ([]entry, error) {
 	if !slices.ContainsFunc(r.hosts, func(h engine.Host) bool { return h.Last }) {
@@ -54,16 +48,15 @@ func (r *run) entries(facts map[string]*wire.Facts) ([]entry, error) {
 	var found []entry
 	for _, res := range r.choose(engine.Target{Name: "local"}, list) {
 		file, ok := res.State.(*resources.File)
-		m := publishPart.FindStringSubmatch(res.Address)
-		if !ok || file.Content == nil || m == nil {
+		a, _ := engine.ParseAddress(res.Address)
+		if !ok || file.Content == nil || a.Type != "mirror" || a.Part != "publish" || a.Key == "" {
 			continue
 		}
-		host, hostErr := strconv.Unquote(m[1])
 		f, err := mirrorsd.Parse([]byte(*file.Content))
-		if err := errors.Join(hostErr, err); err != nil {
+		if err != nil {
 			return nil, fmt.Errorf("%s: %w", res.Address, err)
 		}
-		found = append(found, entry{host, res.Address, f})
+		found = append(found, entry{a.Key, res.Address, f})
 	}
 	return found, nil
 }

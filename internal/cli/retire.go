@@ -1,13 +1,12 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -152,22 +151,13 @@ func (r *run) hostsToRetire() ([]string, error) {
 	return names, nil
 }
 
-// mirrorPart matches the address of a mirror's part below its host: of the mirror's name, the part's, and on host local the mirror's host, quoted.
-var mirrorPart = regexp.MustCompile(`^/mirror\.([A-Za-z0-9_-]+)\.([a-z_]+)(?:\[(".*")\])?$`)
-
 // partOf takes the address of a mirror's part apart. The host is that of the mirror; part is "" where the address is of something else.
 func partOf(address string) (host, mirrorName, part string) {
-	host = engine.HostOf(address)
-	m := mirrorPart.FindStringSubmatch(strings.TrimPrefix(address, host))
-	if m == nil {
-		return host, "", ""
+	a, ok := engine.ParseAddress(address)
+	if !ok || a.Type != "mirror" || a.Part == "" {
+		return a.Host, "", ""
 	}
-	if m[3] != "" {
-		if unquoted, err := strconv.Unquote(m[3]); err == nil {
-			host = unquoted
-		}
-	}
-	return host, m[1], m[2]
+	return cmp.Or(a.Key, a.Host), a.Name, a.Part
 }
 
 // dataToDelete checks as much of --delete-data as can be checked without a host, and returns the addresses by host.

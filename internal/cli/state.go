@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/internal/ui"
@@ -42,7 +41,7 @@ func (a *app) stateListCommand() *cobra.Command {
 			}
 			for _, m := range manifests {
 				for _, e := range m.Manifest.Resources {
-					a.print("%s\n", ui.Escape(m.Host+"/"+e.Address))
+					a.print("%s\n", ui.Escape(engine.OnHost(m.Host, e.Address)))
 				}
 			}
 			return err
@@ -106,7 +105,7 @@ type managedJSON struct {
 }
 
 func newManagedJSON(host string, m *engine.Manifest, e *engine.Managed) managedJSON {
-	j := managedJSON{host + "/" + e.Address, e.Type, e.Source, e.Configuration, e.State, e.Digests, slices.Sorted(maps.Keys(e.Secrets)), e.PreventDestroy, nil}
+	j := managedJSON{engine.OnHost(host, e.Address), e.Type, e.Source, e.Configuration, e.State, e.Digests, slices.Sorted(maps.Keys(e.Secrets)), e.PreventDestroy, nil}
 	if m.Format >= 2 {
 		j.Made = &e.Made
 	}
@@ -164,7 +163,7 @@ func (a *app) stateShowCommand() *cobra.Command {
 			}
 			for _, m := range manifests {
 				for i := range m.Manifest.Resources {
-					if e := &m.Manifest.Resources[i]; m.Host+"/"+e.Address == args[0] {
+					if e := &m.Manifest.Resources[i]; engine.OnHost(m.Host, e.Address) == args[0] {
 						if asJSON {
 							return a.printJSON(newManagedJSON(m.Host, m.Manifest, e))
 						}
@@ -182,7 +181,7 @@ func (a *app) stateShowCommand() *cobra.Command {
 }
 
 func (a *app) printManaged(host string, m *engine.Manifest, e *engine.Managed) {
-	a.print("%s (%s), declared at %s\n", ui.Escape(host+"/"+e.Address), ui.Escape(e.Type), ui.Escape(e.Source))
+	a.print("%s (%s), declared at %s\n", ui.Escape(engine.OnHost(host, e.Address)), ui.Escape(e.Type), ui.Escape(e.Source))
 	if e.PreventDestroy {
 		a.print("  prevent_destroy: it is not removed\n")
 	}
@@ -245,7 +244,7 @@ func (a *app) forget(ctx context.Context, configuration string, addresses []stri
 		if !declared[host] {
 			return fmt.Errorf("there is no host %s, neither in the configuration nor in %s; nothing was changed", host, recordName)
 		}
-		byHost[host] = append(byHost[host], strings.TrimPrefix(strings.TrimPrefix(address, host), "/"))
+		byHost[host] = append(byHost[host], engine.Local(address))
 	}
 	if err := record.write(a.chdir, r.record); err != nil {
 		return err
@@ -262,7 +261,7 @@ func (a *app) forget(ctx context.Context, configuration string, addresses []stri
 			failed = true
 		}
 		for _, address := range forgotten {
-			a.print("forgotten: %s\n", ui.Escape(host+"/"+address))
+			a.print("forgotten: %s\n", ui.Escape(engine.OnHost(host, address)))
 		}
 	}
 	if failed {

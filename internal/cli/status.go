@@ -135,7 +135,7 @@ func withSurveys(list []*engine.Resource) []*engine.Resource {
 	host := engine.HostOf(list[0].Address)
 	all := slices.Clone(list)
 	for _, j := range syncJobs(host, list) {
-		all = append(all, &engine.Resource{Address: host + "/survey." + j.mirror, Kind: surveyKind, State: &survey{Job: j}})
+		all = append(all, &engine.Resource{Address: engine.Address{Host: host, Type: "survey", Name: j.mirror}.String(), Kind: surveyKind, State: &survey{Job: j}})
 	}
 	return all
 }

@@ -39,34 +39,38 @@ func (j *syncJob) label() string { return j.host + " " + j.mirror }
 
 // syncJobs finds the jobs among a host's resources.
 func syncJobs(host string, list []*engine.Resource) []*syncJob {
-	byAddress := map[string]any{}
+	byAddress := map[engine.Address]any{}
 	for _, r := range list {
-		if !r.Remove {
-			byAddress[r.Address] = r.State
+		if a, ok := engine.ParseAddress(r.Address); ok && !r.Remove {
+			byAddress[a] = r.State
 		}
 	}
 	var jobs []*syncJob
 	for _, r := range list {
-		name, ok := strings.CutPrefix(r.Address, host+"/mirror.")
-		base, isCron := strings.CutSuffix(r.Address, "cron")
+		a, _ := engine.ParseAddress(r.Address)
+		prefix, isCron := strings.CutSuffix(a.Part, "cron") // of the parts of a mirror's second job
 		cron, isState := r.State.(*resources.Cron)
-		if !ok || !isCron || !isState || r.Remove || len(cron.Command) < 3 || len(cron.OnExit) == 0 {
+		if a.Type != "mirror" || !isCron || !isState || r.Remove || len(cron.Command) < 3 || len(cron.OnExit) == 0 {
 			continue
 		}
-		name, part, _ := strings.Cut(name, ".")
-		if part == "kitten_cron" {
+		part := func(name string) any {
+			a.Part = name
+			return byAddress[a]
+		}
+		name := a.Name
+		if prefix == "kitten_" {
 			name += "-kitten"
 		}
 		j := &syncJob{host: host, mirror: name, script: cron.OnExit[0], lock: cron.Command[2], user: cron.User, schedule: cron.Schedule}
-		if f, ok := byAddress[base+"sync_status"].(*resources.File); ok {
+		if f, ok := part(prefix + "sync_status").(*resources.File); ok {
 			j.status = f.Path
 		}
-		if f, ok := byAddress[base+"sync_output"].(*resources.File); ok {
+		if f, ok := part(prefix + "sync_output").(*resources.File); ok {
 			j.output = f.Path
 		}
-		if d, ok := byAddress[base+"directory"].(*resources.Directory); ok {
+		if d, ok := part(prefix + "directory").(*resources.Directory); ok {
 			j.dir = d.Path
-		} else if m, ok := byAddress[strings.TrimSuffix(base, "kitten_")+"mount"].(*resources.Mount); ok {
+		} else if m, ok := part("mount").(*resources.Mount); ok {
 			j.dir = m.Path
 		}
 		if j.status != "" && j.output != "" && j.dir != "" {

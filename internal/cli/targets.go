@@ -81,7 +81,7 @@ func noAddress(target string, addresses []string) error {
 func nearest(target string, addresses []string) string {
 	best, limit := "", max(2, len(target)/2)
 	for _, address := range addresses {
-		if strings.HasSuffix(address, "/"+target) {
+		if engine.Local(address) == target {
 			return address
 		}
 		for _, a := range []string{address, above(address), engine.HostOf(address)} {
@@ -95,13 +95,11 @@ func nearest(target string, addresses []string) string {
 
 // above is the address of the mirror that an address is a part of, or "".
 func above(address string) string {
-	host := engine.HostOf(address)
-	rest, ok := strings.CutPrefix(address, host+"/mirror.")
-	if !ok {
+	a, _ := engine.ParseAddress(address)
+	if a.Part == "" {
 		return ""
 	}
-	name, _, _ := strings.Cut(rest, ".")
-	return host + "/mirror." + name
+	return a.Block().String()
 }
 
 // noArguments is cobra.NoArgs for commands that take hosts and addresses as options.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/mirrorform/mirrorform/engine"
 	"github.com/zclconf/go-cty/cty"
 )
 
@@ -69,7 +70,7 @@ func (c *Config) dependency(t hcl.Traversal) (dependency, *hcl.Diagnostic) {
 	if !ok || !isString(index.Key) {
 		return dependency{}, errorAt(at, "Invalid depends_on argument", "The key of an instance is a string: %s[\"KEY\"].", name)
 	}
-	dep.key = instanceKey(index.Key.AsString())
+	dep.key = engine.Index(index.Key.AsString())
 	return dep, nil
 }
 

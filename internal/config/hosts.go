@@ -13,6 +13,7 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/mirrorform/mirrorform/engine"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/convert"
 )
@@ -151,7 +152,7 @@ func (c *Config) host(hb *hostBlock, ctx *hcl.EvalContext, key string) (*Host, h
 	h := &Host{Name: hb.name, Block: hb.name, Key: key, Become: "none", BecomePassword: a.BecomePassword,
 		ConfirmTimeout: defaultConfirm, Labels: a.Labels, Range: hb.header}
 	if hb.forEach != nil {
-		h.Name = hb.name + instanceKey(key)
+		h.Name = hb.name + engine.Index(key)
 	}
 	diags = append(diags, h.set(c, hb, &a, d)...)
 	c.secrets.add(cty.StringVal(h.BecomePassword))

@@ -121,7 +121,7 @@ func (c *Config) readAddress(blockType string, expr hclsyntax.Expression) (*addr
 	if why := checkKey(index.Key.AsString()); why != "" {
 		return invalid(why)
 	}
-	a.key = instanceKey(index.Key.AsString())
+	a.key = engine.Index(index.Key.AsString())
 	return a, nil
 }
 

@@ -4,11 +4,11 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"unicode"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/internal/mirror"
 	"github.com/zclconf/go-cty/cty"
 )
@@ -26,7 +26,7 @@ type instance struct {
 }
 
 // address is HOST/TYPE.NAME["key"] or HOST/mirror.NAME.
-func (i *instance) address(host string) string { return host + "/" + i.block.name + i.key }
+func (i *instance) address(host string) string { return engine.OnHost(host, i.block.name+i.key) }
 
 // eachKey is one element of a for_each.
 type eachKey struct {
@@ -39,11 +39,6 @@ func (k eachKey) context(ctx *hcl.EvalContext) *hcl.EvalContext {
 	child := ctx.NewChild()
 	child.Variables = map[string]cty.Value{"each": cty.ObjectVal(map[string]cty.Value{"key": cty.StringVal(k.key), "value": k.value})}
 	return child
-}
-
-// instanceKey is a for_each key as addresses write it: ["key"].
-func instanceKey(key string) string {
-	return `["` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(key) + `"]`
 }
 
 // maxInstances is how many elements a for_each may have.
@@ -129,7 +124,7 @@ func (c *Config) placeBlocks() hcl.Diagnostics {
 		diags = append(diags, keyDiags...)
 		b.keysUnknown = keys == nil
 		for _, k := range keys {
-			diags = append(diags, c.placeInstance(b, k.context(c.global), instanceKey(k.key))...)
+			diags = append(diags, c.placeInstance(b, k.context(c.global), engine.Index(k.key))...)
 		}
 	}
 	return diags
@@ -196,7 +191,7 @@ func (c *Config) checkHostKeys(expr hclsyntax.Expression) hcl.Diagnostics {
 		}
 		hint := ""
 		if s := suggest(key, keys); s != "" {
-			hint = fmt.Sprintf(" Did you mean host.%s%s?", name, instanceKey(s))
+			hint = fmt.Sprintf(" Did you mean host.%s%s?", name, engine.Index(s))
 		}
 		diags = append(diags, errorAt(t.SourceRange(), "Unknown host", "The hosts of the block host %q have no key %q.%s", name, key, hint))
 	}

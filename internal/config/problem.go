@@ -200,10 +200,6 @@ func nestedBlock(body *hclsyntax.Body, name string, index int) *hclsyntax.Block 
 
 // blockOf finds the block that declares the resource of an address: HOST/TYPE.NAME["key"] or HOST/mirror.NAME.PART["key"].
 func (c *Config) blockOf(address string) *block {
-	rest := strings.TrimPrefix(strings.TrimPrefix(address, engine.HostOf(address)), "/")
-	kind, name, _ := strings.Cut(rest, ".")
-	if end := strings.IndexAny(name, ".["); end >= 0 {
-		name = name[:end]
-	}
-	return c.byName[kind+"."+name]
+	a, _ := engine.ParseAddress(address)
+	return c.byName[engine.Address{Type: a.Type, Name: a.Name}.String()]
 }

@@ -385,7 +385,7 @@ func (w *wanting) mirror(i *instance, h *Host, local bool) {
 func (c *Config) part(i *instance, h *Host, p mirror.Part) *engine.Resource {
 	address := func(name string) string { return i.address(h.Name) + "." + name }
 	if p.Local {
-		address = func(name string) string { return i.address(localHost) + "." + name + instanceKey(h.Name) }
+		address = func(name string) string { return i.address(localHost) + "." + name + engine.Index(h.Name) }
 	}
 	r := &engine.Resource{
 		Address: address(p.Name), Kind: c.registry.Kind(p.Type), State: p.State, Source: sourceOf(i.block.header), Keep: p.Keep,
@@ -400,7 +400,8 @@ func (c *Config) part(i *instance, h *Host, p mirror.Part) *engine.Resource {
 // leaveOut takes down that what a mirror puts on host local for a host is not known.
 func (w *wanting) leaveOut(i *instance, h *Host) {
 	w.leftOut = append(w.leftOut, func(address string) bool {
-		return strings.HasPrefix(address, i.address(localHost)+".") && strings.HasSuffix(address, instanceKey(h.Name))
+		a, _ := engine.ParseAddress(address)
+		return a.Part != "" && a.Block().String() == i.address(localHost) && a.Key == h.Name
 	})
 }
 

@@ -69,7 +69,7 @@ func (h *Host) Reduce() {
 
 // label is what a node shows: the address without its host, and the type where the address does not begin with it.
 func (n *Node) label() []string {
-	lines := []string{strings.TrimPrefix(n.Address, engine.HostOf(n.Address)+"/")}
+	lines := []string{engine.Local(n.Address)}
 	switch {
 	case n.Pending:
 		lines = append(lines, "(needs facts of the host)")

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/internal/ui"
 	"github.com/mirrorform/mirrorform/internal/upstream"
 )
@@ -157,7 +158,7 @@ func (h *Host) junit() junitSuite {
 
 // within is an address without its host.
 func within(h *Host, address string) string {
-	return strings.TrimPrefix(address, h.Name+"/")
+	return engine.Local(address)
 }
 
 func (c *Change) junit(h *Host) junitCase {
