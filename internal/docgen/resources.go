@@ -103,7 +103,7 @@ func (g *generator) example(name string) (string, error) {
 
 // facts lists what target.facts holds.
 func (g *generator) facts() (string, error) {
-	structs, err := parseStructs(filepath.Join(g.root, "internal", "wire"), "json")
+	structs, err := parseStructs(filepath.Join(g.root, "engine", "wire"), "json")
 	if err != nil {
 		return "", err
 	}
