@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // Attribute is one attribute of a state, as plans show it.
@@ -23,17 +24,30 @@ func Attributes(state any, sensitive map[string]bool) []Attribute {
 	}
 	var list []Attribute
 	v := reflect.Indirect(reflect.ValueOf(state))
-	for i := range v.NumField() {
-		name, derived := attributeName(v.Type().Field(i))
+	for _, f := range fieldsOf(v.Type()) {
+		name, derived := attributeName(f)
 		if name == "" {
 			continue
 		}
-		value, set := plain(v.Field(i))
+		value, set := plain(v.FieldByIndex(f.Index))
 		if !set {
 			continue
 		}
 		list = append(list, Attribute{Name: name, Value: value, Sensitive: sensitive[name] || derived && len(sensitive) > 0})
 	}
+	return list
+}
+
+var fieldLists sync.Map // from reflect.Type to what fieldsOf returns
+
+// fieldsOf lists the fields of a state in the order of their declaration, those of embedded structs
+// among them.
+func fieldsOf(t reflect.Type) []reflect.StructField {
+	if list, ok := fieldLists.Load(t); ok {
+		return list.([]reflect.StructField)
+	}
+	list := reflect.VisibleFields(t)
+	fieldLists.Store(t, list)
 	return list
 }
 
@@ -73,9 +87,8 @@ func compareAttributes(want, have any, sensitive map[string]bool) (before, after
 // attributesShownWhereFound are those with a tag `plan:"name,found"`: what lies where something else is wanted.
 func attributesShownWhereFound(state any) map[string]bool {
 	names := map[string]bool{}
-	t := reflect.Indirect(reflect.ValueOf(state)).Type()
-	for i := range t.NumField() {
-		if name, found := strings.CutSuffix(t.Field(i).Tag.Get("plan"), ",found"); found {
+	for _, f := range fieldsOf(reflect.Indirect(reflect.ValueOf(state)).Type()) {
+		if name, found := strings.CutSuffix(f.Tag.Get("plan"), ",found"); found {
 			names[name] = true
 		}
 	}

@@ -228,9 +228,9 @@ func newManaged(r *Resource, configuration string, seal func(attribute string, v
 // eachAttribute calls each for the fields of a state that a configuration sets.
 func eachAttribute(state any, each func(name string, v reflect.Value)) {
 	v := reflect.Indirect(reflect.ValueOf(state))
-	for i := range v.NumField() {
-		if name, derived := attributeName(v.Type().Field(i)); name != "" && !derived {
-			each(name, v.Field(i))
+	for _, f := range fieldsOf(v.Type()) {
+		if name, derived := attributeName(f); name != "" && !derived {
+			each(name, v.FieldByIndex(f.Index))
 		}
 	}
 }

@@ -189,8 +189,8 @@ func severityOf(d *hcl.Diagnostic) engine.Severity {
 // stateNames lists the attributes that a found state can have: those that are set in a configuration, and those that the type derives.
 func stateNames(t reflect.Type) []string {
 	names := []string{}
-	for i := range t.NumField() {
-		if name := stateName(t.Field(i)); name != "" {
+	for _, f := range reflect.VisibleFields(t) {
+		if name := stateName(f); name != "" {
 			names = append(names, name)
 		}
 	}
@@ -214,8 +214,8 @@ func stateValue(t reflect.Type, found any, sensitive map[string]bool) cty.Value 
 		return cty.NullVal(cty.DynamicPseudoType)
 	}
 	attrs := map[string]cty.Value{}
-	for i := range t.NumField() {
-		if f := t.Field(i); stateName(f) != "" {
+	for _, f := range reflect.VisibleFields(t) {
+		if stateName(f) != "" {
 			attrs[stateName(f)] = plainValue(engine.Plain(reflect.Zero(f.Type).Interface()))
 		}
 	}
