@@ -127,7 +127,7 @@ func Questions(t Target, resources []*Resource) []wire.Query {
 	var all []wire.Query
 	seen := map[string]bool{}
 	for _, r := range resources {
-		for _, q := range r.Kind.ask(t, r.State) {
+		for _, q := range r.Kind.ask(t, r.completed(t)) {
 			if k := q.Key(); !seen[k] {
 				seen[k] = true
 				all = append(all, q)
@@ -149,7 +149,8 @@ func Compare(t Target, ordered []*Resource, got Answers) *HostPlan {
 	}
 	for _, r := range ordered {
 		k := r.Kind
-		have, err := k.read(t, r.State, got)
+		want := r.completed(t)
+		have, err := k.read(t, want, got)
 		if err != nil {
 			p.Problems = append(p.Problems, &ResourceProblem{Resource: r, Problem: Errorf("", "%v", err)})
 			continue
@@ -162,10 +163,9 @@ func Compare(t Target, ordered []*Resource, got Answers) *HostPlan {
 			}
 			continue
 		}
-		want := k.complete(t, k.settle(t, r.State, t.record(r), got))
 		declared := want
 		if k.settles {
-			declared = k.complete(t, cmp.Or(r.declared, r.State))
+			want, declared = k.complete(t, k.settle(t, want, t.record(r), got)), r.unsettled(t)
 		}
 		p.Compared = append(p.Compared, Compared{r, want, have, declared})
 		if problems := k.check(t, want, have); len(problems) > 0 {

@@ -25,7 +25,8 @@ type Record struct {
 // What is decided lies in fields with a `remember:"name"` tag: after an apply the manifest holds
 // their values, and every later wanted state begins with them, unless the configuration sets them.
 type Settler[S any] interface {
-	// Settle returns a copy of want with what the answers decide. prior is the resource's own entry
+	// Settle returns a copy of want, which is completed, with what the answers decide. It is completed
+	// again after that: derived fields that no longer hold are left empty. prior is the resource's own entry
 	// in the manifest; nil: it is new.
 	Settle(t Target, want *S, prior *Record, got Answers) *S
 }

@@ -141,6 +141,29 @@ func (r *Registry) Names() []string {
 // Validate tells what is wrong with a wanted state whatever the host is.
 func (k *Kind) Validate(want any) []Problem { return k.validate(want) }
 
+// Keys names what a resource is on the host and what must be there before it.
+func (k *Kind) Keys(t Target, want any) (provides, needs []Key) { return k.keys(t, want) }
+
+// Follows returns the keys of the resources that it acts upon when they change.
+func (k *Kind) Follows(t Target, want any) []Key { return k.follows(t, want) }
+
+// Stale returns have as it will be once one of those has changed.
+func (k *Kind) Stale(want, have any) any { return k.stale(want, have) }
+
+// Ask returns the questions that Read needs answered about a complete want.
+func (k *Kind) Ask(t Target, want any) []wire.Query { return k.ask(t, want) }
+
+// Settles tells whether the type is a Settler.
+func (k *Kind) Settles() bool { return k.settles }
+
+// Settle returns want with what the answers decide; of a type that is no Settler, want itself.
+func (k *Kind) Settle(t Target, want any, prior *Record, got Answers) any {
+	return k.settle(t, want, prior, got)
+}
+
+// Check returns what must not be brought about on the host as it was found.
+func (k *Kind) Check(t Target, want, have any) []Problem { return k.check(t, want, have) }
+
 // Read makes the found state out of the answers; nil when there is nothing.
 func (k *Kind) Read(t Target, want any, got Answers) (any, error) { return k.read(t, want, got) }
 
@@ -175,6 +198,9 @@ type Resource struct {
 	Purge     bool            // it is removed even where mirrorform did not make it
 
 	declared any // of a Settler: State without what the manifest remembers
+	// asked and plain are State and declared, completed: each is made once, when the host is first
+	// asked. State must not change any more then.
+	asked, plain any
 	// once has the attributes that are sensitive only since the host's manifest has them as
 	// secrets.
 	once map[string]pastSecret
@@ -182,6 +208,25 @@ type Resource struct {
 	PreventDestroy bool
 	// Postcondition, where it is not nil, tells what is wrong with the state (*S, or nil) that was found after an apply.
 	Postcondition func(found any) []Problem
+}
+
+// completed is the wanted state with its defaults and derived fields.
+func (r *Resource) completed(t Target) any {
+	if r.asked == nil {
+		r.asked = r.Kind.complete(t, r.State)
+	}
+	return r.asked
+}
+
+// unsettled is the same without what was remembered.
+func (r *Resource) unsettled(t Target) any {
+	if r.declared == nil {
+		return r.completed(t)
+	}
+	if r.plain == nil {
+		r.plain = r.Kind.complete(t, r.declared)
+	}
+	return r.plain
 }
 
 // Kept says why the resource is not removed unless it is named, or "".

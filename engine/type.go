@@ -34,7 +34,8 @@ type Target struct {
 // Saved plans have digests of all fields, exported or not, but for those with a `fingerprint:"-"`
 // tag: what changes by itself, and content that is not managed.
 //
-// A nil *S means absent. All methods are pure and must not keep or change what they are given.
+// A nil *S means absent. What is wanted is completed once (Completer), and Ask, Read, Diff, Settle and
+// Check get that. Keys, Validate and the rest get it as the configuration has it. All methods are pure and must not keep or change what they are given.
 type Type[S any] interface {
 	// Keys names what the resource is on the host and what must be there before it.
 	// Two resources of a host that provide the same key are an error.
@@ -49,8 +50,8 @@ type Type[S any] interface {
 	Diff(t Target, want, have *S) []Step
 }
 
-// Completer is a Type whose wanted state has defaults, or fields derived from others (the text of a generated file). Diff, Check and plans get the
-// completed state.
+// Completer is a Type whose wanted state has defaults, or fields derived from others (the text of a
+// generated file). Completing a completed or found state changes nothing.
 type Completer[S any] interface {
 	// Complete returns a completed copy of want.
 	Complete(t Target, want *S) *S

@@ -1,6 +1,7 @@
 package resources
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"path"
@@ -36,16 +37,7 @@ type Cron struct {
 	// from running. Its own exit status is what cron sees.
 	OnExit []string `hcl:"on_exit,optional" argv:"true"`
 
-	// Content, Digest, Owner, Group, Mode and Kind are as in File, for the file that is made.
-	Content *string `plan:"content"`
-	Digest  string  `plan:"digest"`
-	Owner   string  `plan:"owner"`
-	Group   string  `plan:"group"`
-	Mode    string  `plan:"mode"`
-	Kind    string  `plan:"kind,found"`
-
-	found wire.File
-	private
+	generatedFile
 }
 
 const cronDir = "/etc/cron.d"
@@ -62,14 +54,7 @@ func (cronType) Complete(_ engine.Target, want *Cron) *Cron {
 	if full.User == "" {
 		full.User = "root"
 	}
-	if full.Content == nil && full.Digest == "" && full.Kind == "" { // not what was found
-		if content, err := cronContent(&full); err == nil { // Validate tells of an error
-			full.Content = &content
-		}
-	}
-	if full.Mode == "" {
-		full.Owner, full.Group, full.Mode = "root", "root", full.publicMode() // cron(8) skips files that others can write
-	}
+	full.complete(func() (string, error) { return cronContent(&full) })
 	return &full
 }
 
@@ -170,18 +155,17 @@ func cronVariable(name, value string) (string, error) {
 	return line, nil
 }
 
-func (ct cronType) managed(s *Cron) *managedFile {
-	s = ct.Complete(engine.Target{}, s)
-	return &managedFile{
-		path: cronDir + "/" + s.Name, content: s.Content, digest: s.Digest, owner: s.Owner, group: s.Group, mode: s.Mode,
-		kind: s.Kind, private: bool(s.private), found: s.found,
+func (cronType) file(s *Cron) *managedFile {
+	if s == nil {
+		return nil
 	}
+	return s.at(cronDir + "/" + s.Name)
 }
 
 // Generated implements engine.Generator.
 func (cronType) Generated(*Cron) bool { return true }
 
-func (ct cronType) Keys(t engine.Target, want *Cron) (provides, needs []engine.Key) {
+func (cronType) Keys(t engine.Target, want *Cron) (provides, needs []engine.Key) {
 	daemon := "cron"
 	if t.Facts.OS.Family == "el" {
 		daemon = "cronie"
@@ -193,7 +177,7 @@ func (ct cronType) Keys(t engine.Target, want *Cron) (provides, needs []engine.K
 	if want.RequireMount != "" {
 		needs = append(needs, engine.MountKey(want.RequireMount))
 	}
-	needs = append(needs, engine.PathKey(cronDir), engine.UserKey(ct.Complete(t, want).User), engine.PackageKey(daemon))
+	needs = append(needs, engine.PathKey(cronDir), engine.UserKey(cmp.Or(want.User, "root")), engine.PackageKey(daemon))
 	return []engine.Key{engine.PathKey(p)}, needs
 }
 
@@ -220,7 +204,7 @@ func (ct cronType) Validate(want *Cron) []engine.Problem {
 		_, err := cronVariable(name, full.Environment[name])
 		out = append(out, report("environment", err)...)
 	}
-	if len(out) == 0 {
+	if len(out) == 0 && full.Content == nil {
 		_, err := cronContent(full)
 		out = report("command", err)
 	}
@@ -228,34 +212,27 @@ func (ct cronType) Validate(want *Cron) []engine.Problem {
 }
 
 func (ct cronType) Ask(_ engine.Target, want *Cron) []wire.Query {
-	return []wire.Query{ct.managed(want).query()}
+	return []wire.Query{ct.file(want).query()}
 }
 
 // Read takes what is not the file itself as wanted: the difference shows in its content.
-func (ct cronType) Read(t engine.Target, want *Cron, got engine.Answers) (*Cron, error) {
-	m, err := ct.managed(want).read(got)
+func (ct cronType) Read(_ engine.Target, want *Cron, got engine.Answers) (*Cron, error) {
+	m, err := ct.file(want).read(got)
 	if err != nil || m == nil {
 		return nil, err
 	}
-	have := *ct.Complete(t, want)
-	have.Content, have.Digest, have.Kind, have.found = m.content, m.digest, m.kind, m.found
-	have.Owner, have.Group, have.Mode = m.owner, m.group, m.mode
+	have := *want
+	have.took(m)
 	return &have, nil
 }
 
 func (ct cronType) Diff(_ engine.Target, want, have *Cron) []engine.Step {
-	switch {
-	case want == nil:
-		return ct.managed(have).remove()
-	case have == nil:
-		return ct.managed(want).steps(nil)
-	}
-	return ct.managed(want).steps(ct.managed(have))
+	return fileSteps(ct.file(want), ct.file(have))
 }
 
 func (ct cronType) Check(_ engine.Target, want, have *Cron) []engine.Problem {
 	if want == nil || have == nil {
 		return nil
 	}
-	return ct.managed(have).check(ct.managed(want))
+	return ct.file(have).check(ct.file(want))
 }

@@ -57,6 +57,9 @@ func (fileType) Complete(_ engine.Target, want *File) *File {
 }
 
 func (fileType) managed(s *File) *managedFile {
+	if s == nil {
+		return nil
+	}
 	m := &managedFile{
 		path: s.Path, content: s.Content, digest: s.Digest, owner: s.Owner, group: s.Group, mode: s.Mode,
 		kind: s.Kind, validate: s.Validate, parents: true, private: bool(s.private), found: s.found,
@@ -119,13 +122,7 @@ func (ft fileType) Read(t engine.Target, want *File, got engine.Answers) (*File,
 }
 
 func (ft fileType) Diff(_ engine.Target, want, have *File) []engine.Step {
-	switch {
-	case want == nil:
-		return ft.managed(have).remove()
-	case have == nil:
-		return ft.managed(want).steps(nil)
-	}
-	return ft.managed(want).steps(ft.managed(have))
+	return fileSteps(ft.managed(want), ft.managed(have))
 }
 
 // Irreplaceable keeps a file whose content is somebody else's.

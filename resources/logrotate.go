@@ -36,17 +36,8 @@ type Logrotate struct {
 	SUUser  string `hcl:"su_user,optional"`
 	SUGroup string `hcl:"su_group,optional"`
 
-	// Content, Digest, Owner, Group, Mode and Kind are as in File, for the file that is made.
-	Content *string `plan:"content"`
-	Digest  string  `plan:"digest"`
-	Owner   string  `plan:"owner"`
-	Group   string  `plan:"group"`
-	Mode    string  `plan:"mode"`
-	Kind    string  `plan:"kind,found"`
-
-	found   wire.File
+	generatedFile
 	differs []string // directories of several accounts, which one entry cannot rotate
-	private
 }
 
 const logrotateDir = "/etc/logrotate.d"
@@ -69,13 +60,7 @@ func (logrotateType) Complete(_ engine.Target, want *Logrotate) *Logrotate {
 			*b = &yes
 		}
 	}
-	if full.Content == nil && full.Digest == "" && full.Kind == "" { // not what was found
-		content := logrotateContent(&full)
-		full.Content = &content
-	}
-	if full.Mode == "" {
-		full.Owner, full.Group, full.Mode = "root", "root", full.publicMode() // logrotate(8) skips files that others can write
-	}
+	full.complete(func() (string, error) { return logrotateContent(&full), nil })
 	return &full
 }
 
@@ -127,7 +112,10 @@ func (logrotateType) Settle(_ engine.Target, want *Logrotate, _ *engine.Record, 
 		return &full
 	}
 	for account := range users {
-		full.SUUser, full.SUGroup, _ = strings.Cut(account, " ")
+		if account != "" {
+			full.SUUser, full.SUGroup, _ = strings.Cut(account, " ")
+			full.Content = nil // it names the account
+		}
 	}
 	return &full
 }
@@ -161,12 +149,13 @@ func logrotateContent(s *Logrotate) string {
 	return out.String()
 }
 
-func (lt logrotateType) managed(s *Logrotate) *managedFile {
-	s = lt.Complete(engine.Target{}, s)
-	return &managedFile{
-		path: logrotateDir + "/" + s.Name, content: s.Content, digest: s.Digest, owner: s.Owner, group: s.Group, mode: s.Mode,
-		kind: s.Kind, private: bool(s.private), found: s.found, validate: []string{"/usr/sbin/logrotate", "--debug", "{}"},
+func (logrotateType) file(s *Logrotate) *managedFile {
+	if s == nil {
+		return nil
 	}
+	m := s.at(logrotateDir + "/" + s.Name)
+	m.validate = []string{"/usr/sbin/logrotate", "--debug", "{}"}
+	return m
 }
 
 // Generated implements engine.Generator.
@@ -234,7 +223,7 @@ func together(attribute string, names []string, values ...string) []engine.Probl
 }
 
 func (lt logrotateType) Ask(_ engine.Target, want *Logrotate) []wire.Query {
-	return append([]wire.Query{lt.managed(want).query()}, lt.ownerQueries(want)...)
+	return append([]wire.Query{lt.file(want).query()}, lt.ownerQueries(want)...)
 }
 
 // Read takes what is not the file itself as wanted: the difference shows in its content.
@@ -244,29 +233,22 @@ func (lt logrotateType) Read(t engine.Target, want *Logrotate, got engine.Answer
 			return nil, err
 		}
 	}
-	plain := lt.managed(want)
-	want = lt.Settle(t, want, nil, got)
-	m, err := lt.managed(want).readAs(plain.query(), got)
+	plain := lt.file(want)
+	want = lt.Complete(t, lt.Settle(t, want, nil, got))
+	m, err := lt.file(want).readAs(plain.query(), got)
 	if err != nil || m == nil {
 		return nil, err
 	}
 	if plain.content != nil && m.found.SHA256 == digestOf([]byte(*plain.content)) {
 		m.content, m.digest = plain.content, "" // it was not sent
 	}
-	have := *lt.Complete(t, want)
-	have.Content, have.Digest, have.Kind, have.found = m.content, m.digest, m.kind, m.found
-	have.Owner, have.Group, have.Mode = m.owner, m.group, m.mode
+	have := *want
+	have.took(m)
 	return &have, nil
 }
 
 func (lt logrotateType) Diff(_ engine.Target, want, have *Logrotate) []engine.Step {
-	switch {
-	case want == nil:
-		return lt.managed(have).remove()
-	case have == nil:
-		return lt.managed(want).steps(nil)
-	}
-	return lt.managed(want).steps(lt.managed(have))
+	return fileSteps(lt.file(want), lt.file(have))
 }
 
 func (lt logrotateType) Check(_ engine.Target, want, have *Logrotate) []engine.Problem {
@@ -278,5 +260,5 @@ func (lt logrotateType) Check(_ engine.Target, want, have *Logrotate) []engine.P
 	if want == nil || have == nil {
 		return out
 	}
-	return append(out, lt.managed(have).check(lt.managed(want))...)
+	return append(out, lt.file(have).check(lt.file(want))...)
 }

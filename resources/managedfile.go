@@ -191,6 +191,14 @@ func (m managedFile) steps(have *managedFile) []engine.Step {
 	return m.attributeSteps(have)
 }
 
+// fileSteps are the steps from the file have to want; nil is no file.
+func fileSteps(want, have *managedFile) []engine.Step {
+	if want == nil {
+		return have.remove()
+	}
+	return want.steps(have)
+}
+
 // write is the step that makes the file anew.
 func (m managedFile) write(summary string, attributes wire.Attributes) engine.Step {
 	content := ""

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
 // nginxTokens reads a configuration as nginx does (ngx_conf_read_token): words, and ; { } by themselves. A word that was
@@ -192,4 +193,56 @@ func TestNginxListen(t *testing.T) {
 			t.Errorf("%q is taken", listen)
 		}
 	}
+}
+
+// TestCompletedOnce counts how often a look at a host renders the text of a site: once, however
+// many questions, comparisons and checks are made of it.
+func TestCompletedOnce(t *testing.T) {
+	t.Parallel()
+	kind := All().Kind("nginx_site")
+	count := 0
+	rendered := countedSite{count: &count}
+	r := new(engine.Registry)
+	engine.Register(r, "nginx_site", rendered)
+	site := &engine.Resource{Address: "fra1/nginx_site.mirror", Kind: r.Kind("nginx_site"), State: fullStates["nginx_site"]()}
+	target := engine.Target{Name: "fra1"}
+	for range 3 { // the plan, the look before the steps, the one after them
+		queries := engine.Questions(target, []*engine.Resource{site})
+		answers := make([]wire.Answer, len(queries))
+		for i, q := range queries {
+			switch q.Verb {
+			case wire.AskFile:
+				answers[i].File = &wire.File{Kind: wire.Absent}
+			case wire.AskUnit:
+				answers[i].Unit = &wire.Unit{LoadState: "not-found"}
+			case wire.AskHTTP:
+				answers[i].HTTP = &wire.HTTP{}
+			case wire.AskRun:
+				answers[i].Run = &wire.Run{}
+			}
+		}
+		got, err := engine.NewAnswers(queries, answers)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p := engine.Compare(target, []*engine.Resource{site}, got); len(p.Changes) != 1 || len(p.Changes[0].Steps) < 4 {
+			t.Fatalf("the plan is %+v", p)
+		}
+	}
+	if want := kind.Complete(target, site.State).(*NginxSite).Content; want == nil || count != 1 {
+		t.Errorf("the text was rendered %d times, want once", count)
+	}
+}
+
+// countedSite counts the completions that render a text.
+type countedSite struct {
+	nginxSiteType
+	count *int
+}
+
+func (c countedSite) Complete(t engine.Target, want *NginxSite) *NginxSite {
+	if want.Content == nil {
+		*c.count++
+	}
+	return c.nginxSiteType.Complete(t, want)
 }

@@ -191,7 +191,7 @@ var (
 
 // withoutIPv6 reports whether the package's own site may listen where the site is not to.
 func (nt nginxSiteType) withoutIPv6(t engine.Target, s *NginxSite) bool {
-	return t.Facts.Packages == "apt" && !slices.ContainsFunc(nt.Complete(t, s).Listen, func(l string) bool { return strings.HasPrefix(l, "[") })
+	return t.Facts.Packages == "apt" && !slices.ContainsFunc(s.Listen, func(l string) bool { return strings.HasPrefix(l, "[") })
 }
 
 // replacesPackaged reports whether the site comes instead of the package's own: neither is nginx

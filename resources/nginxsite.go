@@ -30,13 +30,7 @@ type NginxSite struct {
 	Autoindex *bool             `hcl:"autoindex,optional"`  // lists directories: true by default
 	AccessLog string            `hcl:"access_log,optional"` // absolute path; nginx's own by default
 
-	// Content, Digest, Owner, Group, Mode and Kind are as in File, for the file that is made.
-	Content *string `plan:"content"`
-	Digest  string  `plan:"digest"`
-	Owner   string  `plan:"owner"`
-	Group   string  `plan:"group"`
-	Mode    string  `plan:"mode"`
-	Kind    string  `plan:"kind,found"`
+	generatedFile
 	// Served tells whether nginx answers requests for the site with this configuration, and with a
 	// file of each directory that has any.
 	Served *bool `plan:"served"`
@@ -44,10 +38,10 @@ type NginxSite struct {
 	decided bool // wanted: what the host answers has decided about Default
 	instead bool // wanted: it comes instead of the site of nginx's package
 	running bool // found: nginx runs
-	found   wire.File
 	// found: why a tree is not served, where the site is.
-	treeProblem string `fingerprint:"-"`
-	private
+	treeProblem string   `fingerprint:"-"`
+	named       []string // wanted: the names without Address, where that is one
+	digest      string   // wanted: see siteDigest
 }
 
 const (
@@ -68,7 +62,7 @@ func (nginxSiteType) Complete(_ engine.Target, want *NginxSite) *NginxSite {
 		full.Listen = []string{"80", "[::]:80"}
 	}
 	if full.Address != "" && !isFalse(full.Default) && !slices.Contains(full.ServerName, full.Address) {
-		full.ServerName = append(slices.Clip(full.ServerName), full.Address)
+		full.named, full.ServerName = full.ServerName, append(slices.Clip(full.ServerName), full.Address)
 	}
 	if full.Autoindex == nil {
 		full.Autoindex = &yes
@@ -76,13 +70,10 @@ func (nginxSiteType) Complete(_ engine.Target, want *NginxSite) *NginxSite {
 	if full.Served == nil {
 		full.Served = &yes
 	}
-	if full.Content == nil && full.Digest == "" && full.Kind == "" { // not what was found
-		content := siteContent(&full)
-		full.Content = &content
-	}
-	if full.Mode == "" {
-		full.Owner, full.Group, full.Mode = "root", "root", full.publicMode()
-	}
+	full.complete(func() (string, error) {
+		full.digest = siteDigest(&full)
+		return siteContent(&full), nil
+	})
 	return &full
 }
 
@@ -96,9 +87,12 @@ func (nt nginxSiteType) Settle(t engine.Target, want *NginxSite, _ *engine.Recor
 	}
 	yes := false
 	if unit, err := got.Unit(wire.Query{Verb: wire.AskUnit, Arg: nginxUnit}); err == nil {
-		yes = nt.free(nt.Complete(t, want), unit, got)
+		yes = nt.free(want, unit, got)
 	}
 	full.Default, full.decided = &yes, true
+	if !yes && full.named != nil {
+		full.ServerName, full.Content = full.named, nil
+	}
 	return &full
 }
 
@@ -110,13 +104,7 @@ func (nginxSiteType) undecided(t engine.Target, s *NginxSite) bool {
 	})
 }
 
-func (nt nginxSiteType) managed(s *NginxSite) *managedFile {
-	s = nt.Complete(engine.Target{}, s)
-	return &managedFile{
-		path: nginxDir + "/" + s.Name + ".conf", content: s.Content, digest: s.Digest, owner: s.Owner, group: s.Group, mode: s.Mode,
-		kind: s.Kind, private: bool(s.private), found: s.found,
-	}
-}
+func (nginxSiteType) file(s *NginxSite) *managedFile { return s.at(nginxDir + "/" + s.Name + ".conf") }
 
 // Generated implements engine.Generator.
 func (nginxSiteType) Generated(*NginxSite) bool { return true }
@@ -135,7 +123,7 @@ func (nt nginxSiteType) Keys(_ engine.Target, want *NginxSite) (provides, needs 
 			needs = append(needs, engine.PathKey(dir))
 		}
 	}
-	return []engine.Key{engine.PathKey(nt.managed(want).path)}, needs
+	return []engine.Key{engine.PathKey(nt.file(want).path)}, needs
 }
 
 // Loads makes the service come after the site: what the file says must be right before nginx
@@ -168,17 +156,16 @@ func (nt nginxSiteType) Validate(want *NginxSite) []engine.Problem {
 }
 
 func (nt nginxSiteType) queries(s *NginxSite) (file, served, unit wire.Query) {
-	s = nt.Complete(engine.Target{}, s)
 	probe := siteProbe(s)
 	served = wire.Query{Verb: wire.AskHTTP, Arg: probe.Address, Args: append([]string{probe.Host, probe.Path}, probe.Trees...)}
-	return nt.managed(s).query(), served, wire.Query{Verb: wire.AskUnit, Arg: nginxUnit}
+	return nt.file(s).query(), served, wire.Query{Verb: wire.AskUnit, Arg: nginxUnit}
 }
 
 func (nt nginxSiteType) Ask(t engine.Target, want *NginxSite) []wire.Query {
 	file, served, unit := nt.queries(want)
 	list := []wire.Query{file, served, unit}
 	if nt.undecided(t, want) {
-		config, answer, pages := defaultQueries(nt.Complete(t, want))
+		config, answer, pages := defaultQueries(want)
 		list = append(append(list, config, answer), pages...)
 	}
 	if nt.withoutIPv6(t, want) {
@@ -190,9 +177,8 @@ func (nt nginxSiteType) Ask(t engine.Target, want *NginxSite) []wire.Query {
 // Read takes what is neither the file nor the answer of nginx as wanted: the difference shows in the file's content.
 func (nt nginxSiteType) Read(t engine.Target, want *NginxSite, got engine.Answers) (*NginxSite, error) {
 	fileQuery, servedQuery, unitQuery := nt.queries(want)
-	want = nt.Settle(t, want, nil, got)
-	managed := nt.managed(want)
-	m, err := managed.readAs(fileQuery, got)
+	want = nt.Complete(t, nt.Settle(t, want, nil, got))
+	m, err := nt.file(want).readAs(fileQuery, got)
 	if err != nil || m == nil {
 		return nil, err
 	}
@@ -204,25 +190,23 @@ func (nt nginxSiteType) Read(t engine.Target, want *NginxSite, got engine.Answer
 	if err != nil {
 		return nil, err
 	}
-	have := *nt.Complete(t, want)
+	have := *want
 	probe := siteProbe(&have)
 	loaded := answer.Status == probe.Status && answer.Body == probe.Body
 	served := loaded && answer.Trees == ""
 	if loaded {
 		have.treeProblem = answer.Trees
 	}
-	have.Content, have.Digest, have.Kind, have.found = m.content, m.digest, m.kind, m.found
-	have.Owner, have.Group, have.Mode = m.owner, m.group, m.mode
+	have.took(m)
 	have.Served, have.running = &served, !stopped(unit)
 	return &have, nil
 }
 
-func (nt nginxSiteType) Diff(t engine.Target, want, have *NginxSite) []engine.Step {
+func (nt nginxSiteType) Diff(_ engine.Target, want, have *NginxSite) []engine.Step {
 	if want == nil {
 		return nt.remove(have)
 	}
-	want = nt.Complete(t, want)
-	file := nt.managed(want)
+	file := nt.file(want)
 	if have == nil {
 		steps := append(file.steps(nil), siteSteps(want)...)
 		if want.instead {
@@ -230,8 +214,7 @@ func (nt nginxSiteType) Diff(t engine.Target, want, have *NginxSite) []engine.St
 		}
 		return steps
 	}
-	have = nt.Complete(t, have)
-	found := nt.managed(have)
+	found := nt.file(have)
 	if len(found.inTheWay()) > 0 {
 		return nil // Check refuses it
 	}
@@ -249,7 +232,7 @@ func (nt nginxSiteType) Diff(t engine.Target, want, have *NginxSite) []engine.St
 func nginxTest(want *NginxSite) engine.Step {
 	run := &wire.RunOp{Argv: []string{"/usr/sbin/nginx", "-t"}}
 	if want != nil {
-		run.Refuse, run.About = "[warn]", []string{nginxSiteType{}.managed(want).path}
+		run.Refuse, run.About = "[warn]", []string{nginxSiteType{}.file(want).path}
 		for _, name := range want.ServerName {
 			run.About = append(run.About, `"`+bracketed(name)+`"`)
 		}
@@ -273,7 +256,7 @@ func siteSteps(want *NginxSite) []engine.Step {
 
 // remove takes the file away, and the site out of a nginx that runs.
 func (nt nginxSiteType) remove(have *NginxSite) []engine.Step {
-	steps := nt.managed(have).remove()
+	steps := nt.file(have).remove()
 	if len(steps) == 0 || !have.running {
 		return steps
 	}
@@ -288,7 +271,7 @@ func (nt nginxSiteType) Check(t engine.Target, want, have *NginxSite) (out []eng
 	if want == nil || have == nil {
 		return out
 	}
-	out = append(out, nt.managed(have).check(nt.managed(nt.Complete(t, want)))...)
+	out = append(out, nt.file(have).check(nt.file(want))...)
 	if have.treeProblem != "" {
 		out = append(out, engine.Problem{Severity: engine.Warning, Summary: "nginx answers, but not with the files: " + have.treeProblem})
 	}
@@ -321,6 +304,6 @@ func siteProbe(s *NginxSite) *wire.ProbeOp {
 	}
 	return &wire.ProbeOp{
 		Address: probeAddress(s.Listen), Host: bracketed(strings.Replace(host, "*", "mirrorform", 1)), Path: siteMarker,
-		Status: 200, Body: siteDigest(s), Timeout: 10, Trees: siteTrees(s),
+		Status: 200, Body: s.digest, Timeout: 10, Trees: siteTrees(s),
 	}
 }

@@ -42,7 +42,7 @@ const siteTemplate = `server {
 
 // siteContent is the text of the file.
 func siteContent(s *NginxSite) string {
-	return header("nginx_site", s.Name) + siteServer(s, siteDigest(s))
+	return header("nginx_site", s.Name) + siteServer(s, s.digest)
 }
 
 // siteDigest tells a configuration from all others: it is what the site answers at siteMarker.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -40,27 +39,7 @@ var update = flag.Bool("update", false, "write what was got into the text files"
 // steps, and keys.
 func TestCases(t *testing.T) {
 	t.Parallel()
-	cases := map[string]runner{
-		"cron":       adapter[Cron]{cronType{}},
-		"directory":  adapter[Directory]{directoryType{}},
-		"file":       adapter[File]{fileType{}},
-		"filesystem": adapter[Filesystem]{filesystemType{}},
-		"group":      adapter[Group]{groupType{}},
-		"logrotate":  adapter[Logrotate]{logrotateType{}},
-		"mount":      adapter[Mount]{mountType{}},
-		"nginx_site": adapter[NginxSite]{nginxSiteType{}},
-		"package":    adapter[Package]{packageType{}},
-		"program":    adapter[Program]{programType{}},
-		"service":    adapter[Service]{serviceType{}},
-		"storage":    adapter[Storage]{storageType{}},
-		"symlink":    adapter[Symlink]{symlinkType{}},
-		"tree":       adapter[Tree]{treeType{}},
-		"user":       adapter[User]{userType{}},
-	}
-	if got, want := All().Names(), slices.Sorted(maps.Keys(cases)); !slices.Equal(got, want) {
-		t.Fatalf("registered are %v, tested are %v", got, want)
-	}
-	for _, name := range slices.Sorted(maps.Keys(cases)) {
+	for _, name := range All().Names() {
 		files, err := filepath.Glob(filepath.Join("testdata", name, "*.txtar"))
 		if err != nil || len(files) < 4 {
 			t.Errorf("%s has %d cases, every type needs some: %v", name, len(files), err)
@@ -73,7 +52,7 @@ func TestCases(t *testing.T) {
 					t.Fatal(err)
 				}
 				c := parseCase(t, archive)
-				got := cases[name].run(t, c)
+				got := typeUnderTest{All().Kind(name)}.run(t, c)
 				if *update {
 					c.write(t, file, archive, got)
 					return
@@ -149,43 +128,33 @@ func (c *testCase) write(t *testing.T, file string, a *txtar.Archive, got map[st
 	}
 }
 
-type runner interface {
-	run(t *testing.T, c *testCase) map[string]string
-}
+// typeUnderTest runs the cases of a type, and the laws that hold for every type.
+type typeUnderTest struct{ kind *engine.Kind }
 
-// adapter runs the cases of a type, and the laws that hold for every type.
-type adapter[S any] struct{ kind engine.Type[S] }
-
-func (a adapter[S]) run(t *testing.T, c *testCase) map[string]string {
-	want := new(S)
-	setState(t, want, c.text["want"])
+func (a typeUnderTest) run(t *testing.T, c *testCase) map[string]string {
+	raw := a.kind.New()
+	setState(t, raw, c.text["want"])
 	if _, ok := c.text["secret"]; ok {
-		any(want).(engine.Discreet).HoldsSecret()
+		raw.(engine.Discreet).HoldsSecret()
 	}
-	before := fmt.Sprintf("%#v", reflect.Indirect(reflect.ValueOf(*want)))
+	before := fmt.Sprintf("%#v", reflect.ValueOf(raw).Elem())
 	defer func() {
-		if after := fmt.Sprintf("%#v", reflect.Indirect(reflect.ValueOf(*want))); after != before {
+		if after := fmt.Sprintf("%#v", reflect.ValueOf(raw).Elem()); after != before {
 			t.Errorf("the wanted state was changed from %s to %s", before, after)
 		}
 	}()
 	got := map[string]string{}
-	problems := a.kind.Validate(want)
-	fatal := false
-	for _, p := range problems {
-		fatal = fatal || p.Severity == engine.Error
-	}
+	problems := a.kind.Validate(raw)
 	got["problems"] = problemText("validate", problems)
-	if fatal {
+	if refused(problems) {
 		if c.text["answers"] != "" {
 			t.Error("the state is refused, so answers have no use")
 		}
 		return got
 	}
-	provides, needs := a.kind.Keys(c.target, want)
-	got["keys"] = keyText("provides", provides) + keyText("needs", needs)
-	if follower, ok := a.kind.(engine.Follower[S]); ok {
-		got["keys"] += keyText("follows", follower.Follows(c.target, want))
-	}
+	provides, needs := a.kind.Keys(c.target, raw)
+	got["keys"] = keyText("provides", provides) + keyText("needs", needs) + keyText("follows", a.kind.Follows(c.target, raw))
+	want := a.kind.Complete(c.target, raw)
 	a.sameIsDone(t, c, want)
 
 	answers := a.answers(t, c, want)
@@ -198,24 +167,20 @@ func (a adapter[S]) run(t *testing.T, c *testCase) map[string]string {
 		got["found"] = stateText(have)
 		a.sameIsDone(t, c, have)
 	}
-	goal := want
-	if settler, ok := a.kind.(engine.Settler[S]); ok {
-		goal = settler.Settle(c.target, want, nil, answers)
+	goal := any(nil)
+	if _, ok := c.text["remove"]; !ok {
+		goal = a.kind.Settle(c.target, want, a.prior(t, c), answers)
+		if a.kind.Settles() {
+			got["settled"] = settledText(raw, want, goal)
+		}
+		goal = a.kind.Complete(c.target, goal)
 	}
-	if _, ok := c.text["remove"]; ok {
-		goal = nil
-	} else if settler, ok := a.kind.(engine.Settler[S]); ok {
-		goal = settler.Settle(c.target, want, a.prior(t, c), answers)
-		got["settled"] = settledText(want, goal)
-	}
-	if checker, ok := a.kind.(engine.Checker[S]); ok {
-		got["problems"] += problemText("check", checker.Check(c.target, goal, have))
-	}
+	got["problems"] += problemText("check", a.kind.Check(c.target, goal, have))
 	if goal == nil && have == nil {
 		return got
 	}
 	if _, ok := c.text["stale"]; ok {
-		have = a.kind.(engine.Follower[S]).Stale(want, have)
+		have = a.kind.Stale(want, have)
 	}
 	steps := a.kind.Diff(c.target, goal, have)
 	got["steps"] = stepText(t, steps)
@@ -226,23 +191,24 @@ func (a adapter[S]) run(t *testing.T, c *testCase) map[string]string {
 }
 
 // prior is what the case's manifest has of the resource.
-func (a adapter[S]) prior(t *testing.T, c *testCase) *engine.Record {
+func (a typeUnderTest) prior(t *testing.T, c *testCase) *engine.Record {
 	t.Helper()
 	text, ok := c.text["prior"]
 	if !ok {
 		return nil
 	}
-	state := new(S)
+	state := a.kind.New()
 	setState(t, state, text)
 	_, made := c.text["made"]
 	return &engine.Record{Own: true, State: state, Made: made}
 }
 
 // settledText is what the answers have set.
-func settledText(want, settled any) string {
+func settledText(raw, completed, settled any) string {
+	before := stateText(raw) + stateText(completed)
 	var out strings.Builder
 	for _, line := range strings.SplitAfter(stateText(settled), "\n") {
-		if !strings.Contains(stateText(want), line) {
+		if !strings.Contains(before, line) {
 			out.WriteString(line)
 		}
 	}
@@ -250,7 +216,7 @@ func settledText(want, settled any) string {
 }
 
 // sameIsDone is the law that nothing is to be done from a state to the same.
-func (a adapter[S]) sameIsDone(t *testing.T, c *testCase, s *S) {
+func (a typeUnderTest) sameIsDone(t *testing.T, c *testCase, s any) {
 	t.Helper()
 	if steps := a.kind.Diff(c.target, s, s); len(steps) > 0 {
 		t.Errorf("from a state to the same there are steps:\n%s\n%s", stateText(s), stepText(t, steps))
@@ -258,7 +224,7 @@ func (a adapter[S]) sameIsDone(t *testing.T, c *testCase, s *S) {
 }
 
 // safeSummary is the law that the summary of a step holds no value that may be secret: none but what says which thing is meant.
-func (a adapter[S]) safeSummary(t *testing.T, s engine.Step, states ...*S) {
+func (a typeUnderTest) safeSummary(t *testing.T, s engine.Step, states ...any) {
 	t.Helper()
 	for _, state := range states {
 		if state == nil {
@@ -283,7 +249,7 @@ func (a adapter[S]) safeSummary(t *testing.T, s engine.Step, states ...*S) {
 }
 
 // answers are those of the case. Each must be asked for, and each question answered.
-func (a adapter[S]) answers(t *testing.T, c *testCase, want *S) engine.Answers {
+func (a typeUnderTest) answers(t *testing.T, c *testCase, want any) engine.Answers {
 	t.Helper()
 	raw := map[string]map[string]any{}
 	if c.text["answers"] != "" {
@@ -312,7 +278,7 @@ func (a adapter[S]) answers(t *testing.T, c *testCase, want *S) engine.Answers {
 }
 
 // answer is one answer, as the helper gives it for the query's option.
-func (a adapter[S]) answer(t *testing.T, c *testCase, q wire.Query, raw map[string]any, want *S) wire.Answer {
+func (a typeUnderTest) answer(t *testing.T, c *testCase, q wire.Query, raw map[string]any, want any) wire.Answer {
 	t.Helper()
 	file, _ := raw["file"].(map[string]any)
 	if mode, ok := file["mode"].(string); ok {
@@ -350,7 +316,7 @@ func (a adapter[S]) answer(t *testing.T, c *testCase, q wire.Query, raw map[stri
 }
 
 // probed is the body that a server must answer with after creating want.
-func (a adapter[S]) probed(t *testing.T, c *testCase, want *S) string {
+func (a typeUnderTest) probed(t *testing.T, c *testCase, want any) string {
 	t.Helper()
 	for _, s := range a.kind.Diff(c.target, want, nil) {
 		if s.Do.Probe != nil {
@@ -362,7 +328,7 @@ func (a adapter[S]) probed(t *testing.T, c *testCase, want *S) string {
 }
 
 // written is the content that creating want writes to path.
-func (a adapter[S]) written(t *testing.T, c *testCase, path string, want *S) string {
+func (a typeUnderTest) written(t *testing.T, c *testCase, path string, want any) string {
 	t.Helper()
 	for _, s := range a.kind.Diff(c.target, want, nil) {
 		if s.Do.Write != nil && s.Do.Write.Path == path {
@@ -376,13 +342,12 @@ func (a adapter[S]) written(t *testing.T, c *testCase, path string, want *S) str
 // eachAttribute calls f with each field of a state (*S) that has a name in configurations or plans, and is set.
 func eachAttribute(state any, f func(field reflect.StructField, name string, v reflect.Value)) {
 	v := reflect.ValueOf(state).Elem()
-	for i := range v.NumField() {
-		field := v.Type().Field(i)
+	for _, field := range reflect.VisibleFields(v.Type()) {
 		name, _, _ := strings.Cut(field.Tag.Get("hcl"), ",")
 		if name == "" {
 			name, _, _ = strings.Cut(field.Tag.Get("plan"), ",")
 		}
-		fv := v.Field(i)
+		fv := v.FieldByIndex(field.Index)
 		if name == "" || fv.IsZero() {
 			continue
 		}
@@ -399,8 +364,7 @@ func setState(t *testing.T, state any, text string) {
 	raw := map[string]json.RawMessage{}
 	decode(t, "want", text, &raw)
 	v := reflect.ValueOf(state).Elem()
-	for i := range v.NumField() {
-		field := v.Type().Field(i)
+	for _, field := range reflect.VisibleFields(v.Type()) {
 		name, _, _ := strings.Cut(field.Tag.Get("hcl"), ",")
 		if name == "" && field.Tag.Get("plan") == "" {
 			name = field.Name
@@ -413,10 +377,10 @@ func setState(t *testing.T, state any, text string) {
 		if field.Type == reflect.TypeFor[[]byte]() {
 			var s string
 			decode(t, name, string(value), &s)
-			v.Field(i).SetBytes([]byte(s))
+			v.FieldByIndex(field.Index).SetBytes([]byte(s))
 			continue
 		}
-		decode(t, name, string(value), v.Field(i).Addr().Interface())
+		decode(t, name, string(value), v.FieldByIndex(field.Index).Addr().Interface())
 	}
 	for name := range raw {
 		t.Errorf("there is no attribute %s", name)

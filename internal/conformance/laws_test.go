@@ -431,11 +431,11 @@ func (r *runner) fixpoint(t *testing.T, want *engine.Resource) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	found, err := want.Kind.Read(target, want.State, got)
+	found, err := want.Kind.Read(target, want.Kind.Complete(target, want.State), got)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, state := range map[string]any{"wanted": want.State, "completed": want.Kind.Complete(target, want.State), "found": found} {
+	for name, state := range map[string]any{"wanted": want.Kind.Complete(target, want.State), "found": found} {
 		if state == nil {
 			continue // absent
 		}
