@@ -64,7 +64,7 @@ func (h *host) user(op *wire.UserOp) error {
 	}
 	if op.UID != nil {
 		if *op.UID < 0 {
-			return errors.New(itoa(*op.UID) + " is no user ID")
+			return errors.New(strconv.Itoa(*op.UID) + " is no user ID")
 		}
 		argv = append(argv, "-u", strconv.Itoa(*op.UID))
 	}
@@ -121,7 +121,7 @@ func (h *host) groupOp(op *wire.GroupOp) error {
 	}
 	if op.GID != nil {
 		if *op.GID < 0 {
-			return errors.New(itoa(*op.GID) + " is no group ID")
+			return errors.New(strconv.Itoa(*op.GID) + " is no group ID")
 		}
 		argv = append(argv, "-g", strconv.Itoa(*op.GID))
 	}

@@ -28,7 +28,7 @@ type group struct {
 
 // parseColons calls each for the lines that have at least n fields. Lines of NIS (+name, -name) are no accounts.
 func parseColons(data []byte, n int, each func(f []string)) {
-	for _, line := range lines(string(data)) {
+	for line := range strings.Lines(string(data)) {
 		text := strings.TrimSuffix(line, "\n")
 		if f := strings.Split(text, ":"); len(f) >= n && f[0] != "" && strings.IndexByte("+-#", f[0][0]) < 0 {
 			each(f)
@@ -54,7 +54,7 @@ func parseGroup(data []byte) (groups []group) {
 			return
 		}
 		members := strings.FieldsFunc(f[3], func(r rune) bool { return r == ',' || r == ' ' })
-		sortStrings(members)
+		slices.Sort(members)
 		groups = append(groups, group{name: f[0], gid: gid, members: members})
 	})
 	return groups
@@ -92,7 +92,7 @@ func (a *accounts) complete(stop until, users, groups []string) {
 	lookup := func(database string, wanted []string, known func(string) bool, add func([]byte)) {
 		var keys []string
 		for _, k := range wanted {
-			if k != "" && k[0] != '-' && !strings.ContainsAny(k, ":\n") && !contains(keys, k) && !known(k) {
+			if k != "" && k[0] != '-' && !strings.ContainsAny(k, ":\n") && !slices.Contains(keys, k) && !known(k) {
 				keys = append(keys, k)
 			}
 		}
@@ -137,7 +137,7 @@ func getent(stop until, database string, keys []string) (string, error) {
 		return "", because("getent "+database, err)
 	}
 	if o.exit != 0 && o.exit != 2 {
-		return "", errors.New("getent " + database + ": exit status " + itoa(o.exit) + ": " + lastLine(o.output()))
+		return "", errors.New("getent " + database + ": exit status " + strconv.Itoa(o.exit) + ": " + lastLine(o.output()))
 	}
 	return o.stdout.String(), nil
 }
@@ -214,11 +214,11 @@ func (a *accounts) askUser(name string, usable bool) wire.Answer {
 		w.Group = g.name
 	}
 	for _, g := range a.groups {
-		if contains(g.members, name) && !contains(w.Groups, g.name) {
+		if slices.Contains(g.members, name) && !slices.Contains(w.Groups, g.name) {
 			w.Groups = append(w.Groups, g.name)
 		}
 	}
-	sortStrings(w.Groups)
+	slices.Sort(w.Groups)
 	if usable {
 		kind, err := kindAt(u.home)
 		if err != nil {

@@ -2,9 +2,9 @@ package agent
 
 import (
 	"errors"
+	"time"
 
 	"github.com/mirrorform/mirrorform/engine/wire"
-	"golang.org/x/sys/unix"
 )
 
 // begin obeys Begin. An error ends the connection.
@@ -40,7 +40,7 @@ func (s *session) begin(b *wire.Begin) error {
 	}
 	s.past = nil
 	s.tx = newTransaction(h, header{
-		Format: journalFormat, ID: random(), Operator: shorten(b.Operator), Command: shorten(b.Command), From: from(), Since: rfc3339(clock(unix.CLOCK_REALTIME)),
+		Format: journalFormat, ID: random(), Operator: shorten(b.Operator), Command: shorten(b.Command), From: from(), Since: time.Now().UTC().Format(time.RFC3339),
 	})
 	h.transaction, begun.ID = s.tx.ID, s.tx.ID
 	s.tx.answer, s.tx.event = s.answer, s.event

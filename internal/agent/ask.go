@@ -24,7 +24,7 @@ func failed(err error) wire.Answer { return wire.Answer{Error: printable(told(er
 
 // answer answers all questions of a message. Child processes run while files are read.
 func (h *host) answer(stop until, queries []wire.Query) []wire.Answer {
-	b := &batch{host: h, stop: stop, queries: queries, mounts: once(h.mounts)}
+	b := &batch{host: h, stop: stop, queries: queries, mounts: sync.OnceValues(h.mounts)}
 	answers := make([]wire.Answer, len(queries))
 	by := map[wire.Verb][]int{}
 	for i, q := range queries {
@@ -165,15 +165,4 @@ func (b *batch) names(by map[wire.Verb][]int, answers []wire.Answer) {
 	}
 	// Homes may be on a server.
 	perform(answers, b.each(4, by, wire.LookTime, func(q wire.Query) wire.Answer { return a.askUser(q.Arg, q.Option == "usable") }, wire.AskUser))
-}
-
-// once makes a function that reads the mounts only the first time.
-func once(read func() ([]mountEntry, error)) func() ([]mountEntry, error) {
-	var o sync.Once
-	var entries []mountEntry
-	var err error
-	return func() ([]mountEntry, error) {
-		o.Do(func() { entries, err = read() })
-		return entries, err
-	}
 }

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -66,20 +67,20 @@ func (h *host) askBlock(stop until, device string, mounts func() ([]mountEntry, 
 		return nil, err
 	}
 	for _, e := range entries {
-		if contains(b.Mounts, e.point) {
+		if slices.Contains(b.Mounts, e.point) {
 			continue
 		}
 		if e.dev == number || e.source == actual || sameDevice(e.source, st.Rdev) {
 			b.Mounts = append(b.Mounts, e.point)
 		}
 	}
-	sortStrings(b.Mounts)
+	slices.Sort(b.Mounts)
 	swaps, err := readFile(h.swaps)
 	if err != nil && !absent(err) {
 		return nil, err
 	}
-	for _, line := range lines(string(swaps)) {
-		name, _, _ := cut(line, " ")
+	for line := range strings.Lines(string(swaps)) {
+		name, _, _ := strings.Cut(line, " ")
 		name = unescape(strings.TrimSpace(name))
 		b.Swap = b.Swap || name == actual || sameDevice(name, st.Rdev)
 	}
@@ -104,7 +105,7 @@ func (h *host) askBlock(stop until, device string, mounts func() ([]mountEntry, 
 }
 
 func devNumber(rdev uint64) string {
-	return utoa(uint64(unix.Major(rdev))) + ":" + utoa(uint64(unix.Minor(rdev)))
+	return strconv.FormatUint(uint64(unix.Major(rdev)), 10) + ":" + strconv.FormatUint(uint64(unix.Minor(rdev)), 10)
 }
 
 // sameDevice reports whether a path names the block device with a number.
@@ -128,14 +129,14 @@ func probe(stop until, device string) (map[string]string, error) {
 	case o.exit == 8:
 		return map[string]string{"TYPE": "ambivalent"}, nil
 	}
-	return nil, errors.New("blkid " + device + ": exit status " + itoa(o.exit) + ": " + lastLine(o.output()))
+	return nil, errors.New("blkid " + device + ": exit status " + strconv.Itoa(o.exit) + ": " + lastLine(o.output()))
 }
 
 // parseBlkid reads the output of blkid -o export: NAME=value lines with backslashes before what a shell would take.
 func parseBlkid(text string) map[string]string {
 	tags := map[string]string{}
-	for _, line := range lines(text) {
-		name, value, ok := cut(strings.TrimSuffix(line, "\n"), "=")
+	for line := range strings.Lines(text) {
+		name, value, ok := strings.Cut(strings.TrimSuffix(line, "\n"), "=")
 		if !ok {
 			continue
 		}

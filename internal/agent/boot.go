@@ -2,6 +2,7 @@ package agent
 
 import (
 	"path"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -50,7 +51,7 @@ func (b *bootFiles) missing() (missing []string, err error) {
 			return nil, err
 		}
 		for _, d := range more {
-			if !contains(missing, d) {
+			if !slices.Contains(missing, d) {
 				missing = append(missing, d)
 			}
 		}

@@ -3,6 +3,7 @@ package agent
 import (
 	"errors"
 	"path"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -198,7 +199,7 @@ func must(stop until, c command) (string, error) {
 	if o.exit == 0 && (c.refuse == "" || !o.stdout.found && !o.stderr.found) {
 		return o.stdout.String(), nil
 	}
-	f := &failure{message: c.argv[0] + ": exit status " + itoa(o.exit), output: o.output()}
+	f := &failure{message: c.argv[0] + ": exit status " + strconv.Itoa(o.exit), output: o.output()}
 	if o.why != "" {
 		f.message = c.argv[0] + ": " + o.why
 	} else if o.exit == 0 {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -159,7 +160,7 @@ func TestLockHolder(t *testing.T) {
 	if _, err := p.Read(make([]byte, 7)); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := lockHolder(file+".none", file), "process "+itoa(cmd.Process.Pid)+" (agent.test) holds "+file; got != want {
+	if got, want := lockHolder(file+".none", file), "process "+strconv.Itoa(cmd.Process.Pid)+" (agent.test) holds "+file; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 }

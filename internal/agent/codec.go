@@ -93,10 +93,9 @@ func encode(b []byte, v reflect.Value) []byte {
 	panic("message with a field of kind " + v.Kind().String())
 }
 
-const hexDigits = "0123456789abcdef"
-
 // appendQuoted appends a JSON string (RFC 8259 section 7). What is not UTF-8 becomes U+FFFD.
 func appendQuoted(b []byte, s string) []byte {
+	const digits = "0123456789abcdef"
 	b = append(b, '"')
 	for _, r := range s {
 		switch {
@@ -105,7 +104,7 @@ func appendQuoted(b []byte, s string) []byte {
 		case r == '\n':
 			b = append(b, `\n`...)
 		case r < ' ' || r == 0x7f:
-			b = append(b, '\\', 'u', '0', '0', hexDigits[r>>4], hexDigits[r&15])
+			b = append(b, '\\', 'u', '0', '0', digits[r>>4], digits[r&15])
 		default:
 			b = utf8.AppendRune(b, r)
 		}

@@ -1,9 +1,11 @@
 package agent
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
-	"sort"
+	"slices"
+	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -81,7 +83,7 @@ func spread(size uint64) (list []span) {
 func dataOn(fd int, size uint64, now func() time.Time) (string, error) {
 	ends := []span{{0, min(wholeEnds, size)}, {size - min(wholeEnds, size), min(wholeEnds, size)}}
 	list := copies(size)
-	sort.Slice(list, func(i, j int) bool { return list[i].from < list[j].from }) // disks with heads read in order
+	slices.SortFunc(list, func(a, b span) int { return cmp.Compare(a.from, b.from) }) // disks with heads read in order
 	began := now()
 	for _, s := range append(ends, list...) {
 		if now().Sub(began) > essential {
@@ -112,13 +114,13 @@ func nonzero(fd int, s span) (string, error) {
 		case err == unix.EINTR:
 			continue
 		case err != nil:
-			return "", because("read at byte "+utoa(s.from+done), err)
+			return "", because("read at byte "+strconv.FormatUint(s.from+done, 10), err)
 		case n == 0:
-			return "", errors.New("it ends at byte " + utoa(s.from+done))
+			return "", errors.New("it ends at byte " + strconv.FormatUint(s.from+done, 10))
 		}
 		for i, b := range buffer[:n] {
 			if b != 0 {
-				return "at byte " + utoa(s.from+done+uint64(i)), nil
+				return "at byte " + strconv.FormatUint(s.from+done+uint64(i), 10), nil
 			}
 		}
 		done += uint64(n)

@@ -3,6 +3,7 @@ package agent
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 )
@@ -53,7 +54,7 @@ func TestDataOn(t *testing.T) {
 			got, err := dataOn(int(f.Fd()), uint64(test.size), time.Now)
 			want := ""
 			if test.found {
-				want = "at byte " + itoa(int(test.at))
+				want = "at byte " + strconv.Itoa(int(test.at))
 			}
 			if err != nil || got != want {
 				t.Errorf("%q, %v; want %q", got, err, want)

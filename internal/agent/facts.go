@@ -83,8 +83,8 @@ func (h *host) readFacts() wire.Facts {
 // parseOSRelease reads os-release(5).
 func parseOSRelease(text string) wire.OSFacts {
 	v := map[string]string{}
-	for _, line := range lines(text) {
-		if key, value, ok := cut(strings.TrimSpace(line), "="); ok {
+	for line := range strings.Lines(text) {
+		if key, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok {
 			v[key] = unquote(value)
 		}
 	}
@@ -124,6 +124,6 @@ func unquote(s string) string {
 
 func firstLine(path string) string {
 	data, _ := readFile(path) // what cannot be read is an empty fact
-	line, _, _ := cut(string(data), "\n")
+	line, _, _ := strings.Cut(string(data), "\n")
 	return line
 }

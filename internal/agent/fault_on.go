@@ -6,9 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
-
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -78,7 +77,7 @@ func faultpoint(name string) {
 // faultStop waits to be let go on.
 func faultStop(dir string) {
 	if fd, err := unix.Open(dir+"/reached.new", unix.O_WRONLY|unix.O_TRUNC|unix.O_CREAT|unix.O_CLOEXEC, 0o600); err == nil {
-		_, _ = unix.Write(fd, []byte(itoa(faults.count)+"\n"))
+		_, _ = unix.Write(fd, []byte(strconv.Itoa(faults.count)+"\n"))
 		closeFD(fd)
 	}
 	_ = unix.Rename(dir+"/reached.new", dir+"/reached")

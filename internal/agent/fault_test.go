@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -276,7 +277,7 @@ func TestKilledAtEveryStep(t *testing.T) {
 			for n := 1 + i%every; n <= len(points); n += every {
 				s.reset(t)
 				// The new tree has new inodes, which a snapshot does not know.
-				if _, killed := s.run(t, program, "kill "+itoa(n), c.plain, messages); !killed {
+				if _, killed := s.run(t, program, "kill "+strconv.Itoa(n), c.plain, messages); !killed {
 					t.Fatalf("point %d of %d (%s): not killed", n, len(points), points[n-1])
 				}
 				r := s.recover(t, c.plain)
@@ -327,10 +328,10 @@ func TestRecoveryKilledAtEveryStep(t *testing.T) {
 	for _, first := range []int{all / 3, all * 3 / 5, all - 22, all - 5} {
 		for n := 1; ; n += every {
 			s.reset(t)
-			if _, killed := s.run(t, program, "kill "+itoa(first), false, messages); !killed {
+			if _, killed := s.run(t, program, "kill "+strconv.Itoa(first), false, messages); !killed {
 				t.Fatal("not killed")
 			}
-			_, killed := s.run(t, program, "kill "+itoa(n), false, []*wire.Message{hello, begin})
+			_, killed := s.run(t, program, "kill "+strconv.Itoa(n), false, []*wire.Message{hello, begin})
 			r := s.recover(t, false)
 			s.clean(t)
 			if got := s.all(t); got != before && got != after || r != nil && (len(r.Errors) > 0 || len(r.Stays) > 0) {

@@ -3,6 +3,7 @@ package agent
 import (
 	"errors"
 	"path"
+	"strconv"
 	"strings"
 
 	"github.com/mirrorform/mirrorform/engine/wire"
@@ -58,7 +59,7 @@ func examined(dir int, name, shown string, content *capture, st *unix.Stat_t) (*
 			return nil, because("read "+shown, err)
 		}
 	default:
-		more = []string{octal(st.Mode & unix.S_IFMT), utoa(st.Rdev)}
+		more = []string{octal(st.Mode & unix.S_IFMT), strconv.FormatUint(st.Rdev, 10)}
 	}
 	fingerprint(f, more...)
 	return f, nil
@@ -97,7 +98,7 @@ func lookFile(dir int, name, shown string, content *capture, st *unix.Stat_t) (*
 	}
 	if st.Size > maxDigest {
 		// Not read: what else changes with the content stands in for it.
-		fingerprint(f, utoa(st.Dev), utoa(st.Ino), itoa(int(st.Mtim.Nano())), itoa(int(st.Ctim.Nano())))
+		fingerprint(f, strconv.FormatUint(st.Dev, 10), strconv.FormatUint(st.Ino, 10), strconv.Itoa(int(st.Mtim.Nano())), strconv.Itoa(int(st.Ctim.Nano())))
 		return f, nil
 	}
 	var each func([]byte) error
@@ -113,7 +114,7 @@ func lookFile(dir int, name, shown string, content *capture, st *unix.Stat_t) (*
 
 // fingerprint sets f.Fingerprint; more is whatever else should change it.
 func fingerprint(f *wire.File, more ...string) {
-	parts := append([]string{string(f.Kind), octal(f.Mode), itoa(f.UID), itoa(f.GID), itoa(int(f.Size)), f.Target, f.SHA256}, more...)
+	parts := append([]string{string(f.Kind), octal(f.Mode), strconv.Itoa(f.UID), strconv.Itoa(f.GID), strconv.Itoa(int(f.Size)), f.Target, f.SHA256}, more...)
 	f.Fingerprint = digestOf(strings.Join(parts, "\x00"))
 }
 
@@ -144,7 +145,7 @@ func markAt(dir int, name, shown string) (*mark, error) {
 	}
 	m.Inode = st.Ino
 	if f.Kind == wire.Regular && f.SHA256 == "" {
-		fingerprint(f, itoa(int(st.Mtim.Nano())))
+		fingerprint(f, strconv.Itoa(int(st.Mtim.Nano())))
 		m.Sum = f.Fingerprint
 	}
 	return m, nil
@@ -246,7 +247,7 @@ func (w *way) piece(name string, q wire.Query) (*wire.File, error) {
 		return nil, because("stat "+q.Arg, err)
 	}
 	f := stated(&entry.st)
-	fingerprint(f, utoa(entry.st.Ino), itoa(int(entry.st.Mtim.Nano())), itoa(int(entry.st.Ctim.Nano())))
+	fingerprint(f, strconv.FormatUint(entry.st.Ino, 10), strconv.Itoa(int(entry.st.Mtim.Nano())), strconv.Itoa(int(entry.st.Ctim.Nano())))
 	if err := w.ownLink(f, q.Arg); err != nil || f.Kind != wire.Regular {
 		return f, err
 	}
@@ -291,6 +292,6 @@ func (w *way) ownLink(f *wire.File, p string) error {
 	if w.who == "" || f.Links < 2 || !ownerTrusted(uint32(f.UID)) && f.UID == int(w.st.Uid) {
 		return nil
 	}
-	return errors.New("refused: " + p + " is one of " + itoa(f.Links) + " hard links to a file of user " + itoa(f.UID) + ", and " + w.who +
+	return errors.New("refused: " + p + " is one of " + strconv.Itoa(f.Links) + " hard links to a file of user " + strconv.Itoa(f.UID) + ", and " + w.who +
 		": it may be another file of that user's. To see where else it is: find / -xdev -samefile " + p)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -366,8 +367,8 @@ func TestLinksOnTheWay(t *testing.T) {
 	tr.link("relative", "real/../real/./deep")
 	tr.link("chain", "relative")
 	for i, way := range []string{"absolute", "relative", "chain"} {
-		tr.must(write(d+"/"+way+"/"+itoa(i), way, wire.Attributes{}))
-		tr.want(d+"/real/deep/"+itoa(i), wire.Regular, 0o644, way)
+		tr.must(write(d+"/"+way+"/"+strconv.Itoa(i), way, wire.Attributes{}))
+		tr.want(d+"/real/deep/"+strconv.Itoa(i), wire.Regular, 0o644, way)
 	}
 	tr.link("loop", "loop")
 	tr.refuses(write(d+"/loop/x", "x", wire.Attributes{}), "too many levels")
@@ -437,7 +438,7 @@ func TestSwappedParent(t *testing.T) {
 		if f := answer.File; f != nil && f.Kind != wire.Absent || f == nil && !strings.Contains(answer.Error, "is a link owned by user 65534") {
 			t.Errorf("%+v", answer)
 		}
-		switch err := tr.try(write(d+"/in/"+itoa(i), "x", wire.Attributes{})); {
+		switch err := tr.try(write(d+"/in/"+strconv.Itoa(i), "x", wire.Attributes{})); {
 		case err == "":
 			written++
 		case strings.Contains(err, "is a link owned by user 65534"):

@@ -125,7 +125,7 @@ func await(stop until, fd int, events int16, deadline time.Time) error {
 
 // parseResponse reads a status line, headers and body (RFC 9112).
 func parseResponse(raw []byte) (status int, body string, err error) {
-	head, rest, ok := cut(string(raw), "\r\n\r\n")
+	head, rest, ok := strings.Cut(string(raw), "\r\n\r\n")
 	if !ok || len(head) > maxHeader {
 		return 0, "", errors.New("the answer is no HTTP")
 	}
@@ -139,7 +139,7 @@ func parseResponse(raw []byte) (status int, body string, err error) {
 	}
 	body = rest[:min(len(rest), maxBody)]
 	for _, l := range lines[1:] {
-		name, value, _ := cut(l, ":")
+		name, value, _ := strings.Cut(l, ":")
 		value = strings.TrimSpace(value)
 		switch {
 		case strings.EqualFold(name, "Transfer-Encoding"):
@@ -195,7 +195,7 @@ func parseIPv4(s string, to []byte) bool {
 
 // parseIPv6 reads the text form of RFC 4291 section 2.2, without a zone.
 func parseIPv6(s string, to *[16]byte) bool {
-	left, right, gap := cut(s, "::")
+	left, right, gap := strings.Cut(s, "::")
 	head, ok1 := groups6(left)
 	tail, ok2 := groups6(right)
 	n := len(head) + len(tail)
@@ -241,7 +241,7 @@ func probeHTTP(op *wire.ProbeOp) error {
 		case a.Error != "":
 			wrong = a.Error
 		case a.Status != op.Status:
-			wrong = "status " + itoa(a.Status) + " in place of " + itoa(op.Status)
+			wrong = "status " + strconv.Itoa(a.Status) + " in place of " + strconv.Itoa(op.Status)
 		case op.Body != "" && a.Body != op.Body:
 			wrong = "the body " + quote(a.Body) + " in place of " + quote(op.Body)
 		default:

@@ -3,6 +3,8 @@ package agent
 import (
 	"errors"
 	"reflect"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/mirrorform/mirrorform/engine/wire"
@@ -122,7 +124,7 @@ func (h *host) makeState(name string) error {
 			return because("state directory "+dir, err)
 		}
 		if st.Mode&unix.S_IFMT != unix.S_IFDIR || int(st.Uid) != unix.Geteuid() || st.Mode&0o022 != 0 {
-			return errors.New("refused: state directory " + dir + " must be a directory of user " + itoa(unix.Geteuid()) + " that nobody else can write to")
+			return errors.New("refused: state directory " + dir + " must be a directory of user " + strconv.Itoa(unix.Geteuid()) + " that nobody else can write to")
 		}
 	}
 	return nil
@@ -231,7 +233,7 @@ func (h *host) load(dir string) (*transaction, error) {
 		return nil, because(dir+"/"+headerName, err)
 	}
 	if t.Format != journalFormat {
-		return t, errors.New("the journal " + dir + " has the format " + itoa(t.Format) + ", and this version of mirrorform knows " + itoa(journalFormat) + " alone: use the version that made it")
+		return t, errors.New("the journal " + dir + " has the format " + strconv.Itoa(t.Format) + ", and this version of mirrorform knows " + strconv.Itoa(journalFormat) + " alone: use the version that made it")
 	}
 	if err := checkID(t.ID); err != nil || dir != h.state+"/journal/"+t.ID {
 		return t, errors.New(dir + "/" + headerName + " is of another transaction, " + quote(t.ID))
@@ -244,14 +246,14 @@ func (h *host) load(dir string) (*transaction, error) {
 	if data, err = readFile(dir + "/" + logName); err != nil {
 		return t, err
 	}
-	all := lines(string(data))
+	all := slices.Collect(strings.Lines(string(data)))
 	for i, line := range all {
 		e := parseEntry(line)
 		if e == nil {
 			// What was being written when the host stopped ends the log; nothing was done on the strength of it.
 			for _, line := range all[i+1:] {
 				if parseEntry(line) != nil {
-					return t, errors.New("the journal " + dir + " is damaged at byte " + itoa(int(t.size)) + " of its log: what is recorded there has to be put back by hand, and the directory removed")
+					return t, errors.New("the journal " + dir + " is damaged at byte " + strconv.Itoa(int(t.size)) + " of its log: what is recorded there has to be put back by hand, and the directory removed")
 				}
 			}
 			if err := truncate(t.log, t.size); err != nil {
@@ -269,7 +271,7 @@ func (h *host) load(dir string) (*transaction, error) {
 
 // parseEntry reads a line of the log, nil when it is not whole.
 func parseEntry(line string) *entry {
-	sum, body, ok := cut(line, " ")
+	sum, body, ok := strings.Cut(line, " ")
 	body, whole := strings.CutSuffix(body, "\n")
 	e := new(entry)
 	if !ok || !whole || digestOf(body)[:16] != sum || wire.Decode([]byte(body), e) != nil {
@@ -283,7 +285,7 @@ func (t *transaction) replay(e *entry) error {
 		t.ops = append(t.ops, &operation{begun: *e.Begun, n: len(t.ops) + 1})
 	}
 	if e.Op < 1 || e.Op > len(t.ops) || e.Begun != nil && e.Op != len(t.ops) {
-		return errors.New("an entry of operation " + itoa(e.Op) + " after " + itoa(len(t.ops)))
+		return errors.New("an entry of operation " + strconv.Itoa(e.Op) + " after " + strconv.Itoa(len(t.ops)))
 	}
 	op := t.ops[e.Op-1]
 	if e.Ready != nil {
@@ -367,8 +369,8 @@ func removeJournal(dir string) error {
 func checkID(id string) error { return checkHex("ID of a transaction", id, 16) }
 
 func checkHex(what, s string, most int) error {
-	if s == "" || len(s) > most || strings.Trim(s, hexDigits) != "" {
-		return errors.New(quote(s) + " is no " + what + ": it has to be 1 to " + itoa(most) + " hexadecimal digits")
+	if s == "" || len(s) > most || strings.Trim(s, "0123456789abcdef") != "" {
+		return errors.New(quote(s) + " is no " + what + ": it has to be 1 to " + strconv.Itoa(most) + " hexadecimal digits")
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package agent
 import (
 	"errors"
 	"reflect"
+	"strconv"
 	"strings"
 	"time"
 
@@ -55,7 +56,7 @@ func (h *host) tryLock(who *wire.Begin) (*lock, error) {
 		return nil, because("lock "+h.lockFile(), err)
 	}
 	me := holder{Start: clock(unix.CLOCK_BOOTTIME), PID: unix.Getpid(), Holder: wire.Holder{
-		Operator: shorten(who.Operator), Command: shorten(who.Command), From: from(), Since: rfc3339(clock(unix.CLOCK_REALTIME)),
+		Operator: shorten(who.Operator), Command: shorten(who.Command), From: from(), Since: time.Now().UTC().Format(time.RFC3339),
 	}}
 	// Only what others are told suffers when this fails, on a full disk for one.
 	text := encode(nil, reflect.ValueOf(me))
@@ -115,7 +116,7 @@ func (h *host) held() *holder {
 	}
 	who.Process = h.lockProcesses(fd)
 	if who.Process == "" && who.PID > 0 {
-		who.Process = "process " + itoa(who.PID)
+		who.Process = "process " + strconv.Itoa(who.PID)
 	}
 	return who
 }
@@ -197,7 +198,7 @@ func from() string {
 		environment, _ := readFile("/proc/" + pid + "/environ") // of another user's, perhaps
 		for _, v := range strings.Split(string(environment), "\x00") {
 			if c, ok := strings.CutPrefix(v, "SSH_CONNECTION="); ok {
-				address, _, _ := cut(c, " ")
+				address, _, _ := strings.Cut(c, " ")
 				return shorten(address)
 			}
 		}
@@ -219,28 +220,4 @@ func clock(which int32) int64 {
 		return 0
 	}
 	return ts.Sec
-}
-
-// rfc3339 writes seconds since the epoch as RFC 3339 has it, in UTC. (Package time would add all that formats times to the executable.)
-func rfc3339(t int64) string {
-	n, rest := int(t/86400), int(t%86400)
-	year, month := 1970, 0
-	length := func() int {
-		leap := year%4 == 0 && (year%100 != 0 || year%400 == 0)
-		if month == 1 && leap {
-			return 29
-		}
-		return int("\x1f\x1c\x1f\x1e\x1f\x1e\x1f\x1f\x1e\x1f\x1e\x1f"[month])
-	}
-	for n >= length() {
-		n -= length()
-		if month++; month == 12 {
-			year, month = year+1, 0
-		}
-	}
-	s := itoa(year)
-	for i, v := range []int{month + 1, n + 1, rest / 3600, rest / 60 % 60, rest % 60} {
-		s += "--T::"[i:i+1] + itoa(100 + v)[1:]
-	}
-	return s + "Z"
 }

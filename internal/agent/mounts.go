@@ -3,6 +3,7 @@ package agent
 import (
 	"errors"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -22,8 +23,8 @@ type mountEntry struct {
 
 // parseMountinfo reads proc_pid_mountinfo(5); lines that do not follow it are left out.
 func parseMountinfo(text string) (entries []mountEntry) {
-	for _, line := range lines(text) {
-		before, after, ok := cut(strings.TrimSuffix(line, "\n"), " - ")
+	for line := range strings.Lines(text) {
+		before, after, ok := strings.Cut(strings.TrimSuffix(line, "\n"), " - ")
 		f, g := strings.Split(before, " "), strings.Split(after, " ")
 		if !ok || len(f) < 6 || len(g) < 3 {
 			continue
@@ -148,8 +149,8 @@ func (b *batch) askFilesystem(p string) wire.Answer {
 
 // mountID is the number in mountinfo of the mount that fd lies on; 0 when it cannot be told.
 func mountID(fd int) int {
-	data, _ := readFile("/proc/self/fdinfo/" + itoa(fd))
-	for _, line := range lines(string(data)) {
+	data, _ := readFile("/proc/self/fdinfo/" + strconv.Itoa(fd))
+	for line := range strings.Lines(string(data)) {
 		if v, ok := strings.CutPrefix(line, "mnt_id:"); ok {
 			id, _ := strconv.Atoi(strings.TrimSpace(v))
 			return id
@@ -204,7 +205,7 @@ func (b *batch) askMount(point string) wire.Answer {
 // namedDevice is the real path of the block device that the first field of a line of fstab(5)
 // names: by path, UUID, label or partition. It is empty where that names none.
 func namedDevice(stop until, spec string) (string, error) {
-	if tag, value, ok := cut(spec, "="); ok && value != "" && contains([]string{"UUID", "LABEL", "PARTUUID", "PARTLABEL", "ID"}, tag) {
+	if tag, value, ok := strings.Cut(spec, "="); ok && value != "" && slices.Contains([]string{"UUID", "LABEL", "PARTUUID", "PARTLABEL", "ID"}, tag) {
 		o, err := ask(stop, "findfs", spec)
 		if err != nil {
 			return "", because("what "+spec+" is in fstab", err)
@@ -254,7 +255,7 @@ func (l fstabLine) point() string {
 }
 
 func fstabLines(text string) (found []fstabLine) {
-	for _, line := range lines(text) {
+	for line := range strings.Lines(text) {
 		l := fstabLine{text: strings.TrimSuffix(line, "\n")}
 		// Blanks and tabs part fields, and nothing else does (getmntent(3)).
 		if trimmed := strings.Trim(l.text, " \t"); trimmed != "" && trimmed[0] != '#' {
@@ -272,7 +273,7 @@ func fstabLines(text string) (found []fstabLine) {
 func editFstab(text, point, line string) string {
 	var b strings.Builder
 	done := line == ""
-	for _, raw := range lines(text) {
+	for raw := range strings.Lines(text) {
 		if fstabLines(raw)[0].point() != point {
 			b.WriteString(raw)
 			continue

@@ -3,6 +3,7 @@ package agent
 import (
 	"errors"
 	"path"
+	"strconv"
 	"strings"
 
 	"github.com/mirrorform/mirrorform/engine/wire"
@@ -13,7 +14,7 @@ import (
 // brings back the same inode with all that hangs on it.
 
 // temp is the temporary name of an operation of this transaction: of the new content before it is put in place, of the original afterwards.
-func (t *transaction) temp(op *operation) string { return tempPrefix + t.ID + "-" + itoa(op.n) }
+func (t *transaction) temp(op *operation) string { return tempPrefix + t.ID + "-" + strconv.Itoa(op.n) }
 
 // copied is the name of the copy of the original, where the file system cannot exchange entries.
 func (t *transaction) copied(op *operation) string { return t.temp(op) + "-copy" }
@@ -343,7 +344,7 @@ func (p *place) severalLinks(links int) error {
 	if links < 2 {
 		return nil
 	}
-	return errors.New("refused: " + p.path + " has " + itoa(links) + " hard links, and its owner, group and mode are those of all of them. To see them: find / -xdev -samefile " +
+	return errors.New("refused: " + p.path + " has " + strconv.Itoa(links) + " hard links, and its owner, group and mode are those of all of them. To see them: find / -xdev -samefile " +
 		p.path + ". To make it a file of its own: cp -p " + p.path + " " + p.path + ".new && mv " + p.path + ".new " + p.path)
 }
 
@@ -421,9 +422,9 @@ func (t *transaction) keep(p *place, name string, op *operation) (string, error)
 	}
 	defer closeFD(fd)
 	for n := 1; ; n++ {
-		to := itoa(op.n)
+		to := strconv.Itoa(op.n)
 		if n > 1 {
-			to += "." + itoa(n)
+			to += "." + strconv.Itoa(n)
 		}
 		err := t.host.move(p.dir, name, fd, to)
 		if errors.Is(err, unix.EEXIST) && n < 100 {

@@ -3,6 +3,7 @@ package agent
 import (
 	"errors"
 	"path"
+	"strconv"
 	"strings"
 
 	"github.com/mirrorform/mirrorform/engine/wire"
@@ -168,7 +169,7 @@ func (w *way) enter(name string) (target string, err error) {
 func (w *way) mayFollow(shown string, link *unix.Stat_t) error {
 	switch {
 	case !ownerTrusted(link.Uid):
-		return because("refused: "+shown+" is a link owned by user "+utoa(uint64(link.Uid)), errAstray)
+		return because("refused: "+shown+" is a link owned by user "+strconv.FormatUint(uint64(link.Uid), 10), errAstray)
 	case w.who != "":
 		return because("refused: "+shown+" is a link, and "+w.who, errAstray)
 	}
@@ -187,12 +188,12 @@ func writer(fd int, dir string, st *unix.Stat_t) string {
 	who := ""
 	switch own := st.Gid == 0 || int(st.Gid) == unix.Getegid(); {
 	case !ownerTrusted(st.Uid):
-		who = "user " + utoa(uint64(st.Uid))
+		who = "user " + strconv.FormatUint(uint64(st.Uid), 10)
 	case st.Mode&unix.S_ISVTX != 0:
 	case st.Mode&0o002 != 0:
 		who = "anybody"
 	case st.Mode&0o020 != 0 && !own:
-		who = "group " + utoa(uint64(st.Gid))
+		who = "group " + strconv.FormatUint(uint64(st.Gid), 10)
 	case st.Mode&0o020 != 0 && hasACL(fd):
 		who = "somebody, by an access control list,"
 	}

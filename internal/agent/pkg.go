@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"errors"
 	"io"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/mirrorform/mirrorform/engine/wire"
@@ -128,7 +130,7 @@ func (h *host) dpkgPackages(names []string) (map[instance]*wire.Package, error) 
 		wanted = map[string]bool{}
 	}
 	for _, n := range names {
-		base, _, _ := cut(n, ":")
+		base, _, _ := strings.Cut(n, ":")
 		wanted[base] = true
 	}
 	found := map[instance]*wire.Package{}
@@ -182,7 +184,7 @@ func parseDpkg(r io.Reader, wanted map[string]bool, found map[instance]*wire.Pac
 			}
 		case name == "" || len(line) == 0 || line[0] == ' ':
 		default:
-			key, value, _ := cut(string(line), ":")
+			key, value, _ := strings.Cut(string(line), ":")
 			value = strings.TrimSpace(value)
 			switch key {
 			case "Status":
@@ -247,7 +249,7 @@ func rpmPackages(stop until, names []string) (map[instance]*wire.Package, error)
 	// With names, the exit status is the number of those that are not installed: whether rpm itself
 	// failed is in what it says.
 	if said := o.stderr.String(); strings.Contains(said, "error:") || names == nil && o.exit != 0 {
-		return nil, errors.New("rpm: exit status " + itoa(o.exit) + ": " + lastLine(printable(said)))
+		return nil, errors.New("rpm: exit status " + strconv.Itoa(o.exit) + ": " + lastLine(printable(said)))
 	}
 	return parseRPM(o.stdout.String(), names == nil), nil
 }
@@ -257,7 +259,7 @@ func parseRPM(text string, all bool) map[instance]*wire.Package {
 	found := map[instance]*wire.Package{}
 	sorted := strings.Split(text, "\n")
 	if all {
-		sortStrings(sorted)
+		slices.Sort(sorted)
 	}
 	for _, line := range sorted {
 		f := strings.Split(line, "\t")
@@ -288,7 +290,7 @@ func (h *host) candidates(stop until, names []string) (map[string]string, error)
 			return nil, err
 		}
 		if o.exit != 0 {
-			return nil, errors.New("apt-cache policy: exit status " + itoa(o.exit) + ": " + lastLine(printable(o.stderr.String())))
+			return nil, errors.New("apt-cache policy: exit status " + strconv.Itoa(o.exit) + ": " + lastLine(printable(o.stderr.String())))
 		}
 		return parsePolicy(o.stdout.String()), nil
 	}
@@ -305,7 +307,7 @@ func (h *host) candidates(stop until, names []string) (map[string]string, error)
 		return nil, err
 	}
 	if o.exit != 0 {
-		return nil, errors.New("dnf repoquery: exit status " + itoa(o.exit) + ": " + lastLine(printable(o.stderr.String())))
+		return nil, errors.New("dnf repoquery: exit status " + strconv.Itoa(o.exit) + ": " + lastLine(printable(o.stderr.String())))
 	}
 	own, err := h.nativeArch(stop)
 	return parseRepoquery(o.stdout.String(), own), err
@@ -315,7 +317,7 @@ func (h *host) candidates(stop until, names []string) (map[string]string, error)
 func parsePolicy(text string) map[string]string {
 	versions := map[string]string{}
 	name := ""
-	for _, line := range lines(text) {
+	for line := range strings.Lines(text) {
 		line = strings.TrimSuffix(line, "\n")
 		if n, ok := strings.CutSuffix(line, ":"); ok && n != "" && n[0] != ' ' {
 			name = n
@@ -329,7 +331,7 @@ func parsePolicy(text string) map[string]string {
 // parseRepoquery reads NAME, version and architecture, parted by tabs. A package of another architecture does not count.
 func parseRepoquery(text, arch string) map[string]string {
 	versions := map[string]string{}
-	for _, line := range lines(text) {
+	for line := range strings.Lines(text) {
 		f := strings.Split(strings.TrimSpace(line), "\t")
 		if len(f) == 3 && rpmNative(f[2], arch) {
 			versions[f[0]] = evr(f[1])

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"errors"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -46,7 +47,7 @@ func oneWord(stop until, argv ...string) (string, error) {
 	}
 	f := strings.Fields(o.stdout.String())
 	if o.exit != 0 || len(f) != 1 {
-		return "", errors.New(strings.Join(argv, " ") + ": exit status " + itoa(o.exit) + ": " + lastLine(o.output()))
+		return "", errors.New(strings.Join(argv, " ") + ": exit status " + strconv.Itoa(o.exit) + ": " + lastLine(o.output()))
 	}
 	return f[0], nil
 }

@@ -3,6 +3,7 @@ package agent
 import (
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -19,7 +20,7 @@ const (
 func (h *host) pkg(op *wire.PackageOp) error {
 	var names []string
 	for _, spec := range op.Install {
-		name, version, pinned := cut(spec, "=")
+		name, version, pinned := strings.Cut(spec, "=")
 		if err := checkPackage(name); err != nil {
 			return err
 		}
@@ -58,7 +59,7 @@ func (h *host) pkg(op *wire.PackageOp) error {
 		}
 	}
 	for _, name := range op.Remove {
-		if p := found[name]; p != nil && p.Installed != "" && !contains(names, name) {
+		if p := found[name]; p != nil && p.Installed != "" && !slices.Contains(names, name) {
 			return errors.New("package " + name + " is still installed, although the package manager reported success")
 		}
 	}
@@ -187,7 +188,7 @@ func (h *host) dnf(op *wire.PackageOp) error {
 	}
 	argv := []string{"dnf", "-y", "-q", "--setopt=install_weak_deps=False", "install"}
 	for _, spec := range op.Install {
-		name, version, pinned := cut(spec, "=")
+		name, version, pinned := strings.Cut(spec, "=")
 		if pinned {
 			name += "-" + version
 		}
@@ -268,7 +269,7 @@ func lockHolder(files ...string) string {
 		err = unix.FcntlFlock(uintptr(fd), unix.F_GETLK, &lock)
 		closeFD(fd)
 		if err == nil && lock.Type != unix.F_UNLCK && lock.Pid > 0 {
-			return "process " + itoa(int(lock.Pid)) + " (" + firstLine("/proc/"+itoa(int(lock.Pid))+"/comm") + ") holds " + file
+			return "process " + strconv.Itoa(int(lock.Pid)) + " (" + firstLine("/proc/"+strconv.Itoa(int(lock.Pid))+"/comm") + ") holds " + file
 		}
 	}
 	return ""

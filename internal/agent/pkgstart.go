@@ -2,6 +2,8 @@ package agent
 
 import (
 	"errors"
+	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -13,10 +15,10 @@ import (
 
 // failedStarts are the units that systemctl(1) says it could not start.
 func failedStarts(output string) (units []string) {
-	for _, line := range lines(output) {
+	for line := range strings.Lines(output) {
 		rest, ok := strings.CutPrefix(line, "Job for ")
-		unit, _, failed := cut(rest, " failed")
-		if ok && failed && checkUnit(unit) == nil && !contains(units, unit) {
+		unit, _, failed := strings.Cut(rest, " failed")
+		if ok && failed && checkUnit(unit) == nil && !slices.Contains(units, unit) {
 			units = append(units, unit)
 		}
 	}
@@ -61,7 +63,7 @@ func (h *host) holdStarts(dirs []string) error {
 		if err != nil {
 			return because("hold starts", err)
 		}
-		err = writeAll(fd, []byte("[Unit]\nConditionPathExists=!/proc/"+itoa(unix.Getpid())+"\n"))
+		err = writeAll(fd, []byte("[Unit]\nConditionPathExists=!/proc/"+strconv.Itoa(unix.Getpid())+"\n"))
 		closeFD(fd)
 		if err != nil {
 			return because("hold starts", err)

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/mirrorform/mirrorform/engine/wire"
@@ -21,7 +22,7 @@ func (h *host) installedPackages() (names []string, digest string, err error) {
 			names = append(names, name)
 		}
 	}
-	sortStrings(names)
+	slices.Sort(names)
 	var b strings.Builder
 	for _, name := range names {
 		b.WriteString(name + "\x00" + found[name].Installed + "\x00" + found[name].Broken + "\x00")
@@ -47,8 +48,8 @@ func (h *host) undoPackages(undo *wire.PackageOp, op *operation) error {
 	}
 	var remove []string
 	for _, name := range without(append(brought, undo.Remove...), op.Packages) {
-		base, _, _ := cut(name, ":")
-		if checkPackage(base) == nil && contains(now, name) {
+		base, _, _ := strings.Cut(name, ":")
+		if checkPackage(base) == nil && slices.Contains(now, name) {
 			remove = append(remove, name)
 		}
 	}
@@ -77,7 +78,7 @@ func (h *host) undoPackages(undo *wire.PackageOp, op *operation) error {
 func (h *host) lacking(specs []string) (rest []string, err error) {
 	var names []string
 	for _, spec := range specs {
-		name, _, _ := cut(spec, "=")
+		name, _, _ := strings.Cut(spec, "=")
 		if err := checkPackage(name); err != nil {
 			return nil, err
 		}
@@ -88,7 +89,7 @@ func (h *host) lacking(specs []string) (rest []string, err error) {
 	}
 	found, err := h.packages(forever, names)
 	for i, spec := range specs {
-		_, version, pinned := cut(spec, "=")
+		_, version, pinned := strings.Cut(spec, "=")
 		p := found[names[i]]
 		if p == nil || p.Installed == "" || p.Broken != "" || pinned && p.Installed != version {
 			rest = append(rest, spec)
@@ -125,7 +126,7 @@ func (h *host) removeUnneeded(names []string) (needed []string, err error) {
 		for more := true; more; {
 			more = false
 			for _, name := range needed {
-				if !contains(free, name) && h.tryRemove(append([]string{name}, free...)) == nil {
+				if !slices.Contains(free, name) && h.tryRemove(append([]string{name}, free...)) == nil {
 					free, more = append(free, name), true
 				}
 			}

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"errors"
+	"strconv"
 	"sync"
 	"time"
 
@@ -168,7 +169,7 @@ func (p *pool) watch(now time.Time) {
 	}
 	if p.workers == 0 {
 		for _, t := range p.todo {
-			p.end(t, errors.New("it was not asked: "+itoa(p.stalled)+" other questions do not end"))
+			p.end(t, errors.New("it was not asked: "+strconv.Itoa(p.stalled)+" other questions do not end"))
 		}
 		p.todo = nil
 	}

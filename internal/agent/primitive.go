@@ -1,8 +1,6 @@
 package agent
 
-import (
-	"golang.org/x/sys/unix"
-)
+import "golang.org/x/sys/unix"
 
 // The system calls that change files, all of them: each is a point at which the fault suite can cut a transaction short (see
 // faultpoint). A test fails when another file of this package makes such a call.

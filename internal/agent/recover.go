@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"reflect"
+	"strconv"
 	"strings"
 
 	"github.com/mirrorform/mirrorform/engine/wire"
@@ -40,7 +41,7 @@ func (h *host) readManifest() ([]byte, error) {
 func (t *transaction) commit(m *wire.Commit) (final bool, err error) {
 	h := t.host
 	if len(m.Manifest) > wire.MaxManifest {
-		return false, errors.New("the manifest has " + itoa(len(m.Manifest)) + " bytes, more than the limit of " + itoa(wire.MaxManifest))
+		return false, errors.New("the manifest has " + strconv.Itoa(len(m.Manifest)) + " bytes, more than the limit of " + strconv.Itoa(wire.MaxManifest))
 	}
 	c := &commitment{Manifest: len(m.Manifest) > 0}
 	if c.Manifest {
@@ -108,7 +109,7 @@ func (t *transaction) finish(c *commitment) error {
 // freeName is the name that the manifest gets when it is kept: manifest.json.N with the next free number.
 func (h *host) freeName() string {
 	for n := 1; ; n++ {
-		name := "manifest.json." + itoa(n)
+		name := "manifest.json." + strconv.Itoa(n)
 		var st unix.Stat_t
 		if unix.Lstat(h.state+"/"+name, &st) == unix.ENOENT || n == 1<<20 {
 			return name
@@ -208,7 +209,7 @@ func Recover(out io.Writer, o Options) error {
 		case r.Committed:
 			say(what + " had been committed, and is tidied up")
 		default:
-			say(what + " was taken back: " + itoa(r.Undone) + " operations")
+			say(what + " was taken back: " + strconv.Itoa(r.Undone) + " operations")
 		}
 		for _, line := range r.Stays {
 			say("stays: " + line)

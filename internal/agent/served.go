@@ -3,6 +3,7 @@ package agent
 import (
 	"errors"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -54,7 +55,7 @@ func notServed(stop until, address, host, url, dir string, hidden func(url strin
 		case status == 200:
 			return errors.New("http://" + host + at + " is another file than " + file + ": another location or server answers there")
 		}
-		return errors.New("http://" + host + at + " gives " + itoa(status) + " for " + file + ": " + whyNot(status, file))
+		return errors.New("http://" + host + at + " gives " + strconv.Itoa(status) + " for " + file + ": " + whyNot(status, file))
 	}
 }
 
@@ -148,7 +149,7 @@ func fetch(stop until, address, host, path string) (status int, body string, err
 	if status, _, err = parseResponse(raw); err != nil {
 		return 0, "", err
 	}
-	_, body, _ = cut(string(raw), "\r\n\r\n")
+	_, body, _ = strings.Cut(string(raw), "\r\n\r\n")
 	return status, body, nil
 }
 
@@ -184,7 +185,7 @@ func workerOf() (w worker, ok bool) {
 			continue
 		}
 		found := worker{pid: pid}
-		for _, line := range lines(string(status)) {
+		for line := range strings.Lines(string(status)) {
 			f := strings.Fields(line)
 			switch {
 			case len(f) > 2 && f[0] == "Uid:":
@@ -211,7 +212,7 @@ func (w *worker) may(st *unix.Stat_t, bit uint32) bool {
 		return true
 	case st.Uid == w.uid:
 		bit <<= 6
-	case contains(w.groups, itoa(int(st.Gid))):
+	case slices.Contains(w.groups, strconv.Itoa(int(st.Gid))):
 		bit <<= 3
 	}
 	return st.Mode&bit != 0
@@ -222,7 +223,7 @@ func whyNot(status int, file string) string {
 	w, ok := workerOf()
 	var st unix.Stat_t
 	if ok {
-		who := "nginx (user " + itoa(int(w.uid)) + ")"
+		who := "nginx (user " + strconv.Itoa(int(w.uid)) + ")"
 		data, _ := readFile("/etc/passwd") // only the message suffers
 		for _, u := range parsePasswd(data) {
 			if u.uid == int(w.uid) {
@@ -238,7 +239,7 @@ func whyNot(status int, file string) string {
 			if unix.Stat(p, &st) != nil {
 				continue
 			}
-			mode := " has the mode " + octal(st.Mode&0o7777) + ", owner " + itoa(int(st.Uid)) + " and group " + itoa(int(st.Gid))
+			mode := " has the mode " + octal(st.Mode&0o7777) + ", owner " + strconv.Itoa(int(st.Uid)) + " and group " + strconv.Itoa(int(st.Gid))
 			if st.Mode&unix.S_IFMT == unix.S_IFDIR && !w.may(&st, 1) {
 				return "the directory " + p + mode + ", so " + who + " cannot enter it: chmod o+x " + p
 			}
@@ -254,7 +255,7 @@ func whyNot(status int, file string) string {
 	if status == 403 && strings.TrimSpace(firstLine("/sys/fs/selinux/enforce")) == "1" {
 		if label := labelOf(file); label != "" {
 			f := strings.Split(label, ":")
-			if len(f) > 2 && !contains([]string{"httpd_sys_content_t", "httpd_sys_rw_content_t", "public_content_t", "public_content_rw_t"}, f[2]) {
+			if len(f) > 2 && !slices.Contains([]string{"httpd_sys_content_t", "httpd_sys_rw_content_t", "public_content_t", "public_content_rw_t"}, f[2]) {
 				return "SELinux enforces, and " + file + " has the type " + printable(f[2]) + ", which web servers may not read: label the tree with public_content_t (semanage fcontext, restorecon)"
 			}
 		}

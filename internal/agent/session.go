@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"runtime"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -251,7 +252,7 @@ func (s *session) handle(m *wire.Message) error {
 
 func (s *session) hello(h *wire.Hello) error {
 	if h.Protocol != wire.Protocol {
-		return errors.New("protocol mismatch: this helper speaks " + itoa(wire.Protocol) + " and the controller " + itoa(h.Protocol) + ": replace the helper")
+		return errors.New("protocol mismatch: this helper speaks " + strconv.Itoa(wire.Protocol) + " and the controller " + strconv.Itoa(h.Protocol) + ": replace the helper")
 	}
 	if len(h.Nonce) > 256 {
 		return errors.New("the nonce is too long")

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -426,10 +427,10 @@ func TestLostController(t *testing.T) {
 	messages, err := talk(t, in, func(s *session) {
 		s.perform = func(j job) error {
 			if j.undo != nil {
-				did = append(did, "undo "+itoa(j.undo.ID))
+				did = append(did, "undo "+strconv.Itoa(j.undo.ID))
 				return nil
 			}
-			did = append(did, "do "+itoa(j.order.ID))
+			did = append(did, "do "+strconv.Itoa(j.order.ID))
 			if j.order.ID == 3 {
 				close(in.end)
 				<-s.alive.ended

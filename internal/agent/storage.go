@@ -4,6 +4,7 @@ import (
 	"errors"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/mirrorform/mirrorform/engine/wire"
@@ -20,7 +21,7 @@ func (h *host) program(op *wire.RunOp) error {
 	if err != nil || op.Refuse == "" {
 		return err
 	}
-	for _, line := range lines(out) {
+	for line := range strings.Lines(out) {
 		about := func(s string) bool { return strings.Contains(line, s) }
 		if about(op.Refuse) && slices.ContainsFunc(op.About, about) {
 			return &failure{message: op.Argv[0] + ": its output holds " + quote(op.Refuse), said: strings.TrimSpace(line), output: out}
@@ -36,7 +37,7 @@ func (h *host) mkfs(op *wire.MkfsOp) error {
 		return errors.New(quote(op.Type) + " is no type of file system that is made: it has to be xfs or ext4")
 	}
 	if len(op.Label) > limit || strings.HasPrefix(op.Label, "-") || strings.ContainsAny(op.Label, " \t\n\"\\") {
-		return errors.New(quote(op.Label) + " is no label of " + op.Type + ": it has up to " + itoa(limit) + " bytes, no white space, and no minus first")
+		return errors.New(quote(op.Label) + " is no label of " + op.Type + ": it has up to " + strconv.Itoa(limit) + " bytes, no white space, and no minus first")
 	}
 	b, err := h.askBlock(forever, op.Device, h.mounts)
 	if err != nil {
@@ -201,7 +202,7 @@ func (h *host) mountLine(op *wire.MountOp) (string, error) {
 	if len(op.Options) > 0 {
 		options = append([]string(nil), op.Options...)
 	}
-	if !contains(options, "nofail") {
+	if !slices.Contains(options, "nofail") {
 		// Without it a missing disk would keep the host from starting.
 		options = append(options, "nofail")
 	}
@@ -344,12 +345,12 @@ func (h *host) verifyFstab(text, point string) error {
 // no udev findmnt does not see it.
 func verdict(text, point string) string {
 	target := ""
-	for _, line := range lines(text) {
+	for line := range strings.Lines(text) {
 		line = strings.TrimSuffix(line, "\n")
 		if line != "" && line[0] != ' ' {
 			target = line
 		}
-		if _, remark, ok := cut(line, "[E] "); ok && target == point && !strings.Contains(remark, "unreachable") {
+		if _, remark, ok := strings.Cut(line, "[E] "); ok && target == point && !strings.Contains(remark, "unreachable") {
 			return remark
 		}
 	}
@@ -365,7 +366,7 @@ func remountOptions(line string) string {
 		options += "," + f[3]
 	}
 	for _, o := range strings.Split(options, ",") {
-		if contains([]string{"noatime", "relatime", "norelatime", "strictatime"}, o) {
+		if slices.Contains([]string{"noatime", "relatime", "norelatime", "strictatime"}, o) {
 			return "remount,diratime," + options
 		}
 	}

@@ -2,9 +2,12 @@ package agent
 
 import (
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"io"
 	"path"
+	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -13,15 +16,11 @@ import (
 // Files are handled by system calls: most of it is relative to a directory's descriptor, for which package os has no words.
 
 // absent tells errors that say that nothing is there.
-//
-//go:noinline
 func absent(err error) bool {
 	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR)
 }
 
 // open opens name in the directory dir.
-//
-//go:noinline
 func open(dir int, name string, flags int, mode uint32) (fd int, err error) {
 	for {
 		fd, err = unix.Openat(dir, name, flags|unix.O_CLOEXEC, mode)
@@ -31,7 +30,6 @@ func open(dir int, name string, flags int, mode uint32) (fd int, err error) {
 	}
 }
 
-//go:noinline
 func closeFD(fd int) { _ = unix.Close(fd) }
 
 // reader reads from a descriptor.
@@ -57,27 +55,17 @@ const maxRead = 256 << 20
 
 // readAll reads all that fd has, unless that is more than most bytes.
 func readAll(fd, most int) ([]byte, error) {
-	data := []byte{}
-	for {
-		if len(data) == cap(data) {
-			data = append(data, make([]byte, max(512, len(data)))...)[:len(data)]
-		}
-		n, err := reader(fd).Read(data[len(data):cap(data)])
-		if errors.Is(err, io.EOF) {
-			return data, nil
-		}
-		if data = data[:len(data)+n]; err == nil && len(data) > most {
-			err = errors.New("it has more than the limit of " + itoa(most) + " bytes")
-		}
-		if err != nil {
-			return nil, err
-		}
+	data, err := io.ReadAll(io.LimitReader(reader(fd), int64(most)+1))
+	if err == nil && len(data) > most {
+		err = errors.New("it has more than the limit of " + strconv.Itoa(most) + " bytes")
 	}
+	if err != nil {
+		return nil, err
+	}
+	return data, nil
 }
 
 // readFile reads a whole file; it follows the links that walk follows.
-//
-//go:noinline
 func readFile(file string) ([]byte, error) {
 	fd, err := openRead(file)
 	if err != nil {
@@ -124,7 +112,7 @@ func list(fd, most int) (names []string, err error) {
 			return nil, err
 		}
 		if n <= 0 || most > 0 && len(names) >= most {
-			sortStrings(names)
+			slices.Sort(names)
 			return names, nil
 		}
 		_, _, names = unix.ParseDirent(buf[:n], -1, names)
@@ -146,8 +134,6 @@ func listDir(dir string) ([]string, error) {
 }
 
 // kindOf is the file type of what a path leads to, 0 when there is nothing.
-//
-//go:noinline
 func kindOf(p string) uint32 {
 	var st unix.Stat_t
 	if unix.Stat(p, &st) != nil {
@@ -156,7 +142,6 @@ func kindOf(p string) uint32 {
 	return st.Mode & unix.S_IFMT
 }
 
-//go:noinline
 func exists(p string) bool { return unix.Access(p, unix.F_OK) == nil }
 
 // realPath is the path without the links on the way, which are those that walk follows.
@@ -183,9 +168,7 @@ func readLink(dir int, name string) (string, error) {
 }
 
 // procFD is a name of what fd refers to, for system calls that take none.
-//
-//go:noinline
-func procFD(fd int) string { return "/proc/self/fd/" + itoa(fd) }
+func procFD(fd int) string { return "/proc/self/fd/" + strconv.Itoa(fd) }
 
 // syncDir makes entries of a directory durable.
 func syncDir(dir int) error {
@@ -216,8 +199,6 @@ func mkdirAll(dir string) error {
 }
 
 // syncPath makes the entries of a directory durable.
-//
-//go:noinline
 func syncPath(dir string) error {
 	fd, err := open(unix.AT_FDCWD, dir, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
@@ -235,7 +216,7 @@ func random() string {
 	b := make([]byte, 8)
 	for {
 		if n, err := unix.Getrandom(b, 0); err == nil && n == len(b) {
-			return hex(b)
+			return hex.EncodeToString(b)
 		}
 	}
 }
@@ -252,7 +233,7 @@ func digest(fd int, each func([]byte) error) (sum string, size int64, err error)
 	for {
 		n, err := reader(fd).Read(buf)
 		if errors.Is(err, io.EOF) {
-			return hex(h.Sum(nil)), size, nil
+			return hex.EncodeToString(h.Sum(nil)), size, nil
 		}
 		if err == nil && each != nil {
 			err = each(buf[:n])
@@ -266,9 +247,7 @@ func digest(fd int, each func([]byte) error) (sum string, size int64, err error)
 }
 
 // digestOf is the SHA-256 of a text, in hex.
-//
-//go:noinline
 func digestOf(s string) string {
 	sum := sha256.Sum256([]byte(s))
-	return hex(sum[:])
+	return hex.EncodeToString(sum[:])
 }

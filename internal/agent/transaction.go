@@ -4,6 +4,7 @@ import (
 	"errors"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/mirrorform/mirrorform/engine/wire"
@@ -51,7 +52,7 @@ func (t *transaction) close() {
 // do performs one order and records it.
 func (t *transaction) do(o *wire.Order) error {
 	if slices.ContainsFunc(t.ops, func(op *operation) bool { return op.ID == o.ID }) {
-		return errors.New("an operation with the ID " + itoa(o.ID) + " was done already")
+		return errors.New("an operation with the ID " + strconv.Itoa(o.ID) + " was done already")
 	}
 	if u := o.Undo; u != nil && u.Restore != nil && (o.Op.Path() == "" || u.Restore.Path != o.Op.Path()) {
 		return errors.New(quote(u.Restore.Path) + " cannot be restored: the operation changes " + quote(o.Op.Path()))
@@ -113,7 +114,7 @@ func (t *transaction) describe(o *wire.Order) (b *begun, err error) {
 		if op.Unit.Action == wire.UnitDaemonReload {
 			break
 		}
-		if b.Unit, err = t.host.unitState(of); contains([]string{"start", "stop", "enable", "disable"}, b.Verb) {
+		if b.Unit, err = t.host.unitState(of); slices.Contains([]string{"start", "stop", "enable", "disable"}, b.Verb) {
 			b.Subject = []wire.Query{{Verb: wire.AskUnit, Arg: of}}
 		}
 	case op.User != nil:
@@ -160,8 +161,6 @@ func (t *transaction) idle(op *operation) bool {
 }
 
 // restores names the unit that an undo restores, or is "".
-//
-//go:noinline
 func restores(undo *wire.Op) string {
 	if undo != nil && undo.Unit != nil && undo.Unit.Action == wire.UnitRestore {
 		return undo.Unit.Name
@@ -180,8 +179,6 @@ func (op *operation) last(was *unitState) bool {
 }
 
 // first is the first operation that is undone by restoring the same unit; itself for one that is undone otherwise.
-//
-//go:noinline
 func (t *transaction) first(op *operation) *operation {
 	unit := restores(op.Undo)
 	for _, other := range t.ops {
@@ -260,8 +257,6 @@ func (t *transaction) rollback() (undone int, failures []string) {
 }
 
 // tidy removes all that a transaction has left beside what it changed, the journal last.
-//
-//go:noinline
 func (t *transaction) tidy() error {
 	if t.dir == "" {
 		return nil
@@ -303,7 +298,7 @@ func (t *transaction) performJob(j job) error {
 		err = h.groupOp(h.undoGroup(undo.Group))
 	case undo.Unit != nil && undo.Unit.Action == wire.UnitRestore:
 		return h.restoreUnit(undo.Unit.Name, j.unit)
-	case undo.Unit != nil && contains([]string{"stop", "disable"}, string(undo.Unit.Action)) && h.noUnit(undo.Unit.Name):
+	case undo.Unit != nil && slices.Contains([]string{"stop", "disable"}, string(undo.Unit.Action)) && h.noUnit(undo.Unit.Name):
 	default:
 		err = h.performOp(undo)
 	}

@@ -25,7 +25,7 @@ func TestLock(t *testing.T) {
 	}
 	ours := func(who *wire.Holder) {
 		t.Helper()
-		if who == nil || who.Operator != "alice@laptop" || who.Command != "apply" || !strings.Contains(who.Process, "process "+itoa(os.Getpid())) || who.Seconds < 0 || who.Seconds > 60 {
+		if who == nil || who.Operator != "alice@laptop" || who.Command != "apply" || !strings.Contains(who.Process, "process "+strconv.Itoa(os.Getpid())) || who.Seconds < 0 || who.Seconds > 60 {
 			t.Fatalf("holder %+v", who)
 		}
 		if since, err := time.Parse(time.RFC3339, who.Since); err != nil || time.Since(since).Abs() > time.Minute {
@@ -119,7 +119,7 @@ func TestLockOutlivesHelper(t *testing.T) {
 	_ = c.rw.Close()
 	c = dial(t, state)
 	b := c.lock(1)
-	if b.Held == nil || !strings.Contains(b.Held.Process, "sleep (process "+itoa(writes)+")") || strings.Contains(b.Held.Process, itoa(reads)) {
+	if b.Held == nil || !strings.Contains(b.Held.Process, "sleep (process "+strconv.Itoa(writes)+")") || strings.Contains(b.Held.Process, strconv.Itoa(reads)) {
 		t.Fatalf("%+v %+v", b, b.Held)
 	}
 	if err := unix.Kill(writes, unix.SIGKILL); err != nil {
@@ -149,7 +149,7 @@ func TestStoppedHolder(t *testing.T) {
 	}
 	c := dial(t, state)
 	for range 2 {
-		if b := c.lock(1); b.Held == nil || !strings.Contains(b.Held.Process, "process "+itoa(cmd.Process.Pid)) {
+		if b := c.lock(1); b.Held == nil || !strings.Contains(b.Held.Process, "process "+strconv.Itoa(cmd.Process.Pid)) {
 			t.Errorf("%+v", b)
 		}
 	}
@@ -198,7 +198,7 @@ func TestCommit(t *testing.T) {
 			t.Errorf("step %d: %+v", i, b)
 		}
 		if step.do {
-			if events, done := c.do(wire.Order{ID: i, Op: write(dir+"/file", itoa(i), wire.Attributes{}), Undo: restore(dir + "/file")}); done.Failed != nil {
+			if events, done := c.do(wire.Order{ID: i, Op: write(dir+"/file", strconv.Itoa(i), wire.Attributes{}), Undo: restore(dir + "/file")}); done.Failed != nil {
 				t.Fatalf("%+v", events)
 			}
 		}
@@ -662,34 +662,6 @@ func TestIdleOperationIsNotUndone(t *testing.T) {
 		}
 		if got := slices.Equal(undone, []string{"user mirror"}); got != c.undoes {
 			t.Errorf("%s: undone %v", name, undone)
-		}
-	}
-}
-
-func TestRFC3339(t *testing.T) {
-	t.Parallel()
-	for _, at := range []int64{0, 1, 59, 86399, 86400, 951782399, 951782400, 951868800, 1e9, 1709164800, 1709251200, 1735689599, 1735689600, 4107542399, 4107542400, 32503680000} {
-		if got, want := rfc3339(at), time.Unix(at, 0).UTC().Format(time.RFC3339); got != want {
-			t.Errorf("%d: %s, want %s", at, got, want)
-		}
-	}
-	for at := int64(0); at < 5e9; at += 7654321 {
-		if got, want := rfc3339(at), time.Unix(at, 0).UTC().Format(time.RFC3339); got != want {
-			t.Fatalf("%d: %s, want %s", at, got, want)
-		}
-	}
-}
-
-func TestSortStrings(t *testing.T) {
-	t.Parallel()
-	for n := range 200 {
-		var s []string
-		for i := range n {
-			s = append(s, itoa(i*7919%101))
-		}
-		want := slices.Sorted(slices.Values(s))
-		if sortStrings(s); !slices.Equal(s, want) {
-			t.Fatalf("%v, want %v", s, want)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package agent
 import (
 	"errors"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/mirrorform/mirrorform/engine/wire"
@@ -33,12 +34,12 @@ func (b *batch) askTree(q wire.Query) wire.Answer {
 		t.Others = append(t.Others, p)
 	}
 	for _, e := range entries {
-		if strings.HasPrefix(e.point, strings.TrimSuffix(t.Real, "/")+"/") && e.point != t.Real && !contains(t.Mounts, e.point) {
+		if strings.HasPrefix(e.point, strings.TrimSuffix(t.Real, "/")+"/") && e.point != t.Real && !slices.Contains(t.Mounts, e.point) {
 			t.Mounts = append(t.Mounts, e.point)
 		}
 	}
-	sortStrings(t.Mounts)
-	if e := mountAt(entries, t.Real); e != nil && e.root != "/" && !contains(e.options, "subvol="+e.root) {
+	slices.Sort(t.Mounts)
+	if e := mountAt(entries, t.Real); e != nil && e.root != "/" && !slices.Contains(e.options, "subvol="+e.root) {
 		t.Bound = printable(e.root)
 	}
 	if w.missing != "" {

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -29,7 +30,7 @@ func TestAskTree(t *testing.T) {
 	}
 	files := []string{"tree/TIME"}
 	for i := range wire.MaxTreeEntries + 1 {
-		files = append(files, "many/"+itoa(i))
+		files = append(files, "many/"+strconv.Itoa(i))
 	}
 	for _, f := range files {
 		if err := os.WriteFile(filepath.Join(dir, f), nil, 0o600); err != nil {

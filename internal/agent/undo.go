@@ -3,6 +3,7 @@ package agent
 import (
 	"errors"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/mirrorform/mirrorform/engine/wire"
@@ -292,7 +293,7 @@ func (t *transaction) sweep() error {
 				dir = path.Dir(file)
 			}
 		}
-		if dir != "" && !contains(dirs, dir) {
+		if dir != "" && !slices.Contains(dirs, dir) {
 			dirs = append(dirs, dir)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -88,7 +89,7 @@ func TestUndo(t *testing.T) {
 					"mkdir":   {Mkdir: &wire.MkdirOp{Path: path}},
 					"symlink": {Symlink: &wire.SymlinkOp{Path: path, Target: "elsewhere"}},
 					"attr":    {Attr: &wire.AttrOp{Path: path, Attributes: wire.Attributes{Mode: ptr(uint32(0o4711))}}},
-					"owner":   {Attr: &wire.AttrOp{Path: path, Attributes: wire.Attributes{Owner: ptr(itoa(os.Geteuid()))}}},
+					"owner":   {Attr: &wire.AttrOp{Path: path, Attributes: wire.Attributes{Owner: ptr(strconv.Itoa(os.Geteuid()))}}},
 					"remove":  {Remove: &wire.RemoveOp{Path: path}},
 				}[what]
 				before := snapshot(t, tr.dir)
@@ -114,7 +115,7 @@ func TestUndo(t *testing.T) {
 
 func states(events []wire.Event) (s []string) {
 	for _, e := range events {
-		s = append(s, itoa(e.ID)+" "+string(e.State))
+		s = append(s, strconv.Itoa(e.ID)+" "+string(e.State))
 	}
 	return s
 }

@@ -3,6 +3,7 @@ package agent
 import (
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -18,7 +19,7 @@ func checkUnit(name string) error {
 		ok = ok && (r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune(`:-_.\@`, r))
 	}
 	kinds := []string{"service", "socket", "timer", "mount", "automount", "swap", "target", "path", "slice", "scope", "device"}
-	if !ok || !contains(kinds, kind) {
+	if !ok || !slices.Contains(kinds, kind) {
 		return errors.New(quote(name) + " is no name of a systemd unit")
 	}
 	return nil
@@ -40,7 +41,7 @@ func showUnits(stop until, names []string) ([]shown, error) {
 	units := matchUnits(parseShow(o.stdout.String()), names)
 	for i, u := range units {
 		if u == nil {
-			return nil, errors.New("systemctl show (exit status " + itoa(o.exit) + ") tells nothing of " + names[i] + ": " + lastLine(printable(o.stderr.String())))
+			return nil, errors.New("systemctl show (exit status " + strconv.Itoa(o.exit) + ") tells nothing of " + names[i] + ": " + lastLine(printable(o.stderr.String())))
 		}
 	}
 	return units, nil
@@ -49,8 +50,8 @@ func showUnits(stop until, names []string) ([]shown, error) {
 // parseShow reads blocks of NAME=value lines, parted by empty lines.
 func parseShow(text string) (blocks []shown) {
 	var u shown
-	for _, line := range lines(text) {
-		name, value, ok := cut(strings.TrimSuffix(line, "\n"), "=")
+	for line := range strings.Lines(text) {
+		name, value, ok := strings.Cut(strings.TrimSuffix(line, "\n"), "=")
 		if !ok {
 			u = nil
 			continue
@@ -69,7 +70,7 @@ func matchUnits(blocks []shown, names []string) []shown {
 	found := make([]shown, len(names))
 	for i, name := range names {
 		is := func(u shown) bool {
-			return u["Id"] == name || contains(strings.Fields(u["Names"]), name)
+			return u["Id"] == name || slices.Contains(strings.Fields(u["Names"]), name)
 		}
 		if len(blocks) == len(names) && is(blocks[i]) {
 			found[i] = blocks[i]
@@ -168,7 +169,7 @@ func (h *host) unitState(name string) (*unitState, error) {
 		return nil, err
 	}
 	state := units[0]["ActiveState"]
-	u := &unitState{Name: name, Running: contains([]string{"active", "activating", "reloading", "refreshing"}, state), Starting: state == "activating"}
+	u := &unitState{Name: name, Running: slices.Contains([]string{"active", "activating", "reloading", "refreshing"}, state), Starting: state == "activating"}
 	for _, name := range h.recordsOf(name) {
 		data, err := readFile(h.state + "/loaded/" + name)
 		if err != nil {
@@ -217,8 +218,8 @@ func programGone(name string) bool {
 	if err != nil {
 		return false
 	}
-	_, program, ok := cut(o.stdout.String(), "path=")
-	program, _, _ = cut(program, " ;")
+	_, program, ok := strings.Cut(o.stdout.String(), "path=")
+	program, _, _ = strings.Cut(program, " ;")
 	return ok && strings.HasPrefix(program, "/") && !exists(program)
 }
 
@@ -296,7 +297,7 @@ func staysUp(op *wire.UnitOp, before shown, watch time.Duration) error {
 	}
 	now := units[0]
 	started := before["ActiveState"] != "active" || op.Action == wire.UnitRestart || op.Action == wire.UnitLoad && before["CanReload"] != "yes"
-	if watch > 0 && started && now["ActiveState"] == "active" && contains([]string{"simple", "exec", "idle"}, now["Type"]) {
+	if watch > 0 && started && now["ActiveState"] == "active" && slices.Contains([]string{"simple", "exec", "idle"}, now["Type"]) {
 		time.Sleep(watch)
 		if units, err = showUnits(forever, []string{op.Name}); err != nil {
 			return err
@@ -328,7 +329,7 @@ func (h *host) loadedFile(name string) (string, error) {
 // loadedDigest is a digest of files' paths and contents, whatever the order of the paths. A link counts as what it leads to.
 func loadedDigest(files []string) (string, error) {
 	files = append([]string(nil), files...)
-	sortStrings(files)
+	slices.Sort(files)
 	var b strings.Builder
 	for _, p := range files {
 		if p == "" || p[0] != '/' {

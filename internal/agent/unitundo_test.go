@@ -3,6 +3,7 @@ package agent
 import (
 	"bytes"
 	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/mirrorform/mirrorform/engine/wire"
@@ -30,7 +31,7 @@ func TestUnitsAreUndoneLast(t *testing.T) {
 			if j.undo == nil {
 				return nil
 			}
-			if did = append(did, itoa(j.undo.ID)); len(did) == 8 {
+			if did = append(did, strconv.Itoa(j.undo.ID)); len(did) == 8 {
 				close(in.end)
 			}
 			return nil

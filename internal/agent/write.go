@@ -3,6 +3,8 @@ package agent
 import (
 	"errors"
 	"path"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/mirrorform/mirrorform/engine/wire"
@@ -22,8 +24,6 @@ type place struct {
 }
 
 // at opens the parent of a path, and looks at the entry.
-//
-//go:noinline
 func at(p string) (*place, error) { return openPlace(p, nil) }
 
 // openPlace is at, and adds to missing the directories above the path that are not there.
@@ -43,10 +43,8 @@ func openPlace(p string, missing *[]string) (*place, error) {
 	return pl, nil
 }
 
-//go:noinline
 func (p *place) close() { closeFD(p.dir) }
 
-//go:noinline
 func (p *place) wrap(op string, err error) error {
 	if err == nil {
 		return nil
@@ -55,8 +53,6 @@ func (p *place) wrap(op string, err error) error {
 }
 
 // check looks again whether the entry is what it is expected to be.
-//
-//go:noinline
 func (p *place) check() error {
 	if p.expect == "" {
 		return nil
@@ -127,7 +123,7 @@ func (h *host) resolve(at wire.Attributes, was *wire.File, kind wire.Kind, mode 
 // apply sets them on a new entry that is open, owner first: chown(2) clears setuid and setgid.
 func (a *attributes) apply(fd int) error {
 	if err := fchown(fd, a.uid, a.gid); err != nil {
-		return because("change owner to "+itoa(a.uid)+":"+itoa(a.gid), err)
+		return because("change owner to "+strconv.Itoa(a.uid)+":"+strconv.Itoa(a.gid), err)
 	}
 	for _, x := range a.xattrs {
 		err := fsetxattr(fd, x.Name, x.Value)
@@ -152,7 +148,7 @@ func (p *place) xattrs() (found []xattr) {
 		return nil
 	}
 	for _, name := range strings.Split(string(names[:n]), "\x00") {
-		if name == "" || strings.HasPrefix(name, "trusted.") || contains([]string{"security.capability", "security.ima", "security.evm"}, name) {
+		if name == "" || strings.HasPrefix(name, "trusted.") || slices.Contains([]string{"security.capability", "security.ima", "security.evm"}, name) {
 			continue
 		}
 		value := make([]byte, 64<<10)
@@ -241,8 +237,6 @@ func (p *place) validate(h *host, argv []string, file string) error {
 }
 
 // sync makes the entry durable in its directory.
-//
-//go:noinline
 func (p *place) sync() error {
 	if err := syncDir(p.dir); err != nil {
 		return because("sync "+path.Dir(p.path), err)
