@@ -49,7 +49,7 @@ func (h *host) user(op *wire.UserOp) error {
 		if u, err := a.user(op.Name); u == nil {
 			return err
 		}
-		return h.change("userdel", "--", op.Name)
+		return h.programs.change("userdel", "--", op.Name)
 	}
 	argv := []string{"usermod"}
 	if op.Create {
@@ -94,7 +94,7 @@ func (h *host) user(op *wire.UserOp) error {
 	if len(argv) == 1 {
 		return errors.New("no change of user " + op.Name + " was given")
 	}
-	return h.change(append(argv, "--", op.Name)...)
+	return h.programs.change(append(argv, "--", op.Name)...)
 }
 
 // groupOp performs a GroupOp.
@@ -111,7 +111,7 @@ func (h *host) groupOp(op *wire.GroupOp) error {
 		if g, err := a.group(op.Name); g == nil {
 			return err
 		}
-		return h.change("groupdel", "--", op.Name)
+		return h.programs.change("groupdel", "--", op.Name)
 	}
 	argv := []string{"groupmod"}
 	if op.Create {
@@ -128,5 +128,5 @@ func (h *host) groupOp(op *wire.GroupOp) error {
 	if len(argv) == 1 && !op.Create {
 		return errors.New("no change of group " + op.Name + " was given")
 	}
-	return h.change(append(argv, "--", op.Name)...)
+	return h.programs.change(append(argv, "--", op.Name)...)
 }

@@ -15,7 +15,7 @@ func (s *session) begin(b *wire.Begin) error {
 	}
 	armFaults()
 	begun := &wire.Begun{}
-	held, err := h.waitForLock(b, s.alive.ended, func(who wire.Holder) {
+	held, err := h.lock.wait(b, s.alive.ended, func(who wire.Holder) {
 		_ = s.send(&wire.Message{Waiting: &wire.Waiting{Holder: who}}) // always small enough
 	})
 	if err != nil {
@@ -28,10 +28,10 @@ func (s *session) begin(b *wire.Begin) error {
 	err = guard(func() (err error) { begun.Recovered, err = h.recover(); return err })
 	if err == nil {
 		// What cannot be read was told by Hello, and is no reason not to begin: it may be what is to be repaired.
-		begun.Manifest, _ = h.readManifest()
+		begun.Manifest, _ = h.state.readManifest()
 	}
 	if err != nil || begun.Recovered != nil && len(begun.Recovered.Errors) > 0 {
-		h.release()
+		h.lock.release()
 		if err != nil {
 			return err
 		}
@@ -42,7 +42,7 @@ func (s *session) begin(b *wire.Begin) error {
 	s.tx = newTransaction(h, header{
 		Format: journalFormat, ID: random(), Operator: shorten(b.Operator), Command: shorten(b.Command), From: from(), Since: time.Now().UTC().Format(time.RFC3339),
 	})
-	h.transaction, begun.ID = s.tx.ID, s.tx.ID
+	h.files.transaction, begun.ID = s.tx.ID, s.tx.ID
 	s.tx.answer, s.tx.event = s.answer, s.event
 	if s.perform != nil {
 		s.tx.perform = s.perform
@@ -192,8 +192,8 @@ func (s *session) end() {
 	s.late, s.confirmation = nil, nil
 	s.tx.close()
 	s.tx, s.past = nil, nil
-	s.host.transaction = ""
-	s.host.release()
+	s.host.files.transaction = ""
+	s.host.lock.release()
 }
 
 func (s *session) event(id int, state wire.State, err error) {

@@ -76,10 +76,10 @@ func (h *host) enableBoot() error {
 	if err != nil {
 		return err
 	}
-	if err := h.replaceFile(b.program, program, 0o755); err != nil {
+	if err := h.files.replaceFile(b.program, program, 0o755); err != nil {
 		return err
 	}
-	if err := h.replaceFile(b.unit, []byte(bootUnit), 0o644); err != nil {
+	if err := h.files.replaceFile(b.unit, []byte(bootUnit), 0o644); err != nil {
 		return err
 	}
 	p, err := at(b.link)
@@ -87,7 +87,7 @@ func (h *host) enableBoot() error {
 		return err
 	}
 	defer p.close()
-	name := h.temp()
+	name := h.files.temp()
 	if err := p.makeLink(name, b.unit); err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package agent
 import (
 	"errors"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -43,8 +44,8 @@ type command struct {
 	keep    int    // bytes of output kept; 0 is wire.MaxOutput
 	merge   bool   // standard error goes where standard output goes
 	refuse  string // text to look for in all of the output
-	// host is set of a program that changes the host: it inherits the host's lock, and keeps it for as long as it or anything it started runs.
-	host *host
+	// lock is set of a program that changes the host, which inherits the lock where it is held, and keeps it for as long as it or anything it started runs.
+	lock *lock
 }
 
 // outcome is how a program ended.
@@ -105,9 +106,9 @@ func run(stop until, c command) (*outcome, error) {
 	if c.merge {
 		standard[2] = standard[1]
 	}
-	if c.host != nil {
-		if c.host.lock != nil {
-			standard = append(standard, uintptr(c.host.lock.fd))
+	if c.lock != nil {
+		if c.lock.fd >= 0 {
+			standard = append(standard, uintptr(c.lock.fd))
 		}
 		faultpoint("program")
 		defer faultpoint("end of program")
@@ -161,7 +162,7 @@ func (o *outcome) wait(stop until, pid int, c command) {
 	_ = unix.Kill(-pid, unix.SIGKILL)
 	patience, over := alarm(linger)
 	defer over()
-	if c.host != nil {
+	if c.lock != nil {
 		patience = forever
 	}
 	select {
@@ -221,10 +222,32 @@ func ask(stop until, argv ...string) (*outcome, error) {
 	return o, nil
 }
 
-// change runs a program that changes the host.
-func (h *host) change(argv ...string) error {
-	_, err := must(forever, command{argv: argv, timeout: opTimeout, merge: true, host: h})
+// programs runs programs that change the host: they inherit its lock.
+type programs struct{ lock *lock }
+
+// change runs a program that has to succeed.
+func (p *programs) change(argv ...string) error {
+	_, err := must(forever, command{argv: argv, timeout: opTimeout, merge: true, lock: p.lock})
 	return err
+}
+
+// perform performs a RunOp.
+func (p *programs) perform(op *wire.RunOp) error {
+	c := command{argv: op.Argv, timeout: seconds(op.Timeout, opTimeout), merge: true, lock: p.lock}
+	if len(op.About) == 0 {
+		c.refuse = op.Refuse
+	}
+	out, err := must(forever, c)
+	if err != nil || op.Refuse == "" {
+		return err
+	}
+	for line := range strings.Lines(out) {
+		about := func(s string) bool { return strings.Contains(line, s) }
+		if about(op.Refuse) && slices.ContainsFunc(op.About, about) {
+			return &failure{message: op.Argv[0] + ": its output holds " + quote(op.Refuse), said: strings.TrimSpace(line), output: out}
+		}
+	}
+	return nil
 }
 
 // home is the home directory of the helper's user, for the programs that insist on one.

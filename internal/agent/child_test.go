@@ -165,4 +165,4 @@ func TestLockHolder(t *testing.T) {
 	}
 }
 
-func performRun(op *wire.RunOp) error { return new(host).performOp(&wire.Op{Run: op}) }
+func performRun(op *wire.RunOp) error { return newHost("/nonexistent").performOp(&wire.Op{Run: op}) }

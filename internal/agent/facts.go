@@ -10,7 +10,6 @@ import (
 
 // host is what the helper knows of the machine, and where it looks. Tests point the paths elsewhere.
 type host struct {
-	state     string
 	facts     wire.Facts
 	passwd    string
 	group     string
@@ -22,21 +21,24 @@ type host struct {
 	getent    bool // ask getent(1) for accounts that the files do not have
 	native    native
 
-	lock        *lock      // nil: not held by this session
-	inProcess   bool       // the executable is the controller's
-	transaction string     // ID of the open transaction, or ""
-	boot        *bootFiles // nil: there is no recovery when this host starts
-	// What some file systems cannot; tests take their places.
-	exchange        func(dir int, a, b string) error
-	renameNoReplace func(dir int, from string, toDir int, to string) error
+	inProcess bool       // the executable is the controller's
+	boot      *bootFiles // nil: there is no recovery when this host starts
+
+	files    *files
+	state    *stateDir
+	lock     *lock
+	programs *programs
 }
 
 func newHost(state string) *host {
+	dir := &stateDir{state}
+	lock := &lock{state: dir, fd: -1}
 	h := &host{
-		state: state, passwd: "/etc/passwd", group: "/etc/group", fstab: "/etc/fstab",
+		files: &files{exchange: renameExchange, renameNoReplace: renameNoReplace},
+		state: dir, lock: lock, programs: &programs{lock},
+		passwd: "/etc/passwd", group: "/etc/group", fstab: "/etc/fstab",
 		mountinfo: "/proc/self/mountinfo", swaps: "/proc/swaps", dpkg: "/var/lib/dpkg",
 		byUUID: "/dev/disk/by-uuid", getent: true,
-		exchange: renameExchange, renameNoReplace: renameNoReplace,
 	}
 	h.facts = h.readFacts()
 	return h

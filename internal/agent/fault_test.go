@@ -52,8 +52,8 @@ func prepareForTest(h *host) {
 
 // plainRenames makes a host whose file systems can neither exchange entries nor refuse to replace one.
 func plainRenames(h *host) {
-	h.exchange = func(int, string, string) error { return unix.EINVAL }
-	h.renameNoReplace = func(int, string, int, string) error { return unix.EINVAL }
+	h.files.exchange = func(int, string, string) error { return unix.EINVAL }
+	h.files.renameNoReplace = func(int, string, int, string) error { return unix.EINVAL }
 }
 
 // faultBuild builds this test with fault points.
@@ -226,10 +226,10 @@ func (s *scene) recover(t *testing.T, plain bool) *wire.Recovered {
 		plainRenames(h)
 	}
 	// A process that another test is starting may have the lock for a moment.
-	if held, err := h.waitForLock(&wire.Begin{Wait: 60}, nil, func(wire.Holder) {}); err != nil || held != nil {
+	if held, err := h.lock.wait(&wire.Begin{Wait: 60}, nil, func(wire.Holder) {}); err != nil || held != nil {
 		t.Fatal(held, err)
 	}
-	defer h.release()
+	defer h.lock.release()
 	r, err := h.recover()
 	if err != nil {
 		t.Fatal(err)

@@ -106,37 +106,13 @@ type operation struct {
 	brought []string
 }
 
-// makeState makes a directory of the state directory (or itself, for ""), which only this user can write to.
-func (h *host) makeState(name string) error {
-	if err := checkPath(h.state); err != nil {
-		return err
-	}
-	dirs := []string{h.state}
-	if name != "" {
-		dirs = append(dirs, h.state+"/"+name)
-	}
-	if err := mkdirAll(dirs[len(dirs)-1]); err != nil {
-		return because("state directory", err)
-	}
-	for _, dir := range dirs {
-		var st unix.Stat_t
-		if err := unix.Lstat(dir, &st); err != nil {
-			return because("state directory "+dir, err)
-		}
-		if st.Mode&unix.S_IFMT != unix.S_IFDIR || int(st.Uid) != unix.Geteuid() || st.Mode&0o022 != 0 {
-			return errors.New("refused: state directory " + dir + " must be a directory of user " + strconv.Itoa(unix.Geteuid()) + " that nobody else can write to")
-		}
-	}
-	return nil
-}
-
 // open makes the journal. Nothing has been changed before.
 func (t *transaction) open() error {
 	if t.dir != "" {
 		return nil
 	}
 	h := t.host
-	if err := h.makeState("journal"); err != nil {
+	if err := h.state.make("journal"); err != nil {
 		return err
 	}
 	const noUnit = "nothing was changed: the unit that would recover this host after a power cut could not be made"
@@ -149,7 +125,7 @@ func (t *transaction) open() error {
 			return because("boot unit", err)
 		}
 	}
-	dir := h.state + "/journal/" + t.ID
+	dir := h.state.dir + "/journal/" + t.ID
 	if err := mkdir(unix.AT_FDCWD, dir, 0o700); err != nil {
 		return because("mkdir "+dir, err)
 	}
@@ -161,10 +137,10 @@ func (t *transaction) open() error {
 		err = fsync(t.log)
 	}
 	if err == nil {
-		err = h.replaceFile(dir+"/"+headerName, encode(nil, reflect.ValueOf(t.header)), 0o600)
+		err = h.files.replaceFile(dir+"/"+headerName, encode(nil, reflect.ValueOf(t.header)), 0o600)
 	}
 	if err == nil {
-		err = syncPath(h.state + "/journal")
+		err = syncPath(h.state.dir + "/journal")
 	}
 	if err != nil {
 		_ = removeJournal(dir)
@@ -235,7 +211,7 @@ func (h *host) load(dir string) (*transaction, error) {
 	if t.Format != journalFormat {
 		return t, errors.New("the journal " + dir + " has the format " + strconv.Itoa(t.Format) + ", and this version of mirrorform knows " + strconv.Itoa(journalFormat) + " alone: use the version that made it")
 	}
-	if err := checkID(t.ID); err != nil || dir != h.state+"/journal/"+t.ID {
+	if err := checkID(t.ID); err != nil || dir != h.state.dir+"/journal/"+t.ID {
 		return t, errors.New(dir + "/" + headerName + " is of another transaction, " + quote(t.ID))
 	}
 	fd, err := open(unix.AT_FDCWD, dir+"/"+logName, unix.O_RDWR|unix.O_APPEND|unix.O_NOFOLLOW, 0)
@@ -326,23 +302,6 @@ func (t *transaction) end(op *operation, e *ended, sync bool) error {
 	return nil
 }
 
-// journals lists the directories of transactions that were left open, and removes those in which nothing was begun, or all was ended.
-func (h *host) journals() (dirs []string, err error) {
-	names, err := listDir(h.state + "/journal")
-	if absent(err) {
-		return nil, nil
-	}
-	for _, name := range names {
-		dir := h.state + "/journal/" + name
-		if exists(dir + "/" + headerName) {
-			dirs = append(dirs, dir)
-		} else if err := removeJournal(dir); err != nil {
-			return nil, err
-		}
-	}
-	return dirs, err
-}
-
 // removeJournal removes a journal, first of all what makes it one.
 func removeJournal(dir string) error {
 	err := unlink(unix.AT_FDCWD, dir+"/"+headerName)
@@ -371,23 +330,6 @@ func checkID(id string) error { return checkHex("ID of a transaction", id, 16) }
 func checkHex(what, s string, most int) error {
 	if s == "" || len(s) > most || strings.Trim(s, "0123456789abcdef") != "" {
 		return errors.New(quote(s) + " is no " + what + ": it has to be 1 to " + strconv.Itoa(most) + " hexadecimal digits")
-	}
-	return nil
-}
-
-// unfinished tells who left a transaction open.
-func (h *host) unfinished() *wire.Holder {
-	names, _ := listDir(h.state + "/journal") // absent where nothing was ever changed
-	for _, name := range names {
-		data, err := readFile(h.state + "/journal/" + name + "/" + headerName)
-		if err != nil {
-			continue
-		}
-		var t header
-		if wire.Decode(data, &t) != nil {
-			t = header{Operator: "unknown", Command: "unknown"}
-		}
-		return &wire.Holder{Operator: t.Operator, Command: t.Command, From: t.From, Since: t.Since}
 	}
 	return nil
 }

@@ -13,7 +13,10 @@ import (
 
 // lock is the host's lock: an open file description lock (fcntl(2)) on a file of the state directory. It goes with the descriptor to the programs
 // that change the host, and so is held for as long as any of them runs, whatever becomes of the helper.
-type lock struct{ fd int }
+type lock struct {
+	state *stateDir
+	fd    int // -1: not held by this session
+}
 
 // holder is what the lock's file says of who took it last.
 type holder struct {
@@ -30,30 +33,30 @@ const lockPoll = 100 * time.Millisecond
 // errHeld is the error of a lock that somebody else has.
 var errHeld = errors.New("the lock is held")
 
-func (h *host) lockFile() string { return h.state + "/lock" }
+func (l *lock) file() string { return l.state.dir + "/lock" }
 
-// tryLock takes the lock, or fails with errHeld.
-func (h *host) tryLock(who *wire.Begin) (*lock, error) {
-	if err := h.makeState(""); err != nil {
-		return nil, err
+// try takes the lock, or fails with errHeld.
+func (l *lock) try(who *wire.Begin) error {
+	if err := l.state.make(""); err != nil {
+		return err
 	}
-	fd, err := open(unix.AT_FDCWD, h.lockFile(), unix.O_RDWR|unix.O_NOFOLLOW, 0)
+	fd, err := open(unix.AT_FDCWD, l.file(), unix.O_RDWR|unix.O_NOFOLLOW, 0)
 	if absent(err) {
-		fd, err = createOrOpen(unix.AT_FDCWD, h.lockFile(), 0)
+		fd, err = createOrOpen(unix.AT_FDCWD, l.file(), 0)
 	}
 	if err != nil {
-		return nil, because("open "+h.lockFile(), err)
+		return because("open "+l.file(), err)
 	}
 	if err := private(fd); err != nil {
 		closeFD(fd)
-		return nil, because("change mode of "+h.lockFile(), err)
+		return because("change mode of "+l.file(), err)
 	}
 	if err := setLock(fd, unix.F_OFD_SETLK); err != nil {
 		closeFD(fd)
 		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {
-			return nil, errHeld
+			return errHeld
 		}
-		return nil, because("lock "+h.lockFile(), err)
+		return because("lock "+l.file(), err)
 	}
 	me := holder{Start: clock(unix.CLOCK_BOOTTIME), PID: unix.Getpid(), Holder: wire.Holder{
 		Operator: shorten(who.Operator), Command: shorten(who.Command), From: from(), Since: time.Now().UTC().Format(time.RFC3339),
@@ -64,7 +67,8 @@ func (h *host) tryLock(who *wire.Begin) (*lock, error) {
 		text = append(text, ' ')
 	}
 	_ = writeAt(fd, text[:maxHolder])
-	return &lock{fd}, nil
+	l.fd = fd
+	return nil
 }
 
 // private makes sure that no other user can open a file, and so lock it.
@@ -87,22 +91,22 @@ func setLock(fd, how int) error {
 }
 
 // release gives the lock back, unless a program that was started still has it.
-func (h *host) release() {
-	if h.lock != nil {
-		closeFD(h.lock.fd)
-		h.lock = nil
+func (l *lock) release() {
+	if l.fd >= 0 {
+		closeFD(l.fd)
+		l.fd = -1
 	}
 }
 
 // held tells who has the lock, nil when nobody has.
-func (h *host) held() *holder {
-	fd, err := open(unix.AT_FDCWD, h.lockFile(), unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+func (l *lock) held() *holder {
+	fd, err := open(unix.AT_FDCWD, l.file(), unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil
 	}
 	defer closeFD(fd)
-	l := unix.Flock_t{Type: unix.F_WRLCK}
-	if err := unix.FcntlFlock(uintptr(fd), unix.F_OFD_GETLK, &l); err != nil || l.Type == unix.F_UNLCK {
+	how := unix.Flock_t{Type: unix.F_WRLCK}
+	if err := unix.FcntlFlock(uintptr(fd), unix.F_OFD_GETLK, &how); err != nil || how.Type == unix.F_UNLCK {
 		return nil
 	}
 	who := new(holder)
@@ -114,7 +118,7 @@ func (h *host) held() *holder {
 	if who.Start > 0 {
 		who.Seconds = int(max(0, clock(unix.CLOCK_BOOTTIME)-who.Start))
 	}
-	who.Process = h.lockProcesses(fd)
+	who.Process = lockProcesses(fd)
 	if who.Process == "" && who.PID > 0 {
 		who.Process = "process " + strconv.Itoa(who.PID)
 	}
@@ -122,7 +126,7 @@ func (h *host) held() *holder {
 }
 
 // lockProcesses names the processes that have the lock, as far as this user may see: those whose descriptor of the file has a lock.
-func (h *host) lockProcesses(fd int) string {
+func lockProcesses(fd int) string {
 	file, err := readLink(unix.AT_FDCWD, procFD(fd))
 	if err != nil {
 		return ""
@@ -150,21 +154,20 @@ func (h *host) lockProcesses(fd int) string {
 	return printable(strings.Join(found, ", "))
 }
 
-// waitForLock takes the lock, waiting for it until the time is over; it then returns who has it. waiting is called at once when it has to wait, and again
+// wait takes the lock, waiting for it until the time is over; it then returns who has it. waiting is called at once when it has to wait, and again
 // when the holder is another one.
-func (h *host) waitForLock(who *wire.Begin, gone until, waiting func(wire.Holder)) (*wire.Holder, error) {
+func (l *lock) wait(who *wire.Begin, gone until, waiting func(wire.Holder)) (*wire.Holder, error) {
 	deadline := time.Now().Add(time.Duration(max(0, min(who.Wait, 24*3600))) * time.Second)
 	var last *holder
 	for {
-		l, err := h.tryLock(who)
+		err := l.try(who)
 		if err == nil {
-			h.lock = l
 			return nil, nil
 		}
 		if !errors.Is(err, errHeld) {
 			return nil, err
 		}
-		now := h.held()
+		now := l.held()
 		if now != nil && (last == nil || now.Start != last.Start || now.PID != last.PID || now.Operator != last.Operator) {
 			last = now
 			waiting(now.Holder)

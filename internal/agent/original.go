@@ -113,7 +113,7 @@ func (t *transaction) plan(op *wire.Op, p *place, b *begun) (func(*place, *opera
 				return err
 			}
 			if v := op.Write.Validate; len(v) > 0 {
-				if err := p.validate(h, v, path.Join(path.Dir(p.path), name)); err != nil {
+				if err := p.validate(h.programs, v, path.Join(path.Dir(p.path), name)); err != nil {
 					return err
 				}
 			}
@@ -184,7 +184,7 @@ func (t *transaction) put(p *place, op *operation) error {
 	}
 	if op.Was.Kind == wire.Absent {
 		// The kernel itself makes sure that nothing came in between, where the file system can.
-		err := t.host.move(p.dir, name, p.dir, p.name)
+		err := t.host.files.move(p.dir, name, p.dir, p.name)
 		if errors.Is(err, unix.EEXIST) {
 			return errors.New(p.path + " has changed since it was observed: nothing was there, and now there is something")
 		}
@@ -193,7 +193,7 @@ func (t *transaction) put(p *place, op *operation) error {
 		}
 		return p.sync()
 	}
-	err = t.host.exchange(p.dir, name, p.name)
+	err = t.host.files.exchange(p.dir, name, p.name)
 	if unsupported(err) {
 		return t.putByCopy(p, op)
 	}
@@ -213,7 +213,7 @@ func (t *transaction) put(p *place, op *operation) error {
 // exchangeBack gives back what was taken for something else; why is what was wrong with it. Should something else have come in its place meanwhile, that is
 // kept.
 func (t *transaction) exchangeBack(p *place, name string, ours *mark, op *operation, why error) error {
-	if err := t.host.exchange(p.dir, name, p.name); err != nil {
+	if err := t.host.files.exchange(p.dir, name, p.name); err != nil {
 		return because(why.Error()+"; it could not be put back", err)
 	}
 	if out, err := markAt(p.dir, name, p.path); err == nil && !out.is(ours, nil) {
@@ -258,7 +258,7 @@ func (t *transaction) takeOut(p *place, op *operation) error {
 		return err
 	}
 	name := t.temp(op)
-	if err := t.host.move(p.dir, p.name, p.dir, name); err != nil {
+	if err := t.host.files.move(p.dir, p.name, p.dir, name); err != nil {
 		return p.wrap("rename", err)
 	}
 	out, err := markAt(p.dir, name, p.path)
@@ -269,7 +269,7 @@ func (t *transaction) takeOut(p *place, op *operation) error {
 		err = t.emptied(p, name, op)
 	}
 	if err != nil {
-		if back := t.host.move(p.dir, name, p.dir, p.name); back != nil {
+		if back := t.host.files.move(p.dir, name, p.dir, p.name); back != nil {
 			return because(err.Error()+"; it could not be put back", back)
 		}
 		return err
@@ -412,10 +412,10 @@ func copyEntry(p *place, name string, toDir int, to string) error {
 // keep moves an entry out of the way for good, into the directory kept/ID of the state directory, and returns its path there.
 func (t *transaction) keep(p *place, name string, op *operation) (string, error) {
 	dir := "kept/" + t.ID
-	if err := t.host.makeState(dir); err != nil {
+	if err := t.host.state.make(dir); err != nil {
 		return "", err
 	}
-	dir = t.host.state + "/" + dir
+	dir = t.host.state.dir + "/" + dir
 	fd, err := openDir(dir, nil)
 	if err != nil {
 		return "", err
@@ -426,7 +426,7 @@ func (t *transaction) keep(p *place, name string, op *operation) (string, error)
 		if n > 1 {
 			to += "." + strconv.Itoa(n)
 		}
-		err := t.host.move(p.dir, name, fd, to)
+		err := t.host.files.move(p.dir, name, fd, to)
 		if errors.Is(err, unix.EEXIST) && n < 100 {
 			continue
 		}

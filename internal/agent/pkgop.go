@@ -225,7 +225,7 @@ func bothFailed(err, before error) error {
 func (h *host) manage(env []string, argv ...string) error {
 	deadline := time.Now().Add(lockPatience)
 	for {
-		_, err := must(forever, command{argv: argv, env: env, timeout: packageTimeout, merge: true, host: h})
+		_, err := must(forever, command{argv: argv, env: env, timeout: packageTimeout, merge: true, lock: h.programs.lock})
 		if err == nil || !locked(outputOf(err)) {
 			return err
 		}

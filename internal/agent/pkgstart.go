@@ -45,7 +45,7 @@ func (h *host) installStopped(install, units []string) error {
 		}
 		_ = rmdir(unix.AT_FDCWD, dir) // not where others have drop-ins
 	}
-	if e := h.change("systemctl", "daemon-reload"); err == nil {
+	if e := h.programs.change("systemctl", "daemon-reload"); err == nil {
 		err = e
 	}
 	return err
@@ -69,5 +69,5 @@ func (h *host) holdStarts(dirs []string) error {
 			return because("hold starts", err)
 		}
 	}
-	return h.change("systemctl", "daemon-reload")
+	return h.programs.change("systemctl", "daemon-reload")
 }

@@ -11,32 +11,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func (h *host) manifestFile() string { return h.state + "/manifest.json" }
-
-// readManifest reads the manifest, nil when there is none.
-func (h *host) readManifest() ([]byte, error) {
-	fd, err := open(unix.AT_FDCWD, h.manifestFile(), unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
-	if absent(err) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, because("open "+h.manifestFile(), err)
-	}
-	defer closeFD(fd)
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		return nil, because("stat "+h.manifestFile(), err)
-	}
-	if st.Mode&unix.S_IFMT != unix.S_IFREG {
-		return nil, errors.New(h.manifestFile() + " is no regular file")
-	}
-	data, err := readAll(fd, wire.MaxManifest)
-	if err != nil {
-		return nil, because("read "+h.manifestFile(), err)
-	}
-	return data, nil
-}
-
 // commit makes a transaction final. An error with final unset says that it is not; otherwise, that what it left has still to be removed.
 func (t *transaction) commit(m *wire.Commit) (final bool, err error) {
 	h := t.host
@@ -47,13 +21,13 @@ func (t *transaction) commit(m *wire.Commit) (final bool, err error) {
 	if c.Manifest {
 		kind := uint32(0)
 		var st unix.Stat_t
-		if unix.Lstat(h.manifestFile(), &st) == nil {
+		if unix.Lstat(h.state.manifestFile(), &st) == nil {
 			kind = st.Mode & unix.S_IFMT
 		}
 		if m.Aside && kind != 0 {
-			c.Aside = h.freeName()
+			c.Aside = h.state.freeName()
 		} else if kind != 0 && kind != unix.S_IFREG {
-			return false, errors.New(h.manifestFile() + " is no regular file, and is not replaced")
+			return false, errors.New(h.state.manifestFile() + " is no regular file, and is not replaced")
 		}
 	}
 	if !c.Manifest && t.dir == "" {
@@ -61,19 +35,19 @@ func (t *transaction) commit(m *wire.Commit) (final bool, err error) {
 	}
 	// A manifest without operations needs no journal: it is replaced at once. With an old one to be kept there are two steps.
 	if t.dir == "" && c.Aside == "" {
-		err := h.replaceFile(h.manifestFile(), m.Manifest, 0o600)
+		err := h.files.replaceFile(h.state.manifestFile(), m.Manifest, 0o600)
 		return err == nil, err
 	}
 	if err := t.open(); err != nil {
 		return false, err
 	}
 	if c.Manifest {
-		if err := h.replaceFile(t.dir+"/"+newManifest, m.Manifest, 0o600); err != nil {
+		if err := h.files.replaceFile(t.dir+"/"+newManifest, m.Manifest, 0o600); err != nil {
 			return false, err
 		}
 	}
 	// With this file the transaction is committed.
-	if err := h.replaceFile(t.dir+"/"+commitName, encode(nil, reflect.ValueOf(*c)), 0o600); err != nil {
+	if err := h.files.replaceFile(t.dir+"/"+commitName, encode(nil, reflect.ValueOf(*c)), 0o600); err != nil {
 		back := unlink(unix.AT_FDCWD, t.dir+"/"+commitName)
 		if back == nil {
 			back = syncPath(t.dir)
@@ -90,36 +64,25 @@ func (t *transaction) commit(m *wire.Commit) (final bool, err error) {
 func (t *transaction) finish(c *commitment) error {
 	h := t.host
 	if c.Manifest && exists(t.dir+"/"+newManifest) {
-		if c.Aside != "" && strings.HasPrefix(c.Aside, "manifest.json.") && !strings.Contains(c.Aside, "/") && !exists(h.state+"/"+c.Aside) {
-			err := h.move(unix.AT_FDCWD, h.manifestFile(), unix.AT_FDCWD, h.state+"/"+c.Aside)
+		if c.Aside != "" && strings.HasPrefix(c.Aside, "manifest.json.") && !strings.Contains(c.Aside, "/") && !exists(h.state.dir+"/"+c.Aside) {
+			err := h.files.move(unix.AT_FDCWD, h.state.manifestFile(), unix.AT_FDCWD, h.state.dir+"/"+c.Aside)
 			if err != nil && !absent(err) {
 				return because("move the old manifest aside", err)
 			}
 		}
-		if err := rename(unix.AT_FDCWD, t.dir+"/"+newManifest, unix.AT_FDCWD, h.manifestFile()); err != nil {
+		if err := rename(unix.AT_FDCWD, t.dir+"/"+newManifest, unix.AT_FDCWD, h.state.manifestFile()); err != nil {
 			return because("replace the manifest", err)
 		}
 	}
-	if err := syncPath(h.state); err != nil {
+	if err := syncPath(h.state.dir); err != nil {
 		return err
 	}
 	return t.tidy()
 }
 
-// freeName is the name that the manifest gets when it is kept: manifest.json.N with the next free number.
-func (h *host) freeName() string {
-	for n := 1; ; n++ {
-		name := "manifest.json." + strconv.Itoa(n)
-		var st unix.Stat_t
-		if unix.Lstat(h.state+"/"+name, &st) == unix.ENOENT || n == 1<<20 {
-			return name
-		}
-	}
-}
-
 // recover ends what an earlier transaction left, nil when nothing was. The lock is held.
 func (h *host) recover() (*wire.Recovered, error) {
-	dirs, err := h.journals()
+	dirs, err := h.state.journals()
 	if err != nil {
 		return nil, because("an earlier transaction could not be ended", err)
 	}
@@ -130,7 +93,7 @@ func (h *host) recover() (*wire.Recovered, error) {
 		}
 	}
 	// Of a transaction that ended as its journal was removed, and of commits that needed none.
-	for _, dir := range []string{h.state, h.state + "/loaded"} {
+	for _, dir := range []string{h.state.dir, h.state.dir + "/loaded"} {
 		if err := newTransaction(h, header{}).sweepDir(dir, tempPrefix); err != nil {
 			return r, because("what an earlier run left could not be removed", err)
 		}
@@ -156,8 +119,8 @@ func (h *host) recoverOne(dir string) *wire.Recovered {
 	if err != nil {
 		return fail(err)
 	}
-	h.transaction = t.ID
-	defer func() { h.transaction = "" }()
+	h.files.transaction = t.ID
+	defer func() { h.files.transaction = "" }()
 	data, err := readFile(dir + "/" + commitName)
 	switch {
 	case err == nil:
@@ -187,10 +150,10 @@ func Recover(out io.Writer, o Options) error {
 	armFaults()
 	h := newHost(o.stateDir())
 	h.boot = h.ownBoot()
-	l, err := h.tryLock(&wire.Begin{Operator: "mirrorform-recover", Command: "recover"})
+	err := h.lock.try(&wire.Begin{Operator: "mirrorform-recover", Command: "recover"})
 	say := func(line string) { _, _ = io.WriteString(out, line+"\n") } // the journal of systemd may be gone
 	if errors.Is(err, errHeld) {
-		if who := h.held(); who != nil {
+		if who := h.lock.held(); who != nil {
 			say("nothing done: " + who.Operator + " has the lock (" + who.Command + ", since " + who.Since + ")")
 		}
 		return nil
@@ -198,8 +161,7 @@ func Recover(out io.Writer, o Options) error {
 	if err != nil {
 		return err
 	}
-	h.lock = l
-	defer h.release()
+	defer h.lock.release()
 	r, err := h.recover()
 	if r != nil {
 		what := "the transaction " + r.ID + " of " + r.Operator + " (" + r.Command + ")"
@@ -226,7 +188,7 @@ func Recover(out io.Writer, o Options) error {
 
 // ownBoot tells of the files that recover this host when it starts, nil where that is not possible.
 func (h *host) ownBoot() *bootFiles {
-	if !h.facts.Systemd || unix.Geteuid() != 0 || h.state != DefaultStateDir {
+	if !h.facts.Systemd || unix.Geteuid() != 0 || h.state.dir != DefaultStateDir {
 		return nil
 	}
 	return newBootFiles("")
@@ -240,11 +202,11 @@ func (h *host) confirm(c *wire.Confirm) error {
 	if err := checkNonce(c.Nonce); err != nil {
 		return err
 	}
-	dir := h.state + "/journal/" + c.ID
-	if !exists(dir+"/"+headerName) || exists(dir+"/"+commitName) || h.held() == nil {
+	dir := h.state.dir + "/journal/" + c.ID
+	if !exists(dir+"/"+headerName) || exists(dir+"/"+commitName) || h.lock.held() == nil {
 		return errors.New("there is no open transaction " + c.ID + " on this host: it has ended or was taken back")
 	}
-	return h.replaceFile(dir+"/"+confirmedName, []byte(c.Nonce), 0o600)
+	return h.files.replaceFile(dir+"/"+confirmedName, []byte(c.Nonce), 0o600)
 }
 
 // confirmed tells whether the transaction was confirmed with a nonce.

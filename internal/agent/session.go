@@ -260,14 +260,14 @@ func (s *session) hello(h *wire.Hello) error {
 	<-s.digested
 	s.greeted = true
 	own := &wire.Hello{Protocol: wire.Protocol, Nonce: h.Nonce, Version: s.version, SHA256: s.digest, Facts: &s.host.facts, Boot: firstLine("/proc/sys/kernel/random/boot_id")}
-	manifest, err := s.host.readManifest()
+	manifest, err := s.host.state.readManifest()
 	if own.Manifest = manifest; err != nil {
 		own.Unread = printable(err.Error())
 	}
-	if who := s.host.held(); who != nil {
+	if who := s.host.lock.held(); who != nil {
 		own.Holder = &who.Holder
 	} else {
-		own.Unfinished = s.host.unfinished()
+		own.Unfinished = s.host.state.unfinished()
 	}
 	return s.send(&wire.Message{Hello: own})
 }

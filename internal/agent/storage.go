@@ -11,25 +11,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// program performs a RunOp.
-func (h *host) program(op *wire.RunOp) error {
-	c := command{argv: op.Argv, timeout: seconds(op.Timeout, opTimeout), merge: true, host: h}
-	if len(op.About) == 0 {
-		c.refuse = op.Refuse
-	}
-	out, err := must(forever, c)
-	if err != nil || op.Refuse == "" {
-		return err
-	}
-	for line := range strings.Lines(out) {
-		about := func(s string) bool { return strings.Contains(line, s) }
-		if about(op.Refuse) && slices.ContainsFunc(op.About, about) {
-			return &failure{message: op.Argv[0] + ": its output holds " + quote(op.Refuse), said: strings.TrimSpace(line), output: out}
-		}
-	}
-	return nil
-}
-
 // mkfs performs a MkfsOp. Its own look is what protects the device: mkfs.ext4 overwrites silently where there is no terminal.
 func (h *host) mkfs(op *wire.MkfsOp) error {
 	limit := map[string]int{"xfs": 12, "ext4": 16}[op.Type] // bytes in a label: mkfs.xfs(8), mke2fs(8)
@@ -56,7 +37,7 @@ func (h *host) mkfs(op *wire.MkfsOp) error {
 	if op.Label != "" {
 		argv = append(argv, "-L", op.Label)
 	}
-	if err := h.change(append(argv, "--", b.Path)...); err != nil {
+	if err := h.programs.change(append(argv, "--", b.Path)...); err != nil {
 		if errors.Is(err, errNotInstalled) {
 			return because("install "+map[string]string{"xfs": "xfsprogs", "ext4": "e2fsprogs"}[op.Type], err)
 		}
@@ -72,7 +53,7 @@ func (h *host) mkfs(op *wire.MkfsOp) error {
 	}
 	if exists("/run/udev/control") {
 		// Links by UUID follow a moment later. Without them nothing is wrong, so a failure is none.
-		_ = h.change("udevadm", "settle", "--timeout=30")
+		_ = h.programs.change("udevadm", "settle", "--timeout=30")
 	}
 	tags, err := probe(forever, b.Path)
 	if err == nil && tags["TYPE"] != op.Type {
@@ -169,10 +150,10 @@ func (h *host) mount(op *wire.MountOp) error {
 			options = "remount," + strings.Join(op.Options, ",")
 		}
 		if options != "" {
-			err = h.change("mount", "-o", options, "--", op.Path)
+			err = h.programs.change("mount", "-o", options, "--", op.Path)
 		}
 	case !want && mounted != nil:
-		err = h.change("umount", "--", op.Path)
+		err = h.programs.change("umount", "--", op.Path)
 	}
 	if err != nil {
 		if back := h.writeFstab(text, string(old)); back != nil {
@@ -306,14 +287,14 @@ func (h *host) writeFstab(old, text string) error {
 		return err
 	}
 	a.xattrs = p.xattrs()
-	if err := h.replace(p, []byte(text), a); err != nil {
+	if err := h.files.replace(p, []byte(text), a); err != nil {
 		return err
 	}
 	if !h.facts.Systemd {
 		return nil
 	}
 	// Before mounting: systemd unmounts what is mounted while its unit is stale.
-	return h.change("systemctl", "daemon-reload")
+	return h.programs.change("systemctl", "daemon-reload")
 }
 
 // verifyFstab has findmnt(8) check a new fstab. Only what it says of one mount point counts: other lines are not ours to judge.
@@ -322,8 +303,8 @@ func (h *host) verifyFstab(text, point string) error {
 	if err != nil {
 		return err
 	}
-	file = path.Dir(file) + "/" + h.temp()
-	if err := h.replaceFile(file, []byte(text), 0o600); err != nil {
+	file = path.Dir(file) + "/" + h.files.temp()
+	if err := h.files.replaceFile(file, []byte(text), 0o600); err != nil {
 		return err
 	}
 	defer func() { _ = unlink(unix.AT_FDCWD, file) }()
@@ -382,7 +363,7 @@ func (h *host) mountNow(point, line string) error {
 	if err := emptyMountPoint(point); err != nil {
 		return err
 	}
-	if err := h.change("mount", "--", point); err != nil {
+	if err := h.programs.change("mount", "--", point); err != nil {
 		return err
 	}
 	entries, err := h.mounts()

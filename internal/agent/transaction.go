@@ -329,7 +329,7 @@ func (h *host) performOp(op *wire.Op) error {
 	case op.Probe != nil:
 		return probeHTTP(op.Probe)
 	case op.Run != nil:
-		return h.program(op.Run)
+		return h.programs.perform(op.Run)
 	case op.Restore != nil:
 		return errors.New(quote(op.Restore.Path) + " cannot be restored: restore only undoes")
 	}

@@ -536,7 +536,7 @@ func TestBootFiles(t *testing.T) {
 	}
 	for round := range 2 {
 		tx := newTransaction(h, header{Format: journalFormat, ID: random()})
-		h.transaction = tx.ID
+		h.files.transaction = tx.ID
 		if err := tx.open(); err != nil {
 			t.Fatal(err)
 		}
@@ -590,16 +590,16 @@ func TestChangedAtTheLastMoment(t *testing.T) {
 			}
 			messages, err := talkTo(t, in, state, func(s *session) {
 				// Once each, and then as ever.
-				s.host.exchange = func(dir int, a, b string) error {
+				s.host.files.exchange = func(dir int, a, b string) error {
 					edit()
-					s.host.exchange = renameExchange
+					s.host.files.exchange = renameExchange
 					return renameExchange(dir, a, b)
 				}
-				s.host.renameNoReplace = func(dir int, from string, toDir int, to string) error {
+				s.host.files.renameNoReplace = func(dir int, from string, toDir int, to string) error {
 					if from == "x" {
 						edit()
 					}
-					s.host.renameNoReplace = renameNoReplace
+					s.host.files.renameNoReplace = renameNoReplace
 					return renameNoReplace(dir, from, toDir, to)
 				}
 			})

@@ -136,7 +136,7 @@ func (t *transaction) undoPut(p *place, op *operation) error {
 		}
 		return p.sync()
 	}
-	if err := t.host.exchange(p.dir, original, p.name); err != nil {
+	if err := t.host.files.exchange(p.dir, original, p.name); err != nil {
 		return p.wrap("put back", err)
 	}
 	out, err := markAt(p.dir, original, p.path)
@@ -145,7 +145,7 @@ func (t *transaction) undoPut(p *place, op *operation) error {
 	}
 	if !ours.is(out, nil) {
 		// Somebody was quicker.
-		if err := t.host.exchange(p.dir, original, p.name); err != nil {
+		if err := t.host.files.exchange(p.dir, original, p.name); err != nil {
 			return p.wrap("give back what somebody wrote since to", err)
 		}
 		return t.edited(p, op, original)
@@ -168,7 +168,7 @@ func (t *transaction) takeAway(p *place, op *operation, name string, ours *mark)
 		}
 		return p.sync()
 	}
-	if err := t.host.move(p.dir, p.name, p.dir, name); err != nil {
+	if err := t.host.files.move(p.dir, p.name, p.dir, name); err != nil {
 		return p.wrap("remove", err)
 	}
 	out, err := markAt(p.dir, name, p.path)
@@ -176,7 +176,7 @@ func (t *transaction) takeAway(p *place, op *operation, name string, ours *mark)
 		return err
 	}
 	if !ours.is(out, nil) {
-		if err := t.host.move(p.dir, name, p.dir, p.name); err != nil {
+		if err := t.host.files.move(p.dir, name, p.dir, p.name); err != nil {
 			return p.wrap("give back what somebody wrote since to", err)
 		}
 		return t.edited(p, op, "")
@@ -223,7 +223,7 @@ func (t *transaction) undoRemove(p *place, op *operation) error {
 		}
 		return t.edited(p, op, name)
 	}
-	err = t.host.move(p.dir, name, p.dir, p.name)
+	err = t.host.files.move(p.dir, name, p.dir, p.name)
 	if errors.Is(err, unix.EEXIST) {
 		return t.edited(p, op, name)
 	}
@@ -279,7 +279,7 @@ func (t *transaction) undoAttr(p *place, op *operation) error {
 // sweep removes what temporary names of the transaction are left, but for those of operations that could not be undone.
 func (t *transaction) sweep() error {
 	h := t.host
-	dirs := []string{h.state, h.state + "/loaded"}
+	dirs := []string{h.state.dir, h.state.dir + "/loaded"}
 	if h.boot != nil {
 		dirs = append(dirs, h.boot.dirs()...)
 	}

@@ -116,7 +116,7 @@ func (b *batch) askUnits(which []int, set func(int, wire.Answer)) {
 // unit performs a UnitOp.
 func (h *host) unit(op *wire.UnitOp) error {
 	if op.Action == wire.UnitDaemonReload {
-		return h.change("systemctl", "daemon-reload")
+		return h.programs.change("systemctl", "daemon-reload")
 	}
 	if err := checkUnit(op.Name); err != nil {
 		return err
@@ -171,7 +171,7 @@ func (h *host) unitState(name string) (*unitState, error) {
 	state := units[0]["ActiveState"]
 	u := &unitState{Name: name, Running: slices.Contains([]string{"active", "activating", "reloading", "refreshing"}, state), Starting: state == "activating"}
 	for _, name := range h.recordsOf(name) {
-		data, err := readFile(h.state + "/loaded/" + name)
+		data, err := readFile(h.state.dir + "/loaded/" + name)
 		if err != nil {
 			return nil, err
 		}
@@ -227,7 +227,7 @@ func programGone(name string) bool {
 func (h *host) restoreRecords(name string, records []record) error {
 	for _, now := range h.recordsOf(name) {
 		if !slices.ContainsFunc(records, func(r record) bool { return r.Name == now }) {
-			if err := unlink(unix.AT_FDCWD, h.state+"/loaded/"+now); err != nil && !absent(err) {
+			if err := unlink(unix.AT_FDCWD, h.state.dir+"/loaded/"+now); err != nil && !absent(err) {
 				return because("remove the record "+now, err)
 			}
 		}
@@ -260,15 +260,15 @@ func (h *host) systemctl(op *wire.UnitOp, u shown, watch time.Duration) error {
 		argv[len(argv)-1] = "restart"
 	}
 	if u["NeedDaemonReload"] == "yes" {
-		if err := h.change("systemctl", "daemon-reload"); err != nil {
+		if err := h.programs.change("systemctl", "daemon-reload"); err != nil {
 			return err
 		}
 	}
 	if starts && u["ActiveState"] == "failed" {
 		// A unit that failed too often would not be started again for a while. Failing here is told by the start.
-		_ = h.change("systemctl", "reset-failed", "--", op.Name)
+		_ = h.programs.change("systemctl", "reset-failed", "--", op.Name)
 	}
-	err := h.change(append(argv, "--", op.Name)...)
+	err := h.programs.change(append(argv, "--", op.Name)...)
 	if err == nil && starts {
 		err = staysUp(op, u, watch)
 	}
@@ -323,7 +323,7 @@ func (h *host) loadedFile(name string) (string, error) {
 	if name == "" || name[0] == '.' || len(name) > 200 {
 		return "", errors.New(quote(name) + " is no name of a record")
 	}
-	return h.state + "/loaded/" + name, nil
+	return h.state.dir + "/loaded/" + name, nil
 }
 
 // loadedDigest is a digest of files' paths and contents, whatever the order of the paths. A link counts as what it leads to.
@@ -407,7 +407,7 @@ func (h *host) askLoaded(q wire.Query) wire.Answer {
 
 // recordsOf names the records of a unit: NAME, and NAME.SOMETHING.
 func (h *host) recordsOf(unit string) (names []string) {
-	all, _ := listDir(h.state + "/loaded") // absent where nothing was recorded yet
+	all, _ := listDir(h.state.dir + "/loaded") // absent where nothing was recorded yet
 	for _, name := range all {
 		if name == unit || strings.HasPrefix(name, unit+".") {
 			names = append(names, name)
@@ -419,7 +419,7 @@ func (h *host) recordsOf(unit string) (names []string) {
 // forgetLoaded removes the records of a unit. What is stopped has nothing loaded.
 func (h *host) forgetLoaded(unit string) {
 	for _, name := range h.recordsOf(unit) {
-		_ = unlink(unix.AT_FDCWD, h.state+"/loaded/"+name)
+		_ = unlink(unix.AT_FDCWD, h.state.dir+"/loaded/"+name)
 	}
 }
 
@@ -429,8 +429,8 @@ func (h *host) recordLoaded(name, sum string) error {
 	if err != nil {
 		return err
 	}
-	if err := h.makeState("loaded"); err != nil {
+	if err := h.state.make("loaded"); err != nil {
 		return err
 	}
-	return h.replaceFile(file, []byte(sum+"\n"), 0o600)
+	return h.files.replaceFile(file, []byte(sum+"\n"), 0o600)
 }

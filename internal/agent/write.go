@@ -221,14 +221,14 @@ func (p *place) makeDirectory(name string, a attributes) error {
 }
 
 // validate runs a program on the new content.
-func (p *place) validate(h *host, argv []string, file string) error {
+func (p *place) validate(programs *programs, argv []string, file string) error {
 	args := make([]string, len(argv))
 	for i, a := range argv {
 		if args[i] = a; a == "{}" {
 			args[i] = file
 		}
 	}
-	_, err := must(forever, command{argv: args, timeout: opTimeout, merge: true, host: h})
+	_, err := must(forever, command{argv: args, timeout: opTimeout, merge: true, lock: programs.lock})
 	var f *failure
 	if errors.As(err, &f) {
 		return because("the new content of "+p.path+" is not valid", err)
@@ -242,70 +242,6 @@ func (p *place) sync() error {
 		return because("sync "+path.Dir(p.path), err)
 	}
 	return nil
-}
-
-// unsupported tells that a file system has no such kind of rename.
-func unsupported(err error) bool {
-	return errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EOPNOTSUPP)
-}
-
-// move renames an entry and replaces nothing. Where the file system cannot make sure of that itself, a look before has to do.
-func (h *host) move(dir int, from string, toDir int, to string) error {
-	err := h.renameNoReplace(dir, from, toDir, to)
-	if !unsupported(err) {
-		return err
-	}
-	var st unix.Stat_t
-	if err := unix.Fstatat(toDir, to, &st, unix.AT_SYMLINK_NOFOLLOW); err != unix.ENOENT {
-		if err == nil {
-			err = unix.EEXIST
-		}
-		return err
-	}
-	return rename(dir, from, toDir, to)
-}
-
-// replace writes a file that has no undo of its own, atomically and synced, and fails when what was there is not what was expected.
-func (h *host) replace(p *place, content []byte, a attributes) (err error) {
-	name := h.temp()
-	defer func() {
-		if err != nil {
-			_ = unlink(p.dir, name)
-		}
-	}()
-	if err := p.makeFile(name, content, a); err != nil {
-		return err
-	}
-	if err := p.check(); err != nil {
-		return err
-	}
-	if err := rename(p.dir, name, p.dir, p.name); err != nil {
-		return p.wrap("rename", err)
-	}
-	return p.sync()
-}
-
-// replaceFile writes a file of the helper's own.
-func (h *host) replaceFile(file string, content []byte, mode uint32) error {
-	p, err := at(file)
-	if err != nil {
-		return err
-	}
-	defer p.close()
-	if p.was.Kind == wire.Directory {
-		return errors.New(file + " is a directory")
-	}
-	return h.replace(p, content, attributes{uid: unix.Geteuid(), gid: unix.Getegid(), mode: mode})
-}
-
-// temp makes the name of a temporary file of the open transaction, by which it is swept should it be left.
-func (h *host) temp() string {
-	id := h.transaction
-	if id == "" {
-		id = random()
-	}
-	// No counter: a recovery that is cut short leaves names behind, which the next one must not meet.
-	return tempPrefix + id + "-x" + random()
 }
 
 // setAttr changes an entry opened with O_PATH, wholly or not at all.
