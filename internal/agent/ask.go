@@ -119,7 +119,7 @@ func (b *batch) askQuick(q wire.Query) wire.Answer {
 	case wire.AskFilesystem:
 		return b.askFilesystem(q.Arg)
 	}
-	return b.askLoaded(q)
+	return b.units.records.ask(q)
 }
 
 // room reports whether n more bytes of content fit into the answers, and takes them.

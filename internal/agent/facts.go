@@ -28,6 +28,7 @@ type host struct {
 	state    *stateDir
 	lock     *lock
 	programs *programs
+	units    *units
 }
 
 func newHost(state string) *host {
@@ -40,6 +41,7 @@ func newHost(state string) *host {
 		mountinfo: "/proc/self/mountinfo", swaps: "/proc/swaps", dpkg: "/var/lib/dpkg",
 		byUUID: "/dev/disk/by-uuid", getent: true,
 	}
+	h.units = &units{h.programs, &records{h.state, h.files}}
 	h.facts = h.readFacts()
 	return h
 }

@@ -469,7 +469,7 @@ func TestLoaded(t *testing.T) {
 	files := []string{file, dir + "/conf.d", dir + "/link"}
 	ask := func() wire.Loaded {
 		t.Helper()
-		a := h.askLoaded(wire.Query{Verb: wire.AskLoaded, Arg: "nginx.service", Args: files})
+		a := h.units.records.ask(wire.Query{Verb: wire.AskLoaded, Arg: "nginx.service", Args: files})
 		if a.Error != "" {
 			t.Fatal(a.Error)
 		}
@@ -482,7 +482,7 @@ func TestLoaded(t *testing.T) {
 		t.Helper()
 		sum, err := loadedDigest([]string{files[2], files[0], files[1]})
 		if err == nil {
-			err = h.recordLoaded("nginx.service", sum)
+			err = h.units.records.put("nginx.service", sum)
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -504,7 +504,7 @@ func TestLoaded(t *testing.T) {
 	change(func() error { return os.Symlink(file, dir+"/link") })
 	change(func() error { return os.Remove(file) })
 	for _, bad := range []string{"", ".", "..", "a/b", ".x", "a\nb", strings.Repeat("x", 300)} {
-		if _, err := h.loadedFile(bad); err == nil {
+		if _, err := h.units.records.file(bad); err == nil {
 			t.Errorf("%q is taken as a name", bad)
 		}
 	}

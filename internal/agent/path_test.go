@@ -69,7 +69,7 @@ func TestQuestionsAreNotLedAstray(t *testing.T) {
 			arrange(t, c.arrange(dir)...)
 			link := dir + "/" + c.path
 			h := newHost(t.TempDir() + "/state")
-			arrange(t, h.recordLoaded("x", "y"))
+			arrange(t, h.units.records.put("x", "y"))
 			b := &batch{host: h, mounts: h.mounts}
 			for _, q := range []wire.Query{
 				{Verb: wire.AskFile, Arg: link + "/key", Option: "content"},

@@ -114,7 +114,7 @@ func (t *transaction) describe(o *wire.Order) (b *begun, err error) {
 		if op.Unit.Action == wire.UnitDaemonReload {
 			break
 		}
-		if b.Unit, err = t.host.unitState(of); slices.Contains([]string{"start", "stop", "enable", "disable"}, b.Verb) {
+		if b.Unit, err = t.host.units.state(of); slices.Contains([]string{"start", "stop", "enable", "disable"}, b.Verb) {
 			b.Subject = []wire.Query{{Verb: wire.AskUnit, Arg: of}}
 		}
 	case op.User != nil:
@@ -297,13 +297,13 @@ func (t *transaction) performJob(j job) error {
 	case undo.Group != nil:
 		err = h.groupOp(h.undoGroup(undo.Group))
 	case undo.Unit != nil && undo.Unit.Action == wire.UnitRestore:
-		return h.restoreUnit(undo.Unit.Name, j.unit)
-	case undo.Unit != nil && slices.Contains([]string{"stop", "disable"}, string(undo.Unit.Action)) && h.noUnit(undo.Unit.Name):
+		return h.units.restore(undo.Unit.Name, j.unit)
+	case undo.Unit != nil && slices.Contains([]string{"stop", "disable"}, string(undo.Unit.Action)) && h.units.gone(undo.Unit.Name):
 	default:
 		err = h.performOp(undo)
 	}
 	if err == nil && op.Unit != nil {
-		err = h.restoreRecords(op.Unit.Name, op.Unit.Records)
+		err = h.units.records.restore(op.Unit.Name, op.Unit.Records)
 	}
 	return err
 }
@@ -315,9 +315,9 @@ func (h *host) performOp(op *wire.Op) error {
 		return h.pkg(op.Package)
 	case op.Unit != nil:
 		if op.Unit.Action == wire.UnitRestore {
-			return h.restoreUnit(op.Unit.Name, nil)
+			return h.units.restore(op.Unit.Name, nil)
 		}
-		return h.unit(op.Unit)
+		return h.units.perform(op.Unit)
 	case op.User != nil:
 		return h.user(op.User)
 	case op.Group != nil:
@@ -334,15 +334,6 @@ func (h *host) performOp(op *wire.Op) error {
 		return errors.New(quote(op.Restore.Path) + " cannot be restored: restore only undoes")
 	}
 	return errors.New("an operation of a kind that this helper does not know: replace the helper")
-}
-
-// noUnit tells that there is no such unit any more: nothing of it need be stopped or disabled.
-func (h *host) noUnit(name string) bool {
-	if checkUnit(name) != nil {
-		return false
-	}
-	units, err := showUnits(forever, []string{name})
-	return err == nil && units[0]["LoadState"] == "not-found"
 }
 
 // undoUser is an undo that is fine with an account that is there already.

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/mirrorform/mirrorform/engine/wire"
-	"golang.org/x/sys/unix"
 )
 
 // checkUnit refuses what is no unit name (systemd.unit(5)); systemctl would refuse a whole batch for it, or take it as a pattern.
@@ -113,10 +112,16 @@ func (b *batch) askUnits(which []int, set func(int, wire.Answer)) {
 	}
 }
 
-// unit performs a UnitOp.
-func (h *host) unit(op *wire.UnitOp) error {
+// units acts on units, with systemctl(1).
+type units struct {
+	programs *programs
+	records  *records
+}
+
+// perform performs a UnitOp.
+func (u *units) perform(op *wire.UnitOp) error {
 	if op.Action == wire.UnitDaemonReload {
-		return h.programs.change("systemctl", "daemon-reload")
+		return u.programs.change("systemctl", "daemon-reload")
 	}
 	if err := checkUnit(op.Name); err != nil {
 		return err
@@ -128,18 +133,18 @@ func (h *host) unit(op *wire.UnitOp) error {
 			return err
 		}
 	}
-	units, err := showUnits(forever, []string{op.Name})
+	shown, err := showUnits(forever, []string{op.Name})
 	if err != nil {
 		return err
 	}
-	if err := h.systemctl(op, units[0], upFor); err != nil {
+	if err := u.systemctl(op, shown[0], upFor); err != nil {
 		return err
 	}
 	if op.Action == wire.UnitStop {
-		h.forgetLoaded(op.Name)
+		u.records.forget(op.Name)
 	}
 	if op.Record != "" {
-		return h.recordLoaded(op.Record, record)
+		return u.records.put(op.Record, record)
 	}
 	return nil
 }
@@ -153,48 +158,42 @@ type unitState struct {
 	Records  []record `json:"records"`
 }
 
-// record is what a unit has loaded, as it is kept in the state directory.
-type record struct {
-	Name string `json:"name"`
-	Sum  string `json:"sum"`
-}
-
-// unitState finds how a unit is.
-func (h *host) unitState(name string) (*unitState, error) {
+// state finds how a unit is.
+func (u *units) state(name string) (*unitState, error) {
 	if err := checkUnit(name); err != nil {
 		return nil, err
 	}
-	units, err := showUnits(forever, []string{name})
+	shown, err := showUnits(forever, []string{name})
 	if err != nil {
 		return nil, err
 	}
-	state := units[0]["ActiveState"]
-	u := &unitState{Name: name, Running: slices.Contains([]string{"active", "activating", "reloading", "refreshing"}, state), Starting: state == "activating"}
-	for _, name := range h.recordsOf(name) {
-		data, err := readFile(h.state.dir + "/loaded/" + name)
+	state := shown[0]["ActiveState"]
+	was := &unitState{Name: name, Running: slices.Contains([]string{"active", "activating", "reloading", "refreshing"}, state), Starting: state == "activating"}
+	for _, name := range u.records.of(name) {
+		data, err := readFile(u.records.state.dir + "/loaded/" + name)
 		if err != nil {
 			return nil, err
 		}
-		u.Records = append(u.Records, record{name, strings.TrimSpace(string(data))})
+		was.Records = append(was.Records, record{name, strings.TrimSpace(string(data))})
 	}
-	return u, nil
+	return was, nil
 }
 
-// restoreUnit brings a unit back to how it was.
-func (h *host) restoreUnit(name string, was *unitState) error {
+// restore brings a unit back to how it was.
+func (u *units) restore(name string, was *unitState) error {
 	if was == nil {
 		return errors.New("how " + quote(name) + " was before is not known: restore only undoes an operation on it")
 	}
-	units, err := showUnits(forever, []string{name})
+	shown, err := showUnits(forever, []string{name})
 	if err != nil {
 		return err
 	}
-	if units[0]["LoadState"] != "not-found" {
+	if shown[0]["LoadState"] != "not-found" {
 		action := wire.UnitStop
 		if was.Running && !programGone(name) {
 			action = wire.UnitLoad
 		}
-		err := h.systemctl(&wire.UnitOp{Name: name, Action: action}, units[0], 0)
+		err := u.systemctl(&wire.UnitOp{Name: name, Action: action}, shown[0], 0)
 		if err != nil && was.Starting && action == wire.UnitLoad && startsAgain(name) {
 			err = nil // it is as it was
 		}
@@ -202,7 +201,16 @@ func (h *host) restoreUnit(name string, was *unitState) error {
 			return err
 		}
 	}
-	return h.restoreRecords(name, was.Records)
+	return u.records.restore(name, was.Records)
+}
+
+// gone tells that there is no such unit any more: nothing of it need be stopped or disabled.
+func (u *units) gone(name string) bool {
+	if checkUnit(name) != nil {
+		return false
+	}
+	shown, err := showUnits(forever, []string{name})
+	return err == nil && shown[0]["LoadState"] == "not-found"
 }
 
 // startsAgain reports whether systemd is about to start a unit that has just failed.
@@ -223,25 +231,8 @@ func programGone(name string) bool {
 	return ok && strings.HasPrefix(program, "/") && !exists(program)
 }
 
-// restoreRecords puts back what a unit had loaded.
-func (h *host) restoreRecords(name string, records []record) error {
-	for _, now := range h.recordsOf(name) {
-		if !slices.ContainsFunc(records, func(r record) bool { return r.Name == now }) {
-			if err := unlink(unix.AT_FDCWD, h.state.dir+"/loaded/"+now); err != nil && !absent(err) {
-				return because("remove the record "+now, err)
-			}
-		}
-	}
-	for _, r := range records {
-		if err := h.recordLoaded(r.Name, r.Sum); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// systemctl acts on a unit that is as in u. One that it starts is watched for a while.
-func (h *host) systemctl(op *wire.UnitOp, u shown, watch time.Duration) error {
+// systemctl acts on a unit that is as shown. One that it starts is watched for a while.
+func (u *units) systemctl(op *wire.UnitOp, is shown, watch time.Duration) error {
 	starts := false
 	argv := []string{"systemctl", "--no-ask-password"}
 	switch op.Action {
@@ -255,22 +246,22 @@ func (h *host) systemctl(op *wire.UnitOp, u shown, watch time.Duration) error {
 	default:
 		return errors.New("unknown action " + quote(string(op.Action)) + " of a unit")
 	}
-	if starts && strings.HasPrefix(u["SubState"], "auto-restart") {
+	if starts && strings.HasPrefix(is["SubState"], "auto-restart") {
 		// A start would wait until the pause before the next one is over, and a reload fails.
 		argv[len(argv)-1] = "restart"
 	}
-	if u["NeedDaemonReload"] == "yes" {
-		if err := h.programs.change("systemctl", "daemon-reload"); err != nil {
+	if is["NeedDaemonReload"] == "yes" {
+		if err := u.programs.change("systemctl", "daemon-reload"); err != nil {
 			return err
 		}
 	}
-	if starts && u["ActiveState"] == "failed" {
+	if starts && is["ActiveState"] == "failed" {
 		// A unit that failed too often would not be started again for a while. Failing here is told by the start.
-		_ = h.programs.change("systemctl", "reset-failed", "--", op.Name)
+		_ = u.programs.change("systemctl", "reset-failed", "--", op.Name)
 	}
-	err := h.programs.change(append(argv, "--", op.Name)...)
+	err := u.programs.change(append(argv, "--", op.Name)...)
 	if err == nil && starts {
-		err = staysUp(op, u, watch)
+		err = staysUp(op, is, watch)
 	}
 	if f := (*failure)(nil); errors.As(err, &f) {
 		o, err := run(forever, command{
@@ -311,126 +302,4 @@ func staysUp(op *wire.UnitOp, before shown, watch time.Duration) error {
 		return &failure{message: op.Name + " failed right after its " + string(op.Action)}
 	}
 	return nil
-}
-
-// loadedFile is where the record of a name is kept.
-func (h *host) loadedFile(name string) (string, error) {
-	for _, r := range name {
-		if r <= ' ' || r == '/' || r == 0x7f {
-			return "", errors.New(quote(name) + " is no name of a record")
-		}
-	}
-	if name == "" || name[0] == '.' || len(name) > 200 {
-		return "", errors.New(quote(name) + " is no name of a record")
-	}
-	return h.state.dir + "/loaded/" + name, nil
-}
-
-// loadedDigest is a digest of files' paths and contents, whatever the order of the paths. A link counts as what it leads to.
-func loadedDigest(files []string) (string, error) {
-	files = append([]string(nil), files...)
-	slices.Sort(files)
-	var b strings.Builder
-	for _, p := range files {
-		if p == "" || p[0] != '/' {
-			return "", notAbsolute(p)
-		}
-		sum, err := contentDigest(p, true)
-		if err != nil {
-			return "", because(p, err)
-		}
-		b.WriteString(p + "\x00" + sum + "\x00")
-	}
-	return digestOf(b.String()), nil
-}
-
-// contentDigest is a digest of a file, or of the names and contents of the files in a directory.
-func contentDigest(p string, enter bool) (string, error) {
-	w, err := walk(p, nil)
-	if absent(err) {
-		return "absent", nil
-	}
-	if err != nil {
-		return "", err
-	}
-	defer w.close()
-	kind := w.kind()
-	if kind != unix.S_IFREG && (kind != unix.S_IFDIR || !enter) {
-		return octal(kind), nil
-	}
-	fd, err := w.reopen(unix.O_RDONLY)
-	if err != nil {
-		return "", err
-	}
-	defer closeFD(fd)
-	if kind == unix.S_IFREG {
-		sum, _, err := digest(fd, nil)
-		return sum, err
-	}
-	names, err := list(fd, 0)
-	if err != nil {
-		return "", err
-	}
-	var b strings.Builder
-	for _, name := range names {
-		if strings.HasPrefix(name, tempPrefix) {
-			continue // an original, until the commit
-		}
-		sum, err := contentDigest(p+"/"+name, false)
-		if err != nil {
-			return "", err
-		}
-		b.WriteString(name + "\x00" + sum + "\x00")
-	}
-	return digestOf(b.String()), nil
-}
-
-// askLoaded answers AskLoaded.
-func (h *host) askLoaded(q wire.Query) wire.Answer {
-	file, err := h.loadedFile(q.Arg)
-	if err != nil {
-		return failed(err)
-	}
-	record, err := readFile(file)
-	if absent(err) {
-		return wire.Answer{Loaded: &wire.Loaded{}}
-	}
-	if err != nil {
-		return failed(err)
-	}
-	now, err := loadedDigest(q.Args)
-	if err != nil {
-		return failed(err)
-	}
-	return wire.Answer{Loaded: &wire.Loaded{Recorded: true, Current: now == strings.TrimSpace(string(record))}}
-}
-
-// recordsOf names the records of a unit: NAME, and NAME.SOMETHING.
-func (h *host) recordsOf(unit string) (names []string) {
-	all, _ := listDir(h.state.dir + "/loaded") // absent where nothing was recorded yet
-	for _, name := range all {
-		if name == unit || strings.HasPrefix(name, unit+".") {
-			names = append(names, name)
-		}
-	}
-	return names
-}
-
-// forgetLoaded removes the records of a unit. What is stopped has nothing loaded.
-func (h *host) forgetLoaded(unit string) {
-	for _, name := range h.recordsOf(unit) {
-		_ = unlink(unix.AT_FDCWD, h.state.dir+"/loaded/"+name)
-	}
-}
-
-// recordLoaded notes what a unit has loaded.
-func (h *host) recordLoaded(name, sum string) error {
-	file, err := h.loadedFile(name)
-	if err != nil {
-		return err
-	}
-	if err := h.state.make("loaded"); err != nil {
-		return err
-	}
-	return h.files.replaceFile(file, []byte(sum+"\n"), 0o600)
 }
