@@ -35,12 +35,12 @@ func checkField(what string, value *string) error {
 	return nil
 }
 
-// user performs a UserOp. A home directory is never made, moved or removed.
-func (h *host) user(op *wire.UserOp) error {
+// performUser performs a UserOp. A home directory is never made, moved or removed.
+func (db *accountDB) performUser(op *wire.UserOp) error {
 	if err := checkAccount(op.Name); err != nil {
 		return err
 	}
-	a := h.accounts()
+	a := db.read()
 	if a.err != nil {
 		return a.err
 	}
@@ -49,7 +49,7 @@ func (h *host) user(op *wire.UserOp) error {
 		if u, err := a.user(op.Name); u == nil {
 			return err
 		}
-		return h.programs.change("userdel", "--", op.Name)
+		return db.programs.change("userdel", "--", op.Name)
 	}
 	argv := []string{"usermod"}
 	if op.Create {
@@ -94,15 +94,15 @@ func (h *host) user(op *wire.UserOp) error {
 	if len(argv) == 1 {
 		return errors.New("no change of user " + op.Name + " was given")
 	}
-	return h.programs.change(append(argv, "--", op.Name)...)
+	return db.programs.change(append(argv, "--", op.Name)...)
 }
 
-// groupOp performs a GroupOp.
-func (h *host) groupOp(op *wire.GroupOp) error {
+// performGroup performs a GroupOp.
+func (db *accountDB) performGroup(op *wire.GroupOp) error {
 	if err := checkAccount(op.Name); err != nil {
 		return err
 	}
-	a := h.accounts()
+	a := db.read()
 	if a.err != nil {
 		return a.err
 	}
@@ -111,7 +111,7 @@ func (h *host) groupOp(op *wire.GroupOp) error {
 		if g, err := a.group(op.Name); g == nil {
 			return err
 		}
-		return h.programs.change("groupdel", "--", op.Name)
+		return db.programs.change("groupdel", "--", op.Name)
 	}
 	argv := []string{"groupmod"}
 	if op.Create {
@@ -128,5 +128,26 @@ func (h *host) groupOp(op *wire.GroupOp) error {
 	if len(argv) == 1 && !op.Create {
 		return errors.New("no change of group " + op.Name + " was given")
 	}
-	return h.programs.change(append(argv, "--", op.Name)...)
+	return db.programs.change(append(argv, "--", op.Name)...)
+}
+
+// undoUser is an undo that is fine with an account that is there already.
+func (db *accountDB) undoUser(op *wire.UserOp) *wire.UserOp {
+	undo := *op
+	if u, _ := db.read().user(op.Name); op.Create && u != nil { // where the files cannot be read, performUser fails
+		undo.Create, undo.System = false, false
+	}
+	return &undo
+}
+
+// undoGroup is an undo that is fine with a group that is there already.
+func (db *accountDB) undoGroup(op *wire.GroupOp) *wire.GroupOp {
+	undo := *op
+	if g, _ := db.read().group(op.Name); op.Create && g != nil {
+		undo.Create, undo.System = false, false
+		if undo.GID == nil {
+			undo.GID = &g.gid
+		}
+	}
+	return &undo
 }

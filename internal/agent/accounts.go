@@ -60,10 +60,17 @@ func parseGroup(data []byte) (groups []group) {
 	return groups
 }
 
+// accountDB is where the host has its users and groups, and changes them.
+type accountDB struct {
+	passwd, group string
+	getent        bool // ask getent(1) for accounts that the files do not have
+	programs      *programs
+}
+
 // accounts are the users and groups of the host, read once and completed by getent(1) for keys that the files do not have.
 type accounts struct {
 	mu     sync.Mutex
-	host   *host
+	db     *accountDB
 	users  []user
 	groups []group
 	err    error
@@ -72,11 +79,11 @@ type accounts struct {
 	unknown map[string]error
 }
 
-func (h *host) accounts() *accounts {
-	a := &accounts{host: h}
-	data, err := readFile(h.passwd)
+func (db *accountDB) read() *accounts {
+	a := &accounts{db: db}
+	data, err := readFile(db.passwd)
 	a.users, a.err = parsePasswd(data), err
-	if data, err = readFile(h.group); err != nil {
+	if data, err = readFile(db.group); err != nil {
 		a.err = err
 	}
 	a.groups = parseGroup(data)
@@ -85,7 +92,7 @@ func (h *host) accounts() *accounts {
 
 // complete asks getent once for each kind about names and numbers that are not known yet (LDAP, SSSD).
 func (a *accounts) complete(stop until, users, groups []string) {
-	if !a.host.getent || a.err != nil {
+	if !a.db.getent || a.err != nil {
 		return
 	}
 	var wg sync.WaitGroup
@@ -225,7 +232,7 @@ func (a *accounts) askUser(name string, usable bool) wire.Answer {
 			return failed(err)
 		}
 		w.NoHome = kind != wire.Directory
-		data, err := readFile(path.Dir(a.host.passwd) + "/shadow")
+		data, err := readFile(path.Dir(a.db.passwd) + "/shadow")
 		if err != nil && !absent(err) {
 			return failed(err)
 		}
@@ -271,12 +278,12 @@ func (a *accounts) askGroup(name string) wire.Answer {
 }
 
 // ids resolves the owner and group of attributes; -1 stands for one that is not set.
-func (h *host) ids(at wire.Attributes) (uid, gid int, err error) {
+func (db *accountDB) ids(at wire.Attributes) (uid, gid int, err error) {
 	uid, gid = -1, -1
 	if at.Owner == nil && at.Group == nil {
 		return uid, gid, nil
 	}
-	a := h.accounts()
+	a := db.read()
 	var users, groups []string
 	if at.Owner != nil {
 		users = append(users, *at.Owner)

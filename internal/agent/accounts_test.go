@@ -21,15 +21,15 @@ func TestGetent(t *testing.T) {
 	if want[0].User == nil || want[0].User.Group != "root" || want[4].File.Owner != "root" {
 		t.Fatalf("%+v", want)
 	}
-	h.passwd, h.group = empty, empty
+	h.accounts.passwd, h.accounts.group = empty, empty
 	want[0].User.Remote = true
 	same(t, "with getent", h.answer(nil, queries), want)
-	h.getent = false
+	h.accounts.getent = false
 	got := h.answer(nil, queries)
 	if got[0].User.UID != -1 || got[1].Group.GID != -1 || got[4].File.Owner != "0" {
 		t.Errorf("without: %+v", got)
 	}
-	h.passwd = empty + "/none"
+	h.accounts.passwd = empty + "/none"
 	if got := h.answer(nil, queries); got[0].Error == "" {
 		t.Errorf("without a file: %+v", got[0])
 	}

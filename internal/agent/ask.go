@@ -130,7 +130,7 @@ func (b *batch) names(by map[wire.Verb][]int, answers []wire.Answer) {
 	if len(by[wire.AskUser])+len(by[wire.AskGroup])+len(by[wire.AskFile]) == 0 {
 		return
 	}
-	a := b.accounts()
+	a := b.accounts.read()
 	var users, groups []string
 	for _, i := range by[wire.AskUser] {
 		users = append(users, b.queries[i].Arg)

@@ -11,14 +11,11 @@ import (
 // host is what the helper knows of the machine, and where it looks. Tests point the paths elsewhere.
 type host struct {
 	facts     wire.Facts
-	passwd    string
-	group     string
 	fstab     string
 	mountinfo string
 	swaps     string
 	dpkg      string // dpkg's administrative directory
 	byUUID    string
-	getent    bool // ask getent(1) for accounts that the files do not have
 	native    native
 
 	inProcess bool       // the executable is the controller's
@@ -29,6 +26,7 @@ type host struct {
 	lock     *lock
 	programs *programs
 	units    *units
+	accounts *accountDB
 }
 
 func newHost(state string) *host {
@@ -37,10 +35,11 @@ func newHost(state string) *host {
 	h := &host{
 		files: &files{exchange: renameExchange, renameNoReplace: renameNoReplace},
 		state: dir, lock: lock, programs: &programs{lock},
-		passwd: "/etc/passwd", group: "/etc/group", fstab: "/etc/fstab",
+		fstab:     "/etc/fstab",
 		mountinfo: "/proc/self/mountinfo", swaps: "/proc/swaps", dpkg: "/var/lib/dpkg",
-		byUUID: "/dev/disk/by-uuid", getent: true,
+		byUUID: "/dev/disk/by-uuid",
 	}
+	h.accounts = &accountDB{passwd: "/etc/passwd", group: "/etc/group", getent: true, programs: h.programs}
 	h.units = &units{h.programs, &records{h.state, h.files}}
 	h.facts = h.readFacts()
 	return h
@@ -66,7 +65,7 @@ func (h *host) readFacts() wire.Facts {
 		release, _ = readFile("/usr/lib/os-release") // without it the fields stay empty
 	}
 	f.OS = parseOSRelease(string(release))
-	if data, err := readFile(h.passwd); err == nil {
+	if data, err := readFile(h.accounts.passwd); err == nil {
 		for _, u := range parsePasswd(data) {
 			if u.uid == f.UID {
 				f.Username = u.name

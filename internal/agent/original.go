@@ -96,7 +96,7 @@ func (t *transaction) plan(op *wire.Op, p *place, b *begun) (func(*place, *opera
 		if kind == wire.Other {
 			return nil, errors.New(p.path + " is a device, socket or pipe: it is not replaced by a file")
 		}
-		a, err := h.resolve(op.Write.Attributes, p.was, wire.Regular, 0o644)
+		a, err := h.accounts.resolve(op.Write.Attributes, p.was, wire.Regular, 0o644)
 		if err != nil {
 			return nil, err
 		}
@@ -139,7 +139,7 @@ func (t *transaction) plan(op *wire.Op, p *place, b *begun) (func(*place, *opera
 		if kind != wire.Absent {
 			return nil, p.wrap("mkdir", unix.EEXIST)
 		}
-		a, err := h.resolve(op.Mkdir.Attributes, nil, wire.Directory, 0o755)
+		a, err := h.accounts.resolve(op.Mkdir.Attributes, nil, wire.Directory, 0o755)
 		if err != nil {
 			return nil, err
 		}
@@ -151,7 +151,7 @@ func (t *transaction) plan(op *wire.Op, p *place, b *begun) (func(*place, *opera
 		}, nil
 	case op.Attr != nil:
 		b.Verb = "attr"
-		want, err := p.wanted(h, op.Attr.Attributes)
+		want, err := p.wanted(h.accounts, op.Attr.Attributes)
 		if err != nil {
 			return nil, err
 		}
@@ -300,14 +300,14 @@ func (t *transaction) emptied(p *place, name string, op *operation) error {
 }
 
 // wanted completes the attributes that an entry is to have.
-func (p *place) wanted(h *host, at wire.Attributes) (a attributes, err error) {
+func (p *place) wanted(db *accountDB, at wire.Attributes) (a attributes, err error) {
 	if p.was.Kind == wire.Absent {
 		return a, p.wrap("change attributes of", unix.ENOENT)
 	}
 	if p.was.Kind == wire.Symlink && at.Mode != nil {
 		return a, errors.New(p.path + " is a link, which has no mode")
 	}
-	return h.resolve(at, p.was, p.was.Kind, p.was.Mode)
+	return db.resolve(at, p.was, p.was.Kind, p.was.Mode)
 }
 
 // setAttrChecked changes owner, group and mode of what is expected to be there: of the very file

@@ -282,7 +282,7 @@ func (h *host) writeFstab(old, text string) error {
 		return errors.New(h.fstab + " is being changed by something else: plan again")
 	}
 	p.expect = p.was.Fingerprint
-	a, err := h.resolve(wire.Attributes{}, p.was, wire.Regular, 0o644)
+	a, err := h.accounts.resolve(wire.Attributes{}, p.was, wire.Regular, 0o644)
 	if err != nil {
 		return err
 	}

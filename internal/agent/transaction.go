@@ -293,9 +293,9 @@ func (t *transaction) performJob(j job) error {
 	case undo.Package != nil && op.Packages != nil:
 		err = h.undoPackages(undo.Package, op)
 	case undo.User != nil:
-		err = h.user(h.undoUser(undo.User))
+		err = h.accounts.performUser(h.accounts.undoUser(undo.User))
 	case undo.Group != nil:
-		err = h.groupOp(h.undoGroup(undo.Group))
+		err = h.accounts.performGroup(h.accounts.undoGroup(undo.Group))
 	case undo.Unit != nil && undo.Unit.Action == wire.UnitRestore:
 		return h.units.restore(undo.Unit.Name, j.unit)
 	case undo.Unit != nil && slices.Contains([]string{"stop", "disable"}, string(undo.Unit.Action)) && h.units.gone(undo.Unit.Name):
@@ -319,9 +319,9 @@ func (h *host) performOp(op *wire.Op) error {
 		}
 		return h.units.perform(op.Unit)
 	case op.User != nil:
-		return h.user(op.User)
+		return h.accounts.performUser(op.User)
 	case op.Group != nil:
-		return h.groupOp(op.Group)
+		return h.accounts.performGroup(op.Group)
 	case op.Mkfs != nil:
 		return h.mkfs(op.Mkfs)
 	case op.Mount != nil:
@@ -334,27 +334,6 @@ func (h *host) performOp(op *wire.Op) error {
 		return errors.New(quote(op.Restore.Path) + " cannot be restored: restore only undoes")
 	}
 	return errors.New("an operation of a kind that this helper does not know: replace the helper")
-}
-
-// undoUser is an undo that is fine with an account that is there already.
-func (h *host) undoUser(op *wire.UserOp) *wire.UserOp {
-	undo := *op
-	if u, _ := h.accounts().user(op.Name); op.Create && u != nil { // where the files cannot be read, h.user fails
-		undo.Create, undo.System = false, false
-	}
-	return &undo
-}
-
-// undoGroup is an undo that is fine with a group that is there already.
-func (h *host) undoGroup(op *wire.GroupOp) *wire.GroupOp {
-	undo := *op
-	if g, _ := h.accounts().group(op.Name); op.Create && g != nil {
-		undo.Create, undo.System = false, false
-		if undo.GID == nil {
-			undo.GID = &g.gid
-		}
-	}
-	return &undo
 }
 
 // without lists what is in all and not in some, each once.

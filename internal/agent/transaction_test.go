@@ -642,7 +642,7 @@ func TestIdleOperationIsNotUndone(t *testing.T) {
 		order := wire.Order{ID: 1, Op: wire.Op{User: &wire.UserOp{Name: "mirror", Create: true}}, Undo: &wire.Op{User: &wire.UserOp{Name: "mirror", Remove: true}}}
 		in := &blocked{bytes.NewReader(frames(t, hello, begin, &wire.Message{Do: &wire.Do{Ops: []wire.Order{order}}})), make(chan struct{})}
 		_, err := talkTo(t, in, state, func(s *session) {
-			s.host.passwd, s.host.getent = passwd, false
+			s.host.accounts.passwd, s.host.accounts.getent = passwd, false
 			s.perform = func(j job) error {
 				if j.undo != nil {
 					undone = append(undone, j.undo.What)

@@ -93,11 +93,11 @@ type xattr struct {
 }
 
 // resolve completes wanted attributes from what is there, when it is of the kind that is made, or else with defaults.
-func (h *host) resolve(at wire.Attributes, was *wire.File, kind wire.Kind, mode uint32) (a attributes, err error) {
+func (db *accountDB) resolve(at wire.Attributes, was *wire.File, kind wire.Kind, mode uint32) (a attributes, err error) {
 	if at.Mode != nil && *at.Mode&^0o7777 != 0 {
 		return a, errors.New("mode " + octal(*at.Mode) + " has more than permission bits")
 	}
-	if a.uid, a.gid, err = h.ids(at); err != nil {
+	if a.uid, a.gid, err = db.ids(at); err != nil {
 		return a, err
 	}
 	keep := was != nil && was.Kind == kind
