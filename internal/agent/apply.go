@@ -78,7 +78,7 @@ func (s *session) do(m *wire.Do) *wire.Done {
 	}
 	var obstacle error
 	var id int
-	if err := guard(func() error { id, obstacle = s.host.firstObstacle(m.Ops); return nil }); err != nil {
+	if err := guard(func() error { id, obstacle = s.host.obstacles.first(m.Ops); return nil }); err != nil {
 		return s.abandon(err)
 	}
 	if obstacle != nil {

@@ -24,7 +24,7 @@ func failed(err error) wire.Answer { return wire.Answer{Error: printable(told(er
 
 // answer answers all questions of a message. Child processes run while files are read.
 func (h *host) answer(stop until, queries []wire.Query) []wire.Answer {
-	b := &batch{host: h, stop: stop, queries: queries, mounts: sync.OnceValues(h.mounts)}
+	b := &batch{host: h, stop: stop, queries: queries, mounts: sync.OnceValues(h.storage.mounts)}
 	answers := make([]wire.Answer, len(queries))
 	by := map[wire.Verb][]int{}
 	for i, q := range queries {
@@ -73,7 +73,7 @@ func (b *batch) each(workers int, by map[wire.Verb][]int, limit time.Duration, a
 func (b *batch) askSlow(q wire.Query) wire.Answer {
 	switch q.Verb {
 	case wire.AskBlock:
-		block, err := b.askBlock(b.stop, q.Arg, b.mounts)
+		block, err := b.storage.block(b.stop, q.Arg, b.mounts)
 		if err != nil {
 			return failed(err)
 		}

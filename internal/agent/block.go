@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// askBlock answers AskBlock.
-func (h *host) askBlock(stop until, device string, mounts func() ([]mountEntry, error)) (*wire.Block, error) {
+// block answers AskBlock.
+func (s *storage) block(stop until, device string, mounts func() ([]mountEntry, error)) (*wire.Block, error) {
 	if err := checkPath(device); err != nil {
 		return nil, err
 	}
@@ -75,7 +75,7 @@ func (h *host) askBlock(stop until, device string, mounts func() ([]mountEntry, 
 		}
 	}
 	slices.Sort(b.Mounts)
-	swaps, err := readFile(h.swaps)
+	swaps, err := readFile(s.swaps)
 	if err != nil && !absent(err) {
 		return nil, err
 	}
@@ -153,10 +153,10 @@ func parseBlkid(text string) map[string]string {
 }
 
 // uuidOf is the UUID of the file system on a device: udev's link where there is one, what blkid reads otherwise.
-func (h *host) uuidOf(stop until, device string) (string, error) {
-	links, _ := listDir(h.byUUID) // absent where there is no udev
+func (s *storage) uuidOf(stop until, device string) (string, error) {
+	links, _ := listDir(s.byUUID) // absent where there is no udev
 	for _, name := range links {
-		if target, err := realPath(h.byUUID + "/" + name); err == nil && target == device {
+		if target, err := realPath(s.byUUID + "/" + name); err == nil && target == device {
 			return name, nil
 		}
 	}

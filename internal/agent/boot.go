@@ -59,10 +59,10 @@ func (b *bootFiles) missing() (missing []string, err error) {
 	return missing, nil
 }
 
-// bootObstacle is the error of what keeps the files from being made.
-func (h *host) bootObstacle() error {
-	for _, file := range []string{h.boot.program, h.boot.unit, h.boot.link} {
-		if err := h.obstacle(file); err != nil {
+// obstacle is the error of what keeps the files from being made.
+func (b *bootFiles) obstacle(o *obstacles) error {
+	for _, file := range []string{b.program, b.unit, b.link} {
+		if err := o.to(file); err != nil {
 			return err
 		}
 	}
@@ -70,16 +70,15 @@ func (h *host) bootObstacle() error {
 }
 
 // enable makes the files, the link last.
-func (h *host) enableBoot() error {
-	b := h.boot
+func (b *bootFiles) enable(files *files) error {
 	program, err := readFile(b.self)
 	if err != nil {
 		return err
 	}
-	if err := h.files.replaceFile(b.program, program, 0o755); err != nil {
+	if err := files.replaceFile(b.program, program, 0o755); err != nil {
 		return err
 	}
-	if err := h.files.replaceFile(b.unit, []byte(bootUnit), 0o644); err != nil {
+	if err := files.replaceFile(b.unit, []byte(bootUnit), 0o644); err != nil {
 		return err
 	}
 	p, err := at(b.link)
@@ -87,7 +86,7 @@ func (h *host) enableBoot() error {
 		return err
 	}
 	defer p.close()
-	name := h.files.temp()
+	name := files.temp()
 	if err := p.makeLink(name, b.unit); err != nil {
 		return err
 	}
@@ -98,9 +97,8 @@ func (h *host) enableBoot() error {
 	return p.sync()
 }
 
-// disableBoot removes the files, and the directories that were made for them, as far as they are there.
-func (h *host) disableBoot(made []string) error {
-	b := h.boot
+// disable removes the files, and the directories that were made for them, as far as they are there.
+func (b *bootFiles) disable(made []string) error {
 	if b == nil {
 		return nil
 	}

@@ -8,45 +8,43 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// host is what the helper knows of the machine, and where it looks. Tests point the paths elsewhere.
+// host is what the helper knows of the machine, and what acts on it. Tests point the paths elsewhere.
 type host struct {
 	facts     wire.Facts
-	fstab     string
-	mountinfo string
-	swaps     string
 	dpkg      string // dpkg's administrative directory
-	byUUID    string
 	native    native
-
 	inProcess bool       // the executable is the controller's
 	boot      *bootFiles // nil: there is no recovery when this host starts
 
-	files    *files
-	state    *stateDir
-	lock     *lock
-	programs *programs
-	units    *units
-	accounts *accountDB
+	state     *stateDir
+	lock      *lock
+	files     *files
+	programs  *programs
+	accounts  *accountDB
+	units     *units
+	storage   *storage
+	obstacles *obstacles
 }
 
 func newHost(state string) *host {
-	dir := &stateDir{state}
-	lock := &lock{state: dir, fd: -1}
-	h := &host{
-		files: &files{exchange: renameExchange, renameNoReplace: renameNoReplace},
-		state: dir, lock: lock, programs: &programs{lock},
-		fstab:     "/etc/fstab",
-		mountinfo: "/proc/self/mountinfo", swaps: "/proc/swaps", dpkg: "/var/lib/dpkg",
-		byUUID: "/dev/disk/by-uuid",
-	}
-	h.accounts = &accountDB{passwd: "/etc/passwd", group: "/etc/group", getent: true, programs: h.programs}
+	h := &host{facts: readFacts(), state: &stateDir{state}, dpkg: "/var/lib/dpkg"}
+	h.lock = &lock{state: h.state, fd: -1}
+	h.files = &files{exchange: renameExchange, renameNoReplace: renameNoReplace}
+	h.programs = &programs{h.lock}
+	h.accounts = &accountDB{passwd: passwdFile, group: "/etc/group", getent: true, programs: h.programs}
 	h.units = &units{h.programs, &records{h.state, h.files}}
-	h.facts = h.readFacts()
+	h.storage = &storage{
+		mountinfo: "/proc/self/mountinfo", swaps: "/proc/swaps", byUUID: "/dev/disk/by-uuid", programs: h.programs,
+		fstab: &fstab{path: "/etc/fstab", systemd: h.facts.Systemd, accounts: h.accounts, files: h.files, programs: h.programs},
+	}
+	h.obstacles = &obstacles{storage: h.storage, apt: h.facts.Packages == "apt"}
 	return h
 }
 
+const passwdFile = "/etc/passwd"
+
 // readFacts reads files of /proc and /etc alone, since it is part of every start.
-func (h *host) readFacts() wire.Facts {
+func readFacts() wire.Facts {
 	f := wire.Facts{
 		Hostname:  firstLine("/proc/sys/kernel/hostname"),
 		MachineID: firstLine("/etc/machine-id"),
@@ -65,7 +63,7 @@ func (h *host) readFacts() wire.Facts {
 		release, _ = readFile("/usr/lib/os-release") // without it the fields stay empty
 	}
 	f.OS = parseOSRelease(string(release))
-	if data, err := readFile(h.accounts.passwd); err == nil {
+	if data, err := readFile(passwdFile); err == nil {
 		for _, u := range parsePasswd(data) {
 			if u.uid == f.UID {
 				f.Username = u.name

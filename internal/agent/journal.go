@@ -117,7 +117,7 @@ func (t *transaction) open() error {
 	}
 	const noUnit = "nothing was changed: the unit that would recover this host after a power cut could not be made"
 	if h.boot != nil {
-		err := h.bootObstacle()
+		err := h.boot.obstacle(h.obstacles)
 		if err != nil {
 			return because(noUnit, err)
 		}
@@ -151,7 +151,7 @@ func (t *transaction) open() error {
 		return nil
 	}
 	if err = makeDirs(t.Made); err == nil {
-		err = h.enableBoot()
+		err = h.boot.enable(h.files)
 	}
 	if err != nil {
 		return because(noUnit, err)

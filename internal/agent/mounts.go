@@ -81,9 +81,24 @@ func escape(s string) string {
 	return b.String()
 }
 
-func (h *host) mounts() ([]mountEntry, error) {
-	data, err := readFile(h.mountinfo)
+func (s *storage) mounts() ([]mountEntry, error) {
+	data, err := readFile(s.mountinfo)
 	return parseMountinfo(string(data)), err
+}
+
+// mounted says what is mounted where, of a mount's number.
+func (s *storage) mounted(id int) string {
+	entries, _ := s.mounts() // only the message suffers
+	for i := range entries {
+		if e := &entries[i]; e.id == id {
+			what := e.source
+			if e.root != "/" {
+				what = e.root + " of " + what
+			}
+			return printable(" (" + what + ", mounted on " + e.point + ")")
+		}
+	}
+	return ""
 }
 
 // mountAt is the uppermost mount on a mount point, or nil.
@@ -142,7 +157,7 @@ func (b *batch) askFilesystem(p string) wire.Answer {
 		}
 	}
 	if w.MountPoint == "" {
-		return failed(errors.New(p + ": the mount it lies on is not in " + b.mountinfo))
+		return failed(errors.New(p + ": the mount it lies on is not in " + b.storage.mountinfo))
 	}
 	return wire.Answer{Filesystem: w}
 }
@@ -166,7 +181,7 @@ func (b *batch) askMount(point string) wire.Answer {
 		return failed(err)
 	}
 	w := &wire.Mount{}
-	table, err := readFile(b.fstab)
+	table, err := readFile(b.storage.fstab.path)
 	if err != nil && !absent(err) {
 		return failed(err)
 	}
@@ -176,15 +191,15 @@ func (b *batch) askMount(point string) wire.Answer {
 			continue
 		}
 		if spec != "" {
-			return failed(errors.New(b.fstab + " has two lines for " + point + ": leave the one that counts"))
+			return failed(errors.New(b.storage.fstab.path + " has two lines for " + point + ": leave the one that counts"))
 		}
 		w.Fstab, spec = printable(l.text), strings.ReplaceAll(l.fields[0], `"`, "")
 	}
 	if e := mountAt(entries, point); e != nil {
 		w.Mounted, w.Type, w.Options = true, e.kind, e.options
-		w.Source = b.realSource(e)
+		w.Source = b.storage.realSource(e)
 		if strings.HasPrefix(w.Source, "/dev/") && kindOf(w.Source) == unix.S_IFBLK {
-			if w.UUID, err = b.uuidOf(b.stop, w.Source); err != nil {
+			if w.UUID, err = b.storage.uuidOf(b.stop, w.Source); err != nil {
 				return failed(err)
 			}
 		}
@@ -229,7 +244,7 @@ func namedDevice(stop until, spec string) (string, error) {
 }
 
 // realSource is the path of the device that is mounted, or the source as it stands where that is no device.
-func (h *host) realSource(e *mountEntry) string {
+func (s *storage) realSource(e *mountEntry) string {
 	if actual, err := realPath(e.source); err == nil && strings.HasPrefix(e.source, "/dev/") {
 		return actual
 	}
@@ -238,56 +253,4 @@ func (h *host) realSource(e *mountEntry) string {
 		return "/dev/" + path.Base(target)
 	}
 	return e.source
-}
-
-// fstabLine is a line of fstab(5) without its newline.
-type fstabLine struct {
-	text   string
-	fields []string // unescaped; none for a comment or an empty line
-}
-
-// point is the mount point, without the trailing slash that fstab may have.
-func (l fstabLine) point() string {
-	if len(l.fields) < 2 {
-		return ""
-	}
-	return path.Clean(l.fields[1])
-}
-
-func fstabLines(text string) (found []fstabLine) {
-	for line := range strings.Lines(text) {
-		l := fstabLine{text: strings.TrimSuffix(line, "\n")}
-		// Blanks and tabs part fields, and nothing else does (getmntent(3)).
-		if trimmed := strings.Trim(l.text, " \t"); trimmed != "" && trimmed[0] != '#' {
-			for _, f := range strings.FieldsFunc(trimmed, func(r rune) bool { return r == ' ' || r == '\t' }) {
-				l.fields = append(l.fields, unescape(f))
-			}
-		}
-		found = append(found, l)
-	}
-	return found
-}
-
-// editFstab puts line in place of what fstab says of a mount point, at the end where it says nothing. An empty line takes it
-// out. Every other byte stays.
-func editFstab(text, point, line string) string {
-	var b strings.Builder
-	done := line == ""
-	for raw := range strings.Lines(text) {
-		if fstabLines(raw)[0].point() != point {
-			b.WriteString(raw)
-			continue
-		}
-		if !done {
-			b.WriteString(line + "\n")
-			done = true
-		}
-	}
-	if !done {
-		if b.Len() > 0 && !strings.HasSuffix(b.String(), "\n") {
-			b.WriteByte('\n')
-		}
-		b.WriteString(line + "\n")
-	}
-	return b.String()
 }

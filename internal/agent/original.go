@@ -24,7 +24,7 @@ func (t *transaction) pathOp(o *wire.Order) error {
 	op := &o.Op
 	b := &begun{ID: o.ID, Path: op.Path(), Undo: o.Undo, Final: o.Final, Private: o.Private}
 	// Once more, since what came before may have shown another file system here.
-	if err := t.host.obstacleTo(op); err != nil {
+	if err := t.host.obstacles.toOp(op); err != nil {
 		return err
 	}
 	p, err := openPlace(b.Path, &b.Made)

@@ -70,7 +70,7 @@ func TestQuestionsAreNotLedAstray(t *testing.T) {
 			link := dir + "/" + c.path
 			h := newHost(t.TempDir() + "/state")
 			arrange(t, h.units.records.put("x", "y"))
-			b := &batch{host: h, mounts: h.mounts}
+			b := &batch{host: h, mounts: h.storage.mounts}
 			for _, q := range []wire.Query{
 				{Verb: wire.AskFile, Arg: link + "/key", Option: "content"},
 				{Verb: wire.AskFile, Arg: link + "/key", Option: "tail"},
@@ -95,8 +95,8 @@ func TestQuestionsAreNotLedAstray(t *testing.T) {
 					t.Errorf("%s: %s", q.Key(), text)
 				}
 			}
-			h.fstab = link + "/key"
-			if _, err := readFile(h.fstab); (err == nil) != (c.says == "") {
+			h.storage.fstab.path = link + "/key"
+			if _, err := readFile(h.storage.fstab.path); (err == nil) != (c.says == "") {
 				t.Errorf("fstab: %v", err)
 			}
 		})

@@ -98,7 +98,7 @@ func (h *host) recover() (*wire.Recovered, error) {
 			return r, because("what an earlier run left could not be removed", err)
 		}
 	}
-	if err := h.disableBoot(nil); err != nil && !errors.Is(err, unix.EROFS) {
+	if err := h.boot.disable(nil); err != nil && !errors.Is(err, unix.EROFS) {
 		return r, because("what an earlier run left could not be removed", err)
 	}
 	return r, nil // a unit that lies there read-only does no harm: it finds no transaction

@@ -2,7 +2,6 @@ package agent
 
 import (
 	"errors"
-	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,8 +10,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// storage is the host's block devices, and what is mounted from them.
+type storage struct {
+	mountinfo, swaps, byUUID string
+	fstab                    *fstab
+	programs                 *programs
+}
+
 // mkfs performs a MkfsOp. Its own look is what protects the device: mkfs.ext4 overwrites silently where there is no terminal.
-func (h *host) mkfs(op *wire.MkfsOp) error {
+func (s *storage) mkfs(op *wire.MkfsOp) error {
 	limit := map[string]int{"xfs": 12, "ext4": 16}[op.Type] // bytes in a label: mkfs.xfs(8), mke2fs(8)
 	if limit == 0 {
 		return errors.New(quote(op.Type) + " is no type of file system that is made: it has to be xfs or ext4")
@@ -20,7 +26,7 @@ func (h *host) mkfs(op *wire.MkfsOp) error {
 	if len(op.Label) > limit || strings.HasPrefix(op.Label, "-") || strings.ContainsAny(op.Label, " \t\n\"\\") {
 		return errors.New(quote(op.Label) + " is no label of " + op.Type + ": it has up to " + strconv.Itoa(limit) + " bytes, no white space, and no minus first")
 	}
-	b, err := h.askBlock(forever, op.Device, h.mounts)
+	b, err := s.block(forever, op.Device, s.mounts)
 	if err != nil {
 		return because("no file system is made", err)
 	}
@@ -37,7 +43,7 @@ func (h *host) mkfs(op *wire.MkfsOp) error {
 	if op.Label != "" {
 		argv = append(argv, "-L", op.Label)
 	}
-	if err := h.programs.change(append(argv, "--", b.Path)...); err != nil {
+	if err := s.programs.change(append(argv, "--", b.Path)...); err != nil {
 		if errors.Is(err, errNotInstalled) {
 			return because("install "+map[string]string{"xfs": "xfsprogs", "ext4": "e2fsprogs"}[op.Type], err)
 		}
@@ -53,7 +59,7 @@ func (h *host) mkfs(op *wire.MkfsOp) error {
 	}
 	if exists("/run/udev/control") {
 		// Links by UUID follow a moment later. Without them nothing is wrong, so a failure is none.
-		_ = h.programs.change("udevadm", "settle", "--timeout=30")
+		_ = s.programs.change("udevadm", "settle", "--timeout=30")
 	}
 	tags, err := probe(forever, b.Path)
 	if err == nil && tags["TYPE"] != op.Type {
@@ -88,16 +94,16 @@ func inUse(b *wire.Block) string {
 }
 
 // mount performs a MountOp. fstab changes first, so that a power cut leaves what the next start mounts.
-func (h *host) mount(op *wire.MountOp) error {
+func (s *storage) mount(op *wire.MountOp) error {
 	if err := checkPath(op.Path); err != nil {
 		return err
 	}
-	entries, err := h.mounts()
+	entries, err := s.mounts()
 	if err != nil {
 		return err
 	}
 	mounted := mountAt(entries, op.Path)
-	old, err := readFile(h.fstab)
+	old, err := readFile(s.fstab.path)
 	if err != nil && !absent(err) {
 		return err
 	}
@@ -113,7 +119,7 @@ func (h *host) mount(op *wire.MountOp) error {
 			return err
 		}
 	default:
-		if line, err = h.mountLine(op); err != nil {
+		if line, err = s.mountLine(op); err != nil {
 			return err
 		}
 		want = true
@@ -124,22 +130,22 @@ func (h *host) mount(op *wire.MountOp) error {
 		}
 	}
 	if want && mounted != nil && op.Device != "" {
-		if actual, err := realPath(op.Device); err != nil || actual != h.realSource(mounted) {
-			return errors.New(h.realSource(mounted) + " is mounted on " + op.Path + " already, and not " + op.Device)
+		if actual, err := realPath(op.Device); err != nil || actual != s.realSource(mounted) {
+			return errors.New(s.realSource(mounted) + " is mounted on " + op.Path + " already, and not " + op.Device)
 		}
 	}
 	text := editFstab(string(old), op.Path, line)
 	if text != string(old) { // what is not changed may be read-only
-		if err := h.verifyFstab(text, op.Path); err != nil {
+		if err := s.fstab.verify(text, op.Path); err != nil {
 			return err
 		}
 	}
-	if err := h.writeFstab(string(old), text); err != nil {
+	if err := s.fstab.write(string(old), text); err != nil {
 		return err
 	}
 	switch {
 	case want && mounted == nil:
-		err = h.mountNow(op.Path, line)
+		err = s.mountNow(op.Path, line)
 	case want && op.FstabOnly:
 	case want:
 		// Also where fstab says the same as before: somebody may have remounted it with other options.
@@ -150,21 +156,21 @@ func (h *host) mount(op *wire.MountOp) error {
 			options = "remount," + strings.Join(op.Options, ",")
 		}
 		if options != "" {
-			err = h.programs.change("mount", "-o", options, "--", op.Path)
+			err = s.programs.change("mount", "-o", options, "--", op.Path)
 		}
 	case !want && mounted != nil:
-		err = h.programs.change("umount", "--", op.Path)
+		err = s.programs.change("umount", "--", op.Path)
 	}
 	if err != nil {
-		if back := h.writeFstab(text, string(old)); back != nil {
-			return &failure{message: err.Error() + "; and " + h.fstab + " could not be put back: " + back.Error(), said: failureOf(err).said}
+		if back := s.fstab.write(text, string(old)); back != nil {
+			return &failure{message: err.Error() + "; and " + s.fstab.path + " could not be put back: " + back.Error(), said: failureOf(err).said}
 		}
 	}
 	return err
 }
 
 // mountLine makes the line of fstab(5) for what is on a device.
-func (h *host) mountLine(op *wire.MountOp) (string, error) {
+func (s *storage) mountLine(op *wire.MountOp) (string, error) {
 	device, err := realPath(op.Device)
 	if err != nil {
 		return "", err
@@ -226,118 +232,6 @@ func emptyMountPoint(point string) error {
 	return nil
 }
 
-// fstabFile is the file that fstab is: where that is a link, what it leads to, if root alone can
-// change that. The link itself stays.
-func (h *host) fstabFile() (string, error) {
-	file, root := h.fstab, func(uid int) bool { return uid == 0 || uid == unix.Geteuid() }
-	for range maxLinks {
-		p, err := at(file)
-		if err != nil {
-			return "", err
-		}
-		var dir unix.Stat_t
-		err = unix.Fstat(p.dir, &dir)
-		p.close()
-		was := p.was
-		switch {
-		case err != nil:
-			return "", because("stat "+path.Dir(file), err)
-		case file == h.fstab && was.Kind != wire.Symlink:
-			return file, nil
-		case !root(int(dir.Uid)) || dir.Mode&0o022 != 0:
-			return "", errors.New(h.fstab + " is a link to " + file + ", in a directory that others than root can write to: it is not changed there")
-		case !root(was.UID) || was.Kind == wire.Regular && was.Mode&0o022 != 0:
-			return "", errors.New(h.fstab + " is a link to " + file + ", which others than root can change: it is not changed there")
-		case was.Kind == wire.Regular:
-			return file, nil
-		case was.Kind != wire.Symlink:
-			return "", errors.New(h.fstab + " is a link to " + file + ", which is no file: make it one, or replace the link by a file")
-		}
-		parent, err := realPath(path.Dir(file))
-		if err != nil {
-			return "", err
-		}
-		if file = path.Clean(was.Target); file[0] != '/' {
-			file = path.Join(parent, was.Target)
-		}
-	}
-	return "", because(h.fstab, unix.ELOOP)
-}
-
-// writeFstab replaces fstab, if it differs and still is what it was, and tells systemd.
-func (h *host) writeFstab(old, text string) error {
-	if old == text {
-		return nil
-	}
-	file, err := h.fstabFile()
-	if err != nil {
-		return err
-	}
-	p, err := at(file)
-	if err != nil {
-		return err
-	}
-	defer p.close()
-	if p.was.SHA256 != digestOf(old) && (p.was.Kind != wire.Absent || old != "") {
-		return errors.New(h.fstab + " is being changed by something else: plan again")
-	}
-	p.expect = p.was.Fingerprint
-	a, err := h.accounts.resolve(wire.Attributes{}, p.was, wire.Regular, 0o644)
-	if err != nil {
-		return err
-	}
-	a.xattrs = p.xattrs()
-	if err := h.files.replace(p, []byte(text), a); err != nil {
-		return err
-	}
-	if !h.facts.Systemd {
-		return nil
-	}
-	// Before mounting: systemd unmounts what is mounted while its unit is stale.
-	return h.programs.change("systemctl", "daemon-reload")
-}
-
-// verifyFstab has findmnt(8) check a new fstab. Only what it says of one mount point counts: other lines are not ours to judge.
-func (h *host) verifyFstab(text, point string) error {
-	file, err := h.fstabFile()
-	if err != nil {
-		return err
-	}
-	file = path.Dir(file) + "/" + h.files.temp()
-	if err := h.files.replaceFile(file, []byte(text), 0o600); err != nil {
-		return err
-	}
-	defer func() { _ = unlink(unix.AT_FDCWD, file) }()
-	o, err := run(forever, command{argv: []string{"findmnt", "--verify", "--tab-file", file}, timeout: queryTimeout, merge: true})
-	if errors.Is(err, errNotInstalled) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if wrong := verdict(o.stdout.String(), point); wrong != "" {
-		return &failure{message: "findmnt refuses the line for " + point + " in " + h.fstab, said: wrong, output: o.output()}
-	}
-	return nil
-}
-
-// verdict finds an error about a mount point in what findmnt --verify says: each target on a line of its own, with the
-// remarks on it indented below. That a device cannot be found is no error: the device itself was read, but where there is
-// no udev findmnt does not see it.
-func verdict(text, point string) string {
-	target := ""
-	for line := range strings.Lines(text) {
-		line = strings.TrimSuffix(line, "\n")
-		if line != "" && line[0] != ' ' {
-			target = line
-		}
-		if _, remark, ok := strings.Cut(line, "[E] "); ok && target == point && !strings.Contains(remark, "unreachable") {
-			return remark
-		}
-	}
-	return ""
-}
-
 // remountOptions are the options that bring a mount to what a line of fstab says: mount(8) clears a flag only where its opposite
 // is given, and mount(2) leaves noatime as it is unless it gets another word on it, which atime is not. Those of the line come
 // last, and count.
@@ -355,7 +249,7 @@ func remountOptions(line string) string {
 }
 
 // mountNow mounts what fstab has for a mount point, and looks whether it stays.
-func (h *host) mountNow(point, line string) error {
+func (s *storage) mountNow(point, line string) error {
 	if line == "" {
 		return errors.New("fstab has no line for " + point)
 	}
@@ -363,10 +257,10 @@ func (h *host) mountNow(point, line string) error {
 	if err := emptyMountPoint(point); err != nil {
 		return err
 	}
-	if err := h.programs.change("mount", "--", point); err != nil {
+	if err := s.programs.change("mount", "--", point); err != nil {
 		return err
 	}
-	entries, err := h.mounts()
+	entries, err := s.mounts()
 	if err == nil && mountAt(entries, point) == nil {
 		err = errors.New("mount reported success, and nothing is mounted on " + point)
 	}

@@ -264,7 +264,7 @@ func (t *transaction) tidy() error {
 	if err := t.sweep(); err != nil {
 		return err
 	}
-	if err := t.host.disableBoot(t.Made); err != nil {
+	if err := t.host.boot.disable(t.Made); err != nil {
 		return err
 	}
 	if err := removeJournal(t.dir); err != nil {
@@ -323,9 +323,9 @@ func (h *host) performOp(op *wire.Op) error {
 	case op.Group != nil:
 		return h.accounts.performGroup(op.Group)
 	case op.Mkfs != nil:
-		return h.mkfs(op.Mkfs)
+		return h.storage.mkfs(op.Mkfs)
 	case op.Mount != nil:
-		return h.mount(op.Mount)
+		return h.storage.mount(op.Mount)
 	case op.Probe != nil:
 		return probeHTTP(op.Probe)
 	case op.Run != nil:

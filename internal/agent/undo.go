@@ -288,8 +288,8 @@ func (t *transaction) sweep() error {
 		if op.Path != "" {
 			dir = path.Dir(op.Path)
 		} else if op.Verb == "mount" {
-			dir = path.Dir(h.fstab)
-			if file, err := h.fstabFile(); err == nil {
+			dir = path.Dir(h.storage.fstab.path)
+			if file, err := h.storage.fstab.target(); err == nil {
 				dir = path.Dir(file)
 			}
 		}

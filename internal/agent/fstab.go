@@ -1,0 +1,191 @@
+package agent
+
+import (
+	"errors"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/mirrorform/mirrorform/engine/wire"
+	"golang.org/x/sys/unix"
+)
+
+// fstab is the file that says what is mounted where (fstab(5)).
+type fstab struct {
+	path     string
+	systemd  bool // it is told of each change
+	accounts *accountDB
+	files    *files
+	programs *programs
+}
+
+// target is the file that fstab is: where that is a link, what it leads to, if root alone can
+// change that. The link itself stays.
+func (f *fstab) target() (string, error) {
+	file, root := f.path, func(uid int) bool { return uid == 0 || uid == unix.Geteuid() }
+	for range maxLinks {
+		p, err := at(file)
+		if err != nil {
+			return "", err
+		}
+		var dir unix.Stat_t
+		err = unix.Fstat(p.dir, &dir)
+		p.close()
+		was := p.was
+		switch {
+		case err != nil:
+			return "", because("stat "+path.Dir(file), err)
+		case file == f.path && was.Kind != wire.Symlink:
+			return file, nil
+		case !root(int(dir.Uid)) || dir.Mode&0o022 != 0:
+			return "", errors.New(f.path + " is a link to " + file + ", in a directory that others than root can write to: it is not changed there")
+		case !root(was.UID) || was.Kind == wire.Regular && was.Mode&0o022 != 0:
+			return "", errors.New(f.path + " is a link to " + file + ", which others than root can change: it is not changed there")
+		case was.Kind == wire.Regular:
+			return file, nil
+		case was.Kind != wire.Symlink:
+			return "", errors.New(f.path + " is a link to " + file + ", which is no file: make it one, or replace the link by a file")
+		}
+		parent, err := realPath(path.Dir(file))
+		if err != nil {
+			return "", err
+		}
+		if file = path.Clean(was.Target); file[0] != '/' {
+			file = path.Join(parent, was.Target)
+		}
+	}
+	return "", because(f.path, unix.ELOOP)
+}
+
+// write replaces fstab, if it differs and still is what it was, and tells systemd.
+func (f *fstab) write(old, text string) error {
+	if old == text {
+		return nil
+	}
+	file, err := f.target()
+	if err != nil {
+		return err
+	}
+	p, err := at(file)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	if p.was.SHA256 != digestOf(old) && (p.was.Kind != wire.Absent || old != "") {
+		return errors.New(f.path + " is being changed by something else: plan again")
+	}
+	p.expect = p.was.Fingerprint
+	a, err := f.accounts.resolve(wire.Attributes{}, p.was, wire.Regular, 0o644)
+	if err != nil {
+		return err
+	}
+	a.xattrs = p.xattrs()
+	if err := f.files.replace(p, []byte(text), a); err != nil {
+		return err
+	}
+	if !f.systemd {
+		return nil
+	}
+	// Before mounting: systemd unmounts what is mounted while its unit is stale.
+	return f.programs.change("systemctl", "daemon-reload")
+}
+
+// verify has findmnt(8) check a new fstab. Only what it says of one mount point counts: other lines are not ours to judge.
+func (f *fstab) verify(text, point string) error {
+	file, err := f.target()
+	if err != nil {
+		return err
+	}
+	file = path.Dir(file) + "/" + f.files.temp()
+	if err := f.files.replaceFile(file, []byte(text), 0o600); err != nil {
+		return err
+	}
+	defer func() { _ = unlink(unix.AT_FDCWD, file) }()
+	o, err := run(forever, command{argv: []string{"findmnt", "--verify", "--tab-file", file}, timeout: queryTimeout, merge: true})
+	if errors.Is(err, errNotInstalled) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if wrong := verdict(o.stdout.String(), point); wrong != "" {
+		return &failure{message: "findmnt refuses the line for " + point + " in " + f.path, said: wrong, output: o.output()}
+	}
+	return nil
+}
+
+// changes tells whether a mount is known to change fstab: it has a line, or lacks it.
+func (f *fstab) changes(op *wire.MountOp) bool {
+	table, _ := readFile(f.path)
+	there := slices.ContainsFunc(fstabLines(string(table)), func(l fstabLine) bool { return l.point() == op.Path })
+	return there == op.Remove
+}
+
+// verdict finds an error about a mount point in what findmnt --verify says: each target on a line of its own, with the
+// remarks on it indented below. That a device cannot be found is no error: the device itself was read, but where there is
+// no udev findmnt does not see it.
+func verdict(text, point string) string {
+	target := ""
+	for line := range strings.Lines(text) {
+		line = strings.TrimSuffix(line, "\n")
+		if line != "" && line[0] != ' ' {
+			target = line
+		}
+		if _, remark, ok := strings.Cut(line, "[E] "); ok && target == point && !strings.Contains(remark, "unreachable") {
+			return remark
+		}
+	}
+	return ""
+}
+
+// fstabLine is a line of fstab(5) without its newline.
+type fstabLine struct {
+	text   string
+	fields []string // unescaped; none for a comment or an empty line
+}
+
+// point is the mount point, without the trailing slash that fstab may have.
+func (l fstabLine) point() string {
+	if len(l.fields) < 2 {
+		return ""
+	}
+	return path.Clean(l.fields[1])
+}
+
+func fstabLines(text string) (found []fstabLine) {
+	for line := range strings.Lines(text) {
+		l := fstabLine{text: strings.TrimSuffix(line, "\n")}
+		// Blanks and tabs part fields, and nothing else does (getmntent(3)).
+		if trimmed := strings.Trim(l.text, " \t"); trimmed != "" && trimmed[0] != '#' {
+			for _, f := range strings.FieldsFunc(trimmed, func(r rune) bool { return r == ' ' || r == '\t' }) {
+				l.fields = append(l.fields, unescape(f))
+			}
+		}
+		found = append(found, l)
+	}
+	return found
+}
+
+// editFstab puts line in place of what fstab says of a mount point, at the end where it says nothing. An empty line takes it
+// out. Every other byte stays.
+func editFstab(text, point, line string) string {
+	var b strings.Builder
+	done := line == ""
+	for raw := range strings.Lines(text) {
+		if fstabLines(raw)[0].point() != point {
+			b.WriteString(raw)
+			continue
+		}
+		if !done {
+			b.WriteString(line + "\n")
+			done = true
+		}
+	}
+	if !done {
+		if b.Len() > 0 && !strings.HasSuffix(b.String(), "\n") {
+			b.WriteByte('\n')
+		}
+		b.WriteString(line + "\n")
+	}
+	return b.String()
+}
