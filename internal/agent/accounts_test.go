@@ -38,12 +38,11 @@ func TestGetent(t *testing.T) {
 func TestDpkgUpdates(t *testing.T) {
 	t.Parallel()
 	h := newHost(t.TempDir())
-	h.dpkg = t.TempDir()
-	h.facts.Packages = "apt"
-	h.native.arch = "s390x"
+	manager := &apt{manager: manager{native: native{arch: "s390x"}}, dpkg: t.TempDir()}
+	h.packages.manager = manager
 	write := func(name, text string) {
 		t.Helper()
-		if err := os.WriteFile(h.dpkg+"/"+name, []byte(text), 0o600); err != nil {
+		if err := os.WriteFile(manager.dpkg+"/"+name, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -59,7 +58,7 @@ func TestDpkgUpdates(t *testing.T) {
 	write("status", rsync+"Version: 1\nStatus: install ok installed\n")
 	same(t, "status", ask().Package, &wire.Package{Installed: "1"})
 	// What an interrupted dpkg left counts, the last of it most.
-	if err := os.Mkdir(h.dpkg+"/updates", 0o700); err != nil {
+	if err := os.Mkdir(manager.dpkg+"/updates", 0o700); err != nil {
 		t.Fatal(err)
 	}
 	write("updates/0001", rsync+"Version: 2\nStatus: install ok unpacked\n")
@@ -67,7 +66,7 @@ func TestDpkgUpdates(t *testing.T) {
 	write("updates/tmp.i", rsync+"Version: 3\nStatus: install ok installed\n")
 	same(t, "updates", ask().Package, &wire.Package{Installed: "2", Broken: "half-configured"})
 
-	h.facts.Packages = ""
+	h.packages.manager = nil
 	if a := ask(); a.Error != errNoPackages.Error() {
 		t.Errorf("%+v", a)
 	}

@@ -11,8 +11,6 @@ import (
 // host is what the helper knows of the machine, and what acts on it. Tests point the paths elsewhere.
 type host struct {
 	facts     wire.Facts
-	dpkg      string // dpkg's administrative directory
-	native    native
 	inProcess bool       // the executable is the controller's
 	boot      *bootFiles // nil: there is no recovery when this host starts
 
@@ -23,11 +21,12 @@ type host struct {
 	accounts  *accountDB
 	units     *units
 	storage   *storage
+	packages  *packages
 	obstacles *obstacles
 }
 
 func newHost(state string) *host {
-	h := &host{facts: readFacts(), state: &stateDir{state}, dpkg: "/var/lib/dpkg"}
+	h := &host{facts: readFacts(), state: &stateDir{state}}
 	h.lock = &lock{state: h.state, fd: -1}
 	h.files = &files{exchange: renameExchange, renameNoReplace: renameNoReplace}
 	h.programs = &programs{h.lock}
@@ -36,6 +35,13 @@ func newHost(state string) *host {
 	h.storage = &storage{
 		mountinfo: "/proc/self/mountinfo", swaps: "/proc/swaps", byUUID: "/dev/disk/by-uuid", programs: h.programs,
 		fstab: &fstab{path: "/etc/fstab", systemd: h.facts.Systemd, accounts: h.accounts, files: h.files, programs: h.programs},
+	}
+	h.packages = &packages{}
+	switch h.facts.Packages {
+	case "apt":
+		h.packages.manager = &apt{manager: manager{programs: h.programs}, dpkg: "/var/lib/dpkg"}
+	case "dnf":
+		h.packages.manager = &dnf{manager{programs: h.programs}}
 	}
 	h.obstacles = &obstacles{storage: h.storage, apt: h.facts.Packages == "apt"}
 	return h

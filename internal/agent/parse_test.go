@@ -198,7 +198,6 @@ func TestParseDpkg(t *testing.T) {
 	if err := parseDpkg(strings.NewReader(long+dpkgStatus), wanted, found); err != nil {
 		t.Fatal(err)
 	}
-	h := &host{facts: wire.Facts{Packages: "apt"}}
 	want := map[string]*wire.Package{
 		"rsync":        {Installed: "3.2.7-1"},
 		"rsync:i386":   {Installed: "0.1"},
@@ -209,28 +208,27 @@ func TestParseDpkg(t *testing.T) {
 		"held":         {Installed: "4", Essential: true, Held: true},
 		"odd":          {Broken: `unknown status "what"`},
 	}
-	same(t, "status", h.named(found, "amd64"), want)
+	same(t, "status", named(&apt{}, found, "amd64"), want)
 	// The same host with an i386 userland: what a name stands for is another package.
 	want["rsync"], want["rsync:amd64"] = want["rsync:i386"], want["rsync"]
 	want["foreign"], want["gone:amd64"], want["held:amd64"] = want["foreign:i386"], want["gone"], want["held"]
 	for _, gone := range []string{"rsync:i386", "foreign:i386", "gone", "held"} {
 		delete(want, gone)
 	}
-	same(t, "status on i386", h.named(found, "i386"), want)
+	same(t, "status on i386", named(&apt{}, found, "i386"), want)
 }
 
 // An rpm of another architecture is another package, whatever level of its own the host has.
 func TestParseRPM(t *testing.T) {
 	t.Parallel()
-	h := &host{facts: wire.Facts{Packages: "dnf"}}
 	text := "bash\t5.1-1\tx86_64_v2\nglibc\t2.34-2\ti686\nglibc\t2.34-1\tx86_64\nkernel\t0:5-1\tx86_64\nkernel\t4-1\tx86_64\n" +
 		"tzdata\t1\tnoarch\ngpg-pubkey\t1-1\t(none)\njunk\nonly\t1-1\ti386\n"
 	want := map[string]*wire.Package{"bash": {Installed: "5.1-1"}, "glibc": {Installed: "2.34-1"}, "glibc.i686": {Installed: "2.34-2"},
 		"kernel": {Installed: "4-1"}, "tzdata": {Installed: "1"}, "gpg-pubkey": {Installed: "1-1"}, "only.i386": {Installed: "1-1"}}
-	same(t, "rpm -q", h.named(parseRPM(text, false), "x86_64"), want)
+	same(t, "rpm -q", named(&dnf{}, parseRPM(text, false), "x86_64"), want)
 	want["kernel"].Installed = "5-1 4-1"
-	same(t, "rpm -qa", h.named(parseRPM(text, true), "x86_64_v2"), want)
-	on32 := h.named(parseRPM(text, false), "i686")
+	same(t, "rpm -qa", named(&dnf{}, parseRPM(text, true), "x86_64_v2"), want)
+	on32 := named(&dnf{}, parseRPM(text, false), "i686")
 	if on32["glibc"].Installed != "2.34-2" || on32["glibc.x86_64"].Installed != "2.34-1" || on32["only"] == nil || on32["bash"] != nil || on32["tzdata"] == nil {
 		t.Errorf("on i686: %v", on32)
 	}

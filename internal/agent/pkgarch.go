@@ -20,23 +20,15 @@ type native struct {
 	arch string
 }
 
-// nativeArch is the architecture that a name alone stands for.
-func (h *host) nativeArch(stop until) (string, error) {
-	h.native.mu.Lock()
-	defer h.native.mu.Unlock()
-	if h.native.arch != "" {
-		return h.native.arch, nil
+func (n *native) get(ask func() (string, error)) (string, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.arch != "" {
+		return n.arch, nil
 	}
 	var err error
-	switch h.facts.Packages {
-	case "apt":
-		h.native.arch, err = oneWord(stop, "dpkg", "--print-architecture")
-	case "dnf":
-		h.native.arch, err = rpmArch(stop)
-	default:
-		err = errNoPackages
-	}
-	return h.native.arch, err
+	n.arch, err = ask()
+	return n.arch, err
 }
 
 // oneWord is what a program prints, which has to be one word.
@@ -52,57 +44,16 @@ func oneWord(stop until, argv ...string) (string, error) {
 	return f[0], nil
 }
 
-// rpmArch is the architecture of the package rpm; where rpm itself is not one of its packages, what
-// it was configured for.
-func rpmArch(stop until) (string, error) {
-	if arch, err := oneWord(stop, "rpm", "-q", "--qf", `%{ARCH}\n`, "--", "rpm"); err == nil {
-		return arch, nil
-	}
-	return oneWord(stop, "rpm", "--eval", "%{_arch}")
-}
-
-// rpmBase is the architecture without its level: x86_64_v2 and i686 run where x86_64 and i386 do.
-func rpmBase(arch string) string {
-	if len(arch) == 4 && arch[0] == 'i' && strings.HasSuffix(arch, "86") || arch == "athlon" {
-		return "i386"
-	}
-	if before, level, ok := cutLast(arch, "_v"); ok && strings.Trim(level, "0123456789") == "" {
-		return before
-	}
-	return arch
-}
-
-// rpmNative reports whether a package's architecture is that of the package manager, or none.
-func rpmNative(arch, own string) bool {
-	return arch == "noarch" || arch == "(none)" || rpmBase(arch) == rpmBase(own)
-}
-
 // instance is what a package manager keeps a state of.
 type instance struct{ name, arch string }
 
-// isNative reports whether an instance is meant by its name alone.
-func (h *host) isNative(i instance, own string) bool {
-	if h.facts.Packages == "dnf" {
-		return rpmNative(i.arch, own)
-	}
-	return i.arch == own || i.arch == "all" || i.arch == ""
-}
-
-// with is an instance's name with its architecture.
-func (h *host) with(i instance) string {
-	if h.facts.Packages == "dnf" {
-		return i.name + "." + i.arch
-	}
-	return i.name + ":" + i.arch
-}
-
 // named has packages by their names.
-func (h *host) named(found map[instance]*wire.Package, own string) map[string]*wire.Package {
+func named(m packageManager, found map[instance]*wire.Package, own string) map[string]*wire.Package {
 	named := map[string]*wire.Package{}
 	for i, p := range found {
 		name := i.name
-		if !h.isNative(i, own) {
-			name = h.with(i)
+		if !m.isNative(i, own) {
+			name = m.full(i)
 		}
 		// A package that was built for one architecture and is for all now leaves a trace of the
 		// first.
@@ -115,20 +66,20 @@ func (h *host) named(found map[instance]*wire.Package, own string) map[string]*w
 
 // exact names packages such that no instance of another architecture is meant: a name alone means
 // all of them, or is refused.
-func (h *host) exact(names []string) ([]string, error) {
-	found, err := h.instances(forever, nil)
+func (p *packages) exact(names []string) ([]string, error) {
+	found, err := p.manager.instances(forever, nil)
 	if err != nil {
 		return nil, err
 	}
-	own, err := h.nativeArch(forever)
+	own, err := p.manager.nativeArch(forever)
 	if err != nil {
 		return nil, err
 	}
 	natives, twins := map[string]instance{}, map[string]bool{}
-	for i, p := range found {
+	for i, w := range found {
 		switch {
-		case p.Installed == "" && p.Broken == "":
-		case h.isNative(i, own):
+		case w.Installed == "" && w.Broken == "":
+		case p.manager.isNative(i, own):
 			natives[i.name] = i
 		default:
 			twins[i.name] = true
@@ -137,7 +88,7 @@ func (h *host) exact(names []string) ([]string, error) {
 	exact := append([]string(nil), names...)
 	for n, name := range exact {
 		if i, ok := natives[name]; ok && twins[name] {
-			exact[n] = h.with(i)
+			exact[n] = p.manager.full(i)
 		}
 	}
 	return exact, nil

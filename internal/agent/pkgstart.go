@@ -30,14 +30,14 @@ func failedStarts(output string) (units []string) {
 const startLater = "/mirrorform-install.conf"
 
 // installStopped runs apt-get while the units cannot be started.
-func (h *host) installStopped(install, units []string) error {
+func (a *apt) installStopped(install, units []string) error {
 	var dirs []string
 	for _, u := range units {
 		dirs = append(dirs, "/run/systemd/system/"+u+".d")
 	}
-	err := h.holdStarts(dirs)
+	err := a.holdStarts(dirs)
 	if err == nil {
-		err = h.aptGet(install)
+		err = a.get(install)
 	}
 	for _, dir := range dirs {
 		if e := unlink(unix.AT_FDCWD, dir+startLater); e != nil && !absent(e) && err == nil {
@@ -45,13 +45,13 @@ func (h *host) installStopped(install, units []string) error {
 		}
 		_ = rmdir(unix.AT_FDCWD, dir) // not where others have drop-ins
 	}
-	if e := h.programs.change("systemctl", "daemon-reload"); err == nil {
+	if e := a.programs.change("systemctl", "daemon-reload"); err == nil {
 		err = e
 	}
 	return err
 }
 
-func (h *host) holdStarts(dirs []string) error {
+func (a *apt) holdStarts(dirs []string) error {
 	for _, dir := range dirs {
 		if err := mkdir(unix.AT_FDCWD, dir, 0o755); err != nil && !errors.Is(err, unix.EEXIST) {
 			return because("hold starts", err)
@@ -69,5 +69,5 @@ func (h *host) holdStarts(dirs []string) error {
 			return because("hold starts", err)
 		}
 	}
-	return h.programs.change("systemctl", "daemon-reload")
+	return a.programs.change("systemctl", "daemon-reload")
 }

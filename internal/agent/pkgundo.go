@@ -7,18 +7,18 @@ import (
 	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
-// installedPackages lists the names of all packages of which something is there, sorted, and a digest of their versions and states. Where there is no package
+// list lists the names of all packages of which something is there, sorted, and a digest of their versions and states. Where there is no package
 // manager, there are none.
-func (h *host) installedPackages() (names []string, digest string, err error) {
-	if h.facts.Packages == "" {
+func (p *packages) list() (names []string, digest string, err error) {
+	if p.manager == nil {
 		return nil, digestOf(""), nil
 	}
-	found, err := h.packages(forever, nil)
+	found, err := p.byName(forever, nil)
 	if err != nil {
 		return nil, "", err
 	}
-	for name, p := range found {
-		if p.Installed != "" || p.Broken != "" {
+	for name, w := range found {
+		if w.Installed != "" || w.Broken != "" {
 			names = append(names, name)
 		}
 	}
@@ -30,15 +30,15 @@ func (h *host) installedPackages() (names []string, digest string, err error) {
 	return names, digestOf(b.String()), nil
 }
 
-// undoPackages takes a change of packages back: what was not there before is removed, as far as nothing else needs it, and never purged; what was removed or
+// undo takes a change of packages back: what was not there before is removed, as far as nothing else needs it, and never purged; what was removed or
 // upgraded is installed as it was.
-func (h *host) undoPackages(undo *wire.PackageOp, op *operation) error {
-	if h.facts.Packages == "apt" {
-		if err := h.repairDpkg(); err != nil {
+func (p *packages) undo(undo *wire.PackageOp, op *operation) error {
+	if p.manager != nil {
+		if err := p.manager.repair(); err != nil {
 			return err
 		}
 	}
-	now, _, err := h.installedPackages()
+	now, _, err := p.list()
 	if err != nil {
 		return err
 	}
@@ -53,18 +53,18 @@ func (h *host) undoPackages(undo *wire.PackageOp, op *operation) error {
 			remove = append(remove, name)
 		}
 	}
-	if remove, err = h.removeUnneeded(remove); err != nil {
+	if remove, err = p.removeUnneeded(remove); err != nil {
 		return err
 	}
-	install, err := h.lacking(undo.Install)
+	install, err := p.lacking(undo.Install)
 	if err != nil {
 		return err
 	}
 	if len(install) > 0 {
-		if err := h.pkg(&wire.PackageOp{Install: install}); err != nil {
+		if err := p.perform(&wire.PackageOp{Install: install}); err != nil {
 			return err
 		}
-		if remove, err = h.removeUnneeded(remove); err != nil {
+		if remove, err = p.removeUnneeded(remove); err != nil {
 			return err
 		}
 	}
@@ -75,7 +75,7 @@ func (h *host) undoPackages(undo *wire.PackageOp, op *operation) error {
 }
 
 // lacking leaves out the packages that are as they are to be.
-func (h *host) lacking(specs []string) (rest []string, err error) {
+func (p *packages) lacking(specs []string) (rest []string, err error) {
 	var names []string
 	for _, spec := range specs {
 		name, _, _ := strings.Cut(spec, "=")
@@ -87,46 +87,30 @@ func (h *host) lacking(specs []string) (rest []string, err error) {
 	if len(names) == 0 {
 		return nil, nil
 	}
-	found, err := h.packages(forever, names)
+	found, err := p.byName(forever, names)
 	for i, spec := range specs {
 		_, version, pinned := strings.Cut(spec, "=")
-		p := found[names[i]]
-		if p == nil || p.Installed == "" || p.Broken != "" || pinned && p.Installed != version {
+		w := found[names[i]]
+		if w == nil || w.Installed == "" || w.Broken != "" || pinned && w.Installed != version {
 			rest = append(rest, spec)
 		}
 	}
 	return rest, err
 }
 
-// repairDpkg has an interrupted dpkg finish, as far as it can.
-func (h *host) repairDpkg() error {
-	found, err := h.instances(forever, nil)
-	if err != nil {
-		return err
-	}
-	for _, p := range found {
-		if p.Broken != "" {
-			// A package whose script fails is removed next.
-			_ = h.manage(aptEnv, "dpkg", "--force-confdef", "--force-confold", "--configure", "-a")
-			break
-		}
-	}
-	return nil
-}
-
 // removeUnneeded removes packages as far as nothing else needs them, and returns the others.
-func (h *host) removeUnneeded(names []string) (needed []string, err error) {
+func (p *packages) removeUnneeded(names []string) (needed []string, err error) {
 	if len(names) == 0 {
 		return nil, nil
 	}
 	free := names
-	if h.tryRemove(names) != nil {
+	if p.tryRemove(names) != nil {
 		// Something needs one of them: the rest is found one by one, again and again, as what needs a package has to go before it.
 		free, needed = nil, names
 		for more := true; more; {
 			more = false
 			for _, name := range needed {
-				if !slices.Contains(free, name) && h.tryRemove(append([]string{name}, free...)) == nil {
+				if !slices.Contains(free, name) && p.tryRemove(append([]string{name}, free...)) == nil {
 					free, more = append(free, name), true
 				}
 			}
@@ -136,15 +120,8 @@ func (h *host) removeUnneeded(names []string) (needed []string, err error) {
 	if len(free) == 0 {
 		return needed, nil
 	}
-	if h.facts.Packages == "dnf" {
-		return needed, h.dnf(&wire.PackageOp{Remove: free})
-	}
-	if err := h.apt(&wire.PackageOp{Remove: free}); err != nil {
-		if free, _ = h.exact(free); len(free) == 0 {
-			return needed, err
-		}
-		// apt-get does nothing at all while a package is half installed.
-		if h.manage(aptEnv, append([]string{"dpkg", "--force-remove-reinstreq", "--remove", "--"}, free...)...) != nil {
+	if err := p.change(&wire.PackageOp{Remove: free}); err != nil {
+		if free, _ = p.exact(free); len(free) == 0 || p.manager.removeBroken(free) != nil {
 			return needed, err
 		}
 	}
@@ -152,14 +129,10 @@ func (h *host) removeUnneeded(names []string) (needed []string, err error) {
 }
 
 // tryRemove tells whether packages could be removed together.
-func (h *host) tryRemove(names []string) error {
-	names, err := h.exact(names)
+func (p *packages) tryRemove(names []string) error {
+	names, err := p.exact(names)
 	if err != nil {
 		return err
 	}
-	argv := []string{"dpkg", "--force-remove-reinstreq", "--simulate", "--remove", "--"}
-	if h.facts.Packages == "dnf" {
-		argv = []string{"rpm", "-e", "--test", "--"}
-	}
-	return h.manage(nil, append(argv, names...)...)
+	return p.manager.tryRemove(names)
 }

@@ -89,7 +89,7 @@ func (t *transaction) do(o *wire.Order) error {
 		}
 		e := &ended{}
 		if op.Packages != nil {
-			now, _, err := t.host.installedPackages()
+			now, _, err := t.host.packages.list()
 			if err != nil {
 				return err
 			}
@@ -106,7 +106,7 @@ func (t *transaction) describe(o *wire.Order) (b *begun, err error) {
 	switch {
 	case op.Package != nil:
 		b.Verb, of = "package", strings.Join(append(slices.Clone(op.Package.Install), op.Package.Remove...), " ")
-		if b.Packages, b.Before, err = t.host.installedPackages(); b.Packages == nil {
+		if b.Packages, b.Before, err = t.host.packages.list(); b.Packages == nil {
 			b.Packages = []string{}
 		}
 	case op.Unit != nil:
@@ -156,7 +156,7 @@ func (t *transaction) idle(op *operation) bool {
 	if op.Packages == nil {
 		return t.digest(op.Subject) == op.Before
 	}
-	_, now, err := t.host.installedPackages()
+	_, now, err := t.host.packages.list()
 	return err == nil && now == op.Before
 }
 
@@ -291,7 +291,7 @@ func (t *transaction) performJob(j job) error {
 	var err error
 	switch {
 	case undo.Package != nil && op.Packages != nil:
-		err = h.undoPackages(undo.Package, op)
+		err = h.packages.undo(undo.Package, op)
 	case undo.User != nil:
 		err = h.accounts.performUser(h.accounts.undoUser(undo.User))
 	case undo.Group != nil:
@@ -312,7 +312,7 @@ func (t *transaction) performJob(j job) error {
 func (h *host) performOp(op *wire.Op) error {
 	switch {
 	case op.Package != nil:
-		return h.pkg(op.Package)
+		return h.packages.perform(op.Package)
 	case op.Unit != nil:
 		if op.Unit.Action == wire.UnitRestore {
 			return h.units.restore(op.Unit.Name, nil)

@@ -1,0 +1,178 @@
+package agent
+
+import (
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/mirrorform/mirrorform/engine/wire"
+	"golang.org/x/sys/unix"
+)
+
+// apt is the package manager of Debian's family, with dpkg behind it.
+type apt struct {
+	manager
+	dpkg string // dpkg's administrative directory
+}
+
+func (a *apt) nativeArch(stop until) (string, error) {
+	return a.native.get(func() (string, error) { return oneWord(stop, "dpkg", "--print-architecture") })
+}
+
+func (a *apt) isNative(i instance, own string) bool {
+	return i.arch == own || i.arch == "all" || i.arch == ""
+}
+
+func (a *apt) full(i instance) string { return i.name + ":" + i.arch }
+
+// instances reads dpkg's status file, and the updates of it that an interrupted dpkg left.
+func (a *apt) instances(_ until, names []string) (map[instance]*wire.Package, error) {
+	var wanted map[string]bool
+	if names != nil {
+		wanted = map[string]bool{}
+	}
+	for _, n := range names {
+		base, _, _ := strings.Cut(n, ":")
+		wanted[base] = true
+	}
+	found := map[instance]*wire.Package{}
+	files := []string{a.dpkg + "/status"}
+	entries, err := listDir(a.dpkg + "/updates")
+	if err != nil && !absent(err) {
+		return nil, err
+	}
+	for _, name := range entries {
+		if strings.Trim(name, "0123456789") == "" {
+			files = append(files, a.dpkg+"/updates/"+name)
+		}
+	}
+	for _, file := range files {
+		fd, err := open(unix.AT_FDCWD, file, unix.O_RDONLY, 0)
+		if absent(err) && file != files[0] {
+			continue // merged meanwhile
+		}
+		if err != nil {
+			return nil, because("open "+file, err)
+		}
+		err = parseDpkg(reader(fd), wanted, found)
+		closeFD(fd)
+		if err != nil {
+			return nil, because(file, err)
+		}
+	}
+	return found, nil
+}
+
+func (a *apt) candidates(stop until, names []string) (map[string]string, error) {
+	o, err := ask(stop, append([]string{"apt-cache", "policy", "--"}, names...)...)
+	if err != nil {
+		return nil, err
+	}
+	if o.exit != 0 {
+		return nil, errors.New("apt-cache policy: exit status " + strconv.Itoa(o.exit) + ": " + lastLine(printable(o.stderr.String())))
+	}
+	return parsePolicy(o.stdout.String()), nil
+}
+
+// aptEnv keeps maintainer scripts and hooks from asking, and from restarting what nobody named.
+var aptEnv = []string{"DEBIAN_FRONTEND=noninteractive", "NEEDRESTART_SUSPEND=1", "APT_LISTCHANGES_FRONTEND=none"}
+
+// keepConffiles answers dpkg's question about changed configuration files: the host's stay.
+var keepConffiles = []string{"-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold", "-o", "DPkg::Lock::Timeout=120",
+	// dpkg and its maintainer scripts get the host's lock as well, which run gives programs as descriptor 3.
+	"-o", "APT::Keep-Fds::=3"}
+
+func (a *apt) remove(names []string) error {
+	// apt-get would remove as well what needs them.
+	if err := a.run(nil, append([]string{"dpkg", "--simulate", "--remove", "--"}, names...)...); err != nil {
+		return err
+	}
+	return a.get(append(append(a.argv(), "remove", "--"), names...))
+}
+
+func (a *apt) argv() []string { return append([]string{"apt-get", "-y", "-q"}, keepConffiles...) }
+
+func (a *apt) install(specs []string) error {
+	// Names are names, not patterns; and nothing is removed to make room.
+	get := append(a.argv(), "-o", "APT::Cmd::Pattern-Only=true", "--no-install-recommends", "--no-remove")
+	if slices.ContainsFunc(specs, func(s string) bool { return strings.Contains(s, "=") }) {
+		get = append(get, "--allow-downgrades")
+	}
+	install := append(append(slices.Clone(get), "install", "--"), specs...)
+	err := a.get(install)
+	// The lists are fetched only when they turn out to be too old: it takes longer than most installations.
+	for _, sign := range []string{"Unable to locate package", "has no installation candidate", "404  Not Found", "Failed to fetch", "was not found", "Hash Sum mismatch"} {
+		if err != nil && strings.Contains(outputOf(err), sign) {
+			// One repository that is broken, of somebody else perhaps, fails it, and what is to be
+			// installed may be in another.
+			update := a.get([]string{"apt-get", "-q", "update"})
+			err = bothFailed(a.get(install), update)
+			break
+		}
+	}
+	if units := failedStarts(outputOf(err)); err != nil && len(units) > 0 {
+		err = a.installStopped(install, units)
+	}
+	if err != nil {
+		return err
+	}
+	// apt-get takes a package of which dpkg demands that it be installed anew (dpkg(1), reinst-required) for one that is there.
+	again, err := a.reinstall(specs)
+	if err == nil && len(again) > 0 {
+		err = a.get(append(append(get, "install", "--reinstall", "--"), again...))
+	}
+	return err
+}
+
+// reinstall leaves the packages that dpkg wants to be installed anew.
+func (a *apt) reinstall(specs []string) (again []string, err error) {
+	var names []string
+	for _, spec := range specs {
+		name, _, _ := strings.Cut(spec, "=")
+		names = append(names, name)
+	}
+	found, err := byName(a, forever, names)
+	for i, name := range names {
+		if p := found[name]; p != nil && strings.HasPrefix(p.Broken, "reinstreq") {
+			again = append(again, specs[i])
+		}
+	}
+	return again, err
+}
+
+// get runs apt-get; where a dpkg was interrupted, that is repaired first.
+func (a *apt) get(argv []string) error {
+	err := a.run(aptEnv, argv...)
+	if err != nil && strings.Contains(outputOf(err), "dpkg was interrupted") {
+		if err := a.run(aptEnv, "dpkg", "--force-confdef", "--force-confold", "--configure", "-a"); err != nil {
+			return err
+		}
+		err = a.run(aptEnv, argv...)
+	}
+	return err
+}
+
+func (a *apt) repair() error {
+	found, err := a.instances(forever, nil)
+	if err != nil {
+		return err
+	}
+	for _, p := range found {
+		if p.Broken != "" {
+			// A package whose script fails is removed next.
+			_ = a.run(aptEnv, "dpkg", "--force-confdef", "--force-confold", "--configure", "-a")
+			break
+		}
+	}
+	return nil
+}
+
+func (a *apt) tryRemove(names []string) error {
+	return a.run(nil, append([]string{"dpkg", "--force-remove-reinstreq", "--simulate", "--remove", "--"}, names...)...)
+}
+
+// removeBroken does what apt-get does not: it does nothing at all while a package is half installed.
+func (a *apt) removeBroken(names []string) error {
+	return a.run(aptEnv, append([]string{"dpkg", "--force-remove-reinstreq", "--remove", "--"}, names...)...)
+}

@@ -1,0 +1,94 @@
+package agent
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+
+	"github.com/mirrorform/mirrorform/engine/wire"
+)
+
+// dnf is the package manager of Enterprise Linux, with rpm behind it.
+type dnf struct{ manager }
+
+func (d *dnf) nativeArch(stop until) (string, error) {
+	return d.native.get(func() (string, error) { return rpmArch(stop) })
+}
+
+func (d *dnf) isNative(i instance, own string) bool { return rpmNative(i.arch, own) }
+
+func (d *dnf) full(i instance) string { return i.name + "." + i.arch }
+
+// instances asks rpm. Of several versions of one, all count where it is asked for all packages,
+// and the last otherwise.
+func (d *dnf) instances(stop until, names []string) (map[instance]*wire.Package, error) {
+	argv := []string{"rpm", "-q", "--qf", `%{NAME}\t%{EVR}\t%{ARCH}\n`}
+	if names == nil {
+		argv = append(argv, "-a")
+	}
+	o, err := ask(stop, append(append(argv, "--"), names...)...)
+	if err != nil {
+		return nil, err
+	}
+	// With names, the exit status is the number of those that are not installed: whether rpm itself
+	// failed is in what it says.
+	if said := o.stderr.String(); strings.Contains(said, "error:") || names == nil && o.exit != 0 {
+		return nil, errors.New("rpm: exit status " + strconv.Itoa(o.exit) + ": " + lastLine(printable(said)))
+	}
+	return parseRPM(o.stdout.String(), names == nil), nil
+}
+
+func (d *dnf) candidates(stop until, names []string) (map[string]string, error) {
+	argv := []string{"dnf", "-q", "--cacheonly", "repoquery", "--latest-limit=1", "--qf", `%{name}\t%{evr}\t%{arch}\n`}
+	o, err := ask(stop, append(argv, names...)...)
+	if err == nil && o.exit != 0 {
+		// There is no cache yet.
+		o, err = run(stop, command{argv: append(append([]string{"dnf", "-q"}, argv[3:]...), names...), timeout: 5 * queryTimeout, keep: 8 << 20})
+	}
+	if err != nil {
+		return nil, err
+	}
+	if o.exit != 0 {
+		return nil, errors.New("dnf repoquery: exit status " + strconv.Itoa(o.exit) + ": " + lastLine(printable(o.stderr.String())))
+	}
+	own, err := d.nativeArch(stop)
+	return parseRepoquery(o.stdout.String(), own), err
+}
+
+func (d *dnf) remove(names []string) error {
+	// dnf would remove as well what needs them, and what nothing needs any more.
+	if err := d.tryRemove(names); err != nil {
+		return err
+	}
+	return d.run(nil, append([]string{"dnf", "-y", "-q", "--setopt=clean_requirements_on_remove=False", "remove"}, names...)...)
+}
+
+func (d *dnf) tryRemove(names []string) error {
+	return d.run(nil, append([]string{"rpm", "-e", "--test", "--"}, names...)...)
+}
+
+func (d *dnf) install(specs []string) error {
+	argv := []string{"dnf", "-y", "-q", "--setopt=install_weak_deps=False", "install"}
+	for _, spec := range specs {
+		name, version, pinned := strings.Cut(spec, "=")
+		if pinned {
+			name += "-" + version
+		}
+		argv = append(argv, name)
+	}
+	err := d.run(nil, argv...)
+	// dnf does nothing while the lists of one repository cannot be had, of somebody else perhaps,
+	// and what is to be installed may be in another.
+	for _, sign := range []string{"Failed to download metadata for repo", "Failed to synchronize cache for repo", "Cannot download repomd.xml"} {
+		if err != nil && strings.Contains(outputOf(err), sign) {
+			return bothFailed(d.run(nil, append([]string{"dnf", "--setopt=*.skip_if_unavailable=True"}, argv[1:]...)...), err)
+		}
+	}
+	return err
+}
+
+// repair does nothing: rpm works on after it was interrupted.
+func (d *dnf) repair() error { return nil }
+
+// removeBroken has no other way than remove.
+func (d *dnf) removeBroken([]string) error { return errors.ErrUnsupported }

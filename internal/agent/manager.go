@@ -1,0 +1,91 @@
+package agent
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/mirrorform/mirrorform/engine/wire"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	packageTimeout = wire.PackagesTime
+	lockPatience   = wire.LockTime // how long another run of the package manager is waited for
+)
+
+// manager is what apt and dnf have in common.
+type manager struct {
+	programs *programs
+	native   native
+}
+
+// run runs a package manager, and again while another one has the lock.
+func (m *manager) run(env []string, argv ...string) error {
+	deadline := time.Now().Add(lockPatience)
+	for {
+		_, err := must(forever, command{argv: argv, env: env, timeout: packageTimeout, merge: true, lock: m.programs.lock})
+		if err == nil || !locked(outputOf(err)) {
+			return err
+		}
+		if time.Now().After(deadline) {
+			message := "another program has had the package manager's lock for " + period(lockPatience)
+			if holder := lockHolder(locks...); holder != "" {
+				message += ": " + holder
+			}
+			return &failure{message: message, output: outputOf(err)}
+		}
+		time.Sleep(time.Second)
+	}
+}
+
+// bothFailed is the error of an installation, with that of what was tried to make it possible.
+func bothFailed(err, before error) error {
+	if err == nil || before == nil {
+		return err
+	}
+	last, first := failureOf(err), failureOf(before)
+	said := last.said
+	if first.said != "" {
+		said = strings.TrimPrefix(said+"; before it: "+first.said, "; ")
+	}
+	return &failure{
+		message: err.Error() + "; before it " + before.Error(), said: said,
+		output: strings.TrimSpace(first.output + "\n" + last.output),
+	}
+}
+
+// locked recognises a package manager that gave up since another one runs.
+func locked(output string) bool {
+	if strings.Contains(output, "are you root") || strings.Contains(output, "Permission denied") {
+		return false // waiting would not help
+	}
+	for _, sign := range []string{"Could not get lock", "Unable to acquire the dpkg frontend lock", "frontend lock was locked by another process",
+		"status database area is locked", "Unable to lock directory", "can't create transaction lock", "Failed to obtain the transaction lock"} {
+		if strings.Contains(output, sign) {
+			return true
+		}
+	}
+	return false
+}
+
+// locks are the files that package managers lock with fcntl(2).
+var locks = []string{"/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock", "/var/lib/apt/lists/lock", "/var/cache/apt/archives/lock",
+	"/var/lib/rpm/.rpm.lock", "/usr/lib/sysimage/rpm/.rpm.lock"}
+
+// lockHolder names the process that has a lock on one of the files, or none.
+func lockHolder(files ...string) string {
+	for _, file := range files {
+		fd, err := open(unix.AT_FDCWD, file, unix.O_RDWR, 0)
+		if err != nil {
+			continue
+		}
+		lock := unix.Flock_t{Type: unix.F_WRLCK}
+		err = unix.FcntlFlock(uintptr(fd), unix.F_GETLK, &lock)
+		closeFD(fd)
+		if err == nil && lock.Type != unix.F_UNLCK && lock.Pid > 0 {
+			return "process " + strconv.Itoa(int(lock.Pid)) + " (" + firstLine("/proc/"+strconv.Itoa(int(lock.Pid))+"/comm") + ") holds " + file
+		}
+	}
+	return ""
+}

@@ -1,0 +1,73 @@
+package agent
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/mirrorform/mirrorform/engine/wire"
+)
+
+// parseRPM reads NAME, version and architecture, parted by tabs.
+func parseRPM(text string, all bool) map[instance]*wire.Package {
+	found := map[instance]*wire.Package{}
+	sorted := strings.Split(text, "\n")
+	if all {
+		slices.Sort(sorted)
+	}
+	for _, line := range sorted {
+		f := strings.Split(line, "\t")
+		if len(f) != 3 {
+			continue
+		}
+		i := instance{f[0], f[2]}
+		switch p := found[i]; {
+		case p != nil && all:
+			p.Installed += " " + evr(f[1])
+		default:
+			found[i] = &wire.Package{Installed: evr(f[1])}
+		}
+	}
+	return found
+}
+
+// evr leaves out the epoch that is as good as none.
+func evr(s string) string {
+	return strings.TrimPrefix(strings.TrimPrefix(s, "(none):"), "0:")
+}
+
+// parseRepoquery reads NAME, version and architecture, parted by tabs. A package of another architecture does not count.
+func parseRepoquery(text, arch string) map[string]string {
+	versions := map[string]string{}
+	for line := range strings.Lines(text) {
+		f := strings.Split(strings.TrimSpace(line), "\t")
+		if len(f) == 3 && rpmNative(f[2], arch) {
+			versions[f[0]] = evr(f[1])
+		}
+	}
+	return versions
+}
+
+// rpmArch is the architecture of the package rpm; where rpm itself is not one of its packages, what
+// it was configured for.
+func rpmArch(stop until) (string, error) {
+	if arch, err := oneWord(stop, "rpm", "-q", "--qf", `%{ARCH}\n`, "--", "rpm"); err == nil {
+		return arch, nil
+	}
+	return oneWord(stop, "rpm", "--eval", "%{_arch}")
+}
+
+// rpmBase is the architecture without its level: x86_64_v2 and i686 run where x86_64 and i386 do.
+func rpmBase(arch string) string {
+	if len(arch) == 4 && arch[0] == 'i' && strings.HasSuffix(arch, "86") || arch == "athlon" {
+		return "i386"
+	}
+	if before, level, ok := cutLast(arch, "_v"); ok && strings.Trim(level, "0123456789") == "" {
+		return before
+	}
+	return arch
+}
+
+// rpmNative reports whether a package's architecture is that of the package manager, or none.
+func rpmNative(arch, own string) bool {
+	return arch == "noarch" || arch == "(none)" || rpmBase(arch) == rpmBase(own)
+}
