@@ -2,6 +2,7 @@ package agent
 
 import (
 	"errors"
+	"path"
 	"reflect"
 	"slices"
 	"strconv"
@@ -106,56 +107,47 @@ type operation struct {
 	brought []string
 }
 
-// open makes the journal. Nothing has been changed before.
-func (t *transaction) open() error {
-	if t.dir != "" {
-		return nil
+// journal is what a transaction has recorded.
+type journal struct {
+	header
+	dir  string // empty until it is made
+	log  int
+	size int64 // of the log
+	ops  []*operation
+}
+
+// close ends the use of the journal.
+func (j *journal) close() {
+	if j.log >= 0 {
+		closeFD(j.log)
+		j.log = -1
 	}
-	h := t.host
-	if err := h.state.make("journal"); err != nil {
-		return err
-	}
-	const noUnit = "nothing was changed: the unit that would recover this host after a power cut could not be made"
-	if h.boot != nil {
-		err := h.boot.obstacle(h.obstacles)
-		if err != nil {
-			return because(noUnit, err)
-		}
-		if t.Made, err = h.boot.missing(); err != nil {
-			return because("boot unit", err)
-		}
-	}
-	dir := h.state.dir + "/journal/" + t.ID
+}
+
+// make makes the journal in a directory.
+func (j *journal) make(parent string, files *files) error {
+	dir := parent + "/" + j.ID
 	if err := mkdir(unix.AT_FDCWD, dir, 0o700); err != nil {
 		return because("mkdir "+dir, err)
 	}
 	err := reserve(dir + "/" + reserveName)
 	if err == nil {
-		t.log, err = createOrOpen(unix.AT_FDCWD, dir+"/"+logName, unix.O_EXCL|unix.O_APPEND)
+		j.log, err = createOrOpen(unix.AT_FDCWD, dir+"/"+logName, unix.O_EXCL|unix.O_APPEND)
 	}
 	if err == nil {
-		err = fsync(t.log)
+		err = fsync(j.log)
 	}
 	if err == nil {
-		err = h.files.replaceFile(dir+"/"+headerName, encode(nil, reflect.ValueOf(t.header)), 0o600)
+		err = files.replaceFile(dir+"/"+headerName, encode(nil, reflect.ValueOf(j.header)), 0o600)
 	}
 	if err == nil {
-		err = syncPath(h.state.dir + "/journal")
+		err = syncPath(parent)
 	}
 	if err != nil {
 		_ = removeJournal(dir)
 		return because("nothing was changed: the journal could not be made", err)
 	}
-	t.dir = dir
-	if h.boot == nil {
-		return nil
-	}
-	if err = makeDirs(t.Made); err == nil {
-		err = h.boot.enable(h.files)
-	}
-	if err != nil {
-		return because(noUnit, err)
-	}
+	j.dir = dir
 	return nil
 }
 
@@ -178,49 +170,48 @@ func reserve(file string) error {
 }
 
 // write appends an entry to the log, whole or not at all. With sync it is durable.
-func (t *transaction) write(e *entry, sync bool) error {
+func (j *journal) write(e *entry, sync bool) error {
 	body := encode(nil, reflect.ValueOf(*e))
 	line := append([]byte(digestOf(string(body))[:16]+" "), body...)
 	line = append(line, '\n')
-	err := writeAll(t.log, line)
+	err := writeAll(j.log, line)
 	if err == nil {
-		t.size += int64(len(line))
+		j.size += int64(len(line))
 		if sync {
-			err = fsync(t.log)
+			err = fsync(j.log)
 		}
 	} else {
-		_ = truncate(t.log, t.size)
+		_ = truncate(j.log, j.size)
 	}
 	if err != nil {
-		return because("journal "+t.dir, err)
+		return because("journal "+j.dir, err)
 	}
 	return nil
 }
 
-// load reads a journal that another process left.
-func (h *host) load(dir string) (*transaction, error) {
-	t := newTransaction(h, header{})
-	t.dir = dir
+// loadJournal reads a journal that another process left; nil where that is none.
+func loadJournal(dir string) (*journal, error) {
+	j := &journal{dir: dir, log: -1}
 	data, err := readFile(dir + "/" + headerName)
 	if err != nil {
 		return nil, err
 	}
-	if err := wire.Decode(data, &t.header); err != nil {
+	if err := wire.Decode(data, &j.header); err != nil {
 		return nil, because(dir+"/"+headerName, err)
 	}
-	if t.Format != journalFormat {
-		return t, errors.New("the journal " + dir + " has the format " + strconv.Itoa(t.Format) + ", and this version of mirrorform knows " + strconv.Itoa(journalFormat) + " alone: use the version that made it")
+	if j.Format != journalFormat {
+		return j, errors.New("the journal " + dir + " has the format " + strconv.Itoa(j.Format) + ", and this version of mirrorform knows " + strconv.Itoa(journalFormat) + " alone: use the version that made it")
 	}
-	if err := checkID(t.ID); err != nil || dir != h.state.dir+"/journal/"+t.ID {
-		return t, errors.New(dir + "/" + headerName + " is of another transaction, " + quote(t.ID))
+	if err := checkID(j.ID); err != nil || path.Base(dir) != j.ID {
+		return j, errors.New(dir + "/" + headerName + " is of another transaction, " + quote(j.ID))
 	}
 	fd, err := open(unix.AT_FDCWD, dir+"/"+logName, unix.O_RDWR|unix.O_APPEND|unix.O_NOFOLLOW, 0)
 	if err != nil {
-		return t, because("open "+dir+"/"+logName, err)
+		return j, because("open "+dir+"/"+logName, err)
 	}
-	t.log = fd
+	j.log = fd
 	if data, err = readFile(dir + "/" + logName); err != nil {
-		return t, err
+		return j, err
 	}
 	all := slices.Collect(strings.Lines(string(data)))
 	for i, line := range all {
@@ -229,20 +220,20 @@ func (h *host) load(dir string) (*transaction, error) {
 			// What was being written when the host stopped ends the log; nothing was done on the strength of it.
 			for _, line := range all[i+1:] {
 				if parseEntry(line) != nil {
-					return t, errors.New("the journal " + dir + " is damaged at byte " + strconv.Itoa(int(t.size)) + " of its log: what is recorded there has to be put back by hand, and the directory removed")
+					return j, errors.New("the journal " + dir + " is damaged at byte " + strconv.Itoa(int(j.size)) + " of its log: what is recorded there has to be put back by hand, and the directory removed")
 				}
 			}
-			if err := truncate(t.log, t.size); err != nil {
-				return t, because("truncate "+dir+"/"+logName, err)
+			if err := truncate(j.log, j.size); err != nil {
+				return j, because("truncate "+dir+"/"+logName, err)
 			}
 			break
 		}
-		if err := t.replay(e); err != nil {
-			return t, because(dir+"/"+logName, err)
+		if err := j.replay(e); err != nil {
+			return j, because(dir+"/"+logName, err)
 		}
-		t.size += int64(len(line))
+		j.size += int64(len(line))
 	}
-	return t, nil
+	return j, nil
 }
 
 // parseEntry reads a line of the log, nil when it is not whole.
@@ -256,14 +247,14 @@ func parseEntry(line string) *entry {
 	return e
 }
 
-func (t *transaction) replay(e *entry) error {
+func (j *journal) replay(e *entry) error {
 	if e.Begun != nil {
-		t.ops = append(t.ops, &operation{begun: *e.Begun, n: len(t.ops) + 1})
+		j.ops = append(j.ops, &operation{begun: *e.Begun, n: len(j.ops) + 1})
 	}
-	if e.Op < 1 || e.Op > len(t.ops) || e.Begun != nil && e.Op != len(t.ops) {
-		return errors.New("an entry of operation " + strconv.Itoa(e.Op) + " after " + strconv.Itoa(len(t.ops)))
+	if e.Op < 1 || e.Op > len(j.ops) || e.Begun != nil && e.Op != len(j.ops) {
+		return errors.New("an entry of operation " + strconv.Itoa(e.Op) + " after " + strconv.Itoa(len(j.ops)))
 	}
-	op := t.ops[e.Op-1]
+	op := j.ops[e.Op-1]
 	if e.Ready != nil {
 		op.ready = e.Ready
 	}
@@ -275,18 +266,18 @@ func (t *transaction) replay(e *entry) error {
 }
 
 // begin records an operation that is about to change the host.
-func (t *transaction) begin(b *begun) (*operation, error) {
-	op := &operation{begun: *b, n: len(t.ops) + 1}
-	if err := t.write(&entry{Op: op.n, Begun: b}, true); err != nil {
+func (j *journal) begin(b *begun) (*operation, error) {
+	op := &operation{begun: *b, n: len(j.ops) + 1}
+	if err := j.write(&entry{Op: op.n, Begun: b}, true); err != nil {
 		return nil, err
 	}
-	t.ops = append(t.ops, op)
+	j.ops = append(j.ops, op)
 	return op, nil
 }
 
 // prepared records what is about to be put in place.
-func (t *transaction) prepared(op *operation, r *ready) error {
-	if err := t.write(&entry{Op: op.n, Ready: r}, true); err != nil {
+func (j *journal) prepared(op *operation, r *ready) error {
+	if err := j.write(&entry{Op: op.n, Ready: r}, true); err != nil {
 		return err
 	}
 	op.ready = r
@@ -294,8 +285,8 @@ func (t *transaction) prepared(op *operation, r *ready) error {
 }
 
 // end records that an operation was done.
-func (t *transaction) end(op *operation, e *ended, sync bool) error {
-	if err := t.write(&entry{Op: op.n, Ended: e}, sync); err != nil {
+func (j *journal) end(op *operation, e *ended, sync bool) error {
+	if err := j.write(&entry{Op: op.n, Ended: e}, sync); err != nil {
 		return err
 	}
 	op.ended, op.brought = true, append([]string{}, e.Brought...)

@@ -105,15 +105,17 @@ func (h *host) recover() (*wire.Recovered, error) {
 }
 
 func (h *host) recoverOne(dir string) *wire.Recovered {
-	t, err := h.load(dir)
+	j, err := loadJournal(dir)
 	r := &wire.Recovered{}
 	fail := func(err error) *wire.Recovered {
 		r.Errors, r.Journal = append(r.Errors, printable(told(err))), dir
 		return r
 	}
-	if t == nil {
+	if j == nil {
 		return fail(err)
 	}
+	t := newTransaction(h, header{})
+	t.journal = *j
 	defer t.close()
 	r.ID, r.Operator, r.Command = t.ID, t.Operator, t.Command
 	if err != nil {

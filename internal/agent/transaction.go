@@ -13,12 +13,8 @@ import (
 
 // transaction is what is changed between Begin and Commit, or what an earlier process left of that.
 type transaction struct {
-	header
+	journal
 	host *host
-	dir  string // of the journal; empty until it is made
-	log  int
-	size int64 // of the log
-	ops  []*operation
 
 	stays []string // what was not taken back though it was done, for people
 	kept  string   // directory of originals whose places somebody else has changed
@@ -36,17 +32,44 @@ type job struct {
 }
 
 func newTransaction(h *host, of header) *transaction {
-	t := &transaction{header: of, host: h, log: -1, answer: h.answer, event: func(int, wire.State, error) {}}
+	t := &transaction{journal: journal{header: of, log: -1}, host: h, answer: h.answer, event: func(int, wire.State, error) {}}
 	t.perform = t.performJob
 	return t
 }
 
-// close ends the use of the journal.
-func (t *transaction) close() {
-	if t.log >= 0 {
-		closeFD(t.log)
-		t.log = -1
+// open makes the journal. Nothing has been changed before.
+func (t *transaction) open() error {
+	if t.dir != "" {
+		return nil
 	}
+	h := t.host
+	if err := h.state.make("journal"); err != nil {
+		return err
+	}
+	const noUnit = "nothing was changed: the unit that would recover this host after a power cut could not be made"
+	if h.boot != nil {
+		err := h.boot.obstacle(h.obstacles)
+		if err != nil {
+			return because(noUnit, err)
+		}
+		if t.Made, err = h.boot.missing(); err != nil {
+			return because("boot unit", err)
+		}
+	}
+	if err := t.make(h.state.dir+"/journal", h.files); err != nil {
+		return err
+	}
+	if h.boot == nil {
+		return nil
+	}
+	err := makeDirs(t.Made)
+	if err == nil {
+		err = h.boot.enable(h.files)
+	}
+	if err != nil {
+		return because(noUnit, err)
+	}
+	return nil
 }
 
 // do performs one order and records it.
