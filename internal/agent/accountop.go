@@ -1,7 +1,7 @@
 package agent
 
 import (
-	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -17,7 +17,7 @@ func checkAccount(name string) error {
 		ok = ok && (letterOrDigit(r) || r == '_' || i > 0 && (r == '-' || r == '.' || r == '$' && i == len(name)-1))
 	}
 	if !ok || digits {
-		return errors.New(quote(name) + " is no name of a user or group")
+		return fmt.Errorf("%s is no name of a user or group", quote(name))
 	}
 	return nil
 }
@@ -29,7 +29,7 @@ func checkField(what string, value *string) error {
 	}
 	for _, r := range *value {
 		if r < ' ' || r == ':' || r == 0x7f {
-			return errors.New(what + " " + quote(*value) + " has a character that passwd(5) has no room for")
+			return fmt.Errorf("%s %s has a character that passwd(5) has no room for", what, quote(*value))
 		}
 	}
 	return nil
@@ -64,7 +64,7 @@ func (db *accountDB) performUser(op *wire.UserOp) error {
 	}
 	if op.UID != nil {
 		if *op.UID < 0 {
-			return errors.New(strconv.Itoa(*op.UID) + " is no user ID")
+			return fmt.Errorf("%d is no user ID", *op.UID)
 		}
 		argv = append(argv, "-u", strconv.Itoa(*op.UID))
 	}
@@ -79,7 +79,7 @@ func (db *accountDB) performUser(op *wire.UserOp) error {
 			return err
 		}
 		if (o.flag == "-d" || o.flag == "-s") && !strings.HasPrefix(*o.value, "/") {
-			return errors.New(o.what + " " + quote(*o.value) + " of user " + op.Name + " is not an absolute path")
+			return fmt.Errorf("%s %s of user %s is not an absolute path", o.what, quote(*o.value), op.Name)
 		}
 		argv = append(argv, o.flag, *o.value)
 	}
@@ -92,7 +92,7 @@ func (db *accountDB) performUser(op *wire.UserOp) error {
 		argv = append(argv, "-G", strings.Join(*op.Groups, ","))
 	}
 	if len(argv) == 1 {
-		return errors.New("no change of user " + op.Name + " was given")
+		return fmt.Errorf("no change of user %s was given", op.Name)
 	}
 	return db.programs.change(append(argv, "--", op.Name)...)
 }
@@ -121,12 +121,12 @@ func (db *accountDB) performGroup(op *wire.GroupOp) error {
 	}
 	if op.GID != nil {
 		if *op.GID < 0 {
-			return errors.New(strconv.Itoa(*op.GID) + " is no group ID")
+			return fmt.Errorf("%d is no group ID", *op.GID)
 		}
 		argv = append(argv, "-g", strconv.Itoa(*op.GID))
 	}
 	if len(argv) == 1 && !op.Create {
-		return errors.New("no change of group " + op.Name + " was given")
+		return fmt.Errorf("no change of group %s was given", op.Name)
 	}
 	return db.programs.change(append(argv, "--", op.Name)...)
 }

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"errors"
+	"fmt"
 	"path"
 	"slices"
 	"strconv"
@@ -141,10 +142,10 @@ func getent(stop until, database string, keys []string) (string, error) {
 		return "", nil
 	}
 	if err != nil {
-		return "", because("getent "+database, err)
+		return "", fmt.Errorf("getent %s: %w", database, err)
 	}
 	if o.exit != 0 && o.exit != 2 {
-		return "", errors.New("getent " + database + ": exit status " + strconv.Itoa(o.exit) + ": " + lastLine(o.output()))
+		return "", fmt.Errorf("getent %s: exit status %d: %s", database, o.exit, lastLine(o.output()))
 	}
 	return o.stdout.String(), nil
 }
@@ -250,7 +251,7 @@ func kindAt(p string) (wire.Kind, error) {
 		return wire.Absent, nil
 	}
 	if err != nil {
-		return wire.Absent, because("stat "+p, err)
+		return wire.Absent, fmt.Errorf("stat %s: %w", p, err)
 	}
 	return stated(&st).Kind, nil
 }
@@ -300,7 +301,7 @@ func (db *accountDB) ids(at wire.Attributes) (uid, gid int, err error) {
 		if u != nil {
 			uid = u.uid
 		} else if uid, err = id(*at.Owner); err != nil {
-			return 0, 0, errors.New("there is no user " + quote(*at.Owner) + " on this host")
+			return 0, 0, fmt.Errorf("there is no user %s on this host", quote(*at.Owner))
 		}
 	}
 	if at.Group != nil {
@@ -311,7 +312,7 @@ func (db *accountDB) ids(at wire.Attributes) (uid, gid int, err error) {
 		if g != nil {
 			gid = g.gid
 		} else if gid, err = id(*at.Group); err != nil {
-			return 0, 0, errors.New("there is no group " + quote(*at.Group) + " on this host")
+			return 0, 0, fmt.Errorf("there is no group %s on this host", quote(*at.Group))
 		}
 	}
 	return uid, gid, nil

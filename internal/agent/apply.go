@@ -2,6 +2,7 @@ package agent
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/mirrorform/mirrorform/engine/wire"
@@ -95,7 +96,7 @@ func (s *session) do(m *wire.Do) *wire.Done {
 		s.event(o.ID, wire.Started, nil)
 		err := s.alive.over()
 		if err != nil {
-			err = because("not begun", err)
+			err = fmt.Errorf("not begun: %w", err)
 		} else {
 			err = t.do(&o)
 		}
@@ -140,7 +141,7 @@ func (s *session) commit(m *wire.Commit) *wire.Done {
 	var final bool
 	err := guard(func() (err error) { final, err = t.commit(m); return err })
 	if err != nil && !final {
-		return s.abandon(because("not committed", err))
+		return s.abandon(fmt.Errorf("not committed: %w", err))
 	}
 	s.end()
 	done := &wire.Done{}

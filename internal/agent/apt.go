@@ -1,9 +1,8 @@
 package agent
 
 import (
-	"errors"
+	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/mirrorform/mirrorform/engine/wire"
@@ -53,12 +52,12 @@ func (a *apt) instances(_ until, names []string) (map[instance]*wire.Package, er
 			continue // merged meanwhile
 		}
 		if err != nil {
-			return nil, because("open "+file, err)
+			return nil, fmt.Errorf("open %s: %w", file, err)
 		}
 		err = parseDpkg(reader(fd), wanted, found)
 		closeFD(fd)
 		if err != nil {
-			return nil, because(file, err)
+			return nil, fmt.Errorf("%s: %w", file, err)
 		}
 	}
 	return found, nil
@@ -70,7 +69,7 @@ func (a *apt) candidates(stop until, names []string) (map[string]string, error) 
 		return nil, err
 	}
 	if o.exit != 0 {
-		return nil, errors.New("apt-cache policy: exit status " + strconv.Itoa(o.exit) + ": " + lastLine(printable(o.stderr.String())))
+		return nil, fmt.Errorf("apt-cache policy: exit status %d: %s", o.exit, lastLine(printable(o.stderr.String())))
 	}
 	return parsePolicy(o.stdout.String()), nil
 }

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"errors"
+	"fmt"
 	"runtime"
 	"strconv"
 	"sync"
@@ -45,7 +46,7 @@ func (h *host) answer(stop until, queries []wire.Query) []wire.Answer {
 	}
 	for i, q := range queries {
 		if answers[i] == (wire.Answer{}) {
-			answers[i] = failed(errors.New("this helper does not know the question " + quote(string(q.Verb)) + ": replace the helper"))
+			answers[i] = failed(fmt.Errorf("this helper does not know the question %s: replace the helper", quote(string(q.Verb))))
 		}
 	}
 	return answers
@@ -107,7 +108,7 @@ func (b *batch) askRun(argv []string) wire.Answer {
 	case err != nil:
 		return failed(err)
 	case o.why != "":
-		return failed(errors.New(argv[0] + ": " + o.why))
+		return failed(fmt.Errorf("%s: %s", argv[0], o.why))
 	}
 	return wire.Answer{Run: &wire.Run{Exit: o.exit, Stdout: printable(o.stdout.String()), Stderr: printable(o.stderr.String())}}
 }
@@ -159,7 +160,7 @@ func (b *batch) names(by map[wire.Verb][]int, answers []wire.Answer) {
 	for _, i := range by[wire.AskFile] {
 		if f := answers[i].File; f != nil && f.Kind != wire.Absent {
 			if err := a.nameOwner(f); err != nil {
-				answers[i] = failed(because("whose "+b.queries[i].Arg+" is", err))
+				answers[i] = failed(fmt.Errorf("whose %s is: %w", b.queries[i].Arg, err))
 			}
 		}
 	}

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,7 +26,7 @@ func (s *storage) block(stop until, device string, mounts func() ([]mountEntry, 
 	}
 	var st unix.Stat_t
 	if err := unix.Stat(actual, &st); err != nil {
-		return nil, because("stat "+actual, err)
+		return nil, fmt.Errorf("stat %s: %w", actual, err)
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFBLK {
 		return &wire.Block{}, nil
@@ -33,7 +34,7 @@ func (s *storage) block(stop until, device string, mounts func() ([]mountEntry, 
 	// blkid says "nothing found" of a device that it may not read.
 	fd, err := open(unix.AT_FDCWD, actual, unix.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
-		return nil, because("open "+actual, err)
+		return nil, fmt.Errorf("open %s: %w", actual, err)
 	}
 	defer closeFD(fd)
 
@@ -42,7 +43,7 @@ func (s *storage) block(stop until, device string, mounts func() ([]mountEntry, 
 	sys := "/sys/dev/block/" + number
 	sectors, err := strconv.ParseUint(firstLine(sys+"/size"), 10, 64) // of 512 bytes, whatever the device's are
 	if err != nil {
-		return nil, because("size of "+actual, err)
+		return nil, fmt.Errorf("size of %s: %w", actual, err)
 	}
 	b.Size = sectors * 512
 	b.ReadOnly = firstLine(sys+"/ro") == "1"
@@ -98,14 +99,14 @@ func (s *storage) block(stop until, device string, mounts func() ([]mountEntry, 
 	}
 	if inUse(b) == "" {
 		if b.Data, err = dataOn(fd, b.Size, time.Now); err != nil {
-			return nil, because(actual, err)
+			return nil, fmt.Errorf("%s: %w", actual, err)
 		}
 	}
 	return b, nil
 }
 
 func devNumber(rdev uint64) string {
-	return strconv.FormatUint(uint64(unix.Major(rdev)), 10) + ":" + strconv.FormatUint(uint64(unix.Minor(rdev)), 10)
+	return fmt.Sprintf("%d:%d", unix.Major(rdev), unix.Minor(rdev))
 }
 
 // sameDevice reports whether a path names the block device with a number.
@@ -129,7 +130,7 @@ func probe(stop until, device string) (map[string]string, error) {
 	case o.exit == 8:
 		return map[string]string{"TYPE": "ambivalent"}, nil
 	}
-	return nil, errors.New("blkid " + device + ": exit status " + strconv.Itoa(o.exit) + ": " + lastLine(o.output()))
+	return nil, fmt.Errorf("blkid %s: exit status %d: %s", device, o.exit, lastLine(o.output()))
 }
 
 // parseBlkid reads the output of blkid -o export: NAME=value lines with backslashes before what a shell would take.

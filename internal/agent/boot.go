@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"fmt"
 	"path"
 	"slices"
 
@@ -112,7 +113,7 @@ func (b *bootFiles) disable(made []string) error {
 			err = syncPath(path.Dir(file))
 		}
 		if err != nil && !absent(err) {
-			return because("remove "+file, err)
+			return fmt.Errorf("remove %s: %w", file, err)
 		}
 	}
 	removeMade(made)

@@ -2,9 +2,9 @@ package agent
 
 import (
 	"errors"
+	"fmt"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -64,7 +64,7 @@ func (o *outcome) output() string {
 func lookPath(name string) (string, error) {
 	if strings.Contains(name, "/") {
 		if name[0] != '/' {
-			return "", errors.New(quote(name) + ": the path of a program must be absolute")
+			return "", fmt.Errorf("%s: the path of a program must be absolute", quote(name))
 		}
 		return name, nil
 	}
@@ -74,7 +74,7 @@ func lookPath(name string) (string, error) {
 			return path, nil
 		}
 	}
-	return "", because(name, errNotInstalled)
+	return "", fmt.Errorf("%s: %w", name, errNotInstalled)
 }
 
 // run runs a program to its end, or until its timeout is over or stop is closed, when its process group is killed. A program that ran
@@ -90,17 +90,17 @@ func run(stop until, c command) (*outcome, error) {
 	o := &outcome{stdout: newTail(c), stderr: newTail(c)}
 	null, err := open(unix.AT_FDCWD, "/dev/null", unix.O_RDONLY, 0)
 	if err != nil {
-		return nil, because("open /dev/null", err)
+		return nil, fmt.Errorf("open /dev/null: %w", err)
 	}
 	defer closeFD(null)
 	var out, errs [2]int
 	if err := unix.Pipe2(out[:], unix.O_CLOEXEC); err != nil {
-		return nil, because("make a pipe", err)
+		return nil, fmt.Errorf("make a pipe: %w", err)
 	}
 	if err := unix.Pipe2(errs[:], unix.O_CLOEXEC); err != nil {
 		closeFD(out[0])
 		closeFD(out[1])
-		return nil, because("make a pipe", err)
+		return nil, fmt.Errorf("make a pipe: %w", err)
 	}
 	standard := []uintptr{uintptr(null), uintptr(out[1]), uintptr(errs[1])}
 	if c.merge {
@@ -124,7 +124,7 @@ func run(stop until, c command) (*outcome, error) {
 	if err != nil {
 		closeFD(out[0])
 		closeFD(errs[0])
-		return nil, because(path, err)
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	var ended atomic.Bool
 	var wg sync.WaitGroup
@@ -200,7 +200,7 @@ func must(stop until, c command) (string, error) {
 	if o.exit == 0 && (c.refuse == "" || !o.stdout.found && !o.stderr.found) {
 		return o.stdout.String(), nil
 	}
-	f := &failure{message: c.argv[0] + ": exit status " + strconv.Itoa(o.exit), output: o.output()}
+	f := &failure{message: fmt.Sprintf("%s: exit status %d", c.argv[0], o.exit), output: o.output()}
 	if o.why != "" {
 		f.message = c.argv[0] + ": " + o.why
 	} else if o.exit == 0 {
@@ -217,7 +217,7 @@ func ask(stop until, argv ...string) (*outcome, error) {
 		return nil, err
 	}
 	if o.why != "" {
-		return nil, errors.New(argv[0] + ": " + o.why)
+		return nil, fmt.Errorf("%s: %s", argv[0], o.why)
 	}
 	return o, nil
 }

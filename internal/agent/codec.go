@@ -3,7 +3,7 @@ package agent
 import (
 	"encoding/base64"
 	"encoding/binary"
-	"errors"
+	"fmt"
 	"reflect"
 	"strconv"
 	"unicode/utf8"
@@ -19,7 +19,7 @@ import (
 func frame(m *wire.Message) ([]byte, error) {
 	b := encode(make([]byte, 4, 1024), reflect.ValueOf(m).Elem())
 	if len(b)-4 > wire.MaxFrame {
-		return nil, errors.New("the message would have " + strconv.Itoa(len(b)-4) + " bytes, more than the limit of " + strconv.Itoa(wire.MaxFrame))
+		return nil, fmt.Errorf("the message would have %d bytes, more than the limit of %d", len(b)-4, wire.MaxFrame)
 	}
 	binary.BigEndian.PutUint32(b, uint32(len(b)-4))
 	return b, nil

@@ -3,9 +3,8 @@ package agent
 import (
 	"cmp"
 	"encoding/binary"
-	"errors"
+	"fmt"
 	"slices"
-	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -87,7 +86,7 @@ func dataOn(fd int, size uint64, now func() time.Time) (string, error) {
 	began := now()
 	for _, s := range append(ends, list...) {
 		if now().Sub(began) > essential {
-			return "", errors.New("reading it takes longer than " + essential.String() + ", so nobody knows whether it is empty")
+			return "", fmt.Errorf("reading it takes longer than %s, so nobody knows whether it is empty", essential.String())
 		}
 		if at, err := nonzero(fd, s); err != nil || at != "" {
 			return at, err
@@ -114,13 +113,13 @@ func nonzero(fd int, s span) (string, error) {
 		case err == unix.EINTR:
 			continue
 		case err != nil:
-			return "", because("read at byte "+strconv.FormatUint(s.from+done, 10), err)
+			return "", fmt.Errorf("read at byte %d: %w", s.from+done, err)
 		case n == 0:
-			return "", errors.New("it ends at byte " + strconv.FormatUint(s.from+done, 10))
+			return "", fmt.Errorf("it ends at byte %d", s.from+done)
 		}
 		for i, b := range buffer[:n] {
 			if b != 0 {
-				return "at byte " + strconv.FormatUint(s.from+done+uint64(i), 10), nil
+				return fmt.Sprintf("at byte %d", s.from+done+uint64(i)), nil
 			}
 		}
 		done += uint64(n)

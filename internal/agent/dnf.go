@@ -2,7 +2,7 @@ package agent
 
 import (
 	"errors"
-	"strconv"
+	"fmt"
 	"strings"
 
 	"github.com/mirrorform/mirrorform/engine/wire"
@@ -33,7 +33,7 @@ func (d *dnf) instances(stop until, names []string) (map[instance]*wire.Package,
 	// With names, the exit status is the number of those that are not installed: whether rpm itself
 	// failed is in what it says.
 	if said := o.stderr.String(); strings.Contains(said, "error:") || names == nil && o.exit != 0 {
-		return nil, errors.New("rpm: exit status " + strconv.Itoa(o.exit) + ": " + lastLine(printable(said)))
+		return nil, fmt.Errorf("rpm: exit status %d: %s", o.exit, lastLine(printable(said)))
 	}
 	return parseRPM(o.stdout.String(), names == nil), nil
 }
@@ -49,7 +49,7 @@ func (d *dnf) candidates(stop until, names []string) (map[string]string, error) 
 		return nil, err
 	}
 	if o.exit != 0 {
-		return nil, errors.New("dnf repoquery: exit status " + strconv.Itoa(o.exit) + ": " + lastLine(printable(o.stderr.String())))
+		return nil, fmt.Errorf("dnf repoquery: exit status %d: %s", o.exit, lastLine(printable(o.stderr.String())))
 	}
 	own, err := d.nativeArch(stop)
 	return parseRepoquery(o.stdout.String(), own), err

@@ -3,6 +3,7 @@
 package agent
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 	"sync"
@@ -77,7 +78,7 @@ func faultpoint(name string) {
 // faultStop waits to be let go on.
 func faultStop(dir string) {
 	if fd, err := unix.Open(dir+"/reached.new", unix.O_WRONLY|unix.O_TRUNC|unix.O_CREAT|unix.O_CLOEXEC, 0o600); err == nil {
-		_, _ = unix.Write(fd, []byte(strconv.Itoa(faults.count)+"\n"))
+		_, _ = unix.Write(fd, fmt.Appendf(nil, "%d\n", faults.count))
 		closeFD(fd)
 	}
 	_ = unix.Rename(dir+"/reached.new", dir+"/reached")

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"errors"
+	"fmt"
 	"path"
 	"strconv"
 	"strings"
@@ -41,7 +42,7 @@ func examined(dir int, name, shown string, content *capture, st *unix.Stat_t) (*
 		return &wire.File{Fingerprint: fingerprintAbsent}, nil
 	}
 	if err != nil {
-		return nil, because("stat "+shown, err)
+		return nil, fmt.Errorf("stat %s: %w", shown, err)
 	}
 	if st.Mode&unix.S_IFMT == unix.S_IFREG {
 		return lookFile(dir, name, shown, content, st)
@@ -51,12 +52,12 @@ func examined(dir int, name, shown string, content *capture, st *unix.Stat_t) (*
 	switch f.Kind {
 	case wire.Symlink:
 		if f.Target, err = readLink(dir, name); err != nil {
-			return nil, because("readlink "+shown, err)
+			return nil, fmt.Errorf("readlink %s: %w", shown, err)
 		}
 		f.Size = int64(len(f.Target))
 	case wire.Directory:
 		if f.Empty, f.Entries, err = entries(dir, name); err != nil {
-			return nil, because("read "+shown, err)
+			return nil, fmt.Errorf("read %s: %w", shown, err)
 		}
 	default:
 		more = []string{octal(st.Mode & unix.S_IFMT), strconv.FormatUint(st.Rdev, 10)}
@@ -86,15 +87,15 @@ func lookFile(dir int, name, shown string, content *capture, st *unix.Stat_t) (*
 	// Non-blocking: the entry may have become a named pipe since.
 	fd, err := open(dir, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
-		return nil, because("open "+shown, err)
+		return nil, fmt.Errorf("open %s: %w", shown, err)
 	}
 	defer closeFD(fd)
 	if err := unix.Fstat(fd, st); err != nil {
-		return nil, because("stat "+shown, err)
+		return nil, fmt.Errorf("stat %s: %w", shown, err)
 	}
 	f := stated(st)
 	if f.Kind != wire.Regular {
-		return nil, errors.New(shown + ": it changed while it was read")
+		return nil, fmt.Errorf("%s: it changed while it was read", shown)
 	}
 	if st.Size > maxDigest {
 		// Not read: what else changes with the content stands in for it.
@@ -106,7 +107,7 @@ func lookFile(dir int, name, shown string, content *capture, st *unix.Stat_t) (*
 		each = content.add
 	}
 	if f.SHA256, f.Size, err = digest(fd, each); err != nil {
-		return nil, because("read "+shown, err)
+		return nil, fmt.Errorf("read %s: %w", shown, err)
 	}
 	fingerprint(f)
 	return f, nil
@@ -141,7 +142,7 @@ func markAt(dir int, name, shown string) (*mark, error) {
 	}
 	var st unix.Stat_t
 	if err := unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-		return nil, because("stat "+shown, err)
+		return nil, fmt.Errorf("stat %s: %w", shown, err)
 	}
 	m.Inode = st.Ino
 	if f.Kind == wire.Regular && f.SHA256 == "" {
@@ -239,12 +240,12 @@ func (w *way) piece(name string, q wire.Query) (*wire.File, error) {
 		return &wire.File{Fingerprint: fingerprintAbsent}, nil
 	}
 	if err != nil {
-		return nil, because("open "+q.Arg, err)
+		return nil, fmt.Errorf("open %s: %w", q.Arg, err)
 	}
 	entry := &way{fd: fd, at: q.Arg}
 	defer entry.close()
 	if err := unix.Fstat(fd, &entry.st); err != nil {
-		return nil, because("stat "+q.Arg, err)
+		return nil, fmt.Errorf("stat %s: %w", q.Arg, err)
 	}
 	f := stated(&entry.st)
 	fingerprint(f, strconv.FormatUint(entry.st.Ino, 10), strconv.Itoa(int(entry.st.Mtim.Nano())), strconv.Itoa(int(entry.st.Ctim.Nano())))
@@ -263,7 +264,7 @@ func (w *way) piece(name string, q wire.Query) (*wire.File, error) {
 	buf := make([]byte, wire.MaxPiece)
 	n, err := unix.Pread(file, buf, from)
 	if err != nil {
-		return nil, because("read "+q.Arg, err)
+		return nil, fmt.Errorf("read %s: %w", q.Arg, err)
 	}
 	f.Content, f.HasContent = buf[:n], true
 	return f, nil
@@ -280,7 +281,7 @@ func parentOf(p string) (w *way, name string, err error) {
 	w, err = walk(p[:len(p)-len(name)], nil)
 	if err == nil && w.kind() != unix.S_IFDIR {
 		w.close()
-		return nil, "", because("open "+w.at, unix.ENOTDIR)
+		return nil, "", fmt.Errorf("open %s: %w", w.at, unix.ENOTDIR)
 	}
 	return w, name, err
 }
@@ -292,6 +293,5 @@ func (w *way) ownLink(f *wire.File, p string) error {
 	if w.who == "" || f.Links < 2 || !ownerTrusted(uint32(f.UID)) && f.UID == int(w.st.Uid) {
 		return nil
 	}
-	return errors.New("refused: " + p + " is one of " + strconv.Itoa(f.Links) + " hard links to a file of user " + strconv.Itoa(f.UID) + ", and " + w.who +
-		": it may be another file of that user's. To see where else it is: find / -xdev -samefile " + p)
+	return fmt.Errorf("refused: %s is one of %d hard links to a file of user %d, and %s: it may be another file of that user's. To see where else it is: find / -xdev -samefile %s", p, f.Links, f.UID, w.who, p)
 }

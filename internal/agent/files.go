@@ -2,6 +2,7 @@ package agent
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/mirrorform/mirrorform/engine/wire"
 	"golang.org/x/sys/unix"
@@ -59,7 +60,7 @@ func (f *files) replaceFile(file string, content []byte, mode uint32) error {
 	}
 	defer p.close()
 	if p.was.Kind == wire.Directory {
-		return errors.New(file + " is a directory")
+		return fmt.Errorf("%s is a directory", file)
 	}
 	return f.replace(p, content, attributes{uid: unix.Geteuid(), gid: unix.Getegid(), mode: mode})
 }

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"errors"
+	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -34,17 +35,17 @@ func (f *fstab) target() (string, error) {
 		was := p.was
 		switch {
 		case err != nil:
-			return "", because("stat "+path.Dir(file), err)
+			return "", fmt.Errorf("stat %s: %w", path.Dir(file), err)
 		case file == f.path && was.Kind != wire.Symlink:
 			return file, nil
 		case !root(int(dir.Uid)) || dir.Mode&0o022 != 0:
-			return "", errors.New(f.path + " is a link to " + file + ", in a directory that others than root can write to: it is not changed there")
+			return "", fmt.Errorf("%s is a link to %s, in a directory that others than root can write to: it is not changed there", f.path, file)
 		case !root(was.UID) || was.Kind == wire.Regular && was.Mode&0o022 != 0:
-			return "", errors.New(f.path + " is a link to " + file + ", which others than root can change: it is not changed there")
+			return "", fmt.Errorf("%s is a link to %s, which others than root can change: it is not changed there", f.path, file)
 		case was.Kind == wire.Regular:
 			return file, nil
 		case was.Kind != wire.Symlink:
-			return "", errors.New(f.path + " is a link to " + file + ", which is no file: make it one, or replace the link by a file")
+			return "", fmt.Errorf("%s is a link to %s, which is no file: make it one, or replace the link by a file", f.path, file)
 		}
 		parent, err := realPath(path.Dir(file))
 		if err != nil {
@@ -54,7 +55,7 @@ func (f *fstab) target() (string, error) {
 			file = path.Join(parent, was.Target)
 		}
 	}
-	return "", because(f.path, unix.ELOOP)
+	return "", fmt.Errorf("%s: %w", f.path, unix.ELOOP)
 }
 
 // write replaces fstab, if it differs and still is what it was, and tells systemd.
@@ -72,7 +73,7 @@ func (f *fstab) write(old, text string) error {
 	}
 	defer p.close()
 	if p.was.SHA256 != digestOf(old) && (p.was.Kind != wire.Absent || old != "") {
-		return errors.New(f.path + " is being changed by something else: plan again")
+		return fmt.Errorf("%s is being changed by something else: plan again", f.path)
 	}
 	p.expect = p.was.Fingerprint
 	a, err := f.accounts.resolve(wire.Attributes{}, p.was, wire.Regular, 0o644)

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -45,11 +46,11 @@ func exchange(stop until, deadline time.Time, address, host, path string) ([]byt
 		return nil, err
 	}
 	if path == "" || path[0] != '/' || host == "" {
-		return nil, errors.New(quote(path) + " at host " + quote(host) + " is no request")
+		return nil, fmt.Errorf("%s at host %s is no request", quote(path), quote(host))
 	}
 	for _, c := range []byte(host + path) {
 		if c <= ' ' || c >= 0x7f {
-			return nil, errors.New(quote(path) + " at host " + quote(host) + " is no request")
+			return nil, fmt.Errorf("%s at host %s is no request", quote(path), quote(host))
 		}
 	}
 	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
@@ -67,7 +68,7 @@ func exchange(stop until, deadline time.Time, address, host, path string) ([]byt
 		}
 	}
 	if err != nil {
-		return nil, because("connect to "+address, err)
+		return nil, fmt.Errorf("connect to %s: %w", address, err)
 	}
 	request := []byte("GET " + path + " HTTP/1.0\r\nHost: " + host + "\r\nUser-Agent: mirrorform\r\nConnection: close\r\n\r\n")
 	for len(request) > 0 {
@@ -76,7 +77,7 @@ func exchange(stop until, deadline time.Time, address, host, path string) ([]byt
 		}
 		n, err := unix.SendmsgN(fd, request, nil, nil, unix.MSG_NOSIGNAL)
 		if err != nil && err != unix.EAGAIN {
-			return nil, because("send to "+address, err)
+			return nil, fmt.Errorf("send to %s: %w", address, err)
 		}
 		request = request[max(n, 0):]
 	}
@@ -91,7 +92,7 @@ func exchange(stop until, deadline time.Time, address, host, path string) ([]byt
 			continue
 		}
 		if err != nil {
-			return nil, because("receive from "+address, err)
+			return nil, fmt.Errorf("receive from %s: %w", address, err)
 		}
 		if n == 0 {
 			break
@@ -132,10 +133,10 @@ func parseResponse(raw []byte) (status int, body string, err error) {
 	lines := strings.Split(head, "\r\n")
 	f := strings.SplitN(lines[0], " ", 3)
 	if len(f) < 2 || !strings.HasPrefix(f[0], "HTTP/1.") || len(f[1]) != 3 {
-		return 0, "", errors.New("the answer is no HTTP: it begins with " + quote(lines[0]))
+		return 0, "", fmt.Errorf("the answer is no HTTP: it begins with %s", quote(lines[0]))
 	}
 	if status, err = strconv.Atoi(f[1]); err != nil || status < 100 {
-		return 0, "", errors.New(quote(lines[0]) + " is no status")
+		return 0, "", fmt.Errorf("%s is no status", quote(lines[0]))
 	}
 	body = rest[:min(len(rest), maxBody)]
 	for _, l := range lines[1:] {
@@ -143,11 +144,11 @@ func parseResponse(raw []byte) (status int, body string, err error) {
 		value = strings.TrimSpace(value)
 		switch {
 		case strings.EqualFold(name, "Transfer-Encoding"):
-			return 0, "", errors.New("the answer to an HTTP/1.0 request has the transfer encoding " + quote(value))
+			return 0, "", fmt.Errorf("the answer to an HTTP/1.0 request has the transfer encoding %s", quote(value))
 		case strings.EqualFold(name, "Content-Length"):
 			n, err := strconv.Atoi(value)
 			if err != nil || n < 0 {
-				return 0, "", errors.New(quote(value) + " is no length")
+				return 0, "", fmt.Errorf("%s is no length", quote(value))
 			}
 			if len(body) < min(n, maxBody) {
 				return 0, "", errors.New("the answer ended early")
@@ -160,7 +161,7 @@ func parseResponse(raw []byte) (status int, body string, err error) {
 
 // parseAddress reads "IPV4:PORT" or "[IPV6]:PORT". Names are not looked up: a host asks itself by number.
 func parseAddress(address string) (family int, to unix.Sockaddr, err error) {
-	bad := errors.New(quote(address) + " is not an IP address with a port")
+	bad := fmt.Errorf("%s is not an IP address with a port", quote(address))
 	ip, port, ok := cutLast(address, ":")
 	n, err := strconv.ParseUint(port, 10, 16)
 	if !ok || err != nil || n == 0 {
@@ -241,7 +242,7 @@ func probeHTTP(op *wire.ProbeOp) error {
 		case a.Error != "":
 			wrong = a.Error
 		case a.Status != op.Status:
-			wrong = "status " + strconv.Itoa(a.Status) + " in place of " + strconv.Itoa(op.Status)
+			wrong = fmt.Sprintf("status %d in place of %d", a.Status, op.Status)
 		case op.Body != "" && a.Body != op.Body:
 			wrong = "the body " + quote(a.Body) + " in place of " + quote(op.Body)
 		default:
@@ -251,7 +252,7 @@ func probeHTTP(op *wire.ProbeOp) error {
 		}
 		right = 0
 		if time.Now().After(deadline) {
-			return errors.New("http://" + op.Address + op.Path + " (host " + op.Host + ") did not answer as it should within " + period(timeout) + "; the last answer: " + wrong)
+			return fmt.Errorf("http://%s%s (host %s) did not answer as it should within %s; the last answer: %s", op.Address, op.Path, op.Host, period(timeout), wrong)
 		}
 		time.Sleep(50 * time.Millisecond)
 	}

@@ -1,11 +1,10 @@
 package agent
 
 import (
-	"errors"
+	"fmt"
 	"path"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/mirrorform/mirrorform/engine/wire"
@@ -128,7 +127,7 @@ func (j *journal) close() {
 func (j *journal) make(parent string, files *files) error {
 	dir := parent + "/" + j.ID
 	if err := mkdir(unix.AT_FDCWD, dir, 0o700); err != nil {
-		return because("mkdir "+dir, err)
+		return fmt.Errorf("mkdir %s: %w", dir, err)
 	}
 	err := reserve(dir + "/" + reserveName)
 	if err == nil {
@@ -145,7 +144,7 @@ func (j *journal) make(parent string, files *files) error {
 	}
 	if err != nil {
 		_ = removeJournal(dir)
-		return because("nothing was changed: the journal could not be made", err)
+		return fmt.Errorf("nothing was changed: the journal could not be made: %w", err)
 	}
 	j.dir = dir
 	return nil
@@ -184,7 +183,7 @@ func (j *journal) write(e *entry, sync bool) error {
 		_ = truncate(j.log, j.size)
 	}
 	if err != nil {
-		return because("journal "+j.dir, err)
+		return fmt.Errorf("journal %s: %w", j.dir, err)
 	}
 	return nil
 }
@@ -197,17 +196,17 @@ func loadJournal(dir string) (*journal, error) {
 		return nil, err
 	}
 	if err := wire.Decode(data, &j.header); err != nil {
-		return nil, because(dir+"/"+headerName, err)
+		return nil, fmt.Errorf("%s/%s: %w", dir, headerName, err)
 	}
 	if j.Format != journalFormat {
-		return j, errors.New("the journal " + dir + " has the format " + strconv.Itoa(j.Format) + ", and this version of mirrorform knows " + strconv.Itoa(journalFormat) + " alone: use the version that made it")
+		return j, fmt.Errorf("the journal %s has the format %d, and this version of mirrorform knows %d alone: use the version that made it", dir, j.Format, journalFormat)
 	}
 	if err := checkID(j.ID); err != nil || path.Base(dir) != j.ID {
-		return j, errors.New(dir + "/" + headerName + " is of another transaction, " + quote(j.ID))
+		return j, fmt.Errorf("%s/%s is of another transaction, %s", dir, headerName, quote(j.ID))
 	}
 	fd, err := open(unix.AT_FDCWD, dir+"/"+logName, unix.O_RDWR|unix.O_APPEND|unix.O_NOFOLLOW, 0)
 	if err != nil {
-		return j, because("open "+dir+"/"+logName, err)
+		return j, fmt.Errorf("open %s/%s: %w", dir, logName, err)
 	}
 	j.log = fd
 	if data, err = readFile(dir + "/" + logName); err != nil {
@@ -220,16 +219,16 @@ func loadJournal(dir string) (*journal, error) {
 			// What was being written when the host stopped ends the log; nothing was done on the strength of it.
 			for _, line := range all[i+1:] {
 				if parseEntry(line) != nil {
-					return j, errors.New("the journal " + dir + " is damaged at byte " + strconv.Itoa(int(j.size)) + " of its log: what is recorded there has to be put back by hand, and the directory removed")
+					return j, fmt.Errorf("the journal %s is damaged at byte %d of its log: what is recorded there has to be put back by hand, and the directory removed", dir, j.size)
 				}
 			}
 			if err := truncate(j.log, j.size); err != nil {
-				return j, because("truncate "+dir+"/"+logName, err)
+				return j, fmt.Errorf("truncate %s/%s: %w", dir, logName, err)
 			}
 			break
 		}
 		if err := j.replay(e); err != nil {
-			return j, because(dir+"/"+logName, err)
+			return j, fmt.Errorf("%s/%s: %w", dir, logName, err)
 		}
 		j.size += int64(len(line))
 	}
@@ -252,7 +251,7 @@ func (j *journal) replay(e *entry) error {
 		j.ops = append(j.ops, &operation{begun: *e.Begun, n: len(j.ops) + 1})
 	}
 	if e.Op < 1 || e.Op > len(j.ops) || e.Begun != nil && e.Op != len(j.ops) {
-		return errors.New("an entry of operation " + strconv.Itoa(e.Op) + " after " + strconv.Itoa(len(j.ops)))
+		return fmt.Errorf("an entry of operation %d after %d", e.Op, len(j.ops))
 	}
 	op := j.ops[e.Op-1]
 	if e.Ready != nil {
@@ -300,7 +299,7 @@ func removeJournal(dir string) error {
 		err = syncPath(dir)
 	}
 	if err != nil && !absent(err) {
-		return because("remove "+dir, err)
+		return fmt.Errorf("remove %s: %w", dir, err)
 	}
 	// Again, since a confirmation may come meanwhile.
 	for range 5 {
@@ -312,7 +311,7 @@ func removeJournal(dir string) error {
 			return syncPath(dir[:strings.LastIndexByte(dir, '/')])
 		}
 	}
-	return because("remove "+dir, err)
+	return fmt.Errorf("remove %s: %w", dir, err)
 }
 
 // checkID refuses what is no ID of a transaction: it becomes part of a path.
@@ -320,7 +319,7 @@ func checkID(id string) error { return checkHex("ID of a transaction", id, 16) }
 
 func checkHex(what, s string, most int) error {
 	if s == "" || len(s) > most || strings.Trim(s, "0123456789abcdef") != "" {
-		return errors.New(quote(s) + " is no " + what + ": it has to be 1 to " + strconv.Itoa(most) + " hexadecimal digits")
+		return fmt.Errorf("%s is no %s: it has to be 1 to %d hexadecimal digits", quote(s), what, most)
 	}
 	return nil
 }

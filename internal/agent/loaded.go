@@ -1,7 +1,7 @@
 package agent
 
 import (
-	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -25,11 +25,11 @@ type record struct {
 func (r *records) file(name string) (string, error) {
 	for _, c := range name {
 		if c <= ' ' || c == '/' || c == 0x7f {
-			return "", errors.New(quote(name) + " is no name of a record")
+			return "", fmt.Errorf("%s is no name of a record", quote(name))
 		}
 	}
 	if name == "" || name[0] == '.' || len(name) > 200 {
-		return "", errors.New(quote(name) + " is no name of a record")
+		return "", fmt.Errorf("%s is no name of a record", quote(name))
 	}
 	return r.state.dir + "/loaded/" + name, nil
 }
@@ -45,7 +45,7 @@ func loadedDigest(files []string) (string, error) {
 		}
 		sum, err := contentDigest(p, true)
 		if err != nil {
-			return "", because(p, err)
+			return "", fmt.Errorf("%s: %w", p, err)
 		}
 		b.WriteString(p + "\x00" + sum + "\x00")
 	}
@@ -148,7 +148,7 @@ func (r *records) restore(name string, was []record) error {
 	for _, now := range r.of(name) {
 		if !slices.ContainsFunc(was, func(w record) bool { return w.Name == now }) {
 			if err := unlink(unix.AT_FDCWD, r.state.dir+"/loaded/"+now); err != nil && !absent(err) {
-				return because("remove the record "+now, err)
+				return fmt.Errorf("remove the record %s: %w", now, err)
 			}
 		}
 	}

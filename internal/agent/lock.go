@@ -2,8 +2,8 @@ package agent
 
 import (
 	"errors"
+	"fmt"
 	"reflect"
-	"strconv"
 	"strings"
 	"time"
 
@@ -45,18 +45,18 @@ func (l *lock) try(who *wire.Begin) error {
 		fd, err = createOrOpen(unix.AT_FDCWD, l.file(), 0)
 	}
 	if err != nil {
-		return because("open "+l.file(), err)
+		return fmt.Errorf("open %s: %w", l.file(), err)
 	}
 	if err := private(fd); err != nil {
 		closeFD(fd)
-		return because("change mode of "+l.file(), err)
+		return fmt.Errorf("change mode of %s: %w", l.file(), err)
 	}
 	if err := setLock(fd, unix.F_OFD_SETLK); err != nil {
 		closeFD(fd)
 		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {
 			return errHeld
 		}
-		return because("lock "+l.file(), err)
+		return fmt.Errorf("lock %s: %w", l.file(), err)
 	}
 	me := holder{Start: clock(unix.CLOCK_BOOTTIME), PID: unix.Getpid(), Holder: wire.Holder{
 		Operator: shorten(who.Operator), Command: shorten(who.Command), From: from(), Since: time.Now().UTC().Format(time.RFC3339),
@@ -120,7 +120,7 @@ func (l *lock) held() *holder {
 	}
 	who.Process = lockProcesses(fd)
 	if who.Process == "" && who.PID > 0 {
-		who.Process = "process " + strconv.Itoa(who.PID)
+		who.Process = fmt.Sprintf("process %d", who.PID)
 	}
 	return who
 }

@@ -1,7 +1,8 @@
 package agent
 
 import (
-	"strconv"
+	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -50,8 +51,9 @@ func bothFailed(err, before error) error {
 		said = strings.TrimPrefix(said+"; before it: "+first.said, "; ")
 	}
 	return &failure{
-		message: err.Error() + "; before it " + before.Error(), said: said,
+		message: fmt.Sprintf("%v; before it %v", err, before), said: said,
 		output: strings.TrimSpace(first.output + "\n" + last.output),
+		cause:  errors.Join(err, before),
 	}
 }
 
@@ -84,7 +86,7 @@ func lockHolder(files ...string) string {
 		err = unix.FcntlFlock(uintptr(fd), unix.F_GETLK, &lock)
 		closeFD(fd)
 		if err == nil && lock.Type != unix.F_UNLCK && lock.Pid > 0 {
-			return "process " + strconv.Itoa(int(lock.Pid)) + " (" + firstLine("/proc/"+strconv.Itoa(int(lock.Pid))+"/comm") + ") holds " + file
+			return fmt.Sprintf("process %d (%s) holds %s", lock.Pid, firstLine(fmt.Sprintf("/proc/%d/comm", lock.Pid)), file)
 		}
 	}
 	return ""

@@ -1,7 +1,7 @@
 package agent
 
 import (
-	"errors"
+	"fmt"
 	"path"
 	"slices"
 	"strconv"
@@ -139,7 +139,7 @@ func (b *batch) askFilesystem(p string) wire.Answer {
 	fd := dir.fd
 	var st unix.Statfs_t
 	if err := unix.Fstatfs(fd, &st); err != nil {
-		return failed(because("statfs "+p, err))
+		return failed(fmt.Errorf("statfs %s: %w", p, err))
 	}
 	entries, err := b.mounts()
 	if err != nil {
@@ -157,14 +157,14 @@ func (b *batch) askFilesystem(p string) wire.Answer {
 		}
 	}
 	if w.MountPoint == "" {
-		return failed(errors.New(p + ": the mount it lies on is not in " + b.storage.mountinfo))
+		return failed(fmt.Errorf("%s: the mount it lies on is not in %s", p, b.storage.mountinfo))
 	}
 	return wire.Answer{Filesystem: w}
 }
 
 // mountID is the number in mountinfo of the mount that fd lies on; 0 when it cannot be told.
 func mountID(fd int) int {
-	data, _ := readFile("/proc/self/fdinfo/" + strconv.Itoa(fd))
+	data, _ := readFile(fmt.Sprintf("/proc/self/fdinfo/%d", fd))
 	for line := range strings.Lines(string(data)) {
 		if v, ok := strings.CutPrefix(line, "mnt_id:"); ok {
 			id, _ := strconv.Atoi(strings.TrimSpace(v))
@@ -191,7 +191,7 @@ func (b *batch) askMount(point string) wire.Answer {
 			continue
 		}
 		if spec != "" {
-			return failed(errors.New(b.storage.fstab.path + " has two lines for " + point + ": leave the one that counts"))
+			return failed(fmt.Errorf("%s has two lines for %s: leave the one that counts", b.storage.fstab.path, point))
 		}
 		w.Fstab, spec = printable(l.text), strings.ReplaceAll(l.fields[0], `"`, "")
 	}
@@ -223,13 +223,13 @@ func namedDevice(stop until, spec string) (string, error) {
 	if tag, value, ok := strings.Cut(spec, "="); ok && value != "" && slices.Contains([]string{"UUID", "LABEL", "PARTUUID", "PARTLABEL", "ID"}, tag) {
 		o, err := ask(stop, "findfs", spec)
 		if err != nil {
-			return "", because("what "+spec+" is in fstab", err)
+			return "", fmt.Errorf("what %s is in fstab: %w", spec, err)
 		}
 		if o.exit == 1 { // findfs(8): none has it
 			return "", nil
 		}
 		if o.exit != 0 {
-			return "", errors.New("findfs " + spec + ": " + o.output())
+			return "", fmt.Errorf("findfs %s: %s", spec, o.output())
 		}
 		spec = strings.TrimSpace(o.stdout.String())
 	}

@@ -1,7 +1,7 @@
 package agent
 
 import (
-	"errors"
+	"fmt"
 	"path"
 	"strings"
 
@@ -41,7 +41,7 @@ func (o *obstacles) to(p string) error {
 	}
 	defer closeFD(entry)
 	if id := mountID(entry); id != mountID(fd) {
-		return errors.New(p + " is itself a mount point" + o.storage.mounted(id) + ", so it can be neither replaced nor removed: unmount it, or leave it out of the configuration")
+		return fmt.Errorf("%s is itself a mount point%s, so it can be neither replaced nor removed: unmount it, or leave it out of the configuration", p, o.storage.mounted(id))
 	}
 	return flagged(entry, p)
 }
@@ -66,7 +66,7 @@ func (o *obstacles) toAttributes(p string) error {
 func (o *obstacles) forbidden(fd int, p string) error {
 	var st unix.Statfs_t
 	if unix.Fstatfs(fd, &st) == nil && st.Flags&unix.ST_RDONLY != 0 {
-		return errors.New(p + " is on a read-only file system" + o.storage.mounted(mountID(fd)) + ": make it writable first (mount -o remount,rw)")
+		return fmt.Errorf("%s is on a read-only file system%s: make it writable first (mount -o remount,rw)", p, o.storage.mounted(mountID(fd)))
 	}
 	return flagged(fd, p)
 }
@@ -80,9 +80,9 @@ func flagged(fd int, p string) error {
 	}
 	switch {
 	case st.Attributes&unix.STATX_ATTR_IMMUTABLE != 0:
-		return errors.New(p + " is immutable (lsattr). To permit changes: chattr -i " + p)
+		return fmt.Errorf("%s is immutable (lsattr). To permit changes: chattr -i %s", p, p)
 	case st.Attributes&unix.STATX_ATTR_APPEND != 0:
-		return errors.New(p + " is append-only (lsattr). To permit other changes: chattr -a " + p)
+		return fmt.Errorf("%s is append-only (lsattr). To permit other changes: chattr -a %s", p, p)
 	}
 	return nil
 }

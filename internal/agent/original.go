@@ -2,6 +2,7 @@ package agent
 
 import (
 	"errors"
+	"fmt"
 	"path"
 	"strconv"
 	"strings"
@@ -14,7 +15,9 @@ import (
 // brings back the same inode with all that hangs on it.
 
 // temp is the temporary name of an operation of this transaction: of the new content before it is put in place, of the original afterwards.
-func (t *transaction) temp(op *operation) string { return tempPrefix + t.ID + "-" + strconv.Itoa(op.n) }
+func (t *transaction) temp(op *operation) string {
+	return fmt.Sprintf("%s%s-%d", tempPrefix, t.ID, op.n)
+}
 
 // copied is the name of the copy of the original, where the file system cannot exchange entries.
 func (t *transaction) copied(op *operation) string { return t.temp(op) + "-copy" }
@@ -91,10 +94,10 @@ func (t *transaction) plan(op *wire.Op, p *place, b *begun) (func(*place, *opera
 	case op.Write != nil:
 		b.Verb = "write"
 		if kind == wire.Directory {
-			return nil, errors.New(p.path + " is a directory: it is not replaced by a file")
+			return nil, fmt.Errorf("%s is a directory: it is not replaced by a file", p.path)
 		}
 		if kind == wire.Other {
-			return nil, errors.New(p.path + " is a device, socket or pipe: it is not replaced by a file")
+			return nil, fmt.Errorf("%s is a device, socket or pipe: it is not replaced by a file", p.path)
 		}
 		a, err := h.accounts.resolve(op.Write.Attributes, p.was, wire.Regular, 0o644)
 		if err != nil {
@@ -123,10 +126,10 @@ func (t *transaction) plan(op *wire.Op, p *place, b *begun) (func(*place, *opera
 		b.Verb = "symlink"
 		target := op.Symlink.Target
 		if target == "" || len(target) >= unix.PathMax || strings.IndexByte(target, 0) >= 0 {
-			return nil, errors.New(p.path + ": " + quote(target) + " is no target of a link")
+			return nil, fmt.Errorf("%s: %s is no target of a link", p.path, quote(target))
 		}
 		if kind == wire.Directory || kind == wire.Other {
-			return nil, errors.New(p.path + " is a " + string(kind) + ": it is not replaced by a link")
+			return nil, fmt.Errorf("%s is a %s: it is not replaced by a link", p.path, kind)
 		}
 		return func(p *place, rec *operation) error {
 			if err := p.makeLink(t.temp(rec), target); err != nil {
@@ -186,7 +189,7 @@ func (t *transaction) put(p *place, op *operation) error {
 		// The kernel itself makes sure that nothing came in between, where the file system can.
 		err := t.host.files.move(p.dir, name, p.dir, p.name)
 		if errors.Is(err, unix.EEXIST) {
-			return errors.New(p.path + " has changed since it was observed: nothing was there, and now there is something")
+			return fmt.Errorf("%s has changed since it was observed: nothing was there, and now there is something", p.path)
 		}
 		if err != nil {
 			return p.wrap("rename", err)
@@ -202,7 +205,7 @@ func (t *transaction) put(p *place, op *operation) error {
 	}
 	out, err := markAt(p.dir, name, p.path)
 	if err == nil && !out.is(op.Was, nil) {
-		err = errors.New(p.path + " has changed since it was observed, just before it was replaced: plan again")
+		err = fmt.Errorf("%s has changed since it was observed, just before it was replaced: plan again", p.path)
 	}
 	if err != nil {
 		return t.exchangeBack(p, name, now, op, err)
@@ -214,17 +217,17 @@ func (t *transaction) put(p *place, op *operation) error {
 // kept.
 func (t *transaction) exchangeBack(p *place, name string, ours *mark, op *operation, why error) error {
 	if err := t.host.files.exchange(p.dir, name, p.name); err != nil {
-		return because(why.Error()+"; it could not be put back", err)
+		return fmt.Errorf("%w; it could not be put back: %w", why, err)
 	}
 	if out, err := markAt(p.dir, name, p.path); err == nil && !out.is(ours, nil) {
 		kept, err := t.keep(p, name, op)
 		if err != nil {
-			return because(why.Error()+"; what replaced it meanwhile could not be kept", err)
+			return fmt.Errorf("%w; what replaced it meanwhile could not be kept: %w", why, err)
 		}
-		return because(why.Error()+"; what replaced it meanwhile is kept in "+kept, p.sync())
+		why = fmt.Errorf("%w; what replaced it meanwhile is kept in %s", why, kept)
 	}
 	if err := p.sync(); err != nil {
-		return because(why.Error(), err)
+		return fmt.Errorf("%w: %w", why, err)
 	}
 	return why
 }
@@ -232,7 +235,7 @@ func (t *transaction) exchangeBack(p *place, name string, ours *mark, op *operat
 // putByCopy is put where the file system cannot exchange entries: a copy of the original is made beside it first.
 func (t *transaction) putByCopy(p *place, op *operation) error {
 	if err := copyEntry(p, p.name, p.dir, t.copied(op)); err != nil {
-		return because("keep the original of "+p.path, err)
+		return fmt.Errorf("keep the original of %s: %w", p.path, err)
 	}
 	if err := p.sync(); err != nil {
 		return err
@@ -263,14 +266,14 @@ func (t *transaction) takeOut(p *place, op *operation) error {
 	}
 	out, err := markAt(p.dir, name, p.path)
 	if err == nil && !out.is(op.Was, nil) {
-		err = errors.New(p.path + " has changed since it was observed, just before it was removed: plan again")
+		err = fmt.Errorf("%s has changed since it was observed, just before it was removed: plan again", p.path)
 	}
 	if err == nil {
 		err = t.emptied(p, name, op)
 	}
 	if err != nil {
 		if back := t.host.files.move(p.dir, name, p.dir, p.name); back != nil {
-			return because(err.Error()+"; it could not be put back", back)
+			return fmt.Errorf("%w; it could not be put back: %w", err, back)
 		}
 		return err
 	}
@@ -293,7 +296,7 @@ func (t *transaction) emptied(p *place, name string, op *operation) error {
 	}
 	for _, name := range names {
 		if !strings.HasPrefix(name, tempPrefix+t.ID+"-") {
-			return errors.New(p.path + " is not empty: it is left as it is")
+			return fmt.Errorf("%s is not empty: it is left as it is", p.path)
 		}
 	}
 	return nil
@@ -305,7 +308,7 @@ func (p *place) wanted(db *accountDB, at wire.Attributes) (a attributes, err err
 		return a, p.wrap("change attributes of", unix.ENOENT)
 	}
 	if p.was.Kind == wire.Symlink && at.Mode != nil {
-		return a, errors.New(p.path + " is a link, which has no mode")
+		return a, fmt.Errorf("%s is a link, which has no mode", p.path)
 	}
 	return db.resolve(at, p.was, p.was.Kind, p.was.Mode)
 }
@@ -330,7 +333,7 @@ func (p *place) setAttrChecked(want attributes) error {
 		return p.wrap("stat", err)
 	}
 	if inodeOf(&st) != examined {
-		return errors.New(p.path + " has been exchanged while it was examined: plan again")
+		return fmt.Errorf("%s has been exchanged while it was examined: plan again", p.path)
 	}
 	if err := p.severalLinks(stated(&st).Links); err != nil {
 		return err
@@ -344,8 +347,7 @@ func (p *place) severalLinks(links int) error {
 	if links < 2 {
 		return nil
 	}
-	return errors.New("refused: " + p.path + " has " + strconv.Itoa(links) + " hard links, and its owner, group and mode are those of all of them. To see them: find / -xdev -samefile " +
-		p.path + ". To make it a file of its own: cp -p " + p.path + " " + p.path + ".new && mv " + p.path + ".new " + p.path)
+	return fmt.Errorf("refused: %s has %d hard links, and its owner, group and mode are those of all of them. To see them: find / -xdev -samefile %s. To make it a file of its own: cp -p %s %s.new && mv %s.new %s", p.path, links, p.path, p.path, p.path, p.path, p.path)
 }
 
 // capability is the extended attribute with a file's capabilities.
@@ -424,7 +426,7 @@ func (t *transaction) keep(p *place, name string, op *operation) (string, error)
 	for n := 1; ; n++ {
 		to := strconv.Itoa(op.n)
 		if n > 1 {
-			to += "." + strconv.Itoa(n)
+			to += fmt.Sprintf(".%d", n)
 		}
 		err := t.host.files.move(p.dir, name, fd, to)
 		if errors.Is(err, unix.EEXIST) && n < 100 {
@@ -442,7 +444,7 @@ func (t *transaction) keep(p *place, name string, op *operation) (string, error)
 			err = syncDir(fd)
 		}
 		if err != nil {
-			return "", because("keep the original of "+p.path, err)
+			return "", fmt.Errorf("keep the original of %s: %w", p.path, err)
 		}
 		t.kept = dir
 		return dir + "/" + to, nil

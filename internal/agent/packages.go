@@ -2,6 +2,7 @@ package agent
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -19,7 +20,7 @@ func checkPackage(name string) error {
 		ok = ok && (letterOrDigit(r) || i > 0 && strings.ContainsRune("+-._", r) || i == 0 && r == '_')
 	}
 	if !ok {
-		return errors.New(quote(name) + " is no name of a package")
+		return fmt.Errorf("%s is no name of a package", quote(name))
 	}
 	return nil
 }
@@ -31,7 +32,7 @@ func checkVersion(version string) error {
 		ok = ok && (letterOrDigit(r) || i > 0 && strings.ContainsRune("+-._:~^", r))
 	}
 	if !ok {
-		return errors.New(quote(version) + " is no version of a package")
+		return fmt.Errorf("%s is no version of a package", quote(version))
 	}
 	return nil
 }
@@ -185,12 +186,12 @@ func (p *packages) perform(op *wire.PackageOp) error {
 	}
 	for _, name := range names {
 		if w := found[name]; w == nil || w.Installed == "" || w.Broken != "" {
-			return errors.New("package " + name + " is not properly installed, although the package manager reported success")
+			return fmt.Errorf("package %s is not properly installed, although the package manager reported success", name)
 		}
 	}
 	for _, name := range op.Remove {
 		if w := found[name]; w != nil && w.Installed != "" && !slices.Contains(names, name) {
-			return errors.New("package " + name + " is still installed, although the package manager reported success")
+			return fmt.Errorf("package %s is still installed, although the package manager reported success", name)
 		}
 	}
 	return nil

@@ -2,8 +2,8 @@ package agent
 
 import (
 	"errors"
+	"fmt"
 	"path"
-	"strconv"
 	"strings"
 
 	"github.com/mirrorform/mirrorform/engine/wire"
@@ -17,11 +17,11 @@ const maxLinks = 40
 func checkPath(p string) error {
 	switch {
 	case p == "" || p[0] != '/':
-		return errors.New("refused: path " + quote(p) + " is not absolute")
+		return fmt.Errorf("refused: path %s is not absolute", quote(p))
 	case p == "/":
 		return errors.New("refused: the root directory is not changed")
 	case path.Clean(p) != p || strings.IndexByte(p, 0) >= 0:
-		return errors.New("refused: path " + quote(p) + " is not clean")
+		return fmt.Errorf("refused: path %s is not clean", quote(p))
 	case len(p) >= unix.PathMax:
 		return errors.New("refused: the path is too long")
 	}
@@ -93,7 +93,7 @@ func (w *way) kind() uint32 { return w.st.Mode & unix.S_IFMT }
 func (w *way) reopen(flags int) (int, error) {
 	fd, err := open(unix.AT_FDCWD, procFD(w.fd), flags|unix.O_NONBLOCK, 0)
 	if err != nil {
-		return -1, because("open "+w.at, err)
+		return -1, fmt.Errorf("open %s: %w", w.at, err)
 	}
 	return fd, nil
 }
@@ -105,11 +105,11 @@ func (w *way) real() (string, error) { return readLink(unix.AT_FDCWD, procFD(w.f
 func (w *way) root() error {
 	fd, err := open(unix.AT_FDCWD, "/", unix.O_PATH|unix.O_DIRECTORY, 0)
 	if err != nil {
-		return because("open /", err)
+		return fmt.Errorf("open /: %w", err)
 	}
 	if err = unix.Fstat(fd, &w.st); err != nil {
 		closeFD(fd)
-		return because("stat /", err)
+		return fmt.Errorf("stat /: %w", err)
 	}
 	w.move(fd, "/")
 	return nil
@@ -130,7 +130,7 @@ func (w *way) move(fd int, at string) {
 // is relative to where w is then.
 func (w *way) enter(name string) (target string, err error) {
 	if w.kind() != unix.S_IFDIR {
-		return "", because("open "+w.at, unix.ENOTDIR)
+		return "", fmt.Errorf("open %s: %w", w.at, unix.ENOTDIR)
 	}
 	shown := path.Join(w.at, name)
 	// As a directory first: that mounts what is to be mounted on it when it is entered (autofs).
@@ -139,12 +139,12 @@ func (w *way) enter(name string) (target string, err error) {
 		fd, err = open(w.fd, name, unix.O_PATH|unix.O_NOFOLLOW, 0)
 	}
 	if err != nil {
-		return "", because("open "+shown, err)
+		return "", fmt.Errorf("open %s: %w", shown, err)
 	}
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
 		closeFD(fd)
-		return "", because("stat "+shown, err)
+		return "", fmt.Errorf("stat %s: %w", shown, err)
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFLNK {
 		w.st = st
@@ -154,7 +154,7 @@ func (w *way) enter(name string) (target string, err error) {
 	target, err = readLink(fd, "")
 	closeFD(fd)
 	if err != nil {
-		return "", because("readlink "+shown, err)
+		return "", fmt.Errorf("readlink %s: %w", shown, err)
 	}
 	if err := w.mayFollow(shown, &st); err != nil {
 		return "", err
@@ -169,12 +169,12 @@ func (w *way) enter(name string) (target string, err error) {
 func (w *way) mayFollow(shown string, link *unix.Stat_t) error {
 	switch {
 	case !ownerTrusted(link.Uid):
-		return because("refused: "+shown+" is a link owned by user "+strconv.FormatUint(uint64(link.Uid), 10), errAstray)
+		return fmt.Errorf("refused: %s is a link owned by user %d: %w", shown, link.Uid, errAstray)
 	case w.who != "":
-		return because("refused: "+shown+" is a link, and "+w.who, errAstray)
+		return fmt.Errorf("refused: %s is a link, and %s: %w", shown, w.who, errAstray)
 	}
 	if w.links++; w.links > maxLinks {
-		return because("open "+shown, unix.ELOOP)
+		return fmt.Errorf("open %s: %w", shown, unix.ELOOP)
 	}
 	return nil
 }
@@ -188,12 +188,12 @@ func writer(fd int, dir string, st *unix.Stat_t) string {
 	who := ""
 	switch own := st.Gid == 0 || int(st.Gid) == unix.Getegid(); {
 	case !ownerTrusted(st.Uid):
-		who = "user " + strconv.FormatUint(uint64(st.Uid), 10)
+		who = fmt.Sprintf("user %d", st.Uid)
 	case st.Mode&unix.S_ISVTX != 0:
 	case st.Mode&0o002 != 0:
 		who = "anybody"
 	case st.Mode&0o020 != 0 && !own:
-		who = "group " + strconv.FormatUint(uint64(st.Gid), 10)
+		who = fmt.Sprintf("group %d", st.Gid)
 	case st.Mode&0o020 != 0 && hasACL(fd):
 		who = "somebody, by an access control list,"
 	}
@@ -217,7 +217,7 @@ func openDir(dir string, missing *[]string) (fd int, err error) {
 	}
 	if w.kind() != unix.S_IFDIR {
 		w.close()
-		return -1, because("open "+w.at, unix.ENOTDIR)
+		return -1, fmt.Errorf("open %s: %w", w.at, unix.ENOTDIR)
 	}
 	return w.fd, nil
 }
@@ -235,7 +235,7 @@ func makeDirs(dirs []string) error {
 		}
 		p.close()
 		if err != nil {
-			return because("mkdir "+dir, err)
+			return fmt.Errorf("mkdir %s: %w", dir, err)
 		}
 	}
 	return nil

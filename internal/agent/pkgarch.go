@@ -1,8 +1,7 @@
 package agent
 
 import (
-	"errors"
-	"strconv"
+	"fmt"
 	"strings"
 	"sync"
 
@@ -39,7 +38,7 @@ func oneWord(stop until, argv ...string) (string, error) {
 	}
 	f := strings.Fields(o.stdout.String())
 	if o.exit != 0 || len(f) != 1 {
-		return "", errors.New(strings.Join(argv, " ") + ": exit status " + strconv.Itoa(o.exit) + ": " + lastLine(o.output()))
+		return "", fmt.Errorf("%s: exit status %d: %s", strings.Join(argv, " "), o.exit, lastLine(o.output()))
 	}
 	return f[0], nil
 }

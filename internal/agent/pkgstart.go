@@ -2,8 +2,8 @@ package agent
 
 import (
 	"errors"
+	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -41,7 +41,7 @@ func (a *apt) installStopped(install, units []string) error {
 	}
 	for _, dir := range dirs {
 		if e := unlink(unix.AT_FDCWD, dir+startLater); e != nil && !absent(e) && err == nil {
-			err = because("allow starts again", e)
+			err = fmt.Errorf("allow starts again: %w", e)
 		}
 		_ = rmdir(unix.AT_FDCWD, dir) // not where others have drop-ins
 	}
@@ -54,19 +54,19 @@ func (a *apt) installStopped(install, units []string) error {
 func (a *apt) holdStarts(dirs []string) error {
 	for _, dir := range dirs {
 		if err := mkdir(unix.AT_FDCWD, dir, 0o755); err != nil && !errors.Is(err, unix.EEXIST) {
-			return because("hold starts", err)
+			return fmt.Errorf("hold starts: %w", err)
 		}
 		if err := unlink(unix.AT_FDCWD, dir+startLater); err != nil && !absent(err) {
-			return because("hold starts", err)
+			return fmt.Errorf("hold starts: %w", err)
 		}
 		fd, err := create(unix.AT_FDCWD, dir+startLater, 0o644)
 		if err != nil {
-			return because("hold starts", err)
+			return fmt.Errorf("hold starts: %w", err)
 		}
-		err = writeAll(fd, []byte("[Unit]\nConditionPathExists=!/proc/"+strconv.Itoa(unix.Getpid())+"\n"))
+		err = writeAll(fd, fmt.Appendf(nil, "[Unit]\nConditionPathExists=!/proc/%d\n", unix.Getpid()))
 		closeFD(fd)
 		if err != nil {
-			return because("hold starts", err)
+			return fmt.Errorf("hold starts: %w", err)
 		}
 	}
 	return a.programs.change("systemctl", "daemon-reload")

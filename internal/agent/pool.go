@@ -1,8 +1,7 @@
 package agent
 
 import (
-	"errors"
-	"strconv"
+	"fmt"
 	"sync"
 	"time"
 
@@ -164,12 +163,12 @@ func (p *pool) watch(now time.Time) {
 			if !t.stalled {
 				p.stall(t)
 			}
-			p.end(t, errors.New("no answer came within "+period(t.limit)+": what was asked about may be on a mount or a server that does not answer (findmnt lists mounts)"))
+			p.end(t, fmt.Errorf("no answer came within %s: what was asked about may be on a mount or a server that does not answer (findmnt lists mounts)", period(t.limit)))
 		}
 	}
 	if p.workers == 0 {
 		for _, t := range p.todo {
-			p.end(t, errors.New("it was not asked: "+strconv.Itoa(p.stalled)+" other questions do not end"))
+			p.end(t, fmt.Errorf("it was not asked: %d other questions do not end", p.stalled))
 		}
 		p.todo = nil
 	}

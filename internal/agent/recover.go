@@ -2,9 +2,9 @@ package agent
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"reflect"
-	"strconv"
 	"strings"
 
 	"github.com/mirrorform/mirrorform/engine/wire"
@@ -15,7 +15,7 @@ import (
 func (t *transaction) commit(m *wire.Commit) (final bool, err error) {
 	h := t.host
 	if len(m.Manifest) > wire.MaxManifest {
-		return false, errors.New("the manifest has " + strconv.Itoa(len(m.Manifest)) + " bytes, more than the limit of " + strconv.Itoa(wire.MaxManifest))
+		return false, fmt.Errorf("the manifest has %d bytes, more than the limit of %d", len(m.Manifest), wire.MaxManifest)
 	}
 	c := &commitment{Manifest: len(m.Manifest) > 0}
 	if c.Manifest {
@@ -27,7 +27,7 @@ func (t *transaction) commit(m *wire.Commit) (final bool, err error) {
 		if m.Aside && kind != 0 {
 			c.Aside = h.state.freeName()
 		} else if kind != 0 && kind != unix.S_IFREG {
-			return false, errors.New(h.state.manifestFile() + " is no regular file, and is not replaced")
+			return false, fmt.Errorf("%s is no regular file, and is not replaced", h.state.manifestFile())
 		}
 	}
 	if !c.Manifest && t.dir == "" {
@@ -53,7 +53,7 @@ func (t *transaction) commit(m *wire.Commit) (final bool, err error) {
 			back = syncPath(t.dir)
 		}
 		if back != nil && !absent(back) {
-			return true, because("whether the transaction is committed is not known, since the disk fails", err)
+			return true, fmt.Errorf("whether the transaction is committed is not known, since the disk fails: %w", err)
 		}
 		return false, err
 	}
@@ -67,11 +67,11 @@ func (t *transaction) finish(c *commitment) error {
 		if c.Aside != "" && strings.HasPrefix(c.Aside, "manifest.json.") && !strings.Contains(c.Aside, "/") && !exists(h.state.dir+"/"+c.Aside) {
 			err := h.files.move(unix.AT_FDCWD, h.state.manifestFile(), unix.AT_FDCWD, h.state.dir+"/"+c.Aside)
 			if err != nil && !absent(err) {
-				return because("move the old manifest aside", err)
+				return fmt.Errorf("move the old manifest aside: %w", err)
 			}
 		}
 		if err := rename(unix.AT_FDCWD, t.dir+"/"+newManifest, unix.AT_FDCWD, h.state.manifestFile()); err != nil {
-			return because("replace the manifest", err)
+			return fmt.Errorf("replace the manifest: %w", err)
 		}
 	}
 	if err := syncPath(h.state.dir); err != nil {
@@ -84,7 +84,7 @@ func (t *transaction) finish(c *commitment) error {
 func (h *host) recover() (*wire.Recovered, error) {
 	dirs, err := h.state.journals()
 	if err != nil {
-		return nil, because("an earlier transaction could not be ended", err)
+		return nil, fmt.Errorf("an earlier transaction could not be ended: %w", err)
 	}
 	var r *wire.Recovered
 	for _, dir := range dirs {
@@ -95,11 +95,11 @@ func (h *host) recover() (*wire.Recovered, error) {
 	// Of a transaction that ended as its journal was removed, and of commits that needed none.
 	for _, dir := range []string{h.state.dir, h.state.dir + "/loaded"} {
 		if err := newTransaction(h, header{}).sweepDir(dir, tempPrefix); err != nil {
-			return r, because("what an earlier run left could not be removed", err)
+			return r, fmt.Errorf("what an earlier run left could not be removed: %w", err)
 		}
 	}
 	if err := h.boot.disable(nil); err != nil && !errors.Is(err, unix.EROFS) {
-		return r, because("what an earlier run left could not be removed", err)
+		return r, fmt.Errorf("what an earlier run left could not be removed: %w", err)
 	}
 	return r, nil // a unit that lies there read-only does no harm: it finds no transaction
 }
@@ -132,7 +132,7 @@ func (h *host) recoverOne(dir string) *wire.Recovered {
 			err = t.finish(&c)
 		}
 		if err != nil {
-			return fail(because(dir, err))
+			return fail(fmt.Errorf("%s: %w", dir, err))
 		}
 		return r
 	case !absent(err):
@@ -156,7 +156,7 @@ func Recover(out io.Writer, o Options) error {
 	say := func(line string) { _, _ = io.WriteString(out, line+"\n") } // the journal of systemd may be gone
 	if errors.Is(err, errHeld) {
 		if who := h.lock.held(); who != nil {
-			say("nothing done: " + who.Operator + " has the lock (" + who.Command + ", since " + who.Since + ")")
+			say(fmt.Sprintf("nothing done: %s has the lock (%s, since %s)", who.Operator, who.Command, who.Since))
 		}
 		return nil
 	}
@@ -173,7 +173,7 @@ func Recover(out io.Writer, o Options) error {
 		case r.Committed:
 			say(what + " had been committed, and is tidied up")
 		default:
-			say(what + " was taken back: " + strconv.Itoa(r.Undone) + " operations")
+			say(fmt.Sprintf("%s was taken back: %d operations", what, r.Undone))
 		}
 		for _, line := range r.Stays {
 			say("stays: " + line)
@@ -206,7 +206,7 @@ func (h *host) confirm(c *wire.Confirm) error {
 	}
 	dir := h.state.dir + "/journal/" + c.ID
 	if !exists(dir+"/"+headerName) || exists(dir+"/"+commitName) || h.lock.held() == nil {
-		return errors.New("there is no open transaction " + c.ID + " on this host: it has ended or was taken back")
+		return fmt.Errorf("there is no open transaction %s on this host: it has ended or was taken back", c.ID)
 	}
 	return h.files.replaceFile(dir+"/"+confirmedName, []byte(c.Nonce), 0o600)
 }

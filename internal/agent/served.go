@@ -1,7 +1,7 @@
 package agent
 
 import (
-	"errors"
+	"fmt"
 	"path"
 	"slices"
 	"strconv"
@@ -51,11 +51,11 @@ func notServed(stop until, address, host, url, dir string, hidden func(url strin
 		case try == 0:
 			continue
 		case err != nil:
-			return because("http://"+host+at, err)
+			return fmt.Errorf("http://%s%s: %w", host, at, err)
 		case status == 200:
-			return errors.New("http://" + host + at + " is another file than " + file + ": another location or server answers there")
+			return fmt.Errorf("http://%s%s is another file than %s: another location or server answers there", host, at, file)
 		}
-		return errors.New("http://" + host + at + " gives " + strconv.Itoa(status) + " for " + file + ": " + whyNot(status, file))
+		return fmt.Errorf("http://%s%s gives %d for %s: %s", host, at, status, file, whyNot(status, file))
 	}
 }
 
@@ -223,7 +223,7 @@ func whyNot(status int, file string) string {
 	w, ok := workerOf()
 	var st unix.Stat_t
 	if ok {
-		who := "nginx (user " + strconv.Itoa(int(w.uid)) + ")"
+		who := fmt.Sprintf("nginx (user %d)", w.uid)
 		data, _ := readFile("/etc/passwd") // only the message suffers
 		for _, u := range parsePasswd(data) {
 			if u.uid == int(w.uid) {
@@ -239,7 +239,7 @@ func whyNot(status int, file string) string {
 			if unix.Stat(p, &st) != nil {
 				continue
 			}
-			mode := " has the mode " + octal(st.Mode&0o7777) + ", owner " + strconv.Itoa(int(st.Uid)) + " and group " + strconv.Itoa(int(st.Gid))
+			mode := fmt.Sprintf(" has the mode 0%o, owner %d and group %d", st.Mode&0o7777, st.Uid, st.Gid)
 			if st.Mode&unix.S_IFMT == unix.S_IFDIR && !w.may(&st, 1) {
 				return "the directory " + p + mode + ", so " + who + " cannot enter it: chmod o+x " + p
 			}

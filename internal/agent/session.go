@@ -2,9 +2,9 @@ package agent
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"runtime"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -252,7 +252,7 @@ func (s *session) handle(m *wire.Message) error {
 
 func (s *session) hello(h *wire.Hello) error {
 	if h.Protocol != wire.Protocol {
-		return errors.New("protocol mismatch: this helper speaks " + strconv.Itoa(wire.Protocol) + " and the controller " + strconv.Itoa(h.Protocol) + ": replace the helper")
+		return fmt.Errorf("protocol mismatch: this helper speaks %d and the controller %d: replace the helper", wire.Protocol, h.Protocol)
 	}
 	if len(h.Nonce) > 256 {
 		return errors.New("the nonce is too long")
@@ -372,15 +372,8 @@ func alarm(after time.Duration) (rings until, cancel func() bool) {
 func guard(f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			what := "unknown"
-			switch v := p.(type) {
-			case error:
-				what = v.Error()
-			case string:
-				what = v
-			}
 			stack := make([]byte, 4096)
-			err = &failure{message: "bug in the helper: " + what, output: string(stack[:runtime.Stack(stack, false)])}
+			err = &failure{message: fmt.Sprintf("bug in the helper: %v", p), output: string(stack[:runtime.Stack(stack, false)])}
 		}
 	}()
 	return f()

@@ -1,8 +1,7 @@
 package agent
 
 import (
-	"errors"
-	"strconv"
+	"fmt"
 
 	"github.com/mirrorform/mirrorform/engine/wire"
 	"golang.org/x/sys/unix"
@@ -22,15 +21,15 @@ func (s *stateDir) make(name string) error {
 		dirs = append(dirs, s.dir+"/"+name)
 	}
 	if err := mkdirAll(dirs[len(dirs)-1]); err != nil {
-		return because("state directory", err)
+		return fmt.Errorf("state directory: %w", err)
 	}
 	for _, dir := range dirs {
 		var st unix.Stat_t
 		if err := unix.Lstat(dir, &st); err != nil {
-			return because("state directory "+dir, err)
+			return fmt.Errorf("state directory %s: %w", dir, err)
 		}
 		if st.Mode&unix.S_IFMT != unix.S_IFDIR || int(st.Uid) != unix.Geteuid() || st.Mode&0o022 != 0 {
-			return errors.New("refused: state directory " + dir + " must be a directory of user " + strconv.Itoa(unix.Geteuid()) + " that nobody else can write to")
+			return fmt.Errorf("refused: state directory %s must be a directory of user %d that nobody else can write to", dir, unix.Geteuid())
 		}
 	}
 	return nil
@@ -45,19 +44,19 @@ func (s *stateDir) readManifest() ([]byte, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, because("open "+s.manifestFile(), err)
+		return nil, fmt.Errorf("open %s: %w", s.manifestFile(), err)
 	}
 	defer closeFD(fd)
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
-		return nil, because("stat "+s.manifestFile(), err)
+		return nil, fmt.Errorf("stat %s: %w", s.manifestFile(), err)
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFREG {
-		return nil, errors.New(s.manifestFile() + " is no regular file")
+		return nil, fmt.Errorf("%s is no regular file", s.manifestFile())
 	}
 	data, err := readAll(fd, wire.MaxManifest)
 	if err != nil {
-		return nil, because("read "+s.manifestFile(), err)
+		return nil, fmt.Errorf("read %s: %w", s.manifestFile(), err)
 	}
 	return data, nil
 }
@@ -65,7 +64,7 @@ func (s *stateDir) readManifest() ([]byte, error) {
 // freeName is the name that the manifest gets when it is kept: manifest.json.N with the next free number.
 func (s *stateDir) freeName() string {
 	for n := 1; ; n++ {
-		name := "manifest.json." + strconv.Itoa(n)
+		name := fmt.Sprintf("manifest.json.%d", n)
 		var st unix.Stat_t
 		if unix.Lstat(s.dir+"/"+name, &st) == unix.ENOENT || n == 1<<20 {
 			return name

@@ -2,8 +2,8 @@ package agent
 
 import (
 	"errors"
+	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/mirrorform/mirrorform/engine/wire"
@@ -21,22 +21,22 @@ type storage struct {
 func (s *storage) mkfs(op *wire.MkfsOp) error {
 	limit := map[string]int{"xfs": 12, "ext4": 16}[op.Type] // bytes in a label: mkfs.xfs(8), mke2fs(8)
 	if limit == 0 {
-		return errors.New(quote(op.Type) + " is no type of file system that is made: it has to be xfs or ext4")
+		return fmt.Errorf("%s is no type of file system that is made: it has to be xfs or ext4", quote(op.Type))
 	}
 	if len(op.Label) > limit || strings.HasPrefix(op.Label, "-") || strings.ContainsAny(op.Label, " \t\n\"\\") {
-		return errors.New(quote(op.Label) + " is no label of " + op.Type + ": it has up to " + strconv.Itoa(limit) + " bytes, no white space, and no minus first")
+		return fmt.Errorf("%s is no label of %s: it has up to %d bytes, no white space, and no minus first", quote(op.Label), op.Type, limit)
 	}
 	b, err := s.block(forever, op.Device, s.mounts)
 	if err != nil {
-		return because("no file system is made", err)
+		return fmt.Errorf("no file system is made: %w", err)
 	}
 	if why := inUse(b); why != "" {
-		return errors.New("refused: no file system is made on " + op.Device + ": " + why)
+		return fmt.Errorf("refused: no file system is made on %s: %s", op.Device, why)
 	}
 	// The kernel knows of uses that none of the above shows, as mounts in other namespaces.
 	fd, err := open(unix.AT_FDCWD, b.Path, unix.O_RDWR|unix.O_EXCL, 0)
 	if err != nil {
-		return because("refused: no file system is made on "+op.Device+": it cannot be had exclusively", err)
+		return fmt.Errorf("refused: no file system is made on %s: it cannot be had exclusively: %w", op.Device, err)
 	}
 	closeFD(fd)
 	argv := []string{"mkfs." + op.Type, "-q"}
@@ -45,17 +45,17 @@ func (s *storage) mkfs(op *wire.MkfsOp) error {
 	}
 	if err := s.programs.change(append(argv, "--", b.Path)...); err != nil {
 		if errors.Is(err, errNotInstalled) {
-			return because("install "+map[string]string{"xfs": "xfsprogs", "ext4": "e2fsprogs"}[op.Type], err)
+			return fmt.Errorf("install %s: %w", map[string]string{"xfs": "xfsprogs", "ext4": "e2fsprogs"}[op.Type], err)
 		}
 		return err
 	}
 	if fd, err = open(unix.AT_FDCWD, b.Path, unix.O_RDONLY, 0); err != nil {
-		return because("open "+b.Path, err)
+		return fmt.Errorf("open %s: %w", b.Path, err)
 	}
 	err = fsync(fd)
 	closeFD(fd)
 	if err != nil {
-		return because("sync "+b.Path, err)
+		return fmt.Errorf("sync %s: %w", b.Path, err)
 	}
 	if exists("/run/udev/control") {
 		// Links by UUID follow a moment later. Without them nothing is wrong, so a failure is none.
@@ -63,7 +63,7 @@ func (s *storage) mkfs(op *wire.MkfsOp) error {
 	}
 	tags, err := probe(forever, b.Path)
 	if err == nil && tags["TYPE"] != op.Type {
-		err = errors.New("mkfs." + op.Type + " reported success, and " + b.Path + " has no " + op.Type + " file system")
+		err = fmt.Errorf("mkfs.%s reported success, and %s has no %s file system", op.Type, b.Path, op.Type)
 	}
 	return err
 }
@@ -113,7 +113,7 @@ func (s *storage) mount(op *wire.MountOp) error {
 		want = false
 	case op.Line != nil:
 		if line = *op.Line; strings.ContainsAny(line, "\n\r\x00") || line != "" && fstabLines(line)[0].point() != op.Path {
-			return errors.New(quote(line) + " is no line of fstab for " + op.Path)
+			return fmt.Errorf("%s is no line of fstab for %s", quote(line), op.Path)
 		}
 		if err := checkOptions(op.Options); err != nil {
 			return err
@@ -131,7 +131,7 @@ func (s *storage) mount(op *wire.MountOp) error {
 	}
 	if want && mounted != nil && op.Device != "" {
 		if actual, err := realPath(op.Device); err != nil || actual != s.realSource(mounted) {
-			return errors.New(s.realSource(mounted) + " is mounted on " + op.Path + " already, and not " + op.Device)
+			return fmt.Errorf("%s is mounted on %s already, and not %s", s.realSource(mounted), op.Path, op.Device)
 		}
 	}
 	text := editFstab(string(old), op.Path, line)
@@ -163,7 +163,7 @@ func (s *storage) mount(op *wire.MountOp) error {
 	}
 	if err != nil {
 		if back := s.fstab.write(text, string(old)); back != nil {
-			return &failure{message: err.Error() + "; and " + s.fstab.path + " could not be put back: " + back.Error(), said: failureOf(err).said}
+			return fmt.Errorf("%w; and %s could not be put back: %w", err, s.fstab.path, back)
 		}
 	}
 	return err
@@ -176,14 +176,14 @@ func (s *storage) mountLine(op *wire.MountOp) (string, error) {
 		return "", err
 	}
 	if kindOf(device) != unix.S_IFBLK {
-		return "", errors.New(op.Device + " is no block device")
+		return "", fmt.Errorf("%s is no block device", op.Device)
 	}
 	tags, err := probe(forever, device)
 	if err != nil {
 		return "", err
 	}
 	if tags["UUID"] == "" || tags["TYPE"] != op.Type {
-		return "", errors.New(op.Device + " holds no " + op.Type + " file system, but " + quote(tags["TYPE"]))
+		return "", fmt.Errorf("%s holds no %s file system, but %s", op.Device, op.Type, quote(tags["TYPE"]))
 	}
 	options := []string{"defaults"}
 	if len(op.Options) > 0 {
@@ -207,7 +207,7 @@ func (s *storage) mountLine(op *wire.MountOp) (string, error) {
 func checkOptions(options []string) error {
 	for _, o := range options {
 		if o == "" || strings.ContainsAny(o, ", \t\r\n\\\"#") {
-			return errors.New(quote(o) + " is no mount option")
+			return fmt.Errorf("%s is no mount option", quote(o))
 		}
 	}
 	return nil
@@ -222,12 +222,12 @@ func emptyMountPoint(point string) error {
 	defer p.close()
 	switch {
 	case p.was.Kind != wire.Directory:
-		return errors.New("the mount point " + point + " is not an existing directory")
+		return fmt.Errorf("the mount point %s is not an existing directory", point)
 	case !p.was.Empty:
-		return errors.New("the mount point " + point + " is not empty: a mount would hide what is in it; move it away first")
+		return fmt.Errorf("the mount point %s is not empty: a mount would hide what is in it; move it away first", point)
 	}
 	if actual, err := realPath(point); err != nil || actual != point {
-		return errors.New("the mount point " + point + " is reached through a link: use " + actual)
+		return fmt.Errorf("the mount point %s is reached through a link: use %s", point, actual)
 	}
 	return nil
 }
@@ -251,7 +251,7 @@ func remountOptions(line string) string {
 // mountNow mounts what fstab has for a mount point, and looks whether it stays.
 func (s *storage) mountNow(point, line string) error {
 	if line == "" {
-		return errors.New("fstab has no line for " + point)
+		return fmt.Errorf("fstab has no line for %s", point)
 	}
 	// Once more, since having systemd read fstab takes its time.
 	if err := emptyMountPoint(point); err != nil {
@@ -262,7 +262,7 @@ func (s *storage) mountNow(point, line string) error {
 	}
 	entries, err := s.mounts()
 	if err == nil && mountAt(entries, point) == nil {
-		err = errors.New("mount reported success, and nothing is mounted on " + point)
+		err = fmt.Errorf("mount reported success, and nothing is mounted on %s", point)
 	}
 	return err
 }

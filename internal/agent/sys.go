@@ -4,10 +4,10 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -57,7 +57,7 @@ const maxRead = 256 << 20
 func readAll(fd, most int) ([]byte, error) {
 	data, err := io.ReadAll(io.LimitReader(reader(fd), int64(most)+1))
 	if err == nil && len(data) > most {
-		err = errors.New("it has more than the limit of " + strconv.Itoa(most) + " bytes")
+		err = fmt.Errorf("it has more than the limit of %d bytes", most)
 	}
 	if err != nil {
 		return nil, err
@@ -74,7 +74,7 @@ func readFile(file string) ([]byte, error) {
 	defer closeFD(fd)
 	data, err := readAll(fd, maxRead)
 	if err != nil {
-		return nil, because("read "+file, err)
+		return nil, fmt.Errorf("read %s: %w", file, err)
 	}
 	return data, nil
 }
@@ -85,7 +85,7 @@ func openRead(file string) (int, error) {
 	if strings.HasPrefix(file, "/proc/") || strings.HasPrefix(file, "/sys/") {
 		fd, err := open(unix.AT_FDCWD, file, unix.O_RDONLY, 0)
 		if err != nil {
-			return -1, because("open "+file, err)
+			return -1, fmt.Errorf("open %s: %w", file, err)
 		}
 		return fd, nil
 	}
@@ -95,7 +95,7 @@ func openRead(file string) (int, error) {
 	}
 	defer w.close()
 	if w.st.Mode&unix.S_IFMT != unix.S_IFREG {
-		return -1, errors.New(file + " is not a file")
+		return -1, fmt.Errorf("%s is not a file", file)
 	}
 	return w.reopen(unix.O_RDONLY)
 }
@@ -123,12 +123,12 @@ func list(fd, most int) (names []string, err error) {
 func listDir(dir string) ([]string, error) {
 	fd, err := open(unix.AT_FDCWD, dir, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
-		return nil, because("open "+dir, err)
+		return nil, fmt.Errorf("open %s: %w", dir, err)
 	}
 	defer closeFD(fd)
 	names, err := list(fd, 0)
 	if err != nil {
-		return nil, because("read "+dir, err)
+		return nil, fmt.Errorf("read %s: %w", dir, err)
 	}
 	return names, nil
 }
@@ -168,7 +168,7 @@ func readLink(dir int, name string) (string, error) {
 }
 
 // procFD is a name of what fd refers to, for system calls that take none.
-func procFD(fd int) string { return "/proc/self/fd/" + strconv.Itoa(fd) }
+func procFD(fd int) string { return fmt.Sprintf("/proc/self/fd/%d", fd) }
 
 // syncDir makes entries of a directory durable.
 func syncDir(dir int) error {
@@ -193,7 +193,7 @@ func mkdirAll(dir string) error {
 		return err
 	}
 	if err != nil && !errors.Is(err, unix.EEXIST) {
-		return because("mkdir "+dir, err)
+		return fmt.Errorf("mkdir %s: %w", dir, err)
 	}
 	return syncPath(path.Dir(dir))
 }
@@ -202,11 +202,11 @@ func mkdirAll(dir string) error {
 func syncPath(dir string) error {
 	fd, err := open(unix.AT_FDCWD, dir, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
-		return because("open "+dir, err)
+		return fmt.Errorf("open %s: %w", dir, err)
 	}
 	defer closeFD(fd)
 	if err := fsync(fd); err != nil {
-		return because("sync "+dir, err)
+		return fmt.Errorf("sync %s: %w", dir, err)
 	}
 	return nil
 }

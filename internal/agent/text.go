@@ -2,21 +2,11 @@ package agent
 
 import (
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
 )
-
-// because is an error with its cause.
-func because(what string, cause error) error { return &caused{what, cause} }
-
-type caused struct {
-	what  string
-	cause error
-}
-
-func (c *caused) Error() string { return c.what + ": " + c.cause.Error() }
-func (c *caused) Unwrap() error { return c.cause }
 
 // failure is an error with what the program that caused it printed. That may hold a secret, so it
 // is no part of the message, however often the error is wrapped.
@@ -26,9 +16,11 @@ type failure struct {
 	output  string
 	// withheld says that there was output, and it is not to be seen.
 	withheld bool
+	cause    error
 }
 
 func (f *failure) Error() string { return f.message }
+func (f *failure) Unwrap() error { return f.cause }
 
 // failureOf is the failure in an error; an empty one where there is none.
 func failureOf(err error) *failure {
@@ -51,7 +43,7 @@ func told(err error) string {
 	return text
 }
 
-// quiet is an error without anything that a program printed.
+// quiet is an error without anything that a program printed: it does not wrap what holds that.
 func quiet(err error) error {
 	return &failure{message: err.Error(), withheld: outputOf(err) != ""}
 }
@@ -65,7 +57,7 @@ func quote(s string) string {
 }
 
 // octal writes a mode as chmod(1) takes it.
-func octal(n uint32) string { return "0" + strconv.FormatUint(uint64(n), 8) }
+func octal(n uint32) string { return fmt.Sprintf("0%o", n) }
 
 // printable makes sure that text survives JSON unchanged.
 func printable(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
@@ -87,12 +79,12 @@ func letterOrDigit(r rune) bool {
 	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
 }
 
-func notAbsolute(p string) error { return errors.New(quote(p) + " is no absolute path") }
+func notAbsolute(p string) error { return fmt.Errorf("%s is no absolute path", quote(p)) }
 
 // period writes a duration in whole seconds or milliseconds.
 func period(d time.Duration) string {
 	if d%time.Second != 0 {
-		return strconv.FormatInt(d.Milliseconds(), 10) + "ms"
+		return fmt.Sprintf("%dms", d.Milliseconds())
 	}
-	return strconv.Itoa(int(d/time.Second)) + "s"
+	return fmt.Sprintf("%ds", int(d/time.Second))
 }

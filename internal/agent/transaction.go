@@ -2,9 +2,9 @@ package agent
 
 import (
 	"errors"
+	"fmt"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/mirrorform/mirrorform/engine/wire"
@@ -50,10 +50,10 @@ func (t *transaction) open() error {
 	if h.boot != nil {
 		err := h.boot.obstacle(h.obstacles)
 		if err != nil {
-			return because(noUnit, err)
+			return fmt.Errorf("%s: %w", noUnit, err)
 		}
 		if t.Made, err = h.boot.missing(); err != nil {
-			return because("boot unit", err)
+			return fmt.Errorf("boot unit: %w", err)
 		}
 	}
 	if err := t.make(h.state.dir+"/journal", h.files); err != nil {
@@ -67,7 +67,7 @@ func (t *transaction) open() error {
 		err = h.boot.enable(h.files)
 	}
 	if err != nil {
-		return because(noUnit, err)
+		return fmt.Errorf("%s: %w", noUnit, err)
 	}
 	return nil
 }
@@ -75,16 +75,16 @@ func (t *transaction) open() error {
 // do performs one order and records it.
 func (t *transaction) do(o *wire.Order) error {
 	if slices.ContainsFunc(t.ops, func(op *operation) bool { return op.ID == o.ID }) {
-		return errors.New("an operation with the ID " + strconv.Itoa(o.ID) + " was done already")
+		return fmt.Errorf("an operation with the ID %d was done already", o.ID)
 	}
 	if u := o.Undo; u != nil && u.Restore != nil && (o.Op.Path() == "" || u.Restore.Path != o.Op.Path()) {
-		return errors.New(quote(u.Restore.Path) + " cannot be restored: the operation changes " + quote(o.Op.Path()))
+		return fmt.Errorf("%s cannot be restored: the operation changes %s", quote(u.Restore.Path), quote(o.Op.Path()))
 	}
 	if o.Undo != nil && o.Undo.Path() != "" {
-		return errors.New("an operation on a path undoes none: what is done to " + quote(o.Op.Path()) + " is undone by restore")
+		return fmt.Errorf("an operation on a path undoes none: what is done to %s is undone by restore", quote(o.Op.Path()))
 	}
 	if unit := restores(o.Undo); unit != "" && (o.Op.Unit == nil || o.Op.Unit.Name != unit) {
-		return errors.New("the unit " + quote(unit) + " cannot be restored: the operation does not act on it")
+		return fmt.Errorf("the unit %s cannot be restored: the operation does not act on it", quote(unit))
 	}
 	return guard(func() error {
 		if o.Op.Claim != nil {
@@ -219,7 +219,7 @@ func (t *transaction) rollback() (undone int, failures []string) {
 		return 0, nil
 	}
 	if err := unlink(unix.AT_FDCWD, t.dir+"/"+reserveName); err != nil && !absent(err) {
-		failures = append(failures, because("free the reserve", err).Error())
+		failures = append(failures, fmt.Errorf("free the reserve: %w", err).Error())
 	}
 	// Of several states of a unit, the one that it had before the first operation is brought back, once.
 	var now, last []*operation
@@ -354,7 +354,7 @@ func (h *host) performOp(op *wire.Op) error {
 	case op.Run != nil:
 		return h.programs.perform(op.Run)
 	case op.Restore != nil:
-		return errors.New(quote(op.Restore.Path) + " cannot be restored: restore only undoes")
+		return fmt.Errorf("%s cannot be restored: restore only undoes", quote(op.Restore.Path))
 	}
 	return errors.New("an operation of a kind that this helper does not know: replace the helper")
 }

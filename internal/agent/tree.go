@@ -1,7 +1,7 @@
 package agent
 
 import (
-	"errors"
+	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -55,11 +55,11 @@ func (b *batch) askTree(q wire.Query) wire.Answer {
 	defer closeFD(fd)
 	id, err := claim.OfFD(fd)
 	if err != nil {
-		return failed(because("which directory "+t.Real+" is", err))
+		return failed(fmt.Errorf("which directory %s is: %w", t.Real, err))
 	}
 	t.Identity = id.String()
 	if t.Entries, t.More, err = firstEntries(fd); err != nil {
-		return failed(because("read "+t.Real, err))
+		return failed(fmt.Errorf("read %s: %w", t.Real, err))
 	}
 	return wire.Answer{Tree: t}
 }
@@ -103,7 +103,7 @@ func placeOf(entries []mountEntry, p string) (reached, wire.Place, error) {
 	w, err := walk(dir, nil)
 	for absent(err) && dir != "/" {
 		if isLink(dir) {
-			return reached{}, pl, errors.New(dir + " is a link to something that does not exist")
+			return reached{}, pl, fmt.Errorf("%s is a link to something that does not exist", dir)
 		}
 		rest, dir = path.Join(path.Base(dir), rest), path.Dir(dir)
 		w, err = walk(dir, nil)
@@ -114,7 +114,7 @@ func placeOf(entries []mountEntry, p string) (reached, wire.Place, error) {
 	resolved, err := w.real()
 	if err != nil {
 		w.close()
-		return reached{}, pl, because("the real path of "+dir, err)
+		return reached{}, pl, fmt.Errorf("the real path of %s: %w", dir, err)
 	}
 	pl.Real = path.Join(resolved, rest)
 	id := mountID(w.fd)
@@ -144,32 +144,32 @@ func claimed(op *wire.ClaimOp) (*wire.WriteOp, error) {
 	}
 	dir, err := openDir(op.Tree, nil) // which nobody can lead elsewhere
 	if err != nil {
-		return nil, because("claim "+op.Tree, err)
+		return nil, fmt.Errorf("claim %s: %w", op.Tree, err)
 	}
 	defer closeFD(dir)
 	fd, err := open(unix.AT_FDCWD, procFD(dir), unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
-		return nil, because("claim "+op.Tree, err)
+		return nil, fmt.Errorf("claim %s: %w", op.Tree, err)
 	}
 	defer closeFD(fd)
 	id, err := claim.OfFD(fd)
 	if err != nil {
-		return nil, because("claim "+op.Tree, err)
+		return nil, fmt.Errorf("claim %s: %w", op.Tree, err)
 	}
 	if op.Identity != "" && op.Identity != id.String() {
 		was, err := claim.Parse(op.Identity)
 		if err != nil {
 			return nil, err
 		}
-		return nil, errors.New(op.Tree + " is not the directory that was observed: " + was.Differs(id) + ": plan again")
+		return nil, fmt.Errorf("%s is not the directory that was observed: %s: plan again", op.Tree, was.Differs(id))
 	}
 	if op.Identity == "" {
 		names, _, err := firstEntries(fd)
 		if err != nil {
-			return nil, because("read "+op.Tree, err)
+			return nil, fmt.Errorf("read %s: %w", op.Tree, err)
 		}
 		if len(names) > 0 {
-			return nil, errors.New(op.Tree + " is not empty any more, it holds " + names[0] + ": plan again")
+			return nil, fmt.Errorf("%s is not empty any more, it holds %s: plan again", op.Tree, names[0])
 		}
 	}
 	mode, root := uint32(0o644), "0"

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"errors"
+	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -19,7 +20,7 @@ func (l *left) Error() string { return l.why }
 func (t *transaction) undoPath(op *operation) error {
 	p, err := at(op.Path)
 	if errors.Is(err, errAstray) {
-		return &left{"not put back: " + err.Error()}
+		return &left{fmt.Sprintf("not put back: %v", err)}
 	}
 	if absent(err) {
 		removeMade(op.Made)
@@ -55,7 +56,7 @@ func (p *place) clear(names ...string) error {
 			err = p.clearDirectory(name)
 		}
 		if err != nil && !absent(err) {
-			return because("remove "+path.Dir(p.path)+"/"+name, err)
+			return fmt.Errorf("remove %s/%s: %w", path.Dir(p.path), name, err)
 		}
 		removed = removed || err == nil
 	}
@@ -123,7 +124,7 @@ func (t *transaction) undoPut(p *place, op *operation) error {
 	case kept.Kind == wire.Absent && op.Was.is(now, nil):
 		return p.clear(name, t.copied(op)) // it was put back already
 	case kept.Kind == wire.Absent:
-		return errors.New("the original of " + p.path + ", kept as " + original + " beside it, is gone: put it back by hand, and remove " + t.dir)
+		return fmt.Errorf("the original of %s, kept as %s beside it, is gone: put it back by hand, and remove %s", p.path, original, t.dir)
 	case !ours.is(now, op.Was):
 		if op.Was.is(now, nil) {
 			return p.clear(name, t.copied(op))
@@ -193,7 +194,7 @@ func (t *transaction) edited(p *place, op *operation, original string) error {
 	if original != "" {
 		kept, err := t.keep(p, original, op)
 		if err != nil {
-			return because(why, err)
+			return fmt.Errorf("%s: %w", why, err)
 		}
 		why += "; the original is kept in " + kept
 	}
@@ -320,12 +321,12 @@ func (t *transaction) sweepDir(dir, prefix string) error {
 	defer p.close()
 	all, err := open(fd, ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
-		return because("open "+dir, err)
+		return fmt.Errorf("open %s: %w", dir, err)
 	}
 	names, err := list(all, 0)
 	closeFD(all)
 	if err != nil {
-		return because("read "+dir, err)
+		return fmt.Errorf("read %s: %w", dir, err)
 	}
 	var found []string
 	var of []*operation

@@ -2,8 +2,8 @@ package agent
 
 import (
 	"errors"
+	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -19,7 +19,7 @@ func checkUnit(name string) error {
 	}
 	kinds := []string{"service", "socket", "timer", "mount", "automount", "swap", "target", "path", "slice", "scope", "device"}
 	if !ok || !slices.Contains(kinds, kind) {
-		return errors.New(quote(name) + " is no name of a systemd unit")
+		return fmt.Errorf("%s is no name of a systemd unit", quote(name))
 	}
 	return nil
 }
@@ -40,7 +40,7 @@ func showUnits(stop until, names []string) ([]shown, error) {
 	units := matchUnits(parseShow(o.stdout.String()), names)
 	for i, u := range units {
 		if u == nil {
-			return nil, errors.New("systemctl show (exit status " + strconv.Itoa(o.exit) + ") tells nothing of " + names[i] + ": " + lastLine(printable(o.stderr.String())))
+			return nil, fmt.Errorf("systemctl show (exit status %d) tells nothing of %s: %s", o.exit, names[i], lastLine(printable(o.stderr.String())))
 		}
 	}
 	return units, nil
@@ -182,7 +182,7 @@ func (u *units) state(name string) (*unitState, error) {
 // restore brings a unit back to how it was.
 func (u *units) restore(name string, was *unitState) error {
 	if was == nil {
-		return errors.New("how " + quote(name) + " was before is not known: restore only undoes an operation on it")
+		return fmt.Errorf("how %s was before is not known: restore only undoes an operation on it", quote(name))
 	}
 	shown, err := showUnits(forever, []string{name})
 	if err != nil {
@@ -244,7 +244,7 @@ func (u *units) systemctl(op *wire.UnitOp, is shown, watch time.Duration) error 
 	case wire.UnitStop, wire.UnitEnable, wire.UnitDisable:
 		argv = append(argv, string(op.Action))
 	default:
-		return errors.New("unknown action " + quote(string(op.Action)) + " of a unit")
+		return fmt.Errorf("unknown action %s of a unit", quote(string(op.Action)))
 	}
 	if starts && strings.HasPrefix(is["SubState"], "auto-restart") {
 		// A start would wait until the pause before the next one is over, and a reload fails.

@@ -2,9 +2,9 @@ package agent
 
 import (
 	"errors"
+	"fmt"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/mirrorform/mirrorform/engine/wire"
@@ -49,7 +49,7 @@ func (p *place) wrap(op string, err error) error {
 	if err == nil {
 		return nil
 	}
-	return because(op+" "+p.path, err)
+	return fmt.Errorf("%s %s: %w", op, p.path, err)
 }
 
 // check looks again whether the entry is what it is expected to be.
@@ -74,9 +74,9 @@ func unchanged(path, expect string, now *wire.File) error {
 	case now.Kind == wire.Absent:
 		is = "absent"
 	case expect == fingerprintAbsent:
-		return errors.New(path + " has changed since it was observed: nothing was there, and now there is a " + is)
+		return fmt.Errorf("%s has changed since it was observed: nothing was there, and now there is a %s", path, is)
 	}
-	return errors.New(path + " has changed since it was observed (expected fingerprint " + expect + "…, found " + now.Fingerprint + "…, now " + is + "): plan again")
+	return fmt.Errorf("%s has changed since it was observed (expected fingerprint %s…, found %s…, now %s): plan again", path, expect, now.Fingerprint, is)
 }
 
 // attributes are those that a new or changed entry is to have, all resolved.
@@ -95,7 +95,7 @@ type xattr struct {
 // resolve completes wanted attributes from what is there, when it is of the kind that is made, or else with defaults.
 func (db *accountDB) resolve(at wire.Attributes, was *wire.File, kind wire.Kind, mode uint32) (a attributes, err error) {
 	if at.Mode != nil && *at.Mode&^0o7777 != 0 {
-		return a, errors.New("mode " + octal(*at.Mode) + " has more than permission bits")
+		return a, fmt.Errorf("mode 0%o has more than permission bits", *at.Mode)
 	}
 	if a.uid, a.gid, err = db.ids(at); err != nil {
 		return a, err
@@ -123,13 +123,13 @@ func (db *accountDB) resolve(at wire.Attributes, was *wire.File, kind wire.Kind,
 // apply sets them on a new entry that is open, owner first: chown(2) clears setuid and setgid.
 func (a *attributes) apply(fd int) error {
 	if err := fchown(fd, a.uid, a.gid); err != nil {
-		return because("change owner to "+strconv.Itoa(a.uid)+":"+strconv.Itoa(a.gid), err)
+		return fmt.Errorf("change owner to %d:%d: %w", a.uid, a.gid, err)
 	}
 	for _, x := range a.xattrs {
 		err := fsetxattr(fd, x.Name, x.Value)
 		// Labels that only the kernel or a policy sets are inherited; where there is no support, there was none to lose.
 		if err != nil && !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.EACCES) && !errors.Is(err, unix.ENOTSUP) {
-			return because("set extended attribute "+x.Name, err)
+			return fmt.Errorf("set extended attribute %s: %w", x.Name, err)
 		}
 	}
 	return fchmod(fd, a.mode)
@@ -183,7 +183,7 @@ func (h *host) contentOf(op *wire.WriteOp) ([]byte, error) {
 	case op.Program == "":
 		return op.Content, nil
 	case op.Program != wire.SyncProgram:
-		return nil, errors.New("this helper has no program " + quote(op.Program) + ": replace the helper")
+		return nil, fmt.Errorf("this helper has no program %s: replace the helper", quote(op.Program))
 	case h.inProcess:
 		return nil, errors.New("a program can be installed only by a helper with an executable of its own, and host local has none")
 	}
@@ -231,7 +231,7 @@ func (p *place) validate(programs *programs, argv []string, file string) error {
 	_, err := must(forever, command{argv: args, timeout: opTimeout, merge: true, lock: programs.lock})
 	var f *failure
 	if errors.As(err, &f) {
-		return because("the new content of "+p.path+" is not valid", err)
+		return fmt.Errorf("the new content of %s is not valid: %w", p.path, err)
 	}
 	return err
 }
@@ -239,7 +239,7 @@ func (p *place) validate(programs *programs, argv []string, file string) error {
 // sync makes the entry durable in its directory.
 func (p *place) sync() error {
 	if err := syncDir(p.dir); err != nil {
-		return because("sync "+path.Dir(p.path), err)
+		return fmt.Errorf("sync %s: %w", path.Dir(p.path), err)
 	}
 	return nil
 }
