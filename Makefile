@@ -10,7 +10,7 @@ TOOLS   := go tool -modfile=internal/tools/go.mod
 # Where goroutines share what they change. The race detector makes a test three to ten times slower,
 # and finds nothing in the others. In Argon2id, which many tests need, it is left out.
 RACE := -gcflags=golang.org/x/crypto/argon2=-race=false ./engine ./internal/agent ./internal/bench/... ./internal/cli ./internal/events \
-	./internal/helper/... ./internal/lab/... ./internal/runlog ./internal/ssh ./internal/ui ./internal/upstream
+	./internal/helper/... ./internal/lab/... ./internal/run ./internal/runlog ./internal/ssh ./internal/ui ./internal/upstream
 
 .PHONY: help
 help: ## List the targets

@@ -159,7 +159,7 @@ host "sim" {
 	)
 }
 
-// recordFile is the record of hosts that mirrorform keeps beside a configuration (internal/cli/record.go).
+// recordFile is the record of hosts that mirrorform keeps beside a configuration (internal/run/record.go).
 const recordFile = "mirrorform.hosts.json"
 
 // hostRecord is what it holds.

@@ -1,19 +1,29 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
-	"slices"
+	"time"
 
 	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/internal/run"
 	"github.com/spf13/cobra"
 )
 
-func (a *app) applyCommand() *cobra.Command {
-	var approved bool
+// applyOptions are the options of apply.
+type applyOptions struct {
+	hostFlags
+	replace     []string
+	lockTimeout time.Duration
+	approved    bool
+}
+
+func newApplyCommand(g *global) *cobra.Command {
+	var o applyOptions
+	complete := completer{g, &o.configFlags}
 	cmd := &cobra.Command{
 		Use:   "apply [FILE]",
 		Short: "Bring the hosts to what the configuration says",
@@ -36,104 +46,114 @@ plan is stale: what differs is named, nothing is changed on any host, and the ex
 be given as they were given to plan.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 1 {
+			return g.observed(cmd, &o.observerFlags, func(w *observer) error {
+				if len(args) == 0 {
+					return runApply(cmd.Context(), g, w, o)
+				}
 				if _, err := os.Stat(args[0]); errors.Is(err, fs.ErrNotExist) {
-					if err := a.checkArgument(cmd, args[0]); err != nil {
+					if err := complete.explain(cmd, args[0]); err != nil {
 						return err
 					}
 				}
-				return a.applySaved(cmd.Context(), args[0])
-			}
-			r, err := a.newRun("apply")
-			if err != nil {
-				return err
-			}
-			defer r.close()
-			return r.apply(cmd.Context(), "Apply these changes?", approved)
+				return runApplySaved(cmd.Context(), g, w, o, args[0])
+			})
 		},
 	}
-	a.addHostFlags(cmd)
-	a.addEventsFlag(cmd)
-	a.addLockFlag(cmd)
-	a.addReportFlag(cmd)
-	a.addReplaceFlag(cmd)
-	cmd.Flags().BoolVar(&approved, "auto-approve", false, "do not ask")
+	o.add(g, cmd)
+	o.addEventsFlag(cmd)
+	addLockFlag(cmd, &o.lockTimeout)
+	o.reports.addFlag(cmd)
+	addReplaceFlag(cmd, &o.replace, complete)
+	cmd.Flags().BoolVar(&o.approved, "auto-approve", false, "do not ask")
 	return cmd
 }
 
-func (a *app) destroyCommand() *cobra.Command {
-	var approved bool
+// options are those of a run that applies.
+func (o *applyOptions) options(g *global, w *observer) run.Options {
+	of := o.hostFlags.options(g, w, "apply")
+	of.Selection.Replace, of.LockTimeout = o.replace, o.lockTimeout
+	of.Verify = gateVerifier(g.ui, defaultVerifyFlags())
+	return of
+}
+
+func runApply(ctx context.Context, g *global, w *observer, o applyOptions) error {
+	r, err := run.New(o.options(g, w), w)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	return planAndApply(ctx, g, r, run.Aim{}, asking("Apply these changes?"), o.approved)
+}
+
+// destroyOptions are the options of destroy.
+type destroyOptions struct {
+	hostFlags
+	lockTimeout time.Duration
+	approved    bool
+}
+
+func newDestroyCommand(g *global) *cobra.Command {
+	var o destroyOptions
 	cmd := &cobra.Command{
 		Use:   "destroy",
 		Short: "Remove from the hosts what the configuration declares",
 		Long: `Plan the removal of the configuration's resources, show the plan, ask, and perform it.
 
 Mirror data, file systems, mounts and users are kept, unless --target names the very resource. A directory is removed only when it is empty.`,
-		Args: a.noArguments,
+		Args: completer{g, &o.configFlags}.none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			r, err := a.newRun("destroy")
-			if err != nil {
-				return err
-			}
-			defer r.close()
-			r.fleet.Adjust = r.removal
-			return r.apply(cmd.Context(), "Remove all this?", approved)
+			return g.observed(cmd, &o.observerFlags, func(w *observer) error { return runDestroy(cmd.Context(), g, w, o) })
 		},
 	}
-	a.addHostFlags(cmd)
-	a.addEventsFlag(cmd)
-	a.addLockFlag(cmd)
-	a.addReportFlag(cmd)
-	cmd.Flags().BoolVar(&approved, "auto-approve", false, "do not ask")
+	o.add(g, cmd)
+	o.addEventsFlag(cmd)
+	addLockFlag(cmd, &o.lockTimeout)
+	o.reports.addFlag(cmd)
+	cmd.Flags().BoolVar(&o.approved, "auto-approve", false, "do not ask")
 	return cmd
 }
 
-// removal marks resources for removal. Those that keep what cannot be brought back stay, unless --target names them.
-func (r *run) removal(list []*engine.Resource) []*engine.Resource {
-	var removed []*engine.Resource
-	for _, res := range list {
-		if len(r.target) > 0 && !slices.ContainsFunc(r.target, func(t string) bool { return engine.Within(res.Address, t) }) {
-			continue // selected only because something else needs it
-		}
-		if keep := res.Kept(); keep != "" && !slices.Contains(r.target, res.Address) {
-			r.ui.Note(fmt.Sprintf("Kept: %s (%s). To remove it, name it: --target '%s'", res.Address, keep, res.Address))
-			continue
-		}
-		res.Remove = true
-		removed = append(removed, res)
+func runDestroy(ctx context.Context, g *global, w *observer, o destroyOptions) error {
+	of := o.options(g, w, "destroy")
+	of.LockTimeout = o.lockTimeout
+	r, err := run.New(of, w)
+	if err != nil {
+		return err
 	}
-	return removed
+	defer r.Close()
+	return planAndApply(ctx, g, r, run.Aim{Adjust: r.Removal}, asking("Remove all this?"), o.approved)
 }
 
 var errNotApproved = errors.New("not approved; nothing was changed")
 
-var errInterrupted = errors.New("interrupted; nothing was changed")
-
-// apply plans, asks and performs.
-func (r *run) apply(ctx context.Context, question string, approved bool) error {
-	return r.applyAsking(ctx, func(*engine.Plan) string { return question }, approved)
+// interrupted is the error of a command that was interrupted before it changed anything.
+func interrupted(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return errors.New("interrupted; nothing was changed")
+	}
+	return nil
 }
 
-// applyAsking is apply with a question about the plan.
-func (r *run) applyAsking(ctx context.Context, question func(*engine.Plan) string, approved bool) error {
-	plan, err := r.plan(ctx)
-	switch {
-	case ctx.Err() != nil:
-		return errInterrupted
-	case err != nil:
+// asking is a question that is the same for all plans.
+func asking(question string) func(*engine.Plan) string {
+	return func(*engine.Plan) string { return question }
+}
+
+// planAndApply plans, shows the plan, asks unless that is approved, and performs it.
+func planAndApply(ctx context.Context, g *global, r *run.Run, aim run.Aim, question func(*engine.Plan) string, approved bool) error {
+	p, err := r.NewPlan(ctx, aim)
+	if err != nil {
+		return cmp.Or(interrupted(ctx), err)
+	}
+	defer p.Close()
+	if err := interrupted(ctx); err != nil {
 		return err
 	}
-	if err := r.show(plan, false); err != nil {
+	if err := showPass(g, p, false); err != nil {
 		return err
 	}
-	if plan.Counts().Changes() == 0 {
-		return r.adopt(ctx, plan)
-	}
-	if r.rollout != nil {
-		r.fleet.Close() // and with it the locks: each wave takes those of its hosts
-	}
-	if !approved {
-		yes, err := r.ui.Confirm(question(plan))
+	if !approved && p.Plan.Counts().Changes() > 0 {
+		yes, err := g.ui.Confirm(question(p.Plan))
 		if err != nil {
 			return err
 		}
@@ -141,72 +161,19 @@ func (r *run) applyAsking(ctx context.Context, question func(*engine.Plan) strin
 			return errNotApproved
 		}
 	}
-	return r.perform(ctx, plan)
+	return applyPass(ctx, g, p)
 }
 
-// adopt ends an apply that has nothing to change: hosts note that they manage what is as wanted.
-func (r *run) adopt(ctx context.Context, plan *engine.Plan) error {
-	if err := r.remember(r.planned(plan)); err != nil {
+// applyPass does what a plan says that was shown.
+func applyPass(ctx context.Context, g *global, p *run.Pass) error {
+	if p.Plan.Counts().Changes() == 0 {
+		return p.Adopt(ctx)
+	}
+	result, err := p.Perform(ctx)
+	if err != nil {
 		return err
 	}
-	progress := r.progress()
-	result := r.fleet.Apply(context.WithoutCancel(ctx), plan, r.hosts)
-	progress.Close()
-	r.collected.applied(result)
-	r.recordOutcomes(outcomesOf(result.Hosts))
-	for i, h := range result.Hosts {
-		if h.Err != nil && !plan.Hosts[i].Failed() { // those that have no plan were told
-			r.ui.Error(fmt.Errorf("%s: %w", h.Host, h.Err))
-		}
-	}
-	if result.Failed() {
-		return errReported
-	}
-	return nil
-}
-
-// planned are the hosts that a plan was made for.
-func (r *run) planned(plan *engine.Plan) []engine.Host {
-	var list []engine.Host
-	for i, h := range plan.Hosts {
-		if !h.Failed() {
-			list = append(list, r.hosts[i])
-		}
-	}
-	return list
-}
-
-// changing are the hosts that a plan changes.
-func changing(plan *engine.Plan) []string {
-	var names []string
-	for _, h := range plan.Hosts {
-		if len(h.Changes) > 0 && !h.Failed() {
-			names = append(names, h.Host)
-		}
-	}
-	return names
-}
-
-// perform does what a plan of this run says.
-func (r *run) perform(ctx context.Context, plan *engine.Plan) error {
-	if err := r.remember(r.planned(plan)); err != nil {
-		return err
-	}
-	if r.rollout != nil {
-		return r.performWaves(ctx, plan)
-	}
-	r.recordOutcomes(allWith(r.hosts, outcomeUnknown))
-	progress := r.progressOf(changing(plan))
-	quiet := context.AfterFunc(ctx, func() {
-		r.ui.Note("Interrupted: the hosts finish what they have begun. A second interrupt ends mirrorform at once; each host then finishes its current step and takes everything back.")
-	})
-	defer quiet()
-	// Steps under way are finished after a signal: half of an operation is worse than all of it. A second signal ends the program.
-	result := r.fleet.ApplyWith(context.WithoutCancel(ctx), plan, r.hosts, engine.ApplyOptions{Admit: engine.UntilDone(ctx)})
-	progress.Close()
-	r.collected.applied(result)
-	r.recordOutcomes(outcomesOf(result.Hosts))
-	r.ui.Summary(result)
+	g.ui.Summary(result)
 	if result.Failed() {
 		return errReported
 	}

@@ -7,17 +7,15 @@ package cli
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
-	"time"
 
-	"github.com/mirrorform/mirrorform/engine"
-	"github.com/mirrorform/mirrorform/internal/config"
-	"github.com/mirrorform/mirrorform/internal/events"
-	"github.com/mirrorform/mirrorform/internal/runlog"
+	"github.com/mirrorform/mirrorform/internal/run"
 	"github.com/mirrorform/mirrorform/internal/ui"
 	"github.com/spf13/cobra"
 )
@@ -30,7 +28,7 @@ const (
 )
 
 // errReported is the error of a command that has told the user already what went wrong.
-var errReported = errors.New("already reported")
+var errReported = run.ErrReported
 
 // errDifferences makes a command exit with status 2.
 var errDifferences = errors.New("there are differences")
@@ -40,42 +38,19 @@ type exitStatus int
 
 func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
 
-// app is what all commands share.
-type app struct {
+// global is what all commands share: the streams, and the flags that every command has.
+type global struct {
 	in       *os.File
 	out, err *os.File
 	ui       *ui.UI
 
-	chdir  string
-	color  string
-	vars   []config.VarSource
-	limit  []string
-	shard  shard
-	target []string
-	// replace are addresses of resources to be removed and made anew.
-	replace []string
-	// localNamed says that --limit names host local; selectHosts sets it.
-	localNamed bool
-
-	parallelism    int
-	acceptHostKeys bool
-	knownHosts     []string
-	sshConfig      string
-	passwords      passwords       // for sudo
-	secrets        *engine.Secrets // of the configuration; nil: none was read
-	lockTimeout    time.Duration
-
-	eventsTo string
-	events   *events.Stream // nil: none are wanted
-	quiet    bool
-	logging  logFlags
-	log      *runlog.Log // nil: none is wanted
-	logFile  *logFile    // nil: it goes to standard error
-
-	reports   reportFiles
-	collected *collection // nil without --report
+	chdir string
+	color string
+	quiet bool
 
 	printFailed error
+	// atEnd are called when the command has ended, the last one first, with the exit status and its error; they return the status then.
+	atEnd []func(status int, err error) int
 }
 
 // Main runs the command line and returns the exit status.
@@ -90,33 +65,37 @@ func Main() int {
 		signal.Stop(signals)
 		end()
 	}()
-	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr}
-	a.ui = ui.New(a.out, a.err, ui.Options{})
-	return a.run(ctx, os.Args[1:])
+	g := &global{in: os.Stdin, out: os.Stdout, err: os.Stderr}
+	g.ui = ui.New(g.out, g.err, ui.Options{})
+	return g.run(ctx, os.Args[1:])
 }
 
 // Command returns the tree of commands, for documentation.
 func Command() *cobra.Command {
-	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr}
-	return a.rootCommand()
+	g := &global{in: os.Stdin, out: os.Stdout, err: os.Stderr}
+	return g.rootCommand()
 }
 
-func (a *app) run(ctx context.Context, args []string) int {
-	root := a.rootCommand()
+func (g *global) run(ctx context.Context, args []string) int {
+	root := g.rootCommand()
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
-	return a.endLog(a.endEvents(a.status(err), err))
+	status := g.status(err)
+	for _, end := range slices.Backward(g.atEnd) {
+		status = end(status, err)
+	}
+	return status
 }
 
 // status prints the error of a command, unless that was done, and returns the exit status.
-func (a *app) status(err error) int {
+func (g *global) status(err error) int {
 	var status exitStatus
 	switch {
 	case errors.As(err, &status):
 		return int(status)
 	case err == nil:
-		if err := cmp.Or(a.printFailed, a.ui.Err()); err != nil {
-			a.ui.Error(fmt.Errorf("what was to be printed could not be written: %w", err))
+		if err := cmp.Or(g.printFailed, g.ui.Err()); err != nil {
+			g.ui.Error(fmt.Errorf("what was to be printed could not be written: %w", err))
 			return exitError
 		}
 		return exitDone
@@ -125,12 +104,12 @@ func (a *app) status(err error) int {
 	case errors.Is(err, errReported):
 		return exitError
 	default:
-		a.ui.Error(err)
+		g.ui.Error(err)
 		return exitError
 	}
 }
 
-func (a *app) rootCommand() *cobra.Command {
+func (g *global) rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "mirrorform",
 		Short: "Provision public AlmaLinux mirrors",
@@ -141,47 +120,50 @@ All *.hcl files of a directory declare the mirrors. plan shows what differs on t
 		SilenceUsage:  true,
 	}
 	flags := root.PersistentFlags()
-	flags.StringVar(&a.chdir, "chdir", ".", "`DIRECTORY` of the configuration")
-	flags.StringVar(&a.color, "color", "auto", "`WHEN` to use colours: auto, always or never; auto honours NO_COLOR")
-	flags.BoolVarP(&a.quiet, "quiet", "q", false, "print results and problems only: neither progress nor remarks")
+	flags.StringVar(&g.chdir, "chdir", ".", "`DIRECTORY` of the configuration")
+	flags.StringVar(&g.color, "color", "auto", "`WHEN` to use colours: auto, always or never; auto honours NO_COLOR")
+	flags.BoolVarP(&g.quiet, "quiet", "q", false, "print results and problems only: neither progress nor remarks")
 	_ = root.RegisterFlagCompletionFunc("color", cobra.FixedCompletions([]string{"auto", "always", "never"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = root.MarkPersistentFlagDirname("chdir")
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
-		switch a.color {
+		switch g.color {
 		case "auto", "always", "never":
 		default:
-			return fmt.Errorf("--color is %q: it takes auto, always or never", a.color)
+			return fmt.Errorf("--color is %q: it takes auto, always or never", g.color)
 		}
-		a.ui = ui.New(a.out, a.err, a.uiOptions())
-		if err := a.startLog(cmd); err != nil {
-			return err
-		}
-		return a.startEvents(cmd)
+		verbose, _ := cmd.Flags().GetCount("verbose") // which some commands do not have
+		g.ui = ui.New(g.out, g.err, ui.Options{Color: g.color, Quiet: g.quiet, Verbose: verbose > 0})
+		return nil
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w\nsee %s --help", err, cmd.CommandPath())
 	})
 	root.AddCommand(
-		a.initCommand(), a.validateCommand(), a.fmtCommand(), a.planCommand(), a.showCommand(), a.driftCommand(), a.applyCommand(), a.destroyCommand(),
-		a.hostsCommand(), a.stateCommand(), a.outputCommand(), a.verifyCommand(), a.versionCommand(), a.labCommand(), a.lintCommand(), a.publishCommand(), a.adoptCommand(),
-		a.graphCommand(), a.consoleCommand(), a.reportCommand(), a.retireCommand(), a.syncCommand(), a.statusCommand(),
+		newInitCommand(g), newValidateCommand(g), newFmtCommand(g), newPlanCommand(g), newShowCommand(g), newDriftCommand(g), newApplyCommand(g), newDestroyCommand(g),
+		newHostsCommand(g), newStateCommand(g), newOutputCommand(g), newVerifyCommand(g), newVersionCommand(g), newLabCommand(g), newLintCommand(g), newPublishCommand(g),
+		newAdoptCommand(g), newGraphCommand(g), newConsoleCommand(g), newReportCommand(g), newRetireCommand(g), newSyncCommand(g), newStatusCommand(g),
 	)
 	return root
 }
 
-// uiOptions are what the flags say about printing.
-func (a *app) uiOptions() ui.Options {
-	return ui.Options{Color: a.color, Quiet: a.quiet, Verbose: a.logging.verbose > 0}
-}
-
 // print writes to standard output. An error there, as of a full disk, makes the exit status 1.
-func (a *app) print(format string, args ...any) {
-	if _, err := fmt.Fprintf(a.out, format, args...); err != nil && a.printFailed == nil {
-		a.printFailed = err
+func (g *global) print(format string, args ...any) {
+	if _, err := fmt.Fprintf(g.out, format, args...); err != nil && g.printFailed == nil {
+		g.printFailed = err
 	}
 }
 
 // note writes to standard error.
-func (a *app) note(format string, args ...any) {
-	_, _ = fmt.Fprintf(a.err, format, args...)
+func (g *global) note(format string, args ...any) {
+	_, _ = fmt.Fprintf(g.err, format, args...)
+}
+
+// printJSON prints a document.
+func (g *global) printJSON(v any) error {
+	text, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	g.print("%s\n", text)
+	return nil
 }

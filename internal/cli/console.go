@@ -9,12 +9,21 @@ import (
 	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/engine/wire"
 	"github.com/mirrorform/mirrorform/internal/config"
+	"github.com/mirrorform/mirrorform/internal/run"
 	"github.com/mirrorform/mirrorform/internal/ui"
 	"github.com/spf13/cobra"
 )
 
-func (a *app) consoleCommand() *cobra.Command {
-	var host string
+// consoleOptions are the options of console.
+type consoleOptions struct {
+	configFlags
+	reachFlags
+	observerFlags
+	host string
+}
+
+func newConsoleCommand(g *global) *cobra.Command {
+	var o consoleOptions
 	cmd := &cobra.Command{
 		Use:   "console",
 		Short: "Evaluate expressions, with a host's facts if one is named",
@@ -29,33 +38,34 @@ Exit status: 0, or 1 when the input is not a terminal and an expression failed. 
     echo 'target.facts.os' | mirrorform console --host fra1`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.console(cmd.Context(), host)
+			return g.observed(cmd, &o.observerFlags, func(w *observer) error { return runConsole(cmd.Context(), g, w, o) })
 		},
 	}
-	a.addVarFlags(cmd.Flags())
-	cmd.Flags().StringVar(&host, "host", "", "the `HOST` to evaluate for")
-	a.addReachFlags(cmd.Flags())
-	_ = cmd.RegisterFlagCompletionFunc("host", a.completeHosts)
+	o.configFlags.add(cmd.Flags())
+	cmd.Flags().StringVar(&o.host, "host", "", "the `HOST` to evaluate for")
+	o.reachFlags.add(cmd.Flags())
+	o.log.add(cmd.Flags())
+	_ = cmd.RegisterFlagCompletionFunc("host", completer{g, &o.configFlags}.hosts)
 	return cmd
 }
 
-func (a *app) console(ctx context.Context, host string) error {
-	c, facts, err := a.factsOf(ctx, host)
+func runConsole(ctx context.Context, g *global, w *observer, o consoleOptions) error {
+	c, facts, err := consoleFacts(ctx, g, w, o)
 	if err != nil {
 		return err
 	}
-	console, diags := c.Console(host, facts)
-	a.ui.Diagnostics(diags, c.Files())
+	console, diags := c.Console(o.host, facts)
+	g.ui.Diagnostics(diags, c.Files())
 	if diags.HasErrors() {
 		return errReported
 	}
-	lines := a.ui.Lines(console.Names)
+	lines := g.ui.Lines(console.Names)
 	if lines.Interactive() {
 		where := "There is no target: --host NAME chooses one."
-		if host != "" {
-			where = fmt.Sprintf("The target is host %s.", host)
+		if o.host != "" {
+			where = fmt.Sprintf("The target is host %s.", o.host)
 		}
-		a.ui.Note(where + " exit or Ctrl-D ends.")
+		g.ui.Note(where + " exit or Ctrl-D ends.")
 	}
 	failed := false
 	for {
@@ -67,14 +77,14 @@ func (a *app) console(ctx context.Context, host string) error {
 			return err
 		}
 		answer, diags := console.Eval([]byte(text))
-		a.ui.Diagnostics(diags, c.Files())
+		g.ui.Diagnostics(diags, c.Files())
 		switch {
 		case diags.HasErrors():
 			failed = true
 		case answer != nil && answer.Type != "":
-			a.ui.Print(answer.Type)
+			g.ui.Print(answer.Type)
 		case answer != nil:
-			a.ui.Print(ui.HCL(answer.Value))
+			g.ui.Print(ui.HCL(answer.Value))
 		}
 	}
 	if failed && !lines.Interactive() {
@@ -106,21 +116,20 @@ func readExpression(ctx context.Context, lines *ui.Lines) (string, error) {
 	return text, nil
 }
 
-// factsOf loads the configuration and asks a host for its facts; no host is asked when host is empty.
-func (a *app) factsOf(ctx context.Context, host string) (*config.Config, map[string]*wire.Facts, error) {
-	if host == "" {
-		c, err := a.mustLoad()
+// consoleFacts loads the configuration and asks the host for its facts; none is asked when none is named.
+func consoleFacts(ctx context.Context, g *global, w *observer, o consoleOptions) (*config.Config, map[string]*wire.Facts, error) {
+	if o.host == "" {
+		c, err := run.Load(o.sources(g), w)
 		return c, nil, err
 	}
-	r, err := a.newRun("")
+	r, err := run.New(run.Options{Sources: o.sources(g), Access: o.access(w)}, w)
 	if err != nil {
 		return nil, nil, err
 	}
-	defer r.close()
-	if !r.declares(host) {
-		return r.config, nil, nil // the console says that there is no such host
+	defer r.Close()
+	if !r.Declares(o.host) {
+		return r.Config, nil, nil // the console says that there is no such host
 	}
-	r.hosts = []engine.Host{{Name: host}}
-	facts, err := r.facts(ctx, r.hosts)
-	return r.config, facts, err
+	facts, err := r.Facts(ctx, []engine.Host{{Name: o.host}})
+	return r.Config, facts, err
 }

@@ -7,67 +7,46 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/internal/events"
-	"github.com/mirrorform/mirrorform/internal/ui"
 	"github.com/spf13/cobra"
 )
 
 // addEventsFlag adds the flag for a stream of events.
-func (a *app) addEventsFlag(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&a.eventsTo, "events", "", "write what happens as JSON lines to `FILE`, - (standard output; all else goes to standard error) or fd:N; see docs/events.md")
+func (f *observerFlags) addEventsFlag(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.events, "events", "", "write what happens as JSON lines to `FILE`, - (standard output; all else goes to standard error) or fd:N; see docs/events.md")
 }
 
-// startEvents opens the stream of events, if one is wanted.
-func (a *app) startEvents(cmd *cobra.Command) error {
+// startEvents opens the stream of events, if one is wanted. It ends with the exit status, which is that of an error if events could not be written.
+func startEvents(g *global, cmd *cobra.Command, to string) (*events.Stream, error) {
 	if flag := cmd.Flags().Lookup("events"); flag == nil || !flag.Changed {
-		return nil
+		return nil, nil
 	}
-	if a.eventsTo == events.Stdout {
+	if to == events.Stdout {
 		if flag := cmd.Flags().Lookup("json"); flag != nil && flag.Changed {
-			return errors.New("--json and --events - both print to standard output: give one of them a file")
+			return nil, errors.New("--json and --events - both print to standard output: give one of them a file")
 		}
 	}
-	w, err := events.Open(a.eventsTo)
+	w, err := events.Open(to)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if a.eventsTo == events.Stdout {
+	if to == events.Stdout {
 		// A reader that has gone is an error of writing, and must not end an apply in the middle.
 		signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-		a.out = a.err
-		a.ui.ToStderr()
+		g.out = g.err
+		g.ui.ToStderr()
 	}
 	_, command, _ := strings.Cut(cmd.CommandPath(), " ")
-	a.events = events.NewStream(w, Version(), command)
-	return nil
-}
-
-// endEvents writes the last event, and returns the exit status: an error if events could not be written.
-func (a *app) endEvents(status int, err error) int {
-	if errors.Is(err, errReported) || errors.Is(err, errDifferences) {
-		err = nil // it was told as a diagnostic, or of hosts
-	}
-	if err := a.events.Close(status, err); err != nil {
-		a.ui.Error(err)
-		return exitError
-	}
-	return status
-}
-
-// reporter returns what is told of each thing that happens on hosts.
-func (a *app) reporter(p *ui.Progress) func(engine.Progress) {
-	if a.events == nil && a.log == nil {
-		return p.Report
-	}
-	return func(e engine.Progress) {
-		p.Report(e)
-		a.tell(e)
-	}
-}
-
-// tell tells those other than the terminal of what happens on a host.
-func (a *app) tell(e engine.Progress) {
-	a.events.Report(e)
-	a.log.Report(e)
+	stream := events.NewStream(w, Version(), command)
+	g.atEnd = append(g.atEnd, func(status int, err error) int {
+		if errors.Is(err, errReported) || errors.Is(err, errDifferences) {
+			err = nil // it was told as a diagnostic, or of hosts
+		}
+		if err := stream.Close(status, err); err != nil {
+			g.ui.Error(err)
+			return exitError
+		}
+		return status
+	})
+	return stream, nil
 }

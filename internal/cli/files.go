@@ -3,9 +3,10 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/mirrorform/mirrorform/internal/run"
 )
 
 // replaceFile puts new content into a file that exists, atomically, keeping its mode. A link is followed.
@@ -18,26 +19,7 @@ func replaceFile(name string, content []byte) error {
 	if err != nil {
 		return err
 	}
-	return writeAtomically(target, content, info.Mode().Perm())
-}
-
-// writeAtomically writes a file by way of a temporary one beside it, so that it is wholly old or wholly new.
-func writeAtomically(name string, content []byte, mode fs.FileMode) (err error) {
-	tmp, err := os.CreateTemp(filepath.Dir(name), ".mirrorform-*")
-	if err != nil {
-		return fmt.Errorf("write %s: %w", name, err)
-	}
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("write %s: %w", name, errors.Join(err, os.Remove(tmp.Name())))
-		}
-	}()
-	_, err = tmp.Write(content)
-	err = errors.Join(err, tmp.Chmod(mode), tmp.Sync(), tmp.Close())
-	if err != nil {
-		return err
-	}
-	return os.Rename(tmp.Name(), name)
+	return run.WriteAtomically(target, content, info.Mode().Perm())
 }
 
 // writeNew writes a file that is not there. The error is fs.ErrExist when it is.

@@ -14,8 +14,13 @@ import (
 	"github.com/spf13/cobra"
 )
 
-func (a *app) fmtCommand() *cobra.Command {
-	var check, diff, recursive bool
+// fmtOptions are the options of fmt.
+type fmtOptions struct {
+	check, diff, recursive bool
+}
+
+func newFmtCommand(g *global) *cobra.Command {
+	var o fmtOptions
 	cmd := &cobra.Command{
 		Use:   "fmt [PATH…]",
 		Short: "Format configuration files",
@@ -23,24 +28,26 @@ func (a *app) fmtCommand() *cobra.Command {
 
 PATH is a file or a directory; the configuration's directory by default. A PATH of - formats standard input to standard output.
 With --check nothing is written, and the exit status is 1 when a file is not formatted.`,
-		RunE: func(_ *cobra.Command, args []string) error {
-			if slices.Equal(args, []string{"-"}) {
-				return a.formatInput(check)
-			}
-			if len(args) == 0 {
-				args = []string{a.chdir}
-			}
-			files, err := formatFiles(args, recursive)
-			if err != nil {
-				return err
-			}
-			return a.format(files, check, diff)
-		},
+		RunE: func(_ *cobra.Command, args []string) error { return runFmt(g, o, args) },
 	}
-	cmd.Flags().BoolVar(&check, "check", false, "write nothing; exit 1 when a file is not formatted")
-	cmd.Flags().BoolVar(&diff, "diff", false, "print what changes")
-	cmd.Flags().BoolVar(&recursive, "recursive", false, "go into directories below, too")
+	cmd.Flags().BoolVar(&o.check, "check", false, "write nothing; exit 1 when a file is not formatted")
+	cmd.Flags().BoolVar(&o.diff, "diff", false, "print what changes")
+	cmd.Flags().BoolVar(&o.recursive, "recursive", false, "go into directories below, too")
 	return cmd
+}
+
+func runFmt(g *global, o fmtOptions, args []string) error {
+	if slices.Equal(args, []string{"-"}) {
+		return formatInput(g, o.check)
+	}
+	if len(args) == 0 {
+		args = []string{g.chdir}
+	}
+	files, err := formatFiles(args, o.recursive)
+	if err != nil {
+		return err
+	}
+	return format(g, files, o.check, o.diff)
 }
 
 // formatFiles lists the files that the arguments mean.
@@ -73,7 +80,7 @@ func formatFiles(args []string, recursive bool) ([]string, error) {
 	return files, nil
 }
 
-func (a *app) format(files []string, check, diff bool) error {
+func format(g *global, files []string, check, diff bool) error {
 	unformatted, failed := false, false
 	for _, name := range files {
 		src, err := os.ReadFile(name)
@@ -82,7 +89,7 @@ func (a *app) format(files []string, check, diff bool) error {
 		}
 		formatted, diags := config.Format(src, name)
 		if diags.HasErrors() {
-			a.ui.Diagnostics(diags, map[string]*hcl.File{name: {Bytes: src}})
+			g.ui.Diagnostics(diags, map[string]*hcl.File{name: {Bytes: src}})
 			failed = true
 			continue
 		}
@@ -90,9 +97,9 @@ func (a *app) format(files []string, check, diff bool) error {
 			continue
 		}
 		unformatted = true
-		a.print("%s\n", name)
+		g.print("%s\n", name)
 		if diff {
-			a.print("%s", udiff.Unified("old/"+name, "new/"+name, string(src), string(formatted)))
+			g.print("%s", udiff.Unified("old/"+name, "new/"+name, string(src), string(formatted)))
 		}
 		if !check {
 			if err := replaceFile(name, formatted); err != nil {
@@ -106,14 +113,14 @@ func (a *app) format(files []string, check, diff bool) error {
 	return nil
 }
 
-func (a *app) formatInput(check bool) error {
-	src, err := io.ReadAll(a.in)
+func formatInput(g *global, check bool) error {
+	src, err := io.ReadAll(g.in)
 	if err != nil {
 		return err
 	}
 	formatted, diags := config.Format(src, "<standard input>")
 	if diags.HasErrors() {
-		a.ui.Diagnostics(diags, map[string]*hcl.File{"<standard input>": {Bytes: src}})
+		g.ui.Diagnostics(diags, map[string]*hcl.File{"<standard input>": {Bytes: src}})
 		return errReported
 	}
 	if check {
@@ -122,6 +129,6 @@ func (a *app) formatInput(check bool) error {
 		}
 		return nil
 	}
-	_, err = a.out.Write(formatted)
+	_, err = g.out.Write(formatted)
 	return err
 }

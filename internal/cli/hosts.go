@@ -7,11 +7,20 @@ import (
 	"strings"
 
 	"github.com/mirrorform/mirrorform/internal/config"
+	"github.com/mirrorform/mirrorform/internal/run"
 	"github.com/spf13/cobra"
 )
 
-func (a *app) hostsCommand() *cobra.Command {
-	var asJSON bool
+// hostsOptions are the options of hosts.
+type hostsOptions struct {
+	configFlags
+	selectFlags
+	asJSON bool
+}
+
+func newHostsCommand(g *global) *cobra.Command {
+	var o hostsOptions
+	complete := completer{g, &o.configFlags}
 	cmd := &cobra.Command{
 		Use:   "hosts",
 		Short: "List the hosts that a selection means",
@@ -19,18 +28,12 @@ func (a *app) hostsCommand() *cobra.Command {
 		Example: `mirrorform hosts --limit 'wave=canary,country!=DE'
 mirrorform hosts --limit @failed
 mirrorform hosts --shard 3/10 --json`,
-		Args: a.noArguments,
-		RunE: func(*cobra.Command, []string) error {
-			c, err := a.mustLoad()
-			if err != nil {
-				return err
-			}
-			return a.listHosts(c, asJSON)
-		},
+		Args: complete.none,
+		RunE: func(*cobra.Command, []string) error { return runHosts(g, o) },
 	}
-	a.addVarFlags(cmd.Flags())
-	a.addSelectionFlags(cmd)
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print them as JSON")
+	o.configFlags.add(cmd.Flags())
+	o.selectFlags.add(cmd, complete)
+	cmd.Flags().BoolVar(&o.asJSON, "json", false, "print them as JSON")
 	return cmd
 }
 
@@ -43,23 +46,21 @@ type hostJSON struct {
 	Wave    int               `json:"wave,omitempty"` // from 1; only where there is a rollout
 }
 
-func (a *app) listHosts(c *config.Config, asJSON bool) error {
-	declared := a.hosts(c)
-	selected, err := a.selectHosts(declared)
+func runHosts(g *global, o hostsOptions) error {
+	s, err := run.NewScope(o.sources(g), run.Selection{Limit: o.limit, Shard: o.shard}, &observer{UI: g.ui})
 	if err != nil {
 		return err
 	}
-	byName := hostsByName(declared)
-	waves := wavesByHost(c)
+	waves := wavesByHost(s.Config)
 	list := []hostJSON{}
-	for _, s := range selected {
-		h := byName[s.Name]
+	for _, selected := range s.Hosts {
+		h := s.Host(selected.Name)
 		j := hostJSON{Name: h.Name, Address: h.Address, User: h.User, Port: h.Port, Labels: map[string]string{}, Wave: waves[h.Name]}
 		maps.Copy(j.Labels, h.Labels)
 		list = append(list, j)
 	}
-	if asJSON {
-		return a.printJSON(struct {
+	if o.asJSON {
+		return g.printJSON(struct {
 			FormatVersion string     `json:"format_version"`
 			Hosts         []hostJSON `json:"hosts"`
 		}{"1.0", list})
@@ -84,7 +85,7 @@ func (a *app) listHosts(c *config.Config, asJSON bool) error {
 		}
 		rows = append(rows, append(row, strings.Join(labels, ",")))
 	}
-	a.ui.Table(rows)
+	g.ui.Table(rows)
 	return nil
 }
 

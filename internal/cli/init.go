@@ -14,30 +14,34 @@ import (
 //go:embed starter.hcl
 var starter []byte
 
-func (a *app) initCommand() *cobra.Command {
+func newInitCommand(g *global) *cobra.Command {
 	return &cobra.Command{
 		Use:   "init [DIRECTORY]",
 		Short: "Write a commented starter fleet.hcl",
 		Long:  "Write a commented starter configuration, fleet.hcl, to DIRECTORY (the configuration's directory by default). A file that is there is never touched.",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			dir := a.chdir
+			dir := g.chdir
 			if len(args) == 1 {
 				dir = args[0]
 			}
-			if err := os.MkdirAll(dir, 0o755); err != nil {
-				return err
-			}
-			name := filepath.Join(dir, "fleet.hcl")
-			err := writeNew(name, starter)
-			if errors.Is(err, fs.ErrExist) {
-				return fmt.Errorf("%s is there already; it is left as it is", name)
-			}
-			if err != nil {
-				return err
-			}
-			a.print("Wrote %s.\nNext: put in your hosts and your sponsor, then run mirrorform plan.\n", name)
-			return nil
+			return runInit(g, dir)
 		},
 	}
+}
+
+func runInit(g *global, dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	name := filepath.Join(dir, "fleet.hcl")
+	err := writeNew(name, starter)
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%s is there already; it is left as it is", name)
+	}
+	if err != nil {
+		return err
+	}
+	g.print("Wrote %s.\nNext: put in your hosts and your sponsor, then run mirrorform plan.\n", name)
+	return nil
 }

@@ -12,11 +12,12 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/hashicorp/hcl/v2/hclwrite"
 	"github.com/mirrorform/mirrorform/internal/lab"
+	"github.com/mirrorform/mirrorform/internal/run"
 	"github.com/spf13/cobra"
 	"github.com/zclconf/go-cty/cty"
 )
 
-func (a *app) labCommand() *cobra.Command {
+func newLabCommand(g *global) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "lab",
 		Short: "Run disposable real hosts to try things on",
@@ -27,60 +28,67 @@ upstream served by a real rsync daemon. It needs root on a Debian-like Linux, an
 	}
 	var name string
 	cmd.PersistentFlags().StringVar(&name, "name", "lab", "`NAME` of the lab")
-	cmd.AddCommand(a.labUp(&name), a.labDown(&name), a.labList(), a.labSSH(&name))
+	cmd.AddCommand(newLabUpCommand(g, &name), newLabDownCommand(&name), newLabListCommand(g), newLabSSHCommand(g, &name))
 	return cmd
 }
 
-func (a *app) labUp(name *string) *cobra.Command {
-	var disks []string
-	var family, hclFile string
+// labUpOptions are the options of lab up.
+type labUpOptions struct {
+	disks       []string
+	family, hcl string
+}
+
+func newLabUpCommand(g *global, name *string) *cobra.Command {
+	var o labUpOptions
 	cmd := &cobra.Command{
 		Use:   "up [HOST…]",
 		Short: "Boot lab hosts: fra1 and ams1, or those named",
 		Long: `Boot lab hosts and the upstream, and leave them running until lab down. A lab that runs already gets the hosts that it lacks.
 
 With --hcl a file of host blocks is written, ready to be used by a configuration beside it.`,
-		RunE: func(cmd *cobra.Command, hosts []string) error {
-			if len(hosts) == 0 {
-				hosts = []string{"fra1", "ams1"}
-			}
-			sizes := make([]int64, len(disks))
-			for i, d := range disks {
-				n, err := humanize.ParseBytes(d)
-				if err != nil {
-					return fmt.Errorf("--disk %q is no size such as 2GB: %w", d, err)
-				}
-				sizes[i] = int64(n)
-			}
-			l, err := a.openLab(cmd.Context(), *name)
-			if err != nil {
-				return err
-			}
-			if err := a.bootLab(cmd.Context(), l, hosts, lab.HostSpec{Disks: sizes, Family: lab.Family(family)}); err != nil {
-				return err
-			}
-			if hclFile != "" {
-				return a.writeHosts(l, hclFile)
-			}
-			return nil
-		},
+		RunE: func(cmd *cobra.Command, hosts []string) error { return runLabUp(cmd.Context(), g, *name, o, hosts) },
 	}
-	cmd.Flags().StringArrayVar(&disks, "disk", nil, "give each new host a disk of this `SIZE`, as 2GB (may be given again)")
-	cmd.Flags().StringVar(&family, "family", string(lab.Debian), "`FAMILY` of the new hosts: debian, or el, with dnf and AlmaLinux's os-release on the same tree")
-	cmd.Flags().StringVar(&hclFile, "hcl", "", "write host blocks to `FILE`")
+	cmd.Flags().StringArrayVar(&o.disks, "disk", nil, "give each new host a disk of this `SIZE`, as 2GB (may be given again)")
+	cmd.Flags().StringVar(&o.family, "family", string(lab.Debian), "`FAMILY` of the new hosts: debian, or el, with dnf and AlmaLinux's os-release on the same tree")
+	cmd.Flags().StringVar(&o.hcl, "hcl", "", "write host blocks to `FILE`")
 	return cmd
 }
 
+func runLabUp(ctx context.Context, g *global, name string, o labUpOptions, hosts []string) error {
+	if len(hosts) == 0 {
+		hosts = []string{"fra1", "ams1"}
+	}
+	sizes := make([]int64, len(o.disks))
+	for i, d := range o.disks {
+		n, err := humanize.ParseBytes(d)
+		if err != nil {
+			return fmt.Errorf("--disk %q is no size such as 2GB: %w", d, err)
+		}
+		sizes[i] = int64(n)
+	}
+	l, err := openLab(ctx, g, name)
+	if err != nil {
+		return err
+	}
+	if err := bootLab(ctx, g, l, hosts, lab.HostSpec{Disks: sizes, Family: lab.Family(o.family)}); err != nil {
+		return err
+	}
+	if o.hcl != "" {
+		return writeHosts(g, l, o.hcl)
+	}
+	return nil
+}
+
 // openLab attaches to a lab that runs, or makes it.
-func (a *app) openLab(ctx context.Context, name string) (*lab.Lab, error) {
-	l, err := lab.Attach(ctx, name, a.err)
+func openLab(ctx context.Context, g *global, name string) (*lab.Lab, error) {
+	l, err := lab.Attach(ctx, name, g.err)
 	if err == nil {
 		return l, nil
 	}
-	return lab.Open(ctx, lab.Options{Name: name, Persistent: true, Log: a.err})
+	return lab.Open(ctx, lab.Options{Name: name, Persistent: true, Log: g.err})
 }
 
-func (a *app) bootLab(ctx context.Context, l *lab.Lab, names []string, spec lab.HostSpec) error {
+func bootLab(ctx context.Context, g *global, l *lab.Lab, names []string, spec lab.HostSpec) error {
 	var specs []lab.HostSpec
 	for _, n := range names {
 		if _, err := l.Host(n); err == nil {
@@ -98,14 +106,14 @@ func (a *app) bootLab(ctx context.Context, l *lab.Lab, names []string, spec lab.
 		return err
 	}
 	for _, h := range l.Hosts() {
-		a.print("%s\t%s\n", h.Name, h.Address)
+		g.print("%s\t%s\n", h.Name, h.Address)
 	}
-	a.print("upstream\t%s\nssh key\t%s\n", upstream.URL("almalinux"), l.KeyPath())
+	g.print("upstream\t%s\nssh key\t%s\n", upstream.URL("almalinux"), l.KeyPath())
 	return nil
 }
 
 // writeHosts writes a host block for each host of the lab.
-func (a *app) writeHosts(l *lab.Lab, name string) error {
+func writeHosts(g *global, l *lab.Lab, name string) error {
 	f := hclwrite.NewEmptyFile()
 	for _, h := range l.Hosts() {
 		key, err := h.HostKey()
@@ -120,14 +128,14 @@ func (a *app) writeHosts(l *lab.Lab, name string) error {
 		body.SetAttributeValue("host_key", cty.StringVal(key))
 		f.Body().AppendNewline()
 	}
-	if err := writeAtomically(name, f.Bytes(), 0o644); err != nil {
+	if err := run.WriteAtomically(name, f.Bytes(), 0o644); err != nil {
 		return err
 	}
-	a.print("wrote\t%s\n", name)
+	g.print("wrote\t%s\n", name)
 	return nil
 }
 
-func (a *app) labDown(name *string) *cobra.Command {
+func newLabDownCommand(name *string) *cobra.Command {
 	return &cobra.Command{
 		Use:   "down",
 		Short: "End a lab: its hosts, disks and network",
@@ -138,66 +146,70 @@ func (a *app) labDown(name *string) *cobra.Command {
 	}
 }
 
-func (a *app) labList() *cobra.Command {
+func newLabListCommand(g *global) *cobra.Command {
 	return &cobra.Command{
 		Use:   "list",
 		Short: "List the labs and hosts on this machine",
 		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			labs, err := lab.List(cmd.Context())
-			if err != nil {
-				return err
-			}
-			if len(labs) == 0 {
-				a.note("No lab is up. mirrorform lab up makes one.\n")
-				return nil
-			}
-			w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
-			_, _ = fmt.Fprintln(w, "LAB\tHOST\tADDRESS\tFAMILY\tSTATE")
-			for _, l := range labs {
-				for _, h := range l.Hosts {
-					state := "stopped"
-					if h.Running {
-						state = "running"
-					}
-					_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", l.Name, h.Name, h.Address, h.Family, state)
-				}
-				if l.Upstream != "" {
-					_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t\t\n", l.Name, "(upstream)", l.Upstream)
-				}
-			}
-			return w.Flush()
-		},
+		RunE:  func(cmd *cobra.Command, _ []string) error { return runLabList(cmd.Context(), g) },
 	}
 }
 
-func (a *app) labSSH(name *string) *cobra.Command {
+func runLabList(ctx context.Context, g *global) error {
+	labs, err := lab.List(ctx)
+	if err != nil {
+		return err
+	}
+	if len(labs) == 0 {
+		g.note("No lab is up. mirrorform lab up makes one.\n")
+		return nil
+	}
+	w := tabwriter.NewWriter(g.out, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(w, "LAB\tHOST\tADDRESS\tFAMILY\tSTATE")
+	for _, l := range labs {
+		for _, h := range l.Hosts {
+			state := "stopped"
+			if h.Running {
+				state = "running"
+			}
+			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", l.Name, h.Name, h.Address, h.Family, state)
+		}
+		if l.Upstream != "" {
+			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t\t\n", l.Name, "(upstream)", l.Upstream)
+		}
+	}
+	return w.Flush()
+}
+
+func newLabSSHCommand(g *global, name *string) *cobra.Command {
 	var user string
 	cmd := &cobra.Command{
 		Use:   "ssh HOST [-- COMMAND…]",
 		Short: "Log in to a lab host, or run a command there",
 		Args:  cobra.MinimumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			l, err := lab.Attach(cmd.Context(), *name, a.err)
-			if err != nil {
-				return err
-			}
-			h, err := l.Host(args[0])
-			if err != nil {
-				return err
-			}
-			argv := l.SSHCommand(h, user, args[1:]...)
-			ssh := exec.CommandContext(cmd.Context(), argv[0], argv[1:]...)
-			ssh.Stdin, ssh.Stdout, ssh.Stderr = os.Stdin, os.Stdout, os.Stderr
-			var exit *exec.ExitError
-			if err := ssh.Run(); errors.As(err, &exit) {
-				return exitStatus(exit.ExitCode())
-			} else if err != nil {
-				return err
-			}
-			return nil
-		},
+		RunE:  func(cmd *cobra.Command, args []string) error { return runLabSSH(cmd.Context(), g, *name, user, args) },
 	}
 	cmd.Flags().StringVar(&user, "user", "root", "`ACCOUNT` to log in to: root, "+strings.Join(lab.Users(), ", "))
 	return cmd
+}
+
+func runLabSSH(ctx context.Context, g *global, name, user string, args []string) error {
+	l, err := lab.Attach(ctx, name, g.err)
+	if err != nil {
+		return err
+	}
+	h, err := l.Host(args[0])
+	if err != nil {
+		return err
+	}
+	argv := l.SSHCommand(h, user, args[1:]...)
+	ssh := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	ssh.Stdin, ssh.Stdout, ssh.Stderr = os.Stdin, os.Stdout, os.Stderr
+	var exit *exec.ExitError
+	if err := ssh.Run(); errors.As(err, &exit) {
+		return exitStatus(exit.ExitCode())
+	} else if err != nil {
+		return err
+	}
+	return nil
 }

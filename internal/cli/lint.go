@@ -21,16 +21,16 @@ import (
 // lintFormats are the values of lint's --format.
 var lintFormats = []string{"text", "json", "sarif", "github"}
 
-// lintFlags are lint's flags.
-type lintFlags struct {
+// lintOptions are the options of lint.
+type lintOptions struct {
 	fix, dryRun, diff, strict, rules bool
 	format                           string
 	enable, disable                  []string
 	serviceConfig, stdinName         string
 }
 
-func (a *app) lintCommand() *cobra.Command {
-	var f lintFlags
+func newLintCommand(g *global) *cobra.Command {
+	var f lintOptions
 	cmd := &cobra.Command{
 		Use:   "lint PATH…",
 		Short: "Check mirrors.d files",
@@ -51,16 +51,7 @@ mirrorform lint --disable file-name,slow-sync mirrors.d`,
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return []string{"yml", "yaml"}, cobra.ShellCompDirectiveFilterFileExt
 		},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := f.check(args); err != nil {
-				return err
-			}
-			if f.rules {
-				a.listRules()
-				return nil
-			}
-			return a.lint(cmd.Context(), f, args)
-		},
+		RunE: func(cmd *cobra.Command, args []string) error { return runLint(cmd.Context(), g, f, args) },
 	}
 	flags := cmd.Flags()
 	flags.BoolVar(&f.fix, "fix", false, "correct what can only be meant one way")
@@ -85,7 +76,7 @@ mirrorform lint --disable file-name,slow-sync mirrors.d`,
 }
 
 // check refuses flags that contradict each other.
-func (f *lintFlags) check(args []string) error {
+func (f *lintOptions) check(args []string) error {
 	switch {
 	case !slices.Contains(lintFormats, f.format):
 		return fmt.Errorf("--format is %q: it takes text, json, sarif or github", f.format)
@@ -109,7 +100,7 @@ func (f *lintFlags) check(args []string) error {
 	return nil
 }
 
-func (a *app) listRules() {
+func listRules(g *global) {
 	var rows [][]string
 	for _, r := range mirrorsd.Rules() {
 		fixable, optional := "", ""
@@ -121,10 +112,17 @@ func (a *app) listRules() {
 		}
 		rows = append(rows, []string{r.Name, string(r.Severity), fixable, optional, r.Summary + ". " + r.Detail})
 	}
-	a.ui.Table(rows)
+	g.ui.Table(rows)
 }
 
-func (a *app) lint(ctx context.Context, f lintFlags, args []string) error {
+func runLint(ctx context.Context, g *global, f lintOptions, args []string) error {
+	if err := f.check(args); err != nil {
+		return err
+	}
+	if f.rules {
+		listRules(g)
+		return nil
+	}
 	options := mirrorsd.Options{Enable: f.enable, Disable: f.disable}
 	if f.serviceConfig != "" {
 		service, err := loadServiceConfig(ctx, f.serviceConfig, nil, verifyTimeout)
@@ -137,17 +135,17 @@ func (a *app) lint(ctx context.Context, f lintFlags, args []string) error {
 	if err != nil {
 		return fmt.Errorf("%w; mirrorform lint --rules lists them", err)
 	}
-	files, err := a.lintFiles(args, f.stdinName)
+	files, err := lintFiles(g, args, f.stdinName)
 	if err != nil {
 		return err
 	}
 	if f.fix || f.diff {
-		if err := a.lintFix(linter, f, files, args); err != nil {
+		if err := lintFix(g, linter, f, files, args); err != nil {
 			return err
 		}
 	}
 	findings := linter.Lint(files)
-	if err := a.lintReport(f, args, files, findings); err != nil {
+	if err := lintReport(g, f, args, files, findings); err != nil {
 		return err
 	}
 	for _, found := range findings {
@@ -155,11 +153,11 @@ func (a *app) lint(ctx context.Context, f lintFlags, args []string) error {
 			return errReported
 		}
 	}
-	return a.ui.Err()
+	return g.ui.Err()
 }
 
 // lintFix fixes files where they are, and puts the new content into files as well, unless nothing is to be written.
-func (a *app) lintFix(linter *mirrorsd.Linter, f lintFlags, files []mirrorsd.Source, args []string) error {
+func lintFix(g *global, linter *mirrorsd.Linter, f lintOptions, files []mirrorsd.Source, args []string) error {
 	write := f.fix && !f.dryRun
 	stdin := slices.Contains(args, "-")
 	for i := range files {
@@ -170,10 +168,10 @@ func (a *app) lintFix(linter *mirrorsd.Linter, f lintFlags, files []mirrorsd.Sou
 		fixed, done := linter.Fix(*file)
 		toStdout := stdin && write // where a diff would be in the way
 		if (f.diff || f.dryRun) && len(done) > 0 && !toStdout {
-			a.ui.Diff(file.Name, string(file.Data), string(fixed))
+			g.ui.Diff(file.Name, string(file.Data), string(fixed))
 		}
 		if toStdout {
-			if _, err := a.out.Write(fixed); err != nil {
+			if _, err := g.out.Write(fixed); err != nil {
 				return fmt.Errorf("write standard output: %w", err)
 			}
 		} else if write && len(done) > 0 {
@@ -181,7 +179,7 @@ func (a *app) lintFix(linter *mirrorsd.Linter, f lintFlags, files []mirrorsd.Sou
 				return err
 			}
 			if f.format == "text" {
-				a.ui.Print(fmt.Sprintf("%s: %s", file.Name, numbered(len(done), "finding fixed", "findings fixed")))
+				g.ui.Print(fmt.Sprintf("%s: %s", file.Name, numbered(len(done), "finding fixed", "findings fixed")))
 			}
 		}
 		if write {
@@ -199,7 +197,7 @@ func numbered(n int, one, many string) string {
 }
 
 // lintReport prints the findings.
-func (a *app) lintReport(f lintFlags, args []string, files []mirrorsd.Source, findings []mirrorsd.Finding) error {
+func lintReport(g *global, f lintOptions, args []string, files []mirrorsd.Source, findings []mirrorsd.Finding) error {
 	var text []byte
 	var err error
 	switch f.format {
@@ -208,16 +206,16 @@ func (a *app) lintReport(f lintFlags, args []string, files []mirrorsd.Source, fi
 	case "sarif":
 		text, err = report.SARIF(findings, version)
 	case "github":
-		a.print("%s", report.GitHub(findings))
+		g.print("%s", report.GitHub(findings))
 		return nil
 	default:
-		a.lintText(f, slices.Contains(args, "-") && f.fix && !f.dryRun, files, findings)
+		lintText(g, f, slices.Contains(args, "-") && f.fix && !f.dryRun, files, findings)
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	a.print("%s\n", ui.VisibleJSON(text))
+	g.print("%s\n", ui.VisibleJSON(text))
 	return nil
 }
 
@@ -236,7 +234,7 @@ func (r ruleOf) Suggestion() string {
 const maxShown = 200
 
 // lintText prints findings like all other diagnostics; to standard error if the result is something else.
-func (a *app) lintText(f lintFlags, toStderr bool, files []mirrorsd.Source, findings []mirrorsd.Finding) {
+func lintText(g *global, f lintOptions, toStderr bool, files []mirrorsd.Source, findings []mirrorsd.Finding) {
 	sources := map[string]*hcl.File{}
 	for _, file := range files {
 		sources[file.Name] = &hcl.File{Bytes: file.Data}
@@ -265,18 +263,18 @@ func (a *app) lintText(f lintFlags, toStderr bool, files []mirrorsd.Source, find
 	}
 	for _, file := range files {
 		if n := shown[file.Name] - maxShown; n > 0 {
-			a.ui.Warning(fmt.Sprintf("%s has %s that are not shown here; --format json has all.", file.Name, numbered(n, "more finding", "more findings")))
+			g.ui.Warning(fmt.Sprintf("%s has %s that are not shown here; --format json has all.", file.Name, numbered(n, "more finding", "more findings")))
 		}
 	}
 	if toStderr {
-		a.ui.Diagnostics(diags, sources)
+		g.ui.Diagnostics(diags, sources)
 		return
 	}
-	a.ui.Report(diags, sources)
+	g.ui.Report(diags, sources)
 	if len(findings) == 0 {
-		a.ui.Print(numbered(len(files), "file: nothing found.", "files: nothing found."))
+		g.ui.Print(numbered(len(files), "file: nothing found.", "files: nothing found."))
 	} else if fixable > 0 && !f.fix {
-		a.ui.Print(fmt.Sprintf("--fix would correct %d of these.", fixable))
+		g.ui.Print(fmt.Sprintf("--fix would correct %d of these.", fixable))
 	}
 }
 
@@ -285,7 +283,7 @@ func place(p mirrorsd.Position) hcl.Pos {
 }
 
 // lintFiles reads what the arguments mean, each file once, in the order of the arguments.
-func (a *app) lintFiles(args []string, stdinName string) ([]mirrorsd.Source, error) {
+func lintFiles(g *global, args []string, stdinName string) ([]mirrorsd.Source, error) {
 	var files []mirrorsd.Source
 	seen := map[string]bool{}
 	add := func(name string, data []byte) {
@@ -296,7 +294,7 @@ func (a *app) lintFiles(args []string, stdinName string) ([]mirrorsd.Source, err
 	}
 	for _, arg := range args {
 		if arg == "-" {
-			data, err := io.ReadAll(io.LimitReader(a.in, mirrorsd.MaxSize+1))
+			data, err := io.ReadAll(io.LimitReader(g.in, mirrorsd.MaxSize+1))
 			if err != nil {
 				return nil, fmt.Errorf("read standard input: %w", err)
 			}

@@ -17,57 +17,50 @@ type logFlags struct {
 	level, format, file string
 }
 
-// addLogFlags adds what says how much is told of the work on hosts.
-func (a *app) addLogFlags(flags *pflag.FlagSet) {
-	flags.CountVarP(&a.logging.verbose, "verbose", "v", "log what is done on each host, and how long it takes; twice: also each message on the wire, by kind and size")
-	flags.StringVar(&a.logging.level, "log-level", "", "log from `LEVEL` on: info (as -v), warn, error or trace (as -vv)")
-	flags.StringVar(&a.logging.format, "log-format", "text", "`FORMAT` of the log: text or json")
-	flags.StringVar(&a.logging.file, "log-file", "", "append the log to `FILE`, in place of writing it to standard error")
+// add adds what says how much is told of the work on hosts.
+func (f *logFlags) add(flags *pflag.FlagSet) {
+	flags.CountVarP(&f.verbose, "verbose", "v", "log what is done on each host, and how long it takes; twice: also each message on the wire, by kind and size")
+	flags.StringVar(&f.level, "log-level", "", "log from `LEVEL` on: info (as -v), warn, error or trace (as -vv)")
+	flags.StringVar(&f.format, "log-format", "text", "`FORMAT` of the log: text or json")
+	flags.StringVar(&f.file, "log-file", "", "append the log to `FILE`, in place of writing it to standard error")
 }
 
 var logLevels = map[string]slog.Level{"info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError, "trace": runlog.LevelTrace}
 
-// startLog begins the log, if one is wanted.
-func (a *app) startLog(cmd *cobra.Command) error {
+// start begins the log, if one is wanted. It ends with the exit status, which is that of an error if the log could not be written.
+func (f *logFlags) start(g *global, cmd *cobra.Command) (*runlog.Log, error) {
 	if cmd.Flags().Lookup("log-level") == nil {
-		return nil
+		return nil, nil
 	}
-	o := a.logging
-	if o.format != "text" && o.format != "json" {
-		return fmt.Errorf("--log-format is %q: it takes text or json", o.format)
+	if f.format != "text" && f.format != "json" {
+		return nil, fmt.Errorf("--log-format is %q: it takes text or json", f.format)
 	}
-	level, known := logLevels[o.level]
+	level, known := logLevels[f.level]
 	switch {
-	case o.level == "" && o.verbose == 0 && o.file == "":
-		return nil
-	case o.level != "" && !known:
-		return fmt.Errorf("--log-level is %q: it takes info, warn, error or trace", o.level)
-	case o.verbose > 1:
+	case f.level == "" && f.verbose == 0 && f.file == "":
+		return nil, nil
+	case f.level != "" && !known:
+		return nil, fmt.Errorf("--log-level is %q: it takes info, warn, error or trace", f.level)
+	case f.verbose > 1:
 		level = runlog.LevelTrace
 	}
-	w := a.ui.Stderr()
-	if o.file != "" {
-		f, err := os.OpenFile(o.file, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	w := g.ui.Stderr()
+	if f.file != "" {
+		opened, err := os.OpenFile(f.file, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 		if err != nil {
-			return fmt.Errorf("--log-file: %w", err)
+			return nil, fmt.Errorf("--log-file: %w", err)
 		}
-		a.logFile = &logFile{file: f}
-		w = a.logFile
+		file := &logFile{file: opened}
+		g.atEnd = append(g.atEnd, func(status int, _ error) int {
+			if err := file.close(); err != nil {
+				g.ui.Error(fmt.Errorf("--log-file: %w", err))
+				return exitError
+			}
+			return status
+		})
+		w = file
 	}
-	a.log = runlog.New(w, o.format == "json", level)
-	return nil
-}
-
-// endLog closes the log's file, and returns the exit status: an error if the log could not be written.
-func (a *app) endLog(status int) int {
-	if a.logFile == nil {
-		return status
-	}
-	if err := a.logFile.close(); err != nil {
-		a.ui.Error(fmt.Errorf("--log-file: %w", err))
-		return exitError
-	}
-	return status
+	return runlog.New(w, f.format == "json", level), nil
 }
 
 // logFile is a file that remembers the first error: log/slog passes over it. The handlers of log/slog write one record at a time.

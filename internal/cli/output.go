@@ -8,61 +8,70 @@ import (
 	"strings"
 
 	"github.com/mirrorform/mirrorform/internal/config"
+	"github.com/mirrorform/mirrorform/internal/run"
 	"github.com/mirrorform/mirrorform/internal/ui"
 	"github.com/spf13/cobra"
 	"github.com/zclconf/go-cty/cty"
 	ctyjson "github.com/zclconf/go-cty/cty/json"
 )
 
-func (a *app) outputCommand() *cobra.Command {
-	var asJSON, raw bool
+// outputOptions are the options of output.
+type outputOptions struct {
+	configFlags
+	asJSON, raw bool
+}
+
+func newOutputCommand(g *global) *cobra.Command {
+	var o outputOptions
 	cmd := &cobra.Command{
 		Use:   "output [NAME]",
 		Short: "Print the configuration's outputs",
 		Long:  "Print all outputs, or the one of that NAME. A sensitive one is printed only when it is named, or with --json.",
 		Args:  cobra.MaximumNArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			c, err := a.mustLoad()
-			if err != nil {
-				return err
-			}
-			outputs, diags := c.Outputs(nil)
-			a.ui.Diagnostics(diags, c.Files())
-			if diags.HasErrors() {
-				return errReported
-			}
-			if len(args) == 1 {
-				o, ok := outputs[args[0]]
-				if !ok {
-					return fmt.Errorf("the configuration has no output %q", args[0])
-				}
-				if len(o.Needs) > 0 {
-					return fmt.Errorf("the output %q has no value here: it needs facts of %s, which this command does not reach; "+
-						"`mirrorform console --host HOST` evaluates expressions with the facts of a host", args[0], hostNames(o.Needs))
-				}
-				return a.printOutput(o, asJSON, raw)
-			}
-			if raw {
-				return fmt.Errorf("--raw prints one output: name it")
-			}
-			return a.printOutputs(outputs, asJSON)
-		},
+		RunE:  func(_ *cobra.Command, args []string) error { return runOutput(g, o, args) },
 	}
-	a.addVarFlags(cmd.Flags())
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print as JSON")
-	cmd.Flags().BoolVar(&raw, "raw", false, "print one string, number or bool without quotes or newline")
+	o.add(cmd.Flags())
+	cmd.Flags().BoolVar(&o.asJSON, "json", false, "print as JSON")
+	cmd.Flags().BoolVar(&o.raw, "raw", false, "print one string, number or bool without quotes or newline")
 	cmd.MarkFlagsMutuallyExclusive("json", "raw")
 	return cmd
 }
 
-func (a *app) printOutput(o config.Output, asJSON, raw bool) error {
+func runOutput(g *global, o outputOptions, args []string) error {
+	c, err := run.Load(o.sources(g), &observer{UI: g.ui})
+	if err != nil {
+		return err
+	}
+	outputs, diags := c.Outputs(nil)
+	g.ui.Diagnostics(diags, c.Files())
+	if diags.HasErrors() {
+		return errReported
+	}
+	if len(args) == 1 {
+		output, ok := outputs[args[0]]
+		if !ok {
+			return fmt.Errorf("the configuration has no output %q", args[0])
+		}
+		if len(output.Needs) > 0 {
+			return fmt.Errorf("the output %q has no value here: it needs facts of %s, which this command does not reach; "+
+				"`mirrorform console --host HOST` evaluates expressions with the facts of a host", args[0], hostNames(output.Needs))
+		}
+		return printOutput(g, output, o.asJSON, o.raw)
+	}
+	if o.raw {
+		return fmt.Errorf("--raw prints one output: name it")
+	}
+	return printOutputs(g, outputs, o.asJSON)
+}
+
+func printOutput(g *global, o config.Output, asJSON, raw bool) error {
 	value, _ := o.Value.UnmarkDeep()
 	if raw {
 		text, err := rawText(value)
 		if err != nil {
 			return err
 		}
-		a.print("%s", text)
+		g.print("%s", text)
 		return nil
 	}
 	text, err := outputText(value)
@@ -72,7 +81,7 @@ func (a *app) printOutput(o config.Output, asJSON, raw bool) error {
 	if !asJSON {
 		text = ui.Escape(text)
 	}
-	a.print("%s\n", text)
+	g.print("%s\n", text)
 	return nil
 }
 
@@ -97,14 +106,14 @@ func outputText(value cty.Value) (string, error) {
 
 // listedOutput is the text of one output among all. One that needs facts has none, and in JSON is
 // null with a warning.
-func (a *app) listedOutput(name string, o config.Output, asJSON bool) (string, error) {
+func listedOutput(g *global, name string, o config.Output, asJSON bool) (string, error) {
 	switch {
 	case !asJSON && o.Sensitive:
 		return "(sensitive value)", nil
 	case !asJSON && len(o.Needs) > 0:
 		return fmt.Sprintf("(needs facts of %s)", hostNames(o.Needs)), nil
 	case len(o.Needs) > 0:
-		a.ui.Warning(fmt.Sprintf("The output %q is null because it needs facts of %s, which this command does not reach.", name, hostNames(o.Needs)))
+		g.ui.Warning(fmt.Sprintf("The output %q is null because it needs facts of %s, which this command does not reach.", name, hostNames(o.Needs)))
 		return "null", nil
 	}
 	return outputText(o.Value)
@@ -122,17 +131,17 @@ func hostNames(names []string) string {
 	return fmt.Sprintf("hosts %s and %d others", strings.Join(names[:shown], ", "), len(names)-shown)
 }
 
-func (a *app) printOutputs(outputs map[string]config.Output, asJSON bool) error {
+func printOutputs(g *global, outputs map[string]config.Output, asJSON bool) error {
 	object := map[string]json.RawMessage{}
 	for _, name := range slices.Sorted(maps.Keys(outputs)) {
 		o := outputs[name]
-		text, err := a.listedOutput(name, o, asJSON)
+		text, err := listedOutput(g, name, o, asJSON)
 		if err != nil {
 			return fmt.Errorf("output %s: %w", name, err)
 		}
 		object[name] = json.RawMessage(text)
 		if !asJSON {
-			a.print("%s = %s\n", name, ui.Escape(text))
+			g.print("%s = %s\n", name, ui.Escape(text))
 		}
 	}
 	if !asJSON {
@@ -142,6 +151,6 @@ func (a *app) printOutputs(outputs map[string]config.Output, asJSON bool) error 
 	if err != nil {
 		return err
 	}
-	a.print("%s\n", text)
+	g.print("%s\n", text)
 	return nil
 }

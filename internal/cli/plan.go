@@ -2,42 +2,25 @@ package cli
 
 import (
 	"context"
-	"strings"
 
 	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/internal/report"
+	"github.com/mirrorform/mirrorform/internal/run"
 	"github.com/mirrorform/mirrorform/internal/ui"
 	"github.com/spf13/cobra"
 )
 
-func (a *app) validateCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "validate",
-		Short: "Check the configuration without reaching a host",
-		Long: `Check all of the configuration that can be checked without reaching a host. What depends on a host's facts, or on a variable that nothing sets, is unknown, and
-plan checks it.`,
-		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			o := a.loadOptions()
-			o.AllowMissing = true
-			c, err := a.mustLoadWith(o)
-			if err != nil {
-				return err
-			}
-			a.print("The configuration is valid.\n")
-			if missing := c.WithoutValue(); len(missing) > 0 {
-				a.print("What depends on variables without a value was not checked: %s.\n", strings.Join(missing, ", "))
-			}
-			return nil
-		},
-	}
-	a.addVarFlags(cmd.Flags())
-	return cmd
+// planOptions are the options of plan and drift.
+type planOptions struct {
+	hostFlags
+	replace          []string
+	asJSON, detailed bool
+	out              outFile
 }
 
-func (a *app) planCommand() *cobra.Command {
-	var asJSON, detailed bool
-	var out outFile
+func newPlanCommand(g *global) *cobra.Command {
+	var o planOptions
+	complete := completer{g, &o.configFlags}
 	cmd := &cobra.Command{
 		Use:   "plan",
 		Short: "Show what apply would change",
@@ -48,83 +31,85 @@ With --out the plan is saved as well, for show and apply. The file holds no secr
 plan was made from, and those of what holds a secret are slow to guess at (Argon2id). It is not written when the plan failed for a host.
 
 Exit status: 0, or 1 on an error; with --detailed-exitcode 2 when there are differences.`,
-		Args: a.noArguments,
+		Args: complete.none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.planAndShow(cmd.Context(), asJSON, detailed, out)
+			return g.observed(cmd, &o.observerFlags, func(w *observer) error { return runPlan(cmd.Context(), g, w, o) })
 		},
 	}
-	a.addHostFlags(cmd)
-	a.addEventsFlag(cmd)
-	a.addReplaceFlag(cmd)
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print the plan as JSON")
-	cmd.Flags().Var(&out, "out", "save the plan in `FILE`, which apply takes")
-	cmd.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit with 2 when there are differences")
-	a.addReportFlag(cmd)
+	o.add(g, cmd)
+	o.addEventsFlag(cmd)
+	addReplaceFlag(cmd, &o.replace, complete)
+	cmd.Flags().BoolVar(&o.asJSON, "json", false, "print the plan as JSON")
+	cmd.Flags().Var(&o.out, "out", "save the plan in `FILE`, which apply takes")
+	cmd.Flags().BoolVar(&o.detailed, "detailed-exitcode", false, "exit with 2 when there are differences")
+	o.reports.addFlag(cmd)
 	return cmd
 }
 
-func (a *app) driftCommand() *cobra.Command {
-	var asJSON bool
+func newDriftCommand(g *global) *cobra.Command {
+	o := planOptions{detailed: true}
 	cmd := &cobra.Command{
 		Use:   "drift",
 		Short: "Tell whether hosts differ from the configuration",
 		Long: `Observe the hosts and show what differs from the configuration, as plan does. Made for timers and CI.
 
 Exit status: 0 no differences, 2 differences, 1 an error: a host that was not reached is an error, not a difference.`,
-		Args: a.noArguments,
+		Args: completer{g, &o.configFlags}.none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.planAndShow(cmd.Context(), asJSON, true, "")
+			return g.observed(cmd, &o.observerFlags, func(w *observer) error { return runPlan(cmd.Context(), g, w, o) })
 		},
 	}
-	a.addHostFlags(cmd)
-	a.addEventsFlag(cmd)
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print the differences as JSON")
-	a.addReportFlag(cmd)
+	o.add(g, cmd)
+	o.addEventsFlag(cmd)
+	cmd.Flags().BoolVar(&o.asJSON, "json", false, "print the differences as JSON")
+	o.reports.addFlag(cmd)
 	return cmd
 }
 
-func (a *app) planAndShow(ctx context.Context, asJSON, detailed bool, out outFile) error {
-	r, err := a.newRun("")
+func runPlan(ctx context.Context, g *global, w *observer, o planOptions) error {
+	of := o.options(g, w, "")
+	of.Selection.Replace = o.replace
+	r, err := run.New(of, w)
 	if err != nil {
 		return err
 	}
-	defer r.close()
-	r.fleet.Once, r.fleet.Brief = true, out == "" && len(a.reports) == 0
-	plan, err := r.plan(ctx)
+	defer r.Close()
+	p, err := r.NewPlan(ctx, run.Aim{Once: true, Brief: o.out == "" && len(o.reports) == 0})
 	if err != nil {
 		return err
 	}
-	if err := r.show(plan, asJSON); err != nil {
+	defer p.Close()
+	if err := showPass(g, p, o.asJSON); err != nil {
 		return err
 	}
-	if out != "" {
-		if err := r.save(plan, string(out)); err != nil {
+	if o.out != "" {
+		if err := p.Save(string(o.out)); err != nil {
 			return err
 		}
 	}
 	switch {
-	case plan.Failed():
+	case p.Plan.Failed():
 		return errReported
-	case detailed && plan.Counts().Changes() > 0:
+	case o.detailed && p.Plan.Counts().Changes() > 0:
 		return errDifferences
 	}
 	return nil
 }
 
-// show prints a plan whose problems were printed as diagnostics.
-func (r *run) show(plan *engine.Plan, asJSON bool) error {
-	return r.showPlan(plan, asJSON, ui.PlanOptions{OmitProblems: true, Waves: r.rollout.waves()})
+// showPass prints a plan whose problems were printed as diagnostics.
+func showPass(g *global, p *run.Pass, asJSON bool) error {
+	return showPlan(g, p.Plan, asJSON, ui.PlanOptions{OmitProblems: true, Waves: p.Waves()})
 }
 
-func (a *app) showPlan(plan *engine.Plan, asJSON bool, o ui.PlanOptions) error {
+func showPlan(g *global, plan *engine.Plan, asJSON bool, o ui.PlanOptions) error {
 	if !asJSON {
-		a.ui.Plan(plan, o)
+		g.ui.Plan(plan, o)
 		return nil
 	}
 	text, err := report.FromPlan(plan).JSON()
 	if err != nil {
 		return err
 	}
-	a.print("%s\n", text)
+	g.print("%s\n", text)
 	return nil
 }

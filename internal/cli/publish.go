@@ -5,24 +5,23 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
-	"sync"
 
 	"github.com/aymanbagabas/go-udiff"
-	"github.com/mirrorform/mirrorform/engine"
-	"github.com/mirrorform/mirrorform/engine/wire"
 	"github.com/mirrorform/mirrorform/internal/publish"
+	"github.com/mirrorform/mirrorform/internal/run"
+	"github.com/mirrorform/mirrorform/internal/ui"
 	"github.com/spf13/cobra"
 )
 
 // publishOptions are the flags of publish.
 type publishOptions struct {
-	publish.Options
+	hostFlags
+	repository                publish.Options
 	verify                    verifyFlags
 	dryRun, check, skipVerify bool
 }
 
-func (a *app) publishCommand() *cobra.Command {
+func newPublishCommand(g *global) *cobra.Command {
 	o := publishOptions{verify: defaultVerifyFlags()}
 	cmd := &cobra.Command{
 		Use:   "publish",
@@ -40,20 +39,20 @@ The token is $GH_TOKEN or $GITHUB_TOKEN, or what gh auth token prints; a classic
 With --check nothing is published: what differs between the configuration and the list is told, field by field.
 
 Exit status: 0 done or nothing to do, 1 an error, with --check 2 when there are differences.`,
-		Args: a.noArguments,
+		Args: completer{g, &o.configFlags}.none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.publish(cmd.Context(), o)
+			return g.observed(cmd, &o.observerFlags, func(w *observer) error { return runPublish(cmd.Context(), g, w, o) })
 		},
 	}
-	a.addHostFlags(cmd)
+	o.add(g, cmd)
 	o.verify.add(cmd)
-	addRepositoryFlags(cmd, &o.Options)
+	addRepositoryFlags(cmd, &o.repository)
 	flags := cmd.Flags()
 	flags.BoolVar(&o.dryRun, "dry-run", false, "show the changes and the pull requests' texts, and change nothing")
 	flags.BoolVar(&o.check, "check", false, "tell what differs between the configuration and the list")
 	flags.BoolVar(&o.skipVerify, "skip-verify", false, "do not look at the mirrors from outside before their entries are published")
-	flags.BoolVar(&o.Relist, "relist", false, "ask for mirrors that upstream made private, or that were retired, to be listed again")
-	flags.BoolVar(&o.Overwrite, "overwrite", false, "replace values that somebody else pushed to the branch")
+	flags.BoolVar(&o.repository.Relist, "relist", false, "ask for mirrors that upstream made private, or that were retired, to be listed again")
+	flags.BoolVar(&o.repository.Overwrite, "overwrite", false, "replace values that somebody else pushed to the branch")
 	cmd.MarkFlagsMutuallyExclusive("dry-run", "check")
 	return cmd
 }
@@ -72,40 +71,42 @@ func addRepositoryFlags(cmd *cobra.Command, o *publish.Options) {
 	}
 }
 
-func (a *app) publish(ctx context.Context, o publishOptions) error {
-	r, err := a.entriesRun()
+func runPublish(ctx context.Context, g *global, w *observer, o publishOptions) error {
+	of := o.options(g, w, "")
+	s, err := run.NewScope(of.Sources, of.Selection, w)
 	if err != nil {
 		return err
 	}
-	list, err := r.entriesToPublish(ctx)
+	list, err := s.Publishable(ctx, of.Access, of.Parallelism)
 	if err != nil {
 		return err
 	}
 	if len(list) == 0 {
 		return errors.New("there is nothing to publish: no mirror block of these hosts has a publish block")
 	}
-	if o.Token, err = publish.FindToken(ctx, os.Environ(), o.APIURL); err != nil && (!errors.Is(err, publish.ErrNoToken) || !o.dryRun && !o.check) {
+	repository := o.repository
+	if repository.Token, err = publish.FindToken(ctx, os.Environ(), repository.APIURL); err != nil && (!errors.Is(err, publish.ErrNoToken) || !o.dryRun && !o.check) {
 		return err
 	}
 	if !o.skipVerify && !o.check {
-		c, err := a.newMirrorChecker(ctx, o.verify, r.config)
+		c, err := newMirrorChecker(ctx, g.ui, o.verify, s.Config)
 		if err != nil {
 			return err
 		}
 		defer c.close()
-		o.Checkers = []publish.Checker{c}
+		repository.Checkers = []publish.Checker{c}
 	}
-	o.Notify, o.UpstreamOnly = a.ui.Note, o.check
-	session, err := publish.Open(ctx, o.Options)
+	repository.Notify, repository.UpstreamOnly = g.ui.Note, o.check
+	session, err := publish.Open(ctx, repository)
 	if err != nil {
 		return err
 	}
-	err = a.publishAll(ctx, session, list, o)
+	err = publishAll(ctx, g, session, list, o)
 	return errors.Join(err, session.Close())
 }
 
 // publishAll goes on with the other entries after an error.
-func (a *app) publishAll(ctx context.Context, s *publish.Session, list []publish.Entry, o publishOptions) error {
+func publishAll(ctx context.Context, g *global, s *publish.Session, list []publish.Entry, o publishOptions) error {
 	failed, differs := false, false
 	for _, e := range list {
 		if ctx.Err() != nil {
@@ -114,16 +115,16 @@ func (a *app) publishAll(ctx context.Context, s *publish.Session, list []publish
 		var err error
 		if o.check {
 			var d bool
-			d, err = a.publishCheck(s, e)
+			d, err = publishCheck(g, s, e)
 			differs = differs || d
 		} else {
-			err = a.publishOne(ctx, s, e, o.dryRun)
+			err = publishOne(ctx, g, s, e, o.dryRun)
 		}
 		if err != nil {
-			a.ui.Error(err)
+			g.ui.Error(err)
 			failed = true
 			if refused := (*publish.RefusedError)(nil); errors.As(err, &refused) && refused.Checker == verifyName {
-				a.ui.Note("mirrorform verify says more about it; --skip-verify publishes it all the same")
+				g.ui.Note("mirrorform verify says more about it; --skip-verify publishes it all the same")
 			}
 		}
 	}
@@ -136,49 +137,49 @@ func (a *app) publishAll(ctx context.Context, s *publish.Session, list []publish
 	return nil
 }
 
-func (a *app) publishCheck(s *publish.Session, e publish.Entry) (differs bool, err error) {
+func publishCheck(g *global, s *publish.Session, e publish.Entry) (differs bool, err error) {
 	d, err := s.Drift(e)
 	if err != nil {
 		return false, err
 	}
 	for _, k := range d.Foreign {
-		a.ui.Note(fmt.Sprintf("%s line %d: %s is no key that upstream's schema knows", d.Path, k.Line, k.Key))
+		g.ui.Note(fmt.Sprintf("%s line %d: %s is no key that upstream's schema knows", d.Path, k.Line, k.Key))
 	}
 	if !d.Differs() {
-		a.ui.Print(e.File.Name + ": listed as configured")
+		g.ui.Print(e.File.Name + ": listed as configured")
 		return false, nil
 	}
-	a.ui.Print(e.File.Name + ": differs from " + s.Upstream())
+	g.ui.Print(e.File.Name + ": differs from " + s.Upstream())
 	for _, line := range d.Lines() {
-		a.ui.Print("  " + line)
+		g.ui.Print("  " + line)
 	}
 	return true, nil
 }
 
-func (a *app) publishOne(ctx context.Context, s *publish.Session, e publish.Entry, dryRun bool) error {
+func publishOne(ctx context.Context, g *global, s *publish.Session, e publish.Entry, dryRun bool) error {
 	name := e.File.Name
 	c, err := s.Plan(ctx, e)
 	if err != nil {
 		return err
 	}
 	for _, note := range c.Notes {
-		a.ui.Note(name + ": " + note)
+		g.ui.Note(name + ": " + note)
 	}
 	switch {
 	case c.Action == publish.Listed:
-		a.ui.Print(name + ": nothing to do, upstream lists it as configured")
+		g.ui.Print(name + ": nothing to do, upstream lists it as configured")
 		return nil
 	case c.Action == publish.Pending:
-		a.ui.Print(name + ": nothing to do, the pull request is as configured: " + c.URL)
+		g.ui.Print(name + ": nothing to do, the pull request is as configured: " + c.URL)
 		return nil
 	case dryRun:
-		a.showChange(s, c)
+		showChange(g.ui, s, c)
 		return nil
 	}
 	if err := s.Apply(ctx, c); err != nil {
 		return err
 	}
-	a.ui.Print(fmt.Sprintf("%s: %s", name, publishedVerb[c.Action]+c.URL))
+	g.ui.Print(fmt.Sprintf("%s: %s", name, publishedVerb[c.Action]+c.URL))
 	return nil
 }
 
@@ -186,7 +187,7 @@ func (a *app) publishOne(ctx context.Context, s *publish.Session, e publish.Entr
 var publishedVerb = map[publish.Action]string{publish.Create: "opened ", publish.Update: "updated "}
 
 // showChange prints what publish would do.
-func (a *app) showChange(s *publish.Session, c *publish.Change) {
+func showChange(u *ui.UI, s *publish.Session, c *publish.Change) {
 	from := c.Branch
 	if s.Fork() != "" {
 		from = s.Fork() + ":" + from
@@ -195,70 +196,13 @@ func (a *app) showChange(s *publish.Session, c *publish.Change) {
 	if c.Action == publish.Update {
 		what = fmt.Sprintf("would update %s from %s", c.URL, from)
 	}
-	a.ui.Print(c.Entry.File.Name + ": " + what + "\n")
+	u.Print(c.Entry.File.Name + ": " + what + "\n")
 	after := "b/" + c.Path
 	if c.After == nil {
 		after = "/dev/null"
 	}
 	if diff := udiff.Unified("a/"+c.Path, after, string(c.Before), string(c.After)); diff != "" {
-		a.ui.Print(diff)
+		u.Print(diff)
 	}
-	a.ui.Print("\n" + c.Title + "\n\n" + c.Body)
-}
-
-// entriesToPublish are the mirrors' files as the configuration wants them. Hosts are reached only if their facts decide what is in them.
-func (r *run) entriesToPublish(ctx context.Context) ([]publish.Entry, error) {
-	var facts map[string]*wire.Facts
-	var err error
-	if hosts := r.needFacts(); len(hosts) > 0 {
-		if facts, err = r.readFacts(ctx, hosts); err != nil {
-			return nil, err
-		}
-	}
-	list, err := r.entries(facts)
-	if err != nil {
-		return nil, err
-	}
-	var found []publish.Entry
-	names := map[string]string{}
-	for _, e := range list {
-		key := strings.ToLower(e.file.Name)
-		if other := names[key]; other != "" {
-			return nil, fmt.Errorf("%s and %s both publish a mirror named %s; set publish.name of one of them", other, e.address, e.file.Name)
-		}
-		names[key] = e.address
-		found = append(found, publish.Entry{Address: e.address, Host: e.host, File: e.file})
-	}
-	return found, nil
-}
-
-// readFacts reaches hosts for their facts alone.
-func (r *run) readFacts(ctx context.Context, hosts []engine.Host) (map[string]*wire.Facts, error) {
-	var err error
-	var mu sync.Mutex
-	facts := map[string]*wire.Facts{}
-	fleet := &engine.Fleet{Parallelism: r.parallelism, Once: true, Brief: true}
-	fleet.Wanted = func(host string, all map[string]*wire.Facts) ([]*engine.Resource, error) {
-		mu.Lock()
-		defer mu.Unlock()
-		facts[host] = all[host]
-		return nil, nil
-	}
-	if r.fleet != nil {
-		fleet.Connect = r.fleet.Connect
-	} else {
-		var disconnect func()
-		if fleet.Connect, disconnect, err = r.connector(r.newReach(hostsByName(r.config.Hosts()))); err != nil {
-			return nil, err
-		}
-		defer disconnect()
-	}
-	defer fleet.Close()
-	plan := fleet.Plan(ctx, hosts)
-	for _, h := range plan.Hosts {
-		if h.Err != nil {
-			return nil, fmt.Errorf("the entry of host %s needs its facts: %w", h.Host, h.Err)
-		}
-	}
-	return facts, nil
+	u.Print("\n" + c.Title + "\n\n" + c.Body)
 }

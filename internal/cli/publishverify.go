@@ -24,16 +24,16 @@ type mirrorChecker struct {
 }
 
 // newMirrorChecker returns a checker that the caller closes.
-func (a *app) newMirrorChecker(ctx context.Context, f verifyFlags, configured *config.Config) (*mirrorChecker, error) {
-	options, err := f.options(ctx)
+func newMirrorChecker(ctx context.Context, u *ui.UI, f verifyFlags, configured *config.Config) (*mirrorChecker, error) {
+	options, err := f.upstream(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err := a.openConfigured(&options, configured); err != nil {
+	if err := openConfigured(&options, configured, u); err != nil {
 		closeDatabases(options)
 		return nil, err
 	}
-	c := &mirrorChecker{ui: a.ui}
+	c := &mirrorChecker{ui: u}
 	options.Progress = func(mirror string, done, total int64) { c.meter.Set(mirror, done, total) }
 	c.options, c.verifier = options, upstream.New(options)
 	return c, nil

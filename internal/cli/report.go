@@ -14,8 +14,15 @@ import (
 // textFormat is the format that report prints without --format.
 const textFormat = "text"
 
-func (a *app) reportCommand() *cobra.Command {
-	format, page := textFormat, ""
+// renderOptions say how a result is rendered.
+type renderOptions struct {
+	format  string
+	reports reportFiles
+	page    string
+}
+
+func newReportCommand(g *global) *cobra.Command {
+	o := renderOptions{format: textFormat}
 	cmd := &cobra.Command{
 		Use:   "report RESULT...",
 		Short: "Render stored results",
@@ -30,32 +37,34 @@ mirrorform report --format markdown result.json
 mirrorform report --report junit=junit.xml --report sarif=drift.sarif result.json
 mirrorform report --html fleet.html results/*.json`,
 		Args: cobra.MinimumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			list, err := a.readResults(args)
-			if err != nil {
-				return err
-			}
-			if page != "" {
-				a.reports = append(a.reports, pageFile(page, list))
-				if len(a.reports) == 1 && !cmd.Flags().Changed("format") { // nothing that takes one result only
-					if err := a.checkReports(cmd); err != nil {
-						return err
-					}
-					return a.writeReports(nil)
-				}
-			}
-			r, err := report.Combine(list)
-			if err != nil {
-				return err
-			}
-			return a.render(cmd, r, format)
-		},
+		RunE: func(cmd *cobra.Command, args []string) error { return runReport(cmd, g, o, args) },
 	}
-	a.addRenderFlags(cmd, &format)
-	cmd.Flags().StringVar(&page, "html", "", "write one page to `FILE` that shows all results, and their history")
+	o.add(cmd)
+	cmd.Flags().StringVar(&o.page, "html", "", "write one page to `FILE` that shows all results, and their history")
 	_ = cmd.MarkFlagFilename("html", "html")
-	cmd.AddCommand(a.mergeCommand())
+	cmd.AddCommand(newMergeCommand(g))
 	return cmd
+}
+
+func runReport(cmd *cobra.Command, g *global, o renderOptions, args []string) error {
+	list, err := readResults(g, args)
+	if err != nil {
+		return err
+	}
+	if o.page != "" {
+		o.reports = append(o.reports, pageFile(o.page, list))
+		if len(o.reports) == 1 && !cmd.Flags().Changed("format") { // nothing that takes one result only
+			if err := o.reports.check(cmd, ""); err != nil {
+				return err
+			}
+			return o.reports.write(g, nil)
+		}
+	}
+	r, err := report.Combine(list)
+	if err != nil {
+		return err
+	}
+	return o.render(cmd, g, r)
 }
 
 // pageFile is the page of all results, in place of that of one.
@@ -67,8 +76,8 @@ func pageFile(name string, list []report.Named) reportFile {
 	return reportFile{"html", name, func(_ *report.Result, o report.Options) ([]byte, error) { return report.HTML(results, o) }}
 }
 
-func (a *app) mergeCommand() *cobra.Command {
-	format := "json"
+func newMergeCommand(g *global) *cobra.Command {
+	o := renderOptions{format: "json"}
 	cmd := &cobra.Command{
 		Use:   "merge RESULT...",
 		Short: "Join the results of a fleet's shards into one",
@@ -78,79 +87,81 @@ and those with a host in common, are refused. When results of shards are missing
 Exit status: 0, or 1 when a shard is missing or the results do not belong together.`,
 		Example: `mirrorform report merge shard-*.json --report json=result.json --report markdown="$GITHUB_STEP_SUMMARY"`,
 		Args:    cobra.MinimumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			list, err := a.readResults(args)
-			if err != nil {
-				return err
-			}
-			r, err := report.Merge(list)
-			if err != nil {
-				return err
-			}
-			if err := a.render(cmd, r, format); err != nil {
-				return err
-			}
-			if missing := report.Missing(list); missing != "" {
-				return errors.New(missing)
-			}
-			return nil
-		},
+		RunE:    func(cmd *cobra.Command, args []string) error { return runMerge(cmd, g, o, args) },
 	}
-	a.addRenderFlags(cmd, &format)
+	o.add(cmd)
 	return cmd
 }
 
-// addRenderFlags adds what says how results are rendered.
-func (a *app) addRenderFlags(cmd *cobra.Command, format *string) {
+func runMerge(cmd *cobra.Command, g *global, o renderOptions, args []string) error {
+	list, err := readResults(g, args)
+	if err != nil {
+		return err
+	}
+	r, err := report.Merge(list)
+	if err != nil {
+		return err
+	}
+	if err := o.render(cmd, g, r); err != nil {
+		return err
+	}
+	if missing := report.Missing(list); missing != "" {
+		return errors.New(missing)
+	}
+	return nil
+}
+
+// add adds what says how results are rendered.
+func (o *renderOptions) add(cmd *cobra.Command) {
 	formats := append([]string{textFormat}, report.Formats()...)
 	flags := cmd.Flags()
-	flags.StringVar(format, "format", *format, "print the result in this `FORMAT`: "+strings.Join(formats, ", "))
-	flags.Var(&a.reports, "report", "write the result to a file as `FORMAT=FILE` and print nothing, unless --format is given (may be given again)")
+	flags.StringVar(&o.format, "format", o.format, "print the result in this `FORMAT`: "+strings.Join(formats, ", "))
+	flags.Var(&o.reports, "report", "write the result to a file as `FORMAT=FILE` and print nothing, unless --format is given (may be given again)")
 	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("report", completeReport)
 }
 
 // render prints a result and writes it to files.
-func (a *app) render(cmd *cobra.Command, r *report.Result, format string) error {
-	printed := len(a.reports) == 0 || cmd.Flags().Changed("format")
+func (o *renderOptions) render(cmd *cobra.Command, g *global, r *report.Result) error {
+	printed := len(o.reports) == 0 || cmd.Flags().Changed("format")
 	var render report.Renderer
-	if format != textFormat {
+	if o.format != textFormat {
 		var err error
-		if render, err = report.RendererOf(format); err != nil {
+		if render, err = report.RendererOf(o.format); err != nil {
 			return fmt.Errorf("--format: %w", err)
 		}
 	}
-	if err := a.checkReports(cmd); err != nil {
+	if err := o.reports.check(cmd, ""); err != nil {
 		return err
 	}
-	if printed && a.reports.toStdout() {
+	if printed && o.reports.toStdout() {
 		return errors.New("--format and --report FORMAT=- cannot both write to standard output")
 	}
-	if err := a.writeReports(r); err != nil {
+	if err := o.reports.write(g, r); err != nil {
 		return err
 	}
 	switch {
 	case !printed:
 	case render == nil:
 		if rows := report.Table(r); len(rows) > 1 {
-			a.ui.Table(rows)
+			g.ui.Table(rows)
 		}
-		a.ui.Print(report.Describe(r))
+		g.ui.Print(report.Describe(r))
 	default:
 		text, err := render(r, report.Options{Version: Version()})
 		if err != nil {
 			return err
 		}
-		a.print("%s", text)
+		g.print("%s", text)
 	}
 	return nil
 }
 
 // readResults reads results from files, or from standard input.
-func (a *app) readResults(names []string) ([]report.Named, error) {
+func readResults(g *global, names []string) ([]report.Named, error) {
 	var list []report.Named
 	for _, name := range names {
-		data, err := a.readResult(name)
+		data, err := readResult(g, name)
 		if err != nil {
 			return nil, err
 		}
@@ -163,8 +174,8 @@ func (a *app) readResults(names []string) ([]report.Named, error) {
 	return list, nil
 }
 
-func (a *app) readResult(name string) ([]byte, error) {
-	file := a.in
+func readResult(g *global, name string) ([]byte, error) {
+	file := g.in
 	if name != stdoutName {
 		var err error
 		if file, err = os.Open(name); err != nil {

@@ -1,14 +1,15 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/internal/run"
 	"github.com/mirrorform/mirrorform/internal/ui"
 	"github.com/spf13/cobra"
 )
@@ -26,28 +27,30 @@ func (o *outFile) Set(s string) error {
 func (o *outFile) String() string { return string(*o) }
 func (o *outFile) Type() string   { return "FILE" }
 
-func (a *app) showCommand() *cobra.Command {
+func newShowCommand(g *global) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "show FILE",
 		Short: "Print a saved plan",
 		Long:  "Print a plan that plan --out saved, as plan printed it. That needs neither the configuration nor the hosts.",
 		Args:  cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			saved, err := readSaved(args[0])
-			if err != nil {
-				return err
-			}
-			plan, err := saved.Plan()
-			if err != nil {
-				return fmt.Errorf("%s: %w", args[0], err)
-			}
-			a.ui.Note(describeSaved(saved))
-			return a.showPlan(plan, asJSON, ui.PlanOptions{})
-		},
+		RunE:  func(_ *cobra.Command, args []string) error { return runShow(g, args[0], asJSON) },
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the plan as JSON, as plan --json does")
 	return cmd
+}
+
+func runShow(g *global, file string, asJSON bool) error {
+	saved, err := run.ReadSaved(file)
+	if err != nil {
+		return err
+	}
+	plan, err := saved.Plan()
+	if err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	g.ui.Note(describeSaved(saved))
+	return showPlan(g, plan, asJSON, ui.PlanOptions{})
 }
 
 // describeSaved says when and how a plan was made.
@@ -68,45 +71,6 @@ func describeSaved(s *engine.SavedPlan) string {
 	return text + "."
 }
 
-// save writes a plan of this run to a file that only its owner may read: what is not secret need not be public.
-func (r *run) save(plan *engine.Plan, file string) error {
-	saved, err := r.saved(plan, engine.NewNonce())
-	if err != nil {
-		return fmt.Errorf("%s was not written: %w", file, err)
-	}
-	text, err := saved.Encode()
-	if err != nil {
-		return err
-	}
-	if err := writeAtomically(file, text, 0o600); err != nil {
-		return err
-	}
-	r.ui.Note(fmt.Sprintf("The plan is saved. To perform it and nothing else: mirrorform apply %s", file))
-	return nil
-}
-
-func (r *run) saved(plan *engine.Plan, salt string) (*engine.SavedPlan, error) {
-	limit, err := r.savedLimit()
-	if err != nil {
-		return nil, err
-	}
-	return engine.Save(plan, engine.SaveOptions{
-		Version: Version(), Time: time.Now(), Salt: salt, Limit: limit, Shard: r.shard.String(), Target: r.target, Replace: r.replace,
-	})
-}
-
-func readSaved(file string) (*engine.SavedPlan, error) {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
-	saved, err := engine.DecodeSaved(text)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
-	}
-	return saved, nil
-}
-
 // errStale is the error of a saved plan that does not hold any more, with the reasons.
 func errStale(reasons ...string) error {
 	return fmt.Errorf("plan is stale, and nothing was changed on any host:\n- %s\nPlan again with: mirrorform plan --out FILE", strings.Join(reasons, "\n- "))
@@ -120,55 +84,54 @@ func staleBy(differences []engine.Difference) error {
 	return errStale(reasons...)
 }
 
-// applySaved plans again, and performs the plan if it is the saved one.
-func (a *app) applySaved(ctx context.Context, file string) error {
-	if len(a.limit) > 0 || len(a.target) > 0 || len(a.replace) > 0 || a.shard.parts > 0 {
+// runApplySaved plans again, and performs the plan if it is the saved one.
+func runApplySaved(ctx context.Context, g *global, w *observer, o applyOptions, file string) error {
+	of := o.options(g, w)
+	if of.Selection.Narrows() || len(of.Selection.Target) > 0 || len(of.Selection.Replace) > 0 {
 		return errors.New("a saved plan has its own --limit, --shard, --target and --replace: they cannot be given with a FILE")
 	}
-	saved, err := readSaved(file)
+	saved, err := run.ReadSaved(file)
 	if err != nil {
 		return err
 	}
 	if saved.Version != Version() {
 		return errStale(fmt.Sprintf("mirrorform %s made it, and this is mirrorform %s, whose steps may be others", saved.Version, Version()))
 	}
-	a.limit, a.target, a.replace = saved.Limit, saved.Target, saved.Replace
+	of.Selection = run.Selection{Limit: saved.Limit, Target: saved.Target, Replace: saved.Replace}
 	if saved.Shard != "" {
-		if err := a.shard.Set(saved.Shard); err != nil {
+		if err := (*shardFlag)(&of.Selection.Shard).Set(saved.Shard); err != nil {
 			return fmt.Errorf("%s: its shard %q: %w", file, saved.Shard, err)
 		}
 	}
-	r, err := a.newRun("apply")
-	var none *noHostError
+	r, err := run.New(of, w)
+	var none *run.NoHostError
 	switch {
 	case errors.As(err, &none):
 		return errStale("the configuration changed: " + err.Error())
 	case err != nil:
 		return err
 	}
-	defer r.close()
-	if differences := saved.HostDifferences(r.hosts); len(differences) > 0 {
+	defer r.Close()
+	if differences := saved.HostDifferences(r.Hosts); len(differences) > 0 {
 		return staleBy(differences)
 	}
-	plan, err := r.plan(ctx)
-	switch {
-	case ctx.Err() != nil:
-		return errInterrupted
-	case err != nil:
+	p, err := r.NewPlan(ctx, run.Aim{})
+	if err != nil {
+		return cmp.Or(interrupted(ctx), err)
+	}
+	defer p.Close()
+	if err := interrupted(ctx); err != nil {
 		return err
 	}
-	now, err := r.saved(plan, saved.Salt)
+	now, err := p.Saved(saved.Salt)
 	if err != nil {
-		return errors.Join(r.show(plan, false), fmt.Errorf("%s cannot be compared with the hosts, and nothing was changed on any of them: %w", file, err))
+		return errors.Join(showPass(g, p, false), fmt.Errorf("%s cannot be compared with the hosts, and nothing was changed on any of them: %w", file, err))
 	}
 	if differences := saved.Differences(now); len(differences) > 0 {
 		return staleBy(differences)
 	}
-	if err := r.show(plan, false); err != nil {
+	if err := showPass(g, p, false); err != nil {
 		return err
 	}
-	if plan.Counts().Changes() == 0 {
-		return r.adopt(ctx, plan)
-	}
-	return r.perform(ctx, plan)
+	return applyPass(ctx, g, p)
 }

@@ -7,89 +7,71 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/internal/run"
 	"github.com/mirrorform/mirrorform/internal/ui"
 	"github.com/spf13/cobra"
 )
 
-func (a *app) stateCommand() *cobra.Command {
+func newStateCommand(g *global) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "state",
 		Short: "See and mend what hosts know of what is managed on them",
 		Long: `Each host keeps a manifest of the resources that mirrorform manages there. What is in the manifest and no longer in the configuration is removed by the next
 apply. These commands show manifests and mend them; none of them changes anything else on a host.`,
 	}
-	cmd.AddCommand(a.stateListCommand(), a.stateShowCommand(), a.stateForgetCommand(), a.stateRebuildCommand())
+	cmd.AddCommand(newStateListCommand(g), newStateShowCommand(g), newStateForgetCommand(g), newStateRebuildCommand(g))
 	return cmd
 }
 
-func (a *app) stateListCommand() *cobra.Command {
-	var asJSON bool
+// stateOptions are the options of state list and state show.
+type stateOptions struct {
+	hostFlags
+	asJSON bool
+}
+
+func newStateListCommand(g *global) *cobra.Command {
+	var o stateOptions
 	cmd := &cobra.Command{
 		Use:   "list [HOST...]",
 		Short: "List the resources that are managed on hosts",
 		Long:  "Print the address of every resource in the manifests of all hosts, or of those given: names, for_each blocks or globs.",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			a.limit = append(a.limit, args...)
-			manifests, err := a.manifests(cmd.Context())
-			if manifests == nil {
-				return err
-			}
-			if asJSON {
-				return errors.Join(a.printManifests(manifests), err)
-			}
-			for _, m := range manifests {
-				for _, e := range m.Manifest.Resources {
-					a.print("%s\n", ui.Escape(engine.OnHost(m.Host, e.Address)))
-				}
-			}
-			return err
+			return g.observed(cmd, &o.observerFlags, func(w *observer) error { return runStateList(cmd.Context(), g, w, o, args) })
 		},
-		ValidArgsFunction: a.completeHosts,
+		ValidArgsFunction: completer{g, &o.configFlags}.hosts,
 	}
-	a.addHostFlags(cmd)
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print the manifests as JSON")
+	o.add(g, cmd)
+	cmd.Flags().BoolVar(&o.asJSON, "json", false, "print the manifests as JSON")
 	return cmd
 }
 
-// manifests asks the hosts that --limit means. It prints the errors of hosts; those that have one are not in the list.
-func (a *app) manifests(ctx context.Context) ([]engine.HostManifest, error) {
-	r, err := a.newRun("")
+func runStateList(ctx context.Context, g *global, w *observer, o stateOptions, names []string) error {
+	manifests, err := manifestsOf(ctx, w, o.options(g, w, "", names...))
+	if manifests == nil {
+		return err
+	}
+	if o.asJSON {
+		return errors.Join(printManifests(g, manifests), err)
+	}
+	for _, m := range manifests {
+		for _, e := range m.Manifest.Resources {
+			g.print("%s\n", ui.Escape(engine.OnHost(m.Host, e.Address)))
+		}
+	}
+	return err
+}
+
+// manifestsOf asks hosts. Those that have an error, which is told, are not in the list.
+func manifestsOf(ctx context.Context, w *observer, of run.Options) ([]engine.HostManifest, error) {
+	r, err := run.New(of, w)
 	if err != nil {
 		return nil, err
 	}
-	defer r.close()
-	if len(a.limit) > 0 || a.shard.parts > 0 {
-		// Host local goes along with others for plans only.
-		r.hosts = slices.DeleteFunc(r.hosts, func(h engine.Host) bool { return h.Last && !a.localNamed })
-	}
-	progress := r.progress()
-	all := r.fleet.Manifests(ctx, r.hosts)
-	progress.Close()
-	good := []engine.HostManifest{}
-	for _, m := range all {
-		if m.Err != nil {
-			a.ui.Error(explainManifest(m.Host, m.Err))
-			err = errReported
-			continue
-		}
-		good = append(good, m)
-	}
-	return good, err
-}
-
-// explainManifest adds the way out to the error of a manifest.
-func explainManifest(host string, err error) error {
-	if errors.Is(err, engine.ErrManifest) {
-		return fmt.Errorf("%s: %w. Nothing was changed. %s", host, err, manifestWayOut(host))
-	}
-	return fmt.Errorf("%s: %w", host, err)
-}
-
-// manifestWayOut says what to do about a manifest that cannot be used.
-func manifestWayOut(host string) string {
-	return fmt.Sprintf("To make it anew from the configuration, keeping the old one beside it: mirrorform state rebuild '%s'", host)
+	defer r.Close()
+	return r.Manifests(ctx)
 }
 
 type managedJSON struct {
@@ -118,7 +100,7 @@ func newManagedJSON(host string, m *engine.Manifest, e *engine.Managed) managedJ
 	return j
 }
 
-func (a *app) printManifests(list []engine.HostManifest) error {
+func printManifests(g *global, list []engine.HostManifest) error {
 	type hostJSON struct {
 		Name      string        `json:"name"`
 		Version   string        `json:"mirrorform_version"`
@@ -135,58 +117,53 @@ func (a *app) printManifests(list []engine.HostManifest) error {
 		}
 		doc.Hosts = append(doc.Hosts, h)
 	}
-	return a.printJSON(doc)
+	return g.printJSON(doc)
 }
 
-func (a *app) printJSON(v any) error {
-	text, err := json.MarshalIndent(v, "", "  ")
-	if err != nil {
-		return err
-	}
-	a.print("%s\n", text)
-	return nil
-}
-
-func (a *app) stateShowCommand() *cobra.Command {
-	var asJSON bool
+func newStateShowCommand(g *global) *cobra.Command {
+	var o stateOptions
 	cmd := &cobra.Command{
 		Use:   "show ADDRESS",
 		Short: "Show a resource as it was last applied",
 		Long:  "Print what the host's manifest has of the resource: its type, where it was declared, and the state that was last applied. Secrets are not in it.",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			host := engine.HostOf(args[0])
-			a.limit = []string{host}
-			manifests, err := a.manifests(cmd.Context())
-			if err != nil {
-				return err
-			}
-			for _, m := range manifests {
-				for i := range m.Manifest.Resources {
-					if e := &m.Manifest.Resources[i]; engine.OnHost(m.Host, e.Address) == args[0] {
-						if asJSON {
-							return a.printJSON(newManagedJSON(m.Host, m.Manifest, e))
-						}
-						a.printManaged(m.Host, m.Manifest, e)
-						return nil
-					}
-				}
-			}
-			return fmt.Errorf("%s is not managed: mirrorform state list prints what is", args[0])
+			return g.observed(cmd, &o.observerFlags, func(w *observer) error { return runStateShow(cmd.Context(), g, w, o, args[0]) })
 		},
 	}
-	a.addHostFlags(cmd)
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print it as JSON")
+	o.add(g, cmd)
+	cmd.Flags().BoolVar(&o.asJSON, "json", false, "print it as JSON")
 	return cmd
 }
 
-func (a *app) printManaged(host string, m *engine.Manifest, e *engine.Managed) {
-	a.print("%s (%s), declared at %s\n", ui.Escape(engine.OnHost(host, e.Address)), ui.Escape(e.Type), ui.Escape(e.Source))
+func runStateShow(ctx context.Context, g *global, w *observer, o stateOptions, address string) error {
+	of := o.options(g, w, "")
+	of.Selection.Limit = []string{engine.HostOf(address)}
+	manifests, err := manifestsOf(ctx, w, of)
+	if err != nil {
+		return err
+	}
+	for _, m := range manifests {
+		for i := range m.Manifest.Resources {
+			if e := &m.Manifest.Resources[i]; engine.OnHost(m.Host, e.Address) == address {
+				if o.asJSON {
+					return g.printJSON(newManagedJSON(m.Host, m.Manifest, e))
+				}
+				printManaged(g, m.Host, m.Manifest, e)
+				return nil
+			}
+		}
+	}
+	return fmt.Errorf("%s is not managed: mirrorform state list prints what is", address)
+}
+
+func printManaged(g *global, host string, m *engine.Manifest, e *engine.Managed) {
+	g.print("%s (%s), declared at %s\n", ui.Escape(engine.OnHost(host, e.Address)), ui.Escape(e.Type), ui.Escape(e.Source))
 	if e.PreventDestroy {
-		a.print("  prevent_destroy: it is not removed\n")
+		g.print("  prevent_destroy: it is not removed\n")
 	}
 	if m.Format >= 2 && !e.Made {
-		a.print("  found: it was on the host before; it is released, and not removed, when it leaves the configuration\n")
+		g.print("  found: it was on the host before; it is released, and not removed, when it leaves the configuration\n")
 	}
 	lines := map[string]string{}
 	for name, value := range e.State {
@@ -199,12 +176,19 @@ func (a *app) printManaged(host string, m *engine.Manifest, e *engine.Managed) {
 		lines[name] = "(sensitive value)"
 	}
 	for _, name := range slices.Sorted(maps.Keys(lines)) {
-		a.print("  %s = %s\n", ui.Escape(name), lines[name])
+		g.print("  %s = %s\n", ui.Escape(name), lines[name])
 	}
 }
 
-func (a *app) stateForgetCommand() *cobra.Command {
-	var configuration string
+// mendOptions are the options of state forget and state rebuild.
+type mendOptions struct {
+	hostFlags
+	lockTimeout   time.Duration
+	configuration string
+}
+
+func newStateForgetCommand(g *global) *cobra.Command {
+	var o mendOptions
 	cmd := &cobra.Command{
 		Use:   "forget ADDRESS...",
 		Short: "Let go of resources, or of a host, and leave them as they are",
@@ -212,65 +196,31 @@ func (a *app) stateForgetCommand() *cobra.Command {
 are, and are not removed later. What is still in the configuration is managed again with the next apply. Where several configurations manage a host, --configuration says whose
 entries are meant: an ID, as "state list --json" prints it.
 
-A HOST that is not in the configuration any more is taken out of ` + recordName + `; nothing is reached for that.`,
+A HOST that is not in the configuration any more is taken out of ` + run.RecordName + `; nothing is reached for that.`,
 		Args: cobra.MinimumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return a.forget(cmd.Context(), configuration, args) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return g.observed(cmd, &o.observerFlags, func(w *observer) error { return runStateForget(cmd.Context(), g, w, o, args) })
+		},
 	}
-	a.addHostFlags(cmd)
-	a.addLockFlag(cmd)
-	cmd.Flags().StringVar(&configuration, "configuration", "", "forget only what the configuration with this `ID` manages")
+	o.add(g, cmd)
+	addLockFlag(cmd, &o.lockTimeout)
+	cmd.Flags().StringVar(&o.configuration, "configuration", "", "forget only what the configuration with this `ID` manages")
 	return cmd
 }
 
-func (a *app) forget(ctx context.Context, configuration string, addresses []string) error {
-	r, err := a.newRun("state forget")
+func runStateForget(ctx context.Context, g *global, w *observer, o mendOptions, addresses []string) error {
+	of := o.options(g, w, "state forget")
+	of.LockTimeout = o.lockTimeout
+	r, err := run.New(of, w)
 	if err != nil {
 		return err
 	}
-	defer r.close()
-	declared := map[string]bool{}
-	for _, h := range r.config.Hosts() {
-		declared[h.Name] = true
-	}
-	byHost := map[string][]string{}
-	record := r.record.clone()
-	for _, address := range addresses {
-		host := engine.HostOf(address)
-		if _, known := record.Hosts[host]; known && !declared[host] && host == address {
-			delete(record.Hosts, host)
-			a.ui.Note(fmt.Sprintf("Host %s is forgotten. What is on it stays.", host))
-			continue
-		}
-		if !declared[host] {
-			return fmt.Errorf("there is no host %s, neither in the configuration nor in %s; nothing was changed", host, recordName)
-		}
-		byHost[host] = append(byHost[host], engine.Local(address))
-	}
-	if err := record.write(a.chdir, r.record); err != nil {
-		return err
-	}
-	failed := false
-	for _, host := range slices.Sorted(maps.Keys(byHost)) {
-		forgotten, err := r.fleet.Forget(ctx, host, configuration, byHost[host])
-		switch {
-		case err != nil:
-			a.ui.Error(explainManifest(host, err))
-			failed = true
-		case len(forgotten) == 0:
-			a.ui.Error(fmt.Errorf("%s: nothing of that is managed there: mirrorform state list %s prints what is", host, host))
-			failed = true
-		}
-		for _, address := range forgotten {
-			a.print("forgotten: %s\n", ui.Escape(engine.OnHost(host, address)))
-		}
-	}
-	if failed {
-		return errReported
-	}
-	return nil
+	defer r.Close()
+	return r.Forget(ctx, o.configuration, addresses, func(address string) { g.print("forgotten: %s\n", ui.Escape(address)) })
 }
 
-func (a *app) stateRebuildCommand() *cobra.Command {
+func newStateRebuildCommand(g *global) *cobra.Command {
+	var o mendOptions
 	cmd := &cobra.Command{
 		Use:   "rebuild HOST...",
 		Short: "Make hosts' manifests anew from the configuration",
@@ -280,36 +230,27 @@ nothing is removed: what the old manifest had and the configuration does not is 
 removal deletes them.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			a.limit = args
-			r, err := a.newRun("state rebuild")
-			if err != nil {
-				return err
-			}
-			defer r.close()
-			if err := r.remember(r.hosts); err != nil {
-				return err
-			}
-			for _, h := range r.hosts {
-				if h.Last && !a.localNamed {
-					continue // host local goes along with others only for plans
-				}
-				managed, left, rebuildErr := r.fleet.Rebuild(cmd.Context(), h.Name)
-				r.ui.Diagnostics(r.config.Together(r.diags), r.config.Files())
-				if rebuildErr != nil {
-					a.ui.Error(explainManifest(h.Name, rebuildErr))
-					err = errReported
-					continue
-				}
-				a.print("%s: %d resources are managed, %d are not as they are wanted yet\n", ui.Escape(h.Name), len(managed), len(left))
-				for _, address := range left {
-					a.print("  not yet: %s\n", ui.Escape(address))
-				}
-			}
-			return err
+			return g.observed(cmd, &o.observerFlags, func(w *observer) error { return runStateRebuild(cmd.Context(), g, w, o, args) })
 		},
-		ValidArgsFunction: a.completeHosts,
+		ValidArgsFunction: completer{g, &o.configFlags}.hosts,
 	}
-	a.addHostFlags(cmd)
-	a.addLockFlag(cmd)
+	o.add(g, cmd)
+	addLockFlag(cmd, &o.lockTimeout)
 	return cmd
+}
+
+func runStateRebuild(ctx context.Context, g *global, w *observer, o mendOptions, names []string) error {
+	of := o.options(g, w, "state rebuild")
+	of.Selection.Limit, of.LockTimeout = names, o.lockTimeout
+	r, err := run.New(of, w)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	return r.Rebuild(ctx, func(host string, managed, left []string) {
+		g.print("%s: %d resources are managed, %d are not as they are wanted yet\n", ui.Escape(host), len(managed), len(left))
+		for _, address := range left {
+			g.print("  not yet: %s\n", ui.Escape(address))
+		}
+	})
 }

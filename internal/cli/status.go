@@ -14,13 +14,20 @@ import (
 	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/engine/wire"
 	"github.com/mirrorform/mirrorform/internal/report"
+	"github.com/mirrorform/mirrorform/internal/run"
 	"github.com/mirrorform/mirrorform/internal/ui"
 	"github.com/spf13/cobra"
 )
 
-func (a *app) statusCommand() *cobra.Command {
-	var asJSON, watch bool
-	var interval time.Duration
+// statusOptions are the options of status.
+type statusOptions struct {
+	hostFlags
+	asJSON, watch bool
+	interval      time.Duration
+}
+
+func newStatusCommand(g *global) *cobra.Command {
+	var o statusOptions
 	cmd := &cobra.Command{
 		Use:   "status [HOST...]",
 		Short: "Show how hosts and their mirrors are",
@@ -33,68 +40,66 @@ Exit status: 0, or 1 when a host could not be reached or read.`,
 mirrorform status --json fra1
 mirrorform status --report json=status.json --report html=status.html
 mirrorform status --watch`,
-		ValidArgsFunction: a.completeHosts,
+		ValidArgsFunction: completer{g, &o.configFlags}.hosts,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			a.limit = append(a.limit, args...)
-			switch {
-			case watch && len(a.reports) > 0:
-				return errors.New("--watch does not end, and --report writes a result at the end: give one of them")
-			case interval < time.Second:
-				return fmt.Errorf("--interval is %v: it takes 1s or more", interval)
-			}
-			return a.showStatus(cmd.Context(), asJSON, watch, interval)
+			return g.observed(cmd, &o.observerFlags, func(w *observer) error { return runStatus(cmd.Context(), g, w, o, args) })
 		},
 	}
-	a.addHostFlags(cmd)
+	o.add(g, cmd)
 	flags := cmd.Flags()
-	flags.BoolVar(&asJSON, "json", false, "print as JSON, with --watch one line each time")
-	flags.BoolVar(&watch, "watch", false, "go on and print it again and again, until interrupted")
-	flags.DurationVar(&interval, "interval", 10*time.Second, "with --watch, the `DURATION` from one time to the next")
+	flags.BoolVar(&o.asJSON, "json", false, "print as JSON, with --watch one line each time")
+	flags.BoolVar(&o.watch, "watch", false, "go on and print it again and again, until interrupted")
+	flags.DurationVar(&o.interval, "interval", 10*time.Second, "with --watch, the `DURATION` from one time to the next")
 	_ = flags.MarkHidden("target")
-	a.addReportFlag(cmd)
+	o.reports.addFlag(cmd)
 	return cmd
 }
 
-func (a *app) showStatus(ctx context.Context, asJSON, watch bool, interval time.Duration) error {
-	if len(a.target) > 0 {
+func runStatus(ctx context.Context, g *global, w *observer, o statusOptions, names []string) error {
+	switch {
+	case o.watch && len(o.reports) > 0:
+		return errors.New("--watch does not end, and --report writes a result at the end: give one of them")
+	case o.interval < time.Second:
+		return fmt.Errorf("--interval is %v: it takes 1s or more", o.interval)
+	case len(o.target) > 0:
 		return errors.New("status takes no --target: name hosts")
 	}
-	r, err := a.newRun("")
+	r, err := run.New(o.options(g, w, "", names...), w)
 	if err != nil {
 		return err
 	}
-	defer r.close()
-	r.hosts = slices.DeleteFunc(r.hosts, func(h engine.Host) bool { return h.Last })
-	a.collected.narrowed(r)
-	r.fleet.Adjust, r.fleet.Once = withSurveys, true
+	defer r.Close()
+	aim := run.Aim{
+		Hosts:  slices.DeleteFunc(slices.Clone(r.Hosts), func(h engine.Host) bool { return h.Last }),
+		Adjust: withSurveys, Once: true,
+	}
+	w.result.narrowed(aim.Hosts)
 	for {
-		r.diags = nil
 		start := now()
-		plan := r.observe(ctx)
+		p := r.Observe(ctx, aim)
+		p.Close()
 		if ctx.Err() != nil {
-			if watch {
+			if o.watch {
 				return nil
 			}
 			return errors.New("interrupted before all hosts were looked at")
 		}
-		if watch && !asJSON {
-			a.ui.Clear()
+		if o.watch && !o.asJSON {
+			g.ui.Clear()
 		}
-		problems := r.problems(plan)
-		a.ui.Diagnostics(problems, r.config.Files())
-		status := &report.Status{FormatVersion: report.StatusFormat, Start: start, End: now(), Hosts: newHostStatuses(plan)}
-		a.collected.diagnosed(problems)
-		a.collected.surveyed(plan, status)
-		if err := a.printStatus(status, asJSON, watch); err != nil {
+		w.Diagnostics(p.Problems, r.Config.Files())
+		status := &report.Status{FormatVersion: report.StatusFormat, Start: start, End: now(), Hosts: newHostStatuses(p.Plan)}
+		w.result.surveyed(p.Plan, status)
+		if err := printStatus(g, status, o.asJSON, o.watch); err != nil {
 			return err
 		}
-		if !watch {
+		if !o.watch {
 			if slices.ContainsFunc(status.Hosts, func(h report.HostStatus) bool { return h.Error != "" }) {
 				return errReported
 			}
 			return nil
 		}
-		if !wait(ctx, interval) {
+		if !wait(ctx, o.interval) {
 			return nil
 		}
 	}
@@ -192,35 +197,35 @@ func newMirrorStatus(s *survey) report.MirrorStatus {
 	return m
 }
 
-func (a *app) printStatus(status *report.Status, asJSON, watch bool) error {
+func printStatus(g *global, status *report.Status, asJSON, watch bool) error {
 	switch {
 	case asJSON && watch:
 		text, err := json.Marshal(status)
 		if err != nil {
 			return err
 		}
-		a.print("%s\n", text)
+		g.print("%s\n", text)
 		return nil
 	case asJSON:
-		return a.printJSON(status)
+		return g.printJSON(status)
 	}
 	if watch {
-		a.print("%s\n", status.End.Local().Format(time.DateTime))
+		g.print("%s\n", status.End.Local().Format(time.DateTime))
 	}
-	a.ui.Table(statusTable(status.Hosts))
+	g.ui.Table(statusTable(status.Hosts))
 	for _, h := range status.Hosts {
 		if h.Error != "" {
-			a.ui.Error(fmt.Errorf("%s: %s", h.Name, h.Error))
+			g.ui.Error(fmt.Errorf("%s: %s", h.Name, h.Error))
 		}
 		for _, m := range h.Mirrors {
 			if m.Error != "" {
-				a.ui.Error(fmt.Errorf("%s: %s: %s", h.Name, m.Name, m.Error))
+				g.ui.Error(fmt.Errorf("%s: %s: %s", h.Name, m.Name, m.Error))
 			}
 			if m.LastSync == nil {
 				continue
 			}
 			if next := refusedSyncs[m.LastSync.Exit].next; next != "" {
-				a.ui.Note(h.Name + ": " + m.Name + ": " + fmt.Sprintf(next, h.Name))
+				g.ui.Note(h.Name + ": " + m.Name + ": " + fmt.Sprintf(next, h.Name))
 			}
 		}
 	}

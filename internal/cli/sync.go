@@ -14,6 +14,7 @@ import (
 	"github.com/mirrorform/mirrorform/engine/wire"
 	"github.com/mirrorform/mirrorform/internal/events"
 	"github.com/mirrorform/mirrorform/internal/report"
+	"github.com/mirrorform/mirrorform/internal/run"
 	"github.com/mirrorform/mirrorform/internal/ui"
 	"github.com/spf13/cobra"
 )
@@ -35,8 +36,17 @@ const (
 	syncUnclaimed   = 78
 )
 
-func (a *app) syncCommand() *cobra.Command {
-	var follow, allow, asJSON bool
+// syncOptions are the options of sync.
+type syncOptions struct {
+	hostFlags
+	lockTimeout time.Duration
+	follow      bool
+	allow       bool // deletions without a limit
+	asJSON      bool
+}
+
+func newSyncCommand(g *global) *cobra.Command {
+	var o syncOptions
 	cmd := &cobra.Command{
 		Use:   "sync [HOST...]",
 		Short: "Sync mirrors now, and show how far they are",
@@ -52,21 +62,17 @@ Exit status: 0 when every sync succeeded, else 1; also when one could not be sta
 mirrorform sync fra1
 mirrorform sync --follow
 mirrorform sync --allow-deletions fra1`,
-		ValidArgsFunction: a.completeHosts,
+		ValidArgsFunction: completer{g, &o.configFlags}.hosts,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			a.limit = append(a.limit, args...)
-			if follow && allow {
-				return errors.New("--follow starts nothing, and --allow-deletions is for a sync that is started: give one of them")
-			}
-			return a.sync(cmd.Context(), follow, allow, asJSON)
+			return g.observed(cmd, &o.observerFlags, func(w *observer) error { return runSync(cmd.Context(), g, w, o, args) })
 		},
 	}
-	a.addHostFlags(cmd)
-	a.addEventsFlag(cmd)
-	a.addLockFlag(cmd)
-	cmd.Flags().BoolVar(&follow, "follow", false, "start nothing: follow the syncs that run")
-	cmd.Flags().BoolVar(&allow, "allow-deletions", false, "let the sync delete whatever the upstream does not have, this once")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print the results as JSON")
+	o.add(g, cmd)
+	o.addEventsFlag(cmd)
+	addLockFlag(cmd, &o.lockTimeout)
+	cmd.Flags().BoolVar(&o.follow, "follow", false, "start nothing: follow the syncs that run")
+	cmd.Flags().BoolVar(&o.allow, "allow-deletions", false, "let the sync delete whatever the upstream does not have, this once")
+	cmd.Flags().BoolVar(&o.asJSON, "json", false, "print the results as JSON")
 	_ = cmd.Flags().MarkHidden("target")
 	return cmd
 }
@@ -83,30 +89,34 @@ type syncResult struct {
 
 // syncRun is one run of sync.
 type syncRun struct {
-	*run
-	follow    bool
-	allow     bool // deletions without a limit
+	*run.Run
+	o         syncOptions
+	observer  *observer
 	lock      *engine.Lock
 	transfers *ui.Transfers
+	problems  run.Problems
 	mu        sync.Mutex
 	results   []syncResult
 }
 
-func (a *app) sync(ctx context.Context, follow, allow, asJSON bool) error {
-	if len(a.target) > 0 {
+func runSync(ctx context.Context, g *global, w *observer, o syncOptions, names []string) error {
+	switch {
+	case o.follow && o.allow:
+		return errors.New("--follow starts nothing, and --allow-deletions is for a sync that is started: give one of them")
+	case len(o.target) > 0:
 		return errors.New("sync takes no --target: name hosts")
 	}
-	r, err := a.newRun("")
+	r, err := run.New(o.options(g, w, "", names...), w)
 	if err != nil {
 		return err
 	}
-	defer r.close()
-	s := &syncRun{run: r, follow: follow, allow: allow, lock: &engine.Lock{Operator: operator(), Command: "sync", Timeout: a.lockTimeout}, transfers: a.ui.Transfers()}
-	r.hosts = slices.DeleteFunc(r.hosts, func(h engine.Host) bool { return h.Last })
-	r.events.Hosts(r.names())
+	defer r.Close()
+	s := &syncRun{Run: r, o: o, observer: w, lock: run.NewLock("sync", o.lockTimeout), transfers: g.ui.Transfers()}
+	hosts := slices.DeleteFunc(slices.Clone(r.Hosts), func(h engine.Host) bool { return h.Last })
+	w.Hosts(run.Names(hosts))
 	var all sync.WaitGroup
-	places := make(chan struct{}, max(a.parallelism, 1))
-	for _, h := range r.hosts {
+	places := make(chan struct{}, max(o.parallelism, 1))
+	for _, h := range hosts {
 		all.Go(func() {
 			places <- struct{}{}
 			defer func() { <-places }()
@@ -115,13 +125,13 @@ func (a *app) sync(ctx context.Context, follow, allow, asJSON bool) error {
 	}
 	all.Wait()
 	s.transfers.Close()
-	a.ui.Diagnostics(r.config.Together(r.diags), r.config.Files())
+	r.Tell(&s.problems)
 	if len(s.results) == 0 {
 		return errors.New("there is no mirror to sync on these hosts")
 	}
 	slices.SortFunc(s.results, func(x, y syncResult) int { return strings.Compare(x.Host+" "+x.Mirror, y.Host+" "+y.Mirror) })
-	if asJSON {
-		err = a.printJSON(struct {
+	if o.asJSON {
+		err = g.printJSON(struct {
 			FormatVersion string       `json:"format_version"`
 			Syncs         []syncResult `json:"syncs"`
 		}{"1.0", s.results})
@@ -136,16 +146,16 @@ func (a *app) sync(ctx context.Context, follow, allow, asJSON bool) error {
 
 // host syncs what is mirrored on a host.
 func (s *syncRun) host(ctx context.Context, host string) {
-	s.tell(engine.Progress{Host: host, Stage: engine.Connecting})
-	session, err := s.fleet.Connect(ctx, host)
+	s.observer.tell(engine.Progress{Host: host, Stage: engine.Connecting})
+	session, err := s.Connect(ctx, host)
 	if err != nil {
 		s.failed(host, err)
 		return
 	}
-	s.tell(engine.Progress{Host: host, Stage: engine.Connected})
-	link := &syncLink{connect: func() (*engine.Session, error) { return s.fleet.Connect(ctx, host) }, session: session}
+	s.observer.tell(engine.Progress{Host: host, Stage: engine.Connected})
+	link := &syncLink{connect: func() (*engine.Session, error) { return s.Connect(ctx, host) }, session: session}
 	defer link.close()
-	list, err := s.wanted(host, map[string]*wire.Facts{host: &session.Facts})
+	list, err := s.Wanted(host, map[string]*wire.Facts{host: &session.Facts}, &s.problems)
 	if err != nil {
 		s.failed(host, err)
 		return
@@ -162,23 +172,23 @@ func (s *syncRun) host(ctx context.Context, host string) {
 			if err != nil {
 				e.Stage = events.SyncFailed
 			}
-			s.events.Sync(e)
+			s.observer.events.Sync(e)
 		})
 	}
 	all.Wait()
 	switch {
 	case len(jobs) == 0: // nothing is mirrored there
 	case errors.Join(errs...) != nil:
-		s.events.Sync(events.Sync{Stage: events.HostUnsynced, Host: host}) // each has said why
+		s.observer.events.Sync(events.Sync{Stage: events.HostUnsynced, Host: host}) // each has said why
 	default:
-		s.events.Sync(events.Sync{Stage: events.HostSynced, Host: host})
+		s.observer.events.Sync(events.Sync{Stage: events.HostSynced, Host: host})
 	}
 }
 
 // failed ends a host whose mirrors are not known.
 func (s *syncRun) failed(host string, err error) {
 	s.add(syncResult{Host: host, Error: err.Error()})
-	s.events.Sync(events.Sync{Stage: events.HostUnsynced, Host: host, Err: err})
+	s.observer.events.Sync(events.Sync{Stage: events.HostUnsynced, Host: host, Err: err})
 }
 
 func (s *syncRun) add(r syncResult) {
@@ -256,9 +266,9 @@ func (s *syncRun) job(ctx context.Context, link *syncLink, j *syncJob) (*report.
 		return nil, err
 	case !before.applied:
 		return nil, fmt.Errorf("%s is not on the host: apply first", j.script)
-	case before.running() && !s.follow:
+	case before.running() && !s.o.follow:
 		return nil, j.busy()
-	case !before.running() && s.follow:
+	case !before.running() && s.o.follow:
 		if len(before.records) == 0 {
 			return nil, errors.New("no sync is running, and none has been recorded")
 		}
@@ -269,7 +279,7 @@ func (s *syncRun) job(ctx context.Context, link *syncLink, j *syncJob) (*report.
 			return nil, err
 		}
 	}
-	s.events.Sync(events.Sync{Stage: events.SyncStarted, Host: j.host, Mirror: j.mirror})
+	s.observer.events.Sync(events.Sync{Stage: events.SyncStarted, Host: j.host, Mirror: j.mirror})
 	var shown, told ui.Transfer
 	var toldAt time.Time
 	pause := syncFirst
@@ -283,7 +293,7 @@ func (s *syncRun) job(ctx context.Context, link *syncLink, j *syncJob) (*report.
 			s.transfers.Set(j.label(), shown)
 			if shown != told && time.Since(toldAt) >= syncPoll {
 				told, toldAt = shown, time.Now()
-				s.events.Sync(events.Sync{Stage: events.SyncProgress, Host: j.host, Mirror: j.mirror, Transfer: &told})
+				s.observer.events.Sync(events.Sync{Stage: events.SyncProgress, Host: j.host, Mirror: j.mirror, Transfer: &told})
 			}
 		case now.raw != before.raw && len(now.records) > 0:
 			return s.ended(j, now, shown)
@@ -344,12 +354,12 @@ func (s *syncRun) start(ctx context.Context, link *syncLink, j *syncJob) error {
 	// The unit has the user, so that the script need not call runuser(1): that kills what it runs two seconds after it was told to stop, which may be
 	// before the script has recorded it.
 	argv := []string{"systemd-run", "--quiet", "--collect", "--no-ask-password", "--unit=" + j.unit(), "--uid=" + j.user, "--", j.script, "--progress"}
-	if s.allow {
+	if s.o.allow {
 		argv = append(argv, "--allow-deletions")
 	}
 	err := link.session.RunProgram(ctx, s.lock, wire.RunOp{Argv: argv, Timeout: 60}, "a sync that has begun goes on", func(holder string) {
 		s.transfers.Set(j.label(), ui.Transfer{Phase: "waiting for " + holder})
-		s.tell(engine.Progress{Host: j.host, Stage: engine.Waiting, Summary: holder})
+		s.observer.tell(engine.Progress{Host: j.host, Stage: engine.Waiting, Summary: holder})
 	})
 	switch {
 	case errors.Is(err, engine.ErrLost):
@@ -388,10 +398,10 @@ func (s *syncRun) print() {
 	for _, r := range s.results {
 		name := strings.TrimSpace(r.Host + " " + r.Mirror)
 		if !r.OK {
-			s.ui.Error(fmt.Errorf("%s: %s", name, r.Error))
+			s.observer.Error(fmt.Errorf("%s: %s", name, r.Error))
 			continue
 		}
-		s.ui.Print(name + ": synced " + describeRecord(r.Record))
+		s.observer.Print(name + ": synced " + describeRecord(r.Record))
 	}
 }
 

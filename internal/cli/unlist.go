@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"slices"
 	"time"
 
 	"github.com/mirrorform/mirrorform/internal/publish"
+	"github.com/mirrorform/mirrorform/internal/run"
+	"github.com/mirrorform/mirrorform/internal/ui"
 	"github.com/mirrorform/mirrorform/internal/upstream"
 )
 
@@ -21,7 +25,7 @@ const (
 
 // unlisting brings entries out of AlmaLinux's list.
 type unlisting struct {
-	*run
+	ui      *ui.UI
 	o       retireOptions
 	session *publish.Session
 	states  map[string]unlistState // by the mirrors' names
@@ -133,7 +137,7 @@ func (u *unlisting) remove(ctx context.Context, e publish.Entry) (gone bool, err
 		u.say(name, "waits to be merged: "+c.URL)
 		return false, nil
 	case u.o.dryRun:
-		u.showChange(u.session, c)
+		showChange(u.ui, u.session, c)
 		return false, nil
 	}
 	if err := u.session.Apply(ctx, c); err != nil {
@@ -164,4 +168,61 @@ func (u *unlisting) sayOnce(text string) {
 		u.said[text] = text
 		u.ui.Note(text)
 	}
+}
+
+// unlist brings the entries of hosts out of AlmaLinux's list. ready are the hosts that are not listed any more; waiting tells whether others still are,
+// failed whether something went wrong with some, which was told.
+func unlist(ctx context.Context, r *run.Run, u *ui.UI, hosts []string, o retireOptions) (ready []string, waiting, failed bool, err error) {
+	entries, err := entriesToRetire(ctx, r, hosts)
+	if err != nil {
+		return nil, false, false, err
+	}
+	repository := o.repository
+	if repository.Token, err = publish.FindToken(ctx, os.Environ(), repository.APIURL); err != nil && (!errors.Is(err, publish.ErrNoToken) || !o.dryRun) {
+		return nil, false, false, err
+	}
+	repository.Notify = u.Note
+	session, err := publish.Open(ctx, repository)
+	if err != nil {
+		return nil, false, false, err
+	}
+	list := &unlisting{ui: u, o: o, session: session, states: map[string]unlistState{}}
+	err = errors.Join(list.until(ctx, entries), session.Close())
+	for _, host := range hosts {
+		worst := unlisted
+		for _, e := range entries {
+			if e.Host == host {
+				worst = max(worst, list.states[e.File.Name])
+			}
+		}
+		switch worst {
+		case unlistFailed:
+			failed = true
+		case unlistWaiting:
+			waiting = true
+		default:
+			ready = append(ready, host)
+		}
+	}
+	if o.dryRun {
+		ready, waiting = hosts, false // all that would be done is shown
+	}
+	return ready, waiting, failed, err
+}
+
+// entriesToRetire are the entries of hosts; each has one.
+func entriesToRetire(ctx context.Context, r *run.Run, hosts []string) ([]publish.Entry, error) {
+	entries, err := r.Publishable(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, host := range hosts {
+		if !slices.ContainsFunc(entries, func(e publish.Entry) bool { return e.Host == host }) {
+			return nil, fmt.Errorf("the mirror on host %s has no publish block, so its name in AlmaLinux's list is not known; add the block, or give --skip-publish if it never was listed", host)
+		}
+	}
+	for i := range entries {
+		entries[i].Remove = true
+	}
+	return entries, nil
 }

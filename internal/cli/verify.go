@@ -2,26 +2,18 @@ package cli
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
-	"net/netip"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/dustin/go-humanize"
-	"github.com/hashicorp/hcl/v2"
 	"github.com/mirrorform/mirrorform/internal/config"
-	"github.com/mirrorform/mirrorform/internal/geo"
 	"github.com/mirrorform/mirrorform/internal/mirrorsd"
 	"github.com/mirrorform/mirrorform/internal/report"
+	"github.com/mirrorform/mirrorform/internal/run"
+	"github.com/mirrorform/mirrorform/internal/ui"
 	"github.com/mirrorform/mirrorform/internal/upstream"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
@@ -32,33 +24,18 @@ const (
 	verifyFormat = "1.0"
 	// verifyAtOnce is how many mirrors are looked at at once.
 	verifyAtOnce = 8
-
-	// How much is asked of a mirror, and how patiently, unless flags say otherwise.
-	verifyMetadata    = "100MB"
-	verifyConnections = 6
-	verifyAttempts    = 3
-	verifyTimeout     = 15 * time.Second
 )
 
-// verifyFlags are the flags of verify.
-type verifyFlags struct {
-	serviceConfig, reference, metadata string
-	caFiles, resolve, geoIP            []string
-	connections, attempts              int
-	timeout                            time.Duration
-	asJSON                             bool
+// verifyOptions are the options of verify.
+type verifyOptions struct {
+	configFlags
+	verifyFlags
+	observerFlags
+	asJSON bool
 }
 
-// defaultVerifyFlags are those of a look at mirrors that has no flags of its own.
-func defaultVerifyFlags() verifyFlags {
-	return verifyFlags{
-		reference: upstream.DefaultReference, metadata: verifyMetadata,
-		connections: verifyConnections, attempts: verifyAttempts, timeout: verifyTimeout,
-	}
-}
-
-func (a *app) verifyCommand() *cobra.Command {
-	var f verifyFlags
+func newVerifyCommand(g *global) *cobra.Command {
+	var o verifyOptions
 	cmd := &cobra.Command{
 		Use:   "verify [HOST…|URL…]",
 		Short: "Look at mirrors from outside, as AlmaLinux's service does and further",
@@ -74,62 +51,50 @@ Exit status: 0 when the service would accept every mirror and no finding is an e
 mirrorform verify fra1
 mirrorform verify https://mirror.example.org/almalinux/ rsync://mirror.example.org/almalinux/
 mirrorform verify --resolve mirror.example.org:203.0.113.10 fra1`,
-		ValidArgsFunction: a.completeHosts,
+		ValidArgsFunction: completer{g, &o.configFlags}.hosts,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.verify(cmd.Context(), args, f)
+			return g.observed(cmd, &o.observerFlags, func(w *observer) error { return runVerify(cmd.Context(), g, w, o, args) })
 		},
 	}
 	flags := cmd.Flags()
-	a.addVarFlags(flags)
-	f.add(cmd)
-	flags.StringVar(&f.metadata, "metadata", verifyMetadata, "compare metadata files up to this `SIZE` in all by content for each mirror, and the rest by size")
-	flags.IntVar(&f.connections, "connections", verifyConnections, "`NUMBER` of requests to one host at once")
-	flags.IntVar(&f.attempts, "attempts", verifyAttempts, "`NUMBER` of times that a request is made that fails in a way that may pass")
-	flags.DurationVar(&f.timeout, "timeout", verifyTimeout, "`DURATION` to wait for a connection or an answer")
-	flags.BoolVar(&f.asJSON, "json", false, "print as JSON")
-	a.addReportFlag(cmd)
+	o.configFlags.add(flags)
+	o.verifyFlags.add(cmd)
+	flags.StringVar(&o.metadata, "metadata", verifyMetadata, "compare metadata files up to this `SIZE` in all by content for each mirror, and the rest by size")
+	flags.IntVar(&o.connections, "connections", verifyConnections, "`NUMBER` of requests to one host at once")
+	flags.IntVar(&o.attempts, "attempts", verifyAttempts, "`NUMBER` of times that a request is made that fails in a way that may pass")
+	flags.DurationVar(&o.timeout, "timeout", verifyTimeout, "`DURATION` to wait for a connection or an answer")
+	flags.BoolVar(&o.asJSON, "json", false, "print as JSON")
+	o.reports.addFlag(cmd)
 	return cmd
 }
 
-// add adds the flags that say what a mirror is compared with; publish has them, too.
-func (f *verifyFlags) add(cmd *cobra.Command) {
-	flags := cmd.Flags()
-	flags.StringVar(&f.serviceConfig, "service-config", "", "take what the service asks mirrors for from `FILE|URL`, its config.yml, in place of what is built in")
-	flags.StringVar(&f.reference, "reference", upstream.DefaultReference, "compare repomd.xml files with those of the tree at `URL`; none if empty")
-	flags.StringArrayVar(&f.caFiles, "ca-file", nil, "trust the certificate authorities in `FILE`, too, as PEM (may be given again)")
-	flags.StringArrayVar(&f.resolve, "resolve", nil, "take ADDRESS for a host name in place of what DNS says: `HOST:ADDRESS` (may be given again)")
-	flags.StringArrayVar(&f.geoIP, "geoip-db", nil, "look addresses up in `FILE`, a City or ASN database of MaxMind or a location or ASN database of IPinfo, in place of those of the configuration (may be given again)")
-	_ = cmd.MarkFlagFilename("geoip-db", "mmdb")
-}
-
-func (a *app) verify(ctx context.Context, args []string, f verifyFlags) error {
-	options, err := f.options(ctx)
+func runVerify(ctx context.Context, g *global, w *observer, o verifyOptions, args []string) error {
+	options, err := o.upstream(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { closeDatabases(options) }()
-	mirrors, c, err := a.mirrorsToVerify(args)
+	mirrors, c, err := mirrorsToVerify(w, o.sources(g), args)
 	if err != nil {
 		return err
 	}
-	if err := a.openConfigured(&options, c); err != nil {
+	if err := openConfigured(&options, c, g.ui); err != nil {
 		return err
 	}
-	meter := a.ui.Meter()
+	meter := g.ui.Meter()
 	options.Progress = meter.Set
 	reports, err := verifyAll(ctx, upstream.New(options), mirrors)
 	meter.Close()
 	if err != nil {
 		return err
 	}
-	a.collected.verified(reports)
-	if f.asJSON {
-		err = a.printVerifyJSON(reports)
+	w.result.verified(reports)
+	if o.asJSON {
+		if err := g.printJSON(report.Verify{FormatVersion: verifyFormat, Mirrors: reports}); err != nil {
+			return err
+		}
 	} else {
-		a.ui.Print(verifyText(reports, time.Now()))
-	}
-	if err != nil {
-		return err
+		g.ui.Print(verifyText(reports, time.Now()))
 	}
 	if slices.ContainsFunc(reports, func(r *upstream.Report) bool { return !r.Accepted }) {
 		return errReported
@@ -154,163 +119,37 @@ func verifyAll(ctx context.Context, v *upstream.Verifier, mirrors []upstream.Mir
 	return reports, err
 }
 
-func (a *app) printVerifyJSON(reports []*upstream.Report) error {
-	text, err := json.MarshalIndent(report.Verify{FormatVersion: verifyFormat, Mirrors: reports}, "", "  ")
-	if err != nil {
-		return err
-	}
-	a.print("%s\n", text)
-	return nil
-}
-
-// options turns flags into options. The caller closes the GeoIP databases.
-func (f verifyFlags) options(ctx context.Context) (o upstream.Options, err error) {
-	o = upstream.Options{PerHost: f.connections, Attempts: f.attempts, Timeout: f.timeout, Reference: f.reference, UserAgent: "mirrorform/" + Version()}
-	switch {
-	case f.connections < 1 || f.connections > 100:
-		return o, fmt.Errorf("--connections is %d: it takes 1 to 100", f.connections)
-	case f.attempts < 1 || f.attempts > 20:
-		return o, fmt.Errorf("--attempts is %d: it takes 1 to 20", f.attempts)
-	case f.timeout < time.Second || f.timeout > time.Hour:
-		return o, fmt.Errorf("--timeout is %v: it takes 1s to 1h", f.timeout)
-	}
-	size, err := humanize.ParseBytes(f.metadata)
-	if err != nil || size > 1<<50 {
-		return o, fmt.Errorf("--metadata %q is no size such as 100MB", f.metadata)
-	}
-	o.Metadata = int64(size)
-	if o.Resolve, err = parseResolve(f.resolve); err != nil {
-		return o, err
-	}
-	if o.Roots, err = loadRoots(f.caFiles); err != nil {
-		return o, err
-	}
-	if f.reference != "" {
-		if _, err := treeURL(f.reference, "http", "https"); err != nil {
-			return o, fmt.Errorf("--reference: %w", err)
-		}
-	}
-	if f.serviceConfig != "" {
-		if o.Service, err = loadServiceConfig(ctx, f.serviceConfig, o.Roots, f.timeout); err != nil {
-			return o, err
-		}
-	}
-	for _, name := range f.geoIP {
-		db, err := geo.Open(name)
+// gateVerifier looks at mirrors for a gate of a rollout, as verify does with flags.
+func gateVerifier(u *ui.UI, f verifyFlags) func(context.Context, *config.Config, []upstream.Mirror, bool) error {
+	return func(ctx context.Context, c *config.Config, mirrors []upstream.Mirror, shown bool) error {
+		options, err := f.upstream(ctx)
 		if err != nil {
-			closeDatabases(o)
-			return o, err
+			return err
 		}
-		o.GeoIP = append(o.GeoIP, db)
-	}
-	return o, nil
-}
-
-// openConfigured opens the GeoIP databases of the configuration, if there is one and flags name none. The caller closes them.
-func (a *app) openConfigured(o *upstream.Options, c *config.Config) error {
-	if c == nil || len(o.GeoIP) > 0 {
-		return nil
-	}
-	var diags hcl.Diagnostics
-	for _, d := range c.GeoIP() {
-		db, err := geo.Open(d.Path)
+		defer func() { closeDatabases(options) }()
+		if err := openConfigured(&options, c, u); err != nil {
+			return err
+		}
+		if !shown { // otherwise the wave's own display is there still
+			meter := u.Meter()
+			defer meter.Close()
+			options.Progress = meter.Set
+		}
+		reports, err := verifyAll(ctx, upstream.New(options), mirrors)
 		if err != nil {
-			diags = append(diags, &hcl.Diagnostic{Severity: hcl.DiagError, Summary: "GeoIP database cannot be used", Detail: err.Error() + ".", Subject: d.Range.Ptr()})
-			continue
+			return fmt.Errorf("verify: %w", err)
 		}
-		o.GeoIP = append(o.GeoIP, db)
-	}
-	a.ui.Diagnostics(diags, c.Files())
-	if diags.HasErrors() {
-		return errReported
-	}
-	return nil
-}
-
-// closeDatabases closes the GeoIP databases. They are only read, so nothing is lost where that fails.
-func closeDatabases(o upstream.Options) {
-	for _, db := range o.GeoIP {
-		_ = db.Close()
-	}
-}
-
-// parseResolve reads HOST:ADDRESS. The address of IPv6 may stand in brackets, as for curl.
-func parseResolve(list []string) (map[string][]netip.Addr, error) {
-	names := map[string][]netip.Addr{}
-	for _, s := range list {
-		host, address, ok := strings.Cut(s, ":")
-		addr, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(address, "["), "]"))
-		if !ok || host == "" || err != nil {
-			return nil, fmt.Errorf("--resolve %q is not HOST:ADDRESS, such as mirror.example.org:203.0.113.10", s)
+		bad := slices.DeleteFunc(reports, func(r *upstream.Report) bool { return r.Accepted })
+		if len(bad) == 0 {
+			return nil
 		}
-		host = strings.ToLower(host)
-		names[host] = append(names[host], addr)
-	}
-	return names, nil
-}
-
-// loadRoots returns the system's certificate authorities and those in the files.
-func loadRoots(files []string) (*x509.CertPool, error) {
-	if len(files) == 0 {
-		return nil, nil // the system's
-	}
-	pool, err := x509.SystemCertPool()
-	if err != nil {
-		return nil, fmt.Errorf("the system's certificate authorities: %w", err)
-	}
-	for _, name := range files {
-		pem, err := os.ReadFile(name)
-		if err != nil {
-			return nil, fmt.Errorf("--ca-file: %w", err)
+		var names []string
+		for _, r := range bad {
+			names = append(names, r.Name)
 		}
-		if !pool.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("--ca-file: %s has no certificate as PEM", name)
-		}
+		u.Print(verifyText(bad, time.Now()))
+		return errors.New("verify does not accept " + strings.Join(names, ", "))
 	}
-	return pool, nil
-}
-
-// loadServiceConfig reads a config.yml from a file, or by HTTP.
-func loadServiceConfig(ctx context.Context, name string, roots *x509.CertPool, timeout time.Duration) (*upstream.Service, error) {
-	var in io.ReadCloser
-	if strings.Contains(name, "://") {
-		if _, err := treeURL(name, "http", "https"); err != nil {
-			return nil, fmt.Errorf("--service-config: %w", err)
-		}
-		ctx, cancel := context.WithTimeout(ctx, timeout)
-		defer cancel()
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, name, nil)
-		if err != nil {
-			return nil, fmt.Errorf("--service-config: %w", err)
-		}
-		req.Header.Set("User-Agent", "mirrorform/"+Version())
-		transport := http.DefaultTransport.(*http.Transport).Clone()
-		transport.TLSClientConfig = &tls.Config{RootCAs: roots}
-		defer transport.CloseIdleConnections()
-		answer, err := upstream.Client(transport).Do(req)
-		if err != nil {
-			return nil, fmt.Errorf("--service-config: %w", err)
-		}
-		if answer.StatusCode != http.StatusOK {
-			return nil, errors.Join(fmt.Errorf("--service-config: %s answers %d %s", name, answer.StatusCode, http.StatusText(answer.StatusCode)), answer.Body.Close())
-		}
-		in = answer.Body
-	} else {
-		file, err := os.Open(name)
-		if err != nil {
-			return nil, fmt.Errorf("--service-config: %w", err)
-		}
-		in = file
-	}
-	data, err := io.ReadAll(io.LimitReader(in, upstream.MaxServiceSize+1))
-	if err := errors.Join(err, in.Close()); err != nil {
-		return nil, fmt.Errorf("--service-config: %s: %w", name, err)
-	}
-	service, err := upstream.ParseService(data)
-	if err != nil {
-		return nil, fmt.Errorf("--service-config: %s: %w", name, err)
-	}
-	return service, nil
 }
 
 // treeURL reads the URL of a tree.
@@ -330,7 +169,7 @@ func treeURL(raw string, schemes ...string) (*url.URL, error) {
 }
 
 // mirrorsToVerify are the mirrors that the arguments mean, with the configuration, if any of them comes from there.
-func (a *app) mirrorsToVerify(args []string) ([]upstream.Mirror, *config.Config, error) {
+func mirrorsToVerify(w *observer, sources run.Sources, args []string) ([]upstream.Mirror, *config.Config, error) {
 	var urls, hosts []string
 	for _, arg := range args {
 		if strings.Contains(arg, "://") {
@@ -346,12 +185,12 @@ func (a *app) mirrorsToVerify(args []string) ([]upstream.Mirror, *config.Config,
 	if len(hosts) == 0 && len(urls) > 0 {
 		return mirrors, nil, nil
 	}
-	entries, c, err := a.entriesToVerify(hosts)
+	entries, c, err := entriesToVerify(w, sources, hosts)
 	if err != nil {
 		return nil, nil, err
 	}
 	for _, e := range entries {
-		mirrors = append(mirrors, upstream.Mirror{Host: e.host, File: e.file})
+		mirrors = append(mirrors, upstream.Mirror{Host: e.Host, File: e.File})
 	}
 	if len(mirrors) == 0 {
 		return nil, nil, errors.New("no mirror of this configuration has a publish block; name the URL of a mirror")
@@ -361,36 +200,35 @@ func (a *app) mirrorsToVerify(args []string) ([]upstream.Mirror, *config.Config,
 
 // entriesToVerify are the entries of the named hosts, or of all. No host is reached, so an entry that is made from a host's facts is not among
 // them, which is told. A host that was named and has none is an error.
-func (a *app) entriesToVerify(names []string) ([]entry, *config.Config, error) {
-	a.limit = names
-	r, err := a.entriesRun()
-	var none *noHostError
+func entriesToVerify(w *observer, sources run.Sources, names []string) ([]run.Entry, *config.Config, error) {
+	s, err := run.NewScope(sources, run.Selection{Limit: names}, w)
+	var none *run.NoHostError
 	if errors.As(err, &none) {
-		return nil, nil, fmt.Errorf("%q means no host of this configuration, and is no URL", none.text)
+		return nil, nil, fmt.Errorf("%q means no host of this configuration, and is no URL", none.Text)
 	}
 	if err != nil {
 		return nil, nil, err
 	}
-	list, err := r.entries(nil)
+	list, err := s.Entries(nil)
 	if err != nil {
 		return nil, nil, err
 	}
-	needed := r.needFacts()
-	for _, h := range r.hosts {
+	needed := s.NeedFacts()
+	for _, h := range s.Hosts {
 		reason := "has no mirror with a publish block, so its URLs are not known; name them in place of the host"
 		facts := slices.Contains(needed, h)
 		if facts {
 			reason = "has a mirror whose entry is made from facts of the host, which verify does not connect to; name its URLs in place of the host"
 		}
 		switch {
-		case h.Last || slices.ContainsFunc(list, func(e entry) bool { return e.host == h.Name }):
+		case h.Last || slices.ContainsFunc(list, func(e run.Entry) bool { return e.Host == h.Name }):
 		case len(names) > 0:
 			return nil, nil, fmt.Errorf("host %s %s", h.Name, reason)
 		case facts:
-			a.ui.Note(fmt.Sprintf("host %s %s", h.Name, reason))
+			w.Note(fmt.Sprintf("host %s %s", h.Name, reason))
 		}
 	}
-	return list, r.config, nil
+	return list, s.Config, nil
 }
 
 // mirrorsOfURLs makes mirrors of URLs: those with one host name belong to one.

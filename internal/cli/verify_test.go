@@ -166,8 +166,8 @@ func runApp(t *testing.T, args ...string) (status int, stdout, stderr string) {
 		t.Cleanup(func() { _ = f.Close() })
 		streams[i] = f
 	}
-	a := &app{in: os.Stdin, out: streams[0], err: streams[1]}
-	status = a.run(t.Context(), args)
+	g := &global{in: os.Stdin, out: streams[0], err: streams[1]}
+	status = g.run(t.Context(), args)
 	var text [2][]byte
 	for i, f := range streams {
 		var err error

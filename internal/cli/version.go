@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"runtime"
 	"runtime/debug"
 
@@ -22,26 +21,23 @@ func Version() string {
 	return "dev"
 }
 
-func (a *app) versionCommand() *cobra.Command {
+func newVersionCommand(g *global) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
 		Args:  cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			platform := runtime.GOOS + "/" + runtime.GOARCH
-			if !asJSON {
-				a.print("mirrorform %s (%s, %s)\n", Version(), runtime.Version(), platform)
-				return nil
-			}
-			text, err := json.MarshalIndent(map[string]string{"version": Version(), "go": runtime.Version(), "platform": platform}, "", "  ")
-			if err != nil {
-				return err
-			}
-			a.print("%s\n", text)
-			return nil
-		},
+		RunE:  func(*cobra.Command, []string) error { return runVersion(g, asJSON) },
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print as JSON")
 	return cmd
+}
+
+func runVersion(g *global, asJSON bool) error {
+	platform := runtime.GOOS + "/" + runtime.GOARCH
+	if asJSON {
+		return g.printJSON(map[string]string{"version": Version(), "go": runtime.Version(), "platform": platform})
+	}
+	g.print("mirrorform %s (%s, %s)\n", Version(), runtime.Version(), platform)
+	return nil
 }

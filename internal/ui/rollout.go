@@ -26,9 +26,6 @@ func (s *stream) waveHeading(n, all int, w engine.Wave) string {
 	return s.style.bold(fmt.Sprintf("Wave %d of %d", n, all)) + fmt.Sprintf(" (%s), %s: %s", Escape(w.Title), count(len(names), "host"), listNames(names))
 }
 
-// WaveTitle names a wave in a sentence.
-func WaveTitle(n, all int) string { return fmt.Sprintf("wave %d of %d", n, all) }
-
 // waves prints the hosts of a plan by the waves in which they are applied to. Hosts of no wave come last.
 func (s *stream) waves(p *engine.Plan, o PlanOptions) string {
 	var b strings.Builder

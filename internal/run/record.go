@@ -1,4 +1,4 @@
-package cli
+package run
 
 import (
 	"encoding/json"
@@ -10,12 +10,11 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/internal/config"
 )
 
-// recordName is the file beside the configuration that remembers what the configuration itself cannot: which hosts it had.
-const recordName = "mirrorform.hosts.json"
+// RecordName is the name of the file beside the configuration that remembers what the configuration itself cannot: which hosts it had.
+const RecordName = "mirrorform.hosts.json"
 
 // recordFormat is the version of the record's format.
 const recordFormat = 1
@@ -35,7 +34,7 @@ type recordedHost struct {
 
 // readRecord reads the record of the configuration in dir. Where there is none it is empty.
 func readRecord(dir string) (*record, error) {
-	file := filepath.Join(dir, recordName)
+	file := filepath.Join(dir, RecordName)
 	r := &record{Format: recordFormat, Hosts: map[string]recordedHost{}}
 	text, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -63,13 +62,6 @@ func (r *record) clone() *record {
 	return &c
 }
 
-// identify gives the record an ID, if it has none.
-func (r *record) identify() {
-	if r.Configuration == "" {
-		r.Configuration = engine.NewNonce()
-	}
-}
-
 // write replaces the file if it says something else than was there before.
 func (r *record) write(dir string, before *record) error {
 	if before != nil && before.Configuration == r.Configuration && maps.Equal(before.Hosts, r.Hosts) {
@@ -79,7 +71,7 @@ func (r *record) write(dir string, before *record) error {
 	if err != nil {
 		return err
 	}
-	return writeAtomically(filepath.Join(dir, recordName), append(text, '\n'), 0o644)
+	return WriteAtomically(filepath.Join(dir, RecordName), append(text, '\n'), 0o644)
 }
 
 // strangers are the hosts of the record that the configuration does not have any more, sorted.
@@ -92,9 +84,9 @@ func (r *record) strangers(c *config.Config) []string {
 }
 
 // tellStrangers says which hosts are not looked after any more.
-func (a *app) tellStrangers(r *record, c *config.Config) {
+func (r *record) tellStrangers(c *config.Config, w Observer) {
 	for _, name := range r.strangers(c) {
-		a.ui.Warning(fmt.Sprintf("host %s (%s) is not in the configuration any more. What mirrorform made there stays, and nobody looks after it. "+
+		w.Warning(fmt.Sprintf("host %s (%s) is not in the configuration any more. What mirrorform made there stays, and nobody looks after it. "+
 			"To remove it, declare the host again and run: mirrorform destroy --limit '%s'. To let go of it: mirrorform state forget '%s'",
 			name, r.Hosts[name].Address, name, name))
 	}

@@ -1,4 +1,4 @@
-package cli
+package run
 
 import (
 	"fmt"
@@ -28,7 +28,7 @@ func TestShards(t *testing.T) {
 	for i := range hosts {
 		name, in := fmt.Sprintf("mirror-%d", i), 0
 		for part := 1; part <= parts; part++ {
-			if s := (shard{part, parts}); s.has(name) {
+			if s := (Shard{part, parts}); s.has(name) {
 				in++
 				size[part]++
 			}
@@ -37,30 +37,13 @@ func TestShards(t *testing.T) {
 			t.Fatalf("%s is in %d parts", name, in)
 		}
 	}
+	if all := (Shard{}); !all.has("fra1") || all.String() != "" {
+		t.Error("the zero value is not everything")
+	}
 	for part := 1; part <= parts; part++ {
 		if n := size[part]; n < hosts/parts*8/10 || n > hosts/parts*12/10 {
 			t.Errorf("part %d has %d of %d hosts", part, n, hosts)
 		}
-	}
-}
-
-func TestShardFlag(t *testing.T) {
-	t.Parallel()
-	for _, text := range []string{"1/1", "3/10", "10000/10000"} {
-		var s shard
-		if err := s.Set(text); err != nil || s.String() != text {
-			t.Errorf("%s: %v, reads as %s", text, err, &s)
-		}
-	}
-	for _, text := range []string{"", "3", "0/3", "4/3", "-1/3", "1/0", "a/b", "1/10001", "1/3/5", " 1/3"} {
-		var s shard
-		if err := s.Set(text); err == nil {
-			t.Errorf("%q is taken as %s", text, &s)
-		}
-	}
-	var all shard
-	if !all.has("fra1") || all.String() != "" {
-		t.Error("the zero value is not everything")
 	}
 }
 

@@ -1,7 +1,6 @@
-package cli
+package run
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -15,37 +14,20 @@ import (
 // is there to be asked.
 const becomePasswordVar = "MIRRORFORM_BECOME_PASSWORD"
 
-// askPass says how --ask-become-pass asks: not at all, once for all hosts, or for each host that
-// wants a password.
-type askPass string
+// AskPass says how the operator is asked for sudo's password: not at all, once for all hosts, or for
+// each host that wants one.
+type AskPass string
 
+// The ways to ask.
 const (
-	askNever askPass = ""
-	askOnce  askPass = "once"
-	askEach  askPass = "each"
+	AskNever AskPass = ""
+	AskOnce  AskPass = "once"
+	AskEach  AskPass = "each"
 )
-
-func (p *askPass) String() string { return string(*p) }
-func (p *askPass) Type() string   { return "HOW" }
-
-// Set takes in a value of the flag. It was a flag without one.
-func (p *askPass) Set(text string) error {
-	switch text {
-	case "once", "true":
-		*p = askOnce
-	case "each":
-		*p = askEach
-	case "false":
-		*p = askNever
-	default:
-		return errors.New("it is once or each")
-	}
-	return nil
-}
 
 // passwords are those for sudo of one run.
 type passwords struct {
-	how    askPass
+	how    AskPass
 	ask    func(prompt string) (string, error)
 	strict bool // the configuration may be anybody's: what it says of a host's key counts for nothing
 
@@ -55,20 +37,20 @@ type passwords struct {
 	secret []string          // all that are known
 }
 
-// open finds the password that hosts share: --ask-become-pass asks at once, before hosts are
-// reached.
-func (p *passwords) open() (err error) {
-	p.byHost = map[string]string{}
-	switch p.how {
-	case askNever:
+// newPasswords finds the password that hosts share: AskOnce asks at once, before hosts are reached.
+func newPasswords(how AskPass, strict bool, ask func(prompt string) (string, error)) (*passwords, error) {
+	p := &passwords{how: how, ask: ask, strict: strict, byHost: map[string]string{}}
+	switch how {
+	case AskNever:
 		p.shared = os.Getenv(becomePasswordVar)
-	case askOnce:
-		if p.shared, err = p.ask("Password for sudo"); err != nil {
-			return err
+	case AskOnce:
+		var err error
+		if p.shared, err = ask("Password for sudo"); err != nil {
+			return nil, err
 		}
 	}
 	p.know(p.shared)
-	return nil
+	return p, nil
 }
 
 // know has a password hidden wherever it turns up.
@@ -92,9 +74,9 @@ func (p *passwords) give(t *ssh.Target, h *config.Host) {
 	switch {
 	case h.BecomePassword != "":
 		t.BecomePassword = func() (string, error) { return h.BecomePassword, nil }
-	case p.how == askEach:
+	case p.how == AskEach:
 		t.BecomePassword = func() (string, error) { return p.askFor(t) }
-	case p.how == askOnce:
+	case p.how == AskOnce:
 		shared := true
 		t.BeforePassword = func(key ssh.KeyOrigin) error {
 			shared = p.known(key)

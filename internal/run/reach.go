@@ -1,4 +1,4 @@
-package cli
+package run
 
 import (
 	"cmp"
@@ -22,13 +22,14 @@ type reach struct {
 	targets map[string]*ssh.Target
 }
 
-// newReach returns what says how hosts are reached. Nothing is read before it is asked.
-func (a *app) newReach(hosts map[string]*config.Host) *reach {
+// newReach returns what says how hosts are reached, with an ssh_config other than the user's if one
+// is named. Nothing is read before it is asked.
+func newReach(hosts map[string]*config.Host, file string) *reach {
 	return &reach{hosts: hosts, targets: map[string]*ssh.Target{}, open: sync.OnceValues(func() (*sshconfig.Config, error) {
-		if a.sshConfig == "none" {
+		if file == "none" {
 			return nil, nil
 		}
-		return sshconfig.Open(a.sshConfig)
+		return sshconfig.Open(file)
 	})}
 }
 

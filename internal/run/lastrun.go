@@ -1,4 +1,4 @@
-package cli
+package run
 
 import (
 	"encoding/json"
@@ -35,21 +35,21 @@ type hostRun struct {
 	Time    time.Time      `json:"time"`
 }
 
-// lastRunFile is where it is.
-func (a *app) lastRunFile() (string, error) {
-	dir, err := a.localState()
+// lastRunFile is where that of the configuration in dir is.
+func lastRunFile(dir string) (string, error) {
+	state, err := localState(dir)
 	if err != nil {
 		return "", err
 	}
-	return filepath.Join(dir, "last-run.json"), nil
+	return filepath.Join(state, "last-run.json"), nil
 }
 
 // errNoLastRun is the error of a configuration that nothing was applied of from this machine.
 var errNoLastRun = errors.New("there is no last run: nothing of this configuration was applied from this machine and directory yet")
 
-// readLastRun reads the record; where there is none the error is errNoLastRun.
-func (a *app) readLastRun() (*lastRun, error) {
-	file, err := a.lastRunFile()
+// readLastRun reads that of the configuration in dir; where there is none the error is errNoLastRun.
+func readLastRun(dir string) (*lastRun, error) {
+	file, err := lastRunFile(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -81,19 +81,10 @@ func (l *lastRun) failed() []string {
 	return names
 }
 
-// recordOutcomes enters outcomes of hosts in the record. What other runs do meanwhile, of other shards for instance, is kept. An error is told and stops
-// nothing: the hosts themselves know what is on them.
-func (r *run) recordOutcomes(outcomes map[string]engine.Outcome) {
-	if len(outcomes) == 0 {
-		return
-	}
-	if err := r.mergeLastRun(outcomes); err != nil {
-		r.ui.Warning(fmt.Sprintf("the record of this run, which --limit %s reads, could not be written: %v", failedHosts, err))
-	}
-}
-
-func (r *run) mergeLastRun(outcomes map[string]engine.Outcome) (err error) {
-	file, err := r.lastRunFile()
+// mergeLastRun enters outcomes of a command in the record of the configuration in dir. What other runs do meanwhile, of other shards for instance, is
+// kept; of hosts that are not declared any more nothing is.
+func mergeLastRun(dir string, declared []*config.Host, command string, outcomes map[string]engine.Outcome) (err error) {
+	file, err := lastRunFile(dir)
 	if err != nil {
 		return err
 	}
@@ -108,24 +99,24 @@ func (r *run) mergeLastRun(outcomes map[string]engine.Outcome) (err error) {
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
 		return fmt.Errorf("lock %s: %w", lock.Name(), err)
 	}
-	l, err := r.readLastRun()
+	l, err := readLastRun(dir)
 	if err != nil {
 		l = &lastRun{} // a damaged one is of no use any more
 	}
 	next := lastRun{Format: lastRunFormat, Hosts: map[string]hostRun{}}
-	for _, h := range append(r.config.Hosts(), &config.Host{Name: "local"}) {
+	for _, h := range append(slices.Clip(declared), &config.Host{Name: "local"}) {
 		if was, ok := l.Hosts[h.Name]; ok {
 			next.Hosts[h.Name] = was
 		}
 	}
 	for name, outcome := range outcomes {
-		next.Hosts[name] = hostRun{outcome, r.command, time.Now().UTC().Truncate(time.Second)}
+		next.Hosts[name] = hostRun{outcome, command, time.Now().UTC().Truncate(time.Second)}
 	}
 	text, err := json.MarshalIndent(next, "", "  ")
 	if err != nil {
 		return err
 	}
-	return writeAtomically(file, append(text, '\n'), 0o600)
+	return WriteAtomically(file, append(text, '\n'), 0o600)
 }
 
 // outcomesOf are the outcomes of results, by host.

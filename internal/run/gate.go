@@ -1,8 +1,7 @@
-package cli
+package run
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -40,7 +39,7 @@ func (d *waveDriver) gateCommand(ctx context.Context, wave int, hosts []string) 
 	argv := d.rollout.gate.Command
 	out := &tail{most: maxGateOutput}
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...) //nolint:gosec // the configuration's own
-	cmd.Dir, cmd.Stdout, cmd.Stderr = d.chdir, out, out
+	cmd.Dir, cmd.Stdout, cmd.Stderr = d.sources.Dir, out, out
 	cmd.Env = append(withoutPassword(os.Environ()),
 		fmt.Sprintf("MIRRORFORM_WAVE=%d", wave+1), fmt.Sprintf("MIRRORFORM_WAVES=%d", d.rollout.count()),
 		"MIRRORFORM_HOSTS="+strings.Join(hosts, "\n"))
@@ -53,7 +52,7 @@ func (d *waveDriver) gateCommand(ctx context.Context, wave int, hosts []string) 
 		return nil
 	}
 	err = fmt.Errorf("%s: %w", argv[0], err)
-	if text := strings.TrimSpace(d.secrets.Hide(out.String())); text != "" {
+	if text := strings.TrimSpace(d.connector.secrets.Hide(out.String())); text != "" {
 		err = fmt.Errorf("%w\n%s", err, text)
 	}
 	return err
@@ -95,34 +94,7 @@ func (d *waveDriver) gateVerify(ctx context.Context, hosts []string) error {
 	if err != nil || len(mirrors) == 0 {
 		return err
 	}
-	options, err := d.verify.options(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { closeDatabases(options) }()
-	if err := d.openConfigured(&options, d.config); err != nil {
-		return err
-	}
-	if !d.rollout.RollBack { // otherwise the wave's own display is there still
-		meter := d.ui.Meter()
-		defer meter.Close()
-		options.Progress = meter.Set
-	}
-	reports, err := verifyAll(ctx, upstream.New(options), mirrors)
-	if err != nil {
-		return fmt.Errorf("verify: %w", err)
-	}
-	var bad []string
-	for _, r := range reports {
-		if !r.Accepted {
-			bad = append(bad, r.Name)
-		}
-	}
-	if len(bad) == 0 {
-		return nil
-	}
-	d.ui.Print(verifyText(slices.DeleteFunc(reports, func(r *upstream.Report) bool { return r.Accepted }), time.Now()))
-	return errors.New("verify does not accept " + strings.Join(bad, ", "))
+	return d.Options.Verify(ctx, d.Config, mirrors, d.rollout.RollBack) // with it the hosts' transactions are open, and shown
 }
 
 // mirrorsOn are the mirrors that the hosts publish, with the facts of the approved plan.
@@ -133,15 +105,14 @@ func (d *waveDriver) mirrorsOn(hosts []string) ([]upstream.Mirror, error) {
 			facts[h.Host] = h.Facts
 		}
 	}
-	// A run of its own: what the configuration has to say was said when the hosts were planned.
-	list, err := (&run{app: d.app, config: d.config, hosts: d.hosts}).entries(facts)
+	list, err := d.Entries(facts)
 	if err != nil {
 		return nil, err
 	}
 	var mirrors []upstream.Mirror
 	for _, e := range list {
-		if slices.Contains(hosts, e.host) {
-			mirrors = append(mirrors, upstream.Mirror{Host: e.host, File: e.file})
+		if slices.Contains(hosts, e.Host) {
+			mirrors = append(mirrors, upstream.Mirror{Host: e.Host, File: e.File})
 		}
 	}
 	return mirrors, nil

@@ -1,7 +1,8 @@
-package cli
+package run
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -11,9 +12,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/hcl/v2"
 	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/internal/config"
-	"github.com/mirrorform/mirrorform/internal/ui"
+	"github.com/mirrorform/mirrorform/internal/upstream"
 )
 
 func TestNewRollout(t *testing.T) {
@@ -39,12 +41,18 @@ func TestNewRollout(t *testing.T) {
 	}
 }
 
+// silent hears of a run and tells nobody.
+type silent struct{ Observer }
+
+func (silent) Note(string)                                       {}
+func (silent) Warning(string)                                    {}
+func (silent) Diagnostics(hcl.Diagnostics, map[string]*hcl.File) {}
+
 // newDriver is a driver with a gate, in a directory of its own.
 func newDriver(t *testing.T, g *config.Gate) *waveDriver {
 	t.Helper()
-	a := &app{chdir: t.TempDir(), ui: ui.New(io.Discard, io.Discard, ui.Options{})}
 	r := &rollout{gate: g, Rollout: engine.Rollout{Waves: []engine.Wave{{Hosts: []string{"a", "b"}}, {Hosts: []string{"c"}}}}}
-	return &waveDriver{run: &run{app: a, rollout: r}}
+	return &waveDriver{Run: &Run{Scope: &Scope{sources: Sources{Dir: t.TempDir()}, observer: silent{}}, rollout: r, connector: &connector{}}}
 }
 
 func TestGateCommand(t *testing.T) {
@@ -59,7 +67,7 @@ func TestGateCommand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if text, err := os.ReadFile(filepath.Join(d.chdir, "out")); err != nil || string(text) != "2|2|a\nc||$(id); x" {
+	if text, err := os.ReadFile(filepath.Join(d.sources.Dir, "out")); err != nil || string(text) != "2|2|a\nc||$(id); x" {
 		t.Errorf("%q, %v", text, err)
 	}
 	if _, err := gate(t, "sh", "-c", "echo it is ill; echo really >&2; exit 4"); err == nil || err.Error() != "sh: exit status 4\nit is ill\nreally" {
@@ -73,12 +81,11 @@ func TestGateCommand(t *testing.T) {
 	}
 }
 
-// TestGateVerify: a gate looks at the mirrors of its wave as verify does, and does not let a mirror pass that is not accepted.
+// TestGateVerify: a gate has the mirrors looked at that the good hosts of its wave publish, and does not pass when one is not accepted.
 func TestGateVerify(t *testing.T) {
 	t.Parallel()
-	tree, flags, ca := startMirror(t)
-	dir := t.TempDir()
-	writeFile(t, dir, "fleet.hcl", fmt.Appendf(nil, `
+	d := newDriver(t, &config.Gate{Verify: true, Timeout: time.Minute})
+	text := `
 host "fra1" {
   address = "192.0.2.1"
 }
@@ -89,35 +96,50 @@ mirror "almalinux" {
   hosts = [host.fra1, host.ams1]
   storage { path = "/srv/mirror/almalinux" }
   publish {
-    name        = target.name == "fra1" ? "example.com" : "example.net"
-    http        = ""
-    https       = target.name == "fra1" ? %q : "https://example.net:1/almalinux/"
+    name        = "${target.name}.example.com"
     sponsor     = "Example Org"
     sponsor_url = "https://example.org"
     email       = "mirror@example.org"
   }
 }
-`, tree))
-	d := newDriver(t, &config.Gate{Verify: true, Timeout: time.Minute})
-	d.chdir, d.approved = dir, &engine.Plan{}
-	var err error
-	if d.config, err = d.mustLoad(); err != nil {
+`
+	if err := os.WriteFile(filepath.Join(d.sources.Dir, "fleet.hcl"), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	d.hosts = []engine.Host{{Name: "fra1"}, {Name: "ams1"}, {Name: "local", Last: true}}
-	d.verify = defaultVerifyFlags()
-	d.verify.reference, d.verify.serviceConfig, d.verify.attempts = "", flags[3], 1
-	d.verify.resolve, d.verify.caFiles = []string{"example.com:127.0.0.1", "example.net:127.0.0.1"}, []string{ca}
-	one, other := &engine.HostResult{Host: "fra1"}, &engine.HostResult{Host: "ams1"}
-	if err := d.Gate(t.Context(), 0, []*engine.HostResult{one}); err != nil {
-		t.Errorf("a mirror that is accepted: %v", err)
+	var err error
+	if d.Scope, err = NewScope(d.sources, Selection{}, silent{}); err != nil {
+		t.Fatal(err)
 	}
-	if err := d.Gate(t.Context(), 0, []*engine.HostResult{one, other}); err == nil || err.Error() != "verify does not accept example.net" {
-		t.Errorf("a mirror that does not answer: %v", err)
+	d.approved = &engine.Plan{}
+	var looked []string
+	refused := errors.New("verify does not accept it")
+	d.Options.Verify = func(_ context.Context, c *config.Config, mirrors []upstream.Mirror, shown bool) error {
+		looked = nil
+		for _, m := range mirrors {
+			looked = append(looked, m.Host+" "+m.File.Name)
+		}
+		if c != d.Config || shown {
+			t.Error("the gate is not given what its run has")
+		}
+		if len(mirrors) > 1 {
+			return refused
+		}
+		return nil
+	}
+	one, other := &engine.HostResult{Host: "fra1"}, &engine.HostResult{Host: "ams1"}
+	gate := func(results ...*engine.HostResult) string {
+		err = d.Gate(t.Context(), 0, results)
+		return strings.Join(looked, ", ")
+	}
+	if got := gate(one); got != "fra1 fra1.example.com" || err != nil {
+		t.Errorf("looked at %q, %v", got, err)
+	}
+	if got := gate(one, other); !strings.Contains(got, "ams1 ams1.example.com") || !errors.Is(err, refused) {
+		t.Errorf("looked at %q, %v", got, err)
 	}
 	other.Err = io.EOF
-	if err := d.Gate(t.Context(), 0, []*engine.HostResult{one, other}); err != nil {
-		t.Errorf("a host that failed is not looked at: %v", err)
+	if got := gate(one, other); got != "fra1 fra1.example.com" || err != nil {
+		t.Errorf("a host that failed is not looked at: %q, %v", got, err)
 	}
 }
 
@@ -129,7 +151,7 @@ func TestGateTimeout(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "it has not ended after 1s") {
 		t.Errorf("%v", err)
 	}
-	pid, err := os.ReadFile(filepath.Join(d.chdir, "pid"))
+	pid, err := os.ReadFile(filepath.Join(d.sources.Dir, "pid"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,15 +181,14 @@ func TestLastRun(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "fleet.hcl"), []byte(fleet), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	a := &app{chdir: dir, ui: ui.New(io.Discard, io.Discard, ui.Options{})}
-	c, err := a.mustLoad()
+	sc, err := NewScope(Sources{Dir: dir}, Selection{}, silent{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := a.readLastRun(); err == nil || !strings.Contains(err.Error(), "no last run") {
+	if _, err := readLastRun(dir); err == nil || !strings.Contains(err.Error(), "no last run") {
 		t.Errorf("%v", err)
 	}
-	r := &run{app: a, config: c, command: "apply"}
+	r := &Run{Scope: sc, Options: Options{Command: "apply"}}
 	name := func(key string) string { return fmt.Sprintf("h[%q]", key) }
 	r.recordOutcomes(map[string]engine.Outcome{
 		name("a"): engine.Changed, name("b"): engine.Failed, name("c"): engine.Unreachable, name("d"): engine.RolledBack, name("e"): engine.NotStarted,
@@ -175,7 +196,7 @@ func TestLastRun(t *testing.T) {
 	})
 	failed := func() string {
 		t.Helper()
-		l, err := a.readLastRun()
+		l, err := readLastRun(dir)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -189,28 +210,28 @@ func TestLastRun(t *testing.T) {
 	if got := failed(); got != `h["c"] h["d"] h["e"] h["f"]` {
 		t.Errorf("failed: %s", got)
 	}
-	a.limit = []string{failedHosts}
-	hosts, err := a.selectHosts(c.Hosts())
+	failing := Selection{Limit: []string{FailedHosts}}
+	hosts, _, err := failing.hosts(sc.Config.Hosts(), dir)
 	if err != nil || len(hosts) != 4 || hosts[0].Name != name("c") {
 		t.Errorf("%v, %v", hosts, err)
 	}
-	if saved, err := a.savedLimit(); err != nil || strings.Join(saved, " ") != failed() {
+	if saved, err := failing.saved(dir); err != nil || strings.Join(saved, " ") != failed() {
 		t.Errorf("saved: %q, %v", saved, err)
 	}
-	file, err := a.lastRunFile()
+	file, err := lastRunFile(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(file, []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := a.readLastRun(); err == nil || !strings.Contains(err.Error(), "corrupt") {
+	if _, err := readLastRun(dir); err == nil || !strings.Contains(err.Error(), "corrupt") {
 		t.Errorf("%v", err)
 	}
 	if err := os.WriteFile(file, []byte(`{"format_version": 2}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := a.readLastRun(); err == nil || !strings.Contains(err.Error(), "format 2") {
+	if _, err := readLastRun(dir); err == nil || !strings.Contains(err.Error(), "format 2") {
 		t.Errorf("%v", err)
 	}
 }

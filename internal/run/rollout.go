@@ -1,4 +1,4 @@
-package cli
+package run
 
 import (
 	"context"
@@ -9,7 +9,6 @@ import (
 
 	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/internal/config"
-	"github.com/mirrorform/mirrorform/internal/ui"
 )
 
 // rollout is the configuration's rollout block for the hosts of a run.
@@ -63,33 +62,30 @@ func (r *rollout) count() int {
 	return n
 }
 
+// title names a wave, from 0, in a sentence.
+func (r *rollout) title(wave int) string { return fmt.Sprintf("wave %d of %d", wave+1, r.count()) }
+
 // waveDriver does what an engine.Rollout decides: it is the engine.WaveDriver of a run.
 type waveDriver struct {
-	*run
+	*Run
 	approved *engine.Plan
 	byName   map[string]engine.Host
-	verify   verifyFlags // of gates
 }
 
-// performWaves does what a plan of this run says, wave by wave.
-func (r *run) performWaves(ctx context.Context, plan *engine.Plan) error {
-	d := &waveDriver{run: r, approved: plan, byName: map[string]engine.Host{}, verify: defaultVerifyFlags()}
-	for _, h := range r.hosts {
+// performWaves does what the plan says, wave by wave.
+func (p *Pass) performWaves(ctx context.Context) *engine.Result {
+	d := &waveDriver{Run: p.Run, approved: p.Plan, byName: map[string]engine.Host{}}
+	for _, h := range p.hosts {
 		d.byName[h.Name] = h
 	}
-	r.fleet.Close()
-	r.recordOutcomes(allWith(r.hosts, engine.NotStarted))
+	p.recordOutcomes(allWith(p.hosts, engine.NotStarted))
 	quiet := context.AfterFunc(ctx, func() {
-		r.ui.Note("Interrupted: the hosts finish what they have begun, and no more are begun. A second interrupt ends mirrorform at once; each host then finishes its current step and takes everything back.")
+		p.observer.Note("Interrupted: the hosts finish what they have begun, and no more are begun. A second interrupt ends mirrorform at once; each host then finishes its current step and takes everything back.")
 	})
 	defer quiet()
-	result := r.rollout.Run(ctx, d)
-	r.collected.applied(result)
-	r.ui.Summary(result)
-	if result.Failed() {
-		return errReported
-	}
-	return nil
+	result := p.rollout.Run(ctx, d)
+	p.observer.Applied(result)
+	return result
 }
 
 // waveHosts are the hosts of a wave.
@@ -106,22 +102,24 @@ func (d *waveDriver) Apply(ctx context.Context, wave int, o engine.ApplyOptions)
 	w := d.rollout.Waves[wave]
 	hosts := d.waveHosts(wave)
 	if slices.ContainsFunc(w.Hosts, func(name string) bool { return len(d.approved.ForHost(name).Changes) > 0 }) {
-		d.ui.Wave(wave+1, d.rollout.count(), w)
+		d.observer.Wave(wave+1, d.rollout.count(), w)
 	}
 	d.recordOutcomes(allWith(hosts, outcomeUnknown))
-	d.fleet = d.newFleet()
-	d.fleet.Approved = d.approved
-	defer d.fleet.Close()
-	progress := d.progressOf(w.Hosts)
-	plan := d.fleet.Plan(ctx, hosts)
-	progress.Close()
+	fleet := d.newFleet(Aim{}, &Problems{}) // which were told of the approved plan
+	fleet.Approved = d.approved
+	defer fleet.Close()
+	report, end := d.observer.Progress(w.Hosts)
+	fleet.Report = report
+	plan := fleet.Plan(ctx, hosts)
+	end()
 	if ctx.Err() != nil {
 		return engine.NotStartedResults(w.Hosts, engine.ErrInterrupted)
 	}
-	progress = d.progressOf(changing(plan))
-	defer progress.Close()
+	report, end = d.observer.Progress(changing(plan))
+	fleet.Report = report
+	defer end()
 	// Steps under way are finished after a signal: half of an operation is worse than all of it. A second signal ends the program.
-	return d.fleet.ApplyWith(context.WithoutCancel(ctx), plan, hosts, o).Hosts
+	return fleet.ApplyWith(context.WithoutCancel(ctx), plan, hosts, o).Hosts
 }
 
 // Ended enters how the hosts of a wave ended in the record of the last run, so that it is known should mirrorform be killed in a later wave.
@@ -131,7 +129,7 @@ func (d *waveDriver) Ended(_ int, results []*engine.HostResult) {
 
 // Pause waits, and says so.
 func (d *waveDriver) Pause(ctx context.Context, wave int, pause time.Duration) {
-	d.ui.Note(fmt.Sprintf("Pausing for %v before %s, until %s.", pause, ui.WaveTitle(wave+1, d.rollout.count()), time.Now().Add(pause).Format(time.TimeOnly)))
+	d.observer.Note(fmt.Sprintf("Pausing for %v before %s, until %s.", pause, d.rollout.title(wave), time.Now().Add(pause).Format(time.TimeOnly)))
 	select {
 	case <-ctx.Done():
 	case <-time.After(pause):
@@ -145,8 +143,8 @@ func (d *waveDriver) Gate(ctx context.Context, wave int, results []*engine.HostR
 		return nil
 	}
 	begin := time.Now()
-	name := ui.WaveTitle(wave+1, d.rollout.count())
-	d.ui.Note(fmt.Sprintf("The gate after %s: %s.", name, describeGate(g)))
+	name := d.rollout.title(wave)
+	d.observer.Note(fmt.Sprintf("The gate after %s: %s.", name, describeGate(g)))
 	ctx, cancel := context.WithTimeoutCause(ctx, g.Timeout, fmt.Errorf("it has not ended after %v", g.Timeout))
 	defer cancel()
 	var hosts []string
@@ -168,6 +166,6 @@ func (d *waveDriver) Gate(ctx context.Context, wave int, results []*engine.HostR
 		}
 		return err
 	}
-	d.ui.Note(fmt.Sprintf("The gate after %s has passed (%v).", name, time.Since(begin).Round(time.Second)))
+	d.observer.Note(fmt.Sprintf("The gate after %s has passed (%v).", name, time.Since(begin).Round(time.Second)))
 	return nil
 }

@@ -1,6 +1,6 @@
 //go:build !linux
 
-package cli
+package run
 
 import (
 	"context"
@@ -10,7 +10,7 @@ import (
 )
 
 // localHelper fails: the helper uses system calls that only Linux has.
-func localHelper(context.Context, string) (io.ReadWriteCloser, error) {
+func localHelper(context.Context, string, string) (io.ReadWriteCloser, error) {
 	return nil, errors.New("host local is not available on " + runtime.GOOS +
 		": run mirrorform on Linux, or select the other hosts with --limit")
 }

@@ -1,4 +1,4 @@
-package cli
+package run
 
 import (
 	"fmt"
@@ -55,8 +55,7 @@ Host *
 		{Name: "d", Address: "ring1"},
 		{Name: "e", Address: "bare"},
 	}
-	a := &app{sshConfig: file}
-	r := a.newReach(hostsByName(hosts))
+	r := newReach(hostsByName(hosts), file)
 	path := func(t *ssh.Target) string {
 		var hops []string
 		for ; t != nil; t = t.Jump {
@@ -104,7 +103,7 @@ Host *
 		t.Error(err)
 	}
 
-	none := (&app{sshConfig: "none"}).newReach(hostsByName(hosts))
+	none := newReach(hostsByName(hosts), "none")
 	target, err := none.target("a")
 	if err != nil || path(target) != "a=@behind:0" || target.Identities != nil {
 		t.Errorf("without ssh_config: %+v, %v", target, err)

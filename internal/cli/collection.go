@@ -1,0 +1,208 @@
+package cli
+
+import (
+	"errors"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/internal/report"
+	"github.com/mirrorform/mirrorform/internal/run"
+	"github.com/mirrorform/mirrorform/internal/upstream"
+)
+
+// collection is what a command tells for its result. A nil one hears nothing: without --report there is nobody to tell.
+type collection struct {
+	command string
+	dir     string // of the configuration
+	start   time.Time
+
+	run     *run.Run
+	hosts   []string // that the run is about
+	sources string   // digest
+	passes  []*pass
+	verify  *report.Verify
+	status  *report.Status
+
+	mu       sync.Mutex
+	problems []report.Problem
+	spent    map[string]time.Duration // on hosts
+}
+
+// diagnosed is told of diagnostics that the user is shown.
+func (c *collection) diagnosed(diags hcl.Diagnostics) {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, d := range diags {
+		p := report.Problem{Severity: "error", Summary: d.Summary, Detail: d.Detail}
+		if d.Severity == hcl.DiagWarning {
+			p.Severity = "warning"
+		}
+		if s := d.Subject; s != nil {
+			p.File, p.Line, p.Column, p.EndLine, p.EndColumn = fromHere(s.Filename), s.Start.Line, s.Start.Column, s.End.Line, s.End.Column
+		}
+		if !slices.Contains(c.problems, p) {
+			c.problems = append(c.problems, p)
+		}
+	}
+}
+
+// fromHere is a path from the working directory, where that is above it: so CI systems find the file in their checkout.
+func fromHere(path string) string {
+	if here, err := os.Getwd(); err == nil && filepath.IsAbs(path) {
+		if rel, err := filepath.Rel(here, path); err == nil && filepath.IsLocal(rel) {
+			return rel
+		}
+	}
+	return filepath.Clean(path)
+}
+
+// prepared is told of a run before anything is reached.
+func (c *collection) prepared(r *run.Run) {
+	if c == nil {
+		return
+	}
+	c.run, c.hosts = r, run.Names(r.Hosts)
+	c.sources = sourcesDigest(r.Config.Files())
+}
+
+// narrowed is told of the hosts that a command is about, where these are not all that a run was prepared for.
+func (c *collection) narrowed(hosts []engine.Host) {
+	if c != nil {
+		c.hosts = run.Names(hosts)
+	}
+}
+
+// sourcesDigest tells configurations apart. Values of variables that come from elsewhere than files are not in it.
+func sourcesDigest(files map[string]*hcl.File) string {
+	var all []string
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if ext := filepath.Ext(name); ext == ".hcl" || ext == ".hclvars" {
+			all = append(all, filepath.Base(name), string(files[name].Bytes))
+		}
+	}
+	return engine.Digest("mirrorform", "sources", all)
+}
+
+// timed hears of the progress of hosts while they are planned for or applied to, and passes it on. The time that a question to the user takes is in
+// neither.
+func (c *collection) timed(pass func(engine.Progress)) func(engine.Progress) {
+	if c == nil {
+		return pass
+	}
+	last := map[string]time.Time{}
+	return func(p engine.Progress) {
+		now := time.Now()
+		c.mu.Lock()
+		if before, ok := last[p.Host]; ok {
+			c.spent[p.Host] += now.Sub(before)
+		}
+		last[p.Host] = now
+		c.mu.Unlock()
+		pass(p)
+	}
+}
+
+// pass is a plan with what came of it. retire --delete-data makes two.
+type pass struct {
+	plan *engine.Plan
+	done *engine.Result // nil: nothing was applied
+}
+
+func (c *collection) planned(plan *engine.Plan) {
+	if c != nil {
+		c.passes = append(c.passes, &pass{plan: plan})
+	}
+}
+
+// applied is told of what came of the plan that planned was told of last.
+func (c *collection) applied(done *engine.Result) {
+	if c != nil {
+		c.passes[len(c.passes)-1].done = done
+	}
+}
+
+func (c *collection) verified(reports []*upstream.Report) {
+	if c != nil {
+		c.verify = &report.Verify{FormatVersion: verifyFormat, Mirrors: reports}
+	}
+}
+
+// surveyed is told of a status, and of the plan that it was made from.
+func (c *collection) surveyed(plan *engine.Plan, status *report.Status) {
+	if c == nil {
+		return
+	}
+	for _, h := range plan.Hosts {
+		// Surveys are not of the configuration.
+		all := len(h.Compared)
+		h.Compared = slices.DeleteFunc(h.Compared, func(c engine.Compared) bool { return c.Resource.Kind == surveyKind })
+		h.Unchanged -= all - len(h.Compared)
+	}
+	c.status = status
+	c.planned(plan)
+}
+
+// now is the time as results have it.
+func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
+
+// result makes the result of a command that ended with err.
+func (c *collection) result(err error) *report.Result {
+	r := &report.Result{FormatVersion: report.Format, Hosts: []report.Host{}}
+	dir := fromHere(c.dir)
+	for _, p := range c.passes {
+		r.Then(c.passed(p, dir))
+	}
+	for _, name := range c.hosts {
+		if r.Host(name) == nil {
+			r.Hosts = append(r.Hosts, report.Host{Name: name, Outcome: report.NotStarted, Changes: []report.Change{}, Warnings: []string{}, Notes: []string{}})
+		}
+	}
+	r.Version, r.Command, r.Verify, r.Status, r.Sources = Version(), c.command, c.verify, c.status, c.sources
+	r.Start, r.End = c.start, now()
+	r.Problems = c.problems
+	if err != nil && !errors.Is(err, errReported) && !errors.Is(err, errDifferences) {
+		r.Error = err.Error()
+	}
+	if c.run != nil {
+		r.Configuration, r.Shard = c.run.Recorded(), c.run.Options.Selection.Shard.String()
+		for i := range r.Hosts {
+			rh := &r.Hosts[i]
+			if !c.run.Declares(rh.Name) {
+				continue // local, whose manifest alone tells of it
+			}
+			h := c.run.Host(rh.Name)
+			rh.Address, rh.Labels, rh.Local = h.Address, h.Labels, h.Local
+			if h.Range.Filename != "" {
+				rh.Source = &report.Source{File: fromHere(h.Range.Filename), Line: h.Range.Start.Line}
+			}
+		}
+	}
+	for i := range r.Hosts {
+		h := &r.Hosts[i]
+		h.Duration = c.spent[h.Name].Truncate(time.Millisecond).Seconds()
+	}
+	r.Count()
+	return r
+}
+
+// passed is the result of one plan and what came of it.
+func (c *collection) passed(p *pass, dir string) *report.Result {
+	r := report.FromPlan(p.plan)
+	r.Locate(p.plan, dir)
+	switch {
+	case p.done != nil:
+		r.Apply(p.done)
+	case c.run.Options.Command != "": // it was to be applied
+		r.NotDone()
+	}
+	return r
+}

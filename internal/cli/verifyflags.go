@@ -1,0 +1,208 @@
+package cli
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/netip"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/hashicorp/hcl/v2"
+	"github.com/mirrorform/mirrorform/internal/config"
+	"github.com/mirrorform/mirrorform/internal/geo"
+	"github.com/mirrorform/mirrorform/internal/ui"
+	"github.com/mirrorform/mirrorform/internal/upstream"
+	"github.com/spf13/cobra"
+)
+
+// How much is asked of a mirror, and how patiently, unless flags say otherwise.
+const (
+	verifyMetadata    = "100MB"
+	verifyConnections = 6
+	verifyAttempts    = 3
+	verifyTimeout     = 15 * time.Second
+)
+
+// verifyFlags say how mirrors are looked at. A zero value looks at none: defaultVerifyFlags.
+type verifyFlags struct {
+	serviceConfig, reference, metadata string
+	caFiles, resolve, geoIP            []string
+	connections, attempts              int
+	timeout                            time.Duration
+}
+
+// defaultVerifyFlags are those of a look at mirrors that has no flags of its own.
+func defaultVerifyFlags() verifyFlags {
+	return verifyFlags{
+		reference: upstream.DefaultReference, metadata: verifyMetadata,
+		connections: verifyConnections, attempts: verifyAttempts, timeout: verifyTimeout,
+	}
+}
+
+// add adds the flags that say what a mirror is compared with; publish has them, too.
+func (f *verifyFlags) add(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.serviceConfig, "service-config", "", "take what the service asks mirrors for from `FILE|URL`, its config.yml, in place of what is built in")
+	flags.StringVar(&f.reference, "reference", upstream.DefaultReference, "compare repomd.xml files with those of the tree at `URL`; none if empty")
+	flags.StringArrayVar(&f.caFiles, "ca-file", nil, "trust the certificate authorities in `FILE`, too, as PEM (may be given again)")
+	flags.StringArrayVar(&f.resolve, "resolve", nil, "take ADDRESS for a host name in place of what DNS says: `HOST:ADDRESS` (may be given again)")
+	flags.StringArrayVar(&f.geoIP, "geoip-db", nil, "look addresses up in `FILE`, a City or ASN database of MaxMind or a location or ASN database of IPinfo, in place of those of the configuration (may be given again)")
+	_ = cmd.MarkFlagFilename("geoip-db", "mmdb")
+}
+
+// upstream turns flags into options. The caller closes the GeoIP databases.
+func (f verifyFlags) upstream(ctx context.Context) (o upstream.Options, err error) {
+	o = upstream.Options{PerHost: f.connections, Attempts: f.attempts, Timeout: f.timeout, Reference: f.reference, UserAgent: "mirrorform/" + Version()}
+	switch {
+	case f.connections < 1 || f.connections > 100:
+		return o, fmt.Errorf("--connections is %d: it takes 1 to 100", f.connections)
+	case f.attempts < 1 || f.attempts > 20:
+		return o, fmt.Errorf("--attempts is %d: it takes 1 to 20", f.attempts)
+	case f.timeout < time.Second || f.timeout > time.Hour:
+		return o, fmt.Errorf("--timeout is %v: it takes 1s to 1h", f.timeout)
+	}
+	size, err := humanize.ParseBytes(f.metadata)
+	if err != nil || size > 1<<50 {
+		return o, fmt.Errorf("--metadata %q is no size such as 100MB", f.metadata)
+	}
+	o.Metadata = int64(size)
+	if o.Resolve, err = parseResolve(f.resolve); err != nil {
+		return o, err
+	}
+	if o.Roots, err = loadRoots(f.caFiles); err != nil {
+		return o, err
+	}
+	if f.reference != "" {
+		if _, err := treeURL(f.reference, "http", "https"); err != nil {
+			return o, fmt.Errorf("--reference: %w", err)
+		}
+	}
+	if f.serviceConfig != "" {
+		if o.Service, err = loadServiceConfig(ctx, f.serviceConfig, o.Roots, f.timeout); err != nil {
+			return o, err
+		}
+	}
+	for _, name := range f.geoIP {
+		db, err := geo.Open(name)
+		if err != nil {
+			closeDatabases(o)
+			return o, err
+		}
+		o.GeoIP = append(o.GeoIP, db)
+	}
+	return o, nil
+}
+
+// openConfigured opens the GeoIP databases of the configuration, if there is one and flags name none. The caller closes them.
+func openConfigured(o *upstream.Options, c *config.Config, u *ui.UI) error {
+	if c == nil || len(o.GeoIP) > 0 {
+		return nil
+	}
+	var diags hcl.Diagnostics
+	for _, d := range c.GeoIP() {
+		db, err := geo.Open(d.Path)
+		if err != nil {
+			diags = append(diags, &hcl.Diagnostic{Severity: hcl.DiagError, Summary: "GeoIP database cannot be used", Detail: err.Error() + ".", Subject: d.Range.Ptr()})
+			continue
+		}
+		o.GeoIP = append(o.GeoIP, db)
+	}
+	u.Diagnostics(diags, c.Files())
+	if diags.HasErrors() {
+		return errReported
+	}
+	return nil
+}
+
+// closeDatabases closes the GeoIP databases. They are only read, so nothing is lost where that fails.
+func closeDatabases(o upstream.Options) {
+	for _, db := range o.GeoIP {
+		_ = db.Close()
+	}
+}
+
+// parseResolve reads HOST:ADDRESS. The address of IPv6 may stand in brackets, as for curl.
+func parseResolve(list []string) (map[string][]netip.Addr, error) {
+	names := map[string][]netip.Addr{}
+	for _, s := range list {
+		host, address, ok := strings.Cut(s, ":")
+		addr, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(address, "["), "]"))
+		if !ok || host == "" || err != nil {
+			return nil, fmt.Errorf("--resolve %q is not HOST:ADDRESS, such as mirror.example.org:203.0.113.10", s)
+		}
+		host = strings.ToLower(host)
+		names[host] = append(names[host], addr)
+	}
+	return names, nil
+}
+
+// loadRoots returns the system's certificate authorities and those in the files.
+func loadRoots(files []string) (*x509.CertPool, error) {
+	if len(files) == 0 {
+		return nil, nil // the system's
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		return nil, fmt.Errorf("the system's certificate authorities: %w", err)
+	}
+	for _, name := range files {
+		pem, err := os.ReadFile(name)
+		if err != nil {
+			return nil, fmt.Errorf("--ca-file: %w", err)
+		}
+		if !pool.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("--ca-file: %s has no certificate as PEM", name)
+		}
+	}
+	return pool, nil
+}
+
+// loadServiceConfig reads a config.yml from a file, or by HTTP.
+func loadServiceConfig(ctx context.Context, name string, roots *x509.CertPool, timeout time.Duration) (*upstream.Service, error) {
+	var in io.ReadCloser
+	if strings.Contains(name, "://") {
+		if _, err := treeURL(name, "http", "https"); err != nil {
+			return nil, fmt.Errorf("--service-config: %w", err)
+		}
+		ctx, cancel := context.WithTimeout(ctx, timeout)
+		defer cancel()
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, name, nil)
+		if err != nil {
+			return nil, fmt.Errorf("--service-config: %w", err)
+		}
+		req.Header.Set("User-Agent", "mirrorform/"+Version())
+		transport := http.DefaultTransport.(*http.Transport).Clone()
+		transport.TLSClientConfig = &tls.Config{RootCAs: roots}
+		defer transport.CloseIdleConnections()
+		answer, err := upstream.Client(transport).Do(req)
+		if err != nil {
+			return nil, fmt.Errorf("--service-config: %w", err)
+		}
+		if answer.StatusCode != http.StatusOK {
+			return nil, errors.Join(fmt.Errorf("--service-config: %s answers %d %s", name, answer.StatusCode, http.StatusText(answer.StatusCode)), answer.Body.Close())
+		}
+		in = answer.Body
+	} else {
+		file, err := os.Open(name)
+		if err != nil {
+			return nil, fmt.Errorf("--service-config: %w", err)
+		}
+		in = file
+	}
+	data, err := io.ReadAll(io.LimitReader(in, upstream.MaxServiceSize+1))
+	if err := errors.Join(err, in.Close()); err != nil {
+		return nil, fmt.Errorf("--service-config: %s: %w", name, err)
+	}
+	service, err := upstream.ParseService(data)
+	if err != nil {
+		return nil, fmt.Errorf("--service-config: %s: %w", name, err)
+	}
+	return service, nil
+}

@@ -1,0 +1,93 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/engine/wire"
+	"github.com/mirrorform/mirrorform/internal/adopt"
+	"github.com/mirrorform/mirrorform/internal/mirrorsd"
+	"github.com/mirrorform/mirrorform/resources"
+	"golang.org/x/sync/errgroup"
+)
+
+// Drafts reads hosts all at once, for a configuration that is written to the file out. A host that cannot be read has an error of its own.
+func (r *Run) Drafts(ctx context.Context, hosts []engine.Host, entry *mirrorsd.File, out string) ([]*adopt.Draft, []error, error) {
+	dir, err := filepath.Abs(r.sources.Dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	drafts, failures := make([]*adopt.Draft, len(hosts)), make([]error, len(hosts))
+	report, end := r.observer.Progress(Names(hosts))
+	defer end()
+	var group errgroup.Group
+	if r.Options.Parallelism > 0 {
+		group.SetLimit(r.Options.Parallelism)
+	}
+	for i, h := range hosts {
+		group.Go(func() error {
+			host := adopt.Host{Name: h.Name, Address: r.byName[h.Name].Address, Dir: dir, Types: resources.All(), MirrorsD: entry}
+			drafts[i], failures[i] = r.draft(ctx, host, out, report)
+			last := engine.Progress{Host: h.Name, Stage: engine.Planned}
+			if failures[i] != nil {
+				last.Stage, last.Err = engine.Unplanned, failures[i]
+			}
+			report(last)
+			return nil
+		})
+	}
+	return drafts, failures, group.Wait() // which has none: each host has its own
+}
+
+// draft asks one host until nothing is left to ask, and compares what came of it with the host.
+func (r *Run) draft(ctx context.Context, h adopt.Host, out string, report func(engine.Progress)) (*adopt.Draft, error) {
+	report(engine.Progress{Host: h.Name, Stage: engine.Connecting})
+	session, err := r.Connect(ctx, h.Name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = session.Close() }() // everything was answered by then
+	report(engine.Progress{Host: h.Name, Stage: engine.Observing})
+	survey := adopt.NewSurvey(engine.Target{Name: h.Name, Facts: session.Facts, Helper: session.Hello.SHA256})
+	for queries := survey.Next(); len(queries) > 0; queries = survey.Next() {
+		got, err := session.Ask(ctx, queries)
+		if err != nil {
+			return nil, err
+		}
+		survey.Add(queries, got)
+	}
+	declared, diags := r.Config.Resources(h.Name, map[string]*wire.Facts{h.Name: &session.Facts})
+	if diags.HasErrors() {
+		return nil, fmt.Errorf("its configuration has errors: %w", diags)
+	}
+	for _, res := range declared {
+		if !r.DeclaredIn(res, out) {
+			h.Declared = append(h.Declared, res)
+		}
+	}
+	d := adopt.NewDraft(survey, h)
+	if !d.Found() {
+		return nil, errors.New("no mirror of AlmaLinux was found: no crontab, unit or site names one. Declare it anew with a mirror block")
+	}
+	got, err := session.Ask(ctx, d.Questions())
+	if err != nil {
+		return nil, err
+	}
+	d.Settle(got)
+	return d, nil
+}
+
+// DeclaredIn tells whether a resource is declared in the file that is about to be replaced. All files of a configuration lie in one directory.
+func (s *Scope) DeclaredIn(res *engine.Resource, out string) bool {
+	i := strings.LastIndexByte(res.Source, ':')
+	if out == "" || i <= 0 {
+		return false
+	}
+	there, err := filepath.Abs(filepath.Join(s.sources.Dir, filepath.Base(res.Source[:i])))
+	here, outErr := filepath.Abs(out)
+	return err == nil && outErr == nil && there == here
+}

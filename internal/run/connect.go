@@ -1,0 +1,173 @@
+package run
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/engine/wire"
+	"github.com/mirrorform/mirrorform/internal/helper"
+	"github.com/mirrorform/mirrorform/internal/runlog"
+	"github.com/mirrorform/mirrorform/internal/ssh"
+)
+
+// Access says how hosts are reached.
+type Access struct {
+	AcceptNewHostKeys bool
+	KnownHosts        []string // files in place of the user's and the system's
+	SSHConfig         string   // file in place of the user's and the system's; "none" is none
+	AskBecomePass     AskPass
+	// Ask asks the operator for a password or passphrase.
+	Ask func(prompt string) (string, error)
+	// Log has what is done on the wire; it may be nil.
+	Log *runlog.Log
+}
+
+// connector opens sessions with hosts.
+type connector struct {
+	*reach
+	dir       string // of the configuration
+	version   string
+	dialer    *ssh.Dialer
+	bundle    func() (*helper.Bundle, error)
+	passwords *passwords      // for sudo
+	secrets   *engine.Secrets // of the configuration, and the passwords
+	log       *runlog.Log
+}
+
+// newConnector returns what opens sessions with a configuration's hosts. The caller closes it. Nothing is reached yet, but the operator
+// may be asked for a password.
+func newConnector(s *Scope, a Access) (*connector, error) {
+	passwords, err := newPasswords(a.AskBecomePass, s.sources.Confine, a.Ask)
+	if err != nil {
+		return nil, err
+	}
+	return &connector{
+		reach:     newReach(s.byName, a.SSHConfig),
+		dir:       s.sources.Dir,
+		version:   s.sources.Version,
+		passwords: passwords,
+		secrets:   &engine.Secrets{Values: func() []string { return append(s.Config.Secrets(), passwords.all()...) }},
+		log:       a.Log,
+		bundle:    sync.OnceValues(func() (*helper.Bundle, error) { return helper.Open(context.Background()) }),
+		dialer: ssh.NewDialer(ssh.Options{
+			AcceptNewHostKeys: a.AcceptNewHostKeys,
+			KnownHostsFiles:   a.KnownHosts,
+			Passphrase: func(file string) ([]byte, error) {
+				secret, err := a.Ask("Passphrase for " + file)
+				return []byte(secret), err
+			},
+			Answer: func(host, question string) (string, error) {
+				return a.Ask(fmt.Sprintf("%s asks: %s", host, question))
+			},
+			TakenKeys: takenKeys(),
+			Log:       s.observer.Note,
+			Stage:     a.Log.Stage,
+		}),
+	}, nil
+}
+
+// close closes the connections to jump hosts, which sessions share.
+func (c *connector) close() { c.dialer.Close() }
+
+// connect opens a session with a host.
+func (c *connector) connect(ctx context.Context, name string) (*engine.Session, error) {
+	h := c.hosts[name]
+	if h.Local {
+		return c.connectLocal(ctx)
+	}
+	b, err := c.bundle()
+	if err != nil {
+		return nil, err
+	}
+	connect, t := c.dialer.ConnectLocal, ssh.Target{Name: h.Name}
+	if !h.OnThisMachine {
+		found, err := c.target(name)
+		if err != nil {
+			return nil, err
+		}
+		connect, t = c.dialer.Connect, *found
+	}
+	t.Become = h.Become
+	c.passwords.give(&t, h)
+	link, err := connect(ctx, t, b)
+	if err != nil {
+		return nil, c.secrets.HideError(err)
+	}
+	c.log.Frame(name, engine.NewFrame(&wire.Message{Hello: &link.Hello}))
+	return c.session(c.log.Conn(name, link), &link.Hello)
+}
+
+// session takes over a connection.
+func (c *connector) session(conn io.ReadWriteCloser, hello *wire.Hello) (*engine.Session, error) {
+	s, err := engine.NewSession(conn, hello)
+	if err == nil {
+		s.Secrets = c.secrets
+	}
+	return s, err
+}
+
+// connectLocal runs the helper in this process.
+func (c *connector) connectLocal(ctx context.Context) (*engine.Session, error) {
+	dir, err := localState(c.dir)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := localHelper(context.WithoutCancel(ctx), c.version, dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := readPreamble(conn); err != nil {
+		return nil, errors.Join(fmt.Errorf("host local: %w", err), conn.Close())
+	}
+	conn = c.log.Conn("local", conn)
+	hello, err := sayHello(conn)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("host local: %w", err), conn.Close())
+	}
+	return c.session(conn, hello)
+}
+
+// takenKeys is the file in which the keys that hosts took are remembered; "" where a user has no
+// cache.
+func takenKeys() string {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(cache, "mirrorform", "ssh-keys")
+}
+
+// readPreamble reads what a helper prints before its first message, on a stream on which nothing else is printed.
+func readPreamble(conn io.Reader) error {
+	preamble := make([]byte, len(wire.Preamble))
+	if _, err := io.ReadFull(conn, preamble); err != nil {
+		return err
+	}
+	if !bytes.Equal(preamble, []byte(wire.Preamble)) {
+		return errors.New("the helper does not begin with its preamble")
+	}
+	return nil
+}
+
+// sayHello opens a conversation.
+func sayHello(conn io.ReadWriter) (*wire.Hello, error) {
+	nonce := engine.NewNonce()
+	if err := wire.Write(conn, &wire.Message{Hello: &wire.Hello{Protocol: wire.Protocol, Nonce: nonce}}); err != nil {
+		return nil, err
+	}
+	m, err := wire.Read(conn)
+	if err != nil {
+		return nil, err
+	}
+	if m.Hello == nil || m.Hello.Nonce != nonce {
+		return nil, errors.New("the helper does not answer the greeting")
+	}
+	return m.Hello, nil
+}

@@ -1,0 +1,26 @@
+package run
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/mirrorform/mirrorform/engine"
+)
+
+// Removal marks resources for removal: it is what destroy adjusts. Those that keep what cannot be brought back stay, unless --target names them.
+func (s *Scope) Removal(list []*engine.Resource) []*engine.Resource {
+	targets := s.selection.Target
+	var removed []*engine.Resource
+	for _, res := range list {
+		if len(targets) > 0 && !slices.ContainsFunc(targets, func(t string) bool { return engine.Within(res.Address, t) }) {
+			continue // selected only because something else needs it
+		}
+		if keep := res.Kept(); keep != "" && !slices.Contains(targets, res.Address) {
+			s.observer.Note(fmt.Sprintf("Kept: %s (%s). To remove it, name it: --target '%s'", res.Address, keep, res.Address))
+			continue
+		}
+		res.Remove = true
+		removed = append(removed, res)
+	}
+	return removed
+}

@@ -1,0 +1,120 @@
+package run
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/engine/wire"
+	"github.com/mirrorform/mirrorform/internal/mirrorsd"
+	"github.com/mirrorform/mirrorform/internal/publish"
+	"github.com/mirrorform/mirrorform/resources"
+)
+
+// Entry is what a mirror publishes about itself.
+type Entry struct {
+	Host    string // the mirror's
+	Address string // of the resource that makes the file: local/mirror.almalinux.publish["fra1"]
+	File    mirrorsd.File
+}
+
+// NeedFacts returns those of the hosts whose facts decide what is in their entries.
+func (s *Scope) NeedFacts() []engine.Host {
+	needed := s.Config.LocalNeedsFacts()
+	return slices.DeleteFunc(slices.Clone(s.Hosts), func(h engine.Host) bool { return !slices.Contains(needed, h.Name) })
+}
+
+// Entries returns what the mirrors on the hosts publish. Entries that are made from facts which are not given are not among them.
+func (s *Scope) Entries(facts map[string]*wire.Facts) ([]Entry, error) {
+	if !slices.ContainsFunc(s.Hosts, func(h engine.Host) bool { return h.Last }) {
+		return nil, nil // no mirror puts anything on host local
+	}
+	var problems Problems
+	list, err := s.Wanted("local", facts, &problems)
+	s.Tell(&problems)
+	if err != nil {
+		return nil, ErrReported
+	}
+	var found []Entry
+	for _, res := range s.choose(engine.Target{Name: "local"}, list) {
+		file, ok := res.State.(*resources.File)
+		a, _ := engine.ParseAddress(res.Address)
+		if !ok || file.Content == nil || a.Type != "mirror" || a.Part != "publish" || a.Key == "" {
+			continue
+		}
+		f, err := mirrorsd.Parse([]byte(*file.Content))
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", res.Address, err)
+		}
+		found = append(found, Entry{a.Key, res.Address, f})
+	}
+	return found, nil
+}
+
+// Publishable are the mirrors' files as the configuration wants them. Hosts are reached only if their facts decide what is in them.
+func (s *Scope) Publishable(ctx context.Context, access Access, parallelism int) ([]publish.Entry, error) {
+	return s.publishable(func(hosts []engine.Host) (map[string]*wire.Facts, error) {
+		c, err := newConnector(s, access)
+		if err != nil {
+			return nil, err
+		}
+		defer c.close()
+		return c.readFacts(ctx, hosts, parallelism)
+	})
+}
+
+// Publishable are the mirrors' files as the configuration wants them. Hosts are reached only if their facts decide what is in them.
+func (r *Run) Publishable(ctx context.Context) ([]publish.Entry, error) {
+	return r.publishable(func(hosts []engine.Host) (map[string]*wire.Facts, error) {
+		return r.connector.readFacts(ctx, hosts, r.Options.Parallelism)
+	})
+}
+
+func (s *Scope) publishable(readFacts func([]engine.Host) (map[string]*wire.Facts, error)) ([]publish.Entry, error) {
+	var facts map[string]*wire.Facts
+	if hosts := s.NeedFacts(); len(hosts) > 0 {
+		var err error
+		if facts, err = readFacts(hosts); err != nil {
+			return nil, err
+		}
+	}
+	list, err := s.Entries(facts)
+	if err != nil {
+		return nil, err
+	}
+	var found []publish.Entry
+	names := map[string]string{}
+	for _, e := range list {
+		key := strings.ToLower(e.File.Name)
+		if other := names[key]; other != "" {
+			return nil, fmt.Errorf("%s and %s both publish a mirror named %s; set publish.name of one of them", other, e.Address, e.File.Name)
+		}
+		names[key] = e.Address
+		found = append(found, publish.Entry{Address: e.Address, Host: e.Host, File: e.File})
+	}
+	return found, nil
+}
+
+// readFacts reaches hosts for their facts alone.
+func (c *connector) readFacts(ctx context.Context, hosts []engine.Host, parallelism int) (map[string]*wire.Facts, error) {
+	var mu sync.Mutex
+	facts := map[string]*wire.Facts{}
+	fleet := &engine.Fleet{Connect: c.connect, Parallelism: parallelism, Once: true, Brief: true}
+	fleet.Wanted = func(host string, all map[string]*wire.Facts) ([]*engine.Resource, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		facts[host] = all[host]
+		return nil, nil
+	}
+	defer fleet.Close()
+	plan := fleet.Plan(ctx, hosts)
+	for _, h := range plan.Hosts {
+		if h.Err != nil {
+			return nil, fmt.Errorf("the entry of host %s needs its facts: %w", h.Host, h.Err)
+		}
+	}
+	return facts, nil
+}

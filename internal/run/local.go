@@ -1,0 +1,53 @@
+package run
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/mirrorform/mirrorform/internal/config"
+)
+
+// localState is the state directory of host local, the machine that mirrorform runs on. Each configuration directory has its own there.
+func localState(configuration string) (string, error) {
+	state, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("host local needs a directory for its state: %w", err)
+	}
+	dir, err := filepath.Abs(configuration)
+	if err != nil {
+		return "", fmt.Errorf("host local: %w", err)
+	}
+	sum := sha256.Sum256([]byte(dir))
+	return filepath.Join(state, "mirrorform", "local", hex.EncodeToString(sum[:8])), nil
+}
+
+// declaredHosts are the hosts of the configuration in dir, and host local when something of it is still managed there.
+func declaredHosts(c *config.Config, dir string) []*config.Host {
+	hosts := c.Hosts()
+	if slices.ContainsFunc(hosts, func(h *config.Host) bool { return h.Local }) {
+		return hosts
+	}
+	state, err := localState(dir)
+	if err != nil {
+		return hosts
+	}
+	text, err := os.ReadFile(filepath.Join(state, "manifest.json"))
+	var manifest struct{ Resources []json.RawMessage }
+	if err != nil || json.Unmarshal(text, &manifest) == nil && len(manifest.Resources) == 0 {
+		return hosts // one that is damaged is told of later
+	}
+	return append(slices.Clip(hosts), &config.Host{Name: "local", Local: true})
+}
+
+func hostsByName(hosts []*config.Host) map[string]*config.Host {
+	byName := map[string]*config.Host{}
+	for _, h := range hosts {
+		byName[h.Name] = h
+	}
+	return byName
+}

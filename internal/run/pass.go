@@ -1,0 +1,167 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/internal/config"
+)
+
+// Pass is one plan of a run, and what comes of it. Most commands have one; retire may have two.
+type Pass struct {
+	*Run
+	Plan *engine.Plan
+	// Problems are those of the configuration with this plan's facts, and those of resources on their hosts.
+	Problems hcl.Diagnostics
+
+	hosts []engine.Host
+	fleet *engine.Fleet
+}
+
+// NewPlan plans, and has the observer hear what the configuration and the hosts have against it. A --target that means nothing is an error. The caller
+// closes the pass.
+func (r *Run) NewPlan(ctx context.Context, a Aim) (*Pass, error) {
+	p := r.Observe(ctx, a)
+	if r.rollout != nil && p.Plan.Counts().Changes() > 0 {
+		p.fleet.Close() // and with it the locks: each wave takes those of its hosts, and somebody may think about the plan first
+	}
+	r.observer.Diagnostics(p.Problems, r.Config.Files())
+	r.observer.Planned(p.Plan)
+	if err := r.targets.unmet(p.Plan); err != nil {
+		p.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+// Observe plans; the observer hears only what happens. The caller closes the pass.
+func (r *Run) Observe(ctx context.Context, a Aim) *Pass {
+	if a.Hosts == nil {
+		a.Hosts = r.Hosts
+	}
+	var problems Problems
+	p := &Pass{Run: r, hosts: a.Hosts, fleet: r.newFleet(a, &problems)}
+	r.observer.Hosts(Names(p.hosts))
+	report, end := r.observer.Progress(Names(p.hosts))
+	p.fleet.Report = report
+	p.Plan = p.fleet.Plan(ctx, p.hosts)
+	end()
+	r.observer.Observed(p.Plan)
+	found := slices.Clone(problems.list)
+	for _, h := range p.Plan.Hosts {
+		if errors.Is(h.Err, engine.ErrManifest) {
+			h.Err = fmt.Errorf("%w. Nothing is planned for this host. %s", h.Err, manifestWayOut(h.Host))
+		}
+		found = append(found, config.HostDiagnostics{Host: h.Host, Diagnostics: r.Config.Problems(h.Problems)})
+	}
+	p.Problems = r.Config.Together(found)
+	return p
+}
+
+// Close ends all sessions, and with them gives locks back.
+func (p *Pass) Close() { p.fleet.Close() }
+
+// Adopt ends an apply that has nothing to change: hosts note that they manage what is as wanted. The observer hears the errors of hosts.
+func (p *Pass) Adopt(ctx context.Context) error {
+	if err := p.remember(p.planned()); err != nil {
+		return err
+	}
+	report, end := p.observer.Progress(Names(p.hosts))
+	p.fleet.Report = report
+	result := p.fleet.Apply(context.WithoutCancel(ctx), p.Plan, p.hosts)
+	end()
+	p.observer.Applied(result)
+	p.recordOutcomes(outcomesOf(result.Hosts))
+	for i, h := range result.Hosts {
+		if h.Err != nil && !p.Plan.Hosts[i].Failed() { // those that have no plan were told
+			p.hostFailed(h.Host, h.Err)
+		}
+	}
+	if result.Failed() {
+		return ErrReported
+	}
+	return nil
+}
+
+// Perform does what the plan says. The error is of what kept it from beginning.
+func (p *Pass) Perform(ctx context.Context) (*engine.Result, error) {
+	if err := p.remember(p.planned()); err != nil {
+		return nil, err
+	}
+	if p.rollout != nil {
+		return p.performWaves(ctx), nil
+	}
+	p.recordOutcomes(allWith(p.hosts, outcomeUnknown))
+	report, end := p.observer.Progress(changing(p.Plan))
+	p.fleet.Report = report
+	quiet := context.AfterFunc(ctx, func() {
+		p.observer.Note("Interrupted: the hosts finish what they have begun. A second interrupt ends mirrorform at once; each host then finishes its current step and takes everything back.")
+	})
+	defer quiet()
+	// Steps under way are finished after a signal: half of an operation is worse than all of it. A second signal ends the program.
+	result := p.fleet.ApplyWith(context.WithoutCancel(ctx), p.Plan, p.hosts, engine.ApplyOptions{Admit: engine.UntilDone(ctx)})
+	end()
+	p.observer.Applied(result)
+	p.recordOutcomes(outcomesOf(result.Hosts))
+	return result, nil
+}
+
+// planned are the hosts that the plan was made for.
+func (p *Pass) planned() []engine.Host {
+	var list []engine.Host
+	for i, h := range p.Plan.Hosts {
+		if !h.Failed() {
+			list = append(list, p.hosts[i])
+		}
+	}
+	return list
+}
+
+// changing are the hosts that a plan changes.
+func changing(plan *engine.Plan) []string {
+	var names []string
+	for _, h := range plan.Hosts {
+		if len(h.Changes) > 0 && !h.Failed() {
+			names = append(names, h.Host)
+		}
+	}
+	return names
+}
+
+// remember enters hosts in the record before anything is done on them.
+func (r *Run) remember(hosts []engine.Host) error {
+	next := r.record.clone()
+	next.Configuration = r.configuration
+	for _, declared := range r.Config.Hosts() {
+		if !declared.Local && slices.ContainsFunc(hosts, func(h engine.Host) bool { return h.Name == declared.Name }) {
+			next.Hosts[declared.Name] = recordedHost{declared.Address}
+		}
+	}
+	if err := next.write(r.sources.Dir, r.record); err != nil {
+		return fmt.Errorf("nothing was changed: the record of known hosts could not be written: %w", err)
+	}
+	if r.record.Configuration == "" {
+		r.observer.Note(fmt.Sprintf("%s is new: keep it under version control with the configuration. By it hosts know what is this configuration's.", RecordName))
+	}
+	r.record = next
+	return nil
+}
+
+// recordOutcomes enters outcomes of hosts in the record of the last run. An error is told and stops nothing: the hosts themselves know what is on them.
+func (r *Run) recordOutcomes(outcomes map[string]engine.Outcome) {
+	if len(outcomes) == 0 {
+		return
+	}
+	if err := mergeLastRun(r.sources.Dir, r.Config.Hosts(), r.Options.Command, outcomes); err != nil {
+		r.observer.Warning(fmt.Sprintf("the record of this run, which --limit %s reads, could not be written: %v", FailedHosts, err))
+	}
+}
+
+// hostFailed has the observer hear the error of a host.
+func (r *Run) hostFailed(host string, err error) {
+	r.observer.Error(fmt.Errorf("%s: %w", host, err))
+}

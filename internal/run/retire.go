@@ -1,0 +1,185 @@
+package run
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/internal/config"
+	"github.com/mirrorform/mirrorform/internal/mirror"
+	"github.com/mirrorform/mirrorform/resources"
+)
+
+// HostsToRetire are the hosts that the arguments mean; each has a mirror.
+func (s *Scope) HostsToRetire() ([]string, error) {
+	var names []string
+	for _, h := range s.Hosts {
+		if h.Last {
+			continue
+		}
+		if len(s.Config.MirrorsOn(h.Name)) == 0 {
+			return nil, fmt.Errorf("the configuration has no mirror on host %s; retire goes by the mirror block, which has to stay until the mirror is retired", h.Name)
+		}
+		names = append(names, h.Name)
+	}
+	if len(names) == 0 {
+		return nil, errors.New("host local has no mirror to retire")
+	}
+	return names, nil
+}
+
+// Stopping is for a plan that stops the mirrors of hosts. Host local goes along, which holds their files in mirrors.d.
+func (s *Scope) Stopping(hosts []string, data MirrorData) Aim {
+	return Aim{
+		Hosts: s.only(hosts, true),
+		Check: data.check,
+		Select: func(_ engine.Target, list []*engine.Resource) []*engine.Resource {
+			return slices.DeleteFunc(slices.Clone(list), func(res *engine.Resource) bool {
+				host, _, part := partOf(res.Address)
+				return res.Orphan || !mirror.Live(part) || !slices.Contains(hosts, host)
+			})
+		},
+		Adjust: func(list []*engine.Resource) []*engine.Resource {
+			for _, res := range list {
+				res.Remove = true
+			}
+			return list
+		},
+	}
+}
+
+// only are the selected hosts that are named, and host local if it is wanted.
+func (s *Scope) only(hosts []string, local bool) []engine.Host {
+	return slices.DeleteFunc(slices.Clone(s.Hosts), func(h engine.Host) bool { return h.Last && !local || !h.Last && !slices.Contains(hosts, h.Name) })
+}
+
+// MirrorData are addresses of directories with mirrors' files, by host.
+type MirrorData map[string][]string
+
+// DataToDelete checks as much of --delete-data as can be checked without a host.
+func (s *Scope) DataToDelete(hosts, addresses []string) (MirrorData, error) {
+	data := MirrorData{}
+	for _, address := range addresses {
+		host, name, part := partOf(address)
+		if !slices.Contains(hosts, host) {
+			return nil, fmt.Errorf("--delete-data %s: that is not on a host that is retired here", address)
+		}
+		places := s.Config.MirrorsOn(host)
+		i := slices.IndexFunc(places, func(p config.MirrorPlace) bool { return p.Name == name })
+		if _, isData := mirror.Data(part); !isData || i < 0 {
+			return nil, noDataError(address)
+		}
+		if parts := places[i].Parts; parts != nil {
+			if err := checkData(parts, address); err != nil {
+				return nil, err
+			}
+		}
+		data[host] = append(data[host], address)
+	}
+	return data, nil
+}
+
+// check checks a host's addresses by its resources.
+func (d MirrorData) check(host string, list []*engine.Resource) error {
+	var parts []string
+	for _, res := range list {
+		if of, _, part := partOf(res.Address); of == host && part != "" {
+			parts = append(parts, part)
+		}
+	}
+	var errs []error
+	for _, address := range d[host] {
+		errs = append(errs, checkData(parts, address))
+	}
+	return errors.Join(errs...)
+}
+
+// checkData checks an address of --delete-data by the parts that the mirror has on its host.
+func checkData(parts []string, address string) error {
+	_, _, part := partOf(address)
+	if !slices.Contains(parts, part) {
+		return noDataError(address)
+	}
+	if part == "mount_point" && slices.Contains(parts, "directory") {
+		return fmt.Errorf("--delete-data %s: the mirror's files are in a directory below it: name %s", address, strings.TrimSuffix(address, part)+"directory")
+	}
+	return nil
+}
+
+func noDataError(address string) error {
+	return fmt.Errorf("--delete-data %s: that is no directory of a mirror's files; they are in HOST/mirror.NAME.directory or kitten_directory, or in mount_point where a file system is mounted on the very directory", address)
+}
+
+// Deleting is for a plan that deletes directories with what is in them, in a transaction of its own: when it begins, nothing can be taken back any more.
+// It has no hosts where none of them has data.
+func (s *Scope) Deleting(hosts []string, data MirrorData) Aim {
+	return Aim{
+		Hosts:  slices.DeleteFunc(s.only(hosts, false), func(h engine.Host) bool { return data[h.Name] == nil }),
+		Check:  data.check,
+		Select: func(_ engine.Target, list []*engine.Resource) []*engine.Resource { return data.deleting(list) },
+	}
+}
+
+// deleting are the resources that are deleted, each with the locks of the syncs that write there.
+func (d MirrorData) deleting(list []*engine.Resource) []*engine.Resource {
+	locks := map[string]string{} // by the addresses of cron entries
+	for _, res := range list {
+		if c, ok := res.State.(*resources.Cron); ok && !res.Orphan && len(c.Command) > 2 {
+			locks[res.Address] = c.Command[2]
+		}
+	}
+	var found []*engine.Resource
+	for _, res := range list {
+		host, name, part := partOf(res.Address)
+		directory, ok := res.State.(*resources.Directory)
+		if !ok || res.Orphan || !slices.Contains(d[host], res.Address) {
+			continue
+		}
+		var held []string
+		crons, _ := mirror.Data(part)
+		for _, cron := range crons {
+			if lock := locks[fmt.Sprintf("%s/mirror.%s.%s", host, name, cron)]; lock != "" {
+				held = append(held, lock)
+			}
+		}
+		res.State, res.Remove, res.Purge = directory.Deleting(held...), true, true
+		found = append(found, res)
+	}
+	return found
+}
+
+// TakeOut says what of the configuration would bring retired mirrors back.
+func (s *Scope) TakeOut(hosts []string) string {
+	lines := []string{"The configuration still declares what was retired, so the next apply would bring it back. Take out of it:"}
+	told := map[string]bool{}
+	for _, host := range hosts {
+		for _, p := range s.Config.MirrorsOn(host) {
+			at := fmt.Sprintf("%s:%d", p.Reference.Filename, p.Reference.Start.Line)
+			line := fmt.Sprintf("  %s  host %s, which mirror %q has by this reference", at, host, p.Name)
+			switch {
+			case !slices.ContainsFunc(p.Hosts, func(h string) bool { return !slices.Contains(hosts, h) }):
+				line = fmt.Sprintf("  %s:%d-%d  the block mirror %q", p.Block.Filename, p.Block.Start.Line, p.Block.End.Line, p.Name)
+			case p.Exact:
+				line = fmt.Sprintf("  %s  host %s in the hosts of mirror %q", at, host, p.Name)
+			}
+			if !told[line] {
+				told[line] = true
+				lines = append(lines, line)
+			}
+		}
+	}
+	lines = append(lines, "The apply after that removes the packages and scripts that the mirrors leave, and keeps their files and accounts.")
+	return strings.Join(lines, "\n")
+}
+
+// partOf takes the address of a mirror's part apart. The host is that of the mirror; part is "" where the address is of something else.
+func partOf(address string) (host, mirrorName, part string) {
+	a, ok := engine.ParseAddress(address)
+	if !ok || a.Type != "mirror" || a.Part == "" {
+		return a.Host, "", ""
+	}
+	return cmp.Or(a.Key, a.Host), a.Name, a.Part
+}
