@@ -114,8 +114,9 @@ func Index(key string) string {
 
 // parseIndex reads what Index writes.
 func parseIndex(text string) (key string, ok bool) {
-	inner, ok := strings.CutPrefix(text, `["`)
-	if inner, ok = strings.CutSuffix(inner, `"]`); !ok || inner == "" {
+	inner, opens := strings.CutPrefix(text, `["`)
+	inner, closes := strings.CutSuffix(inner, `"]`)
+	if !opens || !closes || inner == "" {
 		return "", false
 	}
 	key = strings.NewReplacer(`\\`, `\`, `\"`, `"`).Replace(inner)
