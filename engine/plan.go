@@ -33,7 +33,8 @@ type Change struct {
 	// Before is nil for Create, After for Delete.
 	Before, After []Attribute
 	Steps         []Step
-	loads         []Key // units that the last steps have load what the first ones write
+	risk          string // of a type that is Risky: what may be cut
+	loads         []Key  // units that the last steps have load what the first ones write
 	// secrets is the address of the resource whose secrets the programs of the steps may print, or
 	// "".
 	secrets string
@@ -352,6 +353,9 @@ func newChange(r *Resource, want, have any, steps []Step) Change {
 		c.Action = Create
 	case r.Replace:
 		c.Action = Replace
+	}
+	if r.Kind.risk != nil {
+		c.risk = r.Kind.risk(want, have)
 	}
 	c.Before, c.After = compareAttributes(want, have, r.Sensitive)
 	return c

@@ -32,6 +32,7 @@ type Kind struct {
 	reads    func(t Target, want any) []Key
 	loads    func(t Target, want any) []Key
 	without  func(have any, gone func(string) bool) any // nil unless it is a Container
+	risk     func(want, have any) string                // nil unless it is Risky
 	// generated says that nobody but mirrorform writes such a file.
 	generated func(state any) bool
 	keep      string
@@ -110,6 +111,9 @@ func Register[S any](r *Registry, name string, t Type[S]) {
 	}
 	if i, ok := t.(Irreplaceable[S]); ok {
 		k.irreplaceable = func(want, have any) string { return i.Irreplaceable(state(want), state(have)) }
+	}
+	if rk, ok := t.(Risky[S]); ok {
+		k.risk = func(want, have any) string { return rk.Risk(state(want), state(have)) }
 	}
 	if g, ok := t.(Generator[S]); ok {
 		k.generated = func(v any) bool { return g.Generated(state(v)) }

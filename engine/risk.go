@@ -32,6 +32,9 @@ var (
 
 // risk says what of a change may cut off who logs in as one of users, or is "".
 func risk(c *Change, users []string, homes []string) string {
+	if c.Resource != nil && c.Resource.Kind != nil && c.Resource.Kind.risk != nil {
+		return c.risk
+	}
 	for _, s := range c.Steps {
 		if what := riskOf(s.Do, users, homes); what != "" {
 			return what

@@ -67,6 +67,13 @@ func TestRisk(t *testing.T) {
 			}
 		}
 	}
+	declares := &Resource{Kind: &Kind{risk: func(_, _ any) string { return "" }}}
+	for _, want := range []string{"", "kernel parameter net.ipv4.ip_forward"} {
+		own := &Change{Resource: declares, risk: want, Steps: []Step{{Do: write("/etc/sysctl.d/90-x.conf")}}}
+		if got := risk(own, nil, nil); got != want {
+			t.Errorf("a type that knows says %q, the engine %q", want, got)
+		}
+	}
 	steps := &Change{Steps: []Step{{Do: write("/etc/motd")}, {Do: unit("ssh.service")}}}
 	if got := risk(steps, nil, nil); got != "ssh.service" {
 		t.Errorf("of two steps: %q", got)

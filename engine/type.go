@@ -94,6 +94,14 @@ type Container[S any] interface {
 	Without(have *S, gone func(path string) bool) *S
 }
 
+// Risky is a Type that knows which of its changes can cut the operator off. Of other types the engine
+// judges by the paths, units, accounts and packages that the steps are about.
+type Risky[S any] interface {
+	// Risk names what may be cut, in a few words, or returns "". want is nil for a removal, have for
+	// a creation.
+	Risk(want, have *S) string
+}
+
 // Irreplaceable is a Type of which some resources hold what is lost when they are removed and made anew.
 type Irreplaceable[S any] interface {
 	// Irreplaceable says why a resource must not be replaced, in a few words, or returns "".
