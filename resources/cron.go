@@ -48,6 +48,8 @@ const maxCronLine = 998
 
 type cronType struct{}
 
+func init() { register("cron", cronType{}) }
+
 // Complete returns want with its defaults and the file that comes of it.
 func (cronType) Complete(_ engine.Target, want *Cron) *Cron {
 	full := *want

@@ -24,6 +24,8 @@ type Directory struct {
 
 type directoryType struct{}
 
+func init() { register("directory", directoryType{}) }
+
 func (directoryType) managed(s *Directory) *managedFile {
 	return &managedFile{path: s.Path, owner: s.Owner, group: s.Group, mode: s.Mode, kind: s.Kind, found: s.found}
 }

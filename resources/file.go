@@ -47,6 +47,8 @@ func (f *File) LoadSource(read func(path string) ([]byte, error)) error {
 
 type fileType struct{}
 
+func init() { register("file", fileType{}) }
+
 // Complete returns want with the content of its source as what plans show.
 func (fileType) Complete(_ engine.Target, want *File) *File {
 	full := *want

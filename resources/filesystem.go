@@ -25,6 +25,8 @@ var labelLimit = map[string]int{"xfs": 12, "ext4": 16}
 
 type filesystemType struct{}
 
+func init() { register("filesystem", filesystemType{}) }
+
 func (filesystemType) Keys(_ engine.Target, want *Filesystem) (provides, needs []engine.Key) {
 	program := "xfsprogs"
 	if want.Type == "ext4" {

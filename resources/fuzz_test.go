@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os/exec"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strconv"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/engine/wire"
+	"github.com/rogpeppe/go-internal/txtar"
 )
 
 // fullStates are states that Validate takes, with as many attributes as go together.
@@ -58,6 +60,22 @@ var fullStates = map[string]func() any{
 	"user": func() any {
 		return &User{Name: "mirror", Group: "mirror", Groups: []string{"adm"}, Home: "/srv", Shell: "/bin/sh", Comment: "AlmaLinux mirror"}
 	},
+}
+
+// fullState is a state of the type that Validate takes, with as many attributes as go together: that
+// of its case create-full, unless fullStates has one.
+func fullState(t testing.TB, name string) any {
+	t.Helper()
+	if full := fullStates[name]; full != nil {
+		return full()
+	}
+	archive, err := txtar.ParseFile(filepath.Join("testdata", name, "create-full.txtar"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	state := All().Kind(name).New()
+	setState(t, state, parseCase(t, archive).text["want"])
+	return state
 }
 
 // hostileValues are what a value may be that somebody chose to do harm, besides the words of hostile.
@@ -118,13 +136,10 @@ func slots() []slot {
 func TestFuzzBeginsRight(t *testing.T) {
 	t.Parallel()
 	for _, name := range All().Names() {
-		if fullStates[name] == nil {
-			t.Fatalf("there is no full state of type %s", name)
-		}
-		if problems := All().Kind(name).Validate(fullStates[name]()); len(problems) > 0 {
+		if problems := All().Kind(name).Validate(fullState(t, name)); len(problems) > 0 {
 			t.Errorf("%s: %v", name, problems)
 		}
-		checkState(t, name, fullStates[name]())
+		checkState(t, name, fullState(t, name))
 	}
 	if n := len(slots()); n < 60 {
 		t.Errorf("only %d places for values", n)
@@ -165,7 +180,7 @@ func TestHostileValues(t *testing.T) {
 // checkValue puts a value into its place, and tells whether it was taken.
 func checkValue(t *testing.T, s slot, value string) bool {
 	t.Helper()
-	state := fullStates[s.kind]()
+	state := fullState(t, s.kind)
 	s.set(state, value)
 	for _, p := range All().Kind(s.kind).Validate(state) {
 		if p.Severity == engine.Error {
@@ -201,8 +216,13 @@ func checkState(t *testing.T, name string, state any) {
 	for i := range nothing {
 		nothing[i] = wire.Answer{
 			File: &wire.File{}, Filesystem: &wire.Filesystem{Size: 1 << 50, Available: 1 << 50}, Mount: &wire.Mount{}, Block: &wire.Block{Path: "/dev/vdb", Size: 1 << 50},
-			Package: &wire.Package{}, Unit: &wire.Unit{LoadState: "loaded"}, User: &wire.User{UID: -1}, Group: &wire.Group{GID: -1}, Loaded: &wire.Loaded{}, HTTP: &wire.HTTP{},
+			Package: &wire.Package{}, Unit: &wire.Unit{LoadState: "loaded"}, User: &wire.User{UID: -1}, Group: &wire.Group{GID: -1}, Loaded: &wire.Loaded{}, HTTP: &wire.HTTP{}, Run: &wire.Run{},
 			Tree: &wire.Tree{Place: wire.Place{Path: queries[i].Arg, Real: queries[i].Arg, At: "8:1:" + queries[i].Arg}},
+		}
+	}
+	for i, q := range queries {
+		if strings.HasPrefix(q.Arg, "/proc/sys/") {
+			nothing[i].File = &wire.File{Kind: wire.Regular, Content: []byte("0\n"), HasContent: true} // the kernel has every parameter
 		}
 	}
 	got, err := engine.NewAnswers(queries, nothing)
@@ -303,13 +323,27 @@ func checkSteps(t *testing.T, queries []wire.Query, state any, steps []engine.St
 					within("package", p)
 				}
 			}
-			if op.Run != nil && !slices.Equal(op.Run.Argv, []string{"/usr/sbin/nginx", "-t"}) {
-				t.Errorf("%q is run", op.Run.Argv)
+			if op.Run != nil {
+				checkRun(t, asked, op.Run.Argv)
 			}
 			if op.Write != nil {
 				checkWrite(t, state, op.Write)
 			}
 		}
+	}
+}
+
+// checkRun holds that a program is one of those that types run, with arguments that are not options.
+func checkRun(t *testing.T, asked map[string]bool, argv []string) {
+	t.Helper()
+	switch {
+	case slices.Equal(argv, []string{"/usr/sbin/nginx", "-t"}):
+	case len(argv) == 3 && slices.Equal(argv[:2], []string{"/usr/sbin/sysctl", "-w"}):
+		if name, value, _ := strings.Cut(argv[2], "="); !asked["/proc/sys/"+name] || strings.ContainsAny(value, "\n\r\x00") {
+			t.Errorf("%q is run", argv)
+		}
+	default:
+		t.Errorf("%q is run", argv)
 	}
 }
 
@@ -751,7 +785,7 @@ func FuzzCompare(f *testing.F) {
 			return
 		}
 		name := names[int(which)%len(names)]
-		r := &engine.Resource{Address: "fra1/" + name + ".x", Kind: All().Kind(name), State: fullStates[name](), Source: "test", Remove: remove}
+		r := &engine.Resource{Address: "fra1/" + name + ".x", Kind: All().Kind(name), State: fullState(t, name), Source: "test", Remove: remove}
 		ordered, problems := engine.Order(target, []*engine.Resource{r})
 		if len(problems) > 0 {
 			t.Fatal(problems)

@@ -20,6 +20,8 @@ type Group struct {
 
 type groupType struct{}
 
+func init() { register("group", groupType{}) }
+
 func (groupType) Keys(_ engine.Target, want *Group) (provides, needs []engine.Key) {
 	return []engine.Key{engine.GroupKey(want.Name)}, nil
 }

@@ -44,6 +44,8 @@ const logrotateDir = "/etc/logrotate.d"
 
 type logrotateType struct{}
 
+func init() { register("logrotate", logrotateType{}) }
+
 // Complete returns want with its defaults and the file that comes of it.
 func (logrotateType) Complete(_ engine.Target, want *Logrotate) *Logrotate {
 	full := *want

@@ -45,6 +45,8 @@ type Mount struct {
 
 type mountType struct{}
 
+func init() { register("mount", mountType{}) }
+
 // Complete returns want with what follows from it.
 func (mountType) Complete(_ engine.Target, want *Mount) *Mount {
 	full := *want

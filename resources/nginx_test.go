@@ -204,7 +204,7 @@ func TestCompletedOnce(t *testing.T) {
 	rendered := countedSite{count: &count}
 	r := new(engine.Registry)
 	engine.Register(r, "nginx_site", rendered)
-	site := &engine.Resource{Address: "fra1/nginx_site.mirror", Kind: r.Kind("nginx_site"), State: fullStates["nginx_site"]()}
+	site := &engine.Resource{Address: "fra1/nginx_site.mirror", Kind: r.Kind("nginx_site"), State: fullState(t, "nginx_site")}
 	target := engine.Target{Name: "fra1"}
 	for range 3 { // the plan, the look before the steps, the one after them
 		queries := engine.Questions(target, []*engine.Resource{site})

@@ -54,6 +54,8 @@ const (
 
 type nginxSiteType struct{}
 
+func init() { register("nginx_site", nginxSiteType{}) }
+
 // Complete returns want with its defaults and the file that comes of it.
 func (nginxSiteType) Complete(_ engine.Target, want *NginxSite) *NginxSite {
 	full := *want

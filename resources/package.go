@@ -37,6 +37,8 @@ const (
 
 type packageType struct{}
 
+func init() { register("package", packageType{}) }
+
 // Complete returns want with its defaults.
 func (packageType) Complete(_ engine.Target, want *Package) *Package {
 	full := *want

@@ -36,6 +36,8 @@ var programVersions = map[string]string{wire.SyncProgram: "2"}
 
 type programType struct{}
 
+func init() { register("program", programType{}) }
+
 // Settle has the digest taken from what is found: a newer program has another one.
 func (programType) Settle(_ engine.Target, want *Program, _ *engine.Record, _ engine.Answers) *Program {
 	s := *want

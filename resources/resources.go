@@ -10,24 +10,20 @@ import (
 	"github.com/mirrorform/mirrorform/engine"
 )
 
+// types register all resource types. Each type's file adds its own.
+var types []func(*engine.Registry)
+
+// register adds a type to All.
+func register[S any](name string, t engine.Type[S]) {
+	types = append(types, func(r *engine.Registry) { engine.Register(r, name, t) })
+}
+
 // All returns a new registry with every resource type.
 func All() *engine.Registry {
 	r := new(engine.Registry)
-	engine.Register(r, "cron", cronType{})
-	engine.Register(r, "directory", directoryType{})
-	engine.Register(r, "file", fileType{})
-	engine.Register(r, "filesystem", filesystemType{})
-	engine.Register(r, "group", groupType{})
-	engine.Register(r, "logrotate", logrotateType{})
-	engine.Register(r, "mount", mountType{})
-	engine.Register(r, "nginx_site", nginxSiteType{})
-	engine.Register(r, "package", packageType{})
-	engine.Register(r, "program", programType{})
-	engine.Register(r, "service", serviceType{})
-	engine.Register(r, "storage", storageType{})
-	engine.Register(r, "symlink", symlinkType{})
-	engine.Register(r, "tree", treeType{})
-	engine.Register(r, "user", userType{})
+	for _, add := range types {
+		add(r)
+	}
 	return r
 }
 

@@ -78,7 +78,7 @@ type testCase struct {
 	files  map[string]string // contents on the host
 }
 
-func parseCase(t *testing.T, a *txtar.Archive) *testCase {
+func parseCase(t testing.TB, a *txtar.Archive) *testCase {
 	t.Helper()
 	c := &testCase{text: map[string]string{}, files: map[string]string{}, target: engine.Target{Name: "fra1", Helper: "digest-of-the-helper"}}
 	for _, f := range a.Files {
@@ -105,7 +105,7 @@ func parseCase(t *testing.T, a *txtar.Archive) *testCase {
 	return c
 }
 
-func decode(t *testing.T, what, text string, into any) {
+func decode(t testing.TB, what, text string, into any) {
 	t.Helper()
 	d := json.NewDecoder(strings.NewReader(text))
 	d.DisallowUnknownFields()
@@ -305,7 +305,7 @@ func (a typeUnderTest) answer(t *testing.T, c *testCase, q wire.Query, raw map[s
 	}
 	if ok && out.File != nil {
 		out.File.SHA256, out.File.Size = digestOf([]byte(content)), int64(len(content))
-		if unless, asked := strings.CutPrefix(q.Option, "content-unless:"); (asked || q.Option == "content") && unless != out.File.SHA256 {
+		if unless, asked := strings.CutPrefix(q.Option, "content-unless:"); (asked || q.Option == "content" || q.Option == "head") && unless != out.File.SHA256 {
 			out.File.Content, out.File.HasContent = []byte(content), true
 		}
 	}
@@ -359,7 +359,7 @@ func eachAttribute(state any, f func(field reflect.StructField, name string, v r
 }
 
 // setState fills a state (*S) from JSON by attribute name. Fields without a name go by their Go name.
-func setState(t *testing.T, state any, text string) {
+func setState(t testing.TB, state any, text string) {
 	t.Helper()
 	raw := map[string]json.RawMessage{}
 	decode(t, "want", text, &raw)

@@ -30,6 +30,8 @@ type Service struct {
 
 type serviceType struct{}
 
+func init() { register("service", serviceType{}) }
+
 // Complete returns want with what follows from the files that it follows.
 func (serviceType) Complete(_ engine.Target, want *Service) *Service {
 	full := *want

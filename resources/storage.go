@@ -28,6 +28,8 @@ type Storage struct {
 
 type storageType struct{}
 
+func init() { register("storage", storageType{}) }
+
 // Keys provides a key of its own kind, which only tells two storages of one path apart: everything else depends on this.
 func (storageType) Keys(_ engine.Target, want *Storage) (provides, needs []engine.Key) {
 	return []engine.Key{engine.Key("storage:" + want.Path)}, nil

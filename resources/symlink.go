@@ -20,6 +20,8 @@ type Symlink struct {
 
 type symlinkType struct{}
 
+func init() { register("symlink", symlinkType{}) }
+
 func (symlinkType) Keys(_ engine.Target, want *Symlink) (provides, needs []engine.Key) {
 	return []engine.Key{engine.PathKey(want.Path)}, fileNeeds(want.Path, "", "")
 }

@@ -49,6 +49,8 @@ func (s *Tree) ClaimedBy(attribute string) *Tree {
 
 type treeType struct{}
 
+func init() { register("tree", treeType{}) }
+
 // Complete returns want with what follows from it.
 func (treeType) Complete(_ engine.Target, want *Tree) *Tree {
 	full := *want

@@ -34,6 +34,8 @@ type User struct {
 
 type userType struct{}
 
+func init() { register("user", userType{}) }
+
 func (userType) Keys(_ engine.Target, want *User) (provides, needs []engine.Key) {
 	for _, g := range append([]string{want.Group}, want.Groups...) {
 		if g != "" && g != want.Name {

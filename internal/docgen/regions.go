@@ -66,6 +66,8 @@ func (g *generator) region(words []string) (string, error) {
 		return g.types()
 	case "type":
 		return g.resourceType(words[1])
+	case "other-types":
+		return g.otherTypes()
 	case "block":
 		return g.block(words[1])
 	case "parts":

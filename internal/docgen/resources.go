@@ -69,6 +69,26 @@ func (g *generator) resourceType(name string) (string, error) {
 	return out.String(), nil
 }
 
+// otherTypes are sections for the types that have none written by hand.
+func (g *generator) otherTypes() (string, error) {
+	page, err := os.ReadFile(filepath.Join(g.root, "docs", "resources.md"))
+	if err != nil {
+		return "", err
+	}
+	var out strings.Builder
+	for _, name := range resources.All().Names() {
+		if strings.Contains(string(page), regionOpen+"type "+name+" -->\n") {
+			continue
+		}
+		text, err := g.resourceType(name)
+		if err != nil {
+			return "", err
+		}
+		out.WriteString("## " + name + "\n\n" + text + "\n")
+	}
+	return out.String(), nil
+}
+
 // attributeTable lists attributes; blocks have descriptions of their own elsewhere.
 func attributeTable(fields []attribute) string {
 	var rows [][]string
