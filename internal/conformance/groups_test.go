@@ -9,6 +9,11 @@ import (
 // gibibyte is the size of the disks. Their files are sparse.
 const gibibyte = 1 << 30
 
+// added are cases by the name of their group, from files that have all that is about one type.
+var added = map[string][]testCase{}
+
+func addCases(group string, cases ...testCase) { added[group] = append(added[group], cases...) }
+
 // groups are the hosts, each with the types that are checked on it.
 var groups = []group{
 	{
@@ -20,8 +25,10 @@ var groups = []group{
 		failures: fileFailures(),
 	},
 	{
-		name:     "system",
-		cases:    func([]string) []testCase { return slices.Concat(groupCases(), userCases(), serviceCases()) },
+		name: "system",
+		cases: func([]string) []testCase {
+			return slices.Concat(groupCases(), userCases(), serviceCases(), added["system"])
+		},
 		refusals: func([]string) []refusal { return hostileRefusals() },
 		failures: accountFailures(),
 	},

@@ -308,7 +308,11 @@ func (s *session) ask(t *testing.T, queries []wire.Query) map[string]string {
 func answerTo(got engine.Answers, q wire.Query) (any, error) {
 	switch q.Verb {
 	case wire.AskFile:
-		return got.File(q)
+		f, err := got.File(q)
+		if strings.HasPrefix(q.Arg, "/proc/") {
+			f.Fingerprint = "" // has the time of the last write, and nobody can set that
+		}
+		return f, err
 	case wire.AskFilesystem:
 		f, err := got.Filesystem(q)
 		f.Available = 0

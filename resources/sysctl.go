@@ -1,0 +1,254 @@
+package resources
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/engine/wire"
+)
+
+// Sysctl is a parameter of the kernel: the value that is in force, and a file of /etc/sysctl.d that
+// sets it at each boot. A removal sets the value that was found before the first apply.
+type Sysctl struct {
+	// Name is the parameter, as sysctl(8) has it: net.ipv4.ip_forward. After a first /, what
+	// follows is a path below /proc/sys: net/ipv4/conf/eth0.100/rp_filter.
+	Name  string `hcl:"name" id:"true"`
+	Value string `hcl:"value" argv:"true"` // as the kernel shows it; runs of blanks and tabs count as one blank
+
+	generatedFile
+	// Previous is the value that was found before the first apply.
+	Previous string `remember:"previous"`
+
+	live    *string // wanted: the value in force, once the host has answered
+	absent  bool    // wanted: the host's kernel has no such parameter
+	another string  // wanted: what sets another value after the file, at each boot
+}
+
+const sysctlDir = "/etc/sysctl.d"
+
+type sysctlType struct{}
+
+func init() { register("sysctl", sysctlType{}) }
+
+// Complete returns want with the file that comes of it.
+func (st sysctlType) Complete(_ engine.Target, want *Sysctl) *Sysctl {
+	full := *want
+	full.complete(func() (string, error) {
+		return header("sysctl", full.Name) + st.dotted(&full) + " = " + strings.TrimSpace(full.Value) + "\n", nil
+	})
+	return &full
+}
+
+// path is the parameter's path below /proc/sys. Where the first separator is a dot, dots are
+// separators and slashes stand for dots (sysctl.d(5)).
+func (sysctlType) path(s *Sysctl) string {
+	if i := strings.IndexAny(s.Name, "./"); i < 0 || s.Name[i] == '/' {
+		return s.Name
+	}
+	return swapSeparators(s.Name)
+}
+
+// dotted is the name with dots as separators, one spelling for each parameter.
+func (st sysctlType) dotted(s *Sysctl) string { return swapSeparators(st.path(s)) }
+
+func swapSeparators(s string) string {
+	return strings.NewReplacer(".", "/", "/", ".").Replace(s)
+}
+
+func (st sysctlType) file(s *Sysctl) *managedFile {
+	if s == nil {
+		return nil
+	}
+	return s.at(sysctlDir + "/" + st.entry(s))
+}
+
+// entry is the file's name. Files are read in the order of their names (sysctl.d(5)): it comes after
+// those of packages, which begin with less.
+func (st sysctlType) entry(s *Sysctl) string {
+	return "90-mirrorform-" + strings.ReplaceAll(st.dotted(s), "/", "@") + ".conf"
+}
+
+// Generated implements engine.Generator.
+func (sysctlType) Generated(*Sysctl) bool { return true }
+
+func (st sysctlType) Keys(t engine.Target, want *Sysctl) (provides, needs []engine.Key) {
+	tool := "procps"
+	if t.Facts.OS.Family == "el" {
+		tool = "procps-ng"
+	}
+	return []engine.Key{engine.Key("sysctl:" + st.path(want)), engine.PathKey(st.file(want).path)},
+		[]engine.Key{engine.PathKey(sysctlDir), engine.PackageKey(tool)}
+}
+
+// Risk implements engine.Risky.
+func (st sysctlType) Risk(want, have *Sysctl) string {
+	if s := cmp.Or(want, have); strings.HasPrefix(st.path(s), "net/") {
+		return "kernel parameter " + s.Name
+	}
+	return ""
+}
+
+// sysctlWord is one component of a parameter's path. The patterns of sysctl.d(5) are not among them.
+var sysctlWord = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.:@+-]*$`)
+
+// sysctlActions have no value: what is written to them is done at once.
+var sysctlActions = []string{"net/ipv4/route/flush", "net/ipv6/route/flush", "vm/compact_memory", "vm/drop_caches"}
+
+func (st sysctlType) Validate(want *Sysctl) []engine.Problem {
+	var out []engine.Problem
+	words := strings.Split(st.path(want), "/")
+	switch {
+	case len(words) < 2 || len(want.Name) > 200 || slices.ContainsFunc(words, func(w string) bool { return !sysctlWord.MatchString(w) }):
+		out = append(out, refusal("name", fmt.Sprintf("%q cannot name a kernel parameter", want.Name), "write it as sysctl(8) does: net.ipv4.ip_forward"))
+	case slices.Contains(sysctlActions, st.path(want)):
+		out = append(out, refusal("name", fmt.Sprintf("%q is an action and has no value to keep", want.Name), ""))
+	}
+	switch {
+	case strings.TrimSpace(want.Value) == "":
+		out = append(out, refusal("value", "the value is empty", ""))
+	case len(want.Value) > 1024:
+		out = append(out, refusal("value", fmt.Sprintf("the value has %d bytes, the limit is 1024", len(want.Value)), ""))
+	case strings.ContainsFunc(want.Value, func(r rune) bool { return r != '\t' && (unicode.IsControl(r) || r == unicode.ReplacementChar) }):
+		out = append(out, refusal("value", "the value holds a character that a line of sysctl.d(5) cannot hold", ""))
+	}
+	return out
+}
+
+// queries ask for the file, the value in force, and which files set the parameter.
+func (st sysctlType) queries(s *Sysctl) (file, live, others wire.Query) {
+	live = wire.Query{Verb: wire.AskFile, Arg: "/proc/sys/" + st.path(s), Option: "head"}
+	// Both separators in place of either: what is found is read again.
+	key := regexp.MustCompile(`[./]`).ReplaceAllString(regexp.QuoteMeta(strings.ReplaceAll(st.path(s), ".", "/")), "[./]")
+	others = wire.Query{Verb: wire.AskRun, Args: []string{
+		"grep", "-rsHE", "--include=*.conf", "^[[:space:]]*-?[[:space:]]*" + key + "[[:space:]]*=", "/etc/sysctl.conf",
+		sysctlDir, "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d",
+	}}
+	return st.file(s).query(), live, others
+}
+
+func (st sysctlType) Ask(_ engine.Target, want *Sysctl) []wire.Query {
+	file, live, others := st.queries(want)
+	return []wire.Query{file, live, others}
+}
+
+// sameValue compares values as the kernel does: it shows tabs between numbers, and takes blanks.
+func sameValue(a, b string) bool { return slices.Equal(strings.Fields(a), strings.Fields(b)) }
+
+// Settle keeps the value in force before the first apply, and what else sets one.
+func (st sysctlType) Settle(_ engine.Target, want *Sysctl, prior *engine.Record, got engine.Answers) *Sysctl {
+	full := *want
+	_, live, others := st.queries(want)
+	if f, err := got.File(live); err == nil {
+		if full.absent = f.Kind != wire.Regular; !full.absent {
+			value := strings.TrimSpace(string(f.Content))
+			full.live = &value
+		}
+	}
+	if prior == nil && full.live != nil {
+		full.Previous = *full.live
+	}
+	if run, err := got.Run(others); err == nil {
+		full.another = st.overruled(want, run.Stdout)
+	}
+	return &full
+}
+
+// overruled is what sets another value after the file. Of the lines that grep has found, those of
+// files that are read later count; a file of /etc stands for those of its name elsewhere
+// (sysctl.d(5)), and sysctl --system reads /etc/sysctl.conf after all others.
+func (st sysctlType) overruled(want *Sysctl, found string) string {
+	files, values := map[string]string{}, map[string]string{} // by the file's name in the order of reading
+	for line := range strings.Lines(found) {
+		file, assignment, _ := strings.Cut(line, ":")
+		order := path.Base(file)
+		if file == "/etc/sysctl.conf" {
+			order = "~" // after letters and digits
+		}
+		name, value, _ := strings.Cut(assignment, "=")
+		name = strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(name), "-"))
+		if st.path(&Sysctl{Name: name}) == st.path(want) && cmp.Or(files[order], file) == file && order > st.entry(want) {
+			files[order], values[order] = file, value
+		}
+	}
+	if len(files) == 0 {
+		return ""
+	}
+	last := slices.Max(slices.Collect(maps.Keys(files)))
+	if sameValue(values[last], want.Value) {
+		return ""
+	}
+	return files[last]
+}
+
+func (st sysctlType) Read(_ engine.Target, want *Sysctl, got engine.Answers) (*Sysctl, error) {
+	_, live, others := st.queries(want)
+	value, err := got.File(live)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := got.Run(others); err != nil {
+		return nil, err
+	}
+	m, err := st.file(want).read(got)
+	if err != nil || m == nil {
+		return nil, err
+	}
+	have := *want
+	have.took(m)
+	if text := strings.TrimSpace(string(value.Content)); !sameValue(text, want.Value) {
+		have.Value = text
+	}
+	return &have, nil
+}
+
+func (st sysctlType) Diff(_ engine.Target, want, have *Sysctl) []engine.Step {
+	steps := fileSteps(st.file(want), st.file(have))
+	switch {
+	case want == nil && len(steps) > 0 && have.Previous != "":
+		return append(steps, st.set(have, have.Previous, have.Value)...)
+	case want == nil:
+		return steps
+	case have != nil:
+		return append(steps, st.set(want, want.Value, have.Value)...)
+	case want.live != nil:
+		return append(steps, st.set(want, want.Value, *want.live)...)
+	}
+	return steps
+}
+
+// set is the step that puts a value in force, where another one is.
+func (st sysctlType) set(s *Sysctl, value, live string) []engine.Step {
+	if sameValue(value, live) {
+		return nil
+	}
+	run := func(value string) wire.Op {
+		return wire.Op{Run: &wire.RunOp{Argv: []string{"/usr/sbin/sysctl", "-w", st.path(s) + "=" + strings.TrimSpace(value)}}}
+	}
+	undo := run(live)
+	return []engine.Step{{Summary: "set kernel parameter " + s.Name, Do: run(value), Undo: &undo}}
+}
+
+func (st sysctlType) Check(_ engine.Target, want, have *Sysctl) []engine.Problem {
+	if want == nil {
+		return nil
+	}
+	var out []engine.Problem
+	if want.absent {
+		out = append(out, refusal("name", fmt.Sprintf("the host's kernel has no parameter %q", want.Name), "is the name right, and the module loaded that has it?"))
+	}
+	if want.another != "" {
+		out = append(out, caution("value", fmt.Sprintf("%s sets another value of %s after %s, at each boot", want.another, want.Name, st.file(want).path),
+			"delete that line on the host, or set the same value there"))
+	}
+	if have != nil {
+		out = append(out, st.file(have).check(st.file(want))...)
+	}
+	return out
+}
