@@ -3,11 +3,13 @@ package agent
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
 	"path"
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -23,7 +25,6 @@ const (
 	opTimeout    = wire.ChangeTime
 	// linger is how long output is awaited from a grandchild once the program itself has ended.
 	linger = time.Second
-	step   = 100 * time.Millisecond
 )
 
 // until is closed when something is no longer wanted. A nil one is never closed.
@@ -88,61 +89,42 @@ func run(stop until, c command) (*outcome, error) {
 		return nil, err
 	}
 	o := &outcome{stdout: newTail(c), stderr: newTail(c)}
-	null, err := open(unix.AT_FDCWD, "/dev/null", unix.O_RDONLY, 0)
-	if err != nil {
-		return nil, fmt.Errorf("open /dev/null: %w", err)
+	cmd := &exec.Cmd{
+		Path: path, Args: c.argv, Dir: "/",
+		Env:    append([]string{"PATH=" + searchPath, "LC_ALL=C", "HOME=" + home()}, c.env...),
+		Stdout: o.stdout, Stderr: o.stderr,
+		SysProcAttr: &syscall.SysProcAttr{Setpgid: true},
+		WaitDelay:   linger,
 	}
-	defer closeFD(null)
-	var out, errs [2]int
-	if err := unix.Pipe2(out[:], unix.O_CLOEXEC); err != nil {
-		return nil, fmt.Errorf("make a pipe: %w", err)
-	}
-	if err := unix.Pipe2(errs[:], unix.O_CLOEXEC); err != nil {
-		closeFD(out[0])
-		closeFD(out[1])
-		return nil, fmt.Errorf("make a pipe: %w", err)
-	}
-	standard := []uintptr{uintptr(null), uintptr(out[1]), uintptr(errs[1])}
 	if c.merge {
-		standard[2] = standard[1]
+		cmd.Stderr = cmd.Stdout
 	}
 	if c.lock != nil {
-		if c.lock.fd >= 0 {
-			standard = append(standard, uintptr(c.lock.fd))
+		if c.lock.taken != nil {
+			cmd.ExtraFiles = []*os.File{c.lock.taken} // descriptor 3
 		}
 		faultpoint("program")
 		defer faultpoint("end of program")
 	}
-	pid, err := syscall.ForkExec(path, c.argv, &syscall.ProcAttr{
-		Dir:   "/",
-		Env:   append([]string{"PATH=" + searchPath, "LC_ALL=C", "HOME=" + home()}, c.env...),
-		Files: standard,
-		Sys:   &syscall.SysProcAttr{Setpgid: true},
-	})
-	closeFD(out[1])
-	closeFD(errs[1])
-	if err != nil {
-		closeFD(out[0])
-		closeFD(errs[0])
+	if err := cmd.Start(); err != nil {
+		if p := (*fs.PathError)(nil); errors.As(err, &p) {
+			err = p.Err
+		}
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	var ended atomic.Bool
-	var wg sync.WaitGroup
-	wg.Go(func() { o.stdout.fill(out[0], &ended) })
-	wg.Go(func() { o.stderr.fill(errs[0], &ended) })
-	o.wait(stop, pid, c)
-	ended.Store(true)
-	wg.Wait()
+	o.wait(stop, cmd, c)
 	return o, nil
 }
 
 // wait reaps the process. One that was killed may not end, while a file system does not answer:
 // where it changes nothing, it is left to itself.
-func (o *outcome) wait(stop until, pid int, c command) {
+func (o *outcome) wait(stop until, cmd *exec.Cmd, c command) {
+	pid := cmd.Process.Pid
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		// Without reaping: until Wait4 below, the number cannot become another process's.
+		// Without reaping: until Cmd.Wait does, the number cannot become another process's, and what is
+		// killed below is this group. Cmd's own contexts kill one process alone.
 		for unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
 		}
 	}()
@@ -156,7 +138,7 @@ func (o *outcome) wait(stop until, pid int, c command) {
 		o.why = "killed: it did not end within " + period(c.timeout)
 	}
 	if o.why == "" {
-		o.reap(pid)
+		o.reap(cmd)
 		return
 	}
 	_ = unix.Kill(-pid, unix.SIGKILL)
@@ -167,27 +149,27 @@ func (o *outcome) wait(stop until, pid int, c command) {
 	}
 	select {
 	case <-ended:
-		o.reap(pid)
+		o.reap(cmd)
 	case <-patience:
 		o.exit = -1
 		go func() {
 			<-ended
-			new(outcome).reap(pid)
+			_ = cmd.Wait()
 		}()
 	}
 }
 
-// reap takes the status of a process that has ended.
-func (o *outcome) reap(pid int) {
-	var ws syscall.WaitStatus
-	for {
-		if _, err := syscall.Wait4(pid, &ws, 0, nil); err != syscall.EINTR {
-			break
-		}
+// reap takes the status of a process that has ended, and what it has printed.
+func (o *outcome) reap(cmd *exec.Cmd) {
+	err := cmd.Wait() // tells the exit status once more, or that what is left running has the output
+	o.exit = cmd.ProcessState.ExitCode()
+	if o.exit >= 0 || o.why != "" {
+		return
 	}
-	o.exit = ws.ExitStatus()
-	if o.exit < 0 && o.why == "" {
-		o.why = "killed by " + ws.Signal().String()
+	if cmd.ProcessState == nil {
+		o.why = "not known how it ended: " + err.Error()
+	} else if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok {
+		o.why = "killed by " + status.Signal().String()
 	}
 }
 
@@ -261,8 +243,10 @@ func home() string {
 	return "/"
 }
 
-// tail keeps the end of what is written to it.
+// tail keeps the end of what is written to it. That may go on while it is read, where a program was
+// left to itself.
 type tail struct {
+	mu     sync.Mutex
 	limit  int
 	buf    []byte
 	cut    bool
@@ -278,28 +262,9 @@ func newTail(c command) *tail {
 	return t
 }
 
-// fill reads until the other end is closed, and closes fd. Once the program has ended, what it left running is not awaited.
-func (t *tail) fill(fd int, ended *atomic.Bool) {
-	defer closeFD(fd)
-	chunk := make([]byte, 32<<10)
-	for idle := time.Duration(0); idle < linger; {
-		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(step/time.Millisecond))
-		switch {
-		case n > 0:
-			if n, err = (reader(fd)).Read(chunk); err != nil {
-				return
-			}
-			t.write(chunk[:n])
-		case err != nil && !errors.Is(err, unix.EINTR):
-			return
-		}
-		if ended.Load() {
-			idle += step
-		}
-	}
-}
-
-func (t *tail) write(p []byte) {
+func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	if len(t.refuse) > 0 && !t.found {
 		// The end of what came before counts: the text may have been cut in two.
 		from := max(0, len(t.buf)-len(t.refuse)+1)
@@ -310,9 +275,12 @@ func (t *tail) write(p []byte) {
 		t.buf = append(t.buf[:0], t.buf[len(t.buf)-t.limit:]...)
 		t.cut = true
 	}
+	return len(p), nil
 }
 
 func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	if over := len(t.buf) - t.limit; over > 0 {
 		return "…" + string(t.buf[over:])
 	}

@@ -83,6 +83,24 @@ func TestRunIsBounded(t *testing.T) {
 	}
 }
 
+// apt hands descriptor 3 on to dpkg (APT::Keep-Fds), so the lock has to be that one.
+func TestLockIsDescriptor3(t *testing.T) {
+	t.Parallel()
+	h := newHost(t.TempDir() + "/state")
+	if err := h.lock.try(&wire.Begin{}); err != nil {
+		t.Fatal(err)
+	}
+	defer h.lock.release()
+	c := command{argv: []string{"readlink", "/proc/self/fd/3"}, timeout: time.Minute}
+	if o, err := run(forever, c); err != nil || o.exit == 0 {
+		t.Errorf("a question has %q as descriptor 3, %v", o.stdout, err)
+	}
+	c.lock = h.lock
+	if o, err := run(forever, c); err != nil || o.stdout.String() != h.lock.file()+"\n" {
+		t.Errorf("descriptor 3 is %q, %v", o.stdout, err)
+	}
+}
+
 func TestRefusedOutput(t *testing.T) {
 	t.Parallel()
 	for script, found := range map[string]bool{

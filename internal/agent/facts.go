@@ -27,7 +27,7 @@ type host struct {
 
 func newHost(state string) *host {
 	h := &host{facts: readFacts(), state: &stateDir{state}}
-	h.lock = &lock{state: h.state, fd: -1}
+	h.lock = &lock{state: h.state}
 	h.files = &files{exchange: renameExchange, renameNoReplace: renameNoReplace}
 	h.programs = &programs{h.lock}
 	h.accounts = &accountDB{passwd: passwdFile, group: "/etc/group", getent: true, programs: h.programs}

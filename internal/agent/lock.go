@@ -3,6 +3,7 @@ package agent
 import (
 	"errors"
 	"fmt"
+	"os"
 	"reflect"
 	"strings"
 	"time"
@@ -15,7 +16,7 @@ import (
 // that change the host, and so is held for as long as any of them runs, whatever becomes of the helper.
 type lock struct {
 	state *stateDir
-	fd    int // -1: not held by this session
+	taken *os.File // nil: not held by this session
 }
 
 // holder is what the lock's file says of who took it last.
@@ -67,7 +68,7 @@ func (l *lock) try(who *wire.Begin) error {
 		text = append(text, ' ')
 	}
 	_ = writeAt(fd, text[:maxHolder])
-	l.fd = fd
+	l.taken = os.NewFile(uintptr(fd), l.file())
 	return nil
 }
 
@@ -92,9 +93,9 @@ func setLock(fd, how int) error {
 
 // release gives the lock back, unless a program that was started still has it.
 func (l *lock) release() {
-	if l.fd >= 0 {
-		closeFD(l.fd)
-		l.fd = -1
+	if l.taken != nil {
+		_ = l.taken.Close()
+		l.taken = nil
 	}
 }
 

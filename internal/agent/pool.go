@@ -14,6 +14,8 @@ const (
 	// maxStalled is how many questions may stall at once: each may keep a thread of the kernel's
 	// for good.
 	maxStalled = wire.MaxStalled
+	// step is how often the tasks are looked at.
+	step = 100 * time.Millisecond
 )
 
 // task answers some questions of a batch, each once.
