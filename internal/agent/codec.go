@@ -17,7 +17,7 @@ import (
 
 // frame encodes a message.
 func frame(m *wire.Message) ([]byte, error) {
-	b := encode(make([]byte, 4, 1024), reflect.ValueOf(m).Elem())
+	b := oldEncode(make([]byte, 4, 1024), reflect.ValueOf(m).Elem())
 	if len(b)-4 > wire.MaxFrame {
 		return nil, fmt.Errorf("the message would have %d bytes, more than the limit of %d", len(b)-4, wire.MaxFrame)
 	}
@@ -42,14 +42,14 @@ func empty(v reflect.Value) bool {
 	return false
 }
 
-// encode appends the JSON of a value. Maps, floats and interfaces do not occur in messages.
-func encode(b []byte, v reflect.Value) []byte {
+// oldEncode appends the JSON of a value. Maps, floats and interfaces do not occur in messages.
+func oldEncode(b []byte, v reflect.Value) []byte {
 	switch v.Kind() {
 	case reflect.Pointer:
 		if v.IsNil() {
 			return append(b, "null"...)
 		}
-		return encode(b, v.Elem())
+		return oldEncode(b, v.Elem())
 	case reflect.Bool:
 		return strconv.AppendBool(b, v.Bool())
 	case reflect.Int, reflect.Int64:
@@ -71,7 +71,7 @@ func encode(b []byte, v reflect.Value) []byte {
 			if i > 0 {
 				b = append(b, ',')
 			}
-			b = encode(b, v.Index(i))
+			b = oldEncode(b, v.Index(i))
 		}
 		return append(b, ']')
 	case reflect.Struct:
@@ -86,7 +86,7 @@ func encode(b []byte, v reflect.Value) []byte {
 				b = append(b, ',')
 			}
 			b = append(appendQuoted(b, f.Name), ':')
-			b = encode(b, value)
+			b = oldEncode(b, value)
 		}
 		return append(b, '}')
 	}

@@ -71,6 +71,36 @@ func TestCodec(t *testing.T) {
 	compare(t, &wire.Message{Do: &wire.Do{Ops: []wire.Order{{Op: wire.Op{User: &wire.UserOp{Groups: &[]string{}}}}}}})
 }
 
+// What a journal holds has the same bytes as the helper's own codec wrote.
+func TestEncodeAsBefore(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewSource(2))
+	for range 2000 {
+		for _, of := range []reflect.Type{reflect.TypeFor[entry](), reflect.TypeFor[header](), reflect.TypeFor[commitment](), reflect.TypeFor[holder](), reflect.TypeFor[[]wire.Answer]()} {
+			v, ok := quick.Value(of, random)
+			if !ok {
+				t.Fatal("no value")
+			}
+			sameBytes(t, v)
+		}
+	}
+	all := ""
+	for c := range rune(0x300) {
+		all += string(c) + `\` + string(c)
+	}
+	for _, s := range []string{all, "\u2027\u2028\u2029\u2030", "\xff\xe2\x80", "\uFFFD", "\\u2028\\\\u2028\\t\\\t", "<&>", "\U0010ffff"} {
+		sameBytes(t, reflect.ValueOf(header{Operator: s}))
+		sameBytes(t, reflect.ValueOf([]wire.Answer{{Mount: &wire.Mount{Fstab: s}}, {File: &wire.File{Content: []byte(s)}}}))
+	}
+}
+
+func sameBytes(t *testing.T, v reflect.Value) {
+	t.Helper()
+	if got, want := encode(v.Interface()), oldEncode(nil, v); !bytes.Equal(got, want) {
+		t.Fatalf("written as\n%s, want\n%s", got, want)
+	}
+}
+
 func TestFrameRefuses(t *testing.T) {
 	t.Parallel()
 	if _, err := frame(&wire.Message{Failure: &wire.Failure{Message: strings.Repeat("x", wire.MaxFrame)}}); err == nil {

@@ -3,7 +3,6 @@ package agent
 import (
 	"fmt"
 	"path"
-	"reflect"
 	"slices"
 	"strings"
 
@@ -137,7 +136,7 @@ func (j *journal) make(parent string, files *files) error {
 		err = fsync(j.log)
 	}
 	if err == nil {
-		err = files.replaceFile(dir+"/"+headerName, encode(nil, reflect.ValueOf(j.header)), 0o600)
+		err = files.replaceFile(dir+"/"+headerName, encode(j.header), 0o600)
 	}
 	if err == nil {
 		err = syncPath(parent)
@@ -170,7 +169,7 @@ func reserve(file string) error {
 
 // write appends an entry to the log, whole or not at all. With sync it is durable.
 func (j *journal) write(e *entry, sync bool) error {
-	body := encode(nil, reflect.ValueOf(*e))
+	body := encode(e)
 	line := append([]byte(digestOf(string(body))[:16]+" "), body...)
 	line = append(line, '\n')
 	err := writeAll(j.log, line)

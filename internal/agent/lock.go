@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"reflect"
 	"strings"
 	"time"
 
@@ -63,7 +62,7 @@ func (l *lock) try(who *wire.Begin) error {
 		Operator: shorten(who.Operator), Command: shorten(who.Command), From: from(), Since: time.Now().UTC().Format(time.RFC3339),
 	}}
 	// Only what others are told suffers when this fails, on a full disk for one.
-	text := encode(nil, reflect.ValueOf(me))
+	text := encode(me)
 	for len(text) < maxHolder {
 		text = append(text, ' ')
 	}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"reflect"
 	"strings"
 
 	"github.com/mirrorform/mirrorform/engine/wire"
@@ -47,7 +46,7 @@ func (t *transaction) commit(m *wire.Commit) (final bool, err error) {
 		}
 	}
 	// With this file the transaction is committed.
-	if err := h.files.replaceFile(t.dir+"/"+commitName, encode(nil, reflect.ValueOf(*c)), 0o600); err != nil {
+	if err := h.files.replaceFile(t.dir+"/"+commitName, encode(c), 0o600); err != nil {
 		back := unlink(unix.AT_FDCWD, t.dir+"/"+commitName)
 		if back == nil {
 			back = syncPath(t.dir)

@@ -292,7 +292,7 @@ func (s *session) sendBeats() (stop func()) {
 
 // send queues a message. Its error says that the message is too large.
 func (s *session) send(m *wire.Message) error {
-	b, err := frame(m)
+	b, err := wire.Frame(m)
 	if err == nil {
 		s.out.raw(b)
 	}

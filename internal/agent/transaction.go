@@ -3,7 +3,6 @@ package agent
 import (
 	"errors"
 	"fmt"
-	"reflect"
 	"slices"
 	"strings"
 
@@ -168,7 +167,7 @@ func (t *transaction) describe(o *wire.Order) (b *begun, err error) {
 
 // digest is a digest of the answers to questions.
 func (t *transaction) digest(queries []wire.Query) string {
-	return digestOf(string(encode(nil, reflect.ValueOf(t.answer(forever, queries)))))
+	return digestOf(string(encode(t.answer(forever, queries))))
 }
 
 // idle tells that an operation that did not end has not changed what it was about: what is there is then not ours to undo.
