@@ -16,7 +16,8 @@ import (
 
 // The reader of messages is one of this package's own. It decodes while a frame arrives, so that no
 // frame is ever held, and counts the memory that it creates: what makes a value of 100 bytes has 3
-// bytes in a frame. And encoding/json would make the helper 350 KB larger. Tests compare the two.
+// bytes in a frame. It takes names as they are written, where encoding/json heeds no case. Tests
+// compare the two.
 
 // ErrFrame is the error of a frame that is no message: too long, not the JSON of one, or one that
 // takes more memory than the message that is expected may take.
@@ -239,16 +240,16 @@ func (d *decoder) object(v reflect.Value, depth int) {
 	if d.take('}') {
 		return
 	}
-	var known []Field
+	var known []field
 	if v.IsValid() {
-		known = FieldsOf(v.Type())
+		known = fieldsOf(v.Type())
 	}
 	for last := 0; ; { // fields mostly come in their order
 		name := d.str(maxName)
 		var into reflect.Value
 		for i := range known {
-			if f := &known[(last+i)%len(known)]; f.Name == string(name) {
-				into, last = v.FieldByIndex(f.Index), last+i+1
+			if f := &known[(last+i)%len(known)]; f.name == string(name) {
+				into, last = v.FieldByIndex(f.index), last+i+1
 				break
 			}
 		}
@@ -264,21 +265,20 @@ func (d *decoder) object(v reflect.Value, depth int) {
 // maxName is more bytes than the name of a field has; what is longer is not known.
 const maxName = 64
 
-// Field is a field of a struct as JSON has it.
-type Field struct {
-	Name      string
-	Index     []int // for reflect.Value.FieldByIndex
-	OmitEmpty bool
+// field is a field of a struct as JSON has it.
+type field struct {
+	name  string
+	index []int // for reflect.Value.FieldByIndex
 }
 
 // structs has the fields of the structs that were met.
 var structs = struct {
 	sync.RWMutex
-	fields map[reflect.Type][]Field
-}{fields: map[reflect.Type][]Field{}}
+	fields map[reflect.Type][]field
+}{fields: map[reflect.Type][]field{}}
 
-// FieldsOf are the fields of a struct; those of embedded structs count as its own.
-func FieldsOf(t reflect.Type) []Field {
+// fieldsOf are the fields of a struct; those of embedded structs count as its own.
+func fieldsOf(t reflect.Type) []field {
 	structs.RLock()
 	list, ok := structs.fields[t]
 	structs.RUnlock()
@@ -288,17 +288,14 @@ func FieldsOf(t reflect.Type) []Field {
 	for i := range t.NumField() {
 		f := t.Field(i)
 		if f.Anonymous {
-			for _, inner := range FieldsOf(f.Type) {
-				inner.Index = append([]int{i}, inner.Index...)
+			for _, inner := range fieldsOf(f.Type) {
+				inner.index = append([]int{i}, inner.index...)
 				list = append(list, inner)
 			}
 			continue
 		}
-		// StructTag.Get would unquote, for which it links 5 KB.
-		_, tag, _ := strings.Cut(string(f.Tag), `json:"`)
-		tag, _, _ = strings.Cut(tag, `"`)
-		name, options, _ := strings.Cut(tag, ",")
-		list = append(list, Field{name, []int{i}, options == "omitempty"})
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		list = append(list, field{name, []int{i}})
 	}
 	structs.Lock()
 	structs.fields[t] = list
