@@ -141,12 +141,7 @@ func (c *collection) surveyed(plan *engine.Plan, status *report.Status) {
 	if c == nil {
 		return
 	}
-	for _, h := range plan.Hosts {
-		// Surveys are not of the configuration.
-		all := len(h.Compared)
-		h.Compared = slices.DeleteFunc(h.Compared, func(c engine.Compared) bool { return c.Resource.Kind == surveyKind })
-		h.Unchanged -= all - len(h.Compared)
-	}
+	run.Surveyed(plan)
 	c.status = status
 	c.planned(plan)
 }

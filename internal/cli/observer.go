@@ -6,6 +6,7 @@ import (
 	"github.com/mirrorform/mirrorform/internal/events"
 	"github.com/mirrorform/mirrorform/internal/run"
 	"github.com/mirrorform/mirrorform/internal/runlog"
+	"github.com/mirrorform/mirrorform/internal/syncs"
 	"github.com/mirrorform/mirrorform/internal/ui"
 	"github.com/spf13/cobra"
 )
@@ -23,6 +24,8 @@ type observer struct {
 	events *events.Stream // nil: none are wanted
 	log    *runlog.Log    // nil: none is wanted
 	result *collection    // nil without --report
+
+	transfers *ui.Transfers // under way; of sync alone
 }
 
 var _ run.Observer = (*observer)(nil)
@@ -73,12 +76,18 @@ func (w *observer) Progress(hosts []string) (report func(engine.Progress), end f
 	}
 	return w.result.timed(func(e engine.Progress) {
 		p.Report(e)
-		w.tell(e)
+		w.Tell(e)
 	}), p.Close
 }
 
-// tell tells those other than the terminal of what happens on a host.
-func (w *observer) tell(e engine.Progress) {
+// Transfer shows how far the sync of a job is.
+func (w *observer) Transfer(job string, t syncs.Transfer) { w.transfers.Set(job, t) }
+
+// Sync hears of a sync.
+func (w *observer) Sync(e syncs.Event) { w.events.Sync(e) }
+
+// Tell hears what happens on a host, and does not show it.
+func (w *observer) Tell(e engine.Progress) {
 	w.events.Report(e)
 	w.log.Report(e)
 }

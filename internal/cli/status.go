@@ -12,9 +12,9 @@ import (
 
 	"github.com/dustin/go-humanize"
 	"github.com/mirrorform/mirrorform/engine"
-	"github.com/mirrorform/mirrorform/engine/wire"
 	"github.com/mirrorform/mirrorform/internal/report"
 	"github.com/mirrorform/mirrorform/internal/run"
+	"github.com/mirrorform/mirrorform/internal/syncs"
 	"github.com/mirrorform/mirrorform/internal/ui"
 	"github.com/spf13/cobra"
 )
@@ -71,7 +71,7 @@ func runStatus(ctx context.Context, g *global, w *observer, o statusOptions, nam
 	defer r.Close()
 	aim := run.Aim{
 		Hosts:  slices.DeleteFunc(slices.Clone(r.Hosts), func(h engine.Host) bool { return h.Last }),
-		Adjust: withSurveys, Once: true,
+		Adjust: run.WithSurveys, Once: true,
 	}
 	w.result.narrowed(aim.Hosts)
 	for {
@@ -99,50 +99,10 @@ func runStatus(ctx context.Context, g *global, w *observer, o statusOptions, nam
 			}
 			return nil
 		}
-		if !wait(ctx, o.interval) {
+		if !run.Sleep(ctx, o.interval) {
 			return nil
 		}
 	}
-}
-
-// survey is a resource that only looks: among a host's resources it has what status asks of a job asked in the plan's message.
-type survey struct {
-	Job *syncJob
-
-	state *syncState
-	err   error
-}
-
-type surveyType struct{}
-
-func (surveyType) Keys(engine.Target, *survey) (provides, needs []engine.Key) { return nil, nil }
-func (surveyType) Validate(*survey) []engine.Problem                          { return nil }
-func (surveyType) Ask(_ engine.Target, want *survey) []wire.Query             { return want.Job.questions() }
-func (surveyType) Diff(engine.Target, *survey, *survey) []engine.Step         { return nil }
-
-// Read keeps an error for the table, since it says nothing against the plan.
-func (surveyType) Read(_ engine.Target, want *survey, got engine.Answers) (*survey, error) {
-	state, err := want.Job.read(got)
-	return &survey{want.Job, state, err}, nil
-}
-
-var surveyKind = func() *engine.Kind {
-	r := new(engine.Registry)
-	engine.Register(r, "survey", surveyType{})
-	return r.Kind("survey")
-}()
-
-// withSurveys adds a survey of each of a host's jobs to its resources.
-func withSurveys(list []*engine.Resource) []*engine.Resource {
-	if len(list) == 0 {
-		return list
-	}
-	host := engine.HostOf(list[0].Address)
-	all := slices.Clone(list)
-	for _, j := range syncJobs(host, list) {
-		all = append(all, &engine.Resource{Address: engine.Address{Host: host, Type: "survey", Name: j.mirror}.String(), Kind: surveyKind, State: &survey{Job: j}})
-	}
-	return all
 }
 
 func newHostStatuses(plan *engine.Plan) []report.HostStatus {
@@ -160,7 +120,7 @@ func newHostStatuses(plan *engine.Plan) []report.HostStatus {
 			h.Changes = &changes
 		}
 		for _, c := range p.Compared {
-			if s, ok := c.Have.(*survey); ok {
+			if s, ok := c.Have.(*run.Survey); ok {
 				h.Mirrors = append(h.Mirrors, newMirrorStatus(s))
 			}
 		}
@@ -169,29 +129,29 @@ func newHostStatuses(plan *engine.Plan) []report.HostStatus {
 	return list
 }
 
-func newMirrorStatus(s *survey) report.MirrorStatus {
-	m := report.MirrorStatus{Name: s.Job.mirror, Path: s.Job.dir}
-	if s.err != nil {
-		m.Error = s.err.Error()
+func newMirrorStatus(s *run.Survey) report.MirrorStatus {
+	m := report.MirrorStatus{Name: s.Job.Mirror, Path: s.Job.Dir}
+	if s.Err != nil {
+		m.Error = s.Err.Error()
 		return m
 	}
-	st := s.state
-	locked := st.running()
-	m.Clock, m.Locked = &st.now, &locked
-	if n := len(st.records); n > 0 {
-		last := st.records[n-1]
-		age := st.now.Unix() - last.End
+	st := s.State
+	locked := st.Running()
+	m.Clock, m.Locked = &st.Now, &locked
+	if n := len(st.Records); n > 0 {
+		last := st.Records[n-1]
+		age := st.Now.Unix() - last.End
 		m.LastSync, m.LastSyncAge = &last, &age
 	}
-	if st.time != nil {
-		age := st.now.Unix() - *st.time
+	if st.Time != nil {
+		age := st.Now.Unix() - *st.Time
 		m.TimeAge = &age
 	}
-	if st.hasSpace {
-		m.Used, m.Available = &st.used, &st.available
-		m.DaysUntilFull = daysUntilFull(st.records, st.available)
+	if st.HasSpace {
+		m.Used, m.Available = &st.Used, &st.Available
+		m.DaysUntilFull = syncs.DaysUntilFull(st.Records, st.Available)
 	}
-	if next, ok := nextRun(s.Job.schedule, st.now); ok && st.applied {
+	if next, ok := syncs.NextRun(s.Job.Schedule, st.Now); ok && st.Applied {
 		m.NextRun = &next
 	}
 	return m
@@ -285,11 +245,11 @@ func statusCells(m *report.MirrorStatus) []string {
 
 // refusedSyncs are, by its exit status, why the guard kept a sync from running, and what to do.
 var refusedSyncs = map[int]struct{ result, next string }{
-	25:       {"held", "a sync has deleted as many files as max_delete allows, and later ones are held. Look at the upstream. To delete the rest, once: mirrorform sync --allow-deletions '%s'"},
-	syncHeld: {"held", "its syncs are held, since too many files would be deleted. Look at the upstream. To delete them, once: mirrorform sync --allow-deletions '%s'"},
-	syncEmpty: {"upstream empty", "its upstream is empty, or lacks the file that freshness names, so nothing is synced and the tree stays. To see what is there: " +
+	25:             {"held", "a sync has deleted as many files as max_delete allows, and later ones are held. Look at the upstream. To delete the rest, once: mirrorform sync --allow-deletions '%s'"},
+	syncs.ExitHeld: {"held", "its syncs are held, since too many files would be deleted. Look at the upstream. To delete them, once: mirrorform sync --allow-deletions '%s'"},
+	syncs.ExitEmpty: {"upstream empty", "its upstream is empty, or lacks the file that freshness names, so nothing is synced and the tree stays. To see what is there: " +
 		"rsync UPSTREAM; another one is set by sync.upstream. Then: mirrorform sync '%s'"},
-	syncUnclaimed: {"wrong directory", "its directory is not the one that was claimed for it, so nothing is synced. To see what differs: mirrorform plan --limit '%s'"},
+	syncs.ExitUnclaimed: {"wrong directory", "its directory is not the one that was claimed for it, so nothing is synced. To see what differs: mirrorform plan --limit '%s'"},
 }
 
 // ago says how long ago something was, by the host's clock.

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/mirrorform/mirrorform/engine"
-	"github.com/mirrorform/mirrorform/internal/report"
+	"github.com/mirrorform/mirrorform/internal/syncs"
 	"github.com/mirrorform/mirrorform/internal/ui"
 )
 
@@ -55,9 +55,9 @@ type event struct {
 	Total   *int   `json:"total,omitempty"`
 	Error   string `json:"error,omitempty"`
 
-	Mirror   string             `json:"mirror,omitempty"`   // those of a sync
-	Transfer *transfer          `json:"transfer,omitempty"` // sync-progress
-	Record   *report.SyncRecord `json:"record,omitempty"`   // sync-done, sync-failed
+	Mirror   string        `json:"mirror,omitempty"`   // those of a sync
+	Transfer *transfer     `json:"transfer,omitempty"` // sync-progress
+	Record   *syncs.Record `json:"record,omitempty"`   // sync-done, sync-failed
 
 	Changes    *changes       `json:"changes,omitempty"`     // plan, result
 	HostCounts map[string]int `json:"host_counts,omitempty"` // result

@@ -15,8 +15,7 @@ import (
 	"unicode"
 
 	"github.com/mirrorform/mirrorform/engine"
-	"github.com/mirrorform/mirrorform/internal/report"
-	"github.com/mirrorform/mirrorform/internal/ui"
+	"github.com/mirrorform/mirrorform/internal/syncs"
 )
 
 // collector keeps what was written.
@@ -239,17 +238,17 @@ func TestSync(t *testing.T) {
 	s := newStream(out, func() time.Time { return at }, maxQueue, maxFlush).begin("1.2.3", "sync")
 	s.Hosts([]string{"a", "b"})
 	bytes := int64(7)
-	s.Sync(Sync{Stage: HostUnsynced, Host: "b", Err: errors.New("far \x1b")})
-	s.Sync(Sync{Stage: SyncStarted, Host: "a", Mirror: "almalinux"})
-	s.Sync(Sync{Stage: SyncProgress, Host: "a", Mirror: "almalinux", Transfer: &ui.Transfer{Phase: "syncing", Bytes: 1, Total: 4, Speed: 3}})
-	s.Sync(Sync{Stage: SyncProgress, Host: "a", Mirror: "almalinux", Transfer: &ui.Transfer{Phase: "starting"}})
-	s.Sync(Sync{Stage: HostSynced, Host: "a"})
-	s.Sync(Sync{Stage: SyncDone, Host: "a", Mirror: "almalinux", Record: &report.SyncRecord{Start: 1, End: 2, By: "sync", Bytes: &bytes}})
+	s.Sync(syncs.Event{Stage: syncs.HostUnsynced, Host: "b", Err: errors.New("far \x1b")})
+	s.Sync(syncs.Event{Stage: syncs.Started, Host: "a", Mirror: "almalinux"})
+	s.Sync(syncs.Event{Stage: syncs.InProgress, Host: "a", Mirror: "almalinux", Transfer: &syncs.Transfer{Phase: "syncing", Bytes: 1, Total: 4, Speed: 3}})
+	s.Sync(syncs.Event{Stage: syncs.InProgress, Host: "a", Mirror: "almalinux", Transfer: &syncs.Transfer{Phase: "starting"}})
+	s.Sync(syncs.Event{Stage: syncs.HostSynced, Host: "a"})
+	s.Sync(syncs.Event{Stage: syncs.Done, Host: "a", Mirror: "almalinux", Record: &syncs.Record{Start: 1, End: 2, By: "sync", Bytes: &bytes}})
 	if err := s.Close(1, nil); err != nil {
 		t.Fatal(err)
 	}
 	var none *Stream
-	none.Sync(Sync{Stage: SyncStarted, Host: "a", Mirror: "m"})
+	none.Sync(syncs.Event{Stage: syncs.Started, Host: "a", Mirror: "m"})
 	want := []string{
 		`"type":"not-synced","host":"b","error":"far \u001b"}`,
 		`"type":"sync-started","host":"a","mirror":"almalinux"}`,

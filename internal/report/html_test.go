@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mirrorform/mirrorform/internal/syncs"
 	"golang.org/x/net/html"
 )
 
@@ -39,7 +40,7 @@ func TestHTML(t *testing.T) {
 	t.Parallel()
 	status := &Result{FormatVersion: Format, Command: "status", Hosts: []Host{}, Status: &Status{FormatVersion: "1.0", Hosts: []HostStatus{
 		{Name: "fra1", Reachable: true, Changes: ptr(3), Mirrors: []MirrorStatus{{
-			Name: "almalinux", Path: "/srv/mirror", LastSync: &SyncRecord{Exit: 23}, LastSyncAge: ptr(int64(7500)), TimeAge: ptr(int64(50000)),
+			Name: "almalinux", Path: "/srv/mirror", LastSync: &syncs.Record{Exit: 23}, LastSyncAge: ptr(int64(7500)), TimeAge: ptr(int64(50000)),
 			Used: ptr(uint64(3 << 40)), Available: ptr(uint64(1 << 40)), DaysUntilFull: ptr(12.7), NextRun: ptr(testStart), Locked: ptr(false),
 		}}},
 		{Name: "far", Error: "no answer", Mirrors: []MirrorStatus{}},

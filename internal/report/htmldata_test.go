@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/internal/syncs"
 	"github.com/mirrorform/mirrorform/internal/upstream"
 )
 
@@ -137,7 +138,7 @@ func madeStatus(rnd *rand.Rand, last *Result) *Result {
 		}
 		m := MirrorStatus{
 			Name: "almalinux", Path: "/srv/mirror/almalinux", LastSyncAge: ptr(age), TimeAge: ptr(age + 1800), Locked: ptr(rnd.IntN(9) == 0), NextRun: ptr(at.Truncate(3 * time.Hour).Add(3 * time.Hour)),
-			LastSync: &SyncRecord{Start: at.Unix() - age - 300, End: at.Unix() - age, By: "cron", Bytes: ptr(int64(3 << 30))},
+			LastSync: &syncs.Record{Start: at.Unix() - age - 300, End: at.Unix() - age, By: "cron", Bytes: ptr(int64(3 << 30))},
 			Used:     ptr(uint64(1200+rnd.IntN(600)) << 30), Available: ptr(uint64(200+rnd.IntN(900)) << 30),
 		}
 		if rnd.IntN(20) == 0 {

@@ -15,6 +15,7 @@ import (
 	"github.com/joshdk/go-junit"
 	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/internal/sarif/sariftest"
+	"github.com/mirrorform/mirrorform/internal/syncs"
 	"github.com/mirrorform/mirrorform/internal/ui"
 	"github.com/owenrumney/go-sarif/v3/pkg/report/v210/sarif"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
@@ -31,8 +32,8 @@ import (
 // samples are results of every kind.
 func samples() map[string]*Result {
 	status := &Result{FormatVersion: Format, Command: "status", Hosts: []Host{}, Status: &Status{FormatVersion: "1.0", Hosts: []HostStatus{
-		{Name: "fra1", Reachable: true, Changes: ptr(2), Mirrors: []MirrorStatus{{Name: "kitten", LastSync: &SyncRecord{Start: 1772330000, End: 1772330400, Exit: 23, By: "cron"}}, {
-			Name: "almalinux", Path: "/srv/mirror/almalinux", LastSync: &SyncRecord{Start: 1772330000, End: 1772330500, By: "cron"},
+		{Name: "fra1", Reachable: true, Changes: ptr(2), Mirrors: []MirrorStatus{{Name: "kitten", LastSync: &syncs.Record{Start: 1772330000, End: 1772330400, Exit: 23, By: "cron"}}, {
+			Name: "almalinux", Path: "/srv/mirror/almalinux", LastSync: &syncs.Record{Start: 1772330000, End: 1772330500, By: "cron"},
 			Used: ptr(uint64(1 << 40)), Available: ptr(uint64(1 << 39)), DaysUntilFull: ptr(90.5),
 		}}},
 		{Name: "far", Error: "no route", Mirrors: []MirrorStatus{}},

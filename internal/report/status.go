@@ -1,6 +1,10 @@
 package report
 
-import "time"
+import (
+	"time"
+
+	"github.com/mirrorform/mirrorform/internal/syncs"
+)
 
 // StatusFormat is the version of the format of Status. Additions raise the second number, everything else the first.
 const StatusFormat = "1.1"
@@ -25,37 +29,19 @@ type HostStatus struct {
 
 // MirrorStatus is how a mirror on a host is. Ages and times are by the host's own clock.
 type MirrorStatus struct {
-	Name          string      `json:"name"` // almalinux, or almalinux-kitten
-	Path          string      `json:"path"`
-	Error         string      `json:"error,omitempty"`
-	Clock         *time.Time  `json:"clock,omitempty"` // the host's, when it was looked at; 1.0 has none
-	LastSync      *SyncRecord `json:"last_sync"`
-	LastSyncAge   *int64      `json:"last_sync_age_seconds"`
-	TimeAge       *int64      `json:"time_age_seconds"` // of the tree's TIME
-	Used          *uint64     `json:"used_bytes"`
-	Available     *uint64     `json:"available_bytes"`
-	DaysUntilFull *float64    `json:"days_until_full"`
-	NextRun       *time.Time  `json:"next_run"`
-	Locked        *bool       `json:"locked"`
+	Name          string        `json:"name"` // almalinux, or almalinux-kitten
+	Path          string        `json:"path"`
+	Error         string        `json:"error,omitempty"`
+	Clock         *time.Time    `json:"clock,omitempty"` // the host's, when it was looked at; 1.0 has none
+	LastSync      *syncs.Record `json:"last_sync"`
+	LastSyncAge   *int64        `json:"last_sync_age_seconds"`
+	TimeAge       *int64        `json:"time_age_seconds"` // of the tree's TIME
+	Used          *uint64       `json:"used_bytes"`
+	Available     *uint64       `json:"available_bytes"`
+	DaysUntilFull *float64      `json:"days_until_full"`
+	NextRun       *time.Time    `json:"next_run"`
+	Locked        *bool         `json:"locked"`
 }
-
-// SyncRecord is how a sync went: a line of the file of records on a host, as the sync script writes it. Times are seconds since 1970 by the host's clock.
-type SyncRecord struct {
-	Start int64  `json:"start"`
-	End   int64  `json:"end"`
-	Exit  int    `json:"exit"` // rsync's status, or the script's
-	By    string `json:"by"`   // cron, script or sync
-	// Bytes and Files are what rsync received; nil where that is not known.
-	Bytes *int64 `json:"bytes"`
-	Files *int64 `json:"files"`
-	// Size and Available are bytes of the file system when the sync ended.
-	Size      *int64 `json:"size"`
-	Available *int64 `json:"available"`
-}
-
-// Succeeded tells whether a sync did all there was to do. With rsync's 24 some files vanished
-// upstream meanwhile, and the next sync brings what replaced them.
-func (r *SyncRecord) Succeeded() bool { return r.Exit == 0 || r.Exit == 24 }
 
 // verdict sums up in a line.
 func (s *Status) verdict() string {
@@ -77,6 +63,3 @@ func (s *Status) verdict() string {
 	}
 	return text
 }
-
-// Seconds is how long the sync took. A clock that was set back meanwhile gives 0.
-func (r *SyncRecord) Seconds() int64 { return max(r.End-r.Start, 0) }

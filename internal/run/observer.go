@@ -5,6 +5,7 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/internal/syncs"
 )
 
 // ErrReported is the error of a run whose Observer has heard already what went wrong.
@@ -32,6 +33,11 @@ type Observer interface {
 	// Progress begins to show what happens on hosts. report is for what an engine.Fleet reports; end is called before anything
 	// else is shown.
 	Progress(hosts []string) (report func(engine.Progress), end func())
+	// Tell hears what happens on a host where it is not shown.
+	Tell(e engine.Progress)
+	// Transfer shows how far the sync of a job is; Sync hears of it now and then.
+	Transfer(job string, t syncs.Transfer)
+	Sync(e syncs.Event)
 	// Wave hears that a wave begins which changes hosts: number n, from 1, of all.
 	Wave(n, all int, w engine.Wave)
 }

@@ -130,10 +130,7 @@ func (d *waveDriver) Ended(_ int, results []*engine.HostResult) {
 // Pause waits, and says so.
 func (d *waveDriver) Pause(ctx context.Context, wave int, pause time.Duration) {
 	d.observer.Note(fmt.Sprintf("Pausing for %v before %s, until %s.", pause, d.rollout.title(wave), time.Now().Add(pause).Format(time.TimeOnly)))
-	select {
-	case <-ctx.Done():
-	case <-time.After(pause):
-	}
+	Sleep(ctx, pause)
 }
 
 // Gate looks at the hosts of a wave that are as wanted, as the configuration's gate says.

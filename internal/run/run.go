@@ -62,7 +62,7 @@ func New(o Options, w Observer) (*Run, error) {
 		if r.configuration == "" {
 			r.configuration = engine.NewNonce()
 		}
-		r.lock = NewLock(o.Command, o.LockTimeout)
+		r.lock = newLock(o.Command, o.LockTimeout)
 	}
 	if o.Command == "" || o.Command == "apply" {
 		r.rollout = newRollout(s.Config.Rollout(), s.Hosts, s.byName)
@@ -74,8 +74,8 @@ func New(o Options, w Observer) (*Run, error) {
 	return r, nil
 }
 
-// NewLock is the lock of a command, as others see it who have to wait for it.
-func NewLock(command string, timeout time.Duration) *engine.Lock {
+// newLock is the lock of a command, as others see it who have to wait for it.
+func newLock(command string, timeout time.Duration) *engine.Lock {
 	return &engine.Lock{Operator: operator(), Command: command, Timeout: timeout}
 }
 

@@ -6,31 +6,13 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize"
+	"github.com/mirrorform/mirrorform/internal/syncs"
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
 )
 
-// Transfer is how far the transfer of data is.
-type Transfer struct {
-	Phase string // a word: "measuring", "syncing"
-	Bytes int64  // so far
-	Total int64  // bytes that there are to transfer; 0 where that is not known
-	Speed int64  // bytes a second; 0 where that is not known
-}
-
-// Percent is how much of the whole was transferred, from 0 to 100.
-func (t Transfer) Percent() int {
-	switch {
-	case t.Total <= 0 || t.Bytes <= 0:
-		return 0
-	case t.Bytes >= t.Total:
-		return 100
-	}
-	return int(float64(t.Bytes) / float64(t.Total) * 100)
-}
-
-// String is the transfer in a few words.
-func (t Transfer) String() string {
+// TransferText is a transfer in a few words.
+func TransferText(t syncs.Transfer) string {
 	text := t.Phase
 	switch {
 	case t.Total > 0:
@@ -92,14 +74,14 @@ type Transfers struct {
 type transferBar struct {
 	bar  *mpb.Bar
 	mu   sync.Mutex
-	last Transfer
+	last syncs.Transfer
 	told bool
 }
 
 func (b *transferBar) text(decor.Statistics) string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return truncate(Escape(b.last.String()), 52)
+	return truncate(Escape(TransferText(b.last)), 52)
 }
 
 // Transfers begins to show transfers. Close must be called before anything else is printed.
@@ -112,7 +94,7 @@ func (u *UI) Transfers() *Transfers {
 }
 
 // Set says how far a transfer is.
-func (t *Transfers) Set(name string, now Transfer) {
+func (t *Transfers) Set(name string, now syncs.Transfer) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closed {
@@ -139,7 +121,7 @@ func (t *Transfers) Set(name string, now Transfer) {
 	}
 	if !b.told || before.Phase != now.Phase || before.Percent()/10 < now.Percent()/10 {
 		b.told = true
-		t.ui.Note(name + ": " + now.String())
+		t.ui.Note(name + ": " + TransferText(now))
 	}
 }
 

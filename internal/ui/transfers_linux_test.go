@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/mirrorform/mirrorform/internal/syncs"
 )
 
 func TestTransfers(t *testing.T) {
@@ -13,15 +15,15 @@ func TestTransfers(t *testing.T) {
 	u := New(p.tty, p.tty, Options{Environ: []string{"TERM=xterm"}})
 	u.Print("before")
 	tr := u.Transfers()
-	tr.Set("one", Transfer{Phase: "measuring"})
-	tr.Set("two"+hostile, Transfer{Phase: "syncing", Bytes: 3 << 20, Total: 5 << 20, Speed: 3 << 19})
-	tr.Set("one", Transfer{Phase: "syncing", Bytes: 1 << 20, Total: 1 << 20})
+	tr.Set("one", syncs.Transfer{Phase: "measuring"})
+	tr.Set("two"+hostile, syncs.Transfer{Phase: "syncing", Bytes: 3 << 20, Total: 5 << 20, Speed: 3 << 19})
+	tr.Set("one", syncs.Transfer{Phase: "syncing", Bytes: 1 << 20, Total: 1 << 20})
 	p.await(t, "both bars", func(text string) bool {
 		return strings.Contains(text, "syncing 60% of 5.0 MiB, 1.5 MiB/s, 1s left") && strings.Contains(text, "syncing 100% of 1.0 MiB")
 	})
 	tr.Close()
 	tr.Close()
-	tr.Set("late", Transfer{Phase: "syncing"})
+	tr.Set("late", syncs.Transfer{Phase: "syncing"})
 	u.Print("after")
 	p.await(t, "what comes after", func(text string) bool { return strings.Contains(text, "after\r\n") })
 	if lines := screen(t, p.text()); !slices.Equal(lines, []string{"before", "after", ""}) {
@@ -34,13 +36,13 @@ func TestTransfersElsewhere(t *testing.T) {
 	t.Parallel()
 	var out, err bytes.Buffer
 	tr := New(&out, &err, Options{}).Transfers()
-	tr.Set("a", Transfer{Phase: "measuring"})
-	tr.Set("a", Transfer{Phase: "measuring"})
+	tr.Set("a", syncs.Transfer{Phase: "measuring"})
+	tr.Set("a", syncs.Transfer{Phase: "measuring"})
 	for percent := range 23 {
-		tr.Set("a", Transfer{Phase: "syncing", Bytes: int64(percent) << 20, Total: 100 << 20})
+		tr.Set("a", syncs.Transfer{Phase: "syncing", Bytes: int64(percent) << 20, Total: 100 << 20})
 	}
 	tr.Close()
-	tr.Set("a", Transfer{Phase: "late"})
+	tr.Set("a", syncs.Transfer{Phase: "late"})
 	want := "a: measuring\na: syncing 0% of 100 MiB\na: syncing 10% of 100 MiB\na: syncing 20% of 100 MiB\n"
 	if out.Len() > 0 || err.String() != want {
 		t.Errorf("%q, %q, want %q", out.String(), err.String(), want)
@@ -49,7 +51,7 @@ func TestTransfersElsewhere(t *testing.T) {
 
 func TestTransferString(t *testing.T) {
 	t.Parallel()
-	for want, transfer := range map[string]Transfer{
+	for want, transfer := range map[string]syncs.Transfer{
 		"measuring":                                     {Phase: "measuring"},
 		"syncing 0% of 1.0 KiB":                         {Phase: "syncing", Total: 1024},
 		"syncing 5 B, 1 B/s":                            {Phase: "syncing", Bytes: 5, Speed: 1},
@@ -58,7 +60,7 @@ func TestTransferString(t *testing.T) {
 		"syncing 0% of 1.0 TiB, 1.0 MiB/s, 12d03h left": {Phase: "syncing", Total: 1 << 40, Speed: 1 << 20},
 		"syncing 50% of 120 B, 1 B/s, 1m00s left":       {Phase: "syncing", Bytes: 60, Total: 120, Speed: 1},
 	} {
-		if got := transfer.String(); got != want {
+		if got := TransferText(transfer); got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
 	}

@@ -1,4 +1,4 @@
-package cli
+package syncs
 
 import (
 	"slices"
@@ -20,8 +20,8 @@ var (
 	cronWeekdays = []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}
 )
 
-// nextRun is the first time after now at which cron runs a schedule of crontab(5), in now's zone; false when there is none within five years.
-func nextRun(schedule string, now time.Time) (time.Time, bool) {
+// NextRun is the first time after now at which cron runs a schedule of crontab(5), in now's zone; false when there is none within five years.
+func NextRun(schedule string, now time.Time) (time.Time, bool) {
 	schedule, err := resources.ParseSchedule(schedule)
 	if err != nil {
 		return time.Time{}, false

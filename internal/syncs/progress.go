@@ -1,13 +1,30 @@
-package cli
+package syncs
 
 import (
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/mirrorform/mirrorform/internal/ui"
 )
+
+// Transfer is how far the transfer of data is.
+type Transfer struct {
+	Phase string // a word: "measuring", "syncing"
+	Bytes int64  // so far
+	Total int64  // bytes that there are to transfer; 0 where that is not known
+	Speed int64  // bytes a second; 0 where that is not known
+}
+
+// Percent is how much of the whole was transferred, from 0 to 100.
+func (t Transfer) Percent() int {
+	switch {
+	case t.Total <= 0 || t.Bytes <= 0:
+		return 0
+	case t.Bytes >= t.Total:
+		return 100
+	}
+	return int(float64(t.Bytes) / float64(t.Total) * 100)
+}
 
 // rsyncProgress is a line of rsync's --info=progress2 (rsync(1)): bytes, percent, speed, time, and what is done of it. The percentage and the time are of the
 // whole tree, also of what is there already, so they are not taken.
@@ -16,10 +33,10 @@ var rsyncProgress = regexp.MustCompile(`^\s*([0-9][0-9,.]*)\s+[0-9]{1,3}%\s+([0-
 // rsyncUnits are the units that rsync says its speed in.
 var rsyncUnits = map[string]float64{"B/s": 1, "kB/s": 1 << 10, "MB/s": 1 << 20, "GB/s": 1 << 30, "TB/s": 1 << 40, "PB/s": 1 << 50}
 
-// parseProgress reads how far a sync is: from the first lines of its output, where the script says how much there is to do, and from its end. Both have foreign
+// ParseProgress reads how far a sync is: from the first lines of its output, where the script says how much there is to do, and from its end. Both have foreign
 // bytes in them, and may end anywhere; the end may begin anywhere, too.
-func parseProgress(head, end string) ui.Transfer {
-	t := ui.Transfer{Phase: "starting"}
+func ParseProgress(head, end string) Transfer {
+	t := Transfer{Phase: "starting"}
 	for line := range strings.Lines(head) {
 		line, whole := strings.CutSuffix(line, "\n")
 		if line == "mirrorform: measuring" {

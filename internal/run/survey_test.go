@@ -1,0 +1,58 @@
+package run
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/engine/wire"
+	"github.com/mirrorform/mirrorform/internal/config"
+	"github.com/mirrorform/mirrorform/internal/syncs"
+	"github.com/mirrorform/mirrorform/resources"
+)
+
+// TestSurveysShareThePlansMessage: what status asks is among the questions of the plan, which go in one message.
+func TestSurveysShareThePlansMessage(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	const text = `
+host "a" { address = "192.0.2.1" }
+mirror "m" {
+  hosts = [host.a]
+  storage { path = "/srv/m" }
+  kitten { path = "/srv/kitten" }
+  web { server_name = "a.example.org" }
+}
+`
+	if err := os.WriteFile(filepath.Join(dir, "fleet.hcl"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	facts := wire.Facts{}
+	facts.OS.Family = "debian"
+	c, diags := config.Load(config.Options{Dir: dir, Registry: resources.All()})
+	list, more := c.Resources("a", map[string]*wire.Facts{"a": &facts})
+	if diags.HasErrors() || more.HasErrors() {
+		t.Fatal(diags, more)
+	}
+	target := engine.Target{Name: "a", Facts: facts}
+	ordered, problems := engine.Order(target, WithSurveys(list))
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	asked := map[string]bool{}
+	for _, q := range engine.Questions(target, ordered) {
+		asked[q.Key()] = true
+	}
+	jobs := syncs.Jobs("a", list)
+	if len(jobs) != 2 || jobs[0].Mirror != "m" || jobs[1].Mirror != "m-kitten" {
+		t.Fatalf("the jobs are %+v", jobs)
+	}
+	for _, j := range jobs {
+		for _, q := range j.Questions() {
+			if !asked[q.Key()] {
+				t.Errorf("%s is not asked with the plan's questions", q.Key())
+			}
+		}
+	}
+}

@@ -1,0 +1,222 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/engine/wire"
+	"github.com/mirrorform/mirrorform/internal/syncs"
+)
+
+// A sync that is followed is asked how far it is after syncFirst, then after longer and longer pauses, until they are syncPoll. syncRecording is how many times more it is
+// asked when it has ended and its record is not there: cron's is written when its lock is free again.
+const (
+	syncFirst     = 100 * time.Millisecond
+	syncPoll      = time.Second
+	syncRecording = 15
+)
+
+// SyncOptions say how mirrors are synced.
+type SyncOptions struct {
+	Follow         bool // start nothing
+	AllowDeletions bool // without a limit
+	LockTimeout    time.Duration
+}
+
+// SyncResult is how a job's sync went, or a host whose mirrors are not known.
+type SyncResult struct {
+	Host   string
+	Mirror string        // "" for a host
+	Record *syncs.Record // nil where there is none
+	Err    error
+}
+
+// syncing is one run of sync.
+type syncing struct {
+	*Run
+	o        SyncOptions
+	lock     *engine.Lock
+	problems Problems
+	mu       sync.Mutex
+	results  []SyncResult
+}
+
+// Sync runs the sync jobs of all mirrors on the hosts, or follows those that run. It returns how they went, in order, and what the configuration has
+// against them.
+func (r *Run) Sync(ctx context.Context, o SyncOptions) ([]SyncResult, *Problems) {
+	s := &syncing{Run: r, o: o, lock: newLock("sync", o.LockTimeout)}
+	hosts := slices.DeleteFunc(slices.Clone(r.Hosts), func(h engine.Host) bool { return h.Last })
+	r.observer.Hosts(Names(hosts))
+	var all sync.WaitGroup
+	places := make(chan struct{}, max(r.Options.Parallelism, 1))
+	for _, h := range hosts {
+		all.Go(func() {
+			places <- struct{}{}
+			defer func() { <-places }()
+			s.host(ctx, h.Name)
+		})
+	}
+	all.Wait()
+	slices.SortFunc(s.results, func(x, y SyncResult) int { return strings.Compare(x.Host+" "+x.Mirror, y.Host+" "+y.Mirror) })
+	return s.results, &s.problems
+}
+
+// host syncs what is mirrored on a host.
+func (s *syncing) host(ctx context.Context, host string) {
+	s.observer.Tell(engine.Progress{Host: host, Stage: engine.Connecting})
+	session, err := s.Connect(ctx, host)
+	if err != nil {
+		s.failed(host, err)
+		return
+	}
+	s.observer.Tell(engine.Progress{Host: host, Stage: engine.Connected})
+	link := &syncLink{connect: func() (*engine.Session, error) { return s.Connect(ctx, host) }, session: session}
+	defer link.close()
+	list, err := s.Wanted(host, map[string]*wire.Facts{host: &session.Facts}, &s.problems)
+	if err != nil {
+		s.failed(host, err)
+		return
+	}
+	jobs := syncs.Jobs(host, list)
+	errs := make([]error, len(jobs))
+	var all sync.WaitGroup
+	for i, j := range jobs {
+		all.Go(func() {
+			record, err := s.job(ctx, link, j)
+			errs[i] = err
+			s.add(SyncResult{Host: host, Mirror: j.Mirror, Record: record, Err: err})
+			e := syncs.Event{Stage: syncs.Done, Host: host, Mirror: j.Mirror, Record: record, Err: err}
+			if err != nil {
+				e.Stage = syncs.Failed
+			}
+			s.observer.Sync(e)
+		})
+	}
+	all.Wait()
+	switch {
+	case len(jobs) == 0: // nothing is mirrored there
+	case errors.Join(errs...) != nil:
+		s.observer.Sync(syncs.Event{Stage: syncs.HostUnsynced, Host: host}) // each has said why
+	default:
+		s.observer.Sync(syncs.Event{Stage: syncs.HostSynced, Host: host})
+	}
+}
+
+// failed ends a host whose mirrors are not known.
+func (s *syncing) failed(host string, err error) {
+	s.add(SyncResult{Host: host, Err: err})
+	s.observer.Sync(syncs.Event{Stage: syncs.HostUnsynced, Host: host, Err: err})
+}
+
+func (s *syncing) add(r SyncResult) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.results = append(s.results, r)
+}
+
+// job syncs, or follows a sync, and returns its record.
+func (s *syncing) job(ctx context.Context, link *syncLink, j *syncs.Job) (*syncs.Record, error) {
+	before, err := link.state(ctx, j)
+	switch {
+	case err != nil:
+		return nil, err
+	case !before.Applied:
+		return nil, fmt.Errorf("%s is not on the host: apply first", j.Script)
+	case before.Running() && !s.o.Follow:
+		return nil, busy(j)
+	case !before.Running() && s.o.Follow:
+		if len(before.Records) == 0 {
+			return nil, errors.New("no sync is running, and none has been recorded")
+		}
+		last := before.Records[len(before.Records)-1]
+		return &last, syncs.ExitError(last.Exit, "")
+	case !before.Running():
+		if err := s.start(ctx, link, j); err != nil {
+			return nil, err
+		}
+	}
+	s.observer.Sync(syncs.Event{Stage: syncs.Started, Host: j.Host, Mirror: j.Mirror})
+	var shown, told syncs.Transfer
+	var toldAt time.Time
+	pause := syncFirst
+	for recording := 0; ; pause = min(2*pause, syncPoll) {
+		now, err := link.state(ctx, j)
+		switch {
+		case err != nil:
+		case now.Running():
+			recording = 0
+			shown = now.Progress(before)
+			s.observer.Transfer(j.Label(), shown)
+			if shown != told && time.Since(toldAt) >= syncPoll {
+				told, toldAt = shown, time.Now()
+				s.observer.Sync(syncs.Event{Stage: syncs.InProgress, Host: j.Host, Mirror: j.Mirror, Transfer: &told})
+			}
+		case now.Raw != before.Raw && len(now.Records) > 0:
+			return s.ended(j, now, shown)
+		case !before.Running() && now.Refused():
+			return nil, busy(j)
+		case recording == syncRecording:
+			return nil, fmt.Errorf("the sync ended, and left no record of how: journalctl -u %s on the host may tell", j.Unit())
+		default:
+			recording++
+		}
+		if err != nil || !Sleep(ctx, pause) {
+			if ctx.Err() != nil {
+				err = errors.New("interrupted")
+			}
+			return nil, fmt.Errorf("%w. The sync goes on on the host; to follow it: mirrorform sync --follow '%s'", err, j.Host)
+		}
+	}
+}
+
+// busy is the error of a job whose lock is held.
+func busy(j *syncs.Job) error {
+	return errors.New("a sync is running already. To follow it: mirrorform sync --follow '" + j.Host + "'")
+}
+
+// ended returns the record of a sync that has ended, and its error. shown is how far it was.
+func (s *syncing) ended(j *syncs.Job, now *syncs.State, shown syncs.Transfer) (*syncs.Record, error) {
+	last := now.Records[len(now.Records)-1]
+	output := ""
+	if last.By == "sync" { // otherwise the output is of an earlier one
+		output = now.Output
+		if at := syncs.ParseProgress(now.Head, output); at.Total > 0 {
+			shown = at
+		}
+	}
+	shown.Phase, shown.Speed = "failed", 0
+	if last.Succeeded() {
+		shown.Phase, shown.Bytes = "synced", shown.Total
+	}
+	s.observer.Transfer(j.Label(), shown)
+	return &last, syncs.ExitError(last.Exit, output)
+}
+
+// start starts the job as a unit of its own, which outlives the connection.
+func (s *syncing) start(ctx context.Context, link *syncLink, j *syncs.Job) error {
+	link.mu.Lock()
+	defer link.mu.Unlock()
+	// The unit has the user, so that the script need not call runuser(1): that kills what it runs two seconds after it was told to stop, which may be
+	// before the script has recorded it.
+	argv := []string{"systemd-run", "--quiet", "--collect", "--no-ask-password", "--unit=" + j.Unit(), "--uid=" + j.User, "--", j.Script, "--progress"}
+	if s.o.AllowDeletions {
+		argv = append(argv, "--allow-deletions")
+	}
+	err := link.session.RunProgram(ctx, s.lock, wire.RunOp{Argv: argv, Timeout: 60}, "a sync that has begun goes on", func(holder string) {
+		s.observer.Transfer(j.Label(), syncs.Transfer{Phase: "waiting for " + holder})
+		s.observer.Tell(engine.Progress{Host: j.Host, Stage: engine.Waiting, Summary: holder})
+	})
+	switch {
+	case errors.Is(err, engine.ErrLost):
+		return fmt.Errorf("it is not known whether the sync began. To find out: mirrorform sync --follow '%s': %w", j.Host, err)
+	case err != nil:
+		return fmt.Errorf("the sync could not be started: %w", err)
+	}
+	return nil
+}
