@@ -40,6 +40,7 @@ func TestLab(t *testing.T) {
 				return err
 			}
 			env.Setenv("CI_EXAMPLES", examples)
+			env.Setenv("OWN_TYPE", filepath.Join(filepath.Dir(examples), "owntype"))
 			return setUp(env)
 		},
 		UpdateScripts:       *update,

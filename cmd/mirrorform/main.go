@@ -4,9 +4,9 @@ package main
 import (
 	"os"
 
-	"github.com/mirrorform/mirrorform/internal/cli"
+	"github.com/mirrorform/mirrorform/cmd"
 )
 
 func main() {
-	os.Exit(cli.Main())
+	os.Exit(cmd.Main())
 }

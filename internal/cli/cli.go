@@ -15,8 +15,10 @@ import (
 	"slices"
 	"syscall"
 
+	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/internal/run"
 	"github.com/mirrorform/mirrorform/internal/ui"
+	"github.com/mirrorform/mirrorform/resources"
 	"github.com/spf13/cobra"
 )
 
@@ -43,6 +45,7 @@ type global struct {
 	in       *os.File
 	out, err *os.File
 	ui       *ui.UI
+	types    *engine.Registry // of resources
 
 	chdir string
 	color string
@@ -53,8 +56,9 @@ type global struct {
 	atEnd []func(status int, err error) int
 }
 
-// Main runs the command line and returns the exit status.
-func Main() int {
+// Main runs the command line and returns the exit status. There are the resource types that mirrorform
+// has, and those that add.
+func Main(add ...func(*engine.Registry)) int {
 	// The first signal ends things in order; the default is back before anybody hears of it, so that a second one ends the program at once.
 	ctx, end := context.WithCancel(context.Background())
 	defer end()
@@ -65,14 +69,17 @@ func Main() int {
 		signal.Stop(signals)
 		end()
 	}()
-	g := &global{in: os.Stdin, out: os.Stdout, err: os.Stderr}
+	g := &global{in: os.Stdin, out: os.Stdout, err: os.Stderr, types: resources.All()}
+	for _, register := range add {
+		register(g.types)
+	}
 	g.ui = ui.New(g.out, g.err, ui.Options{})
 	return g.run(ctx, os.Args[1:])
 }
 
 // Command returns the tree of commands, for documentation.
 func Command() *cobra.Command {
-	g := &global{in: os.Stdin, out: os.Stdout, err: os.Stderr}
+	g := &global{in: os.Stdin, out: os.Stdout, err: os.Stderr, types: resources.All()}
 	return g.rootCommand()
 }
 

@@ -27,7 +27,7 @@ func (f *configFlags) add(flags *pflag.FlagSet) {
 
 // sources are the configuration that the flags mean.
 func (f *configFlags) sources(g *global) run.Sources {
-	return run.Sources{Dir: g.chdir, Vars: f.vars, Confine: f.confine, Version: Version()}
+	return run.Sources{Dir: g.chdir, Vars: f.vars, Confine: f.confine, Version: Version(), Types: g.types}
 }
 
 // varFlag and varFileFlag collect --var and --var-file in the order in which they were given: the last one wins.

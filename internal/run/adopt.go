@@ -11,7 +11,6 @@ import (
 	"github.com/mirrorform/mirrorform/engine/wire"
 	"github.com/mirrorform/mirrorform/internal/adopt"
 	"github.com/mirrorform/mirrorform/internal/mirrorsd"
-	"github.com/mirrorform/mirrorform/resources"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -30,7 +29,7 @@ func (r *Run) Drafts(ctx context.Context, hosts []engine.Host, entry *mirrorsd.F
 	}
 	for i, h := range hosts {
 		group.Go(func() error {
-			host := adopt.Host{Name: h.Name, Address: r.byName[h.Name].Address, Dir: dir, Types: resources.All(), MirrorsD: entry}
+			host := adopt.Host{Name: h.Name, Address: r.byName[h.Name].Address, Dir: dir, Types: r.sources.Types, MirrorsD: entry}
 			drafts[i], failures[i] = r.draft(ctx, host, out, report)
 			last := engine.Progress{Host: h.Name, Stage: engine.Planned}
 			if failures[i] != nil {

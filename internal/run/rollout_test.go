@@ -16,6 +16,7 @@ import (
 	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/internal/config"
 	"github.com/mirrorform/mirrorform/internal/upstream"
+	"github.com/mirrorform/mirrorform/resources"
 )
 
 func TestNewRollout(t *testing.T) {
@@ -181,7 +182,7 @@ func TestLastRun(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "fleet.hcl"), []byte(fleet), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	sc, err := NewScope(Sources{Dir: dir}, Selection{}, silent{})
+	sc, err := NewScope(Sources{Dir: dir, Types: resources.All()}, Selection{}, silent{})
 	if err != nil {
 		t.Fatal(err)
 	}

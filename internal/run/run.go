@@ -12,7 +12,6 @@ import (
 	"github.com/mirrorform/mirrorform/engine/wire"
 	"github.com/mirrorform/mirrorform/internal/config"
 	"github.com/mirrorform/mirrorform/internal/upstream"
-	"github.com/mirrorform/mirrorform/resources"
 )
 
 // Options say what a run is about, and how hosts are reached.
@@ -124,7 +123,7 @@ type Aim struct {
 func (r *Run) newFleet(a Aim, problems *Problems) *engine.Fleet {
 	fleet := &engine.Fleet{
 		Connect: r.connector.connect, Lock: r.lock, Configuration: r.configuration,
-		LeftOut: r.leftOut, Select: r.choose, Adjust: a.Adjust, Types: resources.All(), Moves: r.Config.Moves(), Version: r.sources.Version,
+		LeftOut: r.leftOut, Select: r.choose, Adjust: a.Adjust, Types: r.sources.Types, Moves: r.Config.Moves(), Version: r.sources.Version,
 		Parallelism: r.Options.Parallelism, Replace: r.selection.Replace, Once: a.Once, Brief: a.Brief,
 		Login:          r.connector.login,
 		ConfirmTimeout: func(host string) time.Duration { return r.byName[host].ConfirmTimeout },

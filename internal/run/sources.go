@@ -4,8 +4,8 @@ import (
 	"os"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/internal/config"
-	"github.com/mirrorform/mirrorform/resources"
 )
 
 // Sources say where a configuration comes from, and which mirrorform reads it.
@@ -19,12 +19,14 @@ type Sources struct {
 	AllowMissing bool
 	// Version is this mirrorform's.
 	Version string
+	// Types are the resource types that there are.
+	Types *engine.Registry
 }
 
 // Read reads the configuration.
 func (s Sources) Read() (*config.Config, hcl.Diagnostics) {
 	return config.Load(config.Options{
-		Dir: s.Dir, Confine: s.Confine, Sources: s.Vars, Environ: os.Environ(), Registry: resources.All(), AllowMissing: s.AllowMissing,
+		Dir: s.Dir, Confine: s.Confine, Sources: s.Vars, Environ: os.Environ(), Registry: s.Types, AllowMissing: s.AllowMissing,
 	})
 }
 
