@@ -93,7 +93,7 @@ func (p *Pass) Perform(ctx context.Context) (*engine.Result, error) {
 		return nil, err
 	}
 	if p.rollout != nil {
-		return p.performWaves(ctx), nil
+		return p.performWaves(ctx, p.Plan, p.hosts), nil
 	}
 	p.recordOutcomes(allWith(p.hosts, outcomeUnknown))
 	report, end := p.observer.Progress(changing(p.Plan))
@@ -119,49 +119,4 @@ func (p *Pass) planned() []engine.Host {
 		}
 	}
 	return list
-}
-
-// changing are the hosts that a plan changes.
-func changing(plan *engine.Plan) []string {
-	var names []string
-	for _, h := range plan.Hosts {
-		if len(h.Changes) > 0 && !h.Failed() {
-			names = append(names, h.Host)
-		}
-	}
-	return names
-}
-
-// remember enters hosts in the record before anything is done on them.
-func (r *Run) remember(hosts []engine.Host) error {
-	next := r.record.clone()
-	next.Configuration = r.configuration
-	for _, declared := range r.Config.Hosts() {
-		if !declared.Local && slices.ContainsFunc(hosts, func(h engine.Host) bool { return h.Name == declared.Name }) {
-			next.Hosts[declared.Name] = recordedHost{declared.Address}
-		}
-	}
-	if err := next.write(r.sources.Dir, r.record); err != nil {
-		return fmt.Errorf("nothing was changed: the record of known hosts could not be written: %w", err)
-	}
-	if r.record.Configuration == "" {
-		r.observer.Note(fmt.Sprintf("%s is new: keep it under version control with the configuration. By it hosts know what is this configuration's.", RecordName))
-	}
-	r.record = next
-	return nil
-}
-
-// recordOutcomes enters outcomes of hosts in the record of the last run. An error is told and stops nothing: the hosts themselves know what is on them.
-func (r *Run) recordOutcomes(outcomes map[string]engine.Outcome) {
-	if len(outcomes) == 0 {
-		return
-	}
-	if err := mergeLastRun(r.sources.Dir, r.Config.Hosts(), r.Options.Command, outcomes); err != nil {
-		r.observer.Warning(fmt.Sprintf("the record of this run, which --limit %s reads, could not be written: %v", FailedHosts, err))
-	}
-}
-
-// hostFailed has the observer hear the error of a host.
-func (r *Run) hostFailed(host string, err error) {
-	r.observer.Error(fmt.Errorf("%s: %w", host, err))
 }

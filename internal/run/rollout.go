@@ -1,11 +1,8 @@
 package run
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/internal/config"
@@ -64,105 +61,3 @@ func (r *rollout) count() int {
 
 // title names a wave, from 0, in a sentence.
 func (r *rollout) title(wave int) string { return fmt.Sprintf("wave %d of %d", wave+1, r.count()) }
-
-// waveDriver does what an engine.Rollout decides: it is the engine.WaveDriver of a run.
-type waveDriver struct {
-	*Run
-	approved *engine.Plan
-	byName   map[string]engine.Host
-}
-
-// performWaves does what the plan says, wave by wave.
-func (p *Pass) performWaves(ctx context.Context) *engine.Result {
-	d := &waveDriver{Run: p.Run, approved: p.Plan, byName: map[string]engine.Host{}}
-	for _, h := range p.hosts {
-		d.byName[h.Name] = h
-	}
-	p.recordOutcomes(allWith(p.hosts, engine.NotStarted))
-	quiet := context.AfterFunc(ctx, func() {
-		p.observer.Note("Interrupted: the hosts finish what they have begun, and no more are begun. A second interrupt ends mirrorform at once; each host then finishes its current step and takes everything back.")
-	})
-	defer quiet()
-	result := p.rollout.Run(ctx, d)
-	p.observer.Applied(result)
-	return result
-}
-
-// waveHosts are the hosts of a wave.
-func (d *waveDriver) waveHosts(wave int) []engine.Host {
-	var list []engine.Host
-	for _, name := range d.rollout.Waves[wave].Hosts {
-		list = append(list, d.byName[name])
-	}
-	return list
-}
-
-// Apply plans a wave under the locks of its hosts, compares with what was approved, and applies.
-func (d *waveDriver) Apply(ctx context.Context, wave int, o engine.ApplyOptions) []*engine.HostResult {
-	w := d.rollout.Waves[wave]
-	hosts := d.waveHosts(wave)
-	if slices.ContainsFunc(w.Hosts, func(name string) bool { return len(d.approved.ForHost(name).Changes) > 0 }) {
-		d.observer.Wave(wave+1, d.rollout.count(), w)
-	}
-	d.recordOutcomes(allWith(hosts, outcomeUnknown))
-	fleet := d.newFleet(Aim{}, &Problems{}) // which were told of the approved plan
-	fleet.Approved = d.approved
-	defer fleet.Close()
-	report, end := d.observer.Progress(w.Hosts)
-	fleet.Report = report
-	plan := fleet.Plan(ctx, hosts)
-	end()
-	if ctx.Err() != nil {
-		return engine.NotStartedResults(w.Hosts, engine.ErrInterrupted)
-	}
-	report, end = d.observer.Progress(changing(plan))
-	fleet.Report = report
-	defer end()
-	// Steps under way are finished after a signal: half of an operation is worse than all of it. A second signal ends the program.
-	return fleet.ApplyWith(context.WithoutCancel(ctx), plan, hosts, o).Hosts
-}
-
-// Ended enters how the hosts of a wave ended in the record of the last run, so that it is known should mirrorform be killed in a later wave.
-func (d *waveDriver) Ended(_ int, results []*engine.HostResult) {
-	d.recordOutcomes(outcomesOf(results))
-}
-
-// Pause waits, and says so.
-func (d *waveDriver) Pause(ctx context.Context, wave int, pause time.Duration) {
-	d.observer.Note(fmt.Sprintf("Pausing for %v before %s, until %s.", pause, d.rollout.title(wave), time.Now().Add(pause).Format(time.TimeOnly)))
-	Sleep(ctx, pause)
-}
-
-// Gate looks at the hosts of a wave that are as wanted, as the configuration's gate says.
-func (d *waveDriver) Gate(ctx context.Context, wave int, results []*engine.HostResult) error {
-	g := d.rollout.gate
-	if g == nil {
-		return nil
-	}
-	begin := time.Now()
-	name := d.rollout.title(wave)
-	d.observer.Note(fmt.Sprintf("The gate after %s: %s.", name, describeGate(g)))
-	ctx, cancel := context.WithTimeoutCause(ctx, g.Timeout, fmt.Errorf("it has not ended after %v", g.Timeout))
-	defer cancel()
-	var hosts []string
-	for _, r := range results {
-		if r.Err == nil {
-			hosts = append(hosts, r.Host)
-		}
-	}
-	var err error
-	if len(g.Command) > 0 {
-		err = d.gateCommand(ctx, wave, hosts)
-	}
-	if err == nil && g.Verify {
-		err = d.gateVerify(ctx, hosts)
-	}
-	if err != nil {
-		if cause := context.Cause(ctx); cause != nil {
-			err = errors.Join(cause, err)
-		}
-		return err
-	}
-	d.observer.Note(fmt.Sprintf("The gate after %s has passed (%v).", name, time.Since(begin).Round(time.Second)))
-	return nil
-}

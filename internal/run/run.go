@@ -4,8 +4,10 @@ package run
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/user"
+	"slices"
 	"time"
 
 	"github.com/mirrorform/mirrorform/engine"
@@ -160,4 +162,43 @@ func (r *Run) Facts(ctx context.Context, hosts []engine.Host) (map[string]*wire.
 		facts[h.Host] = h.Facts
 	}
 	return facts, err
+}
+
+// remember enters hosts in the record before anything is done on them.
+func (r *Run) remember(hosts []engine.Host) error {
+	next := r.record.clone()
+	next.Configuration = r.configuration
+	for _, declared := range r.Config.Hosts() {
+		if !declared.Local && slices.ContainsFunc(hosts, func(h engine.Host) bool { return h.Name == declared.Name }) {
+			next.Hosts[declared.Name] = recordedHost{declared.Address}
+		}
+	}
+	if err := next.write(r.sources.Dir, r.record); err != nil {
+		return fmt.Errorf("nothing was changed: the record of known hosts could not be written: %w", err)
+	}
+	if r.record.Configuration == "" {
+		r.observer.Note(fmt.Sprintf("%s is new: keep it under version control with the configuration. By it hosts know what is this configuration's.", RecordName))
+	}
+	r.record = next
+	return nil
+}
+
+// recordOutcomes enters outcomes of hosts in the record of the last run. An error is told and stops nothing: the hosts themselves know what is on them.
+func (r *Run) recordOutcomes(outcomes map[string]engine.Outcome) {
+	if len(outcomes) == 0 {
+		return
+	}
+	if err := mergeLastRun(r.sources.Dir, r.Config.Hosts(), r.Options.Command, outcomes); err != nil {
+		r.observer.Warning(fmt.Sprintf("the record of this run, which --limit %s reads, could not be written: %v", FailedHosts, err))
+	}
+}
+
+// hostFailed has the observer hear the error of a host.
+func (r *Run) hostFailed(host string, err error) {
+	r.observer.Error(fmt.Errorf("%s: %w", host, err))
+}
+
+// manifestWayOut says what to do about a manifest that cannot be used.
+func manifestWayOut(host string) string {
+	return fmt.Sprintf("To make it anew from the configuration, keeping the old one beside it: mirrorform state rebuild '%s'", host)
 }

@@ -48,11 +48,6 @@ func (r *Run) manifestFailed(host string, err error) {
 	r.hostFailed(host, err)
 }
 
-// manifestWayOut says what to do about a manifest that cannot be used.
-func manifestWayOut(host string) string {
-	return fmt.Sprintf("To make it anew from the configuration, keeping the old one beside it: mirrorform state rebuild '%s'", host)
-}
-
 // Forget takes what is at or below addresses out of hosts' manifests, and hosts that are not declared any more out of the record. forgotten hears each
 // address that was managed. configuration is the ID whose entries are meant; empty: all.
 func (r *Run) Forget(ctx context.Context, configuration string, addresses []string, forgotten func(address string)) error {

@@ -1,0 +1,91 @@
+package cli
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/internal/run"
+	"github.com/mirrorform/mirrorform/internal/ui"
+)
+
+// Exit statuses.
+const (
+	exitDone        = 0
+	exitError       = 1
+	exitDifferences = 2
+)
+
+// errReported is the error of a command that has told the user already what went wrong.
+var errReported = run.ErrReported
+
+// errDifferences makes a command exit with status 2.
+var errDifferences = errors.New("there are differences")
+
+// exitStatus is the error of a command that ends with the status of a program that it ran.
+type exitStatus int
+
+func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
+// global is what all commands share: the streams, and the flags that every command has.
+type global struct {
+	in       *os.File
+	out, err *os.File
+	ui       *ui.UI
+	types    *engine.Registry // of resources
+
+	chdir string
+	color string
+	quiet bool
+
+	printFailed error
+	// atEnd are called when the command has ended, the last one first, with the exit status and its error; they return the status then.
+	atEnd []func(status int, err error) int
+}
+
+// status prints the error of a command, unless that was done, and returns the exit status.
+func (g *global) status(err error) int {
+	var status exitStatus
+	switch {
+	case errors.As(err, &status):
+		return int(status)
+	case err == nil:
+		if err := cmp.Or(g.printFailed, g.ui.Err()); err != nil {
+			g.ui.Error(fmt.Errorf("what was to be printed could not be written: %w", err))
+			return exitError
+		}
+		return exitDone
+	case errors.Is(err, errDifferences):
+		return exitDifferences
+	case errors.Is(err, errReported):
+		return exitError
+	default:
+		g.ui.Error(err)
+		return exitError
+	}
+}
+
+// print writes to standard output. An error there, as of a full disk, makes the exit status 1.
+func (g *global) print(format string, args ...any) {
+	if _, err := fmt.Fprintf(g.out, format, args...); err != nil && g.printFailed == nil {
+		g.printFailed = err
+	}
+}
+
+// note writes to standard error.
+func (g *global) note(format string, args ...any) {
+	_, _ = fmt.Fprintf(g.err, format, args...)
+}
+
+// printJSON prints a document.
+func (g *global) printJSON(v any) error {
+	text, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	g.print("%s\n", text)
+	return nil
+}
