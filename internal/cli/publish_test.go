@@ -25,6 +25,8 @@ func TestPublishChecks(t *testing.T) {
 		{"not accepted", "", nil, []string{"verify found errors", "the certificate of example.com is not valid", "--skip-verify"}},
 		{"not accepted, in a dry run", "", []string{"--dry-run"}, []string{"verify found errors"}},
 		{"not accepted and skipped", "", []string{"--skip-verify"}, nil},
+		{"a target", "", []string{"--skip-verify", "--target", "local/mirror.almalinux"}, nil},
+		{"another target", "", []string{"--skip-verify", "--target", "local/mirror.other"}, []string{"there is nothing to publish"}},
 		{"lint", foreign, []string{"--ca-file", ca}, []string{"lint found errors", "(foreign-address)"}},
 		{"lint, and verify skipped", foreign, []string{"--skip-verify"}, []string{"lint found errors", "(foreign-address)"}},
 	} {
