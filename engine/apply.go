@@ -85,7 +85,7 @@ func (f *Fleet) applyHosts(ctx context.Context, plan *Plan, list []int, o ApplyO
 		}
 		return o.Group(plan.Hosts[i].Host)
 	}}
-	works := map[int]*work{}
+	works := map[int]*applier{}
 	var held []int
 	ended := make(chan int)
 	for running := 0; ; {
@@ -102,11 +102,11 @@ func (f *Fleet) applyHosts(ctx context.Context, plan *Plan, list []int, o ApplyO
 					continue
 				}
 			}
-			w := f.newWork(hp)
-			works[i], result.Hosts[i] = w, w.r
+			a := f.applier(hp)
+			works[i], result.Hosts[i] = a, a.r
 			running++
 			go func() {
-				f.prepare(ctx, w, o.Decide != nil)
+				a.prepare(ctx, o.Decide != nil)
 				ended <- i
 			}()
 		}
@@ -135,15 +135,16 @@ func (f *Fleet) applyHosts(ctx context.Context, plan *Plan, list []int, o ApplyO
 	group := f.group()
 	for _, i := range held {
 		group.Go(func() error {
-			f.decided(ctx, works[i], verdict)
+			works[i].decided(ctx, verdict)
 			return nil
 		})
 	}
 	_ = group.Wait() // results have the errors
 }
 
-// work is one host of an apply.
-type work struct {
+// applier applies a plan to one host. All that it begins with is in the plan.
+type applier struct {
+	*Fleet
 	h       *hostState
 	hp      *HostPlan
 	r       *HostResult
@@ -152,13 +153,13 @@ type work struct {
 	held    bool // all is done but the commit
 }
 
-func (f *Fleet) newWork(hp *HostPlan) *work {
-	return &work{h: f.state(hp.Host), hp: hp, r: &HostResult{Host: hp.Host, Unchanged: hp.Unchanged, State: Untouched}}
+func (f *Fleet) applier(hp *HostPlan) *applier {
+	return &applier{Fleet: f, h: hp.host, hp: hp, r: &HostResult{Host: hp.Host, Unchanged: hp.Unchanged, State: Untouched}}
 }
 
 // prepare does all that there is to do on a host. With hold it leaves the commit out, unless there is nothing to change.
-func (f *Fleet) prepare(ctx context.Context, w *work, hold bool) {
-	hp, r := w.hp, w.r
+func (a *applier) prepare(ctx context.Context, hold bool) {
+	hp, r := a.hp, a.r
 	switch {
 	case hp.Err != nil:
 		r.Err = hp.Err
@@ -168,39 +169,39 @@ func (f *Fleet) prepare(ctx context.Context, w *work, hold bool) {
 		r.Err = fmt.Errorf("%w: %s", ErrNotPlanned, hp.Problems[i].Shown().Summary)
 		return
 	}
-	if err := guard(func() error { f.perform(ctx, w); return nil }); err != nil {
+	if err := guard(func() error { a.perform(ctx); return nil }); err != nil {
 		r.Err = err
 	}
-	if w.held = hold && r.Err == nil && len(hp.Changes) > 0; w.held {
-		f.report(Progress{Host: hp.Host, Stage: Held, Done: w.steps.done, Total: w.steps.total})
+	if a.held = hold && r.Err == nil && len(hp.Changes) > 0; a.held {
+		a.report(Progress{Host: hp.Host, Stage: Held, Done: a.steps.done, Total: a.steps.total})
 		return
 	}
-	f.conclude(ctx, w)
+	a.conclude(ctx)
 }
 
 // decided ends what was held: why is nil when it is to be committed.
-func (f *Fleet) decided(ctx context.Context, w *work, why error) {
+func (a *applier) decided(ctx context.Context, why error) {
 	if why != nil {
-		w.r.Err = fmt.Errorf("%w: %w", ErrWaveRolledBack, why)
+		a.r.Err = fmt.Errorf("%w: %w", ErrWaveRolledBack, why)
 	}
-	f.conclude(ctx, w)
+	a.conclude(ctx)
 }
 
 // conclude commits, or takes back what did not go well, and completes the result.
-func (f *Fleet) conclude(ctx context.Context, w *work) {
-	h, hp, r := w.h, w.hp, w.r
+func (a *applier) conclude(ctx context.Context) {
+	h, hp, r := a.h, a.hp, a.r
 	if r.Err == nil {
 		if len(hp.Changes) > 0 {
-			f.report(Progress{Host: hp.Host, Stage: Committing, Done: w.steps.done, Total: w.steps.total})
+			a.report(Progress{Host: hp.Host, Stage: Committing, Done: a.steps.done, Total: a.steps.total})
 		}
-		err := guard(func() error { r.Err = f.settleCommit(ctx, h, r, f.commit(ctx, h, w.changed)); return nil })
+		err := guard(func() error { r.Err = a.settleCommit(ctx, a.commit(ctx)); return nil })
 		if err != nil {
 			r.Err = err
 		}
 	}
 	if h.id != "" {
 		// It is not as wanted, or a bug came between.
-		f.takeBack(ctx, h, r)
+		a.takeBack(ctx)
 	}
 	if r.Err != nil {
 		if !h.touched {
@@ -208,33 +209,34 @@ func (f *Fleet) conclude(ctx context.Context, w *work) {
 		}
 		r.Done, r.NotDone = nil, pointers(hp.Changes)
 		r.NotDone = slices.DeleteFunc(r.NotDone, func(c *Change) bool { return r.Failed != nil && c.Address == r.Failed.Address })
-		f.report(Progress{Host: hp.Host, Stage: NotApplied, Err: r.Err})
+		a.report(Progress{Host: hp.Host, Stage: NotApplied, Err: r.Err})
 	} else if len(hp.Changes) > 0 {
-		f.report(Progress{Host: hp.Host, Stage: Applied})
+		a.report(Progress{Host: hp.Host, Stage: Applied})
 	}
 }
 
 // settleCommit turns the error of a commit into what became of the host.
-func (f *Fleet) settleCommit(ctx context.Context, h *hostState, r *HostResult, err error) error {
+func (a *applier) settleCommit(ctx context.Context, err error) error {
 	var lost *lostCommit
 	switch {
 	case errors.Is(err, errNotCommitted):
-		r.State = stateAfter(err)
+		a.r.State = stateAfter(err)
 	case errors.As(err, &lost):
 		var committed bool
-		committed, err = f.aftermath(ctx, h, r.Host, lost, lost)
+		committed, err = a.aftermath(ctx, lost, lost)
 		if committed {
 			return nil
 		}
-		r.State = stateAfter(err)
+		a.r.State = stateAfter(err)
 	}
 	return err
 }
 
 // takeBack ends a transaction that cannot be committed.
-func (f *Fleet) takeBack(ctx context.Context, h *hostState, r *HostResult) {
+func (a *applier) takeBack(ctx context.Context) {
+	h, r := a.h, a.r
 	if errors.Is(r.Err, ErrLost) {
-		_, r.Err = f.aftermath(ctx, h, r.Host, r.Err, nil)
+		_, r.Err = a.aftermath(ctx, r.Err, nil)
 		r.State = stateAfter(r.Err)
 		return
 	}
@@ -248,12 +250,12 @@ func (f *Fleet) takeBack(ctx context.Context, h *hostState, r *HostResult) {
 	h.id = ""
 	switch {
 	case err != nil:
-		_, r.Err = f.aftermath(ctx, h, r.Host, errors.Join(r.Err, err), nil)
+		_, r.Err = a.aftermath(ctx, errors.Join(r.Err, err), nil)
 		r.State = stateAfter(r.Err)
 	case done.Journal != "" || done.Undone:
 		r.takenBack(r.Err, done, stuck)
 	case done.Error != "":
-		_, r.Err = f.aftermath(ctx, h, r.Host, fmt.Errorf("%w; the host refuses to take back: %q", r.Err, clip(done.Error)), nil)
+		_, r.Err = a.aftermath(ctx, fmt.Errorf("%w; the host refuses to take back: %q", r.Err, clip(done.Error)), nil)
 		r.State = stateAfter(r.Err)
 	}
 }

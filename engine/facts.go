@@ -22,8 +22,9 @@ func (f *Fleet) Facts(ctx context.Context, hosts []Host) []HostFacts {
 			h := &list[i]
 			h.Host = host.Name
 			stage := Planned
-			if h.Err = f.reach(ctx, host.Name); h.Err == nil {
-				h.Facts = f.state(host.Name).facts
+			reached, err := f.reach(ctx, host.Name)
+			if h.Err = err; err == nil {
+				h.Facts = reached.facts
 			} else {
 				stage = Unplanned
 			}

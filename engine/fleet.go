@@ -2,9 +2,6 @@ package engine
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -67,12 +64,14 @@ type Fleet struct {
 	Report func(Progress)
 
 	mu    sync.Mutex
-	hosts map[string]*hostState
+	hosts map[string]*hostState // what was reached: facts for those that are Last, connections for Close
 
 	sealing sync.Once
 	seals   *sealer
 }
 
+// hostState is a connection with a host, and what a plan has found out over it. The plan has it for
+// an apply.
 type hostState struct {
 	session  *Session
 	facts    *wire.Facts // nil: the host was not reached
@@ -140,18 +139,6 @@ func (f *Fleet) report(p Progress) {
 	}
 }
 
-func (f *Fleet) state(host string) *hostState {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.hosts == nil {
-		f.hosts = map[string]*hostState{}
-	}
-	if f.hosts[host] == nil {
-		f.hosts[host] = &hostState{}
-	}
-	return f.hosts[host]
-}
-
 func (f *Fleet) facts() map[string]*wire.Facts {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -192,244 +179,49 @@ func (unreachable) Unreachable() bool { return true }
 
 func (e unreachable) Unwrap() error { return e.error }
 
-// reach opens a session with a host.
-func (f *Fleet) reach(ctx context.Context, host string) error {
+// reach opens a session with a host. One that there was ends.
+func (f *Fleet) reach(ctx context.Context, host string) (*hostState, error) {
 	f.report(Progress{Host: host, Stage: Connecting})
 	session, err := f.Connect(ctx, host)
 	if err != nil {
-		return unreachable{err}
+		return nil, unreachable{err}
 	}
 	f.report(Progress{Host: host, Stage: Connected})
-	h := f.state(host)
-	f.mu.Lock()
-	earlier := h.session
 	facts := session.Facts
-	h.session, h.target, h.facts = session, Target{Name: host, Facts: facts, Helper: session.Hello.SHA256}, &facts
+	h := &hostState{session: session, target: Target{Name: host, Facts: facts, Helper: session.Hello.SHA256}, facts: &facts}
+	f.mu.Lock()
+	earlier := f.hosts[host]
+	if f.hosts == nil {
+		f.hosts = map[string]*hostState{}
+	}
+	f.hosts[host] = h
 	f.mu.Unlock()
-	if earlier != nil {
-		_ = earlier.Close() // it may have the lock
+	if earlier != nil && earlier.session != nil {
+		_ = earlier.session.Close() // it may have the lock
 	}
-	return nil
-}
-
-// Plan connects to all hosts, observes them and compares. A host that cannot be reached or read has its error in its HostPlan; the others go on.
-func (f *Fleet) Plan(ctx context.Context, hosts []Host) *Plan {
-	plan := &Plan{Hosts: make([]*HostPlan, len(hosts))}
-	var reached sync.WaitGroup // hosts that are not Last
-	for _, h := range hosts {
-		if !h.Last {
-			reached.Add(1)
-		}
-	}
-	var last errgroup.Group
-	var met machines
-	group := f.group()
-	one := func(i int, h Host, connected func()) error {
-		approved := f.approved(h.Name)
-		if approved != nil && approved.Failed() {
-			connected()
-			plan.Hosts[i] = approved
-			f.report(Progress{Host: h.Name, Stage: Unplanned, Err: approved.failure()})
-			return nil
-		}
-		err := f.reach(ctx, h.Name)
-		connected()
-		if err == nil {
-			hello := f.state(h.Name).session.Hello
-			err = met.meet(h, hello.Facts.MachineID, hello.Boot)
-		}
-		var hp *HostPlan
-		if err == nil {
-			err = guard(func() error { hp, err = f.planHost(ctx, h); return err })
-		}
-		if err == nil && h.Last {
-			// It is the machine that this runs on, whichever that is: a plan that one of CI's runners saved is applied by another. What is found is compared.
-			hp.MachineID = ""
-		}
-		if err == nil && approved != nil {
-			err = approved.stale(hp)
-		}
-		if err != nil {
-			hp = &HostPlan{Host: h.Name, Err: err}
-		}
-		plan.Hosts[i] = hp
-		if f.Brief {
-			hp.Compared = nil
-		}
-		f.abandon(h.Name, hp)
-		switch {
-		case errors.Is(err, errOneMachine): // reported with the other one, below
-		case hp.Failed():
-			f.report(Progress{Host: h.Name, Stage: Unplanned, Err: hp.failure()})
-		default:
-			f.report(Progress{Host: h.Name, Stage: Planned})
-		}
-		if f.Once {
-			f.letGo(h.Name)
-		}
-		return nil
-	}
-	for i, h := range hosts {
-		if h.Last {
-			// Outside the limit: it waits for the others, and must not take one of their places.
-			last.Go(func() error { return one(i, h, reached.Wait) })
-		}
-	}
-	for i, h := range hosts {
-		if !h.Last {
-			group.Go(func() error { return one(i, h, reached.Done) })
-		}
-	}
-	_, _ = group.Wait(), last.Wait()
-	for i, err := range met.refused(hosts) {
-		plan.Hosts[i] = &HostPlan{Host: hosts[i].Name, Err: err}
-		f.abandon(hosts[i].Name, plan.Hosts[i])
-		f.report(Progress{Host: hosts[i].Name, Stage: Unplanned, Err: err})
-	}
-	return plan
-}
-
-// abandon ends the transaction of a host whose plan has failed: nothing will be done there, and
-// others may have its lock.
-func (f *Fleet) abandon(host string, hp *HostPlan) {
-	if s := f.state(host); hp.Failed() && s.id != "" {
-		_ = s.session.Close()
-		s.id = ""
-	}
+	return h, nil
 }
 
 // letGo ends the connection with a host, and keeps nothing of it but its facts.
 func (f *Fleet) letGo(host string) {
-	h := f.state(host)
 	f.mu.Lock()
-	session := h.session
-	*h = hostState{target: h.target, facts: h.facts}
+	h := f.hosts[host]
+	if h != nil {
+		f.hosts[host] = &hostState{facts: h.facts}
+	}
 	f.mu.Unlock()
-	if session != nil {
-		_ = session.Close() // all that was asked has been answered
+	if h != nil && h.session != nil {
+		_ = h.session.Close() // all that was asked has been answered
 	}
 }
 
-func (f *Fleet) planHost(ctx context.Context, of Host) (*HostPlan, error) {
-	host := of.Name
-	h := f.state(host)
-	notes, err := f.begin(ctx, h, host)
-	if err != nil {
-		return nil, err
+// abandon ends the transaction of a host whose plan has failed: nothing will be done there, and
+// others may have its lock.
+func (h *hostState) abandon() {
+	if h != nil && h.id != "" {
+		_ = h.session.Close()
+		h.id = ""
 	}
-	f.report(Progress{Host: host, Stage: Observing})
-	if h.session.Hello.Unread != "" {
-		return nil, fmt.Errorf("%w: %q", ErrManifest, clip(h.session.Hello.Unread))
-	}
-	manifest, err := DecodeManifest(h.written, h.target.Facts.MachineID)
-	if err != nil {
-		return nil, err
-	}
-	facts := map[string]*wire.Facts{host: h.facts}
-	if of.Last {
-		facts = f.facts()
-	}
-	wanted, err := f.Wanted(host, facts)
-	if err != nil {
-		return nil, err
-	}
-	all := wanted
-	h.read, h.manifest, h.gone, h.absent = manifest, manifest.upgraded(f.Types), nil, nil
-	if f.Types != nil {
-		var moved []string
-		if h.manifest, moved, err = h.manifest.move(f.Moves, f.Configuration); err != nil {
-			return nil, err
-		}
-		o, err := h.manifest.orphans(h.target, f.Types, f.Configuration, wanted, f.leftOut(host, facts))
-		if err != nil {
-			return nil, err
-		}
-		h.manifest.keepSecret(h.target, f.Types, wanted)
-		all = append(slices.Clip(all), o.remove...)
-		h.target.know(h.manifest, f.Types, f.Configuration)
-		letGo := f.selected(h.target, o.letGo)
-		for _, r := range letGo {
-			h.gone = append(h.gone, Local(r.Address))
-		}
-		notes = append(append(notes, moved...), o.notes(letGo)...)
-	}
-	all = f.selected(h.target, all)
-	all, kept := f.adjusted(h.target, all)
-	notes = append(notes, kept...)
-	f.hold(h, all)
-	markSecrets(all)
-	for _, r := range all {
-		if prior := h.target.record(r); r.Kind.settles && prior != nil && !r.Orphan {
-			r.declared, r.State = r.State, recall(r.State, prior.State)
-		}
-	}
-	ordered, problems := Order(h.target, withoutStrangers(all))
-	if len(problems) > 0 {
-		return &HostPlan{Host: host, Problems: problems, Notes: notes}, nil
-	}
-	if err := f.markReplaced(host, ordered); err != nil {
-		return nil, err
-	}
-	h.ordered = ordered
-	hp, err := h.observe(ctx)
-	if err == nil {
-		hp.Facts = h.facts // not the session's, which would keep all of it
-		hp.Notes = append(notes, hp.Notes...)
-	}
-	return hp, err
-}
-
-// markReplaced marks the resources of a host that are to be replaced.
-func (f *Fleet) markReplaced(host string, list []*Resource) error {
-	for _, address := range f.Replace {
-		if HostOf(address) != host {
-			continue
-		}
-		i := slices.IndexFunc(list, func(r *Resource) bool { return r.Address == address && !r.Remove })
-		if i < 0 {
-			return fmt.Errorf("%s is to be replaced, and is no resource of this host, or is not selected", address)
-		}
-		list[i].Replace = true
-	}
-	return nil
-}
-
-// approved is a host's plan as it was approved, or nil.
-func (f *Fleet) approved(host string) *HostPlan {
-	if f.Approved == nil {
-		return nil
-	}
-	return f.Approved.ForHost(host)
-}
-
-// leftOut is LeftOut, evaluated when it is first asked: most hosts have nothing that is not wanted.
-func (f *Fleet) leftOut(host string, facts map[string]*wire.Facts) func(address string) bool {
-	if f.LeftOut == nil {
-		return func(string) bool { return false }
-	}
-	leftOut := sync.OnceValue(func() func(string) bool { return f.LeftOut(host, facts) })
-	return func(address string) bool { return leftOut()(address) }
-}
-
-func (f *Fleet) selected(t Target, list []*Resource) []*Resource {
-	if f.Select == nil {
-		return list
-	}
-	return f.Select(t, list)
-}
-
-// withoutStrangers drops the dependencies of resources to be removed on what is not there: it need not be removed after them.
-func withoutStrangers(list []*Resource) []*Resource {
-	there := map[string]bool{}
-	for _, r := range list {
-		there[r.Address] = r.Remove
-	}
-	for _, r := range list {
-		if r.Remove {
-			r.DependsOn = slices.DeleteFunc(r.DependsOn, func(a string) bool { return !there[a] })
-		}
-	}
-	return list
 }
 
 // observe asks about the host's resources and compares.

@@ -19,8 +19,8 @@ import (
 //
 // It goes in stages. A package brings files of its own, and a mount shows others: what lies behind such a step cannot have been observed for the
 // plan, so the changes after it are compared anew. Only what the plan changes is ever changed.
-func (f *Fleet) perform(ctx context.Context, w *work) {
-	h, hp, r := w.h, w.hp, w.r
+func (a *applier) perform(ctx context.Context) {
+	h, hp, r := a.h, a.hp, a.r
 	if len(hp.Changes) == 0 {
 		return // what is found to be as wanted is managed from now on
 	}
@@ -36,17 +36,17 @@ func (f *Fleet) perform(ctx context.Context, w *work) {
 	for _, compared := range now.Compared {
 		h.absent[compared.Resource] = compared.Have == nil
 	}
-	c := &w.steps
+	c := &a.steps
 	c.total = len(tasksOf(now.Changes))
 	rest := now.Changes
-	confirmation := f.confirmation(h, rest)
-	w.changed = map[*Resource]bool{}
+	confirmation := a.confirmation(rest)
+	a.changed = map[*Resource]bool{}
 	for _, ch := range rest {
-		w.changed[ch.Resource] = true
+		a.changed[ch.Resource] = true
 	}
 	for len(rest) > 0 {
 		n := stage(rest)
-		if failed := f.performStage(ctx, h, rest[:n], c, confirmation, r); failed {
+		if failed := a.performStage(ctx, rest[:n], confirmation); failed {
 			return
 		}
 		for i := range rest[:n] {
@@ -56,35 +56,36 @@ func (f *Fleet) perform(ctx context.Context, w *work) {
 		if rest = rest[n:]; len(rest) == 0 {
 			break
 		}
-		if rest, err = h.compareAgain(ctx, rest, r, opens(r.Done[len(r.Done)-1]) == "mount"); err != nil {
+		if rest, err = a.compareAgain(ctx, rest, opens(r.Done[len(r.Done)-1]) == "mount"); err != nil {
 			r.Err = err
 			return
 		}
 		c.total = c.done + len(tasksOf(rest))
 	}
-	f.report(Progress{Host: hp.Host, Stage: Confirming, Done: c.done, Total: c.total})
-	if r.Err = f.confirm(ctx, h); r.Err != nil {
+	a.report(Progress{Host: hp.Host, Stage: Confirming, Done: c.done, Total: c.total})
+	if r.Err = a.confirm(ctx); r.Err != nil {
 		return
 	}
 	if confirmation != nil {
-		r.Err = f.confirmAnew(ctx, h, confirmation)
+		r.Err = a.confirmAnew(ctx, confirmation)
 	}
 }
 
 // confirmation says how the host waits for a confirmation, where changes may cut it off; nil where none does.
-func (f *Fleet) confirmation(h *hostState, changes []Change) *wire.Confirmation {
-	if f.Login == nil || f.ConfirmTimeout == nil {
+func (a *applier) confirmation(changes []Change) *wire.Confirmation {
+	h := a.h
+	if a.Login == nil || a.ConfirmTimeout == nil {
 		return nil
 	}
-	timeout := f.ConfirmTimeout(h.target.Name)
-	login := f.Login(h.target.Name)
+	timeout := a.ConfirmTimeout(h.target.Name)
+	login := a.Login(h.target.Name)
 	if timeout <= 0 || login == "" {
 		return nil // the machine that mirrorform runs on
 	}
 	users := []string{"root", login, h.target.Facts.Username}
 	for i := range changes {
 		if what := risk(&changes[i], users, []string{"/home/" + login}); what != "" {
-			f.report(Progress{Host: h.target.Name, Stage: Noted, Summary: fmt.Sprintf(
+			a.report(Progress{Host: h.target.Name, Stage: Noted, Summary: fmt.Sprintf(
 				"%s may cut the connection (%s): the host takes everything back unless it can be reached anew within %v", changes[i].Address, what, timeout)})
 			return &wire.Confirmation{Nonce: NewNonce(), Timeout: int(timeout / time.Second)}
 		}
@@ -93,15 +94,15 @@ func (f *Fleet) confirmation(h *hostState, changes []Change) *wire.Confirmation 
 }
 
 // confirmAnew opens another connection, as the operator's next one will be opened, and confirms the transaction over it.
-func (f *Fleet) confirmAnew(ctx context.Context, h *hostState, c *wire.Confirmation) error {
+func (a *applier) confirmAnew(ctx context.Context, c *wire.Confirmation) error {
 	limit := time.Duration(c.Timeout) * time.Second * 2 / 3
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	var err error
 	for {
-		second, e := f.Connect(ctx, h.target.Name)
+		second, e := a.Connect(ctx, a.h.target.Name)
 		if e == nil {
-			e = second.Confirm(ctx, h.id, c.Nonce)
+			e = second.Confirm(ctx, a.h.id, c.Nonce)
 			_ = second.Close() // the host has the confirmation, or it has not
 		}
 		if e == nil {
@@ -151,8 +152,8 @@ func stage(changes []Change) int {
 // compareAgain observes the host and returns what is left to do of the changes given. Those that an
 // earlier step has brought about count as done. What a mount has uncovered was there before:
 // mirrorform did not make it.
-func (h *hostState) compareAgain(ctx context.Context, rest []Change, r *HostResult, mounted bool) ([]Change, error) {
-	now, err := h.observe(ctx)
+func (a *applier) compareAgain(ctx context.Context, rest []Change, mounted bool) ([]Change, error) {
+	now, err := a.h.observe(ctx)
 	if err != nil {
 		return rest, fmt.Errorf("observe the host again: %w", err)
 	}
@@ -162,7 +163,7 @@ func (h *hostState) compareAgain(ctx context.Context, rest []Change, r *HostResu
 	}
 	for _, c := range now.Compared {
 		if mounted && planned[c.Resource] != nil && c.Have != nil {
-			h.absent[c.Resource] = false
+			a.h.absent[c.Resource] = false
 		}
 	}
 	for _, p := range now.Problems {
@@ -179,14 +180,15 @@ func (h *hostState) compareAgain(ctx context.Context, rest []Change, r *HostResu
 	}
 	for i := range rest {
 		if planned[rest[i].Resource] != nil {
-			r.Done = append(r.Done, &rest[i])
+			a.r.Done = append(a.r.Done, &rest[i])
 		}
 	}
 	return left, nil
 }
 
 // performStage performs changes and reports each step. Where one failed, it enters that in the result.
-func (f *Fleet) performStage(ctx context.Context, h *hostState, changes []Change, c *counter, confirm *wire.Confirmation, r *HostResult) (failed bool) {
+func (a *applier) performStage(ctx context.Context, changes []Change, confirm *wire.Confirmation) (failed bool) {
+	h, r, c := a.h, a.r, &a.steps
 	host := h.target.Name
 	tasks := tasksOf(changes)
 	orders := make([]wire.Order, len(tasks))
@@ -222,7 +224,7 @@ func (f *Fleet) performStage(ctx context.Context, h *hostState, changes []Change
 			failure = errors.Join(failure, fmt.Errorf("taking back %q failed as well: %w", t.summary, p.Err))
 		}
 		p.Done, p.Total = c.done, c.total
-		f.report(p)
+		a.report(p)
 	})
 	switch {
 	case err != nil:
@@ -260,15 +262,15 @@ func (r *HostResult) takenBack(err error, done *wire.Done, stuck bool) {
 const settle = 5 * time.Second
 
 // confirm observes the host again, until it is as wanted or it had time enough to settle.
-func (f *Fleet) confirm(ctx context.Context, h *hostState) error {
+func (a *applier) confirm(ctx context.Context) error {
 	pause := 50 * time.Millisecond
 	for begin := time.Now(); ; pause *= 2 {
-		after, err := h.observe(ctx)
+		after, err := a.h.observe(ctx)
 		if err != nil {
 			return fmt.Errorf("all steps were done, but the host could not be observed afterwards: %w", err)
 		}
 		err = after.differs()
-		if err == nil || time.Since(begin) > cmp.Or(f.Settle, settle) {
+		if err == nil || time.Since(begin) > cmp.Or(a.Settle, settle) {
 			return err
 		}
 		select {

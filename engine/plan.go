@@ -52,7 +52,8 @@ type HostPlan struct {
 	Notes     []string           // what else there is to know: who has the lock, what is let go
 	Err       error              // the host could not be reached or read
 
-	released []string // addresses of what is to be removed and was there before mirrorform
+	host     *hostState // with the connection, for an apply; nil where there is none
+	released []string   // addresses of what is to be removed and was there before mirrorform
 }
 
 // Compared is what was compared for one resource.

@@ -7,20 +7,20 @@ import (
 
 // adjusted is what Adjust makes of the selected resources, without those to be removed that a
 // resource needs which it keeps: the group of an account stays with the account.
-func (f *Fleet) adjusted(t Target, selected []*Resource) (all []*Resource, notes []string) {
-	if f.Adjust == nil {
+func (p *planner) adjusted(selected []*Resource) (all []*Resource, notes []string) {
+	if p.Adjust == nil {
 		return selected, nil
 	}
-	all = f.Adjust(selected)
+	all = p.Adjust(selected)
 	var needs []Key
 	for _, r := range selected {
 		if r.Kept() != "" && !slices.Contains(all, r) {
-			_, more := r.Kind.requires(t, r.State)
+			_, more := r.Kind.requires(p.h.target, r.State)
 			needs = append(needs, more...)
 		}
 	}
 	removed := slices.DeleteFunc(slices.Clone(all), func(r *Resource) bool { return !r.Remove })
-	for _, r := range staying(t, removed, needs) {
+	for _, r := range staying(p.h.target, removed, needs) {
 		r.Remove = false
 		all = slices.DeleteFunc(all, func(other *Resource) bool { return other == r })
 		notes = append(notes, fmt.Sprintf("%s is kept: what is kept needs it", Local(r.Address)))
@@ -30,16 +30,16 @@ func (f *Fleet) adjusted(t Target, selected []*Resource) (all []*Resource, notes
 
 // hold marks those resources to be removed that mirrorform made, and of these the ones that stay
 // since another configuration manages them, or something that stays needs them.
-func (f *Fleet) hold(h *hostState, all []*Resource) {
+func (p *planner) hold(all []*Resource) {
 	if !slices.ContainsFunc(all, func(r *Resource) bool { return r.Remove }) {
 		return
 	}
-	t := h.target
+	t, manifest := p.h.target, p.h.manifest
 	var needs []Key         // of what stays
 	owned := map[Key]bool{} // by other configurations
 	for _, e := range t.Records {
 		if !e.Own && e.State != nil {
-			provides, more := f.Types.Kind(e.Type).requires(t, e.State)
+			provides, more := p.Types.Kind(e.Type).requires(t, e.State)
 			needs = append(needs, more...)
 			mark(owned, provides)
 		}
@@ -49,7 +49,7 @@ func (f *Fleet) hold(h *hostState, all []*Resource) {
 		if !r.Remove {
 			continue
 		}
-		e := h.manifest.find(f.Configuration, Local(r.Address))
+		e := manifest.find(p.Configuration, Local(r.Address))
 		r.Made, r.Shared = e != nil && e.Made, ""
 		provides, more := r.Kind.requires(t, r.State)
 		others := slices.ContainsFunc(provides, func(k Key) bool { return owned[k] })

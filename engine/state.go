@@ -23,8 +23,9 @@ func (f *Fleet) Manifests(ctx context.Context, hosts []Host) []HostManifest {
 		group.Go(func() error {
 			m := &list[i]
 			m.Host = host.Name
-			if m.Err = f.reach(ctx, host.Name); m.Err == nil {
-				hello := f.state(host.Name).session.Hello
+			h, err := f.reach(ctx, host.Name)
+			if m.Err = err; err == nil {
+				hello := h.session.Hello
 				if hello.Unread != "" {
 					m.Err = fmt.Errorf("%w: %q", ErrManifest, clip(hello.Unread))
 				} else {
@@ -118,10 +119,10 @@ func (f *Fleet) Rebuild(ctx context.Context, host string) (managed, left []strin
 
 // edit replaces a host's manifest under its lock. aside keeps the old one; a nil manifest changes nothing.
 func (f *Fleet) edit(ctx context.Context, host string, change func(*hostState) (next *Manifest, aside bool, err error)) error {
-	if err := f.reach(ctx, host); err != nil {
+	h, err := f.reach(ctx, host)
+	if err != nil {
 		return err
 	}
-	h := f.state(host)
 	if _, err := f.begin(ctx, h, host); err != nil {
 		return err
 	}
@@ -133,7 +134,7 @@ func (f *Fleet) edit(ctx context.Context, host string, change func(*hostState) (
 	if err != nil {
 		return err
 	}
-	return f.commitManifest(ctx, h, wire.Commit{Manifest: text, Aside: aside})
+	return h.commitManifest(ctx, wire.Commit{Manifest: text, Aside: aside})
 }
 
 // Error makes a problem an error.

@@ -113,26 +113,26 @@ func quoted(lines []string) string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-// commit ends the host's transaction. In the manifest are then the resources that are as wanted; changed says which of them the plan has changed.
-// When it changed none, a manifest that says what the one there says is not written.
-func (f *Fleet) commit(ctx context.Context, h *hostState, changed map[*Resource]bool) error {
-	next, err := f.nextManifest(h, changed)
+// commit ends the host's transaction. In the manifest are then the resources that are as wanted.
+// When the plan changed none, a manifest that says what the one there says is not written.
+func (a *applier) commit(ctx context.Context) error {
+	next, err := a.nextManifest(a.h, a.changed)
 	if err != nil {
 		return err
 	}
 	var text []byte
-	if len(changed) > 0 || !h.read.same(next) {
+	if len(a.changed) > 0 || !a.h.read.same(next) {
 		if text, err = next.Encode(); err != nil {
 			return err
 		}
 	}
-	return f.commitManifest(ctx, h, wire.Commit{Manifest: text})
+	return a.h.commitManifest(ctx, wire.Commit{Manifest: text})
 }
 
 // errNotCommitted is the error of a transaction that the host did not make final.
 var errNotCommitted = errors.New("the host took everything back in place of making it final")
 
-func (f *Fleet) commitManifest(ctx context.Context, h *hostState, c wire.Commit) error {
+func (h *hostState) commitManifest(ctx context.Context, c wire.Commit) error {
 	done, err := h.session.Commit(ctx, c, func(wire.Event) {})
 	if err != nil {
 		return &lostCommit{err, c.Manifest}
@@ -215,12 +215,13 @@ func (f *Fleet) sealSecret(address, attribute string, value any) string {
 
 // aftermath finds out what became of a host whose connection was lost in a transaction: the helper takes back by itself what was not made final.
 // committing is the manifest that was to be made final, nil when it had not come to that.
-func (f *Fleet) aftermath(ctx context.Context, h *hostState, host string, lost error, committing *lostCommit) (committed bool, err error) {
+func (a *applier) aftermath(ctx context.Context, lost error, committing *lostCommit) (committed bool, err error) {
+	h, host := a.h, a.hp.Host
 	noted := "the connection was lost; asking the host what became of it"
 	if !errors.Is(lost, ErrLost) {
 		noted = "it is not clear what became of the host; asking it over a new connection"
 	}
-	f.report(Progress{Host: host, Stage: Noted, Summary: noted})
+	a.report(Progress{Host: host, Stage: Noted, Summary: noted})
 	_ = h.session.Close() // it is broken, or nothing more is to be had from it
 	h.id = ""
 	unknown := func(why error) error {
@@ -229,7 +230,7 @@ func (f *Fleet) aftermath(ctx context.Context, h *hostState, host string, lost e
 	var session *Session
 	for _, pause := range []time.Duration{0, time.Second, 3 * time.Second, 10 * time.Second, 20 * time.Second} {
 		time.Sleep(pause)
-		if session, err = f.Connect(ctx, host); err == nil {
+		if session, err = a.Connect(ctx, host); err == nil {
 			break
 		}
 	}
@@ -237,10 +238,10 @@ func (f *Fleet) aftermath(ctx context.Context, h *hostState, host string, lost e
 		return false, unknown(err)
 	}
 	defer func() { _ = session.Close() }() // and with it the lock is free
-	b := f.Lock.message()
+	b := a.Lock.message()
 	b.Wait = max(b.Wait, int(2*silenceLimit/time.Second)) // it may be taking things back still
 	begun, err := session.Begin(ctx, b, func(w wire.Holder) {
-		f.report(Progress{Host: host, Stage: Waiting, Summary: "waiting until the host has ended it: " + describeHolder(w)})
+		a.report(Progress{Host: host, Stage: Waiting, Summary: "waiting until the host has ended it: " + describeHolder(w)})
 	})
 	switch {
 	case err != nil:
