@@ -6,6 +6,7 @@
 package main
 
 import (
+	"context"
 	"os"
 	"os/signal"
 	"path"
@@ -41,17 +42,12 @@ func main() {
 	// caught and not ignored, since children would inherit that.
 	lost := make(chan os.Signal, 1)
 	signal.Notify(lost, syscall.SIGHUP, syscall.SIGPIPE)
-	asked, stop := make(chan os.Signal, 1), make(chan struct{})
-	signal.Notify(asked, syscall.SIGTERM, syscall.SIGINT)
-	go func() {
-		<-asked
-		close(stop)
-	}()
-	syscall.Umask(0o022) // for the programs it runs; its own files get their modes one by one
+	ctx, _ := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT) // for as long as the process runs
+	syscall.Umask(0o022)                                                                  // for the programs it runs; its own files get their modes one by one
 	if recovery {
 		exit(agent.Recover(os.Stdout, agent.Options{Version: version}))
 	}
-	exit(agent.Serve(stop, os.Stdin, os.Stdout, agent.Options{Version: version, Nonce: nonce}))
+	exit(agent.Serve(ctx, os.Stdin, os.Stdout, agent.Options{Version: version, Nonce: nonce}))
 }
 
 func exit(err error) {

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"fmt"
 	"strconv"
 	"strings"
@@ -45,7 +46,7 @@ func (db *accountDB) performUser(op *wire.UserOp) error {
 		return a.err
 	}
 	if op.Remove {
-		a.complete(forever, []string{op.Name}, nil)
+		a.complete(context.Background(), []string{op.Name}, nil)
 		if u, err := a.user(op.Name); u == nil {
 			return err
 		}
@@ -107,7 +108,7 @@ func (db *accountDB) performGroup(op *wire.GroupOp) error {
 		return a.err
 	}
 	if op.Remove {
-		a.complete(forever, nil, []string{op.Name})
+		a.complete(context.Background(), nil, []string{op.Name})
 		if g, err := a.group(op.Name); g == nil {
 			return err
 		}

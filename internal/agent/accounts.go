@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path"
@@ -92,7 +93,7 @@ func (db *accountDB) read() *accounts {
 }
 
 // complete asks getent once for each kind about names and numbers that are not known yet (LDAP, SSSD).
-func (a *accounts) complete(stop until, users, groups []string) {
+func (a *accounts) complete(ctx context.Context, users, groups []string) {
 	if !a.db.getent || a.err != nil {
 		return
 	}
@@ -108,7 +109,7 @@ func (a *accounts) complete(stop until, users, groups []string) {
 			return
 		}
 		wg.Go(func() {
-			out, err := getent(stop, database, keys)
+			out, err := getent(ctx, database, keys)
 			a.mu.Lock()
 			defer a.mu.Unlock()
 			add([]byte(out))
@@ -136,8 +137,8 @@ func (a *accounts) complete(stop until, users, groups []string) {
 
 // getent asks getent(1) about keys. That one is not found is its exit status 2; a host without
 // getent has no accounts but those of the files.
-func getent(stop until, database string, keys []string) (string, error) {
-	o, err := ask(stop, append([]string{"getent", database, "--"}, keys...)...)
+func getent(ctx context.Context, database string, keys []string) (string, error) {
+	o, err := ask(ctx, append([]string{"getent", database, "--"}, keys...)...)
 	if errors.Is(err, errNotInstalled) {
 		return "", nil
 	}
@@ -292,7 +293,7 @@ func (db *accountDB) ids(at wire.Attributes) (uid, gid int, err error) {
 	if at.Group != nil {
 		groups = append(groups, *at.Group)
 	}
-	a.complete(forever, users, groups)
+	a.complete(context.Background(), users, groups)
 	if at.Owner != nil {
 		u, err := a.user(*at.Owner)
 		if err != nil {

@@ -17,20 +17,20 @@ func TestGetent(t *testing.T) {
 	h := newHost(t.TempDir())
 	queries := []wire.Query{{Verb: wire.AskUser, Arg: "root"}, {Verb: wire.AskGroup, Arg: "root"}, {Verb: wire.AskUser, Arg: "0"}, {Verb: wire.AskUser, Arg: "no-such-user"},
 		{Verb: wire.AskFile, Arg: "/"}, {Verb: wire.AskUser, Arg: "-x"}, {Verb: wire.AskGroup, Arg: "a:b"}}
-	want := h.answer(nil, queries)
+	want := h.answer(t.Context(), queries)
 	if want[0].User == nil || want[0].User.Group != "root" || want[4].File.Owner != "root" {
 		t.Fatalf("%+v", want)
 	}
 	h.accounts.passwd, h.accounts.group = empty, empty
 	want[0].User.Remote = true
-	same(t, "with getent", h.answer(nil, queries), want)
+	same(t, "with getent", h.answer(t.Context(), queries), want)
 	h.accounts.getent = false
-	got := h.answer(nil, queries)
+	got := h.answer(t.Context(), queries)
 	if got[0].User.UID != -1 || got[1].Group.GID != -1 || got[4].File.Owner != "0" {
 		t.Errorf("without: %+v", got)
 	}
 	h.accounts.passwd = empty + "/none"
-	if got := h.answer(nil, queries); got[0].Error == "" {
+	if got := h.answer(t.Context(), queries); got[0].Error == "" {
 		t.Errorf("without a file: %+v", got[0])
 	}
 }
@@ -48,7 +48,7 @@ func TestDpkgUpdates(t *testing.T) {
 	}
 	ask := func() wire.Answer {
 		t.Helper()
-		return h.answer(nil, []wire.Query{{Verb: wire.AskPackage, Arg: "rsync"}})[0]
+		return h.answer(t.Context(), []wire.Query{{Verb: wire.AskPackage, Arg: "rsync"}})[0]
 	}
 	if a := ask(); a.Error == "" {
 		t.Errorf("no status file: %+v", a)

@@ -38,18 +38,17 @@ func (o Options) stateDir() string {
 	return DefaultStateDir
 }
 
-// Serve speaks the protocol of package wire on in and out until in ends, stop is closed, or nothing came for half a minute. An
+// Serve speaks the protocol of package wire on in and out until in ends, ctx ends, or nothing came for half a minute. An
 // operation that is under way is finished first, and a transaction that is open is taken back. As root of a host with systemd and with the default
 // state directory, an open transaction is also taken back when the host stops and starts again (see Recover).
 // The error is nil when in ended between two messages.
 //
-// Serve may leave a goroutine behind that waits for in: callers that go on should close it. It takes no context, since to make one links all that
-// formats times, which is 90 KB of executable.
-func Serve(stop <-chan struct{}, in io.Reader, out io.Writer, o Options) error {
+// Serve may leave a goroutine behind that waits for in: callers that go on should close it.
+func Serve(ctx context.Context, in io.Reader, out io.Writer, o Options) error {
 	s := newSession(in, out, o)
 	s.host.boot = s.host.ownBoot()
 	go s.digestSelf()
-	return s.serve(stop)
+	return s.serve(ctx)
 }
 
 // Pipe serves in process, for the host that the controller itself runs on. What it returns is the controller's end, and starts as a
@@ -68,7 +67,7 @@ func Pipe(ctx context.Context, o Options) io.ReadWriteCloser {
 		s := newSession(toHelper, fromHelper, o)
 		s.host.inProcess = true
 		close(s.digested)
-		err := s.serve(ctx.Done())
+		err := s.serve(ctx)
 		if err == nil {
 			err = io.EOF
 		}

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -16,7 +17,7 @@ func (s *session) begin(b *wire.Begin) error {
 	}
 	armFaults()
 	begun := &wire.Begun{}
-	held, err := h.lock.wait(b, s.alive.ended, func(who wire.Holder) {
+	held, err := h.lock.wait(s.alive, b, func(who wire.Holder) {
 		_ = s.send(&wire.Message{Waiting: &wire.Waiting{Holder: who}}) // always small enough
 	})
 	if err != nil {
@@ -69,7 +70,6 @@ func (s *session) do(m *wire.Do) *wire.Done {
 	if t == nil {
 		return s.none()
 	}
-	s.calm()
 	s.late = nil
 	if m.Confirm != nil {
 		if err := checkNonce(m.Confirm.Nonce); err != nil {
@@ -94,7 +94,7 @@ func (s *session) do(m *wire.Do) *wire.Done {
 	}
 	for _, o := range m.Ops {
 		s.event(o.ID, wire.Started, nil)
-		err := s.alive.over()
+		err := context.Cause(s.alive)
 		if err != nil {
 			err = fmt.Errorf("not begun: %w", err)
 		} else {
@@ -113,7 +113,7 @@ func (s *session) do(m *wire.Do) *wire.Done {
 		return done
 	}
 	if c := s.confirmation; c != nil {
-		s.late, s.calm = alarm(seconds(c.Timeout, confirmTimeout))
+		s.late = time.After(seconds(c.Timeout, confirmTimeout))
 	}
 	return &wire.Done{}
 }
@@ -189,7 +189,6 @@ func (s *session) takeBack() *wire.Done {
 
 // end ends the use of the transaction, and gives the lock back.
 func (s *session) end() {
-	s.calm()
 	s.late, s.confirmation = nil, nil
 	s.tx.close()
 	s.tx, s.past = nil, nil

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -15,8 +16,8 @@ type apt struct {
 	dpkg string // dpkg's administrative directory
 }
 
-func (a *apt) nativeArch(stop until) (string, error) {
-	return a.native.get(func() (string, error) { return oneWord(stop, "dpkg", "--print-architecture") })
+func (a *apt) nativeArch(ctx context.Context) (string, error) {
+	return a.native.get(func() (string, error) { return oneWord(ctx, "dpkg", "--print-architecture") })
 }
 
 func (a *apt) isNative(i instance, own string) bool {
@@ -26,7 +27,7 @@ func (a *apt) isNative(i instance, own string) bool {
 func (a *apt) full(i instance) string { return i.name + ":" + i.arch }
 
 // instances reads dpkg's status file, and the updates of it that an interrupted dpkg left.
-func (a *apt) instances(_ until, names []string) (map[instance]*wire.Package, error) {
+func (a *apt) instances(_ context.Context, names []string) (map[instance]*wire.Package, error) {
 	var wanted map[string]bool
 	if names != nil {
 		wanted = map[string]bool{}
@@ -63,8 +64,8 @@ func (a *apt) instances(_ until, names []string) (map[instance]*wire.Package, er
 	return found, nil
 }
 
-func (a *apt) candidates(stop until, names []string) (map[string]string, error) {
-	o, err := ask(stop, append([]string{"apt-cache", "policy", "--"}, names...)...)
+func (a *apt) candidates(ctx context.Context, names []string) (map[string]string, error) {
+	o, err := ask(ctx, append([]string{"apt-cache", "policy", "--"}, names...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -131,7 +132,7 @@ func (a *apt) reinstall(specs []string) (again []string, err error) {
 		name, _, _ := strings.Cut(spec, "=")
 		names = append(names, name)
 	}
-	found, err := byName(a, forever, names)
+	found, err := byName(context.Background(), a, names)
 	for i, name := range names {
 		if p := found[name]; p != nil && strings.HasPrefix(p.Broken, "reinstreq") {
 			again = append(again, specs[i])
@@ -153,7 +154,7 @@ func (a *apt) get(argv []string) error {
 }
 
 func (a *apt) repair() error {
-	found, err := a.instances(forever, nil)
+	found, err := a.instances(context.Background(), nil)
 	if err != nil {
 		return err
 	}

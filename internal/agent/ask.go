@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"runtime"
@@ -15,7 +16,7 @@ import (
 // batch is the questions of one message, answered together.
 type batch struct {
 	*host
-	stop    until
+	ctx     context.Context
 	queries []wire.Query
 	mounts  func() ([]mountEntry, error) // read once
 	content atomic.Int64                 // bytes of file content so far
@@ -24,8 +25,8 @@ type batch struct {
 func failed(err error) wire.Answer { return wire.Answer{Error: printable(told(err))} }
 
 // answer answers all questions of a message. Child processes run while files are read.
-func (h *host) answer(stop until, queries []wire.Query) []wire.Answer {
-	b := &batch{host: h, stop: stop, queries: queries, mounts: sync.OnceValues(h.storage.mounts)}
+func (h *host) answer(ctx context.Context, queries []wire.Query) []wire.Answer {
+	b := &batch{host: h, ctx: ctx, queries: queries, mounts: sync.OnceValues(h.storage.mounts)}
 	answers := make([]wire.Answer, len(queries))
 	by := map[wire.Verb][]int{}
 	for i, q := range queries {
@@ -74,7 +75,7 @@ func (b *batch) each(workers int, by map[wire.Verb][]int, limit time.Duration, a
 func (b *batch) askSlow(q wire.Query) wire.Answer {
 	switch q.Verb {
 	case wire.AskBlock:
-		block, err := b.storage.block(b.stop, q.Arg, b.mounts)
+		block, err := b.storage.block(b.ctx, q.Arg, b.mounts)
 		if err != nil {
 			return failed(err)
 		}
@@ -87,9 +88,9 @@ func (b *batch) askSlow(q wire.Query) wire.Answer {
 		if len(q.Args) < 2 {
 			return failed(errors.New("http: want the host and the path as arguments"))
 		}
-		w := get(b.stop, q.Arg, q.Args[0], q.Args[1])
+		w := get(b.ctx, q.Arg, q.Args[0], q.Args[1])
 		if w.Status == 200 {
-			if err := treesNotServed(b.stop, q.Arg, q.Args[0], q.Args[2:]); err != nil {
+			if err := treesNotServed(b.ctx, q.Arg, q.Args[0], q.Args[2:]); err != nil {
 				w.Trees = printable(err.Error())
 			}
 		}
@@ -101,7 +102,7 @@ func (b *batch) askSlow(q wire.Query) wire.Answer {
 // askRun answers AskRun. That a program is not there is an answer; that it did not come to its end
 // is none.
 func (b *batch) askRun(argv []string) wire.Answer {
-	o, err := run(b.stop, command{argv: argv, timeout: queryTimeout})
+	o, err := run(b.ctx, command{argv: argv, timeout: queryTimeout})
 	switch {
 	case errors.Is(err, errNotInstalled) || errors.Is(err, errNoProgram) || absent(err):
 		return wire.Answer{Run: &wire.Run{Exit: -1, Stderr: printable(err.Error())}}
@@ -145,7 +146,7 @@ func (b *batch) names(by map[wire.Verb][]int, answers []wire.Answer) {
 			groups = append(groups, strconv.Itoa(f.GID))
 		}
 	}
-	a.complete(b.stop, users, groups)
+	a.complete(b.ctx, users, groups)
 	// The primary groups of accounts that getent told of.
 	groups = nil
 	for _, i := range by[wire.AskUser] {
@@ -153,7 +154,7 @@ func (b *batch) names(by map[wire.Verb][]int, answers []wire.Answer) {
 			groups = append(groups, strconv.Itoa(u.gid))
 		}
 	}
-	a.complete(b.stop, nil, groups)
+	a.complete(b.ctx, nil, groups)
 	for _, i := range by[wire.AskGroup] {
 		answers[i] = a.askGroup(b.queries[i].Arg)
 	}

@@ -18,7 +18,7 @@ func BenchmarkAnswer(b *testing.B) {
 	}
 	queries = append(queries, wire.Query{Verb: wire.AskUser, Arg: "root"}, wire.Query{Verb: wire.AskFilesystem, Arg: "/srv/mirror"})
 	for b.Loop() {
-		for _, a := range h.answer(nil, queries) {
+		for _, a := range h.answer(b.Context(), queries) {
 			if a.Error != "" {
 				b.Fatal(a.Error)
 			}

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -13,7 +14,7 @@ import (
 )
 
 // block answers AskBlock.
-func (s *storage) block(stop until, device string, mounts func() ([]mountEntry, error)) (*wire.Block, error) {
+func (s *storage) block(ctx context.Context, device string, mounts func() ([]mountEntry, error)) (*wire.Block, error) {
 	if err := checkPath(device); err != nil {
 		return nil, err
 	}
@@ -85,7 +86,7 @@ func (s *storage) block(stop until, device string, mounts func() ([]mountEntry, 
 		name = unescape(strings.TrimSpace(name))
 		b.Swap = b.Swap || name == actual || sameDevice(name, st.Rdev)
 	}
-	tags, err := probe(stop, actual)
+	tags, err := probe(ctx, actual)
 	if err != nil {
 		return nil, err
 	}
@@ -116,8 +117,8 @@ func sameDevice(p string, rdev uint64) bool {
 }
 
 // probe reads the signatures on a device with blkid(8), past any cache.
-func probe(stop until, device string) (map[string]string, error) {
-	o, err := ask(stop, "blkid", "-p", "-o", "export", device)
+func probe(ctx context.Context, device string) (map[string]string, error) {
+	o, err := ask(ctx, "blkid", "-p", "-o", "export", device)
 	switch {
 	case errors.Is(err, errNotInstalled):
 		return nil, errors.New("blkid is not installed: install util-linux")
@@ -154,13 +155,13 @@ func parseBlkid(text string) map[string]string {
 }
 
 // uuidOf is the UUID of the file system on a device: udev's link where there is one, what blkid reads otherwise.
-func (s *storage) uuidOf(stop until, device string) (string, error) {
+func (s *storage) uuidOf(ctx context.Context, device string) (string, error) {
 	links, _ := listDir(s.byUUID) // absent where there is no udev
 	for _, name := range links {
 		if target, err := realPath(s.byUUID + "/" + name); err == nil && target == device {
 			return name, nil
 		}
 	}
-	tags, err := probe(stop, device)
+	tags, err := probe(ctx, device)
 	return tags["UUID"], err
 }

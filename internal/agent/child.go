@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -27,14 +28,10 @@ const (
 	linger = time.Second
 )
 
-// until is closed when something is no longer wanted. A nil one is never closed.
-type until <-chan struct{}
-
-var forever until
-
 var (
 	errNotInstalled = errors.New("not installed") // a program that is not in searchPath
 	errNoProgram    = errors.New("no program given")
+	errLate         = errors.New("its time is over")
 )
 
 // command is a program to be run, without a shell.
@@ -78,9 +75,9 @@ func lookPath(name string) (string, error) {
 	return "", fmt.Errorf("%s: %w", name, errNotInstalled)
 }
 
-// run runs a program to its end, or until its timeout is over or stop is closed, when its process group is killed. A program that ran
+// run runs a program to its end, or until its timeout is over or ctx ends, when its process group is killed. A program that ran
 // is no error, whatever its exit status.
-func run(stop until, c command) (*outcome, error) {
+func run(ctx context.Context, c command) (*outcome, error) {
 	if len(c.argv) == 0 || c.argv[0] == "" {
 		return nil, errNoProgram
 	}
@@ -112,13 +109,13 @@ func run(stop until, c command) (*outcome, error) {
 		}
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	o.wait(stop, cmd, c)
+	o.wait(ctx, cmd, c)
 	return o, nil
 }
 
 // wait reaps the process. One that was killed may not end, while a file system does not answer:
 // where it changes nothing, it is left to itself.
-func (o *outcome) wait(stop until, cmd *exec.Cmd, c command) {
+func (o *outcome) wait(ctx context.Context, cmd *exec.Cmd, c command) {
 	pid := cmd.Process.Pid
 	ended := make(chan struct{})
 	go func() {
@@ -128,24 +125,24 @@ func (o *outcome) wait(stop until, cmd *exec.Cmd, c command) {
 		for unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
 		}
 	}()
-	late, cancel := alarm(c.timeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, errLate)
 	defer cancel()
 	select {
 	case <-ended:
-	case <-stop:
+	case <-ctx.Done():
 		o.why = "killed: the helper was told to stop"
-	case <-late:
-		o.why = "killed: it did not end within " + period(c.timeout)
+		if errors.Is(context.Cause(ctx), errLate) {
+			o.why = "killed: it did not end within " + period(c.timeout)
+		}
 	}
 	if o.why == "" {
 		o.reap(cmd)
 		return
 	}
 	_ = unix.Kill(-pid, unix.SIGKILL)
-	patience, over := alarm(linger)
-	defer over()
+	patience := time.After(linger)
 	if c.lock != nil {
-		patience = forever
+		patience = nil
 	}
 	select {
 	case <-ended:
@@ -174,8 +171,8 @@ func (o *outcome) reap(cmd *exec.Cmd) {
 }
 
 // must runs a program that has to succeed, and returns its standard output.
-func must(stop until, c command) (string, error) {
-	o, err := run(stop, c)
+func must(ctx context.Context, c command) (string, error) {
+	o, err := run(ctx, c)
 	if err != nil {
 		return "", err
 	}
@@ -193,8 +190,8 @@ func must(stop until, c command) (string, error) {
 }
 
 // ask runs a program that only reads, and returns all of its standard output.
-func ask(stop until, argv ...string) (*outcome, error) {
-	o, err := run(stop, command{argv: argv, timeout: queryTimeout, keep: 8 << 20})
+func ask(ctx context.Context, argv ...string) (*outcome, error) {
+	o, err := run(ctx, command{argv: argv, timeout: queryTimeout, keep: 8 << 20})
 	if err != nil {
 		return nil, err
 	}
@@ -209,7 +206,7 @@ type programs struct{ lock *lock }
 
 // change runs a program that has to succeed.
 func (p *programs) change(argv ...string) error {
-	_, err := must(forever, command{argv: argv, timeout: opTimeout, merge: true, lock: p.lock})
+	_, err := must(context.Background(), command{argv: argv, timeout: opTimeout, merge: true, lock: p.lock})
 	return err
 }
 
@@ -219,7 +216,7 @@ func (p *programs) perform(op *wire.RunOp) error {
 	if len(op.About) == 0 {
 		c.refuse = op.Refuse
 	}
-	out, err := must(forever, c)
+	out, err := must(context.Background(), c)
 	if err != nil || op.Refuse == "" {
 		return err
 	}

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"os"
 	"os/exec"
@@ -19,40 +20,40 @@ func sh(script string) command {
 
 func TestRun(t *testing.T) {
 	t.Parallel()
-	o, err := run(forever, sh(`echo out; echo err >&2; cat; pwd; exit 3`))
+	o, err := run(t.Context(), sh(`echo out; echo err >&2; cat; pwd; exit 3`))
 	if err != nil || o.exit != 3 || o.stdout.String() != "out\n/\n" || o.stderr.String() != "err\n" || o.why != "" {
 		t.Errorf("%+v, %v", o, err)
 	}
-	o, err = run(forever, command{argv: []string{"env"}, env: []string{"X=1"}, timeout: time.Minute})
+	o, err = run(t.Context(), command{argv: []string{"env"}, env: []string{"X=1"}, timeout: time.Minute})
 	want := "PATH=" + searchPath + "\nLC_ALL=C\nHOME=" + home() + "\nX=1\n"
 	if err != nil || o.stdout.String() != want {
 		t.Errorf("environment %q, %v", o.stdout, err)
 	}
 	for _, argv := range [][]string{nil, {""}, {"no-such-program"}, {"a/b"}, {"../x"}, {"/no/such/program"}, {"/"}} {
-		if o, err := run(forever, command{argv: argv, timeout: time.Minute}); err == nil {
+		if o, err := run(t.Context(), command{argv: argv, timeout: time.Minute}); err == nil {
 			t.Errorf("%q: %+v", argv, o)
 		}
 	}
-	if _, err := run(forever, command{argv: []string{"no-such-program"}}); !errors.Is(err, errNotInstalled) {
+	if _, err := run(t.Context(), command{argv: []string{"no-such-program"}}); !errors.Is(err, errNotInstalled) {
 		t.Error(err)
 	}
 	// Arguments are arguments: no shell looks at them.
 	const odd = "$(touch /pwn-1) `x` ; * \" ' \\ \n é"
-	if o, err := run(forever, command{argv: []string{"printf", "%s", odd}, timeout: time.Minute}); err != nil || o.stdout.String() != odd {
+	if o, err := run(t.Context(), command{argv: []string{"printf", "%s", odd}, timeout: time.Minute}); err != nil || o.stdout.String() != odd {
 		t.Errorf("%q, %v", o.stdout, err)
 	}
 }
 
 func TestRunIsBounded(t *testing.T) {
 	t.Parallel()
-	o, err := run(forever, sh(`head -c 300000 /dev/zero | tr '\0' x; echo end`))
+	o, err := run(t.Context(), sh(`head -c 300000 /dev/zero | tr '\0' x; echo end`))
 	if got := o.stdout.String(); err != nil || o.exit != 0 || len(got) != wire.MaxOutput+len("…") || !strings.HasSuffix(got, "xend\n") || !strings.HasPrefix(got, "…x") {
 		t.Errorf("%d bytes, %v", len(got), err)
 	}
 	// All that a program started ends with it when its time is over.
 	c := sh(`sleep 1000 & echo $!; wait`)
 	c.timeout = 100 * time.Millisecond
-	o, err = run(forever, c)
+	o, err = run(t.Context(), c)
 	if err != nil || o.exit != -1 || !strings.Contains(o.why, "100ms") {
 		t.Fatalf("%+v, %v", o, err)
 	}
@@ -66,16 +67,16 @@ func TestRunIsBounded(t *testing.T) {
 		}
 		time.Sleep(time.Millisecond)
 	}
-	stop := make(chan struct{})
-	close(stop)
-	if o, err = run(stop, sh("sleep 1000")); err != nil || o.exit != -1 || o.why == "" {
+	stopped, stop := context.WithCancel(t.Context())
+	stop()
+	if o, err = run(stopped, sh("sleep 1000")); err != nil || o.exit != -1 || o.why == "" {
 		t.Errorf("%+v, %v", o, err)
 	}
-	if o, err = run(forever, sh("kill -TERM $$")); err != nil || o.exit != -1 || o.why != "killed by terminated" {
+	if o, err = run(t.Context(), sh("kill -TERM $$")); err != nil || o.exit != -1 || o.why != "killed by terminated" {
 		t.Errorf("%+v, %v", o, err)
 	}
 	// What a program leaves running is not waited for, though it has the program's output.
-	if o, err = run(forever, sh("sleep 1000 & echo $!")); err != nil || o.exit != 0 {
+	if o, err = run(t.Context(), sh("sleep 1000 & echo $!")); err != nil || o.exit != 0 {
 		t.Errorf("%+v, %v", o, err)
 	}
 	if err := exec.Command("kill", strings.TrimSpace(o.stdout.String())).Run(); err != nil {
@@ -92,11 +93,11 @@ func TestLockIsDescriptor3(t *testing.T) {
 	}
 	defer h.lock.release()
 	c := command{argv: []string{"readlink", "/proc/self/fd/3"}, timeout: time.Minute}
-	if o, err := run(forever, c); err != nil || o.exit == 0 {
+	if o, err := run(t.Context(), c); err != nil || o.exit == 0 {
 		t.Errorf("a question has %q as descriptor 3, %v", o.stdout, err)
 	}
 	c.lock = h.lock
-	if o, err := run(forever, c); err != nil || o.stdout.String() != h.lock.file()+"\n" {
+	if o, err := run(t.Context(), c); err != nil || o.stdout.String() != h.lock.file()+"\n" {
 		t.Errorf("descriptor 3 is %q, %v", o.stdout, err)
 	}
 }
@@ -113,7 +114,7 @@ func TestRefusedOutput(t *testing.T) {
 	} {
 		c := sh(script)
 		c.refuse = "[warn]"
-		_, err := must(forever, c)
+		_, err := must(t.Context(), c)
 		if (err != nil) != found {
 			t.Errorf("%s: %v", script, err)
 		}

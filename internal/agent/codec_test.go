@@ -2,6 +2,7 @@ package agent
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -120,14 +121,14 @@ func FuzzServe(f *testing.F) {
 		var out bytes.Buffer
 		s := newSession(bytes.NewReader(in), &out, Options{StateDir: state})
 		close(s.digested)
-		s.answer = func(_ until, queries []wire.Query) []wire.Answer { return make([]wire.Answer, len(queries)) }
+		s.answer = func(_ context.Context, queries []wire.Query) []wire.Answer { return make([]wire.Answer, len(queries)) }
 		s.perform = func(j job) error {
 			if j.order != nil && j.order.ID%3 == 2 {
 				panic("on purpose")
 			}
 			return nil
 		}
-		err := s.serve(nil)
+		err := s.serve(t.Context())
 		text, ok := bytes.CutPrefix(out.Bytes(), []byte(wire.Preamble))
 		if !ok {
 			t.Fatalf("no preamble: %q", out.Bytes())

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -11,8 +12,8 @@ import (
 // dnf is the package manager of Enterprise Linux, with rpm behind it.
 type dnf struct{ manager }
 
-func (d *dnf) nativeArch(stop until) (string, error) {
-	return d.native.get(func() (string, error) { return rpmArch(stop) })
+func (d *dnf) nativeArch(ctx context.Context) (string, error) {
+	return d.native.get(func() (string, error) { return rpmArch(ctx) })
 }
 
 func (d *dnf) isNative(i instance, own string) bool { return rpmNative(i.arch, own) }
@@ -21,12 +22,12 @@ func (d *dnf) full(i instance) string { return i.name + "." + i.arch }
 
 // instances asks rpm. Of several versions of one, all count where it is asked for all packages,
 // and the last otherwise.
-func (d *dnf) instances(stop until, names []string) (map[instance]*wire.Package, error) {
+func (d *dnf) instances(ctx context.Context, names []string) (map[instance]*wire.Package, error) {
 	argv := []string{"rpm", "-q", "--qf", `%{NAME}\t%{EVR}\t%{ARCH}\n`}
 	if names == nil {
 		argv = append(argv, "-a")
 	}
-	o, err := ask(stop, append(append(argv, "--"), names...)...)
+	o, err := ask(ctx, append(append(argv, "--"), names...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -38,12 +39,12 @@ func (d *dnf) instances(stop until, names []string) (map[instance]*wire.Package,
 	return parseRPM(o.stdout.String(), names == nil), nil
 }
 
-func (d *dnf) candidates(stop until, names []string) (map[string]string, error) {
+func (d *dnf) candidates(ctx context.Context, names []string) (map[string]string, error) {
 	argv := []string{"dnf", "-q", "--cacheonly", "repoquery", "--latest-limit=1", "--qf", `%{name}\t%{evr}\t%{arch}\n`}
-	o, err := ask(stop, append(argv, names...)...)
+	o, err := ask(ctx, append(argv, names...)...)
 	if err == nil && o.exit != 0 {
 		// There is no cache yet.
-		o, err = run(stop, command{argv: append(append([]string{"dnf", "-q"}, argv[3:]...), names...), timeout: 5 * queryTimeout, keep: 8 << 20})
+		o, err = run(ctx, command{argv: append(append([]string{"dnf", "-q"}, argv[3:]...), names...), timeout: 5 * queryTimeout, keep: 8 << 20})
 	}
 	if err != nil {
 		return nil, err
@@ -51,7 +52,7 @@ func (d *dnf) candidates(stop until, names []string) (map[string]string, error) 
 	if o.exit != 0 {
 		return nil, fmt.Errorf("dnf repoquery: exit status %d: %s", o.exit, lastLine(printable(o.stderr.String())))
 	}
-	own, err := d.nativeArch(stop)
+	own, err := d.nativeArch(ctx)
 	return parseRepoquery(o.stdout.String(), own), err
 }
 

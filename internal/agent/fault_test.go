@@ -2,6 +2,7 @@ package agent
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"go/ast"
 	"go/parser"
@@ -33,7 +34,7 @@ func serveForTest(state string) {
 	s := newSession(os.Stdin, os.Stdout, Options{Version: "test", StateDir: state})
 	prepareForTest(s.host)
 	close(s.digested)
-	if err := s.serve(nil); err != nil {
+	if err := s.serve(context.Background()); err != nil {
 		_, _ = os.Stderr.WriteString(err.Error() + "\n")
 		os.Exit(1)
 	}
@@ -226,7 +227,7 @@ func (s *scene) recover(t *testing.T, plain bool) *wire.Recovered {
 		plainRenames(h)
 	}
 	// A process that another test is starting may have the lock for a moment.
-	if held, err := h.lock.wait(&wire.Begin{Wait: 60}, nil, func(wire.Holder) {}); err != nil || held != nil {
+	if held, err := h.lock.wait(t.Context(), &wire.Begin{Wait: 60}, func(wire.Holder) {}); err != nil || held != nil {
 		t.Fatal(held, err)
 	}
 	defer h.lock.release()

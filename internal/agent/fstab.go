@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path"
@@ -102,7 +103,7 @@ func (f *fstab) verify(text, point string) error {
 		return err
 	}
 	defer func() { _ = unlink(unix.AT_FDCWD, file) }()
-	o, err := run(forever, command{argv: []string{"findmnt", "--verify", "--tab-file", file}, timeout: queryTimeout, merge: true})
+	o, err := run(context.Background(), command{argv: []string{"findmnt", "--verify", "--tab-file", file}, timeout: queryTimeout, merge: true})
 	if errors.Is(err, errNotInstalled) {
 		return nil
 	}

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strconv"
@@ -26,10 +27,9 @@ func seconds(n int, otherwise time.Duration) time.Duration {
 }
 
 // get asks an address on this host by HTTP. It is written for system calls: package net alone has 550 KB.
-func get(stop until, address, host, path string) *wire.HTTP {
-	deadline := time.Now().Add(httpTimeout)
+func get(ctx context.Context, address, host, path string) *wire.HTTP {
 	w := &wire.HTTP{}
-	raw, err := exchange(stop, deadline, address, host, path)
+	raw, err := exchange(ctx, address, host, path)
 	if err == nil {
 		w.Status, w.Body, err = parseResponse(raw)
 	}
@@ -39,8 +39,10 @@ func get(stop until, address, host, path string) *wire.HTTP {
 	return w
 }
 
-// exchange sends the request and returns what came back, bounded. HTTP/1.0 keeps the server from chunking (RFC 9112).
-func exchange(stop until, deadline time.Time, address, host, path string) ([]byte, error) {
+// exchange sends the request and returns what came back, bounded in size and time. HTTP/1.0 keeps the server from chunking (RFC 9112).
+func exchange(ctx context.Context, address, host, path string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, httpTimeout)
+	defer cancel()
 	family, to, err := parseAddress(address)
 	if err != nil {
 		return nil, err
@@ -60,7 +62,7 @@ func exchange(stop until, deadline time.Time, address, host, path string) ([]byt
 	defer closeFD(fd)
 	err = unix.Connect(fd, to)
 	if errors.Is(err, unix.EINPROGRESS) {
-		if err = await(stop, fd, unix.POLLOUT, deadline); err == nil {
+		if err = await(ctx, fd, unix.POLLOUT); err == nil {
 			var code int
 			if code, err = unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR); err == nil && code != 0 {
 				err = unix.Errno(code)
@@ -72,7 +74,7 @@ func exchange(stop until, deadline time.Time, address, host, path string) ([]byt
 	}
 	request := []byte("GET " + path + " HTTP/1.0\r\nHost: " + host + "\r\nUser-Agent: mirrorform\r\nConnection: close\r\n\r\n")
 	for len(request) > 0 {
-		if err := await(stop, fd, unix.POLLOUT, deadline); err != nil {
+		if err := await(ctx, fd, unix.POLLOUT); err != nil {
 			return nil, err
 		}
 		n, err := unix.SendmsgN(fd, request, nil, nil, unix.MSG_NOSIGNAL)
@@ -84,7 +86,7 @@ func exchange(stop until, deadline time.Time, address, host, path string) ([]byt
 	var answer []byte
 	buf := make([]byte, 8<<10)
 	for len(answer) < maxHeader+maxBody {
-		if err := await(stop, fd, unix.POLLIN, deadline); err != nil {
+		if err := await(ctx, fd, unix.POLLIN); err != nil {
 			return nil, err
 		}
 		n, err := unix.Read(fd, buf)
@@ -103,18 +105,18 @@ func exchange(stop until, deadline time.Time, address, host, path string) ([]byt
 }
 
 // await waits until fd is ready.
-func await(stop until, fd int, events int16, deadline time.Time) error {
+func await(ctx context.Context, fd int, events int16) error {
 	for {
-		left := time.Until(deadline).Milliseconds()
-		if left <= 0 {
+		if err := ctx.Err(); errors.Is(err, context.DeadlineExceeded) {
 			return errors.New("no answer in time")
-		}
-		select {
-		case <-stop:
+		} else if err != nil {
 			return errStopped
-		default:
 		}
-		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: events}}, int(min(left, 200)))
+		left := 200 * time.Millisecond
+		if deadline, ok := ctx.Deadline(); ok {
+			left = min(left, time.Until(deadline)+time.Millisecond)
+		}
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: events}}, int(max(0, left.Milliseconds())))
 		if err != nil && err != unix.EINTR {
 			return err
 		}
@@ -236,7 +238,7 @@ func probeHTTP(op *wire.ProbeOp) error {
 	timeout := seconds(op.Timeout, 10*time.Second)
 	deadline := time.Now().Add(timeout)
 	for right := 0; right < steady; {
-		a := get(forever, op.Address, op.Host, op.Path)
+		a := get(context.Background(), op.Address, op.Host, op.Path)
 		wrong := ""
 		switch {
 		case a.Error != "":
@@ -256,5 +258,5 @@ func probeHTTP(op *wire.ProbeOp) error {
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	return treesNotServed(forever, op.Address, op.Host, op.Trees)
+	return treesNotServed(context.Background(), op.Address, op.Host, op.Trees)
 }

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -156,7 +157,7 @@ func lockProcesses(fd int) string {
 
 // wait takes the lock, waiting for it until the time is over; it then returns who has it. waiting is called at once when it has to wait, and again
 // when the holder is another one.
-func (l *lock) wait(who *wire.Begin, gone until, waiting func(wire.Holder)) (*wire.Holder, error) {
+func (l *lock) wait(ctx context.Context, who *wire.Begin, waiting func(wire.Holder)) (*wire.Holder, error) {
 	deadline := time.Now().Add(time.Duration(max(0, min(who.Wait, 24*3600))) * time.Second)
 	var last *holder
 	for {
@@ -175,11 +176,9 @@ func (l *lock) wait(who *wire.Begin, gone until, waiting func(wire.Holder)) (*wi
 		if now != nil && !time.Now().Before(deadline) {
 			return &now.Holder, nil
 		}
-		poll, cancel := alarm(lockPoll)
 		select {
-		case <-poll:
-		case <-gone:
-			cancel()
+		case <-time.After(lockPoll):
+		case <-ctx.Done():
 			return nil, errGone
 		}
 	}

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -25,7 +26,7 @@ type manager struct {
 func (m *manager) run(env []string, argv ...string) error {
 	deadline := time.Now().Add(lockPatience)
 	for {
-		_, err := must(forever, command{argv: argv, env: env, timeout: packageTimeout, merge: true, lock: m.programs.lock})
+		_, err := must(context.Background(), command{argv: argv, env: env, timeout: packageTimeout, merge: true, lock: m.programs.lock})
 		if err == nil || !locked(outputOf(err)) {
 			return err
 		}

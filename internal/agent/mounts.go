@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"fmt"
 	"path"
 	"slices"
@@ -199,7 +200,7 @@ func (b *batch) askMount(point string) wire.Answer {
 		w.Mounted, w.Type, w.Options = true, e.kind, e.options
 		w.Source = b.storage.realSource(e)
 		if strings.HasPrefix(w.Source, "/dev/") && kindOf(w.Source) == unix.S_IFBLK {
-			if w.UUID, err = b.storage.uuidOf(b.stop, w.Source); err != nil {
+			if w.UUID, err = b.storage.uuidOf(b.ctx, w.Source); err != nil {
 				return failed(err)
 			}
 		}
@@ -211,7 +212,7 @@ func (b *batch) askMount(point string) wire.Answer {
 	}
 	if w.UUID != "" && spec == "UUID="+w.UUID {
 		w.FstabDevice = w.Source
-	} else if w.FstabDevice, err = namedDevice(b.stop, spec); err != nil {
+	} else if w.FstabDevice, err = namedDevice(b.ctx, spec); err != nil {
 		return failed(err)
 	}
 	return wire.Answer{Mount: w}
@@ -219,9 +220,9 @@ func (b *batch) askMount(point string) wire.Answer {
 
 // namedDevice is the real path of the block device that the first field of a line of fstab(5)
 // names: by path, UUID, label or partition. It is empty where that names none.
-func namedDevice(stop until, spec string) (string, error) {
+func namedDevice(ctx context.Context, spec string) (string, error) {
 	if tag, value, ok := strings.Cut(spec, "="); ok && value != "" && slices.Contains([]string{"UUID", "LABEL", "PARTUUID", "PARTLABEL", "ID"}, tag) {
-		o, err := ask(stop, "findfs", spec)
+		o, err := ask(ctx, "findfs", spec)
 		if err != nil {
 			return "", fmt.Errorf("what %s is in fstab: %w", spec, err)
 		}

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"fmt"
 	"path"
 	"strings"
@@ -143,7 +144,7 @@ func (o *obstacles) remounts() bool {
 	if !o.apt || o.toAttributes("/usr") == nil {
 		return false
 	}
-	hooks, err := ask(forever, "apt-config", "dump", "DPkg::Pre-Invoke")
+	hooks, err := ask(context.Background(), "apt-config", "dump", "DPkg::Pre-Invoke")
 	return err == nil && strings.Contains(hooks.stdout.String(), "remount")
 }
 

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -45,15 +46,15 @@ type packages struct {
 // packageManager is what apt and dnf do each in its own way.
 type packageManager interface {
 	// nativeArch is the architecture that a name alone stands for.
-	nativeArch(stop until) (string, error)
+	nativeArch(ctx context.Context) (string, error)
 	// isNative reports whether an instance is meant by its name alone.
 	isNative(i instance, own string) bool
 	// full is an instance's name with its architecture.
 	full(i instance) string
 	// instances are the packages of these names in all architectures; nil stands for all.
-	instances(stop until, names []string) (map[instance]*wire.Package, error)
+	instances(ctx context.Context, names []string) (map[instance]*wire.Package, error)
 	// candidates are the newest versions on offer.
-	candidates(stop until, names []string) (map[string]string, error)
+	candidates(ctx context.Context, names []string) (map[string]string, error)
 	// install takes names, and NAME=VERSION.
 	install(specs []string) error
 	// remove removes packages, and neither what needs them nor what they needed.
@@ -93,11 +94,11 @@ func (b *batch) askPackages(which []int, set func(int, wire.Answer)) {
 	go func() {
 		var r result
 		if len(offered) > 0 {
-			r.err = guard(func() (err error) { r.versions, err = b.packages.candidates(b.stop, offered); return err })
+			r.err = guard(func() (err error) { r.versions, err = b.packages.candidates(b.ctx, offered); return err })
 		}
 		offers <- r
 	}()
-	found, err := b.packages.byName(b.stop, names)
+	found, err := b.packages.byName(b.ctx, names)
 	r := <-offers
 	for _, i := range asked {
 		q := b.queries[i]
@@ -121,21 +122,21 @@ func (b *batch) askPackages(which []int, set func(int, wire.Answer)) {
 }
 
 // byName are those of these names that the host knows; nil stands for all.
-func (p *packages) byName(stop until, names []string) (map[string]*wire.Package, error) {
+func (p *packages) byName(ctx context.Context, names []string) (map[string]*wire.Package, error) {
 	if p.manager == nil {
 		return nil, errNoPackages
 	}
-	return byName(p.manager, stop, names)
+	return byName(ctx, p.manager, names)
 }
 
-func byName(m packageManager, stop until, names []string) (map[string]*wire.Package, error) {
+func byName(ctx context.Context, m packageManager, names []string) (map[string]*wire.Package, error) {
 	// The package manager says its architecture while the packages are read.
 	var own string
 	asked := make(chan error, 1)
 	go func() {
-		asked <- guard(func() (err error) { own, err = m.nativeArch(stop); return err })
+		asked <- guard(func() (err error) { own, err = m.nativeArch(ctx); return err })
 	}()
-	found, err := m.instances(stop, names)
+	found, err := m.instances(ctx, names)
 	if err2 := <-asked; err == nil {
 		err = err2
 	}
@@ -146,11 +147,11 @@ func byName(m packageManager, stop until, names []string) (map[string]*wire.Pack
 }
 
 // candidates asks for the newest versions on offer.
-func (p *packages) candidates(stop until, names []string) (map[string]string, error) {
+func (p *packages) candidates(ctx context.Context, names []string) (map[string]string, error) {
 	if p.manager == nil {
 		return nil, errNoPackages
 	}
-	return p.manager.candidates(stop, names)
+	return p.manager.candidates(ctx, names)
 }
 
 // perform performs a PackageOp.
@@ -180,7 +181,7 @@ func (p *packages) perform(op *wire.PackageOp) error {
 		return err
 	}
 	// Success is what the host has now, not what a program said of itself.
-	found, err := p.byName(forever, append(slices.Clone(names), op.Remove...))
+	found, err := p.byName(context.Background(), append(slices.Clone(names), op.Remove...))
 	if err != nil {
 		return err
 	}
@@ -220,7 +221,7 @@ func (p *packages) installed(names []string) (there []string, err error) {
 	if len(names) == 0 {
 		return nil, nil
 	}
-	found, err := p.byName(forever, names)
+	found, err := p.byName(context.Background(), names)
 	for _, n := range names {
 		if w := found[n]; w != nil && (w.Installed != "" || w.Broken != "") {
 			there = append(there, n)

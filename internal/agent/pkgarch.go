@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"sync"
@@ -31,8 +32,8 @@ func (n *native) get(ask func() (string, error)) (string, error) {
 }
 
 // oneWord is what a program prints, which has to be one word.
-func oneWord(stop until, argv ...string) (string, error) {
-	o, err := ask(stop, argv...)
+func oneWord(ctx context.Context, argv ...string) (string, error) {
+	o, err := ask(ctx, argv...)
 	if err != nil {
 		return "", err
 	}
@@ -66,11 +67,11 @@ func named(m packageManager, found map[instance]*wire.Package, own string) map[s
 // exact names packages such that no instance of another architecture is meant: a name alone means
 // all of them, or is refused.
 func (p *packages) exact(names []string) ([]string, error) {
-	found, err := p.manager.instances(forever, nil)
+	found, err := p.manager.instances(context.Background(), nil)
 	if err != nil {
 		return nil, err
 	}
-	own, err := p.manager.nativeArch(forever)
+	own, err := p.manager.nativeArch(context.Background())
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"slices"
 	"strings"
 
@@ -13,7 +14,7 @@ func (p *packages) list() (names []string, digest string, err error) {
 	if p.manager == nil {
 		return nil, digestOf(""), nil
 	}
-	found, err := p.byName(forever, nil)
+	found, err := p.byName(context.Background(), nil)
 	if err != nil {
 		return nil, "", err
 	}
@@ -87,7 +88,7 @@ func (p *packages) lacking(specs []string) (rest []string, err error) {
 	if len(names) == 0 {
 		return nil, nil
 	}
-	found, err := p.byName(forever, names)
+	found, err := p.byName(context.Background(), names)
 	for i, spec := range specs {
 		_, version, pinned := strings.Cut(spec, "=")
 		w := found[names[i]]

@@ -67,14 +67,14 @@ func (l workload) perform(answers []wire.Answer) {
 	p.begin(l.workers)
 	p.mu.Unlock()
 	defer p.collect(answers, l.tasks)
+	ticker := time.NewTicker(step)
+	defer ticker.Stop()
 	for {
-		late, cancel := alarm(step)
 		select {
 		case <-p.done:
-			cancel()
 			return
-		case <-late:
-			p.watch(time.Now())
+		case now := <-ticker.C:
+			p.watch(now)
 		}
 	}
 }

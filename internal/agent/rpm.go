@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"slices"
 	"strings"
 
@@ -49,11 +50,11 @@ func parseRepoquery(text, arch string) map[string]string {
 
 // rpmArch is the architecture of the package rpm; where rpm itself is not one of its packages, what
 // it was configured for.
-func rpmArch(stop until) (string, error) {
-	if arch, err := oneWord(stop, "rpm", "-q", "--qf", `%{ARCH}\n`, "--", "rpm"); err == nil {
+func rpmArch(ctx context.Context) (string, error) {
+	if arch, err := oneWord(ctx, "rpm", "-q", "--qf", `%{ARCH}\n`, "--", "rpm"); err == nil {
 		return arch, nil
 	}
-	return oneWord(stop, "rpm", "--eval", "%{_arch}")
+	return oneWord(ctx, "rpm", "--eval", "%{_arch}")
 }
 
 // rpmBase is the architecture without its level: x86_64_v2 and i686 run where x86_64 and i386 do.

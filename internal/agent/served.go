@@ -1,12 +1,12 @@
 package agent
 
 import (
+	"context"
 	"fmt"
 	"path"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -21,7 +21,7 @@ const (
 
 // notServed is the error of a tree that the site at an address does not serve, with its cause as
 // far as the host shows it.
-func notServed(stop until, address, host, url, dir string, hidden func(url string) bool) error {
+func notServed(ctx context.Context, address, host, url, dir string, hidden func(url string) bool) error {
 	fd, err := openDir(dir, nil)
 	if absent(err) {
 		return nil
@@ -44,7 +44,7 @@ func notServed(stop until, address, host, url, dir string, hidden func(url strin
 		if err != nil {
 			return nil
 		}
-		status, body, err := fetch(stop, address, host, at)
+		status, body, err := fetch(ctx, address, host, at)
 		switch n := min(len(body), len(want)); {
 		case err == nil && status == 200 && body[:n] == want[:n]:
 			return nil
@@ -61,7 +61,7 @@ func notServed(stop until, address, host, url, dir string, hidden func(url strin
 
 // treesNotServed is the error of the first of some trees that is not served; trees are URL paths
 // and directories in turn.
-func treesNotServed(stop until, address, host string, trees []string) error {
+func treesNotServed(ctx context.Context, address, host string, trees []string) error {
 	for i := 0; i+1 < len(trees); i += 2 {
 		// What another tree hides is not of this one.
 		others := func(url string) bool {
@@ -72,7 +72,7 @@ func treesNotServed(stop until, address, host string, trees []string) error {
 			}
 			return false
 		}
-		if err := notServed(stop, address, host, trees[i], trees[i+1], others); err != nil {
+		if err := notServed(ctx, address, host, trees[i], trees[i+1], others); err != nil {
 			return err
 		}
 	}
@@ -141,8 +141,8 @@ func prefixOf(fd int, rest string) (string, error) {
 }
 
 // fetch is the status and the beginning of the body that a request is answered with, as bytes.
-func fetch(stop until, address, host, path string) (status int, body string, err error) {
-	raw, err := exchange(stop, time.Now().Add(httpTimeout), address, host, path)
+func fetch(ctx context.Context, address, host, path string) (status int, body string, err error) {
+	raw, err := exchange(ctx, address, host, path)
 	if err != nil {
 		return 0, "", err
 	}

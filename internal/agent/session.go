@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -38,17 +39,16 @@ type session struct {
 	greeted  bool
 	// present ends by silence or when the helper is told to stop; alive also when the input ends, though messages that came
 	// before are still read.
-	present, alive *life
+	present, alive context.Context
+	leave, lose    context.CancelCauseFunc // end them
 
 	tx           *transaction       // nil: none is open
 	past         *wire.Done         // how the last one ended that was taken back
 	confirmation *wire.Confirmation // that the open transaction needs
-	late         until              // rings when the confirmation is overdue
-	// calm ends the alarm of late.
-	calm func() bool
+	late         <-chan time.Time   // when the confirmation is overdue
 
 	// Tests that feed arbitrary messages put harmless functions here.
-	answer  func(until, []wire.Query) []wire.Answer
+	answer  func(context.Context, []wire.Query) []wire.Answer
 	perform func(job) error
 }
 
@@ -63,8 +63,9 @@ func newSession(in io.Reader, out io.Writer, o Options) *session {
 	s := &session{
 		out: newOutbox(out), host: h, version: o.Version, nonce: o.Nonce, silence: silence, beat: beat,
 		digested: make(chan struct{}), messages: make(chan received, 4),
-		present: newLife(), alive: newLife(), calm: func() bool { return true },
 	}
+	s.present, s.leave = context.WithCancelCause(context.Background())
+	s.alive, s.lose = context.WithCancelCause(s.present)
 	s.in = listener{in, &s.heard}
 	s.answer = h.answer
 	return s
@@ -97,11 +98,11 @@ func (s *session) digestSelf() {
 	}
 }
 
-func (s *session) serve(stop until) error {
+func (s *session) serve(ctx context.Context) error {
 	s.heard.Store(time.Now().UnixNano())
 	s.out.raw([]byte(wire.Preamble))
 	go s.read()
-	go s.watch(stop)
+	go s.watch(ctx)
 
 	var err error
 	if s.nonce != "" {
@@ -117,34 +118,8 @@ func (s *session) serve(stop until) error {
 		calm()
 	}
 	s.out.close(2 * time.Second)
-	s.present.end(errStopped)
+	s.leave(errStopped)
 	return err
-}
-
-// life is something that ends once.
-type life struct {
-	once  sync.Once
-	ended chan struct{}
-	why   error
-}
-
-func newLife() *life { return &life{ended: make(chan struct{})} }
-
-func (l *life) end(why error) {
-	l.once.Do(func() {
-		l.why = why
-		close(l.ended)
-	})
-}
-
-// over is why it ended, nil before.
-func (l *life) over() error {
-	select {
-	case <-l.ended:
-		return l.why
-	default:
-		return nil
-	}
 }
 
 // read receives messages until there are no more.
@@ -152,13 +127,13 @@ func (s *session) read() {
 	for {
 		m, err := wire.Read(s.in)
 		if err != nil {
-			s.alive.end(errGone)
+			s.lose(errGone)
 		} else if m.Beat != nil {
 			continue
 		}
 		select {
 		case s.messages <- received{m, err}:
-		case <-s.present.ended:
+		case <-s.present.Done():
 			return
 		}
 		if err != nil {
@@ -168,24 +143,22 @@ func (s *session) read() {
 }
 
 // watch notices silence.
-func (s *session) watch(stop until) {
+func (s *session) watch(ctx context.Context) {
 	for {
 		why := errSilent
 		left := s.silence - time.Since(time.Unix(0, s.heard.Load()))
 		if left > 0 {
-			late, cancel := alarm(left)
 			select {
-			case <-late:
+			case <-time.After(left):
 				continue
-			case <-s.present.ended:
-				cancel()
+			case <-s.present.Done():
 				return
-			case <-stop:
+			case <-ctx.Done():
 				why = errStopped
 			}
 		}
-		s.alive.end(why)
-		s.present.end(why)
+		s.lose(why)
+		s.leave(why)
 		return
 	}
 }
@@ -215,8 +188,8 @@ func (s *session) loop() error {
 			return err
 		case <-s.late:
 			s.overdue()
-		case <-s.present.ended:
-			return s.present.why
+		case <-s.present.Done():
+			return context.Cause(s.present)
 		}
 	}
 }
@@ -231,7 +204,7 @@ func (s *session) handle(m *wire.Message) error {
 	case !s.greeted:
 		return errors.New("the first message must be hello")
 	case m.Ask != nil:
-		return s.send(&wire.Message{Answers: &wire.Answers{Answers: s.answer(s.alive.ended, m.Ask.Queries)}})
+		return s.send(&wire.Message{Answers: &wire.Answers{Answers: s.answer(s.alive, m.Ask.Queries)}})
 	case m.Begin != nil:
 		return s.begin(m.Begin)
 	case m.Do != nil:
@@ -276,13 +249,13 @@ func (s *session) hello(h *wire.Hello) error {
 func (s *session) sendBeats() (stop func()) {
 	end := make(chan struct{})
 	go func() {
+		due := time.NewTicker(s.beat)
+		defer due.Stop()
 		for {
-			due, cancel := alarm(s.beat)
 			select {
-			case <-due:
+			case <-due.C:
 				_ = s.send(&wire.Message{Beat: &wire.Beat{}})
 			case <-end:
-				cancel()
 				return
 			}
 		}
@@ -354,18 +327,10 @@ func (o *outbox) close(patience time.Duration) {
 	o.closed = true
 	o.mu.Unlock()
 	o.signal()
-	late, cancel := alarm(patience)
-	defer cancel()
 	select {
 	case <-o.drained:
-	case <-late:
+	case <-time.After(patience):
 	}
-}
-
-// alarm is closed after some time. (The channels of package time make the linker keep all that formats times.)
-func alarm(after time.Duration) (rings until, cancel func() bool) {
-	c := make(chan struct{})
-	return c, time.AfterFunc(after, func() { close(c) }).Stop
 }
 
 // guard turns a panic into an error, so that a bug in one answer or operation is told instead of ending the helper.

@@ -234,7 +234,7 @@ func talkTo(t *testing.T, in io.Reader, state string, prepare func(*session)) ([
 	if prepare != nil {
 		prepare(s)
 	}
-	err := s.serve(nil)
+	err := s.serve(t.Context())
 	text, ok := bytes.CutPrefix(out.Bytes(), []byte(wire.Preamble))
 	if !ok {
 		t.Fatalf("no preamble: %q", out.Bytes())
@@ -390,7 +390,7 @@ func TestBeats(t *testing.T) {
 		close(s.digested)
 		s.beat = time.Millisecond
 		s.perform = func(job) error { <-release; return nil }
-		_ = s.serve(nil)
+		_ = s.serve(t.Context())
 		_ = server.Close()
 	}()
 	r := bufio.NewReader(client)
@@ -433,7 +433,7 @@ func TestLostController(t *testing.T) {
 			did = append(did, "do "+strconv.Itoa(j.order.ID))
 			if j.order.ID == 3 {
 				close(in.end)
-				<-s.alive.ended
+				<-s.alive.Done()
 			}
 			return nil
 		}
@@ -465,7 +465,7 @@ func TestControllerThatDoesNotRead(t *testing.T) {
 	s := newSession(bytes.NewReader(frames(t, hello, &wire.Message{Ask: &wire.Ask{Queries: []wire.Query{{Verb: wire.AskFile, Arg: "/"}}}})), w, Options{StateDir: t.TempDir()})
 	close(s.digested)
 	go func() {
-		_ = s.serve(nil)
+		_ = s.serve(t.Context())
 		close(done)
 	}()
 	<-w.began

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -26,7 +27,7 @@ func (s *storage) mkfs(op *wire.MkfsOp) error {
 	if len(op.Label) > limit || strings.HasPrefix(op.Label, "-") || strings.ContainsAny(op.Label, " \t\n\"\\") {
 		return fmt.Errorf("%s is no label of %s: it has up to %d bytes, no white space, and no minus first", quote(op.Label), op.Type, limit)
 	}
-	b, err := s.block(forever, op.Device, s.mounts)
+	b, err := s.block(context.Background(), op.Device, s.mounts)
 	if err != nil {
 		return fmt.Errorf("no file system is made: %w", err)
 	}
@@ -61,7 +62,7 @@ func (s *storage) mkfs(op *wire.MkfsOp) error {
 		// Links by UUID follow a moment later. Without them nothing is wrong, so a failure is none.
 		_ = s.programs.change("udevadm", "settle", "--timeout=30")
 	}
-	tags, err := probe(forever, b.Path)
+	tags, err := probe(context.Background(), b.Path)
 	if err == nil && tags["TYPE"] != op.Type {
 		err = fmt.Errorf("mkfs.%s reported success, and %s has no %s file system", op.Type, b.Path, op.Type)
 	}
@@ -178,7 +179,7 @@ func (s *storage) mountLine(op *wire.MountOp) (string, error) {
 	if kindOf(device) != unix.S_IFBLK {
 		return "", fmt.Errorf("%s is no block device", op.Device)
 	}
-	tags, err := probe(forever, device)
+	tags, err := probe(context.Background(), device)
 	if err != nil {
 		return "", err
 	}

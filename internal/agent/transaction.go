@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -19,7 +20,7 @@ type transaction struct {
 	kept  string   // directory of originals whose places somebody else has changed
 	event func(id int, state wire.State, err error)
 	// Tests that feed arbitrary messages put harmless functions here.
-	answer  func(until, []wire.Query) []wire.Answer
+	answer  func(context.Context, []wire.Query) []wire.Answer
 	perform func(job) error
 }
 
@@ -167,7 +168,7 @@ func (t *transaction) describe(o *wire.Order) (b *begun, err error) {
 
 // digest is a digest of the answers to questions.
 func (t *transaction) digest(queries []wire.Query) string {
-	return digestOf(string(encode(t.answer(forever, queries))))
+	return digestOf(string(encode(t.answer(context.Background(), queries))))
 }
 
 // idle tells that an operation that did not end has not changed what it was about: what is there is then not ours to undo.

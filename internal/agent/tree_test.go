@@ -39,7 +39,7 @@ func TestAskTree(t *testing.T) {
 	}
 	h := newHost(t.TempDir())
 	ask := func(name string, others ...string) wire.Answer {
-		return h.answer(forever, []wire.Query{{Verb: wire.AskTree, Arg: filepath.Join(dir, name), Args: others}})[0]
+		return h.answer(t.Context(), []wire.Query{{Verb: wire.AskTree, Arg: filepath.Join(dir, name), Args: others}})[0]
 	}
 	tree := func(name string, others ...string) *wire.Tree {
 		t.Helper()

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -28,8 +29,8 @@ func checkUnit(name string) error {
 type shown map[string]string
 
 // showUnits asks systemctl once about units whose names were checked. The answers stand in the order of the names.
-func showUnits(stop until, names []string) ([]shown, error) {
-	o, err := ask(stop, append([]string{"systemctl", "show", "--no-pager",
+func showUnits(ctx context.Context, names []string) ([]shown, error) {
+	o, err := ask(ctx, append([]string{"systemctl", "show", "--no-pager",
 		"--property=Id,Names,LoadState,ActiveState,SubState,UnitFileState,CanReload,NeedDaemonReload,Type,NRestarts", "--"}, names...)...)
 	if errors.Is(err, errNotInstalled) {
 		return nil, errors.New("this host has no systemd: there is no systemctl")
@@ -102,7 +103,7 @@ func (b *batch) askUnits(which []int, set func(int, wire.Answer)) {
 	if len(names) == 0 {
 		return
 	}
-	units, err := showUnits(b.stop, names)
+	units, err := showUnits(b.ctx, names)
 	for n, i := range asked {
 		if err != nil {
 			set(i, failed(err))
@@ -133,7 +134,7 @@ func (u *units) perform(op *wire.UnitOp) error {
 			return err
 		}
 	}
-	shown, err := showUnits(forever, []string{op.Name})
+	shown, err := showUnits(context.Background(), []string{op.Name})
 	if err != nil {
 		return err
 	}
@@ -163,7 +164,7 @@ func (u *units) state(name string) (*unitState, error) {
 	if err := checkUnit(name); err != nil {
 		return nil, err
 	}
-	shown, err := showUnits(forever, []string{name})
+	shown, err := showUnits(context.Background(), []string{name})
 	if err != nil {
 		return nil, err
 	}
@@ -184,7 +185,7 @@ func (u *units) restore(name string, was *unitState) error {
 	if was == nil {
 		return fmt.Errorf("how %s was before is not known: restore only undoes an operation on it", quote(name))
 	}
-	shown, err := showUnits(forever, []string{name})
+	shown, err := showUnits(context.Background(), []string{name})
 	if err != nil {
 		return err
 	}
@@ -209,20 +210,20 @@ func (u *units) gone(name string) bool {
 	if checkUnit(name) != nil {
 		return false
 	}
-	shown, err := showUnits(forever, []string{name})
+	shown, err := showUnits(context.Background(), []string{name})
 	return err == nil && shown[0]["LoadState"] == "not-found"
 }
 
 // startsAgain reports whether systemd is about to start a unit that has just failed.
 func startsAgain(name string) bool {
-	units, err := showUnits(forever, []string{name})
+	units, err := showUnits(context.Background(), []string{name})
 	return err == nil && units[0]["ActiveState"] == "activating"
 }
 
 // programGone tells that what a unit starts is not there any more: a package that this transaction
 // installed had started it, and was removed since.
 func programGone(name string) bool {
-	o, err := ask(forever, "systemctl", "show", "--property=ExecStart", "--value", "--", name)
+	o, err := ask(context.Background(), "systemctl", "show", "--property=ExecStart", "--value", "--", name)
 	if err != nil {
 		return false
 	}
@@ -264,7 +265,7 @@ func (u *units) systemctl(op *wire.UnitOp, is shown, watch time.Duration) error 
 		err = staysUp(op, is, watch)
 	}
 	if f := (*failure)(nil); errors.As(err, &f) {
-		o, err := run(forever, command{
+		o, err := run(context.Background(), command{
 			argv: []string{"systemctl", "status", "--no-pager", "--full", "--lines=15", "--", op.Name}, timeout: queryTimeout, keep: 8 << 10,
 		})
 		if err == nil {
@@ -282,7 +283,7 @@ const upFor = time.Second
 // start succeeds with the program's first instruction (systemd.service(5)): one that fails a moment
 // later, and that systemd starts again and again, has not started.
 func staysUp(op *wire.UnitOp, before shown, watch time.Duration) error {
-	units, err := showUnits(forever, []string{op.Name})
+	units, err := showUnits(context.Background(), []string{op.Name})
 	if err != nil {
 		return err
 	}
@@ -290,7 +291,7 @@ func staysUp(op *wire.UnitOp, before shown, watch time.Duration) error {
 	started := before["ActiveState"] != "active" || op.Action == wire.UnitRestart || op.Action == wire.UnitLoad && before["CanReload"] != "yes"
 	if watch > 0 && started && now["ActiveState"] == "active" && slices.Contains([]string{"simple", "exec", "idle"}, now["Type"]) {
 		time.Sleep(watch)
-		if units, err = showUnits(forever, []string{op.Name}); err != nil {
+		if units, err = showUnits(context.Background(), []string{op.Name}); err != nil {
 			return err
 		}
 		if later := units[0]; strings.HasPrefix(later["SubState"], "auto-restart") || later["NRestarts"] != now["NRestarts"] {

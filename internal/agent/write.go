@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path"
@@ -228,7 +229,7 @@ func (p *place) validate(programs *programs, argv []string, file string) error {
 			args[i] = file
 		}
 	}
-	_, err := must(forever, command{argv: args, timeout: opTimeout, merge: true, lock: programs.lock})
+	_, err := must(context.Background(), command{argv: args, timeout: opTimeout, merge: true, lock: programs.lock})
 	var f *failure
 	if errors.As(err, &f) {
 		return fmt.Errorf("the new content of %s is not valid: %w", p.path, err)
