@@ -40,51 +40,15 @@ func (s *storage) block(ctx context.Context, device string, mounts func() ([]mou
 	defer closeFD(fd)
 
 	b := &wire.Block{Path: actual}
-	number := devNumber(st.Rdev)
-	sys := "/sys/dev/block/" + number
-	sectors, err := strconv.ParseUint(firstLine(sys+"/size"), 10, 64) // of 512 bytes, whatever the device's are
-	if err != nil {
-		return nil, fmt.Errorf("size of %s: %w", actual, err)
-	}
-	b.Size = sectors * 512
-	b.ReadOnly = firstLine(sys+"/ro") == "1"
-	holders, err := listDir(sys + "/holders")
-	if err != nil && !absent(err) { // partitions of some drivers have none
+	if err := kernelSays(b, st.Rdev); err != nil {
 		return nil, err
-	}
-	for _, name := range holders {
-		b.Holders = append(b.Holders, "/dev/"+name)
-	}
-	parts, err := listDir(sys)
-	if err != nil {
-		return nil, err
-	}
-	for _, name := range parts {
-		if exists(sys + "/" + name + "/partition") {
-			b.Partitions = append(b.Partitions, "/dev/"+name)
-		}
 	}
 	entries, err := mounts()
 	if err != nil {
 		return nil, err
 	}
-	for _, e := range entries {
-		if slices.Contains(b.Mounts, e.point) {
-			continue
-		}
-		if e.dev == number || e.source == actual || sameDevice(e.source, st.Rdev) {
-			b.Mounts = append(b.Mounts, e.point)
-		}
-	}
-	slices.Sort(b.Mounts)
-	swaps, err := readFile(s.swaps)
-	if err != nil && !absent(err) {
+	if err := s.usedBy(b, st.Rdev, entries); err != nil {
 		return nil, err
-	}
-	for line := range strings.Lines(string(swaps)) {
-		name, _, _ := strings.Cut(line, " ")
-		name = unescape(strings.TrimSpace(name))
-		b.Swap = b.Swap || name == actual || sameDevice(name, st.Rdev)
 	}
 	tags, err := probe(ctx, actual)
 	if err != nil {
@@ -104,6 +68,57 @@ func (s *storage) block(ctx context.Context, device string, mounts func() ([]mou
 		}
 	}
 	return b, nil
+}
+
+// kernelSays adds what the kernel has on a device.
+func kernelSays(b *wire.Block, rdev uint64) error {
+	sys := "/sys/dev/block/" + devNumber(rdev)
+	sectors, err := strconv.ParseUint(firstLine(sys+"/size"), 10, 64) // of 512 bytes, whatever the device's are
+	if err != nil {
+		return fmt.Errorf("size of %s: %w", b.Path, err)
+	}
+	b.Size = sectors * 512
+	b.ReadOnly = firstLine(sys+"/ro") == "1"
+	holders, err := listDir(sys + "/holders")
+	if err != nil && !absent(err) { // partitions of some drivers have none
+		return err
+	}
+	for _, name := range holders {
+		b.Holders = append(b.Holders, "/dev/"+name)
+	}
+	parts, err := listDir(sys)
+	if err != nil {
+		return err
+	}
+	for _, name := range parts {
+		if exists(sys + "/" + name + "/partition") {
+			b.Partitions = append(b.Partitions, "/dev/"+name)
+		}
+	}
+	return nil
+}
+
+// usedBy adds where a device is mounted, and whether it is used as swap.
+func (s *storage) usedBy(b *wire.Block, rdev uint64, entries []mountEntry) error {
+	for _, e := range entries {
+		if slices.Contains(b.Mounts, e.point) {
+			continue
+		}
+		if e.dev == devNumber(rdev) || e.source == b.Path || sameDevice(e.source, rdev) {
+			b.Mounts = append(b.Mounts, e.point)
+		}
+	}
+	slices.Sort(b.Mounts)
+	swaps, err := readFile(s.swaps)
+	if err != nil && !absent(err) {
+		return err
+	}
+	for line := range strings.Lines(string(swaps)) {
+		name, _, _ := strings.Cut(line, " ")
+		name = unescape(strings.TrimSpace(name))
+		b.Swap = b.Swap || name == b.Path || sameDevice(name, rdev)
+	}
+	return nil
 }
 
 func devNumber(rdev uint64) string {
