@@ -55,23 +55,11 @@ func exchange(ctx context.Context, address, host, path string) ([]byte, error) {
 			return nil, fmt.Errorf("%s at host %s is no request", quote(path), quote(host))
 		}
 	}
-	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer closeFD(fd)
-	err = unix.Connect(fd, to)
-	if errors.Is(err, unix.EINPROGRESS) {
-		if err = await(ctx, fd, unix.POLLOUT); err == nil {
-			var code int
-			if code, err = unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR); err == nil && code != 0 {
-				err = unix.Errno(code)
-			}
-		}
-	}
+	fd, err := reach(ctx, family, to)
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", address, err)
 	}
+	defer closeFD(fd)
 	request := []byte("GET " + path + " HTTP/1.0\r\nHost: " + host + "\r\nUser-Agent: mirrorform\r\nConnection: close\r\n\r\n")
 	for len(request) > 0 {
 		if err := await(ctx, fd, unix.POLLOUT); err != nil {
@@ -102,6 +90,28 @@ func exchange(ctx context.Context, address, host, path string) ([]byte, error) {
 		answer = append(answer, buf[:n]...)
 	}
 	return answer, nil
+}
+
+// reach opens a connection that does not block.
+func reach(ctx context.Context, family int, to unix.Sockaddr) (int, error) {
+	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1, err
+	}
+	err = unix.Connect(fd, to)
+	if errors.Is(err, unix.EINPROGRESS) {
+		if err = await(ctx, fd, unix.POLLOUT); err == nil {
+			var code int
+			if code, err = unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR); err == nil && code != 0 {
+				err = unix.Errno(code)
+			}
+		}
+	}
+	if err != nil {
+		closeFD(fd)
+		return -1, err
+	}
+	return fd, nil
 }
 
 // await waits until fd is ready.

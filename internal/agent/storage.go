@@ -108,22 +108,9 @@ func (s *storage) mount(op *wire.MountOp) error {
 	if err != nil && !absent(err) {
 		return err
 	}
-	line, want := "", op.Mounted
-	switch {
-	case op.Remove:
-		want = false
-	case op.Line != nil:
-		if line = *op.Line; strings.ContainsAny(line, "\n\r\x00") || line != "" && fstabLines(line)[0].point() != op.Path {
-			return fmt.Errorf("%s is no line of fstab for %s", quote(line), op.Path)
-		}
-		if err := checkOptions(op.Options); err != nil {
-			return err
-		}
-	default:
-		if line, err = s.mountLine(op); err != nil {
-			return err
-		}
-		want = true
+	line, want, err := s.wantedLine(op)
+	if err != nil {
+		return err
 	}
 	if want && mounted == nil {
 		if err := emptyMountPoint(op.Path); err != nil {
@@ -149,16 +136,7 @@ func (s *storage) mount(op *wire.MountOp) error {
 		err = s.mountNow(op.Path, line)
 	case want && op.FstabOnly:
 	case want:
-		// Also where fstab says the same as before: somebody may have remounted it with other options.
-		options := ""
-		if op.Line == nil || len(op.Options) == 0 && line != "" {
-			options = remountOptions(line)
-		} else if len(op.Options) > 0 {
-			options = "remount," + strings.Join(op.Options, ",")
-		}
-		if options != "" {
-			err = s.programs.change("mount", "-o", options, "--", op.Path)
-		}
+		err = s.remount(op, line)
 	case !want && mounted != nil:
 		err = s.programs.change("umount", "--", op.Path)
 	}
@@ -168,6 +146,34 @@ func (s *storage) mount(op *wire.MountOp) error {
 		}
 	}
 	return err
+}
+
+// wantedLine is the line that fstab is to have for a mount point, "" for none, and whether it is to be mounted.
+func (s *storage) wantedLine(op *wire.MountOp) (line string, mounted bool, err error) {
+	switch {
+	case op.Remove:
+		return "", false, nil
+	case op.Line == nil:
+		line, err = s.mountLine(op)
+		return line, true, err
+	}
+	if line = *op.Line; strings.ContainsAny(line, "\n\r\x00") || line != "" && fstabLines(line)[0].point() != op.Path {
+		return "", false, fmt.Errorf("%s is no line of fstab for %s", quote(line), op.Path)
+	}
+	return line, op.Mounted, checkOptions(op.Options)
+}
+
+// remount brings a mount to its options, also where fstab says the same as before: somebody may have
+// remounted it with others.
+func (s *storage) remount(op *wire.MountOp, line string) error {
+	options := "remount," + strings.Join(op.Options, ",")
+	switch {
+	case op.Line == nil || len(op.Options) == 0 && line != "":
+		options = remountOptions(line)
+	case len(op.Options) == 0:
+		return nil
+	}
+	return s.programs.change("mount", "-o", options, "--", op.Path)
 }
 
 // mountLine makes the line of fstab(5) for what is on a device.

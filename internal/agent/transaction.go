@@ -232,40 +232,13 @@ func (t *transaction) rollback() (undone int, failures []string) {
 		}
 	}
 	for _, op := range append(now, last...) {
-		first := t.first(op)
-		if op.undone {
-			first.restored = restores(op.Undo) != ""
-			continue
-		}
-		if op.Undo == nil && (op.ended || op.Path == "") {
-			if op.ended {
-				t.stays = append(t.stays, strings.TrimSuffix(printable(op.What+": "+op.Final), ": "))
-			}
-			continue
-		}
-		var err error
-		if !first.restored && !t.idle(op) {
-			err = guard(func() error { return t.perform(job{undo: op, unit: first.Unit}) })
-			first.restored = err == nil && restores(op.Undo) != ""
-		}
-		if l := (*left)(nil); errors.As(err, &l) {
-			t.stays = append(t.stays, printable(op.What+": "+l.why))
-			t.event(op.ID, wire.UndoFailed, err)
-		} else if err != nil {
-			if op.Private {
-				err = quiet(err)
-			}
-			op.stuck = true
-			failures = append(failures, printable(op.What+": "+told(err)))
-			t.event(op.ID, wire.UndoFailed, err)
-			continue
-		} else if op.ended {
+		done, err := t.undoOne(op)
+		if done {
 			undone++
-			t.event(op.ID, wire.Undone, nil)
 		}
-		op.undone = true
-		// Should it not be recorded, a later recovery does it once more.
-		_ = t.write(&entry{Op: op.n, Undone: true}, true)
+		if err != nil {
+			failures = append(failures, printable(op.What+": "+told(err)))
+		}
 	}
 	if len(failures) == 0 {
 		err := t.tidy()
@@ -277,6 +250,44 @@ func (t *transaction) rollback() (undone int, failures []string) {
 		failures = append(failures, printable(told(err)))
 	}
 	return undone, failures
+}
+
+// undoOne takes one operation back, unless that was done, and tells whether it did. What somebody has changed since is not a
+// failure: it stays.
+func (t *transaction) undoOne(op *operation) (done bool, err error) {
+	first := t.first(op)
+	if op.undone {
+		first.restored = restores(op.Undo) != ""
+		return false, nil
+	}
+	if op.Undo == nil && (op.ended || op.Path == "") {
+		if op.ended {
+			t.stays = append(t.stays, strings.TrimSuffix(printable(op.What+": "+op.Final), ": "))
+		}
+		return false, nil
+	}
+	if !first.restored && !t.idle(op) {
+		err = guard(func() error { return t.perform(job{undo: op, unit: first.Unit}) })
+		first.restored = err == nil && restores(op.Undo) != ""
+	}
+	if l := (*left)(nil); errors.As(err, &l) {
+		t.stays = append(t.stays, printable(op.What+": "+l.why))
+		t.event(op.ID, wire.UndoFailed, err)
+	} else if err != nil {
+		if op.Private {
+			err = quiet(err)
+		}
+		op.stuck = true
+		t.event(op.ID, wire.UndoFailed, err)
+		return false, err
+	} else if op.ended {
+		done = true
+		t.event(op.ID, wire.Undone, nil)
+	}
+	op.undone = true
+	// Should it not be recorded, a later recovery does it once more.
+	_ = t.write(&entry{Op: op.n, Undone: true}, true)
+	return done, nil
 }
 
 // tidy removes all that a transaction has left beside what it changed, the journal last.
