@@ -3,8 +3,7 @@
 //
 // The scheduled sync is the guide's own command, in cron.d. This program stands before it, as the
 // guard, and after it, for the record; and it runs that same command by hand and for `mirrorform
-// sync`. The helper's executable is the program when it is called by its name; like the helper it
-// is static, and messages are joined strings, since package fmt and what it links have 150 KB.
+// sync`. The helper's executable is the program when it is called by its name, and is static.
 package syncjob
 
 import (
