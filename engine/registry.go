@@ -9,7 +9,8 @@ import (
 
 // Registry holds resource types by name.
 type Registry struct {
-	kinds map[string]*Kind
+	kinds      map[string]*Kind
+	composites map[string]*Composite
 }
 
 // Kind is a registered Type with its state's Go type put aside: what the rest of the program handles.

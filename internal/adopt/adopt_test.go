@@ -19,6 +19,7 @@ import (
 	"github.com/mirrorform/mirrorform/engine/wire"
 	"github.com/mirrorform/mirrorform/internal/adopt"
 	"github.com/mirrorform/mirrorform/internal/config"
+	"github.com/mirrorform/mirrorform/internal/mirror"
 	"github.com/mirrorform/mirrorform/internal/mirrorsd"
 	"github.com/mirrorform/mirrorform/resources"
 )
@@ -189,7 +190,7 @@ func (h *fakeHost) planned(t testing.TB, hcl []byte) []string {
 	}
 	write("hosts.hcl", []byte("host \"fra1\" {\n  address = \"203.0.113.10\"\n}\n"))
 	write("adopted.hcl", hcl)
-	c, diags := config.Load(config.Options{Dir: dir, Registry: resources.All()})
+	c, diags := config.Load(config.Options{Dir: dir, Registry: mirror.Types()})
 	if diags.HasErrors() {
 		t.Fatalf("%v\n%s", diags, hcl)
 	}

@@ -73,7 +73,7 @@ func (f *found) settleSchedule(h Host, name string, spec *mirror.Spec, j *job) {
 		sync := *spec.Sync
 		sync.Every, sync.Schedule = every, ""
 		tried.Sync = &sync
-		parts, _ := mirror.Expand(h.Types, name, &tried, mirror.Host{Target: f.target, Address: h.Address, Dir: h.Dir})
+		parts, _ := mirror.Expand(h.Types, name, &tried, engine.Site{Target: f.target, Address: h.Address, Dir: h.Dir})
 		for _, p := range parts {
 			if c, ok := p.State.(*resources.Cron); !ok || p.Name != "cron" || c.Schedule != j.schedule {
 				continue
@@ -268,7 +268,7 @@ func publishBlock(m *mirrorsd.File) *mirror.Publish {
 
 // parts are the resources of a mirror block on its host, or what is wrong with the block.
 func parts(h Host, t engine.Target, name string, spec *mirror.Spec) ([]*engine.Resource, []engine.Problem) {
-	list, problems := mirror.Expand(h.Types, name, spec, mirror.Host{Target: t, Address: h.Address, Dir: h.Dir})
+	list, problems := mirror.Expand(h.Types, name, spec, engine.Site{Target: t, Address: h.Address, Dir: h.Dir})
 	address := func(part string) string { return t.Name + "/mirror." + name + "." + part }
 	var out []*engine.Resource
 	for _, p := range list {

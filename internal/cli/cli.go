@@ -13,8 +13,8 @@ import (
 	"syscall"
 
 	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/internal/mirror"
 	"github.com/mirrorform/mirrorform/internal/ui"
-	"github.com/mirrorform/mirrorform/resources"
 	"github.com/spf13/cobra"
 )
 
@@ -31,7 +31,7 @@ func Main(add ...func(*engine.Registry)) int {
 		signal.Stop(signals)
 		end()
 	}()
-	g := &global{in: os.Stdin, out: os.Stdout, err: os.Stderr, types: resources.All()}
+	g := &global{in: os.Stdin, out: os.Stdout, err: os.Stderr, types: mirror.Types()}
 	for _, register := range add {
 		register(g.types)
 	}
@@ -41,7 +41,7 @@ func Main(add ...func(*engine.Registry)) int {
 
 // Command returns the tree of commands, for documentation.
 func Command() *cobra.Command {
-	g := &global{in: os.Stdin, out: os.Stdout, err: os.Stderr, types: resources.All()}
+	g := &global{in: os.Stdin, out: os.Stdout, err: os.Stderr, types: mirror.Types()}
 	return g.rootCommand()
 }
 

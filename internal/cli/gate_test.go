@@ -5,10 +5,10 @@ import (
 	"io"
 	"testing"
 
+	"github.com/mirrorform/mirrorform/internal/mirror"
 	"github.com/mirrorform/mirrorform/internal/run"
 	"github.com/mirrorform/mirrorform/internal/ui"
 	"github.com/mirrorform/mirrorform/internal/upstream"
-	"github.com/mirrorform/mirrorform/resources"
 )
 
 // TestGateVerifier: a gate looks at mirrors as verify does, and does not let one pass that is not accepted.
@@ -37,7 +37,7 @@ mirror "almalinux" {
 }
 `, tree))
 	u := ui.New(io.Discard, io.Discard, ui.Options{})
-	s, err := run.NewScope(run.Sources{Dir: dir, Types: resources.All()}, run.Selection{}, &observer{UI: u})
+	s, err := run.NewScope(run.Sources{Dir: dir, Types: mirror.Types()}, run.Selection{}, &observer{UI: u})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,7 @@ type checkBlock struct {
 	name     string
 	header   hcl.Range
 	hostsArg hclsyntax.Expression // nil: the asserts are evaluated once, without a host
-	asserts  []*rule
+	asserts  []*Rule
 	hosts    []*Host
 }
 
@@ -24,95 +24,91 @@ type checkShape struct {
 	Assert []validationShape `hcl:"assert,block"`
 }
 
-func (c *Config) declareCheck(b *hclsyntax.Block) hcl.Diagnostics {
-	k := &checkBlock{name: b.Labels[0], header: b.DefRange(), hostsArg: argumentOf(b.Body, "hosts"), asserts: rulesOf(b.Body, "assert")}
-	diags := structure(b.Body, k.header, mustShape[checkShape](), "a check", nil)
+func (d *declarations) declareCheck(b *hclsyntax.Block) hcl.Diagnostics {
+	k := &checkBlock{name: b.Labels[0], header: b.DefRange(), hostsArg: argumentOf(b.Body, "hosts"), asserts: RulesOf(b.Body, "assert")}
+	diags := d.eval.Structure(b.Body, k.header, mustShape[checkShape](), "a check", nil)
 	if len(k.asserts) == 0 {
 		diags = append(diags, errorAt(k.header, "Missing block", "In a check, at least one block named \"assert\" is required."))
 	}
-	if first := c.checks[k.name]; first != nil {
+	if first := d.checks[k.name]; first != nil {
 		return append(diags, duplicate("check", k.name, k.header, first.header))
 	}
-	c.checks[k.name] = k
+	d.checks[k.name] = k
 	return diags
 }
 
-func (k *checkBlock) check(c *Config) hcl.Diagnostics {
+// checkCheck looks at the expressions of a check block.
+func (d *declarations) checkCheck(k *checkBlock) hcl.Diagnostics {
 	var diags hcl.Diagnostics
-	s := scope{global: true, eachWhy: noForEach}
+	s := scope{eachWhy: noForEach}
 	if k.hostsArg != nil {
 		withLocal := s
 		withLocal.local = true
-		diags = append(diags, c.check(k.hostsArg, withLocal)...)
+		diags = append(diags, d.check(withLocal, k.hostsArg)...)
 		s.target = true
 	}
 	for _, r := range k.asserts {
-		diags = append(diags, r.check(c, s)...)
+		diags = append(diags, r.Check(d.eval, d.names(s))...)
 	}
 	return diags
 }
 
 const summaryCheck = "Check failed"
 
-// placeChecks finds the hosts of each check, runs those that are for none, and finds asserts that cannot be evaluated.
-func (c *Config) placeChecks() hcl.Diagnostics {
-	var diags hcl.Diagnostics
-	for _, name := range sortedKeys(c.checks) {
-		k := c.checks[name]
-		if k.hostsArg == nil {
-			for _, r := range k.asserts {
-				v, ruleDiags := c.judgeNow(r, c.global, summaryCheck)
-				diags = append(diags, asWarning(v, ruleDiags)...)
-			}
-			continue
+// place finds the hosts of a check, runs one that is for none, and finds asserts that cannot be evaluated.
+func (k *checkBlock) place(p *placement) hcl.Diagnostics {
+	if k.hostsArg == nil {
+		var diags hcl.Diagnostics
+		for _, r := range k.asserts {
+			v, ruleDiags := p.eval.JudgeNow(r, p.globals.all, summaryCheck)
+			diags = append(diags, asWarning(v, ruleDiags)...)
 		}
-		hosts, hostDiags := c.hostsOf(k.hostsArg, c.global)
-		k.hosts = hosts
-		diags = append(diags, hostDiags...)
-		if len(hosts) == 0 {
-			hosts = []*Host{unknownHost()}
-		}
-		found := make([]hcl.Diagnostics, len(hosts))
-		for n, h := range hosts {
-			for _, r := range k.asserts {
-				v, ruleDiags := c.judge(r, k.context(c, h, nil), summaryCheck)
-				found[n] = append(found[n], asWarning(v, ruleDiags)...)
-			}
-			// Whether an assert fails is for Resources to tell, when the host's facts are there.
-			found[n] = slices.DeleteFunc(found[n], func(d *hcl.Diagnostic) bool { return d.Severity == hcl.DiagWarning })
-		}
-		diags = append(diags, perHost(hosts, found)...)
+		return diags
 	}
-	return diags
+	hosts, diags := p.hostsOf(k.hostsArg, p.globals.all)
+	k.hosts = hosts
+	if len(hosts) == 0 {
+		hosts = []*Host{unknownHost()}
+	}
+	found := make([]hcl.Diagnostics, len(hosts))
+	for n, h := range hosts {
+		for _, r := range k.asserts {
+			v, ruleDiags := p.eval.Judge(r, targetContext(p.globals.all, h, nil), summaryCheck)
+			found[n] = append(found[n], asWarning(v, ruleDiags)...)
+		}
+		// Whether an assert fails is for Resources to tell, when the host's facts are there.
+		found[n] = slices.DeleteFunc(found[n], func(d *hcl.Diagnostic) bool { return d.Severity == hcl.DiagWarning })
+	}
+	return append(diags, perHost(hosts, found)...)
 }
 
-// context is what the asserts are evaluated in for a host.
-func (k *checkBlock) context(c *Config, h *Host, facts *wire.Facts) *hcl.EvalContext {
-	ctx := c.global.NewChild()
+// targetContext is a context with the object target for a host; facts may be nil.
+func targetContext(ctx *hcl.EvalContext, h *Host, facts *wire.Facts) *hcl.EvalContext {
+	ctx = ctx.NewChild()
 	ctx.Variables = map[string]cty.Value{"target": h.target(facts)}
 	return ctx
 }
 
 // asWarning makes a warning of the failure of an assert.
-func asWarning(v verdict, diags hcl.Diagnostics) hcl.Diagnostics {
-	if v == fails {
+func asWarning(v Verdict, diags hcl.Diagnostics) hcl.Diagnostics {
+	if v == Fails {
 		diags[len(diags)-1].Severity = hcl.DiagWarning
 	}
 	return diags
 }
 
-// runCheck evaluates a check for a host, if it is for that host. There are warnings only: an assert that these facts keep from being
+// run evaluates the check for a host, if it is for that host. There are warnings only: an assert that these facts keep from being
 // evaluated stops nothing either.
-func (c *Config) runCheck(k *checkBlock, h *Host, facts *wire.Facts) hcl.Diagnostics {
+func (k *checkBlock) run(e *Evaluator, global *hcl.EvalContext, h *Host, facts *wire.Facts) hcl.Diagnostics {
 	if !slices.Contains(k.hosts, h) {
 		return nil
 	}
 	var diags hcl.Diagnostics
 	for _, r := range k.asserts {
-		v, ruleDiags := c.judge(r, k.context(c, h, facts), summaryCheck)
+		v, ruleDiags := e.Judge(r, targetContext(global, h, facts), summaryCheck)
 		diags = append(diags, ruleDiags...)
-		if v == undecided && len(ruleDiags) == 0 {
-			diags = append(diags, errorAt(r.condition.Range(), "Check has no result", "Whether the condition holds is not known: it needs facts of the host."))
+		if v == Undecided && len(ruleDiags) == 0 {
+			diags = append(diags, errorAt(r.Expressions()[0].Range(), "Check has no result", "Whether the condition holds is not known: it needs facts of the host."))
 		}
 	}
 	diags = labelled(diags, soOn+h.Name+".")

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -9,21 +10,20 @@ import (
 	"github.com/zclconf/go-cty/cty/convert"
 )
 
-// rule is a condition, with the message for when it is false: a validation, precondition, postcondition or assert block.
-type rule struct {
+// Rule is a condition, with the message for when it is false: a validation, precondition, postcondition or assert block.
+type Rule struct {
 	block     string // the type of its block
 	condition hclsyntax.Expression
 	message   hclsyntax.Expression
-	uses      targetUse // what the condition and the message need of the host
 }
 
-// rulesOf returns the rules of the nested blocks of a type. Those that lack an argument, which is reported elsewhere, have nil there.
-func rulesOf(body *hclsyntax.Body, block string) []*rule {
-	var rules []*rule
+// RulesOf returns the rules of the nested blocks of a type. Those that lack an argument, which is reported elsewhere, have nil there.
+func RulesOf(body *hclsyntax.Body, block string) []*Rule {
+	var rules []*Rule
 	for _, b := range body.Blocks {
 		if b.Type == block && b.Body != nil {
-			rules = append(rules, &rule{
-				block: block, uses: targetUseOf(b.Body),
+			rules = append(rules, &Rule{
+				block:     block,
 				condition: argumentOf(b.Body, "condition"), message: argumentOf(b.Body, "error_message"),
 			})
 		}
@@ -31,82 +31,87 @@ func rulesOf(body *hclsyntax.Body, block string) []*rule {
 	return rules
 }
 
-// complete tells whether the source has both arguments.
-func (r *rule) complete() bool { return r.condition != nil && r.message != nil }
+// Expressions returns the condition and the message, as far as the source has them.
+func (r *Rule) Expressions() []hclsyntax.Expression {
+	return slices.DeleteFunc([]hclsyntax.Expression{r.condition, r.message}, func(e hclsyntax.Expression) bool { return e == nil })
+}
 
-// check looks at both expressions. A message that refers to nothing is evaluated, since it may be needed years later.
-func (r *rule) check(c *Config, s scope) hcl.Diagnostics {
+// complete tells whether the source has both arguments.
+func (r *Rule) complete() bool { return r.condition != nil && r.message != nil }
+
+// Check looks at both expressions. A message that refers to nothing is evaluated, since it may be needed years later.
+func (r *Rule) Check(e *Evaluator, names Names) hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	if r.condition != nil {
-		diags = append(diags, c.check(r.condition, s)...)
+		diags = append(diags, e.Check(r.condition, names)...)
 	}
 	if r.message == nil {
 		return diags
 	}
-	messageDiags := c.check(r.message, s)
+	messageDiags := e.Check(r.message, names)
 	if !messageDiags.HasErrors() && len(r.message.Variables()) == 0 {
-		_, messageDiags = c.message(r, &hcl.EvalContext{Functions: c.functions})
-		c.bad[r.message] = messageDiags.HasErrors()
+		_, messageDiags = e.message(r, &hcl.EvalContext{Functions: e.Functions})
+		e.bad[r.message] = messageDiags.HasErrors()
 	}
 	return append(diags, messageDiags...)
 }
 
-// verdict is what a condition comes to.
-type verdict int
+// Verdict is what a condition comes to.
+type Verdict int
 
 const (
-	undecided verdict = iota // not known, for facts that are missing or for an error
-	holds
-	fails
+	Undecided Verdict = iota // not known, for facts that are missing or for an error
+	Holds
+	Fails
 )
 
-// judge evaluates a rule. If the condition is false, the last diagnostic says so: an error with the summary given and the message as its
+// Judge evaluates a rule. If the condition is false, the last diagnostic says so: an error with the summary given and the message as its
 // detail. A message that holds a sensitive value is not shown. Other diagnostics are of conditions and messages that are unusable.
-func (c *Config) judge(r *rule, ctx *hcl.EvalContext, summary string) (verdict, hcl.Diagnostics) {
-	if !r.complete() || c.bad[r.condition] {
-		return undecided, nil
+func (e *Evaluator) Judge(r *Rule, ctx *hcl.EvalContext, summary string) (Verdict, hcl.Diagnostics) {
+	if !r.complete() || e.bad[r.condition] {
+		return Undecided, nil
 	}
-	value, diags := c.eval(r.condition, ctx)
+	value, diags := e.Eval(r.condition, ctx)
 	if diags.HasErrors() {
-		return undecided, diags
+		return Undecided, diags
 	}
 	value, _ = value.UnmarkDeep()
 	result, err := convert.Convert(value, cty.Bool)
 	switch {
 	case err != nil:
-		return undecided, append(diags, errorAt(r.condition.Range(), "Invalid "+r.block+" condition", "The condition must be true or false."))
+		return Undecided, append(diags, errorAt(r.condition.Range(), "Invalid "+r.block+" condition", "The condition must be true or false."))
 	case !result.IsKnown():
-		return undecided, diags
+		return Undecided, diags
 	case result.IsNull():
-		return undecided, append(diags, errorAt(r.condition.Range(), "Invalid "+r.block+" condition", "The condition must be true or false, but it is null."))
+		return Undecided, append(diags, errorAt(r.condition.Range(), "Invalid "+r.block+" condition", "The condition must be true or false, but it is null."))
 	case result.True():
-		return holds, diags
+		return Holds, diags
 	}
-	text, messageDiags := c.message(r, ctx)
+	text, messageDiags := e.message(r, ctx)
 	d := errorAt(r.condition.Range(), summary, "%s", text)
 	if !usesSensitive(r.condition, ctx) {
 		// The values of the variables say why it is false.
 		d.Expression, d.EvalContext = r.condition, ctx
 	}
-	return fails, append(append(diags, messageDiags...), d)
+	return Fails, append(append(diags, messageDiags...), d)
 }
 
-// judgeNow is judge for a rule that needs no host, so that it has a verdict before any is reached.
-func (c *Config) judgeNow(r *rule, ctx *hcl.EvalContext, summary string) (verdict, hcl.Diagnostics) {
-	v, diags := c.judge(r, ctx, summary)
-	if v == undecided && r.complete() {
-		c.unsettled(r.condition)
+// JudgeNow is Judge for a rule that needs no host, so that it has a verdict before any is reached.
+func (e *Evaluator) JudgeNow(r *Rule, ctx *hcl.EvalContext, summary string) (Verdict, hcl.Diagnostics) {
+	v, diags := e.Judge(r, ctx, summary)
+	if v == Undecided && r.complete() {
+		e.Unsettled(r.condition)
 	}
 	return v, diags
 }
 
 // message evaluates the message of a rule. The text is never empty.
-func (c *Config) message(r *rule, ctx *hcl.EvalContext) (string, hcl.Diagnostics) {
+func (e *Evaluator) message(r *Rule, ctx *hcl.EvalContext) (string, hcl.Diagnostics) {
 	const otherwise = "The condition is false."
-	if c.bad[r.message] {
+	if e.bad[r.message] {
 		return otherwise, nil
 	}
-	value, diags := c.eval(r.message, ctx)
+	value, diags := e.Eval(r.message, ctx)
 	if diags.HasErrors() {
 		return otherwise, diags
 	}
@@ -129,15 +134,4 @@ func (c *Config) message(r *rule, ctx *hcl.EvalContext) (string, hcl.Diagnostics
 		return otherwise + " The error message is not shown, since it is made from a sensitive value.", diags
 	}
 	return strings.TrimSpace(text.AsString()), diags
-}
-
-// labelled adds a sentence to the details of diagnostics, which stay as they are.
-func labelled(diags hcl.Diagnostics, about string) hcl.Diagnostics {
-	out := make(hcl.Diagnostics, len(diags))
-	for i, d := range diags {
-		said := *d
-		said.Detail = withSentence(said.Detail, about)
-		out[i] = &said
-	}
-	return out
 }

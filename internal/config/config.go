@@ -29,18 +29,11 @@
 package config
 
 import (
-	"errors"
-	"io/fs"
-	"maps"
-	"path/filepath"
+	"cmp"
 	"slices"
-	"sync"
 
 	"github.com/hashicorp/hcl/v2"
-	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/mirrorform/mirrorform/engine"
-	"github.com/zclconf/go-cty/cty"
-	"github.com/zclconf/go-cty/cty/function"
 )
 
 // Options says what Load reads.
@@ -59,61 +52,16 @@ type Options struct {
 	Registry *engine.Registry
 }
 
-// VarSource is one source of variable values; one of its fields is set.
-type VarSource struct {
-	File   string // path of a file with values
-	Assign string // "name=value"
-}
-
 // Config is a configuration that was read. Its methods may be called by many goroutines at once.
 type Config struct {
-	dir       string
-	registry  *engine.Registry
-	path      cty.Value // the object path
-	functions map[string]function.Function
-
-	filesMu   sync.Mutex
-	files     map[string]*hcl.File
-	templates map[string]*template
-
-	variables  map[string]*variable
-	locals     map[string]*local
-	hostBlocks map[string]*hostBlock
-	blocks     []*block // resources and mirrors in the order of the source
-	byName     map[string]*block
-	outputs    map[string]*output
-	checks     map[string]*checkBlock
-	moves      []*move     // in the order of the source
-	geoIP      *geoIPBlock // nil: there is none
-
-	crlfFiles map[string]bool // whose heredocs have lines that end with CRLF
-
-	rolloutBlock *rolloutBlock // nil: there is none
-	rollout      *Rollout
-
-	secrets secrets
-
-	confine bool // see Options.Confine
-	dirOnce sync.Once
-	dirReal string // dir with its links resolved
-	dirErr  error
-
-	bad       map[hclsyntax.Expression]bool
-	varVals   map[string]cty.Value
-	localVals map[string]cty.Value
-	hostVals  map[string]cty.Value
+	eval      *Evaluator
+	declared  *declarations
+	inventory *inventory
 	global    *hcl.EvalContext // var, local, host and path
+	bodies    *bodies
+	rollout   *Rollout
 
-	hosts  []*Host
-	byHost map[string]*Host
 	failed bool // Load has reported errors
-	misses int  // references to what is not declared
-	// withoutValue are the variables that have no value, and are unknown, sorted.
-	withoutValue []string
-	// varFileFailed says that an error keeps a file from setting variables.
-	varFileFailed bool
-	// unsettledExprs say which hosts or elements there are, and have no known value.
-	unsettledExprs []hclsyntax.Expression
 	// warned holds what Load has warned of, so that Resources does not repeat it.
 	warned map[warning]bool
 }
@@ -145,126 +93,103 @@ func warningOf(d *hcl.Diagnostic) warning {
 }
 
 func newConfig(o Options) *Config {
-	c := &Config{
-		dir: o.Dir, confine: o.Confine, registry: o.Registry, path: pathValue(),
-		files: map[string]*hcl.File{}, templates: map[string]*template{},
-		variables: map[string]*variable{}, locals: map[string]*local{}, hostBlocks: map[string]*hostBlock{},
-		byName: map[string]*block{}, outputs: map[string]*output{}, checks: map[string]*checkBlock{},
-		crlfFiles: map[string]bool{},
-		bad:       map[hclsyntax.Expression]bool{},
-		varVals:   map[string]cty.Value{}, localVals: map[string]cty.Value{}, hostVals: map[string]cty.Value{},
-		byHost: map[string]*Host{}, warned: map[warning]bool{},
+	registry := o.Registry
+	if registry == nil {
+		registry = &engine.Registry{}
 	}
-	if c.dir == "" {
-		c.dir = "."
+	eval := NewEvaluator(cmp.Or(o.Dir, "."), o.Confine, foreignHint)
+	declared := newDeclarations(eval, registry)
+	inv := newInventory(declared.hostBlocks)
+	return &Config{
+		eval: eval, declared: declared, inventory: inv, bodies: &bodies{eval, registry, inv}, warned: map[warning]bool{},
 	}
-	if c.registry == nil {
-		c.registry = &engine.Registry{}
-	}
-	c.functions = c.functionTable()
-	return c
 }
 
 func (c *Config) load(o Options) hcl.Diagnostics {
-	bodies, diags := c.readFiles()
+	bodies, diags := c.eval.ReadFiles()
 	syntaxErrors := diags.HasErrors()
 	for _, b := range bodies {
-		diags = append(diags, c.declare(b)...)
+		diags = append(diags, c.declared.declare(b)...)
 	}
 	if syntaxErrors {
 		// What is missing may stand where the parser lost its way: to look further would blame the wrong lines.
 		return diags
 	}
-	diags = append(diags, c.checkAll()...)
-	diags = append(diags, c.setVariables(o)...)
-	diags = append(diags, c.evaluateGlobals()...)
-	diags = append(diags, c.validateVariables()...)
-	diags = append(diags, c.evaluateGeoIP()...)
-	diags = append(diags, c.placeBlocks()...)
-	diags = append(diags, c.decodeAll()...)
-	diags = append(diags, c.checkSameHosts()...)
-	diags = append(diags, c.checkDependsOn()...)
-	diags = append(diags, c.checkMoves()...)
-	diags = append(diags, c.placeChecks()...)
-	diags = append(diags, c.placeRollout()...)
-	_, outputDiags := c.evalOutputs(nil)
-	diags = append(diags, outputDiags...)
+	diags = append(diags, c.declared.checkAll()...)
+	diags = append(diags, c.evaluate(o)...)
 	diags = append(diags, c.checkTogether()...)
-	return append(diags, c.reportUnsettled(diags)...)
+	if !diags.HasErrors() && len(c.declared.variables.Missing) == 0 {
+		diags = append(diags, c.eval.ReportUnsettled()...)
+	}
+	return diags
 }
 
-// readFiles parses all files of the directory. Bodies of files with syntax errors are left out.
-func (c *Config) readFiles() ([]*hclsyntax.Body, hcl.Diagnostics) {
-	names, err := configFiles(c.dir, ".hcl")
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, hcl.Diagnostics{errorNowhere("No such directory", "There is no directory %s.", c.dir)}
-	case err != nil:
-		return nil, hcl.Diagnostics{errorNowhere("Directory cannot be read", "%s", err)}
-	case len(names) == 0:
-		return nil, hcl.Diagnostics{errorNowhere("No configuration files", "The directory %s has no *.hcl files. `mirrorform init` writes one to start from.", c.dir)}
+// evaluate finds the values of all that is declared, in the order in which one needs the other.
+func (c *Config) evaluate(o Options) hcl.Diagnostics {
+	d := c.declared
+	g := &globals{eval: c.eval, variables: d.variables, locals: d.locals, inventory: c.inventory, path: pathValue()}
+	diags := d.variables.Set(Inputs{Sources: o.Sources, Environ: o.Environ, AllowMissing: o.AllowMissing})
+	diags = append(diags, g.evaluate()...)
+	c.global = g.all
+	diags = append(diags, d.variables.Validate(c.global)...)
+	if d.geoIP != nil {
+		diags = append(diags, d.geoIP.evaluate(c.eval, c.global)...)
 	}
-	var bodies []*hclsyntax.Body
-	diags := unreadFiles(c.dir)
-	for _, name := range names {
-		src, err := c.read(name, maxSource)
-		if err != nil {
-			diags = append(diags, errorNowhere("File cannot be read", "%s", err))
-			continue
-		}
-		c.setFile(name, src)
-		body, fileDiags := parseConfig(src, name)
-		fileDiags = append(fileDiags, c.carriageReturns(src, name)...)
-		diags = append(diags, fileDiags...)
-		if !fileDiags.HasErrors() {
-			bodies = append(bodies, body)
-		}
+	p := &placement{c.eval, c.inventory, g}
+	diags = append(diags, p.blocks(d.blocks)...)
+	diags = append(diags, c.bodies.decodeAll(d.blocks)...)
+	diags = append(diags, c.inventory.checkSameHosts()...)
+	diags = append(diags, d.checkDependsOn()...)
+	diags = append(diags, checkMoves(d)...)
+	for _, name := range sortedKeys(d.checks) {
+		diags = append(diags, d.checks[name].place(p)...)
 	}
-	return bodies, diags
+	if b := d.rollout; b != nil {
+		rollout, rolloutDiags := b.place(c.eval, g.contextFor(expressions(b.body)...), c.inventory)
+		c.rollout = rollout
+		diags = append(diags, rolloutDiags...)
+	}
+	_, outputDiags := c.evalOutputs(nil)
+	return append(diags, outputDiags...)
 }
 
 // WithoutValue returns the names of the variables that have no value, sorted: they are unknown.
-func (c *Config) WithoutValue() []string { return slices.Clone(c.withoutValue) }
+func (c *Config) WithoutValue() []string { return slices.Clone(c.declared.variables.Missing) }
 
 // Files returns the sources that diagnostics refer to, by the names in their ranges: configuration, variable and template files, and values
 // given by other ways. The values of sensitive variables are blanked out.
-func (c *Config) Files() map[string]*hcl.File {
-	c.filesMu.Lock()
-	defer c.filesMu.Unlock()
-	return maps.Clone(c.files)
-}
+func (c *Config) Files() map[string]*hcl.File { return c.eval.Sources.All() }
 
-func (c *Config) file(name string) *hcl.File {
-	c.filesMu.Lock()
-	defer c.filesMu.Unlock()
-	return c.files[name]
-}
+// Secrets returns the secret values that are known so far; there are never fewer later. Of
+// arguments that are made with a secret, it has the words that are written in none of the sources.
+func (c *Config) Secrets() []string { return c.eval.Secrets.Known(c.eval.Sources) }
 
-func (c *Config) setFile(name string, src []byte) {
-	c.filesMu.Lock()
-	defer c.filesMu.Unlock()
-	c.files[name] = &hcl.File{Bytes: src, Body: hcl.EmptyBody()}
-}
+// Hosts returns the hosts in the order of their declaration, those of a group by key. Host local comes last, if anything is placed on it.
+func (c *Config) Hosts() []*Host { return slices.Clone(c.inventory.list) }
 
-// blank covers a range of a file's bytes, so that no snippet shows them. Line ends stay.
-func (c *Config) blank(r hcl.Range) {
-	c.filesMu.Lock()
-	defer c.filesMu.Unlock()
-	f := c.files[r.Filename]
-	if f == nil || !r.CanSliceBytes(f.Bytes) {
-		return
+// Rollout is how an apply goes through the hosts, or nil where there is no rollout block.
+func (c *Config) Rollout() *Rollout { return c.rollout }
+
+// GeoIP returns the databases of the geoip block, in its order.
+func (c *Config) GeoIP() []GeoIPDatabase {
+	if c.declared.geoIP == nil {
+		return nil
 	}
-	src := slices.Clone(f.Bytes)
-	for i := r.Start.Byte; i < r.End.Byte; i++ {
-		if src[i] != '\n' && src[i] != '\r' {
-			src[i] = '*'
+	return c.declared.geoIP.databases
+}
+
+// Moves returns what moved and removed blocks say, in the order of the source: files by name, then blocks as they stand. A chain of moves is
+// followed to its end, so that To is what is declared now, or empty where it ends in a removed block.
+func (c *Config) Moves() []engine.Move {
+	if c.failed {
+		return nil
+	}
+	moves := make([]engine.Move, len(c.declared.moves))
+	for n, m := range c.declared.moves {
+		moves[n].From = m.from.String()
+		if m.to != nil {
+			moves[n].To = m.to.String()
 		}
 	}
-	c.files[r.Filename] = &hcl.File{Bytes: src, Body: f.Body}
-}
-
-// sourceOf is a place as resources name theirs: fleet.hcl:12, without the directory.
-func sourceOf(r hcl.Range) string {
-	r.Filename = filepath.Base(r.Filename)
-	return place(r)
+	return moves
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/engine/wire"
+	"github.com/mirrorform/mirrorform/internal/mirror"
 	"github.com/mirrorform/mirrorform/resources"
 	"github.com/rogpeppe/go-internal/txtar"
 	ctyjson "github.com/zclconf/go-cty/cty/json"
@@ -382,7 +383,7 @@ func (thingType) Diff(engine.Target, *thing, *thing) []engine.Step           { r
 
 // testRegistry holds the real types, and thing.
 func testRegistry() *engine.Registry {
-	r := resources.All()
+	r := mirror.Types()
 	engine.Register(r, "thing", thingType{})
 	return r
 }

@@ -31,18 +31,18 @@ func (c *Config) Console(host string, facts map[string]*wire.Facts) (*Console, h
 		return nil, hcl.Diagnostics{errorNowhere("Configuration has errors", "Its values are not known.")}
 	}
 	ctx := c.global.NewChild()
-	ctx.Variables = map[string]cty.Value{"host": c.hostsWithFacts(facts)}
+	ctx.Variables = map[string]cty.Value{"host": c.inventory.withFacts(facts)}
 	k := &Console{config: c, ctx: ctx, scope: scope{
-		global: true, facts: true,
+		facts:     true,
 		eachWhy:   "There is no block here, so there is no for_each.",
 		targetWhy: "The object target is the host that an expression is evaluated for. Choose one with --host.",
 	}}
 	if host == "" {
 		return k, nil
 	}
-	h := c.byHost[host]
-	if h == nil {
-		return nil, hcl.Diagnostics{errorNowhere("Unknown host", "There is no host named %q.%s", host, didYouMean(host, sortedKeys(c.byHost)))}
+	h, unknown := c.inventory.find(host)
+	if unknown != nil {
+		return nil, hcl.Diagnostics{unknown}
 	}
 	k.scope.target = true
 	ctx.Variables["target"] = h.target(facts[host])
@@ -67,7 +67,7 @@ func (k *Console) Eval(lines []byte) (*Answer, hcl.Diagnostics) {
 	if !bytes.HasSuffix(k.source, []byte{'\n'}) {
 		k.source = append(k.source, '\n')
 	}
-	c.setFile(consoleName, k.source)
+	c.eval.Sources.Set(consoleName, k.source)
 	if diags := checkSource(lines, consoleName, hclsyntax.LexExpression); diags.HasErrors() {
 		return nil, moved(diags, start)
 	}
@@ -82,12 +82,12 @@ func (k *Console) Eval(lines []byte) (*Answer, hcl.Diagnostics) {
 	if typed = typed && call.Name == "type" && len(call.Args) == 1; typed {
 		expr = call.Args[0]
 	}
-	c.misses = 0
-	if diags := c.check(expr, k.scope); diags.HasErrors() {
-		delete(c.bad, expr)
+	c.declared.misses = 0
+	if diags := c.declared.check(k.scope, expr); diags.HasErrors() {
+		c.eval.Forget(expr)
 		return nil, tidy(diags)
 	}
-	v, diags := c.eval(expr, k.ctx)
+	v, diags := c.eval.Eval(expr, k.ctx)
 	if diags.HasErrors() {
 		return nil, tidy(diags)
 	}
@@ -157,14 +157,14 @@ func (k *Console) Names(prefix string) []string {
 		}
 	}
 	add("path", pathNames)
-	add("var", sortedKeys(c.variables))
-	add("local", sortedKeys(c.locals))
-	add("host", sortedKeys(c.hostBlocks))
+	add("var", c.declared.variables.Names())
+	add("local", c.declared.locals.Names())
+	add("host", sortedKeys(c.declared.hostBlocks))
 	if k.scope.target {
 		add("target", targetAttributes)
 		addFacts(&names, "target.facts", factsType)
 	}
-	for name := range c.functions {
+	for name := range c.eval.Functions {
 		names = append(names, name+"(")
 	}
 	names = append(names, "type(")

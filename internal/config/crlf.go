@@ -18,14 +18,14 @@ const (
 )
 
 // carriageReturns warns of the first heredoc of a file whose lines end as on Windows.
-func (c *Config) carriageReturns(src []byte, filename string) hcl.Diagnostics {
+func (e *Evaluator) carriageReturns(src []byte, filename string) hcl.Diagnostics {
 	if !bytes.Contains(src, []byte(crlf)) {
 		return nil
 	}
 	tokens, _ := hclsyntax.LexConfig(src, filename, hcl.InitialPos)
 	for _, t := range tokens {
 		if t.Type == hclsyntax.TokenOHeredoc && bytes.HasSuffix(t.Bytes, []byte(crlf)) {
-			c.crlfFiles[filename] = true
+			e.crlfFiles[filename] = true
 			at := t.Range
 			at.End = at.Start // the token ends in the next line
 			at.End.Byte, at.End.Column = at.Start.Byte+2, at.Start.Column+2
@@ -37,17 +37,17 @@ func (c *Config) carriageReturns(src []byte, filename string) hcl.Diagnostics {
 
 // crlfArgument warns of a value with such lines that reaches a host: what a file holds, for
 // instance. It is meant so where the expression itself writes \r.
-func (c *Config) crlfArgument(expr hclsyntax.Expression, v cty.Value) hcl.Diagnostics {
+func (e *Evaluator) crlfArgument(expr hclsyntax.Expression, v cty.Value) hcl.Diagnostics {
 	found := false
 	_ = cty.Walk(v, func(_ cty.Path, v cty.Value) (bool, error) { // no error is made
 		found = found || isString(v) && strings.Contains(v.AsString(), crlf)
 		return !found, nil
 	})
 	r := expr.Range()
-	if !found || c.crlfFiles[r.Filename] {
+	if !found || e.crlfFiles[r.Filename] {
 		return nil
 	}
-	if f := c.file(r.Filename); f != nil && r.CanSliceBytes(f.Bytes) && bytes.Contains(r.SliceBytes(f.Bytes), []byte(`\r`)) {
+	if f := e.Sources.file(r.Filename); f != nil && r.CanSliceBytes(f.Bytes) && bytes.Contains(r.SliceBytes(f.Bytes), []byte(`\r`)) {
 		return nil
 	}
 	return hcl.Diagnostics{warningAt(r, summaryCRLF, "The value has lines that end with a carriage return and a newline. %s", adviceCRLF)}

@@ -3,43 +3,45 @@ package config
 import (
 	"errors"
 	"fmt"
-	"math"
-	"math/big"
 	"reflect"
 	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
-	"github.com/hashicorp/hcl/v2/ext/typeexpr"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/convert"
 )
 
-// decoder fills structs from bodies, as their tags say.
-type decoder struct {
-	config *Config
-	ctx    *hcl.EvalContext
-	// unknown holds the paths of arguments whose values are not known yet ("content", "storage.path"). Their fields are zero.
-	unknown map[string]bool
-	// failed holds those that an error keeps from having a value.
-	failed map[string]bool
-	// sensitive holds those whose values are secret.
-	sensitive map[string]bool
-	// early says that all values must be known before any host is reached.
-	early bool
-	// warnCRLF says that the values reach hosts.
-	warnCRLF bool
-	// refuseSensitive, if not nil, says why an argument cannot hold a sensitive value, or "" if it can.
-	refuseSensitive func(path string, f *field) string
+// Decoder fills structs from bodies, as their tags say.
+type Decoder struct {
+	eval *Evaluator
+	ctx  *hcl.EvalContext
+	// Unknown holds the paths of arguments whose values are not known yet ("content", "storage.path"). Their fields are zero.
+	Unknown map[string]bool
+	// Failed holds those that an error keeps from having a value.
+	Failed map[string]bool
+	// Sensitive holds those whose values are secret.
+	Sensitive map[string]bool
+	// Early says that all values must be known before any host is reached.
+	Early bool
+	// WarnCRLF says that the values reach hosts.
+	WarnCRLF bool
+	// RefuseSensitive, if not nil, says why an argument cannot hold a sensitive value, or "" if it can.
+	RefuseSensitive func(path string, f *Field) string
 }
 
-func newDecoder(c *Config, ctx *hcl.EvalContext) *decoder {
-	return &decoder{config: c, ctx: ctx, unknown: map[string]bool{}, failed: map[string]bool{}, sensitive: map[string]bool{}}
+// NewDecoder returns a decoder that evaluates in a context.
+func NewDecoder(e *Evaluator, ctx *hcl.EvalContext) *Decoder {
+	return &Decoder{eval: e, ctx: ctx, Unknown: map[string]bool{}, Failed: map[string]bool{}, Sensitive: map[string]bool{}}
 }
 
-// body fills a struct. What is wrong with the body's structure is structure's to say; here it is passed over.
-func (d *decoder) body(body *hclsyntax.Body, into reflect.Value, prefix string) hcl.Diagnostics {
+// Fill fills the struct that into points to. What is wrong with the body's structure is Structure's to say; here it is passed over.
+func (d *Decoder) Fill(body *hclsyntax.Body, into any) hcl.Diagnostics {
+	return d.body(body, reflect.ValueOf(into).Elem(), "")
+}
+
+func (d *Decoder) body(body *hclsyntax.Body, into reflect.Value, prefix string) hcl.Diagnostics {
 	s, err := shapeOf(into.Type())
 	if err != nil {
 		return hcl.Diagnostics{errorAt(body.SrcRange, "Unusable type", "%s", err)}
@@ -52,13 +54,13 @@ func (d *decoder) body(body *hclsyntax.Body, into reflect.Value, prefix string) 
 		} else if a := body.Attributes[f.name]; a != nil && a.Expr != nil {
 			diags = append(diags, d.argument(a, f, into.Field(f.index), prefix+f.name)...)
 		} else if f.required {
-			d.failed[prefix+f.name] = true
+			d.Failed[prefix+f.name] = true
 		}
 	}
 	return diags
 }
 
-func (d *decoder) blocks(body *hclsyntax.Body, f *field, into reflect.Value, prefix string) hcl.Diagnostics {
+func (d *Decoder) blocks(body *hclsyntax.Body, f *Field, into reflect.Value, prefix string) hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	n := 0
 	for _, b := range body.Blocks {
@@ -84,34 +86,34 @@ func (d *decoder) blocks(body *hclsyntax.Body, f *field, into reflect.Value, pre
 		diags = append(diags, d.body(b.Body, reflect.Indirect(target), path+".")...)
 	}
 	if n == 0 && f.required {
-		d.failed[prefix+f.name] = true
+		d.Failed[prefix+f.name] = true
 	}
 	return diags
 }
 
 // argument evaluates an argument and puts its value into a field.
-func (d *decoder) argument(a *hclsyntax.Attribute, f *field, into reflect.Value, path string) hcl.Diagnostics {
-	v, diags := d.config.eval(a.Expr, d.ctx)
-	if diags.HasErrors() || d.config.bad[a.Expr] {
-		d.failed[path] = true
+func (d *Decoder) argument(a *hclsyntax.Attribute, f *Field, into reflect.Value, path string) hcl.Diagnostics {
+	v, diags := d.eval.Eval(a.Expr, d.ctx)
+	if diags.HasErrors() || d.eval.bad[a.Expr] {
+		d.Failed[path] = true
 		return diags
 	}
 	fail := func(diag *hcl.Diagnostic) hcl.Diagnostics {
-		d.failed[path] = true
-		if d.sensitive[path] {
+		d.Failed[path] = true
+		if d.Sensitive[path] {
 			diag.Detail = fmt.Sprintf("The value of %q is unsuitable. %s", f.name, reasonHidden)
 			return append(diags, diag)
 		}
 		// The values of the variables say which host or key it is about.
 		diag.Expression, diag.EvalContext = a.Expr, d.ctx
-		return append(diags, d.config.redact(a.Expr, d.ctx, hcl.Diagnostics{diag})...)
+		return append(diags, d.eval.redact(a.Expr, d.ctx, hcl.Diagnostics{diag})...)
 	}
 	if isSensitive(v) {
-		d.sensitive[path] = true
-		d.config.secrets.addMade(v)
-		if d.refuseSensitive != nil {
-			if why := d.refuseSensitive(path, f); why != "" {
-				d.failed[path] = true
+		d.Sensitive[path] = true
+		d.eval.Secrets.addMade(v)
+		if d.RefuseSensitive != nil {
+			if why := d.RefuseSensitive(path, f); why != "" {
+				d.Failed[path] = true
 				return append(diags, errorAt(a.Expr.Range(), "Sensitive value not allowed here", "The value of %q is sensitive, but %s. If it is not really secret, use nonsensitive(…).", f.name, why))
 			}
 		}
@@ -127,14 +129,14 @@ func (d *decoder) argument(a *hclsyntax.Attribute, f *field, into reflect.Value,
 	case converted.IsNull():
 		return diags // not set
 	case !converted.IsWhollyKnown():
-		d.unknown[path] = true
-		if d.early {
-			d.config.unsettled(a.Expr)
+		d.Unknown[path] = true
+		if d.Early {
+			d.eval.Unsettled(a.Expr)
 		}
 		return diags
 	}
-	if d.warnCRLF {
-		diags = append(diags, d.config.crlfArgument(a.Expr, converted)...)
+	if d.WarnCRLF {
+		diags = append(diags, d.eval.crlfArgument(a.Expr, converted)...)
 	}
 	if err := assign(converted, into); err != nil {
 		return fail(errorAt(elementRange(a.Expr, err), "Unsuitable value", "The value of %q is unsuitable: %s.", f.name, err))
@@ -142,7 +144,7 @@ func (d *decoder) argument(a *hclsyntax.Attribute, f *field, into reflect.Value,
 	return diags
 }
 
-func convertArgument(a *hclsyntax.Attribute, f *field, v cty.Value) (cty.Value, *hcl.Diagnostic) {
+func convertArgument(a *hclsyntax.Attribute, f *Field, v cty.Value) (cty.Value, *hcl.Diagnostic) {
 	if f.ctyType == cty.DynamicPseudoType {
 		return v, nil
 	}
@@ -205,7 +207,7 @@ func mismatch(v cty.Value, want cty.Type, err error) string {
 }
 
 // unknownAttributes finds attributes of an object that its type does not have; conversion would drop them in silence.
-func unknownAttributes(a *hclsyntax.Attribute, f *field, v cty.Value) *hcl.Diagnostic {
+func unknownAttributes(a *hclsyntax.Attribute, f *Field, v cty.Value) *hcl.Diagnostic {
 	if v.IsNull() || !v.Type().IsObjectType() {
 		return nil
 	}
@@ -293,148 +295,4 @@ func pathOf(err error) string {
 		}
 	}
 	return b.String()
-}
-
-// describeType names a type for a sentence.
-func describeType(t cty.Type) string {
-	switch {
-	case t == cty.String, t == cty.Number:
-		return "a " + t.FriendlyName()
-	case t == cty.Bool:
-		return "true or false"
-	case t.IsListType():
-		return "a list of " + plural(t.ElementType())
-	case t.IsSetType():
-		return "a set of " + plural(t.ElementType())
-	case t.IsMapType():
-		return "a map of " + plural(t.ElementType())
-	case t.IsTupleType():
-		return "a list"
-	case t.IsObjectType():
-		return "an object"
-	default:
-		return typeexpr.TypeString(t)
-	}
-}
-
-func plural(t cty.Type) string {
-	switch {
-	case t == cty.String:
-		return "strings"
-	case t == cty.Number:
-		return "numbers"
-	case t == cty.Bool:
-		return "true or false values"
-	case t.IsObjectType():
-		return "objects"
-	default:
-		return "values"
-	}
-}
-
-// assign puts a value that is known, not null and of the field's type into a field. An error may be a cty.PathError.
-func assign(v cty.Value, into reflect.Value) error {
-	if into.Type() == ctyValueOf {
-		into.Set(reflect.ValueOf(v))
-		return nil
-	}
-	switch into.Kind() {
-	case reflect.Pointer:
-		elem := reflect.New(into.Type().Elem())
-		into.Set(elem)
-		return assign(v, elem.Elem())
-	case reflect.String:
-		into.SetString(v.AsString())
-	case reflect.Bool:
-		into.SetBool(v.True())
-	case reflect.Slice:
-		return assignSlice(v, into)
-	case reflect.Map:
-		return assignMap(v, into)
-	case reflect.Struct:
-		return assignObject(v, into)
-	case reflect.Float32, reflect.Float64:
-		f, _ := v.AsBigFloat().Float64()
-		into.SetFloat(f)
-	default:
-		return assignInteger(v.AsBigFloat(), into)
-	}
-	return nil
-}
-
-func assignInteger(n *big.Float, into reflect.Value) error {
-	if !n.IsInt() {
-		return fmt.Errorf("%s is not a whole number", n.Text('g', 10))
-	}
-	if into.CanInt() {
-		i, accuracy := n.Int64()
-		if accuracy != big.Exact || into.OverflowInt(i) {
-			limit := int64(math.MaxInt64 >> (64 - into.Type().Bits()))
-			return fmt.Errorf("it must lie between %d and %d", -limit-1, limit)
-		}
-		into.SetInt(i)
-		return nil
-	}
-	u, accuracy := n.Uint64()
-	if accuracy != big.Exact || into.OverflowUint(u) {
-		return fmt.Errorf("it must lie between 0 and %d", uint64(math.MaxUint64>>(64-into.Type().Bits())))
-	}
-	into.SetUint(u)
-	return nil
-}
-
-var errNullElement = errors.New("it must not be null")
-
-func assignSlice(v cty.Value, into reflect.Value) error {
-	elems := v.AsValueSlice()
-	list := reflect.MakeSlice(into.Type(), len(elems), len(elems))
-	for i, e := range elems {
-		err := errNullElement
-		if !e.IsNull() {
-			err = assign(e, list.Index(i))
-		}
-		if err != nil {
-			return cty.IndexPath(cty.NumberIntVal(int64(i))).NewErrorf("element %d: %w", i, err)
-		}
-	}
-	into.Set(list)
-	return nil
-}
-
-func assignMap(v cty.Value, into reflect.Value) error {
-	m := reflect.MakeMap(into.Type())
-	for it := v.ElementIterator(); it.Next(); {
-		key, e := it.Element()
-		elem := reflect.New(into.Type().Elem()).Elem()
-		err := errNullElement
-		if !e.IsNull() {
-			err = assign(e, elem)
-		}
-		if err != nil {
-			return cty.IndexPath(key).NewErrorf("element %q: %w", key.AsString(), err)
-		}
-		m.SetMapIndex(reflect.ValueOf(key.AsString()).Convert(into.Type().Key()), elem)
-	}
-	into.Set(m)
-	return nil
-}
-
-func assignObject(v cty.Value, into reflect.Value) error {
-	s, err := shapeOf(into.Type())
-	if err != nil {
-		return err
-	}
-	for _, f := range s.fields {
-		attr := v.GetAttr(f.name)
-		if attr.IsNull() {
-			if f.required {
-				return cty.GetAttrPath(f.name).NewErrorf("attribute %q: %w", f.name, errNullElement)
-			}
-			continue
-		}
-		if err := assign(attr, into.Field(f.index)); err != nil {
-			return cty.GetAttrPath(f.name).NewErrorf("attribute %q: %w", f.name, err)
-		}
-	}
-	return nil
 }

@@ -3,12 +3,10 @@ package config
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/mirrorform/mirrorform/engine"
-	"github.com/zclconf/go-cty/cty"
 )
 
 // dependency is one element of a depends_on: a block, or one of its instances.
@@ -21,7 +19,7 @@ type dependency struct {
 const dependsOnForm = "The argument takes a list of references to resources and mirrors, as in [file.NAME, mirror.NAME]."
 
 // readDependsOn reads a depends_on argument, which is not evaluated.
-func (c *Config) readDependsOn(expr hclsyntax.Expression) ([]dependency, hcl.Diagnostics) {
+func (d *declarations) readDependsOn(expr hclsyntax.Expression) ([]dependency, hcl.Diagnostics) {
 	list, listDiags := hcl.ExprList(expr)
 	if listDiags.HasErrors() {
 		return nil, hcl.Diagnostics{errorAt(expr.Range(), "Invalid depends_on argument", "%s", dependsOnForm)}
@@ -34,9 +32,9 @@ func (c *Config) readDependsOn(expr hclsyntax.Expression) ([]dependency, hcl.Dia
 			diags = append(diags, errorAt(elem.Range(), "Invalid depends_on argument", "%s", dependsOnForm))
 			continue
 		}
-		dep, d := c.dependency(t)
-		if d != nil {
-			diags = append(diags, d)
+		dep, problem := d.dependency(t)
+		if problem != nil {
+			diags = append(diags, problem)
 			continue
 		}
 		deps = append(deps, dep)
@@ -44,17 +42,17 @@ func (c *Config) readDependsOn(expr hclsyntax.Expression) ([]dependency, hcl.Dia
 	return deps, diags
 }
 
-func (c *Config) dependency(t hcl.Traversal) (dependency, *hcl.Diagnostic) {
+func (d *declarations) dependency(t hcl.Traversal) (dependency, *hcl.Diagnostic) {
 	at := t.SourceRange()
 	kind, label, rest := nameOf(t)
 	if label == "" {
 		return dependency{}, errorAt(at, "Invalid depends_on argument", "%s", dependsOnForm)
 	}
 	name := kind + "." + label
-	b := c.byName[name]
+	b := d.byName[name]
 	if b == nil {
 		hint := ""
-		if s := suggest(name, sortedKeys(c.byName)); s != "" {
+		if s := suggest(name, sortedKeys(d.byName)); s != "" {
 			hint = fmt.Sprintf(" Did you mean %s?", s)
 		}
 		return dependency{}, errorAt(at, "Reference to an undeclared resource", "There is no resource or mirror %s.%s", name, hint)
@@ -94,31 +92,25 @@ func nameOf(t hcl.Traversal) (kind, label string, rest hcl.Traversal) {
 	return steps[0], steps[1], rest
 }
 
-func isString(v cty.Value) bool { return v.Type() == cty.String && v.IsKnown() && !v.IsNull() }
-
-func isText(v cty.Value, text string) bool { return isString(v) && v.AsString() == text }
-
 // checkDependsOn finds keys that are not there, references to blocks that share no host, and cycles.
-func (c *Config) checkDependsOn() hcl.Diagnostics {
+func (d *declarations) checkDependsOn() hcl.Diagnostics {
 	var diags hcl.Diagnostics
-	graph, places := map[node][]node{}, map[node]hcl.Range{}
-	for _, b := range c.blocks {
-		n := node(b.name)
-		graph[n], places[n] = nil, b.header
-		for _, dep := range b.dependsOn {
-			graph[n] = append(graph[n], node(dep.block.name))
-			if d := b.checkDependency(dep); d != nil {
-				diags = append(diags, d)
+	g := NewGraph()
+	for _, b := range d.blocks {
+		needs := make([]string, len(b.dependsOn))
+		for n, dep := range b.dependsOn {
+			needs[n] = dep.block.name
+			if problem := b.checkDependency(dep); problem != nil {
+				diags = append(diags, problem)
 			}
 		}
+		g.Add(b.name, b.header, needs...)
 	}
-	_, cycles := sortNodes(graph)
+	_, cycles := g.Order()
 	for _, cycle := range cycles {
-		d := describeCycle(cycle, places)
-		d.Summary = "Cycle of dependencies"
-		d.Detail = strings.ReplaceAll(strings.ReplaceAll(strings.ReplaceAll(d.Detail, "refers to", "depends on"),
-			"The values of these cannot be found", "These cannot be put in order"), "refers to itself", "depends on itself")
-		diags = append(diags, d)
+		diags = append(diags, g.Describe(cycle, CycleWords{
+			Summary: "Cycle of dependencies", Itself: "Cycle of dependencies", Problem: "These cannot be put in order", Verb: "depends on",
+		}))
 	}
 	return diags
 }
@@ -149,12 +141,4 @@ func (b *block) checkDependency(dep dependency) *hcl.Diagnostic {
 		}
 	}
 	return errorAt(dep.rng, "Dependency on another host", "%s and %s are never on the same host, so one cannot wait for the other. Order among hosts cannot be given.", b.name, dep.block.name)
-}
-
-func (b *block) allHosts() []*Host {
-	var hosts []*Host
-	for _, i := range b.instances {
-		hosts = append(hosts, i.hosts...)
-	}
-	return hosts
 }

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"regexp"
 	"sort"
 	"strings"
 	"unicode"
@@ -151,4 +152,41 @@ func before(a, b *hcl.Range) bool {
 	default:
 		return a.Start.Byte < b.Start.Byte
 	}
+}
+
+// sentence begins a text with a capital letter, unless its first word has a meaning as it is written, and ends it.
+func sentence(text, end string) string {
+	first, _, _ := strings.Cut(text, " ")
+	if text == "" || !lowerWord.MatchString(first) {
+		return text
+	}
+	text = string(text[0]&^0x20) + text[1:]
+	if strings.ContainsAny(text[len(text)-1:], ".!?") {
+		return text
+	}
+	return text + end
+}
+
+var lowerWord = regexp.MustCompile(`^[a-z]+,?$`)
+
+// lowerFirst makes a sentence the end of another one.
+func lowerFirst(s string) string {
+	if s == "" {
+		return s
+	}
+	if last := len(s) - 1; s[last] == '.' {
+		s = s[:last]
+	}
+	return string(s[0]|0x20) + s[1:]
+}
+
+// labelled adds a sentence to the details of diagnostics, which stay as they are.
+func labelled(diags hcl.Diagnostics, about string) hcl.Diagnostics {
+	out := make(hcl.Diagnostics, len(diags))
+	for i, d := range diags {
+		said := *d
+		said.Detail = withSentence(said.Detail, about)
+		out[i] = &said
+	}
+	return out
 }

@@ -166,8 +166,8 @@ func ourResults(t *testing.T, expressions []string) []string {
 			t.Fatalf("%s: %v", text, diags)
 		}
 		result := cty.StringVal(strings.Trim(failedMark, `"`))
-		if diags = c.check(expr, scopeGlobal); !diags.HasErrors() {
-			v, evalDiags := c.eval(expr, c.global)
+		if diags = c.declared.check(scopeGlobal, expr); !diags.HasErrors() {
+			v, evalDiags := c.eval.Eval(expr, c.global)
 			if diags = evalDiags; !diags.HasErrors() {
 				result = v
 			}

@@ -4,11 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/function"
 )
 
 // mark is the type of the marks that values carry through expressions.
@@ -27,10 +29,44 @@ func isSensitive(v cty.Value) bool {
 	return ok
 }
 
-// eval evaluates an expression. With errors, and for an expression that was found bad before, the value is cty.DynamicVal.
+// Evaluator checks and evaluates the expressions of one configuration. It knows what the language is made of, and nothing of what its
+// blocks mean: what an expression may refer to comes with each of them. Once all expressions are checked, it may be used by many goroutines at
+// once.
+type Evaluator struct {
+	Functions map[string]function.Function
+	Reader    *Reader
+	Sources   *Sources
+	Secrets   *Secrets
+
+	hint func(name string) string
+
+	bad       map[hclsyntax.Expression]bool
+	crlfFiles map[string]bool // whose heredocs have lines that end with CRLF
+	// unsettled are expressions that say which hosts or elements there are, and have no known value.
+	unsettled []hclsyntax.Expression
+}
+
+// NewEvaluator returns the evaluator of the configuration in a directory. With confine, it reads no files outside that directory. hint is a
+// sentence about a name that is neither an argument nor a block, with a space before it, or "".
+func NewEvaluator(dir string, confine bool, hint func(name string) string) *Evaluator {
+	e := &Evaluator{
+		Reader: &Reader{Dir: dir, Confine: confine}, Sources: &Sources{}, Secrets: &Secrets{}, hint: hint,
+		bad: map[hclsyntax.Expression]bool{}, crlfFiles: map[string]bool{},
+	}
+	e.Functions = functionTable(e)
+	return e
+}
+
+// Bad reports whether Check has found an expression to be wrong, so that it has no value.
+func (e *Evaluator) Bad(expr hclsyntax.Expression) bool { return e.bad[expr] }
+
+// Forget drops what is known of an expression that is not evaluated again.
+func (e *Evaluator) Forget(expr hclsyntax.Expression) { delete(e.bad, expr) }
+
+// Eval evaluates an expression. With errors, and for an expression that was found bad before, the value is cty.DynamicVal.
 // No diagnostic shows a sensitive value, neither in its text nor by the variables that it carries.
-func (c *Config) eval(expr hclsyntax.Expression, ctx *hcl.EvalContext) (v cty.Value, diags hcl.Diagnostics) {
-	if c.bad[expr] {
+func (e *Evaluator) Eval(expr hclsyntax.Expression, ctx *hcl.EvalContext) (v cty.Value, diags hcl.Diagnostics) {
+	if e.bad[expr] {
 		return cty.DynamicVal, nil
 	}
 	b := &budget{}
@@ -45,7 +81,7 @@ func (c *Config) eval(expr hclsyntax.Expression, ctx *hcl.EvalContext) (v cty.Va
 			v, diags = cty.DynamicVal, hcl.Diagnostics{errorAt(expr.Range(), "Expression cannot be evaluated",
 				"The evaluation failed in an unexpected way. Please report this with the expression.")}
 		}
-		diags = withPlace(c.redact(expr, child, c.unpackTemplates(suggestKeys(expr, child, diags))), expr.Range())
+		diags = withPlace(e.redact(expr, child, unpackTemplates(suggestKeys(expr, child, diags))), expr.Range())
 	}()
 	v, diags = expr.Value(child)
 	if diags.HasErrors() {
@@ -70,9 +106,9 @@ func reached(t hcl.Traversal, ctx *hcl.EvalContext) (cty.Value, bool) {
 	return cty.NilVal, false
 }
 
-// constant evaluates an expression that may refer to nothing.
-func (c *Config) constant(expr hclsyntax.Expression) (cty.Value, hcl.Diagnostics) {
-	return c.eval(expr, &hcl.EvalContext{})
+// Constant evaluates an expression that may refer to nothing.
+func (e *Evaluator) Constant(expr hclsyntax.Expression) (cty.Value, hcl.Diagnostics) {
+	return e.Eval(expr, &hcl.EvalContext{})
 }
 
 // templateError carries the diagnostics of a template through a function call.
@@ -84,7 +120,7 @@ func (e *templateError) Error() string {
 }
 
 // unpackTemplates replaces the failure of a templatefile call by what is wrong in the template.
-func (c *Config) unpackTemplates(diags hcl.Diagnostics) hcl.Diagnostics {
+func unpackTemplates(diags hcl.Diagnostics) hcl.Diagnostics {
 	var flat hcl.Diagnostics
 	for _, d := range diags {
 		var inner *templateError
@@ -138,7 +174,7 @@ const reasonHidden = "The reason is not shown, since the expression uses a sensi
 
 // redact takes from diagnostics whatever could show a sensitive value, if the expression uses one: inside a `for`, and in the errors of
 // functions, values have lost their marks.
-func (c *Config) redact(expr hclsyntax.Expression, ctx *hcl.EvalContext, diags hcl.Diagnostics) hcl.Diagnostics {
+func (e *Evaluator) redact(expr hclsyntax.Expression, ctx *hcl.EvalContext, diags hcl.Diagnostics) hcl.Diagnostics {
 	if len(diags) == 0 || !usesSensitive(expr, ctx) {
 		return diags
 	}
@@ -151,7 +187,7 @@ func (c *Config) redact(expr hclsyntax.Expression, ctx *hcl.EvalContext, diags h
 			r.Detail = fmt.Sprintf("The call to function %q failed. %s", call.CalledFunctionName(), reasonHidden)
 		case isCall: // says which parameter is of which type
 		default:
-			r.Detail = c.redactQuoted(r.Detail, expr.Range())
+			r.Detail = e.redactQuoted(r.Detail, expr.Range())
 		}
 		r.Expression, r.EvalContext, r.Extra = nil, nil, nil
 		redacted[i] = &r
@@ -162,9 +198,9 @@ func (c *Config) redact(expr hclsyntax.Expression, ctx *hcl.EvalContext, diags h
 var quoted = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
 
 // redactQuoted keeps quoted words of a text only if they stand in the source of the expression.
-func (c *Config) redactQuoted(text string, expr hcl.Range) string {
+func (e *Evaluator) redactQuoted(text string, expr hcl.Range) string {
 	var source string
-	if f := c.file(expr.Filename); f != nil && expr.CanSliceBytes(f.Bytes) {
+	if f := e.Sources.file(expr.Filename); f != nil && expr.CanSliceBytes(f.Bytes) {
 		source = string(expr.SliceBytes(f.Bytes))
 	}
 	return quoted.ReplaceAllStringFunc(text, func(q string) string {
@@ -189,4 +225,37 @@ func usesSensitive(expr hclsyntax.Expression, ctx *hcl.EvalContext) bool {
 		return nil
 	})
 	return found
+}
+
+// An unknown value is not an absence. A value may be unknown for these reasons only: facts of a
+// host that was not reached, a variable without a value in validate, or an error that is reported.
+// Each place that meets one says which host it waits for, or is an error; none takes it for
+// nothing.
+
+const summaryUnknown = "Value is not known"
+
+// refersToUnknown reports whether anything that an expression refers to is not wholly known. An
+// expression whose value is unknown for another reason has an error.
+func refersToUnknown(expr hclsyntax.Expression, ctx *hcl.EvalContext) bool {
+	return slices.ContainsFunc(expr.Variables(), func(t hcl.Traversal) bool {
+		v, ok := reached(t, ctx)
+		return ok && !v.IsWhollyKnown()
+	})
+}
+
+// Unsettled notes an expression that must be known before any host is reached, and is not: it says
+// which hosts or elements there are, how hosts are reached, or whether the configuration is right.
+func (e *Evaluator) Unsettled(expr hclsyntax.Expression) {
+	e.unsettled = append(e.unsettled, expr)
+}
+
+// ReportUnsettled makes errors of these expressions. It is for a configuration without errors whose
+// variables all have values: to go on would be to plan for fewer hosts, and to remove what the
+// others have.
+func (e *Evaluator) ReportUnsettled() hcl.Diagnostics {
+	var diags hcl.Diagnostics
+	for _, expr := range e.unsettled {
+		diags = append(diags, errorAt(expr.Range(), summaryUnknown, "This must be known before any host is reached, and it is not."))
+	}
+	return diags
 }

@@ -22,8 +22,8 @@ const maxFileset = 100_000
 // fileSet is fileset(path, pattern): the names of the regular files that match, relative to path,
 // with slashes. Links are followed; one that leads nowhere is passed over. As in Terraform the
 // pattern is first joined to the path, so that it may lead out of it.
-func (c *Config) fileSet(a []string) (cty.Value, error) {
-	root, err := expandPath(a[0], c.dir)
+func (r *Reader) fileSet(a []string) (cty.Value, error) {
+	root, err := r.Path(a[0])
 	if err != nil {
 		return cty.NilVal, err
 	}
@@ -32,7 +32,7 @@ func (c *Config) fileSet(a []string) (cty.Value, error) {
 	for pattern == ".." || strings.HasPrefix(pattern, "../") {
 		base, pattern = filepath.Dir(base), strings.TrimPrefix(strings.TrimPrefix(pattern, ".."), "/")
 	}
-	w := &fileWalk{found: map[string]bool{}, mayRead: c.mayList}
+	w := &fileWalk{found: map[string]bool{}, mayRead: r.mayList}
 	segments, err := globSegments(pattern)
 	if err != nil {
 		return cty.NilVal, function.NewArgError(1, err)

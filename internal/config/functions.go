@@ -17,20 +17,21 @@ import (
 
 // functionTable returns all functions. They have the names and the meaning of Terraform's. Left out is what would give another result in each run
 // (timestamp, uuid, bcrypt). Paths are relative to the configuration's directory.
-func (c *Config) functionTable() map[string]function.Function {
+func functionTable(e *Evaluator) map[string]function.Function {
 	table := map[string]function.Function{}
 	for name, f := range pureFunctions {
 		table[name] = f
 	}
-	for name, f := range c.fileFunctions() {
+	for name, f := range e.Reader.fileFunctions() {
 		table[name] = bound(f, nil)
 	}
 	table["sensitive"] = bound(markFunction(func(v cty.Value) cty.Value {
-		c.secrets.add(v)
+		e.Secrets.Add(v)
 		return v.Mark(sensitiveMark)
 	}), nil)
-	table["templatefile"] = c.templateFunction()
-	table["templatestring"] = c.templateStringFunction()
+	t := &templates{eval: e, byPath: map[string]*template{}}
+	table["templatefile"] = t.fileFunction()
+	table["templatestring"] = t.stringFunction()
 	return table
 }
 

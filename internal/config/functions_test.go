@@ -324,10 +324,10 @@ func evalText(t *testing.T, c *Config, text string) (cty.Value, hcl.Diagnostics)
 	if diags.HasErrors() {
 		return cty.DynamicVal, diags
 	}
-	if diags = c.check(expr, scopeGlobal); diags.HasErrors() {
+	if diags = c.declared.check(scopeGlobal, expr); diags.HasErrors() {
 		return cty.DynamicVal, diags
 	}
-	return c.eval(expr, &hcl.EvalContext{Functions: c.functions, Variables: map[string]cty.Value{"path": c.path}})
+	return c.eval.Eval(expr, &hcl.EvalContext{Functions: c.eval.Functions, Variables: map[string]cty.Value{"path": pathValue()}})
 }
 
 func TestFunctions(t *testing.T) {
@@ -357,7 +357,7 @@ func TestFunctions(t *testing.T) {
 			t.Errorf("%s = %s, want %s", tc.call, got, tc.want)
 		}
 	}
-	for name := range c.functions {
+	for name := range c.eval.Functions {
 		if !called[name] {
 			t.Errorf("no case calls %s", name)
 		}
@@ -396,7 +396,7 @@ func TestUnknownElements(t *testing.T) {
 		if diags.HasErrors() {
 			t.Fatal(diags)
 		}
-		v, diags := c.eval(expr, &hcl.EvalContext{Functions: c.functions, Variables: map[string]cty.Value{"zz": cty.UnknownVal(cty.String)}})
+		v, diags := c.eval.Eval(expr, &hcl.EvalContext{Functions: c.eval.Functions, Variables: map[string]cty.Value{"zz": cty.UnknownVal(cty.String)}})
 		if diags.HasErrors() || v.IsKnown() {
 			t.Errorf("%s = %#v, %v; want unknown", call, v, diags)
 		}
@@ -425,8 +425,8 @@ func TestFunctionsTakeUnknownAndSensitiveValues(t *testing.T) {
 			for _, x := range []cty.Value{
 				cty.UnknownVal(cty.String), cty.DynamicVal, cty.NullVal(cty.String), cty.StringVal(strings.Trim(text, `"`)).Mark(sensitiveMark),
 			} {
-				ctx := &hcl.EvalContext{Functions: c.functions, Variables: map[string]cty.Value{"zz": x}}
-				v, diags := c.eval(expr, ctx)
+				ctx := &hcl.EvalContext{Functions: c.eval.Functions, Variables: map[string]cty.Value{"zz": x}}
+				v, diags := c.eval.Eval(expr, ctx)
 				for _, d := range diags {
 					if strings.Contains(d.Detail, "panic") || strings.Contains(d.Detail, "unexpected way") {
 						t.Errorf("%s with %#v: %s", call, x, d.Detail)

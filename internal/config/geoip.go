@@ -1,8 +1,6 @@
 package config
 
 import (
-	"reflect"
-
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
@@ -25,44 +23,24 @@ type geoIPShape struct {
 	Databases []string `hcl:"databases"` // paths, relative to the configuration's directory
 }
 
-// GeoIP returns the databases of the geoip block, in its order.
-func (c *Config) GeoIP() []GeoIPDatabase {
-	if c.geoIP == nil {
-		return nil
-	}
-	return c.geoIP.databases
-}
-
-func (c *Config) declareGeoIP(b *hclsyntax.Block) hcl.Diagnostics {
+func (d *declarations) declareGeoIP(b *hclsyntax.Block) hcl.Diagnostics {
 	g := &geoIPBlock{header: b.DefRange(), body: b.Body}
-	if c.geoIP != nil {
-		return hcl.Diagnostics{errorAt(g.header, "Repeated block", "A configuration has one geoip block, and there is one at %s already.", place(c.geoIP.header))}
+	if d.geoIP != nil {
+		return hcl.Diagnostics{errorAt(g.header, "Repeated block", "A configuration has one geoip block, and there is one at %s already.", place(d.geoIP.header))}
 	}
-	c.geoIP = g
-	return structure(b.Body, g.header, mustShape[geoIPShape](), "a geoip block", nil)
+	d.geoIP = g
+	return d.eval.Structure(b.Body, g.header, mustShape[geoIPShape](), "a geoip block", nil)
 }
 
-// check looks at the block's expressions.
-func (g *geoIPBlock) check(c *Config) hcl.Diagnostics {
-	var diags hcl.Diagnostics
-	for _, expr := range expressions(g.body) {
-		diags = append(diags, c.check(expr, scope{global: true, eachWhy: noForEach})...)
-	}
-	return diags
-}
-
-// evaluateGeoIP finds the paths of the databases.
-func (c *Config) evaluateGeoIP() hcl.Diagnostics {
-	if c.geoIP == nil {
-		return nil
-	}
+// evaluate finds the paths of the databases.
+func (g *geoIPBlock) evaluate(e *Evaluator, ctx *hcl.EvalContext) hcl.Diagnostics {
 	var a geoIPShape
-	d := newDecoder(c, c.global)
-	d.early = true
-	d.refuseSensitive = func(string, *field) string { return "the paths of databases are printed" }
-	diags := d.body(c.geoIP.body, reflect.ValueOf(&a).Elem(), "")
-	expr := argumentOf(c.geoIP.body, "databases")
-	if expr == nil || d.failed["databases"] {
+	d := NewDecoder(e, ctx)
+	d.Early = true
+	d.RefuseSensitive = func(string, *Field) string { return "the paths of databases are printed" }
+	diags := d.Fill(g.body, &a)
+	expr := argumentOf(g.body, "databases")
+	if expr == nil || d.Failed["databases"] {
 		return diags
 	}
 	places := make([]hcl.Range, len(a.Databases))
@@ -72,15 +50,15 @@ func (c *Config) evaluateGeoIP() hcl.Diagnostics {
 		if list != nil && len(list.Exprs) == len(places) {
 			places[i] = list.Exprs[i].Range()
 		}
-		absolute, err := expandPath(path, c.dir)
+		absolute, err := e.Reader.Path(path)
 		if err == nil {
-			err = c.mayRead(absolute)
+			err = e.Reader.MayRead(absolute)
 		}
 		if err != nil {
 			diags = append(diags, errorAt(places[i], "Invalid path", "%s", sentence(err.Error(), ".")))
 			continue
 		}
-		c.geoIP.databases = append(c.geoIP.databases, GeoIPDatabase{absolute, places[i]})
+		g.databases = append(g.databases, GeoIPDatabase{absolute, places[i]})
 	}
 	return diags
 }

@@ -21,7 +21,7 @@ geoip {
 		t.Fatal(diags)
 	}
 	list := c.GeoIP()
-	if len(list) != 2 || list[0].Path != filepath.Join(c.dir, "GeoLite2-City.mmdb") || list[0].Range.Start.Line != 5 ||
+	if len(list) != 2 || list[0].Path != filepath.Join(c.eval.Reader.Dir, "GeoLite2-City.mmdb") || list[0].Range.Start.Line != 5 ||
 		list[1].Path != "/var/lib/GeoIP/asn.mmdb" || list[1].Range.Start.Line != 6 {
 		t.Errorf("got %+v", list)
 	}
@@ -50,7 +50,7 @@ func TestGeoIPErrors(t *testing.T) {
 		"variable \"s\" {\n  default = \"a\"\n  sensitive = true\n}\ngeoip { databases = [var.s] }": "the paths of databases are printed",
 	} {
 		c, diags := loadText(t, text)
-		if got := diagnosticsText(diags, c.dir); !diags.HasErrors() || !strings.Contains(strings.ToLower(got), strings.ToLower(want)) {
+		if got := diagnosticsText(diags, c.eval.Reader.Dir); !diags.HasErrors() || !strings.Contains(strings.ToLower(got), strings.ToLower(want)) {
 			t.Errorf("%s: got %s, want %q", text, got, want)
 		}
 	}

@@ -230,14 +230,3 @@ func open(p function.Parameter) function.Parameter {
 	p.AllowNull, p.AllowUnknown, p.AllowDynamicType, p.AllowMarked = true, true, true, true
 	return p
 }
-
-// lowerFirst makes a sentence the end of another one.
-func lowerFirst(s string) string {
-	if s == "" {
-		return s
-	}
-	if last := len(s) - 1; s[last] == '.' {
-		s = s[:last]
-	}
-	return string(s[0]|0x20) + s[1:]
-}

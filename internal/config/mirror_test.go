@@ -124,7 +124,7 @@ func TestMirror(t *testing.T) {
 	if got := addresses(list); !slices.Equal(got, want) {
 		t.Errorf("on local: %q, want %q", got, want)
 	}
-	if got := diagnosticsText(diags, c.dir); !strings.Contains(got, "warning") || !strings.Contains(got, "local/file.facts") || diags.HasErrors() {
+	if got := diagnosticsText(diags, c.eval.Reader.Dir); !strings.Contains(got, "warning") || !strings.Contains(got, "local/file.facts") || diags.HasErrors() {
 		t.Errorf("got %s", got)
 	}
 	if got := list[3].DependsOn; !slices.Equal(got, want[:3]) {
@@ -144,7 +144,7 @@ func TestMirrorThatNeedsFacts(t *testing.T) {
 		t.Errorf("on local: %q, want %q", got, want)
 	}
 	if len(diags) != 2 || diags.HasErrors() {
-		t.Errorf("got %s", diagnosticsText(diags, c.dir))
+		t.Errorf("got %s", diagnosticsText(diags, c.eval.Reader.Dir))
 	}
 }
 
@@ -192,7 +192,7 @@ mirror "m" {
   web { server_name = "x; } server {" }
 }
 `)
-	got := diagnosticsText(diags, c.dir)
+	got := diagnosticsText(diags, c.eval.Reader.Dir)
 	for _, want := range []string{":5,20-26:", ":7,16-20:", ":8,16-53:", ":9,5-13:", `Did you mean "bandwidth"?`, ":11,23-38:"} {
 		if !strings.Contains(got, strings.TrimPrefix(want, ":")) {
 			t.Errorf("nothing at %s:\n%s", want, got)
@@ -222,7 +222,7 @@ func TestResourcesAtOnce(t *testing.T) {
 				if _, diags := c.Outputs(facts); diags.HasErrors() {
 					t.Error(diags)
 				}
-				if c.Files()[filepath.Join(c.dir, "fleet.hcl")] == nil {
+				if c.Files()[filepath.Join(c.eval.Reader.Dir, "fleet.hcl")] == nil {
 					t.Error("no file")
 				}
 				for _, r := range list {

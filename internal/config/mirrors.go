@@ -20,13 +20,13 @@ type MirrorPlace struct {
 
 // MirrorsOn returns the mirrors that are declared for a host, in the order of the source.
 func (c *Config) MirrorsOn(host string) []MirrorPlace {
-	h := c.byHost[host]
+	h := c.inventory.byName[host]
 	if h == nil {
 		return nil
 	}
 	var list []MirrorPlace
-	for _, b := range c.blocks {
-		if !b.isMirror() {
+	for _, b := range c.declared.blocks {
+		if b.composite == nil {
 			continue
 		}
 		for _, i := range b.instances {

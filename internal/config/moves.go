@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -42,43 +41,44 @@ type removedLifecycleShape struct {
 	Destroy bool `hcl:"destroy,optional"`
 }
 
-func (c *Config) declareMove(b *hclsyntax.Block) hcl.Diagnostics {
+// readMove reads a moved or removed block; the move is nil where that does not say what it is.
+func readMove(e *Evaluator, registry *engine.Registry, b *hclsyntax.Block) (*move, hcl.Diagnostics) {
 	s := mustShape[movedShape]()
 	if b.Type == "removed" {
 		s = mustShape[removedShape]()
 	}
-	diags := structure(b.Body, b.DefRange(), s, fmt.Sprintf("a %s block", b.Type), nil)
+	diags := e.Structure(b.Body, b.DefRange(), s, fmt.Sprintf("a %s block", b.Type), nil)
 	m := &move{block: b.Type}
 	read := func(name string) *address {
 		expr := argumentOf(b.Body, name)
 		if expr == nil {
 			return nil
 		}
-		a, d := c.readAddress(b.Type, expr)
-		if d != nil {
-			diags = append(diags, d)
+		a, problem := readAddress(registry, b.Type, expr)
+		if problem != nil {
+			diags = append(diags, problem)
 		}
 		return a
 	}
 	m.from = read("from")
 	if b.Type == "removed" {
-		diags = append(diags, c.checkDestroy(b)...)
+		diags = append(diags, checkDestroy(e, b)...)
 	} else if m.to = read("to"); m.to == nil {
-		return diags
+		return nil, diags
 	}
-	if m.from != nil {
-		c.moves = append(c.moves, m)
+	if m.from == nil {
+		return nil, diags
 	}
-	return diags
+	return m, diags
 }
 
 // checkDestroy takes what Terraform requires in a removed block: that nothing is destroyed.
-func (c *Config) checkDestroy(b *hclsyntax.Block) hcl.Diagnostics {
+func checkDestroy(e *Evaluator, b *hclsyntax.Block) hcl.Diagnostics {
 	lb := nestedBlock(b.Body, lifecycleBlock, 0)
 	if lb == nil {
 		return nil
 	}
-	destroy, diags := c.flag(lb.Body, "destroy", false)
+	destroy, diags := e.Flag(lb.Body, "destroy", false)
 	if destroy {
 		diags = append(diags, errorAt(lb.Body.Attributes["destroy"].Expr.Range(), "Unsuitable value",
 			"A removed block lets go without destroying. To have it destroyed, delete this block: what is no longer declared is removed from its hosts."))
@@ -87,7 +87,7 @@ func (c *Config) checkDestroy(b *hclsyntax.Block) hcl.Diagnostics {
 }
 
 // readAddress reads the from or the to argument of a block, which is not evaluated.
-func (c *Config) readAddress(blockType string, expr hclsyntax.Expression) (*address, *hcl.Diagnostic) {
+func readAddress(r *engine.Registry, blockType string, expr hclsyntax.Expression) (*address, *hcl.Diagnostic) {
 	const form = "The argument takes a reference to a resource, one of its instances, or a mirror, as in file.NAME, file.NAME[\"KEY\"] or mirror.NAME."
 	invalid := func(detail string) (*address, *hcl.Diagnostic) {
 		return nil, errorAt(expr.Range(), fmt.Sprintf("Invalid address in a %s block", blockType), "%s", detail)
@@ -100,19 +100,20 @@ func (c *Config) readAddress(blockType string, expr hclsyntax.Expression) (*addr
 		return invalid(form)
 	}
 	kind, label, rest := nameOf(t)
+	composite := r.Composite(kind)
 	a := &address{kind: kind, label: label, rng: t.SourceRange()}
 	switch {
 	case label == "":
 		return invalid(form)
-	case kind != "mirror" && c.registry.Kind(kind) == nil:
+	case composite == nil && r.Kind(kind) == nil:
 		return nil, errorAt(a.rng, "Unknown resource type", "There is no resource type %q; only resources and mirrors can be named here.%s",
-			kind, didYouMean(kind, append(c.registry.Names(), "mirror")))
+			kind, didYouMean(kind, append(r.Names(), r.CompositeNames()...)))
 	case !identifier.MatchString(label):
 		return invalid("There is no such name: names have 63 characters at most.")
 	case len(rest) == 0:
 		return a, nil
-	case kind == "mirror":
-		return invalid("A mirror has no instances: it can only be named as a whole.")
+	case composite != nil:
+		return invalid(sentence(withArticle(kind), "") + " has no instances: it can only be named as a whole.")
 	}
 	index, ok := rest[0].(hcl.TraverseIndex)
 	if !ok || len(rest) > 1 || !isString(index.Key) {
@@ -126,11 +127,11 @@ func (c *Config) readAddress(blockType string, expr hclsyntax.Expression) (*addr
 }
 
 // checkMoves compares moved and removed blocks with what is declared, and finds the address that each move ends at.
-func (c *Config) checkMoves() hcl.Diagnostics {
+func checkMoves(d *declarations) hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	byFrom := map[string]*move{}
-	graph, places := map[node][]node{}, map[node]hcl.Range{}
-	for _, m := range c.moves {
+	g := NewGraph()
+	for _, m := range d.moves {
 		from := m.from.String()
 		if first := byFrom[from]; first != nil {
 			diags = append(diags, errorAt(m.from.rng, "Two moves from one address", "What becomes of %s is already said at %s, by a %s block.",
@@ -138,29 +139,29 @@ func (c *Config) checkMoves() hcl.Diagnostics {
 			continue
 		}
 		byFrom[from] = m
-		places[node(from)], graph[node(from)] = m.from.rng, nil
 		if m.to != nil {
-			graph[node(from)] = []node{node(m.to.String())}
+			g.Add(from, m.from.rng, m.to.String())
+		} else {
+			g.Add(from, m.from.rng)
 		}
 	}
-	for _, m := range c.moves {
-		diags = append(diags, c.checkFrom(m)...)
+	for _, m := range d.moves {
+		diags = append(diags, checkFrom(d, m)...)
 		if m.to != nil {
-			diags = append(diags, c.checkTo(m, byFrom)...)
+			diags = append(diags, checkTo(d, m, byFrom)...)
 		}
 	}
-	order, cycles := sortNodes(graph)
+	order, cycles := g.Order()
 	for _, cycle := range cycles {
-		d := describeCycle(cycle, places)
-		d.Summary = "Cycle of moves"
-		d.Detail = strings.ReplaceAll(strings.Replace(d.Detail, "The values of these cannot be found", "These moves end nowhere", 1), "refers to", "is moved to")
-		diags = append(diags, d)
+		diags = append(diags, g.Describe(cycle, CycleWords{
+			Summary: "Cycle of moves", Itself: "Cycle of moves", Problem: "These moves end nowhere", Verb: "is moved to",
+		}))
 	}
 	if diags.HasErrors() {
 		return diags
 	}
 	for _, n := range order { // the end of a chain comes first
-		m := byFrom[string(n)]
+		m := byFrom[n]
 		if m.to == nil {
 			continue
 		}
@@ -172,8 +173,8 @@ func (c *Config) checkMoves() hcl.Diagnostics {
 }
 
 // checkFrom refuses an address that is still declared.
-func (c *Config) checkFrom(m *move) hcl.Diagnostics {
-	b := c.byName[m.from.block()]
+func checkFrom(d *declarations, m *move) hcl.Diagnostics {
+	b := d.byName[m.from.block()]
 	if b == nil || b.keysUnknown {
 		return nil
 	}
@@ -192,23 +193,23 @@ func (c *Config) checkFrom(m *move) hcl.Diagnostics {
 }
 
 // checkTo refuses an address that is not declared, unless another block says what became of it.
-func (c *Config) checkTo(m *move, byFrom map[string]*move) hcl.Diagnostics {
+func checkTo(d *declarations, m *move, byFrom map[string]*move) hcl.Diagnostics {
 	if m.from.kind != m.to.kind {
 		return hcl.Diagnostics{errorAt(m.to.rng, "Move to another type", "%s cannot become %s: the type stays the same.", m.from, m.to)}
 	}
-	b := c.byName[m.to.block()]
+	b := d.byName[m.to.block()]
 	_, goesOn := byFrom[m.to.String()]
 	switch {
 	case goesOn || b != nil && b.keysUnknown:
 	case b == nil:
 		hint := ""
-		if s := suggest(m.to.block(), candidates(c, c.byName)); s != "" {
+		if s := suggest(m.to.block(), candidates(&d.misses, d.byName)); s != "" {
 			hint = fmt.Sprintf(" Did you mean %s?", s)
 		}
 		return hcl.Diagnostics{errorAt(m.to.rng, "Move to an undeclared resource", "There is no resource or mirror %s.%s", m.to.block(), hint)}
 	case m.to.key != "" && b.instance(m.to.key) == nil:
 		hint := ""
-		if c.misses++; c.misses <= maxDiagnostics {
+		if d.misses.Another() {
 			if s := suggest(m.to.String(), b.addresses()); s != "" {
 				hint = fmt.Sprintf(" Did you mean %s?", s)
 			}
@@ -228,29 +229,4 @@ func (b *block) instance(key string) *instance {
 		}
 	}
 	return nil
-}
-
-// addresses lists the instances, without hosts.
-func (b *block) addresses() []string {
-	list := make([]string, len(b.instances))
-	for n, i := range b.instances {
-		list[n] = b.name + i.key
-	}
-	return list
-}
-
-// Moves returns what moved and removed blocks say, in the order of the source: files by name, then blocks as they stand. A chain of moves is
-// followed to its end, so that To is what is declared now, or empty where it ends in a removed block.
-func (c *Config) Moves() []engine.Move {
-	if c.failed {
-		return nil
-	}
-	moves := make([]engine.Move, len(c.moves))
-	for n, m := range c.moves {
-		moves[n].From = m.from.String()
-		if m.to != nil {
-			moves[n].To = m.to.String()
-		}
-	}
-	return moves
 }

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
-	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/mirrorform/mirrorform/engine"
 )
 
@@ -62,21 +61,6 @@ func counted(n int, thing string) string {
 	}
 	return fmt.Sprintf("%d %ss", n, thing)
 }
-
-// sentence begins a text with a capital letter, unless its first word has a meaning as it is written, and ends it.
-func sentence(text, end string) string {
-	first, _, _ := strings.Cut(text, " ")
-	if text == "" || !lowerWord.MatchString(first) {
-		return text
-	}
-	text = string(text[0]&^0x20) + text[1:]
-	if strings.ContainsAny(text[len(text)-1:], ".!?") {
-		return text
-	}
-	return text + end
-}
-
-var lowerWord = regexp.MustCompile(`^[a-z]+,?$`)
 
 func severity(s engine.Severity) hcl.DiagnosticSeverity {
 	if s == engine.Warning {
@@ -174,32 +158,8 @@ func (b *block) find(path string) (place hcl.Range, set bool) {
 	return header, false
 }
 
-// keyedRange is the place of an element of an object expression, or of the whole expression.
-func keyedRange(expr hclsyntax.Expression, key string) hcl.Range {
-	if object, ok := expr.(*hclsyntax.ObjectConsExpr); ok && key != "" {
-		for _, item := range object.Items {
-			if k, diags := item.KeyExpr.Value(nil); !diags.HasErrors() && isText(k, key) {
-				return item.ValueExpr.Range()
-			}
-		}
-	}
-	return expr.Range()
-}
-
-func nestedBlock(body *hclsyntax.Body, name string, index int) *hclsyntax.Block {
-	for _, nested := range body.Blocks {
-		if nested.Type == name && nested.Body != nil {
-			if index == 0 {
-				return nested
-			}
-			index--
-		}
-	}
-	return nil
-}
-
 // blockOf finds the block that declares the resource of an address: HOST/TYPE.NAME["key"] or HOST/mirror.NAME.PART["key"].
 func (c *Config) blockOf(address string) *block {
 	a, _ := engine.ParseAddress(address)
-	return c.byName[engine.Address{Type: a.Type, Name: a.Name}.String()]
+	return c.declared.byName[engine.Address{Type: a.Type, Name: a.Name}.String()]
 }

@@ -5,10 +5,20 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
+	"sync"
 )
+
+// Reader reads the files that a configuration names. A path is relative to the configuration's directory.
+type Reader struct {
+	Dir     string // the configuration's directory
+	Confine bool   // files outside Dir are not read
+
+	once sync.Once
+	real string // Dir with its links resolved
+	err  error
+}
 
 // maxReadLinks is how many links a path may lead through, as for the kernel.
 const maxReadLinks = 40
@@ -16,9 +26,9 @@ const maxReadLinks = 40
 // systemRoots hold what the kernel and processes know, environments with secrets among it.
 var systemRoots = []string{"/proc", "/sys", "/dev"}
 
-// read reads a file that the configuration names, if it may.
-func (c *Config) read(path string, limit int64) ([]byte, error) {
-	if err := c.mayRead(path); err != nil {
+// Read reads a file that the configuration names, if it may.
+func (r *Reader) Read(path string, limit int64) ([]byte, error) {
+	if err := r.MayRead(path); err != nil {
 		if info, e := os.Stat(path); e == nil && !info.Mode().IsRegular() {
 			return readFile(path, limit) // which says so
 		}
@@ -29,25 +39,25 @@ func (c *Config) read(path string, limit int64) ([]byte, error) {
 
 // readGiven reads a file that the command line names. One in the configuration's directory is the
 // configuration's all the same.
-func (c *Config) readGiven(path string, limit int64) ([]byte, error) {
+func (r *Reader) readGiven(path string, limit int64) ([]byte, error) {
 	absolute, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err
 	}
-	dir, err := filepath.Abs(c.dir)
+	dir, err := filepath.Abs(r.Dir)
 	if err != nil {
 		return nil, err
 	}
 	if within(dir, absolute) {
-		return c.read(path, limit)
+		return r.Read(path, limit)
 	}
 	return readFile(path, limit)
 }
 
-// mayRead tells why a configuration must not read what lies at a path: whoever changes it could
+// MayRead tells why a configuration must not read what lies at a path: whoever changes it could
 // read with it whatever this process can.
-func (c *Config) mayRead(path string) error {
-	dir, lexical, err := c.realDir()
+func (r *Reader) MayRead(path string) error {
+	dir, lexical, err := r.realDir()
 	if err != nil {
 		return err
 	}
@@ -64,33 +74,19 @@ func (c *Config) mayRead(path string) error {
 		return fmt.Errorf("%s %w", path, err)
 	case !within(dir, resolved) && systemFile(resolved):
 		return fmt.Errorf("%s is on a file system of the kernel: %w", path, errSystemFile)
-	case c.confine && !within(dir, resolved):
+	case r.Confine && !within(dir, resolved):
 		return fmt.Errorf("%s is outside the directory of the configuration, %s, and --confine keeps it from being read", path, dir)
-	case c.confine && slices.Contains(strings.Split(resolved[len(dir):], "/"), ".git"):
+	case r.Confine && slices.Contains(strings.Split(resolved[len(dir):], "/"), ".git"):
 		return fmt.Errorf("%s %w", path, errGit)
 	}
 	return nil
 }
 
-// mayList is mayRead for the names of files: those of git are no secret, and links in a circle lead
+// mayList is MayRead for the names of files: those of git are no secret, and links in a circle lead
 // nowhere.
-func (c *Config) mayList(path string) error {
-	if err := c.mayRead(path); err != nil && !errors.Is(err, errGit) && !errors.Is(err, errLinks) {
+func (r *Reader) mayList(path string) error {
+	if err := r.MayRead(path); err != nil && !errors.Is(err, errGit) && !errors.Is(err, errLinks) {
 		return err
-	}
-	return nil
-}
-
-// mayShow tells why a resource must not be on this machine: a plan shows what it finds at its path.
-func (c *Config) mayShow(h *Host, state any) error {
-	if !h.Local && !h.OnThisMachine {
-		return nil
-	}
-	v := reflect.Indirect(reflect.ValueOf(state))
-	for i := range v.NumField() {
-		if name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("hcl"), ","); name == "path" && v.Field(i).Kind() == reflect.String {
-			return c.mayRead(v.Field(i).String())
-		}
 	}
 	return nil
 }
@@ -101,12 +97,12 @@ var errLinks = errors.New("leads through too many links")
 var errGit = errors.New("is git's, which may hold credentials, and --confine keeps it from being read")
 
 // realDir is the configuration's directory with its links resolved, and as it was given.
-func (c *Config) realDir() (dir, lexical string, err error) {
-	if lexical, err = filepath.Abs(c.dir); err != nil {
+func (r *Reader) realDir() (dir, lexical string, err error) {
+	if lexical, err = filepath.Abs(r.Dir); err != nil {
 		return "", "", err
 	}
-	c.dirOnce.Do(func() { c.dirReal, c.dirErr = filepath.EvalSymlinks(lexical) })
-	return c.dirReal, lexical, c.dirErr
+	r.once.Do(func() { r.real, r.err = filepath.EvalSymlinks(lexical) })
+	return r.real, lexical, r.err
 }
 
 // errSystemFile says why such files are not read, and what to do.
@@ -150,3 +146,24 @@ func resolve(path, dir string) (string, error) {
 func within(dir, path string) bool {
 	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
 }
+
+// expandPath makes a path absolute: ~ is the home directory, and what is relative is relative to dir.
+func expandPath(path, dir string) (string, error) {
+	if path == "" {
+		return "", fmt.Errorf("the path is empty")
+	}
+	if path == "~" || strings.HasPrefix(path, "~/") {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return "", fmt.Errorf("the home directory for %s is not known: %w", path, err)
+		}
+		return filepath.Join(home, path[1:]), nil
+	}
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(dir, path)
+	}
+	return filepath.Abs(path)
+}
+
+// Path is the absolute path of one that the configuration names, as expandPath makes it.
+func (r *Reader) Path(path string) (string, error) { return expandPath(path, r.Dir) }

@@ -45,7 +45,7 @@ func evaluated(t *testing.T, dir, text string, confine bool) string {
 	if diags.HasErrors() {
 		t.Fatal(diags)
 	}
-	if _, diags = c.eval(expr, &hcl.EvalContext{Functions: c.functions}); diags.HasErrors() {
+	if _, diags = c.eval.Eval(expr, &hcl.EvalContext{Functions: c.eval.Functions}); diags.HasErrors() {
 		return diags[0].Detail
 	}
 	return ""

@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -69,67 +68,40 @@ var (
 	rolloutSize = regexp.MustCompile(`^([0-9]+)(%?)$`)
 )
 
-func (c *Config) declareRollout(b *hclsyntax.Block) hcl.Diagnostics {
-	diags := structure(b.Body, b.DefRange(), mustShape[rolloutArguments](), "a rollout", nil)
-	if c.rolloutBlock != nil {
-		return append(diags, errorAt(b.DefRange(), "Repeated block", "There can be one rollout only; the first is at %s.", place(c.rolloutBlock.header)))
+func (d *declarations) declareRollout(b *hclsyntax.Block) hcl.Diagnostics {
+	diags := d.eval.Structure(b.Body, b.DefRange(), mustShape[rolloutArguments](), "a rollout", nil)
+	if d.rollout != nil {
+		return append(diags, errorAt(b.DefRange(), "Repeated block", "There can be one rollout only; the first is at %s.", place(d.rollout.header)))
 	}
-	c.rolloutBlock = &rolloutBlock{b.Body, b.DefRange()}
+	d.rollout = &rolloutBlock{b.Body, b.DefRange()}
 	return diags
 }
 
-func (b *rolloutBlock) check(c *Config) hcl.Diagnostics {
-	var diags hcl.Diagnostics
-	for _, expr := range expressions(b.body) {
-		diags = append(diags, c.check(expr, scope{global: true, eachWhy: noForEach})...)
-	}
-	return diags
-}
-
-// Rollout is how an apply goes through the hosts, or nil where there is no rollout block.
-func (c *Config) Rollout() *Rollout { return c.rollout }
-
-// placeRollout evaluates the rollout block and shares the hosts out among its waves.
-func (c *Config) placeRollout() hcl.Diagnostics {
-	b := c.rolloutBlock
-	if b == nil {
-		return nil
-	}
+// place evaluates the rollout block and shares the hosts out among its waves. It is nil where that is not known.
+func (b *rolloutBlock) place(e *Evaluator, ctx *hcl.EvalContext, inv *inventory) (*Rollout, hcl.Diagnostics) {
 	var a rolloutArguments
-	d := newDecoder(c, c.contextFor(expressions(b.body)...))
-	d.early = true
-	d.refuseSensitive = func(string, *field) string { return "what says how hosts are rolled out to is printed" }
-	diags := d.body(b.body, reflect.ValueOf(&a).Elem(), "")
-	if diags.HasErrors() || len(d.unknown)+len(d.failed) > 0 {
-		return diags
+	d := NewDecoder(e, ctx)
+	d.Early = true
+	d.RefuseSensitive = func(string, *Field) string { return "what says how hosts are rolled out to is printed" }
+	diags := d.Fill(b.body, &a)
+	if diags.HasErrors() || len(d.Unknown)+len(d.Failed) > 0 {
+		return nil, diags
 	}
-	if c.hostsMissing() {
-		return diags // which of them the rollout means is not known
+	if inv.incomplete() {
+		return nil, diags // which of them the rollout means is not known
 	}
-	r := &rolloutReader{config: c, body: b.body, header: b.header}
-	for _, h := range c.hosts {
+	r := &rolloutReader{body: b.body, header: b.header}
+	for _, h := range inv.list {
 		if !h.Local {
 			r.hosts = append(r.hosts, h)
 		}
 	}
-	c.rollout = r.read(&a)
-	return append(diags, r.diags...)
-}
-
-// hostsMissing reports whether hosts or their arguments are not known, for an error or for a
-// variable without a value.
-func (c *Config) hostsMissing() bool {
-	for _, hb := range c.hostBlocks {
-		if hb.failed || slices.ContainsFunc(hb.hosts, func(h *Host) bool { return h.incomplete }) {
-			return true
-		}
-	}
-	return false
+	rollout := r.read(&a)
+	return rollout, append(diags, r.diags...)
 }
 
 // rolloutReader turns arguments into a Rollout.
 type rolloutReader struct {
-	config *Config
 	body   *hclsyntax.Body
 	header hcl.Range
 	hosts  []*Host

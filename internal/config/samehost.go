@@ -13,10 +13,10 @@ import (
 // of its names what belongs to the other one would be removed. Each machine is reported once. A
 // host with connection type local and host local are meant to be this machine, and have states of
 // their own.
-func (c *Config) checkSameHosts() hcl.Diagnostics {
+func (v *inventory) checkSameHosts() hcl.Diagnostics {
 	byWay := map[string][]*Host{}
 	var ways []string
-	for _, h := range c.hosts {
+	for _, h := range v.list {
 		if h.incomplete || h.Address == "" {
 			return nil // what is wrong with it is reported, and may concern those behind it
 		}
@@ -29,21 +29,21 @@ func (c *Config) checkSameHosts() hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	for _, way := range ways {
 		if hosts := byWay[way]; len(hosts) > 2 || !hosts[0].OnThisMachine || !hosts[1].Local {
-			diags = append(diags, c.sameHosts(hosts))
+			diags = append(diags, v.sameHosts(hosts))
 		}
 	}
 	return diags
 }
 
 // sameHosts is the error of hosts that are one machine.
-func (c *Config) sameHosts(hosts []*Host) *hcl.Diagnostic {
+func (v *inventory) sameHosts(hosts []*Host) *hcl.Diagnostic {
 	first, second := hosts[0], hosts[1]
 	if second.Local {
 		first, second = second, first // which has no block
 	}
 	more, where := "", "this machine"
 	if !first.Local {
-		where = "declared at " + place(c.addressOf(first))
+		where = "declared at " + place(v.addressOf(first))
 	}
 	if len(hosts) > 2 {
 		more = fmt.Sprintf("; %d hosts have them", len(hosts))
@@ -52,13 +52,13 @@ func (c *Config) sameHosts(hosts []*Host) *hcl.Diagnostic {
 	if first.Local {
 		way = "leave out the address, and write connection { type = \"local\" }."
 	}
-	return errorAt(c.addressOf(second), "Two hosts are one machine", "Host %s has the address, port and jump of host %s (%s%s). Each name's plan would remove what the other has: %s",
+	return errorAt(v.addressOf(second), "Two hosts are one machine", "Host %s has the address, port and jump of host %s (%s%s). Each name's plan would remove what the other has: %s",
 		second.Name, first.Name, where, more, way)
 }
 
 // addressOf is where a host's address stands, or its block.
-func (c *Config) addressOf(h *Host) hcl.Range {
-	if hb := c.hostBlocks[h.Block]; hb != nil {
+func (v *inventory) addressOf(h *Host) hcl.Range {
+	if hb := v.blocks[h.Block]; hb != nil {
 		if attr := hb.body.Attributes["address"]; attr != nil {
 			return attr.Expr.Range()
 		}

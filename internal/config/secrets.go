@@ -11,9 +11,9 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// secrets collects the secret values of a configuration as they are evaluated, for texts from
-// elsewhere that may hold one.
-type secrets struct {
+// Secrets collects the secret values of a configuration as they are evaluated, for texts from
+// elsewhere that may hold one. It may be used by many goroutines at once.
+type Secrets struct {
 	mu     sync.Mutex
 	values texts // of sensitive variables and of sensitive(…), and passwords
 	made   texts // sensitive arguments, made with values and perhaps with other text
@@ -37,13 +37,13 @@ func (t *texts) add(text string) {
 	t.list = append(t.list, text)
 }
 
-// add takes in all text of a secret value.
-func (s *secrets) add(v cty.Value) { s.collect(v, &s.values) }
+// Add takes in all text of a secret value.
+func (s *Secrets) Add(v cty.Value) { s.collect(v, &s.values) }
 
 // addMade takes in all text of a sensitive argument.
-func (s *secrets) addMade(v cty.Value) { s.collect(v, &s.made) }
+func (s *Secrets) addMade(v cty.Value) { s.collect(v, &s.made) }
 
-func (s *secrets) collect(v cty.Value, into *texts) {
+func (s *Secrets) collect(v cty.Value, into *texts) {
 	v, _ = v.UnmarkDeep()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -61,16 +61,15 @@ func (s *secrets) collect(v cty.Value, into *texts) {
 	})
 }
 
-// Secrets returns the secret values that are known so far; there are never fewer later. Of
-// arguments that are made with a secret, it has the words that are written in none of the sources.
-func (c *Config) Secrets() []string {
-	s := &c.secrets
+// Known returns the secret values that are known so far; there are never fewer later. Of arguments
+// that are made with a secret, it has the words that are written in none of the sources.
+func (s *Secrets) Known(sources *Sources) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	sources := c.Files()
+	files := sources.All()
 	for ; s.done < len(s.made.list); s.done++ {
 		for _, word := range strings.FieldsFunc(s.made.list[s.done], notInWord) {
-			if !written(sources, word) {
+			if !written(files, word) {
 				s.values.add(word)
 			}
 		}

@@ -7,8 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/hashicorp/hcl/v2"
@@ -48,44 +46,6 @@ func readFile(path string, limit int64) ([]byte, error) {
 		return nil, fmt.Errorf("%s is larger than %d MiB", path, limit>>20)
 	}
 	return src, nil
-}
-
-// configFiles lists the directory's files with that ending, sorted, hidden files and editors' backups left out.
-func configFiles(dir, suffix string) ([]string, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, err
-	}
-	var files []string
-	for _, e := range entries {
-		name := e.Name()
-		if !strings.HasSuffix(name, suffix) || strings.HasPrefix(name, ".") || strings.HasPrefix(name, "#") {
-			continue
-		}
-		if info, err := os.Stat(filepath.Join(dir, name)); err == nil && info.IsDir() {
-			continue
-		}
-		files = append(files, filepath.Join(dir, name))
-	}
-	return files, nil
-}
-
-// unreadFiles warns of the directory's files that look as if they were read, and are not: those in
-// JSON.
-func unreadFiles(dir string) hcl.Diagnostics {
-	var diags hcl.Diagnostics
-	for _, suffix := range []string{".hcl", varsSuffix} {
-		names, err := configFiles(dir, suffix+".json")
-		if err != nil {
-			continue // readFiles has the same error
-		}
-		for _, name := range names {
-			d := errorNowhere("File is not read", "The file %s is in JSON. Only *%s files in HCL's own syntax are read, so nothing in it counts.", name, suffix)
-			d.Severity = hcl.DiagWarning
-			diags = append(diags, d)
-		}
-	}
-	return diags
 }
 
 // parseConfig parses a file in HCL's native syntax. The body is never nil; with errors it is what could be made out.

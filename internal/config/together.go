@@ -21,7 +21,7 @@ type HostDiagnostics struct {
 func (c *Config) Together(found []HostDiagnostics) hcl.Diagnostics {
 	var g gathering
 	for _, f := range found {
-		h := c.byHost[f.Host]
+		h := c.inventory.byName[f.Host]
 		if h == nil {
 			h = &Host{Name: f.Host}
 		}

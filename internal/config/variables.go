@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"reflect"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/ext/typeexpr"
@@ -21,8 +20,39 @@ type variable struct {
 	sensitive   bool
 	nullable    bool
 	defaultExpr hclsyntax.Expression // nil: the variable is required
-	validations []*rule
+	validations []*Rule
 	failed      bool // its type cannot be read
+}
+
+// Variables are the variable blocks of a configuration, with their values once these are set.
+type Variables struct {
+	Values map[string]cty.Value
+	// Missing are the variables that have no value, and are unknown, sorted.
+	Missing []string
+
+	eval   *Evaluator
+	byName map[string]*variable
+	// fileFailed says that an error keeps a file from setting variables.
+	fileFailed bool
+}
+
+// NewVariables returns no variables yet.
+func NewVariables(e *Evaluator) *Variables {
+	return &Variables{Values: map[string]cty.Value{}, eval: e, byName: map[string]*variable{}}
+}
+
+// Has reports whether a variable is declared.
+func (vs *Variables) Has(name string) bool { return vs.byName[name] != nil }
+
+// Names returns the names of the variables, sorted.
+func (vs *Variables) Names() []string { return sortedKeys(vs.byName) }
+
+// Reference is what is wrong with the reference var.name, or nil.
+func (vs *Variables) Reference(name string, at hcl.Range, misses *Misses) *hcl.Diagnostic {
+	if vs.Has(name) {
+		return nil
+	}
+	return undeclared(at, "variable", "var", name, candidates(misses, vs.byName))
 }
 
 // variableShape is the tagged form of a variable block, for the check of its structure.
@@ -41,19 +71,14 @@ type validationShape struct {
 	ErrorMessage cty.Value `hcl:"error_message"`
 }
 
-type outputShape struct {
-	Value       cty.Value `hcl:"value"`
-	Description string    `hcl:"description,optional"`
-	Sensitive   bool      `hcl:"sensitive,optional"`
-}
-
-func (c *Config) declareVariable(b *hclsyntax.Block) hcl.Diagnostics {
+// Declare takes in a variable block.
+func (vs *Variables) Declare(b *hclsyntax.Block) hcl.Diagnostics {
 	v := &variable{name: b.Labels[0], header: b.DefRange(), constraint: cty.DynamicPseudoType, asText: true, nullable: true}
-	diags := structure(b.Body, v.header, mustShape[variableShape](), "a variable", nil)
-	if first := c.variables[v.name]; first != nil {
+	diags := vs.eval.Structure(b.Body, v.header, mustShape[variableShape](), "a variable", nil)
+	if first := vs.byName[v.name]; first != nil {
 		return append(diags, duplicate("variable", v.name, v.header, first.header))
 	}
-	c.variables[v.name] = v
+	vs.byName[v.name] = v
 	if expr := argumentOf(b.Body, "type"); expr != nil {
 		ty, defaults, typeDiags := typeexpr.TypeConstraintWithDefaults(expr)
 		diags = append(diags, withPlace(typeDiags, expr.Range())...)
@@ -61,76 +86,36 @@ func (c *Config) declareVariable(b *hclsyntax.Block) hcl.Diagnostics {
 		v.failed = typeDiags.HasErrors()
 	}
 	var flagDiags hcl.Diagnostics
-	v.sensitive, flagDiags = c.flag(b.Body, "sensitive", false)
+	v.sensitive, flagDiags = vs.eval.Flag(b.Body, "sensitive", false)
 	diags = append(diags, flagDiags...)
-	v.nullable, flagDiags = c.flag(b.Body, "nullable", true)
+	v.nullable, flagDiags = vs.eval.Flag(b.Body, "nullable", true)
 	diags = append(diags, flagDiags...)
-	diags = append(diags, c.constantText(b.Body, "description")...)
+	diags = append(diags, vs.eval.constantText(b.Body, "description")...)
 	v.defaultExpr = argumentOf(b.Body, "default")
 	if v.sensitive && v.defaultExpr != nil {
-		c.blank(v.defaultExpr.Range())
+		vs.eval.Sources.blank(v.defaultExpr.Range())
 	}
-	v.validations = rulesOf(b.Body, "validation")
+	v.validations = RulesOf(b.Body, "validation")
 	return diags
 }
 
-// mustShape is the shape of one of this package's own structs.
-func mustShape[T any]() *shape {
-	s, err := shapeOf(reflect.TypeFor[T]())
-	if err != nil {
-		panic(err)
-	}
-	return s
-}
-
-// flag evaluates a constant true or false.
-func (c *Config) flag(body *hclsyntax.Body, name string, otherwise bool) (bool, hcl.Diagnostics) {
-	expr := argumentOf(body, name)
-	if expr == nil {
-		return otherwise, nil
-	}
-	if diags := c.check(expr, scopeConstant); diags.HasErrors() {
-		return otherwise, diags
-	}
-	v, diags := c.constant(expr)
-	if diags.HasErrors() {
-		return otherwise, diags
-	}
-	v, err := convert.Convert(v, cty.Bool)
-	if err != nil || v.IsNull() || !v.IsKnown() {
-		return otherwise, append(diags, errorAt(expr.Range(), "Wrong type of value", "The argument %q takes true or false.", name))
-	}
-	return v.True(), diags
-}
-
-// constantText checks that an argument is a constant string.
-func (c *Config) constantText(body *hclsyntax.Body, name string) hcl.Diagnostics {
-	expr := argumentOf(body, name)
-	if expr == nil {
-		return nil
-	}
-	if diags := c.check(expr, scopeConstant); diags.HasErrors() {
-		return diags
-	}
-	v, diags := c.constant(expr)
-	if diags.HasErrors() {
-		return diags
-	}
-	if v.IsNull() || v.Type() != cty.String {
-		diags = append(diags, errorAt(expr.Range(), "Wrong type of value", "The argument %q takes a constant string.", name))
+// Check looks at the expressions of all blocks; names are those that validations may refer to.
+func (vs *Variables) Check(names Names) hcl.Diagnostics {
+	var diags hcl.Diagnostics
+	for _, name := range vs.Names() {
+		diags = append(diags, vs.byName[name].check(vs.eval, names)...)
 	}
 	return diags
 }
 
-// check looks at the expressions of a variable block.
-func (v *variable) check(c *Config) hcl.Diagnostics {
+func (v *variable) check(e *Evaluator, names Names) hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	if v.defaultExpr != nil {
-		diags = append(diags, c.check(v.defaultExpr, scopeConstant)...)
+		diags = append(diags, e.Check(v.defaultExpr, NoNames)...)
 	}
 	for _, val := range v.validations {
-		diags = append(diags, val.check(c, scope{global: true, eachWhy: noForEach})...)
-		if val.condition != nil && !c.bad[val.condition] && !refersTo(val.condition, "var", v.name) {
+		diags = append(diags, val.Check(e, names)...)
+		if val.condition != nil && !e.bad[val.condition] && !refersTo(val.condition, "var", v.name) {
 			diags = append(diags, errorAt(val.condition.Range(), "Invalid validation condition", "The condition must refer to var.%s: it says which values are right.", v.name))
 		}
 	}
@@ -153,32 +138,32 @@ type given struct {
 	origin string    // for messages: "the environment variable MIRRORFORM_VAR_x"
 }
 
-// setVariables finds the value of each variable: from the sources, or its default.
-func (c *Config) setVariables(o Options) hcl.Diagnostics {
-	values, diags := c.readSources(o)
-	for _, name := range sortedKeys(c.variables) {
-		v := c.variables[name]
-		value, valueDiags := c.variableValue(v, values[name], o.AllowMissing)
+// Set finds the value of each variable: from the sources, or its default.
+func (vs *Variables) Set(in Inputs) hcl.Diagnostics {
+	values, diags := vs.readInputs(in)
+	for _, name := range sortedKeys(vs.byName) {
+		v := vs.byName[name]
+		value, valueDiags := vs.valueOf(v, values[name], in.AllowMissing)
 		diags = append(diags, valueDiags...)
 		if v.sensitive {
-			c.secrets.add(value)
+			vs.eval.Secrets.Add(value)
 			value = value.Mark(sensitiveMark)
 		}
-		c.varVals[name] = value
+		vs.Values[name] = value
 	}
 	return diags
 }
 
-func (c *Config) variableValue(v *variable, g *given, allowMissing bool) (cty.Value, hcl.Diagnostics) {
+func (vs *Variables) valueOf(v *variable, g *given, allowMissing bool) (cty.Value, hcl.Diagnostics) {
 	if v.failed {
 		return cty.DynamicVal, nil
 	}
-	fallback, diags := c.defaultValue(v)
+	fallback, diags := vs.defaultValue(v)
 	switch {
-	case g == nil && v.defaultExpr == nil && c.varFileFailed:
+	case g == nil && v.defaultExpr == nil && vs.fileFailed:
 		return cty.DynamicVal, diags // a file that cannot be read may set it
 	case g == nil && v.defaultExpr == nil && allowMissing:
-		c.withoutValue = append(c.withoutValue, v.name)
+		vs.Missing = append(vs.Missing, v.name)
 		return cty.UnknownVal(v.constraint.WithoutOptionalAttributesDeep()), diags
 	case g == nil && v.defaultExpr == nil:
 		return cty.DynamicVal, append(diags, errorAt(v.header, "Missing value for a variable",
@@ -231,11 +216,11 @@ func (v *variable) convert(value cty.Value) (cty.Value, error) {
 	return converted, nil
 }
 
-func (c *Config) defaultValue(v *variable) (cty.Value, hcl.Diagnostics) {
-	if v.defaultExpr == nil || c.bad[v.defaultExpr] {
+func (vs *Variables) defaultValue(v *variable) (cty.Value, hcl.Diagnostics) {
+	if v.defaultExpr == nil || vs.eval.bad[v.defaultExpr] {
 		return cty.DynamicVal, nil
 	}
-	value, diags := c.constant(v.defaultExpr)
+	value, diags := vs.eval.Constant(v.defaultExpr)
 	if diags.HasErrors() {
 		return cty.DynamicVal, diags
 	}
@@ -251,12 +236,12 @@ func (c *Config) defaultValue(v *variable) (cty.Value, hcl.Diagnostics) {
 	return converted, diags
 }
 
-// validateVariables evaluates the conditions. They may refer to anything that is known without a host.
-func (c *Config) validateVariables() hcl.Diagnostics {
+// Validate evaluates the conditions. They may refer to anything that is in the context.
+func (vs *Variables) Validate(ctx *hcl.EvalContext) hcl.Diagnostics {
 	var diags hcl.Diagnostics
-	for _, name := range sortedKeys(c.variables) {
-		for _, val := range c.variables[name].validations {
-			_, ruleDiags := c.judgeNow(val, c.global, "Invalid value for variable "+name)
+	for _, name := range sortedKeys(vs.byName) {
+		for _, val := range vs.byName[name].validations {
+			_, ruleDiags := vs.eval.JudgeNow(val, ctx, "Invalid value for variable "+name)
 			diags = append(diags, ruleDiags...)
 		}
 	}

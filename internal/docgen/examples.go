@@ -8,13 +8,13 @@ import (
 	"github.com/hashicorp/hcl/v2"
 
 	"github.com/mirrorform/mirrorform/internal/config"
+	"github.com/mirrorform/mirrorform/internal/mirror"
 	"github.com/mirrorform/mirrorform/internal/ui"
-	"github.com/mirrorform/mirrorform/resources"
 )
 
 // load reads a configuration, with no values of variables but those in its own files.
 func load(dir string) (*config.Config, hcl.Diagnostics) {
-	return config.Load(config.Options{Dir: dir, Registry: resources.All()})
+	return config.Load(config.Options{Dir: dir, Registry: mirror.Types()})
 }
 
 // loadExample reads a configuration that must be valid, without any warning.

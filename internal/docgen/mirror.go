@@ -128,8 +128,8 @@ func identity(state any) string {
 }
 
 // expand expands a mirror block named almalinux on a host of the documentation.
-func expand(spec *mirror.Spec) ([]mirror.Part, error) {
-	parts, problems := mirror.Expand(resources.All(), "almalinux", spec, mirror.Host{
+func expand(spec *mirror.Spec) ([]engine.Part, error) {
+	parts, problems := mirror.Expand(resources.All(), "almalinux", spec, engine.Site{
 		Target: engine.Target{Name: "fra1"}, Address: "203.0.113.10", Dir: "/",
 	})
 	var errs []error

@@ -13,26 +13,9 @@ import (
 	"github.com/mirrorform/mirrorform/resources"
 )
 
-// Host is what an expansion has to know of a mirror's host.
-type Host struct {
-	Target  engine.Target
-	Address string // as configured
-	Dir     string // absolute path of the configuration's directory
-}
-
-// Part is one resource that a mirror block expands to.
-type Part struct {
-	Name      string   // the last part of its address: HOST/mirror.MIRROR.NAME
-	Local     bool     // it is on host local, at local/mirror.MIRROR.NAME["HOST"]
-	Type      string   // resource type
-	State     any      // *S of that type
-	DependsOn []string // names of other parts on the same host
-	Keep      string   // why destroy leaves it alone unless named
-}
-
-// part is a Part with the attribute of the mirror block that each of its own attributes comes from.
+// part is an engine.Part with the attribute of the mirror block that each of its own attributes comes from.
 type part struct {
-	Part
+	engine.Part
 	from   map[string]string
 	advice map[string]string // by the part's attribute: what to do about a problem, where its type does not say
 }
@@ -86,7 +69,7 @@ type part struct {
 // Two things of EL hosts are not done by any part: where SELinux enforces, a tree outside /var/www
 // needs the file context httpd_sys_content_t (semanage-fcontext(8)) before nginx may read it, and
 // firewalld has to let HTTP in.
-func Expand(reg *engine.Registry, name string, spec *Spec, host Host) ([]Part, []engine.Problem) {
+func Expand(reg *engine.Registry, name string, spec *Spec, host engine.Site) ([]engine.Part, []engine.Problem) {
 	x := &expansion{reg: reg, name: name, spec: spec, host: host}
 	x.mirror()
 	x.validate()
@@ -94,7 +77,7 @@ func Expand(reg *engine.Registry, name string, spec *Spec, host Host) ([]Part, [
 	if x.failed() {
 		return nil, x.problems
 	}
-	parts := make([]Part, len(x.parts))
+	parts := make([]engine.Part, len(x.parts))
 	for i, p := range x.parts {
 		parts[i] = p.Part
 	}
@@ -106,7 +89,7 @@ type expansion struct {
 	reg      *engine.Registry
 	name     string
 	spec     *Spec
-	host     Host
+	host     engine.Site
 	guide    guide
 	user     string // the account of the sync
 	web      Web    // with its defaults
@@ -147,7 +130,7 @@ func (x *expansion) mirror() {
 
 // add adds a part. from maps attributes of the part to those of the block: "path" to "storage.path". Every part on the
 // host depends on the storage check.
-func (x *expansion) add(p Part, from map[string]string) {
+func (x *expansion) add(p engine.Part, from map[string]string) {
 	if !p.Local && p.Name != "storage" {
 		p.DependsOn = append([]string{"storage"}, p.DependsOn...)
 	}
@@ -254,11 +237,11 @@ func (x *expansion) account() {
 		return
 	}
 	from := map[string]string{"name": "user", "group": "user"}
-	x.add(Part{
+	x.add(engine.Part{
 		Name: "group", Type: "group", Keep: "it is the group of user " + x.user + ", who stays",
 		State: &resources.Group{Name: x.user, System: true},
 	}, from)
-	x.add(Part{
+	x.add(engine.Part{
 		Name: "user", Type: "user", DependsOn: []string{"group"},
 		State: &resources.User{
 			Name: x.user, Group: x.user, System: true, KeepExisting: true,

@@ -65,7 +65,7 @@ func TestExpand(t *testing.T) {
 }
 
 // checkParts holds what is so for every expansion.
-func checkParts(t *testing.T, parts []mirror.Part, problems []engine.Problem, host mirror.Host, tolerated ...string) {
+func checkParts(t *testing.T, parts []engine.Part, problems []engine.Problem, host engine.Site, tolerated ...string) {
 	t.Helper()
 	failed := slices.ContainsFunc(problems, func(p engine.Problem) bool { return p.Severity == engine.Error })
 	if failed != (parts == nil) {
@@ -114,7 +114,7 @@ func checkParts(t *testing.T, parts []mirror.Part, problems []engine.Problem, ho
 }
 
 // show writes parts and problems as the golden sections have them.
-func show(parts []mirror.Part, problems []engine.Problem) string {
+func show(parts []engine.Part, problems []engine.Problem) string {
 	var out strings.Builder
 	for _, p := range problems {
 		fmt.Fprintf(&out, "%s %s: %s\n", p.Severity, p.Attribute, p.Summary)
@@ -161,7 +161,7 @@ func dump(t *testing.T, v any) string {
 	return string(b)
 }
 
-func readHost(t *testing.T, data []byte) mirror.Host {
+func readHost(t *testing.T, data []byte) engine.Site {
 	t.Helper()
 	var h struct {
 		Name, Address string
@@ -170,7 +170,7 @@ func readHost(t *testing.T, data []byte) mirror.Host {
 	if err := json.Unmarshal(data, &h); err != nil {
 		t.Fatal(err)
 	}
-	return mirror.Host{Target: engine.Target{Name: h.Name, Facts: h.Facts}, Address: h.Address, Dir: "/home/me/fleet"}
+	return engine.Site{Target: engine.Target{Name: h.Name, Facts: h.Facts}, Address: h.Address, Dir: "/home/me/fleet"}
 }
 
 // readSpec reads the body of a mirror block.

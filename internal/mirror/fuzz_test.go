@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/internal/mirror"
 	"github.com/mirrorform/mirrorform/resources"
 )
@@ -60,7 +61,7 @@ func FuzzExpand(f *testing.F) {
 }
 
 // publishDirectory is where the mirror's entry belongs.
-func publishDirectory(spec *mirror.Spec, host mirror.Host) string {
+func publishDirectory(spec *mirror.Spec, host engine.Site) string {
 	if filepath.IsAbs(spec.Publish.Directory) {
 		return spec.Publish.Directory
 	}

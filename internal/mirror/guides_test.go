@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/internal/mirror"
 	"github.com/mirrorform/mirrorform/resources"
 )
@@ -56,7 +57,7 @@ func TestGuideLine(t *testing.T) {
 	}
 }
 
-func expand(t *testing.T, host string, spec *mirror.Spec) []mirror.Part {
+func expand(t *testing.T, host string, spec *mirror.Spec) []engine.Part {
 	t.Helper()
 	h := readHost(t, []byte(`{"address": "203.0.113.10"}`))
 	h.Target.Name = host

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/internal/mirror"
 	"github.com/mirrorform/mirrorform/internal/syncjob/settings"
 	"github.com/mirrorform/mirrorform/resources"
@@ -187,7 +188,7 @@ type shellText struct {
 	scripts []string
 }
 
-func (x *shellText) add(t *testing.T, parts []mirror.Part) {
+func (x *shellText) add(t *testing.T, parts []engine.Part) {
 	t.Helper()
 	for _, p := range parts {
 		switch s := p.State.(type) {
@@ -290,7 +291,7 @@ func TestSettings(t *testing.T) {
 }
 
 // state finds the state of a part.
-func state[S any](t *testing.T, parts []mirror.Part, name string) *S {
+func state[S any](t *testing.T, parts []engine.Part, name string) *S {
 	t.Helper()
 	for _, p := range parts {
 		if s, ok := p.State.(*S); ok && p.Name == name {

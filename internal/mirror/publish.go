@@ -42,7 +42,7 @@ func (x *expansion) publish() {
 	if !filepath.IsAbs(dir) {
 		dir = filepath.Join(x.host.Dir, dir)
 	}
-	x.add(Part{
+	x.add(engine.Part{
 		Name: "publish", Local: true, Type: "file", State: &resources.File{Path: filepath.Join(dir, file.Name+".yml"), Content: &text},
 	}, map[string]string{"path": "publish.directory", "content": "publish"})
 }

@@ -5,6 +5,7 @@ import (
 	"path"
 	"strings"
 
+	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/resources"
 )
 
@@ -54,7 +55,7 @@ func (x *expansion) storage() {
 	st := x.spec.Storage
 	x.storageRules()
 	minimum, recommended := x.sizes()
-	x.add(Part{
+	x.add(engine.Part{
 		Name: "storage", Type: "storage",
 		State: &resources.Storage{Path: st.Path, Minimum: minimum, Recommended: recommended, Device: st.Device},
 	}, map[string]string{
@@ -75,22 +76,22 @@ func (x *expansion) filesystem() {
 		return
 	}
 	point, pointFrom := x.mountPoint(), x.mountAttribute()
-	x.add(Part{
+	x.add(engine.Part{
 		Name: "filesystem_package", Type: "package", Keep: "it repairs the host's file systems",
 		State: &resources.Package{Name: tools},
 	}, nil)
-	x.add(Part{
+	x.add(engine.Part{
 		Name: "mount_point", Type: "directory",
 		// Its owner and mode are those of what is mounted there, which are the mount's matter.
 		State: &resources.Directory{Path: point},
 	}, map[string]string{"path": pointFrom})
-	x.add(Part{
+	x.add(engine.Part{
 		Name: "filesystem", Type: "filesystem", DependsOn: []string{"filesystem_package"},
 		State: &resources.Filesystem{Device: st.Device, Type: filesystem},
 	}, map[string]string{"device": "storage.device", "type": "storage.filesystem"})
 	mount := &resources.Mount{Path: point, Device: st.Device, Filesystem: filesystem, Options: st.Options}
 	depends := []string{"mount_point", "filesystem"}
-	x.add(Part{Name: "mount", Type: "mount", DependsOn: depends, State: mount}, map[string]string{
+	x.add(engine.Part{Name: "mount", Type: "mount", DependsOn: depends, State: mount}, map[string]string{
 		"path": pointFrom, "device": "storage.device", "filesystem": "storage.filesystem", "options": "storage.options",
 	})
 }
@@ -169,7 +170,7 @@ func (x *expansion) directories() {
 		}
 		from := j.dirAttribute
 		owner, group := x.owner()
-		x.add(Part{
+		x.add(engine.Part{
 			Name: name, Type: "directory", Keep: "it holds the mirror's files",
 			DependsOn: x.existing("user", "mount", j.part("tree")),
 			State:     &resources.Directory{Path: j.dir, Owner: owner, Group: group},
@@ -193,7 +194,7 @@ func (x *expansion) tree(j *job, others []*job) {
 	for _, other := range others {
 		tree.Apart = append(tree.Apart, other.dir)
 	}
-	x.add(Part{
+	x.add(engine.Part{
 		Name: j.part("tree"), Type: "tree", DependsOn: x.existing(depends...), State: tree.ClaimedBy(attribute),
 	}, map[string]string{"path": j.dirAttribute, "claim": attribute, "owner": "user", "group": "user"})
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path"
 
+	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/engine/wire"
 	"github.com/mirrorform/mirrorform/internal/syncjob/settings"
 	"github.com/mirrorform/mirrorform/resources"
@@ -11,7 +12,7 @@ import (
 
 // sync makes what the scheduled syncs need, and them.
 func (x *expansion) sync() {
-	x.add(Part{Name: "rsync", Type: "package", State: &resources.Package{Name: "rsync"}}, nil)
+	x.add(engine.Part{Name: "rsync", Type: "package", State: &resources.Package{Name: "rsync"}}, nil)
 	for _, j := range x.jobs {
 		x.lock(j)
 		x.log(j)
@@ -38,7 +39,7 @@ const lockMode = "0600"
 // boot, and flock(1) would make one that all can open.
 func (x *expansion) lock(j *job) {
 	from := map[string]string{"path": j.attribute("lock"), "owner": "user", "group": "user"}
-	x.add(Part{
+	x.add(engine.Part{
 		Name: j.part("lock"), Type: "file", DependsOn: x.existing("user"),
 		State: &resources.File{Path: j.lockFile, Owner: x.user, Group: x.user, Mode: lockMode},
 	}, from)
@@ -47,7 +48,7 @@ func (x *expansion) lock(j *job) {
 	}
 	content := fmt.Sprintf("# Managed by mirrorform: the lock of mirror %s. Changes made here are overwritten.\nf %s %s %s %s -\n",
 		x.name, j.lockFile, lockMode, x.user, x.user)
-	x.add(Part{
+	x.add(engine.Part{
 		Name: j.part("lock_at_boot"), Type: "file", DependsOn: x.existing("user"),
 		State: &resources.File{
 			Path: "/etc/tmpfiles.d/" + j.file + ".conf", Content: &content, Owner: "root", Group: "root", Mode: "0644",
@@ -64,7 +65,7 @@ func (x *expansion) log(j *job) {
 		return
 	}
 	from := map[string]string{"path": j.attribute("log"), "owner": "user", "group": "user"}
-	x.add(Part{
+	x.add(engine.Part{
 		Name: j.part("log"), Type: "file", DependsOn: x.existing("user"),
 		State: &resources.File{Path: j.log, Owner: x.user, Group: x.user, Mode: logMode},
 	}, from)
@@ -73,7 +74,7 @@ func (x *expansion) log(j *job) {
 // stateDirectory makes the directory that records of syncs are in. Nobody else can open what is in
 // it: its files are locked while they are written.
 func (x *expansion) stateDirectory() {
-	x.add(Part{
+	x.add(engine.Part{
 		Name: "sync_state", Type: "directory", DependsOn: x.existing("user"),
 		State: &resources.Directory{Path: stateDir, Owner: x.user, Group: x.user, Mode: "0700"},
 	}, map[string]string{"owner": "user", "group": "user"})
@@ -83,7 +84,7 @@ func (x *expansion) stateDirectory() {
 // the program's.
 func (x *expansion) records(j *job) {
 	for _, suffix := range []string{"status", "output", "hold"} {
-		x.add(Part{
+		x.add(engine.Part{
 			Name: j.part("sync_" + suffix), Type: "file", DependsOn: x.existing("user", "sync_state"),
 			// The job writes them again, with whatever primary group the account has.
 			State: &resources.File{Path: j.state("." + suffix), Owner: x.user, Mode: "0644"},
@@ -103,12 +104,12 @@ func (x *expansion) logrotate() {
 	if len(files) == 0 {
 		return
 	}
-	x.add(Part{
+	x.add(engine.Part{
 		Name: "logrotate_package", Type: "package", Keep: "other logs of the host need it",
 		State: &resources.Package{Name: "logrotate"},
 	}, nil)
 	eight := 8
-	x.add(Part{
+	x.add(engine.Part{
 		Name: "logrotate", Type: "logrotate", DependsOn: append([]string{"logrotate_package"}, depends...),
 		State: &resources.Logrotate{
 			Name: x.jobs[0].file, Files: files, Frequency: "weekly", Rotate: &eight,
@@ -126,12 +127,12 @@ func (x *expansion) cronDaemon() {
 		unit = "crond"
 	}
 	const keep = "other jobs of the host need it"
-	x.add(Part{
+	x.add(engine.Part{
 		Name: "cron_package", Type: "package", Keep: keep,
 		State: &resources.Package{Name: "cron", Names: map[string]string{"el": "cronie"}},
 	}, nil)
 	yes := true
-	x.add(Part{
+	x.add(engine.Part{
 		Name: "cron_service", Type: "service", Keep: keep, DependsOn: []string{"cron_package"},
 		State: &resources.Service{Name: unit, Enabled: &yes, Running: &yes},
 	}, nil)
@@ -142,7 +143,7 @@ func (x *expansion) cronDaemon() {
 func (x *expansion) cron(j *job) {
 	rsync, err := resources.ShellJoin(j.settings.Command(true))
 	x.report(j.block, err)
-	x.add(Part{
+	x.add(engine.Part{
 		Name: j.part("cron"), Type: "cron",
 		DependsOn: x.existing("user", "mount", j.part("tree"), j.part("directory"), "rsync", j.part("lock"), j.part("lock_at_boot"), j.part("log"),
 			"cron_package", j.part("sync_script"), j.part("sync_status")),
@@ -165,12 +166,12 @@ func (x *expansion) cron(j *job) {
 // program installs the program that runs syncs, which all jobs of the host share, and makes the
 // directory of their settings.
 func (x *expansion) program() {
-	x.add(Part{Name: "sync_program_directory", Type: "directory", State: &resources.Directory{Path: path.Dir(settings.Program)}}, nil)
-	x.add(Part{
+	x.add(engine.Part{Name: "sync_program_directory", Type: "directory", State: &resources.Directory{Path: path.Dir(settings.Program)}}, nil)
+	x.add(engine.Part{
 		Name: "sync_program", Type: "program", DependsOn: []string{"sync_program_directory", "rsync"},
 		State: &resources.Program{Path: settings.Program, Name: wire.SyncProgram},
 	}, nil)
-	x.add(Part{
+	x.add(engine.Part{
 		Name: "sync_settings_directory", Type: "directory",
 		State: &resources.Directory{Path: settings.Dir, Owner: "root", Group: "root", Mode: "0755"},
 	}, nil)
@@ -182,7 +183,7 @@ func (x *expansion) settings(j *job) {
 	if _, err := settings.Parse(content); err != nil && !x.failed() {
 		x.errorf(j.block, "", "the program that syncs cannot be told this: %v", err) // such as an option that is an empty word
 	}
-	x.add(Part{
+	x.add(engine.Part{
 		Name: j.part("sync_settings"), Type: "file", DependsOn: x.existing("user", "sync_settings_directory"),
 		State: &resources.File{Path: settings.Dir + "/" + j.name(), Content: &content, Owner: "root", Group: x.user, Mode: "0640"},
 	}, map[string]string{"content": j.block, "group": "user"})
@@ -196,7 +197,7 @@ func (x *expansion) script(j *job) {
 		"#\n" +
 		"# It does what the cron entry does, under the same lock, and shows rsync's output. Run it as root or as the mirror's account.\n" +
 		"exec " + settings.Program + " " + j.name() + ` "$@"` + "\n"
-	x.add(Part{
+	x.add(engine.Part{
 		Name: j.part("sync_script"), Type: "file",
 		DependsOn: x.existing("user", "rsync", j.part("sync_status"), j.part("sync_output"), j.part("sync_hold"), "sync_program", j.part("sync_settings")),
 		State:     &resources.File{Path: j.script(), Content: &content, Owner: "root", Group: "root", Mode: "0755"},

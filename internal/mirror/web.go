@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/resources"
 )
 
@@ -100,8 +101,8 @@ func (x *expansion) site() {
 		return
 	}
 	yes := true
-	x.add(Part{Name: "nginx", Type: "package", State: &resources.Package{Name: "nginx"}}, nil)
-	x.add(Part{
+	x.add(engine.Part{Name: "nginx", Type: "package", State: &resources.Package{Name: "nginx"}}, nil)
+	x.add(engine.Part{
 		Name: "nginx_service", Type: "service", DependsOn: []string{"nginx"},
 		State: &resources.Service{Name: "nginx", Enabled: &yes, Running: &yes},
 	}, nil)
@@ -127,7 +128,7 @@ func (x *expansion) site() {
 	if strings.Contains(x.web.ServerName, `["`) {
 		advice["server_name"] = "hosts of a group have brackets and quotes in their names: target.key is the key alone"
 	}
-	x.add(Part{
+	x.add(engine.Part{
 		Name: "site", Type: "nginx_site", DependsOn: append(depends, x.existing("mount")...),
 		State: &resources.NginxSite{Name: x.jobs[0].file, ServerName: names, Listen: listen, Aliases: aliases, Address: address, Default: x.web.Default},
 	}, map[string]string{"server_name": named, "listen": "web.port", "aliases": served, "default": "web.default"})

@@ -15,8 +15,8 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/internal/config"
+	"github.com/mirrorform/mirrorform/internal/mirror"
 	"github.com/mirrorform/mirrorform/internal/upstream"
-	"github.com/mirrorform/mirrorform/resources"
 )
 
 func TestNewRollout(t *testing.T) {
@@ -182,7 +182,7 @@ func TestLastRun(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "fleet.hcl"), []byte(fleet), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	sc, err := NewScope(Sources{Dir: dir, Types: resources.All()}, Selection{}, silent{})
+	sc, err := NewScope(Sources{Dir: dir, Types: mirror.Types()}, Selection{}, silent{})
 	if err != nil {
 		t.Fatal(err)
 	}

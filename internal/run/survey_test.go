@@ -8,8 +8,8 @@ import (
 	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/engine/wire"
 	"github.com/mirrorform/mirrorform/internal/config"
+	"github.com/mirrorform/mirrorform/internal/mirror"
 	"github.com/mirrorform/mirrorform/internal/syncs"
-	"github.com/mirrorform/mirrorform/resources"
 )
 
 // TestSurveysShareThePlansMessage: what status asks is among the questions of the plan, which go in one message.
@@ -30,7 +30,7 @@ mirror "m" {
 	}
 	facts := wire.Facts{}
 	facts.OS.Family = "debian"
-	c, diags := config.Load(config.Options{Dir: dir, Registry: resources.All()})
+	c, diags := config.Load(config.Options{Dir: dir, Registry: mirror.Types()})
 	list, more := c.Resources("a", map[string]*wire.Facts{"a": &facts})
 	if diags.HasErrors() || more.HasErrors() {
 		t.Fatal(diags, more)

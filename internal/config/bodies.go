@@ -1,0 +1,235 @@
+package config
+
+import (
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/engine/wire"
+	"github.com/zclconf/go-cty/cty"
+)
+
+// bodies evaluates the bodies of blocks for hosts.
+type bodies struct {
+	eval      *Evaluator
+	registry  *engine.Registry
+	inventory *inventory
+}
+
+// decoded is a body that was evaluated for a host, or for all hosts of its instance.
+type decoded struct {
+	state     any // pointer to the struct that the body fills
+	unknown   map[string]bool
+	failed    map[string]bool
+	sensitive map[string]bool
+	diags     hcl.Diagnostics
+}
+
+// usable tells whether the state is complete.
+func (d *decoded) usable() bool {
+	return len(d.unknown) == 0 && len(d.failed) == 0 && !d.diags.HasErrors()
+}
+
+// sourceLoader is a state that takes the content of a file on this machine, such as the file resource's source argument.
+// read returns the content of a file; a path that is not absolute is relative to the configuration's directory.
+type sourceLoader interface {
+	LoadSource(read func(path string) ([]byte, error)) error
+}
+
+// decode evaluates an instance's body for a host and checks the state.
+func (s *bodies) decode(i *instance, h *Host, facts *wire.Facts) *decoded {
+	d := NewDecoder(s.eval, i.hostContext(h, facts))
+	d.RefuseSensitive = i.block.refuseSensitive
+	d.WarnCRLF = true
+	state := reflect.New(i.block.state)
+	diags := d.Fill(i.block.body, state.Interface())
+	out := &decoded{state: state.Interface(), unknown: unlessEmpty(d.Unknown), failed: unlessEmpty(d.Failed), sensitive: unlessEmpty(d.Sensitive), diags: diags}
+	if i.block.composite != nil {
+		return out
+	}
+	out.diags = append(out.diags, s.loadSource(i.block, out)...)
+	for _, p := range i.block.kind.Validate(out.state) {
+		if out.complete() || i.block.sets(p.Attribute, out) {
+			out.diags = append(out.diags, i.block.problem(p, topLevel(out.sensitive), out.state))
+		}
+	}
+	return out
+}
+
+// unlessEmpty is the map, or nil in place of an empty one: there are as many as resources on all hosts.
+func unlessEmpty(m map[string]bool) map[string]bool {
+	if len(m) == 0 {
+		return nil
+	}
+	return m
+}
+
+// complete tells whether every argument has its value.
+func (d *decoded) complete() bool { return len(d.unknown) == 0 && len(d.failed) == 0 }
+
+// sets tells whether the source sets an argument and it has its value. While others have none yet, only problems of such arguments are
+// certain to stay.
+func (b *block) sets(path string, d *decoded) bool {
+	if _, set := b.find(path); !set {
+		return false
+	}
+	for _, paths := range []map[string]bool{d.unknown, d.failed} {
+		for p := range paths {
+			if p == path || strings.HasPrefix(path, p+".") || strings.HasPrefix(p, path+".") {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func (b *block) refuseSensitive(_ string, f *Field) string {
+	switch {
+	case b.composite != nil:
+		return "what " + withArticle(b.composite.Name) + " expands to is printed"
+	case f.Tag("id"):
+		return "it says which thing on the host is meant, which is printed"
+	case f.Tag("argv"):
+		return "it becomes an argument of a program, which every user of the host can see"
+	}
+	return ""
+}
+
+func (s *bodies) loadSource(b *block, d *decoded) hcl.Diagnostics {
+	loader, ok := d.state.(sourceLoader)
+	if !ok || d.unknown["source"] || d.failed["source"] {
+		return nil
+	}
+	var diags hcl.Diagnostics
+	secret := d.sensitive["source"]
+	err := loader.LoadSource(func(path string) ([]byte, error) {
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(s.eval.Reader.Dir, path)
+		}
+		content, err := s.eval.Reader.Read(path, maxLocalFile)
+		diags = crlfContent(content, b.attributeRange("source"))
+		if secret {
+			d.sensitive["content"] = true // as which plans show it
+			s.eval.Secrets.Add(cty.StringVal(string(content)))
+		}
+		return content, err
+	})
+	if err == nil {
+		return diags
+	}
+	why := err.Error()
+	if secret {
+		why = "the reason is not shown, since the value is sensitive"
+	}
+	if d.failed == nil {
+		d.failed = map[string]bool{}
+	}
+	d.failed["source"] = true
+	return hcl.Diagnostics{errorAt(b.attributeRange("source"), "File cannot be read", "The file that \"source\" names cannot be used: %s.", why)}
+}
+
+// decodeAll evaluates every body for every host that it is on, without facts, and checks what can be checked then.
+func (s *bodies) decodeAll(blocks []*block) hcl.Diagnostics {
+	var diags hcl.Diagnostics
+	for _, b := range blocks {
+		diags = append(diags, perInstance(b.instances, s.decodeInstance)...)
+		if b.localParts {
+			s.inventory.local()
+		}
+	}
+	return diags
+}
+
+func (s *bodies) decodeInstance(i *instance) hcl.Diagnostics {
+	hosts := i.hosts
+	if len(hosts) == 0 {
+		// On no host, or none that is known: the body is checked all the same, for a host of which nothing is known.
+		hosts = []*Host{unknownHost()}
+	}
+	if i.block.uses == usesNothing {
+		same := s.decode(i, hosts[0], nil)
+		for _, h := range hosts {
+			i.decoded[h.Name] = same
+		}
+	}
+	found := make([]hcl.Diagnostics, len(hosts))
+	for n, h := range hosts {
+		if i.block.uses != usesNothing {
+			i.decoded[h.Name] = s.decode(i, h, nil)
+		}
+		found[n] = i.decoded[h.Name].diags
+		if i.block.composite != nil {
+			parts, expandDiags := s.expand(i, h, &wire.Facts{}, i.decoded[h.Name])
+			i.parts[h.Name] = parts
+			i.block.localParts = i.block.localParts || i.mayHaveLocalParts(i.decoded[h.Name], parts)
+			found[n] = append(slices.Clip(found[n]), expandDiags...)
+		}
+		pre, conditionDiags := i.foresee(s.eval, h)
+		if pre == Fails {
+			found[n] = nil // which may only be consequences
+		}
+		found[n] = append(slices.Clip(found[n]), conditionDiags...)
+	}
+	return perHost(hosts, found)
+}
+
+// mayHaveLocalParts tells whether a composite puts anything on host local, as far as can be seen without facts.
+func (i *instance) mayHaveLocalParts(d *decoded, parts []engine.Part) bool {
+	if !d.usable() {
+		return i.block.composite.OnLocal(d.state)
+	}
+	return slices.ContainsFunc(parts, func(p engine.Part) bool { return p.Local })
+}
+
+// unknownHost stands for the host where there is none.
+func unknownHost() *Host {
+	attrs := map[string]cty.Value{}
+	for name, v := range localHostValue().AsValueMap() {
+		attrs[name] = cty.UnknownVal(v.Type())
+	}
+	return &Host{value: cty.ObjectVal(attrs)}
+}
+
+// expand finds the parts of a composite on a host. While the specification or the host is not complete there are none, but problems may be found.
+func (s *bodies) expand(i *instance, h *Host, facts *wire.Facts, d *decoded) ([]engine.Part, hcl.Diagnostics) {
+	complete := d.complete() && h.Name != "" && !h.incomplete
+	dir, err := filepath.Abs(s.eval.Reader.Dir)
+	if err != nil {
+		return nil, hcl.Diagnostics{errorAt(i.block.header, "Unknown directory", "%s", err)}
+	}
+	parts, problems := i.block.composite.Expand(s.registry, i.block.label, d.state, engine.Site{
+		Target: engine.Target{Name: h.Name, Facts: *facts}, Address: h.Address, Dir: dir,
+	})
+	var diags hcl.Diagnostics
+	for _, p := range problems {
+		if complete || i.block.sets(p.Attribute, d) {
+			diags = append(diags, i.block.problem(p, nil, nil))
+		}
+	}
+	if diags.HasErrors() || !complete {
+		return nil, diags
+	}
+	return parts, diags
+}
+
+// topLevel cuts paths to the arguments that they begin with, which is what plans show.
+func topLevel(paths map[string]bool) map[string]bool {
+	if len(paths) == 0 {
+		return nil
+	}
+	attrs := map[string]bool{}
+	for p := range paths {
+		attrs[firstStep(p)] = true
+	}
+	return attrs
+}
+
+func firstStep(path string) string {
+	if end := strings.IndexAny(path, ".["); end >= 0 {
+		return path[:end]
+	}
+	return path
+}

@@ -1,0 +1,171 @@
+package config
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/mirrorform/mirrorform/engine"
+)
+
+// declarations are the blocks of a configuration, as they are written.
+type declarations struct {
+	eval     *Evaluator
+	registry *engine.Registry
+
+	variables  *Variables
+	locals     *Locals
+	outputs    *Outputs
+	hostBlocks map[string]*hostBlock
+	blocks     []*block // resources and composites in the order of the source
+	byName     map[string]*block
+	checks     map[string]*checkBlock
+	moves      []*move       // in the order of the source
+	geoIP      *geoIPBlock   // nil: there is none
+	rollout    *rolloutBlock // nil: there is none
+
+	misses Misses
+}
+
+func newDeclarations(e *Evaluator, registry *engine.Registry) *declarations {
+	return &declarations{
+		eval: e, registry: registry, variables: NewVariables(e), locals: NewLocals(e), outputs: NewOutputs(e),
+		hostBlocks: map[string]*hostBlock{}, byName: map[string]*block{}, checks: map[string]*checkBlock{},
+	}
+}
+
+// blockLabels says which blocks a file may have besides those of composite types, with the names of their labels.
+var blockLabels = map[string][]string{
+	"host": {"NAME"}, "resource": {"TYPE", "NAME"}, "variable": {"NAME"}, "locals": nil, "output": {"NAME"},
+	"check": {"NAME"}, "moved": nil, "removed": nil, "geoip": nil, "rollout": nil,
+}
+
+// labels returns the names of the labels of a type of blocks.
+func (d *declarations) labels(blockType string) (labels []string, known bool) {
+	if d.registry.Composite(blockType) != nil {
+		return []string{"NAME"}, true
+	}
+	labels, known = blockLabels[blockType]
+	return labels, known
+}
+
+// identifier is what may name a host, a resource or anything else. Names become parts of addresses and file names.
+var identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]{0,62}$`)
+
+// declare takes down what the blocks of a file declare, and checks what can be seen without evaluating.
+func (d *declarations) declare(body *hclsyntax.Body) hcl.Diagnostics {
+	var diags hcl.Diagnostics
+	for _, a := range sortedAttributes(body) {
+		detail := "An argument cannot stand outside of blocks."
+		if _, ok := d.labels(a.Name); ok {
+			detail = fmt.Sprintf("%q is a block: write it without the equals sign.", a.Name)
+		} else if d.variables.Has(a.Name) {
+			detail += " Values of variables belong into a *.hclvars file."
+		}
+		diags = append(diags, errorAt(a.NameRange, "Unsupported argument", "%s", detail))
+	}
+	for _, b := range body.Blocks {
+		if b.Body == nil {
+			continue
+		}
+		labels, known := d.labels(b.Type)
+		if !known {
+			diags = append(diags, errorAt(b.TypeRange, "Unsupported block", "There is no block named %q.%s", b.Type, d.hintForBlock(b.Type)))
+			continue
+		}
+		if labelDiags := checkLabels(b, labels); labelDiags.HasErrors() {
+			diags = append(diags, labelDiags...)
+			continue
+		}
+		diags = append(diags, d.declareOne(b)...)
+	}
+	return diags
+}
+
+func (d *declarations) declareOne(b *hclsyntax.Block) hcl.Diagnostics {
+	switch b.Type {
+	case "host":
+		return d.declareHost(b)
+	case "variable":
+		return d.variables.Declare(b)
+	case "locals":
+		return d.locals.Declare(b)
+	case "output":
+		return d.outputs.Declare(b)
+	case "check":
+		return d.declareCheck(b)
+	case "moved", "removed":
+		m, diags := readMove(d.eval, d.registry, b)
+		if m != nil {
+			d.moves = append(d.moves, m)
+		}
+		return diags
+	case "geoip":
+		return d.declareGeoIP(b)
+	case "rollout":
+		return d.declareRollout(b)
+	}
+	return d.declareBlock(b)
+}
+
+// hintForBlock suggests a block for an unknown one; a resource type written as a block is a common slip.
+func (d *declarations) hintForBlock(name string) string {
+	if d.registry.Kind(name) != nil {
+		return fmt.Sprintf(" It is a resource type: write resource %q \"NAME\" { … }.", name)
+	}
+	if hint := foreignHint(name); hint != "" {
+		return hint
+	}
+	return didYouMean(name, slices.Concat(sortedKeys(blockLabels), d.registry.CompositeNames()))
+}
+
+func checkLabels(b *hclsyntax.Block, want []string) hcl.Diagnostics {
+	if len(b.Labels) > len(want) {
+		return hcl.Diagnostics{errorAt(b.LabelRanges[len(want)], "Unexpected label", "%s", labelsWanted(b.Type, want))}
+	}
+	if len(b.Labels) < len(want) {
+		return hcl.Diagnostics{errorAt(b.DefRange(), "Missing label", "%s", labelsWanted(b.Type, want))}
+	}
+	for i, l := range b.Labels {
+		if want[i] == "NAME" && !identifier.MatchString(l) {
+			return hcl.Diagnostics{errorAt(b.LabelRanges[i], "Invalid name",
+				"A name begins with a letter or underscore, goes on with letters, digits, underscores and dashes, and has 63 characters at most.")}
+		}
+	}
+	return nil
+}
+
+func labelsWanted(blockType string, labels []string) string {
+	switch len(labels) {
+	case 0:
+		return fmt.Sprintf("A block named %q has no labels: %s { … }.", blockType, blockType)
+	case 1:
+		return fmt.Sprintf("A block named %q has one label, its name: %s \"NAME\" { … }.", blockType, blockType)
+	default:
+		return fmt.Sprintf("A block named %q has two labels, its type and its name: %s \"TYPE\" \"NAME\" { … }.", blockType, blockType)
+	}
+}
+
+// checkAll looks at every expression once, in the scope that it stands in.
+func (d *declarations) checkAll() hcl.Diagnostics {
+	diags := d.variables.Check(d.names(scope{eachWhy: noForEach}))
+	diags = append(diags, d.locals.Check(d.names(scope{eachWhy: "The object each is known in blocks with a for_each argument only, not in locals."}))...)
+	for _, name := range sortedKeys(d.hostBlocks) {
+		diags = append(diags, d.checkHost(d.hostBlocks[name])...)
+	}
+	for _, b := range d.blocks {
+		diags = append(diags, d.checkBlock(b)...)
+	}
+	for _, name := range sortedKeys(d.checks) {
+		diags = append(diags, d.checkCheck(d.checks[name])...)
+	}
+	if d.geoIP != nil {
+		diags = append(diags, d.check(scope{eachWhy: noForEach}, expressions(d.geoIP.body)...)...)
+	}
+	if d.rollout != nil {
+		diags = append(diags, d.check(scope{eachWhy: noForEach}, expressions(d.rollout.body)...)...)
+	}
+	return append(diags, d.outputs.Check(d.names(scopeOutput))...)
+}

@@ -1,0 +1,233 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/mirrorform/mirrorform/engine"
+	"github.com/zclconf/go-cty/cty"
+)
+
+// hostReader makes one host of the arguments of its block.
+type hostReader struct {
+	reader *Reader
+	block  *hostBlock
+	others map[string]*hostBlock // what jump can mean
+	args   hostArguments
+	dec    *Decoder
+	host   *Host
+	diags  hcl.Diagnostics
+}
+
+// readHost decodes and checks one host: that of a block, or with a key one of its group.
+func readHost(e *Evaluator, hb *hostBlock, ctx *hcl.EvalContext, key string, others map[string]*hostBlock) (*Host, hcl.Diagnostics) {
+	r := &hostReader{reader: e.Reader, block: hb, others: others, dec: NewDecoder(e, ctx)}
+	r.dec.Early = true
+	r.dec.RefuseSensitive = func(path string, _ *Field) string {
+		if path == "become_password" {
+			return ""
+		}
+		return "what says how a host is reached is printed"
+	}
+	r.diags = r.dec.Fill(hb.body, &r.args)
+	h := &Host{Name: hb.name, Block: hb.name, Key: key, Become: "none", BecomePassword: r.args.BecomePassword,
+		ConfirmTimeout: defaultConfirm, Labels: r.args.Labels, Range: hb.header}
+	if hb.forEach != nil {
+		h.Name = hb.name + engine.Index(key)
+	}
+	r.host = h
+	r.connection()
+	r.address()
+	r.login()
+	r.keys()
+	r.jump()
+	r.timeouts()
+	e.Secrets.Add(cty.StringVal(h.BecomePassword))
+	h.incomplete = len(r.dec.Failed)+len(r.dec.Unknown) > 0
+	h.value = r.value()
+	return h, r.diags
+}
+
+// value is the object host.NAME.
+func (r *hostReader) value() cty.Value {
+	h, d := r.host, r.dec
+	labels := cty.MapValEmpty(cty.String)
+	if len(h.Labels) > 0 {
+		labels = ctyValue(reflect.ValueOf(h.Labels))
+	}
+	return cty.ObjectVal(map[string]cty.Value{
+		"name":    cty.StringVal(h.Name),
+		"key":     cty.StringVal(h.keyOrName()),
+		"address": orUnknown(d, "address", cty.StringVal(h.Address)),
+		"user":    orUnknown(d, "user", textOrNull(h.User)),
+		"port":    orUnknown(d, "port", h.portValue()),
+		"labels":  orUnknown(d, "labels", labels),
+	})
+}
+
+// wrong reports an argument, which has no value then.
+func (r *hostReader) wrong(name, format string, args ...any) {
+	at := r.block.header
+	if attr := r.block.body.Attributes[name]; attr != nil {
+		at = attr.Expr.Range()
+	}
+	r.dec.Failed[name] = true
+	r.diags = append(r.diags, errorAt(at, "Invalid "+strings.ReplaceAll(name, "_", " "), "%s", fmt.Sprintf(format, args...)))
+}
+
+// known reports whether an argument has a value. Those without one are passed over.
+func (r *hostReader) known(name string) bool {
+	return r.block.body.Attributes[name] != nil && !r.dec.Failed[name] && !r.dec.Unknown[name]
+}
+
+// connection checks the connection block, and the address, which only a host that is reached over SSH needs.
+func (r *hostReader) connection() {
+	h, body := r.host, r.block.body
+	if c := r.args.Connection; c != nil && !r.dec.Failed["connection.type"] && !r.dec.Unknown["connection.type"] {
+		at, ways := r.block.header, []string{connectionSSH, connectionLocal}
+		for _, b := range body.Blocks {
+			if attr := b.Body.Attributes["type"]; attr != nil {
+				at = attr.Expr.Range()
+			}
+		}
+		if !slices.Contains(ways, c.Type) {
+			r.dec.Failed["connection.type"] = true
+			r.diags = append(r.diags, errorAt(at, "Invalid type of connection", "The types are ssh and local, not %q.%s", c.Type, didYouMean(c.Type, ways)))
+		}
+		h.OnThisMachine = c.Type == connectionLocal
+		if h.OnThisMachine && r.reader.Confine {
+			r.diags = append(r.diags, errorAt(at, "Host not allowed", "This host is the machine that mirrorform runs on, and --confine keeps a configuration from reading it. Leave out --confine only if you trust everybody who may change this configuration."))
+		}
+	}
+	if h.OnThisMachine {
+		h.Address = "localhost"
+		for _, name := range []string{"user", "port", "host_key", "identities", "jump", "connect_timeout"} {
+			if attr := body.Attributes[name]; attr != nil {
+				r.diags = append(r.diags, errorAt(attr.NameRange, "Argument without effect", "This host is the machine that mirrorform runs on, which is not reached over SSH, so %q means nothing here.", name))
+			}
+		}
+		return
+	}
+	if r.args.Address == nil && !r.dec.Failed["address"] && !r.dec.Unknown["address"] && !r.dec.Failed["connection.type"] {
+		r.dec.Failed["address"] = true
+		if missingAddress(r.block) == nil { // or else it was said
+			r.diags = append(r.diags, errorAt(r.block.header, "Missing required argument", "In a host, the argument \"address\" is required, and has no value here."))
+		}
+	}
+}
+
+func (r *hostReader) address() {
+	if !r.known("address") || r.args.Address == nil {
+		return
+	}
+	r.host.Address = *r.args.Address
+	if why := checkAddress(r.host.Address); why != "" {
+		r.wrong("address", "%s", why)
+	}
+}
+
+// login reads whom to log in as, on which port, and how that account becomes root.
+func (r *hostReader) login() {
+	h, a := r.host, &r.args
+	if r.known("user") && a.User != nil {
+		h.User = *a.User
+		if !userName.MatchString(h.User) {
+			r.wrong("user", "%q cannot be the name of a user: letters, digits and . _ - @ are allowed, and no dash at the start.", h.User)
+		}
+	}
+	if r.known("port") && a.Port != nil {
+		h.Port = *a.Port
+		if h.Port < 1 || h.Port > 65535 {
+			r.wrong("port", "A port is a number from 1 to 65535.")
+		}
+	}
+	if r.known("become") && a.Become != nil {
+		h.Become = *a.Become
+		if ways := []string{"none", "sudo", "doas"}; !slices.Contains(ways, h.Become) {
+			r.wrong("become", "The ways to become root are none, sudo and doas, not %q.%s", h.Become, didYouMean(h.Become, ways))
+		}
+	}
+}
+
+// keys reads the host's own keys, and the files of those to log in with.
+func (r *hostReader) keys() {
+	if r.known("host_key") {
+		keys, why := hostKeys(r.args.HostKey)
+		if r.host.HostKey = keys; why != "" {
+			r.wrong("host_key", "%s", why)
+		}
+	}
+	if !r.known("identities") {
+		return
+	}
+	for _, path := range r.args.Identities {
+		expanded, err := r.reader.Path(path)
+		if err == nil {
+			err = r.reader.MayRead(expanded)
+		}
+		if err != nil {
+			r.wrong("identities", "%s", sentence(err.Error(), "."))
+		}
+		r.host.Identities = append(r.host.Identities, expanded)
+	}
+}
+
+func (r *hostReader) jump() {
+	if !r.known("jump") || r.args.Jump.IsNull() {
+		return
+	}
+	var why string
+	if r.host.Jump, why = jumpHost(r.args.Jump, r.others); why != "" {
+		r.wrong("jump", "%s", why)
+	}
+}
+
+func (r *hostReader) timeouts() {
+	h, a := r.host, &r.args
+	if r.known("connect_timeout") && a.ConnectTimeout != nil {
+		timeout, err := time.ParseDuration(*a.ConnectTimeout)
+		if h.ConnectTimeout = timeout; err != nil || timeout <= 0 || timeout > time.Hour {
+			r.wrong("connect_timeout", "%q is not a duration between zero and an hour, such as \"10s\" or \"1m30s\".", *a.ConnectTimeout)
+		}
+	}
+	if r.known("confirm_timeout") && a.ConfirmTimeout != nil {
+		timeout, err := time.ParseDuration(*a.ConfirmTimeout)
+		if h.ConfirmTimeout = timeout; err != nil || timeout < minConfirm || timeout > maxConfirm {
+			r.wrong("confirm_timeout", "%q is not a duration from five seconds to ten minutes, such as \"60s\" or \"1m30s\".", *a.ConfirmTimeout)
+		}
+	}
+}
+
+// jumpHost finds the host that the value of jump means, or tells what is wrong.
+func jumpHost(v cty.Value, blocks map[string]*hostBlock) (*Host, string) {
+	const wanted = "The argument takes one host, as in host.bastion; "
+	switch {
+	case !v.IsWhollyKnown():
+		return nil, "" // made from something with an error of its own
+	case v.Type() == cty.String && blocks[v.AsString()] != nil:
+		return nil, wanted + fmt.Sprintf("this is a string. Write host.%s without quotes.", v.AsString())
+	case !v.Type().Equals(hostType) && v.CanIterateElements():
+		return nil, wanted + "this is several. One of a group is host.NAME[\"KEY\"]."
+	case !v.Type().Equals(hostType):
+		return nil, wanted + fmt.Sprintf("this is %s.", describeType(v.Type()))
+	}
+	if v.GetAttr("name").IsNull() {
+		return nil, wanted + "this is an object that is no host."
+	}
+	for _, hb := range blocks {
+		for _, h := range hb.hosts {
+			if h.Name != v.GetAttr("name").AsString() {
+				continue
+			}
+			if h.OnThisMachine {
+				return nil, fmt.Sprintf("host.%s is the machine that mirrorform runs on: there is nothing to jump through.", hb.name)
+			}
+			return h, ""
+		}
+	}
+	return nil, wanted + "this is an object that is no host."
+}

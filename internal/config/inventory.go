@@ -1,0 +1,121 @@
+package config
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/mirrorform/mirrorform/engine/wire"
+	"github.com/zclconf/go-cty/cty"
+)
+
+// inventory has the hosts of a configuration.
+type inventory struct {
+	blocks map[string]*hostBlock
+	values map[string]cty.Value // of host.NAME, by block
+	list   []*Host              // in the order of the source, host local last
+	byName map[string]*Host
+}
+
+func newInventory(blocks map[string]*hostBlock) *inventory {
+	return &inventory{blocks: blocks, values: map[string]cty.Value{}, byName: map[string]*Host{}}
+}
+
+// definitions returns the host blocks for EvaluateInOrder. context gives what expressions refer to.
+func (v *inventory) definitions(e *Evaluator, context func(exprs ...hclsyntax.Expression) *hcl.EvalContext) []Definition {
+	var list []Definition
+	for name, hb := range v.blocks {
+		exprs := expressions(hb.body)
+		list = append(list, Definition{
+			Name: "host." + name, At: hb.header, Exprs: exprs,
+			Evaluate: func() (diags hcl.Diagnostics) {
+				v.values[name], diags = hb.evaluate(e, context(exprs...), v.blocks)
+				return diags
+			},
+			Skip: func() { v.values[name], hb.failed = cty.DynamicVal, true },
+		})
+	}
+	return list
+}
+
+// order lists the hosts in the order of their declaration, once all blocks are evaluated.
+func (v *inventory) order() {
+	blocks := slices.Collect(maps.Values(v.blocks))
+	slices.SortFunc(blocks, func(a, b *hostBlock) int {
+		if before(&a.header, &b.header) {
+			return -1
+		}
+		return 1
+	})
+	for _, hb := range blocks {
+		for _, h := range hb.hosts {
+			v.list = append(v.list, h)
+			v.byName[h.Name] = h
+		}
+	}
+}
+
+// local returns host local, which is added unless it is there.
+func (v *inventory) local() *Host {
+	if v.byName[localHost] == nil {
+		h := &Host{Name: localHost, Block: localHost, Local: true, Address: "localhost", Become: "none", ConfirmTimeout: defaultConfirm, value: localHostValue()}
+		v.list = append(v.list, h)
+		v.byName[localHost] = h
+	}
+	return v.byName[localHost]
+}
+
+// find returns the host of a name.
+func (v *inventory) find(name string) (*Host, *hcl.Diagnostic) {
+	if h := v.byName[name]; h != nil {
+		return h, nil
+	}
+	return nil, errorNowhere("Unknown host", "There is no host named %q.%s", name, didYouMean(name, sortedKeys(v.byName)))
+}
+
+// incomplete reports whether hosts or their arguments are not known, for an error or for a
+// variable without a value.
+func (v *inventory) incomplete() bool {
+	for _, hb := range v.blocks {
+		if hb.failed || slices.ContainsFunc(hb.hosts, func(h *Host) bool { return h.incomplete }) {
+			return true
+		}
+	}
+	return false
+}
+
+// withFacts is the object host with the facts of each host added.
+func (v *inventory) withFacts(facts map[string]*wire.Facts) cty.Value {
+	hosts := map[string]cty.Value{}
+	for name, hb := range v.blocks {
+		group := map[string]cty.Value{}
+		for _, h := range hb.hosts {
+			group[h.Key] = h.target(facts[h.Name])
+		}
+		switch {
+		case hb.failed:
+			hosts[name] = cty.DynamicVal
+		case hb.forEach != nil:
+			hosts[name] = cty.ObjectVal(group)
+		default:
+			hosts[name] = group[""]
+		}
+	}
+	return cty.ObjectVal(hosts)
+}
+
+// meantBy reports whether a reference is to the host, to its group, or to all hosts.
+func (h *Host) meantBy(t hcl.Traversal) bool {
+	root, name := reference(t)
+	switch {
+	case root != "host":
+		return false
+	case name == "":
+		return true
+	case name != h.Block || h.Key == "" || len(t) < 3:
+		return name == h.Block
+	}
+	key := stepName(t[2])
+	return key == "" || key == h.Key
+}

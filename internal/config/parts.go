@@ -1,0 +1,30 @@
+package config
+
+import (
+	"path/filepath"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/mirrorform/mirrorform/engine"
+)
+
+// part makes a resource of a composite's part.
+func (i *instance) part(reg *engine.Registry, h *Host, p engine.Part) *engine.Resource {
+	address := func(name string) string { return i.address(h.Name) + "." + name }
+	if p.Local {
+		address = func(name string) string { return i.address(localHost) + "." + name + engine.Index(h.Name) }
+	}
+	r := &engine.Resource{
+		Address: address(p.Name), Kind: reg.Kind(p.Type), State: p.State, Source: sourceOf(i.block.header), Keep: p.Keep,
+		PreventDestroy: i.block.life.preventDestroy,
+	}
+	for _, name := range p.DependsOn {
+		r.DependsOn = append(r.DependsOn, address(name))
+	}
+	return r
+}
+
+// sourceOf is a place as resources name theirs: fleet.hcl:12, without the directory.
+func sourceOf(r hcl.Range) string {
+	r.Filename = filepath.Base(r.Filename)
+	return place(r)
+}

@@ -1,0 +1,41 @@
+package config
+
+// preconditions judges the preconditions of an instance on a host that need facts. The others hold, or Load has reported them.
+func (w *wanting) preconditions(i *instance, h *Host) Verdict {
+	if w.dry || len(i.block.life.preconditions) == 0 {
+		return Holds
+	}
+	facts, address := w.facts[h.Name], i.address(h.Name)
+	v, diags := i.judge(w.bodies.eval, i.hostContext(h, facts), usesFacts)
+	w.diags = append(w.diags, labelled(diags, "This is about "+address+".")...)
+	switch {
+	case v == Undecided && facts == nil:
+		w.missingFacts(i, h, address, false)
+	case v == Undecided && !diags.HasErrors():
+		w.diags = append(w.diags, errorAt(i.block.header, summaryUnknown,
+			"Whether a precondition of %s holds is not known, although the facts of host %s are.", address, h.Name))
+	}
+	return v
+}
+
+// unfit tells whether a mirror's preconditions are not known to hold on a host. What is wrong is told with that host's own resources.
+func (w *wanting) unfit(i *instance, h *Host) bool {
+	if w.dry || len(i.block.life.preconditions) == 0 {
+		return false
+	}
+	v, _ := i.judge(w.bodies.eval, i.hostContext(h, w.facts[h.Name]), usesFacts)
+	return v != Holds
+}
+
+// unknownArguments reports a body of which arguments are unknown: what it needs are facts of the
+// host, or if they are there, it is wrong.
+func (w *wanting) unknownArguments(i *instance, h *Host, d *decoded, local bool) {
+	if w.dry || w.facts[h.Name] == nil {
+		w.missingFacts(i, h, i.address(h.Name), local)
+		return
+	}
+	for _, path := range sortedKeys(d.unknown) {
+		w.diags = append(w.diags, errorAt(i.block.attributeRange(path), summaryUnknown,
+			"The value of %q of %s is not known, although the facts of host %s are.", path, i.address(h.Name), h.Name))
+	}
+}

@@ -1,0 +1,205 @@
+package config
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/engine/wire"
+)
+
+// wanting collects the resources of one host.
+type wanting struct {
+	bodies    *bodies
+	blocks    []*block
+	facts     map[string]*wire.Facts
+	dry       bool // no facts are there: what needs them is left out, and its address is in pending
+	pending   []string
+	resources []*engine.Resource
+	made      map[*instance][]*engine.Resource
+	leftOut   []func(address string) bool // each tells whether an address on host local is one that is not known now
+	order     []*instance
+	diags     hcl.Diagnostics
+}
+
+// host collects everything that is wanted on a host.
+func (w *wanting) host(h *Host) {
+	for _, b := range w.blocks {
+		before := w.diags
+		diags := perInstance(b.instances, func(i *instance) hcl.Diagnostics {
+			w.diags = nil
+			w.instance(i, h)
+			return w.diags
+		})
+		w.diags = append(before, diags...)
+	}
+	w.dependencies()
+}
+
+func (w *wanting) instance(i *instance, h *Host) {
+	placed := i.decoded[h.Name] != nil // which is quicker to find than the host among thousands
+	switch {
+	case i.block.composite != nil:
+		if placed {
+			w.composite(i, h, false)
+		}
+		if h.Local {
+			for _, on := range i.hosts {
+				w.composite(i, on, true)
+			}
+		}
+	case placed:
+		w.resource(i, h)
+	}
+	if len(w.made[i]) > 0 {
+		w.order = append(w.order, i)
+	}
+}
+
+func (w *wanting) resource(i *instance, h *Host) {
+	pre := w.preconditions(i, h)
+	d, diags := w.decoded(i, h)
+	if pre != Fails { // else they may only be consequences
+		w.diags = append(w.diags, diags...)
+	}
+	if len(d.unknown) > 0 {
+		w.unknownArguments(i, h, d, h.Local)
+		return
+	}
+	if !d.usable() {
+		return
+	}
+	if err := mayShow(w.bodies.eval.Reader, h, d.state); err != nil {
+		w.diags = append(w.diags, errorAt(i.block.attributeRange("path"), "Path cannot be managed", "On this machine, %s.", err))
+		return
+	}
+	w.add(i, &engine.Resource{
+		Address: i.address(h.Name), Kind: i.block.kind, State: d.state, Source: sourceOf(i.block.header), Sensitive: topLevel(d.sensitive),
+		PreventDestroy: i.block.life.preventDestroy, Postcondition: i.postcondition(w.bodies.eval, h, w.facts[h.Name], topLevel(d.sensitive)),
+	})
+}
+
+// decoded returns the body evaluated for a host: from Load's work, and without diagnostics, where no facts are needed.
+func (w *wanting) decoded(i *instance, h *Host) (*decoded, hcl.Diagnostics) {
+	if w.dry || i.block.uses != usesFacts {
+		return i.decoded[h.Name], nil
+	}
+	d := w.bodies.decode(i, h, w.facts[h.Name])
+	return d, d.diags
+}
+
+// composite adds the parts of a composite on a host: those on that host, or those on host local.
+func (w *wanting) composite(i *instance, h *Host, local bool) {
+	facts := w.facts[h.Name]
+	pre := Holds
+	if !local {
+		pre = w.preconditions(i, h)
+	} else if w.unfit(i, h) {
+		w.diags = append(w.diags, warningAt(i.block.header, "Left out for a precondition",
+			"What %s puts on this machine is left out: a precondition does not hold on host %s, or is not known to.", i.address(h.Name), h.Name))
+		w.leaveOut(i, h)
+		return
+	}
+	d, diags := w.decoded(i, h)
+	if pre != Fails {
+		w.diags = append(w.diags, diags...)
+	}
+	if len(d.unknown) > 0 || !w.dry && facts == nil && !local {
+		w.unknownArguments(i, h, d, local)
+		w.leaveOut(i, h)
+		return
+	}
+	parts := i.parts[h.Name]
+	if facts != nil {
+		var diags hcl.Diagnostics
+		parts, diags = w.bodies.expand(i, h, facts, d)
+		if !local && pre != Fails { // on local they come a second time
+			w.diags = append(w.diags, diags...)
+		}
+		if parts == nil {
+			w.leaveOut(i, h)
+		}
+	}
+	for _, p := range parts {
+		if p.Local == local {
+			w.add(i, i.part(w.bodies.registry, h, p))
+		}
+	}
+}
+
+// leaveOut takes down that what a composite puts on host local for a host is not known.
+func (w *wanting) leaveOut(i *instance, h *Host) {
+	w.leftOut = append(w.leftOut, func(address string) bool {
+		a, _ := engine.ParseAddress(address)
+		return a.Part != "" && a.Block().String() == i.address(localHost) && a.Key == h.Name
+	})
+}
+
+func (w *wanting) missingFacts(i *instance, h *Host, address string, local bool) {
+	switch {
+	case w.dry && local && i.block.composite != nil:
+		w.pending = append(w.pending, i.address(localHost))
+		return
+	case w.dry:
+		w.pending = append(w.pending, address)
+		return
+	case local:
+		w.diags = append(w.diags, warningAt(i.block.header, "Left out for want of facts", "What %s puts on this machine is left out: the facts of host %s are not known.", address, h.Name))
+		return
+	}
+	w.diags = append(w.diags, errorAt(i.block.header, "Facts are not known", "%s needs facts of host %s, which are not known.", address, h.Name))
+}
+
+func (w *wanting) add(i *instance, r *engine.Resource) {
+	if r.Kind == nil {
+		w.diags = append(w.diags, errorAt(i.block.header, "Unknown resource type", "%s is of a type that does not exist.", r.Address))
+		return
+	}
+	w.resources = append(w.resources, r)
+	w.made[i] = append(w.made[i], r)
+}
+
+// dependencies adds to each resource the addresses that its depends_on means on this host.
+func (w *wanting) dependencies() {
+	for _, i := range w.order {
+		for _, dep := range i.block.dependsOn {
+			for _, other := range dep.block.instances {
+				if dep.key != "" && dep.key != other.key {
+					continue
+				}
+				for _, needed := range w.made[other] {
+					for _, r := range w.made[i] {
+						r.DependsOn = append(r.DependsOn, needed.Address)
+					}
+				}
+			}
+		}
+	}
+}
+
+// dropAbsent drops dependencies on what is left out while there are no facts.
+func (w *wanting) dropAbsent() {
+	present := map[string]bool{}
+	for _, r := range w.resources {
+		present[r.Address] = true
+	}
+	for _, r := range w.resources {
+		r.DependsOn = slices.DeleteFunc(r.DependsOn, func(a string) bool { return !present[a] })
+	}
+}
+
+// mayShow tells why a resource must not be on this machine: a plan shows what it finds at its path.
+func mayShow(r *Reader, h *Host, state any) error {
+	if !h.Local && !h.OnThisMachine {
+		return nil
+	}
+	v := reflect.Indirect(reflect.ValueOf(state))
+	for i := range v.NumField() {
+		if name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("hcl"), ","); name == "path" && v.Field(i).Kind() == reflect.String {
+			return r.MayRead(v.Field(i).String())
+		}
+	}
+	return nil
+}
