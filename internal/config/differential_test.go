@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 )
 
@@ -152,13 +154,29 @@ func isExplained(expression, ours, theirs string) bool {
 	return false
 }
 
+// evaluatedLocals evaluates a file of local values; the context has them.
+func evaluatedLocals(t *testing.T, text string) (*Evaluator, *hcl.EvalContext) {
+	t.Helper()
+	e := testEvaluator(t.TempDir(), false)
+	body, diags := parseConfig([]byte(text), "locals.hcl")
+	locals := NewLocals(e)
+	for _, b := range body.Blocks {
+		diags = append(diags, locals.Declare(b)...)
+	}
+	context := func(hclsyntax.Expression) *hcl.EvalContext {
+		return &hcl.EvalContext{Functions: e.Functions, Variables: map[string]cty.Value{"local": cty.ObjectVal(locals.Values)}}
+	}
+	diags = append(diags, locals.Check(anyName)...)
+	if diags = append(diags, EvaluateInOrder(locals.Definitions(context))...); diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	return e, context(nil)
+}
+
 // ourResults evaluates the expressions, and writes the results as Terraform's console does.
 func ourResults(t *testing.T, expressions []string) []string {
 	t.Helper()
-	c, diags := loadFiles(t, map[string]string{"fleet.hcl": generatedLocals})
-	if diags.HasErrors() {
-		t.Fatal(diags)
-	}
+	e, ctx := evaluatedLocals(t, generatedLocals)
 	var elems []cty.Value
 	for i, text := range expressions {
 		expr, diags := parseExpression([]byte("["+text+"]"), "generated")
@@ -166,8 +184,8 @@ func ourResults(t *testing.T, expressions []string) []string {
 			t.Fatalf("%s: %v", text, diags)
 		}
 		result := cty.StringVal(strings.Trim(failedMark, `"`))
-		if diags = c.declared.check(scopeGlobal, expr); !diags.HasErrors() {
-			v, evalDiags := c.eval.Eval(expr, c.global)
+		if diags = e.Check(expr, anyName); !diags.HasErrors() {
+			v, evalDiags := e.Eval(expr, ctx)
 			if diags = evalDiags; !diags.HasErrors() {
 				result = v
 			}

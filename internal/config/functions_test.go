@@ -294,7 +294,7 @@ var functionCases = []struct{ call, want string }{
 	{`-(1 + 2) * 3 / 4 - 1`, `-3.25`},
 }
 
-func functionConfig(t *testing.T) *Config {
+func functionEvaluator(t *testing.T) *Evaluator {
 	dir := t.TempDir()
 	for name, content := range map[string]string{
 		"here.txt": "content\n", "binary": "\xff\xfe", "t.tmpl": "Hello ${name}\n", "empty.tmpl": "",
@@ -315,30 +315,38 @@ func functionConfig(t *testing.T) *Config {
 			t.Fatal(err)
 		}
 	}
-	return newConfig(Options{Dir: dir})
+	return testEvaluator(dir, false)
 }
 
-func evalText(t *testing.T, c *Config, text string) (cty.Value, hcl.Diagnostics) {
+// testEvaluator is an evaluator of a language that has nothing but expressions.
+func testEvaluator(dir string, confine bool) *Evaluator {
+	return NewEvaluator(dir, confine, func(string) string { return "" })
+}
+
+// anyName are names of which all are right.
+func anyName(hcl.Traversal) *hcl.Diagnostic { return nil }
+
+func evalText(t *testing.T, e *Evaluator, text string) (cty.Value, hcl.Diagnostics) {
 	t.Helper()
 	expr, diags := parseExpression([]byte(text), "test")
 	if diags.HasErrors() {
 		return cty.DynamicVal, diags
 	}
-	if diags = c.declared.check(scopeGlobal, expr); diags.HasErrors() {
+	if diags = e.Check(expr, anyName); diags.HasErrors() {
 		return cty.DynamicVal, diags
 	}
-	return c.eval.Eval(expr, &hcl.EvalContext{Functions: c.eval.Functions, Variables: map[string]cty.Value{"path": pathValue()}})
+	return e.Eval(expr, &hcl.EvalContext{Functions: e.Functions, Variables: map[string]cty.Value{"path": cty.ObjectVal(map[string]cty.Value{"root": cty.StringVal("."), "module": cty.StringVal(".")})}})
 }
 
 func TestFunctions(t *testing.T) {
 	t.Parallel()
-	c := functionConfig(t)
+	e := functionEvaluator(t)
 	called := map[string]bool{}
 	for _, tc := range functionCases {
 		for _, name := range regexp.MustCompile(`[a-z0-9]+\(`).FindAllString(tc.call, -1) {
 			called[strings.TrimSuffix(name, "(")] = true
 		}
-		v, diags := evalText(t, c, tc.call)
+		v, diags := evalText(t, e, tc.call)
 		if wanted, ok := strings.CutPrefix(tc.want, "error: "); ok {
 			if !diags.HasErrors() || !strings.Contains(diags[0].Detail, wanted) {
 				t.Errorf("%s: got %#v, %v, want an error with %q", tc.call, v, diags, wanted)
@@ -357,7 +365,7 @@ func TestFunctions(t *testing.T) {
 			t.Errorf("%s = %s, want %s", tc.call, got, tc.want)
 		}
 	}
-	for name := range c.eval.Functions {
+	for name := range e.Functions {
 		if !called[name] {
 			t.Errorf("no case calls %s", name)
 		}
@@ -367,7 +375,7 @@ func TestFunctions(t *testing.T) {
 // TestArgumentsInErrors looks at where errors of arguments that are not the first are.
 func TestArgumentsInErrors(t *testing.T) {
 	t.Parallel()
-	c := functionConfig(t)
+	e := functionEvaluator(t)
 	for call, argument := range map[string]string{
 		`timecmp("2026-01-02T03:04:05Z", "yesterday")`: `"yesterday"`,
 		`timecmp("today", "2026-01-02T03:04:05Z")`:     `"today"`,
@@ -376,7 +384,7 @@ func TestArgumentsInErrors(t *testing.T) {
 		`matchkeys(["a"], ["x"], [{}])`:                `[{}]`,
 		`lookup({ a = 1 }, "b")`:                       `"b"`,
 	} {
-		_, diags := evalText(t, c, call)
+		_, diags := evalText(t, e, call)
 		if !diags.HasErrors() {
 			t.Errorf("%s: no error", call)
 			continue
@@ -390,13 +398,13 @@ func TestArgumentsInErrors(t *testing.T) {
 // TestUnknownElements looks at functions of collections whose elements may turn out to be equal.
 func TestUnknownElements(t *testing.T) {
 	t.Parallel()
-	c := functionConfig(t)
+	e := functionEvaluator(t)
 	for _, call := range []string{`one(toset([zz, "a"]))`, `length(toset([zz, "a"]))`, `contains([zz], "a")`, `index([zz], "a")`, `matchkeys(["a"], [zz], ["x"])`} {
 		expr, diags := parseExpression([]byte(call), "test")
 		if diags.HasErrors() {
 			t.Fatal(diags)
 		}
-		v, diags := c.eval.Eval(expr, &hcl.EvalContext{Functions: c.eval.Functions, Variables: map[string]cty.Value{"zz": cty.UnknownVal(cty.String)}})
+		v, diags := e.Eval(expr, &hcl.EvalContext{Functions: e.Functions, Variables: map[string]cty.Value{"zz": cty.UnknownVal(cty.String)}})
 		if diags.HasErrors() || v.IsKnown() {
 			t.Errorf("%s = %#v, %v; want unknown", call, v, diags)
 		}
@@ -407,7 +415,7 @@ func TestUnknownElements(t *testing.T) {
 // panic, and what is made from a sensitive value is sensitive.
 func TestFunctionsTakeUnknownAndSensitiveValues(t *testing.T) {
 	t.Parallel()
-	c := functionConfig(t)
+	e := functionEvaluator(t)
 	// What these return need not be made from the argument: an error becomes false, and elements are counted or left out.
 	mayDrop := regexp.MustCompile(`^(?:can|try|length|keys|element|slice)\(`)
 	literal := regexp.MustCompile(`"[^"\\$]*"`)
@@ -425,8 +433,8 @@ func TestFunctionsTakeUnknownAndSensitiveValues(t *testing.T) {
 			for _, x := range []cty.Value{
 				cty.UnknownVal(cty.String), cty.DynamicVal, cty.NullVal(cty.String), cty.StringVal(strings.Trim(text, `"`)).Mark(sensitiveMark),
 			} {
-				ctx := &hcl.EvalContext{Functions: c.eval.Functions, Variables: map[string]cty.Value{"zz": x}}
-				v, diags := c.eval.Eval(expr, ctx)
+				ctx := &hcl.EvalContext{Functions: e.Functions, Variables: map[string]cty.Value{"zz": x}}
+				v, diags := e.Eval(expr, ctx)
 				for _, d := range diags {
 					if strings.Contains(d.Detail, "panic") || strings.Contains(d.Detail, "unexpected way") {
 						t.Errorf("%s with %#v: %s", call, x, d.Detail)
