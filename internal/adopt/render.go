@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/mirrorform/mirrorform/internal/config"
+	"github.com/mirrorform/mirrorform/internal/lang"
 	"github.com/mirrorform/mirrorform/resources"
 	"mvdan.cc/sh/v3/syntax"
 )
@@ -43,7 +43,7 @@ func Render(drafts []*Draft, taken func(kind, name string) bool) ([]byte, error)
 	for _, d := range drafts {
 		d.renderMirror(&out)
 	}
-	formatted, diags := config.Format([]byte(out.String()), "adopted.hcl")
+	formatted, diags := lang.Format([]byte(out.String()), "adopted.hcl")
 	if diags.HasErrors() {
 		return nil, fmt.Errorf("what adopt wrote is no HCL, which is a bug: %w", diags)
 	}
@@ -88,7 +88,7 @@ func (d *Draft) renderMirror(out *strings.Builder) {
 		comment(out, "- "+c)
 	}
 	out.WriteString("#\n")
-	if formatted, diags := config.Format([]byte(text), "adopted.hcl"); !diags.HasErrors() {
+	if formatted, diags := lang.Format([]byte(text), "adopted.hcl"); !diags.HasErrors() {
 		text = string(formatted)
 	}
 	for line := range strings.SplitSeq(strings.TrimRight(text, "\n"), "\n") {

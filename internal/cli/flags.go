@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/mirrorform/mirrorform/internal/config"
+	"github.com/mirrorform/mirrorform/internal/lang"
 	"github.com/mirrorform/mirrorform/internal/report"
 	"github.com/mirrorform/mirrorform/internal/run"
 	"github.com/spf13/cobra"
@@ -15,7 +15,7 @@ import (
 
 // configFlags say how the configuration is read.
 type configFlags struct {
-	vars    []config.VarSource
+	vars    []lang.VarSource
 	confine bool
 }
 
@@ -32,19 +32,19 @@ func (f *configFlags) sources(g *global) run.Sources {
 
 // varFlag and varFileFlag collect --var and --var-file in the order in which they were given: the last one wins.
 type (
-	varFlag     []config.VarSource
-	varFileFlag []config.VarSource
+	varFlag     []lang.VarSource
+	varFileFlag []lang.VarSource
 )
 
 func (v *varFlag) Set(s string) error {
-	*v = append(*v, config.VarSource{Assign: s})
+	*v = append(*v, lang.VarSource{Assign: s})
 	return nil
 }
 func (v *varFlag) String() string { return "" }
 func (v *varFlag) Type() string   { return "NAME=VALUE" }
 
 func (v *varFileFlag) Set(s string) error {
-	*v = append(*v, config.VarSource{File: s})
+	*v = append(*v, lang.VarSource{File: s})
 	return nil
 }
 func (v *varFileFlag) String() string { return "" }

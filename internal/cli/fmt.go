@@ -10,7 +10,7 @@ import (
 
 	"github.com/aymanbagabas/go-udiff"
 	"github.com/hashicorp/hcl/v2"
-	"github.com/mirrorform/mirrorform/internal/config"
+	"github.com/mirrorform/mirrorform/internal/lang"
 	"github.com/spf13/cobra"
 )
 
@@ -87,7 +87,7 @@ func format(g *global, files []string, check, diff bool) error {
 		if err != nil {
 			return err
 		}
-		formatted, diags := config.Format(src, name)
+		formatted, diags := lang.Format(src, name)
 		if diags.HasErrors() {
 			g.ui.Diagnostics(diags, map[string]*hcl.File{name: {Bytes: src}})
 			failed = true
@@ -118,7 +118,7 @@ func formatInput(g *global, check bool) error {
 	if err != nil {
 		return err
 	}
-	formatted, diags := config.Format(src, "<standard input>")
+	formatted, diags := lang.Format(src, "<standard input>")
 	if diags.HasErrors() {
 		g.ui.Diagnostics(diags, map[string]*hcl.File{"<standard input>": {Bytes: src}})
 		return errReported

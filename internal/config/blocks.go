@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/internal/lang"
 )
 
 // block is a resource block, or one of a composite type.
@@ -35,7 +36,7 @@ type block struct {
 // what names the block in messages.
 func (b *block) what() string {
 	if b.composite != nil {
-		return withArticle(b.composite.Name)
+		return lang.WithArticle(b.composite.Name)
 	}
 	return fmt.Sprintf("a %s resource", b.kind.Name)
 }
@@ -55,7 +56,7 @@ func (b *block) meta() []string {
 
 // newBlock returns the block that a source block declares, with its type, names and state.
 func (d *declarations) newBlock(hb *hclsyntax.Block) (*block, *hcl.Diagnostic) {
-	b := &block{source: hb.Body, body: withoutBlocks(hb.Body, lifecycleBlock), header: hb.DefRange()}
+	b := &block{source: hb.Body, body: lang.WithoutBlocks(hb.Body, lifecycleBlock), header: hb.DefRange()}
 	if b.composite = d.registry.Composite(hb.Type); b.composite != nil {
 		b.label, b.name, b.state = hb.Labels[0], hb.Type+"."+hb.Labels[0], reflect.TypeOf(b.composite.New()).Elem()
 		return b, nil
@@ -63,7 +64,7 @@ func (d *declarations) newBlock(hb *hclsyntax.Block) (*block, *hcl.Diagnostic) {
 	typeName := hb.Labels[0]
 	b.label, b.name, b.kind = hb.Labels[1], typeName+"."+hb.Labels[1], d.registry.Kind(typeName)
 	if b.kind == nil {
-		return nil, errorAt(hb.LabelRanges[0], "Unknown resource type", "There is no resource type %q.%s", typeName, didYouMean(typeName, d.registry.Names()))
+		return nil, lang.ErrorAt(hb.LabelRanges[0], "Unknown resource type", "There is no resource type %q.%s", typeName, lang.DidYouMean(typeName, d.registry.Names()))
 	}
 	b.state = reflect.TypeOf(b.kind.New()).Elem()
 	return b, nil
@@ -74,21 +75,21 @@ func (d *declarations) declareBlock(hb *hclsyntax.Block) hcl.Diagnostics {
 	if unknown != nil {
 		return hcl.Diagnostics{unknown}
 	}
-	s, err := shapeOf(b.state)
+	s, err := lang.ShapeOf(b.state)
 	if err != nil {
-		return hcl.Diagnostics{errorAt(b.header, "Unusable resource type", "%s", err)}
+		return hcl.Diagnostics{lang.ErrorAt(b.header, "Unusable resource type", "%s", err)}
 	}
-	diags := d.eval.Structure(b.source, b.header, withBlock(s, lifecycleBlock, reflect.TypeFor[*lifecycleShape]()), b.what(), b.meta())
+	diags := d.eval.Structure(b.source, b.header, lang.WithBlock(s, lifecycleBlock, reflect.TypeFor[*lifecycleShape]()), b.what(), b.meta())
 	diags = append(diags, b.declareLifecycle(d.eval)...)
-	b.hosts = argumentOf(b.body, "hosts")
+	b.hosts = lang.ArgumentOf(b.body, "hosts")
 	if slices.Contains(b.meta(), "for_each") { // else it was reported as unsupported
-		b.forEach = argumentOf(b.body, "for_each")
+		b.forEach = lang.ArgumentOf(b.body, "for_each")
 	}
 	if b.hosts == nil {
-		diags = append(diags, errorAt(b.header, "Missing required argument", "In %s, the argument \"hosts\" is required: the hosts that it is for, as in hosts = [host.NAME].", b.what()))
+		diags = append(diags, lang.ErrorAt(b.header, "Missing required argument", "In %s, the argument \"hosts\" is required: the hosts that it is for, as in hosts = [host.NAME].", b.what()))
 	}
 	if first := d.byName[b.name]; first != nil {
-		return append(diags, duplicate(hb.Type, b.name, b.header, first.header))
+		return append(diags, lang.Duplicate(hb.Type, b.name, b.header, first.header))
 	}
 	d.byName[b.name] = b
 	d.blocks = append(d.blocks, b)
@@ -109,12 +110,12 @@ func (d *declarations) checkBlock(b *block) hcl.Diagnostics {
 	}
 	inner := outer
 	inner.target = true
-	if s, err := shapeOf(b.state); err == nil { // declareBlock has reported the error
-		diags = append(diags, d.check(inner, s.expressions(b.body, b.meta()...)...)...)
+	if s, err := lang.ShapeOf(b.state); err == nil { // declareBlock has reported the error
+		diags = append(diags, d.check(inner, s.Expressions(b.body, b.meta()...)...)...)
 	}
 	diags = append(diags, d.checkLifecycle(b, inner)...)
-	b.uses = targetUseOf(expressions(b.body)...)
-	if expr := argumentOf(b.body, "depends_on"); expr != nil && slices.Contains(b.meta(), "depends_on") {
+	b.uses = targetUseOf(lang.Expressions(b.body)...)
+	if expr := lang.ArgumentOf(b.body, "depends_on"); expr != nil && slices.Contains(b.meta(), "depends_on") {
 		deps, depDiags := d.readDependsOn(expr)
 		b.dependsOn = deps
 		diags = append(diags, depDiags...)

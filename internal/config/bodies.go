@@ -9,12 +9,13 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/engine/wire"
+	"github.com/mirrorform/mirrorform/internal/lang"
 	"github.com/zclconf/go-cty/cty"
 )
 
 // bodies evaluates the bodies of blocks for hosts.
 type bodies struct {
-	eval      *Evaluator
+	eval      *lang.Evaluator
 	registry  *engine.Registry
 	inventory *inventory
 }
@@ -41,7 +42,7 @@ type sourceLoader interface {
 
 // decode evaluates an instance's body for a host and checks the state.
 func (s *bodies) decode(i *instance, h *Host, facts *wire.Facts) *decoded {
-	d := NewDecoder(s.eval, i.hostContext(h, facts))
+	d := lang.NewDecoder(s.eval, i.hostContext(h, facts))
 	d.RefuseSensitive = i.block.refuseSensitive
 	d.WarnCRLF = true
 	state := reflect.New(i.block.state)
@@ -86,10 +87,10 @@ func (b *block) sets(path string, d *decoded) bool {
 	return true
 }
 
-func (b *block) refuseSensitive(_ string, f *Field) string {
+func (b *block) refuseSensitive(_ string, f *lang.Field) string {
 	switch {
 	case b.composite != nil:
-		return "what " + withArticle(b.composite.Name) + " expands to is printed"
+		return "what " + lang.WithArticle(b.composite.Name) + " expands to is printed"
 	case f.Tag("id"):
 		return "it says which thing on the host is meant, which is printed"
 	case f.Tag("argv"):
@@ -109,8 +110,8 @@ func (s *bodies) loadSource(b *block, d *decoded) hcl.Diagnostics {
 		if !filepath.IsAbs(path) {
 			path = filepath.Join(s.eval.Reader.Dir, path)
 		}
-		content, err := s.eval.Reader.Read(path, maxLocalFile)
-		diags = crlfContent(content, b.attributeRange("source"))
+		content, err := s.eval.Reader.Read(path, lang.MaxLocalFile)
+		diags = lang.CRLFContent(content, b.attributeRange("source"))
 		if secret {
 			d.sensitive["content"] = true // as which plans show it
 			s.eval.Secrets.Add(cty.StringVal(string(content)))
@@ -128,7 +129,7 @@ func (s *bodies) loadSource(b *block, d *decoded) hcl.Diagnostics {
 		d.failed = map[string]bool{}
 	}
 	d.failed["source"] = true
-	return hcl.Diagnostics{errorAt(b.attributeRange("source"), "File cannot be read", "The file that \"source\" names cannot be used: %s.", why)}
+	return hcl.Diagnostics{lang.ErrorAt(b.attributeRange("source"), "File cannot be read", "The file that \"source\" names cannot be used: %s.", why)}
 }
 
 // decodeAll evaluates every body for every host that it is on, without facts, and checks what can be checked then.
@@ -168,7 +169,7 @@ func (s *bodies) decodeInstance(i *instance) hcl.Diagnostics {
 			found[n] = append(slices.Clip(found[n]), expandDiags...)
 		}
 		pre, conditionDiags := i.foresee(s.eval, h)
-		if pre == Fails {
+		if pre == lang.Fails {
 			found[n] = nil // which may only be consequences
 		}
 		found[n] = append(slices.Clip(found[n]), conditionDiags...)
@@ -198,7 +199,7 @@ func (s *bodies) expand(i *instance, h *Host, facts *wire.Facts, d *decoded) ([]
 	complete := d.complete() && h.Name != "" && !h.incomplete
 	dir, err := filepath.Abs(s.eval.Reader.Dir)
 	if err != nil {
-		return nil, hcl.Diagnostics{errorAt(i.block.header, "Unknown directory", "%s", err)}
+		return nil, hcl.Diagnostics{lang.ErrorAt(i.block.header, "Unknown directory", "%s", err)}
 	}
 	parts, problems := i.block.composite.Expand(s.registry, i.block.label, d.state, engine.Site{
 		Target: engine.Target{Name: h.Name, Facts: *facts}, Address: h.Address, Dir: dir,

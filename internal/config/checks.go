@@ -6,6 +6,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/mirrorform/mirrorform/engine/wire"
+	"github.com/mirrorform/mirrorform/internal/lang"
 	"github.com/zclconf/go-cty/cty"
 )
 
@@ -14,24 +15,24 @@ type checkBlock struct {
 	name     string
 	header   hcl.Range
 	hostsArg hclsyntax.Expression // nil: the asserts are evaluated once, without a host
-	asserts  []*Rule
+	asserts  []*lang.Rule
 	hosts    []*Host
 }
 
 // checkShape is the tagged form of a check block, for the check of its structure.
 type checkShape struct {
-	Hosts  cty.Value         `hcl:"hosts,optional"`
-	Assert []validationShape `hcl:"assert,block"`
+	Hosts  cty.Value              `hcl:"hosts,optional"`
+	Assert []lang.ValidationShape `hcl:"assert,block"`
 }
 
 func (d *declarations) declareCheck(b *hclsyntax.Block) hcl.Diagnostics {
-	k := &checkBlock{name: b.Labels[0], header: b.DefRange(), hostsArg: argumentOf(b.Body, "hosts"), asserts: RulesOf(b.Body, "assert")}
-	diags := d.eval.Structure(b.Body, k.header, mustShape[checkShape](), "a check", nil)
+	k := &checkBlock{name: b.Labels[0], header: b.DefRange(), hostsArg: lang.ArgumentOf(b.Body, "hosts"), asserts: lang.RulesOf(b.Body, "assert")}
+	diags := d.eval.Structure(b.Body, k.header, lang.MustShape[checkShape](), "a check", nil)
 	if len(k.asserts) == 0 {
-		diags = append(diags, errorAt(k.header, "Missing block", "In a check, at least one block named \"assert\" is required."))
+		diags = append(diags, lang.ErrorAt(k.header, "Missing block", "In a check, at least one block named \"assert\" is required."))
 	}
 	if first := d.checks[k.name]; first != nil {
-		return append(diags, duplicate("check", k.name, k.header, first.header))
+		return append(diags, lang.Duplicate("check", k.name, k.header, first.header))
 	}
 	d.checks[k.name] = k
 	return diags
@@ -90,8 +91,8 @@ func targetContext(ctx *hcl.EvalContext, h *Host, facts *wire.Facts) *hcl.EvalCo
 }
 
 // asWarning makes a warning of the failure of an assert.
-func asWarning(v Verdict, diags hcl.Diagnostics) hcl.Diagnostics {
-	if v == Fails {
+func asWarning(v lang.Verdict, diags hcl.Diagnostics) hcl.Diagnostics {
+	if v == lang.Fails {
 		diags[len(diags)-1].Severity = hcl.DiagWarning
 	}
 	return diags
@@ -99,7 +100,7 @@ func asWarning(v Verdict, diags hcl.Diagnostics) hcl.Diagnostics {
 
 // run evaluates the check for a host, if it is for that host. There are warnings only: an assert that these facts keep from being
 // evaluated stops nothing either.
-func (k *checkBlock) run(e *Evaluator, global *hcl.EvalContext, h *Host, facts *wire.Facts) hcl.Diagnostics {
+func (k *checkBlock) run(e *lang.Evaluator, global *hcl.EvalContext, h *Host, facts *wire.Facts) hcl.Diagnostics {
 	if !slices.Contains(k.hosts, h) {
 		return nil
 	}
@@ -107,11 +108,11 @@ func (k *checkBlock) run(e *Evaluator, global *hcl.EvalContext, h *Host, facts *
 	for _, r := range k.asserts {
 		v, ruleDiags := e.Judge(r, targetContext(global, h, facts), summaryCheck)
 		diags = append(diags, ruleDiags...)
-		if v == Undecided && len(ruleDiags) == 0 {
-			diags = append(diags, errorAt(r.Expressions()[0].Range(), "Check has no result", "Whether the condition holds is not known: it needs facts of the host."))
+		if v == lang.Undecided && len(ruleDiags) == 0 {
+			diags = append(diags, lang.ErrorAt(r.Expressions()[0].Range(), "Check has no result", "Whether the condition holds is not known: it needs facts of the host."))
 		}
 	}
-	diags = labelled(diags, soOn+h.Name+".")
+	diags = lang.Labelled(diags, soOn+h.Name+".")
 	for _, d := range diags {
 		d.Severity = hcl.DiagWarning
 	}

@@ -1,7 +1,7 @@
-// Package config is mirrorform's language: it reads a directory of HCL files and says which hosts there are and which resources are
-// wanted on each.
+// Package config is mirrorform's vocabulary in the language of package lang: it reads a directory of HCL files and says which hosts there are
+// and which resources are wanted on each.
 //
-// The language has Terraform's rules and names wherever Terraform has one. Its blocks are
+// It has Terraform's names wherever Terraform has one. Its blocks are
 //
 //	host NAME          a machine; with for_each, a group of machines
 //	mirror NAME        a mirror of AlmaLinux, see package mirror, with hosts, depends_on and lifecycle (prevent_destroy, precondition)
@@ -34,6 +34,7 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/internal/lang"
 )
 
 // Options says what Load reads.
@@ -41,7 +42,7 @@ type Options struct {
 	// Dir is the directory with the configuration's *.hcl files.
 	Dir string
 	// Sources give variable values, after the files that are read by themselves and in this order: the last one counts.
-	Sources []VarSource
+	Sources []lang.VarSource
 	// Environ is the environment as "KEY=value"; MIRRORFORM_VAR_name is the value of the variable of that name.
 	Environ []string
 	// Confine keeps the configuration from reading files outside Dir.
@@ -54,7 +55,7 @@ type Options struct {
 
 // Config is a configuration that was read. Its methods may be called by many goroutines at once.
 type Config struct {
-	eval      *Evaluator
+	eval      *lang.Evaluator
 	declared  *declarations
 	inventory *inventory
 	global    *hcl.EvalContext // var, local, host and path
@@ -75,7 +76,7 @@ func Load(o Options) (*Config, hcl.Diagnostics) {
 	for _, d := range diags {
 		c.warned[warningOf(d)] = true
 	}
-	return c, tidy(diags)
+	return c, lang.Tidy(diags)
 }
 
 // warning tells one warning from others, whatever hosts it names.
@@ -97,7 +98,7 @@ func newConfig(o Options) *Config {
 	if registry == nil {
 		registry = &engine.Registry{}
 	}
-	eval := NewEvaluator(cmp.Or(o.Dir, "."), o.Confine, foreignHint)
+	eval := lang.NewEvaluator(cmp.Or(o.Dir, "."), o.Confine, foreignHint)
 	declared := newDeclarations(eval, registry)
 	inv := newInventory(declared.hostBlocks)
 	return &Config{
@@ -128,7 +129,7 @@ func (c *Config) load(o Options) hcl.Diagnostics {
 func (c *Config) evaluate(o Options) hcl.Diagnostics {
 	d := c.declared
 	g := &globals{eval: c.eval, variables: d.variables, locals: d.locals, inventory: c.inventory, path: pathValue()}
-	diags := d.variables.Set(Inputs{Sources: o.Sources, Environ: o.Environ, AllowMissing: o.AllowMissing})
+	diags := d.variables.Set(lang.Inputs{Sources: o.Sources, Environ: o.Environ, AllowMissing: o.AllowMissing})
 	diags = append(diags, g.evaluate()...)
 	c.global = g.all
 	diags = append(diags, d.variables.Validate(c.global)...)
@@ -141,11 +142,11 @@ func (c *Config) evaluate(o Options) hcl.Diagnostics {
 	diags = append(diags, c.inventory.checkSameHosts()...)
 	diags = append(diags, d.checkDependsOn()...)
 	diags = append(diags, checkMoves(d)...)
-	for _, name := range sortedKeys(d.checks) {
+	for _, name := range lang.SortedKeys(d.checks) {
 		diags = append(diags, d.checks[name].place(p)...)
 	}
 	if b := d.rollout; b != nil {
-		rollout, rolloutDiags := b.place(c.eval, g.contextFor(expressions(b.body)...), c.inventory)
+		rollout, rolloutDiags := b.place(c.eval, g.contextFor(lang.Expressions(b.body)...), c.inventory)
 		c.rollout = rollout
 		diags = append(diags, rolloutDiags...)
 	}

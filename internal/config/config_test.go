@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/engine/wire"
+	"github.com/mirrorform/mirrorform/internal/lang"
 	"github.com/mirrorform/mirrorform/internal/mirror"
 	"github.com/mirrorform/mirrorform/resources"
 	"github.com/rogpeppe/go-internal/txtar"
@@ -134,9 +135,9 @@ func readArgs(t *testing.T, dir, text string, o *Options) {
 		kind, value, _ := strings.Cut(strings.TrimSpace(line), " ")
 		switch kind {
 		case "var":
-			o.Sources = append(o.Sources, VarSource{Assign: value})
+			o.Sources = append(o.Sources, lang.VarSource{Assign: value})
 		case "var-file":
-			o.Sources = append(o.Sources, VarSource{File: filepath.Join(dir, value)})
+			o.Sources = append(o.Sources, lang.VarSource{File: filepath.Join(dir, value)})
 		case "env":
 			o.Environ = append(o.Environ, value)
 		case "allow-missing":
@@ -192,7 +193,7 @@ func resourcesText(t *testing.T, c *Config, facts map[string]*wire.Facts, dir st
 			}
 			fmt.Fprintf(&b, "%s %s", r, state)
 			if len(r.Sensitive) > 0 {
-				fmt.Fprintf(&b, " sensitive=%v", sortedKeys(r.Sensitive))
+				fmt.Fprintf(&b, " sensitive=%v", lang.SortedKeys(r.Sensitive))
 			}
 			if r.PreventDestroy {
 				b.WriteString(" prevent_destroy")
@@ -258,7 +259,7 @@ func outputsText(t *testing.T, c *Config, facts map[string]*wire.Facts, dir stri
 	outputs, diags := c.Outputs(facts)
 	var b strings.Builder
 	b.WriteString(diagnosticsText(diags, dir))
-	for _, name := range sortedKeys(outputs) {
+	for _, name := range lang.SortedKeys(outputs) {
 		o := outputs[name]
 		text := "(unknown)"
 		if o.Value.IsWhollyKnown() {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/mirrorform/mirrorform/internal/lang"
 )
 
 // The types of connection blocks.
@@ -18,5 +19,5 @@ func missingAddress(hb *hostBlock) hcl.Diagnostics {
 	if hb.body.Attributes["address"] != nil || slices.ContainsFunc(hb.body.Blocks, func(b *hclsyntax.Block) bool { return b.Type == "connection" }) {
 		return nil
 	}
-	return hcl.Diagnostics{errorAt(hb.header, "Missing required argument", "In a host, the argument \"address\" is required.")}
+	return hcl.Diagnostics{lang.ErrorAt(hb.header, "Missing required argument", "In a host, the argument \"address\" is required.")}
 }

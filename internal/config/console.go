@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/hcl/v2/ext/typeexpr"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/mirrorform/mirrorform/engine/wire"
+	"github.com/mirrorform/mirrorform/internal/lang"
 	"github.com/zclconf/go-cty/cty"
 )
 
@@ -28,7 +29,7 @@ type Console struct {
 // a host there is no target. facts holds the facts of the hosts that were reached; it may be nil.
 func (c *Config) Console(host string, facts map[string]*wire.Facts) (*Console, hcl.Diagnostics) {
 	if c.failed {
-		return nil, hcl.Diagnostics{errorNowhere("Configuration has errors", "Its values are not known.")}
+		return nil, hcl.Diagnostics{lang.ErrorNowhere("Configuration has errors", "Its values are not known.")}
 	}
 	ctx := c.global.NewChild()
 	ctx.Variables = map[string]cty.Value{"host": c.inventory.withFacts(facts)}
@@ -61,14 +62,14 @@ type Answer struct {
 func (k *Console) Eval(lines []byte) (*Answer, hcl.Diagnostics) {
 	c := k.config
 	start := hcl.Pos{Line: k.lines + 1, Column: 1, Byte: len(k.source)}
-	if k.lines += max(bytes.Count(lines, []byte{'\n'}), 1); len(lines) <= maxSource {
+	if k.lines += max(bytes.Count(lines, []byte{'\n'}), 1); len(lines) <= lang.MaxSource {
 		k.source = append(k.source, lines...)
 	}
 	if !bytes.HasSuffix(k.source, []byte{'\n'}) {
 		k.source = append(k.source, '\n')
 	}
 	c.eval.Sources.Set(consoleName, k.source)
-	if diags := checkSource(lines, consoleName, hclsyntax.LexExpression); diags.HasErrors() {
+	if diags := lang.CheckSource(lines, consoleName, hclsyntax.LexExpression); diags.HasErrors() {
 		return nil, moved(diags, start)
 	}
 	if blank(lines) {
@@ -76,7 +77,7 @@ func (k *Console) Eval(lines []byte) (*Answer, hcl.Diagnostics) {
 	}
 	expr, diags := hclsyntax.ParseExpression(lines, consoleName, start)
 	if diags.HasErrors() {
-		return nil, tidy(diags)
+		return nil, lang.Tidy(diags)
 	}
 	call, typed := expr.(*hclsyntax.FunctionCallExpr)
 	if typed = typed && call.Name == "type" && len(call.Args) == 1; typed {
@@ -85,17 +86,17 @@ func (k *Console) Eval(lines []byte) (*Answer, hcl.Diagnostics) {
 	c.declared.misses = 0
 	if diags := c.declared.check(k.scope, expr); diags.HasErrors() {
 		c.eval.Forget(expr)
-		return nil, tidy(diags)
+		return nil, lang.Tidy(diags)
 	}
 	v, diags := c.eval.Eval(expr, k.ctx)
 	if diags.HasErrors() {
-		return nil, tidy(diags)
+		return nil, lang.Tidy(diags)
 	}
 	answer := &Answer{Value: v}
 	if typed {
 		answer.Type = typeexpr.TypeString(v.Type())
 	}
-	return answer, tidy(diags)
+	return answer, lang.Tidy(diags)
 }
 
 // moved shifts diagnostics about lines that begin elsewhere than a file does.
@@ -131,7 +132,7 @@ func blank(lines []byte) bool {
 
 // Open tells whether lines end inside of brackets, a string or a heredoc, so that more lines belong to the expression.
 func Open(lines []byte) bool {
-	if len(lines) > maxSource {
+	if len(lines) > lang.MaxSource {
 		return false // Eval refuses it
 	}
 	tokens, _ := hclsyntax.LexExpression(lines, consoleName, hcl.InitialPos)
@@ -159,7 +160,7 @@ func (k *Console) Names(prefix string) []string {
 	add("path", pathNames)
 	add("var", c.declared.variables.Names())
 	add("local", c.declared.locals.Names())
-	add("host", sortedKeys(c.declared.hostBlocks))
+	add("host", lang.SortedKeys(c.declared.hostBlocks))
 	if k.scope.target {
 		add("target", targetAttributes)
 		addFacts(&names, "target.facts", factsType)
@@ -174,7 +175,7 @@ func (k *Console) Names(prefix string) []string {
 }
 
 func addFacts(names *[]string, prefix string, ty cty.Type) {
-	for _, name := range sortedKeys(ty.AttributeTypes()) {
+	for _, name := range lang.SortedKeys(ty.AttributeTypes()) {
 		*names = append(*names, prefix+"."+name)
 		if inner := ty.AttributeType(name); inner.IsObjectType() {
 			addFacts(names, prefix+"."+name, inner)

@@ -8,16 +8,17 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/internal/lang"
 )
 
 // declarations are the blocks of a configuration, as they are written.
 type declarations struct {
-	eval     *Evaluator
+	eval     *lang.Evaluator
 	registry *engine.Registry
 
-	variables  *Variables
-	locals     *Locals
-	outputs    *Outputs
+	variables  *lang.Variables
+	locals     *lang.Locals
+	outputs    *lang.Outputs
 	hostBlocks map[string]*hostBlock
 	blocks     []*block // resources and composites in the order of the source
 	byName     map[string]*block
@@ -26,12 +27,12 @@ type declarations struct {
 	geoIP      *geoIPBlock   // nil: there is none
 	rollout    *rolloutBlock // nil: there is none
 
-	misses Misses
+	misses lang.Misses
 }
 
-func newDeclarations(e *Evaluator, registry *engine.Registry) *declarations {
+func newDeclarations(e *lang.Evaluator, registry *engine.Registry) *declarations {
 	return &declarations{
-		eval: e, registry: registry, variables: NewVariables(e), locals: NewLocals(e), outputs: NewOutputs(e),
+		eval: e, registry: registry, variables: lang.NewVariables(e), locals: lang.NewLocals(e), outputs: lang.NewOutputs(e),
 		hostBlocks: map[string]*hostBlock{}, byName: map[string]*block{}, checks: map[string]*checkBlock{},
 	}
 }
@@ -57,14 +58,14 @@ var identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]{0,62}$`)
 // declare takes down what the blocks of a file declare, and checks what can be seen without evaluating.
 func (d *declarations) declare(body *hclsyntax.Body) hcl.Diagnostics {
 	var diags hcl.Diagnostics
-	for _, a := range sortedAttributes(body) {
+	for _, a := range lang.SortedAttributes(body) {
 		detail := "An argument cannot stand outside of blocks."
 		if _, ok := d.labels(a.Name); ok {
 			detail = fmt.Sprintf("%q is a block: write it without the equals sign.", a.Name)
 		} else if d.variables.Has(a.Name) {
 			detail += " Values of variables belong into a *.hclvars file."
 		}
-		diags = append(diags, errorAt(a.NameRange, "Unsupported argument", "%s", detail))
+		diags = append(diags, lang.ErrorAt(a.NameRange, "Unsupported argument", "%s", detail))
 	}
 	for _, b := range body.Blocks {
 		if b.Body == nil {
@@ -72,7 +73,7 @@ func (d *declarations) declare(body *hclsyntax.Body) hcl.Diagnostics {
 		}
 		labels, known := d.labels(b.Type)
 		if !known {
-			diags = append(diags, errorAt(b.TypeRange, "Unsupported block", "There is no block named %q.%s", b.Type, d.hintForBlock(b.Type)))
+			diags = append(diags, lang.ErrorAt(b.TypeRange, "Unsupported block", "There is no block named %q.%s", b.Type, d.hintForBlock(b.Type)))
 			continue
 		}
 		if labelDiags := checkLabels(b, labels); labelDiags.HasErrors() {
@@ -118,19 +119,19 @@ func (d *declarations) hintForBlock(name string) string {
 	if hint := foreignHint(name); hint != "" {
 		return hint
 	}
-	return didYouMean(name, slices.Concat(sortedKeys(blockLabels), d.registry.CompositeNames()))
+	return lang.DidYouMean(name, slices.Concat(lang.SortedKeys(blockLabels), d.registry.CompositeNames()))
 }
 
 func checkLabels(b *hclsyntax.Block, want []string) hcl.Diagnostics {
 	if len(b.Labels) > len(want) {
-		return hcl.Diagnostics{errorAt(b.LabelRanges[len(want)], "Unexpected label", "%s", labelsWanted(b.Type, want))}
+		return hcl.Diagnostics{lang.ErrorAt(b.LabelRanges[len(want)], "Unexpected label", "%s", labelsWanted(b.Type, want))}
 	}
 	if len(b.Labels) < len(want) {
-		return hcl.Diagnostics{errorAt(b.DefRange(), "Missing label", "%s", labelsWanted(b.Type, want))}
+		return hcl.Diagnostics{lang.ErrorAt(b.DefRange(), "Missing label", "%s", labelsWanted(b.Type, want))}
 	}
 	for i, l := range b.Labels {
 		if want[i] == "NAME" && !identifier.MatchString(l) {
-			return hcl.Diagnostics{errorAt(b.LabelRanges[i], "Invalid name",
+			return hcl.Diagnostics{lang.ErrorAt(b.LabelRanges[i], "Invalid name",
 				"A name begins with a letter or underscore, goes on with letters, digits, underscores and dashes, and has 63 characters at most.")}
 		}
 	}
@@ -152,20 +153,20 @@ func labelsWanted(blockType string, labels []string) string {
 func (d *declarations) checkAll() hcl.Diagnostics {
 	diags := d.variables.Check(d.names(scope{eachWhy: noForEach}))
 	diags = append(diags, d.locals.Check(d.names(scope{eachWhy: "The object each is known in blocks with a for_each argument only, not in locals."}))...)
-	for _, name := range sortedKeys(d.hostBlocks) {
+	for _, name := range lang.SortedKeys(d.hostBlocks) {
 		diags = append(diags, d.checkHost(d.hostBlocks[name])...)
 	}
 	for _, b := range d.blocks {
 		diags = append(diags, d.checkBlock(b)...)
 	}
-	for _, name := range sortedKeys(d.checks) {
+	for _, name := range lang.SortedKeys(d.checks) {
 		diags = append(diags, d.checkCheck(d.checks[name])...)
 	}
 	if d.geoIP != nil {
-		diags = append(diags, d.check(scope{eachWhy: noForEach}, expressions(d.geoIP.body)...)...)
+		diags = append(diags, d.check(scope{eachWhy: noForEach}, lang.Expressions(d.geoIP.body)...)...)
 	}
 	if d.rollout != nil {
-		diags = append(diags, d.check(scope{eachWhy: noForEach}, expressions(d.rollout.body)...)...)
+		diags = append(diags, d.check(scope{eachWhy: noForEach}, lang.Expressions(d.rollout.body)...)...)
 	}
 	return append(diags, d.outputs.Check(d.names(scopeOutput))...)
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/internal/lang"
 )
 
 // dependency is one element of a depends_on: a block, or one of its instances.
@@ -22,14 +23,14 @@ const dependsOnForm = "The argument takes a list of references to resources and 
 func (d *declarations) readDependsOn(expr hclsyntax.Expression) ([]dependency, hcl.Diagnostics) {
 	list, listDiags := hcl.ExprList(expr)
 	if listDiags.HasErrors() {
-		return nil, hcl.Diagnostics{errorAt(expr.Range(), "Invalid depends_on argument", "%s", dependsOnForm)}
+		return nil, hcl.Diagnostics{lang.ErrorAt(expr.Range(), "Invalid depends_on argument", "%s", dependsOnForm)}
 	}
 	var deps []dependency
 	var diags hcl.Diagnostics
 	for _, elem := range list {
 		t, travDiags := hcl.AbsTraversalForExpr(elem)
 		if travDiags.HasErrors() {
-			diags = append(diags, errorAt(elem.Range(), "Invalid depends_on argument", "%s", dependsOnForm))
+			diags = append(diags, lang.ErrorAt(elem.Range(), "Invalid depends_on argument", "%s", dependsOnForm))
 			continue
 		}
 		dep, problem := d.dependency(t)
@@ -46,27 +47,27 @@ func (d *declarations) dependency(t hcl.Traversal) (dependency, *hcl.Diagnostic)
 	at := t.SourceRange()
 	kind, label, rest := nameOf(t)
 	if label == "" {
-		return dependency{}, errorAt(at, "Invalid depends_on argument", "%s", dependsOnForm)
+		return dependency{}, lang.ErrorAt(at, "Invalid depends_on argument", "%s", dependsOnForm)
 	}
 	name := kind + "." + label
 	b := d.byName[name]
 	if b == nil {
 		hint := ""
-		if s := suggest(name, sortedKeys(d.byName)); s != "" {
+		if s := lang.Suggest(name, lang.SortedKeys(d.byName)); s != "" {
 			hint = fmt.Sprintf(" Did you mean %s?", s)
 		}
-		return dependency{}, errorAt(at, "Reference to an undeclared resource", "There is no resource or mirror %s.%s", name, hint)
+		return dependency{}, lang.ErrorAt(at, "Reference to an undeclared resource", "There is no resource or mirror %s.%s", name, hint)
 	}
 	dep := dependency{block: b, rng: at}
 	switch {
 	case len(rest) == 0:
 		return dep, nil
 	case len(rest) > 1 || b.forEach == nil:
-		return dependency{}, errorAt(at, "Invalid depends_on argument", "%s has no instances: it can only be named as a whole.", name)
+		return dependency{}, lang.ErrorAt(at, "Invalid depends_on argument", "%s has no instances: it can only be named as a whole.", name)
 	}
 	index, ok := rest[0].(hcl.TraverseIndex)
-	if !ok || !isString(index.Key) {
-		return dependency{}, errorAt(at, "Invalid depends_on argument", "The key of an instance is a string: %s[\"KEY\"].", name)
+	if !ok || !lang.IsString(index.Key) {
+		return dependency{}, lang.ErrorAt(at, "Invalid depends_on argument", "The key of an instance is a string: %s[\"KEY\"].", name)
 	}
 	dep.key = engine.Index(index.Key.AsString())
 	return dep, nil
@@ -95,7 +96,7 @@ func nameOf(t hcl.Traversal) (kind, label string, rest hcl.Traversal) {
 // checkDependsOn finds keys that are not there, references to blocks that share no host, and cycles.
 func (d *declarations) checkDependsOn() hcl.Diagnostics {
 	var diags hcl.Diagnostics
-	g := NewGraph()
+	g := lang.NewGraph()
 	for _, b := range d.blocks {
 		needs := make([]string, len(b.dependsOn))
 		for n, dep := range b.dependsOn {
@@ -108,7 +109,7 @@ func (d *declarations) checkDependsOn() hcl.Diagnostics {
 	}
 	_, cycles := g.Order()
 	for _, cycle := range cycles {
-		diags = append(diags, g.Describe(cycle, CycleWords{
+		diags = append(diags, g.Describe(cycle, lang.CycleWords{
 			Summary: "Cycle of dependencies", Itself: "Cycle of dependencies", Problem: "These cannot be put in order", Verb: "depends on",
 		}))
 	}
@@ -125,10 +126,10 @@ func (b *block) checkDependency(dep dependency) *hcl.Diagnostic {
 		}
 		if !found {
 			hint := ""
-			if s := suggest(dep.block.name+dep.key, keys); s != "" {
+			if s := lang.Suggest(dep.block.name+dep.key, keys); s != "" {
 				hint = fmt.Sprintf(" Did you mean %s?", s)
 			}
-			return errorAt(dep.rng, "Reference to an undeclared resource", "There is no %s%s.%s", dep.block.name, dep.key, hint)
+			return lang.ErrorAt(dep.rng, "Reference to an undeclared resource", "There is no %s%s.%s", dep.block.name, dep.key, hint)
 		}
 	}
 	mine, others := b.allHosts(), dep.block.allHosts()
@@ -140,5 +141,5 @@ func (b *block) checkDependency(dep dependency) *hcl.Diagnostic {
 			return nil
 		}
 	}
-	return errorAt(dep.rng, "Dependency on another host", "%s and %s are never on the same host, so one cannot wait for the other. Order among hosts cannot be given.", b.name, dep.block.name)
+	return lang.ErrorAt(dep.rng, "Dependency on another host", "%s and %s are never on the same host, so one cannot wait for the other. Order among hosts cannot be given.", b.name, dep.block.name)
 }

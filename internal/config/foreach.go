@@ -7,6 +7,7 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/mirrorform/mirrorform/internal/lang"
 	"github.com/zclconf/go-cty/cty"
 )
 
@@ -27,18 +28,18 @@ func (k eachKey) context(ctx *hcl.EvalContext) *hcl.EvalContext {
 const maxInstances = 10_000
 
 // forEach evaluates a for_each argument: a map, an object or a set of strings. The keys are sorted; nil means that they are not known, for an error.
-func forEach(e *Evaluator, expr hclsyntax.Expression, ctx *hcl.EvalContext) ([]eachKey, hcl.Diagnostics) {
+func forEach(e *lang.Evaluator, expr hclsyntax.Expression, ctx *hcl.EvalContext) ([]eachKey, hcl.Diagnostics) {
 	v, diags := e.Eval(expr, ctx)
 	fail := func(format string, args ...any) ([]eachKey, hcl.Diagnostics) {
-		d := errorAt(expr.Range(), "Invalid for_each argument", format, args...)
+		d := lang.ErrorAt(expr.Range(), "Invalid for_each argument", format, args...)
 		d.Expression, d.EvalContext = expr, ctx
-		return nil, append(diags, e.redact(expr, ctx, hcl.Diagnostics{d})...)
+		return nil, append(diags, e.Redact(expr, ctx, hcl.Diagnostics{d})...)
 	}
 	if diags.HasErrors() || e.Bad(expr) {
 		return nil, diags
 	}
 	// Elements may be sensitive: keys, and what says how many there are, may not.
-	if v.IsMarked() || v.Type().IsSetType() && isSensitive(v) {
+	if v.IsMarked() || v.Type().IsSetType() && lang.IsSensitive(v) {
 		return fail("The value is sensitive, but keys are part of addresses, which are printed. If the keys are not really secret, use nonsensitive(…).")
 	}
 	ty := v.Type()
@@ -51,9 +52,9 @@ func forEach(e *Evaluator, expr hclsyntax.Expression, ctx *hcl.EvalContext) ([]e
 	case ty.IsTupleType() || ty.IsListType():
 		return fail("The value is a list. A map or a set of strings is wanted; toset([…]) makes a set of a list of strings.")
 	case ty.IsSetType() && ty.ElementType() != cty.String && v.LengthInt() > 0:
-		return fail("The value is %s. A map or a set of strings is wanted.", describeType(ty))
+		return fail("The value is %s. A map or a set of strings is wanted.", lang.DescribeType(ty))
 	case !ty.IsSetType() && !ty.IsMapType() && !ty.IsObjectType():
-		return fail("The value is %s. A map or a set of strings is wanted.", describeType(ty))
+		return fail("The value is %s. A map or a set of strings is wanted.", lang.DescribeType(ty))
 	case v.LengthInt() > maxInstances:
 		return fail("The value has %d elements. At most %d are allowed.", v.LengthInt(), maxInstances)
 	}

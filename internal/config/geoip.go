@@ -3,6 +3,7 @@ package config
 import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/mirrorform/mirrorform/internal/lang"
 )
 
 // GeoIPDatabase is a database that the geoip block names. Whether the file is there, and what it is, Load does not look at: only verify and publish need it.
@@ -26,20 +27,20 @@ type geoIPShape struct {
 func (d *declarations) declareGeoIP(b *hclsyntax.Block) hcl.Diagnostics {
 	g := &geoIPBlock{header: b.DefRange(), body: b.Body}
 	if d.geoIP != nil {
-		return hcl.Diagnostics{errorAt(g.header, "Repeated block", "A configuration has one geoip block, and there is one at %s already.", place(d.geoIP.header))}
+		return hcl.Diagnostics{lang.ErrorAt(g.header, "Repeated block", "A configuration has one geoip block, and there is one at %s already.", lang.Place(d.geoIP.header))}
 	}
 	d.geoIP = g
-	return d.eval.Structure(b.Body, g.header, mustShape[geoIPShape](), "a geoip block", nil)
+	return d.eval.Structure(b.Body, g.header, lang.MustShape[geoIPShape](), "a geoip block", nil)
 }
 
 // evaluate finds the paths of the databases.
-func (g *geoIPBlock) evaluate(e *Evaluator, ctx *hcl.EvalContext) hcl.Diagnostics {
+func (g *geoIPBlock) evaluate(e *lang.Evaluator, ctx *hcl.EvalContext) hcl.Diagnostics {
 	var a geoIPShape
-	d := NewDecoder(e, ctx)
+	d := lang.NewDecoder(e, ctx)
 	d.Early = true
-	d.RefuseSensitive = func(string, *Field) string { return "the paths of databases are printed" }
+	d.RefuseSensitive = func(string, *lang.Field) string { return "the paths of databases are printed" }
 	diags := d.Fill(g.body, &a)
-	expr := argumentOf(g.body, "databases")
+	expr := lang.ArgumentOf(g.body, "databases")
 	if expr == nil || d.Failed["databases"] {
 		return diags
 	}
@@ -55,7 +56,7 @@ func (g *geoIPBlock) evaluate(e *Evaluator, ctx *hcl.EvalContext) hcl.Diagnostic
 			err = e.Reader.MayRead(absolute)
 		}
 		if err != nil {
-			diags = append(diags, errorAt(places[i], "Invalid path", "%s", sentence(err.Error(), ".")))
+			diags = append(diags, lang.ErrorAt(places[i], "Invalid path", "%s", lang.Sentence(err.Error(), ".")))
 			continue
 		}
 		g.databases = append(g.databases, GeoIPDatabase{absolute, places[i]})

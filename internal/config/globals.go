@@ -7,14 +7,15 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/mirrorform/mirrorform/internal/lang"
 	"github.com/zclconf/go-cty/cty"
 )
 
 // globals are the values that expressions refer to everywhere: var, local, host and path.
 type globals struct {
-	eval      *Evaluator
-	variables *Variables
-	locals    *Locals
+	eval      *lang.Evaluator
+	variables *lang.Variables
+	locals    *lang.Locals
 	inventory *inventory
 	path      cty.Value
 	all       *hcl.EvalContext // has every value, once they are evaluated
@@ -23,7 +24,7 @@ type globals struct {
 // evaluate evaluates local values and hosts, each once and after what it refers to. What is part of a cycle, or depends on one, has no value.
 func (g *globals) evaluate() hcl.Diagnostics {
 	definitions := g.locals.Definitions(func(expr hclsyntax.Expression) *hcl.EvalContext { return g.contextFor(expr) })
-	diags := EvaluateInOrder(append(definitions, g.inventory.definitions(g.eval, g.contextFor)...), "host")
+	diags := lang.EvaluateInOrder(append(definitions, g.inventory.definitions(g.eval, g.contextFor)...), "host")
 	g.inventory.order()
 	g.all = g.contextOf(g.variables.Values, g.locals.Values, g.inventory.values)
 	return diags
@@ -48,7 +49,7 @@ func (g *globals) contextFor(exprs ...hclsyntax.Expression) *hcl.EvalContext {
 	}
 	for _, expr := range exprs {
 		for _, t := range expr.Variables() {
-			switch root, name := reference(t); root {
+			switch root, name := lang.Reference(t); root {
 			case "var":
 				pick(vars, g.variables.Values, name)
 			case "local":

@@ -3,6 +3,7 @@ package config
 import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/mirrorform/mirrorform/internal/lang"
 	"github.com/zclconf/go-cty/cty"
 )
 
@@ -38,14 +39,14 @@ type connectionShape struct {
 }
 
 func (d *declarations) declareHost(b *hclsyntax.Block) hcl.Diagnostics {
-	hb := &hostBlock{name: b.Labels[0], body: b.Body, header: b.DefRange(), forEach: argumentOf(b.Body, "for_each")}
-	diags := d.eval.Structure(b.Body, hb.header, mustShape[hostArguments](), "a host", []string{"for_each"})
+	hb := &hostBlock{name: b.Labels[0], body: b.Body, header: b.DefRange(), forEach: lang.ArgumentOf(b.Body, "for_each")}
+	diags := d.eval.Structure(b.Body, hb.header, lang.MustShape[hostArguments](), "a host", []string{"for_each"})
 	diags = append(diags, missingAddress(hb)...)
 	if hb.name == localHost {
-		return append(diags, errorAt(b.LabelRanges[0], "Reserved name", "The name %q means the machine that mirrorform runs on. It needs no block: write hosts = [host.local].", localHost))
+		return append(diags, lang.ErrorAt(b.LabelRanges[0], "Reserved name", "The name %q means the machine that mirrorform runs on. It needs no block: write hosts = [host.local].", localHost))
 	}
 	if first := d.hostBlocks[hb.name]; first != nil {
-		return append(diags, duplicate("host", hb.name, hb.header, first.header))
+		return append(diags, lang.Duplicate("host", hb.name, hb.header, first.header))
 	}
 	d.hostBlocks[hb.name] = hb
 	return diags
@@ -58,11 +59,11 @@ func (d *declarations) checkHost(hb *hostBlock) hcl.Diagnostics {
 		diags = append(diags, d.check(scope{eachWhy: notInEach}, hb.forEach)...)
 	}
 	s := scope{each: hb.forEach != nil, eachWhy: noForEach}
-	return append(diags, d.check(s, mustShape[hostArguments]().expressions(hb.body, "for_each")...)...)
+	return append(diags, d.check(s, lang.MustShape[hostArguments]().Expressions(hb.body, "for_each")...)...)
 }
 
 // evaluate finds the hosts of a block, and the value of host.NAME. others are the host blocks that were evaluated before.
-func (hb *hostBlock) evaluate(e *Evaluator, ctx *hcl.EvalContext, others map[string]*hostBlock) (cty.Value, hcl.Diagnostics) {
+func (hb *hostBlock) evaluate(e *lang.Evaluator, ctx *hcl.EvalContext, others map[string]*hostBlock) (cty.Value, hcl.Diagnostics) {
 	if hb.forEach == nil {
 		h, diags := readHost(e, hb, ctx, "", others)
 		hb.hosts = []*Host{h}

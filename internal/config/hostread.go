@@ -9,25 +9,26 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/internal/lang"
 	"github.com/zclconf/go-cty/cty"
 )
 
 // hostReader makes one host of the arguments of its block.
 type hostReader struct {
-	reader *Reader
+	reader *lang.Reader
 	block  *hostBlock
 	others map[string]*hostBlock // what jump can mean
 	args   hostArguments
-	dec    *Decoder
+	dec    *lang.Decoder
 	host   *Host
 	diags  hcl.Diagnostics
 }
 
 // readHost decodes and checks one host: that of a block, or with a key one of its group.
-func readHost(e *Evaluator, hb *hostBlock, ctx *hcl.EvalContext, key string, others map[string]*hostBlock) (*Host, hcl.Diagnostics) {
-	r := &hostReader{reader: e.Reader, block: hb, others: others, dec: NewDecoder(e, ctx)}
+func readHost(e *lang.Evaluator, hb *hostBlock, ctx *hcl.EvalContext, key string, others map[string]*hostBlock) (*Host, hcl.Diagnostics) {
+	r := &hostReader{reader: e.Reader, block: hb, others: others, dec: lang.NewDecoder(e, ctx)}
 	r.dec.Early = true
-	r.dec.RefuseSensitive = func(path string, _ *Field) string {
+	r.dec.RefuseSensitive = func(path string, _ *lang.Field) string {
 		if path == "become_password" {
 			return ""
 		}
@@ -76,7 +77,7 @@ func (r *hostReader) wrong(name, format string, args ...any) {
 		at = attr.Expr.Range()
 	}
 	r.dec.Failed[name] = true
-	r.diags = append(r.diags, errorAt(at, "Invalid "+strings.ReplaceAll(name, "_", " "), "%s", fmt.Sprintf(format, args...)))
+	r.diags = append(r.diags, lang.ErrorAt(at, "Invalid "+strings.ReplaceAll(name, "_", " "), "%s", fmt.Sprintf(format, args...)))
 }
 
 // known reports whether an argument has a value. Those without one are passed over.
@@ -96,18 +97,18 @@ func (r *hostReader) connection() {
 		}
 		if !slices.Contains(ways, c.Type) {
 			r.dec.Failed["connection.type"] = true
-			r.diags = append(r.diags, errorAt(at, "Invalid type of connection", "The types are ssh and local, not %q.%s", c.Type, didYouMean(c.Type, ways)))
+			r.diags = append(r.diags, lang.ErrorAt(at, "Invalid type of connection", "The types are ssh and local, not %q.%s", c.Type, lang.DidYouMean(c.Type, ways)))
 		}
 		h.OnThisMachine = c.Type == connectionLocal
 		if h.OnThisMachine && r.reader.Confine {
-			r.diags = append(r.diags, errorAt(at, "Host not allowed", "This host is the machine that mirrorform runs on, and --confine keeps a configuration from reading it. Leave out --confine only if you trust everybody who may change this configuration."))
+			r.diags = append(r.diags, lang.ErrorAt(at, "Host not allowed", "This host is the machine that mirrorform runs on, and --confine keeps a configuration from reading it. Leave out --confine only if you trust everybody who may change this configuration."))
 		}
 	}
 	if h.OnThisMachine {
 		h.Address = "localhost"
 		for _, name := range []string{"user", "port", "host_key", "identities", "jump", "connect_timeout"} {
 			if attr := body.Attributes[name]; attr != nil {
-				r.diags = append(r.diags, errorAt(attr.NameRange, "Argument without effect", "This host is the machine that mirrorform runs on, which is not reached over SSH, so %q means nothing here.", name))
+				r.diags = append(r.diags, lang.ErrorAt(attr.NameRange, "Argument without effect", "This host is the machine that mirrorform runs on, which is not reached over SSH, so %q means nothing here.", name))
 			}
 		}
 		return
@@ -115,7 +116,7 @@ func (r *hostReader) connection() {
 	if r.args.Address == nil && !r.dec.Failed["address"] && !r.dec.Unknown["address"] && !r.dec.Failed["connection.type"] {
 		r.dec.Failed["address"] = true
 		if missingAddress(r.block) == nil { // or else it was said
-			r.diags = append(r.diags, errorAt(r.block.header, "Missing required argument", "In a host, the argument \"address\" is required, and has no value here."))
+			r.diags = append(r.diags, lang.ErrorAt(r.block.header, "Missing required argument", "In a host, the argument \"address\" is required, and has no value here."))
 		}
 	}
 }
@@ -148,7 +149,7 @@ func (r *hostReader) login() {
 	if r.known("become") && a.Become != nil {
 		h.Become = *a.Become
 		if ways := []string{"none", "sudo", "doas"}; !slices.Contains(ways, h.Become) {
-			r.wrong("become", "The ways to become root are none, sudo and doas, not %q.%s", h.Become, didYouMean(h.Become, ways))
+			r.wrong("become", "The ways to become root are none, sudo and doas, not %q.%s", h.Become, lang.DidYouMean(h.Become, ways))
 		}
 	}
 }
@@ -170,7 +171,7 @@ func (r *hostReader) keys() {
 			err = r.reader.MayRead(expanded)
 		}
 		if err != nil {
-			r.wrong("identities", "%s", sentence(err.Error(), "."))
+			r.wrong("identities", "%s", lang.Sentence(err.Error(), "."))
 		}
 		r.host.Identities = append(r.host.Identities, expanded)
 	}
@@ -213,7 +214,7 @@ func jumpHost(v cty.Value, blocks map[string]*hostBlock) (*Host, string) {
 	case !v.Type().Equals(hostType) && v.CanIterateElements():
 		return nil, wanted + "this is several. One of a group is host.NAME[\"KEY\"]."
 	case !v.Type().Equals(hostType):
-		return nil, wanted + fmt.Sprintf("this is %s.", describeType(v.Type()))
+		return nil, wanted + fmt.Sprintf("this is %s.", lang.DescribeType(v.Type()))
 	}
 	if v.GetAttr("name").IsNull() {
 		return nil, wanted + "this is an object that is no host."

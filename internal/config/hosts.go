@@ -5,6 +5,7 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/mirrorform/mirrorform/engine/wire"
+	"github.com/mirrorform/mirrorform/internal/lang"
 	"github.com/zclconf/go-cty/cty"
 )
 
@@ -46,7 +47,7 @@ type Host struct {
 
 // orUnknown is the value of an argument, or unknown if it has none: for an error, or for a variable
 // without a value.
-func orUnknown(d *Decoder, path string, v cty.Value) cty.Value {
+func orUnknown(d *lang.Decoder, path string, v cty.Value) cty.Value {
 	if d.Failed[path] || d.Unknown[path] {
 		return cty.UnknownVal(v.Type())
 	}

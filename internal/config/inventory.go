@@ -7,6 +7,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/mirrorform/mirrorform/engine/wire"
+	"github.com/mirrorform/mirrorform/internal/lang"
 	"github.com/zclconf/go-cty/cty"
 )
 
@@ -23,11 +24,11 @@ func newInventory(blocks map[string]*hostBlock) *inventory {
 }
 
 // definitions returns the host blocks for EvaluateInOrder. context gives what expressions refer to.
-func (v *inventory) definitions(e *Evaluator, context func(exprs ...hclsyntax.Expression) *hcl.EvalContext) []Definition {
-	var list []Definition
+func (v *inventory) definitions(e *lang.Evaluator, context func(exprs ...hclsyntax.Expression) *hcl.EvalContext) []lang.Definition {
+	var list []lang.Definition
 	for name, hb := range v.blocks {
-		exprs := expressions(hb.body)
-		list = append(list, Definition{
+		exprs := lang.Expressions(hb.body)
+		list = append(list, lang.Definition{
 			Name: "host." + name, At: hb.header, Exprs: exprs,
 			Evaluate: func() (diags hcl.Diagnostics) {
 				v.values[name], diags = hb.evaluate(e, context(exprs...), v.blocks)
@@ -43,7 +44,7 @@ func (v *inventory) definitions(e *Evaluator, context func(exprs ...hclsyntax.Ex
 func (v *inventory) order() {
 	blocks := slices.Collect(maps.Values(v.blocks))
 	slices.SortFunc(blocks, func(a, b *hostBlock) int {
-		if before(&a.header, &b.header) {
+		if lang.Before(&a.header, &b.header) {
 			return -1
 		}
 		return 1
@@ -71,7 +72,7 @@ func (v *inventory) find(name string) (*Host, *hcl.Diagnostic) {
 	if h := v.byName[name]; h != nil {
 		return h, nil
 	}
-	return nil, errorNowhere("Unknown host", "There is no host named %q.%s", name, didYouMean(name, sortedKeys(v.byName)))
+	return nil, lang.ErrorNowhere("Unknown host", "There is no host named %q.%s", name, lang.DidYouMean(name, lang.SortedKeys(v.byName)))
 }
 
 // incomplete reports whether hosts or their arguments are not known, for an error or for a
@@ -107,7 +108,7 @@ func (v *inventory) withFacts(facts map[string]*wire.Facts) cty.Value {
 
 // meantBy reports whether a reference is to the host, to its group, or to all hosts.
 func (h *Host) meantBy(t hcl.Traversal) bool {
-	root, name := reference(t)
+	root, name := lang.Reference(t)
 	switch {
 	case root != "host":
 		return false
@@ -116,6 +117,6 @@ func (h *Host) meantBy(t hcl.Traversal) bool {
 	case name != h.Block || h.Key == "" || len(t) < 3:
 		return name == h.Block
 	}
-	key := stepName(t[2])
+	key := lang.StepName(t[2])
 	return key == "" || key == h.Key
 }

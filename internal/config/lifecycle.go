@@ -6,6 +6,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/engine/wire"
+	"github.com/mirrorform/mirrorform/internal/lang"
 	"github.com/zclconf/go-cty/cty"
 )
 
@@ -13,40 +14,40 @@ import (
 type lifecycle struct {
 	preventDestroy bool
 	preconditions  []precondition
-	postconditions []*Rule
+	postconditions []*lang.Rule
 }
 
 // precondition is a rule that is judged before an apply.
 type precondition struct {
-	*Rule
+	*lang.Rule
 	uses targetUse // what the condition and the message need of the host
 }
 
 // lifecycleShape is the tagged form of a lifecycle block, for the check of its structure.
 type lifecycleShape struct {
-	PreventDestroy bool              `hcl:"prevent_destroy,optional"`
-	Precondition   []validationShape `hcl:"precondition,block"`
-	Postcondition  []validationShape `hcl:"postcondition,block"`
+	PreventDestroy bool                   `hcl:"prevent_destroy,optional"`
+	Precondition   []lang.ValidationShape `hcl:"precondition,block"`
+	Postcondition  []lang.ValidationShape `hcl:"postcondition,block"`
 }
 
 const lifecycleBlock = "lifecycle"
 
 // declareLifecycle reads the lifecycle block of b.source, if there is one; Structure has checked it.
-func (b *block) declareLifecycle(e *Evaluator) hcl.Diagnostics {
-	lb := nestedBlock(b.source, lifecycleBlock, 0)
+func (b *block) declareLifecycle(e *lang.Evaluator) hcl.Diagnostics {
+	lb := lang.NestedBlock(b.source, lifecycleBlock, 0)
 	if lb == nil {
 		return nil
 	}
 	var diags hcl.Diagnostics
 	b.life.preventDestroy, diags = e.Flag(lb.Body, "prevent_destroy", false)
-	for _, r := range RulesOf(lb.Body, "precondition") {
+	for _, r := range lang.RulesOf(lb.Body, "precondition") {
 		b.life.preconditions = append(b.life.preconditions, precondition{r, targetUseOf(r.Expressions()...)})
 	}
 	if b.composite == nil {
-		b.life.postconditions = RulesOf(lb.Body, "postcondition")
-	} else if post := nestedBlock(lb.Body, "postcondition", 0); post != nil {
-		diags = append(diags, errorAt(post.TypeRange, "Unsupported block",
-			"%s has no postconditions: it is many resources, and a postcondition is about the state of one. Use a precondition, or a check block.", sentence(b.what(), "")))
+		b.life.postconditions = lang.RulesOf(lb.Body, "postcondition")
+	} else if post := lang.NestedBlock(lb.Body, "postcondition", 0); post != nil {
+		diags = append(diags, lang.ErrorAt(post.TypeRange, "Unsupported block",
+			"%s has no postconditions: it is many resources, and a postcondition is about the state of one. Use a precondition, or a check block.", lang.Sentence(b.what(), "")))
 	}
 	return diags
 }
@@ -58,9 +59,9 @@ func (i *instance) hostContext(h *Host, facts *wire.Facts) *hcl.EvalContext {
 
 // foresee finds what is wrong with an instance's conditions on a host of which no facts are known: what is false whatever they are.
 // The verdict is that of the preconditions.
-func (i *instance) foresee(e *Evaluator, h *Host) (Verdict, hcl.Diagnostics) {
+func (i *instance) foresee(e *lang.Evaluator, h *Host) (lang.Verdict, hcl.Diagnostics) {
 	if len(i.block.life.preconditions)+len(i.block.life.postconditions) == 0 {
-		return Holds, nil
+		return lang.Holds, nil
 	}
 	ctx := i.hostContext(h, nil)
 	pre, diags := i.judge(e, ctx, usesNothing)
@@ -79,8 +80,8 @@ const (
 )
 
 // judge judges the preconditions that need as much of the host as least, or more. Undecided is worse than Holds, and Fails is worse than either.
-func (i *instance) judge(e *Evaluator, ctx *hcl.EvalContext, least targetUse) (Verdict, hcl.Diagnostics) {
-	worst := Holds
+func (i *instance) judge(e *lang.Evaluator, ctx *hcl.EvalContext, least targetUse) (lang.Verdict, hcl.Diagnostics) {
+	worst := lang.Holds
 	var diags hcl.Diagnostics
 	for _, r := range i.block.life.preconditions {
 		if r.uses < least {
@@ -88,7 +89,7 @@ func (i *instance) judge(e *Evaluator, ctx *hcl.EvalContext, least targetUse) (V
 		}
 		v, ruleDiags := e.Judge(r.Rule, ctx, summaryPrecondition)
 		diags = append(diags, ruleDiags...)
-		if v == Fails || v == Undecided && worst == Holds {
+		if v == lang.Fails || v == lang.Undecided && worst == lang.Holds {
 			worst = v
 		}
 	}
@@ -96,7 +97,7 @@ func (i *instance) judge(e *Evaluator, ctx *hcl.EvalContext, least targetUse) (V
 }
 
 // postcondition is the check of an instance's postconditions on a host, or nil if there are none.
-func (i *instance) postcondition(e *Evaluator, h *Host, facts *wire.Facts, sensitive map[string]bool) func(found any) []engine.Problem {
+func (i *instance) postcondition(e *lang.Evaluator, h *Host, facts *wire.Facts, sensitive map[string]bool) func(found any) []engine.Problem {
 	rules := i.block.life.postconditions
 	if len(rules) == 0 {
 		return nil
@@ -111,7 +112,7 @@ func (i *instance) postcondition(e *Evaluator, h *Host, facts *wire.Facts, sensi
 			for _, d := range diags {
 				problems = append(problems, engine.Problem{Severity: severityOf(d), Attribute: attribute, Summary: d.Summary, Detail: d.Detail})
 			}
-			if v == Undecided && !diags.HasErrors() {
+			if v == lang.Undecided && !diags.HasErrors() {
 				problems = append(problems, engine.Problem{Attribute: attribute, Summary: summaryPostcondition,
 					Detail: fmt.Sprintf("Whether the condition holds is not known, since it needs facts of host %s.", h.Name)})
 			}

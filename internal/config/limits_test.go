@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/mirrorform/mirrorform/internal/lang"
 )
 
 // loadText loads a configuration of one file.
@@ -75,13 +76,13 @@ func TestDeepSources(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(dir, "fleet.hcl"), []byte(declared), 0o644); err != nil {
 				t.Fatal(err)
 			}
-			if _, diags := Load(Options{Dir: dir, Sources: []VarSource{{Assign: "x=" + expr}}}); !deep(diags) {
+			if _, diags := Load(Options{Dir: dir, Sources: []lang.VarSource{{Assign: "x=" + expr}}}); !deep(diags) {
 				t.Errorf("as --var: %v", diags)
 			}
 			if _, diags := loadText(t, "locals { x = templatefile(\"t\", {}) }", "t", "${"+expr+"}"); !deep(diags) {
 				t.Errorf("as a template: %v", diags)
 			}
-			if _, diags := Format([]byte("x = "+expr+"\n"), "fleet.hcl"); !deep(diags) {
+			if _, diags := lang.Format([]byte("x = "+expr+"\n"), "fleet.hcl"); !deep(diags) {
 				t.Errorf("to format: %v", diags)
 			}
 		})
@@ -176,7 +177,7 @@ func TestLargeValues(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			_, diags := loadText(t, tc.text)
-			if len(diags) > maxDiagnostics+1 {
+			if len(diags) > lang.MaxDiagnostics+1 {
 				t.Errorf("%d diagnostics", len(diags))
 			}
 			found := false
@@ -221,7 +222,7 @@ func TestSourceErrors(t *testing.T) {
 	if _, diags := Load(Options{Dir: filepath.Join(t.TempDir(), "nowhere")}); len(diags) != 1 || diags[0].Summary != "No such directory" {
 		t.Errorf("no directory: %v", diags)
 	}
-	if _, diags := loadText(t, "# "+strings.Repeat("x", maxSource)); len(diags) != 1 || !strings.Contains(diags[0].Detail, "larger than 1 MiB") {
+	if _, diags := loadText(t, "# "+strings.Repeat("x", lang.MaxSource)); len(diags) != 1 || !strings.Contains(diags[0].Detail, "larger than 1 MiB") {
 		t.Errorf("too large: %v", diags)
 	}
 	if _, diags := Load(Options{Dir: t.TempDir()}); len(diags) != 1 || diags[0].Summary != "No configuration files" {

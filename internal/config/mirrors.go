@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/mirrorform/mirrorform/internal/lang"
 )
 
 // MirrorPlace is where a mirror is declared for a host.
@@ -52,13 +53,13 @@ func (c *Config) MirrorsOn(host string) []MirrorPlace {
 func (b *block) referenceTo(h *Host) (place hcl.Range, exact bool) {
 	place = b.hosts.Range()
 	for _, t := range b.hosts.Variables() {
-		root, name := reference(t)
+		root, name := lang.Reference(t)
 		if root != "host" || name != h.Block {
 			continue
 		}
 		key := ""
 		if len(t) > 2 {
-			key = stepName(t[2])
+			key = lang.StepName(t[2])
 		}
 		if key == h.Key {
 			return t.SourceRange(), true

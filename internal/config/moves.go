@@ -6,6 +6,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/internal/lang"
 	"github.com/zclconf/go-cty/cty"
 )
 
@@ -42,15 +43,15 @@ type removedLifecycleShape struct {
 }
 
 // readMove reads a moved or removed block; the move is nil where that does not say what it is.
-func readMove(e *Evaluator, registry *engine.Registry, b *hclsyntax.Block) (*move, hcl.Diagnostics) {
-	s := mustShape[movedShape]()
+func readMove(e *lang.Evaluator, registry *engine.Registry, b *hclsyntax.Block) (*move, hcl.Diagnostics) {
+	s := lang.MustShape[movedShape]()
 	if b.Type == "removed" {
-		s = mustShape[removedShape]()
+		s = lang.MustShape[removedShape]()
 	}
 	diags := e.Structure(b.Body, b.DefRange(), s, fmt.Sprintf("a %s block", b.Type), nil)
 	m := &move{block: b.Type}
 	read := func(name string) *address {
-		expr := argumentOf(b.Body, name)
+		expr := lang.ArgumentOf(b.Body, name)
 		if expr == nil {
 			return nil
 		}
@@ -73,14 +74,14 @@ func readMove(e *Evaluator, registry *engine.Registry, b *hclsyntax.Block) (*mov
 }
 
 // checkDestroy takes what Terraform requires in a removed block: that nothing is destroyed.
-func checkDestroy(e *Evaluator, b *hclsyntax.Block) hcl.Diagnostics {
-	lb := nestedBlock(b.Body, lifecycleBlock, 0)
+func checkDestroy(e *lang.Evaluator, b *hclsyntax.Block) hcl.Diagnostics {
+	lb := lang.NestedBlock(b.Body, lifecycleBlock, 0)
 	if lb == nil {
 		return nil
 	}
 	destroy, diags := e.Flag(lb.Body, "destroy", false)
 	if destroy {
-		diags = append(diags, errorAt(lb.Body.Attributes["destroy"].Expr.Range(), "Unsuitable value",
+		diags = append(diags, lang.ErrorAt(lb.Body.Attributes["destroy"].Expr.Range(), "Unsuitable value",
 			"A removed block lets go without destroying. To have it destroyed, delete this block: what is no longer declared is removed from its hosts."))
 	}
 	return diags
@@ -90,7 +91,7 @@ func checkDestroy(e *Evaluator, b *hclsyntax.Block) hcl.Diagnostics {
 func readAddress(r *engine.Registry, blockType string, expr hclsyntax.Expression) (*address, *hcl.Diagnostic) {
 	const form = "The argument takes a reference to a resource, one of its instances, or a mirror, as in file.NAME, file.NAME[\"KEY\"] or mirror.NAME."
 	invalid := func(detail string) (*address, *hcl.Diagnostic) {
-		return nil, errorAt(expr.Range(), fmt.Sprintf("Invalid address in a %s block", blockType), "%s", detail)
+		return nil, lang.ErrorAt(expr.Range(), fmt.Sprintf("Invalid address in a %s block", blockType), "%s", detail)
 	}
 	t, diags := hcl.AbsTraversalForExpr(expr)
 	if diags.HasErrors() {
@@ -106,17 +107,17 @@ func readAddress(r *engine.Registry, blockType string, expr hclsyntax.Expression
 	case label == "":
 		return invalid(form)
 	case composite == nil && r.Kind(kind) == nil:
-		return nil, errorAt(a.rng, "Unknown resource type", "There is no resource type %q; only resources and mirrors can be named here.%s",
-			kind, didYouMean(kind, append(r.Names(), r.CompositeNames()...)))
+		return nil, lang.ErrorAt(a.rng, "Unknown resource type", "There is no resource type %q; only resources and mirrors can be named here.%s",
+			kind, lang.DidYouMean(kind, append(r.Names(), r.CompositeNames()...)))
 	case !identifier.MatchString(label):
 		return invalid("There is no such name: names have 63 characters at most.")
 	case len(rest) == 0:
 		return a, nil
 	case composite != nil:
-		return invalid(sentence(withArticle(kind), "") + " has no instances: it can only be named as a whole.")
+		return invalid(lang.Sentence(lang.WithArticle(kind), "") + " has no instances: it can only be named as a whole.")
 	}
 	index, ok := rest[0].(hcl.TraverseIndex)
-	if !ok || len(rest) > 1 || !isString(index.Key) {
+	if !ok || len(rest) > 1 || !lang.IsString(index.Key) {
 		return invalid(fmt.Sprintf("The key of an instance is a string: %s[\"KEY\"].", a.block()))
 	}
 	if why := checkKey(index.Key.AsString()); why != "" {
@@ -130,12 +131,12 @@ func readAddress(r *engine.Registry, blockType string, expr hclsyntax.Expression
 func checkMoves(d *declarations) hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	byFrom := map[string]*move{}
-	g := NewGraph()
+	g := lang.NewGraph()
 	for _, m := range d.moves {
 		from := m.from.String()
 		if first := byFrom[from]; first != nil {
-			diags = append(diags, errorAt(m.from.rng, "Two moves from one address", "What becomes of %s is already said at %s, by a %s block.",
-				from, place(first.from.rng), first.block))
+			diags = append(diags, lang.ErrorAt(m.from.rng, "Two moves from one address", "What becomes of %s is already said at %s, by a %s block.",
+				from, lang.Place(first.from.rng), first.block))
 			continue
 		}
 		byFrom[from] = m
@@ -153,7 +154,7 @@ func checkMoves(d *declarations) hcl.Diagnostics {
 	}
 	order, cycles := g.Order()
 	for _, cycle := range cycles {
-		diags = append(diags, g.Describe(cycle, CycleWords{
+		diags = append(diags, g.Describe(cycle, lang.CycleWords{
 			Summary: "Cycle of moves", Itself: "Cycle of moves", Problem: "These moves end nowhere", Verb: "is moved to",
 		}))
 	}
@@ -189,13 +190,13 @@ func checkFrom(d *declarations, m *move) hcl.Diagnostics {
 	if m.to == nil {
 		what = "What is let go"
 	}
-	return hcl.Diagnostics{errorAt(m.from.rng, "Still declared", "%s must not be declared any more, but %s is, at %s.", what, m.from, place(b.header))}
+	return hcl.Diagnostics{lang.ErrorAt(m.from.rng, "Still declared", "%s must not be declared any more, but %s is, at %s.", what, m.from, lang.Place(b.header))}
 }
 
 // checkTo refuses an address that is not declared, unless another block says what became of it.
 func checkTo(d *declarations, m *move, byFrom map[string]*move) hcl.Diagnostics {
 	if m.from.kind != m.to.kind {
-		return hcl.Diagnostics{errorAt(m.to.rng, "Move to another type", "%s cannot become %s: the type stays the same.", m.from, m.to)}
+		return hcl.Diagnostics{lang.ErrorAt(m.to.rng, "Move to another type", "%s cannot become %s: the type stays the same.", m.from, m.to)}
 	}
 	b := d.byName[m.to.block()]
 	_, goesOn := byFrom[m.to.String()]
@@ -203,20 +204,20 @@ func checkTo(d *declarations, m *move, byFrom map[string]*move) hcl.Diagnostics 
 	case goesOn || b != nil && b.keysUnknown:
 	case b == nil:
 		hint := ""
-		if s := suggest(m.to.block(), candidates(&d.misses, d.byName)); s != "" {
+		if s := lang.Suggest(m.to.block(), lang.Candidates(&d.misses, d.byName)); s != "" {
 			hint = fmt.Sprintf(" Did you mean %s?", s)
 		}
-		return hcl.Diagnostics{errorAt(m.to.rng, "Move to an undeclared resource", "There is no resource or mirror %s.%s", m.to.block(), hint)}
+		return hcl.Diagnostics{lang.ErrorAt(m.to.rng, "Move to an undeclared resource", "There is no resource or mirror %s.%s", m.to.block(), hint)}
 	case m.to.key != "" && b.instance(m.to.key) == nil:
 		hint := ""
 		if d.misses.Another() {
-			if s := suggest(m.to.String(), b.addresses()); s != "" {
+			if s := lang.Suggest(m.to.String(), b.addresses()); s != "" {
 				hint = fmt.Sprintf(" Did you mean %s?", s)
 			}
 		}
-		return hcl.Diagnostics{errorAt(m.to.rng, "Move to an undeclared resource", "There is no %s.%s", m.to, hint)}
+		return hcl.Diagnostics{lang.ErrorAt(m.to.rng, "Move to an undeclared resource", "There is no %s.%s", m.to, hint)}
 	case m.to.key == "" && m.from.key != "" && b.forEach != nil:
-		return hcl.Diagnostics{errorAt(m.to.rng, "Move to many instances", "%s has for_each: say which of its instances %s has become, as in %s[\"KEY\"].", m.to, m.from, m.to)}
+		return hcl.Diagnostics{lang.ErrorAt(m.to.rng, "Move to many instances", "%s has for_each: say which of its instances %s has become, as in %s[\"KEY\"].", m.to, m.from, m.to)}
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/mirrorform/mirrorform/engine/wire"
+	"github.com/mirrorform/mirrorform/internal/lang"
 )
 
 // scope says what an expression may refer to besides functions, var, local, host and path.
@@ -22,10 +23,7 @@ type scope struct {
 	self      []string // the attributes of self, where there is a found state
 }
 
-var (
-	scopeGlobal = scope{}
-	scopeOutput = scope{facts: true}
-)
+var scopeOutput = scope{facts: true}
 
 const (
 	noForEach = "The object each is known in blocks with a for_each argument only. This block has none."
@@ -51,12 +49,12 @@ func (d *declarations) check(s scope, exprs ...hclsyntax.Expression) hcl.Diagnos
 }
 
 // names are what an expression in a scope may refer to.
-func (d *declarations) names(s scope) Names {
+func (d *declarations) names(s scope) lang.Names {
 	return func(t hcl.Traversal) *hcl.Diagnostic { return d.checkReference(t, s) }
 }
 
 func (d *declarations) checkReference(t hcl.Traversal, s scope) *hcl.Diagnostic {
-	root, name := reference(t)
+	root, name := lang.Reference(t)
 	at := t.SourceRange()
 	switch root {
 	case "var":
@@ -64,32 +62,32 @@ func (d *declarations) checkReference(t hcl.Traversal, s scope) *hcl.Diagnostic 
 	case "local":
 		return d.locals.Reference(name, at, &d.misses)
 	case "path":
-		return declared(at, "path", "path", name, pathNames)
+		return lang.Declared(at, "path", "path", name, pathNames)
 	case "host":
 		return d.checkHostReference(t, at, s)
 	case "each":
 		if !s.each {
-			return errorAt(at, "Reference to each without for_each", "%s", s.eachWhy)
+			return lang.ErrorAt(at, "Reference to each without for_each", "%s", s.eachWhy)
 		}
-		return declared(at, "attribute", "each", name, []string{"key", "value"})
+		return lang.Declared(at, "attribute", "each", name, []string{"key", "value"})
 	case "target":
 		return checkTarget(t, at, s)
 	case "count":
-		return errorAt(at, "Reference to count", "There is no count argument here. Use for_each, with each.key and each.value.")
+		return lang.ErrorAt(at, "Reference to count", "There is no count argument here. Use for_each, with each.key and each.value.")
 	case "self":
 		return checkSelf(t, at, s)
 	case "module", "data", "terraform":
-		return errorAt(at, "Unknown object", "There is no object named %q in this language.%s", root, foreignHint(root))
+		return lang.ErrorAt(at, "Unknown object", "There is no object named %q in this language.%s", root, foreignHint(root))
 	}
 	if root == "resource" || d.registry.Composite(root) != nil || d.registry.Kind(root) != nil {
-		return errorAt(at, "Reference to a resource not allowed here",
+		return lang.ErrorAt(at, "Reference to a resource not allowed here",
 			"Resources and mirrors have no values to refer to. They can be named in depends_on arguments, and in moved and removed blocks.")
 	}
 	return d.unknownRoot(root, at)
 }
 
 func (d *declarations) unknownRoot(root string, at hcl.Range) *hcl.Diagnostic {
-	hint := didYouMean(root, []string{"var", "local", "host", "path", "each", "target"})
+	hint := lang.DidYouMean(root, []string{"var", "local", "host", "path", "each", "target"})
 	switch {
 	case d.variables.Has(root):
 		hint = fmt.Sprintf(" Did you mean var.%s?", root)
@@ -100,24 +98,24 @@ func (d *declarations) unknownRoot(root string, at hcl.Range) *hcl.Diagnostic {
 	case hint == "":
 		hint = fmt.Sprintf(" If this is meant as text, put it in quotes: %q.", root)
 	}
-	return errorAt(at, "Unknown object", "There is no object named %q.%s", root, hint)
+	return lang.ErrorAt(at, "Unknown object", "There is no object named %q.%s", root, hint)
 }
 
 func (d *declarations) checkHostReference(t hcl.Traversal, at hcl.Range, s scope) *hcl.Diagnostic {
-	_, name := reference(t)
+	_, name := lang.Reference(t)
 	if len(t) == 1 || name == localHost && s.local {
 		return nil
 	}
 	if name == localHost {
-		return errorAt(at, "Reference to host.local not allowed here", "The machine that mirrorform runs on can be named in hosts arguments only.")
+		return lang.ErrorAt(at, "Reference to host.local not allowed here", "The machine that mirrorform runs on can be named in hosts arguments only.")
 	}
 	hb := d.hostBlocks[name]
 	if hb == nil {
-		names := candidates(&d.misses, d.hostBlocks)
+		names := lang.Candidates(&d.misses, d.hostBlocks)
 		if s.local {
 			names = append(names, localHost)
 		}
-		return undeclared(at, "host", "host", name, names)
+		return lang.Undeclared(at, "host", "host", name, names)
 	}
 	rest := t[2:]
 	if hb.forEach != nil {
@@ -125,7 +123,7 @@ func (d *declarations) checkHostReference(t hcl.Traversal, at hcl.Range, s scope
 			return nil
 		}
 		if attr, ok := rest[0].(hcl.TraverseAttr); ok && slices.Contains(hostAttributes, attr.Name) {
-			return errorAt(at, "Reference to a group of hosts", "The block host %q has for_each, so host.%s is a map of hosts: a key must come before .%s, as in host.%s[\"KEY\"].%s.",
+			return lang.ErrorAt(at, "Reference to a group of hosts", "The block host %q has for_each, so host.%s is a map of hosts: a key must come before .%s, as in host.%s[\"KEY\"].%s.",
 				name, name, attr.Name, name, attr.Name)
 		}
 		rest = rest[1:] // keys are checked when they are known
@@ -138,14 +136,14 @@ func checkHostAttribute(host string, steps hcl.Traversal, at hcl.Range, s scope)
 	if len(steps) == 0 {
 		return nil
 	}
-	attr := stepName(steps[0])
+	attr := lang.StepName(steps[0])
 	switch {
 	case attr == "facts" && s.facts:
 		return checkFacts(steps[1:], at, "host."+host+".facts")
 	case attr == "facts":
-		return errorAt(at, "Reference to facts not allowed here", "The facts of a named host are known in outputs only. In the bodies of mirrors and resources use target.facts.")
+		return lang.ErrorAt(at, "Reference to facts not allowed here", "The facts of a named host are known in outputs only. In the bodies of mirrors and resources use target.facts.")
 	case attr != "" && !slices.Contains(hostAttributes, attr):
-		return errorAt(at, "Unknown attribute", "A host has no attribute named %q; it has %s.%s", attr, allOf(hostAttributes), didYouMean(attr, hostAttributes))
+		return lang.ErrorAt(at, "Unknown attribute", "A host has no attribute named %q; it has %s.%s", attr, lang.AllOf(hostAttributes), lang.DidYouMean(attr, hostAttributes))
 	}
 	return nil
 }
@@ -158,16 +156,16 @@ var targetAttributes = []string{"address", "facts", "key", "labels", "name", "po
 func checkTarget(t hcl.Traversal, at hcl.Range, s scope) *hcl.Diagnostic {
 	switch {
 	case !s.target && s.targetWhy != "":
-		return errorAt(at, "No target", "%s", s.targetWhy)
+		return lang.ErrorAt(at, "No target", "%s", s.targetWhy)
 	case !s.target:
-		return errorAt(at, "Reference to target not allowed here",
+		return lang.ErrorAt(at, "Reference to target not allowed here",
 			"The object target is the host that an expression is evaluated for. It can be used in the bodies of mirror and resource blocks, "+
 				"except in their hosts and for_each arguments, and in the asserts of check blocks with a hosts argument.")
 	case len(t) == 1:
 		return nil
 	}
-	_, name := reference(t)
-	if d := declared(at, "attribute", "target", name, targetAttributes); d != nil {
+	_, name := lang.Reference(t)
+	if d := lang.Declared(at, "attribute", "target", name, targetAttributes); d != nil {
 		return d
 	}
 	if name == "facts" {
@@ -179,26 +177,26 @@ func checkTarget(t hcl.Traversal, at hcl.Range, s scope) *hcl.Diagnostic {
 func checkSelf(t hcl.Traversal, at hcl.Range, s scope) *hcl.Diagnostic {
 	switch {
 	case len(s.self) == 0:
-		return errorAt(at, "Reference to self not allowed here",
+		return lang.ErrorAt(at, "Reference to self not allowed here",
 			"The object self is what was found on the host after an apply. It can be used in the postconditions of resources only.")
 	case len(t) == 1:
 		return nil // whether it is null says whether there is anything
 	}
-	_, name := reference(t)
-	return declared(at, "attribute", "self", name, s.self)
+	_, name := lang.Reference(t)
+	return lang.Declared(at, "attribute", "self", name, s.self)
 }
 
 // checkFacts follows steps into the facts' type.
 func checkFacts(steps hcl.Traversal, at hcl.Range, prefix string) *hcl.Diagnostic {
 	ty := factsType
 	for _, step := range steps {
-		name := stepName(step)
+		name := lang.StepName(step)
 		if name == "" || !ty.IsObjectType() {
 			return nil // evaluation says what is wrong
 		}
 		if !ty.HasAttribute(name) {
-			names := sortedKeys(ty.AttributeTypes())
-			return errorAt(at, "Unknown fact", "There is no fact %s.%s; the names here are %s.%s", prefix, name, allOf(names), didYouMeanReference(prefix, name, names))
+			names := lang.SortedKeys(ty.AttributeTypes())
+			return lang.ErrorAt(at, "Unknown fact", "There is no fact %s.%s; the names here are %s.%s", prefix, name, lang.AllOf(names), lang.DidYouMeanReference(prefix, name, names))
 		}
 		ty, prefix = ty.AttributeType(name), prefix+"."+name
 	}
@@ -217,7 +215,7 @@ func targetUseOf(exprs ...hclsyntax.Expression) targetUse {
 				continue
 			}
 			use = max(use, usesTarget)
-			if _, name := reference(t); name == "" || name == "facts" {
+			if _, name := lang.Reference(t); name == "" || name == "facts" {
 				use = usesFacts
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/mirrorform/mirrorform/engine/wire"
+	"github.com/mirrorform/mirrorform/internal/lang"
 	"github.com/zclconf/go-cty/cty"
 )
 
@@ -20,10 +21,10 @@ type Output struct {
 // Outputs evaluates the outputs. facts holds the facts of the hosts that were reached, for host.NAME.facts; it may be nil.
 func (c *Config) Outputs(facts map[string]*wire.Facts) (map[string]Output, hcl.Diagnostics) {
 	if c.failed {
-		return nil, hcl.Diagnostics{errorNowhere("Configuration has errors", "Its outputs are not known.")}
+		return nil, hcl.Diagnostics{lang.ErrorNowhere("Configuration has errors", "Its outputs are not known.")}
 	}
 	outputs, diags := c.evalOutputs(facts)
-	return outputs, tidy(diags)
+	return outputs, lang.Tidy(diags)
 }
 
 func (c *Config) evalOutputs(facts map[string]*wire.Facts) (map[string]Output, hcl.Diagnostics) {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/internal/lang"
 )
 
 // part makes a resource of a composite's part.
@@ -26,5 +27,5 @@ func (i *instance) part(reg *engine.Registry, h *Host, p engine.Part) *engine.Re
 // sourceOf is a place as resources name theirs: fleet.hcl:12, without the directory.
 func sourceOf(r hcl.Range) string {
 	r.Filename = filepath.Base(r.Filename)
-	return place(r)
+	return lang.Place(r)
 }

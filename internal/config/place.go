@@ -7,6 +7,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/internal/lang"
 	"github.com/zclconf/go-cty/cty"
 )
 
@@ -27,7 +28,7 @@ func (i *instance) address(host string) string { return engine.OnHost(host, i.bl
 
 // placement finds out which hosts blocks are for.
 type placement struct {
-	eval      *Evaluator
+	eval      *lang.Evaluator
 	inventory *inventory
 	globals   *globals
 }
@@ -72,12 +73,12 @@ func (p *placement) hostsOf(expr hclsyntax.Expression, ctx *hcl.EvalContext) ([]
 	if diags.HasErrors() || p.eval.Bad(expr) {
 		return nil, diags
 	}
-	if isSensitive(v) {
-		return nil, append(diags, errorAt(expr.Range(), "Sensitive value not allowed here", "Which hosts a block is for is printed, so it cannot be sensitive."))
+	if lang.IsSensitive(v) {
+		return nil, append(diags, lang.ErrorAt(expr.Range(), "Sensitive value not allowed here", "Which hosts a block is for is printed, so it cannot be sensitive."))
 	}
 	in := &placing{inventory: p.inventory, seen: map[string]bool{}}
 	if why := in.collect(v); why != "" {
-		d := errorAt(expr.Range(), "Invalid hosts argument", "%s", why)
+		d := lang.ErrorAt(expr.Range(), "Invalid hosts argument", "%s", why)
 		d.Expression, d.EvalContext = expr, hostsCtx
 		return nil, append(diags, d)
 	}
@@ -91,12 +92,12 @@ func (p *placement) hostsOf(expr hclsyntax.Expression, ctx *hcl.EvalContext) ([]
 func (v *inventory) checkKeys(expr hclsyntax.Expression) hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	for _, t := range expr.Variables() {
-		root, name := reference(t)
+		root, name := lang.Reference(t)
 		hb := v.blocks[name]
 		if root != "host" || hb == nil || hb.forEach == nil || hb.failed || len(t) < 3 {
 			continue
 		}
-		key := stepName(t[2])
+		key := lang.StepName(t[2])
 		if slices.Contains(hostAttributes, key) {
 			continue // another error, which was reported
 		}
@@ -110,10 +111,10 @@ func (v *inventory) checkKeys(expr hclsyntax.Expression) hcl.Diagnostics {
 			continue
 		}
 		hint := ""
-		if s := suggest(key, keys); s != "" {
+		if s := lang.Suggest(key, keys); s != "" {
 			hint = fmt.Sprintf(" Did you mean host.%s%s?", name, engine.Index(s))
 		}
-		diags = append(diags, errorAt(t.SourceRange(), "Unknown host", "The hosts of the block host %q have no key %q.%s", name, key, hint))
+		diags = append(diags, lang.ErrorAt(t.SourceRange(), "Unknown host", "The hosts of the block host %q have no key %q.%s", name, key, hint))
 	}
 	return diags
 }
@@ -149,7 +150,7 @@ func (p *placing) collect(v cty.Value) string {
 		}
 		return p.add(name.AsString())
 	case !v.CanIterateElements():
-		return wanted + fmt.Sprintf("an element is %s.%s", describeType(v.Type()), p.hint(v))
+		return wanted + fmt.Sprintf("an element is %s.%s", lang.DescribeType(v.Type()), p.hint(v))
 	}
 	for it := v.ElementIterator(); it.Next(); {
 		_, elem := it.Element()

@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/internal/lang"
 )
 
 // Problem makes a diagnostic of a problem of a resource. It is placed at the argument that the problem is about ("path", or
@@ -16,12 +17,12 @@ import (
 func (c *Config) Problem(r *engine.Resource, p engine.Problem) *hcl.Diagnostic {
 	b := c.blockOf(r.Address)
 	if b == nil {
-		d := &hcl.Diagnostic{Severity: severity(p.Severity), Summary: sentence(p.Summary, ""), Detail: sentence(p.Detail, ".")}
+		d := &hcl.Diagnostic{Severity: severity(p.Severity), Summary: lang.Sentence(p.Summary, ""), Detail: lang.Sentence(p.Detail, ".")}
 		d.Detail = strings.TrimSpace(d.Detail + " This is about " + r.String() + ".")
 		return d
 	}
 	d := b.problem(p, r.Sensitive, r.State)
-	d.Detail = withSentence(d.Detail, "This is about "+r.Address+".")
+	d.Detail = lang.WithSentence(d.Detail, "This is about "+r.Address+".")
 	return d
 }
 
@@ -49,7 +50,7 @@ func (c *Config) Problems(problems []*engine.ResourceProblem) hcl.Diagnostics {
 	}
 	for both, n := range more {
 		d := first[both]
-		d.Detail = withSentence(d.Detail, fmt.Sprintf("%s and %s also both manage %s.", both.other.name, both.one.name, counted(n, "other thing")))
+		d.Detail = lang.WithSentence(d.Detail, fmt.Sprintf("%s and %s also both manage %s.", both.other.name, both.one.name, counted(n, "other thing")))
 	}
 	return diags
 }
@@ -76,7 +77,7 @@ func (b *block) problem(p engine.Problem, sensitive map[string]bool, state any) 
 		return &hcl.Diagnostic{Severity: severity(p.Severity), Summary: "Invalid value", Subject: &at,
 			Detail: fmt.Sprintf("There is something wrong with %s. What it is, is not shown, since a value is sensitive.", p.Attribute)}
 	}
-	return &hcl.Diagnostic{Severity: severity(p.Severity), Summary: sentence(p.Summary, ""), Detail: sentence(p.Detail, "."), Subject: &at}
+	return &hcl.Diagnostic{Severity: severity(p.Severity), Summary: lang.Sentence(p.Summary, ""), Detail: lang.Sentence(p.Detail, "."), Subject: &at}
 }
 
 // showsSensitive tells whether a problem's text holds one of the state's sensitive strings.
@@ -86,12 +87,12 @@ func showsSensitive(p engine.Problem, sensitive map[string]bool, state any) bool
 	}
 	text := p.Summary + "\n" + p.Detail
 	v := reflect.Indirect(reflect.ValueOf(state))
-	s, err := shapeOf(v.Type())
+	s, err := lang.ShapeOf(v.Type())
 	if err != nil {
 		return true
 	}
-	for _, f := range s.fields {
-		if sensitive[f.name] && holdsString(v.Field(f.index), text) {
+	for _, f := range s.Fields {
+		if sensitive[f.Name] && holdsString(v.Field(f.Index), text) {
 			return true
 		}
 	}
@@ -146,10 +147,10 @@ func (b *block) find(path string) (place hcl.Range, set bool) {
 		}
 		path = path[len(step[0]):]
 		if a := body.Attributes[step[1]]; a != nil && a.Expr != nil {
-			return keyedRange(a.Expr, path), true
+			return lang.KeyedRange(a.Expr, path), true
 		}
 		index, _ := strconv.Atoi(step[2]) // "" is the first
-		next := nestedBlock(body, step[1], index)
+		next := lang.NestedBlock(body, step[1], index)
 		if next == nil {
 			return header, false
 		}

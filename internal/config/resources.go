@@ -6,6 +6,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/engine/wire"
+	"github.com/mirrorform/mirrorform/internal/lang"
 )
 
 // Resources returns everything that is wanted on a host, in the order of the configuration. facts holds the facts of the hosts that were reached.
@@ -19,7 +20,7 @@ import (
 // are for this host are warnings.
 func (c *Config) Resources(host string, facts map[string]*wire.Facts) ([]*engine.Resource, hcl.Diagnostics) {
 	if c.failed {
-		return nil, hcl.Diagnostics{errorNowhere("Configuration has errors", "Its resources are not known.")}
+		return nil, hcl.Diagnostics{lang.ErrorNowhere("Configuration has errors", "Its resources are not known.")}
 	}
 	h, unknown := c.inventory.find(host)
 	if unknown != nil {
@@ -27,10 +28,10 @@ func (c *Config) Resources(host string, facts map[string]*wire.Facts) ([]*engine
 	}
 	w := c.wanting(facts)
 	w.host(h)
-	for _, name := range sortedKeys(c.declared.checks) {
+	for _, name := range lang.SortedKeys(c.declared.checks) {
 		w.diags = append(w.diags, c.declared.checks[name].run(c.eval, c.global, h, facts[host])...)
 	}
-	return w.resources, tidy(slices.DeleteFunc(w.diags, func(d *hcl.Diagnostic) bool {
+	return w.resources, lang.Tidy(slices.DeleteFunc(w.diags, func(d *hcl.Diagnostic) bool {
 		return d.Severity == hcl.DiagWarning && c.warned[warningOf(d)]
 	}))
 }
@@ -39,7 +40,7 @@ func (c *Config) Resources(host string, facts map[string]*wire.Facts) ([]*engine
 // mirrors that are not, since their arguments need facts.
 func (c *Config) Declared(host string) (resources []*engine.Resource, pending []string, diags hcl.Diagnostics) {
 	if c.failed {
-		return nil, nil, hcl.Diagnostics{errorNowhere("Configuration has errors", "Its resources are not known.")}
+		return nil, nil, hcl.Diagnostics{lang.ErrorNowhere("Configuration has errors", "Its resources are not known.")}
 	}
 	h, unknown := c.inventory.find(host)
 	if unknown != nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/mirrorform/mirrorform/internal/lang"
 	"github.com/zclconf/go-cty/cty"
 )
 
@@ -69,20 +70,20 @@ var (
 )
 
 func (d *declarations) declareRollout(b *hclsyntax.Block) hcl.Diagnostics {
-	diags := d.eval.Structure(b.Body, b.DefRange(), mustShape[rolloutArguments](), "a rollout", nil)
+	diags := d.eval.Structure(b.Body, b.DefRange(), lang.MustShape[rolloutArguments](), "a rollout", nil)
 	if d.rollout != nil {
-		return append(diags, errorAt(b.DefRange(), "Repeated block", "There can be one rollout only; the first is at %s.", place(d.rollout.header)))
+		return append(diags, lang.ErrorAt(b.DefRange(), "Repeated block", "There can be one rollout only; the first is at %s.", lang.Place(d.rollout.header)))
 	}
 	d.rollout = &rolloutBlock{b.Body, b.DefRange()}
 	return diags
 }
 
 // place evaluates the rollout block and shares the hosts out among its waves. It is nil where that is not known.
-func (b *rolloutBlock) place(e *Evaluator, ctx *hcl.EvalContext, inv *inventory) (*Rollout, hcl.Diagnostics) {
+func (b *rolloutBlock) place(e *lang.Evaluator, ctx *hcl.EvalContext, inv *inventory) (*Rollout, hcl.Diagnostics) {
 	var a rolloutArguments
-	d := NewDecoder(e, ctx)
+	d := lang.NewDecoder(e, ctx)
 	d.Early = true
-	d.RefuseSensitive = func(string, *Field) string { return "what says how hosts are rolled out to is printed" }
+	d.RefuseSensitive = func(string, *lang.Field) string { return "what says how hosts are rolled out to is printed" }
 	diags := d.Fill(b.body, &a)
 	if diags.HasErrors() || len(d.Unknown)+len(d.Failed) > 0 {
 		return nil, diags
@@ -112,7 +113,7 @@ type rolloutReader struct {
 func (r *rolloutReader) wrong(name, format string, args ...any) {
 	at, body := r.header, r.body
 	if inner, isGate := strings.CutPrefix(name, "gate."); isGate {
-		body, name = nestedBlock(body, "gate", 0).Body, inner
+		body, name = lang.NestedBlock(body, "gate", 0).Body, inner
 	}
 	if attr := body.Attributes[name]; attr != nil {
 		at = attr.Expr.Range()
@@ -123,11 +124,11 @@ func (r *rolloutReader) wrong(name, format string, args ...any) {
 // wrongElement reports an element of an argument that is a list.
 func (r *rolloutReader) wrongElement(name string, index int, format string, args ...any) {
 	expr := r.body.Attributes[name].Expr
-	r.wrongAt(elementRange(expr, cty.IndexPath(cty.NumberIntVal(int64(index))).NewErrorf("")), name, format, args...)
+	r.wrongAt(lang.ElementRange(expr, cty.IndexPath(cty.NumberIntVal(int64(index))).NewErrorf("")), name, format, args...)
 }
 
 func (r *rolloutReader) wrongAt(at hcl.Range, name, format string, args ...any) {
-	r.diags = append(r.diags, errorAt(at, "Invalid "+strings.ReplaceAll(name, "_", " "), "%s", fmt.Sprintf(format, args...)))
+	r.diags = append(r.diags, lang.ErrorAt(at, "Invalid "+strings.ReplaceAll(name, "_", " "), "%s", fmt.Sprintf(format, args...)))
 }
 
 func (r *rolloutReader) read(a *rolloutArguments) *Rollout {
@@ -140,7 +141,7 @@ func (r *rolloutReader) read(a *rolloutArguments) *Rollout {
 	}
 	if a.OnFailure != nil {
 		if !slices.Contains(onFailures, *a.OnFailure) {
-			r.wrong("on_failure", "What can be done on failure is stop and roll_back, not %q.%s", *a.OnFailure, didYouMean(*a.OnFailure, onFailures))
+			r.wrong("on_failure", "What can be done on failure is stop and roll_back, not %q.%s", *a.OnFailure, lang.DidYouMean(*a.OnFailure, onFailures))
 		}
 		out.RollBack = *a.OnFailure == "roll_back"
 	}
@@ -149,10 +150,10 @@ func (r *rolloutReader) read(a *rolloutArguments) *Rollout {
 		out.SpreadBy = *a.SpreadBy
 		var labels []string
 		for _, h := range r.hosts {
-			labels = append(labels, sortedKeys(h.Labels)...)
+			labels = append(labels, lang.SortedKeys(h.Labels)...)
 		}
 		if !slices.Contains(labels, out.SpreadBy) && len(r.hosts) > 0 {
-			r.wrong("spread_by", "No host has a label named %q.%s", out.SpreadBy, didYouMean(out.SpreadBy, labels))
+			r.wrong("spread_by", "No host has a label named %q.%s", out.SpreadBy, lang.DidYouMean(out.SpreadBy, labels))
 		}
 	}
 	if g := a.Gate; g != nil {
@@ -161,7 +162,7 @@ func (r *rolloutReader) read(a *rolloutArguments) *Rollout {
 			r.wrong("gate.command", "The command is a list with the name of a program and its arguments, as in [\"./smoke-test\", \"--quick\"]. There is no shell.")
 		}
 		if !out.Gate.Verify && g.Command == nil {
-			r.diags = append(r.diags, errorAt(nestedBlock(r.body, "gate", 0).DefRange(), "Empty gate", "A gate needs verify = true, a command, or both."))
+			r.diags = append(r.diags, lang.ErrorAt(lang.NestedBlock(r.body, "gate", 0).DefRange(), "Empty gate", "A gate needs verify = true, a command, or both."))
 		}
 	}
 	out.Waves = r.waves(a.Waves)

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/mirrorform/mirrorform/internal/lang"
 )
 
 // checkSameHosts finds hosts that are reached in the same way: they are one machine, and under each
@@ -43,7 +44,7 @@ func (v *inventory) sameHosts(hosts []*Host) *hcl.Diagnostic {
 	}
 	more, where := "", "this machine"
 	if !first.Local {
-		where = "declared at " + place(v.addressOf(first))
+		where = "declared at " + lang.Place(v.addressOf(first))
 	}
 	if len(hosts) > 2 {
 		more = fmt.Sprintf("; %d hosts have them", len(hosts))
@@ -52,7 +53,7 @@ func (v *inventory) sameHosts(hosts []*Host) *hcl.Diagnostic {
 	if first.Local {
 		way = "leave out the address, and write connection { type = \"local\" }."
 	}
-	return errorAt(v.addressOf(second), "Two hosts are one machine", "Host %s has the address, port and jump of host %s (%s%s). Each name's plan would remove what the other has: %s",
+	return lang.ErrorAt(v.addressOf(second), "Two hosts are one machine", "Host %s has the address, port and jump of host %s (%s%s). Each name's plan would remove what the other has: %s",
 		second.Name, first.Name, where, more, way)
 }
 

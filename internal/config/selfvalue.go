@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/internal/lang"
 	"github.com/zclconf/go-cty/cty"
 )
 
@@ -46,7 +47,7 @@ func stateValue(t reflect.Type, found any, sensitive map[string]bool) cty.Value 
 	for _, a := range engine.Attributes(found, sensitive) {
 		value := plainValue(engine.Plain(a.Value))
 		if a.Sensitive {
-			value = value.Mark(sensitiveMark)
+			value = value.Mark(lang.SensitiveMark)
 		}
 		attrs[a.Name] = value
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/engine/wire"
+	"github.com/mirrorform/mirrorform/internal/lang"
 )
 
 // canary is a secret. It must not be in any diagnostic.
@@ -231,10 +232,10 @@ variable "checked" {
 			}
 			o := Options{Dir: dir}
 			if tc.flag != "" {
-				o.Sources = []VarSource{{Assign: tc.flag}}
+				o.Sources = []lang.VarSource{{Assign: tc.flag}}
 			}
 			if tc.env != "" {
-				o.Environ = []string{envPrefix + tc.env}
+				o.Environ = []string{lang.EnvPrefix + tc.env}
 			}
 			c, diags := Load(o)
 			if !diags.HasErrors() {

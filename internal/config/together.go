@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/mirrorform/mirrorform/internal/lang"
 )
 
 // HostDiagnostics is what was found for one host.
@@ -27,7 +28,7 @@ func (c *Config) Together(found []HostDiagnostics) hcl.Diagnostics {
 		}
 		g.add(h, f.Diagnostics)
 	}
-	return tidy(g.diagnostics())
+	return lang.Tidy(g.diagnostics())
 }
 
 // perHost joins what was found for each host that a block is for. What was found on some of them in
@@ -126,7 +127,7 @@ const soOn = "This is so on "
 // saying is the diagnostic with the hosts that it is about.
 func (p *shared) saying(hosts string) *hcl.Diagnostic {
 	said := *p.first
-	said.Detail = withSentence(strings.TrimSuffix(said.Detail, soOn+p.on[0]+"."), soOn+hosts+".")
+	said.Detail = lang.WithSentence(strings.TrimSuffix(said.Detail, soOn+p.on[0]+"."), soOn+hosts+".")
 	return &said
 }
 
@@ -143,14 +144,14 @@ func (h *Host) withoutOwn(text string) string {
 			text = "… " + rest
 		}
 	}
-	return digits.ReplaceAllString(quoted.ReplaceAllString(text, "…"), "0")
+	return digits.ReplaceAllString(lang.Quoted.ReplaceAllString(text, "…"), "0")
 }
 
 // ownWords are a host's name, as it is and as it stands in a quoted string, key, address and
 // labels.
 func (h *Host) ownWords() []string {
 	words := []string{h.Name, strings.Trim(strconv.Quote(h.Name), `"`), h.Key, h.Address}
-	for _, label := range sortedKeys(h.Labels) {
+	for _, label := range lang.SortedKeys(h.Labels) {
 		words = append(words, h.Labels[label])
 	}
 	words = slices.DeleteFunc(words, func(w string) bool { return len(w) < 2 }) // an article, mostly
@@ -175,7 +176,7 @@ func firstOf(names []string) string {
 func someOf(names []string) string {
 	const shown = 5
 	if len(names) <= shown {
-		return allOf(names)
+		return lang.AllOf(names)
 	}
 	return fmt.Sprintf("%s and %d other hosts", strings.Join(names[:shown], ", "), len(names)-shown)
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/mirrorform/mirrorform/engine/wire"
+	"github.com/mirrorform/mirrorform/internal/lang"
 )
 
 // TestTogether evaluates a configuration with the facts of many hosts, as plan does.
@@ -79,8 +80,8 @@ func TestTogetherKeepsApart(t *testing.T) {
 	at := hcl.Range{Filename: "a.hcl"}
 	there := hcl.Range{Filename: "a.hcl", Start: hcl.Pos{Byte: 1}}
 	diags := c.Together([]HostDiagnostics{
-		{"fra1", hcl.Diagnostics{errorAt(at, "One", "fra1 has 3."), errorAt(at, "Two", ""), errorNowhere("Nowhere", "")}},
-		{"ams1", hcl.Diagnostics{errorAt(at, "One", "ams1 has 12."), warningAt(at, "Two", ""), errorAt(there, "One", "ams1 has 12."), errorNowhere("Nowhere", "")}},
+		{"fra1", hcl.Diagnostics{lang.ErrorAt(at, "One", "fra1 has 3."), lang.ErrorAt(at, "Two", ""), lang.ErrorNowhere("Nowhere", "")}},
+		{"ams1", hcl.Diagnostics{lang.ErrorAt(at, "One", "ams1 has 12."), lang.WarningAt(at, "Two", ""), lang.ErrorAt(there, "One", "ams1 has 12."), lang.ErrorNowhere("Nowhere", "")}},
 	})
 	var got []string
 	for _, d := range diags {

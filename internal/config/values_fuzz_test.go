@@ -12,6 +12,7 @@ import (
 
 	"github.com/hashicorp/hcl/v2/hclwrite"
 	"github.com/mirrorform/mirrorform/engine/wire"
+	"github.com/mirrorform/mirrorform/internal/lang"
 	"github.com/mirrorform/mirrorform/resources"
 	"github.com/zclconf/go-cty/cty"
 )
@@ -58,7 +59,7 @@ resource "file" "f" {
 		if err := os.WriteFile(filepath.Join(dir, "fleet.hcl"), []byte(source), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		c, diags := Load(Options{Dir: dir, Registry: testRegistry(), Sources: []VarSource{{Assign: "v=" + value}}, Environ: []string{"MIRRORFORM_VAR_e=" + value}})
+		c, diags := Load(Options{Dir: dir, Registry: testRegistry(), Sources: []lang.VarSource{{Assign: "v=" + value}}, Environ: []string{"MIRRORFORM_VAR_e=" + value}})
 		checkRanges(t, c, diags)
 		if !utf8.ValidString(value) {
 			if !diags.HasErrors() {

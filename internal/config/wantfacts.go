@@ -1,18 +1,20 @@
 package config
 
+import "github.com/mirrorform/mirrorform/internal/lang"
+
 // preconditions judges the preconditions of an instance on a host that need facts. The others hold, or Load has reported them.
-func (w *wanting) preconditions(i *instance, h *Host) Verdict {
+func (w *wanting) preconditions(i *instance, h *Host) lang.Verdict {
 	if w.dry || len(i.block.life.preconditions) == 0 {
-		return Holds
+		return lang.Holds
 	}
 	facts, address := w.facts[h.Name], i.address(h.Name)
 	v, diags := i.judge(w.bodies.eval, i.hostContext(h, facts), usesFacts)
-	w.diags = append(w.diags, labelled(diags, "This is about "+address+".")...)
+	w.diags = append(w.diags, lang.Labelled(diags, "This is about "+address+".")...)
 	switch {
-	case v == Undecided && facts == nil:
+	case v == lang.Undecided && facts == nil:
 		w.missingFacts(i, h, address, false)
-	case v == Undecided && !diags.HasErrors():
-		w.diags = append(w.diags, errorAt(i.block.header, summaryUnknown,
+	case v == lang.Undecided && !diags.HasErrors():
+		w.diags = append(w.diags, lang.ErrorAt(i.block.header, lang.SummaryUnknown,
 			"Whether a precondition of %s holds is not known, although the facts of host %s are.", address, h.Name))
 	}
 	return v
@@ -24,7 +26,7 @@ func (w *wanting) unfit(i *instance, h *Host) bool {
 		return false
 	}
 	v, _ := i.judge(w.bodies.eval, i.hostContext(h, w.facts[h.Name]), usesFacts)
-	return v != Holds
+	return v != lang.Holds
 }
 
 // unknownArguments reports a body of which arguments are unknown: what it needs are facts of the
@@ -34,8 +36,8 @@ func (w *wanting) unknownArguments(i *instance, h *Host, d *decoded, local bool)
 		w.missingFacts(i, h, i.address(h.Name), local)
 		return
 	}
-	for _, path := range sortedKeys(d.unknown) {
-		w.diags = append(w.diags, errorAt(i.block.attributeRange(path), summaryUnknown,
+	for _, path := range lang.SortedKeys(d.unknown) {
+		w.diags = append(w.diags, lang.ErrorAt(i.block.attributeRange(path), lang.SummaryUnknown,
 			"The value of %q of %s is not known, although the facts of host %s are.", path, i.address(h.Name), h.Name))
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/engine/wire"
+	"github.com/mirrorform/mirrorform/internal/lang"
 )
 
 // wanting collects the resources of one host.
@@ -61,7 +62,7 @@ func (w *wanting) instance(i *instance, h *Host) {
 func (w *wanting) resource(i *instance, h *Host) {
 	pre := w.preconditions(i, h)
 	d, diags := w.decoded(i, h)
-	if pre != Fails { // else they may only be consequences
+	if pre != lang.Fails { // else they may only be consequences
 		w.diags = append(w.diags, diags...)
 	}
 	if len(d.unknown) > 0 {
@@ -72,7 +73,7 @@ func (w *wanting) resource(i *instance, h *Host) {
 		return
 	}
 	if err := mayShow(w.bodies.eval.Reader, h, d.state); err != nil {
-		w.diags = append(w.diags, errorAt(i.block.attributeRange("path"), "Path cannot be managed", "On this machine, %s.", err))
+		w.diags = append(w.diags, lang.ErrorAt(i.block.attributeRange("path"), "Path cannot be managed", "On this machine, %s.", err))
 		return
 	}
 	w.add(i, &engine.Resource{
@@ -93,17 +94,17 @@ func (w *wanting) decoded(i *instance, h *Host) (*decoded, hcl.Diagnostics) {
 // composite adds the parts of a composite on a host: those on that host, or those on host local.
 func (w *wanting) composite(i *instance, h *Host, local bool) {
 	facts := w.facts[h.Name]
-	pre := Holds
+	pre := lang.Holds
 	if !local {
 		pre = w.preconditions(i, h)
 	} else if w.unfit(i, h) {
-		w.diags = append(w.diags, warningAt(i.block.header, "Left out for a precondition",
+		w.diags = append(w.diags, lang.WarningAt(i.block.header, "Left out for a precondition",
 			"What %s puts on this machine is left out: a precondition does not hold on host %s, or is not known to.", i.address(h.Name), h.Name))
 		w.leaveOut(i, h)
 		return
 	}
 	d, diags := w.decoded(i, h)
-	if pre != Fails {
+	if pre != lang.Fails {
 		w.diags = append(w.diags, diags...)
 	}
 	if len(d.unknown) > 0 || !w.dry && facts == nil && !local {
@@ -115,7 +116,7 @@ func (w *wanting) composite(i *instance, h *Host, local bool) {
 	if facts != nil {
 		var diags hcl.Diagnostics
 		parts, diags = w.bodies.expand(i, h, facts, d)
-		if !local && pre != Fails { // on local they come a second time
+		if !local && pre != lang.Fails { // on local they come a second time
 			w.diags = append(w.diags, diags...)
 		}
 		if parts == nil {
@@ -146,15 +147,15 @@ func (w *wanting) missingFacts(i *instance, h *Host, address string, local bool)
 		w.pending = append(w.pending, address)
 		return
 	case local:
-		w.diags = append(w.diags, warningAt(i.block.header, "Left out for want of facts", "What %s puts on this machine is left out: the facts of host %s are not known.", address, h.Name))
+		w.diags = append(w.diags, lang.WarningAt(i.block.header, "Left out for want of facts", "What %s puts on this machine is left out: the facts of host %s are not known.", address, h.Name))
 		return
 	}
-	w.diags = append(w.diags, errorAt(i.block.header, "Facts are not known", "%s needs facts of host %s, which are not known.", address, h.Name))
+	w.diags = append(w.diags, lang.ErrorAt(i.block.header, "Facts are not known", "%s needs facts of host %s, which are not known.", address, h.Name))
 }
 
 func (w *wanting) add(i *instance, r *engine.Resource) {
 	if r.Kind == nil {
-		w.diags = append(w.diags, errorAt(i.block.header, "Unknown resource type", "%s is of a type that does not exist.", r.Address))
+		w.diags = append(w.diags, lang.ErrorAt(i.block.header, "Unknown resource type", "%s is of a type that does not exist.", r.Address))
 		return
 	}
 	w.resources = append(w.resources, r)
@@ -191,7 +192,7 @@ func (w *wanting) dropAbsent() {
 }
 
 // mayShow tells why a resource must not be on this machine: a plan shows what it finds at its path.
-func mayShow(r *Reader, h *Host, state any) error {
+func mayShow(r *lang.Reader, h *Host, state any) error {
 	if !h.Local && !h.OnThisMachine {
 		return nil
 	}

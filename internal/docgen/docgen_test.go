@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -12,7 +13,7 @@ import (
 	"github.com/aymanbagabas/go-udiff"
 
 	"github.com/mirrorform/mirrorform/engine/wire"
-	"github.com/mirrorform/mirrorform/internal/config"
+	"github.com/mirrorform/mirrorform/internal/lang"
 	"github.com/mirrorform/mirrorform/resources"
 )
 
@@ -74,10 +75,11 @@ func TestComplete(t *testing.T) {
 
 	page = read("language.md")
 	structs := structsOf(t, "internal/config", "hcl")
-	for _, name := range []string{"hostArguments", "variableShape", "validationShape", "outputShape", "lifecycleShape", "checkShape", "movedShape", "removedShape", "removedLifecycleShape"} {
+	maps.Copy(structs, structsOf(t, "internal/lang", "hcl"))
+	for _, name := range []string{"hostArguments", "variableShape", "ValidationShape", "outputShape", "lifecycleShape", "checkShape", "movedShape", "removedShape", "removedLifecycleShape"} {
 		s := structs[name]
 		if s == nil || len(s.fields) == 0 {
-			t.Errorf("internal/config has no struct %s with arguments", name)
+			t.Errorf("neither internal/config nor internal/lang has a struct %s with arguments", name)
 			continue
 		}
 		for _, f := range s.fields {
@@ -191,7 +193,7 @@ func formatted(t *testing.T, dir string) []string {
 
 func checkFormat(t *testing.T, name string, src []byte) {
 	t.Helper()
-	want, diags := config.Format(src, name)
+	want, diags := lang.Format(src, name)
 	if diags.HasErrors() {
 		t.Error(diags)
 	} else if !bytes.Equal(src, want) {

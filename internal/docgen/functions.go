@@ -3,14 +3,12 @@ package main
 import (
 	_ "embed"
 	"fmt"
-	"go/ast"
-	"go/token"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
+	"github.com/mirrorform/mirrorform/internal/lang"
 	ctyjson "github.com/zclconf/go-cty/cty/json"
 )
 
@@ -92,10 +90,7 @@ func code(s string) string {
 
 // checkFunctions tells which functions lack a description, and which descriptions lack a function.
 func (g *generator) checkFunctions(groups []functionGroup) error {
-	names, err := functionNames(filepath.Join(g.root, "internal", "config"))
-	if err != nil {
-		return err
-	}
+	names := lang.SortedKeys(lang.NewEvaluator(g.root, true, nil).Functions)
 	described := map[string]bool{}
 	for _, group := range groups {
 		for _, f := range group.functions {
@@ -114,59 +109,6 @@ func (g *generator) checkFunctions(groups []functionGroup) error {
 		}
 	}
 	return nil
-}
-
-// functionNames reads the names of the functions out of package config: the keys of its tables, and those that are added to one by assignment.
-func functionNames(dir string) ([]string, error) {
-	files, err := parseDirectory(dir)
-	if err != nil {
-		return nil, err
-	}
-	names := map[string]bool{}
-	add := func(e ast.Expr) {
-		if lit, ok := e.(*ast.BasicLit); ok && lit.Kind == token.STRING {
-			if name, err := strconv.Unquote(lit.Value); err == nil {
-				names[name] = true
-			}
-		}
-	}
-	for _, f := range files {
-		ast.Inspect(f, func(n ast.Node) bool {
-			switch n := n.(type) {
-			case *ast.CompositeLit:
-				if isFunctionTable(n.Type) {
-					for _, e := range n.Elts {
-						if kv, ok := e.(*ast.KeyValueExpr); ok {
-							add(kv.Key)
-						}
-					}
-				}
-			case *ast.AssignStmt:
-				if index, ok := n.Lhs[0].(*ast.IndexExpr); ok {
-					if table, ok := index.X.(*ast.Ident); ok && table.Name == "table" {
-						add(index.Index)
-					}
-				}
-			}
-			return true
-		})
-	}
-	var sorted []string
-	for name := range names {
-		sorted = append(sorted, name)
-	}
-	slices.Sort(sorted)
-	return sorted, nil
-}
-
-// isFunctionTable tells whether a type is map[string]function.Function.
-func isFunctionTable(e ast.Expr) bool {
-	m, ok := e.(*ast.MapType)
-	if !ok {
-		return false
-	}
-	value, ok := m.Value.(*ast.SelectorExpr)
-	return ok && value.Sel.Name == "Function"
 }
 
 // evaluate returns the values of the examples by function, as JSON, which reads like the language.

@@ -6,12 +6,13 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/internal/config"
+	"github.com/mirrorform/mirrorform/internal/lang"
 )
 
 // Sources say where a configuration comes from, and which mirrorform reads it.
 type Sources struct {
 	Dir  string
-	Vars []config.VarSource
+	Vars []lang.VarSource
 	// Confine is for a configuration that others may change: it reads no file outside its directory, and what it says of a host's key
 	// counts for nothing.
 	Confine bool

@@ -1,0 +1,298 @@
+package lang
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/convert"
+)
+
+// Decoder fills structs from bodies, as their tags say.
+type Decoder struct {
+	eval *Evaluator
+	ctx  *hcl.EvalContext
+	// Unknown holds the paths of arguments whose values are not known yet ("content", "storage.path"). Their fields are zero.
+	Unknown map[string]bool
+	// Failed holds those that an error keeps from having a value.
+	Failed map[string]bool
+	// Sensitive holds those whose values are secret.
+	Sensitive map[string]bool
+	// Early says that all values must be known before any host is reached.
+	Early bool
+	// WarnCRLF says that the values reach hosts.
+	WarnCRLF bool
+	// RefuseSensitive, if not nil, says why an argument cannot hold a sensitive value, or "" if it can.
+	RefuseSensitive func(path string, f *Field) string
+}
+
+// NewDecoder returns a decoder that evaluates in a context.
+func NewDecoder(e *Evaluator, ctx *hcl.EvalContext) *Decoder {
+	return &Decoder{eval: e, ctx: ctx, Unknown: map[string]bool{}, Failed: map[string]bool{}, Sensitive: map[string]bool{}}
+}
+
+// Fill fills the struct that into points to. What is wrong with the body's structure is Structure's to say; here it is passed over.
+func (d *Decoder) Fill(body *hclsyntax.Body, into any) hcl.Diagnostics {
+	return d.body(body, reflect.ValueOf(into).Elem(), "")
+}
+
+func (d *Decoder) body(body *hclsyntax.Body, into reflect.Value, prefix string) hcl.Diagnostics {
+	s, err := ShapeOf(into.Type())
+	if err != nil {
+		return hcl.Diagnostics{ErrorAt(body.SrcRange, "Unusable type", "%s", err)}
+	}
+	var diags hcl.Diagnostics
+	for i := range s.Fields {
+		f := &s.Fields[i]
+		if f.block {
+			diags = append(diags, d.blocks(body, f, into.Field(f.Index), prefix)...)
+		} else if a := body.Attributes[f.Name]; a != nil && a.Expr != nil {
+			diags = append(diags, d.argument(a, f, into.Field(f.Index), prefix+f.Name)...)
+		} else if f.required {
+			d.Failed[prefix+f.Name] = true
+		}
+	}
+	return diags
+}
+
+func (d *Decoder) blocks(body *hclsyntax.Body, f *Field, into reflect.Value, prefix string) hcl.Diagnostics {
+	var diags hcl.Diagnostics
+	n := 0
+	for _, b := range body.Blocks {
+		if b.Type != f.Name || b.Body == nil {
+			continue
+		}
+		path := prefix + f.Name
+		target := into
+		switch {
+		case f.goType.Kind() == reflect.Slice:
+			elem := reflect.New(f.goType.Elem()).Elem()
+			if f.goType.Elem().Kind() == reflect.Pointer {
+				elem.Set(reflect.New(f.goType.Elem().Elem()))
+			}
+			into.Set(reflect.Append(into, elem))
+			target, path = into.Index(n), fmt.Sprintf("%s[%d]", path, n)
+		case n > 0:
+			return diags // repeated
+		case f.goType.Kind() == reflect.Pointer:
+			into.Set(reflect.New(f.goType.Elem()))
+		}
+		n++
+		diags = append(diags, d.body(b.Body, reflect.Indirect(target), path+".")...)
+	}
+	if n == 0 && f.required {
+		d.Failed[prefix+f.Name] = true
+	}
+	return diags
+}
+
+// argument evaluates an argument and puts its value into a field.
+func (d *Decoder) argument(a *hclsyntax.Attribute, f *Field, into reflect.Value, path string) hcl.Diagnostics {
+	v, diags := d.eval.Eval(a.Expr, d.ctx)
+	if diags.HasErrors() || d.eval.bad[a.Expr] {
+		d.Failed[path] = true
+		return diags
+	}
+	fail := func(diag *hcl.Diagnostic) hcl.Diagnostics {
+		d.Failed[path] = true
+		if d.Sensitive[path] {
+			diag.Detail = fmt.Sprintf("The value of %q is unsuitable. %s", f.Name, reasonHidden)
+			return append(diags, diag)
+		}
+		// The values of the variables say which host or key it is about.
+		diag.Expression, diag.EvalContext = a.Expr, d.ctx
+		return append(diags, d.eval.Redact(a.Expr, d.ctx, hcl.Diagnostics{diag})...)
+	}
+	if IsSensitive(v) {
+		d.Sensitive[path] = true
+		d.eval.Secrets.addMade(v)
+		if d.RefuseSensitive != nil {
+			if why := d.RefuseSensitive(path, f); why != "" {
+				d.Failed[path] = true
+				return append(diags, ErrorAt(a.Expr.Range(), "Sensitive value not allowed here", "The value of %q is sensitive, but %s. If it is not really secret, use nonsensitive(…).", f.Name, why))
+			}
+		}
+	}
+	v, _ = v.UnmarkDeep()
+	converted, diag := convertArgument(a, f, v)
+	if diag != nil {
+		return fail(diag)
+	}
+	switch {
+	case converted.IsNull() && f.required:
+		return fail(ErrorAt(a.Expr.Range(), "Missing required argument", "The argument %q is required, and its value is null.", f.Name))
+	case converted.IsNull():
+		return diags // not set
+	case !converted.IsWhollyKnown():
+		d.Unknown[path] = true
+		if d.Early {
+			d.eval.Unsettled(a.Expr)
+		}
+		return diags
+	}
+	if d.WarnCRLF {
+		diags = append(diags, d.eval.crlfArgument(a.Expr, converted)...)
+	}
+	if err := assign(converted, into); err != nil {
+		return fail(ErrorAt(ElementRange(a.Expr, err), "Unsuitable value", "The value of %q is unsuitable: %s.", f.Name, err))
+	}
+	return diags
+}
+
+func convertArgument(a *hclsyntax.Attribute, f *Field, v cty.Value) (cty.Value, *hcl.Diagnostic) {
+	if f.ctyType == cty.DynamicPseudoType {
+		return v, nil
+	}
+	if f.ctyType.IsObjectType() {
+		if diag := unknownAttributes(a, f, v); diag != nil {
+			return v, diag
+		}
+	}
+	converted, err := convert.Convert(v, f.ctyType)
+	if err != nil {
+		if of := elementError(v, f.ctyType, nil); of != nil {
+			err = of
+		}
+		return v, ErrorAt(ElementRange(a.Expr, err), "Wrong type of value", "The argument %q takes %s, but %s.", f.Name, DescribeType(f.ctyType), mismatch(v, f.ctyType, err))
+	}
+	return converted, nil
+}
+
+// elementError is the error of the first element that keeps a list or a map from having its type,
+// with the path to it; conversion itself says only that there is one. nil: it is not an element.
+func elementError(v cty.Value, want cty.Type, path cty.Path) error {
+	if !want.IsCollectionType() || v.IsNull() || !v.IsKnown() || !v.CanIterateElements() || want.IsMapType() != (v.Type().IsObjectType() || v.Type().IsMapType()) {
+		return nil
+	}
+	for it := v.ElementIterator(); it.Next(); {
+		key, e := it.Element()
+		if v.Type().IsSetType() {
+			return nil // its elements have no place
+		}
+		_, err := convert.Convert(e, want.ElementType())
+		if err == nil {
+			continue
+		}
+		at := append(slices.Clip(path), cty.IndexStep{Key: key})
+		if inner := elementError(e, want.ElementType(), at); inner != nil {
+			return inner
+		}
+		return at.NewErrorf("is %s, not %s", DescribeType(e.Type()), DescribeType(want.ElementType()))
+	}
+	return nil
+}
+
+// mismatch says how a value is of another type than wanted.
+func mismatch(v cty.Value, want cty.Type, err error) string {
+	path := pathOf(err)
+	switch have := v.Type(); {
+	case path != "" && strings.HasPrefix(err.Error(), "is "):
+		return strings.TrimSuffix(strings.TrimPrefix(path, "in "), ": ") + " " + err.Error()
+	case path != "":
+		return path + err.Error()
+	case have == cty.String && want == cty.Number:
+		return "this is a string that is no number"
+	case have == cty.String && want == cty.Bool:
+		return `this is a string that is neither "true" nor "false"`
+	case DescribeType(have) == DescribeType(want):
+		return "in this one " + err.Error()
+	default:
+		return "this is " + DescribeType(have)
+	}
+}
+
+// unknownAttributes finds attributes of an object that its type does not have; conversion would drop them in silence.
+func unknownAttributes(a *hclsyntax.Attribute, f *Field, v cty.Value) *hcl.Diagnostic {
+	if v.IsNull() || !v.Type().IsObjectType() {
+		return nil
+	}
+	names := SortedKeys(f.ctyType.AttributeTypes())
+	for _, name := range SortedKeys(v.Type().AttributeTypes()) {
+		if !f.ctyType.HasAttribute(name) {
+			return ErrorAt(keyRange(a.Expr, name), "Unsupported attribute", "There is no attribute named %q in %q, which has %s.%s", name, f.Name, AllOf(names), DidYouMean(name, names))
+		}
+	}
+	return nil
+}
+
+// keyRange is the place of a key in an object expression, or of the whole expression.
+func keyRange(expr hclsyntax.Expression, name string) hcl.Range {
+	if object, ok := expr.(*hclsyntax.ObjectConsExpr); ok {
+		for _, item := range object.Items {
+			if key, diags := item.KeyExpr.Value(nil); !diags.HasErrors() && key.Type() == cty.String && key.IsKnown() && !key.IsNull() && key.AsString() == name {
+				return item.KeyExpr.Range()
+			}
+		}
+	}
+	return expr.Range()
+}
+
+// ElementRange is the place of the element that an error's path leads to, as far as it can be seen in the source.
+func ElementRange(expr hclsyntax.Expression, err error) hcl.Range {
+	var at cty.PathError
+	if !errors.As(err, &at) {
+		return expr.Range()
+	}
+	for _, step := range at.Path {
+		next := element(expr, step)
+		if next == nil {
+			break
+		}
+		expr = next
+	}
+	return expr.Range()
+}
+
+func element(expr hclsyntax.Expression, step cty.PathStep) hclsyntax.Expression {
+	switch e := expr.(type) {
+	case *hclsyntax.TupleConsExpr:
+		if index, ok := step.(cty.IndexStep); ok && index.Key.Type() == cty.Number {
+			if i, _ := index.Key.AsBigFloat().Int64(); i >= 0 && int(i) < len(e.Exprs) {
+				return e.Exprs[i]
+			}
+		}
+	case *hclsyntax.ObjectConsExpr:
+		var name string
+		switch s := step.(type) {
+		case cty.GetAttrStep:
+			name = s.Name
+		case cty.IndexStep:
+			if s.Key.Type() == cty.String {
+				name = s.Key.AsString()
+			}
+		}
+		for _, item := range e.Items {
+			if key, diags := item.KeyExpr.Value(nil); !diags.HasErrors() && key.Type() == cty.String && key.IsKnown() && !key.IsNull() && key.AsString() == name {
+				return item.ValueExpr
+			}
+		}
+	}
+	return nil
+}
+
+// pathOf is the path of an error as text: `element 1: `.
+func pathOf(err error) string {
+	var at cty.PathError
+	if !errors.As(err, &at) || len(at.Path) == 0 {
+		return ""
+	}
+	var b strings.Builder
+	for _, step := range at.Path {
+		switch s := step.(type) {
+		case cty.GetAttrStep:
+			fmt.Fprintf(&b, "in attribute %q: ", s.Name)
+		case cty.IndexStep:
+			if s.Key.Type() == cty.String {
+				fmt.Fprintf(&b, "in element %q: ", s.Key.AsString())
+			} else if s.Key.Type() == cty.Number {
+				fmt.Fprintf(&b, "in element %s: ", s.Key.AsBigFloat().Text('f', 0))
+			}
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,193 @@
+package lang
+
+import (
+	"fmt"
+	"regexp"
+	"sort"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/agext/levenshtein"
+	"github.com/hashicorp/hcl/v2"
+)
+
+// ErrorAt makes an error with a place. The detail is a format.
+func ErrorAt(subject hcl.Range, summary, detail string, args ...any) *hcl.Diagnostic {
+	return &hcl.Diagnostic{Severity: hcl.DiagError, Summary: summary, Detail: fmt.Sprintf(detail, args...), Subject: &subject}
+}
+
+// WarningAt makes a warning with a place. The detail is a format.
+func WarningAt(subject hcl.Range, summary, detail string, args ...any) *hcl.Diagnostic {
+	d := ErrorAt(subject, summary, detail, args...)
+	d.Severity = hcl.DiagWarning
+	return d
+}
+
+// ErrorNowhere makes an error that no file is to blame for. The detail is a format.
+func ErrorNowhere(summary, detail string, args ...any) *hcl.Diagnostic {
+	return &hcl.Diagnostic{Severity: hcl.DiagError, Summary: summary, Detail: fmt.Sprintf(detail, args...)}
+}
+
+// Suggest returns the candidate that name is most likely a misspelling of, or "".
+func Suggest(name string, candidates []string) string {
+	if len(name) > 100 {
+		return ""
+	}
+	limit := min((len(name)+2)/3, 3) // two letters that changed places count as two
+	if len(name) < 3 {
+		limit = len(name) - 1
+	}
+	best, bestDistance := "", limit+1
+	sorted := append([]string(nil), candidates...)
+	sort.Strings(sorted)
+	for _, c := range sorted {
+		if len(c) > 100 || c == name {
+			continue
+		}
+		if strings.EqualFold(c, name) {
+			return c
+		}
+		if d := levenshtein.Distance(name, c, nil); d < bestDistance {
+			best, bestDistance = c, d
+		}
+	}
+	return best
+}
+
+// DidYouMean is a sentence that suggests one of the candidates, with a space before it, or "".
+func DidYouMean(name string, candidates []string) string {
+	if s := Suggest(name, candidates); s != "" {
+		return fmt.Sprintf(" Did you mean %q?", s)
+	}
+	return ""
+}
+
+// DidYouMeanReference is didYouMean for references: prefix.NAME.
+func DidYouMeanReference(prefix, name string, candidates []string) string {
+	if s := Suggest(name, candidates); s != "" {
+		return fmt.Sprintf(" Did you mean %s.%s?", prefix, s)
+	}
+	return ""
+}
+
+// WithArticle is a word with its indefinite article: "an assert", "a check".
+func WithArticle(word string) string {
+	if word != "" && strings.ContainsAny(word[:1], "aeio") {
+		return "an " + word
+	}
+	return "a " + word
+}
+
+// WithSentence adds a sentence to a text, which may lack its full stop.
+func WithSentence(text, sentence string) string {
+	text = strings.TrimSpace(text)
+	if last, _ := utf8.DecodeLastRuneInString(text); unicode.IsLetter(last) || unicode.IsDigit(last) {
+		text += "."
+	}
+	return strings.TrimSpace(text + " " + sentence)
+}
+
+// AllOf lists names for a sentence: "a, b and c".
+func AllOf(names []string) string {
+	switch n := len(names); n {
+	case 0:
+		return ""
+	case 1:
+		return names[0]
+	default:
+		return strings.Join(names[:n-1], ", ") + " and " + names[n-1]
+	}
+}
+
+// Place is a position as text: fleet.hcl:12.
+func Place(r hcl.Range) string {
+	return fmt.Sprintf("%s:%d", r.Filename, r.Start.Line)
+}
+
+// MaxDiagnostics is how many diagnostics one call returns. Nobody reads more, and junk can make hundreds of thousands.
+const MaxDiagnostics = 500
+
+// Tidy drops repeated diagnostics, sorts by file and position (stable, those without a place first), and cuts a flood off.
+func Tidy(diags hcl.Diagnostics) hcl.Diagnostics {
+	type key struct {
+		severity        hcl.DiagnosticSeverity
+		summary, detail string
+		subject         hcl.Range
+	}
+	seen := make(map[key]bool, len(diags))
+	var kept hcl.Diagnostics
+	for _, d := range diags {
+		k := key{severity: d.Severity, summary: d.Summary, detail: d.Detail}
+		if d.Subject != nil {
+			k.subject = *d.Subject
+		}
+		if !seen[k] {
+			seen[k] = true
+			kept = append(kept, d)
+		}
+	}
+	sort.SliceStable(kept, func(i, j int) bool { return Before(kept[i].Subject, kept[j].Subject) })
+	if len(kept) <= MaxDiagnostics {
+		return kept
+	}
+	// Errors are what must not be lost.
+	sort.SliceStable(kept, func(i, j int) bool { return kept[i].Severity < kept[j].Severity })
+	rest := len(kept) - MaxDiagnostics
+	last := &hcl.Diagnostic{
+		Severity: kept[MaxDiagnostics].Severity,
+		Summary:  "Too many problems",
+		Detail:   fmt.Sprintf("%d more problems are not shown.", rest),
+		Subject:  kept[MaxDiagnostics].Subject,
+	}
+	return append(kept[:MaxDiagnostics:MaxDiagnostics], last)
+}
+
+// Before orders places by file and position; none comes first.
+func Before(a, b *hcl.Range) bool {
+	switch {
+	case a == nil || b == nil:
+		return a == nil && b != nil
+	case a.Filename != b.Filename:
+		return a.Filename < b.Filename
+	default:
+		return a.Start.Byte < b.Start.Byte
+	}
+}
+
+// Sentence begins a text with a capital letter, unless its first word has a meaning as it is written, and ends it.
+func Sentence(text, end string) string {
+	first, _, _ := strings.Cut(text, " ")
+	if text == "" || !lowerWord.MatchString(first) {
+		return text
+	}
+	text = string(text[0]&^0x20) + text[1:]
+	if strings.ContainsAny(text[len(text)-1:], ".!?") {
+		return text
+	}
+	return text + end
+}
+
+var lowerWord = regexp.MustCompile(`^[a-z]+,?$`)
+
+// lowerFirst makes a sentence the end of another one.
+func lowerFirst(s string) string {
+	if s == "" {
+		return s
+	}
+	if last := len(s) - 1; s[last] == '.' {
+		s = s[:last]
+	}
+	return string(s[0]|0x20) + s[1:]
+}
+
+// Labelled adds a sentence to the details of diagnostics, which stay as they are.
+func Labelled(diags hcl.Diagnostics, about string) hcl.Diagnostics {
+	out := make(hcl.Diagnostics, len(diags))
+	for i, d := range diags {
+		said := *d
+		said.Detail = WithSentence(said.Detail, about)
+		out[i] = &said
+	}
+	return out
+}
