@@ -2,12 +2,7 @@ package mirror
 
 import (
 	"cmp"
-	"fmt"
-	"regexp"
 	"slices"
-	"strings"
-
-	"github.com/agext/levenshtein"
 
 	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/resources"
@@ -70,55 +65,34 @@ type part struct {
 // needs the file context httpd_sys_content_t (semanage-fcontext(8)) before nginx may read it, and
 // firewalld has to let HTTP in.
 func Expand(reg *engine.Registry, name string, spec *Spec, host engine.Site) ([]engine.Part, []engine.Problem) {
-	x := &expansion{reg: reg, name: name, spec: spec, host: host}
-	x.mirror()
-	x.validate()
+	ps := &problems{}
+	m := settle(name, spec, host, ps)
+	if m == nil {
+		return nil, ps.list
+	}
+	x := &expansion{mirror: m, problems: ps}
+	x.all()
+	x.validate(reg)
 	x.dropConsequences()
 	if x.failed() {
-		return nil, x.problems
+		return nil, ps.list
 	}
 	parts := make([]engine.Part, len(x.parts))
 	for i, p := range x.parts {
 		parts[i] = p.Part
 	}
-	return parts, x.problems
+	return parts, ps.list
 }
 
-// expansion is one run of Expand.
+// expansion makes the parts of a settled mirror.
 type expansion struct {
-	reg      *engine.Registry
-	name     string
-	spec     *Spec
-	host     engine.Site
-	guide    guide
-	user     string // the account of the sync
-	web      Web    // with its defaults
-	jobs     []*job
-	parts    []part
-	problems []engine.Problem
+	*mirror
+	*problems
+	parts []part
 }
 
-// mirrorName is what can be part of a file's name everywhere, cron.d included.
-var mirrorName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$`)
-
-func (x *expansion) mirror() {
-	if !mirrorName.MatchString(x.name) {
-		x.errorf("", "files are named after the mirror: use at most 40 letters, digits, - and _, a letter or digit first",
-			"%q cannot name a mirror", x.name)
-		return
-	}
-	x.guide = guides[0]
-	if n := x.spec.Guide; n != "" {
-		i := slices.IndexFunc(guides, func(g guide) bool { return g.name == n })
-		if i < 0 {
-			x.choice("guide", n, "classic", "current")
-		} else {
-			x.guide = guides[i]
-		}
-	}
-	x.user = cmp.Or(x.spec.User, "mirror")
-	x.settleWeb()
-	x.settleJobs()
+// all makes all parts.
+func (x *expansion) all() {
 	x.storage()
 	x.account()
 	x.filesystem()
@@ -149,16 +123,16 @@ func (x *expansion) existing(names ...string) []string {
 
 // validate lets each part's type check it. Of an attribute that has a problem already, further ones are only consequences; so
 // are problems that no attribute of the block accounts for, once there is any other.
-func (x *expansion) validate() {
+func (x *expansion) validate(reg *engine.Registry) {
 	known := map[string]bool{}
 	failed := false
-	for _, p := range x.problems {
+	for _, p := range x.list {
 		known[p.Attribute] = known[p.Attribute] || p.Severity == engine.Error
 		failed = failed || p.Severity == engine.Error
 	}
 	var unplaced []engine.Problem
 	for _, p := range x.parts {
-		kind := x.reg.Kind(p.Type)
+		kind := reg.Kind(p.Type)
 		if kind == nil {
 			unplaced = append(unplaced, engine.Errorf("", "there is no resource type %q, which %s is of", p.Type, p.Name))
 			continue
@@ -179,14 +153,14 @@ func (x *expansion) validate() {
 			failed = failed || problem.Severity == engine.Error
 			problem.Attribute = attribute
 			problem.Detail = cmp.Or(problem.Detail, advice)
-			x.problems = append(x.problems, problem)
+			x.list = append(x.list, problem)
 		}
 		for attribute := range told {
 			known[attribute] = true
 		}
 	}
 	if !failed {
-		x.problems = append(x.problems, unplaced...)
+		x.list = append(x.list, unplaced...)
 	}
 }
 
@@ -194,43 +168,20 @@ func (x *expansion) validate() {
 // from which its name and URLs are made, is wrong itself.
 func (x *expansion) dropConsequences() {
 	p := x.spec.Publish
-	wrong := slices.ContainsFunc(x.problems, func(p engine.Problem) bool {
+	wrong := slices.ContainsFunc(x.list, func(p engine.Problem) bool {
 		return p.Severity == engine.Error && p.Attribute == "web.server_name"
 	})
 	if p == nil || p.Name != "" || !wrong {
 		return
 	}
 	made := map[string]bool{"publish.name": true, "publish.http": p.HTTP == nil, "publish.kitten_http": p.KittenHTTP == nil}
-	x.problems = slices.DeleteFunc(x.problems, func(p engine.Problem) bool { return made[p.Attribute] })
-}
-
-// errorf adds a problem that is an error.
-func (x *expansion) errorf(attribute, detail, format string, args ...any) {
-	p := engine.Errorf(attribute, format, args...)
-	p.Detail = detail
-	x.problems = append(x.problems, p)
-}
-
-// failed tells whether there is a problem that is an error.
-func (x *expansion) failed() bool {
-	return slices.ContainsFunc(x.problems, func(p engine.Problem) bool { return p.Severity == engine.Error })
-}
-
-// choice adds the problem of a value that is none of those there are.
-func (x *expansion) choice(attribute, found string, choices ...string) {
-	detail := "use " + strings.Join(choices, " or ")
-	for _, c := range choices {
-		if levenshtein.Distance(strings.ToLower(found), c, nil) <= 2 {
-			detail = fmt.Sprintf("did you mean %q?", c)
-		}
-	}
-	x.errorf(attribute, detail, "%q is not a value of %s", found, attribute)
+	x.list = slices.DeleteFunc(x.list, func(p engine.Problem) bool { return made[p.Attribute] })
 }
 
 // account makes the system account that the sync runs as.
 func (x *expansion) account() {
 	if x.user == "root" {
-		x.problems = append(x.problems, engine.Problem{
+		x.list = append(x.list, engine.Problem{
 			Severity: engine.Warning, Attribute: "user", Summary: "the syncs run as root, who writes whatever the upstream sends",
 			Detail: "leave user out, and an account of its own is made for them",
 		})
@@ -251,6 +202,3 @@ func (x *expansion) account() {
 		},
 	}, from)
 }
-
-// family is the host's kind of operating system; without facts that of Debian.
-func (x *expansion) family() string { return cmp.Or(x.host.Target.Facts.OS.Family, "debian") }

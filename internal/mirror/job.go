@@ -49,7 +49,7 @@ func (j *job) part(name string) string { return j.prefix + name }
 func (j *job) attribute(name string) string { return j.block + "." + name }
 
 // settleJobs makes the jobs out of the sync blocks.
-func (x *expansion) settleJobs() {
+func (x *settling) settleJobs() {
 	main := settled(x.spec.Sync)
 	x.jobs = []*job{x.newJob(&job{
 		block: "sync", file: "mirrorform-" + x.name, dir: x.spec.Storage.Path, dirAttribute: "storage.path", location: x.web.Location,
@@ -120,7 +120,7 @@ func beside(location string) string {
 }
 
 // newJob settles the values of a job, s, and checks those that its own block sets.
-func (x *expansion) newJob(j *job, own, s Sync, m module) *job {
+func (x *settling) newJob(j *job, own, s Sync, m module) *job {
 	x.checkSync(j, own)
 	flags := x.guide.rsync
 	if len(s.Flags) > 0 {
@@ -147,7 +147,7 @@ func (x *expansion) newJob(j *job, own, s Sync, m module) *job {
 		j.log = *s.Log
 	}
 	x.checkLog(j)
-	j.mount = x.guard(j.dir)
+	j.mount = x.spec.Storage.guard(j.dir)
 	j.settings = settings.Settings{
 		User: x.user, Directory: j.dir + "/", Upstream: cmp.Or(s.Upstream, m.upstream), Lock: j.lock, Log: j.log, Mount: j.mount, State: stateDir,
 		Options: options,
@@ -164,7 +164,7 @@ func SafetyOptions() []string { return []string{"--safe-links", "--chmod=ug-s"} 
 const MaxDelete = 200_000
 
 // limits settles what keeps a sync from doing harm.
-func (x *expansion) limits(j *job, s Sync) {
+func (x *settling) limits(j *job, s Sync) {
 	number := func(name string, set *int, standard, most int) int {
 		n := standard
 		if set != nil {
@@ -196,15 +196,8 @@ func (x *expansion) limits(j *job, s Sync) {
 	}
 }
 
-// mayHoldLostFound tells whether a tree is the root of a file system that may be ext4, with a lost+found that only root may read: rsync could neither read
-// nor delete it, and would then delete nothing at all.
-func (x *expansion) mayHoldLostFound(dir string) bool {
-	st := x.spec.Storage
-	return dir == x.mountPoint() && (st.Filesystem == "ext4" || st.Device == "")
-}
-
 // checkLog checks where the job's log is.
-func (x *expansion) checkLog(j *job) {
+func (x *settling) checkLog(j *job) {
 	attribute := j.attribute("log")
 	switch {
 	case j.log == "":
@@ -216,13 +209,8 @@ func (x *expansion) checkLog(j *job) {
 	}
 }
 
-// inTree tells whether p lies in the job's tree or the mirror's.
-func (x *expansion) inTree(j *job, p string) bool {
-	return slices.ContainsFunc([]string{j.dir, x.spec.Storage.Path}, func(dir string) bool { return plain(dir) && within(p, dir) })
-}
-
 // checkSync checks what becomes arguments of rsync.
-func (x *expansion) checkSync(j *job, s Sync) {
+func (x *settling) checkSync(j *job, s Sync) {
 	x.report(j.attribute("flags"), checkOptions(s.Flags))
 	x.report(j.attribute("options"), checkOptions(s.Options))
 	for _, pattern := range s.Exclude {
@@ -236,19 +224,12 @@ func (x *expansion) checkSync(j *job, s Sync) {
 	}
 }
 
-// report adds the problem of an attribute, if there is one.
-func (x *expansion) report(attribute string, err error) {
-	if err != nil {
-		x.errorf(attribute, "", "%v", err)
-	}
-}
-
 // intervals are the values of every. Each divides the day, so that the gaps between syncs are even.
 var intervals = []string{"1h", "2h", "3h", "4h", "6h", "8h", "12h", "24h"}
 
 // spread is the crontab schedule of an interval. Its minute, and the hour of a daily sync, come from a digest of the names of host and
 // mirror: the same in every run, and so different among hosts that a fleet does not meet the upstream at one time.
-func (x *expansion) spread(j *job, every string) string {
+func (x *settling) spread(j *job, every string) string {
 	if !slices.Contains(intervals, every) {
 		x.errorf(j.attribute("every"), "use one of "+strings.Join(intervals, ", ")+", or set schedule", "%q is no interval that divides the day", every)
 		return "0 0 * * *"
@@ -266,7 +247,7 @@ func (x *expansion) spread(j *job, every string) string {
 }
 
 // lockFile is where the job's lock is on a host. /var/run and /var/lock are links there.
-func (x *expansion) lockFile(j *job) string {
+func (x *settling) lockFile(j *job) string {
 	lock := j.lock
 	for from, to := range map[string]string{"/var/run": "/run", "/var/lock": "/run/lock"} {
 		if plain(lock) && lock != from && within(lock, from) {

@@ -30,7 +30,7 @@ func (x *expansion) publish() {
 		if p.Severity == mirrorsd.Warning {
 			problem.Severity = engine.Warning
 		}
-		x.problems = append(x.problems, problem)
+		x.list = append(x.list, problem)
 	}
 	content, err := file.Bytes()
 	if err != nil {
@@ -97,7 +97,7 @@ func (x *expansion) updateFrequency() string {
 	if sync.Schedule != "" && sync.Every == "" && x.spec.Publish.UpdateFrequency == "" {
 		p := engine.Errorf("publish.update_frequency", "the interval of sync.schedule is not known, so the entry says %s", x.guide.every)
 		p.Severity, p.Detail = engine.Warning, "set publish.update_frequency, or sync.every"
-		x.problems = append(x.problems, p)
+		x.list = append(x.list, p)
 	}
 	return cmp.Or(x.spec.Publish.UpdateFrequency, sync.Every, x.guide.every)
 }

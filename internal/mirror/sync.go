@@ -156,7 +156,7 @@ func (x *expansion) cron(j *job) {
 		},
 	}, map[string]string{
 		"schedule": j.attribute("schedule"), "user": "user", "command": j.block, "log": j.attribute("log"),
-		"require_mount": x.mountAttribute(),
+		"require_mount": x.spec.Storage.mountAttribute(),
 	})
 	x.parts[len(x.parts)-1].advice = map[string]string{
 		"command": "options can name a file of patterns: --exclude-from=/etc/mirror.exclude",

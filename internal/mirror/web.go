@@ -3,7 +3,6 @@ package mirror
 import (
 	"cmp"
 	"net/netip"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,60 +10,6 @@ import (
 	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/resources"
 )
-
-// webLocation is a URL path that needs no escapes, begins and ends with a slash and leads to nothing hidden.
-var webLocation = regexp.MustCompile(`^/([A-Za-z0-9_~-][A-Za-z0-9._~-]*/)*$`)
-
-// settleWeb fills in the web block, also where there is none.
-func (x *expansion) settleWeb() {
-	if x.spec.Web != nil {
-		x.web = *x.spec.Web
-	}
-	w := &x.web
-	w.Server = cmp.Or(w.Server, "nginx")
-	w.Location = cmp.Or(w.Location, "/almalinux/")
-	if w.Port == nil {
-		port := 80
-		w.Port = &port
-	}
-	if w.IPv6 == nil {
-		yes := true
-		w.IPv6 = &yes
-	}
-	if w.Server != "nginx" && w.Server != "none" {
-		x.choice("web.server", w.Server, "nginx", "none")
-	}
-	if *w.Port < 1 || *w.Port > 65535 {
-		x.errorf("web.port", "use 80, or another from 1 to 65535", "%d is no port", *w.Port)
-	}
-	const detail = "write a URL path with a slash at both ends, such as /almalinux/, of letters, digits and . _ ~ -"
-	if !webLocation.MatchString(w.Location) {
-		x.errorf("web.location", detail, "%q is no location", w.Location)
-	}
-	k := x.spec.Kitten
-	if k == nil || k.Location == "" {
-		return
-	}
-	if !webLocation.MatchString(k.Location) {
-		x.errorf("kitten.location", detail, "%q is no location", k.Location)
-	} else if k.Location == w.Location {
-		x.errorf("kitten.location", "give Kitten one of its own, such as "+beside(w.Location), "%s is the location of the almalinux tree", k.Location)
-	}
-}
-
-// serverNames are the names that the site answers to: those of the web block. The host's address is
-// a further one where the site has it.
-func (x *expansion) serverNames() []string {
-	names := append([]string{x.web.ServerName}, x.web.ServerAliases...)
-	var unique, seen []string
-	for _, name := range names {
-		key := cmp.Or(webAddress(name), name) // 2001:DB8::1 is [2001:db8::1], names have no case
-		if name != "" && !slices.Contains(seen, key) {
-			unique, seen = append(unique, name), append(seen, key)
-		}
-	}
-	return unique
-}
 
 // webAddress is a host's address as browsers send it (RFC 3986, section 3.2.2), or "" where it is neither a name nor an address.
 func webAddress(address string) string {
