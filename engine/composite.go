@@ -41,10 +41,13 @@ type Composite struct {
 	OnLocal func(spec any) bool
 }
 
-// RegisterComposite adds a composite type. Its name is that of its blocks.
+// RegisterComposite adds a composite type. Its name is that of its blocks. Registering a name twice is a bug.
 func RegisterComposite[S any](r *Registry, name string, t CompositeType[S]) {
 	if r.composites == nil {
 		r.composites = map[string]*Composite{}
+	}
+	if r.composites[name] != nil {
+		panic("engine: composite type registered twice: " + name)
 	}
 	r.composites[name] = &Composite{
 		Name: name,
