@@ -13,7 +13,7 @@ func fleetText(hosts, files int) string {
 	var b strings.Builder
 	b.WriteString("host \"h\" {\n  for_each = { ")
 	for i := range hosts {
-		fmt.Fprintf(&b, "h%d = \"192.0.2.%d\", ", i, i%250)
+		fmt.Fprintf(&b, "h%d = \"10.0.%d.%d\", ", i, i/250, i%250)
 	}
 	b.WriteString("}\n  address  = each.value\n}\n")
 	b.WriteString("mirror \"m\" {\n  hosts = [host.h]\n  storage { path = \"/srv/m\" }\n  web { server_name = \"m.example.org\" }\n}\n")
