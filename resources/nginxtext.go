@@ -124,6 +124,10 @@ func checkServerNames(names []string) []engine.Problem {
 	return out
 }
 
+// IsHostName reports whether s is a host name of at most 253 characters, made of DNS labels (RFC 1123, section 2.1). One label will do, in a
+// network of one's own. An IPv4 address is one, too.
+func IsHostName(s string) bool { return len(s) <= 253 && hostName.MatchString(s) }
+
 func checkServerName(name string) error {
 	if inner, ok := strings.CutPrefix(name, "["); ok {
 		a, err := netip.ParseAddr(strings.TrimSuffix(inner, "]"))
@@ -135,7 +139,7 @@ func checkServerName(name string) error {
 	if a, err := netip.ParseAddr(name); err == nil && a.Zone() == "" {
 		return nil
 	}
-	if plain := strings.TrimPrefix(name, "*."); len(name) > 253 || !hostName.MatchString(plain) {
+	if plain := strings.TrimPrefix(name, "*."); len(name) > 253 || !IsHostName(plain) {
 		return fmt.Errorf("%q is neither a host name, nor *. and a host name, nor an IP address", name)
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/mirrorform/mirrorform/engine/wire"
+	"github.com/mirrorform/mirrorform/internal/mirror"
 	"github.com/mirrorform/mirrorform/resources"
 )
 
@@ -86,7 +87,7 @@ func (b *builder) tree(tree string) {
 		return
 	}
 	fs := b.fs[tree]
-	if m := b.mounts[fs.MountPoint]; fs.MountPoint != "" && fs.MountPoint != "/" && within(tree, fs.MountPoint) && m.Mounted {
+	if m := b.mounts[fs.MountPoint]; fs.MountPoint != "" && fs.MountPoint != "/" && mirror.Within(tree, fs.MountPoint) && m.Mounted {
 		if m.Fstab == "" {
 			b.remark(Place{fs.MountPoint, 0}, "the tree's file system is mounted here, and /etc/fstab does not have it: it would not be mounted after a boot")
 		}
@@ -286,7 +287,7 @@ func (b *builder) siteFiles(s *site) []string {
 // modules describes the rsync daemon where it serves one of the trees.
 func (b *builder) modules(trees []string) {
 	for _, m := range b.found.modules {
-		if !slices.ContainsFunc(trees, func(tree string) bool { return within(tree, m.path) }) {
+		if !slices.ContainsFunc(trees, func(tree string) bool { return mirror.Within(tree, m.path) }) {
 			continue
 		}
 		b.regular(m.at.File)

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+
+	"github.com/mirrorform/mirrorform/internal/mirror"
 )
 
 // Place is a line of a file on the host.
@@ -225,7 +227,7 @@ func (f *found) commands(command string, j job) {
 
 // systemProgram tells what no operator's script is: it came with a package, and is large.
 func systemProgram(p string) bool {
-	return slices.ContainsFunc([]string{"/bin", "/sbin", "/lib", "/usr/bin", "/usr/sbin", "/usr/lib", "/usr/libexec"}, func(dir string) bool { return within(p, dir) })
+	return slices.ContainsFunc([]string{"/bin", "/sbin", "/lib", "/usr/bin", "/usr/sbin", "/usr/lib", "/usr/libexec"}, func(dir string) bool { return mirror.Within(p, dir) })
 }
 
 // script adds the syncs of a script that a job runs.
@@ -306,7 +308,7 @@ func (f *found) systemd() {
 
 func (f *found) service(p string) {
 	text, realPath, ok := f.file(p)
-	if !ok || within(realPath, "/usr/lib") || within(realPath, "/lib") {
+	if !ok || mirror.Within(realPath, "/usr/lib") || mirror.Within(realPath, "/lib") {
 		return // enabled by a link, and a package's
 	}
 	settings, _ := readSettings(text)

@@ -5,6 +5,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/mirrorform/mirrorform/internal/mirror"
 )
 
 // Bounds of nginx's configuration.
@@ -217,7 +219,7 @@ func clean(p string) string {
 func (s *site) serves(tree string) string {
 	best := ""
 	consider := func(url, dir string) {
-		if dir == "" || !within(tree, dir) {
+		if dir == "" || !mirror.Within(tree, dir) {
 			return
 		}
 		found := path.Join("/", url, strings.TrimPrefix(tree, strings.TrimSuffix(dir, "/")))
@@ -235,11 +237,6 @@ func (s *site) serves(tree string) string {
 		consider("/", s.root)
 	}
 	return best
-}
-
-// within tells whether the clean path p is dir or lies below it.
-func within(p, dir string) bool {
-	return p == dir || dir == "/" || strings.HasPrefix(p, dir+"/")
 }
 
 // nginxIncludes are the patterns of all includes, with the directory of nginx's configuration before relative ones.

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/mirrorform/mirrorform/resources"
 )
 
 // safePath is a path that means the same to a shell, in tmpfiles.d(5) and in logrotate(8)'s files without any quotes.
@@ -31,13 +33,10 @@ func checkText(s string) error {
 	return nil
 }
 
-// labels is a host name of DNS labels (RFC 1123, section 2.1); one label will do, in a network of one's own.
-var labels = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$`)
-
 // isHostName tells whether s is a name, and no address.
 func isHostName(s string) bool {
 	_, err := netip.ParseAddr(s)
-	return err != nil && len(s) <= 253 && labels.MatchString(s)
+	return err != nil && resources.IsHostName(s)
 }
 
 // modulePath is the path of an rsync URL: no wildcards, which rsync's server would expand, and no percent signs, which

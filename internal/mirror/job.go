@@ -250,7 +250,7 @@ func (x *settling) spread(j *job, every string) string {
 func (x *settling) lockFile(j *job) string {
 	lock := j.lock
 	for from, to := range map[string]string{"/var/run": "/run", "/var/lock": "/run/lock"} {
-		if plain(lock) && lock != from && within(lock, from) {
+		if plain(lock) && lock != from && Within(lock, from) {
 			lock = to + strings.TrimPrefix(lock, from)
 		}
 	}
@@ -258,9 +258,9 @@ func (x *settling) lockFile(j *job) string {
 	switch {
 	case !safePath.MatchString(lock) || path.Clean(lock) != lock:
 		x.errorf(attribute, "write an absolute path of letters, digits and . _ + - @", "%q is no path for a lock file", lock)
-	case slices.ContainsFunc([]string{"/tmp", "/var/tmp", "/dev"}, func(dir string) bool { return within(lock, dir) }):
+	case slices.ContainsFunc([]string{"/tmp", "/var/tmp", "/dev"}, func(dir string) bool { return Within(lock, dir) }):
 		x.errorf(attribute, "use a file in /run", "anyone on the host can hold a lock in %s", path.Dir(lock))
-	case within(lock, "/run/lock") && family != "" && family != "el":
+	case Within(lock, "/run/lock") && family != "" && family != "el":
 		x.errorf(attribute, "use a file in /run", "anyone on the host can make a file in /run/lock, and so hold this lock")
 	case x.inTree(j, lock):
 		x.errorf(attribute, "a sync would delete it: use a file in /run", "%s lies inside the mirrored tree", lock)

@@ -72,5 +72,5 @@ func (m *mirror) mayHoldLostFound(dir string) bool {
 
 // inTree tells whether p lies in the job's tree or the mirror's.
 func (m *mirror) inTree(j *job, p string) bool {
-	return slices.ContainsFunc([]string{j.dir, m.spec.Storage.Path}, func(dir string) bool { return plain(dir) && within(p, dir) })
+	return slices.ContainsFunc([]string{j.dir, m.spec.Storage.Path}, func(dir string) bool { return plain(dir) && Within(p, dir) })
 }

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// within tells whether the clean path p is dir or lies below it.
-func within(p, dir string) bool {
+// Within reports whether the clean path p is dir or lies below it.
+func Within(p, dir string) bool {
 	return p == dir || dir == "/" || strings.HasPrefix(p, dir+"/")
 }
 
@@ -23,7 +23,7 @@ func (st *Storage) mountPoint() string {
 
 // guard is the mount point that a sync to dir has to find mounted, or "".
 func (st *Storage) guard(dir string) string {
-	if m := st.mountPoint(); m != "" && within(dir, m) {
+	if m := st.mountPoint(); m != "" && Within(dir, m) {
 		return m
 	}
 	return ""

@@ -87,7 +87,7 @@ func (x *settling) checkStorage() {
 	if plain(st.Path) {
 		x.ownDirectory("storage.path", st.Path)
 	}
-	if st.MountPoint != "" && plain(st.MountPoint) && plain(st.Path) && !within(st.Path, st.MountPoint) {
+	if st.MountPoint != "" && plain(st.MountPoint) && plain(st.Path) && !Within(st.Path, st.MountPoint) {
 		x.errorf("storage.mount_point", "mount the device on storage.path or on a directory above it",
 			"%q does not hold storage.path, which is %q", st.MountPoint, st.Path)
 	}
@@ -111,9 +111,9 @@ func (x *settling) checkStorage() {
 	case !plain(st.Path):
 	case k.Path == st.Path:
 		x.errorf("kitten.path", apart+beside, "%s is storage.path itself", k.Path)
-	case within(k.Path, st.Path):
+	case Within(k.Path, st.Path):
 		x.errorf("kitten.path", apart+beside, "%s lies inside the almalinux tree, %s", k.Path, st.Path)
-	case within(st.Path, k.Path):
+	case Within(st.Path, k.Path):
 		x.errorf("kitten.path", apart+beside, "%s holds the almalinux tree, %s", k.Path, st.Path)
 	}
 }

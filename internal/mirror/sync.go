@@ -43,7 +43,7 @@ func (x *expansion) lock(j *job) {
 		Name: j.part("lock"), Type: "file", DependsOn: x.existing("user"),
 		State: &resources.File{Path: j.lockFile, Owner: x.user, Group: x.user, Mode: lockMode},
 	}, from)
-	if !within(j.lockFile, "/run") {
+	if !Within(j.lockFile, "/run") {
 		return
 	}
 	content := fmt.Sprintf("# Managed by mirrorform: the lock of mirror %s. Changes made here are overwritten.\nf %s %s %s %s -\n",
