@@ -21,6 +21,7 @@ import (
 	"github.com/mirrorform/mirrorform/internal/geo/geotest"
 	"github.com/mirrorform/mirrorform/internal/mirrorsd"
 	"github.com/mirrorform/mirrorform/internal/upstream"
+	"github.com/mirrorform/mirrorform/resources"
 )
 
 func TestMirrorsOfURLs(t *testing.T) {
@@ -166,7 +167,7 @@ func runApp(t *testing.T, args ...string) (status int, stdout, stderr string) {
 		t.Cleanup(func() { _ = f.Close() })
 		streams[i] = f
 	}
-	g := &global{in: os.Stdin, out: streams[0], err: streams[1]}
+	g := &global{in: os.Stdin, out: streams[0], err: streams[1], types: resources.All()}
 	status = g.run(t.Context(), args)
 	var text [2][]byte
 	for i, f := range streams {
