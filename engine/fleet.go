@@ -82,6 +82,7 @@ type hostState struct {
 	manifest *Manifest          // the same after Moves
 	written  []byte             // its text, as it is on the host
 	absent   map[*Resource]bool // what was not there before the apply
+	first    map[*Resource]any  // what was wanted then, completed and settled
 	gone     []string           // addresses without the host that the next manifest leaves out
 	id       string             // of the transaction; empty: none is open
 	touched  bool               // operations were ordered in it

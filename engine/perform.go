@@ -32,9 +32,9 @@ func (a *applier) perform(ctx context.Context) {
 	if r.Err = hp.changedSince(now); r.Err != nil {
 		return
 	}
-	h.absent = map[*Resource]bool{}
+	h.absent, h.first = map[*Resource]bool{}, map[*Resource]any{}
 	for _, compared := range now.Compared {
-		h.absent[compared.Resource] = compared.Have == nil
+		h.absent[compared.Resource], h.first[compared.Resource] = compared.Have == nil, compared.Want
 	}
 	c := &a.steps
 	c.total = len(tasksOf(now.Changes))

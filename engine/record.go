@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"strings"
 )
 
 // Record is what a host's manifest holds about one resource, as resource types see it.
@@ -24,6 +25,7 @@ type Record struct {
 //
 // What is decided lies in fields with a `remember:"name"` tag: after an apply the manifest holds
 // their values, and every later wanted state begins with them, unless the configuration sets them.
+// With `remember:"name,first"` it is the value from before the apply's first step.
 type Settler[S any] interface {
 	// Settle returns a copy of want, which is completed, with what the answers decide. It is completed
 	// again after that: derived fields that no longer hold are left empty. prior is the resource's own entry
@@ -82,18 +84,21 @@ func recall(state, earlier any) any {
 func eachRemembered(state any, each func(i int, name string, v reflect.Value)) {
 	v := reflect.ValueOf(state).Elem()
 	for i := range v.NumField() {
-		if name := v.Type().Field(i).Tag.Get("remember"); name != "" {
+		if name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("remember"), ","); name != "" {
 			each(i, name, v.Field(i))
 		}
 	}
 }
 
 // remember enters what a type remembers: of the wanted state, which the host's answers have
-// settled, or else of what was found.
-func (m *Managed) remember(want, have any) error {
+// settled, or else of what was found. first is the wanted state before the first step.
+func (m *Managed) remember(first, want, have any) error {
 	var err error
-	take := func(state any) {
-		eachRemembered(state, func(_ int, name string, v reflect.Value) {
+	take := func(state any, before bool) {
+		eachRemembered(state, func(i int, name string, v reflect.Value) {
+			if isFirst := strings.HasSuffix(reflect.TypeOf(state).Elem().Field(i).Tag.Get("remember"), ",first"); before && !isFirst {
+				return
+			}
 			if _, has := m.Remembered[name]; has || v.IsZero() || err != nil {
 				return
 			}
@@ -108,9 +113,9 @@ func (m *Managed) remember(want, have any) error {
 			m.Remembered[name] = text
 		})
 	}
-	for _, state := range []any{want, have} {
+	for i, state := range []any{first, want, have} {
 		if state != nil {
-			take(state)
+			take(state, i == 0)
 		}
 	}
 	return err

@@ -196,7 +196,7 @@ func (f *Fleet) nextManifest(h *hostState, changed map[*Resource]bool) (*Manifes
 		}
 		if c, ok := found[r]; !ok && old != nil {
 			e.Remembered = old.Remembered
-		} else if err := e.remember(c.Want, c.Have); err != nil {
+		} else if err := e.remember(h.first[r], c.Want, c.Have); err != nil {
 			return nil, err
 		}
 		e.Made = h.absent[r] && changed[r] && found[r].Have != nil || old != nil && old.Made

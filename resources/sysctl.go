@@ -24,7 +24,7 @@ type Sysctl struct {
 
 	generatedFile
 	// Previous is the value that was found before the first apply.
-	Previous string `remember:"previous"`
+	Previous string `remember:"previous,first"`
 
 	live    *string // wanted: the value in force, once the host has answered
 	absent  bool    // wanted: the host's kernel has no such parameter
