@@ -68,6 +68,13 @@ func becomeArgv(how string, mayAsk bool) []string {
 // hexDigits is what may vary in a script.
 var hexDigits = regexp.MustCompile(`^[0-9a-f]{1,64}$`)
 
+// newNonce is a fresh random value for the helper's Hello.
+func newNonce() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails, see crypto/rand
+	return hex.EncodeToString(b[:])
+}
+
 // mustHex panics unless s is hexadecimal: a script is never made of anything else.
 func mustHex(s string) string {
 	if !hexDigits.MatchString(s) {

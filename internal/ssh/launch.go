@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
@@ -44,7 +43,7 @@ func (s *session) launchAsUser(ctx context.Context, bundle Bundle) (*Link, error
 	up := &uploader{session: s, bundle: bundle}
 	replaced := false
 	for {
-		nonce := engine.NewNonce()
+		nonce := newNonce()
 		link, err := s.run(ctx, bundle, runCommand(bundle.ID(), nonce), nonce)
 		switch {
 		case err == nil:

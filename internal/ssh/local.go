@@ -15,8 +15,6 @@ import (
 	"time"
 
 	gossh "golang.org/x/crypto/ssh"
-
-	"github.com/mirrorform/mirrorform/engine"
 )
 
 // ConnectLocal runs the bundle's helper on this machine, as a child process, and returns the link to it. Of the target, Name, Become, BecomePassword and
@@ -119,7 +117,7 @@ func (d *Dialer) connectLocal(ctx context.Context, t Target, bundle Bundle, star
 	defer guard.stop()
 	guard.enter("starting the helper")
 	s := &session{target: t, opts: d.opts, guard: guard, keyOrigin: func() KeyOrigin { return KeyKnown }, done: make(chan struct{}), dead: make(chan struct{})}
-	nonce := engine.NewNonce()
+	nonce := newNonce()
 	p, cleanUp, err := start(ctx, s, bundle, nonce)
 	defer cleanUp()
 	if err != nil {

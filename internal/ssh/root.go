@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-
-	"github.com/mirrorform/mirrorform/engine"
 )
 
 // notInstalled says why a script that installs the helper failed, by its exit status.
@@ -27,7 +25,7 @@ func (t Target) mayAsk() bool { return t.Become == "sudo" && t.BecomePassword !=
 // launchAsRoot runs the helper that root has in a place of its own. Where there is none, or a wrong
 // one, it is made there. Nothing that the login account can write to is ever run, or read, as root.
 func (s *session) launchAsRoot(ctx context.Context, bundle Bundle) (*Link, error) {
-	nonce := engine.NewNonce()
+	nonce := newNonce()
 	link, err := s.run(ctx, bundle, rootCommand(s.target.rootPlaces, bundle.ID(), nonce, s.become()), nonce)
 	switch {
 	case err == nil:
@@ -79,7 +77,7 @@ func (s *session) deliver(ctx context.Context, bundle Bundle, arch string, place
 	if err != nil {
 		return nil, err
 	}
-	nonce := engine.NewNonce()
+	nonce := newNonce()
 	p, err := s.start(ctx, d.command(nonce, s.become()))
 	if err != nil {
 		return nil, err
