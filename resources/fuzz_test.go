@@ -523,7 +523,8 @@ func checkCron(t *testing.T, s *Cron) {
 	if err != nil {
 		t.Fatalf("%v in\n%s", err, *s.Content)
 	}
-	schedule, _ := ParseSchedule(s.Schedule)
+	read, _ := ParseSchedule(s.Schedule)
+	schedule := read.String()
 	want := s.Environment
 	if want == nil {
 		want = map[string]string{}

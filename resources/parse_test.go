@@ -20,7 +20,7 @@ func TestParseSchedule(t *testing.T) {
 		"00 04 * * *":                "00 04 * * *",
 		"*/59 */23 */31 */12 */7":    "*/59 */23 */31 */12 */7",
 	} {
-		if got, err := ParseSchedule(text); got != want || err != nil {
+		if got, err := ParseSchedule(text); got.String() != want || err != nil {
 			t.Errorf("%q: %q, %v, want %q", text, got, err, want)
 		}
 	}
@@ -63,14 +63,15 @@ func FuzzParseSchedule(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		got, err := ParseSchedule(s)
+		read, err := ParseSchedule(s)
+		got := read.String()
 		if err != nil {
 			return
 		}
 		if strings.Trim(strings.ToLower(got), "0123456789*/,- @abcdefghijklmnopqrstuvwxyz") != "" {
 			t.Fatalf("%q is taken as %q", s, got)
 		}
-		if again, err := ParseSchedule(got); again != got || err != nil {
+		if again, err := ParseSchedule(got); again.String() != got || err != nil {
 			t.Fatalf("%q becomes %q, which becomes %q, %v", s, got, again, err)
 		}
 	})

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // scheduleField is one of the five fields of a crontab line.
@@ -23,78 +24,146 @@ var scheduleFields = []scheduleField{
 	{name: "day of week", min: 0, max: 7, names: []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}},
 }
 
-// nicknames are the words that stand for all five fields.
-var nicknames = []string{"@reboot", "@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"}
+// nicknames are the words that stand for all five fields; @reboot has no time.
+var nicknames = []struct{ word, fields string }{
+	{"@reboot", ""}, {"@yearly", "0 0 1 1 *"}, {"@annually", "0 0 1 1 *"}, {"@monthly", "0 0 1 * *"}, {"@weekly", "0 0 * * 0"},
+	{"@daily", "0 0 * * *"}, {"@midnight", "0 0 * * *"}, {"@hourly", "0 * * * *"},
+}
+
+// Schedule says when cron runs a job.
+type Schedule struct {
+	text   string
+	values []map[int]bool // of each field, in the order of scheduleFields; nil for @reboot
+	both   bool           // a day has to suit both as one of the month and of the week
+}
+
+// String is the schedule as it was read, with single spaces.
+func (s Schedule) String() string { return s.text }
 
 // ParseSchedule reads a crontab(5) schedule, five fields or one of the nicknames like @daily, and returns it with single
 // spaces. It takes what both Debian's cron and cronie run: lists, ranges, steps after a range or "*", and one name
 // of a month or weekday. The error names the field that is wrong.
-func ParseSchedule(s string) (string, error) {
+func ParseSchedule(s string) (Schedule, error) {
 	if err := checkText(strings.ReplaceAll(s, "\t", " ")); err != nil {
-		return "", fmt.Errorf("schedule: %w", err)
+		return Schedule{}, fmt.Errorf("schedule: %w", err)
 	}
 	fields := strings.Fields(s)
 	if len(fields) > 0 && strings.HasPrefix(fields[0], "@") {
-		if len(fields) == 1 && slices.Contains(nicknames, fields[0]) {
-			return fields[0], nil
-		}
-		return "", fmt.Errorf("schedule %q: use five fields, or one of %s", s, strings.Join(nicknames, ", "))
+		return parseNickname(s, fields)
 	}
 	if len(fields) != len(scheduleFields) {
-		return "", fmt.Errorf("schedule %q has %d fields, it needs 5: minute, hour, day of month, month, day of week", s, len(fields))
+		return Schedule{}, fmt.Errorf("schedule %q has %d fields, it needs 5: minute, hour, day of month, month, day of week", s, len(fields))
 	}
+	// Where neither field begins with *, one of them is enough (crontab(5)).
+	out := Schedule{text: strings.Join(fields, " "), both: fields[2][0] == '*' || fields[4][0] == '*'}
 	for i, f := range scheduleFields {
-		if err := f.check(fields[i]); err != nil {
-			return "", fmt.Errorf("schedule %q: %s: %w", s, f.name, err)
+		values, err := f.read(fields[i])
+		if err != nil {
+			return Schedule{}, fmt.Errorf("schedule %q: %s: %w", s, f.name, err)
 		}
+		out.values = append(out.values, values)
 	}
-	return strings.Join(fields, " "), nil
+	return out, nil
 }
 
-// check reads a whole field: a list of numbers, ranges and steps, or one name.
-func (f scheduleField) check(text string) error {
-	if slices.Contains(f.names, strings.ToLower(text)) {
-		return nil
-	}
-	for item := range strings.SplitSeq(text, ",") {
-		if err := f.item(item); err != nil {
-			return err
+// parseNickname reads a schedule that begins with @.
+func parseNickname(s string, words []string) (Schedule, error) {
+	var all []string
+	for _, n := range nicknames {
+		switch {
+		case len(words) > 1 || words[0] != n.word:
+			all = append(all, n.word)
+		case n.fields == "":
+			return Schedule{text: n.word}, nil
+		default:
+			out, err := ParseSchedule(n.fields)
+			out.text = n.word
+			return out, err
 		}
 	}
-	return nil
+	return Schedule{}, fmt.Errorf("schedule %q: use five fields, or one of %s", s, strings.Join(all, ", "))
+}
+
+// Next is the first time after now at which cron runs the job, in now's zone; false when there is
+// none within five years.
+func (s Schedule) Next(now time.Time) (time.Time, bool) {
+	if s.values == nil {
+		return time.Time{}, false
+	}
+	minutes, hours, days, months, weekdays := s.values[0], s.values[1], s.values[2], s.values[3], s.values[4]
+	for i := range 5*366 + 1 {
+		day := time.Date(now.Year(), now.Month(), now.Day()+i, 0, 0, 0, 0, now.Location())
+		ofMonth, ofWeek := days[day.Day()], weekdays[int(day.Weekday())] || day.Weekday() == time.Sunday && weekdays[7]
+		runs := ofMonth || ofWeek
+		if s.both {
+			runs = ofMonth && ofWeek
+		}
+		if !runs || !months[int(day.Month())] {
+			continue
+		}
+		for hour := range 24 {
+			for minute := range 60 {
+				at := day.Add(time.Duration(hour)*time.Hour + time.Duration(minute)*time.Minute)
+				if hours[hour] && minutes[minute] && at.After(now) {
+					return at, true
+				}
+			}
+		}
+	}
+	return time.Time{}, false
+}
+
+// read reads a whole field, a list of numbers, ranges and steps, or one name, into the values that
+// it means.
+func (f scheduleField) read(text string) (map[int]bool, error) {
+	values := map[int]bool{}
+	if i := slices.Index(f.names, strings.ToLower(text)); i >= 0 {
+		values[f.min+i] = true
+		return values, nil
+	}
+	for item := range strings.SplitSeq(text, ",") {
+		first, last, step, err := f.item(item)
+		if err != nil {
+			return nil, err
+		}
+		for n := first; n <= last; n += step {
+			values[n] = true
+		}
+	}
+	return values, nil
 }
 
 // item reads one member of a list.
-func (f scheduleField) item(item string) error {
+func (f scheduleField) item(item string) (first, last, by int, err error) {
+	by = 1
 	span, step, stepped := strings.Cut(item, "/")
 	if stepped {
 		n, err := strconv.ParseUint(step, 10, 8)
 		if err != nil || n == 0 || int(n) > f.max {
-			return fmt.Errorf("%q: the step must be a number from 1 to %d", item, f.max)
+			return 0, 0, 0, fmt.Errorf("%q: the step must be a number from 1 to %d", item, f.max)
 		}
+		by = int(n)
 	}
 	if span == "*" {
-		return nil
+		return f.min, f.max, by, nil
 	}
 	low, high, ranged := strings.Cut(span, "-")
-	first, err := f.number(low)
-	if err != nil {
-		return err
+	if first, err = f.number(low); err != nil {
+		return 0, 0, 0, err
 	}
 	if !ranged {
 		if stepped {
-			return fmt.Errorf("%q: a step follows * or a range, like %s-%d/%s", item, low, f.max, step)
+			return 0, 0, 0, fmt.Errorf("%q: a step follows * or a range, like %s-%d/%s", item, low, f.max, step)
 		}
-		return nil
+		return first, first, by, nil
 	}
-	last, err := f.number(high)
-	if err != nil {
-		return err
+	if last, err = f.number(high); err != nil {
+		return 0, 0, 0, err
 	}
 	if last < first {
-		return fmt.Errorf("%q ends before it begins", item)
+		return 0, 0, 0, fmt.Errorf("%q ends before it begins", item)
 	}
-	return nil
+	return first, last, by, nil
 }
 
 // number reads a number of the field.

@@ -46,7 +46,7 @@ func readCrontab(text, user string, withUser bool) (jobs []cronLine, variables [
 		}
 		words, rest := cutFields(line, fields)
 		schedule, err := resources.ParseSchedule(strings.Join(words, " "))
-		j := cronLine{line: number, schedule: schedule, user: user}
+		j := cronLine{line: number, schedule: schedule.String(), user: user}
 		if withUser && err == nil {
 			var name []string
 			if name, rest = cutFields(rest, 1); len(name) == 1 {
