@@ -19,9 +19,9 @@ import (
 
 	"github.com/maxmind/mmdbwriter/mmdbtype"
 	"github.com/mirrorform/mirrorform/internal/geo/geotest"
+	"github.com/mirrorform/mirrorform/internal/mirror"
 	"github.com/mirrorform/mirrorform/internal/mirrorsd"
 	"github.com/mirrorform/mirrorform/internal/upstream"
-	"github.com/mirrorform/mirrorform/resources"
 )
 
 func TestMirrorsOfURLs(t *testing.T) {
@@ -167,7 +167,7 @@ func runApp(t *testing.T, args ...string) (status int, stdout, stderr string) {
 		t.Cleanup(func() { _ = f.Close() })
 		streams[i] = f
 	}
-	g := &global{in: os.Stdin, out: streams[0], err: streams[1], types: resources.All()}
+	g := &global{in: os.Stdin, out: streams[0], err: streams[1], types: mirror.Types()}
 	status = g.run(t.Context(), args)
 	var text [2][]byte
 	for i, f := range streams {

@@ -53,7 +53,7 @@ func (silent) Diagnostics(hcl.Diagnostics, map[string]*hcl.File) {}
 func newDriver(t *testing.T, g *config.Gate) *waveDriver {
 	t.Helper()
 	r := &rollout{gate: g, Rollout: engine.Rollout{Waves: []engine.Wave{{Hosts: []string{"a", "b"}}, {Hosts: []string{"c"}}}}}
-	return &waveDriver{Run: &Run{Scope: &Scope{sources: Sources{Dir: t.TempDir(), Types: resources.All()}, observer: silent{}}, rollout: r, connector: &connector{}}}
+	return &waveDriver{Run: &Run{Scope: &Scope{sources: Sources{Dir: t.TempDir(), Types: mirror.Types()}, observer: silent{}}, rollout: r, connector: &connector{}}}
 }
 
 func TestGateCommand(t *testing.T) {
