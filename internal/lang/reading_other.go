@@ -1,6 +1,6 @@
 //go:build !linux
 
-package config
+package lang
 
 // systemFile reports whether a file is the kernel's own. Where the kernel is not Linux, their paths
 // alone tell.
