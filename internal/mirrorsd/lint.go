@@ -1,7 +1,6 @@
 package mirrorsd
 
 import (
-	"bytes"
 	"cmp"
 	"fmt"
 	"path/filepath"
@@ -159,179 +158,14 @@ func (n *lint) check() {
 	}
 }
 
-func (n *lint) extension() {
-	if base := filepath.Base(n.name); !n.unnamed && filepath.Ext(base) != ".yml" {
-		stem := base
-		if i := extensionForm.FindStringIndex(base); i != nil {
-			stem = base[:i[0]]
-		}
-		n.add(ruleExtension, "", 0, 0, nil, "the file is named %s; AlmaLinux reads only *.yml, so rename it to %s", show(base), show(stem+".yml"))
-	}
-}
-
 // extensionForm matches the extensions that files get by mistake.
 var extensionForm = regexp.MustCompile(`(?i)\.ya?ml(\.[a-z]+|~)?$|\.txt$|\.json$`)
-
-func (n *lint) notUTF8() {
-	data, at := n.source.data, 0
-	for at < len(data) {
-		r, size := utf8.DecodeRune(data[at:])
-		if r == utf8.RuneError && size == 1 {
-			break
-		}
-		at += size
-	}
-	n.add(ruleEncoding, "", at, at+1, nil, "the byte 0x%02x is not valid UTF-8; save the file as UTF-8", data[at])
-}
-
-// encoding applies the rules that need no YAML.
-func (n *lint) encoding() {
-	data := n.source.data
-	if strings.HasPrefix(string(data), byteOrderMark) {
-		fix := &Fix{Description: "remove it", Edits: []Edit{n.edit(0, len(byteOrderMark), "")}}
-		n.add(ruleBOM, "", 0, len(byteOrderMark), fix, "the file begins with a byte order mark")
-	}
-	fix := &Fix{Description: "end all lines with a line feed alone"}
-	for i := range data {
-		if data[i] != '\r' {
-			continue
-		}
-		if i+1 < len(data) && data[i+1] == '\n' {
-			fix.Edits = append(fix.Edits, n.edit(i, i+1, ""))
-		} else {
-			fix.Edits = append(fix.Edits, n.edit(i, i+1, "\n"))
-		}
-	}
-	if lines := len(fix.Edits); lines > 0 {
-		first := fix.Edits[0].Start.Byte
-		n.add(ruleLineEnding, "", first, first+1, fix, "%s with a carriage return", counted(lines, "line ends", "lines end"))
-	}
-}
-
-func counted(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %s", n, many)
-}
 
 // yamlError matches what yaml.v3 says, and where.
 var yamlError = regexp.MustCompile(`(?:yaml: )?line ([0-9]+): `)
 
-// unreadable reports the reader's error; where a tab is the likely reason, that.
-func (n *lint) unreadable(err error) {
-	message := strings.Replace(err.Error(), "yaml: ", "", 1)
-	if strings.Contains(message, "cannot start any token") || strings.Contains(message, "tab character") {
-		for _, start := range n.source.lines {
-			end := start
-			for end < len(n.source.data) && (n.source.data[end] == ' ' || n.source.data[end] == '\t') {
-				end++
-			}
-			if tab := strings.IndexByte(string(n.source.data[start:end]), '\t'); tab >= 0 {
-				n.add(ruleTab, "", start+tab, end, nil, "has a tab in its indentation, which YAML forbids; use spaces")
-				return
-			}
-		}
-	}
-	at := 0
-	if m := yamlError.FindStringSubmatch(message); m != nil {
-		message = strings.Replace(message, m[0], "", 1)
-		if line, err := strconv.Atoi(m[1]); err == nil {
-			at = n.source.marks[min(max(line, 1), len(n.source.marks))-1]
-		}
-	}
-	n.add(ruleSyntax, "", at, n.source.lineEnd(at), nil, "%s", message)
-}
-
-// tabs finds those between tokens: PyYAML skips spaces there and nothing else.
-func (n *lint) tabs() {
-	data := n.source.data
-	for at := 0; at < len(data); at++ {
-		if !n.loose(at) {
-			continue
-		}
-		fix := &Fix{Description: "write a space in place of each tab"}
-		end, last := n.source.lineEnd(at), at
-		text := len(bytes.TrimRight(data[:end], " \t")) // where the blanks at the end of the line begin
-		for i := at; i < end; i++ {
-			switch {
-			case !n.loose(i):
-			case i < text:
-				fix.Edits, last = append(fix.Edits, n.edit(i, i+1, " ")), i
-			default:
-				fix.Edits, last = append(fix.Edits, n.edit(i, i+1, "")), i
-			}
-		}
-		n.add(ruleTab, "", at, at+1, fix, "has a tab outside of values and comments, which AlmaLinux's reader refuses; use spaces")
-		at = last
-	}
-}
-
-// loose reports whether there is a tab outside of scalars and comments.
-func (n *lint) loose(at int) bool {
-	return n.source.data[at] == '\t' && !n.covered[at] && !n.comments[at]
-}
-
 // instruction is the sentence of the template's comments that says what to do with them.
 const instruction = "remove these comments before submitting"
-
-func (n *lint) template() {
-	lower := strings.ToLower(string(n.source.data))
-	for i := 0; ; {
-		at := strings.Index(lower[i:], instruction)
-		if at < 0 {
-			return
-		}
-		at += i
-		i = at + len(instruction)
-		if len(lower) == len(n.source.data) && n.comments[at] {
-			start := at
-			for start > 0 && n.comments[start-1] {
-				start--
-			}
-			n.add(ruleTemplate, "", start, n.source.lineEnd(at), nil, "the comments of the template are still there; remove them")
-		}
-	}
-}
-
-// fault makes a finding of what the parser has found.
-func (n *lint) fault(f *fault) {
-	key, node := f.path, f.node
-	start, end, exact := n.source.span(node)
-	var fix *Fix
-	switch {
-	case f.source != "" && exact && f.meant != "":
-		fix = &Fix{
-			Description: "write " + f.source, keys: []string{join(key, node.Value), f.meant},
-			Edits: []Edit{n.edit(start, end, restyle(node, f.source, true))},
-		}
-	case f.source != "" && exact:
-		fix = &Fix{Description: "write " + f.source, Edits: []Edit{n.edit(start, end, f.source)}, keys: []string{key}}
-	case f.remove != nil:
-		if from, to, ok := n.lines(f.remove[0], f.remove[1]); ok {
-			fix = &Fix{Description: "remove the second one", Edits: []Edit{n.edit(from, to, "")}, keys: []string{key}}
-		}
-	}
-	if k := n.parser.keys[key]; k != nil && node.Kind == yaml.ScalarNode && node.Value == "" && node.Style == 0 {
-		start, end, _ = n.source.span(k) // there is nothing to point at but the key
-	} else if node.Kind == yaml.MappingNode && node.Style&yaml.FlowStyle == 0 && k != nil {
-		start, end, _ = n.source.span(k)
-	}
-	message := f.message
-	switch {
-	case key != "":
-		message = key + ": " + message
-	case !unknownKey(f.rule):
-		message = "the file " + message
-	}
-	if f.rule == ruleDuplicateKey && f.remove == nil {
-		message += " (AlmaLinux's reader takes the last)"
-	}
-	if unknownKey(f.rule) {
-		key = join(key, strings.Trim(show(node.Value), `"…`))
-	}
-	n.add(f.rule, key, start, end, fix, "%s", message)
-}
 
 // unknownKey reports whether a fault of this rule is about a key that the parser does not know, and has the path of what it is in.
 func unknownKey(rule string) bool {

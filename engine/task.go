@@ -1,0 +1,152 @@
+package engine
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/mirrorform/mirrorform/engine/wire"
+)
+
+// task is one order to the helper: a step of one change, or the installation of several changes' packages in one go.
+type task struct {
+	changes []*Change
+	summary string
+	order   wire.Order
+	secrets string // see Change.secrets
+}
+
+// failure makes an error of a failed event.
+func (t *task) failure(e wire.Event) error {
+	text := eventText(e)
+	switch {
+	case e.Withheld:
+		return fmt.Errorf("%s (what it printed is not shown, since it may hold sensitive values of %s%s)", text, t.secrets, howToSee(t.order.Op))
+	case e.Output != "":
+		text += "\n" + e.Output
+	}
+	return errors.New(text)
+}
+
+// eventText is the error of an event in one line.
+func eventText(e wire.Event) string {
+	if e.Said == "" {
+		return e.Error
+	}
+	return e.Error + ": " + e.Said
+}
+
+// howToSee is what shows on the host what the program of an operation prints.
+func howToSee(op wire.Op) string {
+	switch {
+	case op.Write != nil && len(op.Write.Validate) > 0:
+		return ". To see it, run on the host with the new content in a file {}: " + commandLine(op.Write.Validate)
+	case op.Run != nil:
+		return ". To see it, run on the host: " + commandLine(op.Run.Argv)
+	case op.Unit != nil && op.Unit.Name != "":
+		return ". To see it, run on the host: " + commandLine([]string{"journalctl", "--unit", op.Unit.Name})
+	}
+	return ""
+}
+
+// commandLine writes a command for people to copy.
+func commandLine(argv []string) string {
+	words := make([]string, len(argv))
+	for i, a := range argv {
+		if words[i] = a; !plainWord.MatchString(a) {
+			words[i] = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
+		}
+	}
+	return strings.Join(words, " ")
+}
+
+// tasksOf puts the steps of all changes in a row. Where several have one unit load what they write,
+// all of them write first: the unit's program checks and loads the files of all, and one that is
+// mended later would fail the first.
+func tasksOf(changes []Change) []task {
+	var tasks []task
+	add := func(c *Change, steps []Step) {
+		for _, s := range steps {
+			if n := len(tasks); len(c.Steps) == 1 && n > 0 && tasks[n-1].merge(c, s) {
+				continue
+			}
+			tasks = append(tasks, task{[]*Change{c}, s.Summary, wire.Order{Op: s.Do, Undo: s.Undo, Final: s.Final, Private: c.secrets != ""}, c.secrets})
+		}
+	}
+	var held []*Change // their files are written, and not loaded yet
+	for i := range changes {
+		c := &changes[i]
+		if len(held) > 0 && !c.passes(held) {
+			held = release(held, add)
+		}
+		steps, later := c.Steps, changes[i+1:]
+		if slices.ContainsFunc(held, c.shares) || c.sharesAny(later) {
+			steps, held = steps[:c.writes()], append(held, c)
+		}
+		add(c, steps)
+		if !slices.ContainsFunc(held, func(h *Change) bool { return h.sharesAny(later) }) {
+			held = release(held, add)
+		}
+	}
+	release(held, add)
+	return tasks
+}
+
+// release adds what comes after the writes of changes.
+func release(held []*Change, add func(*Change, []Step)) []*Change {
+	for _, c := range held {
+		add(c, c.Steps[c.writes():])
+	}
+	return nil
+}
+
+// writes is how many steps come before the first that is not on a path.
+func (c *Change) writes() int {
+	for i := range c.Steps {
+		if c.Steps[i].Do.Path() == "" {
+			return i
+		}
+	}
+	return len(c.Steps)
+}
+
+// passes tells whether a change may come before what others have written is loaded: it is loaded
+// with them, or it only writes and depends on none.
+func (c *Change) passes(held []*Change) bool {
+	return slices.ContainsFunc(held, c.shares) ||
+		c.writes() == len(c.Steps) && !slices.ContainsFunc(held, func(h *Change) bool { return slices.Contains(c.Resource.DependsOn, h.Address) })
+}
+
+// shares tells whether two changes have the same unit load what they write.
+func (c *Change) shares(other *Change) bool {
+	return slices.ContainsFunc(c.loads, func(k Key) bool { return slices.Contains(other.loads, k) })
+}
+
+func (c *Change) sharesAny(others []Change) bool {
+	return len(c.loads) > 0 && slices.ContainsFunc(others, func(o Change) bool { return c.shares(&o) })
+}
+
+// merge takes a step that installs packages into a task that does, so that the package manager runs once.
+func (t *task) merge(c *Change, s Step) bool {
+	into, from := t.order.Op.Package, s.Do.Package
+	if into == nil || from == nil || len(t.changes[0].Steps) > 1 || len(into.Remove) > 0 || len(from.Remove) > 0 {
+		return false
+	}
+	t.order.Op.Package = &wire.PackageOp{Install: concat(into.Install, from.Install)}
+	if undo := t.order.Undo; undo != nil && undo.Package != nil && s.Undo != nil && s.Undo.Package != nil {
+		t.order.Undo = &wire.Op{Package: &wire.PackageOp{
+			Install: concat(undo.Package.Install, s.Undo.Package.Install),
+			Remove:  concat(undo.Package.Remove, s.Undo.Package.Remove),
+		}}
+	}
+	t.changes = append(t.changes, c)
+	t.order.Private, t.secrets = t.order.Private || c.secrets != "", cmp.Or(t.secrets, c.secrets)
+	t.summary += ", " + s.Summary
+	return true
+}
+
+func concat(a, b []string) []string {
+	return append(append([]string(nil), a...), b...)
+}
