@@ -49,21 +49,22 @@ func Register[S any](r *Registry, name string, t Type[S]) {
 	if r.kinds[name] != nil {
 		panic("engine: resource type registered twice: " + name)
 	}
-	state := func(v any) *S {
-		if v == nil {
-			return nil
-		}
-		return v.(*S)
-	}
-	k := &Kind{
+	k := newKind(name, t)
+	extend(k, t)
+	r.kinds[name] = k
+}
+
+// newKind is a type with what every type has.
+func newKind[S any](name string, t Type[S]) *Kind {
+	return &Kind{
 		Name:     name,
 		New:      func() any { return new(S) },
-		keys:     func(tg Target, want any) ([]Key, []Key) { return t.Keys(tg, state(want)) },
-		validate: func(want any) []Problem { return t.Validate(state(want)) },
-		ask:      func(tg Target, want any) []wire.Query { return t.Ask(tg, state(want)) },
-		diff:     func(tg Target, want, have any) []Step { return t.Diff(tg, state(want), state(have)) },
+		keys:     func(tg Target, want any) ([]Key, []Key) { return t.Keys(tg, stateOf[S](want)) },
+		validate: func(want any) []Problem { return t.Validate(stateOf[S](want)) },
+		ask:      func(tg Target, want any) []wire.Query { return t.Ask(tg, stateOf[S](want)) },
+		diff:     func(tg Target, want, have any) []Step { return t.Diff(tg, stateOf[S](want), stateOf[S](have)) },
 		read: func(tg Target, want any, got Answers) (any, error) {
-			found, err := t.Read(tg, state(want), got)
+			found, err := t.Read(tg, stateOf[S](want), got)
 			if found == nil || err != nil {
 				return nil, err
 			}
@@ -80,49 +81,60 @@ func Register[S any](r *Registry, name string, t Type[S]) {
 		generated:     func(any) bool { return false },
 		irreplaceable: func(any, any) string { return "" },
 	}
+}
+
+// extend adds what a type may have besides.
+func extend[S any](k *Kind, t Type[S]) {
 	if c, ok := t.(Settler[S]); ok {
 		k.settles = true
 		k.settle = func(tg Target, want any, prior *Record, got Answers) any {
-			return c.Settle(tg, state(want), prior, got)
+			return c.Settle(tg, stateOf[S](want), prior, got)
 		}
 	}
 	if c, ok := t.(Completer[S]); ok {
-		k.complete = func(tg Target, want any) any { return c.Complete(tg, state(want)) }
+		k.complete = func(tg Target, want any) any { return c.Complete(tg, stateOf[S](want)) }
 	}
 	if c, ok := t.(Checker[S]); ok {
-		k.check = func(tg Target, want, have any) []Problem { return c.Check(tg, state(want), state(have)) }
+		k.check = func(tg Target, want, have any) []Problem { return c.Check(tg, stateOf[S](want), stateOf[S](have)) }
 	}
 	if f, ok := t.(Follower[S]); ok {
-		k.follows = func(tg Target, want any) []Key { return f.Follows(tg, state(want)) }
+		k.follows = func(tg Target, want any) []Key { return f.Follows(tg, stateOf[S](want)) }
 		k.stale = func(want, have any) any {
 			if have == nil {
 				return nil
 			}
-			return f.Stale(state(want), state(have))
+			return f.Stale(stateOf[S](want), stateOf[S](have))
 		}
 	}
 	if rd, ok := t.(Reader[S]); ok {
-		k.reads = func(tg Target, want any) []Key { return rd.Reads(tg, state(want)) }
+		k.reads = func(tg Target, want any) []Key { return rd.Reads(tg, stateOf[S](want)) }
 	}
 	if l, ok := t.(Loader[S]); ok {
-		k.loads = func(tg Target, want any) []Key { return l.Loads(tg, state(want)) }
+		k.loads = func(tg Target, want any) []Key { return l.Loads(tg, stateOf[S](want)) }
 	}
 	if c, ok := t.(Container[S]); ok {
-		k.without = func(have any, gone func(string) bool) any { return c.Without(state(have), gone) }
+		k.without = func(have any, gone func(string) bool) any { return c.Without(stateOf[S](have), gone) }
 	}
 	if i, ok := t.(Irreplaceable[S]); ok {
-		k.irreplaceable = func(want, have any) string { return i.Irreplaceable(state(want), state(have)) }
+		k.irreplaceable = func(want, have any) string { return i.Irreplaceable(stateOf[S](want), stateOf[S](have)) }
 	}
 	if rk, ok := t.(Risky[S]); ok {
-		k.risk = func(want, have any) string { return rk.Risk(state(want), state(have)) }
+		k.risk = func(want, have any) string { return rk.Risk(stateOf[S](want), stateOf[S](have)) }
 	}
 	if g, ok := t.(Generator[S]); ok {
-		k.generated = func(v any) bool { return g.Generated(state(v)) }
+		k.generated = func(v any) bool { return g.Generated(stateOf[S](v)) }
 	}
 	if kp, ok := t.(Keeper); ok {
 		k.keep = kp.Keep()
 	}
-	r.kinds[name] = k
+}
+
+// stateOf is a state of which the engine knows no more than that it is one.
+func stateOf[S any](v any) *S {
+	if v == nil {
+		return nil
+	}
+	return v.(*S)
 }
 
 // Kind returns the type of that name, or nil. A nil registry has none.
