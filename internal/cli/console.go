@@ -59,7 +59,7 @@ func runConsole(ctx context.Context, g *global, w *observer, o consoleOptions) e
 	if diags.HasErrors() {
 		return errReported
 	}
-	lines := g.ui.Lines(console.Names)
+	lines := ui.NewLines(g.ui, console.Names)
 	if lines.Interactive() {
 		where := "There is no target: --host NAME chooses one."
 		if o.host != "" {

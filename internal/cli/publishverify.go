@@ -46,7 +46,7 @@ func (c *mirrorChecker) Name() string { return verifyName }
 
 // Check looks at the mirror that the configuration wants to be listed. A mirror that is not accepted has an error.
 func (c *mirrorChecker) Check(ctx context.Context, s publish.Subject) ([]publish.Finding, error) {
-	c.meter = c.ui.Meter()
+	c.meter = ui.NewMeter(c.ui)
 	report, err := c.verifier.Verify(ctx, upstream.Mirror{File: s.File})
 	c.meter.Close()
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/mirrorform/mirrorform/internal/run"
 	"github.com/mirrorform/mirrorform/internal/syncs"
+	"github.com/mirrorform/mirrorform/internal/ui"
 	"github.com/spf13/cobra"
 )
 
@@ -67,7 +68,7 @@ func runSync(ctx context.Context, g *global, w *observer, o syncOptions, names [
 		return err
 	}
 	defer r.Close()
-	w.transfers = g.ui.Transfers()
+	w.transfers = ui.NewTransfers(g.ui)
 	results, problems := r.Sync(ctx, run.SyncOptions{Follow: o.follow, AllowDeletions: o.allow, LockTimeout: o.lockTimeout})
 	w.transfers.Close()
 	r.Tell(problems)

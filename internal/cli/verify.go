@@ -81,7 +81,7 @@ func runVerify(ctx context.Context, g *global, w *observer, o verifyOptions, arg
 	if err := openConfigured(&options, c, g.ui); err != nil {
 		return err
 	}
-	meter := g.ui.Meter()
+	meter := ui.NewMeter(g.ui)
 	options.Progress = meter.Set
 	reports, err := verifyAll(ctx, upstream.New(options), mirrors)
 	meter.Close()
@@ -131,7 +131,7 @@ func gateVerifier(u *ui.UI, f verifyFlags) func(context.Context, *config.Config,
 			return err
 		}
 		if !shown { // otherwise the wave's own display is there still
-			meter := u.Meter()
+			meter := ui.NewMeter(u)
 			defer meter.Close()
 			options.Progress = meter.Set
 		}

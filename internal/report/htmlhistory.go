@@ -116,20 +116,6 @@ func took(seconds float64) string {
 	return fmt.Sprintf("%.1f min", seconds/60)
 }
 
-// outcomes counts the hosts of a document by their outcomes.
-func (r *Result) outcomes() map[Outcome]int {
-	n := map[Outcome]int{}
-	for i := range r.Hosts {
-		n[r.Hosts[i].Outcome]++
-	}
-	if r.Status != nil && len(r.Hosts) == 0 {
-		for i := range r.Status.Hosts {
-			n[r.Status.Hosts[i].outcome()]++
-		}
-	}
-	return n
-}
-
 func newTimeline(h *hostView, runs []*Result) (timeline, bool) {
 	t := timeline{Host: h, SinceIn: true}
 	var words []string

@@ -80,40 +80,6 @@ func (d *markdown) add(part string) bool {
 	return true
 }
 
-// verdict sums up in a line.
-func (r *Result) verdict() string {
-	if r.Status != nil && len(r.Hosts) == 0 {
-		return r.Status.verdict()
-	}
-	var parts []string
-	for _, o := range urgency {
-		if n := r.Summary.Hosts[o]; n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", n, o.words()))
-		}
-	}
-	text := "no hosts"
-	if len(parts) > 0 {
-		text = count(len(r.Hosts), "host") + ": " + strings.Join(parts, ", ")
-	}
-	if r.Verify != nil {
-		accepted := 0
-		for _, m := range r.Verify.Mirrors {
-			if m.Accepted {
-				accepted++
-			}
-		}
-		verified := fmt.Sprintf("%d of %s accepted", accepted, count(len(r.Verify.Mirrors), "mirror"))
-		if len(parts) == 0 {
-			return verified
-		}
-		text += "; " + verified
-	}
-	if r.Error != "" {
-		text += "; it failed"
-	}
-	return text
-}
-
 func (d *markdown) problems(list []Problem) {
 	var b strings.Builder
 	for i, p := range list {

@@ -59,18 +59,6 @@ func firstLine(text string) string {
 	return ui.Escape(first)
 }
 
-// title names what the result is of: "drift", or "drift of shard 3/10".
-func (r *Result) title() string {
-	command := r.Command
-	if command == "" {
-		command = "plan"
-	}
-	if r.Shard != "" {
-		command += " of shard " + r.Shard
-	}
-	return ui.Escape(command)
-}
-
 // describe says in a line what a change is: "update: write /etc/motd, reload nginx".
 func (c *Change) describe() string {
 	text := string(c.Action)

@@ -3,9 +3,13 @@
 package report
 
 import (
+	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/internal/ui"
 	"github.com/mirrorform/mirrorform/internal/upstream"
 )
 
@@ -197,4 +201,83 @@ func (r *Result) Count() {
 		}
 	}
 	r.Summary = s
+}
+
+// JSON renders a result as one line of JSON without a final newline, as ui.JSON does.
+func (r *Result) JSON() ([]byte, error) { return ui.JSON(r) }
+
+func (r *Result) dated() bool { return !r.End.IsZero() }
+
+// outcomes counts the hosts of a document by their outcomes.
+func (r *Result) outcomes() map[Outcome]int {
+	n := map[Outcome]int{}
+	for i := range r.Hosts {
+		n[r.Hosts[i].Outcome]++
+	}
+	if r.Status != nil && len(r.Hosts) == 0 {
+		for i := range r.Status.Hosts {
+			n[r.Status.Hosts[i].outcome()]++
+		}
+	}
+	return n
+}
+
+// title names what the result is of: "drift", or "drift of shard 3/10".
+func (r *Result) title() string {
+	command := r.Command
+	if command == "" {
+		command = "plan"
+	}
+	if r.Shard != "" {
+		command += " of shard " + r.Shard
+	}
+	return ui.Escape(command)
+}
+
+// verdict sums up in a line.
+func (r *Result) verdict() string {
+	if r.Status != nil && len(r.Hosts) == 0 {
+		return r.Status.verdict()
+	}
+	var parts []string
+	for _, o := range urgency {
+		if n := r.Summary.Hosts[o]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, o.words()))
+		}
+	}
+	text := "no hosts"
+	if len(parts) > 0 {
+		text = count(len(r.Hosts), "host") + ": " + strings.Join(parts, ", ")
+	}
+	if r.Verify != nil {
+		accepted := 0
+		for _, m := range r.Verify.Mirrors {
+			if m.Accepted {
+				accepted++
+			}
+		}
+		verified := fmt.Sprintf("%d of %s accepted", accepted, count(len(r.Verify.Mirrors), "mirror"))
+		if len(parts) == 0 {
+			return verified
+		}
+		text += "; " + verified
+	}
+	if r.Error != "" {
+		text += "; it failed"
+	}
+	return text
+}
+
+// Failed tells whether the command's exit status was 1.
+func (r *Result) Failed() bool {
+	for o, n := range r.Summary.Hosts {
+		if o.Bad() && n > 0 {
+			return true
+		}
+	}
+	if r.Status != nil && slices.ContainsFunc(r.Status.Hosts, func(h HostStatus) bool { return h.Error != "" }) {
+		return true
+	}
+	return r.Error != "" || slices.ContainsFunc(r.Problems, func(p Problem) bool { return p.Severity == "error" }) ||
+		r.Verify != nil && slices.ContainsFunc(r.Verify.Mirrors, func(m *upstream.Report) bool { return !m.Accepted })
 }

@@ -129,17 +129,3 @@ func (p *Problem) location() []sarif.Location {
 func locationOf(file string, region sarif.Region) []sarif.Location {
 	return []sarif.Location{{PhysicalLocation: sarif.PhysicalLocation{ArtifactLocation: sarif.ArtifactLocation{URI: sarif.URI(file)}, Region: region}}}
 }
-
-// Failed tells whether the command's exit status was 1.
-func (r *Result) Failed() bool {
-	for o, n := range r.Summary.Hosts {
-		if o.Bad() && n > 0 {
-			return true
-		}
-	}
-	if r.Status != nil && slices.ContainsFunc(r.Status.Hosts, func(h HostStatus) bool { return h.Error != "" }) {
-		return true
-	}
-	return r.Error != "" || slices.ContainsFunc(r.Problems, func(p Problem) bool { return p.Severity == "error" }) ||
-		r.Verify != nil && slices.ContainsFunc(r.Verify.Mirrors, func(m *upstream.Report) bool { return !m.Accepted })
-}

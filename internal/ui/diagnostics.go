@@ -130,3 +130,8 @@ func splitSuggestions(d *hcl.Diagnostic) (detail string, suggestions []string) {
 	}
 	return detail, suggestions
 }
+
+// Report is Diagnostics on the first stream, for commands whose result the diagnostics are.
+func (u *UI) Report(diags hcl.Diagnostics, files map[string]*hcl.File) {
+	u.write(u.out, u.out.diagnostics(diags, files))
+}

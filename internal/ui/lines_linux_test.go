@@ -16,7 +16,7 @@ func TestLines(t *testing.T) {
 	t.Parallel()
 	p := openPTY(t, 80, 24)
 	u := New(p.tty, p.tty, Options{In: p.tty, Environ: []string{"TERM=xterm"}})
-	l := u.Lines(func(word string) []string {
+	l := NewLines(u, func(word string) []string {
 		if word == "var.s" {
 			return []string{"var.sponsor_name", "var.sponsor_url"}
 		}
@@ -63,12 +63,12 @@ func TestLines(t *testing.T) {
 		}
 	}
 	for _, end := range []string{"\x04", "\x03"} {
-		l = u.Lines(nil)
+		l = NewLines(u, nil)
 		if got, err := read(end); !errors.Is(err, io.EOF) {
 			t.Errorf("%q: %q, %v", end, got, err)
 		}
 	}
-	l = u.Lines(nil)
+	l = NewLines(u, nil)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(errors.New("the end"))
 	if _, err := l.Read(ctx, "> "); err == nil || err.Error() != "the end" {
@@ -80,7 +80,7 @@ func TestLines(t *testing.T) {
 func TestLinesPlain(t *testing.T) {
 	t.Parallel()
 	u, out, stderr := newTest(Options{In: strings.NewReader("a\r\nb\n\nlast")})
-	l := u.Lines(nil)
+	l := NewLines(u, nil)
 	var got []string
 	for {
 		line, err := l.Read(t.Context(), "> ")

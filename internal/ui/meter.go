@@ -16,8 +16,8 @@ type Meter struct {
 	bars      map[string]*mpb.Bar
 }
 
-// Meter begins to show progress. Close must be called before anything else is printed.
-func (u *UI) Meter() *Meter {
+// NewMeter begins to show progress. Close must be called before anything else is printed.
+func NewMeter(u *UI) *Meter {
 	m := &Meter{bars: map[string]*mpb.Bar{}}
 	if u.err.animated && !u.quiet {
 		m.container = mpb.New(mpb.WithOutput(u.err.file), mpb.WithWidth(u.err.width()-1), mpb.WithRefreshRate(100*time.Millisecond))

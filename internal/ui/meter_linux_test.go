@@ -13,7 +13,7 @@ func TestMeter(t *testing.T) {
 	p := openPTY(t, 70, 12)
 	u := New(p.tty, p.tty, Options{Environ: []string{"TERM=xterm"}})
 	u.Print("before")
-	m := u.Meter()
+	m := NewMeter(u)
 	var all sync.WaitGroup
 	for _, name := range []string{"one", "two" + hostile} {
 		all.Go(func() {
@@ -41,7 +41,7 @@ func TestMeter(t *testing.T) {
 func TestMeterElsewhere(t *testing.T) {
 	t.Parallel()
 	var out, err bytes.Buffer
-	m := New(&out, &err, Options{}).Meter()
+	m := NewMeter(New(&out, &err, Options{}))
 	m.Set("one", 1, 2)
 	m.Close()
 	if out.Len()+err.Len() > 0 {

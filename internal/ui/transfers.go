@@ -84,8 +84,8 @@ func (b *transferBar) text(decor.Statistics) string {
 	return truncate(Escape(TransferText(b.last)), 52)
 }
 
-// Transfers begins to show transfers. Close must be called before anything else is printed.
-func (u *UI) Transfers() *Transfers {
+// NewTransfers begins to show transfers. Close must be called before anything else is printed.
+func NewTransfers(u *UI) *Transfers {
 	t := &Transfers{ui: u, bars: map[string]*transferBar{}}
 	if u.err.animated && !u.quiet {
 		t.container = mpb.New(mpb.WithOutput(u.err.file), mpb.WithWidth(u.err.width()-1), mpb.WithRefreshRate(100*time.Millisecond))

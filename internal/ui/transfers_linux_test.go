@@ -14,7 +14,7 @@ func TestTransfers(t *testing.T) {
 	p := openPTY(t, 100, 12)
 	u := New(p.tty, p.tty, Options{Environ: []string{"TERM=xterm"}})
 	u.Print("before")
-	tr := u.Transfers()
+	tr := NewTransfers(u)
 	tr.Set("one", syncs.Transfer{Phase: "measuring"})
 	tr.Set("two"+hostile, syncs.Transfer{Phase: "syncing", Bytes: 3 << 20, Total: 5 << 20, Speed: 3 << 19})
 	tr.Set("one", syncs.Transfer{Phase: "syncing", Bytes: 1 << 20, Total: 1 << 20})
@@ -35,7 +35,7 @@ func TestTransfers(t *testing.T) {
 func TestTransfersElsewhere(t *testing.T) {
 	t.Parallel()
 	var out, err bytes.Buffer
-	tr := New(&out, &err, Options{}).Transfers()
+	tr := NewTransfers(New(&out, &err, Options{}))
 	tr.Set("a", syncs.Transfer{Phase: "measuring"})
 	tr.Set("a", syncs.Transfer{Phase: "measuring"})
 	for percent := range 23 {
