@@ -14,7 +14,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/mirrorform/mirrorform/internal/mirrorsd"
 	"github.com/mirrorform/mirrorform/internal/mirrorsd/report"
-	"github.com/mirrorform/mirrorform/internal/ui"
+	"github.com/mirrorform/mirrorform/internal/plain"
 	"github.com/spf13/cobra"
 )
 
@@ -215,7 +215,7 @@ func lintReport(g *global, f lintOptions, args []string, files []mirrorsd.Source
 	if err != nil {
 		return err
 	}
-	g.print("%s\n", ui.VisibleJSON(text))
+	g.print("%s\n", plain.VisibleJSON(text))
 	return nil
 }
 

@@ -8,8 +8,8 @@ import (
 	"strings"
 
 	"github.com/mirrorform/mirrorform/internal/config"
+	"github.com/mirrorform/mirrorform/internal/plain"
 	"github.com/mirrorform/mirrorform/internal/run"
-	"github.com/mirrorform/mirrorform/internal/ui"
 	"github.com/spf13/cobra"
 	"github.com/zclconf/go-cty/cty"
 	ctyjson "github.com/zclconf/go-cty/cty/json"
@@ -79,7 +79,7 @@ func printOutput(g *global, o config.Output, asJSON, raw bool) error {
 		return err
 	}
 	if !asJSON {
-		text = ui.Escape(text)
+		text = plain.Escape(text)
 	}
 	g.print("%s\n", text)
 	return nil
@@ -141,7 +141,7 @@ func printOutputs(g *global, outputs map[string]config.Output, asJSON bool) erro
 		}
 		object[name] = json.RawMessage(text)
 		if !asJSON {
-			g.print("%s = %s\n", name, ui.Escape(text))
+			g.print("%s = %s\n", name, plain.Escape(text))
 		}
 	}
 	if !asJSON {

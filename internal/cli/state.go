@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/internal/plain"
 	"github.com/mirrorform/mirrorform/internal/run"
-	"github.com/mirrorform/mirrorform/internal/ui"
 	"github.com/spf13/cobra"
 )
 
@@ -58,7 +58,7 @@ func runStateList(ctx context.Context, g *global, w *observer, o stateOptions, n
 	}
 	for _, m := range manifests {
 		for _, e := range m.Manifest.Resources {
-			g.print("%s\n", ui.Escape(engine.OnHost(m.Host, e.Address)))
+			g.print("%s\n", plain.Escape(engine.OnHost(m.Host, e.Address)))
 		}
 	}
 	return err
@@ -158,7 +158,7 @@ func runStateShow(ctx context.Context, g *global, w *observer, o stateOptions, a
 }
 
 func printManaged(g *global, host string, m *engine.Manifest, e *engine.Managed) {
-	g.print("%s (%s), declared at %s\n", ui.Escape(engine.OnHost(host, e.Address)), ui.Escape(e.Type), ui.Escape(e.Source))
+	g.print("%s (%s), declared at %s\n", plain.Escape(engine.OnHost(host, e.Address)), plain.Escape(e.Type), plain.Escape(e.Source))
 	if e.PreventDestroy {
 		g.print("  prevent_destroy: it is not removed\n")
 	}
@@ -167,16 +167,16 @@ func printManaged(g *global, host string, m *engine.Manifest, e *engine.Managed)
 	}
 	lines := map[string]string{}
 	for name, value := range e.State {
-		lines[name] = ui.Escape(string(value))
+		lines[name] = plain.Escape(string(value))
 	}
 	for name, digest := range e.Digests {
-		lines[name] = "(long, SHA-256 " + ui.Escape(digest) + ")"
+		lines[name] = "(long, SHA-256 " + plain.Escape(digest) + ")"
 	}
 	for name := range e.Secrets {
 		lines[name] = "(sensitive value)"
 	}
 	for _, name := range slices.Sorted(maps.Keys(lines)) {
-		g.print("  %s = %s\n", ui.Escape(name), lines[name])
+		g.print("  %s = %s\n", plain.Escape(name), lines[name])
 	}
 }
 
@@ -216,7 +216,7 @@ func runStateForget(ctx context.Context, g *global, w *observer, o mendOptions, 
 		return err
 	}
 	defer r.Close()
-	return r.Forget(ctx, o.configuration, addresses, func(address string) { g.print("forgotten: %s\n", ui.Escape(address)) })
+	return r.Forget(ctx, o.configuration, addresses, func(address string) { g.print("forgotten: %s\n", plain.Escape(address)) })
 }
 
 func newStateRebuildCommand(g *global) *cobra.Command {
@@ -248,9 +248,9 @@ func runStateRebuild(ctx context.Context, g *global, w *observer, o mendOptions,
 	}
 	defer r.Close()
 	return r.Rebuild(ctx, func(host string, managed, left []string) {
-		g.print("%s: %d resources are managed, %d are not as they are wanted yet\n", ui.Escape(host), len(managed), len(left))
+		g.print("%s: %d resources are managed, %d are not as they are wanted yet\n", plain.Escape(host), len(managed), len(left))
 		for _, address := range left {
-			g.print("  not yet: %s\n", ui.Escape(address))
+			g.print("  not yet: %s\n", plain.Escape(address))
 		}
 	})
 }

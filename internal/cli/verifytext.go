@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize"
-	"github.com/mirrorform/mirrorform/internal/ui"
+	"github.com/mirrorform/mirrorform/internal/plain"
 	"github.com/mirrorform/mirrorform/internal/upstream"
 )
 
@@ -38,9 +38,9 @@ func reportText(b *strings.Builder, r *upstream.Report, now time.Time) {
 	if r.Host != "" {
 		title += " (host " + r.Host + ")"
 	}
-	fmt.Fprintf(b, "%s\n", ui.Escape(title))
+	fmt.Fprintf(b, "%s\n", plain.Escape(title))
 	line := func(what, format string, args ...any) {
-		fmt.Fprintf(b, "  %-22s %s\n", what, ui.Escape(fmt.Sprintf(format, args...)))
+		fmt.Fprintf(b, "  %-22s %s\n", what, plain.Escape(fmt.Sprintf(format, args...)))
 	}
 	line("upstream would store", "%s", r.Status)
 	if r.Private {
@@ -106,9 +106,9 @@ func findingsText(b *strings.Builder, title string, list []upstream.Finding) {
 	}
 	fmt.Fprintf(b, "  %s:\n", title)
 	for _, f := range list {
-		fmt.Fprintf(b, "    %-8s %s: %s\n", f.Severity, f.Check, ui.Escape(f.Message))
+		fmt.Fprintf(b, "    %-8s %s: %s\n", f.Severity, f.Check, plain.Escape(f.Message))
 		detail := func(format string, args ...any) {
-			fmt.Fprintf(b, "             %s\n", ui.Escape(fmt.Sprintf(format, args...)))
+			fmt.Fprintf(b, "             %s\n", plain.Escape(fmt.Sprintf(format, args...)))
 		}
 		if len(f.Routes) > 0 {
 			detail("over %s", strings.Join(f.Routes, ", "))

@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/internal/plain"
 	"github.com/mirrorform/mirrorform/internal/syncs"
-	"github.com/mirrorform/mirrorform/internal/ui"
 )
 
 // Format is the version of the format. Additions raise the second number, everything else the first.
@@ -246,7 +246,7 @@ func (s *Stream) close() error {
 func (s *Stream) writeBatch(batch []event) error {
 	var b bytes.Buffer
 	for i := range batch {
-		line, err := ui.JSON(batch[i])
+		line, err := plain.JSON(batch[i])
 		if err != nil {
 			return fmt.Errorf("events: %w", err)
 		}

@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/mirrorform/mirrorform/engine"
-	"github.com/mirrorform/mirrorform/internal/ui"
+	"github.com/mirrorform/mirrorform/internal/plain"
 )
 
 // Host is one host with its resources.
@@ -106,14 +106,14 @@ func DOT(hosts []Host) string {
 // dotID is a string as DOT's grammar quotes it: a quotation mark is the only character that a backslash escapes, and a backslash at the end would do that to
 // the closing one.
 func dotID(s string) string {
-	return `"` + strings.ReplaceAll(strings.ReplaceAll(ui.Escape(s), `\`, `\\`), `"`, `\"`) + `"`
+	return `"` + strings.ReplaceAll(strings.ReplaceAll(plain.Escape(s), `\`, `\\`), `"`, `\"`) + `"`
 }
 
 // dotLabel quotes lines of text for a label, in which backslashes and HTML entities have a meaning.
 func dotLabel(lines ...string) string {
 	escape := strings.NewReplacer(`\`, `\\`, `"`, `\"`, `&`, `&amp;`)
 	for i, l := range lines {
-		lines[i] = escape.Replace(ui.Escape(l))
+		lines[i] = escape.Replace(plain.Escape(l))
 	}
 	return `"` + strings.Join(lines, `\n`) + `"`
 }
@@ -154,7 +154,7 @@ const (
 // backticks (Markdown), angle brackets (HTML), percent signs and braces (directives) have one, wherever they stand.
 func mermaidText(s string) string {
 	var b strings.Builder
-	for _, r := range ui.Escape(s) {
+	for _, r := range plain.Escape(s) {
 		switch {
 		case r >= 0x80, r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', strings.ContainsRune(" .-_/()", r):
 			b.WriteRune(r)

@@ -10,8 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mirrorform/mirrorform/internal/plain"
 	"github.com/mirrorform/mirrorform/internal/report/worldmap"
-	"github.com/mirrorform/mirrorform/internal/ui"
 )
 
 var (
@@ -86,7 +86,7 @@ func visible(page string) []byte {
 	var b bytes.Buffer
 	for line := range strings.Lines(page) {
 		text, ended := strings.CutSuffix(line, "\n")
-		b.WriteString(ui.Escape(text))
+		b.WriteString(plain.Escape(text))
 		if ended {
 			b.WriteByte('\n')
 		}

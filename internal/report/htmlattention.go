@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/mirrorform/mirrorform/internal/ui"
+	"github.com/mirrorform/mirrorform/internal/plain"
 )
 
 // card is one figure of the overview.
@@ -130,7 +130,7 @@ func (f *fleet) attention(verified []verifyView) (list []attention, more int) {
 }
 
 func shorten(s string, limit int) string {
-	if r := []rune(ui.Escape(s)); len(r) > limit {
+	if r := []rune(plain.Escape(s)); len(r) > limit {
 		return string(r[:limit-1]) + "…"
 	}
 	return s

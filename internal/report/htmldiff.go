@@ -11,7 +11,7 @@ import (
 
 	"github.com/aymanbagabas/go-udiff"
 	"github.com/mirrorform/mirrorform/engine"
-	"github.com/mirrorform/mirrorform/internal/ui"
+	"github.com/mirrorform/mirrorform/internal/plain"
 )
 
 // changeView is one change as the page shows it.
@@ -136,5 +136,5 @@ func attributeText(m map[string]any, name string) (string, bool) {
 	if !ok || err != nil {
 		return "", ok
 	}
-	return string(ui.VisibleJSON(text)), true
+	return string(plain.VisibleJSON(text)), true
 }

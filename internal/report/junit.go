@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/mirrorform/mirrorform/engine"
-	"github.com/mirrorform/mirrorform/internal/ui"
+	"github.com/mirrorform/mirrorform/internal/plain"
 	"github.com/mirrorform/mirrorform/internal/upstream"
 )
 
@@ -122,7 +122,7 @@ func (r *Result) junitConfiguration() junitSuite {
 		if p.File != "" {
 			text = fmt.Sprintf("%s\non %s line %d", text, p.File, p.Line)
 		}
-		s.Cases = append(s.Cases, junitCase{Class: "configuration", Name: ui.Escape(p.Summary), Error: &junitReason{"configuration", ui.Escape(p.Summary), lines(text + "\n" + p.Detail)}})
+		s.Cases = append(s.Cases, junitCase{Class: "configuration", Name: plain.Escape(p.Summary), Error: &junitReason{"configuration", plain.Escape(p.Summary), lines(text + "\n" + p.Detail)}})
 	}
 	if r.Error != "" {
 		s.Cases = append(s.Cases, junitCase{Class: "configuration", Name: "mirrorform " + r.title(), Error: &junitReason{"failed", firstLine(r.Error), lines(r.Error)}})
@@ -131,8 +131,8 @@ func (r *Result) junitConfiguration() junitSuite {
 }
 
 func (h *Host) junit() junitSuite {
-	name := ui.Escape(h.Name)
-	s := junitSuite{Name: name, Hostname: ui.Escape(h.Address), Time: seconds(h.Duration)}
+	name := plain.Escape(h.Name)
+	s := junitSuite{Name: name, Hostname: plain.Escape(h.Address), Time: seconds(h.Duration)}
 	host := junitCase{Class: name, Name: "host", Time: seconds(h.Duration), Out: lines(strings.Join(append(append([]string{}, h.Warnings...), h.Notes...), "\n"))}
 	if h.Outcome.Bad() {
 		text := "the run ended before it came to this host"
@@ -150,7 +150,7 @@ func (h *Host) junit() junitSuite {
 	}
 	for _, res := range h.Resources {
 		if !changed[res.Address] && !h.Outcome.Bad() {
-			s.Cases = append(s.Cases, junitCase{Class: name, Name: ui.Escape(within(h, res.Address))})
+			s.Cases = append(s.Cases, junitCase{Class: name, Name: plain.Escape(within(h, res.Address))})
 		}
 	}
 	return s
@@ -162,7 +162,7 @@ func within(h *Host, address string) string {
 }
 
 func (c *Change) junit(h *Host) junitCase {
-	jc := junitCase{Class: ui.Escape(h.Name), Name: ui.Escape(within(h, c.Address))}
+	jc := junitCase{Class: plain.Escape(h.Name), Name: plain.Escape(within(h, c.Address))}
 	text := c.describe()
 	if at := c.Source.place(); at != "" {
 		text += "\ndeclared at " + at
@@ -189,13 +189,13 @@ func (c *Change) junit(h *Host) junitCase {
 
 // junit has a test case for the host, and one for the last sync of each of its mirrors.
 func (h *HostStatus) junit() junitSuite {
-	name := "status of " + ui.Escape(h.Name)
+	name := "status of " + plain.Escape(h.Name)
 	s := junitSuite{Name: name, Cases: []junitCase{{Class: name, Name: "host"}}}
 	if o := h.outcome(); o.Bad() {
 		s.Cases[0].Error = &junitReason{string(o), firstLine(h.Error), lines(h.Error)}
 	}
 	for _, m := range h.Mirrors {
-		c := junitCase{Class: name, Name: ui.Escape("last sync of " + m.Name)}
+		c := junitCase{Class: name, Name: plain.Escape("last sync of " + m.Name)}
 		switch {
 		case m.Error != "":
 			c.Error = &junitReason{"failed", firstLine(m.Error), lines(m.Error)}
@@ -209,20 +209,20 @@ func (h *HostStatus) junit() junitSuite {
 
 // junitMirror has what a verify found out about a mirror.
 func junitMirror(m *upstream.Report) junitSuite {
-	name := "mirror " + ui.Escape(m.Name)
+	name := "mirror " + plain.Escape(m.Name)
 	s := junitSuite{Name: name}
 	accepted := junitCase{Class: name, Name: "accepted"}
 	if !m.Accepted {
-		accepted.Failure = &junitReason{"status", ui.Escape("AlmaLinux's service would store the status " + m.Status), ""}
+		accepted.Failure = &junitReason{"status", plain.Escape("AlmaLinux's service would store the status " + m.Status), ""}
 	}
 	s.Cases = append(s.Cases, accepted)
 	for _, f := range m.Findings {
-		c := junitCase{Class: name, Name: ui.Escape(f.Check + ": " + f.Message)}
+		c := junitCase{Class: name, Name: plain.Escape(f.Check + ": " + f.Message)}
 		text := lines(strings.Join(append([]string{f.Message, f.Advice}, f.Paths...), "\n"))
 		if f.Severity == upstream.Error {
-			c.Failure = &junitReason{ui.Escape(f.Check), firstLine(f.Message), text}
+			c.Failure = &junitReason{plain.Escape(f.Check), firstLine(f.Message), text}
 		} else {
-			c.Out = ui.Escape(string(f.Severity)) + ": " + text
+			c.Out = plain.Escape(string(f.Severity)) + ": " + text
 		}
 		s.Cases = append(s.Cases, c)
 	}

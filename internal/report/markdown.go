@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize"
-	"github.com/mirrorform/mirrorform/internal/ui"
+	"github.com/mirrorform/mirrorform/internal/plain"
 	"github.com/mirrorform/mirrorform/internal/upstream"
 )
 
@@ -255,7 +255,7 @@ func code(text string) string {
 	}
 	var b strings.Builder
 	b.WriteString("<code>")
-	for _, r := range ui.Escape(strings.ReplaceAll(strings.TrimRight(text, "\n"), "\n", " ")) {
+	for _, r := range plain.Escape(strings.ReplaceAll(strings.TrimRight(text, "\n"), "\n", " ")) {
 		switch {
 		case r > ' ' && r < 0x7f && !strings.ContainsRune("-./,0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", r):
 			fmt.Fprintf(&b, "&#%d;", r)

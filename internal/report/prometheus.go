@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/mirrorform/mirrorform/engine"
-	"github.com/mirrorform/mirrorform/internal/ui"
+	"github.com/mirrorform/mirrorform/internal/plain"
 	"github.com/mirrorform/mirrorform/internal/upstream"
 )
 
@@ -148,7 +148,7 @@ func (m metrics) add(name, help string, value float64, labels ...string) {
 	}
 	var b strings.Builder
 	for i := 0; i+1 < len(labels); i += 2 {
-		fmt.Fprintf(&b, `,%s="%s"`, labels[i], labelEscapes.Replace(ui.Escape(labels[i+1])))
+		fmt.Fprintf(&b, `,%s="%s"`, labels[i], labelEscapes.Replace(plain.Escape(labels[i+1])))
 	}
 	sample := name + "{" + strings.TrimPrefix(b.String(), ",") + "} "
 	if !f.seen[sample] {

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/mirrorform/mirrorform/internal/ui"
+	"github.com/mirrorform/mirrorform/internal/plain"
 )
 
 // A Renderer writes a result in one format, with a final newline.
@@ -48,7 +48,7 @@ func withNewline(text []byte, err error) ([]byte, error) {
 func lines(text string) string {
 	list := strings.Split(strings.TrimRight(text, "\n"), "\n")
 	for i, l := range list {
-		list[i] = ui.Escape(l)
+		list[i] = plain.Escape(l)
 	}
 	return strings.Join(list, "\n")
 }
@@ -56,7 +56,7 @@ func lines(text string) string {
 // firstLine is the first line of a text, escaped.
 func firstLine(text string) string {
 	first, _, _ := strings.Cut(text, "\n")
-	return ui.Escape(first)
+	return plain.Escape(first)
 }
 
 // describe says in a line what a change is: "update: write /etc/motd, reload nginx".
@@ -68,7 +68,7 @@ func (c *Change) describe() string {
 	if len(c.Steps) > 0 {
 		text += ": " + strings.Join(c.Steps, ", ")
 	}
-	return ui.Escape(text)
+	return plain.Escape(text)
 }
 
 // words says in words how a host ended.
@@ -89,7 +89,7 @@ func (s *Source) place() string {
 	if s == nil {
 		return ""
 	}
-	return ui.Escape(fmt.Sprintf("%s:%d", s.File, s.Line))
+	return plain.Escape(fmt.Sprintf("%s:%d", s.File, s.Line))
 }
 
 // count writes a number with its noun: "1 host", "2 hosts".

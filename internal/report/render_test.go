@@ -14,9 +14,9 @@ import (
 
 	"github.com/joshdk/go-junit"
 	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/internal/plain"
 	"github.com/mirrorform/mirrorform/internal/sarif/sariftest"
 	"github.com/mirrorform/mirrorform/internal/syncs"
-	"github.com/mirrorform/mirrorform/internal/ui"
 	"github.com/owenrumney/go-sarif/v3/pkg/report/v210/sarif"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	dto "github.com/prometheus/client_model/go"
@@ -253,7 +253,7 @@ func TestPrometheus(t *testing.T) {
 			t.Errorf("%v outcomes of %d hosts", outcomes, len(r.Hosts))
 		}
 		for _, h := range r.Hosts {
-			v, known := drifted[ui.Escape(h.Name)]
+			v, known := drifted[plain.Escape(h.Name)]
 			if h.Outcome == Drifted && (!known || v != 1) || h.Outcome == Unreachable && known || h.Outcome == OK && (!known || v != 0) {
 				t.Errorf("%s is %s, and the metric is %v (%t)", h.Name, h.Outcome, v, known)
 			}

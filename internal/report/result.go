@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/mirrorform/mirrorform/engine"
-	"github.com/mirrorform/mirrorform/internal/ui"
+	"github.com/mirrorform/mirrorform/internal/plain"
 	"github.com/mirrorform/mirrorform/internal/upstream"
 )
 
@@ -203,8 +203,8 @@ func (r *Result) Count() {
 	r.Summary = s
 }
 
-// JSON renders a result as one line of JSON without a final newline, as ui.JSON does.
-func (r *Result) JSON() ([]byte, error) { return ui.JSON(r) }
+// JSON renders a result as one line of JSON without a final newline, as plain.JSON does.
+func (r *Result) JSON() ([]byte, error) { return plain.JSON(r) }
 
 func (r *Result) dated() bool { return !r.End.IsZero() }
 
@@ -231,7 +231,7 @@ func (r *Result) title() string {
 	if r.Shard != "" {
 		command += " of shard " + r.Shard
 	}
-	return ui.Escape(command)
+	return plain.Escape(command)
 }
 
 // verdict sums up in a line.

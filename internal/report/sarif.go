@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mirrorform/mirrorform/internal/plain"
 	"github.com/mirrorform/mirrorform/internal/sarif"
-	"github.com/mirrorform/mirrorform/internal/ui"
 	"github.com/mirrorform/mirrorform/internal/upstream"
 )
 
@@ -30,7 +30,7 @@ func SARIF(r *Result, o Options) ([]byte, error) {
 	if version == "" {
 		version = o.Version
 	}
-	s := &sarifRun{Run: sarif.NewRun("mirrorform", ui.Escape(version))}
+	s := &sarifRun{Run: sarif.NewRun("mirrorform", plain.Escape(version))}
 	for _, rule := range sarifRules {
 		s.Tool.Driver.Rules = append(s.Tool.Driver.Rules, sarif.Rule{
 			ID: rule.id, ShortDescription: sarif.Message{Text: rule.short}, FullDescription: sarif.Message{Text: rule.full},

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/mirrorform/mirrorform/engine"
-	"github.com/mirrorform/mirrorform/internal/ui"
+	"github.com/mirrorform/mirrorform/internal/plain"
 )
 
 // LevelTrace is the level of records about messages on the wire.
@@ -38,9 +38,9 @@ func New(w io.Writer, asJSON bool, level slog.Level) *Log {
 
 func newLog(w io.Writer, asJSON bool, level slog.Level, now func() time.Time) *Log {
 	o := &slog.HandlerOptions{Level: level, ReplaceAttr: nameTrace}
-	var h slog.Handler = slog.NewTextHandler(safe{w, func(b []byte) []byte { return []byte(ui.Escape(string(b))) }}, o)
+	var h slog.Handler = slog.NewTextHandler(safe{w, func(b []byte) []byte { return []byte(plain.Escape(string(b))) }}, o)
 	if asJSON {
-		h = slog.NewJSONHandler(safe{w, ui.VisibleJSON}, o)
+		h = slog.NewJSONHandler(safe{w, plain.VisibleJSON}, o)
 	}
 	return &Log{logger: slog.New(fixedTime{h, now}), now: now, hosts: map[string]*clock{}}
 }

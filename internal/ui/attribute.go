@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/internal/plain"
 )
 
 // SensitiveValue stands for every value that is secret, in text and in JSON.
@@ -45,7 +46,7 @@ func inline(v any) string {
 		}
 		return "{ " + strings.Join(parts, ", ") + " }"
 	}
-	return Escape(fmt.Sprint(v))
+	return plain.Escape(fmt.Sprint(v))
 }
 
 // text is a plain value as text of several lines, to be compared line by line, not yet escaped.
@@ -106,7 +107,7 @@ func mapKey(k string) string {
 	if k == "" {
 		return quote(k)
 	}
-	return Escape(k)
+	return plain.Escape(k)
 }
 
 // attributeChange is one attribute on both sides; a nil side is not set.

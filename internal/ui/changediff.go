@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/internal/plain"
 )
 
 // ChangeDiff is what a change does to attributes as text that a viewer of unified diffs colours: an attribute that fits on a line is "-name = old"
@@ -17,7 +18,7 @@ func ChangeDiff(c *engine.Change) string {
 	var b strings.Builder
 	line := func(sign, name, value string) { b.WriteString(sign + name + " = " + value + "\n") }
 	for _, a := range attributeChanges(c) {
-		name := Escape(a.name)
+		name := plain.Escape(a.name)
 		before, after := a.value(a.before), a.value(a.after)
 		if a.sensitive() {
 			before, after = nil, nil

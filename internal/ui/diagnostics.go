@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/mirrorform/mirrorform/internal/plain"
 )
 
 // Suggester may be implemented by the Extra value of a diagnostic: its text is printed on a line of its own, below the detail.
@@ -83,7 +84,7 @@ func (s *stream) diagnostic(d *hcl.Diagnostic, files map[string]*hcl.File) strin
 	if d.Severity == hcl.DiagWarning {
 		label = s.style.warn("Warning:")
 	}
-	paragraphs := []string{label + " " + s.style.bold(Escape(d.Summary))}
+	paragraphs := []string{label + " " + s.style.bold(plain.Escape(d.Summary))}
 	if d.Subject != nil {
 		paragraphs = append(paragraphs, s.place(d, files[d.Subject.Filename]))
 	}
@@ -95,20 +96,20 @@ func (s *stream) diagnostic(d *hcl.Diagnostic, files map[string]*hcl.File) strin
 		paragraphs = append(paragraphs, strings.Join(wrap(escapeLines(detail), s.width()), "\n"))
 	}
 	for _, text := range suggestions {
-		paragraphs = append(paragraphs, s.style.green("  "+Escape(text)))
+		paragraphs = append(paragraphs, s.style.green("  "+plain.Escape(text)))
 	}
 	return strings.Join(paragraphs, "\n\n") + "\n"
 }
 
 // place says where a diagnostic is, and shows the source.
 func (s *stream) place(d *hcl.Diagnostic, file *hcl.File) string {
-	at := fmt.Sprintf("  on %s line %d", Escape(d.Subject.Filename), d.Subject.Start.Line)
+	at := fmt.Sprintf("  on %s line %d", plain.Escape(d.Subject.Filename), d.Subject.Start.Line)
 	if file == nil || file.Bytes == nil {
 		return at + ":\n  (source not available)"
 	}
 	if nav, ok := file.Nav.(interface{ ContextString(offset int) string }); ok {
 		if in := nav.ContextString(d.Subject.Start.Byte); in != "" {
-			at += ", in " + Escape(in)
+			at += ", in " + plain.Escape(in)
 		}
 	}
 	return at + ":\n" + strings.TrimSuffix(s.snippet(file.Bytes, *d.Subject, d.Severity), "\n")

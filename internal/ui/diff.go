@@ -6,6 +6,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/aymanbagabas/go-udiff"
+	"github.com/mirrorform/mirrorform/internal/plain"
 )
 
 const (
@@ -165,6 +166,6 @@ func cutLine(line string) string {
 // carriage return as \r and a tab as spaces.
 func (u *UI) Diff(name, before, after string) {
 	s := u.out.style
-	head := s.bold("--- "+Escape(name)) + "\n" + s.bold("+++ "+Escape(name)) + "\n"
+	head := s.bold("--- "+plain.Escape(name)) + "\n" + s.bold("+++ "+plain.Escape(name)) + "\n"
 	u.write(u.out, head+s.diffText(diff(before, after), "", 0))
 }

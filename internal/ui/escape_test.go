@@ -5,53 +5,25 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
-)
 
-func TestEscape(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct{ in, want string }{
-		{"", ""},
-		{"plain text, ~!", "plain text, ~!"},
-		{"Grüße, 世界, 🙂", "Grüße, 世界, 🙂"},
-		{"e\u0301", "e\u0301"},
-		{"C:\\x1b", "C:\\x1b"},
-		{"a\nb\tc\rd", `a\nb\tc\rd`},
-		{"\x1b[31m", `\x1b[31m`},
-		{"\x00\x07\x7f", `\x00\x07\x7f`},
-		{"\u009b31m\u0085", `\u009b31m\u0085`},
-		{"\x9b31m", `\x9b31m`},
-		{"\xc3(", `\xc3(`},
-		{"a\u202eb\u2066c\u200fd", `a\u202eb\u2066c\u200fd`},
-		{"a\u200bb\ufeffc\u2060d", `a\u200bb\ufeffc\u2060d`},
-		{"a\u00a0b\u3000c\u2028d", `a\u00a0b\u3000c\u2028d`},
-		{"a\U000e0041b\ue000", `a\U000e0041b\ue000`},
-		{"a\u3164b\u2800c\u115f", `a\u3164b\u2800c\u115f`},
-		{"\u0301a", `\u0301a`},
-		{"\x1b\u0301", `\x1b\u0301`},
-		{"z\u0301\u0301\u0301\u0301\u0301\u0301", "z\u0301\u0301\u0301\u0301" + `\u0301\u0301`},
-		{"\ufffd", "\ufffd"},
-	} {
-		if got := Escape(c.in); got != c.want {
-			t.Errorf("Escape(%q) = %q, want %q", c.in, got, c.want)
-		}
-	}
-}
+	"github.com/mirrorform/mirrorform/internal/plain"
+)
 
 func FuzzEscape(f *testing.F) {
 	for _, s := range []string{"", hostile, "e\u0301\u0301\u0301\u0301\u0301\u0301", "\xff\xfe\u202e", "世界\t\x1b[2J"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		got := Escape(s)
+		got := plain.Escape(s)
 		checkSafe(t, got)
 		if strings.Contains(got, "\n") {
-			t.Errorf("Escape(%q) has more than one line", s)
+			t.Errorf("plain.Escape(%q) has more than one line", s)
 		}
-		if again := Escape(got); again != got {
-			t.Errorf("Escape(%q) = %q, and of that %q", s, got, again)
+		if again := plain.Escape(got); again != got {
+			t.Errorf("plain.Escape(%q) = %q, and of that %q", s, got, again)
 		}
-		if plainASCII(s) && got != s {
-			t.Errorf("Escape(%q) = %q changes plain text", s, got)
+		if strings.IndexFunc(s, func(r rune) bool { return r < ' ' || r > '~' }) < 0 && got != s {
+			t.Errorf("plain.Escape(%q) = %q changes plain text", s, got)
 		}
 		if w := columns(truncate(got, 7)); w > 7 {
 			t.Errorf("truncate(%q, 7) takes %d columns", got, w)

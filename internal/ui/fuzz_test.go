@@ -8,6 +8,7 @@ import (
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/internal/plain"
 )
 
 // unsafeRune tells what may not reach a terminal, without asking the code under test: controls (C0, DEL, C1), Unicode's bidirectional controls
@@ -73,7 +74,7 @@ func FuzzOutput(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		doc := VisibleJSON(encoded)
+		doc := plain.VisibleJSON(encoded)
 		var read string
 		if err := json.Unmarshal(doc, &read); err != nil || read != string([]rune(a)) { // with U+FFFD for each byte that is not UTF-8
 			t.Errorf("%v in %s", err, doc)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/hashicorp/hcl/v2/hclwrite"
+	"github.com/mirrorform/mirrorform/internal/plain"
 	"github.com/zclconf/go-cty/cty"
 )
 
@@ -42,7 +43,7 @@ func expression(v cty.Value, indent string) string {
 	case ty.IsSetType():
 		return "toset(" + elementsOf(v.AsValueSlice(), indent) + ")"
 	default:
-		return "(" + Escape(ty.FriendlyName()) + ")"
+		return "(" + plain.Escape(ty.FriendlyName()) + ")"
 	}
 }
 

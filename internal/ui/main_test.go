@@ -9,6 +9,8 @@ import (
 	"testing"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/mirrorform/mirrorform/internal/plain"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files in testdata")
@@ -51,7 +53,7 @@ func checkSafe(t *testing.T, text string) {
 		t.Errorf("output is not UTF-8: %q", text)
 	}
 	for _, r := range text {
-		if r != '\n' && !visible(r) || unicode.In(r, unicode.Bidi_Control) {
+		if r != '\n' && !plain.Visible(r) || unicode.In(r, unicode.Bidi_Control) {
 			t.Fatalf("output holds %q: %q", r, text)
 		}
 	}

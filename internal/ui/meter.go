@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/mirrorform/mirrorform/internal/plain"
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
 )
@@ -36,7 +37,7 @@ func (m *Meter) Set(name string, done, total int64) {
 	if bar == nil {
 		// A bar that begins with a total of 0 does not end by itself.
 		bar = m.container.New(0, mpb.BarStyle(),
-			mpb.PrependDecorators(decor.Name(truncate(Escape(name), 40), decor.WCSyncSpaceR)),
+			mpb.PrependDecorators(decor.Name(truncate(plain.Escape(name), 40), decor.WCSyncSpaceR)),
 			mpb.AppendDecorators(decor.CountersNoUnit("%d of %d", decor.WCSyncSpace)))
 		m.bars[name] = bar
 	}

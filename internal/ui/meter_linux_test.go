@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/mirrorform/mirrorform/internal/plain"
 )
 
 func TestMeter(t *testing.T) {
@@ -25,7 +27,7 @@ func TestMeter(t *testing.T) {
 	}
 	all.Wait()
 	p.await(t, "both lines", func(text string) bool {
-		return strings.Contains(text, "one") && strings.Contains(text, Escape("two" + hostile)[:10]) && strings.Count(text, "70 of 99") >= 2
+		return strings.Contains(text, "one") && strings.Contains(text, plain.Escape("two" + hostile)[:10]) && strings.Count(text, "70 of 99") >= 2
 	})
 	m.Close()
 	m.Close()

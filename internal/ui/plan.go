@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/internal/plain"
 )
 
 // PlanOptions say how to print a plan.
@@ -44,7 +45,7 @@ func (s *stream) hostPlans(p *engine.Plan, o PlanOptions, all bool) string {
 	if idle > 0 && (all || idle < len(p.Hosts)) {
 		who := count(idle, "host")
 		if idle == 1 {
-			who = Escape(silent)
+			who = plain.Escape(silent)
 		}
 		b.WriteString(who + ": nothing to do\n\n")
 	}
@@ -71,7 +72,7 @@ func (s *stream) hostPlan(h *engine.HostPlan, o PlanOptions) string {
 	if b.Len() == 0 {
 		return ""
 	}
-	return s.style.heading(Escape(h.Host)) + ": " + hostCounts(h) + "\n" + strings.TrimRight(b.String(), "\n") + "\n"
+	return s.style.heading(plain.Escape(h.Host)) + ": " + hostCounts(h) + "\n" + strings.TrimRight(b.String(), "\n") + "\n"
 }
 
 func hostCounts(h *engine.HostPlan) string {
@@ -124,7 +125,7 @@ func (s *stream) problem(p *engine.ResourceProblem) string {
 // change prints one change: its head, its attributes, its steps.
 func (s *stream) change(c *engine.Change, o PlanOptions) string {
 	var b strings.Builder
-	b.WriteString("  " + s.symbol(c.Action) + " " + s.style.bold(Escape(c.Address)))
+	b.WriteString("  " + s.symbol(c.Action) + " " + s.style.bold(plain.Escape(c.Address)))
 	if why := orphaned(c); why != "" {
 		b.WriteString(" " + s.style.yellow("("+why+")"))
 	}
@@ -135,15 +136,15 @@ func (s *stream) change(c *engine.Change, o PlanOptions) string {
 	}
 	name := 0
 	for _, a := range changes {
-		name = max(name, columns(Escape(a.name)))
+		name = max(name, columns(plain.Escape(a.name)))
 	}
 	for _, a := range changes {
 		b.WriteString(s.attribute(a, name, o))
 	}
 	for _, step := range c.Steps {
-		text := "→ " + Escape(step.Summary)
+		text := "→ " + plain.Escape(step.Summary)
 		if step.Undo == nil && step.Final != "" {
-			text += " (final: " + Escape(step.Final) + ")"
+			text += " (final: " + plain.Escape(step.Final) + ")"
 		}
 		b.WriteString("      " + s.style.dim(text) + "\n")
 	}
@@ -158,7 +159,7 @@ func orphaned(c *engine.Change) string {
 	case c.Resource.Source == "":
 		return "no longer in the configuration"
 	}
-	return "no longer in the configuration; it was at " + Escape(c.Resource.Source)
+	return "no longer in the configuration; it was at " + plain.Escape(c.Resource.Source)
 }
 
 func (s *stream) symbol(a engine.Action) string {
@@ -178,7 +179,7 @@ func (s *stream) symbol(a engine.Action) string {
 func (s *stream) attribute(a attributeChange, name int, o PlanOptions) string {
 	const indent = "      "
 	found := s.style.dim("(found)") // what no wanted state has: what lies there in place of it
-	head := indent + pad(Escape(a.name), name)
+	head := indent + pad(plain.Escape(a.name), name)
 	if a.sensitive() {
 		return head + " = " + s.style.dim(SensitiveValue) + "\n"
 	}
@@ -192,7 +193,7 @@ func (s *stream) attribute(a attributeChange, name int, o PlanOptions) string {
 		if a.after == nil {
 			label = " " + found
 		}
-		return indent + Escape(a.name) + label + ":\n" + s.style.diffText(valueDiff(a, before, after), indent+"  ", limit)
+		return indent + plain.Escape(a.name) + label + ":\n" + s.style.diffText(valueDiff(a, before, after), indent+"  ", limit)
 	}
 	old, wanted := inline(before), inline(after)
 	if !o.Full {
@@ -238,7 +239,7 @@ func (s *stream) planSummary(p *engine.Plan) string {
 	for _, h := range p.Hosts {
 		switch {
 		case h.Failed():
-			failed = append(failed, Escape(h.Host))
+			failed = append(failed, plain.Escape(h.Host))
 		case len(h.Changes) > 0:
 			changed++
 		}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/internal/plain"
 )
 
 // planDelay is how long a plan may take before it is said that something is under way.
@@ -87,7 +88,7 @@ func newProgress(u *UI, hosts []string, now func() time.Time) *Progress {
 func (p *Progress) host(name string) *hostProgress {
 	h := p.byName[name]
 	if h == nil {
-		h = &hostProgress{name: Escape(name)}
+		h = &hostProgress{name: plain.Escape(name)}
 		p.byName[name] = h
 		p.hosts = append(p.hosts, h)
 	}
@@ -232,7 +233,7 @@ func (p *Progress) update(e engine.Progress) (begun bool) {
 	if e.Stage == engine.Noted {
 		if p.applying && !h.finished(true) {
 			first, _, _ := strings.Cut(e.Summary, "\n")
-			h.stage, h.step, h.waiting = e.Stage, Escape(first), time.Time{}
+			h.stage, h.step, h.waiting = e.Stage, plain.Escape(first), time.Time{}
 		}
 		return false // otherwise the host is where it was
 	}
@@ -245,7 +246,7 @@ func (p *Progress) update(e engine.Progress) (begun bool) {
 		if h.waiting.IsZero() {
 			h.waiting = now
 		}
-		h.step = Escape(e.Summary)
+		h.step = plain.Escape(e.Summary)
 	case engine.StepStarted, engine.StepDone, engine.StepFailed, engine.StepUndone, engine.UndoneFailed:
 		begun = !p.applying
 		p.applying = true
@@ -253,7 +254,7 @@ func (p *Progress) update(e engine.Progress) (begun bool) {
 			h.start = now
 		}
 		h.done, h.total = e.Done, e.Total
-		h.step = Escape(e.Summary)
+		h.step = plain.Escape(e.Summary)
 		if e.Stage == engine.StepFailed {
 			h.broken = h.step
 		}
@@ -262,7 +263,7 @@ func (p *Progress) update(e engine.Progress) (begun bool) {
 		h.step = ""
 		if e.Err != nil {
 			first, _, _ := strings.Cut(e.Err.Error(), "\n")
-			h.step = cmp.Or(h.broken, Escape(first))
+			h.step = cmp.Or(h.broken, plain.Escape(first))
 		}
 		if e.Stage == engine.Applied || e.Stage == engine.NotApplied {
 			p.ended++
@@ -277,7 +278,7 @@ func (p *Progress) update(e engine.Progress) (begun bool) {
 func (p *Progress) line(e engine.Progress, st style) string {
 	h := p.byName[e.Host]
 	counter := st.dim(fmt.Sprintf("[%d/%d]", e.Done, e.Total))
-	summary := Escape(e.Summary)
+	summary := plain.Escape(e.Summary)
 	switch e.Stage {
 	case engine.StepDone:
 		return h.lines(counter + " " + summary)

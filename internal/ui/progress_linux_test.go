@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/internal/plain"
 )
 
 // screen plays what was written to a terminal, as far as a live display goes: line ends, cursor up, erase below, colours.
@@ -105,7 +106,7 @@ func TestProgressLive(t *testing.T) {
 		t.Errorf("%d lines, want %d:\n%s", len(lines), want, strings.Join(lines, "\n"))
 	}
 	for _, h := range []string{"host03", "host13", "host23"} {
-		for _, want := range []string{h + ": [1/3] failed: step", h + ":   it broke", h + ":   " + Escape(hostile), h + ": failed"} {
+		for _, want := range []string{h + ": [1/3] failed: step", h + ":   it broke", h + ":   " + plain.Escape(hostile), h + ": failed"} {
 			if !slices.Contains(lines, want) {
 				t.Errorf("%q is missing in\n%s", want, strings.Join(lines, "\n"))
 			}
@@ -147,7 +148,7 @@ func TestProgressWaiting(t *testing.T) {
 	progress.Close()
 	u.Print("plan")
 	p.await(t, "the plan", func(text string) bool { return strings.Contains(text, "plan\r\n") })
-	if got, want := strings.Join(screen(t, p.text()), "\n"), "a: it was taken back\na:   "+Escape(hostile)+"\nplan\n"; got != want {
+	if got, want := strings.Join(screen(t, p.text()), "\n"), "a: it was taken back\na:   "+plain.Escape(hostile)+"\nplan\n"; got != want {
 		t.Errorf("left over: %q, want %q", got, want)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/internal/plain"
 )
 
 // fleetOf plays a part of a run of n hosts, 64 at once, up to the given number of events each: every 25th host fails, every 40th is slow to answer.
@@ -131,7 +132,7 @@ func TestProgressSofar(t *testing.T) {
 	p.tellOfTime()
 	p.Close()
 	p.tellOfTime()
-	want := "Reading 1 of 3 hosts, 1 failed, 30s; longest: a, 30s\nApplying 1 of 3 hosts, 1 failed, 1m40s; longest: a, 1m10s, install " + Escape(hostile) + "\n"
+	want := "Reading 1 of 3 hosts, 1 failed, 30s; longest: a, 30s\nApplying 1 of 3 hosts, 1 failed, 1m40s; longest: a, 1m10s, install " + plain.Escape(hostile) + "\n"
 	if stderr.String() != want || out.Len() > 0 {
 		t.Errorf("got\n%swant\n%s", stderr, want)
 	}

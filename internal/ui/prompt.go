@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/mirrorform/mirrorform/internal/plain"
 	"golang.org/x/term"
 )
 
@@ -64,7 +65,7 @@ func askPassword(tty *os.File, prompt string) (secret string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", ErrNoTerminal, err)
 	}
-	if _, err := fmt.Fprintf(tty, "%s: ", Escape(prompt)); err != nil {
+	if _, err := fmt.Fprintf(tty, "%s: ", plain.Escape(prompt)); err != nil {
 		return "", fmt.Errorf("ask for a password: %w", err)
 	}
 	secret, err = interruptible(func() (string, error) {

@@ -1,7 +1,6 @@
 package ui
 
 import (
-	"encoding/json"
 	"strings"
 	"testing"
 
@@ -36,19 +35,5 @@ länger     d\x07
 `
 	if out.String() != want || err.String() != "" {
 		t.Errorf("got\n%s\nwant\n%s\nand on the second stream %q", out.String(), want, err.String())
-	}
-}
-
-func TestVisibleJSON(t *testing.T) {
-	t.Parallel()
-	text := "a\u202eb\u0085\x7f\U000e0001ü"
-	doc, err := json.Marshal(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	doc = VisibleJSON(doc)
-	var again string
-	if err := json.Unmarshal(doc, &again); err != nil || again != text || string(doc) != `"a\u202eb\u0085\u007f\udb40\udc01ü"` {
-		t.Errorf("%s: %q, %v", doc, again, err)
 	}
 }

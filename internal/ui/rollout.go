@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/internal/plain"
 )
 
 // Wave prints the heading of a wave that begins: number n of all, counted from 1.
@@ -18,12 +19,12 @@ func (u *UI) Wave(n, all int, w engine.Wave) {
 func (s *stream) waveHeading(n, all int, w engine.Wave) string {
 	names := make([]string, len(w.Hosts))
 	for i, h := range w.Hosts {
-		names[i] = Escape(h)
+		names[i] = plain.Escape(h)
 	}
 	if w.Last {
 		return s.style.bold("After all waves") + ": " + listNames(names)
 	}
-	return s.style.bold(fmt.Sprintf("Wave %d of %d", n, all)) + fmt.Sprintf(" (%s), %s: %s", Escape(w.Title), count(len(names), "host"), listNames(names))
+	return s.style.bold(fmt.Sprintf("Wave %d of %d", n, all)) + fmt.Sprintf(" (%s), %s: %s", plain.Escape(w.Title), count(len(names), "host"), listNames(names))
 }
 
 // waves prints the hosts of a plan by the waves in which they are applied to. Hosts of no wave come last.

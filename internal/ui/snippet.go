@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/mirrorform/mirrorform/internal/plain"
 )
 
 const (
@@ -148,14 +149,14 @@ type cell struct {
 
 // layout lays a line out, with tabs as spaces up to the next tab stop, and returns its width in columns.
 func layout(line string) (cells []cell, width int) {
-	var e escaper
+	var e plain.Escaper
 	for at := 0; at < len(line); {
 		var text string
 		size := 1
 		if line[at] == '\t' {
-			text, e = strings.Repeat(" ", tabStop-width%tabStop), escaper{}
+			text, e = strings.Repeat(" ", tabStop-width%tabStop), plain.Escaper{}
 		} else {
-			text, size = e.next(line[at:])
+			text, size = e.Next(line[at:])
 		}
 		cells = append(cells, cell{at, width, text})
 		width += columns(text)

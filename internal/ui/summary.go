@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/internal/plain"
 )
 
 // Summary prints what an apply did as a result: hosts that changed, hosts that failed with the error and what to do next, and a
@@ -28,7 +29,7 @@ func (s *stream) summary(r *engine.Result) string {
 		n[o]++
 		switch o {
 		case engine.Changed:
-			b.WriteString(s.style.heading(Escape(h.Host)) + ": " + s.style.green("changed") + ": " + doneText(h) + "\n")
+			b.WriteString(s.style.heading(plain.Escape(h.Host)) + ": " + s.style.green("changed") + ": " + doneText(h) + "\n")
 		case engine.Failed, engine.Unreachable:
 			b.WriteString(s.hostFailure(h, o))
 		case engine.RolledBack, engine.NotStarted:
@@ -39,7 +40,7 @@ func (s *stream) summary(r *engine.Result) string {
 		var names []string
 		for _, h := range alike {
 			if h.Outcome() == o {
-				names = append(names, s.style.heading(Escape(h.Host)))
+				names = append(names, s.style.heading(plain.Escape(h.Host)))
 			}
 		}
 		if len(names) > 0 {
@@ -92,11 +93,11 @@ func (s *stream) hostFailure(h *engine.HostResult, o engine.Outcome) string {
 	if o == engine.Unreachable {
 		word = "unreachable"
 	}
-	head := s.style.heading(Escape(h.Host)) + ": " + s.style.fail(word)
+	head := s.style.heading(plain.Escape(h.Host)) + ": " + s.style.fail(word)
 	if h.Failed != nil {
-		head += " at " + s.style.bold(Escape(h.Failed.Address))
+		head += " at " + s.style.bold(plain.Escape(h.Failed.Address))
 		if h.Step != "" {
-			head += " (" + Escape(h.Step) + ")"
+			head += " (" + plain.Escape(h.Step) + ")"
 		}
 	}
 	b.WriteString(head + "\n")
@@ -178,14 +179,14 @@ func nextStep(h *engine.HostResult, o engine.Outcome) string {
 
 // shellWord quotes a word for a command line that a person may copy into a POSIX shell, escaped.
 func shellWord(s string) string {
-	plain := s != ""
+	bare := s != ""
 	for _, r := range s {
 		if !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-", r) {
-			plain = false
+			bare = false
 		}
 	}
-	if plain {
+	if bare {
 		return s
 	}
-	return "'" + strings.ReplaceAll(Escape(s), "'", `'\''`) + "'"
+	return "'" + strings.ReplaceAll(plain.Escape(s), "'", `'\''`) + "'"
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize"
+	"github.com/mirrorform/mirrorform/internal/plain"
 	"github.com/mirrorform/mirrorform/internal/syncs"
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
@@ -81,7 +82,7 @@ type transferBar struct {
 func (b *transferBar) text(decor.Statistics) string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return truncate(Escape(TransferText(b.last)), 52)
+	return truncate(plain.Escape(TransferText(b.last)), 52)
 }
 
 // NewTransfers begins to show transfers. Close must be called before anything else is printed.
@@ -106,7 +107,7 @@ func (t *Transfers) Set(name string, now syncs.Transfer) {
 		t.bars[name] = b
 		if t.container != nil {
 			b.bar = t.container.New(0, mpb.BarStyle(),
-				mpb.PrependDecorators(decor.Name(truncate(Escape(name), 40), decor.WCSyncSpaceR)),
+				mpb.PrependDecorators(decor.Name(truncate(plain.Escape(name), 40), decor.WCSyncSpaceR)),
 				mpb.AppendDecorators(decor.Any(b.text, decor.WCSyncSpaceR)))
 			b.bar.SetTotal(100, false)
 		}

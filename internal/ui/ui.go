@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/fatih/color"
+	"github.com/mirrorform/mirrorform/internal/plain"
 	"golang.org/x/term"
 )
 
@@ -252,13 +253,13 @@ func (u *UI) Table(rows [][]string) {
 			if i == len(widths) {
 				widths = append(widths, 0)
 			}
-			widths[i] = max(widths[i], columns(Escape(cell)))
+			widths[i] = max(widths[i], columns(plain.Escape(cell)))
 		}
 	}
 	var text strings.Builder
 	for _, row := range rows {
 		for i, cell := range row {
-			cell = Escape(cell)
+			cell = plain.Escape(cell)
 			if i < len(row)-1 {
 				cell = pad(cell, widths[i]) + "  "
 			}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/mirrorform/mirrorform/internal/plain"
 	"github.com/zclconf/go-cty/cty"
 )
 
@@ -54,18 +55,18 @@ func describeValue(v cty.Value) string {
 	case t.IsCollectionType():
 		// A set with unknown elements has no length.
 		if !v.Length().IsKnown() {
-			return Escape(t.FriendlyName())
+			return plain.Escape(t.FriendlyName())
 		}
 		return elements(t.FriendlyName(), v.LengthInt(), "element")
 	}
-	return Escape(t.FriendlyName())
+	return plain.Escape(t.FriendlyName())
 }
 
 func elements(kind string, n int, noun string) string {
 	if n == 0 {
-		return fmt.Sprintf("%s without %ss", Escape(kind), noun)
+		return fmt.Sprintf("%s without %ss", plain.Escape(kind), noun)
 	}
-	return fmt.Sprintf("%s with %s", Escape(kind), count(n, noun))
+	return fmt.Sprintf("%s with %s", plain.Escape(kind), count(n, noun))
 }
 
 func primitive(v cty.Value) string {
@@ -87,7 +88,7 @@ func number(f *big.Float) string {
 
 // quote puts a string in quotes, escaped as in Go and as Escape does.
 func quote(s string) string {
-	return Escape(strconv.Quote(s))
+	return plain.Escape(strconv.Quote(s))
 }
 
 func describeTraversal(t hcl.Traversal) string {
@@ -108,5 +109,5 @@ func describeTraversal(t hcl.Traversal) string {
 			b.WriteString("[…]")
 		}
 	}
-	return Escape(b.String())
+	return plain.Escape(b.String())
 }

@@ -1,4 +1,4 @@
-package ui
+package plain
 
 import (
 	"bytes"
@@ -26,7 +26,7 @@ func VisibleJSON(doc []byte) []byte {
 	out := make([]byte, 0, len(doc))
 	for _, r := range string(doc) {
 		switch {
-		case r < utf8.RuneSelf && r != 0x7f || visible(r) && !combining(r):
+		case r < utf8.RuneSelf && r != 0x7f || Visible(r) && !Combining(r):
 			out = utf8.AppendRune(out, r)
 		case r > 0xffff:
 			high, low := utf16.EncodeRune(r)
