@@ -121,21 +121,18 @@ func (st sysctlType) Validate(want *Sysctl) []engine.Problem {
 	return out
 }
 
-// queries ask for the file, the value in force, and which files set the parameter.
-func (st sysctlType) queries(s *Sysctl) (file, live, others wire.Query) {
-	live = wire.Query{Verb: wire.AskFile, Arg: "/proc/sys/" + st.path(s), Option: "head"}
-	// Both separators in place of either: what is found is read again.
-	key := regexp.MustCompile(`[./]`).ReplaceAllString(regexp.QuoteMeta(strings.ReplaceAll(st.path(s), ".", "/")), "[./]")
-	others = wire.Query{Verb: wire.AskRun, Args: []string{
-		"grep", "-rsHE", "--include=*.conf", "^[[:space:]]*-?[[:space:]]*" + key + "[[:space:]]*=", "/etc/sysctl.conf",
-		sysctlDir, "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d",
-	}}
-	return st.file(s).query(), live, others
+// assignments asks which files set which parameters, once for all resources of a host.
+var assignments = wire.Query{Verb: wire.AskRun, Args: []string{
+	"grep", "-rsHE", "--include=*.conf", "^[^#;]+=", "/etc/sysctl.conf", sysctlDir, "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d",
+}}
+
+// live asks for the value in force.
+func (st sysctlType) live(s *Sysctl) wire.Query {
+	return wire.Query{Verb: wire.AskFile, Arg: "/proc/sys/" + st.path(s), Option: "head"}
 }
 
 func (st sysctlType) Ask(_ engine.Target, want *Sysctl) []wire.Query {
-	file, live, others := st.queries(want)
-	return []wire.Query{file, live, others}
+	return []wire.Query{st.file(want).query(), st.live(want), assignments}
 }
 
 // sameValue compares values as the kernel does: it shows tabs between numbers, and takes blanks.
@@ -144,8 +141,7 @@ func sameValue(a, b string) bool { return slices.Equal(strings.Fields(a), string
 // Settle keeps the value in force before the first apply, and what else sets one.
 func (st sysctlType) Settle(_ engine.Target, want *Sysctl, prior *engine.Record, got engine.Answers) *Sysctl {
 	full := *want
-	_, live, others := st.queries(want)
-	if f, err := got.File(live); err == nil {
+	if f, err := got.File(st.live(want)); err == nil {
 		if full.absent = f.Kind != wire.Regular; !full.absent {
 			value := strings.TrimSpace(string(f.Content))
 			full.live = &value
@@ -154,7 +150,7 @@ func (st sysctlType) Settle(_ engine.Target, want *Sysctl, prior *engine.Record,
 	if prior == nil && full.live != nil {
 		full.Previous = *full.live
 	}
-	if run, err := got.Run(others); err == nil {
+	if run, err := got.Run(assignments); err == nil {
 		full.another = st.overruled(want, run.Stdout)
 	}
 	return &full
@@ -188,12 +184,11 @@ func (st sysctlType) overruled(want *Sysctl, found string) string {
 }
 
 func (st sysctlType) Read(_ engine.Target, want *Sysctl, got engine.Answers) (*Sysctl, error) {
-	_, live, others := st.queries(want)
-	value, err := got.File(live)
+	value, err := got.File(st.live(want))
 	if err != nil {
 		return nil, err
 	}
-	if _, err := got.Run(others); err != nil {
+	if _, err := got.Run(assignments); err != nil {
 		return nil, err
 	}
 	m, err := st.file(want).read(got)

@@ -1,6 +1,12 @@
 package resources
 
-import "testing"
+import (
+	"slices"
+	"testing"
+
+	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/engine/wire"
+)
 
 // TestSysctlRisk has only changes of the network confirmed, however the parameter is spelt.
 func TestSysctlRisk(t *testing.T) {
@@ -29,5 +35,21 @@ func TestSysctlPath(t *testing.T) {
 		if got := (sysctlType{}).path(&Sysctl{Name: name}); got != want {
 			t.Errorf("%s is %s, want %s", name, got, want)
 		}
+	}
+}
+
+// TestSysctlAsksOnce has one program for all parameters of a host: equal questions are asked once.
+func TestSysctlAsksOnce(t *testing.T) {
+	t.Parallel()
+	run := func(name string) (argv []string) {
+		for _, q := range (sysctlType{}).Ask(engine.Target{}, sysctlType{}.Complete(engine.Target{}, &Sysctl{Name: name, Value: "1"})) {
+			if q.Verb == wire.AskRun {
+				argv = append(argv, q.Args...)
+			}
+		}
+		return argv
+	}
+	if a, b := run("net.ipv4.ip_forward"), run("vm.swappiness"); len(a) == 0 || !slices.Equal(a, b) {
+		t.Errorf("asked with %q and with %q", a, b)
 	}
 }
