@@ -20,12 +20,12 @@ func (p *planner) adjusted(selected []*Resource) (all []*Resource, notes []strin
 		}
 	}
 	removed := slices.DeleteFunc(slices.Clone(all), func(r *Resource) bool { return !r.Remove })
-	for _, r := range staying(p.h.target, removed, needs) {
+	stay := staying(p.h.target, removed, needs)
+	for _, r := range stay {
 		r.Remove = false
-		all = slices.DeleteFunc(all, func(other *Resource) bool { return other == r })
 		notes = append(notes, fmt.Sprintf("%s is kept: what is kept needs it", Local(r.Address)))
 	}
-	return all, notes
+	return slices.DeleteFunc(slices.Clone(all), func(r *Resource) bool { return slices.Contains(stay, r) }), notes
 }
 
 // hold marks those resources to be removed that mirrorform made, and of these the ones that stay
