@@ -259,7 +259,7 @@ func (m *Managed) resource(host string, types *Registry) (*Resource, error) {
 			}
 		}
 	})
-	eachRemembered(r.State, func(_ int, name string, v reflect.Value) {
+	eachRemembered(r.State, func(_ int, name string, _ bool, v reflect.Value) {
 		if text, ok := m.Remembered[name]; ok && err == nil {
 			if e := json.Unmarshal(text, v.Addr().Interface()); e != nil {
 				err = fmt.Errorf("%w: %s: what it remembers as %s has a different type in this version", ErrManifest, m.Address, name)

@@ -64,7 +64,7 @@ func recall(state, earlier any) any {
 	}
 	from := reflect.ValueOf(earlier).Elem()
 	var to reflect.Value
-	eachRemembered(state, func(i int, _ string, v reflect.Value) {
+	eachRemembered(state, func(i int, _ string, _ bool, v reflect.Value) {
 		if !v.IsZero() || from.Field(i).IsZero() {
 			return
 		}
@@ -80,12 +80,13 @@ func recall(state, earlier any) any {
 	return to.Interface()
 }
 
-// eachRemembered calls each for the fields of a state that have a `remember:"name"` tag.
-func eachRemembered(state any, each func(i int, name string, v reflect.Value)) {
+// eachRemembered calls each for the fields of a state that have a `remember:"name"` tag; first is
+// whether it is `remember:"name,first"`.
+func eachRemembered(state any, each func(i int, name string, first bool, v reflect.Value)) {
 	v := reflect.ValueOf(state).Elem()
 	for i := range v.NumField() {
-		if name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("remember"), ","); name != "" {
-			each(i, name, v.Field(i))
+		if name, option, _ := strings.Cut(v.Type().Field(i).Tag.Get("remember"), ","); name != "" {
+			each(i, name, option == "first", v.Field(i))
 		}
 	}
 }
@@ -95,11 +96,8 @@ func eachRemembered(state any, each func(i int, name string, v reflect.Value)) {
 func (m *Managed) remember(first, want, have any) error {
 	var err error
 	take := func(state any, before bool) {
-		eachRemembered(state, func(i int, name string, v reflect.Value) {
-			if isFirst := strings.HasSuffix(reflect.TypeOf(state).Elem().Field(i).Tag.Get("remember"), ",first"); before && !isFirst {
-				return
-			}
-			if _, has := m.Remembered[name]; has || v.IsZero() || err != nil {
+		eachRemembered(state, func(_ int, name string, first bool, v reflect.Value) {
+			if _, has := m.Remembered[name]; has || before && !first || v.IsZero() || err != nil {
 				return
 			}
 			text, e := json.Marshal(v.Interface())
