@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"time"
 
 	"github.com/mirrorform/mirrorform/engine/wire"
@@ -340,6 +339,3 @@ func pointers(changes []Change) []*Change {
 	}
 	return list
 }
-
-// plainWord is a word that means itself to a shell; {} stands for a file.
-var plainWord = regexp.MustCompile(`^([A-Za-z0-9/._,:=@%+-]+|\{\})$`)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -50,6 +51,9 @@ func howToSee(op wire.Op) string {
 	}
 	return ""
 }
+
+// plainWord is a word that means itself to a shell; {} stands for a file.
+var plainWord = regexp.MustCompile(`^([A-Za-z0-9/._,:=@%+-]+|\{\})$`)
 
 // commandLine writes a command for people to copy.
 func commandLine(argv []string) string {
@@ -134,19 +138,15 @@ func (t *task) merge(c *Change, s Step) bool {
 	if into == nil || from == nil || len(t.changes[0].Steps) > 1 || len(into.Remove) > 0 || len(from.Remove) > 0 {
 		return false
 	}
-	t.order.Op.Package = &wire.PackageOp{Install: concat(into.Install, from.Install)}
+	t.order.Op.Package = &wire.PackageOp{Install: slices.Concat(into.Install, from.Install)}
 	if undo := t.order.Undo; undo != nil && undo.Package != nil && s.Undo != nil && s.Undo.Package != nil {
 		t.order.Undo = &wire.Op{Package: &wire.PackageOp{
-			Install: concat(undo.Package.Install, s.Undo.Package.Install),
-			Remove:  concat(undo.Package.Remove, s.Undo.Package.Remove),
+			Install: slices.Concat(undo.Package.Install, s.Undo.Package.Install),
+			Remove:  slices.Concat(undo.Package.Remove, s.Undo.Package.Remove),
 		}}
 	}
 	t.changes = append(t.changes, c)
 	t.order.Private, t.secrets = t.order.Private || c.secrets != "", cmp.Or(t.secrets, c.secrets)
 	t.summary += ", " + s.Summary
 	return true
-}
-
-func concat(a, b []string) []string {
-	return append(append([]string(nil), a...), b...)
 }
