@@ -9,6 +9,11 @@ import (
 	"github.com/mirrorform/mirrorform/internal/plain"
 )
 
+const (
+	maxAttention = 12
+	maxSpots     = 24
+)
+
 // card is one figure of the overview.
 type card struct {
 	Title, Value, Text string

@@ -298,11 +298,3 @@ func labelsOf(hosts []*hostView) []string {
 	}
 	return slices.Sorted(maps.Keys(all))
 }
-
-const (
-	maxAttention = 12
-	maxSpots     = 24
-	// In days:
-	fullSoon        = 30
-	certificateSoon = 14
-)

@@ -12,6 +12,12 @@ import (
 	"github.com/mirrorform/mirrorform/internal/upstream"
 )
 
+// In days, from which on a mirror needs attention.
+const (
+	fullSoon        = 30
+	certificateSoon = 14
+)
+
 // mirrorView is a mirror on a host, as a status has it.
 type mirrorView struct {
 	Host, HostID, Name, Path, Error     string
