@@ -3,9 +3,9 @@ package engine
 import "strings"
 
 // Address says which resource is meant. In text it is HOST/TYPE.NAME or HOST/TYPE.NAME["KEY"]; of
-// the parts that a block expands to (a mirror's), HOST/TYPE.NAME.PART or HOST/TYPE.NAME.PART["KEY"].
-// On a host, as in its manifest, it has no host: TYPE.NAME. ParseAddress and String are the only
-// places that know the text.
+// the parts that a block expands to (a mirror's), HOST/TYPE.NAME.PART or
+// HOST/TYPE.NAME.PART["KEY"]. On a host, as in its manifest, it has no host: TYPE.NAME.
+// ParseAddress and String are the only places that know the text.
 type Address struct {
 	Host string // its name: fra1, or edge["ams"] of a host block with for_each
 	Type string // a resource type, or that of a block that expands to parts: mirror
@@ -99,7 +99,7 @@ func hostEnd(address string) int {
 	return len(address)
 }
 
-// Within tells whether a resource's address is the given one or below it: "fra1/mirror.almalinux"
+// Within reports whether a resource's address is the given one or below it: "fra1/mirror.almalinux"
 // has every part of that mirror below it, "fra1" all that is on the host, "fra1/file" all files
 // there.
 func Within(address, above string) bool {

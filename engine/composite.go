@@ -5,12 +5,14 @@ import (
 	"slices"
 )
 
-// CompositeType is a type of blocks that stand for several resources, such as mirror. S is the struct that such a block fills. Its methods
-// read nothing but their arguments, which they leave as they are.
+// CompositeType is a type of blocks that stand for several resources, such as mirror. S is the
+// struct that such a block fills. Its methods read nothing but their arguments, which they leave as
+// they are.
 type CompositeType[S any] interface {
-	// Expand returns the resources that a block with that label stands for on one host, or what is wrong with the block. A problem's
-	// Attribute is the path of an attribute of the block, with dots: "storage.path". Any problem that is an error leaves no parts. It works
-	// with zero facts, too.
+	// Expand returns the resources that a block with that label stands for on one host, or what is
+	// wrong with the block. A problem's Attribute is the path of an attribute of the block, with
+	// dots: "storage.path". Any problem that is an error leaves no parts. It works with zero facts,
+	// too.
 	Expand(r *Registry, label string, spec *S, site Site) ([]Part, []Problem)
 	// OnLocal reports whether a block may have parts on host local.
 	OnLocal(spec *S) bool
@@ -33,7 +35,8 @@ type Part struct {
 	Keep      string   // why destroy leaves it alone unless named
 }
 
-// Composite is a registered CompositeType with its block's Go type put aside. Every spec is a *S of its type.
+// Composite is a registered CompositeType with its block's Go type put aside. Every spec is a *S of
+// its type.
 type Composite struct {
 	Name    string
 	New     func() any // a new zero spec
@@ -41,7 +44,8 @@ type Composite struct {
 	OnLocal func(spec any) bool
 }
 
-// RegisterComposite adds a composite type. Its name is that of its blocks. Registering a name twice is a bug.
+// RegisterComposite adds a composite type. Its name is that of its blocks. Registering a name twice
+// is a bug.
 func RegisterComposite[S any](r *Registry, name string, t CompositeType[S]) {
 	if r.composites == nil {
 		r.composites = map[string]*Composite{}

@@ -11,7 +11,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Plan connects to all hosts, observes them and compares. A host that cannot be reached or read has its error in its HostPlan; the others go on.
+// Plan connects to all hosts, observes them and compares. A host that cannot be reached or read has
+// its error in its HostPlan; the others go on.
 func (f *Fleet) Plan(ctx context.Context, hosts []Host) *Plan {
 	plan := &Plan{Hosts: make([]*HostPlan, len(hosts))}
 	var reached sync.WaitGroup // hosts that are not Last
@@ -115,7 +116,8 @@ func (p *planner) reachAndCompare(ctx context.Context, connected func()) (hp *Ho
 	}
 	err = guard(func() error { hp, err = p.compare(ctx); return err })
 	if err == nil && p.of.Last {
-		// It is the machine that this runs on, whichever that is: a plan that one of CI's runners saved is applied by another. What is found is compared.
+		// It is the machine that this runs on, whichever that is: a plan that one of CI's runners
+		// saved is applied by another. What is found is compared.
 		hp.MachineID = ""
 	}
 	return hp, err
@@ -170,7 +172,7 @@ func (p *planner) compare(ctx context.Context) (*HostPlan, error) {
 }
 
 // withOrphans adds to what is wanted what the manifest has beyond it, and has the target know the
-// manifest. It notes what is let go and what has moved.
+// manifest. It notes what is released and what has moved.
 func (p *planner) withOrphans(wanted []*Resource, facts map[string]*wire.Facts) (all []*Resource, notes []string, err error) {
 	h := p.h
 	if h.manifest, notes, err = h.manifest.move(p.Moves, p.Configuration); err != nil {
@@ -233,7 +235,8 @@ func (p *planner) markReplaced(list []*Resource) error {
 	return nil
 }
 
-// withoutStrangers drops the dependencies of resources to be removed on what is not there: it need not be removed after them.
+// withoutStrangers drops the dependencies of resources to be removed on what is not there: it need
+// not be removed after them.
 func withoutStrangers(list []*Resource) []*Resource {
 	there := map[string]bool{}
 	for _, r := range list {

@@ -27,9 +27,9 @@ type Record struct {
 // their values, and every later wanted state begins with them, unless the configuration sets them.
 // With `remember:"name,first"` it is the value from before the apply's first step.
 type Settler[S any] interface {
-	// Settle returns a copy of want, which is completed, with what the answers decide. It is completed
-	// again after that: derived fields that no longer hold are left empty. prior is the resource's own entry
-	// in the manifest; nil: it is new.
+	// Settle returns a copy of want, which is completed, with what the answers decide. It is
+	// completed again after that: derived fields that no longer hold are left empty. prior is the
+	// resource's own entry in the manifest; nil: it is new.
 	Settle(t Target, want *S, prior *Record, got Answers) *S
 }
 

@@ -170,10 +170,10 @@ func (k *Kind) Stale(want, have any) any { return k.stale(want, have) }
 // Ask returns the questions that Read needs answered about a complete want.
 func (k *Kind) Ask(t Target, want any) []wire.Query { return k.ask(t, want) }
 
-// Settles tells whether the type is a Settler.
+// Settles reports whether the type is a Settler.
 func (k *Kind) Settles() bool { return k.settles }
 
-// Settle returns want with what the answers decide; of a type that is no Settler, want itself.
+// Settle returns want with what the answers decide; want itself where the type is not a Settler.
 func (k *Kind) Settle(t Target, want any, prior *Record, got Answers) any {
 	return k.settle(t, want, prior, got)
 }

@@ -11,7 +11,8 @@ import (
 	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
-// task is one order to the helper: a step of one change, or the installation of several changes' packages in one go.
+// task is one order to the helper: a step of one change, or the installation of several changes'
+// packages in one go.
 type task struct {
 	changes []*Change
 	summary string
@@ -116,14 +117,14 @@ func (c *Change) writes() int {
 	return len(c.Steps)
 }
 
-// passes tells whether a change may come before what others have written is loaded: it is loaded
+// passes reports whether a change may come before what others have written is loaded: it is loaded
 // with them, or it only writes and depends on none.
 func (c *Change) passes(held []*Change) bool {
 	return slices.ContainsFunc(held, c.shares) ||
 		c.writes() == len(c.Steps) && !slices.ContainsFunc(held, func(h *Change) bool { return slices.Contains(c.Resource.DependsOn, h.Address) })
 }
 
-// shares tells whether two changes have the same unit load what they write.
+// shares reports whether two changes have the same unit load what they write.
 func (c *Change) shares(other *Change) bool {
 	return slices.ContainsFunc(c.loads, func(k Key) bool { return slices.Contains(other.loads, k) })
 }
@@ -132,7 +133,8 @@ func (c *Change) sharesAny(others []Change) bool {
 	return len(c.loads) > 0 && slices.ContainsFunc(others, func(o Change) bool { return c.shares(&o) })
 }
 
-// merge takes a step that installs packages into a task that does, so that the package manager runs once.
+// merge takes a step that installs packages into a task that does, so that the package manager runs
+// once.
 func (t *task) merge(c *Change, s Step) bool {
 	into, from := t.order.Op.Package, s.Do.Package
 	if into == nil || from == nil || len(t.changes[0].Steps) > 1 || len(into.Remove) > 0 || len(from.Remove) > 0 {

@@ -34,8 +34,9 @@ type Target struct {
 // Saved plans have digests of all fields, exported or not, but for those with a `fingerprint:"-"`
 // tag: what changes by itself, and content that is not managed.
 //
-// A nil *S means absent. What is wanted is completed once (Completer), and Ask, Read, Diff, Settle and
-// Check get that. Keys, Validate and the rest get it as the configuration has it. All methods are pure and must not keep or change what they are given.
+// A nil *S means absent. What is wanted is completed once (Completer), and Ask, Read, Diff, Settle
+// and Check get that. Keys, Validate and the rest get it as the configuration has it. All methods
+// are pure and must not keep or change what they are given.
 type Type[S any] interface {
 	// Keys names what the resource is on the host and what must be there before it.
 	// Two resources of a host that provide the same key are an error.
@@ -94,11 +95,11 @@ type Container[S any] interface {
 	Without(have *S, gone func(path string) bool) *S
 }
 
-// Risky is a Type that knows which of its changes can cut the operator off. Of other types the engine
-// judges by the paths, units, accounts and packages that the steps are about.
+// Risky is a Type that knows which of its changes can cut the operator off. Of other types the
+// engine judges by the paths, units, accounts and packages that the steps are about.
 type Risky[S any] interface {
-	// Risk names what may be cut, in a few words, or returns "". want is nil for a removal, have for
-	// a creation.
+	// Risk names what may be cut, in a few words, or returns "". want is nil for a removal, have
+	// for a creation.
 	Risk(want, have *S) string
 }
 

@@ -62,8 +62,8 @@ var fullStates = map[string]func() any{
 	},
 }
 
-// fullState is a state of the type that Validate takes, with as many attributes as go together: that
-// of its case create-full, unless fullStates has one.
+// fullState is a state of the type that Validate takes, with as many attributes as go together:
+// that of its case create-full, unless fullStates has one.
 func fullState(t testing.TB, name string) any {
 	t.Helper()
 	if full := fullStates[name]; full != nil {
@@ -333,7 +333,8 @@ func checkSteps(t *testing.T, queries []wire.Query, state any, steps []engine.St
 	}
 }
 
-// checkRun holds that a program is one of those that types run, with arguments that are not options.
+// checkRun holds that a program is one of those that types run, with arguments that are not
+// options.
 func checkRun(t *testing.T, asked map[string]bool, argv []string) {
 	t.Helper()
 	switch {

@@ -124,8 +124,8 @@ func checkServerNames(names []string) []engine.Problem {
 	return out
 }
 
-// IsHostName reports whether s is a host name of at most 253 characters, made of DNS labels (RFC 1123, section 2.1). One label will do, in a
-// network of one's own. An IPv4 address is one, too.
+// IsHostName reports whether s is a host name of at most 253 characters, made of DNS labels (RFC
+// 1123, section 2.1). One label will do, in a network of one's own. An IPv4 address is one, too.
 func IsHostName(s string) bool { return len(s) <= 253 && hostName.MatchString(s) }
 
 func checkServerName(name string) error {

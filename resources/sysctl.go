@@ -69,8 +69,8 @@ func (st sysctlType) file(s *Sysctl) *managedFile {
 	return s.at(sysctlDir + "/" + st.entry(s))
 }
 
-// entry is the file's name. Files are read in the order of their names (sysctl.d(5)): it comes after
-// those of packages, which begin with less.
+// entry is the file's name. Files are read in the order of their names (sysctl.d(5)): it comes
+// after those of packages, which begin with less.
 func (st sysctlType) entry(s *Sysctl) string {
 	return "90-mirrorform-" + strings.ReplaceAll(st.dotted(s), "/", "@") + ".conf"
 }
@@ -95,7 +95,8 @@ func (st sysctlType) Risk(want, have *Sysctl) string {
 	return ""
 }
 
-// sysctlWord is one component of a parameter's path. The patterns of sysctl.d(5) are not among them.
+// sysctlWord is one component of a parameter's path. The patterns of sysctl.d(5) are not among
+// them.
 var sysctlWord = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.:@+-]*$`)
 
 // sysctlActions have no value: what is written to them is done at once.

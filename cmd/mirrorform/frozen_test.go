@@ -13,13 +13,14 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// frozen compares a file with testdata/frozen/NAME, which holds what an earlier version wrote: bytes
-// on hosts and formats that programs read, which stay as they are. With -update it is written.
+// frozen compares a file with testdata/frozen/NAME, which holds what an earlier version wrote:
+// bytes on hosts and formats that programs read, which stay as they are. With -update it is
+// written.
 //
 //	frozen NAME FILE
 //
-// What differs between runs (times, addresses, UUIDs, keyed digests), and texts for people, are left
-// out of the comparison.
+// What differs between runs (times, addresses, UUIDs, keyed digests), and texts for people, are
+// left out of the comparison.
 func frozen(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: frozen NAME FILE")
@@ -115,7 +116,8 @@ func lasting(ts *testscript.TestScript, text string) string {
 			ts.Check(d.Decode(&v))
 			values = append(values, v)
 		}
-		// Hosts run side by side: what is said of each has an order, what is said of several has none.
+		// Hosts run side by side: what is said of each has an order, what is said of several has
+		// none.
 		slices.SortStableFunc(values, func(a, b map[string]any) int { return strings.Compare(fmt.Sprint(a["host"]), fmt.Sprint(b["host"])) })
 		for _, v := range values {
 			ts.Check(e.Encode(durable(v)))

@@ -48,7 +48,7 @@ func (d *decoder) setNumber(v reflect.Value, text string) {
 	}
 }
 
-// piece is the rest of buf up to a byte that is no plain part of a string.
+// piece is the rest of buf up to a byte that is not a plain part of a string.
 func (d *decoder) piece() []byte {
 	if d.at == len(d.buf) && !d.fill() {
 		d.fail("a string without an end")
@@ -112,7 +112,7 @@ func (d *decoder) reserve(n int) {
 	}
 }
 
-// special reads what is no plain part of a string. ok is false at the string's end.
+// special reads what is not a plain part of a string. ok is false at the string's end.
 func (d *decoder) special() (r rune, ok bool) {
 	switch c := d.buf[d.at]; {
 	case c == '"':

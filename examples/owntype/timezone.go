@@ -8,7 +8,8 @@ import (
 	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
-// Timezone is the time zone of a host: where /etc/localtime leads to (localtime(5)). A host has one.
+// Timezone is the time zone of a host: where /etc/localtime leads to (localtime(5)). A host has
+// one.
 type Timezone struct {
 	Zone string `hcl:"zone"` // as below /usr/share/zoneinfo: "Etc/UTC"
 }
