@@ -38,10 +38,11 @@ func (o Options) stateDir() string {
 	return DefaultStateDir
 }
 
-// Serve speaks the protocol of package wire on in and out until in ends, ctx ends, or nothing came for half a minute. An
-// operation that is under way is finished first, and a transaction that is open is taken back. As root of a host with systemd and with the default
-// state directory, an open transaction is also taken back when the host stops and starts again (see Recover).
-// The error is nil when in ended between two messages.
+// Serve speaks the protocol of package wire on in and out until in ends, ctx ends, or nothing came
+// for half a minute. An operation that is under way is finished first, and a transaction that is
+// open is taken back. As root of a host with systemd and with the default state directory, an open
+// transaction is also taken back when the host stops and starts again (see Recover). The error is
+// nil when in ended between two messages.
 //
 // Serve may leave a goroutine behind that waits for in: callers that go on should close it.
 func Serve(ctx context.Context, in io.Reader, out io.Writer, o Options) error {

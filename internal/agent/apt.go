@@ -80,7 +80,8 @@ var aptEnv = []string{"DEBIAN_FRONTEND=noninteractive", "NEEDRESTART_SUSPEND=1",
 
 // keepConffiles answers dpkg's question about changed configuration files: the host's stay.
 var keepConffiles = []string{"-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold", "-o", "DPkg::Lock::Timeout=120",
-	// dpkg and its maintainer scripts get the host's lock as well, which run gives programs as descriptor 3.
+	// dpkg and its maintainer scripts get the host's lock as well, which run gives programs as
+	// descriptor 3.
 	"-o", "APT::Keep-Fds::=3"}
 
 func (a *apt) remove(names []string) error {
@@ -101,7 +102,8 @@ func (a *apt) install(specs []string) error {
 	}
 	install := append(append(slices.Clone(get), "install", "--"), specs...)
 	err := a.get(install)
-	// The lists are fetched only when they turn out to be too old: it takes longer than most installations.
+	// The lists are fetched only when they turn out to be too old: it takes longer than most
+	// installations.
 	for _, sign := range []string{"Unable to locate package", "has no installation candidate", "404  Not Found", "Failed to fetch", "was not found", "Hash Sum mismatch"} {
 		if err != nil && strings.Contains(outputOf(err), sign) {
 			// One repository that is broken, of somebody else perhaps, fails it, and what is to be
@@ -117,7 +119,8 @@ func (a *apt) install(specs []string) error {
 	if err != nil {
 		return err
 	}
-	// apt-get takes a package of which dpkg demands that it be installed anew (dpkg(1), reinst-required) for one that is there.
+	// apt-get takes a package of which dpkg demands that it be installed anew (dpkg(1),
+	// reinst-required) for one that is there.
 	again, err := a.reinstall(specs)
 	if err == nil && len(again) > 0 {
 		err = a.get(append(append(get, "install", "--reinstall", "--"), again...))
@@ -172,7 +175,8 @@ func (a *apt) tryRemove(names []string) error {
 	return a.run(nil, append([]string{"dpkg", "--force-remove-reinstreq", "--simulate", "--remove", "--"}, names...)...)
 }
 
-// removeBroken does what apt-get does not: it does nothing at all while a package is half installed.
+// removeBroken does what apt-get does not: it does nothing at all while a package is half
+// installed.
 func (a *apt) removeBroken(names []string) error {
 	return a.run(aptEnv, append([]string{"dpkg", "--force-remove-reinstreq", "--remove", "--"}, names...)...)
 }

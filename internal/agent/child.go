@@ -42,7 +42,8 @@ type command struct {
 	keep    int    // bytes of output kept; 0 is wire.MaxOutput
 	merge   bool   // standard error goes where standard output goes
 	refuse  string // text to look for in all of the output
-	// lock is set of a program that changes the host, which inherits the lock where it is held, and keeps it for as long as it or anything it started runs.
+	// lock is set of a program that changes the host, which inherits the lock where it is held, and
+	// keeps it for as long as it or anything it started runs.
 	lock *lock
 }
 
@@ -75,8 +76,8 @@ func lookPath(name string) (string, error) {
 	return "", fmt.Errorf("%s: %w", name, errNotInstalled)
 }
 
-// run runs a program to its end, or until its timeout is over or ctx ends, when its process group is killed. A program that ran
-// is no error, whatever its exit status.
+// run runs a program to its end, or until its timeout is over or ctx ends, when its process group
+// is killed. A program that ran is no error, whatever its exit status.
 func run(ctx context.Context, c command) (*outcome, error) {
 	if len(c.argv) == 0 || c.argv[0] == "" {
 		return nil, errNoProgram
@@ -120,8 +121,8 @@ func (o *outcome) wait(ctx context.Context, cmd *exec.Cmd, c command) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		// Without reaping: until Cmd.Wait does, the number cannot become another process's, and what is
-		// killed below is this group. Cmd's own contexts kill one process alone.
+		// Without reaping: until Cmd.Wait does, the number cannot become another process's, and
+		// what is killed below is this group. Cmd's own contexts kill one process alone.
 		for unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
 		}
 	}()

@@ -56,7 +56,8 @@ func TestCodec(t *testing.T) {
 	compare(t, &wire.Message{Do: &wire.Do{Ops: []wire.Order{{Op: wire.Op{User: &wire.UserOp{Groups: &[]string{}}}}}}})
 }
 
-// What a journal holds has one form, whatever JSON would allow: that of helpers of earlier versions.
+// What a journal holds has one form, whatever JSON would allow: that of helpers of earlier
+// versions.
 func TestEncode(t *testing.T) {
 	t.Parallel()
 	for value, want := range map[string]string{

@@ -8,7 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// host is what the helper knows of the machine, and what acts on it. Tests point the paths elsewhere.
+// host is what the helper knows of the machine, and what acts on it. Tests point the paths
+// elsewhere.
 type host struct {
 	facts     wire.Facts
 	inProcess bool       // the executable is the controller's

@@ -8,7 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// files writes what has no undo of its own: the helper's files, and those that an operation replaces as a whole.
+// files writes what has no undo of its own: the helper's files, and those that an operation
+// replaces as a whole.
 type files struct {
 	transaction string // ID of the open transaction, or ""
 	// What some file systems cannot; tests take their places.
@@ -16,7 +17,8 @@ type files struct {
 	renameNoReplace func(dir int, from string, toDir int, to string) error
 }
 
-// move renames an entry and replaces nothing. Where the file system cannot make sure of that itself, a look before has to do.
+// move renames an entry and replaces nothing. Where the file system cannot make sure of that
+// itself, a look before has to do.
 func (f *files) move(dir int, from string, toDir int, to string) error {
 	err := f.renameNoReplace(dir, from, toDir, to)
 	if !unsupported(err) {
@@ -32,7 +34,8 @@ func (f *files) move(dir int, from string, toDir int, to string) error {
 	return rename(dir, from, toDir, to)
 }
 
-// replace writes a file that has no undo of its own, atomically and synced, and fails when what was there is not what was expected.
+// replace writes a file that has no undo of its own, atomically and synced, and fails when what was
+// there is not what was expected.
 func (f *files) replace(p *place, content []byte, a attributes) (err error) {
 	name := f.temp()
 	defer func() {
@@ -65,13 +68,15 @@ func (f *files) replaceFile(file string, content []byte, mode uint32) error {
 	return f.replace(p, content, attributes{uid: unix.Geteuid(), gid: unix.Getegid(), mode: mode})
 }
 
-// temp makes the name of a temporary file of the open transaction, by which it is swept should it be left.
+// temp makes the name of a temporary file of the open transaction, by which it is swept should it
+// be left.
 func (f *files) temp() string {
 	id := f.transaction
 	if id == "" {
 		id = random()
 	}
-	// No counter: a recovery that is cut short leaves names behind, which the next one must not meet.
+	// No counter: a recovery that is cut short leaves names behind, which the next one must not
+	// meet.
 	return tempPrefix + id + "-x" + random()
 }
 

@@ -92,7 +92,8 @@ func (f *fstab) write(old, text string) error {
 	return f.programs.change("systemctl", "daemon-reload")
 }
 
-// verify has findmnt(8) check a new fstab. Only what it says of one mount point counts: other lines are not ours to judge.
+// verify has findmnt(8) check a new fstab. Only what it says of one mount point counts: other lines
+// are not ours to judge.
 func (f *fstab) verify(text, point string) error {
 	file, err := f.target()
 	if err != nil {
@@ -123,9 +124,9 @@ func (f *fstab) changes(op *wire.MountOp) bool {
 	return there == op.Remove
 }
 
-// verdict finds an error about a mount point in what findmnt --verify says: each target on a line of its own, with the
-// remarks on it indented below. That a device cannot be found is no error: the device itself was read, but where there is
-// no udev findmnt does not see it.
+// verdict finds an error about a mount point in what findmnt --verify says: each target on a line
+// of its own, with the remarks on it indented below. That a device cannot be found is no error: the
+// device itself was read, but where there is no udev findmnt does not see it.
 func verdict(text, point string) string {
 	target := ""
 	for line := range strings.Lines(text) {
@@ -168,8 +169,8 @@ func fstabLines(text string) (found []fstabLine) {
 	return found
 }
 
-// editFstab puts line in place of what fstab says of a mount point, at the end where it says nothing. An empty line takes it
-// out. Every other byte stays.
+// editFstab puts line in place of what fstab says of a mount point, at the end where it says
+// nothing. An empty line takes it out. Every other byte stays.
 func editFstab(text, point, line string) string {
 	var b strings.Builder
 	done := line == ""

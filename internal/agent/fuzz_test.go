@@ -9,7 +9,8 @@ import (
 	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
-// FuzzFrames reads any bytes as frames, and what encoding/json takes of them as a message. Neither panics, and every message is the same to both.
+// FuzzFrames reads any bytes as frames, and what encoding/json takes of them as a message. Neither
+// panics, and every message is the same to both.
 func FuzzFrames(f *testing.F) {
 	for _, body := range []string{
 		`{}`, `null`, `{"do":{"ops":[{"op":{"run":{"argv":["$(touch /pwn-1)","a\u0000b","\ud800"]}}}]}}`, `{"ask":{"queries":[{"verb":"file","arg":"../../etc/shadow"}]}}`,

@@ -39,7 +39,8 @@ func get(ctx context.Context, address, host, path string) *wire.HTTP {
 	return w
 }
 
-// exchange sends the request and returns what came back, bounded in size and time. HTTP/1.0 keeps the server from chunking (RFC 9112).
+// exchange sends the request and returns what came back, bounded in size and time. HTTP/1.0 keeps
+// the server from chunking (RFC 9112).
 func exchange(ctx context.Context, address, host, path string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, httpTimeout)
 	defer cancel()

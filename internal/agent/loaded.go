@@ -34,7 +34,8 @@ func (r *records) file(name string) (string, error) {
 	return r.state.dir + "/loaded/" + name, nil
 }
 
-// loadedDigest is a digest of files' paths and contents, whatever the order of the paths. A link counts as what it leads to.
+// loadedDigest is a digest of files' paths and contents, whatever the order of the paths. A link
+// counts as what it leads to.
 func loadedDigest(files []string) (string, error) {
 	files = append([]string(nil), files...)
 	slices.Sort(files)

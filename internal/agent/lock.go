@@ -155,8 +155,8 @@ func lockProcesses(fd int) string {
 	return printable(strings.Join(found, ", "))
 }
 
-// wait takes the lock, waiting for it until the time is over; it then returns who has it. waiting is called at once when it has to wait, and again
-// when the holder is another one.
+// wait takes the lock, waiting for it until the time is over; it then returns who has it. waiting
+// is called at once when it has to wait, and again when the holder is another one.
 func (l *lock) wait(ctx context.Context, who *wire.Begin, waiting func(wire.Holder)) (*wire.Holder, error) {
 	deadline := time.Now().Add(time.Duration(max(0, min(who.Wait, 24*3600))) * time.Second)
 	var last *holder

@@ -13,8 +13,8 @@ import (
 // errNoPackages is the error of a host whose package manager is not known.
 var errNoPackages = errors.New("this host has neither apt nor dnf")
 
-// checkPackage refuses what is no package name. The alphabet is that of Debian policy 5.6.1 with what rpm names add.
-// A final minus would make apt-get remove.
+// checkPackage refuses what is no package name. The alphabet is that of Debian policy 5.6.1 with
+// what rpm names add. A final minus would make apt-get remove.
 func checkPackage(name string) error {
 	ok := name != "" && len(name) < 200 && !strings.HasSuffix(name, "-")
 	for i, r := range name {
@@ -26,7 +26,8 @@ func checkPackage(name string) error {
 	return nil
 }
 
-// checkVersion refuses what is no version: of dpkg (deb-version(7)) or epoch:version-release of rpm.
+// checkVersion refuses what is no version: of dpkg (deb-version(7)) or epoch:version-release of
+// rpm.
 func checkVersion(version string) error {
 	ok := version != "" && len(version) < 200
 	for i, r := range version {

@@ -75,8 +75,8 @@ func (t *transaction) pathOp(o *wire.Order) error {
 // placing performs an operation on a path, once it is recorded.
 type placing func(*place, *operation) error
 
-// plan checks an operation as far as nothing need be changed for it, completes what is recorded of it, and returns what performs it; nothing when nothing
-// is to be done.
+// plan checks an operation as far as nothing need be changed for it, completes what is recorded of
+// it, and returns what performs it; nothing when nothing is to be done.
 func (t *transaction) plan(op *wire.Op, p *place, b *begun) (placing, error) {
 	switch {
 	case op.Write != nil:

@@ -8,8 +8,8 @@ import (
 	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
-// list lists the names of all packages of which something is there, sorted, and a digest of their versions and states. Where there is no package
-// manager, there are none.
+// list lists the names of all packages of which something is there, sorted, and a digest of their
+// versions and states. Where there is no package manager, there are none.
 func (p *packages) list() (names []string, digest string, err error) {
 	if p.manager == nil {
 		return nil, digestOf(""), nil
@@ -31,8 +31,8 @@ func (p *packages) list() (names []string, digest string, err error) {
 	return names, digestOf(b.String()), nil
 }
 
-// undo takes a change of packages back: what was not there before is removed, as far as nothing else needs it, and never purged; what was removed or
-// upgraded is installed as it was.
+// undo takes a change of packages back: what was not there before is removed, as far as nothing
+// else needs it, and never purged; what was removed or upgraded is installed as it was.
 func (p *packages) undo(undo *wire.PackageOp, op *operation) error {
 	if p.manager != nil {
 		if err := p.manager.repair(); err != nil {

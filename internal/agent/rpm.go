@@ -36,7 +36,8 @@ func evr(s string) string {
 	return strings.TrimPrefix(strings.TrimPrefix(s, "(none):"), "0:")
 }
 
-// parseRepoquery reads NAME, version and architecture, parted by tabs. A package of another architecture does not count.
+// parseRepoquery reads NAME, version and architecture, parted by tabs. A package of another
+// architecture does not count.
 func parseRepoquery(text, arch string) map[string]string {
 	versions := map[string]string{}
 	for line := range strings.Lines(text) {

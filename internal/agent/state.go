@@ -7,11 +7,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// stateDir is the directory that holds what outlives the helper: the manifest, the lock, journals, and records of what units
-// have loaded.
+// stateDir is the directory that holds what outlives the helper: the manifest, the lock, journals,
+// and records of what units have loaded.
 type stateDir struct{ dir string }
 
-// make makes a directory of the state directory (or itself, for ""), which only this user can write to.
+// make makes a directory of the state directory (or itself, for ""), which only this user can write
+// to.
 func (s *stateDir) make(name string) error {
 	if err := checkPath(s.dir); err != nil {
 		return err
@@ -61,7 +62,8 @@ func (s *stateDir) readManifest() ([]byte, error) {
 	return data, nil
 }
 
-// freeName is the name that the manifest gets when it is kept: manifest.json.N with the next free number.
+// freeName is the name that the manifest gets when it is kept: manifest.json.N with the next free
+// number.
 func (s *stateDir) freeName() string {
 	for n := 1; ; n++ {
 		name := fmt.Sprintf("manifest.json.%d", n)
@@ -72,7 +74,8 @@ func (s *stateDir) freeName() string {
 	}
 }
 
-// journals lists the directories of transactions that were left open, and removes those in which nothing was begun, or all was ended.
+// journals lists the directories of transactions that were left open, and removes those in which
+// nothing was begun, or all was ended.
 func (s *stateDir) journals() (dirs []string, err error) {
 	names, err := listDir(s.dir + "/journal")
 	if absent(err) {

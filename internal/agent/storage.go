@@ -148,7 +148,8 @@ func (s *storage) mount(op *wire.MountOp) error {
 	return err
 }
 
-// wantedLine is the line that fstab is to have for a mount point, "" for none, and whether it is to be mounted.
+// wantedLine is the line that fstab is to have for a mount point, "" for none, and whether it is to
+// be mounted.
 func (s *storage) wantedLine(op *wire.MountOp) (line string, mounted bool, err error) {
 	switch {
 	case op.Remove:
@@ -163,8 +164,8 @@ func (s *storage) wantedLine(op *wire.MountOp) (line string, mounted bool, err e
 	return line, op.Mounted, checkOptions(op.Options)
 }
 
-// remount brings a mount to its options, also where fstab says the same as before: somebody may have
-// remounted it with others.
+// remount brings a mount to its options, also where fstab says the same as before: somebody may
+// have remounted it with others.
 func (s *storage) remount(op *wire.MountOp, line string) error {
 	options := "remount," + strings.Join(op.Options, ",")
 	switch {

@@ -252,8 +252,8 @@ func (t *transaction) rollback() (undone int, failures []string) {
 	return undone, failures
 }
 
-// undoOne takes one operation back, unless that was done, and tells whether it did. What somebody has changed since is not a
-// failure: it stays.
+// undoOne takes one operation back, unless that was done, and tells whether it did. What somebody
+// has changed since is not a failure: it stays.
 func (t *transaction) undoOne(op *operation) (done bool, err error) {
 	first := t.first(op)
 	if op.undone {

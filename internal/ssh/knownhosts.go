@@ -39,8 +39,8 @@ func SystemKnownHosts() []string {
 	return []string{"/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"}
 }
 
-// read loads the files. Lines that cannot be read are left out, as ssh(1) does; they would otherwise make all others
-// unusable.
+// read loads the files. Lines that cannot be read are left out, as ssh(1) does; they would
+// otherwise make all others unusable.
 func (h *hostKeys) read() error {
 	var usable []string
 	for _, file := range h.paths() {
@@ -82,8 +82,9 @@ type badLine struct {
 	err  error
 }
 
-// withoutBadLines empties the lines that the library would stumble over; the others keep their numbers. What is left is parted by single blanks, so that
-// the library reads the fields that were checked here.
+// withoutBadLines empties the lines that the library would stumble over; the others keep their
+// numbers. What is left is parted by single blanks, so that the library reads the fields that were
+// checked here.
 func withoutBadLines(data []byte) (cleaned []byte, bad []badLine) {
 	lines := bytes.Split(data, []byte("\n"))
 	for i, line := range lines {

@@ -117,8 +117,8 @@ func (s *site) run(want int, args ...string) string {
 	j := &job{Settings: &s.settings, name: "m", stdout: f, stderr: f, claimFile: filepath.Join(s.settings.State, "claim"), allow: c.allow}
 	got := j.run(c)
 	if j.lock != nil {
-		// The program's end does that. Closing it is not enough here: a child that a test beside this one
-		// starts has a copy of it between fork(2) and execve(2).
+		// The program's end does that. Closing it is not enough here: a child that a test beside
+		// this one starts has a copy of it between fork(2) and execve(2).
 		_ = flock(j.lock, unix.LOCK_UN)
 		_ = j.lock.Close()
 	}

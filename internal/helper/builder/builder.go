@@ -62,7 +62,8 @@ func Build(ctx context.Context, root, arch, out string) error {
 	if arch == "s390x" {
 		ldflags += " -R 4096" // its page size; the linker's default pads each segment to 64 KiB
 	}
-	// Inlining its small functions makes it 65 KB larger, which every host is sent, and it waits for disks and programs anyway.
+	// Inlining its small functions makes it 65 KB larger, which every host is sent, and it waits
+	// for disks and programs anyway.
 	const gcflags = "-gcflags=" + Module + "/...=-l"
 	_, err := run(ctx, root, arch, "build", "-tags="+Tags, "-trimpath", "-buildvcs=false", gcflags, "-ldflags="+ldflags, "-o", out, command)
 	return err
