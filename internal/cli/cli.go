@@ -18,8 +18,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// Main runs the command line and returns the exit status. There are the resource types that mirrorform
-// has, and those that add.
+// Main runs the command line and returns the exit status. There are the resource types that
+// mirrorform has, and those that add.
 func Main(add ...func(*engine.Registry)) int {
 	// The first signal ends things in order; the default is back before anybody hears of it, so that a second one ends the program at once.
 	ctx, end := context.WithCancel(context.Background())

@@ -16,7 +16,8 @@ import (
 	"github.com/mirrorform/mirrorform/internal/upstream"
 )
 
-// collection is what a command tells for its result. A nil one hears nothing: without --report there is nobody to tell.
+// collection is what a command tells for its result. A nil one hears nothing: without --report
+// there is nobody to tell.
 type collection struct {
 	command string
 	dir     string // of the configuration
@@ -55,7 +56,8 @@ func (c *collection) diagnosed(diags hcl.Diagnostics) {
 	}
 }
 
-// fromHere is a path from the working directory, where that is above it: so CI systems find the file in their checkout.
+// fromHere is a path from the working directory, where that is above it: so CI systems find the
+// file in their checkout.
 func fromHere(path string) string {
 	if here, err := os.Getwd(); err == nil && filepath.IsAbs(path) {
 		if rel, err := filepath.Rel(here, path); err == nil && filepath.IsLocal(rel) {
@@ -74,14 +76,16 @@ func (c *collection) prepared(r *run.Run) {
 	c.sources = sourcesDigest(r.Config.Files())
 }
 
-// narrowed is told of the hosts that a command is about, where these are not all that a run was prepared for.
+// narrowed is told of the hosts that a command is about, where these are not all that a run was
+// prepared for.
 func (c *collection) narrowed(hosts []engine.Host) {
 	if c != nil {
 		c.hosts = run.Names(hosts)
 	}
 }
 
-// sourcesDigest tells configurations apart. Values of variables that come from elsewhere than files are not in it.
+// sourcesDigest tells configurations apart. Values of variables that come from elsewhere than files
+// are not in it.
 func sourcesDigest(files map[string]*hcl.File) string {
 	var all []string
 	for _, name := range slices.Sorted(maps.Keys(files)) {
@@ -92,8 +96,8 @@ func sourcesDigest(files map[string]*hcl.File) string {
 	return engine.Digest("mirrorform", "sources", all)
 }
 
-// timed hears of the progress of hosts while they are planned for or applied to, and passes it on. The time that a question to the user takes is in
-// neither.
+// timed hears of the progress of hosts while they are planned for or applied to, and passes it on.
+// The time that a question to the user takes is in neither.
 func (c *collection) timed(pass func(engine.Progress)) func(engine.Progress) {
 	if c == nil {
 		return pass

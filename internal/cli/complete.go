@@ -11,8 +11,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// completer completes arguments by a command's configuration, and explains those that do not belong where they stand. What is wrong with the
-// configuration is not told.
+// completer completes arguments by a command's configuration, and explains those that do not belong
+// where they stand. What is wrong with the configuration is not told.
 type completer struct {
 	g     *global
 	flags *configFlags
@@ -80,8 +80,8 @@ func (c completer) none(cmd *cobra.Command, args []string) error {
 	return cobra.NoArgs(cmd, args)
 }
 
-// explain explains an argument of a command that takes none: a host or an address that belongs to an
-// option.
+// explain explains an argument of a command that takes none: a host or an address that belongs to
+// an option.
 func (c completer) explain(cmd *cobra.Command, arg string) error {
 	read := c.config()
 	takes := func(flag string) bool { return cmd.Flags().Lookup(flag) != nil }

@@ -116,7 +116,8 @@ func readExpression(ctx context.Context, lines *ui.Lines) (string, error) {
 	return text, nil
 }
 
-// consoleFacts loads the configuration and asks the host for its facts; none is asked when none is named.
+// consoleFacts loads the configuration and asks the host for its facts; none is asked when none is
+// named.
 func consoleFacts(ctx context.Context, g *global, w *observer, o consoleOptions) (*config.Config, map[string]*wire.Facts, error) {
 	if o.host == "" {
 		c, err := run.Load(o.sources(g), w)

@@ -16,7 +16,8 @@ func (f *observerFlags) addEventsFlag(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.events, "events", "", "write what happens as JSON lines to `FILE`, - (standard output; all else goes to standard error) or fd:N; see docs/events.md")
 }
 
-// startEvents opens the stream of events, if one is wanted. It ends with the exit status, which is that of an error if events could not be written.
+// startEvents opens the stream of events, if one is wanted. It ends with the exit status, which is
+// that of an error if events could not be written.
 func startEvents(g *global, cmd *cobra.Command, to string) (*events.Stream, error) {
 	if flag := cmd.Flags().Lookup("events"); flag == nil || !flag.Changed {
 		return nil, nil

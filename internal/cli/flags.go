@@ -30,7 +30,8 @@ func (f *configFlags) sources(g *global) run.Sources {
 	return run.Sources{Dir: g.chdir, Vars: f.vars, Confine: f.confine, Version: Version(), Types: g.types}
 }
 
-// varFlag and varFileFlag collect --var and --var-file in the order in which they were given: the last one wins.
+// varFlag and varFileFlag collect --var and --var-file in the order in which they were given: the
+// last one wins.
 type (
 	varFlag     []lang.VarSource
 	varFileFlag []lang.VarSource
@@ -160,7 +161,8 @@ func (f *hostFlags) add(g *global, cmd *cobra.Command) {
 	_ = cmd.RegisterFlagCompletionFunc("target", complete.addresses)
 }
 
-// options are those of a run on the hosts that the flags mean, and those that are named, if any are. What changes hosts gives the name of its command.
+// options are those of a run on the hosts that the flags mean, and those that are named, if any
+// are. What changes hosts gives the name of its command.
 func (f *hostFlags) options(g *global, w *observer, command string, names ...string) run.Options {
 	return run.Options{
 		Sources:     f.sources(g),

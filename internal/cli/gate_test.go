@@ -11,7 +11,8 @@ import (
 	"github.com/mirrorform/mirrorform/internal/upstream"
 )
 
-// TestGateVerifier: a gate looks at mirrors as verify does, and does not let one pass that is not accepted.
+// TestGateVerifier: a gate looks at mirrors as verify does, and does not let one pass that is not
+// accepted.
 func TestGateVerifier(t *testing.T) {
 	t.Parallel()
 	tree, flags, ca := startMirror(t)

@@ -42,7 +42,8 @@ type global struct {
 	quiet bool
 
 	printFailed error
-	// atEnd are called when the command has ended, the last one first, with the exit status and its error; they return the status then.
+	// atEnd are called when the command has ended, the last one first, with the exit status and its
+	// error; they return the status then.
 	atEnd []func(status int, err error) int
 }
 

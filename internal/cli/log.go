@@ -27,7 +27,8 @@ func (f *logFlags) add(flags *pflag.FlagSet) {
 
 var logLevels = map[string]slog.Level{"info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError, "trace": runlog.LevelTrace}
 
-// start begins the log, if one is wanted. It ends with the exit status, which is that of an error if the log could not be written.
+// start begins the log, if one is wanted. It ends with the exit status, which is that of an error
+// if the log could not be written.
 func (f *logFlags) start(g *global, cmd *cobra.Command) (*runlog.Log, error) {
 	if cmd.Flags().Lookup("log-level") == nil {
 		return nil, nil

@@ -11,14 +11,16 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// observerFlags say where else than to the terminal goes what happens in a run. Commands have some of them.
+// observerFlags say where else than to the terminal goes what happens in a run. Commands have some
+// of them.
 type observerFlags struct {
 	log     logFlags
 	events  string
 	reports reportFiles
 }
 
-// observer is the run.Observer of a command: the terminal, and where flags want them the stream of events, the log and the result.
+// observer is the run.Observer of a command: the terminal, and where flags want them the stream of
+// events, the log and the result.
 type observer struct {
 	*ui.UI
 	events *events.Stream // nil: none are wanted
@@ -30,8 +32,9 @@ type observer struct {
 
 var _ run.Observer = (*observer)(nil)
 
-// observed runs a command with what its flags have observe it. The log and the events end with the exit status, and result files are written however
-// the command ends; an error of these makes the exit status 1.
+// observed runs a command with what its flags have observe it. The log and the events end with the
+// exit status, and result files are written however the command ends; an error of these makes the
+// exit status 1.
 func (g *global) observed(cmd *cobra.Command, f *observerFlags, command func(*observer) error) error {
 	w := &observer{UI: g.ui}
 	var err error

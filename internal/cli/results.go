@@ -65,8 +65,9 @@ func completeReport(*cobra.Command, []string, string) ([]string, cobra.ShellComp
 	return list, cobra.ShellCompDirectiveNoSpace
 }
 
-// written runs a command and writes the result files when it ends, however it ends, if there are any to write. An error of these makes the exit status 1.
-// eventsTo is where the command's events go.
+// written runs a command and writes the result files when it ends, however it ends, if there are
+// any to write. An error of these makes the exit status 1. eventsTo is where the command's events
+// go.
 func (f reportFiles) written(g *global, cmd *cobra.Command, eventsTo string, command func(*collection) error) error {
 	if len(f) == 0 {
 		return command(nil)
@@ -123,8 +124,8 @@ func (f reportFiles) write(g *global, r *report.Result) error {
 	return errors.Join(errs...)
 }
 
-// write replaces a file as a whole, but for one that is no regular file, which is written to, and GitHub's summary of a step, which is
-// added to.
+// write replaces a file as a whole, but for one that is no regular file, which is written to, and
+// GitHub's summary of a step, which is added to.
 func (f reportFile) write(g *global, r *report.Result) error {
 	o := report.Options{Version: Version()}
 	summary := f.isStepSummary()

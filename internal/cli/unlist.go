@@ -170,8 +170,9 @@ func (u *unlisting) sayOnce(text string) {
 	}
 }
 
-// unlist brings the entries of hosts out of AlmaLinux's list. ready are the hosts that are not listed any more; waiting tells whether others still are,
-// failed whether something went wrong with some, which was told.
+// unlist brings the entries of hosts out of AlmaLinux's list. ready are the hosts that are not
+// listed any more; waiting tells whether others still are, failed whether something went wrong with
+// some, which was told.
 func unlist(ctx context.Context, r *run.Run, u *ui.UI, hosts []string, o retireOptions) (ready []string, waiting, failed bool, err error) {
 	entries, err := entriesToRetire(ctx, r, hosts)
 	if err != nil {

@@ -100,7 +100,8 @@ func (f verifyFlags) upstream(ctx context.Context) (o upstream.Options, err erro
 	return o, nil
 }
 
-// openConfigured opens the GeoIP databases of the configuration, if there is one and flags name none. The caller closes them.
+// openConfigured opens the GeoIP databases of the configuration, if there is one and flags name
+// none. The caller closes them.
 func openConfigured(o *upstream.Options, c *config.Config, u *ui.UI) error {
 	if c == nil || len(o.GeoIP) > 0 {
 		return nil
@@ -121,7 +122,8 @@ func openConfigured(o *upstream.Options, c *config.Config, u *ui.UI) error {
 	return nil
 }
 
-// closeDatabases closes the GeoIP databases. They are only read, so nothing is lost where that fails.
+// closeDatabases closes the GeoIP databases. They are only read, so nothing is lost where that
+// fails.
 func closeDatabases(o upstream.Options) {
 	for _, db := range o.GeoIP {
 		_ = db.Close()

@@ -1,5 +1,5 @@
-// Package plain makes text plain: what a terminal would not show as itself is shown as an escape. What
-// hosts, upstreams and configurations say may hold anything.
+// Package plain makes text plain: what a terminal would not show as itself is shown as an escape.
+// What hosts, upstreams and configurations say may hold anything.
 package plain
 
 import (
@@ -8,15 +8,16 @@ import (
 	"unicode/utf8"
 )
 
-// maxMarks is how many combining marks in a row are left alone: no orthography needs more, and long runs of
-// them paint over the lines above and below.
+// maxMarks is how many combining marks in a row are left alone: no orthography needs more, and long
+// runs of them paint over the lines above and below.
 const maxMarks = 4
 
-// Escape makes a string safe to print on one line of a terminal. Printable text stays as it is; everything else becomes a visible
-// escape in Go's notation: control characters (\n, \t, \x1b), C1 (\u009b), bidirectional and zero-width
-// characters (\u202e), spaces other than U+0020, unassigned code points, bytes that are not UTF-8 (\xff), combining
-// marks without a base or in long runs. Backslashes stay as they are: the result is for reading, not for decoding.
-// Escaping twice changes nothing.
+// Escape makes a string safe to print on one line of a terminal. Printable text stays as it is;
+// everything else becomes a visible escape in Go's notation: control characters (\n, \t, \x1b), C1
+// (\u009b), bidirectional and zero-width characters (\u202e), spaces other than U+0020, unassigned
+// code points, bytes that are not UTF-8 (\xff), combining marks without a base or in long runs.
+// Backslashes stay as they are: the result is for reading, not for decoding. Escaping twice changes
+// nothing.
 func Escape(s string) string {
 	if plainASCII(s) {
 		return s
@@ -66,8 +67,9 @@ func (e *Escaper) Next(s string) (text string, size int) {
 	return escapeRune(r), size
 }
 
-// Visible tells whether a rune shows as itself. Go's notion of printable leaves out controls, formatting
-// characters, all spaces but U+0020, surrogates, private use and unassigned code points. Unicode counts some more as ignorable.
+// Visible tells whether a rune shows as itself. Go's notion of printable leaves out controls,
+// formatting characters, all spaces but U+0020, surrogates, private use and unassigned code points.
+// Unicode counts some more as ignorable.
 func Visible(r rune) bool {
 	return unicode.IsPrint(r) &&
 		!unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) &&

@@ -8,8 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// JSON encodes a value on one line. What a terminal would not show as itself is written as \u escapes. Strings that are not UTF-8 have U+FFFD in place of what
-// is not.
+// JSON encodes a value on one line. What a terminal would not show as itself is written as \u
+// escapes. Strings that are not UTF-8 have U+FFFD in place of what is not.
 func JSON(v any) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -20,7 +20,8 @@ func JSON(v any) ([]byte, error) {
 	return VisibleJSON(bytes.TrimSuffix(b.Bytes(), []byte{'\n'})), nil
 }
 
-// VisibleJSON writes what a terminal would not show as itself as \u escapes in a JSON text, whose value stays the same.
+// VisibleJSON writes what a terminal would not show as itself as \u escapes in a JSON text, whose
+// value stays the same.
 func VisibleJSON(doc []byte) []byte {
 	// In JSON text such characters stand inside of strings only.
 	out := make([]byte, 0, len(doc))

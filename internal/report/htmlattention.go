@@ -79,7 +79,8 @@ type spot struct {
 	Note     string
 }
 
-// attention lists what should be looked at, the worst first; more is how many reasons it leaves out.
+// attention lists what should be looked at, the worst first; more is how many reasons it leaves
+// out.
 func (f *fleet) attention(verified []verifyView) (list []attention, more int) {
 	add := func(rank int, mark, reason string, at spot) {
 		i := slices.IndexFunc(list, func(a attention) bool { return a.Reason == reason })

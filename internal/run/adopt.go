@@ -14,7 +14,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Drafts reads hosts all at once, for a configuration that is written to the file out. A host that cannot be read has an error of its own.
+// Drafts reads hosts all at once, for a configuration that is written to the file out. A host that
+// cannot be read has an error of its own.
 func (r *Run) Drafts(ctx context.Context, hosts []engine.Host, entry *mirrorsd.File, out string) ([]*adopt.Draft, []error, error) {
 	dir, err := filepath.Abs(r.sources.Dir)
 	if err != nil {
@@ -80,7 +81,8 @@ func (r *Run) draft(ctx context.Context, h adopt.Host, out string, report func(e
 	return d, nil
 }
 
-// DeclaredIn tells whether a resource is declared in the file that is about to be replaced. All files of a configuration lie in one directory.
+// DeclaredIn tells whether a resource is declared in the file that is about to be replaced. All
+// files of a configuration lie in one directory.
 func (s *Scope) DeclaredIn(res *engine.Resource, out string) bool {
 	i := strings.LastIndexByte(res.Source, ':')
 	if out == "" || i <= 0 {

@@ -41,8 +41,8 @@ type connector struct {
 	log       *runlog.Log
 }
 
-// newConnector returns what opens sessions with a configuration's hosts. The caller closes it. Nothing is reached yet, but the operator
-// may be asked for a password.
+// newConnector returns what opens sessions with a configuration's hosts. The caller closes it.
+// Nothing is reached yet, but the operator may be asked for a password.
 func newConnector(s *Scope, a Access) (*connector, error) {
 	passwords, err := newPasswords(a.AskBecomePass, s.sources.Confine, a.Ask)
 	if err != nil {
@@ -144,7 +144,8 @@ func takenKeys() string {
 	return filepath.Join(cache, "mirrorform", "ssh-keys")
 }
 
-// readPreamble reads what a helper prints before its first message, on a stream on which nothing else is printed.
+// readPreamble reads what a helper prints before its first message, on a stream on which nothing
+// else is printed.
 func readPreamble(conn io.Reader) error {
 	preamble := make([]byte, len(wire.Preamble))
 	if _, err := io.ReadFull(conn, preamble); err != nil {

@@ -27,7 +27,8 @@ func (s *Scope) NeedFacts() []engine.Host {
 	return slices.DeleteFunc(slices.Clone(s.Hosts), func(h engine.Host) bool { return !slices.Contains(needed, h.Name) })
 }
 
-// Entries returns what the mirrors on the hosts publish. Entries that are made from facts which are not given are not among them.
+// Entries returns what the mirrors on the hosts publish. Entries that are made from facts which are
+// not given are not among them.
 func (s *Scope) Entries(facts map[string]*wire.Facts) ([]Entry, error) {
 	if !slices.ContainsFunc(s.Hosts, func(h engine.Host) bool { return h.Last }) {
 		return nil, nil // no mirror puts anything on host local
@@ -54,7 +55,8 @@ func (s *Scope) Entries(facts map[string]*wire.Facts) ([]Entry, error) {
 	return found, nil
 }
 
-// Publishable are the mirrors' files as the configuration wants them. Hosts are reached only if their facts decide what is in them.
+// Publishable are the mirrors' files as the configuration wants them. Hosts are reached only if
+// their facts decide what is in them.
 func (s *Scope) Publishable(ctx context.Context, access Access, parallelism int) ([]publish.Entry, error) {
 	return s.publishable(func(hosts []engine.Host) (map[string]*wire.Facts, error) {
 		c, err := newConnector(s, access)
@@ -66,7 +68,8 @@ func (s *Scope) Publishable(ctx context.Context, access Access, parallelism int)
 	})
 }
 
-// Publishable are the mirrors' files as the configuration wants them. Hosts are reached only if their facts decide what is in them.
+// Publishable are the mirrors' files as the configuration wants them. Hosts are reached only if
+// their facts decide what is in them.
 func (r *Run) Publishable(ctx context.Context) ([]publish.Entry, error) {
 	return r.publishable(func(hosts []engine.Host) (map[string]*wire.Facts, error) {
 		return r.connector.readFacts(ctx, hosts, r.Options.Parallelism)

@@ -8,7 +8,8 @@ import (
 	"path/filepath"
 )
 
-// WriteAtomically writes a file by way of a temporary one beside it, so that it is wholly old or wholly new.
+// WriteAtomically writes a file by way of a temporary one beside it, so that it is wholly old or
+// wholly new.
 func WriteAtomically(name string, content []byte, mode fs.FileMode) (err error) {
 	tmp, err := os.CreateTemp(filepath.Dir(name), ".mirrorform-*")
 	if err != nil {

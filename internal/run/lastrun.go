@@ -47,7 +47,8 @@ func lastRunFile(dir string) (string, error) {
 // errNoLastRun is the error of a configuration that nothing was applied of from this machine.
 var errNoLastRun = errors.New("there is no last run: nothing of this configuration was applied from this machine and directory yet")
 
-// readLastRun reads that of the configuration in dir; where there is none the error is errNoLastRun.
+// readLastRun reads that of the configuration in dir; where there is none the error is
+// errNoLastRun.
 func readLastRun(dir string) (*lastRun, error) {
 	file, err := lastRunFile(dir)
 	if err != nil {
@@ -81,8 +82,9 @@ func (l *lastRun) failed() []string {
 	return names
 }
 
-// mergeLastRun enters outcomes of a command in the record of the configuration in dir. What other runs do meanwhile, of other shards for instance, is
-// kept; of hosts that are not declared any more nothing is.
+// mergeLastRun enters outcomes of a command in the record of the configuration in dir. What other
+// runs do meanwhile, of other shards for instance, is kept; of hosts that are not declared any more
+// nothing is.
 func mergeLastRun(dir string, declared []*config.Host, command string, outcomes map[string]engine.Outcome) (err error) {
 	file, err := lastRunFile(dir)
 	if err != nil {

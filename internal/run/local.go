@@ -12,7 +12,8 @@ import (
 	"github.com/mirrorform/mirrorform/internal/config"
 )
 
-// localState is the state directory of host local, the machine that mirrorform runs on. Each configuration directory has its own there.
+// localState is the state directory of host local, the machine that mirrorform runs on. Each
+// configuration directory has its own there.
 func localState(configuration string) (string, error) {
 	state, err := os.UserCacheDir()
 	if err != nil {
@@ -26,7 +27,8 @@ func localState(configuration string) (string, error) {
 	return filepath.Join(state, "mirrorform", "local", hex.EncodeToString(sum[:8])), nil
 }
 
-// declaredHosts are the hosts of the configuration in dir, and host local when something of it is still managed there.
+// declaredHosts are the hosts of the configuration in dir, and host local when something of it is
+// still managed there.
 func declaredHosts(c *config.Config, dir string) []*config.Host {
 	hosts := c.Hosts()
 	if slices.ContainsFunc(hosts, func(h *config.Host) bool { return h.Local }) {

@@ -30,8 +30,8 @@ type Observer interface {
 	Planned(plan *engine.Plan)
 	// Applied hears what came of the plan that Planned heard of last.
 	Applied(result *engine.Result)
-	// Progress begins to show what happens on hosts. report is for what an engine.Fleet reports; end is called before anything
-	// else is shown.
+	// Progress begins to show what happens on hosts. report is for what an engine.Fleet reports;
+	// end is called before anything else is shown.
 	Progress(hosts []string) (report func(engine.Progress), end func())
 	// Tell hears what happens on a host where it is not shown.
 	Tell(e engine.Progress)

@@ -15,15 +15,16 @@ import (
 type Pass struct {
 	*Run
 	Plan *engine.Plan
-	// Problems are those of the configuration with this plan's facts, and those of resources on their hosts.
+	// Problems are those of the configuration with this plan's facts, and those of resources on
+	// their hosts.
 	Problems hcl.Diagnostics
 
 	hosts []engine.Host
 	fleet *engine.Fleet
 }
 
-// NewPlan plans, and has the observer hear what the configuration and the hosts have against it. A --target that means nothing is an error. The caller
-// closes the pass.
+// NewPlan plans, and has the observer hear what the configuration and the hosts have against it. A
+// --target that means nothing is an error. The caller closes the pass.
 func (r *Run) NewPlan(ctx context.Context, a Aim) (*Pass, error) {
 	p := r.Observe(ctx, a)
 	if r.rollout != nil && p.Plan.Counts().Changes() > 0 {
@@ -65,7 +66,8 @@ func (r *Run) Observe(ctx context.Context, a Aim) *Pass {
 // Close ends all sessions, and with them gives locks back.
 func (p *Pass) Close() { p.fleet.Close() }
 
-// Adopt ends an apply that has nothing to change: hosts note that they manage what is as wanted. The observer hears the errors of hosts.
+// Adopt ends an apply that has nothing to change: hosts note that they manage what is as wanted.
+// The observer hears the errors of hosts.
 func (p *Pass) Adopt(ctx context.Context) error {
 	if err := p.remember(p.planned()); err != nil {
 		return err
@@ -102,7 +104,8 @@ func (p *Pass) Perform(ctx context.Context) (*engine.Result, error) {
 		p.observer.Note("Interrupted: the hosts finish what they have begun. A second interrupt ends mirrorform at once; each host then finishes its current step and takes everything back.")
 	})
 	defer quiet()
-	// Steps under way are finished after a signal: half of an operation is worse than all of it. A second signal ends the program.
+	// Steps under way are finished after a signal: half of an operation is worse than all of it. A
+	// second signal ends the program.
 	result := p.fleet.ApplyWith(context.WithoutCancel(ctx), p.Plan, p.hosts, engine.ApplyOptions{Admit: engine.UntilDone(ctx)})
 	end()
 	p.observer.Applied(result)

@@ -14,8 +14,8 @@ import (
 // is there to be asked.
 const becomePasswordVar = "MIRRORFORM_BECOME_PASSWORD"
 
-// AskPass says how the operator is asked for sudo's password: not at all, once for all hosts, or for
-// each host that wants one.
+// AskPass says how the operator is asked for sudo's password: not at all, once for all hosts, or
+// for each host that wants one.
 type AskPass string
 
 // The ways to ask.

@@ -13,7 +13,8 @@ import (
 	"github.com/mirrorform/mirrorform/internal/config"
 )
 
-// RecordName is the name of the file beside the configuration that remembers what the configuration itself cannot: which hosts it had.
+// RecordName is the name of the file beside the configuration that remembers what the configuration
+// itself cannot: which hosts it had.
 const RecordName = "mirrorform.hosts.json"
 
 // recordFormat is the version of the record's format.

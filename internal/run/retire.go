@@ -31,7 +31,8 @@ func (s *Scope) HostsToRetire() ([]string, error) {
 	return names, nil
 }
 
-// Stopping is for a plan that stops the mirrors of hosts. Host local goes along, which holds their files in mirrors.d.
+// Stopping is for a plan that stops the mirrors of hosts. Host local goes along, which holds their
+// files in mirrors.d.
 func (s *Scope) Stopping(hosts []string, data MirrorData) Aim {
 	return Aim{
 		Hosts: s.only(hosts, true),
@@ -113,8 +114,9 @@ func noDataError(address string) error {
 	return fmt.Errorf("--delete-data %s: that is no directory of a mirror's files; they are in HOST/mirror.NAME.directory or kitten_directory, or in mount_point where a file system is mounted on the very directory", address)
 }
 
-// Deleting is for a plan that deletes directories with what is in them, in a transaction of its own: when it begins, nothing can be taken back any more.
-// It has no hosts where none of them has data.
+// Deleting is for a plan that deletes directories with what is in them, in a transaction of its
+// own: when it begins, nothing can be taken back any more. It has no hosts where none of them has
+// data.
 func (s *Scope) Deleting(hosts []string, data MirrorData) Aim {
 	return Aim{
 		Hosts:  slices.DeleteFunc(s.only(hosts, false), func(h engine.Host) bool { return data[h.Name] == nil }),
@@ -175,7 +177,8 @@ func (s *Scope) TakeOut(hosts []string) string {
 	return strings.Join(lines, "\n")
 }
 
-// partOf takes the address of a mirror's part apart. The host is that of the mirror; part is "" where the address is of something else.
+// partOf takes the address of a mirror's part apart. The host is that of the mirror; part is ""
+// where the address is of something else.
 func partOf(address string) (host, mirrorName, part string) {
 	a, ok := engine.ParseAddress(address)
 	if !ok || a.Type != "mirror" || a.Part == "" {

@@ -14,8 +14,8 @@ type rollout struct {
 	gate *config.Gate
 }
 
-// newRollout leaves the selected hosts in their waves; waves without any are left out. Host local comes last, in a wave of its own. It returns nil where there
-// is no rollout block.
+// newRollout leaves the selected hosts in their waves; waves without any are left out. Host local
+// comes last, in a wave of its own. It returns nil where there is no rollout block.
 func newRollout(c *config.Rollout, hosts []engine.Host, byName map[string]*config.Host) *rollout {
 	if c == nil {
 		return nil

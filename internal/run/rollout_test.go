@@ -82,7 +82,8 @@ func TestGateCommand(t *testing.T) {
 	}
 }
 
-// TestGateVerify: a gate has the mirrors looked at that the good hosts of its wave publish, and does not pass when one is not accepted.
+// TestGateVerify: a gate has the mirrors looked at that the good hosts of its wave publish, and
+// does not pass when one is not accepted.
 func TestGateVerify(t *testing.T) {
 	t.Parallel()
 	d := newDriver(t, &config.Gate{Verify: true, Timeout: time.Minute})

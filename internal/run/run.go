@@ -1,5 +1,6 @@
-// Package run is what a command does once its flags are read: it loads the configuration, selects hosts, connects, plans, applies, goes through the waves of
-// a rollout, and records how hosts ended. It prints nothing: an Observer hears what happens.
+// Package run is what a command does once its flags are read: it loads the configuration, selects
+// hosts, connects, plans, applies, goes through the waves of a rollout, and records how hosts
+// ended. It prints nothing: an Observer hears what happens.
 package run
 
 import (
@@ -27,8 +28,8 @@ type Options struct {
 	Command string
 	// LockTimeout is how long the lock of a host is waited for.
 	LockTimeout time.Duration
-	// Verify looks at mirrors from outside, for gates. Its error says which are not accepted. shown says that what happens on hosts is
-	// shown meanwhile.
+	// Verify looks at mirrors from outside, for gates. Its error says which are not accepted. shown
+	// says that what happens on hosts is shown meanwhile.
 	Verify func(ctx context.Context, c *config.Config, mirrors []upstream.Mirror, shown bool) error
 }
 
@@ -44,7 +45,8 @@ type Run struct {
 	rollout       *rollout     // of an apply, or a plan for one; nil: all hosts at once
 }
 
-// New prepares a run. Nothing is reached yet, but the operator may be asked for a password. The caller closes it.
+// New prepares a run. Nothing is reached yet, but the operator may be asked for a password. The
+// caller closes it.
 func New(o Options, w Observer) (*Run, error) {
 	s, err := NewScope(o.Sources, o.Selection, w)
 	if err != nil {
@@ -111,17 +113,20 @@ func (r *Run) Recorded() string { return r.record.Configuration }
 type Aim struct {
 	// Hosts are planned for; nil: all that are selected.
 	Hosts []engine.Host
-	// Select returns those of a host's resources that the plan is about; nil: those that are selected.
+	// Select returns those of a host's resources that the plan is about; nil: those that are
+	// selected.
 	Select func(t engine.Target, all []*engine.Resource) []*engine.Resource
 	// Adjust changes what is wanted. It may be nil.
 	Adjust func(selected []*engine.Resource) []*engine.Resource
 	// Check says what is wrong with all of a host's resources. It may be nil.
 	Check func(host string, all []*engine.Resource) error
-	// Once says that the plan is all there is to do, Brief that it need not tell what was found as wanted: see engine.Fleet.
+	// Once says that the plan is all there is to do, Brief that it need not tell what was found as
+	// wanted: see engine.Fleet.
 	Once, Brief bool
 }
 
-// newFleet returns a Fleet for an aim. What the configuration has against hosts' resources is added to problems. The caller closes it.
+// newFleet returns a Fleet for an aim. What the configuration has against hosts' resources is added
+// to problems. The caller closes it.
 func (r *Run) newFleet(a Aim, problems *Problems) *engine.Fleet {
 	fleet := &engine.Fleet{
 		Connect: r.connector.connect, Lock: r.lock, Configuration: r.configuration,
@@ -183,7 +188,8 @@ func (r *Run) remember(hosts []engine.Host) error {
 	return nil
 }
 
-// recordOutcomes enters outcomes of hosts in the record of the last run. An error is told and stops nothing: the hosts themselves know what is on them.
+// recordOutcomes enters outcomes of hosts in the record of the last run. An error is told and stops
+// nothing: the hosts themselves know what is on them.
 func (r *Run) recordOutcomes(outcomes map[string]engine.Outcome) {
 	if len(outcomes) == 0 {
 		return

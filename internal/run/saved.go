@@ -8,7 +8,8 @@ import (
 	"github.com/mirrorform/mirrorform/engine"
 )
 
-// Save writes the plan to a file that only its owner may read: what is not secret need not be public.
+// Save writes the plan to a file that only its owner may read: what is not secret need not be
+// public.
 func (p *Pass) Save(file string) error {
 	saved, err := p.Saved(engine.NewNonce())
 	if err != nil {

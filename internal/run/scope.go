@@ -13,12 +13,14 @@ import (
 	"github.com/mirrorform/mirrorform/internal/config"
 )
 
-// Scope is what a command is about: a configuration, and of it the hosts and resources that a Selection means.
+// Scope is what a command is about: a configuration, and of it the hosts and resources that a
+// Selection means.
 type Scope struct {
 	Config *config.Config
 	// Hosts are those that are selected; host local comes last.
 	Hosts []engine.Host
-	// LocalNamed says that the selection names host local, which otherwise only goes along with others.
+	// LocalNamed says that the selection names host local, which otherwise only goes along with
+	// others.
 	LocalNamed bool
 
 	sources   Sources
@@ -47,7 +49,8 @@ func NewScope(sources Sources, selection Selection, w Observer) (*Scope, error) 
 	return s, err
 }
 
-// Host is the block of a selected host, or of any other that is declared; for a host local that only its manifest tells of, an empty one.
+// Host is the block of a selected host, or of any other that is declared; for a host local that
+// only its manifest tells of, an empty one.
 func (s *Scope) Host(name string) *config.Host { return s.byName[name] }
 
 // Declares tells whether the configuration says anything of a host.
@@ -62,7 +65,8 @@ func Names(hosts []engine.Host) []string {
 	return names
 }
 
-// Problems are what the configuration has against hosts' resources. They are found by many goroutines at once.
+// Problems are what the configuration has against hosts' resources. They are found by many
+// goroutines at once.
 type Problems struct {
 	mu   sync.Mutex
 	list []config.HostDiagnostics
@@ -92,7 +96,8 @@ func (s *Scope) Wanted(host string, facts map[string]*wire.Facts, problems *Prob
 	return list, nil
 }
 
-// leftOut tells what of host local is only not known now: a mirror's file there is made from its host's facts.
+// leftOut tells what of host local is only not known now: a mirror's file there is made from its
+// host's facts.
 func (s *Scope) leftOut(host string, facts map[string]*wire.Facts) func(string) bool {
 	if host != "local" {
 		return func(string) bool { return false }
@@ -109,8 +114,9 @@ func (s *Scope) choose(target engine.Target, list []*engine.Resource) []*engine.
 	return engine.Select(target, list, s.selection.Target)
 }
 
-// chooseLocal leaves those resources of host local that --limit and --shard mean. What belongs to a host, as mirrors.d files do, goes with that host. The
-// rest goes with the name local: it is meant where --limit names it, or where there is none by that name's shard.
+// chooseLocal leaves those resources of host local that --limit and --shard mean. What belongs to a
+// host, as mirrors.d files do, goes with that host. The rest goes with the name local: it is meant
+// where --limit names it, or where there is none by that name's shard.
 func (s *Scope) chooseLocal(list []*engine.Resource) []*engine.Resource {
 	if !s.selection.Narrows() || s.LocalNamed {
 		return list
@@ -128,7 +134,8 @@ func (s *Scope) chooseLocal(list []*engine.Resource) []*engine.Resource {
 	})
 }
 
-// ownerOnLocal is the key at the end of an address, local/mirror.almalinux.publish["fra1"], which for what belongs to a host is that host's name; or "".
+// ownerOnLocal is the key at the end of an address, local/mirror.almalinux.publish["fra1"], which
+// for what belongs to a host is that host's name; or "".
 func ownerOnLocal(address string) string {
 	i := strings.LastIndex(address, `["`)
 	if i < 0 || !strings.HasSuffix(address, "]") {
@@ -141,8 +148,9 @@ func ownerOnLocal(address string) string {
 	return name
 }
 
-// checkSelection refuses a --target or --replace whose host is not selected, before any host is reached. Whether there is such a resource is known when
-// its host was observed: it may be one that is only managed there.
+// checkSelection refuses a --target or --replace whose host is not selected, before any host is
+// reached. Whether there is such a resource is known when its host was observed: it may be one that
+// is only managed there.
 func (s *Scope) checkSelection() error {
 	selected := func(host string) bool {
 		return slices.ContainsFunc(s.Hosts, func(h engine.Host) bool { return h.Name == host })

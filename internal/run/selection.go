@@ -15,7 +15,8 @@ import (
 	"github.com/mirrorform/mirrorform/internal/config"
 )
 
-// FailedHosts is the --limit that means the hosts that did not end as wanted when they were last applied to.
+// FailedHosts is the --limit that means the hosts that did not end as wanted when they were last
+// applied to.
 const FailedHosts = "@failed"
 
 // Selection says which hosts and resources of a configuration are meant. Its zero value is all.
@@ -42,7 +43,8 @@ type limitValue struct {
 // subtracts reports whether a value only takes hosts away: from what the others mean, or from all.
 func (v *limitValue) subtracts() bool { return v.selector != nil && v.selector.Subtracts() }
 
-// limits reads the values of --limit. @failed means what the last run of the configuration in dir left.
+// limits reads the values of --limit. @failed means what the last run of the configuration in dir
+// left.
 func (s *Selection) limits(dir string) ([]limitValue, error) {
 	var list []limitValue
 	for _, text := range s.Limit {
@@ -101,8 +103,8 @@ func readLimitFile(name string) (list []limitValue, err error) {
 	return list, nil
 }
 
-// hosts returns those of the declared hosts that --limit and --shard mean, all by default. Host local goes along, since it holds what mirrors publish;
-// localNamed says that --limit names it.
+// hosts returns those of the declared hosts that --limit and --shard mean, all by default. Host
+// local goes along, since it holds what mirrors publish; localNamed says that --limit names it.
 func (s *Selection) hosts(declared []*config.Host, dir string) (hosts []engine.Host, localNamed bool, err error) {
 	values, err := s.limits(dir)
 	if err != nil {
@@ -176,7 +178,8 @@ func (s Shard) String() string {
 	return fmt.Sprintf("%d/%d", s.Part, s.Parts)
 }
 
-// has tells whether a host of that name is in the shard. The rule must never change: machines with other versions share the work.
+// has tells whether a host of that name is in the shard. The rule must never change: machines with
+// other versions share the work.
 func (s Shard) has(name string) bool {
 	return s.Parts == 0 || shardOf(name, s.Parts) == s.Part
 }

@@ -13,8 +13,8 @@ import (
 type Sources struct {
 	Dir  string
 	Vars []lang.VarSource
-	// Confine is for a configuration that others may change: it reads no file outside its directory, and what it says of a host's key
-	// counts for nothing.
+	// Confine is for a configuration that others may change: it reads no file outside its
+	// directory, and what it says of a host's key counts for nothing.
 	Confine bool
 	// AllowMissing leaves what depends on variables without a value unknown.
 	AllowMissing bool

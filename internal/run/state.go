@@ -18,7 +18,8 @@ func (s *Scope) named(always bool) []engine.Host {
 	return slices.DeleteFunc(slices.Clone(s.Hosts), func(h engine.Host) bool { return h.Last })
 }
 
-// Manifests asks hosts for their manifests. The observer hears the errors of hosts; those that have one are not in the list.
+// Manifests asks hosts for their manifests. The observer hears the errors of hosts; those that have
+// one are not in the list.
 func (r *Run) Manifests(ctx context.Context) ([]engine.HostManifest, error) {
 	hosts := r.named(false)
 	fleet := r.newFleet(Aim{}, &Problems{})
@@ -40,7 +41,8 @@ func (r *Run) Manifests(ctx context.Context) ([]engine.HostManifest, error) {
 	return good, err
 }
 
-// manifestFailed has the observer hear the error of a host, with the way out of one of its manifest.
+// manifestFailed has the observer hear the error of a host, with the way out of one of its
+// manifest.
 func (r *Run) manifestFailed(host string, err error) {
 	if errors.Is(err, engine.ErrManifest) {
 		err = fmt.Errorf("%w. Nothing was changed. %s", err, manifestWayOut(host))
@@ -48,8 +50,9 @@ func (r *Run) manifestFailed(host string, err error) {
 	r.hostFailed(host, err)
 }
 
-// Forget takes what is at or below addresses out of hosts' manifests, and hosts that are not declared any more out of the record. forgotten hears each
-// address that was managed. configuration is the ID whose entries are meant; empty: all.
+// Forget takes what is at or below addresses out of hosts' manifests, and hosts that are not
+// declared any more out of the record. forgotten hears each address that was managed. configuration
+// is the ID whose entries are meant; empty: all.
 func (r *Run) Forget(ctx context.Context, configuration string, addresses []string, forgotten func(address string)) error {
 	byHost := map[string][]string{}
 	record := r.record.clone()
@@ -88,7 +91,8 @@ func (r *Run) Forget(ctx context.Context, configuration string, addresses []stri
 	return failed
 }
 
-// Rebuild makes hosts' manifests anew. rebuilt hears of each host how many resources are managed, and which are not as they are wanted.
+// Rebuild makes hosts' manifests anew. rebuilt hears of each host how many resources are managed,
+// and which are not as they are wanted.
 func (r *Run) Rebuild(ctx context.Context, rebuilt func(host string, managed, left []string)) error {
 	if err := r.remember(r.Hosts); err != nil {
 		return err

@@ -8,7 +8,8 @@ import (
 	"github.com/mirrorform/mirrorform/internal/syncs"
 )
 
-// Survey is a resource that only looks: among a host's resources it has what status asks of a job asked in the plan's message.
+// Survey is a resource that only looks: among a host's resources it has what status asks of a job
+// asked in the plan's message.
 type Survey struct {
 	Job *syncs.Job
 

@@ -12,7 +12,8 @@ import (
 	"github.com/mirrorform/mirrorform/internal/syncs"
 )
 
-// TestSurveysShareThePlansMessage: what status asks is among the questions of the plan, which go in one message.
+// TestSurveysShareThePlansMessage: what status asks is among the questions of the plan, which go in
+// one message.
 func TestSurveysShareThePlansMessage(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -14,8 +14,9 @@ import (
 	"github.com/mirrorform/mirrorform/internal/syncs"
 )
 
-// A sync that is followed is asked how far it is after syncFirst, then after longer and longer pauses, until they are syncPoll. syncRecording is how many times more it is
-// asked when it has ended and its record is not there: cron's is written when its lock is free again.
+// A sync that is followed is asked how far it is after syncFirst, then after longer and longer
+// pauses, until they are syncPoll. syncRecording is how many times more it is asked when it has
+// ended and its record is not there: cron's is written when its lock is free again.
 const (
 	syncFirst     = 100 * time.Millisecond
 	syncPoll      = time.Second
@@ -47,8 +48,8 @@ type syncing struct {
 	results  []SyncResult
 }
 
-// Sync runs the sync jobs of all mirrors on the hosts, or follows those that run. It returns how they went, in order, and what the configuration has
-// against them.
+// Sync runs the sync jobs of all mirrors on the hosts, or follows those that run. It returns how
+// they went, in order, and what the configuration has against them.
 func (r *Run) Sync(ctx context.Context, o SyncOptions) ([]SyncResult, *Problems) {
 	s := &syncing{Run: r, o: o, lock: newLock("sync", o.LockTimeout)}
 	hosts := slices.DeleteFunc(slices.Clone(r.Hosts), func(h engine.Host) bool { return h.Last })
@@ -202,8 +203,8 @@ func (s *syncing) ended(j *syncs.Job, now *syncs.State, shown syncs.Transfer) (*
 func (s *syncing) start(ctx context.Context, link *syncLink, j *syncs.Job) error {
 	link.mu.Lock()
 	defer link.mu.Unlock()
-	// The unit has the user, so that the script need not call runuser(1): that kills what it runs two seconds after it was told to stop, which may be
-	// before the script has recorded it.
+	// The unit has the user, so that the script need not call runuser(1): that kills what it runs
+	// two seconds after it was told to stop, which may be before the script has recorded it.
 	argv := []string{"systemd-run", "--quiet", "--collect", "--no-ask-password", "--unit=" + j.Unit(), "--uid=" + j.User, "--", j.Script, "--progress"}
 	if s.o.AllowDeletions {
 		argv = append(argv, "--allow-deletions")

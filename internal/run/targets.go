@@ -10,7 +10,8 @@ import (
 	"github.com/mirrorform/mirrorform/engine"
 )
 
-// targets are the values of --target, and what became of them. Hosts are selected on by many goroutines at once.
+// targets are the values of --target, and what became of them. Hosts are selected on by many
+// goroutines at once.
 type targets struct {
 	list []string
 

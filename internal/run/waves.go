@@ -63,11 +63,13 @@ func (d *waveDriver) Apply(ctx context.Context, wave int, o engine.ApplyOptions)
 	report, end = d.observer.Progress(changing(plan))
 	fleet.Report = report
 	defer end()
-	// Steps under way are finished after a signal: half of an operation is worse than all of it. A second signal ends the program.
+	// Steps under way are finished after a signal: half of an operation is worse than all of it. A
+	// second signal ends the program.
 	return fleet.ApplyWith(context.WithoutCancel(ctx), plan, hosts, o).Hosts
 }
 
-// Ended enters how the hosts of a wave ended in the record of the last run, so that it is known should mirrorform be killed in a later wave.
+// Ended enters how the hosts of a wave ended in the record of the last run, so that it is known
+// should mirrorform be killed in a later wave.
 func (d *waveDriver) Ended(_ int, results []*engine.HostResult) {
 	d.recordOutcomes(outcomesOf(results))
 }

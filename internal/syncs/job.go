@@ -1,5 +1,5 @@
-// Package syncs is what a host tells of the syncs of its mirrors: which jobs it has, what to ask about them, and what the answers mean. It is pure, as
-// resource types are.
+// Package syncs is what a host tells of the syncs of its mirrors: which jobs it has, what to ask
+// about them, and what the answers mean. It is pure, as resource types are.
 package syncs
 
 import (
@@ -24,7 +24,8 @@ type Job struct {
 	output   string // path of what rsync prints
 }
 
-// Unit is the systemd unit that a sync started from afar runs in. Its name is fixed, so that there is never more than one.
+// Unit is the systemd unit that a sync started from afar runs in. Its name is fixed, so that there
+// is never more than one.
 func (j *Job) Unit() string { return path.Base(j.Script) + ".service" }
 
 // Label names the job in what is printed.
@@ -94,7 +95,8 @@ func (j *Job) outputQuery() wire.Query {
 	return wire.Query{Verb: wire.AskFile, Arg: j.output, Option: "tail"}
 }
 
-// Taking the lock to see whether it is held would keep cron from taking it at that moment: the kernel's list (proc(5)) is read in its place.
+// Taking the lock to see whether it is held would keep cron from taking it at that moment: the
+// kernel's list (proc(5)) is read in its place.
 var (
 	locksQuery = wire.Query{Verb: wire.AskRun, Args: []string{"grep", "-F", "FLOCK", "/proc/locks"}}
 	clockQuery = wire.Query{Verb: wire.AskRun, Args: []string{"date", "+%s %z"}}

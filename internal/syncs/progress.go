@@ -33,8 +33,9 @@ var rsyncProgress = regexp.MustCompile(`^\s*([0-9][0-9,.]*)\s+[0-9]{1,3}%\s+([0-
 // rsyncUnits are the units that rsync says its speed in.
 var rsyncUnits = map[string]float64{"B/s": 1, "kB/s": 1 << 10, "MB/s": 1 << 20, "GB/s": 1 << 30, "TB/s": 1 << 40, "PB/s": 1 << 50}
 
-// ParseProgress reads how far a sync is: from the first lines of its output, where the script says how much there is to do, and from its end. Both have foreign
-// bytes in them, and may end anywhere; the end may begin anywhere, too.
+// ParseProgress reads how far a sync is: from the first lines of its output, where the script says
+// how much there is to do, and from its end. Both have foreign bytes in them, and may end anywhere;
+// the end may begin anywhere, too.
 func ParseProgress(head, end string) Transfer {
 	t := Transfer{Phase: "starting"}
 	for line := range strings.Lines(head) {

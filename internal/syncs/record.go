@@ -7,7 +7,8 @@ import (
 	"slices"
 )
 
-// Record is how a sync went: a line of the file of records on a host, as the sync script writes it. Times are seconds since 1970 by the host's clock.
+// Record is how a sync went: a line of the file of records on a host, as the sync script writes it.
+// Times are seconds since 1970 by the host's clock.
 type Record struct {
 	Start int64  `json:"start"`
 	End   int64  `json:"end"`
@@ -28,7 +29,8 @@ func (r *Record) Succeeded() bool { return r.Exit == 0 || r.Exit == 24 }
 // Seconds is how long the sync took. A clock that was set back meanwhile gives 0.
 func (r *Record) Seconds() int64 { return max(r.End-r.Start, 0) }
 
-// ParseRecords reads a status file. Lines that are no records are left out: the account that syncs can write anything there.
+// ParseRecords reads a status file. Lines that are no records are left out: the account that syncs
+// can write anything there.
 func ParseRecords(content []byte) []Record {
 	const year9999 = 253402300799
 	var list []Record
@@ -45,8 +47,9 @@ func ParseRecords(content []byte) []Record {
 	return list
 }
 
-// DaysUntilFull is when the file system is full if it goes on filling as between the oldest and the newest of the records since it has its size; nil when
-// that is not known, or it does not fill. Only syncs that succeeded count: what a first sync brings in pieces is no growth.
+// DaysUntilFull is when the file system is full if it goes on filling as between the oldest and the
+// newest of the records since it has its size; nil when that is not known, or it does not fill.
+// Only syncs that succeeded count: what a first sync brings in pieces is no growth.
 func DaysUntilFull(list []Record, available uint64) *float64 {
 	list = slices.DeleteFunc(slices.Clone(list), func(r Record) bool { return !r.Succeeded() || r.Size == nil || r.Available == nil })
 	if len(list) < 2 {

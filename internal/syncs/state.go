@@ -28,7 +28,8 @@ type State struct {
 	locked    bool // one runs, whoever began it
 }
 
-// Refused tells whether the job's script found the lock held. The kernel's list is read in pieces and can miss one.
+// Refused tells whether the job's script found the lock held. The kernel's list is read in pieces
+// and can miss one.
 func (s *State) Refused() bool {
 	return strings.Contains(s.Output, "is running already: it holds ")
 }
@@ -36,7 +37,8 @@ func (s *State) Refused() bool {
 // Running tells whether a sync is under way.
 func (s *State) Running() bool { return s.locked || s.Started }
 
-// Progress is how far the sync is. Of cron's only rsync's own log tells. before is how it was at first: where nothing ran then, its output is of an earlier sync.
+// Progress is how far the sync is. Of cron's only rsync's own log tells. before is how it was at
+// first: where nothing ran then, its output is of an earlier sync.
 func (s *State) Progress(before *State) Transfer {
 	switch {
 	case !s.Started:
@@ -47,7 +49,8 @@ func (s *State) Progress(before *State) Transfer {
 	return ParseProgress(s.Head, s.Output)
 }
 
-// Read makes a state out of the answers. What is not known of the tree or was not asked is left out.
+// Read makes a state out of the answers. What is not known of the tree or was not asked is left
+// out.
 func (j *Job) Read(got engine.Answers) (*State, error) {
 	s := &State{}
 	script, err := got.File(j.scriptQuery())
@@ -119,8 +122,8 @@ func parseClock(text string) (time.Time, error) {
 	return time.Unix(n, 0).In(offset.Location()), nil
 }
 
-// lockHeld tells whether a file has a lock by flock(2). file is its device and inode as stat(1) prints them, in decimal; locks is /proc/locks, where the
-// device is in hexadecimal.
+// lockHeld tells whether a file has a lock by flock(2). file is its device and inode as stat(1)
+// prints them, in decimal; locks is /proc/locks, where the device is in hexadecimal.
 func lockHeld(file, locks string) bool {
 	device, inode, ok := strings.Cut(strings.TrimSpace(file), " ")
 	n, err := strconv.ParseUint(device, 10, 64)
@@ -129,7 +132,8 @@ func lockHeld(file, locks string) bool {
 	}
 	want := fmt.Sprintf("%02x:%02x:%s", unix.Major(n), unix.Minor(n), inode)
 	for line := range strings.Lines(locks) {
-		// 1: FLOCK  ADVISORY  WRITE 812 00:19:1234 0 EOF; with -> after the number where one waits for it.
+		// 1: FLOCK  ADVISORY  WRITE 812 00:19:1234 0 EOF; with -> after the number where one waits
+		// for it.
 		if f := strings.Fields(line); len(f) >= 6 && f[1] == "FLOCK" && f[5] == want {
 			return true
 		}

@@ -162,8 +162,8 @@ func cutLine(line string) string {
 	return truncate(text, maxDiffWidth)
 }
 
-// Diff prints what changes in a file as a unified diff, as a result. Text is escaped, so that the diff is for reading: it shows a
-// carriage return as \r and a tab as spaces.
+// Diff prints what changes in a file as a unified diff, as a result. Text is escaped, so that the
+// diff is for reading: it shows a carriage return as \r and a tab as spaces.
 func (u *UI) Diff(name, before, after string) {
 	s := u.out.style
 	head := s.bold("--- "+plain.Escape(name)) + "\n" + s.bold("+++ "+plain.Escape(name)) + "\n"

@@ -16,8 +16,8 @@ func columns(s string) int {
 	return n
 }
 
-// runeColumns follows Unicode's annex 11: wide and full-width characters take two columns, marks and the
-// conjoining Hangul vowels and final consonants none.
+// runeColumns follows Unicode's annex 11: wide and full-width characters take two columns, marks
+// and the conjoining Hangul vowels and final consonants none.
 func runeColumns(r rune) int {
 	switch {
 	case r < 0x300:
@@ -92,8 +92,9 @@ func escapeTabs(line string) string {
 	return b.String()
 }
 
-// wrap breaks escaped lines between words so that none is wider than limit, where words allow. Lines that begin
-// with a space are taken as preformatted and stay. A limit of 0 or less breaks nothing.
+// wrap breaks escaped lines between words so that none is wider than limit, where words allow.
+// Lines that begin with a space are taken as preformatted and stay. A limit of 0 or less breaks
+// nothing.
 func wrap(lines []string, limit int) []string {
 	if limit <= 0 {
 		return lines

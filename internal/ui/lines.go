@@ -18,7 +18,8 @@ type Lines struct {
 	plain    *bufio.Reader
 }
 
-// NewLines begins to read lines from what Options.In is. complete returns the words that a word may become when the tabulator key is pressed; it may be nil.
+// NewLines begins to read lines from what Options.In is. complete returns the words that a word may
+// become when the tabulator key is pressed; it may be nil.
 func NewLines(u *UI, complete func(word string) []string) *Lines {
 	l := &Lines{out: u.err}
 	if l.out.file == nil {

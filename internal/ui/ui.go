@@ -245,7 +245,8 @@ func count(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// Table prints rows of cells as a result, escaped, with the columns aligned. The last column is not padded.
+// Table prints rows of cells as a result, escaped, with the columns aligned. The last column is not
+// padded.
 func (u *UI) Table(rows [][]string) {
 	var widths []int
 	for _, row := range rows {
