@@ -159,7 +159,8 @@ host "sim" {
 	)
 }
 
-// recordFile is the record of hosts that mirrorform keeps beside a configuration (internal/run/record.go).
+// recordFile is the record of hosts that mirrorform keeps beside a configuration
+// (internal/run/record.go).
 const recordFile = "mirrorform.hosts.json"
 
 // hostRecord is what it holds.

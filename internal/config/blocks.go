@@ -123,7 +123,8 @@ func (d *declarations) checkBlock(b *block) hcl.Diagnostics {
 	return diags
 }
 
-// checkLifecycle looks at the expressions of a lifecycle block. inner is the scope of the body around it.
+// checkLifecycle looks at the expressions of a lifecycle block. inner is the scope of the body
+// around it.
 func (d *declarations) checkLifecycle(b *block, inner scope) hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	for _, r := range b.life.preconditions {

@@ -34,8 +34,9 @@ func (d *decoded) usable() bool {
 	return len(d.unknown) == 0 && len(d.failed) == 0 && !d.diags.HasErrors()
 }
 
-// sourceLoader is a state that takes the content of a file on this machine, such as the file resource's source argument.
-// read returns the content of a file; a path that is not absolute is relative to the configuration's directory.
+// sourceLoader is a state that takes the content of a file on this machine, such as the file
+// resource's source argument. read returns the content of a file; a path that is not absolute is
+// relative to the configuration's directory.
 type sourceLoader interface {
 	LoadSource(read func(path string) ([]byte, error)) error
 }
@@ -60,7 +61,8 @@ func (s *bodies) decode(i *instance, h *Host, facts *wire.Facts) *decoded {
 	return out
 }
 
-// unlessEmpty is the map, or nil in place of an empty one: there are as many as resources on all hosts.
+// unlessEmpty is the map, or nil in place of an empty one: there are as many as resources on all
+// hosts.
 func unlessEmpty(m map[string]bool) map[string]bool {
 	if len(m) == 0 {
 		return nil
@@ -71,8 +73,8 @@ func unlessEmpty(m map[string]bool) map[string]bool {
 // complete tells whether every argument has its value.
 func (d *decoded) complete() bool { return len(d.unknown) == 0 && len(d.failed) == 0 }
 
-// sets tells whether the source sets an argument and it has its value. While others have none yet, only problems of such arguments are
-// certain to stay.
+// sets tells whether the source sets an argument and it has its value. While others have none yet,
+// only problems of such arguments are certain to stay.
 func (b *block) sets(path string, d *decoded) bool {
 	if _, set := b.find(path); !set {
 		return false
@@ -132,7 +134,8 @@ func (s *bodies) loadSource(b *block, d *decoded) hcl.Diagnostics {
 	return hcl.Diagnostics{lang.ErrorAt(b.attributeRange("source"), "File cannot be read", "The file that \"source\" names cannot be used: %s.", why)}
 }
 
-// decodeAll evaluates every body for every host that it is on, without facts, and checks what can be checked then.
+// decodeAll evaluates every body for every host that it is on, without facts, and checks what can
+// be checked then.
 func (s *bodies) decodeAll(blocks []*block) hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	for _, b := range blocks {
@@ -147,7 +150,8 @@ func (s *bodies) decodeAll(blocks []*block) hcl.Diagnostics {
 func (s *bodies) decodeInstance(i *instance) hcl.Diagnostics {
 	hosts := i.hosts
 	if len(hosts) == 0 {
-		// On no host, or none that is known: the body is checked all the same, for a host of which nothing is known.
+		// On no host, or none that is known: the body is checked all the same, for a host of which
+		// nothing is known.
 		hosts = []*Host{unknownHost()}
 	}
 	if i.block.uses == usesNothing {
@@ -177,7 +181,8 @@ func (s *bodies) decodeInstance(i *instance) hcl.Diagnostics {
 	return perHost(hosts, found)
 }
 
-// mayHaveLocalParts tells whether a composite puts anything on host local, as far as can be seen without facts.
+// mayHaveLocalParts tells whether a composite puts anything on host local, as far as can be seen
+// without facts.
 func (i *instance) mayHaveLocalParts(d *decoded, parts []engine.Part) bool {
 	if !d.usable() {
 		return i.block.composite.OnLocal(d.state)
@@ -194,7 +199,8 @@ func unknownHost() *Host {
 	return &Host{value: cty.ObjectVal(attrs)}
 }
 
-// expand finds the parts of a composite on a host. While the specification or the host is not complete there are none, but problems may be found.
+// expand finds the parts of a composite on a host. While the specification or the host is not
+// complete there are none, but problems may be found.
 func (s *bodies) expand(i *instance, h *Host, facts *wire.Facts, d *decoded) ([]engine.Part, hcl.Diagnostics) {
 	complete := d.complete() && h.Name != "" && !h.incomplete
 	dir, err := filepath.Abs(s.eval.Reader.Dir)

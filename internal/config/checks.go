@@ -56,7 +56,8 @@ func (d *declarations) checkCheck(k *checkBlock) hcl.Diagnostics {
 
 const summaryCheck = "Check failed"
 
-// place finds the hosts of a check, runs one that is for none, and finds asserts that cannot be evaluated.
+// place finds the hosts of a check, runs one that is for none, and finds asserts that cannot be
+// evaluated.
 func (k *checkBlock) place(p *placement) hcl.Diagnostics {
 	if k.hostsArg == nil {
 		var diags hcl.Diagnostics
@@ -98,8 +99,8 @@ func asWarning(v lang.Verdict, diags hcl.Diagnostics) hcl.Diagnostics {
 	return diags
 }
 
-// run evaluates the check for a host, if it is for that host. There are warnings only: an assert that these facts keep from being
-// evaluated stops nothing either.
+// run evaluates the check for a host, if it is for that host. There are warnings only: an assert
+// that these facts keep from being evaluated stops nothing either.
 func (k *checkBlock) run(e *lang.Evaluator, global *hcl.EvalContext, h *Host, facts *wire.Facts) hcl.Diagnostics {
 	if !slices.Contains(k.hosts, h) {
 		return nil

@@ -48,7 +48,8 @@ func loadPairs(t *testing.T, text string) (*Config, string) {
 	return c, diagnosticsText(diags, dir)
 }
 
-// A type of blocks needs nothing but its registration: its blocks are read, checked, expanded, named and moved as those of mirror are.
+// A type of blocks needs nothing but its registration: its blocks are read, checked, expanded,
+// named and moved as those of mirror are.
 func TestCompositeOfAnotherType(t *testing.T) {
 	t.Parallel()
 	const hosts = "host \"h\" {\n  address = \"192.0.2.1\"\n}\n"

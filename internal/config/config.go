@@ -1,5 +1,5 @@
-// Package config is mirrorform's vocabulary in the language of package lang: it reads a directory of HCL files and says which hosts there are
-// and which resources are wanted on each.
+// Package config is mirrorform's vocabulary in the language of package lang: it reads a directory
+// of HCL files and says which hosts there are and which resources are wanted on each.
 //
 // It has Terraform's names wherever Terraform has one. Its blocks are
 //
@@ -165,7 +165,8 @@ func (c *Config) Files() map[string]*hcl.File { return c.eval.Sources.All() }
 // arguments that are made with a secret, it has the words that are written in none of the sources.
 func (c *Config) Secrets() []string { return c.eval.Secrets.Known(c.eval.Sources) }
 
-// Hosts returns the hosts in the order of their declaration, those of a group by key. Host local comes last, if anything is placed on it.
+// Hosts returns the hosts in the order of their declaration, those of a group by key. Host local
+// comes last, if anything is placed on it.
 func (c *Config) Hosts() []*Host { return slices.Clone(c.inventory.list) }
 
 // Rollout is how an apply goes through the hosts, or nil where there is no rollout block.
@@ -179,8 +180,9 @@ func (c *Config) GeoIP() []GeoIPDatabase {
 	return c.declared.geoIP.databases
 }
 
-// Moves returns what moved and removed blocks say, in the order of the source: files by name, then blocks as they stand. A chain of moves is
-// followed to its end, so that To is what is declared now, or empty where it ends in a removed block.
+// Moves returns what moved and removed blocks say, in the order of the source: files by name, then
+// blocks as they stand. A chain of moves is followed to its end, so that To is what is declared
+// now, or empty where it ends in a removed block.
 func (c *Config) Moves() []engine.Move {
 	if c.failed {
 		return nil

@@ -37,7 +37,8 @@ func newDeclarations(e *lang.Evaluator, registry *engine.Registry) *declarations
 	}
 }
 
-// blockLabels says which blocks a file may have besides those of composite types, with the names of their labels.
+// blockLabels says which blocks a file may have besides those of composite types, with the names of
+// their labels.
 var blockLabels = map[string][]string{
 	"host": {"NAME"}, "resource": {"TYPE", "NAME"}, "variable": {"NAME"}, "locals": nil, "output": {"NAME"},
 	"check": {"NAME"}, "moved": nil, "removed": nil, "geoip": nil, "rollout": nil,
@@ -52,10 +53,12 @@ func (d *declarations) labels(blockType string) (labels []string, known bool) {
 	return labels, known
 }
 
-// identifier is what may name a host, a resource or anything else. Names become parts of addresses and file names.
+// identifier is what may name a host, a resource or anything else. Names become parts of addresses
+// and file names.
 var identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]{0,62}$`)
 
-// declare takes down what the blocks of a file declare, and checks what can be seen without evaluating.
+// declare takes down what the blocks of a file declare, and checks what can be seen without
+// evaluating.
 func (d *declarations) declare(body *hclsyntax.Body) hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	for _, a := range lang.SortedAttributes(body) {
@@ -111,7 +114,8 @@ func (d *declarations) declareOne(b *hclsyntax.Block) hcl.Diagnostics {
 	return d.declareBlock(b)
 }
 
-// hintForBlock suggests a block for an unknown one; a resource type written as a block is a common slip.
+// hintForBlock suggests a block for an unknown one; a resource type written as a block is a common
+// slip.
 func (d *declarations) hintForBlock(name string) string {
 	if d.registry.Kind(name) != nil {
 		return fmt.Sprintf(" It is a resource type: write resource %q \"NAME\" { … }.", name)

@@ -27,7 +27,8 @@ func (k eachKey) context(ctx *hcl.EvalContext) *hcl.EvalContext {
 // maxInstances is how many elements a for_each may have.
 const maxInstances = 10_000
 
-// forEach evaluates a for_each argument: a map, an object or a set of strings. The keys are sorted; nil means that they are not known, for an error.
+// forEach evaluates a for_each argument: a map, an object or a set of strings. The keys are sorted;
+// nil means that they are not known, for an error.
 func forEach(e *lang.Evaluator, expr hclsyntax.Expression, ctx *hcl.EvalContext) ([]eachKey, hcl.Diagnostics) {
 	v, diags := e.Eval(expr, ctx)
 	fail := func(format string, args ...any) ([]eachKey, hcl.Diagnostics) {

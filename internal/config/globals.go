@@ -21,7 +21,8 @@ type globals struct {
 	all       *hcl.EvalContext // has every value, once they are evaluated
 }
 
-// evaluate evaluates local values and hosts, each once and after what it refers to. What is part of a cycle, or depends on one, has no value.
+// evaluate evaluates local values and hosts, each once and after what it refers to. What is part of
+// a cycle, or depends on one, has no value.
 func (g *globals) evaluate() hcl.Diagnostics {
 	definitions := g.locals.Definitions(func(expr hclsyntax.Expression) *hcl.EvalContext { return g.contextFor(expr) })
 	diags := lang.EvaluateInOrder(append(definitions, g.inventory.definitions(g.eval, g.contextFor)...), "host")
@@ -39,7 +40,8 @@ func (g *globals) contextOf(variables, locals, hosts map[string]cty.Value) *hcl.
 	}
 }
 
-// contextFor makes a context that has what expressions refer to, so that values can be evaluated before all others are there.
+// contextFor makes a context that has what expressions refer to, so that values can be evaluated
+// before all others are there.
 func (g *globals) contextFor(exprs ...hclsyntax.Expression) *hcl.EvalContext {
 	vars, locals, hosts := map[string]cty.Value{}, map[string]cty.Value{}, map[string]cty.Value{}
 	pick := func(to, from map[string]cty.Value, name string) {

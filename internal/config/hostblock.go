@@ -62,7 +62,8 @@ func (d *declarations) checkHost(hb *hostBlock) hcl.Diagnostics {
 	return append(diags, d.check(s, lang.MustShape[hostArguments]().Expressions(hb.body, "for_each")...)...)
 }
 
-// evaluate finds the hosts of a block, and the value of host.NAME. others are the host blocks that were evaluated before.
+// evaluate finds the hosts of a block, and the value of host.NAME. others are the host blocks that
+// were evaluated before.
 func (hb *hostBlock) evaluate(e *lang.Evaluator, ctx *hcl.EvalContext, others map[string]*hostBlock) (cty.Value, hcl.Diagnostics) {
 	if hb.forEach == nil {
 		h, diags := readHost(e, hb, ctx, "", others)

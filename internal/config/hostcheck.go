@@ -12,7 +12,8 @@ import (
 
 var (
 	userName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._@-]{0,63}$`)
-	// dnsName is what a resolver is asked for: besides host names (resources.IsHostName), names with underscores, and with the root's dot.
+	// dnsName is what a resolver is asked for: besides host names (resources.IsHostName), names
+	// with underscores, and with the root's dot.
 	dnsName = regexp.MustCompile(`^(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.)*[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.?$`)
 	hostKey = regexp.MustCompile(`^[a-z0-9@.-]+ [A-Za-z0-9+/]+=*(?: .*)?$`)
 )

@@ -85,7 +85,8 @@ func (r *hostReader) known(name string) bool {
 	return r.block.body.Attributes[name] != nil && !r.dec.Failed[name] && !r.dec.Unknown[name]
 }
 
-// connection checks the connection block, and the address, which only a host that is reached over SSH needs.
+// connection checks the connection block, and the address, which only a host that is reached over
+// SSH needs.
 func (r *hostReader) connection() {
 	h, body := r.host, r.block.body
 	if c := r.args.Connection; c != nil && !r.dec.Failed["connection.type"] && !r.dec.Unknown["connection.type"] {

@@ -32,7 +32,8 @@ type lifecycleShape struct {
 
 const lifecycleBlock = "lifecycle"
 
-// declareLifecycle reads the lifecycle block of b.source, if there is one; Structure has checked it.
+// declareLifecycle reads the lifecycle block of b.source, if there is one; Structure has checked
+// it.
 func (b *block) declareLifecycle(e *lang.Evaluator) hcl.Diagnostics {
 	lb := lang.NestedBlock(b.source, lifecycleBlock, 0)
 	if lb == nil {
@@ -79,7 +80,8 @@ const (
 	summaryPostcondition = "Postcondition failed"
 )
 
-// judge judges the preconditions that need as much of the host as least, or more. Undecided is worse than Holds, and Fails is worse than either.
+// judge judges the preconditions that need as much of the host as least, or more. Undecided is
+// worse than Holds, and Fails is worse than either.
 func (i *instance) judge(e *lang.Evaluator, ctx *hcl.EvalContext, least targetUse) (lang.Verdict, hcl.Diagnostics) {
 	worst := lang.Holds
 	var diags hcl.Diagnostics

@@ -88,7 +88,8 @@ func (p *placement) hostsOf(expr hclsyntax.Expression, ctx *hcl.EvalContext) ([]
 	return in.hosts, diags
 }
 
-// checkKeys looks for keys that a group of hosts does not have, so that the right one can be suggested.
+// checkKeys looks for keys that a group of hosts does not have, so that the right one can be
+// suggested.
 func (v *inventory) checkKeys(expr hclsyntax.Expression) hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	for _, t := range expr.Variables() {

@@ -36,8 +36,9 @@ func (c *Config) Resources(host string, facts map[string]*wire.Facts) ([]*engine
 	}))
 }
 
-// Declared returns what is wanted on a host as far as it is known without facts, in the order of the configuration, and the addresses of the resources and
-// mirrors that are not, since their arguments need facts.
+// Declared returns what is wanted on a host as far as it is known without facts, in the order of
+// the configuration, and the addresses of the resources and mirrors that are not, since their
+// arguments need facts.
 func (c *Config) Declared(host string) (resources []*engine.Resource, pending []string, diags hcl.Diagnostics) {
 	if c.failed {
 		return nil, nil, hcl.Diagnostics{lang.ErrorNowhere("Configuration has errors", "Its resources are not known.")}
@@ -77,8 +78,8 @@ func (c *Config) LeftOut(facts map[string]*wire.Facts) func(address string) bool
 	}
 }
 
-// LocalNeedsFacts returns the names of the hosts whose facts decide what mirrors put on host local, in the order of the configuration. Without
-// these facts, Resources leaves that out.
+// LocalNeedsFacts returns the names of the hosts whose facts decide what mirrors put on host local,
+// in the order of the configuration. Without these facts, Resources leaves that out.
 func (c *Config) LocalNeedsFacts() []string {
 	var names []string
 	for _, b := range c.declared.blocks {

@@ -78,7 +78,8 @@ func (d *declarations) declareRollout(b *hclsyntax.Block) hcl.Diagnostics {
 	return diags
 }
 
-// place evaluates the rollout block and shares the hosts out among its waves. It is nil where that is not known.
+// place evaluates the rollout block and shares the hosts out among its waves. It is nil where that
+// is not known.
 func (b *rolloutBlock) place(e *lang.Evaluator, ctx *hcl.EvalContext, inv *inventory) (*Rollout, hcl.Diagnostics) {
 	var a rolloutArguments
 	d := lang.NewDecoder(e, ctx)

@@ -11,7 +11,8 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// stateNames lists the attributes that a found state can have: those that are set in a configuration, and those that the type derives.
+// stateNames lists the attributes that a found state can have: those that are set in a
+// configuration, and those that the type derives.
 func stateNames(t reflect.Type) []string {
 	names := []string{}
 	for _, f := range reflect.VisibleFields(t) {
@@ -31,8 +32,9 @@ func stateName(f reflect.StructField) string {
 	return name
 }
 
-// stateValue is the object self: the attributes of a found state (*S, or nil for an object that is null) with the names and values that
-// plans show. Every attribute of the type is there, so that a condition can ask for it: a pointer that is nil is null.
+// stateValue is the object self: the attributes of a found state (*S, or nil for an object that is
+// null) with the names and values that plans show. Every attribute of the type is there, so that a
+// condition can ask for it: a pointer that is nil is null.
 func stateValue(t reflect.Type, found any, sensitive map[string]bool) cty.Value {
 	v := reflect.ValueOf(found)
 	if found == nil || v.Kind() == reflect.Pointer && v.IsNil() {

@@ -2,7 +2,8 @@ package config
 
 import "github.com/mirrorform/mirrorform/internal/lang"
 
-// preconditions judges the preconditions of an instance on a host that need facts. The others hold, or Load has reported them.
+// preconditions judges the preconditions of an instance on a host that need facts. The others hold,
+// or Load has reported them.
 func (w *wanting) preconditions(i *instance, h *Host) lang.Verdict {
 	if w.dry || len(i.block.life.preconditions) == 0 {
 		return lang.Holds
@@ -20,7 +21,8 @@ func (w *wanting) preconditions(i *instance, h *Host) lang.Verdict {
 	return v
 }
 
-// unfit tells whether a mirror's preconditions are not known to hold on a host. What is wrong is told with that host's own resources.
+// unfit tells whether a mirror's preconditions are not known to hold on a host. What is wrong is
+// told with that host's own resources.
 func (w *wanting) unfit(i *instance, h *Host) bool {
 	if w.dry || len(i.block.life.preconditions) == 0 {
 		return false

@@ -82,7 +82,8 @@ func (w *wanting) resource(i *instance, h *Host) {
 	})
 }
 
-// decoded returns the body evaluated for a host: from Load's work, and without diagnostics, where no facts are needed.
+// decoded returns the body evaluated for a host: from Load's work, and without diagnostics, where
+// no facts are needed.
 func (w *wanting) decoded(i *instance, h *Host) (*decoded, hcl.Diagnostics) {
 	if w.dry || i.block.uses != usesFacts {
 		return i.decoded[h.Name], nil

@@ -10,7 +10,8 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// assign puts a value that is known, not null and of the field's type into a field. An error may be a cty.PathError.
+// assign puts a value that is known, not null and of the field's type into a field. An error may be
+// a cty.PathError.
 func assign(v cty.Value, into reflect.Value) error {
 	if into.Type() == ctyValueOf {
 		into.Set(reflect.ValueOf(v))

@@ -19,7 +19,8 @@ func NoNames(t hcl.Traversal) *hcl.Diagnostic {
 	return ErrorAt(t.SourceRange(), "References not allowed", "Only constant values may be given here.")
 }
 
-// Reference splits a traversal "local.x…" into its root and the name after it; the name is "" when the root stands alone.
+// Reference splits a traversal "local.x…" into its root and the name after it; the name is "" when
+// the root stands alone.
 func Reference(t hcl.Traversal) (root, name string) {
 	root = t.RootName()
 	if len(t) > 1 {
@@ -41,8 +42,9 @@ func StepName(step hcl.Traverser) string {
 	return ""
 }
 
-// Check looks at an expression without evaluating it: what it refers to and which functions it calls. An expression with
-// errors is remembered as bad, so that it is not evaluated. Each expression is checked once, against the names of the place that it stands in.
+// Check looks at an expression without evaluating it: what it refers to and which functions it
+// calls. An expression with errors is remembered as bad, so that it is not evaluated. Each
+// expression is checked once, against the names of the place that it stands in.
 func (e *Evaluator) Check(expr hclsyntax.Expression, names Names) hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	for _, t := range expr.Variables() {
@@ -93,7 +95,8 @@ func Undeclared(at hcl.Range, what, prefix, name string, names []string) *hcl.Di
 	return ErrorAt(at, "Reference to undeclared "+what, "There is no %s named %q.%s", what, name, DidYouMeanReference(prefix, name, names))
 }
 
-// Misses counts references to what is not declared. After many there are no suggestions, since to compare all names would take long.
+// Misses counts references to what is not declared. After many there are no suggestions, since to
+// compare all names would take long.
 type Misses int
 
 // Another counts one more, and reports whether to suggest a name.

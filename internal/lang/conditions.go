@@ -10,14 +10,16 @@ import (
 	"github.com/zclconf/go-cty/cty/convert"
 )
 
-// Rule is a condition, with the message for when it is false: a validation, precondition, postcondition or assert block.
+// Rule is a condition, with the message for when it is false: a validation, precondition,
+// postcondition or assert block.
 type Rule struct {
 	block     string // the type of its block
 	condition hclsyntax.Expression
 	message   hclsyntax.Expression
 }
 
-// RulesOf returns the rules of the nested blocks of a type. Those that lack an argument, which is reported elsewhere, have nil there.
+// RulesOf returns the rules of the nested blocks of a type. Those that lack an argument, which is
+// reported elsewhere, have nil there.
 func RulesOf(body *hclsyntax.Body, block string) []*Rule {
 	var rules []*Rule
 	for _, b := range body.Blocks {
@@ -39,7 +41,8 @@ func (r *Rule) Expressions() []hclsyntax.Expression {
 // complete tells whether the source has both arguments.
 func (r *Rule) complete() bool { return r.condition != nil && r.message != nil }
 
-// Check looks at both expressions. A message that refers to nothing is evaluated, since it may be needed years later.
+// Check looks at both expressions. A message that refers to nothing is evaluated, since it may be
+// needed years later.
 func (r *Rule) Check(e *Evaluator, names Names) hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	if r.condition != nil {
@@ -68,8 +71,9 @@ const (
 	Fails
 )
 
-// Judge evaluates a rule. If the condition is false, the last diagnostic says so: an error with the summary given and the message as its
-// detail. A message that holds a sensitive value is not shown. Other diagnostics are of conditions and messages that are unusable.
+// Judge evaluates a rule. If the condition is false, the last diagnostic says so: an error with the
+// summary given and the message as its detail. A message that holds a sensitive value is not shown.
+// Other diagnostics are of conditions and messages that are unusable.
 func (e *Evaluator) Judge(r *Rule, ctx *hcl.EvalContext, summary string) (Verdict, hcl.Diagnostics) {
 	if !r.complete() || e.bad[r.condition] {
 		return Undecided, nil

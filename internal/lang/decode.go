@@ -17,7 +17,8 @@ import (
 type Decoder struct {
 	eval *Evaluator
 	ctx  *hcl.EvalContext
-	// Unknown holds the paths of arguments whose values are not known yet ("content", "storage.path"). Their fields are zero.
+	// Unknown holds the paths of arguments whose values are not known yet ("content",
+	// "storage.path"). Their fields are zero.
 	Unknown map[string]bool
 	// Failed holds those that an error keeps from having a value.
 	Failed map[string]bool
@@ -27,7 +28,8 @@ type Decoder struct {
 	Early bool
 	// WarnCRLF says that the values reach hosts.
 	WarnCRLF bool
-	// RefuseSensitive, if not nil, says why an argument cannot hold a sensitive value, or "" if it can.
+	// RefuseSensitive, if not nil, says why an argument cannot hold a sensitive value, or "" if it
+	// can.
 	RefuseSensitive func(path string, f *Field) string
 }
 
@@ -36,7 +38,8 @@ func NewDecoder(e *Evaluator, ctx *hcl.EvalContext) *Decoder {
 	return &Decoder{eval: e, ctx: ctx, Unknown: map[string]bool{}, Failed: map[string]bool{}, Sensitive: map[string]bool{}}
 }
 
-// Fill fills the struct that into points to. What is wrong with the body's structure is Structure's to say; here it is passed over.
+// Fill fills the struct that into points to. What is wrong with the body's structure is Structure's
+// to say; here it is passed over.
 func (d *Decoder) Fill(body *hclsyntax.Body, into any) hcl.Diagnostics {
 	return d.body(body, reflect.ValueOf(into).Elem(), "")
 }
@@ -206,7 +209,8 @@ func mismatch(v cty.Value, want cty.Type, err error) string {
 	}
 }
 
-// unknownAttributes finds attributes of an object that its type does not have; conversion would drop them in silence.
+// unknownAttributes finds attributes of an object that its type does not have; conversion would
+// drop them in silence.
 func unknownAttributes(a *hclsyntax.Attribute, f *Field, v cty.Value) *hcl.Diagnostic {
 	if v.IsNull() || !v.Type().IsObjectType() {
 		return nil
@@ -232,7 +236,8 @@ func keyRange(expr hclsyntax.Expression, name string) hcl.Range {
 	return expr.Range()
 }
 
-// ElementRange is the place of the element that an error's path leads to, as far as it can be seen in the source.
+// ElementRange is the place of the element that an error's path leads to, as far as it can be seen
+// in the source.
 func ElementRange(expr hclsyntax.Expression, err error) hcl.Range {
 	var at cty.PathError
 	if !errors.As(err, &at) {

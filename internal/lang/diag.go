@@ -105,10 +105,12 @@ func Place(r hcl.Range) string {
 	return fmt.Sprintf("%s:%d", r.Filename, r.Start.Line)
 }
 
-// MaxDiagnostics is how many diagnostics one call returns. Nobody reads more, and junk can make hundreds of thousands.
+// MaxDiagnostics is how many diagnostics one call returns. Nobody reads more, and junk can make
+// hundreds of thousands.
 const MaxDiagnostics = 500
 
-// Tidy drops repeated diagnostics, sorts by file and position (stable, those without a place first), and cuts a flood off.
+// Tidy drops repeated diagnostics, sorts by file and position (stable, those without a place
+// first), and cuts a flood off.
 func Tidy(diags hcl.Diagnostics) hcl.Diagnostics {
 	type key struct {
 		severity        hcl.DiagnosticSeverity
@@ -155,7 +157,8 @@ func Before(a, b *hcl.Range) bool {
 	}
 }
 
-// Sentence begins a text with a capital letter, unless its first word has a meaning as it is written, and ends it.
+// Sentence begins a text with a capital letter, unless its first word has a meaning as it is
+// written, and ends it.
 func Sentence(text, end string) string {
 	first, _, _ := strings.Cut(text, " ")
 	if text == "" || !lowerWord.MatchString(first) {

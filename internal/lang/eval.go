@@ -1,8 +1,10 @@
-// Package lang is the language that configurations are written in: HCL with Terraform's rules, functions, variables, local values and
-// outputs. It reads sources, checks what expressions refer to, evaluates them within limits of size and work, and fills structs from bodies.
+// Package lang is the language that configurations are written in: HCL with Terraform's rules,
+// functions, variables, local values and outputs. It reads sources, checks what expressions refer
+// to, evaluates them within limits of size and work, and fills structs from bodies.
 //
-// It knows no hosts, no resources and no mirrors. What its blocks are called and mean, and which objects there are besides var, local and
-// path, is for the package that uses it: see package config.
+// It knows no hosts, no resources and no mirrors. What its blocks are called and mean, and which
+// objects there are besides var, local and path, is for the package that uses it: see package
+// config.
 package lang
 
 import (
@@ -34,9 +36,9 @@ func IsSensitive(v cty.Value) bool {
 	return ok
 }
 
-// Evaluator checks and evaluates the expressions of one configuration. It knows what the language is made of, and nothing of what its
-// blocks mean: what an expression may refer to comes with each of them. Once all expressions are checked, it may be used by many goroutines at
-// once.
+// Evaluator checks and evaluates the expressions of one configuration. It knows what the language
+// is made of, and nothing of what its blocks mean: what an expression may refer to comes with each
+// of them. Once all expressions are checked, it may be used by many goroutines at once.
 type Evaluator struct {
 	Functions map[string]function.Function
 	Reader    *Reader
@@ -47,12 +49,14 @@ type Evaluator struct {
 
 	bad       map[hclsyntax.Expression]bool
 	crlfFiles map[string]bool // whose heredocs have lines that end with CRLF
-	// unsettled are expressions that say which hosts or elements there are, and have no known value.
+	// unsettled are expressions that say which hosts or elements there are, and have no known
+	// value.
 	unsettled []hclsyntax.Expression
 }
 
-// NewEvaluator returns the evaluator of the configuration in a directory. With confine, it reads no files outside that directory. hint is a
-// sentence about a name that is neither an argument nor a block, with a space before it, or "".
+// NewEvaluator returns the evaluator of the configuration in a directory. With confine, it reads no
+// files outside that directory. hint is a sentence about a name that is neither an argument nor a
+// block, with a space before it, or "".
 func NewEvaluator(dir string, confine bool, hint func(name string) string) *Evaluator {
 	e := &Evaluator{
 		Reader: &Reader{Dir: dir, Confine: confine}, Sources: &Sources{}, Secrets: &Secrets{}, hint: hint,
@@ -68,8 +72,9 @@ func (e *Evaluator) Bad(expr hclsyntax.Expression) bool { return e.bad[expr] }
 // Forget drops what is known of an expression that is not evaluated again.
 func (e *Evaluator) Forget(expr hclsyntax.Expression) { delete(e.bad, expr) }
 
-// Eval evaluates an expression. With errors, and for an expression that was found bad before, the value is cty.DynamicVal.
-// No diagnostic shows a sensitive value, neither in its text nor by the variables that it carries.
+// Eval evaluates an expression. With errors, and for an expression that was found bad before, the
+// value is cty.DynamicVal. No diagnostic shows a sensitive value, neither in its text nor by the
+// variables that it carries.
 func (e *Evaluator) Eval(expr hclsyntax.Expression, ctx *hcl.EvalContext) (v cty.Value, diags hcl.Diagnostics) {
 	if e.bad[expr] {
 		return cty.DynamicVal, nil
@@ -177,8 +182,8 @@ func keysOf(v cty.Value) []string {
 
 const reasonHidden = "The reason is not shown, since the expression uses a sensitive value."
 
-// Redact takes from diagnostics whatever could show a sensitive value, if the expression uses one: inside a `for`, and in the errors of
-// functions, values have lost their marks.
+// Redact takes from diagnostics whatever could show a sensitive value, if the expression uses one:
+// inside a `for`, and in the errors of functions, values have lost their marks.
 func (e *Evaluator) Redact(expr hclsyntax.Expression, ctx *hcl.EvalContext, diags hcl.Diagnostics) hcl.Diagnostics {
 	if len(diags) == 0 || !usesSensitive(expr, ctx) {
 		return diags

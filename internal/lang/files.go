@@ -11,7 +11,8 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
 
-// ReadFiles parses all configuration files of the directory. Bodies of files with syntax errors are left out.
+// ReadFiles parses all configuration files of the directory. Bodies of files with syntax errors are
+// left out.
 func (e *Evaluator) ReadFiles() ([]*hclsyntax.Body, hcl.Diagnostics) {
 	names, err := configFiles(e.Reader.Dir, ".hcl")
 	switch {
@@ -41,7 +42,8 @@ func (e *Evaluator) ReadFiles() ([]*hclsyntax.Body, hcl.Diagnostics) {
 	return bodies, diags
 }
 
-// configFiles lists the directory's files with that ending, sorted, hidden files and editors' backups left out.
+// configFiles lists the directory's files with that ending, sorted, hidden files and editors'
+// backups left out.
 func configFiles(dir, suffix string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {

@@ -26,7 +26,8 @@ type template struct {
 	err   error
 }
 
-// fileFunction is templatefile(path, vars). What is wrong in the template is reported with its place in the template.
+// fileFunction is templatefile(path, vars). What is wrong in the template is reported with its
+// place in the template.
 func (ts *templates) fileFunction() function.Function {
 	return function.New(&function.Spec{
 		Params: []function.Parameter{param("path", cty.String), param("vars", cty.DynamicPseudoType)},

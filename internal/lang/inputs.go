@@ -23,9 +23,11 @@ const (
 
 // Inputs say where values of variables come from.
 type Inputs struct {
-	// Sources are read after the files that are read by themselves, in this order: the last one counts.
+	// Sources are read after the files that are read by themselves, in this order: the last one
+	// counts.
 	Sources []VarSource
-	// Environ is the environment as "KEY=value"; MIRRORFORM_VAR_name is the value of the variable of that name.
+	// Environ is the environment as "KEY=value"; MIRRORFORM_VAR_name is the value of the variable
+	// of that name.
 	Environ []string
 	// AllowMissing takes a variable that has no value as unknown, which is an error otherwise.
 	AllowMissing bool

@@ -65,8 +65,8 @@ func (ls *Locals) Check(names Names) hcl.Diagnostics {
 	return diags
 }
 
-// Definitions returns the local values for EvaluateInOrder. Until then each has no known value; context gives what an expression
-// refers to.
+// Definitions returns the local values for EvaluateInOrder. Until then each has no known value;
+// context gives what an expression refers to.
 func (ls *Locals) Definitions(context func(expr hclsyntax.Expression) *hcl.EvalContext) []Definition {
 	var list []Definition
 	for _, name := range ls.Names() {

@@ -18,8 +18,9 @@ type Definition struct {
 	Skip     func()                 // takes down that it has none
 }
 
-// EvaluateInOrder evaluates each definition once, after those that it refers to. What is part of a cycle, or depends on one, is skipped.
-// whole are the roots of references that may stand alone, and mean all definitions that begin with them.
+// EvaluateInOrder evaluates each definition once, after those that it refers to. What is part of a
+// cycle, or depends on one, is skipped. whole are the roots of references that may stand alone, and
+// mean all definitions that begin with them.
 func EvaluateInOrder(definitions []Definition, whole ...string) hcl.Diagnostics {
 	byName := map[string]*Definition{}
 	for i := range definitions {
@@ -80,8 +81,9 @@ func (g *Graph) Add(name string, at hcl.Range, refs ...string) {
 	g.refs[name], g.places[name] = refs, at
 }
 
-// Order orders the names so that each comes after those it refers to; among those that are free to come next, by name. What cannot be ordered
-// is in a cycle or refers to one; the cycles are returned, each once.
+// Order orders the names so that each comes after those it refers to; among those that are free to
+// come next, by name. What cannot be ordered is in a cycle or refers to one; the cycles are
+// returned, each once.
 func (g *Graph) Order() (order []string, cycles [][]string) { return sortGraph(g.refs) }
 
 // CycleWords say what a cycle is one of.
@@ -92,7 +94,8 @@ type CycleWords struct {
 	Verb    string // what each does with the next: "refers to"
 }
 
-// Describe names every member of a cycle. The diagnostic is placed at the member that comes first in the source.
+// Describe names every member of a cycle. The diagnostic is placed at the member that comes first
+// in the source.
 func (g *Graph) Describe(cycle []string, w CycleWords) *hcl.Diagnostic {
 	first := 0
 	for i, n := range cycle {
@@ -121,8 +124,9 @@ func (g *Graph) Describe(cycle []string, w CycleWords) *hcl.Diagnostic {
 	return ErrorAt(at, w.Summary, "%s: %s, which %s %s again.", w.Problem, b.String(), w.Verb, cycle[0])
 }
 
-// sortGraph orders the nodes of a graph so that each comes after those it refers to; among those that are free to come next, by name.
-// What cannot be ordered is in a cycle or refers to one; the cycles are returned, each once.
+// sortGraph orders the nodes of a graph so that each comes after those it refers to; among those
+// that are free to come next, by name. What cannot be ordered is in a cycle or refers to one; the
+// cycles are returned, each once.
 func sortGraph(graph map[string][]string) (order []string, cycles [][]string) {
 	waits := map[string]int{} // how many nodes it still waits for
 	users := map[string][]string{}
@@ -154,7 +158,8 @@ func sortGraph(graph map[string][]string) (order []string, cycles [][]string) {
 	return order, append(cycles, findCycles(graph, waits)...)
 }
 
-// findCycles walks from each node that still waits to another one that it waits for, until it comes back. Nodes that wait for themselves are passed over.
+// findCycles walks from each node that still waits to another one that it waits for, until it comes
+// back. Nodes that wait for themselves are passed over.
 func findCycles(graph map[string][]string, waits map[string]int) [][]string {
 	var cycles [][]string
 	walkOf := map[string]int{}

@@ -64,7 +64,8 @@ func (os *Outputs) Check(names Names) hcl.Diagnostics {
 	return diags
 }
 
-// Evaluate returns the results by their names. A sensitive value of an output that is not marked so is an error, and left out.
+// Evaluate returns the results by their names. A sensitive value of an output that is not marked so
+// is an error, and left out.
 func (os *Outputs) Evaluate(ctx *hcl.EvalContext) (map[string]Result, hcl.Diagnostics) {
 	results := map[string]Result{}
 	var diags hcl.Diagnostics

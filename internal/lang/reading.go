@@ -10,7 +10,8 @@ import (
 	"sync"
 )
 
-// Reader reads the files that a configuration names. A path is relative to the configuration's directory.
+// Reader reads the files that a configuration names. A path is relative to the configuration's
+// directory.
 type Reader struct {
 	Dir     string // the configuration's directory
 	Confine bool   // files outside Dir are not read
@@ -147,7 +148,8 @@ func within(dir, path string) bool {
 	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
 }
 
-// expandPath makes a path absolute: ~ is the home directory, and what is relative is relative to dir.
+// expandPath makes a path absolute: ~ is the home directory, and what is relative is relative to
+// dir.
 func expandPath(path, dir string) (string, error) {
 	if path == "" {
 		return "", fmt.Errorf("the path is empty")

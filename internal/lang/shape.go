@@ -17,8 +17,9 @@ import (
 //	Sync    *Sync   `hcl:"sync,block"`     at most one
 //	Rules   []Rule  `hcl:"rule,block"`     any number
 //
-// An argument's field is a string, bool, number, slice or map[string] of these, a pointer to one, a struct (an object), or a cty.Value (anything).
-// Fields without the tag are not the configuration's.
+// An argument's field is a string, bool, number, slice or map[string] of these, a pointer to one, a
+// struct (an object), or a cty.Value (anything). Fields without the tag are not the
+// configuration's.
 type shape struct {
 	Fields []Field
 	byName map[string]*Field

@@ -16,7 +16,8 @@ import (
 const (
 	// MaxSource is the size of the largest configuration, variable or template file, in bytes.
 	MaxSource = 1 << 20
-	// MaxLocalFile is the size of the largest file that functions and `source` arguments read, in bytes.
+	// MaxLocalFile is the size of the largest file that functions and `source` arguments read, in
+	// bytes.
 	MaxLocalFile = 16 << 20
 )
 
@@ -81,7 +82,8 @@ func parseTemplate(src []byte, filename string) (hclsyntax.Expression, hcl.Diagn
 
 type lexer func(src []byte, filename string, start hcl.Pos) (hclsyntax.Tokens, hcl.Diagnostics)
 
-// CheckSource refuses what the parser must not see: files that are too long, are not UTF-8, or would nest it too deep.
+// CheckSource refuses what the parser must not see: files that are too long, are not UTF-8, or
+// would nest it too deep.
 func CheckSource(src []byte, filename string, lex lexer) hcl.Diagnostics {
 	start := hcl.Range{Filename: filename, Start: hcl.InitialPos, End: hcl.InitialPos}
 	if len(src) > MaxSource {

@@ -8,7 +8,8 @@ import (
 	"github.com/hashicorp/hcl/v2"
 )
 
-// Sources holds the texts that diagnostics refer to, by the names in their ranges. It may be used by many goroutines at once.
+// Sources holds the texts that diagnostics refer to, by the names in their ranges. It may be used
+// by many goroutines at once.
 type Sources struct {
 	mu     sync.Mutex
 	byName map[string]*hcl.File

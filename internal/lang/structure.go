@@ -20,8 +20,9 @@ func (s *shape) names(blocks bool) []string {
 	return names
 }
 
-// Structure checks what can be seen of a body without evaluating anything: arguments and blocks that are unknown, missing or repeated.
-// what names the body in messages ("a host", "a sync block"); meta are arguments that the struct does not have.
+// Structure checks what can be seen of a body without evaluating anything: arguments and blocks
+// that are unknown, missing or repeated. what names the body in messages ("a host", "a sync
+// block"); meta are arguments that the struct does not have.
 func (e *Evaluator) Structure(body *hclsyntax.Body, header hcl.Range, s *shape, what string, meta []string) hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	arguments, blocks := append(s.names(false), meta...), s.names(true)
@@ -74,7 +75,8 @@ func (e *Evaluator) nested(b *hclsyntax.Block, f *Field, count *map[string]int) 
 	return append(diags, e.Structure(b.Body, b.DefRange(), inner, WithArticle(b.Type)+" block", nil)...)
 }
 
-// hintFor suggests an argument or a block for a name; those of the kind that was written come first.
+// hintFor suggests an argument or a block for a name; those of the kind that was written come
+// first.
 func (e *Evaluator) hintFor(name string, arguments, blocks []string, isBlock bool) string {
 	if name == "count" && slices.Contains(arguments, "for_each") {
 		return " Use for_each, with each.key and each.value."
@@ -130,7 +132,8 @@ func (s *shape) Expressions(body *hclsyntax.Body, skip ...string) []hclsyntax.Ex
 	return list
 }
 
-// Expressions returns every expression in a body, nested blocks included, in the order of the source; skip leaves out arguments of the body itself.
+// Expressions returns every expression in a body, nested blocks included, in the order of the
+// source; skip leaves out arguments of the body itself.
 func Expressions(body *hclsyntax.Body, skip ...string) []hclsyntax.Expression {
 	var list []hclsyntax.Expression
 	for _, a := range SortedAttributes(body) {

@@ -65,7 +65,8 @@ type variableShape struct {
 	Validation  []ValidationShape `hcl:"validation,block"`
 }
 
-// ValidationShape is the tagged form of a validation block, and of all other blocks with a condition.
+// ValidationShape is the tagged form of a validation block, and of all other blocks with a
+// condition.
 type ValidationShape struct {
 	Condition    cty.Value `hcl:"condition"`
 	ErrorMessage cty.Value `hcl:"error_message"`

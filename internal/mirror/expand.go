@@ -8,7 +8,8 @@ import (
 	"github.com/mirrorform/mirrorform/resources"
 )
 
-// part is an engine.Part with the attribute of the mirror block that each of its own attributes comes from.
+// part is an engine.Part with the attribute of the mirror block that each of its own attributes
+// comes from.
 type part struct {
 	engine.Part
 	from   map[string]string

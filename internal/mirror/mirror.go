@@ -22,7 +22,8 @@ type mirror struct {
 // family is the host's kind of operating system; without facts that of Debian.
 func (m *mirror) family() string { return cmp.Or(m.host.Target.Facts.OS.Family, "debian") }
 
-// owner is who owns what a sync writes. Where root syncs, rsync sets owner and group as upstream has them, so that neither is managed.
+// owner is who owns what a sync writes. Where root syncs, rsync sets owner and group as upstream
+// has them, so that neither is managed.
 func (m *mirror) owner() (owner, group string) {
 	if m.user == "root" {
 		return "", ""
@@ -30,7 +31,8 @@ func (m *mirror) owner() (owner, group string) {
 	return m.user, m.user
 }
 
-// sizes are the file system's least and recommended size. A value of the block holds as it is; the guide's adds what Kitten takes.
+// sizes are the file system's least and recommended size. A value of the block holds as it is; the
+// guide's adds what Kitten takes.
 func (m *mirror) sizes() (minimum, recommended string) {
 	st, g := m.spec.Storage, m.guide
 	minimum, recommended = g.minimum, g.recommended
@@ -63,8 +65,9 @@ func (m *mirror) serverNames() []string {
 	return unique
 }
 
-// mayHoldLostFound tells whether a tree is the root of a file system that may be ext4, with a lost+found that only root may read: rsync could neither read
-// nor delete it, and would then delete nothing at all.
+// mayHoldLostFound tells whether a tree is the root of a file system that may be ext4, with a
+// lost+found that only root may read: rsync could neither read nor delete it, and would then delete
+// nothing at all.
 func (m *mirror) mayHoldLostFound(dir string) bool {
 	st := m.spec.Storage
 	return dir == st.mountPoint() && (st.Filesystem == "ext4" || st.Device == "")

@@ -10,7 +10,8 @@ func Within(p, dir string) bool {
 	return p == dir || dir == "/" || strings.HasPrefix(p, dir+"/")
 }
 
-// plain tells whether p is absolute and clean, so that it can be compared. What is wrong with any other path, its part tells.
+// plain tells whether p is absolute and clean, so that it can be compared. What is wrong with any
+// other path, its part tells.
 func plain(p string) bool { return path.IsAbs(p) && path.Clean(p) == p }
 
 // mountPoint is where a file system must be mounted for anything below it to be written, or "".

@@ -12,7 +12,8 @@ import (
 // mirrorName is what can be part of a file's name everywhere, cron.d included.
 var mirrorName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$`)
 
-// webLocation is a URL path that needs no escapes, begins and ends with a slash and leads to nothing hidden.
+// webLocation is a URL path that needs no escapes, begins and ends with a slash and leads to
+// nothing hidden.
 var webLocation = regexp.MustCompile(`^/([A-Za-z0-9_~-][A-Za-z0-9._~-]*/)*$`)
 
 // settling finds the values of a mirror, and what is wrong with those of its block.
@@ -21,8 +22,8 @@ type settling struct {
 	*problems
 }
 
-// settle settles a mirror. Problems that are errors leave it with values that are good for finding more of them; it is nil where not even its
-// name can be used.
+// settle settles a mirror. Problems that are errors leave it with values that are good for finding
+// more of them; it is nil where not even its name can be used.
 func settle(name string, spec *Spec, host engine.Site, ps *problems) *mirror {
 	if !mirrorName.MatchString(name) {
 		ps.errorf("", "files are named after the mirror: use at most 40 letters, digits, - and _, a letter or digit first",

@@ -94,8 +94,8 @@ func parseMirrorList(in io.Reader, names []string) (map[string]Listing, error) {
 	return found, nil
 }
 
-// rationed is a reader that gives so many bytes until it is allowed more: the decoder keeps one value
-// in memory, whatever its size.
+// rationed is a reader that gives so many bytes until it is allowed more: the decoder keeps one
+// value in memory, whatever its size.
 type rationed struct {
 	in   io.Reader
 	left int
