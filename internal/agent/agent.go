@@ -56,6 +56,11 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, o Options) error {
 // wire does: with the preamble. Its Hello has no digest, as there is no executable to check. Close returns when the
 // operation that is under way is finished.
 func Pipe(ctx context.Context, o Options) io.ReadWriteCloser {
+	return pipeTo(ctx, o, func(*session) {})
+}
+
+// pipeTo is Pipe to a session that was prepared.
+func pipeTo(ctx context.Context, o Options, prepare func(*session)) io.ReadWriteCloser {
 	toHelper, fromController := io.Pipe()
 	toController, fromHelper := io.Pipe()
 	p := &pipe{Reader: toController, Writer: fromController, done: make(chan struct{})}
@@ -68,6 +73,7 @@ func Pipe(ctx context.Context, o Options) io.ReadWriteCloser {
 		s := newSession(toHelper, fromHelper, o)
 		s.host.inProcess = true
 		close(s.digested)
+		prepare(s)
 		err := s.serve(ctx)
 		if err == nil {
 			err = io.EOF

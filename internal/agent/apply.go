@@ -113,7 +113,7 @@ func (s *session) do(m *wire.Do) *wire.Done {
 		return done
 	}
 	if c := s.confirmation; c != nil {
-		s.late = time.After(seconds(c.Timeout, confirmTimeout))
+		s.late = s.after(seconds(c.Timeout, confirmTimeout))
 	}
 	return &wire.Done{}
 }

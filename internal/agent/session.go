@@ -46,6 +46,7 @@ type session struct {
 	past         *wire.Done         // how the last one ended that was taken back
 	confirmation *wire.Confirmation // that the open transaction needs
 	late         <-chan time.Time   // when the confirmation is overdue
+	after        func(time.Duration) <-chan time.Time
 
 	// Tests that feed arbitrary messages put harmless functions here.
 	answer  func(context.Context, []wire.Query) []wire.Answer
@@ -62,7 +63,7 @@ func newSession(in io.Reader, out io.Writer, o Options) *session {
 	h := newHost(o.stateDir())
 	s := &session{
 		out: newOutbox(out), host: h, version: o.Version, nonce: o.Nonce, silence: silence, beat: beat,
-		digested: make(chan struct{}), messages: make(chan received, 4),
+		digested: make(chan struct{}), messages: make(chan received, 4), after: time.After,
 	}
 	s.present, s.leave = context.WithCancelCause(context.Background())
 	s.alive, s.lose = context.WithCancelCause(s.present)

@@ -34,6 +34,16 @@ func dial(t *testing.T, state string) *controller {
 	return connect(t, Pipe(context.Background(), Options{Version: "test", StateDir: state}))
 }
 
+// dialLate is dial to a session whose time for a confirmation is up when overdue is called.
+func dialLate(t *testing.T, state string) (c *controller, overdue func()) {
+	t.Helper()
+	late := make(chan time.Time)
+	c = connect(t, pipeTo(context.Background(), Options{Version: "test", StateDir: state}, func(s *session) {
+		s.after = func(time.Duration) <-chan time.Time { return late }
+	}))
+	return c, func() { late <- time.Now() }
+}
+
 func connect(t *testing.T, rw io.ReadWriteCloser) *controller {
 	t.Helper()
 	c := &controller{t: t, rw: rw, in: bufio.NewReader(rw)}

@@ -405,7 +405,8 @@ func TestConfirm(t *testing.T) {
 func TestConfirmedWaits(t *testing.T) {
 	t.Parallel()
 	dir, state := t.TempDir(), t.TempDir()+"/state"
-	one, two := dial(t, state), dial(t, state)
+	one, overdue := dialLate(t, state)
+	two := dial(t, state)
 	one.begin()
 	one.send(&wire.Message{Do: &wire.Do{Ops: []wire.Order{{ID: 1, Op: write(dir+"/x", "new", wire.Attributes{}), Undo: restore(dir + "/x")}},
 		Confirm: &wire.Confirmation{Nonce: "ab", Timeout: 1}}})
@@ -416,7 +417,7 @@ func TestConfirmedWaits(t *testing.T) {
 	if _, done := two.finish(); done.Error != "" {
 		t.Fatalf("%+v", done)
 	}
-	time.Sleep(1500 * time.Millisecond) // longer than the confirmation was to be waited for
+	overdue()
 	if done := one.commit(wire.Commit{Manifest: []byte("{}")}); done.Error != "" || done.Undone || !exists(dir+"/x") {
 		t.Errorf("%+v", done)
 	}
@@ -426,13 +427,14 @@ func TestConfirmedWaits(t *testing.T) {
 func TestConfirmationOverdue(t *testing.T) {
 	t.Parallel()
 	dir, state := t.TempDir(), t.TempDir()+"/state"
-	c := dial(t, state)
+	c, overdue := dialLate(t, state)
 	c.begin()
 	c.send(&wire.Message{Do: &wire.Do{Ops: []wire.Order{{ID: 1, Op: write(dir+"/x", "new", wire.Attributes{}), Undo: restore(dir + "/x")}},
 		Confirm: &wire.Confirmation{Nonce: "ab", Timeout: 1}}})
 	if events, done := c.finish(); done.Failed != nil {
 		t.Fatalf("%+v", events)
 	}
+	overdue()
 	if m := c.receive(); m.Event == nil || m.Event.State != wire.Undone {
 		t.Fatalf("%+v", m)
 	}
