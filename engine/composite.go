@@ -33,6 +33,7 @@ type Part struct {
 	State     any      // *S of that type
 	DependsOn []string // names of other parts on the same host
 	Keep      string   // why destroy leaves it alone unless named
+	Data      any      // what commands read of it, where they need more than State: see Resource.Data
 }
 
 // Composite is a registered CompositeType with its block's Go type put aside. Every spec is a *S of

@@ -213,6 +213,9 @@ type Resource struct {
 	Made      bool            // the host's manifest says that mirrorform made it; else it is never removed, only released
 	Shared    string          // why it is not removed though mirrorform made it: something else manages or needs it
 	Purge     bool            // it is removed even where mirrorform did not make it
+	// Data is what a composite type says of the part, for commands that know the type. The engine
+	// hands it on and does not look at it. Orphans have none.
+	Data any
 
 	declared any // of a Settler: State without what the manifest remembers
 	// asked and plain are State and declared, completed: each is made once, when the host is first

@@ -11,6 +11,7 @@ import (
 
 	"github.com/mirrorform/mirrorform/internal/config"
 	"github.com/mirrorform/mirrorform/internal/mirrorsd"
+	"github.com/mirrorform/mirrorform/internal/publish"
 	"github.com/mirrorform/mirrorform/internal/report"
 	"github.com/mirrorform/mirrorform/internal/run"
 	"github.com/mirrorform/mirrorform/internal/ui"
@@ -200,7 +201,7 @@ func mirrorsToVerify(w *observer, sources run.Sources, args []string) ([]upstrea
 
 // entriesToVerify are the entries of the named hosts, or of all. No host is reached, so an entry that is made from a host's facts is not among
 // them, which is told. A host that was named and has none is an error.
-func entriesToVerify(w *observer, sources run.Sources, names []string) ([]run.Entry, *config.Config, error) {
+func entriesToVerify(w *observer, sources run.Sources, names []string) ([]publish.Entry, *config.Config, error) {
 	s, err := run.NewScope(sources, run.Selection{Limit: names}, w)
 	var none *run.NoHostError
 	if errors.As(err, &none) {
@@ -221,7 +222,7 @@ func entriesToVerify(w *observer, sources run.Sources, names []string) ([]run.En
 			reason = "has a mirror whose entry is made from facts of the host, which verify does not connect to; name its URLs in place of the host"
 		}
 		switch {
-		case h.Last || slices.ContainsFunc(list, func(e run.Entry) bool { return e.Host == h.Name }):
+		case h.Last || slices.ContainsFunc(list, func(e publish.Entry) bool { return e.Host == h.Name }):
 		case len(names) > 0:
 			return nil, nil, fmt.Errorf("host %s %s", h.Name, reason)
 		case facts:

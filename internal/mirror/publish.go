@@ -12,6 +12,12 @@ import (
 	"github.com/mirrorform/mirrorform/resources"
 )
 
+// Entry is the data of a part that writes a mirror's entry in AlmaLinux's list.
+type Entry struct {
+	Host string // the mirror's
+	File mirrorsd.File
+}
+
 // publish makes the mirror's entry in AlmaLinux's list, on the machine that runs mirrorform.
 func (x *expansion) publish() {
 	if x.spec.Publish == nil {
@@ -44,6 +50,7 @@ func (x *expansion) publish() {
 	}
 	x.add(engine.Part{
 		Name: "publish", Local: true, Type: "file", State: &resources.File{Path: filepath.Join(dir, file.Name+".yml"), Content: &text},
+		Data: &Entry{Host: x.host.Target.Name, File: file},
 	}, map[string]string{"path": "publish.directory", "content": "publish"})
 }
 

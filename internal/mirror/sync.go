@@ -7,6 +7,7 @@ import (
 	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/engine/wire"
 	"github.com/mirrorform/mirrorform/internal/syncjob/settings"
+	"github.com/mirrorform/mirrorform/internal/syncs"
 	"github.com/mirrorform/mirrorform/resources"
 )
 
@@ -153,6 +154,10 @@ func (x *expansion) cron(j *job) {
 			RequireMount: j.mount, Log: j.log,
 			Guard:  []string{j.script(), "--guard"},
 			OnExit: []string{j.script(), "--record"},
+		},
+		Data: &syncs.Job{
+			Mirror: j.name(), Script: j.script(), Lock: j.lock, Dir: j.dir, User: x.user, Schedule: j.schedule,
+			Status: j.state(".status"), Output: j.state(".output"),
 		},
 	}, map[string]string{
 		"schedule": j.attribute("schedule"), "user": "user", "command": j.block, "log": j.attribute("log"),

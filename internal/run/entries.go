@@ -9,17 +9,9 @@ import (
 
 	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/engine/wire"
-	"github.com/mirrorform/mirrorform/internal/mirrorsd"
+	"github.com/mirrorform/mirrorform/internal/mirror"
 	"github.com/mirrorform/mirrorform/internal/publish"
-	"github.com/mirrorform/mirrorform/resources"
 )
-
-// Entry is what a mirror publishes about itself.
-type Entry struct {
-	Host    string // the mirror's
-	Address string // of the resource that makes the file: local/mirror.almalinux.publish["fra1"]
-	File    mirrorsd.File
-}
 
 // NeedFacts returns those of the hosts whose facts decide what is in their entries.
 func (s *Scope) NeedFacts() []engine.Host {
@@ -29,7 +21,7 @@ func (s *Scope) NeedFacts() []engine.Host {
 
 // Entries returns what the mirrors on the hosts publish. Entries that are made from facts which are
 // not given are not among them.
-func (s *Scope) Entries(facts map[string]*wire.Facts) ([]Entry, error) {
+func (s *Scope) Entries(facts map[string]*wire.Facts) ([]publish.Entry, error) {
 	if !slices.ContainsFunc(s.Hosts, func(h engine.Host) bool { return h.Last }) {
 		return nil, nil // no mirror puts anything on host local
 	}
@@ -39,18 +31,11 @@ func (s *Scope) Entries(facts map[string]*wire.Facts) ([]Entry, error) {
 	if err != nil {
 		return nil, ErrReported
 	}
-	var found []Entry
+	var found []publish.Entry
 	for _, res := range s.choose(engine.Target{Name: "local"}, list) {
-		file, ok := res.State.(*resources.File)
-		a, _ := engine.ParseAddress(res.Address)
-		if !ok || file.Content == nil || a.Type != "mirror" || a.Part != "publish" || a.Key == "" {
-			continue
+		if e, ok := res.Data.(*mirror.Entry); ok {
+			found = append(found, publish.Entry{Address: res.Address, Host: e.Host, File: e.File})
 		}
-		f, err := mirrorsd.Parse([]byte(*file.Content))
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", res.Address, err)
-		}
-		found = append(found, Entry{a.Key, res.Address, f})
 	}
 	return found, nil
 }
@@ -88,7 +73,6 @@ func (s *Scope) publishable(readFacts func([]engine.Host) (map[string]*wire.Fact
 	if err != nil {
 		return nil, err
 	}
-	var found []publish.Entry
 	names := map[string]string{}
 	for _, e := range list {
 		key := strings.ToLower(e.File.Name)
@@ -96,9 +80,8 @@ func (s *Scope) publishable(readFacts func([]engine.Host) (map[string]*wire.Fact
 			return nil, fmt.Errorf("%s and %s both publish a mirror named %s; set publish.name of one of them", other, e.Address, e.File.Name)
 		}
 		names[key] = e.Address
-		found = append(found, publish.Entry{Address: e.Address, Host: e.Host, File: e.File})
 	}
-	return found, nil
+	return list, nil
 }
 
 // readFacts reaches hosts for their facts alone.

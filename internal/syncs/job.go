@@ -4,24 +4,23 @@ package syncs
 
 import (
 	"path"
-	"strings"
 
 	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/engine/wire"
-	"github.com/mirrorform/mirrorform/resources"
 )
 
-// Job is a tree that a host syncs, by the resources that its mirror block expands to.
+// Job is a tree that a host syncs. A mirror block's expansion makes it, as the data of the resource
+// that schedules the syncs.
 type Job struct {
-	Host     string
+	Host     string // as Jobs sets it
 	Mirror   string // almalinux, or almalinux-kitten
 	Script   string // path of the program that cron runs
 	Lock     string // path
 	Dir      string
 	User     string // that syncs
 	Schedule string // crontab(5)
-	status   string // path of the records
-	output   string // path of what rsync prints
+	Status   string // path of the records
+	Output   string // path of what rsync prints
 }
 
 // Unit is the systemd unit that a sync started from afar runs in. Its name is fixed, so that there
@@ -33,42 +32,12 @@ func (j *Job) Label() string { return j.Host + " " + j.Mirror }
 
 // Jobs finds the jobs among a host's resources.
 func Jobs(host string, list []*engine.Resource) []*Job {
-	byAddress := map[engine.Address]any{}
-	for _, r := range list {
-		if a, ok := engine.ParseAddress(r.Address); ok && !r.Remove {
-			byAddress[a] = r.State
-		}
-	}
 	var jobs []*Job
 	for _, r := range list {
-		a, _ := engine.ParseAddress(r.Address)
-		prefix, isCron := strings.CutSuffix(a.Part, "cron") // of the parts of a mirror's second job
-		cron, isState := r.State.(*resources.Cron)
-		if a.Type != "mirror" || !isCron || !isState || r.Remove || len(cron.Command) < 3 || len(cron.OnExit) == 0 {
-			continue
-		}
-		part := func(name string) any {
-			a.Part = name
-			return byAddress[a]
-		}
-		name := a.Name
-		if prefix == "kitten_" {
-			name += "-kitten"
-		}
-		j := &Job{Host: host, Mirror: name, Script: cron.OnExit[0], Lock: cron.Command[2], User: cron.User, Schedule: cron.Schedule}
-		if f, ok := part(prefix + "sync_status").(*resources.File); ok {
-			j.status = f.Path
-		}
-		if f, ok := part(prefix + "sync_output").(*resources.File); ok {
-			j.output = f.Path
-		}
-		if d, ok := part(prefix + "directory").(*resources.Directory); ok {
-			j.Dir = d.Path
-		} else if m, ok := part("mount").(*resources.Mount); ok {
-			j.Dir = m.Path
-		}
-		if j.status != "" && j.output != "" && j.Dir != "" {
-			jobs = append(jobs, j)
+		if j, ok := r.Data.(*Job); ok && !r.Remove {
+			own := *j
+			own.Host = host
+			jobs = append(jobs, &own)
 		}
 	}
 	return jobs
@@ -78,7 +47,7 @@ func (j *Job) scriptQuery() wire.Query {
 	return wire.Query{Verb: wire.AskFile, Arg: j.Script}
 }
 func (j *Job) recordsQuery() wire.Query {
-	return wire.Query{Verb: wire.AskFile, Arg: j.status, Option: "content"}
+	return wire.Query{Verb: wire.AskFile, Arg: j.Status, Option: "content"}
 }
 func (j *Job) timeQuery() wire.Query {
 	return wire.Query{Verb: wire.AskFile, Arg: path.Join(j.Dir, "TIME"), Option: "content"}
@@ -89,10 +58,10 @@ func (j *Job) lockQuery() wire.Query {
 	return wire.Query{Verb: wire.AskRun, Args: []string{"stat", "-L", "-c", "%d %i", "--", j.Lock}}
 }
 func (j *Job) headQuery() wire.Query {
-	return wire.Query{Verb: wire.AskFile, Arg: j.output, Option: "head"}
+	return wire.Query{Verb: wire.AskFile, Arg: j.Output, Option: "head"}
 }
 func (j *Job) outputQuery() wire.Query {
-	return wire.Query{Verb: wire.AskFile, Arg: j.output, Option: "tail"}
+	return wire.Query{Verb: wire.AskFile, Arg: j.Output, Option: "tail"}
 }
 
 // Taking the lock to see whether it is held would keep cron from taking it at that moment: the
