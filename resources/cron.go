@@ -187,7 +187,7 @@ func (ct cronType) Validate(want *Cron) []engine.Problem {
 	full := ct.Complete(engine.Target{}, want)
 	_, scheduleErr := ParseSchedule(full.Schedule)
 	out := slices.Concat(checkEntry(full.Name, cronDir), report("schedule", scheduleErr), report("command", checkProgram(full.Command)))
-	if _, number := strconv.Atoi(full.User); !ownerName.MatchString(full.User) || number == nil {
+	if _, number := strconv.Atoi(full.User); !isOwner(full.User) || number == nil {
 		out = append(out, refusal("user", fmt.Sprintf("%q is no name of a user", full.User), ""))
 	}
 	if full.RequireMount != "" {

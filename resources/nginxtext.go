@@ -101,7 +101,7 @@ func bracketed(name string) string {
 
 var (
 	// hostName is from RFC 1123, 2.1: labels of letters, digits and hyphens.
-	hostName = regexp.MustCompile(`^([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$`)
+	hostName = regexp.MustCompile(`^([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?\.)*[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$`)
 	// urlPath needs no escape in a URL (RFC 3986, 2.3).
 	urlPath = regexp.MustCompile(`^/([A-Za-z0-9._~-]+/)*$`)
 )
@@ -126,7 +126,15 @@ func checkServerNames(names []string) []engine.Problem {
 
 // IsHostName reports whether s is a host name of at most 253 characters, made of DNS labels (RFC
 // 1123, section 2.1). One label will do, in a network of one's own. An IPv4 address is one, too.
-func IsHostName(s string) bool { return len(s) <= 253 && hostName.MatchString(s) }
+func IsHostName(s string) bool {
+	return len(s) <= 253 && hostName.MatchString(s) && ShortLabels(s)
+}
+
+// ShortLabels reports whether each label of a name in DNS has at most 63 bytes (RFC 1035, section
+// 2.3.4).
+func ShortLabels(name string) bool {
+	return !slices.ContainsFunc(strings.Split(name, "."), func(label string) bool { return len(label) > 63 })
+}
 
 func checkServerName(name string) error {
 	if inner, ok := strings.CutPrefix(name, "["); ok {

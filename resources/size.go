@@ -15,13 +15,13 @@ var sizeUnits = map[string]uint64{
 }
 
 // sizeText is a number without sign or exponent, at most one space, and letters.
-var sizeText = regexp.MustCompile(`^([0-9]{1,18}(?:\.[0-9]{1,18})?) ?([A-Za-z]*)$`)
+var sizeText = regexp.MustCompile(`^([0-9]+(?:\.[0-9]+)?) ?([A-Za-z]*)$`)
 
 // ParseSize reads a size in bytes: a number with a unit, like "300GB", "1.5 TB" or "10GiB". Units of 1000 and of 1024 are told
 // apart, and case counts, since "Gb" and "gb" are read as bits elsewhere. A size is above zero and a whole number of bytes.
 func ParseSize(s string) (uint64, error) {
 	m := sizeText.FindStringSubmatch(s)
-	if m == nil {
+	if m == nil || len(m[1]) > 37 { // 18 digits on each side of the point
 		return 0, fmt.Errorf("%q is no size: write a number and a unit, like 300GB, 1.5TB or 10GiB", s)
 	}
 	number, unit := m[1], m[2]

@@ -72,18 +72,21 @@ func report(attribute string, err error) []engine.Problem {
 
 // accountName is the rule of shadow-utils for names that useradd and groupadd make (its is_valid_name, without the
 // final $ of Samba machine accounts).
-var accountName = regexp.MustCompile(`^[a-z_][a-z0-9_-]{0,31}$`)
+var accountName = regexp.MustCompile(`^[a-z_][a-z0-9_-]*$`)
 
 // checkAccount tells why useradd(8) or groupadd(8) would not make an account of that name.
 func checkAccount(name string) error {
-	if accountName.MatchString(name) {
+	if len(name) <= 32 && accountName.MatchString(name) {
 		return nil
 	}
 	return fmt.Errorf("%q cannot name an account: it takes a lower case letter or _, then at most 31 lower case letters, digits, - or _", name)
 }
 
 // ownerName is the name of an account that may come from anywhere (LDAP, Active Directory), or a number.
-var ownerName = regexp.MustCompile(`^([A-Za-z_][A-Za-z0-9_.@-]{0,63}\$?|0|[1-9][0-9]{0,9})$`)
+var ownerName = regexp.MustCompile(`^([A-Za-z_][A-Za-z0-9_.@-]*\$?|0|[1-9][0-9]{0,9})$`)
+
+// isOwner reports whether s can name or number an account.
+func isOwner(s string) bool { return len(s) <= 65 && ownerName.MatchString(s) }
 
 // maxID is the highest user or group number: 2³²-1 means "leave it" to chown(2).
 const maxID = 1<<32 - 2
@@ -93,7 +96,7 @@ func checkOwner(s string) error {
 	if s == "" {
 		return nil
 	}
-	if !ownerName.MatchString(s) {
+	if !isOwner(s) {
 		return fmt.Errorf("%q is neither a name nor a number of an account", s)
 	}
 	if n, err := strconv.ParseUint(s, 10, 64); err == nil && n > maxID {

@@ -55,7 +55,9 @@ func (d *declarations) labels(blockType string) (labels []string, known bool) {
 
 // identifier is what may name a host, a resource or anything else. Names become parts of addresses
 // and file names.
-var identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]{0,62}$`)
+var identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]*$`)
+
+func isIdentifier(s string) bool { return len(s) <= 63 && identifier.MatchString(s) }
 
 // declare takes down what the blocks of a file declare, and checks what can be seen without
 // evaluating.
@@ -134,7 +136,7 @@ func checkLabels(b *hclsyntax.Block, want []string) hcl.Diagnostics {
 		return hcl.Diagnostics{lang.ErrorAt(b.DefRange(), "Missing label", "%s", labelsWanted(b.Type, want))}
 	}
 	for i, l := range b.Labels {
-		if want[i] == "NAME" && !identifier.MatchString(l) {
+		if want[i] == "NAME" && !isIdentifier(l) {
 			return hcl.Diagnostics{lang.ErrorAt(b.LabelRanges[i], "Invalid name",
 				"A name begins with a letter or underscore, goes on with letters, digits, underscores and dashes, and has 63 characters at most.")}
 		}

@@ -6,15 +6,16 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/mirrorform/mirrorform/resources"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/convert"
 )
 
 var (
-	userName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._@-]{0,63}$`)
+	userName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._@-]*$`)
 	// dnsName is what a resolver is asked for: besides host names (resources.IsHostName), names
 	// with underscores, and with the root's dot.
-	dnsName = regexp.MustCompile(`^(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.)*[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.?$`)
+	dnsName = regexp.MustCompile(`^(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?\.)*[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?\.?$`)
 	hostKey = regexp.MustCompile(`^[a-z0-9@.-]+ [A-Za-z0-9+/]+=*(?: .*)?$`)
 )
 
@@ -32,7 +33,7 @@ func checkAddress(address string) string {
 		return fmt.Sprintf("%q is not an address: the port has an argument of its own.", address)
 	case strings.Contains(address, "@"):
 		return fmt.Sprintf("%q is not an address: the user has an argument of its own.", address)
-	case len(address) > 253 || !dnsName.MatchString(address):
+	case len(address) > 253 || !dnsName.MatchString(address) || !resources.ShortLabels(address):
 		return fmt.Sprintf("%q is neither an IP address nor a name in DNS.", address)
 	}
 	return ""

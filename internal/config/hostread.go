@@ -137,7 +137,7 @@ func (r *hostReader) login() {
 	h, a := r.host, &r.args
 	if r.known("user") && a.User != nil {
 		h.User = *a.User
-		if !userName.MatchString(h.User) {
+		if len(h.User) > 64 || !userName.MatchString(h.User) {
 			r.wrong("user", "%q cannot be the name of a user: letters, digits and . _ - @ are allowed, and no dash at the start.", h.User)
 		}
 	}

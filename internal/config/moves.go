@@ -109,7 +109,7 @@ func readAddress(r *engine.Registry, blockType string, expr hclsyntax.Expression
 	case composite == nil && r.Kind(kind) == nil:
 		return nil, lang.ErrorAt(a.rng, "Unknown resource type", "There is no resource type %q; only resources and mirrors can be named here.%s",
 			kind, lang.DidYouMean(kind, append(r.Names(), r.CompositeNames()...)))
-	case !identifier.MatchString(label):
+	case !isIdentifier(label):
 		return invalid("There is no such name: names have 63 characters at most.")
 	case len(rest) == 0:
 		return a, nil

@@ -10,7 +10,7 @@ import (
 )
 
 // mirrorName is what can be part of a file's name everywhere, cron.d included.
-var mirrorName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$`)
+var mirrorName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]*$`)
 
 // webLocation is a URL path that needs no escapes, begins and ends with a slash and leads to
 // nothing hidden.
@@ -25,7 +25,7 @@ type settling struct {
 // settle settles a mirror. Problems that are errors leave it with values that are good for finding
 // more of them; it is nil where not even its name can be used.
 func settle(name string, spec *Spec, host engine.Site, ps *problems) *mirror {
-	if !mirrorName.MatchString(name) {
+	if len(name) > 40 || !mirrorName.MatchString(name) {
 		ps.errorf("", "files are named after the mirror: use at most 40 letters, digits, - and _, a letter or digit first",
 			"%q cannot name a mirror", name)
 		return nil

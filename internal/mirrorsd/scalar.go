@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 	"unicode"
 )
 
@@ -21,34 +22,40 @@ const (
 )
 
 // yaml11 is the implicit resolver of YAML 1.1 (https://yaml.org/type/) in the
-// reading of PyYAML 6, in its order: the first match decides.
-var yaml11 = []struct {
+// reading of PyYAML 6, in its order: the first match decides. It is compiled when a value is first
+// read or written, since most commands do neither.
+var yaml11 = sync.OnceValue(func() []resolver {
+	return []resolver{
+		{tagBool, regexp.MustCompile(`^(?:yes|Yes|YES|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF)$`)},
+		{tagFloat, regexp.MustCompile(`^(?:[-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+][0-9]+)?` +
+			`|\.[0-9][0-9_]*(?:[eE][-+][0-9]+)?` +
+			`|[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+\.[0-9_]*` +
+			`|[-+]?\.(?:inf|Inf|INF)` +
+			`|\.(?:nan|NaN|NAN))$`)},
+		{tagInt, regexp.MustCompile(`^(?:[-+]?0b[01_]+` +
+			`|[-+]?0[0-7_]+` +
+			`|[-+]?(?:0|[1-9][0-9_]*)` +
+			`|[-+]?0x[0-9a-fA-F_]+` +
+			`|[-+]?[1-9][0-9_]*(?::[0-5]?[0-9])+)$`)},
+		{tagMerge, regexp.MustCompile(`^<<$`)},
+		{tagNull, regexp.MustCompile(`^(?:~|null|Null|NULL|)$`)},
+		{tagTimestamp, regexp.MustCompile(`^(?:[0-9]{4}-[0-9]{2}-[0-9]{2}` +
+			`|[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt]|[ \t]+)[0-9]{1,2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]*)?` +
+			`(?:[ \t]*(?:Z|[-+][0-9]{1,2}(?::[0-9]{2})?))?)$`)},
+		{tagValue, regexp.MustCompile(`^=$`)},
+		{tagYAML, regexp.MustCompile(`^[!&*]$`)},
+	}
+})
+
+// resolver says which plain scalars have a tag.
+type resolver struct {
 	tag string
 	re  *regexp.Regexp
-}{
-	{tagBool, regexp.MustCompile(`^(?:yes|Yes|YES|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF)$`)},
-	{tagFloat, regexp.MustCompile(`^(?:[-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+][0-9]+)?` +
-		`|\.[0-9][0-9_]*(?:[eE][-+][0-9]+)?` +
-		`|[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+\.[0-9_]*` +
-		`|[-+]?\.(?:inf|Inf|INF)` +
-		`|\.(?:nan|NaN|NAN))$`)},
-	{tagInt, regexp.MustCompile(`^(?:[-+]?0b[01_]+` +
-		`|[-+]?0[0-7_]+` +
-		`|[-+]?(?:0|[1-9][0-9_]*)` +
-		`|[-+]?0x[0-9a-fA-F_]+` +
-		`|[-+]?[1-9][0-9_]*(?::[0-5]?[0-9])+)$`)},
-	{tagMerge, regexp.MustCompile(`^<<$`)},
-	{tagNull, regexp.MustCompile(`^(?:~|null|Null|NULL|)$`)},
-	{tagTimestamp, regexp.MustCompile(`^(?:[0-9]{4}-[0-9]{2}-[0-9]{2}` +
-		`|[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt]|[ \t]+)[0-9]{1,2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]*)?` +
-		`(?:[ \t]*(?:Z|[-+][0-9]{1,2}(?::[0-9]{2})?))?)$`)},
-	{tagValue, regexp.MustCompile(`^=$`)},
-	{tagYAML, regexp.MustCompile(`^[!&*]$`)},
 }
 
 // yaml11Tag returns the tag that PyYAML gives to s written as a plain scalar.
 func yaml11Tag(s string) string {
-	for _, r := range yaml11 {
+	for _, r := range yaml11() {
 		if r.re.MatchString(s) {
 			return r.tag
 		}

@@ -10,15 +10,18 @@ import (
 	"strings"
 )
 
-// validOwner is an account's name: letters, digits and single hyphens, at most 39 characters; an enterprise adds an underscore and
+// ownerName is an account's name: letters, digits and single hyphens, at most 39 characters; an enterprise adds an underscore and
 // a short code for its managed users.
-var validOwner = regexp.MustCompile(`^[A-Za-z0-9](?:[A-Za-z0-9_-]{0,98}[A-Za-z0-9])?$`)
+var ownerName = regexp.MustCompile(`^[A-Za-z0-9](?:[A-Za-z0-9_-]*[A-Za-z0-9])?$`)
 
-var repositoryName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,100}$`)
+// validOwner reports whether an account can have that name.
+func validOwner(name string) bool { return len(name) <= 100 && ownerName.MatchString(name) }
+
+var repositoryName = regexp.MustCompile(`^[A-Za-z0-9._-]+$`)
 
 // validRepository tells whether a repository can have that name: letters, digits, dots, hyphens and underscores.
 func validRepository(name string) bool {
-	return repositoryName.MatchString(name) && name != "." && name != ".."
+	return len(name) <= 100 && repositoryName.MatchString(name) && name != "." && name != ".."
 }
 
 // parseAPIURL checks the API's address. A token is sent there, so it has to be https, or on this machine.
@@ -138,7 +141,7 @@ func named(p string) remote {
 		return remote{}
 	}
 	owner, name := parts[len(parts)-2], strings.TrimSuffix(parts[len(parts)-1], ".git")
-	if !validOwner.MatchString(owner) || !validRepository(name) {
+	if !validOwner(owner) || !validRepository(name) {
 		return remote{}
 	}
 	return remote{owner: owner, name: name}

@@ -225,7 +225,7 @@ func (s *Session) findRepositories(ctx context.Context, c *clone) error {
 // splitName takes OWNER/NAME apart. what says where it comes from.
 func splitName(what, full string) (owner, name string, err error) {
 	owner, name, ok := strings.Cut(full, "/")
-	if !ok || !validOwner.MatchString(owner) || !validRepository(name) {
+	if !ok || !validOwner(owner) || !validRepository(name) {
 		return "", "", fmt.Errorf("%s is %q, which is not a repository's OWNER/NAME such as %s", what, full, DefaultUpstream)
 	}
 	return owner, name, nil

@@ -65,12 +65,14 @@ const (
 	KeyKnown                   // known_hosts has it, or the host is this machine
 )
 
+// Lengths are checked beside these: a bounded repetition is compiled to that many copies, at each
+// start of the program.
 var (
 	// hostName has the characters of host names (RFC 1123), and the underscore, which DNS has too.
-	hostName = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252}[A-Za-z0-9_.])?$`)
+	hostName = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?$`)
 	// userName is wide enough for directory services (DOMAIN\user, user@realm) and never looks like an option.
-	userName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.@+\\-]{0,255}\$?$`)
-	zoneName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$`)
+	userName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.@+\\-]*\$?$`)
+	zoneName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`)
 )
 
 // complete checks a target and fills in the defaults.
@@ -96,7 +98,7 @@ func (t Target) complete() (Target, error) {
 		}
 		t.User = me.Username
 	}
-	if !userName.MatchString(t.User) {
+	if len(t.User) > 256 || !userName.MatchString(t.User) {
 		return t, fmt.Errorf("user %s: not a user name", quote(t.User))
 	}
 	switch t.Become {
@@ -164,12 +166,12 @@ func checkAddress(address string) error {
 		return errors.New("no address is set")
 	}
 	if ip, err := netip.ParseAddr(address); err == nil {
-		if ip.Zone() != "" && !zoneName.MatchString(ip.Zone()) {
+		if ip.Zone() != "" && (len(ip.Zone()) > 64 || !zoneName.MatchString(ip.Zone())) {
 			return fmt.Errorf("address %s: not a zone name after %%", quote(address))
 		}
 		return nil
 	}
-	if !hostName.MatchString(address) {
+	if len(address) > 254 || !hostName.MatchString(address) {
 		return fmt.Errorf("address %s: neither a host name nor an IP address", quote(address))
 	}
 	return nil
