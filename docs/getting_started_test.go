@@ -39,7 +39,7 @@ func TestMain(m *testing.M) {
 	})
 }
 
-// What listed.md calls things that have other names in the lab.
+// The page's names for things that have other names in the lab.
 const (
 	pageAddress = "203.0.113.10"
 	pageDisk    = "/dev/vdb"
@@ -49,8 +49,9 @@ const (
 	binaryPackage = "tree"
 )
 
-// listed is what each command of listed.md must print, by what the command begins with, in the page's order.
-var listed = []struct{ command, prints string }{
+// steps is what each command of getting-started.md must print, by the command's prefix, in the
+// page's order.
+var steps = []struct{ command, prints string }{
 	{"mkdir mirrors && cd mirrors", ``},
 	{"mirrorform init", `Wrote fleet.hcl`},
 	{"mirrorform validate", `valid`},
@@ -92,28 +93,28 @@ func blocks(t *testing.T, page string) []block {
 	return list
 }
 
-// TestListedCommands holds the table of what commands print against the page, without a lab.
-func TestListedCommands(t *testing.T) {
+// TestGettingStartedCommands holds the table of what commands print against the page, without a lab.
+func TestGettingStartedCommands(t *testing.T) {
 	t.Parallel()
 	n := 0
-	for _, b := range blocks(t, "listed.md") {
+	for _, b := range blocks(t, "getting-started.md") {
 		if b.language != "sh" || b.mark == "by-hand" {
 			continue
 		}
 		for command := range strings.Lines(b.text) {
-			if n == len(listed) || !strings.HasPrefix(command, listed[n].command) {
-				t.Fatalf("command %d of listed.md is %q; the table of this test has another", n, command)
+			if n == len(steps) || !strings.HasPrefix(command, steps[n].command) {
+				t.Fatalf("command %d of getting-started.md is %q; the table of this test has another", n, command)
 			}
 			n++
 		}
 	}
-	if n != len(listed) {
-		t.Errorf("listed.md has %d commands, the table of this test %d", n, len(listed))
+	if n != len(steps) {
+		t.Errorf("getting-started.md has %d commands, the table of this test %d", n, len(steps))
 	}
 }
 
-// TestListed does what listed.md says, on a host with an empty disk and on a client with dnf.
-func TestListed(t *testing.T) {
+// TestGettingStarted follows getting-started.md on a host with an empty disk and a client with dnf.
+func TestGettingStarted(t *testing.T) {
 	t.Parallel()
 	labtest.Require(t)
 	const disk = 600_000_000_000 // of a sparse file: more than the guide recommends
@@ -124,7 +125,7 @@ func TestListed(t *testing.T) {
 	must(t, client.Write("/etc/hosts", []byte("127.0.0.1 localhost\n"+server.Address+" "+mirrorName+"\n"), 0o644))
 
 	n := 0
-	for _, b := range blocks(t, "listed.md") {
+	for _, b := range blocks(t, "getting-started.md") {
 		switch {
 		case b.language == "hcl":
 			must(t, os.WriteFile(filepath.Join(p.dir, "fleet.hcl"), []byte(p.configuration(b.text)), 0o600))
@@ -149,7 +150,7 @@ func TestListed(t *testing.T) {
 			} else {
 				out, err = p.run(command)
 			}
-			want := regexp.MustCompile(listed[n].prints)
+			want := regexp.MustCompile(steps[n].prints)
 			if err != nil || !want.MatchString(out) {
 				t.Fatalf("$ %s\n%s\n%v; want status 0 and %s", command, out, err, want)
 			}
