@@ -1,4 +1,4 @@
-# Everything that a developer or CI runs. `make help` lists the targets.
+# Everything that developers and CI run. `make help` lists the targets.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -7,8 +7,8 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X github.com/mirrorform/mirrorform/internal/cli.version=$(VERSION)
 TOOLS   := go tool -modfile=internal/tools/go.mod
 
-# Where goroutines share what they change. The race detector makes a test three to ten times slower,
-# and finds nothing in the others. In Argon2id, which many tests need, it is left out.
+# The packages in which goroutines share data. The race detector makes a test three to ten times slower and
+# finds nothing in the other packages. It is off in Argon2id, which many tests need.
 RACE := -gcflags=golang.org/x/crypto/argon2=-race=false ./engine ./internal/agent ./internal/bench/... ./internal/cli ./internal/events \
 	./internal/helper/... ./internal/lab/... ./internal/run ./internal/runlog ./internal/ssh ./internal/ui ./internal/upstream
 
@@ -17,19 +17,19 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: ## Build bin/mirrorform, a release build with the host helper for all architectures inside
+build: ## Build bin/mirrorform for release, with the host helper for every architecture inside
 	go run ./internal/helper/build
 	CGO_ENABLED=0 go build -trimpath -tags release -ldflags '$(LDFLAGS)' -o bin/mirrorform ./cmd/mirrorform
 	@ls -l bin/mirrorform | awk '{ printf "bin/mirrorform: %.1f MB\n", $$5 / 1e6 }'
 
 .PHONY: demo
-demo: ## Boot two lab hosts and an upstream, and turn the hosts into mirrors (root, Debian-like)
+demo: ## Boot two lab hosts and an upstream, turn the hosts into mirrors, show every step (root, Debian-like)
 	@internal/tools/check lab
 	$(MAKE) --no-print-directory build
 	examples/demo/run
 
 .PHONY: test
-test: ## Everything that CI runs: lint, unit tests, lab tests, a part of the faults, the demo (root, Debian-like)
+test: ## Run what CI runs: lint, unit tests, lab tests, some faults, the demo (root, Debian-like)
 	@internal/tools/check lab disks race git browser
 	$(MAKE) --no-print-directory lint
 	MIRRORFORM_LAB=require MIRRORFORM_BROWSER=require go test -race -count=1 -parallel 4 -timeout 55m $(RACE)
@@ -38,41 +38,42 @@ test: ## Everything that CI runs: lint, unit tests, lab tests, a part of the fau
 	$(MAKE) --no-print-directory demo
 
 .PHONY: test-faults
-test-faults: ## Every fault of docs/guarantees.md, a line for each; writes that table (root, Debian-like)
+test-faults: ## Inject every fault of docs/guarantees.md and write its table (root, Debian-like)
 	@internal/tools/check lab
 	cd internal/faults && MIRRORFORM_LAB=require MIRRORFORM_FAULTS=all MIRRORFORM_GUARANTEES=$(CURDIR)/docs/guarantees.md \
 		go test -count=1 -parallel 4 -timeout 60m
 
 .PHONY: test-rollout
-test-rollout: ## A rollout over thirty lab hosts, with one switched off and one that fails (root, Debian-like)
+test-rollout: ## Roll out over thirty lab hosts, with one down and one that fails (root, Debian-like)
 	@internal/tools/check lab
 	MIRRORFORM_LAB=require MIRRORFORM_ROLLOUT_HOSTS=30 go test -v -count=1 -timeout 30m -run 'TestLab/rollout$$' ./cmd/mirrorform
 
 .PHONY: unit
-unit: ## The tests that need neither root nor the lab
+unit: ## Run the tests that need neither root nor the lab
 	@internal/tools/check git
 	MIRRORFORM_LAB=skip go test ./...
 
 .PHONY: lint
-lint: ## golangci-lint (with gofmt and go vet), actionlint, builds for macOS and FreeBSD, and that go.mod is tidy
+lint: ## Run golangci-lint (with gofmt and go vet) and actionlint, build for macOS and FreeBSD, check that go.mod is tidy
 	for os in darwin freebsd; do GOOS=$$os GOARCH=arm64 CGO_ENABLED=0 go build -o /dev/null ./cmd/mirrorform; done
 	go mod tidy -diff
 	$(TOOLS) golangci-lint run ./...
 	$(TOOLS) actionlint examples/ci/github/*.yml
 
 .PHONY: docs
-docs: ## Write the generated parts of docs/ anew
+docs: ## Write the generated parts of docs/
 	go run ./internal/docgen
 
-# Go before 1.27 may report "context deadline exceeded" when the time is up while an input runs: without such an input it is no finding.
+# Go before 1.27 may report "context deadline exceeded" when the time ends while an input runs. Without a
+# failing input, that is not a finding.
 .PHONY: fuzz
-fuzz: ## Run each fuzz target for FUZZTIME (60s), a line for each; fails if one finds anything
+fuzz: ## Run each fuzz target for FUZZTIME (60s), one line each; fails on a finding
 	@log=$$(mktemp); trap 'rm -f "$$log"' EXIT; findings=0; \
 	targets=$$(grep -rHo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . | sed 's|/[^/]*_test\.go:func | |' | sort); \
 	while read -r dir target; do \
 		if go test -run '^$$' -fuzz "^$$target\$$" -fuzztime "$${FUZZTIME:-60s}" -fuzzminimizetime 10x "$$dir" >"$$log" 2>&1 </dev/null || \
 			{ grep -q 'context deadline exceeded' "$$log" && ! grep -Eq 'Failing input|panic:|_test\.go:' "$$log"; }; then \
-			printf 'ok    %-22s %-18s %s\n' "$$dir" "$$target" "$$(grep -o 'execs: [0-9]*' "$$log" | tail -1 || echo 'its corpus: the time was too short for more')"; \
+			printf 'ok    %-22s %-18s %s\n' "$$dir" "$$target" "$$(grep -o 'execs: [0-9]*' "$$log" | tail -1 || echo 'only its corpus: FUZZTIME was too short for more')"; \
 		else \
 			printf 'FOUND %-22s %s\n' "$$dir" "$$target"; cat "$$log"; findings=$$((findings + 1)); \
 		fi; \
@@ -80,16 +81,16 @@ fuzz: ## Run each fuzz target for FUZZTIME (60s), a line for each; fails if one 
 	echo "$$(wc -l <<<"$$targets") fuzz targets, $$findings with findings"; test "$$findings" -eq 0
 
 .PHONY: bench
-bench: ## Measure against Ansible and plain ssh on ten lab hosts; writes docs/benchmarks.md (root, Debian-like)
+bench: ## Measure against Ansible and plain ssh on ten lab hosts, write docs/benchmarks.md (root, Debian-like)
 	@internal/tools/check lab bench
 	$(MAKE) --no-print-directory build
 	go run ./internal/bench -mirrorform bin/mirrorform -out docs/benchmarks.md
 
 .PHONY: bench-scale
-bench-scale: ## Measure with up to 5,000 simulated hosts, and Ansible with a few; replaces that part of docs/benchmarks.md
+bench-scale: ## Measure up to 5,000 simulated hosts, and Ansible with a few; write that part of docs/benchmarks.md
 	$(MAKE) --no-print-directory build
 	go run ./internal/bench -mirrorform bin/mirrorform -only scale -out docs/benchmarks.md
 
 .PHONY: clean
-clean: ## Remove what was built
+clean: ## Remove build output
 	rm -rf bin internal/helper/bin
