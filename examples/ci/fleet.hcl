@@ -1,4 +1,5 @@
-# What lies at the top of a repository that CI plans, applies and looks after. The key and the hosts' keys come from the CI system, so hosts name neither.
+# The configuration at the top of a repository that CI plans and applies. The private key and the hosts'
+# keys come from the CI system, so the host blocks name neither.
 
 host "fra1" {
   address = "203.0.113.10"

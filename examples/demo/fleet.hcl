@@ -1,4 +1,4 @@
-# Two AlmaLinux mirrors. Their host blocks, fra1 and ams1, are written beside this file by `mirrorform lab up --hcl`.
+# Two AlmaLinux mirrors. `mirrorform lab up --hcl` writes their host blocks, fra1 and ams1, next to this file.
 
 locals {
   places = {
@@ -12,7 +12,7 @@ mirror "almalinux" {
 
   storage {
     path        = "/srv/mirror/almalinux"
-    minimum     = "1GB" # the guide says 300 GB; the lab's upstream is a miniature
+    minimum     = "1GB" # the guide requires 300 GB; the lab's upstream is tiny
     recommended = "2GB"
   }
 

@@ -1,4 +1,5 @@
-# Five mirrors in two groups: large ones with Kitten by the current guide, and small ones at the edge by the classic guide.
+# Five mirrors in two groups: large ones with Kitten by the current guide, small ones at the edge by the
+# classic guide.
 
 mirror "core" {
   hosts = host.core

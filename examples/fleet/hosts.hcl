@@ -27,7 +27,7 @@ host "edge" {
 }
 
 locals {
-  # What AlmaLinux's list says of each city. The keys are the hosts' label "city".
+  # The locations for AlmaLinux's list. The keys are the values of the hosts' label "city".
   places = {
     Amsterdam   = { country = "NL", state_province = "North Holland", city = "Amsterdam" }
     Frankfurt   = { country = "DE", state_province = "Hesse", city = "Frankfurt" }
@@ -36,6 +36,6 @@ locals {
     "São Paulo" = { country = "BR", state_province = "São Paulo", city = "São Paulo" }
   }
 
-  # fra.mirror.example.org, by the hosts' names.
+  # The mirrors' DNS names, such as fra.mirror.example.org, by host name.
   names = { for key, h in merge(host.core, host.edge) : h.name => "${key}.mirror.${var.domain}" }
 }

@@ -4,7 +4,7 @@ variable "domain" {
 
   validation {
     condition     = !startswith(var.domain, "mirror.")
-    error_message = "Leave out the mirror. at the beginning: it is added."
+    error_message = "Remove the leading mirror. from the domain: it is added."
   }
 }
 
@@ -27,14 +27,14 @@ variable "login" {
 }
 
 variable "become_password" {
-  description = "What sudo asks for, if it does: set MIRRORFORM_VAR_become_password"
+  description = "The password for sudo, where it asks for one: set MIRRORFORM_VAR_become_password"
   type        = string
   default     = null
   sensitive   = true
 }
 
 variable "bandwidth" {
-  description = "The most that one sync may take, in rsync's notation"
+  description = "The maximum bandwidth of one sync, in rsync's notation"
   type        = string
   default     = "50m"
 }

@@ -6,7 +6,7 @@ resource "cron" "report" {
   command     = ["/usr/bin/du", "--summarize", "--human-readable", "/srv/data/my files"]
   environment = { MAILTO = "mirror@example.org" }
 
-  # Only while /srv/data is mounted; the output goes to a file.
+  # Runs only while /srv/data is mounted; the output goes to a file.
   require_mount = "/srv/data"
   log           = "/var/log/mirror-report.log"
 }

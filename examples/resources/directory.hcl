@@ -1,6 +1,6 @@
 resource "directory" "data" {
   hosts = [host.web1, host.web2]
-  path  = "/srv/data" # a mount point: its owner and mode are the mount's, see mount.hcl
+  path  = "/srv/data" # a mount point: the mount sets its owner and mode, see mount.hcl
 }
 
 resource "directory" "incoming" {

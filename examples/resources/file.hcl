@@ -4,7 +4,7 @@ resource "file" "motd" {
   content = "Mirror ${target.name} on ${target.facts.os.name}\n"
 }
 
-# From a file beside the configuration, checked by the program that will read it.
+# From a file next to the configuration, checked by the program that will read it.
 resource "file" "sudoers" {
   hosts    = [host.web1]
   path     = "/etc/sudoers.d/mirror"
@@ -15,7 +15,7 @@ resource "file" "sudoers" {
   validate = ["/usr/sbin/visudo", "--check", "--file", "{}"]
 }
 
-# Owner and mode of a file whose content something else writes.
+# Owner and mode of a file whose content another program writes.
 resource "file" "report_log" {
   hosts = [host.web1, host.web2]
   path  = "/var/log/mirror-report.log"

@@ -1,4 +1,4 @@
-# Every resource type on its own, one file for each. No mirror block is needed to use them.
+# Every resource type, one file for each. They need no mirror block.
 
 host "web1" {
   address = "192.0.2.11"

@@ -12,7 +12,7 @@ resource "service" "cron" {
   running = true
 }
 
-# Restarted when its file changes, also when somebody else changed it.
+# Restarted when its file changes, also when another program or user changed it.
 resource "service" "rsyslog" {
   hosts      = [host.web1]
   name       = "rsyslog"

@@ -1,4 +1,4 @@
-# One mirror with a disk of its own: the file system is made, mounted and entered in fstab.
+# One mirror with its own disk: the file system is made, mounted and added to fstab.
 
 host "fra1" {
   address = "203.0.113.10"

@@ -1,26 +1,26 @@
-# A fleet of AlmaLinux mirrors. All *.hcl files of this directory make one configuration.
+# A fleet of AlmaLinux mirrors. All *.hcl files of this directory are one configuration.
 #
-#   mirrorform validate    check it without touching a host
+#   mirrorform validate    check it without reaching a host
 #   mirrorform plan        show what would change on the hosts
-#   mirrorform apply       change it
+#   mirrorform apply       change the hosts, after confirmation
 
-# A value that differs from one set-up to the next. Give it in mirrorform.hclvars (sponsor = "…"), as --var sponsor=…,
-# or in the environment as MIRRORFORM_VAR_sponsor.
+# A value that differs between set-ups. Set it in mirrorform.hclvars (sponsor = "…"), with --var sponsor=…,
+# or in the environment variable MIRRORFORM_VAR_sponsor.
 variable "sponsor" {
   type        = string
   description = "Who pays for the mirrors, as AlmaLinux's mirror list shows it"
   default     = "Example Org"
 }
 
-# A server that becomes a mirror. mirrorform reaches it by SSH with your agent or key files.
+# A server that becomes a mirror. mirrorform logs in over SSH with your agent or key files.
 host "mirror1" {
   address = "203.0.113.10"
   # user   = "admin"
-  # become = "sudo"         # when you do not log in as root: "sudo" or "doas"
+  # become = "sudo"         # if you do not log in as root: "sudo" or "doas"
   labels = { country = "DE" }
 }
 
-# Several alike: these are host.edge["ams"] and host.edge["sin"].
+# Several similar servers: these are host.edge["ams"] and host.edge["sin"].
 # host "edge" {
 #   for_each = { ams = "203.0.113.20", sin = "203.0.113.30" }
 #   address  = each.value
@@ -29,13 +29,15 @@ host "mirror1" {
 mirror "almalinux" {
   hosts = [host.mirror1]
 
-  # The guide gives the defaults: "classic", or "current" with other rsync flags and sizes.
+  # The edition of AlmaLinux's guide that gives the defaults: "classic", or "current" with other rsync
+  # flags and sizes.
   # guide = "current"
 
   storage {
     path = "/srv/mirror/almalinux"
 
-    # An empty device: a file system is made on it, mounted and entered in fstab. One that holds anything is refused.
+    # An empty device: a file system is made on it, mounted and added to fstab. A device that contains
+    # anything is refused.
     # device     = "/dev/disk/by-id/…"
     # filesystem = "xfs"
   }
@@ -50,7 +52,7 @@ mirror "almalinux" {
     server_name = "${target.name}.mirror.example.org"
   }
 
-  # The entry for AlmaLinux's mirrors.d, written to mirrors.d/ beside this file.
+  # The entry for AlmaLinux's mirror list, written to mirrors.d/ next to this file.
   publish {
     sponsor     = var.sponsor
     sponsor_url = "https://example.org"
@@ -59,7 +61,7 @@ mirror "almalinux" {
   }
 }
 
-# Any resource type works on its own, too.
+# Every resource type also works without a mirror block.
 # resource "file" "motd" {
 #   hosts   = [host.mirror1]
 #   path    = "/etc/motd"
