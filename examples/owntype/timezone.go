@@ -8,8 +8,7 @@ import (
 	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
-// Timezone is the time zone of a host: where /etc/localtime leads to (localtime(5)). A host has
-// one.
+// Timezone is a host's time zone: the target of /etc/localtime (localtime(5)). A host has one.
 type Timezone struct {
 	Zone string `hcl:"zone"` // as below /usr/share/zoneinfo: "Etc/UTC"
 }
@@ -21,12 +20,12 @@ const (
 
 type timezoneType struct{}
 
-// Keys: no two resources of a host manage the link.
+// Keys keeps two resources of a host from managing the same link.
 func (timezoneType) Keys(engine.Target, *Timezone) (provides, needs []engine.Key) {
 	return []engine.Key{engine.PathKey(localtime)}, nil
 }
 
-// Validate refuses what leads elsewhere.
+// Validate refuses a zone that leads out of zoneinfo.
 func (timezoneType) Validate(want *Timezone) []engine.Problem {
 	if want.Zone == "" || strings.HasPrefix(want.Zone, "/") || strings.Contains(want.Zone, "..") {
 		return []engine.Problem{{
@@ -36,13 +35,13 @@ func (timezoneType) Validate(want *Timezone) []engine.Problem {
 	return nil
 }
 
-// question is the type's only one. All questions of a host go in one message.
+// question is the type's only question. All questions to a host go in one message.
 var question = wire.Query{Verb: wire.AskFile, Arg: localtime}
 
 // Ask asks for the link.
 func (timezoneType) Ask(engine.Target, *Timezone) []wire.Query { return []wire.Query{question} }
 
-// Read takes a link to a zone for a time zone, and everything else for none.
+// Read decodes a link to a zone. Anything else counts as not set.
 func (timezoneType) Read(_ engine.Target, _ *Timezone, got engine.Answers) (*Timezone, error) {
 	f, err := got.File(question)
 	if err != nil {
@@ -55,7 +54,7 @@ func (timezoneType) Read(_ engine.Target, _ *Timezone, got engine.Answers) (*Tim
 	return &Timezone{Zone: found}, nil
 }
 
-// Diff makes the link, or removes the one that was made: a host without it has UTC.
+// Diff makes the link, or removes the link that was made: a host without it has UTC.
 func (timezoneType) Diff(_ engine.Target, want, have *Timezone) []engine.Step {
 	undo := &wire.Op{Restore: &wire.RestoreOp{Path: localtime}}
 	switch {
