@@ -12,6 +12,9 @@ TOOLS   := go tool -modfile=internal/tools/go.mod
 RACE := -gcflags=golang.org/x/crypto/argon2=-race=false ./engine ./internal/agent ./internal/bench/... ./internal/cli ./internal/events \
 	./internal/helper/... ./internal/lab/... ./internal/run ./internal/runlog ./internal/ssh ./internal/ui ./internal/upstream
 
+# What takes longest begins first. The others fill the processor's time that these spend waiting for hosts.
+LONG := ./internal/faults ./cmd/mirrorform ./internal/conformance
+
 .PHONY: help
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,9 +35,10 @@ demo: ## Boot two lab hosts and an upstream, turn the hosts into mirrors, show e
 test: ## Run what CI runs: lint, unit tests, lab tests, some faults, the demo (root, Debian-like)
 	@internal/tools/check lab disks race git browser
 	$(MAKE) --no-print-directory lint
-	MIRRORFORM_LAB=require MIRRORFORM_BROWSER=require go test -race -count=1 -parallel 4 -timeout 55m $(RACE)
+	MIRRORFORM_LAB=require MIRRORFORM_BROWSER=require go test -race -count=1 -p 3 -parallel 4 -timeout 55m $(RACE)
 	MIRRORFORM_LAB=require go test -race -count=1 -timeout 55m -run '^TestResourcesAtOnce$$|^TestLab$$/^rollout$$' ./internal/config ./cmd/mirrorform
-	MIRRORFORM_LAB=require MIRRORFORM_BROWSER=require go test -count=1 -p 3 -parallel 4 -timeout 55m $$(go list ./... | grep -vxFf <(go list $(RACE)))
+	MIRRORFORM_LAB=require MIRRORFORM_BROWSER=require go test -count=1 -p 3 -parallel 4 -timeout 55m $(LONG) \
+		$$(go list ./... | grep -vxFf <(go list $(RACE) $(LONG)))
 	$(MAKE) --no-print-directory demo
 
 .PHONY: test-faults
