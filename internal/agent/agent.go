@@ -1,8 +1,10 @@
-// Package agent is the host's side of mirrorform: it answers the questions of package wire and performs its operations.
+// Package agent is the host's side of mirrorform: it answers the questions of package wire and
+// performs its operations.
 //
-// It knows nothing of resources, keeps nothing running, and puts no value into a shell string: programs are run by argv and
-// files are written as bytes. Everything that depends on a path that others may write to is done relative to a directory's
-// descriptor. Programs it runs get a fixed environment.
+// It has no knowledge of resources and leaves nothing running. No value ever reaches a shell:
+// programs are run by argv, and files are written as bytes. Every path that other users may write
+// to is handled relative to a directory's descriptor, so that nobody can swap a directory during an
+// operation. The programs it runs get a fixed environment.
 package agent
 
 import (
@@ -13,21 +15,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// DefaultStateDir is where the helper of the root user keeps its state.
+// DefaultStateDir is where a helper that runs as root keeps its state.
 const DefaultStateDir = "/var/lib/mirrorform"
 
-// Options are what Serve and Pipe need to know.
+// Options are the options of Serve and Pipe.
 type Options struct {
 	Version string // the mirrorform version, for Hello
-	// StateDir holds the manifest, the lock, the journal of the open transaction, and records of what units have loaded (loaded/).
-	// Empty is DefaultStateDir for root, and .local/state/mirrorform in the home directory for others.
+	// StateDir holds the manifest, the lock, the journal of the open transaction, and the records of
+	// what units have loaded (loaded/). The default is DefaultStateDir for root, and
+	// .local/state/mirrorform in the home directory for other users.
 	StateDir string
-	// Nonce, if not empty, is what the controller would have said in its Hello: the helper's Hello then follows the preamble at once, which saves a
-	// round trip.
+	// Nonce, if not empty, stands for the nonce in the controller's Hello: the helper then sends its
+	// own Hello right after the preamble, which saves a round trip.
 	Nonce string
 }
 
-// stateDir applies the default.
+// stateDir returns the state directory, or its default.
 func (o Options) stateDir() string {
 	if o.StateDir != "" {
 		return o.StateDir
@@ -38,13 +41,13 @@ func (o Options) stateDir() string {
 	return DefaultStateDir
 }
 
-// Serve speaks the protocol of package wire on in and out until in ends, ctx ends, or nothing came
-// for half a minute. An operation that is under way is finished first, and a transaction that is
-// open is taken back. As root of a host with systemd and with the default state directory, an open
-// transaction is also taken back when the host stops and starts again (see Recover). The error is
+// Serve speaks the protocol of package wire on in and out until in ends, ctx ends, or the
+// controller is silent for 30 seconds. It first finishes the running operation, and rolls back an
+// open transaction. As root of a host with systemd and with the default state directory, an open
+// transaction is also rolled back when the host stops and starts again (see Recover). The error is
 // nil when in ended between two messages.
 //
-// Serve may leave a goroutine behind that waits for in: callers that go on should close it.
+// Serve may leave a goroutine behind that reads from in: a caller that continues should close in.
 func Serve(ctx context.Context, in io.Reader, out io.Writer, o Options) error {
 	s := newSession(in, out, o)
 	s.host.boot = s.host.ownBoot()
@@ -52,9 +55,10 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, o Options) error {
 	return s.serve(ctx)
 }
 
-// Pipe serves in process, for the host that the controller itself runs on. What it returns is the controller's end, and starts as a
-// wire does: with the preamble. Its Hello has no digest, as there is no executable to check. Close returns when the
-// operation that is under way is finished.
+// Pipe serves in this process, for the host that the controller itself runs on. It returns the
+// controller's end, which starts with the preamble, as every connection does. Its Hello has no
+// digest, since there is no executable to check. Close returns when the running operation has
+// finished.
 func Pipe(ctx context.Context, o Options) io.ReadWriteCloser {
 	return pipeTo(ctx, o, func(*session) {})
 }
@@ -97,10 +101,10 @@ func (p *pipe) Close() error {
 	return nil
 }
 
-// Limits of a session. They are variables of a session, so that tests need not wait.
+// The limits of a session. A session copies them, so that tests can shorten them.
 const (
-	silence = 30 * time.Second // without a byte from the controller, it is taken as gone
-	// confirmTimeout is how long a confirmation is waited for where the controller does not say.
+	silence = 30 * time.Second // a controller that is silent for this long is gone
+	// confirmTimeout is how long to wait for a confirmation where the controller sets no timeout.
 	confirmTimeout = 60 * time.Second
-	beat           = 5 * time.Second // between the signs of life of a helper at work
+	beat           = 5 * time.Second // between the beats of a helper that is busy
 )

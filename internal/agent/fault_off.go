@@ -2,8 +2,9 @@
 
 package agent
 
-// faultpoint stands before every step that changes the host. It does nothing, but in builds for the fault suite.
+// faultpoint is called before every step that changes the host. It does nothing, except in builds
+// for the fault suite.
 func faultpoint(string) {}
 
-// armFaults begins to count fault points.
+// armFaults starts counting fault points.
 func armFaults() {}

@@ -13,17 +13,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// faultFile controls the fault points of this build, where $MIRRORFORM_FAULT does not name another file. It has one line:
+// faultFile controls the fault points of this build, unless $MIRRORFORM_FAULT names another file.
+// It has one line:
 //
 //	log FILE      appends the name of every point to FILE
 //	kill N        kills this process at point N, counted from 1
-//	stop N DIR    at point N writes DIR/reached, and waits until DIR/go is there
+//	stop N DIR    at point N writes DIR/reached, and waits until DIR/go exists
 //	stopall DIR   does so at every point; reached holds its number, and go is removed before the next
 //
-// Counting starts with the first transaction of the process, recovery included.
+// Counting starts with the first transaction of the process, including a recovery.
 const faultFile = "/run/mirrorform-fault"
 
-// faults is of the process, as the points are: a build for the fault suite serves one session.
+// faults belongs to the process: a build for the fault suite serves one session.
 var faults struct {
 	sync.Mutex
 	armed bool
@@ -31,7 +32,7 @@ var faults struct {
 	order []string
 }
 
-// armFaults begins to count fault points, unless that was done before.
+// armFaults starts counting fault points, once.
 func armFaults() {
 	faults.Lock()
 	defer faults.Unlock()
@@ -46,7 +47,7 @@ func armFaults() {
 	faults.order = strings.Fields(firstLine(file))
 }
 
-// faultpoint stands before every step that changes the host.
+// faultpoint is called before every step that changes the host.
 func faultpoint(name string) {
 	faults.Lock()
 	defer faults.Unlock()
@@ -75,7 +76,7 @@ func faultpoint(name string) {
 	}
 }
 
-// faultStop waits to be let go on.
+// faultStop reports the point, and waits until DIR/go exists.
 func faultStop(dir string) {
 	if fd, err := unix.Open(dir+"/reached.new", unix.O_WRONLY|unix.O_TRUNC|unix.O_CREAT|unix.O_CLOEXEC, 0o600); err == nil {
 		_, _ = unix.Write(fd, fmt.Appendf(nil, "%d\n", faults.count))

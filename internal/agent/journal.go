@@ -10,14 +10,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A transaction's journal is the directory journal/ID of the state directory. In it are, under these names alone:
+// The journal of a transaction is the directory journal/ID of the state directory. It contains only
+// these files:
 //
-//	transaction.json  whose it is (header): without it nothing has begun yet, or all is ended
-//	log               one line for each entry: 16 hex digits of its SHA-256, a space, JSON, synced before what it tells of is done
-//	reserve           space that is given back before anything is taken back
-//	confirmed         the nonce that another connection confirmed the transaction with
+//	transaction.json  who runs it (header). Without it, the transaction has not begun or has ended
+//	log               a line for each entry: 16 hex digits of its SHA-256, a space, JSON. An entry is
+//	                  synced before the step that it describes
+//	reserve           space that is freed before a rollback, which has to work on a full disk
+//	confirmed         the nonce with which another connection confirmed the transaction
 //	manifest          the new manifest, until it replaces the old one
-//	commit            there once the transaction is committed (commitment)
+//	commit            exists once the transaction is committed (commitment)
 const (
 	headerName    = "transaction.json"
 	logName       = "log"
@@ -38,16 +40,16 @@ type header struct {
 	Command  string   `json:"command"`
 	From     string   `json:"from,omitempty"`
 	Since    string   `json:"since"`          // RFC 3339
-	Made     []string `json:"made,omitempty"` // directories made for the boot unit's files
+	Made     []string `json:"made,omitempty"` // directories created for the boot unit's files
 }
 
 // commitment is the file commit.
 type commitment struct {
 	Manifest bool   `json:"manifest"` // there is a new manifest
-	Aside    string `json:"aside"`    // name that the old one gets; empty: it is replaced
+	Aside    string `json:"aside"`    // name that the old manifest is kept under; "": it is replaced
 }
 
-// entry is a line of the log. Of one operation there are several, in this order.
+// entry is a line of the log. One operation has several, in this order.
 type entry struct {
 	Op     int    `json:"op"` // number of the operation in its transaction, from 1
 	Begun  *begun `json:"begun,omitempty"`
@@ -59,62 +61,62 @@ type entry struct {
 // begun is written before an operation changes anything.
 type begun struct {
 	ID    int      `json:"id"`   // of the order
-	What  string   `json:"what"` // for people
+	What  string   `json:"what"` // for the operator
 	Final string   `json:"final,omitempty"`
 	Undo  *wire.Op `json:"undo,omitempty"`
-	// Private is that of the order.
+	// Private is copied from the order.
 	Private bool `json:"private,omitempty"`
 
-	// Of operations on a path:
+	// For operations on a path:
 	Path  string   `json:"path,omitempty"`
 	Verb  string   `json:"verb,omitempty"`
-	Made  []string `json:"made,omitempty"` // directories above it that had to be made
-	Was   *mark    `json:"was,omitempty"`  // what was there
-	Want  *mark    `json:"want,omitempty"` // of attr: with the attributes that it is to have
+	Made  []string `json:"made,omitempty"` // parent directories that have to be created
+	Was   *mark    `json:"was,omitempty"`  // the original
+	Want  *mark    `json:"want,omitempty"` // for attr: the entry with its new attributes
 	Xattr []xattr  `json:"xattr,omitempty"`
 
-	// Of others:
-	Subject  []wire.Query `json:"subject,omitempty"` // questions about what it changes
-	Before   string       `json:"before,omitempty"`  // digest of the answers
+	// For other operations:
+	Subject  []wire.Query `json:"subject,omitempty"` // questions about what the operation changes
+	Before   string       `json:"before,omitempty"`  // digest of the answers before it
 	Unit     *unitState   `json:"unit,omitempty"`
-	Packages []string     `json:"packages,omitempty"` // that were there before a change of packages
+	Packages []string     `json:"packages,omitempty"` // installed packages before a change of packages
 }
 
-// ready is written when the new content lies under its temporary name.
+// ready is written when the new content has its temporary name.
 type ready struct {
 	New    *mark `json:"new"`
-	Copied bool  `json:"copied,omitempty"` // the original is a copy, as the file system cannot exchange entries
+	Copied bool  `json:"copied,omitempty"` // the original is a copy, since the file system cannot exchange entries
 }
 
-// ended is written when an operation was done.
+// ended is written when an operation has succeeded.
 type ended struct {
-	Brought []string `json:"brought,omitempty"` // packages that came with an installation
+	Brought []string `json:"brought,omitempty"` // packages that an installation added
 }
 
-// operation is what the journal has of one.
+// operation is what the journal records about one operation.
 type operation struct {
 	begun
 	n      int
 	ready  *ready
 	ended  bool
 	undone bool
-	stuck  bool // it could not be undone
-	// restored tells of the first operation on a unit that the unit was restored.
+	stuck  bool // its undo failed
+	// restored is set for the first operation on a unit, once the unit was restored.
 	restored bool
-	// brought is nil when it is not known.
+	// brought is nil if it is not known.
 	brought []string
 }
 
-// journal is what a transaction has recorded.
+// journal is the record of a transaction.
 type journal struct {
 	header
-	dir  string // empty until it is made
+	dir  string // "" until it is created
 	log  int
 	size int64 // of the log
 	ops  []*operation
 }
 
-// close ends the use of the journal.
+// close closes the log.
 func (j *journal) close() {
 	if j.log >= 0 {
 		closeFD(j.log)
@@ -122,7 +124,7 @@ func (j *journal) close() {
 	}
 }
 
-// make makes the journal in a directory.
+// make creates the journal in a directory.
 func (j *journal) make(parent string, files *files) error {
 	dir := parent + "/" + j.ID
 	if err := mkdir(unix.AT_FDCWD, dir, 0o700); err != nil {
@@ -143,13 +145,13 @@ func (j *journal) make(parent string, files *files) error {
 	}
 	if err != nil {
 		_ = removeJournal(dir)
-		return fmt.Errorf("nothing was changed: the journal could not be made: %w", err)
+		return fmt.Errorf("nothing was changed: the journal could not be created: %w", err)
 	}
 	j.dir = dir
 	return nil
 }
 
-// reserve makes a file that has its space.
+// reserve creates a file with allocated space.
 func reserve(file string) error {
 	fd, err := create(unix.AT_FDCWD, file, 0o600)
 	if err != nil {
@@ -167,7 +169,7 @@ func reserve(file string) error {
 	return err
 }
 
-// write appends an entry to the log, whole or not at all. With sync it is durable.
+// write appends an entry to the log, completely or not at all. With sync, the entry is durable.
 func (j *journal) write(e *entry, sync bool) error {
 	body := encode(e)
 	line := append([]byte(digestOf(string(body))[:16]+" "), body...)
@@ -187,7 +189,8 @@ func (j *journal) write(e *entry, sync bool) error {
 	return nil
 }
 
-// loadJournal reads a journal that another process left; nil where that is none.
+// loadJournal reads a journal that another process left. It returns nil if the header cannot be
+// read.
 func loadJournal(dir string) (*journal, error) {
 	j := &journal{dir: dir, log: -1}
 	data, err := readFile(dir + "/" + headerName)
@@ -198,10 +201,11 @@ func loadJournal(dir string) (*journal, error) {
 		return nil, fmt.Errorf("%s/%s: %w", dir, headerName, err)
 	}
 	if j.Format != journalFormat {
-		return j, fmt.Errorf("the journal %s has the format %d, and this version of mirrorform knows %d alone: use the version that made it", dir, j.Format, journalFormat)
+		return j, fmt.Errorf("the journal %s has format %d, and this version of mirrorform knows only format %d: "+
+			"use the version that created it", dir, j.Format, journalFormat)
 	}
 	if err := checkID(j.ID); err != nil || path.Base(dir) != j.ID {
-		return j, fmt.Errorf("%s/%s is of another transaction, %s", dir, headerName, quote(j.ID))
+		return j, fmt.Errorf("%s/%s belongs to another transaction, %s", dir, headerName, quote(j.ID))
 	}
 	fd, err := open(unix.AT_FDCWD, dir+"/"+logName, unix.O_RDWR|unix.O_APPEND|unix.O_NOFOLLOW, 0)
 	if err != nil {
@@ -215,10 +219,12 @@ func loadJournal(dir string) (*journal, error) {
 	for i, line := range all {
 		e := parseEntry(line)
 		if e == nil {
-			// What was being written when the host stopped ends the log; nothing was done on the strength of it.
+			// The log ends with an entry that was being written when the host stopped. Its step was never
+			// done, since a step waits for its entry.
 			for _, line := range all[i+1:] {
 				if parseEntry(line) != nil {
-					return j, fmt.Errorf("the journal %s is damaged at byte %d of its log: what is recorded there has to be put back by hand, and the directory removed", dir, j.size)
+					return j, fmt.Errorf("the journal %s is damaged at byte %d of its log: undo the recorded changes by hand, then: rm -r %s",
+						dir, j.size, dir)
 				}
 			}
 			if err := truncate(j.log, j.size); err != nil {
@@ -234,7 +240,7 @@ func loadJournal(dir string) (*journal, error) {
 	return j, nil
 }
 
-// parseEntry reads a line of the log, nil when it is not whole.
+// parseEntry parses a line of the log; nil if it is not complete.
 func parseEntry(line string) *entry {
 	sum, body, ok := strings.Cut(line, " ")
 	body, whole := strings.CutSuffix(body, "\n")
@@ -250,7 +256,7 @@ func (j *journal) replay(e *entry) error {
 		j.ops = append(j.ops, &operation{begun: *e.Begun, n: len(j.ops) + 1})
 	}
 	if e.Op < 1 || e.Op > len(j.ops) || e.Begun != nil && e.Op != len(j.ops) {
-		return fmt.Errorf("an entry of operation %d after %d", e.Op, len(j.ops))
+		return fmt.Errorf("an entry of operation %d follows operation %d", e.Op, len(j.ops))
 	}
 	op := j.ops[e.Op-1]
 	if e.Ready != nil {
@@ -282,7 +288,7 @@ func (j *journal) prepared(op *operation, r *ready) error {
 	return nil
 }
 
-// end records that an operation was done.
+// end records that an operation has succeeded.
 func (j *journal) end(op *operation, e *ended, sync bool) error {
 	if err := j.write(&entry{Op: op.n, Ended: e}, sync); err != nil {
 		return err
@@ -291,7 +297,7 @@ func (j *journal) end(op *operation, e *ended, sync bool) error {
 	return nil
 }
 
-// removeJournal removes a journal, first of all what makes it one.
+// removeJournal removes a journal. The header goes first: without it, the rest is not a journal.
 func removeJournal(dir string) error {
 	err := unlink(unix.AT_FDCWD, dir+"/"+headerName)
 	if err == nil {
@@ -300,7 +306,7 @@ func removeJournal(dir string) error {
 	if err != nil && !absent(err) {
 		return fmt.Errorf("remove %s: %w", dir, err)
 	}
-	// Again, since a confirmation may come meanwhile.
+	// Repeated, since a confirmation may arrive in the meantime.
 	for range 5 {
 		names, _ := listDir(dir)
 		for _, name := range names {
@@ -313,12 +319,12 @@ func removeJournal(dir string) error {
 	return fmt.Errorf("remove %s: %w", dir, err)
 }
 
-// checkID refuses what is no ID of a transaction: it becomes part of a path.
-func checkID(id string) error { return checkHex("ID of a transaction", id, 16) }
+// checkID refuses invalid IDs of transactions: an ID becomes part of a path.
+func checkID(id string) error { return checkHex("transaction ID", id, 16) }
 
 func checkHex(what, s string, most int) error {
 	if s == "" || len(s) > most || strings.Trim(s, "0123456789abcdef") != "" {
-		return fmt.Errorf("%s is no %s: it has to be 1 to %d hexadecimal digits", quote(s), what, most)
+		return fmt.Errorf("invalid %s %s: it must be 1 to %d hexadecimal digits", what, quote(s), most)
 	}
 	return nil
 }

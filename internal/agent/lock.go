@@ -12,27 +12,29 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lock is the host's lock: an open file description lock (fcntl(2)) on a file of the state directory. It goes with the descriptor to the programs
-// that change the host, and so is held for as long as any of them runs, whatever becomes of the helper.
+// lock is the host's lock: an open file description lock (fcntl(2)) on a file of the state
+// directory. Every program that changes the host inherits the descriptor. So the lock is held as
+// long as any of them runs, even if the helper is killed.
 type lock struct {
 	state *stateDir
 	taken *os.File // nil: not held by this session
 }
 
-// holder is what the lock's file says of who took it last.
+// holder is the content of the lock's file: who took the lock last.
 type holder struct {
 	wire.Holder
 	Start int64 `json:"start"` // seconds of CLOCK_BOOTTIME when it took the lock
 	PID   int   `json:"pid"`
 }
 
-// maxHolder is the size of the lock's file. It is always written in one piece of that size, padded with spaces.
+// maxHolder is the size of the lock's file. It is always written as one block of that size, padded
+// with spaces, so that no reader sees a part of it.
 const maxHolder = 2048
 
 const lockPoll = 100 * time.Millisecond
 
-// errHeld is the error of a lock that somebody else has.
-var errHeld = errors.New("the lock is held")
+// errHeld is the error of a lock that another run holds.
+var errHeld = errors.New("locked by another run")
 
 func (l *lock) file() string { return l.state.dir + "/lock" }
 
@@ -62,7 +64,7 @@ func (l *lock) try(who *wire.Begin) error {
 	me := holder{Start: clock(unix.CLOCK_BOOTTIME), PID: unix.Getpid(), Holder: wire.Holder{
 		Operator: shorten(who.Operator), Command: shorten(who.Command), From: from(), Since: time.Now().UTC().Format(time.RFC3339),
 	}}
-	// Only what others are told suffers when this fails, on a full disk for one.
+	// If this fails, as on a full disk, only what other runs show about the holder is missing.
 	text := encode(me)
 	for len(text) < maxHolder {
 		text = append(text, ' ')
@@ -91,7 +93,7 @@ func setLock(fd, how int) error {
 	}
 }
 
-// release gives the lock back, unless a program that was started still has it.
+// release releases the lock, unless a program that was started still has it.
 func (l *lock) release() {
 	if l.taken != nil {
 		_ = l.taken.Close()
@@ -99,7 +101,7 @@ func (l *lock) release() {
 	}
 }
 
-// held tells who has the lock, nil when nobody has.
+// held returns who has the lock, or nil.
 func (l *lock) held() *holder {
 	fd, err := open(unix.AT_FDCWD, l.file(), unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
@@ -114,7 +116,7 @@ func (l *lock) held() *holder {
 	data := make([]byte, maxHolder)
 	n, _ := unix.Pread(fd, data, 0)
 	if wire.Decode(data[:max(n, 0)], who) != nil {
-		who = &holder{Holder: wire.Holder{Operator: "unknown", Command: "unknown"}} // it has not said yet
+		who = &holder{Holder: wire.Holder{Operator: "unknown", Command: "unknown"}} // it has not written the file yet
 	}
 	if who.Start > 0 {
 		who.Seconds = int(max(0, clock(unix.CLOCK_BOOTTIME)-who.Start))
@@ -126,7 +128,8 @@ func (l *lock) held() *holder {
 	return who
 }
 
-// lockProcesses names the processes that have the lock, as far as this user may see: those whose descriptor of the file has a lock.
+// lockProcesses names the processes that hold the lock, as far as this user may see: those with a
+// lock on a descriptor of the file.
 func lockProcesses(fd int) string {
 	file, err := readLink(unix.AT_FDCWD, procFD(fd))
 	if err != nil {
@@ -138,7 +141,7 @@ func lockProcesses(fd int) string {
 		if strings.Trim(pid, "0123456789") != "" {
 			continue
 		}
-		fds, _ := listDir("/proc/" + pid + "/fd") // of another user's, or gone
+		fds, _ := listDir("/proc/" + pid + "/fd") // fails for another user's process, and for one that has ended
 		for _, n := range fds {
 			if target, err := readLink(unix.AT_FDCWD, "/proc/"+pid+"/fd/"+n); err != nil || target != file {
 				continue
@@ -155,8 +158,8 @@ func lockProcesses(fd int) string {
 	return printable(strings.Join(found, ", "))
 }
 
-// wait takes the lock, waiting for it until the time is over; it then returns who has it. waiting
-// is called at once when it has to wait, and again when the holder is another one.
+// wait takes the lock, and waits for it until the time is over; it then returns who has it. waiting
+// is called at once when it has to wait, and again when the holder changes.
 func (l *lock) wait(ctx context.Context, who *wire.Begin, waiting func(wire.Holder)) (*wire.Holder, error) {
 	deadline := time.Now().Add(time.Duration(max(0, min(who.Wait, 24*3600))) * time.Second)
 	var last *holder
@@ -184,7 +187,7 @@ func (l *lock) wait(ctx context.Context, who *wire.Begin, waiting func(wire.Hold
 	}
 }
 
-// shorten keeps the beginning of a text that somebody else gave.
+// shorten keeps the beginning of a text that the controller sent.
 func shorten(s string) string {
 	if len(s) > 200 {
 		s = s[:200]
@@ -192,19 +195,19 @@ func shorten(s string) string {
 	return printable(s)
 }
 
-// from is the address that the operator's connection comes from, where sshd told it: to this process, or to one above it, since sudo(8) takes
-// $SSH_CONNECTION out.
+// from returns the address that the operator connects from, as sshd set it in $SSH_CONNECTION. It
+// may be set only in a process above this one, since sudo(8) removes the variable.
 func from() string {
 	pid := "self"
 	for range 7 {
-		environment, _ := readFile("/proc/" + pid + "/environ") // of another user's, perhaps
+		environment, _ := readFile("/proc/" + pid + "/environ") // fails for another user's process
 		for _, v := range strings.Split(string(environment), "\x00") {
 			if c, ok := strings.CutPrefix(v, "SSH_CONNECTION="); ok {
 				address, _, _ := strings.Cut(c, " ")
 				return shorten(address)
 			}
 		}
-		// The name of the program, in brackets, may hold anything: proc_pid_stat(5).
+		// The name of the program, in parentheses, may contain anything: proc_pid_stat(5).
 		_, after, _ := cutLast(firstLine("/proc/"+pid+"/stat"), ") ")
 		f := strings.Fields(after)
 		if len(f) < 2 || f[1] == "0" {

@@ -2,16 +2,17 @@ package agent
 
 import "golang.org/x/sys/unix"
 
-// The system calls that change files, all of them: each is a point at which the fault suite can cut a transaction short (see
-// faultpoint). A test fails when another file of this package makes such a call.
+// These are all the system calls that change files. Each is a point where the fault suite can
+// interrupt a transaction (see faultpoint). A test fails if another file of this package makes such
+// a call.
 
-// create makes a file that is not there yet, and opens it for writing.
+// create creates a new file, and opens it for writing.
 func create(dir int, name string, mode uint32) (int, error) {
 	faultpoint("create")
 	return open(dir, name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_NOFOLLOW, mode)
 }
 
-// createOrOpen opens a file for reading and writing, and makes it where it is not there.
+// createOrOpen opens a file for reading and writing, and creates it if it does not exist.
 func createOrOpen(dir int, name string, flags int) (int, error) {
 	faultpoint("create")
 	return open(dir, name, unix.O_CREAT|unix.O_RDWR|unix.O_NOFOLLOW|flags, 0o600)
@@ -47,7 +48,7 @@ func fallocate(fd int, size int64) error {
 	return unix.Fallocate(fd, 0, 0, size)
 }
 
-// fsync makes a file, or the entries of a directory, durable.
+// fsync makes a file durable, or the entries of a directory.
 func fsync(fd int) error {
 	faultpoint("fsync")
 	return unix.Fsync(fd)
@@ -58,13 +59,14 @@ func rename(dir int, from string, toDir int, to string) error {
 	return unix.Renameat(dir, from, toDir, to)
 }
 
-// renameNoReplace fails with EEXIST when something is there already; some file systems cannot (unsupported).
+// renameNoReplace fails with EEXIST if the target exists. Some file systems do not support it
+// (unsupported).
 func renameNoReplace(dir int, from string, toDir int, to string) error {
 	faultpoint("rename")
 	return unix.Renameat2(dir, from, toDir, to, unix.RENAME_NOREPLACE)
 }
 
-// renameExchange swaps two entries atomically; some file systems cannot (unsupported).
+// renameExchange swaps two entries atomically. Some file systems do not support it (unsupported).
 func renameExchange(dir int, a, b string) error {
 	faultpoint("exchange")
 	return unix.Renameat2(dir, a, dir, b, unix.RENAME_EXCHANGE)
@@ -95,7 +97,7 @@ func fchown(fd, uid, gid int) error {
 	return unix.Fchown(fd, uid, gid)
 }
 
-// chownPath changes the owner of what O_PATH opened.
+// chownPath changes the owner of a file opened with O_PATH.
 func chownPath(fd, uid, gid int) error {
 	faultpoint("chown")
 	return unix.Fchownat(fd, "", uid, gid, unix.AT_EMPTY_PATH)
@@ -106,7 +108,8 @@ func fchmod(fd int, mode uint32) error {
 	return unix.Fchmod(fd, mode)
 }
 
-// chmodPath changes the mode of what O_PATH opened: chmod(2) through /proc works on that, and cannot be led elsewhere.
+// chmodPath changes the mode of a file opened with O_PATH: fchmod(2) refuses such a descriptor, and
+// chmod(2) on its link in /proc reaches exactly that file.
 func chmodPath(fd int, mode uint32) error {
 	faultpoint("chmod")
 	return unix.Chmod(procFD(fd), mode)
@@ -117,13 +120,13 @@ func fsetxattr(fd int, name string, value []byte) error {
 	return unix.Fsetxattr(fd, name, value, 0)
 }
 
-// setTimes sets the times of last access and modification of what is open.
+// setTimes sets the access and modification times of an open file.
 func setTimes(fd int, times []unix.Timespec) error {
 	faultpoint("utimes")
 	return unix.UtimesNanoAt(unix.AT_FDCWD, procFD(fd), times, 0)
 }
 
-// setxattrPath sets an extended attribute of what O_PATH opened.
+// setxattrPath sets an extended attribute of a file opened with O_PATH.
 func setxattrPath(fd int, name string, value []byte) error {
 	faultpoint("setxattr")
 	return unix.Setxattr(procFD(fd), name, value, 0)

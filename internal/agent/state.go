@@ -11,8 +11,8 @@ import (
 // and records of what units have loaded.
 type stateDir struct{ dir string }
 
-// make makes a directory of the state directory (or itself, for ""), which only this user can write
-// to.
+// make makes a subdirectory of the state directory (or itself, for ""). Only this user can write to
+// it.
 func (s *stateDir) make(name string) error {
 	if err := checkPath(s.dir); err != nil {
 		return err
@@ -30,7 +30,7 @@ func (s *stateDir) make(name string) error {
 			return fmt.Errorf("state directory %s: %w", dir, err)
 		}
 		if st.Mode&unix.S_IFMT != unix.S_IFDIR || int(st.Uid) != unix.Geteuid() || st.Mode&0o022 != 0 {
-			return fmt.Errorf("refused: state directory %s must be a directory of user %d that nobody else can write to", dir, unix.Geteuid())
+			return fmt.Errorf("refused: state directory %s must be a directory that user %d owns and no other user can write to", dir, unix.Geteuid())
 		}
 	}
 	return nil
@@ -38,7 +38,7 @@ func (s *stateDir) make(name string) error {
 
 func (s *stateDir) manifestFile() string { return s.dir + "/manifest.json" }
 
-// readManifest reads the manifest, nil when there is none.
+// readManifest reads the manifest; nil if the host has none.
 func (s *stateDir) readManifest() ([]byte, error) {
 	fd, err := open(unix.AT_FDCWD, s.manifestFile(), unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if absent(err) {
@@ -53,7 +53,7 @@ func (s *stateDir) readManifest() ([]byte, error) {
 		return nil, fmt.Errorf("stat %s: %w", s.manifestFile(), err)
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFREG {
-		return nil, fmt.Errorf("%s is no regular file", s.manifestFile())
+		return nil, fmt.Errorf("%s is not a regular file", s.manifestFile())
 	}
 	data, err := readAll(fd, wire.MaxManifest)
 	if err != nil {
@@ -62,7 +62,7 @@ func (s *stateDir) readManifest() ([]byte, error) {
 	return data, nil
 }
 
-// freeName is the name that the manifest gets when it is kept: manifest.json.N with the next free
+// freeName returns the name that an old manifest is kept under: manifest.json.N with the next free
 // number.
 func (s *stateDir) freeName() string {
 	for n := 1; ; n++ {
@@ -74,8 +74,8 @@ func (s *stateDir) freeName() string {
 	}
 }
 
-// journals lists the directories of transactions that were left open, and removes those in which
-// nothing was begun, or all was ended.
+// journals lists the directories of transactions that were left open. It removes the journals of
+// those that never began or that have ended.
 func (s *stateDir) journals() (dirs []string, err error) {
 	names, err := listDir(s.dir + "/journal")
 	if absent(err) {
@@ -92,9 +92,9 @@ func (s *stateDir) journals() (dirs []string, err error) {
 	return dirs, err
 }
 
-// unfinished tells who left a transaction open.
+// unfinished returns who left a transaction open, or nil.
 func (s *stateDir) unfinished() *wire.Holder {
-	names, _ := listDir(s.dir + "/journal") // absent where nothing was ever changed
+	names, _ := listDir(s.dir + "/journal") // does not exist before the first change
 	for _, name := range names {
 		data, err := readFile(s.dir + "/journal/" + name + "/" + headerName)
 		if err != nil {

@@ -13,9 +13,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Files are handled by system calls: most of it is relative to a directory's descriptor, for which package os has no words.
+// Files are handled by system calls: most are relative to a directory's descriptor, and package os
+// has few functions for that.
 
-// absent tells errors that say that nothing is there.
+// absent reports whether an error means that nothing exists at a path.
 func absent(err error) bool {
 	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR)
 }
@@ -53,11 +54,11 @@ func (r reader) Read(p []byte) (int, error) {
 // maxRead is the size of the largest file that is read as a whole.
 const maxRead = 256 << 20
 
-// readAll reads all that fd has, unless that is more than most bytes.
+// readAll reads everything from fd, up to a limit in bytes.
 func readAll(fd, most int) ([]byte, error) {
 	data, err := io.ReadAll(io.LimitReader(reader(fd), int64(most)+1))
 	if err == nil && len(data) > most {
-		err = fmt.Errorf("it has more than the limit of %d bytes", most)
+		err = fmt.Errorf("it is larger than the limit of %d bytes", most)
 	}
 	if err != nil {
 		return nil, err
@@ -65,7 +66,7 @@ func readAll(fd, most int) ([]byte, error) {
 	return data, nil
 }
 
-// readFile reads a whole file; it follows the links that walk follows.
+// readFile reads a whole file. It follows only the links that walk follows.
 func readFile(file string) ([]byte, error) {
 	fd, err := openRead(file)
 	if err != nil {
@@ -79,8 +80,8 @@ func readFile(file string) ([]byte, error) {
 	return data, nil
 }
 
-// openRead opens what a path leads to for reading, if it is a file. The kernel's own file systems
-// have links that are no paths, and nobody can exchange what is in them.
+// openRead opens a file for reading. /proc and /sys are opened directly: some of their links are
+// not paths, and no user can replace their entries.
 func openRead(file string) (int, error) {
 	if strings.HasPrefix(file, "/proc/") || strings.HasPrefix(file, "/sys/") {
 		fd, err := open(unix.AT_FDCWD, file, unix.O_RDONLY, 0)
@@ -100,7 +101,8 @@ func openRead(file string) (int, error) {
 	return w.reopen(unix.O_RDONLY)
 }
 
-// list returns the names in a directory that is open, sorted; no more than most, unless that is 0.
+// list returns the sorted names in an open directory. It stops reading once it has most of them,
+// unless most is 0.
 func list(fd, most int) (names []string, err error) {
 	buf := make([]byte, 32<<10)
 	for {
@@ -119,7 +121,7 @@ func list(fd, most int) (names []string, err error) {
 	}
 }
 
-// listDir returns the names in a directory, sorted.
+// listDir returns the sorted names in a directory.
 func listDir(dir string) ([]string, error) {
 	fd, err := open(unix.AT_FDCWD, dir, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
@@ -133,7 +135,7 @@ func listDir(dir string) ([]string, error) {
 	return names, nil
 }
 
-// kindOf is the file type of what a path leads to, 0 when there is nothing.
+// kindOf returns the file type of what a path leads to, 0 if nothing exists there.
 func kindOf(p string) uint32 {
 	var st unix.Stat_t
 	if unix.Stat(p, &st) != nil {
@@ -144,7 +146,7 @@ func kindOf(p string) uint32 {
 
 func exists(p string) bool { return unix.Access(p, unix.F_OK) == nil }
 
-// realPath is the path without the links on the way, which are those that walk follows.
+// realPath resolves all links of a path. It follows only the links that walk follows.
 func realPath(p string) (string, error) {
 	w, err := walk(p, nil)
 	if err != nil {
@@ -154,7 +156,7 @@ func realPath(p string) (string, error) {
 	return w.real()
 }
 
-// readLink reads a link's target; with an empty name, of the link that dir itself is.
+// readLink reads a link's target; with an empty name, the target of the link that dir is.
 func readLink(dir int, name string) (string, error) {
 	buf := make([]byte, unix.PathMax)
 	n, err := unix.Readlinkat(dir, name, buf)
@@ -167,7 +169,7 @@ func readLink(dir int, name string) (string, error) {
 	return string(buf[:n]), nil
 }
 
-// procFD is a name of what fd refers to, for system calls that take none.
+// procFD returns a path to an open file, for system calls that take no descriptor.
 func procFD(fd int) string { return fmt.Sprintf("/proc/self/fd/%d", fd) }
 
 // syncDir makes entries of a directory durable.
@@ -180,7 +182,7 @@ func syncDir(dir int) error {
 	return fsync(fd)
 }
 
-// mkdirAll makes a directory of the helper's own, and those above it, durably.
+// mkdirAll creates one of the helper's own directories and its parents, durably.
 func mkdirAll(dir string) error {
 	if kindOf(dir) == unix.S_IFDIR {
 		return nil
@@ -211,7 +213,7 @@ func syncPath(dir string) error {
 	return nil
 }
 
-// random is a name that nobody can guess.
+// random returns a name that nobody can guess.
 func random() string {
 	b := make([]byte, 8)
 	for {
@@ -221,13 +223,13 @@ func random() string {
 	}
 }
 
-// digest is the SHA-256 of what fd has from here on, in hex, and how many bytes that was. Each piece is shown to each.
+// digest returns the SHA-256 of the rest of fd, in hex, and its size. It passes each piece to each.
 func digest(fd int, each func([]byte) error) (sum string, size int64, err error) {
 	h := sha256.New()
 	most := int64(64 << 10)
 	var st unix.Stat_t
 	if unix.Fstat(fd, &st) == nil && st.Size > 0 {
-		most = min(most, st.Size+1) // one more, so that the end is seen
+		most = min(most, st.Size+1) // one byte more, to see the end without another read
 	}
 	buf := make([]byte, most)
 	for {
@@ -246,7 +248,7 @@ func digest(fd int, each func([]byte) error) (sum string, size int64, err error)
 	}
 }
 
-// digestOf is the SHA-256 of a text, in hex.
+// digestOf returns the SHA-256 of a text, in hex.
 func digestOf(s string) string {
 	sum := sha256.Sum256([]byte(s))
 	return hex.EncodeToString(sum[:])

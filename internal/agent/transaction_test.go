@@ -271,11 +271,11 @@ func TestHelloTells(t *testing.T) {
 		t.Errorf("%+v", h)
 	}
 	for what, prepare := range map[string]func() error{
-		"more than the limit": func() error {
+		"larger than the limit": func() error {
 			return os.WriteFile(state+"/manifest.json", bytes.Repeat([]byte("x"), wire.MaxManifest+1), 0o600)
 		},
-		"no regular file": func() error { return os.Mkdir(state+"/manifest.json", 0o700) },
-		"too many":        func() error { return os.Symlink("manifest.json", state+"/manifest.json") },
+		"not a regular file": func() error { return os.Mkdir(state+"/manifest.json", 0o700) },
+		"too many":           func() error { return os.Symlink("manifest.json", state+"/manifest.json") },
 	} {
 		if err := os.RemoveAll(state + "/manifest.json"); err != nil {
 			t.Fatal(err)
@@ -309,11 +309,11 @@ func TestForeignJournals(t *testing.T) {
 	line := func(body string) string { return digestOf(body)[:16] + " " + body + "\n" }
 	begun := line(`{"op":1,"begun":{"id":1,"what":"run x"}}`)
 	for name, c := range map[string]struct{ header, log, want string }{
-		"newer":          {`{"format":2,"id":"0123456789abcdef"}`, "", "use the version that made it"},
+		"newer":          {`{"format":2,"id":"0123456789abcdef"}`, "", "use the version that created it"},
 		"of another":     {`{"format":1,"id":"../../../../tmp"}`, "", "another transaction"},
 		"no JSON":        {"\x00\x00", "", "transaction.json"},
 		"damaged":        {`{"format":1,"id":"0123456789abcdef"}`, "garbage\n" + begun, "damaged at byte 0"},
-		"out of order":   {`{"format":1,"id":"0123456789abcdef"}`, line(`{"op":2,"undone":true}`), "operation 2 after 0"},
+		"out of order":   {`{"format":1,"id":"0123456789abcdef"}`, line(`{"op":2,"undone":true}`), "operation 2 follows operation 0"},
 		"without a log":  {`{"format":1,"id":"0123456789abcdef"}`, "-", "no such file"},
 		"torn":           {`{"format":1,"id":"0123456789abcdef"}`, begun + begun[:20], ""},
 		"torn with NULs": {`{"format":1,"id":"0123456789abcdef"}`, begun + "\x00\x00\n\x00", ""},
@@ -362,11 +362,11 @@ func TestConfirm(t *testing.T) {
 		"right":      {func(id string) []wire.Confirm { return []wire.Confirm{{ID: id, Nonce: nonce}} }, "", true},
 		"wrong":      {func(id string) []wire.Confirm { return []wire.Confirm{{ID: id, Nonce: "11ff00ff00ff00ff"}} }, "", false},
 		"part of it": {func(id string) []wire.Confirm { return []wire.Confirm{{ID: id, Nonce: nonce[:8]}} }, "", false},
-		"no nonce":   {func(id string) []wire.Confirm { return []wire.Confirm{{ID: id}} }, "no nonce", false},
-		"no hex":     {func(id string) []wire.Confirm { return []wire.Confirm{{ID: id, Nonce: "../x"}} }, "no nonce", false},
-		"long":       {func(id string) []wire.Confirm { return []wire.Confirm{{ID: id, Nonce: strings.Repeat("f", 1<<20)}} }, "no nonce", false},
+		"no nonce":   {func(id string) []wire.Confirm { return []wire.Confirm{{ID: id}} }, "invalid nonce", false},
+		"no hex":     {func(id string) []wire.Confirm { return []wire.Confirm{{ID: id, Nonce: "../x"}} }, "invalid nonce", false},
+		"long":       {func(id string) []wire.Confirm { return []wire.Confirm{{ID: id, Nonce: strings.Repeat("f", 1<<20)}} }, "invalid nonce", false},
 		"another ID": {func(string) []wire.Confirm { return []wire.Confirm{{ID: "0123456789abcdef", Nonce: nonce}} }, "no open transaction", false},
-		"no ID":      {func(string) []wire.Confirm { return []wire.Confirm{{ID: "../journal", Nonce: nonce}} }, "no ID", false},
+		"no ID":      {func(string) []wire.Confirm { return []wire.Confirm{{ID: "../journal", Nonce: nonce}} }, "invalid transaction ID", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
