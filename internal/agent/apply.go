@@ -13,12 +13,12 @@ import (
 func (s *session) begin(b *wire.Begin) error {
 	h := s.host
 	if s.tx != nil {
-		return errors.New("a transaction is open already on this connection")
+		return errors.New("this connection already has an open transaction")
 	}
 	armFaults()
 	begun := &wire.Begun{}
 	held, err := h.lock.wait(s.alive, b, func(who wire.Holder) {
-		_ = s.send(&wire.Message{Waiting: &wire.Waiting{Holder: who}}) // always small enough
+		_ = s.send(&wire.Message{Waiting: &wire.Waiting{Holder: who}}) // never too large
 	})
 	if err != nil {
 		return err
@@ -29,7 +29,8 @@ func (s *session) begin(b *wire.Begin) error {
 	}
 	err = guard(func() (err error) { begun.Recovered, err = h.recover(); return err })
 	if err == nil {
-		// What cannot be read was told by Hello, and is no reason not to begin: it may be what is to be repaired.
+		// Hello has reported a manifest that cannot be read. It does not stop the transaction, which may
+		// be the one that repairs it.
 		begun.Manifest, _ = h.state.readManifest()
 	}
 	if err != nil || begun.Recovered != nil && len(begun.Recovered.Errors) > 0 {
@@ -42,7 +43,8 @@ func (s *session) begin(b *wire.Begin) error {
 	}
 	s.past = nil
 	s.tx = newTransaction(h, header{
-		Format: journalFormat, ID: random(), Operator: shorten(b.Operator), Command: shorten(b.Command), From: from(), Since: time.Now().UTC().Format(time.RFC3339),
+		Format: journalFormat, ID: random(), Operator: shorten(b.Operator), Command: shorten(b.Command), From: from(),
+		Since: time.Now().UTC().Format(time.RFC3339),
 	})
 	h.files.transaction, begun.ID = s.tx.ID, s.tx.ID
 	s.tx.answer, s.tx.event = s.answer, s.event
@@ -52,19 +54,20 @@ func (s *session) begin(b *wire.Begin) error {
 	return s.send(&wire.Message{Begun: begun})
 }
 
-// none is the answer to what needs an open transaction.
+// none answers a message that needs an open transaction when none is open.
 func (s *session) none() *wire.Done {
 	if s.past != nil {
 		done := *s.past
 		if done.Error == "" {
-			done.Error = "the transaction was taken back"
+			done.Error = "the transaction was rolled back"
 		}
 		return &done
 	}
-	return &wire.Done{Error: "no transaction is open: begin one first"}
+	return &wire.Done{Error: "no open transaction: begin one first"}
 }
 
-// do obeys Do: it performs orders until one fails or the controller is gone; then all of the transaction is taken back.
+// do obeys Do: it performs orders until one fails or the controller is gone. It then rolls back the
+// whole transaction.
 func (s *session) do(m *wire.Do) *wire.Done {
 	t := s.tx
 	if t == nil {
@@ -85,7 +88,7 @@ func (s *session) do(m *wire.Do) *wire.Done {
 	if obstacle != nil {
 		s.event(id, wire.Started, nil)
 		s.event(id, wire.Failed, obstacle)
-		done := s.takeBack()
+		done := s.rollBackOpen()
 		done.Failed = &id
 		return done
 	}
@@ -96,7 +99,7 @@ func (s *session) do(m *wire.Do) *wire.Done {
 		s.event(o.ID, wire.Started, nil)
 		err := context.Cause(s.alive)
 		if err != nil {
-			err = fmt.Errorf("not begun: %w", err)
+			err = fmt.Errorf("not started: %w", err)
 		} else {
 			err = t.do(&o)
 		}
@@ -108,7 +111,7 @@ func (s *session) do(m *wire.Do) *wire.Done {
 			err = quiet(err)
 		}
 		s.event(o.ID, wire.Failed, err)
-		done := s.takeBack()
+		done := s.rollBackOpen()
 		done.Failed = &o.ID
 		return done
 	}
@@ -121,7 +124,7 @@ func (s *session) do(m *wire.Do) *wire.Done {
 // rollback obeys Rollback.
 func (s *session) rollback() *wire.Done {
 	if s.tx != nil {
-		return s.takeBack()
+		return s.rollBackOpen()
 	}
 	if s.past != nil {
 		return s.past
@@ -136,42 +139,44 @@ func (s *session) commit(m *wire.Commit) *wire.Done {
 		return s.none()
 	}
 	if c := s.confirmation; c != nil && !t.confirmed(c.Nonce) {
-		return s.abandon(errors.New("not confirmed: no confirmation with the nonce of this transaction has come over another connection"))
+		return s.abandon(errors.New("not confirmed: no other connection has sent the nonce of this transaction"))
 	}
-	var final bool
-	err := guard(func() (err error) { final, err = t.commit(m); return err })
-	if err != nil && !final {
+	var committed bool
+	err := guard(func() (err error) { committed, err = t.commit(m); return err })
+	if err != nil && !committed {
 		return s.abandon(fmt.Errorf("not committed: %w", err))
 	}
 	s.end()
 	done := &wire.Done{}
 	if err != nil {
-		done.Error = printable("committed, but not all of what the transaction left could be removed, which the next one does: " + told(err))
+		done.Error = printable("committed, but some of the transaction's files could not be removed; the next apply removes them: " +
+			withReason(err))
 	}
 	return done
 }
 
-// overdue takes the transaction back whose confirmation has not come in time. One that was confirmed may stay open for longer: the controller says when it
-// ends, or is silent.
+// overdue rolls back the transaction if its confirmation did not arrive in time. A transaction that
+// was confirmed may stay open for longer: it ends with the controller's next message, or when the
+// controller is silent.
 func (s *session) overdue() {
 	if c := s.confirmation; c != nil && s.tx.confirmed(c.Nonce) {
 		s.late = nil
 		return
 	}
-	calm := s.sendBeats()
-	defer calm()
-	s.abandon(errors.New("the confirmation did not come in time: everything was taken back"))
+	stop := s.sendBeats()
+	defer stop()
+	s.abandon(errors.New("the confirmation did not arrive in time: all changes were rolled back"))
 }
 
-// abandon takes the transaction back; why is told.
+// abandon rolls back the transaction, and reports why.
 func (s *session) abandon(why error) *wire.Done {
-	done := s.takeBack()
-	done.Error = printable(told(why))
+	done := s.rollBackOpen()
+	done.Error = printable(withReason(why))
 	return done
 }
 
-// takeBack takes the transaction back and gives the lock back.
-func (s *session) takeBack() *wire.Done {
+// rollBackOpen rolls back the transaction and releases the lock.
+func (s *session) rollBackOpen() *wire.Done {
 	t := s.tx
 	done := &wire.Done{Undone: true}
 	var failures []string
@@ -187,7 +192,7 @@ func (s *session) takeBack() *wire.Done {
 	return done
 }
 
-// end ends the use of the transaction, and gives the lock back.
+// end closes the transaction, and releases the lock.
 func (s *session) end() {
 	s.late, s.confirmation = nil, nil
 	s.tx.close()
@@ -202,5 +207,5 @@ func (s *session) event(id int, state wire.State, err error) {
 		f := failureOf(err)
 		e.Error, e.Said, e.Output, e.Withheld = printable(err.Error()), f.said, f.output, f.withheld
 	}
-	_ = s.send(&wire.Message{Event: e}) // events are always small enough
+	_ = s.send(&wire.Message{Event: e}) // never too large
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
-// batch is the questions of one message, answered together.
+// batch is the questions of one message, which are answered together.
 type batch struct {
 	*host
 	ctx     context.Context
@@ -22,7 +22,7 @@ type batch struct {
 	content atomic.Int64                 // bytes of file content so far
 }
 
-func failed(err error) wire.Answer { return wire.Answer{Error: printable(told(err))} }
+func failed(err error) wire.Answer { return wire.Answer{Error: printable(withReason(err))} }
 
 // answer answers all questions of a message. Child processes run while files are read.
 func (h *host) answer(ctx context.Context, queries []wire.Query) []wire.Answer {
@@ -47,13 +47,13 @@ func (h *host) answer(ctx context.Context, queries []wire.Query) []wire.Answer {
 	}
 	for i, q := range queries {
 		if answers[i] == (wire.Answer{}) {
-			answers[i] = failed(fmt.Errorf("this helper does not know the question %s: replace the helper", quote(string(q.Verb))))
+			answers[i] = failed(fmt.Errorf("unknown question %s: replace the helper", quote(string(q.Verb))))
 		}
 	}
 	return answers
 }
 
-// together is one task for all of some questions.
+// together makes one task of several questions.
 func (b *batch) together(which []int, limit time.Duration, ask func(which []int, set func(int, wire.Answer))) workload {
 	if len(which) == 0 {
 		return workload{}
@@ -61,7 +61,7 @@ func (b *batch) together(which []int, limit time.Duration, ask func(which []int,
 	return workload{1, []*task{{which: which, limit: limit, do: func(set func(int, wire.Answer)) { ask(which, set) }}}}
 }
 
-// each is a task for each of some questions, those of the first verb first.
+// each makes a task of each question, those with the first verb first.
 func (b *batch) each(workers int, by map[wire.Verb][]int, limit time.Duration, ask func(wire.Query) wire.Answer, verbs ...wire.Verb) workload {
 	w := workload{workers: workers}
 	for _, v := range verbs {
@@ -86,7 +86,7 @@ func (b *batch) askSlow(q wire.Query) wire.Answer {
 		return b.askTree(q)
 	case wire.AskHTTP:
 		if len(q.Args) < 2 {
-			return failed(errors.New("http: want the host and the path as arguments"))
+			return failed(errors.New("http: the host and the path are missing"))
 		}
 		w := get(b.ctx, q.Arg, q.Args[0], q.Args[1])
 		if w.Status == 200 {
@@ -99,8 +99,7 @@ func (b *batch) askSlow(q wire.Query) wire.Answer {
 	return b.askRun(q.Args)
 }
 
-// askRun answers AskRun. That a program is not there is an answer; that it did not come to its end
-// is none.
+// askRun answers AskRun. A missing program is an answer; a program that was killed is an error.
 func (b *batch) askRun(argv []string) wire.Answer {
 	o, err := run(b.ctx, command{argv: argv, timeout: queryTimeout})
 	switch {
@@ -124,7 +123,7 @@ func (b *batch) askQuick(q wire.Query) wire.Answer {
 	return b.units.records.ask(q)
 }
 
-// room reports whether n more bytes of content fit into the answers, and takes them.
+// room reports whether n more bytes of content fit into the answers, and reserves them.
 func (b *batch) room(n int) bool { return b.content.Add(int64(n)) <= wire.MaxAnswers }
 
 // names answers the questions about accounts, and adds owners' names to files.
@@ -147,7 +146,7 @@ func (b *batch) names(by map[wire.Verb][]int, answers []wire.Answer) {
 		}
 	}
 	a.complete(b.ctx, users, groups)
-	// The primary groups of accounts that getent told of.
+	// Also the primary groups of accounts that getent has found.
 	groups = nil
 	for _, i := range by[wire.AskUser] {
 		if u, _ := a.user(b.queries[i].Arg); u != nil {
@@ -161,10 +160,12 @@ func (b *batch) names(by map[wire.Verb][]int, answers []wire.Answer) {
 	for _, i := range by[wire.AskFile] {
 		if f := answers[i].File; f != nil && f.Kind != wire.Absent {
 			if err := a.nameOwner(f); err != nil {
-				answers[i] = failed(fmt.Errorf("whose %s is: %w", b.queries[i].Arg, err))
+				answers[i] = failed(fmt.Errorf("look up the owner of %s: %w", b.queries[i].Arg, err))
 			}
 		}
 	}
-	// Homes may be on a server.
-	perform(answers, b.each(4, by, wire.LookTime, func(q wire.Query) wire.Answer { return a.askUser(q.Arg, q.Option == "usable") }, wire.AskUser))
+	// Homes may be on a server that does not answer.
+	perform(answers, b.each(4, by, wire.LookTime, func(q wire.Query) wire.Answer {
+		return a.askUser(q.Arg, q.Option == "usable")
+	}, wire.AskUser))
 }

@@ -8,8 +8,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// bootFiles are what ends an open transaction when the host starts before anybody connects: a unit, the link that enables it, and a copy of the helper.
-// They are there only while a transaction is open. The helper lies where SELinux lets systemd run it.
+// bootFiles are the files that end an open transaction when the host starts, before anyone
+// connects: a unit, the link that enables it, and a copy of the helper. They exist only while a
+// transaction is open. The copy is in /usr/local/sbin, since SELinux lets systemd run programs from
+// there.
 type bootFiles struct{ unit, link, program, self string }
 
 func newBootFiles(root string) *bootFiles {
@@ -21,7 +23,8 @@ func newBootFiles(root string) *bootFiles {
 	}
 }
 
-// bootUnit has no default dependencies, so that nothing waits for it: taking operations back starts and stops units, which then could wait for this one.
+// bootUnit has no default dependencies, so that no unit waits for it: a rollback starts and stops
+// units, and a unit that waited for this one would never start.
 const bootUnit = `[Unit]
 Description=End the mirrorform transaction that was open when the host stopped
 Documentation=https://github.com/mirrorform/mirrorform
@@ -41,7 +44,7 @@ func (b *bootFiles) dirs() []string {
 	return []string{path.Dir(b.program), path.Dir(b.unit), path.Dir(b.link)}
 }
 
-// missing lists the directories that have to be made for the files.
+// missing lists the directories that have to be created for the files.
 func (b *bootFiles) missing() (missing []string, err error) {
 	for _, dir := range b.dirs() {
 		var more []string
@@ -60,7 +63,7 @@ func (b *bootFiles) missing() (missing []string, err error) {
 	return missing, nil
 }
 
-// obstacle is the error of what keeps the files from being made.
+// obstacle returns the reason why the files cannot be created, or nil.
 func (b *bootFiles) obstacle(o *obstacles) error {
 	for _, file := range []string{b.program, b.unit, b.link} {
 		if err := o.to(file); err != nil {
@@ -70,7 +73,7 @@ func (b *bootFiles) obstacle(o *obstacles) error {
 	return nil
 }
 
-// enable makes the files, the link last.
+// enable writes the files, the link last: only a complete unit is ever enabled.
 func (b *bootFiles) enable(files *files) error {
 	program, err := readFile(b.self)
 	if err != nil {
@@ -98,7 +101,7 @@ func (b *bootFiles) enable(files *files) error {
 	return p.sync()
 }
 
-// disable removes the files, and the directories that were made for them, as far as they are there.
+// disable removes the files and the directories that were created for them. Missing ones are fine.
 func (b *bootFiles) disable(made []string) error {
 	if b == nil {
 		return nil
@@ -106,7 +109,7 @@ func (b *bootFiles) disable(made []string) error {
 	for _, file := range []string{b.link, b.unit, b.program} {
 		var st unix.Stat_t
 		if absent(unix.Lstat(file, &st)) {
-			continue // on a read-only file system that could not be removed either
+			continue // on a read-only file system, unlink(2) may fail even for a missing file
 		}
 		err := unlink(unix.AT_FDCWD, file)
 		if err == nil {

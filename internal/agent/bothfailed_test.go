@@ -15,7 +15,7 @@ func TestBothFailed(t *testing.T) {
 		both + ": no space; before it: no network":   bothFailed(install("no space"), update("no network")),
 		"apt-get install: exit status 100: no space": bothFailed(install("no space"), nil),
 	} {
-		if got := told(err); got != want {
+		if got := withReason(err); got != want {
 			t.Errorf("it says %q, not %q", got, want)
 		}
 	}

@@ -299,7 +299,7 @@ func TestMainOnItsOwn(t *testing.T) {
 	if got := states(events); strings.Join(got, ",") != "1 started,1 done,2 started,2 failed" || done.Failed == nil || !done.Undone {
 		t.Errorf("%+v %+v", events, done)
 	}
-	if err := cmd.Wait(); !errors.As(err, &status) || status.ExitCode() != 1 || !strings.Contains(stderr.String(), "told to stop") {
+	if err := cmd.Wait(); !errors.As(err, &status) || status.ExitCode() != 1 || !strings.Contains(stderr.String(), "the helper was stopped") {
 		t.Errorf("%v: %s", err, stderr.String())
 	}
 	if f := exists(dir + "/finished"); !f {

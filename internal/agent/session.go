@@ -15,10 +15,10 @@ import (
 )
 
 var (
-	errSilent  = errors.New("nothing came from the controller for half a minute")
-	errCut     = errors.New("the connection ended inside a message")
+	errSilent  = errors.New("the controller was silent for 30s")
+	errCut     = errors.New("the connection ended in the middle of a message")
 	errGone    = errors.New("the connection to the controller was lost")
-	errStopped = errors.New("the helper was told to stop")
+	errStopped = errors.New("the helper was stopped")
 )
 
 // session is one connection.
@@ -34,26 +34,26 @@ type session struct {
 	digested chan struct{} // closed once digest is set
 	digest   string
 
-	heard    atomic.Int64 // when a byte last came, in nanoseconds since the epoch
+	heard    atomic.Int64 // when the last byte arrived, in nanoseconds since the epoch
 	messages chan received
 	greeted  bool
-	// present ends by silence or when the helper is told to stop; alive also when the input ends, though messages that came
-	// before are still read.
+	// present ends after silence or when the helper is stopped. alive also ends with the input, though
+	// messages that arrived before that are still handled.
 	present, alive context.Context
 	leave, lose    context.CancelCauseFunc // end them
 
 	tx           *transaction       // nil: none is open
-	past         *wire.Done         // how the last one ended that was taken back
-	confirmation *wire.Confirmation // that the open transaction needs
-	late         <-chan time.Time   // when the confirmation is overdue
+	past         *wire.Done         // the result of the last transaction, if it was rolled back
+	confirmation *wire.Confirmation // what the open transaction has to be confirmed with
+	late         <-chan time.Time   // fires when the confirmation is overdue
 	after        func(time.Duration) <-chan time.Time
 
-	// Tests that feed arbitrary messages put harmless functions here.
+	// Tests that feed arbitrary messages set harmless functions here.
 	answer  func(context.Context, []wire.Query) []wire.Answer
 	perform func(job) error
 }
 
-// received is a message, or why there will be no more.
+// received is a message, or the error that ends the messages.
 type received struct {
 	message *wire.Message
 	err     error
@@ -72,7 +72,7 @@ func newSession(in io.Reader, out io.Writer, o Options) *session {
 	return s
 }
 
-// listener notes when something came.
+// listener records when data arrives.
 type listener struct {
 	io.Reader
 	heard *atomic.Int64
@@ -86,7 +86,8 @@ func (l listener) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// digestSelf computes the digest of the running executable while the controller's Hello is on its way.
+// digestSelf computes the digest of the running executable while the controller's Hello is under
+// way.
 func (s *session) digestSelf() {
 	defer close(s.digested)
 	fd, err := open(unix.AT_FDCWD, "/proc/self/exe", unix.O_RDONLY, 0)
@@ -113,17 +114,17 @@ func (s *session) serve(ctx context.Context) error {
 		err = s.loop()
 	}
 	if s.tx != nil {
-		// The beats go on for a controller that is still there to hear how it ends.
-		calm := s.sendBeats()
-		s.takeBack()
-		calm()
+		// The controller may still be connected and wait for the result: keep it waiting.
+		stop := s.sendBeats()
+		s.rollBackOpen()
+		stop()
 	}
 	s.out.close(2 * time.Second)
 	s.leave(errStopped)
 	return err
 }
 
-// read receives messages until there are no more.
+// read receives messages until the input ends.
 func (s *session) read() {
 	for {
 		m, err := wire.Read(s.in)
@@ -143,7 +144,7 @@ func (s *session) read() {
 	}
 }
 
-// watch notices silence.
+// watch ends the session when the controller is silent.
 func (s *session) watch(ctx context.Context) {
 	for {
 		why := errSilent
@@ -181,9 +182,9 @@ func (s *session) loop() error {
 				return errCut
 			}
 			if s.tx != nil {
-				calm := s.sendBeats()
-				s.takeBack()
-				calm()
+				stop := s.sendBeats()
+				s.rollBackOpen()
+				stop()
 			}
 			_ = s.send(&wire.Message{Failure: &wire.Failure{Message: printable(err.Error())}})
 			return err
@@ -221,19 +222,23 @@ func (s *session) handle(m *wire.Message) error {
 		}
 		return s.send(&wire.Message{Done: done})
 	}
-	return errors.New("a message of a kind that this helper does not know: replace the helper")
+	return errors.New("unknown type of message: replace the helper")
 }
 
 func (s *session) hello(h *wire.Hello) error {
 	if h.Protocol != wire.Protocol {
-		return fmt.Errorf("protocol mismatch: this helper speaks %d and the controller %d: replace the helper", wire.Protocol, h.Protocol)
+		return fmt.Errorf("protocol mismatch: the helper speaks version %d and the controller version %d: replace the helper",
+			wire.Protocol, h.Protocol)
 	}
 	if len(h.Nonce) > 256 {
 		return errors.New("the nonce is too long")
 	}
 	<-s.digested
 	s.greeted = true
-	own := &wire.Hello{Protocol: wire.Protocol, Nonce: h.Nonce, Version: s.version, SHA256: s.digest, Facts: &s.host.facts, Boot: firstLine("/proc/sys/kernel/random/boot_id")}
+	own := &wire.Hello{
+		Protocol: wire.Protocol, Nonce: h.Nonce, Version: s.version, SHA256: s.digest, Facts: &s.host.facts,
+		Boot: firstLine("/proc/sys/kernel/random/boot_id"),
+	}
 	manifest, err := s.host.state.readManifest()
 	if own.Manifest = manifest; err != nil {
 		own.Unread = printable(err.Error())
@@ -246,7 +251,7 @@ func (s *session) hello(h *wire.Hello) error {
 	return s.send(&wire.Message{Hello: own})
 }
 
-// sendBeats sends signs of life until stop is called.
+// sendBeats sends beats until stop is called.
 func (s *session) sendBeats() (stop func()) {
 	end := make(chan struct{})
 	go func() {
@@ -264,7 +269,7 @@ func (s *session) sendBeats() (stop func()) {
 	return func() { close(end) }
 }
 
-// send queues a message. Its error says that the message is too large.
+// send queues a message. It fails only for a message that is too large.
 func (s *session) send(m *wire.Message) error {
 	b, err := wire.Frame(m)
 	if err == nil {
@@ -273,12 +278,13 @@ func (s *session) send(m *wire.Message) error {
 	return err
 }
 
-// outbox writes in the background, so that work never waits for a controller that does not read.
+// outbox writes in the background, so that operations never wait for a controller that does not
+// read.
 type outbox struct {
 	w       io.Writer
 	mu      sync.Mutex
 	frames  [][]byte
-	wake    chan struct{} // holds one token when there is something to do
+	wake    chan struct{} // holds one token when there is something to write
 	closed  bool
 	drained chan struct{}
 }
@@ -312,7 +318,8 @@ func (o *outbox) run() {
 		o.mu.Unlock()
 		for _, f := range frames {
 			if _, err := o.w.Write(f); err != nil {
-				// The controller is gone, which the input tells as well: what is under way goes on, unheard.
+				// The controller is gone, which the input shows as well: the running operation continues
+				// without output.
 				o.w = io.Discard
 			}
 		}
@@ -322,7 +329,7 @@ func (o *outbox) run() {
 	}
 }
 
-// close waits until all is written, but no longer than patience.
+// close waits until everything is written, but no longer than patience.
 func (o *outbox) close(patience time.Duration) {
 	o.mu.Lock()
 	o.closed = true
@@ -334,7 +341,8 @@ func (o *outbox) close(patience time.Duration) {
 	}
 }
 
-// guard turns a panic into an error, so that a bug in one answer or operation is told instead of ending the helper.
+// guard turns a panic into an error, so that a bug in one answer or operation is reported and does
+// not end the helper.
 func guard(f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {

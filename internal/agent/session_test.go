@@ -288,17 +288,17 @@ func TestRefusedMessages(t *testing.T) {
 		in   []byte
 		want string // in the Failure; empty: none, and an error
 	}{
-		"another protocol":  {frames(t, &wire.Message{Hello: &wire.Hello{Protocol: 7}}), "protocol mismatch: this helper speaks 1 and the controller 7"},
+		"another protocol":  {frames(t, &wire.Message{Hello: &wire.Hello{Protocol: 7}}), "protocol mismatch: the helper speaks version 1 and the controller version 7"},
 		"no hello":          {frames(t, &wire.Message{Ask: &wire.Ask{}}), "first message must be hello"},
 		"long nonce":        {frames(t, &wire.Message{Hello: &wire.Hello{Protocol: 1, Nonce: strings.Repeat("x", 1000)}}), "nonce"},
 		"too long":          {[]byte{0xff, 0xff, 0xff, 0xff}, "malformed frame"},
 		"not JSON":          {raw("x"), "malformed frame"},
 		"another kind":      {raw(`{"hello":3}`), "malformed frame"},
 		"deep nesting":      {raw(strings.Repeat(`{"a":`, 1000)), "too deep"},
-		"empty":             {append(frames(t, hello), raw("{}")...), "does not know"},
+		"empty":             {append(frames(t, hello), raw("{}")...), "unknown type of"},
 		"cut head":          {[]byte{0, 0}, ""},
 		"cut body":          {[]byte{0, 0, 0, 9, '{'}, ""},
-		"unknown from Mars": {append(frames(t, hello), raw(`{"dance":{"x":[1,2.5,{"y":null}],"z":"\u00e9"}}`)...), "does not know"},
+		"unknown from Mars": {append(frames(t, hello), raw(`{"dance":{"x":[1,2.5,{"y":null}],"z":"\u00e9"}}`)...), "unknown type of"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -344,7 +344,7 @@ func TestUnknownQuestionsAndOperations(t *testing.T) {
 			t.Errorf("question %d: %+v", i, a)
 		}
 	}
-	if err := c.try(wire.Op{}); !strings.Contains(err, "does not know") {
+	if err := c.try(wire.Op{}); !strings.Contains(err, "unknown type of") {
 		t.Error(err)
 	}
 }

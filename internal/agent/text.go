@@ -8,13 +8,13 @@ import (
 	"time"
 )
 
-// failure is an error with what the program that caused it printed. That may hold a secret, so it
-// is no part of the message, however often the error is wrapped.
+// failure is an error with the output of the program that caused it. The output may contain a
+// secret, so it is never part of the message, however often the error is wrapped.
 type failure struct {
 	message string
-	said    string // the line of the output that gives the reason
+	said    string // the line of the output with the reason
 	output  string
-	// withheld says that there was output, and it is not to be seen.
+	// withheld reports that there was output, and that it must not be shown.
 	withheld bool
 	cause    error
 }
@@ -22,7 +22,7 @@ type failure struct {
 func (f *failure) Error() string { return f.message }
 func (f *failure) Unwrap() error { return f.cause }
 
-// failureOf is the failure in an error; an empty one where there is none.
+// failureOf returns the failure in an error, or an empty one.
 func failureOf(err error) *failure {
 	var f *failure
 	if errors.As(err, &f) {
@@ -31,11 +31,11 @@ func failureOf(err error) *failure {
 	return &failure{}
 }
 
-// outputOf is the output that comes with an error.
+// outputOf returns the output that comes with an error.
 func outputOf(err error) string { return failureOf(err).output }
 
-// told is the message of an error with the reason that a program gave.
-func told(err error) string {
+// withReason returns the message of an error, with the reason that a program printed.
+func withReason(err error) string {
 	text := err.Error()
 	if said := failureOf(err).said; said != "" {
 		text += ": " + said
@@ -43,12 +43,12 @@ func told(err error) string {
 	return text
 }
 
-// quiet is an error without anything that a program printed: it does not wrap what holds that.
+// quiet returns an error without anything that a program printed: it does not wrap the failure.
 func quiet(err error) error {
 	return &failure{message: err.Error(), withheld: outputOf(err) != ""}
 }
 
-// quote quotes a value that came from elsewhere, and shortens it.
+// quote quotes a value from outside, and shortens it.
 func quote(s string) string {
 	if len(s) > 200 {
 		s = strings.ToValidUTF8(s[:200], "") + "…"
@@ -56,10 +56,10 @@ func quote(s string) string {
 	return strconv.Quote(s)
 }
 
-// octal writes a mode as chmod(1) takes it.
+// octal formats a mode as chmod(1) takes it.
 func octal(n uint32) string { return fmt.Sprintf("0%o", n) }
 
-// printable makes sure that text survives JSON unchanged.
+// printable makes sure that a text is unchanged by JSON.
 func printable(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 
 func lastLine(s string) string {
@@ -79,9 +79,9 @@ func letterOrDigit(r rune) bool {
 	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
 }
 
-func notAbsolute(p string) error { return fmt.Errorf("%s is no absolute path", quote(p)) }
+func notAbsolute(p string) error { return fmt.Errorf("%s is not an absolute path", quote(p)) }
 
-// period writes a duration in whole seconds or milliseconds.
+// period formats a duration in whole seconds or milliseconds.
 func period(d time.Duration) string {
 	if d%time.Second != 0 {
 		return fmt.Sprintf("%dms", d.Milliseconds())

@@ -11,24 +11,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// transaction is what is changed between Begin and Commit, or what an earlier process left of that.
+// transaction is the changes between Begin and Commit, or those that an earlier process left.
 type transaction struct {
 	journal
 	host *host
 
-	stays []string // what was not taken back though it was done, for people
-	kept  string   // directory of originals whose places somebody else has changed
+	stays []string // operations that were done and not undone, for the operator
+	kept  string   // directory of originals whose paths another program has changed
 	event func(id int, state wire.State, err error)
-	// Tests that feed arbitrary messages put harmless functions here.
+	// Tests that feed arbitrary messages set harmless functions here.
 	answer  func(context.Context, []wire.Query) []wire.Answer
 	perform func(job) error
 }
 
-// job is one operation to be performed: an order, or the undo of what was done.
+// job is one operation to perform: an order, or the undo of one.
 type job struct {
 	order *wire.Order
 	undo  *operation
-	unit  *unitState // of an undo with UnitRestore: what is brought back
+	unit  *unitState // for an undo with UnitRestore: the state to restore
 }
 
 func newTransaction(h *host, of header) *transaction {
@@ -37,7 +37,7 @@ func newTransaction(h *host, of header) *transaction {
 	return t
 }
 
-// open makes the journal. Nothing has been changed before.
+// open creates the journal. It runs before the first change.
 func (t *transaction) open() error {
 	if t.dir != "" {
 		return nil
@@ -46,7 +46,7 @@ func (t *transaction) open() error {
 	if err := h.state.make("journal"); err != nil {
 		return err
 	}
-	const noUnit = "nothing was changed: the unit that would recover this host after a power cut could not be made"
+	const noUnit = "nothing was changed: the unit that recovers this host after a power failure could not be created"
 	if h.boot != nil {
 		err := h.boot.obstacle(h.obstacles)
 		if err != nil {
@@ -75,16 +75,16 @@ func (t *transaction) open() error {
 // do performs one order and records it.
 func (t *transaction) do(o *wire.Order) error {
 	if slices.ContainsFunc(t.ops, func(op *operation) bool { return op.ID == o.ID }) {
-		return fmt.Errorf("an operation with the ID %d was done already", o.ID)
+		return fmt.Errorf("an operation with ID %d was already done", o.ID)
 	}
 	if u := o.Undo; u != nil && u.Restore != nil && (o.Op.Path() == "" || u.Restore.Path != o.Op.Path()) {
-		return fmt.Errorf("%s cannot be restored: the operation changes %s", quote(u.Restore.Path), quote(o.Op.Path()))
+		return fmt.Errorf("the undo cannot restore %s: the operation changes %s", quote(u.Restore.Path), quote(o.Op.Path()))
 	}
 	if o.Undo != nil && o.Undo.Path() != "" {
-		return fmt.Errorf("an operation on a path undoes none: what is done to %s is undone by restore", quote(o.Op.Path()))
+		return fmt.Errorf("the undo of %s must be a restore, not another operation on a path", quote(o.Op.Path()))
 	}
 	if unit := restores(o.Undo); unit != "" && (o.Op.Unit == nil || o.Op.Unit.Name != unit) {
-		return fmt.Errorf("the unit %s cannot be restored: the operation does not act on it", quote(unit))
+		return fmt.Errorf("the undo cannot restore the unit %s: the operation does not change it", quote(unit))
 	}
 	return guard(func() error {
 		if o.Op.Claim != nil {
@@ -122,7 +122,7 @@ func (t *transaction) do(o *wire.Order) error {
 	})
 }
 
-// describe looks at what an operation is going to change, as far as that is needed to undo it.
+// describe records the state that an operation is going to change, as far as its undo needs it.
 func (t *transaction) describe(o *wire.Order) (b *begun, err error) {
 	b = &begun{ID: o.ID, Undo: o.Undo, Final: o.Final, Private: o.Private}
 	op, of := &o.Op, ""
@@ -156,7 +156,7 @@ func (t *transaction) describe(o *wire.Order) (b *begun, err error) {
 		b.Verb, of = "probe", op.Probe.Address
 	case op.Run != nil:
 		if b.Verb = "run"; len(op.Run.Argv) > 0 {
-			of = op.Run.Argv[0] // arguments may be secret
+			of = op.Run.Argv[0] // the arguments may contain secrets
 		}
 	}
 	b.What = strings.TrimSpace(b.Verb + " " + printable(of))
@@ -166,12 +166,12 @@ func (t *transaction) describe(o *wire.Order) (b *begun, err error) {
 	return b, err
 }
 
-// digest is a digest of the answers to questions.
+// digest returns a digest of the answers to questions.
 func (t *transaction) digest(queries []wire.Query) string {
 	return digestOf(string(encode(t.answer(context.Background(), queries))))
 }
 
-// idle tells that an operation that did not end has not changed what it was about: what is there is then not ours to undo.
+// idle reports that an operation that failed has changed nothing, so that no undo is needed.
 func (t *transaction) idle(op *operation) bool {
 	if op.ended || op.Path != "" || op.Before == "" {
 		return false
@@ -183,7 +183,7 @@ func (t *transaction) idle(op *operation) bool {
 	return err == nil && now == op.Before
 }
 
-// restores names the unit that an undo restores, or is "".
+// restores returns the unit that an undo restores, or "".
 func restores(undo *wire.Op) string {
 	if undo != nil && undo.Unit != nil && undo.Unit.Action == wire.UnitRestore {
 		return undo.Unit.Name
@@ -191,8 +191,8 @@ func restores(undo *wire.Op) string {
 	return ""
 }
 
-// last tells whether an operation is undone after all others: a unit is to load the files that they put back. A unit that is
-// restored gets the state that is given.
+// last reports whether an operation is undone after all others, since its unit has to load the
+// files that they restore. A unit that is restored gets the state was.
 func (op *operation) last(was *unitState) bool {
 	if restores(op.Undo) != "" {
 		return was != nil && was.Running
@@ -201,7 +201,8 @@ func (op *operation) last(was *unitState) bool {
 	return u != nil && u.Unit != nil && slices.Contains([]wire.UnitAction{wire.UnitStart, wire.UnitRestart, wire.UnitLoad}, u.Unit.Action)
 }
 
-// first is the first operation that is undone by restoring the same unit; itself for one that is undone otherwise.
+// first returns the first operation whose undo restores the same unit, or the operation itself if
+// its undo does not restore a unit.
 func (t *transaction) first(op *operation) *operation {
 	unit := restores(op.Undo)
 	for _, other := range t.ops {
@@ -212,8 +213,9 @@ func (t *transaction) first(op *operation) *operation {
 	return op
 }
 
-// rollback takes all operations back in the order that wire.Do describes, all that it can, and then ends the journal. It returns how many were
-// taken back, and what could not be, for which the journal stays.
+// rollback undoes all operations in the order that wire.Do describes, as far as possible, and then
+// removes the journal. It returns how many it undid, and which undos failed; the journal stays for
+// those.
 func (t *transaction) rollback() (undone int, failures []string) {
 	if t.dir == "" {
 		return 0, nil
@@ -221,7 +223,7 @@ func (t *transaction) rollback() (undone int, failures []string) {
 	if err := unlink(unix.AT_FDCWD, t.dir+"/"+reserveName); err != nil && !absent(err) {
 		failures = append(failures, fmt.Errorf("free the reserve: %w", err).Error())
 	}
-	// Of several states of a unit, the one that it had before the first operation is brought back, once.
+	// A unit that several operations changed is restored once, to its state before the first of them.
 	var now, last []*operation
 	for i := len(t.ops) - 1; i >= 0; i-- {
 		op := t.ops[i]
@@ -237,7 +239,7 @@ func (t *transaction) rollback() (undone int, failures []string) {
 			undone++
 		}
 		if err != nil {
-			failures = append(failures, printable(op.What+": "+told(err)))
+			failures = append(failures, printable(op.What+": "+withReason(err)))
 		}
 	}
 	if len(failures) == 0 {
@@ -245,15 +247,15 @@ func (t *transaction) rollback() (undone int, failures []string) {
 		if err == nil {
 			return undone, nil
 		}
-		failures = append(failures, printable(told(err)))
+		failures = append(failures, printable(withReason(err)))
 	} else if err := t.sweep(); err != nil {
-		failures = append(failures, printable(told(err)))
+		failures = append(failures, printable(withReason(err)))
 	}
 	return undone, failures
 }
 
-// undoOne takes one operation back, unless that was done, and tells whether it did. What somebody
-// has changed since is not a failure: it stays.
+// undoOne undoes one operation, unless that was done before, and reports whether it did. A path
+// that another program has changed since is not a failure: it stays unchanged.
 func (t *transaction) undoOne(op *operation) (done bool, err error) {
 	first := t.first(op)
 	if op.undone {
@@ -285,12 +287,12 @@ func (t *transaction) undoOne(op *operation) (done bool, err error) {
 		t.event(op.ID, wire.Undone, nil)
 	}
 	op.undone = true
-	// Should it not be recorded, a later recovery does it once more.
+	// If this entry is lost, a later recovery repeats the undo.
 	_ = t.write(&entry{Op: op.n, Undone: true}, true)
 	return done, nil
 }
 
-// tidy removes all that a transaction has left beside what it changed, the journal last.
+// tidy removes all temporary files of a transaction, and its journal last.
 func (t *transaction) tidy() error {
 	if t.dir == "" {
 		return nil
@@ -308,7 +310,7 @@ func (t *transaction) tidy() error {
 	return nil
 }
 
-// performJob performs an order, or undoes what was done.
+// performJob performs an order, or undoes an operation.
 func (t *transaction) performJob(j job) error {
 	h := t.host
 	if j.order != nil {
@@ -365,12 +367,12 @@ func (h *host) performOp(op *wire.Op) error {
 	case op.Run != nil:
 		return h.programs.perform(op.Run)
 	case op.Restore != nil:
-		return fmt.Errorf("%s cannot be restored: restore only undoes", quote(op.Restore.Path))
+		return fmt.Errorf("cannot restore %s: restore is only for undo", quote(op.Restore.Path))
 	}
-	return errors.New("an operation of a kind that this helper does not know: replace the helper")
+	return errors.New("unknown type of operation: replace the helper")
 }
 
-// without lists what is in all and not in some, each once.
+// without returns what is in all and not in some, each once.
 func without(all, some []string) (rest []string) {
 	known := map[string]bool{}
 	for _, s := range some {

@@ -214,8 +214,8 @@ func TestCommit(t *testing.T) {
 	}
 	// What is not committed is taken back: also what cannot be.
 	for name, m := range map[string]wire.Commit{
-		"more than the limit":   {Manifest: bytes.Repeat([]byte("x"), wire.MaxManifest+1)},
-		"is no regular file, a": {Manifest: []byte("5")},
+		"the limit is 8388608":     {Manifest: bytes.Repeat([]byte("x"), wire.MaxManifest+1)},
+		"is not a regular file, a": {Manifest: []byte("5")},
 	} {
 		if strings.Contains(name, "regular") {
 			if err := os.RemoveAll(state + "/manifest.json"); err != nil {

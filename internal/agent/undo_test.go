@@ -160,9 +160,9 @@ func TestRollback(t *testing.T) {
 		t.Errorf("%v %+v", events, done)
 	}
 	for name, order := range map[string]wire.Order{
-		"cannot be restored": {ID: 6, Op: runs("false"), Undo: restore(file)},
-		"undone by restore":  {ID: 6, Op: runs("false"), Undo: ptr(write(file, "", wire.Attributes{}))},
-		"done already":       {ID: 5, Op: runs("false")},
+		"cannot restore":    {ID: 6, Op: runs("false"), Undo: restore(file)},
+		"must be a restore": {ID: 6, Op: runs("false"), Undo: ptr(write(file, "", wire.Attributes{}))},
+		"already done":      {ID: 5, Op: runs("false")},
 	} {
 		events, done := tr.do(wire.Order{ID: 5, Op: runs("true")}, order)
 		if done.Failed == nil || *done.Failed != order.ID || !strings.Contains(events[3].Error, name) {

@@ -237,11 +237,11 @@ func hostileRefusals() []refusal {
 		{wire.Op{Mkdir: &wire.MkdirOp{Path: "/"}}, "root directory"},
 		{wire.Op{Attr: &wire.AttrOp{Path: "/", Attributes: wire.Attributes{Mode: new(uint32(0o777))}}}, "root directory"},
 		{wire.Op{Remove: &wire.RemoveOp{Path: "/srv/"}}, "not clean"},
-		{wire.Op{Restore: &wire.RestoreOp{Path: "/etc/passwd"}}, "restore only undoes"},
+		{wire.Op{Restore: &wire.RestoreOp{Path: "/etc/passwd"}}, "restore is only for undo"},
 		{wire.Op{Run: &wire.RunOp{Argv: []string{"./case"}}}, "absolute"},
 		{wire.Op{Run: &wire.RunOp{}}, "no program"},
 		{wire.Op{Mount: &wire.MountOp{Path: "/srv", Line: new("x /srv xfs defaults 0 0\ny /etc xfs defaults 0 0")}}, "no line of fstab"},
-		{wire.Op{}, "does not know"},
+		{wire.Op{}, "unknown type of operation"},
 	} {
 		all = append(all, refusal{kind: "helper", name: fmt.Sprintf("hostile %d", i), op: &c.op, refuses: c.refuses})
 	}

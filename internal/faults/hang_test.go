@@ -87,7 +87,7 @@ resource "file" "ours" {
 		for _, args := range [][]string{{"plan", "--detailed-exitcode"}, {"apply", "--auto-approve"}} {
 			r := inTime(t, s, "a getent that "+way, args...)
 			r.says(t, 1, "getent", "file.theirs", "user.theirs", "group.theirs")
-			if strings.Contains(r.output, "file.ours") && strings.Contains(r.output, "whose /etc/ours is") || strings.Contains(r.output, "create") && !strings.Contains(r.output, "0 to create") {
+			if strings.Contains(r.output, "file.ours") && strings.Contains(r.output, "look up the owner of /etc/ours") || strings.Contains(r.output, "create") && !strings.Contains(r.output, "0 to create") {
 				t.Errorf("a getent that %s is taken for an answer:\n%s", way, r.output)
 			}
 		}
