@@ -14,22 +14,23 @@ import (
 // maxDigest is the size of the largest file whose content is read.
 const maxDigest = 64 << 20
 
-// fingerprintAbsent is the fingerprint of nothing.
+// fingerprintAbsent is the fingerprint of a path where nothing exists.
 const fingerprintAbsent = "absent"
 
-// look tells what name is in the directory dir (or, with unix.AT_FDCWD, what the path name is), without names of owners.
-// shown stands in errors. content, where it is not nil, gets the content of a regular file up to its size limit.
+// look returns what the entry name of the directory dir is (or the path name, with unix.AT_FDCWD),
+// without the names of owners. Errors call it shown. content, if not nil, gets the content of a
+// regular file up to its limit.
 func look(dir int, name, shown string, content *capture) (*wire.File, error) {
 	f, _, err := examine(dir, name, shown, content)
 	return f, err
 }
 
-// inode says which file something is, for as long as it is open.
+// inode identifies a file while it is open.
 type inode struct{ dev, ino uint64 }
 
 func inodeOf(st *unix.Stat_t) inode { return inode{st.Dev, st.Ino} }
 
-// examine is look, and says which file that was.
+// examine is look, and also returns which file it looked at.
 func examine(dir int, name, shown string, content *capture) (*wire.File, inode, error) {
 	var st unix.Stat_t
 	f, err := examined(dir, name, shown, content, &st)
@@ -66,7 +67,7 @@ func examined(dir int, name, shown string, content *capture, st *unix.Stat_t) (*
 	return f, nil
 }
 
-// stated is what stat(2) tells.
+// stated returns what stat(2) reports.
 func stated(st *unix.Stat_t) *wire.File {
 	f := &wire.File{Kind: wire.Other, Mode: st.Mode & 0o7777, UID: int(st.Uid), GID: int(st.Gid)}
 	switch st.Mode & unix.S_IFMT {
@@ -76,7 +77,7 @@ func stated(st *unix.Stat_t) *wire.File {
 			f.Links = int(st.Nlink)
 		}
 	case unix.S_IFDIR:
-		f.Kind = wire.Directory // its size means nothing, and changes with its entries
+		f.Kind = wire.Directory // st_size of a directory depends on its entries and the file system
 	case unix.S_IFLNK:
 		f.Kind = wire.Symlink
 	}
@@ -84,7 +85,7 @@ func stated(st *unix.Stat_t) *wire.File {
 }
 
 func lookFile(dir int, name, shown string, content *capture, st *unix.Stat_t) (*wire.File, error) {
-	// Non-blocking: the entry may have become a named pipe since.
+	// Non-blocking: another user may have replaced the file by a named pipe.
 	fd, err := open(dir, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", shown, err)
@@ -95,11 +96,12 @@ func lookFile(dir int, name, shown string, content *capture, st *unix.Stat_t) (*
 	}
 	f := stated(st)
 	if f.Kind != wire.Regular {
-		return nil, fmt.Errorf("%s: it changed while it was read", shown)
+		return nil, fmt.Errorf("%s: it changed while it was being read", shown)
 	}
 	if st.Size > maxDigest {
-		// Not read: what else changes with the content stands in for it.
-		fingerprint(f, strconv.FormatUint(st.Dev, 10), strconv.FormatUint(st.Ino, 10), strconv.Itoa(int(st.Mtim.Nano())), strconv.Itoa(int(st.Ctim.Nano())))
+		// The content is not read: the times and the inode stand in for it.
+		fingerprint(f, strconv.FormatUint(st.Dev, 10), strconv.FormatUint(st.Ino, 10),
+			strconv.Itoa(int(st.Mtim.Nano())), strconv.Itoa(int(st.Ctim.Nano())))
 		return f, nil
 	}
 	var each func([]byte) error
@@ -113,24 +115,25 @@ func lookFile(dir int, name, shown string, content *capture, st *unix.Stat_t) (*
 	return f, nil
 }
 
-// fingerprint sets f.Fingerprint; more is whatever else should change it.
+// fingerprint sets f.Fingerprint; more holds anything else that should change it.
 func fingerprint(f *wire.File, more ...string) {
 	parts := append([]string{string(f.Kind), octal(f.Mode), strconv.Itoa(f.UID), strconv.Itoa(f.GID), strconv.Itoa(int(f.Size)), f.Target, f.SHA256}, more...)
 	f.Fingerprint = digestOf(strings.Join(parts, "\x00"))
 }
 
-// mark is what an entry is known by again, also after it was renamed or the host was started anew.
+// mark identifies an entry later, also after a rename or a restart of the host.
 type mark struct {
 	Kind  wire.Kind `json:"kind,omitempty"`
 	Inode uint64    `json:"inode,omitempty"`
 	Mode  uint32    `json:"mode,omitempty"`
 	UID   int       `json:"uid"`
 	GID   int       `json:"gid"`
-	// Sum is the fingerprint. That of a file too large to be read changes with every rename: its time of modification stands in for its content.
+	// Sum is the fingerprint. For a file that is too large to read, the change time would differ after
+	// every rename: the modification time stands in for its content.
 	Sum string `json:"sum"`
 }
 
-// markAt tells what name is in the directory dir; shown stands in errors.
+// markAt returns the mark of an entry of the directory dir; errors call it shown.
 func markAt(dir int, name, shown string) (*mark, error) {
 	f, err := look(dir, name, shown, nil)
 	if err != nil {
@@ -152,12 +155,13 @@ func markAt(dir int, name, shown string) (*mark, error) {
 	return m, nil
 }
 
-// is reports whether m is what is known by now, and not what is known by other. Where the two are alike, it takes the same inode.
+// is reports whether m is the mark of now, and not of other. If both have the same fingerprint, the
+// inode decides.
 func (m *mark) is(now, other *mark) bool {
 	return m.Sum == now.Sum && (other == nil || m.Sum != other.Sum || m.Inode == now.Inode)
 }
 
-// capture keeps what is added to it, unless that is more than limit bytes.
+// capture keeps what is added to it, unless that exceeds limit bytes.
 type capture struct {
 	limit int
 	buf   []byte
@@ -173,11 +177,11 @@ func (c *capture) add(p []byte) error {
 	return nil
 }
 
-// entries lists the names in a directory, when there are few, and tells whether there are none.
+// entries returns whether a directory is empty, and the names in it if they are few.
 func entries(dir int, name string) (empty bool, names []string, err error) {
 	fd, err := open(dir, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
 	if errors.Is(err, unix.EACCES) {
-		return false, nil, nil // unknown: what may not be read is not called empty
+		return false, nil, nil // unknown: a directory that cannot be read is not reported as empty
 	}
 	if err != nil {
 		return false, nil, err
@@ -233,7 +237,7 @@ func (b *batch) askFile(q wire.Query) wire.Answer {
 	return wire.Answer{File: f}
 }
 
-// piece is an entry of a directory, with its first or last bytes if it is a file.
+// piece returns an entry of a directory, with its first or last bytes if it is a file.
 func (w *way) piece(name string, q wire.Query) (*wire.File, error) {
 	fd, err := open(w.fd, name, unix.O_PATH|unix.O_NOFOLLOW, 0)
 	if absent(err) {
@@ -248,7 +252,8 @@ func (w *way) piece(name string, q wire.Query) (*wire.File, error) {
 		return nil, fmt.Errorf("stat %s: %w", q.Arg, err)
 	}
 	f := stated(&entry.st)
-	fingerprint(f, strconv.FormatUint(entry.st.Ino, 10), strconv.Itoa(int(entry.st.Mtim.Nano())), strconv.Itoa(int(entry.st.Ctim.Nano())))
+	fingerprint(f, strconv.FormatUint(entry.st.Ino, 10),
+		strconv.Itoa(int(entry.st.Mtim.Nano())), strconv.Itoa(int(entry.st.Ctim.Nano())))
 	if err := w.ownLink(f, q.Arg); err != nil || f.Kind != wire.Regular {
 		return f, err
 	}
@@ -274,7 +279,7 @@ func (w *way) piece(name string, q wire.Query) (*wire.File, error) {
 func parentOf(p string) (w *way, name string, err error) {
 	p = strings.TrimRight(p, "/")
 	switch name = path.Base(p); name {
-	case ".", "..", "/": // of no directory above that could be opened
+	case ".", "..", "/": // these have no name in a parent
 		w, err = walk(p, nil)
 		return w, ".", err
 	}
@@ -286,12 +291,14 @@ func parentOf(p string) (w *way, name string, err error) {
 	return w, name, err
 }
 
-// ownLink is the error of a file that somebody may have linked to from elsewhere: in a directory
-// that another user can write to, one of several links to a file which is not the directory's
-// owner's. The kernel forbids such links unless fs.protected_hardlinks is 0.
+// ownLink returns an error for a hard link that another user may have created to read a file of
+// root: it is in a directory that other users can write to, and the file belongs to someone other
+// than the directory's owner. The kernel forbids such links unless fs.protected_hardlinks is 0
+// (proc_sys_fs(5)).
 func (w *way) ownLink(f *wire.File, p string) error {
 	if w.who == "" || f.Links < 2 || !ownerTrusted(uint32(f.UID)) && f.UID == int(w.st.Uid) {
 		return nil
 	}
-	return fmt.Errorf("refused: %s is one of %d hard links to a file of user %d, and %s: it may be another file of that user's. To see where else it is: find / -xdev -samefile %s", p, f.Links, f.UID, w.who, p)
+	return fmt.Errorf("refused: %s is one of %d hard links to a file of user %d, and %s, so the link may lead to any file "+
+		"of user %d. To list the links: find / -xdev -samefile %s", p, f.Links, f.UID, w.who, f.UID, p)
 }

@@ -8,17 +8,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// files writes what has no undo of its own: the helper's files, and those that an operation
-// replaces as a whole.
+// files writes files that have no undo: the helper's own, and those that an operation replaces as a
+// whole.
 type files struct {
 	transaction string // ID of the open transaction, or ""
-	// What some file systems cannot; tests take their places.
+	// Some file systems do not support these; tests replace them.
 	exchange        func(dir int, a, b string) error
 	renameNoReplace func(dir int, from string, toDir int, to string) error
 }
 
-// move renames an entry and replaces nothing. Where the file system cannot make sure of that
-// itself, a look before has to do.
+// move renames an entry, and never overwrites another one. On file systems without such a rename it
+// checks first, which leaves a gap between the check and the rename.
 func (f *files) move(dir int, from string, toDir int, to string) error {
 	err := f.renameNoReplace(dir, from, toDir, to)
 	if !unsupported(err) {
@@ -34,8 +34,8 @@ func (f *files) move(dir int, from string, toDir int, to string) error {
 	return rename(dir, from, toDir, to)
 }
 
-// replace writes a file that has no undo of its own, atomically and synced, and fails when what was
-// there is not what was expected.
+// replace writes a file that has no undo, atomically and synced. It fails if the file is not the
+// expected one.
 func (f *files) replace(p *place, content []byte, a attributes) (err error) {
 	name := f.temp()
 	defer func() {
@@ -55,7 +55,7 @@ func (f *files) replace(p *place, content []byte, a attributes) (err error) {
 	return p.sync()
 }
 
-// replaceFile writes a file of the helper's own.
+// replaceFile writes one of the helper's own files.
 func (f *files) replaceFile(file string, content []byte, mode uint32) error {
 	p, err := at(file)
 	if err != nil {
@@ -68,19 +68,19 @@ func (f *files) replaceFile(file string, content []byte, mode uint32) error {
 	return f.replace(p, content, attributes{uid: unix.Geteuid(), gid: unix.Getegid(), mode: mode})
 }
 
-// temp makes the name of a temporary file of the open transaction, by which it is swept should it
-// be left.
+// temp returns a name for a temporary file of the open transaction, so that the cleanup of the
+// transaction finds it if it is left over.
 func (f *files) temp() string {
 	id := f.transaction
 	if id == "" {
 		id = random()
 	}
-	// No counter: a recovery that is cut short leaves names behind, which the next one must not
-	// meet.
+	// Random, not counted: a recovery that is interrupted leaves files behind, and the next one must
+	// not collide with them.
 	return tempPrefix + id + "-x" + random()
 }
 
-// unsupported tells that a file system has no such kind of rename.
+// unsupported reports that a file system does not support a kind of rename.
 func unsupported(err error) bool {
 	return errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EOPNOTSUPP)
 }

@@ -167,7 +167,7 @@ func TestExpect(t *testing.T) {
 		"mkdir":   {Mkdir: &wire.MkdirOp{Path: file}},
 	}
 	for name, op := range ops {
-		tr.refuses(absent(op), "has changed since it was observed: nothing was there")
+		tr.refuses(absent(op), "has changed since it was observed: it was absent")
 		tr.refuses(expect(op, link), "has changed since it was observed (expected fingerprint")
 		if f := tr.file(file); string(f.Content) != "old" || f.Mode != 0o644 {
 			t.Errorf("%s: %+v", name, f)
@@ -329,12 +329,12 @@ func TestMkdirSymlinkAttrRemove(t *testing.T) {
 	tr.want(d+"/l", wire.Symlink, 0, "/etc")
 	tr.want(file, wire.Symlink, 0, "l")
 	tr.refuses(symlink(d+"/a", "x"), "is a directory")
-	tr.refuses(symlink(d+"/n", ""), "no target")
-	tr.refuses(symlink(d+"/n", "a\x00b"), "no target")
+	tr.refuses(symlink(d+"/n", ""), "invalid target")
+	tr.refuses(symlink(d+"/n", "a\x00b"), "invalid target")
 
 	tr.must(attr(d+"/a", wire.Attributes{Mode: ptr(uint32(0o711))}))
 	tr.want(d+"/a", wire.Directory, 0o711, "")
-	tr.refuses(attr(d+"/l", wire.Attributes{Mode: ptr(uint32(0o711))}), "has no mode")
+	tr.refuses(attr(d+"/l", wire.Attributes{Mode: ptr(uint32(0o711))}), "links have no mode")
 	tr.refuses(attr(d+"/none", wire.Attributes{}), "no such file")
 	if os.Geteuid() == 0 {
 		set := tr.put("setuid", "x", 0o755|os.ModeSetuid)

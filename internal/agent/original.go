@@ -10,18 +10,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// An operation on a path leaves the original beside it, under a temporary name, until the transaction is committed: taking it back needs no space, and
-// brings back the same inode with all that hangs on it.
+// Until the transaction is committed, an operation on a path keeps the original beside it, under a
+// temporary name. So a rollback needs no space, and restores the same inode with all its
+// attributes.
 
-// temp is the temporary name of an operation of this transaction: of the new content before it is put in place, of the original afterwards.
+// temp returns the temporary name of an operation: of the new content before it is put in place,
+// and of the original afterwards.
 func (t *transaction) temp(op *operation) string {
 	return fmt.Sprintf("%s%s-%d", tempPrefix, t.ID, op.n)
 }
 
-// copied is the name of the copy of the original, where the file system cannot exchange entries.
+// copied returns the name of the copy of the original, on file systems that cannot exchange
+// entries.
 func (t *transaction) copied(op *operation) string { return t.temp(op) + "-copy" }
 
-// put records what lies ready under the temporary name, and puts it in place. The original is left under that name, if there is one.
+// put records the new content under the temporary name, and puts it in place. The original, if
+// there is one, gets the temporary name.
 func (t *transaction) put(p *place, op *operation) error {
 	name := t.temp(op)
 	now, err := markAt(p.dir, name, p.path)
@@ -35,10 +39,10 @@ func (t *transaction) put(p *place, op *operation) error {
 		return err
 	}
 	if op.Was.Kind == wire.Absent {
-		// The kernel itself makes sure that nothing came in between, where the file system can.
+		// The kernel makes sure that nothing was created in between, if the file system supports it.
 		err := t.host.files.move(p.dir, name, p.dir, p.name)
 		if errors.Is(err, unix.EEXIST) {
-			return fmt.Errorf("%s has changed since it was observed: nothing was there, and now there is something", p.path)
+			return fmt.Errorf("%s has changed since it was observed: it was absent and now exists: plan again", p.path)
 		}
 		if err != nil {
 			return p.wrap("rename", err)
@@ -62,18 +66,18 @@ func (t *transaction) put(p *place, op *operation) error {
 	return p.sync()
 }
 
-// exchangeBack gives back what was taken for something else; why is what was wrong with it. Should something else have come in its place meanwhile, that is
-// kept.
+// exchangeBack undoes an exchange that hit a different file than expected; why is the error to
+// return. If another program has replaced the path in the meantime, its file is kept.
 func (t *transaction) exchangeBack(p *place, name string, ours *mark, op *operation, why error) error {
 	if err := t.host.files.exchange(p.dir, name, p.name); err != nil {
-		return fmt.Errorf("%w; it could not be put back: %w", why, err)
+		return fmt.Errorf("%w; the original could not be restored: %w", why, err)
 	}
 	if out, err := markAt(p.dir, name, p.path); err == nil && !out.is(ours, nil) {
 		kept, err := t.keep(p, name, op)
 		if err != nil {
-			return fmt.Errorf("%w; what replaced it meanwhile could not be kept: %w", why, err)
+			return fmt.Errorf("%w; the file that replaced it in the meantime could not be kept: %w", why, err)
 		}
-		why = fmt.Errorf("%w; what replaced it meanwhile is kept in %s", why, kept)
+		why = fmt.Errorf("%w; the file that replaced it in the meantime is kept in %s", why, kept)
 	}
 	if err := p.sync(); err != nil {
 		return fmt.Errorf("%w: %w", why, err)
@@ -81,7 +85,7 @@ func (t *transaction) exchangeBack(p *place, name string, ours *mark, op *operat
 	return why
 }
 
-// putByCopy is put where the file system cannot exchange entries: a copy of the original is made beside it first.
+// putByCopy is put for file systems that cannot exchange entries: it first copies the original.
 func (t *transaction) putByCopy(p *place, op *operation) error {
 	if err := copyEntry(p, p.name, p.dir, t.copied(op)); err != nil {
 		return fmt.Errorf("keep the original of %s: %w", p.path, err)
@@ -101,12 +105,13 @@ func (t *transaction) putByCopy(p *place, op *operation) error {
 	return p.sync()
 }
 
-// takeOut removes a file, a link or an empty directory: it is left under the temporary name. A directory may hold what this transaction has removed from it.
+// takeOut removes a file, a link or an empty directory: it stays under the temporary name. A
+// directory may still contain entries that this transaction has removed from it.
 func (t *transaction) takeOut(p *place, op *operation) error {
 	if err := p.check(); err != nil {
 		return err
 	}
-	if err := t.emptied(p, p.name, op); err != nil {
+	if err := t.checkEmptied(p, p.name, op); err != nil {
 		return err
 	}
 	name := t.temp(op)
@@ -118,19 +123,20 @@ func (t *transaction) takeOut(p *place, op *operation) error {
 		err = fmt.Errorf("%s has changed since it was observed, just before it was removed: plan again", p.path)
 	}
 	if err == nil {
-		err = t.emptied(p, name, op)
+		err = t.checkEmptied(p, name, op)
 	}
 	if err != nil {
 		if back := t.host.files.move(p.dir, name, p.dir, p.name); back != nil {
-			return fmt.Errorf("%w; it could not be put back: %w", err, back)
+			return fmt.Errorf("%w; the original could not be restored: %w", err, back)
 		}
 		return err
 	}
 	return p.sync()
 }
 
-// emptied is an error when what an operation takes out is a directory that holds anything else than originals of this transaction.
-func (t *transaction) emptied(p *place, name string, op *operation) error {
+// checkEmptied returns an error if an operation removes a directory that contains anything but
+// originals of this transaction.
+func (t *transaction) checkEmptied(p *place, name string, op *operation) error {
 	if op.Was.Kind != wire.Directory {
 		return nil
 	}
@@ -145,13 +151,13 @@ func (t *transaction) emptied(p *place, name string, op *operation) error {
 	}
 	for _, name := range names {
 		if !strings.HasPrefix(name, tempPrefix+t.ID+"-") {
-			return fmt.Errorf("%s is not empty: it is left as it is", p.path)
+			return fmt.Errorf("%s is not empty, so it is not removed", p.path)
 		}
 	}
 	return nil
 }
 
-// capability is the extended attribute with a file's capabilities.
+// capability returns the extended attribute with a file's capabilities.
 func (p *place) capability() []xattr {
 	fd, err := open(p.dir, p.name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
@@ -166,7 +172,8 @@ func (p *place) capability() []xattr {
 	return []xattr{{"security.capability", value[:n]}}
 }
 
-// copyEntry copies a file or link with all its attributes to a name that is not there yet, durably but for the name.
+// copyEntry copies a file or link with all its attributes to a new name. The content is synced, the
+// name is not.
 func copyEntry(p *place, name string, toDir int, to string) error {
 	var st unix.Stat_t
 	if err := unix.Fstatat(p.dir, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
@@ -189,7 +196,7 @@ func copyEntry(p *place, name string, toDir int, to string) error {
 		return chownPath(fd, int(st.Uid), int(st.Gid))
 	case unix.S_IFREG:
 	default:
-		return errors.New("it is no file and no link")
+		return errors.New("not a file or link")
 	}
 	in, err := open(p.dir, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
@@ -203,8 +210,12 @@ func copyEntry(p *place, name string, toDir int, to string) error {
 	}
 	_, _, err = digest(in, func(b []byte) error { return writeAll(out, b) })
 	if err == nil {
-		a := attributes{uid: int(st.Uid), gid: int(st.Gid), mode: st.Mode & 0o7777, xattrs: append(from.xattrs(), from.capability()...)}
-		err = a.complete(out, []unix.Timespec{unix.NsecToTimespec(st.Atim.Nano()), unix.NsecToTimespec(st.Mtim.Nano())})
+		a := attributes{
+			uid: int(st.Uid), gid: int(st.Gid), mode: st.Mode & 0o7777, xattrs: append(from.xattrs(), from.capability()...),
+		}
+		err = a.complete(out, []unix.Timespec{
+			unix.NsecToTimespec(st.Atim.Nano()), unix.NsecToTimespec(st.Mtim.Nano()),
+		})
 	}
 	if closed := unix.Close(out); err == nil {
 		err = closed
@@ -212,7 +223,8 @@ func copyEntry(p *place, name string, toDir int, to string) error {
 	return err
 }
 
-// keep moves an entry out of the way for good, into the directory kept/ID of the state directory, and returns its path there.
+// keep moves an entry permanently to the directory kept/ID of the state directory, and returns its
+// path there.
 func (t *transaction) keep(p *place, name string, op *operation) (string, error) {
 	dir := "kept/" + t.ID
 	if err := t.host.state.make(dir); err != nil {

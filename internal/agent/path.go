@@ -13,38 +13,39 @@ import (
 // maxLinks is how many links a path may lead through, as in the kernel.
 const maxLinks = 40
 
-// checkPath refuses paths that do not say plainly where they lead.
+// checkPath refuses paths that are relative, not clean, or too long.
 func checkPath(p string) error {
 	switch {
 	case p == "" || p[0] != '/':
-		return fmt.Errorf("refused: path %s is not absolute", quote(p))
+		return fmt.Errorf("refused: %s is not an absolute path", quote(p))
 	case p == "/":
-		return errors.New("refused: the root directory is not changed")
+		return errors.New("refused: the root directory is never changed")
 	case path.Clean(p) != p || strings.IndexByte(p, 0) >= 0:
-		return fmt.Errorf("refused: path %s is not clean", quote(p))
+		return fmt.Errorf("refused: %s is not a clean path (no double slashes, no . or .., no slash at the end)", quote(p))
 	case len(p) >= unix.PathMax:
 		return errors.New("refused: the path is too long")
 	}
 	return nil
 }
 
-// errAstray is the error of a path that somebody could have led elsewhere.
-var errAstray = errors.New("a link is followed only where root alone can change it: give the path that it leads to, or make its directory one that only root can write to")
+// errRedirected is the error of a path that another user could redirect.
+var errRedirected = errors.New("links are followed only where root alone can change them: use the path that the link leads to, " +
+	"or make its directory writable by root only")
 
-// way is what a path leads to, and how. Questions and operations of the helper, which is root, open
-// paths so, one component at a time, for a user who owns a directory can exchange what is in it for
-// a link to any file of root's.
+// way is what a path leads to, and how. The helper, as root, opens the paths of all questions and
+// operations one component at a time: a user who owns a directory on the way could otherwise
+// replace an entry by a link to any file of root.
 type way struct {
 	fd    int    // opened with O_PATH
 	at    string // its path without links
 	st    unix.Stat_t
-	who   string // who else can exchange what follows: "user 1000 can write to /home/a"; "": nobody
+	who   string // "user 1000 can write to /home/a"; "": no other user can
 	links int
 }
 
-// walk opens what a path leads to. A link on the way or at its end is followed only if root or the
-// helper's own user owns it, and nobody else can put another one in its place. Where a directory is
-// missing, the paths of it and of those below it are added to missing.
+// walk opens what a path leads to. It follows a link only if root or the helper's own user owns it,
+// and no other user can replace it. If a directory does not exist, its path and the paths below it
+// are added to missing.
 func walk(p string, missing *[]string) (*way, error) {
 	w := &way{fd: -1}
 	if err := w.root(); err != nil {
@@ -72,7 +73,7 @@ func walk(p string, missing *[]string) (*way, error) {
 	return w, nil
 }
 
-// below is a directory and those that are named below it.
+// below lists a directory and the directories below it that names lead to.
 func below(dir string, names []string) []string {
 	dirs := []string{dir}
 	for _, name := range names {
@@ -86,10 +87,10 @@ func below(dir string, names []string) []string {
 
 func (w *way) close() { closeFD(w.fd) }
 
-// kind is the type of what was reached.
+// kind returns the type of what was reached.
 func (w *way) kind() uint32 { return w.st.Mode & unix.S_IFMT }
 
-// reopen opens what was reached for more than its path.
+// reopen opens what was reached for more than its path (open(2), O_PATH).
 func (w *way) reopen(flags int) (int, error) {
 	fd, err := open(unix.AT_FDCWD, procFD(w.fd), flags|unix.O_NONBLOCK, 0)
 	if err != nil {
@@ -98,7 +99,7 @@ func (w *way) reopen(flags int) (int, error) {
 	return fd, nil
 }
 
-// real is the path of what was reached, as the kernel has it.
+// real returns the kernel's path of what was reached.
 func (w *way) real() (string, error) { return readLink(unix.AT_FDCWD, procFD(w.fd)) }
 
 // root goes to the root directory.
@@ -115,7 +116,7 @@ func (w *way) root() error {
 	return nil
 }
 
-// move takes w to what is open now, of which it has the state.
+// move goes to an open file or directory, whose status is in w.st.
 func (w *way) move(fd int, at string) {
 	if w.fd >= 0 {
 		closeFD(w.fd)
@@ -126,14 +127,14 @@ func (w *way) move(fd int, at string) {
 	}
 }
 
-// enter goes to an entry of the directory that was reached. Of a link it returns the target, which
-// is relative to where w is then.
+// enter goes to an entry of the directory that was reached. For a link it returns the target, which
+// is relative to the position of w afterwards.
 func (w *way) enter(name string) (target string, err error) {
 	if w.kind() != unix.S_IFDIR {
 		return "", fmt.Errorf("open %s: %w", w.at, unix.ENOTDIR)
 	}
 	shown := path.Join(w.at, name)
-	// As a directory first: that mounts what is to be mounted on it when it is entered (autofs).
+	// First as a directory: that triggers the mount of an automount point (autofs).
 	fd, err := open(w.fd, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
 	if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
 		fd, err = open(w.fd, name, unix.O_PATH|unix.O_NOFOLLOW, 0)
@@ -165,13 +166,13 @@ func (w *way) enter(name string) (target string, err error) {
 	return target, err
 }
 
-// mayFollow is the error of a link that is not followed.
+// mayFollow returns an error if a link must not be followed.
 func (w *way) mayFollow(shown string, link *unix.Stat_t) error {
 	switch {
 	case !ownerTrusted(link.Uid):
-		return fmt.Errorf("refused: %s is a link owned by user %d: %w", shown, link.Uid, errAstray)
+		return fmt.Errorf("refused: %s is a link owned by user %d: %w", shown, link.Uid, errRedirected)
 	case w.who != "":
-		return fmt.Errorf("refused: %s is a link, and %s: %w", shown, w.who, errAstray)
+		return fmt.Errorf("refused: %s is a link, and %s: %w", shown, w.who, errRedirected)
 	}
 	if w.links++; w.links > maxLinks {
 		return fmt.Errorf("open %s: %w", shown, unix.ELOOP)
@@ -179,11 +180,11 @@ func (w *way) mayFollow(shown string, link *unix.Stat_t) error {
 	return nil
 }
 
-// ownerTrusted tells that a user is root, or the helper's own.
+// ownerTrusted reports whether a user is root or the helper's own user.
 func ownerTrusted(uid uint32) bool { return uid == 0 || int(uid) == unix.Geteuid() }
 
-// writer says who besides root and the helper's own user can exchange the entries of a directory,
-// or "". In a sticky directory only the owners of an entry and of the directory can.
+// writer returns who besides root and the helper's own user can replace the entries of a directory,
+// or "". In a sticky directory only the owners of the entry and of the directory can.
 func writer(fd int, dir string, st *unix.Stat_t) string {
 	who := ""
 	switch own := st.Gid == 0 || int(st.Gid) == unix.Getegid(); {
@@ -191,11 +192,11 @@ func writer(fd int, dir string, st *unix.Stat_t) string {
 		who = fmt.Sprintf("user %d", st.Uid)
 	case st.Mode&unix.S_ISVTX != 0:
 	case st.Mode&0o002 != 0:
-		who = "anybody"
+		who = "every user"
 	case st.Mode&0o020 != 0 && !own:
 		who = fmt.Sprintf("group %d", st.Gid)
 	case st.Mode&0o020 != 0 && hasACL(fd):
-		who = "somebody, by an access control list,"
+		who = "another user, by an access control list,"
 	}
 	if who != "" {
 		who += " can write to " + dir
@@ -203,7 +204,7 @@ func writer(fd int, dir string, st *unix.Stat_t) string {
 	return who
 }
 
-// hasACL tells that an access control list says more than the mode.
+// hasACL reports whether an access control list grants more than the mode.
 func hasACL(fd int) bool {
 	n, err := unix.Getxattr(procFD(fd), "system.posix_acl_access", nil)
 	return err == nil && n > 0
@@ -222,7 +223,7 @@ func openDir(dir string, missing *[]string) (fd int, err error) {
 	return w.fd, nil
 }
 
-// makeDirs makes directories on the way to a path, with the defaults of new ones.
+// makeDirs creates the parent directories of a path, with default attributes.
 func makeDirs(dirs []string) error {
 	for _, dir := range dirs {
 		p, err := at(dir)
@@ -241,7 +242,8 @@ func makeDirs(dirs []string) error {
 	return nil
 }
 
-// makeUsable gives a new directory its mode, since mkdir(2) heeds the umask, and makes it durable.
+// makeUsable sets the mode of a new directory, since mkdir(2) applies the umask, and makes the
+// directory durable.
 func (p *place) makeUsable() error {
 	fd, err := open(p.dir, p.name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
 	if err != nil {
@@ -254,13 +256,13 @@ func (p *place) makeUsable() error {
 	return syncDir(p.dir)
 }
 
-// removeMade takes away directories that were made on the way to a path, as far as they are empty.
+// removeMade removes directories that were created as parents, unless something is in them.
 func removeMade(made []string) {
 	for i := len(made) - 1; i >= 0; i-- {
 		dir := made[i]
 		p, err := at(dir)
 		if err != nil {
-			continue // it was not made yet, or is gone
+			continue // not created yet, or already removed
 		}
 		if p.was.Kind == wire.Directory {
 			if err = rmdir(p.dir, p.name); err == nil {

@@ -51,7 +51,7 @@ func TestQuestionsAreNotLedAstray(t *testing.T) {
 		"user's":             {func(d string) []error { return []error{os.Lchown(d+"/link", 65534, 0)} }, "link", "is a link owned by user 65534"},
 		"in a user's":        {func(d string) []error { return []error{os.Chown(d, 65534, 0)} }, "link", "user 65534 can write to "},
 		"in a user's sticky": {func(d string) []error { return []error{os.Chown(d, 65534, 0), os.Chmod(d, os.ModeSticky|0o755)} }, "link", "user 65534 can write to "},
-		"all can write":      {func(d string) []error { return []error{os.Chmod(d, 0o757)} }, "link", "anybody can write to "},
+		"all can write":      {func(d string) []error { return []error{os.Chmod(d, 0o757)} }, "link", "every user can write to "},
 		"a group can write":  {func(d string) []error { return []error{os.Chown(d, 0, 65534), os.Chmod(d, 0o775)} }, "link", "group 65534 can write to "},
 		"a list permits it": {func(d string) []error {
 			return []error{unix.Setxattr(d, "system.posix_acl_access", acl, 0)}
@@ -91,7 +91,7 @@ func TestQuestionsAreNotLedAstray(t *testing.T) {
 				switch refused := strings.Contains(answer.Error, "refused: "); {
 				case c.says == "" && refused:
 					t.Errorf("%s: %s", q.Key(), answer.Error)
-				case c.says != "" && (!refused || !strings.Contains(answer.Error, c.says) || !strings.Contains(answer.Error, "give the path that it leads to")):
+				case c.says != "" && (!refused || !strings.Contains(answer.Error, c.says) || !strings.Contains(answer.Error, "use the path that the link leads to")):
 					t.Errorf("%s: %s", q.Key(), text)
 				}
 			}
@@ -142,7 +142,7 @@ func TestHardLinks(t *testing.T) {
 	}
 	for _, path := range []string{theirs + "/root", theirs + "/one", secret} {
 		tr.refuses(wire.Op{Attr: &wire.AttrOp{Path: path, Attributes: wire.Attributes{Owner: ptr("65534")}}},
-			path+" has 2 hard links, and its owner, group and mode are those of all of them")
+			path+" has 2 hard links, which share owner, group and mode")
 	}
 	var st unix.Stat_t
 	if err := unix.Stat(secret, &st); err != nil || st.Uid != 0 {
@@ -155,7 +155,7 @@ func TestHardLinks(t *testing.T) {
 	tr.do(wire.Order{ID: 1, Op: wire.Op{Attr: &wire.AttrOp{Path: path, Attributes: wire.Attributes{Owner: ptr("0"), Group: ptr("0")}}}, Undo: restore(path)})
 	arrange(t, os.Rename(theirs+"/root", path))
 	events, _ := tr.rollback()
-	if len(events) != 1 || !strings.Contains(events[0].Error, "has been exchanged or linked to since") {
+	if len(events) != 1 || !strings.Contains(events[0].Error, "was replaced or linked to by another program since") {
 		t.Errorf("%+v", events)
 	}
 	if err := unix.Stat(secret, &st); err != nil || st.Uid != 0 {

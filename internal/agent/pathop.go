@@ -9,18 +9,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pathOp performs an operation on a path. What it leaves when it fails, the rollback takes away.
+// pathOp performs an operation on a path. If it fails half-way, the rollback removes what it left.
 func (t *transaction) pathOp(o *wire.Order) error {
 	op := &o.Op
 	b := &begun{ID: o.ID, Path: op.Path(), Undo: o.Undo, Final: o.Final, Private: o.Private}
-	// Once more, since what came before may have shown another file system here.
+	// Again, since an earlier operation may have mounted another file system here.
 	if err := t.host.obstacles.toOp(op); err != nil {
 		return err
 	}
 	p, err := openPlace(b.Path, &b.Made)
 	switch {
 	case absent(err) && op.Remove != nil:
-		// Its parent is gone, and with it what was to be removed.
+		// The parent does not exist, and neither does the entry.
 		p = &place{dir: -1, name: path.Base(b.Path), path: b.Path, was: &wire.File{Fingerprint: fingerprintAbsent}}
 		b.Made = nil
 	case err != nil && op.Parents() && len(b.Made) > 0:
@@ -72,11 +72,11 @@ func (t *transaction) pathOp(o *wire.Order) error {
 	return t.end(rec, &ended{}, false)
 }
 
-// placing performs an operation on a path, once it is recorded.
+// placing performs an operation on a path after it was recorded.
 type placing func(*place, *operation) error
 
-// plan checks an operation as far as nothing need be changed for it, completes what is recorded of
-// it, and returns what performs it; nothing when nothing is to be done.
+// plan checks an operation as far as that changes nothing, completes its record, and returns the
+// function that performs it; nil if no change is needed.
 func (t *transaction) plan(op *wire.Op, p *place, b *begun) (placing, error) {
 	switch {
 	case op.Write != nil:
@@ -99,13 +99,13 @@ func (t *transaction) plan(op *wire.Op, p *place, b *begun) (placing, error) {
 	return t.takeOut, nil
 }
 
-// planWrite plans to put a file in place.
+// planWrite plans to write a file.
 func (t *transaction) planWrite(op *wire.WriteOp, p *place) (placing, error) {
 	if p.was.Kind == wire.Directory {
-		return nil, fmt.Errorf("%s is a directory: it is not replaced by a file", p.path)
+		return nil, fmt.Errorf("%s is a directory, which is never replaced by a file", p.path)
 	}
 	if p.was.Kind == wire.Other {
-		return nil, fmt.Errorf("%s is a device, socket or pipe: it is not replaced by a file", p.path)
+		return nil, fmt.Errorf("%s is a device, socket or pipe, which is never replaced by a file", p.path)
 	}
 	a, err := t.host.accounts.resolve(op.Attributes, p.was, wire.Regular, 0o644)
 	if err != nil {
@@ -132,13 +132,13 @@ func (t *transaction) planWrite(op *wire.WriteOp, p *place) (placing, error) {
 	}, nil
 }
 
-// planSymlink plans to put a link in place.
+// planSymlink plans to create a link.
 func (t *transaction) planSymlink(target string, p *place) (placing, error) {
 	if target == "" || len(target) >= unix.PathMax || strings.IndexByte(target, 0) >= 0 {
-		return nil, fmt.Errorf("%s: %s is no target of a link", p.path, quote(target))
+		return nil, fmt.Errorf("%s: invalid target %s of a link", p.path, quote(target))
 	}
 	if p.was.Kind == wire.Directory || p.was.Kind == wire.Other {
-		return nil, fmt.Errorf("%s is a %s: it is not replaced by a link", p.path, p.was.Kind)
+		return nil, fmt.Errorf("%s is a %s, which is never replaced by a link", p.path, p.was.Kind)
 	}
 	return func(p *place, rec *operation) error {
 		if err := p.makeLink(t.temp(rec), target); err != nil {
@@ -148,7 +148,7 @@ func (t *transaction) planSymlink(target string, p *place) (placing, error) {
 	}, nil
 }
 
-// planMkdir plans to put a directory in place.
+// planMkdir plans to create a directory.
 func (t *transaction) planMkdir(op *wire.MkdirOp, p *place) (placing, error) {
 	if p.was.Kind != wire.Absent {
 		return nil, p.wrap("mkdir", unix.EEXIST)
@@ -165,7 +165,7 @@ func (t *transaction) planMkdir(op *wire.MkdirOp, p *place) (placing, error) {
 	}, nil
 }
 
-// planAttr plans to change attributes, and completes what is recorded of that.
+// planAttr plans to change attributes, and completes their record.
 func (t *transaction) planAttr(op *wire.AttrOp, p *place, b *begun) (placing, error) {
 	want, err := p.wanted(t.host.accounts, op.Attributes)
 	if err != nil {
@@ -175,23 +175,23 @@ func (t *transaction) planAttr(op *wire.AttrOp, p *place, b *begun) (placing, er
 		return nil, err
 	}
 	b.Want = &mark{Kind: p.was.Kind, UID: want.uid, GID: want.gid, Mode: want.mode}
-	b.Xattr = p.capability() // chown(2) takes it away
+	b.Xattr = p.capability() // chown(2) removes it
 	return func(p *place, _ *operation) error { return p.setAttrChecked(want) }, nil
 }
 
-// wanted completes the attributes that an entry is to have.
+// wanted completes the attributes that an entry is to get.
 func (p *place) wanted(db *accountDB, at wire.Attributes) (a attributes, err error) {
 	if p.was.Kind == wire.Absent {
 		return a, p.wrap("change attributes of", unix.ENOENT)
 	}
 	if p.was.Kind == wire.Symlink && at.Mode != nil {
-		return a, fmt.Errorf("%s is a link, which has no mode", p.path)
+		return a, fmt.Errorf("%s is a link, and links have no mode", p.path)
 	}
 	return db.resolve(at, p.was, p.was.Kind, p.was.Mode)
 }
 
-// setAttrChecked changes owner, group and mode of what is expected to be there: of the very file
-// that was examined, for another user may exchange it meanwhile.
+// setAttrChecked changes owner, group and mode of exactly the file that was examined: another user
+// might replace the path in the meantime.
 func (p *place) setAttrChecked(want attributes) error {
 	fd, err := open(p.dir, p.name, unix.O_PATH|unix.O_NOFOLLOW, 0)
 	if err != nil {
@@ -210,7 +210,7 @@ func (p *place) setAttrChecked(want attributes) error {
 		return p.wrap("stat", err)
 	}
 	if inodeOf(&st) != examined {
-		return fmt.Errorf("%s has been exchanged while it was examined: plan again", p.path)
+		return fmt.Errorf("%s was replaced while it was being examined: plan again", p.path)
 	}
 	if err := p.severalLinks(stated(&st).Links); err != nil {
 		return err
@@ -218,11 +218,12 @@ func (p *place) setAttrChecked(want attributes) error {
 	return p.setAttr(fd, want)
 }
 
-// severalLinks is the error of a file that has other names, which may lie anywhere: somebody may
-// have linked to a file of root's. mirrorform makes no hard links.
+// severalLinks returns an error for a file with several hard links. The others may be anywhere:
+// another user may have linked to a file of root. mirrorform never creates hard links.
 func (p *place) severalLinks(links int) error {
 	if links < 2 {
 		return nil
 	}
-	return fmt.Errorf("refused: %s has %d hard links, and its owner, group and mode are those of all of them. To see them: find / -xdev -samefile %s. To make it a file of its own: cp -p %s %s.new && mv %s.new %s", p.path, links, p.path, p.path, p.path, p.path, p.path)
+	return fmt.Errorf("refused: %s has %d hard links, which share owner, group and mode. To list them: find / -xdev -samefile %s. "+
+		"To make it a separate file: cp -p %s %s.new && mv %s.new %s", p.path, links, p.path, p.path, p.path, p.path, p.path)
 }

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// askTree answers AskTree. It never walks: a tree of a million files costs what its first directory
-// costs.
+// askTree answers AskTree. It never walks the directory tree: a tree with a million files takes no
+// longer than its top directory.
 func (b *batch) askTree(q wire.Query) wire.Answer {
 	entries, err := b.mounts()
 	if err != nil {
@@ -55,7 +55,7 @@ func (b *batch) askTree(q wire.Query) wire.Answer {
 	defer closeFD(fd)
 	id, err := claim.OfFD(fd)
 	if err != nil {
-		return failed(fmt.Errorf("which directory %s is: %w", t.Real, err))
+		return failed(fmt.Errorf("identify the directory %s: %w", t.Real, err))
 	}
 	t.Identity = id.String()
 	if t.Entries, t.More, err = firstEntries(fd); err != nil {
@@ -64,9 +64,9 @@ func (b *batch) askTree(q wire.Query) wire.Answer {
 	return wire.Answer{Tree: t}
 }
 
-// firstEntries are the first names in a directory, and whether there are others.
+// firstEntries returns the first names in a directory, and whether there are more.
 func firstEntries(fd int) (names []string, more bool, err error) {
-	all, err := list(fd, 4*wire.MaxTreeEntries) // one with more names is not read to its end
+	all, err := list(fd, 4*wire.MaxTreeEntries) // a directory with more names is not read to its end
 	if err != nil {
 		return nil, false, err
 	}
@@ -87,13 +87,13 @@ func firstEntries(fd int) (names []string, more bool, err error) {
 	return names, len(all) > 4*wire.MaxTreeEntries, nil
 }
 
-// reached is the nearest directory above a path that exists, and what is missing below it.
+// reached is the nearest existing directory on a path, and the rest of the path below it.
 type reached struct {
 	*way
 	missing string
 }
 
-// placeOf says where a path leads.
+// placeOf returns where a path leads.
 func placeOf(entries []mountEntry, p string) (reached, wire.Place, error) {
 	pl := wire.Place{Path: p}
 	if err := checkPath(p); err != nil {
@@ -103,7 +103,7 @@ func placeOf(entries []mountEntry, p string) (reached, wire.Place, error) {
 	w, err := walk(dir, nil)
 	for absent(err) && dir != "/" {
 		if isLink(dir) {
-			return reached{}, pl, fmt.Errorf("%s is a link to something that does not exist", dir)
+			return reached{}, pl, fmt.Errorf("%s is a link to a path that does not exist", dir)
 		}
 		rest, dir = path.Join(path.Base(dir), rest), path.Dir(dir)
 		w, err = walk(dir, nil)
@@ -114,7 +114,7 @@ func placeOf(entries []mountEntry, p string) (reached, wire.Place, error) {
 	resolved, err := w.real()
 	if err != nil {
 		w.close()
-		return reached{}, pl, fmt.Errorf("the real path of %s: %w", dir, err)
+		return reached{}, pl, fmt.Errorf("find the real path of %s: %w", dir, err)
 	}
 	pl.Real = path.Join(resolved, rest)
 	id := mountID(w.fd)
@@ -126,7 +126,7 @@ func placeOf(entries []mountEntry, p string) (reached, wire.Place, error) {
 	return reached{w, rest}, pl, nil
 }
 
-// isLink tells whether a path is a link.
+// isLink reports whether a path is a link.
 func isLink(p string) bool {
 	w, name, err := parentOf(p)
 	if err != nil {
@@ -137,12 +137,12 @@ func isLink(p string) bool {
 	return err == nil
 }
 
-// claimed turns a ClaimOp into the writing of its file.
+// claimed turns a ClaimOp into a WriteOp of its file.
 func claimed(op *wire.ClaimOp) (*wire.WriteOp, error) {
 	if err := checkPath(op.Tree); err != nil {
 		return nil, err
 	}
-	dir, err := openDir(op.Tree, nil) // which nobody can lead elsewhere
+	dir, err := openDir(op.Tree, nil) // no other user can redirect this path
 	if err != nil {
 		return nil, fmt.Errorf("claim %s: %w", op.Tree, err)
 	}
@@ -161,7 +161,7 @@ func claimed(op *wire.ClaimOp) (*wire.WriteOp, error) {
 		if err != nil {
 			return nil, err
 		}
-		return nil, fmt.Errorf("%s is not the directory that was observed: %s: plan again", op.Tree, was.Differs(id))
+		return nil, fmt.Errorf("%s is not the directory that was observed (%s): plan again", op.Tree, was.Differs(id))
 	}
 	if op.Identity == "" {
 		names, _, err := firstEntries(fd)
@@ -169,7 +169,7 @@ func claimed(op *wire.ClaimOp) (*wire.WriteOp, error) {
 			return nil, fmt.Errorf("read %s: %w", op.Tree, err)
 		}
 		if len(names) > 0 {
-			return nil, fmt.Errorf("%s is not empty any more, it holds %s: plan again", op.Tree, names[0])
+			return nil, fmt.Errorf("%s is no longer empty, it contains %s: plan again", op.Tree, names[0])
 		}
 	}
 	mode, root := uint32(0o644), "0"

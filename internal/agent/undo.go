@@ -11,23 +11,25 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// left is the error of what is not taken back since somebody else has changed it. It needs no further try.
+// left is the error of an undo that is skipped, because another program has changed the path since.
+// It is not retried.
 type left struct{ why string }
 
 func (l *left) Error() string { return l.why }
 
-// undoPath puts a path back as it was before an operation, whatever of that was done.
+// undoPath restores a path to its state before an operation, even if the operation was only partly
+// done.
 func (t *transaction) undoPath(op *operation) error {
 	p, err := at(op.Path)
-	if errors.Is(err, errAstray) {
-		return &left{fmt.Sprintf("not put back: %v", err)}
+	if errors.Is(err, errRedirected) {
+		return &left{fmt.Sprintf("not restored: %v", err)}
 	}
 	if absent(err) {
 		removeMade(op.Made)
 		if op.Was.Kind == wire.Absent || op.Verb != "remove" && op.ready == nil && op.Verb != "attr" {
 			return nil
 		}
-		return &left{path.Dir(op.Path) + " has been removed since: " + op.Path + " is not put back"}
+		return &left{path.Dir(op.Path) + " was removed since: " + op.Path + " is not restored"}
 	}
 	if err != nil {
 		return err
@@ -66,7 +68,8 @@ func (p *place) clear(names ...string) error {
 	return nil
 }
 
-// clearDirectory removes a directory that was taken out, with the originals that were taken out of it.
+// clearDirectory removes a removed directory for good, with the originals that were removed from
+// it.
 func (p *place) clearDirectory(name string) error {
 	fd, err := open(p.dir, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
 	if err != nil {
@@ -88,7 +91,7 @@ func (p *place) clearDirectory(name string) error {
 	return rmdir(p.dir, name)
 }
 
-// undoPut takes back a write, symlink or mkdir.
+// undoPut undoes a write, symlink or mkdir.
 func (t *transaction) undoPut(p *place, op *operation) error {
 	name, original := t.temp(op), t.temp(op)
 	if op.ready != nil && op.ready.Copied {
@@ -99,7 +102,7 @@ func (t *transaction) undoPut(p *place, op *operation) error {
 		return err
 	}
 	if op.ready == nil || op.ready.New.is(beside, op.Was) {
-		// It was not put in place, or it is so no more.
+		// The new content was not put in place, or this undo has already removed it from there.
 		return p.clear(name, t.copied(op))
 	}
 	ours := op.ready.New
@@ -114,7 +117,7 @@ func (t *transaction) undoPut(p *place, op *operation) error {
 		case !ours.is(now, nil):
 			return t.edited(p, op, "")
 		}
-		return t.takeAway(p, op, name, ours)
+		return t.removeNew(p, op, name, ours)
 	}
 	kept, err := markAt(p.dir, original, p.path)
 	if err != nil {
@@ -122,9 +125,10 @@ func (t *transaction) undoPut(p *place, op *operation) error {
 	}
 	switch {
 	case kept.Kind == wire.Absent && op.Was.is(now, nil):
-		return p.clear(name, t.copied(op)) // it was put back already
+		return p.clear(name, t.copied(op)) // it was already restored
 	case kept.Kind == wire.Absent:
-		return fmt.Errorf("the original of %s, kept as %s beside it, is gone: put it back by hand, and remove %s", p.path, original, t.dir)
+		return fmt.Errorf("the original of %s, kept beside it as %s, is missing: restore it by hand, then: rm -r %s",
+			p.path, original, t.dir)
 	case !ours.is(now, op.Was):
 		if op.Was.is(now, nil) {
 			return p.clear(name, t.copied(op))
@@ -133,21 +137,21 @@ func (t *transaction) undoPut(p *place, op *operation) error {
 	case op.ready.Copied:
 		err = rename(p.dir, original, p.dir, p.name)
 		if err != nil {
-			return p.wrap("put back", err)
+			return p.wrap("restore", err)
 		}
 		return p.sync()
 	}
 	if err := t.host.files.exchange(p.dir, original, p.name); err != nil {
-		return p.wrap("put back", err)
+		return p.wrap("restore", err)
 	}
 	out, err := markAt(p.dir, original, p.path)
 	if err != nil {
 		return err
 	}
 	if !ours.is(out, nil) {
-		// Somebody was quicker.
+		// Another program has changed the path just before the exchange.
 		if err := t.host.files.exchange(p.dir, original, p.name); err != nil {
-			return p.wrap("give back what somebody wrote since to", err)
+			return p.wrap("restore the content that another program wrote to", err)
 		}
 		return t.edited(p, op, original)
 	}
@@ -157,12 +161,12 @@ func (t *transaction) undoPut(p *place, op *operation) error {
 	return p.clear(original)
 }
 
-// takeAway removes what was made where nothing was.
-func (t *transaction) takeAway(p *place, op *operation, name string, ours *mark) error {
+// removeNew removes what an operation created where nothing was before.
+func (t *transaction) removeNew(p *place, op *operation, name string, ours *mark) error {
 	if ours.Kind == wire.Directory {
 		err := rmdir(p.dir, p.name)
 		if notEmpty(err) {
-			return &left{p.path + " is not empty: it is left as it is"}
+			return &left{p.path + " is not empty: it is not removed"}
 		}
 		if err != nil && !absent(err) {
 			return p.wrap("remove", err)
@@ -178,7 +182,7 @@ func (t *transaction) takeAway(p *place, op *operation, name string, ours *mark)
 	}
 	if !ours.is(out, nil) {
 		if err := t.host.files.move(p.dir, name, p.dir, p.name); err != nil {
-			return p.wrap("give back what somebody wrote since to", err)
+			return p.wrap("restore the content that another program wrote to", err)
 		}
 		return t.edited(p, op, "")
 	}
@@ -188,9 +192,10 @@ func (t *transaction) takeAway(p *place, op *operation, name string, ours *mark)
 	return p.clear(name)
 }
 
-// edited leaves what somebody else has made of a path, and keeps the original if there is one.
+// edited leaves a path unchanged that another program has edited, and keeps the original, if there
+// is one.
 func (t *transaction) edited(p *place, op *operation, original string) error {
-	why := p.path + " has been changed since by something else: it is left as it is"
+	why := p.path + " was changed by another program since: it stays unchanged"
 	if original != "" {
 		kept, err := t.keep(p, original, op)
 		if err != nil {
@@ -204,7 +209,7 @@ func (t *transaction) edited(p *place, op *operation, original string) error {
 	return &left{why}
 }
 
-// undoRemove puts back what was removed.
+// undoRemove restores what was removed.
 func (t *transaction) undoRemove(p *place, op *operation) error {
 	name := t.temp(op)
 	beside, err := markAt(p.dir, name, p.path)
@@ -216,7 +221,7 @@ func (t *transaction) undoRemove(p *place, op *operation) error {
 		return err
 	}
 	if beside.Kind == wire.Absent {
-		return nil // it was not removed, or was put back already
+		return nil // it was not removed, or was already restored
 	}
 	if now.Kind != wire.Absent {
 		if op.Was.is(now, nil) {
@@ -229,16 +234,16 @@ func (t *transaction) undoRemove(p *place, op *operation) error {
 		return t.edited(p, op, name)
 	}
 	if err != nil {
-		return p.wrap("put back", err)
+		return p.wrap("restore", err)
 	}
 	return p.sync()
 }
 
-// undoAttr gives back owner, group and mode, unless they are neither those of before nor those that were set.
+// undoAttr restores owner, group and mode, unless another program has changed them since.
 func (t *transaction) undoAttr(p *place, op *operation) error {
 	fd, err := open(p.dir, p.name, unix.O_PATH|unix.O_NOFOLLOW, 0)
 	if absent(err) {
-		return &left{p.path + " has been removed since: its attributes are not put back"}
+		return &left{p.path + " was removed since: its attributes are not restored"}
 	}
 	if err != nil {
 		return p.wrap("open", err)
@@ -250,16 +255,18 @@ func (t *transaction) undoAttr(p *place, op *operation) error {
 	}
 	now, was, want := stated(&st), op.Was, op.Want
 	if was.Inode != 0 && was.Inode != st.Ino || now.Links > 1 {
-		// Another file, or one that somebody has linked to since: it is not given to another owner.
-		return &left{p.path + " has been exchanged or linked to since by something else: its attributes are left as they are"}
+		// A different file, or a file with a new hard link: changing its owner could give away another
+		// file.
+		return &left{p.path + " was replaced or linked to by another program since: its attributes stay unchanged"}
 	}
 	owner := func(m *mark) bool { return now.UID == m.UID && now.GID == m.GID }
-	// chown(2) takes setuid and setgid away, and chmod(2) has put them back, or not yet.
+	// chown(2) clears setuid and setgid. chmod(2) may or may not have set them again.
 	mode := func(m *mark) bool { return now.Mode == m.Mode || now.Mode == m.Mode&^0o6000 }
 	if now.Kind != was.Kind || !owner(was) && !owner(want) || now.Kind != wire.Symlink && !mode(was) && !mode(want) {
-		return &left{p.path + " has been changed since by something else: its attributes are left as they are"}
+		return &left{p.path + " was changed by another program since: its attributes stay unchanged"}
 	}
-	// What was not changed is not touched: perhaps it must not be, which is why the operation failed.
+	// Unchanged attributes are not set again: that may be forbidden, and the reason why the operation
+	// failed.
 	if !owner(was) || now.Kind != wire.Symlink && now.Mode != was.Mode {
 		if err := p.setAttr(fd, attributes{uid: was.UID, gid: was.GID, mode: was.Mode}); err != nil {
 			return err
@@ -277,7 +284,8 @@ func (t *transaction) undoAttr(p *place, op *operation) error {
 	return nil
 }
 
-// sweep removes what temporary names of the transaction are left, but for those of operations that could not be undone.
+// sweep removes leftover temporary files of the transaction, except those of operations that could
+// not be undone.
 func (t *transaction) sweep() error {
 	h := t.host
 	dirs := []string{h.state.dir, h.state.dir + "/loaded"}
@@ -307,12 +315,13 @@ func (t *transaction) sweep() error {
 	return failed
 }
 
-// sweepDir removes the entries of a directory that begin with a prefix and the number of an operation, unless that could not be undone. A directory that
-// was taken out, and that somebody has put something into since, is kept.
+// sweepDir removes the entries of a directory whose names are a prefix and the number of an
+// operation, unless that operation could not be undone. It keeps a removed directory that another
+// program has written to since.
 func (t *transaction) sweepDir(dir, prefix string) error {
 	fd, err := openDir(dir, nil)
-	if absent(err) || errors.Is(err, errAstray) {
-		return nil // what was there is out of reach
+	if absent(err) || errors.Is(err, errRedirected) {
+		return nil // the directory is out of reach
 	}
 	if err != nil {
 		return err
@@ -354,10 +363,10 @@ func (t *transaction) sweepDir(dir, prefix string) error {
 	return nil
 }
 
-// notEmpty tells the error of a directory that has entries.
+// notEmpty reports the error of removing a directory that is not empty.
 func notEmpty(err error) bool { return errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.EEXIST) }
 
-// number is the number that a text begins with, or 0.
+// number returns the number that a text begins with, or 0.
 func number(s string) (n int) {
 	for _, c := range []byte(s) {
 		if c < '0' || c > '9' || n > 1<<30 {

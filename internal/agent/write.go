@@ -12,22 +12,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tempPrefix begins the names of files that are being written. Cron, nginx and logrotate pass over names with a leading dot.
+// tempPrefix begins the names of temporary files. cron, nginx and logrotate ignore names with a
+// leading dot.
 const tempPrefix = ".mirrorform-"
 
-// place is an entry of a directory that is held open: whatever is renamed above it, it stays the same directory.
+// place is an entry of a directory that is kept open: it stays the same directory, even if a
+// directory above it is renamed.
 type place struct {
 	dir    int
 	name   string
 	path   string
-	expect string     // the fingerprint that the entry must have; empty: any
-	was    *wire.File // what was there when it was opened
+	expect string     // the fingerprint that the entry must have; "": any
+	was    *wire.File // the entry when the place was opened
 }
 
-// at opens the parent of a path, and looks at the entry.
+// at opens the parent of a path, and examines the entry.
 func at(p string) (*place, error) { return openPlace(p, nil) }
 
-// openPlace is at, and adds to missing the directories above the path that are not there.
+// openPlace is at, and adds missing parent directories to missing.
 func openPlace(p string, missing *[]string) (*place, error) {
 	if err := checkPath(p); err != nil {
 		return nil, err
@@ -53,7 +55,7 @@ func (p *place) wrap(op string, err error) error {
 	return fmt.Errorf("%s %s: %w", op, p.path, err)
 }
 
-// check looks again whether the entry is what it is expected to be.
+// check examines the entry again, and fails if it is not the expected one.
 func (p *place) check() error {
 	if p.expect == "" {
 		return nil
@@ -65,7 +67,7 @@ func (p *place) check() error {
 	return unchanged(p.path, p.expect, now)
 }
 
-// unchanged is an error when what is there now is not what was expected.
+// unchanged returns an error if an entry is not the expected one.
 func unchanged(path, expect string, now *wire.File) error {
 	if now.Fingerprint == expect {
 		return nil
@@ -75,12 +77,13 @@ func unchanged(path, expect string, now *wire.File) error {
 	case now.Kind == wire.Absent:
 		is = "absent"
 	case expect == fingerprintAbsent:
-		return fmt.Errorf("%s has changed since it was observed: nothing was there, and now there is a %s", path, is)
+		return fmt.Errorf("%s has changed since it was observed: it was absent, now it is a %s: plan again", path, is)
 	}
-	return fmt.Errorf("%s has changed since it was observed (expected fingerprint %s…, found %s…, now %s): plan again", path, expect, now.Fingerprint, is)
+	return fmt.Errorf("%s has changed since it was observed (expected fingerprint %s…, found %s…, now %s): plan again",
+		path, expect, now.Fingerprint, is)
 }
 
-// attributes are those that a new or changed entry is to have, all resolved.
+// attributes are the attributes that a new or changed entry gets, with all defaults resolved.
 type attributes struct {
 	uid, gid int
 	mode     uint32
@@ -93,10 +96,11 @@ type xattr struct {
 	Value []byte `json:"value"`
 }
 
-// resolve completes wanted attributes from what is there, when it is of the kind that is made, or else with defaults.
+// resolve completes wanted attributes: from the existing entry if it is of the same kind, and
+// otherwise with defaults.
 func (db *accountDB) resolve(at wire.Attributes, was *wire.File, kind wire.Kind, mode uint32) (a attributes, err error) {
 	if at.Mode != nil && *at.Mode&^0o7777 != 0 {
-		return a, fmt.Errorf("mode 0%o has more than permission bits", *at.Mode)
+		return a, fmt.Errorf("invalid mode 0%o: only permission bits are allowed", *at.Mode)
 	}
 	if a.uid, a.gid, err = db.ids(at); err != nil {
 		return a, err
@@ -121,14 +125,16 @@ func (db *accountDB) resolve(at wire.Attributes, was *wire.File, kind wire.Kind,
 	return a, nil
 }
 
-// apply sets them on a new entry that is open, owner first: chown(2) clears setuid and setgid.
+// apply sets the attributes of a new entry that is open, owner first: chown(2) clears setuid and
+// setgid.
 func (a *attributes) apply(fd int) error {
 	if err := fchown(fd, a.uid, a.gid); err != nil {
 		return fmt.Errorf("change owner to %d:%d: %w", a.uid, a.gid, err)
 	}
 	for _, x := range a.xattrs {
 		err := fsetxattr(fd, x.Name, x.Value)
-		// Labels that only the kernel or a policy sets are inherited; where there is no support, there was none to lose.
+		// Labels that only the kernel or a policy may set are inherited. A file system without extended
+		// attributes had none to copy.
 		if err != nil && !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.EACCES) && !errors.Is(err, unix.ENOTSUP) {
 			return fmt.Errorf("set extended attribute %s: %w", x.Name, err)
 		}
@@ -136,7 +142,8 @@ func (a *attributes) apply(fd int) error {
 	return fchmod(fd, a.mode)
 }
 
-// xattrs reads the extended attributes of an entry. Those that describe its content are left out: they would be wrong for another.
+// xattrs reads the extended attributes of an entry, except those that describe its content: they
+// would be wrong for the new content.
 func (p *place) xattrs() (found []xattr) {
 	fd, err := open(p.dir, p.name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
@@ -176,9 +183,9 @@ func (p *place) makeFile(name string, content []byte, a attributes) error {
 	return p.wrap("write", err)
 }
 
-// contentOf is what an operation writes. A program is the helper's own executable, which acts as
-// that program when it is called by that name: a Go program of its own would begin with 1.2 MB of
-// runtime that each host already has.
+// contentOf returns what an operation writes. A program is the helper's own executable, which runs
+// that program when it is called by its name: a separate Go program would add 1.2 MB of runtime
+// that every host already has.
 func (h *host) contentOf(op *wire.WriteOp) ([]byte, error) {
 	switch {
 	case op.Program == "":
@@ -186,12 +193,12 @@ func (h *host) contentOf(op *wire.WriteOp) ([]byte, error) {
 	case op.Program != wire.SyncProgram:
 		return nil, fmt.Errorf("this helper has no program %s: replace the helper", quote(op.Program))
 	case h.inProcess:
-		return nil, errors.New("a program can be installed only by a helper with an executable of its own, and host local has none")
+		return nil, errors.New("a program can be installed only by a helper with its own executable, which host local does not have")
 	}
 	return readFile("/proc/self/exe")
 }
 
-// complete gives a new entry its attributes, and times unless they are nil, and syncs it.
+// complete sets the attributes of a new entry, and its times unless they are nil, and syncs it.
 func (a *attributes) complete(fd int, times []unix.Timespec) error {
 	err := a.apply(fd)
 	if err == nil && times != nil {
@@ -203,12 +210,12 @@ func (a *attributes) complete(fd int, times []unix.Timespec) error {
 	return err
 }
 
-// makeLink makes a symbolic link under a temporary name beside the entry.
+// makeLink creates a symbolic link under a temporary name beside the entry.
 func (p *place) makeLink(name, target string) error {
 	return p.wrap("make a link beside", symlink(target, p.dir, name))
 }
 
-// makeDirectory makes a directory under a temporary name beside the entry.
+// makeDirectory creates a directory under a temporary name beside the entry.
 func (p *place) makeDirectory(name string, a attributes) error {
 	if err := mkdir(p.dir, name, 0o700); err != nil {
 		return p.wrap("mkdir beside", err)
@@ -245,7 +252,7 @@ func (p *place) sync() error {
 	return nil
 }
 
-// setAttr changes an entry opened with O_PATH, wholly or not at all.
+// setAttr changes an entry opened with O_PATH, completely or not at all.
 func (p *place) setAttr(fd int, want attributes) error {
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
@@ -259,7 +266,7 @@ func (p *place) setAttr(fd int, want attributes) error {
 	}
 	kind := st.Mode & unix.S_IFMT
 	if kind != unix.S_IFLNK {
-		// chmod(2) through /proc works on what O_PATH opened, and cannot be led elsewhere.
+		// fchmod(2) refuses what O_PATH opened. chmod(2) on its link in /proc reaches exactly that file.
 		if err := chmodPath(fd, want.mode); err != nil {
 			if owner {
 				_ = chownPath(fd, int(st.Uid), int(st.Gid))
@@ -273,7 +280,7 @@ func (p *place) setAttr(fd int, want attributes) error {
 	}
 	open, err := unix.Open(procFD(fd), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err == unix.EACCES || err == unix.EPERM {
-		return nil // an owner may change what it cannot read, but not sync it
+		return nil // a user may change, but not sync, a file that it cannot read
 	}
 	if err != nil {
 		return p.wrap("open", err)
