@@ -32,7 +32,7 @@ func (s *storage) block(ctx context.Context, device string, mounts func() ([]mou
 	if st.Mode&unix.S_IFMT != unix.S_IFBLK {
 		return &wire.Block{}, nil
 	}
-	// blkid says "nothing found" of a device that it may not read.
+	// Opened to check the permission: blkid reports "nothing found" for a device that it may not read.
 	fd, err := open(unix.AT_FDCWD, actual, unix.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", actual, err)
@@ -40,7 +40,7 @@ func (s *storage) block(ctx context.Context, device string, mounts func() ([]mou
 	defer closeFD(fd)
 
 	b := &wire.Block{Path: actual}
-	if err := kernelSays(b, st.Rdev); err != nil {
+	if err := kernelInfo(b, st.Rdev); err != nil {
 		return nil, err
 	}
 	entries, err := mounts()
@@ -70,17 +70,17 @@ func (s *storage) block(ctx context.Context, device string, mounts func() ([]mou
 	return b, nil
 }
 
-// kernelSays adds what the kernel has on a device.
-func kernelSays(b *wire.Block, rdev uint64) error {
+// kernelInfo adds what the kernel knows of a device.
+func kernelInfo(b *wire.Block, rdev uint64) error {
 	sys := "/sys/dev/block/" + devNumber(rdev)
-	sectors, err := strconv.ParseUint(firstLine(sys+"/size"), 10, 64) // of 512 bytes, whatever the device's are
+	sectors, err := strconv.ParseUint(firstLine(sys+"/size"), 10, 64) // of 512 bytes, whatever the device's sector size
 	if err != nil {
 		return fmt.Errorf("size of %s: %w", b.Path, err)
 	}
 	b.Size = sectors * 512
 	b.ReadOnly = firstLine(sys+"/ro") == "1"
 	holders, err := listDir(sys + "/holders")
-	if err != nil && !absent(err) { // partitions of some drivers have none
+	if err != nil && !absent(err) { // some drivers have no such directory for partitions
 		return err
 	}
 	for _, name := range holders {
@@ -128,15 +128,16 @@ func devNumber(rdev uint64) string {
 // sameDevice reports whether a path names the block device with a number.
 func sameDevice(p string, rdev uint64) bool {
 	var st unix.Stat_t
-	return strings.HasPrefix(p, "/dev/") && unix.Stat(p, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFBLK && st.Rdev == rdev
+	return strings.HasPrefix(p, "/dev/") && unix.Stat(p, &st) == nil &&
+		st.Mode&unix.S_IFMT == unix.S_IFBLK && st.Rdev == rdev
 }
 
-// probe reads the signatures on a device with blkid(8), past any cache.
+// probe reads the signatures on a device with blkid(8), and bypasses its cache.
 func probe(ctx context.Context, device string) (map[string]string, error) {
 	o, err := ask(ctx, "blkid", "-p", "-o", "export", device)
 	switch {
 	case errors.Is(err, errNotInstalled):
-		return nil, errors.New("blkid is not installed: install util-linux")
+		return nil, errors.New("blkid is not installed: install the package util-linux")
 	case err != nil:
 		return nil, err
 	case o.exit == 0:
@@ -149,7 +150,8 @@ func probe(ctx context.Context, device string) (map[string]string, error) {
 	return nil, fmt.Errorf("blkid %s: exit status %d: %s", device, o.exit, lastLine(o.output()))
 }
 
-// parseBlkid reads the output of blkid -o export: NAME=value lines with backslashes before what a shell would take.
+// parseBlkid parses the output of blkid -o export: lines NAME=value, with a backslash before each
+// character that a shell would interpret.
 func parseBlkid(text string) map[string]string {
 	tags := map[string]string{}
 	for line := range strings.Lines(text) {
@@ -169,9 +171,9 @@ func parseBlkid(text string) map[string]string {
 	return tags
 }
 
-// uuidOf is the UUID of the file system on a device: udev's link where there is one, what blkid reads otherwise.
+// uuidOf returns the UUID of the file system on a device: from udev's links, or else from blkid.
 func (s *storage) uuidOf(ctx context.Context, device string) (string, error) {
-	links, _ := listDir(s.byUUID) // absent where there is no udev
+	links, _ := listDir(s.byUUID) // does not exist without udev
 	for _, name := range links {
 		if target, err := realPath(s.byUUID + "/" + name); err == nil && target == device {
 			return name, nil

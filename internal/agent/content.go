@@ -10,23 +10,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A device without a signature may hold data for all that: a file system whose first superblock was
-// lost, a plain dm-crypt volume, a member of a RAID set whose metadata this blkid does not know.
-// Nothing is there only if it is zero wherever such data would be.
+// A device without a signature may still have data: a file system whose first superblock was lost,
+// a plain dm-crypt volume, a member of a RAID set whose metadata this version of blkid does not
+// know. A device is considered empty only if all places are zero where such data would be.
 
 const (
-	wholeEnds   = 4 << 20          // read at the beginning and at the end: there are the headers of LUKS, LVM, md, GPT and btrfs
-	aroundCopy  = 256 << 10        // read around the place of a copy, which a file system rounds
+	wholeEnds   = 4 << 20          // read at the beginning and the end, where LUKS, LVM, md, GPT and btrfs have their headers
+	aroundCopy  = 256 << 10        // read around the place of a copy, since file systems round its position
 	sampleSize  = 4 << 10          // read at each other place
-	samples     = 512              // further places, spread over the device
-	essential   = 20 * time.Second // for all but those: a device that is slower is not judged
-	worthSpread = 5 * time.Second  // for those
+	samples     = 512              // number of further places, spread over the device
+	essential   = 20 * time.Second // limit for all but those; a slower device is not judged
+	worthSpread = 5 * time.Second  // limit for those
 )
 
 // span is a part of a device.
 type span struct{ from, size uint64 }
 
-// copies are where file systems have copies of what is at their beginning.
+// copies returns the places where file systems keep copies of their first blocks.
 func copies(size uint64) (list []span) {
 	around := func(at uint64) {
 		if at < size {
@@ -34,8 +34,8 @@ func copies(size uint64) (list []span) {
 			list = append(list, span{from, min(aroundCopy, size-from)})
 		}
 	}
-	// Superblocks of ext4: in the groups 1 and 3, 5 and 7 to each power, whose size follows from
-	// that of its blocks (ext4(5), mke2fs(8)).
+	// The superblocks of ext4: in group 1 and the groups that are powers of 3, 5 and 7. The size of a
+	// group follows from the size of its blocks (ext4(5), mke2fs(8)).
 	for _, block := range []uint64{1 << 10, 2 << 10, 4 << 10, 64 << 10} {
 		group, first := 8*block*block, uint64(0)
 		if block == 1<<10 {
@@ -49,7 +49,7 @@ func copies(size uint64) (list []span) {
 			}
 		}
 	}
-	// Allocation groups of xfs: equal parts of the device, at most 1 TiB each.
+	// The allocation groups of xfs: equal parts of the device, of at most 1 TiB each.
 	for _, parts := range []uint64{4, 32} {
 		for i := uint64(1); i < parts; i++ {
 			around(size / parts * i)
@@ -58,16 +58,16 @@ func copies(size uint64) (list []span) {
 	for at := uint64(1 << 40); at < size; at += 1 << 40 {
 		around(at)
 	}
-	// Superblocks of btrfs.
+	// The superblocks of btrfs.
 	around(64 << 20)
 	around(256 << 30)
 	return list
 }
 
-// spread are places all over a device, of which no regular layout misses all: their distance
-// varies.
+// spread returns places all over a device. Their distances vary, so that a regular layout cannot
+// fall between all of them.
 func spread(size uint64) (list []span) {
-	x := uint64(88172645463325252) // xorshift64, so that each look is the same
+	x := uint64(88172645463325252) // xorshift64: the same places each time
 	for i := uint64(0); i < samples && size >= samples*sampleSize; i++ {
 		x ^= x << 13
 		x ^= x >> 7
@@ -78,15 +78,15 @@ func spread(size uint64) (list []span) {
 	return list
 }
 
-// dataOn says where a device has anything but zeroes: "at byte N", or "" where it holds nothing.
+// dataOn returns where a device has anything but zeros: "at byte N", or "" if it is empty.
 func dataOn(fd int, size uint64, now func() time.Time) (string, error) {
 	ends := []span{{0, min(wholeEnds, size)}, {size - min(wholeEnds, size), min(wholeEnds, size)}}
 	list := copies(size)
-	slices.SortFunc(list, func(a, b span) int { return cmp.Compare(a.from, b.from) }) // disks with heads read in order
+	slices.SortFunc(list, func(a, b span) int { return cmp.Compare(a.from, b.from) }) // in the order of a disk's heads
 	began := now()
 	for _, s := range append(ends, list...) {
 		if now().Sub(began) > essential {
-			return "", fmt.Errorf("reading it takes longer than %s, so nobody knows whether it is empty", essential.String())
+			return "", fmt.Errorf("reading it takes longer than %s, so it is unknown whether it is empty", essential.String())
 		}
 		if at, err := nonzero(fd, s); err != nil || at != "" {
 			return at, err
@@ -104,7 +104,7 @@ func dataOn(fd int, size uint64, now func() time.Time) (string, error) {
 	return "", nil
 }
 
-// nonzero says where a part of a device is not zero, or is empty.
+// nonzero returns where a part of a device is not zero, or "".
 func nonzero(fd int, s span) (string, error) {
 	buffer := make([]byte, min(s.size, 1<<20))
 	for done := uint64(0); done < s.size; {
@@ -127,8 +127,8 @@ func nonzero(fd int, s span) (string, error) {
 	return "", nil
 }
 
-// usage is how much of a file system is used, by its superblock: what is mounted updates that only
-// now and then.
+// usage returns how much of a file system is used, from its superblock. The superblock of a mounted
+// file system is updated only from time to time.
 func usage(fd int, kind string) (used, capacity uint64) {
 	sb := make([]byte, 4096)
 	if n, err := unix.Pread(fd, sb, 0); err != nil || n != len(sb) {

@@ -12,17 +12,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fstab is the file that says what is mounted where (fstab(5)).
+// fstab is the file that lists the mounts of the host (fstab(5)).
 type fstab struct {
 	path     string
-	systemd  bool // it is told of each change
+	systemd  bool // reload systemd after each change
 	accounts *accountDB
 	files    *files
 	programs *programs
 }
 
-// target is the file that fstab is: where that is a link, what it leads to, if root alone can
-// change that. The link itself stays.
+// target returns the file to change: fstab itself, or the file that it links to, if only root can
+// change that. The link stays.
 func (f *fstab) target() (string, error) {
 	file, root := f.path, func(uid int) bool { return uid == 0 || uid == unix.Geteuid() }
 	for range maxLinks {
@@ -40,13 +40,13 @@ func (f *fstab) target() (string, error) {
 		case file == f.path && was.Kind != wire.Symlink:
 			return file, nil
 		case !root(int(dir.Uid)) || dir.Mode&0o022 != 0:
-			return "", fmt.Errorf("%s is a link to %s, in a directory that others than root can write to: it is not changed there", f.path, file)
+			return "", fmt.Errorf("%s is a link to %s, which is not changed: users other than root can write to its directory", f.path, file)
 		case !root(was.UID) || was.Kind == wire.Regular && was.Mode&0o022 != 0:
-			return "", fmt.Errorf("%s is a link to %s, which others than root can change: it is not changed there", f.path, file)
+			return "", fmt.Errorf("%s is a link to %s, which is not changed: users other than root can write to it", f.path, file)
 		case was.Kind == wire.Regular:
 			return file, nil
 		case was.Kind != wire.Symlink:
-			return "", fmt.Errorf("%s is a link to %s, which is no file: make it one, or replace the link by a file", f.path, file)
+			return "", fmt.Errorf("%s is a link to %s, which is not a file: create it, or replace the link by a file", f.path, file)
 		}
 		parent, err := realPath(path.Dir(file))
 		if err != nil {
@@ -59,7 +59,7 @@ func (f *fstab) target() (string, error) {
 	return "", fmt.Errorf("%s: %w", f.path, unix.ELOOP)
 }
 
-// write replaces fstab, if it differs and still is what it was, and tells systemd.
+// write replaces fstab if it differs, unless another program has changed it, and reloads systemd.
 func (f *fstab) write(old, text string) error {
 	if old == text {
 		return nil
@@ -74,7 +74,7 @@ func (f *fstab) write(old, text string) error {
 	}
 	defer p.close()
 	if p.was.SHA256 != digestOf(old) && (p.was.Kind != wire.Absent || old != "") {
-		return fmt.Errorf("%s is being changed by something else: plan again", f.path)
+		return fmt.Errorf("%s was changed by another program: plan again", f.path)
 	}
 	p.expect = p.was.Fingerprint
 	a, err := f.accounts.resolve(wire.Attributes{}, p.was, wire.Regular, 0o644)
@@ -88,12 +88,12 @@ func (f *fstab) write(old, text string) error {
 	if !f.systemd {
 		return nil
 	}
-	// Before mounting: systemd unmounts what is mounted while its unit is stale.
+	// This has to happen before the mount: systemd unmounts a mount whose unit is stale.
 	return f.programs.change("systemctl", "daemon-reload")
 }
 
-// verify has findmnt(8) check a new fstab. Only what it says of one mount point counts: other lines
-// are not ours to judge.
+// verify checks a new fstab with findmnt(8). Only errors about the given mount point count:
+// mirrorform is not responsible for the other lines.
 func (f *fstab) verify(text, point string) error {
 	file, err := f.target()
 	if err != nil {
@@ -117,16 +117,17 @@ func (f *fstab) verify(text, point string) error {
 	return nil
 }
 
-// changes tells whether a mount is known to change fstab: it has a line, or lacks it.
+// changes reports whether a mount operation will change fstab: to add a line that is missing, or to
+// remove one.
 func (f *fstab) changes(op *wire.MountOp) bool {
 	table, _ := readFile(f.path)
 	there := slices.ContainsFunc(fstabLines(string(table)), func(l fstabLine) bool { return l.point() == op.Path })
 	return there == op.Remove
 }
 
-// verdict finds an error about a mount point in what findmnt --verify says: each target on a line
-// of its own, with the remarks on it indented below. That a device cannot be found is no error: the
-// device itself was read, but where there is no udev findmnt does not see it.
+// verdict finds an error about a mount point in the output of findmnt --verify, which has each
+// target on a line, and the remarks on it indented below. "Unreachable" devices are not an error:
+// the helper has read the device itself, and without udev findmnt does not see it.
 func verdict(text, point string) string {
 	target := ""
 	for line := range strings.Lines(text) {
@@ -147,7 +148,7 @@ type fstabLine struct {
 	fields []string // unescaped; none for a comment or an empty line
 }
 
-// point is the mount point, without the trailing slash that fstab may have.
+// point returns the mount point, without the trailing slash that fstab may have.
 func (l fstabLine) point() string {
 	if len(l.fields) < 2 {
 		return ""
@@ -158,7 +159,7 @@ func (l fstabLine) point() string {
 func fstabLines(text string) (found []fstabLine) {
 	for line := range strings.Lines(text) {
 		l := fstabLine{text: strings.TrimSuffix(line, "\n")}
-		// Blanks and tabs part fields, and nothing else does (getmntent(3)).
+		// Only spaces and tabs separate fields (getmntent(3)).
 		if trimmed := strings.Trim(l.text, " \t"); trimmed != "" && trimmed[0] != '#' {
 			for _, f := range strings.FieldsFunc(trimmed, func(r rune) bool { return r == ' ' || r == '\t' }) {
 				l.fields = append(l.fields, unescape(f))
@@ -169,8 +170,8 @@ func fstabLines(text string) (found []fstabLine) {
 	return found
 }
 
-// editFstab puts line in place of what fstab says of a mount point, at the end where it says
-// nothing. An empty line takes it out. Every other byte stays.
+// editFstab replaces the line of a mount point, or adds it at the end. An empty line removes it.
+// All other bytes stay the same.
 func editFstab(text, point, line string) string {
 	var b strings.Builder
 	done := line == ""

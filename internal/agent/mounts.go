@@ -22,7 +22,7 @@ type mountEntry struct {
 	source      string
 }
 
-// parseMountinfo reads proc_pid_mountinfo(5); lines that do not follow it are left out.
+// parseMountinfo parses proc_pid_mountinfo(5), and skips lines that do not follow it.
 func parseMountinfo(text string) (entries []mountEntry) {
 	for line := range strings.Lines(text) {
 		before, after, ok := strings.Cut(strings.TrimSuffix(line, "\n"), " - ")
@@ -35,10 +35,10 @@ func parseMountinfo(text string) (entries []mountEntry) {
 			continue
 		}
 		e := mountEntry{id: id, dev: f[2], root: unescape(f[3]), point: unescape(f[4]), kind: g[0], source: unescape(g[1])}
-		// What is set on the mount comes first, then what only the file system has.
+		// The options of the mount come first, then those that only the file system has.
 		seen := map[string]bool{}
 		for _, o := range strings.Split(f[5]+","+g[2], ",") {
-			// A file system may be writable under a mount that is not: the mount's word counts.
+			// A read-only mount may show a file system that is writable: the option of the mount counts.
 			if o == "" || seen[o] || o == "rw" && seen["ro"] {
 				continue
 			}
@@ -50,7 +50,7 @@ func parseMountinfo(text string) (entries []mountEntry) {
 	return entries
 }
 
-// unescape undoes the octal escapes of fstab(5) and of mountinfo: \040 is a space.
+// unescape decodes the octal escapes of fstab(5) and mountinfo: \040 is a space.
 func unescape(s string) string {
 	if strings.IndexByte(s, '\\') < 0 {
 		return s
@@ -69,7 +69,7 @@ func unescape(s string) string {
 	return b.String()
 }
 
-// escape writes a field of fstab(5), which white space would end and # would make a comment.
+// escape encodes a field of fstab(5): white space would end it, and # would begin a comment.
 func escape(s string) string {
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {
@@ -87,9 +87,9 @@ func (s *storage) mounts() ([]mountEntry, error) {
 	return parseMountinfo(string(data)), err
 }
 
-// mounted says what is mounted where, of a mount's number.
+// mounted describes a mount by its number in mountinfo: what is mounted, and where.
 func (s *storage) mounted(id int) string {
-	entries, _ := s.mounts() // only the message suffers
+	entries, _ := s.mounts() // without it, only the message lacks this
 	for i := range entries {
 		if e := &entries[i]; e.id == id {
 			what := e.source
@@ -102,7 +102,7 @@ func (s *storage) mounted(id int) string {
 	return ""
 }
 
-// mountAt is the uppermost mount on a mount point, or nil.
+// mountAt returns the topmost mount on a mount point, or nil.
 func mountAt(entries []mountEntry, point string) *mountEntry {
 	for i := len(entries) - 1; i >= 0; i-- {
 		if entries[i].point == point {
@@ -112,8 +112,8 @@ func mountAt(entries []mountEntry, point string) *mountEntry {
 	return nil
 }
 
-// mountedOn reports whether a file system is mounted on an entry of a directory, whatever links
-// lead there.
+// mountedOn reports whether a file system is mounted on an entry of a directory, after all links
+// are resolved.
 func (b *batch) mountedOn(dir *way, name string) (bool, error) {
 	entries, err := b.mounts()
 	if err != nil {
@@ -158,12 +158,12 @@ func (b *batch) askFilesystem(p string) wire.Answer {
 		}
 	}
 	if w.MountPoint == "" {
-		return failed(fmt.Errorf("%s: the mount it lies on is not in %s", p, b.storage.mountinfo))
+		return failed(fmt.Errorf("%s: its mount is not in %s", p, b.storage.mountinfo))
 	}
 	return wire.Answer{Filesystem: w}
 }
 
-// mountID is the number in mountinfo of the mount that fd lies on; 0 when it cannot be told.
+// mountID returns the number in mountinfo of the mount that fd is on; 0 if it is unknown.
 func mountID(fd int) int {
 	data, _ := readFile(fmt.Sprintf("/proc/self/fdinfo/%d", fd))
 	for line := range strings.Lines(string(data)) {
@@ -192,7 +192,7 @@ func (b *batch) askMount(point string) wire.Answer {
 			continue
 		}
 		if spec != "" {
-			return failed(fmt.Errorf("%s has two lines for %s: leave the one that counts", b.storage.fstab.path, point))
+			return failed(fmt.Errorf("%s has two lines for %s: remove one of them", b.storage.fstab.path, point))
 		}
 		w.Fstab, spec = printable(l.text), strings.ReplaceAll(l.fields[0], `"`, "")
 	}
@@ -218,15 +218,15 @@ func (b *batch) askMount(point string) wire.Answer {
 	return wire.Answer{Mount: w}
 }
 
-// namedDevice is the real path of the block device that the first field of a line of fstab(5)
-// names: by path, UUID, label or partition. It is empty where that names none.
+// namedDevice returns the real path of the block device that the first field of a line of fstab(5)
+// names, by path, UUID, label or partition. It returns "" if the field names no device.
 func namedDevice(ctx context.Context, spec string) (string, error) {
 	if tag, value, ok := strings.Cut(spec, "="); ok && value != "" && slices.Contains([]string{"UUID", "LABEL", "PARTUUID", "PARTLABEL", "ID"}, tag) {
 		o, err := ask(ctx, "findfs", spec)
 		if err != nil {
-			return "", fmt.Errorf("what %s is in fstab: %w", spec, err)
+			return "", fmt.Errorf("find the device of %s in fstab: %w", spec, err)
 		}
-		if o.exit == 1 { // findfs(8): none has it
+		if o.exit == 1 { // findfs(8): not found
 			return "", nil
 		}
 		if o.exit != 0 {
@@ -244,12 +244,13 @@ func namedDevice(ctx context.Context, spec string) (string, error) {
 	return actual, nil
 }
 
-// realSource is the path of the device that is mounted, or the source as it stands where that is no device.
+// realSource returns the real path of the mounted device, or the source as given if that is not a
+// device.
 func (s *storage) realSource(e *mountEntry) string {
 	if actual, err := realPath(e.source); err == nil && strings.HasPrefix(e.source, "/dev/") {
 		return actual
 	}
-	// The kernel calls some root devices /dev/root; the number tells which it is.
+	// The kernel calls some root devices /dev/root: the number identifies the device.
 	if target, err := readLink(unix.AT_FDCWD, "/sys/dev/block/"+e.dev); err == nil && exists("/dev/"+path.Base(target)) {
 		return "/dev/" + path.Base(target)
 	}

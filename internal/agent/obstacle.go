@@ -10,18 +10,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Before anything is written for a message of orders, each path is looked at: a file system that is
-// read-only, a flag of chattr(1) or a mount point would stop the transaction half-way, and the
-// kernel's words for them do not say which.
+// Before the first change of a message of orders, every path in it is checked: a read-only file
+// system, a flag of chattr(1) or a mount point would stop the transaction half-way, and the
+// kernel's error does not say which of them it was.
 
-// obstacles finds what would keep operations from being done.
+// obstacles finds reasons why an operation would fail.
 type obstacles struct {
 	storage *storage
 	apt     bool
 }
 
-// to is the error of what keeps an entry from being replaced or removed; nil when nothing is
-// known to. It changes nothing.
+// to returns why an entry cannot be replaced or removed, or nil if no reason is known. It changes
+// nothing.
 func (o *obstacles) to(p string) error {
 	dir, deeper := path.Dir(p), false
 	fd, err := openDir(dir, nil)
@@ -30,7 +30,7 @@ func (o *obstacles) to(p string) error {
 		fd, err = openDir(dir, nil)
 	}
 	if err != nil {
-		return nil // the operation itself says so
+		return nil // the operation itself reports the error
 	}
 	defer closeFD(fd)
 	if err := o.forbidden(fd, dir); err != nil || deeper {
@@ -42,12 +42,13 @@ func (o *obstacles) to(p string) error {
 	}
 	defer closeFD(entry)
 	if id := mountID(entry); id != mountID(fd) {
-		return fmt.Errorf("%s is itself a mount point%s, so it can be neither replaced nor removed: unmount it, or leave it out of the configuration", p, o.storage.mounted(id))
+		return fmt.Errorf("%s is itself a mount point%s, so it can be neither replaced nor removed: unmount it, or remove it "+
+			"from the configuration", p, o.storage.mounted(id))
 	}
 	return flagged(entry, p)
 }
 
-// toAttributes is the error of what keeps the attributes of an entry from being changed.
+// toAttributes returns why the attributes of an entry cannot be changed, or nil.
 func (o *obstacles) toAttributes(p string) error {
 	dir, err := openDir(path.Dir(p), nil)
 	if err != nil {
@@ -62,18 +63,19 @@ func (o *obstacles) toAttributes(p string) error {
 	return o.forbidden(fd, p)
 }
 
-// forbidden is the error of an entry on a read-only file system, or with a flag that forbids
+// forbidden returns the error of an entry on a read-only file system, or with a flag that forbids
 // changes.
 func (o *obstacles) forbidden(fd int, p string) error {
 	var st unix.Statfs_t
 	if unix.Fstatfs(fd, &st) == nil && st.Flags&unix.ST_RDONLY != 0 {
-		return fmt.Errorf("%s is on a read-only file system%s: make it writable first (mount -o remount,rw)", p, o.storage.mounted(mountID(fd)))
+		return fmt.Errorf("%s is on a read-only file system%s: remount it writable first (mount -o remount,rw MOUNTPOINT)",
+			p, o.storage.mounted(mountID(fd)))
 	}
 	return flagged(fd, p)
 }
 
-// flagged is the error of an entry with a flag of chattr(1) that forbids changes. Not each kernel
-// and file system tells.
+// flagged returns the error of an entry with a flag of chattr(1) that forbids changes. Not every
+// kernel and file system reports the flags.
 func flagged(fd int, p string) error {
 	var st unix.Statx_t
 	if unix.Statx(fd, "", unix.AT_EMPTY_PATH|unix.AT_SYMLINK_NOFOLLOW, unix.STATX_TYPE, &st) != nil {
@@ -81,15 +83,14 @@ func flagged(fd int, p string) error {
 	}
 	switch {
 	case st.Attributes&unix.STATX_ATTR_IMMUTABLE != 0:
-		return fmt.Errorf("%s is immutable (lsattr). To permit changes: chattr -i %s", p, p)
+		return fmt.Errorf("%s is immutable (lsattr); to allow changes: chattr -i %s", p, p)
 	case st.Attributes&unix.STATX_ATTR_APPEND != 0:
-		return fmt.Errorf("%s is append-only (lsattr). To permit other changes: chattr -a %s", p, p)
+		return fmt.Errorf("%s is append-only (lsattr); to allow other changes: chattr -a %s", p, p)
 	}
 	return nil
 }
 
-// toOp is the error of what keeps an operation from being done, as far as that can be seen
-// without changing anything.
+// toOp returns why an operation would fail, as far as that can be seen without changing anything.
 func (o *obstacles) toOp(op *wire.Op) error {
 	var entries, directories []string
 	switch {
@@ -123,8 +124,8 @@ func (o *obstacles) toOp(op *wire.Op) error {
 	return nil
 }
 
-// first finds the first of some orders that cannot be done. What comes after one that shows
-// other files on the paths of later ones is not looked at.
+// first finds the first of the orders that would fail. It stops at an operation that may change
+// which files are on the paths of later ones.
 func (o *obstacles) first(orders []wire.Order) (id int, err error) {
 	for i := range orders {
 		op := &orders[i].Op
@@ -138,8 +139,8 @@ func (o *obstacles) first(orders []wire.Order) (id int, err error) {
 	return 0, nil
 }
 
-// remounts tells whether the package manager makes a read-only /usr writable itself, as apt.conf(5)
-// can have it.
+// remounts reports whether apt remounts a read-only /usr writable by itself, with a hook as in
+// apt.conf(5).
 func (o *obstacles) remounts() bool {
 	if !o.apt || o.toAttributes("/usr") == nil {
 		return false
@@ -148,7 +149,7 @@ func (o *obstacles) remounts() bool {
 	return err == nil && strings.Contains(hooks.stdout.String(), "remount")
 }
 
-// opens tells whether an operation shows other files on the paths of later ones.
+// opens reports whether an operation may change which files are on the paths of later ones.
 func opens(op *wire.Op) bool {
 	return op.Mount != nil || op.Package != nil ||
 		op.Unit != nil && (strings.HasSuffix(op.Unit.Name, ".mount") || strings.HasSuffix(op.Unit.Name, ".automount"))

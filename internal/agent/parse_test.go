@@ -125,8 +125,8 @@ func TestInUse(t *testing.T) {
 		t.Errorf("a free device: %s", why)
 	}
 	for want, spoil := range map[string]func(*wire.Block){
-		"no such":              func(b *wire.Block) { b.Path = "" },
-		"no size":              func(b *wire.Block) { b.Size = 0 },
+		"not found":            func(b *wire.Block) { b.Path = "" },
+		"its size is 0":        func(b *wire.Block) { b.Size = 0 },
 		"read-only":            func(b *wire.Block) { b.ReadOnly = true },
 		"mounted on /a and /b": func(b *wire.Block) { b.Mounts = []string{"/a", "/b"} },
 		"swap":                 func(b *wire.Block) { b.Swap = true },

@@ -11,33 +11,36 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// storage is the host's block devices, and what is mounted from them.
+// storage is the host's block devices and their mounts.
 type storage struct {
 	mountinfo, swaps, byUUID string
 	fstab                    *fstab
 	programs                 *programs
 }
 
-// mkfs performs a MkfsOp. Its own look is what protects the device: mkfs.ext4 overwrites silently where there is no terminal.
+// mkfs performs a MkfsOp. The check here is what protects the data on the device: without a
+// terminal, mkfs.ext4 overwrites it without asking.
 func (s *storage) mkfs(op *wire.MkfsOp) error {
 	limit := map[string]int{"xfs": 12, "ext4": 16}[op.Type] // bytes in a label: mkfs.xfs(8), mke2fs(8)
 	if limit == 0 {
-		return fmt.Errorf("%s is no type of file system that is made: it has to be xfs or ext4", quote(op.Type))
+		return fmt.Errorf("unsupported file system type %s: use xfs or ext4", quote(op.Type))
 	}
 	if len(op.Label) > limit || strings.HasPrefix(op.Label, "-") || strings.ContainsAny(op.Label, " \t\n\"\\") {
-		return fmt.Errorf("%s is no label of %s: it has up to %d bytes, no white space, and no minus first", quote(op.Label), op.Type, limit)
+		return fmt.Errorf("invalid label %s of %s: use up to %d bytes, without white space, quotes and backslashes, and no minus first",
+			quote(op.Label), op.Type, limit)
 	}
 	b, err := s.block(context.Background(), op.Device, s.mounts)
 	if err != nil {
-		return fmt.Errorf("no file system is made: %w", err)
+		return fmt.Errorf("no file system was created: %w", err)
 	}
 	if why := inUse(b); why != "" {
-		return fmt.Errorf("refused: no file system is made on %s: %s", op.Device, why)
+		return fmt.Errorf("refused: cannot create a file system on %s: %s", op.Device, why)
 	}
-	// The kernel knows of uses that none of the above shows, as mounts in other namespaces.
+	// The kernel also knows of other uses, such as mounts in other namespaces: O_EXCL fails then
+	// (open(2)).
 	fd, err := open(unix.AT_FDCWD, b.Path, unix.O_RDWR|unix.O_EXCL, 0)
 	if err != nil {
-		return fmt.Errorf("refused: no file system is made on %s: it cannot be had exclusively: %w", op.Device, err)
+		return fmt.Errorf("refused: cannot create a file system on %s: no exclusive access: %w", op.Device, err)
 	}
 	closeFD(fd)
 	argv := []string{"mkfs." + op.Type, "-q"}
@@ -59,23 +62,24 @@ func (s *storage) mkfs(op *wire.MkfsOp) error {
 		return fmt.Errorf("sync %s: %w", b.Path, err)
 	}
 	if exists("/run/udev/control") {
-		// Links by UUID follow a moment later. Without them nothing is wrong, so a failure is none.
+		// udev creates the links by UUID a moment later. The file system works without them, so a failure
+		// does not matter.
 		_ = s.programs.change("udevadm", "settle", "--timeout=30")
 	}
 	tags, err := probe(context.Background(), b.Path)
 	if err == nil && tags["TYPE"] != op.Type {
-		err = fmt.Errorf("mkfs.%s reported success, and %s has no %s file system", op.Type, b.Path, op.Type)
+		err = fmt.Errorf("mkfs.%s reported success, but %s has no %s file system", op.Type, b.Path, op.Type)
 	}
 	return err
 }
 
-// inUse says why a device is not free, or "".
+// inUse returns why a device is not free, or "".
 func inUse(b *wire.Block) string {
 	switch {
 	case b.Path == "":
-		return "there is no such block device"
+		return "block device not found"
 	case b.Size == 0:
-		return "it has no size"
+		return "its size is 0"
 	case b.ReadOnly:
 		return "it is read-only"
 	case len(b.Mounts) > 0:
@@ -87,14 +91,15 @@ func inUse(b *wire.Block) string {
 	case len(b.Partitions) > 0:
 		return "it has the partitions " + strings.Join(b.Partitions, " and ")
 	case b.Signature != "":
-		return "it holds data (" + b.Signature + ", label " + quote(b.Label) + ", UUID " + quote(b.UUID) + ")"
+		return "it is not empty (" + b.Signature + ", label " + quote(b.Label) + ", UUID " + quote(b.UUID) + ")"
 	case b.Data != "":
-		return "it holds data without a signature (" + b.Data + ")"
+		return "it has data without a signature (" + b.Data + ")"
 	}
 	return ""
 }
 
-// mount performs a MountOp. fstab changes first, so that a power cut leaves what the next start mounts.
+// mount performs a MountOp. It changes fstab first: after a power cut, the host starts with the
+// wanted mounts.
 func (s *storage) mount(op *wire.MountOp) error {
 	if err := checkPath(op.Path); err != nil {
 		return err
@@ -119,11 +124,11 @@ func (s *storage) mount(op *wire.MountOp) error {
 	}
 	if want && mounted != nil && op.Device != "" {
 		if actual, err := realPath(op.Device); err != nil || actual != s.realSource(mounted) {
-			return fmt.Errorf("%s is mounted on %s already, and not %s", s.realSource(mounted), op.Path, op.Device)
+			return fmt.Errorf("%s is already mounted on %s, not %s", s.realSource(mounted), op.Path, op.Device)
 		}
 	}
 	text := editFstab(string(old), op.Path, line)
-	if text != string(old) { // what is not changed may be read-only
+	if text != string(old) { // an unchanged fstab may be on a read-only file system
 		if err := s.fstab.verify(text, op.Path); err != nil {
 			return err
 		}
@@ -142,14 +147,14 @@ func (s *storage) mount(op *wire.MountOp) error {
 	}
 	if err != nil {
 		if back := s.fstab.write(text, string(old)); back != nil {
-			return fmt.Errorf("%w; and %s could not be put back: %w", err, s.fstab.path, back)
+			return fmt.Errorf("%w; %s could not be restored: %w", err, s.fstab.path, back)
 		}
 	}
 	return err
 }
 
-// wantedLine is the line that fstab is to have for a mount point, "" for none, and whether it is to
-// be mounted.
+// wantedLine returns the line of fstab that a mount point is to have ("" for none), and whether it
+// is to be mounted.
 func (s *storage) wantedLine(op *wire.MountOp) (line string, mounted bool, err error) {
 	switch {
 	case op.Remove:
@@ -159,13 +164,13 @@ func (s *storage) wantedLine(op *wire.MountOp) (line string, mounted bool, err e
 		return line, true, err
 	}
 	if line = *op.Line; strings.ContainsAny(line, "\n\r\x00") || line != "" && fstabLines(line)[0].point() != op.Path {
-		return "", false, fmt.Errorf("%s is no line of fstab for %s", quote(line), op.Path)
+		return "", false, fmt.Errorf("invalid fstab line %s for %s", quote(line), op.Path)
 	}
 	return line, op.Mounted, checkOptions(op.Options)
 }
 
-// remount brings a mount to its options, also where fstab says the same as before: somebody may
-// have remounted it with others.
+// remount applies the options of a mount, even if its line in fstab did not change: another user
+// may have remounted it with other options.
 func (s *storage) remount(op *wire.MountOp, line string) error {
 	options := "remount," + strings.Join(op.Options, ",")
 	switch {
@@ -177,28 +182,28 @@ func (s *storage) remount(op *wire.MountOp, line string) error {
 	return s.programs.change("mount", "-o", options, "--", op.Path)
 }
 
-// mountLine makes the line of fstab(5) for what is on a device.
+// mountLine returns the line of fstab(5) for the file system on a device.
 func (s *storage) mountLine(op *wire.MountOp) (string, error) {
 	device, err := realPath(op.Device)
 	if err != nil {
 		return "", err
 	}
 	if kindOf(device) != unix.S_IFBLK {
-		return "", fmt.Errorf("%s is no block device", op.Device)
+		return "", fmt.Errorf("%s is not a block device", op.Device)
 	}
 	tags, err := probe(context.Background(), device)
 	if err != nil {
 		return "", err
 	}
 	if tags["UUID"] == "" || tags["TYPE"] != op.Type {
-		return "", fmt.Errorf("%s holds no %s file system, but %s", op.Device, op.Type, quote(tags["TYPE"]))
+		return "", fmt.Errorf("%s has no %s file system; blkid reports %s", op.Device, op.Type, quote(tags["TYPE"]))
 	}
 	options := []string{"defaults"}
 	if len(op.Options) > 0 {
 		options = append([]string(nil), op.Options...)
 	}
 	if !slices.Contains(options, "nofail") {
-		// Without it a missing disk would keep the host from starting.
+		// Without nofail, the host would not start while the disk is missing.
 		options = append(options, "nofail")
 	}
 	if err := checkOptions(options); err != nil {
@@ -211,17 +216,19 @@ func (s *storage) mountLine(op *wire.MountOp) (string, error) {
 	return "UUID=" + tags["UUID"] + " " + escape(op.Path) + " " + op.Type + " " + strings.Join(options, ",") + " 0 " + pass, nil
 }
 
-// checkOptions refuses what would be more than one mount option, or end the field of fstab.
+// checkOptions refuses anything that is not exactly one mount option, or that would end the field
+// in fstab.
 func checkOptions(options []string) error {
 	for _, o := range options {
 		if o == "" || strings.ContainsAny(o, ", \t\r\n\\\"#") {
-			return fmt.Errorf("%s is no mount option", quote(o))
+			return fmt.Errorf("invalid mount option %s", quote(o))
 		}
 	}
 	return nil
 }
 
-// emptyMountPoint refuses what is no directory, or has files that a mount would hide.
+// emptyMountPoint refuses a mount point that is not a directory, or whose files the mount would
+// hide.
 func emptyMountPoint(point string) error {
 	p, err := at(point)
 	if err != nil {
@@ -232,17 +239,17 @@ func emptyMountPoint(point string) error {
 	case p.was.Kind != wire.Directory:
 		return fmt.Errorf("the mount point %s is not an existing directory", point)
 	case !p.was.Empty:
-		return fmt.Errorf("the mount point %s is not empty: a mount would hide what is in it; move it away first", point)
+		return fmt.Errorf("the mount point %s is not empty: a mount would hide its contents: move them to another directory first", point)
 	}
 	if actual, err := realPath(point); err != nil || actual != point {
-		return fmt.Errorf("the mount point %s is reached through a link: use %s", point, actual)
+		return fmt.Errorf("the mount point %s leads through a link: use %s", point, actual)
 	}
 	return nil
 }
 
-// remountOptions are the options that bring a mount to what a line of fstab says: mount(8) clears a flag only where its opposite
-// is given, and mount(2) leaves noatime as it is unless it gets another word on it, which atime is not. Those of the line come
-// last, and count.
+// remountOptions returns the options that make a mount match a line of fstab. mount(8) clears a
+// flag only if its opposite is given, and mount(2) keeps noatime unless another option about access
+// times is given, and atime does not count as one. The options of the line come last, so they win.
 func remountOptions(line string) string {
 	options := "defaults"
 	if f := fstabLines(line)[0].fields; len(f) > 3 {
@@ -256,12 +263,12 @@ func remountOptions(line string) string {
 	return "remount,diratime,relatime," + options
 }
 
-// mountNow mounts what fstab has for a mount point, and looks whether it stays.
+// mountNow mounts a mount point from its line in fstab, and checks that it stays mounted.
 func (s *storage) mountNow(point, line string) error {
 	if line == "" {
 		return fmt.Errorf("fstab has no line for %s", point)
 	}
-	// Once more, since having systemd read fstab takes its time.
+	// Again, since systemd takes some time to read fstab.
 	if err := emptyMountPoint(point); err != nil {
 		return err
 	}
@@ -270,7 +277,7 @@ func (s *storage) mountNow(point, line string) error {
 	}
 	entries, err := s.mounts()
 	if err == nil && mountAt(entries, point) == nil {
-		err = fmt.Errorf("mount reported success, and nothing is mounted on %s", point)
+		err = fmt.Errorf("mount reported success, but nothing is mounted on %s", point)
 	}
 	return err
 }

@@ -162,7 +162,7 @@ func diskRefusals(disks []string) []refusal {
 			prepare: point, problem: "holds xfs", op: mount(disk, "ext4"), refuses: "xfs", cleanup: unpoint,
 		},
 		{
-			kind: "mount", name: "no file system", prepare: [][]string{{"mkdir", dataPoint}}, op: mount(disk, "xfs"), refuses: "holds no xfs", cleanup: [][]string{{"rmdir", dataPoint}},
+			kind: "mount", name: "no file system", prepare: [][]string{{"mkdir", dataPoint}}, op: mount(disk, "xfs"), refuses: "has no xfs", cleanup: [][]string{{"rmdir", dataPoint}},
 		},
 	}
 }

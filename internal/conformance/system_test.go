@@ -240,7 +240,7 @@ func hostileRefusals() []refusal {
 		{wire.Op{Restore: &wire.RestoreOp{Path: "/etc/passwd"}}, "restore is only for undo"},
 		{wire.Op{Run: &wire.RunOp{Argv: []string{"./case"}}}, "absolute"},
 		{wire.Op{Run: &wire.RunOp{}}, "no program"},
-		{wire.Op{Mount: &wire.MountOp{Path: "/srv", Line: new("x /srv xfs defaults 0 0\ny /etc xfs defaults 0 0")}}, "no line of fstab"},
+		{wire.Op{Mount: &wire.MountOp{Path: "/srv", Line: new("x /srv xfs defaults 0 0\ny /etc xfs defaults 0 0")}}, "invalid fstab line"},
 		{wire.Op{}, "unknown type of operation"},
 	} {
 		all = append(all, refusal{kind: "helper", name: fmt.Sprintf("hostile %d", i), op: &c.op, refuses: c.refuses})
