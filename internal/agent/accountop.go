@@ -9,7 +9,7 @@ import (
 	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
-// checkAccount refuses names that useradd(8) or a shell would not take for what they are.
+// checkAccount refuses names that useradd(8) or a shell would not take as names.
 func checkAccount(name string) error {
 	ok := name != "" && len(name) <= 32
 	digits := true
@@ -18,25 +18,25 @@ func checkAccount(name string) error {
 		ok = ok && (letterOrDigit(r) || r == '_' || i > 0 && (r == '-' || r == '.' || r == '$' && i == len(name)-1))
 	}
 	if !ok || digits {
-		return fmt.Errorf("%s is no name of a user or group", quote(name))
+		return fmt.Errorf("%s is not a valid name of a user or group", quote(name))
 	}
 	return nil
 }
 
-// checkField refuses what would break a line of passwd(5).
+// checkField refuses values that would break a line of passwd(5).
 func checkField(what string, value *string) error {
 	if value == nil {
 		return nil
 	}
 	for _, r := range *value {
 		if r < ' ' || r == ':' || r == 0x7f {
-			return fmt.Errorf("%s %s has a character that passwd(5) has no room for", what, quote(*value))
+			return fmt.Errorf("%s %s has a character that passwd(5) does not allow", what, quote(*value))
 		}
 	}
 	return nil
 }
 
-// performUser performs a UserOp. A home directory is never made, moved or removed.
+// performUser performs a UserOp. It never creates, moves or removes a home directory.
 func (db *accountDB) performUser(op *wire.UserOp) error {
 	if err := checkAccount(op.Name); err != nil {
 		return err
@@ -58,14 +58,14 @@ func (db *accountDB) performUser(op *wire.UserOp) error {
 		if op.System {
 			argv = append(argv, "-r")
 		}
-		if g, _ := a.group(op.Name); op.Group == nil && g != nil { // of the files, which are read
-			// useradd would make the group, and fails when it is there.
+		if g, _ := a.group(op.Name); op.Group == nil && g != nil { // only groups of the local file: those are read
+			// useradd would create the group, and fails if it exists.
 			op.Group = &op.Name
 		}
 	}
 	if op.UID != nil {
 		if *op.UID < 0 {
-			return fmt.Errorf("%d is no user ID", *op.UID)
+			return fmt.Errorf("invalid user ID %d", *op.UID)
 		}
 		argv = append(argv, "-u", strconv.Itoa(*op.UID))
 	}
@@ -93,7 +93,7 @@ func (db *accountDB) performUser(op *wire.UserOp) error {
 		argv = append(argv, "-G", strings.Join(*op.Groups, ","))
 	}
 	if len(argv) == 1 {
-		return fmt.Errorf("no change of user %s was given", op.Name)
+		return fmt.Errorf("nothing to change about user %s", op.Name)
 	}
 	return db.programs.change(append(argv, "--", op.Name)...)
 }
@@ -122,26 +122,27 @@ func (db *accountDB) performGroup(op *wire.GroupOp) error {
 	}
 	if op.GID != nil {
 		if *op.GID < 0 {
-			return fmt.Errorf("%d is no group ID", *op.GID)
+			return fmt.Errorf("invalid group ID %d", *op.GID)
 		}
 		argv = append(argv, "-g", strconv.Itoa(*op.GID))
 	}
 	if len(argv) == 1 && !op.Create {
-		return fmt.Errorf("no change of group %s was given", op.Name)
+		return fmt.Errorf("nothing to change about group %s", op.Name)
 	}
 	return db.programs.change(append(argv, "--", op.Name)...)
 }
 
-// undoUser is an undo that is fine with an account that is there already.
+// undoUser turns an undo that creates a user into one that also succeeds if the user exists.
 func (db *accountDB) undoUser(op *wire.UserOp) *wire.UserOp {
 	undo := *op
-	if u, _ := db.read().user(op.Name); op.Create && u != nil { // where the files cannot be read, performUser fails
+	// If the files cannot be read, performUser fails.
+	if u, _ := db.read().user(op.Name); op.Create && u != nil {
 		undo.Create, undo.System = false, false
 	}
 	return &undo
 }
 
-// undoGroup is an undo that is fine with a group that is there already.
+// undoGroup turns an undo that creates a group into one that also succeeds if the group exists.
 func (db *accountDB) undoGroup(op *wire.GroupOp) *wire.GroupOp {
 	undo := *op
 	if g, _ := db.read().group(op.Name); op.Create && g != nil {

@@ -15,11 +15,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// user is a line of passwd(5), group one of group(5).
+// user is a line of passwd(5), and group is a line of group(5).
 type user struct {
 	name, gecos, home, shell string
 	uid, gid                 int
-	remote                   bool // of a directory service
+	remote                   bool // from a directory service
 }
 
 type group struct {
@@ -28,7 +28,8 @@ type group struct {
 	members []string
 }
 
-// parseColons calls each for the lines that have at least n fields. Lines of NIS (+name, -name) are no accounts.
+// parseColons calls each for the lines that have at least n fields. Comments and the lines of NIS
+// (+name, -name) are left out: they are not accounts.
 func parseColons(data []byte, n int, each func(f []string)) {
 	for line := range strings.Lines(string(data)) {
 		text := strings.TrimSuffix(line, "\n")
@@ -62,22 +63,23 @@ func parseGroup(data []byte) (groups []group) {
 	return groups
 }
 
-// accountDB is where the host has its users and groups, and changes them.
+// accountDB reads and changes the host's users and groups.
 type accountDB struct {
 	passwd, group string
-	getent        bool // ask getent(1) for accounts that the files do not have
+	getent        bool // also look up accounts with getent(1) that the files do not have
 	programs      *programs
 }
 
-// accounts are the users and groups of the host, read once and completed by getent(1) for keys that the files do not have.
+// accounts are the users and groups of the host: the files are read once, and getent(1) adds keys
+// that they do not have.
 type accounts struct {
 	mu     sync.Mutex
 	db     *accountDB
 	users  []user
 	groups []group
 	err    error
-	// unknown has the databases that getent could not look into: what is not known yet may be
-	// there.
+	// unknown has an error for each database that getent could not search: an account that was not
+	// found may exist there.
 	unknown map[string]error
 }
 
@@ -92,7 +94,8 @@ func (db *accountDB) read() *accounts {
 	return a
 }
 
-// complete asks getent once for each kind about names and numbers that are not known yet (LDAP, SSSD).
+// complete looks up names and numbers that the files do not have (LDAP, SSSD), with one getent for
+// users and one for groups.
 func (a *accounts) complete(ctx context.Context, users, groups []string) {
 	if !a.db.getent || a.err != nil {
 		return
@@ -135,8 +138,8 @@ func (a *accounts) complete(ctx context.Context, users, groups []string) {
 	wg.Wait()
 }
 
-// getent asks getent(1) about keys. That one is not found is its exit status 2; a host without
-// getent has no accounts but those of the files.
+// getent looks up keys with getent(1). Its exit status 2 means that a key was not found. A host
+// without getent has only the accounts of the files.
 func getent(ctx context.Context, database string, keys []string) (string, error) {
 	o, err := ask(ctx, append([]string{"getent", database, "--"}, keys...)...)
 	if errors.Is(err, errNotInstalled) {
@@ -151,40 +154,40 @@ func getent(ctx context.Context, database string, keys []string) (string, error)
 	return o.stdout.String(), nil
 }
 
-// user finds an account by its name, or by its number where that is not a name. It is nil without
-// an error where there is none.
+// user finds an account by its name, or else by its number. It returns nil without an error if the
+// account does not exist.
 func (a *accounts) user(key string) (*user, error) {
 	i := slices.IndexFunc(a.users, func(u user) bool { return u.name == key })
 	if n, err := strconv.Atoi(key); i < 0 && err == nil {
 		i = slices.IndexFunc(a.users, func(u user) bool { return u.uid == n })
 	}
 	if i < 0 {
-		return nil, a.cannotTell("passwd")
+		return nil, a.lookupError("passwd")
 	}
 	return &a.users[i], nil
 }
 
-// group finds a group as user finds an account.
+// group finds a group by its name, or else by its number, as user does.
 func (a *accounts) group(key string) (*group, error) {
 	i := slices.IndexFunc(a.groups, func(g group) bool { return g.name == key })
 	if n, err := strconv.Atoi(key); i < 0 && err == nil {
 		i = slices.IndexFunc(a.groups, func(g group) bool { return g.gid == n })
 	}
 	if i < 0 {
-		return nil, a.cannotTell("group")
+		return nil, a.lookupError("group")
 	}
 	return &a.groups[i], nil
 }
 
-// cannotTell is why what is not known of a database may be there all the same, or nil.
-func (a *accounts) cannotTell(database string) error {
+// lookupError returns why an account that was not found may still exist, or nil.
+func (a *accounts) lookupError(database string) error {
 	if a.err != nil {
 		return a.err
 	}
 	return a.unknown[database]
 }
 
-// nameOwner gives a file the names of its owner and group: the numbers where they have none.
+// nameOwner sets the names of a file's owner and group, or their numbers if they have no names.
 func (a *accounts) nameOwner(f *wire.File) error {
 	u, err := a.user(strconv.Itoa(f.UID))
 	if err != nil {
@@ -204,8 +207,8 @@ func (a *accounts) nameOwner(f *wire.File) error {
 	return nil
 }
 
-// askUser answers AskUser. Only where it is asked for does it look at the home, which may be on a
-// server that does not answer.
+// askUser answers AskUser. It checks the home directory only on request: that may be on a server
+// that does not answer.
 func (a *accounts) askUser(name string, usable bool) wire.Answer {
 	u, err := a.user(name)
 	if err != nil {
@@ -243,8 +246,8 @@ func (a *accounts) askUser(name string, usable bool) wire.Answer {
 	return wire.Answer{User: w}
 }
 
-// kindAt is the kind of what a path leads to for the kernel, whoever made the links on it: the home
-// of an account is what the account itself finds there.
+// kindAt returns the kind of what a path leads to. It follows all links, as the account itself does
+// when it enters its home.
 func kindAt(p string) (wire.Kind, error) {
 	var st unix.Stat_t
 	err := unix.Stat(p, &st)
@@ -257,8 +260,8 @@ func kindAt(p string) (wire.Kind, error) {
 	return stated(&st).Kind, nil
 }
 
-// expired tells whether an account has expired: the eighth field of shadow(5) is a day, counted
-// from 1970 on.
+// expired reports whether an account has expired: the eighth field of shadow(5) is a day, counted
+// from 1970-01-01.
 func expired(shadow []byte, name string, now time.Time) (yes bool) {
 	parseColons(shadow, 8, func(f []string) {
 		day, err := strconv.ParseInt(f[7], 10, 64)
@@ -302,7 +305,7 @@ func (db *accountDB) ids(at wire.Attributes) (uid, gid int, err error) {
 		if u != nil {
 			uid = u.uid
 		} else if uid, err = id(*at.Owner); err != nil {
-			return 0, 0, fmt.Errorf("there is no user %s on this host", quote(*at.Owner))
+			return 0, 0, fmt.Errorf("user %s not found on this host", quote(*at.Owner))
 		}
 	}
 	if at.Group != nil {
@@ -313,13 +316,13 @@ func (db *accountDB) ids(at wire.Attributes) (uid, gid int, err error) {
 		if g != nil {
 			gid = g.gid
 		} else if gid, err = id(*at.Group); err != nil {
-			return 0, 0, fmt.Errorf("there is no group %s on this host", quote(*at.Group))
+			return 0, 0, fmt.Errorf("group %s not found on this host", quote(*at.Group))
 		}
 	}
 	return uid, gid, nil
 }
 
-// id reads a number that chown(2) takes; the largest one is its "no change".
+// id parses a number for chown(2). The largest one is refused: it means "no change" there.
 func id(s string) (int, error) {
 	n, err := strconv.ParseUint(s, 10, 32)
 	if err == nil && n == 1<<32-1 {

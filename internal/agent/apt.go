@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// apt is the package manager of Debian's family, with dpkg behind it.
+// apt is the package manager of Debian and its derivatives, with dpkg behind it.
 type apt struct {
 	manager
 	dpkg string // dpkg's administrative directory
@@ -26,7 +26,7 @@ func (a *apt) isNative(i instance, own string) bool {
 
 func (a *apt) full(i instance) string { return i.name + ":" + i.arch }
 
-// instances reads dpkg's status file, and the updates of it that an interrupted dpkg left.
+// instances reads dpkg's status file, and the updates that an interrupted dpkg left beside it.
 func (a *apt) instances(_ context.Context, names []string) (map[instance]*wire.Package, error) {
 	var wanted map[string]bool
 	if names != nil {
@@ -50,7 +50,7 @@ func (a *apt) instances(_ context.Context, names []string) (map[instance]*wire.P
 	for _, file := range files {
 		fd, err := open(unix.AT_FDCWD, file, unix.O_RDONLY, 0)
 		if absent(err) && file != files[0] {
-			continue // merged meanwhile
+			continue // dpkg has merged it into status
 		}
 		if err != nil {
 			return nil, fmt.Errorf("open %s: %w", file, err)
@@ -75,17 +75,17 @@ func (a *apt) candidates(ctx context.Context, names []string) (map[string]string
 	return parsePolicy(o.stdout.String()), nil
 }
 
-// aptEnv keeps maintainer scripts and hooks from asking, and from restarting what nobody named.
+// aptEnv keeps maintainer scripts and hooks from asking questions, and from restarting other
+// services.
 var aptEnv = []string{"DEBIAN_FRONTEND=noninteractive", "NEEDRESTART_SUSPEND=1", "APT_LISTCHANGES_FRONTEND=none"}
 
-// keepConffiles answers dpkg's question about changed configuration files: the host's stay.
+// keepConffiles answers dpkg's question about changed configuration files: the host's files stay.
 var keepConffiles = []string{"-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold", "-o", "DPkg::Lock::Timeout=120",
-	// dpkg and its maintainer scripts get the host's lock as well, which run gives programs as
-	// descriptor 3.
+	// dpkg and its maintainer scripts inherit the host's lock as well. run passes it as descriptor 3.
 	"-o", "APT::Keep-Fds::=3"}
 
 func (a *apt) remove(names []string) error {
-	// apt-get would remove as well what needs them.
+	// apt-get would also remove the packages that need them; dpkg refuses.
 	if err := a.run(nil, append([]string{"dpkg", "--simulate", "--remove", "--"}, names...)...); err != nil {
 		return err
 	}
@@ -95,19 +95,19 @@ func (a *apt) remove(names []string) error {
 func (a *apt) argv() []string { return append([]string{"apt-get", "-y", "-q"}, keepConffiles...) }
 
 func (a *apt) install(specs []string) error {
-	// Names are names, not patterns; and nothing is removed to make room.
+	// Names are not taken as patterns, and no package is removed to make room.
 	get := append(a.argv(), "-o", "APT::Cmd::Pattern-Only=true", "--no-install-recommends", "--no-remove")
 	if slices.ContainsFunc(specs, func(s string) bool { return strings.Contains(s, "=") }) {
 		get = append(get, "--allow-downgrades")
 	}
 	install := append(append(slices.Clone(get), "install", "--"), specs...)
 	err := a.get(install)
-	// The lists are fetched only when they turn out to be too old: it takes longer than most
+	// The package lists are fetched only when they turn out to be too old: that takes longer than most
 	// installations.
 	for _, sign := range []string{"Unable to locate package", "has no installation candidate", "404  Not Found", "Failed to fetch", "was not found", "Hash Sum mismatch"} {
 		if err != nil && strings.Contains(outputOf(err), sign) {
-			// One repository that is broken, of somebody else perhaps, fails it, and what is to be
-			// installed may be in another.
+			// One broken repository makes the update fail, and it may have nothing to do with the packages
+			// to install: the installation is tried all the same.
 			update := a.get([]string{"apt-get", "-q", "update"})
 			err = bothFailed(a.get(install), update)
 			break
@@ -119,8 +119,8 @@ func (a *apt) install(specs []string) error {
 	if err != nil {
 		return err
 	}
-	// apt-get takes a package of which dpkg demands that it be installed anew (dpkg(1),
-	// reinst-required) for one that is there.
+	// apt-get considers a package installed that dpkg wants to have installed again (reinst-required
+	// in dpkg(1)).
 	again, err := a.reinstall(specs)
 	if err == nil && len(again) > 0 {
 		err = a.get(append(append(get, "install", "--reinstall", "--"), again...))
@@ -128,7 +128,7 @@ func (a *apt) install(specs []string) error {
 	return err
 }
 
-// reinstall leaves the packages that dpkg wants to be installed anew.
+// reinstall returns the packages that dpkg wants to have installed again.
 func (a *apt) reinstall(specs []string) (again []string, err error) {
 	var names []string
 	for _, spec := range specs {
@@ -144,7 +144,7 @@ func (a *apt) reinstall(specs []string) (again []string, err error) {
 	return again, err
 }
 
-// get runs apt-get; where a dpkg was interrupted, that is repaired first.
+// get runs apt-get. If a dpkg run was interrupted, it is completed first.
 func (a *apt) get(argv []string) error {
 	err := a.run(aptEnv, argv...)
 	if err != nil && strings.Contains(outputOf(err), "dpkg was interrupted") {
@@ -175,8 +175,8 @@ func (a *apt) tryRemove(names []string) error {
 	return a.run(nil, append([]string{"dpkg", "--force-remove-reinstreq", "--simulate", "--remove", "--"}, names...)...)
 }
 
-// removeBroken does what apt-get does not: it does nothing at all while a package is half
-// installed.
+// removeBroken removes packages with dpkg, since apt-get refuses to do anything while a package is
+// half installed.
 func (a *apt) removeBroken(names []string) error {
 	return a.run(aptEnv, append([]string{"dpkg", "--force-remove-reinstreq", "--remove", "--"}, names...)...)
 }

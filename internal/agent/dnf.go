@@ -20,8 +20,8 @@ func (d *dnf) isNative(i instance, own string) bool { return rpmNative(i.arch, o
 
 func (d *dnf) full(i instance) string { return i.name + "." + i.arch }
 
-// instances asks rpm. Of several versions of one, all count where it is asked for all packages,
-// and the last otherwise.
+// instances asks rpm. Of a package with several installed versions (as the kernel has), all count
+// if all packages are listed, and the last one otherwise.
 func (d *dnf) instances(ctx context.Context, names []string) (map[instance]*wire.Package, error) {
 	argv := []string{"rpm", "-q", "--qf", `%{NAME}\t%{EVR}\t%{ARCH}\n`}
 	if names == nil {
@@ -31,8 +31,8 @@ func (d *dnf) instances(ctx context.Context, names []string) (map[instance]*wire
 	if err != nil {
 		return nil, err
 	}
-	// With names, the exit status is the number of those that are not installed: whether rpm itself
-	// failed is in what it says.
+	// With names, the exit status is the number of packages that are not installed: only the output
+	// shows whether rpm itself failed.
 	if said := o.stderr.String(); strings.Contains(said, "error:") || names == nil && o.exit != 0 {
 		return nil, fmt.Errorf("rpm: exit status %d: %s", o.exit, lastLine(printable(said)))
 	}
@@ -43,8 +43,9 @@ func (d *dnf) candidates(ctx context.Context, names []string) (map[string]string
 	argv := []string{"dnf", "-q", "--cacheonly", "repoquery", "--latest-limit=1", "--qf", `%{name}\t%{evr}\t%{arch}\n`}
 	o, err := ask(ctx, append(argv, names...)...)
 	if err == nil && o.exit != 0 {
-		// There is no cache yet.
-		o, err = run(ctx, command{argv: append(append([]string{"dnf", "-q"}, argv[3:]...), names...), timeout: 5 * queryTimeout, keep: 8 << 20})
+		// Without a cache, dnf has to fetch the metadata first.
+		argv = append(append([]string{"dnf", "-q"}, argv[3:]...), names...)
+		o, err = run(ctx, command{argv: argv, timeout: 5 * queryTimeout, keep: 8 << 20})
 	}
 	if err != nil {
 		return nil, err
@@ -57,7 +58,7 @@ func (d *dnf) candidates(ctx context.Context, names []string) (map[string]string
 }
 
 func (d *dnf) remove(names []string) error {
-	// dnf would remove as well what needs them, and what nothing needs any more.
+	// dnf would also remove the packages that need them, and those that nothing needs any more.
 	if err := d.tryRemove(names); err != nil {
 		return err
 	}
@@ -78,8 +79,8 @@ func (d *dnf) install(specs []string) error {
 		argv = append(argv, name)
 	}
 	err := d.run(nil, argv...)
-	// dnf does nothing while the lists of one repository cannot be had, of somebody else perhaps,
-	// and what is to be installed may be in another.
+	// dnf refuses to do anything while the metadata of one repository cannot be fetched, which may
+	// have nothing to do with the packages to install: that repository is skipped.
 	for _, sign := range []string{"Failed to download metadata for repo", "Failed to synchronize cache for repo", "Cannot download repomd.xml"} {
 		if err != nil && strings.Contains(outputOf(err), sign) {
 			return bothFailed(d.run(nil, append([]string{"dnf", "--setopt=*.skip_if_unavailable=True"}, argv[1:]...)...), err)
@@ -88,8 +89,8 @@ func (d *dnf) install(specs []string) error {
 	return err
 }
 
-// repair does nothing: rpm works on after it was interrupted.
+// repair does nothing: rpm works after an interruption.
 func (d *dnf) repair() error { return nil }
 
-// removeBroken has no other way than remove.
+// removeBroken is not supported: rpm has only one way to remove a package.
 func (d *dnf) removeBroken([]string) error { return errors.ErrUnsupported }

@@ -9,7 +9,7 @@ import (
 	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
-// parseDpkg reads the wanted packages of a status file into found, all of them for nil.
+// parseDpkg reads the wanted packages of a status file into found; all packages if wanted is nil.
 func parseDpkg(r io.Reader, wanted map[string]bool, found map[instance]*wire.Package) error {
 	in := bufio.NewReaderSize(r, 128<<10)
 	var name, status, version, of string
@@ -45,7 +45,7 @@ func parseDpkg(r io.Reader, wanted map[string]bool, found map[instance]*wire.Pac
 				essential = essential || value == "yes"
 			}
 		}
-		for long { // the rest of a line that nobody asked for
+		for long { // skip the rest of a long line
 			_, err = in.ReadSlice('\n')
 			long = errors.Is(err, bufio.ErrBufferFull)
 		}
@@ -59,7 +59,7 @@ func parseDpkg(r io.Reader, wanted map[string]bool, found map[instance]*wire.Pac
 	}
 }
 
-// dpkgPackage reads a Status field: what is wanted, a flag, and the state (dpkg-query(1)).
+// dpkgPackage parses a Status field: the wanted state, a flag, and the state (dpkg-query(1)).
 func dpkgPackage(status, version string, essential bool) *wire.Package {
 	p := &wire.Package{Essential: essential}
 	f := strings.Fields(status)
@@ -83,7 +83,7 @@ func dpkgPackage(status, version string, essential bool) *wire.Package {
 	return p
 }
 
-// parsePolicy reads the output of apt-cache policy.
+// parsePolicy parses the output of apt-cache policy.
 func parsePolicy(text string) map[string]string {
 	versions := map[string]string{}
 	name := ""

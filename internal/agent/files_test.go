@@ -94,8 +94,8 @@ func TestWrite(t *testing.T) {
 	tr.must(write(old, "b", wire.Attributes{Mode: ptr(uint32(0o4755))}))
 	tr.want(old, wire.Regular, 0o4755, "b")
 	tr.refuses(write(old, "b", wire.Attributes{Mode: ptr(uint32(0o100644))}), "permission bits")
-	tr.refuses(write(old, "b", wire.Attributes{Owner: ptr("no-such-user")}), `no user "no-such-user"`)
-	tr.refuses(write(old, "b", wire.Attributes{Group: ptr("4294967295")}), "no group")
+	tr.refuses(write(old, "b", wire.Attributes{Owner: ptr("no-such-user")}), `user "no-such-user" not found`)
+	tr.refuses(write(old, "b", wire.Attributes{Group: ptr("4294967295")}), "not found")
 
 	// A link is replaced, and what it leads to stays.
 	link := tr.link("link", old)

@@ -45,9 +45,9 @@ func TestPackagesOnHost(t *testing.T) {
 			}
 			c.refuses(install("no-such-package-xyz"), "no-such-package-xyz")
 			for _, bad := range []string{"-y", "rsync-", "a b", "rsync/sid", "*", "^r", "$(x)", ""} {
-				c.refuses(install(bad), "no name of a package")
+				c.refuses(install(bad), "invalid package name")
 			}
-			c.refuses(install(demo+"=1;x"), "no version")
+			c.refuses(install(demo+"=1;x"), "invalid package version")
 			if family == lab.Debian {
 				// The lists are fetched when a name is not in them.
 				if out, err := h.Run(t.Context(), "sh", "-c", "rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin"); err != nil {
@@ -227,7 +227,7 @@ func TestUnitsOnHost(t *testing.T) {
 	if u := unit(name); u.ActiveState != "inactive" || u.UnitFileState != "disabled" {
 		t.Errorf("stopped: %+v", u)
 	}
-	c.refuses(do("-x.service", wire.UnitStart), "no name of a systemd unit")
+	c.refuses(do("-x.service", wire.UnitStart), "invalid name of a systemd unit")
 	c.refuses(do("nosuch.service", wire.UnitStart), "nosuch.service")
 }
 
@@ -271,8 +271,8 @@ func TestAccountsOnHost(t *testing.T) {
 		t.Error("the account is still there")
 	}
 	for _, bad := range []string{"", "-r", "a:b", "0", "a b", "a\nb", "$(x)", strings.Repeat("x", 40)} {
-		c.refuses(wire.Op{User: &wire.UserOp{Name: bad, Create: true}}, "no name of a user")
-		c.refuses(wire.Op{Group: &wire.GroupOp{Name: bad, Create: true}}, "no name of a user")
+		c.refuses(wire.Op{User: &wire.UserOp{Name: bad, Create: true}}, "not a valid name of a user")
+		c.refuses(wire.Op{Group: &wire.GroupOp{Name: bad, Create: true}}, "not a valid name of a user")
 	}
 	c.refuses(wire.Op{User: &wire.UserOp{Name: "x", Create: true, Gecos: s("a:0:0")}}, "passwd(5)")
 	c.refuses(wire.Op{User: &wire.UserOp{Name: "x", Create: true, Shell: s("sh")}}, "absolute")

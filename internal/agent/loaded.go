@@ -9,33 +9,33 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// records are what units have loaded, each a file of the state directory.
+// records are the files of the state directory that record what units have loaded.
 type records struct {
 	state *stateDir
 	files *files
 }
 
-// record is what a unit has loaded, as it is kept in the state directory.
+// record is one of them: what a unit has loaded.
 type record struct {
 	Name string `json:"name"`
 	Sum  string `json:"sum"`
 }
 
-// file is where the record of a name is kept.
+// file returns the file of a record.
 func (r *records) file(name string) (string, error) {
 	for _, c := range name {
 		if c <= ' ' || c == '/' || c == 0x7f {
-			return "", fmt.Errorf("%s is no name of a record", quote(name))
+			return "", fmt.Errorf("invalid name of a record: %s", quote(name))
 		}
 	}
 	if name == "" || name[0] == '.' || len(name) > 200 {
-		return "", fmt.Errorf("%s is no name of a record", quote(name))
+		return "", fmt.Errorf("invalid name of a record: %s", quote(name))
 	}
 	return r.state.dir + "/loaded/" + name, nil
 }
 
-// loadedDigest is a digest of files' paths and contents, whatever the order of the paths. A link
-// counts as what it leads to.
+// loadedDigest returns a digest of files' paths and contents. The order of the paths does not
+// matter. A link counts as the file that it leads to.
 func loadedDigest(files []string) (string, error) {
 	files = append([]string(nil), files...)
 	slices.Sort(files)
@@ -53,7 +53,8 @@ func loadedDigest(files []string) (string, error) {
 	return digestOf(b.String()), nil
 }
 
-// contentDigest is a digest of a file, or of the names and contents of the files in a directory.
+// contentDigest returns a digest of a file, or of the names and contents of the files in a
+// directory.
 func contentDigest(p string, enter bool) (string, error) {
 	w, err := walk(p, nil)
 	if absent(err) {
@@ -83,7 +84,7 @@ func contentDigest(p string, enter bool) (string, error) {
 	var b strings.Builder
 	for _, name := range names {
 		if strings.HasPrefix(name, tempPrefix) {
-			continue // an original, until the commit
+			continue // an original that is kept until the commit
 		}
 		sum, err := contentDigest(p+"/"+name, false)
 		if err != nil {
@@ -114,9 +115,9 @@ func (r *records) ask(q wire.Query) wire.Answer {
 	return wire.Answer{Loaded: &wire.Loaded{Recorded: true, Current: now == strings.TrimSpace(string(record))}}
 }
 
-// of names the records of a unit: NAME, and NAME.SOMETHING.
+// of lists the records of a unit: NAME and NAME.SOMETHING.
 func (r *records) of(unit string) (names []string) {
-	all, _ := listDir(r.state.dir + "/loaded") // absent where nothing was recorded yet
+	all, _ := listDir(r.state.dir + "/loaded") // does not exist before the first record
 	for _, name := range all {
 		if name == unit || strings.HasPrefix(name, unit+".") {
 			names = append(names, name)
@@ -125,14 +126,14 @@ func (r *records) of(unit string) (names []string) {
 	return names
 }
 
-// forget removes the records of a unit. What is stopped has nothing loaded.
+// forget removes the records of a unit: a stopped unit has nothing loaded.
 func (r *records) forget(unit string) {
 	for _, name := range r.of(unit) {
 		_ = unlink(unix.AT_FDCWD, r.state.dir+"/loaded/"+name)
 	}
 }
 
-// put notes what a unit has loaded.
+// put records what a unit has loaded.
 func (r *records) put(name, sum string) error {
 	file, err := r.file(name)
 	if err != nil {
@@ -144,7 +145,7 @@ func (r *records) put(name, sum string) error {
 	return r.files.replaceFile(file, []byte(sum+"\n"), 0o600)
 }
 
-// restore puts back what a unit had loaded.
+// restore restores the records of a unit.
 func (r *records) restore(name string, was []record) error {
 	for _, now := range r.of(name) {
 		if !slices.ContainsFunc(was, func(w record) bool { return w.Name == now }) {

@@ -13,16 +13,16 @@ import (
 
 const (
 	packageTimeout = wire.PackagesTime
-	lockPatience   = wire.LockTime // how long another run of the package manager is waited for
+	lockPatience   = wire.LockTime // how long to wait for another run of the package manager
 )
 
-// manager is what apt and dnf have in common.
+// manager is what apt and dnf share.
 type manager struct {
 	programs *programs
 	native   native
 }
 
-// run runs a package manager, and again while another one has the lock.
+// run runs a package manager, and again while another one holds the lock.
 func (m *manager) run(env []string, argv ...string) error {
 	deadline := time.Now().Add(lockPatience)
 	for {
@@ -31,7 +31,7 @@ func (m *manager) run(env []string, argv ...string) error {
 			return err
 		}
 		if time.Now().After(deadline) {
-			message := "another program has had the package manager's lock for " + period(lockPatience)
+			message := "the package manager has been locked by another program for " + period(lockPatience)
 			if holder := lockHolder(locks...); holder != "" {
 				message += ": " + holder
 			}
@@ -41,7 +41,8 @@ func (m *manager) run(env []string, argv ...string) error {
 	}
 }
 
-// bothFailed is the error of an installation, with that of what was tried to make it possible.
+// bothFailed returns the error of an installation, with the error of the step that should have made
+// it possible.
 func bothFailed(err, before error) error {
 	if err == nil || before == nil {
 		return err
@@ -58,7 +59,7 @@ func bothFailed(err, before error) error {
 	}
 }
 
-// locked recognises a package manager that gave up since another one runs.
+// locked reports whether a package manager gave up because another one is running.
 func locked(output string) bool {
 	if strings.Contains(output, "are you root") || strings.Contains(output, "Permission denied") {
 		return false // waiting would not help
@@ -76,7 +77,7 @@ func locked(output string) bool {
 var locks = []string{"/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock", "/var/lib/apt/lists/lock", "/var/cache/apt/archives/lock",
 	"/var/lib/rpm/.rpm.lock", "/usr/lib/sysimage/rpm/.rpm.lock"}
 
-// lockHolder names the process that has a lock on one of the files, or none.
+// lockHolder names the process that holds a lock on one of the files; "" if it finds none.
 func lockHolder(files ...string) string {
 	for _, file := range files {
 		fd, err := open(unix.AT_FDCWD, file, unix.O_RDWR, 0)

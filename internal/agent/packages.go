@@ -10,61 +10,60 @@ import (
 	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
-// errNoPackages is the error of a host whose package manager is not known.
+// errNoPackages is the error of a host without a supported package manager.
 var errNoPackages = errors.New("this host has neither apt nor dnf")
 
-// checkPackage refuses what is no package name. The alphabet is that of Debian policy 5.6.1 with
-// what rpm names add. A final minus would make apt-get remove.
+// checkPackage refuses invalid package names. The characters are those of Debian policy 5.6.1 and
+// those that rpm adds. A trailing minus would make apt-get remove the package.
 func checkPackage(name string) error {
 	ok := name != "" && len(name) < 200 && !strings.HasSuffix(name, "-")
 	for i, r := range name {
 		ok = ok && (letterOrDigit(r) || i > 0 && strings.ContainsRune("+-._", r) || i == 0 && r == '_')
 	}
 	if !ok {
-		return fmt.Errorf("%s is no name of a package", quote(name))
+		return fmt.Errorf("invalid package name %s", quote(name))
 	}
 	return nil
 }
 
-// checkVersion refuses what is no version: of dpkg (deb-version(7)) or epoch:version-release of
-// rpm.
+// checkVersion refuses invalid versions: of dpkg (deb-version(7)), or epoch:version-release of rpm.
 func checkVersion(version string) error {
 	ok := version != "" && len(version) < 200
 	for i, r := range version {
 		ok = ok && (letterOrDigit(r) || i > 0 && strings.ContainsRune("+-._:~^", r))
 	}
 	if !ok {
-		return fmt.Errorf("%s is no version of a package", quote(version))
+		return fmt.Errorf("invalid package version %s", quote(version))
 	}
 	return nil
 }
 
-// packages are the host's, behind its package manager.
+// packages are the packages of the host.
 type packages struct {
 	manager packageManager // nil: the host has neither apt nor dnf
 }
 
-// packageManager is what apt and dnf do each in its own way.
+// packageManager is what apt and dnf do differently.
 type packageManager interface {
-	// nativeArch is the architecture that a name alone stands for.
+	// nativeArch returns the architecture of packages that are named without one.
 	nativeArch(ctx context.Context) (string, error)
-	// isNative reports whether an instance is meant by its name alone.
+	// isNative reports whether an instance is named without its architecture.
 	isNative(i instance, own string) bool
-	// full is an instance's name with its architecture.
+	// full returns an instance's name with its architecture.
 	full(i instance) string
-	// instances are the packages of these names in all architectures; nil stands for all.
+	// instances returns the packages with these names in all architectures; all packages for nil.
 	instances(ctx context.Context, names []string) (map[instance]*wire.Package, error)
-	// candidates are the newest versions on offer.
+	// candidates returns the newest available versions.
 	candidates(ctx context.Context, names []string) (map[string]string, error)
-	// install takes names, and NAME=VERSION.
+	// install takes NAME and NAME=VERSION.
 	install(specs []string) error
-	// remove removes packages, and neither what needs them nor what they needed.
+	// remove removes exactly these packages, not those that depend on them or that they needed.
 	remove(names []string) error
-	// tryRemove tells whether packages could be removed together.
+	// tryRemove checks whether packages can be removed together.
 	tryRemove(names []string) error
-	// repair has an interrupted run finish, as far as it can.
+	// repair completes an interrupted run, as far as possible.
 	repair() error
-	// removeBroken removes packages that remove did not, since something is half installed.
+	// removeBroken removes packages that remove could not, because a package is half installed.
 	removeBroken(names []string) error
 }
 
@@ -86,7 +85,7 @@ func (b *batch) askPackages(which []int, set func(int, wire.Answer)) {
 	if len(names) == 0 {
 		return
 	}
-	// The newest versions take longest: they are looked up meanwhile.
+	// The available versions take the longest: they are looked up in the background.
 	type result struct {
 		versions map[string]string
 		err      error
@@ -122,7 +121,7 @@ func (b *batch) askPackages(which []int, set func(int, wire.Answer)) {
 	}
 }
 
-// byName are those of these names that the host knows; nil stands for all.
+// byName returns the packages with these names that the host knows; all packages for nil.
 func (p *packages) byName(ctx context.Context, names []string) (map[string]*wire.Package, error) {
 	if p.manager == nil {
 		return nil, errNoPackages
@@ -131,7 +130,7 @@ func (p *packages) byName(ctx context.Context, names []string) (map[string]*wire
 }
 
 func byName(ctx context.Context, m packageManager, names []string) (map[string]*wire.Package, error) {
-	// The package manager says its architecture while the packages are read.
+	// The architecture is asked for while the packages are read.
 	var own string
 	asked := make(chan error, 1)
 	go func() {
@@ -147,7 +146,7 @@ func byName(ctx context.Context, m packageManager, names []string) (map[string]*
 	return named(m, found, own), nil
 }
 
-// candidates asks for the newest versions on offer.
+// candidates returns the newest available versions.
 func (p *packages) candidates(ctx context.Context, names []string) (map[string]string, error) {
 	if p.manager == nil {
 		return nil, errNoPackages
@@ -181,7 +180,7 @@ func (p *packages) perform(op *wire.PackageOp) error {
 	if err := p.change(op); err != nil {
 		return err
 	}
-	// Success is what the host has now, not what a program said of itself.
+	// The state of the packages decides, not the exit status of the package manager.
 	found, err := p.byName(context.Background(), append(slices.Clone(names), op.Remove...))
 	if err != nil {
 		return err
@@ -199,7 +198,7 @@ func (p *packages) perform(op *wire.PackageOp) error {
 	return nil
 }
 
-// change removes and then installs.
+// change first removes packages, and then installs others.
 func (p *packages) change(op *wire.PackageOp) error {
 	names, err := p.installed(op.Remove)
 	if err != nil {
@@ -216,8 +215,8 @@ func (p *packages) change(op *wire.PackageOp) error {
 	return p.manager.install(op.Install)
 }
 
-// installed leaves out the names of packages of which nothing is there, and names the others
-// exactly.
+// installed drops the names of packages that are not there, and returns the others with exact
+// names.
 func (p *packages) installed(names []string) (there []string, err error) {
 	if len(names) == 0 {
 		return nil, nil

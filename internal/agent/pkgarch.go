@@ -9,12 +9,11 @@ import (
 	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
-// An instance of a package is written as the package manager takes it: by the name alone where its
-// architecture is the package manager's own or none in particular, and as NAME:ARCH (dpkg) or
-// NAME.ARCH (rpm) otherwise. What a kernel runs on counts for nothing: it may run the programs of
-// several.
+// A package is named as the package manager takes it: NAME alone for the package manager's own
+// architecture or for none in particular, and otherwise NAME:ARCH (dpkg) or NAME.ARCH (rpm). The
+// architecture of the kernel does not count: it may run programs of several.
 
-// native is the package manager's own architecture, asked once.
+// native is the package manager's own architecture, which is asked for once.
 type native struct {
 	mu   sync.Mutex
 	arch string
@@ -31,7 +30,7 @@ func (n *native) get(ask func() (string, error)) (string, error) {
 	return n.arch, err
 }
 
-// oneWord is what a program prints, which has to be one word.
+// oneWord returns the output of a program, which has to be a single word.
 func oneWord(ctx context.Context, argv ...string) (string, error) {
 	o, err := ask(ctx, argv...)
 	if err != nil {
@@ -44,10 +43,10 @@ func oneWord(ctx context.Context, argv ...string) (string, error) {
 	return f[0], nil
 }
 
-// instance is what a package manager keeps a state of.
+// instance is what the package manager keeps a state for: a name and an architecture.
 type instance struct{ name, arch string }
 
-// named has packages by their names.
+// named returns packages by their names.
 func named(m packageManager, found map[instance]*wire.Package, own string) map[string]*wire.Package {
 	named := map[string]*wire.Package{}
 	for i, p := range found {
@@ -55,8 +54,8 @@ func named(m packageManager, found map[instance]*wire.Package, own string) map[s
 		if !m.isNative(i, own) {
 			name = m.full(i)
 		}
-		// A package that was built for one architecture and is for all now leaves a trace of the
-		// first.
+		// A package that changed from one architecture to all leaves an entry of the old architecture
+		// behind.
 		if was := named[name]; was == nil || was.Installed == "" && was.Broken == "" {
 			named[name] = p
 		}
@@ -64,8 +63,8 @@ func named(m packageManager, found map[instance]*wire.Package, own string) map[s
 	return named
 }
 
-// exact names packages such that no instance of another architecture is meant: a name alone means
-// all of them, or is refused.
+// exact adds the architecture to names that several architectures share: a name alone would mean
+// all of them, or be refused.
 func (p *packages) exact(names []string) ([]string, error) {
 	found, err := p.manager.instances(context.Background(), nil)
 	if err != nil {

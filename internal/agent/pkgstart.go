@@ -9,11 +9,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A package is installed also where its service does not start with the configuration that the
-// package brings, as nginx does not on a host without IPv6. Whoever wants it to run, a service or a
-// site, starts it later, with the configuration that is wanted.
+// A package counts as installed even if its service does not start with the configuration that it
+// comes with, as nginx does not on a host without IPv6. The resource that needs the service, such
+// as a service or a site, starts it later with the wanted configuration.
 
-// failedStarts are the units that systemctl(1) says it could not start.
+// failedStarts lists the units that systemctl(1) reports as not started.
 func failedStarts(output string) (units []string) {
 	for line := range strings.Lines(output) {
 		rest, ok := strings.CutPrefix(line, "Job for ")
@@ -25,8 +25,9 @@ func failedStarts(output string) (units []string) {
 	return units
 }
 
-// startLater is the name of the drop-in (systemd.unit(5)) that makes starts do nothing while this
-// process lives. Where it dies, what is left of it says nothing.
+// startLater is the drop-in (systemd.unit(5)) that turns starts into no-ops as long as this process
+// runs. If the process is killed, the condition in the drop-in holds again, and the file has no
+// effect.
 const startLater = "/mirrorform-install.conf"
 
 // installStopped runs apt-get while the units cannot be started.
@@ -43,7 +44,7 @@ func (a *apt) installStopped(install, units []string) error {
 		if e := unlink(unix.AT_FDCWD, dir+startLater); e != nil && !absent(e) && err == nil {
 			err = fmt.Errorf("allow starts again: %w", e)
 		}
-		_ = rmdir(unix.AT_FDCWD, dir) // not where others have drop-ins
+		_ = rmdir(unix.AT_FDCWD, dir) // fails if other drop-ins are there
 	}
 	if e := a.programs.change("systemctl", "daemon-reload"); err == nil {
 		err = e

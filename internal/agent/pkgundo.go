@@ -8,8 +8,8 @@ import (
 	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
-// list lists the names of all packages of which something is there, sorted, and a digest of their
-// versions and states. Where there is no package manager, there are none.
+// list returns the sorted names of all packages that are at least partly installed, and a digest of
+// their versions and states. Without a package manager it returns no names.
 func (p *packages) list() (names []string, digest string, err error) {
 	if p.manager == nil {
 		return nil, digestOf(""), nil
@@ -31,8 +31,9 @@ func (p *packages) list() (names []string, digest string, err error) {
 	return names, digestOf(b.String()), nil
 }
 
-// undo takes a change of packages back: what was not there before is removed, as far as nothing
-// else needs it, and never purged; what was removed or upgraded is installed as it was.
+// undo undoes a change of packages. It removes packages that were not there before, unless another
+// package needs them, and never purges. It installs again what was removed or upgraded, in the old
+// version.
 func (p *packages) undo(undo *wire.PackageOp, op *operation) error {
 	if p.manager != nil {
 		if err := p.manager.repair(); err != nil {
@@ -70,12 +71,12 @@ func (p *packages) undo(undo *wire.PackageOp, op *operation) error {
 		}
 	}
 	if len(remove) > 0 {
-		return &left{"something else needs " + strings.Join(remove, " ") + " by now: not removed"}
+		return &left{strings.Join(remove, " ") + " not removed: other packages need them now"}
 	}
 	return nil
 }
 
-// lacking leaves out the packages that are as they are to be.
+// lacking drops the packages that are already in the wanted state.
 func (p *packages) lacking(specs []string) (rest []string, err error) {
 	var names []string
 	for _, spec := range specs {
@@ -99,14 +100,15 @@ func (p *packages) lacking(specs []string) (rest []string, err error) {
 	return rest, err
 }
 
-// removeUnneeded removes packages as far as nothing else needs them, and returns the others.
+// removeUnneeded removes the packages that no other package needs, and returns the rest.
 func (p *packages) removeUnneeded(names []string) (needed []string, err error) {
 	if len(names) == 0 {
 		return nil, nil
 	}
 	free := names
 	if p.tryRemove(names) != nil {
-		// Something needs one of them: the rest is found one by one, again and again, as what needs a package has to go before it.
+		// Another package needs one of them. The others are found one by one, in several rounds: a
+		// package can go only after those that need it.
 		free, needed = nil, names
 		for more := true; more; {
 			more = false
@@ -129,7 +131,7 @@ func (p *packages) removeUnneeded(names []string) (needed []string, err error) {
 	return needed, nil
 }
 
-// tryRemove tells whether packages could be removed together.
+// tryRemove checks whether packages can be removed together.
 func (p *packages) tryRemove(names []string) error {
 	names, err := p.exact(names)
 	if err != nil {

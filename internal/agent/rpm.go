@@ -8,7 +8,7 @@ import (
 	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
-// parseRPM reads NAME, version and architecture, parted by tabs.
+// parseRPM parses lines of name, version and architecture, separated by tabs.
 func parseRPM(text string, all bool) map[instance]*wire.Package {
 	found := map[instance]*wire.Package{}
 	sorted := strings.Split(text, "\n")
@@ -31,13 +31,13 @@ func parseRPM(text string, all bool) map[instance]*wire.Package {
 	return found
 }
 
-// evr leaves out the epoch that is as good as none.
+// evr removes an epoch that is missing or 0, since both mean the same.
 func evr(s string) string {
 	return strings.TrimPrefix(strings.TrimPrefix(s, "(none):"), "0:")
 }
 
-// parseRepoquery reads NAME, version and architecture, parted by tabs. A package of another
-// architecture does not count.
+// parseRepoquery parses lines of name, version and architecture, separated by tabs. Packages of
+// another architecture are left out.
 func parseRepoquery(text, arch string) map[string]string {
 	versions := map[string]string{}
 	for line := range strings.Lines(text) {
@@ -49,8 +49,8 @@ func parseRepoquery(text, arch string) map[string]string {
 	return versions
 }
 
-// rpmArch is the architecture of the package rpm; where rpm itself is not one of its packages, what
-// it was configured for.
+// rpmArch returns the architecture of the package rpm. If rpm was not installed as a package, it
+// returns the architecture that rpm was configured for.
 func rpmArch(ctx context.Context) (string, error) {
 	if arch, err := oneWord(ctx, "rpm", "-q", "--qf", `%{ARCH}\n`, "--", "rpm"); err == nil {
 		return arch, nil
@@ -58,7 +58,7 @@ func rpmArch(ctx context.Context) (string, error) {
 	return oneWord(ctx, "rpm", "--eval", "%{_arch}")
 }
 
-// rpmBase is the architecture without its level: x86_64_v2 and i686 run where x86_64 and i386 do.
+// rpmBase removes the level of an architecture: x86_64_v2 and i686 run where x86_64 and i386 do.
 func rpmBase(arch string) string {
 	if len(arch) == 4 && arch[0] == 'i' && strings.HasSuffix(arch, "86") || arch == "athlon" {
 		return "i386"
@@ -69,7 +69,7 @@ func rpmBase(arch string) string {
 	return arch
 }
 
-// rpmNative reports whether a package's architecture is that of the package manager, or none.
+// rpmNative reports whether a package is of the package manager's architecture, or of none.
 func rpmNative(arch, own string) bool {
 	return arch == "noarch" || arch == "(none)" || rpmBase(arch) == rpmBase(own)
 }

@@ -438,7 +438,7 @@ func TestParents(t *testing.T) {
 	// What fails takes its directories away as well.
 	failing := write(d+"/a/b/file", "x", wire.Attributes{Owner: ptr("no-such-user")})
 	failing.Write.Parents = true
-	tr.refuses(failing, "no user")
+	tr.refuses(failing, "not found")
 	failing = write(d+"/a/b/file", "x", wire.Attributes{})
 	failing.Write.Parents, failing.Expect = true, "something"
 	tr.refuses(failing, "has changed since it was observed")

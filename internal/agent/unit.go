@@ -11,7 +11,8 @@ import (
 	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
-// checkUnit refuses what is no unit name (systemd.unit(5)); systemctl would refuse a whole batch for it, or take it as a pattern.
+// checkUnit refuses invalid unit names (systemd.unit(5)): systemctl would refuse a whole batch
+// because of one, or take it as a pattern.
 func checkUnit(name string) error {
 	base, kind, _ := cutLast(name, ".")
 	ok := base != "" && len(name) <= 255 && base[0] != '-'
@@ -20,20 +21,21 @@ func checkUnit(name string) error {
 	}
 	kinds := []string{"service", "socket", "timer", "mount", "automount", "swap", "target", "path", "slice", "scope", "device"}
 	if !ok || !slices.Contains(kinds, kind) {
-		return fmt.Errorf("%s is no name of a systemd unit", quote(name))
+		return fmt.Errorf("invalid name of a systemd unit: %s", quote(name))
 	}
 	return nil
 }
 
-// shown is what systemctl show says of one unit.
+// shown is what systemctl show reports about one unit.
 type shown map[string]string
 
-// showUnits asks systemctl once about units whose names were checked. The answers stand in the order of the names.
+// showUnits asks systemctl once about units whose names were checked. The results have the order of
+// the names.
 func showUnits(ctx context.Context, names []string) ([]shown, error) {
 	o, err := ask(ctx, append([]string{"systemctl", "show", "--no-pager",
 		"--property=Id,Names,LoadState,ActiveState,SubState,UnitFileState,CanReload,NeedDaemonReload,Type,NRestarts", "--"}, names...)...)
 	if errors.Is(err, errNotInstalled) {
-		return nil, errors.New("this host has no systemd: there is no systemctl")
+		return nil, errors.New("this host has no systemd: systemctl not found")
 	}
 	if err != nil {
 		return nil, err
@@ -41,13 +43,14 @@ func showUnits(ctx context.Context, names []string) ([]shown, error) {
 	units := matchUnits(parseShow(o.stdout.String()), names)
 	for i, u := range units {
 		if u == nil {
-			return nil, fmt.Errorf("systemctl show (exit status %d) tells nothing of %s: %s", o.exit, names[i], lastLine(printable(o.stderr.String())))
+			return nil, fmt.Errorf("systemctl show (exit status %d) reports nothing about %s: %s",
+				o.exit, names[i], lastLine(printable(o.stderr.String())))
 		}
 	}
 	return units, nil
 }
 
-// parseShow reads blocks of NAME=value lines, parted by empty lines.
+// parseShow parses blocks of NAME=value lines, separated by empty lines.
 func parseShow(text string) (blocks []shown) {
 	var u shown
 	for line := range strings.Lines(text) {
@@ -65,7 +68,8 @@ func parseShow(text string) (blocks []shown) {
 	return blocks
 }
 
-// matchUnits finds each name's block by its names: an alias is shown as the unit that it stands for, perhaps once for both.
+// matchUnits finds the block of each name. An alias is shown as the unit that it stands for,
+// perhaps only once for both.
 func matchUnits(blocks []shown, names []string) []shown {
 	found := make([]shown, len(names))
 	for i, name := range names {
@@ -113,7 +117,7 @@ func (b *batch) askUnits(which []int, set func(int, wire.Answer)) {
 	}
 }
 
-// units acts on units, with systemctl(1).
+// units changes units, with systemctl(1).
 type units struct {
 	programs *programs
 	records  *records
@@ -150,16 +154,16 @@ func (u *units) perform(op *wire.UnitOp) error {
 	return nil
 }
 
-// unitState is how a unit was before an operation: what UnitRestore brings back.
+// unitState is the state of a unit before an operation, which UnitRestore restores.
 type unitState struct {
 	Name    string `json:"name"`
 	Running bool   `json:"running"`
-	// Starting says that it did not run yet: systemd starts it, perhaps again and again.
+	// Starting reports that it was not running yet: systemd was starting it, perhaps repeatedly.
 	Starting bool     `json:"starting,omitempty"`
 	Records  []record `json:"records"`
 }
 
-// state finds how a unit is.
+// state returns the state of a unit.
 func (u *units) state(name string) (*unitState, error) {
 	if err := checkUnit(name); err != nil {
 		return nil, err
@@ -180,10 +184,10 @@ func (u *units) state(name string) (*unitState, error) {
 	return was, nil
 }
 
-// restore brings a unit back to how it was.
+// restore restores the state of a unit.
 func (u *units) restore(name string, was *unitState) error {
 	if was == nil {
-		return fmt.Errorf("how %s was before is not known: restore only undoes an operation on it", quote(name))
+		return fmt.Errorf("the earlier state of %s is not known: restore can only undo an operation on the unit", quote(name))
 	}
 	shown, err := showUnits(context.Background(), []string{name})
 	if err != nil {
@@ -196,7 +200,7 @@ func (u *units) restore(name string, was *unitState) error {
 		}
 		err := u.systemctl(&wire.UnitOp{Name: name, Action: action}, shown[0], 0)
 		if err != nil && was.Starting && action == wire.UnitLoad && startsAgain(name) {
-			err = nil // it is as it was
+			err = nil // it failed and restarted before, too
 		}
 		if err != nil {
 			return err
@@ -205,7 +209,7 @@ func (u *units) restore(name string, was *unitState) error {
 	return u.records.restore(name, was.Records)
 }
 
-// gone tells that there is no such unit any more: nothing of it need be stopped or disabled.
+// gone reports that a unit does not exist any more, so that it need not be stopped or disabled.
 func (u *units) gone(name string) bool {
 	if checkUnit(name) != nil {
 		return false
@@ -220,8 +224,8 @@ func startsAgain(name string) bool {
 	return err == nil && units[0]["ActiveState"] == "activating"
 }
 
-// programGone tells that what a unit starts is not there any more: a package that this transaction
-// installed had started it, and was removed since.
+// programGone reports that the program of a unit does not exist any more: a package that this
+// transaction installed had started the unit, and is removed again.
 func programGone(name string) bool {
 	o, err := ask(context.Background(), "systemctl", "show", "--property=ExecStart", "--value", "--", name)
 	if err != nil {
@@ -232,13 +236,14 @@ func programGone(name string) bool {
 	return ok && strings.HasPrefix(program, "/") && !exists(program)
 }
 
-// systemctl acts on a unit that is as shown. One that it starts is watched for a while.
+// systemctl changes a unit, whose state is given. It watches a unit that it starts for a while.
 func (u *units) systemctl(op *wire.UnitOp, is shown, watch time.Duration) error {
 	starts := false
 	argv := []string{"systemctl", "--no-ask-password"}
 	switch op.Action {
 	case wire.UnitLoad:
-		// It reloads what runs and can reload, restarts what runs and cannot, and starts what does not run.
+		// This reloads a running unit if it can reload, restarts it otherwise, and starts a unit that is
+		// not running.
 		argv, starts = append(argv, "reload-or-restart"), true
 	case wire.UnitStart, wire.UnitRestart:
 		argv, starts = append(argv, string(op.Action)), true
@@ -248,7 +253,7 @@ func (u *units) systemctl(op *wire.UnitOp, is shown, watch time.Duration) error 
 		return fmt.Errorf("unknown action %s of a unit", quote(string(op.Action)))
 	}
 	if starts && strings.HasPrefix(is["SubState"], "auto-restart") {
-		// A start would wait until the pause before the next one is over, and a reload fails.
+		// start would wait for the end of the restart delay, and reload would fail.
 		argv[len(argv)-1] = "restart"
 	}
 	if is["NeedDaemonReload"] == "yes" {
@@ -257,7 +262,8 @@ func (u *units) systemctl(op *wire.UnitOp, is shown, watch time.Duration) error 
 		}
 	}
 	if starts && is["ActiveState"] == "failed" {
-		// A unit that failed too often would not be started again for a while. Failing here is told by the start.
+		// systemd would refuse to start a unit that failed too often. If this fails, the start reports
+		// it.
 		_ = u.programs.change("systemctl", "reset-failed", "--", op.Name)
 	}
 	err := u.programs.change(append(argv, "--", op.Name)...)
@@ -275,27 +281,28 @@ func (u *units) systemctl(op *wire.UnitOp, is shown, watch time.Duration) error 
 	return err
 }
 
-// upFor is how long a unit is watched after its start: most programs have read their configuration
-// and opened their ports by then.
+// upFor is how long to watch a unit after its start: by then, most programs have read their
+// configuration and opened their ports.
 const upFor = time.Second
 
-// staysUp watches a unit that was started, and was as in before. Of types simple, exec and idle a
-// start succeeds with the program's first instruction (systemd.service(5)): one that fails a moment
-// later, and that systemd starts again and again, has not started.
+// staysUp watches a unit after its start; before is its state before. For the types simple, exec
+// and idle, a start succeeds as soon as the program runs (systemd.service(5)). If the program fails
+// a moment later and systemd restarts it repeatedly, the unit has not started.
 func staysUp(op *wire.UnitOp, before shown, watch time.Duration) error {
 	units, err := showUnits(context.Background(), []string{op.Name})
 	if err != nil {
 		return err
 	}
 	now := units[0]
-	started := before["ActiveState"] != "active" || op.Action == wire.UnitRestart || op.Action == wire.UnitLoad && before["CanReload"] != "yes"
+	started := before["ActiveState"] != "active" || op.Action == wire.UnitRestart ||
+		op.Action == wire.UnitLoad && before["CanReload"] != "yes"
 	if watch > 0 && started && now["ActiveState"] == "active" && slices.Contains([]string{"simple", "exec", "idle"}, now["Type"]) {
 		time.Sleep(watch)
 		if units, err = showUnits(context.Background(), []string{op.Name}); err != nil {
 			return err
 		}
 		if later := units[0]; strings.HasPrefix(later["SubState"], "auto-restart") || later["NRestarts"] != now["NRestarts"] {
-			return &failure{message: op.Name + " does not stay up after its " + string(op.Action) + ": it ended, and systemd starts it again and again"}
+			return &failure{message: op.Name + " does not stay up after its " + string(op.Action) + ": it keeps ending, and systemd keeps restarting it"}
 		}
 		now = units[0]
 	}
