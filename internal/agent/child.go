@@ -24,26 +24,26 @@ const searchPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 const (
 	queryTimeout = wire.QueryTime
 	opTimeout    = wire.ChangeTime
-	// linger is how long output is awaited from a grandchild once the program itself has ended.
+	// linger is how long to wait for output of a grandchild once the program itself has ended.
 	linger = time.Second
 )
 
 var (
 	errNotInstalled = errors.New("not installed") // a program that is not in searchPath
 	errNoProgram    = errors.New("no program given")
-	errLate         = errors.New("its time is over")
+	errLate         = errors.New("it took too long")
 )
 
-// command is a program to be run, without a shell.
+// command is a program to run, without a shell.
 type command struct {
 	argv    []string
 	env     []string // in addition to the fixed environment
 	timeout time.Duration
 	keep    int    // bytes of output kept; 0 is wire.MaxOutput
 	merge   bool   // standard error goes where standard output goes
-	refuse  string // text to look for in all of the output
-	// lock is set of a program that changes the host, which inherits the lock where it is held, and
-	// keeps it for as long as it or anything it started runs.
+	refuse  string // fail if the output contains this text
+	// lock is set for a program that changes the host. It inherits the lock, if it is held, and keeps
+	// it as long as it or any program it started runs.
 	lock *lock
 }
 
@@ -54,7 +54,7 @@ type outcome struct {
 	stdout, stderr *tail
 }
 
-// output is what was printed, for an error.
+// output returns everything that was printed, for an error.
 func (o *outcome) output() string {
 	return printable(strings.TrimSpace(o.stdout.String() + "\n" + o.stderr.String()))
 }
@@ -76,8 +76,8 @@ func lookPath(name string) (string, error) {
 	return "", fmt.Errorf("%s: %w", name, errNotInstalled)
 }
 
-// run runs a program to its end, or until its timeout is over or ctx ends, when its process group
-// is killed. A program that ran is no error, whatever its exit status.
+// run runs a program until it ends. When its timeout is over or ctx ends, its process group is
+// killed. The exit status of a program is not an error.
 func run(ctx context.Context, c command) (*outcome, error) {
 	if len(c.argv) == 0 || c.argv[0] == "" {
 		return nil, errNoProgram
@@ -114,15 +114,16 @@ func run(ctx context.Context, c command) (*outcome, error) {
 	return o, nil
 }
 
-// wait reaps the process. One that was killed may not end, while a file system does not answer:
-// where it changes nothing, it is left to itself.
+// wait reaps the process. A killed process may not end while a file system does not answer: if it
+// changes nothing, wait does not wait for it.
 func (o *outcome) wait(ctx context.Context, cmd *exec.Cmd, c command) {
 	pid := cmd.Process.Pid
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		// Without reaping: until Cmd.Wait does, the number cannot become another process's, and
-		// what is killed below is this group. Cmd's own contexts kill one process alone.
+		// This does not reap the process: until Cmd.Wait does, the process ID cannot be used again, so
+		// the kill below always reaches this process group. The contexts of exec.Cmd would kill only the
+		// process itself.
 		for unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
 		}
 	}()
@@ -131,7 +132,7 @@ func (o *outcome) wait(ctx context.Context, cmd *exec.Cmd, c command) {
 	select {
 	case <-ended:
 	case <-ctx.Done():
-		o.why = "killed: the helper was told to stop"
+		o.why = "killed: the helper was stopped"
 		if errors.Is(context.Cause(ctx), errLate) {
 			o.why = "killed: it did not end within " + period(c.timeout)
 		}
@@ -157,15 +158,15 @@ func (o *outcome) wait(ctx context.Context, cmd *exec.Cmd, c command) {
 	}
 }
 
-// reap takes the status of a process that has ended, and what it has printed.
+// reap collects the exit status of a process that has ended, and its output.
 func (o *outcome) reap(cmd *exec.Cmd) {
-	err := cmd.Wait() // tells the exit status once more, or that what is left running has the output
+	err := cmd.Wait() // repeats the exit status, or reports that a grandchild still holds the output
 	o.exit = cmd.ProcessState.ExitCode()
 	if o.exit >= 0 || o.why != "" {
 		return
 	}
 	if cmd.ProcessState == nil {
-		o.why = "not known how it ended: " + err.Error()
+		o.why = "unknown how it ended: " + err.Error()
 	} else if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok {
 		o.why = "killed by " + status.Signal().String()
 	}
@@ -184,7 +185,7 @@ func must(ctx context.Context, c command) (string, error) {
 	if o.why != "" {
 		f.message = c.argv[0] + ": " + o.why
 	} else if o.exit == 0 {
-		f.message = c.argv[0] + ": its output holds " + quote(c.refuse)
+		f.message = c.argv[0] + ": its output contains " + quote(c.refuse)
 	}
 	f.said = lastLine(f.output)
 	return o.stdout.String(), f
@@ -202,7 +203,7 @@ func ask(ctx context.Context, argv ...string) (*outcome, error) {
 	return o, nil
 }
 
-// programs runs programs that change the host: they inherit its lock.
+// programs runs programs that change the host. They inherit its lock.
 type programs struct{ lock *lock }
 
 // change runs a program that has to succeed.
@@ -224,13 +225,15 @@ func (p *programs) perform(op *wire.RunOp) error {
 	for line := range strings.Lines(out) {
 		about := func(s string) bool { return strings.Contains(line, s) }
 		if about(op.Refuse) && slices.ContainsFunc(op.About, about) {
-			return &failure{message: op.Argv[0] + ": its output holds " + quote(op.Refuse), said: strings.TrimSpace(line), output: out}
+			return &failure{
+				message: op.Argv[0] + ": its output contains " + quote(op.Refuse), said: strings.TrimSpace(line), output: out,
+			}
 		}
 	}
 	return nil
 }
 
-// home is the home directory of the helper's user, for the programs that insist on one.
+// home returns the home directory of the helper's user, for programs that need $HOME.
 func home() string {
 	if unix.Geteuid() == 0 {
 		return "/root"
@@ -241,15 +244,15 @@ func home() string {
 	return "/"
 }
 
-// tail keeps the end of what is written to it. That may go on while it is read, where a program was
-// left to itself.
+// tail keeps the end of what is written to it. A program that was left running may write while it
+// is read.
 type tail struct {
 	mu     sync.Mutex
 	limit  int
 	buf    []byte
 	cut    bool
 	refuse []byte
-	found  bool // refuse was seen, also in what was dropped
+	found  bool // refuse was found, perhaps in a part that was dropped
 }
 
 func newTail(c command) *tail {
@@ -264,7 +267,7 @@ func (t *tail) Write(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(t.refuse) > 0 && !t.found {
-		// The end of what came before counts: the text may have been cut in two.
+		// The text may begin in what was written before.
 		from := max(0, len(t.buf)-len(t.refuse)+1)
 		t.found = strings.Contains(string(t.buf[from:])+string(p), string(t.refuse))
 	}

@@ -8,12 +8,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// host is what the helper knows of the machine, and what acts on it. Tests point the paths
-// elsewhere.
+// host is what the helper knows of the machine, and the parts that act on it. Tests set other
+// paths.
 type host struct {
 	facts     wire.Facts
-	inProcess bool       // the executable is the controller's
-	boot      *bootFiles // nil: there is no recovery when this host starts
+	inProcess bool       // the helper runs in the controller's process, and has no executable
+	boot      *bootFiles // nil: an open transaction is not recovered when this host starts
 
 	state     *stateDir
 	lock      *lock
@@ -50,7 +50,7 @@ func newHost(state string) *host {
 
 const passwdFile = "/etc/passwd"
 
-// readFacts reads files of /proc and /etc alone, since it is part of every start.
+// readFacts reads only files of /proc and /etc: it is part of every connection, and must be fast.
 func readFacts() wire.Facts {
 	f := wire.Facts{
 		Hostname:  firstLine("/proc/sys/kernel/hostname"),
@@ -88,7 +88,7 @@ func readFacts() wire.Facts {
 	return f
 }
 
-// parseOSRelease reads os-release(5).
+// parseOSRelease parses os-release(5).
 func parseOSRelease(text string) wire.OSFacts {
 	v := map[string]string{}
 	for line := range strings.Lines(text) {
@@ -111,7 +111,7 @@ func parseOSRelease(text string) wire.OSFacts {
 	return f
 }
 
-// unquote undoes the shell quoting that os-release(5) allows.
+// unquote removes the shell quotes that os-release(5) allows.
 func unquote(s string) string {
 	if len(s) < 2 || (s[0] != '"' && s[0] != '\'') || s[len(s)-1] != s[0] {
 		return s
@@ -131,7 +131,7 @@ func unquote(s string) string {
 }
 
 func firstLine(path string) string {
-	data, _ := readFile(path) // what cannot be read is an empty fact
+	data, _ := readFile(path) // a fact that cannot be read is empty
 	line, _, _ := strings.Cut(string(data), "\n")
 	return line
 }

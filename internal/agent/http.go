@@ -18,7 +18,7 @@ const (
 	maxBody     = 4 << 10
 )
 
-// seconds is n seconds, or a default for 0. Nonsense is as good as none.
+// seconds returns n seconds, or the default for 0 and for values out of range.
 func seconds(n int, otherwise time.Duration) time.Duration {
 	if n <= 0 || n > 24*3600 {
 		return otherwise
@@ -26,7 +26,8 @@ func seconds(n int, otherwise time.Duration) time.Duration {
 	return time.Duration(n) * time.Second
 }
 
-// get asks an address on this host by HTTP. It is written for system calls: package net alone has 550 KB.
+// get requests a path from an address on this host over HTTP. It uses system calls: package net
+// alone would add 550 KB to the helper.
 func get(ctx context.Context, address, host, path string) *wire.HTTP {
 	w := &wire.HTTP{}
 	raw, err := exchange(ctx, address, host, path)
@@ -39,8 +40,8 @@ func get(ctx context.Context, address, host, path string) *wire.HTTP {
 	return w
 }
 
-// exchange sends the request and returns what came back, bounded in size and time. HTTP/1.0 keeps
-// the server from chunking (RFC 9112).
+// exchange sends the request and returns the response, limited in size and time. HTTP/1.0 keeps the
+// server from sending chunks (RFC 9112, section 6.1).
 func exchange(ctx context.Context, address, host, path string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, httpTimeout)
 	defer cancel()
@@ -49,11 +50,11 @@ func exchange(ctx context.Context, address, host, path string) ([]byte, error) {
 		return nil, err
 	}
 	if path == "" || path[0] != '/' || host == "" {
-		return nil, fmt.Errorf("%s at host %s is no request", quote(path), quote(host))
+		return nil, fmt.Errorf("invalid path %s or host %s of a request", quote(path), quote(host))
 	}
 	for _, c := range []byte(host + path) {
 		if c <= ' ' || c >= 0x7f {
-			return nil, fmt.Errorf("%s at host %s is no request", quote(path), quote(host))
+			return nil, fmt.Errorf("invalid path %s or host %s of a request", quote(path), quote(host))
 		}
 	}
 	fd, err := reach(ctx, family, to)
@@ -119,7 +120,7 @@ func reach(ctx context.Context, family int, to unix.Sockaddr) (int, error) {
 func await(ctx context.Context, fd int, events int16) error {
 	for {
 		if err := ctx.Err(); errors.Is(err, context.DeadlineExceeded) {
-			return errors.New("no answer in time")
+			return errors.New("no response in time")
 		} else if err != nil {
 			return errStopped
 		}
@@ -137,19 +138,19 @@ func await(ctx context.Context, fd int, events int16) error {
 	}
 }
 
-// parseResponse reads a status line, headers and body (RFC 9112).
+// parseResponse parses a status line, headers and a body (RFC 9112).
 func parseResponse(raw []byte) (status int, body string, err error) {
 	head, rest, ok := strings.Cut(string(raw), "\r\n\r\n")
 	if !ok || len(head) > maxHeader {
-		return 0, "", errors.New("the answer is no HTTP")
+		return 0, "", errors.New("the response is not HTTP")
 	}
 	lines := strings.Split(head, "\r\n")
 	f := strings.SplitN(lines[0], " ", 3)
 	if len(f) < 2 || !strings.HasPrefix(f[0], "HTTP/1.") || len(f[1]) != 3 {
-		return 0, "", fmt.Errorf("the answer is no HTTP: it begins with %s", quote(lines[0]))
+		return 0, "", fmt.Errorf("the response is not HTTP: it begins with %s", quote(lines[0]))
 	}
 	if status, err = strconv.Atoi(f[1]); err != nil || status < 100 {
-		return 0, "", fmt.Errorf("%s is no status", quote(lines[0]))
+		return 0, "", fmt.Errorf("invalid HTTP status line %s", quote(lines[0]))
 	}
 	body = rest[:min(len(rest), maxBody)]
 	for _, l := range lines[1:] {
@@ -157,14 +158,14 @@ func parseResponse(raw []byte) (status int, body string, err error) {
 		value = strings.TrimSpace(value)
 		switch {
 		case strings.EqualFold(name, "Transfer-Encoding"):
-			return 0, "", fmt.Errorf("the answer to an HTTP/1.0 request has the transfer encoding %s", quote(value))
+			return 0, "", fmt.Errorf("the response to an HTTP/1.0 request has the transfer encoding %s", quote(value))
 		case strings.EqualFold(name, "Content-Length"):
 			n, err := strconv.Atoi(value)
 			if err != nil || n < 0 {
-				return 0, "", fmt.Errorf("%s is no length", quote(value))
+				return 0, "", fmt.Errorf("invalid Content-Length %s", quote(value))
 			}
 			if len(body) < min(n, maxBody) {
-				return 0, "", errors.New("the answer ended early")
+				return 0, "", errors.New("the response ended early")
 			}
 			body = body[:min(n, len(body))]
 		}
@@ -172,7 +173,8 @@ func parseResponse(raw []byte) (status int, body string, err error) {
 	return status, printable(body), nil
 }
 
-// parseAddress reads "IPV4:PORT" or "[IPV6]:PORT". Names are not looked up: a host asks itself by number.
+// parseAddress parses "IPV4:PORT" or "[IPV6]:PORT". There are no names: the host reaches itself by
+// number.
 func parseAddress(address string) (family int, to unix.Sockaddr, err error) {
 	bad := fmt.Errorf("%s is not an IP address with a port", quote(address))
 	ip, port, ok := cutLast(address, ":")
@@ -207,7 +209,7 @@ func parseIPv4(s string, to []byte) bool {
 	return true
 }
 
-// parseIPv6 reads the text form of RFC 4291 section 2.2, without a zone.
+// parseIPv6 parses the text form of RFC 4291, section 2.2, without a zone.
 func parseIPv6(s string, to *[16]byte) bool {
 	left, right, gap := strings.Cut(s, "::")
 	head, ok1 := groups6(left)
@@ -240,11 +242,12 @@ func groups6(s string) (b []byte, ok bool) {
 	return b, true
 }
 
-// steady is how many right answers in a row, each on a connection of its own, a probe wants: while a server reloads, workers with
-// the old and the new configuration accept side by side.
+// steady is how many correct responses in a row a probe wants, each on its own connection: while a
+// server reloads, workers with the old configuration and workers with the new one accept
+// connections side by side.
 const steady = 5
 
-// probeHTTP asks until the answer is right, and stays so.
+// probeHTTP sends requests until the responses are correct, and stay so.
 func probeHTTP(op *wire.ProbeOp) error {
 	timeout := seconds(op.Timeout, 10*time.Second)
 	deadline := time.Now().Add(timeout)
@@ -255,9 +258,9 @@ func probeHTTP(op *wire.ProbeOp) error {
 		case a.Error != "":
 			wrong = a.Error
 		case a.Status != op.Status:
-			wrong = fmt.Sprintf("status %d in place of %d", a.Status, op.Status)
+			wrong = fmt.Sprintf("status %d instead of %d", a.Status, op.Status)
 		case op.Body != "" && a.Body != op.Body:
-			wrong = "the body " + quote(a.Body) + " in place of " + quote(op.Body)
+			wrong = "the body " + quote(a.Body) + " instead of " + quote(op.Body)
 		default:
 			right++
 			time.Sleep(20 * time.Millisecond)
@@ -265,7 +268,8 @@ func probeHTTP(op *wire.ProbeOp) error {
 		}
 		right = 0
 		if time.Now().After(deadline) {
-			return fmt.Errorf("http://%s%s (host %s) did not answer as it should within %s; the last answer: %s", op.Address, op.Path, op.Host, period(timeout), wrong)
+			return fmt.Errorf("http://%s%s (host %s) did not give the expected response within %s; the last response: %s",
+				op.Address, op.Path, op.Host, period(timeout), wrong)
 		}
 		time.Sleep(50 * time.Millisecond)
 	}

@@ -62,7 +62,7 @@ func TestHTTPWithoutAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	address := l.Addr().String()
-	if a := get(t.Context(), address, "h", "/"); !strings.Contains(a.Error, "no answer in time") {
+	if a := get(t.Context(), address, "h", "/"); !strings.Contains(a.Error, "no response in time") {
 		t.Errorf("a server that says nothing: %+v", a)
 	}
 	_ = l.Close()
@@ -78,13 +78,13 @@ func TestParseResponse(t *testing.T) {
 		"HTTP/1.0 204\r\nX: y\r\n\r\n":                                {Status: 204},
 		"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nbody":            {Status: 200, Body: "bo"},
 		"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nbody":            {Error: "ended early"},
-		"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\nbody":           {Error: "no length"},
+		"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\nbody":           {Error: "invalid Content-Length"},
 		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx": {Error: "transfer encoding"},
-		"SSH-2.0-OpenSSH\r\n\r\n":                                     {Error: "no HTTP"},
-		"HTTP/1.1 2x0 OK\r\n\r\n":                                     {Error: "no status"},
-		"HTTP/1.1 200 OK":                                             {Error: "no HTTP"},
-		"":                                                            {Error: "no HTTP"},
-		"HTTP/1.1 200 OK\r\nX: " + strings.Repeat("y", 20000) + "\r\n\r\n": {Error: "no HTTP"},
+		"SSH-2.0-OpenSSH\r\n\r\n":                                     {Error: "not HTTP"},
+		"HTTP/1.1 2x0 OK\r\n\r\n":                                     {Error: "invalid HTTP status line"},
+		"HTTP/1.1 200 OK":                                             {Error: "not HTTP"},
+		"":                                                            {Error: "not HTTP"},
+		"HTTP/1.1 200 OK\r\nX: " + strings.Repeat("y", 20000) + "\r\n\r\n": {Error: "not HTTP"},
 	} {
 		status, body, err := parseResponse([]byte(raw))
 		if want.Error != "" {
@@ -141,7 +141,7 @@ func TestProbe(t *testing.T) {
 		t.Errorf("asked %d times", n)
 	}
 	op.Body, op.Timeout = "other", 1
-	if err := probeHTTP(op); err == nil || !strings.Contains(err.Error(), `the body "right" in place of "other"`) {
+	if err := probeHTTP(op); err == nil || !strings.Contains(err.Error(), `the body "right" instead of "other"`) {
 		t.Error(err)
 	}
 }

@@ -9,42 +9,42 @@ import (
 )
 
 const (
-	// patience is how long a question keeps others from being asked.
+	// patience is how long a question may block its worker before others start.
 	patience = 500 * time.Millisecond
-	// maxStalled is how many questions may stall at once: each may keep a thread of the kernel's
-	// for good.
+	// maxStalled is how many questions may stall at once: each may hold a thread of the kernel
+	// forever.
 	maxStalled = wire.MaxStalled
-	// step is how often the tasks are looked at.
+	// step is how often the tasks are checked.
 	step = 100 * time.Millisecond
 )
 
 // task answers some questions of a batch, each once.
 type task struct {
 	which []int
-	limit time.Duration // without an answer after it, their answer is an error
+	limit time.Duration // after this time, the answer is an error
 	do    func(set func(i int, a wire.Answer))
 
 	began          time.Time
 	stalled, ended bool
 }
 
-// pool performs tasks, several at once. A system call on a file system that does not answer never
-// returns: a task that stalls gives its place to others, and one that takes longer than its limit
-// is left behind with its goroutine.
+// pool performs several tasks at once. A system call on a file system that does not answer never
+// returns. So a task that stalls gives its place to others, and a task that exceeds its limit is
+// abandoned, together with its goroutine.
 type pool struct {
 	mu      sync.Mutex
 	answers []wire.Answer
-	closed  []bool // which of the answers are final
+	closed  []bool // answers that must not change any more
 	todo    []*task
 	running []*task
-	workers int           // that do not stall
-	stalled int           // tasks that did
+	workers int           // workers that are not stalled
+	stalled int           // tasks that are stalled
 	left    int           // tasks that have not ended
-	done    chan struct{} // closed when there are none
+	done    chan struct{} // closed when all tasks have ended
 }
 
-// perform performs tasks with a number of workers for each list, and returns when each question of
-// them has its answer.
+// perform performs the tasks of each workload with its number of workers, and returns when every
+// question has an answer.
 func perform(answers []wire.Answer, lists ...workload) {
 	var wg sync.WaitGroup
 	for _, l := range lists {
@@ -55,14 +55,17 @@ func perform(answers []wire.Answer, lists ...workload) {
 	wg.Wait()
 }
 
-// workload is tasks, and how many of them are performed at once.
+// workload is a list of tasks, and how many of them run at once.
 type workload struct {
 	workers int
 	tasks   []*task
 }
 
 func (l workload) perform(answers []wire.Answer) {
-	p := &pool{answers: make([]wire.Answer, len(answers)), closed: make([]bool, len(answers)), todo: l.tasks, left: len(l.tasks), done: make(chan struct{})}
+	p := &pool{
+		answers: make([]wire.Answer, len(answers)), closed: make([]bool, len(answers)),
+		todo: l.tasks, left: len(l.tasks), done: make(chan struct{}),
+	}
 	p.mu.Lock()
 	p.begin(l.workers)
 	p.mu.Unlock()
@@ -79,7 +82,7 @@ func (l workload) perform(answers []wire.Answer) {
 	}
 }
 
-// collect hands out the answers.
+// collect copies the answers to the caller.
 func (p *pool) collect(answers []wire.Answer, tasks []*task) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -90,7 +93,7 @@ func (p *pool) collect(answers []wire.Answer, tasks []*task) {
 	}
 }
 
-// begin starts workers, as many as there is something to do for. The pool is locked.
+// begin starts workers, but no more than there are tasks. The pool is locked.
 func (p *pool) begin(workers int) {
 	for range min(workers, len(p.todo)) {
 		p.workers++
@@ -98,7 +101,7 @@ func (p *pool) begin(workers int) {
 	}
 }
 
-// work performs one task after the other, until there are none or one has stalled.
+// work performs tasks, until none is left or the current one has stalled.
 func (p *pool) work() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -112,13 +115,13 @@ func (p *pool) work() {
 		p.mu.Lock()
 		p.end(t, err)
 		if t.stalled {
-			return // others have taken its place
+			return // other workers have taken its place
 		}
 	}
 	p.workers--
 }
 
-// set makes an answer final, unless it is already.
+// set sets an answer, unless it has one already.
 func (p *pool) set(i int, a wire.Answer) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -127,7 +130,7 @@ func (p *pool) set(i int, a wire.Answer) {
 	}
 }
 
-// end ends a task; err is the answer to what it left unanswered. The pool is locked.
+// end ends a task; err becomes the answer to its open questions. The pool is locked.
 func (p *pool) end(t *task, err error) {
 	if t.ended {
 		return
@@ -150,8 +153,8 @@ func (p *pool) end(t *task, err error) {
 	}
 }
 
-// watch ends what has taken too long. For each task that has stalled it starts two workers: there
-// may be many that stall, and those that do not are to be answered soon.
+// watch ends tasks that take too long. It starts two workers for each task that stalls: many may
+// stall, and the rest should still be answered soon.
 func (p *pool) watch(now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -165,18 +168,19 @@ func (p *pool) watch(now time.Time) {
 			if !t.stalled {
 				p.stall(t)
 			}
-			p.end(t, fmt.Errorf("no answer came within %s: what was asked about may be on a mount or a server that does not answer (findmnt lists mounts)", period(t.limit)))
+			p.end(t, fmt.Errorf("no answer within %s: it may be on a mount or a server that does not respond; to list mounts: findmnt",
+				period(t.limit)))
 		}
 	}
 	if p.workers == 0 {
 		for _, t := range p.todo {
-			p.end(t, fmt.Errorf("it was not asked: %d other questions do not end", p.stalled))
+			p.end(t, fmt.Errorf("not answered: %d other questions are stalled; to list mounts that may not respond: findmnt", p.stalled))
 		}
 		p.todo = nil
 	}
 }
 
-// stall takes the worker of a task off those that go on. The pool is locked.
+// stall stops counting the worker of a task. The pool is locked.
 func (p *pool) stall(t *task) {
 	t.stalled = true
 	p.stalled++

@@ -51,7 +51,7 @@ func TestStalledQuestions(t *testing.T) {
 				answers, took := stall(t, tc.n, tc.workers, tc.hangs)
 				for i, a := range answers {
 					switch {
-					case tc.hangs(i) && tc.asked && !strings.Contains(a.Error, "no answer came within 30s"):
+					case tc.hangs(i) && tc.asked && !strings.Contains(a.Error, "no answer within 30s"):
 						t.Errorf("question %d hangs, and its answer is %+v", i, a)
 					case tc.hangs(i) && a.Error == "":
 						t.Errorf("question %d hangs, and its answer is %+v", i, a)
@@ -91,7 +91,7 @@ func TestLateAnswer(t *testing.T) {
 		if a := answers[0]; a.Group == nil || a.Group.GID != 1 {
 			t.Errorf("the first answer is %+v", a)
 		}
-		if a := answers[1]; !strings.Contains(a.Error, "no answer came within 1s") {
+		if a := answers[1]; !strings.Contains(a.Error, "no answer within 1s") {
 			t.Errorf("the late answer is %+v", a)
 		}
 		if a := answers[2]; !strings.Contains(a.Error, "a bug") {

@@ -11,16 +11,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What a site serves is judged by a file of each tree, beside its marker: TIME, or the first that
-// others may read. An empty tree was not synced yet, and is no error.
+// Whether a site serves a directory tree is judged by one file of the tree: TIME, or the first file
+// that others may read. An empty tree is fine: it was not synced yet.
 
 const (
-	servedDirs  = 100  // how many directories are looked into for a file
-	servedNames = 4096 // of how many names each
+	servedDirs  = 100  // how many directories are searched for a file
+	servedNames = 4096 // names read of each of them
 )
 
-// notServed is the error of a tree that the site at an address does not serve, with its cause as
-// far as the host shows it.
+// notServed returns an error if the site at an address does not serve a tree, with the cause as far
+// as the host shows it.
 func notServed(ctx context.Context, address, host, url, dir string, hidden func(url string) bool) error {
 	fd, err := openDir(dir, nil)
 	if absent(err) {
@@ -39,7 +39,7 @@ func notServed(ctx context.Context, address, host, url, dir string, hidden func(
 	for try := 0; ; try++ {
 		want, err := prefixOf(fd, rest)
 		if absent(err) && try == 0 {
-			continue // a sync has replaced it
+			continue // a sync has replaced the file
 		}
 		if err != nil {
 			return nil
@@ -53,17 +53,17 @@ func notServed(ctx context.Context, address, host, url, dir string, hidden func(
 		case err != nil:
 			return fmt.Errorf("http://%s%s: %w", host, at, err)
 		case status == 200:
-			return fmt.Errorf("http://%s%s is another file than %s: another location or server answers there", host, at, file)
+			return fmt.Errorf("http://%s%s is not the file %s: another location or server block answers (nginx -T shows them)", host, at, file)
 		}
-		return fmt.Errorf("http://%s%s gives %d for %s: %s", host, at, status, file, whyNot(status, file))
+		return fmt.Errorf("http://%s%s returns status %d for %s: %s", host, at, status, file, whyNot(status, file))
 	}
 }
 
-// treesNotServed is the error of the first of some trees that is not served; trees are URL paths
-// and directories in turn.
+// treesNotServed returns the error of the first tree that is not served. trees holds URL paths and
+// directories alternately.
 func treesNotServed(ctx context.Context, address, host string, trees []string) error {
 	for i := 0; i+1 < len(trees); i += 2 {
-		// What another tree hides is not of this one.
+		// A tree that is served below this one hides a part of it.
 		others := func(url string) bool {
 			for j := 0; j < len(trees); j += 2 {
 				if j != i && trees[j] == url {
@@ -79,7 +79,7 @@ func treesNotServed(ctx context.Context, address, host string, trees []string) e
 	return nil
 }
 
-// sampleOf finds a file of a tree, by its path in it; "" where there is none.
+// sampleOf finds a file of a tree, and returns its path in the tree; "" if it finds none.
 func sampleOf(fd int, hidden func(rest string) bool) string {
 	var st unix.Stat_t
 	if unix.Fstatat(fd, "TIME", &st, unix.AT_SYMLINK_NOFOLLOW) == nil && st.Mode&unix.S_IFMT == unix.S_IFREG {
@@ -140,7 +140,7 @@ func prefixOf(fd int, rest string) (string, error) {
 	return string(buf[:max(n, 0)]), err
 }
 
-// fetch is the status and the beginning of the body that a request is answered with, as bytes.
+// fetch returns the status of a response and the beginning of its body, as bytes.
 func fetch(ctx context.Context, address, host, path string) (status int, body string, err error) {
 	raw, err := exchange(ctx, address, host, path)
 	if err != nil {
@@ -153,7 +153,7 @@ func fetch(ctx context.Context, address, host, path string) (status int, body st
 	return status, body, nil
 }
 
-// escapeURL writes a path for a request (RFC 3986, 2.1).
+// escapeURL escapes a path for a request (RFC 3986, section 2.1).
 func escapeURL(p string) string {
 	var b strings.Builder
 	for _, c := range []byte(p) {
@@ -173,7 +173,7 @@ type worker struct {
 	groups []string
 }
 
-// workerOf finds one of nginx: it is the process that is not root's, where there is one.
+// workerOf finds a process of nginx: preferably one that does not run as root.
 func workerOf() (w worker, ok bool) {
 	pids, _ := listDir("/proc")
 	for _, pid := range pids {
@@ -204,8 +204,8 @@ func workerOf() (w worker, ok bool) {
 	return w, ok
 }
 
-// may tells whether a mode gives a process a permission (4 to read, 1 to enter). Access control
-// lists are not read: where one is, the answer is not known.
+// may reports whether a mode grants a process a permission (4 to read, 1 to enter). Access control
+// lists are not read, so an entry with one may be judged wrongly.
 func (w *worker) may(st *unix.Stat_t, bit uint32) bool {
 	switch {
 	case w.uid == 0:
@@ -218,13 +218,13 @@ func (w *worker) may(st *unix.Stat_t, bit uint32) bool {
 	return st.Mode&bit != 0
 }
 
-// whyNot looks for the cause of a status other than 200 for a file that is there.
+// whyNot explains why a file that exists was answered with a status other than 200.
 func whyNot(status int, file string) string {
 	w, ok := workerOf()
 	var st unix.Stat_t
 	if ok {
 		who := fmt.Sprintf("nginx (user %d)", w.uid)
-		data, _ := readFile("/etc/passwd") // only the message suffers
+		data, _ := readFile("/etc/passwd") // without it, the message has only the number
 		for _, u := range parsePasswd(data) {
 			if u.uid == int(w.uid) {
 				who = "nginx (user " + printable(u.name) + ")"
@@ -239,38 +239,41 @@ func whyNot(status int, file string) string {
 			if unix.Stat(p, &st) != nil {
 				continue
 			}
-			mode := fmt.Sprintf(" has the mode 0%o, owner %d and group %d", st.Mode&0o7777, st.Uid, st.Gid)
+			mode := fmt.Sprintf(" has mode 0%o, owner %d and group %d", st.Mode&0o7777, st.Uid, st.Gid)
 			if st.Mode&unix.S_IFMT == unix.S_IFDIR && !w.may(&st, 1) {
-				return "the directory " + p + mode + ", so " + who + " cannot enter it: chmod o+x " + p
+				return "the directory " + p + mode + ", so " + who + " cannot enter it; to allow it: chmod o+x " + p
 			}
 			if p == file && !w.may(&st, 4) {
-				return p + mode + ", so " + who + " cannot read it: chmod o+r " + p
+				return p + mode + ", so " + who + " cannot read it; to allow it: chmod o+r " + p
 			}
 		}
-		// A unit may hide directories from its processes.
+		// A unit may hide directories from its processes (systemd.exec(5)).
 		if exists("/proc/"+w.pid+"/root/") && !exists("/proc/"+w.pid+"/root"+file) {
-			return "nginx does not see " + file + ": its unit hides the directory (ProtectHome, PrivateTmp, InaccessiblePaths), or it was mounted after nginx was started"
+			return "nginx does not see " + file + ": its unit hides the directory (ProtectHome, PrivateTmp, " +
+				"InaccessiblePaths), or it was mounted after nginx was started; after a mount: systemctl restart nginx"
 		}
 	}
 	if status == 403 && strings.TrimSpace(firstLine("/sys/fs/selinux/enforce")) == "1" {
 		if label := labelOf(file); label != "" {
 			f := strings.Split(label, ":")
 			if len(f) > 2 && !slices.Contains([]string{"httpd_sys_content_t", "httpd_sys_rw_content_t", "public_content_t", "public_content_rw_t"}, f[2]) {
-				return "SELinux enforces, and " + file + " has the type " + printable(f[2]) + ", which web servers may not read: label the tree with public_content_t (semanage fcontext, restorecon)"
+				return "SELinux is enforcing, and " + file + " has the type " + printable(f[2]) +
+					", which web servers may not read: label the tree public_content_t (semanage fcontext, restorecon)"
 			}
 		}
-		return "the modes permit it, and SELinux enforces: ausearch -m AVC -c nginx shows what it denied"
+		return "the modes allow it, and SELinux is enforcing; to see what it denied: ausearch -m AVC -c nginx"
 	}
 	if status == 403 {
-		return "the modes above it permit it, so the configuration of nginx forbids it (allow and deny, a link that is not followed), or an access control list does: see its error log"
+		return "the modes allow it, so the configuration of nginx (allow, deny, disable_symlinks) or an access control " +
+			"list forbids it: see /var/log/nginx/error.log"
 	}
 	if status == 404 {
-		return "it is there, so another location or server block answers: nginx -T shows all of them"
+		return "the file exists, so another location or server block answers; to list them: nginx -T"
 	}
-	return "see the error log of nginx"
+	return "see /var/log/nginx/error.log"
 }
 
-// labelOf is the SELinux label of a file, or "".
+// labelOf returns the SELinux label of a file, or "".
 func labelOf(file string) string {
 	value := make([]byte, 1024)
 	n, err := unix.Lgetxattr(file, "security.selinux", value)
