@@ -1,9 +1,9 @@
-// Package helper holds the host helper's binaries: the program that the controller pushes to hosts, for each of their
-// architectures.
+// Package helper provides the host helper's binaries: the program that the controller pushes to
+// hosts, for each of their architectures.
 //
-// Release builds (build tag "release") carry the binaries inside, compressed. Any other build, such as go run and
-// go test, builds them from this module's source when they are first asked for, and keeps them in the user's cache
-// directory.
+// Release builds (build tag "release") embed the binaries, compressed. Any other build, such as go
+// run and go test, builds them from this module's source when they are first needed, and keeps them
+// in the user's cache directory.
 package helper
 
 import (
@@ -16,22 +16,22 @@ import (
 	"sync"
 )
 
-// IDLength is the number of hex digits of a bundle's ID: 64 bits, enough to tell helpers apart. What guards the
-// content is the SHA-256 digest, which is compared in full.
+// IDLength is the number of hex digits of a bundle's ID. 64 bits are enough to distinguish helpers.
+// The content is verified with the full SHA-256 digest.
 const IDLength = 16
 
-// Arches lists the architectures, by their GOARCH names, that a Bundle has a helper for.
+// Arches lists the architectures that a Bundle has a helper for, by their GOARCH names.
 func Arches() []string { return []string{"amd64", "arm64", "ppc64le", "s390x"} }
 
-// source is where a Bundle's binaries come from.
+// source is where a Bundle gets its binaries from.
 type source interface {
-	// digest is the SHA-256 of the binary for arch, in lower-case hex.
+	// digest returns the SHA-256 of the binary for arch, in lower-case hex.
 	digest(ctx context.Context, arch string) (string, error)
-	// binary is the executable itself.
+	// binary returns the executable.
 	binary(ctx context.Context, arch string) ([]byte, error)
 }
 
-// Bundle is the set of helper binaries of this build. It may be used by several goroutines at once.
+// Bundle is the set of helper binaries of this build. It is safe for concurrent use.
 type Bundle struct {
 	id  string
 	src source
@@ -40,8 +40,8 @@ type Bundle struct {
 	binaries map[string][]byte
 }
 
-// Open returns this build's bundle. In a build without the tag "release" it builds the helper when its source has
-// changed since the last time; errors then say what is missing.
+// Open returns this build's bundle. Without the build tag "release" it builds the helper if its
+// source has changed since the last build; an error then reports what is missing for that.
 func Open(ctx context.Context) (*Bundle, error) {
 	src, id, err := open(ctx)
 	if err != nil {
@@ -50,7 +50,7 @@ func Open(ctx context.Context) (*Bundle, error) {
 	return &Bundle{id: id, src: src, binaries: map[string][]byte{}}, nil
 }
 
-// ID names the bundle in lower-case hex digits. Two bundles have the same ID only if their helpers are the same.
+// ID returns the bundle's ID in lower-case hex. Two bundles with the same ID have the same helpers.
 func (b *Bundle) ID() string { return b.id }
 
 // Digest returns the SHA-256 of the binary for arch, in lower-case hex, without unpacking it.
@@ -65,7 +65,8 @@ func (b *Bundle) Digest(ctx context.Context, arch string) (string, error) {
 	return digest, nil
 }
 
-// Binary returns the executable for arch and its SHA-256 in lower-case hex. The data is shared and must not be changed.
+// Binary returns the executable for arch and its SHA-256 in lower-case hex. The data is shared and
+// must not be changed.
 func (b *Bundle) Binary(ctx context.Context, arch string) (data []byte, sha256hex string, err error) {
 	digest, err := b.Digest(ctx, arch)
 	if err != nil {
@@ -82,16 +83,17 @@ func (b *Bundle) Binary(ctx context.Context, arch string) (data []byte, sha256he
 	}
 	sum := sha256.Sum256(data)
 	if got := hex.EncodeToString(sum[:]); got != digest {
-		return nil, "", fmt.Errorf("host helper for %s: its digest is %s, the index says %s", arch, got, digest)
+		return nil, "", fmt.Errorf("host helper for %s: its digest is %s, but %s was expected: build or install mirrorform again", arch, got, digest)
 	}
 	b.binaries[arch] = data
 	return data, digest, nil
 }
 
-// supported refuses an architecture that there is no helper for.
+// supported refuses an architecture without a helper.
 func supported(arch string) error {
 	if !slices.Contains(Arches(), arch) {
-		return fmt.Errorf("there is no host helper for the architecture %q (there is one for %s)", arch, strings.Join(Arches(), ", "))
+		return fmt.Errorf("no host helper for architecture %q: the supported architectures are %s",
+			arch, strings.Join(Arches(), ", "))
 	}
 	return nil
 }

@@ -20,7 +20,7 @@ var bin embed.FS
 // embedded is the source of a release build.
 type embedded struct{ index index }
 
-// index is bin/index.json, which the program in the folder build writes.
+// index is bin/index.json, which the command in the directory build writes.
 type index struct {
 	ID     string            `json:"id"`
 	SHA256 map[string]string `json:"sha256"` // by architecture
@@ -29,7 +29,8 @@ type index struct {
 func open(context.Context) (source, string, error) {
 	data, err := bin.ReadFile("bin/index.json")
 	if err != nil {
-		return nil, "", fmt.Errorf("this build is incomplete: %w (run `go run ./internal/helper/build`, then build again)", err)
+		return nil, "", fmt.Errorf("this build is incomplete: %w; to complete it: go run ./internal/helper/build, "+
+			"and build mirrorform again", err)
 	}
 	var e embedded
 	if err := json.Unmarshal(data, &e.index); err != nil {
@@ -41,7 +42,7 @@ func open(context.Context) (source, string, error) {
 func (e embedded) digest(_ context.Context, arch string) (string, error) {
 	digest, ok := e.index.SHA256[arch]
 	if !ok {
-		return "", fmt.Errorf("it is missing in this build")
+		return "", fmt.Errorf("it is missing in this build: install a complete release")
 	}
 	return digest, nil
 }

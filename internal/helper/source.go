@@ -26,18 +26,18 @@ import (
 //
 //	DIR/ARCH       the binary
 //	DIR/ARCH.json  what it was built from (record)
-//	DIR/lock       held while one of them is made
+//	DIR/lock       held during a build
 type fromSource struct {
 	root string // of the module
 	dir  string
 
 	mu      sync.Mutex
-	records map[string]record // those checked by this process, by architecture
+	records map[string]record // already checked by this process, by architecture
 }
 
-// record tells what a binary was built from.
+// record is what a binary was built from.
 type record struct {
-	Dirs   []string `json:"dirs"`  // the directories whose files it was compiled from
+	Dirs   []string `json:"dirs"`  // the directories of the source files
 	State  string   `json:"state"` // of those files: see state
 	SHA256 string   `json:"sha256"`
 }
@@ -49,16 +49,18 @@ func open(ctx context.Context) (source, string, error) {
 	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
-		return nil, "", fmt.Errorf("no directory to build it in: %w", err)
+		return nil, "", fmt.Errorf("no cache directory to build it in: %w", err)
 	}
 	return openSource(ctx, root, filepath.Join(cache, "mirrorform", "helper"))
 }
 
-// openSource returns the source that builds the module at root, each module, and each set of build tags, in a directory of its own under cache.
+// openSource returns the source that builds the module at root. Each module and each set of build
+// tags has its own directory below cache.
 func openSource(ctx context.Context, root, cache string) (source, string, error) {
 	sum := sha256.Sum256([]byte(root + "\x00" + builder.Tags))
 	s := &fromSource{root: root, dir: filepath.Join(cache, hex.EncodeToString(sum[:8])), records: map[string]record{}}
-	// The ID must change with the source; one architecture's digest does, and building one is enough on most fleets.
+	// The ID must change with the source. The digest of one architecture does, and most fleets need
+	// only one.
 	arch := runtime.GOARCH
 	if supported(arch) != nil {
 		arch = Arches()[0]
@@ -91,7 +93,7 @@ func (s *fromSource) binary(_ context.Context, arch string) ([]byte, error) {
 	return os.ReadFile(filepath.Join(s.dir, arch))
 }
 
-// current returns the record of the binary in the cache, if its source has not changed since.
+// current returns the record of the cached binary, if its source has not changed since.
 func (s *fromSource) current(arch string) (record, bool) {
 	var r record
 	data, err := os.ReadFile(filepath.Join(s.dir, arch+".json"))
@@ -105,7 +107,7 @@ func (s *fromSource) current(arch string) (record, bool) {
 	return r, err == nil && state == r.State
 }
 
-// build compiles the helper for arch, unless another process did so meanwhile.
+// build compiles the helper for arch, unless another process has just done so.
 func (s *fromSource) build(ctx context.Context, arch string) (record, error) {
 	unlock, err := s.lock()
 	if err != nil {
@@ -122,7 +124,7 @@ func (s *fromSource) build(ctx context.Context, arch string) (record, error) {
 	if len(dirs) == 0 {
 		return record{}, fmt.Errorf("%s: no source found", s.root)
 	}
-	// Looked at before compiling: what changes meanwhile makes the record stale.
+	// Recorded before compiling, so that a change during the build makes the record stale.
 	state, err := s.state(dirs)
 	if err != nil {
 		return record{}, err
@@ -143,7 +145,7 @@ func (s *fromSource) build(ctx context.Context, arch string) (record, error) {
 	return r, s.write(arch+".json", r)
 }
 
-// lock takes the cache directory's lock; other processes that build wait for it.
+// lock takes the cache directory's lock. Other processes that build wait for it.
 func (s *fromSource) lock() (unlock func(), err error) {
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return nil, err
@@ -164,7 +166,7 @@ func (s *fromSource) lock() (unlock func(), err error) {
 	return func() { _ = f.Close() }, nil
 }
 
-// write replaces a file of the cache directory by v as JSON.
+// write replaces a file of the cache directory with v as JSON.
 func (s *fromSource) write(name string, v any) error {
 	data, err := json.Marshal(v)
 	if err != nil {
@@ -177,7 +179,8 @@ func (s *fromSource) write(name string, v any) error {
 	return os.Rename(temp, filepath.Join(s.dir, name))
 }
 
-// state digests the Go version and the names, sizes and modification times of the files that a build reads.
+// state returns a digest of the Go version and of the names, sizes and modification times of the
+// source files.
 func (s *fromSource) state(dirs []string) (string, error) {
 	h := sha256.New()
 	_, _ = fmt.Fprintln(h, runtime.Version())

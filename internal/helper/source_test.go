@@ -98,7 +98,7 @@ func TestBuildFromSource(t *testing.T) {
 	}
 	// Those that it is made of do.
 	write(t, filepath.Join(root, "internal/part/part.go"), "package part\n\nconst Text = \"another\"\n")
-	if _, err = bundle(t.Context(), root, cache); err == nil || !strings.Contains(err.Error(), "release build") {
+	if _, err = bundle(t.Context(), root, cache); err == nil || !strings.Contains(err.Error(), "install a release") {
 		t.Errorf("without a compiler: %v", err)
 	}
 	t.Setenv("PATH", path)

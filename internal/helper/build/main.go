@@ -1,7 +1,8 @@
-// Command build compiles the host helper for every architecture and packs the binaries for a release build:
-// internal/helper/bin/helper-ARCH.gz and index.json. The same source and Go version give the same bytes.
+// Command build compiles the host helper for every architecture and packs the binaries for a
+// release build: internal/helper/bin/helper-ARCH.gz and index.json. The same source and Go version
+// produce the same bytes.
 //
-// It prints their sizes, and fails when one is larger than what a push over a slow link should cost.
+// It prints the sizes. It fails if a binary is larger than a push over a slow link should be.
 package main
 
 import (
@@ -20,7 +21,7 @@ import (
 	"github.com/mirrorform/mirrorform/internal/helper/builder"
 )
 
-// The limits of a binary, in bytes. It is the helper and the program that runs syncs.
+// The limits of a binary, in bytes. It contains the helper and the program that runs syncs.
 const (
 	maxSize   = 3_500_000
 	maxPacked = 1_500_000
@@ -36,7 +37,7 @@ func main() {
 	}
 }
 
-// build makes all files in a new directory and then puts it in the place of the old one.
+// build writes all files to a new directory, and then replaces the old one with it.
 func build(ctx context.Context) (err error) {
 	root, err := builder.Root()
 	if err != nil {
@@ -78,7 +79,8 @@ func build(ctx context.Context) (err error) {
 	return os.Rename(temp, dir)
 }
 
-// pack builds the helper for arch, writes it compressed into dir, and returns the digest of the binary.
+// pack builds the helper for arch, writes it compressed to dir, and returns the digest of the
+// binary.
 func pack(ctx context.Context, root, arch, dir string) (string, error) {
 	raw := filepath.Join(dir, "helper")
 	if err := builder.Build(ctx, root, arch, raw); err != nil {
@@ -92,7 +94,7 @@ func pack(ctx context.Context, root, arch, dir string) (string, error) {
 		return "", err
 	}
 	var packed bytes.Buffer
-	w, err := gzip.NewWriterLevel(&packed, gzip.BestCompression) // writes no name and no time
+	w, err := gzip.NewWriterLevel(&packed, gzip.BestCompression) // adds no name and no time, so that builds are reproducible
 	if err != nil {
 		return "", err
 	}
@@ -104,7 +106,7 @@ func pack(ctx context.Context, root, arch, dir string) (string, error) {
 	}
 	fmt.Printf("helper %-8s %9d bytes, %9d compressed\n", arch, len(data), packed.Len())
 	if len(data) > maxSize || packed.Len() > maxPacked {
-		return "", fmt.Errorf("the helper for %s is too large: the limits are %d bytes and %d compressed", arch, maxSize, maxPacked)
+		return "", fmt.Errorf("the helper for %s is too large: the limits are %d bytes, and %d bytes compressed", arch, maxSize, maxPacked)
 	}
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:]), os.WriteFile(filepath.Join(dir, "helper-"+arch+".gz"), packed.Bytes(), 0o644)

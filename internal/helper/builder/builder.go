@@ -1,4 +1,4 @@
-// Package builder compiles the host helper from the module's source. Release builds do not contain it.
+// Package builder compiles the host helper from the module's source. Release builds do not use it.
 package builder
 
 import (
@@ -14,14 +14,15 @@ import (
 )
 
 const (
-	// Module is the module whose source holds the helper.
+	// Module is the module that contains the helper's source.
 	Module = "github.com/mirrorform/mirrorform"
-	// command is the helper's package, from the module's root.
+	// command is the helper's package, relative to the module's root.
 	command = "./cmd/mirrorform-agent"
 )
 
-// Root returns the module's root directory: the one that this source file was compiled from or, when that is not
-// there (the build was made with -trimpath, or elsewhere), the one that holds the working directory.
+// Root returns the module's root directory: the one that this source file was compiled from. If
+// that does not exist (the program was built with -trimpath, or on another machine), it returns the
+// one that contains the working directory.
 func Root() (string, error) {
 	if _, file, _, ok := runtime.Caller(0); ok && filepath.IsAbs(file) {
 		if root := filepath.Join(filepath.Dir(file), "..", "..", ".."); isRoot(root) {
@@ -38,14 +39,14 @@ func Root() (string, error) {
 		}
 		parent := filepath.Dir(dir)
 		if parent == dir {
-			return "", errors.New("this build carries no host helper, and the source to build one from is not at hand: " +
-				"use a release build (`make build`), or run inside a clone of the repository")
+			return "", errors.New("this build has no embedded host helper, and no source to build one from: " +
+				"install a release, or run mirrorform inside a clone of the repository")
 		}
 		dir = parent
 	}
 }
 
-// isRoot tells whether dir is the root of the module and has the helper's source.
+// isRoot reports whether dir is the root of the module.
 func isRoot(dir string) bool {
 	data, err := os.ReadFile(filepath.Join(dir, "go.mod"))
 	if err != nil {
@@ -55,15 +56,16 @@ func isRoot(dir string) bool {
 	return strings.TrimSpace(line) == "module "+Module
 }
 
-// Build compiles the helper for linux on arch into the file out. The result depends on the source and the Go
-// version alone: no paths, no version control data, no settings from the environment.
+// Build compiles the helper for Linux on arch into the file out. The result depends only on the
+// source and the Go version: it contains no paths, version control data, or settings from the
+// environment.
 func Build(ctx context.Context, root, arch, out string) error {
 	ldflags := "-s -w"
 	if arch == "s390x" {
 		ldflags += " -R 4096" // its page size; the linker's default pads each segment to 64 KiB
 	}
-	// Inlining its small functions makes it 65 KB larger, which every host is sent, and it waits
-	// for disks and programs anyway.
+	// Inlining would make the helper 65 KB larger without making it faster: it mostly waits for disks
+	// and programs.
 	const gcflags = "-gcflags=" + Module + "/...=-l"
 	_, err := run(ctx, root, arch, "build", "-tags="+Tags, "-trimpath", "-buildvcs=false", gcflags, "-ldflags="+ldflags, "-o", out, command)
 	return err
@@ -85,7 +87,7 @@ func Dirs(ctx context.Context, root, arch string) ([]string, error) {
 	return dirs, nil
 }
 
-// run runs the go command in the module's root and returns what it printed.
+// run runs the go command in the module's root and returns its output.
 func run(ctx context.Context, root, arch string, args ...string) ([]byte, error) {
 	tool, err := goTool()
 	if err != nil {
@@ -107,7 +109,8 @@ func run(ctx context.Context, root, arch string, args ...string) ([]byte, error)
 func goTool() (string, error) {
 	tool, err := exec.LookPath("go")
 	if err != nil {
-		return "", fmt.Errorf("this build carries no host helper, and there is no go command to build one: %w; use a release build (`make build`)", err)
+		return "", fmt.Errorf("this build has no embedded host helper, and Go is not installed to build one: %w; "+
+			"install a release of mirrorform, or Go", err)
 	}
 	return tool, nil
 }

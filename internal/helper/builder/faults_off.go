@@ -2,5 +2,5 @@
 
 package builder
 
-// Tags are the build tags that the helper is compiled with, separated by commas.
+// Tags are the build tags of the helper, separated by commas.
 const Tags = ""
