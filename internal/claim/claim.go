@@ -1,8 +1,9 @@
-// Package claim says which directory a mirror's syncs may fill. An apply writes the identity of the
-// tree's directory to a file, and each sync compares it with the directory that it finds, so that
-// it fills no other one that came to lie there: another disk, a mount that is missing, a directory
-// that was exchanged. The helper of mirrorform, which is root, and the sync, which is not, get the
-// same identity of one directory; it stays the same over reboots and kernels.
+// Package claim defines which directory a mirror's syncs may fill. An apply writes the identity of
+// the directory to a file, and each sync compares it with the directory that it finds. So a sync
+// never fills a different directory that has appeared at the same path: on another disk, below a
+// missing mount, or swapped by another program. The helper, which runs as root, and the sync, which
+// does not, see the same identity of a directory. It stays the same across reboots and kernel
+// updates.
 package claim
 
 import (
@@ -11,38 +12,39 @@ import (
 	"strings"
 )
 
-// Identity tells a directory from all others of a host, for as long as it exists.
+// Identity distinguishes a directory from all others of a host, as long as it exists.
 type Identity struct {
-	// Filesystem is "UUID=…", "fsid=…" where the kernel shows only what it makes of the UUID, and
-	// "source=TYPE:SOURCE", as mountinfo has them, for what has no UUID.
+	// Filesystem is "UUID=…"; or "fsid=…" if the kernel shows only a value computed from the UUID; or
+	// "source=TYPE:SOURCE", as in mountinfo, if there is no UUID.
 	Filesystem string
-	Subvolume  uint64 // of btrfs, where each one has inodes of its own
-	Inode      uint64 // 0 where the file system's inodes do not last
+	Subvolume  uint64 // of btrfs, where each subvolume has its own inode numbers
+	Inode      uint64 // 0 if the file system's inode numbers are not stable
 }
 
-// Path is the file of a mirror's claim. It belongs to root, and the mirror's account can read it.
+// Path returns the path of a mirror's claim file. It belongs to root, and the mirror's account can
+// read it.
 func Path(mirror string) string { return "/etc/mirrorform-sync/" + mirror + ".claim" }
 
 const (
 	header = "mirrorform-claim 1\n"
-	// maxText bounds a claim's text. A path, and so the source of a mount, has at most 4096 bytes,
-	// which mountinfo makes four times as long.
+	// maxText limits the text of a claim. A path, and so the source of a mount, has at most 4096
+	// bytes, and the escapes of mountinfo make it up to four times as long.
 	maxText = 20 << 10
 )
 
-// String is the text of a claim file.
+// String returns the text of a claim file.
 func (id Identity) String() string {
 	return header + "filesystem " + id.Filesystem + "\nsubvolume " + strconv.FormatUint(id.Subvolume, 10) +
 		"\ninode " + strconv.FormatUint(id.Inode, 10) + "\n"
 }
 
-// Parse reads the text of a claim file: exactly what String writes, and nothing else.
+// Parse parses the text of a claim file. It accepts only what String writes.
 func Parse(text string) (Identity, error) {
 	if len(text) > maxText {
 		return Identity{}, errors.New("the claim is too long")
 	}
 	if !strings.HasPrefix(text, header) {
-		return Identity{}, errors.New("not a claim that this version can read: its first line is not " + strconv.Quote(strings.TrimSpace(header)))
+		return Identity{}, errors.New("this version cannot read the claim: its first line is not " + strconv.Quote(strings.TrimSpace(header)))
 	}
 	lines := strings.Split(text[len(header):], "\n")
 	if len(lines) != 4 || lines[3] != "" {
@@ -87,11 +89,10 @@ func validFilesystem(s string) bool {
 	return false
 }
 
-// Equal reports whether both are one directory.
+// Equal reports whether both identify the same directory.
 func (id Identity) Equal(other Identity) bool { return id == other }
 
-// Differs says how the directory that was found differs from the claimed one; it is empty when they
-// are the same.
+// Differs returns how the directory that was found differs from the claimed one, or "".
 func (id Identity) Differs(found Identity) string {
 	switch {
 	case id.Filesystem != found.Filesystem:

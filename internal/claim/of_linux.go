@@ -12,9 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Of returns the identity of the directory at a path, as the kernel resolves it. The caller needs
-// to be able to read the directory, and nothing else: no device is opened, and neither udev nor
-// blkid is asked, since the one needs root and the other is missing in containers.
+// Of returns the identity of the directory at a path, after the kernel has resolved all links. The
+// caller only needs permission to read the directory. No device is opened, and neither udev nor
+// blkid is used: blkid needs root, and containers have no udev.
 func Of(dir string) (Identity, error) {
 	fd := -1
 	err := retry(func() (err error) {
@@ -43,24 +43,24 @@ func OfFD(fd int) (Identity, error) {
 		return Identity{}, because("statfs", err)
 	}
 	id := Identity{Inode: st.Ino}
-	switch uint32(fs.Type) { // its width differs between architectures
-	case unix.EXT4_SUPER_MAGIC: // ext2 and ext3, too
-		// Kernels before 6.0 do not show the UUID to those who cannot open the device. All show
-		// both halves of it, combined.
+	switch uint32(fs.Type) { // its type differs between architectures
+	case unix.EXT4_SUPER_MAGIC: // also the magic number of ext2 and ext3
+		// Kernels before 6.0 do not show the UUID to users who cannot open the device. All kernels show
+		// both halves of it, combined, in the fsid.
 		if v := fs.Fsid.Val; v != [2]int32{} {
 			id.Filesystem = "fsid=" + hex(uint64(uint32(v[1]))<<32|uint64(uint32(v[0])))
 			return id, nil
 		}
 	case unix.XFS_SUPER_MAGIC:
-		// Its fsid is the device's number, which changes.
+		// The fsid of xfs is the device number, which can change.
 		var geometry struct {
-			_      [0]uint64 // aligns it
+			_      [0]uint64 // for the alignment
 			before [64]byte
 			uuid   [16]byte
 			after  [32]byte
 		}
 		if err := ioctl(fd, iocRead, 'X', 100, unsafe.Pointer(&geometry), unsafe.Sizeof(geometry)); err != nil { // XFS_IOC_FSGEOMETRY_V1
-			return Identity{}, because("the UUID of the xfs file system", err)
+			return Identity{}, because("read the UUID of the xfs file system", err)
 		}
 		id.Filesystem = "UUID=" + uuid(geometry.uuid)
 		return id, nil
@@ -71,15 +71,16 @@ func OfFD(fd int) (Identity, error) {
 			after  [992]byte
 		}
 		if err := ioctl(fd, iocRead, 0x94, 31, unsafe.Pointer(&info), unsafe.Sizeof(info)); err != nil { // BTRFS_IOC_FS_INFO
-			return Identity{}, because("the UUID of the btrfs file system", err)
+			return Identity{}, because("read the UUID of the btrfs file system", err)
 		}
-		// Anybody may ask for the subvolume that a directory is in, if it asks for nothing more.
+		// Any user may ask for the subvolume of a directory, as long as the request asks for nothing
+		// else.
 		lookup := struct {
 			tree, object uint64
 			name         [4080]byte
 		}{object: 256} // BTRFS_FIRST_FREE_OBJECTID
 		if err := ioctl(fd, iocRead|iocWrite, 0x94, 18, unsafe.Pointer(&lookup), unsafe.Sizeof(lookup)); err != nil { // BTRFS_IOC_INO_LOOKUP
-			return Identity{}, because("the btrfs subvolume", err)
+			return Identity{}, because("read the btrfs subvolume", err)
 		}
 		id.Filesystem, id.Subvolume = "UUID="+uuid(info.fsid), lookup.tree
 		return id, nil
@@ -90,20 +91,20 @@ func OfFD(fd int) (Identity, error) {
 	}
 	id.Filesystem = "source=" + kind + ":" + source
 	if strings.HasPrefix(source, "/dev/") {
-		// A device's name may be another one after a boot. Others, as overlay and tmpfs, have a
-		// UUID for as long as they are mounted.
+		// The name of a device may change at a boot, so its UUID is used instead. overlay and tmpfs have
+		// a UUID, too, but only until they are unmounted.
 		if u := uuidOf(fd, source); u != "" {
 			id.Filesystem = "UUID=" + u
 		}
 	}
 	if kind == "fuse" || strings.HasPrefix(kind, "fuse.") || kind == "cifs" || kind == "smb3" {
-		id.Inode = 0 // their inodes are numbered as they come
+		id.Inode = 0 // their inode numbers are assigned on first access
 	}
 	return id, nil
 }
 
-// uuidOf is the UUID of a file system that has no question of its own for it: the kernel's answer,
-// which is there since Linux 6.9, or the link that udev makes.
+// uuidOf returns the UUID of a file system without its own request for it: from the kernel (since
+// Linux 6.9), or from the link that udev creates.
 func uuidOf(fd int, source string) string {
 	var u struct {
 		size  byte
@@ -117,7 +118,7 @@ func uuidOf(fd int, source string) string {
 		return ""
 	}
 	const links = "/dev/disk/by-uuid"
-	entries, _ := os.ReadDir(links) // without udev there are none
+	entries, _ := os.ReadDir(links) // empty without udev
 	for _, e := range entries {
 		if unix.Stat(path.Join(links, e.Name()), &link) == nil && link.Mode&unix.S_IFMT == unix.S_IFBLK && link.Rdev == device.Rdev {
 			return e.Name()
@@ -126,8 +127,7 @@ func uuidOf(fd int, source string) string {
 	return ""
 }
 
-// mounted is the type and source of the mount that an open directory was reached through, as
-// mountinfo writes them.
+// mounted returns the type and source of the mount that an open directory is on, as in mountinfo.
 func mounted(fd int) (kind, source string, err error) {
 	info, err := os.ReadFile("/proc/self/fdinfo/" + strconv.Itoa(fd))
 	if err != nil {
@@ -163,7 +163,7 @@ const (
 	iocWrite = 1
 )
 
-// ioctl asks with a request that is encoded as asm/ioctl.h does, which powerpc has of its own.
+// ioctl encodes a request as asm/ioctl.h does, which differs on powerpc and mips, and sends it.
 func ioctl(fd int, direction uintptr, kind, number byte, arg unsafe.Pointer, size uintptr) error {
 	bits, shift := direction, 30
 	if strings.HasPrefix(runtime.GOARCH, "ppc64") || strings.HasPrefix(runtime.GOARCH, "mips") {
