@@ -13,10 +13,10 @@ import (
 	"github.com/mirrorform/mirrorform/internal/claim"
 )
 
-// The guard keeps a sync from running that would empty the tree, or fill another one.
+// The guard prevents a sync that would empty the directory tree or fill another directory.
 
-// guardCron is the guard of the scheduled sync. While another sync runs it has nothing to say,
-// since flock then runs none.
+// guardCron is the guard of the scheduled sync. While another sync is running it does nothing:
+// flock then prevents this one.
 func (j *job) guardCron() int {
 	if j.busy() {
 		return 0
@@ -27,12 +27,12 @@ func (j *job) guardCron() int {
 	return j.checkDeletions()
 }
 
-// guard looks at what takes no time: the hold, the directory, and one listing of the upstream's
-// root.
+// guard makes the checks that are fast: the hold, the directory, and the upstream's root directory.
 func (j *job) guard() int {
 	switch {
 	case j.held() && !j.allow:
-		j.complain("held: an earlier sync has deleted as many files as max_delete allows, and left the rest. Look at the upstream. To delete the rest, once: mirrorform sync --allow-deletions")
+		j.complain("held: an earlier sync has deleted as many files as max_delete allows, and left the rest. " +
+			"Check the upstream. To delete the rest, once: mirrorform sync --allow-deletions")
 		return statusHeld
 	case !j.mounted():
 		j.complain("nothing is mounted on " + j.Mount + ", so nothing was synced")
@@ -45,8 +45,8 @@ func (j *job) guard() int {
 	return j.checkUpstream()
 }
 
-// checkClaim tells why a directory is not the one that an apply has claimed for the mirror. Before
-// the first apply that claims it there is no claim.
+// checkClaim returns why a directory is not the one that an apply has claimed for the mirror.
+// Before the first apply that claims the directory, there is no claim to check.
 func checkClaim(dir, file string) error {
 	text, err := os.ReadFile(file)
 	if errors.Is(err, os.ErrNotExist) {
@@ -69,10 +69,11 @@ func checkClaim(dir, file string) error {
 	return nil
 }
 
-// connection are rsync's options that say how an upstream is reached.
-var connection = []string{"--address", "--port", "--sockopts", "--contimeout", "--timeout", "--password-file", "--ipv4", "--ipv6", "-4", "-6", "--protocol"}
+// connection lists rsync's options for the connection to an upstream.
+var connection = []string{"--address", "--port", "--sockopts", "--contimeout", "--timeout", "--password-file",
+	"--ipv4", "--ipv6", "-4", "-6", "--protocol"}
 
-// listing is rsync with the arguments that list the upstream's root.
+// listing returns the rsync command that lists the upstream's root.
 func (j *job) listing() []string {
 	argv := []string{"/usr/bin/rsync", "--list-only", "--no-motd", "--no-human-readable", "--contimeout=60", "--timeout=300"}
 	for i, o := range j.Options {
@@ -90,7 +91,8 @@ func (j *job) listing() []string {
 	return append(argv, j.Upstream)
 }
 
-// checkUpstream lists the upstream's root: it must hold something, and the file that it must have.
+// checkUpstream lists the upstream's root. It must not be empty, and must contain the required
+// file.
 func (j *job) checkUpstream() int {
 	cmd := j.command(j.listing())
 	cmd.Stderr = j.stderr
@@ -110,20 +112,22 @@ func (j *job) checkUpstream() int {
 	case stopped(status):
 		return rsyncStopped
 	case status != 0 && status != 23 && !succeeded(status):
-		j.complain("the upstream " + j.Upstream + " cannot be reached: rsync's status is " + strconv.Itoa(status))
+		j.complain("the upstream " + j.Upstream + " cannot be reached: rsync exited with status " + strconv.Itoa(status))
 		return statusAbsent
 	case entries == 0:
 		j.complain("the upstream " + j.Upstream + " is empty, so nothing was synced")
 		return statusEmpty
 	case !required:
-		j.complain("the upstream " + j.Upstream + " has no " + j.Require + ", so it is not what was mirrored, and nothing was synced. Where it never has: set freshness in the sync block")
+		j.complain("the upstream " + j.Upstream + " has no " + j.Require + ", so it is not the mirrored tree, and nothing " +
+			"was synced. If it never has that file: set freshness in the sync block")
 		return statusEmpty
 	}
 	return 0
 }
 
-// checkDeletions asks rsync what it would delete, where there is a limit that only this can keep:
-// --max-delete itself stops a sync half-way, and the next one goes on.
+// checkDeletions asks rsync what it would delete, if there is a limit that rsync cannot enforce.
+// --max-delete alone is not enough: it stops a sync after that many deletions, and the next sync
+// continues.
 func (j *job) checkDeletions() int {
 	if j.MaxDeletePercent == 0 {
 		return 0
@@ -134,10 +138,10 @@ func (j *job) checkDeletions() int {
 		return rsyncStopped
 	case m.known:
 	case m.status == 5 || m.status == 10 || m.status == 12 || m.status == 30 || m.status == 35:
-		j.complain("the upstream " + j.Upstream + " cannot be reached: rsync's status is " + strconv.Itoa(m.status))
+		j.complain("the upstream " + j.Upstream + " cannot be reached: rsync exited with status " + strconv.Itoa(m.status))
 		return statusAbsent
 	default:
-		return 0 // rsync is quiet, or does not take its arguments: the sync itself says so
+		return 0 // rsync is quiet, or rejects its arguments: the sync reports that itself
 	}
 	if why := j.tooMany(m); why != "" {
 		j.complain(why)
@@ -146,7 +150,7 @@ func (j *job) checkDeletions() int {
 	return 0
 }
 
-// tooMany tells why a sync would delete too much, or "".
+// tooMany returns why a sync would delete too much, or "".
 func (j *job) tooMany(m *measured) string {
 	percent := uint64(0)
 	if m.there > 0 {
@@ -161,11 +165,12 @@ func (j *job) tooMany(m *measured) string {
 	default:
 		return ""
 	}
-	return "held: the sync would delete " + strconv.FormatUint(m.deleted, 10) + " of " + strconv.FormatUint(m.there, 10) + " files (" +
-		strconv.FormatUint(percent, 10) + " %), and " + limit + ", so nothing was synced. Look at the upstream. To delete them, once: mirrorform sync --allow-deletions"
+	return "held: the sync would delete " + strconv.FormatUint(m.deleted, 10) + " of " + strconv.FormatUint(m.there, 10) +
+		" files (" + strconv.FormatUint(percent, 10) + " %), and " + limit + ", so nothing was synced. Check the upstream. " +
+		"To delete them, once: mirrorform sync --allow-deletions"
 }
 
-// A hold is a file that is not empty.
+// The hold is set if its file is not empty.
 
 func (j *job) held() bool {
 	info, err := os.Stat(j.file(".hold"))
@@ -175,7 +180,7 @@ func (j *job) held() bool {
 func (j *job) hold() {
 	text := "held since " + time.Now().UTC().Format(time.RFC3339) + ": a sync has deleted as many files as max_delete allows. To delete the rest: mirrorform sync --allow-deletions\n"
 	if err := j.replace(".hold", []byte(text)); err != nil {
-		j.complain("the hold cannot be set: " + err.Error())
+		j.complain("cannot set the hold: " + err.Error())
 	}
 }
 
@@ -184,12 +189,12 @@ func (j *job) release() {
 		return
 	}
 	if err := j.replace(".hold", nil); err != nil {
-		j.complain("the hold cannot be lifted: " + err.Error())
+		j.complain("cannot lift the hold: " + err.Error())
 	}
 }
 
-// busy tells whether the lock is held, by the kernel's list: taking it would keep a sync from it
-// that begins at this moment.
+// busy reports whether the lock is held. It reads the kernel's list of locks: taking the lock to
+// test it could block a sync that starts at the same moment.
 func (j *job) busy() bool {
 	var st unix.Stat_t
 	if unix.Stat(j.Lock, &st) != nil {
@@ -212,5 +217,5 @@ func (j *job) busy() bool {
 	return false
 }
 
-// realPath is a path without links.
+// realPath resolves all links of a path.
 func realPath(p string) (string, error) { return filepath.EvalSymlinks(p) }

@@ -13,11 +13,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// records is how many syncs a status file has.
+// records is how many syncs a status file keeps.
 const records = 50
 
-// record adds a line to the status file: how a sync ended, and from its output, where there is one,
-// how much it received.
+// record adds a line to the status file: how a sync ended, and how much it received according to
+// its output, if there is one.
 func (j *job) record(by string, status int, output string) {
 	var line strings.Builder
 	line.WriteString(`{"start":` + strconv.FormatInt(j.start.Unix(), 10) + `,"end":` + strconv.FormatInt(time.Now().Unix(), 10) +
@@ -39,12 +39,12 @@ func (j *job) record(by string, status int, output string) {
 	}
 	lines = append(lines[max(0, len(lines)-records+1):], []byte(line.String()))
 	if err := j.replace(".status", bytes.Join(lines, nil)); err != nil {
-		j.complain("the sync cannot be recorded: " + err.Error())
+		j.complain("cannot record the sync: " + err.Error())
 	}
 }
 
-// lockState has one program at a time work on the state directory. Where it cannot be locked
-// nothing waits: a record without a lock is better than none.
+// lockState makes sure that one program at a time changes the state directory. If the lock fails,
+// it does not wait: a record without a lock is better than none.
 func (j *job) lockState() (unlock func()) {
 	dir, err := os.Open(j.State)
 	if err != nil {
@@ -54,7 +54,8 @@ func (j *job) lockState() (unlock func()) {
 	return func() { _ = dir.Close() }
 }
 
-// replace writes one of the job's files: it is wholly old or wholly new, also after a power cut.
+// replace writes one of the job's files. After a power failure the file is completely old or
+// completely new.
 func (j *job) replace(suffix string, content []byte) error {
 	temp := j.State + "/." + j.name + suffix
 	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
@@ -72,7 +73,7 @@ func (j *job) replace(suffix string, content []byte) error {
 	return err
 }
 
-// tail is the end of a file.
+// tail returns the end of a file.
 func tail(file string, most int64) ([]byte, error) {
 	f, err := os.Open(file)
 	if err != nil {
@@ -89,8 +90,8 @@ func tail(file string, most int64) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, most))
 }
 
-// eachLine calls what for each line; a carriage return ends one, too. Of a line that is longer than
-// any of rsync's own, it has the beginning.
+// eachLine calls what for each line. A carriage return also ends a line, since rsync's progress
+// uses it. Very long lines are cut off.
 func eachLine(r io.Reader, what func(line string)) {
 	const longest = 64 << 10
 	in := bufio.NewReaderSize(r, 64<<10)
@@ -112,8 +113,8 @@ func eachLine(r io.Reader, what func(line string)) {
 	}
 }
 
-// received is what rsync received, and how many files, by the output of the last sync in a file.
-// Names come from upstream; only digits are taken.
+// received returns how many bytes and files rsync received, from the output of the last sync in a
+// file. File names come from the upstream, so only digits are used from the lines.
 func received(file string) string {
 	f, err := os.Open(file)
 	if err != nil {
@@ -144,7 +145,7 @@ func received(file string) string {
 	return `,"bytes":` + amount + `,"files":` + files
 }
 
-// number is a number of rsync's without its commas, or "".
+// number returns a number that rsync printed, without its commas, or "".
 func number(s string) string {
 	s = strings.ReplaceAll(s, ",", "")
 	if _, err := strconv.ParseUint(s, 10, 63); err != nil {
@@ -153,8 +154,8 @@ func number(s string) string {
 	return s
 }
 
-// recordCron records a sync that cron ran: pid is cron's shell, and status the one it ended with,
-// with which this ends, too.
+// recordCron records a sync that cron ran. pid is cron's shell, and ended is its exit status, which
+// is also returned.
 func (j *job) recordCron(pid, ended int) int {
 	status := ended
 	switch {
@@ -175,7 +176,8 @@ func (j *job) recordCron(pid, ended int) int {
 	return ended
 }
 
-// wrongArgument tells rsync's status 1 from flock's, which is that the lock is held.
+// wrongArgument reports whether status 1 is from rsync. flock uses the same status if the lock is
+// held.
 func (j *job) wrongArgument() bool {
 	if j.Log == "" {
 		return !j.busy()
@@ -189,7 +191,8 @@ func (j *job) wrongArgument() bool {
 	return strings.HasPrefix(last, "rsync error: ") && strings.Contains(last, "(code 1)")
 }
 
-// processStart is when a process began: proc(5) has it in ticks of 1/100 s since the boot.
+// processStart returns when a process started. proc_pid_stat(5) gives it in ticks of 10 ms since
+// boot.
 func processStart(pid int) (time.Time, bool) {
 	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
@@ -208,7 +211,7 @@ func processStart(pid int) (time.Time, bool) {
 	return time.Now().Add(-time.Duration(up.Nano()) + time.Duration(ticks)*10*time.Millisecond), true
 }
 
-// mounted tells whether the tree's file system is there.
+// mounted reports whether the file system of the mirror is mounted.
 func (j *job) mounted() bool {
 	if j.Mount == "" {
 		return true
@@ -229,7 +232,7 @@ func (j *job) mounted() bool {
 	return false
 }
 
-// unescape reads a path as proc(5) writes it: with \040 for a space.
+// unescape decodes a path of proc_pid_mountinfo(5), where \040 is a space.
 func unescape(s string) string {
 	var out strings.Builder
 	for i := 0; i < len(s); i++ {

@@ -12,17 +12,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// measured is what a dry run of rsync's says a sync would do.
+// measured is what a sync would do, according to a dry run of rsync.
 type measured struct {
-	known   bool // rsync said what it needs
+	known   bool // rsync has printed its statistics
 	status  int
-	total   uint64            // bytes of the files that would be transferred
-	files   map[string]uint64 // those, by name, with their size; nil: not asked for
-	deleted uint64            // of the tree would be deleted: files, without directories, of which a tree may have many
-	there   uint64            // files that the tree has
+	total   uint64            // bytes to transfer
+	files   map[string]uint64 // files to transfer, with their sizes
+	deleted uint64            // files of the tree that would be deleted, without directories
+	there   uint64            // files in the tree now
 }
 
-// measure has rsync tell what it would do. What is there already it does not count.
+// measure runs rsync with --dry-run. Files that are already up to date do not count.
 func (j *job) measure() *measured {
 	argv := append(j.Command(false), "--dry-run", "--stats", "--no-human-readable", "--no-motd", "--out-format=%i %l %n")
 	m := &measured{files: map[string]uint64{}}
@@ -72,19 +72,19 @@ func (j *job) measure() *measured {
 	return m
 }
 
-// partial is the directory in which --delay-updates keeps new files until the end, beside those
-// that they replace.
+// partial is the name of the directories where --delay-updates keeps new files until the end of the
+// sync, beside the files that they replace.
 const partial = ".~tmp~"
 
-// staged is how many bytes of the files to transfer an earlier sync that broke off has left. They
-// are taken up, and need no room again.
+// staged returns how many bytes of the files to transfer are left over from an interrupted sync.
+// rsync uses them again, so they need no more space.
 func (m *measured) staged(tree string) (sum uint64) {
 	if len(m.files) == 0 {
 		return 0
 	}
 	_ = filepath.WalkDir(tree, func(p string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || filepath.Base(filepath.Dir(p)) != partial {
-			return nil // what cannot be read is not counted
+			return nil // unreadable files are not counted
 		}
 		name, err := filepath.Rel(tree, filepath.Join(filepath.Dir(filepath.Dir(p)), d.Name()))
 		size, wanted := m.files[name]
@@ -101,22 +101,21 @@ func (m *measured) staged(tree string) (sum uint64) {
 	return min(sum, m.total)
 }
 
-// The lines by which a sync announces itself in its output. The first is read by the controller,
-// too.
+// A sync prints these lines to announce what it needs. The controller parses the first one, too.
 const (
 	announcedTotal = "mirrorform: syncing "
 	announcedNeed  = "mirrorform: needing "
 )
 
-// announce says how much the sync transfers, unless the storage would not hold the bytes that it
-// needs. One sync at a time looks and announces.
+// announce prints how much the sync will transfer, or refuses it if there is not enough free space.
+// Only one sync at a time may check the space and announce its need.
 func (j *job) announce(total, need uint64) int {
 	unlock := j.lockState()
 	defer unlock()
 	device, ok := deviceOf(j.Directory)
 	others := uint64(0)
 	if ok {
-		others = j.reserved(device) // before the free space, which they take up meanwhile
+		others = j.reserved(device) // read before the free space, which those syncs are using up
 	}
 	var st unix.Statfs_t
 	if err := unix.Statfs(j.Directory, &st); err != nil {
@@ -126,10 +125,11 @@ func (j *job) announce(total, need uint64) int {
 	free := st.Bavail * uint64(st.Frsize)
 	free -= min(free, others)
 	if need > free {
-		j.complain("the sync needs " + strconv.FormatUint(need, 10) + " bytes, and " + strconv.FormatUint(free, 10) + " are free")
+		j.complain("the sync needs " + strconv.FormatUint(need, 10) + " bytes, but only " +
+			strconv.FormatUint(free, 10) + " bytes are free")
 		return statusNoRoom
 	}
-	// In one piece: whoever reads one of them finds both.
+	// Written in one piece, so that a reader sees both lines or neither.
 	_, err := j.stdout.WriteString(announcedTotal + strconv.FormatUint(total, 10) + " bytes\n" +
 		announcedNeed + strconv.FormatUint(need, 10) + " bytes on device " + strconv.FormatUint(device, 10) + "\n")
 	if err != nil {
@@ -144,9 +144,10 @@ func deviceOf(p string) (uint64, bool) {
 	return st.Dev, err == nil
 }
 
-// reserved are the bytes that other syncs to the same file system have announced and have yet to
-// receive. rsync says once a second how far it is, so what it has received since then counts for as
-// long; that may refuse a sync that would just fit, and never starts one that would not.
+// reserved returns how many bytes other syncs to the same file system have announced but not
+// received yet. rsync reports its progress once a second, so bytes received since its last report
+// are counted twice. That may refuse a sync that would just fit, but never allows one that would
+// not.
 func (j *job) reserved(device uint64) (sum uint64) {
 	outputs, _ := filepath.Glob(j.State + "/*.output")
 	for _, file := range outputs {
@@ -157,7 +158,7 @@ func (j *job) reserved(device uint64) (sum uint64) {
 	return sum
 }
 
-// remaining is what a sync that runs still needs on a device, by its output.
+// remaining returns how many bytes a running sync still needs on a device, according to its output.
 func remaining(file string, device uint64) uint64 {
 	f, err := os.Open(file)
 	if err != nil {
@@ -165,7 +166,7 @@ func remaining(file string, device uint64) uint64 {
 	}
 	defer func() { _ = f.Close() }()
 	if flock(f, unix.LOCK_EX|unix.LOCK_NB) == nil {
-		return 0 // it has ended; closing lets go of the lock
+		return 0 // it has ended; Close releases the lock
 	}
 	var total, need, got uint64
 	here := false
@@ -184,8 +185,8 @@ func remaining(file string, device uint64) uint64 {
 	}
 	end, _ := tail(file, 4096)
 	eachLine(strings.NewReader(string(end)), func(line string) {
-		// "   1,234,567  12%  1.23MB/s  0:00:01": the percentage is of the whole tree, and of no
-		// use.
+		// A line looks like "   1,234,567  12%  1.23MB/s  0:00:01". The percentage is not used: it refers
+		// to the whole tree.
 		if f := strings.Fields(line); len(f) > 2 && strings.HasSuffix(f[1], "%") {
 			if n, err := strconv.ParseUint(strings.ReplaceAll(f[0], ",", ""), 10, 63); err == nil {
 				got = n

@@ -1,9 +1,10 @@
 // Package syncjob is the host's program mirrorform-sync: one sync of a mirror, guarded, measured
 // and recorded.
 //
-// The scheduled sync is the guide's own command, in cron.d. This program stands before it, as the
-// guard, and after it, for the record; and it runs that same command by hand and for `mirrorform
-// sync`. The helper's executable is the program when it is called by its name, and is static.
+// The scheduled sync is the command of AlmaLinux's guide, in cron.d. This program runs before it,
+// as the guard, and after it, to record it. It also runs the same command when it is called by hand
+// and for `mirrorform sync`. The program is the helper's executable, which acts as mirrorform-sync
+// when it is called by that name.
 package syncjob
 
 import (
@@ -24,29 +25,30 @@ import (
 	"github.com/mirrorform/mirrorform/internal/syncjob/settings"
 )
 
-// Exit statuses besides rsync's own, after sysexits.h. docs/mirror.md has them for operators.
+// The exit statuses besides rsync's own follow sysexits.h. docs/mirror.md explains them to
+// operators.
 const (
 	statusUsage      = 64
 	statusHeld       = 65 // too many deletions, or a hold
-	statusEmpty      = 66 // the upstream is empty, or lacks the file that it must have
+	statusEmpty      = 66 // the upstream is empty, or does not have the required file
 	statusAbsent     = 69 // nothing is mounted, or the upstream cannot be reached
-	statusSilent     = 70 // rsync is quiet, so that nothing can be measured
+	statusSilent     = 70 // rsync is quiet, so the sync cannot be measured
 	statusNoRoom     = 73
 	statusBusy       = 75
 	statusNotAllowed = 77
 	statusConfig     = 78 // no valid settings, or not the claimed directory
-	// statusBroken is for what the host itself could not do.
+	// statusBroken is for failures of the host itself.
 	statusBroken = 71
 )
 
-// rsync's statuses that mean something here: rsync(1), EXIT VALUES.
+// These exit statuses of rsync need special treatment: rsync(1), EXIT VALUES.
 const (
 	rsyncStopped   = 20
-	rsyncVanished  = 24 // some files vanished upstream meanwhile: the next sync brings what replaced them
+	rsyncVanished  = 24 // files vanished from the upstream during the sync: the next one gets their replacements
 	rsyncMaxDelete = 25
 )
 
-// succeeded tells whether a status of rsync's is a sync that did all there was to do.
+// succeeded reports whether rsync's exit status means that the sync is complete.
 func succeeded(status int) bool { return status == 0 || status == rsyncVanished }
 
 const usage = "usage: " + wire.SyncProgram + " NAME [--progress] [--allow-deletions], or " + wire.SyncProgram + " NAME --guard, or " +
@@ -57,14 +59,14 @@ type job struct {
 	*settings.Settings
 	name           string
 	stdout, stderr *os.File
-	rsync          string // the program, for tests; "": as in the command
+	rsync          string // the program, for tests; "": that of the command
 	claimFile      string
 	allow          bool // deletions without a limit
 	start          time.Time
 	lock           *os.File // held
 }
 
-// call is what the command line asks for.
+// call is the parsed command line.
 type call struct {
 	name, mode  string // mode: "", "progress", "guard" or "record"
 	allow       bool
@@ -98,7 +100,7 @@ func parseCall(args []string) (c call, ok bool) {
 	return c, true
 }
 
-// validName tells whether a job can have that name: it names files.
+// validName reports whether s is a valid name of a job: it becomes part of file names.
 func validName(s string) bool {
 	const taken = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
 	return s != "" && len(s) <= 80 && s[0] != '-' && !strings.ContainsFunc(s, func(r rune) bool { return !strings.ContainsRune(taken, r) })
@@ -148,8 +150,8 @@ func load(file string, stderr *os.File) (*settings.Settings, int) {
 	return s, 0
 }
 
-// asUser makes sure that the program runs as an account. Root becomes it, by a program that takes
-// its place.
+// asUser makes sure that the program runs as the given user. If it runs as root, it replaces itself
+// with runuser.
 func asUser(user string, args []string) (status int, ok bool) {
 	out, err := exec.Command("/usr/bin/id", "-un").Output()
 	switch {
@@ -164,17 +166,17 @@ func asUser(user string, args []string) (status int, ok bool) {
 	}
 	argv := append([]string{"runuser", "-u", user, "--", settings.Program}, args...)
 	err = syscall.Exec("/usr/sbin/runuser", argv, os.Environ())
-	complain(os.Stderr, "cannot become "+user+": /usr/sbin/runuser: "+err.Error())
+	complain(os.Stderr, "cannot switch to user "+user+": /usr/sbin/runuser: "+err.Error())
 	return statusBroken, false
 }
 
-// complain prints a message of the program's own.
+// complain prints one of the program's own messages.
 func complain(to *os.File, message string) { _, _ = to.WriteString("mirrorform: " + message + "\n") }
 
 func (j *job) say(message string)      { complain(j.stdout, message) }
 func (j *job) complain(message string) { complain(j.stderr, message) }
 
-// file is the path of one of the job's files in the state directory.
+// file returns the path of one of the job's files in the state directory.
 func (j *job) file(suffix string) string { return filepath.Join(j.State, j.name+suffix) }
 
 func (j *job) run(c call) int {
@@ -186,8 +188,8 @@ func (j *job) run(c call) int {
 	case "record":
 		return j.recordCron(c.pid, c.status)
 	}
-	// rsync ends by these, with status 20, and that is recorded. They are caught and not ignored,
-	// since rsync would inherit that.
+	// These signals end rsync, with status 20, which is recorded. They are caught, not ignored, since
+	// rsync would inherit the latter.
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM)
 	defer signal.Stop(signals)
@@ -197,9 +199,9 @@ func (j *job) run(c call) int {
 	return j.progress()
 }
 
-// private keeps other users from opening the lock and the records: whoever can open a file can lock
-// it, and so keep syncs from running. Those of earlier versions could be opened by all. What cannot
-// be changed is not this account's, and reported when it is used.
+// private prevents other users from opening the lock and the records: a user who can open a file
+// can lock it, and so block syncs. Earlier versions created these files readable by all. A file
+// that this account cannot change is reported when it is used.
 func (j *job) private() {
 	f, err := os.OpenFile(j.Lock, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
 	if err == nil {
@@ -210,8 +212,8 @@ func (j *job) private() {
 	}
 }
 
-// onlyOwner gives a file of this account that others can open a mode by which they cannot, and
-// closes it. A file with other names is somebody else's, perhaps.
+// onlyOwner makes a file of this account inaccessible to other users, and closes it. A file with
+// several hard links is skipped: another user may have linked to a different file.
 func onlyOwner(f *os.File, mode uint32) {
 	defer func() { _ = f.Close() }()
 	var st unix.Stat_t
@@ -251,7 +253,7 @@ func flock(f *os.File, how int) error {
 	}
 }
 
-// script is a sync by hand: what cron does, with rsync's output where the program was called.
+// script is a sync by hand. It does the same as cron, but prints rsync's output.
 func (j *job) script() int {
 	status, ok := j.begin()
 	switch {
@@ -271,7 +273,7 @@ func (j *job) script() int {
 	return j.ended("script", j.call(j.Command(!j.allow)), "")
 }
 
-// progress is a sync for `mirrorform sync`: the storage is measured first, and all output goes to a
+// progress is a sync for `mirrorform sync`. It first measures the space, and writes all output to a
 // file.
 func (j *job) progress() int {
 	output, err := os.OpenFile(j.file(".output"), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
@@ -286,7 +288,7 @@ func (j *job) progress() int {
 	case status == statusBusy:
 		return status
 	case ok:
-		_ = flock(output, unix.LOCK_EX) // by this other syncs see that it runs
+		_ = flock(output, unix.LOCK_EX) // shows other syncs that this one is running
 		j.say("measuring")
 		status = j.guard()
 		if status == 0 {
@@ -298,7 +300,7 @@ func (j *job) progress() int {
 		return status
 	}
 	argv := j.Command(!j.allow)
-	// Later options win: what is printed is what the controller reads.
+	// Later options win, so the controller always gets the output that it parses.
 	status = j.call(append(argv, "--info=progress2,name0,del0,stats2", "--outbuf=N", "--no-human-readable"))
 	_, _ = output.WriteString("\n")
 	status = j.ended("sync", status, output.Name())
@@ -306,17 +308,19 @@ func (j *job) progress() int {
 	return status
 }
 
-// prepare measures, and announces the sync unless it would delete too much or does not fit.
+// prepare measures the sync, and announces it unless it would delete too much or does not fit on the
+// file system.
 func (j *job) prepare() int {
 	m := j.measure()
 	switch {
 	case stopped(m.status):
 		return rsyncStopped
 	case !m.known && m.status == 0:
-		j.complain("rsync was told to be quiet, so it cannot be known what the sync needs")
+		j.complain("rsync was run with --quiet, so it is unknown how much space the sync needs: " +
+			"remove --quiet from its options")
 		return statusSilent
 	case !m.known:
-		j.complain("the sync to " + j.Directory + " failed; rsync's status is " + strconv.Itoa(m.status))
+		j.complain("the sync to " + j.Directory + " failed: rsync exited with status " + strconv.Itoa(m.status))
 		return m.status
 	}
 	if why := j.tooMany(m); why != "" && !j.allow {
@@ -326,12 +330,13 @@ func (j *job) prepare() int {
 	return j.announce(m.total, m.total-m.staged(j.Directory))
 }
 
-// stopped tells whether a status says that rsync was stopped, and so was this program.
+// stopped reports whether a status means that rsync was stopped by a signal, and with it this
+// program.
 func stopped(status int) bool {
 	return status == rsyncStopped || status == 128+int(syscall.SIGHUP) || status == 128+int(syscall.SIGINT) || status == 128+int(syscall.SIGTERM)
 }
 
-// call runs rsync to its end, and returns its exit status as a shell has it.
+// call runs rsync, and returns its exit status as a shell reports it.
 func (j *job) call(argv []string) int {
 	cmd := j.command(argv)
 	cmd.Stdout, cmd.Stderr = j.stdout, j.stderr
@@ -344,7 +349,7 @@ func (j *job) command(argv []string) *exec.Cmd {
 		cmd.Path = j.rsync
 	}
 	if j.lock != nil {
-		cmd.ExtraFiles = []*os.File{j.lock} // rsync keeps it, should this program be killed
+		cmd.ExtraFiles = []*os.File{j.lock} // rsync keeps the lock if this program is killed
 	}
 	return cmd
 }
@@ -364,12 +369,12 @@ func (j *job) exit(err error) int {
 	return ended.ExitCode()
 }
 
-// ended reports and records a sync that rsync has ended, and returns the program's exit status.
+// ended reports and records a sync that has ended, and returns the program's exit status.
 func (j *job) ended(by string, status int, output string) int {
 	if succeeded(status) {
 		j.say("synced " + j.Directory)
 	} else {
-		j.complain("the sync to " + j.Directory + " failed; rsync's status is " + strconv.Itoa(status))
+		j.complain("the sync to " + j.Directory + " failed: rsync exited with status " + strconv.Itoa(status))
 	}
 	switch {
 	case status == rsyncMaxDelete:
@@ -384,7 +389,7 @@ func (j *job) ended(by string, status int, output string) int {
 	return status
 }
 
-// trimOutput keeps the end of the output: a line for each file adds up.
+// trimOutput keeps only the end of the output, which has a line for each file.
 func (j *job) trimOutput() {
 	end, err := tail(j.file(".output"), 65536)
 	if err == nil {

@@ -189,7 +189,7 @@ func TestScript(t *testing.T) {
 		t.Errorf("%d records are kept", n)
 	}
 	s.settings.Options = append(s.settings.Options, "--no-such-option")
-	s.says(s.run(1), "rsync's status is 1")
+	s.says(s.run(1), "rsync exited with status 1")
 	s.settings.Mount = s.tree
 	s.says(s.run(69), "nothing is mounted on "+s.tree)
 	if r := s.last(); r.Exit != 69 || r.Size != nil {
@@ -235,7 +235,7 @@ func TestProgress(t *testing.T) {
 	_ = lock.Close()
 
 	s.settings.Options = append(s.settings.Options, "--quiet")
-	s.says(s.run(70, "--progress"), "rsync was told to be quiet")
+	s.says(s.run(70, "--progress"), "rsync was run with --quiet")
 }
 
 // Nothing is deleted for an upstream that is not what was mirrored, whoever syncs.
@@ -269,7 +269,7 @@ func TestGuard(t *testing.T) {
 		}
 	}
 	move(s.upstream, aside)
-	refused(69, "cannot be reached: rsync's status is 5") // a module without its directory
+	refused(69, "cannot be reached: rsync exited with status 5") // a module without its directory
 	if err := os.Mkdir(s.upstream, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -289,9 +289,9 @@ func TestGuard(t *testing.T) {
 
 	right := s.settings.Upstream
 	s.settings.Upstream = strings.Replace(right, "/m/", "/unknown/", 1)
-	refused(69, "cannot be reached: rsync's status is 5")
+	refused(69, "cannot be reached: rsync exited with status 5")
 	s.settings.Upstream = "rsync://127.0.0.1:1/m/"
-	refused(69, "cannot be reached: rsync's status is 10")
+	refused(69, "cannot be reached: rsync exited with status 10")
 	s.settings.Upstream = right
 
 	id, err := claim.Of(s.tree)
@@ -448,7 +448,7 @@ func TestSpace(t *testing.T) {
 	if status := j.announce(2000, 1500); status != 73 {
 		t.Errorf("what is not free is announced, with status %d", status)
 	}
-	s.says(s.read("m.output"), "mirrorform: the sync needs 1500 bytes, and 0 are free\n")
+	s.says(s.read("m.output"), "mirrorform: the sync needs 1500 bytes, but only 0 bytes are free\n")
 	announced(1000, device+1, "")
 	if status := j.announce(2000, 1500); status != 0 {
 		t.Errorf("what is free is not announced, with status %d", status)

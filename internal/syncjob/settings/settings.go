@@ -1,5 +1,5 @@
-// Package settings is what the host's program mirrorform-sync is told about one mirror: a text file
-// that an apply writes and the program reads.
+// Package settings defines the settings of one mirror for the host's program mirrorform-sync: a
+// text file that an apply writes and the program reads.
 package settings
 
 import (
@@ -10,32 +10,32 @@ import (
 	"strings"
 )
 
-// Dir is where the settings are, each in a file of the job's name. It belongs to root.
+// Dir contains the settings, in one file per job, with the job's name. It belongs to root.
 const Dir = "/etc/mirrorform-sync"
 
-// Program is where the program is.
+// Program is the path of the program.
 const Program = "/usr/local/libexec/mirrorform-sync"
 
-// Settings are those of one job.
+// Settings are the settings of one job.
 type Settings struct {
-	User      string // the account that syncs
-	Directory string // the tree, with a slash at the end
+	User      string // the account that runs the syncs
+	Directory string // the mirror's directory, with a slash at the end
 	Upstream  string // rsync:// URL, with a slash at the end
-	Lock      string // what flock(1) locks in the cron entry
-	Log       string // what cron's output is added to; "" leaves it to cron
-	Mount     string // what must be mounted for the tree to be there, or ""
+	Lock      string // file that flock(1) locks in the cron entry
+	Log       string // file that cron's output is appended to; "": cron handles the output
+	Mount     string // mount point that must be mounted for the directory to exist, or ""
 	State     string // directory of the job's records
-	// Options are rsync's, as they stand before the upstream, and Safety those after the directory.
+	// Options are rsync's options before the upstream, and Safety those after the directory.
 	Options, Safety []string
-	// MaxDelete is how many files a sync may delete, and MaxDeletePercent which share of the tree;
-	// 0 sets no limit.
+	// MaxDelete is how many files a sync may delete, and MaxDeletePercent which percentage of all
+	// files; 0 means no limit.
 	MaxDelete, MaxDeletePercent int
-	// Require is a file that the upstream's root must have; "": none.
+	// Require is a file that the upstream's root must contain, or "".
 	Require string
 }
 
-// Command is rsync with its arguments. Without a limit it may delete whatever the upstream does not
-// have.
+// Command returns the rsync command. If it is not limited, it may delete everything that the
+// upstream does not have.
 func (s *Settings) Command(limited bool) []string {
 	argv := slices.Concat([]string{"/usr/bin/rsync"}, s.Options, []string{s.Upstream, s.Directory}, s.Safety)
 	if limited && s.MaxDelete > 0 {
@@ -44,7 +44,7 @@ func (s *Settings) Command(limited bool) []string {
 	return argv
 }
 
-// texts are the settings that are one text each, in the order of the file.
+// texts returns the settings with one text each, in the order of the file.
 func (s *Settings) texts() []setting[string] {
 	return []setting[string]{
 		{"user", &s.User, true}, {"directory", &s.Directory, true}, {"upstream", &s.Upstream, true}, {"lock", &s.Lock, true}, {"log", &s.Log, false},
@@ -66,7 +66,8 @@ type setting[T any] struct {
 	required bool
 }
 
-// Text is the file's content, without a first comment: a line for each value, KEY VALUE.
+// Text returns the content of the file, without the comment at its top: a line KEY VALUE for each
+// value.
 func (s *Settings) Text() string {
 	var out strings.Builder
 	line := func(key, value string) { out.WriteString(key + " " + value + "\n") }
@@ -88,8 +89,8 @@ func (s *Settings) Text() string {
 	return out.String()
 }
 
-// Parse reads a file's content. It takes nothing that Text does not write, but for lines that begin
-// with #.
+// Parse parses the content of a file. It accepts only what Text writes, and lines that begin with
+// #.
 func Parse(text string) (*Settings, error) {
 	s := &Settings{}
 	for i, l := range strings.Split(strings.TrimSuffix(text, "\n"), "\n") {
@@ -114,7 +115,7 @@ func (s *Settings) set(key, value string) error {
 		return errors.New(strconv.Quote(key) + " has no value")
 	}
 	if strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-		return errors.New(key + " holds a control character")
+		return errors.New(key + " contains a control character")
 	}
 	for _, t := range s.texts() {
 		if t.key == key {
@@ -144,11 +145,11 @@ func (s *Settings) set(key, value string) error {
 	return errors.New("unknown setting " + strconv.Quote(key))
 }
 
-// check refuses what would have the program write or delete elsewhere than it should.
+// check refuses settings that would make the program write or delete in the wrong place.
 func (s *Settings) check() error {
 	for _, p := range []string{s.Lock, s.Log, s.Mount, s.State, strings.TrimSuffix(s.Directory, "/")} {
 		if p != "" && (!path.IsAbs(p) || path.Clean(p) != p) {
-			return errors.New(strconv.Quote(p) + " is not an absolute path without . and .. and doubled slashes")
+			return errors.New(strconv.Quote(p) + " is not an absolute path without ., .. and double slashes")
 		}
 	}
 	switch {
