@@ -1,5 +1,5 @@
-// Package syncs is what a host tells of the syncs of its mirrors: which jobs it has, what to ask
-// about them, and what the answers mean. It is pure, as resource types are.
+// Package syncs defines what a host reports about the syncs of its mirrors: its jobs, the questions
+// about them, and the meaning of the answers. It is pure, as resource types are.
 package syncs
 
 import (
@@ -17,20 +17,20 @@ type Job struct {
 	Script   string // path of the program that cron runs
 	Lock     string // path
 	Dir      string
-	User     string // that syncs
+	User     string // account that runs the syncs
 	Schedule string // crontab(5)
 	Status   string // path of the records
-	Output   string // path of what rsync prints
+	Output   string // path of rsync's output
 }
 
-// Unit is the systemd unit that a sync started from afar runs in. Its name is fixed, so that there
-// is never more than one.
+// Unit returns the systemd unit of a sync that `mirrorform sync` starts. The name is fixed, so that
+// there is never more than one.
 func (j *Job) Unit() string { return path.Base(j.Script) + ".service" }
 
-// Label names the job in what is printed.
+// Label names the job in the output.
 func (j *Job) Label() string { return j.Host + " " + j.Mirror }
 
-// Jobs finds the jobs among a host's resources.
+// Jobs finds the jobs in a host's resources.
 func Jobs(host string, list []*engine.Resource) []*Job {
 	var jobs []*Job
 	for _, r := range list {
@@ -64,19 +64,19 @@ func (j *Job) outputQuery() wire.Query {
 	return wire.Query{Verb: wire.AskFile, Arg: j.Output, Option: "tail"}
 }
 
-// Taking the lock to see whether it is held would keep cron from taking it at that moment: the
-// kernel's list (proc(5)) is read in its place.
+// The kernel's list of locks is read (proc_locks(5)): taking the lock to test it could block a sync
+// that cron starts at the same moment.
 var (
 	locksQuery = wire.Query{Verb: wire.AskRun, Args: []string{"grep", "-F", "FLOCK", "/proc/locks"}}
 	clockQuery = wire.Query{Verb: wire.AskRun, Args: []string{"date", "+%s %z"}}
 )
 
-// Questions are what Read needs answered.
+// Questions returns the questions that Read needs answers to.
 func (j *Job) Questions() []wire.Query {
 	return []wire.Query{j.scriptQuery(), j.recordsQuery(), j.timeQuery(), j.spaceQuery(), j.unitQuery(), j.lockQuery(), locksQuery, clockQuery}
 }
 
-// OutputQuestions are what Read can do without: how far a sync is.
+// OutputQuestions returns the questions about the progress of a sync. Read works without them.
 func (j *Job) OutputQuestions() []wire.Query {
 	return []wire.Query{j.headQuery(), j.outputQuery()}
 }

@@ -7,15 +7,15 @@ import (
 	"strings"
 )
 
-// Transfer is how far the transfer of data is.
+// Transfer is the progress of a sync.
 type Transfer struct {
 	Phase string // a word: "measuring", "syncing"
-	Bytes int64  // so far
-	Total int64  // bytes that there are to transfer; 0 where that is not known
-	Speed int64  // bytes a second; 0 where that is not known
+	Bytes int64  // transferred so far
+	Total int64  // bytes to transfer; 0 if not known
+	Speed int64  // in bytes per second; 0 if not known
 }
 
-// Percent is how much of the whole was transferred, from 0 to 100.
+// Percent returns how much has been transferred, from 0 to 100.
 func (t Transfer) Percent() int {
 	switch {
 	case t.Total <= 0 || t.Bytes <= 0:
@@ -26,16 +26,17 @@ func (t Transfer) Percent() int {
 	return int(float64(t.Bytes) / float64(t.Total) * 100)
 }
 
-// rsyncProgress is a line of rsync's --info=progress2 (rsync(1)): bytes, percent, speed, time, and what is done of it. The percentage and the time are of the
-// whole tree, also of what is there already, so they are not taken.
+// rsyncProgress matches a line of rsync's --info=progress2 (rsync(1)): bytes, percentage, speed and
+// time. The percentage and the time are not used: they refer to the whole tree, including files
+// that are up to date.
 var rsyncProgress = regexp.MustCompile(`^\s*([0-9][0-9,.]*)\s+[0-9]{1,3}%\s+([0-9.,]+)([kMGTP]?B/s)\s+[0-9:]+`)
 
-// rsyncUnits are the units that rsync says its speed in.
+// rsyncUnits are the units of rsync's speed.
 var rsyncUnits = map[string]float64{"B/s": 1, "kB/s": 1 << 10, "MB/s": 1 << 20, "GB/s": 1 << 30, "TB/s": 1 << 40, "PB/s": 1 << 50}
 
-// ParseProgress reads how far a sync is: from the first lines of its output, where the script says
-// how much there is to do, and from its end. Both have foreign bytes in them, and may end anywhere;
-// the end may begin anywhere, too.
+// ParseProgress reads the progress of a sync from the first lines of its output, where the sync
+// program prints how much there is to transfer, and from the end of the output. Both contain file
+// names from the upstream, and may be cut off anywhere.
 func ParseProgress(head, end string) Transfer {
 	t := Transfer{Phase: "starting"}
 	for line := range strings.Lines(head) {
@@ -62,13 +63,13 @@ func ParseProgress(head, end string) Transfer {
 	return t
 }
 
-// complaintStarts are how lines begin that say what went wrong.
+// complaintStarts are the beginnings of lines that report an error.
 var complaintStarts = []string{
 	"rsync:", "rsync error:", "@ERROR", "mirrorform: the sync needs", "mirrorform: nothing is mounted", "mirrorform: rsync was", "mirrorform: held:",
 	"mirrorform: the upstream", "mirrorform: not the claimed",
 }
 
-// complaints are the last lines that say what went wrong: rsync's and the script's own.
+// complaints returns the last lines that report an error, of rsync and of the sync program.
 func complaints(output string) []string {
 	const most = 3
 	var list []string

@@ -7,30 +7,30 @@ import (
 	"slices"
 )
 
-// Record is how a sync went: a line of the file of records on a host, as the sync script writes it.
-// Times are seconds since 1970 by the host's clock.
+// Record is the result of a sync: a line of the status file on a host, as the sync program writes
+// it. Times are in seconds since 1970 by the host's clock.
 type Record struct {
 	Start int64  `json:"start"`
 	End   int64  `json:"end"`
-	Exit  int    `json:"exit"` // rsync's status, or the script's
+	Exit  int    `json:"exit"` // rsync's exit status, or the sync program's
 	By    string `json:"by"`   // cron, script or sync
-	// Bytes and Files are what rsync received; nil where that is not known.
+	// Bytes and Files are what rsync received; nil if not known.
 	Bytes *int64 `json:"bytes"`
 	Files *int64 `json:"files"`
-	// Size and Available are bytes of the file system when the sync ended.
+	// Size and Available are those of the file system at the end of the sync, in bytes.
 	Size      *int64 `json:"size"`
 	Available *int64 `json:"available"`
 }
 
-// Succeeded tells whether a sync did all there was to do. With rsync's 24 some files vanished
-// upstream meanwhile, and the next sync brings what replaced them.
+// Succeeded reports whether the sync is complete. With rsync's status 24, some files vanished from
+// the upstream during the sync, and the next sync fetches their replacements.
 func (r *Record) Succeeded() bool { return r.Exit == 0 || r.Exit == 24 }
 
-// Seconds is how long the sync took. A clock that was set back meanwhile gives 0.
+// Seconds returns how long the sync took. If the clock was set back in the meantime, it returns 0.
 func (r *Record) Seconds() int64 { return max(r.End-r.Start, 0) }
 
-// ParseRecords reads a status file. Lines that are no records are left out: the account that syncs
-// can write anything there.
+// ParseRecords parses a status file. It skips invalid lines: the account that syncs can write
+// anything there.
 func ParseRecords(content []byte) []Record {
 	const year9999 = 253402300799
 	var list []Record
@@ -47,9 +47,9 @@ func ParseRecords(content []byte) []Record {
 	return list
 }
 
-// DaysUntilFull is when the file system is full if it goes on filling as between the oldest and the
-// newest of the records since it has its size; nil when that is not known, or it does not fill.
-// Only syncs that succeeded count: what a first sync brings in pieces is no growth.
+// DaysUntilFull returns when the file system will be full, if it keeps filling as between the
+// oldest and the newest record since its last change of size; nil if that is not known, or if it is
+// not filling. Only successful syncs count: a first sync in several parts would look like growth.
 func DaysUntilFull(list []Record, available uint64) *float64 {
 	list = slices.DeleteFunc(slices.Clone(list), func(r Record) bool { return !r.Succeeded() || r.Size == nil || r.Available == nil })
 	if len(list) < 2 {

@@ -6,8 +6,8 @@ import (
 	"github.com/mirrorform/mirrorform/resources"
 )
 
-// NextRun is the first time after now at which cron runs a schedule of crontab(5), in now's zone;
-// false when there is none within five years.
+// NextRun returns the first time after now at which cron runs a schedule of crontab(5), in the time
+// zone of now; false if that is not within five years.
 func NextRun(schedule string, now time.Time) (time.Time, bool) {
 	s, err := resources.ParseSchedule(schedule)
 	if err != nil {

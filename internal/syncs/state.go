@@ -12,33 +12,34 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// State is what a host says of a job.
+// State is what a host reports about a job.
 type State struct {
-	Applied   bool // its script is there
-	Started   bool // one runs that sync started
+	Applied   bool // its sync program is installed
+	Started   bool // `mirrorform sync` has started a sync that is running
 	Records   []Record
-	Raw       string // the newest record as it stands
-	Head      string // the first lines of what the sync printed
-	Output    string // and the end of that
+	Raw       string // the newest record, unparsed
+	Head      string // the first lines of the sync's output
+	Output    string // the end of the sync's output
 	Now       time.Time
-	Time      *int64 // what TIME holds, seconds since 1970
-	Used      uint64 // bytes of the file system
+	Time      *int64 // the content of TIME, in seconds since 1970
+	Used      uint64 // bytes of the file system in use
 	Available uint64
-	HasSpace  bool // it is known how much there is
-	locked    bool // one runs, whoever began it
+	HasSpace  bool // Used and Available are known
+	locked    bool // a sync is running, started by any program
 }
 
-// Refused tells whether the job's script found the lock held. The kernel's list is read in pieces
-// and can miss one.
+// Refused reports whether the sync program found the lock held. The kernel's list of locks is read
+// in parts, so it may miss a lock.
 func (s *State) Refused() bool {
 	return strings.Contains(s.Output, "is running already: it holds ")
 }
 
-// Running tells whether a sync is under way.
+// Running reports whether a sync is running.
 func (s *State) Running() bool { return s.locked || s.Started }
 
-// Progress is how far the sync is. Of cron's only rsync's own log tells. before is how it was at
-// first: where nothing ran then, its output is of an earlier sync.
+// Progress returns the progress of the sync. A sync that cron started reports it only in rsync's
+// own log. before is the first state: if nothing was running then, unchanged output is that of an
+// earlier sync.
 func (s *State) Progress(before *State) Transfer {
 	switch {
 	case !s.Started:
@@ -49,8 +50,8 @@ func (s *State) Progress(before *State) Transfer {
 	return ParseProgress(s.Head, s.Output)
 }
 
-// Read makes a state out of the answers. What is not known of the tree or was not asked is left
-// out.
+// Read builds the state from the answers. Values of the tree that are unknown stay empty, as do the
+// answers to questions that were not asked.
 func (j *Job) Read(got engine.Answers) (*State, error) {
 	s := &State{}
 	script, err := got.File(j.scriptQuery())
@@ -84,8 +85,8 @@ func (j *Job) Read(got engine.Answers) (*State, error) {
 	if err != nil {
 		return nil, err
 	}
-	if locks.Exit != 0 && locks.Exit != 1 { // 1: there are none
-		return nil, fmt.Errorf("the kernel's locks cannot be read: %q", locks.Stderr)
+	if locks.Exit != 0 && locks.Exit != 1 { // 1: no lock found
+		return nil, fmt.Errorf("cannot read the kernel's locks: %q", locks.Stderr)
 	}
 	s.locked = lock.Exit == 0 && lockHeld(lock.Stdout, locks.Stdout)
 	if f, err := got.File(j.headQuery()); err == nil {
@@ -105,25 +106,25 @@ func (j *Job) Read(got engine.Answers) (*State, error) {
 	return s, nil
 }
 
-// lastText is the last line of a text that has any.
+// lastText returns the last line of a text that is not empty.
 func lastText(text string) string {
 	text = strings.TrimRight(text, "\n")
 	return text[strings.LastIndexByte(text, '\n')+1:]
 }
 
-// parseClock reads what `date '+%s %z'` prints: the host's time in its own zone.
+// parseClock parses the output of `date '+%s %z'`: the host's time in its own time zone.
 func parseClock(text string) (time.Time, error) {
 	seconds, zone, ok := strings.Cut(strings.TrimSpace(text), " ")
 	n, err := strconv.ParseInt(seconds, 10, 64)
 	offset, zoneErr := time.Parse("-0700", zone)
 	if !ok || err != nil || zoneErr != nil || n < 0 || n >= 1<<40 {
-		return time.Time{}, fmt.Errorf("the host's clock cannot be read: date printed %q", text)
+		return time.Time{}, fmt.Errorf("cannot read the host's clock: date printed %q", text)
 	}
 	return time.Unix(n, 0).In(offset.Location()), nil
 }
 
-// lockHeld tells whether a file has a lock by flock(2). file is its device and inode as stat(1)
-// prints them, in decimal; locks is /proc/locks, where the device is in hexadecimal.
+// lockHeld reports whether a file is locked with flock(2). file is its device and inode in decimal,
+// as stat(1) prints them; locks is /proc/locks, where the device is in hexadecimal.
 func lockHeld(file, locks string) bool {
 	device, inode, ok := strings.Cut(strings.TrimSpace(file), " ")
 	n, err := strconv.ParseUint(device, 10, 64)
@@ -132,8 +133,8 @@ func lockHeld(file, locks string) bool {
 	}
 	want := fmt.Sprintf("%02x:%02x:%s", unix.Major(n), unix.Minor(n), inode)
 	for line := range strings.Lines(locks) {
-		// 1: FLOCK  ADVISORY  WRITE 812 00:19:1234 0 EOF; with -> after the number where one waits
-		// for it.
+		// A line looks like "1: FLOCK  ADVISORY  WRITE 812 00:19:1234 0 EOF"; a waiting process has "->"
+		// after the number.
 		if f := strings.Fields(line); len(f) >= 6 && f[1] == "FLOCK" && f[5] == want {
 			return true
 		}
