@@ -83,7 +83,8 @@ func (b *Bundle) Binary(ctx context.Context, arch string) (data []byte, sha256he
 	}
 	sum := sha256.Sum256(data)
 	if got := hex.EncodeToString(sum[:]); got != digest {
-		return nil, "", fmt.Errorf("host helper for %s: its digest is %s, but %s was expected: build or install mirrorform again", arch, got, digest)
+		return nil, "", fmt.Errorf("host helper for %s: its digest is %s, but %s was expected: "+
+			"build or install mirrorform again", arch, got, digest)
 	}
 	b.binaries[arch] = data
 	return data, digest, nil

@@ -94,7 +94,8 @@ func pack(ctx context.Context, root, arch, dir string) (string, error) {
 		return "", err
 	}
 	var packed bytes.Buffer
-	w, err := gzip.NewWriterLevel(&packed, gzip.BestCompression) // adds no name and no time, so that builds are reproducible
+	// No name and no time in the header, so that builds are reproducible.
+	w, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)
 	if err != nil {
 		return "", err
 	}
@@ -106,7 +107,8 @@ func pack(ctx context.Context, root, arch, dir string) (string, error) {
 	}
 	fmt.Printf("helper %-8s %9d bytes, %9d compressed\n", arch, len(data), packed.Len())
 	if len(data) > maxSize || packed.Len() > maxPacked {
-		return "", fmt.Errorf("the helper for %s is too large: the limits are %d bytes, and %d bytes compressed", arch, maxSize, maxPacked)
+		return "", fmt.Errorf("the helper for %s is too large: the limits are %d bytes, and %d bytes compressed",
+			arch, maxSize, maxPacked)
 	}
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:]), os.WriteFile(filepath.Join(dir, "helper-"+arch+".gz"), packed.Bytes(), 0o644)
