@@ -149,8 +149,8 @@ func (s *session) commit(m *wire.Commit) *wire.Done {
 	s.end()
 	done := &wire.Done{}
 	if err != nil {
-		done.Error = printable("committed, but some of the transaction's files could not be removed; the next apply removes them: " +
-			withReason(err))
+		done.Error = printable("committed, but some of the transaction's files could not be removed; " +
+			"the next apply removes them: " + withReason(err))
 	}
 	return done
 }

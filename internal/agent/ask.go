@@ -62,11 +62,15 @@ func (b *batch) together(which []int, limit time.Duration, ask func(which []int,
 }
 
 // each makes a task of each question, those with the first verb first.
-func (b *batch) each(workers int, by map[wire.Verb][]int, limit time.Duration, ask func(wire.Query) wire.Answer, verbs ...wire.Verb) workload {
+func (b *batch) each(
+	workers int, by map[wire.Verb][]int, limit time.Duration, ask func(wire.Query) wire.Answer, verbs ...wire.Verb,
+) workload {
 	w := workload{workers: workers}
 	for _, v := range verbs {
 		for n, i := range by[v] {
-			w.tasks = append(w.tasks, &task{which: by[v][n : n+1], limit: limit, do: func(set func(int, wire.Answer)) { set(i, ask(b.queries[i])) }})
+			w.tasks = append(w.tasks, &task{
+				which: by[v][n : n+1], limit: limit, do: func(set func(int, wire.Answer)) { set(i, ask(b.queries[i])) },
+			})
 		}
 	}
 	return w

@@ -15,7 +15,7 @@ import (
 // know. A device is considered empty only if all places are zero where such data would be.
 
 const (
-	wholeEnds   = 4 << 20          // read at the beginning and the end, where LUKS, LVM, md, GPT and btrfs have their headers
+	wholeEnds   = 4 << 20          // read at both ends, where LUKS, LVM, md, GPT and btrfs have their headers
 	aroundCopy  = 256 << 10        // read around the place of a copy, since file systems round its position
 	sampleSize  = 4 << 10          // read at each other place
 	samples     = 512              // number of further places, spread over the device

@@ -299,6 +299,6 @@ func (w *way) ownLink(f *wire.File, p string) error {
 	if w.who == "" || f.Links < 2 || !ownerTrusted(uint32(f.UID)) && f.UID == int(w.st.Uid) {
 		return nil
 	}
-	return fmt.Errorf("refused: %s is one of %d hard links to a file of user %d, and %s, so the link may lead to any file "+
-		"of user %d. To list the links: find / -xdev -samefile %s", p, f.Links, f.UID, w.who, f.UID, p)
+	return fmt.Errorf("refused: %s is one of %d hard links to a file of user %d, and %s, so the link may lead to "+
+		"any file of user %d. To list the links: find / -xdev -samefile %s", p, f.Links, f.UID, w.who, f.UID, p)
 }

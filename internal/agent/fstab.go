@@ -40,13 +40,16 @@ func (f *fstab) target() (string, error) {
 		case file == f.path && was.Kind != wire.Symlink:
 			return file, nil
 		case !root(int(dir.Uid)) || dir.Mode&0o022 != 0:
-			return "", fmt.Errorf("%s is a link to %s, which is not changed: users other than root can write to its directory", f.path, file)
+			return "", fmt.Errorf("%s is a link to %s, which is not changed: users other than root can write to its directory",
+				f.path, file)
 		case !root(was.UID) || was.Kind == wire.Regular && was.Mode&0o022 != 0:
-			return "", fmt.Errorf("%s is a link to %s, which is not changed: users other than root can write to it", f.path, file)
+			return "", fmt.Errorf("%s is a link to %s, which is not changed: users other than root can write to it",
+				f.path, file)
 		case was.Kind == wire.Regular:
 			return file, nil
 		case was.Kind != wire.Symlink:
-			return "", fmt.Errorf("%s is a link to %s, which is not a file: create it, or replace the link by a file", f.path, file)
+			return "", fmt.Errorf("%s is a link to %s, which is not a file: create the file, or replace the link with a file",
+				f.path, file)
 		}
 		parent, err := realPath(path.Dir(file))
 		if err != nil {

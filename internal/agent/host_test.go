@@ -130,8 +130,8 @@ func TestStorageOnHost(t *testing.T) {
 		return wire.Op{Mkfs: &wire.MkfsOp{Device: device, Type: kind, Label: "mirror"}}
 	}
 	c.must(mkfs(xfs, "xfs"), mkfs(ext4, "ext4"))
-	c.refuses(mkfs(xfs, "xfs"), "it is not empty (xfs")
-	c.refuses(mkfs(ext4, "ext4"), "it is not empty (ext4")
+	c.refuses(mkfs(xfs, "xfs"), "it contains data (xfs")
+	c.refuses(mkfs(ext4, "ext4"), "it contains data (ext4")
 	c.refuses(mkfs(ext4, "btrfs"), "unsupported file system type")
 	c.refuses(mkfs("/dev/nosuch", "ext4"), "block device not found")
 	for device, kind := range map[string]string{xfs: "xfs", ext4: "ext4"} {
@@ -196,15 +196,15 @@ func TestStorageOnHost(t *testing.T) {
 	}
 
 	run("mkswap", "-q", other)
-	c.refuses(mkfs(other, "ext4"), "it is not empty (swap")
+	c.refuses(mkfs(other, "ext4"), "it contains data (swap")
 	run("wipefs", "-aq", other)
-	c.refuses(mkfs(other, "ext4"), "it has data without a signature")
+	c.refuses(mkfs(other, "ext4"), "it contains data without a signature")
 	if _, err := h.RunInput(t.Context(), []byte("label: gpt\n"), "sfdisk", "-q", "--no-reread", "--no-tell-kernel", other); err != nil {
 		t.Fatal(err)
 	}
-	c.refuses(mkfs(other, "ext4"), "it is not empty (gpt")
+	c.refuses(mkfs(other, "ext4"), "it contains data (gpt")
 	run("wipefs", "-aq", other)
-	c.refuses(mkfs(other, "ext4"), "it has data without a signature")
+	c.refuses(mkfs(other, "ext4"), "it contains data without a signature")
 	zero := func() { run("blkdiscard", "--zeroout", other) }
 	zero()
 	c.must(mkfs(other, "ext4"))
@@ -213,7 +213,7 @@ func TestStorageOnHost(t *testing.T) {
 	}
 	// Its first superblock is lost, and its files are not; then all of what blkid knows.
 	run("dd", "if=/dev/zero", "of="+other, "bs=4096", "count=1", "conv=notrunc,fsync", "status=none")
-	c.refuses(mkfs(other, "ext4"), "it has data without a signature (at byte ")
+	c.refuses(mkfs(other, "ext4"), "it contains data without a signature (at byte ")
 	// One that was written elsewhere than at the ends.
 	zero()
 	run("sh", "-c", "echo x | dd of="+other+" bs=1 seek=8389632 conv=notrunc,fsync status=none")

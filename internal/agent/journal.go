@@ -223,8 +223,8 @@ func loadJournal(dir string) (*journal, error) {
 			// done, since a step waits for its entry.
 			for _, line := range all[i+1:] {
 				if parseEntry(line) != nil {
-					return j, fmt.Errorf("the journal %s is damaged at byte %d of its log: undo the recorded changes by hand, then: rm -r %s",
-						dir, j.size, dir)
+					return j, fmt.Errorf("the journal %s is damaged at byte %d of its log: "+
+						"undo the recorded changes by hand, then: rm -r %s", dir, j.size, dir)
 				}
 			}
 			if err := truncate(j.log, j.size); err != nil {

@@ -62,7 +62,8 @@ func (l *lock) try(who *wire.Begin) error {
 		return fmt.Errorf("lock %s: %w", l.file(), err)
 	}
 	me := holder{Start: clock(unix.CLOCK_BOOTTIME), PID: unix.Getpid(), Holder: wire.Holder{
-		Operator: shorten(who.Operator), Command: shorten(who.Command), From: from(), Since: time.Now().UTC().Format(time.RFC3339),
+		Operator: shorten(who.Operator), Command: shorten(who.Command), From: from(),
+		Since: time.Now().UTC().Format(time.RFC3339),
 	}}
 	// If this fails, as on a full disk, only what other runs show about the holder is missing.
 	text := encode(me)

@@ -29,8 +29,8 @@ func checkPath(p string) error {
 }
 
 // errRedirected is the error of a path that another user could redirect.
-var errRedirected = errors.New("links are followed only where root alone can change them: use the path that the link leads to, " +
-	"or make its directory writable by root only")
+var errRedirected = errors.New("links are followed only where root alone can change them: " +
+	"use the path that the link leads to, or make its directory writable by root only")
 
 // way is what a path leads to, and how. The helper, as root, opens the paths of all questions and
 // operations one component at a time: a user who owns a directory on the way could otherwise

@@ -224,6 +224,7 @@ func (p *place) severalLinks(links int) error {
 	if links < 2 {
 		return nil
 	}
-	return fmt.Errorf("refused: %s has %d hard links, which share owner, group and mode. To list them: find / -xdev -samefile %s. "+
-		"To make it a separate file: cp -p %s %s.new && mv %s.new %s", p.path, links, p.path, p.path, p.path, p.path, p.path)
+	return fmt.Errorf("refused: %s has %d hard links, which share owner, group and mode. "+
+		"To list them: find / -xdev -samefile %s. To make it a separate file: cp -p %s %s.new && mv %s.new %s",
+		p.path, links, p.path, p.path, p.path, p.path, p.path)
 }

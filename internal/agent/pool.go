@@ -168,13 +168,14 @@ func (p *pool) watch(now time.Time) {
 			if !t.stalled {
 				p.stall(t)
 			}
-			p.end(t, fmt.Errorf("no answer within %s: it may be on a mount or a server that does not respond; to list mounts: findmnt",
-				period(t.limit)))
+			p.end(t, fmt.Errorf("no answer within %s: it may be on a mount or a server that does not respond; "+
+				"to list mounts: findmnt", period(t.limit)))
 		}
 	}
 	if p.workers == 0 {
 		for _, t := range p.todo {
-			p.end(t, fmt.Errorf("not answered: %d other questions are stalled; to list mounts that may not respond: findmnt", p.stalled))
+			p.end(t, fmt.Errorf("not asked: %d other questions are stalled, perhaps on a mount or a server that does not respond; "+
+				"to list mounts: findmnt", p.stalled))
 		}
 		p.todo = nil
 	}

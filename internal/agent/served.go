@@ -53,7 +53,8 @@ func notServed(ctx context.Context, address, host, url, dir string, hidden func(
 		case err != nil:
 			return fmt.Errorf("http://%s%s: %w", host, at, err)
 		case status == 200:
-			return fmt.Errorf("http://%s%s is not the file %s: another location or server block answers (nginx -T shows them)", host, at, file)
+			return fmt.Errorf("http://%s%s is not the file %s: another location or server block answers; to list them: nginx -T",
+				host, at, file)
 		}
 		return fmt.Errorf("http://%s%s returns status %d for %s: %s", host, at, status, file, whyNot(status, file))
 	}

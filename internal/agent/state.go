@@ -30,7 +30,8 @@ func (s *stateDir) make(name string) error {
 			return fmt.Errorf("state directory %s: %w", dir, err)
 		}
 		if st.Mode&unix.S_IFMT != unix.S_IFDIR || int(st.Uid) != unix.Geteuid() || st.Mode&0o022 != 0 {
-			return fmt.Errorf("refused: state directory %s must be a directory that user %d owns and no other user can write to", dir, unix.Geteuid())
+			return fmt.Errorf("refused: state directory %s must be a directory that user %d owns and no other user can write to",
+				dir, unix.Geteuid())
 		}
 	}
 	return nil

@@ -26,8 +26,8 @@ func (s *storage) mkfs(op *wire.MkfsOp) error {
 		return fmt.Errorf("unsupported file system type %s: use xfs or ext4", quote(op.Type))
 	}
 	if len(op.Label) > limit || strings.HasPrefix(op.Label, "-") || strings.ContainsAny(op.Label, " \t\n\"\\") {
-		return fmt.Errorf("invalid label %s of %s: use up to %d bytes, without white space, quotes and backslashes, and no minus first",
-			quote(op.Label), op.Type, limit)
+		return fmt.Errorf("invalid label %s of %s: it may have up to %d bytes, no white space, quotes or backslashes, "+
+			"and no minus at the beginning", quote(op.Label), op.Type, limit)
 	}
 	b, err := s.block(context.Background(), op.Device, s.mounts)
 	if err != nil {
@@ -91,9 +91,9 @@ func inUse(b *wire.Block) string {
 	case len(b.Partitions) > 0:
 		return "it has the partitions " + strings.Join(b.Partitions, " and ")
 	case b.Signature != "":
-		return "it is not empty (" + b.Signature + ", label " + quote(b.Label) + ", UUID " + quote(b.UUID) + ")"
+		return "it contains data (" + b.Signature + ", label " + quote(b.Label) + ", UUID " + quote(b.UUID) + ")"
 	case b.Data != "":
-		return "it has data without a signature (" + b.Data + ")"
+		return "it contains data without a signature (" + b.Data + ")"
 	}
 	return ""
 }
@@ -239,7 +239,8 @@ func emptyMountPoint(point string) error {
 	case p.was.Kind != wire.Directory:
 		return fmt.Errorf("the mount point %s is not an existing directory", point)
 	case !p.was.Empty:
-		return fmt.Errorf("the mount point %s is not empty: a mount would hide its contents: move them to another directory first", point)
+		return fmt.Errorf("the mount point %s is not empty, and a mount would hide its contents: "+
+			"move them to another directory first", point)
 	}
 	if actual, err := realPath(point); err != nil || actual != point {
 		return fmt.Errorf("the mount point %s leads through a link: use %s", point, actual)

@@ -302,7 +302,8 @@ func staysUp(op *wire.UnitOp, before shown, watch time.Duration) error {
 			return err
 		}
 		if later := units[0]; strings.HasPrefix(later["SubState"], "auto-restart") || later["NRestarts"] != now["NRestarts"] {
-			return &failure{message: op.Name + " does not stay up after its " + string(op.Action) + ": it keeps ending, and systemd keeps restarting it"}
+			return &failure{message: op.Name + " does not stay up after its " + string(op.Action) +
+				": it keeps ending, and systemd keeps restarting it"}
 		}
 		now = units[0]
 	}

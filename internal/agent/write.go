@@ -193,7 +193,8 @@ func (h *host) contentOf(op *wire.WriteOp) ([]byte, error) {
 	case op.Program != wire.SyncProgram:
 		return nil, fmt.Errorf("this helper has no program %s: replace the helper", quote(op.Program))
 	case h.inProcess:
-		return nil, errors.New("a program can be installed only by a helper with its own executable, which host local does not have")
+		return nil, errors.New("a program can be installed only by a helper with its own executable, " +
+			"which host local does not have")
 	}
 	return readFile("/proc/self/exe")
 }
