@@ -308,8 +308,8 @@ func (j *job) progress() int {
 	return status
 }
 
-// prepare measures the sync, and announces it unless it would delete too much or does not fit on the
-// file system.
+// prepare measures the sync, and announces it unless it would delete too much or does not fit on
+// the file system.
 func (j *job) prepare() int {
 	m := j.measure()
 	switch {
