@@ -1,7 +1,8 @@
 // Package cli holds mirrorform's commands: what they take, what they print and how they exit.
 //
-// Exit status, for all commands: 0 done or nothing to do, 1 error, 2 there are differences (plan --detailed-exitcode, drift,
-// publish --check, and retire while AlmaLinux lists a mirror still).
+// Exit status, for all commands: 0 done or nothing to do, 1 error, 2 there are differences
+// (plan --detailed-exitcode, drift, publish --check, and retire while AlmaLinux still lists a
+// mirror).
 package cli
 
 import (
@@ -18,10 +19,11 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// Main runs the command line and returns the exit status. There are the resource types that
-// mirrorform has, and those that add.
+// Main runs the command line and returns the exit status. Each of add registers resource types
+// besides mirrorform's own.
 func Main(add ...func(*engine.Registry)) int {
-	// The first signal ends things in order; the default is back before anybody hears of it, so that a second one ends the program at once.
+	// The first signal ends things in order. The default action is restored before the context ends,
+	// so that a second signal ends the program at once.
 	ctx, end := context.WithCancel(context.Background())
 	defer end()
 	signals := make(chan os.Signal, 1)
@@ -57,38 +59,71 @@ func (g *global) run(ctx context.Context, args []string) int {
 }
 
 func (g *global) rootCommand() *cobra.Command {
-	root := &cobra.Command{
-		Use:   "mirrorform",
+	var version bool
+	root := commandWithCommands(&cobra.Command{
+		Use:   "mirrorform COMMAND",
 		Short: "Provision public AlmaLinux mirrors",
-		Long: `mirrorform turns ordinary Linux servers into public AlmaLinux mirrors and keeps them that way.
+		Long: `mirrorform turns ordinary Linux servers into public AlmaLinux mirrors and keeps
+them that way.
 
-All *.hcl files of a directory declare the mirrors. plan shows what differs on the hosts, apply brings it about over SSH.`,
+The *.hcl files of a directory declare the mirrors. plan shows what differs on
+the hosts, and apply changes it over SSH.`,
+		Example: `# Write a commented configuration, and check it
+mirrorform init
+mirrorform validate
+
+# Show what would change on the hosts, then change it
+mirrorform plan
+mirrorform apply`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
+	})
+	printHelp := root.RunE
+	root.RunE = func(cmd *cobra.Command, args []string) error {
+		if version {
+			return runVersion(g, false)
+		}
+		return printHelp(cmd, args)
 	}
+	root.Flags().BoolVar(&version, "version", false, "print the version")
+	g.addGlobalFlags(root)
+	root.SetOut(g.out)
+	root.SetErr(g.err)
+	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { g.print("%s", helpText(cmd)) })
+	root.SetFlagErrorFunc(errFlag)
+	root.CompletionOptions.DisableDefaultCmd = true // see newCompletionCommand
+	for _, group := range g.commandGroups() {
+		root.AddGroup(&cobra.Group{ID: group.title, Title: group.title})
+		for _, cmd := range group.commands {
+			cmd.GroupID = group.title
+			root.AddCommand(cmd)
+		}
+	}
+	help := newHelpCommand(g)
+	help.GroupID = root.Commands()[len(root.Commands())-1].GroupID
+	root.SetHelpCommand(help)
+	root.InitDefaultHelpCmd() // adds it
+	return root
+}
+
+// addGlobalFlags adds the flags that every command takes.
+func (g *global) addGlobalFlags(root *cobra.Command) {
 	flags := root.PersistentFlags()
-	flags.StringVar(&g.chdir, "chdir", ".", "`DIRECTORY` of the configuration")
-	flags.StringVar(&g.color, "color", "auto", "`WHEN` to use colours: auto, always or never; auto honours NO_COLOR")
-	flags.BoolVarP(&g.quiet, "quiet", "q", false, "print results and problems only: neither progress nor remarks")
-	_ = root.RegisterFlagCompletionFunc("color", cobra.FixedCompletions([]string{"auto", "always", "never"}, cobra.ShellCompDirectiveNoFileComp))
+	flags.StringVar(&g.chdir, "chdir", ".", "read the configuration in `DIRECTORY`")
+	flags.StringVar(&g.color, "color", "auto", "use colours: `WHEN` is auto, always or never; auto follows NO_COLOR")
+	flags.BoolVarP(&g.quiet, "quiet", "q", false, "print results and problems only, without progress and notes")
+	flags.BoolP("help", "h", false, "print the help of a command")
+	_ = root.RegisterFlagCompletionFunc("color",
+		cobra.FixedCompletions([]string{"auto", "always", "never"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = root.MarkPersistentFlagDirname("chdir")
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
 		switch g.color {
 		case "auto", "always", "never":
 		default:
-			return fmt.Errorf("--color is %q: it takes auto, always or never", g.color)
+			return fmt.Errorf("invalid value %q for --color: it takes auto, always or never", g.color)
 		}
-		verbose, _ := cmd.Flags().GetCount("verbose") // which some commands do not have
+		verbose, _ := cmd.Flags().GetCount("verbose") // an error means that the command has no such flag
 		g.ui = ui.New(g.out, g.err, ui.Options{Color: g.color, Quiet: g.quiet, Verbose: verbose > 0})
 		return nil
 	}
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return fmt.Errorf("%w\nsee %s --help", err, cmd.CommandPath())
-	})
-	root.AddCommand(
-		newInitCommand(g), newValidateCommand(g), newFmtCommand(g), newPlanCommand(g), newShowCommand(g), newDriftCommand(g), newApplyCommand(g), newDestroyCommand(g),
-		newHostsCommand(g), newStateCommand(g), newOutputCommand(g), newVerifyCommand(g), newVersionCommand(g), newLabCommand(g), newLintCommand(g), newPublishCommand(g),
-		newAdoptCommand(g), newGraphCommand(g), newConsoleCommand(g), newReportCommand(g), newRetireCommand(g), newSyncCommand(g), newStatusCommand(g),
-	)
-	return root
 }

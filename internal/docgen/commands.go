@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -14,35 +13,47 @@ import (
 // commands describes every command.
 func (g *generator) commands() (string, error) {
 	root := cli.Command()
-	root.InitDefaultHelpCmd()
-	root.InitDefaultCompletionCmd()
-	var list []*cobra.Command
-	walk(root, func(c *cobra.Command) { list = append(list, c) })
-
-	var rows [][]string
-	for _, c := range list[1:] {
-		rows = append(rows, []string{fmt.Sprintf("[`%s`](#%s)", commandName(c), anchor(c.CommandPath())), prose(sentence(c.Short))})
-	}
 	var out strings.Builder
-	out.WriteString(table([]string{"Command", "What it does"}, rows))
-	out.WriteString("\nEvery command takes these flags:\n\n" + flagTable(root.PersistentFlags()) + "\n")
-	for _, c := range list[1:] {
-		out.WriteString(commandSection(root, c))
+	for _, group := range root.Groups() {
+		var rows [][]string
+		for _, c := range root.Commands() {
+			if c.GroupID != group.ID {
+				continue
+			}
+			walk(c, func(c *cobra.Command) {
+				link := fmt.Sprintf("[`%s`](#%s)", commandName(c), anchor(c.CommandPath()))
+				rows = append(rows, []string{link, prose(sentence(c.Short))})
+			})
+		}
+		fmt.Fprintf(&out, "**%s**\n\n%s\n", group.Title, table([]string{"Command", "What it does"}, rows))
+	}
+	out.WriteString("Every command takes these flags:\n\n")
+	for _, group := range cli.FlagGroups(root) {
+		if group.Title == globalFlags {
+			out.WriteString(flagTable(group.Flags) + "\n")
+		}
+	}
+	for _, c := range root.Commands() {
+		walk(c, func(c *cobra.Command) { out.WriteString(commandSection(c)) })
 	}
 	return out.String(), nil
 }
 
-// walk visits a command and those below it, but for hidden ones.
+// globalFlags is the heading of the flags that every command has.
+const globalFlags = "Global"
+
+// walk visits a command and those below it, except hidden ones.
 func walk(c *cobra.Command, visit func(*cobra.Command)) {
+	if c.Hidden {
+		return
+	}
 	visit(c)
 	for _, sub := range c.Commands() {
-		if sub.IsAvailableCommand() || sub.Name() == "help" {
-			walk(sub, visit)
-		}
+		walk(sub, visit)
 	}
 }
 
-// commandName is a command as it stands after the program's name.
+// commandName is a command without the program's name before it.
 func commandName(c *cobra.Command) string {
 	_, name, _ := strings.Cut(c.CommandPath(), " ")
 	return name
@@ -50,7 +61,7 @@ func commandName(c *cobra.Command) string {
 
 func anchor(heading string) string { return strings.ReplaceAll(heading, " ", "-") }
 
-func commandSection(root, c *cobra.Command) string {
+func commandSection(c *cobra.Command) string {
 	var out strings.Builder
 	fmt.Fprintf(&out, "## %s\n\n", c.CommandPath())
 	text := c.Long
@@ -62,35 +73,20 @@ func commandSection(root, c *cobra.Command) string {
 	if c.Example != "" {
 		out.WriteString("\nFor example:\n\n" + fenced("", c.Example))
 	}
-	own := pflag.NewFlagSet("", pflag.ContinueOnError)
-	c.NonInheritedFlags().VisitAll(func(f *pflag.Flag) {
-		if f.Name != "help" {
-			own.AddFlag(f)
+	for _, group := range cli.FlagGroups(c) {
+		if group.Title != globalFlags {
+			fmt.Fprintf(&out, "\n**%s**\n\n%s", group.Title, flagTable(group.Flags))
 		}
-	})
-	inherited := pflag.NewFlagSet("", pflag.ContinueOnError)
-	c.InheritedFlags().VisitAll(func(f *pflag.Flag) {
-		if root.PersistentFlags().Lookup(f.Name) == nil {
-			inherited.AddFlag(f)
-		}
-	})
-	own.AddFlagSet(inherited)
-	if own.HasAvailableFlags() {
-		out.WriteString("\n" + flagTable(own))
 	}
 	out.WriteString("\n")
 	return out.String()
 }
 
-// longText keeps the paragraphs of a help text; what is indented in it stays code.
+// longText keeps the paragraphs of a help text. Indented lines stay a block of code.
 func longText(text string) string {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	for i, l := range lines {
-		heading, isHeading := strings.CutPrefix(l, "#### ")
-		switch {
-		case isHeading:
-			lines[i] = heading
-		case !strings.HasPrefix(l, "\t") && !strings.HasPrefix(l, "    "):
+		if !strings.HasPrefix(l, "    ") {
 			lines[i] = prose(l)
 		}
 	}
@@ -100,11 +96,9 @@ func longText(text string) string {
 func flagTable(flags *pflag.FlagSet) string {
 	var rows [][]string
 	flags.VisitAll(func(f *pflag.Flag) {
-		if f.Hidden {
-			return
-		}
 		usage := strings.ReplaceAll(f.Usage, "`", "")
-		name := strings.TrimSpace("--" + f.Name + " " + valueName(f))
+		value, _ := pflag.UnquoteUsage(f)
+		name := strings.TrimSpace("--" + f.Name + " " + value)
 		if f.Shorthand != "" {
 			name = "-" + f.Shorthand + ", " + name
 		}
@@ -113,28 +107,10 @@ func flagTable(flags *pflag.FlagSet) string {
 	return table([]string{"Flag", "Default", "Meaning"}, rows)
 }
 
-// placeholder is a word that stands for a value in the text of a flag.
-var placeholder = regexp.MustCompile(`\b(ADDRESS|DIRECTORY|FILE|HOST|NAME|SIZE)\b`)
-
-// valueName is what stands for a flag's value: a word in capitals that its text uses, or one for its type.
-func valueName(f *pflag.Flag) string {
-	value, _ := pflag.UnquoteUsage(f)
-	switch value {
-	case "int", "uint":
-		return "N"
-	case "string", "strings", "stringArray":
-		if word := placeholder.FindString(f.Usage); word != "" {
-			return word
-		}
-		return "VALUE"
-	}
-	return value
-}
-
-// defaultOf is the default of a flag, where it says anything.
+// defaultOf is the default of a flag, or "" where it has none that matters.
 func defaultOf(f *pflag.Flag) string {
 	switch f.DefValue {
-	case "", "false", "[]":
+	case "", "false", "[]", "0", "0s":
 		return ""
 	}
 	return code(f.DefValue)
