@@ -16,15 +16,15 @@ import (
 	"github.com/mirrorform/mirrorform/internal/upstream"
 )
 
-// collection is what a command tells for its result. A nil one hears nothing: without --report
-// there is nobody to tell.
+// collection gathers what the result of a command needs. A nil one gathers nothing: without
+// --report there is no result.
 type collection struct {
 	command string
 	dir     string // of the configuration
 	start   time.Time
 
 	run     *run.Run
-	hosts   []string // that the run is about
+	hosts   []string // of the run
 	sources string   // digest
 	passes  []*pass
 	verify  *report.Verify
@@ -35,7 +35,7 @@ type collection struct {
 	spent    map[string]time.Duration // on hosts
 }
 
-// diagnosed is told of diagnostics that the user is shown.
+// diagnosed receives the diagnostics that are shown.
 func (c *collection) diagnosed(diags hcl.Diagnostics) {
 	if c == nil {
 		return
@@ -56,8 +56,8 @@ func (c *collection) diagnosed(diags hcl.Diagnostics) {
 	}
 }
 
-// fromHere is a path from the working directory, where that is above it: so CI systems find the
-// file in their checkout.
+// fromHere is a path relative to the working directory, if the file is below it: CI systems then
+// find the file in their checkout.
 func fromHere(path string) string {
 	if here, err := os.Getwd(); err == nil && filepath.IsAbs(path) {
 		if rel, err := filepath.Rel(here, path); err == nil && filepath.IsLocal(rel) {
@@ -67,7 +67,7 @@ func fromHere(path string) string {
 	return filepath.Clean(path)
 }
 
-// prepared is told of a run before anything is reached.
+// prepared receives a run before it connects to a host.
 func (c *collection) prepared(r *run.Run) {
 	if c == nil {
 		return
@@ -76,16 +76,15 @@ func (c *collection) prepared(r *run.Run) {
 	c.sources = sourcesDigest(r.Config.Files())
 }
 
-// narrowed is told of the hosts that a command is about, where these are not all that a run was
-// prepared for.
+// narrowed receives the hosts of a command that works on fewer hosts than its run was prepared for.
 func (c *collection) narrowed(hosts []engine.Host) {
 	if c != nil {
 		c.hosts = run.Names(hosts)
 	}
 }
 
-// sourcesDigest tells configurations apart. Values of variables that come from elsewhere than files
-// are not in it.
+// sourcesDigest identifies a configuration by its files. It leaves out values of variables from
+// flags and the environment.
 func sourcesDigest(files map[string]*hcl.File) string {
 	var all []string
 	for _, name := range slices.Sorted(maps.Keys(files)) {
@@ -96,8 +95,8 @@ func sourcesDigest(files map[string]*hcl.File) string {
 	return engine.Digest("mirrorform", "sources", all)
 }
 
-// timed hears of the progress of hosts while they are planned for or applied to, and passes it on.
-// The time that a question to the user takes is in neither.
+// timed measures the time that each host takes, and passes its events on. Time that passes before
+// you answer a question is not counted.
 func (c *collection) timed(pass func(engine.Progress)) func(engine.Progress) {
 	if c == nil {
 		return pass
@@ -115,7 +114,7 @@ func (c *collection) timed(pass func(engine.Progress)) func(engine.Progress) {
 	}
 }
 
-// pass is a plan with what came of it. retire --delete-data makes two.
+// pass is a plan with its result. retire --delete-data makes two.
 type pass struct {
 	plan *engine.Plan
 	done *engine.Result // nil: nothing was applied
@@ -127,7 +126,7 @@ func (c *collection) planned(plan *engine.Plan) {
 	}
 }
 
-// applied is told of what came of the plan that planned was told of last.
+// applied receives the result of the plan that planned received last.
 func (c *collection) applied(done *engine.Result) {
 	if c != nil {
 		c.passes[len(c.passes)-1].done = done
@@ -140,7 +139,7 @@ func (c *collection) verified(reports []*upstream.Report) {
 	}
 }
 
-// surveyed is told of a status, and of the plan that it was made from.
+// surveyed receives a status, and the plan that it was made from.
 func (c *collection) surveyed(plan *engine.Plan, status *report.Status) {
 	if c == nil {
 		return
@@ -150,7 +149,7 @@ func (c *collection) surveyed(plan *engine.Plan, status *report.Status) {
 	c.planned(plan)
 }
 
-// now is the time as results have it.
+// now is the time in the precision of results.
 func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
 
 // result makes the result of a command that ended with err.
@@ -162,7 +161,9 @@ func (c *collection) result(err error) *report.Result {
 	}
 	for _, name := range c.hosts {
 		if r.Host(name) == nil {
-			r.Hosts = append(r.Hosts, report.Host{Name: name, Outcome: report.NotStarted, Changes: []report.Change{}, Warnings: []string{}, Notes: []string{}})
+			r.Hosts = append(r.Hosts, report.Host{
+				Name: name, Outcome: report.NotStarted, Changes: []report.Change{}, Warnings: []string{}, Notes: []string{},
+			})
 		}
 	}
 	r.Version, r.Command, r.Verify, r.Status, r.Sources = Version(), c.command, c.verify, c.status, c.sources
@@ -176,7 +177,7 @@ func (c *collection) result(err error) *report.Result {
 		for i := range r.Hosts {
 			rh := &r.Hosts[i]
 			if !c.run.Declares(rh.Name) {
-				continue // local, whose manifest alone tells of it
+				continue // host local, which only its manifest knows
 			}
 			h := c.run.Host(rh.Name)
 			rh.Address, rh.Labels, rh.Local = h.Address, h.Labels, h.Local
@@ -193,14 +194,14 @@ func (c *collection) result(err error) *report.Result {
 	return r
 }
 
-// passed is the result of one plan and what came of it.
+// passed is the result of one plan, and of its apply if there was one.
 func (c *collection) passed(p *pass, dir string) *report.Result {
 	r := report.FromPlan(p.plan)
 	r.Locate(p.plan, dir)
 	switch {
 	case p.done != nil:
 		r.Apply(p.done)
-	case c.run.Options.Command != "": // it was to be applied
+	case c.run.Options.Command != "": // it was planned in order to be applied
 		r.NotDone()
 	}
 	return r

@@ -11,8 +11,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// completer completes arguments by a command's configuration, and explains those that do not belong
-// where they stand. What is wrong with the configuration is not told.
+// completer completes arguments from the configuration, and explains misplaced ones. Errors in the
+// configuration are not reported: a key press is not the time for it.
 type completer struct {
 	g     *global
 	flags *configFlags
@@ -43,7 +43,7 @@ func (c completer) addresses(*cobra.Command, []string, string) ([]string, cobra.
 	return addresses, cobra.ShellCompDirectiveNoFileComp
 }
 
-// limit completes the term of --limit that stands behind the last comma.
+// limit completes the term of --limit after the last comma.
 func (c completer) limit(_ *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
 	before := ""
 	if i := strings.LastIndexByte(begun, ','); i >= 0 {
@@ -70,18 +70,18 @@ func (c completer) limit(_ *cobra.Command, _ []string, begun string) ([]string, 
 	return terms, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
 }
 
-// none is cobra.NoArgs for commands that take hosts and addresses as options.
+// none is noArguments for commands that take hosts and addresses as flags.
 func (c completer) none(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		if err := c.explain(cmd, args[0]); err != nil {
 			return err
 		}
 	}
-	return cobra.NoArgs(cmd, args)
+	return noArguments(cmd, args)
 }
 
-// explain explains an argument of a command that takes none: a host or an address that belongs to
-// an option.
+// explain returns an error if arg is a host or an address, which the command takes as the value of
+// a flag.
 func (c completer) explain(cmd *cobra.Command, arg string) error {
 	read := c.config()
 	takes := func(flag string) bool { return cmd.Flags().Lookup(flag) != nil }
@@ -94,7 +94,7 @@ func (c completer) explain(cmd *cobra.Command, arg string) error {
 	return nil
 }
 
-// quotedArgument is an argument as it is typed in a shell.
+// quotedArgument is an argument as you type it in a shell.
 func quotedArgument(arg string) string {
 	if strings.ContainsAny(arg, `[]"'*?!$ \`) {
 		return "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"

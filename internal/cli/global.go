@@ -19,18 +19,18 @@ const (
 	exitDifferences = 2
 )
 
-// errReported is the error of a command that has told the user already what went wrong.
+// errReported is the error of a command that has already reported what went wrong.
 var errReported = run.ErrReported
 
 // errDifferences makes a command exit with status 2.
 var errDifferences = errors.New("there are differences")
 
-// exitStatus is the error of a command that ends with the status of a program that it ran.
+// exitStatus is the error of a command that exits with the status of a program that it ran.
 type exitStatus int
 
 func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
 
-// global is what all commands share: the streams, and the flags that every command has.
+// global is what all commands share: the streams, and the global flags.
 type global struct {
 	in       *os.File
 	out, err *os.File
@@ -42,12 +42,12 @@ type global struct {
 	quiet bool
 
 	printFailed error
-	// atEnd are called when the command has ended, the last one first, with the exit status and its
-	// error; they return the status then.
+	// atEnd are called with the exit status and the error when the command has ended, the last one
+	// first. Each returns the exit status, which it may change.
 	atEnd []func(status int, err error) int
 }
 
-// status prints the error of a command, unless that was done, and returns the exit status.
+// status prints the error of a command, unless it was reported, and returns the exit status.
 func (g *global) status(err error) int {
 	var status exitStatus
 	switch {
@@ -55,7 +55,7 @@ func (g *global) status(err error) int {
 		return int(status)
 	case err == nil:
 		if err := cmp.Or(g.printFailed, g.ui.Err()); err != nil {
-			g.ui.Error(fmt.Errorf("what was to be printed could not be written: %w", err))
+			g.ui.Error(fmt.Errorf("cannot write the output: %w", err))
 			return exitError
 		}
 		return exitDone
@@ -69,7 +69,7 @@ func (g *global) status(err error) int {
 	}
 }
 
-// print writes to standard output. An error there, as of a full disk, makes the exit status 1.
+// print writes to standard output. An error there, such as a full disk, makes the exit status 1.
 func (g *global) print(format string, args ...any) {
 	if _, err := fmt.Fprintf(g.out, format, args...); err != nil && g.printFailed == nil {
 		g.printFailed = err

@@ -11,37 +11,39 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// logFlags are what the flags say about the log of a run.
+// logFlags are the flags of the log of a run.
 type logFlags struct {
 	verbose             int
 	level, format, file string
 }
 
-// add adds what says how much is told of the work on hosts.
+// add adds the flags.
 func (f *logFlags) add(flags *pflag.FlagSet) {
-	flags.CountVarP(&f.verbose, "verbose", "v", "log what is done on each host, and how long it takes; twice: also each message on the wire, by kind and size")
-	flags.StringVar(&f.level, "log-level", "", "log from `LEVEL` on: info (as -v), warn, error or trace (as -vv)")
-	flags.StringVar(&f.format, "log-format", "text", "`FORMAT` of the log: text or json")
-	flags.StringVar(&f.file, "log-file", "", "append the log to `FILE`, in place of writing it to standard error")
+	flags.CountVarP(&f.verbose, "verbose", "v", // without a value, which the empty name says
+		"``log what is done on each host, and how long it takes; "+
+			"-vv also logs each message on the wire, by kind and size")
+	flags.StringVar(&f.level, "log-level", "", "log from `LEVEL` up: trace (as -vv), info (as -v), warn or error")
+	flags.StringVar(&f.format, "log-format", "text", "write the log in `FORMAT`: text or json")
+	flags.StringVar(&f.file, "log-file", "", "append the log to `FILE` instead of writing it to standard error")
 }
 
 var logLevels = map[string]slog.Level{"info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError, "trace": runlog.LevelTrace}
 
-// start begins the log, if one is wanted. It ends with the exit status, which is that of an error
-// if the log could not be written.
+// start begins the log, or returns nil if none is wanted. The log ends with the command; if it
+// could not be written, the exit status is 1.
 func (f *logFlags) start(g *global, cmd *cobra.Command) (*runlog.Log, error) {
 	if cmd.Flags().Lookup("log-level") == nil {
 		return nil, nil
 	}
 	if f.format != "text" && f.format != "json" {
-		return nil, fmt.Errorf("--log-format is %q: it takes text or json", f.format)
+		return nil, fmt.Errorf("invalid value %q for --log-format: it takes text or json", f.format)
 	}
 	level, known := logLevels[f.level]
 	switch {
 	case f.level == "" && f.verbose == 0 && f.file == "":
 		return nil, nil
 	case f.level != "" && !known:
-		return nil, fmt.Errorf("--log-level is %q: it takes info, warn, error or trace", f.level)
+		return nil, fmt.Errorf("invalid value %q for --log-level: it takes trace, info, warn or error", f.level)
 	case f.verbose > 1:
 		level = runlog.LevelTrace
 	}
@@ -64,7 +66,8 @@ func (f *logFlags) start(g *global, cmd *cobra.Command) (*runlog.Log, error) {
 	return runlog.New(w, f.format == "json", level), nil
 }
 
-// logFile is a file that remembers the first error: log/slog passes over it. The handlers of log/slog write one record at a time.
+// logFile is a file that remembers its first error, which log/slog ignores. It needs no lock, since
+// the handlers of log/slog write one record at a time.
 type logFile struct {
 	file *os.File
 	err  error

@@ -11,30 +11,29 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// observerFlags say where else than to the terminal goes what happens in a run. Commands have some
-// of them.
+// observerFlags say where besides the terminal a run is reported. Most commands have only some of
+// them.
 type observerFlags struct {
 	log     logFlags
 	events  string
 	reports reportFiles
 }
 
-// observer is the run.Observer of a command: the terminal, and where flags want them the stream of
-// events, the log and the result.
+// observer is the run.Observer of a command. It passes what happens to the terminal and, if flags
+// ask for them, to the stream of events, the log and the result.
 type observer struct {
 	*ui.UI
-	events *events.Stream // nil: none are wanted
-	log    *runlog.Log    // nil: none is wanted
+	events *events.Stream // nil without --events
+	log    *runlog.Log    // nil without -v, --log-level or --log-file
 	result *collection    // nil without --report
 
-	transfers *ui.Transfers // under way; of sync alone
+	transfers *ui.Transfers // that are running; only for sync
 }
 
 var _ run.Observer = (*observer)(nil)
 
-// observed runs a command with what its flags have observe it. The log and the events end with the
-// exit status, and result files are written however the command ends; an error of these makes the
-// exit status 1.
+// observed runs a command with the observers that its flags ask for. However the command ends, the
+// log and the events are closed and result files are written; if that fails, the exit status is 1.
 func (g *global) observed(cmd *cobra.Command, f *observerFlags, command func(*observer) error) error {
 	w := &observer{UI: g.ui}
 	var err error
@@ -50,28 +49,28 @@ func (g *global) observed(cmd *cobra.Command, f *observerFlags, command func(*ob
 	})
 }
 
-// Diagnostics hears what the configuration has against itself, and hosts against it.
+// Diagnostics reports problems of the configuration, and of the configuration with a host.
 func (w *observer) Diagnostics(diags hcl.Diagnostics, files map[string]*hcl.File) {
 	w.UI.Diagnostics(diags, files)
 	w.result.diagnosed(diags)
 }
 
-// Prepared hears of a run before anything is reached.
+// Prepared receives a run before it connects to a host.
 func (w *observer) Prepared(r *run.Run) { w.result.prepared(r) }
 
-// Hosts hears which hosts are about to be observed.
+// Hosts receives the hosts that are about to be observed.
 func (w *observer) Hosts(names []string) { w.events.Hosts(names) }
 
-// Observed hears of a plan that was made.
+// Observed receives a plan that was made.
 func (w *observer) Observed(plan *engine.Plan) { w.events.Plan(plan.Counts()) }
 
-// Planned hears of a plan that may be applied.
+// Planned receives a plan that may be applied.
 func (w *observer) Planned(plan *engine.Plan) { w.result.planned(plan) }
 
-// Applied hears what came of a plan.
+// Applied receives the result of a plan.
 func (w *observer) Applied(result *engine.Result) { w.result.applied(result) }
 
-// Progress begins to show what happens on hosts.
+// Progress starts to show what happens on hosts.
 func (w *observer) Progress(hosts []string) (report func(engine.Progress), end func()) {
 	p := w.UI.Progress(hosts)
 	if w.events == nil && w.log == nil {
@@ -83,13 +82,13 @@ func (w *observer) Progress(hosts []string) (report func(engine.Progress), end f
 	}), p.Close
 }
 
-// Transfer shows how far the sync of a job is.
+// Transfer shows the progress of a job's sync.
 func (w *observer) Transfer(job string, t syncs.Transfer) { w.transfers.Set(job, t) }
 
-// Sync hears of a sync.
+// Sync receives an event of a sync.
 func (w *observer) Sync(e syncs.Event) { w.events.Sync(e) }
 
-// Tell hears what happens on a host, and does not show it.
+// An event that the terminal does not show goes to the stream of events and the log.
 func (w *observer) Tell(e engine.Progress) {
 	w.events.Report(e)
 	w.log.Report(e)

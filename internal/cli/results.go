@@ -19,7 +19,8 @@ import (
 // stdoutName is the name of standard output as a FILE.
 const stdoutName = "-"
 
-// stepSummaryVar names GitHub Actions' file for a step's summary: every step and every program in it adds to that file.
+// stepSummaryVar names the file of a step's summary in GitHub Actions. Every program of the step
+// appends to it.
 const stepSummaryVar = "GITHUB_STEP_SUMMARY"
 
 // reportFile is one --report FORMAT=FILE.
@@ -34,7 +35,7 @@ type reportFiles []reportFile
 func (f *reportFiles) Set(s string) error {
 	format, file, ok := strings.Cut(s, "=")
 	if !ok || file == "" {
-		return fmt.Errorf("it takes FORMAT=FILE, such as json=result.json, with the formats %s", strings.Join(report.Formats(), ", "))
+		return fmt.Errorf("it takes FORMAT=FILE, such as json=result.json; the formats are %s", strings.Join(report.Formats(), ", "))
 	}
 	render, err := report.RendererOf(format)
 	if err != nil {
@@ -46,14 +47,15 @@ func (f *reportFiles) Set(s string) error {
 func (f *reportFiles) String() string { return "" }
 func (f *reportFiles) Type() string   { return "FORMAT=FILE" }
 
-// toStdout tells whether one of the files is standard output.
+// toStdout reports whether one of the files is standard output.
 func (f reportFiles) toStdout() bool {
 	return slices.ContainsFunc(f, func(r reportFile) bool { return r.file == stdoutName })
 }
 
 // addFlag adds --report to a command.
 func (f *reportFiles) addFlag(cmd *cobra.Command) {
-	cmd.Flags().Var(f, "report", "write the result to a file as `FORMAT=FILE`: "+strings.Join(report.Formats(), ", ")+"; - is standard output (may be given again)")
+	cmd.Flags().Var(f, "report", "write the result to a file, as `FORMAT=FILE`: "+strings.Join(report.Formats(), ", ")+
+		"; - is standard output (can be repeated)")
 	_ = cmd.RegisterFlagCompletionFunc("report", completeReport)
 }
 
@@ -65,9 +67,8 @@ func completeReport(*cobra.Command, []string, string) ([]string, cobra.ShellComp
 	return list, cobra.ShellCompDirectiveNoSpace
 }
 
-// written runs a command and writes the result files when it ends, however it ends, if there are
-// any to write. An error of these makes the exit status 1. eventsTo is where the command's events
-// go.
+// written runs a command and then writes the result files, also if the command failed. If a file
+// cannot be written, the exit status is 1. eventsTo is where the command's events go.
 func (f reportFiles) written(g *global, cmd *cobra.Command, eventsTo string, command func(*collection) error) error {
 	if len(f) == 0 {
 		return command(nil)
@@ -76,7 +77,7 @@ func (f reportFiles) written(g *global, cmd *cobra.Command, eventsTo string, com
 		return err
 	}
 	if f.toStdout() {
-		g.ui.ToStderr() // what is for people
+		g.ui.ToStderr() // the output for people
 	}
 	c := &collection{command: cmd.Name(), dir: g.chdir, start: now(), spent: map[string]time.Duration{}}
 	err := command(c)
@@ -90,7 +91,7 @@ func (f reportFiles) written(g *global, cmd *cobra.Command, eventsTo string, com
 	return errors.Join(err, unwritten)
 }
 
-// check finds out before a host is reached what would keep the files from being written.
+// check finds what would keep the files from being written, before a command connects to a host.
 func (f reportFiles) check(cmd *cobra.Command, eventsTo string) error {
 	stdout := 0
 	for _, r := range f {
@@ -99,13 +100,13 @@ func (f reportFiles) check(cmd *cobra.Command, eventsTo string) error {
 			continue
 		}
 		if info, err := os.Stat(filepath.Dir(r.file)); err != nil || !info.IsDir() {
-			return fmt.Errorf("--report %s=%s: there is no directory %s", r.format, r.file, filepath.Dir(r.file))
+			return fmt.Errorf("--report %s=%s: directory %s not found", r.format, r.file, filepath.Dir(r.file))
 		}
 	}
 	json := cmd.Flags().Lookup("json")
 	switch {
 	case stdout > 1:
-		return errors.New("--report can write one result to standard output, not several")
+		return errors.New("only one --report can write to standard output")
 	case stdout == 1 && json != nil && json.Changed:
 		return errors.New("--json and --report FORMAT=- cannot both write to standard output")
 	case stdout == 1 && eventsTo == events.Stdout:
@@ -118,20 +119,20 @@ func (f reportFiles) write(g *global, r *report.Result) error {
 	var errs []error
 	for _, one := range f {
 		if err := one.write(g, r); err != nil {
-			errs = append(errs, fmt.Errorf("the result was not written: %w", err))
+			errs = append(errs, fmt.Errorf("cannot write the result: %w", err))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// write replaces a file as a whole, but for one that is no regular file, which is written to, and
-// GitHub's summary of a step, which is added to.
+// write replaces a regular file as a whole, writes into a file of another type, such as a pipe, and
+// appends to the summary of a step in GitHub Actions.
 func (f reportFile) write(g *global, r *report.Result) error {
 	o := report.Options{Version: Version()}
 	summary := f.isStepSummary()
 	info, err := os.Stat(f.file)
 	if summary && err == nil {
-		// What others wrote there counts against the limit, too.
+		// What other programs wrote there counts towards the limit.
 		o.Limit = max(report.SummaryLimit-int(min(info.Size(), report.SummaryLimit)), 1)
 	}
 	text, err2 := f.render(r, o)
@@ -151,7 +152,7 @@ func (f reportFile) write(g *global, r *report.Result) error {
 	return run.WriteAtomically(f.file, text, 0o644)
 }
 
-// isStepSummary tells whether Markdown is to be written to the summary of a step of GitHub Actions.
+// isStepSummary reports whether the file is the summary of a step in GitHub Actions.
 func (f reportFile) isStepSummary() bool {
 	name := os.Getenv(stepSummaryVar)
 	if f.format != "markdown" || name == "" {
