@@ -26,25 +26,47 @@ func newApplyCommand(g *global) *cobra.Command {
 	complete := completer{g, &o.configFlags}
 	cmd := &cobra.Command{
 		Use:   "apply [FILE]",
-		Short: "Bring the hosts to what the configuration says",
-		Long: `Plan, show the plan, ask, and perform it on all hosts at once. Afterwards each host is observed again: applied means observed.
+		Short: "Change the hosts to match the configuration",
+		Long: `Plan, show the plan, ask for confirmation, and change all hosts at once. Each
+host is then observed again: a change counts as applied only if it is found.
 
-On each host an apply is a transaction. It takes the host's lock, takes back what an earlier apply left unfinished, and refuses to go on if the host has changed since
-the plan was made. If a step fails, the connection is lost, or the host is not as wanted in the end, the host takes everything back. Changes that may cut the
-connection are confirmed over a new one; without that the host takes them back within the host's confirm_timeout.
+On each host, apply is a transaction. It locks the host, rolls back what an
+interrupted run left, and refuses to start if the host has changed since the
+plan. If a step fails, the connection is lost, or the host does not match the
+configuration at the end, the host rolls back all changes. Changes that could
+cut the connection are confirmed over a new one; otherwise the host rolls them
+back after its confirm_timeout.
 
-A host that cannot be reached or that fails does not stop the others; it makes the exit status 1. An interrupt lets the hosts finish what they have begun,
-and begins no more; a second one ends mirrorform at once.
+A host that is unreachable or fails does not stop the others, but the exit
+status is 1. After an interrupt, hosts finish what they have started and no
+further host starts; a second interrupt ends mirrorform at once.
 
-Where the configuration has a rollout block, hosts are applied to in its waves. All are planned first, the plan is shown by waves, and asked about once. Each
-wave is then planned anew under the locks of its hosts; one that differs from what was approved is refused. When more hosts fail than max_failures, or a gate
-does not pass, no further host is begun, and with on_failure = "roll_back" the wave is taken back as a whole. apply --limit @failed goes on from there.
+With a rollout block, hosts are changed in its waves. All hosts are planned
+first, and you confirm once. Each wave is planned again with its hosts locked,
+and a host whose plan is no longer the one you confirmed is refused. When more
+hosts fail than max_failures allows, or a gate fails, no further host starts;
+with on_failure = "roll_back" the whole wave is rolled back. To continue:
+mirrorform apply --limit @failed
 
-With a FILE that plan --out wrote, nothing is asked. The configuration is evaluated and the hosts are observed again, and the plan is performed only
-if it is still the same: the configuration, the hosts and their machine-ids, every resource as it was found, and the steps. If anything differs, the
-plan is stale: what differs is named, nothing is changed on any host, and the exit status is 1. The plan's --limit and --target hold; variables have to
-be given as they were given to plan.`,
-		Args: cobra.MaximumNArgs(1),
+With a FILE from plan --out, nothing is asked. The hosts are observed again, and
+the plan is applied only if it is still the same: the configuration, the hosts
+and their machine-ids, the found state of each resource, and the steps. Otherwise
+the plan is stale: the differences are listed, no host is changed, and the exit
+status is 1. The plan's --limit and --target apply; give variables as you gave
+them to plan.`,
+		Example: `# All hosts, or one of them
+mirrorform apply
+mirrorform apply --limit fra1
+
+# The hosts on which the last apply failed
+mirrorform apply --limit @failed
+
+# A saved plan, as CI does after review
+mirrorform apply fleet.plan
+
+# Without a question, with the result as files
+mirrorform apply --auto-approve --report json=result.json`,
+		Args: optionalArgument("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return g.observed(cmd, &o.observerFlags, func(w *observer) error {
 				if len(args) == 0 {
@@ -64,11 +86,16 @@ be given as they were given to plan.`,
 	addLockFlag(cmd, &o.lockTimeout)
 	o.reports.addFlag(cmd)
 	addReplaceFlag(cmd, &o.replace, complete)
-	cmd.Flags().BoolVar(&o.approved, "auto-approve", false, "do not ask")
+	addApproveFlag(cmd, &o.approved)
 	return cmd
 }
 
-// options are those of a run that applies.
+// addApproveFlag adds --auto-approve.
+func addApproveFlag(cmd *cobra.Command, approved *bool) {
+	cmd.Flags().BoolVar(approved, "auto-approve", false, "do not ask for confirmation")
+}
+
+// options are the options of a run that applies.
 func (o *applyOptions) options(g *global, w *observer) run.Options {
 	of := o.hostFlags.options(g, w, "apply")
 	of.Selection.Replace, of.LockTimeout = o.replace, o.lockTimeout
@@ -96,10 +123,18 @@ func newDestroyCommand(g *global) *cobra.Command {
 	var o destroyOptions
 	cmd := &cobra.Command{
 		Use:   "destroy",
-		Short: "Remove from the hosts what the configuration declares",
-		Long: `Plan the removal of the configuration's resources, show the plan, ask, and perform it.
+		Short: "Remove the configuration's resources from the hosts",
+		Long: `Plan the removal of the configuration's resources, show the plan, ask for
+confirmation, and perform it.
 
-Mirror data, file systems, mounts and users are kept, unless --target names the very resource. A directory is removed only when it is empty.`,
+Only what mirrorform created is removed; the rest is released. Mirror data, file
+systems, mounts and users are released too, unless --target names that very
+resource. A directory is removed only if it is empty.`,
+		Example: `# Everything on one host
+mirrorform destroy --limit fra1
+
+# One resource
+mirrorform destroy --target fra1/file.motd`,
 		Args: completer{g, &o.configFlags}.none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return g.observed(cmd, &o.observerFlags, func(w *observer) error { return runDestroy(cmd.Context(), g, w, o) })
@@ -109,7 +144,7 @@ Mirror data, file systems, mounts and users are kept, unless --target names the 
 	o.addEventsFlag(cmd)
 	addLockFlag(cmd, &o.lockTimeout)
 	o.reports.addFlag(cmd)
-	cmd.Flags().BoolVar(&o.approved, "auto-approve", false, "do not ask")
+	addApproveFlag(cmd, &o.approved)
 	return cmd
 }
 
@@ -121,12 +156,12 @@ func runDestroy(ctx context.Context, g *global, w *observer, o destroyOptions) e
 		return err
 	}
 	defer r.Close()
-	return planAndApply(ctx, g, r, run.Aim{Adjust: r.Removal}, asking("Remove all this?"), o.approved)
+	return planAndApply(ctx, g, r, run.Aim{Adjust: r.Removal}, asking("Remove these resources?"), o.approved)
 }
 
 var errNotApproved = errors.New("not approved; nothing was changed")
 
-// interrupted is the error of a command that was interrupted before it changed anything.
+// interrupted is the error of a command that was interrupted before it changed anything, or nil.
 func interrupted(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return errors.New("interrupted; nothing was changed")
@@ -139,7 +174,7 @@ func asking(question string) func(*engine.Plan) string {
 	return func(*engine.Plan) string { return question }
 }
 
-// planAndApply plans, shows the plan, asks unless that is approved, and performs it.
+// planAndApply plans, shows the plan, asks for confirmation unless approved, and performs it.
 func planAndApply(ctx context.Context, g *global, r *run.Run, aim run.Aim, question func(*engine.Plan) string, approved bool) error {
 	p, err := r.NewPlan(ctx, aim)
 	if err != nil {
@@ -164,7 +199,7 @@ func planAndApply(ctx context.Context, g *global, r *run.Run, aim run.Aim, quest
 	return applyPass(ctx, g, p)
 }
 
-// applyPass does what a plan says that was shown.
+// applyPass performs a plan that was shown.
 func applyPass(ctx context.Context, g *global, p *run.Pass) error {
 	if p.Plan.Counts().Changes() == 0 {
 		return p.Adopt(ctx)

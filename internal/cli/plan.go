@@ -24,13 +24,30 @@ func newPlanCommand(g *global) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "plan",
 		Short: "Show what apply would change",
-		Long: `Observe the hosts and show what differs from the configuration, and the steps that apply would perform. Nothing is changed,
-and no lock is taken. What hosts have from this configuration and is not in it any more is planned to be removed; what holds data is let go.
+		Long: `Show what differs between the configuration and the hosts, and the steps that
+apply would perform. plan changes nothing and takes no lock.
 
-With --out the plan is saved as well, for show and apply. The file holds no secret and can be posted for review: it has salted digests of what the
-plan was made from, and those of what holds a secret are slow to guess at (Argon2id). It is not written when the plan failed for a host.
+Resources that this configuration has applied and no longer declares are planned
+for removal. Data is released, never removed.
 
-Exit status: 0, or 1 on an error; with --detailed-exitcode 2 when there are differences.`,
+--out also saves the plan, for show and apply. The file contains no secrets and
+can be posted for review: it has salted digests of what the plan was made from,
+and those of secrets are slow to guess (Argon2id). It is not written if the plan
+of a host failed.
+
+Exit status: 0 done, 1 error; with --detailed-exitcode 2 if there are
+differences.`,
+		Example: `# All hosts, or the hosts of one country
+mirrorform plan
+mirrorform plan --limit country=DE
+
+# Save the plan, read it again, and apply just that
+mirrorform plan --out fleet.plan
+mirrorform show fleet.plan
+mirrorform apply fleet.plan
+
+# In CI: a summary for people, and exit status 2 if there are differences
+mirrorform plan --detailed-exitcode --report markdown=plan.md`,
 		Args: complete.none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return g.observed(cmd, &o.observerFlags, func(w *observer) error { return runPlan(cmd.Context(), g, w, o) })
@@ -39,9 +56,9 @@ Exit status: 0, or 1 on an error; with --detailed-exitcode 2 when there are diff
 	o.add(g, cmd)
 	o.addEventsFlag(cmd)
 	addReplaceFlag(cmd, &o.replace, complete)
+	cmd.Flags().Var(&o.out, "out", "also save the plan in `FILE`, for show and apply")
+	cmd.Flags().BoolVar(&o.detailed, "detailed-exitcode", false, "exit with 2 if there are differences")
 	cmd.Flags().BoolVar(&o.asJSON, "json", false, "print the plan as JSON")
-	cmd.Flags().Var(&o.out, "out", "save the plan in `FILE`, which apply takes")
-	cmd.Flags().BoolVar(&o.detailed, "detailed-exitcode", false, "exit with 2 when there are differences")
 	o.reports.addFlag(cmd)
 	return cmd
 }
@@ -50,10 +67,15 @@ func newDriftCommand(g *global) *cobra.Command {
 	o := planOptions{detailed: true}
 	cmd := &cobra.Command{
 		Use:   "drift",
-		Short: "Tell whether hosts differ from the configuration",
-		Long: `Observe the hosts and show what differs from the configuration, as plan does. Made for timers and CI.
+		Short: "Check whether hosts differ from the configuration",
+		Long: `Show what differs between the configuration and the hosts, as plan does, with an
+exit status for timers and CI. drift changes nothing and takes no lock.
 
-Exit status: 0 no differences, 2 differences, 1 an error: a host that was not reached is an error, not a difference.`,
+Exit status: 0 no differences, 1 error, 2 differences. An unreachable host is an
+error, even if other hosts differ.`,
+		Example: `mirrorform drift
+mirrorform drift --limit @failed
+mirrorform drift --quiet --report junit=drift.xml --report json=drift.json`,
 		Args: completer{g, &o.configFlags}.none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return g.observed(cmd, &o.observerFlags, func(w *observer) error { return runPlan(cmd.Context(), g, w, o) })
@@ -96,7 +118,7 @@ func runPlan(ctx context.Context, g *global, w *observer, o planOptions) error {
 	return nil
 }
 
-// showPass prints a plan whose problems were printed as diagnostics.
+// showPass prints a plan. Its problems have already been printed as diagnostics.
 func showPass(g *global, p *run.Pass, asJSON bool) error {
 	return showPlan(g, p.Plan, asJSON, ui.PlanOptions{OmitProblems: true, Waves: p.Waves()})
 }

@@ -14,12 +14,13 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// outFile is the value of --out. An empty one is an error, so that an unset variable of a shell does not mean "do not save".
+// outFile is the value of --out. An empty one is an error, so that an unset shell variable does not
+// mean "do not save".
 type outFile string
 
 func (o *outFile) Set(s string) error {
 	if s == "" {
-		return errors.New("the name of the file is empty")
+		return errors.New("the file name is empty")
 	}
 	*o = outFile(s)
 	return nil
@@ -32,9 +33,12 @@ func newShowCommand(g *global) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show FILE",
 		Short: "Print a saved plan",
-		Long:  "Print a plan that plan --out saved, as plan printed it. That needs neither the configuration nor the hosts.",
-		Args:  cobra.ExactArgs(1),
-		RunE:  func(_ *cobra.Command, args []string) error { return runShow(g, args[0], asJSON) },
+		Long: `Print a plan that plan --out saved, as plan printed it. This needs neither the
+configuration nor the hosts.`,
+		Example: `mirrorform show fleet.plan
+mirrorform show --json fleet.plan`,
+		Args: oneArgument("FILE"),
+		RunE: func(_ *cobra.Command, args []string) error { return runShow(g, args[0], asJSON) },
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the plan as JSON, as plan --json does")
 	return cmd
@@ -71,9 +75,9 @@ func describeSaved(s *engine.SavedPlan) string {
 	return text + "."
 }
 
-// errStale is the error of a saved plan that does not hold any more, with the reasons.
+// errStale is the error of a saved plan that no longer applies, with the reasons.
 func errStale(reasons ...string) error {
-	return fmt.Errorf("plan is stale, and nothing was changed on any host:\n- %s\nPlan again with: mirrorform plan --out FILE", strings.Join(reasons, "\n- "))
+	return fmt.Errorf("plan is stale, and no host was changed:\n- %s\nTo plan again: mirrorform plan --out FILE", strings.Join(reasons, "\n- "))
 }
 
 func staleBy(differences []engine.Difference) error {
@@ -88,19 +92,19 @@ func staleBy(differences []engine.Difference) error {
 func runApplySaved(ctx context.Context, g *global, w *observer, o applyOptions, file string) error {
 	of := o.options(g, w)
 	if of.Selection.Narrows() || len(of.Selection.Target) > 0 || len(of.Selection.Replace) > 0 {
-		return errors.New("a saved plan has its own --limit, --shard, --target and --replace: they cannot be given with a FILE")
+		return errors.New("--limit, --shard, --target and --replace are part of a saved plan and cannot be given with a FILE")
 	}
 	saved, err := run.ReadSaved(file)
 	if err != nil {
 		return err
 	}
 	if saved.Version != Version() {
-		return errStale(fmt.Sprintf("mirrorform %s made it, and this is mirrorform %s, whose steps may be others", saved.Version, Version()))
+		return errStale(fmt.Sprintf("mirrorform %s made it; this is mirrorform %s, which may plan other steps", saved.Version, Version()))
 	}
 	of.Selection = run.Selection{Limit: saved.Limit, Target: saved.Target, Replace: saved.Replace}
 	if saved.Shard != "" {
 		if err := (*shardFlag)(&of.Selection.Shard).Set(saved.Shard); err != nil {
-			return fmt.Errorf("%s: its shard %q: %w", file, saved.Shard, err)
+			return fmt.Errorf("%s: invalid shard %q: %w", file, saved.Shard, err)
 		}
 	}
 	r, err := run.New(of, w)
@@ -125,7 +129,8 @@ func runApplySaved(ctx context.Context, g *global, w *observer, o applyOptions, 
 	}
 	now, err := p.Saved(saved.Salt)
 	if err != nil {
-		return errors.Join(showPass(g, p, false), fmt.Errorf("%s cannot be compared with the hosts, and nothing was changed on any of them: %w", file, err))
+		return errors.Join(showPass(g, p, false),
+			fmt.Errorf("cannot compare %s with the hosts; no host was changed: %w", file, err))
 	}
 	if differences := saved.Differences(now); len(differences) > 0 {
 		return staleBy(differences)
