@@ -25,26 +25,33 @@ type adoptOptions struct {
 func newAdoptCommand(g *global) *cobra.Command {
 	var o adoptOptions
 	cmd := &cobra.Command{
-		Use:   "adopt HOST…",
-		Short: "Write a configuration for mirrors that are there already",
-		Long: `Read the mirrors that were set up by hand on HOSTs, which the configuration declares with host blocks, and write HCL for them. Nothing on the hosts is written.
+		Use:   "adopt HOST...",
+		Short: "Write a configuration for mirrors that exist",
+		Long: `Write HCL for mirrors that were set up by hand. The configuration declares each
+HOST with a host block. adopt changes nothing on the hosts.
 
-Read are crontabs, systemd units and the scripts that they run, nginx's and Apache's vhosts, rsyncd.conf, packages and services. What is there is
-written as plain resources, each compared with the host first, so that the plan is empty; what cannot be managed as it is, or was not understood, is told with
-its file and line. The mirror block that would take the host over stands below as a comment, with what it would change. docs/adopt.md has the whole procedure.`,
-		Example: `  mirrorform adopt fra1 --out adopted.hcl
-  mirrorform plan
-  mirrorform adopt fra1 --mirrorsd mirrors.d/mirror.example.org.yml`,
-		Args: cobra.MinimumNArgs(1),
+It reads crontabs, systemd units and the scripts that they run, the sites of
+nginx and Apache, rsyncd.conf, packages and services. It writes them as plain
+resources and compares each one with the host, so that the plan is empty. What
+cannot be managed unchanged, or is not understood, is reported with its file and
+line. The mirror block that would take the host over follows as a comment, with
+what it would change. docs/adopt.md has the whole procedure.`,
+		Example: `# Write the configuration, and check that nothing would change
+mirrorform adopt fra1 --out adopted.hcl
+mirrorform plan
+
+# With the mirror's entry in AlmaLinux's list
+mirrorform adopt fra1 --mirrorsd mirrors.d/mirror.example.org.yml`,
+		Args: someArguments("HOST"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return g.observed(cmd, &o.observerFlags, func(w *observer) error { return runAdopt(cmd.Context(), g, w, o, args) })
 		},
 		ValidArgsFunction: completer{g, &o.configFlags}.hosts,
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&o.out, "out", "", "write the configuration to `FILE`, in place of standard output")
-	flags.BoolVar(&o.force, "force", false, "replace FILE if it is there")
-	flags.StringVar(&o.mirrorsD, "mirrorsd", "", "take the mirror's entry in AlmaLinux's list from `FILE`; for one HOST")
+	flags.StringVar(&o.out, "out", "", "write the configuration to `FILE` instead of standard output")
+	flags.BoolVar(&o.force, "force", false, "with --out: replace an existing file")
+	flags.StringVar(&o.mirrorsD, "mirrorsd", "", "read the mirror's entry in AlmaLinux's list from `FILE`; for one HOST")
 	o.add(g, cmd)
 	_ = flags.MarkHidden("target")
 	return cmd
@@ -53,7 +60,7 @@ its file and line. The mirror block that would take the host over stands below a
 func runAdopt(ctx context.Context, g *global, w *observer, o adoptOptions, names []string) error {
 	if o.out != "" && !o.force {
 		if _, err := os.Lstat(o.out); err == nil {
-			return fmt.Errorf("%s is there already, and is left as it is: choose another name, or say --force", o.out)
+			return fmt.Errorf("%s exists and was not changed: choose another name, or add --force", o.out)
 		} else if !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
@@ -63,7 +70,7 @@ func runAdopt(ctx context.Context, g *global, w *observer, o adoptOptions, names
 		return err
 	}
 	if len(o.target) > 0 {
-		return errors.New("adopt takes no --target: name hosts")
+		return errors.New("adopt takes no --target: name the hosts instead")
 	}
 	r, err := run.New(o.options(g, w, "", names...), w)
 	if err != nil {
@@ -72,7 +79,7 @@ func runAdopt(ctx context.Context, g *global, w *observer, o adoptOptions, names
 	defer r.Close()
 	hosts := slices.DeleteFunc(slices.Clone(r.Hosts), func(h engine.Host) bool { return h.Last })
 	if entry != nil && len(hosts) != 1 {
-		return fmt.Errorf("--mirrorsd is the entry of one mirror: name one host with it, not %d", len(hosts))
+		return fmt.Errorf("--mirrorsd is the entry of one mirror: name one host, not %d", len(hosts))
 	}
 	drafts, failures, err := r.Drafts(ctx, hosts, entry, o.out)
 	if err != nil {
@@ -87,13 +94,13 @@ func runAdopt(ctx context.Context, g *global, w *observer, o adoptOptions, names
 		good = append(good, drafts[i])
 	}
 	if len(good) < len(hosts) {
-		w.Note("Nothing was written, since not every host could be read.")
+		w.Note("Nothing was written, since some hosts could not be read.")
 		return errReported
 	}
 	return writeAdopted(g, w, r, o, good)
 }
 
-// readEntry reads the mirrors.d file; there is none without a name.
+// readEntry reads the mirrors.d file, or returns nil if name is empty.
 func readEntry(name string) (*mirrorsd.File, error) {
 	if name == "" {
 		return nil, nil
@@ -109,11 +116,11 @@ func readEntry(name string) (*mirrorsd.File, error) {
 	return &entry, nil
 }
 
-// writeAdopted writes the file, and tells what there is to know.
+// writeAdopted writes the file, and prints the remarks of the drafts.
 func writeAdopted(g *global, w *observer, r *run.Run, o adoptOptions, drafts []*adopt.Draft) error {
 	names := map[string]bool{}
 	for _, h := range r.Config.Hosts() {
-		list, _ := r.Config.Resources(h.Name, nil) // what needs facts was checked with them
+		list, _ := r.Config.Resources(h.Name, nil) // what needs facts was checked with the facts of hosts
 		for _, res := range list {
 			if !r.DeclaredIn(res, o.out) {
 				names[engine.Local(res.Address)] = true
@@ -139,7 +146,7 @@ func writeAdopted(g *global, w *observer, r *run.Run, o adoptOptions, drafts []*
 		err = writeNew(o.out, text)
 	}
 	if err == nil {
-		g.print("Wrote %s.\nNext: read it, then run mirrorform plan, which should have nothing to do.\n", o.out)
+		g.print("Wrote %s.\nNext: read it, then run mirrorform plan, which should find nothing to change.\n", o.out)
 	}
 	return err
 }

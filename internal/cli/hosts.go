@@ -23,9 +23,13 @@ func newHostsCommand(g *global) *cobra.Command {
 	complete := completer{g, &o.configFlags}
 	cmd := &cobra.Command{
 		Use:   "hosts",
-		Short: "List the hosts that a selection means",
-		Long:  "Print the hosts of the configuration, or those that --limit and --shard mean, with their addresses, labels and waves. No host is reached.\n\n" + limitHelp,
-		Example: `mirrorform hosts --limit 'wave=canary,country!=DE'
+		Short: "List hosts, or those that --limit and --shard select",
+		Long: `Print the hosts of the configuration, or those that --limit and --shard select,
+with their addresses, labels and waves. hosts connects to no host.
+
+` + limitHelp,
+		Example: `mirrorform hosts
+mirrorform hosts --limit 'wave=canary,country!=DE'
 mirrorform hosts --limit @failed
 mirrorform hosts --shard 3/10 --json`,
 		Args: complete.none,
@@ -33,7 +37,7 @@ mirrorform hosts --shard 3/10 --json`,
 	}
 	o.configFlags.add(cmd.Flags())
 	o.selectFlags.add(cmd, complete)
-	cmd.Flags().BoolVar(&o.asJSON, "json", false, "print them as JSON")
+	cmd.Flags().BoolVar(&o.asJSON, "json", false, "print the hosts as JSON")
 	return cmd
 }
 
@@ -43,7 +47,7 @@ type hostJSON struct {
 	User    string            `json:"user,omitempty"`
 	Port    int               `json:"port,omitempty"`
 	Labels  map[string]string `json:"labels"`
-	Wave    int               `json:"wave,omitempty"` // from 1; only where there is a rollout
+	Wave    int               `json:"wave,omitempty"` // from 1; only with a rollout
 }
 
 func runHosts(g *global, o hostsOptions) error {
@@ -89,7 +93,7 @@ func runHosts(g *global, o hostsOptions) error {
 	return nil
 }
 
-// wavesByHost are the numbers of the hosts' waves, from 1; none where there is no rollout.
+// wavesByHost are the numbers of the hosts' waves, from 1; empty without a rollout.
 func wavesByHost(c *config.Config) map[string]int {
 	waves := map[string]int{}
 	if r := c.Rollout(); r != nil {

@@ -18,16 +18,22 @@ import (
 )
 
 func newLabCommand(g *global) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "lab",
+	cmd := commandWithCommands(&cobra.Command{
+		Use:   "lab COMMAND",
 		Short: "Run disposable real hosts to try things on",
-		Long: `A lab is a network of real hosts (systemd, sshd, apt, cron) on this machine, each up in about a second, and a miniature AlmaLinux
-upstream served by a real rsync daemon. It needs root on a Debian-like Linux, and installs what it needs with apt-get.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
+		Long: `A lab is a network of real hosts on this machine, with systemd, sshd, apt and
+cron, and a small AlmaLinux upstream with a real rsync daemon. A host boots in
+about a second. A lab needs root on Debian or a relative of it, and installs
+what it needs with apt-get.`,
+		Example: `# Two hosts, and a configuration for them
+mirrorform lab up --hcl hosts.hcl
+mirrorform lab ssh fra1
+
+# Remove it all
+mirrorform lab down`,
+	})
 	var name string
-	cmd.PersistentFlags().StringVar(&name, "name", "lab", "`NAME` of the lab")
+	cmd.PersistentFlags().StringVar(&name, "name", "lab", "use the lab `NAME`")
 	cmd.AddCommand(newLabUpCommand(g, &name), newLabDownCommand(&name), newLabListCommand(g), newLabSSHCommand(g, &name))
 	return cmd
 }
@@ -41,15 +47,22 @@ type labUpOptions struct {
 func newLabUpCommand(g *global, name *string) *cobra.Command {
 	var o labUpOptions
 	cmd := &cobra.Command{
-		Use:   "up [HOST…]",
-		Short: "Boot lab hosts: fra1 and ams1, or those named",
-		Long: `Boot lab hosts and the upstream, and leave them running until lab down. A lab that runs already gets the hosts that it lacks.
+		Use:   "up [HOST...]",
+		Short: "Boot lab hosts: fra1 and ams1, or the named ones",
+		Long: `Boot lab hosts and the upstream, and leave them running until lab down. If the
+lab is already running, the missing hosts are added.
 
-With --hcl a file of host blocks is written, ready to be used by a configuration beside it.`,
+--hcl writes host blocks to a file, for a configuration in the same directory.`,
+		Example: `mirrorform lab up --hcl hosts.hcl
+
+# A host with two empty disks, and one with dnf
+mirrorform lab up --disk 2GB --disk 2GB sin1
+mirrorform lab up --family el el1`,
 		RunE: func(cmd *cobra.Command, hosts []string) error { return runLabUp(cmd.Context(), g, *name, o, hosts) },
 	}
-	cmd.Flags().StringArrayVar(&o.disks, "disk", nil, "give each new host a disk of this `SIZE`, as 2GB (may be given again)")
-	cmd.Flags().StringVar(&o.family, "family", string(lab.Debian), "`FAMILY` of the new hosts: debian, or el, with dnf and AlmaLinux's os-release on the same tree")
+	cmd.Flags().StringArrayVar(&o.disks, "disk", nil, "give each new host a disk of `SIZE`, such as 2GB (can be repeated)")
+	cmd.Flags().StringVar(&o.family, "family", string(lab.Debian),
+		"make new hosts of `FAMILY`: debian, or el, which is debian with dnf and AlmaLinux's os-release")
 	cmd.Flags().StringVar(&o.hcl, "hcl", "", "write host blocks to `FILE`")
 	return cmd
 }
@@ -62,7 +75,7 @@ func runLabUp(ctx context.Context, g *global, name string, o labUpOptions, hosts
 	for i, d := range o.disks {
 		n, err := humanize.ParseBytes(d)
 		if err != nil {
-			return fmt.Errorf("--disk %q is no size such as 2GB: %w", d, err)
+			return fmt.Errorf("invalid value %q for --disk: it takes a size, such as 2GB: %w", d, err)
 		}
 		sizes[i] = int64(n)
 	}
@@ -79,7 +92,7 @@ func runLabUp(ctx context.Context, g *global, name string, o labUpOptions, hosts
 	return nil
 }
 
-// openLab attaches to a lab that runs, or makes it.
+// openLab attaches to a running lab, or creates it.
 func openLab(ctx context.Context, g *global, name string) (*lab.Lab, error) {
 	l, err := lab.Attach(ctx, name, g.err)
 	if err == nil {
@@ -138,8 +151,10 @@ func writeHosts(g *global, l *lab.Lab, name string) error {
 func newLabDownCommand(name *string) *cobra.Command {
 	return &cobra.Command{
 		Use:   "down",
-		Short: "End a lab: its hosts, disks and network",
-		Args:  cobra.NoArgs,
+		Short: "Remove a lab: its hosts, disks and network",
+		Example: `mirrorform lab down
+mirrorform lab down --name other`,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return lab.Down(context.WithoutCancel(cmd.Context()), *name)
 		},
@@ -148,10 +163,11 @@ func newLabDownCommand(name *string) *cobra.Command {
 
 func newLabListCommand(g *global) *cobra.Command {
 	return &cobra.Command{
-		Use:   "list",
-		Short: "List the labs and hosts on this machine",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return runLabList(cmd.Context(), g) },
+		Use:     "list",
+		Short:   "List the labs and hosts on this machine",
+		Example: "mirrorform lab list",
+		Args:    noArguments,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return runLabList(cmd.Context(), g) },
 	}
 }
 
@@ -161,7 +177,7 @@ func runLabList(ctx context.Context, g *global) error {
 		return err
 	}
 	if len(labs) == 0 {
-		g.note("No lab is up. mirrorform lab up makes one.\n")
+		g.note("No lab is running. To start one: mirrorform lab up\n")
 		return nil
 	}
 	w := tabwriter.NewWriter(g.out, 0, 0, 2, ' ', 0)
@@ -184,12 +200,15 @@ func runLabList(ctx context.Context, g *global) error {
 func newLabSSHCommand(g *global, name *string) *cobra.Command {
 	var user string
 	cmd := &cobra.Command{
-		Use:   "ssh HOST [-- COMMAND…]",
-		Short: "Log in to a lab host, or run a command there",
-		Args:  cobra.MinimumNArgs(1),
-		RunE:  func(cmd *cobra.Command, args []string) error { return runLabSSH(cmd.Context(), g, *name, user, args) },
+		Use:   "ssh HOST [-- COMMAND...]",
+		Short: "Log in to a lab host, or run a command on it",
+		Example: `mirrorform lab ssh fra1
+mirrorform lab ssh fra1 -- systemctl status nginx
+mirrorform lab ssh --user admin fra1`,
+		Args: someArguments("HOST"),
+		RunE: func(cmd *cobra.Command, args []string) error { return runLabSSH(cmd.Context(), g, *name, user, args) },
 	}
-	cmd.Flags().StringVar(&user, "user", "root", "`ACCOUNT` to log in to: root, "+strings.Join(lab.Users(), ", "))
+	cmd.Flags().StringVar(&user, "user", "root", "log in to `ACCOUNT`: root, "+strings.Join(lab.Users(), ", "))
 	return cmd
 }
 

@@ -16,12 +16,16 @@ import (
 )
 
 func newStateCommand(g *global) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "state",
-		Short: "See and mend what hosts know of what is managed on them",
-		Long: `Each host keeps a manifest of the resources that mirrorform manages there. What is in the manifest and no longer in the configuration is removed by the next
-apply. These commands show manifests and mend them; none of them changes anything else on a host.`,
-	}
+	cmd := commandWithCommands(&cobra.Command{
+		Use:   "state COMMAND",
+		Short: "Show and repair the manifests of hosts",
+		Long: `Each host keeps a manifest of the resources that mirrorform manages on it. What
+the manifest lists and the configuration no longer declares is removed by the
+next apply. These commands show manifests and repair them; they change nothing
+else on a host.`,
+		Example: `mirrorform state list fra1
+mirrorform state show fra1/file.motd`,
+	})
 	cmd.AddCommand(newStateListCommand(g), newStateShowCommand(g), newStateForgetCommand(g), newStateRebuildCommand(g))
 	return cmd
 }
@@ -37,7 +41,11 @@ func newStateListCommand(g *global) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list [HOST...]",
 		Short: "List the resources that are managed on hosts",
-		Long:  "Print the address of every resource in the manifests of all hosts, or of those given: names, for_each blocks or globs.",
+		Long: `Print the address of every resource in the manifests of all hosts, or of the
+named ones: names, for_each blocks or globs.`,
+		Example: `mirrorform state list
+mirrorform state list fra1 'edge*'
+mirrorform state list --json fra1`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return g.observed(cmd, &o.observerFlags, func(w *observer) error { return runStateList(cmd.Context(), g, w, o, args) })
 		},
@@ -64,7 +72,8 @@ func runStateList(ctx context.Context, g *global, w *observer, o stateOptions, n
 	return err
 }
 
-// manifestsOf asks hosts. Those that have an error, which is told, are not in the list.
+// manifestsOf reads the manifests of hosts. A host with an error, which is reported, is not in the
+// list.
 func manifestsOf(ctx context.Context, w *observer, of run.Options) ([]engine.HostManifest, error) {
 	r, err := run.New(of, w)
 	if err != nil {
@@ -83,11 +92,14 @@ type managedJSON struct {
 	Digests        map[string]string          `json:"digests"`
 	Sensitive      []string                   `json:"sensitive"`
 	PreventDestroy bool                       `json:"prevent_destroy"`
-	Made           *bool                      `json:"made"` // null: the manifest is of an older version, which did not say so
+	Made           *bool                      `json:"made"` // null: not known, since the manifest has format 1
 }
 
 func newManagedJSON(host string, m *engine.Manifest, e *engine.Managed) managedJSON {
-	j := managedJSON{engine.OnHost(host, e.Address), e.Type, e.Source, e.Configuration, e.State, e.Digests, slices.Sorted(maps.Keys(e.Secrets)), e.PreventDestroy, nil}
+	j := managedJSON{
+		Address: engine.OnHost(host, e.Address), Type: e.Type, Source: e.Source, Configuration: e.Configuration,
+		State: e.State, Digests: e.Digests, Sensitive: slices.Sorted(maps.Keys(e.Secrets)), PreventDestroy: e.PreventDestroy,
+	}
 	if m.Format >= 2 {
 		j.Made = &e.Made
 	}
@@ -124,15 +136,18 @@ func newStateShowCommand(g *global) *cobra.Command {
 	var o stateOptions
 	cmd := &cobra.Command{
 		Use:   "show ADDRESS",
-		Short: "Show a resource as it was last applied",
-		Long:  "Print what the host's manifest has of the resource: its type, where it was declared, and the state that was last applied. Secrets are not in it.",
-		Args:  cobra.ExactArgs(1),
+		Short: "Show the last applied state of a resource",
+		Long: `Print what the host's manifest has about a resource: its type, where it is
+declared, and the state that was last applied. Secrets are not in it.`,
+		Example: `mirrorform state show fra1/file.motd
+mirrorform state show --json fra1/mirror.almalinux.cron`,
+		Args: oneArgument("ADDRESS"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return g.observed(cmd, &o.observerFlags, func(w *observer) error { return runStateShow(cmd.Context(), g, w, o, args[0]) })
 		},
 	}
 	o.add(g, cmd)
-	cmd.Flags().BoolVar(&o.asJSON, "json", false, "print it as JSON")
+	cmd.Flags().BoolVar(&o.asJSON, "json", false, "print the resource as JSON")
 	return cmd
 }
 
@@ -154,16 +169,16 @@ func runStateShow(ctx context.Context, g *global, w *observer, o stateOptions, a
 			}
 		}
 	}
-	return fmt.Errorf("%s is not managed: mirrorform state list prints what is", address)
+	return fmt.Errorf("%s is not managed. To list the managed resources: mirrorform state list", address)
 }
 
 func printManaged(g *global, host string, m *engine.Manifest, e *engine.Managed) {
 	g.print("%s (%s), declared at %s\n", plain.Escape(engine.OnHost(host, e.Address)), plain.Escape(e.Type), plain.Escape(e.Source))
 	if e.PreventDestroy {
-		g.print("  prevent_destroy: it is not removed\n")
+		g.print("  prevent_destroy: it is never removed\n")
 	}
 	if m.Format >= 2 && !e.Made {
-		g.print("  found: it was on the host before; it is released, and not removed, when it leaves the configuration\n")
+		g.print("  found: it was on the host before mirrorform; when it leaves the configuration it is released, not removed\n")
 	}
 	lines := map[string]string{}
 	for name, value := range e.State {
@@ -180,35 +195,42 @@ func printManaged(g *global, host string, m *engine.Manifest, e *engine.Managed)
 	}
 }
 
-// mendOptions are the options of state forget and state rebuild.
-type mendOptions struct {
+// repairOptions are the options of state forget and state rebuild.
+type repairOptions struct {
 	hostFlags
 	lockTimeout   time.Duration
 	configuration string
 }
 
 func newStateForgetCommand(g *global) *cobra.Command {
-	var o mendOptions
+	var o repairOptions
 	cmd := &cobra.Command{
 		Use:   "forget ADDRESS...",
-		Short: "Let go of resources, or of a host, and leave them as they are",
-		Long: `Take the resources at or below each ADDRESS out of their hosts' manifests: HOST/TYPE.NAME, HOST/mirror.NAME, or HOST for all of a host. They stay on the host as they
-are, and are not removed later. What is still in the configuration is managed again with the next apply. Where several configurations manage a host, --configuration says whose
-entries are meant: an ID, as "state list --json" prints it.
+		Short: "Release resources, or a whole host, without changing them",
+		Long: `Take the resources at or below each ADDRESS out of their hosts' manifests. An
+ADDRESS is HOST/TYPE.NAME, HOST/mirror.NAME, or HOST for all resources of a
+host. They stay unchanged on the host and are not removed later. Resources that
+are still in the configuration are managed again from the next apply on.
 
-A HOST that is not in the configuration any more is taken out of ` + run.RecordName + `; nothing is reached for that.`,
-		Args: cobra.MinimumNArgs(1),
+If several configurations manage a host, --configuration selects the entries of
+one: an ID, as "mirrorform state list --json" prints it.
+
+A HOST that is no longer in the configuration is taken out of
+` + run.RecordName + `, and no host is connected to.`,
+		Example: `mirrorform state forget fra1/file.motd
+mirrorform state forget fra1`,
+		Args: someArguments("ADDRESS"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return g.observed(cmd, &o.observerFlags, func(w *observer) error { return runStateForget(cmd.Context(), g, w, o, args) })
 		},
 	}
 	o.add(g, cmd)
 	addLockFlag(cmd, &o.lockTimeout)
-	cmd.Flags().StringVar(&o.configuration, "configuration", "", "forget only what the configuration with this `ID` manages")
+	cmd.Flags().StringVar(&o.configuration, "configuration", "", "release only what the configuration `ID` manages")
 	return cmd
 }
 
-func runStateForget(ctx context.Context, g *global, w *observer, o mendOptions, addresses []string) error {
+func runStateForget(ctx context.Context, g *global, w *observer, o repairOptions, addresses []string) error {
 	of := o.options(g, w, "state forget")
 	of.LockTimeout = o.lockTimeout
 	r, err := run.New(of, w)
@@ -220,15 +242,20 @@ func runStateForget(ctx context.Context, g *global, w *observer, o mendOptions, 
 }
 
 func newStateRebuildCommand(g *global) *cobra.Command {
-	var o mendOptions
+	var o repairOptions
 	cmd := &cobra.Command{
 		Use:   "rebuild HOST...",
-		Short: "Make hosts' manifests anew from the configuration",
-		Long: `For a host whose manifest is corrupt, of another machine, of a newer mirrorform, or lost. The new manifest has those resources of the configuration that the host has as they
-are wanted; apply takes in the others when it has made them. The old manifest is kept beside the new one, in manifest.json.N. Nothing else is changed on the host, and
-nothing is removed: what the old manifest had and the configuration does not is not known any more. All resources count as found on the host, not as made by mirrorform, so no later
-removal deletes them.`,
-		Args: cobra.MinimumNArgs(1),
+		Short: "Rebuild the manifests of hosts from the configuration",
+		Long: `Rebuild a host's manifest that is corrupt, lost, of another machine or of a
+newer mirrorform. The new manifest lists the resources of the configuration that
+the host has as wanted; apply adds the others when it has created them. The old
+manifest is kept beside the new one, as manifest.json.N.
+
+Nothing else is changed on the host, and nothing is removed. Resources that only
+the old manifest listed are no longer known. All resources count as found on the
+host, not as created by mirrorform, so they are never removed later.`,
+		Example: `mirrorform state rebuild fra1`,
+		Args:    someArguments("HOST"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return g.observed(cmd, &o.observerFlags, func(w *observer) error { return runStateRebuild(cmd.Context(), g, w, o, args) })
 		},
@@ -239,7 +266,7 @@ removal deletes them.`,
 	return cmd
 }
 
-func runStateRebuild(ctx context.Context, g *global, w *observer, o mendOptions, names []string) error {
+func runStateRebuild(ctx context.Context, g *global, w *observer, o repairOptions, names []string) error {
 	of := o.options(g, w, "state rebuild")
 	of.Selection.Limit, of.LockTimeout = names, o.lockTimeout
 	r, err := run.New(of, w)
@@ -248,9 +275,9 @@ func runStateRebuild(ctx context.Context, g *global, w *observer, o mendOptions,
 	}
 	defer r.Close()
 	return r.Rebuild(ctx, func(host string, managed, left []string) {
-		g.print("%s: %d resources are managed, %d are not as they are wanted yet\n", plain.Escape(host), len(managed), len(left))
+		g.print("%s: %d resources are managed, %d still differ from the configuration\n", plain.Escape(host), len(managed), len(left))
 		for _, address := range left {
-			g.print("  not yet: %s\n", plain.Escape(address))
+			g.print("  differs: %s\n", plain.Escape(address))
 		}
 	})
 }

@@ -30,16 +30,24 @@ func newStatusCommand(g *global) *cobra.Command {
 	var o statusOptions
 	cmd := &cobra.Command{
 		Use:   "status [HOST...]",
-		Short: "Show how hosts and their mirrors are",
-		Long: `Print a table of all hosts, or of those given: names, for_each blocks or globs. It says of each host whether it was reached and how many changes a plan has,
-and of each mirror on it how the last sync went, how old its TIME is, how full its file system is and in how many days it is full, when cron syncs next, and
-whether a sync runs. Times are by the host's own clock. The days are by how the free space went down between syncs that succeeded; ? is what is not known.
+		Short: "Show the state of hosts and their mirrors",
+		Long: `Print a table of all hosts, or of the named ones: names, for_each blocks or
+globs. For each host it shows whether it was reached and how many changes a plan
+has. For each of its mirrors it shows the result of the last sync, the age of
+its TIME file, how full its file system is and in how many days it will be full,
+when cron syncs next, and whether a sync is running. Ages are by the host's own
+clock. The days until full are estimated from the free space after successful
+syncs. A ? is a value that is not known.
 
-Exit status: 0, or 1 when a host could not be reached or read.`,
+Exit status: 0, or 1 if a host could not be reached or read.`,
 		Example: `mirrorform status
 mirrorform status --json fra1
-mirrorform status --report json=status.json --report html=status.html
-mirrorform status --watch`,
+
+# Again and again, until you interrupt it
+mirrorform status --watch --interval 1m
+
+# As files, for a dashboard
+mirrorform status --report json=status.json --report html=status.html`,
 		ValidArgsFunction: completer{g, &o.configFlags}.hosts,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return g.observed(cmd, &o.observerFlags, func(w *observer) error { return runStatus(cmd.Context(), g, w, o, args) })
@@ -47,9 +55,9 @@ mirrorform status --watch`,
 	}
 	o.add(g, cmd)
 	flags := cmd.Flags()
-	flags.BoolVar(&o.asJSON, "json", false, "print as JSON, with --watch one line each time")
-	flags.BoolVar(&o.watch, "watch", false, "go on and print it again and again, until interrupted")
-	flags.DurationVar(&o.interval, "interval", 10*time.Second, "with --watch, the `DURATION` from one time to the next")
+	flags.BoolVar(&o.asJSON, "json", false, "print the table as JSON, with --watch as one line each time")
+	flags.BoolVar(&o.watch, "watch", false, "print the table again and again, until interrupted")
+	flags.DurationVar(&o.interval, "interval", 10*time.Second, "with --watch: print the table every `DURATION`")
 	_ = flags.MarkHidden("target")
 	o.reports.addFlag(cmd)
 	return cmd
@@ -58,11 +66,11 @@ mirrorform status --watch`,
 func runStatus(ctx context.Context, g *global, w *observer, o statusOptions, names []string) error {
 	switch {
 	case o.watch && len(o.reports) > 0:
-		return errors.New("--watch does not end, and --report writes a result at the end: give one of them")
+		return errors.New("--watch never ends, and --report writes at the end: give one of them")
 	case o.interval < time.Second:
-		return fmt.Errorf("--interval is %v: it takes 1s or more", o.interval)
+		return fmt.Errorf("invalid value %q for --interval: it takes 1s or more", o.interval)
 	case len(o.target) > 0:
-		return errors.New("status takes no --target: name hosts")
+		return errors.New("status takes no --target: name the hosts instead")
 	}
 	r, err := run.New(o.options(g, w, "", names...), w)
 	if err != nil {
@@ -82,7 +90,7 @@ func runStatus(ctx context.Context, g *global, w *observer, o statusOptions, nam
 			if o.watch {
 				return nil
 			}
-			return errors.New("interrupted before all hosts were looked at")
+			return errors.New("interrupted before all hosts were observed")
 		}
 		if o.watch && !o.asJSON {
 			g.ui.Clear()
@@ -216,7 +224,7 @@ func statusTable(hosts []report.HostStatus) [][]string {
 	return rows
 }
 
-// statusCells are a mirror's part of its row.
+// statusCells are the cells of a mirror.
 func statusCells(m *report.MirrorStatus) []string {
 	last, result, age, used, free, full, next, lock := "?", "?", "?", "?", "?", "?", "?", "?"
 	if m.LastSync != nil {
@@ -243,16 +251,21 @@ func statusCells(m *report.MirrorStatus) []string {
 	return []string{m.Name, last, result, age, used, free, full, next, lock}
 }
 
-// refusedSyncs are, by its exit status, why the guard kept a sync from running, and what to do.
+// refusedSyncs are, by exit status, the results of syncs that the guard stopped, and what to do
+// next. The placeholder is the host.
 var refusedSyncs = map[int]struct{ result, next string }{
-	25:             {"held", "a sync has deleted as many files as max_delete allows, and later ones are held. Look at the upstream. To delete the rest, once: mirrorform sync --allow-deletions '%s'"},
-	syncs.ExitHeld: {"held", "its syncs are held, since too many files would be deleted. Look at the upstream. To delete them, once: mirrorform sync --allow-deletions '%s'"},
-	syncs.ExitEmpty: {"upstream empty", "its upstream is empty, or lacks the file that freshness names, so nothing is synced and the tree stays. To see what is there: " +
-		"rsync UPSTREAM; another one is set by sync.upstream. Then: mirrorform sync '%s'"},
-	syncs.ExitUnclaimed: {"wrong directory", "its directory is not the one that was claimed for it, so nothing is synced. To see what differs: mirrorform plan --limit '%s'"},
+	25: {"held", "a sync has deleted as many files as max_delete allows, and later syncs are held. Check the upstream. " +
+		"To delete the rest, once: mirrorform sync --allow-deletions '%s'"},
+	syncs.ExitHeld: {"held", "syncs are held, since too many files would be deleted. Check the upstream. " +
+		"To delete them, once: mirrorform sync --allow-deletions '%s'"},
+	syncs.ExitEmpty: {"upstream empty", "the upstream is empty, or lacks the file that freshness names, so nothing is synced and the mirror's files stay. " +
+		"To see what the upstream has: rsync UPSTREAM. To use another one, set sync.upstream and apply. Then: mirrorform sync '%s'"},
+	syncs.ExitUnclaimed: {"wrong directory", "the mirror's directory is not the one that was claimed for it, so nothing is synced. " +
+		"To see what differs: mirrorform plan --limit '%s'"},
 }
 
-// ago says how long ago something was, by the host's clock.
+// ago is how long ago something was. A negative number is in the future, which a wrong clock
+// causes.
 func ago(seconds int64) string {
 	if seconds < 0 {
 		return ui.Span(seconds)

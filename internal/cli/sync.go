@@ -20,7 +20,7 @@ type syncOptions struct {
 	hostFlags
 	lockTimeout time.Duration
 	follow      bool
-	allow       bool // deletions without a limit
+	allow       bool // --allow-deletions
 	asJSON      bool
 }
 
@@ -28,18 +28,28 @@ func newSyncCommand(g *global) *cobra.Command {
 	var o syncOptions
 	cmd := &cobra.Command{
 		Use:   "sync [HOST...]",
-		Short: "Sync mirrors now, and show how far they are",
-		Long: `Run the sync job of all mirrors, or of those on the hosts given: names, for_each blocks or globs. It is the job that cron runs: the same command, as the
-same user, under the same lock. First rsync tells what would be transferred and deleted; where the storage would not hold that, or more would be deleted than
-max_delete and max_delete_percent allow, nothing is synced. --allow-deletions lets it delete, this once, and lifts a hold.
+		Short: "Sync mirrors now, and show their progress",
+		Long: `Run the sync job of all mirrors, or of those on the named hosts: names, for_each
+blocks or globs. It is the job that cron runs: the same command, as the same
+user, under the same lock. rsync first lists what it would transfer and delete.
+If the storage is too small, or more would be deleted than max_delete and
+max_delete_percent allow, nothing is synced. --allow-deletions allows it this
+once, and lifts a hold.
 
-The sync runs on the host by itself, as the systemd unit mirrorform-sync-NAME.service: it goes on when the connection is lost or this command is
-interrupted, and --follow takes it up again. --follow starts nothing: it follows what runs, cron's sync too, and where nothing runs tells of the last one.
+The sync runs on the host, as the systemd unit mirrorform-sync-NAME.service. It
+continues if the connection is lost or you interrupt the command, and --follow
+shows it again. --follow starts nothing: it follows running syncs, also those of
+cron, and if none is running it reports the last one.
 
-Exit status: 0 when every sync succeeded, else 1; also when one could not be started because one was running.`,
+Exit status: 0 if every sync succeeded, else 1, also if a sync could not start
+because one was running.`,
 		Example: `mirrorform sync
 mirrorform sync fra1
-mirrorform sync --follow
+
+# Follow a running sync
+mirrorform sync --follow fra1
+
+# After you have checked the upstream: delete more than max_delete allows
 mirrorform sync --allow-deletions fra1`,
 		ValidArgsFunction: completer{g, &o.configFlags}.hosts,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -49,8 +59,8 @@ mirrorform sync --allow-deletions fra1`,
 	o.add(g, cmd)
 	o.addEventsFlag(cmd)
 	addLockFlag(cmd, &o.lockTimeout)
-	cmd.Flags().BoolVar(&o.follow, "follow", false, "start nothing: follow the syncs that run")
-	cmd.Flags().BoolVar(&o.allow, "allow-deletions", false, "let the sync delete whatever the upstream does not have, this once")
+	cmd.Flags().BoolVar(&o.follow, "follow", false, "start nothing: follow the running syncs")
+	cmd.Flags().BoolVar(&o.allow, "allow-deletions", false, "delete what the upstream does not have, without a limit, this once")
 	cmd.Flags().BoolVar(&o.asJSON, "json", false, "print the results as JSON")
 	_ = cmd.Flags().MarkHidden("target")
 	return cmd
@@ -59,9 +69,9 @@ mirrorform sync --allow-deletions fra1`,
 func runSync(ctx context.Context, g *global, w *observer, o syncOptions, names []string) error {
 	switch {
 	case o.follow && o.allow:
-		return errors.New("--follow starts nothing, and --allow-deletions is for a sync that is started: give one of them")
+		return errors.New("--follow starts nothing, and --allow-deletions is for a sync that starts: give one of them")
 	case len(o.target) > 0:
-		return errors.New("sync takes no --target: name hosts")
+		return errors.New("sync takes no --target: name the hosts instead")
 	}
 	r, err := run.New(o.options(g, w, "", names...), w)
 	if err != nil {
@@ -73,7 +83,7 @@ func runSync(ctx context.Context, g *global, w *observer, o syncOptions, names [
 	w.transfers.Close()
 	r.Tell(problems)
 	if len(results) == 0 {
-		return errors.New("there is no mirror to sync on these hosts")
+		return errors.New("no mirror to sync on these hosts")
 	}
 	if err := printSyncs(g, results, o.asJSON); err != nil {
 		return err
@@ -84,7 +94,7 @@ func runSync(ctx context.Context, g *global, w *observer, o syncOptions, names [
 	return nil
 }
 
-// syncJSON is how a job's sync went.
+// syncJSON is the result of a job's sync.
 type syncJSON struct {
 	Host    string        `json:"host"`
 	Mirror  string        `json:"mirror,omitempty"`
@@ -128,7 +138,7 @@ func printSyncs(g *global, results []run.SyncResult, asJSON bool) error {
 	return nil
 }
 
-// describeRecord says how much a sync received, in which time, and how fast.
+// describeRecord shows how much a sync received, in which time, and how fast.
 func describeRecord(r *syncs.Record) string {
 	took := r.Seconds()
 	duration := (time.Duration(took) * time.Second).String()
