@@ -26,23 +26,28 @@ func newConsoleCommand(g *global) *cobra.Command {
 	var o consoleOptions
 	cmd := &cobra.Command{
 		Use:   "console",
-		Short: "Evaluate expressions, with a host's facts if one is named",
-		Long: `Read expressions of the configuration language from standard input, and print the value of each as HCL. With --host the host is asked for its facts, and target is that
-host; without it there are variables, locals, hosts as they are declared, and functions. Nothing is changed anywhere.
+		Short: "Evaluate expressions of the configuration",
+		Long: `Read expressions of the configuration language from standard input, and print
+their values as HCL. With --host, target is that host, with its facts. Without
+it you can use variables, locals, declared hosts, and functions.
+console changes nothing.
 
-An expression may take several lines while a bracket is open. On a terminal lines can be edited, the arrow keys bring back earlier ones and the tabulator key
-completes names; exit, Ctrl-D or Ctrl-C ends. Sensitive values are not shown: nonsensitive(…) shows one. type(…) around an expression prints the type of its value.
+An expression can span several lines while a bracket is open. On a terminal you
+can edit lines, the arrow keys recall earlier ones and the tab key completes
+names; exit, Ctrl-D or Ctrl-C ends. Sensitive values are hidden:
+nonsensitive(...) shows one. type(...) prints the type of an expression.
 
-Exit status: 0, or 1 when the input is not a terminal and an expression failed. The expressions after it are evaluated all the same.
-
-    echo 'target.facts.os' | mirrorform console --host fra1`,
-		Args: cobra.NoArgs,
+Exit status: 0, or 1 if the input is not a terminal and an expression failed.
+The expressions after it are still evaluated.`,
+		Example: `mirrorform console
+echo 'target.facts.os' | mirrorform console --host fra1`,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return g.observed(cmd, &o.observerFlags, func(w *observer) error { return runConsole(cmd.Context(), g, w, o) })
 		},
 	}
 	o.configFlags.add(cmd.Flags())
-	cmd.Flags().StringVar(&o.host, "host", "", "the `HOST` to evaluate for")
+	cmd.Flags().StringVar(&o.host, "host", "", "evaluate for `HOST`, with its facts")
 	o.reachFlags.add(cmd.Flags())
 	o.log.add(cmd.Flags())
 	_ = cmd.RegisterFlagCompletionFunc("host", completer{g, &o.configFlags}.hosts)
@@ -61,11 +66,11 @@ func runConsole(ctx context.Context, g *global, w *observer, o consoleOptions) e
 	}
 	lines := ui.NewLines(g.ui, console.Names)
 	if lines.Interactive() {
-		where := "There is no target: --host NAME chooses one."
+		where := "No target: --host NAME selects one."
 		if o.host != "" {
 			where = fmt.Sprintf("The target is host %s.", o.host)
 		}
-		g.ui.Note(where + " exit or Ctrl-D ends.")
+		g.ui.Note(where + " To end: exit, or Ctrl-D.")
 	}
 	failed := false
 	for {
@@ -93,7 +98,7 @@ func runConsole(ctx context.Context, g *global, w *observer, o consoleOptions) e
 	return nil
 }
 
-// readExpression reads lines up to the end of an expression. The word exit, alone, is the end of the input.
+// readExpression reads lines up to the end of an expression. The word exit alone ends the input.
 func readExpression(ctx context.Context, lines *ui.Lines) (string, error) {
 	line, err := lines.Read(ctx, "> ")
 	if err != nil {
@@ -106,7 +111,7 @@ func readExpression(ctx context.Context, lines *ui.Lines) (string, error) {
 	for config.Open([]byte(text)) {
 		line, err := lines.Read(ctx, "… ")
 		if errors.Is(err, io.EOF) {
-			break // what is missing is told
+			break // evaluating the text reports what is missing
 		}
 		if err != nil {
 			return "", err
@@ -116,8 +121,7 @@ func readExpression(ctx context.Context, lines *ui.Lines) (string, error) {
 	return text, nil
 }
 
-// consoleFacts loads the configuration and asks the host for its facts; none is asked when none is
-// named.
+// consoleFacts loads the configuration and gets the facts of the host, if one is named.
 func consoleFacts(ctx context.Context, g *global, w *observer, o consoleOptions) (*config.Config, map[string]*wire.Facts, error) {
 	if o.host == "" {
 		c, err := run.Load(o.sources(g), w)
@@ -129,7 +133,7 @@ func consoleFacts(ctx context.Context, g *global, w *observer, o consoleOptions)
 	}
 	defer r.Close()
 	if !r.Declares(o.host) {
-		return r.Config, nil, nil // the console says that there is no such host
+		return r.Config, nil, nil // the console reports the unknown host
 	}
 	facts, err := r.Facts(ctx, []engine.Host{{Name: o.host}})
 	return r.Config, facts, err

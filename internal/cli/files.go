@@ -9,7 +9,8 @@ import (
 	"github.com/mirrorform/mirrorform/internal/run"
 )
 
-// replaceFile puts new content into a file that exists, atomically, keeping its mode. A link is followed.
+// replaceFile replaces the content of an existing file atomically. It keeps the mode, and follows a
+// link.
 func replaceFile(name string, content []byte) error {
 	target, err := filepath.EvalSymlinks(name)
 	if err != nil {
@@ -22,7 +23,7 @@ func replaceFile(name string, content []byte) error {
 	return run.WriteAtomically(target, content, info.Mode().Perm())
 }
 
-// writeNew writes a file that is not there. The error is fs.ErrExist when it is.
+// writeNew writes a new file. The error is fs.ErrExist if there is a file of that name.
 func writeNew(name string, content []byte) error {
 	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {

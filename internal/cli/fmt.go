@@ -22,17 +22,23 @@ type fmtOptions struct {
 func newFmtCommand(g *global) *cobra.Command {
 	var o fmtOptions
 	cmd := &cobra.Command{
-		Use:   "fmt [PATH…]",
+		Use:   "fmt [PATH...]",
 		Short: "Format configuration files",
-		Long: `Format *.hcl and *.hclvars files in place, keeping comments, and print the names of those that changed.
+		Long: `Format *.hcl and *.hclvars files in place, and print the names of those that
+changed. Comments are kept.
 
-PATH is a file or a directory; the configuration's directory by default. A PATH of - formats standard input to standard output.
-With --check nothing is written, and the exit status is 1 when a file is not formatted.`,
+PATH is a file or a directory; the default is the directory of the
+configuration. A PATH of - formats standard input to standard output.
+
+Exit status: 0, or 1 on an error; with --check 1 if a file is not formatted.`,
+		Example: `mirrorform fmt
+mirrorform fmt --check --diff --recursive .
+mirrorform fmt - <fleet.hcl`,
 		RunE: func(_ *cobra.Command, args []string) error { return runFmt(g, o, args) },
 	}
-	cmd.Flags().BoolVar(&o.check, "check", false, "write nothing; exit 1 when a file is not formatted")
-	cmd.Flags().BoolVar(&o.diff, "diff", false, "print what changes")
-	cmd.Flags().BoolVar(&o.recursive, "recursive", false, "go into directories below, too")
+	cmd.Flags().BoolVar(&o.check, "check", false, "write nothing, and exit with 1 if a file is not formatted")
+	cmd.Flags().BoolVar(&o.diff, "diff", false, "also print the changes")
+	cmd.Flags().BoolVar(&o.recursive, "recursive", false, "also format files in directories below")
 	return cmd
 }
 
@@ -50,7 +56,7 @@ func runFmt(g *global, o fmtOptions, args []string) error {
 	return format(g, files, o.check, o.diff)
 }
 
-// formatFiles lists the files that the arguments mean.
+// formatFiles lists the files that the arguments select.
 func formatFiles(args []string, recursive bool) ([]string, error) {
 	var files []string
 	for _, arg := range args {

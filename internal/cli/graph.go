@@ -22,29 +22,32 @@ func newGraphCommand(g *global) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "graph",
 		Short: "Draw the resources of each host and what they need",
-		Long: `Print a graph in the DOT language of Graphviz, or as a Mermaid flowchart, which Markdown pages of GitHub and GitLab show. Its nodes are the resources of each host, its edges
-lead from a resource to what it needs: the order in which apply goes. What other edges imply is left out, unless --all is given.
+		Long: `Print a graph in the DOT language of Graphviz, or as a Mermaid flowchart, which
+GitHub and GitLab show in Markdown. Its nodes are the resources of each host.
+Its edges lead from a resource to what it needs, which apply changes first.
+Edges that follow from others are left out, unless you give --all.
 
-No host is reached. Resources and mirrors whose arguments need facts of their hosts are drawn dashed and without edges; with --facts the hosts are
-asked for their facts, and everything is drawn.
-
-    mirrorform graph | dot -Tsvg >graph.svg`,
+graph connects to no host. Resources and mirrors whose arguments need facts of
+their hosts are dashed and have no edges. --facts connects to the hosts for
+their facts, and draws everything.`,
+		Example: `mirrorform graph --limit fra1 | dot -Tsvg >graph.svg
+mirrorform graph --facts --format mermaid`,
 		Args: completer{g, &o.configFlags}.none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return g.observed(cmd, &o.observerFlags, func(w *observer) error { return runGraph(cmd.Context(), g, w, o) })
 		},
 	}
 	o.add(g, cmd)
-	cmd.Flags().StringVar(&o.format, "format", "dot", "`FORMAT` of the graph: dot or mermaid")
-	cmd.Flags().BoolVar(&o.facts, "facts", false, "ask the hosts for their facts first")
-	cmd.Flags().BoolVar(&o.all, "all", false, "draw also the edges that others imply")
+	cmd.Flags().StringVar(&o.format, "format", "dot", "print the graph in `FORMAT`: dot or mermaid")
+	cmd.Flags().BoolVar(&o.facts, "facts", false, "connect to the hosts for their facts first")
+	cmd.Flags().BoolVar(&o.all, "all", false, "also draw edges that follow from others")
 	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"dot", "mermaid"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
 func runGraph(ctx context.Context, g *global, w *observer, o graphOptions) error {
 	if o.format != "dot" && o.format != "mermaid" {
-		return fmt.Errorf("--format is %q: it takes dot or mermaid", o.format)
+		return fmt.Errorf("invalid value %q for --format: it takes dot or mermaid", o.format)
 	}
 	r, err := run.New(o.options(g, w, ""), w)
 	if err != nil {
@@ -66,7 +69,8 @@ func runGraph(ctx context.Context, g *global, w *observer, o graphOptions) error
 	}
 	text := graph.Mermaid(hosts)
 	if graph.Edges(hosts) > graph.MermaidMaxEdges || utf8.RuneCountInString(text) > graph.MermaidMaxText {
-		w.Warning(fmt.Sprintf("This is more than Mermaid draws by itself (%d edges, %d characters): choose less with --limit or --target, or use --format dot.",
+		w.Warning(fmt.Sprintf("The graph is larger than what Mermaid draws by default (%d edges, %d characters). "+
+			"Draw less with --limit or --target, or use --format dot.",
 			graph.MermaidMaxEdges, graph.MermaidMaxText))
 	}
 	g.print("%s", text)

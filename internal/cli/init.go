@@ -17,9 +17,12 @@ var starter []byte
 func newInitCommand(g *global) *cobra.Command {
 	return &cobra.Command{
 		Use:   "init [DIRECTORY]",
-		Short: "Write a commented starter fleet.hcl",
-		Long:  "Write a commented starter configuration, fleet.hcl, to DIRECTORY (the configuration's directory by default). A file that is there is never touched.",
-		Args:  cobra.MaximumNArgs(1),
+		Short: "Write a commented example configuration, fleet.hcl",
+		Long: `Write a commented example configuration, fleet.hcl, to DIRECTORY, or to the
+directory of the configuration. An existing file is never changed.`,
+		Example: `mirrorform init
+mirrorform init fleet`,
+		Args: optionalArgument("DIRECTORY"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			dir := g.chdir
 			if len(args) == 1 {
@@ -37,11 +40,11 @@ func runInit(g *global, dir string) error {
 	name := filepath.Join(dir, "fleet.hcl")
 	err := writeNew(name, starter)
 	if errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("%s is there already; it is left as it is", name)
+		return fmt.Errorf("%s exists and was not changed", name)
 	}
 	if err != nil {
 		return err
 	}
-	g.print("Wrote %s.\nNext: put in your hosts and your sponsor, then run mirrorform plan.\n", name)
+	g.print("Wrote %s.\nNext: add your hosts and your sponsor, then run mirrorform plan.\n", name)
 	return nil
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -26,18 +27,29 @@ func newOutputCommand(g *global) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "output [NAME]",
 		Short: "Print the configuration's outputs",
-		Long:  "Print all outputs, or the one of that NAME. A sensitive one is printed only when it is named, or with --json.",
-		Args:  cobra.MaximumNArgs(1),
-		RunE:  func(_ *cobra.Command, args []string) error { return runOutput(g, o, args) },
+		Long: `Print all outputs of the configuration, or the one called NAME. A sensitive
+output is printed only if you name it, or with --json.`,
+		Example: `mirrorform output
+mirrorform output --json
+
+# One value, without quotes, for a script
+mirrorform output --raw mirror_url`,
+		Args: optionalArgument("NAME"),
+		RunE: func(_ *cobra.Command, args []string) error { return runOutput(g, o, args) },
 	}
 	o.add(cmd.Flags())
 	cmd.Flags().BoolVar(&o.asJSON, "json", false, "print as JSON")
-	cmd.Flags().BoolVar(&o.raw, "raw", false, "print one string, number or bool without quotes or newline")
-	cmd.MarkFlagsMutuallyExclusive("json", "raw")
+	cmd.Flags().BoolVar(&o.raw, "raw", false, "print one string, number or bool, without quotes and newline")
 	return cmd
 }
 
 func runOutput(g *global, o outputOptions, args []string) error {
+	switch {
+	case o.raw && o.asJSON:
+		return errors.New("--json and --raw cannot be used together")
+	case o.raw && len(args) == 0:
+		return errors.New("--raw prints one output; to name it: mirrorform output --raw NAME")
+	}
 	c, err := run.Load(o.sources(g), &observer{UI: g.ui})
 	if err != nil {
 		return err
@@ -50,16 +62,13 @@ func runOutput(g *global, o outputOptions, args []string) error {
 	if len(args) == 1 {
 		output, ok := outputs[args[0]]
 		if !ok {
-			return fmt.Errorf("the configuration has no output %q", args[0])
+			return fmt.Errorf("output %q not found in the configuration; to list the outputs: mirrorform output", args[0])
 		}
 		if len(output.Needs) > 0 {
-			return fmt.Errorf("the output %q has no value here: it needs facts of %s, which this command does not reach; "+
-				"`mirrorform console --host HOST` evaluates expressions with the facts of a host", args[0], hostNames(output.Needs))
+			return fmt.Errorf("output %q is not known: it needs facts of %s, and this command connects to no host. "+
+				"To evaluate an expression with a host's facts: mirrorform console --host HOST", args[0], hostNames(output.Needs))
 		}
 		return printOutput(g, output, o.asJSON, o.raw)
-	}
-	if o.raw {
-		return fmt.Errorf("--raw prints one output: name it")
 	}
 	return printOutputs(g, outputs, o.asJSON)
 }
@@ -96,7 +105,7 @@ func rawText(value cty.Value) (string, error) {
 	case value.Type() == cty.Bool:
 		return fmt.Sprint(value.True()), nil
 	}
-	return "", fmt.Errorf("--raw prints a string, number or bool; this output is %s: use --json", value.Type().FriendlyName())
+	return "", fmt.Errorf("--raw prints a string, number or bool, and this output is of type %s: use --json", value.Type().FriendlyName())
 }
 
 func outputText(value cty.Value) (string, error) {
@@ -104,8 +113,8 @@ func outputText(value cty.Value) (string, error) {
 	return string(text), err
 }
 
-// listedOutput is the text of one output among all. One that needs facts has none, and in JSON is
-// null with a warning.
+// listedOutput is the text of one output in the list of all. An output that needs facts has no
+// value: in JSON it is null, with a warning.
 func listedOutput(g *global, name string, o config.Output, asJSON bool) (string, error) {
 	switch {
 	case !asJSON && o.Sensitive:
@@ -113,13 +122,14 @@ func listedOutput(g *global, name string, o config.Output, asJSON bool) (string,
 	case !asJSON && len(o.Needs) > 0:
 		return fmt.Sprintf("(needs facts of %s)", hostNames(o.Needs)), nil
 	case len(o.Needs) > 0:
-		g.ui.Warning(fmt.Sprintf("The output %q is null because it needs facts of %s, which this command does not reach.", name, hostNames(o.Needs)))
+		g.ui.Warning(fmt.Sprintf("Output %q is null: it needs facts of %s, and this command connects to no host.",
+			name, hostNames(o.Needs)))
 		return "null", nil
 	}
 	return outputText(o.Value)
 }
 
-// hostNames names a few hosts for a sentence.
+// hostNames names hosts in a sentence: the first three, and how many others.
 func hostNames(names []string) string {
 	const shown = 3
 	if len(names) == 1 {

@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// textFormat is the format that report prints without --format.
+// textFormat is the default of --format.
 const textFormat = "text"
 
 // renderOptions say how a result is rendered.
@@ -25,22 +25,32 @@ func newReportCommand(g *global) *cobra.Command {
 	o := renderOptions{format: textFormat}
 	cmd := &cobra.Command{
 		Use:   "report RESULT...",
-		Short: "Render stored results",
-		Long: `Print what a result says, or render it in other formats, without the configuration and the hosts. A RESULT is a file that --report json=FILE wrote, or what
-plan, drift, verify or status print with --json; - is standard input. Of a plan, drift or apply, a verify and a status, one each may be given: they are joined.
+		Short: "Print stored results, or render them in other formats",
+		Long: `Print a stored result, or render it in other formats, without the configuration
+and the hosts. A RESULT is a file that --report json=FILE wrote, or the output
+of plan, drift, verify or status with --json; - is standard input. You can give
+one result each of a plan, drift or apply, of a verify and of a status: they are
+joined.
 
-With --html, any number may be given, of any commands: the page shows what the newest of them say, and what came before as history.
+With --html you can give any number of results, of any commands. The page shows
+the newest of them and the history before.
 
-Exit status: 0, also when the result is of a run that failed; 1 when it cannot be read or rendered.`,
-		Example: `mirrorform report result.json
+Exit status: 0, also if the result is of a run that failed; 1 if it cannot be
+read or rendered.`,
+		Example: `# What a stored result says
+mirrorform report result.json
+
+# Other formats
 mirrorform report --format markdown result.json
-mirrorform report --report junit=junit.xml --report sarif=drift.sarif result.json
+mirrorform report --report junit=junit.xml result.json
+
+# One page for a fleet
 mirrorform report --html fleet.html results/*.json`,
-		Args: cobra.MinimumNArgs(1),
+		Args: someArguments("RESULT"),
 		RunE: func(cmd *cobra.Command, args []string) error { return runReport(cmd, g, o, args) },
 	}
 	o.add(cmd)
-	cmd.Flags().StringVar(&o.page, "html", "", "write one page to `FILE` that shows all results, and their history")
+	cmd.Flags().StringVar(&o.page, "html", "", "write a page to `FILE` that shows all results and their history")
 	_ = cmd.MarkFlagFilename("html", "html")
 	cmd.AddCommand(newMergeCommand(g))
 	return cmd
@@ -53,7 +63,7 @@ func runReport(cmd *cobra.Command, g *global, o renderOptions, args []string) er
 	}
 	if o.page != "" {
 		o.reports = append(o.reports, pageFile(o.page, list))
-		if len(o.reports) == 1 && !cmd.Flags().Changed("format") { // nothing that takes one result only
+		if len(o.reports) == 1 && !cmd.Flags().Changed("format") { // nothing else, which would take one result
 			if err := o.reports.check(cmd, ""); err != nil {
 				return err
 			}
@@ -67,7 +77,7 @@ func runReport(cmd *cobra.Command, g *global, o renderOptions, args []string) er
 	return o.render(cmd, g, r)
 }
 
-// pageFile is the page of all results, in place of that of one.
+// pageFile is the page of all results.
 func pageFile(name string, list []report.Named) reportFile {
 	results := make([]*report.Result, len(list))
 	for i, r := range list {
@@ -81,13 +91,19 @@ func newMergeCommand(g *global) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "merge RESULT...",
 		Short: "Join the results of a fleet's shards into one",
-		Long: `Join results of one command, each of other hosts, into one, and print it as JSON. Results of different commands, configurations or versions of mirrorform,
-and those with a host in common, are refused. When results of shards are missing, they are named in the joined result, which is printed all the same.
+		Long: `Join results of one command on different hosts into one result, and print it as
+JSON. Results of different commands, configurations or versions of mirrorform
+are refused, and so are results that have a host in common. If results of shards
+are missing, the joined result names them and is still printed.
 
-Exit status: 0, or 1 when a shard is missing or the results do not belong together.`,
-		Example: `mirrorform report merge shard-*.json --report json=result.json --report markdown="$GITHUB_STEP_SUMMARY"`,
-		Args:    cobra.MinimumNArgs(1),
-		RunE:    func(cmd *cobra.Command, args []string) error { return runMerge(cmd, g, o, args) },
+Exit status: 0, or 1 if a shard is missing or the results do not belong
+together.`,
+		Example: `mirrorform report merge --report json=result.json shard-*.json
+
+# A summary in GitHub Actions
+mirrorform report merge --report markdown="$GITHUB_STEP_SUMMARY" shard-*.json`,
+		Args: someArguments("RESULT"),
+		RunE: func(cmd *cobra.Command, args []string) error { return runMerge(cmd, g, o, args) },
 	}
 	o.add(cmd)
 	return cmd
@@ -111,12 +127,13 @@ func runMerge(cmd *cobra.Command, g *global, o renderOptions, args []string) err
 	return nil
 }
 
-// add adds what says how results are rendered.
+// add adds the flags that say how results are rendered.
 func (o *renderOptions) add(cmd *cobra.Command) {
 	formats := append([]string{textFormat}, report.Formats()...)
 	flags := cmd.Flags()
-	flags.StringVar(&o.format, "format", o.format, "print the result in this `FORMAT`: "+strings.Join(formats, ", "))
-	flags.Var(&o.reports, "report", "write the result to a file as `FORMAT=FILE` and print nothing, unless --format is given (may be given again)")
+	flags.StringVar(&o.format, "format", o.format, "print the result in `FORMAT`: "+strings.Join(formats, ", "))
+	flags.Var(&o.reports, "report",
+		"write the result to a file, as `FORMAT=FILE`, and print nothing unless --format is given (can be repeated)")
 	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("report", completeReport)
 }

@@ -11,10 +11,13 @@ func newValidateCommand(g *global) *cobra.Command {
 	var o configFlags
 	cmd := &cobra.Command{
 		Use:   "validate",
-		Short: "Check the configuration without reaching a host",
-		Long: `Check all of the configuration that can be checked without reaching a host. What depends on a host's facts, or on a variable that nothing sets, is unknown, and
-plan checks it.`,
-		Args: cobra.NoArgs,
+		Short: "Check the configuration without connecting to a host",
+		Long: `Check everything in the configuration that can be checked without connecting to
+a host. What depends on a host's facts, or on a variable without a value, is not
+known yet; plan checks it.`,
+		Example: `mirrorform validate
+mirrorform validate --chdir fleet --var-file production.hclvars`,
+		Args: noArguments,
 		RunE: func(*cobra.Command, []string) error { return runValidate(g, o) },
 	}
 	o.add(cmd.Flags())
@@ -30,7 +33,7 @@ func runValidate(g *global, o configFlags) error {
 	}
 	g.print("The configuration is valid.\n")
 	if missing := c.WithoutValue(); len(missing) > 0 {
-		g.print("What depends on variables without a value was not checked: %s.\n", strings.Join(missing, ", "))
+		g.print("Not checked, since these variables have no value: %s.\n", strings.Join(missing, ", "))
 	}
 	return nil
 }

@@ -7,10 +7,12 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// version is set by make build: -ldflags "-X github.com/mirrorform/mirrorform/internal/cli.version=…".
+// version is set by make build: -ldflags "-X
+// github.com/mirrorform/mirrorform/internal/cli.version=…".
 var version string
 
-// Version returns the program's version: the one it was released as, or that of its module, or "dev".
+// Version returns the version of the release, of the Go module if it was installed as one, or
+// "dev".
 func Version() string {
 	if version != "" {
 		return version
@@ -26,8 +28,12 @@ func newVersionCommand(g *global) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
-		Args:  cobra.NoArgs,
-		RunE:  func(*cobra.Command, []string) error { return runVersion(g, asJSON) },
+		Long: `Print the version of mirrorform, of the Go that built it, and its platform.
+mirrorform --version prints the same.`,
+		Example: `mirrorform version
+mirrorform version --json`,
+		Args: noArguments,
+		RunE: func(*cobra.Command, []string) error { return runVersion(g, asJSON) },
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print as JSON")
 	return cmd
