@@ -32,21 +32,32 @@ type lintOptions struct {
 func newLintCommand(g *global) *cobra.Command {
 	var f lintOptions
 	cmd := &cobra.Command{
-		Use:   "lint PATH…",
-		Short: "Check mirrors.d files",
-		Long: `Check files of AlmaLinux's mirror list: what its service's schema requires, and mistakes that it does not notice. No configuration is needed, and no
-network. docs/lint.md describes the rules; --rules lists them.
+		Use:   "lint PATH...",
+		Short: "Check mirrors.d files of AlmaLinux's list",
+		Long: `Check files of AlmaLinux's mirror list: what the schema of its service requires,
+and mistakes that the service does not notice. lint needs neither a
+configuration nor the network. docs/lint.md describes the rules, and --rules
+lists them.
 
-PATH is a file, or a directory, which stands for the *.yml files in and below it and for mirrors' files that were given another extension. A PATH of -
-is standard input. Files that are checked together are compared with each other.
+PATH is a file or a directory. A directory stands for the *.yml files in and
+below it, and for mirror files with another extension. A PATH of - is standard
+input. Files that are checked together are also compared with each other.
 
-With --fix, what can only be meant one way is corrected; comments, order and all other bytes stay. What is reported then is what is left. Standard
-input is written to standard output, and what is left is reported on standard error.
+--fix corrects what has only one meaning, and keeps comments, order and all
+other bytes. The report then lists what is left. Standard input is written to
+standard output, and the report goes to standard error.
 
-Exit status: 1 when there are errors; with --strict also when there are warnings.`,
+Exit status: 1 if there are errors; with --strict also if there are warnings.`,
 		Example: `mirrorform lint mirrors.d
+
+# See what --fix would change, then change it
 mirrorform lint --fix --dry-run mirrors.d/mirror.example.org.yml
+mirrorform lint --fix mirrors.d/mirror.example.org.yml
+
+# Annotations in GitHub Actions
 mirrorform lint --format github --strict mirrors.d
+
+# Without two rules
 mirrorform lint --disable file-name,slow-sync mirrors.d`,
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return []string{"yml", "yaml"}, cobra.ShellCompDirectiveFilterFileExt
@@ -54,16 +65,18 @@ mirrorform lint --disable file-name,slow-sync mirrors.d`,
 		RunE: func(cmd *cobra.Command, args []string) error { return runLint(cmd.Context(), g, f, args) },
 	}
 	flags := cmd.Flags()
-	flags.BoolVar(&f.fix, "fix", false, "correct what can only be meant one way")
-	flags.BoolVar(&f.dryRun, "dry-run", false, "with --fix: show what would change, and write nothing")
+	flags.BoolVar(&f.fix, "fix", false, "correct what has only one meaning")
+	flags.BoolVar(&f.dryRun, "dry-run", false, "with --fix: show the changes, and write nothing")
 	flags.BoolVar(&f.diff, "diff", false, "show what --fix changes; without --fix nothing is written")
-	flags.BoolVar(&f.strict, "strict", false, "exit with 1 when there are warnings, too")
+	flags.BoolVar(&f.strict, "strict", false, "exit with 1 also if there are warnings")
 	flags.BoolVar(&f.rules, "rules", false, "list the rules and what they mean, and check nothing")
-	flags.StringVar(&f.format, "format", "text", "`FORMAT` of the findings: text, json, sarif (2.1.0) or github (annotations by GitHub Actions)")
-	flags.StringSliceVar(&f.disable, "disable", nil, "leave out these `RULES`: names with commas between them, or all")
-	flags.StringSliceVar(&f.enable, "enable", nil, "look for these `RULES` as well: optional ones, or those left after --disable all")
-	flags.StringVar(&f.serviceConfig, "service-config", "", "take the service's settings from `FILE|URL`, its config.yml, in place of what is built in")
-	flags.StringVar(&f.stdinName, "stdin-name", "", "`NAME` of the file that standard input is")
+	flags.StringVar(&f.format, "format", "text",
+		"print the findings in `FORMAT`: text, json, sarif (2.1.0) or github (annotations of GitHub Actions)")
+	flags.StringSliceVar(&f.disable, "disable", nil, "skip `RULES`: names separated by commas, or all")
+	flags.StringSliceVar(&f.enable, "enable", nil, "also check `RULES`: optional ones, or some after --disable all")
+	flags.StringVar(&f.serviceConfig, "service-config", "",
+		"read the service's settings, its config.yml, from `FILE|URL` instead of the built-in ones")
+	flags.StringVar(&f.stdinName, "stdin-name", "", "check standard input as the file `NAME`")
 	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(lintFormats, cobra.ShellCompDirectiveNoFileComp))
 	names := []string{mirrorsd.AllRules}
 	for _, r := range mirrorsd.Rules() {
@@ -75,27 +88,27 @@ mirrorform lint --disable file-name,slow-sync mirrors.d`,
 	return cmd
 }
 
-// check refuses flags that contradict each other.
+// check refuses flags that do not go together.
 func (f *lintOptions) check(args []string) error {
 	switch {
 	case !slices.Contains(lintFormats, f.format):
-		return fmt.Errorf("--format is %q: it takes text, json, sarif or github", f.format)
+		return fmt.Errorf("invalid value %q for --format: it takes text, json, sarif or github", f.format)
 	case f.rules && f.format != "text":
-		return errors.New("--rules prints text; leave --format out")
+		return errors.New("--rules prints text: remove --format")
 	case f.rules:
 		return nil
 	case len(args) == 0:
-		return errors.New("name the files or directories to check, such as mirrors.d, or - for standard input")
+		return errors.New("lint needs files or directories to check, such as mirrors.d, or - for standard input")
 	case f.dryRun && !f.fix && !f.diff:
-		return errors.New("--dry-run goes with --fix; without it nothing is written anyway")
+		return errors.New("--dry-run goes with --fix; without --fix nothing is written")
 	case (f.diff || f.dryRun) && f.format != "text":
-		return fmt.Errorf("a diff is text: leave out --diff, --dry-run or --format %s", f.format)
+		return fmt.Errorf("a diff is text: remove --diff and --dry-run, or --format %s", f.format)
 	case f.fix && slices.Contains(args, "-") && len(args) > 1:
-		return errors.New("--fix writes standard input to standard output: give - alone")
+		return errors.New("--fix writes standard input to standard output: give - as the only PATH")
 	case f.fix && slices.Contains(args, "-") && f.format != "text":
-		return fmt.Errorf("--fix writes standard input to standard output, where --format %s would be as well: leave one out", f.format)
+		return fmt.Errorf("--fix - and --format %s both write to standard output: remove one of them", f.format)
 	case f.stdinName != "" && !slices.Contains(args, "-"):
-		return errors.New("--stdin-name names what is read by the PATH -, which is not given")
+		return errors.New("--stdin-name is the name of standard input, which the PATH - reads: add -")
 	}
 	return nil
 }
@@ -133,7 +146,7 @@ func runLint(ctx context.Context, g *global, f lintOptions, args []string) error
 	}
 	linter, err := mirrorsd.NewLinter(options)
 	if err != nil {
-		return fmt.Errorf("%w; mirrorform lint --rules lists them", err)
+		return fmt.Errorf("%w. To list the rules: mirrorform lint --rules", err)
 	}
 	files, err := lintFiles(g, args, f.stdinName)
 	if err != nil {
@@ -156,17 +169,18 @@ func runLint(ctx context.Context, g *global, f lintOptions, args []string) error
 	return g.ui.Err()
 }
 
-// lintFix fixes files where they are, and puts the new content into files as well, unless nothing is to be written.
+// lintFix fixes files in place, and replaces the data in the list as well, unless flags say to
+// write nothing.
 func lintFix(g *global, linter *mirrorsd.Linter, f lintOptions, files []mirrorsd.Source, args []string) error {
 	write := f.fix && !f.dryRun
 	stdin := slices.Contains(args, "-")
 	for i := range files {
 		file := &files[i]
 		if stdin && write && len(file.Data) > mirrorsd.MaxSize {
-			return fmt.Errorf("standard input has more than %d bytes, and is not written", mirrorsd.MaxSize)
+			return fmt.Errorf("standard input is longer than %d bytes, so nothing was written", mirrorsd.MaxSize)
 		}
 		fixed, done := linter.Fix(*file)
-		toStdout := stdin && write // where a diff would be in the way
+		toStdout := stdin && write // the fixed file, and not a diff
 		if (f.diff || f.dryRun) && len(done) > 0 && !toStdout {
 			g.ui.Diff(file.Name, string(file.Data), string(fixed))
 		}
@@ -222,7 +236,7 @@ func lintReport(g *global, f lintOptions, args []string, files []mirrorsd.Source
 // ruleOf is the extra value of a finding's diagnostic.
 type ruleOf struct{ *mirrorsd.Fix }
 
-// Suggestion says what --fix would do.
+// Suggestion describes what --fix would change.
 func (r ruleOf) Suggestion() string {
 	if r.Fix == nil {
 		return ""
@@ -230,10 +244,12 @@ func (r ruleOf) Suggestion() string {
 	return "--fix: " + r.Description
 }
 
-// maxShown is how many findings of one file are printed as text: nobody reads more, and each costs a look at its line.
+// maxShown is how many findings of one file are printed as text. More are not read, and each one is
+// printed with its line of the file.
 const maxShown = 200
 
-// lintText prints findings like all other diagnostics; to standard error if the result is something else.
+// lintText prints findings as diagnostics. They go to standard error if standard output has the
+// fixed file.
 func lintText(g *global, f lintOptions, toStderr bool, files []mirrorsd.Source, findings []mirrorsd.Finding) {
 	sources := map[string]*hcl.File{}
 	for _, file := range files {
@@ -263,7 +279,7 @@ func lintText(g *global, f lintOptions, toStderr bool, files []mirrorsd.Source, 
 	}
 	for _, file := range files {
 		if n := shown[file.Name] - maxShown; n > 0 {
-			g.ui.Warning(fmt.Sprintf("%s has %s that are not shown here; --format json has all.", file.Name, numbered(n, "more finding", "more findings")))
+			g.ui.Warning(fmt.Sprintf("%s has %s. To list all: mirrorform lint --format json %[1]s", file.Name, numbered(n, "more finding", "more findings")))
 		}
 	}
 	if toStderr {
@@ -274,7 +290,7 @@ func lintText(g *global, f lintOptions, toStderr bool, files []mirrorsd.Source, 
 	if len(findings) == 0 {
 		g.ui.Print(numbered(len(files), "file: nothing found.", "files: nothing found."))
 	} else if fixable > 0 && !f.fix {
-		g.ui.Print(fmt.Sprintf("--fix would correct %d of these.", fixable))
+		g.ui.Print(fmt.Sprintf("--fix would correct %d of them.", fixable))
 	}
 }
 
@@ -282,7 +298,7 @@ func place(p mirrorsd.Position) hcl.Pos {
 	return hcl.Pos{Line: p.Line, Column: p.Column, Byte: p.Byte}
 }
 
-// lintFiles reads what the arguments mean, each file once, in the order of the arguments.
+// lintFiles reads the files of the arguments, each one once, in the order of the arguments.
 func lintFiles(g *global, args []string, stdinName string) ([]mirrorsd.Source, error) {
 	var files []mirrorsd.Source
 	seen := map[string]bool{}
@@ -327,13 +343,14 @@ func lintFiles(g *global, args []string, stdinName string) ([]mirrorsd.Source, e
 	return files, nil
 }
 
-// errLinked refuses a symbolic link. Findings show lines of the file: a link in somebody's pull
-// request must not choose which, also where CI names the files that it changes.
+// errLinked refuses a symbolic link. Findings show lines of the file, and a link in a pull request
+// must not choose that file, even where CI passes the names of the changed files.
 func errLinked(path string) error {
-	return fmt.Errorf("%s is a symbolic link, which lint does not follow; name what it leads to", path)
+	return fmt.Errorf("%s is a symbolic link, which lint does not follow: give the file that it points to", path)
 }
 
-// lintDirectory reads a directory's *.yml, and what else looks as if it were to be one.
+// lintDirectory reads a directory's *.yml files, and files that look like mirror files without that
+// extension.
 func lintDirectory(dir string, add func(name string, data []byte)) error {
 	found := false
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
@@ -358,12 +375,13 @@ func lintDirectory(dir string, add func(name string, data []byte)) error {
 		return nil
 	})
 	if err == nil && !found {
-		err = fmt.Errorf("%s holds no *.yml file", dir)
+		err = fmt.Errorf("no *.yml file found in %s", dir)
 	}
 	return err
 }
 
-// readBounded reads a file, of which no more than one byte above the limit of mirrors.d files.
+// readBounded reads a file up to one byte above the size limit of mirrors.d files, so that the
+// linter sees that a file is too large.
 func readBounded(name string) ([]byte, error) {
 	file, err := os.Open(name)
 	if err != nil {

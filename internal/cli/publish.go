@@ -25,20 +25,37 @@ func newPublishCommand(g *global) *cobra.Command {
 	o := publishOptions{verify: defaultVerifyFlags()}
 	cmd := &cobra.Command{
 		Use:   "publish",
-		Short: "Bring the mirrors' entries into AlmaLinux's mirror list",
-		Long: `Open a pull request to AlmaLinux's mirror list for each mirror whose entry there is missing or differs from the configuration, or update the one that is
-open, and print its address. Nothing is done for entries that are as they should be.
+		Short: "Add or update mirrors in AlmaLinux's mirror list",
+		Long: `Open a pull request to AlmaLinux's mirror list for each mirror whose entry there
+is missing or differs from the configuration, or update the open one, and print
+its address. Entries that match the configuration are skipped.
 
-Of a file that upstream has, only the lines of keys that differ change. The commit goes to the branch mirrorform/NAME of your fork. --repo names a clone of
-it, whose remotes say what the fork is and whose author commits; the clone itself is never written. Without it the fork is --fork, or that of the token's account.
+In a file that the list already has, only lines of keys that differ change. The
+commit goes to the branch mirrorform/NAME of your fork. --repo names a clone of
+the fork: its remotes say where the fork is, its author commits, and the clone
+itself is never written. Without --repo the fork is --fork, or the one of the
+token's account.
 
-What would be committed is checked as by lint, and the mirror as by verify; an error of either stops its entry. --skip-verify leaves out the second.
+The new file is checked as by lint, and the mirror as by verify. An error of
+either stops the entry; --skip-verify skips the second check.
 
-The token is $GH_TOKEN or $GITHUB_TOKEN, or what gh auth token prints; a classic one needs the scope public_repo.
+The token is $GH_TOKEN or $GITHUB_TOKEN, or what gh auth token prints. A classic
+token needs the scope public_repo.
 
-With --check nothing is published: what differs between the configuration and the list is told, field by field.
+--check publishes nothing: it prints how the list differs from the
+configuration, field by field.
 
-Exit status: 0 done or nothing to do, 1 an error, with --check 2 when there are differences.`,
+Exit status: 0 done or nothing to do, 1 error; with --check 2 if there are
+differences.`,
+		Example: `# See the pull requests, then open them
+mirrorform publish --dry-run
+mirrorform publish
+
+# From a clone of your fork
+mirrorform publish --repo ~/src/mirrors
+
+# In CI: does the list match the configuration?
+mirrorform publish --check`,
 		Args: completer{g, &o.configFlags}.none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return g.observed(cmd, &o.observerFlags, func(w *observer) error { return runPublish(cmd.Context(), g, w, o) })
@@ -48,23 +65,22 @@ Exit status: 0 done or nothing to do, 1 an error, with --check 2 when there are 
 	o.verify.add(cmd)
 	addRepositoryFlags(cmd, &o.repository)
 	flags := cmd.Flags()
-	flags.BoolVar(&o.dryRun, "dry-run", false, "show the changes and the pull requests' texts, and change nothing")
-	flags.BoolVar(&o.check, "check", false, "tell what differs between the configuration and the list")
-	flags.BoolVar(&o.skipVerify, "skip-verify", false, "do not look at the mirrors from outside before their entries are published")
-	flags.BoolVar(&o.repository.Relist, "relist", false, "ask for mirrors that upstream made private, or that were retired, to be listed again")
-	flags.BoolVar(&o.repository.Overwrite, "overwrite", false, "replace values that somebody else pushed to the branch")
-	cmd.MarkFlagsMutuallyExclusive("dry-run", "check")
+	flags.BoolVar(&o.dryRun, "dry-run", false, "show the changes and the texts of the pull requests, and change nothing")
+	flags.BoolVar(&o.check, "check", false, "print how the list differs from the configuration, and change nothing")
+	flags.BoolVar(&o.skipVerify, "skip-verify", false, "do not check the mirrors from outside first")
+	flags.BoolVar(&o.repository.Relist, "relist", false, "list mirrors again that upstream made private or that were retired")
+	flags.BoolVar(&o.repository.Overwrite, "overwrite", false, "replace values that another user pushed to the branch")
 	return cmd
 }
 
-// addRepositoryFlags adds what says where the list and the fork are.
+// addRepositoryFlags adds the flags that say where the list and the fork are.
 func addRepositoryFlags(cmd *cobra.Command, o *publish.Options) {
 	flags := cmd.Flags()
-	flags.StringVar(&o.Clone, "repo", "", "your clone of the fork, in `DIRECTORY`")
-	flags.StringVar(&o.Fork, "fork", "", "your fork, as `OWNER/NAME`")
-	flags.StringVar(&o.Upstream, "upstream", publish.DefaultUpstream, "the repository that holds the list, as `OWNER/NAME`")
-	flags.StringVar(&o.APIURL, "api-url", publish.DefaultAPIURL, "`URL` of GitHub's REST API; https://HOST/api/v3/ for GitHub Enterprise Server")
-	flags.BoolVar(&o.IgnoreClosed, "ignore-closed", false, "open a new pull request although one was closed without being merged")
+	flags.StringVar(&o.Clone, "repo", "", "use your clone of the fork in `DIRECTORY`")
+	flags.StringVar(&o.Fork, "fork", "", "use your fork `OWNER/NAME`")
+	flags.StringVar(&o.Upstream, "upstream", publish.DefaultUpstream, "open pull requests to `OWNER/NAME`, which has the list")
+	flags.StringVar(&o.APIURL, "api-url", publish.DefaultAPIURL, "use GitHub's REST API at `URL`; GitHub Enterprise Server has https://HOST/api/v3/")
+	flags.BoolVar(&o.IgnoreClosed, "ignore-closed", false, "open a new pull request even if one was closed without being merged")
 	_ = cmd.MarkFlagDirname("repo")
 	for _, name := range []string{"fork", "upstream", "api-url"} {
 		_ = cmd.RegisterFlagCompletionFunc(name, cobra.NoFileCompletions)
@@ -72,6 +88,9 @@ func addRepositoryFlags(cmd *cobra.Command, o *publish.Options) {
 }
 
 func runPublish(ctx context.Context, g *global, w *observer, o publishOptions) error {
+	if o.dryRun && o.check {
+		return errors.New("--dry-run and --check cannot be used together")
+	}
 	of := o.options(g, w, "")
 	s, err := run.NewScope(of.Sources, of.Selection, w)
 	if err != nil {
@@ -82,10 +101,11 @@ func runPublish(ctx context.Context, g *global, w *observer, o publishOptions) e
 		return err
 	}
 	if len(list) == 0 {
-		return errors.New("there is nothing to publish: no mirror block of these hosts has a publish block")
+		return errors.New("nothing to publish: no mirror of these hosts has a publish block")
 	}
 	repository := o.repository
-	if repository.Token, err = publish.FindToken(ctx, os.Environ(), repository.APIURL); err != nil && (!errors.Is(err, publish.ErrNoToken) || !o.dryRun && !o.check) {
+	repository.Token, err = publish.FindToken(ctx, os.Environ(), repository.APIURL)
+	if err != nil && (!errors.Is(err, publish.ErrNoToken) || !o.dryRun && !o.check) {
 		return err
 	}
 	if !o.skipVerify && !o.check {
@@ -105,12 +125,12 @@ func runPublish(ctx context.Context, g *global, w *observer, o publishOptions) e
 	return errors.Join(err, session.Close())
 }
 
-// publishAll goes on with the other entries after an error.
+// publishAll publishes or checks each entry. After an error it continues with the next one.
 func publishAll(ctx context.Context, g *global, s *publish.Session, list []publish.Entry, o publishOptions) error {
 	failed, differs := false, false
 	for _, e := range list {
 		if ctx.Err() != nil {
-			return errors.New("interrupted; run publish again to go on")
+			return errors.New("interrupted. To continue: mirrorform publish")
 		}
 		var err error
 		if o.check {
@@ -124,7 +144,7 @@ func publishAll(ctx context.Context, g *global, s *publish.Session, list []publi
 			g.ui.Error(err)
 			failed = true
 			if refused := (*publish.RefusedError)(nil); errors.As(err, &refused) && refused.Checker == verifyName {
-				g.ui.Note("mirrorform verify says more about it; --skip-verify publishes it all the same")
+				g.ui.Note("For more about the mirror: mirrorform verify. To publish it anyway: mirrorform publish --skip-verify")
 			}
 		}
 	}
@@ -143,7 +163,7 @@ func publishCheck(g *global, s *publish.Session, e publish.Entry) (differs bool,
 		return false, err
 	}
 	for _, k := range d.Foreign {
-		g.ui.Note(fmt.Sprintf("%s line %d: %s is no key that upstream's schema knows", d.Path, k.Line, k.Key))
+		g.ui.Note(fmt.Sprintf("%s line %d: upstream's schema has no key %s", d.Path, k.Line, k.Key))
 	}
 	if !d.Differs() {
 		g.ui.Print(e.File.Name + ": listed as configured")
@@ -170,7 +190,7 @@ func publishOne(ctx context.Context, g *global, s *publish.Session, e publish.En
 		g.ui.Print(name + ": nothing to do, upstream lists it as configured")
 		return nil
 	case c.Action == publish.Pending:
-		g.ui.Print(name + ": nothing to do, the pull request is as configured: " + c.URL)
+		g.ui.Print(name + ": nothing to do, the open pull request is as configured: " + c.URL)
 		return nil
 	case dryRun:
 		showChange(g.ui, s, c)
@@ -183,7 +203,7 @@ func publishOne(ctx context.Context, g *global, s *publish.Session, e publish.En
 	return nil
 }
 
-// publishedVerb says what was done to a pull request.
+// publishedVerb is what happened to a pull request.
 var publishedVerb = map[publish.Action]string{publish.Create: "opened ", publish.Update: "updated "}
 
 // showChange prints what publish would do.

@@ -8,7 +8,8 @@ import (
 	"github.com/mirrorform/mirrorform/internal/publish/githubtest"
 )
 
-// TestPublishChecks: an error that verify finds stops an entry unless --skip-verify is given, one that lint finds always.
+// TestPublishChecks: an error that verify finds stops an entry unless --skip-verify is given, one
+// that lint finds always.
 func TestPublishChecks(t *testing.T) {
 	t.Setenv("HOME", t.TempDir())
 	t.Setenv("GH_TOKEN", githubtest.Token)
@@ -26,7 +27,7 @@ func TestPublishChecks(t *testing.T) {
 		{"not accepted, in a dry run", "", []string{"--dry-run"}, []string{"verify found errors"}},
 		{"not accepted and skipped", "", []string{"--skip-verify"}, nil},
 		{"a target", "", []string{"--skip-verify", "--target", "local/mirror.almalinux"}, nil},
-		{"another target", "", []string{"--skip-verify", "--target", "local/mirror.other"}, []string{"there is nothing to publish"}},
+		{"another target", "", []string{"--skip-verify", "--target", "local/mirror.other"}, []string{"nothing to publish"}},
 		{"lint", foreign, []string{"--ca-file", ca}, []string{"lint found errors", "(foreign-address)"}},
 		{"lint, and verify skipped", foreign, []string{"--skip-verify"}, []string{"lint found errors", "(foreign-address)"}},
 	} {
@@ -56,7 +57,8 @@ func TestPublishChecks(t *testing.T) {
 	}
 }
 
-// publishedFleet is a configuration that publishes the tree at a URL, with one more attribute if that is not empty.
+// publishedFleet is a configuration that publishes the tree at a URL, with one more attribute if
+// that is not empty.
 func publishedFleet(tree, attribute string) []byte {
 	return fmt.Appendf(nil, `
 host "fra1" {

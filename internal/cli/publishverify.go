@@ -15,12 +15,13 @@ import (
 // verifyName is the name of the mirrorChecker.
 const verifyName = "verify"
 
-// mirrorChecker is the publish.Checker of the mirror itself, as verify looks at it. It checks one mirror at a time.
+// mirrorChecker is a publish.Checker that checks the mirror itself, as verify does. It checks one
+// mirror at a time.
 type mirrorChecker struct {
 	ui       *ui.UI
 	options  upstream.Options
 	verifier *upstream.Verifier
-	meter    *ui.Meter // of the mirror that is looked at
+	meter    *ui.Meter // of the mirror that is being checked
 }
 
 // newMirrorChecker returns a checker that the caller closes.
@@ -44,7 +45,8 @@ func (c *mirrorChecker) close() { closeDatabases(c.options) }
 // Name returns "verify".
 func (c *mirrorChecker) Name() string { return verifyName }
 
-// Check looks at the mirror that the configuration wants to be listed. A mirror that is not accepted has an error.
+// Check checks the mirror that the configuration wants listed. A mirror that is not accepted has an
+// error among its findings.
 func (c *mirrorChecker) Check(ctx context.Context, s publish.Subject) ([]publish.Finding, error) {
 	c.meter = ui.NewMeter(c.ui)
 	report, err := c.verifier.Verify(ctx, upstream.Mirror{File: s.File})
@@ -54,7 +56,7 @@ func (c *mirrorChecker) Check(ctx context.Context, s publish.Subject) ([]publish
 	}
 	var found []publish.Finding
 	if !report.Accepted {
-		message := "AlmaLinux's service would take the mirror, and its clients would meet errors"
+		message := "AlmaLinux's service would accept the mirror, but its clients would get errors"
 		if report.Status != "ok" {
 			message = fmt.Sprintf("AlmaLinux's service would store the status %q", report.Status)
 		}

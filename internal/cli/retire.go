@@ -31,25 +31,40 @@ func newRetireCommand(g *global) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "retire HOST...",
 		Short: "Take mirrors out of AlmaLinux's list, then stop them",
-		Long: `Retire the mirrors of hosts, so that no client is sent to a mirror that has stopped: first a pull request removes each mirror's entry from AlmaLinux's
-mirror list; once that is merged and the mirror service does not list the mirror any more, its cron entries and its site are removed, and its file in mirrors.d here. That
-is planned, shown, asked for and performed as by apply. HOST is a host of the configuration, a for_each block or a glob; its mirror block has to be there still.
+		Long: `Retire the mirrors of hosts, so that no client is sent to a mirror that has
+stopped. First a pull request removes each mirror's entry from AlmaLinux's
+mirror list. When it is merged and the mirror service no longer lists the
+mirror, its cron entries and its site are removed, and its file in mirrors.d on
+this machine. That is planned, shown, confirmed and performed as by apply. HOST
+is a host of the configuration, a for_each block or a glob; its mirror block has
+to exist still.
 
-retire goes on from what is there, so run it again until it is done: it opens the pull request, tells that it waits to be merged, tells that the service still lists the
-mirror, then stops it. With --wait it looks again by itself for that long. --skip-publish is for mirrors that never were listed.
+Run retire again until it is done. Each run continues where the last one
+stopped: it opens the pull request, reports that it is not merged yet, reports
+that the service still lists the mirror, and finally stops the mirror. --wait
+checks again for a while. --skip-publish is for mirrors that were never listed.
 
-Files, accounts and packages stay. --delete-data deletes a directory of a mirror's files, named by its address as plan prints it, in the end and after another question that
-names its path and size; while a sync holds the mirror's lock it fails.
+Files, accounts and packages stay. --delete-data deletes a directory of a
+mirror's files at the end, after a second question with its path and size.
+ADDRESS is the address of the directory, as plan prints it. The deletion fails
+while a sync holds the mirror's lock.
 
---events and --report tell of what is planned and applied on hosts, not of the pull requests; a host whose mirror AlmaLinux still lists is one that was not started.
+--events and --report cover the changes on hosts, not the pull requests. There,
+a host whose mirror is still listed counts as not started.
 
-In the end retire says what to take out of the configuration: until then the next apply would bring the mirror back.
+At the end, retire prints what to remove from the configuration: until you do,
+the next apply would create the mirror again.
 
-Exit status: 0 retired, 1 an error, 2 AlmaLinux still lists a mirror.`,
-		Example: `mirrorform retire fra1
+Exit status: 0 retired, 1 error, 2 AlmaLinux still lists a mirror.`,
+		Example: `# Open the pull request; later, stop the mirror
+mirrorform retire fra1
+
+# Wait for the merge, and do not ask
 mirrorform retire --wait 6h --auto-approve fra1
+
+# Also delete the mirror's files
 mirrorform retire --delete-data fra1/mirror.almalinux.directory fra1`,
-		Args:              cobra.MinimumNArgs(1),
+		Args:              someArguments("HOST"),
 		ValidArgsFunction: complete.hosts,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return g.observed(cmd, &o.observerFlags, func(w *observer) error { return runRetire(cmd.Context(), g, w, o, args) })
@@ -60,12 +75,14 @@ mirrorform retire --delete-data fra1/mirror.almalinux.directory fra1`,
 	addLockFlag(cmd, &o.lockTimeout)
 	addRepositoryFlags(cmd, &o.repository)
 	flags := cmd.Flags()
-	flags.StringVar(&o.mirrorList, "mirror-list", upstream.DefaultMirrorList, "ask the mirror service at `URL` whether it lists a mirror; go by the merged files alone if empty")
-	flags.DurationVar(&o.wait, "wait", 0, "look again for that long, as `30m` or 6h, while a mirror is still listed")
-	flags.BoolVar(&o.skipPublish, "skip-publish", false, "stop mirrors whatever AlmaLinux lists: for those that never were listed")
+	flags.DurationVar(&o.wait, "wait", 0, "check again for `DURATION`, such as 30m or 6h, while a mirror is still listed")
 	flags.BoolVar(&o.dryRun, "dry-run", false, "show the pull requests and the plan, and change nothing")
-	flags.BoolVar(&o.approved, "auto-approve", false, "do not ask")
-	flags.StringArrayVar(&o.deleteData, "delete-data", nil, "delete the directory at `ADDRESS` with the mirror's files in it, in the end (may be given again)")
+	addApproveFlag(cmd, &o.approved)
+	flags.BoolVar(&o.skipPublish, "skip-publish", false, "stop mirrors even if AlmaLinux lists them: for mirrors that were never listed")
+	flags.StringArrayVar(&o.deleteData, "delete-data", nil,
+		"at the end, delete the directory at `ADDRESS` and the mirror's files in it (can be repeated)")
+	flags.StringVar(&o.mirrorList, "mirror-list", upstream.DefaultMirrorList,
+		"check at `URL` whether the mirror service lists a mirror; if empty, check only the merged files")
 	for _, name := range []string{"limit", "shard", "target"} {
 		_ = flags.MarkHidden(name)
 	}
@@ -77,13 +94,13 @@ mirrorform retire --delete-data fra1/mirror.almalinux.directory fra1`,
 	return cmd
 }
 
-// check refuses flags that cannot be.
+// check refuses values that cannot work.
 func (o *retireOptions) check() error {
 	switch {
 	case len(o.limit)+len(o.target)+o.shard.Parts > 0:
-		return errors.New("retire takes hosts as arguments, and no --limit, --shard or --target")
+		return errors.New("retire takes no --limit, --shard or --target: name the hosts instead")
 	case o.wait < 0 || o.wait > 0 && o.wait < time.Second:
-		return fmt.Errorf("--wait is %v: it takes a second at least, such as 30m", o.wait)
+		return fmt.Errorf("invalid value %q for --wait: it takes 1s or more, such as 30m", o.wait)
 	case o.mirrorList == "":
 		return nil
 	}
@@ -99,7 +116,7 @@ func runRetire(ctx context.Context, g *global, w *observer, o retireOptions, nam
 	}
 	command := "retire"
 	if o.dryRun {
-		command = "" // takes no locks
+		command = "" // so that no host is locked
 	}
 	of := o.options(g, w, command, names...)
 	of.LockTimeout = o.lockTimeout
@@ -139,7 +156,8 @@ func runRetire(ctx context.Context, g *global, w *observer, o retireOptions, nam
 	return nil
 }
 
-// stopMirrors stops the mirrors of hosts, deletes what is to be deleted, and says what to take out of the configuration.
+// stopMirrors stops the mirrors of hosts, deletes the files that --delete-data names, and prints
+// what to remove from the configuration.
 func stopMirrors(ctx context.Context, g *global, r *run.Run, hosts []string, data run.MirrorData, o retireOptions) error {
 	stopping := r.Stopping(hosts, data)
 	if o.dryRun {
@@ -148,7 +166,7 @@ func stopMirrors(ctx context.Context, g *global, r *run.Run, hosts []string, dat
 	err := planAndApply(ctx, g, r, stopping, asking("Stop the syncs and the sites of these mirrors?"), o.approved)
 	if deleting := r.Deleting(hosts, data); err == nil && len(deleting.Hosts) > 0 {
 		if err = planAndApply(ctx, g, r, deleting, deletionQuestion, o.approved); errors.Is(err, errNotApproved) {
-			g.ui.Error(errors.New("not approved; the mirrors are stopped, and their files stay"))
+			g.ui.Error(errors.New("not approved; the mirrors are stopped, and their files were not deleted"))
 			err = errReported
 		}
 	}
@@ -158,7 +176,7 @@ func stopMirrors(ctx context.Context, g *global, r *run.Run, hosts []string, dat
 	return err
 }
 
-// showStopping shows what would be stopped.
+// showStopping shows what stopMirrors would stop.
 func showStopping(ctx context.Context, g *global, r *run.Run, stopping run.Aim) error {
 	p, err := r.NewPlan(ctx, stopping)
 	if err != nil {
@@ -171,9 +189,10 @@ func showStopping(ctx context.Context, g *global, r *run.Run, stopping run.Aim) 
 	return nil
 }
 
-// deletionQuestion names what a plan deletes: the path and the size, which are in the steps.
+// deletionQuestion shows the path and the size of what a plan deletes, from the summaries of its
+// steps.
 func deletionQuestion(plan *engine.Plan) string {
-	lines := []string{"Do this for good? Deleted files do not come back."}
+	lines := []string{"Delete these files? This cannot be undone."}
 	for _, h := range plan.Hosts {
 		for _, c := range h.Changes {
 			for _, step := range c.Steps {

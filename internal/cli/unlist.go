@@ -14,31 +14,31 @@ import (
 	"github.com/mirrorform/mirrorform/internal/upstream"
 )
 
-// unlistState is how far the removal of an entry is; the higher, the worse.
+// unlistState is the progress of the removal of an entry; the higher, the worse.
 type unlistState int
 
 const (
-	unlisted      unlistState = iota // neither upstream's files nor its service have it
-	unlistWaiting                    // upstream has it still
-	unlistFailed                     // the error was told
+	unlisted      unlistState = iota // neither upstream's files nor its service list the mirror
+	unlistWaiting                    // upstream still lists the mirror
+	unlistFailed                     // the error was reported
 )
 
-// unlisting brings entries out of AlmaLinux's list.
+// unlisting removes entries from AlmaLinux's list.
 type unlisting struct {
 	ui      *ui.UI
 	o       retireOptions
 	session *publish.Session
 	states  map[string]unlistState // by the mirrors' names
-	said    map[string]string      // what was last said of each
+	said    map[string]string      // by name, the last text printed
 }
 
-// The bounds of the pause between two looks.
+// The bounds of the pause between two checks.
 const (
 	leastPause = time.Second
 	mostPause  = time.Minute
 )
 
-// until does what can be done, and looks again until no entry is listed, or the time is up.
+// until removes what it can, and checks again until no entry is listed or --wait is over.
 func (u *unlisting) until(ctx context.Context, entries []publish.Entry) error {
 	u.said = map[string]string{}
 	deadline := time.Now().Add(u.o.wait)
@@ -61,7 +61,7 @@ func (u *unlisting) until(ctx context.Context, entries []publish.Entry) error {
 			return nil
 		}
 		if time.Now().Add(pause).After(deadline) {
-			u.ui.Note("Nothing is stopped that is still listed. Run retire again later, or with --wait, to go on.")
+			u.ui.Note("Mirrors that are still listed were not stopped. To continue, run retire again later, or with --wait.")
 			return nil
 		}
 		select {
@@ -70,14 +70,14 @@ func (u *unlisting) until(ctx context.Context, entries []publish.Entry) error {
 		case <-time.After(pause):
 		}
 		if err := u.session.Refresh(ctx); err != nil && ctx.Err() == nil {
-			u.ui.Note(fmt.Sprintf("%v; looking again in %v", err, pause))
+			u.ui.Note(fmt.Sprintf("%v; checking again in %v", err, pause))
 		}
 	}
 }
 
-var errInterruptedRetire = errors.New("interrupted; no mirror was stopped. Run retire again to go on")
+var errInterruptedRetire = errors.New("interrupted; no mirror was stopped. To continue, run retire again")
 
-// look looks once at the entries that are waited for.
+// look checks the waiting entries once.
 func (u *unlisting) look(ctx context.Context, entries []publish.Entry) {
 	var merged []string
 	for _, e := range entries {
@@ -101,22 +101,23 @@ func (u *unlisting) look(ctx context.Context, entries []publish.Entry) {
 	}
 	list, err := upstream.ReadMirrorList(ctx, u.o.mirrorList, "mirrorform/"+Version(), merged)
 	if err != nil && ctx.Err() == nil {
-		u.ui.Warning(fmt.Sprintf("%v. To go by the merged files alone, give --mirror-list ''", err))
+		u.ui.Warning(fmt.Sprintf("%v. To check only the merged files, add --mirror-list ''", err))
 		return
 	}
 	for _, name := range merged {
 		switch l := list[name]; {
 		case ctx.Err() != nil:
 		case l.Listed:
-			u.say(name, fmt.Sprintf("the mirror service still lists it (status %q); it reads the list anew from time to time", l.Status))
+			u.say(name, fmt.Sprintf("the mirror service still lists it (status %q); it reads the list again from time to time", l.Status))
 		default:
-			u.say(name, "the mirror service does not list it any more")
+			u.say(name, "the mirror service no longer lists it")
 			u.states[name] = unlisted
 		}
 	}
 }
 
-// remove sees to the removal of an entry from upstream's files, and tells whether it is gone.
+// remove opens or updates the pull request that removes an entry from upstream's files, and reports
+// whether the entry is gone.
 func (u *unlisting) remove(ctx context.Context, e publish.Entry) (gone bool, err error) {
 	name := e.File.Name
 	c, err := u.session.Plan(ctx, e)
@@ -128,13 +129,14 @@ func (u *unlisting) remove(ctx context.Context, e publish.Entry) (gone bool, err
 	}
 	switch {
 	case c.Action == publish.Unlisted && c.Removed == "" && u.session.Fork() != "":
-		return false, fmt.Errorf("%s has no entry for %s, and no merged pull request of %s took one out; check publish.name, or give --skip-publish if the mirror never was listed or somebody else took it out",
+		return false, fmt.Errorf("%s has no entry for %s, and no merged pull request of %s removed one: check publish.name, "+
+			"or add --skip-publish if the mirror was never listed or another user removed it",
 			u.session.Upstream(), name, u.session.Fork())
 	case c.Action == publish.Unlisted:
-		u.say(name, fmt.Sprintf("not in %s any more%s", u.session.Upstream(), by(c.Removed)))
+		u.say(name, fmt.Sprintf("no longer in %s%s", u.session.Upstream(), by(c.Removed)))
 		return true, nil
 	case c.Action == publish.Pending:
-		u.say(name, "waits to be merged: "+c.URL)
+		u.say(name, "waiting for the merge of "+c.URL)
 		return false, nil
 	case u.o.dryRun:
 		showChange(u.ui, u.session, c)
@@ -154,7 +156,7 @@ func by(pull string) string {
 	return ", since " + pull
 }
 
-// say prints how far a mirror is, once for each news.
+// say prints the progress of a mirror, if it is news.
 func (u *unlisting) say(name, text string) {
 	if u.said[name] != text {
 		u.said[name] = text
@@ -162,7 +164,7 @@ func (u *unlisting) say(name, text string) {
 	}
 }
 
-// sayOnce notes something that is so at each look.
+// sayOnce prints a note the first time.
 func (u *unlisting) sayOnce(text string) {
 	if u.said[text] == "" {
 		u.said[text] = text
@@ -170,16 +172,17 @@ func (u *unlisting) sayOnce(text string) {
 	}
 }
 
-// unlist brings the entries of hosts out of AlmaLinux's list. ready are the hosts that are not
-// listed any more; waiting tells whether others still are, failed whether something went wrong with
-// some, which was told.
+// unlist removes the entries of hosts from AlmaLinux's list. ready are the hosts that are no longer
+// listed. waiting reports whether others still are, and failed whether there were errors, which
+// have been printed.
 func unlist(ctx context.Context, r *run.Run, u *ui.UI, hosts []string, o retireOptions) (ready []string, waiting, failed bool, err error) {
 	entries, err := entriesToRetire(ctx, r, hosts)
 	if err != nil {
 		return nil, false, false, err
 	}
 	repository := o.repository
-	if repository.Token, err = publish.FindToken(ctx, os.Environ(), repository.APIURL); err != nil && (!errors.Is(err, publish.ErrNoToken) || !o.dryRun) {
+	repository.Token, err = publish.FindToken(ctx, os.Environ(), repository.APIURL)
+	if err != nil && (!errors.Is(err, publish.ErrNoToken) || !o.dryRun) {
 		return nil, false, false, err
 	}
 	repository.Notify = u.Note
@@ -206,12 +209,12 @@ func unlist(ctx context.Context, r *run.Run, u *ui.UI, hosts []string, o retireO
 		}
 	}
 	if o.dryRun {
-		ready, waiting = hosts, false // all that would be done is shown
+		ready, waiting = hosts, false // show everything that would be done
 	}
 	return ready, waiting, failed, err
 }
 
-// entriesToRetire are the entries of hosts; each has one.
+// entriesToRetire are the entries of hosts. A host without one is an error.
 func entriesToRetire(ctx context.Context, r *run.Run, hosts []string) ([]publish.Entry, error) {
 	entries, err := r.Publishable(ctx)
 	if err != nil {
@@ -219,7 +222,8 @@ func entriesToRetire(ctx context.Context, r *run.Run, hosts []string) ([]publish
 	}
 	for _, host := range hosts {
 		if !slices.ContainsFunc(entries, func(e publish.Entry) bool { return e.Host == host }) {
-			return nil, fmt.Errorf("the mirror on host %s has no publish block, so its name in AlmaLinux's list is not known; add the block, or give --skip-publish if it never was listed", host)
+			return nil, fmt.Errorf("the mirror on host %s has no publish block, so its name in AlmaLinux's list is not known: "+
+				"add the block, or --skip-publish if the mirror was never listed", host)
 		}
 	}
 	for i := range entries {

@@ -23,7 +23,7 @@ import (
 const (
 	// verifyFormat is the version of the format of verify --json.
 	verifyFormat = "1.0"
-	// verifyAtOnce is how many mirrors are looked at at once.
+	// verifyAtOnce is how many mirrors are checked at once.
 	verifyAtOnce = 8
 )
 
@@ -38,19 +38,30 @@ type verifyOptions struct {
 func newVerifyCommand(g *global) *cobra.Command {
 	var o verifyOptions
 	cmd := &cobra.Command{
-		Use:   "verify [HOST…|URL…]",
-		Short: "Look at mirrors from outside, as AlmaLinux's service does and further",
-		Long: `Look at mirrors from outside: make every check that AlmaLinux's mirror service makes, over http and https, IPv4 and IPv6; say what the service
-would store; then say what it does not see, such as certificates, metadata that does not match, or a CDN.
+		Use:   "verify [HOST...|URL...]",
+		Short: "Check mirrors from outside, as AlmaLinux's service does and more",
+		Long: `Check mirrors from outside. verify makes every check of AlmaLinux's mirror
+service, over http and https, IPv4 and IPv6, and prints what the service would
+store. Then it prints what the service does not see, such as problems of
+certificates, metadata that does not match, or a CDN.
 
-HOST is a host of the configuration, a for_each block or a glob; what its mirror publishes is looked at. Without arguments all mirrors that the
-configuration publishes are. URL is the URL of a tree, of any mirror; no configuration is needed then. URLs with one host name are one mirror: give
-its http, https and rsync URLs, and that of its Kitten tree, if the last part of its path has kitten in it.
+HOST is a host of the configuration, a for_each block or a glob; the mirror that
+it publishes is checked. Without arguments, verify checks all mirrors that the
+configuration publishes. URL is the URL of any mirror's tree, which needs no
+configuration. URLs with the same host name are one mirror: give its http, https
+and rsync URLs, and that of its Kitten tree if the last part of its path
+contains "kitten".
 
-Exit status: 0 when the service would accept every mirror and no finding is an error, else 1.`,
+Exit status: 0 if the service would accept every mirror and no finding is an
+error, else 1.`,
 		Example: `mirrorform verify
 mirrorform verify fra1
-mirrorform verify https://mirror.example.org/almalinux/ rsync://mirror.example.org/almalinux/
+
+# Any mirror, without a configuration
+mirrorform verify https://mirror.example.org/almalinux/ \
+    rsync://mirror.example.org/almalinux/
+
+# Before DNS has the mirror's name
 mirrorform verify --resolve mirror.example.org:203.0.113.10 fra1`,
 		ValidArgsFunction: completer{g, &o.configFlags}.hosts,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -60,11 +71,12 @@ mirrorform verify --resolve mirror.example.org:203.0.113.10 fra1`,
 	flags := cmd.Flags()
 	o.configFlags.add(flags)
 	o.verifyFlags.add(cmd)
-	flags.StringVar(&o.metadata, "metadata", verifyMetadata, "compare metadata files up to this `SIZE` in all by content for each mirror, and the rest by size")
-	flags.IntVar(&o.connections, "connections", verifyConnections, "`NUMBER` of requests to one host at once")
-	flags.IntVar(&o.attempts, "attempts", verifyAttempts, "`NUMBER` of times that a request is made that fails in a way that may pass")
-	flags.DurationVar(&o.timeout, "timeout", verifyTimeout, "`DURATION` to wait for a connection or an answer")
-	flags.BoolVar(&o.asJSON, "json", false, "print as JSON")
+	flags.StringVar(&o.metadata, "metadata", verifyMetadata,
+		"compare the content of up to `SIZE` of each mirror's metadata files, and only the size of the rest")
+	flags.IntVar(&o.connections, "connections", verifyConnections, "make `NUMBER` requests to a host at once")
+	flags.IntVar(&o.attempts, "attempts", verifyAttempts, "make a request up to `NUMBER` times if it fails in a way that can pass")
+	flags.DurationVar(&o.timeout, "timeout", verifyTimeout, "wait up to `DURATION` for a connection or an answer")
+	flags.BoolVar(&o.asJSON, "json", false, "print the report as JSON")
 	o.reports.addFlag(cmd)
 	return cmd
 }
@@ -115,12 +127,12 @@ func verifyAll(ctx context.Context, v *upstream.Verifier, mirrors []upstream.Mir
 	}
 	err := g.Wait()
 	if errors.Is(err, context.Canceled) {
-		return nil, errors.New("interrupted before all mirrors were looked at")
+		return nil, errors.New("interrupted before all mirrors were checked")
 	}
 	return reports, err
 }
 
-// gateVerifier looks at mirrors for a gate of a rollout, as verify does with flags.
+// gateVerifier checks mirrors for a gate of a rollout, as verify does with these flags.
 func gateVerifier(u *ui.UI, f verifyFlags) func(context.Context, *config.Config, []upstream.Mirror, bool) error {
 	return func(ctx context.Context, c *config.Config, mirrors []upstream.Mirror, shown bool) error {
 		options, err := f.upstream(ctx)
@@ -131,7 +143,7 @@ func gateVerifier(u *ui.UI, f verifyFlags) func(context.Context, *config.Config,
 		if err := openConfigured(&options, c, u); err != nil {
 			return err
 		}
-		if !shown { // otherwise the wave's own display is there still
+		if !shown { // otherwise the display of the wave is still on the terminal
 			meter := ui.NewMeter(u)
 			defer meter.Close()
 			options.Progress = meter.Set
@@ -160,16 +172,17 @@ func treeURL(raw string, schemes ...string) (*url.URL, error) {
 	case err != nil:
 		return nil, fmt.Errorf("%q is not a URL", raw)
 	case u.User != nil:
-		return nil, errors.New("a URL must not have a user name or password here")
+		return nil, errors.New("a URL must not contain a user name or password here")
 	case !slices.Contains(schemes, u.Scheme):
-		return nil, fmt.Errorf("%q is no URL that begins with %s", raw, strings.Join(schemes, ":// or ")+"://")
+		return nil, fmt.Errorf("%q is not a URL that begins with %s", raw, strings.Join(schemes, ":// or ")+"://")
 	case u.Hostname() == "" || u.RawQuery != "" || u.Fragment != "":
-		return nil, fmt.Errorf("%q is not the URL of a tree: it has no host name, or a query or fragment", raw)
+		return nil, fmt.Errorf("%q is not the URL of a tree: it needs a host name, and no query or fragment", raw)
 	}
 	return u, nil
 }
 
-// mirrorsToVerify are the mirrors that the arguments mean, with the configuration, if any of them comes from there.
+// mirrorsToVerify are the mirrors that the arguments select, and the configuration if one of them
+// is from there.
 func mirrorsToVerify(w *observer, sources run.Sources, args []string) ([]upstream.Mirror, *config.Config, error) {
 	var urls, hosts []string
 	for _, arg := range args {
@@ -194,18 +207,19 @@ func mirrorsToVerify(w *observer, sources run.Sources, args []string) ([]upstrea
 		mirrors = append(mirrors, upstream.Mirror{Host: e.Host, File: e.File})
 	}
 	if len(mirrors) == 0 {
-		return nil, nil, errors.New("no mirror of this configuration has a publish block; name the URL of a mirror")
+		return nil, nil, errors.New("no mirror of this configuration has a publish block: give the URL of a mirror")
 	}
 	return mirrors, c, nil
 }
 
-// entriesToVerify are the entries of the named hosts, or of all. No host is reached, so an entry that is made from a host's facts is not among
-// them, which is told. A host that was named and has none is an error.
+// entriesToVerify are the entries of the named hosts, or of all. It connects to no host, so it
+// leaves out entries that are made from a host's facts, with a note. A named host without an entry
+// is an error.
 func entriesToVerify(w *observer, sources run.Sources, names []string) ([]publish.Entry, *config.Config, error) {
 	s, err := run.NewScope(sources, run.Selection{Limit: names}, w)
 	var none *run.NoHostError
 	if errors.As(err, &none) {
-		return nil, nil, fmt.Errorf("%q means no host of this configuration, and is no URL", none.Text)
+		return nil, nil, fmt.Errorf("%q is neither a host of this configuration nor a URL", none.Text)
 	}
 	if err != nil {
 		return nil, nil, err
@@ -216,10 +230,10 @@ func entriesToVerify(w *observer, sources run.Sources, names []string) ([]publis
 	}
 	needed := s.NeedFacts()
 	for _, h := range s.Hosts {
-		reason := "has no mirror with a publish block, so its URLs are not known; name them in place of the host"
+		reason := "has no mirror with a publish block, so its URLs are not known: give them instead of the host"
 		facts := slices.Contains(needed, h)
 		if facts {
-			reason = "has a mirror whose entry is made from facts of the host, which verify does not connect to; name its URLs in place of the host"
+			reason = "has a mirror whose entry needs facts of the host, and verify does not connect to it: give the URLs instead of the host"
 		}
 		switch {
 		case h.Last || slices.ContainsFunc(list, func(e publish.Entry) bool { return e.Host == h.Name }):
@@ -232,7 +246,7 @@ func entriesToVerify(w *observer, sources run.Sources, names []string) ([]publis
 	return list, s.Config, nil
 }
 
-// mirrorsOfURLs makes mirrors of URLs: those with one host name belong to one.
+// mirrorsOfURLs makes mirrors from URLs: those with the same host name are one mirror.
 func mirrorsOfURLs(urls []string) ([]upstream.Mirror, error) {
 	var mirrors []upstream.Mirror
 	for _, raw := range urls {
@@ -253,21 +267,22 @@ func mirrorsOfURLs(urls []string) ([]upstream.Mirror, error) {
 		}
 		field := map[string]*string{"http": &address.HTTP, "https": &address.HTTPS, "rsync": &address.Rsync}[u.Scheme]
 		if *field != "" && *field != raw {
-			return nil, fmt.Errorf("%s and %s are of one mirror and protocol; look at one of them at a time", *field, raw)
+			return nil, fmt.Errorf("%s and %s are of the same mirror and protocol: check them one at a time", *field, raw)
 		}
 		*field = raw
 	}
 	for i := range mirrors {
 		address := &mirrors[i].File.Address
 		if address.HTTP == "" && address.HTTPS == "" {
-			return nil, fmt.Errorf("mirror %s needs the http or https URL of its almalinux tree, too", mirrors[i].File.Name)
+			return nil, fmt.Errorf("mirror %s also needs the http or https URL of its almalinux tree", mirrors[i].File.Name)
 		}
 		mirrors[i].Guessed = guess(address)
 	}
 	return mirrors, nil
 }
 
-// guess adds the other of http and https, where the one that was given is on its usual port. It returns what it added.
+// guess adds the https URL for an http one, or the other way round, if the given URL has the
+// default port. It returns the scheme that it added.
 func guess(a *mirrorsd.Address) []string {
 	given, scheme, other := a.HTTP, "https", &a.HTTPS
 	if given == "" {

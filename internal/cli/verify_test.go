@@ -21,6 +21,7 @@ import (
 	"github.com/mirrorform/mirrorform/internal/geo/geotest"
 	"github.com/mirrorform/mirrorform/internal/mirror"
 	"github.com/mirrorform/mirrorform/internal/mirrorsd"
+	"github.com/mirrorform/mirrorform/internal/ui"
 	"github.com/mirrorform/mirrorform/internal/upstream"
 )
 
@@ -117,8 +118,9 @@ func TestServiceConfigByHTTPS(t *testing.T) {
 	}
 }
 
-// startMirror serves a mirror of one repository over HTTPS, in good order for a service of its own. The URL of its tree is on example.com, for
-// which flags give the address; they give the service, too. ca is a file with its authority.
+// startMirror serves a mirror of one repository over HTTPS, in good order for a service of its own.
+// The URL of its tree is on example.com, for which flags give the address; they give the service,
+// too. ca is a file with its authority.
 func startMirror(t *testing.T) (tree string, flags []string, ca string) {
 	t.Helper()
 	now, repo := time.Now().Unix(), "/almalinux/9/BaseOS/x86_64/os/repodata/"
@@ -168,6 +170,7 @@ func runApp(t *testing.T, args ...string) (status int, stdout, stderr string) {
 		streams[i] = f
 	}
 	g := &global{in: os.Stdin, out: streams[0], err: streams[1], types: mirror.Types()}
+	g.ui = ui.New(g.out, g.err, ui.Options{})
 	status = g.run(t.Context(), args)
 	var text [2][]byte
 	for i, f := range streams {
@@ -179,7 +182,8 @@ func runApp(t *testing.T, args ...string) (status int, stdout, stderr string) {
 	return status, string(text[0]), string(text[1])
 }
 
-// TestVerifyWhole runs the command against a mirror over HTTPS, with an authority, a service and a GeoIP database of its own.
+// TestVerifyWhole runs the command against a mirror over HTTPS, with an authority, a service and a
+// GeoIP database of its own.
 func TestVerifyWhole(t *testing.T) {
 	t.Parallel()
 	address, flags, ca := startMirror(t)
@@ -209,7 +213,8 @@ func TestVerifyWhole(t *testing.T) {
 	}
 }
 
-// TestVerifyText prints a report with all there is, and hostile text from a GeoIP database among it.
+// TestVerifyText prints a report with all there is, and hostile text from a GeoIP database among
+// it.
 func TestVerifyText(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 3, 14, 15, 0, 0, 0, time.UTC)
@@ -232,7 +237,7 @@ func TestVerifyText(t *testing.T) {
   TIME                   2026-03-14 14:00 UTC, 1 hour ago
   certificate            m.example.org until 2026-03-23, 9 days left, by CN=R1
   address                192.0.2.1; Ber\x1b[2Jlin, DE (city.mmdb, 424 km from the configured city); AS64496 Example (asn.mmdb)
-  looked at over         http/ipv4
+  checked over           http/ipv4
   requests               9, with 1.5 kB; metadata files: 2 compared by content, 1 by size
   upstream sees:
     error    time: too old
@@ -247,7 +252,7 @@ func TestVerifyText(t *testing.T) {
              one
              two
 
-Looked at 1 mirror: 0 in order, 1 not.`
+Checked 1 mirror: 0 accepted, 1 not.`
 	if got := verifyText([]*upstream.Report{r}, now); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}

@@ -22,7 +22,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// How much is asked of a mirror, and how patiently, unless flags say otherwise.
+// The defaults of flags.
 const (
 	verifyMetadata    = "100MB"
 	verifyConnections = 6
@@ -30,7 +30,7 @@ const (
 	verifyTimeout     = 15 * time.Second
 )
 
-// verifyFlags say how mirrors are looked at. A zero value looks at none: defaultVerifyFlags.
+// verifyFlags say how mirrors are checked. The zero value is of no use: see defaultVerifyFlags.
 type verifyFlags struct {
 	serviceConfig, reference, metadata string
 	caFiles, resolve, geoIP            []string
@@ -38,7 +38,7 @@ type verifyFlags struct {
 	timeout                            time.Duration
 }
 
-// defaultVerifyFlags are those of a look at mirrors that has no flags of its own.
+// defaultVerifyFlags are for checks by commands that have no such flags.
 func defaultVerifyFlags() verifyFlags {
 	return verifyFlags{
 		reference: upstream.DefaultReference, metadata: verifyMetadata,
@@ -46,14 +46,19 @@ func defaultVerifyFlags() verifyFlags {
 	}
 }
 
-// add adds the flags that say what a mirror is compared with; publish has them, too.
+// add adds the flags that say what a mirror is compared with, which publish has too.
 func (f *verifyFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&f.serviceConfig, "service-config", "", "take what the service asks mirrors for from `FILE|URL`, its config.yml, in place of what is built in")
-	flags.StringVar(&f.reference, "reference", upstream.DefaultReference, "compare repomd.xml files with those of the tree at `URL`; none if empty")
-	flags.StringArrayVar(&f.caFiles, "ca-file", nil, "trust the certificate authorities in `FILE`, too, as PEM (may be given again)")
-	flags.StringArrayVar(&f.resolve, "resolve", nil, "take ADDRESS for a host name in place of what DNS says: `HOST:ADDRESS` (may be given again)")
-	flags.StringArrayVar(&f.geoIP, "geoip-db", nil, "look addresses up in `FILE`, a City or ASN database of MaxMind or a location or ASN database of IPinfo, in place of those of the configuration (may be given again)")
+	flags.StringVar(&f.serviceConfig, "service-config", "",
+		"read what the service requires, its config.yml, from `FILE|URL` instead of the built-in one")
+	flags.StringVar(&f.reference, "reference", upstream.DefaultReference,
+		"compare repomd.xml files with those of the tree at `URL`; if empty, with none")
+	flags.StringArrayVar(&f.caFiles, "ca-file", nil, "also trust the certificate authorities in `FILE`, as PEM (can be repeated)")
+	flags.StringArrayVar(&f.resolve, "resolve", nil,
+		"use ADDRESS for a host name instead of what DNS says, as `HOST:ADDRESS` (can be repeated)")
+	flags.StringArrayVar(&f.geoIP, "geoip-db", nil,
+		"look addresses up in `FILE` instead of the configuration's databases: a City or ASN database of MaxMind, "+
+			"or a location or ASN database of IPinfo (can be repeated)")
 	_ = cmd.MarkFlagFilename("geoip-db", "mmdb")
 }
 
@@ -62,15 +67,15 @@ func (f verifyFlags) upstream(ctx context.Context) (o upstream.Options, err erro
 	o = upstream.Options{PerHost: f.connections, Attempts: f.attempts, Timeout: f.timeout, Reference: f.reference, UserAgent: "mirrorform/" + Version()}
 	switch {
 	case f.connections < 1 || f.connections > 100:
-		return o, fmt.Errorf("--connections is %d: it takes 1 to 100", f.connections)
+		return o, fmt.Errorf("invalid value \"%d\" for --connections: it takes 1 to 100", f.connections)
 	case f.attempts < 1 || f.attempts > 20:
-		return o, fmt.Errorf("--attempts is %d: it takes 1 to 20", f.attempts)
+		return o, fmt.Errorf("invalid value \"%d\" for --attempts: it takes 1 to 20", f.attempts)
 	case f.timeout < time.Second || f.timeout > time.Hour:
-		return o, fmt.Errorf("--timeout is %v: it takes 1s to 1h", f.timeout)
+		return o, fmt.Errorf("invalid value \"%v\" for --timeout: it takes 1s to 1h", f.timeout)
 	}
 	size, err := humanize.ParseBytes(f.metadata)
 	if err != nil || size > 1<<50 {
-		return o, fmt.Errorf("--metadata %q is no size such as 100MB", f.metadata)
+		return o, fmt.Errorf("invalid value %q for --metadata: it takes a size, such as 100MB", f.metadata)
 	}
 	o.Metadata = int64(size)
 	if o.Resolve, err = parseResolve(f.resolve); err != nil {
@@ -100,8 +105,8 @@ func (f verifyFlags) upstream(ctx context.Context) (o upstream.Options, err erro
 	return o, nil
 }
 
-// openConfigured opens the GeoIP databases of the configuration, if there is one and flags name
-// none. The caller closes them.
+// openConfigured opens the GeoIP databases of the configuration, unless flags name
+// databases. The caller closes them.
 func openConfigured(o *upstream.Options, c *config.Config, u *ui.UI) error {
 	if c == nil || len(o.GeoIP) > 0 {
 		return nil
@@ -110,7 +115,9 @@ func openConfigured(o *upstream.Options, c *config.Config, u *ui.UI) error {
 	for _, d := range c.GeoIP() {
 		db, err := geo.Open(d.Path)
 		if err != nil {
-			diags = append(diags, &hcl.Diagnostic{Severity: hcl.DiagError, Summary: "GeoIP database cannot be used", Detail: err.Error() + ".", Subject: d.Range.Ptr()})
+			diags = append(diags, &hcl.Diagnostic{
+				Severity: hcl.DiagError, Summary: "GeoIP database cannot be used", Detail: err.Error() + ".", Subject: d.Range.Ptr(),
+			})
 			continue
 		}
 		o.GeoIP = append(o.GeoIP, db)
@@ -122,22 +129,21 @@ func openConfigured(o *upstream.Options, c *config.Config, u *ui.UI) error {
 	return nil
 }
 
-// closeDatabases closes the GeoIP databases. They are only read, so nothing is lost where that
-// fails.
+// closeDatabases closes the GeoIP databases. They are only read, so errors do not matter.
 func closeDatabases(o upstream.Options) {
 	for _, db := range o.GeoIP {
 		_ = db.Close()
 	}
 }
 
-// parseResolve reads HOST:ADDRESS. The address of IPv6 may stand in brackets, as for curl.
+// parseResolve reads HOST:ADDRESS. An IPv6 address can be in brackets, as for curl.
 func parseResolve(list []string) (map[string][]netip.Addr, error) {
 	names := map[string][]netip.Addr{}
 	for _, s := range list {
 		host, address, ok := strings.Cut(s, ":")
 		addr, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(address, "["), "]"))
 		if !ok || host == "" || err != nil {
-			return nil, fmt.Errorf("--resolve %q is not HOST:ADDRESS, such as mirror.example.org:203.0.113.10", s)
+			return nil, fmt.Errorf("invalid value %q for --resolve: it takes HOST:ADDRESS, such as mirror.example.org:203.0.113.10", s)
 		}
 		host = strings.ToLower(host)
 		names[host] = append(names[host], addr)
@@ -152,7 +158,7 @@ func loadRoots(files []string) (*x509.CertPool, error) {
 	}
 	pool, err := x509.SystemCertPool()
 	if err != nil {
-		return nil, fmt.Errorf("the system's certificate authorities: %w", err)
+		return nil, fmt.Errorf("cannot read the system's certificate authorities: %w", err)
 	}
 	for _, name := range files {
 		pem, err := os.ReadFile(name)
@@ -160,7 +166,7 @@ func loadRoots(files []string) (*x509.CertPool, error) {
 			return nil, fmt.Errorf("--ca-file: %w", err)
 		}
 		if !pool.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("--ca-file: %s has no certificate as PEM", name)
+			return nil, fmt.Errorf("--ca-file: no PEM certificate found in %s", name)
 		}
 	}
 	return pool, nil
@@ -188,7 +194,8 @@ func loadServiceConfig(ctx context.Context, name string, roots *x509.CertPool, t
 			return nil, fmt.Errorf("--service-config: %w", err)
 		}
 		if answer.StatusCode != http.StatusOK {
-			return nil, errors.Join(fmt.Errorf("--service-config: %s answers %d %s", name, answer.StatusCode, http.StatusText(answer.StatusCode)), answer.Body.Close())
+			err := fmt.Errorf("--service-config: %s answers %d %s", name, answer.StatusCode, http.StatusText(answer.StatusCode))
+			return nil, errors.Join(err, answer.Body.Close())
 		}
 		in = answer.Body
 	} else {

@@ -11,7 +11,7 @@ import (
 	"github.com/mirrorform/mirrorform/internal/upstream"
 )
 
-// shownPaths is how many files of a finding are printed; --json has all.
+// shownPaths is how many files of a finding are printed. --json prints all.
 const shownPaths = 3
 
 // verifyText is what verify prints.
@@ -29,7 +29,7 @@ func verifyText(reports []*upstream.Report, now time.Time) string {
 	if len(reports) == 1 {
 		noun = "mirror"
 	}
-	fmt.Fprintf(&b, "Looked at %d %s: %d in order, %d not.", len(reports), noun, accepted, len(reports)-accepted)
+	fmt.Fprintf(&b, "Checked %d %s: %d accepted, %d not.", len(reports), noun, accepted, len(reports)-accepted)
 	return b.String()
 }
 
@@ -44,7 +44,7 @@ func reportText(b *strings.Builder, r *upstream.Report, now time.Time) {
 	}
 	line("upstream would store", "%s", r.Status)
 	if r.Private {
-		line("private", "upstream does not look at it")
+		line("private", "upstream does not check it")
 	} else {
 		line("upstream notes", "%s", strings.Join(notes(r), ", "))
 	}
@@ -58,7 +58,7 @@ func reportText(b *strings.Builder, r *upstream.Report, now time.Time) {
 		line("address", "%s", strings.Join(append([]string{a.IP}, locations(a)...), "; "))
 	}
 	if len(r.Routes) > 0 {
-		line("looked at over", "%s", strings.Join(r.Routes, ", "))
+		line("checked over", "%s", strings.Join(r.Routes, ", "))
 	}
 	line("requests", "%d, with %s; metadata files: %d compared by content, %d by size", r.Requests, humanize.Bytes(uint64(max(r.Bytes, 0))), r.Verified, r.Sized)
 	seen := func(f upstream.Finding) bool { return f.Upstream }
@@ -78,7 +78,7 @@ func notes(r *upstream.Report) []string {
 	return append(list, r.Modules...)
 }
 
-// locations are where the databases place an address.
+// locations are the places of an address in the databases.
 func locations(a upstream.Address) []string {
 	var list []string
 	for _, l := range a.Locations {
