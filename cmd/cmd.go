@@ -1,5 +1,5 @@
-// Package cmd is the whole program, for a main package of one line: mirrorform as it is, or with
-// resource types of one's own.
+// Package cmd is the whole program as a function, for main packages: mirrorform itself, and
+// programs with their own resource types.
 package cmd
 
 import (
@@ -8,6 +8,6 @@ import (
 )
 
 // Main runs the command line of the process and returns its exit status: 0 done or nothing to do, 1
-// error, 2 there are differences. Each of types adds resource types, by engine.Register, to those
-// that mirrorform has; a name that is taken is a bug, and panics.
+// error, 2 there are differences. Each of types adds resource types to mirrorform's own, with
+// engine.Register, which panics if a name is taken.
 func Main(types ...func(*engine.Registry)) int { return cli.Main(types...) }

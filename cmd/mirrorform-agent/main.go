@@ -1,8 +1,9 @@
-// Command mirrorform-agent is the helper that mirrorform runs on a host for as long as a connection lasts. It is not meant to
-// be started by hand: it speaks the protocol of package wire on standard input and output. With --recover it ends a transaction that was open when the host
-// stopped, which the unit mirrorform-recover.service does at the start.
+// Command mirrorform-agent is the helper that mirrorform runs on a host for the length of a
+// connection. You do not start it by hand: it speaks the protocol of package wire on standard input
+// and output. With --recover it rolls back or completes a transaction that was open when the host
+// stopped, which the unit mirrorform-recover.service does at boot.
 //
-// Called as mirrorform-sync it runs a mirror's sync, see package syncjob.
+// Called as mirrorform-sync it runs a mirror's sync: see package syncjob.
 package main
 
 import (
@@ -38,12 +39,12 @@ func main() {
 		_, _ = os.Stderr.WriteString("usage: mirrorform-agent [--version | --recover | --nonce NONCE]\n")
 		os.Exit(2)
 	}
-	// A lost terminal or a closed pipe must not end an operation half-way: the input's end is what counts. They are
-	// caught and not ignored, since children would inherit that.
+	// A lost terminal or a closed pipe must not end an operation half-way: only the end of the input
+	// ends the helper. The signals are caught rather than ignored, since children would inherit that.
 	lost := make(chan os.Signal, 1)
 	signal.Notify(lost, syscall.SIGHUP, syscall.SIGPIPE)
-	ctx, _ := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT) // for as long as the process runs
-	syscall.Umask(0o022)                                                                  // for the programs it runs; its own files get their modes one by one
+	ctx, _ := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT) // for the life of the process
+	syscall.Umask(0o022)                                                                  // for the programs that it runs; it sets the mode of its own files
 	if recovery {
 		exit(agent.Recover(os.Stdout, agent.Options{Version: version}))
 	}

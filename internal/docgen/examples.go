@@ -12,12 +12,12 @@ import (
 	"github.com/mirrorform/mirrorform/internal/ui"
 )
 
-// load reads a configuration, with no values of variables but those in its own files.
+// load reads a configuration, with values of variables from its own files only.
 func load(dir string) (*config.Config, hcl.Diagnostics) {
 	return config.Load(config.Options{Dir: dir, Registry: mirror.Types()})
 }
 
-// loadExample reads a configuration that must be valid, without any warning.
+// loadExample reads a configuration that must have neither errors nor warnings.
 func loadExample(dir string) (*config.Config, error) {
 	c, diags := load(dir)
 	if len(diags) > 0 {
@@ -26,7 +26,7 @@ func loadExample(dir string) (*config.Config, error) {
 	return c, nil
 }
 
-// diagnostics shows what mirrorform says of a configuration that is wrong.
+// diagnostics shows what mirrorform reports about a faulty configuration.
 func (g *generator) diagnostics(example string) (string, error) {
 	dir := filepath.Join(g.root, example)
 	if _, err := os.Stat(dir); err != nil {

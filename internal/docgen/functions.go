@@ -12,8 +12,9 @@ import (
 	ctyjson "github.com/zclconf/go-cty/cty/json"
 )
 
-// functionText describes the functions: a heading "## GROUP", or a line "SIGNATURE | DESCRIPTION | EXAMPLE" with an expression, which may be
-// missing where its value differs from one machine to another.
+// functionText describes the functions. A line is a heading, "## GROUP", or a function, "SIGNATURE
+// | DESCRIPTION | EXAMPLE". The example is an expression; a function whose value differs from one
+// machine to another has none.
 //
 //go:embed functions.txt
 var functionText string
@@ -40,7 +41,7 @@ func parseFunctions(text string) ([]functionGroup, error) {
 		cells := strings.SplitN(line, " | ", 3)
 		name, _, isCall := strings.Cut(cells[0], "(")
 		if len(groups) == 0 || len(cells) < 2 || !isCall {
-			return nil, fmt.Errorf("functions.txt line %d is no SIGNATURE | DESCRIPTION | EXAMPLE below a heading", n+1)
+			return nil, fmt.Errorf("functions.txt line %d is not SIGNATURE | DESCRIPTION | EXAMPLE below a heading", n+1)
 		}
 		f := functionDoc{name: name, signature: cells[0], description: cells[1]}
 		if len(cells) == 3 {
@@ -52,7 +53,7 @@ func parseFunctions(text string) ([]functionGroup, error) {
 	return groups, nil
 }
 
-// functions lists the functions with examples and their values.
+// functions lists the functions, with examples and the values of these.
 func (g *generator) functions() (string, error) {
 	groups, err := parseFunctions(functionText)
 	if err != nil {
@@ -80,7 +81,7 @@ func (g *generator) functions() (string, error) {
 	return out.String(), nil
 }
 
-// code is an inline span of code, whatever it holds.
+// code is an inline span of code. Text with backticks gets two around it.
 func code(s string) string {
 	if !strings.Contains(s, "`") {
 		return "`" + s + "`"
@@ -88,7 +89,7 @@ func code(s string) string {
 	return "`` " + s + " ``"
 }
 
-// checkFunctions tells which functions lack a description, and which descriptions lack a function.
+// checkFunctions finds functions without a description, and descriptions without a function.
 func (g *generator) checkFunctions(groups []functionGroup) error {
 	names := lang.SortedKeys(lang.NewEvaluator(g.root, true, nil).Functions)
 	described := map[string]bool{}
@@ -99,7 +100,7 @@ func (g *generator) checkFunctions(groups []functionGroup) error {
 			}
 			described[f.name] = true
 			if !slices.Contains(names, f.name) {
-				return fmt.Errorf("functions.txt describes %s, which is no function", f.name)
+				return fmt.Errorf("functions.txt describes %s, which is not a function", f.name)
 			}
 		}
 	}
@@ -111,7 +112,8 @@ func (g *generator) checkFunctions(groups []functionGroup) error {
 	return nil
 }
 
-// evaluate returns the values of the examples by function, as JSON, which reads like the language.
+// evaluate returns the values of the examples by function, as JSON, whose form is that of the
+// language.
 func evaluate(groups []functionGroup) (map[string]string, error) {
 	dir, err := os.MkdirTemp("", "docgen")
 	if err != nil {

@@ -7,13 +7,14 @@ import (
 	"github.com/mirrorform/mirrorform/internal/mirrorsd"
 )
 
-// rules describes the rules of lint, each under a heading of its name, to which SARIF's help addresses lead.
+// rules describes the rules of lint. Each has a heading with its name, which the help addresses of
+// SARIF link to.
 func (g *generator) rules() string {
 	var out strings.Builder
 	for _, r := range mirrorsd.Rules() {
 		kind := []string{string(r.Severity)}
 		if r.Fixable {
-			kind = append(kind, "`--fix` corrects what is certain")
+			kind = append(kind, "`--fix` corrects what has only one meaning")
 		}
 		if r.Optional {
 			kind = append(kind, "only with `--enable "+r.Name+"`")

@@ -2,14 +2,14 @@
 //
 //	go run ./internal/docgen
 //
-// A page in docs/ is written by hand, but for its regions:
+// The pages in docs/ are written by hand, except for their regions:
 //
-//	<!-- generated: NAME ARGUMENT… -->
+//	<!-- generated: NAME ARGUMENT... -->
 //	<!-- end generated -->
 //
-// What stands between the two lines is made from the code: attributes and their meaning from the struct tags and comments of the
-// resource types and of the mirror block, commands from the command tree, functions and examples by evaluating them. A test fails
-// when a page differs from what would be generated.
+// The text between these two lines is generated from the code: attributes and their meaning from
+// the struct tags and comments of the resource types and the mirror block, commands from the
+// command tree, functions and examples by evaluating them. A test fails if a page is out of date.
 package main
 
 import (
@@ -30,7 +30,7 @@ func main() {
 	}
 }
 
-// run brings every page up to date and prints the names of those that changed.
+// run updates every page, and prints the names of those that changed.
 func run() error {
 	root, err := moduleRoot()
 	if err != nil {
@@ -53,7 +53,7 @@ func run() error {
 	return nil
 }
 
-// render returns a page as it is, and as it should be.
+// render returns a page as found, and as generated.
 func render(root, name string) (found, wanted string, err error) {
 	src, err := os.ReadFile(name)
 	if err != nil {
@@ -67,7 +67,7 @@ func render(root, name string) (found, wanted string, err error) {
 	return string(src), wanted, nil
 }
 
-// moduleRoot is the nearest directory above the working directory that holds go.mod.
+// moduleRoot is the nearest directory with a go.mod, from the working directory up.
 func moduleRoot() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {

@@ -15,7 +15,8 @@ import (
 	"github.com/mirrorform/mirrorform/resources"
 )
 
-// block describes a block of the mirror block by its path: "mirror", "storage", "kitten", "publish.geolocation".
+// block describes a block of the mirror block by its path: "mirror", "storage", "kitten",
+// "publish.geolocation".
 func (g *generator) block(path string) (string, error) {
 	structs, err := parseStructs(filepath.Join(g.root, "internal", "mirror"), "hcl")
 	if err != nil {
@@ -39,44 +40,45 @@ func (g *generator) block(path string) (string, error) {
 	return attributeTable(s.fields), nil
 }
 
-// partPurpose says what each part of a mirror is for, and when there is one. Kitten's parts are like those without their prefix.
+// partPurpose is the purpose of each part of a mirror, and when a mirror has it. Kitten's parts are
+// those of the same name without the prefix.
 var partPurpose = map[string]string{
 	"storage":            "checks the size of the file system; everything else on the host waits for it",
 	"group":              "the group of that account; not for `user = \"root\"`",
 	"user":               "the account that the sync runs as; not for `user = \"root\"`",
-	"filesystem_package": "has mkfs and the repair tools; with `storage.device`",
-	"mount_point":        "where the device is mounted; with `storage.device`",
-	"filesystem":         "made on an empty device only; with `storage.device`",
-	"mount":              "mounted now, and by fstab; with `storage.device`",
-	"tree":               "the claim to the tree's directory, which the sync compares before it fills it; `destroy` leaves the tree",
-	"directory":          "the mirror's tree; not where it is itself the mount point",
-	"rsync":              "the program",
+	"filesystem_package": "provides mkfs and the repair tools; with `storage.device`",
+	"mount_point":        "the directory that the device is mounted on; with `storage.device`",
+	"filesystem":         "created on an empty device only; with `storage.device`",
+	"mount":              "mounted now, and at boot by fstab; with `storage.device`",
+	"tree":               "the claim to the directory of the mirror's files, which a sync checks before it fills the directory; `destroy` keeps the files",
+	"directory":          "the directory of the mirror's files; not if it is the mount point itself",
+	"rsync":              "the rsync program",
 	"lock":               "the file that `flock` locks; only the account can open it",
-	"lock_at_boot":       "makes the lock again at each boot (tmpfiles.d); for a lock in `/run` only",
+	"lock_at_boot":       "creates the lock at each boot (tmpfiles.d); only for a lock in `/run`",
 	"log":                "rsync's output; not with `log = \"\"`",
 	"logrotate_package":  "not with `log = \"\"`",
 	"logrotate":          "weekly, eight old files; not with `log = \"\"`",
-	"sync_state":         "where the records are",
-	"sync_status":        "a line for each sync: when, how it ended, how much",
-	"sync_output":        "rsync's output, when `mirrorform sync` started it",
-	"sync_hold":          "is not empty while syncs are held",
-	"sync_script":        "runs a sync by hand: the first one, and whenever one is wanted at once",
+	"sync_state":         "the directory of the records",
+	"sync_status":        "a line for each sync: time, result and amount",
+	"sync_output":        "rsync's output, if `mirrorform sync` started it",
+	"sync_hold":          "not empty while syncs are held",
+	"sync_script":        "runs a sync by hand: the first one, or one between those of cron",
 
-	"sync_program_directory":  "where the next one is",
-	"sync_program":            "runs syncs and records how they went; all mirrors of the host share it",
-	"sync_settings_directory": "where the next one is",
-	"sync_settings":           "what the program knows of this mirror; only root and the account can read it",
+	"sync_program_directory":  "the directory of the sync program",
+	"sync_program":            "runs syncs and records their results; all mirrors of the host share it",
+	"sync_settings_directory": "the directory of the sync settings",
+	"sync_settings":           "the settings of this mirror for the program; only root and the account can read it",
 
 	"cron_package":  "`cronie` on EL",
 	"cron_service":  "`crond` on EL",
 	"cron":          "the scheduled sync",
 	"nginx":         "not with `server = \"none\"`",
 	"nginx_service": "not with `server = \"none\"`",
-	"site":          "serves the tree; not with `server = \"none\"`",
+	"site":          "serves the mirror's files; not with `server = \"none\"`",
 	"publish":       "the entry for AlmaLinux's mirrors.d, on host `local`; with a `publish` block",
 }
 
-// parts lists what a mirror with everything expands to.
+// parts lists the parts of a mirror that has every block.
 func (g *generator) parts() (string, error) {
 	spec := guideSpec("classic", true)
 	spec.Storage.Path, spec.Storage.Device, spec.Storage.MountPoint = "/srv/mirror/almalinux", "/dev/disk/by-id/ID", "/srv/mirror"
@@ -110,13 +112,13 @@ func (g *generator) parts() (string, error) {
 	}
 	for name := range partPurpose {
 		if !known[name] {
-			return "", fmt.Errorf("partPurpose has %s, which no mirror has", name)
+			return "", fmt.Errorf("partPurpose has %s, which is not a part of any mirror", name)
 		}
 	}
-	return table([]string{"Part", "Type", "On the host", "What for, and when", "Kept by `destroy`, since"}, rows), nil
+	return table([]string{"Part", "Type", "On the host", "Purpose, and when", "Kept by `destroy`, since"}, rows), nil
 }
 
-// identity is the value of a state's attribute that says which thing on the host it is.
+// identity is the value of the attribute that identifies a state's resource on the host.
 func identity(state any) string {
 	v := reflect.ValueOf(state).Elem()
 	for i := range v.NumField() {
@@ -127,7 +129,7 @@ func identity(state any) string {
 	return ""
 }
 
-// expand expands a mirror block named almalinux on a host of the documentation.
+// expand expands a mirror block named almalinux on an example host.
 func expand(spec *mirror.Spec) ([]engine.Part, error) {
 	parts, problems := mirror.Expand(resources.All(), "almalinux", spec, engine.Site{
 		Target: engine.Target{Name: "fra1"}, Address: "203.0.113.10", Dir: "/",
@@ -141,7 +143,7 @@ func expand(spec *mirror.Spec) ([]engine.Part, error) {
 	return parts, errors.Join(errs...)
 }
 
-// guideSpec is the shortest mirror block by an edition of the guide.
+// guideSpec is the shortest mirror block that follows an edition of the guide.
 func guideSpec(guide string, kitten bool) *mirror.Spec {
 	spec := &mirror.Spec{Guide: guide, Storage: mirror.Storage{Path: "/DIR"}}
 	if kitten {
@@ -152,7 +154,7 @@ func guideSpec(guide string, kitten bool) *mirror.Spec {
 
 var interval = regexp.MustCompile(`^[0-9]+ \*/([0-9]+) \* \* \*$`)
 
-// guides compares the editions of the guide by what a mirror makes of each.
+// guides compares the editions of the guide by the mirror that each leads to.
 func (g *generator) guides() (string, error) {
 	rows := [][]string{
 		{"`storage.minimum`"}, {"the same with a `kitten` block"}, {"`storage.recommended`"}, {"the same with a `kitten` block"},
@@ -186,7 +188,7 @@ func (g *generator) guides() (string, error) {
 	return table(header, rows), nil
 }
 
-// guideValues reads an edition's values off the parts that it leads to.
+// guideValues reads an edition's values from the parts of a mirror.
 func guideValues(guide string, kitten bool) (map[string]string, error) {
 	parts, err := expand(guideSpec(guide, kitten))
 	if err != nil {
@@ -212,8 +214,8 @@ func guideValues(guide string, kitten bool) (map[string]string, error) {
 	return values, nil
 }
 
-// written is what a configuration in the examples writes to one path of a host on which nothing is there yet. The resource is given by
-// its address without the host.
+// written is what a resource of an example configuration writes to an empty host, with its path.
+// name is the address of the resource without its host.
 func (g *generator) written(example, host, name string) (string, error) {
 	c, err := loadExample(filepath.Join(g.root, example))
 	if err != nil {
@@ -253,9 +255,9 @@ func (g *generator) written(example, host, name string) (string, error) {
 				}
 			}
 		}
-		return "", fmt.Errorf("%s writes no file", r.Address)
+		return "", fmt.Errorf("%s does not write a file", r.Address)
 	}
-	return "", fmt.Errorf("%s wants no %s on %s", example, name, host)
+	return "", fmt.Errorf("%s has no resource %s on %s", example, name, host)
 }
 
 // shown is a path without the directory of an example.

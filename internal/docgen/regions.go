@@ -10,7 +10,8 @@ const (
 	regionClose = "<!-- end generated -->"
 )
 
-// replaceRegions fills every region of a page with what generate returns for the words of its opening line.
+// replaceRegions fills every region of a page with the text that generate returns for the words of
+// its opening line.
 func replaceRegions(page string, generate func(words []string) (string, error)) (string, error) {
 	var out strings.Builder
 	open := 0 // line of the region that is open, or 0
@@ -89,10 +90,10 @@ func (g *generator) region(words []string) (string, error) {
 	case "written":
 		return g.written(words[1], words[2], words[3])
 	}
-	return "", fmt.Errorf("there is no such region")
+	return "", fmt.Errorf("unknown region")
 }
 
-// table writes a Markdown table. Cells are Markdown already, but for |.
+// table writes a Markdown table. Cells are Markdown in which | is not escaped yet.
 func table(header []string, rows [][]string) string {
 	var out strings.Builder
 	row := func(cells []string) {
@@ -109,7 +110,7 @@ func table(header []string, rows [][]string) string {
 	return out.String()
 }
 
-// prose makes Markdown of a comment's plain text, so that nothing in it counts as markup.
+// prose escapes a comment's plain text for Markdown, so that nothing in it counts as markup.
 func prose(s string) string {
 	return strings.NewReplacer(`*`, `\*`, `<`, `\<`, `~`, `\~`).Replace(s)
 }

@@ -30,7 +30,7 @@ func (g *generator) types() (string, error) {
 func (g *generator) typeStructure(registry *engine.Registry, name string) (*structure, error) {
 	kind := registry.Kind(name)
 	if kind == nil {
-		return nil, fmt.Errorf("there is no resource type %q", name)
+		return nil, fmt.Errorf("unknown resource type %q", name)
 	}
 	structs, err := parseStructs(filepath.Join(g.root, "resources"), "hcl")
 	if err != nil {
@@ -43,7 +43,8 @@ func (g *generator) typeStructure(registry *engine.Registry, name string) (*stru
 	return s, nil
 }
 
-// purposeOf is the comment of a type without the words that Go's custom wants at its beginning: "Cron is an entry …".
+// purposeOf is the comment of a type without the words that Go conventions put first: "Cron is an
+// entry of a crontab" becomes "An entry of a crontab".
 func purposeOf(name string, s *structure) string {
 	text := prose(strings.Join(strings.Fields(s.doc), " "))
 	return sentence(strings.TrimPrefix(strings.TrimPrefix(text, s.name), " is "))
@@ -69,7 +70,7 @@ func (g *generator) resourceType(name string) (string, error) {
 	return out.String(), nil
 }
 
-// otherTypes are sections for the types that have none written by hand.
+// otherTypes are sections for the types without a section written by hand.
 func (g *generator) otherTypes() (string, error) {
 	page, err := os.ReadFile(filepath.Join(g.root, "docs", "resources.md"))
 	if err != nil {
@@ -89,7 +90,7 @@ func (g *generator) otherTypes() (string, error) {
 	return out.String(), nil
 }
 
-// attributeTable lists attributes; blocks have descriptions of their own elsewhere.
+// attributeTable lists attributes. Blocks are described in their own regions.
 func attributeTable(fields []attribute) string {
 	var rows [][]string
 	for _, a := range fields {
@@ -112,7 +113,7 @@ func attributeTable(fields []attribute) string {
 	return table([]string{"Attribute", "Type", "Required", "Meaning"}, rows)
 }
 
-// example is a file of the repository as a block of code.
+// example shows a file of the repository as a block of code.
 func (g *generator) example(name string) (string, error) {
 	src, err := os.ReadFile(filepath.Join(g.root, name))
 	if err != nil {
@@ -121,7 +122,7 @@ func (g *generator) example(name string) (string, error) {
 	return fenced("hcl", string(src)), nil
 }
 
-// facts lists what target.facts holds.
+// facts lists the facts of a host: target.facts.
 func (g *generator) facts() (string, error) {
 	structs, err := parseStructs(filepath.Join(g.root, "engine", "wire"), "json")
 	if err != nil {

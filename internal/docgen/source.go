@@ -16,7 +16,7 @@ import (
 	"unicode/utf8"
 )
 
-// structure is a struct type of Go's source with its comments.
+// structure is a struct type with its comments, from Go source.
 type structure struct {
 	name   string
 	doc    string
@@ -26,15 +26,15 @@ type structure struct {
 // attribute is a field with a tag.
 type attribute struct {
 	name     string // as a configuration writes it
-	kind     string // its type, in words of the language; the struct's name for a block
+	kind     string // its type in the language; for a block, the name of the struct
 	doc      string // Markdown
 	optional bool
 	identity bool
 	block    bool
 }
 
-// parseStructs reads the structs of a Go package's directory, tests left out. tag is the key of the tags that name the fields; fields without
-// it are passed over.
+// parseStructs reads the structs of a Go package without its tests. tag is the key of the struct
+// tags that name the fields; fields without it are skipped.
 func parseStructs(dir, tag string) (map[string]*structure, error) {
 	files, err := parseDirectory(dir)
 	if err != nil {
@@ -131,7 +131,7 @@ func commentText(c *ast.CommentGroup) string {
 	return strings.TrimSpace(c.Text())
 }
 
-// languageType is the type of a field as users know it.
+// languageType is the type of a field in the configuration language.
 func languageType(e ast.Expr) string {
 	switch t := e.(type) {
 	case *ast.StarExpr:
@@ -154,8 +154,8 @@ func languageType(e ast.Expr) string {
 
 var word = regexp.MustCompile(`[A-Za-z_][A-Za-z0-9_]*`)
 
-// describe makes the description of an attribute out of its comment: Go's names become the language's, and the sentence need not begin
-// with the attribute's own.
+// describe makes the description of an attribute from its comment. Go's field names become those of
+// the language, and the attribute's name is removed from the beginning.
 func describe(name, comment string, names map[string]string) string {
 	text := prose(strings.Join(strings.Fields(comment), " "))
 	text = word.ReplaceAllStringFunc(text, func(w string) string {
@@ -173,7 +173,7 @@ func describe(name, comment string, names map[string]string) string {
 	return sentence(text)
 }
 
-// sentence gives text a capital and a full stop.
+// sentence gives text a capital letter and a full stop.
 func sentence(text string) string {
 	if text == "" {
 		return ""
@@ -189,5 +189,5 @@ func sentence(text string) string {
 	return text
 }
 
-// verbatim are words that are spelt in small letters at the beginning of a sentence, too.
+// verbatim are words that keep their small letter at the beginning of a sentence.
 var verbatim = []string{"xfs", "nginx", "rsync's", "rsync", "mirrors.d", "cron", "rsync://", "daily", "root", "apt", "debian", "auto"}
