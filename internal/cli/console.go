@@ -29,8 +29,8 @@ func newConsoleCommand(g *global) *cobra.Command {
 		Short: "Evaluate expressions of the configuration",
 		Long: `Read expressions of the configuration language from standard input, and print
 their values as HCL. With --host, target is that host, with its facts. Without
-it you can use variables, locals, declared hosts, and functions.
-console changes nothing.
+it you can use variables, locals, declared hosts, and functions. console changes
+nothing.
 
 An expression can span several lines while a bracket is open. On a terminal you
 can edit lines, the arrow keys recall earlier ones and the tab key completes

@@ -75,7 +75,7 @@ mirrorform retire --delete-data fra1/mirror.almalinux.directory fra1`,
 	addLockFlag(cmd, &o.lockTimeout)
 	addRepositoryFlags(cmd, &o.repository)
 	flags := cmd.Flags()
-	flags.DurationVar(&o.wait, "wait", 0, "check again for `DURATION`, such as 30m or 6h, while a mirror is still listed")
+	flags.DurationVar(&o.wait, "wait", 0, "keep checking for `DURATION`, such as 30m or 6h, while a mirror is still listed")
 	flags.BoolVar(&o.dryRun, "dry-run", false, "show the pull requests and the plan, and change nothing")
 	addApproveFlag(cmd, &o.approved)
 	flags.BoolVar(&o.skipPublish, "skip-publish", false, "stop mirrors even if AlmaLinux lists them: for mirrors that were never listed")

@@ -1,6 +1,6 @@
 # A fleet of AlmaLinux mirrors. All *.hcl files of this directory are one configuration.
 #
-#   mirrorform validate    check it without reaching a host
+#   mirrorform validate    check it without connecting to a host
 #   mirrorform plan        show what would change on the hosts
 #   mirrorform apply       change the hosts, after confirmation
 
@@ -12,7 +12,7 @@ variable "sponsor" {
   default     = "Example Org"
 }
 
-# A server that becomes a mirror. mirrorform logs in over SSH with your agent or key files.
+# A server that becomes a mirror. mirrorform connects over SSH, with your agent or key files.
 host "mirror1" {
   address = "203.0.113.10"
   # user   = "admin"

@@ -29,7 +29,7 @@ type unlisting struct {
 	o       retireOptions
 	session *publish.Session
 	states  map[string]unlistState // by the mirrors' names
-	said    map[string]string      // by name, the last text printed
+	said    map[string]string      // the last text that was printed, by name
 }
 
 // The bounds of the pause between two checks.
@@ -47,7 +47,7 @@ func (u *unlisting) until(ctx context.Context, entries []publish.Entry) error {
 		u.states[e.File.Name] = unlistWaiting
 	}
 	for {
-		u.look(ctx, entries)
+		u.check(ctx, entries)
 		left := 0
 		for _, state := range u.states {
 			if state == unlistWaiting {
@@ -77,8 +77,8 @@ func (u *unlisting) until(ctx context.Context, entries []publish.Entry) error {
 
 var errInterruptedRetire = errors.New("interrupted; no mirror was stopped. To continue, run retire again")
 
-// look checks the waiting entries once.
-func (u *unlisting) look(ctx context.Context, entries []publish.Entry) {
+// check checks the waiting entries once.
+func (u *unlisting) check(ctx context.Context, entries []publish.Entry) {
 	var merged []string
 	for _, e := range entries {
 		name := e.File.Name

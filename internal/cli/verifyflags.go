@@ -105,8 +105,8 @@ func (f verifyFlags) upstream(ctx context.Context) (o upstream.Options, err erro
 	return o, nil
 }
 
-// openConfigured opens the GeoIP databases of the configuration, unless flags name
-// databases. The caller closes them.
+// openConfigured opens the GeoIP databases of the configuration, unless flags name some. The caller
+// closes them.
 func openConfigured(o *upstream.Options, c *config.Config, u *ui.UI) error {
 	if c == nil || len(o.GeoIP) > 0 {
 		return nil

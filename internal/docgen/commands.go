@@ -82,15 +82,16 @@ func commandSection(c *cobra.Command) string {
 	return out.String()
 }
 
-// longText keeps the paragraphs of a help text. Indented lines stay a block of code.
+// longText keeps the paragraphs of a help text, each on one line: a line that is wrapped before "1."
+// would begin a list. A paragraph with indented lines stays a block of code.
 func longText(text string) string {
-	lines := strings.Split(strings.TrimSpace(text), "\n")
-	for i, l := range lines {
-		if !strings.HasPrefix(l, "    ") {
-			lines[i] = prose(l)
+	paragraphs := strings.Split(strings.TrimSpace(text), "\n\n")
+	for i, p := range paragraphs {
+		if !strings.HasPrefix(p, "    ") {
+			paragraphs[i] = prose(strings.Join(strings.Fields(p), " "))
 		}
 	}
-	return strings.Join(lines, "\n")
+	return strings.Join(paragraphs, "\n\n")
 }
 
 func flagTable(flags *pflag.FlagSet) string {
