@@ -122,6 +122,9 @@ func (g *global) addGlobalFlags(root *cobra.Command) {
 		default:
 			return fmt.Errorf("invalid value %q for --color: it takes auto, always or never", g.color)
 		}
+		if cmd.Name() == cobra.ShellCompRequestCmd {
+			plainUsages(root)
+		}
 		verbose, _ := cmd.Flags().GetCount("verbose") // an error means that the command has no such flag
 		g.ui = ui.New(g.out, g.err, ui.Options{Color: g.color, Quiet: g.quiet, Verbose: verbose > 0})
 		return nil

@@ -167,6 +167,17 @@ func indented(text string) string {
 	return strings.Join(lines, "\n")
 }
 
+// plainUsages removes the backticks that mark the names of values, for completion, which would
+// show them.
+func plainUsages(cmd *cobra.Command) {
+	for _, flags := range []*pflag.FlagSet{cmd.Flags(), cmd.PersistentFlags()} {
+		flags.VisitAll(func(f *pflag.Flag) { _, f.Usage = pflag.UnquoteUsage(f) })
+	}
+	for _, sub := range cmd.Commands() {
+		plainUsages(sub)
+	}
+}
+
 // commandWithCommands makes a command that does nothing but hold others: alone, it prints its help.
 func commandWithCommands(cmd *cobra.Command) *cobra.Command {
 	cmd.Args = knownCommand

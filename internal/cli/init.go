@@ -40,7 +40,7 @@ func runInit(g *global, dir string) error {
 	name := filepath.Join(dir, "fleet.hcl")
 	err := writeNew(name, starter)
 	if errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("%s exists and was not changed", name)
+		return fmt.Errorf("%s exists and was not changed. For another directory: mirrorform init DIRECTORY", name)
 	}
 	if err != nil {
 		return err

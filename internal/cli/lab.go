@@ -75,7 +75,7 @@ func runLabUp(ctx context.Context, g *global, name string, o labUpOptions, hosts
 	for i, d := range o.disks {
 		n, err := humanize.ParseBytes(d)
 		if err != nil {
-			return fmt.Errorf("invalid value %q for --disk: it takes a size, such as 2GB: %w", d, err)
+			return fmt.Errorf("invalid value %q for --disk: it takes a size, such as 2GB", d)
 		}
 		sizes[i] = int64(n)
 	}

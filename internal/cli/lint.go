@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/dustin/go-humanize"
 	"github.com/hashicorp/hcl/v2"
 	"github.com/mirrorform/mirrorform/internal/mirrorsd"
 	"github.com/mirrorform/mirrorform/internal/mirrorsd/report"
@@ -177,7 +178,7 @@ func lintFix(g *global, linter *mirrorsd.Linter, f lintOptions, files []mirrorsd
 	for i := range files {
 		file := &files[i]
 		if stdin && write && len(file.Data) > mirrorsd.MaxSize {
-			return fmt.Errorf("standard input is longer than %d bytes, so nothing was written", mirrorsd.MaxSize)
+			return fmt.Errorf("standard input is longer than %s, so nothing was written", humanize.IBytes(mirrorsd.MaxSize))
 		}
 		fixed, done := linter.Fix(*file)
 		toStdout := stdin && write // the fixed file, and not a diff

@@ -36,13 +36,13 @@ stopped. First a pull request removes each mirror's entry from AlmaLinux's
 mirror list. When it is merged and the mirror service no longer lists the
 mirror, its cron entries and its site are removed, and its file in mirrors.d on
 this machine. That is planned, shown, confirmed and performed as by apply. HOST
-is a host of the configuration, a for_each block or a glob; its mirror block has
-to exist still.
+is a host of the configuration, a for_each block or a glob; its mirror block
+must still exist.
 
 Run retire again until it is done. Each run continues where the last one
 stopped: it opens the pull request, reports that it is not merged yet, reports
 that the service still lists the mirror, and finally stops the mirror. --wait
-checks again for a while. --skip-publish is for mirrors that were never listed.
+keeps checking. --skip-publish is for mirrors that were never listed.
 
 Files, accounts and packages stay. --delete-data deletes a directory of a
 mirror's files at the end, after a second question with its path and size.
