@@ -44,7 +44,7 @@ func main() {
 	lost := make(chan os.Signal, 1)
 	signal.Notify(lost, syscall.SIGHUP, syscall.SIGPIPE)
 	ctx, _ := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT) // for the life of the process
-	syscall.Umask(0o022)                                                                  // for the programs that it runs; it sets the mode of its own files
+	syscall.Umask(0o022)                                                                  // for the programs it runs; the helper sets its own modes
 	if recovery {
 		exit(agent.Recover(os.Stdout, agent.Options{Version: version}))
 	}

@@ -175,7 +175,9 @@ func asking(question string) func(*engine.Plan) string {
 }
 
 // planAndApply plans, shows the plan, asks for confirmation unless approved, and performs it.
-func planAndApply(ctx context.Context, g *global, r *run.Run, aim run.Aim, question func(*engine.Plan) string, approved bool) error {
+func planAndApply(
+	ctx context.Context, g *global, r *run.Run, aim run.Aim, question func(*engine.Plan) string, approved bool,
+) error {
 	p, err := r.NewPlan(ctx, aim)
 	if err != nil {
 		return cmp.Or(interrupted(ctx), err)

@@ -48,7 +48,8 @@ func (c *collection) diagnosed(diags hcl.Diagnostics) {
 			p.Severity = "warning"
 		}
 		if s := d.Subject; s != nil {
-			p.File, p.Line, p.Column, p.EndLine, p.EndColumn = fromHere(s.Filename), s.Start.Line, s.Start.Column, s.End.Line, s.End.Column
+			p.File = fromHere(s.Filename)
+			p.Line, p.Column, p.EndLine, p.EndColumn = s.Start.Line, s.Start.Column, s.End.Line, s.End.Column
 		}
 		if !slices.Contains(c.problems, p) {
 			c.problems = append(c.problems, p)

@@ -85,10 +85,12 @@ func (c completer) none(cmd *cobra.Command, args []string) error {
 func (c completer) explain(cmd *cobra.Command, arg string) error {
 	read := c.config()
 	takes := func(flag string) bool { return cmd.Flags().Lookup(flag) != nil }
-	if takes("limit") && slices.ContainsFunc(read.Hosts(), func(h *config.Host) bool { return h.Name == arg || h.Block == arg }) {
+	isHost := func(h *config.Host) bool { return h.Name == arg || h.Block == arg }
+	if takes("limit") && slices.ContainsFunc(read.Hosts(), isHost) {
 		return fmt.Errorf("%s is a host: use --limit %s", arg, quotedArgument(arg))
 	}
-	if takes("target") && slices.ContainsFunc(read.Addresses(), func(address string) bool { return engine.Within(address, arg) }) {
+	isWithin := func(address string) bool { return engine.Within(address, arg) }
+	if takes("target") && slices.ContainsFunc(read.Addresses(), isWithin) {
 		return fmt.Errorf("%s is an address: use --target %s", arg, quotedArgument(arg))
 	}
 	return nil

@@ -122,7 +122,9 @@ func readExpression(ctx context.Context, lines *ui.Lines) (string, error) {
 }
 
 // consoleFacts loads the configuration and gets the facts of the host, if one is named.
-func consoleFacts(ctx context.Context, g *global, w *observer, o consoleOptions) (*config.Config, map[string]*wire.Facts, error) {
+func consoleFacts(
+	ctx context.Context, g *global, w *observer, o consoleOptions,
+) (*config.Config, map[string]*wire.Facts, error) {
 	if o.host == "" {
 		c, err := run.Load(o.sources(g), w)
 		return c, nil, err

@@ -41,7 +41,8 @@ mirrorform graph --facts --format mermaid`,
 	cmd.Flags().StringVar(&o.format, "format", "dot", "print the graph in `FORMAT`: dot or mermaid")
 	cmd.Flags().BoolVar(&o.facts, "facts", false, "connect to the hosts for their facts first")
 	cmd.Flags().BoolVar(&o.all, "all", false, "also draw edges that follow from others")
-	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"dot", "mermaid"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("format",
+		cobra.FixedCompletions([]string{"dot", "mermaid"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 

@@ -31,7 +31,8 @@ func (g *global) commandGroups() []commandGroup {
 			newSyncCommand(g), newVerifyCommand(g), newPublishCommand(g), newRetireCommand(g), newLintCommand(g),
 		}},
 		{"Configuration", []*cobra.Command{
-			newInitCommand(g), newValidateCommand(g), newFmtCommand(g), newOutputCommand(g), newConsoleCommand(g), newGraphCommand(g),
+			newInitCommand(g), newValidateCommand(g), newFmtCommand(g), newOutputCommand(g), newConsoleCommand(g),
+			newGraphCommand(g),
 		}},
 		{"Other", []*cobra.Command{
 			newReportCommand(g), newLabCommand(g), newCompletionCommand(g), newVersionCommand(g),
@@ -51,7 +52,8 @@ var sharedFlags = []struct {
 	{"Hosts", []string{"limit", "target", "shard", "host", "parallelism", "lock-timeout"}},
 	{"Pull request", []string{"repo", "fork", "upstream", "api-url", "ignore-closed"}},
 	{"Checks", []string{
-		"enable", "disable", "mirror-list", "reference", "service-config", "metadata", "resolve", "ca-file", "geoip-db", "timeout", "attempts", "connections",
+		"enable", "disable", "mirror-list", "reference", "service-config", "metadata", "resolve",
+		"ca-file", "geoip-db", "timeout", "attempts", "connections",
 	}},
 	{"Connection", []string{"ask-become-pass", "accept-new-host-keys", "known-hosts", "ssh-config"}},
 	{"Configuration", []string{"var", "var-file", "confine"}},

@@ -59,7 +59,9 @@ func runHosts(g *global, o hostsOptions) error {
 	list := []hostJSON{}
 	for _, selected := range s.Hosts {
 		h := s.Host(selected.Name)
-		j := hostJSON{Name: h.Name, Address: h.Address, User: h.User, Port: h.Port, Labels: map[string]string{}, Wave: waves[h.Name]}
+		j := hostJSON{
+			Name: h.Name, Address: h.Address, User: h.User, Port: h.Port, Labels: map[string]string{}, Wave: waves[h.Name],
+		}
 		maps.Copy(j.Labels, h.Labels)
 		list = append(list, j)
 	}

@@ -280,7 +280,8 @@ func lintText(g *global, f lintOptions, toStderr bool, files []mirrorsd.Source, 
 	}
 	for _, file := range files {
 		if n := shown[file.Name] - maxShown; n > 0 {
-			g.ui.Warning(fmt.Sprintf("%s has %s. To list all: mirrorform lint --format json %[1]s", file.Name, numbered(n, "more finding", "more findings")))
+			g.ui.Warning(fmt.Sprintf("%s has %s. To list all: mirrorform lint --format json %[1]s",
+				file.Name, numbered(n, "more finding", "more findings")))
 		}
 	}
 	if toStderr {

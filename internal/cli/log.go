@@ -27,7 +27,9 @@ func (f *logFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.file, "log-file", "", "append the log to `FILE` instead of writing it to standard error")
 }
 
-var logLevels = map[string]slog.Level{"info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError, "trace": runlog.LevelTrace}
+var logLevels = map[string]slog.Level{
+	"trace": runlog.LevelTrace, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError,
+}
 
 // start begins the log, or returns nil if none is wanted. The log ends with the command; if it
 // could not be written, the exit status is 1.

@@ -105,7 +105,8 @@ func rawText(value cty.Value) (string, error) {
 	case value.Type() == cty.Bool:
 		return fmt.Sprint(value.True()), nil
 	}
-	return "", fmt.Errorf("--raw prints a string, number or bool, and this output is of type %s: use --json", value.Type().FriendlyName())
+	return "", fmt.Errorf("--raw prints a string, number or bool, and this output is of type %s: use --json",
+		value.Type().FriendlyName())
 }
 
 func outputText(value cty.Value) (string, error) {

@@ -68,7 +68,8 @@ mirrorform publish --check`,
 	flags.BoolVar(&o.dryRun, "dry-run", false, "show the changes and the texts of the pull requests, and change nothing")
 	flags.BoolVar(&o.check, "check", false, "print how the list differs from the configuration, and change nothing")
 	flags.BoolVar(&o.skipVerify, "skip-verify", false, "do not check the mirrors from outside first")
-	flags.BoolVar(&o.repository.Relist, "relist", false, "list mirrors again that upstream made private or that were retired")
+	flags.BoolVar(&o.repository.Relist, "relist", false,
+		"list mirrors again that upstream made private or that were retired")
 	flags.BoolVar(&o.repository.Overwrite, "overwrite", false, "replace values that another user pushed to the branch")
 	return cmd
 }
@@ -78,9 +79,12 @@ func addRepositoryFlags(cmd *cobra.Command, o *publish.Options) {
 	flags := cmd.Flags()
 	flags.StringVar(&o.Clone, "repo", "", "use your clone of the fork in `DIRECTORY`")
 	flags.StringVar(&o.Fork, "fork", "", "use your fork `OWNER/NAME`")
-	flags.StringVar(&o.Upstream, "upstream", publish.DefaultUpstream, "open pull requests to `OWNER/NAME`, which has the list")
-	flags.StringVar(&o.APIURL, "api-url", publish.DefaultAPIURL, "use GitHub's REST API at `URL`; GitHub Enterprise Server has https://HOST/api/v3/")
-	flags.BoolVar(&o.IgnoreClosed, "ignore-closed", false, "open a new pull request even if one was closed without being merged")
+	flags.StringVar(&o.Upstream, "upstream", publish.DefaultUpstream,
+		"open pull requests to `OWNER/NAME`, which has the list")
+	flags.StringVar(&o.APIURL, "api-url", publish.DefaultAPIURL,
+		"use GitHub's REST API at `URL`; GitHub Enterprise Server has https://HOST/api/v3/")
+	flags.BoolVar(&o.IgnoreClosed, "ignore-closed", false,
+		"open a new pull request even if one was closed without being merged")
 	_ = cmd.MarkFlagDirname("repo")
 	for _, name := range []string{"fork", "upstream", "api-url"} {
 		_ = cmd.RegisterFlagCompletionFunc(name, cobra.NoFileCompletions)

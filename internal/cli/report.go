@@ -83,7 +83,8 @@ func pageFile(name string, list []report.Named) reportFile {
 	for i, r := range list {
 		results[i] = r.Result
 	}
-	return reportFile{"html", name, func(_ *report.Result, o report.Options) ([]byte, error) { return report.HTML(results, o) }}
+	render := func(_ *report.Result, o report.Options) ([]byte, error) { return report.HTML(results, o) }
+	return reportFile{"html", name, render}
 }
 
 func newMergeCommand(g *global) *cobra.Command {

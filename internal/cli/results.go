@@ -35,7 +35,8 @@ type reportFiles []reportFile
 func (f *reportFiles) Set(s string) error {
 	format, file, ok := strings.Cut(s, "=")
 	if !ok || file == "" {
-		return fmt.Errorf("it takes FORMAT=FILE, such as json=result.json; the formats are %s", strings.Join(report.Formats(), ", "))
+		return fmt.Errorf("it takes FORMAT=FILE, such as json=result.json; the formats are %s",
+			strings.Join(report.Formats(), ", "))
 	}
 	render, err := report.RendererOf(format)
 	if err != nil {

@@ -78,7 +78,8 @@ mirrorform retire --delete-data fra1/mirror.almalinux.directory fra1`,
 	flags.DurationVar(&o.wait, "wait", 0, "keep checking for `DURATION`, such as 30m or 6h, while a mirror is still listed")
 	flags.BoolVar(&o.dryRun, "dry-run", false, "show the pull requests and the plan, and change nothing")
 	addApproveFlag(cmd, &o.approved)
-	flags.BoolVar(&o.skipPublish, "skip-publish", false, "stop mirrors even if AlmaLinux lists them: for mirrors that were never listed")
+	flags.BoolVar(&o.skipPublish, "skip-publish", false,
+		"stop mirrors even if AlmaLinux lists them: for mirrors that were never listed")
 	flags.StringArrayVar(&o.deleteData, "delete-data", nil,
 		"at the end, delete the directory at `ADDRESS` and the mirror's files in it (can be repeated)")
 	flags.StringVar(&o.mirrorList, "mirror-list", upstream.DefaultMirrorList,

@@ -77,7 +77,8 @@ func describeSaved(s *engine.SavedPlan) string {
 
 // errStale is the error of a saved plan that no longer applies, with the reasons.
 func errStale(reasons ...string) error {
-	return fmt.Errorf("plan is stale, and no host was changed:\n- %s\nTo plan again: mirrorform plan --out FILE", strings.Join(reasons, "\n- "))
+	return fmt.Errorf("plan is stale, and no host was changed:\n- %s\nTo plan again: mirrorform plan --out FILE",
+		strings.Join(reasons, "\n- "))
 }
 
 func staleBy(differences []engine.Difference) error {
@@ -99,7 +100,8 @@ func runApplySaved(ctx context.Context, g *global, w *observer, o applyOptions, 
 		return err
 	}
 	if saved.Version != Version() {
-		return errStale(fmt.Sprintf("mirrorform %s made it; this is mirrorform %s, which may plan other steps", saved.Version, Version()))
+		return errStale(fmt.Sprintf("mirrorform %s made it; this is mirrorform %s, which may plan other steps",
+			saved.Version, Version()))
 	}
 	of.Selection = run.Selection{Limit: saved.Limit, Target: saved.Target, Replace: saved.Replace}
 	if saved.Shard != "" {

@@ -173,7 +173,8 @@ func runStateShow(ctx context.Context, g *global, w *observer, o stateOptions, a
 }
 
 func printManaged(g *global, host string, m *engine.Manifest, e *engine.Managed) {
-	g.print("%s (%s), declared at %s\n", plain.Escape(engine.OnHost(host, e.Address)), plain.Escape(e.Type), plain.Escape(e.Source))
+	g.print("%s (%s), declared at %s\n",
+		plain.Escape(engine.OnHost(host, e.Address)), plain.Escape(e.Type), plain.Escape(e.Source))
 	if e.PreventDestroy {
 		g.print("  prevent_destroy: it is never removed\n")
 	}
@@ -238,7 +239,9 @@ func runStateForget(ctx context.Context, g *global, w *observer, o repairOptions
 		return err
 	}
 	defer r.Close()
-	return r.Forget(ctx, o.configuration, addresses, func(address string) { g.print("forgotten: %s\n", plain.Escape(address)) })
+	return r.Forget(ctx, o.configuration, addresses, func(address string) {
+		g.print("forgotten: %s\n", plain.Escape(address))
+	})
 }
 
 func newStateRebuildCommand(g *global) *cobra.Command {
@@ -275,7 +278,8 @@ func runStateRebuild(ctx context.Context, g *global, w *observer, o repairOption
 	}
 	defer r.Close()
 	return r.Rebuild(ctx, func(host string, managed, left []string) {
-		g.print("%s: %d resources are managed, %d still differ from the configuration\n", plain.Escape(host), len(managed), len(left))
+		g.print("%s: %d resources are managed, %d still differ from the configuration\n",
+			plain.Escape(host), len(managed), len(left))
 		for _, address := range left {
 			g.print("  differs: %s\n", plain.Escape(address))
 		}

@@ -201,7 +201,9 @@ func printStatus(g *global, status *report.Status, asJSON, watch bool) error {
 }
 
 func statusTable(hosts []report.HostStatus) [][]string {
-	rows := [][]string{{"HOST", "STATE", "MIRROR", "LAST SYNC", "RESULT", "TIME", "USED", "FREE", "FULL IN", "NEXT SYNC", "LOCK"}}
+	rows := [][]string{
+		{"HOST", "STATE", "MIRROR", "LAST SYNC", "RESULT", "TIME", "USED", "FREE", "FULL IN", "NEXT SYNC", "LOCK"},
+	}
 	for _, h := range hosts {
 		state := "?"
 		switch {
@@ -258,10 +260,11 @@ var refusedSyncs = map[int]struct{ result, next string }{
 		"To delete the rest, once: mirrorform sync --allow-deletions '%s'"},
 	syncs.ExitHeld: {"held", "syncs are held, since too many files would be deleted. Check the upstream. " +
 		"To delete them, once: mirrorform sync --allow-deletions '%s'"},
-	syncs.ExitEmpty: {"upstream empty", "the upstream is empty, or lacks the file that freshness names, so nothing is synced and the mirror's files stay. " +
-		"To see what the upstream has: rsync UPSTREAM. To use another one, set sync.upstream and apply. Then: mirrorform sync '%s'"},
-	syncs.ExitUnclaimed: {"wrong directory", "the mirror's directory is not the one that was claimed for it, so nothing is synced. " +
-		"To see what differs: mirrorform plan --limit '%s'"},
+	syncs.ExitEmpty: {"upstream empty", "the upstream is empty, or lacks the file that freshness names, " +
+		"so nothing is synced and the mirror's files stay. To see what the upstream has: rsync UPSTREAM. " +
+		"To use another one, set sync.upstream and apply. Then: mirrorform sync '%s'"},
+	syncs.ExitUnclaimed: {"wrong directory", "the mirror's directory is not the one that was claimed for it, " +
+		"so nothing is synced. To see what differs: mirrorform plan --limit '%s'"},
 }
 
 // ago is how long ago something was. A negative number is in the future, which a wrong clock

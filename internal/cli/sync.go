@@ -60,7 +60,8 @@ mirrorform sync --allow-deletions fra1`,
 	o.addEventsFlag(cmd)
 	addLockFlag(cmd, &o.lockTimeout)
 	cmd.Flags().BoolVar(&o.follow, "follow", false, "start nothing: follow the running syncs")
-	cmd.Flags().BoolVar(&o.allow, "allow-deletions", false, "delete what the upstream does not have, without a limit, this once")
+	cmd.Flags().BoolVar(&o.allow, "allow-deletions", false,
+		"delete what the upstream does not have, without a limit, this once")
 	cmd.Flags().BoolVar(&o.asJSON, "json", false, "print the results as JSON")
 	_ = cmd.Flags().MarkHidden("target")
 	return cmd

@@ -108,7 +108,8 @@ func (u *unlisting) check(ctx context.Context, entries []publish.Entry) {
 		switch l := list[name]; {
 		case ctx.Err() != nil:
 		case l.Listed:
-			u.say(name, fmt.Sprintf("the mirror service still lists it (status %q); it reads the list again from time to time", l.Status))
+			u.say(name, fmt.Sprintf("the mirror service still lists it (status %q); it reads the list again from time to time",
+				l.Status))
 		default:
 			u.say(name, "the mirror service no longer lists it")
 			u.states[name] = unlisted
@@ -175,7 +176,9 @@ func (u *unlisting) sayOnce(text string) {
 // unlist removes the entries of hosts from AlmaLinux's list. ready are the hosts that are no longer
 // listed. waiting reports whether others still are, and failed whether there were errors, which
 // have been printed.
-func unlist(ctx context.Context, r *run.Run, u *ui.UI, hosts []string, o retireOptions) (ready []string, waiting, failed bool, err error) {
+func unlist(
+	ctx context.Context, r *run.Run, u *ui.UI, hosts []string, o retireOptions,
+) (ready []string, waiting, failed bool, err error) {
 	entries, err := entriesToRetire(ctx, r, hosts)
 	if err != nil {
 		return nil, false, false, err

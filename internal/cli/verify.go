@@ -74,7 +74,8 @@ mirrorform verify --resolve mirror.example.org:203.0.113.10 fra1`,
 	flags.StringVar(&o.metadata, "metadata", verifyMetadata,
 		"compare the content of up to `SIZE` of each mirror's metadata files, and only the size of the rest")
 	flags.IntVar(&o.connections, "connections", verifyConnections, "make `NUMBER` requests to a host at once")
-	flags.IntVar(&o.attempts, "attempts", verifyAttempts, "make a request up to `NUMBER` times if it fails in a way that can pass")
+	flags.IntVar(&o.attempts, "attempts", verifyAttempts,
+		"make a request up to `NUMBER` times if it fails in a way that can pass")
 	flags.DurationVar(&o.timeout, "timeout", verifyTimeout, "wait up to `DURATION` for a connection or an answer")
 	flags.BoolVar(&o.asJSON, "json", false, "print the report as JSON")
 	o.reports.addFlag(cmd)
@@ -233,7 +234,8 @@ func entriesToVerify(w *observer, sources run.Sources, names []string) ([]publis
 		reason := "has no mirror with a publish block, so its URLs are not known: give them instead of the host"
 		facts := slices.Contains(needed, h)
 		if facts {
-			reason = "has a mirror whose entry needs facts of the host, and verify does not connect to it: give the URLs instead of the host"
+			reason = "has a mirror whose entry needs facts of the host, and verify does not connect to it: " +
+				"give the URLs instead of the host"
 		}
 		switch {
 		case h.Last || slices.ContainsFunc(list, func(e publish.Entry) bool { return e.Host == h.Name }):

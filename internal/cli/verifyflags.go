@@ -53,7 +53,8 @@ func (f *verifyFlags) add(cmd *cobra.Command) {
 		"read what the service requires, its config.yml, from `FILE|URL` instead of the built-in one")
 	flags.StringVar(&f.reference, "reference", upstream.DefaultReference,
 		"compare repomd.xml files with those of the tree at `URL`; if empty, with none")
-	flags.StringArrayVar(&f.caFiles, "ca-file", nil, "also trust the certificate authorities in `FILE`, as PEM (can be repeated)")
+	flags.StringArrayVar(&f.caFiles, "ca-file", nil,
+		"also trust the certificate authorities in `FILE`, as PEM (can be repeated)")
 	flags.StringArrayVar(&f.resolve, "resolve", nil,
 		"use ADDRESS for a host name instead of what DNS says, as `HOST:ADDRESS` (can be repeated)")
 	flags.StringArrayVar(&f.geoIP, "geoip-db", nil,
@@ -64,7 +65,10 @@ func (f *verifyFlags) add(cmd *cobra.Command) {
 
 // upstream turns flags into options. The caller closes the GeoIP databases.
 func (f verifyFlags) upstream(ctx context.Context) (o upstream.Options, err error) {
-	o = upstream.Options{PerHost: f.connections, Attempts: f.attempts, Timeout: f.timeout, Reference: f.reference, UserAgent: "mirrorform/" + Version()}
+	o = upstream.Options{
+		PerHost: f.connections, Attempts: f.attempts, Timeout: f.timeout,
+		Reference: f.reference, UserAgent: "mirrorform/" + Version(),
+	}
 	switch {
 	case f.connections < 1 || f.connections > 100:
 		return o, fmt.Errorf("invalid value \"%d\" for --connections: it takes 1 to 100", f.connections)
@@ -143,7 +147,8 @@ func parseResolve(list []string) (map[string][]netip.Addr, error) {
 		host, address, ok := strings.Cut(s, ":")
 		addr, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(address, "["), "]"))
 		if !ok || host == "" || err != nil {
-			return nil, fmt.Errorf("invalid value %q for --resolve: it takes HOST:ADDRESS, such as mirror.example.org:203.0.113.10", s)
+			return nil, fmt.Errorf("invalid value %q for --resolve: it takes HOST:ADDRESS, "+
+				"such as mirror.example.org:203.0.113.10", s)
 		}
 		host = strings.ToLower(host)
 		names[host] = append(names[host], addr)
@@ -173,7 +178,9 @@ func loadRoots(files []string) (*x509.CertPool, error) {
 }
 
 // loadServiceConfig reads a config.yml from a file, or by HTTP.
-func loadServiceConfig(ctx context.Context, name string, roots *x509.CertPool, timeout time.Duration) (*upstream.Service, error) {
+func loadServiceConfig(
+	ctx context.Context, name string, roots *x509.CertPool, timeout time.Duration,
+) (*upstream.Service, error) {
 	var in io.ReadCloser
 	if strings.Contains(name, "://") {
 		if _, err := treeURL(name, "http", "https"); err != nil {

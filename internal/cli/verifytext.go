@@ -60,7 +60,8 @@ func reportText(b *strings.Builder, r *upstream.Report, now time.Time) {
 	if len(r.Routes) > 0 {
 		line("checked over", "%s", strings.Join(r.Routes, ", "))
 	}
-	line("requests", "%d, with %s; metadata files: %d compared by content, %d by size", r.Requests, humanize.Bytes(uint64(max(r.Bytes, 0))), r.Verified, r.Sized)
+	line("requests", "%d, with %s; metadata files: %d compared by content, %d by size",
+		r.Requests, humanize.Bytes(uint64(max(r.Bytes, 0))), r.Verified, r.Sized)
 	seen := func(f upstream.Finding) bool { return f.Upstream }
 	findingsText(b, "upstream sees", slices.DeleteFunc(slices.Clone(r.Findings), func(f upstream.Finding) bool { return !seen(f) }))
 	findingsText(b, "upstream does not see", slices.DeleteFunc(slices.Clone(r.Findings), seen))

@@ -50,7 +50,7 @@ var partPurpose = map[string]string{
 	"mount_point":        "the directory that the device is mounted on; with `storage.device`",
 	"filesystem":         "created on an empty device only; with `storage.device`",
 	"mount":              "mounted now, and at boot by fstab; with `storage.device`",
-	"tree":               "the claim to the directory of the mirror's files, which a sync checks before it fills the directory; `destroy` keeps the files",
+	"tree":               "the claim to the directory of the mirror's files, which a sync checks first; `destroy` keeps the files",
 	"directory":          "the directory of the mirror's files; not if it is the mount point itself",
 	"rsync":              "the rsync program",
 	"lock":               "the file that `flock` locks; only the account can open it",
