@@ -82,8 +82,8 @@ func commandSection(c *cobra.Command) string {
 	return out.String()
 }
 
-// longText keeps the paragraphs of a help text, each on one line: a line that is wrapped before "1."
-// would begin a list. A paragraph with indented lines stays a block of code.
+// longText keeps the paragraphs of a help text, each on one line: a line that is wrapped before
+// "1." would begin a list. A paragraph with indented lines stays a block of code.
 func longText(text string) string {
 	paragraphs := strings.Split(strings.TrimSpace(text), "\n\n")
 	for i, p := range paragraphs {
