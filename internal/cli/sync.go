@@ -33,8 +33,8 @@ func newSyncCommand(g *global) *cobra.Command {
 blocks or globs. It is the job that cron runs: the same command, as the same
 user, under the same lock. rsync first lists what it would transfer and delete.
 If the storage is too small, or more would be deleted than max_delete and
-max_delete_percent allow, nothing is synced. --allow-deletions allows it this
-once, and lifts a hold.
+max_delete_percent allow, nothing is synced. --allow-deletions allows the
+deletions this once, and lifts a hold.
 
 The sync runs on the host, as the systemd unit mirrorform-sync-NAME.service. It
 continues if the connection is lost or you interrupt the command, and --follow
