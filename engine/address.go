@@ -2,20 +2,20 @@ package engine
 
 import "strings"
 
-// Address says which resource is meant. In text it is HOST/TYPE.NAME or HOST/TYPE.NAME["KEY"]; of
-// the parts that a block expands to (a mirror's), HOST/TYPE.NAME.PART or
-// HOST/TYPE.NAME.PART["KEY"]. On a host, as in its manifest, it has no host: TYPE.NAME.
-// ParseAddress and String are the only places that know the text.
+// Address identifies a resource. As text it is HOST/TYPE.NAME or HOST/TYPE.NAME["KEY"]. A part of a
+// block that expands to several resources (mirror) is HOST/TYPE.NAME.PART or
+// HOST/TYPE.NAME.PART["KEY"]. Without a host, as in a host's manifest, it is TYPE.NAME. Only
+// ParseAddress and String know this syntax.
 type Address struct {
-	Host string // its name: fra1, or edge["ams"] of a host block with for_each
-	Type string // a resource type, or that of a block that expands to parts: mirror
+	Host string // the host's name: fra1, or edge["ams"] of a host block with for_each
+	Type string // a resource type, or the type of a block that expands to parts: mirror
 	Name string // the block's label
-	Part string // of what the block expands to: cron; or ""
-	Key  string // of for_each; on host local the host that a mirror's part is for; or ""
+	Part string // the part of an expanded block (cron), or ""
+	Key  string // the for_each key; on host local, the host that a mirror's part is for; or ""
 }
 
-// ParseAddress reads an address with its host. Below the host there may be nothing. ok is false
-// where that is not of the form: then only Host is set.
+// ParseAddress parses an address with a host; a host alone is valid too. If the rest is not a valid
+// address, ok is false and only Host is set.
 func ParseAddress(text string) (a Address, ok bool) {
 	a.Host = text[:hostEnd(text)]
 	if a.Host == text {
@@ -26,7 +26,7 @@ func ParseAddress(text string) (a Address, ok bool) {
 	return local, ok
 }
 
-// ParseLocal reads an address without its host. Where ok is false the Address is zero.
+// ParseLocal parses an address without its host. If ok is false, the Address is zero.
 func ParseLocal(text string) (a Address, ok bool) {
 	if i := strings.IndexByte(text, '['); i >= 0 {
 		if a.Key, ok = parseIndex(text[i:]); !ok {
@@ -50,7 +50,7 @@ func ParseLocal(text string) (a Address, ok bool) {
 	return a, true
 }
 
-// String writes the address; without Host it is as manifests have it.
+// String returns the address as text. Without Host it is the form that manifests use.
 func (a Address) String() string {
 	var b strings.Builder
 	b.WriteString(a.Host)
@@ -69,21 +69,22 @@ func (a Address) String() string {
 	return b.String()
 }
 
-// Block is the address of the block that the resource comes from, without its key.
+// Block returns the address of the block that declares the resource, without its key.
 func (a Address) Block() Address { return Address{Host: a.Host, Type: a.Type, Name: a.Name} }
 
-// OnHost puts an address that has no host on one.
+// OnHost returns the full address of an address without a host.
 func OnHost(host, local string) string { return host + "/" + local }
 
-// Local is an address without its host, as manifests have it.
+// Local returns an address without its host, the form that manifests use.
 func Local(address string) string {
 	return strings.TrimPrefix(address[hostEnd(address):], "/")
 }
 
-// HostOf is the host of an address.
+// HostOf returns the host of an address.
 func HostOf(address string) string { return address[:hostEnd(address)] }
 
-// hostEnd is the index of the slash that ends the host's name; a for_each key may hold slashes.
+// hostEnd returns the index of the slash that ends the host's name. A for_each key may contain
+// slashes, so those in quotes do not count.
 func hostEnd(address string) int {
 	quoted := false
 	for i := 0; i < len(address); i++ {
@@ -99,20 +100,20 @@ func hostEnd(address string) int {
 	return len(address)
 }
 
-// Within reports whether a resource's address is the given one or below it: "fra1/mirror.almalinux"
-// has every part of that mirror below it, "fra1" all that is on the host, "fra1/file" all files
-// there.
+// Within reports whether an address equals above or lies below it: every part of a mirror is within
+// "fra1/mirror.almalinux", every resource of a host within "fra1", every file of a host within
+// "fra1/file".
 func Within(address, above string) bool {
 	rest, ok := strings.CutPrefix(address, above)
 	return ok && (rest == "" || strings.ContainsRune("/.[", rune(rest[0])))
 }
 
-// Index is a for_each key as addresses write it: ["KEY"].
+// Index returns a for_each key as addresses contain it: ["KEY"].
 func Index(key string) string {
 	return `["` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(key) + `"]`
 }
 
-// parseIndex reads what Index writes.
+// parseIndex parses the output of Index.
 func parseIndex(text string) (key string, ok bool) {
 	inner, opens := strings.CutPrefix(text, `["`)
 	inner, closes := strings.CutSuffix(inner, `"]`)

@@ -15,9 +15,9 @@ type Attribute struct {
 	Sensitive bool
 }
 
-// Attributes returns the attributes of a state (*S of a Type) that are set, in the order in which the type declares them.
-// Fields that the configuration sets and fields that the type derives for plans are both there. Where any attribute is sensitive,
-// derived ones count as sensitive too, since they are made from it.
+// Attributes returns the attributes of a state (*S of a Type) that are set, in the order in which
+// the type declares them: fields that the configuration sets, and fields that the type derives for
+// plans. If any attribute is sensitive, all derived ones are too, since they are computed from it.
 func Attributes(state any, sensitive map[string]bool) []Attribute {
 	if state == nil {
 		return nil
@@ -38,10 +38,9 @@ func Attributes(state any, sensitive map[string]bool) []Attribute {
 	return list
 }
 
-var fieldLists sync.Map // from reflect.Type to what fieldsOf returns
+var fieldLists sync.Map // from reflect.Type to the result of fieldsOf
 
-// fieldsOf lists the fields of a state in the order of their declaration, those of embedded structs
-// among them.
+// fieldsOf returns the fields of a state in declaration order, including those of embedded structs.
 func fieldsOf(t reflect.Type) []reflect.StructField {
 	if list, ok := fieldLists.Load(t); ok {
 		return list.([]reflect.StructField)
@@ -59,7 +58,7 @@ func attributeName(f reflect.StructField) (name string, derived bool) {
 	return name, true
 }
 
-// plain takes pointers away; it tells whether the value is set.
+// plain dereferences pointers. The bool reports whether the value is set.
 func plain(v reflect.Value) (any, bool) {
 	if v.Kind() == reflect.Pointer {
 		if v.IsNil() {
@@ -70,8 +69,8 @@ func plain(v reflect.Value) (any, bool) {
 	return v.Interface(), !v.IsZero()
 }
 
-// compareAttributes returns the attributes of have and want that say what a change does: of what is found, what is managed, and what is shown
-// wherever it is found.
+// compareAttributes returns the attributes that a plan shows for a change. Of the found ones it
+// keeps those that are managed, and those tagged to be shown wherever they are found.
 func compareAttributes(want, have any, sensitive map[string]bool) (before, after []Attribute) {
 	before, after = Attributes(have, sensitive), Attributes(want, sensitive)
 	if want == nil || have == nil {
@@ -84,7 +83,8 @@ func compareAttributes(want, have any, sensitive map[string]bool) (before, after
 	return slices.DeleteFunc(before, func(a Attribute) bool { return !shown[a.Name] }), after
 }
 
-// attributesShownWhereFound are those with a tag `plan:"name,found"`: what lies where something else is wanted.
+// attributesShownWhereFound returns the attributes with a tag `plan:"name,found"`. They describe
+// what occupies the place where something else is wanted.
 func attributesShownWhereFound(state any) map[string]bool {
 	names := map[string]bool{}
 	for _, f := range fieldsOf(reflect.Indirect(reflect.ValueOf(state)).Type()) {
@@ -95,8 +95,8 @@ func attributesShownWhereFound(state any) map[string]bool {
 	return names
 }
 
-// Plain turns the value of an Attribute into bool, int64, uint64, float64, string, []any and map[string]any, with the names that
-// the configuration has for fields.
+// Plain converts the value of an Attribute to bool, int64, uint64, float64, string, []any or
+// map[string]any. Struct fields get their names in the configuration.
 func Plain(v any) any { return plainReflect(reflect.ValueOf(v)) }
 
 func plainReflect(v reflect.Value) any {

@@ -5,48 +5,46 @@ import (
 	"slices"
 )
 
-// CompositeType is a type of blocks that stand for several resources, such as mirror. S is the
-// struct that such a block fills. Its methods read nothing but their arguments, which they leave as
-// they are.
+// CompositeType is the type of blocks that expand to several resources, such as mirror. S is the
+// struct that such a block decodes into. Its methods are pure and must not change their arguments.
 type CompositeType[S any] interface {
-	// Expand returns the resources that a block with that label stands for on one host, or what is
-	// wrong with the block. A problem's Attribute is the path of an attribute of the block, with
-	// dots: "storage.path". Any problem that is an error leaves no parts. It works with zero facts,
-	// too.
+	// Expand returns the resources of a block with this label on one host, or the problems of the
+	// block. A problem's Attribute is the dotted path of the block's attribute: "storage.path". If any
+	// problem is an error, no parts are used. Expand must accept zero facts (validate has no others).
 	Expand(r *Registry, label string, spec *S, site Site) ([]Part, []Problem)
 	// OnLocal reports whether a block may have parts on host local.
 	OnLocal(spec *S) bool
 }
 
-// Site is what an expansion has to know of a block's host.
+// Site describes the host of a block.
 type Site struct {
 	Target  Target
-	Address string // as configured
+	Address string // the host's address, as configured
 	Dir     string // absolute path of the configuration's directory
 }
 
-// Part is one resource that a block expands to.
+// Part is one resource of an expanded block.
 type Part struct {
-	Name      string   // the last part of its address: HOST/COMPOSITE.LABEL.NAME
-	Local     bool     // it is on host local, at local/COMPOSITE.LABEL.NAME["HOST"]
+	Name      string   // the last part of the address: HOST/COMPOSITE.LABEL.NAME
+	Local     bool     // on host local instead, as local/COMPOSITE.LABEL.NAME["HOST"]
 	Type      string   // resource type
-	State     any      // *S of that type
+	State     any      // *S of Type
 	DependsOn []string // names of other parts on the same host
-	Keep      string   // why destroy leaves it alone unless named
-	Data      any      // what commands read of it, where they need more than State: see Resource.Data
+	Keep      string   // why destroy keeps it unless it is named
+	Data      any      // what commands need beyond State: see Resource.Data
 }
 
-// Composite is a registered CompositeType with its block's Go type put aside. Every spec is a *S of
-// its type.
+// Composite is a registered CompositeType without its type parameter. Every spec is a *S of the
+// type.
 type Composite struct {
 	Name    string
-	New     func() any // a new zero spec
+	New     func() any // returns a zero spec
 	Expand  func(r *Registry, label string, spec any, site Site) ([]Part, []Problem)
 	OnLocal func(spec any) bool
 }
 
-// RegisterComposite adds a composite type. Its name is that of its blocks. Registering a name twice
-// is a bug.
+// RegisterComposite adds a composite type. name is the type of its blocks. Registering a name twice
+// is a bug and panics.
 func RegisterComposite[S any](r *Registry, name string, t CompositeType[S]) {
 	if r.composites == nil {
 		r.composites = map[string]*Composite{}
@@ -64,7 +62,7 @@ func RegisterComposite[S any](r *Registry, name string, t CompositeType[S]) {
 	}
 }
 
-// Composite returns the composite type of that name, or nil.
+// Composite returns the composite type with this name, or nil.
 func (r *Registry) Composite(name string) *Composite { return r.composites[name] }
 
 // CompositeNames returns the names of the composite types, sorted.

@@ -7,9 +7,11 @@ import (
 	"fmt"
 )
 
-// Saved plans and manifests are JSON documents with a checksum in them: the SHA-256 of the document as compact JSON with an empty checksum.
+// Saved plans and manifests are JSON documents that contain their own checksum: the SHA-256 of the
+// document as compact JSON with an empty checksum.
 
-// digestJSON is the SHA-256, in hex, of a value as compact JSON. what names it in errors.
+// digestJSON returns the SHA-256, in hex, of a value as compact JSON. what names the value in
+// errors.
 func digestJSON(what string, v any) (string, error) {
 	text, err := json.Marshal(v)
 	if err != nil {
@@ -23,7 +25,8 @@ func digestText(text []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// asRead is a document as it will be read, which is what its checksum has to be of: JSON has no strings that are not UTF-8.
+// asRead returns a document as a reader will decode it. The checksum is computed from that form,
+// since encoding replaces invalid UTF-8 in strings.
 func asRead[T any](what string, v *T) (*T, error) {
 	text, err := json.Marshal(v)
 	if err != nil {
@@ -36,7 +39,7 @@ func asRead[T any](what string, v *T) (*T, error) {
 	return read, nil
 }
 
-// writeDocument is a document as JSON for a file, with a newline at its end.
+// writeDocument encodes a document as JSON for a file, with a final newline.
 func writeDocument(what string, v any, indent string) ([]byte, error) {
 	text, err := json.MarshalIndent(v, "", indent)
 	if err != nil {

@@ -6,14 +6,14 @@ import (
 	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
-// HostFacts is what a host says of itself.
+// HostFacts are the facts of one host.
 type HostFacts struct {
 	Host  string
-	Facts *wire.Facts // nil when Err is not
-	Err   error       // the host could not be reached
+	Facts *wire.Facts // nil when Err is set
+	Err   error       // why the host is unreachable
 }
 
-// Facts asks hosts for their facts. Nothing is locked or changed.
+// Facts collects the facts of hosts. It locks and changes nothing.
 func (f *Fleet) Facts(ctx context.Context, hosts []Host) []HostFacts {
 	list := make([]HostFacts, len(hosts))
 	group := f.group()
@@ -32,6 +32,6 @@ func (f *Fleet) Facts(ctx context.Context, hosts []Host) []HostFacts {
 			return nil
 		})
 	}
-	_ = group.Wait() // each keeps its own error
+	_ = group.Wait() // each host keeps its own error
 	return list
 }

@@ -1,8 +1,9 @@
 package engine
 
-// Select returns the resources that the addresses mean, with everything they need, in the order given. An address means the
-// resource of that address, and those below it: "fra1/mirror.almalinux" means every part of that mirror, "fra1" the whole host.
-// With no addresses everything is selected.
+// Select returns the resources that the addresses select, with everything that they need, in the
+// given order. An address selects the resource with that address and those below it:
+// "fra1/mirror.almalinux" selects every part of that mirror, "fra1" the whole host. Without
+// addresses, everything is selected.
 func Select(t Target, resources []*Resource, addresses []string) []*Resource {
 	if len(addresses) == 0 {
 		return resources

@@ -1,8 +1,9 @@
-// Package engine turns wanted states into plans, and plans into what hosts do.
+// Package engine makes plans from wanted states and applies them to hosts.
 //
-// Data flows one way: the configuration gives each host's wanted resources; a resource type says what to ask the host
-// about them; the answers become found states; Diff compares the two and returns steps; a Plan holds the steps of all hosts; Apply
-// performs them over a Session. Resource types are pure: none touches a connection, a file or a clock.
+// Data flows one way: the configuration provides the wanted resources of each host; a resource type
+// asks the host about them; the answers become found states; Diff compares the two and returns
+// steps; a Plan contains the steps of all hosts; Apply performs them over a Session. Resource types
+// are pure: they never use a connection, a file or a clock.
 package engine
 
 import (
@@ -11,148 +12,153 @@ import (
 	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
-// Target is the host that a resource is on, as resource types see it. With validate, before any
-// host was reached, Facts is zero and Records is empty.
+// Target is the host of a resource, as resource types see it. In validate, before any host is
+// reached, Facts is zero and Records is empty.
 type Target struct {
 	Name    string
 	Facts   wire.Facts
-	Helper  string             // SHA-256 of the host's helper, in hex: see wire.WriteOp.Program
-	Records []Record           // what the host's manifest holds, of all configurations
-	own     map[string]*Record // those of this configuration, by address
+	Helper  string             // SHA-256 of the host's helper, in hex, see wire.WriteOp.Program
+	Records []Record           // the host's manifest, with the entries of all configurations
+	own     map[string]*Record // the entries of this configuration, by address
 }
 
-// Type is a resource type. S is the state of one resource: the same struct is what is wanted and
-// what is found.
+// Type is a resource type. S is the state of one resource: wanted and found states have the same
+// struct.
 //
-// Fields of S with an `hcl:"name"` or `hcl:"name,optional"` tag are what a configuration sets; in
-// addition `id:"true"` marks those that say which thing on the host is meant: they are always
-// printed, so they cannot be sensitive. Fields with a `plan:"name"` tag are derived, and shown in
-// plans; with `plan:"name,found"` also where only the found state has them. Fields with a
-// `remember:"name"` tag are kept in the host's manifest, see Settler. A nil pointer, empty string,
-// slice or map in a wanted state is not managed.
+// A configuration sets the fields of S with an `hcl:"name"` or `hcl:"name,optional"` tag. An
+// additional `id:"true"` marks those that identify the thing on the host: they are always printed,
+// so they cannot be sensitive. Fields with a `plan:"name"` tag are derived, and plans show them;
+// with `plan:"name,found"`, also if only the found state has them. Fields with a `remember:"name"`
+// tag are stored in the host's manifest, see Settler. An attribute is not managed if the wanted
+// state has a nil pointer, empty string, slice or map.
 //
-// Saved plans have digests of all fields, exported or not, but for those with a `fingerprint:"-"`
-// tag: what changes by itself, and content that is not managed.
+// Saved plans contain digests of all fields, exported or not, except those with a `fingerprint:"-"`
+// tag: values that change by themselves, and content that is not managed.
 //
-// A nil *S means absent. What is wanted is completed once (Completer), and Ask, Read, Diff, Settle
-// and Check get that. Keys, Validate and the rest get it as the configuration has it. All methods
-// are pure and must not keep or change what they are given.
+// A nil *S means absent. A wanted state is completed once (Completer), and Ask, Read, Diff, Settle
+// and Check receive the completed state. Keys, Validate and the other methods receive it as
+// configured. All methods are pure, and must not keep or change their arguments.
 type Type[S any] interface {
-	// Keys names what the resource is on the host and what must be there before it.
-	// Two resources of a host that provide the same key are an error.
+	// Keys returns what the resource is on the host, and what must exist before it. Two resources of a
+	// host that provide the same key are an error.
 	Keys(t Target, want *S) (provides, needs []Key)
-	// Validate tells what is wrong with a wanted state whatever the host is. It may be called with zero facts.
+	// Validate returns problems of a wanted state that exist on every host. Facts may be zero.
 	Validate(want *S) []Problem
 	// Ask returns the questions that Read needs answered.
 	Ask(t Target, want *S) []wire.Query
-	// Read makes the found state out of the answers; nil when there is nothing.
+	// Read returns the found state from the answers, or nil if the resource is absent.
 	Read(t Target, want *S, got Answers) (*S, error)
-	// Diff returns the steps from have to want: a nil have creates, a nil want removes, equal states need none. What want leaves unset is not compared.
+	// Diff returns the steps from have to want. A nil have creates, a nil want removes, and equal
+	// states need no steps. Unset fields of want are not compared.
 	Diff(t Target, want, have *S) []Step
 }
 
 // Completer is a Type whose wanted state has defaults, or fields derived from others (the text of a
-// generated file). Completing a completed or found state changes nothing.
+// generated file). Completing a completed or found state must not change it.
 type Completer[S any] interface {
 	// Complete returns a completed copy of want.
 	Complete(t Target, want *S) *S
 }
 
-// Checker is a Type that can find, once the host has answered, that a wanted state must not be brought about there.
-// A problem that is an error stops the host's plan before anything is written on that host.
+// Checker is a Type that can find problems of a wanted state once the host has answered. A problem
+// that is an error stops the host's plan before anything is changed.
 type Checker[S any] interface {
 	Check(t Target, want, have *S) []Problem
 }
 
-// Follower is a Type that has to act when other resources change (a service whose configuration file is replaced).
+// Follower is a Type that must act when other resources change: a service whose configuration file
+// is replaced.
 type Follower[S any] interface {
 	// Follows returns the keys of those resources.
 	Follows(t Target, want *S) []Key
-	// Stale returns have as it will be once one of them has changed.
+	// Stale returns have as it is after one of them has changed.
 	Stale(want, have *S) *S
 }
 
-// Reader is a Type that reads what other resources make once it acts: a service reads its
-// configuration when it starts.
+// Reader is a Type that reads what other resources create: a service reads its configuration when
+// it starts.
 type Reader[S any] interface {
-	// Reads returns their keys. What provides one of them, or a path below it, comes first, unless
-	// it needs this resource itself or reads it as well.
+	// Reads returns the keys of those resources. A resource that provides one of them, or a path below
+	// it, comes first, unless it needs this resource or reads it too.
 	Reads(t Target, want *S) []Key
 }
 
-// Loader is a Type whose last steps have a unit load what its first ones write, and start it where
-// it does not run (a web server's site). The unit's resource comes after it, since a unit that does
-// not run may not start before it is written.
+// Loader is a Type whose last steps make a unit load what the first ones write, and start it if it
+// is not running (the site of a web server). The unit's resource comes after it, since the unit may
+// fail to start before the file exists.
 type Loader[S any] interface {
-	// Loads returns the keys of the units. They are also among those that it needs: they are not
-	// removed while it stays.
+	// Loads returns the keys of the units. Keys must return them as needs too, so that the units are
+	// not removed before this resource.
 	Loads(t Target, want *S) []Key
 }
 
-// Container is a Type of what can only be removed once what is in it is gone (a directory).
+// Container is a Type that can be removed only when it is empty: a directory.
 type Container[S any] interface {
-	// Without returns have as it will be without the paths for which gone is true.
+	// Without returns have without the paths for which gone returns true.
 	Without(have *S, gone func(path string) bool) *S
 }
 
-// Risky is a Type that knows which of its changes can cut the operator off. Of other types the
-// engine judges by the paths, units, accounts and packages that the steps are about.
+// Risky is a Type that knows which of its changes may cut the connection. For other types, the
+// engine decides by the paths, units, accounts and packages of the steps.
 type Risky[S any] interface {
-	// Risk names what may be cut, in a few words, or returns "". want is nil for a removal, have
-	// for a creation.
+	// Risk returns what may be cut off, in a few words, or "". want is nil for a removal, have for a
+	// creation.
 	Risk(want, have *S) string
 }
 
-// Irreplaceable is a Type of which some resources hold what is lost when they are removed and made anew.
+// Irreplaceable is a Type of which some resources would lose data if they were removed and
+// recreated.
 type Irreplaceable[S any] interface {
-	// Irreplaceable says why a resource must not be replaced, in a few words, or returns "".
+	// Irreplaceable returns why a resource must not be replaced, in a few words, or "".
 	Irreplaceable(want, have *S) string
 }
 
-// Generator is a Type some of whose resources are files that nobody but mirrorform writes.
-// Manifests of format 1 do not say what mirrorform made: such a file counts as made.
+// Generator is a Type of which some resources are files that only mirrorform writes. Manifests of
+// format 1 do not record what mirrorform made, so such files count as made.
 type Generator[S any] interface {
 	Generated(state *S) bool
 }
 
-// Discreet is a state that differs when secrets go into it.
+// Discreet is a state that changes when it contains secrets.
 type Discreet interface {
 	HoldsSecret()
 }
 
-// Keeper is a Type whose resources hold what cannot be brought back. Destroy leaves them alone unless one is named.
+// Keeper is a Type whose resources cannot be restored once removed. Destroy keeps them unless they
+// are named.
 type Keeper interface {
-	// Keep says why, in a few words: "its files would be lost".
+	// Keep returns the reason in a few words: "its files would be lost".
 	Keep() string
 }
 
-// Key names a thing on a host: "path:/etc/motd", "user:mirror", "package:rsync", "unit:cron.service".
+// Key identifies a thing on a host: "path:/etc/motd", "user:mirror", "package:rsync",
+// "unit:cron.service".
 type Key string
 
-// The kinds of keys. A need of a path is met by whatever provides that path or one above it.
+// The kinds of keys. A resource meets the need of a path if it provides that path or one above it.
 
-// PathKey is the key of an absolute path.
+// PathKey returns the key of an absolute path.
 func PathKey(path string) Key { return Key("path:" + path) }
 
-// UserKey is the key of a user account.
+// UserKey returns the key of a user account.
 func UserKey(name string) Key { return Key("user:" + name) }
 
-// GroupKey is the key of a group.
+// GroupKey returns the key of a group.
 func GroupKey(name string) Key { return Key("group:" + name) }
 
-// PackageKey is the key of a package, by the name it has on that host.
+// PackageKey returns the key of a package, by its name on that host.
 func PackageKey(name string) Key { return Key("package:" + name) }
 
-// UnitKey is the key of a systemd unit, with its suffix.
+// UnitKey returns the key of a systemd unit, with its suffix.
 func UnitKey(name string) Key { return Key("unit:" + name) }
 
-// DeviceKey is the key of a block device's content.
+// DeviceKey returns the key of a block device's content.
 func DeviceKey(path string) Key { return Key("device:" + path) }
 
-// MountKey is the key of a mount point. What lies below a mount point needs it.
+// MountKey returns the key of a mount point. Everything below the mount point needs it.
 func MountKey(path string) Key { return Key("mount:" + path) }
 
-// Severity tells an error from a warning.
+// Severity distinguishes errors and warnings.
 type Severity int
 
 // The severities.
@@ -168,14 +174,15 @@ func (s Severity) String() string {
 	return "error"
 }
 
-// Problem is something wrong with a resource: a diagnostic without its place, which the configuration adds.
+// Problem is a problem of a resource: a diagnostic without its source position, which the
+// configuration adds.
 type Problem struct {
 	Severity  Severity
 	Attribute string // the attribute it is about, or ""
 	Summary   string // one line: what is wrong
 	Detail    string // what to do about it
-	// Plain says that it quotes no value, so that it is shown of resources with sensitive values,
-	// too.
+	// Plain means that the text quotes no values, so that it is shown even for resources with
+	// sensitive values.
 	Plain bool
 }
 
@@ -186,27 +193,27 @@ func (p Problem) String() string {
 	return p.Summary + ": " + p.Detail
 }
 
-// Errorf is a Problem that is an error.
+// Errorf returns a Problem that is an error.
 func Errorf(attribute, format string, args ...any) Problem {
 	return Problem{Severity: Error, Attribute: attribute, Summary: fmt.Sprintf(format, args...)}
 }
 
-// Step is one thing that a plan does on a host, as data.
+// Step is one action of a plan on a host, as data.
 type Step struct {
-	Summary string // as plans print it: "write /etc/motd"; it never holds a value that may be secret
+	Summary string // as plans print it: "write /etc/motd"; never contains a value that may be secret
 	Do      wire.Op
-	Undo    *wire.Op // what takes it back
-	Final   string   // where Undo is nil: why it cannot be taken back
+	Undo    *wire.Op // the operation that undoes Do
+	Final   string   // if Undo is nil: why Do cannot be undone
 }
 
-// Answers holds what a host answered.
+// Answers are the answers of a host.
 type Answers struct {
 	byKey map[string]wire.Answer
-	// prints holds the fingerprint of each path that was asked about.
+	// prints has the fingerprint of each path that was asked about.
 	prints map[string]string
 }
 
-// NewAnswers pairs queries with their answers, which stand in the same order.
+// NewAnswers pairs queries with their answers, which are in the same order.
 func NewAnswers(queries []wire.Query, answers []wire.Answer) (Answers, error) {
 	if len(queries) != len(answers) {
 		return Answers{}, fmt.Errorf("%d answers to %d questions", len(answers), len(queries))
@@ -221,7 +228,7 @@ func NewAnswers(queries []wire.Query, answers []wire.Answer) (Answers, error) {
 	return a, nil
 }
 
-// answer finds the field of q's answer that pick selects.
+// answer returns the field of q's answer that pick selects.
 func answer[T any](a Answers, q wire.Query, pick func(wire.Answer) *T) (T, error) {
 	var none T
 	got, ok := a.byKey[q.Key()]
@@ -233,7 +240,7 @@ func answer[T any](a Answers, q wire.Query, pick func(wire.Answer) *T) (T, error
 	}
 	v := pick(got)
 	if v == nil {
-		return none, fmt.Errorf("%s: the answer is of another kind", q.Key())
+		return none, fmt.Errorf("%s: the answer has a different type", q.Key())
 	}
 	return *v, nil
 }
