@@ -7,33 +7,33 @@ import (
 	"strings"
 )
 
-// Record is what a host's manifest holds about one resource, as resource types see it.
+// Record is the entry of one resource in a host's manifest, as resource types see it.
 type Record struct {
-	Address       string // on the host, without the host: "mirror.almalinux.directory"
+	Address       string // without the host: "mirror.almalinux.directory"
 	Configuration string // ID of the configuration that manages it
-	Own           bool   // it is this run's configuration
+	Own           bool   // it belongs to this run's configuration
 	Type          string
-	// State is a *S of the type, with the attributes that the manifest holds and what the type
-	// remembers; nil where this version does not know the type or cannot read the state.
+	// State is a *S of the type, with the attributes of the manifest and what the type remembers. It
+	// is nil if this version does not know the type or cannot read the state.
 	State any
 	Keep  string // see Resource.Keep
-	Made  bool   // mirrorform made it; else it was there before
+	Made  bool   // mirrorform made it; otherwise it existed before
 }
 
-// Settler is a Type some of whose attributes are decided once, by what the host answers before the
-// first apply, and remembered from then on.
+// Settler is a Type with attributes that are decided once, by the host's answers before the first
+// apply, and remembered after that.
 //
-// What is decided lies in fields with a `remember:"name"` tag: after an apply the manifest holds
-// their values, and every later wanted state begins with them, unless the configuration sets them.
-// With `remember:"name,first"` it is the value from before the apply's first step.
+// These are fields with a `remember:"name"` tag. The manifest records their values after an apply,
+// and every later wanted state starts with them, unless the configuration sets them. With
+// `remember:"name,first"` the recorded value is the one before the first step of the apply.
 type Settler[S any] interface {
-	// Settle returns a copy of want, which is completed, with what the answers decide. It is
-	// completed again after that: derived fields that no longer hold are left empty. prior is the
-	// resource's own entry in the manifest; nil: it is new.
+	// Settle returns a copy of want, which is completed, with the values that the answers decide. The
+	// engine completes the copy again, so Settle must clear derived fields that have become invalid.
+	// prior is the entry of the resource in the manifest; nil: the resource is new.
 	Settle(t Target, want *S, prior *Record, got Answers) *S
 }
 
-// know gives a target what a manifest holds.
+// know sets the records of a target from a manifest.
 func (t *Target) know(m *Manifest, types *Registry, configuration string) {
 	t.Records, t.own = make([]Record, len(m.Resources)), map[string]*Record{}
 	for i := range m.Resources {
@@ -48,7 +48,7 @@ func (t *Target) know(m *Manifest, types *Registry, configuration string) {
 	}
 }
 
-// record is the entry of a resource of this configuration, or nil.
+// record returns the entry of a resource of this configuration, or nil.
 func (t Target) record(r *Resource) *Record {
 	if e := t.own[Local(r.Address)]; e != nil && e.Type == r.Kind.Name {
 		return e
@@ -56,8 +56,8 @@ func (t Target) record(r *Resource) *Record {
 	return nil
 }
 
-// recall returns a state with the fields that it does not set and that an earlier state of its type
-// remembers. It is a copy where it differs.
+// recall fills unset fields of a state with values that an earlier state of the same type
+// remembers. If it changes anything, it returns a copy.
 func recall(state, earlier any) any {
 	if state == nil || earlier == nil {
 		return state
@@ -80,8 +80,8 @@ func recall(state, earlier any) any {
 	return to.Interface()
 }
 
-// eachRemembered calls each for the fields of a state that have a `remember:"name"` tag; first is
-// whether it is `remember:"name,first"`.
+// eachRemembered calls each for the fields of a state with a `remember:"name"` tag. first is true
+// for `remember:"name,first"`.
 func eachRemembered(state any, each func(i int, name string, first bool, v reflect.Value)) {
 	v := reflect.ValueOf(state).Elem()
 	for i := range v.NumField() {
@@ -91,8 +91,8 @@ func eachRemembered(state any, each func(i int, name string, first bool, v refle
 	}
 }
 
-// remember enters what a type remembers: of the wanted state, which the host's answers have
-// settled, or else of what was found. first is the wanted state before the first step.
+// remember records what a type remembers, from the first of: the wanted state before the first step
+// (only fields tagged "first"), the settled wanted state, the found state.
 func (m *Managed) remember(first, want, have any) error {
 	var err error
 	take := func(state any, before bool) {

@@ -7,14 +7,14 @@ import (
 	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
-// Registry holds resource types by name.
+// Registry contains resource types by name.
 type Registry struct {
 	kinds      map[string]*Kind
 	composites map[string]*Composite
 }
 
-// Kind is a registered Type with its state's Go type put aside: what the rest of the program handles.
-// Every state it takes or gives is a *S of its Type, or an untyped nil.
+// Kind is a registered Type without its type parameter, which the rest of the program uses. Every
+// state that it takes or returns is a *S of its Type, or an untyped nil.
 type Kind struct {
 	Name string
 	// New returns a new zero state.
@@ -24,7 +24,7 @@ type Kind struct {
 	ask      func(t Target, want any) []wire.Query
 	read     func(t Target, want any, got Answers) (any, error)
 	diff     func(t Target, want, have any) []Step
-	settles  bool // it is a Settler
+	settles  bool // the type is a Settler
 	settle   func(t Target, want any, prior *Record, got Answers) any
 	complete func(t Target, want any) any
 	check    func(t Target, want, have any) []Problem
@@ -34,14 +34,14 @@ type Kind struct {
 	loads    func(t Target, want any) []Key
 	without  func(have any, gone func(string) bool) any // nil unless it is a Container
 	risk     func(want, have any) string                // nil unless it is Risky
-	// generated says that nobody but mirrorform writes such a file.
+	// generated reports whether the file is one that only mirrorform writes.
 	generated func(state any) bool
 	keep      string
-	// irreplaceable says why a resource must not be replaced, or "".
+	// irreplaceable returns why a resource must not be replaced, or "".
 	irreplaceable func(want, have any) string
 }
 
-// Register adds a type. Registering a name twice is a bug.
+// Register adds a type. Registering a name twice is a bug and panics.
 func Register[S any](r *Registry, name string, t Type[S]) {
 	if r.kinds == nil {
 		r.kinds = map[string]*Kind{}
@@ -54,7 +54,7 @@ func Register[S any](r *Registry, name string, t Type[S]) {
 	r.kinds[name] = k
 }
 
-// newKind is a type with what every type has.
+// newKind returns a Kind with the methods that every type has.
 func newKind[S any](name string, t Type[S]) *Kind {
 	return &Kind{
 		Name:     name,
@@ -83,7 +83,7 @@ func newKind[S any](name string, t Type[S]) *Kind {
 	}
 }
 
-// extend adds what a type may have besides.
+// extend adds the optional methods of a type.
 func extend[S any](k *Kind, t Type[S]) {
 	if c, ok := t.(Settler[S]); ok {
 		k.settles = true
@@ -129,7 +129,7 @@ func extend[S any](k *Kind, t Type[S]) {
 	}
 }
 
-// stateOf is a state of which the engine knows no more than that it is one.
+// stateOf converts a state to its type.
 func stateOf[S any](v any) *S {
 	if v == nil {
 		return nil
@@ -137,7 +137,7 @@ func stateOf[S any](v any) *S {
 	return v.(*S)
 }
 
-// Kind returns the type of that name, or nil. A nil registry has none.
+// Kind returns the type with this name, or nil. A nil registry is empty.
 func (r *Registry) Kind(name string) *Kind {
 	if r == nil {
 		return nil
@@ -155,37 +155,38 @@ func (r *Registry) Names() []string {
 	return names
 }
 
-// Validate tells what is wrong with a wanted state whatever the host is.
+// Validate returns problems of a wanted state that exist on every host.
 func (k *Kind) Validate(want any) []Problem { return k.validate(want) }
 
-// Keys names what a resource is on the host and what must be there before it.
+// Keys returns what a resource is on the host, and what must exist before it.
 func (k *Kind) Keys(t Target, want any) (provides, needs []Key) { return k.keys(t, want) }
 
-// Follows returns the keys of the resources that it acts upon when they change.
+// Follows returns the keys of the resources that this one acts on when they change.
 func (k *Kind) Follows(t Target, want any) []Key { return k.follows(t, want) }
 
-// Stale returns have as it will be once one of those has changed.
+// Stale returns have as it is after one of those has changed.
 func (k *Kind) Stale(want, have any) any { return k.stale(want, have) }
 
-// Ask returns the questions that Read needs answered about a complete want.
+// Ask returns the questions whose answers Read needs. want is completed.
 func (k *Kind) Ask(t Target, want any) []wire.Query { return k.ask(t, want) }
 
 // Settles reports whether the type is a Settler.
 func (k *Kind) Settles() bool { return k.settles }
 
-// Settle returns want with what the answers decide; want itself where the type is not a Settler.
+// Settle returns want with the values that the answers decide, or want itself if the type is not a
+// Settler.
 func (k *Kind) Settle(t Target, want any, prior *Record, got Answers) any {
 	return k.settle(t, want, prior, got)
 }
 
-// Check returns what must not be brought about on the host as it was found.
+// Check returns problems of a wanted state on this host.
 func (k *Kind) Check(t Target, want, have any) []Problem { return k.check(t, want, have) }
 
-// Read makes the found state out of the answers; nil when there is nothing.
+// Read returns the found state from the answers, or nil if the resource is absent.
 func (k *Kind) Read(t Target, want any, got Answers) (any, error) { return k.read(t, want, got) }
 
-// requires are the keys that a resource provides, and those that have to stay while it does: a unit
-// can do without a file that it would have loaded.
+// requires returns the keys that a resource provides, and those that must stay while it does.
+// Followed keys are not among them: a unit works without a file that it would load.
 func (k *Kind) requires(t Target, state any) (provides, needs []Key) {
 	provides, needs = k.keys(t, state)
 	follows := k.follows(t, state)
@@ -195,42 +196,42 @@ func (k *Kind) requires(t Target, state any) (provides, needs []Key) {
 // Complete returns a wanted state with its defaults and derived fields.
 func (k *Kind) Complete(t Target, want any) any { return k.complete(t, want) }
 
-// Diff returns the steps from have to a complete want.
+// Diff returns the steps from have to want. want is completed.
 func (k *Kind) Diff(t Target, want, have any) []Step { return k.diff(t, want, have) }
 
 // Resource is one wanted resource on one host.
 type Resource struct {
 	Address   string          // HOST/TYPE.NAME or HOST/mirror.NAME.PART
 	Kind      *Kind           // its type
-	State     any             // *S of its type
+	State     any             // *S of Kind
 	Sensitive map[string]bool // attributes whose values are secret
 	DependsOn []string        // addresses on the same host
 	Source    string          // where it was declared: "fleet.hcl:12"
-	Remove    bool            // it is to be removed
-	Replace   bool            // it is to be removed and made anew, if it is there
-	Orphan    bool            // the host's manifest has it, and the configuration does not any more
-	Keep      string          // why destroy leaves it alone unless named; empty: the type decides
-	Made      bool            // the host's manifest says that mirrorform made it; else it is never removed, only released
-	Shared    string          // why it is not removed though mirrorform made it: something else manages or needs it
-	Purge     bool            // it is removed even where mirrorform did not make it
-	// Data is what a composite type says of the part, for commands that know the type. The engine
-	// hands it on and does not look at it. Orphans have none.
+	Remove    bool            // remove it
+	Replace   bool            // remove and recreate it, if it exists
+	Orphan    bool            // it is in the host's manifest, but no longer in the configuration
+	Keep      string          // why destroy keeps it unless it is named; empty: the type decides
+	Made      bool            // the manifest records that mirrorform made it; others are only released, never removed
+	Shared    string          // why it is kept although mirrorform made it: something else manages or needs it
+	Purge     bool            // remove it even if mirrorform did not make it
+	// Data is what a composite type passes to commands that know it. The engine ignores it, and
+	// orphans have none.
 	Data any
 
-	declared any // of a Settler: State without what the manifest remembers
-	// asked and plain are State and declared, completed: each is made once, when the host is first
-	// asked. State must not change any more then.
+	declared any // for a Settler: State without what the manifest remembers
+	// asked and plain are the completed State and declared. They are computed once, when the host is
+	// first asked, so State must not change after that.
 	asked, plain any
-	// once has the attributes that are sensitive only since the host's manifest has them as
-	// secrets.
+	// once has the attributes that are sensitive only because the host's manifest has them as secrets.
 	once map[string]pastSecret
-	// PreventDestroy refuses every plan that would remove it, even after its block is gone: the manifest keeps it.
+	// PreventDestroy rejects every plan that would remove the resource, even after its block is gone:
+	// it is recorded in the manifest.
 	PreventDestroy bool
-	// Postcondition, where it is not nil, tells what is wrong with the state (*S, or nil) that was found after an apply.
+	// Postcondition, if set, returns problems of the state (*S or nil) that is found after an apply.
 	Postcondition func(found any) []Problem
 }
 
-// completed is the wanted state with its defaults and derived fields.
+// completed returns the wanted state with its defaults and derived fields.
 func (r *Resource) completed(t Target) any {
 	if r.asked == nil {
 		r.asked = r.Kind.complete(t, r.State)
@@ -238,7 +239,7 @@ func (r *Resource) completed(t Target) any {
 	return r.asked
 }
 
-// unsettled is the same without what was remembered.
+// unsettled returns the same without remembered values.
 func (r *Resource) unsettled(t Target) any {
 	if r.declared == nil {
 		return r.completed(t)
@@ -249,7 +250,7 @@ func (r *Resource) unsettled(t Target) any {
 	return r.plain
 }
 
-// Kept says why the resource is not removed unless it is named, or "".
+// Kept returns why the resource is not removed unless it is named, or "".
 func (r *Resource) Kept() string {
 	if r.Keep != "" {
 		return r.Keep

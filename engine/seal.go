@@ -14,29 +14,32 @@ import (
 	"golang.org/x/crypto/argon2"
 )
 
-// sealer makes the digests of one saved plan. They can be compared with those of the same salt, and say nothing else.
+// sealer computes the digests of one saved plan. Digests with the same salt can be compared, and
+// reveal nothing else.
 //
-// What holds a secret is stretched first, by Argon2id with the second set of parameters that RFC 9106, section 4, recommends: whoever has the
-// file pays that for each guess. Each distinct state is stretched by itself and once, so that a difference can be told of the very resource, and a
-// secret that many hosts share costs no more than one.
+// Values with a secret are first stretched by Argon2id, with the second recommended parameters of
+// RFC 9106, section 4: an attacker who has the file pays that cost for each guess. Each distinct
+// state is stretched separately, so that a difference can be attributed to its resource, but only
+// once: a secret that many hosts share costs no more than one.
 type sealer struct {
 	salt []byte
 	mu   sync.Mutex
-	keys map[string][]byte // by what was stretched
+	keys map[string][]byte // by the stretched value
 }
 
 func newSealer(salt string) *sealer {
 	return &sealer{salt: []byte(salt), keys: map[string][]byte{}}
 }
 
-// The parameters of Argon2id.
+// The parameters of Argon2id, see sealer.
 const (
 	argonTime    = 3
 	argonMemory  = 64 << 10 // KiB
 	argonThreads = 4
 )
 
-// seal is the digest of parts, in hex. The label keeps equal values apart, so that nobody sees which hosts share one.
+// seal returns the digest of parts, in hex. The label makes digests of equal values differ, so that
+// nobody can see which hosts share a value.
 func (s *sealer) seal(label string, secret bool, parts ...any) string {
 	encoded := canonical(parts...)
 	key := s.salt
@@ -60,8 +63,9 @@ func (s *sealer) stretch(secret []byte) []byte {
 	return key
 }
 
-// canonical encodes values so that equal ones, and no others, are equal bytes: all fields of structs, exported or not, except those tagged
-// `fingerprint:"-"`; maps by sorted keys; what pointers point to.
+// canonical encodes values so that two encodings are equal exactly if the values are. It includes
+// all fields of structs, exported or not, except those tagged `fingerprint:"-"`; maps in the order
+// of their keys; and the targets of pointers.
 func canonical(values ...any) []byte {
 	var all []byte
 	for _, v := range values {
@@ -76,7 +80,7 @@ func encoding(v reflect.Value) []byte {
 	return b.Bytes()
 }
 
-// encode writes a letter for the kind, then the value, so that no value's encoding begins another's.
+// encode writes a letter for the kind, then the value, so that no encoding is a prefix of another.
 func encode(b *bytes.Buffer, v reflect.Value) {
 	number := func(kind byte, n uint64) {
 		b.WriteByte(kind)
@@ -136,12 +140,12 @@ func encode(b *bytes.Buffer, v reflect.Value) {
 		}
 		b.WriteByte('.')
 	default:
-		panic("engine: a state holds a " + v.Type().String()) // of a resource type: a bug
+		panic("engine: a state holds a " + v.Type().String()) // a bug of a resource type
 	}
 }
 
-// Digest is a digest of parts, in hex, that is slow to guess at: what is in them may hold secrets. The label and the salt keep equal parts of
-// different things apart.
+// Digest returns a digest of parts, in hex, that is slow to guess, since the parts may contain
+// secrets. The label and the salt make digests of equal parts differ.
 func Digest(salt, label string, parts ...any) string {
 	return newSealer(salt).seal(label, true, parts...)
 }

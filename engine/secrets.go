@@ -16,36 +16,36 @@ import (
 	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
-// SensitiveValue stands for every value that is secret.
+// SensitiveValue replaces every secret value in output.
 const SensitiveValue = "(sensitive value)"
 
 const (
-	// shortest is the length from which on a value is looked for, in bytes: less is no secret, and
-	// stands anywhere.
+	// shortest is the minimum length, in bytes, of a value that is hidden. Shorter values occur
+	// everywhere and protect nothing.
 	shortest = 3
-	// partLength is how many letters and digits of a secret, in a row, are hidden wherever they
-	// stand.
+	// partLength is how many consecutive letters and digits of a secret are hidden wherever they
+	// occur.
 	partLength = 8
 )
 
-// Secrets hides secret values in text that hosts and programs send: the values, also with other
-// white space, punctuation, quotes and case, in the spelling of JSON, URLs and HTML, in hexadecimal
-// and base64; and every part of them with at least partLength letters and digits. A program may
-// make something else of a secret, such as a digest, so what it prints about one is not shown at
-// all, see Change.secrets.
+// Secrets hides secret values in text from hosts and programs. It hides a value also with other
+// white space, punctuation, quotes and case; as written by JSON, URLs and HTML; in hexadecimal and
+// base64; and every part with at least partLength letters and digits. A program may transform a
+// secret in other ways, for example into a digest, so output about a secret is not shown at all,
+// see Change.secrets.
 //
-// A nil one hides nothing. Several goroutines may use one at once.
+// A nil *Secrets hides nothing. Secrets is safe for concurrent use.
 type Secrets struct {
-	// Values returns the secrets that are known now.
+	// Values returns the secrets that are known so far.
 	Values func() []string
 
 	mu    sync.Mutex
 	known int
-	words []string // as they are
+	words []string // unchanged
 	forms []string // squeezed
 }
 
-// Hide replaces secrets in a text.
+// Hide replaces secrets in a text by SensitiveValue.
 func (s *Secrets) Hide(text string) string {
 	if s == nil || text == "" {
 		return text
@@ -63,7 +63,7 @@ func (s *Secrets) Hide(text string) string {
 	return m.String()
 }
 
-// HideError is an error whose text has no secret.
+// HideError returns an error whose text contains no secret.
 func (s *Secrets) HideError(err error) error {
 	text := err.Error()
 	if hidden := s.Hide(text); hidden != text {
@@ -80,7 +80,8 @@ type hiddenError struct {
 func (e hiddenError) Error() string { return e.text }
 func (e hiddenError) Unwrap() error { return e.error }
 
-// hideIn hides secrets in what a host says of errors, and that alone: the rest is compared.
+// hideIn hides secrets in the error texts of a message, and nowhere else: the rest is compared, not
+// shown.
 func (s *Secrets) hideIn(m *wire.Message) {
 	var texts []*string
 	if e := m.Event; e != nil {
@@ -106,7 +107,8 @@ func (s *Secrets) hideIn(m *wire.Message) {
 	}
 }
 
-// prepare returns what is looked for. Secrets become known while a configuration is evaluated.
+// prepare returns the values to look for. More secrets become known while a configuration is
+// evaluated.
 func (s *Secrets) prepare() (words, forms []string) {
 	values := s.Values()
 	s.mu.Lock()
@@ -121,7 +123,7 @@ func (s *Secrets) prepare() (words, forms []string) {
 	return s.words, s.forms
 }
 
-// add takes in a value: as it is, by its lines and words where those are short, and its forms.
+// add adds a value: the value itself, its words (relevant for short values), and its forms.
 func (s *Secrets) add(value string) {
 	trimmed := strings.TrimSpace(value)
 	if len(trimmed) < shortest {
@@ -140,17 +142,17 @@ func (s *Secrets) add(value string) {
 	}
 }
 
-// spellings are a value as programs may write it.
+// spellings returns a value as programs may write it.
 func spellings(value string) []string {
-	quoted, _ := json.Marshal(value) // a string is always written
+	quoted, _ := json.Marshal(value) // a string always encodes
 	forms := []string{
 		value, string(quoted), strconv.Quote(value), strconv.QuoteToASCII(value), html.EscapeString(value),
 		url.QueryEscape(value), url.PathEscape(value), hex.EncodeToString([]byte(value)),
 	}
-	for shift := range 3 { // by where it begins in what is encoded
+	for shift := range 3 { // base64 depends on the offset of the value in the encoded data
 		text := base64.StdEncoding.EncodeToString(append(make([]byte, shift), value...))
 		text = strings.TrimRight(text, "=")
-		forms = append(forms, text[[]int{0, 2, 3}[shift]:len(text)-1]) // its ends depend on what is around it
+		forms = append(forms, text[[]int{0, 2, 3}[shift]:len(text)-1]) // the first and last characters depend on neighbouring data
 	}
 	slices.Sort(forms)
 	return slices.Compact(forms)
@@ -158,8 +160,8 @@ func spellings(value string) []string {
 
 func letterOrDigit(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }
 
-// squeeze leaves of a text its letters and digits, in lower case; at has for each byte the place in
-// the text.
+// squeeze reduces a text to its letters and digits, in lower case. at maps each byte to its index
+// in the text.
 func squeeze(text string) (squeezed string, at []int) {
 	var b strings.Builder
 	for i, r := range text {
@@ -174,7 +176,7 @@ func squeeze(text string) (squeezed string, at []int) {
 	return b.String(), at
 }
 
-// mask is a text with what is hidden of it.
+// mask is a text with a flag for each hidden byte.
 type mask struct {
 	text   string
 	hidden []bool // by byte
@@ -186,7 +188,7 @@ func (m *mask) hide(from, to int) {
 	}
 }
 
-// word hides a text where it stands as a word of its own.
+// word hides a text where it is a word of its own. Long texts are hidden everywhere.
 func (m *mask) word(word string) {
 	for from := 0; ; {
 		i := strings.Index(m.text[from:], word)
@@ -224,8 +226,8 @@ func (m *mask) parts(forms []string) {
 	}
 }
 
-// wholeRuns hides runs of letters and digits wholly that are hidden in part: the rest may be of the
-// secret, too, as the last letter of base64.
+// wholeRuns extends hidden parts to the whole run of letters and digits: the rest may belong to the
+// secret too, such as the last letter of base64.
 func (m *mask) wholeRuns() {
 	begin, some := -1, false
 	end := func(at int) {
@@ -247,7 +249,7 @@ func (m *mask) wholeRuns() {
 	end(len(m.text))
 }
 
-// String is the text with SensitiveValue for what is hidden.
+// String returns the text with SensitiveValue for hidden parts.
 func (m *mask) String() string {
 	var b strings.Builder
 	for i := 0; i < len(m.text); i++ {

@@ -12,13 +12,15 @@ import (
 	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
-// Frame is what a trace tells of one message: nothing of what is in it, which may be secret.
+// Frame is what a trace shows of one message. It contains nothing of the content, which may be
+// secret.
 type Frame struct {
 	Sent   bool   // by the controller
-	Kind   string // the field of wire.Message that is set, by its JSON name; "unknown" for what is none
+	Kind   string // the field of wire.Message that is set, by its JSON name; "unknown" if it is not a message
 	Size   int    // of the frame, in bytes
 	Fields []FrameField
-	// Took is how long it took to write the message if it was sent, and otherwise how long after the last one sent it arrived.
+	// Took is how long a sent message took to write; for a received message, the time since the last
+	// one was sent.
 	Took time.Duration
 }
 
@@ -26,13 +28,13 @@ type Frame struct {
 type FrameField struct {
 	Name  string // its JSON name
 	Size  int    // of its JSON, in bytes
-	Items int    // how many elements an array has; -1 for what is none
+	Items int    // the number of elements of an array; -1 for other values
 }
 
-// maxFrameFields is how many fields a Frame tells of: a host may send any.
+// maxFrameFields limits the fields of a Frame: a host may send any number.
 const maxFrameFields = 16
 
-// NewFrame describes a message that was received before its connection was traced.
+// NewFrame describes a message that was received before the connection was traced.
 func NewFrame(m *wire.Message) Frame {
 	body, err := json.Marshal(m)
 	if err != nil {
@@ -41,7 +43,8 @@ func NewFrame(m *wire.Message) Frame {
 	return describeFrame(body)
 }
 
-// Traced returns a connection that tells of each message that goes over it. trace may be called by two goroutines at once.
+// Traced returns a connection that calls trace with each message. Two goroutines may call trace at
+// once.
 func Traced(conn io.ReadWriteCloser, trace func(Frame)) io.ReadWriteCloser {
 	return &traced{ReadWriteCloser: conn, trace: trace, last: time.Now()}
 }
@@ -53,7 +56,7 @@ type traced struct {
 	out   frames
 
 	mu   sync.Mutex
-	last time.Time // when a message was sent last
+	last time.Time // when the last message was sent
 }
 
 func (t *traced) Read(b []byte) (int, error) {
@@ -81,15 +84,15 @@ func (t *traced) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// frames finds the frames in a stream, and holds none of them.
+// frames finds the frames in a stream without storing them.
 type frames struct {
-	head  []byte // of the length, until it is complete
-	left  int    // bytes of the body that have not come
+	head  []byte // the bytes of the length, until it is complete
+	left  int    // bytes of the body that have not arrived
 	shape *shape
-	lost  bool // a length that no frame has: what comes after it cannot be told apart
+	lost  bool // the length was invalid: the rest of the stream cannot be divided into frames
 }
 
-// feed takes in bytes, and calls found with each frame that is complete.
+// feed processes bytes and calls found with each complete frame.
 func (f *frames) feed(b []byte, found func(Frame)) {
 	for len(b) > 0 && !f.lost {
 		if f.left == 0 {
@@ -115,8 +118,8 @@ func (f *frames) feed(b []byte, found func(Frame)) {
 	}
 }
 
-// shape reads JSON one byte after the other, and knows of it only what a Frame tells: the names at
-// the first two levels, and how long what they stand for is.
+// shape scans JSON byte by byte and keeps only what a Frame contains: the names at the first two
+// levels, and the sizes of their values.
 type shape struct {
 	frame Frame
 	kinds int // names at the first level
@@ -128,7 +131,7 @@ type shape struct {
 	field   *FrameField
 }
 
-// maxFrameName is the length of the longest name that is repeated.
+// maxFrameName is the maximum length of a name in a Frame.
 const maxFrameName = 32
 
 func (s *shape) take(c byte) {
@@ -187,7 +190,7 @@ func (s *shape) endField() {
 	s.field = nil
 }
 
-// describe is what the frame has turned out to be.
+// describe returns the scanned frame.
 func (s *shape) describe() Frame {
 	f := s.frame
 	if s.kinds != 1 || s.depth != 0 || s.quoted || f.Kind == "unknown" {
@@ -206,7 +209,8 @@ func describeFrame(body []byte) Frame {
 	return s.describe()
 }
 
-// plainName tells whether a name is one that a field of a message may have: anything else is not repeated.
+// plainName reports whether a field of a message may have this name. A Frame contains no other
+// names, which may be secret.
 func plainName(s string) bool {
 	for _, r := range s {
 		if (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '_' {
