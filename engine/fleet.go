@@ -12,94 +12,101 @@ import (
 // Host is one host of a run.
 type Host struct {
 	Name string
-	// Last says that what is wanted here is made from the facts of the others (host local holds their mirrors.d files).
+	// Last is set on the host whose resources are computed from the facts of the others: host local,
+	// which has their mirrors.d files. It is planned and applied after them.
 	Last bool
-	// Here says that it is the machine that this runs on, as host local is, and reached without
-	// SSH.
+	// Here is set on a host that is this machine and is reached without SSH, as host local is.
 	Here bool
 }
 
-// Fleet plans and applies on many hosts at once. Its sessions stay open from Plan to Close, so that Apply needs no new ones.
+// Fleet plans and applies on many hosts at once. Its sessions stay open from Plan to Close, so that
+// Apply uses the connections of Plan.
 type Fleet struct {
 	// Connect opens a session with a host.
 	Connect func(ctx context.Context, host string) (*Session, error)
-	// Wanted returns a host's resources, all of them, given its facts, and for one that is Last those of all hosts that were reached.
+	// Wanted returns all resources of a host. facts has the facts of that host; for a host with Last
+	// set, of every host that was reached.
 	Wanted func(host string, facts map[string]*wire.Facts) ([]*Resource, error)
-	// LeftOut returns what tells whether a resource that Wanted did not return is still declared, and only not known now, since another host was not
-	// reached. It may be nil.
+	// LeftOut returns a function that reports whether a resource is declared although Wanted did not
+	// return it: its values depend on an unreachable host. Such a resource is not an orphan. LeftOut
+	// may be nil.
 	LeftOut func(host string, facts map[string]*wire.Facts) func(address string) bool
-	// Select returns those of a host's resources that this run is about. What is managed and no longer wanted is among them. nil selects all.
+	// Select returns the resources of a host that this run is about, out of all wanted ones and
+	// orphans. nil selects all.
 	Select func(t Target, all []*Resource) []*Resource
-	// Adjust changes what is wanted, where a run wants something else than the configuration says: it may mark resources for removal. It may be nil.
+	// Adjust changes what is wanted for this run, where the run does not want what the configuration
+	// says: destroy marks resources for removal. It may be nil.
 	Adjust func(selected []*Resource) []*Resource
-	// Replace names resources that are removed and made anew, by their addresses.
+	// Replace contains the addresses of resources to remove and recreate.
 	Replace []string
-	// Approved is the plan that this Fleet's is to be the same as, where it was made earlier by another: a host that differs from it, or whose plan in
-	// it failed, cannot be applied. nil: none was.
+	// Approved is an earlier plan, made by another Fleet, that this one must match. A host whose new
+	// plan differs, or whose approved plan failed, is not applied. nil: there is no such plan.
 	Approved *Plan
-	// Types are the resource types, for what is managed and no longer wanted. nil leaves that alone.
+	// Types are the resource types, needed to remove orphans. nil: orphans are not managed.
 	Types *Registry
-	// Moves say what became of resources that are no longer wanted under their old addresses.
+	// Moves are the renamed and released addresses of the configuration.
 	Moves []Move
-	// Configuration is the ID of the configuration: resources that another one manages are not removed. Empty: none is.
+	// Configuration is the ID of the configuration. Resources that another configuration manages are
+	// never removed. Empty: every entry of a manifest belongs to another one.
 	Configuration string
-	// Version is this mirrorform's, for manifests.
+	// Version is the version of mirrorform, for manifests.
 	Version string
-	// Lock makes Plan begin a transaction on each host; Apply needs it.
+	// Lock makes Plan begin a transaction on each host. Apply needs it.
 	Lock *Lock
-	// Login is the account that a host is logged in to; ConfirmTimeout is how long a host waits for the confirmation of changes that can
-	// cut it off. Both may be nil.
+	// Login returns the account that logs in to a host. ConfirmTimeout returns how long a host waits
+	// for the confirmation of changes that may cut the connection. Both may be nil.
 	Login          func(host string) string
 	ConfirmTimeout func(host string) time.Duration
-	// Parallelism is the largest number of hosts to work on at once; 0 sets no limit.
+	// Parallelism is the largest number of hosts to process at once; 0 is no limit.
 	Parallelism int
-	// Settle is how long a host may take until what was done shows; 0 is 5 seconds. nginx, for one, answers with old workers for a moment after a
-	// reload.
+	// Settle is how long after the last step a host may take to show the wanted state; 0 is 5 seconds.
+	// After a reload, for example, old workers of nginx still answer for a moment.
 	Settle time.Duration
-	// Once says that Plan is all there is to do: each connection ends with its host's plan, so that no more are open than hosts are worked on at once.
+	// Once means that no Apply follows: each connection closes when its host's plan is made, so that
+	// at most Parallelism connections are open.
 	Once bool
-	// Brief says that a plan need not tell what was compared (HostPlan.Compared) and found as wanted: thousands of hosts have much of that.
+	// Brief drops HostPlan.Compared from plans, which is large for thousands of hosts.
 	Brief bool
-	// Report is told what happens, by many goroutines at once. It may be nil.
+	// Report receives progress, from many goroutines at once. It may be nil.
 	Report func(Progress)
 
 	mu    sync.Mutex
-	hosts map[string]*hostState // what was reached: facts for those that are Last, connections for Close
+	hosts map[string]*hostState // hosts that were reached: their facts for hosts with Last set, their connections for Close
 
 	sealing sync.Once
 	seals   *sealer
 }
 
-// hostState is a connection with a host, and what a plan has found out over it. The plan has it for
+// hostState is a connection with a host, and what a plan learned over it. The plan passes it on to
 // an apply.
 type hostState struct {
 	session  *Session
 	facts    *wire.Facts // nil: the host was not reached
 	target   Target
 	ordered  []*Resource
-	found    *HostPlan          // of the last observation
-	read     *Manifest          // as it is on the host
+	found    *HostPlan          // the last observation
+	read     *Manifest          // the manifest on the host
 	manifest *Manifest          // the same after Moves
-	written  []byte             // its text, as it is on the host
-	absent   map[*Resource]bool // what was not there before the apply
-	first    map[*Resource]any  // what was wanted then, completed and settled
-	gone     []string           // addresses without the host that the next manifest leaves out
-	id       string             // of the transaction; empty: none is open
-	touched  bool               // operations were ordered in it
+	written  []byte             // the text of the manifest on the host
+	absent   map[*Resource]bool // resources that did not exist before the apply
+	first    map[*Resource]any  // the wanted states at that time, completed and settled
+	gone     []string           // addresses without the host that the next manifest drops
+	id       string             // ID of the open transaction; empty: none
+	touched  bool               // an operation was sent in it
 }
 
-// Stage says how far a host is.
+// Stage is how far the work on a host is.
 type Stage string
 
-// The stages that Report hears of. Each host begins with Connecting and ends with Planned or Unplanned, then again, when it has something to
-// apply, with Applied or NotApplied. Step stages come in between. A host can be Unplanned after it
-// was Planned: when its machine turns out to be another host, too.
+// The stages that Report receives. Each host begins with Connecting and ends with Planned or
+// Unplanned. If it has changes to apply, it then ends with Applied or NotApplied, with step stages
+// in between. Unplanned can follow Planned, if the host's machine turns out to be another host too.
 const (
 	Connecting   Stage = "connecting"
 	Connected    Stage = "connected"
-	Waiting      Stage = "waiting" // for the lock; Summary says who has it
-	Begun        Stage = "begun"   // the host's lock was taken
-	Noted        Stage = "noted"   // Summary says what happened that nobody planned
+	Waiting      Stage = "waiting" // for the lock; Summary names its holder
+	Begun        Stage = "begun"   // the host's lock is taken
+	Noted        Stage = "noted"   // Summary describes something that the plan does not contain
 	Observing    Stage = "observing"
 	Planned      Stage = "planned"
 	Unplanned    Stage = "unplanned"
@@ -108,24 +115,24 @@ const (
 	StepFailed   Stage = "step-failed"
 	StepUndone   Stage = "step-undone"
 	UndoneFailed Stage = "undo-failed"
-	Confirming   Stage = "confirming" // all steps were done; the host is observed again
+	Confirming   Stage = "confirming" // all steps are done; the host is observed again
 	Committing   Stage = "committing"
-	Held         Stage = "held" // all is done but the commit, which waits for the rest of the wave
+	Held         Stage = "held" // everything but the commit is done; it waits for the rest of the wave
 	Applied      Stage = "applied"
 	NotApplied   Stage = "not-applied"
 )
 
-// Progress tells of one host.
+// Progress is an event on one host.
 type Progress struct {
 	Host        string
 	Stage       Stage
-	Address     string // of the resource, with step stages
-	Summary     string // of the step, with step stages; what there is to say, with Waiting and Noted
-	Done, Total int    // steps, while applying
+	Address     string // the resource, with step stages
+	Summary     string // the step, with step stages; a message with Waiting and Noted
+	Done, Total int    // steps, during an apply
 	Err         error  // with Unplanned, StepFailed, UndoneFailed and NotApplied
 }
 
-// group is for work on as many hosts at once as Parallelism allows.
+// group returns an errgroup that is limited to Parallelism.
 func (f *Fleet) group() *errgroup.Group {
 	group := new(errgroup.Group)
 	if f.Parallelism > 0 {
@@ -159,7 +166,7 @@ func (f *Fleet) facts() map[string]*wire.Facts {
 	return facts
 }
 
-// Close ends all sessions.
+// Close closes all sessions.
 func (f *Fleet) Close() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -169,18 +176,18 @@ func (f *Fleet) Close() {
 			closing.Go(h.session.Close)
 		}
 	}
-	_ = closing.Wait() // a connection that breaks while it is closed is closed
+	_ = closing.Wait() // an error while closing does not matter
 }
 
-// unreachable is the error of a host with which no session could be opened.
+// unreachable is the error of a host that no session could be opened with.
 type unreachable struct{ error }
 
-// Unreachable tells this error from those of hosts that were reached.
+// Unreachable marks the error for errors.As, see HostResult.Outcome.
 func (unreachable) Unreachable() bool { return true }
 
 func (e unreachable) Unwrap() error { return e.error }
 
-// reach opens a session with a host. One that there was ends.
+// reach opens a session with a host. It closes the earlier session, if any.
 func (f *Fleet) reach(ctx context.Context, host string) (*hostState, error) {
 	f.report(Progress{Host: host, Stage: Connecting})
 	session, err := f.Connect(ctx, host)
@@ -198,13 +205,13 @@ func (f *Fleet) reach(ctx context.Context, host string) (*hostState, error) {
 	f.hosts[host] = h
 	f.mu.Unlock()
 	if earlier != nil && earlier.session != nil {
-		_ = earlier.session.Close() // it may have the lock
+		_ = earlier.session.Close() // it may hold the lock
 	}
 	return h, nil
 }
 
-// letGo ends the connection with a host, and keeps nothing of it but its facts.
-func (f *Fleet) letGo(host string) {
+// disconnect closes the connection with a host and keeps only the host's facts.
+func (f *Fleet) disconnect(host string) {
 	f.mu.Lock()
 	h := f.hosts[host]
 	if h != nil {
@@ -212,12 +219,11 @@ func (f *Fleet) letGo(host string) {
 	}
 	f.mu.Unlock()
 	if h != nil && h.session != nil {
-		_ = h.session.Close() // all that was asked has been answered
+		_ = h.session.Close() // no answer is outstanding
 	}
 }
 
-// abandon ends the transaction of a host whose plan has failed: nothing will be done there, and
-// others may have its lock.
+// abandon ends the transaction of a host whose plan failed, which frees the host's lock.
 func (h *hostState) abandon() {
 	if h != nil && h.id != "" {
 		_ = h.session.Close()
@@ -225,7 +231,7 @@ func (h *hostState) abandon() {
 	}
 }
 
-// observe asks about the host's resources and compares.
+// observe asks the host about its resources and compares the answers.
 func (h *hostState) observe(ctx context.Context) (*HostPlan, error) {
 	got, err := h.session.Ask(ctx, Questions(h.target, h.ordered))
 	if err != nil {

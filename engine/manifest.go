@@ -10,38 +10,38 @@ import (
 	"strings"
 )
 
-// ManifestFormat is the version of the format of manifests that this program writes, and the newest
-// that it reads.
+// ManifestFormat is the format version that this program writes, and the newest that it reads.
 //
-// Format 2 has what mirrorform made (Managed.Made), what types remember, and one entry for each
+// Format 2 added what mirrorform made (Managed.Made), what types remember, and one entry per
 // configuration that manages a resource.
 const ManifestFormat = 2
 
-// manifestKind tells manifests from other JSON.
+// manifestKind distinguishes manifests from other JSON.
 const manifestKind = "mirrorform manifest"
 
-// Manifest is what a host itself knows of what mirrorform manages on it. It lies in the helper's state directory, which only its user can read; the
-// helper keeps it and does not look into it.
+// Manifest is a host's own record of what mirrorform manages on it. It is a file in the helper's
+// state directory, which only the helper's user can read. The helper stores it without parsing it.
 type Manifest struct {
 	Kind      string    `json:"kind"`
 	Format    int       `json:"format_version"`
-	Version   string    `json:"mirrorform_version"` // that wrote it
-	Apply     string    `json:"apply"`              // random, another one each time it is written
-	Machine   string    `json:"machine_id"`         // of machine-id(5): a cloned host has the manifest of another machine
-	Resources []Managed `json:"resources"`          // in the order in which they were applied
+	Version   string    `json:"mirrorform_version"` // the version that wrote it
+	Apply     string    `json:"apply"`              // random; different each time it is written
+	Machine   string    `json:"machine_id"`         // see machine-id(5); a cloned host has the manifest of another machine
+	Resources []Managed `json:"resources"`          // in the order of their apply
 	Checksum  string    `json:"checksum"`           // SHA-256 of this object as compact JSON with an empty checksum
 }
 
-// Managed is a resource in a manifest.
+// Managed is the entry of one resource in a manifest.
 type Managed struct {
-	Address       string   `json:"address"`       // on the host, without the host: "file.motd"
+	Address       string   `json:"address"`       // without the host: "file.motd"
 	Configuration string   `json:"configuration"` // ID of the configuration that manages it
 	Type          string   `json:"type"`
 	Source        string   `json:"source"`               // where it was declared: "fleet.hcl:12"
 	DependsOn     []string `json:"depends_on,omitempty"` // addresses without the host
-	// State has the attributes that were set, as the configuration spells them, in the last state that was applied; but not those of Digests and Secrets.
+	// State has the attributes of the last applied state, in the configuration's spelling, without
+	// those in Digests and Secrets.
 	State map[string]json.RawMessage `json:"state"`
-	// Digests has the SHA-256 of attributes that are long.
+	// Digests has the SHA-256 of long attributes.
 	Digests map[string]string `json:"digests,omitempty"`
 	// Remembered has what the type decided when the resource was first applied, see Settler.
 	Remembered map[string]json.RawMessage `json:"remembered,omitempty"`
@@ -49,25 +49,27 @@ type Managed struct {
 	Secrets        map[string]string `json:"secrets,omitempty"`
 	Keep           string            `json:"keep,omitempty"`            // see Resource.Keep
 	PreventDestroy bool              `json:"prevent_destroy,omitempty"` // see Resource.PreventDestroy
-	// Made says that the host did not have it before mirrorform made it. What was found is never
-	// removed, only released.
+	// Made means that the resource did not exist before mirrorform created it. Resources that existed
+	// before are never removed, only released.
 	Made bool `json:"made,omitempty"`
 
-	// was is the address before a move, under which Secrets were made.
+	// was is the address before a move. The digests of Secrets were computed with it.
 	was string
 }
 
-// Move tells what became of resources that the manifest has: it renames those at or below From, or lets them go.
+// Move renames or releases the resources at or below From in a manifest.
 type Move struct {
-	From string // an address on a host, without the host: "file.motd", "mirror.almalinux"
-	To   string // likewise; empty: they are let go, and stay on the host as they are
+	From string // an address without the host: "file.motd", "mirror.almalinux"
+	To   string // likewise; empty: the resources are released, and stay on the host unchanged
 }
 
-// ErrManifest is the error of a manifest that cannot be used. Nothing is known then of what is managed on the host, so nothing is planned for it.
+// ErrManifest is the error of an unusable manifest. It is then not known what is managed on the
+// host, so the host gets no plan.
 var ErrManifest = errors.New("its manifest cannot be used")
 
-// DecodeManifest reads the manifest of a host with that machine-id. Of no bytes it makes a manifest without resources. Its errors are ErrManifest,
-// and say why: it is corrupt, of a newer mirrorform, or of another machine.
+// DecodeManifest parses the manifest of the host with this machine-id. No bytes give a manifest
+// without resources. Its errors wrap ErrManifest and give the reason: the manifest is corrupt,
+// written by a newer mirrorform, or belongs to another machine.
 func DecodeManifest(text []byte, machine string) (*Manifest, error) {
 	if len(text) == 0 {
 		return &Manifest{Kind: manifestKind, Format: ManifestFormat, Machine: machine}, nil
@@ -81,35 +83,36 @@ func DecodeManifest(text []byte, machine string) (*Manifest, error) {
 		Version string `json:"mirrorform_version"`
 	}
 	if manifestCost(text) > maxManifestCost {
-		return bad("it has more in it than a manifest of %d resources, so that it is not read", maxManifestCost/costOfResource)
+		return bad("it is too large: larger than a manifest of %d resources", maxManifestCost/costOfResource)
 	}
 	if err := json.Unmarshal(text, &head); err != nil || head.Kind != manifestKind {
 		return bad("it is corrupt")
 	}
 	if head.Format > ManifestFormat {
-		return bad("mirrorform %s wrote it in format %d, and this one knows formats up to %d: use that version", clip(head.Version), head.Format, ManifestFormat)
+		return bad("mirrorform %s wrote it in format %d, and this version reads formats up to %d: use that version",
+			clip(head.Version), head.Format, ManifestFormat)
 	}
 	m := new(Manifest)
 	if err := json.Unmarshal(text, m); err != nil {
 		return bad("it is corrupt")
 	}
 	if sum, err := m.checksum(); err != nil || sum != m.Checksum || m.Format < 1 {
-		return bad("it is corrupt: its checksum does not fit what it says")
+		return bad("it is corrupt: its checksum does not match its content")
 	}
 	if m.Machine != machine {
-		return bad("it is of another machine: its machine-id is not this host's, as on a host that was cloned")
+		return bad("it belongs to another machine: its machine-id differs from this host's, as on a cloned host")
 	}
 	return m, nil
 }
 
 const (
-	// costOfResource is what a resource with a dozen attributes costs.
+	// costOfResource is the cost of a resource with a dozen attributes.
 	costOfResource  = 2 << 10
 	maxManifestCost = 24 << 20
 )
 
-// manifestCost is about how much memory it takes to read a manifest: an object without anything in
-// it is two bytes of text, and hundreds in memory.
+// manifestCost estimates the memory needed to parse a manifest: an empty object is two bytes of
+// text, but hundreds in memory.
 func manifestCost(text []byte) int {
 	cost, quoted := 0, false
 	for i := 0; i < len(text); i++ {
@@ -134,7 +137,7 @@ func (m *Manifest) checksum() (string, error) {
 	return digestJSON("the manifest", open)
 }
 
-// Encode writes a manifest, which gets a checksum and a random value of its own.
+// Encode returns the manifest as text, with a checksum and a new random Apply value.
 func (m *Manifest) Encode() ([]byte, error) {
 	w := *m
 	w.Kind, w.Format, w.Apply = manifestKind, ManifestFormat, NewNonce()
@@ -151,15 +154,15 @@ func (m *Manifest) Encode() ([]byte, error) {
 	return writeDocument("the manifest", read, " ")
 }
 
-// same tells whether two manifests say the same of resources and machine.
+// same reports whether two manifests have the same resources and machine.
 func (m *Manifest) same(o *Manifest) bool {
 	x, errX := json.Marshal(m.Resources)
 	y, errY := json.Marshal(o.Resources)
 	return errX == nil && errY == nil && bytes.Equal(x, y) && m.Machine == o.Machine && m.Format == o.Format
 }
 
-// upgraded returns a manifest of format 1 as one of this format. It does not say what mirrorform
-// made: files that nobody else writes count as made, all else as found.
+// upgraded converts a manifest of format 1 to this format. Format 1 does not record what mirrorform
+// made: generated files count as made, all else as found.
 func (m *Manifest) upgraded(types *Registry) *Manifest {
 	if m.Format >= 2 {
 		return m
@@ -175,7 +178,7 @@ func (m *Manifest) upgraded(types *Registry) *Manifest {
 	return &out
 }
 
-// find returns a configuration's entry of an address on a host, or nil.
+// find returns the entry of a configuration for an address, or nil.
 func (m *Manifest) find(configuration, address string) *Managed {
 	for i := range m.Resources {
 		if m.Resources[i].Address == address && m.Resources[i].Configuration == configuration {
@@ -185,10 +188,11 @@ func (m *Manifest) find(configuration, address string) *Managed {
 	return nil
 }
 
-// longAttribute is the length from which on a manifest has an attribute's digest in place of its value, in bytes of JSON.
+// longAttribute is the length, in bytes of JSON, from which a manifest has an attribute's digest
+// instead of its value.
 const longAttribute = 1 << 10
 
-// newManaged makes the entry of a resource. What it needs of secrets, seal makes.
+// newManaged returns the entry of a resource. seal computes the digests of its secrets.
 func newManaged(r *Resource, configuration string, seal func(attribute string, value any) string) (Managed, error) {
 	m := Managed{
 		Address: Local(r.Address), Configuration: configuration, Type: r.Kind.Name, Source: r.Source, State: map[string]json.RawMessage{},
@@ -225,7 +229,7 @@ func newManaged(r *Resource, configuration string, seal func(attribute string, v
 	return m, err
 }
 
-// eachAttribute calls each for the fields of a state that a configuration sets.
+// eachAttribute calls each for the fields of a state that a configuration can set.
 func eachAttribute(state any, each func(name string, v reflect.Value)) {
 	v := reflect.Indirect(reflect.ValueOf(state))
 	for _, f := range fieldsOf(v.Type()) {
@@ -235,11 +239,12 @@ func eachAttribute(state any, each func(name string, v reflect.Value)) {
 	}
 }
 
-// resource makes the resource of an entry, to be removed from a host.
+// resource returns the resource of an entry, marked for removal from a host.
 func (m *Managed) resource(host string, types *Registry) (*Resource, error) {
 	kind := types.Kind(m.Type)
 	if kind == nil {
-		return nil, fmt.Errorf("%w: %s has the type %s, which this mirrorform does not know: use the version that made it", ErrManifest, m.Address, m.Type)
+		return nil, fmt.Errorf("%w: %s has type %s, which this version of mirrorform does not have: use the version that created it",
+			ErrManifest, m.Address, m.Type)
 	}
 	r := &Resource{
 		Address: OnHost(host, m.Address), Kind: kind, State: kind.New(), Source: m.Source, Remove: true, Orphan: true, Keep: m.Keep, PreventDestroy: m.PreventDestroy,
@@ -255,25 +260,26 @@ func (m *Managed) resource(host string, types *Registry) (*Resource, error) {
 	eachAttribute(r.State, func(name string, v reflect.Value) {
 		if text, ok := m.State[name]; ok && err == nil {
 			if e := json.Unmarshal(text, v.Addr().Interface()); e != nil {
-				err = fmt.Errorf("%w: %s: attribute %s is of another kind than this mirrorform has it", ErrManifest, m.Address, name)
+				err = fmt.Errorf("%w: %s: attribute %s has a different type in this version", ErrManifest, m.Address, name)
 			}
 		}
 	})
 	eachRemembered(r.State, func(_ int, name string, _ bool, v reflect.Value) {
 		if text, ok := m.Remembered[name]; ok && err == nil {
 			if e := json.Unmarshal(text, v.Addr().Interface()); e != nil {
-				err = fmt.Errorf("%w: %s: what it remembers as %s has a different type in this version", ErrManifest, m.Address, name)
+				err = fmt.Errorf("%w: %s: remembered value %s has a different type in this version", ErrManifest, m.Address, name)
 			}
 		}
 	})
 	return r, err
 }
 
-// move returns the manifest with its resources renamed or let go, and the notes on what was let go. Only those of that configuration are meant.
+// move returns the manifest with the resources of this configuration renamed or released, and a
+// note for each released one.
 func (m *Manifest) move(moves []Move, configuration string) (moved *Manifest, notes []string, err error) {
 	out := *m
 	out.Resources = nil
-	from := map[string]string{} // where a resource of this configuration was, by where it is
+	from := map[string]string{} // by new address: the old one
 	for _, e := range m.Resources {
 		was := e.Address
 		if e.Configuration != configuration {
@@ -282,14 +288,15 @@ func (m *Manifest) move(moves []Move, configuration string) (moved *Manifest, no
 		}
 		i := slices.IndexFunc(moves, func(mv Move) bool { return mv.means(was) })
 		if i >= 0 && moves[i].To == "" {
-			notes = append(notes, was+" stays as it is and is not managed any more: a removed block lets it go")
+			notes = append(notes, was+" is released by a removed block: it stays on the host unchanged")
 			continue
 		}
 		if i >= 0 {
 			e.Address, e.was = moves[i].To+strings.TrimPrefix(was, moves[i].From), was
 		}
 		if other, taken := from[e.Address]; taken {
-			return nil, nil, fmt.Errorf("a moved block says that %s is now %s, which %s is already: let go of one of them with a removed block", was, e.Address, other)
+			return nil, nil, fmt.Errorf("a moved block renames %s to %s, but %s has that address already: release one of them with a removed block",
+				was, e.Address, other)
 		}
 		from[e.Address] = was
 		out.Resources = append(out.Resources, e)
@@ -297,25 +304,26 @@ func (m *Manifest) move(moves []Move, configuration string) (moved *Manifest, no
 	return &out, notes, nil
 }
 
-// means tells whether a resource is one that moves.
+// means reports whether the move applies to an address.
 func (m Move) means(address string) bool {
 	if strings.HasSuffix(m.To, "]") && !strings.HasSuffix(m.From, "]") {
-		return address == m.From // a block got for_each: what has a key has moved already
+		return address == m.From // the block got for_each: an address with a key has moved already
 	}
 	return Within(address, m.From)
 }
 
-// orphans are the resources of this configuration that the manifest has and that are not wanted any more.
+// orphans are the resources of this configuration that are in the manifest, but no longer wanted.
 type orphans struct {
 	remove []*Resource
-	letGo  []*Resource
-	why    map[*Resource]string // why one is let go; empty: it is managed under another address
+	released  []*Resource
+	why    map[*Resource]string // why one is released; empty: it is managed under another address
 	others int                  // resources of other configurations
-	shared int                  // those of them that this one wants, too
+	shared int                  // those of them that this configuration wants too
 }
 
-// orphans finds what the manifest has beyond what is wanted. What keeps things that cannot be brought back is let go, and so is what that or
-// a wanted resource needs; what a wanted resource manages under another address is taken over.
+// orphans compares the manifest with what is wanted. An orphan is released, not removed, if it
+// holds something that cannot be restored (Resource.Kept), if a released or wanted resource needs
+// it, or if a wanted resource manages the same thing under another address.
 func (m *Manifest) orphans(t Target, types *Registry, configuration string, wanted []*Resource, leftOut func(address string) bool) (*orphans, error) {
 	o := &orphans{why: map[*Resource]string{}}
 	is := map[string]bool{}
@@ -362,37 +370,38 @@ func (m *Manifest) orphans(t Target, types *Registry, configuration string, want
 		}
 	}
 	for _, r := range staying(t, left, needs) {
-		o.keep(r, "something that stays needs it")
+		o.keep(r, "a resource that stays needs it")
 	}
-	o.remove = slices.DeleteFunc(left, func(r *Resource) bool { return slices.Contains(o.letGo, r) })
+	o.remove = slices.DeleteFunc(left, func(r *Resource) bool { return slices.Contains(o.released, r) })
 	return o, nil
 }
 
 func (o *orphans) keep(r *Resource, why string) {
-	o.letGo = append(o.letGo, r)
+	o.released = append(o.released, r)
 	o.why[r] = why
 }
 
-// notes say what a plan has to tell of orphans that are let go, and of what others manage.
-func (o *orphans) notes(letGo []*Resource) []string {
+// notes returns the notes of a plan about released orphans and about resources of other
+// configurations.
+func (o *orphans) notes(released []*Resource) []string {
 	var notes []string
-	for _, r := range letGo {
+	for _, r := range released {
 		if why := o.why[r]; why != "" {
-			notes = append(notes, fmt.Sprintf("%s is not in the configuration any more. It stays as it is and is not managed any more: %s", Local(r.Address), why))
+			notes = append(notes, fmt.Sprintf("%s is no longer in the configuration. It is released and stays on the host unchanged: %s", Local(r.Address), why))
 		}
 	}
 	if o.shared > 0 {
-		notes = append(notes, fmt.Sprintf("another configuration manages %d of these resources, too: they stay on the host until neither does. "+
-			"If that is this one under an earlier ID (its record of hosts was lost), see: mirrorform state forget --configuration", o.shared))
+		notes = append(notes, fmt.Sprintf("another configuration manages %d of these resources too: they stay on the host until neither does. "+
+			"If it is this configuration under an earlier ID (its record of hosts was lost), remove its entries: mirrorform state forget --configuration", o.shared))
 	}
 	if o.others > 0 {
-		notes = append(notes, fmt.Sprintf("another configuration manages %d more resources on this host, which this one leaves alone", o.others))
+		notes = append(notes, fmt.Sprintf("another configuration manages %d more resources on this host: they are not changed", o.others))
 	}
 	return notes
 }
 
-// merge returns the manifest after an apply: without this configuration's addresses that are gone,
-// and with the entries given instead of what it had under their addresses.
+// merge returns the manifest after an apply. Of this configuration it drops the addresses in gone,
+// and replaces or adds the given entries.
 func (m *Manifest) merge(version, configuration string, gone []string, entries []Managed) *Manifest {
 	out := &Manifest{Version: version, Machine: m.Machine, Format: ManifestFormat}
 	fresh := map[string]Managed{}
@@ -409,7 +418,7 @@ func (m *Manifest) merge(version, configuration string, gone []string, entries [
 		}
 		if f, ok := fresh[e.Address]; ok {
 			for name, digest := range f.Secrets {
-				if digest == "" { // it was not changed, and has a digest already
+				if digest == "" { // unchanged: the earlier digest is still valid
 					f.Secrets[name] = e.Secrets[name]
 				}
 			}

@@ -119,13 +119,13 @@ func TestUnusableManifest(t *testing.T) {
 	text := string(encodeManifest(t, fullManifest()))
 	newer := strings.NewReplacer(`"format_version": 2`, `"format_version": 3`, `"mirrorform_version": "1.2.3"`, `"mirrorform_version": "9.0.0"`).Replace(text)
 	for name, tc := range map[string]struct{ text, machine, want string }{
-		"another machine":   {text, "f" + machineID[1:], "it is of another machine"},
-		"no machine":        {text, "", "it is of another machine"},
+		"another machine":   {text, "f" + machineID[1:], "it belongs to another machine"},
+		"no machine":        {text, "", "it belongs to another machine"},
 		"newer":             {newer, machineID, "mirrorform 9.0.0 wrote it in format 3"},
 		"newer, of another": {newer, "f", "mirrorform 9.0.0 wrote it in format 3"},
-		"older":             {strings.Replace(text, `"format_version": 2`, `"format_version": 0`, 1), machineID, "its checksum does not fit"},
-		"changed":           {strings.Replace(text, "fleet.hcl:12", "fleet.hcl:13", 1), machineID, "its checksum does not fit"},
-		"a resource less":   {strings.Replace(text, `"theirs"`, `"ours"`, 1), machineID, "its checksum does not fit"},
+		"older":             {strings.Replace(text, `"format_version": 2`, `"format_version": 0`, 1), machineID, "its checksum does not match"},
+		"changed":           {strings.Replace(text, "fleet.hcl:12", "fleet.hcl:13", 1), machineID, "its checksum does not match"},
+		"a resource less":   {strings.Replace(text, `"theirs"`, `"ours"`, 1), machineID, "its checksum does not match"},
 		"space":             {" ", machineID, "it is corrupt"},
 		"zeros":             {strings.Repeat("\x00", 4096), machineID, "it is corrupt"},
 		"null":              {"null", machineID, "it is corrupt"},
@@ -267,7 +267,7 @@ func TestStuffedManifest(t *testing.T) {
 	for _, piece := range []string{`{}`, `{"state":{"a":0}}`, `{"depends_on":["","",""]}`} {
 		text := `{"kind":"mirrorform manifest","format_version":2,"resources":[` + strings.Repeat(piece+",", 7<<20/len(piece)) + piece + `]}`
 		_, err := engine.DecodeManifest([]byte(text), "m")
-		if err == nil || !errors.Is(err, engine.ErrManifest) || !strings.Contains(err.Error(), "more in it") {
+		if err == nil || !errors.Is(err, engine.ErrManifest) || !strings.Contains(err.Error(), "too large") {
 			t.Errorf("%s: %v", piece, err)
 		}
 	}

@@ -57,19 +57,19 @@ func TestOrphans(t *testing.T) {
 		},
 		"type keeps": {
 			first: []*engine.Resource{kept(&thing{Name: "/a"}), file("/b")}, plan: "delete h/thing./b",
-			notes: []string{"kept./a is not in the configuration any more. It stays as it is and is not managed any more: its files would be lost"},
+			notes: []string{"kept./a is no longer in the configuration. It is released and stays on the host unchanged: its files would be lost"},
 		},
 		"resource keeps": {
 			first: []*engine.Resource{with(file("/a"), func(r *engine.Resource) { r.Keep = "it was said" })},
-			notes: []string{"thing./a is not in the configuration any more. It stays as it is and is not managed any more: it was said"},
+			notes: []string{"thing./a is no longer in the configuration. It is released and stays on the host unchanged: it was said"},
 		},
 		"needed by what is wanted": {
 			first: []*engine.Resource{file("/srv"), file("/srv/x", "/srv")}, then: []*engine.Resource{file("/srv/x", "/srv")}, managed: "thing./srv/x",
-			notes: []string{"thing./srv is not in the configuration any more. It stays as it is and is not managed any more: something that stays needs it"},
+			notes: []string{"thing./srv is no longer in the configuration. It is released and stays on the host unchanged: a resource that stays needs it"},
 		},
 		"needed by what is needed by what is kept": {
 			first: []*engine.Resource{file("/a"), file("/b", "/a"), kept(&thing{Name: "/c", Needs: []string{"/b"}}), file("/d")}, plan: "delete h/thing./d",
-			notes: []string{"kept./c is not", "thing./b is not", "thing./a is not"},
+			notes: []string{"kept./c is no longer", "thing./b is no longer", "thing./a is no longer"},
 		},
 		"followed by what is wanted": {
 			first: []*engine.Resource{file("/conf.d"), file("/conf.d/x", "/conf.d"), resource(&thing{Name: "/unit", Value: "x", Follows: []string{"/conf.d"}})},
@@ -114,24 +114,24 @@ func TestOrphans(t *testing.T) {
 					h.files["/conf.d"] = "/conf.d/x /conf.d/theirs"
 				}
 			},
-			notes: []string{"dir./conf.d stays: something else is in it"},
+			notes: []string{"dir./conf.d stays: it contains something else"},
 		},
 		"of an unknown type": {
 			first: []*engine.Resource{file("/a")}, fleet: func(f *fleet) { f.Types = new(engine.Registry) },
-			wantErr: "thing./a has the type thing, which this mirrorform does not know", managed: "thing./a",
+			wantErr: "thing./a has type thing, which this version of mirrorform does not have", managed: "thing./a",
 		},
 		"no types": {first: []*engine.Resource{file("/a")}, fleet: func(f *fleet) { f.Types = nil }, managed: "thing./a"},
 		"prevent_destroy": {
 			first:   []*engine.Resource{with(file("/a"), func(r *engine.Resource) { r.PreventDestroy = true }), file("/b")},
-			wantErr: "h/thing./a: it would be removed, and has prevent_destroy", managed: "thing./a thing./b",
+			wantErr: "h/thing./a: it would be removed, but has prevent_destroy", managed: "thing./a thing./b",
 		},
 		"prevent_destroy of what is kept": {
 			first:   []*engine.Resource{with(kept(&thing{Name: "/a"}), func(r *engine.Resource) { r.PreventDestroy = true })},
-			wantErr: "h/kept./a: it would be removed, and has prevent_destroy", managed: "kept./a",
+			wantErr: "h/kept./a: it would be removed, but has prevent_destroy", managed: "kept./a",
 		},
 		"prevent_destroy of what is needed": {
 			first: []*engine.Resource{with(file("/srv"), func(r *engine.Resource) { r.PreventDestroy = true }), file("/srv/x", "/srv")},
-			then:  []*engine.Resource{file("/srv/x", "/srv")}, wantErr: "h/thing./srv: it would be removed, and has prevent_destroy", managed: "thing./srv thing./srv/x",
+			then:  []*engine.Resource{file("/srv/x", "/srv")}, wantErr: "h/thing./srv: it would be removed, but has prevent_destroy", managed: "thing./srv thing./srv/x",
 		},
 		"removed by hand before": {
 			first: []*engine.Resource{file("/a"), file("/b")}, then: []*engine.Resource{file("/b")}, managed: "thing./b",
@@ -153,7 +153,7 @@ func TestOrphans(t *testing.T) {
 		"move to what is there": {
 			first:   []*engine.Resource{file("/a"), file("/b")},
 			fleet:   func(f *fleet) { f.Moves = []engine.Move{{From: "thing./a", To: "thing./b"}} },
-			wantErr: "a moved block says that thing./", managed: "thing./a thing./b",
+			wantErr: "a moved block renames thing./", managed: "thing./a thing./b",
 		},
 		"move into for_each": {
 			first: []*engine.Resource{file("/a")}, then: []*engine.Resource{with(file("/a"), func(r *engine.Resource) { r.Address = `h/thing./a["x"]` })},
@@ -161,12 +161,12 @@ func TestOrphans(t *testing.T) {
 		},
 		"let go": {
 			first: []*engine.Resource{file("/a"), file("/b")}, fleet: func(f *fleet) { f.Moves = []engine.Move{{From: "thing./a"}} },
-			plan: "delete h/thing./b", notes: []string{"thing./a stays as it is and is not managed any more: a removed block lets it go"},
+			plan: "delete h/thing./b", notes: []string{"thing./a is released by a removed block: it stays on the host unchanged"},
 		},
 		"let go in spite of prevent_destroy": {
 			first: []*engine.Resource{with(file("/a"), func(r *engine.Resource) { r.PreventDestroy = true })},
 			fleet: func(f *fleet) { f.Moves = []engine.Move{{From: "thing"}} },
-			notes: []string{"thing./a stays as it is"},
+			notes: []string{"thing./a is released by a removed block"},
 		},
 		"moves of another configuration": {
 			first: []*engine.Resource{file("/a")}, managed: "thing./a", notes: []string{"another configuration manages 1 more"},

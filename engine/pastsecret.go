@@ -8,18 +8,18 @@ import (
 	"strings"
 )
 
-// What the host's manifest has as a secret stays one while its value is what it was, also when the
-// configuration does not call it sensitive any more: a variable was renamed, or lost its mark. What
-// is found on the host may be that value still, so the change to another one is not shown either.
+// A value that a host's manifest records as secret stays hidden as long as it is unchanged, even if
+// the configuration no longer marks it sensitive (a variable was renamed, or lost its mark). The
+// found value may still be that secret, so a plan hides the change to another value too.
 
 // pastSecret is the digest of an attribute in a manifest.
 type pastSecret struct {
-	digest string // "argon2id:SALT:DIGEST", or "" where the attribute is one of another type
-	label  string // with which it was made
+	digest string // "argon2id:SALT:DIGEST", or "" if the entry has another type
+	label  string // the label that the digest was computed with
 }
 
-// keepSecret marks the attributes of wanted resources as sensitive that the manifest has as
-// secrets, under their address or of the same thing under another one.
+// keepSecret marks attributes of wanted resources as sensitive if the manifest has them as secrets,
+// under the same address or for the same thing under another address.
 func (m *Manifest) keepSecret(t Target, types *Registry, wanted []*Resource) {
 	entries := map[Key]*Managed{}
 	for i := range m.Resources {
@@ -29,7 +29,7 @@ func (m *Manifest) keepSecret(t Target, types *Registry, wanted []*Resource) {
 		}
 		r, err := e.resource(t.Name, types)
 		if err != nil {
-			continue // reported to whoever manages it
+			continue // reported when its entry is used
 		}
 		provides, _ := r.Kind.keys(t, r.State)
 		for _, k := range provides {
@@ -49,8 +49,8 @@ func (m *Manifest) keepSecret(t Target, types *Registry, wanted []*Resource) {
 	}
 }
 
-// rememberSecrets marks the attributes that an entry has as secrets; all, where it is of another
-// type.
+// rememberSecrets marks the attributes that an entry has as secrets; if the entry has another type,
+// it marks all.
 func (r *Resource) rememberSecrets(e *Managed) {
 	r.Sensitive, r.once = maps.Clone(r.Sensitive), map[string]pastSecret{}
 	if r.Sensitive == nil {
@@ -66,8 +66,8 @@ func (r *Resource) rememberSecrets(e *Managed) {
 	})
 }
 
-// markSecrets has states know that secrets go into them. Hosts may share a state, so it is a copy
-// that knows.
+// markSecrets passes to Discreet states that they contain secrets. It marks copies, since hosts may
+// share a state.
 func markSecrets(resources []*Resource) {
 	for _, r := range resources {
 		if _, ok := r.State.(Discreet); !ok || len(r.Sensitive) == 0 {
@@ -80,8 +80,8 @@ func markSecrets(resources []*Resource) {
 	}
 }
 
-// stillSensitive are the attributes that a manifest has as secrets after an apply. One that is
-// sensitive for its past alone is none any more when the apply has given it another value.
+// stillSensitive returns the attributes that the manifest records as secrets after an apply. It
+// drops those that were marked only because of their past and now have another value.
 func (r *Resource) stillSensitive(changed bool) map[string]bool {
 	if len(r.once) == 0 || !changed {
 		return r.Sensitive
@@ -95,7 +95,7 @@ func (r *Resource) stillSensitive(changed bool) map[string]bool {
 	return still
 }
 
-// is reports whether a value is the one of the digest.
+// is reports whether the digest is of this value.
 func (p pastSecret) is(value any) bool {
 	salt, digest, _ := strings.Cut(strings.TrimPrefix(p.digest, "argon2id:"), ":")
 	raw, err := hex.DecodeString(salt)

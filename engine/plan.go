@@ -29,48 +29,48 @@ type Change struct {
 	Address  string
 	Type     string
 	Action   Action
-	// Before and After hold the attributes that are managed or differ, in the order in which the type declares them.
-	// Before is nil for Create, After for Delete.
+	// Before and After are the attributes that are managed or differ, in the order in which the type
+	// declares them. Before is nil for Create, After for Delete.
 	Before, After []Attribute
 	Steps         []Step
-	risk          string // of a type that is Risky: what may be cut
-	loads         []Key  // units that the last steps have load what the first ones write
-	// secrets is the address of the resource whose secrets the programs of the steps may print, or
-	// "".
+	risk          string // of a Risky type: what may be cut off
+	loads         []Key  // units whose last steps load what the first ones write
+	// secrets is the address of the resource whose secrets may appear in the output of the steps'
+	// programs, or "".
 	secrets string
 }
 
 // HostPlan is the plan of one host.
 type HostPlan struct {
 	Host      string
-	MachineID string      // of machine-id(5); empty for hosts that are Last
-	Facts     *wire.Facts // nil where the host was not read
+	MachineID string      // see machine-id(5); empty for hosts with Last set
+	Facts     *wire.Facts // nil if the host was not reached
 	Changes   []Change
 	Unchanged int                // resources that are as wanted
-	Compared  []Compared         // all resources, in their order
+	Compared  []Compared         // all resources, in order
 	Problems  []*ResourceProblem // warnings, and errors that stop this host
-	Notes     []string           // what else there is to know: who has the lock, what is let go
-	Err       error              // the host could not be reached or read
+	Notes     []string           // other information: who has the lock, what is released
+	Err       error              // why the host could not be reached or read
 
-	host     *hostState // with the connection, for an apply; nil where there is none
-	released []string   // addresses of what is to be removed and was there before mirrorform
+	host     *hostState // with the connection, for an apply; nil without one
+	released []string   // addresses that would be removed, but existed before mirrorform managed them
 }
 
-// Compared is what was compared for one resource.
+// Compared is the comparison of one resource.
 type Compared struct {
 	Resource *Resource
-	Want     any // *S, completed; nil when the resource is to be removed
-	Have     any // *S as it was found; nil when there is nothing
+	Want     any // *S, completed; nil if the resource is to be removed
+	Have     any // *S as found; nil if absent
 
-	declared any // Want without what was remembered and what the host's answers decided
+	declared any // Want without remembered values and values that the host's answers decided
 }
 
-// Failed tells whether the host's plan cannot be applied.
+// Failed reports whether the host's plan cannot be applied.
 func (p *HostPlan) Failed() bool {
 	return p.Err != nil || slices.ContainsFunc(p.Problems, func(q *ResourceProblem) bool { return q.Severity == Error })
 }
 
-// failure is why the host's plan cannot be applied, or nil.
+// failure returns why the host's plan cannot be applied, or nil.
 func (p *HostPlan) failure() error {
 	err := p.Err
 	for _, q := range p.Problems {
@@ -85,20 +85,20 @@ func (p *HostPlan) failure() error {
 	return err
 }
 
-// Plan is the plan of all hosts, in the order in which they are declared.
+// Plan is the plan of all hosts, in declaration order.
 type Plan struct {
 	Hosts []*HostPlan
 }
 
-// Counts sums up a plan.
+// Counts are the totals of a plan.
 type Counts struct {
 	Create, Update, Delete, Replace, Unchanged int
 }
 
-// Changes is how many resources the plan changes.
+// Changes returns how many resources the plan changes.
 func (c Counts) Changes() int { return c.Create + c.Update + c.Delete + c.Replace }
 
-// Counts counts the changes of all hosts.
+// Counts returns the totals of all hosts.
 func (p *Plan) Counts() Counts {
 	var c Counts
 	for _, h := range p.Hosts {
@@ -119,12 +119,12 @@ func (p *Plan) Counts() Counts {
 	return c
 }
 
-// Failed tells whether any host's plan cannot be applied.
+// Failed reports whether the plan of any host cannot be applied.
 func (p *Plan) Failed() bool {
 	return slices.ContainsFunc(p.Hosts, (*HostPlan).Failed)
 }
 
-// Questions returns what has to be asked about resources, each question once.
+// Questions returns the questions about resources, each one once.
 func Questions(t Target, resources []*Resource) []wire.Query {
 	var all []wire.Query
 	seen := map[string]bool{}
@@ -139,7 +139,8 @@ func Questions(t Target, resources []*Resource) []wire.Query {
 	return all
 }
 
-// Compare makes the plan of one host: ordered are its resources as Order returns them, and got answers their Questions.
+// Compare makes the plan of one host. ordered are its resources in the order of Order, got are the
+// answers to their Questions.
 func Compare(t Target, ordered []*Resource, got Answers) *HostPlan {
 	p := &HostPlan{Host: t.Name, MachineID: t.Facts.MachineID}
 	changed, gone := map[Key]bool{}, map[Key]bool{}
@@ -208,9 +209,9 @@ func Compare(t Target, ordered []*Resource, got Answers) *HostPlan {
 	return p
 }
 
-// secretsNear finds the resources whose programs may print a secret in a form of their own: those
-// into which one goes, those that depend on such a resource, and the units that load its files.
-// Each has the address of the resource whose secret it is.
+// secretsNear returns the resources whose programs may print a secret in another form: those that
+// contain one, those that depend on such a resource, and units that load its files. The value is
+// the address of the resource with the secret.
 func secretsNear(t Target, resources []*Resource) map[*Resource]string {
 	near, byAddress, provided := map[*Resource]string{}, map[string]*Resource{}, map[Key]string{}
 	for _, r := range resources {
@@ -227,7 +228,7 @@ func secretsNear(t Target, resources []*Resource) map[*Resource]string {
 		return nil
 	}
 	held := slices.Sorted(maps.Keys(provided))
-	for _, r := range resources { // in order: what one depends on comes first
+	for _, r := range resources { // in order: a resource follows what it depends on
 		for _, a := range r.DependsOn {
 			near[r] = cmp.Or(near[r], near[byAddress[a]])
 		}
@@ -242,24 +243,26 @@ func secretsNear(t Target, resources []*Resource) map[*Resource]string {
 	return near
 }
 
-// noteReleased notes what is only released, in one note.
+// noteReleased adds one note about all released resources.
 func (p *HostPlan) noteReleased() {
 	if len(p.released) > 0 {
-		p.Notes = append(p.Notes, fmt.Sprintf("released, since it was on the host before mirrorform managed it; it stays: %s", strings.Join(p.released, ", ")))
+		p.Notes = append(p.Notes, "released, since it was on the host before mirrorform managed it; it stays: "+
+			strings.Join(p.released, ", "))
 	}
 }
 
-// replacement are the steps that remove a resource and make it anew, or why it cannot be.
+// replacement returns the steps that remove and recreate a resource, or the reason why it cannot be
+// replaced.
 func replacement(t Target, r *Resource, want, have any) ([]Step, *Problem) {
 	why := cmp.Or(r.Kept(), r.Kind.irreplaceable(want, have))
 	if r.PreventDestroy {
 		why = "it has prevent_destroy"
 	}
 	removal, creation := r.Kind.diff(t, nil, have), r.Kind.diff(t, want, nil)
-	// Of a unit that does not run there may be nothing to remove.
+	// A unit that does not run may need no removal.
 	acts := len(creation) > 0 && !slices.ContainsFunc(creation, func(s Step) bool { return s.Do.Unit == nil })
 	if why == "" && len(removal) == 0 && !acts {
-		why = "it cannot be removed: something else is in it or needs it, or it is not what mirrorform makes"
+		why = "it cannot be removed: it contains something else, something else needs it, or it is not of the kind that mirrorform creates"
 	}
 	if why != "" {
 		return nil, &Problem{Summary: "it cannot be replaced: " + why, Detail: "Leave out --replace " + r.Address + "."}
@@ -267,15 +270,16 @@ func replacement(t Target, r *Resource, want, have any) ([]Step, *Problem) {
 	return append(slices.Clip(removal), creation...), nil
 }
 
-// remove plans the removal of a resource, and tells whether that changes anything. gone has the keys of what is removed before.
+// remove plans the removal of a resource and reports whether it changes anything. gone has the keys
+// of what is removed before it.
 func (p *HostPlan) remove(t Target, r *Resource, have any, gone map[Key]bool) bool {
 	if have == nil {
 		p.Unchanged++
 		return false
 	}
 	if r.PreventDestroy {
-		p.Problems = append(p.Problems, &ResourceProblem{Resource: r, Problem: Problem{Summary: "it would be removed, and has prevent_destroy",
-			Detail: "To let go of it and leave it on the host, declare removed { from = … }. To remove it, declare it without prevent_destroy first, and apply."}})
+		p.Problems = append(p.Problems, &ResourceProblem{Resource: r, Problem: Problem{Summary: "it would be removed, but has prevent_destroy",
+			Detail: "To release it and keep it on the host, declare removed { from = … }. To remove it, first declare it without prevent_destroy and apply."}})
 		return false
 	}
 	if !r.Purge && (r.Shared != "" || !r.Made) {
@@ -293,7 +297,7 @@ func (p *HostPlan) remove(t Target, r *Resource, have any, gone map[Key]bool) bo
 	steps := r.Kind.diff(t, nil, have)
 	if len(steps) == 0 {
 		if r.Kind.without != nil {
-			p.Notes = append(p.Notes, Local(r.Address)+" stays: something else is in it")
+			p.Notes = append(p.Notes, Local(r.Address)+" stays: it contains something else")
 		}
 		p.Unchanged++
 		return false
@@ -302,7 +306,7 @@ func (p *HostPlan) remove(t Target, r *Resource, have any, gone map[Key]bool) bo
 	return true
 }
 
-// follows tells whether one of keys has changed, or something below it.
+// follows reports whether one of keys, or something below it, has changed.
 func follows(keys []Key, changed map[Key]bool) bool {
 	return slices.ContainsFunc(keys, func(k Key) bool {
 		for c := range changed {
@@ -314,13 +318,14 @@ func follows(keys []Key, changed map[Key]bool) bool {
 	})
 }
 
-// followed tells whether who follows a key has to do with another: the same, or for paths one below.
+// followed reports whether a follower of key k must act when key other changes: they are equal, or
+// other is a path below k.
 func followed(k, other Key) bool {
 	return k == other || strings.HasPrefix(string(k), "path:") && strings.HasPrefix(string(other), string(k)+"/")
 }
 
-// expect gives the first operation on each path the fingerprint that was observed there. Later ones meet what the earlier left, and those below a
-// mount point meet what is mounted.
+// expect gives the first operation on each path the fingerprint that was observed there. Later
+// operations find what earlier ones left, and those below a mount point find what is mounted.
 func (p *HostPlan) expect(got Answers) {
 	met := map[string]bool{}
 	behind := func(path string) bool {

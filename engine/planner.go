@@ -11,11 +11,11 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Plan connects to all hosts, observes them and compares. A host that cannot be reached or read has
-// its error in its HostPlan; the others go on.
+// Plan connects to all hosts, observes them and compares. The HostPlan of a host that fails
+// contains the error; the others continue.
 func (f *Fleet) Plan(ctx context.Context, hosts []Host) *Plan {
 	plan := &Plan{Hosts: make([]*HostPlan, len(hosts))}
-	var reached sync.WaitGroup // hosts that are not Last
+	var reached sync.WaitGroup // hosts without Last
 	for _, h := range hosts {
 		if !h.Last {
 			reached.Add(1)
@@ -26,7 +26,7 @@ func (f *Fleet) Plan(ctx context.Context, hosts []Host) *Plan {
 	group := f.group()
 	for i, h := range hosts {
 		if h.Last {
-			// Outside the limit: it waits for the others, and must not take one of their places.
+			// Outside the limit: it waits for the others, and must not occupy one of their slots.
 			last.Go(func() error {
 				plan.Hosts[i] = (&planner{Fleet: f, of: h, met: &met}).plan(ctx, reached.Wait)
 				return nil
@@ -50,16 +50,16 @@ func (f *Fleet) Plan(ctx context.Context, hosts []Host) *Plan {
 	return plan
 }
 
-// planner makes the plan of one host. What an apply needs of it is in the plan.
+// planner makes the plan of one host. The plan contains all that an apply needs.
 type planner struct {
 	*Fleet
 	of  Host
 	met *machines
-	h   *hostState // nil until the host was reached
+	h   *hostState // nil until the host is reached
 }
 
-// plan makes the plan, and reports how it ended. It calls connected once the host was reached, or
-// could not be.
+// plan makes the plan and reports how it ended. It calls connected when the host is reached or
+// unreachable.
 func (p *planner) plan(ctx context.Context, connected func()) *HostPlan {
 	host := p.of.Name
 	approved := p.approved()
@@ -82,21 +82,21 @@ func (p *planner) plan(ctx context.Context, connected func()) *HostPlan {
 		p.h.abandon()
 	}
 	switch {
-	case errors.Is(err, errOneMachine): // reported with the other one, by Fleet.Plan
+	case errors.Is(err, errOneMachine): // Fleet.Plan reports it together with the other host
 	case hp.Failed():
 		p.report(Progress{Host: host, Stage: Unplanned, Err: hp.failure()})
 	default:
 		p.report(Progress{Host: host, Stage: Planned})
 	}
 	if p.Once {
-		p.letGo(host)
+		p.disconnect(host)
 	} else {
 		hp.host = p.h
 	}
 	return hp
 }
 
-// approved is the host's plan as it was approved, or nil.
+// approved returns the host's approved plan, or nil.
 func (p *planner) approved() *HostPlan {
 	if p.Approved == nil {
 		return nil
@@ -116,14 +116,14 @@ func (p *planner) reachAndCompare(ctx context.Context, connected func()) (hp *Ho
 	}
 	err = guard(func() error { hp, err = p.compare(ctx); return err })
 	if err == nil && p.of.Last {
-		// It is the machine that this runs on, whichever that is: a plan that one of CI's runners
-		// saved is applied by another. What is found is compared.
+		// Host local is the machine that mirrorform runs on, which may be another one at the apply (CI
+		// runners). So the machine-id is not compared, only what is found.
 		hp.MachineID = ""
 	}
 	return hp, err
 }
 
-// compare finds out what is wanted on the host, asks it, and compares.
+// compare determines what is wanted on the host, observes it, and compares.
 func (p *planner) compare(ctx context.Context) (*HostPlan, error) {
 	h := p.h
 	notes, err := p.begin(ctx, h, p.of.Name)
@@ -165,14 +165,14 @@ func (p *planner) compare(ctx context.Context) (*HostPlan, error) {
 	h.ordered = ordered
 	hp, err := h.observe(ctx)
 	if err == nil {
-		hp.Facts = h.facts // not the session's, which would keep all of it
+		hp.Facts = h.facts // not the session's field, which would keep the whole session alive
 		hp.Notes = append(notes, hp.Notes...)
 	}
 	return hp, err
 }
 
-// withOrphans adds to what is wanted what the manifest has beyond it, and has the target know the
-// manifest. It notes what is released and what has moved.
+// withOrphans adds the orphans of the manifest to the wanted resources and passes the manifest to
+// the target. The notes list what is released and what has moved.
 func (p *planner) withOrphans(wanted []*Resource, facts map[string]*wire.Facts) (all []*Resource, notes []string, err error) {
 	h := p.h
 	if h.manifest, notes, err = h.manifest.move(p.Moves, p.Configuration); err != nil {
@@ -184,14 +184,14 @@ func (p *planner) withOrphans(wanted []*Resource, facts map[string]*wire.Facts) 
 	}
 	h.manifest.keepSecret(h.target, p.Types, wanted)
 	h.target.know(h.manifest, p.Types, p.Configuration)
-	letGo := p.selected(o.letGo)
-	for _, r := range letGo {
+	released := p.selected(o.released)
+	for _, r := range released {
 		h.gone = append(h.gone, Local(r.Address))
 	}
-	return append(slices.Clip(wanted), o.remove...), append(notes, o.notes(letGo)...), nil
+	return append(slices.Clip(wanted), o.remove...), append(notes, o.notes(released)...), nil
 }
 
-// chosen are the resources that this run is about, as it wants them.
+// chosen returns the selected resources, in the state that this run wants.
 func (p *planner) chosen(all []*Resource) (chosen []*Resource, notes []string) {
 	all, notes = p.adjusted(p.selected(all))
 	p.hold(all)
@@ -211,7 +211,7 @@ func (p *planner) selected(list []*Resource) []*Resource {
 	return p.Select(p.h.target, list)
 }
 
-// leftOut is LeftOut, evaluated when it is first asked: most hosts have nothing that is not wanted.
+// leftOut calls LeftOut on first use: most hosts have no orphans and never need it.
 func (p *planner) leftOut(facts map[string]*wire.Facts) func(address string) bool {
 	if p.LeftOut == nil {
 		return func(string) bool { return false }
@@ -220,7 +220,7 @@ func (p *planner) leftOut(facts map[string]*wire.Facts) func(address string) boo
 	return func(address string) bool { return leftOut()(address) }
 }
 
-// markReplaced marks the resources that are to be replaced.
+// markReplaced marks the resources that --replace names.
 func (p *planner) markReplaced(list []*Resource) error {
 	for _, address := range p.Replace {
 		if HostOf(address) != p.of.Name {
@@ -228,15 +228,15 @@ func (p *planner) markReplaced(list []*Resource) error {
 		}
 		i := slices.IndexFunc(list, func(r *Resource) bool { return r.Address == address && !r.Remove })
 		if i < 0 {
-			return fmt.Errorf("%s is to be replaced, and is no resource of this host, or is not selected", address)
+			return fmt.Errorf("%s cannot be replaced: it is not a resource of this host, or is not selected", address)
 		}
 		list[i].Replace = true
 	}
 	return nil
 }
 
-// withoutStrangers drops the dependencies of resources to be removed on what is not there: it need
-// not be removed after them.
+// withoutStrangers drops dependencies of resources to remove if the dependency does not exist or
+// stays: the order then does not matter.
 func withoutStrangers(list []*Resource) []*Resource {
 	there := map[string]bool{}
 	for _, r := range list {

@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// adjusted is what Adjust makes of the selected resources, without those to be removed that a
-// resource needs which it keeps: the group of an account stays with the account.
+// adjusted applies Adjust to the selected resources. A resource that Adjust removes stays if one
+// that Adjust keeps needs it: the group of a kept account, for example.
 func (p *planner) adjusted(selected []*Resource) (all []*Resource, notes []string) {
 	if p.Adjust == nil {
 		return selected, nil
@@ -28,15 +28,15 @@ func (p *planner) adjusted(selected []*Resource) (all []*Resource, notes []strin
 	return slices.DeleteFunc(slices.Clone(all), func(r *Resource) bool { return slices.Contains(stay, r) }), notes
 }
 
-// hold marks those resources to be removed that mirrorform made, and of these the ones that stay
-// since another configuration manages them, or something that stays needs them.
+// hold decides which of the resources to remove stay. It sets Made from the manifest, and Shared on
+// those that another configuration manages or that a staying resource needs.
 func (p *planner) hold(all []*Resource) {
 	if !slices.ContainsFunc(all, func(r *Resource) bool { return r.Remove }) {
 		return
 	}
 	t, manifest := p.h.target, p.h.manifest
-	var needs []Key         // of what stays
-	owned := map[Key]bool{} // by other configurations
+	var needs []Key         // of the resources that stay
+	owned := map[Key]bool{} // provided by other configurations
 	for _, e := range t.Records {
 		if !e.Own && e.State != nil {
 			provides, more := p.Types.Kind(e.Type).requires(t, e.State)
@@ -60,17 +60,17 @@ func (p *planner) hold(all []*Resource) {
 			made = append(made, r)
 			continue
 		case r.Made:
-			r.Shared = "another configuration manages it, too"
+			r.Shared = "another configuration manages it too"
 		}
 		needs = append(needs, more...)
 	}
 	for _, r := range staying(t, made, needs) {
-		r.Shared = "something that stays needs it"
+		r.Shared = "a resource that stays needs it"
 	}
 }
 
-// staying are those of the resources that stay, since what stays needs them: by these keys, or by
-// what another of them needs.
+// staying returns the resources of the list that must stay, because resources that stay need them:
+// by these keys, or in turn by the needs of others in the list.
 func staying(t Target, list []*Resource, needs []Key) (stay []*Resource) {
 	for left, again := list, true; again; {
 		again = false
@@ -101,8 +101,8 @@ func staying(t Target, list []*Resource, needs []Key) (stay []*Resource) {
 	return stay
 }
 
-// inherit passes on that mirrorform made a thing: from entries that the manifest before had and
-// this one has not any more, to those that provide the same key.
+// inherit preserves the fact that mirrorform made a thing: from entries that are in before but no
+// longer in this manifest, to entries that provide the same key.
 func (m *Manifest) inherit(before *Manifest, t Target, types *Registry) {
 	made := map[Key]bool{}
 	keys := func(e *Managed) []Key {

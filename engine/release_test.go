@@ -132,7 +132,7 @@ func TestNeededByReleased(t *testing.T) {
 		h.run(t, "ours", false, wanted()...)
 		p := h.run(t, "ours", true, wanted()...)
 		h.has(t, "/account", "/found")
-		contains(t, "notes", strings.Join(p.Notes, "\n"), "thing./account stays and is released: something that stays needs it")
+		contains(t, "notes", strings.Join(p.Notes, "\n"), "thing./account stays and is released: a resource that stays needs it")
 	})
 }
 
@@ -179,7 +179,7 @@ func TestNeededByAnother(t *testing.T) {
 		h.run(t, "theirs", false, resource(&thing{Name: "/srv/theirs", Value: "x", Needs: []string{"/srv"}}))
 		p := h.run(t, "ours", false)
 		h.has(t, "/srv", "/srv/theirs")
-		contains(t, "notes", strings.Join(p.Notes, "\n"), "thing./srv stays and is released: something that stays needs it")
+		contains(t, "notes", strings.Join(p.Notes, "\n"), "thing./srv stays and is released: a resource that stays needs it")
 	})
 }
 

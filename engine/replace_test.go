@@ -75,7 +75,7 @@ func TestReplaceRefused(t *testing.T) {
 		"kept":            {kind("kept"), "its files would be lost"},
 		"keep":            {func(r *engine.Resource) { r.Keep = "it is precious" }, "it is precious"},
 		"prevent_destroy": {func(r *engine.Resource) { r.PreventDestroy = true }, "prevent_destroy"},
-		"not empty":       {kind("dir"), "something else is in it"},
+		"not empty":       {kind("dir"), "it contains something else"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -99,6 +99,6 @@ func TestReplaceRefused(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		f := single(t, &host{}, resource(&thing{Name: "/a", Value: "x"}))
 		f.Replace = []string{"h/thing./b"}
-		contains(t, "unknown", errorText(f.plan().Err), "h/thing./b is to be replaced, and is no resource of this host")
+		contains(t, "unknown", errorText(f.plan().Err), "h/thing./b cannot be replaced: it is not a resource of this host")
 	})
 }
