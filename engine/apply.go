@@ -12,35 +12,35 @@ import (
 // HostResult is what Apply did on one host.
 type HostResult struct {
 	Host      string
-	Done      []*Change // their steps were done, and they were found to be as wanted afterwards; none when Err is not nil
+	Done      []*Change // changes whose steps succeeded and whose result was observed; empty when Err is set
 	Unchanged int
 	Failed    *Change // the change whose step failed
 	Step      string  // the summary of that step
 	NotDone   []*Change
 	Err       error // why the host is not as wanted
-	// State says how a host was left that is not as wanted.
+	// State is how the host was left. It is set only when Err is.
 	State Left
 }
 
-// Left says how an apply that failed left a host.
+// Left is how a failed apply left a host. The values are part of the JSON format.
 type Left string
 
-// How a host may be left.
+// How a failed apply may leave a host.
 const (
-	Untouched   Left = "untouched"  // nothing was done on it
-	TakenBack   Left = "taken back" // all that was done was taken back, but for what cannot be by its nature
-	HalfBack    Left = "half back"  // not all could be taken back; the error says what
-	UnknownLeft Left = "not known"  // the connection was lost, and the host could not be asked
+	Untouched   Left = "untouched"  // nothing was changed
+	TakenBack   Left = "taken back" // rolled back, except for steps that cannot be undone
+	HalfBack    Left = "half back"  // rolled back in part; the error lists the rest
+	UnknownLeft Left = "not known"  // the connection was lost and could not be opened again
 )
 
-// Result is what Apply did, for all hosts of the plan in its order.
+// Result is what Apply did on all hosts, in the plan's order.
 type Result struct {
 	Hosts []*HostResult
-	// Stopped says why a rollout did not come to its end, or that its last gate did not let it pass.
+	// Stopped is why a rollout ended early, or why its last gate failed.
 	Stopped error
 }
 
-// Failed tells whether any host is not as wanted, or a rollout has stopped.
+// Failed reports whether any host is not as wanted, or a rollout stopped early.
 func (r *Result) Failed() bool {
 	if r.Stopped != nil {
 		return true
@@ -53,16 +53,16 @@ func (r *Result) Failed() bool {
 	return false
 }
 
-// ErrNotPlanned is the error of a host whose plan could not be made: nothing was done on it.
+// ErrNotPlanned is the error of a host that has no valid plan. Nothing was changed on it.
 var ErrNotPlanned = errors.New("nothing was done")
 
-// Apply performs a plan that this Fleet made. A host whose plan failed is left alone; a host that fails does not stop the others.
-// Hosts that are Last come after all others have ended.
+// Apply performs a plan that this Fleet made. It skips hosts whose plan failed, and continues with
+// the others when a host fails. Hosts with Last set start after all others have ended.
 func (f *Fleet) Apply(ctx context.Context, plan *Plan, hosts []Host) *Result {
 	return f.ApplyWith(ctx, plan, hosts, ApplyOptions{})
 }
 
-// ApplyWith is Apply with a say in which hosts are begun, and in whether they commit.
+// ApplyWith is Apply with options that decide which hosts start and whether they commit.
 func (f *Fleet) ApplyWith(ctx context.Context, plan *Plan, hosts []Host, o ApplyOptions) *Result {
 	result := &Result{Hosts: make([]*HostResult, len(plan.Hosts))}
 	for _, last := range []bool{false, true} {
@@ -77,7 +77,7 @@ func (f *Fleet) ApplyWith(ctx context.Context, plan *Plan, hosts []Host, o Apply
 	return result
 }
 
-// applyHosts applies to the hosts with these indexes.
+// applyHosts applies the plan to the hosts with these indexes.
 func (f *Fleet) applyHosts(ctx context.Context, plan *Plan, list []int, o ApplyOptions, result *Result) {
 	q := &queue{waiting: list, busy: map[string]bool{}, group: func(i int) string {
 		if o.Group == nil {
@@ -139,10 +139,10 @@ func (f *Fleet) applyHosts(ctx context.Context, plan *Plan, list []int, o ApplyO
 			return nil
 		})
 	}
-	_ = group.Wait() // results have the errors
+	_ = group.Wait() // the results contain the errors
 }
 
-// applier applies a plan to one host. All that it begins with is in the plan.
+// applier applies a plan to one host. The plan contains all that it needs to start.
 type applier struct {
 	*Fleet
 	h       *hostState
@@ -150,14 +150,15 @@ type applier struct {
 	r       *HostResult
 	changed map[*Resource]bool
 	steps   counter
-	held    bool // all is done but the commit
+	held    bool // everything but the commit is done
 }
 
 func (f *Fleet) applier(hp *HostPlan) *applier {
 	return &applier{Fleet: f, h: hp.host, hp: hp, r: &HostResult{Host: hp.Host, Unchanged: hp.Unchanged, State: Untouched}}
 }
 
-// prepare does all that there is to do on a host. With hold it leaves the commit out, unless there is nothing to change.
+// prepare does everything up to the commit. It also commits, unless hold is set and there are
+// changes.
 func (a *applier) prepare(ctx context.Context, hold bool) {
 	hp, r := a.hp, a.r
 	switch {
@@ -179,7 +180,7 @@ func (a *applier) prepare(ctx context.Context, hold bool) {
 	a.conclude(ctx)
 }
 
-// decided ends what was held: why is nil when it is to be committed.
+// decided ends a transaction that was held: it commits if why is nil, and rolls back otherwise.
 func (a *applier) decided(ctx context.Context, why error) {
 	if why != nil {
 		a.r.Err = fmt.Errorf("%w: %w", ErrWaveRolledBack, why)
@@ -187,7 +188,7 @@ func (a *applier) decided(ctx context.Context, why error) {
 	a.conclude(ctx)
 }
 
-// conclude commits, or takes back what did not go well, and completes the result.
+// conclude commits a success or rolls back a failure, and completes the result.
 func (a *applier) conclude(ctx context.Context) {
 	h, hp, r := a.h, a.hp, a.r
 	if r.Err == nil {
@@ -200,8 +201,8 @@ func (a *applier) conclude(ctx context.Context) {
 		}
 	}
 	if h.id != "" {
-		// It is not as wanted, or a bug came between.
-		a.takeBack(ctx)
+		// The host is not as wanted, or a bug interrupted the apply.
+		a.rollBack(ctx)
 	}
 	if r.Err != nil {
 		if !h.touched {
@@ -215,7 +216,7 @@ func (a *applier) conclude(ctx context.Context) {
 	}
 }
 
-// settleCommit turns the error of a commit into what became of the host.
+// settleCommit turns the error of a commit into the state of the host.
 func (a *applier) settleCommit(ctx context.Context, err error) error {
 	var lost *lostCommit
 	switch {
@@ -232,8 +233,8 @@ func (a *applier) settleCommit(ctx context.Context, err error) error {
 	return err
 }
 
-// takeBack ends a transaction that cannot be committed.
-func (a *applier) takeBack(ctx context.Context) {
+// rollBack ends a transaction that cannot be committed.
+func (a *applier) rollBack(ctx context.Context) {
 	h, r := a.h, a.r
 	if errors.Is(r.Err, ErrLost) {
 		_, r.Err = a.aftermath(ctx, r.Err, nil)
@@ -244,7 +245,7 @@ func (a *applier) takeBack(ctx context.Context) {
 	done, err := h.session.Rollback(ctx, func(e wire.Event) {
 		if e.State == wire.UndoFailed {
 			stuck = true
-			r.Err = errors.Join(r.Err, fmt.Errorf("not all could be taken back: %q", e.Error))
+			r.Err = errors.Join(r.Err, fmt.Errorf("some changes could not be rolled back: %q", e.Error))
 		}
 	})
 	h.id = ""
@@ -253,9 +254,10 @@ func (a *applier) takeBack(ctx context.Context) {
 		_, r.Err = a.aftermath(ctx, errors.Join(r.Err, err), nil)
 		r.State = stateAfter(r.Err)
 	case done.Journal != "" || done.Undone:
-		r.takenBack(r.Err, done, stuck)
+		r.rolledBack(r.Err, done, stuck)
 	case done.Error != "":
-		_, r.Err = a.aftermath(ctx, fmt.Errorf("%w; the host refuses to take back: %q", r.Err, clip(done.Error)), nil)
+		refused := fmt.Errorf("%w; the host refuses to roll back: %q", r.Err, clip(done.Error))
+		_, r.Err = a.aftermath(ctx, refused, nil)
 		r.State = stateAfter(r.Err)
 	}
 }

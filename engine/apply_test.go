@@ -133,23 +133,23 @@ func TestTransaction(t *testing.T) {
 		},
 		"commit refused": {
 			host: &host{refuse: "read-only file system"}, state: engine.TakenBack,
-			wantErr: []string{"took everything back", "read-only file system"}, wantDid: "begin; write /a; write /b; commit; undo /b; undo /a",
+			wantErr: []string{"rolled back all changes instead of committing", "read-only file system"}, wantDid: "begin; write /a; write /b; commit; undo /b; undo /a",
 		},
 		"commit refused, and not taken back": {
 			host: &host{refuse: "read-only file system", stuck: "/b"}, state: engine.HalfBack, files: "old new",
-			wantErr: []string{"not all could be taken back", "/var/lib/mirrorform/journal"}, wantDid: "begin; write /a; write /b; commit; undo /a",
+			wantErr: []string{"some changes could not be rolled back", "/var/lib/mirrorform/journal"}, wantDid: "begin; write /a; write /b; commit; undo /a",
 		},
 		"committed, and not cleaned up": {
 			host: &host{unclean: "committed, but the journal could not be removed"}, wantDid: "begin; write /a; write /b; commit; begin; gone", files: "new new",
 		},
 		"committed, not cleaned up, and not reachable": {
 			host:  &host{unclean: "the journal could not be removed", drop: func(h *host, m *wire.Message) drop { return downAt(h, m, isCommit, goOn) }},
-			state: engine.UnknownLeft, files: "new new", wantErr: []string{"did not say whether it is final", "the journal could not be removed", "no route to host"},
+			state: engine.UnknownLeft, files: "new new", wantErr: []string{"did not report whether the changes are committed", "the journal could not be removed", "no route to host"},
 			wantDid: "begin; write /a; write /b; commit",
 		},
 		"commit of nothing": {
 			host:  &host{forge: inPlaceOf(isCommit, &wire.Message{Done: &wire.Done{Error: "no transaction is open"}})},
-			state: engine.TakenBack, wantErr: []string{"no transaction is open", "the host has taken back what was done"},
+			state: engine.TakenBack, wantErr: []string{"no transaction is open", "the host has rolled back all changes"},
 			wantDid: "begin; write /a; write /b; gone; undo /b; undo /a; begin; gone",
 		},
 		"taken back by the host already": {
@@ -170,16 +170,16 @@ func TestTransaction(t *testing.T) {
 		"rollback refused": {
 			host:  &host{forge: inPlaceOf(isRollback, &wire.Message{Done: &wire.Done{Error: "busy"}})},
 			with:  func(_ *fleet, wanted []*engine.Resource) { wanted[0].Postcondition = never },
-			state: engine.TakenBack, wantErr: []string{"postcondition failed", `refuses to take back: "busy"`, "the host has taken back what was done"},
+			state: engine.TakenBack, wantErr: []string{"postcondition failed", `refuses to roll back: "busy"`, "the host has rolled back all changes"},
 			wantDid: "begin; write /a; write /b; gone; undo /b; undo /a; begin; gone",
 		},
 		"lost before the steps": {
 			host: &host{drop: on(cutBefore, isDo)}, state: engine.TakenBack,
-			wantErr: []string{"connection lost", "the host has taken back what was done"}, wantDid: "begin; gone; begin; gone",
+			wantErr: []string{"connection lost", "the host has rolled back all changes"}, wantDid: "begin; gone; begin; gone",
 		},
 		"lost after the steps": {
 			host: &host{drop: on(cutAfter, isDo)}, state: engine.TakenBack,
-			wantErr: []string{"connection lost", "the host has taken back what was done"},
+			wantErr: []string{"connection lost", "the host has rolled back all changes"},
 			wantDid: "begin; write /a; write /b; gone; undo /b; undo /a; begin; gone",
 		},
 		"lost before the plan is checked": {
@@ -188,7 +188,7 @@ func TestTransaction(t *testing.T) {
 		},
 		"lost in the commit, which the host has not made": {
 			host: &host{drop: on(cutBefore, isCommit)}, state: engine.TakenBack,
-			wantErr: []string{"connection lost", "the host has taken back what was done"},
+			wantErr: []string{"connection lost", "the host has rolled back all changes"},
 			wantDid: "begin; write /a; write /b; gone; undo /b; undo /a; begin; gone",
 		},
 		"lost in the commit, which the host has made": {
@@ -196,12 +196,12 @@ func TestTransaction(t *testing.T) {
 		},
 		"lost in the commit, and not reachable": {
 			host:  &host{drop: func(h *host, m *wire.Message) drop { return downAt(h, m, isCommit, cutAfter) }},
-			state: engine.UnknownLeft, wantErr: []string{"connection lost", "no route to host", "could not be asked", "Plan again"},
+			state: engine.UnknownLeft, wantErr: []string{"connection lost", "no route to host", "could not be checked", "Run mirrorform plan"},
 			wantDid: "begin; write /a; write /b; commit", files: "new new",
 		},
 		"lost in the steps, and not reachable": {
 			host:  &host{drop: func(h *host, m *wire.Message) drop { return downAt(h, m, isDo, cutAfter) }},
-			state: engine.UnknownLeft, wantErr: []string{"connection lost", "no route to host", "could not be asked", "takes back by itself"},
+			state: engine.UnknownLeft, wantErr: []string{"connection lost", "no route to host", "could not be checked", "rolls back by itself"},
 			wantDid: "begin; write /a; write /b; gone; undo /b; undo /a",
 		},
 		"lost in the steps, and not taken back": {
@@ -237,7 +237,7 @@ func TestTransaction(t *testing.T) {
 					}
 				}
 			},
-			state: engine.TakenBack, wantErr: []string{"bug in mirrorform: in a report", "the host has taken back what was done"},
+			state: engine.TakenBack, wantErr: []string{"bug in mirrorform: in a report", "the host has rolled back all changes"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -371,7 +371,7 @@ func TestAppliedMeansObserved(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		// A package whose installation leaves a value other than the wanted one.
 		_, r := single(t, new(host), resource(&thing{Name: "/p", Package: true, Value: "x"})).apply()
-		contains(t, "error", errorText(r.Err), "h/package./p is not as wanted after its steps were done")
+		contains(t, "error", errorText(r.Err), "h/package./p is not as wanted after its steps succeeded")
 	})
 }
 
@@ -424,7 +424,7 @@ func TestEarlierStageIsTakenBack(t *testing.T) {
 		if r.Err == nil || r.State != engine.HalfBack || r.Failed == nil || r.Failed.Address != "h/thing./broken" {
 			t.Fatalf("%+v", r)
 		}
-		contains(t, "error", r.Err.Error(), "read-only file system", "taking back an earlier step failed as well", "/var/lib/mirrorform/journal")
+		contains(t, "error", r.Err.Error(), "read-only file system", "rolling back an earlier step failed too", "/var/lib/mirrorform/journal")
 		if !strings.Contains(h.did(), "remove /old") {
 			t.Errorf("on the host: %s", h.did())
 		}

@@ -11,49 +11,49 @@ import (
 	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
-// LateError is the error of a helper that gave no answer within its time, though it said that it
-// was alive: a Beat shows that it runs, not that it gets on.
+// LateError is the error of a helper that did not answer in time although its beats arrived. A beat
+// shows that the helper runs, not that it makes progress.
 type LateError struct {
-	What  string        // was asked of it: "5 questions"
-	Limit time.Duration // that it had
+	What  string        // what was asked: "5 questions"
+	Limit time.Duration // how long it took
 }
 
 func (e *LateError) Error() string {
-	return fmt.Sprintf("the helper did not answer %s within %v, though its signs of life came: something on the host hangs, or its helper is not mirrorform's. "+
-		"See what runs there (ps -ef --forest), and run the command again", e.What, e.Limit.Round(time.Second))
+	return fmt.Sprintf("the helper did not answer %s within %v, though the connection is alive: "+
+		"an operation on the host hangs, or the helper is not mirrorform's. "+
+		"List the processes on the host with `ps -ef --forest`, then run the command again", e.What, e.Limit.Round(time.Second))
 }
 
 const (
-	// grace is what an exchange has beyond what the helper permits itself: the way there and back,
-	// and a host that is busy.
+	// grace is added to the helper's own limits: it covers the network and a busy host.
 	grace = 30 * time.Second
-	// slowest is what the slowest line carries, in bytes a second.
+	// slowest is the speed of the slowest supported connection, in bytes per second.
 	slowest = 8 << 10
-	// beginTime is what Begin has beyond waiting for the lock. recoverTime is what it has where an
+	// beginTime is added to the time that Begin waits for the lock. recoverTime replaces it where an
 	// earlier transaction may have to be rolled back first, with all its packages.
 	beginTime   = 10 * time.Minute
 	recoverTime = 2 * time.Hour
-	// commitTime is for Commit and Confirm, which write files.
+	// commitTime is the limit of Commit and Confirm, which write files.
 	commitTime = 10 * time.Minute
 )
 
-// exchange is one question, order or other thing that is asked of a helper, until it is answered.
+// exchange is one request to a helper and its answer.
 type exchange struct {
 	s     *Session
 	what  string
-	room  int   // bytes of memory that a message may take
-	moved int64 // bytes that were sent; those of the message that arrives are in arrived
+	room  int   // bytes of memory that one message may take
+	moved int64 // bytes sent; arrived counts the bytes of the message being received
 
 	arrived atomic.Int64
-	limit   atomic.Int64 // nanoseconds after began
+	limit   atomic.Int64 // nanoseconds since began
 	began   time.Time
 	ended   chan struct{}
 	expired atomic.Bool
-	// complete says that its last message has come.
+	// complete is set when the last message has arrived.
 	complete bool
 }
 
-// begin begins an exchange that has so much time and memory, and sends its message.
+// begin starts an exchange with these limits of time and memory, and sends its message.
 func (s *Session) begin(what string, limit time.Duration, room int, m *wire.Message) (*exchange, error) {
 	frame, err := wire.Frame(m)
 	if err != nil {
@@ -70,19 +70,20 @@ func (s *Session) begin(what string, limit time.Duration, room int, m *wire.Mess
 	return x, nil
 }
 
-// allow gives an exchange so much time from now on.
+// allow extends the exchange: it may take this long from now on.
 func (x *exchange) allow(limit time.Duration) {
 	x.limit.Store(int64(time.Since(x.began) + limit + grace))
 }
 
-// left is how much time there is. What is sent or comes takes as long as on the slowest line, but
-// never more than what may come.
+// left returns the remaining time. Bytes sent and received extend it by what the slowest connection
+// needs, but received bytes count only up to twice the expected size: a host cannot extend an
+// exchange without end.
 func (x *exchange) left() time.Duration {
 	bytes := x.moved + min(x.arrived.Load(), 2*int64(x.room))
 	return time.Duration(x.limit.Load()) + time.Duration(bytes)*time.Second/slowest - time.Since(x.began)
 }
 
-// watch ends the session once there is no time left; whoever sends or waits then has an error.
+// watch closes the session when the time is up, so that a blocked send or receive returns an error.
 func (x *exchange) watch() {
 	timer := time.NewTimer(x.left())
 	defer timer.Stop()
@@ -102,8 +103,8 @@ func (x *exchange) watch() {
 	}
 }
 
-// end ends the exchange. Unless it has come to its end, the session ends with it: a late message of
-// it must not be taken for one of the next exchange.
+// end ends the exchange. If it is not complete, end closes the session: a late message must not be
+// taken for the answer to the next request.
 func (x *exchange) end(err *error) {
 	close(x.ended)
 	x.s.exchanging.Store(nil)
@@ -116,7 +117,7 @@ func (x *exchange) end(err *error) {
 	}
 }
 
-// next waits for the next message that is not a Beat.
+// next returns the next message that is not a Beat.
 func (x *exchange) next(ctx context.Context) (*wire.Message, error) {
 	s := x.s
 	silence := time.NewTimer(silenceLimit)
@@ -130,20 +131,20 @@ func (x *exchange) next(ctx context.Context) (*wire.Message, error) {
 		case <-silence.C:
 			quiet := time.Since(time.Unix(0, s.heard.Load()))
 			if quiet >= silenceLimit {
-				return nil, fmt.Errorf("%w: nothing came for %v", ErrLost, silenceLimit)
+				return nil, fmt.Errorf("%w: nothing received for %v", ErrLost, silenceLimit)
 			}
-			silence.Reset(silenceLimit - quiet) // a long message is on its way
+			silence.Reset(silenceLimit - quiet) // a long message is being received
 		case r := <-s.received:
 			switch {
 			case errors.Is(r.err, wire.ErrFrame):
-				return nil, fmt.Errorf("the helper does not speak the protocol: its answer to %s is a %w", x.what, r.err)
+				return nil, fmt.Errorf("the helper does not speak the protocol: its answer to %s is invalid: %w", x.what, r.err)
 			case r.err != nil:
 				return nil, fmt.Errorf("%w: %w", ErrLost, r.err)
 			case r.message.Failure != nil:
 				return nil, fmt.Errorf("the helper gave up: %q", clip(s.Secrets.Hide(r.message.Failure.Message)))
 			case r.message.Beat != nil:
 				silence.Reset(silenceLimit)
-				x.arrived.Store(0) // what came was no part of an answer
+				x.arrived.Store(0) // these bytes were not part of an answer
 			default:
 				s.Secrets.hideIn(r.message)
 				return r.message, nil
@@ -152,7 +153,7 @@ func (x *exchange) next(ctx context.Context) (*wire.Message, error) {
 	}
 }
 
-// listener notes what arrives.
+// listener records when bytes arrive, and how many.
 type listener struct{ *Session }
 
 func (l listener) Read(b []byte) (int, error) {
@@ -166,7 +167,7 @@ func (l listener) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// room is how much memory the message may take that begins to arrive.
+// room returns how much memory the next message may take.
 func (s *Session) room() int {
 	if x := s.exchanging.Load(); x != nil {
 		return x.room
@@ -174,10 +175,11 @@ func (s *Session) room() int {
 	return wire.RoomForBeat
 }
 
-// mostWord is more than the longest word of a host that is repeated: a path has 4095 bytes.
+// mostWord limits every single value from a host that plans and messages repeat. A path has at most
+// 4095 bytes, see PATH_MAX.
 const mostWord = 8 << 10
 
-// longestWord is the length of the longest word of what is at a path. Plans repeat them.
+// longestWord returns the length of the longest value of a path's answer that plans repeat.
 func longestWord(f *wire.File) int {
 	if f == nil {
 		return 0
@@ -185,8 +187,7 @@ func longestWord(f *wire.File) int {
 	return max(len(f.Kind), len(f.Owner), len(f.Group), len(f.Target), len(f.SHA256), len(f.Fingerprint))
 }
 
-// checkHello refuses words of a greeting that are longer than any host's: they are repeated
-// wherever a configuration uses them.
+// checkHello limits the values of a greeting, since configurations can use them anywhere.
 func checkHello(h *wire.Hello) error {
 	const mostWords = 64
 	f := h.Facts
@@ -194,11 +195,13 @@ func checkHello(h *wire.Hello) error {
 		f.OS.ID, f.OS.Name, f.OS.Version, f.OS.Family}, f.OS.IDLike[:min(len(f.OS.IDLike), mostWords)]...)
 	for _, w := range words {
 		if len(w) > mostWord {
-			return fmt.Errorf("a fact in the helper's greeting has %d bytes, more than the limit of %d; it begins with %q", len(w), mostWord, strings.ToValidUTF8(w[:40], ""))
+			return fmt.Errorf("a fact in the helper's greeting has %d bytes, more than the limit of %d; it begins with %q",
+				len(w), mostWord, strings.ToValidUTF8(w[:40], ""))
 		}
 	}
 	if len(f.OS.IDLike) > mostWords {
-		return fmt.Errorf("the helper's greeting has %d names of systems that the host is like, more than the limit of %d", len(f.OS.IDLike), mostWords)
+		return fmt.Errorf("the helper's greeting lists %d similar systems (ID_LIKE), more than the limit of %d",
+			len(f.OS.IDLike), mostWords)
 	}
 	return nil
 }

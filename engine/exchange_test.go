@@ -65,16 +65,16 @@ func exchanges(ctx context.Context, s *engine.Session) map[string]func() (time.D
 			_, err := s.Begin(ctx, wire.Begin{Wait: 60}, func(wire.Holder) {})
 			return 15 * time.Minute, err
 		},
-		"the order of steps": func() (time.Duration, error) {
+		"the request to perform steps": func() (time.Duration, error) {
 			_, err := s.Do(ctx, wire.Do{Ops: []wire.Order{{Op: install}}}, func(wire.Event) {})
 			return 3 * time.Hour, err
 		},
-		"the order to roll back": func() (time.Duration, error) {
+		"the request to roll back": func() (time.Duration, error) {
 			_, err := s.Rollback(ctx, func(wire.Event) {})
 			return 15 * time.Minute, err
 		},
 		"the confirmation": func() (time.Duration, error) { return 15 * time.Minute, s.Confirm(ctx, "x", "y") },
-		"the order to commit": func() (time.Duration, error) {
+		"the request to commit": func() (time.Duration, error) {
 			_, err := s.Commit(ctx, wire.Commit{Manifest: []byte("{}")}, func(wire.Event) {})
 			return 15 * time.Minute, err
 		},

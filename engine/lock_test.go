@@ -28,7 +28,7 @@ func TestLock(t *testing.T) {
 			if !errors.As(hp.Err, &locked) || locked.Holder != bob || !errors.As(r.Err, &locked) || r.State != engine.Untouched {
 				t.Fatalf("plan: %v, apply: %v, %s", hp.Err, r.Err, r.State)
 			}
-			contains(t, "error", hp.Err.Error(), append(holder, "Nothing was done", "--lock-timeout")...)
+			contains(t, "error", hp.Err.Error(), append(holder, "Nothing was changed", "--lock-timeout")...)
 			if took := time.Since(begin); took != 10*time.Second {
 				t.Errorf("the lock was waited for %v", took)
 			}
@@ -59,7 +59,7 @@ func TestLock(t *testing.T) {
 			if hp.Failed() || len(hp.Changes) != 1 || len(hp.Notes) != 1 || h.did() != "" {
 				t.Fatalf("plan: %v, notes %q, on the host: %s", hp.Err, hp.Notes, h.did())
 			}
-			contains(t, "note", hp.Notes[0], append(holder, "somebody is at work on this host")...)
+			contains(t, "note", hp.Notes[0], append(holder, "this host is locked by another run")...)
 		})
 	})
 	t.Run("a plan that failed gives it back", func(t *testing.T) {
@@ -109,7 +109,7 @@ func TestUnfinishedIsNoted(t *testing.T) {
 		if hp.Failed() || len(hp.Notes) != 1 {
 			t.Fatalf("%v, notes %q", hp.Err, hp.Notes)
 		}
-		contains(t, "note", hp.Notes[0], `an earlier "apply" by "bob\x1b[31m" did not end`, "the next apply takes that back first")
+		contains(t, "note", hp.Notes[0], `an earlier "apply" by "bob\x1b[31m" did not finish`, "the next apply rolls them back first")
 	})
 }
 
@@ -120,12 +120,12 @@ func TestRecovered(t *testing.T) {
 		want      []string
 		stops     bool
 	}{
-		"taken back": {recovered: wire.Recovered{Undone: 3}, want: []string{"it was taken back (3 steps)"}},
-		"committed":  {recovered: wire.Recovered{Committed: true}, want: []string{"it had done all its steps, and was brought to its end"}},
+		"taken back": {recovered: wire.Recovered{Undone: 3}, want: []string{"it was rolled back (3 steps)"}},
+		"committed":  {recovered: wire.Recovered{Committed: true}, want: []string{"all its steps had succeeded, and it was committed"}},
 		"some stays": {recovered: wire.Recovered{Undone: 1, Stays: []string{"package rsync\x1b[2J"}},
-			want: []string{"it was taken back (1 steps), but for what cannot be taken back:", `- "package rsync\x1b[2J"`}},
+			want: []string{"it was rolled back (1 steps), except for what cannot be undone:", `- "package rsync\x1b[2J"`}},
 		"errors": {recovered: wire.Recovered{Errors: []string{"/etc/x: disk full"}, Journal: "/var/lib/mirrorform/journal/7"}, stops: true,
-			want: []string{"not all of it could be taken back:", `- "/etc/x: disk full"`, `"/var/lib/mirrorform/journal/7"`, "apply again"}},
+			want: []string{"some changes could not be rolled back:", `- "/etc/x: disk full"`, `"/var/lib/mirrorform/journal/7"`, "run the command again"}},
 		"endless errors": {recovered: wire.Recovered{Errors: slices.Repeat([]string{strings.Repeat("x", 10<<10)}, 1000)}, stops: true,
 			want: []string{"- and 950 more"}},
 	} {
@@ -140,7 +140,7 @@ func TestRecovered(t *testing.T) {
 				if len(noted) != 1 {
 					t.Fatalf("noted: %q", noted)
 				}
-				contains(t, "noted", noted[0], append(tc.want, `an earlier "apply" by "bob" did not end: `)...)
+				contains(t, "noted", noted[0], append(tc.want, `an earlier "apply" by "bob" did not finish: `)...)
 				if len(noted[0]) > 300<<10 {
 					t.Errorf("%d bytes are noted", len(noted[0]))
 				}
@@ -178,7 +178,7 @@ func TestConfirmation(t *testing.T) {
 		"not reachable": {
 			host:    &host{sudden: errors.New("connection refused")},
 			wantDid: "begin; write " + sshd + "; rollback; undo " + sshd,
-			wantErr: []string{"the host cannot be reached anew, so they are taken back", "connection refused"},
+			wantErr: []string{"mirrorform cannot reconnect to the host, so they are rolled back", "connection refused"},
 		},
 		"reachable at last": {
 			with: func(f *fleet) {
@@ -195,12 +195,12 @@ func TestConfirmation(t *testing.T) {
 		"refused": {
 			host:    &host{forge: inPlaceOf(func(m *wire.Message) bool { return m.Confirm != nil }, &wire.Message{Done: &wire.Done{Error: "another nonce"}})},
 			wantDid: "begin; write " + sshd + "; rollback; undo " + sshd,
-			wantErr: []string{"cannot be reached anew", `does not take the confirmation: "another nonce"`},
+			wantErr: []string{"mirrorform cannot reconnect", `rejects the confirmation: "another nonce"`},
 		},
 		"said to be taken, and not": {
 			host:    &host{forge: inPlaceOf(func(m *wire.Message) bool { return m.Confirm != nil }, &wire.Message{Done: &wire.Done{}})},
 			wantDid: "begin; write " + sshd + "; commit; undo " + sshd,
-			wantErr: []string{"took everything back", "it was not confirmed"},
+			wantErr: []string{"rolled back all changes instead of committing", "it was not confirmed"},
 		},
 		"not as wanted": {
 			with: func(f *fleet) {
@@ -272,6 +272,6 @@ func TestForeignConfirmation(t *testing.T) {
 		if r.Err == nil || strings.Contains(h.did(), "confirm") || r.State != engine.TakenBack {
 			t.Errorf("%v, %s, on the host: %s", r.Err, r.State, h.did())
 		}
-		contains(t, "error", errorText(r.Err), "does not take the confirmation")
+		contains(t, "error", errorText(r.Err), "rejects the confirmation")
 	})
 }

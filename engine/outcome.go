@@ -2,11 +2,11 @@ package engine
 
 import "errors"
 
-// Outcome is how a host ended in an apply, in one word.
+// Outcome is the result of an apply on one host, in one word.
 type Outcome string
 
-// The outcomes. RolledBack is a host on which all went well and that was taken back with its wave; one that failed itself is Failed, however it was
-// left.
+// The outcomes. A host is RolledBack if all its steps succeeded and it was rolled back with its
+// wave. A host that failed itself is Failed, in whatever state it was left.
 const (
 	Unchanged   Outcome = "unchanged"
 	Changed     Outcome = "changed"
@@ -16,16 +16,17 @@ const (
 	NotStarted  Outcome = "not started"
 )
 
-// Good tells whether the host is as wanted.
+// Good reports whether the host is as wanted.
 func (o Outcome) Good() bool { return o == Unchanged || o == Changed }
 
-// ErrNotStarted is in the error of a host that an apply did not begin with, which says why.
+// ErrNotStarted is in the error of a host that an apply skipped. The error contains the reason.
 var ErrNotStarted = errors.New("not started")
 
-// ErrWaveRolledBack is in the error of a host that was taken back with its wave.
-var ErrWaveRolledBack = errors.New("taken back with its wave")
+// ErrWaveRolledBack is in the error of a host that was rolled back with its wave.
+var ErrWaveRolledBack = errors.New("rolled back with its wave")
 
-// Outcome tells how the host ended. An error with a method Unreachable() bool that is true makes it Unreachable, where nothing was done.
+// Outcome returns the outcome of the host. If nothing was changed, an error with a method
+// Unreachable() bool that returns true makes it Unreachable.
 func (r *HostResult) Outcome() Outcome {
 	untouched := r.State == Untouched || r.State == ""
 	var u interface{ Unreachable() bool }

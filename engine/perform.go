@@ -11,15 +11,17 @@ import (
 	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
-// perform runs the steps of one host, observes it again and has it confirmed: applied means observed. The commit is not its own. On any error the
-// transaction is left open, to be taken back, unless the host has ended it.
+// perform runs the steps of one host, observes the host again and confirms risky changes. It does
+// not commit. After an error the transaction is still open and must be rolled back, unless the host
+// has ended it.
 //
-// It goes in stages. A package brings files of its own, and a mount shows others: what lies behind such a step cannot have been observed for the
-// plan, so the changes after it are compared anew. Only what the plan changes is ever changed.
+// It works in stages. A package installs files and a mount uncovers others, which the plan could
+// not observe; so after such a step, perform observes again and compares the remaining changes. It
+// never changes a resource that the plan does not change.
 func (a *applier) perform(ctx context.Context) {
 	h, hp, r := a.h, a.hp, a.r
 	if len(hp.Changes) == 0 {
-		return // what is found to be as wanted is managed from now on
+		return // the commit adds the resources to the manifest
 	}
 	now, err := h.observe(ctx)
 	if err != nil {
@@ -47,7 +49,7 @@ func (a *applier) perform(ctx context.Context) {
 			return
 		}
 		for i := range rest[:n] {
-			rest[i].Resource.Replace = false // it is
+			rest[i].Resource.Replace = false // done
 		}
 		r.Done = append(r.Done, pointers(rest[:n])...)
 		if rest = rest[n:]; len(rest) == 0 {
@@ -64,11 +66,12 @@ func (a *applier) perform(ctx context.Context) {
 		return
 	}
 	if confirmation != nil {
-		r.Err = a.confirmAnew(ctx, confirmation)
+		r.Err = a.confirmReconnected(ctx, confirmation)
 	}
 }
 
-// confirmation says how the host waits for a confirmation, where changes may cut it off; nil where none does.
+// confirmation returns how the host waits for a confirmation, or nil if no change may cut the
+// connection.
 func (a *applier) confirmation(changes []Change) *wire.Confirmation {
 	h := a.h
 	if a.Login == nil || a.ConfirmTimeout == nil {
@@ -77,21 +80,23 @@ func (a *applier) confirmation(changes []Change) *wire.Confirmation {
 	timeout := a.ConfirmTimeout(h.target.Name)
 	login := a.Login(h.target.Name)
 	if timeout <= 0 || login == "" {
-		return nil // the machine that mirrorform runs on
+		return nil // this machine
 	}
 	users := []string{"root", login, h.target.Facts.Username}
 	for i := range changes {
 		if what := risk(&changes[i], users, []string{"/home/" + login}); what != "" {
 			a.report(Progress{Host: h.target.Name, Stage: Noted, Summary: fmt.Sprintf(
-				"%s may cut the connection (%s): the host takes everything back unless it can be reached anew within %v", changes[i].Address, what, timeout)})
+				"%s may cut the connection (%s): the host rolls everything back unless mirrorform can reconnect within %v",
+				changes[i].Address, what, timeout)})
 			return &wire.Confirmation{Nonce: NewNonce(), Timeout: int(timeout / time.Second)}
 		}
 	}
 	return nil
 }
 
-// confirmAnew opens another connection, as the operator's next one will be opened, and confirms the transaction over it.
-func (a *applier) confirmAnew(ctx context.Context, c *wire.Confirmation) error {
+// confirmReconnected opens a new connection, as the next run would, and confirms the transaction
+// over it.
+func (a *applier) confirmReconnected(ctx context.Context, c *wire.Confirmation) error {
 	limit := time.Duration(c.Timeout) * time.Second * 2 / 3
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -100,17 +105,17 @@ func (a *applier) confirmAnew(ctx context.Context, c *wire.Confirmation) error {
 		second, e := a.Connect(ctx, a.h.target.Name)
 		if e == nil {
 			e = second.Confirm(ctx, a.h.id, c.Nonce)
-			_ = second.Close() // the host has the confirmation, or it has not
+			_ = second.Close() // the host has already answered the confirmation
 		}
 		if e == nil {
 			return nil
 		}
-		if err == nil || ctx.Err() == nil { // the end of the time says less than what went wrong before
+		if err == nil || ctx.Err() == nil { // the error before a timeout explains more
 			err = e
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("after these changes the host cannot be reached anew, so they are taken back: %w", err)
+			return fmt.Errorf("after these changes mirrorform cannot reconnect to the host, so they are rolled back: %w", err)
 		case <-time.After(time.Second):
 		}
 	}
@@ -119,8 +124,8 @@ func (a *applier) confirmAnew(ctx context.Context, c *wire.Confirmation) error {
 // counter counts the steps of a host.
 type counter struct{ done, total int }
 
-// opens is what a change brings to light that could not be observed before it: what a "package" has
-// in it, what lies on a "mount", which directory a "tree" is; or "".
+// opens returns what a change makes visible that could not be observed before: the files of a
+// "package", what is on a "mount", or the identity of a new directory "tree"; otherwise "".
 func opens(c *Change) (kind string) {
 	for _, s := range c.Steps {
 		switch {
@@ -128,14 +133,14 @@ func opens(c *Change) (kind string) {
 			kind = "package"
 		case s.Do.Mount != nil && !s.Do.Mount.Remove:
 			kind = "mount"
-		case s.Do.Claim != nil && s.Do.Claim.Identity == "": // the directory is made
+		case s.Do.Claim != nil && s.Do.Claim.Identity == "": // the directory is created
 			kind = "tree"
 		}
 	}
 	return kind
 }
 
-// stage is how many of the changes belong to the first stage.
+// stage returns how many of the changes belong to the first stage.
 func stage(changes []Change) int {
 	for i := range changes {
 		kind := opens(&changes[i])
@@ -146,8 +151,8 @@ func stage(changes []Change) int {
 	return len(changes)
 }
 
-// compareAgain observes the host and returns what is left to do of the changes given. Those that an
-// earlier step has brought about count as done. What a mount has uncovered was there before:
+// compareAgain observes the host and returns which of the given changes still need steps. Changes
+// that an earlier step made unnecessary count as done. What a mount uncovered existed before, so
 // mirrorform did not make it.
 func (a *applier) compareAgain(ctx context.Context, rest []Change, mounted bool) ([]Change, error) {
 	now, err := a.h.observe(ctx)
@@ -183,7 +188,7 @@ func (a *applier) compareAgain(ctx context.Context, rest []Change, mounted bool)
 	return left, nil
 }
 
-// performStage performs changes and reports each step. Where one failed, it enters that in the result.
+// performStage performs changes and reports each step. It records a failed step in the result.
 func (a *applier) performStage(ctx context.Context, changes []Change, confirm *wire.Confirmation) (failed bool) {
 	h, r, c := a.h, a.r, &a.steps
 	host := h.target.Name
@@ -197,9 +202,9 @@ func (a *applier) performStage(ctx context.Context, changes []Change, confirm *w
 	h.touched = true
 	done, err := h.session.Do(ctx, wire.Do{Ops: orders, Confirm: confirm}, func(e wire.Event) {
 		stuck = stuck || e.State == wire.UndoFailed
-		if e.ID < 0 { // of an earlier stage, which is taken back as well
+		if e.ID < 0 { // of an earlier stage, which is rolled back too
 			if e.State == wire.UndoFailed {
-				failure = errors.Join(failure, fmt.Errorf("taking back an earlier step failed as well: %q", eventText(e)))
+				failure = errors.Join(failure, fmt.Errorf("rolling back an earlier step failed too: %q", eventText(e)))
 			}
 			return
 		}
@@ -218,7 +223,7 @@ func (a *applier) performStage(ctx context.Context, changes []Change, confirm *w
 			p.Stage = StepUndone
 		case wire.UndoFailed:
 			p.Stage, p.Err = UndoneFailed, t.failure(e)
-			failure = errors.Join(failure, fmt.Errorf("taking back %q failed as well: %w", t.summary, p.Err))
+			failure = errors.Join(failure, fmt.Errorf("rolling back %q failed too: %w", t.summary, p.Err))
 		}
 		p.Done, p.Total = c.done, c.total
 		a.report(p)
@@ -230,7 +235,7 @@ func (a *applier) performStage(ctx context.Context, changes []Change, confirm *w
 	case done.Failed == nil && done.Error == "":
 		return false
 	}
-	h.id = "" // the host has ended it
+	h.id = "" // the host has ended the transaction
 	if done.Failed != nil {
 		r.Failed, r.Step = tasks[*done.Failed].changes[0], tasks[*done.Failed].summary
 	}
@@ -238,14 +243,15 @@ func (a *applier) performStage(ctx context.Context, changes []Change, confirm *w
 		failure = fmt.Errorf("the host refuses the steps: %q", clip(done.Error))
 	}
 	if failure == nil {
-		failure = errors.New("the helper did not say why")
+		failure = errors.New("the helper gave no reason")
 	}
-	r.takenBack(failure, done, stuck)
+	r.rolledBack(failure, done, stuck)
 	return true
 }
 
-// takenBack enters that the host has taken everything back for an error; stuck says that something was not to be taken back.
-func (r *HostResult) takenBack(err error, done *wire.Done, stuck bool) {
+// rolledBack records that the host rolled back after an error. stuck means that some changes could
+// not be rolled back.
+func (r *HostResult) rolledBack(err error, done *wire.Done, stuck bool) {
 	r.Err, r.State = err, TakenBack
 	if done.Journal != "" {
 		r.Err = fmt.Errorf("%w%s", err, keptIn(done.Journal))
@@ -255,16 +261,16 @@ func (r *HostResult) takenBack(err error, done *wire.Done, stuck bool) {
 	}
 }
 
-// settle is how long a host may take, unless Fleet.Settle says otherwise.
+// settle is how long a host may take to show the wanted state, unless Fleet.Settle is set.
 const settle = 5 * time.Second
 
-// confirm observes the host again, until it is as wanted or it had time enough to settle.
+// confirm observes the host again, until it is as wanted or the time to settle is over.
 func (a *applier) confirm(ctx context.Context) error {
 	pause := 50 * time.Millisecond
 	for begin := time.Now(); ; pause *= 2 {
 		after, err := a.h.observe(ctx)
 		if err != nil {
-			return fmt.Errorf("all steps were done, but the host could not be observed afterwards: %w", err)
+			return fmt.Errorf("all steps succeeded, but the host could not be observed afterwards: %w", err)
 		}
 		err = after.differs()
 		if err == nil || time.Since(begin) > cmp.Or(a.Settle, settle) {
@@ -278,12 +284,12 @@ func (a *applier) confirm(ctx context.Context) error {
 	}
 }
 
-// differs is an error that says how a host that was applied to is not as wanted.
+// differs returns an error that lists how an applied host is not as wanted.
 func (p *HostPlan) differs() error {
 	var err error
 	for i := range p.Changes {
 		c := &p.Changes[i]
-		err = errors.Join(err, fmt.Errorf("%s is not as wanted after its steps were done: it still needs %q", c.Address, c.Steps[0].Summary))
+		err = errors.Join(err, fmt.Errorf("%s is not as wanted after its steps succeeded: it still needs %q", c.Address, c.Steps[0].Summary))
 	}
 	for _, q := range p.Problems {
 		if q.Severity == Error {
@@ -302,7 +308,7 @@ func (p *HostPlan) differs() error {
 	return err
 }
 
-// changedSince is an error that names what is found otherwise now than when the plan was made.
+// changedSince returns an error that lists what changed on the host since the plan was made.
 func (p *HostPlan) changedSince(now *HostPlan) error {
 	then := map[string]Compared{}
 	for _, c := range p.Compared {
@@ -318,16 +324,16 @@ func (p *HostPlan) changedSince(now *HostPlan) error {
 	}
 	for _, c := range p.Compared {
 		if _, left := then[c.Resource.Address]; left {
-			err = errors.Join(err, fmt.Errorf("%s cannot be read any more, as it could when the plan was made: plan again", c.Resource.Address))
+			err = errors.Join(err, fmt.Errorf("%s can no longer be read, but could when the plan was made: plan again", c.Resource.Address))
 		}
 	}
 	return err
 }
 
-// stale is an error when a host's plan is not any more what was approved.
+// stale returns an error if a host's new plan differs from the approved one.
 func (p *HostPlan) stale(now *HostPlan) error {
 	if p.MachineID != now.MachineID {
-		return errors.New("this is another machine than the one that the plan was made for, its machine-id differs: plan again")
+		return errors.New("the plan was made for another machine (different machine-id): plan again")
 	}
 	return p.changedSince(now)
 }

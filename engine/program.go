@@ -8,9 +8,12 @@ import (
 	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
-// RunProgram runs a program on the host, in a transaction of its own under the host's lock: nobody else changes the host meanwhile. The manifest stays as it
-// is. final says why the program's effect cannot be taken back. waiting is told who has the lock; a lock that is not had in time is a *LockedError. ctx ends the
-// wait for the lock; what has begun then is brought to its end, so that its outcome is known. The program's own time limit and silence bound that.
+// RunProgram runs a program on the host in its own transaction, under the host's lock, so that no
+// other run changes the host meanwhile. It does not change the manifest. final is why the program's
+// effect cannot be undone. waiting receives the holder of the lock; if the lock is not free in
+// time, the error is a *LockedError. ctx ends only the wait for the lock: a program that has
+// started is not interrupted, so that its result is known. Its own time limit, and the silence
+// limit of the connection, apply.
 func (s *Session) RunProgram(ctx context.Context, lock *Lock, run wire.RunOp, final string, waiting func(holder string)) error {
 	begun, err := s.Begin(ctx, lock.message(), func(h wire.Holder) { waiting(describeHolder(h)) })
 	switch {
@@ -41,7 +44,7 @@ func (s *Session) RunProgram(ctx context.Context, lock *Lock, run wire.RunOp, fi
 	}
 	done, err = s.Commit(ctx, wire.Commit{}, func(wire.Event) {})
 	if err == nil && done.Error != "" {
-		err = fmt.Errorf("the program ran, and the host could not end the transaction: %q", clip(done.Error))
+		err = fmt.Errorf("the program ran, but the host could not end the transaction: %q", clip(done.Error))
 	}
 	return err
 }

@@ -14,34 +14,36 @@ import (
 	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
-// Both sides send a Beat every beatInterval; a host from which nothing came for silenceLimit is lost.
+// Both sides send a Beat every beatInterval. A host that sends nothing for silenceLimit counts as
+// lost.
 const (
 	beatInterval = 5 * time.Second
 	silenceLimit = 30 * time.Second
 )
 
-// ErrLost is the error of a connection that ended before the answer came: what was ordered may or may not have been done.
+// ErrLost is the error of a connection that ended before the answer came: it is not known whether
+// the request was performed.
 var ErrLost = errors.New("connection lost")
 
-// Session is a conversation with one host's helper. It carries one exchange at a time.
+// Session is a connection to one host's helper. It carries one exchange at a time.
 type Session struct {
 	Facts wire.Facts
-	// Hello is what the helper said first: the manifest and who has the lock, as they were then.
+	// Hello is the greeting of the helper: the manifest and the lock's holder at that time.
 	Hello wire.Hello
-	// Secrets are hidden in what the host says of errors. Set it before the first exchange.
+	// Secrets are hidden in error texts from the host. Set it before the first exchange.
 	Secrets *Secrets
 
 	conn     io.ReadWriteCloser
-	sending  chan struct{} // holds a token while something is sent
+	sending  chan struct{} // holds a token while a frame is sent
 	exchange sync.Mutex
 	received chan received
 	stop     chan struct{}
 	closing  sync.Once
 	nextID   int
-	longest  time.Duration // that an operation of the transaction may take, or its undo
+	longest  time.Duration // time limit of the slowest operation, or undo, of the transaction
 
-	exchanging atomic.Pointer[exchange] // what is under way
-	heard      atomic.Int64             // when a byte last came, in nanoseconds since the epoch
+	exchanging atomic.Pointer[exchange] // the current exchange
+	heard      atomic.Int64             // when the last byte arrived, in nanoseconds since the epoch
 }
 
 type received struct {
@@ -49,14 +51,14 @@ type received struct {
 	err     error
 }
 
-// NewNonce returns a fresh random value for Hello, in hexadecimal digits.
+// NewNonce returns a new random value for Hello, in hex.
 func NewNonce() string {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // never fails, see crypto/rand
 	return hex.EncodeToString(b[:])
 }
 
-// NewSession takes over a connection on which both sides have said Hello; hello is the helper's.
+// NewSession returns a session on a connection after both sides sent Hello. hello is the helper's.
 func NewSession(conn io.ReadWriteCloser, hello *wire.Hello) (*Session, error) {
 	if hello.Facts == nil {
 		_ = conn.Close()
@@ -72,7 +74,7 @@ func NewSession(conn io.ReadWriteCloser, hello *wire.Hello) (*Session, error) {
 	return s, nil
 }
 
-// Close ends the session; the helper on the host ends with it.
+// Close closes the session, which ends the helper on the host.
 func (s *Session) Close() error {
 	var err error
 	s.closing.Do(func() {
@@ -82,7 +84,7 @@ func (s *Session) Close() error {
 	return err
 }
 
-// read hands on what arrives. It ends with the first error, which everyone who still waits gets.
+// read passes on received messages until the first error, which the waiting exchange receives.
 func (s *Session) read() {
 	for {
 		m, err := wire.ReadWithin(listener{s}, s.room)
@@ -100,7 +102,7 @@ func (s *Session) read() {
 func (s *Session) beat() {
 	frame, err := wire.Frame(&wire.Message{Beat: &wire.Beat{}})
 	if err != nil {
-		return // it has a few bytes
+		return // cannot happen: the message has a few bytes
 	}
 	tick := time.NewTicker(beatInterval)
 	defer tick.Stop()
@@ -129,7 +131,7 @@ func (s *Session) sendFrame(frame []byte) error {
 	return nil
 }
 
-// clip bounds what a host said, for an error.
+// clip limits the length of a text from a host, for an error.
 func clip(s string) string {
 	const most = 4 << 10
 	if len(s) > most {
@@ -138,7 +140,7 @@ func clip(s string) string {
 	return s
 }
 
-// Ask puts all questions in one message and returns the answers to them.
+// Ask sends all questions in one message and returns their answers.
 func (s *Session) Ask(ctx context.Context, queries []wire.Query) (answers Answers, err error) {
 	if len(queries) == 0 {
 		return NewAnswers(nil, nil)
@@ -159,19 +161,21 @@ func (s *Session) Ask(ctx context.Context, queries []wire.Query) (answers Answer
 		return Answers{}, errors.New("the helper sent no answers")
 	}
 	x.complete = true
-	// Without a fingerprint an operation would not be checked for what it expects.
+	// Without a fingerprint, an operation on the path would not check what it expects.
 	for _, a := range m.Answers.Answers {
 		if a.File != nil && a.File.Fingerprint == "" {
-			return Answers{}, errors.New("the helper sent what is at a path without its fingerprint")
+			return Answers{}, errors.New("the helper sent an answer about a path without its fingerprint")
 		}
 		if n := longestWord(a.File); n > mostWord {
-			return Answers{}, fmt.Errorf("the helper sent %d bytes as an owner, target or fingerprint of a file, more than the limit of %d", n, mostWord)
+			return Answers{}, fmt.Errorf("the helper sent %d bytes as an owner, target or fingerprint of a file, more than the limit of %d",
+				n, mostWord)
 		}
 	}
 	return NewAnswers(queries, m.Answers.Answers)
 }
 
-// Begin takes the host's lock, and has the helper end what an earlier transaction left behind. waiting is told who has the lock meanwhile.
+// Begin takes the host's lock and makes the helper finish what an earlier transaction left behind.
+// waiting receives the holder while the lock is not free.
 func (s *Session) Begin(ctx context.Context, b wire.Begin, waiting func(wire.Holder)) (begun *wire.Begun, err error) {
 	s.exchange.Lock()
 	defer s.exchange.Unlock()
@@ -190,23 +194,23 @@ func (s *Session) Begin(ctx context.Context, b wire.Begin, waiting func(wire.Hol
 		return nil, err
 	}
 	if begun.ID == "" && begun.Held == nil && (begun.Recovered == nil || len(begun.Recovered.Errors) == 0) {
-		return nil, errors.New("the helper says that a transaction has begun, and not which")
+		return nil, errors.New("the helper began a transaction without an ID")
 	}
 	return begun, nil
 }
 
-// awaitBegun waits until the host's lock is taken, or was not to be had in that many seconds.
+// awaitBegun waits until the host's lock is taken, or was not free for wait seconds.
 func (s *Session) awaitBegun(ctx context.Context, x *exchange, wait int, waiting func(wire.Holder)) (*wire.Begun, error) {
-	for told := 0; ; {
+	for reports := 0; ; {
 		m, err := x.next(ctx)
 		switch {
 		case err != nil:
 			return nil, err
 		case m.Waiting != nil:
-			if told++; told > 16+wait {
-				return nil, errors.New("the helper tells again and again of waiting for the lock")
+			if reports++; reports > 16+wait {
+				return nil, errors.New("the helper reports too often that it waits for the lock")
 			}
-			if told == 1 { // whoever has it may leave a transaction to be rolled back
+			if reports == 1 { // the holder may leave a transaction that must be rolled back
 				x.allow(time.Duration(wait)*time.Second + recoverTime)
 			}
 			waiting(m.Waiting.Holder)
@@ -219,8 +223,8 @@ func (s *Session) awaitBegun(ctx context.Context, x *exchange, wait int, waiting
 	}
 }
 
-// Do performs orders, whose IDs are indexes into the slice given, and reports each event. A Done whose Failed is not nil has such an index. An error means
-// that the outcome is not known.
+// Do performs orders and reports each event. Event IDs, and Done.Failed if set, are indexes into
+// do.Ops. An error means that the outcome is not known.
 func (s *Session) Do(ctx context.Context, do wire.Do, report func(wire.Event)) (*wire.Done, error) {
 	base := s.nextID
 	s.nextID += len(do.Ops)
@@ -231,43 +235,44 @@ func (s *Session) Do(ctx context.Context, do wire.Do, report func(wire.Event)) (
 	}
 	do.Ops = renumbered
 	s.longest = max(s.longest, do.Time())
-	done, err := s.finish(ctx, "the order of steps", s.longest, &wire.Message{Do: &do}, base, report)
+	done, err := s.finish(ctx, "the request to perform steps", s.longest, &wire.Message{Do: &do}, base, report)
 	if err != nil {
 		return nil, err
 	}
 	if done.Failed != nil {
 		i := *done.Failed - base
 		if i < 0 || i >= len(do.Ops) {
-			return nil, fmt.Errorf("the helper says that operation %d failed, which was not ordered", *done.Failed)
+			return nil, fmt.Errorf("the helper reports that operation %d failed, which was not sent to it", *done.Failed)
 		}
 		done.Failed = &i
 	}
 	return done, nil
 }
 
-// Rollback takes back all operations since Begin. The IDs of its events are those of the operations as the helper counts them on this connection.
+// Rollback rolls back all operations since Begin. The IDs of its events count the operations of
+// this connection.
 func (s *Session) Rollback(ctx context.Context, report func(wire.Event)) (*wire.Done, error) {
-	return s.finish(ctx, "the order to roll back", max(s.longest, commitTime), &wire.Message{Rollback: &wire.Rollback{}}, 0, report)
+	return s.finish(ctx, "the request to roll back", max(s.longest, commitTime), &wire.Message{Rollback: &wire.Rollback{}}, 0, report)
 }
 
 // Confirm confirms a transaction that another session has open.
 func (s *Session) Confirm(ctx context.Context, id, nonce string) error {
 	done, err := s.finish(ctx, "the confirmation", commitTime, &wire.Message{Confirm: &wire.Confirm{ID: id, Nonce: nonce}}, 0, func(wire.Event) {})
 	if err == nil && done.Error != "" {
-		err = fmt.Errorf("the host does not take the confirmation: %q", clip(done.Error))
+		err = fmt.Errorf("the host rejects the confirmation: %q", clip(done.Error))
 	}
 	return err
 }
 
-// Commit makes the transaction final. Done.Error says why it was not.
+// Commit commits the transaction. Done.Error is why it could not.
 func (s *Session) Commit(ctx context.Context, c wire.Commit, report func(wire.Event)) (*wire.Done, error) {
-	return s.finish(ctx, "the order to commit", max(s.longest, commitTime), &wire.Message{Commit: &c}, 0, report)
+	return s.finish(ctx, "the request to commit", max(s.longest, commitTime), &wire.Message{Commit: &c}, 0, report)
 }
 
-var errMisplaced = errors.New("the helper sent a message that does not belong here")
+var errMisplaced = errors.New("the helper sent a message that is not an answer to this request")
 
-// finish sends an order and reports its events until it is done. Each may take so long. Event IDs
-// are given less base.
+// finish sends an order and reports its events until it is done. each is the time limit of one
+// operation. It subtracts base from event IDs.
 func (s *Session) finish(ctx context.Context, what string, each time.Duration, order *wire.Message, base int, report func(wire.Event)) (done *wire.Done, err error) {
 	s.exchange.Lock()
 	defer s.exchange.Unlock()
@@ -291,11 +296,12 @@ func (s *Session) awaitDone(ctx context.Context, x *exchange, each time.Duration
 		case m.Event != nil:
 			e := *m.Event
 			if e.ID < 0 || e.ID >= s.nextID {
-				return nil, fmt.Errorf("the helper reports on operation %d, which was not ordered", e.ID)
+				return nil, fmt.Errorf("the helper reports on operation %d, which was not sent to it", e.ID)
 			}
-			// It starts, ends, and is taken back: a host that says more would keep us listening for ever.
+			// An operation starts, ends and is rolled back. A host that reports more could keep the session
+			// busy without end.
 			if events[e.ID]++; events[e.ID] > 3 {
-				return nil, fmt.Errorf("the helper reports on operation %d again and again", e.ID)
+				return nil, fmt.Errorf("the helper reports on operation %d too often", e.ID)
 			}
 			x.allow(each)
 			e.ID -= base

@@ -21,30 +21,30 @@ func TestForgedMessages(t *testing.T) {
 		forge []*wire.Message
 		want  string
 	}{
-		"begun with no ID":              {isBegin, []*wire.Message{{Begun: &wire.Begun{}}}, "a transaction has begun, and not which"},
-		"begun, recovered, no ID":       {isBegin, []*wire.Message{{Begun: &wire.Begun{Recovered: &wire.Recovered{}}}}, "a transaction has begun, and not which"},
-		"done in place of begun":        {isBegin, []*wire.Message{done(wire.Done{})}, "does not belong here"},
-		"answers to begin":              {isBegin, []*wire.Message{{Answers: &wire.Answers{}}}, "does not belong here"},
-		"empty message to begin":        {isBegin, []*wire.Message{{}}, "does not belong here"},
+		"begun with no ID":              {isBegin, []*wire.Message{{Begun: &wire.Begun{}}}, "began a transaction without an ID"},
+		"begun, recovered, no ID":       {isBegin, []*wire.Message{{Begun: &wire.Begun{Recovered: &wire.Recovered{}}}}, "began a transaction without an ID"},
+		"done in place of begun":        {isBegin, []*wire.Message{done(wire.Done{})}, "not an answer to this request"},
+		"answers to begin":              {isBegin, []*wire.Message{{Answers: &wire.Answers{}}}, "not an answer to this request"},
+		"empty message to begin":        {isBegin, []*wire.Message{{}}, "not an answer to this request"},
 		"begun in place of answers":     {isAsk, []*wire.Message{{Begun: &wire.Begun{ID: "x"}}}, "the helper sent no answers"},
 		"too few answers":               {isAsk, []*wire.Message{{Answers: &wire.Answers{}}}, "0 answers to 1 questions"},
 		"too many answers":              {isAsk, []*wire.Message{{Answers: &wire.Answers{Answers: make([]wire.Answer, 2)}}}, "2 answers to 1 questions"},
-		"an answer of another kind":     {isAsk, []*wire.Message{{Answers: &wire.Answers{Answers: make([]wire.Answer, 1)}}}, "the answer is of another kind"},
+		"an answer of another kind":     {isAsk, []*wire.Message{{Answers: &wire.Answers{Answers: make([]wire.Answer, 1)}}}, "the answer has a different type"},
 		"a file without a fingerprint":  {isAsk, []*wire.Message{{Answers: &wire.Answers{Answers: []wire.Answer{{File: &wire.File{}}}}}}, "without its fingerprint"},
-		"begun in place of done":        {isDo, []*wire.Message{{Begun: &wire.Begun{ID: "x"}}}, "does not belong here"},
-		"event of an earlier operation": {isDo, []*wire.Message{event(-1, wire.Finished)}, "operation -1, which was not ordered"},
-		"event of a later operation":    {isDo, []*wire.Message{event(1, wire.Finished)}, "operation 1, which was not ordered"},
-		"event of operation 2⁶²":        {isDo, []*wire.Message{event(1<<62, wire.UndoFailed)}, "which was not ordered"},
-		"failure of another operation":  {isDo, []*wire.Message{failed(1)}, "operation 1 failed, which was not ordered"},
-		"failure of operation -1":       {isDo, []*wire.Message{failed(-1)}, "operation -1 failed, which was not ordered"},
-		"failure without a reason":      {isDo, []*wire.Message{failed(0)}, "the helper did not say why"},
-		"done without having done":      {isDo, []*wire.Message{event(0, wire.Finished), done(wire.Done{})}, "is not as wanted after its steps were done"},
+		"begun in place of done":        {isDo, []*wire.Message{{Begun: &wire.Begun{ID: "x"}}}, "not an answer to this request"},
+		"event of an earlier operation": {isDo, []*wire.Message{event(-1, wire.Finished)}, "operation -1, which was not sent to it"},
+		"event of a later operation":    {isDo, []*wire.Message{event(1, wire.Finished)}, "operation 1, which was not sent to it"},
+		"event of operation 2⁶²":        {isDo, []*wire.Message{event(1<<62, wire.UndoFailed)}, "which was not sent to it"},
+		"failure of another operation":  {isDo, []*wire.Message{failed(1)}, "operation 1 failed, which was not sent to it"},
+		"failure of operation -1":       {isDo, []*wire.Message{failed(-1)}, "operation -1 failed, which was not sent to it"},
+		"failure without a reason":      {isDo, []*wire.Message{failed(0)}, "the helper gave no reason"},
+		"done without having done":      {isDo, []*wire.Message{event(0, wire.Finished), done(wire.Done{})}, "is not as wanted after its steps succeeded"},
 		"done with an error":            {isDo, []*wire.Message{done(wire.Done{Error: "no \x1b", Undone: true})}, `refuses the steps: "no \x1b"`},
-		"unknown state":                 {isDo, []*wire.Message{event(0, "great"), failed(0)}, "the helper did not say why"},
+		"unknown state":                 {isDo, []*wire.Message{event(0, "great"), failed(0)}, "the helper gave no reason"},
 		"failure":                       {isDo, []*wire.Message{{Failure: &wire.Failure{Message: "no \x1b"}}}, `the helper gave up: "no \x1b"`},
-		"event of a commit":             {isConfirmOrCommit, []*wire.Message{event(7, wire.Undone)}, "operation 7, which was not ordered"},
-		"commit that was taken back":    {isConfirmOrCommit, []*wire.Message{done(wire.Done{Undone: true})}, "took everything back"},
-		"answers to a commit":           {isConfirmOrCommit, []*wire.Message{{Answers: &wire.Answers{}}}, "does not belong here"},
+		"event of a commit":             {isConfirmOrCommit, []*wire.Message{event(7, wire.Undone)}, "operation 7, which was not sent to it"},
+		"commit that was taken back":    {isConfirmOrCommit, []*wire.Message{done(wire.Done{Undone: true})}, "rolled back all changes instead of committing"},
+		"answers to a commit":           {isConfirmOrCommit, []*wire.Message{{Answers: &wire.Answers{}}}, "not an answer to this request"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -110,6 +110,6 @@ func TestSilentHost(t *testing.T) {
 		if !errors.Is(r.Err, engine.ErrLost) || r.State != engine.TakenBack || len(h.lock) > 0 {
 			t.Errorf("%v, %s, locks %d", r.Err, r.State, len(h.lock))
 		}
-		contains(t, "error", errorText(r.Err), "nothing came for 30s", "the host has taken back what was done")
+		contains(t, "error", errorText(r.Err), "nothing received for 30s", "the host has rolled back all changes")
 	})
 }

@@ -14,45 +14,49 @@ import (
 	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
-// Lock says how the locks of hosts are taken.
+// Lock describes a run that takes the locks of hosts.
 type Lock struct {
-	Operator string        // who this is, for those who have to wait: "alice@laptop"
-	Command  string        // what for: "apply"
-	Timeout  time.Duration // how long a lock is waited for
+	Operator string        // shown to those who wait: "alice@laptop"
+	Command  string        // shown likewise: "apply"
+	Timeout  time.Duration // how long to wait for each host's lock
 }
 
-// LockedError is the error of a host on which somebody else is at work.
+// LockedError is the error of a host that is locked by another run.
 type LockedError struct {
 	Holder wire.Holder
 }
 
 func (e *LockedError) Error() string {
-	return "somebody else is at work on this host: " + describeHolder(e.Holder) + ". Nothing was done; --lock-timeout says how long to wait"
+	return "locked by another run: " + describeHolder(e.Holder) +
+		". Nothing was changed. To wait longer, run the command again with --lock-timeout 10m"
 }
 
-// describeHolder says who has a lock. All of it was said by the host, whose clock it is.
+// describeHolder describes the holder of a lock. Everything in it, including the time, comes from
+// the host.
 func describeHolder(h wire.Holder) string {
 	text := fmt.Sprintf("%q", clip(h.Operator))
 	if h.From != "" {
 		text += fmt.Sprintf(" from %q", clip(h.From))
 	}
-	text += fmt.Sprintf(" runs %q since %q by the host's clock (%v)", clip(h.Command), clip(h.Since), time.Duration(h.Seconds)*time.Second)
+	text += fmt.Sprintf(" runs %q since %q by the host's clock (%v)",
+		clip(h.Command), clip(h.Since), time.Duration(h.Seconds)*time.Second)
 	if h.Process != "" {
 		text += fmt.Sprintf("; the lock is held by %q", clip(h.Process))
 	}
 	return text
 }
 
-// begin opens the host's transaction, where this run takes locks, and says what was found on the way.
+// begin opens the host's transaction if this run takes locks. The notes describe what it found.
 func (f *Fleet) begin(ctx context.Context, h *hostState, host string) (notes []string, err error) {
 	hello := h.session.Hello
 	h.written = hello.Manifest
 	if f.Lock == nil {
 		if hello.Holder != nil {
-			notes = append(notes, "somebody is at work on this host, so that it may differ in a moment: "+describeHolder(*hello.Holder))
+			notes = append(notes, "this host is locked by another run, so it may change at any moment: "+describeHolder(*hello.Holder))
 		}
 		if u := hello.Unfinished; u != nil {
-			notes = append(notes, fmt.Sprintf("an earlier %q by %q did not end. What is found is what it left; the next apply takes that back first", clip(u.Command), clip(u.Operator)))
+			notes = append(notes, fmt.Sprintf("an earlier %q by %q did not finish. This plan shows its unfinished changes; "+
+				"the next apply rolls them back first", clip(u.Command), clip(u.Operator)))
 		}
 		return notes, nil
 	}
@@ -82,24 +86,24 @@ func (l *Lock) message() wire.Begin {
 	return wire.Begin{Operator: l.Operator, Command: l.Command, Wait: int(l.Timeout / time.Second)}
 }
 
-// describeRecovered says what became of a transaction that was left open.
+// describeRecovered describes how an unfinished transaction of an earlier run ended.
 func describeRecovered(r *wire.Recovered) string {
-	text := fmt.Sprintf("an earlier %q by %q did not end: ", clip(r.Command), clip(r.Operator))
+	text := fmt.Sprintf("an earlier %q by %q did not finish: ", clip(r.Command), clip(r.Operator))
 	switch {
 	case len(r.Errors) > 0:
-		return text + fmt.Sprintf("not all of it could be taken back:\n%s\nThe originals are kept in %q on the host. Correct what is in the way and apply again",
-			quoted(r.Errors), clip(r.Journal))
+		return text + fmt.Sprintf("some changes could not be rolled back:\n%s\n"+
+			"The originals are kept in %q on the host. Fix the cause, then run the command again", quoted(r.Errors), clip(r.Journal))
 	case r.Committed:
-		return text + "it had done all its steps, and was brought to its end"
+		return text + "all its steps had succeeded, and it was committed"
 	}
-	text += fmt.Sprintf("it was taken back (%d steps)", r.Undone)
+	text += fmt.Sprintf("it was rolled back (%d steps)", r.Undone)
 	if len(r.Stays) > 0 {
-		text += ", but for what cannot be taken back:\n" + quoted(r.Stays)
+		text += ", except for what cannot be undone:\n" + quoted(r.Stays)
 	}
 	return text
 }
 
-// quoted lists lines that a host sent.
+// quoted lists lines from a host.
 func quoted(lines []string) string {
 	const most = 50
 	var b strings.Builder
@@ -113,8 +117,8 @@ func quoted(lines []string) string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-// commit ends the host's transaction. In the manifest are then the resources that are as wanted.
-// When the plan changed none, a manifest that says what the one there says is not written.
+// commit ends the host's transaction. The new manifest contains the resources that are as wanted.
+// If the plan changed nothing and the manifest is the same, it is not written.
 func (a *applier) commit(ctx context.Context) error {
 	next, err := a.nextManifest(a.h, a.changed)
 	if err != nil {
@@ -129,8 +133,8 @@ func (a *applier) commit(ctx context.Context) error {
 	return a.h.commitManifest(ctx, wire.Commit{Manifest: text})
 }
 
-// errNotCommitted is the error of a transaction that the host did not make final.
-var errNotCommitted = errors.New("the host took everything back in place of making it final")
+// errNotCommitted is the error of a transaction that the host rolled back instead of committing.
+var errNotCommitted = errors.New("the host rolled back all changes instead of committing")
 
 func (h *hostState) commitManifest(ctx context.Context, c wire.Commit) error {
 	done, err := h.session.Commit(ctx, c, func(wire.Event) {})
@@ -139,8 +143,8 @@ func (h *hostState) commitManifest(ctx context.Context, c wire.Commit) error {
 	}
 	h.id = ""
 	switch {
-	case done.Error != "" && !done.Undone: // it may be final, and something else be wrong
-		return &lostCommit{fmt.Errorf("the host did not say whether it is final: %q%s", clip(done.Error), keptIn(done.Journal)), c.Manifest}
+	case done.Error != "" && !done.Undone: // it may be committed, with another problem
+		return &lostCommit{fmt.Errorf("the host did not report whether the changes are committed: %q%s", clip(done.Error), keptIn(done.Journal)), c.Manifest}
 	case done.Undone:
 		err = fmt.Errorf("%w: %q%s", errNotCommitted, clip(done.Error), keptIn(done.Journal))
 		if done.Journal != "" {
@@ -153,15 +157,16 @@ func (h *hostState) commitManifest(ctx context.Context, c wire.Commit) error {
 	return nil
 }
 
-// keptIn says where originals are that could not be put back.
+// keptIn reports where the originals of failed undos are.
 func keptIn(journal string) string {
 	if journal == "" {
 		return ""
 	}
-	return fmt.Sprintf("; not all could be taken back, and the originals are kept in %q on the host", clip(journal))
+	return fmt.Sprintf("; some changes could not be rolled back: the originals are kept in %q on the host", clip(journal))
 }
 
-// lostCommit is the error of a connection that was lost while the host was told to commit, or of an answer that leaves open what it did.
+// lostCommit is the error of a commit whose outcome is unknown: the connection was lost, or the
+// answer is not clear.
 type lostCommit struct {
 	error
 	manifest []byte
@@ -169,7 +174,7 @@ type lostCommit struct {
 
 func (e *lostCommit) Unwrap() error { return e.error }
 
-// nextManifest is the manifest of a host whose selected resources are as wanted.
+// nextManifest returns the manifest of a host whose selected resources are as wanted.
 func (f *Fleet) nextManifest(h *hostState, changed map[*Resource]bool) (*Manifest, error) {
 	gone := slices.Clone(h.gone)
 	found := map[*Resource]Compared{}
@@ -207,25 +212,27 @@ func (f *Fleet) nextManifest(h *hostState, changed map[*Resource]bool) (*Manifes
 	return next, nil
 }
 
-// sealSecret is the digest of a secret for a manifest.
+// sealSecret returns the digest of a secret for a manifest.
 func (f *Fleet) sealSecret(address, attribute string, value any) string {
 	f.sealing.Do(func() { f.seals = newSealer(NewNonce()) })
 	return "argon2id:" + hex.EncodeToString(f.seals.salt) + ":" + f.seals.seal(Local(address)+" "+attribute, true, value)
 }
 
-// aftermath finds out what became of a host whose connection was lost in a transaction: the helper takes back by itself what was not made final.
-// committing is the manifest that was to be made final, nil when it had not come to that.
+// aftermath reconnects to a host whose connection was lost in a transaction and determines how it
+// ended: the helper rolls back by itself what was not committed. committing has the manifest of the
+// commit, or is nil if the transaction had not come to that.
 func (a *applier) aftermath(ctx context.Context, lost error, committing *lostCommit) (committed bool, err error) {
 	h, host := a.h, a.hp.Host
-	noted := "the connection was lost; asking the host what became of it"
+	noted := "the connection was lost; reconnecting to check the state of the host"
 	if !errors.Is(lost, ErrLost) {
-		noted = "it is not clear what became of the host; asking it over a new connection"
+		noted = "the state of the host is not clear; reconnecting to check it"
 	}
 	a.report(Progress{Host: host, Stage: Noted, Summary: noted})
-	_ = h.session.Close() // it is broken, or nothing more is to be had from it
+	_ = h.session.Close() // it is broken, or of no further use
 	h.id = ""
 	unknown := func(why error) error {
-		return unknownError{fmt.Errorf("%w; the host could not be asked what became of it (%w). It takes back by itself what was not finished. Plan again", lost, why)}
+		return unknownError{fmt.Errorf("%w; the state of the host could not be checked (%w). "+
+			"The host rolls back by itself what was not committed. Run mirrorform plan to see its state", lost, why)}
 	}
 	var session *Session
 	for _, pause := range []time.Duration{0, time.Second, 3 * time.Second, 10 * time.Second, 20 * time.Second} {
@@ -237,11 +244,11 @@ func (a *applier) aftermath(ctx context.Context, lost error, committing *lostCom
 	if err != nil {
 		return false, unknown(err)
 	}
-	defer func() { _ = session.Close() }() // and with it the lock is free
+	defer func() { _ = session.Close() }() // this frees the lock
 	b := a.Lock.message()
-	b.Wait = max(b.Wait, int(2*silenceLimit/time.Second)) // it may be taking things back still
+	b.Wait = max(b.Wait, int(2*silenceLimit/time.Second)) // it may still be rolling back
 	begun, err := session.Begin(ctx, b, func(w wire.Holder) {
-		a.report(Progress{Host: host, Stage: Waiting, Summary: "waiting until the host has ended it: " + describeHolder(w)})
+		a.report(Progress{Host: host, Stage: Waiting, Summary: "waiting until the host has ended the transaction: " + describeHolder(w)})
 	})
 	switch {
 	case err != nil:
@@ -254,10 +261,10 @@ func (a *applier) aftermath(ctx context.Context, lost error, committing *lostCom
 	case begun.Recovered != nil && len(begun.Recovered.Errors) > 0:
 		return false, halfBackError{fmt.Errorf("%w; %s", lost, describeRecovered(begun.Recovered))}
 	}
-	return false, fmt.Errorf("%w; the host has taken back what was done", lost)
+	return false, fmt.Errorf("%w; the host has rolled back all changes", lost)
 }
 
-// halfBackError and unknownError tell how aftermath found a host.
+// halfBackError and unknownError mark the result of aftermath.
 type (
 	halfBackError struct{ error }
 	unknownError  struct{ error }
@@ -266,7 +273,7 @@ type (
 func (e halfBackError) Unwrap() error { return e.error }
 func (e unknownError) Unwrap() error  { return e.error }
 
-// stateAfter is how a host was left, by an error of aftermath or commit.
+// stateAfter returns how a host was left, from an error of aftermath or commit.
 func stateAfter(err error) Left {
 	var half halfBackError
 	var unknown unknownError
@@ -279,7 +286,7 @@ func stateAfter(err error) Left {
 	return TakenBack
 }
 
-// guard turns a panic into an error, so that a bug that shows on one host does not stop the others.
+// guard converts a panic to an error, so that a bug on one host does not stop the others.
 func guard(work func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {

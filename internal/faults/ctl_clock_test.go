@@ -75,7 +75,7 @@ func TestFault29Clocks(t *testing.T) {
 		on(t, h, "kill", "-STOP", pid)
 		rewrite(stateDir + "/lock")
 		set()
-		second.apply("--lock-timeout", "1s").says(t, 1, "somebody else is at work", fmt.Sprint(then.Year(), "-"))
+		second.apply("--lock-timeout", "1s").says(t, 1, "locked by another run", fmt.Sprint(then.Year(), "-"))
 		on(t, h, "kill", "-CONT", pid)
 		letGo()
 		run.wait().says(t, 0)

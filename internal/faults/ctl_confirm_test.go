@@ -49,8 +49,8 @@ func TestFault08CutsItselfOff(t *testing.T) {
 		s.write("main.hcl", fileBlocks("host.h", "f", 2, "new\n")+c.config)
 		r := s.apply()
 		r.says(t, 1)
-		if !strings.Contains(r.output, "taken back") && c.name != "sshd does not start any more" {
-			t.Errorf("%s: nothing says that it was taken back:\n%s", c.name, r.output)
+		if !strings.Contains(r.output, "rolled back") && c.name != "sshd does not start any more" {
+			t.Errorf("%s: nothing says that it was rolled back:\n%s", c.name, r.output)
 		}
 		eventually(t, "logins to work again after: "+c.name, func() bool { return sshAnswers(h) })
 		clean(t, h)

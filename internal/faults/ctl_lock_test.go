@@ -54,7 +54,7 @@ func TestFault11TwoOperators(t *testing.T) {
 			if strings.Contains(other.output+results[winner].output, "waiting for the lock") {
 				waited++
 			}
-		case other.exit == 1 && strings.Contains(other.output, "somebody else is at work"):
+		case other.exit == 1 && strings.Contains(other.output, "locked by another run"):
 			stopped++
 			if patience != "0s" {
 				t.Errorf("race %d: %s did not wait:\n%s", race, names[1-winner], other.output)
@@ -102,14 +102,14 @@ func TestFault12HolderHangs(t *testing.T) {
 	reached()
 	pid := holder(t, h)
 	on(t, h, "kill", "-STOP", pid)
-	second.apply("--lock-timeout", "2s").says(t, 1, "somebody else is at work", "\"apply\"", "from \"", "process "+pid)
+	second.apply("--lock-timeout", "2s").says(t, 1, "locked by another run", "\"apply\"", "from \"", "process "+pid)
 	if !run.alive() {
 		t.Error("the first operator's run has ended")
 	}
 	if got := holder(t, h); got != pid {
 		t.Errorf("the lock was process %s's, and is %s's", pid, got)
 	}
-	if plan := second.run("plan"); plan.exit != 0 || !strings.Contains(plan.output, "somebody is at work on this host") {
+	if plan := second.run("plan"); plan.exit != 0 || !strings.Contains(plan.output, "this host is locked by another run") {
 		t.Errorf("plan needs no lock, and says who has it; exit status %d:\n%s", plan.exit, plan.output)
 	}
 	on(t, h, "kill", "-CONT", pid)
@@ -127,7 +127,7 @@ func TestFault12HolderHangs(t *testing.T) {
 		run := s.start("apply", "--auto-approve")
 		reached()
 		run.signal(syscall.SIGSTOP)
-		second.apply("--lock-timeout", "2s").says(t, 1, "somebody else is at work")
+		second.apply("--lock-timeout", "2s").says(t, 1, "locked by another run")
 		letGo()
 		second.apply("--lock-timeout", "90s").says(t, 0)
 		uniform(t, h, "f", 2, "second\n")

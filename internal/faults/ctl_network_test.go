@@ -34,12 +34,12 @@ func truthful(t testing.TB, what string, h *lab.Host, n int, old, young string, 
 	switch {
 	case r.exit == 0 && found != young:
 		t.Errorf("%s: exit status 0, but the files hold %q:\n%s", what, found, r.output)
-	case r.exit == 1 && found == young && !strings.Contains(r.output, "could not be asked what became of it"):
+	case r.exit == 1 && found == young && !strings.Contains(r.output, "the state of the host could not be checked"):
 		t.Errorf("%s: exit status 1, but the files hold %q, and nothing says that this is not known:\n%s", what, found, r.output)
 	case r.exit != 0 && r.exit != 1:
 		t.Errorf("%s: exit status %d:\n%s", what, r.exit, r.output)
 	}
-	if strings.Contains(r.output, "the host has taken back what was done") && found != old {
+	if strings.Contains(r.output, "the host has rolled back all changes") && found != old {
 		t.Errorf("%s: it says that all was taken back, but the files hold %q:\n%s", what, found, r.output)
 	}
 	return found
@@ -94,7 +94,7 @@ func TestFault05ConnectionReset(t *testing.T) {
 		connections, _, _ := g.passed()
 		what := fmt.Sprintf("reset after %d bytes %s", c.at, c.direction)
 		found := truthful(t, what, h, files, old, young, r)
-		if strings.Contains(r.output, "asking the host what became of it") {
+		if strings.Contains(r.output, "reconnecting to check the state of the host") {
 			reread++
 			if connections < 2 {
 				t.Errorf("%s: it says that it asked the host, on no new connection:\n%s", what, r.output)
@@ -152,9 +152,9 @@ func TestFault05CommitAnswerLost(t *testing.T) {
 			t.Errorf("no commit was ordered:\n%s", r.output)
 		}
 		if committed {
-			r.says(t, 0, "asking the host what became of it")
+			r.says(t, 0, "reconnecting to check the state of the host")
 		} else {
-			r.says(t, 1, "asking the host what became of it", "the host has taken back what was done")
+			r.says(t, 1, "reconnecting to check the state of the host", "the host has rolled back all changes")
 		}
 	}
 	record(t, 5, "connection lost before the commit's answer", 2, "asked again; done or taken back, as the host says")
@@ -210,7 +210,7 @@ func TestFault06ConnectionSwallowed(t *testing.T) {
 			r.says(t, 1)
 			uniform(t, h, "f", 2, "old\n")
 			if strings.HasSuffix(moment, "for a while") {
-				r.says(t, 1, "the host has taken back what was done")
+				r.says(t, 1, "the host has rolled back all changes")
 			}
 			// The lock is free, or will be, without anybody's help: where the old connection is, it is still open on both sides.
 			direct.apply("--lock-timeout", "90s").says(t, 0)

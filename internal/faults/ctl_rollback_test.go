@@ -53,7 +53,7 @@ func TestFault30RollbackFails(t *testing.T) {
 			}
 			// Nothing new begins on a host in that state; everything else was taken back.
 			again := s.apply()
-			again.says(t, 1, "not all of it could be taken back")
+			again.says(t, 1, "some changes could not be rolled back")
 			if y := read(t, h, "/etc/ctl2/y"); y == young {
 				t.Errorf("%s: what could be taken back was not: %q", c.name, y)
 			}
