@@ -171,7 +171,7 @@ func TestOrder(t *testing.T) {
 		{"removal in reverse", remove(resources(&thing{Name: "/a"}, &thing{Name: "/a/b", Needs: []string{"/a"}})), "/a/b /a"},
 		{"no name that only begins alike", resources(&thing{Name: "/ab", Needs: []string{"/"}}, &thing{Name: "/a", Needs: []string{"/"}}), "/ab /a"},
 		{"two of one path", resources(&thing{Name: "/a"}, &thing{Name: "/a"}), "two resources manage path /a: h/thing./a (test.hcl:1) and h/thing./a (test.hcl:1)"},
-		{"cycle", resources(&thing{Name: "/a", Needs: []string{"/b"}}, &thing{Name: "/b", Needs: []string{"/c"}}, &thing{Name: "/c", Needs: []string{"/b"}}), "in a cycle: h/thing./b (test.hcl:1) needs h/thing./c (test.hcl:1) needs h/thing./b"},
+		{"cycle", resources(&thing{Name: "/a", Needs: []string{"/b"}}, &thing{Name: "/b", Needs: []string{"/c"}}, &thing{Name: "/c", Needs: []string{"/b"}}), "dependency cycle: h/thing./b (test.hcl:1) needs h/thing./c (test.hcl:1) needs h/thing./b"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()

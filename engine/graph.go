@@ -8,14 +8,14 @@ import (
 	"strings"
 )
 
-// Order sorts one host's resources so that each comes after what it needs: what its keys say, and
-// what the configuration's references say. Among those that may come next, packages go first and
-// together, so that one run of the package manager installs them; otherwise the order given is
-// kept. Resources to be removed come before all others, in the opposite order of the one given, but
-// for packages, which come last of all: until then the programs that are stopped, and what they
-// leave running, have their files.
+// Order sorts the resources of one host so that each follows what it needs, by its keys and by
+// references of the configuration. Where the order is free, packages come first and together, so
+// that the package manager runs once; everything else keeps the given order. Resources to remove
+// precede all others, in reverse order, except for packages, which come last of all: until then,
+// programs that are being stopped, and those that keep running, still have their files.
 //
-// The problems are two resources that provide one key, a reference to nothing, and cycles.
+// The problems are two resources that provide the same key, references to missing resources, and
+// cycles.
 func Order(t Target, resources []*Resource) ([]*Resource, []*ResourceProblem) {
 	g := newGraph(t, resources)
 	if len(g.problems) > 0 {
@@ -28,7 +28,8 @@ func Order(t Target, resources []*Resource) ([]*Resource, []*ResourceProblem) {
 	return ordered, nil
 }
 
-// Dependencies returns for each of one host's resources the indexes of those that Order puts before it, in ascending order. The problems are Order's.
+// Dependencies returns, for each resource of one host, the indexes of the resources that Order puts
+// before it, in ascending order. The problems are those of Order.
 func Dependencies(t Target, resources []*Resource) ([][]int, []*ResourceProblem) {
 	g := newGraph(t, resources)
 	switch {
@@ -46,22 +47,26 @@ func Dependencies(t Target, resources []*Resource) ([][]int, []*ResourceProblem)
 
 // ResourceProblem is a problem of one resource.
 type ResourceProblem struct {
-	Resource *Resource // nil: of the host as a whole
+	Resource *Resource // nil: a problem of the host as a whole
 	Problem
-	With *Resource // the other one, where two resources manage one thing
+	With *Resource // the second resource, where two manage the same thing
 }
 
-// Shown is the problem as it may be printed. A resource with sensitive values tells only that there is one, since the text may quote them.
+// Shown returns the problem for printing. For a resource with sensitive values it hides the text,
+// which may quote them.
 func (p *ResourceProblem) Shown() Problem {
 	if p.Resource == nil || len(p.Resource.Sensitive) == 0 || p.Plain {
 		return p.Problem
 	}
-	return Problem{Severity: p.Severity, Attribute: p.Attribute, Summary: "there is something wrong with it that is not shown, since it has sensitive values"}
+	return Problem{
+		Severity: p.Severity, Attribute: p.Attribute,
+		Summary: "a problem that is not shown, since the resource has sensitive values",
+	}
 }
 
 type graph struct {
 	resources []*Resource
-	before    []map[int]bool // before[i] holds the indexes of what must come before resource i
+	before    []map[int]bool // before[i] contains the indexes of the resources that must precede resource i
 	sorted    []bool
 	problems  []*ResourceProblem
 }
@@ -98,14 +103,14 @@ func newGraph(t Target, resources []*Resource) *graph {
 		for _, k := range r.Kind.follows(t, r.State) {
 			for p, o := range resources {
 				if o.Remove && !r.Remove && slices.ContainsFunc(provided[p], func(q Key) bool { return followed(k, q) }) {
-					g.edge(i, p) // it loads what is left
+					g.edge(i, p) // it reloads without the removed file
 				}
 			}
 		}
 		for _, address := range r.DependsOn {
 			p, ok := byAddress[address]
 			if !ok {
-				g.problem(r, "depends on %s, which is not on this host", address)
+				g.problem(r, "depends on %s, which does not exist on this host", address)
 				continue
 			}
 			if !slices.ContainsFunc(provided[p], func(k Key) bool { return slices.Contains(loads[i], k) }) {
@@ -118,8 +123,8 @@ func newGraph(t Target, resources []*Resource) *graph {
 	return g
 }
 
-// loadFirst puts what has a unit load it before the unit's resource, also where both are removed.
-// Where it needs the unit by way of something else, it comes after.
+// loadFirst puts a resource that makes a unit load its files before the unit's resource, also for
+// removals. If it needs the unit indirectly, through another resource, it comes after the unit.
 func (g *graph) loadFirst(provider map[Key]int, loads [][]Key) {
 	for i := range g.resources {
 		for _, k := range loads[i] {
@@ -134,9 +139,9 @@ func (g *graph) loadFirst(provider map[Key]int, loads [][]Key) {
 	}
 }
 
-// readLast puts what reads others after them, as far as nothing else decides.
+// readLast puts readers after what they read, unless another rule already decides the order.
 func (g *graph) readLast(t Target, provided [][]Key) {
-	reads := make([]map[int]bool, len(g.resources)) // by reader, what it reads
+	reads := make([]map[int]bool, len(g.resources)) // by reader: what it reads
 	for i, r := range g.resources {
 		keys := r.Kind.reads(t, r.State)
 		if len(keys) == 0 {
@@ -164,7 +169,7 @@ func (g *graph) readLast(t Target, provided [][]Key) {
 	}
 }
 
-// comesAfter tells whether resource i comes after p by what is known so far.
+// comesAfter reports whether resource i comes after p by the edges so far.
 func (g *graph) comesAfter(i, p int) bool {
 	seen := map[int]bool{}
 	var look func(at int) bool
@@ -186,7 +191,7 @@ func (g *graph) comesAfter(i, p int) bool {
 	return look(i)
 }
 
-// edge says that resource i needs resource p.
+// edge records that resource i needs resource p.
 func (g *graph) edge(i, p int) {
 	if i == p {
 		return
@@ -201,7 +206,8 @@ func (g *graph) problem(r *Resource, format string, args ...any) {
 	g.problems = append(g.problems, &ResourceProblem{Resource: r, Problem: Errorf("", format, args...)})
 }
 
-// providers finds what meets a need: for a path, everything that provides it or a path above it, mount points included.
+// providers returns the resources that meet a need. For a path these are all that provide the path,
+// a path above it, or a mount point on the way.
 func providers(provider map[Key]int, need Key) []int {
 	kind, name, _ := strings.Cut(string(need), ":")
 	if kind != "path" {
@@ -228,12 +234,13 @@ func describe(k Key) string {
 	return kind + " " + name
 }
 
-// sort returns the resources in order; fewer than all when there is a cycle. Of those that nothing
-// holds back, removals come first, the last one given before the others; then packages, then what
-// is declared first; then removals of packages.
+// sort returns the resources in order, or fewer than all if there is a cycle. Of the resources that
+// are ready, removals come first, in reverse order; then packages; then the rest, in declaration
+// order; then removals of packages.
 func (g *graph) sort() []*Resource {
 	g.sorted = make([]bool, len(g.resources))
-	waiting, after := make([]int, len(g.resources)), make([][]int, len(g.resources)) // how many are to come before, and which come after
+	waiting := make([]int, len(g.resources)) // how many resources must still come before
+	after := make([][]int, len(g.resources)) // which resources come after
 	ready := &ranks{}
 	push := func(i int) {
 		heap.Push(ready, g.rank(i))
@@ -260,8 +267,8 @@ func (g *graph) sort() []*Resource {
 	return ordered
 }
 
-// rank is the place of a resource among those that nothing holds back; the lowest comes first. Its
-// remainder by the number of resources is the index.
+// rank is the position of a resource among those that are ready; the lowest comes first. Its
+// remainder modulo the number of resources is the index.
 func (g *graph) rank(i int) int {
 	n, r := len(g.resources), g.resources[i]
 	group, place := 2, i
@@ -276,7 +283,7 @@ func (g *graph) rank(i int) int {
 	return (group*n+place)*n + i
 }
 
-// ranks is a heap (container/heap): the smallest comes first.
+// ranks is a min-heap (container/heap).
 type ranks struct{ sort.IntSlice }
 
 // Push implements heap.Interface.
@@ -290,7 +297,7 @@ func (r *ranks) Pop() any {
 	return x
 }
 
-// cycle describes one cycle. There is one, or sort would have returned everything.
+// cycle describes one cycle. It is called only if sort found one.
 func (g *graph) cycle() *ResourceProblem {
 	at, seen := slices.Index(g.sorted, false), map[int]int{}
 	var way []int
@@ -312,7 +319,7 @@ func (g *graph) cycle() *ResourceProblem {
 	for i, w := range way {
 		names[i] = g.resources[w].String()
 	}
-	return &ResourceProblem{Resource: g.resources[way[0]], Problem: Errorf("", "resources need each other in a cycle: %s", strings.Join(names, " needs "))}
+	return &ResourceProblem{Resource: g.resources[way[0]], Problem: Errorf("", "dependency cycle: %s", strings.Join(names, " needs "))}
 }
 
 func sortedKeys(m map[int]bool) []int {

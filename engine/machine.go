@@ -9,12 +9,12 @@ import (
 	"sync"
 )
 
-// errOneMachine is the error of a host whose machine has been reached under another name. Plan
-// replaces it by one that lists all of its names.
+// errOneMachine is the error of a host whose machine was already reached under another name. Plan
+// replaces it with an error that lists all names.
 var errOneMachine = errors.New("it has the machine-id of another host")
 
-// machines knows which hosts of a plan have one machine-id. One machine has one manifest and one
-// configuration: under two names, each name's plan would remove what the other one has.
+// machines finds hosts of a plan with the same machine-id. A machine has one manifest, so under two
+// names each name's plan would remove the resources of the other.
 type machines struct {
 	mu    sync.Mutex
 	hosts map[string][]machine // by machine-id
@@ -26,15 +26,15 @@ type machine struct {
 	boot string
 }
 
-// collides reports whether two hosts may not have one machine-id. Host local (Last) and one that is
-// Here are meant to be one machine, and have states of their own.
+// collides reports whether two hosts must not have the same machine-id. Host local (Last) and a
+// host with Here set may be the same machine: their states are separate.
 func (a machine) collides(b machine) bool {
 	meant := a.Last && b.Here || a.Here && b.Last
 	return !meant
 }
 
-// meet is an error for a host with the machine-id of one that was met before. A host without one is
-// not compared.
+// meet records a host that was reached. It returns an error if an earlier host has the same
+// machine-id. An empty machine-id is not compared.
 func (m *machines) meet(host Host, id, boot string) error {
 	if id == "" || id == "uninitialized" { // machine-id(5): an image that has not booted yet
 		return nil
@@ -52,7 +52,7 @@ func (m *machines) meet(host Host, id, boot string) error {
 	return nil
 }
 
-// refused has the error of each host that collides with another one, by its place in hosts.
+// refused returns the error of each host that collides with another, by its index in hosts.
 func (m *machines) refused(hosts []Host) map[int]error {
 	errs := map[int]error{}
 	for _, same := range m.hosts {
@@ -67,35 +67,37 @@ func (m *machines) refused(hosts []Host) map[int]error {
 	return errs
 }
 
-// sameMachine is the error of hosts with one machine-id: machines that have it by a copy of the
-// disk have been started at different times.
+// sameMachine returns the error of hosts with the same machine-id. Different boot_ids mean
+// different machines: the disk was cloned together with its machine-id.
 func sameMachine(hosts []machine) error {
 	var names []string
 	boots := map[string][]string{}
-	way := "keep one of the names, and place all of the machine's resources on it"
+	way := "keep one of the names, and move all resources of the machine to it"
 	for _, h := range hosts {
 		names = append(names, h.Name)
 		boots[h.boot] = append(boots[h.boot], h.Name)
 		if h.Last {
-			way += `; beside host local, that one has connection { type = "local" }`
+			way += `; besides host local, give that name connection { type = "local" }`
 		}
 	}
 	var err error
 	for _, boot := range slices.Sorted(maps.Keys(boots)) {
 		if one := boots[boot]; len(one) > 1 {
 			slices.Sort(one)
-			err = errors.Join(err, fmt.Errorf("%s are one machine under %d names, with one machine-id and one boot_id: each name's plan would remove what the other has: %s", listed(one), len(one), way))
+			err = errors.Join(err, fmt.Errorf("%s are one machine under %d names (same machine-id and boot_id): "+
+				"each name's plan would remove the resources of the other: %s", listed(one), len(one), way))
 		}
 	}
 	if len(boots) > 1 {
 		slices.Sort(names)
-		err = errors.Join(err, fmt.Errorf("%s have one machine-id, and are different machines: they were cloned: give each clone an ID of its own, and start it again: "+
+		err = errors.Join(err, fmt.Errorf("%s have the same machine-id, but are different machines: they were cloned. "+
+			"Run this on each clone, and reboot it: "+
 			"rm -f /etc/machine-id /var/lib/dbus/machine-id && systemd-machine-id-setup", listed(names)))
 	}
 	return err
 }
 
-// listed names hosts in a sentence; of many, the first ones.
+// listed joins host names for a sentence. Of many, it names the first ones.
 func listed(names []string) string {
 	const most = 5
 	last := names[len(names)-1]

@@ -15,10 +15,10 @@ func TestSameMachine(t *testing.T) {
 	t.Parallel()
 	const id, other = "11111111111111111111111111111111", "22222222222222222222222222222222"
 	oneMachine := func(names string, n int) string {
-		return fmt.Sprintf("%s are one machine under %d names, with one machine-id and one boot_id", names, n)
+		return fmt.Sprintf("%s are one machine under %d names (same machine-id and boot_id)", names, n)
 	}
 	cloned := func(names string) string {
-		return names + " have one machine-id, and are different machines: they were cloned"
+		return names + " have the same machine-id, but are different machines: they were cloned"
 	}
 	for name, tc := range map[string]struct {
 		machines [][2]string // machine-id and boot_id of a, b, c, …
@@ -33,7 +33,7 @@ func TestSameMachine(t *testing.T) {
 		"many":             {slices.Repeat([][2]string{{id, "1"}}, 9), "abcdefghi", []string{oneMachine("a, b, c, d, e and 4 more hosts", 9)}, "f,"},
 		"other":            {[][2]string{{id, "1"}, {other, "1"}}, "", nil, ""},
 		"none has one":     {[][2]string{{"uninitialized", "1"}, {"uninitialized", "2"}}, "", nil, ""},
-		"local":            {[][2]string{{id, "1"}, {other, "2"}, {other, "2"}}, "bc", []string{oneMachine("b and c", 2), "beside host local"}, "cloned"},
+		"local":            {[][2]string{{id, "1"}, {other, "2"}, {other, "2"}}, "bc", []string{oneMachine("b and c", 2), "besides host local"}, "cloned"},
 		"here and local":   {[][2]string{{id, "1"}, {other, "2"}, {id, "1"}}, "", nil, ""},
 		"three with local": {[][2]string{{id, "1"}, {id, "1"}, {id, "1"}}, "abc", []string{oneMachine("a, b and c", 3)}, ""},
 	} {

@@ -108,7 +108,7 @@ func TestPrivateOrders(t *testing.T) {
 		if len(private) != 4 || !private["/a"] || !private["/after"] || !private["/follows"] || private["/other"] {
 			t.Errorf("private: %v", private)
 		}
-		if r.Err == nil || !strings.Contains(r.Err.Error(), "what it printed is not shown, since it may hold sensitive values of h/thing./a") {
+		if r.Err == nil || !strings.Contains(r.Err.Error(), "the output is not shown, since it may contain sensitive values of h/thing./a") {
 			t.Errorf("error: %v", r.Err)
 		}
 	})

@@ -7,8 +7,9 @@ import (
 	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
-// Changes that can cut the operator off from a host: what sshd, logins, privileges and the network need. They are confirmed over a new connection, or
-// the host takes them back. The paths and names are those of Debian 12 and AlmaLinux 8 to 10.
+// Changes that may cut the connection to a host: what sshd, logins, privileges and the network
+// need. They are confirmed over a new connection, or the host rolls them back. The paths and names
+// are those of Debian 12 and AlmaLinux 8 to 10.
 var (
 	riskyPaths = []string{
 		"/etc/ssh", "/etc/sudoers", "/etc/sudoers.d", "/etc/doas.conf", "/etc/pam.d", "/etc/pam.conf", "/etc/security", "/etc/passwd", "/etc/shadow",
@@ -30,7 +31,7 @@ var (
 	}
 )
 
-// risk says what of a change may cut off who logs in as one of users, or is "".
+// risk returns what may stop one of users from logging in after a change, or "".
 func risk(c *Change, users []string, homes []string) string {
 	if c.Resource != nil && c.Resource.Kind != nil && c.Resource.Kind.risk != nil {
 		return c.risk
@@ -46,24 +47,24 @@ func risk(c *Change, users []string, homes []string) string {
 func riskOf(op wire.Op, users, homes []string) string {
 	p := op.Path()
 	if op.Mount != nil {
-		p = op.Mount.Path // it hides what lies below, or shows something else there
+		p = op.Mount.Path // a mount hides what is below its mount point
 	}
 	if p != "" {
-		above := strings.TrimSuffix(p, "/") + "/" // a directory's mode counts for all that lies below
+		above := strings.TrimSuffix(p, "/") + "/" // the mode of a directory applies to everything below it
 		for _, r := range riskyPaths {
 			if p == r || strings.HasPrefix(p, r+"/") || strings.HasPrefix(r, above) {
 				return p
 			}
 		}
 		for _, home := range homes {
-			// The login's own directory: sshd refuses keys where others can write to it.
+			// The login account's home: sshd ignores keys if others can write to it (StrictModes).
 			if home != "" && (p == home || strings.HasPrefix(p, home+"/.") || strings.HasPrefix(home, p+"/")) {
 				return p
 			}
 		}
 		if strings.HasPrefix(p, "/etc/systemd/") {
 			for name := range strings.SplitSeq(p, "/") {
-				if isRiskyUnit(strings.TrimSuffix(name, ".d")) { // UNIT, or UNIT.d of drop-ins
+				if isRiskyUnit(strings.TrimSuffix(name, ".d")) { // UNIT, or the drop-in directory UNIT.d
 					return p
 				}
 			}
@@ -92,7 +93,8 @@ func isRiskyUnit(unit string) bool {
 	return slices.ContainsFunc(riskyUnits, func(name string) bool { return unitIs(unit, name) })
 }
 
-// unitIs tells whether a unit, with its suffix, is the one of that name; a name that ends in @ means all instances.
+// unitIs reports whether a unit, with its suffix, has this name. A name that ends in @ matches all
+// instances.
 func unitIs(unit, name string) bool {
 	base, kind := unit, ""
 	if i := strings.LastIndexByte(unit, '.'); i >= 0 {

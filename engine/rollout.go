@@ -8,60 +8,65 @@ import (
 	"time"
 )
 
-// Wave is a part of a rollout: hosts that are applied to together.
+// Wave is a part of a rollout: hosts that are applied together.
 type Wave struct {
-	Title string // as the configuration says it: "wave=canary", "25%"
+	Title string // from the configuration: "wave=canary", "25%"
 	Hosts []string
-	// Last says that it holds what is made from the facts of all others (host local): nothing is waited for before it or looked at after it.
+	// Last is set for host local, whose resources are computed from the facts of all others. No pause
+	// precedes it and no gate follows it.
 	Last bool
 }
 
-// Rollout says how an apply goes through its waves, one after the other.
+// Rollout runs an apply wave by wave.
 type Rollout struct {
 	Waves []Wave
-	// MaxFailures is how many hosts may fail or not be reached; with one more the rollout stops.
+	// MaxFailures is how many hosts may fail or be unreachable. One more stops the rollout.
 	MaxFailures int
-	// RollBack has the hosts of a wave wait for each other before they commit, so that the wave in which the rollout stops is taken back as a whole.
+	// RollBack makes the hosts of a wave wait for each other before they commit, so that a wave that
+	// stops the rollout is rolled back as a whole.
 	RollBack bool
-	// Pause is waited for between two waves.
+	// Pause is the time between two waves.
 	Pause time.Duration
-	// Group tells which hosts are never at work at once: those of one group. "" is none. It may be nil.
+	// Group returns the group of a host: hosts of one group are applied one at a time. "" is no group.
+	// Group may be nil.
 	Group func(host string) string
 }
 
-// WaveDriver does what a Rollout decides.
+// WaveDriver performs what a Rollout decides.
 type WaveDriver interface {
-	// Apply applies to the hosts of a wave and returns a result for each.
+	// Apply applies a wave and returns a result for each of its hosts.
 	Apply(ctx context.Context, wave int, o ApplyOptions) []*HostResult
-	// Gate tells why the rollout must not go on after a wave, or nil.
+	// Gate returns why the rollout must not continue after a wave, or nil.
 	Gate(ctx context.Context, wave int, results []*HostResult) error
 	// Pause waits before a wave. It returns early when the context ends.
 	Pause(ctx context.Context, wave int, d time.Duration)
-	// Ended is told of a wave's results.
+	// Ended receives the results of a wave.
 	Ended(wave int, results []*HostResult)
 }
 
-// ApplyOptions are what a wave is applied with.
+// ApplyOptions are the options of Fleet.ApplyWith.
 type ApplyOptions struct {
-	// Admit is asked just before a host is begun. With an error, which says why, the host is not started. nil admits all.
+	// Admit is called just before a host starts. An error keeps the host from starting and becomes the
+	// reason in its result. nil admits all.
 	Admit func(host string) error
-	// Ended is told of each host that has failed, one after the other. It may be nil.
+	// Ended receives each host that failed, one at a time. It may be nil.
 	Ended func(*HostResult)
-	// Group tells which hosts are never at work at once: those of one group. "" is none. nil: no host is in a group.
+	// Group returns the group of a host: hosts of one group are applied one at a time. "" is no group.
+	// nil: no host is in a group.
 	Group func(host string) string
-	// Decide, where it is not nil, has all hosts wait before they commit. It gets the results so far; with an error those hosts that wait are taken
-	// back as well.
+	// Decide, if set, makes all hosts wait before they commit. It receives the results so far. If it
+	// returns an error, the waiting hosts are rolled back too.
 	Decide func(ctx context.Context, results []*HostResult) error
 }
 
-// ErrInterrupted says that a rollout was told to stop.
+// ErrInterrupted is the error of a rollout that was interrupted.
 var ErrInterrupted = errors.New("interrupted")
 
-// Run goes through the waves. When ctx ends, what was begun is finished and nothing more is started.
+// Run runs the waves in order. When ctx ends, hosts that have started finish, and no others start.
 func (r *Rollout) Run(ctx context.Context, d WaveDriver) *Result {
 	result := &Result{}
 	var stopped error
-	changed := false // by the wave before
+	changed := false // by the previous wave
 	for n, wave := range r.Waves {
 		if stopped == nil && changed && !wave.Last && r.Pause > 0 {
 			d.Pause(ctx, n, r.Pause)
@@ -83,7 +88,7 @@ func (r *Rollout) Run(ctx context.Context, d WaveDriver) *Result {
 	return result
 }
 
-// wave goes through one wave; before are the results of those before it.
+// wave runs one wave. before has the results of earlier waves.
 func (r *Rollout) wave(ctx context.Context, d WaveDriver, n int, before []*HostResult) (results []*HostResult, stopped error) {
 	failures := Failures(before)
 	rolledBack := error(nil)
@@ -117,12 +122,12 @@ func (r *Rollout) wave(ctx context.Context, d WaveDriver, n int, before []*HostR
 		stopped = gateError(n, d.Gate(ctx, n, results))
 	}
 	if stopped != nil && n == len(r.Waves)-1 && !slices.ContainsFunc(results, isNotStarted) && !errors.As(stopped, new(*GateError)) {
-		stopped = nil // nothing was left to stop
+		stopped = nil // all hosts had started: there is nothing to stop
 	}
 	return results, stopped
 }
 
-// UntilDone admits hosts until a context ends.
+// UntilDone admits hosts until ctx ends.
 func UntilDone(ctx context.Context) func(host string) error {
 	return func(string) error {
 		if ctx.Err() != nil {
@@ -132,19 +137,19 @@ func UntilDone(ctx context.Context) func(host string) error {
 	}
 }
 
-// exceeded is an error when that many failures are too many.
+// exceeded returns an error if there are too many failures.
 func (r *Rollout) exceeded(failures int) error {
 	if failures <= r.MaxFailures {
 		return nil
 	}
-	hosts, are := "hosts", "were"
+	what := "hosts failed or were unreachable"
 	if failures == 1 {
-		hosts, are = "host", "was"
+		what = "host failed or was unreachable"
 	}
-	return fmt.Errorf("%d %s failed or %s not reached, and max_failures is %d", failures, hosts, are, r.MaxFailures)
+	return fmt.Errorf("%d %s, more than max_failures = %d", failures, what, r.MaxFailures)
 }
 
-// GateError says that a gate did not let a rollout pass.
+// GateError is the error of a gate that failed.
 type GateError struct {
 	Wave int // from 0
 	Err  error
@@ -161,7 +166,7 @@ func gateError(wave int, err error) error {
 	return &GateError{wave, err}
 }
 
-// Failures counts the hosts that failed or were not reached.
+// Failures counts the hosts that failed or were unreachable.
 func Failures(results []*HostResult) int {
 	n := 0
 	for _, h := range results {
@@ -175,7 +180,7 @@ func Failures(results []*HostResult) int {
 func isChanged(h *HostResult) bool    { return len(h.Done) > 0 }
 func isNotStarted(h *HostResult) bool { return h.Outcome() == NotStarted }
 
-// NotStartedResults are the results of hosts that are not begun with.
+// NotStartedResults returns the results of hosts that do not start.
 func NotStartedResults(hosts []string, why error) []*HostResult {
 	list := make([]*HostResult, len(hosts))
 	for i, h := range hosts {
@@ -184,14 +189,14 @@ func NotStartedResults(hosts []string, why error) []*HostResult {
 	return list
 }
 
-// queue hands out the hosts of a wave in their order, those of a group one at a time.
+// queue returns the hosts of a wave in order, and hosts of the same group one at a time.
 type queue struct {
 	waiting []int // indexes
 	group   func(i int) string
 	busy    map[string]bool
 }
 
-// next takes the first host that may begin, or returns -1.
+// next returns the first host that may start, or -1.
 func (q *queue) next() int {
 	for n, i := range q.waiting {
 		g := q.group(i)
@@ -207,5 +212,5 @@ func (q *queue) next() int {
 	return -1
 }
 
-// done says that a host is at work no more.
+// done marks a host as ended, which frees its group.
 func (q *queue) done(i int) { delete(q.busy, q.group(i)) }

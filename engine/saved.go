@@ -10,33 +10,35 @@ import (
 	"time"
 )
 
-// SavedFormat is the version of the format of saved plans that this program writes, and the only one that it reads.
+// SavedFormat is the format version of saved plans that this program writes, and the only one that
+// it reads.
 const SavedFormat = 1
 
-// savedKind tells saved plans from other JSON.
+// savedKind distinguishes saved plans from other JSON.
 const savedKind = "mirrorform saved plan"
 
-// SavedPlan is a plan as a file holds it: what will change, as plans show it, and digests of everything that the plan was made from. It is a
-// promise, not a payload: no operation and no secret is in it. Performing it means to plan anew, and to go on if nothing differs.
+// SavedPlan is a plan in a file: the changes as plans show them, and digests of everything that the
+// plan was made from. It is a promise, not a payload: it contains no operation and no secret.
+// Applying it means to plan again, and to continue only if nothing differs.
 type SavedPlan struct {
 	Kind          string      `json:"kind"`
 	Format        int         `json:"format_version"`
 	Version       string      `json:"mirrorform_version"`
 	Time          time.Time   `json:"time"`
-	Salt          string      `json:"salt"`             // of all digests
-	Limit         []string    `json:"limit,omitempty"`  // what the plan was limited to
+	Salt          string      `json:"salt"`             // for all digests
+	Limit         []string    `json:"limit,omitempty"`  // the options that selected hosts and resources
 	Shard         string      `json:"shard,omitempty"`  // likewise
 	Target        []string    `json:"target,omitempty"` // likewise
 	Replace       []string    `json:"replace,omitempty"`
-	Configuration string      `json:"configuration"` // digest of all that is wanted, on all hosts
+	Configuration string      `json:"configuration"` // digest of everything that is wanted, on all hosts
 	Hosts         []SavedHost `json:"hosts"`
 	Checksum      string      `json:"checksum"` // SHA-256 of this object as compact JSON with an empty checksum
 }
 
-// SavedHost is the plan of one host.
+// SavedHost is the saved plan of one host.
 type SavedHost struct {
 	Name      string          `json:"name"`
-	Machine   string          `json:"machine"` // keyed digest of the machine-id: machine-id(5) wants it confidential
+	Machine   string          `json:"machine"` // keyed digest of the machine-id, which machine-id(5) asks to keep confidential
 	Unchanged int             `json:"unchanged"`
 	Resources []SavedResource `json:"resources"` // all of the host, changed or not
 	Changes   []SavedChange   `json:"changes"`
@@ -44,39 +46,40 @@ type SavedHost struct {
 	Notes     []string        `json:"notes,omitempty"`
 }
 
-// SavedResource says what a resource was planned from.
+// SavedResource contains digests of what a resource was planned from.
 type SavedResource struct {
 	Address string `json:"address"`
 	Wanted  string `json:"wanted"` // digest of type, wanted state and dependencies
 	Found   string `json:"found"`  // digest of the found state
 }
 
-// SavedChange is a Change.
+// SavedChange is the saved form of a Change.
 type SavedChange struct {
 	Address string           `json:"address"`
 	Type    string           `json:"type"`
 	Action  Action           `json:"action"`
-	Orphan  string           `json:"orphan,omitempty"` // where it was declared that is no longer in the configuration
+	Orphan  string           `json:"orphan,omitempty"` // where the resource was declared, if it no longer is in the configuration
 	Before  []SavedAttribute `json:"before"`           // null for create
 	After   []SavedAttribute `json:"after"`            // null for delete
 	Steps   []SavedStep      `json:"steps"`
 }
 
-// SavedAttribute is an Attribute. A sensitive one has no value; Differs then tells whether it is another one than before.
+// SavedAttribute is the saved form of an Attribute. A sensitive one has no value; Differs reports
+// whether the change alters it.
 type SavedAttribute struct {
 	Name      string          `json:"name"`
-	Value     json.RawMessage `json:"value,omitempty"` // as Plain has it
+	Value     json.RawMessage `json:"value,omitempty"` // in the form of Plain
 	Sensitive bool            `json:"sensitive,omitempty"`
 	Differs   bool            `json:"differs,omitempty"`
 }
 
-// SavedStep is what is shown of a Step.
+// SavedStep is what plans show of a Step.
 type SavedStep struct {
 	Summary string `json:"summary"`
 	Final   string `json:"final,omitempty"`
 }
 
-// SavedWarning is a warning about a resource, or about the host where there is no address.
+// SavedWarning is a warning about a resource, or about the host if Address is empty.
 type SavedWarning struct {
 	Address string `json:"address,omitempty"`
 	Source  string `json:"source,omitempty"`
@@ -84,17 +87,17 @@ type SavedWarning struct {
 	Detail  string `json:"detail,omitempty"`
 }
 
-// SaveOptions are what a saved plan says of itself.
+// SaveOptions describe a plan to save.
 type SaveOptions struct {
 	Version       string // of mirrorform
 	Time          time.Time
-	Salt          string // fresh and random, unless plans are to be compared
+	Salt          string // new and random, except to compare with another saved plan
 	Limit, Target []string
 	Shard         string
 	Replace       []string
 }
 
-// Save makes the saved form of a plan that Fleet.Plan made. A plan that failed on any host cannot be saved.
+// Save converts a plan of Fleet.Plan to its saved form. It fails if the plan of any host failed.
 func Save(p *Plan, o SaveOptions) (*SavedPlan, error) {
 	var failed []string
 	for _, h := range p.Hosts {
@@ -103,7 +106,7 @@ func Save(p *Plan, o SaveOptions) (*SavedPlan, error) {
 		}
 	}
 	if len(failed) > 0 {
-		return nil, fmt.Errorf("there is no whole plan: it failed for %s", strings.Join(failed, ", "))
+		return nil, fmt.Errorf("the plan cannot be saved: it failed for %s", strings.Join(failed, ", "))
 	}
 	s := &SavedPlan{
 		Kind: savedKind, Format: SavedFormat, Version: o.Version, Time: o.Time.UTC().Truncate(time.Second), Salt: o.Salt,
@@ -126,7 +129,7 @@ func Save(p *Plan, o SaveOptions) (*SavedPlan, error) {
 	return s.finish()
 }
 
-// finish returns the plan as it will be read, with its checksum.
+// finish returns the plan as a reader will decode it, with its checksum.
 func (s *SavedPlan) finish() (*SavedPlan, error) {
 	read, err := asRead("the plan", s)
 	if err != nil {
@@ -145,7 +148,7 @@ func saveHost(h *HostPlan, seals *sealer) (*SavedHost, error) {
 		r := c.Resource
 		secret := len(r.Sensitive) > 0
 		dependsOn := slices.Sorted(slices.Values(r.DependsOn))
-		var decided any // by what was found
+		var decided any // by the found state
 		if r.Kind.settles {
 			decided = c.Want
 		}
@@ -167,7 +170,7 @@ func saveHost(h *HostPlan, seals *sealer) (*SavedHost, error) {
 		if r := p.Resource; r != nil {
 			w.Address, w.Source = r.Address, r.Source
 			if len(r.Sensitive) > 0 && !p.Plain {
-				w.Summary, w.Detail = "there is a warning, which is not saved: the resource has sensitive values", ""
+				w.Summary, w.Detail = "a warning that is not saved, since the resource has sensitive values", ""
 			}
 		}
 		s.Warnings = append(s.Warnings, w)
@@ -220,10 +223,11 @@ func (s *SavedPlan) checksum() (string, error) {
 	return digestJSON("the plan", open)
 }
 
-// Encode writes a saved plan as JSON for a file, with a newline at its end.
+// Encode encodes a saved plan as JSON for a file, with a final newline.
 func (s *SavedPlan) Encode() ([]byte, error) { return writeDocument("the plan", s, "  ") }
 
-// DecodeSaved reads what Encode wrote. The errors tell apart what is no saved plan, one of another format, and a damaged one.
+// DecodeSaved parses the output of Encode. Its errors distinguish files that are not a saved plan,
+// have another format, or are damaged.
 func DecodeSaved(text []byte) (*SavedPlan, error) {
 	var head struct {
 		Kind    string `json:"kind"`
@@ -233,16 +237,16 @@ func DecodeSaved(text []byte) (*SavedPlan, error) {
 		Format int `json:"format_version"`
 	}
 	if err := json.Unmarshal(text, &head); err != nil {
-		return nil, fmt.Errorf("this is no saved plan, or it is corrupt or cut off: %w", err)
+		return nil, fmt.Errorf("this is not a saved plan, or it is corrupt or incomplete: %w", err)
 	}
 	if head.Kind != savedKind {
-		return nil, errors.New("this is no saved plan: mirrorform plan --out FILE writes one")
+		return nil, errors.New("this is not a saved plan: to make one, run mirrorform plan --out FILE")
 	}
 	if err := json.Unmarshal(text, &format); err != nil {
 		return nil, fmt.Errorf("the saved plan is corrupt: %w", err)
 	}
 	if format.Format != SavedFormat {
-		return nil, fmt.Errorf("the saved plan has format %d, written by mirrorform %s; this mirrorform reads format %d: use that version, or plan again",
+		return nil, fmt.Errorf("the saved plan has format %d, written by mirrorform %s; this version reads format %d: use that version, or plan again",
 			format.Format, head.Version, SavedFormat)
 	}
 	s := new(SavedPlan)
@@ -250,7 +254,7 @@ func DecodeSaved(text []byte) (*SavedPlan, error) {
 		return nil, fmt.Errorf("the saved plan is corrupt: %w", err)
 	}
 	if sum, err := s.checksum(); err != nil || sum != s.Checksum {
-		return nil, errors.Join(errors.New("the saved plan is corrupt: its checksum does not fit what it says"), err)
+		return nil, errors.Join(errors.New("the saved plan is corrupt: its checksum does not match its content"), err)
 	}
 	return s, nil
 }

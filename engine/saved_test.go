@@ -155,15 +155,15 @@ func TestStalePlan(t *testing.T) {
 		"secret wanted":      {func(r *reality) { state(r, 3).Value = "other" }, "h/thing./secret: the configuration changed"},
 		"secret found":       {func(r *reality) { r.files["/secret"] = "other" }, "h/thing./secret: the host changed"},
 		"secret kept":        {func(r *reality) { r.files["/kept"] = "other" }, "h/thing./kept: the host changed"},
-		"resource gone":      {func(r *reality) { r.wanted = r.wanted[1:] }, "h/thing./new: the configuration changed: it has no such resource"},
+		"resource gone":      {func(r *reality) { r.wanted = r.wanted[1:] }, "h/thing./new: the configuration changed: it no longer has this resource"},
 		"resource new": {func(r *reality) { r.wanted = append(r.wanted, resource(&thing{Name: "/newer"})) },
 			"h/thing./newer: the configuration changed: this resource is new"},
 		"removal":       {func(r *reality) { r.wanted[1].Remove = true }, "h/thing./same: the configuration changed"},
 		"machine":       {func(r *reality) { r.machine = "f" }, "h: the host changed: this is another machine"},
-		"host gone":     {func(r *reality) { r.hosts = nil }, "h: the configuration changed: it has no such host"},
+		"host gone":     {func(r *reality) { r.hosts = nil }, "h: the configuration changed: it no longer has this host"},
 		"host new":      {func(r *reality) { r.hosts = append(r.hosts, "i") }, "i: the configuration changed: this host is new"},
-		"steps' order":  {func(r *reality) { r.wanted[0], r.wanted[2] = r.wanted[2], r.wanted[0] }, "h/thing./differs: the steps are others"},
-		"two at a time": {func(r *reality) { r.files["/same"], state(r, 0).Value = "z", "z" }, "h/thing./new: the configuration changed: another state is wanted; h/thing./same: the host changed"},
+		"steps' order":  {func(r *reality) { r.wanted[0], r.wanted[2] = r.wanted[2], r.wanted[0] }, "h/thing./differs: the steps differ"},
+		"two at a time": {func(r *reality) { r.files["/same"], state(r, 0).Value = "z", "z" }, "h/thing./new: the configuration changed: the wanted state differs; h/thing./same: the host changed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -212,8 +212,8 @@ func TestDamagedSavedPlan(t *testing.T) {
 		}
 	}
 	for name, tc := range map[string]struct{ text, want string }{
-		"empty":   {"", "no saved plan"},
-		"text":    {"host {}", "no saved plan"},
+		"empty":   {"", "not a saved plan"},
+		"text":    {"host {}", "not a saved plan"},
 		"null":    {"null", "plan --out"},
 		"other":   {`{"format_version":"1.0","hosts":[]}`, "plan --out"},
 		"trailer": {string(text) + "{}", "corrupt"},

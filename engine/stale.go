@@ -8,7 +8,7 @@ import (
 	"strconv"
 )
 
-// Difference is one way in which a saved plan no longer holds.
+// Difference is one way in which a saved plan no longer applies.
 type Difference struct {
 	Host    string
 	Address string // of the resource; empty: the host as a whole
@@ -25,19 +25,20 @@ func (d Difference) String() string {
 	return d.What
 }
 
-// What may differ.
+// The values of Difference.What.
 const (
-	hostGone      = "the configuration changed: it has no such host any more"
+	hostGone      = "the configuration changed: it no longer has this host"
 	hostNew       = "the configuration changed: this host is new"
-	otherMachine  = "the host changed: this is another machine, its machine-id differs"
-	resourceGone  = "the configuration changed: it has no such resource any more"
+	otherMachine  = "the host changed: this is another machine (different machine-id)"
+	resourceGone  = "the configuration changed: it no longer has this resource"
 	resourceNew   = "the configuration changed: this resource is new"
-	wantedDiffers = "the configuration changed: another state is wanted"
-	foundDiffers  = "the host changed: what is found there is not what the plan was made from"
-	stepsDiffer   = "the steps are others now"
+	wantedDiffers = "the configuration changed: the wanted state differs"
+	foundDiffers  = "the host changed: the found state differs from the one that the plan was made from"
+	stepsDiffer   = "the steps differ"
 )
 
-// HostDifferences tells which hosts a run has that the plan was not made for, and the other way round: that needs no host to be reached.
+// HostDifferences returns the hosts that only the run or only the plan has. It does not need a
+// connection.
 func (s *SavedPlan) HostDifferences(hosts []Host) []Difference {
 	var list []Difference
 	left := map[string]bool{}
@@ -59,7 +60,8 @@ func (s *SavedPlan) HostDifferences(hosts []Host) []Difference {
 	return list
 }
 
-// Differences tells in what a plan made now, and saved with the same salt, differs from s. None means that it is the same plan.
+// Differences returns how a plan made now, and saved with the same salt, differs from s. An empty
+// result means that the plans are equal.
 func (s *SavedPlan) Differences(now *SavedPlan) []Difference {
 	var list []Difference
 	current := map[string]*SavedHost{}
@@ -103,7 +105,7 @@ func (s *SavedHost) differences(now *SavedHost) []Difference {
 		switch {
 		case !ok:
 			differs(then.Address, resourceGone)
-		case r.Wanted != then.Wanted: // what is found is spelt as it is wanted, so that it may differ for that alone
+		case r.Wanted != then.Wanted: // Found is in the spelling of Wanted, and may differ for that reason alone
 			differs(then.Address, wantedDiffers)
 		case r.Found != then.Found:
 			differs(then.Address, foundDiffers)
@@ -122,7 +124,7 @@ func (s *SavedHost) differences(now *SavedHost) []Difference {
 	return list
 }
 
-// sameChanges compares what two plans do; where they differ, address is the first resource of which they say something else.
+// sameChanges compares the changes of two plans. address is the first resource that differs.
 func sameChanges(then, now []SavedChange) (address string, same bool) {
 	for i := range max(len(then), len(now)) {
 		switch {
@@ -151,7 +153,7 @@ func (c SavedChange) equal(d SavedChange) bool {
 		attributes(c.Before, d.Before) && attributes(c.After, d.After)
 }
 
-// sameJSON compares JSON but for white space outside of strings.
+// sameJSON compares JSON, ignoring white space outside of strings.
 func sameJSON(x, y json.RawMessage) bool {
 	var a, b bytes.Buffer
 	if len(x) == 0 || len(y) == 0 {
@@ -160,7 +162,7 @@ func sameJSON(x, y json.RawMessage) bool {
 	return json.Compact(&a, x) == nil && json.Compact(&b, y) == nil && bytes.Equal(a.Bytes(), b.Bytes())
 }
 
-// Plan is the plan that was saved, for showing it: it cannot be applied.
+// Plan returns the saved plan for display: it cannot be applied.
 func (s *SavedPlan) Plan() (*Plan, error) {
 	p := &Plan{}
 	for _, host := range s.Hosts {
@@ -194,8 +196,8 @@ func (s *SavedPlan) Plan() (*Plan, error) {
 	return p, nil
 }
 
-// showAttributes makes attributes of saved ones. In place of sensitive values, which are not shown, stand words that differ between before and
-// after as the values did.
+// showAttributes converts saved attributes for display. Sensitive values are not saved:
+// placeholders replace them, which differ between before and after if the values did.
 func showAttributes(saved []SavedAttribute, side string) ([]Attribute, error) {
 	if saved == nil {
 		return nil, nil
@@ -221,7 +223,7 @@ func showAttributes(saved []SavedAttribute, side string) ([]Attribute, error) {
 	return list, nil
 }
 
-// numbers turns the numbers in a decoded value into those that Plain has.
+// numbers converts the numbers in a decoded value to the types of Plain.
 func numbers(v any) any {
 	switch v := v.(type) {
 	case json.Number:
@@ -231,7 +233,7 @@ func numbers(v any) any {
 		if u, err := strconv.ParseUint(v.String(), 10, 64); err == nil {
 			return u
 		}
-		f, _ := v.Float64() // a number of JSON is one, but for its range
+		f, _ := v.Float64() // a JSON number always parses, apart from its range
 		return f
 	case []any:
 		for i := range v {

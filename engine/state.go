@@ -8,14 +8,14 @@ import (
 	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
-// HostManifest is what a host says of what is managed on it.
+// HostManifest is the manifest of one host.
 type HostManifest struct {
 	Host     string
-	Manifest *Manifest // nil when Err is not
-	Err      error     // the host could not be reached, or its manifest not be used (ErrManifest)
+	Manifest *Manifest // nil when Err is set
+	Err      error     // why the host is unreachable, or its manifest unusable (ErrManifest)
 }
 
-// Manifests asks hosts what is managed on them. Nothing is locked or changed.
+// Manifests reads the manifests of hosts. It locks and changes nothing.
 func (f *Fleet) Manifests(ctx context.Context, hosts []Host) []HostManifest {
 	list := make([]HostManifest, len(hosts))
 	group := f.group()
@@ -36,13 +36,13 @@ func (f *Fleet) Manifests(ctx context.Context, hosts []Host) []HostManifest {
 			return nil
 		})
 	}
-	_ = group.Wait() // each keeps its own error
+	_ = group.Wait() // each host keeps its own error
 	return list
 }
 
-// Forget takes resources out of a host's manifest: those at or below the addresses, which have no
-// host, of one configuration or, where that is empty, of all. They stay on the host unchanged. It
-// returns the addresses that were taken out; none match is not an error.
+// Forget removes entries from a host's manifest: those at or below the addresses, which have no
+// host; of one configuration, or of all if it is empty. The resources stay on the host unchanged.
+// Forget returns the removed addresses; no match is not an error.
 func (f *Fleet) Forget(ctx context.Context, host, configuration string, addresses []string) (forgotten []string, err error) {
 	err = f.edit(ctx, host, func(h *hostState) (*Manifest, bool, error) {
 		old, err := DecodeManifest(h.written, h.target.Facts.MachineID)
@@ -68,12 +68,11 @@ func (f *Fleet) Forget(ctx context.Context, host, configuration string, addresse
 	return forgotten, err
 }
 
-// Rebuild makes a host's manifest anew from the configuration: all its resources that are found on
-// the host as they are wanted. The manifest that was there, usable or not, is kept beside it;
-// nothing else on the host is changed. It returns the addresses that are managed, and those that
-// are not as they are wanted, which the next apply takes in. What other configurations manage stays
-// in it, where the old one can be read. All of this one's counts as found: nobody knows any more
-// what mirrorform made.
+// Rebuild recreates a host's manifest from the configuration. It contains those resources that the
+// host has as wanted; they count as found, since nothing records any more what mirrorform made.
+// Entries of other configurations stay, if the old manifest can be read. The old manifest, usable
+// or not, is kept beside the new one; nothing else on the host changes. Rebuild returns the
+// addresses that are managed, and those that differ, which the next apply adds.
 func (f *Fleet) Rebuild(ctx context.Context, host string) (managed, left []string, err error) {
 	err = f.edit(ctx, host, func(h *hostState) (*Manifest, bool, error) {
 		wanted, err := f.Wanted(host, f.facts())
@@ -117,7 +116,8 @@ func (f *Fleet) Rebuild(ctx context.Context, host string) (managed, left []strin
 	return managed, left, err
 }
 
-// edit replaces a host's manifest under its lock. aside keeps the old one; a nil manifest changes nothing.
+// edit replaces a host's manifest under its lock. aside keeps the old one. If next is nil, nothing
+// changes.
 func (f *Fleet) edit(ctx context.Context, host string, change func(*hostState) (next *Manifest, aside bool, err error)) error {
 	h, err := f.reach(ctx, host)
 	if err != nil {
@@ -137,7 +137,7 @@ func (f *Fleet) edit(ctx context.Context, host string, change func(*hostState) (
 	return h.commitManifest(ctx, wire.Commit{Manifest: text, Aside: aside})
 }
 
-// Error makes a problem an error.
+// Error implements error.
 func (p *ResourceProblem) Error() string {
 	text := p.Shown().String()
 	if p.Resource != nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
-// task is one order to the helper: a step of one change, or the installation of several changes'
-// packages in one go.
+// task is one order to the helper: a step of one change, or the installation of the packages of
+// several changes in one run of the package manager.
 type task struct {
 	changes []*Change
 	summary string
@@ -20,19 +20,20 @@ type task struct {
 	secrets string // see Change.secrets
 }
 
-// failure makes an error of a failed event.
+// failure returns the error of a failed event.
 func (t *task) failure(e wire.Event) error {
 	text := eventText(e)
 	switch {
 	case e.Withheld:
-		return fmt.Errorf("%s (what it printed is not shown, since it may hold sensitive values of %s%s)", text, t.secrets, howToSee(t.order.Op))
+		return fmt.Errorf("%s (the output is not shown, since it may contain sensitive values of %s%s)",
+			text, t.secrets, howToSee(t.order.Op))
 	case e.Output != "":
 		text += "\n" + e.Output
 	}
 	return errors.New(text)
 }
 
-// eventText is the error of an event in one line.
+// eventText returns the error of an event in one line.
 func eventText(e wire.Event) string {
 	if e.Said == "" {
 		return e.Error
@@ -40,11 +41,11 @@ func eventText(e wire.Event) string {
 	return e.Error + ": " + e.Said
 }
 
-// howToSee is what shows on the host what the program of an operation prints.
+// howToSee returns the command that shows the output of an operation's program on the host.
 func howToSee(op wire.Op) string {
 	switch {
 	case op.Write != nil && len(op.Write.Validate) > 0:
-		return ". To see it, run on the host with the new content in a file {}: " + commandLine(op.Write.Validate)
+		return ". To see it, write the new content to a file {} on the host and run: " + commandLine(op.Write.Validate)
 	case op.Run != nil:
 		return ". To see it, run on the host: " + commandLine(op.Run.Argv)
 	case op.Unit != nil && op.Unit.Name != "":
@@ -53,10 +54,10 @@ func howToSee(op wire.Op) string {
 	return ""
 }
 
-// plainWord is a word that means itself to a shell; {} stands for a file.
+// plainWord matches words that a shell does not interpret; {} stands for a file.
 var plainWord = regexp.MustCompile(`^([A-Za-z0-9/._,:=@%+-]+|\{\})$`)
 
-// commandLine writes a command for people to copy.
+// commandLine quotes a command so that people can copy it.
 func commandLine(argv []string) string {
 	words := make([]string, len(argv))
 	for i, a := range argv {
@@ -67,9 +68,9 @@ func commandLine(argv []string) string {
 	return strings.Join(words, " ")
 }
 
-// tasksOf puts the steps of all changes in a row. Where several have one unit load what they write,
-// all of them write first: the unit's program checks and loads the files of all, and one that is
-// mended later would fail the first.
+// tasksOf lists the steps of all changes. Changes that make the same unit load their files all
+// write before the first load: the unit's program checks all its files, so one that a later change
+// fixes would fail an earlier load.
 func tasksOf(changes []Change) []task {
 	var tasks []task
 	add := func(c *Change, steps []Step) {
@@ -80,7 +81,7 @@ func tasksOf(changes []Change) []task {
 			tasks = append(tasks, task{[]*Change{c}, s.Summary, wire.Order{Op: s.Do, Undo: s.Undo, Final: s.Final, Private: c.secrets != ""}, c.secrets})
 		}
 	}
-	var held []*Change // their files are written, and not loaded yet
+	var held []*Change // changes whose files are written, but not loaded yet
 	for i := range changes {
 		c := &changes[i]
 		if len(held) > 0 && !c.passes(held) {
@@ -99,7 +100,7 @@ func tasksOf(changes []Change) []task {
 	return tasks
 }
 
-// release adds what comes after the writes of changes.
+// release adds the steps of changes that follow their writes.
 func release(held []*Change, add func(*Change, []Step)) []*Change {
 	for _, c := range held {
 		add(c, c.Steps[c.writes():])
@@ -107,7 +108,7 @@ func release(held []*Change, add func(*Change, []Step)) []*Change {
 	return nil
 }
 
-// writes is how many steps come before the first that is not on a path.
+// writes returns how many steps precede the first one without a path.
 func (c *Change) writes() int {
 	for i := range c.Steps {
 		if c.Steps[i].Do.Path() == "" {
@@ -117,14 +118,14 @@ func (c *Change) writes() int {
 	return len(c.Steps)
 }
 
-// passes reports whether a change may come before what others have written is loaded: it is loaded
-// with them, or it only writes and depends on none.
+// passes reports whether a change may come before the load of what held changes have written: it is
+// loaded with them, or it only writes and depends on none of them.
 func (c *Change) passes(held []*Change) bool {
 	return slices.ContainsFunc(held, c.shares) ||
 		c.writes() == len(c.Steps) && !slices.ContainsFunc(held, func(h *Change) bool { return slices.Contains(c.Resource.DependsOn, h.Address) })
 }
 
-// shares reports whether two changes have the same unit load what they write.
+// shares reports whether two changes make the same unit load their files.
 func (c *Change) shares(other *Change) bool {
 	return slices.ContainsFunc(c.loads, func(k Key) bool { return slices.Contains(other.loads, k) })
 }
@@ -133,8 +134,7 @@ func (c *Change) sharesAny(others []Change) bool {
 	return len(c.loads) > 0 && slices.ContainsFunc(others, func(o Change) bool { return c.shares(&o) })
 }
 
-// merge takes a step that installs packages into a task that does, so that the package manager runs
-// once.
+// merge adds a step that installs packages to such a task, so that the package manager runs once.
 func (t *task) merge(c *Change, s Step) bool {
 	into, from := t.order.Op.Package, s.Do.Package
 	if into == nil || from == nil || len(t.changes[0].Steps) > 1 || len(into.Remove) > 0 || len(from.Remove) > 0 {

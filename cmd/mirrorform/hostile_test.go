@@ -308,7 +308,7 @@ func TestHostileValues(t *testing.T) {
 	// A validator prints the secret and fails; so does a gate.
 	r.login(h, "admin")
 	r.write("refused.hcl", hostilePrints)
-	if out := r.loud(1, "apply", "--auto-approve"); !strings.Contains(out, "/usr/bin/diff: exit status 1 (what it printed is not shown") {
+	if out := r.loud(1, "apply", "--auto-approve"); !strings.Contains(out, "/usr/bin/diff: exit status 1 (the output is not shown") {
 		t.Errorf("of the validator it says:\n%s", out)
 	}
 	r.write("refused.hcl", hostileGate)

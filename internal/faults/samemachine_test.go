@@ -77,7 +77,7 @@ func TestFault35ClonedMachine(t *testing.T) {
 	s.write("resources.hcl", "resource \"file\" \"f\" {\n  hosts = [host.h1, host.h2]\n  path = \"/etc/cloned\"\n  content = target.name\n}\n")
 	for _, args := range [][]string{{"plan"}, {"apply", "--auto-approve"}} {
 		r := s.run(args...)
-		r.says(t, 1, "h1 and h2 have one machine-id, and are different machines", "rm -f /etc/machine-id /var/lib/dbus/machine-id && systemd-machine-id-setup")
+		r.says(t, 1, "h1 and h2 have the same machine-id, but are different machines", "rm -f /etc/machine-id /var/lib/dbus/machine-id && systemd-machine-id-setup")
 		if strings.Contains(r.output, "to create") && !strings.Contains(r.output, "0 to create") {
 			t.Errorf("something is planned:\n%s", r.output)
 		}

@@ -76,12 +76,12 @@ func TestFault41SecretPrinted(t *testing.T) {
 		says         []string
 	}{
 		{"a validator of the secret's file", file("checked", `"token=${var.secret}\n"`, forms),
-			[]string{"the new content of /etc/fault-checked is not valid: /bin/sh: exit status 3 (what it printed is not shown", "To see it, run on the host"}},
+			[]string{"the new content of /etc/fault-checked is not valid: /bin/sh: exit status 3 (the output is not shown", "To see it, "}},
 		{"a validator of another file", secret + file("other", `"x\n"`, `echo first; echo "line 3: unknown $(cat /etc/fault-secret) in $1"; exit 3`, "  depends_on = [file.secret]\n"),
-			[]string{"exit status 3 (what it printed is not shown"}},
+			[]string{"exit status 3 (the output is not shown"}},
 		{"a validator that has nothing to do with it", secret + file("zzz", `"x\n"`, `echo "line 3: unknown $(tr -d '\n' </etc/fault-secret), $(base64 </etc/fault-secret) here"; exit 3`),
 			[]string{"exit status 3: line 3: unknown (sensitive value), (sensitive value)"}},
-		{"a unit", secret + fmt.Sprintf(unit, "  restart_on = [\"/etc/fault-secret\"]\n"), []string{"what it printed is not shown", "journalctl --unit fault.service"}},
+		{"a unit", secret + fmt.Sprintf(unit, "  restart_on = [\"/etc/fault-secret\"]\n"), []string{"the output is not shown", "journalctl --unit fault.service"}},
 		{"a gate", secret + "rollout {\n  gate {\n    command = [\"/bin/sh\", \"-c\", \"echo the gate: $MIRRORFORM_VAR_secret; echo $MIRRORFORM_VAR_secret | base64; exit 1\"]\n  }\n}\n",
 			[]string{"the gate: (sensitive value)"}},
 	} {
