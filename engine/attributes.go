@@ -11,7 +11,7 @@ import (
 // Attribute is one attribute of a state, as plans show it.
 type Attribute struct {
 	Name      string
-	Value     any // string, bool, int64, uint64, float64, []string, map[string]string, or a struct of these
+	Value     any // string, bool, a number, []string, map[string]string, or a struct of these
 	Sensitive bool
 }
 

@@ -57,7 +57,7 @@ type Fleet struct {
 	// for the confirmation of changes that may cut the connection. Both may be nil.
 	Login          func(host string) string
 	ConfirmTimeout func(host string) time.Duration
-	// Parallelism is the largest number of hosts to process at once; 0 is no limit.
+	// Parallelism is the largest number of hosts to process at once; 0 means unlimited.
 	Parallelism int
 	// Settle is how long after the last step a host may take to show the wanted state; 0 is 5 seconds.
 	// After a reload, for example, old workers of nginx still answer for a moment.

@@ -164,7 +164,7 @@ func (k *Kind) Keys(t Target, want any) (provides, needs []Key) { return k.keys(
 // Follows returns the keys of the resources that this one acts on when they change.
 func (k *Kind) Follows(t Target, want any) []Key { return k.follows(t, want) }
 
-// Stale returns have as it is after one of those has changed.
+// Stale returns the state that have becomes when one of those changes.
 func (k *Kind) Stale(want, have any) any { return k.stale(want, have) }
 
 // Ask returns the questions whose answers Read needs. want is completed.

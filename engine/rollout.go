@@ -27,7 +27,7 @@ type Rollout struct {
 	RollBack bool
 	// Pause is the time between two waves.
 	Pause time.Duration
-	// Group returns the group of a host: hosts of one group are applied one at a time. "" is no group.
+	// Group returns the group of a host: hosts of one group are applied one at a time. "" means none.
 	// Group may be nil.
 	Group func(host string) string
 }
@@ -51,7 +51,7 @@ type ApplyOptions struct {
 	Admit func(host string) error
 	// Ended receives each host that failed, one at a time. It may be nil.
 	Ended func(*HostResult)
-	// Group returns the group of a host: hosts of one group are applied one at a time. "" is no group.
+	// Group returns the group of a host: hosts of one group are applied one at a time. "" means none.
 	// nil: no host is in a group.
 	Group func(host string) string
 	// Decide, if set, makes all hosts wait before they commit. It receives the results so far. If it
@@ -122,7 +122,7 @@ func (r *Rollout) wave(ctx context.Context, d WaveDriver, n int, before []*HostR
 		stopped = gateError(n, d.Gate(ctx, n, results))
 	}
 	if stopped != nil && n == len(r.Waves)-1 && !slices.ContainsFunc(results, isNotStarted) && !errors.As(stopped, new(*GateError)) {
-		stopped = nil // all hosts had started: there is nothing to stop
+		stopped = nil // all hosts had started: nothing to stop
 	}
 	return results, stopped
 }

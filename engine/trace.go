@@ -16,7 +16,7 @@ import (
 // secret.
 type Frame struct {
 	Sent   bool   // by the controller
-	Kind   string // the field of wire.Message that is set, by its JSON name; "unknown" if it is not a message
+	Kind   string // JSON name of the field of wire.Message that is set; "unknown" for other frames
 	Size   int    // of the frame, in bytes
 	Fields []FrameField
 	// Took is how long a sent message took to write; for a received message, the time since the last

@@ -71,7 +71,7 @@ type Checker[S any] interface {
 type Follower[S any] interface {
 	// Follows returns the keys of those resources.
 	Follows(t Target, want *S) []Key
-	// Stale returns have as it is after one of them has changed.
+	// Stale returns the state that have becomes when one of them changes.
 	Stale(want, have *S) *S
 }
 

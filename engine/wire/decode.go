@@ -11,29 +11,27 @@ import (
 	"sync"
 )
 
-// The reader of messages is one of this package's own. It decodes while a frame arrives, so that no
-// frame is ever held, and counts the memory that it creates: what makes a value of 100 bytes has 3
-// bytes in a frame. It takes names as they are written, where encoding/json heeds no case. Tests
-// compare the two.
+// This package has its own decoder. It decodes while a frame arrives, so that it never stores the
+// frame, and it limits the memory that it allocates: three bytes in a frame can create a value of
+// 100 bytes. Unlike encoding/json, it matches names case-sensitively. Tests compare the two.
 
-// ErrFrame is the error of a frame that is no message: too long, not the JSON of one, or one that
-// takes more memory than the message that is expected may take.
+// ErrFrame is the error of a frame that is not a valid message: too long, invalid JSON, or larger
+// in memory than the expected message may be.
 var ErrFrame = errors.New("malformed frame")
 
-// frameError is an ErrFrame that says why.
+// frameError is an ErrFrame with a reason.
 type frameError string
 
 func (e frameError) Error() string { return ErrFrame.Error() + ": " + string(e) }
 func (e frameError) Unwrap() error { return ErrFrame }
 
-// Read receives one frame, whatever memory its message takes. It returns io.EOF only between
-// frames.
+// Read receives one frame, without a memory limit. It returns io.EOF only between frames.
 func Read(r io.Reader) (*Message, error) {
 	return ReadWithin(r, func() int { return math.MaxInt })
 }
 
-// ReadWithin is Read of a message that takes at most so much memory, in bytes, as room says when
-// the frame begins. What is allocated on the way counts.
+// ReadWithin is Read with a memory limit: room is called when the frame begins, and returns how
+// many bytes the message may take. Buffers count too.
 func ReadWithin(r io.Reader, room func() int) (*Message, error) {
 	var head [4]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {
@@ -41,7 +39,7 @@ func ReadWithin(r io.Reader, room func() int) (*Message, error) {
 	}
 	n := binary.BigEndian.Uint32(head[:])
 	if n > MaxFrame {
-		return nil, frameError("its length says " + strconv.FormatUint(uint64(n), 10) + " bytes, the limit is " + strconv.Itoa(MaxFrame))
+		return nil, frameError("its length is " + strconv.FormatUint(uint64(n), 10) + " bytes, the limit is " + strconv.Itoa(MaxFrame))
 	}
 	d := &decoder{r: r, left: int(n), room: room()}
 	m := new(Message)
@@ -51,28 +49,28 @@ func ReadWithin(r io.Reader, room func() int) (*Message, error) {
 	return m, nil
 }
 
-// Decode reads JSON into what to points at. Names that are not known are passed over, null changes
+// Decode decodes JSON into the value that to points at. It skips unknown names; null changes
 // nothing.
 func Decode(text []byte, to any) error {
 	return (&decoder{buf: text, room: math.MaxInt}).decode(to)
 }
 
-// maxDepth is how deep values may be nested; messages need eight levels.
+// maxDepth limits the nesting of values. Messages need eight levels.
 const maxDepth = 64
 
-// decoder is a position in a text. Its methods panic with a stopped.
+// decoder reads a text. Its methods panic with stopped.
 type decoder struct {
 	r    io.Reader
-	left int    // bytes of the frame that have not been read
-	buf  []byte // of those that have been: from at on they have not been decoded
+	left int    // bytes of the frame that are not read yet
+	buf  []byte // bytes that are read; those from at on are not decoded yet
 	at   int
-	past int // bytes that were in buf before
-	room int // bytes that may still be created
+	past int // number of bytes that were in buf before
+	room int // bytes that may still be allocated
 
-	scratch []byte // what str returns, where that is not a part of buf
+	scratch []byte // the result of str, if it is not a part of buf
 }
 
-// stopped ends the decoding.
+// stopped is the panic value that ends decoding.
 type stopped struct{ err error }
 
 func (d *decoder) fail(why string) {
@@ -96,16 +94,16 @@ func (d *decoder) decode(to any) (err error) {
 	return nil
 }
 
-// create counts memory that is allocated, with what the allocator needs for itself.
+// create counts allocated memory, including the allocator's overhead.
 func (d *decoder) create(n int) {
 	n += n/8 + 32
 	if n > d.room {
-		d.fail("it takes more memory than what is expected may take")
+		d.fail("it needs more memory than the expected message may take")
 	}
 	d.room -= n
 }
 
-// fill reads more, when all in buf is decoded. It returns false at the end.
+// fill reads more when all of buf is decoded. It returns false at the end.
 func (d *decoder) fill() bool {
 	if d.left == 0 {
 		return false
@@ -118,7 +116,7 @@ func (d *decoder) fill() bool {
 	return true
 }
 
-// read reads into buf, from a place in it on.
+// read reads into buf, starting at index from.
 func (d *decoder) read(from int) {
 	n, err := io.ReadAtLeast(d.r, d.buf[from:min(from+d.left, cap(d.buf))], 1)
 	d.buf = d.buf[:from+n]
@@ -132,7 +130,7 @@ func (d *decoder) read(from int) {
 	panic(stopped{err})
 }
 
-// peek passes over white space and returns the next byte, or 0 at the end.
+// peek skips white space and returns the next byte, or 0 at the end.
 func (d *decoder) peek() byte {
 	for {
 		for d.at < len(d.buf) {
@@ -149,16 +147,16 @@ func (d *decoder) peek() byte {
 	}
 }
 
-// next takes the next byte, whatever it is.
+// next consumes the next byte.
 func (d *decoder) next() byte {
 	if d.at == len(d.buf) && !d.fill() {
-		d.fail("the text ends too early")
+		d.fail("unexpected end of the text")
 	}
 	d.at++
 	return d.buf[d.at-1]
 }
 
-// take passes over c if it comes next.
+// take consumes c if it is the next byte.
 func (d *decoder) take(c byte) bool {
 	if d.peek() != c || d.at == len(d.buf) {
 		return false
@@ -169,23 +167,23 @@ func (d *decoder) take(c byte) bool {
 
 func (d *decoder) expect(c byte) {
 	if !d.take(c) {
-		d.fail("no " + string(rune(c)))
+		d.fail("missing " + string(rune(c)))
 	}
 }
 
-// word passes over a literal name, whose first letter comes next.
+// word consumes a literal name. Its first letter is the next byte.
 func (d *decoder) word(w string) {
 	for i := range len(w) {
 		if d.next() != w[i] {
-			d.fail("no JSON")
+			d.fail("invalid JSON")
 		}
 	}
 }
 
-// value reads a value into v, or passes over it when v is the zero Value.
+// value decodes a value into v, or skips it if v is the zero Value.
 func (d *decoder) value(v reflect.Value, depth int) {
 	if depth > maxDepth {
-		d.fail("too deep nesting")
+		d.fail("nesting is too deep")
 	}
 	kind := v.Kind()
 	c := d.peek()
@@ -228,7 +226,7 @@ func (d *decoder) value(v reflect.Value, depth int) {
 			v.SetBool(false)
 		}
 	default:
-		d.fail("a value of another kind than expected")
+		d.fail("unexpected type of a value")
 	}
 }
 
@@ -241,7 +239,7 @@ func (d *decoder) object(v reflect.Value, depth int) {
 	if v.IsValid() {
 		known = fieldsOf(v.Type())
 	}
-	for last := 0; ; { // fields mostly come in their order
+	for last := 0; ; { // fields usually arrive in order
 		name := d.str(maxName)
 		var into reflect.Value
 		for i := range known {
@@ -259,22 +257,22 @@ func (d *decoder) object(v reflect.Value, depth int) {
 	}
 }
 
-// maxName is more bytes than the name of a field has; what is longer is not known.
+// maxName is larger than any field's name. Longer names are unknown.
 const maxName = 64
 
-// field is a field of a struct as JSON has it.
+// field is a field of a struct, with its JSON name.
 type field struct {
 	name  string
 	index []int // for reflect.Value.FieldByIndex
 }
 
-// structs has the fields of the structs that were met.
+// structs caches the fields of structs.
 var structs = struct {
 	sync.RWMutex
 	fields map[reflect.Type][]field
 }{fields: map[reflect.Type][]field{}}
 
-// fieldsOf are the fields of a struct; those of embedded structs count as its own.
+// fieldsOf returns the fields of a struct, including those of embedded structs.
 func fieldsOf(t reflect.Type) []field {
 	structs.RLock()
 	list, ok := structs.fields[t]

@@ -2,8 +2,8 @@ package wire
 
 // Op is one operation on a host: exactly one verb is set.
 //
-// Expect, where it is not empty, is the fingerprint (File.Fingerprint) that the operation's path must still have: the
-// helper looks again just before it acts and refuses the operation otherwise.
+// Expect, if set, is the fingerprint (File.Fingerprint) that the operation's path must still have:
+// the helper checks it just before it acts, and otherwise refuses the operation.
 type Op struct {
 	Expect string `json:"expect,omitempty"`
 
@@ -24,7 +24,7 @@ type Op struct {
 	Run     *RunOp     `json:"run,omitempty"`
 }
 
-// Path is the path that the operation changes, or "".
+// Path returns the path that the operation changes, or "".
 func (o Op) Path() string {
 	switch {
 	case o.Write != nil:
@@ -43,74 +43,77 @@ func (o Op) Path() string {
 	return ""
 }
 
-// Parents tells whether the operation makes the directories that are missing above its path.
+// Parents reports whether the operation creates missing directories above its path.
 func (o Op) Parents() bool {
 	return o.Claim != nil || o.Write != nil && o.Write.Parents || o.Mkdir != nil && o.Mkdir.Parents || o.Symlink != nil && o.Symlink.Parents
 }
 
-// WriteOp makes a regular file, or replaces the file or link that is there, atomically and synced.
+// WriteOp creates a regular file, or replaces a file or link, atomically and synced.
 type WriteOp struct {
 	Path    string `json:"path"`
 	Content []byte `json:"content"`
-	// Program, where it is not empty, names a program of mirrorform's own whose executable is the
-	// content: the helper has it in itself, so it is not sent.
+	// Program, if set, names a program of mirrorform whose executable is the content. The helper
+	// contains it, so it is not sent.
 	Program string `json:"program,omitempty"`
 	Attributes
-	// Parents makes the directories that are missing above Path, with the defaults of new entries. Restore takes those away again that are empty.
+	// Parents creates missing directories above Path, with the default attributes. Restore removes
+	// those that are still empty.
 	Parents bool `json:"parents,omitempty"`
-	// Validate is a program and its arguments, run before the new content replaces the old; each argument "{}" becomes
-	// the path of a file that holds the new content, in the same directory. Exit status 0 lets it go ahead.
+	// Validate is a program with its arguments that runs before the new content replaces the old. It
+	// replaces each argument "{}" by the path of a file with the new content, in the same directory.
+	// Any exit status but 0 fails the operation.
 	Validate []string `json:"validate,omitempty"`
 }
 
-// SyncProgram is the program that runs a mirror's sync on its host. The helper acts as it when it
-// is called by that name.
+// SyncProgram is the program that runs a mirror's sync on its host: the helper, called by this
+// name.
 const SyncProgram = "mirrorform-sync"
 
-// ClaimOp writes a file, as WriteOp does, that says which directory a tree is: the text of a claim
-// (package claim), for all to read. Directories that are missing above the file are made.
+// ClaimOp writes a file, as WriteOp does, that identifies the directory of a tree: the text of a
+// claim (package claim), readable by all. It creates missing directories above the file.
 type ClaimOp struct {
 	Path string `json:"path"` // of the file
 	Tree string `json:"tree"` // the directory
-	// Identity is what Tree.Identity was. Where the directory was not there yet it is empty, and
-	// the directory must be empty, too.
+	// Identity is the value of Tree.Identity. It is empty if the directory did not exist, and then the
+	// directory must be empty too.
 	Identity string `json:"identity,omitempty"`
 }
 
-// Attributes are owner, group and mode. A nil field keeps what is there, or takes the default of a new entry
-// (the helper's user and group, 0644 for a file and 0755 for a directory).
+// Attributes are owner, group and mode. A nil field keeps the current value; a new entry gets the
+// default (the helper's user and group, 0644 for a file and 0755 for a directory).
 type Attributes struct {
 	Mode  *uint32 `json:"mode,omitempty"`
 	Owner *string `json:"owner,omitempty"` // a name or a number
 	Group *string `json:"group,omitempty"`
 }
 
-// MkdirOp makes one directory.
+// MkdirOp creates one directory.
 type MkdirOp struct {
 	Path string `json:"path"`
 	Attributes
 	Parents bool `json:"parents,omitempty"` // as in WriteOp
 }
 
-// SymlinkOp makes a symbolic link, or replaces the link or file that is there, atomically.
+// SymlinkOp creates a symbolic link, or replaces a link or file, atomically.
 type SymlinkOp struct {
 	Path    string `json:"path"`
 	Target  string `json:"target"`
 	Parents bool   `json:"parents,omitempty"` // as in WriteOp
 }
 
-// AttrOp changes the attributes of what is at a path; it never follows a link at its end.
+// AttrOp changes the attributes of a path. It does not follow a link at its end.
 type AttrOp struct {
 	Path string `json:"path"`
 	Attributes
 }
 
-// RemoveOp removes a file, a link, or an empty directory. What is absent already is no error.
+// RemoveOp removes a file, a link, or an empty directory. A missing path is not an error.
 type RemoveOp struct {
 	Path string `json:"path"`
 }
 
-// RestoreOp puts a path back as it was before the operation that it undoes: the helper kept the original.
+// RestoreOp restores a path to its state before the operation that it undoes. The helper has kept
+// the original.
 type RestoreOp struct {
 	Path string `json:"path"`
 }
@@ -121,22 +124,24 @@ type PackageOp struct {
 	Remove  []string `json:"remove,omitempty"`
 }
 
-// UnitOp does one thing to a systemd unit.
+// UnitOp performs one action on a systemd unit.
 type UnitOp struct {
 	Name   string     `json:"name"`
 	Action UnitAction `json:"action"`
-	// Record names a record to be made of Files once the action is done: what AskLoaded compares with.
-	// The files are read before the action, so that a change during it is not taken as loaded.
+	// Record names a record of Files, which is written after the action and which AskLoaded compares
+	// with. The files are read before the action, so that a change during the action does not count as
+	// loaded.
 	Record string   `json:"record,omitempty"`
 	Files  []string `json:"files,omitempty"`
 }
 
-// UnitAction is what UnitOp does.
+// UnitAction is the action of a UnitOp.
 type UnitAction string
 
-// The actions of UnitOp. Load starts a unit that does not run and reloads one that does (or restarts it, where it cannot reload).
-// Restore only undoes: it stops a unit that did not run before the operation that it undoes, has one that ran load its files as they
-// are then, and puts back the unit's records. A unit that is no more needs none of it.
+// The actions of UnitOp. Load starts a stopped unit and reloads a running one (or restarts it, if
+// it cannot reload). Restore is only for undo: it stops a unit that was not running before the
+// operation that it undoes, makes one that was running load the restored files, and restores the
+// unit's records. It does nothing for a unit that no longer exists.
 const (
 	UnitStart        UnitAction = "start"
 	UnitStop         UnitAction = "stop"
@@ -148,7 +153,7 @@ const (
 	UnitRestore      UnitAction = "restore"
 )
 
-// UserOp makes, changes or removes a user account. Removing one keeps its home.
+// UserOp creates, changes or removes a user account. A removal keeps the home directory.
 type UserOp struct {
 	Name   string    `json:"name"`
 	Remove bool      `json:"remove,omitempty"`
@@ -159,10 +164,10 @@ type UserOp struct {
 	Home   *string   `json:"home,omitempty"`
 	Shell  *string   `json:"shell,omitempty"`
 	Gecos  *string   `json:"gecos,omitempty"`
-	Groups *[]string `json:"groups,omitempty"` // supplementary groups, in full
+	Groups *[]string `json:"groups,omitempty"` // the complete list of supplementary groups
 }
 
-// GroupOp makes, changes or removes a group.
+// GroupOp creates, changes or removes a group.
 type GroupOp struct {
 	Name   string `json:"name"`
 	Remove bool   `json:"remove,omitempty"`
@@ -171,51 +176,53 @@ type GroupOp struct {
 	GID    *int   `json:"gid,omitempty"`
 }
 
-// MkfsOp makes a file system on a device that has no signature, partition, holder, mount or swap on it. The helper looks
-// itself, just before; nothing forces it.
+// MkfsOp creates a file system on a device without signature, partition, holder, mount or swap. The
+// helper checks the device just before; no option overrides the check.
 type MkfsOp struct {
 	Device string `json:"device"`
 	Type   string `json:"type"` // xfs or ext4
 	Label  string `json:"label,omitempty"`
 }
 
-// MountOp enters a file system in fstab (by UUID, with nofail) and mounts it, or takes it out again.
+// MountOp adds a file system to fstab (by UUID, with nofail) and mounts it, or does the reverse.
 type MountOp struct {
 	Path    string   `json:"path"`
-	Device  string   `json:"device,omitempty"` // its file system's UUID goes into fstab
+	Device  string   `json:"device,omitempty"` // fstab gets the UUID of its file system
 	Type    string   `json:"type,omitempty"`
 	Options []string `json:"options,omitempty"`
-	Remove  bool     `json:"remove,omitempty"` // unmount, and take the line out of fstab
-	// Line, when it is not nil, is put in place of the fstab line for Path ("" takes it out) in
-	// place of one made from the fields above: it changes what is there, or undoes that. Mounted
-	// says whether Path is to be mounted afterwards; what is mounted already is then remounted with
-	// Options, or with those of the line where there are none, unless FstabOnly leaves it as it is.
+	Remove  bool     `json:"remove,omitempty"` // unmount, and remove the line from fstab
+	// Line, if not nil, replaces the fstab line for Path ("" removes it), and the fields above do not
+	// make one: it changes an existing line, or undoes that. Mounted is whether Path is mounted
+	// afterwards. If it already is mounted, it is remounted with Options, or with those of the line if
+	// Options is empty, unless FstabOnly is set.
 	Line      *string `json:"line,omitempty"`
 	Mounted   bool    `json:"mounted,omitempty"`
 	FstabOnly bool    `json:"fstab_only,omitempty"`
 }
 
-// ProbeOp asks the host itself by HTTP until the answer is right, and fails when Timeout passes before it is.
+// ProbeOp sends HTTP requests to the host itself until the answer is right. It fails if Timeout
+// passes first.
 type ProbeOp struct {
 	Address string `json:"address"` // "ADDRESS:PORT"
 	Host    string `json:"host"`
 	Path    string `json:"path"`
 	Status  int    `json:"status"`
-	Body    string `json:"body,omitempty"`    // what the body must be; empty: any
+	Body    string `json:"body,omitempty"`    // the expected body; empty: any
 	Timeout int    `json:"timeout,omitempty"` // seconds
-	// Trees has URL paths and directories in turn: a file of each directory that is not empty must
-	// be served there.
+	// Trees alternates URL paths and directories: the URL must serve a file of each directory that is
+	// not empty.
 	Trees []string `json:"trees,omitempty"`
 }
 
 // RunOp runs a program.
 type RunOp struct {
 	Argv []string `json:"argv"`
-	// Refuse is text that must not appear in the program's output (nginx -t only warns of what we refuse).
+	// Refuse is text that makes the operation fail if it is in the program's output: nginx -t only
+	// warns about some problems that mirrorform refuses.
 	Refuse string `json:"refuse,omitempty"`
-	// About has texts one of which must be in the line, too, for Refuse to count: other lines were
-	// there before.
+	// About limits Refuse to lines that contain one of these texts too: other lines concern earlier
+	// problems.
 	About []string `json:"about,omitempty"`
-	// Timeout in seconds; 0 is 10 minutes.
+	// Timeout is in seconds; 0 is 10 minutes.
 	Timeout int `json:"timeout,omitempty"`
 }

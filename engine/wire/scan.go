@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// number reads an integer; no message has other numbers.
+// number reads an integer. Messages contain no other numbers.
 func (d *decoder) number(v reflect.Value) {
 	var text [32]byte
 	n := 0
@@ -19,7 +19,7 @@ func (d *decoder) number(v reflect.Value) {
 			break
 		}
 		if n == len(text) {
-			d.fail("a number out of range")
+			d.fail("number out of range")
 		}
 		text[n] = c
 		n++
@@ -44,14 +44,14 @@ func (d *decoder) setNumber(v reflect.Value, text string) {
 	}
 	digits := strings.TrimPrefix(text, "-")
 	if err != nil || text[0] == '+' || len(digits) > 1 && digits[0] == '0' && digits[1] != '.' {
-		d.fail("a number out of range")
+		d.fail("number out of range")
 	}
 }
 
-// piece is the rest of buf up to a byte that is not a plain part of a string.
+// piece returns the rest of buf up to a byte that is special in a string.
 func (d *decoder) piece() []byte {
 	if d.at == len(d.buf) && !d.fill() {
-		d.fail("a string without an end")
+		d.fail("unterminated string")
 	}
 	end := d.at
 	for end < len(d.buf) && d.buf[end] != '"' && d.buf[end] != '\\' && d.buf[end] >= ' ' && d.buf[end] < utf8.RuneSelf {
@@ -62,8 +62,8 @@ func (d *decoder) piece() []byte {
 	return s
 }
 
-// str reads a string; of one that has more than most bytes, that many and more. The result is good
-// until the next call.
+// str reads a string. Of a string with more than most bytes, it keeps at least that many. The
+// result is valid until the next call.
 func (d *decoder) str(most int) []byte {
 	d.expect('"')
 	s := d.piece()
@@ -90,18 +90,18 @@ func (d *decoder) str(most int) []byte {
 	}
 }
 
-// keep adds to scratch.
+// keep appends to scratch.
 func (d *decoder) keep(b []byte) {
 	d.reserve(len(b))
 	d.scratch = append(d.scratch, b...)
 }
 
-// reserve makes room for more in scratch. It doubles up to 1 MiB, and then has what the largest
-// content or manifest needs.
+// reserve makes room in scratch. It doubles the capacity up to 1 MiB, and then allocates enough for
+// the largest content or manifest.
 func (d *decoder) reserve(n int) {
 	if need := len(d.scratch) + n; need > cap(d.scratch) {
 		grown := max(2*cap(d.scratch), need, 64)
-		for _, most := range []int{MaxContent + 3, MaxManifest + 3} { // with what is padding
+		for _, most := range []int{MaxContent + 3, MaxManifest + 3} { // including padding
 			if grown > 1<<20 && need <= most {
 				grown = most
 				break
@@ -112,7 +112,7 @@ func (d *decoder) reserve(n int) {
 	}
 }
 
-// special reads what is not a plain part of a string. ok is false at the string's end.
+// special reads a special byte of a string. ok is false at the end of the string.
 func (d *decoder) special() (r rune, ok bool) {
 	switch c := d.buf[d.at]; {
 	case c == '"':
@@ -122,19 +122,19 @@ func (d *decoder) special() (r rune, ok bool) {
 		d.at++
 		return d.escape(), true
 	case c < ' ':
-		d.fail("a control character in a string")
+		d.fail("control character in a string")
 	}
 	return d.rune(), true
 }
 
-// rune reads a character that is not ASCII. What is not UTF-8 becomes U+FFFD.
+// rune reads a character that is not ASCII. Invalid UTF-8 becomes U+FFFD.
 func (d *decoder) rune() rune {
 	r, n := utf8.DecodeRune(d.ahead(utf8.UTFMax))
 	d.at += n
 	return r
 }
 
-// ahead is what comes next: so many bytes or more, unless there are fewer.
+// ahead returns the next n bytes or more, unless fewer are left.
 func (d *decoder) ahead(n int) []byte {
 	for len(d.buf)-d.at < n && d.left > 0 {
 		d.past += d.at
@@ -145,21 +145,21 @@ func (d *decoder) ahead(n int) []byte {
 	return d.buf[d.at:]
 }
 
-// escape reads what follows a backslash.
+// escape reads the rest of an escape after the backslash.
 func (d *decoder) escape() rune {
 	c := d.next()
 	if i := strings.IndexByte(`"\/bfnrt`, c); i >= 0 {
 		return rune("\"\\/\b\f\n\r\t"[i])
 	}
 	if c != 'u' {
-		d.fail("an unknown escape")
+		d.fail("unknown escape")
 	}
 	r := d.hex4(d.ahead(4))
 	d.at += 4
 	if r < 0xd800 || r >= 0xe000 {
 		return r
 	}
-	// Half of a pair of surrogates is nothing without the other.
+	// Half of a surrogate pair is invalid without the other.
 	if b := d.ahead(6); r < 0xdc00 && len(b) >= 6 && b[0] == '\\' && b[1] == 'u' {
 		if low := d.hex4(b[2:]); low >= 0xdc00 && low < 0xe000 {
 			d.at += 6
@@ -171,19 +171,19 @@ func (d *decoder) escape() rune {
 
 func (d *decoder) hex4(b []byte) rune {
 	if len(b) < 4 {
-		d.fail("a string without an end")
+		d.fail("unterminated string")
 	}
 	n, err := strconv.ParseUint(string(b[:4]), 16, 16)
 	if err != nil {
-		d.fail("an unknown escape")
+		d.fail("unknown escape")
 	}
 	return rune(n)
 }
 
-// skip passes over a string.
+// skip skips a string.
 func (d *decoder) skip() { d.str(0) }
 
-// base64 reads a string of base64 without escapes.
+// base64 reads a base64 string without escapes.
 func (d *decoder) base64() []byte {
 	d.expect('"')
 	d.scratch = d.scratch[:0]
@@ -197,19 +197,19 @@ func (d *decoder) base64() []byte {
 		}
 		groups := max(len(b)-1, 0) &^ 3 // the last one may have padding
 		if groups == 0 {
-			d.fail("a string without an end")
+			d.fail("unterminated string")
 		}
 		d.decode64(b[:groups], 0)
 		d.at += groups
 	}
 }
 
-// decode64 adds what base64 stands for to scratch. It has groups of four characters, of which the
-// last are so many for padding.
+// decode64 appends the decoded base64 to scratch. text has groups of four characters; padding is
+// the number of padding characters at its end.
 func (d *decoder) decode64(text []byte, padding int) {
 	d.reserve(base64.StdEncoding.DecodedLen(len(text)))
 	n, err := base64.StdEncoding.Decode(d.scratch[len(d.scratch):cap(d.scratch)], text)
-	if d.scratch = d.scratch[:len(d.scratch)+n]; err != nil || len(text)%4 != 0 || n+padding != len(text)/4*3 { // it passes over line ends
-		d.fail("no base64")
+	if d.scratch = d.scratch[:len(d.scratch)+n]; err != nil || len(text)%4 != 0 || n+padding != len(text)/4*3 { // Decode ignores line ends
+		d.fail("invalid base64")
 	}
 }
