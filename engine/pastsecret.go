@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// A value that a host's manifest records as secret stays hidden as long as it does not change, even if
-// the configuration no longer marks it sensitive (a variable was renamed, or lost its mark). The
+// A value that a host's manifest records as secret stays hidden as long as it does not change, even
+// if the configuration no longer marks it sensitive (a variable was renamed, or lost its mark). The
 // found value may still be that secret, so a plan hides the change to another value too.
 
 // pastSecret is the digest of an attribute in a manifest.

@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Drafts reads hosts all at once, for a configuration that is written to the file out. A host that
-// cannot be read has an error of its own.
+// Drafts reads all hosts at once, for a configuration that is written to the file out. Each host
+// that cannot be read has its own error.
 func (r *Run) Drafts(ctx context.Context, hosts []engine.Host, entry *mirrorsd.File, out string) ([]*adopt.Draft, []error, error) {
 	dir, err := filepath.Abs(r.sources.Dir)
 	if err != nil {
@@ -40,17 +40,18 @@ func (r *Run) Drafts(ctx context.Context, hosts []engine.Host, entry *mirrorsd.F
 			return nil
 		})
 	}
-	return drafts, failures, group.Wait() // which has none: each host has its own
+	return drafts, failures, group.Wait() // always nil: each host has its own error
 }
 
-// draft asks one host until nothing is left to ask, and compares what came of it with the host.
+// draft asks one host until there are no more questions, makes a draft, and compares it with the
+// host.
 func (r *Run) draft(ctx context.Context, h adopt.Host, out string, report func(engine.Progress)) (*adopt.Draft, error) {
 	report(engine.Progress{Host: h.Name, Stage: engine.Connecting})
 	session, err := r.Connect(ctx, h.Name)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = session.Close() }() // everything was answered by then
+	defer func() { _ = session.Close() }() // no answer is outstanding
 	report(engine.Progress{Host: h.Name, Stage: engine.Observing})
 	survey := adopt.NewSurvey(engine.Target{Name: h.Name, Facts: session.Facts, Helper: session.Hello.SHA256})
 	for queries := survey.Next(); len(queries) > 0; queries = survey.Next() {
@@ -71,7 +72,8 @@ func (r *Run) draft(ctx context.Context, h adopt.Host, out string, report func(e
 	}
 	d := adopt.NewDraft(survey, h)
 	if !d.Found() {
-		return nil, errors.New("no mirror of AlmaLinux was found: no crontab, unit or site names one. Declare it anew with a mirror block")
+		return nil, errors.New("no AlmaLinux mirror found: no crontab, unit or site on the host refers to one. " +
+			"To set one up, add a mirror block")
 	}
 	got, err := session.Ask(ctx, d.Questions())
 	if err != nil {
@@ -81,8 +83,8 @@ func (r *Run) draft(ctx context.Context, h adopt.Host, out string, report func(e
 	return d, nil
 }
 
-// DeclaredIn tells whether a resource is declared in the file that is about to be replaced. All
-// files of a configuration lie in one directory.
+// DeclaredIn reports whether a resource is declared in the file out, which is about to be replaced.
+// All files of a configuration are in one directory.
 func (s *Scope) DeclaredIn(res *engine.Resource, out string) bool {
 	i := strings.LastIndexByte(res.Source, ':')
 	if out == "" || i <= 0 {

@@ -17,22 +17,22 @@ import (
 	"github.com/mirrorform/mirrorform/internal/ssh"
 )
 
-// Access says how hosts are reached.
+// Access contains the options for connecting to hosts.
 type Access struct {
 	AcceptNewHostKeys bool
-	KnownHosts        []string // files in place of the user's and the system's
-	SSHConfig         string   // file in place of the user's and the system's; "none" is none
+	KnownHosts        []string // files instead of the user's and the system's
+	SSHConfig         string   // file instead of the user's and the system's; "none" for no file
 	AskBecomePass     AskPass
 	// Ask asks the operator for a password or passphrase.
 	Ask func(prompt string) (string, error)
-	// Log has what is done on the wire; it may be nil.
+	// Log logs the messages on the wire. It may be nil.
 	Log *runlog.Log
 }
 
 // connector opens sessions with hosts.
 type connector struct {
 	*reach
-	dir       string // of the configuration
+	dir       string // the configuration's directory
 	version   string
 	dialer    *ssh.Dialer
 	bundle    func() (*helper.Bundle, error)
@@ -41,8 +41,8 @@ type connector struct {
 	log       *runlog.Log
 }
 
-// newConnector returns what opens sessions with a configuration's hosts. The caller closes it.
-// Nothing is reached yet, but the operator may be asked for a password.
+// newConnector returns a connector for the hosts of a configuration. It connects to no host, but
+// may ask the operator for a password. The caller must close it.
 func newConnector(s *Scope, a Access) (*connector, error) {
 	passwords, err := newPasswords(a.AskBecomePass, s.sources.Confine, a.Ask)
 	if err != nil {
@@ -104,7 +104,7 @@ func (c *connector) connect(ctx context.Context, name string) (*engine.Session, 
 	return c.session(c.log.Conn(name, link), &link.Hello)
 }
 
-// session takes over a connection.
+// session returns a session on a connection.
 func (c *connector) session(conn io.ReadWriteCloser, hello *wire.Hello) (*engine.Session, error) {
 	s, err := engine.NewSession(conn, hello)
 	if err == nil {
@@ -134,8 +134,8 @@ func (c *connector) connectLocal(ctx context.Context) (*engine.Session, error) {
 	return c.session(conn, hello)
 }
 
-// takenKeys is the file in which the keys that hosts took are remembered; "" where a user has no
-// cache.
+// takenKeys returns the file that remembers which SSH keys hosts accepted; "" if the user has no
+// cache directory.
 func takenKeys() string {
 	cache, err := os.UserCacheDir()
 	if err != nil {
@@ -144,20 +144,19 @@ func takenKeys() string {
 	return filepath.Join(cache, "mirrorform", "ssh-keys")
 }
 
-// readPreamble reads what a helper prints before its first message, on a stream on which nothing
-// else is printed.
+// readPreamble reads the preamble of a helper, on a stream without other output before it.
 func readPreamble(conn io.Reader) error {
 	preamble := make([]byte, len(wire.Preamble))
 	if _, err := io.ReadFull(conn, preamble); err != nil {
 		return err
 	}
 	if !bytes.Equal(preamble, []byte(wire.Preamble)) {
-		return errors.New("the helper does not begin with its preamble")
+		return errors.New("the helper did not send its preamble")
 	}
 	return nil
 }
 
-// sayHello opens a conversation.
+// sayHello exchanges greetings with a helper.
 func sayHello(conn io.ReadWriter) (*wire.Hello, error) {
 	nonce := engine.NewNonce()
 	if err := wire.Write(conn, &wire.Message{Hello: &wire.Hello{Protocol: wire.Protocol, Nonce: nonce}}); err != nil {
@@ -168,7 +167,7 @@ func sayHello(conn io.ReadWriter) (*wire.Hello, error) {
 		return nil, err
 	}
 	if m.Hello == nil || m.Hello.Nonce != nonce {
-		return nil, errors.New("the helper does not answer the greeting")
+		return nil, errors.New("the helper did not answer the greeting")
 	}
 	return m.Hello, nil
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/mirrorform/mirrorform/internal/config"
 )
 
-// localState is the state directory of host local, the machine that mirrorform runs on. Each
-// configuration directory has its own there.
+// localState returns the state directory of host local, this machine. Each configuration directory
+// has its own.
 func localState(configuration string) (string, error) {
 	state, err := os.UserCacheDir()
 	if err != nil {
@@ -27,8 +27,8 @@ func localState(configuration string) (string, error) {
 	return filepath.Join(state, "mirrorform", "local", hex.EncodeToString(sum[:8])), nil
 }
 
-// declaredHosts are the hosts of the configuration in dir, and host local when something of it is
-// still managed there.
+// declaredHosts returns the hosts of the configuration in dir. It adds host local if resources of
+// the configuration are still managed there.
 func declaredHosts(c *config.Config, dir string) []*config.Host {
 	hosts := c.Hosts()
 	if slices.ContainsFunc(hosts, func(h *config.Host) bool { return h.Local }) {
@@ -41,7 +41,7 @@ func declaredHosts(c *config.Config, dir string) []*config.Host {
 	text, err := os.ReadFile(filepath.Join(state, "manifest.json"))
 	var manifest struct{ Resources []json.RawMessage }
 	if err != nil || json.Unmarshal(text, &manifest) == nil && len(manifest.Resources) == 0 {
-		return hosts // one that is damaged is told of later
+		return hosts // a damaged manifest is reported later
 	}
 	return append(slices.Clip(hosts), &config.Host{Name: "local", Local: true})
 }

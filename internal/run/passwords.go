@@ -10,34 +10,34 @@ import (
 	"github.com/mirrorform/mirrorform/internal/ssh"
 )
 
-// becomePasswordVar is the environment variable that holds the password for sudo, where no person
-// is there to be asked.
+// becomePasswordVar is the environment variable with the password for sudo, for runs without an
+// operator.
 const becomePasswordVar = "MIRRORFORM_BECOME_PASSWORD"
 
-// AskPass says how the operator is asked for sudo's password: not at all, once for all hosts, or
-// for each host that wants one.
+// AskPass is how to ask for the sudo password: never, once for all hosts, or for each host that
+// needs one.
 type AskPass string
 
-// The ways to ask.
+// The values of AskPass.
 const (
 	AskNever AskPass = ""
 	AskOnce  AskPass = "once"
 	AskEach  AskPass = "each"
 )
 
-// passwords are those for sudo of one run.
+// passwords are the passwords for sudo in one run.
 type passwords struct {
 	how    AskPass
 	ask    func(prompt string) (string, error)
-	strict bool // the configuration may be anybody's: what it says of a host's key counts for nothing
+	strict bool // the configuration is not trusted, so its host_key does not count
 
 	mu     sync.Mutex
-	shared string            // for hosts without one of their own; "" is not set
-	byHost map[string]string // that were asked for
-	secret []string          // all that are known
+	shared string            // for hosts without their own; "" if not set
+	byHost map[string]string // those that were asked for
+	secret []string          // all known passwords
 }
 
-// newPasswords finds the password that hosts share: AskOnce asks at once, before hosts are reached.
+// newPasswords returns the passwords of a run. With AskOnce it asks now, before any connection.
 func newPasswords(how AskPass, strict bool, ask func(prompt string) (string, error)) (*passwords, error) {
 	p := &passwords{how: how, ask: ask, strict: strict, byHost: map[string]string{}}
 	switch how {
@@ -53,7 +53,7 @@ func newPasswords(how AskPass, strict bool, ask func(prompt string) (string, err
 	return p, nil
 }
 
-// know has a password hidden wherever it turns up.
+// know adds a password to those that are hidden in all output.
 func (p *passwords) know(password string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -62,14 +62,14 @@ func (p *passwords) know(password string) {
 	}
 }
 
-// all are the passwords that are known. Those of the configuration are its own to tell.
+// all returns the known passwords, without those that the configuration contains.
 func (p *passwords) all() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return slices.Clone(p.secret)
 }
 
-// give says how a host gets its password, if it asks for one.
+// give sets how a host gets its password, if its sudo asks for one.
 func (p *passwords) give(t *ssh.Target, h *config.Host) {
 	switch {
 	case h.BecomePassword != "":
@@ -94,24 +94,23 @@ func (p *passwords) give(t *ssh.Target, h *config.Host) {
 	}
 }
 
-// known reports whether a host was known before this run, so that it may have the password of
-// others.
+// known reports whether a host was known before this run. Only then may it get a shared password.
 func (p *passwords) known(key ssh.KeyOrigin) bool {
 	return key == ssh.KeyKnown || key == ssh.KeyPinned && !p.strict
 }
 
-// refuse keeps the password of the environment from hosts that a change of the configuration may
-// have brought in.
+// refuse keeps the password of the environment from hosts that a changed configuration may have
+// added.
 func (p *passwords) refuse(t *ssh.Target, key ssh.KeyOrigin) error {
 	if p.known(key) {
 		return nil
 	}
 	why := "its key was not known before this run"
 	if key == ssh.KeyPinned {
-		why = "known_hosts has no key of it (with --confine, host_key does not count)"
+		why = "its key is not in known_hosts (with --confine, host_key does not count)"
 	}
-	return fmt.Errorf("%s is not given to it, since %s: verify the key of %s and add it to known_hosts, set become_password in the block of host %s, or use --ask-become-pass",
-		becomePasswordVar, why, t.Address, t.Name)
+	return fmt.Errorf("%s is not sent to this host, since %s: verify the key of %s and add it to known_hosts, "+
+		"set become_password in the block of host %s, or use --ask-become-pass", becomePasswordVar, why, t.Address, t.Name)
 }
 
 // askFor asks for the password of one host, once.

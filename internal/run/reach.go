@@ -13,17 +13,18 @@ import (
 	"github.com/mirrorform/mirrorform/internal/sshconfig"
 )
 
-// reach says how hosts are reached: as their blocks say, and where these say nothing, as ssh_config(5) does.
+// reach determines how to reach hosts: by their blocks and, for what these do not set, by
+// ssh_config(5).
 type reach struct {
 	hosts map[string]*config.Host
-	open  func() (*sshconfig.Config, error) // nil, nil: there is none
+	open  func() (*sshconfig.Config, error) // returns nil, nil if no file is used
 
 	mu      sync.Mutex
 	targets map[string]*ssh.Target
 }
 
-// newReach returns what says how hosts are reached, with an ssh_config other than the user's if one
-// is named. Nothing is read before it is asked.
+// newReach returns a reach that uses the given ssh_config instead of the user's, if file is set. It
+// reads nothing until it is needed.
 func newReach(hosts map[string]*config.Host, file string) *reach {
 	return &reach{hosts: hosts, targets: map[string]*ssh.Target{}, open: sync.OnceValues(func() (*sshconfig.Config, error) {
 		if file == "none" {
@@ -33,7 +34,7 @@ func newReach(hosts map[string]*config.Host, file string) *reach {
 	})}
 }
 
-// target says how a host is reached. What it returns is shared.
+// target returns the SSH target of a host. The result is shared.
 func (r *reach) target(name string) (*ssh.Target, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -52,7 +53,7 @@ func (r *reach) target(name string) (*ssh.Target, error) {
 	return t, nil
 }
 
-// login is the account that a host is logged in to, "" if it is that of the user.
+// login returns the account that logs in to a host, or "" for the current user's.
 func (r *reach) login(name string) string {
 	h := r.hosts[name]
 	if h.User != "" || h.Local || h.OnThisMachine {
@@ -60,15 +61,16 @@ func (r *reach) login(name string) string {
 	}
 	t, err := r.target(name)
 	if err != nil {
-		return "" // nobody gets there
+		return "" // such a host is not reachable anyway
 	}
 	return t.User
 }
 
-// declaredTarget is the target of a host block.
+// declaredTarget returns the target of a host block.
 func declaredTarget(c *sshconfig.Config, h *config.Host) (*ssh.Target, error) {
 	t := &ssh.Target{
-		Name: h.Name, Address: h.Address, Port: h.Port, User: h.User, Identities: h.Identities, HostKey: strings.Join(h.HostKey, "\n"), ConnectTimeout: h.ConnectTimeout,
+		Name: h.Name, Address: h.Address, Port: h.Port, User: h.User, Identities: h.Identities,
+		HostKey: strings.Join(h.HostKey, "\n"), ConnectTimeout: h.ConnectTimeout,
 	}
 	if h.Jump != nil {
 		var err error
@@ -79,7 +81,8 @@ func declaredTarget(c *sshconfig.Config, h *config.Host) (*ssh.Target, error) {
 	return t, complete(c, t, nil)
 }
 
-// complete takes from ssh_config what is not said about a target. seen are the hops that ProxyJump has led through.
+// complete adds settings of ssh_config to a target where the block sets none. seen are the hops
+// that ProxyJump has already passed.
 func complete(c *sshconfig.Config, t *ssh.Target, seen []string) error {
 	if c == nil {
 		return nil
@@ -120,7 +123,8 @@ func complete(c *sshconfig.Config, t *ssh.Target, seen []string) error {
 	return err
 }
 
-// hops makes the target of the last hop, which is reached through those before it, or as ssh_config says about it.
+// hops returns the target of the last hop. The hops before it lead there; the first one may have
+// its own ProxyJump.
 func hops(c *sshconfig.Config, list []sshconfig.Hop, seen []string) (*ssh.Target, error) {
 	if len(list) == 0 {
 		return nil, nil
@@ -128,7 +132,8 @@ func hops(c *sshconfig.Config, list []sshconfig.Hop, seen []string) (*ssh.Target
 	last := list[len(list)-1]
 	asked := fmt.Sprintf("%s@%s:%d", last.User, last.Host, last.Port)
 	if slices.Contains(seen, asked) {
-		return nil, fmt.Errorf("ssh_config: %s: ProxyJump leads through %s in a circle: put `ProxyJump none` into a block for that host before it", last.Place, last.Host)
+		return nil, fmt.Errorf("ssh_config: %s: ProxyJump leads through %s in a cycle: put `ProxyJump none` into an earlier block for that host",
+			last.Place, last.Host)
 	}
 	t := &ssh.Target{Name: last.Host, Address: last.Host, User: last.User, Port: last.Port}
 	var err error

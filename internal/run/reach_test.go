@@ -99,7 +99,7 @@ Host *
 	target, _ = r.target("e")
 	is("e's keys", target.Identities, []string{"/keys/dave"}) // none takes back nothing that follows: ssh_config(5)
 	is("e's known hosts", target.KnownHostsFiles, []string{os.DevNull, "/kh/global"})
-	if _, err := r.target("d"); err == nil || !strings.Contains(err.Error(), "host d: jump host ring2: ") || !strings.Contains(err.Error(), "in a circle") {
+	if _, err := r.target("d"); err == nil || !strings.Contains(err.Error(), "host d: jump host ring2: ") || !strings.Contains(err.Error(), "in a cycle") {
 		t.Error(err)
 	}
 

@@ -9,18 +9,18 @@ import (
 	"github.com/mirrorform/mirrorform/internal/lang"
 )
 
-// Sources say where a configuration comes from, and which mirrorform reads it.
+// Sources are the configuration's location and options, and the program that reads it.
 type Sources struct {
 	Dir  string
 	Vars []lang.VarSource
-	// Confine is for a configuration that others may change: it reads no file outside its
-	// directory, and what it says of a host's key counts for nothing.
+	// Confine is for a configuration that is not trusted: it cannot read files outside its directory,
+	// and its host_key does not count.
 	Confine bool
-	// AllowMissing leaves what depends on variables without a value unknown.
+	// AllowMissing makes values unknown that depend on variables without a value.
 	AllowMissing bool
-	// Version is this mirrorform's.
+	// Version is the version of mirrorform.
 	Version string
-	// Types are the resource types that there are.
+	// Types are the available resource types.
 	Types *engine.Registry
 }
 
@@ -31,7 +31,7 @@ func (s Sources) Read() (*config.Config, hcl.Diagnostics) {
 	})
 }
 
-// Load reads the configuration; w hears what is wrong with it.
+// Load reads the configuration and reports its problems to w.
 func Load(s Sources, w Observer) (*config.Config, error) {
 	c, diags := s.Read()
 	w.Diagnostics(diags, c.Files())
