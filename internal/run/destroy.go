@@ -7,8 +7,8 @@ import (
 	"github.com/mirrorform/mirrorform/engine"
 )
 
-// Removal marks resources for removal: it is what destroy adjusts. Those that keep what cannot be
-// brought back stay, unless --target names them.
+// Removal marks resources for removal; destroy uses it as Aim.Adjust. Resources that cannot be
+// restored stay, unless --target names them.
 func (s *Scope) Removal(list []*engine.Resource) []*engine.Resource {
 	targets := s.selection.Target
 	var removed []*engine.Resource

@@ -16,13 +16,13 @@ import (
 	"github.com/mirrorform/mirrorform/internal/upstream"
 )
 
-// maxGateOutput is how much of what a gate's command prints is shown, in bytes: its end.
+// maxGateOutput is how many bytes, from the end, of a gate command's output are shown.
 const maxGateOutput = 8 << 10
 
-// gateGrace is how long a gate's command may take to end when it is told to.
+// gateGrace is how long a gate's command may take to end after SIGTERM.
 const gateGrace = 5 * time.Second
 
-// describeGate says what a gate does.
+// describeGate describes what a gate runs.
 func describeGate(g *config.Gate) string {
 	var parts []string
 	if len(g.Command) > 0 {
@@ -34,7 +34,8 @@ func describeGate(g *config.Gate) string {
 	return strings.Join(parts, ", then ")
 }
 
-// gateCommand runs the gate's program in the configuration's directory, without a shell. An exit status other than 0 is an error with what it printed last.
+// gateCommand runs the gate's program in the configuration's directory, without a shell. If its
+// exit status is not 0, the error includes the end of its output.
 func (d *waveDriver) gateCommand(ctx context.Context, wave int, hosts []string) error {
 	argv := d.rollout.gate.Command
 	out := &tail{most: maxGateOutput}
@@ -43,7 +44,8 @@ func (d *waveDriver) gateCommand(ctx context.Context, wave int, hosts []string) 
 	cmd.Env = append(withoutPassword(os.Environ()),
 		fmt.Sprintf("MIRRORFORM_WAVE=%d", wave+1), fmt.Sprintf("MIRRORFORM_WAVES=%d", d.rollout.count()),
 		"MIRRORFORM_HOSTS="+strings.Join(hosts, "\n"))
-	// In a process group of its own, an interrupt from the terminal does not end it: a wave that waits for it is to be decided.
+	// With its own process group, an interrupt from the terminal does not end the command: a wave may
+	// be waiting for its result.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 	cmd.WaitDelay = gateGrace
@@ -58,7 +60,7 @@ func (d *waveDriver) gateCommand(ctx context.Context, wave int, hosts []string) 
 	return err
 }
 
-// withoutPassword is an environment without the password for sudo.
+// withoutPassword returns an environment without the password for sudo.
 func withoutPassword(environ []string) []string {
 	return slices.DeleteFunc(slices.Clone(environ), func(e string) bool { return strings.HasPrefix(e, becomePasswordVar+"=") })
 }
@@ -72,7 +74,7 @@ type tail struct {
 
 var _ io.Writer = (*tail)(nil)
 
-// Write takes in all of p.
+// Write implements io.Writer. It accepts all of p.
 func (t *tail) Write(p []byte) (int, error) {
 	t.text = append(t.text, p...)
 	if over := len(t.text) - t.most; over > 0 {
@@ -88,16 +90,17 @@ func (t *tail) String() string {
 	return strings.ToValidUTF8(string(t.text), "\uFFFD")
 }
 
-// gateVerify looks at what the hosts publish from outside, as the command verify does. Hosts that publish nothing are passed over.
+// gateVerify checks the mirrors of the hosts from outside, as the verify command does. It skips
+// hosts that publish nothing.
 func (d *waveDriver) gateVerify(ctx context.Context, hosts []string) error {
 	mirrors, err := d.mirrorsOn(hosts)
 	if err != nil || len(mirrors) == 0 {
 		return err
 	}
-	return d.Options.Verify(ctx, d.Config, mirrors, d.rollout.RollBack) // with it the hosts' transactions are open, and shown
+	return d.Options.Verify(ctx, d.Config, mirrors, d.rollout.RollBack) // with RollBack, the hosts' transactions are open, and their progress is shown
 }
 
-// mirrorsOn are the mirrors that the hosts publish, with the facts of the approved plan.
+// mirrorsOn returns the mirrors that the hosts publish, with the facts of the approved plan.
 func (d *waveDriver) mirrorsOn(hosts []string) ([]upstream.Mirror, error) {
 	facts := map[string]*wire.Facts{}
 	for _, h := range d.approved.Hosts {

@@ -16,14 +16,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lastRunFormat is the version of the format of lastRun.
+// lastRunFormat is the format version of lastRun.
 const lastRunFormat = 1
 
-// outcomeUnknown is the outcome of a host that a run has begun with, until it has ended: if mirrorform was killed, nobody knows.
+// outcomeUnknown is the outcome of a host until the run on it ends. It remains if mirrorform is
+// killed.
 const outcomeUnknown engine.Outcome = "not known"
 
-// lastRun is what this machine remembers of the last runs that changed hosts of a configuration: how each host ended in the last one that had it.
-// It is kept with the state of host local, and serves --limit @failed.
+// lastRun is this machine's record of how each host of a configuration ended in the last run that
+// changed it. It is stored with the state of host local, for --limit @failed.
 type lastRun struct {
 	Format int                `json:"format_version"`
 	Hosts  map[string]hostRun `json:"hosts"`
@@ -35,7 +36,7 @@ type hostRun struct {
 	Time    time.Time      `json:"time"`
 }
 
-// lastRunFile is where that of the configuration in dir is.
+// lastRunFile returns the path of the record for the configuration in dir.
 func lastRunFile(dir string) (string, error) {
 	state, err := localState(dir)
 	if err != nil {
@@ -44,10 +45,10 @@ func lastRunFile(dir string) (string, error) {
 	return filepath.Join(state, "last-run.json"), nil
 }
 
-// errNoLastRun is the error of a configuration that nothing was applied of from this machine.
-var errNoLastRun = errors.New("there is no last run: nothing of this configuration was applied from this machine and directory yet")
+// errNoLastRun is the error of a configuration that was never applied from this machine.
+var errNoLastRun = errors.New("no last run found: this configuration was never applied from this machine and directory")
 
-// readLastRun reads that of the configuration in dir; where there is none the error is
+// readLastRun reads the record for the configuration in dir. If there is no record, the error is
 // errNoLastRun.
 func readLastRun(dir string) (*lastRun, error) {
 	file, err := lastRunFile(dir)
@@ -63,15 +64,16 @@ func readLastRun(dir string) (*lastRun, error) {
 	}
 	l := &lastRun{}
 	if err := json.Unmarshal(text, l); err != nil {
-		return nil, fmt.Errorf("%s is corrupt; delete it and name the hosts: %w", file, err)
+		return nil, fmt.Errorf("%s is corrupt: delete it, and name the hosts with --limit: %w", file, err)
 	}
 	if l.Format != lastRunFormat {
-		return nil, fmt.Errorf("%s has format %d, and this mirrorform reads format %d: use the version that wrote it, or delete it", file, l.Format, lastRunFormat)
+		return nil, fmt.Errorf("%s has format %d, but this version of mirrorform reads format %d: use the version that wrote it, or delete it",
+			file, l.Format, lastRunFormat)
 	}
 	return l, nil
 }
 
-// failed are the hosts that did not end as wanted, sorted.
+// failed returns the hosts that did not end as wanted, sorted.
 func (l *lastRun) failed() []string {
 	var names []string
 	for _, name := range slices.Sorted(maps.Keys(l.Hosts)) {
@@ -82,9 +84,9 @@ func (l *lastRun) failed() []string {
 	return names
 }
 
-// mergeLastRun enters outcomes of a command in the record of the configuration in dir. What other
-// runs do meanwhile, of other shards for instance, is kept; of hosts that are not declared any more
-// nothing is.
+// mergeLastRun adds outcomes of a command to the record for the configuration in dir. It keeps what
+// concurrent runs (of other shards, for example) have added, and drops hosts that are no longer
+// declared.
 func mergeLastRun(dir string, declared []*config.Host, command string, outcomes map[string]engine.Outcome) (err error) {
 	file, err := lastRunFile(dir)
 	if err != nil {
@@ -97,13 +99,13 @@ func mergeLastRun(dir string, declared []*config.Host, command string, outcomes 
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, lock.Close()) }() // which gives the lock back
+	defer func() { err = errors.Join(err, lock.Close()) }() // this releases the lock
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
 		return fmt.Errorf("lock %s: %w", lock.Name(), err)
 	}
 	l, err := readLastRun(dir)
 	if err != nil {
-		l = &lastRun{} // a damaged one is of no use any more
+		l = &lastRun{} // a damaged record is replaced
 	}
 	next := lastRun{Format: lastRunFormat, Hosts: map[string]hostRun{}}
 	for _, h := range append(slices.Clip(declared), &config.Host{Name: "local"}) {
@@ -121,7 +123,7 @@ func mergeLastRun(dir string, declared []*config.Host, command string, outcomes 
 	return WriteAtomically(file, append(text, '\n'), 0o600)
 }
 
-// outcomesOf are the outcomes of results, by host.
+// outcomesOf returns the outcomes of results, by host.
 func outcomesOf(results []*engine.HostResult) map[string]engine.Outcome {
 	outcomes := map[string]engine.Outcome{}
 	for _, h := range results {
@@ -130,7 +132,7 @@ func outcomesOf(results []*engine.HostResult) map[string]engine.Outcome {
 	return outcomes
 }
 
-// allWith gives all hosts one outcome.
+// allWith returns the same outcome for all hosts.
 func allWith(hosts []engine.Host, outcome engine.Outcome) map[string]engine.Outcome {
 	outcomes := map[string]engine.Outcome{}
 	for _, h := range hosts {

@@ -8,36 +8,36 @@ import (
 	"github.com/mirrorform/mirrorform/internal/syncs"
 )
 
-// ErrReported is the error of a run whose Observer has heard already what went wrong.
+// ErrReported is the error of a run whose Observer has already reported what went wrong.
 var ErrReported = errors.New("already reported")
 
-// Observer hears what happens in a run. Its methods may be called by many goroutines at once.
+// Observer receives the events of a run. Many goroutines may call its methods at once.
 type Observer interface {
-	// Note, Warning and Error hear what has no place in the configuration.
+	// Note, Warning and Error receive messages without a position in the configuration.
 	Note(text string)
 	Warning(text string)
 	Error(err error)
-	// Diagnostics hears what the configuration has against itself, and hosts against it.
+	// Diagnostics receives problems of the configuration, on its own and on its hosts.
 	Diagnostics(diags hcl.Diagnostics, files map[string]*hcl.File)
 
-	// Prepared hears of a run before anything is reached.
+	// Prepared is called before the run connects to any host.
 	Prepared(r *Run)
-	// Hosts hears which hosts are about to be observed.
+	// Hosts is called with the hosts that are about to be observed.
 	Hosts(names []string)
-	// Observed hears of a plan that was made, before its problems are told.
+	// Observed receives each plan, before its problems are reported.
 	Observed(plan *engine.Plan)
-	// Planned hears of a plan that was made and may be applied.
+	// Planned receives a plan that may be applied, after its problems are reported.
 	Planned(plan *engine.Plan)
-	// Applied hears what came of the plan that Planned heard of last.
+	// Applied receives the result of the last plan that Planned received.
 	Applied(result *engine.Result)
-	// Progress begins to show what happens on hosts. report is for what an engine.Fleet reports;
-	// end is called before anything else is shown.
+	// Progress starts to show the progress of hosts. The run passes the events of an engine.Fleet to
+	// report, and calls end before anything else is shown.
 	Progress(hosts []string) (report func(engine.Progress), end func())
-	// Tell hears what happens on a host where it is not shown.
+	// Tell receives an event of a host whose progress is not shown.
 	Tell(e engine.Progress)
-	// Transfer shows how far the sync of a job is; Sync hears of it now and then.
+	// Transfer shows the progress of a job's sync. Sync receives it less often, for logs.
 	Transfer(job string, t syncs.Transfer)
 	Sync(e syncs.Event)
-	// Wave hears that a wave begins which changes hosts: number n, from 1, of all.
+	// Wave is called when a wave with changes starts: number n, from 1, of all.
 	Wave(n, all int, w engine.Wave)
 }

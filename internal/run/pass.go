@@ -11,24 +11,25 @@ import (
 	"github.com/mirrorform/mirrorform/internal/config"
 )
 
-// Pass is one plan of a run, and what comes of it. Most commands have one; retire may have two.
+// Pass is one plan of a run with its apply. Most commands have one; retire may have two.
 type Pass struct {
 	*Run
 	Plan *engine.Plan
-	// Problems are those of the configuration with this plan's facts, and those of resources on
-	// their hosts.
+	// Problems are those of the configuration, evaluated with this plan's facts, and those of
+	// resources on their hosts.
 	Problems hcl.Diagnostics
 
 	hosts []engine.Host
 	fleet *engine.Fleet
 }
 
-// NewPlan plans, and has the observer hear what the configuration and the hosts have against it. A
-// --target that means nothing is an error. The caller closes the pass.
+// NewPlan makes a plan and reports its problems to the observer. A --target that matches no
+// resource is an error. The caller must close the pass.
 func (r *Run) NewPlan(ctx context.Context, a Aim) (*Pass, error) {
 	p := r.Observe(ctx, a)
 	if r.rollout != nil && p.Plan.Counts().Changes() > 0 {
-		p.fleet.Close() // and with it the locks: each wave takes those of its hosts, and somebody may think about the plan first
+		// This releases the locks: the operator may take time to approve, and each wave locks its own hosts.
+		p.fleet.Close()
 	}
 	r.observer.Diagnostics(p.Problems, r.Config.Files())
 	r.observer.Planned(p.Plan)
@@ -39,7 +40,7 @@ func (r *Run) NewPlan(ctx context.Context, a Aim) (*Pass, error) {
 	return p, nil
 }
 
-// Observe plans; the observer hears only what happens. The caller closes the pass.
+// Observe makes a plan without reporting its problems. The caller must close the pass.
 func (r *Run) Observe(ctx context.Context, a Aim) *Pass {
 	if a.Hosts == nil {
 		a.Hosts = r.Hosts
@@ -55,7 +56,7 @@ func (r *Run) Observe(ctx context.Context, a Aim) *Pass {
 	found := slices.Clone(problems.list)
 	for _, h := range p.Plan.Hosts {
 		if errors.Is(h.Err, engine.ErrManifest) {
-			h.Err = fmt.Errorf("%w. Nothing is planned for this host. %s", h.Err, manifestWayOut(h.Host))
+			h.Err = fmt.Errorf("%w. This host has no plan. %s", h.Err, manifestWayOut(h.Host))
 		}
 		found = append(found, config.HostDiagnostics{Host: h.Host, Diagnostics: r.Config.Problems(h.Problems)})
 	}
@@ -63,11 +64,11 @@ func (r *Run) Observe(ctx context.Context, a Aim) *Pass {
 	return p
 }
 
-// Close ends all sessions, and with them gives locks back.
+// Close closes all sessions, which releases their locks.
 func (p *Pass) Close() { p.fleet.Close() }
 
-// Adopt ends an apply that has nothing to change: hosts note that they manage what is as wanted.
-// The observer hears the errors of hosts.
+// Adopt completes an apply that has nothing to change: hosts record what they manage. It reports
+// errors of hosts to the observer.
 func (p *Pass) Adopt(ctx context.Context) error {
 	if err := p.remember(p.planned()); err != nil {
 		return err
@@ -79,7 +80,7 @@ func (p *Pass) Adopt(ctx context.Context) error {
 	p.observer.Applied(result)
 	p.recordOutcomes(outcomesOf(result.Hosts))
 	for i, h := range result.Hosts {
-		if h.Err != nil && !p.Plan.Hosts[i].Failed() { // those that have no plan were told
+		if h.Err != nil && !p.Plan.Hosts[i].Failed() { // hosts without a plan are already reported
 			p.hostFailed(h.Host, h.Err)
 		}
 	}
@@ -89,7 +90,7 @@ func (p *Pass) Adopt(ctx context.Context) error {
 	return nil
 }
 
-// Perform does what the plan says. The error is of what kept it from beginning.
+// Perform applies the plan. The error is one that kept it from starting.
 func (p *Pass) Perform(ctx context.Context) (*engine.Result, error) {
 	if err := p.remember(p.planned()); err != nil {
 		return nil, err
@@ -101,11 +102,12 @@ func (p *Pass) Perform(ctx context.Context) (*engine.Result, error) {
 	report, end := p.observer.Progress(changing(p.Plan))
 	p.fleet.Report = report
 	quiet := context.AfterFunc(ctx, func() {
-		p.observer.Note("Interrupted: the hosts finish what they have begun. A second interrupt ends mirrorform at once; each host then finishes its current step and takes everything back.")
+		p.observer.Note("Interrupted: hosts that have started will finish. " +
+			"A second interrupt ends mirrorform at once; each host then finishes its current step and rolls back.")
 	})
 	defer quiet()
-	// Steps under way are finished after a signal: half of an operation is worse than all of it. A
-	// second signal ends the program.
+	// After a signal, hosts that have started still finish: a complete apply is better than half of
+	// one. A second signal ends the program.
 	result := p.fleet.ApplyWith(context.WithoutCancel(ctx), p.Plan, p.hosts, engine.ApplyOptions{Admit: engine.UntilDone(ctx)})
 	end()
 	p.observer.Applied(result)
@@ -113,7 +115,7 @@ func (p *Pass) Perform(ctx context.Context) (*engine.Result, error) {
 	return result, nil
 }
 
-// planned are the hosts that the plan was made for.
+// planned returns the hosts that have a valid plan.
 func (p *Pass) planned() []engine.Host {
 	var list []engine.Host
 	for i, h := range p.Plan.Hosts {

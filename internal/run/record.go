@@ -13,19 +13,21 @@ import (
 	"github.com/mirrorform/mirrorform/internal/config"
 )
 
-// RecordName is the name of the file beside the configuration that remembers what the configuration
-// itself cannot: which hosts it had.
+// RecordName is the name of a file beside the configuration that records what the configuration
+// cannot contain: its ID and the hosts that it had.
 const RecordName = "mirrorform.hosts.json"
 
-// recordFormat is the version of the record's format.
+// recordFormat is the format version of the record.
 const recordFormat = 1
 
-// record is what that file holds. It has no secrets and belongs in version control, beside the configuration.
+// record is the content of that file. It contains no secrets and belongs in version control, beside
+// the configuration.
 type record struct {
 	Format int `json:"format_version"`
-	// Configuration is a random ID. Hosts keep it with what they have from this configuration, so that no other one removes it.
+	// Configuration is a random ID. Hosts store it with the resources of this configuration, so that
+	// no other configuration removes them.
 	Configuration string `json:"configuration"`
-	// Hosts are those that were applied to, by their names.
+	// Hosts are the hosts that were applied to, by name.
 	Hosts map[string]recordedHost `json:"hosts"`
 }
 
@@ -33,7 +35,7 @@ type recordedHost struct {
 	Address string `json:"address"`
 }
 
-// readRecord reads the record of the configuration in dir. Where there is none it is empty.
+// readRecord reads the record of the configuration in dir. A missing record is empty.
 func readRecord(dir string) (*record, error) {
 	file := filepath.Join(dir, RecordName)
 	r := &record{Format: recordFormat, Hosts: map[string]recordedHost{}}
@@ -45,10 +47,11 @@ func readRecord(dir string) (*record, error) {
 		return nil, err
 	}
 	if err := json.Unmarshal(text, r); err != nil || r.Configuration == "" {
-		return nil, fmt.Errorf("%s is corrupt: take it from version control, or delete it; without it mirrorform removes nothing that is no longer in the configuration", file)
+		return nil, fmt.Errorf("%s is corrupt: restore it from version control, or delete it "+
+			"(mirrorform then removes nothing that is no longer in the configuration)", file)
 	}
 	if r.Format != recordFormat {
-		return nil, fmt.Errorf("%s has format %d, and this mirrorform reads format %d: use the version that wrote it", file, r.Format, recordFormat)
+		return nil, fmt.Errorf("%s has format %d, but this version of mirrorform reads format %d: use the version that wrote it", file, r.Format, recordFormat)
 	}
 	if r.Hosts == nil {
 		r.Hosts = map[string]recordedHost{}
@@ -63,7 +66,7 @@ func (r *record) clone() *record {
 	return &c
 }
 
-// write replaces the file if it says something else than was there before.
+// write replaces the file if the record differs from before.
 func (r *record) write(dir string, before *record) error {
 	if before != nil && before.Configuration == r.Configuration && maps.Equal(before.Hosts, r.Hosts) {
 		return nil
@@ -75,7 +78,7 @@ func (r *record) write(dir string, before *record) error {
 	return WriteAtomically(filepath.Join(dir, RecordName), append(text, '\n'), 0o644)
 }
 
-// strangers are the hosts of the record that the configuration does not have any more, sorted.
+// strangers returns the hosts of the record that are no longer in the configuration, sorted.
 func (r *record) strangers(c *config.Config) []string {
 	left := maps.Clone(r.Hosts)
 	for _, h := range c.Hosts() {
@@ -84,11 +87,11 @@ func (r *record) strangers(c *config.Config) []string {
 	return slices.Sorted(maps.Keys(left))
 }
 
-// tellStrangers says which hosts are not looked after any more.
-func (r *record) tellStrangers(c *config.Config, w Observer) {
+// warnStrangers warns about hosts that are no longer managed.
+func (r *record) warnStrangers(c *config.Config, w Observer) {
 	for _, name := range r.strangers(c) {
-		w.Warning(fmt.Sprintf("host %s (%s) is not in the configuration any more. What mirrorform made there stays, and nobody looks after it. "+
-			"To remove it, declare the host again and run: mirrorform destroy --limit '%s'. To let go of it: mirrorform state forget '%s'",
+		w.Warning(fmt.Sprintf("host %s (%s) is no longer in the configuration. What mirrorform created there stays, but is no longer managed. "+
+			"To remove it, declare the host again and run: mirrorform destroy --limit '%s'. To release it: mirrorform state forget '%s'",
 			name, r.Hosts[name].Address, name, name))
 	}
 }

@@ -8,14 +8,14 @@ import (
 	"github.com/mirrorform/mirrorform/internal/config"
 )
 
-// rollout is the configuration's rollout block for the hosts of a run.
+// rollout is the configuration's rollout block, limited to the hosts of a run.
 type rollout struct {
 	engine.Rollout
 	gate *config.Gate
 }
 
-// newRollout leaves the selected hosts in their waves; waves without any are left out. Host local
-// comes last, in a wave of its own. It returns nil where there is no rollout block.
+// newRollout returns the rollout of the selected hosts, without empty waves. Host local is the last
+// wave. It returns nil if there is no rollout block.
 func newRollout(c *config.Rollout, hosts []engine.Host, byName map[string]*config.Host) *rollout {
 	if c == nil {
 		return nil
@@ -42,7 +42,7 @@ func newRollout(c *config.Rollout, hosts []engine.Host, byName map[string]*confi
 	return r
 }
 
-// waves are those of a rollout; none where there is no rollout.
+// waves returns the waves, or none without a rollout block.
 func (r *rollout) waves() []engine.Wave {
 	if r == nil {
 		return nil
@@ -50,7 +50,7 @@ func (r *rollout) waves() []engine.Wave {
 	return r.Waves
 }
 
-// count is the number of waves that have a number.
+// count returns the number of waves that have a number: all but that of host local.
 func (r *rollout) count() int {
 	n := len(r.Waves)
 	if n > 0 && r.Waves[n-1].Last {
@@ -59,5 +59,5 @@ func (r *rollout) count() int {
 	return n
 }
 
-// title names a wave, from 0, in a sentence.
+// title names a wave in a sentence. wave counts from 0.
 func (r *rollout) title(wave int) string { return fmt.Sprintf("wave %d of %d", wave+1, r.count()) }

@@ -150,7 +150,7 @@ func TestGateTimeout(t *testing.T) {
 	t.Parallel()
 	d := newDriver(t, &config.Gate{Command: []string{"sh", "-c", "sleep 600 & echo $! >pid; wait"}, Timeout: time.Second})
 	err := d.Gate(t.Context(), 0, nil)
-	if err == nil || !strings.Contains(err.Error(), "it has not ended after 1s") {
+	if err == nil || !strings.Contains(err.Error(), "it did not finish within 1s") {
 		t.Errorf("%v", err)
 	}
 	pid, err := os.ReadFile(filepath.Join(d.sources.Dir, "pid"))

@@ -1,6 +1,6 @@
-// Package run is what a command does once its flags are read: it loads the configuration, selects
-// hosts, connects, plans, applies, goes through the waves of a rollout, and records how hosts
-// ended. It prints nothing: an Observer hears what happens.
+// Package run implements commands after flags are parsed: it loads the configuration, selects
+// hosts, connects, plans, applies, runs the waves of a rollout, and records the outcome of hosts.
+// It prints nothing: an Observer receives all events.
 package run
 
 import (
@@ -17,19 +17,20 @@ import (
 	"github.com/mirrorform/mirrorform/internal/upstream"
 )
 
-// Options say what a run is about, and how hosts are reached.
+// Options configure a run.
 type Options struct {
 	Sources   Sources
 	Selection Selection
 	Access    Access
-	// Parallelism is how many hosts are worked on at once.
+	// Parallelism is the largest number of hosts to process at once.
 	Parallelism int
-	// Command is what changes hosts, and takes their locks: "apply". Empty: nothing is changed.
+	// Command is the command that changes hosts and takes their locks: "apply". Empty: the run changes
+	// nothing.
 	Command string
-	// LockTimeout is how long the lock of a host is waited for.
+	// LockTimeout is how long to wait for the lock of a host.
 	LockTimeout time.Duration
-	// Verify looks at mirrors from outside, for gates. Its error says which are not accepted. shown
-	// says that what happens on hosts is shown meanwhile.
+	// Verify checks mirrors from outside, for gates. Its error names those that are not accepted.
+	// shown means that the progress of hosts is shown at the same time.
 	Verify func(ctx context.Context, c *config.Config, mirrors []upstream.Mirror, shown bool) error
 }
 
@@ -40,13 +41,13 @@ type Run struct {
 
 	connector     *connector
 	record        *record
-	configuration string       // its ID, which the record may not have yet
-	lock          *engine.Lock // nil: nothing is changed
-	rollout       *rollout     // of an apply, or a plan for one; nil: all hosts at once
+	configuration string       // its ID, which may not be in the record yet
+	lock          *engine.Lock // nil: the run changes nothing
+	rollout       *rollout     // for an apply, or a plan for one; nil: all hosts at once
 }
 
-// New prepares a run. Nothing is reached yet, but the operator may be asked for a password. The
-// caller closes it.
+// New prepares a run. It connects to no host, but may ask the operator for a password. The caller
+// must close it.
 func New(o Options, w Observer) (*Run, error) {
 	s, err := NewScope(o.Sources, o.Selection, w)
 	if err != nil {
@@ -59,7 +60,7 @@ func New(o Options, w Observer) (*Run, error) {
 	if r.record, err = readRecord(o.Sources.Dir); err != nil {
 		return nil, err
 	}
-	r.record.tellStrangers(s.Config, w)
+	r.record.warnStrangers(s.Config, w)
 	r.configuration = r.record.Configuration
 	if o.Command != "" {
 		if r.configuration == "" {
@@ -77,25 +78,25 @@ func New(o Options, w Observer) (*Run, error) {
 	return r, nil
 }
 
-// newLock is the lock of a command, as others see it who have to wait for it.
+// newLock returns the lock of a command, as shown to other runs that wait for it.
 func newLock(command string, timeout time.Duration) *engine.Lock {
 	return &engine.Lock{Operator: operator(), Command: command, Timeout: timeout}
 }
 
-// operator says who runs this: alice@laptop.
+// operator returns who runs this program: alice@laptop.
 func operator() string {
-	name := "somebody"
+	name := "unknown"
 	if u, err := user.Current(); err == nil {
 		name = u.Username
 	}
 	machine, err := os.Hostname()
 	if err != nil {
-		machine = "an unnamed machine"
+		machine = "unknown"
 	}
 	return name + "@" + machine
 }
 
-// Close ends what sessions share.
+// Close closes what sessions share.
 func (r *Run) Close() { r.connector.close() }
 
 // Connect opens a session with a host.
@@ -103,30 +104,29 @@ func (r *Run) Connect(ctx context.Context, host string) (*engine.Session, error)
 	return r.connector.connect(ctx, host)
 }
 
-// Waves are those of the rollout; none where there is no rollout.
+// Waves returns the waves of the rollout, or none without a rollout.
 func (r *Run) Waves() []engine.Wave { return r.rollout.waves() }
 
-// Recorded is the ID of the configuration, if it is on record: "" until something is applied.
+// Recorded returns the ID of the configuration, or "" until something is applied.
 func (r *Run) Recorded() string { return r.record.Configuration }
 
-// Aim says what a plan is for, where that is not what the configuration says.
+// Aim is the purpose of a plan, where it differs from the configuration's.
 type Aim struct {
-	// Hosts are planned for; nil: all that are selected.
+	// Hosts are the hosts to plan; nil: all selected ones.
 	Hosts []engine.Host
-	// Select returns those of a host's resources that the plan is about; nil: those that are
-	// selected.
+	// Select returns the resources of a host to plan; nil: the selected ones.
 	Select func(t engine.Target, all []*engine.Resource) []*engine.Resource
 	// Adjust changes what is wanted. It may be nil.
 	Adjust func(selected []*engine.Resource) []*engine.Resource
-	// Check says what is wrong with all of a host's resources. It may be nil.
+	// Check returns an error about the resources of a host. It may be nil.
 	Check func(host string, all []*engine.Resource) error
-	// Once says that the plan is all there is to do, Brief that it need not tell what was found as
-	// wanted: see engine.Fleet.
+	// Once and Brief are options of engine.Fleet: no apply follows, and the plan needs no unchanged
+	// resources.
 	Once, Brief bool
 }
 
-// newFleet returns a Fleet for an aim. What the configuration has against hosts' resources is added
-// to problems. The caller closes it.
+// newFleet returns a Fleet for an aim. It adds the configuration's problems with hosts' resources
+// to problems. The caller must close it.
 func (r *Run) newFleet(a Aim, problems *Problems) *engine.Fleet {
 	fleet := &engine.Fleet{
 		Connect: r.connector.connect, Lock: r.lock, Configuration: r.configuration,
@@ -148,7 +148,7 @@ func (r *Run) newFleet(a Aim, problems *Problems) *engine.Fleet {
 	return fleet
 }
 
-// Facts asks hosts for their facts. The observer hears the errors of those that do not answer.
+// Facts returns the facts of hosts. It reports errors of hosts to the observer.
 func (r *Run) Facts(ctx context.Context, hosts []engine.Host) (map[string]*wire.Facts, error) {
 	fleet := r.newFleet(Aim{}, &Problems{})
 	defer fleet.Close()
@@ -169,7 +169,7 @@ func (r *Run) Facts(ctx context.Context, hosts []engine.Host) (map[string]*wire.
 	return facts, err
 }
 
-// remember enters hosts in the record before anything is done on them.
+// remember adds hosts to the record, before anything is changed on them.
 func (r *Run) remember(hosts []engine.Host) error {
 	next := r.record.clone()
 	next.Configuration = r.configuration
@@ -179,32 +179,33 @@ func (r *Run) remember(hosts []engine.Host) error {
 		}
 	}
 	if err := next.write(r.sources.Dir, r.record); err != nil {
-		return fmt.Errorf("nothing was changed: the record of known hosts could not be written: %w", err)
+		return fmt.Errorf("nothing was changed: the record of hosts could not be written: %w", err)
 	}
 	if r.record.Configuration == "" {
-		r.observer.Note(fmt.Sprintf("%s is new: keep it under version control with the configuration. By it hosts know what is this configuration's.", RecordName))
+		r.observer.Note(fmt.Sprintf("Created %s: keep it under version control with the configuration. "+
+			"It contains the ID by which hosts recognise resources of this configuration.", RecordName))
 	}
 	r.record = next
 	return nil
 }
 
-// recordOutcomes enters outcomes of hosts in the record of the last run. An error is told and stops
-// nothing: the hosts themselves know what is on them.
+// recordOutcomes adds outcomes of hosts to the record of the last run. An error is only a warning:
+// the hosts have their own manifests.
 func (r *Run) recordOutcomes(outcomes map[string]engine.Outcome) {
 	if len(outcomes) == 0 {
 		return
 	}
 	if err := mergeLastRun(r.sources.Dir, r.Config.Hosts(), r.Options.Command, outcomes); err != nil {
-		r.observer.Warning(fmt.Sprintf("the record of this run, which --limit %s reads, could not be written: %v", FailedHosts, err))
+		r.observer.Warning(fmt.Sprintf("the record of this run could not be written, so --limit %s will not work: %v", FailedHosts, err))
 	}
 }
 
-// hostFailed has the observer hear the error of a host.
+// hostFailed reports the error of a host to the observer.
 func (r *Run) hostFailed(host string, err error) {
 	r.observer.Error(fmt.Errorf("%s: %w", host, err))
 }
 
-// manifestWayOut says what to do about a manifest that cannot be used.
+// manifestWayOut returns the command that replaces an unusable manifest.
 func manifestWayOut(host string) string {
-	return fmt.Sprintf("To make it anew from the configuration, keeping the old one beside it: mirrorform state rebuild '%s'", host)
+	return fmt.Sprintf("To recreate it from the configuration, keeping the old one beside it: mirrorform state rebuild '%s'", host)
 }

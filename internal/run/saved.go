@@ -8,8 +8,8 @@ import (
 	"github.com/mirrorform/mirrorform/engine"
 )
 
-// Save writes the plan to a file that only its owner may read: what is not secret need not be
-// public.
+// Save writes the plan to a file that only its owner can read: a plan may contain details that are
+// not meant for everyone.
 func (p *Pass) Save(file string) error {
 	saved, err := p.Saved(engine.NewNonce())
 	if err != nil {
@@ -22,11 +22,11 @@ func (p *Pass) Save(file string) error {
 	if err := WriteAtomically(file, text, 0o600); err != nil {
 		return err
 	}
-	p.observer.Note(fmt.Sprintf("The plan is saved. To perform it and nothing else: mirrorform apply %s", file))
+	p.observer.Note(fmt.Sprintf("The plan is saved. To apply exactly this plan: mirrorform apply %s", file))
 	return nil
 }
 
-// Saved is the plan as it is saved, with digests under a salt.
+// Saved returns the saved form of the plan, with digests under a salt.
 func (p *Pass) Saved(salt string) (*engine.SavedPlan, error) {
 	limit, err := p.selection.saved(p.sources.Dir)
 	if err != nil {

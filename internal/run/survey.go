@@ -8,12 +8,12 @@ import (
 	"github.com/mirrorform/mirrorform/internal/syncs"
 )
 
-// Survey is a resource that only looks: among a host's resources it has what status asks of a job
-// asked in the plan's message.
+// Survey is a resource that is only read. Added to the resources of a host, it asks about the
+// status of a sync job in the same message as the plan's questions.
 type Survey struct {
 	Job *syncs.Job
 
-	State *syncs.State // nil where there is an error
+	State *syncs.State // nil if there is an error
 	Err   error
 }
 
@@ -24,7 +24,8 @@ func (surveyType) Validate(*Survey) []engine.Problem                          { 
 func (surveyType) Ask(_ engine.Target, want *Survey) []wire.Query             { return want.Job.Questions() }
 func (surveyType) Diff(engine.Target, *Survey, *Survey) []engine.Step         { return nil }
 
-// Read keeps an error for the table, since it says nothing against the plan.
+// Read stores an error for the table of status instead of returning it: it is not an error of the
+// plan.
 func (surveyType) Read(_ engine.Target, want *Survey, got engine.Answers) (*Survey, error) {
 	state, err := want.Job.Read(got)
 	return &Survey{want.Job, state, err}, nil
@@ -36,7 +37,7 @@ var surveyKind = func() *engine.Kind {
 	return r.Kind("survey")
 }()
 
-// WithSurveys adds a survey of each of a host's jobs to its resources.
+// WithSurveys adds a survey of each sync job to the resources of a host.
 func WithSurveys(list []*engine.Resource) []*engine.Resource {
 	if len(list) == 0 {
 		return list
@@ -49,7 +50,7 @@ func WithSurveys(list []*engine.Resource) []*engine.Resource {
 	return all
 }
 
-// Surveyed takes the surveys out of what a plan compared: they are not of the configuration.
+// Surveyed removes the surveys from a plan, since they are not in the configuration.
 func Surveyed(plan *engine.Plan) {
 	for _, h := range plan.Hosts {
 		all := len(h.Compared)

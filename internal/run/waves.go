@@ -10,14 +10,14 @@ import (
 	"github.com/mirrorform/mirrorform/engine"
 )
 
-// waveDriver does what an engine.Rollout decides: it is the engine.WaveDriver of a run.
+// waveDriver is the engine.WaveDriver of a run.
 type waveDriver struct {
 	*Run
 	approved *engine.Plan
 	byName   map[string]engine.Host
 }
 
-// performWaves does what a plan for hosts says, wave by wave.
+// performWaves applies a plan wave by wave.
 func (r *Run) performWaves(ctx context.Context, plan *engine.Plan, hosts []engine.Host) *engine.Result {
 	d := &waveDriver{Run: r, approved: plan, byName: map[string]engine.Host{}}
 	for _, h := range hosts {
@@ -25,7 +25,8 @@ func (r *Run) performWaves(ctx context.Context, plan *engine.Plan, hosts []engin
 	}
 	r.recordOutcomes(allWith(hosts, engine.NotStarted))
 	quiet := context.AfterFunc(ctx, func() {
-		r.observer.Note("Interrupted: the hosts finish what they have begun, and no more are begun. A second interrupt ends mirrorform at once; each host then finishes its current step and takes everything back.")
+		r.observer.Note("Interrupted: hosts that have started will finish, and no others will start. " +
+			"A second interrupt ends mirrorform at once; each host then finishes its current step and rolls back.")
 	})
 	defer quiet()
 	result := r.rollout.Run(ctx, d)
@@ -33,7 +34,7 @@ func (r *Run) performWaves(ctx context.Context, plan *engine.Plan, hosts []engin
 	return result
 }
 
-// waveHosts are the hosts of a wave.
+// waveHosts returns the hosts of a wave.
 func (d *waveDriver) waveHosts(wave int) []engine.Host {
 	var list []engine.Host
 	for _, name := range d.rollout.Waves[wave].Hosts {
@@ -42,7 +43,8 @@ func (d *waveDriver) waveHosts(wave int) []engine.Host {
 	return list
 }
 
-// Apply plans a wave under the locks of its hosts, compares with what was approved, and applies.
+// Apply plans a wave under the locks of its hosts, compares it with the approved plan, and applies
+// it.
 func (d *waveDriver) Apply(ctx context.Context, wave int, o engine.ApplyOptions) []*engine.HostResult {
 	w := d.rollout.Waves[wave]
 	hosts := d.waveHosts(wave)
@@ -50,7 +52,7 @@ func (d *waveDriver) Apply(ctx context.Context, wave int, o engine.ApplyOptions)
 		d.observer.Wave(wave+1, d.rollout.count(), w)
 	}
 	d.recordOutcomes(allWith(hosts, outcomeUnknown))
-	fleet := d.newFleet(Aim{}, &Problems{}) // which were told of the approved plan
+	fleet := d.newFleet(Aim{}, &Problems{}) // their problems were already reported with the approved plan
 	fleet.Approved = d.approved
 	defer fleet.Close()
 	report, end := d.observer.Progress(w.Hosts)
@@ -63,24 +65,24 @@ func (d *waveDriver) Apply(ctx context.Context, wave int, o engine.ApplyOptions)
 	report, end = d.observer.Progress(changing(plan))
 	fleet.Report = report
 	defer end()
-	// Steps under way are finished after a signal: half of an operation is worse than all of it. A
-	// second signal ends the program.
+	// After a signal, hosts that have started still finish: a complete apply is better than half of
+	// one. A second signal ends the program.
 	return fleet.ApplyWith(context.WithoutCancel(ctx), plan, hosts, o).Hosts
 }
 
-// Ended enters how the hosts of a wave ended in the record of the last run, so that it is known
-// should mirrorform be killed in a later wave.
+// Ended adds the outcomes of a wave to the record of the last run, in case mirrorform is killed in
+// a later wave.
 func (d *waveDriver) Ended(_ int, results []*engine.HostResult) {
 	d.recordOutcomes(outcomesOf(results))
 }
 
-// Pause waits, and says so.
+// Pause waits, and notes until when.
 func (d *waveDriver) Pause(ctx context.Context, wave int, pause time.Duration) {
 	d.observer.Note(fmt.Sprintf("Pausing for %v before %s, until %s.", pause, d.rollout.title(wave), time.Now().Add(pause).Format(time.TimeOnly)))
 	Sleep(ctx, pause)
 }
 
-// Gate looks at the hosts of a wave that are as wanted, as the configuration's gate says.
+// Gate runs the configuration's gate on the hosts of a wave that are as wanted.
 func (d *waveDriver) Gate(ctx context.Context, wave int, results []*engine.HostResult) error {
 	g := d.rollout.gate
 	if g == nil {
@@ -89,7 +91,7 @@ func (d *waveDriver) Gate(ctx context.Context, wave int, results []*engine.HostR
 	begin := time.Now()
 	name := d.rollout.title(wave)
 	d.observer.Note(fmt.Sprintf("The gate after %s: %s.", name, describeGate(g)))
-	ctx, cancel := context.WithTimeoutCause(ctx, g.Timeout, fmt.Errorf("it has not ended after %v", g.Timeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, g.Timeout, fmt.Errorf("it did not finish within %v", g.Timeout))
 	defer cancel()
 	var hosts []string
 	for _, r := range results {
@@ -110,11 +112,11 @@ func (d *waveDriver) Gate(ctx context.Context, wave int, results []*engine.HostR
 		}
 		return err
 	}
-	d.observer.Note(fmt.Sprintf("The gate after %s has passed (%v).", name, time.Since(begin).Round(time.Second)))
+	d.observer.Note(fmt.Sprintf("The gate after %s passed (%v).", name, time.Since(begin).Round(time.Second)))
 	return nil
 }
 
-// changing are the hosts that a plan changes.
+// changing returns the hosts that a plan changes.
 func changing(plan *engine.Plan) []string {
 	var names []string
 	for _, h := range plan.Hosts {
