@@ -314,11 +314,11 @@ func (m Move) means(address string) bool {
 
 // orphans are the resources of this configuration that are in the manifest, but no longer wanted.
 type orphans struct {
-	remove []*Resource
-	released  []*Resource
-	why    map[*Resource]string // why one is released; empty: it is managed under another address
-	others int                  // resources of other configurations
-	shared int                  // those of them that this configuration wants too
+	remove   []*Resource
+	released []*Resource
+	why      map[*Resource]string // why one is released; empty: it is managed under another address
+	others   int                  // resources of other configurations
+	shared   int                  // those of them that this configuration wants too
 }
 
 // orphans compares the manifest with what is wanted. An orphan is released, not removed, if it

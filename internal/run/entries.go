@@ -13,17 +13,17 @@ import (
 	"github.com/mirrorform/mirrorform/internal/publish"
 )
 
-// NeedFacts returns those of the hosts whose facts decide what is in their entries.
+// NeedFacts returns the hosts whose entries depend on their facts.
 func (s *Scope) NeedFacts() []engine.Host {
 	needed := s.Config.LocalNeedsFacts()
 	return slices.DeleteFunc(slices.Clone(s.Hosts), func(h engine.Host) bool { return !slices.Contains(needed, h.Name) })
 }
 
-// Entries returns what the mirrors on the hosts publish. Entries that are made from facts which are
-// not given are not among them.
+// Entries returns the entries of the mirrors on the hosts. It leaves out entries that depend on
+// missing facts.
 func (s *Scope) Entries(facts map[string]*wire.Facts) ([]publish.Entry, error) {
 	if !slices.ContainsFunc(s.Hosts, func(h engine.Host) bool { return h.Last }) {
-		return nil, nil // no mirror puts anything on host local
+		return nil, nil // no mirror writes a file on host local
 	}
 	var problems Problems
 	list, err := s.Wanted("local", facts, &problems)
@@ -40,8 +40,8 @@ func (s *Scope) Entries(facts map[string]*wire.Facts) ([]publish.Entry, error) {
 	return found, nil
 }
 
-// Publishable are the mirrors' files as the configuration wants them. Hosts are reached only if
-// their facts decide what is in them.
+// Publishable returns the mirrors' entries from the configuration. It connects only to hosts whose
+// entries depend on their facts.
 func (s *Scope) Publishable(ctx context.Context, access Access, parallelism int) ([]publish.Entry, error) {
 	return s.publishable(func(hosts []engine.Host) (map[string]*wire.Facts, error) {
 		c, err := newConnector(s, access)
@@ -53,8 +53,8 @@ func (s *Scope) Publishable(ctx context.Context, access Access, parallelism int)
 	})
 }
 
-// Publishable are the mirrors' files as the configuration wants them. Hosts are reached only if
-// their facts decide what is in them.
+// Publishable returns the mirrors' entries from the configuration. It connects only to hosts whose
+// entries depend on their facts.
 func (r *Run) Publishable(ctx context.Context) ([]publish.Entry, error) {
 	return r.publishable(func(hosts []engine.Host) (map[string]*wire.Facts, error) {
 		return r.connector.readFacts(ctx, hosts, r.Options.Parallelism)
@@ -77,14 +77,14 @@ func (s *Scope) publishable(readFacts func([]engine.Host) (map[string]*wire.Fact
 	for _, e := range list {
 		key := strings.ToLower(e.File.Name)
 		if other := names[key]; other != "" {
-			return nil, fmt.Errorf("%s and %s both publish a mirror named %s; set publish.name of one of them", other, e.Address, e.File.Name)
+			return nil, fmt.Errorf("%s and %s both publish a mirror named %s; set a different publish.name for one of them", other, e.Address, e.File.Name)
 		}
 		names[key] = e.Address
 	}
 	return list, nil
 }
 
-// readFacts reaches hosts for their facts alone.
+// readFacts connects to hosts and returns their facts.
 func (c *connector) readFacts(ctx context.Context, hosts []engine.Host, parallelism int) (map[string]*wire.Facts, error) {
 	var mu sync.Mutex
 	facts := map[string]*wire.Facts{}

@@ -10,7 +10,7 @@ import (
 	"github.com/mirrorform/mirrorform/internal/graph"
 )
 
-// Graph makes the graph of the hosts. With facts, a host that is not reached is an error.
+// Graph returns the dependency graph of the hosts. With facts, an unreachable host is an error.
 func (r *Run) Graph(ctx context.Context, withFacts bool) ([]graph.Host, error) {
 	facts := map[string]*wire.Facts{}
 	if withFacts {
@@ -28,7 +28,7 @@ func (r *Run) Graph(ctx context.Context, withFacts bool) ([]graph.Host, error) {
 		target := engine.Target{Name: h.Name}
 		switch {
 		case !r.Declares(h.Name):
-			continue // only its manifest tells of it
+			continue // it is only in its manifest
 		case withFacts:
 			target.Facts = *facts[h.Name]
 			resources, hostDiags = r.Config.Resources(h.Name, facts)

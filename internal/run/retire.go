@@ -13,7 +13,7 @@ import (
 	"github.com/mirrorform/mirrorform/resources"
 )
 
-// HostsToRetire are the hosts that the arguments mean; each has a mirror.
+// HostsToRetire returns the selected hosts. It fails if one of them has no mirror.
 func (s *Scope) HostsToRetire() ([]string, error) {
 	var names []string
 	for _, h := range s.Hosts {
@@ -21,7 +21,7 @@ func (s *Scope) HostsToRetire() ([]string, error) {
 			continue
 		}
 		if len(s.Config.MirrorsOn(h.Name)) == 0 {
-			return nil, fmt.Errorf("the configuration has no mirror on host %s; retire goes by the mirror block, which has to stay until the mirror is retired", h.Name)
+			return nil, fmt.Errorf("the configuration has no mirror on host %s: retire needs the mirror block until the mirror is retired", h.Name)
 		}
 		names = append(names, h.Name)
 	}
@@ -31,8 +31,8 @@ func (s *Scope) HostsToRetire() ([]string, error) {
 	return names, nil
 }
 
-// Stopping is for a plan that stops the mirrors of hosts. Host local goes along, which holds their
-// files in mirrors.d.
+// Stopping returns the aim of a plan that stops the mirrors of hosts. It includes host local, which
+// has their files in mirrors.d.
 func (s *Scope) Stopping(hosts []string, data MirrorData) Aim {
 	return Aim{
 		Hosts: s.only(hosts, true),
@@ -52,21 +52,21 @@ func (s *Scope) Stopping(hosts []string, data MirrorData) Aim {
 	}
 }
 
-// only are the selected hosts that are named, and host local if it is wanted.
+// only returns the named ones of the selected hosts, and host local if local is set.
 func (s *Scope) only(hosts []string, local bool) []engine.Host {
 	return slices.DeleteFunc(slices.Clone(s.Hosts), func(h engine.Host) bool { return h.Last && !local || !h.Last && !slices.Contains(hosts, h.Name) })
 }
 
-// MirrorData are addresses of directories with mirrors' files, by host.
+// MirrorData contains the addresses of directories with mirrors' files, by host.
 type MirrorData map[string][]string
 
-// DataToDelete checks as much of --delete-data as can be checked without a host.
+// DataToDelete checks --delete-data as far as that is possible without a connection.
 func (s *Scope) DataToDelete(hosts, addresses []string) (MirrorData, error) {
 	data := MirrorData{}
 	for _, address := range addresses {
 		host, name, part := partOf(address)
 		if !slices.Contains(hosts, host) {
-			return nil, fmt.Errorf("--delete-data %s: that is not on a host that is retired here", address)
+			return nil, fmt.Errorf("--delete-data %s: not on a host that this command retires", address)
 		}
 		places := s.Config.MirrorsOn(host)
 		i := slices.IndexFunc(places, func(p config.MirrorPlace) bool { return p.Name == name })
@@ -83,7 +83,7 @@ func (s *Scope) DataToDelete(hosts, addresses []string) (MirrorData, error) {
 	return data, nil
 }
 
-// check checks a host's addresses by its resources.
+// check checks the addresses of a host against its resources.
 func (d MirrorData) check(host string, list []*engine.Resource) error {
 	var parts []string
 	for _, res := range list {
@@ -98,25 +98,25 @@ func (d MirrorData) check(host string, list []*engine.Resource) error {
 	return errors.Join(errs...)
 }
 
-// checkData checks an address of --delete-data by the parts that the mirror has on its host.
+// checkData checks an address of --delete-data against the parts of its mirror.
 func checkData(parts []string, address string) error {
 	_, _, part := partOf(address)
 	if !slices.Contains(parts, part) {
 		return noDataError(address)
 	}
 	if part == "mount_point" && slices.Contains(parts, "directory") {
-		return fmt.Errorf("--delete-data %s: the mirror's files are in a directory below it: name %s", address, strings.TrimSuffix(address, part)+"directory")
+		return fmt.Errorf("--delete-data %s: the mirror's files are in a directory below it: use --delete-data %s", address, strings.TrimSuffix(address, part)+"directory")
 	}
 	return nil
 }
 
 func noDataError(address string) error {
-	return fmt.Errorf("--delete-data %s: that is no directory of a mirror's files; they are in HOST/mirror.NAME.directory or kitten_directory, or in mount_point where a file system is mounted on the very directory", address)
+	return fmt.Errorf("--delete-data %s: not a directory of a mirror's files. These are HOST/mirror.NAME.directory and HOST/mirror.NAME.kitten_directory, "+
+		"or HOST/mirror.NAME.mount_point if the file system is mounted on that directory itself", address)
 }
 
-// Deleting is for a plan that deletes directories with what is in them, in a transaction of its
-// own: when it begins, nothing can be taken back any more. It has no hosts where none of them has
-// data.
+// Deleting returns the aim of a plan that deletes directories with their content, in a separate
+// transaction: nothing in it can be undone. The aim has no hosts if none of them has data.
 func (s *Scope) Deleting(hosts []string, data MirrorData) Aim {
 	return Aim{
 		Hosts:  slices.DeleteFunc(s.only(hosts, false), func(h engine.Host) bool { return data[h.Name] == nil }),
@@ -125,9 +125,9 @@ func (s *Scope) Deleting(hosts []string, data MirrorData) Aim {
 	}
 }
 
-// deleting are the resources that are deleted, each with the locks of the syncs that write there.
+// deleting returns the directories to delete, each with the locks of the syncs that write to it.
 func (d MirrorData) deleting(list []*engine.Resource) []*engine.Resource {
-	locks := map[string]string{} // by the addresses of cron entries
+	locks := map[string]string{} // by address of the cron entry
 	for _, res := range list {
 		if c, ok := res.State.(*resources.Cron); ok && !res.Orphan && len(c.Command) > 2 {
 			locks[res.Address] = c.Command[2]
@@ -153,32 +153,33 @@ func (d MirrorData) deleting(list []*engine.Resource) []*engine.Resource {
 	return found
 }
 
-// TakeOut says what of the configuration would bring retired mirrors back.
+// TakeOut lists what to remove from the configuration, so that the next apply does not recreate
+// retired mirrors.
 func (s *Scope) TakeOut(hosts []string) string {
-	lines := []string{"The configuration still declares what was retired, so the next apply would bring it back. Take out of it:"}
-	told := map[string]bool{}
+	lines := []string{"The configuration still declares the retired mirrors, so the next apply would recreate them. Remove from it:"}
+	listed := map[string]bool{}
 	for _, host := range hosts {
 		for _, p := range s.Config.MirrorsOn(host) {
 			at := fmt.Sprintf("%s:%d", p.Reference.Filename, p.Reference.Start.Line)
-			line := fmt.Sprintf("  %s  host %s, which mirror %q has by this reference", at, host, p.Name)
+			line := fmt.Sprintf("  %s  the reference that adds host %s to mirror %q", at, host, p.Name)
 			switch {
 			case !slices.ContainsFunc(p.Hosts, func(h string) bool { return !slices.Contains(hosts, h) }):
 				line = fmt.Sprintf("  %s:%d-%d  the block mirror %q", p.Block.Filename, p.Block.Start.Line, p.Block.End.Line, p.Name)
 			case p.Exact:
 				line = fmt.Sprintf("  %s  host %s in the hosts of mirror %q", at, host, p.Name)
 			}
-			if !told[line] {
-				told[line] = true
+			if !listed[line] {
+				listed[line] = true
 				lines = append(lines, line)
 			}
 		}
 	}
-	lines = append(lines, "The apply after that removes the packages and scripts that the mirrors leave, and keeps their files and accounts.")
+	lines = append(lines, "The apply after that removes the packages and scripts of the mirrors, and keeps their files and accounts.")
 	return strings.Join(lines, "\n")
 }
 
-// partOf takes the address of a mirror's part apart. The host is that of the mirror; part is ""
-// where the address is of something else.
+// partOf returns the mirror's host, its name and the part of an address. part is "" if the address
+// is not one of a mirror's part.
 func partOf(address string) (host, mirrorName, part string) {
 	a, ok := engine.ParseAddress(address)
 	if !ok || a.Type != "mirror" || a.Part == "" {

@@ -13,25 +13,24 @@ import (
 	"github.com/mirrorform/mirrorform/internal/config"
 )
 
-// Scope is what a command is about: a configuration, and of it the hosts and resources that a
-// Selection means.
+// Scope is a configuration with the hosts and resources that a Selection selects.
 type Scope struct {
 	Config *config.Config
-	// Hosts are those that are selected; host local comes last.
+	// Hosts are the selected hosts. Host local comes last.
 	Hosts []engine.Host
-	// LocalNamed says that the selection names host local, which otherwise only goes along with
-	// others.
+	// LocalNamed is set if the selection names host local. Otherwise host local is only included with
+	// other hosts.
 	LocalNamed bool
 
 	sources   Sources
 	selection Selection
 	declared  map[string]bool
-	byName    map[string]*config.Host // those that are declared, and host local if something is managed there
+	byName    map[string]*config.Host // declared hosts, and host local if resources are managed there
 	targets   targets
 	observer  Observer
 }
 
-// NewScope loads a configuration and selects.
+// NewScope loads a configuration and selects hosts.
 func NewScope(sources Sources, selection Selection, w Observer) (*Scope, error) {
 	c, err := Load(sources, w)
 	if err != nil {
@@ -49,14 +48,14 @@ func NewScope(sources Sources, selection Selection, w Observer) (*Scope, error) 
 	return s, err
 }
 
-// Host is the block of a selected host, or of any other that is declared; for a host local that
-// only its manifest tells of, an empty one.
+// Host returns the block of a declared host. For a host local that only has a manifest, the block
+// is empty.
 func (s *Scope) Host(name string) *config.Host { return s.byName[name] }
 
-// Declares tells whether the configuration says anything of a host.
+// Declares reports whether the configuration declares a host, or resources on host local.
 func (s *Scope) Declares(host string) bool { return s.declared[host] }
 
-// Names are the names of hosts.
+// Names returns the names of hosts.
 func Names(hosts []engine.Host) []string {
 	names := make([]string, len(hosts))
 	for i, h := range hosts {
@@ -65,8 +64,8 @@ func Names(hosts []engine.Host) []string {
 	return names
 }
 
-// Problems are what the configuration has against hosts' resources. They are found by many
-// goroutines at once.
+// Problems are the configuration's problems with hosts' resources. Many goroutines add to them at
+// once.
 type Problems struct {
 	mu   sync.Mutex
 	list []config.HostDiagnostics
@@ -78,15 +77,16 @@ func (p *Problems) add(d config.HostDiagnostics) {
 	p.list = append(p.list, d)
 }
 
-// Tell has the observer hear of problems.
+// Tell reports problems to the observer.
 func (s *Scope) Tell(p *Problems) {
 	s.observer.Diagnostics(s.Config.Together(p.list), s.Config.Files())
 }
 
-// Wanted returns a host's resources; what the configuration has against them is added to problems.
+// Wanted returns the resources of a host. It adds the configuration's problems with them to
+// problems.
 func (s *Scope) Wanted(host string, facts map[string]*wire.Facts, problems *Problems) ([]*engine.Resource, error) {
 	if host == "local" && !s.declared[host] {
-		return nil, nil // only its manifest tells of it
+		return nil, nil // it is only in its manifest
 	}
 	list, diags := s.Config.Resources(host, facts)
 	problems.add(config.HostDiagnostics{Host: host, Diagnostics: diags})
@@ -96,8 +96,8 @@ func (s *Scope) Wanted(host string, facts map[string]*wire.Facts, problems *Prob
 	return list, nil
 }
 
-// leftOut tells what of host local is only not known now: a mirror's file there is made from its
-// host's facts.
+// leftOut returns engine.Fleet.LeftOut for a host. On host local, a mirror's file depends on the
+// facts of the mirror's host, which may be unreachable.
 func (s *Scope) leftOut(host string, facts map[string]*wire.Facts) func(string) bool {
 	if host != "local" {
 		return func(string) bool { return false }
@@ -105,7 +105,7 @@ func (s *Scope) leftOut(host string, facts map[string]*wire.Facts) func(string) 
 	return s.Config.LeftOut(facts)
 }
 
-// choose leaves the resources that are selected.
+// choose returns the selected resources.
 func (s *Scope) choose(target engine.Target, list []*engine.Resource) []*engine.Resource {
 	if target.Name == "local" {
 		list = s.chooseLocal(list)
@@ -114,9 +114,9 @@ func (s *Scope) choose(target engine.Target, list []*engine.Resource) []*engine.
 	return engine.Select(target, list, s.selection.Target)
 }
 
-// chooseLocal leaves those resources of host local that --limit and --shard mean. What belongs to a
-// host, as mirrors.d files do, goes with that host. The rest goes with the name local: it is meant
-// where --limit names it, or where there is none by that name's shard.
+// chooseLocal returns the resources of host local that --limit and --shard select. A resource that
+// belongs to a host, such as a mirrors.d file, is selected with that host. Other resources are
+// selected if --limit names local; without --limit, by the shard of the name local.
 func (s *Scope) chooseLocal(list []*engine.Resource) []*engine.Resource {
 	if !s.selection.Narrows() || s.LocalNamed {
 		return list
@@ -134,8 +134,9 @@ func (s *Scope) chooseLocal(list []*engine.Resource) []*engine.Resource {
 	})
 }
 
-// ownerOnLocal is the key at the end of an address, local/mirror.almalinux.publish["fra1"], which
-// for what belongs to a host is that host's name; or "".
+// ownerOnLocal returns the key at the end of an address, as in
+// local/mirror.almalinux.publish["fra1"], or "". For a resource that belongs to a host, the key is
+// the host's name.
 func ownerOnLocal(address string) string {
 	i := strings.LastIndex(address, `["`)
 	if i < 0 || !strings.HasSuffix(address, "]") {
@@ -148,9 +149,8 @@ func ownerOnLocal(address string) string {
 	return name
 }
 
-// checkSelection refuses a --target or --replace whose host is not selected, before any host is
-// reached. Whether there is such a resource is known when its host was observed: it may be one that
-// is only managed there.
+// checkSelection rejects a --target or --replace whose host is not selected, before any connection.
+// Whether the resource exists is known only when the host is observed: it may be an orphan.
 func (s *Scope) checkSelection() error {
 	selected := func(host string) bool {
 		return slices.ContainsFunc(s.Hosts, func(h engine.Host) bool { return h.Name == host })
@@ -160,7 +160,7 @@ func (s *Scope) checkSelection() error {
 		switch {
 		case selected(host):
 		case s.Declares(host):
-			return fmt.Errorf("--target %q: --limit or --shard leaves host %s out", t, host)
+			return fmt.Errorf("--target %q: --limit or --shard excludes host %s", t, host)
 		default:
 			return noAddress(t, s.Config.Addresses())
 		}

@@ -15,43 +15,43 @@ import (
 	"github.com/mirrorform/mirrorform/internal/config"
 )
 
-// FailedHosts is the --limit that means the hosts that did not end as wanted when they were last
-// applied to.
+// FailedHosts is the value of --limit for the hosts that did not end as wanted in their last apply.
 const FailedHosts = "@failed"
 
-// Selection says which hosts and resources of a configuration are meant. Its zero value is all.
+// Selection selects hosts and resources of a configuration. Its zero value selects all.
 type Selection struct {
 	Limit  []string // --limit
 	Shard  Shard
-	Target []string // addresses, and what they need
-	// Replace are addresses of resources that are removed and made again.
+	Target []string // addresses; what they need is selected too
+	// Replace contains addresses of resources to remove and recreate.
 	Replace []string
 }
 
-// Narrows tells whether hosts are selected.
+// Narrows reports whether the selection limits the hosts.
 func (s *Selection) Narrows() bool { return len(s.Limit) > 0 || s.Shard.Parts > 0 }
 
-// limitValue is a value of --limit, or a line of a file that one named.
+// limitValue is a value of --limit, or a line of a --limit file.
 type limitValue struct {
-	origin   string // as errors name it
+	origin   string // for errors
 	selector *config.Selector
 	// names are the hosts of @failed.
 	names  []string
 	failed bool
 }
 
-// subtracts reports whether a value only takes hosts away: from what the others mean, or from all.
+// subtracts reports whether the value only excludes hosts: from those that other values select, or
+// from all.
 func (v *limitValue) subtracts() bool { return v.selector != nil && v.selector.Subtracts() }
 
-// limits reads the values of --limit. @failed means what the last run of the configuration in dir
-// left.
+// limits parses the values of --limit. @failed selects the hosts that failed in the last run of the
+// configuration in dir.
 func (s *Selection) limits(dir string) ([]limitValue, error) {
 	var list []limitValue
 	for _, text := range s.Limit {
 		origin := fmt.Sprintf("--limit %q", text)
 		switch file, isFile := strings.CutPrefix(text, "@"); {
 		case text == "":
-			return nil, errors.New("--limit is empty: leave it out to mean all hosts")
+			return nil, errors.New("--limit is empty: omit it to select all hosts")
 		case text == FailedHosts:
 			last, err := readLastRun(dir)
 			if err != nil {
@@ -75,13 +75,13 @@ func (s *Selection) limits(dir string) ([]limitValue, error) {
 	return list, nil
 }
 
-// readLimitFile reads a file of which each line is a value of --limit.
+// readLimitFile reads a file in which each line is a value of --limit.
 func readLimitFile(name string) (list []limitValue, err error) {
 	file, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = file.Close() }() // it was only read
+	defer func() { _ = file.Close() }() // errors do not matter after reading
 	in := bufio.NewScanner(file)
 	for n := 1; in.Scan(); n++ {
 		line := strings.TrimSpace(in.Text())
@@ -98,13 +98,14 @@ func readLimitFile(name string) (list []limitValue, err error) {
 		return nil, err
 	}
 	if len(list) == 0 {
-		return nil, errors.New("the file names no hosts")
+		return nil, errors.New("the file contains no hosts")
 	}
 	return list, nil
 }
 
-// hosts returns those of the declared hosts that --limit and --shard mean, all by default. Host
-// local goes along, since it holds what mirrors publish; localNamed says that --limit names it.
+// hosts returns the declared hosts that --limit and --shard select; without them, all. Host local
+// is included with other hosts, since it has the files that mirrors publish; localNamed reports
+// whether --limit names it.
 func (s *Selection) hosts(declared []*config.Host, dir string) (hosts []engine.Host, localNamed bool, err error) {
 	values, err := s.limits(dir)
 	if err != nil {
@@ -148,10 +149,10 @@ func (s *Selection) hosts(declared []*config.Host, dir string) (hosts []engine.H
 	return hosts, localNamed, nil
 }
 
-// NoHostError is the error of a --limit that means no host.
+// NoHostError is the error of a --limit that matches no host.
 type NoHostError struct {
 	origin string
-	// Text is the part of it that does.
+	// Text is the part of the value that matches no host.
 	Text  string
 	label string
 }
@@ -161,14 +162,14 @@ func (e *NoHostError) Error() string {
 	if !strings.Contains(text, strconv.Quote(e.Text)) {
 		text += fmt.Sprintf(": %q", e.Text)
 	}
-	text += " means no host of this configuration"
+	text += " matches no host of this configuration"
 	if e.label != "" {
 		text += fmt.Sprintf("; no host has a label %q", e.label)
 	}
 	return text
 }
 
-// Shard is part number Part of Parts, from 1. Its zero value is everything.
+// Shard is part number Part of Parts, counted from 1. Its zero value includes everything.
 type Shard struct{ Part, Parts int }
 
 func (s Shard) String() string {
@@ -178,19 +179,19 @@ func (s Shard) String() string {
 	return fmt.Sprintf("%d/%d", s.Part, s.Parts)
 }
 
-// has tells whether a host of that name is in the shard. The rule must never change: machines with
-// other versions share the work.
+// has reports whether a host is in the shard. The rule must never change: machines with different
+// versions share the work.
 func (s Shard) has(name string) bool {
 	return s.Parts == 0 || shardOf(name, s.Parts) == s.Part
 }
 
-// shardOf is the part, from 1, that a host of that name is in.
+// shardOf returns the part, counted from 1, of a host name.
 func shardOf(name string, parts int) int {
 	sum := sha256.Sum256([]byte(name))
 	return 1 + int(binary.BigEndian.Uint64(sum[:8])%uint64(parts)) //nolint:gosec // above zero
 }
 
-// saved is --limit for a saved plan: what files and the last run mean now.
+// saved returns --limit for a saved plan, with files and @failed expanded.
 func (s *Selection) saved(dir string) ([]string, error) {
 	values, err := s.limits(dir)
 	if err != nil {

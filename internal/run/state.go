@@ -10,7 +10,8 @@ import (
 	"github.com/mirrorform/mirrorform/engine"
 )
 
-// named leaves out host local where it only goes along with others, as it does for plans.
+// named returns the selected hosts. Host local is among them only if --limit names it or, unless
+// always is set, if all hosts are selected.
 func (s *Scope) named(always bool) []engine.Host {
 	if s.LocalNamed || !always && !s.selection.Narrows() {
 		return s.Hosts
@@ -18,8 +19,8 @@ func (s *Scope) named(always bool) []engine.Host {
 	return slices.DeleteFunc(slices.Clone(s.Hosts), func(h engine.Host) bool { return h.Last })
 }
 
-// Manifests asks hosts for their manifests. The observer hears the errors of hosts; those that have
-// one are not in the list.
+// Manifests returns the manifests of hosts. It reports errors of hosts to the observer; such hosts
+// are not in the list.
 func (r *Run) Manifests(ctx context.Context) ([]engine.HostManifest, error) {
 	hosts := r.named(false)
 	fleet := r.newFleet(Aim{}, &Problems{})
@@ -41,8 +42,8 @@ func (r *Run) Manifests(ctx context.Context) ([]engine.HostManifest, error) {
 	return good, err
 }
 
-// manifestFailed has the observer hear the error of a host, with the way out of one of its
-// manifest.
+// manifestFailed reports the error of a host to the observer. For an unusable manifest, it adds the
+// command to replace it.
 func (r *Run) manifestFailed(host string, err error) {
 	if errors.Is(err, engine.ErrManifest) {
 		err = fmt.Errorf("%w. Nothing was changed. %s", err, manifestWayOut(host))
@@ -50,9 +51,9 @@ func (r *Run) manifestFailed(host string, err error) {
 	r.hostFailed(host, err)
 }
 
-// Forget takes what is at or below addresses out of hosts' manifests, and hosts that are not
-// declared any more out of the record. forgotten hears each address that was managed. configuration
-// is the ID whose entries are meant; empty: all.
+// Forget removes what is at or below addresses from hosts' manifests, and hosts that are no longer
+// declared from the record. It calls forgotten with each removed address. configuration is the ID
+// whose entries to remove; empty: all.
 func (r *Run) Forget(ctx context.Context, configuration string, addresses []string, forgotten func(address string)) error {
 	byHost := map[string][]string{}
 	record := r.record.clone()
@@ -60,11 +61,11 @@ func (r *Run) Forget(ctx context.Context, configuration string, addresses []stri
 		host := engine.HostOf(address)
 		if _, known := record.Hosts[host]; known && !r.Declares(host) && host == address {
 			delete(record.Hosts, host)
-			r.observer.Note(fmt.Sprintf("Host %s is forgotten. What is on it stays.", host))
+			r.observer.Note(fmt.Sprintf("Host %s is removed from the record. Its resources stay unchanged.", host))
 			continue
 		}
 		if !r.Declares(host) {
-			return fmt.Errorf("there is no host %s, neither in the configuration nor in %s; nothing was changed", host, RecordName)
+			return fmt.Errorf("host %s not found in the configuration or in %s; nothing was changed", host, RecordName)
 		}
 		byHost[host] = append(byHost[host], engine.Local(address))
 	}
@@ -81,7 +82,7 @@ func (r *Run) Forget(ctx context.Context, configuration string, addresses []stri
 			r.manifestFailed(host, err)
 			failed = ErrReported
 		case len(list) == 0:
-			r.hostFailed(host, fmt.Errorf("nothing of that is managed there: mirrorform state list %s prints what is", host))
+			r.hostFailed(host, fmt.Errorf("no such address is managed here. To list all: mirrorform state list %s", host))
 			failed = ErrReported
 		}
 		for _, address := range list {
@@ -91,8 +92,8 @@ func (r *Run) Forget(ctx context.Context, configuration string, addresses []stri
 	return failed
 }
 
-// Rebuild makes hosts' manifests anew. rebuilt hears of each host how many resources are managed,
-// and which are not as they are wanted.
+// Rebuild recreates hosts' manifests. It calls rebuilt with each host's managed addresses and those
+// that differ from the wanted state.
 func (r *Run) Rebuild(ctx context.Context, rebuilt func(host string, managed, left []string)) error {
 	if err := r.remember(r.Hosts); err != nil {
 		return err

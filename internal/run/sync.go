@@ -14,31 +14,31 @@ import (
 	"github.com/mirrorform/mirrorform/internal/syncs"
 )
 
-// A sync that is followed is asked how far it is after syncFirst, then after longer and longer
-// pauses, until they are syncPoll. syncRecording is how many times more it is asked when it has
-// ended and its record is not there: cron's is written when its lock is free again.
+// A followed sync is polled after syncFirst, then after increasing pauses of up to syncPoll. After
+// its end it is polled up to syncRecording more times for its record: cron's syncs write it after
+// they release the lock.
 const (
 	syncFirst     = 100 * time.Millisecond
 	syncPoll      = time.Second
 	syncRecording = 15
 )
 
-// SyncOptions say how mirrors are synced.
+// SyncOptions are the options of Run.Sync.
 type SyncOptions struct {
-	Follow         bool // start nothing
-	AllowDeletions bool // without a limit
+	Follow         bool // do not start a sync
+	AllowDeletions bool // without the limit on deletions
 	LockTimeout    time.Duration
 }
 
-// SyncResult is how a job's sync went, or a host whose mirrors are not known.
+// SyncResult is the result of one sync job, or the error of a host.
 type SyncResult struct {
 	Host   string
-	Mirror string        // "" for a host
-	Record *syncs.Record // nil where there is none
+	Mirror string        // "" for a host's error
+	Record *syncs.Record // nil without a record
 	Err    error
 }
 
-// syncing is one run of sync.
+// syncing is one run of the sync command.
 type syncing struct {
 	*Run
 	o        SyncOptions
@@ -48,8 +48,8 @@ type syncing struct {
 	results  []SyncResult
 }
 
-// Sync runs the sync jobs of all mirrors on the hosts, or follows those that run. It returns how
-// they went, in order, and what the configuration has against them.
+// Sync runs the sync jobs of all mirrors on the hosts, or follows those that are running. It
+// returns the results, in order, and the configuration's problems with the hosts.
 func (r *Run) Sync(ctx context.Context, o SyncOptions) ([]SyncResult, *Problems) {
 	s := &syncing{Run: r, o: o, lock: newLock("sync", o.LockTimeout)}
 	hosts := slices.DeleteFunc(slices.Clone(r.Hosts), func(h engine.Host) bool { return h.Last })
@@ -68,7 +68,7 @@ func (r *Run) Sync(ctx context.Context, o SyncOptions) ([]SyncResult, *Problems)
 	return s.results, &s.problems
 }
 
-// host syncs what is mirrored on a host.
+// host syncs the mirrors of a host.
 func (s *syncing) host(ctx context.Context, host string) {
 	s.observer.Tell(engine.Progress{Host: host, Stage: engine.Connecting})
 	session, err := s.Connect(ctx, host)
@@ -101,15 +101,15 @@ func (s *syncing) host(ctx context.Context, host string) {
 	}
 	all.Wait()
 	switch {
-	case len(jobs) == 0: // nothing is mirrored there
+	case len(jobs) == 0: // the host has no mirror
 	case errors.Join(errs...) != nil:
-		s.observer.Sync(syncs.Event{Stage: syncs.HostUnsynced, Host: host}) // each has said why
+		s.observer.Sync(syncs.Event{Stage: syncs.HostUnsynced, Host: host}) // each job has reported its error
 	default:
 		s.observer.Sync(syncs.Event{Stage: syncs.HostSynced, Host: host})
 	}
 }
 
-// failed ends a host whose mirrors are not known.
+// failed records a host whose mirrors are not known.
 func (s *syncing) failed(host string, err error) {
 	s.add(SyncResult{Host: host, Err: err})
 	s.observer.Sync(syncs.Event{Stage: syncs.HostUnsynced, Host: host, Err: err})
@@ -121,19 +121,19 @@ func (s *syncing) add(r SyncResult) {
 	s.results = append(s.results, r)
 }
 
-// job syncs, or follows a sync, and returns its record.
+// job starts or follows a sync and returns its record.
 func (s *syncing) job(ctx context.Context, link *syncLink, j *syncs.Job) (*syncs.Record, error) {
 	before, err := link.state(ctx, j)
 	switch {
 	case err != nil:
 		return nil, err
 	case !before.Applied:
-		return nil, fmt.Errorf("%s is not on the host: apply first", j.Script)
+		return nil, fmt.Errorf("%s not found on the host: run mirrorform apply first", j.Script)
 	case before.Running() && !s.o.Follow:
 		return nil, busy(j)
 	case !before.Running() && s.o.Follow:
 		if len(before.Records) == 0 {
-			return nil, errors.New("no sync is running, and none has been recorded")
+			return nil, errors.New("no sync is running, and no earlier sync is recorded")
 		}
 		last := before.Records[len(before.Records)-1]
 		return &last, syncs.ExitError(last.Exit, "")
@@ -163,7 +163,7 @@ func (s *syncing) job(ctx context.Context, link *syncLink, j *syncs.Job) (*syncs
 		case !before.Running() && now.Refused():
 			return nil, busy(j)
 		case recording == syncRecording:
-			return nil, fmt.Errorf("the sync ended, and left no record of how: journalctl -u %s on the host may tell", j.Unit())
+			return nil, fmt.Errorf("the sync ended without a record. To see its log, run on the host: journalctl --unit %s", j.Unit())
 		default:
 			recording++
 		}
@@ -171,21 +171,22 @@ func (s *syncing) job(ctx context.Context, link *syncLink, j *syncs.Job) (*syncs
 			if ctx.Err() != nil {
 				err = errors.New("interrupted")
 			}
-			return nil, fmt.Errorf("%w. The sync goes on on the host; to follow it: mirrorform sync --follow '%s'", err, j.Host)
+			return nil, fmt.Errorf("%w. The sync continues on the host. To follow it: mirrorform sync --follow '%s'", err, j.Host)
 		}
 	}
 }
 
-// busy is the error of a job whose lock is held.
+// busy is the error of a job that is already running.
 func busy(j *syncs.Job) error {
-	return errors.New("a sync is running already. To follow it: mirrorform sync --follow '" + j.Host + "'")
+	return errors.New("a sync is already running. To follow it: mirrorform sync --follow '" + j.Host + "'")
 }
 
-// ended returns the record of a sync that has ended, and its error. shown is how far it was.
+// ended returns the record of a finished sync, and its error. shown is the last progress that was
+// shown.
 func (s *syncing) ended(j *syncs.Job, now *syncs.State, shown syncs.Transfer) (*syncs.Record, error) {
 	last := now.Records[len(now.Records)-1]
 	output := ""
-	if last.By == "sync" { // otherwise the output is of an earlier one
+	if last.By == "sync" { // otherwise the output belongs to an earlier sync
 		output = now.Output
 		if at := syncs.ParseProgress(now.Head, output); at.Total > 0 {
 			shown = at
@@ -199,23 +200,23 @@ func (s *syncing) ended(j *syncs.Job, now *syncs.State, shown syncs.Transfer) (*
 	return &last, syncs.ExitError(last.Exit, output)
 }
 
-// start starts the job as a unit of its own, which outlives the connection.
+// start starts the job as a separate unit, which outlives the connection.
 func (s *syncing) start(ctx context.Context, link *syncLink, j *syncs.Job) error {
 	link.mu.Lock()
 	defer link.mu.Unlock()
-	// The unit has the user, so that the script need not call runuser(1): that kills what it runs
-	// two seconds after it was told to stop, which may be before the script has recorded it.
+	// The unit runs as the user, so that the script need not call runuser(1): that kills its child two
+	// seconds after SIGTERM, which may be before the script has written its record.
 	argv := []string{"systemd-run", "--quiet", "--collect", "--no-ask-password", "--unit=" + j.Unit(), "--uid=" + j.User, "--", j.Script, "--progress"}
 	if s.o.AllowDeletions {
 		argv = append(argv, "--allow-deletions")
 	}
-	err := link.session.RunProgram(ctx, s.lock, wire.RunOp{Argv: argv, Timeout: 60}, "a sync that has begun goes on", func(holder string) {
+	err := link.session.RunProgram(ctx, s.lock, wire.RunOp{Argv: argv, Timeout: 60}, "a sync that has started continues", func(holder string) {
 		s.observer.Transfer(j.Label(), syncs.Transfer{Phase: "waiting for " + holder})
 		s.observer.Tell(engine.Progress{Host: j.Host, Stage: engine.Waiting, Summary: holder})
 	})
 	switch {
 	case errors.Is(err, engine.ErrLost):
-		return fmt.Errorf("it is not known whether the sync began. To find out: mirrorform sync --follow '%s': %w", j.Host, err)
+		return fmt.Errorf("it is not known whether the sync started. To find out: mirrorform sync --follow '%s': %w", j.Host, err)
 	case err != nil:
 		return fmt.Errorf("the sync could not be started: %w", err)
 	}

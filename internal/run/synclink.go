@@ -11,7 +11,8 @@ import (
 	"github.com/mirrorform/mirrorform/internal/syncs"
 )
 
-// syncLink is a session with a host that is opened anew when it is lost: a sync goes on meanwhile.
+// syncLink is a session with a host that reconnects when the connection is lost. The sync continues
+// meanwhile.
 type syncLink struct {
 	connect func() (*engine.Session, error)
 	mu      sync.Mutex
@@ -24,7 +25,7 @@ func (l *syncLink) close() {
 	_ = l.session.Close()
 }
 
-// ask asks, over a new connection where the one there is was lost.
+// ask asks questions. If the connection is lost, it reconnects.
 func (l *syncLink) ask(ctx context.Context, queries []wire.Query) (engine.Answers, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -50,7 +51,7 @@ func (l *syncLink) state(ctx context.Context, j *syncs.Job) (*syncs.State, error
 	return j.Read(got)
 }
 
-// Sleep waits, and tells whether it was not interrupted.
+// Sleep waits, and reports whether it completed. It returns early when ctx ends.
 func Sleep(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-ctx.Done():

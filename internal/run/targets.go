@@ -10,20 +10,20 @@ import (
 	"github.com/mirrorform/mirrorform/engine"
 )
 
-// targets are the values of --target, and what became of them. Hosts are selected on by many
-// goroutines at once.
+// targets are the values of --target, with what they match. Many goroutines select resources at
+// once.
 type targets struct {
 	list []string
 
 	mu sync.Mutex
-	// found are those that mean something; addresses are of what hosts have, where there is any
-	// --target.
+	// found has the values that match a resource. addresses has all addresses of hosts, if there is
+	// any --target.
 	found     map[string]bool
 	addresses []string
 }
 
-// met notes which --target mean any of a host's resources, and what the host has where one means
-// none.
+// met records which values match one of a host's resources, and the host's addresses for
+// suggestions.
 func (t *targets) met(list []*engine.Resource) {
 	if len(t.list) == 0 {
 		return
@@ -38,14 +38,14 @@ func (t *targets) met(list []*engine.Resource) {
 	}
 }
 
-// mayMeet notes the --target that may mean parts of what is not known without facts.
+// mayMeet records values that may match resources that are not known without facts.
 func (t *targets) mayMeet(pending []string) {
 	for _, one := range t.list {
 		t.found[one] = t.found[one] || slices.ContainsFunc(pending, func(a string) bool { return engine.Within(a, one) || engine.Within(one, a) })
 	}
 }
 
-// meant returns those of the addresses that --target means, or may mean parts of.
+// meant returns the addresses that --target selects, or may select parts of.
 func (t *targets) meant(addresses []string) []string {
 	if len(t.list) == 0 {
 		return addresses
@@ -55,7 +55,7 @@ func (t *targets) meant(addresses []string) []string {
 	})
 }
 
-// unmet is the error of the --target that mean nothing on hosts that were observed.
+// unmet returns an error for the values that match nothing on the observed hosts.
 func (t *targets) unmet(plan *engine.Plan) error {
 	failed := map[string]bool{}
 	for _, h := range plan.Hosts {
@@ -70,17 +70,16 @@ func (t *targets) unmet(plan *engine.Plan) error {
 	return errors.Join(errs...)
 }
 
-// noAddress is the error of an address that means nothing, with the nearest of those that there
-// are.
+// noAddress is the error of an address that matches no resource. It suggests a similar one.
 func noAddress(target string, addresses []string) error {
 	if near := nearest(target, addresses); near != "" {
-		return fmt.Errorf("--target %q means no resource. Did you mean %s?", target, near)
+		return fmt.Errorf("--target %q matches no resource. Did you mean %s?", target, near)
 	}
-	return fmt.Errorf("--target %q means no resource: an address is HOST/TYPE.NAME, as `mirrorform graph` shows them", target)
+	return fmt.Errorf("--target %q matches no resource. An address is HOST/TYPE.NAME. To list all: mirrorform graph", target)
 }
 
-// nearest is the address that a target is most likely a misspelling of, cut to as many parts as the
-// target has; or one that ends with it, where the host is missing.
+// nearest returns the address that a target most likely misspells, with as many parts as the target
+// has; or one that ends with the target, if its host is missing.
 func nearest(target string, addresses []string) string {
 	best, limit := "", max(2, len(target)/2)
 	for _, address := range addresses {
@@ -96,7 +95,7 @@ func nearest(target string, addresses []string) string {
 	return best
 }
 
-// above is the address of the mirror that an address is a part of, or "".
+// above returns the address of the mirror that an address is a part of, or "".
 func above(address string) string {
 	a, _ := engine.ParseAddress(address)
 	if a.Part == "" {
