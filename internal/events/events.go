@@ -1,4 +1,5 @@
-// Package events writes what happens in a run as JSON lines, for other programs to read while it goes on. docs/events.md describes the format.
+// Package events writes the events of a run as JSON lines, for other programs to read while the run
+// goes on. docs/events.md describes the format.
 package events
 
 import (
@@ -15,17 +16,18 @@ import (
 	"github.com/mirrorform/mirrorform/internal/syncs"
 )
 
-// Format is the version of the format. Additions raise the second number, everything else the first.
+// Format is the version of the format. Additions increase the second number, other changes the
+// first.
 const Format = "1.1"
 
 const (
-	// maxQueue is how many events wait for a slow reader. Those that come when there are more are counted, and left out.
+	// maxQueue is how many events wait for a slow reader. Further ones are dropped and counted.
 	maxQueue = 10_000
-	// maxFlush is how long the end of a run waits for a reader that takes nothing.
+	// maxFlush is how long the end of a run waits for a reader that does not read.
 	maxFlush = 10 * time.Second
 )
 
-// The types of the events that are not stages of a host.
+// The types of events other than the stages of a host.
 const (
 	typeStart  = "start"
 	typeHosts  = "hosts"
@@ -34,10 +36,10 @@ const (
 	typeResult = "result"
 )
 
-// notStarted is what a host of the run ends as of which nothing was heard.
+// notStarted is the final stage of a host that reported none.
 const notStarted = "not-started"
 
-// event is one line. Which fields are there depends on the type.
+// event is one line. Its fields depend on the type.
 type event struct {
 	Seq  int    `json:"seq"`
 	Time string `json:"time"`
@@ -55,7 +57,7 @@ type event struct {
 	Total   *int   `json:"total,omitempty"`
 	Error   string `json:"error,omitempty"`
 
-	Mirror   string        `json:"mirror,omitempty"`   // those of a sync
+	Mirror   string        `json:"mirror,omitempty"`   // with events of a sync
 	Transfer *transfer     `json:"transfer,omitempty"` // sync-progress
 	Record   *syncs.Record `json:"record,omitempty"`   // sync-done, sync-failed
 
@@ -73,8 +75,8 @@ type changes struct {
 	Unchanged int `json:"unchanged"`
 }
 
-// Stream writes events. Its methods may be called by several goroutines at once; none but Close waits for the reader. A nil Stream takes events and writes
-// none.
+// Stream writes events. Several goroutines may call its methods at once. Only Close waits for the
+// reader. A nil Stream drops all events.
 type Stream struct {
 	w     io.WriteCloser
 	now   func() time.Time
@@ -83,16 +85,17 @@ type Stream struct {
 
 	mu      sync.Mutex
 	queue   []event
-	lost    int // events left out since the queue was taken
+	lost    int // events dropped since the queue was last taken
 	seq     int
 	closed  bool
 	changes *changes
-	ended   map[string]string // how far each host is
+	ended   map[string]string // by host: the type of its last event
 	wake    chan struct{}
 	done    chan error
 }
 
-// NewStream returns a Stream to w, which it will close, and writes the event that every stream begins with. version is mirrorform's.
+// NewStream returns a Stream that writes to w, and starts it with the first event. Close closes w.
+// version is the version of mirrorform.
 func NewStream(w io.WriteCloser, version, command string) *Stream {
 	return newStream(w, time.Now, maxQueue, maxFlush).begin(version, command)
 }
@@ -110,7 +113,8 @@ func (s *Stream) begin(version, command string) *Stream {
 	return s
 }
 
-// add puts an event into the queue; no lock is held. The last event of a stream finds room always.
+// add queues an event. The caller must not hold the lock. The last event of a stream is queued even
+// if the queue is full.
 func (s *Stream) add(e event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -130,13 +134,13 @@ func (s *Stream) add(e event) {
 	}
 }
 
-// stamp gives an event its number and the time.
+// stamp sets the number and time of an event.
 func (s *Stream) stamp(e event, seq int) event {
 	e.Seq, e.Time = seq, s.now().UTC().Format("2006-01-02T15:04:05.000Z07:00")
 	return e
 }
 
-// Hosts tells which hosts the run is about.
+// Hosts writes the hosts of the run.
 func (s *Stream) Hosts(names []string) {
 	if s == nil {
 		return
@@ -149,7 +153,7 @@ func (s *Stream) Hosts(names []string) {
 	s.add(event{Type: typeHosts, Hosts: names})
 }
 
-// Report takes in what an engine.Fleet reports.
+// Report writes an event of an engine.Fleet.
 func (s *Stream) Report(p engine.Progress) {
 	if s == nil {
 		return
@@ -169,7 +173,7 @@ func (s *Stream) Report(p engine.Progress) {
 	s.add(e)
 }
 
-// Plan tells what a plan comes to.
+// Plan writes the totals of a plan.
 func (s *Stream) Plan(c engine.Counts) {
 	if s == nil {
 		return
@@ -181,8 +185,9 @@ func (s *Stream) Plan(c engine.Counts) {
 	s.add(event{Type: typePlan, Changes: &counts})
 }
 
-// Close writes the last event, and waits until all are written, but no longer than 10 s for a reader that takes nothing. err is why the command failed, where
-// that is not about a host; it may be nil. The error says that not all events were written.
+// Close writes the last event and waits until all events are written, but not longer than 10
+// seconds for a reader that does not read. err is why the command failed, apart from errors of
+// hosts; it may be nil. Close returns an error if not all events were written.
 func (s *Stream) Close(exitStatus int, err error) error {
 	if s == nil {
 		return nil
@@ -204,11 +209,11 @@ func (s *Stream) Close(exitStatus int, err error) error {
 	case err := <-s.done:
 		return err
 	case <-timer.C:
-		return errors.New("events: the reader does not read: the last events were not written")
+		return errors.New("events: the reader did not read for 10 seconds: the last events were not written")
 	}
 }
 
-// write writes what is in the queue until the stream ends. After an error the rest is dropped.
+// write writes queued events until the stream ends. After an error it drops the rest.
 func (s *Stream) write() {
 	var failed error
 	for range s.wake {
@@ -216,7 +221,7 @@ func (s *Stream) write() {
 		batch, lost, seq, closed := s.queue, s.lost, s.seq, s.closed
 		s.queue, s.lost = nil, 0
 		if lost > 0 {
-			// They came after those in the queue, but for the last event of all.
+			// The dropped events came after those in the queue, but before the last event of all.
 			e := s.stamp(event{Type: typeLost, Lost: lost}, seq)
 			if closed {
 				e.Seq--

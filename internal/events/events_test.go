@@ -153,7 +153,7 @@ func TestStuckReader(t *testing.T) {
 	g := &gate{entered: make(chan struct{}, 10), open: make(chan struct{})}
 	s := newStream(g, time.Now, 10, time.Millisecond).begin("v", "apply")
 	<-g.entered
-	if err := s.Close(0, nil); err == nil || !strings.Contains(err.Error(), "does not read") {
+	if err := s.Close(0, nil); err == nil || !strings.Contains(err.Error(), "did not read") {
 		t.Errorf("got %v", err)
 	}
 	close(g.open)
@@ -190,13 +190,13 @@ func TestOpen(t *testing.T) {
 	}
 	for destination, want := range map[string]string{
 		"":                            "empty",
-		pipe:                          "start its reader first",
+		pipe:                          "start the reader first",
 		filepath.Join(dir, "no", "x"): "no such file",
 		dir:                           "is a directory",
-		"fd:":                         "must follow",
-		"fd:2":                        "must follow",
-		"fd:x":                        "must follow",
-		"fd:65000":                    "not started with",
+		"fd:":                         "as in fd:3",
+		"fd:2":                        "as in fd:3",
+		"fd:x":                        "as in fd:3",
+		"fd:65000":                    "not open when mirrorform started",
 	} {
 		if _, err := Open(destination); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", destination, err, want)

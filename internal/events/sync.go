@@ -11,7 +11,7 @@ type transfer struct {
 	Speed   int64  `json:"bytes_per_second,omitempty"`
 }
 
-// Sync tells of a sync.
+// Sync writes an event of a sync.
 func (s *Stream) Sync(p syncs.Event) {
 	if s == nil {
 		return

@@ -1,4 +1,4 @@
-// Package runlog tells what is done on each host, and how long it takes, as records of log/slog.
+// Package runlog logs what is done on each host, and how long it takes, as records of log/slog.
 package runlog
 
 import (
@@ -14,10 +14,10 @@ import (
 	"github.com/mirrorform/mirrorform/internal/plain"
 )
 
-// LevelTrace is the level of records about messages on the wire.
+// LevelTrace is the level of records about messages between controller and helper.
 const LevelTrace = slog.LevelDebug - 4
 
-// Log writes records. Its methods may be called by several goroutines at once. A nil Log writes none.
+// Log writes records. Several goroutines may call its methods at once. A nil Log writes nothing.
 type Log struct {
 	logger *slog.Logger
 	now    func() time.Time
@@ -26,12 +26,13 @@ type Log struct {
 	hosts map[string]*clock
 }
 
-// clock is when things began on a host.
+// clock has the start times of a host's activities.
 type clock struct {
 	connecting, stage, step, applying time.Time
 }
 
-// New returns a Log that writes to w: in JSON, or as text in the form KEY=VALUE, of level and above. What is not visible is escaped, in either form.
+// New returns a Log that writes records of the given level and above to w, as JSON or as KEY=VALUE
+// text. It escapes characters that are not visible.
 func New(w io.Writer, asJSON bool, level slog.Level) *Log {
 	return newLog(w, asJSON, level, time.Now)
 }
@@ -45,7 +46,7 @@ func newLog(w io.Writer, asJSON bool, level slog.Level, now func() time.Time) *L
 	return &Log{logger: slog.New(fixedTime{h, now}), now: now, hosts: map[string]*clock{}}
 }
 
-// fixedTime gives records the time by the clock of the Log.
+// fixedTime sets the time of records by the Log's clock.
 type fixedTime struct {
 	slog.Handler
 	now func() time.Time
@@ -56,7 +57,7 @@ func (h fixedTime) Handle(ctx context.Context, r slog.Record) error {
 	return h.Handler.Handle(ctx, r)
 }
 
-// nameTrace names the level that slog has no name for.
+// nameTrace names LevelTrace, which slog has no name for.
 func nameTrace(_ []string, a slog.Attr) slog.Attr {
 	if v, ok := a.Value.Any().(slog.Level); ok && v == LevelTrace {
 		a.Value = slog.StringValue("TRACE")
@@ -64,7 +65,7 @@ func nameTrace(_ []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-// safe writes lines without what a terminal would not show as itself: slog's handlers leave some of it.
+// safe escapes characters that could change a terminal: slog's handlers leave some of them.
 type safe struct {
 	w      io.Writer
 	escape func(line []byte) []byte
@@ -78,7 +79,7 @@ func (s safe) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// took is a duration as records have it: milliseconds.
+// took is the attribute of a duration, in milliseconds.
 func took(d time.Duration) slog.Attr {
 	return millis("took_ms", d)
 }
@@ -87,14 +88,14 @@ func millis(key string, d time.Duration) slog.Attr {
 	return slog.Float64(key, float64(d.Round(10*time.Microsecond))/float64(time.Millisecond))
 }
 
-// Stage tells of a stage of connecting that has ended.
+// Stage logs a finished stage of connecting.
 func (l *Log) Stage(host, stage string, d time.Duration) {
 	if l != nil {
 		l.logger.Info("connection", "host", host, "stage", stage, took(d))
 	}
 }
 
-// Report takes in what an engine.Fleet reports.
+// Report logs an event of an engine.Fleet.
 func (l *Log) Report(p engine.Progress) {
 	if l == nil {
 		return
@@ -120,7 +121,8 @@ func (l *Log) Report(p engine.Progress) {
 	l.logger.LogAttrs(context.Background(), level, message, all...)
 }
 
-// record moves a host's clock, and says what is to be written; no message means nothing.
+// record updates the host's clock and returns the record to write. An empty message means no
+// record.
 func (l *Log) record(p engine.Progress, now time.Time) (level slog.Level, message string, attrs []slog.Attr) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -161,7 +163,7 @@ func (l *Log) record(p engine.Progress, now time.Time) (level slog.Level, messag
 	case engine.StepFailed:
 		return slog.LevelError, "step failed", since(c.step)
 	case engine.UndoneFailed:
-		return slog.LevelError, "could not be taken back", nil
+		return slog.LevelError, "could not be rolled back", nil
 	case engine.Unplanned:
 		return slog.LevelError, "not planned", since(c.connecting)
 	case engine.NotApplied:
@@ -170,26 +172,26 @@ func (l *Log) record(p engine.Progress, now time.Time) (level slog.Level, messag
 		}
 		return slog.LevelError, "not applied", since(c.applying)
 	case engine.StepUndone:
-		return slog.LevelWarn, "taken back", nil
+		return slog.LevelWarn, "rolled back", nil
 	case engine.Noted:
 		return slog.LevelWarn, "noted", nil
 	}
-	return slog.LevelInfo, string(p.Stage), nil // with Waiting the summary says what for
+	return slog.LevelInfo, string(p.Stage), nil // with Waiting, the summary names the holder of the lock
 }
 
-// messages are those of the stages that end with a duration.
+// messages are those of stages that end with a duration.
 var messages = map[engine.Stage]string{
 	engine.Connected: "connected",
 	engine.Begun:     "lock taken",
 	engine.Planned:   "observed and planned",
 }
 
-// Traces tells whether messages on the wire are written.
+// Traces reports whether messages are logged.
 func (l *Log) Traces() bool {
 	return l != nil && l.logger.Enabled(context.Background(), LevelTrace)
 }
 
-// Frame tells of a message.
+// Frame logs a message between controller and helper.
 func (l *Log) Frame(host string, f engine.Frame) {
 	if !l.Traces() {
 		return
@@ -210,7 +212,7 @@ func (l *Log) Frame(host string, f engine.Frame) {
 		slog.String("host", host), slog.String("kind", f.Kind), slog.Int("bytes", f.Size), took(f.Took), slog.Group("fields", fields...))
 }
 
-// Conn returns a connection whose messages are written, if any are.
+// Conn returns a connection whose messages are logged at LevelTrace.
 func (l *Log) Conn(host string, conn io.ReadWriteCloser) io.ReadWriteCloser {
 	if !l.Traces() {
 		return conn

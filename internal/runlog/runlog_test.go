@@ -63,8 +63,8 @@ time=2026-01-02T03:04:05.012Z level=INFO msg="observed and planned" host=fra1 to
 time=2026-01-02T03:04:05.013Z level=ERROR msg="not planned" host=ams1 took_ms=6 error="no \x1b\u202eroute"
 time=2026-01-02T03:04:05.016Z level=INFO msg="step done" host=fra1 address=fra1/file.x summary="create /x" step=1/2 took_ms=1.5
 time=2026-01-02T03:04:05.019Z level=ERROR msg="step failed" host=fra1 address=fra1/file.y summary="create /y" step=1/2 took_ms=1.5 error="disk full"
-time=2026-01-02T03:04:05.021Z level=WARN msg="taken back" host=fra1 address=fra1/file.x summary="create /x" step=1/2
-time=2026-01-02T03:04:05.022Z level=ERROR msg="could not be taken back" host=fra1 address=fra1/file.x summary="create /x" step=1/2 error="disk full"
+time=2026-01-02T03:04:05.021Z level=WARN msg="rolled back" host=fra1 address=fra1/file.x summary="create /x" step=1/2
+time=2026-01-02T03:04:05.022Z level=ERROR msg="could not be rolled back" host=fra1 address=fra1/file.x summary="create /x" step=1/2 error="disk full"
 time=2026-01-02T03:04:05.024Z level=ERROR msg="not applied" host=fra1 took_ms=9 error="disk full"
 time=2026-01-02T03:04:05.025Z level=INFO msg="all steps done" host=fra1 step=2/2 took_ms=10.5
 time=2026-01-02T03:04:05.027Z level=INFO msg="observed again" host=fra1 step=2/2 took_ms=1.5
