@@ -33,8 +33,7 @@ type Observer interface {
 	// Progress starts to show the progress of hosts. The run passes the events of an engine.Fleet to
 	// report, and calls end before anything else is shown.
 	Progress(hosts []string) (report func(engine.Progress), end func())
-	// Tell receives an event of a host whose progress is not shown.
-	Tell(e engine.Progress)
+	Tell(e engine.Progress) // receives an event of a host whose progress is not shown
 	// Transfer shows the progress of a job's sync. Sync receives it less often, for logs.
 	Transfer(job string, t syncs.Transfer)
 	Sync(e syncs.Event)

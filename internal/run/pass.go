@@ -28,7 +28,8 @@ type Pass struct {
 func (r *Run) NewPlan(ctx context.Context, a Aim) (*Pass, error) {
 	p := r.Observe(ctx, a)
 	if r.rollout != nil && p.Plan.Counts().Changes() > 0 {
-		// This releases the locks: the operator may take time to approve, and each wave locks its own hosts.
+		// This releases the locks: the operator may take time to approve, and each wave locks its
+		// own hosts.
 		p.fleet.Close()
 	}
 	r.observer.Diagnostics(p.Problems, r.Config.Files())
