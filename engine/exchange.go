@@ -21,7 +21,8 @@ type LateError struct {
 func (e *LateError) Error() string {
 	return fmt.Sprintf("the helper did not answer %s within %v, though the connection is alive: "+
 		"an operation on the host hangs, or the helper is not mirrorform's. "+
-		"List the processes on the host with `ps -ef --forest`, then run the command again", e.What, e.Limit.Round(time.Second))
+		"List the processes on the host with `ps -ef --forest`, then run the command again",
+		e.What, e.Limit.Round(time.Second))
 }
 
 const (

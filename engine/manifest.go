@@ -243,7 +243,8 @@ func eachAttribute(state any, each func(name string, v reflect.Value)) {
 func (m *Managed) resource(host string, types *Registry) (*Resource, error) {
 	kind := types.Kind(m.Type)
 	if kind == nil {
-		return nil, fmt.Errorf("%w: %s has type %s, which this version of mirrorform does not have: use the version that created it",
+		return nil, fmt.Errorf("%w: %s has type %s, which this version of mirrorform does not have: use the "+
+			"version that created it",
 			ErrManifest, m.Address, m.Type)
 	}
 	r := &Resource{
@@ -295,7 +296,8 @@ func (m *Manifest) move(moves []Move, configuration string) (moved *Manifest, no
 			e.Address, e.was = moves[i].To+strings.TrimPrefix(was, moves[i].From), was
 		}
 		if other, taken := from[e.Address]; taken {
-			return nil, nil, fmt.Errorf("a moved block renames %s to %s, but %s has that address already: release one of them with a removed block",
+			return nil, nil, fmt.Errorf("a moved block renames %s to %s, but %s has that address already: release one "+
+				"of them with a removed block",
 				was, e.Address, other)
 		}
 		from[e.Address] = was
@@ -387,15 +389,18 @@ func (o *orphans) notes(released []*Resource) []string {
 	var notes []string
 	for _, r := range released {
 		if why := o.why[r]; why != "" {
-			notes = append(notes, fmt.Sprintf("%s is no longer in the configuration. It is released and stays on the host unchanged: %s", Local(r.Address), why))
+			notes = append(notes, fmt.Sprintf("%s is no longer in the configuration. It is released and stays on the "+
+				"host unchanged: %s", Local(r.Address), why))
 		}
 	}
 	if o.shared > 0 {
-		notes = append(notes, fmt.Sprintf("another configuration manages %d of these resources too: they stay on the host until neither does. "+
-			"If it is this configuration under an earlier ID (its record of hosts was lost), remove its entries: mirrorform state forget --configuration", o.shared))
+		notes = append(notes, fmt.Sprintf("another configuration manages %d of these resources too: they stay on "+
+			"the host until neither does. If it is this configuration under an earlier ID (its record of hosts "+
+			"was lost), remove its entries: mirrorform state forget --configuration", o.shared))
 	}
 	if o.others > 0 {
-		notes = append(notes, fmt.Sprintf("another configuration manages %d more resources on this host: they are not changed", o.others))
+		notes = append(notes, fmt.Sprintf("another configuration manages %d more resources on this host: "+
+			"they are not changed", o.others))
 	}
 	return notes
 }

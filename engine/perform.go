@@ -289,7 +289,8 @@ func (p *HostPlan) differs() error {
 	var err error
 	for i := range p.Changes {
 		c := &p.Changes[i]
-		err = errors.Join(err, fmt.Errorf("%s is not as wanted after its steps succeeded: it still needs %q", c.Address, c.Steps[0].Summary))
+		err = errors.Join(err, fmt.Errorf("%s is not as wanted after its steps succeeded: "+
+			"it still needs %q", c.Address, c.Steps[0].Summary))
 	}
 	for _, q := range p.Problems {
 		if q.Severity == Error {
@@ -324,7 +325,8 @@ func (p *HostPlan) changedSince(now *HostPlan) error {
 	}
 	for _, c := range p.Compared {
 		if _, left := then[c.Resource.Address]; left {
-			err = errors.Join(err, fmt.Errorf("%s can no longer be read, but could when the plan was made: plan again", c.Resource.Address))
+			err = errors.Join(err, fmt.Errorf("%s can no longer be read, but could when the plan was made: "+
+				"plan again", c.Resource.Address))
 		}
 	}
 	return err

@@ -262,7 +262,8 @@ func replacement(t Target, r *Resource, want, have any) ([]Step, *Problem) {
 	// A unit that does not run may need no removal.
 	acts := len(creation) > 0 && !slices.ContainsFunc(creation, func(s Step) bool { return s.Do.Unit == nil })
 	if why == "" && len(removal) == 0 && !acts {
-		why = "it cannot be removed: it contains something else, something else needs it, or it is not of the kind that mirrorform creates"
+		why = "it cannot be removed: it contains something else, something else needs it, or it is not of the kind " +
+			"that mirrorform creates"
 	}
 	if why != "" {
 		return nil, &Problem{Summary: "it cannot be replaced: " + why, Detail: "Leave out --replace " + r.Address + "."}
@@ -279,7 +280,8 @@ func (p *HostPlan) remove(t Target, r *Resource, have any, gone map[Key]bool) bo
 	}
 	if r.PreventDestroy {
 		p.Problems = append(p.Problems, &ResourceProblem{Resource: r, Problem: Problem{Summary: "it would be removed, but has prevent_destroy",
-			Detail: "To release it and keep it on the host, declare removed { from = … }. To remove it, first declare it without prevent_destroy and apply."}})
+			Detail: "To release it and keep it on the host, declare removed { from = … }. To remove it, first declare " +
+				"it without prevent_destroy and apply."}})
 		return false
 	}
 	if !r.Purge && (r.Shared != "" || !r.Made) {

@@ -246,7 +246,8 @@ func DecodeSaved(text []byte) (*SavedPlan, error) {
 		return nil, fmt.Errorf("the saved plan is corrupt: %w", err)
 	}
 	if format.Format != SavedFormat {
-		return nil, fmt.Errorf("the saved plan has format %d, written by mirrorform %s; this version reads format %d: use that version, or plan again",
+		return nil, fmt.Errorf("the saved plan has format %d, written by mirrorform %s; this version reads "+
+			"format %d: use that version, or plan again",
 			format.Format, head.Version, SavedFormat)
 	}
 	s := new(SavedPlan)

@@ -167,7 +167,8 @@ func (s *Session) Ask(ctx context.Context, queries []wire.Query) (answers Answer
 			return Answers{}, errors.New("the helper sent an answer about a path without its fingerprint")
 		}
 		if n := longestWord(a.File); n > mostWord {
-			return Answers{}, fmt.Errorf("the helper sent %d bytes as an owner, target or fingerprint of a file, more than the limit of %d",
+			return Answers{}, fmt.Errorf("the helper sent %d bytes as an owner, target or fingerprint of a file, more "+
+				"than the limit of %d",
 				n, mostWord)
 		}
 	}

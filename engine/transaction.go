@@ -52,7 +52,8 @@ func (f *Fleet) begin(ctx context.Context, h *hostState, host string) (notes []s
 	h.written = hello.Manifest
 	if f.Lock == nil {
 		if hello.Holder != nil {
-			notes = append(notes, "this host is locked by another run, so it may change at any moment: "+describeHolder(*hello.Holder))
+			notes = append(notes, "this host is locked by another run, so it may change "+
+				"at any moment: "+describeHolder(*hello.Holder))
 		}
 		if u := hello.Unfinished; u != nil {
 			notes = append(notes, fmt.Sprintf("an earlier %q by %q did not finish. This plan shows its unfinished changes; "+
@@ -92,7 +93,8 @@ func describeRecovered(r *wire.Recovered) string {
 	switch {
 	case len(r.Errors) > 0:
 		return text + fmt.Sprintf("some changes could not be rolled back:\n%s\n"+
-			"The originals are kept in %q on the host. Fix the cause, then run the command again", quoted(r.Errors), clip(r.Journal))
+			"The originals are kept in %q on the host. Fix the cause, "+
+			"then run the command again", quoted(r.Errors), clip(r.Journal))
 	case r.Committed:
 		return text + "all its steps had succeeded, and it was committed"
 	}
@@ -144,7 +146,8 @@ func (h *hostState) commitManifest(ctx context.Context, c wire.Commit) error {
 	h.id = ""
 	switch {
 	case done.Error != "" && !done.Undone: // it may be committed, with another problem
-		return &lostCommit{fmt.Errorf("the host did not report whether the changes are committed: %q%s", clip(done.Error), keptIn(done.Journal)), c.Manifest}
+		return &lostCommit{fmt.Errorf("the host did not report whether "+
+			"the changes are committed: %q%s", clip(done.Error), keptIn(done.Journal)), c.Manifest}
 	case done.Undone:
 		err = fmt.Errorf("%w: %q%s", errNotCommitted, clip(done.Error), keptIn(done.Journal))
 		if done.Journal != "" {
@@ -248,7 +251,8 @@ func (a *applier) aftermath(ctx context.Context, lost error, committing *lostCom
 	b := a.Lock.message()
 	b.Wait = max(b.Wait, int(2*silenceLimit/time.Second)) // it may still be rolling back
 	begun, err := session.Begin(ctx, b, func(w wire.Holder) {
-		a.report(Progress{Host: host, Stage: Waiting, Summary: "waiting until the host has ended the transaction: " + describeHolder(w)})
+		a.report(Progress{Host: host, Stage: Waiting, Summary: "waiting until the host has " +
+			"ended the transaction: " + describeHolder(w)})
 	})
 	switch {
 	case err != nil:

@@ -77,7 +77,8 @@ func (s *Scope) publishable(readFacts func([]engine.Host) (map[string]*wire.Fact
 	for _, e := range list {
 		key := strings.ToLower(e.File.Name)
 		if other := names[key]; other != "" {
-			return nil, fmt.Errorf("%s and %s both publish a mirror named %s; set a different publish.name for one of them", other, e.Address, e.File.Name)
+			return nil, fmt.Errorf("%s and %s both publish a mirror named %s; set a different publish.name for "+
+				"one of them", other, e.Address, e.File.Name)
 		}
 		names[key] = e.Address
 	}

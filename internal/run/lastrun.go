@@ -46,7 +46,8 @@ func lastRunFile(dir string) (string, error) {
 }
 
 // errNoLastRun is the error of a configuration that was never applied from this machine.
-var errNoLastRun = errors.New("no last run found: this configuration was never applied from this machine and directory")
+var errNoLastRun = errors.New("no last run found: this configuration was never applied from this machine " +
+	"and directory")
 
 // readLastRun reads the record for the configuration in dir. If there is no record, the error is
 // errNoLastRun.
@@ -67,7 +68,8 @@ func readLastRun(dir string) (*lastRun, error) {
 		return nil, fmt.Errorf("%s is corrupt: delete it, and name the hosts with --limit: %w", file, err)
 	}
 	if l.Format != lastRunFormat {
-		return nil, fmt.Errorf("%s has format %d, but this version of mirrorform reads format %d: use the version that wrote it, or delete it",
+		return nil, fmt.Errorf("%s has format %d, but this version of mirrorform reads format %d: use the version "+
+			"that wrote it, or delete it",
 			file, l.Format, lastRunFormat)
 	}
 	return l, nil

@@ -132,7 +132,8 @@ func hops(c *sshconfig.Config, list []sshconfig.Hop, seen []string) (*ssh.Target
 	last := list[len(list)-1]
 	asked := fmt.Sprintf("%s@%s:%d", last.User, last.Host, last.Port)
 	if slices.Contains(seen, asked) {
-		return nil, fmt.Errorf("ssh_config: %s: ProxyJump leads through %s in a cycle: put `ProxyJump none` into an earlier block for that host",
+		return nil, fmt.Errorf("ssh_config: %s: ProxyJump leads through %s in a cycle: put `ProxyJump none` into "+
+			"an earlier block for that host",
 			last.Place, last.Host)
 	}
 	t := &ssh.Target{Name: last.Host, Address: last.Host, User: last.User, Port: last.Port}

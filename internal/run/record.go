@@ -51,7 +51,8 @@ func readRecord(dir string) (*record, error) {
 			"(mirrorform then removes nothing that is no longer in the configuration)", file)
 	}
 	if r.Format != recordFormat {
-		return nil, fmt.Errorf("%s has format %d, but this version of mirrorform reads format %d: use the version that wrote it", file, r.Format, recordFormat)
+		return nil, fmt.Errorf("%s has format %d, but this version of mirrorform reads format %d: use the version "+
+			"that wrote it", file, r.Format, recordFormat)
 	}
 	if r.Hosts == nil {
 		r.Hosts = map[string]recordedHost{}
@@ -90,8 +91,9 @@ func (r *record) strangers(c *config.Config) []string {
 // warnStrangers warns about hosts that are no longer managed.
 func (r *record) warnStrangers(c *config.Config, w Observer) {
 	for _, name := range r.strangers(c) {
-		w.Warning(fmt.Sprintf("host %s (%s) is no longer in the configuration. What mirrorform created there stays, but is no longer managed. "+
-			"To remove it, declare the host again and run: mirrorform destroy --limit '%s'. To release it: mirrorform state forget '%s'",
+		w.Warning(fmt.Sprintf("host %s (%s) is no longer in the configuration. What mirrorform created there "+
+			"stays, but is no longer managed. To remove it, declare the host again and run: "+
+			"mirrorform destroy --limit '%s'. To release it: mirrorform state forget '%s'",
 			name, r.Hosts[name].Address, name, name))
 	}
 }

@@ -21,7 +21,8 @@ func (s *Scope) HostsToRetire() ([]string, error) {
 			continue
 		}
 		if len(s.Config.MirrorsOn(h.Name)) == 0 {
-			return nil, fmt.Errorf("the configuration has no mirror on host %s: retire needs the mirror block until the mirror is retired", h.Name)
+			return nil, fmt.Errorf("the configuration has no mirror on host %s: retire needs the mirror block until "+
+				"the mirror is retired", h.Name)
 		}
 		names = append(names, h.Name)
 	}
@@ -105,13 +106,15 @@ func checkData(parts []string, address string) error {
 		return noDataError(address)
 	}
 	if part == "mount_point" && slices.Contains(parts, "directory") {
-		return fmt.Errorf("--delete-data %s: the mirror's files are in a directory below it: use --delete-data %s", address, strings.TrimSuffix(address, part)+"directory")
+		return fmt.Errorf("--delete-data %s: the mirror's files are in a directory below it: use "+
+			"--delete-data %s", address, strings.TrimSuffix(address, part)+"directory")
 	}
 	return nil
 }
 
 func noDataError(address string) error {
-	return fmt.Errorf("--delete-data %s: not a directory of a mirror's files. These are HOST/mirror.NAME.directory and HOST/mirror.NAME.kitten_directory, "+
+	return fmt.Errorf("--delete-data %s: not a directory of a mirror's files. These are "+
+		"HOST/mirror.NAME.directory and HOST/mirror.NAME.kitten_directory, "+
 		"or HOST/mirror.NAME.mount_point if the file system is mounted on that directory itself", address)
 }
 
@@ -156,7 +159,8 @@ func (d MirrorData) deleting(list []*engine.Resource) []*engine.Resource {
 // TakeOut lists what to remove from the configuration, so that the next apply does not recreate
 // retired mirrors.
 func (s *Scope) TakeOut(hosts []string) string {
-	lines := []string{"The configuration still declares the retired mirrors, so the next apply would recreate them. Remove from it:"}
+	lines := []string{"The configuration still declares the retired mirrors, so the next apply would recreate " +
+		"them. Remove from it:"}
 	listed := map[string]bool{}
 	for _, host := range hosts {
 		for _, p := range s.Config.MirrorsOn(host) {
@@ -174,7 +178,8 @@ func (s *Scope) TakeOut(hosts []string) string {
 			}
 		}
 	}
-	lines = append(lines, "The apply after that removes the packages and scripts of the mirrors, and keeps their files and accounts.")
+	lines = append(lines, "The apply after that removes the packages and scripts of the mirrors, and keeps "+
+		"their files and accounts.")
 	return strings.Join(lines, "\n")
 }
 

@@ -196,7 +196,8 @@ func (r *Run) recordOutcomes(outcomes map[string]engine.Outcome) {
 		return
 	}
 	if err := mergeLastRun(r.sources.Dir, r.Config.Hosts(), r.Options.Command, outcomes); err != nil {
-		r.observer.Warning(fmt.Sprintf("the record of this run could not be written, so --limit %s will not work: %v", FailedHosts, err))
+		r.observer.Warning(fmt.Sprintf("the record of this run could not be written, so --limit %s "+
+			"will not work: %v", FailedHosts, err))
 	}
 }
 
@@ -207,5 +208,6 @@ func (r *Run) hostFailed(host string, err error) {
 
 // manifestWayOut returns the command that replaces an unusable manifest.
 func manifestWayOut(host string) string {
-	return fmt.Sprintf("To recreate it from the configuration, keeping the old one beside it: mirrorform state rebuild '%s'", host)
+	return fmt.Sprintf("To recreate it from the configuration, keeping the old one beside it: "+
+		"mirrorform state rebuild '%s'", host)
 }

@@ -82,7 +82,7 @@ func (r *Run) Forget(ctx context.Context, configuration string, addresses []stri
 			r.manifestFailed(host, err)
 			failed = ErrReported
 		case len(list) == 0:
-			r.hostFailed(host, fmt.Errorf("no such address is managed here. To list all: mirrorform state list %s", host))
+			r.hostFailed(host, fmt.Errorf("no such address is managed here. To list all: mirrorform state list '%s'", host))
 			failed = ErrReported
 		}
 		for _, address := range list {

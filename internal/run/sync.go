@@ -163,7 +163,8 @@ func (s *syncing) job(ctx context.Context, link *syncLink, j *syncs.Job) (*syncs
 		case !before.Running() && now.Refused():
 			return nil, busy(j)
 		case recording == syncRecording:
-			return nil, fmt.Errorf("the sync ended without a record. To see its log, run on the host: journalctl --unit %s", j.Unit())
+			return nil, fmt.Errorf("the sync ended without a record. To see its log, run on the host: "+
+				"journalctl --unit %s", j.Unit())
 		default:
 			recording++
 		}
@@ -171,7 +172,8 @@ func (s *syncing) job(ctx context.Context, link *syncLink, j *syncs.Job) (*syncs
 			if ctx.Err() != nil {
 				err = errors.New("interrupted")
 			}
-			return nil, fmt.Errorf("%w. The sync continues on the host. To follow it: mirrorform sync --follow '%s'", err, j.Host)
+			return nil, fmt.Errorf("%w. The sync continues on the host. To follow it: "+
+				"mirrorform sync --follow '%s'", err, j.Host)
 		}
 	}
 }
@@ -216,7 +218,8 @@ func (s *syncing) start(ctx context.Context, link *syncLink, j *syncs.Job) error
 	})
 	switch {
 	case errors.Is(err, engine.ErrLost):
-		return fmt.Errorf("it is not known whether the sync started. To find out: mirrorform sync --follow '%s': %w", j.Host, err)
+		return fmt.Errorf("it is not known whether the sync started. To find out: "+
+			"mirrorform sync --follow '%s': %w", j.Host, err)
 	case err != nil:
 		return fmt.Errorf("the sync could not be started: %w", err)
 	}

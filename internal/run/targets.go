@@ -75,7 +75,8 @@ func noAddress(target string, addresses []string) error {
 	if near := nearest(target, addresses); near != "" {
 		return fmt.Errorf("--target %q matches no resource. Did you mean %s?", target, near)
 	}
-	return fmt.Errorf("--target %q matches no resource. An address is HOST/TYPE.NAME. To list all: mirrorform graph", target)
+	return fmt.Errorf("--target %q matches no resource. An address is HOST/TYPE.NAME. To list all: "+
+		"mirrorform graph", target)
 }
 
 // nearest returns the address that a target most likely misspells, with as many parts as the target
