@@ -150,7 +150,7 @@ func TestFault17ManifestBytes(t *testing.T) {
 		r := s.apply(limit...)
 		refusedFor(t, what, hosts[:n], r)
 		for i := range n {
-			if !strings.Contains(r.output, fmt.Sprintf("h%d: cannot be applied", i+1)) {
+			if !strings.Contains(r.output, fmt.Sprintf("h%d: plan failed", i+1)) {
 				t.Errorf("%s: nothing is said of h%d:\n%s", what, i+1, r.output)
 			}
 			checks[i](what)

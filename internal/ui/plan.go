@@ -8,17 +8,20 @@ import (
 	"github.com/mirrorform/mirrorform/internal/plain"
 )
 
-// PlanOptions say how to print a plan.
+// PlanOptions configure how a plan is printed.
 type PlanOptions struct {
-	// Full prints texts in full, however long.
+	// Full prints long values in full.
 	Full bool
-	// OmitProblems leaves the problems of resources out: they were printed as diagnostics. Errors of whole hosts stay.
+	// OmitProblems omits the problems of resources, which the caller has printed as diagnostics.
+	// Errors of whole hosts are still printed.
 	OmitProblems bool
-	// Waves are those of a rollout, in their order; hosts are then printed by waves. A wave that is Last has no number.
+	// Waves are the waves of a rollout, in order. With them, hosts are grouped by wave. A wave that is
+	// Last has no number.
 	Waves []engine.Wave
 }
 
-// Plan prints a plan as a result: what changes on each host, in the plan's order, what stops hosts, and a line that sums up.
+// Plan prints a plan as a result: the changes and errors of each host, in the plan's order, and a
+// summary line.
 func (u *UI) Plan(p *engine.Plan, o PlanOptions) {
 	u.write(u.out, u.out.plan(p, o))
 }
@@ -30,7 +33,9 @@ func (s *stream) plan(p *engine.Plan, o PlanOptions) string {
 	return s.hostPlans(p, o, false) + s.planSummary(p)
 }
 
-// hostPlans prints what there is to say of hosts, and counts the others: all of them only when told so.
+// hostPlans prints the hosts that have changes, problems or notes, and one line that counts the
+// others. If no host has any, that line is printed only when all is set: the summary already counts
+// them.
 func (s *stream) hostPlans(p *engine.Plan, o PlanOptions, all bool) string {
 	var b strings.Builder
 	idle, silent := 0, ""
@@ -47,12 +52,12 @@ func (s *stream) hostPlans(p *engine.Plan, o PlanOptions, all bool) string {
 		if idle == 1 {
 			who = plain.Escape(silent)
 		}
-		b.WriteString(who + ": nothing to do\n\n")
+		b.WriteString(who + ": no changes\n\n")
 	}
 	return b.String()
 }
 
-// hostPlan returns "" for a host of which there is nothing to say.
+// hostPlan returns "" for a host without changes, problems and notes.
 func (s *stream) hostPlan(h *engine.HostPlan, o PlanOptions) string {
 	var b strings.Builder
 	if h.Err != nil {
@@ -89,9 +94,9 @@ func hostCounts(h *engine.HostPlan) string {
 	}
 	switch {
 	case h.Failed():
-		return "cannot be applied"
+		return "plan failed"
 	case len(parts) == 0:
-		return "nothing to do"
+		return "no changes"
 	}
 	return strings.Join(parts, ", ")
 }
@@ -122,7 +127,7 @@ func (s *stream) problem(p *engine.ResourceProblem) string {
 	return s.message(label, text, "  ")
 }
 
-// change prints one change: its head, its attributes, its steps.
+// change prints one change: its address, its attributes, its steps.
 func (s *stream) change(c *engine.Change, o PlanOptions) string {
 	var b strings.Builder
 	b.WriteString("  " + s.symbol(c.Action) + " " + s.style.bold(plain.Escape(c.Address)))
@@ -132,7 +137,7 @@ func (s *stream) change(c *engine.Change, o PlanOptions) string {
 	b.WriteByte('\n')
 	changes := attributeChanges(c)
 	if c.Action == engine.Delete {
-		changes = nil // what goes with it is not of interest, and may be long
+		changes = nil // the content of a deleted file may be long
 	}
 	name := 0
 	for _, a := range changes {
@@ -144,14 +149,14 @@ func (s *stream) change(c *engine.Change, o PlanOptions) string {
 	for _, step := range c.Steps {
 		text := "→ " + plain.Escape(step.Summary)
 		if step.Undo == nil && step.Final != "" {
-			text += " (final: " + plain.Escape(step.Final) + ")"
+			text += " (cannot be undone: " + plain.Escape(step.Final) + ")"
 		}
 		b.WriteString("      " + s.style.dim(text) + "\n")
 	}
 	return b.String()
 }
 
-// orphaned says why something is removed that nobody asked to remove, or is "".
+// orphaned returns why a resource is deleted that the configuration does not mention, or "".
 func orphaned(c *engine.Change) string {
 	switch {
 	case c.Resource == nil || !c.Resource.Orphan:
@@ -159,7 +164,7 @@ func orphaned(c *engine.Change) string {
 	case c.Resource.Source == "":
 		return "no longer in the configuration"
 	}
-	return "no longer in the configuration; it was at " + plain.Escape(c.Resource.Source)
+	return "no longer in the configuration, was at " + plain.Escape(c.Resource.Source)
 }
 
 func (s *stream) symbol(a engine.Action) string {
@@ -178,7 +183,9 @@ func (s *stream) symbol(a engine.Action) string {
 
 func (s *stream) attribute(a attributeChange, name int, o PlanOptions) string {
 	const indent = "      "
-	found := s.style.dim("(found)") // what no wanted state has: what lies there in place of it
+	// A value that only the found state has: the target of a symlink where a file is wanted, for
+	// example.
+	found := s.style.dim("(found)")
 	head := indent + pad(plain.Escape(a.name), name)
 	if a.sensitive() {
 		return head + " = " + s.style.dim(SensitiveValue) + "\n"
@@ -193,7 +200,8 @@ func (s *stream) attribute(a attributeChange, name int, o PlanOptions) string {
 		if a.after == nil {
 			label = " " + found
 		}
-		return indent + plain.Escape(a.name) + label + ":\n" + s.style.diffText(valueDiff(a, before, after), indent+"  ", limit)
+		return indent + plain.Escape(a.name) + label + ":\n" +
+			s.style.diffText(valueDiff(a, before, after), indent+"  ", limit)
 	}
 	old, wanted := inline(before), inline(after)
 	if !o.Full {
@@ -216,7 +224,7 @@ func (attributeChange) value(a *engine.Attribute) any {
 	return plainValue(a.Value)
 }
 
-// valueDiff compares values line by line; a value of one side only is shown whole.
+// valueDiff compares values line by line. A value without a counterpart is shown whole.
 func valueDiff(a attributeChange, before, after any) []diffLine {
 	switch {
 	case a.before == nil:
@@ -232,7 +240,7 @@ func valueDiff(a attributeChange, before, after any) []diffLine {
 	return diff(text(before), text(after))
 }
 
-// planSummary is the last line, and a line before it when hosts failed.
+// planSummary returns the last line of a plan, after a line that names the hosts that failed, if any.
 func (s *stream) planSummary(p *engine.Plan) string {
 	c := p.Counts()
 	changed, failed := 0, []string(nil)
@@ -246,11 +254,11 @@ func (s *stream) planSummary(p *engine.Plan) string {
 	}
 	var b strings.Builder
 	if len(failed) > 0 {
-		b.WriteString(s.style.fail(count(len(failed), "host")+" cannot be applied:") + " " + listNames(failed) + "\n")
+		b.WriteString(s.style.fail("Plan failed for "+count(len(failed), "host")+":") + " " + listNames(failed) + "\n")
 	}
 	switch {
 	case len(p.Hosts) == 0:
-		b.WriteString("No changes. There are no hosts.\n")
+		b.WriteString("No changes. No hosts are selected.\n")
 	case c.Changes() > 0:
 		counts := fmt.Sprintf("%d to create, %d to update, %d to delete", c.Create, c.Update, c.Delete)
 		if c.Replace > 0 {
@@ -262,7 +270,8 @@ func (s *stream) planSummary(p *engine.Plan) string {
 		if n == 1 {
 			match = "matches"
 		}
-		fmt.Fprintf(&b, "%s %s %s the configuration (%s).\n", s.style.green("No changes."), count(n, "host"), match, count(c.Unchanged, "resource"))
+		fmt.Fprintf(&b, "%s %s %s the configuration (%s).\n",
+			s.style.green("No changes."), count(n, "host"), match, count(c.Unchanged, "resource"))
 	}
 	return b.String()
 }
@@ -277,7 +286,7 @@ func failedWithChanges(p *engine.Plan) int {
 	return n
 }
 
-// listNames joins escaped names; of many it shows the first ones.
+// listNames joins escaped names. It lists the first eight and counts the rest.
 func listNames(names []string) string {
 	const most = 8
 	if len(names) > most {

@@ -174,14 +174,14 @@ func TestPlanSummary(t *testing.T) {
 		plan engine.Plan
 		want string // the end of the output
 	}{
-		{"no hosts", idle(0), "No changes. There are no hosts.\n"},
+		{"no hosts", idle(0), "No changes. No hosts are selected.\n"},
 		{"nothing", idle(10), "No changes. 10 hosts match the configuration (240 resources).\n"},
 		{"nothing on one", idle(1), "No changes. 1 host matches the configuration (24 resources).\n"},
-		{"changes", with(idle(8), changing(3, engine.Create), changing(1, engine.Update)), "8 hosts: nothing to do\n\nPlan: 3 to create, 1 to update, 0 to delete on 2 hosts.\n"},
-		{"one idle", with(idle(1), changing(1, engine.Delete)), "h0: nothing to do\n\nPlan: 0 to create, 0 to update, 1 to delete on 1 host.\n"},
+		{"changes", with(idle(8), changing(3, engine.Create), changing(1, engine.Update)), "8 hosts: no changes\n\nPlan: 3 to create, 1 to update, 0 to delete on 2 hosts.\n"},
+		{"one idle", with(idle(1), changing(1, engine.Delete)), "h0: no changes\n\nPlan: 0 to create, 0 to update, 1 to delete on 1 host.\n"},
 		{"replace", with(idle(0), changing(2, engine.Replace)), "Plan: 0 to create, 0 to update, 0 to delete, 2 to replace on 1 host.\n"},
-		{"all fail", with(idle(0), broken), "1 host cannot be applied: b\n"},
-		{"some fail", with(idle(2), broken), "1 host cannot be applied: b\nNo changes. 2 hosts match the configuration (48 resources).\n"},
+		{"all fail", with(idle(0), broken), "Plan failed for 1 host: b\n"},
+		{"some fail", with(idle(2), broken), "Plan failed for 1 host: b\nNo changes. 2 hosts match the configuration (48 resources).\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

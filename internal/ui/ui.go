@@ -13,25 +13,27 @@ import (
 	"golang.org/x/term"
 )
 
-// Options say how to print. The zero value detects everything.
+// Options configure a UI. The zero value detects everything.
 type Options struct {
-	// Color is "always", "never", or "auto" (also ""): colours on a terminal only, unless NO_COLOR is set
-	// (https://no-color.org) or TERM is dumb; CLICOLOR_FORCE other than 0 counts as a terminal.
+	// Color is "always", "never" or "auto" (the default). "auto" means: colours on a terminal, unless
+	// NO_COLOR is set (https://no-color.org) or TERM is dumb. CLICOLOR_FORCE other than 0 forces them
+	// without a terminal.
 	Color string
-	// Width is the number of columns to print in. 0 is the terminal's; text that does not go to a terminal is then not wrapped.
+	// Width is the number of columns to print in. 0 means the terminal's width, and no wrapping
+	// without a terminal.
 	Width int
-	// Quiet leaves out progress, and everything else that is neither a result nor a problem.
+	// Quiet suppresses progress, and everything else that is neither a result nor a problem.
 	Quiet bool
-	// Verbose prints a line for each step also where there are many hosts.
+	// Verbose prints a line for each step even with many hosts.
 	Verbose bool
-	// In is where answers are read from; os.Stdin if nil.
+	// In is the source of answers; os.Stdin if nil.
 	In io.Reader
 	// Environ replaces the process's environment, in the form of os.Environ.
 	Environ []string
 }
 
-// UI prints to two streams: results go to the first, diagnostics and the live display to the second. Its methods may be called
-// from several goroutines at once.
+// UI prints to two streams: results go to the first (stdout), diagnostics and the live display to
+// the second (stderr). It is safe for concurrent use.
 type UI struct {
 	out, err *stream
 	in       io.Reader
@@ -41,19 +43,19 @@ type UI struct {
 	asking   sync.Mutex // one question at a time on the terminal
 	mu       sync.Mutex
 	failure  error
-	live     *liveDisplay // under way, or nil
+	live     *liveDisplay // nil when none is shown
 }
 
-// stream is one of the two outputs with what is known about it.
+// stream is one of the two outputs and its properties.
 type stream struct {
 	w        io.Writer
-	file     *os.File // nil: not a terminal
+	file     *os.File // nil when w is not a terminal
 	fixed    int      // Options.Width
 	style    style
-	animated bool // lines may be drawn over
+	animated bool // lines may be overwritten
 }
 
-// New returns a UI that prints results to out, and diagnostics to err.
+// New returns a UI that prints results to out and diagnostics to err.
 func New(out, err io.Writer, o Options) *UI {
 	if o.In == nil {
 		o.In = os.Stdin
@@ -106,7 +108,7 @@ func wantColor(option string, terminal bool, env func(string) string) bool {
 	return terminal && env("TERM") != "dumb"
 }
 
-// width is the number of columns; 0 where there is no limit.
+// width returns the number of columns; 0 means no limit.
 func (s *stream) width() int {
 	if s.fixed > 0 {
 		return s.fixed
@@ -120,7 +122,7 @@ func (s *stream) width() int {
 	return 0
 }
 
-// height is the number of lines of the terminal; 24 where that is not known.
+// height returns the number of lines of the terminal; 24 when unknown.
 func (s *stream) height() int {
 	if s.file != nil {
 		if _, h, err := term.GetSize(int(s.file.Fd())); err == nil && h > 0 {
@@ -130,7 +132,7 @@ func (s *stream) height() int {
 	return 24
 }
 
-// style colours text that is escaped already.
+// style colours text. The text must already be escaped.
 type style struct {
 	bold, dim, red, green, yellow, cyan, heading, fail, warn func(...any) string
 }
@@ -158,7 +160,8 @@ func newStyle(enabled bool) style {
 	}
 }
 
-// write prints finished text. The first failure is kept for Err, and ends all output to both streams.
+// write prints escaped text. Err returns the first failure, after which nothing more is written to
+// either stream.
 func (u *UI) write(s *stream, text string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -178,14 +181,15 @@ func (u *UI) writeLocked(s *stream, text string) {
 	}
 }
 
-// ToStderr sends results where diagnostics go, from now on.
+// ToStderr sends all further results to the second stream.
 func (u *UI) ToStderr() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.out = u.err
 }
 
-// Stderr is the second stream as a writer of whole lines, which stand above the live display. They have to be escaped.
+// Stderr returns the second stream as a writer of whole lines, which appear above the live display.
+// The caller escapes them.
 func (u *UI) Stderr() io.Writer { return lineWriter{u} }
 
 type lineWriter struct{ ui *UI }
@@ -195,7 +199,7 @@ func (w lineWriter) Write(b []byte) (int, error) {
 	return len(b), w.ui.Err()
 }
 
-// Err returns the first error of writing output, such as a full disk or a closed pipe.
+// Err returns the first write error, such as a full disk or a closed pipe.
 func (u *UI) Err() error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -207,37 +211,38 @@ func (u *UI) Print(text string) {
 	u.write(u.out, strings.Join(escapeLines(text), "\n")+"\n")
 }
 
-// Clear empties the terminal that results go to, for what is printed again and again in its place (ECMA-48: CUP, ED). Elsewhere it does nothing.
+// Clear clears the terminal that results go to, for output that refreshes in place (ECMA-48: CUP,
+// ED). Without a terminal it does nothing.
 func (u *UI) Clear() {
 	if u.out.animated {
 		u.write(u.out, "\x1b[H\x1b[2J")
 	}
 }
 
-// Note prints a remark on the second stream, escaped; not when quiet.
+// Note prints a remark on the second stream, escaped, unless Options.Quiet is set.
 func (u *UI) Note(text string) {
 	if !u.quiet {
 		u.write(u.err, strings.Join(wrap(escapeLines(text), u.err.width()), "\n")+"\n")
 	}
 }
 
-// Warning prints a warning that has no place in the configuration.
+// Warning prints a warning that has no position in the configuration.
 func (u *UI) Warning(text string) {
 	u.write(u.err, u.err.labelled(u.err.style.warn("Warning:"), text))
 }
 
-// Error prints an error that has no place in the configuration.
+// Error prints an error that has no position in the configuration.
 func (u *UI) Error(err error) {
 	u.write(u.err, u.err.labelled(u.err.style.fail("Error:"), err.Error()))
 }
 
-// labelled puts a coloured label before text, whose further lines are indented.
+// labelled puts a coloured label before text and indents the lines after the first.
 func (s *stream) labelled(label, text string) string {
 	lines := wrap(escapeLines(text), s.width()-len("Warning: "))
 	return label + " " + strings.Join(lines, "\n  ") + "\n"
 }
 
-// count writes a number with its noun: "1 host", "2 hosts".
+// count formats a number with its noun: "1 host", "2 hosts".
 func count(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
