@@ -152,7 +152,7 @@ func TestSummary(t *testing.T) {
 	}
 	u, out, _ := newTest(Options{})
 	u.Summary(&engine.Result{Hosts: testResult().Hosts[:2]})
-	if want := "fra1: changed: 2 resources, 7 as they were\n\nApply complete: 1 host changed, 1 unchanged.\n"; out.String() != want {
+	if want := "fra1: 2 resources changed, 7 unchanged\n\nApply complete: 1 host changed, 1 unchanged.\n"; out.String() != want {
 		t.Errorf("got\n%swant\n%s", out, want)
 	}
 	out.Reset()

@@ -13,18 +13,20 @@ import (
 	"golang.org/x/term"
 )
 
-// ErrNoTerminal is the error of a question that nobody is there to answer.
-var ErrNoTerminal = errors.New("no terminal to ask on")
+// ErrNoTerminal reports that there is no terminal to prompt on.
+var ErrNoTerminal = errors.New("no terminal for a prompt")
 
-// ErrInterrupted is the error of a question that a signal ended.
+// ErrInterrupted reports that a signal ended a prompt.
 var ErrInterrupted = errors.New("interrupted")
 
-// Confirm asks a question on the second stream, or on the first if only that is a terminal; only the answer "yes" is true. When standard input is not a terminal the error is
-// ErrNoTerminal and names --auto-approve; when it ends, the answer is no.
+// Confirm asks for confirmation on the second stream, or on the first if only that one is a
+// terminal. It returns true only for the answer "yes"; end of input counts as no. If standard input
+// is not a terminal, the error is ErrNoTerminal and names --auto-approve.
 func (u *UI) Confirm(prompt string) (bool, error) {
 	f, ok := u.in.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
-		return false, fmt.Errorf("%w: standard input is not one; use --auto-approve to go ahead without being asked", ErrNoTerminal)
+		return false, fmt.Errorf("%w: standard input is not a terminal; to skip the confirmation, add --auto-approve",
+			ErrNoTerminal)
 	}
 	return u.confirm(prompt)
 }
@@ -32,10 +34,11 @@ func (u *UI) Confirm(prompt string) (bool, error) {
 func (u *UI) confirm(prompt string) (bool, error) {
 	to := u.err
 	if to.file == nil && u.out.file != nil {
-		to = u.out // where it is seen
+		to = u.out // the second stream is redirected: the prompt would not be seen
 	}
 	st := to.style
-	u.write(to, st.bold(strings.Join(escapeLines(prompt), "\n"))+"\n  Only \"yes\" is accepted.\n\n  "+st.bold("Answer:")+" ")
+	u.write(to, st.bold(strings.Join(escapeLines(prompt), "\n"))+
+		"\n  Only \"yes\" is accepted.\n\n  "+st.bold("Answer:")+" ")
 	line, err := interruptible(func() (string, error) { return u.answers.ReadString('\n') })
 	if err != nil {
 		u.write(to, "\n")
@@ -46,8 +49,9 @@ func (u *UI) confirm(prompt string) (bool, error) {
 	return strings.TrimSpace(line) == "yes", nil
 }
 
-// Password asks for a secret on the controlling terminal, /dev/tty, without echo. The error is ErrNoTerminal when the process has none, and
-// ErrInterrupted after SIGINT or SIGTERM; the terminal is as it was in every case.
+// Password prompts for a secret on the controlling terminal, /dev/tty, without echo. The error is
+// ErrNoTerminal if the process has none, and ErrInterrupted after SIGINT or SIGTERM. The terminal's
+// state is restored in every case.
 func (u *UI) Password(prompt string) (secret string, err error) {
 	tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
 	if err != nil {
@@ -72,7 +76,7 @@ func askPassword(tty *os.File, prompt string) (secret string, err error) {
 		b, err := term.ReadPassword(fd)
 		return string(b), err
 	})
-	// An interrupted read is still waiting with the echo off.
+	// An interrupted read is still pending, with echo off.
 	restored := term.Restore(fd, before)
 	_, newline := fmt.Fprintln(tty)
 	if err := errors.Join(err, restored, newline); err != nil {
@@ -81,8 +85,8 @@ func askPassword(tty *os.File, prompt string) (secret string, err error) {
 	return secret, nil
 }
 
-// interruptible returns what read does, or ErrInterrupted at the first SIGINT or SIGTERM. The read then goes on by itself, since a
-// terminal cannot be told to stop; the process is about to end.
+// interruptible returns the result of read, or ErrInterrupted at the first SIGINT or SIGTERM. The
+// read then stays pending, since a terminal read cannot be cancelled; the process is about to exit.
 func interruptible(read func() (string, error)) (string, error) {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)

@@ -9,7 +9,7 @@ import (
 	"github.com/mirrorform/mirrorform/internal/plain"
 )
 
-// Wave prints the heading of a wave that begins: number n of all, counted from 1.
+// Wave prints the heading of a wave that starts: number n of all, counted from 1.
 func (u *UI) Wave(n, all int, w engine.Wave) {
 	if !u.quiet {
 		u.write(u.out, "\n"+u.out.waveHeading(n, all, w)+"\n")
@@ -24,10 +24,11 @@ func (s *stream) waveHeading(n, all int, w engine.Wave) string {
 	if w.Last {
 		return s.style.bold("After all waves") + ": " + listNames(names)
 	}
-	return s.style.bold(fmt.Sprintf("Wave %d of %d", n, all)) + fmt.Sprintf(" (%s), %s: %s", plain.Escape(w.Title), count(len(names), "host"), listNames(names))
+	return s.style.bold(fmt.Sprintf("Wave %d of %d", n, all)) +
+		fmt.Sprintf(" (%s), %s: %s", plain.Escape(w.Title), count(len(names), "host"), listNames(names))
 }
 
-// waves prints the hosts of a plan by the waves in which they are applied to. Hosts of no wave come last.
+// waves prints the hosts of a plan grouped by wave. Hosts without a wave come last.
 func (s *stream) waves(p *engine.Plan, o PlanOptions) string {
 	var b strings.Builder
 	all := len(o.Waves)

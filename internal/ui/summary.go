@@ -9,13 +9,13 @@ import (
 	"github.com/mirrorform/mirrorform/internal/plain"
 )
 
-// Summary prints what an apply did as a result: hosts that changed, hosts that failed with the error and what to do next, and a
-// line that sums up.
+// Summary prints the outcome of an apply as a result: the changed hosts, each failed host with its
+// error and the next step, and a summary line. Unchanged hosts are only counted.
 func (u *UI) Summary(r *engine.Result) {
 	u.write(u.out, u.out.summary(r))
 }
 
-// outcomesInOrder are the outcomes as the last line counts them when not all is well.
+// outcomesInOrder is the order in which the last line of a failed apply counts outcomes.
 var outcomesInOrder = []engine.Outcome{
 	engine.Failed, engine.Unreachable, engine.RolledBack, engine.NotStarted, engine.Changed, engine.Unchanged,
 }
@@ -23,13 +23,13 @@ var outcomesInOrder = []engine.Outcome{
 func (s *stream) summary(r *engine.Result) string {
 	var b strings.Builder
 	n := map[engine.Outcome]int{}
-	var alike []*engine.HostResult // rolled back or not started: nothing is wrong with the hosts themselves
+	var alike []*engine.HostResult // rolled back or not started because of other hosts
 	for _, h := range r.Hosts {
 		o := h.Outcome()
 		n[o]++
 		switch o {
 		case engine.Changed:
-			b.WriteString(s.style.heading(plain.Escape(h.Host)) + ": " + s.style.green("changed") + ": " + doneText(h) + "\n")
+			b.WriteString(s.style.heading(plain.Escape(h.Host)) + ": " + s.changedText(h) + "\n")
 		case engine.Failed, engine.Unreachable:
 			b.WriteString(s.hostFailure(h, o))
 		case engine.RolledBack, engine.NotStarted:
@@ -48,7 +48,7 @@ func (s *stream) summary(r *engine.Result) string {
 		}
 		for _, h := range alike {
 			if final := finalSteps(h.NotDone); o == engine.RolledBack && h.Outcome() == o && len(final) > 0 {
-				b.WriteString(s.paragraph(h.Host + " is as it was, but for what is final, if it was done: " + listNames(final) + "."))
+				b.WriteString(s.paragraph(notUndone("On "+h.Host+", these", final)))
 			}
 		}
 	}
@@ -56,10 +56,11 @@ func (s *stream) summary(r *engine.Result) string {
 		b.WriteByte('\n')
 	}
 	if r.Stopped != nil {
-		b.WriteString(s.message(s.style.fail("The rollout has stopped:"), r.Stopped.Error(), ""))
+		b.WriteString(s.message(s.style.fail("Rollout stopped:"), r.Stopped.Error(), ""))
 	}
 	if !r.Failed() {
-		fmt.Fprintf(&b, "%s %s changed, %d unchanged.\n", s.style.green("Apply complete:"), count(n[engine.Changed], "host"), n[engine.Unchanged])
+		fmt.Fprintf(&b, "%s %s changed, %d unchanged.\n",
+			s.style.green("Apply complete:"), count(n[engine.Changed], "host"), n[engine.Unchanged])
 		return b.String()
 	}
 	var parts []string
@@ -74,19 +75,19 @@ func (s *stream) summary(r *engine.Result) string {
 	}
 	fmt.Fprintf(&b, "%s %s.\n", s.style.fail("Apply failed:"), strings.Join(parts, ", "))
 	if n[engine.RolledBack]+n[engine.NotStarted] > 0 {
-		b.WriteString(s.style.cyan("Next:") + " correct what failed, then go on with: mirrorform apply --limit @failed\n")
+		b.WriteString(s.style.cyan("Next:") + " fix the errors, then continue with: mirrorform apply --limit @failed\n")
 	}
 	return b.String()
 }
 
-// untouched tells whether nothing was done on a host.
+// untouched reports whether nothing was changed on a host.
 func untouched(r *engine.HostResult) bool { return r.State == engine.Untouched || r.State == "" }
 
-func doneText(h *engine.HostResult) string {
-	return fmt.Sprintf("%s, %d as they were", count(len(h.Done), "resource"), h.Unchanged)
+func (s *stream) changedText(h *engine.HostResult) string {
+	return count(len(h.Done), "resource") + " " + s.style.green("changed") + fmt.Sprintf(", %d unchanged", h.Unchanged)
 }
 
-// hostFailure tells what failed on a host, how that left it, and what to do now.
+// hostFailure reports what failed on a host, the state of the host, and the next step.
 func (s *stream) hostFailure(h *engine.HostResult, o engine.Outcome) string {
 	var b strings.Builder
 	word := "failed"
@@ -109,32 +110,36 @@ func (s *stream) hostFailure(h *engine.HostResult, o engine.Outcome) string {
 	return b.String()
 }
 
-// left says how an apply that failed left a host.
+// left describes the state of a host after an apply failed on it.
 func left(h *engine.HostResult) string {
 	changes := h.NotDone
 	if h.Failed != nil {
 		changes = append([]*engine.Change{h.Failed}, changes...)
 	}
-	of := ""
-	if len(changes) > 0 {
-		of = fmt.Sprintf("0 of %s changed. ", count(len(changes), "resource"))
-	}
 	switch h.State {
 	case engine.TakenBack:
-		text := of + "What was done was taken back: the host is as it was before"
+		text := "All changes on this host were rolled back"
+		if len(changes) > 0 {
+			text += fmt.Sprintf(": 0 of %s changed", count(len(changes), "resource"))
+		}
 		if final := finalSteps(changes); len(final) > 0 {
-			text += ", but for what is final, if it was done: " + listNames(final)
+			return text + ". " + notUndone("These", final)
 		}
 		return text + "."
 	case engine.HalfBack:
-		return "Not all could be taken back: the host is neither as it was before nor as it is wanted."
+		return "Some changes could not be rolled back: the host matches neither its earlier state nor the configuration."
 	case engine.UnknownLeft:
-		return "It is not known how the host was left. It takes back by itself what was not made final."
+		return "The state of this host is unknown. The host rolls back by itself what was not committed."
 	}
-	return of + "Nothing was done on this host."
+	return "Nothing was changed on this host."
 }
 
-// finalSteps are the steps of changes that cannot be taken back.
+// notUndone names the steps that a rollback leaves behind. Which of them ran is not known here.
+func notUndone(these string, final []string) string {
+	return these + " steps cannot be undone, if they ran: " + listNames(final) + "."
+}
+
+// finalSteps returns the steps of changes that cannot be undone.
 func finalSteps(changes []*engine.Change) []string {
 	var list []string
 	for _, c := range changes {
@@ -156,7 +161,7 @@ func (s *stream) paragraph(text string) string {
 	return "  " + strings.Join(wrap(escapeLines(text), limit), "\n  ") + "\n"
 }
 
-// nextStep says what to do about a failed host.
+// nextStep returns what to do about a failed host, with a command to copy.
 func nextStep(h *engine.HostResult, o engine.Outcome) string {
 	command := func(name string) string {
 		return fmt.Sprintf("mirrorform %s --limit %s", name, shellWord(h.Host))
@@ -164,20 +169,21 @@ func nextStep(h *engine.HostResult, o engine.Outcome) string {
 	var locked *engine.LockedError
 	switch {
 	case o == engine.Unreachable:
-		return "when the host answers again, run: " + command("apply")
+		return "when the host is reachable again, run: " + command("apply")
 	case errors.As(h.Err, &locked) && untouched(h):
-		return "when the other one is done, run: " + command("apply")
+		return "when the other run has ended, run: " + command("apply")
 	case errors.Is(h.Err, engine.ErrManifest) && untouched(h):
-		return "do what the error says, or make the manifest anew from the configuration with: mirrorform state rebuild " + shellWord(h.Host)
+		return "fix the error, or rebuild the manifest from the configuration with: mirrorform state rebuild " +
+			shellWord(h.Host)
 	case h.State == engine.HalfBack:
-		return "correct what is in the way on the host, then take back the rest and apply with: " + command("apply")
+		return "fix the error on the host, then roll back the rest and apply again with: " + command("apply")
 	case h.State == engine.UnknownLeft:
-		return "when the host answers again, see what became of it with: " + command("plan")
+		return "when the host is reachable again, check its state with: " + command("plan")
 	}
-	return "correct what the error says, then run: " + command("apply")
+	return "fix the error, then run: " + command("apply")
 }
 
-// shellWord quotes a word for a command line that a person may copy into a POSIX shell, escaped.
+// shellWord escapes a word and quotes it for a POSIX shell.
 func shellWord(s string) string {
 	bare := s != ""
 	for _, r := range s {
