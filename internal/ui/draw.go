@@ -10,44 +10,49 @@ import (
 	"github.com/mirrorform/mirrorform/engine"
 )
 
-// slowAfter is how long a host may take to be read before the live display has a line for it.
+// slowAfter is how long a host may take to connect and be read before the live display shows a line
+// for it.
 const slowAfter = 3 * time.Second
 
-// maxReading is how many of many hosts have a line while plans are made: most of them will be done in a moment.
+// maxReading is the largest number of host lines while many hosts are planned: most of them are
+// done in a moment.
 const maxReading = 12
 
-// spinner are the frames of the mark before the line that sums up, of one tenth of a second each.
+// spinner is the animation before the summary line, a tenth of a second for each frame.
 var spinner = []string{"⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"}
 
 // phase is what a host is doing, as the display counts it.
 type phase int
 
 const (
-	toCome phase = iota
+	pending phase = iota
 	connecting
 	waiting
 	observing
 	planned
 	running
-	takingBack
+	rollingBack
 	checking
 	held
 	ended
 	failing
-	phases // how many there are
+	phases // the number of phases
 )
 
 // phaseNames are the words of the line that counts hosts by phase.
-var phaseNames = [phases]string{"to come", "connecting", "waiting", "observing", "planned", "running", "taking back", "checking", "held", "done", "failed"}
+var phaseNames = [phases]string{
+	pending: "pending", connecting: "connecting", waiting: "waiting", observing: "reading", planned: "planned",
+	running: "running", rollingBack: "rolling back", checking: "checking", held: "held", ended: "done", failing: "failed",
+}
 
-// phase is what the host is doing now.
+// phase returns what the host is doing now.
 func (h *hostProgress) phase() phase {
 	if !h.waiting.IsZero() {
 		return waiting
 	}
 	switch h.stage {
 	case "":
-		return toCome
+		return pending
 	case engine.Connecting:
 		return connecting
 	case engine.Connected, engine.Begun, engine.Observing:
@@ -55,7 +60,7 @@ func (h *hostProgress) phase() phase {
 	case engine.Planned:
 		return planned
 	case engine.StepFailed, engine.StepUndone, engine.UndoneFailed:
-		return takingBack
+		return rollingBack
 	case engine.Confirming, engine.Committing:
 		return checking
 	case engine.Held:
@@ -74,16 +79,17 @@ func (p *Progress) tally() (n [phases]int) {
 		n[h.phase()]++
 	}
 	if !p.applying {
-		n[ended], n[planned] = n[planned], 0 // a plan is all that is wanted of it
+		n[ended], n[planned] = n[planned], 0 // a planned host is done
 	}
 	return n
 }
 
-// draw returns the lines of the live display. No line is wider than width, and there are at most height of them, but one at least.
+// draw returns the lines of the live display: at least one, at most height, none wider than width.
 //
-// Where there is room for all hosts, each that is being applied has a line, in the order given; where there is not, those that failed come first, then those
-// that have been at work for longest, and a line counts hosts by phase. While plans are made only hosts that are waited for, that take long or that failed have
-// lines. The last line sums up.
+// If there is room for all hosts, every host that is being applied has a line, in the order given.
+// Otherwise failed hosts come first, then the longest running, and a line counts hosts by phase.
+// While hosts are planned, only those that wait, are slow or failed have lines. The last line is
+// the summary.
 func (p *Progress) draw(width, height int) []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -111,10 +117,10 @@ func (p *Progress) draw(width, height int) []string {
 	return append(lines, st.cyan(mark)+" "+p.sum(n, now, max(width-2, 0)))
 }
 
-// hasRow tells whether the live display has a line for a host, if there is room.
+// hasRow reports whether the live display shows a line for a host, if there is room.
 func (p *Progress) hasRow(h *hostProgress, now time.Time) bool {
 	switch h.phase() {
-	case toCome:
+	case pending:
 		return false
 	case planned:
 		return p.applying && !h.start.IsZero()
@@ -126,8 +132,9 @@ func (p *Progress) hasRow(h *hostProgress, now time.Time) bool {
 	return !h.start.IsZero()
 }
 
-// foremost chooses the hosts that there is room for: up to a third of it for those that failed, the last ones first; then those at work, the longest first; then
-// those that are done, the last ones first.
+// foremost chooses the hosts to show where there is no room for all: first failed ones, the latest
+// first, in up to a third of the room; then running ones, the longest first; then finished ones,
+// the latest first.
 func foremost(hosts []*hostProgress, room int) []*hostProgress {
 	var failed, working, done []*hostProgress
 	for _, h := range hosts {
@@ -149,7 +156,7 @@ func foremost(hosts []*hostProgress, room int) []*hostProgress {
 	return list[:min(len(list), room)]
 }
 
-// since is when the host began with what the display times.
+// since returns the start of the time that the display shows for the host.
 func (h *hostProgress) since() time.Time {
 	switch {
 	case !h.start.IsZero():
@@ -160,7 +167,7 @@ func (h *hostProgress) since() time.Time {
 	return h.begun
 }
 
-// rows are the lines of hosts, with names and counters in columns.
+// rows returns the lines of hosts, with names and counters in columns.
 func (p *Progress) rows(hosts []*hostProgress, now time.Time, width int) []string {
 	name, counter := 0, 0
 	for _, h := range hosts {
@@ -175,7 +182,7 @@ func (p *Progress) rows(hosts []*hostProgress, now time.Time, width int) []strin
 	return lines
 }
 
-// counter is how many steps are done, of how many; "" before there are any.
+// counter returns the finished and all steps as "3/12"; "" before the first step.
 func (h *hostProgress) counter() string {
 	if h.start.IsZero() {
 		return ""
@@ -183,7 +190,8 @@ func (h *hostProgress) counter() string {
 	return fmt.Sprintf("%d/%d", h.done, h.total)
 }
 
-// row is one host's line: name and counter in columns of the given widths, the step under way, time taken.
+// row returns one host's line: name and counter in columns of the given widths, the current step,
+// the elapsed time.
 func (h *hostProgress) row(st style, now time.Time, name, counter, width int) string {
 	end, what, paint := now, h.step, fmt.Sprint
 	switch h.phase() {
@@ -194,15 +202,15 @@ func (h *hostProgress) row(st style, now time.Time, name, counter, width int) st
 		if h.step != "" {
 			what += ": " + h.step
 		}
-	case takingBack:
-		what = "taken back: " + h.step
+	case rollingBack:
+		what = "rolled back: " + h.step
 		if h.stage != engine.StepUndone {
 			what, paint = "failed: "+h.step, st.red
 		}
 	case checking:
-		what = "checking that everything is as wanted"
+		what = "checking the result"
 	case held:
-		what = "done; waiting for the rest of the wave"
+		what = "done, waiting for the rest of the wave"
 	case connecting, observing:
 		what = cmp.Or(what, phaseNames[h.phase()])
 	}
@@ -218,11 +226,13 @@ func (h *hostProgress) row(st style, now time.Time, name, counter, width int) st
 	return left + paint(pad(truncate(what, room), room)) + st.dim(right)
 }
 
-// byPhase counts hosts by what they are doing.
+// byPhase counts hosts by phase: "2 failed, 4 running, 1 done".
 func (p *Progress) byPhase(n [phases]int, width int) string {
 	st := p.ui.err.style
 	text, used := "", 0
-	for _, ph := range []phase{failing, takingBack, running, checking, held, waiting, connecting, observing, planned, ended, toCome} {
+	for _, ph := range []phase{
+		failing, rollingBack, running, checking, held, waiting, connecting, observing, planned, ended, pending,
+	} {
 		if n[ph] == 0 {
 			continue
 		}
@@ -236,7 +246,7 @@ func (p *Progress) byPhase(n [phases]int, width int) string {
 		switch ph {
 		case failing:
 			part = st.red(part)
-		case ended, toCome, planned:
+		case ended, pending, planned:
 			part = st.dim(part)
 		}
 		text += part
@@ -244,7 +254,7 @@ func (p *Progress) byPhase(n [phases]int, width int) string {
 	return text
 }
 
-// sum is the line that sums up, with a bar where there is room for one.
+// sum returns the summary line, with a bar if there is room for one.
 func (p *Progress) sum(n [phases]int, now time.Time, width int) string {
 	st := p.ui.err.style
 	head, tail := p.sumText(n, now)
@@ -256,7 +266,8 @@ func (p *Progress) sum(n [phases]int, now time.Time, width int) string {
 	return head + " " + st.green(strings.Repeat("█", full)) + st.dim(strings.Repeat("░", bar-full)) + " " + tail
 }
 
-// sumText says what is being done, and for how many hosts it is.
+// sumText returns the two parts of the summary line, between which the bar stands: the activity,
+// and how many hosts are done.
 func (p *Progress) sumText(n [phases]int, now time.Time) (head, tail string) {
 	head = "Reading"
 	if p.applying {
@@ -271,7 +282,7 @@ func (p *Progress) sumText(n [phases]int, now time.Time) (head, tail string) {
 	return head, tail + ", " + clock(now.Sub(p.start))
 }
 
-// clock writes a duration as people read it: "7s", "2m05s".
+// clock formats a duration: "7s", "2m05s".
 func clock(d time.Duration) string {
 	s := int(d / time.Second)
 	if s < 60 {

@@ -56,7 +56,7 @@ func TestHCLHidden(t *testing.T) {
 	})
 	text := HCL(v)
 	checkSafe(t, text)
-	if strings.Contains(text, "hunter2") || !strings.Contains(text, "  unknown = (known after a host was reached)\n") ||
+	if strings.Contains(text, "hunter2") || !strings.Contains(text, "  unknown = (known after the host is reached)\n") ||
 		!strings.Contains(text, "  list = tolist([\n    (sensitive value),\n    \"shown\",\n  ])\n") {
 		t.Errorf("got\n%s", text)
 	}

@@ -9,8 +9,9 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 )
 
-// liveDisplay draws a Progress at the bottom of the terminal, ten times a second. What is written to it appears above.
-// It is one bar of mpb: the bar's own line is the sum, and what extends it upwards are the hosts.
+// liveDisplay draws a Progress at the bottom of the terminal, ten times a second. Text written to
+// it appears above. It is one bar of mpb: the bar's own line is the summary, its upward extension
+// are the hosts.
 type liveDisplay struct {
 	container *mpb.Progress
 	bar       *mpb.Bar
@@ -22,8 +23,8 @@ func newLiveDisplay(p *Progress) *liveDisplay {
 		mpb.WithOutput(terminal.file),
 		mpb.WithRefreshRate(100*time.Millisecond),
 	)}
-	// The extender is called after the bar's own line, in the same frame: each draws, and takes its part. The last column stays
-	// free, since some terminals wrap a line that fills it.
+	// mpb calls the filler and then the extender in each frame; both draw everything and take their
+	// part. The last column stays free, since some terminals wrap a line that fills it.
 	frame := func(s decor.Statistics) []string {
 		return p.draw(s.AvailableWidth-1, terminal.height()-1)
 	}
@@ -35,7 +36,7 @@ func newLiveDisplay(p *Progress) *liveDisplay {
 	hosts := mpb.BarFillerFunc(func(w io.Writer, s decor.Statistics) error {
 		lines := frame(s)
 		lines = lines[:len(lines)-1]
-		slices.Reverse(lines) // mpb puts the first one next to the bar
+		slices.Reverse(lines) // mpb puts the first line next to the bar
 		_, err := io.WriteString(w, joinRows(lines))
 		return err
 	})
@@ -46,7 +47,7 @@ func newLiveDisplay(p *Progress) *liveDisplay {
 // Write prints whole lines above the display.
 func (d *liveDisplay) Write(b []byte) (int, error) { return d.container.Write(b) }
 
-// stop takes the display away.
+// stop removes the display.
 func (d *liveDisplay) stop() {
 	d.bar.Abort(true)
 	d.container.Wait()

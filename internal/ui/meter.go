@@ -9,24 +9,26 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 )
 
-// Meter shows how far countable work on several things is, a line for each, on the second stream where that is a terminal. Its methods may be
-// called from several goroutines at once.
+// Meter shows the progress of countable work, one bar for each item, on the second stream if that
+// is a terminal. It is safe for concurrent use.
 type Meter struct {
 	mu        sync.Mutex
-	container *mpb.Progress // nil: nothing is shown
+	container *mpb.Progress // nil: shows nothing
 	bars      map[string]*mpb.Bar
 }
 
-// NewMeter begins to show progress. Close must be called before anything else is printed.
+// NewMeter returns a Meter that shows progress until Close, which must come before any other
+// output.
 func NewMeter(u *UI) *Meter {
 	m := &Meter{bars: map[string]*mpb.Bar{}}
 	if u.err.animated && !u.quiet {
-		m.container = mpb.New(mpb.WithOutput(u.err.file), mpb.WithWidth(u.err.width()-1), mpb.WithRefreshRate(100*time.Millisecond))
+		m.container = mpb.New(mpb.WithOutput(u.err.file), mpb.WithWidth(u.err.width()-1),
+			mpb.WithRefreshRate(100*time.Millisecond))
 	}
 	return m
 }
 
-// Set says how much of the work on a thing is done. The total may grow.
+// Set records how much work of an item is done. The total may grow.
 func (m *Meter) Set(name string, done, total int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -35,7 +37,7 @@ func (m *Meter) Set(name string, done, total int64) {
 	}
 	bar := m.bars[name]
 	if bar == nil {
-		// A bar that begins with a total of 0 does not end by itself.
+		// mpb completes a bar by itself at its total, unless that starts at 0.
 		bar = m.container.New(0, mpb.BarStyle(),
 			mpb.PrependDecorators(decor.Name(truncate(plain.Escape(name), 40), decor.WCSyncSpaceR)),
 			mpb.AppendDecorators(decor.CountersNoUnit("%d of %d", decor.WCSyncSpace)))
@@ -45,7 +47,7 @@ func (m *Meter) Set(name string, done, total int64) {
 	bar.SetCurrent(done)
 }
 
-// Close takes the lines away. What is set later is ignored.
+// Close removes the bars. Later calls of Set are ignored.
 func (m *Meter) Close() {
 	m.mu.Lock()
 	container := m.container

@@ -12,56 +12,65 @@ import (
 	"github.com/mirrorform/mirrorform/internal/plain"
 )
 
-// planDelay is how long a plan may take before it is said that something is under way.
+// planDelay is how long planning may take before the live display appears.
 const planDelay = 500 * time.Millisecond
 
-// manyHosts is how many hosts have a line for each step where there is no live display. Where there are more, a line for each host that is done says enough.
+// manyHosts is the largest number of hosts for which every step is printed as a line. With more
+// hosts, and without Options.Verbose, only finished hosts are printed.
 const manyHosts = 20
 
-// heartbeat is how often it is said how far everything is, where there is no live display.
+// heartbeat is the interval of the overall progress line, without a live display.
 const heartbeat = 30 * time.Second
 
-// Progress shows what happens on hosts. On a terminal it is live: lines for hosts that are being applied, and a line that sums up. While
-// plans are made there is mostly the latter, after half a second, and at once a line for each host whose lock is waited for. Otherwise each finished
-// step is a line of its own on the first stream, or with many hosts each finished host, unless it is verbose; and now and then a line on the second one says how
-// far everything is. What happens that nobody planned is a line of its own in any case: on the second stream while plans
-// are made, since the first is the plan's. Failures of steps are always printed in full, also when quiet. Its methods may be called from several
-// goroutines at once.
+// Progress shows what happens on hosts.
+//
+// On a terminal the display is live: a line for each host that is being applied, and a summary
+// line. While hosts are planned it mostly shows the summary line, after planDelay; a host that
+// waits for a lock gets a line at once.
+//
+// Without a terminal every finished step is printed as a line on the first stream (with many hosts:
+// every finished host), and the overall progress every 30 seconds on the second.
+//
+// Unplanned events are printed as lines in either case: while hosts are planned on the second
+// stream, since the first belongs to the plan. Failed steps are printed in full, also when quiet.
+//
+// Progress is safe for concurrent use.
 type Progress struct {
 	ui    *UI
 	now   func() time.Time
 	start time.Time
-	// plain says that finished steps are printed as lines. With one stream elsewhere that is so on a terminal too: what goes there
-	// may well end up on the same terminal, by tee for instance.
+	// plain means that finished steps are printed as lines. It is set on a terminal too if only one
+	// of the streams is redirected, since the other may end up on the same terminal, by tee for
+	// example.
 	plain bool
 
-	display  sync.Mutex // held while the live display comes or goes; taken before ui.mu, which is taken before mu
+	display  sync.Mutex // held while the live display starts or stops; lock order: display, ui.mu, mu
 	mu       sync.Mutex
-	hosts    []*hostProgress // in the order given, then as they appear
+	hosts    []*hostProgress // in the order given, then in order of appearance
 	byName   map[string]*hostProgress
 	applying bool
 	closed   bool
-	ended    int // hosts that were applied, or not
+	ended    int // hosts whose apply has ended, successfully or not
 	live     *liveDisplay
 	delay    *time.Timer
 	beat     *time.Timer
 }
 
-// hostProgress is how far a host is.
+// hostProgress is the progress of one host.
 type hostProgress struct {
 	name        string // escaped
 	stage       engine.Stage
-	step        string // escaped summary of the step under way, or why it failed
-	broken      string // escaped summary of the step that failed
+	step        string // escaped summary of the current step, or why it failed
+	broken      string // escaped summary of the failed step
 	done, total int
-	begun       time.Time // when anything was heard of it first
-	start, end  time.Time // when its first step began, and when it was done
-	waiting     time.Time // since when its lock is waited for; zero when it is not
+	begun       time.Time // time of the first event
+	start, end  time.Time // start of the first step, and end of the host's work
+	waiting     time.Time // start of waiting for the host's lock; zero when not waiting
 	failed      bool      // a failure was printed
 }
 
-// Progress begins to show what happens on hosts. Its Report is what engine.Fleet reports to. Close must be called before anything else that is
-// to stay in place is printed, a plan or a question above all.
+// Progress starts to show what happens on hosts. Pass its Report method to engine.Fleet. Call Close
+// before printing anything that must stay in place, a plan or a prompt above all.
 func (u *UI) Progress(hosts []string) *Progress {
 	p := newProgress(u, hosts, time.Now)
 	switch {
@@ -70,21 +79,25 @@ func (u *UI) Progress(hosts []string) *Progress {
 		p.delay = time.AfterFunc(planDelay, p.show)
 	default:
 		p.mu.Lock()
-		p.beat = time.AfterFunc(heartbeat, p.tellOfTime)
+		p.beat = time.AfterFunc(heartbeat, p.printElapsed)
 		p.mu.Unlock()
 	}
 	return p
 }
 
 func newProgress(u *UI, hosts []string, now func() time.Time) *Progress {
-	p := &Progress{ui: u, now: now, start: now(), byName: map[string]*hostProgress{}, plain: !u.err.animated || u.out.file == nil}
+	p := &Progress{
+		ui: u, now: now, start: now(), byName: map[string]*hostProgress{},
+		plain: !u.err.animated || u.out.file == nil,
+	}
 	for _, h := range hosts {
 		p.host(h)
 	}
 	return p
 }
 
-// host finds a host's progress; p.mu is held, or p not shared yet.
+// host returns the progress of a host, and adds the host if it is new. The caller holds p.mu,
+// unless p is not shared yet.
 func (p *Progress) host(name string) *hostProgress {
 	h := p.byName[name]
 	if h == nil {
@@ -95,8 +108,8 @@ func (p *Progress) host(name string) *hostProgress {
 	return h
 }
 
-// tellOfTime says how far everything is, and on which host most time has gone by; then again after a while.
-func (p *Progress) tellOfTime() {
+// printElapsed prints the overall progress and the slowest host, and schedules itself again.
+func (p *Progress) printElapsed() {
 	p.mu.Lock()
 	text := p.sofar()
 	if p.closed {
@@ -108,27 +121,27 @@ func (p *Progress) tellOfTime() {
 	p.ui.Note(text)
 }
 
-// sofar is how far everything is.
+// sofar describes the overall progress. The caller holds p.mu.
 func (p *Progress) sofar() string {
 	now := p.now()
 	head, tail := p.sumText(p.tally(), now)
 	text := head + " " + tail
-	var longest *hostProgress
+	var slowest *hostProgress
 	for _, h := range p.hosts {
 		switch h.phase() {
-		case toCome, planned, ended, failing:
+		case pending, planned, ended, failing:
 			continue
 		}
-		if longest == nil || h.since().Before(longest.since()) {
-			longest = h
+		if slowest == nil || h.since().Before(slowest.since()) {
+			slowest = h
 		}
 	}
-	if longest == nil {
+	if slowest == nil {
 		return text
 	}
-	text += "; longest: " + longest.name + ", " + clock(now.Sub(longest.since()))
-	if longest.step != "" {
-		text += ", " + longest.step
+	text += "; slowest: " + slowest.name + ", " + clock(now.Sub(slowest.since()))
+	if slowest.step != "" {
+		text += ", " + slowest.step
 	}
 	return text
 }
@@ -149,7 +162,8 @@ func (p *Progress) show() {
 	p.mu.Unlock()
 }
 
-// Close takes the live display away and leaves the cursor where it began. Reports that come later are ignored.
+// Close removes the live display and leaves the cursor where the display began. Later reports are
+// ignored.
 func (p *Progress) Close() {
 	p.mu.Lock()
 	if p.closed {
@@ -166,7 +180,7 @@ func (p *Progress) Close() {
 	p.hide()
 }
 
-// hide ends the live display.
+// hide removes the live display.
 func (p *Progress) hide() {
 	p.display.Lock()
 	defer p.display.Unlock()
@@ -179,7 +193,7 @@ func (p *Progress) hide() {
 	}
 }
 
-// Report takes in one event.
+// Report shows one event.
 func (p *Progress) Report(e engine.Progress) {
 	p.mu.Lock()
 	if p.closed {
@@ -203,7 +217,7 @@ func (p *Progress) Report(e engine.Progress) {
 	p.ui.write(to, line)
 }
 
-// destination says where the line of an event goes, if anywhere.
+// destination returns the stream for the line of an event, and whether to print one.
 func (p *Progress) destination(stage engine.Stage) (to *stream, wanted bool) {
 	to = p.ui.out
 	if !p.applying {
@@ -215,7 +229,7 @@ func (p *Progress) destination(stage engine.Stage) (to *stream, wanted bool) {
 	case engine.Noted:
 		return to, !p.ui.quiet
 	case engine.Waiting:
-		live := p.ui.err.animated && (!p.applying || !p.plain) // its host has a row there
+		live := p.ui.err.animated && (!p.applying || !p.plain) // the live display has a row for the host
 		return to, !p.ui.quiet && !live
 	case engine.StepDone, engine.StepUndone:
 		return p.ui.out, p.plain && !p.ui.quiet && (p.ui.verbose || len(p.hosts) <= manyHosts)
@@ -223,7 +237,7 @@ func (p *Progress) destination(stage engine.Stage) (to *stream, wanted bool) {
 	return p.ui.out, p.plain && !p.ui.quiet
 }
 
-// update notes an event. It tells whether this was the first one of applying.
+// update records an event. It reports whether this is the first event of the apply.
 func (p *Progress) update(e engine.Progress) (begun bool) {
 	h := p.host(e.Host)
 	now := p.now()
@@ -235,7 +249,7 @@ func (p *Progress) update(e engine.Progress) (begun bool) {
 			first, _, _ := strings.Cut(e.Summary, "\n")
 			h.stage, h.step, h.waiting = e.Stage, plain.Escape(first), time.Time{}
 		}
-		return false // otherwise the host is where it was
+		return false // a note does not change the stage of a host that is not being applied
 	}
 	h.stage = e.Stage
 	if e.Stage != engine.Waiting {
@@ -274,7 +288,7 @@ func (p *Progress) update(e engine.Progress) (begun bool) {
 	return begun
 }
 
-// line is what an event is without a terminal: whole lines that begin with the host's name; "" where it needs none.
+// line returns an event as whole lines, each after the host's name; "" for events that need none.
 func (p *Progress) line(e engine.Progress, st style) string {
 	h := p.byName[e.Host]
 	counter := st.dim(fmt.Sprintf("[%d/%d]", e.Done, e.Total))
@@ -286,7 +300,7 @@ func (p *Progress) line(e engine.Progress, st style) string {
 		h.failed = true
 		return h.lines(counter+" "+st.fail("failed:")+" "+summary, errorLines(e.Err)...)
 	case engine.StepUndone:
-		return h.lines(st.yellow("taken back:") + " " + summary)
+		return h.lines(st.yellow("rolled back:") + " " + summary)
 	case engine.Waiting:
 		return h.lines(summary)
 	case engine.Noted:
@@ -294,7 +308,7 @@ func (p *Progress) line(e engine.Progress, st style) string {
 		return h.lines(st.yellow(noted[0]), noted[1:]...)
 	case engine.UndoneFailed:
 		h.failed = true
-		return h.lines(st.fail("could not be taken back:")+" "+summary, errorLines(e.Err)...)
+		return h.lines(st.fail("could not be rolled back:")+" "+summary, errorLines(e.Err)...)
 	case engine.Applied:
 		return h.lines(st.green("done") + " " + st.dim("("+count(h.total, "step")+")") + p.of(st))
 	case engine.NotApplied:
@@ -309,7 +323,7 @@ func (p *Progress) line(e engine.Progress, st style) string {
 	return ""
 }
 
-// of says how many hosts have ended, where there are many and nothing else shows it.
+// of returns how many hosts have ended, " [5/50]", where no live display shows it.
 func (p *Progress) of(st style) string {
 	if !p.plain || len(p.hosts) <= manyHosts {
 		return ""
@@ -317,7 +331,7 @@ func (p *Progress) of(st style) string {
 	return st.dim(fmt.Sprintf(" [%d/%d]", p.ended, len(p.hosts)))
 }
 
-// lines puts the host's name before each line.
+// lines puts the host's name before each line, and indents the lines after the first.
 func (h *hostProgress) lines(first string, more ...string) string {
 	text := h.name + ": " + first + "\n"
 	for _, l := range more {
@@ -333,7 +347,7 @@ func errorLines(err error) []string {
 	return escapeLines(err.Error())
 }
 
-// finished tells whether no more events are to come.
+// finished reports whether no more events of the host are expected.
 func (h *hostProgress) finished(applying bool) bool {
 	switch h.stage {
 	case engine.Applied, engine.NotApplied:
@@ -344,7 +358,7 @@ func (h *hostProgress) finished(applying bool) bool {
 	return false
 }
 
-// startLive starts a live display. Text for the terminal goes above it from now on.
+// startLive starts a live display. From then on, text for the terminal appears above it.
 func (u *UI) startLive(p *Progress) *liveDisplay {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -353,7 +367,7 @@ func (u *UI) startLive(p *Progress) *liveDisplay {
 	return d
 }
 
-// endLive takes a live display away. What is written meanwhile waits.
+// endLive removes a live display. Writes wait until it is gone.
 func (u *UI) endLive(d *liveDisplay) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -363,7 +377,7 @@ func (u *UI) endLive(d *liveDisplay) {
 	}
 }
 
-// joinRows ends each line.
+// joinRows joins lines and ends each with a newline.
 func joinRows(lines []string) string {
 	if len(lines) == 0 {
 		return ""

@@ -126,13 +126,13 @@ func TestProgressSofar(t *testing.T) {
 	p.Report(engine.Progress{Host: "b", Stage: engine.Connecting})
 	p.Report(engine.Progress{Host: "b", Stage: engine.Unplanned, Err: errors.New("why")})
 	at = at.Add(20 * time.Second)
-	p.tellOfTime()
+	p.printElapsed()
 	p.Report(engine.Progress{Host: "a", Stage: engine.StepStarted, Summary: "install " + hostile, Total: 2})
 	at = at.Add(70 * time.Second)
-	p.tellOfTime()
+	p.printElapsed()
 	p.Close()
-	p.tellOfTime()
-	want := "Reading 1 of 3 hosts, 1 failed, 30s; longest: a, 30s\nApplying 1 of 3 hosts, 1 failed, 1m40s; longest: a, 1m10s, install " + plain.Escape(hostile) + "\n"
+	p.printElapsed()
+	want := "Reading 1 of 3 hosts, 1 failed, 30s; slowest: a, 30s\nApplying 1 of 3 hosts, 1 failed, 1m40s; slowest: a, 1m10s, install " + plain.Escape(hostile) + "\n"
 	if stderr.String() != want || out.Len() > 0 {
 		t.Errorf("got\n%swant\n%s", stderr, want)
 	}

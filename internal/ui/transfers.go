@@ -12,7 +12,7 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 )
 
-// TransferText is a transfer in a few words.
+// TransferText describes a transfer: "files 43% of 1.2 TiB, 80 MiB/s, 2h05m left".
 func TransferText(t syncs.Transfer) string {
 	text := t.Phase
 	switch {
@@ -30,10 +30,11 @@ func TransferText(t syncs.Transfer) string {
 	return text
 }
 
-// size is a number of bytes as people read it.
+// size formats a number of bytes: "1.5 GiB".
 func size(n int64) string { return humanize.IBytes(uint64(max(n, 0))) }
 
-// Span is a number of seconds in its largest whole unit: "40 s", "3 min", "47 h", "2 d". An age below 0, as clocks that differ give it, is "in the future".
+// Span formats a number of seconds in its largest whole unit: "40 s", "3 min", "47 h", "2 d". A
+// negative age, which clocks that differ cause, is "in the future".
 func Span(seconds int64) string {
 	switch {
 	case seconds < 0:
@@ -48,7 +49,7 @@ func Span(seconds int64) string {
 	return fmt.Sprintf("%d d", seconds/86400)
 }
 
-// remaining is a number of seconds to its two largest units: "40s", "3m20s", "7h05m", "2d03h".
+// remaining formats a number of seconds in its two largest units: "40s", "3m20s", "7h05m", "2d03h".
 func remaining(seconds int64) string {
 	const hour, day = 60 * 60, 24 * 60 * 60
 	switch {
@@ -62,21 +63,21 @@ func remaining(seconds int64) string {
 	return fmt.Sprintf("%dd%02dh", seconds/day, seconds%day/hour)
 }
 
-// Transfers shows how far several transfers are: on a terminal a bar for each, and elsewhere a line for each tenth, both on the second stream. Its methods
-// may be called from several goroutines at once.
+// Transfers shows the progress of transfers on the second stream: a bar for each on a terminal,
+// otherwise a line for every 10%. It is safe for concurrent use.
 type Transfers struct {
 	ui        *UI
 	mu        sync.Mutex
 	closed    bool
-	container *mpb.Progress // nil: lines
+	container *mpb.Progress // nil: prints lines
 	bars      map[string]*transferBar
 }
 
 type transferBar struct {
-	bar  *mpb.Bar
-	mu   sync.Mutex
-	last syncs.Transfer
-	told bool
+	bar     *mpb.Bar
+	mu      sync.Mutex
+	last    syncs.Transfer
+	printed bool
 }
 
 func (b *transferBar) text(decor.Statistics) string {
@@ -85,16 +86,18 @@ func (b *transferBar) text(decor.Statistics) string {
 	return truncate(plain.Escape(TransferText(b.last)), 52)
 }
 
-// NewTransfers begins to show transfers. Close must be called before anything else is printed.
+// NewTransfers returns a Transfers that shows progress until Close, which must come before any
+// other output.
 func NewTransfers(u *UI) *Transfers {
 	t := &Transfers{ui: u, bars: map[string]*transferBar{}}
 	if u.err.animated && !u.quiet {
-		t.container = mpb.New(mpb.WithOutput(u.err.file), mpb.WithWidth(u.err.width()-1), mpb.WithRefreshRate(100*time.Millisecond))
+		t.container = mpb.New(mpb.WithOutput(u.err.file), mpb.WithWidth(u.err.width()-1),
+			mpb.WithRefreshRate(100*time.Millisecond))
 	}
 	return t
 }
 
-// Set says how far a transfer is.
+// Set records the progress of a transfer.
 func (t *Transfers) Set(name string, now syncs.Transfer) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -117,16 +120,16 @@ func (t *Transfers) Set(name string, now syncs.Transfer) {
 	b.last = now
 	b.mu.Unlock()
 	if b.bar != nil {
-		b.bar.SetCurrent(int64(min(now.Percent(), 99))) // a bar that is full ends
+		b.bar.SetCurrent(int64(min(now.Percent(), 99))) // mpb ends a full bar
 		return
 	}
-	if !b.told || before.Phase != now.Phase || before.Percent()/10 < now.Percent()/10 {
-		b.told = true
+	if !b.printed || before.Phase != now.Phase || before.Percent()/10 < now.Percent()/10 {
+		b.printed = true
 		t.ui.Note(name + ": " + TransferText(now))
 	}
 }
 
-// Close takes the bars away. What is set later is ignored.
+// Close removes the bars. Later calls of Set are ignored.
 func (t *Transfers) Close() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
