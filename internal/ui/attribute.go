@@ -11,16 +11,17 @@ import (
 	"github.com/mirrorform/mirrorform/internal/plain"
 )
 
-// SensitiveValue stands for every value that is secret, in text and in JSON.
+// SensitiveValue replaces every sensitive value, in text and in JSON.
 const SensitiveValue = engine.SensitiveValue
 
-// maxInline is how many columns a value may take on the line of its attribute; lists and maps that are longer go one element a line.
+// maxInline is the largest width, in columns, of a list or map on the line of its attribute. Longer
+// ones are shown with one element per line.
 const maxInline = 60
 
-// plainValue turns a value of engine.Attribute into bool, numbers, string, []any and map[string]any.
+// plainValue converts a value of engine.Attribute to bool, number, string, []any or map[string]any.
 func plainValue(v any) any { return engine.Plain(v) }
 
-// inline writes a plain value on one line, escaped.
+// inline returns a plain value on one line, escaped.
 func inline(v any) string {
 	switch v := v.(type) {
 	case nil:
@@ -49,7 +50,8 @@ func inline(v any) string {
 	return plain.Escape(fmt.Sprint(v))
 }
 
-// text is a plain value as text of several lines, to be compared line by line, not yet escaped.
+// text returns a plain value as lines of text, for comparison line by line. A string is not
+// escaped.
 func text(v any) string {
 	switch v := v.(type) {
 	case nil:
@@ -72,7 +74,7 @@ func text(v any) string {
 	return inline(v)
 }
 
-// multiline tells whether a plain value is better shown line by line.
+// multiline reports whether a plain value is shown line by line.
 func multiline(v any) bool {
 	switch v := v.(type) {
 	case string:
@@ -110,7 +112,7 @@ func mapKey(k string) string {
 	return plain.Escape(k)
 }
 
-// attributeChange is one attribute on both sides; a nil side is not set.
+// attributeChange is one attribute before and after a change; nil means not set.
 type attributeChange struct {
 	name          string
 	before, after *engine.Attribute
@@ -120,7 +122,8 @@ func (c attributeChange) sensitive() bool {
 	return c.before != nil && c.before.Sensitive || c.after != nil && c.after.Sensitive
 }
 
-// attributeChanges pairs the attributes of a change: those that differ, in the order of After, then what only Before has.
+// attributeChanges returns the attributes that differ, in the order of After, then those that only
+// Before has.
 func attributeChanges(c *engine.Change) []attributeChange {
 	var list []attributeChange
 	seen := map[string]bool{}

@@ -7,9 +7,11 @@ import (
 	"github.com/mirrorform/mirrorform/internal/plain"
 )
 
-// ChangeDiff is what a change does to attributes as text that a viewer of unified diffs colours: an attribute that fits on a line is "-name = old"
-// and "+name = new", a longer one a unified diff with its name as the file's. It is escaped, whole however long, without a final newline, and
-// has no value that is sensitive. What is deleted is not shown.
+// ChangeDiff returns what a change does to attributes as text that diff viewers can colour. An
+// attribute that fits on a line is shown as "-name = old" and "+name = new", a longer one as a
+// unified diff with the attribute's name as file name. The text is escaped, never shortened, and
+// has no final newline. Sensitive values are redacted. The attributes of a deleted resource are not
+// shown.
 func ChangeDiff(c *engine.Change) string {
 	if c.Action == engine.Delete {
 		return ""

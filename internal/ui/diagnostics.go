@@ -11,14 +11,16 @@ import (
 	"github.com/mirrorform/mirrorform/internal/plain"
 )
 
-// Suggester may be implemented by the Extra value of a diagnostic: its text is printed on a line of its own, below the detail.
+// Suggester may be implemented by the Extra value of a diagnostic. Its text is printed on its own
+// line below the detail.
 type Suggester interface {
 	Suggestion() string // one line: "Did you mean \"content\"?"
 }
 
-// Diagnostics prints diagnostics to the second stream: sorted by file and position, those without a place last, those that would look
-// the same once, and how many there are. files holds the sources by name, as hclparse does; a file that is missing costs the snippet only.
-// No diagnostics print nothing.
+// Diagnostics prints diagnostics to the second stream, sorted by file and position, and then their
+// number. Those without a position come last; those that print the same text are printed once.
+// files maps names to sources, as hclparse does; without its source a diagnostic has no snippet.
+// Without diagnostics nothing is printed.
 func (u *UI) Diagnostics(diags hcl.Diagnostics, files map[string]*hcl.File) {
 	u.write(u.err, u.err.diagnostics(diags, files))
 }
@@ -66,7 +68,7 @@ func compareDiagnostics(a, b *hcl.Diagnostic) int {
 	)
 }
 
-// totals is the closing line: "3 errors, 1 warning".
+// totals returns the closing line: "3 errors, 1 warning".
 func (s *stream) totals(errors, warnings int) string {
 	var parts []string
 	if errors > 0 {
@@ -101,7 +103,7 @@ func (s *stream) diagnostic(d *hcl.Diagnostic, files map[string]*hcl.File) strin
 	return strings.Join(paragraphs, "\n\n") + "\n"
 }
 
-// place says where a diagnostic is, and shows the source.
+// place returns the position of a diagnostic and its source.
 func (s *stream) place(d *hcl.Diagnostic, file *hcl.File) string {
 	at := fmt.Sprintf("  on %s line %d", plain.Escape(d.Subject.Filename), d.Subject.Start.Line)
 	if file == nil || file.Bytes == nil {
@@ -115,7 +117,7 @@ func (s *stream) place(d *hcl.Diagnostic, file *hcl.File) string {
 	return at + ":\n" + strings.TrimSuffix(s.snippet(file.Bytes, *d.Subject, d.Severity), "\n")
 }
 
-// didYouMean finds the suggestion at the end of a detail text, where hcl itself puts it.
+// didYouMean matches the suggestion at the end of a detail, where package hcl puts its own.
 var didYouMean = regexp.MustCompile(`(?:^|\s)(Did you mean [^\n]*\?)\s*$`)
 
 func splitSuggestions(d *hcl.Diagnostic) (detail string, suggestions []string) {
@@ -132,7 +134,8 @@ func splitSuggestions(d *hcl.Diagnostic) (detail string, suggestions []string) {
 	return detail, suggestions
 }
 
-// Report is Diagnostics on the first stream, for commands whose result the diagnostics are.
+// Report prints diagnostics like Diagnostics, but on the first stream: for commands whose result
+// they are.
 func (u *UI) Report(diags hcl.Diagnostics, files map[string]*hcl.File) {
 	u.write(u.out, u.out.diagnostics(diags, files))
 }

@@ -10,22 +10,24 @@ import (
 )
 
 const (
-	maxDiffLines = 60  // lines shown of one attribute's text, unless the plan is printed in full
-	maxDiffWidth = 300 // columns shown of one line of it
+	maxDiffLines = 60  // lines shown of one attribute, unless the plan is printed in full
+	maxDiffWidth = 300 // columns shown of one of these lines
 	diffContext  = udiff.DefaultContextLines
 )
 
-// diffLine is one line of a diff: sign is '+', '-', ' ', '@' for the head of a hunk, and '\\' for the note of a missing newline.
+// diffLine is one line of a diff. sign is '+', '-', ' ', '@' for the header of a hunk, or '\\' for
+// the remark about a missing newline.
 type diffLine struct {
 	sign byte
 	text string // not escaped
 }
 
-// diff compares two texts line by line. Texts that end without a newline say so, as in diff -u.
+// diff compares two texts line by line. A missing newline at the end is shown as diff -u shows it.
 func diff(before, after string) []diffLine {
 	u, err := udiff.ToUnifiedDiff("", "", before, udiff.Lines(before, after), diffContext)
 	if err != nil {
-		// The edits do not fit the text: a bug there. All old, then all new is still true.
+		// The edits do not fit the text, a bug in udiff. Show all of the old text, then all of the
+		// new.
 		return append(side('-', before), side('+', after)...)
 	}
 	var lines []diffLine
@@ -61,7 +63,7 @@ func hunkHead(h *udiff.Hunk) string {
 	return fmt.Sprintf("@@ -%s +%s @@", hunkRange(h.FromLine, from), hunkRange(h.ToLine, to))
 }
 
-// hunkRange follows diff -u: a count of one is left out, and an empty side names the line before it.
+// hunkRange follows diff -u: a count of 1 is omitted, and an empty range names the line before it.
 func hunkRange(line, n int) string {
 	switch n {
 	case 0:
@@ -72,7 +74,7 @@ func hunkRange(line, n int) string {
 	return fmt.Sprintf("%d,%d", line, n)
 }
 
-// side is a whole text with one sign.
+// side returns all lines of a text with one sign.
 func side(sign byte, s string) []diffLine {
 	if s == "" {
 		return nil
@@ -88,7 +90,7 @@ func side(sign byte, s string) []diffLine {
 	return lines
 }
 
-// diffText renders lines, each after indent; at most limit of them, 0 for all.
+// diffText renders at most limit lines, 0 for all, each after indent.
 func (s style) diffText(lines []diffLine, indent string, limit int) string {
 	left := 0
 	if limit > 0 && len(lines) > limit+1 {
@@ -130,7 +132,8 @@ func (s style) diffText(lines []diffLine, indent string, limit int) string {
 	return b.String()
 }
 
-// focus cuts what two long strings have in common off their starts, where they would look the same once cut at maxDiffWidth.
+// focus removes the common start of two long strings that would look the same when truncated to
+// maxDiffWidth.
 func focus(a, b string) (string, string) {
 	const lead = 20 // bytes kept before the difference
 	same := 0
@@ -147,11 +150,11 @@ func focus(a, b string) (string, string) {
 	return "…" + a[from:], "…" + b[from:]
 }
 
-// cutLine escapes a line, and cuts it where it is very long.
+// cutLine escapes a line and truncates it to maxDiffWidth.
 func cutLine(line string) string {
 	rest := 0
 	if len(line) > 4*maxDiffWidth {
-		// Enough for maxDiffWidth columns however many bytes a character has.
+		// Enough for maxDiffWidth columns: a character has at most four bytes.
 		rest = len(line) - 4*maxDiffWidth
 		line = strings.ToValidUTF8(line[:4*maxDiffWidth], "")
 	}
@@ -162,8 +165,8 @@ func cutLine(line string) string {
 	return truncate(text, maxDiffWidth)
 }
 
-// Diff prints what changes in a file as a unified diff, as a result. Text is escaped, so that the
-// diff is for reading: it shows a carriage return as \r and a tab as spaces.
+// Diff prints the change of a file as a unified diff, as a result. The text is escaped: a carriage
+// return is shown as \r, a tab as spaces. So the diff is for people, not for patch.
 func (u *UI) Diff(name, before, after string) {
 	s := u.out.style
 	head := s.bold("--- "+plain.Escape(name)) + "\n" + s.bold("+++ "+plain.Escape(name)) + "\n"

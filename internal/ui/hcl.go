@@ -11,17 +11,18 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// unknownValue is how HCL writes what is not known.
-const unknownValue = "(known after a host was reached)"
+// unknownValue stands for unknown values in the output of HCL.
+const unknownValue = "(known after the host is reached)"
 
-// HCL writes a value as an expression that gives the same value, over several lines where it has elements. Marked values are sensitive; they and unknown ones
-// are written as words in brackets. The lines are safe to print.
+// HCL returns a value as an expression that evaluates to the same value, with one element per line.
+// Sensitive (marked) and unknown values are replaced by words in parentheses. The lines are
+// escaped.
 func HCL(v cty.Value) string {
 	lines := escapeLines(string(hclwrite.Format([]byte(expression(v, "")))))
 	return strings.Join(lines, "\n")
 }
 
-// expression writes a value whose further lines begin with indent.
+// expression returns a value as an expression. Lines after the first start with indent.
 func expression(v cty.Value, indent string) string {
 	switch ty := v.Type(); {
 	case v.IsMarked():
@@ -57,7 +58,7 @@ func members(values map[string]cty.Value, indent string) string {
 	b.WriteString("{\n")
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		key := name
-		if name == "for" || !hclsyntax.ValidIdentifier(name) { // { for … } is an expression of its own
+		if name == "for" || !hclsyntax.ValidIdentifier(name) { // { for … } is a for expression
 			key = string(hclwrite.TokensForValue(cty.StringVal(name)).Bytes())
 		}
 		b.WriteString(indent + oneLevel + key + " = " + expression(values[name], indent+oneLevel) + "\n")

@@ -7,7 +7,7 @@ import (
 	"golang.org/x/text/width"
 )
 
-// columns is how many terminal columns an escaped string takes.
+// columns returns the width of an escaped string in terminal columns.
 func columns(s string) int {
 	n := 0
 	for _, r := range s {
@@ -16,8 +16,8 @@ func columns(s string) int {
 	return n
 }
 
-// runeColumns follows Unicode's annex 11: wide and full-width characters take two columns, marks
-// and the conjoining Hangul vowels and final consonants none.
+// runeColumns follows Unicode Standard Annex 11: wide and full-width characters take two columns,
+// combining marks and the conjoining Hangul vowels and final consonants none.
 func runeColumns(r rune) int {
 	switch {
 	case r < 0x300:
@@ -32,7 +32,7 @@ func runeColumns(r rune) int {
 	return 1
 }
 
-// truncate cuts an escaped string to at most limit columns, the ellipsis included.
+// truncate shortens an escaped string to at most limit columns, including the ellipsis.
 func truncate(s string, limit int) string {
 	if limit <= 0 {
 		return ""
@@ -51,7 +51,7 @@ func truncate(s string, limit int) string {
 	return s
 }
 
-// pad fills an escaped string up to the given number of columns.
+// pad appends spaces to an escaped string up to the given number of columns.
 func pad(s string, to int) string {
 	if n := to - columns(s); n > 0 {
 		return s + strings.Repeat(" ", n)
@@ -59,7 +59,7 @@ func pad(s string, to int) string {
 	return s
 }
 
-// escapeLines escapes text of several lines: the lines stay, and tabs become spaces.
+// escapeLines splits text into escaped lines. Tabs become spaces.
 func escapeLines(s string) []string {
 	s = strings.TrimRight(s, "\r\n")
 	lines := strings.Split(s, "\n")
@@ -69,10 +69,10 @@ func escapeLines(s string) []string {
 	return lines
 }
 
-// tabStop is the distance of tab stops in what is printed.
+// tabStop is the distance between tab stops, in columns.
 const tabStop = 4
 
-// escapeTabs escapes one line, with its tabs as spaces up to the next tab stop.
+// escapeTabs escapes one line and replaces tabs with spaces up to the next tab stop.
 func escapeTabs(line string) string {
 	if !strings.Contains(line, "\t") {
 		return plain.Escape(line)
@@ -92,9 +92,8 @@ func escapeTabs(line string) string {
 	return b.String()
 }
 
-// wrap breaks escaped lines between words so that none is wider than limit, where words allow.
-// Lines that begin with a space are taken as preformatted and stay. A limit of 0 or less breaks
-// nothing.
+// wrap breaks escaped lines between words at limit columns; a longer word stays whole. Lines that
+// start with a space are preformatted and not wrapped. A limit of 0 or less means no wrapping.
 func wrap(lines []string, limit int) []string {
 	if limit <= 0 {
 		return lines

@@ -10,16 +10,16 @@ import (
 	"golang.org/x/term"
 )
 
-// Lines reads lines of input: on a terminal with a prompt, editing and a history, otherwise as they come.
+// Lines reads lines of input. On a terminal it offers a prompt, line editing and a history.
 type Lines struct {
-	in       *os.File // the terminal; nil: there is none
+	in       *os.File // the terminal; nil without one
 	out      *stream
 	terminal *term.Terminal
 	plain    *bufio.Reader
 }
 
-// NewLines begins to read lines from what Options.In is. complete returns the words that a word may
-// become when the tabulator key is pressed; it may be nil.
+// NewLines returns a reader of lines from Options.In. complete returns the completions of a word
+// for the tab key; it may be nil.
 func NewLines(u *UI, complete func(word string) []string) *Lines {
 	l := &Lines{out: u.err}
 	if l.out.file == nil {
@@ -44,19 +44,20 @@ func NewLines(u *UI, complete func(word string) []string) *Lines {
 	return l
 }
 
-// Interactive tells whether lines are typed on a terminal.
+// Interactive reports whether lines are read from a terminal.
 func (l *Lines) Interactive() bool { return l.terminal != nil }
 
-// Read returns the next line without its end. It ends with io.EOF, on a terminal after Ctrl-D or Ctrl-C, or with the error of ctx. The terminal is then as it was.
+// Read returns the next line without its newline. The error is io.EOF at the end of input (on a
+// terminal: Ctrl-D or Ctrl-C), or the cause of ctx. The terminal's state is restored in every case.
 func (l *Lines) Read(ctx context.Context, prompt string) (string, error) {
 	if l.terminal != nil {
 		state, err := term.MakeRaw(int(l.in.Fd()))
 		if err != nil {
 			return "", err
 		}
-		defer func() { _ = term.Restore(int(l.in.Fd()), state) }() // it was possible a moment ago
+		defer func() { _ = term.Restore(int(l.in.Fd()), state) }() // MakeRaw worked, so this does
 		if width := l.out.width(); width > 0 {
-			_ = l.terminal.SetSize(width, l.out.height()) // only the display suffers
+			_ = l.terminal.SetSize(width, l.out.height()) // an error only affects the display
 		}
 		l.terminal.SetPrompt(prompt)
 	}
@@ -81,7 +82,7 @@ func (l *Lines) read() (string, error) {
 	if l.terminal != nil {
 		line, err := l.terminal.ReadLine()
 		if err != nil {
-			_, _ = io.WriteString(l.out.file, "\r\n") // what comes next is not to stand behind the prompt
+			_, _ = io.WriteString(l.out.file, "\r\n") // further output starts below the prompt
 		}
 		return line, err
 	}
@@ -92,7 +93,7 @@ func (l *Lines) read() (string, error) {
 	return strings.TrimSuffix(strings.TrimSuffix(line, "\n"), "\r"), err
 }
 
-// completeWord completes the word before a position in a line as far as it is certain.
+// completeWord completes the word before a position up to the common prefix of its completions.
 func completeWord(line string, pos int, complete func(word string) []string) (string, int, bool) {
 	start := pos
 	for start > 0 && (isWordByte(line[start-1])) {
@@ -112,7 +113,7 @@ func completeWord(line string, pos int, complete func(word string) []string) (st
 		common = common[:n]
 	}
 	if len(common) <= len(word) {
-		return line, pos, true // the key is not to be typed
+		return line, pos, true // true: do not insert the tab
 	}
 	return line[:start] + common + line[pos:], start + len(common), true
 }

@@ -15,8 +15,8 @@ type PlanOptions struct {
 	// OmitProblems omits the problems of resources, which the caller has printed as diagnostics.
 	// Errors of whole hosts are still printed.
 	OmitProblems bool
-	// Waves are the waves of a rollout, in order. With them, hosts are grouped by wave. A wave that is
-	// Last has no number.
+	// Waves are the waves of a rollout, in order. With them, hosts are grouped by wave. A wave that
+	// is Last has no number.
 	Waves []engine.Wave
 }
 
@@ -240,7 +240,8 @@ func valueDiff(a attributeChange, before, after any) []diffLine {
 	return diff(text(before), text(after))
 }
 
-// planSummary returns the last line of a plan, after a line that names the hosts that failed, if any.
+// planSummary returns the last line of a plan, after a line that names the hosts that failed, if
+// any.
 func (s *stream) planSummary(p *engine.Plan) string {
 	c := p.Counts()
 	changed, failed := 0, []string(nil)

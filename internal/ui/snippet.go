@@ -11,14 +11,14 @@ import (
 )
 
 const (
-	snippetHead  = 4   // lines shown at the start of a long range
-	snippetTail  = 2   // and at its end
-	snippetWidth = 120 // columns of source shown where the output has no width
-	lineWindow   = 4096
+	snippetHead  = 4    // lines shown at the start of a long range
+	snippetTail  = 2    // lines shown at its end
+	snippetWidth = 120  // columns of source shown if the output has no width
+	lineWindow   = 4096 // bytes of a very long line laid out on either side of the range
 )
 
-// snippet shows the source lines of a range, with line numbers, and marks the range below each. Positions are taken from the range's
-// byte offsets and put inside src where they are not.
+// snippet returns the source lines of a range with line numbers, and marks the range below each
+// line. It uses the range's byte offsets, clamped to src.
 func (s *stream) snippet(src []byte, r hcl.Range, severity hcl.DiagnosticSeverity) string {
 	start, end := clampRange(src, r.Start.Byte, r.End.Byte)
 	lines, left := sourceLines(src, start, end)
@@ -35,19 +35,21 @@ func (s *stream) snippet(src []byte, r hcl.Range, severity hcl.DiagnosticSeverit
 	var b strings.Builder
 	for i, l := range lines {
 		if left > 0 && i == snippetHead {
-			fmt.Fprintf(&b, "  %*s %s %s\n", digits, "", s.style.dim("┆"), s.style.dim(fmt.Sprintf("… %s", count(left, "more line"))))
+			fmt.Fprintf(&b, "  %*s %s %s\n", digits, "", s.style.dim("┆"),
+				s.style.dim(fmt.Sprintf("… %s", count(left, "more line"))))
 		}
 		text, indent, carets := l.render(limit)
 		number := s.style.dim(fmt.Sprintf("  %*d │", digits, l.number))
 		b.WriteString(strings.TrimRight(number+" "+text, " ") + "\n")
 		if carets > 0 {
-			fmt.Fprintf(&b, "%s %s%s\n", s.style.dim(fmt.Sprintf("  %*s │", digits, "")), strings.Repeat(" ", indent), mark(strings.Repeat("^", carets)))
+			fmt.Fprintf(&b, "%s %s%s\n", s.style.dim(fmt.Sprintf("  %*s │", digits, "")),
+				strings.Repeat(" ", indent), mark(strings.Repeat("^", carets)))
 		}
 	}
 	return b.String()
 }
 
-// clampRange puts a range inside src, at the starts of characters.
+// clampRange clamps a range to src, and moves both ends to the start of a character.
 func clampRange(src []byte, start, end int) (int, int) {
 	start = min(max(start, 0), len(src))
 	end = min(max(end, start), len(src))
@@ -60,18 +62,19 @@ func clampRange(src []byte, start, end int) (int, int) {
 	return start, end
 }
 
-// sourceLine is one line of source and the part of it that is in the range, as offsets into text.
+// sourceLine is one line of source and the part of it in the range, as offsets into text.
 type sourceLine struct {
 	number     int
 	text       []byte
 	start, end int
-	single     bool // the range lies in this line alone
+	single     bool // the range is within this line
 }
 
-// sourceLines returns the lines of a range, at least one. Of long ranges it leaves out lines after the first snippetHead.
+// sourceLines returns the lines of a range, at least one. For long ranges it omits lines in the
+// middle and returns their number in left.
 func sourceLines(src []byte, start, end int) (lines []sourceLine, left int) {
 	if end > start && src[end-1] == '\n' {
-		end-- // the line after it is not meant
+		end-- // a range that ends with a newline does not include the next line
 	}
 	number := 1 + bytes.Count(src[:start], []byte{'\n'})
 	total := 1 + bytes.Count(src[start:end], []byte{'\n'})
@@ -99,8 +102,8 @@ func sourceLines(src []byte, start, end int) (lines []sourceLine, left int) {
 	return lines, left
 }
 
-// render returns the line as it is printed, at most limit columns wide, cut around the start of the range where it is longer; where
-// below it the marks begin, and how many there are.
+// render returns the line as printed, at most limit columns wide. A longer line is cut around the
+// start of the range. indent is the column of the first mark below it, carets the number of marks.
 func (l sourceLine) render(limit int) (text string, indent, carets int) {
 	start, end := l.start, l.end
 	if !l.single {
@@ -108,7 +111,7 @@ func (l sourceLine) render(limit int) (text string, indent, carets int) {
 	}
 	line, cutLeft, cutRight := l.text, false, false
 	if len(line) > 4*lineWindow {
-		// Only what is around the range can be shown; the rest need not be measured.
+		// Only the part around the range can be shown: do not lay out the rest.
 		from, to := max(start-lineWindow, 0), min(start+lineWindow, len(line))
 		from, to = clampRange(line, from, to)
 		line, cutLeft, cutRight = line[from:to], from > 0, to < len(line)
@@ -130,7 +133,7 @@ func (l sourceLine) render(limit int) (text string, indent, carets int) {
 	return text, indent, max(min(carets, shown-indent), 1)
 }
 
-// trimRange takes blanks off both ends of the part of a line that is in a range of several lines.
+// trimRange trims blanks from both ends of a range within a line.
 func trimRange(line []byte, start, end int) (int, int) {
 	part := line[start:end]
 	start += len(part) - len(bytes.TrimLeft(part, " \t"))
@@ -140,14 +143,15 @@ func trimRange(line []byte, start, end int) (int, int) {
 	return start, start + len(bytes.TrimRight(line[start:end], " \t"))
 }
 
-// cell is one character of a source line as it is printed.
+// cell is one character of a source line as printed.
 type cell struct {
 	offset int // in the line, in bytes
-	column int // where it begins
+	column int // its first column
 	text   string
 }
 
-// layout lays a line out, with tabs as spaces up to the next tab stop, and returns its width in columns.
+// layout splits a line into cells, with tabs as spaces up to the next tab stop, and returns its
+// width in columns.
 func layout(line string) (cells []cell, width int) {
 	var e plain.Escaper
 	for at := 0; at < len(line); {
@@ -165,7 +169,8 @@ func layout(line string) (cells []cell, width int) {
 	return cells, width
 }
 
-// columnAt finds the column of a byte offset; a position inside of a character is where that begins.
+// columnAt returns the column of a byte offset; for an offset within a character, the column of its
+// start.
 func columnAt(cells []cell, offset, width int) int {
 	column := width
 	for i := len(cells) - 1; i >= 0 && cells[i].offset >= offset; i-- {
@@ -174,8 +179,8 @@ func columnAt(cells []cell, offset, width int) int {
 	return column
 }
 
-// window cuts columns from … from+limit out of a line, with an ellipsis where something is missing. shift is by how much what
-// is shown moved to the right, and shown the width of it.
+// window returns limit columns of a line, starting at column from, with an ellipsis at each cut.
+// shift is how many columns the text moved to the right, and shown its width.
 func window(cells []cell, width, from, limit int, cutLeft, cutRight bool) (text string, shift, shown int) {
 	cutLeft = cutLeft || from > 0
 	cutRight = cutRight || width-from > limit-1
@@ -194,7 +199,7 @@ func window(cells []cell, width, from, limit int, cutLeft, cutRight bool) (text 
 		if c.column < from {
 			continue
 		}
-		if !begun && c.column > from { // a wide character was cut in half
+		if !begun && c.column > from { // the cut splits a wide character
 			b.WriteString(strings.Repeat(" ", c.column-from))
 		}
 		begun = true

@@ -15,9 +15,9 @@ import (
 
 // Options configure a UI. The zero value detects everything.
 type Options struct {
-	// Color is "always", "never" or "auto" (the default). "auto" means: colours on a terminal, unless
-	// NO_COLOR is set (https://no-color.org) or TERM is dumb. CLICOLOR_FORCE other than 0 forces them
-	// without a terminal.
+	// Color is "always", "never" or "auto" (the default). "auto" means: colours on a terminal,
+	// unless NO_COLOR is set (https://no-color.org) or TERM is dumb. CLICOLOR_FORCE other than 0
+	// forces them without a terminal.
 	Color string
 	// Width is the number of columns to print in. 0 means the terminal's width, and no wrapping
 	// without a terminal.

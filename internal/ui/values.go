@@ -12,11 +12,11 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// maxValue is how many columns of a string value are shown beside a diagnostic.
+// maxValue is the largest width, in columns, of a string value shown with a diagnostic.
 const maxValue = 60
 
-// expressionValues describes the values of the variables that a diagnostic's expression refers to, one a line, sorted. A value
-// that is marked (sensitive) anywhere inside, or not known, is left out.
+// expressionValues describes the values of the variables in a diagnostic's expression, one per
+// line, sorted. Unknown values, and values with a sensitive (marked) part, are omitted.
 func expressionValues(d *hcl.Diagnostic) []string {
 	if d.Expression == nil || d.EvalContext == nil {
 		return nil
@@ -38,7 +38,7 @@ func expressionValues(d *hcl.Diagnostic) []string {
 	return slices.Compact(lines)
 }
 
-// describeValue returns "" for what cannot be said. v holds no marks.
+// describeValue returns "" for an unknown value. v has no marks.
 func describeValue(v cty.Value) string {
 	t := v.Type()
 	switch {
@@ -86,7 +86,7 @@ func number(f *big.Float) string {
 	return f.Text('g', 10)
 }
 
-// quote puts a string in quotes, escaped as in Go and as Escape does.
+// quote quotes a string as in Go, and escapes the result.
 func quote(s string) string {
 	return plain.Escape(strconv.Quote(s))
 }
