@@ -2,7 +2,6 @@ package ssh
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"sync"
@@ -14,21 +13,21 @@ import (
 
 const (
 	agentListTimeout = 5 * time.Second
-	// agentSignTimeout leaves a person the time to confirm, or to touch a security key.
+	// agentSignTimeout leaves the user time to confirm a signature or to touch a security key.
 	agentSignTimeout = 2 * time.Minute
 )
 
-// agentKeys are the keys of ssh-agent. Each signature has a connection of its own, so that hosts do not wait for
-// each other and each has its own deadline.
+// agentKeys are the keys of ssh-agent. Each signature uses its own connection to the agent, so that
+// hosts do not wait for each other and each has its own deadline.
 type agentKeys struct {
-	socket string // "": there is no agent
+	socket string // "" without an agent
 
 	once sync.Once
 	keys []candidate
 	err  error
 }
 
-// list asks the agent for its keys, once.
+// list returns the agent's keys. It asks the agent once.
 func (a *agentKeys) list() ([]candidate, error) {
 	a.once.Do(func() {
 		if a.socket == "" {
@@ -57,7 +56,7 @@ func (a *agentKeys) read() ([]candidate, error) {
 	var keys []candidate
 	for _, k := range held {
 		pub, err := gossh.ParsePublicKey(k.Blob)
-		if err != nil { // of a type that the library does not know
+		if err != nil { // a key type that x/crypto does not support
 			continue
 		}
 		keys = append(keys, candidate{label: "ssh-agent", pub: pub, sign: a.signer(pub)})
@@ -70,7 +69,8 @@ func (a *agentKeys) signer(pub gossh.PublicKey) signFunc {
 	return func(ctx context.Context, pause func() func(), data []byte, algorithm string) (*gossh.Signature, error) {
 		resume := pause()
 		defer resume()
-		ctx, cancel := context.WithTimeoutCause(ctx, agentSignTimeout, errors.New("ssh-agent: no signature came in time"))
+		ctx, cancel := context.WithTimeoutCause(ctx, agentSignTimeout,
+			fmt.Errorf("ssh-agent: no signature within %v", agentSignTimeout))
 		defer cancel()
 		var d net.Dialer
 		conn, err := d.DialContext(ctx, "unix", a.socket)

@@ -19,35 +19,43 @@ import (
 	gossh "golang.org/x/crypto/ssh"
 )
 
-// maxPassphrases is how often a passphrase is asked for when it is wrong, as ssh(1) does.
+// maxPassphrases is how many wrong passphrases are accepted before giving up, as in ssh(1).
 const maxPassphrases = 3
 
 // candidate is a key that a host may accept.
 type candidate struct {
 	label string          // for messages
-	pub   gossh.PublicKey // nil: not known before the file is decrypted
+	pub   gossh.PublicKey // nil: unknown until the file is decrypted
 	sign  signFunc
-	file  *identity // nil: the agent's
-	named bool      // by the configuration, in this order
+	file  *identity // nil: a key of the agent
+	named bool      // the configuration names it; the order of such keys is the user's
 }
 
-// signFunc signs data with an algorithm of RFC 4253, 5656, 8332 or 8709. It calls pause before a human is asked.
-type signFunc func(ctx context.Context, pause func() (resume func()), data []byte, algorithm string) (*gossh.Signature, error)
+// signFunc signs data with an algorithm of RFC 4253, 5656, 8332 or 8709. It calls pause before it
+// waits for the user.
+type signFunc func(
+	ctx context.Context, pause func() (resume func()), data []byte, algorithm string,
+) (*gossh.Signature, error)
 
 // keyring holds the keys of one run.
 type keyring struct {
-	socket     string // the agent's, where the target has no other
+	socket     string // the agent's socket, unless the target sets another
 	passphrase func(file string) ([]byte, error)
 	answer     func(host, question string) (string, error)
-	prompt     sync.Mutex // one question at a time
+	prompt     sync.Mutex // one prompt at a time
 
 	mu     sync.Mutex
 	files  map[string]*identity
 	agents map[string]*agentKeys
 }
 
-func newKeyring(socket string, passphrase func(string) ([]byte, error), answer func(string, string) (string, error)) *keyring {
-	return &keyring{socket: socket, passphrase: passphrase, answer: answer, files: map[string]*identity{}, agents: map[string]*agentKeys{}}
+func newKeyring(
+	socket string, passphrase func(string) ([]byte, error), answer func(string, string) (string, error),
+) *keyring {
+	return &keyring{
+		socket: socket, passphrase: passphrase, answer: answer,
+		files: map[string]*identity{}, agents: map[string]*agentKeys{},
+	}
 }
 
 // agent returns the agent for a target.
@@ -66,8 +74,9 @@ func (k *keyring) agent(t Target) *agentKeys {
 	return a
 }
 
-// candidates lists the keys for a target in the order in which they are to be tried: the identity files that it names,
-// the agent's keys, and, where it names none, the usual files. problems says what could not be used.
+// candidates returns the keys for a target in the order to try them: the identity files that it
+// names, then the agent's keys; or, if it names none, the agent's keys, then the default files.
+// problems lists keys that cannot be used, and why.
 func (k *keyring) candidates(t Target) (keys []candidate, problems []string) {
 	agentKeys, err := k.agent(t).list()
 	if err != nil {
@@ -114,8 +123,8 @@ func (k *keyring) candidates(t Target) (keys []candidate, problems []string) {
 	return keys, problems
 }
 
-// fromFile returns the keys of an identity file: its certificate (FILE-cert.pub) if there is one, and the key. What
-// the agent holds too is signed by the agent, which asks for no passphrase.
+// fromFile returns the keys of an identity file: its certificate (FILE-cert.pub), if any, and the
+// key. If the agent holds the key too, the agent signs: it needs no passphrase.
 func (k *keyring) fromFile(name string, agentKeys []candidate) ([]candidate, error) {
 	path, err := expandHome(name)
 	if err != nil {
@@ -134,7 +143,7 @@ func (k *keyring) fromFile(name string, agentKeys []candidate) ([]candidate, err
 		}
 	}
 	if id.pem == nil && !held {
-		return nil, fmt.Errorf("identity %s: it is a public key, and ssh-agent does not hold the private one", path)
+		return nil, fmt.Errorf("identity %s: this is a public key, and ssh-agent does not hold its private key", path)
 	}
 	keys := []candidate{plain}
 	if cert := id.certificate(); cert != nil {
@@ -145,7 +154,8 @@ func (k *keyring) fromFile(name string, agentKeys []candidate) ([]candidate, err
 	return keys, nil
 }
 
-// certificates reads certificate files (ssh_config(5), CertificateFile). Each is offered with the one of keys that it certifies.
+// certificates reads certificate files (ssh_config(5), CertificateFile) and pairs each with the key
+// that it certifies.
 func certificates(files []string, keys []candidate) (certified []candidate, problems []string) {
 	for _, name := range files {
 		path, err := expandHome(name)
@@ -155,12 +165,14 @@ func certificates(files []string, keys []candidate) (certified []candidate, prob
 		}
 		cert, ok := readPublicKey(path).(*gossh.Certificate)
 		if !ok || cert.CertType != gossh.UserCert {
-			problems = append(problems, fmt.Sprintf("certificate %s: there is no user certificate in this file", path))
+			problems = append(problems, fmt.Sprintf("certificate %s: the file does not contain a user certificate", path))
 			continue
 		}
-		i := slices.IndexFunc(keys, func(c candidate) bool { return c.pub != nil && bytes.Equal(c.pub.Marshal(), cert.Key.Marshal()) })
+		i := slices.IndexFunc(keys, func(c candidate) bool {
+			return c.pub != nil && bytes.Equal(c.pub.Marshal(), cert.Key.Marshal())
+		})
 		if i < 0 {
-			problems = append(problems, fmt.Sprintf("certificate %s: no identity file and no key of ssh-agent's is the one that it certifies", path))
+			problems = append(problems, fmt.Sprintf("certificate %s: its key is not in an identity file or ssh-agent", path))
 			continue
 		}
 		withCert := keys[i]
@@ -170,14 +182,17 @@ func certificates(files []string, keys []candidate) (certified []candidate, prob
 	return certified, problems
 }
 
-// expiry says that a certificate is not valid now, by this machine's clock. The host's clock decides, so it is offered all the same.
+// expiry reports a certificate that is not valid now by this machine's clock. It is offered
+// nevertheless, since the host's clock decides.
 func expiry(cert *gossh.Certificate, label string, now time.Time) []string {
 	const layout = "2006-01-02 15:04:05 MST"
 	switch unix := uint64(now.Unix()); {
 	case unix < cert.ValidAfter && cert.ValidAfter <= math.MaxInt64:
-		return []string{fmt.Sprintf("certificate %s: it is valid only from %s", label, time.Unix(int64(cert.ValidAfter), 0).UTC().Format(layout))}
-	case unix >= cert.ValidBefore: // "forever" is the greatest number
-		return []string{fmt.Sprintf("certificate %s: it has expired on %s", label, time.Unix(int64(cert.ValidBefore), 0).UTC().Format(layout))}
+		from := time.Unix(int64(cert.ValidAfter), 0).UTC().Format(layout)
+		return []string{fmt.Sprintf("certificate %s: not valid before %s", label, from)}
+	case unix >= cert.ValidBefore: // "forever" is the largest number
+		until := time.Unix(int64(cert.ValidBefore), 0).UTC().Format(layout)
+		return []string{fmt.Sprintf("certificate %s: expired on %s", label, until)}
 	}
 	return nil
 }
@@ -185,18 +200,18 @@ func expiry(cert *gossh.Certificate, label string, now time.Time) []string {
 // identity is an identity file, read once.
 type identity struct {
 	path string
-	pub  gossh.PublicKey // nil: not known before it is decrypted
-	pem  []byte          // nil: the file is a public key
+	pub  gossh.PublicKey // nil: unknown until it is decrypted
+	pem  []byte          // nil: the file has a public key
 	err  error           // why it cannot be used
 
 	ring   *keyring
 	once   sync.Once
-	opened chan struct{} // closed when signer or failure is set
+	opened chan struct{} // closed when signer or failed is set
 	signer gossh.AlgorithmSigner
 	failed error
 }
 
-// identity returns the file's identity.
+// identity returns the identity of a file. It reads the file once.
 func (k *keyring) identity(path string) *identity {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -235,7 +250,8 @@ func (id *identity) read() error {
 		return nil
 	}
 	if info.Mode().Perm()&0o077 != 0 {
-		return fmt.Errorf("its mode is %#o, so that others can read it; ssh ignores such a key: chmod 600 %s", info.Mode().Perm(), shellWord(id.path))
+		return fmt.Errorf("mode %#o lets other users read it, so ssh ignores it; run: chmod 600 %s",
+			info.Mode().Perm(), shellWord(id.path))
 	}
 	signer, err := gossh.ParsePrivateKey(data)
 	var encrypted *gossh.PassphraseMissingError
@@ -253,11 +269,11 @@ func (id *identity) read() error {
 	return id.use(signer)
 }
 
-// use takes the decrypted key.
+// use sets the decrypted key.
 func (id *identity) use(signer gossh.Signer) error {
 	s, ok := signer.(gossh.AlgorithmSigner)
 	if !ok {
-		return fmt.Errorf("a key of type %s cannot be used", signer.PublicKey().Type())
+		return fmt.Errorf("keys of type %s are not supported", signer.PublicKey().Type())
 	}
 	id.once.Do(func() {})
 	id.pub, id.signer = s.PublicKey(), s
@@ -265,7 +281,7 @@ func (id *identity) use(signer gossh.Signer) error {
 	return nil
 }
 
-// readPublicKey reads a .pub file; nil if there is none.
+// readPublicKey reads a .pub file. It returns nil if the file is missing or unusable.
 func readPublicKey(path string) gossh.PublicKey {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -278,7 +294,8 @@ func readPublicKey(path string) gossh.PublicKey {
 	return pub
 }
 
-// certificate is the user certificate beside the file, if it certifies this key (ssh(1), CertificateFile).
+// certificate returns the user certificate beside the file, if it certifies this key (ssh(1),
+// option -i).
 func (id *identity) certificate() *gossh.Certificate {
 	cert, ok := readPublicKey(strings.TrimSuffix(id.path, ".pub") + "-cert.pub").(*gossh.Certificate)
 	if !ok || cert.CertType != gossh.UserCert || id.pub == nil || !bytes.Equal(cert.Key.Marshal(), id.pub.Marshal()) {
@@ -287,10 +304,11 @@ func (id *identity) certificate() *gossh.Certificate {
 	return cert
 }
 
-// open decrypts the key, asking for the passphrase if need be. However many hosts wait for it, it is asked for once.
+// open decrypts the key. If it needs a passphrase, it asks once for all hosts that wait for the
+// key.
 func (id *identity) open(ctx context.Context, pause func() func()) (gossh.AlgorithmSigner, error) {
 	id.once.Do(func() {
-		go func() { // what waits for a human must not keep those from leaving who are cancelled
+		go func() { // so that a cancelled host does not wait for the user
 			defer close(id.opened)
 			id.signer, id.failed = id.decrypt()
 		}()
@@ -310,10 +328,11 @@ func (id *identity) open(ctx context.Context, pause func() func()) (gossh.Algori
 	}
 }
 
-// decrypt asks for the passphrase until it is right.
+// decrypt asks for the passphrase, up to maxPassphrases times, until it is correct.
 func (id *identity) decrypt() (gossh.AlgorithmSigner, error) {
 	if id.ring.passphrase == nil {
-		return nil, fmt.Errorf("identity %s is encrypted, and there is nobody to ask for its passphrase: add it to ssh-agent (ssh-add %s)",
+		return nil, fmt.Errorf("identity %s is encrypted, and there is no terminal to ask for its passphrase; run: "+
+			"ssh-add %s",
 			id.path, shellWord(id.path))
 	}
 	id.ring.prompt.Lock()
@@ -333,7 +352,7 @@ func (id *identity) decrypt() (gossh.AlgorithmSigner, error) {
 		}
 		s, ok := signer.(gossh.AlgorithmSigner)
 		if !ok {
-			return nil, fmt.Errorf("identity %s: a key of type %s cannot be used", id.path, signer.PublicKey().Type())
+			return nil, fmt.Errorf("identity %s: keys of type %s are not supported", id.path, signer.PublicKey().Type())
 		}
 		return s, nil
 	}
@@ -341,7 +360,9 @@ func (id *identity) decrypt() (gossh.AlgorithmSigner, error) {
 }
 
 // sign is the identity's signFunc.
-func (id *identity) sign(ctx context.Context, pause func() func(), data []byte, algorithm string) (*gossh.Signature, error) {
+func (id *identity) sign(
+	ctx context.Context, pause func() func(), data []byte, algorithm string,
+) (*gossh.Signature, error) {
 	signer, err := id.open(ctx, pause)
 	if err != nil {
 		return nil, err
@@ -349,17 +370,17 @@ func (id *identity) sign(ctx context.Context, pause func() func(), data []byte, 
 	return signer.SignWithAlgorithm(nil, data, algorithm)
 }
 
-// boundSigner is a candidate within one connection. It implements ssh.MultiAlgorithmSigner.
+// boundSigner is a candidate bound to one connection. It implements ssh.MultiAlgorithmSigner.
 type boundSigner struct {
 	candidate
 	ctx   context.Context
 	pause func() func()
-	// What the connection wants to know; all are called by the goroutine that authenticates.
+	// Callbacks of the connection, called by the goroutine that authenticates.
 	offered, signed func()
 	failed          func(error)
 }
 
-// PublicKey implements ssh.Signer. It is called when the key's turn has come.
+// PublicKey implements ssh.Signer. The library calls it when it offers the key.
 func (s *boundSigner) PublicKey() gossh.PublicKey {
 	s.offered()
 	return s.pub
@@ -381,7 +402,7 @@ func (s *boundSigner) SignWithAlgorithm(_ io.Reader, data []byte, algorithm stri
 	return signature, nil
 }
 
-// Algorithms implements ssh.MultiAlgorithmSigner. RSA keys never sign by SHA-1 (RFC 8332).
+// Algorithms implements ssh.MultiAlgorithmSigner. RSA keys never sign with SHA-1 (RFC 8332).
 func (s *boundSigner) Algorithms() []string {
 	pub := s.pub
 	if cert, ok := pub.(*gossh.Certificate); ok {

@@ -44,7 +44,7 @@ func TestHostCertificates(t *testing.T) {
 		"for the alias":       {known: authority, edit: func(c *gossh.Certificate) { c.ValidPrincipals = []string{"web"} }, alias: "WEB"},
 		"not for the alias":   {known: authority, alias: "web", kind: ErrHostKeyChanged, parts: []string{"principal", `certificate "web1" of the authority ssh-ed25519 SHA256:`}},
 		"for another host":    {known: authority, edit: func(c *gossh.Certificate) { c.ValidPrincipals = []string{"web2"} }, kind: ErrHostKeyChanged, parts: []string{"principal"}},
-		"expired":             {known: authority, edit: func(c *gossh.Certificate) { c.ValidBefore = past }, kind: ErrHostKeyChanged, parts: []string{"expired", "sign the host's key anew"}},
+		"expired":             {known: authority, edit: func(c *gossh.Certificate) { c.ValidBefore = past }, kind: ErrHostKeyChanged, parts: []string{"expired", "sign the host's key again"}},
 		"not yet":             {known: authority, edit: func(c *gossh.Certificate) { c.ValidAfter = soon }, kind: ErrHostKeyChanged, parts: []string{"not yet valid"}},
 		"a user's":            {known: authority, edit: func(c *gossh.Certificate) { c.CertType = gossh.UserCert }, kind: ErrHostKeyChanged},
 		"critical option":     {known: authority, edit: func(c *gossh.Certificate) { c.CriticalOptions = map[string]string{"source-address": "127.0.0.0/8"} }, kind: ErrHostKeyChanged, parts: []string{"critical option"}},

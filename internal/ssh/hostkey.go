@@ -15,7 +15,7 @@ import (
 	xknownhosts "golang.org/x/crypto/ssh/knownhosts"
 )
 
-// The algorithms that prove a host key, most wanted first. SHA-1 signatures (ssh-rsa) and DSA are left out.
+// The host key algorithms, in order of preference. SHA-1 signatures (ssh-rsa) and DSA are excluded.
 var (
 	plainHostKeyAlgorithms = []string{
 		gossh.KeyAlgoED25519,
@@ -29,7 +29,7 @@ var (
 	}
 )
 
-// hostKeys knows the hosts' keys. It reads its files when it is first asked.
+// hostKeys holds the known host keys. It reads its files on first use.
 type hostKeys struct {
 	files  []string // nil: the defaults
 	accept bool
@@ -38,26 +38,28 @@ type hostKeys struct {
 	load    sync.Once
 	loadErr error
 	db      *knownhosts.HostKeyDB
-	names   map[string]string // the file that a cleaned copy was made of, by the copy's name
+	names   map[string]string // the original file, by the name of its cleaned copy
 	revoked map[string]string // FILE:LINE of a @revoked line, by the key's wire format
 
 	mu       sync.Mutex
-	accepted map[string]gossh.PublicKey // in this run, by ADDRESS:PORT
+	accepted map[string]gossh.PublicKey // accepted in this run, by ADDRESS:PORT
 }
 
 func newHostKeys(files []string, accept bool, log func(string)) *hostKeys {
-	return &hostKeys{files: files, accept: accept, log: log, names: map[string]string{}, revoked: map[string]string{}, accepted: map[string]gossh.PublicKey{}}
+	return &hostKeys{
+		files: files, accept: accept, log: log,
+		names: map[string]string{}, revoked: map[string]string{}, accepted: map[string]gossh.PublicKey{},
+	}
 }
 
-// policy is how the host key of one target is checked.
+// policy determines how the host key of one target is checked.
 type policy struct {
 	algorithms []string
 	check      gossh.HostKeyCallback
-	known      []string // what is known, for messages: "ssh-rsa SHA256:… (FILE:LINE)"
+	known      []string // the known keys, for messages: "ssh-rsa SHA256:… (FILE:LINE)"
 }
 
-// origin says by what the key is known that a host has shown, and that was found right. It must not
-// change what is known.
+// origin returns how a host key that passed the check is known. It must not add to what is known.
 func (h *hostKeys) origin(t Target, key gossh.PublicKey) KeyOrigin {
 	h.load.Do(func() { h.loadErr = h.read() })
 	switch {
@@ -78,7 +80,8 @@ func (h *hostKeys) listed(t Target, key gossh.PublicKey) bool {
 	return err == nil && h.db.HostKeyCallback()(t.keyEndpoint(), unspecified, key) == nil
 }
 
-// policy chooses the algorithms for a host, so that the host shows a key of a type that is known, and the check of it.
+// policy returns the check of a host's key, and the algorithms that make the host show a key of a
+// known type.
 func (h *hostKeys) policy(t Target) (policy, error) {
 	if t.HostKey != "" {
 		return pinned(t.HostKey)
@@ -88,7 +91,9 @@ func (h *hostKeys) policy(t Target) (policy, error) {
 		return policy{}, h.loadErr
 	}
 	endpoint := t.keyEndpoint()
-	p := policy{check: func(_ string, remote net.Addr, key gossh.PublicKey) error { return h.check(t, remote, key) }}
+	p := policy{check: func(_ string, remote net.Addr, key gossh.PublicKey) error {
+		return h.check(t, remote, key)
+	}}
 	if key := h.acceptedKey(endpoint); key != nil {
 		p.algorithms = algorithmsFor([]gossh.PublicKey{key})
 		return p, nil
@@ -106,7 +111,7 @@ func (h *hostKeys) policy(t Target) (policy, error) {
 	if bare := t.bareEndpoint(); bare != "" && len(plain) == 0 && len(h.authorities(bare)) > 0 {
 		authority = true
 	}
-	if authority { // the authority's own key type says nothing of the types it has certified
+	if authority { // its key type does not determine the types of the keys that it certified
 		p.algorithms = slices.Clone(certHostKeyAlgorithms)
 	}
 	if len(plain) > 0 {
@@ -117,7 +122,7 @@ func (h *hostKeys) policy(t Target) (policy, error) {
 	return p, nil
 }
 
-// pinned is the policy for keys that the configuration names.
+// pinned returns the policy for keys that the configuration names.
 func pinned(lines string) (policy, error) {
 	var p policy
 	var keys []gossh.PublicKey
@@ -128,13 +133,13 @@ func pinned(lines string) (policy, error) {
 		}
 		key, _, options, _, err := gossh.ParseAuthorizedKey([]byte(line))
 		if err != nil || len(options) > 0 {
-			return p, fmt.Errorf("host_key %s: not a public key; write it as in a .pub file: ssh-ed25519 AAAA…", quote(line))
+			return p, fmt.Errorf("host_key %s: not a public key; copy a line of a .pub file: ssh-ed25519 AAAA…", quote(line))
 		}
 		keys = append(keys, key)
 		p.known = append(p.known, describeKey(key)+" (host_key)")
 	}
 	if p.algorithms = algorithmsFor(keys); len(p.algorithms) == 0 {
-		return p, errors.New("host_key: no usable public key in it; write it as in a .pub file: ssh-ed25519 AAAA…")
+		return p, errors.New("host_key: no supported public key; copy a line of a .pub file: ssh-ed25519 AAAA…")
 	}
 	p.check = func(_ string, _ net.Addr, key gossh.PublicKey) error {
 		for _, k := range keys {
@@ -142,18 +147,20 @@ func pinned(lines string) (policy, error) {
 				return nil
 			}
 		}
-		return fmt.Errorf("%w: host_key pins %s, the host showed %s; somebody may be intercepting the connection, or the host was "+
-			"set up anew: correct host_key only if you know that it was", ErrHostKeyChanged, strings.Join(p.known, " and "), describeKey(key))
+		return fmt.Errorf("%w: host_key pins %s, but the host showed %s; the connection may be intercepted, or the host "+
+			"was "+
+			"reinstalled: update host_key only if you know that it was",
+			ErrHostKeyChanged, strings.Join(p.known, " and "), describeKey(key))
 	}
 	return p, nil
 }
 
-// algorithmsFor lists the algorithms by which a host can prove one of keys.
+// algorithmsFor returns the algorithms with which a host can prove that it holds one of keys.
 func algorithmsFor(keys []gossh.PublicKey) []string {
 	var algorithms []string
 	for _, a := range plainHostKeyAlgorithms {
 		kind := a
-		if a == gossh.KeyAlgoRSASHA512 || a == gossh.KeyAlgoRSASHA256 { // two signatures of one kind of key: RFC 8332
+		if a == gossh.KeyAlgoRSASHA512 || a == gossh.KeyAlgoRSASHA256 { // two signature algorithms of one key type: RFC 8332
 			kind = gossh.KeyAlgoRSA
 		}
 		if slices.ContainsFunc(keys, func(k gossh.PublicKey) bool { return k.Type() == kind }) {
@@ -163,9 +170,9 @@ func algorithmsFor(keys []gossh.PublicKey) []string {
 	return algorithms
 }
 
-// check compares the key that a host showed, and has proved to hold, with what is known. An entry
-// without a port counts for a host on any port that has no entry of its own, but only where it has
-// this very key, as for ssh(1).
+// check compares the key that a host proved to hold with the known ones. As in ssh(1), an entry
+// without a port also counts for a host on another port, if that port has no entry and the entry
+// has the same key.
 func (h *hostKeys) check(t Target, remote net.Addr, key gossh.PublicKey) error {
 	if err := h.notRevoked(key); err != nil {
 		return err
@@ -183,7 +190,8 @@ func (h *hostKeys) check(t Target, remote net.Addr, key gossh.PublicKey) error {
 	return h.unknown(t, key)
 }
 
-// lookUp compares a key with the entries of a name. errAbsent: there are none.
+// lookUp compares a key with the entries of a name. The error is errAbsent if the name has no
+// entry.
 func (h *hostKeys) lookUp(endpoint string, remote net.Addr, key gossh.PublicKey) error {
 	key, err := h.trusted(endpoint, key)
 	if err != nil {
@@ -203,13 +211,13 @@ func (h *hostKeys) lookUp(endpoint string, remote net.Addr, key gossh.PublicKey)
 			return h.changed(endpoint, key, differs.Want)
 		}
 		return errAbsent
-	default: // a certificate that is not valid
-		return fmt.Errorf("%w: %s is not valid for this host: %s; have the authority sign the host's key anew", ErrHostKeyChanged, describeKey(key),
-			quote(strings.TrimPrefix(err.Error(), "ssh: ")))
+	default: // an invalid certificate
+		return fmt.Errorf("%w: %s is not valid for this host: %s; have the authority sign the host's key again",
+			ErrHostKeyChanged, describeKey(key), quote(strings.TrimPrefix(err.Error(), "ssh: ")))
 	}
 }
 
-// isAuthority tells whether an entry is a @cert-authority line.
+// isAuthority reports whether an entry is a @cert-authority line.
 func (h *hostKeys) isAuthority(k xknownhosts.KnownKey) bool {
 	data, err := os.ReadFile(h.file(k))
 	if err != nil {
@@ -219,34 +227,38 @@ func (h *hostKeys) isAuthority(k xknownhosts.KnownKey) bool {
 	return k.Line <= len(lines) && strings.HasPrefix(strings.TrimSpace(lines[k.Line-1]), "@cert-authority")
 }
 
-// changed is the error of a key that is not the known one.
+// changed returns the error of a key that differs from the known ones.
 func (h *hostKeys) changed(endpoint string, key gossh.PublicKey, known []xknownhosts.KnownKey) error {
 	old := known[0]
-	for _, k := range known { // the entry of the same type tells most
+	for _, k := range known { // prefer the entry of the same type
 		if k.Key.Type() == key.Type() {
 			old = k
 			break
 		}
 	}
-	return fmt.Errorf("%w: %s has %s, the host showed %s; somebody may be intercepting the connection, or the host was set up anew: "+
+	return fmt.Errorf("%w: %s has %s, but the host showed %s; the connection may be intercepted, or the host was "+
+		"reinstalled: "+
 		"only if you know that it was, remove the old entry with: ssh-keygen -f %s -R %s",
-		ErrHostKeyChanged, h.place(old), describeKey(old.Key), describeKey(key), shellWord(h.file(old)), shellWord(entryName(endpoint)))
+		ErrHostKeyChanged, h.place(old), describeKey(old.Key), describeKey(key),
+		shellWord(h.file(old)), shellWord(entryName(endpoint)))
 }
 
-// unknown accepts the key of a host without an entry, or refuses it with the ways out.
+// unknown accepts the key of a host without an entry, or refuses it and names the ways to accept
+// it.
 func (h *hostKeys) unknown(t Target, key gossh.PublicKey) error {
 	if h.accept {
 		return h.remember(t.keyEndpoint(), key)
 	}
 	way := ""
-	if t.Jump == nil && t.HostKeyAlias == "" { // ssh-keyscan goes no other way, and knows no other name
+	if t.Jump == nil && t.HostKeyAlias == "" { // ssh-keyscan supports neither
 		way = fmt.Sprintf(", or append the output of `ssh-keyscan %s` to known_hosts", t.Address)
 		if t.Port != DefaultPort {
 			way = fmt.Sprintf(", or append the output of `ssh-keyscan -p %d %s` to known_hosts", t.Port, t.Address)
 		}
 	}
-	return fmt.Errorf("%w: %s is not in %s; compare the fingerprint with what the host itself says (ssh-keygen -lf /etc/ssh/ssh_host_*_key.pub), "+
-		"then pass --accept-new-host-keys, or set host_key = %q%s",
+	return fmt.Errorf("%w: %s is not in %s; compare the fingerprint on the host (ssh-keygen -lf "+
+		"/etc/ssh/ssh_host_*_key.pub), "+
+		"then add --accept-new-host-keys to the command, or set host_key = %q%s",
 		ErrHostKeyUnknown, describeKey(key), strings.Join(h.paths(), ", "), publicLine(key), way)
 }
 
@@ -256,18 +268,19 @@ func (h *hostKeys) acceptedKey(endpoint string) gossh.PublicKey {
 	return h.accepted[endpoint]
 }
 
-// maxAsterisks is how many asterisks a pattern of known_hosts may have.
+// maxAsterisks is the largest number of asterisks in a pattern of known_hosts.
 const maxAsterisks = 8
 
-// describeKey is a key's type and fingerprint, as ssh-keygen -l prints it.
+// describeKey returns a key's type and its fingerprint as ssh-keygen -l prints it.
 func describeKey(key gossh.PublicKey) string {
 	if cert, ok := key.(*gossh.Certificate); ok {
-		return fmt.Sprintf("%s (certificate %s of the authority %s)", describeKey(cert.Key), quote(cert.KeyId), describeKey(cert.SignatureKey))
+		return fmt.Sprintf("%s (certificate %s of the authority %s)",
+			describeKey(cert.Key), quote(cert.KeyId), describeKey(cert.SignatureKey))
 	}
 	return quoteType(key.Type()) + " " + gossh.FingerprintSHA256(key)
 }
 
-// quoteType leaves the usual names of key types bare.
+// quoteType quotes the name of a key type if it has unusual characters.
 func quoteType(kind string) string {
 	if strings.ContainsFunc(kind, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return quote(kind)
@@ -275,12 +288,12 @@ func quoteType(kind string) string {
 	return kind
 }
 
-// publicLine is a key as one line of a .pub file.
+// publicLine returns a key as a line of a .pub file.
 func publicLine(key gossh.PublicKey) string {
 	return strings.TrimSpace(string(gossh.MarshalAuthorizedKey(key)))
 }
 
-// shellWord quotes a word of a command that a message proposes to a person.
+// shellWord quotes a word of a shell command in a message.
 func shellWord(word string) string {
 	if word != "" && !strings.ContainsFunc(word, func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("/._-:+@%,", r)

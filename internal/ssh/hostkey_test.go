@@ -115,7 +115,7 @@ func TestHostKeyRefused(t *testing.T) {
 		"pin is no key": {
 			file: func(*server) string { return "" }, pin: "web1 ssh-ed25519 AAAA", parts: []string{"host_key", "not a public key"},
 		},
-		"pin is empty": {file: func(*server) string { return "" }, pin: "\n# none\n", parts: []string{"no usable public key"}},
+		"pin is empty": {file: func(*server) string { return "" }, pin: "\n# none\n", parts: []string{"no supported public key"}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -145,7 +145,7 @@ func TestHostKeyGone(t *testing.T) {
 	s.hostKeys = []gossh.Signer{rsaKey()}
 	s.serve()
 	_, err := connect(t, testDialer(t, Options{KnownHostsFiles: []string{s.knownHosts(edKey())}, AcceptNewHostKeys: true}), s.target(key), standIn(t, ""))
-	wantError(t, err, ErrHostKeyNotOffered, gossh.FingerprintSHA256(edKey().PublicKey()), "rsa-sha2-512", "nothing shows that the known key has changed",
+	wantError(t, err, ErrHostKeyNotOffered, gossh.FingerprintSHA256(edKey().PublicKey()), "rsa-sha2-512", "does not show that the known key has changed",
 		"HostKeyAlgorithms")
 }
 

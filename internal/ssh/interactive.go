@@ -10,30 +10,31 @@ import (
 )
 
 const (
-	// maxAnswerTries is how often keyboard-interactive authentication is begun: ssh_config(5), NumberOfPasswordPrompts.
+	// maxAnswerTries is how often keyboard-interactive authentication is tried: ssh_config(5),
+	// NumberOfPasswordPrompts.
 	maxAnswerTries = 3
-	// maxQuestions bounds what one host may ask on one connection.
+	// maxQuestions is how many questions a host may ask on one connection.
 	maxQuestions = 16
 )
 
-// errNotNow keeps a host from asking a human while there are keys that have not been tried.
+// errNotNow keeps a host from asking the user while there are keys left to try.
 var errNotNow = errors.New("there are more keys to try")
 
-// questions answers what a host asks on one connection by the method keyboard-interactive (RFC 4256).
+// questions answers a host's questions on one connection (keyboard-interactive, RFC 4256).
 type questions struct {
 	ring  *keyring
 	host  string
-	mayBe func() bool // tells whether it is time to ask a human
+	mayBe func() bool // reports whether the user may be asked now
 
 	asked int
 	err   error // why there is no answer
 }
 
-// method is the authentication method.
+// method returns the authentication method.
 func (q *questions) method(ctx context.Context, pause func() func()) gossh.AuthMethod {
 	return gossh.RetryableAuthMethod(gossh.KeyboardInteractive(func(_, instruction string, prompts []string, _ []bool) ([]string, error) {
 		switch {
-		case len(prompts) == 0: // something to read, or the end of the conversation
+		case len(prompts) == 0: // an instruction, or the end of the dialogue
 			return nil, nil
 		case !q.mayBe():
 			return nil, errNotNow
@@ -55,10 +56,10 @@ func (q *questions) method(ctx context.Context, pause func() func()) gossh.AuthM
 	}), maxAnswerTries)
 }
 
-// ask asks a human one question.
+// ask asks the user one question.
 func (q *questions) ask(ctx context.Context, pause func() func(), question string) (string, error) {
 	if q.ring.answer == nil {
-		return "", fmt.Errorf("the host asks %s, and there is nobody to answer", quote(question))
+		return "", fmt.Errorf("the host asks %s, and there is no terminal to answer on", quote(question))
 	}
 	type reply struct {
 		text string
@@ -66,11 +67,11 @@ func (q *questions) ask(ctx context.Context, pause func() func(), question strin
 	}
 	replies := make(chan reply, 1)
 	defer pause()()
-	go func() { // what waits for a human must not keep those from leaving who are cancelled
+	go func() { // so that a cancelled host does not wait for the user
 		q.ring.prompt.Lock()
 		defer q.ring.prompt.Unlock()
 		if ctx.Err() != nil {
-			return // it was another's turn for too long
+			return // cancelled while another prompt was open
 		}
 		text, err := q.ring.answer(q.host, question)
 		replies <- reply{text, err}
@@ -86,7 +87,8 @@ func (q *questions) ask(ctx context.Context, pause func() func(), question strin
 	}
 }
 
-// shorten bounds a question, and leaves out the colon at its end, which the prompt has anyway.
+// shorten limits the length of a question and trims the colon at its end, which the prompt adds
+// again.
 func shorten(question string) string {
 	const limit = 400
 	if len(question) > limit {

@@ -17,7 +17,7 @@ import (
 	xknownhosts "golang.org/x/crypto/ssh/knownhosts"
 )
 
-// paths are the files to search.
+// paths returns the files to search.
 func (h *hostKeys) paths() []string {
 	if h.files != nil {
 		return h.files
@@ -25,7 +25,7 @@ func (h *hostKeys) paths() []string {
 	return slices.Concat(UserKnownHosts(), SystemKnownHosts())
 }
 
-// UserKnownHosts are the known_hosts files of a user, where ssh_config(5) does not say otherwise.
+// UserKnownHosts returns the user's default known_hosts files (ssh_config(5)).
 func UserKnownHosts() []string {
 	home, err := os.UserHomeDir()
 	if err != nil {
@@ -34,13 +34,13 @@ func UserKnownHosts() []string {
 	return []string{filepath.Join(home, ".ssh", "known_hosts"), filepath.Join(home, ".ssh", "known_hosts2")}
 }
 
-// SystemKnownHosts are those of the system.
+// SystemKnownHosts returns the system's default known_hosts files.
 func SystemKnownHosts() []string {
 	return []string{"/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"}
 }
 
-// read loads the files. Lines that cannot be read are left out, as ssh(1) does; they would
-// otherwise make all others unusable.
+// read loads the files. It ignores invalid lines, as ssh(1) does; the library would reject the
+// whole file.
 func (h *hostKeys) read() error {
 	var usable []string
 	for _, file := range h.paths() {
@@ -58,7 +58,7 @@ func (h *hostKeys) read() error {
 			continue
 		}
 		for _, b := range bad {
-			h.log(fmt.Sprintf("%s:%d: ignored, not a known_hosts line that can be used: %v", file, b.line, b.err))
+			h.log(fmt.Sprintf("%s:%d: ignored, invalid known_hosts line: %v", file, b.line, b.err))
 		}
 		copied, err := writeTemp(cleaned)
 		if err != nil {
@@ -76,15 +76,15 @@ func (h *hostKeys) read() error {
 	return nil
 }
 
-// badLine is a line of known_hosts that cannot be used.
+// badLine is an invalid line of known_hosts.
 type badLine struct {
 	line int
 	err  error
 }
 
-// withoutBadLines empties the lines that the library would stumble over; the others keep their
-// numbers. What is left is parted by single blanks, so that the library reads the fields that were
-// checked here.
+// withoutBadLines empties the lines that the library would reject, so that the others keep their
+// numbers. It separates fields by single spaces, so that the library reads the same fields that
+// were checked here.
 func withoutBadLines(data []byte) (cleaned []byte, bad []badLine) {
 	lines := bytes.Split(data, []byte("\n"))
 	for i, line := range lines {
@@ -103,7 +103,7 @@ func withoutBadLines(data []byte) (cleaned []byte, bad []badLine) {
 	return bytes.Join(lines, []byte("\n")), bad
 }
 
-// checkKnownHostsLine tells why a line (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT) cannot be used.
+// checkKnownHostsLine returns why a line is invalid (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT).
 func checkKnownHostsLine(line string) error {
 	fields := strings.Fields(line)
 	if fields[0][0] == '@' {
@@ -113,7 +113,7 @@ func checkKnownHostsLine(line string) error {
 		fields = fields[1:]
 	}
 	if len(fields) < 3 {
-		return errors.New("it has too few fields")
+		return errors.New("too few fields")
 	}
 	hosts, kind, blob := fields[0], fields[1], fields[2]
 	data, err := base64.StdEncoding.DecodeString(blob)
@@ -122,10 +122,10 @@ func checkKnownHostsLine(line string) error {
 	}
 	key, err := gossh.ParsePublicKey(data)
 	if err != nil {
-		return fmt.Errorf("key type %s: %s", quote(kind), quote(err.Error())) // it repeats what the line says
+		return fmt.Errorf("key type %s: %s", quote(kind), quote(err.Error())) // the error repeats text of the line
 	}
 	if key.Type() != kind {
-		return fmt.Errorf("it says %s, the key is %s", quote(kind), quote(key.Type()))
+		return fmt.Errorf("the type is %s, but the key is %s", quote(kind), quote(key.Type()))
 	}
 	if hosts[0] == '|' {
 		_, salt, _ := strings.Cut(hosts, "|1|")
@@ -140,9 +140,9 @@ func checkKnownHostsLine(line string) error {
 	for host := range strings.SplitSeq(hosts, ",") {
 		host, negated := strings.CutPrefix(host, "!")
 		if negated && host == "" {
-			return errors.New("a ! without a host")
+			return errors.New("! without a host")
 		}
-		// x/crypto takes exponential time for them.
+		// x/crypto takes exponential time to match asterisks.
 		if strings.Count(host, "*") > maxAsterisks {
 			return fmt.Errorf("more than %d asterisks in host %s", maxAsterisks, quote(host))
 		}
@@ -165,7 +165,7 @@ func writeTemp(data []byte) (string, error) {
 	return f.Name(), errors.Join(err, f.Close())
 }
 
-// file is the file that an entry stands in.
+// file returns the file that an entry is in.
 func (h *hostKeys) file(k xknownhosts.KnownKey) string {
 	if name, ok := h.names[k.Filename]; ok {
 		return name
@@ -173,12 +173,13 @@ func (h *hostKeys) file(k xknownhosts.KnownKey) string {
 	return k.Filename
 }
 
-// place is FILE:LINE of an entry.
+// place returns FILE:LINE of an entry.
 func (h *hostKeys) place(k xknownhosts.KnownKey) string {
 	return fmt.Sprintf("%s:%d", h.file(k), k.Line)
 }
 
-// entryName is how known_hosts names ADDRESS:PORT: HOST, or [HOST]:PORT where the port is not 22.
+// entryName returns the name of ADDRESS:PORT in known_hosts: HOST, or [HOST]:PORT if the port is
+// not 22.
 func entryName(endpoint string) string {
 	return knownhosts.Normalize(endpoint) //nolint:misspell // the library's name
 }

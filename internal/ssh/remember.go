@@ -15,17 +15,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// remember adds the key of a new host to the first known_hosts file. Another process may be doing the same: the file is
-// locked, and read again under the lock.
+// remember adds the key of a new host to the first known_hosts file. Since another process may do
+// the same, it locks the file and reads it again under the lock.
 func (h *hostKeys) remember(endpoint string, key gossh.PublicKey) (err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	paths := h.paths()
 	if len(paths) == 0 {
-		return errors.New("accept host key: there is no known_hosts file to add it to")
+		return errors.New("accept host key: no known_hosts file to add it to")
 	}
 	file := paths[0]
-	if file == os.DevNull { // how ssh_config(5) says that nothing is to be remembered
+	if file == os.DevNull { // in ssh_config(5), the usual way to store no keys
 		h.accepted[endpoint] = key
 		h.log(fmt.Sprintf("accepted the host key of %s for this run, %s", entryName(endpoint), describeKey(key)))
 		return nil
@@ -42,7 +42,7 @@ func (h *hostKeys) remember(endpoint string, key gossh.PublicKey) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, f.Close()) }() // unlocks it
+	defer func() { err = errors.Join(err, f.Close()) }() // also releases the lock
 	if err := flock(f); err != nil {
 		return err
 	}
@@ -69,7 +69,7 @@ func (h *hostKeys) remember(endpoint string, key gossh.PublicKey) (err error) {
 	if len(data) > 0 && !bytes.HasSuffix(data, []byte("\n")) {
 		line = "\n" + line
 	}
-	if _, err := f.WriteString(line); err != nil { // one write: readers see all of it or nothing
+	if _, err := f.WriteString(line); err != nil { // one write, so that readers see all of it or nothing
 		return err
 	}
 	if err := f.Sync(); err != nil {
@@ -80,10 +80,11 @@ func (h *hostKeys) remember(endpoint string, key gossh.PublicKey) (err error) {
 	return nil
 }
 
-// errAbsent says that a file has no entry for a host.
+// errAbsent: a file has no entry for a host.
 var errAbsent = errors.New("no entry")
 
-// alreadyThere looks for a host in a known_hosts file's content: nil if it has this key, errAbsent if it has none.
+// alreadyThere searches the content of a known_hosts file for a host. It returns nil if the host
+// has this key, and errAbsent if it has none.
 func (h *hostKeys) alreadyThere(endpoint string, key gossh.PublicKey, file string, content []byte) error {
 	copied, err := writeTemp(content)
 	if err != nil {
@@ -107,10 +108,10 @@ func (h *hostKeys) alreadyThere(endpoint string, key gossh.PublicKey, file strin
 	return errAbsent
 }
 
-// unspecified stands for the address of a host in questions about its name.
+// unspecified replaces the address of a host in lookups by name.
 var unspecified = &net.TCPAddr{IP: net.IPv4zero}
 
-// flock waits for the exclusive lock of a file.
+// flock waits for an exclusive lock on a file.
 func flock(f *os.File) error {
 	for {
 		err := unix.Flock(int(f.Fd()), unix.LOCK_EX)

@@ -14,30 +14,30 @@ import (
 	gossh "golang.org/x/crypto/ssh"
 )
 
-// Each connection on which a host refuses keys counts as a failed login, also where a later one has
-// the right key. OpenSSH from 9.8 on gives an address 5 seconds of penalty for it, and turns it
-// away once it has more than 15 (sshd_config(5), PerSourcePenalties); fail2ban counts too.
+// Each connection on which a host refuses keys counts as a failed login, even if a later connection
+// offers the right key. OpenSSH 9.8 and later penalises an address by 5 seconds for each, and
+// rejects it above 15 seconds (sshd_config(5), PerSourcePenalties). fail2ban counts them too.
 const (
 	penalty    = 5 * time.Second
 	maxPenalty = 15 * time.Second
-	// maxTakenFile is the size at which the file of takenKeys is begun again.
+	// maxTakenFile is the size, in bytes, above which the file of takenKeys is truncated.
 	maxTakenFile = 1 << 20
 )
 
-// takenKeys remembers which key a host took, for logins that needed more than one connection to
-// find it, so that the next login offers that one first.
+// takenKeys remembers which key a host accepted, for logins that needed more than one connection to
+// find it. The next login offers that key first.
 type takenKeys struct {
-	file string // "": remembered for this run alone
+	file string // "": remembered for this run only
 	log  func(string)
 
 	mu   sync.Mutex
-	keys map[string]string // fingerprint by login; nil: not read yet
+	keys map[string]string // fingerprint by login; nil until the file is read
 }
 
-// login is what a key is remembered for.
+// login identifies the login for which a key is remembered.
 func (t Target) login() string { return t.User + "@" + t.server() }
 
-// server tells servers apart: an address, and the jump hosts that it is seen from.
+// server identifies a server: its address, and the jump hosts on the way to it.
 func (t Target) server() string {
 	if t.Jump == nil {
 		return t.endpoint()
@@ -45,7 +45,8 @@ func (t Target) server() string {
 	return t.endpoint() + "," + t.Jump.server()
 }
 
-// fingerprint names a key, and a certificate by its key, since certificates are renewed.
+// fingerprint identifies a key. It identifies a certificate by its key, since certificates are
+// renewed.
 func fingerprint(pub gossh.PublicKey) string {
 	if cert, ok := pub.(*gossh.Certificate); ok {
 		return gossh.FingerprintSHA256(cert.Key) + "-cert"
@@ -53,7 +54,7 @@ func fingerprint(pub gossh.PublicKey) string {
 	return gossh.FingerprintSHA256(pub)
 }
 
-// known is the fingerprint of the key that a login took last, or "".
+// known returns the fingerprint of the key last accepted for a login, or "".
 func (k *takenKeys) known(login string) string {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -63,8 +64,8 @@ func (k *takenKeys) known(login string) string {
 	return k.keys[login]
 }
 
-// read reads the file, in which the last line of a login counts. What is missing or damaged is not
-// known.
+// read reads the file. The last line of a login counts. A missing file and damaged lines are
+// ignored.
 func (k *takenKeys) read() map[string]string {
 	keys := map[string]string{}
 	if k.file == "" {
@@ -82,7 +83,7 @@ func (k *takenKeys) read() map[string]string {
 	return keys
 }
 
-// note remembers the key of a login.
+// note records the key of a login.
 func (k *takenKeys) note(login string, key gossh.PublicKey) {
 	id := fingerprint(key)
 	if k.known(login) == id {
@@ -95,11 +96,11 @@ func (k *takenKeys) note(login string, key gossh.PublicKey) {
 		return
 	}
 	if err := k.write(login + " " + id + "\n"); err != nil {
-		k.log(fmt.Sprintf("cannot remember which key %s took: %v", login, err))
+		k.log(fmt.Sprintf("cannot save which key was accepted for %s: %v", login, err))
 	}
 }
 
-// write appends a line in one write, since other processes do the same.
+// write appends a line with one write, since other processes append too.
 func (k *takenKeys) write(line string) (err error) {
 	if err := os.MkdirAll(filepath.Dir(k.file), 0o700); err != nil {
 		return err
@@ -116,8 +117,8 @@ func (k *takenKeys) write(line string) (err error) {
 	return errors.Join(err, f.Close())
 }
 
-// promote moves the key of a fingerprint to the front, behind the keys that the configuration
-// names, whose order is the user's; it is offered on the first connection in any case.
+// promote moves the key with a fingerprint to the front, but behind the keys that the configuration
+// names, whose order is the user's. It is always offered on the first connection.
 func promote(keys []candidate, id string) []candidate {
 	at := slices.IndexFunc(keys, func(c candidate) bool { return c.pub != nil && fingerprint(c.pub) == id })
 	named := 0
@@ -131,18 +132,18 @@ func promote(keys []candidate, id string) []candidate {
 	return slices.Concat(keys[:place], keys[at:at+1], keys[place:at], keys[at+1:])
 }
 
-// searches keep the logins of this run to a server that have to search for their key from coming so
-// fast that it turns this machine away.
+// searches slows down the logins of this run that search for their key, so that the server does not
+// reject this machine.
 type searches struct {
 	mu      sync.Mutex
 	servers map[string]*search
 }
 
-// search is one server's.
+// search is the state for one server.
 type search struct {
-	turn chan struct{} // holds a token while a login searches
+	turn chan struct{} // has a token while a login searches
 	mu   sync.Mutex
-	// until is when the penalties of this run's failed logins are over.
+	// until is the end of the penalties for this run's failed logins.
 	until time.Time
 }
 
@@ -167,7 +168,7 @@ func (s *search) begin(ctx context.Context) (end func(), err error) {
 	}
 }
 
-// failed notes a connection on which keys were refused.
+// failed records a connection on which keys were refused.
 func (s *search) failed() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -177,8 +178,8 @@ func (s *search) failed() {
 	s.until = s.until.Add(penalty)
 }
 
-// delay is how long the next connection has to wait, so that the server does not turn it or those
-// after it away when its keys are refused, too.
+// delay returns how long the next connection has to wait, so that the server does not reject later
+// ones even if it refuses these keys too.
 func (s *search) delay() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -195,8 +196,8 @@ func (s *search) await(ctx context.Context) error {
 	}
 }
 
-// penalises tells whether a server may turn an address away for failed logins: OpenSSH does from
-// 9.8 on, and what others do is not known.
+// penalises reports whether a server may reject an address for failed logins. OpenSSH does since
+// 9.8; other servers may.
 func penalises(version string) bool {
 	_, release, ok := strings.Cut(version, "-OpenSSH_")
 	if !ok {

@@ -120,9 +120,9 @@ func TestTurnedAway(t *testing.T) {
 		says  string
 		parts []string
 	}{
-		"penalty":      {"Not allowed at this time\r\n", []string{"turns this machine away", "PerSourcePenalties", "identities"}},
+		"penalty":      {"Not allowed at this time\r\n", []string{"rejects connections from this address", "PerSourcePenalties", "identities"}},
 		"max startups": {"Exceeded MaxStartups\r\n", []string{"MaxStartups", "--parallelism"}},
-		"others":       {"go \x1b[2Jaway\r\n", []string{"PerSourcePenalties", "MaxStartups", "fail2ban", `it said "go \x1b[2Jaway"`}},
+		"others":       {"go \x1b[2Jaway\r\n", []string{"PerSourcePenalties", "MaxStartups", "fail2ban", `it sent "go \x1b[2Jaway"`}},
 		"nothing":      {"", []string{"closed the connection before the key exchange", "PerSourcePenalties", "fail2ban"}},
 	} {
 		t.Run(name, func(t *testing.T) {
