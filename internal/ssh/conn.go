@@ -13,12 +13,12 @@ import (
 	gossh "golang.org/x/crypto/ssh"
 )
 
-// timeoutError is the error of a stage that took too long.
+// timeoutError is the error of a stage that exceeded its time limit.
 type timeoutError struct {
 	stage   string
 	limit   time.Duration
-	printed string // what the host had printed, quoted, or ""
-	hint    string // what is likely, or ""
+	printed string // the host's output so far, quoted, or ""
+	hint    string // the likely cause, or ""
 }
 
 func (e *timeoutError) Error() string {
@@ -35,13 +35,13 @@ func (e *timeoutError) Error() string {
 // Is makes errors.Is(err, ErrTimeout) true.
 func (e *timeoutError) Is(target error) bool { return target == ErrTimeout }
 
-// guard bounds the stages of a connection: it cancels a context when one takes longer than its limit. The clock
-// stands still while a human is asked.
+// guard limits the duration of each stage of a connection: it cancels a context when a stage
+// exceeds its limit. The clock stops while the user is asked.
 type guard struct {
 	cancel  context.CancelCauseFunc
 	regular time.Duration // the limit of ordinary stages
 
-	// ended, if not nil, is told of each stage that has ended, and how long it took.
+	// ended, if not nil, is called at the end of each stage with its duration.
 	ended func(stage string, took time.Duration)
 
 	mu     sync.Mutex
@@ -49,7 +49,7 @@ type guard struct {
 	began  time.Time
 	limit  time.Duration
 	paused int
-	asked  bool // a human was asked
+	asked  bool // the user was asked
 	timer  *time.Timer
 }
 
@@ -59,10 +59,10 @@ func newGuard(regular time.Duration, cancel context.CancelCauseFunc) *guard {
 	return g
 }
 
-// enter begins a stage with the ordinary limit.
+// enter starts a stage with the ordinary limit.
 func (g *guard) enter(stage string) { g.enterFor(stage, g.regular) }
 
-// enterFor begins a stage that has a limit of its own.
+// enterFor starts a stage with its own limit.
 func (g *guard) enterFor(stage string, limit time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -73,7 +73,7 @@ func (g *guard) enterFor(stage string, limit time.Duration) {
 	}
 }
 
-// endStage tells of the stage that ends. g.mu is held.
+// endStage reports the end of the current stage. The caller holds g.mu.
 func (g *guard) endStage() {
 	now := time.Now()
 	if g.ended != nil && g.stage != "" {
@@ -82,7 +82,7 @@ func (g *guard) endStage() {
 	g.stage, g.began = "", now
 }
 
-// pause stops the clock while a human is asked, until the function that it returns is called; the stage then has its whole limit again.
+// pause stops the clock while the user is asked. resume restarts it with the stage's full limit.
 func (g *guard) pause() (resume func()) {
 	g.mu.Lock()
 	g.asked = true
@@ -90,7 +90,7 @@ func (g *guard) pause() (resume func()) {
 	return g.hold()
 }
 
-// hold stops the clock as pause does, for what has a clock of its own.
+// hold stops the clock like pause, for waits that have their own time limit.
 func (g *guard) hold() (resume func()) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -105,7 +105,7 @@ func (g *guard) hold() (resume func()) {
 	}
 }
 
-// hasAsked tells whether a human was asked since the last call.
+// hasAsked reports whether the user was asked since the last call.
 func (g *guard) hasAsked() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -127,23 +127,23 @@ func (g *guard) stop() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.endStage()
-	g.paused = 1 // an expiry under way does nothing any more
+	g.paused = 1 // makes an expire that already runs do nothing
 	g.timer.Stop()
 }
 
-// watchedConn notes when bytes arrived last, and why it was closed.
+// watchedConn records when bytes last arrived, and why it was closed.
 type watchedConn struct {
 	net.Conn
 	start   time.Time
 	arrived atomic.Int64 // nanoseconds after start
 	cause   atomic.Pointer[error]
 
-	greeted  atomic.Bool // the greeting is whole
+	greeted  atomic.Bool // the greeting is complete
 	mu       sync.Mutex
-	greeting []byte // what came before the key exchange: lines of text, and the server's version (RFC 4253, 4.2)
+	greeting []byte // sent before the key exchange: lines of text, then the version (RFC 4253, 4.2)
 }
 
-// maxGreeting bounds what is kept of a greeting.
+// maxGreeting is how many bytes of text in a greeting are kept.
 const maxGreeting = 4 << 10
 
 func watch(c net.Conn) *watchedConn { return &watchedConn{Conn: c, start: time.Now()} }
@@ -159,7 +159,7 @@ func (c *watchedConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// greet keeps the beginning of what the server sends.
+// greet keeps the start of the server's output.
 func (c *watchedConn) greet(b []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -168,7 +168,7 @@ func (c *watchedConn) greet(b []byte) {
 	c.greeted.Store(strings.HasSuffix(version, "\n") || len(text) > maxGreeting)
 }
 
-// greetedWith is the text before the server's version, and the version; "" where there is none.
+// greetedWith returns the text before the server's version, and the version; "" if missing.
 func (c *watchedConn) greetedWith() (text, version string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -176,7 +176,7 @@ func (c *watchedConn) greetedWith() (text, version string) {
 	return strings.TrimSpace(text), strings.TrimSpace(version)
 }
 
-// splitGreeting parts a greeting at the line that begins with SSH-.
+// splitGreeting splits a greeting at the line that starts with SSH-.
 func splitGreeting(greeting []byte) (text, version string) {
 	for line := range strings.Lines(string(greeting)) {
 		if strings.HasPrefix(line, "SSH-") {
@@ -187,12 +187,12 @@ func splitGreeting(greeting []byte) (text, version string) {
 	return text, ""
 }
 
-// silence is how long no byte has arrived.
+// silence returns the time since the last byte arrived.
 func (c *watchedConn) silence() time.Duration {
 	return time.Since(c.start) - time.Duration(c.arrived.Load())
 }
 
-// closeFor closes the connection; the first cause that is not nil is what lost reports.
+// closeFor closes the connection. lost reports the first cause that is not nil.
 func (c *watchedConn) closeFor(cause error) {
 	if cause != nil {
 		c.cause.CompareAndSwap(nil, &cause)
@@ -200,7 +200,7 @@ func (c *watchedConn) closeFor(cause error) {
 	_ = c.Close()
 }
 
-// lost is why the connection was closed from this side, or nil.
+// lost returns why this side closed the connection, or nil.
 func (c *watchedConn) lost() error {
 	if p := c.cause.Load(); p != nil {
 		return *p
@@ -208,8 +208,8 @@ func (c *watchedConn) lost() error {
 	return nil
 }
 
-// keepAlive asks a silent host for a sign of life and closes the connection when none comes. It returns when done
-// is closed.
+// keepAlive sends keepalive requests to a silent host, and closes the connection if no answer
+// comes. It returns when done is closed.
 func (c *watchedConn) keepAlive(client gossh.Conn, interval, limit time.Duration, done <-chan struct{}) {
 	tick := time.NewTicker(max(min(interval, limit)/3, time.Millisecond))
 	defer tick.Stop()
@@ -223,10 +223,10 @@ func (c *watchedConn) keepAlive(client gossh.Conn, interval, limit time.Duration
 		idle := c.silence()
 		switch {
 		case idle >= limit:
-			c.closeFor(fmt.Errorf("connection lost: nothing came from the host for %v", limit))
+			c.closeFor(fmt.Errorf("connection lost: no data from the host for %v", limit))
 			return
 		case idle >= interval && asking.CompareAndSwap(false, true):
-			// Any answer will do: hosts refuse a request that they do not know. It may block until the connection ends.
+			// Any answer will do, also a refusal. SendRequest may block until the connection ends.
 			go func() {
 				defer asking.Store(false)
 				_, _, _ = client.SendRequest("keepalive@openssh.com", true, nil)
@@ -235,5 +235,5 @@ func (c *watchedConn) keepAlive(client gossh.Conn, interval, limit time.Duration
 	}
 }
 
-// errClosed is what a Link reports after its Close.
+// errClosed is the error of a Link after Close.
 var errClosed = errors.New("the connection is closed")

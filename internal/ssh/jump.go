@@ -13,23 +13,24 @@ import (
 	gossh "golang.org/x/crypto/ssh"
 )
 
-// jumpHosts are the connections to jump hosts. Everyone who goes through a jump host shares one, which stays until the Dialer is closed.
+// jumpHosts are the connections to jump hosts. All hosts behind a jump host share one, which stays
+// open until the Dialer is closed.
 type jumpHosts struct {
 	mu   sync.Mutex
 	open map[string]*jumpHost
 }
 
-// jumpHost is a connection to a jump host, or the attempt to make one.
+// jumpHost is a connection to a jump host, or the attempt to open one.
 type jumpHost struct {
 	cancel  context.CancelCauseFunc // ends the attempt
-	waiting int                     // how many wait for it; guarded by jumpHosts.mu
+	waiting int                     // number of callers that wait for it; guarded by jumpHosts.mu
 
 	ready chan struct{} // closed when session or err is set
 	*session
 	err error
 }
 
-// over tells whether nobody can go through it any more.
+// over reports whether the attempt failed or the connection has ended.
 func (j *jumpHost) over() bool {
 	select {
 	case <-j.ready:
@@ -39,7 +40,7 @@ func (j *jumpHost) over() bool {
 	return j.err != nil || j.ended()
 }
 
-// ended tells whether a session's connection has ended.
+// ended reports whether a session's connection has ended.
 func (s *session) ended() bool {
 	select {
 	case <-s.dead:
@@ -49,7 +50,7 @@ func (s *session) ended() bool {
 	}
 }
 
-// endsSoon tells whether the connection ends within a moment: its channels end first.
+// endsSoon reports whether the connection ends within 200 ms: its channels end first.
 func (s *session) endsSoon() bool {
 	select {
 	case <-s.dead:
@@ -59,7 +60,7 @@ func (s *session) endsSoon() bool {
 	}
 }
 
-// jumpError is the error of a jump host, for one of those behind it.
+// jumpError is the error of a jump host, for a host behind it.
 type jumpError struct {
 	via Target
 	err error
@@ -71,8 +72,9 @@ func (e *jumpError) Error() string {
 
 func (e *jumpError) Unwrap() error { return e.err }
 
-// through returns the shared connection to a jump host. While it is being made, the clock of the one who waits stands still: the jump host has its own
-// ConnectTimeout. When all who wait have gone, the attempt ends.
+// through returns the shared connection to a jump host, and opens it if needed. Meanwhile the
+// caller's clock stops, since the jump host has its own ConnectTimeout. When all waiting callers
+// have given up, the attempt ends.
 func (d *Dialer) through(ctx context.Context, g *guard, via Target) (*session, error) {
 	defer g.hold()()
 	id := via.identity()
@@ -108,7 +110,8 @@ func (d *Dialer) through(ctx context.Context, g *guard, via Target) (*session, e
 	return j.session, nil
 }
 
-// startJump begins to connect to a jump host. The attempt is nobody's alone, so no other's end ends it.
+// startJump starts to connect to a jump host. Callers share the attempt, so the cancellation of ctx
+// does not end it.
 func (d *Dialer) startJump(ctx context.Context, via Target) *jumpHost {
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	j := &jumpHost{cancel: cancel, ready: make(chan struct{})}
@@ -140,9 +143,10 @@ func (d *Dialer) Close() {
 	clear(d.jumps.open)
 }
 
-// identity tells targets apart for which connections cannot be shared.
+// identity returns a string that is equal only for targets that can share a connection.
 func (t Target) identity() string {
-	id := fmt.Sprintf("%q", slices.Concat([]string{t.Name, t.endpoint(), t.User, t.HostKey, t.HostKeyAlias, t.AgentSocket, fmt.Sprint(t.IdentitiesOnly)},
+	id := fmt.Sprintf("%q", slices.Concat(
+		[]string{t.Name, t.endpoint(), t.User, t.HostKey, t.HostKeyAlias, t.AgentSocket, fmt.Sprint(t.IdentitiesOnly)},
 		t.Identities, []string{""}, t.Certificates, []string{""}, t.KnownHostsFiles))
 	if t.Jump != nil {
 		id += t.Jump.identity()
@@ -150,7 +154,7 @@ func (t Target) identity() string {
 	return id
 }
 
-// direct opens a TCP connection from the jump host (RFC 4254, 7.2). Closing ctx gives up.
+// direct opens a TCP connection from the jump host (RFC 4254, section 7.2).
 func (s *session) direct(ctx context.Context, endpoint string) (net.Conn, error) {
 	conn, err := s.client.DialContext(ctx, "tcp", endpoint)
 	var refused *gossh.OpenChannelError
@@ -162,14 +166,15 @@ func (s *session) direct(ctx context.Context, endpoint string) (net.Conn, error)
 	case !errors.As(err, &refused):
 		return nil, &jumpError{s.target, s.lostError(ctx, err)}
 	case refused.Reason == gossh.Prohibited:
-		return nil, &jumpError{s.target, fmt.Errorf("it does not permit a connection to %s (%s): see AllowTcpForwarding and PermitOpen in its sshd_config, "+
-			"and what restricts the key", endpoint, quote(refused.Message))}
+		return nil, &jumpError{s.target, fmt.Errorf("it does not permit a connection to %s (%s); check "+
+			"AllowTcpForwarding and PermitOpen "+
+			"in its sshd_config, and the options of the key in authorized_keys", endpoint, quote(refused.Message))}
 	default:
 		return nil, &dialError{via: s.target.Name, err: &forwardError{endpoint, refused}}
 	}
 }
 
-// forwardError is what a jump host says of an address that it cannot connect to.
+// forwardError is a jump host's error for an address that it cannot connect to.
 type forwardError struct {
 	endpoint string
 	refused  *gossh.OpenChannelError
@@ -181,8 +186,8 @@ func (e *forwardError) Error() string {
 
 func (e *forwardError) Unwrap() error { return e.refused }
 
-// lost is why the connection was closed, where this side knows it: by itself, or because the jump host's connection has ended, of which the end of this
-// one may be heard first.
+// lost returns why the connection was closed, or nil if unknown: this side closed it, or the jump
+// host's connection has ended. In that case the end of this connection may arrive first.
 func (s *session) lost() error {
 	if err := s.conn.lost(); err != nil || s.via == nil || !s.via.endsSoon() {
 		return err

@@ -122,7 +122,7 @@ func TestJumpRefused(t *testing.T) {
 			edit: func(_ *Target, jump *server) { jump.noForwarding = true }, parts: []string{`jump host "bastion"`, "AllowTcpForwarding"},
 		},
 		"no such user": {
-			edit: func(target *Target, _ *server) { target.Jump.User = "-x" }, parts: []string{`jump host "bastion": user "-x"`}, quiet: true,
+			edit: func(target *Target, _ *server) { target.Jump.User = "-x" }, parts: []string{`jump host "bastion": invalid user name "-x"`}, quiet: true,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -307,8 +307,8 @@ func TestQuestions(t *testing.T) {
 		"a key is enough":        {setUp: alone, keys: []string{other, other, key}, answers: map[string]string{}},
 		"after a key":            {setUp: second, keys: []string{key}, answers: right},
 		"wrong answers":          {setUp: second, keys: []string{key}, answers: map[string]string{"Two\x1b[31m things. Token": "4321", "Colour": "blue"}, parts: []string{"did not accept the answers"}},
-		"nobody there":           {setUp: second, keys: []string{key}, parts: []string{"the host knows the key, and wants more of user admin", `the host asks "Two\x1b[31m things. Token"`, "nobody to answer"}},
-		"nobody there, no key":   {setUp: alone, keys: []string{other}, parts: []string{"did not accept the key offered for user admin", `the host asks "Two\x1b[31m things. Token"`, "nobody to answer"}},
+		"nobody there":           {setUp: second, keys: []string{key}, parts: []string{"the host accepts the key of user admin, but asks for more", `the host asks "Two\x1b[31m things. Token"`, "no terminal to answer on"}},
+		"nobody there, no key":   {setUp: alone, keys: []string{other}, parts: []string{"did not accept the key offered for user admin", `the host asks "Two\x1b[31m things. Token"`, "no terminal to answer on"}},
 		"a terminal that is not": {setUp: alone, keys: []string{other}, answers: map[string]string{}, parts: []string{"no terminal"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -165,7 +165,7 @@ func testPenalties(t *testing.T, h *labHost) {
 	for range 5 { // at once, so that no penalty is over before the next
 		g.Go(func() error { return command("admin", "") })
 	}
-	wantError(t, g.Wait(), nil, "turns this machine away", "PerSourcePenalties", "identities")
+	wantError(t, g.Wait(), nil, "rejects connections from this address", "PerSourcePenalties", "identities")
 	// More keys than the host's patience has room for at once.
 	forgive()
 	add(5)

@@ -379,7 +379,7 @@ func TestLabServer(t *testing.T) {
 
 	set("PubkeyAuthentication no\n")
 	_, err = h.connect(target, b)
-	wantError(t, err, ErrAuthentication, "does not offer to authenticate user admin by public key")
+	wantError(t, err, ErrAuthentication, "does not offer public key authentication to user admin")
 
 	set("")
 	config, err := h.Read("/etc/ssh/sshd_config")

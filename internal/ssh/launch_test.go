@@ -174,17 +174,17 @@ func TestHostileHelper(t *testing.T) {
 			go endless(ch.Stderr())
 			_ = greet(ch, b, func(h *wire.Hello) { h.Nonce = "" })
 			return 0
-		}, []string{"greeting does not answer"}},
+		}, []string{"greeting does not belong"}},
 		"forged preamble":      {raw(wire.Preamble + "\xff\xff\xff\xffgarbage"), []string{"malformed frame", "4294967295"}},
 		"forged frame":         {raw(wire.Preamble + frame("hello")), []string{"malformed frame"}},
 		"short frame":          {func(ch gossh.Channel) int { _, _ = io.WriteString(ch, wire.Preamble+"\x00\x00\x00\x05{\""); return 4 }, []string{"ended at once", "exit status 4"}},
 		"huge frame that ends": {func(ch gossh.Channel) int { _, _ = io.WriteString(ch, wire.Preamble+"\x01\x00\x00\x00{"); return 5 }, []string{"exit status 5"}},
-		"newer preamble":       {raw("\x00mirrorform-helper/2\n"), []string{"another protocol"}},
-		"replayed greeting":    {hello(func(h *wire.Hello) { h.Nonce = "1234" }), []string{"greeting does not answer"}},
+		"newer preamble":       {raw("\x00mirrorform-helper/2\n"), []string{"unknown protocol"}},
+		"replayed greeting":    {hello(func(h *wire.Hello) { h.Nonce = "1234" }), []string{"greeting does not belong"}},
 		"wrong digest":         {hello(func(h *wire.Hello) { h.SHA256 = "\x1b]52;c;x\a" }), []string{`SHA-256 is "\x1b]52;c;x\a"`}},
 		"newer protocol":       {hello(func(h *wire.Hello) { h.Protocol = 2 }), []string{"speaks protocol 2"}},
-		"no facts":             {hello(func(h *wire.Hello) { h.Facts = nil }), []string{"nothing of the host"}},
-		"no greeting":          {raw(wire.Preamble + frame(`{"done":{}}`)), []string{"no greeting"}},
+		"no facts":             {hello(func(h *wire.Hello) { h.Facts = nil }), []string{"no facts about the host"}},
+		"no greeting":          {raw(wire.Preamble + frame(`{"done":{}}`)), []string{"not a greeting"}},
 		"failure":              {raw(wire.Preamble + frame(`{"failure":{"message":"too\u001bold"}}`)), []string{`too\x1bold`}},
 		"silent end":           {func(gossh.Channel) int { return 0 }, []string{"ended at once", "exit status 0"}},
 		"malformed exit status": {func(ch gossh.Channel) int {
@@ -432,7 +432,7 @@ func TestSilence(t *testing.T) {
 	case <-time.After(options.SilenceLimit * 3 / 2):
 	}
 	swallow.Store(true)
-	wantError(t, <-result, nil, "host web1: connection lost: nothing came from the host for 3s")
+	wantError(t, <-result, nil, "host web1: connection lost: no data from the host for 3s")
 }
 
 // forward copies until it is told to swallow; the connections stay open.

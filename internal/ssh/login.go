@@ -12,8 +12,9 @@ import (
 	gossh "golang.org/x/crypto/ssh"
 )
 
-// keysPerConnection is how many keys are offered on one connection: sshd's MaxAuthTries is 6, and ends the connection
-// with the sixth refusal (sshd_config(5)). More keys are offered on further connections.
+// keysPerConnection is how many keys are offered on one connection. By default (MaxAuthTries 6,
+// sshd_config(5)) sshd closes the connection with the sixth refused key. More keys are offered on
+// further connections.
 const keysPerConnection = 5
 
 // session is an authenticated connection.
@@ -22,21 +23,21 @@ type session struct {
 	opts   Options
 	guard  *guard
 	conn   *watchedConn
-	via    *session // the jump host's, or nil
+	via    *session // the jump host's session, or nil
 	client *gossh.Client
-	// keyOrigin says by what the host's key is known.
+	// keyOrigin returns how the host's key is known.
 	keyOrigin func() KeyOrigin
 
-	// For Connect's goroutine alone:
-	process *process // the one that was started last
-	opened  bool     // a session has been opened before
+	// Only for Connect's goroutine:
+	process *process // the last started process
+	opened  bool     // a session was opened before
 
 	closing sync.Once
 	done    chan struct{} // closed by close
-	dead    chan struct{} // closed when the connection has ended, from either side
+	dead    chan struct{} // closed when either side has ended the connection
 }
 
-// close ends the connection. cause, if not nil, is what later reads and writes report.
+// close ends the connection. Later reads and writes report cause, if it is not nil.
 func (s *session) close(cause error) {
 	s.closing.Do(func() {
 		if cause == nil {
@@ -47,7 +48,8 @@ func (s *session) close(cause error) {
 	})
 }
 
-// login connects and authenticates. It tries the target's keys a few to a connection.
+// login connects and authenticates. It tries up to keysPerConnection of the target's keys on each
+// connection.
 func (d *Dialer) login(ctx context.Context, g *guard, t Target) (*session, error) {
 	policy, err := d.knownHosts(t).policy(t)
 	if err != nil {
@@ -88,29 +90,32 @@ func (d *Dialer) login(ctx context.Context, g *guard, t Target) (*session, error
 		case attempt.comeAgain(err) && wait(ctx, turnedAway):
 			turnedAway++
 			continue
-		case attempt.broken >= 0: // a key that does not sign is no reason to leave out those after it
+		case attempt.broken >= 0: // a key that does not sign does not exclude those after it
 			problems = append(problems, attempt.brokenErr.Error())
 			tried += attempt.broken
 			keys = keys[attempt.broken+1:]
 		case attempt.questions.err != nil && attempt.signed:
-			return nil, fmt.Errorf("%w: the host knows the key, and wants more of user %s: %w", ErrAuthentication, t.User, attempt.questions.err)
+			return nil, fmt.Errorf("%w: the host accepts the key of user %s, but asks for more: %w",
+				ErrAuthentication, t.User, attempt.questions.err)
 		case attempt.questions.err != nil:
 			problems = append(problems, attempt.questions.err.Error())
 			tried, keys = tried+len(batch), nil
 		case attempt.refused(err) && attempt.questions.asked > 0:
 			return nil, fmt.Errorf("%w: the host did not accept the answers for user %s", ErrAuthentication, t.User)
 		case attempt.refused(err) && len(batch) > 0 && !attempt.authenticating:
-			return nil, fmt.Errorf("%w: the host does not offer to authenticate user %s by public key (sshd_config: PubkeyAuthentication, AuthenticationMethods)",
-				ErrAuthentication, t.User)
+			return nil, fmt.Errorf("%w: the host does not offer public key authentication to user %s "+
+				"(sshd_config: PubkeyAuthentication, AuthenticationMethods)", ErrAuthentication, t.User)
 		case attempt.refused(err) && attempt.signed:
-			return nil, fmt.Errorf("%w: the host knows the key, and still does not let user %s in: the account is locked or expired, "+
-				"or a second factor is wanted that cannot be given here (sshd_config: AuthenticationMethods)", ErrAuthentication, t.User)
+			return nil, fmt.Errorf("%w: the host accepts the key, but does not let user %s log in: the account may be "+
+				"locked or expired, "+
+				"or the host requires a second factor that mirrorform cannot provide (sshd_config: AuthenticationMethods)",
+				ErrAuthentication, t.User)
 		case attempt.refused(err):
 			n := attempt.refusedKeys(err)
 			tried += n
 			keys = keys[n:]
 		case again && attempt.authenticating && g.hasAsked():
-			again = false // the host did not wait for the human; the key is open now
+			again = false // the host did not wait for the user; now the key is decrypted
 			continue
 		default:
 			return nil, attempt.explain(err)
@@ -121,10 +126,13 @@ func (d *Dialer) login(ctx context.Context, g *guard, t Target) (*session, error
 	}
 }
 
-// order puts the key that the host took last where it is offered on the first connection. Where it
-// is not known, and more than one connection may be needed, logins to the same server search one
-// after the other, until end is called.
-func (d *Dialer) order(ctx context.Context, g *guard, t Target, keys []candidate) (ordered []candidate, end func(), err error) {
+// order moves the key that the host accepted last forward, so that it is offered on the first
+// connection. If that key is unknown and more than one connection may be needed, logins to the same
+// server search for their key one after the other: each waits here, and lets the next one begin
+// with end.
+func (d *Dialer) order(
+	ctx context.Context, g *guard, t Target, keys []candidate,
+) (ordered []candidate, end func(), err error) {
 	end = func() {}
 	if len(keys) < 2 {
 		return keys, end, nil
@@ -138,21 +146,23 @@ func (d *Dialer) order(ctx context.Context, g *guard, t Target, keys []candidate
 	return promote(keys, d.taken.known(t.login())), end, nil
 }
 
-// await waits for as long as a server would turn this machine away for its failed logins.
+// await waits until another failed login does not make the server reject this machine.
 func (d *Dialer) await(ctx context.Context, g *guard, t Target) error {
 	search := d.tries.of(t.server())
 	delay := search.delay()
 	if delay == 0 {
 		return nil
 	}
-	d.opts.Log(fmt.Sprintf("host %s: waiting %v before more keys are offered, so that sshd does not turn this machine away (PerSourcePenalties): "+
-		"name the right key in identities", t.Name, delay.Round(time.Second)))
+	d.opts.Log(fmt.Sprintf("host %s: waiting %v before offering more keys, so that sshd does not reject this machine "+
+		"(PerSourcePenalties); "+
+		"to avoid the wait, set identities to the right key", t.Name, delay.Round(time.Second)))
 	defer g.hold()()
 	return search.await(ctx)
 }
 
-// nextBatch is the keys for one connection. A key that has to be decrypted before it can even be offered gets a
-// connection of its own, so that nobody is asked for a passphrase while another key may do.
+// nextBatch returns the keys for one connection. A key that must be decrypted before it can be
+// offered gets its own connection, so that the user is not asked for a passphrase as long as
+// another key may be accepted.
 func nextBatch(keys []candidate) []candidate {
 	n := min(len(keys), keysPerConnection)
 	for i, k := range keys[:n] {
@@ -163,12 +173,12 @@ func nextBatch(keys []candidate) []candidate {
 	return keys[:n]
 }
 
-// authenticationError says that no key was accepted.
+// authenticationError reports that no key was accepted.
 func authenticationError(t Target, tried int, problems []string) error {
 	text := fmt.Sprintf("the host accepted none of the %d keys offered for user %s", tried, t.User)
 	switch tried {
 	case 0:
-		text = fmt.Sprintf("there is no key to offer for user %s", t.User)
+		text = fmt.Sprintf("no key to offer for user %s", t.User)
 	case 1:
 		text = fmt.Sprintf("the host did not accept the key offered for user %s", t.User)
 	}
@@ -177,14 +187,16 @@ func authenticationError(t Target, tried int, problems []string) error {
 	}
 	only := ""
 	if tried > keysPerConnection {
-		only = " (IdentityFile in ssh_config), and set IdentitiesOnly yes there, since sshd (PerSourcePenalties) and fail2ban turn a machine " +
-			"away that offers many wrong keys"
+		only = " (IdentityFile in ssh_config), and set IdentitiesOnly yes there, since sshd (PerSourcePenalties) and " +
+			"fail2ban reject " +
+			"a machine that offers many wrong keys"
 	}
-	return fmt.Errorf("%w: %s; name the right key in identities%s, or add its public key to ~%s/.ssh/authorized_keys on the host",
+	return fmt.Errorf("%w: %s; set identities to the right key%s, or add its public key to ~%s/.ssh/authorized_keys "+
+		"on the host",
 		ErrAuthentication, text, only, t.User)
 }
 
-// attempt is one connection's way through key exchange and authentication.
+// attempt is the state of one connection's key exchange and authentication.
 type attempt struct {
 	policy    policy
 	keys      []candidate
@@ -193,31 +205,33 @@ type attempt struct {
 	keySeen        bool // the host has shown a key
 	hostKeyErr     error
 	hostKey        gossh.PublicKey
-	authenticating bool // the host key was right, and authentication has begun
+	authenticating bool // the host key passed the check, and authentication has begun
 	broken         int  // the index of a key that could not be used, or -1
 	brokenErr      error
 	offered        int             // how many of the keys have been offered
-	signed         bool            // the host knew a key, and got a signature
+	signed         bool            // the host accepted a key and got a signature
 	taken          gossh.PublicKey // the key of the last signature
 	text, version  string          // the server's greeting
 }
 
-// noQuestions is what the library says when a host refuses keyboard-interactive authentication at once (SSH_MSG_USERAUTH_FAILURE).
+// noQuestions is the library's error when a host refuses keyboard-interactive authentication at
+// once (SSH_MSG_USERAUTH_FAILURE).
 const noQuestions = "unexpected message type 51 (expected 60)"
 
-// refused tells whether an error means that the host wants none of the keys.
+// refused reports whether an error means that the host refused all keys.
 func (a *attempt) refused(err error) bool {
 	text := err.Error()
-	return a.hostKeyErr == nil && (strings.Contains(text, "unable to authenticate") || strings.Contains(text, "no common public key signature algorithm") ||
+	return a.hostKeyErr == nil && (strings.Contains(text, "unable to authenticate") ||
+		strings.Contains(text, "no common public key signature algorithm") ||
 		errors.Is(err, errNotNow) || strings.Contains(text, noQuestions) || a.authenticating && tooMany(err))
 }
 
-// tooMany tells whether the host ended the connection because of MaxAuthTries.
+// tooMany reports whether the host closed the connection because of MaxAuthTries.
 func tooMany(err error) bool {
 	return strings.Contains(strings.ToLower(err.Error()), "too many authentication failures")
 }
 
-// refusedKeys is how many of the keys the host has refused; at least one, where there are any.
+// refusedKeys returns how many of the keys the host refused: at least one, if there are any.
 func (a *attempt) refusedKeys(err error) int {
 	if tooMany(err) {
 		return min(max(a.offered, 1), len(a.keys))
@@ -225,7 +239,7 @@ func (a *attempt) refusedKeys(err error) int {
 	return len(a.keys)
 }
 
-// explain puts the error of a failed handshake in better words.
+// explain rewords the error of a failed handshake.
 func (a *attempt) explain(err error) error {
 	if a.hostKeyErr != nil {
 		return a.hostKeyErr
@@ -237,8 +251,9 @@ func (a *attempt) explain(err error) error {
 	if a.turnedAway(err) {
 		return turnedAwayError(a.text)
 	}
-	if a.signed { // sshd does so when PAM's account check fails
-		return fmt.Errorf("%w: the connection ended during authentication, after the host had accepted a key: is the account locked or expired? (%s)",
+	if a.signed { // sshd closes the connection if PAM's account check fails
+		return fmt.Errorf("%w: the connection ended during authentication, after the host had accepted a key; "+
+			"check that the account is not locked or expired (%s)",
 			ErrAuthentication, quote(strings.TrimPrefix(err.Error(), "ssh: handshake failed: ")))
 	}
 	stage := "the SSH handshake failed"
@@ -248,7 +263,7 @@ func (a *attempt) explain(err error) error {
 	return fmt.Errorf("%s: %s", stage, quote(strings.TrimPrefix(err.Error(), "ssh: handshake failed: ")))
 }
 
-// attempt connects and goes through the handshake.
+// attempt connects and performs the handshake.
 func (d *Dialer) attempt(ctx context.Context, g *guard, t Target, a *attempt) (*session, error) {
 	tcp, via, err := d.dial(ctx, g, t)
 	if err != nil {
@@ -288,8 +303,13 @@ func (d *Dialer) attempt(ctx context.Context, g *guard, t Target, a *attempt) (*
 		a.hint(context.Cause(ctx))
 		return nil, err
 	}
-	s := &session{target: t, opts: d.opts, guard: g, conn: conn, via: via, keyOrigin: func() KeyOrigin { return d.knownHosts(t).origin(t, a.hostKey) }, done: make(chan struct{}), dead: make(chan struct{})}
-	// It refuses the requests that hosts make (hostkeys-00@openssh.com, their own keepalives) and the channels that they open.
+	s := &session{
+		target: t, opts: d.opts, guard: g, conn: conn, via: via,
+		keyOrigin: func() KeyOrigin { return d.knownHosts(t).origin(t, a.hostKey) },
+		done:      make(chan struct{}), dead: make(chan struct{}),
+	}
+	// The client refuses the host's requests (hostkeys-00@openssh.com, its own keepalives) and
+	// channels.
 	s.client = gossh.NewClient(client, channels, requests)
 	go func() {
 		_ = client.Wait()
@@ -299,7 +319,7 @@ func (d *Dialer) attempt(ctx context.Context, g *guard, t Target, a *attempt) (*
 	return s, nil
 }
 
-// signers binds the keys to this connection.
+// signers returns the keys bound to this connection.
 func (a *attempt) signers(ctx context.Context, g *guard) ([]gossh.Signer, error) {
 	var signers []gossh.Signer
 	for i, c := range a.keys {

@@ -20,10 +20,10 @@ func TestNothingCommon(t *testing.T) {
 	}{
 		{"key exchange", []string{"sntrup761x25519-sha512@openssh.com", "kex-strict-s-v00@openssh.com"}, []string{"too new for mirrorform", "KexAlgorithms", "mirrorform has curve25519-sha256"}},
 		{"key exchange", []string{"diffie-hellman-group1-sha1", "diffie-hellman-group14-sha1"}, []string{"too old to be safe", "KexAlgorithms"}},
-		{"key exchange", []string{"diffie-hellman-group18-sha512"}, []string{"which mirrorform does not have", "group18"}},
-		{"client to server MAC", []string{"umac-128@openssh.com"}, []string{"which mirrorform does not have", "MACs"}},
+		{"key exchange", []string{"diffie-hellman-group18-sha512"}, []string{"which mirrorform does not support", "group18"}},
+		{"client to server MAC", []string{"umac-128@openssh.com"}, []string{"which mirrorform does not support", "MACs"}},
 		{"server to client cipher", []string{"aes256-cbc"}, []string{"too old to be safe", "Ciphers"}},
-		{"client to server compression", nil, []string{"which mirrorform does not have"}},
+		{"client to server compression", nil, []string{"which mirrorform does not support"}},
 	} {
 		a := attempt{}
 		err := a.explain(&gossh.AlgorithmNegotiationError{What: c.what, RequestedAlgorithms: c.theirs, SupportedAlgorithms: []string{"curve25519-sha256", "ext-info-c"}})

@@ -1,11 +1,12 @@
 // Package ssh reaches hosts over SSH and runs the host helper on them.
 //
-// A connection goes through these stages: dial; key exchange, in which the host key is checked before anything secret
-// is sent; authentication by ssh-agent and identity files; one exec channel that runs the helper; and the helper's
-// Hello (package wire). A helper that is missing or wrong is pushed over SFTP first. What the stages after
-// authentication cost is two round trips: opening the channel, and the command, which the Hello answers.
+// A connection has these stages: dial; key exchange, which checks the host key before anything
+// secret is sent; authentication by ssh-agent and identity files; one exec channel that runs the
+// helper; the helper's Hello (package wire). A helper that is missing or wrong is pushed first.
+// After authentication this takes two round trips: opening the channel, and the command, which the
+// Hello answers.
 //
-// No value from a configuration or a host becomes part of a command line: see launch.go.
+// No value from a configuration or a host becomes part of a command line: see command.go.
 package ssh
 
 import (
@@ -18,12 +19,12 @@ import (
 	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
-// Errors that a caller may want to tell apart; test for them with errors.Is. The error that wraps one of them names
-// the host, the cause and what to do.
+// Errors to test for with errors.Is. The error that wraps one of them names the host, the cause and
+// the next step.
 var (
 	ErrHostKeyUnknown = errors.New("unknown host key")
 	ErrHostKeyChanged = errors.New("wrong host key")
-	// ErrHostKeyNotOffered: the server offers no key of a type that is known of it.
+	// ErrHostKeyNotOffered: the server offers no key of a known type.
 	ErrHostKeyNotOffered = errors.New("known host key not offered")
 	ErrAuthentication    = errors.New("authentication failed")
 	ErrBecome            = errors.New("cannot become root")
@@ -39,52 +40,56 @@ const (
 	DefaultSilence         = 30 * time.Second
 )
 
-// Options are what the connections of one run have in common. The zero value has the documented defaults.
+// Options are common to all connections of a run. The zero value has the documented defaults.
 type Options struct {
-	// KnownHostsFiles are searched for host keys; a file that does not exist is empty. Default: ~/.ssh/known_hosts,
-	// ~/.ssh/known_hosts2, /etc/ssh/ssh_known_hosts and /etc/ssh/ssh_known_hosts2.
+	// KnownHostsFiles are searched for host keys; a missing file counts as empty. Default:
+	// ~/.ssh/known_hosts, ~/.ssh/known_hosts2, /etc/ssh/ssh_known_hosts and
+	// /etc/ssh/ssh_known_hosts2.
 	KnownHostsFiles []string
-	// AcceptNewHostKeys adds the key of a host without any entry to the first of KnownHostsFiles. A key that differs
-	// from an entry is refused all the same.
+	// AcceptNewHostKeys adds the key of a host without an entry to the first of KnownHostsFiles. A
+	// key that differs from an entry is still refused.
 	AcceptNewHostKeys bool
-	// Passphrase asks for the passphrase of an identity file. It is called once for each encrypted file that a host
-	// accepts, and again, up to three times in all, when the passphrase is wrong; never twice at the same time.
-	// Nil: encrypted files cannot be used.
+	// Passphrase asks for the passphrase of an identity file. It is called once for each encrypted
+	// file that a host accepts, and again if the passphrase is wrong, up to three times in all;
+	// never concurrently. If nil, encrypted files cannot be used.
 	Passphrase func(file string) ([]byte, error)
-	// Answer asks a human for the answer to a question that a host asks during authentication (keyboard-interactive, RFC 4256), without showing what is
-	// typed. It is never called twice at the same time. The text comes from the host. Nil: such questions cannot be answered.
+	// Answer asks the user a question that a host asks during authentication (keyboard-interactive,
+	// RFC 4256), without echo. It is never called concurrently. The text comes from the host. If
+	// nil, such questions cannot be answered.
 	Answer func(host, question string) (string, error)
 	// AgentSocket is the path of ssh-agent's socket. Default: $SSH_AUTH_SOCK. "none" uses no agent.
 	AgentSocket string
-	// KeepaliveInterval is how long a connection may be silent before the host is asked for a sign of life.
+	// KeepaliveInterval is how long a host may be silent before it is sent a keepalive request.
 	KeepaliveInterval time.Duration
-	// SilenceLimit is how long a connection may go without a byte from the host before it is closed.
+	// SilenceLimit is how long a host may be silent before the connection is closed.
 	SilenceLimit time.Duration
-	// TransferTimeout bounds pushing the helper.
+	// TransferTimeout limits the time to push the helper.
 	TransferTimeout time.Duration
-	// TakenKeys is a file that remembers which key a host took, where it was not among the first
-	// that were offered: lines of the login and the public key's fingerprint. Empty: they are
-	// remembered for this run alone.
+	// TakenKeys is a file that remembers which key a host accepted, if that was not among the first
+	// ones offered. Each line has a login and the fingerprint of the public key. If empty, they are
+	// remembered for this run only.
 	TakenKeys string
-	// Log, if not nil, is told what a user may want to know afterwards: a key accepted, a helper pushed.
+	// Log, if not nil, receives messages that a user may need later: a key accepted, a helper
+	// pushed.
 	Log func(message string)
-	// Stage, if not nil, is told of each stage of connecting to a host that has ended ("connecting", "authenticating", "pushing the helper"), and how long it
-	// took. Goroutines call it at the same time.
+	// Stage, if not nil, is called at the end of each stage of connecting to a host ("connecting",
+	// "authenticating", "pushing the helper") with its duration. It is called concurrently.
 	Stage func(host, stage string, took time.Duration)
 }
 
 // Bundle is the set of helper binaries; *helper.Bundle implements it.
 type Bundle interface {
-	// ID names the bundle, in lower-case hex digits.
+	// ID returns the bundle's identifier, in lower-case hex.
 	ID() string
-	// Digest is the SHA-256 of the binary for arch (a GOARCH), in lower-case hex.
+	// Digest returns the SHA-256 of the binary for arch (a GOARCH), in lower-case hex.
 	Digest(ctx context.Context, arch string) (string, error)
-	// Binary is the executable for arch and its SHA-256 in lower-case hex.
+	// Binary returns the executable for arch and its SHA-256, in lower-case hex.
 	Binary(ctx context.Context, arch string) (data []byte, sha256hex string, err error)
 }
 
-// Dialer connects to hosts. It reads known_hosts, identity files and the agent's list of keys once, when they are
-// first needed, and may be used by several goroutines at once. What goes through a jump host shares one connection to it.
+// Dialer connects to hosts. It reads known_hosts, identity files and the agent's list of keys once,
+// on first use. All hosts behind a jump host share one connection to it. It is safe for concurrent
+// use.
 type Dialer struct {
 	opts  Options
 	keys  *keyring
@@ -120,7 +125,8 @@ func NewDialer(opts Options) *Dialer {
 	}
 }
 
-// knownHosts returns what knows a target's host key: the files of the run, or else those of the target, or else the usual ones.
+// knownHosts returns the known host keys for a target: from the run's files, or else the target's,
+// or else the default ones.
 func (d *Dialer) knownHosts(t Target) *hostKeys {
 	files := d.opts.KnownHostsFiles
 	if files == nil {
@@ -137,9 +143,9 @@ func (d *Dialer) knownHosts(t Target) *hostKeys {
 	return h
 }
 
-// Connect connects to a host, makes sure that the bundle's helper runs there, and returns the link to it. Errors name
-// the host and what to do. Cancelling ctx closes the connection at once while Connect runs; afterwards the Link is
-// closed by Link.Close alone.
+// Connect connects to a host, runs the bundle's helper there, and returns the link to it. Errors
+// name the host and the next step. While Connect runs, cancelling ctx closes the connection at
+// once; afterwards only Link.Close closes it.
 func (d *Dialer) Connect(ctx context.Context, t Target, bundle Bundle) (*Link, error) {
 	t, err := t.complete()
 	if err != nil {
@@ -152,7 +158,7 @@ func (d *Dialer) Connect(ctx context.Context, t Target, bundle Bundle) (*Link, e
 	return link, nil
 }
 
-// guard bounds the stages of a connection to t, and has Options.Stage told of them.
+// guard returns a guard for the stages of a connection to t, which reports them to Options.Stage.
 func (d *Dialer) guard(t Target, cancel context.CancelCauseFunc) *guard {
 	g := newGuard(t.ConnectTimeout, cancel)
 	if d.opts.Stage != nil {
@@ -161,7 +167,7 @@ func (d *Dialer) guard(t Target, cancel context.CancelCauseFunc) *guard {
 	return g
 }
 
-// connect is Connect for a target that is in order.
+// connect is Connect for a completed target.
 func (d *Dialer) connect(ctx context.Context, t Target, bundle Bundle) (*Link, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -178,7 +184,7 @@ func (d *Dialer) connect(ctx context.Context, t Target, bundle Bundle) (*Link, e
 		}
 		s.close(err)
 	}
-	// The cancelled context is why everything else failed.
+	// If the context was cancelled, that is why everything else failed.
 	if cause := context.Cause(ctx); cause != nil {
 		var late *timeoutError
 		if errors.As(cause, &late) && s != nil && s.process != nil {
@@ -189,8 +195,8 @@ func (d *Dialer) connect(ctx context.Context, t Target, bundle Bundle) (*Link, e
 	return nil, err
 }
 
-// A Link is the connection to the helper on a host. Read and Write carry the frames of package wire that come after
-// the exchange of Hello messages. One goroutine may read while another writes.
+// A Link is the connection to the helper on a host. Read and Write carry the frames of package wire
+// after the Hello. One goroutine may read while another writes.
 type Link struct {
 	// Hello is the helper's greeting, with the host's facts.
 	Hello wire.Hello
@@ -201,8 +207,8 @@ type Link struct {
 	writing sync.Mutex // held by Write
 }
 
-// Read reads what the helper sends. When the helper has ended, or the connection is lost, the error says so with what
-// the host printed last; it wraps io.EOF if the host ended the connection in order.
+// Read reads from the helper. If the helper has ended or the connection is lost, the error includes
+// the last output of the host; it wraps io.EOF if the host closed the connection properly.
 func (l *Link) Read(b []byte) (int, error) {
 	n, err := l.p.stdout.Read(b)
 	if err != nil {
@@ -211,7 +217,7 @@ func (l *Link) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// Write sends to the helper.
+// Write writes to the helper.
 func (l *Link) Write(b []byte) (int, error) {
 	l.writing.Lock()
 	defer l.writing.Unlock()
@@ -222,10 +228,12 @@ func (l *Link) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// Close closes the helper's standard input, on which it ends, and the connection. It does not wait for the host.
+// Close closes the helper's standard input, which ends it, and the connection. It does not wait for
+// the host.
 func (l *Link) Close() error {
-	// The connection's end closes the channel too; saying so first lets the host see an orderly end. It must not come into a Write that is under way, and that
-	// one may wait for a host that is silent.
+	// Closing the connection closes the channel too; CloseWrite lets the helper see a proper end of
+	// input. It must not interrupt a Write, and cannot wait for one, which may wait for a silent
+	// host.
 	if l.writing.TryLock() {
 		_ = l.p.ch.CloseWrite()
 		l.writing.Unlock()

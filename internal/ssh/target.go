@@ -16,46 +16,55 @@ import (
 
 // Target is a host and how to log in to it.
 type Target struct {
-	Name    string // what the configuration calls the host; used in messages
-	Address string // a host name, an IPv4 or an IPv6 address (without brackets)
+	Name    string // the host's name in the configuration, for messages
+	Address string // a host name, an IPv4 address, or an IPv6 address without brackets
 	Port    int    // default: 22
-	User    string // default: the name of the user who runs this process
-	// AddressFamily is "inet" for IPv4 only, "inet6" for IPv6 only, "" for both. It counts where there is no jump host.
+	User    string // default: the user who runs this process
+	// AddressFamily is "inet" for IPv4 only, "inet6" for IPv6 only, "" for both. A target with a
+	// Jump ignores it.
 	AddressFamily string
-	// Identities are private key files ("~/" is the home directory); a public key file names a key of the agent's.
-	// They are tried first. Empty, but not nil: the agent's keys only. Default: the agent's keys, then ~/.ssh/id_ed25519, id_ecdsa and id_rsa.
+	// Identities are private key files ("~/" is the home directory); a public key file selects a
+	// key of the agent. They are tried first. Empty, but not nil: only the agent's keys. Default:
+	// the agent's keys, then ~/.ssh/id_ed25519, id_ecdsa and id_rsa.
 	Identities []string
-	// HostKey pins the host's key: lines as in a .pub file, "ssh-ed25519 AAAA…". known_hosts is not looked at then.
+	// HostKey pins the host's key: lines as in a .pub file, "ssh-ed25519 AAAA…". It replaces
+	// known_hosts.
 	HostKey string
-	// HostKeyAlias is the name under which known_hosts has the host, and which its certificate must be for. Default: Address, and the port where it is not 22.
+	// HostKeyAlias is the host's name in known_hosts and in its certificate. Default: Address, with
+	// the port if that is not 22.
 	HostKeyAlias string
-	// KnownHostsFiles are searched where Options.KnownHostsFiles does not say otherwise.
+	// KnownHostsFiles are searched if Options.KnownHostsFiles is not set.
 	KnownHostsFiles []string
-	// Certificates are user certificate files besides those that stand next to identity files (IDENTITY-cert.pub).
+	// Certificates are further user certificate files, besides those next to identity files
+	// (IDENTITY-cert.pub).
 	Certificates []string
-	// IdentitiesOnly leaves out the agent's keys that no identity file names.
+	// IdentitiesOnly excludes the agent's keys that no identity file names.
 	IdentitiesOnly bool
-	// AgentSocket is the path of ssh-agent's socket for this host. Default: that of Options. "none" uses no agent.
+	// AgentSocket is the path of ssh-agent's socket for this host. Default: Options.AgentSocket.
+	// "none" uses no agent.
 	AgentSocket string
-	// Keepalive and Silence, where they are set, shorten Options.KeepaliveInterval and SilenceLimit. Longer ones do not count: the helper takes
-	// everything back when it hears nothing for as long.
+	// Keepalive and Silence, if set, shorten Options.KeepaliveInterval and SilenceLimit. They never
+	// lengthen them, since the helper rolls back after that time without a message.
 	Keepalive, Silence time.Duration
-	// Jump is the host to connect through, which may have a Jump itself. Nil: the connection is direct.
+	// Jump is the host to connect through, which may have a Jump itself. If nil, the connection is
+	// direct.
 	Jump *Target
-	// Become is how the helper gets root's rights: "none" (or ""), "sudo" or "doas".
+	// Become is how the helper becomes root: "none" (or ""), "sudo" or "doas".
 	Become string
-	// BecomePassword asks for sudo's password, if the host asks for it. Nil: there is none.
+	// BecomePassword returns sudo's password. It is called if sudo asks for one. If nil, there is
+	// none.
 	BecomePassword func() (string, error)
-	// BeforePassword, if not nil, is called before BecomePassword. Its error refuses the password
-	// to a host whose key is known in that way.
+	// BeforePassword, if not nil, is called before BecomePassword, with how the host's key is
+	// known. If it returns an error, the host does not get the password.
 	BeforePassword func(KeyOrigin) error
-	// ConnectTimeout bounds each stage of connecting in which no human is asked. Default: 20 s.
+	// ConnectTimeout limits each stage of connecting, without the time in which the user is asked.
+	// Default: 20 s.
 	ConnectTimeout time.Duration
 
-	rootPlaces []rootPlace // default: rootPlaces; tests have their own
+	rootPlaces []rootPlace // default: rootPlaces; tests set their own
 }
 
-// KeyOrigin says by what a host's key is known.
+// KeyOrigin is how a host's key is known.
 type KeyOrigin int
 
 // The origins of a host's key.
@@ -68,11 +77,13 @@ const (
 // Lengths are checked beside these: a bounded repetition is compiled to that many copies, at each
 // start of the program.
 var (
-	// hostName has the characters of host names (RFC 1123), and the underscore, which DNS has too.
+	// hostName permits the characters of host names (RFC 1123), and the underscore, which DNS
+	// permits too.
 	hostName = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?$`)
-	// userName is wide enough for directory services (DOMAIN\user, user@realm) and never looks like an option.
+	// userName permits the names of directory services (DOMAIN\user, user@realm), but no leading
+	// hyphen.
 	userName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.@+\\-]*\$?$`)
-	zoneName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`)
+	zoneName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$`)
 )
 
 // complete checks a target and fills in the defaults.
@@ -80,7 +91,7 @@ func (t Target) complete() (Target, error) {
 	if err := checkAddress(t.Address); err != nil {
 		return t, err
 	}
-	// Host names have no case, and known_hosts has them in lower case (ssh(1)).
+	// Host names are case-insensitive; known_hosts has them in lower case (ssh(1)).
 	t.Address = strings.ToLower(t.Address)
 	if t.Name == "" {
 		t.Name = t.Address
@@ -94,22 +105,22 @@ func (t Target) complete() (Target, error) {
 	if t.User == "" {
 		me, err := user.Current()
 		if err != nil {
-			return t, fmt.Errorf("no user is set, and the name of the current one is not known: %w", err)
+			return t, fmt.Errorf("user is not set, and the current user's name is unknown: %w", err)
 		}
 		t.User = me.Username
 	}
 	if len(t.User) > 256 || !userName.MatchString(t.User) {
-		return t, fmt.Errorf("user %s: not a user name", quote(t.User))
+		return t, fmt.Errorf("invalid user name %s", quote(t.User))
 	}
 	switch t.Become {
 	case "":
 		t.Become = "none"
 	case "none", "sudo", "doas":
 	default:
-		return t, fmt.Errorf("become %s: must be none, sudo or doas", quote(t.Become))
+		return t, fmt.Errorf("invalid become %s: must be none, sudo or doas", quote(t.Become))
 	}
 	if networks[t.AddressFamily] == "" {
-		return t, fmt.Errorf("address family %s: must be inet or inet6", quote(t.AddressFamily))
+		return t, fmt.Errorf("invalid address family %s: must be inet or inet6", quote(t.AddressFamily))
 	}
 	if t.ConnectTimeout <= 0 {
 		t.ConnectTimeout = DefaultConnectTimeout
@@ -127,15 +138,15 @@ func (t Target) complete() (Target, error) {
 	return t, nil
 }
 
-// keyEndpoint is the name and port under which the host's key is known.
+// keyEndpoint returns the name and port of the host in known_hosts.
 func (t Target) keyEndpoint() string {
-	if t.HostKeyAlias != "" { // stands without a port: ssh_config(5), HostKeyAlias
+	if t.HostKeyAlias != "" { // is used without the port: ssh_config(5), HostKeyAlias
 		return net.JoinHostPort(strings.ToLower(t.HostKeyAlias), strconv.Itoa(DefaultPort))
 	}
 	return t.endpoint()
 }
 
-// bareEndpoint is keyEndpoint without the port, or "" where that is the same.
+// bareEndpoint returns keyEndpoint with the default port, or "" if that is the same.
 func (t Target) bareEndpoint() string {
 	if t.HostKeyAlias != "" || t.Port == DefaultPort {
 		return ""
@@ -157,27 +168,27 @@ func (t Target) silence(limit time.Duration) time.Duration {
 	return limit
 }
 
-// endpoint is ADDRESS:PORT.
+// endpoint returns ADDRESS:PORT.
 func (t Target) endpoint() string { return net.JoinHostPort(t.Address, strconv.Itoa(t.Port)) }
 
-// checkAddress refuses what is neither a host name nor an IP address.
+// checkAddress checks that an address is a host name or an IP address.
 func checkAddress(address string) error {
 	if address == "" {
-		return errors.New("no address is set")
+		return errors.New("address is not set")
 	}
 	if ip, err := netip.ParseAddr(address); err == nil {
 		if ip.Zone() != "" && (len(ip.Zone()) > 64 || !zoneName.MatchString(ip.Zone())) {
-			return fmt.Errorf("address %s: not a zone name after %%", quote(address))
+			return fmt.Errorf("invalid address %s: invalid zone name after %%", quote(address))
 		}
 		return nil
 	}
 	if len(address) > 254 || !hostName.MatchString(address) {
-		return fmt.Errorf("address %s: neither a host name nor an IP address", quote(address))
+		return fmt.Errorf("invalid address %s: not a host name or an IP address", quote(address))
 	}
 	return nil
 }
 
-// expandHome replaces a leading "~/" by the user's home directory.
+// expandHome replaces a leading "~/" with the user's home directory.
 func expandHome(path string) (string, error) {
 	rest, ok := strings.CutPrefix(path, "~/")
 	if !ok {
@@ -190,8 +201,8 @@ func expandHome(path string) (string, error) {
 	return filepath.Join(home, rest), nil
 }
 
-// quote makes text from outside fit for a message: quoted, with control and invisible characters escaped, and bounded.
-// Of long text the end is kept, where programs say why they failed.
+// quote makes external text safe for a message: quoted, with control and invisible characters
+// escaped. Long text is shortened to its end, where programs print why they failed.
 func quote(text string) string {
 	const limit = 1024
 	text = strings.TrimSpace(text)
