@@ -8,30 +8,31 @@ import (
 	"strings"
 )
 
-// The command lines that hosts run. Each is a constant in which only our own hexadecimal digits and a choice among
-// constants vary; nothing from a configuration or a host is ever in one.
+// The command lines that hosts run. Each is a constant, in which only hexadecimal digits of our own
+// and a choice among constants vary. Nothing from a configuration or a host ever becomes part of
+// one.
 //
-// sshd hands a command line to the user's login shell, whichever that is, so each is one simple command, /bin/sh -c
-// and a script in single quotes, with nothing between them that csh, fish and the Bourne shells read differently: no
-// quote, backslash, exclamation mark or newline.
+// sshd passes a command line to the user's login shell, whichever that is. So each is one simple
+// command, /bin/sh -c and a script in single quotes. The script has no character that csh, fish and
+// the Bourne shells read differently: no quote, backslash, exclamation mark or newline.
 
-// rootPlace is a directory for the helper that root runs, in which only root can write.
-// It has the directories that are mirrorform's own, from the outermost; the last is the place.
+// rootPlace is a directory for root's helper, writable only by root. It lists the directories that
+// belong to mirrorform, outermost first; the last one holds the helper.
 type rootPlace []string
 
-// rootPlaces are where the helper that root runs may be, in the order in which they are tried.
-// Other accounts may pass through them, so that they see whether the helper is there before they
-// become root; they may not list or read them.
+// rootPlaces are the directories for root's helper, in the order in which they are tried. Other
+// accounts can search them, to see whether the helper is there before they become root, but not
+// list or read them.
 var rootPlaces = []rootPlace{
 	{"/var/lib/mirrorform", "/var/lib/mirrorform/helper"},
-	{"/opt/mirrorform"}, // where /var is mounted noexec
+	{"/opt/mirrorform"}, // if /var is mounted noexec
 }
 
 func (p rootPlace) dir() string { return p[len(p)-1] }
 
-// directories are where the helper of an account that does not become root may be, in the order in
-// which they are tried, as /bin/sh reads them. Where a variable is not set, the path is one that
-// cannot exist.
+// directories are the directories for the helper of an account that does not become root, in the
+// order in which they are tried, as /bin/sh reads them. If a variable is not set, the path is one
+// that cannot exist.
 var directories = []string{
 	`${HOME:-/dev/null}/.cache/mirrorform`,
 	`/var/tmp/mirrorform-${LOGNAME:-/}`,
@@ -40,7 +41,7 @@ var directories = []string{
 }
 
 const (
-	// missing is the line that tells that no directory holds the helper.
+	// missing is the line by which the host reports that no directory has the helper.
 	missing = "mirrorform-helper-missing/1"
 	// send is the line by which the host asks for the helper's bytes.
 	send = "mirrorform-helper-send/1"
@@ -48,8 +49,9 @@ const (
 	prompt = "mirrorform-become-password:"
 )
 
-// become is the prefix that gives the helper root's rights. sudo(8): -n never asks; -S reads the password from
-// standard input, one byte at a time, so that what follows is left for the helper. doas(1) can only ask on a terminal.
+// become returns the prefix that runs the helper as root. sudo(8): -n never asks; -S reads the
+// password from standard input, byte by byte, so that the rest of the input is left for the helper.
+// doas(1) can only ask on a terminal.
 func become(how string, mayAsk bool) string {
 	if how != "sudo" && how != "doas" {
 		return ""
@@ -57,7 +59,7 @@ func become(how string, mayAsk bool) string {
 	return strings.Join(becomeArgv(how, mayAsk), " ") + " "
 }
 
-// becomeArgv is become as arguments.
+// becomeArgv returns the prefix of become as arguments.
 func becomeArgv(how string, mayAsk bool) []string {
 	if how == "sudo" && mayAsk {
 		return []string{"sudo", "-S", "-p", prompt, "--"}
@@ -65,17 +67,17 @@ func becomeArgv(how string, mayAsk bool) []string {
 	return []string{how, "-n", "--"}
 }
 
-// hexDigits is what may vary in a script.
+// hexDigits matches what may vary in a script.
 var hexDigits = regexp.MustCompile(`^[0-9a-f]+$`)
 
-// newNonce is a fresh random value for the helper's Hello.
+// newNonce returns a fresh random value for the helper's Hello.
 func newNonce() string {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // never fails, see crypto/rand
 	return hex.EncodeToString(b[:])
 }
 
-// mustHex panics unless s is hexadecimal: a script is never made of anything else.
+// mustHex panics unless s is hexadecimal: nothing else may be inserted into a script.
 func mustHex(s string) string {
 	if len(s) > 64 || !hexDigits.MatchString(s) {
 		panic(fmt.Sprintf("ssh: %q is not hexadecimal", s))
@@ -83,35 +85,37 @@ func mustHex(s string) string {
 	return s
 }
 
-// helperName is the helper's file name.
+// helperName returns the helper's file name.
 func helperName(id string) string { return "helper-" + mustHex(id) }
 
-// tempName is the name under which a helper is written before it is checked.
+// tempName returns the file name of a helper that is not verified yet.
 func tempName(random string) string { return ".helper-" + mustHex(random) }
 
-// newTempName is a tempName that no other push has.
+// newTempName returns a tempName that no other push uses.
 func newTempName() string {
 	var random [8]byte
 	_, _ = rand.Read(random[:]) // never fails: crypto/rand
 	return tempName(hex.EncodeToString(random[:]))
 }
 
-// shell makes the command line that runs a script.
+// shell returns the command line that runs a script.
 func shell(script string) string { return "/bin/sh -c '" + script + "'" }
 
-// english begins each script: messages are read.
+// english starts each script: this package matches messages of sudo and others by their English
+// text.
 const english = `LC_ALL=C; export LC_ALL; `
 
-// setUp begins the scripts that look for the directories, which are then positional parameters.
+// setUp starts the scripts that search the directories: it makes them positional parameters.
 func setUp() string {
 	return english + `set -- "` + strings.Join(directories, `" "`) + `"; `
 }
 
-// survey tells what is needed to push the helper: the machine's architecture, the user's number, the directories.
+// survey prints what is needed to push the helper: the architecture, the user ID, the directories.
 const survey = `echo ` + missing + `; uname -m; id -u; for d in "$@"; do echo "$d"; done; exit 127`
 
-// runCommand runs the helper, which is given a nonce to greet with, from the first directory that has it, or surveys the host. A directory or file that
-// belongs to somebody else, or is a symbolic link, is passed over: it may have been planted.
+// runCommand runs the helper from the first directory that has it, with a nonce for its greeting;
+// if none has it, it surveys the host. A directory or file that belongs to another user, or is a
+// symbolic link, is skipped: it may have been planted.
 func runCommand(id, nonce string) string {
 	return shell(setUp() + `for d in "$@"; do f="$d/` + helperName(id) + `"; ` +
 		`if [ -L "$d" ] || [ -L "$f" ]; then continue; fi; ` +
@@ -121,14 +125,14 @@ func runCommand(id, nonce string) string {
 // surveyCommand surveys the host.
 func surveyCommand() string { return shell(setUp() + survey) }
 
-// runAsRoot is the part of a script that runs root's helper from the first of its places that has
-// it.
+// runAsRoot returns the part of a script that runs root's helper from the first place that has it.
 func runAsRoot(places []rootPlace, id, nonce, prefix string) string {
 	files := make([]string, len(places))
 	for i, p := range places {
 		files[i] = p.dir() + "/" + helperName(id)
 	}
-	return `for f in ` + strings.Join(files, " ") + `; do if [ -f $f ]; then exec ` + prefix + `$f --nonce ` + mustHex(nonce) + `; fi; done; `
+	return `for f in ` + strings.Join(files, " ") + `; do if [ -f $f ]; then exec ` +
+		prefix + `$f --nonce ` + mustHex(nonce) + `; fi; done; `
 }
 
 // rootCommand runs root's helper, or surveys the host.
@@ -142,24 +146,25 @@ const (
 	exitNoDigest    = 94 // sha256sum does not work
 	exitWrongDigest = 95
 	exitNotRunnable = 96
-	exitNotRoots    = 97 // the directory belongs to somebody else, or is a link
+	exitNotRoots    = 97 // the directory belongs to another user, or is a symbolic link
 	exitNoSpace     = 98
 )
 
-// delivery is a helper on its way to one of root's places.
+// delivery is a helper to be installed in one of root's places.
 type delivery struct {
 	place  rootPlace
-	temp   string // the name under which it is written before it is checked
+	temp   string // file name until it is verified
 	digest string // SHA-256, in hexadecimal
 	size   int    // bytes
-	id     string // the bundle's
+	id     string // of the bundle
 }
 
-// script makes the helper root's own, and runs it: root asks for its bytes, which come over the
-// connection from the controller and from nowhere else on the host, checks them, and puts them in
-// their place, atomically. The script may stand in double quotes. Where sha256sum(1) does not work,
-// the number of bytes is checked: the connection's own integrity is checked by SSH. Helpers that
-// nobody has run for a month are removed.
+// script returns the script by which root installs and runs the helper: it asks for the bytes,
+// which come from the controller over the connection and from nowhere else on the host, verifies
+// them, and renames the file atomically. The script may be enclosed in double quotes.
+//
+// Without a working sha256sum(1) it verifies only the number of bytes; SSH protects their
+// integrity. It removes helpers not used for a month.
 func (d delivery) script(nonce string) string {
 	file := helperName(d.id)
 	s := `set -f; umask 066; `
@@ -178,19 +183,19 @@ func (d delivery) script(nonce string) string {
 		fmt.Sprintf(`find . -type f -name .helper-* -mtime +1 -delete 2>/dev/null; cd /; exec %s/%s --nonce %s`, d.place.dir(), file, mustHex(nonce))
 }
 
-// command is the command line that has root make the helper its own.
+// command returns the command line by which root installs and runs the helper.
 func (d delivery) command(nonce, prefix string) string {
 	return shell(english + `exec ` + prefix + `/bin/sh -c "` + d.script(nonce) + `"`)
 }
 
-// unlessThere is the script where root may have the helper already.
+// unlessThere returns a script that runs root's helper, and installs it first if it is missing.
 func (d delivery) unlessThere(nonce string) string {
 	return english + runAsRoot([]rootPlace{d.place}, d.id, nonce, "") + d.script(nonce)
 }
 
-// installCommand checks that a helper, uploaded as temp into the nth directory, has the digest wanted and can be run
-// there, and puts it in its place, atomically. An empty digest is not checked. On failure the file is removed, except
-// when the digest could not be computed.
+// installCommand returns a command line that verifies the digest of a helper uploaded as temp into
+// the nth directory, checks that it can be executed there, and renames it atomically. An empty
+// digest is not verified. On failure the file is removed, unless the digest could not be computed.
 func installCommand(n int, temp, digest, id string) string {
 	script := english + fmt.Sprintf(`cd "%s" || exit %d; `, directories[n], exitNoDirectory)
 	if digest != "" {

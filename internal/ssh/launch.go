@@ -13,23 +13,24 @@ import (
 	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
-// preambleStart is what preambles of all versions begin with.
+// preambleStart is the common start of the preambles of all versions.
 const preambleStart = "\x00mirrorform-helper/"
 
-// errMissing: no directory on the host holds the helper.
+// errMissing: no directory on the host has the helper.
 var errMissing = errors.New("the helper is not on the host")
 
-// wrongHelperError: what runs on the host is not this bundle's helper; pushing it anew may help.
+// wrongHelperError: the program on the host is not this bundle's helper. Pushing the helper again
+// may help.
 type wrongHelperError struct{ reason string }
 
 func (e *wrongHelperError) Error() string { return "wrong helper: " + e.reason }
 
-// notRunnableError: the host would not execute the helper in the directory where it is.
+// notRunnableError: the host does not execute the helper in its directory.
 type notRunnableError struct{ reason string }
 
 func (e *notRunnableError) Error() string { return "the helper cannot be executed: " + e.reason }
 
-// launch runs the helper, as root or as the account itself.
+// launch runs the helper, as root or as the login account.
 func (s *session) launch(ctx context.Context, bundle Bundle) (*Link, error) {
 	if s.target.asRoot() {
 		return s.launchAsRoot(ctx, bundle)
@@ -37,8 +38,8 @@ func (s *session) launch(ctx context.Context, bundle Bundle) (*Link, error) {
 	return s.launchAsUser(ctx, bundle)
 }
 
-// launchAsUser runs the helper as the account that logs in. It pushes it when it is missing, and
-// once when it is wrong.
+// launchAsUser runs the helper as the login account. It pushes the helper if it is missing, and
+// replaces a wrong one once.
 func (s *session) launchAsUser(ctx context.Context, bundle Bundle) (*Link, error) {
 	up := &uploader{session: s, bundle: bundle}
 	replaced := false
@@ -62,15 +63,16 @@ func (s *session) launchAsUser(ctx context.Context, bundle Bundle) (*Link, error
 	}
 }
 
-// replaceable tells whether another copy of the helper may do better.
+// replaceable reports whether pushing the helper again may solve an error.
 func replaceable(err error) bool {
 	var wrong *wrongHelperError
 	var blocked *notRunnableError
 	return errors.As(err, &wrong) || errors.As(err, &blocked)
 }
 
-// run starts the helper and reads its Hello, which repeats the nonce that it was given. Nothing is sent for it to greet: OpenSSH lets a
-// channel's input in only once the command runs, and to wait for that would take a round trip.
+// run starts the helper and reads its Hello, which repeats the nonce. The nonce is an argument and
+// not input, since OpenSSH accepts a channel's input only once the command runs, which would cost a
+// round trip.
 func (s *session) run(ctx context.Context, bundle Bundle, command, nonce string) (*Link, error) {
 	s.guard.enter("starting the helper")
 	p, err := s.start(ctx, command)
@@ -80,12 +82,12 @@ func (s *session) run(ctx context.Context, bundle Bundle, command, nonce string)
 	return s.greet(ctx, p, bundle, nonce)
 }
 
-// greet waits for the Hello of a process that should be the helper, and checks it. Before it, the
-// host is given the helper's bytes, if the process is to have them and asks.
+// greet waits for the Hello of a process that should be the helper, and checks it. Before that, it
+// sends the helper's bytes if the process asks for them and may have them.
 func (s *session) greet(ctx context.Context, p *process, bundle Bundle, nonce string) (*Link, error) {
 	asks, err := s.awaitPreamble(ctx, p, s.target.mayAsk())
 	if err == nil && asks {
-		// What is not taken is explained by how the process ends.
+		// If the write fails, the end of the process explains why.
 		_, _ = p.ch.Write(p.offer)
 		p.offer = nil
 		_, err = s.awaitPreamble(ctx, p, false)
@@ -112,9 +114,9 @@ func (s *session) greet(ctx context.Context, p *process, bundle Bundle, nonce st
 }
 
 // awaitPreamble reads up to the end of the preamble, or of the line that asks for the helper's
-// bytes, and gives sudo its password when it asks.
+// bytes. It answers sudo's password prompt.
 func (s *session) awaitPreamble(ctx context.Context, p *process, mayAsk bool) (asks bool, err error) {
-	var sends bool // what the goroutine finds, which may go on when this returns
+	var sends bool // set by the goroutine, which may outlive this call
 	var ended error
 	skipped := make(chan struct{})
 	go func() {
@@ -137,7 +139,7 @@ func (s *session) awaitPreamble(ctx context.Context, p *process, mayAsk bool) (a
 			}
 		case <-p.stderr.prompts:
 			if !mayAsk {
-				continue // no password is ever given to a program that was not asked to read one
+				continue // never send a password to a program that was not started to read one
 			}
 			if asked {
 				return false, s.askedAgain(p.stderr.String())
@@ -153,7 +155,7 @@ func (s *session) awaitPreamble(ctx context.Context, p *process, mayAsk bool) (a
 	}
 }
 
-// givePassword asks for the password and writes it to sudo's standard input.
+// givePassword gets the password from the target and writes it to sudo's standard input.
 func (s *session) givePassword(ctx context.Context, p *process) error {
 	type reply struct {
 		password string
@@ -188,8 +190,8 @@ func (s *session) givePassword(ctx context.Context, p *process) error {
 	}
 }
 
-// skipToPreamble reads up to the end of the preamble, or of the line that asks for the helper's
-// bytes where there are some to send. What comes before it is noise of login scripts.
+// skipToPreamble reads up to the end of the preamble, or, if there are bytes to send, of the line
+// that asks for them. Anything before is noise of login scripts.
 func (p *process) skipToPreamble() (asks bool, err error) {
 	var noise []byte
 	for len(noise) < maxNoise {
@@ -202,14 +204,15 @@ func (p *process) skipToPreamble() (asks bool, err error) {
 			if string(line[i:]) == wire.Preamble {
 				return false, nil
 			}
-			return false, &wrongHelperError{"it speaks another protocol: " + quote(string(line[i:]))}
+			return false, &wrongHelperError{"unknown protocol " + quote(string(line[i:]))}
 		}
 		if p.offer != nil && bytes.HasSuffix(line, []byte(send+"\n")) {
 			return true, nil
 		}
 		noise = p.addNoise(line)
 	}
-	return false, fmt.Errorf("the host printed more than %d KiB before the helper's first word: a login script that prints without end? It begins with %s",
+	return false, fmt.Errorf("the host printed more than %d KiB before the helper started; check the login scripts; "+
+		"the output starts with %s",
 		maxNoise>>10, quote(string(noise[:200])))
 }
 
@@ -229,25 +232,25 @@ func (s *session) awaitHello(ctx context.Context, p *process, nonce string) (*wi
 		case m.Beat != nil:
 			continue
 		case m.Failure != nil:
-			return nil, &wrongHelperError{"it says " + quote(m.Failure.Message)}
+			return nil, &wrongHelperError{"it reports " + quote(m.Failure.Message)}
 		case m.Hello == nil:
-			return nil, &wrongHelperError{"its first message is no greeting"}
+			return nil, &wrongHelperError{"its first message is not a greeting"}
 		case m.Hello.Protocol != wire.Protocol:
 			return nil, &wrongHelperError{fmt.Sprintf("it speaks protocol %d, not %d", m.Hello.Protocol, wire.Protocol)}
 		case m.Hello.Nonce != nonce:
-			return nil, &wrongHelperError{"its greeting does not answer this connection"}
+			return nil, &wrongHelperError{"its greeting does not belong to this connection"}
 		case m.Hello.Facts == nil:
-			return nil, &wrongHelperError{"its greeting tells nothing of the host"}
+			return nil, &wrongHelperError{"its greeting has no facts about the host"}
 		}
 		return m.Hello, nil
 	}
 }
 
-// refusals are what sudo and sudo-rs print between a wrong password and their next prompt.
+// refusals are texts that sudo and sudo-rs print between a wrong password and their next prompt.
 var refusals = []string{"try again", "incorrect", "Authentication failed"}
 
-// askedAgain is the error of a sudo that has a password and asks for one more, and of what it
-// printed meanwhile.
+// askedAgain is the error of a sudo that asks again after it got a password. printed is its output
+// in between.
 func (s *session) askedAgain(printed string) error {
 	if slices.ContainsFunc(refusals, func(text string) bool { return strings.Contains(printed, text) }) {
 		return fmt.Errorf("%w: sudo refused the password for user %s", ErrBecome, s.target.User)
@@ -256,40 +259,46 @@ func (s *session) askedAgain(printed string) error {
 	if printed != "" {
 		said = "; it printed " + quote(printed)
 	}
-	return fmt.Errorf("%w: sudo did not refuse the password for user %s, and asks for something more, as for a second factor%s; mirrorform can answer "+
-		"the password alone: have sudo ask this user for nothing else (NOPASSWD in sudoers, or /etc/pam.d/sudo), or log in as root", ErrBecome, s.target.User, said)
+	return fmt.Errorf("%w: sudo did not refuse the password for user %s, but asks again, for a second factor "+
+		"perhaps%s; mirrorform can "+
+		"only answer the password: configure sudo to ask this user for nothing else (NOPASSWD in sudoers, or "+
+		"/etc/pam.d/sudo), or log in as root",
+		ErrBecome, s.target.User, said)
 }
 
-// loginRefusals are what a host prints that lets a user log in and run nothing.
+// loginRefusals are texts of a host that lets a user log in but runs no command.
 var loginRefusals = []advice{
 	{"", []string{"Password change required but no TTY", "Your password has expired", "required to change your password"},
-		"the password of user %s has expired, and the host runs nothing until it is changed: passwd %[1]s, as root on the host"},
+		"the password of user %s has expired, and the host runs no command until it is changed; as root on the host, " +
+			"run: passwd %[1]s"},
 	{"", []string{"This account is currently not available"},
-		"the login shell of user %s is nologin(8): give it another (usermod --shell /bin/sh %[1]s), or log in as another user"},
+		"the login shell of user %s is nologin(8); log in as another user, or change it as root on the host: usermod " +
+			"--shell /bin/sh %[1]s"},
 }
 
-// loginError is the error of a host that runs nothing for this user, or nil.
+// loginError returns the error of a host that runs no command for this user, or nil.
 func (s *session) loginError(p *process) error {
 	for _, text := range []string{p.stderr.String(), string(p.addNoise(nil))} {
 		for _, a := range loginRefusals {
 			if slices.ContainsFunc(a.said, func(said string) bool { return strings.Contains(text, said) }) {
-				return fmt.Errorf(a.text+"; it printed %s", s.target.User, quote(text))
+				return fmt.Errorf("%s; it printed %s", fmt.Sprintf(a.text, s.target.User), quote(text))
 			}
 		}
 	}
 	return nil
 }
 
-// noShellError is the error of a login shell that does not run /bin/sh.
+// noShellError is the error of an account whose login shell does not run /bin/sh.
 func (s *session) noShellError(p *process) error {
 	if err := s.loginError(p); err != nil {
 		return err
 	}
-	return fmt.Errorf("the host does not run /bin/sh as it should: %s; is the login shell of user %s a shell (getent passwd %s)?",
+	return fmt.Errorf("the host failed to run /bin/sh: %s; check the login shell of user %s on the host: getent "+
+		"passwd %s",
 		p.outcome(), s.target.User, s.target.User)
 }
 
-// diagnose says why a process that should have been the helper ended.
+// diagnose returns why a process that should have been the helper ended.
 func (s *session) diagnose(ctx context.Context, p *process) error {
 	if err := s.ending(ctx, p); err != nil {
 		return err
@@ -313,52 +322,62 @@ func (s *session) diagnose(ctx context.Context, p *process) error {
 	return &wrongHelperError{"it ended at once: " + p.outcome()}
 }
 
-// notRunnable tells whether the shell or sudo found the helper's file, but could not execute it.
-// sudo and sudo-rs say so with a status of their own.
+// notRunnable reports whether the shell or sudo found the helper's file but could not execute it.
+// sudo and sudo-rs have their own exit status for this.
 func notRunnable(status int, stderr string) bool {
-	for _, text := range []string{"unable to execute", "sudo-rs: cannot execute", "Permission denied", "cannot execute", "Exec format error"} {
-		if strings.Contains(stderr, text) && (status == 126 || text == "unable to execute" || strings.HasPrefix(text, "sudo-rs")) {
+	for _, text := range []string{
+		"unable to execute", "sudo-rs: cannot execute", "Permission denied", "cannot execute", "Exec format error",
+	} {
+		if strings.Contains(stderr, text) &&
+			(status == 126 || text == "unable to execute" || strings.HasPrefix(text, "sudo-rs")) {
 			return true
 		}
 	}
 	return false
 }
 
-// advice tells what to do about something that sudo or doas said.
+// advice explains messages of sudo or doas.
 type advice struct {
-	how  string // sudo or doas
-	said []string
-	text string
+	how  string   // sudo or doas
+	said []string // texts in their output
+	text string   // explanation and next step; %s is the user
 }
 
 var becomeAdvice = []advice{
-	{"sudo", []string{"a password is required", "a terminal is required to read the password", "no tty present and no askpass", "interactive authentication is required"},
-		"sudo asks for the password of user %s: give it with --ask-become-pass or become_password, or allow it without one (NOPASSWD in sudoers)"},
-	{"sudo", []string{"incorrect password attempt", "incorrect authentication attempt", "Authentication failed", "Sorry, try again", "no password was provided",
+	{"sudo", []string{"a password is required", "a terminal is required to read the password",
+		"no tty present and no askpass", "interactive authentication is required"},
+		"sudo asks for the password of user %s: provide it with --ask-become-pass or become_password, or permit sudo " +
+			"without one (NOPASSWD in sudoers)"},
+	{"sudo", []string{"incorrect password attempt", "incorrect authentication attempt", "Authentication failed",
+		"Sorry, try again", "no password was provided",
 		"Authentication failure", "Authentication token"},
 		"sudo refused the password for user %s"},
 	{"sudo", []string{"must have a tty"},
-		"sudo wants a terminal: remove requiretty from sudoers, for user %s at least"},
-	{"sudo", []string{"is not in the sudoers file", "not allowed to", "may not run sudo", "not allowed to execute", "afraid I can't do that"},
-		"sudo does not permit user %s to become root: add the user to sudoers, or log in as another one"},
+		"sudo requires a terminal: remove requiretty from sudoers, at least for user %s"},
+	{"sudo", []string{"is not in the sudoers file", "not allowed to", "may not run sudo", "not allowed to execute",
+		"afraid I can't do that"},
+		"sudo does not permit user %s to become root: add the user to sudoers, or log in as another user"},
 	{"sudo", []string{"sudo: not found", "sudo: No such file"},
-		"sudo is not installed on the host: install it, use become = \"doas\", or log in as root (user %s cannot become root)"},
+		"sudo is not installed on the host: install it, use become = \"doas\", or log in as root (user %s cannot become " +
+			"root)"},
 	{"doas", []string{"Operation not permitted"},
-		"doas does not permit user %s to become root: add a line to doas.conf(5), as `permit nopass USER`"},
+		"doas does not permit user %s to become root: add a line to doas.conf(5): permit nopass %[1]s"},
 	{"doas", []string{"Authorization required", "Authentication required", "Authorization failed", "a tty is required"},
-		"doas asks for the password of user %s, which it reads from terminals only: add nopass to the user's line in doas.conf(5), or use become = \"sudo\""},
+		"doas asks for the password of user %s, but reads it from a terminal only: add nopass to the user's line in " +
+			"doas.conf(5), or use become = \"sudo\""},
 	{"doas", []string{"doas: not found", "doas: No such file"},
-		"doas is not installed on the host: install it, use become = \"sudo\", or log in as root (user %s cannot become root)"},
+		"doas is not installed on the host: install it, use become = \"sudo\", or log in as root (user %s cannot become " +
+			"root)"},
 }
 
-// becomeError is the error of sudo or doas, if one of them is why the process ended.
+// becomeError returns the error of sudo or doas, if one of them is why the process ended.
 func becomeError(t Target, p *process, stderr string) error {
 	if t.Become == "none" {
 		return nil
 	}
 	for _, a := range becomeAdvice {
 		if a.how == t.Become && slices.ContainsFunc(a.said, func(s string) bool { return strings.Contains(stderr, s) }) {
-			return fmt.Errorf("%w: "+a.text+"; %s said %s", ErrBecome, t.User, t.Become, quote(stderr))
+			return fmt.Errorf("%w: %s; %s printed %s", ErrBecome, fmt.Sprintf(a.text, t.User), t.Become, quote(stderr))
 		}
 	}
 	if strings.Contains(stderr, t.Become+":") || t.Become == "sudo" && strings.Contains(stderr, "sudo-rs:") {

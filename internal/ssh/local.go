@@ -17,10 +17,11 @@ import (
 	gossh "golang.org/x/crypto/ssh"
 )
 
-// ConnectLocal runs the bundle's helper on this machine, as a child process, and returns the link to it. Of the target, Name, Become, BecomePassword and
-// ConnectTimeout count. The helper is the one that other hosts get, with the same greeting and the
-// same state below /var/lib/mirrorform. Where it becomes root, it runs from root's own place, as on
-// other hosts; else its file is gone again when it runs.
+// ConnectLocal runs the bundle's helper on this machine, as a child process, and returns the link
+// to it. It uses only Name, Become, BecomePassword and ConnectTimeout of the target. The helper is
+// the same as on other hosts, with the same greeting and the same state in /var/lib/mirrorform. If
+// it becomes root, it runs from root's directory, as on other hosts; otherwise its file is removed
+// as soon as it runs.
 func (d *Dialer) ConnectLocal(ctx context.Context, t Target, bundle Bundle) (*Link, error) {
 	t.Address, t.Jump = "localhost", nil
 	t, err := t.complete()
@@ -28,7 +29,7 @@ func (d *Dialer) ConnectLocal(ctx context.Context, t Target, bundle Bundle) (*Li
 		return nil, fmt.Errorf("host %s: %w", quote(t.Name), err)
 	}
 	if runtime.GOOS != "linux" {
-		return nil, fmt.Errorf("host %s (this machine): the helper runs on Linux, and this is %s", t.Name, runtime.GOOS)
+		return nil, fmt.Errorf("host %s (this machine): the helper needs Linux, this machine runs %s", t.Name, runtime.GOOS)
 	}
 	cause := errors.New("no directory to run the helper from")
 	for _, start := range localStarts(t) {
@@ -37,7 +38,7 @@ func (d *Dialer) ConnectLocal(ctx context.Context, t Target, bundle Bundle) (*Li
 			return link, nil
 		}
 		cause = err
-		// EACCES: execve(2) where a file system is mounted noexec.
+		// EACCES: execve(2) on a file system mounted noexec.
 		if whyUnusable(err) == "" && !errors.Is(err, syscall.EACCES) {
 			break
 		}
@@ -45,16 +46,20 @@ func (d *Dialer) ConnectLocal(ctx context.Context, t Target, bundle Bundle) (*Li
 	return nil, fmt.Errorf("host %s (this machine): %w", t.Name, cause)
 }
 
-// localStart starts the helper on this machine in one of the ways that may work. cleanUp removes
-// what it was started from.
-type localStart func(ctx context.Context, s *session, bundle Bundle, nonce string) (p *process, cleanUp func(), err error)
+// localStart is a way to start the helper on this machine. cleanUp removes the file that it was
+// started from.
+type localStart func(
+	ctx context.Context, s *session, bundle Bundle, nonce string,
+) (p *process, cleanUp func(), err error)
 
-// localStarts are the ways to start the helper, in the order in which they are tried.
+// localStarts returns the ways to start the helper, in the order in which they are tried.
 func localStarts(t Target) []localStart {
 	var starts []localStart
 	if t.Become != "none" {
 		for _, place := range t.rootPlaces {
-			starts = append(starts, func(ctx context.Context, s *session, bundle Bundle, nonce string) (*process, func(), error) {
+			starts = append(starts, func(
+				ctx context.Context, s *session, bundle Bundle, nonce string,
+			) (*process, func(), error) {
 				p, err := s.startFromRoots(ctx, bundle, place, nonce)
 				return p, func() {}, err
 			})
@@ -66,28 +71,36 @@ func localStarts(t Target) []localStart {
 		places = append([]string{filepath.Join(cache, "mirrorform")}, places...)
 	}
 	for _, place := range places {
-		starts = append(starts, func(ctx context.Context, s *session, bundle Bundle, nonce string) (*process, func(), error) {
+		starts = append(starts, func(
+			ctx context.Context, s *session, bundle Bundle, nonce string,
+		) (*process, func(), error) {
 			return s.startFrom(ctx, bundle, place, nonce)
 		})
 	}
 	return starts
 }
 
-// startFromRoots starts the helper from a place of root's, where it is put unless it is there.
-func (s *session) startFromRoots(ctx context.Context, bundle Bundle, place rootPlace, nonce string) (*process, error) {
+// startFromRoots starts the helper from one of root's places, and installs it there if it is
+// missing.
+func (s *session) startFromRoots(
+	ctx context.Context, bundle Bundle, place rootPlace, nonce string,
+) (*process, error) {
 	d, data, err := newDelivery(ctx, bundle, runtime.GOARCH, place)
 	if err != nil {
 		return nil, err
 	}
-	p, err := s.startLocal(append(becomeArgv(s.target.Become, s.target.mayAsk()), "/bin/sh", "-c", d.unlessThere(nonce))...)
+	argv := append(becomeArgv(s.target.Become, s.target.mayAsk()), "/bin/sh", "-c", d.unlessThere(nonce))
+	p, err := s.startLocal(argv...)
 	if err == nil {
 		p.installs, p.offer = true, data
 	}
 	return p, err
 }
 
-// startFrom starts the helper from a directory of its own below place, which is removed.
-func (s *session) startFrom(ctx context.Context, bundle Bundle, place, nonce string) (*process, func(), error) {
+// startFrom starts the helper from a new directory below place, which cleanUp removes.
+func (s *session) startFrom(
+	ctx context.Context, bundle Bundle, place, nonce string,
+) (p *process, cleanUp func(), err error) {
 	nothing := func() {}
 	binary, _, err := bundle.Binary(ctx, runtime.GOARCH)
 	if err != nil {
@@ -96,27 +109,30 @@ func (s *session) startFrom(ctx context.Context, bundle Bundle, place, nonce str
 	if err := os.MkdirAll(place, 0o700); err != nil {
 		return nil, nothing, err
 	}
-	dir, err := os.MkdirTemp(place, "helper-") // which nobody else can enter
+	dir, err := os.MkdirTemp(place, "helper-") // mode 0700
 	if err != nil {
 		return nil, nothing, err
 	}
-	cleanUp := func() { _ = os.RemoveAll(dir) }
+	cleanUp = func() { _ = os.RemoveAll(dir) }
 	file := filepath.Join(dir, "helper")
 	if err := os.WriteFile(file, binary, 0o500); err != nil {
 		return nil, cleanUp, err
 	}
-	p, err := s.startLocal(file, "--nonce", mustHex(nonce))
+	p, err = s.startLocal(file, "--nonce", mustHex(nonce))
 	return p, cleanUp, err
 }
 
-// connectLocal is ConnectLocal with the helper started in one way.
+// connectLocal is ConnectLocal for one way to start the helper.
 func (d *Dialer) connectLocal(ctx context.Context, t Target, bundle Bundle, start localStart) (*Link, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	guard := d.guard(t, cancel)
 	defer guard.stop()
 	guard.enter("starting the helper")
-	s := &session{target: t, opts: d.opts, guard: guard, keyOrigin: func() KeyOrigin { return KeyKnown }, done: make(chan struct{}), dead: make(chan struct{})}
+	s := &session{
+		target: t, opts: d.opts, guard: guard, keyOrigin: func() KeyOrigin { return KeyKnown },
+		done: make(chan struct{}), dead: make(chan struct{}),
+	}
 	nonce := newNonce()
 	p, cleanUp, err := start(ctx, s, bundle, nonce)
 	defer cleanUp()
@@ -135,11 +151,15 @@ func (d *Dialer) connectLocal(ctx context.Context, t Target, bundle Bundle, star
 	return nil, err
 }
 
-// startLocal starts the helper. It has a session of its own (setsid(2)), so that a terminal's interrupt is the controller's to deal with.
+// startLocal starts the helper in a new session (setsid(2)), so that Ctrl-C in the terminal
+// interrupts only mirrorform itself.
 func (s *session) startLocal(argv ...string) (*process, error) {
 	cmd := exec.Command(argv[0], argv[1:]...)
-	// What this process has in its environment may be secret.
-	cmd.Env = []string{"LC_ALL=C", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=" + os.Getenv("HOME"), "USER=" + s.target.User, "LOGNAME=" + s.target.User}
+	// Do not pass on the environment, which may have secrets.
+	cmd.Env = []string{
+		"LC_ALL=C", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+		"HOME=" + os.Getenv("HOME"), "USER=" + s.target.User, "LOGNAME=" + s.target.User,
+	}
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	stdin, inErr := cmd.StdinPipe()
@@ -160,7 +180,7 @@ func (s *session) startLocal(argv ...string) (*process, error) {
 	s.process = p
 	go func() {
 		_, _ = io.CopyBuffer(p.stderr, stderr, make([]byte, 1024))
-		state, err := cmd.Process.Wait() // not cmd.Wait, which closes standard output before it is read
+		state, err := cmd.Process.Wait() // not cmd.Wait, which would close standard output before it is read
 		if err == nil {
 			p.status = state.ExitCode()
 			if status, ok := state.Sys().(syscall.WaitStatus); ok && status.Signaled() { //nolint:misspell // the library's name
@@ -173,8 +193,9 @@ func (s *session) startLocal(argv ...string) (*process, error) {
 	return p, nil
 }
 
-// childStreams are a child's standard streams, as what a process on a host has: an SSH channel, and the connection below it. Closing them is
-// what ends the helper; it is never killed, since it may have a transaction to take back.
+// childStreams presents a child's standard streams as an SSH channel and as the connection below
+// it. Closing them ends the helper. It is never killed, since it may have a transaction to roll
+// back.
 type childStreams struct {
 	io.WriteCloser // standard input
 	stdout, stderr io.ReadCloser
@@ -196,7 +217,7 @@ func (c *childStreams) SendRequest(string, bool, []byte) (bool, error) {
 
 func (c *childStreams) Stderr() io.ReadWriter { return nil }
 
-// LocalAddr and what follows implement net.Conn.
+// LocalAddr and the methods below implement net.Conn.
 func (c *childStreams) LocalAddr() net.Addr              { return nil }
 func (c *childStreams) RemoteAddr() net.Addr             { return nil }
 func (c *childStreams) SetDeadline(time.Time) error      { return errors.ErrUnsupported }

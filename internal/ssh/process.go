@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	keptStderr = 4 << 10  // bytes of standard error that are kept: the last ones
-	maxNoise   = 64 << 10 // bytes that login shells may print before the program itself
+	keptStderr = 4 << 10  // bytes kept from the end of standard error
+	maxNoise   = 64 << 10 // bytes that login scripts may print before the program itself
 )
 
 // process is a command that runs on the host.
@@ -24,18 +24,19 @@ type process struct {
 	stdout *bufio.Reader
 	stderr *tail
 
-	installs bool   // it makes a helper root's own before it runs it
-	offer    []byte // what it is given then, once it asks
+	installs bool   // it installs root's helper before it runs it
+	offer    []byte // the helper's bytes, sent when it asks
 
 	mu    sync.Mutex
-	noise []byte // what it printed before what was looked for
+	noise []byte // output before the expected one
 
 	ended  chan struct{} // closed when status and signal are set
-	status int           // exit status; -1: none was told
-	signal string        // that killed it, or ""
+	status int           // exit status; -1: unknown
+	signal string        // the signal that killed it, or ""
 }
 
-// start runs a constant command line (see command.go). It does not wait for the host's answer to the request.
+// start runs a constant command line (see command.go). It does not wait for the answer to the
+// request.
 func (s *session) start(ctx context.Context, command string) (*process, error) {
 	ch, requests, err := s.openChannel(ctx)
 	if err != nil {
@@ -45,7 +46,7 @@ func (s *session) start(ctx context.Context, command string) (*process, error) {
 	copied := make(chan struct{})
 	go func() {
 		defer close(copied)
-		// A small buffer: there is one for each host, for as long as it is connected.
+		// A small buffer, since every connected host has one.
 		_, _ = io.CopyBuffer(p.stderr, ch.Stderr(), make([]byte, 1024))
 	}()
 	go func() {
@@ -60,8 +61,9 @@ func (s *session) start(ctx context.Context, command string) (*process, error) {
 	return p, nil
 }
 
-// openChannel opens a session channel. Where only one session may be open (sshd_config(5), MaxSessions), sshd counts the
-// one before until its process has been waited for, a moment after the channel's end: it is asked again for a while.
+// openChannel opens a session channel. If only one session may be open (sshd_config(5), MaxSessions
+// 1), sshd counts the previous one until it has reaped its process, a moment after the channel's
+// end. So openChannel retries for a while.
 func (s *session) openChannel(ctx context.Context) (gossh.Channel, <-chan *gossh.Request, error) {
 	for delay := 10 * time.Millisecond; ; delay *= 2 {
 		ch, requests, err := s.client.OpenChannel("session", nil)
@@ -73,8 +75,8 @@ func (s *session) openChannel(ctx context.Context) (gossh.Channel, <-chan *gossh
 		case !errors.As(err, &refused):
 			return nil, nil, s.lostError(ctx, err)
 		case !s.opened || delay > 2*time.Second:
-			return nil, nil, fmt.Errorf("the host refused a session: %s; sshd_config's MaxSessions, or what restricts this key, does not permit it",
-				quote(refused.Message))
+			return nil, nil, fmt.Errorf("the host refused a session: %s; check MaxSessions in sshd_config, "+
+				"and the options of the key in authorized_keys", quote(refused.Message))
 		}
 		select {
 		case <-time.After(delay):
@@ -84,7 +86,8 @@ func (s *session) openChannel(ctx context.Context) (gossh.Channel, <-chan *gossh
 	}
 }
 
-// wait notes how the process ended (RFC 4254, 6.10), until the channel is closed.
+// wait records how the process ended (RFC 4254, section 6.10). It returns when the channel is
+// closed.
 func (p *process) wait(requests <-chan *gossh.Request) {
 	for r := range requests {
 		switch r.Type {
@@ -110,7 +113,7 @@ func (p *process) wait(requests <-chan *gossh.Request) {
 	}
 }
 
-// close ends the process's channel.
+// close closes the process's channel.
 func (p *process) close() { _ = p.ch.Close() }
 
 // addNoise adds to the noise and returns all of it.
@@ -121,7 +124,8 @@ func (p *process) addNoise(b []byte) []byte {
 	return p.noise
 }
 
-// printed is what the process printed, quoted, or "" for nothing: standard error, else the noise.
+// printed returns the process's output, quoted: standard error, or else the noise; "" if it printed
+// nothing.
 func (p *process) printed() string {
 	text := p.stderr.String()
 	if text == "" {
@@ -133,7 +137,7 @@ func (p *process) printed() string {
 	return quote(text)
 }
 
-// outcome tells how an ended process ended.
+// outcome describes how a process ended: "exit status 1, it printed …".
 func (p *process) outcome() string {
 	var text string
 	switch {
@@ -150,7 +154,7 @@ func (p *process) outcome() string {
 	return text
 }
 
-// finish reads what the process prints until it has ended.
+// finish reads the output of the process until it has ended.
 func (p *process) finish(ctx context.Context, s *session) (stdout []byte, err error) {
 	stdout, err = io.ReadAll(io.LimitReader(p.stdout, maxNoise))
 	if err != nil {
@@ -158,7 +162,8 @@ func (p *process) finish(ctx context.Context, s *session) (stdout []byte, err er
 	}
 	if len(stdout) == maxNoise {
 		p.close()
-		return nil, fmt.Errorf("the host printed more than %d KiB where a short answer belongs: a login script that prints without end?", maxNoise>>10)
+		return nil, fmt.Errorf("the host printed more than %d KiB instead of a short answer; check the login "+
+			"scripts", maxNoise>>10)
 	}
 	p.addNoise(stdout)
 	select {
@@ -169,11 +174,12 @@ func (p *process) finish(ctx context.Context, s *session) (stdout []byte, err er
 	}
 }
 
-// lingering is how long an ended output may wait for the exit status, or for the end of the connection, that explains it.
+// lingering is how long to wait, after the end of the output, for the exit status or the end of the
+// connection that explains it.
 const lingering = 2 * time.Second
 
-// ending waits for what explains the end of a process's output. The error is not nil when the connection has ended and
-// not the process.
+// ending waits for the cause of the end of a process's output. The error is not nil if the
+// connection has ended, and not the process.
 func (s *session) ending(ctx context.Context, p *process) error {
 	timer := time.NewTimer(lingering)
 	defer timer.Stop()
@@ -185,7 +191,7 @@ func (s *session) ending(ctx context.Context, p *process) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	case <-timer.C:
-		return errors.New("the helper closed its output, and goes on running")
+		return errors.New("the helper closed its output but still runs")
 	}
 	select {
 	case <-s.dead:
@@ -193,11 +199,11 @@ func (s *session) ending(ctx context.Context, p *process) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	case <-timer.C:
-		return nil // a host that tells no exit status
+		return nil // the host sends no exit status
 	}
 }
 
-// lostError is err in better words, when the connection is why.
+// lostError rewords err if the connection is the cause.
 func (s *session) lostError(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -211,7 +217,7 @@ func (s *session) lostError(ctx context.Context, err error) error {
 	return fmt.Errorf("connection lost: %w", err)
 }
 
-// explain puts an error of a Link's Read or Write in better words.
+// explain rewords an error of a Link's Read or Write.
 func (s *session) explain(p *process, err error) error {
 	if lost := s.lost(); lost != nil {
 		return fmt.Errorf("host %s: %w", s.target.Name, lost)
@@ -225,13 +231,13 @@ func (s *session) explain(p *process, err error) error {
 	return fmt.Errorf("host %s: the helper ended (%s): %w", s.target.Name, p.outcome(), err)
 }
 
-// tail keeps the last bytes of a stream, and looks for prompts in it.
+// tail keeps the last bytes of a stream, and searches it for prompts.
 type tail struct {
 	prompts chan struct{} // receives once for each prompt
 
 	mu   sync.Mutex
 	kept []byte
-	seen int // bytes of kept that have been searched already
+	seen int // bytes of kept already searched
 }
 
 func newTail() *tail { return &tail{prompts: make(chan struct{}, 8)} }
@@ -240,7 +246,7 @@ func newTail() *tail { return &tail{prompts: make(chan struct{}, 8)} }
 func (t *tail) Write(b []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for rest := b; len(rest) > 0; { // in pieces, so that what is kept stays small and no prompt is cut out unseen
+	for rest := b; len(rest) > 0; { // in pieces, to keep little and search all of it
 		n := min(len(rest), keptStderr)
 		t.kept = append(t.kept, rest[:n]...)
 		rest = rest[n:]
@@ -253,7 +259,7 @@ func (t *tail) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// search finds the prompts that have come since the last call, also where they came in two parts.
+// search finds the prompts that have arrived since the last call, even in two parts.
 func (t *tail) search() {
 	for {
 		i := bytes.Index(t.kept[t.seen:], []byte(prompt))
@@ -269,7 +275,7 @@ func (t *tail) search() {
 	}
 }
 
-// String is what was kept, without the prompts.
+// String returns the kept bytes without the prompts.
 func (t *tail) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()

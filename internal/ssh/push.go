@@ -19,10 +19,11 @@ import (
 	gossh "golang.org/x/crypto/ssh"
 )
 
-// unused is after how long a helper of another version is removed from an account's directories.
+// unused is how long a helper of another version must be unused before it is removed from an
+// account's directories.
 const unused = 30 * 24 * time.Hour
 
-// arches are the GOARCH names of what uname -m prints.
+// arches maps the output of uname -m to GOARCH.
 var arches = map[string]string{
 	"x86_64": "amd64", "amd64": "amd64",
 	"aarch64": "arm64", "arm64": "arm64",
@@ -30,29 +31,30 @@ var arches = map[string]string{
 	"s390x":   "s390x",
 }
 
-// uploader pushes the helper to a host, over SFTP, into a directory of the account that logs in.
+// uploader pushes the helper to a host, over SFTP, into a directory of the login account.
 type uploader struct {
 	*session
 	bundle Bundle
 
-	place   int      // the index of the directory to try next
-	refused []string // why the directories before it could not be used
+	place   int      // index of the next directory to try
+	refused []string // why the directories before it are unusable
 	host    *surveyed
 }
 
-// surveyed is what a host says of itself before it has a helper.
+// surveyed is what a host reports before it has a helper.
 type surveyed struct {
 	arch string // GOARCH
 	uid  uint32
-	dirs []string // as command.go's directories, with the variables' values
+	dirs []string // the directories of command.go, with variables expanded
 }
 
-// refuse notes why a directory could not be used.
+// refuse records why a directory is unusable.
 func (u *uploader) refuse(place int, reason string) {
 	u.refused = append(u.refused, u.host.dirs[place]+": "+reason)
 }
 
-// push puts the helper into the first directory, from u.place on, that can hold it, and sets u.place to the one after.
+// push installs the helper in the first usable directory, starting at u.place, and sets u.place to
+// the next one.
 func (u *uploader) push(ctx context.Context) error {
 	u.guard.enterFor("pushing the helper", u.opts.TransferTimeout)
 	if u.host == nil {
@@ -82,11 +84,11 @@ func (u *uploader) push(ctx context.Context) error {
 		}
 		u.refuse(place, unusable.reason)
 	}
-	return fmt.Errorf("push the helper: no directory on the host can hold it: %s; make one of them writable for user %s, and executable (no noexec mount)",
-		strings.Join(u.refused, "; "), u.target.User)
+	return fmt.Errorf("push the helper: no usable directory on the host: %s; make one of them writable for user %s, "+
+		"on a file system without noexec", strings.Join(u.refused, "; "), u.target.User)
 }
 
-// survey asks the host what is needed to push.
+// survey asks the host for what push needs.
 func (s *session) survey(ctx context.Context) (*surveyed, error) {
 	p, err := s.start(ctx, surveyCommand())
 	if err != nil {
@@ -103,37 +105,37 @@ func (s *session) survey(ctx context.Context) (*surveyed, error) {
 	}
 	h := &surveyed{dirs: lines[2:]}
 	if h.arch = arches[lines[0]]; h.arch == "" {
-		return nil, fmt.Errorf("there is no host helper for this machine's architecture, %s", quote(lines[0]))
+		return nil, fmt.Errorf("the host's architecture %s is not supported", quote(lines[0]))
 	}
 	uid, err := strconv.ParseUint(lines[1], 10, 32)
 	if err != nil {
-		return nil, fmt.Errorf("the host does not run id(1) as it should: %s", p.outcome())
+		return nil, fmt.Errorf("the host failed to run id(1): %s", p.outcome())
 	}
 	h.uid = uint32(uid)
 	for i, dir := range h.dirs {
 		if !path.IsAbs(dir) {
-			return nil, fmt.Errorf("the host says %s for %s: not an absolute path", quote(dir), directories[i])
+			return nil, fmt.Errorf("the host expands %s to %s, not an absolute path", directories[i], quote(dir))
 		}
 	}
 	return h, nil
 }
 
-// unusableError: a directory cannot hold the helper; another one may.
+// unusableError: the helper cannot be installed in a directory. Another one may work.
 type unusableError struct {
 	reason string
-	err    error // what SFTP said, or nil
+	err    error // the SFTP error, or nil
 }
 
 func (e *unusableError) Error() string { return e.reason }
 func (e *unusableError) Unwrap() error { return e.err }
 
-// unusable makes an unusableError of what the host answered.
+// unusable returns an unusableError for an SFTP error.
 func unusable(what string, err error) error {
 	return &unusableError{what + ": " + quote(err.Error()), err}
 }
 
-// install uploads the helper into one directory under a temporary name; the host checks it and renames it. Only one
-// session is open at a time, for hosts that permit no more (MaxSessions).
+// install uploads the helper into a directory under a temporary name; the host then verifies and
+// renames it. Only one session is open at a time, for hosts that permit no more (MaxSessions).
 func (u *uploader) install(ctx context.Context, place int, data []byte, digest string) error {
 	temp := newTempName()
 	err := u.withSFTP(ctx, func(c *sftp.Client) error { return u.upload(c, place, temp, data) })
@@ -143,7 +145,7 @@ func (u *uploader) install(ctx context.Context, place int, data []byte, digest s
 	return u.settle(ctx, place, temp, digest)
 }
 
-// settle has the host check an uploaded file and put it in its place.
+// settle makes the host verify and rename an uploaded file.
 func (u *uploader) settle(ctx context.Context, place int, temp, digest string) error {
 	p, err := u.start(ctx, installCommand(place, temp, digest, u.bundle.ID()))
 	if err != nil {
@@ -161,7 +163,7 @@ func (u *uploader) settle(ctx context.Context, place int, temp, digest string) e
 	case exitNoDirectory:
 		return &unusableError{reason: "SFTP and the login shell see different directories: " + p.outcome()}
 	case exitWrongDigest:
-		return &unusableError{reason: "what arrived there is not what was sent"}
+		return &unusableError{reason: "what arrived differs from what was sent"}
 	case exitNotRunnable:
 		return &unusableError{reason: "programs cannot be executed there: " + p.outcome()}
 	case exitNoDigest:
@@ -177,7 +179,8 @@ func (u *uploader) settle(ctx context.Context, place int, temp, digest string) e
 }
 
 // inFlight is how many writes of 32 KiB may be unanswered. OpenSSH's server copies its whole input
-// buffer each time the buffer grows: with 64, a push costs the host three times as much as with 16.
+// buffer each time the buffer grows: with 64, a push costs the host three times as much CPU time as
+// with 16.
 const inFlight = 16
 
 // withSFTP runs f with an SFTP client.
@@ -196,7 +199,8 @@ func (u *uploader) withSFTP(ctx context.Context, f func(*sftp.Client) error) err
 	if !ok {
 		return errNoSFTP
 	}
-	client, err := sftp.NewClientPipe(&versionReader{r: ch}, ch, sftp.UseConcurrentWrites(true), sftp.MaxConcurrentRequestsPerFile(inFlight))
+	client, err := sftp.NewClientPipe(&versionReader{r: ch}, ch,
+		sftp.UseConcurrentWrites(true), sftp.MaxConcurrentRequestsPerFile(inFlight))
 	if err != nil {
 		if lost := u.conn.lost(); lost != nil || ctx.Err() != nil {
 			return u.lostError(ctx, err)
@@ -214,15 +218,16 @@ func (u *uploader) withSFTP(ctx context.Context, f func(*sftp.Client) error) err
 	return err
 }
 
-// errNoSFTP: the host has no SFTP server to push the helper with.
-var errNoSFTP = errors.New("the host has no working SFTP subsystem: enable it in sshd_config (Subsystem sftp internal-sftp)")
+// errNoSFTP: the host has no SFTP server to push the helper to.
+var errNoSFTP = errors.New("the host has no working SFTP subsystem: enable it in sshd_config (Subsystem sftp " +
+	"internal-sftp)")
 
-// versionReader reads an SFTP server's output, without what login scripts print before it: an external SFTP server is
-// started by the login shell.
+// versionReader reads an SFTP server's output and skips what login scripts print before it: the
+// login shell starts an external SFTP server.
 type versionReader struct {
 	r        io.Reader
-	ahead    []byte // what has been read from r; once found, beginning with the first packet
-	searched int    // how far the first packet does not begin
+	ahead    []byte // bytes read from r; once found, they start with the first packet
+	searched int    // bytes of ahead that do not start the first packet
 	found    bool
 }
 
@@ -241,7 +246,7 @@ func (v *versionReader) Read(b []byte) (int, error) {
 			return 0, fmt.Errorf("%w; it printed %s", err, quote(string(v.ahead)))
 		}
 		if len(v.ahead) > maxNoise {
-			return 0, fmt.Errorf("it printed more than %d KiB and no SFTP version", maxNoise>>10)
+			return 0, fmt.Errorf("it printed more than %d KiB without an SFTP version", maxNoise>>10)
 		}
 	}
 	if len(v.ahead) > 0 {
@@ -252,11 +257,12 @@ func (v *versionReader) Read(b []byte) (int, error) {
 	return v.r.Read(b)
 }
 
-// versionHeader is how many bytes of a version packet tell that it is one.
+// versionHeader is how many bytes identify a version packet.
 const versionHeader = 9
 
-// versionPacket finds the first packet of an SFTP server: a length (four bytes, of which the first two are zero, which
-// no text is), SSH_FXP_VERSION (2), and the version, 3 (draft-ietf-secsh-filexfer-02, 4). -1: it is not there yet.
+// versionPacket returns the index of the first packet of an SFTP server, or -1 if it has not
+// arrived: a length (four bytes, the first two zero, unlike text), SSH_FXP_VERSION (2), and version
+// 3 (draft-ietf-secsh-filexfer-02, section 4).
 func versionPacket(b []byte) int {
 	for i := 0; i+versionHeader <= len(b); i++ {
 		if b[i] == 0 && b[i+1] == 0 && bytes.Equal(b[i+4:i+versionHeader], []byte{2, 0, 0, 0, 3}) {
@@ -300,7 +306,8 @@ func (u *uploader) upload(c *sftp.Client, place int, temp string, data []byte) (
 	return nil
 }
 
-// prepare makes a directory that belongs to the user and to nobody else, or checks that it is one.
+// prepare creates a directory that belongs to the user, with mode 0700. If it exists, prepare
+// checks that.
 func (u *uploader) prepare(c *sftp.Client, dir string, withParent bool) error {
 	info, err := c.Lstat(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -333,8 +340,9 @@ func (u *uploader) prepare(c *sftp.Client, dir string, withParent bool) error {
 	return nil
 }
 
-// sweep removes helpers of other versions that nobody has used for long, and what pushes left that were cut off.
-// Their times are compared with that of the file just written: the host's clock is compared with itself alone.
+// sweep removes helpers of other versions that are long unused, and the remains of interrupted
+// pushes. It compares their times with that of the file just written, so that only the host's clock
+// counts.
 func (u *uploader) sweep(c *sftp.Client, dir, temp string) {
 	now, err := c.Lstat(path.Join(dir, temp))
 	if err != nil {
@@ -367,7 +375,7 @@ func (u *uploader) sweep(c *sftp.Client, dir, temp string) {
 	}
 }
 
-// readBack compares an uploaded file with what was sent, for hosts without sha256sum(1).
+// readBack verifies an uploaded file over SFTP, for hosts without sha256sum(1).
 func (u *uploader) readBack(c *sftp.Client, place int, temp, digest string) error {
 	file := path.Join(u.host.dirs[place], temp)
 	f, err := c.Open(file)
@@ -381,7 +389,7 @@ func (u *uploader) readBack(c *sftp.Client, place int, temp, digest string) erro
 	}
 	if hex.EncodeToString(h.Sum(nil)) != digest {
 		_ = c.Remove(file)
-		return &unusableError{reason: "what arrived there is not what was sent"}
+		return &unusableError{reason: "what arrived differs from what was sent"}
 	}
 	return nil
 }

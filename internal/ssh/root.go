@@ -7,23 +7,23 @@ import (
 	"strings"
 )
 
-// notInstalled says why a script that installs the helper failed, by its exit status.
+// notInstalled maps the exit statuses of the scripts that install the helper to reasons.
 var notInstalled = map[int]string{
-	exitNoDirectory: "it cannot be made or written to",
-	exitWrongDigest: "what arrived there is not what was sent",
+	exitNoDirectory: "it cannot be created or written to",
+	exitWrongDigest: "what arrived differs from what was sent",
 	exitNotRunnable: "programs cannot be executed there",
-	exitNotRoots:    "it is a symbolic link, or belongs to another user than root",
+	exitNotRoots:    "it is a symbolic link, or does not belong to root",
 	exitNoSpace:     "the helper cannot be written there",
 }
 
-// asRoot tells whether the helper runs as root.
+// asRoot reports whether the helper runs as root.
 func (t Target) asRoot() bool { return t.Become != "none" || t.User == "root" }
 
-// mayAsk tells whether sudo may ask for a password, which there is then.
+// mayAsk reports whether sudo may ask for a password, because the target can provide one.
 func (t Target) mayAsk() bool { return t.Become == "sudo" && t.BecomePassword != nil }
 
-// launchAsRoot runs the helper that root has in a place of its own. Where there is none, or a wrong
-// one, it is made there. Nothing that the login account can write to is ever run, or read, as root.
+// launchAsRoot runs the helper from one of root's places, and installs it there if it is missing or
+// wrong. Root never runs or reads anything that the login account can write to.
 func (s *session) launchAsRoot(ctx context.Context, bundle Bundle) (*Link, error) {
 	nonce := newNonce()
 	link, err := s.run(ctx, bundle, rootCommand(s.target.rootPlaces, bundle.ID(), nonce, s.become()), nonce)
@@ -54,11 +54,12 @@ func (s *session) launchAsRoot(ctx context.Context, bundle Bundle) (*Link, error
 		}
 		refused = append(refused, place.dir()+": "+reason)
 	}
-	return nil, fmt.Errorf("push the helper: no directory of root's on the host can hold it: %s; make one of them writable for root, and executable (no noexec mount)",
-		strings.Join(refused, "; "))
+	return nil, fmt.Errorf("push the helper: no usable directory on the host: %s; make one of them writable for root, "+
+		"on a file system without noexec", strings.Join(refused, "; "))
 }
 
-// whyUnusable says why a place cannot have the helper, if that is what an error is about.
+// whyUnusable returns why a directory cannot be used for the helper, or "" if the error has another
+// cause.
 func whyUnusable(err error) string {
 	var unusable *unusableError
 	var blocked *notRunnableError
@@ -71,7 +72,7 @@ func whyUnusable(err error) string {
 	return ""
 }
 
-// deliver has root make the helper its own, in a place, and run it there.
+// deliver makes root install the helper in a place and run it.
 func (s *session) deliver(ctx context.Context, bundle Bundle, arch string, place rootPlace) (*Link, error) {
 	d, data, err := newDelivery(ctx, bundle, arch, place)
 	if err != nil {
@@ -86,7 +87,8 @@ func (s *session) deliver(ctx context.Context, bundle Bundle, arch string, place
 	return s.greet(ctx, p, bundle, nonce)
 }
 
-// newDelivery is the bundle's helper for an architecture, on its way to a place.
+// newDelivery returns the delivery of the bundle's helper for an architecture to a place, and the
+// helper's bytes.
 func newDelivery(ctx context.Context, bundle Bundle, arch string, place rootPlace) (delivery, []byte, error) {
 	data, digest, err := bundle.Binary(ctx, arch)
 	if err != nil {
@@ -95,7 +97,7 @@ func newDelivery(ctx context.Context, bundle Bundle, arch string, place rootPlac
 	return delivery{place: place, temp: newTempName(), digest: digest, size: len(data), id: bundle.ID()}, data, nil
 }
 
-// become is the prefix of the target's command lines that makes them root's.
+// become returns the prefix that runs the target's command lines as root.
 func (s *session) become() string {
 	return become(s.target.Become, s.target.mayAsk())
 }
