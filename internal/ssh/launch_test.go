@@ -197,7 +197,7 @@ func TestHostileHelper(t *testing.T) {
 			_, _ = io.WriteString(ch, missing+"\nvax\n0\n/a\n/b\n/c\n/d\n")
 			return 127
 		},
-			[]string{`architecture, "vax"`}},
+			[]string{`architecture "vax"`}},
 		"survey: directory not absolute": {func(ch gossh.Channel) int {
 			_, _ = io.WriteString(ch, missing+"\nx86_64\n0\n/a\n/b\nc\n/d\n")
 			return 127

@@ -13,8 +13,8 @@ import (
 
 const blanks = " \t\r\n"
 
-// splitKeyword takes the keyword from a line, in lower case, and what follows it, after blanks and at most one equals sign. Both are empty where the line
-// says nothing.
+// splitKeyword splits a line into the keyword, in lower case, and the rest after blanks and at most
+// one equals sign. Both are empty for a blank line or a comment.
 func splitKeyword(line string) (keyword, rest string) {
 	line = strings.Trim(strings.TrimRight(line, blanks+"\f"), blanks)
 	if line == "" || line[0] == '#' {
@@ -38,10 +38,10 @@ func splitKeyword(line string) (keyword, rest string) {
 	return strings.ToLower(keyword), rest
 }
 
-var errQuote = errors.New("a quotation mark is not closed")
+var errQuote = errors.New("missing closing quotation mark")
 
-// splitArguments splits what follows a keyword: double and single quotes, a backslash before a quote, a backslash or a blank, and a comment that begins where
-// an argument could.
+// splitArguments splits the rest of a line into arguments. It handles double and single quotes, a
+// backslash before a quote, a backslash or a space, and a comment where an argument could start.
 func splitArguments(s string) ([]string, error) {
 	var args []string
 	for i := 0; i < len(s); i++ {
@@ -81,53 +81,68 @@ func splitArguments(s string) ([]string, error) {
 	return args, nil
 }
 
-// keyword is one that is understood.
+// keyword is a keyword that this package handles.
 type keyword struct {
 	name  string
-	check func(args []string, rest string) error // of the arguments, wherever the line stands
+	check func(args []string, rest string) error // checks the arguments, even if the line does not apply
 	list  bool                                   // takes any number of arguments
-	many  bool                                   // all that apply count, not the first only
-	// why says why the keyword cannot be followed; harmless are the values with which it need not be.
+	many  bool                                   // all values that apply count, not only the first
+	// why is why the keyword is not supported, and harmless are the values that are accepted
+	// nevertheless.
 	why      string
 	harmless []string
 }
 
-const noPrograms = "mirrorform runs no programs of ssh_config"
+const noPrograms = "mirrorform does not run programs from ssh_config"
 
-// keywords are the keywords that say how a host is reached, by their names in lower case.
+// keywords are the keywords that determine how to reach a host, by name in lower case.
 var keywords = map[string]keyword{
-	"host":                     {name: "Host", list: true},
-	"match":                    {name: "Match"},
-	"include":                  {name: "Include", list: true},
-	"hostname":                 {name: "HostName", check: one},
-	"user":                     {name: "User", check: one},
-	"port":                     {name: "Port", check: port},
-	"addressfamily":            {name: "AddressFamily", check: word("any", "inet", "inet6")},
-	"identityfile":             {name: "IdentityFile", check: one, many: true},
-	"certificatefile":          {name: "CertificateFile", check: one, many: true},
-	"identitiesonly":           {name: "IdentitiesOnly", check: flag},
-	"identityagent":            {name: "IdentityAgent", check: one},
-	"userknownhostsfile":       {name: "UserKnownHostsFile", check: list, list: true},
-	"globalknownhostsfile":     {name: "GlobalKnownHostsFile", check: list, list: true},
-	"hostkeyalias":             {name: "HostKeyAlias", check: one},
-	"proxyjump":                {name: "ProxyJump", check: jump},
-	"connecttimeout":           {name: "ConnectTimeout", check: duration},
-	"serveraliveinterval":      {name: "ServerAliveInterval", check: duration},
-	"serveralivecountmax":      {name: "ServerAliveCountMax", check: count},
-	"proxycommand":             {name: "ProxyCommand", why: noPrograms + ": use ProxyJump, or jump in the host block", harmless: []string{"none"}},
-	"knownhostscommand":        {name: "KnownHostsCommand", why: noPrograms, harmless: []string{"none"}},
-	"revokedhostkeys":          {name: "RevokedHostKeys", why: "it is not supported: mark such keys @revoked in known_hosts", harmless: []string{"none"}},
-	"canonicalizehostname":     {name: "CanonicalizeHostname", why: "names are not made canonical here: write them in full", harmless: []string{"no", "false", "none"}},
-	"bindaddress":              {name: "BindAddress", why: "it is not supported"},
-	"bindinterface":            {name: "BindInterface", why: "it is not supported"},
-	"pkcs11provider":           {name: "PKCS11Provider", why: "it is not supported: add its keys to ssh-agent (ssh-add -s)", harmless: []string{"none"}},
-	"pubkeyauthentication":     {name: "PubkeyAuthentication", why: "keys are what mirrorform logs in with", harmless: []string{"yes", "true", "unbound", "host-bound"}},
+	"host":                 {name: "Host", list: true},
+	"match":                {name: "Match"},
+	"include":              {name: "Include", list: true},
+	"hostname":             {name: "HostName", check: one},
+	"user":                 {name: "User", check: one},
+	"port":                 {name: "Port", check: port},
+	"addressfamily":        {name: "AddressFamily", check: word("any", "inet", "inet6")},
+	"identityfile":         {name: "IdentityFile", check: one, many: true},
+	"certificatefile":      {name: "CertificateFile", check: one, many: true},
+	"identitiesonly":       {name: "IdentitiesOnly", check: flag},
+	"identityagent":        {name: "IdentityAgent", check: one},
+	"userknownhostsfile":   {name: "UserKnownHostsFile", check: list, list: true},
+	"globalknownhostsfile": {name: "GlobalKnownHostsFile", check: list, list: true},
+	"hostkeyalias":         {name: "HostKeyAlias", check: one},
+	"proxyjump":            {name: "ProxyJump", check: jump},
+	"connecttimeout":       {name: "ConnectTimeout", check: duration},
+	"serveraliveinterval":  {name: "ServerAliveInterval", check: duration},
+	"serveralivecountmax":  {name: "ServerAliveCountMax", check: count},
+	"proxycommand": {
+		name: "ProxyCommand", why: noPrograms + ": use ProxyJump, or jump in the host block", harmless: []string{"none"},
+	},
+	"knownhostscommand": {name: "KnownHostsCommand", why: noPrograms, harmless: []string{"none"}},
+	"revokedhostkeys": {
+		name: "RevokedHostKeys", why: "it is not supported: mark such keys @revoked in known_hosts",
+		harmless: []string{"none"},
+	},
+	"canonicalizehostname": {
+		name: "CanonicalizeHostname", why: "it is not supported: write host names in full",
+		harmless: []string{"no", "false", "none"},
+	},
+	"bindaddress":   {name: "BindAddress", why: "it is not supported"},
+	"bindinterface": {name: "BindInterface", why: "it is not supported"},
+	"pkcs11provider": {
+		name: "PKCS11Provider", why: "it is not supported: add its keys to ssh-agent with: ssh-add -s PROVIDER",
+		harmless: []string{"none"},
+	},
+	"pubkeyauthentication": {
+		name: "PubkeyAuthentication", why: "mirrorform logs in with keys only",
+		harmless: []string{"yes", "true", "unbound", "host-bound"},
+	},
 	"preferredauthentications": {name: "PreferredAuthentications", check: one},
 }
 
 func one(args []string, _ string) error {
 	if len(args) > 1 {
-		return fmt.Errorf("%q is one argument too many", args[1])
+		return fmt.Errorf("unexpected argument %q", args[1])
 	}
 	return nil
 }
@@ -135,10 +150,10 @@ func one(args []string, _ string) error {
 func list(args []string, _ string) error {
 	for _, a := range args {
 		if a == "" {
-			return errors.New("it has an empty argument")
+			return errors.New("empty argument")
 		}
 		if strings.EqualFold(a, "none") && len(args) > 1 {
-			return errors.New("none stands alone")
+			return errors.New("none must be the only argument")
 		}
 	}
 	return nil
@@ -151,7 +166,7 @@ func word(words ...string) func([]string, string) error {
 				return one(args, "")
 			}
 		}
-		return fmt.Errorf("%q is none of %s", args[0], strings.Join(words, ", "))
+		return fmt.Errorf("invalid argument %q: must be one of %s", args[0], strings.Join(words, ", "))
 	}
 }
 
@@ -159,12 +174,13 @@ func flag(args []string, _ string) error { return word("yes", "true", "no", "fal
 
 func port(args []string, _ string) error {
 	if parsePort(args[0]) == 0 {
-		return fmt.Errorf("%q is no port", args[0])
+		return fmt.Errorf("invalid port %q", args[0])
 	}
 	return one(args, "")
 }
 
-// parsePort reads a port, a number or the name of a service as getservbyname(3) knows it; 0 if it is none.
+// parsePort parses a port: a number, or a service name known to getservbyname(3). It returns 0 if
+// it is invalid.
 func parsePort(s string) int {
 	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
 		if n < 1 || n > 65535 {
@@ -181,12 +197,12 @@ func parsePort(s string) int {
 
 func duration(args []string, _ string) error {
 	if _, ok := parseDuration(args[0]); !ok {
-		return fmt.Errorf("%q is no time, as 30 or 1m30s", args[0])
+		return fmt.Errorf("invalid time %q: write 30 or 1m30s", args[0])
 	}
 	return one(args, "")
 }
 
-// parseDuration reads a time (sshd_config(5), TIME FORMATS); none is 0.
+// parseDuration parses a time (sshd_config(5), TIME FORMATS). "none" is 0.
 func parseDuration(s string) (time.Duration, bool) {
 	if s == "none" {
 		return 0, true
@@ -213,7 +229,7 @@ func parseDuration(s string) (time.Duration, bool) {
 
 func count(args []string, _ string) error {
 	if n, err := strconv.ParseInt(args[0], 10, 32); err != nil || n < 0 {
-		return fmt.Errorf("%q is no number", args[0])
+		return fmt.Errorf("invalid number %q", args[0])
 	}
 	return one(args, "")
 }
@@ -223,10 +239,10 @@ func jump(_ []string, rest string) error {
 	return err
 }
 
-// parseJump reads the argument of ProxyJump, which is the rest of the line as it stands: [USER@]HOST[:PORT] or a URI, several with commas between them. No hops
-// are "none".
+// parseJump parses the argument of ProxyJump, the unquoted rest of the line: a comma-separated list
+// of [USER@]HOST[:PORT] or URIs. For "none" it returns no hops.
 func parseJump(s string) ([]Hop, error) {
-	s = strings.TrimLeft(s, blanks+"=") // which follow a quoted keyword
+	s = strings.TrimLeft(s, blanks+"=") // they may follow a quoted keyword
 	if strings.EqualFold(s, "none") {
 		return nil, nil
 	}
@@ -247,9 +263,9 @@ func parseHop(s string) (Hop, error) {
 	if rest, ok := strings.CutPrefix(s, "ssh://"); ok {
 		rest = strings.TrimSuffix(rest, "/")
 		if strings.ContainsAny(rest, "/[") {
-			return hop, errors.New("a URI with a path, or with an address in brackets, which ssh does not take there")
+			return hop, errors.New("ssh does not support a path or a bracketed address in this URI")
 		}
-		if at := strings.LastIndexByte(rest, '@'); at >= 0 { // its user may be escaped
+		if at := strings.LastIndexByte(rest, '@'); at >= 0 { // the user may be percent-encoded
 			name, err := url.PathUnescape(rest[:at])
 			if err != nil {
 				return hop, err
@@ -257,7 +273,7 @@ func parseHop(s string) (Hop, error) {
 			name, _, _ = strings.Cut(name, ";")
 			hop.User, rest = name, rest[at+1:]
 			if hop.User == "" || strings.Contains(hop.User, "@") {
-				return hop, errors.New("the user is empty, or has an at sign that is not escaped")
+				return hop, errors.New("the user is empty or contains @")
 			}
 		}
 		s = rest
@@ -270,7 +286,7 @@ func parseHop(s string) (Hop, error) {
 	if strings.HasPrefix(s, "[") {
 		host, after, closed := strings.Cut(s[1:], "]")
 		if !closed || after != "" && after[0] != ':' {
-			return hop, errors.New("brackets that do not close")
+			return hop, errors.New("missing closing bracket")
 		}
 		hop.Host, s = host, after
 	} else if i := strings.IndexAny(s, ":/"); i >= 0 {
@@ -280,11 +296,11 @@ func parseHop(s string) (Hop, error) {
 	}
 	if s = strings.TrimLeft(s, ":/"); s != "" {
 		if hop.Port = parsePort(s); hop.Port == 0 {
-			return hop, errors.New("no such port")
+			return hop, errors.New("invalid port")
 		}
 	}
 	if hop.Host == "" || hop.Host[0] == '-' || strings.ContainsAny(hop.Host, blanks+"'`\"$\\;&<>|(){},") {
-		return hop, errors.New("no name of a host")
+		return hop, errors.New("invalid host name")
 	}
 	return hop, nil
 }

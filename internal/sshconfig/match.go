@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// wildcard matches text against a pattern with * and ?: ssh_config(5), PATTERNS.
+// wildcard reports whether text matches a pattern with * and ?: ssh_config(5), PATTERNS.
 func wildcard(pattern, text string) bool {
 	p, t := 0, 0
-	star, retry := -1, 0 // the last asterisk, and where what it stands for ends
+	star, retry := -1, 0 // the last asterisk, and the end of the text that it matches
 	for t < len(text) {
 		switch {
 		case p < len(pattern) && pattern[p] == '*':
@@ -28,7 +28,8 @@ func wildcard(pattern, text string) bool {
 	return strings.Trim(pattern[p:], "*") == ""
 }
 
-// inList matches text against patterns with commas between them. One with an exclamation mark before it that matches excludes the text.
+// inList reports whether text matches a comma-separated list of patterns. A matching pattern that
+// starts with ! excludes the text.
 func inList(list, text string) bool {
 	found := false
 	for pattern := range strings.SplitSeq(list, ",") {
@@ -43,7 +44,7 @@ func inList(list, text string) bool {
 	return found
 }
 
-// matchesHost decides a Host line.
+// matchesHost evaluates a Host line.
 func (q *query) matchesHost(patterns []string) state {
 	found := inactive
 	for _, pattern := range patterns {
@@ -58,7 +59,8 @@ func (q *query) matchesHost(patterns []string) state {
 	return found
 }
 
-// matches decides a Match line. What depends on a criterion that cannot be decided here is undecided, unless another one excludes the host.
+// matches evaluates a Match line. A criterion that mirrorform does not evaluate makes the line
+// undecided, unless another one excludes the host.
 func (q *query) matches(args []string, place string) (state, error) {
 	result, criteria := active, 0
 	for i := 0; i < len(args); i++ {
@@ -69,34 +71,34 @@ func (q *query) matches(args []string, place string) (state, error) {
 		switch name {
 		case "all":
 			if joined || criteria > 1 || i+1 < len(args) {
-				return inactive, errors.New("a Match line has all and more: all stands alone")
+				return inactive, errors.New("Match all must not have other criteria")
 			}
 			criteria++
 			if negated {
 				result = inactive
 			}
 			continue
-		case "canonical": // names are not made canonical
+		case "canonical": // names are never canonicalized here
 			holds = inactive
 		case "final":
 			holds = undecided
 		case "host", "originalhost", "user", "localuser", "exec", "localnetwork", "version", "tagged", "command", "sessiontype":
 			if !joined {
 				if i++; i >= len(args) {
-					return inactive, fmt.Errorf("the criterion %s of a Match line has no argument", name)
+					return inactive, fmt.Errorf("Match criterion %s has no argument", name)
 				}
 				arg = args[i]
 			}
 			if arg == "" && name != "tagged" && name != "command" {
-				return inactive, fmt.Errorf("the criterion %s of a Match line has no argument", name)
+				return inactive, fmt.Errorf("Match criterion %s has no argument", name)
 			}
 			holds = q.holds(name, arg)
 		default:
-			return inactive, fmt.Errorf("a Match line has the criterion %q, which there is not", name)
+			return inactive, fmt.Errorf("unknown Match criterion %q", name)
 		}
 		criteria++
 		if negated {
-			holds = active - holds // undecided stays so
+			holds = active - holds // undecided remains undecided
 		}
 		if result = min(result, holds); holds == undecided {
 			q.match = fmt.Sprintf("Match %s at %s, which mirrorform does not evaluate", name, place)
@@ -105,11 +107,11 @@ func (q *query) matches(args []string, place string) (state, error) {
 	return result, nil
 }
 
-// holds decides one criterion.
+// holds evaluates one criterion.
 func (q *query) holds(name, arg string) state {
 	var text string
 	switch name {
-	case "host": // what HostName says so far
+	case "host": // matches the value of HostName so far
 		text = strings.ToLower(q.hostName())
 		arg = strings.ToLower(arg)
 	case "originalhost":

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// user is the user as far as it is known.
+// user returns the user set so far, or "".
 func (q *query) user() string {
 	if v, ok := q.first["user"]; ok && q.given.User == "" {
 		return v.args[0]
@@ -18,7 +18,7 @@ func (q *query) user() string {
 	return q.given.User
 }
 
-// hostName is what HostName says so far, as far as it can be expanded.
+// hostName returns the value of HostName so far, expanded if possible.
 func (q *query) hostName() string {
 	v, ok := q.first["hostname"]
 	if !ok {
@@ -31,7 +31,7 @@ func (q *query) hostName() string {
 	return name
 }
 
-// settings interprets what was collected.
+// settings converts the collected values.
 func (q *query) settings() (*Settings, error) {
 	s := &Settings{HostName: q.host, User: q.user(), Port: q.given.Port}
 	if v, ok := q.first["hostname"]; ok {
@@ -64,7 +64,9 @@ func (q *query) settings() (*Settings, error) {
 		s.ServerAliveCountMax, _ = strconv.Atoi(v.args[0])
 	}
 	if v, ok := q.first["preferredauthentications"]; ok && !strings.Contains(","+strings.ToLower(v.args[0])+",", ",publickey,") {
-		return nil, fmt.Errorf("%s: PreferredAuthentications, which applies to %s, is without publickey, and keys are what mirrorform logs in with", v.place, q.host)
+		return nil, fmt.Errorf("%s: PreferredAuthentications, which applies to %s, lacks publickey; mirrorform logs in "+
+			"with keys only",
+			v.place, q.host)
 	}
 	if v, ok := q.first["proxyjump"]; ok && v.raw != "" {
 		s.Jump, _ = parseJump(v.raw)
@@ -75,7 +77,7 @@ func (q *query) settings() (*Settings, error) {
 	return s, q.files(s)
 }
 
-// files expands the names of files.
+// files expands file names.
 func (q *query) files(s *Settings) error {
 	tokens := q.tokens(s)
 	path := func(name string, v value, arg string) (string, error) {
@@ -130,7 +132,7 @@ func (q *query) files(s *Settings) error {
 	return errors.Join(errs...)
 }
 
-// appendNew appends what is not in a list yet.
+// appendNew appends s unless the list has it.
 func appendNew(list []string, s string) []string {
 	if slices.Contains(list, s) {
 		return list
@@ -138,7 +140,7 @@ func appendNew(list []string, s string) []string {
 	return append(list, s)
 }
 
-// tokens are the values of percent tokens: ssh_config(5), TOKENS.
+// tokens returns the values of percent tokens: ssh_config(5), TOKENS.
 func (q *query) tokens(s *Settings) map[byte]string {
 	local, _ := os.Hostname()
 	short, _, _ := strings.Cut(local, ".")
@@ -153,22 +155,22 @@ func (q *query) tokens(s *Settings) map[byte]string {
 		alias = q.host
 	}
 	return map[byte]string{
-		'd': q.config.home, 'h': s.HostName, 'i': q.config.self.Uid, 'k': alias, 'L': short, 'l': local, 'n': q.host, 'p': strconv.Itoa(port),
-		'r': remote, 'u': q.config.self.Username,
+		'd': q.config.home, 'h': s.HostName, 'i': q.config.self.Uid, 'k': alias, 'L': short, 'l': local, 'n': q.host,
+		'p': strconv.Itoa(port), 'r': remote, 'u': q.config.self.Username,
 	}
 }
 
-// path expands ~, percent tokens and ${VARIABLES} in the name of a file.
+// path expands ~, percent tokens and ${VARIABLES} in a file name.
 func (q *query) path(name string, tokens map[byte]string) (string, error) {
 	if rest, ok := strings.CutPrefix(name, "~/"); ok {
 		name = filepath.Join(strings.ReplaceAll(q.config.home, "%", "%%"), rest)
 	} else if strings.HasPrefix(name, "~") {
-		return "", errors.New("the home directories of others are not looked up: write the path in full")
+		return "", errors.New("home directories of other users are not supported: write an absolute path")
 	}
 	return expand(name, tokens)
 }
 
-// expand expands percent tokens, and ${VARIABLES} of the environment.
+// expand expands percent tokens and ${VARIABLES} of the environment.
 func expand(s string, tokens map[byte]string) (string, error) {
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {
@@ -184,7 +186,7 @@ func expand(s string, tokens map[byte]string) (string, error) {
 		case s[i] != '%':
 			b.WriteByte(s[i])
 		case i+1 == len(s):
-			return "", errors.New("a percent sign at the end: write %% for the sign itself")
+			return "", errors.New("% at the end: write %% for a percent sign")
 		case s[i+1] == '%':
 			b.WriteByte('%')
 			i++

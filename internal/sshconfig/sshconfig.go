@@ -1,8 +1,10 @@
-// Package sshconfig reads OpenSSH's client configuration, ssh_config(5), as ssh(1) does: the first value that applies to a host counts.
+// Package sshconfig reads OpenSSH's client configuration, ssh_config(5), as ssh(1) does: the first
+// value that applies to a host counts.
 //
-// It knows the keywords that say how a host is reached. What mirrorform cannot do as the file says (ProxyCommand, Match exec and
-// others) is an error for the hosts that it applies to, with file and line. Keywords that change nothing about reaching a host, and those that it does not
-// know, are passed over; ssh itself tells of misspelt ones.
+// It handles the keywords that determine how to reach a host. Those that mirrorform does not
+// support (ProxyCommand, Match exec and others) are an error, with file and line, for the hosts
+// that they apply to. It ignores all other keywords, and unknown ones; ssh itself reports misspelt
+// ones.
 package sshconfig
 
 import (
@@ -20,7 +22,8 @@ import (
 	"time"
 )
 
-// Config is a client configuration: one or more files of which the first has precedence. It may be used by several goroutines at once.
+// Config is a client configuration: one or more files, the first of which takes precedence. It is
+// safe for concurrent use.
 type Config struct {
 	files []source
 	self  *user.User
@@ -30,21 +33,21 @@ type Config struct {
 	read map[string]result // by path
 }
 
-// source is a file to begin with.
+// source is a configuration file.
 type source struct {
 	path    string
-	dir     string // what Include is relative to
-	user    bool   // "~" means something, and Include is relative to ~/.ssh
-	trusted bool   // whoever named it vouches for it: its owner and mode are not looked at
-	must    bool   // it has to exist
+	dir     string // base directory of Include
+	user    bool   // a user's file: ~ is expanded
+	trusted bool   // its owner and mode are not checked
+	must    bool   // it must exist
 }
 
-// Open returns the configuration in a file, or for "" that of the user and the system: ~/.ssh/config and /etc/ssh/ssh_config, as far as they exist. It reads
-// nothing yet.
+// Open returns the configuration in a file, or, for "", that of the user and the system:
+// ~/.ssh/config and /etc/ssh/ssh_config, if they exist. It does not read them yet.
 func Open(file string) (*Config, error) {
 	self, err := user.Current()
 	if err != nil {
-		return nil, fmt.Errorf("ssh_config: the current user is not known: %w", err)
+		return nil, fmt.Errorf("ssh_config: the current user is unknown: %w", err)
 	}
 	home, err := os.UserHomeDir()
 	if err != nil {
@@ -56,22 +59,26 @@ func Open(file string) (*Config, error) {
 		c.files = []source{{path: file, dir: dir, user: true, trusted: true, must: true}}
 		return c, nil
 	}
-	c.files = []source{{path: filepath.Join(dir, "config"), dir: dir, user: true}, {path: "/etc/ssh/ssh_config", dir: "/etc/ssh", trusted: true}}
+	c.files = []source{
+		{path: filepath.Join(dir, "config"), dir: dir, user: true},
+		{path: "/etc/ssh/ssh_config", dir: "/etc/ssh", trusted: true},
+	}
 	return c, nil
 }
 
-// Given is what is said about a host elsewhere, as by options of ssh(1): it has precedence over all files.
+// Given are settings from elsewhere, like the options of ssh(1). They take precedence over all
+// files.
 type Given struct {
-	User string // "" is not given
-	Port int    // 0 is not given
-	Jump bool   // how the host is connected to is said elsewhere: ProxyJump and ProxyCommand do not count
+	User string // "" if not set
+	Port int    // 0 if not set
+	Jump bool   // the jump host is set elsewhere: ignore ProxyJump and ProxyCommand
 }
 
-// Settings are what the configuration says about one host. A field is zero where it says nothing.
+// Settings are the configuration of one host. A field is zero if it is not set.
 type Settings struct {
 	HostName             string // to connect to; never empty
-	User                 string // with Given's
-	Port                 int    // with Given's
+	User                 string // Given.User, if set
+	Port                 int    // Given.Port, if set
 	AddressFamily        string // "inet" or "inet6"
 	IdentityFiles        []string
 	NoIdentityFiles      bool // IdentityFile none
@@ -83,20 +90,20 @@ type Settings struct {
 	HostKeyAlias         string
 	ConnectTimeout       time.Duration
 	ServerAliveInterval  time.Duration
-	ServerAliveCountMax  int   // 0 is not set
-	Jump                 []Hop // ProxyJump, in the order in which the hops are gone through
+	ServerAliveCountMax  int   // 0 if not set
+	Jump                 []Hop // ProxyJump, in order from this machine
 }
 
 // Hop is a jump host of ProxyJump.
 type Hop struct {
-	User string // "" is not given
+	User string // "" if not set
 	Host string
-	Port int // 0 is not given
-	// Place is where it stands, FILE:LINE.
+	Port int // 0 if not set
+	// Place is the line that sets it, as FILE:LINE.
 	Place string
 }
 
-// For returns what the configuration says about a host, by the name that a user would give to ssh(1).
+// For returns the settings of a host, by the name that a user would pass to ssh(1).
 func (c *Config) For(host string, given Given) (*Settings, error) {
 	q := &query{config: c, host: host, given: given, first: map[string]value{}}
 	for _, s := range c.files {
@@ -111,7 +118,7 @@ func (c *Config) For(host string, given Given) (*Settings, error) {
 	return settings, nil
 }
 
-// state says whether lines apply to the host.
+// state is whether lines apply to the host.
 type state int
 
 const (
@@ -120,37 +127,37 @@ const (
 	active
 )
 
-// value is what a keyword was set to.
+// value is the value of a keyword.
 type value struct {
 	args  []string
 	raw   string // the rest of the line, for ProxyJump
 	place string
 }
 
-// query collects what applies to one host.
+// query collects the values that apply to one host.
 type query struct {
 	config *Config
 	host   string
 	given  Given
 
-	first        map[string]value // of keywords of which the first one counts
+	first        map[string]value // values of keywords for which the first one counts
 	identities   []value
 	certificates []value
 	reads        int
-	match        string // the place of the Match line that is undecided, and what it asks
+	match        string // the undecided Match line: its criterion and place
 }
 
 const (
-	maxDepth = 16      // of Include: ssh_config(5)
-	maxReads = 1000    // of files, for one host
-	maxFile  = 1 << 20 // bytes
-	maxFiles = 100     // IdentityFile and CertificateFile
+	maxDepth = 16      // nesting of Include: ssh_config(5)
+	maxReads = 1000    // files read for one host
+	maxFile  = 1 << 20 // bytes of a file
+	maxFiles = 100     // values of IdentityFile and of CertificateFile
 )
 
-// read reads a file. What it says counts as far as the state allows.
+// read reads a file. Its lines apply at most as far as the state of the Include line.
 func (q *query) read(s source, st state, depth int) error {
 	if q.reads++; depth > maxDepth || q.reads > maxReads {
-		return fmt.Errorf("%s: too many files include each other: does one include itself?", s.path)
+		return fmt.Errorf("%s: too many nested Include lines; check that no file includes itself", s.path)
 	}
 	data, err := q.config.content(s)
 	if errors.Is(err, fs.ErrNotExist) && !s.must {
@@ -159,13 +166,13 @@ func (q *query) read(s source, st state, depth int) error {
 	if err != nil {
 		return err
 	}
-	limit, n := st, 0 // Host and Match can apply no further than the block with the Include
+	limit, n := st, 0 // Host and Match apply at most as far as the block with the Include
 	for line := range strings.Lines(string(data)) {
 		n++
 		place := fmt.Sprintf("%s:%d", s.path, n)
 		if err := q.line(s, line, place, limit, &st, depth); err != nil {
 			var placed *placedError
-			if errors.As(err, &placed) { // in a file that this one includes
+			if errors.As(err, &placed) { // from an included file
 				return err
 			}
 			return &placedError{place, err}
@@ -174,7 +181,7 @@ func (q *query) read(s source, st state, depth int) error {
 	return nil
 }
 
-// placedError is an error with the place of the line, FILE:LINE.
+// placedError is an error with its position, FILE:LINE.
 type placedError struct {
 	place string
 	err   error
@@ -184,7 +191,7 @@ func (e *placedError) Error() string { return e.place + ": " + e.err.Error() }
 
 func (e *placedError) Unwrap() error { return e.err }
 
-// content is what a file says. Each is read once.
+// content returns the content of a file. It reads each file once.
 func (c *Config) content(s source) ([]byte, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -223,12 +230,12 @@ func readFile(s source) ([]byte, error) {
 		return nil, fmt.Errorf("%s: %w", s.path, err)
 	}
 	if len(data) > maxFile {
-		return nil, fmt.Errorf("%s: it has more than %d KiB", s.path, maxFile>>10)
+		return nil, fmt.Errorf("%s: larger than %d KiB", s.path, maxFile>>10)
 	}
 	return data, nil
 }
 
-// permitted refuses a file that others may write, as ssh(1) does.
+// permitted refuses a file that other users can write, as ssh(1) does.
 func permitted(s source, info fs.FileInfo) error {
 	if info.IsDir() {
 		return fmt.Errorf("%s is a directory", s.path)
@@ -238,7 +245,9 @@ func permitted(s source, info fs.FileInfo) error {
 	}
 	owner, ok := info.Sys().(*syscall.Stat_t)
 	if ok && owner.Uid != 0 && int(owner.Uid) != os.Getuid() || info.Mode().Perm()&0o022 != 0 {
-		return fmt.Errorf("%s: it belongs to somebody else, or others can write it (mode %#o); ssh refuses such a file: chmod go-w", s.path, info.Mode().Perm())
+		return fmt.Errorf("%s: it belongs to another user, or other users can write it (mode %#o), so ssh refuses it; "+
+			"run: chmod go-w %[1]s",
+			s.path, info.Mode().Perm())
 	}
 	return nil
 }
@@ -260,7 +269,7 @@ func (q *query) line(s source, line, place string, limit state, st *state, depth
 	switch {
 	case rest == "" || len(args) == 0 && !k.list || len(args) > 0 && args[0] == "":
 		return fmt.Errorf("%s has no argument", k.name)
-	case len(args) == 0 && keyword != "host": // a comment stands in its place
+	case len(args) == 0 && keyword != "host": // a comment instead of an argument
 		return nil
 	case keyword == "host":
 		*st = min(q.matchesHost(args), limit)
@@ -282,9 +291,9 @@ func (q *query) line(s source, line, place string, limit state, st *state, depth
 	return q.set(keyword, k, value{args, rest, place}, *st)
 }
 
-// set takes a value that applies to the host, unless an earlier one does.
+// set records a value that applies to the host, unless an earlier one does.
 func (q *query) set(keyword string, k keyword, v value, st state) error {
-	if keyword == "proxycommand" || keyword == "proxyjump" { // whichever comes first counts
+	if keyword == "proxycommand" || keyword == "proxyjump" { // the first of the two counts
 		if q.given.Jump {
 			return nil
 		}
@@ -292,23 +301,28 @@ func (q *query) set(keyword string, k keyword, v value, st state) error {
 	}
 	_, done := q.first[keyword]
 	switch {
-	case keyword == "connecttimeout" && v.args[0] == "none": // which does not keep a later one from counting
+	case keyword == "connecttimeout" && v.args[0] == "none": // a later value still counts
 		return nil
 	case done && !k.many, keyword == "user" && q.given.User != "", keyword == "port" && q.given.Port != 0:
 		return nil
 	}
-	if k.harmless != nil && slices.ContainsFunc(k.harmless, func(s string) bool { return strings.EqualFold(s, v.args[0]) }) {
-		// The value is what is done anyway. It still keeps a later one from counting.
+	harmless := func(s string) bool { return strings.EqualFold(s, v.args[0]) }
+	if k.harmless != nil && slices.ContainsFunc(k.harmless, harmless) {
+		// The value has no effect here, but later values of the keyword do not count either.
 		if st == active {
 			q.first[keyword] = v
 		}
 		return nil
 	}
 	if st == undecided {
-		return fmt.Errorf("%s: whether it applies to %s is not known, because of %s; put it into a Host block, or use another file (--ssh-config)", k.name, q.host, q.match)
+		return fmt.Errorf("%s: it is unknown whether it applies to %s, because of %s; move it to a Host block, or use "+
+			"another file (--ssh-config)",
+			k.name, q.host, q.match)
 	}
 	if k.why != "" {
-		return fmt.Errorf("%s, which applies to %s: %s; use another file (--ssh-config), or none", k.name, q.host, k.why)
+		return fmt.Errorf("%s, which applies to %s: %s; or use another file (--ssh-config FILE), or none (--ssh-config "+
+			"none)",
+			k.name, q.host, k.why)
 	}
 	switch keyword {
 	case "identityfile":
@@ -319,7 +333,7 @@ func (q *query) set(keyword string, k keyword, v value, st state) error {
 		q.first[keyword] = v
 	}
 	if len(q.identities) > maxFiles || len(q.certificates) > maxFiles {
-		return fmt.Errorf("more than %d files", maxFiles)
+		return fmt.Errorf("more than %d values", maxFiles)
 	}
 	return nil
 }
@@ -330,13 +344,13 @@ func (q *query) include(s source, patterns []string, st state, depth int) error 
 		rest, home := strings.CutPrefix(p, "~/")
 		switch {
 		case p == "":
-			return errors.New("an Include line has an empty argument")
+			return errors.New("Include has an empty argument")
 		case strings.Contains(p, "%") || strings.Contains(p, "${"):
-			return fmt.Errorf("cannot include %s: tokens and variables are not expanded here; name the file itself", p)
+			return fmt.Errorf("cannot include %s: tokens and variables are not supported here; write the path itself", p)
 		case home && s.user:
 			p = filepath.Join(q.config.home, rest)
 		case strings.HasPrefix(p, "~"):
-			return fmt.Errorf("cannot include %s: only ~/ in a user's own configuration is supported", p)
+			return fmt.Errorf("cannot include %s: ~ is only supported as ~/ in the user's configuration", p)
 		case !filepath.IsAbs(p):
 			p = filepath.Join(s.dir, p)
 		}
@@ -345,7 +359,7 @@ func (q *query) include(s source, patterns []string, st state, depth int) error 
 			return fmt.Errorf("cannot include %s: %w", p, err)
 		}
 		for _, name := range names {
-			// The system's files are the system's; a user's must be the user's.
+			// Not trusted, even if s is: the owner and mode of included files are checked.
 			if err := q.read(source{path: name, dir: s.dir, user: s.user}, st, depth+1); err != nil {
 				return err
 			}

@@ -35,7 +35,7 @@ func TestRefused(t *testing.T) {
 		"a jump before it":             {text: "ProxyJump gate\nProxyCommand nc %h %p\n"},
 		"said elsewhere":               {text: "ProxyCommand nc %h %p\n", given: Given{Jump: true}},
 		"none":                         {text: "ProxyCommand none\nProxyCommand nc %h %p\n"},
-		"exec":                         {text: "Match exec \"true\"\n  User x\n", parts: []string{"config:2: User: whether it applies to web1 is not known", "Match exec at ", "config:1"}},
+		"exec":                         {text: "Match exec \"true\"\n  User x\n", parts: []string{"config:2: User: it is unknown whether it applies to web1", "Match exec at ", "config:1"}},
 		"exec of another host":         {text: "Match host db exec true\n  User x\n"},
 		"exec, then another host":      {text: "Match exec true host db\n  User x\n"},
 		"exec, user given":             {text: "Match exec true\n  User x\n  Port 1\n", given: Given{User: "y", Port: 2}},
@@ -44,8 +44,8 @@ func TestRefused(t *testing.T) {
 		"final":                        {text: "Match final all\n  HostName x\n", parts: []string{"config:2: HostName", "Match final"}},
 		"not final":                    {text: "Match !final\n  HostName x\n", parts: []string{"config:2: HostName", "Match final"}},
 		"include in undecided":         {text: "Match exec true\nInclude other\nHost *\n User x\n", parts: nil},
-		"no criterion":                 {text: "Match what web1\n", parts: []string{`config:1: a Match line has the criterion "what"`}},
-		"canonical":                    {text: "CanonicalizeHostname yes\n", parts: []string{"config:1: CanonicalizeHostname", "write them in full"}},
+		"no criterion":                 {text: "Match what web1\n", parts: []string{`config:1: unknown Match criterion "what"`}},
+		"canonical":                    {text: "CanonicalizeHostname yes\n", parts: []string{"config:1: CanonicalizeHostname", "write host names in full"}},
 		"not canonical":                {text: "CanonicalizeHostname no\nCanonicalizeHostname yes\n"},
 		"known hosts command":          {text: "KnownHostsCommand /bin/x\n", parts: []string{"config:1: KnownHostsCommand"}},
 		"revoked":                      {text: "RevokedHostKeys /x\n", parts: []string{"@revoked"}},
@@ -54,12 +54,12 @@ func TestRefused(t *testing.T) {
 		"no keys":                      {text: "PubkeyAuthentication no\n", parts: []string{"PubkeyAuthentication"}},
 		"only passwords":               {text: "\nPreferredAuthentications password,keyboard-interactive\n", parts: []string{"config:2: PreferredAuthentications"}},
 		"keys and passwords":           {text: "PreferredAuthentications password,publickey\n"},
-		"port":                         {text: "Host db\nPort seven-and-a-half\n", parts: []string{"config:2: Port", `"seven-and-a-half" is no port`}},
+		"port":                         {text: "Host db\nPort seven-and-a-half\n", parts: []string{"config:2: Port", `invalid port "seven-and-a-half"`}},
 		"quote":                        {text: "User \"x\n", parts: []string{"config:1: ", "quotation mark"}},
 		"no argument":                  {text: "User\n", parts: []string{"config:1: User has no argument"}},
 		"token":                        {text: "IdentityFile /k/%C\n", parts: []string{"config:1: IdentityFile /k/%C: the token %C"}},
 		"variable":                     {text: "CertificateFile ${MIRRORFORM_NO_SUCH}/x\n", parts: []string{`the environment has no variable "MIRRORFORM_NO_SUCH"`}},
-		"somebody's home":              {text: "IdentityFile ~bob/x\n", parts: []string{"~bob/x: the home directories of others"}},
+		"somebody's home":              {text: "IdentityFile ~bob/x\n", parts: []string{"~bob/x: home directories of other users"}},
 		"what is unknown":              {text: "UseKeychain yes\nNoSuchThing x\n"},
 		"include with a token":         {text: "Include %h.conf\n", parts: []string{"config:1: cannot include %h.conf"}},
 		"include of somebody's":        {text: "Include ~bob/x\n", parts: []string{"config:1: cannot include ~bob/x"}},
@@ -166,11 +166,12 @@ func TestUsersFile(t *testing.T) {
 		t.Errorf("%+v, %v", s, err)
 	}
 	write("conf.d/2", "User two\n", 0o666)
-	if _, err := query(); err == nil || !strings.Contains(err.Error(), "conf.d/2: it belongs to somebody else, or others can write it") {
+	if _, err := query(); err == nil ||
+		!strings.Contains(err.Error(), "conf.d/2: it belongs to another user, or other users can write it") {
 		t.Error(err)
 	}
 	write("conf.d/2", "Include config config config\n", 0o600)
-	if _, err := query(); err == nil || !strings.Contains(err.Error(), "does one include itself?") || strings.Count(err.Error(), "/.ssh/") != 2 {
+	if _, err := query(); err == nil || !strings.Contains(err.Error(), "check that no file includes itself") || strings.Count(err.Error(), "/.ssh/") != 2 {
 		t.Error(err)
 	}
 	write("config", "User x\n", 0o602)
