@@ -10,7 +10,8 @@ import (
 	"github.com/mirrorform/mirrorform/internal/upstream"
 )
 
-// The elements and attributes that JUnit-like files of all CI systems have: those of Jenkins's junit-10.xsd, and no others.
+// The elements and attributes that all CI systems support: those of Jenkins's junit-10.xsd, and no
+// others.
 type (
 	junitSuites struct {
 		XMLName  xml.Name     `xml:"testsuites"`
@@ -48,9 +49,11 @@ type (
 	}
 )
 
-// JUnit renders a result as JUnit XML: a test suite for each host with a test case "host", which fails as an error when the host was not reached
-// or has an error, and one for each resource. A resource that differs is a failure; one whose step failed is an error; one that an apply was to change
-// and left as it was is skipped. Problems of the configuration, and each mirror of a verify, are suites of their own.
+// JUnit renders a result as JUnit XML: a test suite for each host, with a test case "host" and one
+// for each resource. "host" is an error if the host is unreachable or has an error. A drifted
+// resource is a failure, a resource with a failed step an error, and one that an apply did not
+// change as planned is skipped. Problems of the configuration, and each mirror of a verify, have
+// their own suites.
 func JUnit(r *Result, _ Options) ([]byte, error) {
 	doc := junitSuites{Name: "mirrorform " + r.title(), Time: seconds(r.End.Sub(r.Start).Seconds())}
 	if s := r.junitConfiguration(); len(s.Cases) > 0 {
@@ -111,7 +114,7 @@ func seconds(s float64) string {
 	return fmt.Sprintf("%.3f", max(s, 0))
 }
 
-// junitConfiguration has the errors of the run as a whole.
+// junitConfiguration returns the suite of the configuration's errors and of the run's error.
 func (r *Result) junitConfiguration() junitSuite {
 	s := junitSuite{Name: "configuration"}
 	for _, p := range r.Problems {
@@ -122,10 +125,16 @@ func (r *Result) junitConfiguration() junitSuite {
 		if p.File != "" {
 			text = fmt.Sprintf("%s\non %s line %d", text, p.File, p.Line)
 		}
-		s.Cases = append(s.Cases, junitCase{Class: "configuration", Name: plain.Escape(p.Summary), Error: &junitReason{"configuration", plain.Escape(p.Summary), lines(text + "\n" + p.Detail)}})
+		s.Cases = append(s.Cases, junitCase{
+			Class: "configuration", Name: plain.Escape(p.Summary),
+			Error: &junitReason{"configuration", plain.Escape(p.Summary), lines(text + "\n" + p.Detail)},
+		})
 	}
 	if r.Error != "" {
-		s.Cases = append(s.Cases, junitCase{Class: "configuration", Name: "mirrorform " + r.title(), Error: &junitReason{"failed", firstLine(r.Error), lines(r.Error)}})
+		s.Cases = append(s.Cases, junitCase{
+			Class: "configuration", Name: "mirrorform " + r.title(),
+			Error: &junitReason{"failed", firstLine(r.Error), lines(r.Error)},
+		})
 	}
 	return s
 }
@@ -133,9 +142,10 @@ func (r *Result) junitConfiguration() junitSuite {
 func (h *Host) junit() junitSuite {
 	name := plain.Escape(h.Name)
 	s := junitSuite{Name: name, Hostname: plain.Escape(h.Address), Time: seconds(h.Duration)}
-	host := junitCase{Class: name, Name: "host", Time: seconds(h.Duration), Out: lines(strings.Join(append(append([]string{}, h.Warnings...), h.Notes...), "\n"))}
+	texts := append(append([]string{}, h.Warnings...), h.Notes...)
+	host := junitCase{Class: name, Name: "host", Time: seconds(h.Duration), Out: lines(strings.Join(texts, "\n"))}
 	if h.Outcome.Bad() {
-		text := "the run ended before it came to this host"
+		text := "the run ended before it reached this host"
 		if h.Error != nil {
 			text = *h.Error
 		}
@@ -156,7 +166,7 @@ func (h *Host) junit() junitSuite {
 	return s
 }
 
-// within is an address without its host.
+// within returns an address without its host.
 func within(h *Host, address string) string {
 	return engine.Local(address)
 }
@@ -187,7 +197,7 @@ func (c *Change) junit(h *Host) junitCase {
 	return jc
 }
 
-// junit has a test case for the host, and one for the last sync of each of its mirrors.
+// junit returns a suite with a test case for the host, and one for the last sync of each mirror.
 func (h *HostStatus) junit() junitSuite {
 	name := "status of " + plain.Escape(h.Name)
 	s := junitSuite{Name: name, Cases: []junitCase{{Class: name, Name: "host"}}}
@@ -200,20 +210,21 @@ func (h *HostStatus) junit() junitSuite {
 		case m.Error != "":
 			c.Error = &junitReason{"failed", firstLine(m.Error), lines(m.Error)}
 		case m.LastSync != nil && !m.LastSync.Succeeded():
-			c.Failure = &junitReason{"sync", fmt.Sprintf("it ended with status %d", m.LastSync.Exit), ""}
+			c.Failure = &junitReason{"sync", fmt.Sprintf("exit status %d", m.LastSync.Exit), ""}
 		}
 		s.Cases = append(s.Cases, c)
 	}
 	return s
 }
 
-// junitMirror has what a verify found out about a mirror.
+// junitMirror returns the suite of a mirror's verify.
 func junitMirror(m *upstream.Report) junitSuite {
 	name := "mirror " + plain.Escape(m.Name)
 	s := junitSuite{Name: name}
 	accepted := junitCase{Class: name, Name: "accepted"}
 	if !m.Accepted {
-		accepted.Failure = &junitReason{"status", plain.Escape("AlmaLinux's service would store the status " + m.Status), ""}
+		text := plain.Escape("AlmaLinux's service would set the status " + m.Status)
+		accepted.Failure = &junitReason{"status", text, ""}
 	}
 	s.Cases = append(s.Cases, accepted)
 	for _, f := range m.Findings {

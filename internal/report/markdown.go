@@ -12,13 +12,14 @@ import (
 	"github.com/mirrorform/mirrorform/internal/upstream"
 )
 
-// The limits of GitHub: of the text of an issue or a comment, in characters, and of a step's summary, in bytes.
+// GitHub's limits for the text of an issue or comment, in characters, and for a step summary, in
+// bytes.
 const (
 	DefaultLimit = 65536
 	SummaryLimit = 1 << 20
 )
 
-// How much is shown of one thing; all of it stays below Options.Limit.
+// Limits of single parts, in addition to Options.Limit.
 const (
 	maxTableHosts   = 100
 	maxDiffBytes    = 24 << 10
@@ -27,21 +28,24 @@ const (
 	maxProblemsText = 50
 )
 
-// Markdown renders a result in GitHub's Markdown: a table of the hosts, those with something to tell first, then a collapsible section for each of them with its
-// diffs. What is too much is left out, and it says so. No value can end the code that it is in.
+// Markdown renders a result in GitHub Flavored Markdown: a table of the hosts, the most urgent
+// first, then for each host with changes or messages a collapsible section with its diffs. Parts
+// beyond the limit are omitted and counted. No value can break out of its code span or block.
 func Markdown(r *Result, o Options) ([]byte, error) {
 	limit := o.Limit
 	if limit <= 0 {
 		limit = DefaultLimit
 	}
-	d := &markdown{limit: limit - 200} // room for the line that says what is left out
+	d := &markdown{limit: limit - 200} // room for the line about omitted parts
 	d.add("## mirrorform " + r.title() + ": " + r.verdict() + "\n\n")
 	if r.Error != "" {
 		d.add(fenced("", clip(lines(r.Error), maxErrorBytes)) + "\n")
 	}
 	d.problems(r.Problems)
 	hosts := slices.Clone(r.Hosts)
-	slices.SortStableFunc(hosts, func(a, b Host) int { return slices.Index(urgency, a.Outcome) - slices.Index(urgency, b.Outcome) })
+	slices.SortStableFunc(hosts, func(a, b Host) int {
+		return slices.Index(urgency, a.Outcome) - slices.Index(urgency, b.Outcome)
+	})
 	d.table(hosts)
 	for i := range hosts {
 		d.host(&hosts[i])
@@ -55,7 +59,7 @@ func Markdown(r *Result, o Options) ([]byte, error) {
 		}
 	}
 	if d.left > 0 {
-		fmt.Fprintf(&d.b, "Left out here, since it would be too long: %s. The result as JSON has all.\n", count(d.left, "part"))
+		fmt.Fprintf(&d.b, "%s omitted to limit the size. The JSON result has everything.\n", count(d.left, "part"))
 	}
 	return []byte(d.b.String()), nil
 }
@@ -63,14 +67,14 @@ func Markdown(r *Result, o Options) ([]byte, error) {
 // urgency is the order in which hosts are shown.
 var urgency = []Outcome{Failed, RolledBack, Unreachable, NotStarted, Drifted, Changed, OK}
 
-// markdown is a document that grows up to a limit in bytes.
+// markdown is a document with a size limit in bytes.
 type markdown struct {
 	b     strings.Builder
 	limit int
-	left  int // parts that had no room
+	left  int // number of omitted parts
 }
 
-// add adds a part if there is room for it, and tells whether there was.
+// add adds a part if there is room for it. It reports whether there was.
 func (d *markdown) add(part string) bool {
 	if d.b.Len()+len(part) > d.limit {
 		d.left++
@@ -125,7 +129,7 @@ func (d *markdown) table(hosts []Host) {
 	d.add(b.String() + "\n")
 }
 
-// counts says how many changes a host has, by action.
+// counts returns a host's changes by action: "1 create, 2 update".
 func (h *Host) counts() string {
 	r := Result{Hosts: []Host{*h}}
 	r.Count()
@@ -208,7 +212,9 @@ func (d *markdown) status(s *Status) {
 		}
 		h := &s.Hosts[i]
 		row := func(mirror, sync, free, message string) {
-			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", code(h.Name), h.outcome().words(), code(mirror), sync, free, code(clip(strings.SplitN(message, "\n", 2)[0], maxCellBytes)))
+			first, _, _ := strings.Cut(message, "\n")
+			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n",
+				code(h.Name), h.outcome().words(), code(mirror), sync, free, code(clip(first, maxCellBytes)))
 		}
 		if len(h.Mirrors) == 0 {
 			row("", "", "", h.Error)
@@ -247,17 +253,19 @@ func (d *markdown) mirror(m *upstream.Report) {
 	d.add(b.String() + "\n")
 }
 
-// code writes text as code within a line, so that nothing in it is markup, a mention, a link or an emoji. All punctuation is written as character
-// references, which mean no structure in Markdown (CommonMark, section 2.5).
+// code returns text as inline code, so that nothing in it is markup, a mention, a link or an emoji.
+// All other punctuation becomes character references, which have no structural meaning in Markdown
+// (CommonMark, section 2.5).
 func code(text string) string {
 	if text == "" {
 		return ""
 	}
+	const bare = "-./,0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 	var b strings.Builder
 	b.WriteString("<code>")
 	for _, r := range plain.Escape(strings.ReplaceAll(strings.TrimRight(text, "\n"), "\n", " ")) {
 		switch {
-		case r > ' ' && r < 0x7f && !strings.ContainsRune("-./,0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", r):
+		case r > ' ' && r < 0x7f && !strings.ContainsRune(bare, r):
 			fmt.Fprintf(&b, "&#%d;", r)
 		default:
 			b.WriteRune(r)
@@ -267,7 +275,7 @@ func code(text string) string {
 	return b.String()
 }
 
-// fenced writes text as a block of code, with a fence that is longer than any run of backticks in it.
+// fenced returns text as a code block, with a fence longer than any run of backticks in it.
 func fenced(language, text string) string {
 	longest, run := 0, 0
 	for _, r := range text {
@@ -282,7 +290,7 @@ func fenced(language, text string) string {
 	return fence + language + "\n" + lines(text) + "\n" + fence + "\n"
 }
 
-// clip cuts a text after so many bytes, and says so.
+// clip truncates a text to limit bytes and appends the number of bytes removed.
 func clip(text string, limit int) string {
 	if len(text) <= limit {
 		return text

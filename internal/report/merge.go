@@ -9,17 +9,18 @@ import (
 	"strings"
 )
 
-// Named is a result with the name of what it was read from, for errors.
+// Named is a result with the name of its file, for errors.
 type Named struct {
 	Name string
 	*Result
 }
 
-// Merge joins the results of one command on the shards of a fleet into one. It refuses results of different commands, configurations or versions, and
-// those with a host in common. The machine itself (host local) may be in each of them. Missing shards are named in the result's Error.
+// Merge combines the results of one command on the shards of a fleet. It refuses results of
+// different commands, configurations or versions, and results with a common host, except host
+// local, which may be in all. The result's Error names missing shards.
 func Merge(list []Named) (*Result, error) {
 	if len(list) == 0 {
-		return nil, errors.New("there is no result to merge")
+		return nil, errors.New("no results to merge")
 	}
 	first := list[0]
 	all := &Result{
@@ -56,7 +57,8 @@ func Merge(list []Named) (*Result, error) {
 				from[h.Name], index[h.Name] = r.Name, len(all.Hosts)
 				all.Hosts = append(all.Hosts, h)
 			case !h.Local || !all.Hosts[n].Local:
-				return nil, fmt.Errorf("host %s is in %s and in %s: they are not shards of one run", h.Name, from[h.Name], r.Name)
+				return nil, fmt.Errorf("host %s is in %s and in %s, so they are not shards of one run",
+					h.Name, from[h.Name], r.Name)
 			default:
 				if err := all.Hosts[n].join(&h); err != nil {
 					return nil, fmt.Errorf("host %s of %s and %s: %w", h.Name, from[h.Name], r.Name, err)
@@ -75,12 +77,12 @@ func Merge(list []Named) (*Result, error) {
 	return all, nil
 }
 
-// alike is an error if another result is not of the same run on other hosts.
+// alike returns an error if another result cannot be of the same run on other hosts.
 func (r *Result) alike(other Named, first string) error {
 	differs := ""
 	switch {
 	case other.Verify != nil || other.Status != nil:
-		return fmt.Errorf("%s is of %s, which has no shards", other.Name, other.Command)
+		return fmt.Errorf("%s is a result of %s, which has no shards", other.Name, other.Command)
 	case other.Command != r.Command:
 		differs = "commands"
 	case other.Version != r.Version:
@@ -92,10 +94,10 @@ func (r *Result) alike(other Named, first string) error {
 	default:
 		return nil
 	}
-	return fmt.Errorf("%s and %s are of different %s", first, other.Name, differs)
+	return fmt.Errorf("%s and %s are from different %s", first, other.Name, differs)
 }
 
-// join takes in what another shard has of the same host.
+// join adds another shard's data about the same host.
 func (h *Host) join(other *Host) error {
 	if other.Outcome.rank() > h.Outcome.rank() {
 		h.Outcome, h.Left = other.Outcome, other.Left
@@ -107,7 +109,7 @@ func (h *Host) join(other *Host) error {
 		case i < 0:
 			h.Changes = append(h.Changes, c)
 		case !reflect.DeepEqual(h.Changes[i], c):
-			return fmt.Errorf("they have different changes of %s", c.Address)
+			return fmt.Errorf("different changes of %s", c.Address)
 		}
 	}
 	h.Unchanged += other.Unchanged
@@ -116,7 +118,7 @@ func (h *Host) join(other *Host) error {
 		case !slices.ContainsFunc(h.Resources, func(r Resource) bool { return r.Address == res.Address }):
 			h.Resources = append(h.Resources, res)
 		case !slices.ContainsFunc(h.Changes, func(c Change) bool { return c.Address == res.Address }):
-			h.Unchanged-- // both have counted it
+			h.Unchanged-- // both results count it
 		}
 	}
 	h.Unchanged = max(h.Unchanged, 0)
@@ -124,7 +126,8 @@ func (h *Host) join(other *Host) error {
 	return nil
 }
 
-// Then takes in what the same command planned and did after that, on some of the hosts: of a host, the changes of both, and the worse outcome.
+// Then adds the result of a second plan or apply of the same command, which may have fewer hosts.
+// Of each host it keeps the changes of both and the worse outcome.
 func (r *Result) Then(next *Result) {
 	for i := range next.Hosts {
 		h := next.Hosts[i]
@@ -144,7 +147,7 @@ func (r *Result) Then(next *Result) {
 	r.Count()
 }
 
-// addTexts takes in the error, warnings and notes of another.
+// addTexts adds the error, warnings and notes of another result for the host.
 func (h *Host) addTexts(other *Host) {
 	if other.Error != nil && h.Error != nil && *other.Error != *h.Error {
 		text := *h.Error + "\n" + *other.Error
@@ -167,7 +170,7 @@ func union(a, b []string) []string {
 	return a
 }
 
-// Missing names the shards that a Merge has no result of; it is "" where there are none.
+// Missing returns a message that names the missing shards, or "".
 func Missing(list []Named) string {
 	missing, err := missingShards(list)
 	if err != nil {
@@ -176,7 +179,8 @@ func Missing(list []Named) string {
 	return missing
 }
 
-// missingShards names shards that a merge has no result of, or is "". It fails where the results' shards do not belong together.
+// missingShards returns a message that names the missing shards, or "". It fails if the shards do
+// not belong together.
 func missingShards(list []Named) (string, error) {
 	var of Named
 	got := map[int]string{}
@@ -192,7 +196,8 @@ func missingShards(list []Named) (string, error) {
 			of = r
 		}
 		if first, err := ParseShard(of.Shard); err != nil || first.Count != s.Count {
-			return "", fmt.Errorf("%s is shard %s and %s is shard %s: they are of different divisions", of.Name, of.Shard, r.Name, r.Shard)
+			return "", fmt.Errorf("%s is shard %s and %s is shard %s: different numbers of shards",
+				of.Name, of.Shard, r.Name, r.Shard)
 		}
 		if got[s.Index] != "" {
 			return "", fmt.Errorf("%s and %s are both shard %s", got[s.Index], r.Name, r.Shard)
@@ -203,7 +208,7 @@ func missingShards(list []Named) (string, error) {
 		return "", nil
 	}
 	if len(got) < len(list) {
-		return "", fmt.Errorf("%s is of a shard, and others are not", of.Name)
+		return "", fmt.Errorf("%s is a shard, but other results are not", of.Name)
 	}
 	first, err := ParseShard(of.Shard)
 	if err != nil {
@@ -227,10 +232,11 @@ func missingShards(list []Named) (string, error) {
 	return "the results of shards " + strings.Join(missing, ", ") + " are missing", nil
 }
 
-// Combine joins what was found out about one fleet in different ways: a plan, drift or apply, a verify and a status, at most one of each.
+// Combine combines results about one fleet: at most one of plan, drift or apply, one verify and one
+// status.
 func Combine(list []Named) (*Result, error) {
 	if len(list) == 0 {
-		return nil, errors.New("there is no result")
+		return nil, errors.New("no results to combine")
 	}
 	slot := func(r *Result) int {
 		switch {
@@ -246,7 +252,9 @@ func Combine(list []Named) (*Result, error) {
 		r := &list[i]
 		s := slot(r.Result)
 		if by[s] != nil {
-			return nil, fmt.Errorf("%s and %s are of the same kind: give one of each, or join shards with report merge", by[s].Name, r.Name)
+			return nil, fmt.Errorf("%s and %s are of the same kind: pass one of each kind, or merge shards first with: "+
+				"mirrorform report merge",
+				by[s].Name, r.Name)
 		}
 		by[s] = r
 	}

@@ -89,15 +89,15 @@ func TestMergeRefuses(t *testing.T) {
 			l[0].Hosts[1].Changes[0].Address, l[1].Hosts[1].Changes[0].Address = "local/file.x", "local/file.x"
 			l[1].Hosts[1].Changes[0].Action = engine.Delete
 		}, "different changes of local/file.x"},
-		{"command", func(l []Named) { l[1].Command = "apply" }, "1.json and 2.json are of different commands"},
+		{"command", func(l []Named) { l[1].Command = "apply" }, "1.json and 2.json are from different commands"},
 		{"version", func(l []Named) { l[1].Version = "v2" }, "versions of mirrorform"},
 		{"configuration", func(l []Named) { l[1].Configuration = "other" }, "mirrorform.hosts.json"},
 		{"sources", func(l []Named) { l[1].Sources = "other" }, "their files differ"},
-		{"division", func(l []Named) { l[1].Shard = "2/4" }, "different divisions"},
+		{"division", func(l []Named) { l[1].Shard = "2/4" }, "different numbers of shards"},
 		{"twice", func(l []Named) { l[1].Shard = "1/3" }, "1.json and 2.json are both shard 1/3"},
-		{"no shard", func(l []Named) { l[1].Shard = "" }, "1.json is of a shard, and others are not"},
-		{"verify", func(l []Named) { l[1].Verify = &Verify{} }, "2.json is of drift, which has no shards"},
-		{"bad shard", func(l []Named) { l[1].Shard = "x" }, `"x" is no shard`},
+		{"no shard", func(l []Named) { l[1].Shard = "" }, "1.json is a shard, but other results are not"},
+		{"verify", func(l []Named) { l[1].Verify = &Verify{} }, "2.json is a result of drift, which has no shards"},
+		{"bad shard", func(l []Named) { l[1].Shard = "x" }, `invalid shard "x"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

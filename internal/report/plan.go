@@ -10,7 +10,8 @@ import (
 	"github.com/mirrorform/mirrorform/internal/ui"
 )
 
-// FromPlan is a result that has what a plan says, and no more: what plan --json prints. Sensitive values are the string "(sensitive value)".
+// FromPlan returns a plan as a result with Hosts and Summary only, as plan --json prints it.
+// Sensitive values are the string "(sensitive value)".
 func FromPlan(p *engine.Plan) *Result {
 	r := &Result{FormatVersion: Format, Hosts: []Host{}}
 	for _, h := range p.Hosts {
@@ -21,7 +22,10 @@ func FromPlan(p *engine.Plan) *Result {
 }
 
 func planned(p *engine.HostPlan) Host {
-	h := Host{Name: p.Host, Outcome: OK, Unchanged: p.Unchanged, Changes: []Change{}, Warnings: []string{}, Notes: append([]string{}, p.Notes...)}
+	h := Host{
+		Name: p.Host, Outcome: OK, Unchanged: p.Unchanged,
+		Changes: []Change{}, Warnings: []string{}, Notes: append([]string{}, p.Notes...),
+	}
 	var list []string
 	if p.Err != nil {
 		list = append(list, p.Err.Error())
@@ -58,7 +62,7 @@ func planned(p *engine.HostPlan) Host {
 	return h
 }
 
-// failure is the outcome of a host that has an error and that nothing was done on.
+// failure returns the outcome of a host with an error on which nothing was changed.
 func failure(err error) Outcome {
 	var u interface{ Unreachable() bool }
 	if errors.As(err, &u) && u.Unreachable() {
@@ -81,14 +85,16 @@ func attributes(list []engine.Attribute) map[string]any {
 	return m
 }
 
-// Locate adds where the resources of a plan are declared, and those that it does not change. dir is the directory of the configuration.
+// Locate adds the unchanged resources of a plan, and where resources are declared. dir is the
+// directory of the configuration.
 func (r *Result) Locate(p *engine.Plan, dir string) {
 	for i, hp := range p.Hosts {
 		h := &r.Hosts[i]
 		sources := map[string]*Source{}
 		for _, c := range hp.Compared {
 			sources[c.Resource.Address] = sourceOf(c.Resource, dir)
-			h.Resources = append(h.Resources, Resource{c.Resource.Address, c.Resource.Kind.Name, sources[c.Resource.Address]})
+			h.Resources = append(h.Resources,
+				Resource{c.Resource.Address, c.Resource.Kind.Name, sources[c.Resource.Address]})
 		}
 		for j := range h.Changes {
 			h.Changes[j].Source = sources[h.Changes[j].Address]
@@ -96,7 +102,7 @@ func (r *Result) Locate(p *engine.Plan, dir string) {
 	}
 }
 
-// sourceOf is where a resource is declared; nil where it is not any more.
+// sourceOf returns where a resource is declared, or nil if it is no longer.
 func sourceOf(r *engine.Resource, dir string) *Source {
 	i := strings.LastIndexByte(r.Source, ':')
 	if r.Orphan || i < 0 {
@@ -109,7 +115,7 @@ func sourceOf(r *engine.Resource, dir string) *Source {
 	return &Source{filepath.Join(dir, r.Source[:i]), line}
 }
 
-// Apply enters what an apply of the plan did.
+// Apply adds the outcome of applying the plan.
 func (r *Result) Apply(applied *engine.Result) {
 	hosts := r.byName()
 	for _, a := range applied.Hosts {
@@ -138,7 +144,7 @@ func (h *Host) apply(a *engine.HostResult) {
 		}
 	}
 	h.Left = a.State
-	if h.Error != nil { // it has no plan, and the result says why in fewer words
+	if h.Error != nil { // the plan failed; its error has more detail
 		return
 	}
 	text := a.Err.Error()
@@ -158,7 +164,8 @@ func (h *Host) apply(a *engine.HostResult) {
 	}
 }
 
-// NotDone ends a result of an apply that was ended before it changed anything: hosts that it would have changed were not started.
+// NotDone completes the result of an apply that ended before it changed anything: the hosts to be
+// changed become not started.
 func (r *Result) NotDone() {
 	for i := range r.Hosts {
 		h := &r.Hosts[i]

@@ -14,8 +14,8 @@ import (
 	"github.com/mirrorform/mirrorform/internal/upstream"
 )
 
-// Prometheus renders a result in Prometheus's text exposition format 0.0.4, all gauges, for the textfile collector of the node exporter. What is
-// not known has no sample.
+// Prometheus renders a result in the Prometheus text exposition format 0.0.4, for the textfile
+// collector of the node exporter. All metrics are gauges. Unknown values have no sample.
 func Prometheus(r *Result, o Options) ([]byte, error) {
 	m := metrics{}
 	command := r.Command
@@ -26,15 +26,20 @@ func Prometheus(r *Result, o Options) ([]byte, error) {
 	if version == "" {
 		version = o.Version
 	}
-	m.add("mirrorform_build_info", "The version of mirrorform that made this; the value is 1.", 1, "version", version)
+	m.add("mirrorform_build_info", "The version of mirrorform that wrote this. The value is 1.", 1, "version", version)
 	if !r.End.IsZero() {
-		m.add("mirrorform_last_run_timestamp_seconds", "When the last run of the command ended, as Unix time.", unix(r.End), "command", command)
-		m.add("mirrorform_last_run_duration_seconds", "How long the last run of the command took.", r.End.Sub(r.Start).Seconds(), "command", command)
+		m.add("mirrorform_last_run_timestamp_seconds",
+			"End of the last run of the command, as Unix time.", unix(r.End), "command", command)
+		m.add("mirrorform_last_run_duration_seconds",
+			"Duration of the last run of the command.", r.End.Sub(r.Start).Seconds(), "command", command)
 	}
-	m.add("mirrorform_last_run_success", "Whether the last run of the command had no error: 1 or 0. Drift is none.", yes(!r.Failed()), "command", command)
+	m.add("mirrorform_last_run_success",
+		"1 if the last run of the command had no error, else 0. Drift does not count as an error.",
+		yes(!r.Failed()), "command", command)
 	if r.Command != "verify" && r.Command != "status" || len(r.Hosts) > 0 {
 		for _, outcome := range Outcomes {
-			m.add("mirrorform_hosts", "Hosts of the last run by their outcome.", float64(r.Summary.Hosts[outcome]), "command", command, "outcome", string(outcome))
+			m.add("mirrorform_hosts", "Number of hosts of the last run, by outcome.",
+				float64(r.Summary.Hosts[outcome]), "command", command, "outcome", string(outcome))
 		}
 	}
 	for i := range r.Hosts {
@@ -56,22 +61,26 @@ func Prometheus(r *Result, o Options) ([]byte, error) {
 func (m metrics) host(h *Host, command string) {
 	name := h.Name
 	for _, outcome := range Outcomes {
-		m.add("mirrorform_host_outcome", "How the last run of the command ended on the host: 1 for its outcome, 0 for the others.", yes(h.Outcome == outcome),
-			"command", command, "host", name, "outcome", string(outcome))
+		m.add("mirrorform_host_outcome",
+			"Outcome of the last run of the command on the host: 1 for its outcome, 0 for the others.",
+			yes(h.Outcome == outcome), "command", command, "host", name, "outcome", string(outcome))
 	}
 	if h.Duration > 0 {
-		m.add("mirrorform_host_duration_seconds", "How long the last run of the command took on the host.", h.Duration, "command", command, "host", name)
+		m.add("mirrorform_host_duration_seconds", "Duration of the last run of the command on the host.",
+			h.Duration, "command", command, "host", name)
 	}
 	differs := h.Outcome == Drifted
 	switch h.Outcome {
 	case OK, Changed:
 	default:
 		if len(h.Changes) == 0 {
-			return // there is no plan to tell
+			return // no plan, so drift is unknown
 		}
 		differs = true
 	}
-	m.add("mirrorform_host_drifted", "Whether the host differs from the configuration: 1 or 0. A host without a plan has no sample.", yes(differs), "command", command, "host", name)
+	m.add("mirrorform_host_drifted",
+		"1 if the host differs from the configuration, else 0. A host without a plan has no sample.",
+		yes(differs), "command", command, "host", name)
 	n := map[engine.Action]int{}
 	if h.Outcome != Changed {
 		for i := range h.Changes {
@@ -79,44 +88,54 @@ func (m metrics) host(h *Host, command string) {
 		}
 	}
 	for _, action := range []engine.Action{engine.Create, engine.Update, engine.Delete, engine.Replace} {
-		m.add("mirrorform_changes", "Resources of the host that differ from the configuration, by what apply would do.", float64(n[action]), "command", command, "host", name, "action", string(action))
+		m.add("mirrorform_changes",
+			"Number of resources of the host that differ from the configuration, by the action of apply.",
+			float64(n[action]), "command", command, "host", name, "action", string(action))
 	}
 }
 
 func (m metrics) mirror(r *upstream.Report) {
-	m.add("mirrorform_mirror_accepted", "Whether AlmaLinux's service would accept the mirror and no finding is an error: 1 or 0.", yes(r.Accepted), "mirror", r.Name)
+	m.add("mirrorform_mirror_accepted",
+		"1 if AlmaLinux's service would accept the mirror and no finding has severity error, else 0.",
+		yes(r.Accepted), "mirror", r.Name)
 	n := map[upstream.Severity]int{}
 	for _, f := range r.Findings {
 		n[f.Severity]++
 	}
 	for _, severity := range []upstream.Severity{upstream.Error, upstream.Warning, upstream.Note} {
-		m.add("mirrorform_mirror_findings", "Findings of the last verify of the mirror, by severity.", float64(n[severity]), "mirror", r.Name, "severity", string(severity))
+		m.add("mirrorform_mirror_findings", "Number of findings of the last verify of the mirror, by severity.",
+			float64(n[severity]), "mirror", r.Name, "severity", string(severity))
 	}
 	if r.Time != nil {
-		m.add("mirrorform_mirror_time_timestamp_seconds", "What the mirror's TIME says, as Unix time.", unix(*r.Time), "mirror", r.Name)
+		m.add("mirrorform_mirror_time_timestamp_seconds", "Time in the mirror's TIME file, as Unix time.",
+			unix(*r.Time), "mirror", r.Name)
 	}
 	for _, c := range r.Certificates {
-		m.add("mirrorform_mirror_certificate_expiry_timestamp_seconds", "When the certificate ends, as Unix time.", unix(c.NotAfter), "mirror", r.Name, "server", c.Host)
+		m.add("mirrorform_mirror_certificate_expiry_timestamp_seconds", "Expiry of the certificate, as Unix time.",
+			unix(c.NotAfter), "mirror", r.Name, "server", c.Host)
 	}
 }
 
 func (m metrics) status(h *HostStatus) {
-	m.add("mirrorform_host_reachable", "Whether the last status reached the host: 1 or 0.", yes(h.Reachable), "host", h.Name)
+	m.add("mirrorform_host_reachable", "1 if the last status reached the host, else 0.", yes(h.Reachable), "host", h.Name)
 	for i := range h.Mirrors {
 		s := &h.Mirrors[i]
 		labels := []string{"host", h.Name, "mirror", s.Name}
 		if s.LastSync != nil {
-			m.add("mirrorform_sync_end_timestamp_seconds", "When the last sync ended, as Unix time by the host's clock.", float64(s.LastSync.End), labels...)
-			m.add("mirrorform_sync_exit_status", "The exit status of the last sync.", float64(s.LastSync.Exit), labels...)
+			m.add("mirrorform_sync_end_timestamp_seconds", "End of the last sync, as Unix time by the host's clock.",
+				float64(s.LastSync.End), labels...)
+			m.add("mirrorform_sync_exit_status", "Exit status of the last sync.", float64(s.LastSync.Exit), labels...)
 		}
 		if s.Used != nil {
-			m.add("mirrorform_storage_used_bytes", "What is used of the mirror's file system.", float64(*s.Used), labels...)
+			m.add("mirrorform_storage_used_bytes", "Used space on the mirror's file system.", float64(*s.Used), labels...)
 		}
 		if s.Available != nil {
-			m.add("mirrorform_storage_available_bytes", "What is available on the mirror's file system.", float64(*s.Available), labels...)
+			m.add("mirrorform_storage_available_bytes", "Available space on the mirror's file system.",
+				float64(*s.Available), labels...)
 		}
 		if s.DaysUntilFull != nil {
-			m.add("mirrorform_storage_full_seconds", "In how long the mirror's file system is full, if it goes on as it went.", *s.DaysUntilFull*86400, labels...)
+			m.add("mirrorform_storage_full_seconds",
+				"Time until the mirror's file system is full, at the current growth.", *s.DaysUntilFull*86400, labels...)
 		}
 	}
 }
@@ -139,7 +158,8 @@ type family struct {
 	seen    map[string]bool
 }
 
-// add adds a sample; labels are names and values in turn. A sample that is there already, as of a host that is listed twice, is left as it is.
+// add adds a sample. labels alternates names and values. If the sample exists, because a host is
+// listed twice for example, it stays unchanged.
 func (m metrics) add(name, help string, value float64, labels ...string) {
 	f := m[name]
 	if f == nil {
@@ -157,7 +177,7 @@ func (m metrics) add(name, help string, value float64, labels ...string) {
 	}
 }
 
-// labelEscapes are those of the text format; other characters stand for themselves.
+// labelEscapes are the escapes of the text format.
 var labelEscapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
 
 func (m metrics) text() []byte {

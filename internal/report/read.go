@@ -12,14 +12,16 @@ import (
 	"github.com/mirrorform/mirrorform/internal/upstream"
 )
 
-// MaxSize bounds a document that Read takes, in bytes: a thousand hosts with whole mirrors need a tenth of it.
+// MaxSize is the largest document that Read accepts, in bytes. A thousand hosts with full mirrors
+// need a tenth of it.
 const MaxSize = 256 << 20
 
-// Read reads what JSON wrote, this program's or another version's of the same format. It also takes what plan --json, verify --json and
-// status --json print. What it returns has unique names of hosts, known actions and outcomes, and a Summary that was counted anew.
+// Read reads the output of JSON, of this or another version with the same format. It also reads the
+// output of plan --json, verify --json and status --json. The result has unique host names, known
+// actions and outcomes, and a recounted Summary.
 func Read(data []byte) (*Result, error) {
 	if len(data) > MaxSize {
-		return nil, fmt.Errorf("it has %d bytes, more than the limit of %d", len(data), MaxSize)
+		return nil, fmt.Errorf("it is larger than %d MiB", MaxSize>>20)
 	}
 	var head struct {
 		FormatVersion string `json:"format_version"`
@@ -28,10 +30,12 @@ func Read(data []byte) (*Result, error) {
 		Findings      json.RawMessage
 	}
 	if err := json.Unmarshal(data, &head); err != nil {
-		return nil, fmt.Errorf("it is no result of mirrorform, or it is cut off: %w", err)
+		return nil, fmt.Errorf("not a mirrorform result, or truncated: %w", err)
 	}
 	if major, _, _ := strings.Cut(head.FormatVersion, "."); major != "1" {
-		return nil, fmt.Errorf("it has format version %q; this mirrorform reads 1: a result is what --report json=FILE writes, or plan, drift, verify or status --json prints", head.FormatVersion)
+		return nil, fmt.Errorf("unsupported format version %q: this mirrorform reads format 1, written by --report "+
+			"json=FILE, "+
+			"or printed by plan, drift, verify or status with --json", head.FormatVersion)
 	}
 	switch {
 	case head.Mirrors != nil:
@@ -47,7 +51,7 @@ func Read(data []byte) (*Result, error) {
 		}
 		return finish(&Result{FormatVersion: Format, Command: "status", Start: s.Start, End: s.End, Status: s})
 	case head.Hosts == nil:
-		return nil, errors.New("it is no result of mirrorform: it has no hosts")
+		return nil, errors.New("not a mirrorform result: it has no hosts")
 	}
 	r := new(Result)
 	if err := decode(data, r); err != nil {
@@ -58,14 +62,14 @@ func Read(data []byte) (*Result, error) {
 
 func decode(data []byte, into any) error {
 	d := json.NewDecoder(bytes.NewReader(data))
-	d.UseNumber() // an int64 is no float64
+	d.UseNumber() // float64 would round an int64
 	if err := d.Decode(into); err != nil {
-		return fmt.Errorf("it is no result of mirrorform: %w", err)
+		return fmt.Errorf("not a mirrorform result: %w", err)
 	}
 	return nil
 }
 
-// finish checks what was read, and fills in what older versions of the format do not have.
+// finish checks a document, and sets fields that older versions of the format lack.
 func finish(r *Result) (*Result, error) {
 	r.FormatVersion = Format
 	if r.Hosts == nil {
@@ -81,7 +85,7 @@ func finish(r *Result) (*Result, error) {
 	for i := range r.Hosts {
 		h := &r.Hosts[i]
 		if h.Name == "" || seen[h.Name] {
-			return nil, fmt.Errorf("host %d has no name, or that of another: %q", i+1, h.Name)
+			return nil, fmt.Errorf("host %d has no name, or a duplicate one: %q", i+1, h.Name)
 		}
 		seen[h.Name] = true
 		if err := h.finish(); err != nil {
@@ -99,7 +103,7 @@ func finish(r *Result) (*Result, error) {
 		seen := map[string]bool{}
 		for i, h := range s.Hosts {
 			if h.Name == "" || seen[h.Name] {
-				return nil, fmt.Errorf("host %d of the status has no name, or that of another: %q", i+1, h.Name)
+				return nil, fmt.Errorf("host %d of the status has no name, or a duplicate one: %q", i+1, h.Name)
 			}
 			seen[h.Name] = true
 		}
@@ -110,7 +114,7 @@ func finish(r *Result) (*Result, error) {
 
 func (h *Host) finish() error {
 	if h.Unchanged < 0 || h.Duration < 0 {
-		return errors.New("a number of it is negative")
+		return errors.New("negative number")
 	}
 	known := h.Outcome == ""
 	for _, o := range Outcomes {
@@ -118,9 +122,9 @@ func (h *Host) finish() error {
 	}
 	switch {
 	case !known:
-		return fmt.Errorf("its outcome is %q", h.Outcome)
+		return fmt.Errorf("unknown outcome %q", h.Outcome)
 	case h.Outcome != "":
-	case h.Error != nil: // 1.1 has no outcomes
+	case h.Error != nil: // format 1.1 has no outcomes
 		h.Outcome = Failed
 	case len(h.Changes) > 0:
 		h.Outcome = Drifted
@@ -132,12 +136,12 @@ func (h *Host) finish() error {
 		switch c.Action {
 		case engine.Create, engine.Update, engine.Delete, engine.Replace:
 		default:
-			return fmt.Errorf("%q: its action is %q", c.Address, c.Action)
+			return fmt.Errorf("%q: unknown action %q", c.Address, c.Action)
 		}
 		switch c.Done {
 		case "", Applied, StepFailed, NotApplied:
 		default:
-			return fmt.Errorf("%q: how far it was done is %q", c.Address, c.Done)
+			return fmt.Errorf("%q: unknown value %q of done", c.Address, c.Done)
 		}
 		if c.Address == "" {
 			return errors.New("a change has no address")
@@ -148,7 +152,7 @@ func (h *Host) finish() error {
 	return nil
 }
 
-// notNil keeps lists from being null in JSON.
+// notNil returns an empty list for nil, so that JSON has [] and not null.
 func notNil[T any](list []T) []T {
 	if list == nil {
 		return []T{}
@@ -164,7 +168,7 @@ func checkMirror(m *upstream.Report) error {
 		switch f.Severity {
 		case upstream.Error, upstream.Warning, upstream.Note:
 		default:
-			return fmt.Errorf("mirror %q: a finding has severity %q", m.Name, f.Severity)
+			return fmt.Errorf("mirror %q: unknown severity %q of a finding", m.Name, f.Severity)
 		}
 	}
 	return nil

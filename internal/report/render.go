@@ -7,14 +7,15 @@ import (
 	"github.com/mirrorform/mirrorform/internal/plain"
 )
 
-// A Renderer writes a result in one format, with a final newline.
+// A Renderer renders a result in one format, with a final newline.
 type Renderer func(r *Result, o Options) ([]byte, error)
 
-// Options are for Renderers.
+// Options are options of Renderers.
 type Options struct {
-	// Limit is the largest size in bytes of what is for people to read; 0 is DefaultLimit. Other formats are whole.
+	// Limit is the largest size of Markdown in bytes; 0 means DefaultLimit. Other formats have no
+	// limit.
 	Limit int
-	// Version is that of this mirrorform, for a result that does not say which one made it.
+	// Version is the version of this mirrorform, for results without a version.
 	Version string
 }
 
@@ -28,7 +29,7 @@ var renderers = map[string]Renderer{
 	"html":       func(r *Result, o Options) ([]byte, error) { return HTML([]*Result{r}, o) },
 }
 
-// Formats are the names of all formats.
+// Formats returns the names of all formats.
 func Formats() []string { return []string{"json", "junit", "sarif", "markdown", "prometheus", "html"} }
 
 // RendererOf returns the renderer of a format.
@@ -37,7 +38,9 @@ func RendererOf(format string) (Renderer, error) {
 		return render, nil
 	}
 	names := Formats()
-	return nil, fmt.Errorf("%q is no format of results: it takes %s or %s", format, strings.Join(names[:len(names)-1], ", "), names[len(names)-1])
+	last := len(names) - 1
+	return nil, fmt.Errorf("unknown report format %q: must be %s or "+
+		"%s", format, strings.Join(names[:last], ", "), names[last])
 }
 
 func withNewline(text []byte, err error) ([]byte, error) {
@@ -53,17 +56,17 @@ func lines(text string) string {
 	return strings.Join(list, "\n")
 }
 
-// firstLine is the first line of a text, escaped.
+// firstLine returns the first line of a text, escaped.
 func firstLine(text string) string {
 	first, _, _ := strings.Cut(text, "\n")
 	return plain.Escape(first)
 }
 
-// describe says in a line what a change is: "update: write /etc/motd, reload nginx".
+// describe returns a change in one line: "update: write /etc/motd, reload nginx".
 func (c *Change) describe() string {
 	text := string(c.Action)
 	if c.Orphan {
-		text += ", since it is not in the configuration any more"
+		text += ", no longer in the configuration"
 	}
 	if len(c.Steps) > 0 {
 		text += ": " + strings.Join(c.Steps, ", ")
@@ -71,7 +74,7 @@ func (c *Change) describe() string {
 	return plain.Escape(text)
 }
 
-// words says in words how a host ended.
+// words returns an outcome in words.
 func (o Outcome) words() string {
 	switch o {
 	case OK:
@@ -84,7 +87,7 @@ func (o Outcome) words() string {
 	return string(o)
 }
 
-// place is a source as fleet.hcl:12, escaped; "" for none.
+// place returns a source as fleet.hcl:12, escaped, or "".
 func (s *Source) place() string {
 	if s == nil {
 		return ""
@@ -92,7 +95,7 @@ func (s *Source) place() string {
 	return plain.Escape(fmt.Sprintf("%s:%d", s.File, s.Line))
 }
 
-// count writes a number with its noun: "1 host", "2 hosts".
+// count formats a number with its noun: "1 host", "2 hosts".
 func count(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun

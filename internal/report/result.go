@@ -1,5 +1,6 @@
-// Package report makes the result of a command a document: for other programs, as JSON, and from that what CI systems and monitoring read.
-// It is pure: plans and documents go in, documents and bytes come out.
+// Package report turns the result of a command into documents: JSON for other programs, and formats
+// for CI systems and monitoring. It is pure: plans and documents go in, documents and bytes come
+// out.
 package report
 
 import (
@@ -13,51 +14,57 @@ import (
 	"github.com/mirrorform/mirrorform/internal/upstream"
 )
 
-// Format is the version of the format of Result. Additions raise the second number, everything else the first.
+// Format is the version of the format of Result. Additions increment the minor version, all other
+// changes the major one.
 const Format = "1.2"
 
-// Result is what a command found or did. plan --json is one that has only what a plan says: Hosts and Summary.
+// Result is the result of a command. plan --json prints one with Hosts and Summary only.
 type Result struct {
 	FormatVersion string `json:"format_version"`
 	Version       string `json:"mirrorform_version,omitempty"`
-	Command       string `json:"command,omitempty"` // plan, drift, apply, destroy, retire, verify, status; empty: printed by plan --json or show --json
-	// Start and End are by the clock of the machine that ran the command.
+	// Command is plan, drift, apply, destroy, retire, verify or status; empty in the output of plan
+	// --json and show --json.
+	Command string `json:"command,omitempty"`
+	// Start and End are times of the clock of the machine that ran the command.
 	Start time.Time `json:"start,omitzero"`
 	End   time.Time `json:"end,omitzero"`
-	// Shard is which part of the hosts this is of, such as "3/10"; empty when it is of all.
+	// Shard is the part of the hosts in this result, such as "3/10"; empty for all hosts.
 	Shard string `json:"shard,omitempty"`
-	// Configuration is the configuration's ID, from mirrorform.hosts.json; empty before the first apply.
+	// Configuration is the configuration's ID, from mirrorform.hosts.json; empty before the first
+	// apply.
 	Configuration string `json:"configuration,omitempty"`
-	// Sources is a digest of the configuration's files, slow to guess at; empty when they could not be read.
+	// Sources is a digest of the configuration's files, made to be slow, so that their content is
+	// hard to guess; empty if they could not be read.
 	Sources string  `json:"sources,omitempty"`
 	Hosts   []Host  `json:"hosts"`
 	Summary Summary `json:"summary"`
-	// Problems are errors and warnings of the configuration, and of resources on their hosts, with their places.
+	// Problems are errors and warnings of the configuration, and of resources on hosts, with their
+	// positions.
 	Problems []Problem `json:"problems,omitempty"`
-	// Error is why the command failed as a whole; errors of single hosts are with them.
+	// Error is why the command failed as a whole. Errors of single hosts are in Hosts.
 	Error  string  `json:"error,omitempty"`
-	Verify *Verify `json:"verify,omitempty"` // what verify --json prints
-	Status *Status `json:"status,omitempty"` // what status --json prints
+	Verify *Verify `json:"verify,omitempty"` // as printed by verify --json
+	Status *Status `json:"status,omitempty"` // as printed by status --json
 }
 
-// Outcome is how a host ended.
+// Outcome is the outcome of a command on a host.
 type Outcome string
 
 // The outcomes.
 const (
-	OK          Outcome = "ok"          // it is as the configuration says, and was before
-	Changed     Outcome = "changed"     // an apply made it so
-	Drifted     Outcome = "drifted"     // it differs, and the command was not to change it
-	Failed      Outcome = "failed"      // there was an error on it, however that left it
-	Unreachable Outcome = "unreachable" // no connection could be made
-	RolledBack  Outcome = "rolled_back" // all went well on it, and it was taken back with its wave
-	NotStarted  Outcome = "not_started" // an apply was ended before it came to this host
+	OK          Outcome = "ok"          // it matched the configuration already
+	Changed     Outcome = "changed"     // an apply changed it, and now it matches the configuration
+	Drifted     Outcome = "drifted"     // it differs, and the command does not change hosts
+	Failed      Outcome = "failed"      // it has an error, whatever its state
+	Unreachable Outcome = "unreachable" // the connection failed
+	RolledBack  Outcome = "rolled_back" // it had no error, but was rolled back with its wave
+	NotStarted  Outcome = "not_started" // the apply ended before it started on this host
 )
 
-// Outcomes are all outcomes, the good ones first.
+// Outcomes lists all outcomes, the good ones first.
 var Outcomes = []Outcome{OK, Changed, Drifted, RolledBack, Failed, Unreachable, NotStarted}
 
-// Bad tells whether an outcome makes the exit status 1.
+// Bad reports whether an outcome makes the exit status 1.
 func (o Outcome) Bad() bool {
 	switch o {
 	case Failed, Unreachable, RolledBack, NotStarted:
@@ -66,65 +73,65 @@ func (o Outcome) Bad() bool {
 	return false
 }
 
-// Host is what was found or done on one host.
+// Host is the result for one host.
 type Host struct {
 	Name     string            `json:"name"`
-	Address  string            `json:"address,omitempty"` // that it was reached by
+	Address  string            `json:"address,omitempty"` // used to connect
 	Labels   map[string]string `json:"labels,omitempty"`
 	Local    bool              `json:"local,omitempty"` // the machine that ran the command
 	Source   *Source           `json:"source,omitempty"`
 	Outcome  Outcome           `json:"outcome"`
 	Duration float64           `json:"duration_seconds,omitempty"` // from the first attempt to connect
 	Changes  []Change          `json:"changes"`
-	// Unchanged is how many resources were as wanted before.
+	// Unchanged is the number of resources that matched the configuration already.
 	Unchanged int `json:"unchanged"`
-	// Resources are all that were compared, those in Changes too, in their order.
+	// Resources are all compared resources, including those in Changes, in order.
 	Resources []Resource `json:"resources,omitempty"`
-	Error     *string    `json:"error"` // null: there was none. What the host printed in it is data from the host
-	// Left is how an apply that failed left the host: untouched, "taken back", "half back" or "not known".
+	Error     *string    `json:"error"` // null without an error. It may contain untrusted output of the host
+	// Left is the state of the host after a failed apply; its values are those of engine.Left.
 	Left     engine.Left `json:"left,omitempty"`
 	Warnings []string    `json:"warnings"`
 	Notes    []string    `json:"notes"`
 }
 
-// Resource is one resource that was compared.
+// Resource is one compared resource.
 type Resource struct {
 	Address string  `json:"address"`
 	Type    string  `json:"type"`
 	Source  *Source `json:"source,omitempty"`
 }
 
-// Source is a place in the configuration.
+// Source is a position in the configuration.
 type Source struct {
-	File string `json:"file"` // from the working directory of the command
+	File string `json:"file"` // relative to the working directory of the command
 	Line int    `json:"line"` // from 1
 }
 
-// Change is what differs in one resource, or what was done to it.
+// Change is a planned or applied change of one resource.
 type Change struct {
 	Address string        `json:"address"`
 	Type    string        `json:"type"`
 	Action  engine.Action `json:"action"`
-	// Orphan says that the resource is managed on the host and not in the configuration any more.
+	// Orphan is set if the resource is managed on the host but no longer in the configuration.
 	Orphan bool    `json:"orphan,omitempty"`
 	Source *Source `json:"source,omitempty"`
-	// Done says how far an apply came with it; empty where nothing was to be applied.
+	// Done is the outcome of applying the change; empty without an apply.
 	Done   Done           `json:"done,omitempty"`
 	Before map[string]any `json:"before"` // null for create
 	After  map[string]any `json:"after"`  // null for delete
 	Steps  []string       `json:"steps"`
-	// Diff shows before and after as a unified diff does, escaped: "" for delete.
+	// Diff is a unified diff of Before and After, escaped; "" for delete.
 	Diff string `json:"diff,omitempty"`
 }
 
-// Done is how far an apply came with a change.
+// Done is the outcome of applying a change.
 type Done string
 
-// How far an apply may come with a change.
+// The outcomes of applying a change.
 const (
-	Applied    Done = "applied"     // it was done, and was found to be as wanted
+	Applied    Done = "applied"     // applied and confirmed
 	StepFailed Done = "failed"      // one of its steps failed
-	NotApplied Done = "not_applied" // it was not done, or was taken back
+	NotApplied Done = "not_applied" // not started, or rolled back
 )
 
 // Summary counts changes, and hosts by their outcomes.
@@ -137,28 +144,29 @@ type Summary struct {
 	Hosts     map[Outcome]int `json:"hosts"` // all outcomes
 }
 
-// Changes is how many resources change.
+// Changes returns the number of changed resources.
 func (s Summary) Changes() int { return s.Create + s.Update + s.Delete + s.Replace }
 
-// Problem is a diagnostic: an error or a warning with its place in the configuration, if it has one.
+// Problem is a diagnostic: an error or a warning, with its position in the configuration if it has
+// one.
 type Problem struct {
 	Severity  string `json:"severity"` // error or warning
 	Summary   string `json:"summary"`
 	Detail    string `json:"detail,omitempty"`
-	File      string `json:"file,omitempty"` // from the working directory of the command; "" for a problem without a place
-	Line      int    `json:"line,omitempty"` // from 1, as the rest
+	File      string `json:"file,omitempty"` // relative to the working directory; "" without a position
+	Line      int    `json:"line,omitempty"` // from 1, like the other numbers
 	Column    int    `json:"column,omitempty"`
 	EndLine   int    `json:"end_line,omitempty"`
 	EndColumn int    `json:"end_column,omitempty"` // exclusive
 }
 
-// Verify is what verify --json prints.
+// Verify is the output of verify --json.
 type Verify struct {
 	FormatVersion string             `json:"format_version"`
 	Mirrors       []*upstream.Report `json:"mirrors"`
 }
 
-// Host returns the host of that name, or nil.
+// Host returns the host with a name, or nil.
 func (r *Result) Host(name string) *Host {
 	for i := range r.Hosts {
 		if r.Hosts[i].Name == name {
@@ -168,7 +176,7 @@ func (r *Result) Host(name string) *Host {
 	return nil
 }
 
-// byName has the hosts by their names, as long as none is added.
+// byName maps names to hosts. The map is valid until a host is added.
 func (r *Result) byName() map[string]*Host {
 	index := make(map[string]*Host, len(r.Hosts))
 	for i := range r.Hosts {
@@ -177,7 +185,7 @@ func (r *Result) byName() map[string]*Host {
 	return index
 }
 
-// Count makes the summary anew.
+// Count recomputes the summary.
 func (r *Result) Count() {
 	s := Summary{Hosts: map[Outcome]int{}}
 	for _, o := range Outcomes {
@@ -203,12 +211,12 @@ func (r *Result) Count() {
 	r.Summary = s
 }
 
-// JSON renders a result as one line of JSON without a final newline, as plain.JSON does.
+// JSON renders a result as one line of JSON without a final newline, by plain.JSON.
 func (r *Result) JSON() ([]byte, error) { return plain.JSON(r) }
 
 func (r *Result) dated() bool { return !r.End.IsZero() }
 
-// outcomes counts the hosts of a document by their outcomes.
+// outcomes counts the hosts of a document by outcome.
 func (r *Result) outcomes() map[Outcome]int {
 	n := map[Outcome]int{}
 	for i := range r.Hosts {
@@ -222,7 +230,7 @@ func (r *Result) outcomes() map[Outcome]int {
 	return n
 }
 
-// title names what the result is of: "drift", or "drift of shard 3/10".
+// title returns the command, and the shard if any: "drift of shard 3/10".
 func (r *Result) title() string {
 	command := r.Command
 	if command == "" {
@@ -234,7 +242,7 @@ func (r *Result) title() string {
 	return plain.Escape(command)
 }
 
-// verdict sums up in a line.
+// verdict summarizes the result in a line.
 func (r *Result) verdict() string {
 	if r.Status != nil && len(r.Hosts) == 0 {
 		return r.Status.verdict()
@@ -263,12 +271,12 @@ func (r *Result) verdict() string {
 		text += "; " + verified
 	}
 	if r.Error != "" {
-		text += "; it failed"
+		text += "; the command failed"
 	}
 	return text
 }
 
-// Failed tells whether the command's exit status was 1.
+// Failed reports whether the command's exit status was 1.
 func (r *Result) Failed() bool {
 	for o, n := range r.Summary.Hosts {
 		if o.Bad() && n > 0 {

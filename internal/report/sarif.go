@@ -12,19 +12,24 @@ import (
 	"github.com/mirrorform/mirrorform/internal/upstream"
 )
 
-// sarifRules are what results of a run may be about.
+// sarifRules are the rules of a run's results.
 var sarifRules = []struct{ id, level, short, full string }{
-	{"drift", "warning", "A resource differs from the configuration.", "What was found on the host is not what the configuration says. mirrorform apply brings it about."},
-	{"not-applied", "error", "A change was not made.", "An apply was to change this resource, and the host was left without the change."},
-	{"host", "error", "A host failed.", "The host was reached, but there was an error, or it was not come to."},
-	{"unreachable", "error", "A host was not reached.", "No connection could be made, so nothing is known about the host."},
-	{"configuration", "error", "The configuration has an error or a warning.", "The configuration could not be evaluated for all hosts, or something in it should be looked at."},
-	{"run", "error", "The command failed as a whole.", "The command ended before it was done."},
-	{"mirror", "error", "A mirror is not as AlmaLinux's service wants it.", "mirrorform verify looked at the mirror from outside."},
+	{"drift", "warning", "A resource differs from the configuration.",
+		"The resource on the host differs from the configuration. To change the host, run mirrorform apply."},
+	{"not-applied", "error", "A change was not applied.",
+		"An apply planned to change this resource, but the host does not have the change."},
+	{"host", "error", "A host failed.", "The host had an error, was rolled back or was not started."},
+	{"unreachable", "error", "A host is unreachable.", "The connection failed, so the state of the host is unknown."},
+	{"configuration", "error", "The configuration has an error or a warning.",
+		"The configuration could not be evaluated for all hosts, or it has a warning."},
+	{"run", "error", "The command failed as a whole.", "The command ended before it was complete."},
+	{"mirror", "error", "A mirror does not meet the requirements of AlmaLinux's service.",
+		"mirrorform verify checked the mirror from outside."},
 }
 
-// SARIF renders a result as a log of the Static Analysis Results Interchange Format 2.1.0. What is about a resource is placed where the
-// configuration declares it, what is about a host at the host's block.
+// SARIF renders a result as a log of the Static Analysis Results Interchange Format 2.1.0. A result
+// about a resource is located where the configuration declares it, one about a host at the host's
+// block.
 func SARIF(r *Result, o Options) ([]byte, error) {
 	version := r.Version
 	if version == "" {
@@ -68,7 +73,7 @@ func SARIF(r *Result, o Options) ([]byte, error) {
 
 type sarifRun struct{ sarif.Run }
 
-// add adds a result. about is what stays the same from run to run, so that it is known again.
+// add adds a result. about identifies the result across runs.
 func (s *sarifRun) add(rule, level, about, text string, at []sarif.Location) {
 	index := slices.IndexFunc(s.Tool.Driver.Rules, func(r sarif.Rule) bool { return r.ID == rule })
 	s.Results = append(s.Results, sarif.Result{
@@ -80,7 +85,7 @@ func (s *sarifRun) add(rule, level, about, text string, at []sarif.Location) {
 func (s *sarifRun) host(h *Host) {
 	switch {
 	case h.Outcome == Unreachable && h.Error != nil:
-		s.add("unreachable", "error", h.Name, h.Name+" was not reached: "+*h.Error, h.Source.location())
+		s.add("unreachable", "error", h.Name, h.Name+" is unreachable: "+*h.Error, h.Source.location())
 	case h.Outcome.Bad() && h.Error != nil:
 		s.add("host", "error", h.Name, h.Name+": "+h.Outcome.words()+": "+*h.Error, h.Source.location())
 	case h.Outcome.Bad():
@@ -105,10 +110,12 @@ func (s *sarifRun) host(h *Host) {
 
 func (s *sarifRun) mirror(m *upstream.Report) {
 	if !m.Accepted {
-		s.add("mirror", "error", m.Name, fmt.Sprintf("%s: AlmaLinux's service would store the status %q", m.Name, m.Status), nil)
+		s.add("mirror", "error", m.Name, fmt.Sprintf("%s: AlmaLinux's service would set the status "+
+			"%q", m.Name, m.Status), nil)
 	}
 	for _, f := range m.Findings {
-		s.add("mirror", string(f.Severity), m.Name+"\x00"+f.Check, strings.TrimSpace(fmt.Sprintf("%s: %s: %s\n%s", m.Name, f.Check, f.Message, f.Advice)), nil)
+		text := strings.TrimSpace(fmt.Sprintf("%s: %s: %s\n%s", m.Name, f.Check, f.Message, f.Advice))
+		s.add("mirror", string(f.Severity), m.Name+"\x00"+f.Check, text, nil)
 	}
 }
 
@@ -123,7 +130,9 @@ func (p *Problem) location() []sarif.Location {
 	if p.File == "" {
 		return nil
 	}
-	return locationOf(p.File, sarif.Region{StartLine: p.Line, StartColumn: p.Column, EndLine: p.EndLine, EndColumn: p.EndColumn})
+	return locationOf(p.File, sarif.Region{
+		StartLine: p.Line, StartColumn: p.Column, EndLine: p.EndLine, EndColumn: p.EndColumn,
+	})
 }
 
 func locationOf(file string, region sarif.Region) []sarif.Location {

@@ -6,18 +6,18 @@ import (
 	"strings"
 )
 
-// Shard is a part of a fleet: the Index-th of Count, from 1.
+// Shard is a part of a fleet: number Index of Count, from 1.
 type Shard struct {
 	Index, Count int
 }
 
-// ParseShard reads a shard such as "3/10".
+// ParseShard parses a shard such as "3/10".
 func ParseShard(s string) (Shard, error) {
 	index, count, ok := strings.Cut(s, "/")
 	i, err1 := strconv.Atoi(index)
 	n, err2 := strconv.Atoi(count)
 	if !ok || err1 != nil || err2 != nil || i < 1 || i > n || s != (Shard{i, n}).String() {
-		return Shard{}, fmt.Errorf("%q is no shard such as 3/10", s)
+		return Shard{}, fmt.Errorf("invalid shard %q: write INDEX/COUNT, such as 3/10", s)
 	}
 	return Shard{i, n}, nil
 }

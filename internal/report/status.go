@@ -6,19 +6,21 @@ import (
 	"github.com/mirrorform/mirrorform/internal/syncs"
 )
 
-// StatusFormat is the version of the format of Status. Additions raise the second number, everything else the first.
+// StatusFormat is the version of the format of Status. Additions increment the minor version, all
+// other changes the major one.
 const StatusFormat = "1.1"
 
-// Status is what status --json prints. What is not known is null.
+// Status is the output of status --json. Unknown values are null.
 type Status struct {
 	FormatVersion string `json:"format_version"`
-	// Start and End are when the hosts were looked at, by the clock of the machine that ran the command; 1.0 has neither.
+	// Start and End are when the hosts were read, by the clock of the machine that ran the command.
+	// Format 1.0 has neither.
 	Start time.Time    `json:"start,omitzero"`
 	End   time.Time    `json:"end,omitzero"`
 	Hosts []HostStatus `json:"hosts"`
 }
 
-// HostStatus is how a host is.
+// HostStatus is the status of a host.
 type HostStatus struct {
 	Name      string         `json:"name"`
 	Reachable bool           `json:"reachable"`
@@ -27,15 +29,15 @@ type HostStatus struct {
 	Mirrors   []MirrorStatus `json:"mirrors"`
 }
 
-// MirrorStatus is how a mirror on a host is. Ages and times are by the host's own clock.
+// MirrorStatus is the status of a mirror on a host. Ages and times are from the host's own clock.
 type MirrorStatus struct {
 	Name          string        `json:"name"` // almalinux, or almalinux-kitten
 	Path          string        `json:"path"`
 	Error         string        `json:"error,omitempty"`
-	Clock         *time.Time    `json:"clock,omitempty"` // the host's, when it was looked at; 1.0 has none
+	Clock         *time.Time    `json:"clock,omitempty"` // the host's, when it was read; not in format 1.0
 	LastSync      *syncs.Record `json:"last_sync"`
 	LastSyncAge   *int64        `json:"last_sync_age_seconds"`
-	TimeAge       *int64        `json:"time_age_seconds"` // of the tree's TIME
+	TimeAge       *int64        `json:"time_age_seconds"` // of the mirror's TIME file
 	Used          *uint64       `json:"used_bytes"`
 	Available     *uint64       `json:"available_bytes"`
 	DaysUntilFull *float64      `json:"days_until_full"`
@@ -43,7 +45,7 @@ type MirrorStatus struct {
 	Locked        *bool         `json:"locked"`
 }
 
-// verdict sums up in a line.
+// verdict summarizes the status in a line.
 func (s *Status) verdict() string {
 	hosts := make([]Host, len(s.Hosts))
 	failed := 0

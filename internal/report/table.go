@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// Table is a result as rows of cells for people, with a row of heads: the hosts, then the mirrors of a verify and of a status. Cells are not escaped.
+// Table returns a result as rows of cells, with a header row: the hosts, then the mirrors of a
+// verify. Cells are not escaped.
 func Table(r *Result) [][]string {
 	rows := [][]string{{"HOST", "OUTCOME", "CHANGES", "ERROR"}}
 	for i := range r.Hosts {
@@ -15,7 +16,7 @@ func Table(r *Result) [][]string {
 	if r.Status != nil {
 		for _, h := range r.Status.Hosts {
 			if r.Host(h.Name) != nil {
-				continue // a row has it
+				continue // it has a row already
 			}
 			changes := "-"
 			if h.Changes != nil {
@@ -36,7 +37,8 @@ func Table(r *Result) [][]string {
 	return rows
 }
 
-// Describe says in a line how a result is, with the error of the run as a whole below. It is not escaped but for what it counts.
+// Describe returns a summary line of a result, followed by the error of the run, if any. The error
+// is not escaped.
 func Describe(r *Result) string {
 	return strings.TrimSpace("mirrorform " + r.title() + ": " + r.verdict() + "\n" + r.Error)
 }
