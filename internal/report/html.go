@@ -23,7 +23,7 @@ var (
 	pageScript string
 )
 
-// page is what the template shows.
+// page is the data of the template.
 type page struct {
 	Style  template.CSS
 	Script template.JS
@@ -33,19 +33,19 @@ type page struct {
 	Height int
 
 	Version   string
-	Newest    stamp // of the documents that have a time
+	Newest    stamp // of the documents with a time
 	Documents []documentView
-	Missing   []string // what the documents do not have
+	Missing   []string // data that no document has
 	Problems  []problemView
 
 	Counts    []outcomeCount
 	Hosts     []*hostView
 	Cards     []card
 	Attention []attention
-	More      int // what the list of attention leaves out
+	More      int // entries omitted from Attention
 	Labels    []string
 	Map       *mapView
-	Changed   int // hosts of which there is something to read
+	Changed   int // hosts with changes or messages
 	Open      bool
 	Mirrors   []mirrorView
 	Verified  []verifyView
@@ -54,10 +54,12 @@ type page struct {
 	HasStatus, HasVerify bool
 }
 
-// HTML renders results as one page that needs no network: what the newest of them says of each host and mirror, and what came before as history.
-// Results are those of all commands, in any order where they have times; what none of them says is not on the page.
+// HTML renders results as one page that works offline: the newest data about each host and mirror,
+// and earlier results as history. It takes results of all commands, in any order if they have
+// times; sections without data are omitted.
 //
-// The page holds all of its content without its script, which sorts and filters. Its content security policy lets it load nothing and run nothing else.
+// The page is complete without its script, which only sorts and filters. Its content security
+// policy blocks all external content and other scripts.
 func HTML(results []*Result, o Options) ([]byte, error) {
 	t, err := template.New("page").Parse(pageTemplate)
 	if err != nil {
@@ -66,7 +68,8 @@ func HTML(results []*Result, o Options) ([]byte, error) {
 	p := newPage(results)
 	p.Version = o.Version
 	p.Style, p.Script = template.CSS(pageStyle), template.JS(pageScript)
-	p.Policy = "default-src 'none'; style-src '" + digest(pageStyle) + "'; script-src '" + digest(pageScript) + "'; base-uri 'none'; form-action 'none'"
+	p.Policy = "default-src 'none'; style-src '" + digest(pageStyle) + "'; script-src '" + digest(pageScript) +
+		"'; base-uri 'none'; form-action 'none'"
 	p.Land, p.Width, p.Height = strings.TrimSpace(worldmap.Land), worldmap.Width, worldmap.Height
 	var b bytes.Buffer
 	if err := t.Execute(&b, p); err != nil {
@@ -75,13 +78,14 @@ func HTML(results []*Result, o Options) ([]byte, error) {
 	return visible(b.String()), nil
 }
 
-// digest is how a content security policy names an inline style or script.
+// digest returns the source expression of an inline style or script in a content security policy.
 func digest(s string) string {
 	sum := sha256.Sum256([]byte(s))
 	return "sha256-" + base64.StdEncoding.EncodeToString(sum[:])
 }
 
-// visible writes what does not show as itself as escapes, wherever it stands. The page's own text has none of that, and an escape means nothing to HTML.
+// visible escapes invisible and control characters anywhere in a page. The page's own text has
+// none, and the escapes have no meaning in HTML.
 func visible(page string) []byte {
 	var b bytes.Buffer
 	for line := range strings.Lines(page) {
@@ -94,22 +98,25 @@ func visible(page string) []byte {
 	return b.Bytes()
 }
 
-// stamp is a time as the page shows it; the zero stamp is one that is not known.
+// stamp is a time on the page; zero if unknown.
 type stamp struct{ time.Time }
 
 const stampFormat = "2006-01-02 15:04 UTC"
 
 func (s stamp) String() string { return s.UTC().Format(stampFormat) }
 
-// Day is shorter, where many stand in a row.
+// Day returns a short form for tables.
 func (s stamp) Day() string { return s.UTC().Format("2 Jan 15:04") }
 
-// Machine is for the datetime attribute.
+// Machine returns the value of the datetime attribute.
 func (s stamp) Machine() string { return s.UTC().Format(time.RFC3339) }
 
 func newPage(results []*Result) *page {
 	f := newFleet(results)
-	p := &page{Hosts: f.hosts, Counts: countOutcomes(f.hosts), Mirrors: f.mirrors(), Verified: f.verified(), History: f.history()}
+	p := &page{
+		Hosts: f.hosts, Counts: countOutcomes(f.hosts),
+		Mirrors: f.mirrors(), Verified: f.verified(), History: f.history(),
+	}
 	for _, d := range f.documents {
 		p.Documents = append(p.Documents, newDocumentView(d))
 		if d.dated() && d.End.After(p.Newest.Time) {
@@ -134,7 +141,7 @@ func newPage(results []*Result) *page {
 	return p
 }
 
-// missing says what the documents do not have, and what would have it.
+// missing lists the data that no document has, and the commands that provide it.
 func missing(p *page) []string {
 	var list []string
 	seen := false
@@ -142,24 +149,24 @@ func missing(p *page) []string {
 		seen = seen || h.Outcome != ""
 	}
 	if !seen {
-		list = append(list, "what differs on the hosts (plan, drift or apply with --report json=FILE)")
+		list = append(list, "drift of the hosts (plan, drift or apply with --report json=FILE)")
 	}
 	if !p.HasStatus {
 		list = append(list, "syncs and storage (status --report json=FILE)")
 	}
 	if !p.HasVerify {
-		list = append(list, "how mirrors look from outside (verify --json)")
+		list = append(list, "checks of the mirrors from outside (verify --json)")
 	}
 	if p.Map == nil {
-		list = append(list, "where mirrors are (verify --geoip-db FILE --json, or the labels latitude and longitude)")
+		list = append(list, "locations of the mirrors (verify --geoip-db FILE --json, or the labels latitude and longitude)")
 	}
 	if p.History == nil {
-		list = append(list, "history (two results or more that have a time)")
+		list = append(list, "history (at least two results with a time)")
 	}
 	return list
 }
 
-// documentView is one of the documents that the page is made from.
+// documentView is one of the documents behind the page.
 type documentView struct {
 	Command, Shard, Version, Error string
 	At                             stamp
@@ -167,7 +174,10 @@ type documentView struct {
 }
 
 func newDocumentView(r *Result) documentView {
-	d := documentView{Command: r.Command, Shard: r.Shard, Version: r.Version, Error: r.Error, At: stamp{r.End}, Hosts: len(r.Hosts)}
+	d := documentView{
+		Command: r.Command, Shard: r.Shard, Version: r.Version, Error: r.Error,
+		At: stamp{r.End}, Hosts: len(r.Hosts),
+	}
 	if d.Command == "" {
 		d.Command = "plan"
 	}

@@ -70,8 +70,8 @@ func TestBrowserSort(t *testing.T) {
 	for range 2 {
 		w.click(`#host-table th:nth-child(5) button`)
 		days := w.column("4")
-		known := slices.Index(days, "not known")
-		if known < 2 || slices.ContainsFunc(days[known:], func(s string) bool { return s != "not known" }) {
+		known := slices.Index(days, "unknown")
+		if known < 2 || slices.ContainsFunc(days[known:], func(s string) bool { return s != "unknown" }) {
 			t.Errorf("full in %q", days)
 		}
 		w.check(`{ const v = Array.from(document.querySelectorAll("#host-table tbody tr")).map(r => r.cells[4].dataset.v).filter(Boolean).map(Number);

@@ -41,7 +41,7 @@ func cards(p *page) []card {
 			c.Text += ", in " + count(changes, "resource")
 		}
 		if unknown > 0 {
-			c.Text += fmt.Sprintf("; of %d it is not known", unknown)
+			c.Text += fmt.Sprintf("; %d unknown", unknown)
 		}
 		list = append(list, c)
 	}
@@ -64,23 +64,22 @@ func cards(p *page) []card {
 	return list
 }
 
-// attention is something that somebody should look at, and where.
+// attention is a reason to act, and the hosts and mirrors that have it.
 type attention struct {
-	Mark   string // the name of its symbol
+	Mark   string // name of the symbol
 	Reason string
 	Where  []spot
-	More   int // what Where leaves out
+	More   int // entries omitted from Where
 	rank   int
 }
 
-// spot is a host or mirror that has something.
+// spot is a host or mirror that needs attention.
 type spot struct {
 	Name, ID string
 	Note     string
 }
 
-// attention lists what should be looked at, the worst first; more is how many reasons it leaves
-// out.
+// attention lists what needs attention, the worst first. more is the number of omitted reasons.
 func (f *fleet) attention(verified []verifyView) (list []attention, more int) {
 	add := func(rank int, mark, reason string, at spot) {
 		i := slices.IndexFunc(list, func(a attention) bool { return a.Reason == reason })
@@ -115,9 +114,9 @@ func (f *fleet) attention(verified []verifyView) (list []attention, more int) {
 		if v.Host != "" {
 			at = spot{Name: v.Host, ID: v.HostID}
 		}
-		reason := "verify: AlmaLinux's service would store " + strconv.Quote(v.Status)
+		reason := "verify: AlmaLinux's service would set the status " + strconv.Quote(v.Status)
 		if v.Status == "ok" {
-			reason = "verify: errors that AlmaLinux's service does not see"
+			reason = "verify: errors that AlmaLinux's service does not check"
 		}
 		add(8, "look", reason, at)
 	}
@@ -142,7 +141,7 @@ func shorten(s string, limit int) string {
 	return s
 }
 
-// problems are those of the newest document that is more than a status or verify.
+// problems returns the problems of the newest document that is not only a status or verify.
 func (f *fleet) problems() []problemView {
 	for _, d := range slices.Backward(f.documents) {
 		if len(d.Hosts) == 0 && (d.Status != nil || d.Verify != nil) {

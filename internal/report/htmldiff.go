@@ -14,7 +14,7 @@ import (
 	"github.com/mirrorform/mirrorform/internal/plain"
 )
 
-// changeView is one change as the page shows it.
+// changeView is one change on the page.
 type changeView struct {
 	Address string
 	Action  engine.Action
@@ -31,13 +31,15 @@ type changeView struct {
 type lineView struct {
 	Kind string // add, del, head or same
 	Text string // with its sign
-	Gap  bool   // something else begins with it
+	Gap  bool   // the first line of another attribute
 }
 
 func newChangeView(c *Change) changeView {
 	v := changeView{
 		Address: c.Address, Action: c.Action, Orphan: c.Orphan, Steps: c.Steps,
-		Sign: map[engine.Action]string{engine.Create: "+", engine.Update: "~", engine.Delete: "−", engine.Replace: "±"}[c.Action],
+		Sign: map[engine.Action]string{
+			engine.Create: "+", engine.Update: "~", engine.Delete: "−", engine.Replace: "±",
+		}[c.Action],
 		Done: strings.ReplaceAll(string(c.Done), "_", " "), Bad: c.Done == StepFailed,
 	}
 	if c.Source != nil {
@@ -51,16 +53,18 @@ func newChangeView(c *Change) changeView {
 	return v
 }
 
-// hunkHead is the head of a hunk; its groups are how many lines of each side it has, "" for one.
+// hunkHead matches the header of a hunk. Its groups are the numbers of lines on each side, "" for
+// one.
 var hunkHead = regexp.MustCompile(`^@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@`)
 
-// diffLines tells the lines of a diff apart. What an attribute's hunk does not count any more is of other attributes.
+// diffLines classifies the lines of a diff. Lines after the end of a hunk belong to other
+// attributes.
 func diffLines(diff string) []lineView {
 	if diff == "" {
 		return nil
 	}
 	var list []lineView
-	before, after := 0, 0 // lines of the hunk that are to come
+	before, after := 0, 0 // lines left in the hunk
 	ended := false
 	for line := range strings.SplitSeq(diff, "\n") {
 		l := lineView{Kind: "same", Text: line}
@@ -68,7 +72,7 @@ func diffLines(diff string) []lineView {
 		head := hunkHead.FindStringSubmatch(line)
 		switch {
 		case !inside && strings.HasPrefix(line, "--- "):
-			continue // the line after it says the same
+			continue // the next line has the same name
 		case !inside && strings.HasPrefix(line, "+++ "):
 			l = lineView{"head", strings.TrimPrefix(line, "+++ "), len(list) > 0}
 		case !inside && head != nil:
@@ -89,7 +93,7 @@ func diffLines(diff string) []lineView {
 	return list
 }
 
-// lineCount reads a group of hunkHead. Too many digits are no number of lines.
+// lineCount parses a group of hunkHead. An empty group counts as one line, and so does an overflow.
 func lineCount(s string) int {
 	n, err := strconv.Atoi(s)
 	if s == "" || err != nil {
@@ -98,7 +102,7 @@ func lineCount(s string) int {
 	return n
 }
 
-// attributeDiff is the diff of a document that has none.
+// attributeDiff makes the diff of a change from a document without diffs.
 func attributeDiff(before, after map[string]any) string {
 	names := map[string]bool{}
 	for _, m := range []map[string]any{before, after} {
@@ -126,7 +130,7 @@ func attributeDiff(before, after map[string]any) string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-// attributeText is a string of several lines as it is, and any other value as JSON.
+// attributeText returns a multi-line string unchanged, and any other value as JSON.
 func attributeText(m map[string]any, name string) (string, bool) {
 	v, ok := m[name]
 	if s, is := v.(string); is && strings.Contains(s, "\n") {

@@ -12,40 +12,40 @@ import (
 	"github.com/mirrorform/mirrorform/internal/upstream"
 )
 
-// fleet is what documents say together.
+// fleet is the combined data of documents.
 type fleet struct {
-	documents []*Result // from the oldest to the newest; those without a time last, in the order given
+	documents []*Result // oldest first; those without a time last, in the order given
 	hosts     []*hostView
 	byName    map[string]*hostView
 	status    map[string]*HostStatus // the newest, by host
 	reports   []*upstream.Report     // the newest of each mirror
 }
 
-// observation is what one document says of one host.
+// observation is the data of one document about one host.
 type observation struct {
 	document *Result
 	outcome  Outcome
 	changes  int
-	host     *Host // nil when it is a status, which has no more than that
+	host     *Host // nil for a status
 }
 
-// hostView is one host as the page shows it.
+// hostView is one host on the page.
 type hostView struct {
-	ID      string // of its element
+	ID      string // of its HTML element
 	Name    string
 	Address string
 	Labels  []string // "name=value", sorted
 	Local   bool
-	Outcome Outcome // "" when no document has looked at it
+	Outcome Outcome // "" if no document has one
 	Changes int
 	At      stamp
 	Command string
-	Told    bool // there is something to read of it
+	Told    bool // it has changes or messages
 
-	Counts   string // of changes by action; "" where a status came after the result that has them
-	Found    string // the same of that result
-	From     stamp  // when what follows was found
-	FromWhat string // and by which command
+	Counts   string // changes by action; "" if a status is newer than the result
+	Found    string // changes by action, of the newest result
+	From     stamp  // time of that result, which has the fields below
+	FromWhat string // its command
 	Error    string
 	Left     engine.Left
 	Warnings []string
@@ -57,22 +57,22 @@ type hostView struct {
 	seen []observation
 }
 
-// cell is a value of a table that may not be known.
+// cell is a table cell whose value may be unknown.
 type cell struct {
-	Text string // "" when it is not known
+	Text string // "" if unknown
 	Sort float64
-	Mark string // of its symbol, where somebody should look at it: "failed" or "look"
+	Mark string // name of the symbol if it needs attention: "failed" or "look"
 }
 
-// Word is an outcome for people.
+// Word returns an outcome in words.
 func (o Outcome) Word() string {
 	if o == "" {
-		return "not looked at"
+		return "not checked"
 	}
 	return o.words()
 }
 
-// badness orders outcomes, those first that somebody has to look at.
+// badness orders outcomes, the most urgent first.
 func badness(o Outcome) int {
 	order := []Outcome{Failed, Unreachable, RolledBack, NotStarted, Drifted, Changed, OK}
 	if i := slices.Index(order, o); i >= 0 {
@@ -81,23 +81,23 @@ func badness(o Outcome) int {
 	return len(order)
 }
 
-// Rank is the place of the host's outcome in that order.
+// Rank returns the position of the host's outcome in the order of badness.
 func (h *hostView) Rank() int { return badness(h.Outcome) }
 
-// Word is the host's outcome for people.
+// Word returns the host's outcome in words.
 func (h *hostView) Word() string { return h.Outcome.Word() }
 
-// ChangesKnown tells whether the number of changes is that of a plan.
+// ChangesKnown reports whether the number of changes comes from a plan.
 func (h *hostView) ChangesKnown() bool {
 	return h.Changes > 0 || h.Outcome == OK || h.Outcome == Changed || h.Outcome == NotStarted
 }
 
-// Text is what a filter looks in.
+// Text returns the text that the filter searches.
 func (h *hostView) Text() string {
 	return strings.ToLower(strings.Join(append([]string{h.Name, h.Address, h.Word()}, h.Labels...), " "))
 }
 
-// LabelLines are the labels, one on each line.
+// LabelLines returns the labels, one per line.
 func (h *hostView) LabelLines() string { return strings.Join(h.Labels, "\n") }
 
 func newFleet(results []*Result) *fleet {
@@ -118,7 +118,7 @@ func newFleet(results []*Result) *fleet {
 			for i := range d.Status.Hosts {
 				s := &d.Status.Hosts[i]
 				f.status[s.Name] = s
-				if d.Host(s.Name) == nil { // else the document says more
+				if d.Host(s.Name) == nil { // otherwise the document has more than the status
 					f.see(s.Name, observation{document: d, outcome: s.outcome(), changes: s.changes()})
 				}
 			}
@@ -174,7 +174,7 @@ func (f *fleet) see(name string, o observation) {
 	h.seen = append(h.seen, o)
 }
 
-// outcome says of a status what a plan's result would say.
+// outcome returns the outcome that a plan's result would have.
 func (s *HostStatus) outcome() Outcome {
 	switch {
 	case !s.Reachable:
@@ -194,7 +194,8 @@ func (s *HostStatus) changes() int {
 	return *s.Changes
 }
 
-// conclude takes what was seen of a host last. A status without a time is not known to be newer than a result, which says more.
+// conclude sets the fields from the newest observations. A status without a time may be older than
+// a result, so the result, which has more data, takes precedence.
 func (h *hostView) conclude() {
 	var last, result *observation
 	for i := range h.seen {
@@ -209,7 +210,8 @@ func (h *hostView) conclude() {
 	if last == nil {
 		return
 	}
-	h.Outcome, h.Changes, h.At, h.Command = last.outcome, last.changes, stamp{last.document.End}, newDocumentView(last.document).Command
+	h.Outcome, h.Changes = last.outcome, last.changes
+	h.At, h.Command = stamp{last.document.End}, newDocumentView(last.document).Command
 	if result == nil {
 		return
 	}
@@ -241,7 +243,7 @@ func (h *hostView) conclude() {
 	h.Told = h.Error != "" || len(h.Warnings)+len(h.Notes)+len(h.Diffs) > 0
 }
 
-// addStatus takes the worst of a host's mirrors.
+// addStatus sets the worst values of a host's mirrors.
 func (h *hostView) addStatus(s *HostStatus) {
 	for i := range s.Mirrors {
 		m := newMirrorView(s.Name, &s.Mirrors[i])
@@ -254,12 +256,12 @@ func (h *hostView) addStatus(s *HostStatus) {
 	}
 }
 
-// outcomeCount is how many hosts have an outcome.
+// outcomeCount is the number of hosts with an outcome.
 type outcomeCount struct {
 	Outcome Outcome
 	Word    string
 	N       int
-	X, W    float64 // its part of a bar or circle of 100
+	X, W    float64 // start and width in a bar or circle of 100
 }
 
 func countOutcomes(hosts []*hostView) []outcomeCount {
@@ -270,7 +272,7 @@ func countOutcomes(hosts []*hostView) []outcomeCount {
 	return shares(n, len(hosts))
 }
 
-// shares lays outcomes out on a bar, the good ones first.
+// shares distributes outcomes over a bar, the good ones first.
 func shares(n map[Outcome]int, all int) []outcomeCount {
 	var list []outcomeCount
 	at := 0.0
@@ -285,10 +287,10 @@ func shares(n map[Outcome]int, all int) []outcomeCount {
 	return list
 }
 
-// Turn is where its part of a circle begins, as an offset of a dash.
+// Turn returns the start of its part of a circle, as stroke-dashoffset.
 func (c outcomeCount) Turn() float64 { return -c.X }
 
-// labelsOf are the labels that hosts have, as a filter offers them.
+// labelsOf returns the labels of all hosts, for the filter.
 func labelsOf(hosts []*hostView) []string {
 	all := map[string]bool{}
 	for _, h := range hosts {

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// historyView is what the documents that have a time say one after another.
+// historyView is the history of the documents with a time.
 type historyView struct {
 	Runs    []runView // the newest first
 	Columns []outcomeCount
@@ -14,7 +14,7 @@ type historyView struct {
 	Width   int // of a timeline, in pixels
 	First   stamp
 	Last    stamp
-	Left    int // runs before those of the timelines
+	Left    int // number of runs before the timelines start
 }
 
 // runView is one document.
@@ -24,20 +24,20 @@ type runView struct {
 	Shard    string
 	Error    string
 	Hosts    int
-	Counts   []int // by the columns of the history
+	Counts   []int // in the order of historyView.Columns
 	Changes  int
 	Duration string
 	Seconds  float64
 	Bar      []outcomeCount
 }
 
-// timeline is one host's way through the runs.
+// timeline is one host's outcomes in the runs.
 type timeline struct {
 	Host    *hostView
 	Marks   []timeMark
-	Said    string // for those who do not see the marks
+	Said    string // text alternative of the marks
 	Since   stamp
-	SinceIn bool // it was so in all runs that there are
+	SinceIn bool // all runs had this outcome
 	Differ  int
 	Bad     int
 	Runs    int
@@ -50,11 +50,11 @@ type timeMark struct {
 }
 
 const (
-	maxRuns   = 40 // of a timeline
-	markWidth = 14
+	maxRuns   = 40 // in a timeline
+	markWidth = 14 // pixels
 )
 
-// history is nil when there are fewer than two documents with a time that were to say how hosts are.
+// history returns nil if fewer than two documents have a time and data about hosts.
 func (f *fleet) history() *historyView {
 	var runs []*Result
 	for _, d := range f.documents {
@@ -90,7 +90,10 @@ func (h *historyView) addRuns(runs []*Result) {
 	h.Columns = shares(all, 1)
 	for i, r := range runs {
 		view := newDocumentView(r)
-		v := runView{At: stamp{r.End}, Command: view.Command, Shard: r.Shard, Error: r.Error, Hosts: view.Hosts, Changes: r.Summary.Changes(), Bar: shares(counts[i], max(1, view.Hosts))}
+		v := runView{
+			At: stamp{r.End}, Command: view.Command, Shard: r.Shard, Error: r.Error, Hosts: view.Hosts,
+			Changes: r.Summary.Changes(), Bar: shares(counts[i], max(1, view.Hosts)),
+		}
 		if r.Status != nil && len(r.Hosts) == 0 {
 			for j := range r.Status.Hosts {
 				v.Changes += r.Status.Hosts[j].changes()
@@ -108,7 +111,7 @@ func (h *historyView) addRuns(runs []*Result) {
 	slices.Reverse(h.Runs)
 }
 
-// took is a duration in the unit that suits it.
+// took formats a duration in seconds or minutes.
 func took(seconds float64) string {
 	if seconds < 100 {
 		return fmt.Sprintf("%.1f s", seconds)
@@ -124,7 +127,8 @@ func newTimeline(h *hostView, runs []*Result) (timeline, bool) {
 		if at < 0 {
 			continue
 		}
-		t.Marks = append(t.Marks, timeMark{at*markWidth + 1, o.outcome, fmt.Sprintf("%s, %s: %s", stamp{o.document.End}, newDocumentView(o.document).Command, o.outcome.Word())})
+		title := fmt.Sprintf("%s, %s: %s", stamp{o.document.End}, newDocumentView(o.document).Command, o.outcome.Word())
+		t.Marks = append(t.Marks, timeMark{at*markWidth + 1, o.outcome, title})
 		t.Runs++
 		switch {
 		case o.outcome.Bad():

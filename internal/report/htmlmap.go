@@ -11,14 +11,14 @@ import (
 	"github.com/mirrorform/mirrorform/internal/upstream"
 )
 
-// mapView is where mirrors are.
+// mapView is the map of mirrors.
 type mapView struct {
 	Marks  []mapMark
 	Places []place
 	Shown  []outcomeCount // for the legend
 }
 
-// mapMark is one mark on the map, of one mirror or of several that are close to each other.
+// mapMark is one mark on the map, for one mirror or for several close to each other.
 type mapMark struct {
 	X, Y  float64 // in the map's units
 	N     int
@@ -29,24 +29,25 @@ type mapMark struct {
 	states map[Outcome]int
 }
 
-// place is where one mirror is.
+// place is the location of one mirror.
 type place struct {
-	Name, ID    string // ID is its element's
+	Name, ID    string // ID is that of its HTML element
 	State       Outcome
-	Word        string // the state for people
+	Word        string // the state in words
 	Where       string
-	Coordinates string // "" when they are not known
-	By          string // what knows them
-	Distance    cell   // from where the configuration says
+	Coordinates string // "" if unknown
+	By          string // the source of the coordinates
+	Distance    cell   // from the location in the configuration
 	x, y        float64
 	OnMap       bool
 }
 
-// near is how close marks may be on the map before they become one, in its units.
+// near is the distance, in units of the map, below which marks are merged.
 const near = 40
 
-// worldMap places mirrors by the coordinates that GeoIP databases have for their addresses, and hosts of which there are none by their labels latitude and
-// longitude. It is nil when there are no coordinates at all.
+// worldMap places mirrors by the coordinates of their addresses in GeoIP databases, and hosts
+// without such coordinates by their labels latitude and longitude. It returns nil if there are no
+// coordinates.
 func (f *fleet) worldMap(verified []verifyView) *mapView {
 	var m mapView
 	covered := map[string]bool{}
@@ -54,7 +55,7 @@ func (f *fleet) worldMap(verified []verifyView) *mapView {
 		p := f.placeOf(&verified[i])
 		covered[verified[i].Host] = covered[verified[i].Host] || p.Coordinates != ""
 		if h := f.byName[verified[i].Host]; h != nil && p.Coordinates == "" {
-			continue // its labels may say
+			continue // its labels may have coordinates
 		}
 		m.Places = append(m.Places, p)
 	}
@@ -87,10 +88,10 @@ func (f *fleet) worldMap(verified []verifyView) *mapView {
 	return &m
 }
 
-// Rank orders places by their states.
+// Rank orders places by state.
 func (p place) Rank() int { return badness(p.State) }
 
-// placeOf takes the first location of a mirror's addresses that has coordinates.
+// placeOf returns the place of a mirror: the first location of its addresses with coordinates.
 func (f *fleet) placeOf(v *verifyView) place {
 	p := place{Name: v.Name, ID: v.ID, State: OK}
 	if h := f.byName[v.Host]; h != nil {
@@ -124,12 +125,12 @@ func where(l *upstream.Location) string {
 	return joined(l.City, l.Region, l.Country)
 }
 
-// joined leaves out what is empty, and what was said just before.
+// joined joins parts, without empty ones and repetitions.
 func joined(parts ...string) string {
 	return strings.Join(slices.Compact(slices.DeleteFunc(parts, func(s string) bool { return s == "" })), ", ")
 }
 
-// place is where the host's labels say that it is.
+// place returns the place that the host's labels name.
 func (h *hostView) place() place {
 	p := place{Name: h.Name, ID: h.ID, State: h.Outcome, Word: h.Word()}
 	label := map[string]string{}
@@ -148,7 +149,7 @@ func (h *hostView) place() place {
 }
 
 func (p *place) locate(latitude, longitude float64) {
-	if !(math.Abs(latitude) <= 90 && math.Abs(longitude) <= 180) { // written so that NaN is none, either
+	if !(math.Abs(latitude) <= 90 && math.Abs(longitude) <= 180) { // also rejects NaN
 		return
 	}
 	p.x, p.y, p.OnMap = worldmap.Project(latitude, longitude)
@@ -162,7 +163,8 @@ func degrees(v float64, positive, negative string) string {
 	return strconv.FormatFloat(math.Abs(v), 'f', 2, 64) + "° " + positive
 }
 
-// marks joins places that would cover each other. The worst come first, so that a mark is where the worst of it is.
+// marks merges places that would cover each other. Places come the worst first, so a mark is at the
+// worst of its places.
 func marks(places []place) []mapMark {
 	var list []mapMark
 	for _, p := range places {

@@ -12,13 +12,13 @@ import (
 	"github.com/mirrorform/mirrorform/internal/upstream"
 )
 
-// In days, from which on a mirror needs attention.
+// Below these numbers of days, a mirror needs attention.
 const (
 	fullSoon        = 30
 	certificateSoon = 14
 )
 
-// mirrorView is a mirror on a host, as a status has it.
+// mirrorView is the status of a mirror on a host.
 type mirrorView struct {
 	Host, HostID, Name, Path, Error     string
 	LastSync, TimeAge, FullIn, NextSync cell
@@ -61,7 +61,7 @@ func newMirrorView(host string, m *MirrorStatus) mirrorView {
 	return v
 }
 
-// look is the symbol of what somebody should look at.
+// look returns the name of the symbol for a value that needs attention.
 func look(at bool) string {
 	if at {
 		return "look"
@@ -69,10 +69,10 @@ func look(at bool) string {
 	return ""
 }
 
-// allowed is how old TIME may be before AlmaLinux takes a mirror off its lists, in seconds.
+// allowed returns the largest age of TIME, in seconds, with which AlmaLinux lists a mirror.
 var allowed = sync.OnceValue(func() float64 { return upstream.BuiltIn().AllowedOutdate.Seconds() })
 
-// reason is why somebody should look at a mirror, and how it is with this one.
+// reason is why a mirror needs attention. note is the value of this mirror.
 type reason struct{ text, note string }
 
 func (v mirrorView) reasons() []reason {
@@ -84,7 +84,10 @@ func (v mirrorView) reasons() []reason {
 		list = append(list, reason{v.Name + ": last sync failed", v.Exit})
 	}
 	if v.TimeAge.Mark != "" {
-		list = append(list, reason{fmt.Sprintf("%s: TIME is older than %s, so AlmaLinux does not list the mirror", v.Name, ui.Span(int64(allowed()))), v.TimeAge.Text})
+		list = append(list, reason{
+			fmt.Sprintf("%s: TIME is older than %s, so AlmaLinux does not list the mirror", v.Name, ui.Span(int64(allowed()))),
+			v.TimeAge.Text,
+		})
 	}
 	if v.FullIn.Mark != "" {
 		list = append(list, reason{fmt.Sprintf("%s: storage full within %d days", v.Name, fullSoon), v.FullIn.Text})
@@ -92,7 +95,7 @@ func (v mirrorView) reasons() []reason {
 	return list
 }
 
-// mirrors are all mirrors of the newest status of each host, in the hosts' order.
+// mirrors returns all mirrors of the newest status of each host, in the hosts' order.
 func (f *fleet) mirrors() []mirrorView {
 	var list []mirrorView
 	for _, h := range f.hosts {
@@ -121,11 +124,12 @@ func syncCard(mirrors []mirrorView) card {
 			failed++
 		}
 	}
-	c := card{Title: "Sync", Value: "not known", Text: "no mirror has a TIME", Bad: late+failed > 0}
+	c := card{Title: "Sync", Value: "unknown", Text: "no mirror has a TIME", Bad: late+failed > 0}
 	if len(ages) > 0 {
 		slices.Sort(ages)
 		c.Value = ui.Span(int64(ages[len(ages)/2]))
-		c.Text = fmt.Sprintf("median age of TIME, oldest %s; %d beyond %s", ui.Span(int64(ages[len(ages)-1])), late, ui.Span(int64(allowed())))
+		c.Text = fmt.Sprintf("median age of TIME, oldest %s; %d older than %s",
+			ui.Span(int64(ages[len(ages)-1])), late, ui.Span(int64(allowed())))
 	}
 	if failed > 0 {
 		c.Text += "; " + count(failed, "failed sync")
@@ -147,11 +151,11 @@ func storageCard(mirrors []mirrorView) card {
 			soon++
 		}
 	}
-	c := card{Title: "Storage", Value: "not known", Text: "no mirror has storage that was measured", Bad: soon > 0}
+	c := card{Title: "Storage", Value: "unknown", Text: "no measured storage", Bad: soon > 0}
 	switch {
 	case soonest >= 0:
 		c.Value = mirrors[soonest].FullIn.Text
-		c.Text = fmt.Sprintf("until the first is full (%s); %d within %d days", mirrors[soonest].Host, soon, fullSoon)
+		c.Text = fmt.Sprintf("until the first is full (%s); %d full within %d days", mirrors[soonest].Host, soon, fullSoon)
 	case fullest >= 0:
 		c.Value = fmt.Sprintf("%.0f %%", mirrors[fullest].Used)
 		c.Text = fmt.Sprintf("used on the fullest (%s); no forecast yet", mirrors[fullest].Host)
@@ -159,12 +163,12 @@ func storageCard(mirrors []mirrorView) card {
 	return c
 }
 
-// verifyView is a mirror from outside.
+// verifyView is the check of a mirror from outside.
 type verifyView struct {
 	ID, Name, Host, HostID, Status string
 	Accepted, Private, IPv6        bool
 	Errors, Warnings               int
-	Found                          string // the findings, counted
+	Found                          string // findings by severity
 	Certificate                    cell
 	Findings                       []upstream.Finding
 	Modules                        string
@@ -216,7 +220,7 @@ func (f *fleet) verified() []verifyView {
 	return list
 }
 
-// verifyCell is the worst of a host's mirrors.
+// verifyCell returns the cell of a mirror, or worst if that is worse.
 func verifyCell(m *upstream.Report, worst cell) cell {
 	errors := 0
 	for _, x := range m.Findings {

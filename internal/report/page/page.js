@@ -3,7 +3,7 @@
   var root = document.documentElement;
   var all = function (selector, from) { return Array.from((from || document).querySelectorAll(selector)); };
 
-  // Colours: the system's, until the reader chooses. Pages that are opened as files may have no storage.
+  // Colours: the system's, until the reader chooses. A page opened as a file may have no storage.
   var theme = document.getElementById("theme");
   var system = matchMedia("(prefers-color-scheme: dark)");
   var stored = function () { try { return localStorage.getItem("mirrorform-theme"); } catch (e) { return null; } };
@@ -18,11 +18,11 @@
   system.addEventListener("change", paint);
   theme.addEventListener("click", function () {
     root.dataset.theme = paint() ? "light" : "dark";
-    try { localStorage.setItem("mirrorform-theme", root.dataset.theme); } catch (e) { /* it lasts as long as the page */ }
+    try { localStorage.setItem("mirrorform-theme", root.dataset.theme); } catch (e) { /* the choice lasts until the page is closed */ }
     paint();
   });
 
-  // Sorting: a button in each column's head. Cells that say nothing come last, whichever way.
+  // Sorting: a button in each column's header. Empty cells come last in both directions.
   var collator = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
   function value(row, column) {
     var cell = row.cells[column];
@@ -54,7 +54,7 @@
     });
   });
 
-  // Filtering: what is of a host that is left out is left out, in all sections.
+  // Filtering: hides everything about the other hosts, in all sections.
   var form = document.getElementById("filter");
   var rows = all("#host-table tbody tr");
   var field = function (id) { var e = document.getElementById(id); return e ? e.value : ""; };
@@ -77,7 +77,7 @@
   form.addEventListener("reset", function () { setTimeout(filter); });
   filter();
 
-  // Links lead to what is inside of something closed, too.
+  // Links open the closed sections around their target.
   function reveal() {
     var target = location.hash.length > 1 && document.getElementById(decodeURIComponent(location.hash.slice(1)));
     if (!target) return;
@@ -94,7 +94,7 @@
       all("#changes details").forEach(function (d) { d.open = button.dataset.open === "true"; });
     });
   });
-  // Browsers that print what is closed as closed.
+  // Open everything for printing.
   addEventListener("beforeprint", function () {
     all("details:not([open])").forEach(function (d) { d.open = true; d.dataset.closed = ""; });
   });
