@@ -11,10 +11,12 @@ import (
 	"time"
 )
 
-// warnDays is with how many days left a certificate is warned of. Of short-lived ones a quarter of their life is enough.
+// warnDays is the number of remaining days below which a certificate gets a warning. For
+// short-lived ones it is a quarter of their lifetime, if that is less.
 const warnDays = 14
 
-// certificates looks at the certificate of each https route, before anything is asked by it: what is wrong with one is told once.
+// certificates checks the certificate of each https route before any request, so that a fault is
+// reported once.
 func (p *probe) certificates(ctx context.Context, trees []*tree) {
 	var routes []*route
 	for _, t := range trees {
@@ -27,7 +29,8 @@ func (p *probe) certificates(ctx context.Context, trees []*tree) {
 	p.each(ctx, len(routes), func(ctx context.Context, i int) { routes[i].certificate(ctx) })
 }
 
-// certificate makes a TLS connection and judges the certificate. That there is no connection is told by the request that follows.
+// certificate opens a TLS connection and checks the certificate. If it cannot connect, the request
+// that follows reports that.
 func (r *route) certificate(ctx context.Context) {
 	o, now := r.tree.p.v.o, r.tree.p.v.now()
 	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
@@ -41,7 +44,8 @@ func (r *route) certificate(ctx context.Context) {
 		return
 	}
 	defer func() { _ = conn.Close() }()
-	secure := tls.Client(conn, &tls.Config{ServerName: r.host, InsecureSkipVerify: true}) // judged below, so that a bad one can be described
+	// Verified below, so that a bad certificate can be described.
+	secure := tls.Client(conn, &tls.Config{ServerName: r.host, InsecureSkipVerify: true})
 	if err := secure.HandshakeContext(ctx); err != nil {
 		return
 	}
@@ -51,7 +55,8 @@ func (r *route) certificate(ctx context.Context) {
 		leaf := chain[0]
 		left := leaf.NotAfter.Sub(now)
 		r.tree.p.certificateSeen(Certificate{
-			Host: r.host, Issuer: clean(leaf.Issuer.String()), NotAfter: leaf.NotAfter.UTC(), DaysLeft: int(left.Hours()) / 24, Valid: err == nil,
+			Host: r.host, Issuer: clean(leaf.Issuer.String()), NotAfter: leaf.NotAfter.UTC(),
+			DaysLeft: int(left.Hours()) / 24, Valid: err == nil,
 		})
 		enough := min(warnDays*24*time.Hour, leaf.NotAfter.Sub(leaf.NotBefore)/4)
 		if err == nil && left < enough {
@@ -75,10 +80,12 @@ func (r *route) warnCertificate(end time.Time, left time.Duration) {
 	if !r.listed {
 		severity = Note
 	}
-	r.add(severity, CheckCertificate, "", "see that its renewal works", "the certificate of %s ends on %s, in %d days", r.host, end.UTC().Format(time.DateOnly), int(left.Hours())/24)
+	r.add(severity, CheckCertificate, "", "check that its renewal works", "the certificate of %s expires on %s, in %d "+
+		"days",
+		r.host, end.UTC().Format(time.DateOnly), int(left.Hours())/24)
 }
 
-// certificateSeen notes a certificate, once.
+// certificateSeen records a certificate, once.
 func (p *probe) certificateSeen(c Certificate) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -90,24 +97,27 @@ func (p *probe) certificateSeen(c Certificate) {
 	p.report.Certificates = append(p.report.Certificates, c)
 }
 
-// certificateFault says what is wrong with a certificate, and what to do.
+// certificateFault describes the fault of a certificate, and the next step.
 func certificateFault(chain []*x509.Certificate, host string, now time.Time, err error) (message, advice string) {
 	var authority x509.UnknownAuthorityError
 	var name x509.HostnameError
 	switch {
 	case len(chain) > 0 && now.After(chain[0].NotAfter):
-		return fmt.Sprintf("the certificate of %s has expired on %s", host, chain[0].NotAfter.UTC().Format(time.DateOnly)), "renew it"
+		end := chain[0].NotAfter.UTC().Format(time.DateOnly)
+		return fmt.Sprintf("the certificate of %s expired on %s", host, end), "renew it"
 	case len(chain) > 0 && now.Before(chain[0].NotBefore):
-		return fmt.Sprintf("the certificate of %s is not valid before %s", host, chain[0].NotBefore.UTC().Format(time.DateOnly)), ""
+		begin := chain[0].NotBefore.UTC().Format(time.DateOnly)
+		return fmt.Sprintf("the certificate of %s is not valid before %s", host, begin), ""
 	case errors.As(err, &name):
 		names := name.Certificate.DNSNames
 		if len(names) > 5 {
 			names = append(names[:5:5], "…")
 		}
-		return fmt.Sprintf("the certificate is not for %s, but for %s", host, clean(strings.Join(names, ", "))), "have one made for the name"
+		return fmt.Sprintf("the certificate is not for %s, but for %s", host, clean(strings.Join(names, ", "))),
+			"get a certificate for the name"
 	case errors.As(err, &authority):
-		return fmt.Sprintf("the certificate of %s is not from an authority that is known here", host),
-			"serve the intermediate certificates with it; for an authority of your own there is --ca-file"
+		return fmt.Sprintf("the certificate of %s is from an unknown authority", host),
+			"serve the intermediate certificates too; for a private authority, use --ca-file"
 	}
 	return fmt.Sprintf("the certificate of %s is not valid: %s", host, clean(err.Error())), ""
 }

@@ -21,22 +21,22 @@ import (
 )
 
 const (
-	maxRedirects = 10 // as many as aiohttp, which the service uses, follows
+	maxRedirects = 10 // the limit of aiohttp, which the service uses
 	maxHeader    = 64 << 10
-	maxPage      = 4 << 20   // of a directory's listing
-	maxRepomd    = 512 << 10 // of a repomd.xml, of which all are kept; they have some thousand bytes
-	minSpeed     = 10_000    // bytes a second that a large file must at least come with
+	maxPage      = 4 << 20   // bytes of a directory listing
+	maxRepomd    = 512 << 10 // bytes of a repomd.xml; all are kept, and usually have a few thousand bytes
+	minSpeed     = 10_000    // minimum speed of a large file, in bytes per second
 	maxPause     = 30 * time.Second
 )
 
-// limits hold the number of requests to each host that may be under way.
+// limits limits the number of concurrent requests to each host.
 type limits struct {
 	mu    sync.Mutex
 	n     int
 	hosts map[string]chan struct{}
 }
 
-// acquire waits for a turn with a host, and returns what ends it.
+// acquire waits until a request to a host may start, and returns the function that ends it.
 func (l *limits) acquire(ctx context.Context, host string) (func(), error) {
 	l.mu.Lock()
 	if l.hosts == nil {
@@ -56,18 +56,19 @@ func (l *limits) acquire(ctx context.Context, host string) (func(), error) {
 	}
 }
 
-// probeError is why a server gave no whole answer. Its kind is the check that it counts for.
+// probeError is why a server gave no complete answer. check is the check that fails with it.
 type probeError struct {
 	check string
 	err   error
-	// local says that the machine itself cannot reach any address of the family.
+	// local means that this machine cannot reach any address of the family.
 	local bool
 }
 
 func (e *probeError) Error() string { return e.err.Error() }
 func (e *probeError) Unwrap() error { return e.err }
 
-// client asks one host over one family of addresses. Names that redirects lead to are looked up for the same family.
+// client sends requests to one host over one address family. It uses the same family for redirects
+// to other names.
 type client struct {
 	v        *Verifier
 	host     string     // the host that addr belongs to
@@ -76,25 +77,26 @@ type client struct {
 	http     *http.Transport
 	requests *atomic.Int64
 	bytes    *atomic.Int64
-	// tolerate holds hosts whose certificate was told to be bad: it is told once, and does not keep the rest from being looked at.
+	// tolerate has the hosts whose certificate was reported as bad. It is reported once, and does
+	// not stop the other checks.
 	tolerate *sync.Map
 }
 
-// response is an answer. The body is bounded.
+// response is an answer with a body of limited size.
 type response struct {
 	status  int
 	header  http.Header
 	body    []byte
-	length  int64 // of the whole body, as announced; -1 if not
+	length  int64 // of the whole body, from the header; -1 if unknown
 	final   *url.URL
-	chain   []*url.URL // of redirects: where each led to
-	cut     bool       // the body is longer than was read
+	chain   []*url.URL // targets of the redirects
+	cut     bool       // the body is longer than the limit
 	elapsed time.Duration
 }
 
 func (r *response) ok() bool { return r.status >= 200 && r.status < 300 }
 
-// statusText is how a status is told.
+// statusText formats a status: "404 Not Found".
 func statusText(status int) string {
 	if text := http.StatusText(status); text != "" {
 		return fmt.Sprintf("%d %s", status, text)
@@ -111,15 +113,15 @@ func (v *Verifier) newClient(host string, addr netip.Addr, f family, m *probe) *
 		MaxResponseHeaderBytes: maxHeader,
 		MaxIdleConnsPerHost:    v.o.PerHost,
 		IdleConnTimeout:        30 * time.Second,
-		DisableCompression:     true, // what is compared is what is served
+		DisableCompression:     true, // compare the bytes as served
 	}
 	return c
 }
 
-// tlsConfig verifies certificates as usual, but for hosts in tolerate.
+// tlsConfig verifies certificates as usual, except for hosts in tolerate.
 func (c *client) tlsConfig(host string) *tls.Config {
 	return &tls.Config{
-		InsecureSkipVerify: true, // VerifyConnection verifies in its place
+		InsecureSkipVerify: true, // VerifyConnection verifies instead
 		VerifyConnection: func(state tls.ConnectionState) error {
 			name := state.ServerName
 			if name == "" {
@@ -133,7 +135,7 @@ func (c *client) tlsConfig(host string) *tls.Config {
 	}
 }
 
-// verifyChain is the verification that crypto/tls does on its own.
+// verifyChain does the verification that crypto/tls does by default.
 func verifyChain(chain []*x509.Certificate, host string, roots *x509.CertPool, now time.Time) error {
 	if len(chain) == 0 {
 		return errors.New("the server shows no certificate")
@@ -142,7 +144,9 @@ func verifyChain(chain []*x509.Certificate, host string, roots *x509.CertPool, n
 	for _, cert := range chain[1:] {
 		intermediates.AddCert(cert)
 	}
-	_, err := chain[0].Verify(x509.VerifyOptions{DNSName: host, Roots: roots, Intermediates: intermediates, CurrentTime: now})
+	_, err := chain[0].Verify(x509.VerifyOptions{
+		DNSName: host, Roots: roots, Intermediates: intermediates, CurrentTime: now,
+	})
 	return err
 }
 
@@ -158,7 +162,8 @@ func (c *client) dial(ctx context.Context, _, address string) (net.Conn, error) 
 		}
 	}
 	var errs []error
-	// The address is checked that is connected to, whatever the name is looked up to meanwhile.
+	// Check the address of the connection itself, since another lookup of the name may give another
+	// one.
 	control := func(_, address string, _ syscall.RawConn) error {
 		a := addressOf(address)
 		if kind := c.v.special(a); kind != "" && c.v.special(c.addr) == "" && !c.v.given(host) {
@@ -177,8 +182,8 @@ func (c *client) dial(ctx context.Context, _, address string) (net.Conn, error) 
 	return nil, errors.Join(errs...)
 }
 
-// get asks for a file with GET and reads up to limit bytes of it; with head for its header alone. It asks again after what may pass: failing
-// connections, time-outs, and answers that ask for patience.
+// get requests a file and reads up to limit bytes of it; with head, only its header. It retries
+// after failures that may be temporary: failed connections, timeouts, and statuses such as 503.
 func (c *client) get(ctx context.Context, u *url.URL, limit int64, head bool) (*response, error) {
 	release, err := c.v.limits.acquire(ctx, u.Hostname())
 	if err != nil {
@@ -204,21 +209,22 @@ func (c *client) get(ctx context.Context, u *url.URL, limit int64, head bool) (*
 	}
 }
 
-// passing tells whether asking again may give something else, and how long the server wants one to wait.
+// passing reports whether a retry may help, and how long the server asks to wait (Retry-After).
 func passing(r *response, err error) (bool, time.Duration) {
 	if err != nil {
 		var p *probeError
 		return errors.As(err, &p) && (p.check == CheckConnect || p.check == CheckSlow) && !p.local, 0
 	}
 	switch r.status {
-	case http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+	case http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusBadGateway,
+		http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		seconds, _ := strconv.Atoi(r.header.Get("Retry-After"))
 		return true, time.Duration(min(max(seconds, 0), 3600)) * time.Second
 	}
 	return false, 0
 }
 
-// once asks once.
+// once sends one request.
 func (c *client) once(ctx context.Context, u *url.URL, limit int64, head bool) (*response, error) {
 	patience := c.v.o.Timeout + time.Duration(limit/minSpeed)*time.Second
 	if limit <= maxPage {
@@ -226,10 +232,13 @@ func (c *client) once(ctx context.Context, u *url.URL, limit int64, head bool) (
 	}
 	asked, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	// Connecting has a limit of its own, in dial. From then on the header has less time than the whole. Each redirect counts anew.
+	// dial limits the time to connect. After that the header has less time than the whole answer.
+	// Each redirect starts again.
 	header := time.AfterFunc(patience, cancel)
 	defer header.Stop()
-	asked = httptrace.WithClientTrace(asked, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { header.Reset(c.v.o.Timeout) }})
+	asked = httptrace.WithClientTrace(asked, &httptrace.ClientTrace{
+		GotConn: func(httptrace.GotConnInfo) { header.Reset(c.v.o.Timeout) },
+	})
 	method := http.MethodGet
 	if head {
 		method = http.MethodHead
@@ -274,7 +283,8 @@ func (c *client) once(ctx context.Context, u *url.URL, limit int64, head bool) (
 
 var errRedirects = fmt.Errorf("it is redirected more than %d times", maxRedirects)
 
-// explain finds out what an error counts for, and says it without addresses and ports that would differ from one request to the next.
+// explain determines the check that an error belongs to, and rewords it without addresses and
+// ports, which differ between requests.
 func (c *client) explain(ctx, asked context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -294,34 +304,36 @@ func (c *client) explain(ctx, asked context.Context, err error) error {
 	case errors.As(err, &dial) && dial.Op == "dial" && dial.Timeout():
 		return &probeError{check: CheckConnect, err: errors.New(reason(err))}
 	case asked.Err() != nil, errors.As(err, &timeout) && timeout.Timeout():
-		return &probeError{check: CheckSlow, err: fmt.Errorf("no whole answer within the time-out of %v", c.v.o.Timeout)}
+		return &probeError{check: CheckSlow, err: fmt.Errorf("no complete answer within the timeout of %v", c.v.o.Timeout)}
 	case isCertificate(err):
-		return &probeError{check: CheckCertificate, err: fmt.Errorf("the certificate of a redirect's target is refused: %s", clean(err.Error()))}
+		return &probeError{check: CheckCertificate, err: fmt.Errorf("the certificate of a redirect's target is not "+
+			"valid: %s", clean(err.Error()))}
 	case unreachable(err):
 		return &probeError{check: CheckConnect, local: true, err: fmt.Errorf("this machine has no %s", c.family)}
 	}
 	return &probeError{check: CheckConnect, err: errors.New(reason(err))}
 }
 
-// reason says why a connection failed.
+// reason returns why a connection failed.
 func reason(err error) string {
 	var dns *net.DNSError
 	var errno syscall.Errno
 	var timeout net.Error
 	switch {
 	case errors.As(err, &timeout) && timeout.Timeout():
-		return "there is no answer within the time-out"
+		return "no answer within the timeout"
 	case errors.As(err, &dns):
 		return fmt.Sprintf("the name %q cannot be looked up: %s", dns.Name, clean(dns.Err))
 	case errors.As(err, &errno):
 		return errno.Error()
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return "the server closes the connection before its answer is whole"
+		return "the server closes the connection before its answer is complete"
 	}
 	return clean(err.Error())
 }
 
-// unreachable tells that the kernel has no route, or no address of its own, for the family: no fault of the server.
+// unreachable reports whether this machine has no route or no address for the family, which is not
+// the server's fault.
 func unreachable(err error) bool {
 	for _, errno := range []syscall.Errno{syscall.ENETUNREACH, syscall.EADDRNOTAVAIL, syscall.EAFNOSUPPORT} {
 		if errors.Is(err, errno) {
@@ -338,10 +350,10 @@ func isCertificate(err error) bool {
 	return errors.As(err, &authority) || errors.As(err, &invalid) || errors.As(err, &name)
 }
 
-// maxQuoted bounds what is repeated of what a server says.
+// maxQuoted is how many bytes of a server's text are quoted.
 const maxQuoted = 200
 
-// clean makes text from a server fit to be printed: one line, no control characters, not long.
+// clean makes text from a server safe to print: one short line without control characters.
 func clean(s string) string {
 	if len(s) > maxQuoted {
 		s = strings.ToValidUTF8(s[:maxQuoted], "") + "…"

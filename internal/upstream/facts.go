@@ -2,7 +2,8 @@ package upstream
 
 import "github.com/mirrorform/mirrorform/internal/mirrorsd"
 
-// BuiltIn returns the facts of the service's config.yml that this version of mirrorform was made with. The caller may change them.
+// BuiltIn returns the facts of the service's config.yml that are built into this version of
+// mirrorform. The caller may change them.
 func BuiltIn() *Service {
 	every := []string{"x86_64", "aarch64", "ppc64le", "s390x"}
 	ten := []string{"x86_64", "x86_64_v2", "aarch64", "ppc64le", "s390x"}

@@ -16,10 +16,11 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// href finds the links of a page. Directory listings are simple pages, whichever server makes them.
+// href finds the links of a page. Directory listings are simple pages with all servers.
 var href = regexp.MustCompile(`(?i)\bhref\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))`)
 
-// links returns the names in a directory's listing: those of links to what is right below the directory.
+// links returns the names in a directory listing: those of links to direct children of the
+// directory.
 func links(page []byte, dir *url.URL) []string {
 	var names []string
 	for _, m := range href.FindAllSubmatch(page, 10_000) {
@@ -35,7 +36,7 @@ func links(page []byte, dir *url.URL) []string {
 	return names
 }
 
-// listing looks whether the tree's directory is listed with the releases that it has.
+// listing checks whether the tree's directory listing shows a release.
 func (t *tree) listing(ctx context.Context) {
 	r := t.primary
 	if r.index == nil || ctx.Err() != nil {
@@ -50,12 +51,13 @@ func (t *tree) listing(ctx context.Context) {
 	}
 	names := links(r.index.body, r.index.final)
 	if !slices.ContainsFunc(releases, func(v string) bool { return slices.Contains(names, v) }) {
-		r.add(Warning, CheckListing, "", "turn listings on: autoindex on; in nginx, Options +Indexes in Apache", "the directory is not listed: the page has no link to a release")
+		r.add(Warning, CheckListing, "", "turn listings on: autoindex on; in nginx, Options +Indexes in Apache",
+			"the directory is not listed: the page has no link to a release")
 	}
 }
 
-// temporary looks for the directories in which rsync --delay-updates keeps what is not finished. A tree that has them was synced without
-// excluding them, or a sync ended halfway.
+// temporary looks for the directories in which rsync --delay-updates keeps unfinished files. A tree
+// has them if a sync did not exclude them, or was interrupted.
 func (t *tree) temporary(ctx context.Context) {
 	const name, other = ".~tmp~/", ".~mirrorform~/"
 	r := t.primary
@@ -66,7 +68,8 @@ func (t *tree) temporary(ctx context.Context) {
 		}
 	}
 	t.p.expect(1)
-	// What the server says of a name that nobody has tells what "not there" looks like: some refuse all names with a dot.
+	// The status of a name that does not exist, for comparison: some servers refuse all names that
+	// start with a dot.
 	none, err := r.fetch(ctx, other, 0, true)
 	if err != nil || none.ok() {
 		return
@@ -81,7 +84,8 @@ func (t *tree) temporary(ctx context.Context) {
 				return nil
 			}
 			if answer.ok() || answer.status == http.StatusForbidden || answer.status == http.StatusUnauthorized {
-				r.add(Warning, CheckTemporary, dir+name, "remove it when no sync runs, and sync with --exclude=.~tmp~", "a directory of unfinished files is there")
+				r.add(Warning, CheckTemporary, dir+name, "remove it when no sync runs, and sync with --exclude=.~tmp~",
+					"a directory of unfinished files is there")
 			}
 			return nil
 		})
@@ -89,7 +93,8 @@ func (t *tree) temporary(ctx context.Context) {
 	_ = g.Wait()
 }
 
-// cdnHeaders are headers that only the servers of a content delivery network send, with what their value begins with, in lower case.
+// cdnHeaders are headers that only content delivery networks send, with the start of their value in
+// lower case.
 var cdnHeaders = []struct{ header, value, network string }{
 	{"Cf-Ray", "", "Cloudflare"},
 	{"Server", "cloudflare", "Cloudflare"},
@@ -112,7 +117,7 @@ var cdnHeaders = []struct{ header, value, network string }{
 	{"Server", "ddos-guard", "DDoS-Guard"},
 }
 
-// cdnNames are domains that names of mirrors behind a network are aliases of.
+// cdnNames are the domains of CDNs to which mirror names are aliases (CNAME).
 var cdnNames = map[string]string{
 	"cloudflare.net": "Cloudflare", "cloudfront.net": "Amazon CloudFront", "akamaiedge.net": "Akamai", "edgekey.net": "Akamai", "edgesuite.net": "Akamai",
 	"akamai.net": "Akamai", "fastly.net": "Fastly", "fastlylb.net": "Fastly", "azureedge.net": "Azure", "azurefd.net": "Azure Front Door",
@@ -121,10 +126,10 @@ var cdnNames = map[string]string{
 
 // cdn looks for signs of a content delivery network.
 func (r *route) cdn(ctx context.Context, answer *response) {
-	const advice = "AlmaLinux does not take mirrors behind a CDN: let the name lead to the server itself"
+	const advice = "AlmaLinux does not accept mirrors behind a CDN: point the name to the server itself"
 	for _, h := range cdnHeaders {
 		if value := answer.header.Get(h.header); value != "" && strings.HasPrefix(strings.ToLower(value), h.value) {
-			r.add(Error, CheckCDN, "", advice, "%s stands in front: its header %s is there", h.network, h.header)
+			r.add(Error, CheckCDN, "", advice, "the mirror is behind %s: the answer has its header %s", h.network, h.header)
 			return
 		}
 	}
@@ -135,7 +140,7 @@ func (r *route) cdn(ctx context.Context, answer *response) {
 		if alias, err := net.DefaultResolver.LookupCNAME(ctx, r.host); err == nil {
 			for domain, network := range cdnNames {
 				if strings.HasSuffix(strings.TrimSuffix(strings.ToLower(alias), "."), "."+domain) {
-					r.add(Error, CheckCDN, "", advice, "%s stands in front: the name is an alias of %s", network, clean(alias))
+					r.add(Error, CheckCDN, "", advice, "the mirror is behind %s: the name is an alias of %s", network, clean(alias))
 					return
 				}
 			}
@@ -143,7 +148,8 @@ func (r *route) cdn(ctx context.Context, answer *response) {
 	}
 	for _, h := range []string{"Via", "X-Cache"} {
 		if value := answer.header.Get(h); value != "" {
-			r.add(Note, CheckCDN, "", "", "a cache stands in front, which may keep what is outdated: %s", clean(fmt.Sprintf("%s: %s", h, value)))
+			r.add(Note, CheckCDN, "", "", "the mirror is behind a cache, which may serve outdated files: %s",
+				clean(fmt.Sprintf("%s: %s", h, value)))
 			return
 		}
 	}

@@ -11,14 +11,16 @@ import (
 )
 
 const (
-	// nearby is how far a database may place an address from the city that the entry names: clients are sent to the same mirrors.
+	// nearby is the distance in km, from the city in the entry, up to which a location counts as
+	// correct: clients get the same mirrors.
 	nearby = 100.0
-	// searching is how long a database is searched for the city.
+	// searching is the time limit of searching the databases for the city.
 	searching = 10 * time.Second
 )
 
-// locate looks the mirror's addresses up in the GeoIP databases, and compares with the entry. located is false where the database that the
-// service uses, IPinfo's, was asked and has none of the IPv4 addresses.
+// locate looks up the mirror's addresses in the GeoIP databases, and compares the locations with
+// the entry. located is false if a database of IPinfo, which the service uses, has none of the IPv4
+// addresses.
 func (p *probe) locate(ctx context.Context) (located bool, err error) {
 	g := p.m.File.Geolocation
 	want := geo.Place{Country: g.Country, Region: g.StateProvince, City: g.City}
@@ -54,7 +56,7 @@ func (p *probe) locate(ctx context.Context) (located bool, err error) {
 	return !asked || found, nil
 }
 
-// home is where the city of the entry is, by the first database that has it.
+// home returns the coordinates of the entry's city, from the first database that has it.
 func (p *probe) home(ctx context.Context, want geo.Place) (geo.Point, bool, error) {
 	if want.City == "" {
 		return geo.Point{}, false, nil
@@ -80,7 +82,7 @@ func describe(db *geo.DB, r geo.Record) Location {
 	return l
 }
 
-// judge compares what a database says with the entry.
+// judge compares a database's location with the entry.
 func (p *probe) judge(db *geo.DB, ip string, want geo.Place, got geo.Record, km *float64, values string) {
 	advice := "correct it at " + db.Provider.Correction
 	if values != "" {
@@ -103,7 +105,7 @@ func (p *probe) judge(db *geo.DB, ip string, want geo.Place, got geo.Record, km 
 		add(Error, "%s is in %s by %s, and in %s by the configuration%s", ip, place(got.Place()), by, place(want), far)
 	case want.City == "" || got.Place().Same(want) || km != nil && *km <= nearby:
 	case got.City == "":
-		add(Warning, "%s has no city by %s; the configuration says %s", ip, by, place(want))
+		add(Warning, "%s has no city by %s; the configuration has %s", ip, by, place(want))
 	default:
 		add(Warning, "%s is in %s by %s, and in %s by the configuration%s", ip, place(got.Place()), by, place(want), far)
 	}
@@ -119,7 +121,7 @@ func place(p geo.Place) string {
 	return strings.Join(parts, ", ")
 }
 
-// correction has the values for a provider's form, a line each.
+// correction returns the values for a provider's correction form, one per line.
 func correction(ip string, want geo.Place, home geo.Point, known bool) string {
 	if want.Country == "" {
 		return ""

@@ -23,13 +23,13 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// limits of a repomd.xml, and of a file that it names.
 const (
-	maxData     = 100
-	maxDataSize = 1 << 30
+	maxData     = 100     // files in a repomd.xml
+	maxDataSize = 1 << 30 // bytes of such a file
 )
 
-// repomd is a repository's index (https://linux.duke.edu/projects/metadata/repo), as far as it is looked at here.
+// repomd is the part of a repository's index (https://linux.duke.edu/projects/metadata/repo) that
+// is checked.
 type repomd struct {
 	XMLName  xml.Name `xml:"repomd"`
 	Revision string   `xml:"revision"`
@@ -54,7 +54,7 @@ type data struct {
 func parseRepomd(text []byte) (*repomd, error) {
 	var r repomd
 	if err := xml.Unmarshal(text, &r); err != nil {
-		return nil, fmt.Errorf("it is no repomd.xml: %s", clean(err.Error()))
+		return nil, fmt.Errorf("not a valid repomd.xml: %s", clean(err.Error()))
 	}
 	if !slices.ContainsFunc(r.Data, func(d data) bool { return d.Type == "primary" }) {
 		return nil, errors.New("it names no primary metadata, so dnf finds no packages")
@@ -64,8 +64,9 @@ func parseRepomd(text []byte) (*repomd, error) {
 	}
 	for _, d := range r.Data {
 		href := d.Location.Href
-		if u, err := url.Parse(href); err != nil || u.IsAbs() || u.Host != "" || u.RawQuery != "" || href != path.Clean(href) || strings.HasPrefix(href, "/") || strings.HasPrefix(href, "..") {
-			return nil, fmt.Errorf("its %s is at %q, which is no path in the repository", clean(d.Type), clean(href))
+		if u, err := url.Parse(href); err != nil || u.IsAbs() || u.Host != "" || u.RawQuery != "" ||
+			href != path.Clean(href) || strings.HasPrefix(href, "/") || strings.HasPrefix(href, "..") {
+			return nil, fmt.Errorf("its %s is at %q, which is not a path in the repository", clean(d.Type), clean(href))
 		}
 		if d.Size < 0 || d.Size > maxDataSize {
 			return nil, fmt.Errorf("it gives %d bytes as the size of its %s", d.Size, clean(d.Type))
@@ -74,7 +75,8 @@ func parseRepomd(text []byte) (*repomd, error) {
 	return &r, nil
 }
 
-// made is when the repository was made: by its revision or its newest file, whichever is later. It is zero where neither is a Unix time.
+// made returns when the repository was made: its revision or the time of its newest file, whichever
+// is later. It is zero if neither is a Unix time.
 func (r *repomd) made() time.Time {
 	seconds, _ := strconv.ParseFloat(strings.TrimSpace(r.Revision), 64)
 	if !(seconds >= 1e9 && seconds < 1e11) {
@@ -91,7 +93,7 @@ func (r *repomd) made() time.Time {
 	return time.Unix(int64(seconds), 0).UTC()
 }
 
-// newHash returns the hash of a checksum's type; nil for one that is not known.
+// newHash returns the hash for a checksum type, or nil if the type is unknown.
 func newHash(kind string) hash.Hash {
 	switch strings.ToLower(kind) {
 	case "sha", "sha1":
@@ -115,7 +117,8 @@ type named struct {
 	content bool // compare the content, not only the size
 }
 
-// atMost is how much of the file is read: its size, which need not be said.
+// atMost returns how many bytes of the file to read: its size, or a default if repomd.xml has no
+// size.
 func (f named) atMost() int64 {
 	if f.Size == 0 {
 		return maxPage
@@ -123,7 +126,8 @@ func (f named) atMost() int64 {
 	return f.Size
 }
 
-// metadata compares the files that each repomd.xml names with what it says of them: by content as far as the budget reaches, the smallest first.
+// metadata compares the files in each repomd.xml with its checksums and sizes. The budget limits
+// how many are compared by content, the smallest first.
 func (t *tree) metadata(ctx context.Context) {
 	var files []named
 	for _, p := range t.repodata() {
@@ -168,12 +172,14 @@ func (t *tree) metadata(ctx context.Context) {
 		}
 		slices.Sort(faults)
 		for _, fault := range faults {
-			t.primary.add(Error, CheckMetadata, repo, "the sync brought only half of it, or something else changed the tree: sync again", "%s", fault)
+			t.primary.add(Error, CheckMetadata, repo,
+				"a sync was incomplete, or another program changed the tree: sync again", "%s", fault)
 		}
 	}
 }
 
-// changed tells whether a repomd.xml is another by now, so that what it names went away rightly.
+// changed reports whether a repomd.xml has changed in the meantime, so that old files may be
+// missing.
 func (t *tree) changed(ctx context.Context, repo string) bool {
 	t.p.expect(1)
 	before, _ := t.primary.file(repo)
@@ -181,7 +187,7 @@ func (t *tree) changed(ctx context.Context, repo string) bool {
 	return err == nil && now.ok() && !bytes.Equal(now.body, before.body)
 }
 
-// file compares one metadata file with what repomd.xml says of it, and returns what is wrong.
+// file compares one metadata file with repomd.xml, and returns the fault or "".
 func (t *tree) file(ctx context.Context, f named) string {
 	answer, err := t.primary.fetch(ctx, path.Join(path.Dir(f.repo), "..", f.Location.Href), f.atMost(), !f.content)
 	what := clean(f.Type)
@@ -189,14 +195,15 @@ func (t *tree) file(ctx context.Context, f named) string {
 	case ctx.Err() != nil, errors.Is(err, errGaveUp):
 		return ""
 	case err != nil:
-		return "its " + what + " cannot be had: " + err.Error()
+		return "its " + what + " cannot be fetched: " + err.Error()
 	case !answer.ok():
-		return "its " + what + " is not there: " + statusText(answer.status)
+		return "its " + what + " is missing: " + statusText(answer.status)
 	case !f.content, answer.cut && f.Size == 0:
 		t.counted(false)
-		// A size of zero is one that is not said; servers that send no length cannot be judged.
+		// A size of 0 means that repomd.xml has none. Without a length in the header, the size is
+		// unknown.
 		if f.Size > 0 && answer.length >= 0 && answer.length != f.Size {
-			return fmt.Sprintf("its %s has another size than it says", what)
+			return fmt.Sprintf("its %s does not match its size in repomd.xml", what)
 		}
 		return ""
 	}
@@ -204,12 +211,12 @@ func (t *tree) file(ctx context.Context, f named) string {
 	h := newHash(f.Checksum.Type)
 	_, _ = h.Write(answer.body)
 	if answer.cut || !strings.EqualFold(hex.EncodeToString(h.Sum(nil)), strings.TrimSpace(f.Checksum.Value)) {
-		return fmt.Sprintf("its %s has another checksum than it says", what)
+		return fmt.Sprintf("its %s does not match its checksum in repomd.xml", what)
 	}
 	return ""
 }
 
-// counted notes that a file was compared.
+// counted counts a compared file.
 func (t *tree) counted(content bool) {
 	t.p.mu.Lock()
 	defer t.p.mu.Unlock()

@@ -11,25 +11,27 @@ import (
 	"time"
 )
 
-// DefaultMirrorList is where AlmaLinux's mirror service prints all mirrors that it knows, private ones included, whatever their status: the route
-// /debug/json/all_mirrors of src/backend/main.py in github.com/AlmaLinux/mirrors. The mirrorlists themselves name the nearest few only.
+// DefaultMirrorList is the URL of all mirrors that AlmaLinux's mirror service knows, including
+// private ones, with any status: the route /debug/json/all_mirrors of src/backend/main.py in
+// github.com/AlmaLinux/mirrors. The mirrorlists themselves have only the nearest mirrors.
 const DefaultMirrorList = "https://mirrors.almalinux.org/debug/json/all_mirrors"
 
 const (
 	mirrorListTimeout = time.Minute
-	maxMirrorList     = 256 << 20 // bytes; mirrors of clouds have thousands of networks each
+	maxMirrorList     = 256 << 20 // bytes; cloud mirrors have thousands of networks each
 	maxMirror         = 8 << 20   // bytes of one entry
 	maxStatus         = 200       // bytes
 )
 
-// Listing is what the mirror service says of a mirror.
+// Listing is the mirror service's entry of a mirror.
 type Listing struct {
-	Listed bool   // the service knows it
-	Status string // as the service stores it: "ok", "expired", …; not checked in any way
+	Listed bool   // the service knows the mirror
+	Status string // as stored by the service: "ok", "expired", …; untrusted text
 }
 
-// ReadMirrorList asks the mirror service, at a URL such as DefaultMirrorList, what it says of the mirrors of these names; a mirror that it does not
-// know is in the result, too. The service reads its list anew from time to time, so that it lags behind the merged files.
+// ReadMirrorList reads the listings of named mirrors from the mirror service, at a URL such as
+// DefaultMirrorList. The result also has the mirrors that the service does not know. The service
+// reloads its list from time to time, so it lags behind the merged files.
 func ReadMirrorList(ctx context.Context, url, userAgent string, names []string) (map[string]Listing, error) {
 	ctx, cancel := context.WithTimeout(ctx, mirrorListTimeout)
 	defer cancel()
@@ -46,7 +48,9 @@ func ReadMirrorList(ctx context.Context, url, userAgent string, names []string) 
 		return nil, fmt.Errorf("the mirror list: %w", err)
 	}
 	if answer.StatusCode != http.StatusOK {
-		return nil, errors.Join(fmt.Errorf("the mirror list at %s: the service answers %d %s", url, answer.StatusCode, http.StatusText(answer.StatusCode)), answer.Body.Close())
+		err := fmt.Errorf("the mirror list at %s: the service answers %d %s",
+			url, answer.StatusCode, http.StatusText(answer.StatusCode))
+		return nil, errors.Join(err, answer.Body.Close())
 	}
 	found, err := parseMirrorList(io.LimitReader(answer.Body, maxMirrorList), names)
 	if err := errors.Join(err, answer.Body.Close()); err != nil {
@@ -55,8 +59,8 @@ func ReadMirrorList(ctx context.Context, url, userAgent string, names []string) 
 	return found, nil
 }
 
-// parseMirrorList reads {"status": "ok", "result": {NAME: {"status": …, …}, …}}, a mirror at a time. A list without any mirror is an error: it is
-// rather a service that has lost its data than one that lists nobody.
+// parseMirrorList reads {"status": "ok", "result": {NAME: {"status": …, …}, …}}, one mirror at a
+// time. An empty list is an error: the service has rather lost its data than all mirrors.
 func parseMirrorList(in io.Reader, names []string) (map[string]Listing, error) {
 	found := map[string]Listing{}
 	for _, name := range names {
@@ -86,16 +90,16 @@ func parseMirrorList(in io.Reader, names []string) (map[string]Listing, error) {
 		})
 	})
 	if err != nil {
-		return nil, fmt.Errorf("it is not what AlmaLinux's service prints: %w", err)
+		return nil, fmt.Errorf("not a mirror list of AlmaLinux's service: %w", err)
 	}
 	if mirrors == 0 {
-		return nil, errors.New("it has no mirror at all, which cannot be right")
+		return nil, errors.New("the list has no mirrors, so the service may have lost its data")
 	}
 	return found, nil
 }
 
-// rationed is a reader that gives so many bytes until it is allowed more: the decoder keeps one
-// value in memory, whatever its size.
+// rationed is a reader that fails after left bytes. It limits the size of a value, which the
+// decoder keeps in memory.
 type rationed struct {
 	in   io.Reader
 	left int
@@ -104,21 +108,21 @@ type rationed struct {
 // Read reads from in.
 func (r *rationed) Read(p []byte) (int, error) {
 	if r.left <= 0 {
-		return 0, fmt.Errorf("an entry of it is larger than %d MiB", maxMirror>>20)
+		return 0, fmt.Errorf("an entry is larger than %d MiB", maxMirror>>20)
 	}
 	n, err := r.in.Read(p[:min(len(p), r.left)])
 	r.left -= n
 	return n, err
 }
 
-// members reads an object: each has to read the value of the member that it is called with.
+// members reads an object. It calls each for every member, which must read the member's value.
 func members(d *json.Decoder, each func(key string) error) error {
 	t, err := d.Token()
 	if err != nil {
 		return err
 	}
 	if t != json.Delim('{') {
-		return errors.New("an object is wanted")
+		return errors.New("expected an object")
 	}
 	for d.More() {
 		key, err := d.Token()
@@ -127,7 +131,7 @@ func members(d *json.Decoder, each func(key string) error) error {
 		}
 		name, ok := key.(string)
 		if !ok {
-			return errors.New("a name is wanted")
+			return errors.New("expected a name")
 		}
 		if err := each(name); err != nil {
 			return err

@@ -26,12 +26,12 @@ func TestReadMirrorList(t *testing.T) {
 		err        string
 	}{
 		{"listed and not", mirrorList, 200, map[string]Listing{"fra1.example.org": {true, "expired"}, "ams.example.org": {}}, ""},
-		{"no mirrors", `{"status": "ok", "result": {}}`, 200, nil, "no mirror at all"},
-		{"no result", `{"status": "ok"}`, 200, nil, "no mirror at all"},
-		{"not an object", `[]`, 200, nil, "an object is wanted"},
-		{"no JSON", `<html>`, 200, nil, "not what AlmaLinux's service prints"},
-		{"cut off", mirrorList[:len(mirrorList)-60], 200, nil, "not what AlmaLinux's service prints"},
-		{"a mirror is no object", `{"result": {"x": 1}}`, 200, nil, "not what AlmaLinux's service prints"},
+		{"no mirrors", `{"status": "ok", "result": {}}`, 200, nil, "the list has no mirrors"},
+		{"no result", `{"status": "ok"}`, 200, nil, "the list has no mirrors"},
+		{"not an object", `[]`, 200, nil, "expected an object"},
+		{"no JSON", `<html>`, 200, nil, "not a mirror list of AlmaLinux's service"},
+		{"cut off", mirrorList[:len(mirrorList)-60], 200, nil, "not a mirror list of AlmaLinux's service"},
+		{"a mirror is no object", `{"result": {"x": 1}}`, 200, nil, "not a mirror list of AlmaLinux's service"},
 		{"server error", mirrorList, 502, nil, "502 Bad Gateway"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -10,8 +10,8 @@ import (
 	"syscall"
 )
 
-// reserved are the networks that are not the public one, beside those that package netip knows
-// (IANA's special-purpose registries).
+// reserved are networks that are not public, besides those known to package netip (IANA IPv4 and
+// IPv6 Special-Purpose Address Registries).
 var reserved = map[netip.Prefix]string{
 	netip.MustParsePrefix("0.0.0.0/8"):       "an address of this machine",
 	netip.MustParsePrefix("100.64.0.0/10"):   "an address of a provider's own network",
@@ -32,13 +32,13 @@ var reserved = map[netip.Prefix]string{
 	netip.MustParsePrefix("fec0::/10"):       "a private address",
 }
 
-// embedded are networks whose addresses stand for one of IPv4, with the byte that it begins at.
+// embedded are networks whose addresses contain an IPv4 address, with the index of its first byte.
 var embedded = map[netip.Prefix]int{
 	netip.MustParsePrefix("64:ff9b::/96"): 12, // NAT64
 	netip.MustParsePrefix("2002::/16"):    2,  // 6to4
 }
 
-// special says what an address is that is not of the public network; "" is one that is.
+// special describes an address that is not public. It returns "" for a public one.
 func special(a netip.Addr) string {
 	a = a.Unmap().WithZone("")
 	switch {
@@ -67,29 +67,30 @@ func special(a netip.Addr) string {
 	return ""
 }
 
-// leftError is the error of a request that was to leave the public network.
+// leftError is the error of a redirect from the public network to a special address.
 type leftError struct {
 	address netip.Addr
 	kind    string
 }
 
 func (e *leftError) Error() string {
-	return fmt.Sprintf("it is redirected to %s, %s: what begins in the public network is not followed out of it, where this machine may reach what the server does not. "+
-		"Have it redirect to a public address, or to none", e.address, e.kind)
+	return fmt.Sprintf("it is redirected to %s, %s; redirects from the public network to other addresses are not "+
+		"followed, since they "+
+		"could reach services of this machine's network: redirect to a public address", e.address, e.kind)
 }
 
-// addressOf is the address of "ADDRESS:PORT", as net.Dialer.Control gets it.
+// addressOf returns the address of "ADDRESS:PORT", as passed to net.Dialer.Control.
 func addressOf(address string) netip.Addr {
 	a, _ := netip.ParseAddrPort(address) // an invalid one is special
 	return a.Addr()
 }
 
-// Client returns an HTTP client for one request to a URL that the operator gave. It follows no
-// redirect from the public network to another one. What counts is the address that is connected to,
-// whatever names are looked up to.
+// Client returns an HTTP client for one request to a URL from the operator. It does not follow
+// redirects from the public network to special addresses. It checks the address of each connection,
+// not the result of a lookup.
 func Client(transport *http.Transport) *http.Client { return guarded(transport, special) }
 
-// guarded is Client with another notion of what is special.
+// guarded is Client with another definition of special addresses.
 func guarded(transport *http.Transport, special func(netip.Addr) string) *http.Client {
 	var mu sync.Mutex
 	begun, public := false, false
@@ -110,15 +111,15 @@ func guarded(transport *http.Transport, special func(netip.Addr) string) *http.C
 	return &http.Client{Transport: transport}
 }
 
-// permitted are the addresses of a host that may be asked: of a name that has public ones and
-// others, the public ones. What the operator gave with --resolve may be asked in any case.
+// permitted returns the addresses of a host that may be contacted: only the public ones if the name
+// has public and other ones. Addresses from --resolve are always permitted.
 func (p *probe) permitted(ctx context.Context, host string, list []netip.Addr) []netip.Addr {
 	if p.v.given(host) {
 		return list
 	}
 	public := false
 	for _, f := range []family{ipv4, ipv6} {
-		all, _ := p.v.lookup(ctx, f, host) // that a family cannot be looked up is reported with its own
+		all, _ := p.v.lookup(ctx, f, host) // lookupName and add report the error
 		for _, a := range all {
 			public = public || p.v.special(a) == ""
 		}
@@ -129,8 +130,10 @@ func (p *probe) permitted(ctx context.Context, host string, list []netip.Addr) [
 	var out []netip.Addr
 	for _, a := range list {
 		if kind := p.v.special(a); kind != "" {
-			p.c.add(rawFinding{Error, CheckDNS, fmt.Sprintf("the name %s has public addresses, and %s, %s, which clients do not reach and which is not asked here", clean(host), a, kind),
-				"remove it from the name's records", ""}, "", true)
+			message := fmt.Sprintf("the name %s has public addresses, and %s, %s, which clients do not reach and which was "+
+				"not checked",
+				clean(host), a, kind)
+			p.c.add(rawFinding{Error, CheckDNS, message, "remove it from the name's records", ""}, "", true)
 			continue
 		}
 		out = append(out, a)
