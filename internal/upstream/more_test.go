@@ -179,7 +179,7 @@ func TestGuessed(t *testing.T) {
 			if r.Status != "ok" || r.Accepted != (hidden != nil) {
 				t.Errorf("got %+v", r)
 			}
-			if notes := find(r, CheckConnect); hidden != nil && (len(notes) != 1 || notes[0].Severity != Note || !strings.Contains(notes[0].Message, "https is not offered")) {
+			if notes := find(r, CheckConnect); hidden != nil && (len(notes) != 1 || notes[0].Severity != Note || !strings.Contains(notes[0].Message, "https is not available")) {
 				t.Errorf("findings %+v", r.Findings)
 			}
 		})
@@ -205,7 +205,7 @@ func TestReference(t *testing.T) {
 		"a day behind": {func(_, ref *fake) {
 			ref.repo(repo, now.Add(-30*time.Hour))
 			ref.put("/almalinux/TIME", fmt.Sprint(now.Unix()))
-		}, Warning, "had a day before"},
+		}, Warning, "a day earlier"},
 		"ahead": {func(f, _ *fake) { f.repo(repo, now.Add(-time.Hour)) }, "", ""},
 		"gone":  {func(_, ref *fake) { ref.remove("TIME") }, Note, "were not compared with those of"},
 	} {
@@ -396,7 +396,7 @@ func TestRsyncDaemon(t *testing.T) {
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	for module, want := range map[string]string{"almalinux": "", "hidden": "is not in the daemon's list", "secret": "wants a password", "none": "Unknown module 'none'"} {
+	for module, want := range map[string]string{"almalinux": "", "hidden": "is not in the daemon's list", "secret": "requires a password", "none": "Unknown module 'none'"} {
 		p := &probe{v: New(Options{Timeout: time.Minute}), m: Mirror{File: mirrorsd.File{Name: "127.0.0.1"}}}
 		p.m.File.Address.Rsync = fmt.Sprintf("rsync://127.0.0.1:%d/%s/", port, module)
 		p.rsync(t.Context())
@@ -443,8 +443,8 @@ func TestReason(t *testing.T) {
 		check, want string
 	}{
 		{dial(os.NewSyscallError("connect", syscall.ECONNREFUSED)), CheckConnect, "connection refused"},
-		{dial(os.ErrDeadlineExceeded), CheckConnect, "there is no answer within the time-out"},
-		{&net.OpError{Op: "read", Net: "tcp", Err: os.ErrDeadlineExceeded}, CheckSlow, "no whole answer within the time-out of 15s"},
+		{dial(os.ErrDeadlineExceeded), CheckConnect, "no answer within the timeout"},
+		{&net.OpError{Op: "read", Net: "tcp", Err: os.ErrDeadlineExceeded}, CheckSlow, "no complete answer within the timeout of 15s"},
 		{&net.DNSError{Err: "server misbehaving", Name: "x"}, CheckConnect, `the name "x" cannot be looked up: server misbehaving`},
 		{io.ErrUnexpectedEOF, CheckConnect, "the server closes the connection before its answer is whole"},
 	} {

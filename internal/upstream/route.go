@@ -17,7 +17,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// maxFailures is after how many requests in a row that got no answer a route is given up.
+// maxFailures is the number of consecutive requests without an answer after which a route is given
+// up.
 const maxFailures = 8
 
 // route is one way to a tree: a protocol, over one address.
@@ -26,13 +27,13 @@ type route struct {
 	tree     *tree
 	base     *url.URL // ends in a slash
 	protocol string
-	name     string // "http/ipv4", with the address for a further one of the family
+	name     string // "http/ipv4"; with the address if it is not the first of its family
 	listed   bool
-	first    bool // the family's first address: all is asked of it, and of others only what tells whether they serve the same
+	first    bool // the family's first address: it gets all requests, the others only those for compare
 
 	alive    bool
 	baseFail string    // why the base URL does not answer; "" if it does
-	timeFail string    // why the service takes the mirror for expired; "" if it does not
+	timeFail string    // why the service considers the mirror expired; "" if it does not
 	time     time.Time // the content of TIME
 	index    *response // of the base URL
 
@@ -42,27 +43,29 @@ type route struct {
 	gaveUp   bool
 }
 
-// outcome is what came of one file.
+// outcome is the result of requesting one file.
 type outcome struct {
 	fail string // "" if it is there
 	sum  [sha256.Size]byte
 	body []byte // of repomd.xml, on the primary route
 }
 
-// add notes a finding of this route.
+// add records a finding of this route.
 func (r *route) add(severity Severity, check, path, advice, format string, args ...any) {
 	service := r == r.tree.service && (severity == Error || check == CheckISO)
 	if r.tree.p.m.File.Private && severity == Error && check == CheckConnect {
-		severity = Warning // private mirrors may well be reachable from their own networks only
+		severity = Warning // a private mirror may be reachable from its own network only
 	}
 	if r.tree.module != "" && (check == CheckBase || check == CheckRepodata) {
 		check = CheckKitten
 	}
-	seen := service && slices.Contains([]string{CheckConnect, CheckSlow, CheckCertificate, CheckRedirect, CheckBase, CheckTime, CheckRepodata, CheckISO, CheckKitten}, check)
+	seen := service && slices.Contains([]string{
+		CheckConnect, CheckSlow, CheckCertificate, CheckRedirect, CheckBase, CheckTime, CheckRepodata, CheckISO, CheckKitten,
+	}, check)
 	r.tree.p.c.add(rawFinding{severity, check, fmt.Sprintf(format, args...), advice, path}, r.name, seen)
 }
 
-// fetch gets a file below the base URL, or its header.
+// fetch requests a file below the base URL, or only its header.
 func (r *route) fetch(ctx context.Context, path string, limit int64, head bool) (*response, error) {
 	defer r.tree.p.step()
 	r.mu.Lock()
@@ -73,7 +76,7 @@ func (r *route) fetch(ctx context.Context, path string, limit int64, head bool) 
 	}
 	u := r.base
 	if path != "" {
-		u = r.base.JoinPath(path) // of "" it takes the slash away
+		u = r.base.JoinPath(path) // with "" it would remove the slash
 	}
 	answer, err := r.get(ctx, u, limit, head)
 	if ctx.Err() != nil {
@@ -88,15 +91,17 @@ func (r *route) fetch(ctx context.Context, path string, limit int64, head bool) 
 	}
 	if r.failures >= maxFailures && !r.gaveUp {
 		r.gaveUp = true
-		r.add(Error, p.check, "", "", "the last %d requests got no answer; what is left was not asked for", maxFailures)
+		r.add(Error, p.check, "", "", "the last %d requests got no answer, so the remaining checks were "+
+			"skipped", maxFailures)
 	}
 	return answer, err
 }
 
-// errGaveUp is the error of requests that are not made any more.
-var errGaveUp = errors.New("not asked for, since the server does not answer any more")
+// errGaveUp is the error of requests that are skipped.
+var errGaveUp = errors.New("not requested, since the server no longer answers")
 
-// fault notes an error or bad status as a finding: of the check that the kind of error counts for, or of the one given.
+// fault records an error or a bad status as a finding: of the check that the error belongs to, or
+// else of the given one.
 func (r *route) fault(severity Severity, check, path, advice string, answer *response, err error) {
 	var p *probeError
 	switch {
@@ -112,15 +117,16 @@ func (r *route) fault(severity Severity, check, path, advice string, answer *res
 	}
 }
 
-// lacks notes once that this machine cannot reach a family.
+// lacks records, once, that this machine cannot reach a family.
 func (p *probe) lacks(f family) {
 	if p.absent[f].CompareAndSwap(false, true) {
-		p.c.add(rawFinding{Note, CheckConnect, fmt.Sprintf("this machine has no %s, so the mirror was not looked at over it", f), "run verify where there is " + f.String(), ""}, "", false)
+		message := fmt.Sprintf("this machine has no %s, so the mirror was not checked over %[1]s", f)
+		p.c.add(rawFinding{Note, CheckConnect, message, "run verify on a machine with " + f.String(), ""}, "", false)
 	}
 }
 
-// start asks for the base URL and TIME, of a module for a repomd.xml in its place. A route on which neither is there leads to no tree, and nothing
-// more is asked of it.
+// start requests the base URL and TIME, or for a module a repomd.xml instead of TIME. If a route
+// has neither, there is no tree, and no further request.
 func (r *route) start(ctx context.Context) {
 	r.tree.p.expect(2)
 	base, baseErr := r.fetch(ctx, "", maxPage, false)
@@ -154,21 +160,21 @@ func (r *route) start(ctx context.Context) {
 	}
 }
 
-// startFault notes why the base URL does not answer.
+// startFault records why the base URL does not answer.
 func (r *route) startFault(base *response, err error) {
 	if !r.listed {
 		if r.first && r.family == ipv4 {
-			r.add(Note, CheckConnect, "", "", "%s is not offered at the same place: %s", r.protocol, statusOf(base, err))
+			r.add(Note, CheckConnect, "", "", "%s is not available at the same address: %s", r.protocol, statusOf(base, err))
 		}
 		return
 	}
 	advice := ""
 	if err == nil && base.status == 403 {
-		advice = "the service needs an answer here: allow the directory to be listed (autoindex on; in nginx)"
+		advice = "the service needs an answer here: permit directory listings (autoindex on; in nginx)"
 	}
 	severity := Error
 	if r.tree.module != "" && r.alive {
-		severity, advice = Warning, "" // of a module the service asks for repomd.xml alone
+		severity, advice = Warning, "" // for a module the service requests only repomd.xml
 	}
 	if err == nil {
 		r.add(severity, CheckBase, "", advice, "the URL of the tree answers %s", statusOf(base, nil))
@@ -177,24 +183,25 @@ func (r *route) startFault(base *response, err error) {
 	r.fault(severity, CheckBase, "", advice, base, err)
 }
 
-// dead tells that the server cannot be reached at all.
+// dead reports whether the server cannot be reached at all.
 func (r *route) dead(err error) bool {
 	var p *probeError
 	return errors.As(err, &p) && p.check != CheckRedirect
 }
 
-// checkTime judges TIME: a Unix time in seconds.
+// checkTime checks TIME: a Unix time in seconds.
 func (r *route) checkTime(answer *response, err error) {
 	o, now := r.tree.p.v.o, r.tree.p.v.now()
 	if r.timeFail = statusOf(answer, err); r.timeFail != "" {
-		r.fault(Error, CheckTime, "TIME", "rsync brings it with the tree: see that the sync is not restricted to parts of it", answer, err)
+		r.fault(Error, CheckTime, "TIME", "it is part of the tree: check that the sync copies the whole tree", answer, err)
 		return
 	}
 	content := strings.TrimSpace(string(answer.body))
 	seconds, err := strconv.ParseFloat(content, 64)
 	if err != nil || !(seconds >= 0 && seconds < 1e11) {
-		r.timeFail = "TIME is no Unix time"
-		r.add(Error, CheckTime, "TIME", "rsync brings it with the tree: see that nothing else writes it", "it holds %q, which is no Unix time", clean(content))
+		r.timeFail = "TIME is not a Unix time"
+		r.add(Error, CheckTime, "TIME", "it is part of the tree: check that only the sync writes it",
+			"it contains %q, which is not a Unix time", clean(content))
 		return
 	}
 	r.time = time.Unix(int64(seconds), 0).UTC()
@@ -202,14 +209,16 @@ func (r *route) checkTime(answer *response, err error) {
 	switch {
 	case age > o.Service.AllowedOutdate:
 		r.timeFail = "TIME is too old"
-		r.add(Error, CheckTime, "TIME", "see whether the sync runs, and from where", "it says that the tree is of %s, %s ago; at most %s are allowed",
+		r.add(Error, CheckTime, "TIME", "check that the sync runs, and its source", "the tree is from %s, %s ago; at "+
+			"most %s are allowed",
 			r.time.Format("2006-01-02 15:04 MST"), hours(age), hours(o.Service.AllowedOutdate))
 	case age < -10*time.Minute:
-		r.add(Warning, CheckTime, "TIME", "", "it says %s, which is in the future: nothing tells how old the tree is", r.time.Format("2006-01-02 15:04 MST"))
+		r.add(Warning, CheckTime, "TIME", "", "%s is in the future, so the age of the tree is unknown",
+			r.time.Format("2006-01-02 15:04 MST"))
 	}
 }
 
-// hours writes a duration in hours, or in days where these are many.
+// hours formats a duration in hours, or in days from 72 hours.
 func hours(d time.Duration) string {
 	if d >= 72*time.Hour {
 		return fmt.Sprintf("%d days", int(d/(24*time.Hour)))
@@ -217,7 +226,7 @@ func hours(d time.Duration) string {
 	return fmt.Sprintf("%.1f hours", d.Hours())
 }
 
-// redirects tells where the base URL leads.
+// redirects reports the redirect of the base URL.
 func (r *route) redirects(answer *response) {
 	if len(answer.chain) == 0 {
 		return
@@ -225,17 +234,19 @@ func (r *route) redirects(answer *response) {
 	to := answer.final
 	switch {
 	case to.Hostname() != r.base.Hostname():
-		r.add(Warning, CheckRedirect, "", "list the URL of the server that serves the tree", "clients are sent to another host, %s", clean(to.Host))
+		r.add(Warning, CheckRedirect, "", "list the URL of the server that serves the tree",
+			"clients are sent to another host, %s", clean(to.Host))
 	case r.protocol == "https" && to.Scheme == "http":
-		r.add(Warning, CheckRedirect, "", "serve the tree over https, or do not list it", "https leads to http, so it protects nothing")
+		r.add(Warning, CheckRedirect, "", "serve the tree over https, or do not list https",
+			"https redirects to http, so it protects nothing")
 	case r.protocol == "http" && to.Scheme == "https":
-		r.add(Note, CheckRedirect, "", "", "http leads to https, so the service judges by both")
+		r.add(Note, CheckRedirect, "", "", "http redirects to https, so the service checks both")
 	default:
-		r.add(Note, CheckRedirect, "", "", "the URL of the tree leads to %s", clean(to.Path))
+		r.add(Note, CheckRedirect, "", "", "the URL of the tree redirects to %s", clean(to.Path))
 	}
 }
 
-// files asks for every repomd.xml, and of the almalinux tree for the ISOs.
+// files requests every repomd.xml, and the ISOs of the almalinux tree.
 func (r *route) files(ctx context.Context) {
 	repodata := r.tree.repodata()
 	var isos []string
@@ -261,12 +272,13 @@ func (r *route) repomd(ctx context.Context, path string) {
 	case o.fail != "":
 		r.fault(Error, CheckRepodata, path, "", answer, err)
 	case answer.cut:
-		r.add(Error, CheckMetadata, path, "", "it is longer than %d bytes, as no repomd.xml is", maxRepomd)
+		r.add(Error, CheckMetadata, path, "", "it is larger than %d KiB, too large for a repomd.xml", maxRepomd>>10)
 	case !utf8.Valid(answer.body):
 		o.fail = "it is not valid UTF-8"
 		r.add(Error, CheckRepodata, path, "", "it is not valid UTF-8")
 	default:
-		if to := answer.final.Hostname(); to != r.base.Hostname() && r.index != nil && r.index.final.Hostname() == r.base.Hostname() {
+		if to := answer.final.Hostname(); to != r.base.Hostname() && r.index != nil &&
+			r.index.final.Hostname() == r.base.Hostname() {
 			r.add(Warning, CheckRedirect, path, "", "clients are sent to another host, %s", clean(answer.final.Host))
 		}
 		o.sum = sha256.Sum256(answer.body)
@@ -280,7 +292,8 @@ func (r *route) repomd(ctx context.Context, path string) {
 func (r *route) iso(ctx context.Context, path string) {
 	answer, err := r.fetch(ctx, path, 0, true)
 	if fail := statusOf(answer, err); fail != "" {
-		r.fault(Warning, CheckISO, path, "the service notes that the mirror has no full set of ISOs", answer, err)
+		r.fault(Warning, CheckISO, path, "without it, the service records that the mirror lacks the full set of "+
+			"ISOs", answer, err)
 		r.keep(path, outcome{fail: fail})
 		return
 	}
@@ -296,7 +309,7 @@ func (r *route) keep(path string, o outcome) {
 	r.outcomes[path] = o
 }
 
-// file is what came of a file; ok is false if it was not asked for.
+// file returns the outcome of a file; ok is false if it was not requested.
 func (r *route) file(path string) (outcome, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -304,17 +317,17 @@ func (r *route) file(path string) (outcome, bool) {
 	return o, ok
 }
 
-// complete tells whether all files are there.
+// complete reports whether all files are there.
 func (r *route) complete(paths []string) bool {
 	return r.missing(paths) == ""
 }
 
-// missing is why the first file that is not there is not; "" if all are.
+// missing returns why the first missing file is missing, or "".
 func (r *route) missing(paths []string) string {
 	for _, path := range paths {
 		o, ok := r.file(path)
 		if !ok {
-			return "it was not asked for"
+			return "not requested"
 		}
 		if o.fail != "" {
 			return o.fail + " (" + path + ")"
@@ -323,7 +336,7 @@ func (r *route) missing(paths []string) string {
 	return ""
 }
 
-// status is what the service stores after asking by this route.
+// status returns the status that the service sets after checking this route.
 func (r *route) status(repodata []string) string {
 	if r.baseFail != "" {
 		return r.baseFail
@@ -340,26 +353,29 @@ func (r *route) status(repodata []string) string {
 	return "ok"
 }
 
-// compare finds out whether all routes serve the same. What differs is asked for once more, since a sync may have come between.
+// compare checks that all routes serve the same files. It requests differing files again, since a
+// sync may have run in between.
 func (t *tree) compare(ctx context.Context, alive []*route) {
+	const advice = "the addresses or protocols may lead to different servers or directories"
 	for _, r := range alive {
 		if r == t.primary || ctx.Err() != nil {
 			continue
 		}
-		if t.module == "" && !r.time.IsZero() && !t.primary.time.IsZero() && !r.time.Equal(t.primary.time) && t.differs(ctx, r, "TIME") {
-			r.add(Warning, CheckConsistency, "TIME", "the addresses or protocols may lead to different servers or directories", "it differs from that of %s", t.primary.name)
+		if t.module == "" && !r.time.IsZero() && !t.primary.time.IsZero() && !r.time.Equal(t.primary.time) &&
+			t.differs(ctx, r, "TIME") {
+			r.add(Warning, CheckConsistency, "TIME", advice, "it differs from that of %s", t.primary.name)
 		}
 		for _, path := range t.repodata() {
 			a, _ := t.primary.file(path)
 			b, ok := r.file(path)
 			if ok && a.fail == "" && b.fail == "" && a.sum != b.sum && t.differs(ctx, r, path) {
-				r.add(Warning, CheckConsistency, path, "the addresses or protocols may lead to different servers or directories", "it differs from that of %s", t.primary.name)
+				r.add(Warning, CheckConsistency, path, advice, "it differs from that of %s", t.primary.name)
 			}
 		}
 	}
 }
 
-// differs asks two routes for a file again.
+// differs requests a file from two routes again, and reports whether it still differs.
 func (t *tree) differs(ctx context.Context, r *route, path string) bool {
 	t.p.expect(2)
 	a, aErr := t.primary.fetch(ctx, path, maxRepomd, false)

@@ -13,13 +13,13 @@ import (
 	"time"
 )
 
-// maxModules bounds what is read of an rsync daemon: lines of its message of the day and its modules.
+// Limits of an rsync daemon's answer, including its message of the day.
 const (
-	maxModules   = 2000
-	maxRsyncSize = 256 << 10
+	maxModules   = 2000      // lines
+	maxRsyncSize = 256 << 10 // bytes
 )
 
-// rsync looks whether the listed rsync modules are there.
+// rsync checks that the listed rsync modules are there.
 func (p *probe) rsync(ctx context.Context) {
 	for _, raw := range []string{p.m.File.Address.Rsync, p.m.File.AddressOptional.Kitten.Rsync} {
 		u, err := url.Parse(raw)
@@ -46,7 +46,7 @@ func (p *probe) rsync(ctx context.Context) {
 	}
 }
 
-// rsyncModule asks a daemon for its list of modules, and whether the module can be entered.
+// rsyncModule requests a daemon's list of modules, and access to the module.
 func (p *probe) rsyncModule(ctx context.Context, f family, address, module string) {
 	name := "rsync/" + strings.ToLower(f.String())
 	var modules []string
@@ -71,20 +71,24 @@ func (p *probe) rsyncModule(ctx context.Context, f family, address, module strin
 		p.lacks(f)
 		return
 	case err != nil:
-		p.c.add(rawFinding{Error, CheckRsync, "the rsync daemon does not answer: " + reason(err), "start it, or take the rsync URL out of the entry", ""}, name, false)
+		p.c.add(rawFinding{Error, CheckRsync, "the rsync daemon does not answer: " + reason(err),
+			"start it, or remove the rsync URL from the entry", ""}, name, false)
 		return
 	}
 	if _, err := p.rsyncAsk(ctx, f, address, module); err != nil {
-		p.c.add(rawFinding{Error, CheckRsync, fmt.Sprintf("the daemon has no module %s that can be read: %s", clean(module), clean(err.Error())), "see rsyncd.conf(5)", ""}, name, false)
+		message := fmt.Sprintf("the daemon has no readable module %s: %s", clean(module), clean(err.Error()))
+		p.c.add(rawFinding{Error, CheckRsync, message, "see rsyncd.conf(5)", ""}, name, false)
 		return
 	}
 	if !slices.Contains(modules, module) {
-		p.c.add(rawFinding{Note, CheckRsync, "the module " + clean(module) + " can be read, and is not in the daemon's list", "list = yes in rsyncd.conf(5) shows it", ""}, name, false)
+		p.c.add(rawFinding{Note, CheckRsync, "the module " + clean(module) + " can be read, but is not in the daemon's list",
+			"to list it, set list = yes in rsyncd.conf(5)", ""}, name, false)
 	}
 }
 
-// rsyncAsk speaks the beginning of rsync's daemon protocol (csprotocol.txt of rsync): both sides say their version, the client names a module or asks
-// for the list. It returns the modules of the list, or for a module nil when it may be entered.
+// rsyncAsk performs the start of rsync's daemon protocol (csprotocol.txt in rsync's source): both
+// sides send their version, then the client names a module or requests the list. It returns the
+// listed modules, or, for a module, nil if it is accessible.
 func (p *probe) rsyncAsk(ctx context.Context, f family, address, request string) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.v.o.Timeout)
 	defer cancel()
@@ -99,9 +103,9 @@ func (p *probe) rsyncAsk(ctx context.Context, f family, address, request string)
 	}
 	lines := bufio.NewScanner(io.LimitReader(conn, maxRsyncSize))
 	if !lines.Scan() || !strings.HasPrefix(lines.Text(), "@RSYNCD: ") {
-		return nil, errors.Join(errors.New("it does not greet as an rsync daemon"), lines.Err())
+		return nil, errors.Join(errors.New("the greeting is not that of an rsync daemon"), lines.Err())
 	}
-	// Version 29 is the last whose greeting has no more than a number; every daemon knows it.
+	// Version 29 is the last with only a number in the greeting; every daemon supports it.
 	if _, err := io.WriteString(conn, "@RSYNCD: 29\n"+request+"\n"); err != nil {
 		return nil, err
 	}
@@ -114,12 +118,13 @@ func (p *probe) rsyncAsk(ctx context.Context, f family, address, request string)
 		case strings.HasPrefix(line, "@ERROR"):
 			return nil, errors.New(line)
 		case strings.HasPrefix(line, "@RSYNCD: AUTHREQD"):
-			return nil, errors.New("it wants a password")
+			return nil, errors.New("it requires a password")
 		}
-		// A line of the list is NAME, spaces, a tab and a comment. The message of the day has no such form, or does no harm.
+		// A line of the list is NAME, spaces, a tab and a comment. A line of this form in the
+		// message of the day does no harm.
 		if name, _, ok := strings.Cut(line, "\t"); ok {
 			modules = append(modules, strings.TrimRight(name, " "))
 		}
 	}
-	return nil, errors.Join(errors.New("it ends before its answer is whole"), lines.Err())
+	return nil, errors.Join(errors.New("the answer is incomplete"), lines.Err())
 }

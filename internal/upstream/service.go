@@ -10,23 +10,27 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// Service is what AlmaLinux's mirror service is configured with, its config.yml, as far as it says what mirrors are asked for.
+// Service is the configuration of AlmaLinux's mirror service, its config.yml: the part that
+// determines the requests to mirrors.
 type Service struct {
-	// What mirrors.d files have to agree with; AllowedOutdate is also how old the time in TIME may be.
+	// The requirements for mirrors.d files. AllowedOutdate is also the largest age of TIME.
 	mirrorsd.Service
-	// Versions are the release directories of the tree, with the names of major releases among them.
+	// Versions are the release directories of the tree, including those of major releases.
 	Versions []string
-	// Modules are the optional trees beside almalinux, such as "kitten", with their major versions. The directory of one is VERSION-MODULE.
+	// Modules are the optional trees beside almalinux, such as "kitten", with their major versions.
+	// The directory of a module is VERSION-MODULE.
 	Modules map[string][]string
-	// DuplicatedVersions maps a major release to the release that its directory is a link to. The keys are not asked for.
+	// DuplicatedVersions maps a major release to the release that its directory links to. The keys
+	// are not requested.
 	DuplicatedVersions map[string]string
-	// Arches are the architectures of each major release ("10") and of each module's ("10-kitten").
+	// Arches are the architectures of each major release ("10") and of each module version
+	// ("10-kitten").
 	Arches map[string][]string
-	// Repos are the repositories, but for those of the vault, which mirrors do not carry.
+	// Repos are the repositories, except those of the vault, which mirrors do not have.
 	Repos []Repo
 }
 
-// Repo is a repository that each release has, or those in Versions.
+// Repo is a repository of all releases, or of those in Versions.
 type Repo struct {
 	Name     string
 	Path     string   // below the release's directory; $basearch stands for the architecture
@@ -34,13 +38,13 @@ type Repo struct {
 	Arches   []string // nil: all of the release
 }
 
-// MaxServiceSize is the number of bytes that a config.yml may have.
+// MaxServiceSize is the largest size of a config.yml in bytes.
 const MaxServiceSize = 1 << 20
 
-// maxProbes is how many files a config.yml may have mirrors asked for.
+// maxProbes is the largest number of files that a config.yml may request from a mirror.
 const maxProbes = 5000
 
-// text is a YAML scalar as it is written, so that an unquoted 8.10 is not 8.1.
+// text is the source text of a YAML scalar, so that an unquoted 8.10 is not read as 8.1.
 type text string
 
 // UnmarshalYAML takes the text of any scalar.
@@ -69,12 +73,13 @@ type serviceFile struct {
 	} `yaml:"repos"`
 }
 
-// ParseService reads a config.yml. Keys that do not matter here are passed over; what is missing or could not be used is an error.
+// ParseService parses a config.yml. It ignores keys that are not needed. Missing and invalid values
+// are errors.
 func ParseService(data []byte) (s *Service, err error) {
 	if len(data) > MaxServiceSize {
 		return nil, fmt.Errorf("it has %d bytes, more than the limit of %d", len(data), MaxServiceSize)
 	}
-	// yaml.v3 has inputs on which its parser panics, and the file comes from elsewhere.
+	// The file is untrusted, and yaml.v3 panics on some inputs.
 	defer func() {
 		if r := recover(); r != nil {
 			s, err = nil, fmt.Errorf("it is not readable YAML: %v", r)
@@ -99,7 +104,9 @@ func ParseService(data []byte) (s *Service, err error) {
 	}
 	for _, r := range f.Repos {
 		if !r.Vault {
-			s.Repos = append(s.Repos, Repo{Name: string(r.Name), Path: string(r.Path), Versions: texts(r.Versions), Arches: texts(r.Arches)})
+			s.Repos = append(s.Repos, Repo{
+				Name: string(r.Name), Path: string(r.Path), Versions: texts(r.Versions), Arches: texts(r.Arches),
+			})
 		}
 	}
 	if s.AllowedOutdate, err = mirrorsd.ParseDuration(string(f.AllowedOutdate)); err != nil {
@@ -144,7 +151,8 @@ func (s *Service) check() error {
 		errs = append(errs, errors.New("repos and versions: mirrors are asked for nothing"))
 	}
 	if len(probes) > maxProbes {
-		errs = append(errs, fmt.Errorf("repos and versions: mirrors are asked for %d files, more than the limit of %d", len(probes), maxProbes))
+		errs = append(errs, fmt.Errorf("repos and versions: mirrors are asked for %d files, more than the limit of "+
+			"%d", len(probes), maxProbes))
 		probes = nil
 	}
 	for _, p := range append(probes, s.ISOs()...) {
@@ -155,7 +163,8 @@ func (s *Service) check() error {
 	return errors.Join(errs...)
 }
 
-// cleanPath tells whether a relative path can follow a URL: without empty, . and .. parts, and of characters that need no encoding.
+// cleanPath reports whether a relative path can be appended to a URL: it has no empty, . or ..
+// parts, and no characters that need encoding.
 func cleanPath(p string) bool {
 	for part := range strings.SplitSeq(p, "/") {
 		if part == "" || part == "." || part == ".." {
@@ -165,7 +174,8 @@ func cleanPath(p string) bool {
 	return strings.Trim(p, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~+/") == ""
 }
 
-// base is the key in Arches of a version's major release. The service takes the first key that the version begins with.
+// base returns the key in Arches of a version's major release. The service uses the first key that
+// is a prefix of the version.
 func (s *Service) base(version string) string {
 	best := version
 	if _, ok := s.Arches[version]; ok {
@@ -187,7 +197,8 @@ func (s *Service) Repodata() []string {
 	return paths
 }
 
-// ModuleRepodata returns the paths of all repomd.xml files of an optional module, such as "kitten", relative to its tree.
+// ModuleRepodata returns the paths of all repomd.xml files of an optional module, such as "kitten",
+// relative to its tree.
 func (s *Service) ModuleRepodata(module string) []string {
 	var paths []string
 	for _, v := range s.Modules[module] {
@@ -197,7 +208,7 @@ func (s *Service) ModuleRepodata(module string) []string {
 	return paths
 }
 
-// releases are the versions without those that are links.
+// releases returns the versions whose directories are not links.
 func (s *Service) releases() []string {
 	return slices.DeleteFunc(slices.Clone(s.Versions), func(v string) bool {
 		_, ok := s.DuplicatedVersions[v]
@@ -224,13 +235,14 @@ func (s *Service) repodata(version string, arches []string) []string {
 	return paths
 }
 
-// isoFiles are the files that each release has for each architecture in isos/ARCH.
+// isoFiles are the files in isos/ARCH of each release.
 var isoFiles = []string{
 	"AlmaLinux-%s-%s-boot.iso", "AlmaLinux-%s-%s-dvd.iso", "AlmaLinux-%s-%s-minimal.iso",
 	"AlmaLinux-%s-%s-boot.iso.manifest", "AlmaLinux-%s-%s-dvd.iso.manifest", "AlmaLinux-%s-%s-minimal.iso.manifest",
 }
 
-// ISOs returns the paths of the installation images and what belongs to them, relative to the tree.
+// ISOs returns the paths of the installation images, their manifests and checksums, relative to the
+// tree.
 func (s *Service) ISOs() []string {
 	var paths []string
 	for _, v := range s.releases() {

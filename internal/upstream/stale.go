@@ -15,23 +15,26 @@ import (
 )
 
 const (
-	// publishing is how long a repository may wait between being made and being in upstream's tree.
+	// publishing is the longest time between making a repository and its publication in upstream's
+	// tree.
 	publishing = 24 * time.Hour
-	// quiet is how long no repository of any release may have been made anew. Updates come every week.
+	// quiet is the longest time without a new repository in any release. Updates are published
+	// every week.
 	quiet = 30 * 24 * time.Hour
 )
 
-// reference is the tree that mirrors are compared with. It is asked for each file once, however many mirrors there are.
+// reference is the tree that mirrors are compared with. Each of its files is requested once for all
+// mirrors.
 type reference struct {
 	once  sync.Once
-	fail  string // why it cannot be compared with
+	fail  string // why it cannot be used
 	route *client
 	base  *url.URL
 	time  time.Time
 	files sync.Map // path to func() []byte
 }
 
-// open connects with the reference, and returns why that cannot be.
+// open connects to the reference. It returns why that failed, or "".
 func (ref *reference) open(ctx context.Context, v *Verifier) string {
 	ref.once.Do(func() { ref.fail = ref.connect(ctx, v) })
 	return ref.fail
@@ -40,7 +43,7 @@ func (ref *reference) open(ctx context.Context, v *Verifier) string {
 func (ref *reference) connect(ctx context.Context, v *Verifier) string {
 	base, err := url.Parse(strings.TrimSuffix(v.o.Reference, "/") + "/")
 	if err != nil || base.Host == "" {
-		return "it is no URL"
+		return "not a URL"
 	}
 	ref.base = base
 	why := "its name has no addresses"
@@ -59,7 +62,7 @@ func (ref *reference) connect(ctx context.Context, v *Verifier) string {
 		}
 		seconds, err := strconv.ParseInt(strings.TrimSpace(string(answer.body)), 10, 64)
 		if err != nil {
-			return "its TIME is no Unix time"
+			return "its TIME is not a Unix time"
 		}
 		ref.time = time.Unix(seconds, 0).UTC()
 		return ""
@@ -67,7 +70,7 @@ func (ref *reference) connect(ctx context.Context, v *Verifier) string {
 	return why
 }
 
-// get returns a file of the reference; nil if it cannot be had.
+// get returns a file of the reference, or nil if the request fails.
 func (ref *reference) get(ctx context.Context, path string) []byte {
 	once := sync.OnceValue(func() []byte {
 		answer, err := ref.route.get(ctx, ref.base.JoinPath(path), maxRepomd, false)
@@ -80,11 +83,13 @@ func (ref *reference) get(ctx context.Context, path string) []byte {
 	return actual.(func() []byte)()
 }
 
-// stale looks whether repomd.xml files are older than a recent TIME says. Something then brings TIME, but not the rest.
+// stale checks that repomd.xml files are as recent as TIME. Otherwise a sync copies TIME, but not
+// the whole tree.
 func (t *tree) stale(ctx context.Context) {
+	const advice = "check that the sync copies the whole tree"
 	r, v := t.primary, t.p.v
 	if r.time.IsZero() || r.timeFail != "" {
-		return // told already
+		return // reported already
 	}
 	made := map[string]time.Time{}
 	var newest time.Time
@@ -104,7 +109,8 @@ func (t *tree) stale(ctx context.Context) {
 		return
 	}
 	if newest.Add(quiet).Before(r.time) {
-		r.add(Warning, CheckStale, "", "see whether the sync brings all of the tree", "TIME is recent, and yet no repomd.xml is newer than %s", newest.Format(time.DateOnly))
+		r.add(Warning, CheckStale, "", advice, "TIME is recent, but no repomd.xml is newer than "+
+			"%s", newest.Format(time.DateOnly))
 		return
 	}
 	if v.o.Reference == "" {
@@ -112,7 +118,8 @@ func (t *tree) stale(ctx context.Context) {
 	}
 	if why := v.reference.open(ctx, v); why != "" {
 		if ctx.Err() == nil {
-			t.p.c.add(rawFinding{Note, CheckStale, fmt.Sprintf("repomd.xml files were not compared with those of %s: %s", clean(v.o.Reference), why), "--reference names another tree", ""}, "", false)
+			message := fmt.Sprintf("repomd.xml files were not compared with those of %s: %s", clean(v.o.Reference), why)
+			t.p.c.add(rawFinding{Note, CheckStale, message, "to use another tree, pass --reference URL", ""}, "", false)
 		}
 		return
 	}
@@ -141,11 +148,13 @@ func (t *tree) compareReference(ctx context.Context, path string, made time.Time
 	if err != nil || !index.made().After(made) {
 		return
 	}
-	const advice = "see whether the sync brings all of the tree"
+	const advice = "check that the sync copies the whole tree"
 	switch {
 	case !r.time.Before(ref.time):
-		r.add(Error, CheckStale, path, advice, "TIME is as recent as that of %s, and yet this is older than what is there", ref.base.Host)
+		r.add(Error, CheckStale, path, advice, "TIME is as recent as that of %s, but this file is older than "+
+			"there", ref.base.Host)
 	case index.made().Add(publishing).Before(r.time):
-		r.add(Warning, CheckStale, path, advice, "TIME is recent, and yet this is older than what %s had a day before", ref.base.Host)
+		r.add(Warning, CheckStale, path, advice, "TIME is recent, but this file is older than that of %s a day "+
+			"earlier", ref.base.Host)
 	}
 }

@@ -1,9 +1,11 @@
-// Package upstream looks at mirrors from outside: it makes the checks that AlmaLinux's mirror service makes, says what the service would store,
-// and makes further checks of what clients meet and the service does not see.
+// Package upstream checks mirrors from outside: it repeats the checks of AlmaLinux's mirror
+// service, predicts the status that the service would set, and makes further checks that matter to
+// clients.
 //
-// The service, as it judges a mirror: it looks up an A record of the mirror's name, gets the base URL, reads a Unix time in TIME, gets
-// repodata/repomd.xml of each repository that its config.yml names, and asks for ISOs. Of http and https it asks only the first that the
-// mirror's file lists. A mirror that is private it takes to be in order.
+// The service checks a mirror like this: it looks up an A record of the mirror's name, requests the
+// base URL, reads a Unix time in TIME, requests repodata/repomd.xml of each repository in its
+// config.yml, and requests ISOs. Of http and https it uses only the first one in the mirror's file.
+// It accepts private mirrors without checks.
 package upstream
 
 import (
@@ -30,38 +32,39 @@ import (
 // DefaultReference is the tree that repomd.xml files are compared with: AlmaLinux's own.
 const DefaultReference = "https://repo.almalinux.org/almalinux/"
 
-// Options say how mirrors are looked at. A zero field takes its default.
+// Options configure a Verifier. Zero fields have defaults.
 type Options struct {
-	Service   *Service                // BuiltIn()
-	Resolve   map[string][]netip.Addr // addresses of names, in place of what DNS has
-	Roots     *x509.CertPool          // certificate authorities: the system's
-	PerHost   int                     // requests to one host under way at once: 6
-	Attempts  int                     // how often a request that fails in a way that may pass is made: 3
-	Backoff   time.Duration           // the pause before the second attempt, doubled for each further one: 0.5 s
-	Timeout   time.Duration           // of looking up, connecting, and waiting for an answer: 15 s
-	Metadata  int64                   // bytes of metadata files to compare by content; of the rest the size is compared
-	Reference string                  // URL of a tree to compare repomd.xml with; "" compares with none
+	Service   *Service                // default: BuiltIn()
+	Resolve   map[string][]netip.Addr // addresses of names, instead of DNS
+	Roots     *x509.CertPool          // certificate authorities; default: the system's
+	PerHost   int                     // concurrent requests to one host; default: 6
+	Attempts  int                     // attempts of a request that fails temporarily; default: 3
+	Backoff   time.Duration           // pause before the second attempt, doubled for each further one; default: 0.5 s
+	Timeout   time.Duration           // of a lookup, a connection, and the wait for an answer; default: 15 s
+	Metadata  int64                   // bytes of metadata files to compare by content; of the rest only the size is compared
+	Reference string                  // URL of a tree to compare repomd.xml files with, or ""
 	GeoIP     []*geo.DB
 	UserAgent string
 	Now       func() time.Time
-	// Progress is told how many of the requests that are known so far are done, by many goroutines at once.
+	// Progress is called concurrently with the numbers of finished and known requests.
 	Progress func(mirror string, done, total int64)
 }
 
-// Mirror is a mirror to be looked at.
+// Mirror is a mirror to verify.
 type Mirror struct {
-	Host string        // the configuration's host, if it is from one
-	File mirrorsd.File // its entry; name and an address with http or https are what is needed
-	// Guessed are protocols of File.Address that nobody has listed. Where one does not answer, that is only noted.
+	Host string        // the configuration's host, or ""
+	File mirrorsd.File // its entry; only the name and an http or https address are required
+	// Guessed are protocols of File.Address that are not listed. If one does not answer, that is
+	// only a note.
 	Guessed []string
 }
 
-// Verifier looks at mirrors. It is for use by many goroutines at once.
+// Verifier verifies mirrors. It is safe for concurrent use.
 type Verifier struct {
 	o         Options
 	limits    limits
 	names     sync.Map                // lookupKey to func() lookupResult
-	special   func(netip.Addr) string // special, unless a test says otherwise
+	special   func(netip.Addr) string // special, except in tests
 	reference reference
 }
 
@@ -121,13 +124,14 @@ type lookupResult struct {
 	err   error
 }
 
-// given tells whether the operator gave the addresses of a name.
+// given reports whether the addresses of a name come from Options.Resolve.
 func (v *Verifier) given(host string) bool {
 	_, ok := v.o.Resolve[strings.TrimSuffix(strings.ToLower(host), ".")]
 	return ok
 }
 
-// lookup returns a name's addresses of a family, each name looked up once. None is no error.
+// lookup returns a name's addresses of a family. It looks up each name once. A name without
+// addresses is not an error.
 func (v *Verifier) lookup(ctx context.Context, f family, host string) ([]netip.Addr, error) {
 	host = strings.TrimSuffix(strings.ToLower(host), ".")
 	if list, ok := v.o.Resolve[host]; ok {
@@ -163,7 +167,7 @@ func ofFamily(list []netip.Addr, f family) []netip.Addr {
 	return out
 }
 
-// probe is one look at one mirror.
+// probe is the verification of one mirror.
 type probe struct {
 	v        *Verifier
 	m        Mirror
@@ -176,13 +180,17 @@ type probe struct {
 
 	mu     sync.Mutex // guards report
 	report *Report
-	// absent says of a family that this machine cannot reach it at all.
+	// absent is set for a family that this machine cannot reach.
 	absent [ipv6 + 1]atomic.Bool
 }
 
-// Verify looks at a mirror. Whatever is wrong with it is in the report; the error is that of the context, or of a GeoIP database.
+// Verify verifies a mirror. The report has all faults of the mirror; the error is that of ctx or of
+// a GeoIP database.
 func (v *Verifier) Verify(ctx context.Context, m Mirror) (*Report, error) {
-	p := &probe{v: v, m: m, report: &Report{Name: m.File.Name, Host: m.Host, Private: m.File.Private, Modules: []string{}, Addresses: []Address{}, Certificates: []Certificate{}, Routes: []string{}}}
+	p := &probe{v: v, m: m, report: &Report{
+		Name: m.File.Name, Host: m.Host, Private: m.File.Private,
+		Modules: []string{}, Addresses: []Address{}, Certificates: []Certificate{}, Routes: []string{},
+	}}
 	missing := p.lookupName(ctx)
 	trees := p.routes(ctx)
 	defer func() {
@@ -207,7 +215,7 @@ func (v *Verifier) Verify(ctx context.Context, m Mirror) (*Report, error) {
 	return p.conclude(trees, missing, located), nil
 }
 
-// each runs do for 0 to n-1 at once.
+// each runs do for 0 to n-1 concurrently.
 func (p *probe) each(ctx context.Context, n int, do func(ctx context.Context, i int)) {
 	var g errgroup.Group
 	for i := range n {
@@ -221,7 +229,7 @@ func (p *probe) each(ctx context.Context, n int, do func(ctx context.Context, i 
 	_ = g.Wait()
 }
 
-// expect adds to the number of requests that are known; step says that one is done.
+// expect adds n to the number of known requests; step counts a finished one.
 func (p *probe) expect(n int) { p.total.Add(int64(n)); p.progress() }
 func (p *probe) step()        { p.done.Add(1); p.progress() }
 
@@ -231,7 +239,8 @@ func (p *probe) progress() {
 	}
 }
 
-// lookupName looks the mirror's name up, as the service does first. It returns why there is no A record.
+// lookupName looks up the mirror's name, as the service does first. It returns why there is no A
+// record, or "".
 func (p *probe) lookupName(ctx context.Context) (missing string) {
 	name := p.m.File.Name
 	_, notName := netip.ParseAddr(name)
@@ -243,18 +252,22 @@ func (p *probe) lookupName(ctx context.Context) (missing string) {
 		p.report.IPv6 = p.report.IPv6 || f == ipv6 && len(addrs) > 0
 		switch {
 		case notName == nil && f == ipv4:
-			missing = "it is an address, and no name"
-			p.c.add(rawFinding{Warning, CheckDNS, "the mirror has no name, which an entry in AlmaLinux's list needs", "", ""}, "", true)
+			missing = "it is an address, not a name"
+			p.c.add(rawFinding{Warning, CheckDNS,
+				"the mirror has no name, which an entry in AlmaLinux's list requires", "", ""}, "", true)
 		case f == ipv4 && err != nil:
 			missing = reason(err)
-			p.c.add(rawFinding{Error, CheckDNS, "its A record cannot be looked up: " + missing, "see that the name servers of its domain answer", ""}, "", true)
+			p.c.add(rawFinding{Error, CheckDNS, "its A record cannot be looked up: " + missing,
+				"check that the name servers of its domain answer", ""}, "", true)
 		case f == ipv4 && len(addrs) == 0:
 			missing = "it has no A record"
-			p.c.add(rawFinding{Error, CheckDNS, "the name has no A record", "add one; before DNS is up, --resolve NAME:ADDRESS takes its place here", ""}, "", true)
+			p.c.add(rawFinding{Error, CheckDNS, "the name has no A record",
+				"add one; to verify before DNS is set up, pass --resolve NAME:ADDRESS", ""}, "", true)
 		case f == ipv6 && err != nil:
 			p.c.add(rawFinding{Warning, CheckDNS, "its AAAA record cannot be looked up: " + reason(err), "", ""}, "", false)
 		case f == ipv6 && len(addrs) == 0 && notName != nil:
-			p.c.add(rawFinding{Note, CheckDNS, "the name has no AAAA record, so clients without IPv4 cannot use the mirror", "", ""}, "", false)
+			p.c.add(rawFinding{Note, CheckDNS,
+				"the name has no AAAA record, so clients without IPv4 cannot use the mirror", "", ""}, "", false)
 		}
 	}
 	return missing
@@ -265,12 +278,12 @@ type tree struct {
 	p      *probe
 	module string // "" is almalinux
 	routes []*route
-	// service is the route by which AlmaLinux's service looks; nil if there is none.
+	// service is the route that AlmaLinux's service uses, or nil.
 	service *route
-	primary *route // by which what is looked at once is looked at; nil if none works
+	primary *route // the route of checks that run once; nil if no route works
 }
 
-// routes are all ways to all trees that are listed: each protocol, over each address.
+// routes returns the listed trees with all routes to them: each protocol, over each address.
 func (p *probe) routes(ctx context.Context) []*tree {
 	var trees []*tree
 	for _, t := range []struct {
@@ -279,7 +292,7 @@ func (p *probe) routes(ctx context.Context) []*tree {
 	}{{"", p.m.File.Address}, {"kitten", p.m.File.AddressOptional.Kitten}} {
 		tree := &tree{p: p, module: t.module}
 		if len(tree.repodata()) == 0 {
-			continue // the service knows no such module
+			continue // the service does not know the module
 		}
 		for _, u := range []struct{ protocol, url string }{{"http", t.address.HTTP}, {"https", t.address.HTTPS}} {
 			if u.url != "" {
@@ -297,7 +310,7 @@ func (p *probe) routes(ctx context.Context) []*tree {
 func (t *tree) add(ctx context.Context, protocol, raw string) {
 	base, err := url.Parse(strings.TrimSuffix(raw, "/") + "/")
 	if err != nil || base.Scheme != protocol || base.Host == "" {
-		t.p.c.add(rawFinding{Error, CheckBase, "the " + protocol + " URL cannot be used: " + clean(raw), "", ""}, "", true)
+		t.p.c.add(rawFinding{Error, CheckBase, "invalid " + protocol + " URL: " + clean(raw), "", ""}, "", true)
 		return
 	}
 	listed := t.module != "" || !slices.Contains(t.p.m.Guessed, protocol)
@@ -305,7 +318,8 @@ func (t *tree) add(ctx context.Context, protocol, raw string) {
 		addrs, err := t.p.v.lookup(ctx, f, base.Hostname())
 		if base.Hostname() != t.p.m.File.Name && f == ipv4 && len(addrs) == 0 {
 			if v6, _ := t.p.v.lookup(ctx, ipv6, base.Hostname()); len(v6) == 0 || err != nil {
-				t.p.c.add(rawFinding{Error, CheckDNS, "the name " + clean(base.Hostname()) + " of the " + protocol + " URL has no addresses", "", ""}, "", true)
+				message := "the name " + clean(base.Hostname()) + " of the " + protocol + " URL has no addresses"
+				t.p.c.add(rawFinding{Error, CheckDNS, message, "", ""}, "", true)
 			}
 		}
 		for i, a := range t.p.permitted(ctx, base.Hostname(), addrs) {
@@ -313,7 +327,10 @@ func (t *tree) add(ctx context.Context, protocol, raw string) {
 			if i > 0 {
 				name += "/" + a.String()
 			}
-			r := &route{client: t.p.v.newClient(base.Hostname(), a, f, t.p), tree: t, base: base, protocol: protocol, name: name, listed: listed, first: i == 0}
+			r := &route{
+				client: t.p.v.newClient(base.Hostname(), a, f, t.p), tree: t, base: base,
+				protocol: protocol, name: name, listed: listed, first: i == 0,
+			}
 			t.routes = append(t.routes, r)
 			if t.service == nil && listed && f == ipv4 && slices.Contains(t.p.v.o.Service.RequiredProtocols, protocol) {
 				t.service = r
@@ -322,7 +339,7 @@ func (t *tree) add(ctx context.Context, protocol, raw string) {
 	}
 }
 
-// look makes all checks of a tree.
+// look runs all checks of a tree.
 func (t *tree) look(ctx context.Context) {
 	t.p.each(ctx, len(t.routes), func(ctx context.Context, i int) { t.routes[i].start(ctx) })
 	alive := slices.DeleteFunc(slices.Clone(t.routes), func(r *route) bool { return !r.alive })
@@ -354,7 +371,7 @@ func (t *tree) look(ctx context.Context) {
 	}
 }
 
-// repodata are the paths of the repomd.xml files that the tree must have.
+// repodata returns the paths of the repomd.xml files that the tree must have.
 func (t *tree) repodata() []string {
 	if t.module == "" {
 		return t.p.v.o.Service.Repodata()
@@ -362,7 +379,7 @@ func (t *tree) repodata() []string {
 	return t.p.v.o.Service.ModuleRepodata(t.module)
 }
 
-// conclude says what the service would store, and sums up.
+// conclude completes the report: it predicts the service's status and sorts the findings.
 func (p *probe) conclude(trees []*tree, missing string, located bool) *Report {
 	r := p.report
 	r.Status = "ok"
@@ -397,11 +414,13 @@ func (p *probe) conclude(trees []*tree, missing string, located bool) *Report {
 	for i := range r.Findings {
 		r.Findings[i].Upstream = r.Findings[i].Upstream && !r.Private
 	}
-	r.Accepted = r.Status == "ok" && !slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Severity == Error })
+	r.Accepted = r.Status == "ok" &&
+		!slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Severity == Error })
 	return r
 }
 
-// statusOf is an answer or error in words, for findings and for the status; "" is a good answer.
+// statusOf describes an answer or error for findings and the status. It returns "" for a good
+// answer.
 func statusOf(r *response, err error) string {
 	switch {
 	case err != nil:

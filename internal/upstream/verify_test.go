@@ -113,7 +113,7 @@ func TestFaults(t *testing.T) {
 		},
 		"TIME broken": {
 			inject:   func(f *fake) { f.put("/almalinux/TIME", "yesterday\x1b[2J\n") },
-			severity: Error, check: CheckTime, message: `it holds "yesterday\\x1b[2J", which is no Unix time`, routes: all, path: "TIME", paths: 1, upstream: true, status: "expired",
+			severity: Error, check: CheckTime, message: `it contains "yesterday\\x1b[2J", which is not a Unix time`, routes: all, path: "TIME", paths: 1, upstream: true, status: "expired",
 		},
 		"TIME in the future": {
 			inject:   func(f *fake) { f.put("/almalinux/TIME", fmt.Sprint(now.Add(48*time.Hour).Unix())) },
@@ -140,7 +140,7 @@ func TestFaults(t *testing.T) {
 					}
 				}
 			},
-			severity: Error, check: CheckMetadata, message: "its primary has another checksum than it says", routes: []string{"http/ipv4"}, path: repo, paths: 1,
+			severity: Error, check: CheckMetadata, message: "its primary does not match its checksum in repomd.xml", routes: []string{"http/ipv4"}, path: repo, paths: 1,
 		},
 		"wrong size, beyond what is fetched": {
 			inject: func(f *fake) {
@@ -151,7 +151,7 @@ func TestFaults(t *testing.T) {
 					}
 				}
 			},
-			severity: Error, check: CheckMetadata, message: "its primary has another size than it says", routes: []string{"http/ipv4"}, path: repo, paths: 1,
+			severity: Error, check: CheckMetadata, message: "its primary does not match its size in repomd.xml", routes: []string{"http/ipv4"}, path: repo, paths: 1,
 		},
 		"half-synced repository": {
 			inject: func(f *fake) {
@@ -161,17 +161,17 @@ func TestFaults(t *testing.T) {
 					}
 				}
 			},
-			severity: Error, check: CheckMetadata, message: "its filelists is not there: 404 Not Found", routes: []string{"http/ipv4"}, path: repo, paths: 1,
+			severity: Error, check: CheckMetadata, message: "its filelists is missing: 404 Not Found", routes: []string{"http/ipv4"}, path: repo, paths: 1,
 		},
 		"repomd.xml that is a page": {
 			inject:   func(f *fake) { f.put("/almalinux/"+repo, "<html>Sorry</html>") },
-			severity: Error, check: CheckMetadata, message: "it is no repomd.xml", routes: []string{"http/ipv4"}, path: repo, paths: 1,
+			severity: Error, check: CheckMetadata, message: "not a valid repomd.xml", routes: []string{"http/ipv4"}, path: repo, paths: 1,
 		},
 		"repomd.xml that leads out": {
 			inject: func(f *fake) {
 				f.put("/almalinux/"+repo, `<repomd><data type="primary"><location href="../../../../../etc/passwd"/></data></repomd>`)
 			},
-			severity: Error, check: CheckMetadata, message: "which is no path in the repository", routes: []string{"http/ipv4"}, path: repo, paths: 1,
+			severity: Error, check: CheckMetadata, message: "which is not a path in the repository", routes: []string{"http/ipv4"}, path: repo, paths: 1,
 		},
 		"https serves half": {
 			inject:   func(f *fake) { f.wrap = only("https", serving("/10.2/BaseOS", http.NotFound)) },
@@ -183,7 +183,7 @@ func TestFaults(t *testing.T) {
 		},
 		"expired certificate": {
 			inject:   func(f *fake) { f.expires = now.AddDate(0, 0, -3) },
-			severity: Error, check: CheckCertificate, message: "the certificate of mirror.example.org has expired on 2026-03-11", routes: []string{"https/ipv4", "https/ipv6"},
+			severity: Error, check: CheckCertificate, message: "the certificate of mirror.example.org expired on 2026-03-11", routes: []string{"https/ipv4", "https/ipv6"},
 		},
 		"certificate about to expire": {
 			inject:   func(f *fake) { f.expires = now.AddDate(0, 0, 9) },
@@ -195,7 +195,7 @@ func TestFaults(t *testing.T) {
 		},
 		"certificate of an unknown authority": {
 			inject:   func(f *fake) { f.roots = x509.NewCertPool() },
-			severity: Error, check: CheckCertificate, message: "not from an authority that is known here", routes: []string{"https/ipv4", "https/ipv6"},
+			severity: Error, check: CheckCertificate, message: "is from an unknown authority", routes: []string{"https/ipv4", "https/ipv6"},
 		},
 		"redirect loop": {
 			inject: func(f *fake) {
@@ -254,15 +254,15 @@ func TestFaults(t *testing.T) {
 		},
 		"CDN": {
 			inject:   func(f *fake) { f.wrap = header("CF-RAY", "8f2c-FRA") },
-			severity: Error, check: CheckCDN, message: "Cloudflare stands in front: its header Cf-Ray is there", routes: all,
+			severity: Error, check: CheckCDN, message: "the mirror is behind Cloudflare: the answer has its header Cf-Ray", routes: all,
 		},
 		"slow server": {
 			inject: func(f *fake) {
 				f.options.Timeout, f.options.Attempts = 15*time.Second, 1
 				f.wrap = only("http/ipv4", serving(repo, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
 			},
-			severity: Error, check: CheckSlow, message: "no whole answer within the time-out of 15s", routes: []string{"http/ipv4"}, path: repo, paths: 1, upstream: true,
-			status: "no whole answer within the time-out of 15s (" + repo + ")",
+			severity: Error, check: CheckSlow, message: "no complete answer within the timeout of 15s", routes: []string{"http/ipv4"}, path: repo, paths: 1, upstream: true,
+			status: "no complete answer within the timeout of 15s (" + repo + ")",
 		},
 		"ISO missing": {
 			inject:   func(f *fake) { f.remove("10.2-x86_64-dvd.iso.manifest") },
@@ -300,7 +300,7 @@ func TestFaults(t *testing.T) {
 					f.repo("/almalinux/"+p, now.AddDate(0, 0, -40))
 				}
 			},
-			severity: Warning, check: CheckStale, message: "TIME is recent, and yet no repomd.xml is newer than 2026-02-02", routes: []string{"http/ipv4"},
+			severity: Warning, check: CheckStale, message: "TIME is recent, but no repomd.xml is newer than 2026-02-02", routes: []string{"http/ipv4"},
 		},
 		"no A record": {
 			inject:   func(f *fake) { f.options.Resolve = map[string][]netip.Addr{mirrorName: {netip.MustParseAddr("::1")}} },
