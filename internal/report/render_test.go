@@ -337,7 +337,7 @@ func TestMarkdownLimit(t *testing.T) {
 			t.Errorf("%d bytes for a limit of %d", len(text), limit)
 		}
 		checkMarkdown(t, text)
-		if !strings.Contains(string(text), "The result as JSON has all.") && limit != SummaryLimit {
+		if !strings.Contains(string(text), "The JSON result has everything.") && limit != SummaryLimit {
 			t.Errorf("it does not say that something is left out: %s", text)
 		}
 	}
