@@ -1,5 +1,7 @@
-// Command gen makes worldmap/land.txt: it reads Natural Earth's land polygons as TopoJSON (land-110m.json of the npm package world-atlas, ISC licence;
-// Natural Earth's data are in the public domain), projects them and leaves out what is too small to see. In the directory of package worldmap:
+// Command gen writes worldmap/land.txt: it reads Natural Earth's land polygons as TopoJSON
+// (land-110m.json of the npm package world-atlas, ISC licence; Natural Earth's data are in the
+// public domain), projects them and omits what is too small to see. In the directory of package
+// worldmap:
 //
 //	npm pack world-atlas@2.0.2 && tar -xzf world-atlas-2.0.2.tgz && go run ./gen package/land-110m.json
 package main
@@ -18,8 +20,8 @@ import (
 )
 
 const (
-	tolerance = 0.8 // how far the outline may be from the data's, in units of the drawing
-	smallest  = 4   // the area of the smallest island that is drawn, in square units
+	tolerance = 0.8 // largest distance of the outline from the data, in units of the drawing
+	smallest  = 4   // area of the smallest island drawn, in square units
 	maxSize   = 40 << 10
 )
 
@@ -56,7 +58,7 @@ func run(args []string) error {
 	return os.WriteFile("land.txt", []byte(b.String()+"\n"), 0o644)
 }
 
-// topology is the part of TopoJSON's format that land-110m.json uses.
+// topology is the part of TopoJSON that land-110m.json uses.
 type topology struct {
 	Objects map[string]struct {
 		Geometries []struct {
@@ -73,7 +75,7 @@ type topology struct {
 
 type point struct{ x, y float64 }
 
-// rings returns all outlines on the drawing, without those that no part of is on it.
+// rings returns all outlines that are at least partly on the drawing.
 func (t *topology) rings() ([][]point, error) {
 	arcs := make([][]point, len(t.Arcs))
 	for i, arc := range t.Arcs {
@@ -105,7 +107,7 @@ func (t *topology) rings() ([][]point, error) {
 	return rings, nil
 }
 
-// join makes a ring of arcs; ^i is arc i backwards.
+// join joins arcs to a ring; ^i is arc i reversed.
 func join(arcs [][]point, list []int) []point {
 	var ring []point
 	for _, i := range list {
@@ -118,7 +120,7 @@ func join(arcs [][]point, list []int) []point {
 	return slices.Compact(ring)
 }
 
-// unwrap makes the longitudes of a ring that crosses the 180th meridian go on beyond it.
+// unwrap makes the longitudes of a ring that crosses the 180th meridian continue beyond 180°.
 func unwrap(ring []point) []point {
 	for i := 1; i < len(ring); i++ {
 		ring[i].x += 360 * math.Round((ring[i-1].x-ring[i].x)/360)
@@ -126,8 +128,8 @@ func unwrap(ring []point) []point {
 	return ring
 }
 
-// clip is the part of a ring west (side 1) or east (side -1) of the drawing's edge, by the method of Sutherland and Hodgman. The drawing is shift degrees
-// away.
+// clip returns the part of a ring west (side 1) or east (side -1) of the drawing's edge, by the
+// Sutherland-Hodgman algorithm. The drawing is shift degrees away.
 func clip(ring []point, shift, side float64) []point {
 	beyond := func(p point) float64 { return side*(p.x-shift) - 180 }
 	var out []point
@@ -144,7 +146,7 @@ func clip(ring []point, shift, side float64) []point {
 	return out
 }
 
-// project turns degrees into units of the drawing; ok says that a part is on it.
+// project converts degrees to units of the drawing; ok reports whether a part is on it.
 func project(ring []point, shift float64) (out []point, ok bool) {
 	for _, p := range ring {
 		x, y, inside := worldmap.Project(p.y, max(-180, min(180, p.x-shift)))
@@ -162,7 +164,7 @@ func area(ring []point) float64 {
 	return math.Abs(sum) / 2
 }
 
-// simplify leaves out points by the method of Ramer, Douglas and Peucker.
+// simplify removes points by the Ramer-Douglas-Peucker algorithm.
 func simplify(line []point) []point {
 	if len(line) < 3 {
 		return line
@@ -181,7 +183,7 @@ func simplify(line []point) []point {
 	return append(head[:len(head)-1:len(head)-1], simplify(line[at:])...)
 }
 
-// distance is that of a point from a segment.
+// distance returns the distance of a point from a segment.
 func distance(p, a, b point) float64 {
 	dx, dy := b.x-a.x, b.y-a.y
 	t := 0.0
@@ -191,7 +193,7 @@ func distance(p, a, b point) float64 {
 	return math.Hypot(p.x-a.x-t*dx, p.y-a.y-t*dy)
 }
 
-// pathOf is a closed outline in SVG's path language, with whole numbers.
+// pathOf returns a closed outline as SVG path data with integers.
 func pathOf(ring []point) string {
 	var b strings.Builder
 	var x, y int
