@@ -446,7 +446,7 @@ func TestReason(t *testing.T) {
 		{dial(os.ErrDeadlineExceeded), CheckConnect, "no answer within the timeout"},
 		{&net.OpError{Op: "read", Net: "tcp", Err: os.ErrDeadlineExceeded}, CheckSlow, "no complete answer within the timeout of 15s"},
 		{&net.DNSError{Err: "server misbehaving", Name: "x"}, CheckConnect, `the name "x" cannot be looked up: server misbehaving`},
-		{io.ErrUnexpectedEOF, CheckConnect, "the server closes the connection before its answer is whole"},
+		{io.ErrUnexpectedEOF, CheckConnect, "the server closes the connection before its answer is complete"},
 	} {
 		c := &client{family: ipv4, v: New(Options{})}
 		var p *probeError
