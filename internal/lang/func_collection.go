@@ -23,7 +23,8 @@ var collectionFunctions = map[string]function.Function{
 	"transpose": transposeFunction,
 }
 
-// boolsFunction is alltrue and anytrue: it looks for an element that is not wanted, from which the result follows.
+// boolsFunction is alltrue or anytrue. One element can decide the result: a false one for alltrue,
+// a true one for anytrue.
 func boolsFunction(all bool) function.Function {
 	return function.New(&function.Spec{
 		Params: []function.Parameter{param("list", cty.List(cty.Bool))},
@@ -74,11 +75,11 @@ var coalesceFunction = function.New(&function.Spec{
 			}
 			return v, nil
 		}
-		return cty.NilVal, errors.New("no argument is other than null and an empty string")
+		return cty.NilVal, errors.New("all arguments are null or empty strings")
 	},
 })
 
-// indexFunction finds the index of a value in a list.
+// indexFunction returns the index of a value in a list.
 var indexFunction = function.New(&function.Spec{
 	Params: []function.Parameter{param("list", cty.DynamicPseudoType), param("value", cty.DynamicPseudoType)},
 	Type:   function.StaticReturnType(cty.Number),
@@ -99,12 +100,12 @@ var indexFunction = function.New(&function.Spec{
 				return cty.NumberIntVal(int64(i)), nil
 			}
 		}
-		return cty.NilVal, errors.New("the list does not hold the value")
+		return cty.NilVal, errors.New("the list does not contain the value")
 	},
 })
 
-// lengthFunction counts elements, or the characters of a string. How many elements there are is as
-// secret as the collection itself, and not as its elements.
+// lengthFunction counts elements, or the characters of a string. The result is sensitive if the
+// collection itself is; sensitive elements do not make it so.
 var lengthFunction = function.New(&function.Spec{
 	Params: []function.Parameter{{Name: "value", Type: cty.DynamicPseudoType, AllowDynamicType: true, AllowUnknown: true, AllowMarked: true}},
 	Type: func(args []cty.Value) (cty.Type, error) {
@@ -136,8 +137,9 @@ func lengthOf(v cty.Value) (cty.Value, error) {
 	}
 }
 
-// lookupFunction finds an element of a map by its key. The third argument is the value if there is
-// none; without it that is an error. The marks of other elements are not the result's.
+// lookupFunction returns the element of a map by its key, or the third argument if the key is
+// missing. Without a third argument, a missing key is an error. The result does not get the marks
+// of other elements.
 var lookupFunction = function.New(&function.Spec{
 	Params: []function.Parameter{
 		{Name: "map", Type: cty.DynamicPseudoType, AllowMarked: true}, {Name: "key", Type: cty.String, AllowMarked: true},
@@ -150,7 +152,7 @@ var lookupFunction = function.New(&function.Spec{
 		v, found := elementAt(in, key)
 		if !found {
 			if len(args) < 3 {
-				return cty.NilVal, function.NewArgErrorf(1, "there is no element %q, and no default is given", key.AsString())
+				return cty.NilVal, function.NewArgErrorf(1, "there is no element %q and no default value", key.AsString())
 			}
 			var err error
 			if v, err = convert.Convert(args[2], ty); err != nil {
@@ -161,7 +163,7 @@ var lookupFunction = function.New(&function.Spec{
 	},
 })
 
-// elementAt is an element of a map or an object, if there is one.
+// elementAt returns an element of a map or an object, and reports whether it exists.
 func elementAt(in, key cty.Value) (cty.Value, bool) {
 	switch ty := in.Type(); {
 	case ty.IsObjectType() && ty.HasAttribute(key.AsString()):
@@ -177,7 +179,7 @@ func lookupType(args []cty.Value) (cty.Type, error) {
 	key, _ := args[1].Unmark()
 	switch {
 	case len(args) > 3:
-		return cty.NilType, function.NewArgErrorf(3, "there is one default only")
+		return cty.NilType, function.NewArgErrorf(3, "only one default value is allowed")
 	case ty.IsMapType():
 		if len(args) == 3 {
 			if _, err := convert.Convert(args[2], ty.ElementType()); err != nil {
@@ -195,8 +197,8 @@ func lookupType(args []cty.Value) (cty.Type, error) {
 	return cty.DynamicPseudoType, nil
 }
 
-// matchKeysFunction returns the values whose keys are among those searched. Keys are compared as
-// values of one type.
+// matchKeysFunction returns the values whose keys are in the search set. Keys are converted to one
+// type before they are compared.
 var matchKeysFunction = function.New(&function.Spec{
 	Params: []function.Parameter{
 		param("values", cty.List(cty.DynamicPseudoType)), param("keys", cty.List(cty.DynamicPseudoType)), param("searchset", cty.List(cty.DynamicPseudoType)),
@@ -209,7 +211,7 @@ var matchKeysFunction = function.New(&function.Spec{
 	},
 	Impl: func(args []cty.Value, ty cty.Type) (cty.Value, error) {
 		if args[0].LengthInt() != args[1].LengthInt() {
-			return cty.NilVal, function.NewArgErrorf(1, "there must be as many keys as values")
+			return cty.NilVal, function.NewArgErrorf(1, "it must have as many elements as the list of values")
 		}
 		if !args[0].IsWhollyKnown() || !args[1].IsWhollyKnown() || !args[2].IsWhollyKnown() {
 			return cty.UnknownVal(ty), nil
@@ -250,10 +252,10 @@ var oneFunction = function.New(&function.Spec{
 		case ty.IsTupleType() && ty.Length() == 0:
 			return cty.DynamicPseudoType, nil
 		}
-		return cty.NilType, function.NewArgErrorf(0, "it must be a list or a set with one element or none")
+		return cty.NilType, function.NewArgErrorf(0, "it must be a list or a set with at most one element")
 	},
 	Impl: func(args []cty.Value, ty cty.Type) (cty.Value, error) {
-		if !args[0].Length().IsKnown() { // elements of a set that are unknown may be equal
+		if !args[0].Length().IsKnown() { // unknown elements of a set may be equal
 			return cty.UnknownVal(ty), nil
 		}
 		switch elems := args[0].AsValueSlice(); len(elems) {
@@ -262,7 +264,7 @@ var oneFunction = function.New(&function.Spec{
 		case 1:
 			return elems[0], nil
 		default:
-			return cty.NilVal, function.NewArgErrorf(0, "it must be a list or a set with one element or none")
+			return cty.NilVal, function.NewArgErrorf(0, "it must be a list or a set with at most one element")
 		}
 	},
 })
@@ -273,13 +275,13 @@ var sumFunction = function.New(&function.Spec{
 	Type:   function.StaticReturnType(cty.Number),
 	Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
 		if ty := args[0].Type(); !ty.IsListType() && !ty.IsSetType() && !ty.IsTupleType() || args[0].LengthInt() == 0 {
-			return cty.NilVal, function.NewArgErrorf(0, "it must be a list or a set of numbers, with one at least")
+			return cty.NilVal, function.NewArgErrorf(0, "it must be a list or a set with at least one number")
 		}
 		total := cty.Zero
 		for _, e := range args[0].AsValueSlice() {
 			n, err := convert.Convert(e, cty.Number)
 			if err != nil || n.IsNull() {
-				return cty.NilVal, function.NewArgErrorf(0, "it must be a list or a set of numbers")
+				return cty.NilVal, function.NewArgErrorf(0, "all elements must be numbers")
 			}
 			total = total.Add(n)
 		}
@@ -287,7 +289,7 @@ var sumFunction = function.New(&function.Spec{
 	},
 })
 
-// transposeFunction makes a map of lists into one with the elements as keys and the keys as elements.
+// transposeFunction swaps keys and elements in a map of lists.
 var transposeFunction = function.New(&function.Spec{
 	Params: []function.Parameter{param("values", cty.Map(cty.List(cty.String)))},
 	Type:   function.StaticReturnType(cty.Map(cty.List(cty.String))),
@@ -299,11 +301,11 @@ var transposeFunction = function.New(&function.Spec{
 		for it := args[0].ElementIterator(); it.Next(); {
 			key, list := it.Element()
 			if list.IsNull() {
-				return cty.NilVal, function.NewArgErrorf(0, "a list must not be null")
+				return cty.NilVal, function.NewArgErrorf(0, "its lists must not be null")
 			}
 			for _, e := range list.AsValueSlice() {
 				if e.IsNull() {
-					return cty.NilVal, function.NewArgErrorf(0, "an element must not be null")
+					return cty.NilVal, function.NewArgErrorf(0, "elements of its lists must not be null")
 				}
 				lists[e.AsString()] = append(lists[e.AsString()], key)
 			}
@@ -319,7 +321,8 @@ var transposeFunction = function.New(&function.Spec{
 	},
 })
 
-// markFunctions deal with the marks of sensitive values.
+// markFunctions read and remove the marks of sensitive values. The function sensitive, which also
+// records the secret, is in functionTable.
 var markFunctions = map[string]function.Function{
 	"nonsensitive": markFunction(func(v cty.Value) cty.Value {
 		v, marks := v.Unmark()

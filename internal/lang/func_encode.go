@@ -23,7 +23,7 @@ var encodingFunctions = map[string]function.Function{
 	"uuidv5":           textFunction(uuidV5, "namespace", "name"),
 }
 
-// gzipBase64 flushes before it closes, as Terraform does, so that both give the same bytes.
+// gzipBase64 flushes before it closes, like Terraform, so that both return the same bytes.
 func gzipBase64(a []string) (string, error) {
 	var b bytes.Buffer
 	w := gzip.NewWriter(&b)
@@ -41,7 +41,7 @@ func encodeText(a []string) (string, error) {
 	}
 	encoded, err := enc.NewEncoder().Bytes([]byte(a[0]))
 	if err != nil {
-		return "", fmt.Errorf("it has characters that %s does not have", a[1])
+		return "", fmt.Errorf("it has characters that %s cannot encode", a[1])
 	}
 	return base64.StdEncoding.EncodeToString(encoded), nil
 }
@@ -57,7 +57,7 @@ func decodeText(a []string) (string, error) {
 	}
 	decoded, err := enc.NewDecoder().Bytes(encoded)
 	if err != nil || !utf8.Valid(decoded) || bytes.ContainsRune(decoded, utf8.RuneError) {
-		return "", fmt.Errorf("what it holds is not text in %s", a[1])
+		return "", fmt.Errorf("the decoded bytes are not %s text", a[1])
 	}
 	return string(decoded), nil
 }
@@ -65,12 +65,12 @@ func decodeText(a []string) (string, error) {
 func encodingNamed(name string) (encoding.Encoding, error) {
 	enc, err := ianaindex.IANA.Encoding(name)
 	if err != nil || enc == nil {
-		return nil, function.NewArgErrorf(1, "%q is not the IANA name of an encoding that is supported, such as UTF-16LE", name)
+		return nil, function.NewArgErrorf(1, "%q is not the IANA name of a supported encoding, such as UTF-16LE", name)
 	}
 	return enc, nil
 }
 
-// The namespaces of RFC 9562.
+// The predefined namespaces of RFC 9562, section 6.6.
 var uuidNamespaces = map[string]string{
 	"dns":  "6ba7b810-9dad-11d1-80b4-00c04fd430c8",
 	"url":  "6ba7b811-9dad-11d1-80b4-00c04fd430c8",
@@ -78,7 +78,7 @@ var uuidNamespaces = map[string]string{
 	"x500": "6ba7b814-9dad-11d1-80b4-00c04fd430c8",
 }
 
-// uuidV5 is the UUID of a name in a namespace, which is dns, url, oid, x500 or a UUID.
+// uuidV5 returns the version 5 UUID of a name in a namespace: dns, url, oid, x500 or a UUID.
 func uuidV5(a []string) (string, error) {
 	text := a[0]
 	if known, ok := uuidNamespaces[text]; ok {
@@ -86,7 +86,7 @@ func uuidV5(a []string) (string, error) {
 	}
 	space, ok := parseUUID(text)
 	if !ok {
-		return "", fmt.Errorf("%q is not a namespace: it is dns, url, oid, x500 or a UUID", a[0])
+		return "", fmt.Errorf("%q is not a namespace: use dns, url, oid, x500 or a UUID", a[0])
 	}
 	sum := sha1.Sum(append(space, a[1]...))
 	sum[6] = sum[6]&0x0f | 0x50 // the version
@@ -95,7 +95,7 @@ func uuidV5(a []string) (string, error) {
 	return strings.Join([]string{id[:8], id[8:12], id[12:16], id[16:20], id[20:]}, "-"), nil
 }
 
-// parseUUID reads a UUID as RFC 9562 writes it, with the dashes, or without any.
+// parseUUID parses a UUID in the form of RFC 9562, or the same without dashes.
 func parseUUID(text string) ([]byte, bool) {
 	digits := text
 	if len(text) == 36 {

@@ -17,7 +17,7 @@ import (
 	"github.com/zclconf/go-cty/cty/function"
 )
 
-// fileFunctions are those that read files or deal with their names.
+// fileFunctions returns the functions that read files or handle paths.
 func (r *Reader) fileFunctions() map[string]function.Function {
 	of := func(encode func(content []byte) (string, error)) function.Function {
 		return textFunction(func(a []string) (string, error) {
@@ -55,7 +55,7 @@ func (r *Reader) fileFunctions() map[string]function.Function {
 
 func asText(content []byte) (string, error) {
 	if at := invalidUTF8(content); at >= 0 {
-		return "", fmt.Errorf("the file is not UTF-8 text; filebase64 reads any file")
+		return "", fmt.Errorf("the file is not UTF-8 text; read binary files with filebase64")
 	}
 	return string(content), nil
 }

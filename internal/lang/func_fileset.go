@@ -16,12 +16,12 @@ import (
 	"github.com/zclconf/go-cty/cty/function"
 )
 
-// maxFileset is how many directory entries fileset looks at.
+// maxFileset is the largest number of directory entries that fileset reads.
 const maxFileset = 100_000
 
-// fileSet is fileset(path, pattern): the names of the regular files that match, relative to path,
-// with slashes. Links are followed; one that leads nowhere is passed over. As in Terraform the
-// pattern is first joined to the path, so that it may lead out of it.
+// fileSet is fileset(path, pattern): the names of the regular files that match, relative to path
+// and with slashes. It follows symbolic links and ignores dangling ones. As in Terraform, the
+// pattern is joined to the path first, so it can lead out of path with "..".
 func (r *Reader) fileSet(a []string) (cty.Value, error) {
 	root, err := r.Path(a[0])
 	if err != nil {
@@ -54,7 +54,7 @@ func (r *Reader) fileSet(a []string) (cty.Value, error) {
 	return cty.SetVal(names), nil
 }
 
-// globSegment is a pattern for one name, or for any number of directories.
+// globSegment matches one name, or with ** any number of directories.
 type globSegment struct {
 	any   bool // **
 	match *regexp.Regexp
@@ -89,8 +89,8 @@ type fileWalk struct {
 	mayRead func(path string) error
 }
 
-// match adds the files below a directory that match the segments. above are the directories that **
-// has led through, so that a link to one of them is not followed.
+// match adds the files below a directory that match the segments. above holds the directories that
+// ** has passed, so that a link to one of them does not cause an endless loop.
 func (w *fileWalk) match(dir string, segments []globSegment, above []fs.FileInfo) error {
 	if len(segments) == 0 {
 		return nil
@@ -116,7 +116,7 @@ func (w *fileWalk) match(dir string, segments []globSegment, above []fs.FileInfo
 	}
 	for _, e := range entries {
 		if w.seen++; w.seen > maxFileset {
-			return fmt.Errorf("more than %d files would have to be looked at", maxFileset)
+			return fmt.Errorf("it would have to read more than %d directory entries; use a narrower path or pattern", maxFileset)
 		}
 		if first.any || first.match.MatchString(e.Name()) {
 			name := filepath.Join(dir, e.Name())
@@ -133,11 +133,11 @@ func (w *fileWalk) match(dir string, segments []globSegment, above []fs.FileInfo
 	return nil
 }
 
-// entry looks at an entry of a directory whose name matches the first of the segments.
+// entry handles a directory entry whose name matches the first segment.
 func (w *fileWalk) entry(name string, segments []globSegment, above []fs.FileInfo) error {
 	info, err := os.Stat(name)
 	if err != nil {
-		return nil //nolint:nilerr // a link that leads nowhere, or a file that has just gone
+		return nil //nolint:nilerr // a dangling link, or a file that was just deleted
 	}
 	switch {
 	case !segments[0].any && len(segments) == 1:
@@ -155,9 +155,9 @@ func (w *fileWalk) entry(name string, segments []globSegment, above []fs.FileInf
 	return w.match(name, segments, append(slices.Clip(above), info))
 }
 
-// globPattern makes a regular expression of a glob for one name: * and ? stand for characters,
-// [a-z] for one of a class and [^a-z] for one that is not, {a,b} for one of several texts; a
-// backslash takes the meaning from the character after it.
+// globPattern converts a glob for one name to a regular expression: * matches any characters and ?
+// one, [a-z] matches a character of the class and [^a-z] one outside of it, {a,b} matches one of
+// several texts. A backslash escapes the next character.
 func globPattern(glob string) (*regexp.Regexp, error) {
 	var b strings.Builder
 	depth := 0
@@ -171,7 +171,7 @@ func globPattern(glob string) (*regexp.Regexp, error) {
 		case c == '[':
 			end := strings.IndexByte(rest, ']')
 			if end < 2 {
-				return nil, fmt.Errorf("the pattern %q has a bracket that is not closed", glob)
+				return nil, fmt.Errorf("in the pattern %q, a bracket is not closed", glob)
 			}
 			class := strings.ReplaceAll(strings.ReplaceAll(rest[1:end], `\`, `\\`), "[", `\[`)
 			b.WriteString("[" + class + "]")
@@ -193,7 +193,7 @@ func globPattern(glob string) (*regexp.Regexp, error) {
 	}
 	re, err := regexp.Compile("^(?s:" + b.String() + ")$")
 	if err != nil || depth > 0 {
-		return nil, fmt.Errorf("%q is not a pattern for file names", glob)
+		return nil, fmt.Errorf("%q is not a valid pattern for file names", glob)
 	}
 	return re, nil
 }

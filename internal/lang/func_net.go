@@ -2,7 +2,6 @@ package lang
 
 import (
 	"errors"
-	"fmt"
 	"math/big"
 	"net"
 	"net/netip"
@@ -48,7 +47,7 @@ var networkFunctions = map[string]function.Function{
 				return cty.NilVal, err
 			}
 			if network.IP.To4() == nil {
-				return cty.NilVal, function.NewArgErrorf(0, "IPv6 has no network masks")
+				return cty.NilVal, function.NewArgErrorf(0, "it must be an IPv4 network: IPv6 has no network masks")
 			}
 			return cty.StringVal(net.IP(network.Mask).String()), nil
 		},
@@ -92,8 +91,8 @@ func parsePrefix(v cty.Value) (*net.IPNet, error) {
 	return network, nil
 }
 
-// prefixContains reports whether a prefix holds an address, or all of another prefix. Those of
-// different families are an error, since neither yes nor no is what was meant.
+// prefixContains reports whether a prefix contains an address, or all of another prefix. To compare
+// IPv4 with IPv6 is an error: "false" would hide the mistake.
 func prefixContains(prefix, other string) (cty.Value, error) {
 	outer, err := netip.ParsePrefix(prefix)
 	if err != nil {
@@ -108,7 +107,8 @@ func prefixContains(prefix, other string) (cty.Value, error) {
 		inner = netip.PrefixFrom(address, address.BitLen())
 	}
 	if outer.Addr().Is4() != inner.Addr().Is4() {
-		return cty.NilVal, function.NewArgErrorf(1, "%s is of another address family than %s", other, prefix)
+		return cty.NilVal, function.NewArgErrorf(1,
+			"%s and %s are of different address families: compare IPv4 with IPv4 and IPv6 with IPv6", other, prefix)
 	}
 	return cty.BoolVal(outer.Bits() <= inner.Bits() && outer.Contains(inner.Addr())), nil
 }
@@ -127,12 +127,13 @@ func prefixBits(v cty.Value, arg int) (int, error) {
 		return 0, err
 	}
 	if !n.IsInt64() || n.Int64() < 0 || n.Int64() > 128 {
-		return 0, function.NewArgErrorf(arg, "it must lie between 0 and 128")
+		return 0, function.NewArgErrorf(arg, "it must be between 0 and 128")
 	}
 	return int(n.Int64()), nil
 }
 
-// subnets gives consecutive networks within a prefix, each longer than it by the bits given.
+// subnets returns consecutive networks within a prefix. Each prefix length is that of the prefix
+// plus the given bits.
 func subnets(args []cty.Value, _ cty.Type) (cty.Value, error) {
 	network, err := parsePrefix(args[0])
 	if err != nil {
@@ -151,18 +152,19 @@ func subnets(args []cty.Value, _ cty.Type) (cty.Value, error) {
 		}
 		length := start + bits
 		if bits < 1 || length > total {
-			return cty.NilVal, function.NewArgErrorf(i+1, "it must lie between 1 and %d for this prefix", total-start)
+			return cty.NilVal, function.NewArgErrorf(i+1, "it must be between 1 and %d for this prefix", total-start)
 		}
 		if current == nil {
 			current = &net.IPNet{IP: network.IP, Mask: net.CIDRMask(length, total)}
 		} else {
 			var over bool
 			if current, over = cidr.NextSubnet(current, length); over {
-				return cty.NilVal, function.NewArgError(i+1, errors.New("there is no room for another network"))
+				return cty.NilVal, function.NewArgError(i+1, errors.New("there is no room for this network"))
 			}
 		}
 		if !network.Contains(current.IP) {
-			return cty.NilVal, function.NewArgError(i+1, fmt.Errorf("there is no room in %s for another network of length %d", network, length))
+			return cty.NilVal, function.NewArgErrorf(i+1,
+				"there is no room in %s for this /%d network", network, length)
 		}
 		list = append(list, cty.StringVal(current.String()))
 	}

@@ -11,14 +11,14 @@ import (
 	"github.com/zclconf/go-cty/cty/function"
 )
 
-// templates are the functions that render templates.
+// templates implements the functions that render templates.
 type templates struct {
 	eval   *Evaluator
 	mu     sync.Mutex
 	byPath map[string]*template
 }
 
-// template is a template file, read and parsed once.
+// template is a template file that is read and parsed only once.
 type template struct {
 	once  sync.Once
 	expr  hclsyntax.Expression
@@ -26,8 +26,8 @@ type template struct {
 	err   error
 }
 
-// fileFunction is templatefile(path, vars). What is wrong in the template is reported with its
-// place in the template.
+// fileFunction is templatefile(path, vars). Errors in the template are reported with their position
+// in the template file.
 func (ts *templates) fileFunction() function.Function {
 	return function.New(&function.Spec{
 		Params: []function.Parameter{param("path", cty.String), param("vars", cty.DynamicPseudoType)},
@@ -48,11 +48,11 @@ func (ts *templates) fileFunction() function.Function {
 	})
 }
 
-// templateName is what diagnostics call a template that is a value.
+// templateName is the file name in diagnostics for a template that is a value.
 const templateName = "template"
 
-// stringFunction is templatestring(template, vars), where the template is a value, such as
-// what a file holds.
+// stringFunction is templatestring(template, vars), where the template is a value, for example the
+// content of a file.
 func (ts *templates) stringFunction() function.Function {
 	return function.New(&function.Spec{
 		Params: []function.Parameter{param("template", cty.String), param("vars", cty.DynamicPseudoType)},
@@ -75,9 +75,10 @@ func (ts *templates) stringFunction() function.Function {
 	})
 }
 
-// inTemplate is an error in a template that stands in no file.
+// inTemplate is the error of a template that is a value. No file has its line, so it is in the
+// text.
 func inTemplate(d *hcl.Diagnostic) error {
-	return function.NewArgErrorf(0, "in its line %d: %s: %s", d.Subject.Start.Line, lowerFirst(d.Summary), lowerFirst(d.Detail))
+	return function.NewArgErrorf(0, "line %d: %s: %s", d.Subject.Start.Line, lowerFirst(d.Summary), lowerFirst(d.Detail))
 }
 
 func (ts *templates) file(name string) *template {
@@ -110,7 +111,8 @@ func (t *template) read(e *Evaluator, path string) {
 	t.parse(e, src, shown)
 }
 
-// parse parses a template and checks what it calls. A template can use no other templates.
+// parse parses a template and checks its function calls. A template cannot use other templates,
+// which could recurse without end.
 func (t *template) parse(e *Evaluator, src []byte, name string) {
 	if t.expr, t.diags = parseTemplate(src, name); t.diags.HasErrors() {
 		return
@@ -125,13 +127,14 @@ func (t *template) parse(e *Evaluator, src []byte, name string) {
 	instrument(t.expr)
 }
 
-// render evaluates a template with the variables given, and no others.
+// render evaluates a template. It can refer to the given variables only.
 func (t *template) render(e *Evaluator, vars cty.Value) (cty.Value, error) {
 	ctx := &hcl.EvalContext{Variables: map[string]cty.Value{}, Functions: e.Functions}
 	for it := vars.ElementIterator(); it.Next(); {
 		key, v := it.Element()
 		if !hclsyntax.ValidIdentifier(key.AsString()) {
-			return cty.NilVal, function.NewArgErrorf(1, "%q cannot be the name of a variable in a template", key.AsString())
+			return cty.NilVal, function.NewArgErrorf(1,
+				"%q is not a valid name for a variable: use letters, digits, underscores and dashes", key.AsString())
 		}
 		ctx.Variables[key.AsString()] = v
 	}

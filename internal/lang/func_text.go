@@ -20,13 +20,13 @@ import (
 	"github.com/zclconf/go-cty/cty/function"
 )
 
-// param is a parameter of a function that takes known values which are not null.
+// param is a parameter of a function that takes only known values that are not null.
 func param(name string, ty cty.Type) function.Parameter {
 	return function.Parameter{Name: name, Type: ty}
 }
 
-// textFunction is a function of strings to a string. An error is about the first argument, unless
-// it says about which.
+// textFunction is a function of strings that returns a string. An error is reported for the first
+// argument, unless it is a function.ArgError.
 func textFunction(impl func(args []string) (string, error), names ...string) function.Function {
 	return textTo(cty.String, func(args []string) (cty.Value, error) {
 		s, err := impl(args)
@@ -34,7 +34,7 @@ func textFunction(impl func(args []string) (string, error), names ...string) fun
 	}, names...)
 }
 
-// testFunction is a function of strings to true or false.
+// testFunction is a function of strings that returns true or false.
 func testFunction(impl func(args []string) bool, names ...string) function.Function {
 	return textTo(cty.Bool, func(args []string) (cty.Value, error) { return cty.BoolVal(impl(args)), nil }, names...)
 }
@@ -93,7 +93,7 @@ func decodeBase64(a []string) (string, error) {
 		return "", fmt.Errorf("it is not base64: %w", err)
 	}
 	if !utf8.Valid(decoded) {
-		return "", fmt.Errorf("what it holds is not UTF-8 text")
+		return "", fmt.Errorf("the decoded bytes are not UTF-8 text")
 	}
 	return string(decoded), nil
 }
@@ -101,7 +101,7 @@ func decodeBase64(a []string) (string, error) {
 func decodeURL(a []string) (string, error) {
 	decoded, err := url.QueryUnescape(a[0])
 	if err == nil && !utf8.ValidString(decoded) {
-		err = fmt.Errorf("what it holds is not UTF-8 text")
+		err = fmt.Errorf("the decoded bytes are not UTF-8 text")
 	}
 	return decoded, err
 }
@@ -111,14 +111,15 @@ func compareTimes(a []string) (cty.Value, error) {
 	for i := range times {
 		t, err := time.Parse(time.RFC3339, a[i])
 		if err != nil {
-			return cty.NilVal, function.NewArgErrorf(i, "%q is not a timestamp as of RFC 3339", a[i])
+			return cty.NilVal, function.NewArgErrorf(i,
+				"%q is not a timestamp in the format of RFC 3339, such as 2026-01-02T15:04:05Z", a[i])
 		}
 		times[i] = t
 	}
 	return cty.NumberIntVal(int64(times[0].Compare(times[1]))), nil
 }
 
-// replaceFunction replaces a substring, or what a regular expression matches if it stands between slashes.
+// replaceFunction replaces a substring. A substring between slashes is a regular expression.
 var replaceFunction = function.New(&function.Spec{
 	Params: []function.Parameter{param("str", cty.String), param("substr", cty.String), param("replace", cty.String)},
 	Type:   function.StaticReturnType(cty.String),
@@ -130,7 +131,7 @@ var replaceFunction = function.New(&function.Spec{
 		}
 		re, err := regexp.Compile(pattern)
 		if err != nil {
-			return cty.UnknownVal(cty.String), function.NewArgErrorf(1, "it is not a regular expression: %s", err)
+			return cty.UnknownVal(cty.String), function.NewArgErrorf(1, "it is not a valid regular expression: %s", err)
 		}
 		return cty.StringVal(re.ReplaceAllString(s, replacement)), nil
 	},
@@ -143,7 +144,8 @@ func slashed(s string) (string, bool) {
 	return s, false
 }
 
-// limitReplace finds how long the result of replace can be: each match makes one replacement, in which each group stands for a part of the text.
+// limitReplace bounds the result of replace. Each match adds one replacement, and each group in the
+// replacement ($1) adds at most the whole text.
 func limitReplace(args []cty.Value) error {
 	s, ok := text(args, 0)
 	substr, also := text(args, 1)

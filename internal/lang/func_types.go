@@ -9,8 +9,8 @@ import (
 	"github.com/zclconf/go-cty/cty/function/stdlib"
 )
 
-// toFunction is tostring, tolist and so on. Unlike cty's own, it leaves marks on the elements that
-// have them; types and messages are cty's.
+// toFunction is tostring, tolist and so on. Unlike cty's functions, it keeps marks on the elements
+// that have them. Types and messages are cty's.
 func toFunction(ty cty.Type) function.Function {
 	plain := stdlib.MakeToFunc(ty)
 	return function.New(&function.Spec{
@@ -32,12 +32,11 @@ func toFunction(ty cty.Type) function.Function {
 	})
 }
 
-// inWords puts the panic of a function into the words of the language: cty's error holds Go's
-// stack.
+// inWords replaces the error of a function that panicked: cty's error contains a Go stack trace.
 func inWords(err error) error {
 	var panicked function.PanicError
 	if errors.As(err, &panicked) {
-		return errors.New("it has no result for these arguments: their types, or a null in them, do not go together")
+		return errors.New("it has no result for these arguments: their types do not match, or one of them contains a null")
 	}
 	return err
 }

@@ -15,8 +15,9 @@ import (
 	yamlnode "gopkg.in/yaml.v3"
 )
 
-// functionTable returns all functions. They have the names and the meaning of Terraform's. Left out is what would give another result in each run
-// (timestamp, uuid, bcrypt). Paths are relative to the configuration's directory.
+// functionTable returns all functions. Names and behaviour are Terraform's. Functions whose result
+// changes with every run are missing (see absentFunctions). Paths are relative to the
+// configuration's directory.
 func functionTable(e *Evaluator) map[string]function.Function {
 	table := map[string]function.Function{}
 	for name, f := range pureFunctions {
@@ -35,10 +36,10 @@ func functionTable(e *Evaluator) map[string]function.Function {
 	return table
 }
 
-// pureFunctions are those that read nothing but their arguments, with their bounds.
+// pureFunctions are the functions that depend on their arguments alone, with their bounds.
 var pureFunctions = func() map[string]function.Function {
 	table := map[string]function.Function{
-		// These take expressions, not values.
+		// These take unevaluated expressions, so they cannot be bound.
 		"can": tryfunc.CanFunc,
 		"try": tryfunc.TryFunc,
 	}
@@ -115,7 +116,8 @@ var libraryFunctions = map[string]function.Function{
 	"zipmap":          stdlib.ZipmapFunc,
 }
 
-// growth bounds the functions whose result can be much larger than their arguments, before they make it.
+// growth has a check for each function whose result can be much larger than its arguments. The
+// check runs before the function does.
 var growth = map[string]func(args []cty.Value) error{
 	"base64gzip": limitText(MaxLocalFile),
 	"csvdecode":  limitText(MaxSource),
@@ -136,7 +138,7 @@ var growth = map[string]func(args []cty.Value) error{
 
 var errResultTooLarge = fmt.Errorf("the result would be larger than %d MiB", maxValue>>20)
 
-// text is the string that an argument holds, if it is one that is known.
+// text returns an argument that is a known string.
 func text(args []cty.Value, i int) (string, bool) {
 	if i >= len(args) {
 		return "", false
@@ -148,13 +150,13 @@ func text(args []cty.Value, i int) (string, bool) {
 	return v.AsString(), true
 }
 
-// limitText refuses a first argument that is longer than limit bytes.
+// limitText rejects a first argument that is longer than limit bytes.
 func limitText(limit int) func(args []cty.Value) error { return limitAll(0, limit) }
 
 func limitAll(i, limit int) func(args []cty.Value) error {
 	return func(args []cty.Value) error {
 		if s, ok := text(args, i); ok && len(s) > limit {
-			return function.NewArgErrorf(i, "the text has %d bytes; at most %d are taken", len(s), limit)
+			return function.NewArgErrorf(i, "the text has %d bytes; at most %d are allowed", len(s), limit)
 		}
 		return nil
 	}
@@ -162,7 +164,7 @@ func limitAll(i, limit int) func(args []cty.Value) error {
 
 var wideVerb = regexp.MustCompile(`%[^%A-Za-z]*[0-9]{4,}`)
 
-// limitWidth refuses widths and precisions of four digits and more.
+// limitWidth rejects widths and precisions of more than three digits.
 func limitWidth(args []cty.Value) error {
 	if s, ok := text(args, 0); ok && wideVerb.MatchString(s) {
 		return function.NewArgErrorf(0, "a width, precision or index has more than three digits")
@@ -186,7 +188,7 @@ func limitIndent(args []cty.Value) error {
 	return nil
 }
 
-// refuseNaN refuses arguments for which a function of two numbers has no result; cty panics then.
+// refuseNaN rejects arguments for which a function of two numbers has no result: cty would panic.
 func refuseNaN(of func(x, y float64) float64) func(args []cty.Value) error {
 	return func(args []cty.Value) error {
 		var n [2]float64
@@ -198,7 +200,7 @@ func refuseNaN(of func(x, y float64) float64) func(args []cty.Value) error {
 			n[i], _ = v.AsBigFloat().Float64()
 		}
 		if math.IsNaN(of(n[0], n[1])) {
-			return errors.New("these numbers have no result")
+			return errors.New("the result is not defined for these numbers")
 		}
 		return nil
 	}
@@ -217,7 +219,7 @@ func limitJoin(args []cty.Value) error {
 		}
 		total += list.LengthInt() * len(sep)
 	}
-	if total > maxValue { // the elements themselves were measured
+	if total > maxValue { // bound has measured the elements themselves
 		return errResultTooLarge
 	}
 	return nil
@@ -249,7 +251,7 @@ func limitSplit(args []cty.Value) error {
 	return nil
 }
 
-// limitJSON refuses a text that nests too deep for the decoder, which recurses.
+// limitJSON rejects a text that is nested too deeply for the decoder, which recurses.
 func limitJSON(args []cty.Value) error {
 	s, ok := text(args, 0)
 	if !ok {
@@ -274,20 +276,21 @@ func limitJSON(args []cty.Value) error {
 			}
 		}
 		if depth > maxNesting {
-			return function.NewArgErrorf(0, "it is nested more than %d deep", maxNesting)
+			return function.NewArgErrorf(0, "it is nested more than %d levels deep", maxNesting)
 		}
 	}
 	return nil
 }
 
-// limitYAML refuses a text that nests too deep for the decoder, or whose aliases stand for more than can be held.
+// limitYAML rejects a text that is nested too deeply for the decoder, or whose aliases expand to
+// too many elements.
 func limitYAML(args []cty.Value) error {
 	s, ok := text(args, 0)
 	if !ok {
 		return nil
 	}
 	if len(s) > MaxSource {
-		return function.NewArgErrorf(0, "the text has %d bytes; at most %d are taken", len(s), MaxSource)
+		return function.NewArgErrorf(0, "the text has %d bytes; at most %d are allowed", len(s), MaxSource)
 	}
 	var doc yamlnode.Node
 	if err := yamlnode.Unmarshal([]byte(s), &doc); err != nil {
@@ -295,15 +298,17 @@ func limitYAML(args []cty.Value) error {
 	}
 	m := yamlMeasure{sizes: map[*yamlnode.Node]int{}}
 	if m.size(&doc, 0) > maxElements {
-		return function.NewArgErrorf(0, "it has more than %d elements, or is nested more than %d deep", maxElements, maxNesting)
+		return function.NewArgErrorf(0,
+			"it has more than %d elements, or is nested more than %d levels deep", maxElements, maxNesting)
 	}
 	return nil
 }
 
-// yamlMeasure counts the nodes of a YAML document with aliases replaced by what they stand for.
+// yamlMeasure counts the nodes of a YAML document with all aliases expanded.
 type yamlMeasure struct{ sizes map[*yamlnode.Node]int }
 
-// size is the number of nodes; it is above maxElements for what nests too deep too, and for an alias inside of what it stands for.
+// size returns the number of nodes below a node. It returns more than maxElements also for nodes
+// that are nested too deeply, and for an alias inside its own anchor.
 func (m *yamlMeasure) size(n *yamlnode.Node, depth int) int {
 	const tooMany = maxElements + 1
 	if known, ok := m.sizes[n]; ok {
@@ -312,7 +317,7 @@ func (m *yamlMeasure) size(n *yamlnode.Node, depth int) int {
 	if depth > maxNesting {
 		return tooMany
 	}
-	m.sizes[n] = tooMany // until it is known
+	m.sizes[n] = tooMany // a cycle ends here
 	size := 1
 	if n.Alias != nil {
 		size += m.size(n.Alias, depth+1)
