@@ -56,7 +56,7 @@ func TestDeepSources(t *testing.T) {
 	t.Parallel()
 	deep := func(d hcl.Diagnostics) bool {
 		for _, diag := range d {
-			if diag.Summary == "Nested too deep" || diag.Summary == "Expression too long" {
+			if diag.Summary == "Nested too deeply" || diag.Summary == "Expression too long" {
 				return diag.Subject != nil
 			}
 		}
@@ -132,7 +132,7 @@ func TestLargeValues(t *testing.T) {
 	kilobyte := `"` + strings.Repeat("x", 1024) + `"`
 	megabyte := `join("", [for a in range(1024) : ` + kilobyte + `])`
 	local := func(expr string) string { return "locals {\n  x = " + expr + "\n}\n" }
-	const large, work, number, deep = "larger than", "more than 200000 steps", "between -1e308 and 1e308", "nested more than 200 deep"
+	const large, work, number, deep = "larger than", "more than 200000 steps", "between -1e308 and 1e308", "nested more than 200 levels deep"
 	for name, tc := range map[string]struct{ text, want string }{
 		"doubled strings":      {doubling(`"lol"`, `"${X}${X}"`), large},
 		"doubled lists":        {doubling(`["lol"]`, `[X, X]`), large},
@@ -219,7 +219,7 @@ func TestSourceErrors(t *testing.T) {
 			t.Errorf("%s: got %v", name, diags)
 		}
 	}
-	if _, diags := Load(Options{Dir: filepath.Join(t.TempDir(), "nowhere")}); len(diags) != 1 || diags[0].Summary != "No such directory" {
+	if _, diags := Load(Options{Dir: filepath.Join(t.TempDir(), "nowhere")}); len(diags) != 1 || diags[0].Summary != "Directory not found" {
 		t.Errorf("no directory: %v", diags)
 	}
 	if _, diags := loadText(t, "# "+strings.Repeat("x", lang.MaxSource)); len(diags) != 1 || !strings.Contains(diags[0].Detail, "larger than 1 MiB") {

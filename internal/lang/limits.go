@@ -13,27 +13,28 @@ import (
 	"github.com/zclconf/go-cty/cty/function"
 )
 
-// A few lines of configuration can describe a value of any size, so size and work are bounded: each value that has a name or is the result of a
-// function, and what one evaluation may produce on the way.
+// A few lines of configuration can describe a value of any size. Limits apply to each named value,
+// to each result of a function, and to the intermediate values and steps of one evaluation.
 const (
 	maxValue = 16 << 20 // bytes of one value: its strings, and elementCost for each element
-	maxBytes = 64 << 20 // bytes that one evaluation may produce inside templates and loops
+	maxBytes = 64 << 20 // bytes that one evaluation may produce in templates and loops
 	maxSteps = 200_000  // template parts and loop iterations of one evaluation
-	// maxElements is how many elements a function may make of a string.
+	// maxElements is the largest number of elements that a function may make from a string.
 	maxElements = 500_000
-	elementCost = 64
+	elementCost = 64 // estimated bytes of memory for one element
 )
 
-// tooLarge tells why a value is too large, or returns "".
+// tooLarge returns why a value is too large, or "".
 func tooLarge(v cty.Value) string {
 	_, why := measure(v, maxValue, 0)
 	return why
 }
 
-// measure returns the size of a value; when it is more than limit, or nested too deep, it says so and stops looking.
+// measure returns the size of a value in bytes. It stops at the first reason to reject the value:
+// its size, its depth or a number out of range.
 func measure(v cty.Value, limit, depth int) (size int, why string) {
 	if depth > maxNesting {
-		return 0, fmt.Sprintf("The value is nested more than %d deep.", maxNesting)
+		return 0, fmt.Sprintf("The value is nested more than %d levels deep.", maxNesting)
 	}
 	v, _ = v.Unmark()
 	size = elementCost
@@ -45,7 +46,7 @@ func measure(v cty.Value, limit, depth int) (size int, why string) {
 		size += len(v.AsString())
 	case ty == cty.Number:
 		if outOfRange(v.AsBigFloat()) {
-			return size, fmt.Sprintf("Numbers must lie between -1e%d and 1e%d.", maxExponent, maxExponent)
+			return size, fmt.Sprintf("Numbers must be between -1e%d and 1e%d.", maxExponent, maxExponent)
 		}
 	case v.CanIterateElements():
 		for it := v.ElementIterator(); it.Next(); {
@@ -69,7 +70,8 @@ func measure(v cty.Value, limit, depth int) (size int, why string) {
 	return size, ""
 }
 
-// outOfRange tells whether a number is not finite, or too large or too small for the range of a double, so that its text could be of any length.
+// outOfRange reports whether a number is infinite or outside the range of a double. The text of
+// such a number could be of any length.
 func outOfRange(n *big.Float) bool {
 	if n.IsInf() {
 		return true
@@ -78,7 +80,7 @@ func outOfRange(n *big.Float) bool {
 	return e > 1100 || e < -1100
 }
 
-// budget is what one evaluation has used.
+// budget counts what one evaluation has used.
 type budget struct {
 	bytes, steps, failures int
 	exceeded               *hcl.Diagnostic
@@ -98,8 +100,9 @@ func budgetOf(ctx *hcl.EvalContext) *budget {
 	return &budget{}
 }
 
-// metered is an expression whose evaluations count. It stands around the parts of templates and loops.
-// HCL goes on with a loop after an error, so a budget that is used up ends the evaluation by a panic, which eval recovers.
+// metered wraps a part of a template or a loop and counts its evaluations. HCL continues a loop
+// after an error, so metered panics to end an evaluation that has used up its budget. Eval
+// recovers.
 type metered struct {
 	*hclsyntax.ParenthesesExpr
 }
@@ -113,11 +116,12 @@ func (m *metered) Value(ctx *hcl.EvalContext) (cty.Value, hcl.Diagnostics) {
 	size, why := measure(v, maxValue, 0)
 	b.bytes += size
 	switch {
-	case b.exceeded != nil: // some function call has caught the panic
+	case b.exceeded != nil: // a function call has caught an earlier panic
 	case why != "":
 		b.exceeded = ErrorAt(m.SrcRange, "Value too large", "%s", why)
 	case b.bytes > maxBytes:
-		b.exceeded = ErrorAt(m.SrcRange, "Value too large", "This expression makes values of more than %d MiB.", maxBytes>>20)
+		b.exceeded = ErrorAt(m.SrcRange, "Value too large",
+			"This expression produces more than %d MiB of values.", maxBytes>>20)
 	case b.steps > maxSteps:
 		b.exceeded = ErrorAt(m.SrcRange, "Too much work", "This expression takes more than %d steps.", maxSteps)
 	case b.failures > MaxDiagnostics:
@@ -135,7 +139,8 @@ func meter(expr hclsyntax.Expression) hclsyntax.Expression {
 	return &metered{&hclsyntax.ParenthesesExpr{Expression: expr, SrcRange: expr.Range()}}
 }
 
-// instrument puts meters into everything below a node that can make much out of little. It changes the syntax tree.
+// instrument changes the syntax tree below a node: it wraps everything that can multiply values in
+// meters, and replaces arithmetic operators with bounded ones.
 func instrument(node hclsyntax.Node) {
 	_ = hclsyntax.VisitAll(node, func(n hclsyntax.Node) hcl.Diagnostics {
 		switch n := n.(type) {
@@ -156,7 +161,7 @@ func instrument(node hclsyntax.Node) {
 	})
 }
 
-// boundedOps holds the arithmetic operators with their results checked for range.
+// boundedOps has, for each arithmetic operator, one that checks the range of its result.
 var boundedOps = func() map[*hclsyntax.Operation]*hclsyntax.Operation {
 	ops := map[*hclsyntax.Operation]*hclsyntax.Operation{}
 	for _, op := range []*hclsyntax.Operation{hclsyntax.OpAdd, hclsyntax.OpSubtract, hclsyntax.OpMultiply, hclsyntax.OpDivide} {
@@ -167,8 +172,9 @@ var boundedOps = func() map[*hclsyntax.Operation]*hclsyntax.Operation {
 	return ops
 }()
 
-// bound makes a function refuse arguments and results that are too large. check, if not nil, sees the arguments as well: its error
-// refuses a call whose result could not be held. The arguments may be unknown, null or marked.
+// bound returns a function that rejects arguments and results that are too large. check, if not
+// nil, gets the arguments first and rejects a call whose result would be too large. The arguments
+// may be unknown, null or marked.
 func bound(f function.Function, check func(args []cty.Value) error) function.Function {
 	params := f.Params()
 	for i := range params {
@@ -181,7 +187,7 @@ func bound(f function.Function, check func(args []cty.Value) error) function.Fun
 	return function.New(&function.Spec{
 		Params:   params,
 		VarParam: varParam,
-		Type:     function.StaticReturnType(cty.DynamicPseudoType), // the function itself says more when it is called
+		Type:     function.StaticReturnType(cty.DynamicPseudoType), // the call of f decides
 		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
 			left := maxBytes
 			for i, a := range args {
@@ -210,22 +216,23 @@ func bound(f function.Function, check func(args []cty.Value) error) function.Fun
 	})
 }
 
-// needsResult is the error of a call that gives no known value although all of its arguments are
-// known. cty answers so for a null that has no type, and whoever takes an unknown value for one
-// that is known later would wait for ever.
+// needsResult returns an error if a call has an unknown result although all its arguments are
+// known. cty returns such results for a null without a type. An unknown value would look like one
+// that becomes known with facts, which this one never does.
 func needsResult(v cty.Value, args []cty.Value) error {
 	if v.IsWhollyKnown() || slices.ContainsFunc(args, func(a cty.Value) bool { return !a.IsWhollyKnown() }) {
 		return nil
 	}
 	for i, a := range args {
 		if a.IsNull() {
-			return function.NewArgErrorf(i, "argument must not be null")
+			return function.NewArgErrorf(i, "it must not be null")
 		}
 	}
-	return errors.New("these arguments have no result")
+	return errors.New("it has no result for these arguments")
 }
 
-// open is a parameter that takes anything of its type, so that the function inside decides.
+// open returns a parameter that accepts any value of its type, so that the wrapped function
+// decides.
 func open(p function.Parameter) function.Parameter {
 	p.AllowNull, p.AllowUnknown, p.AllowDynamicType, p.AllowMarked = true, true, true, true
 	return p

@@ -6,7 +6,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// Locals are the local values of a configuration, with their values once these are evaluated.
+// Locals holds the local values of a configuration. Values is filled by EvaluateInOrder.
 type Locals struct {
 	Values map[string]cty.Value
 
@@ -14,14 +14,14 @@ type Locals struct {
 	byName map[string]*local
 }
 
-// local is one named expression of a locals block.
+// local is one argument of a locals block.
 type local struct {
 	name string
 	expr hclsyntax.Expression
 	rng  hcl.Range // of its name
 }
 
-// NewLocals returns no local values yet.
+// NewLocals returns an empty Locals.
 func NewLocals(e *Evaluator) *Locals {
 	return &Locals{Values: map[string]cty.Value{}, eval: e, byName: map[string]*local{}}
 }
@@ -32,7 +32,7 @@ func (ls *Locals) Has(name string) bool { return ls.byName[name] != nil }
 // Names returns the names of the local values, sorted.
 func (ls *Locals) Names() []string { return SortedKeys(ls.byName) }
 
-// Reference is what is wrong with the reference local.name, or nil.
+// Reference returns the error of the reference local.name, or nil.
 func (ls *Locals) Reference(name string, at hcl.Range, misses *Misses) *hcl.Diagnostic {
 	if ls.Has(name) {
 		return nil
@@ -40,11 +40,12 @@ func (ls *Locals) Reference(name string, at hcl.Range, misses *Misses) *hcl.Diag
 	return Undeclared(at, "local value", "local", name, Candidates(misses, ls.byName))
 }
 
-// Declare takes in a locals block.
+// Declare adds the local values of a locals block.
 func (ls *Locals) Declare(b *hclsyntax.Block) hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	for _, inner := range b.Body.Blocks {
-		diags = append(diags, ErrorAt(inner.TypeRange, "Unsupported block", "A locals block has arguments only."))
+		diags = append(diags, ErrorAt(inner.TypeRange, "Unsupported block",
+			"A locals block has only arguments, as in NAME = \"value\"."))
 	}
 	for _, a := range SortedAttributes(b.Body) {
 		if first := ls.byName[a.Name]; first != nil {
@@ -56,7 +57,7 @@ func (ls *Locals) Declare(b *hclsyntax.Block) hcl.Diagnostics {
 	return diags
 }
 
-// Check looks at all expressions.
+// Check checks all expressions.
 func (ls *Locals) Check(names Names) hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	for _, name := range ls.Names() {
@@ -65,8 +66,8 @@ func (ls *Locals) Check(names Names) hcl.Diagnostics {
 	return diags
 }
 
-// Definitions returns the local values for EvaluateInOrder. Until then each has no known value;
-// context gives what an expression refers to.
+// Definitions returns the local values for EvaluateInOrder. context returns the values that an
+// expression refers to.
 func (ls *Locals) Definitions(context func(expr hclsyntax.Expression) *hcl.EvalContext) []Definition {
 	var list []Definition
 	for _, name := range ls.Names() {

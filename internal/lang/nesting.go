@@ -8,21 +8,22 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
 
-// HCL's parser and evaluator recurse for every bracket, operator and template directive, and a Go program cannot recover from a stack
-// overflow. Its lexer does not recurse, so depth is measured on tokens.
+// HCL's parser and evaluator recurse for every bracket, operator and template directive, and a Go
+// program cannot recover from a stack overflow. Its lexer does not recurse, so the depth is
+// measured on tokens before the parser runs.
 const (
-	maxNesting = 200  // brackets, braces, templates and directives inside one another
-	maxChain   = 1000 // operators that one expression holds, those of the expressions around it included
-	// maxExponent is the largest decimal exponent of a number. Numbers have the range of IEEE 754 double precision, since a larger one
-	// becomes a string of any length when it is written out.
+	maxNesting = 200  // nested brackets, braces, templates and directives
+	maxChain   = 1000 // operators of one expression, including the expressions around it
+	// maxExponent is the largest decimal exponent of a number. Numbers have the range of IEEE 754
+	// double precision: the text of a larger number could be of any length.
 	maxExponent = 308
 	maxDigits   = 400
 )
 
-// frame is what is open at one level of nesting.
+// frame is one level of nesting.
 type frame struct {
-	chain      int      // operators of the expression that is being read
-	directives []string // if and for directives that are open, in a template
+	chain      int      // operators of the current expression
+	directives []string // open if and for directives of a template
 }
 
 type nesting struct {
@@ -31,11 +32,11 @@ type nesting struct {
 	directives int // of all frames
 }
 
-// checkNesting returns an error for the first token that nests too deep, or nil.
+// checkNesting returns an error for the first token that is nested too deeply, or nil.
 func checkNesting(tokens hclsyntax.Tokens) *hcl.Diagnostic {
 	n := nesting{frames: []frame{{}}}
 	last := hclsyntax.TokenNewline // the last token that is neither a newline nor a comment
-	newline := false               // a newline came after it
+	newline := false               // a newline follows it
 	for i, t := range tokens {
 		switch t.Type {
 		case hclsyntax.TokenComment:
@@ -51,10 +52,12 @@ func checkNesting(tokens hclsyntax.Tokens) *hcl.Diagnostic {
 		}
 		n.token(tokens, i, last, newline)
 		if len(n.frames)-1+n.directives > maxNesting {
-			return ErrorAt(t.Range, "Nested too deep", "Brackets, blocks and templates may be nested %d deep at most.", maxNesting)
+			return ErrorAt(t.Range, "Nested too deeply",
+				"Brackets, blocks and templates can be nested at most %d levels deep.", maxNesting)
 		}
 		if n.chain > maxChain {
-			return ErrorAt(t.Range, "Expression too long", "An expression may hold %d operators at most. Split it with local values.", maxChain)
+			return ErrorAt(t.Range, "Expression too long",
+				"An expression can have at most %d operators. Split it with local values.", maxChain)
 		}
 		last, newline = t.Type, false
 	}
@@ -92,14 +95,15 @@ func (n *nesting) resetChain() {
 
 func (n *nesting) close() {
 	if len(n.frames) == 1 {
-		return // an error that the parser reports
+		return // the parser reports the error
 	}
 	n.resetChain()
 	n.directives -= len(n.top().directives)
 	n.frames = n.frames[:len(n.frames)-1]
 }
 
-// directive notes a template directive, whose keyword follows the opening token i: the template's content nests by if and for.
+// directive counts a template directive. Its keyword follows the opening token i. The content
+// between if and endif, or for and endfor, is one level deeper.
 func (n *nesting) directive(tokens hclsyntax.Tokens, i int) {
 	if i+1 >= len(tokens) {
 		return
@@ -117,13 +121,13 @@ func (n *nesting) directive(tokens hclsyntax.Tokens, i int) {
 	}
 }
 
-// continues tells whether a token, which follows last, goes on with the expression that last belongs to.
+// continues reports whether a token after last continues the expression that last belongs to.
 func continues(t, last hclsyntax.TokenType) bool {
 	return t == hclsyntax.TokenDot || t == hclsyntax.TokenDoubleColon || deepens(t, last)
 }
 
-// deepens tells whether a token makes parser or evaluator go one level deeper.
-// An opening bracket does when it is an index: when it follows the end of a term.
+// deepens reports whether a token makes the parser or the evaluator recurse one level deeper. An
+// opening bracket does if it is an index, that is, if it follows the end of a term.
 func deepens(t, last hclsyntax.TokenType) bool {
 	switch t {
 	case hclsyntax.TokenOr, hclsyntax.TokenAnd, hclsyntax.TokenEqualOp, hclsyntax.TokenNotEqual, hclsyntax.TokenGreaterThan,
@@ -141,12 +145,12 @@ func deepens(t, last hclsyntax.TokenType) bool {
 	return false
 }
 
-// checkNumber refuses number literals that are out of range, before anything computes with them.
+// checkNumber rejects number literals that are out of range, before anything computes with them.
 func checkNumber(t hclsyntax.Token) *hcl.Diagnostic {
 	mantissa, exponent, scientific := strings.Cut(strings.ToLower(string(t.Bytes)), "e")
 	e, err := strconv.Atoi(exponent)
 	if scientific && (err != nil || e > maxExponent || e < -maxExponent) || len(mantissa) > maxDigits {
-		return ErrorAt(t.Range, "Number out of range", "Numbers must lie between -1e%d and 1e%d.", maxExponent, maxExponent)
+		return ErrorAt(t.Range, "Number out of range", "Numbers must be between -1e%d and 1e%d.", maxExponent, maxExponent)
 	}
 	return nil
 }

@@ -9,18 +9,18 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
 
-// Definition is something with a value that expressions refer to.
+// Definition is a value that expressions can refer to.
 type Definition struct {
-	Name     string    // as references begin: local.x
+	Name     string    // the beginning of references to it: local.x
 	At       hcl.Range // for messages
 	Exprs    []hclsyntax.Expression
-	Evaluate func() hcl.Diagnostics // finds its value
-	Skip     func()                 // takes down that it has none
+	Evaluate func() hcl.Diagnostics // evaluates and stores the value
+	Skip     func()                 // records that there is no value
 }
 
-// EvaluateInOrder evaluates each definition once, after those that it refers to. What is part of a
-// cycle, or depends on one, is skipped. whole are the roots of references that may stand alone, and
-// mean all definitions that begin with them.
+// EvaluateInOrder evaluates each definition once, after those that it refers to. It skips
+// definitions that are part of a cycle or depend on one. whole holds the roots of references that
+// may stand alone: such a reference depends on all definitions with that root.
 func EvaluateInOrder(definitions []Definition, whole ...string) hcl.Diagnostics {
 	byName := map[string]*Definition{}
 	for i := range definitions {
@@ -34,7 +34,8 @@ func EvaluateInOrder(definitions []Definition, whole ...string) hcl.Diagnostics 
 	var diags hcl.Diagnostics
 	for _, cycle := range cycles {
 		diags = append(diags, g.Describe(cycle, CycleWords{
-			Summary: "Cycle of references", Itself: "Reference to itself", Problem: "The values of these cannot be found", Verb: "refers to",
+			Summary: "Cycle of references", Itself: "Reference to itself",
+			Problem: "These values refer to each other", Verb: "refers to",
 		}))
 	}
 	for _, name := range order {
@@ -67,35 +68,35 @@ func references(exprs []hclsyntax.Expression, byName map[string]*Definition, who
 	return names
 }
 
-// Graph is what refers to what, by name, with the place of each name.
+// Graph has, for each name, its position and the names that it refers to.
 type Graph struct {
 	refs   map[string][]string
 	places map[string]hcl.Range
 }
 
-// NewGraph returns a graph of nothing.
+// NewGraph returns an empty graph.
 func NewGraph() *Graph { return &Graph{refs: map[string][]string{}, places: map[string]hcl.Range{}} }
 
-// Add adds a name, and those that it refers to.
+// Add adds a name and the names that it refers to.
 func (g *Graph) Add(name string, at hcl.Range, refs ...string) {
 	g.refs[name], g.places[name] = refs, at
 }
 
-// Order orders the names so that each comes after those it refers to; among those that are free to
-// come next, by name. What cannot be ordered is in a cycle or refers to one; the cycles are
-// returned, each once.
+// Order sorts the names so that each comes after those it refers to. Names without an order between
+// them are sorted alphabetically. The order leaves out the names that are part of a cycle or refer
+// to one. Each cycle is returned once.
 func (g *Graph) Order() (order []string, cycles [][]string) { return sortGraph(g.refs) }
 
-// CycleWords say what a cycle is one of.
+// CycleWords are the words for a cycle in a message.
 type CycleWords struct {
 	Summary string
-	Itself  string // the summary for a name that refers to itself
-	Problem string // what cannot be done
-	Verb    string // what each does with the next: "refers to"
+	Itself  string // the summary if a name refers to itself
+	Problem string // the beginning of the detail
+	Verb    string // the relation of each name to the next: "refers to"
 }
 
-// Describe names every member of a cycle. The diagnostic is placed at the member that comes first
-// in the source.
+// Describe returns a diagnostic that names every member of a cycle. Its position is that of the
+// first member in the source.
 func (g *Graph) Describe(cycle []string, w CycleWords) *hcl.Diagnostic {
 	first := 0
 	for i, n := range cycle {
@@ -115,7 +116,7 @@ func (g *Graph) Describe(cycle []string, w CycleWords) *hcl.Diagnostic {
 	for i, n := range cycle[1:] {
 		if i >= shown && i < len(cycle)-2 {
 			if i == shown {
-				fmt.Fprintf(&b, ", and so on over %d others", len(cycle)-2-shown)
+				fmt.Fprintf(&b, ", … (%d more)", len(cycle)-2-shown)
 			}
 			continue
 		}
@@ -124,11 +125,9 @@ func (g *Graph) Describe(cycle []string, w CycleWords) *hcl.Diagnostic {
 	return ErrorAt(at, w.Summary, "%s: %s, which %s %s again.", w.Problem, b.String(), w.Verb, cycle[0])
 }
 
-// sortGraph orders the nodes of a graph so that each comes after those it refers to; among those
-// that are free to come next, by name. What cannot be ordered is in a cycle or refers to one; the
-// cycles are returned, each once.
+// sortGraph is Order for the references of a graph.
 func sortGraph(graph map[string][]string) (order []string, cycles [][]string) {
-	waits := map[string]int{} // how many nodes it still waits for
+	waits := map[string]int{} // number of nodes that must come before it and are not in order yet
 	users := map[string][]string{}
 	for _, n := range SortedKeys(graph) {
 		seen := map[string]bool{}
@@ -158,8 +157,8 @@ func sortGraph(graph map[string][]string) (order []string, cycles [][]string) {
 	return order, append(cycles, findCycles(graph, waits)...)
 }
 
-// findCycles walks from each node that still waits to another one that it waits for, until it comes
-// back. Nodes that wait for themselves are passed over.
+// findCycles follows from each waiting node the nodes that it waits for, until a node repeats. It
+// ignores nodes that refer to themselves, which sortGraph has found.
 func findCycles(graph map[string][]string, waits map[string]int) [][]string {
 	var cycles [][]string
 	walkOf := map[string]int{}

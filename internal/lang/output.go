@@ -6,7 +6,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// Outputs are the output blocks of a configuration.
+// Outputs holds the output blocks of a configuration.
 type Outputs struct {
 	eval   *Evaluator
 	byName map[string]*output
@@ -16,7 +16,7 @@ type Outputs struct {
 type output struct {
 	name      string
 	header    hcl.Range
-	value     hclsyntax.Expression // nil if it is missing
+	value     hclsyntax.Expression // nil if the argument is missing
 	sensitive bool
 }
 
@@ -33,10 +33,10 @@ type Result struct {
 	Expr      hclsyntax.Expression
 }
 
-// NewOutputs returns no outputs yet.
+// NewOutputs returns an empty Outputs.
 func NewOutputs(e *Evaluator) *Outputs { return &Outputs{eval: e, byName: map[string]*output{}} }
 
-// Declare takes in an output block.
+// Declare adds an output block.
 func (os *Outputs) Declare(b *hclsyntax.Block) hcl.Diagnostics {
 	o := &output{name: b.Labels[0], header: b.DefRange(), value: ArgumentOf(b.Body, "value")}
 	diags := os.eval.Structure(b.Body, o.header, MustShape[outputShape](), "an output", nil)
@@ -53,7 +53,7 @@ func (os *Outputs) Declare(b *hclsyntax.Block) hcl.Diagnostics {
 // Empty reports whether there are no outputs.
 func (os *Outputs) Empty() bool { return len(os.byName) == 0 }
 
-// Check looks at all expressions.
+// Check checks all expressions.
 func (os *Outputs) Check(names Names) hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	for _, name := range SortedKeys(os.byName) {
@@ -64,8 +64,8 @@ func (os *Outputs) Check(names Names) hcl.Diagnostics {
 	return diags
 }
 
-// Evaluate returns the results by their names. A sensitive value of an output that is not marked so
-// is an error, and left out.
+// Evaluate returns the results by name. A sensitive value in an output without sensitive = true is
+// an error; the results do not contain it.
 func (os *Outputs) Evaluate(ctx *hcl.EvalContext) (map[string]Result, hcl.Diagnostics) {
 	results := map[string]Result{}
 	var diags hcl.Diagnostics
@@ -78,7 +78,8 @@ func (os *Outputs) Evaluate(ctx *hcl.EvalContext) (map[string]Result, hcl.Diagno
 		diags = append(diags, valueDiags...)
 		if IsSensitive(v) && !o.sensitive {
 			diags = append(diags, ErrorAt(o.value.Range(), "Output with a sensitive value",
-				"The value of the output %q is sensitive. Outputs are printed: mark it with sensitive = true, or, if it is not really secret, use nonsensitive(…).", name))
+				"The value of the output %q is sensitive, and outputs are printed. "+
+					"Add sensitive = true to the block or, if the value is not secret, use nonsensitive(…).", name))
 			continue
 		}
 		v, _ = v.UnmarkDeep()

@@ -10,36 +10,37 @@ import (
 	"sync"
 )
 
-// Reader reads the files that a configuration names. A path is relative to the configuration's
+// Reader reads the files that a configuration names. Paths are relative to the configuration's
 // directory.
 type Reader struct {
 	Dir     string // the configuration's directory
-	Confine bool   // files outside Dir are not read
+	Confine bool   // rejects files outside Dir
 
 	once sync.Once
-	real string // Dir with its links resolved
+	real string // Dir with symbolic links resolved
 	err  error
 }
 
-// maxReadLinks is how many links a path may lead through, as for the kernel.
+// maxReadLinks is the largest number of symbolic links in a path. Linux has the same limit, see
+// path_resolution(7).
 const maxReadLinks = 40
 
-// systemRoots hold what the kernel and processes know, environments with secrets among it.
+// systemRoots hold the state of the kernel and of processes, including their environment variables.
 var systemRoots = []string{"/proc", "/sys", "/dev"}
 
-// Read reads a file that the configuration names, if it may.
+// Read reads a file that the configuration names, if MayRead allows it.
 func (r *Reader) Read(path string, limit int64) ([]byte, error) {
 	if err := r.MayRead(path); err != nil {
 		if info, e := os.Stat(path); e == nil && !info.Mode().IsRegular() {
-			return readFile(path, limit) // which says so
+			return readFile(path, limit) // its error is clearer
 		}
 		return nil, err
 	}
 	return readFile(path, limit)
 }
 
-// readGiven reads a file that the command line names. One in the configuration's directory is the
-// configuration's all the same.
+// readGiven reads a file that the command line names. A file in the configuration's directory gets
+// the checks of Read, since the author of the configuration may have made it a link.
 func (r *Reader) readGiven(path string, limit int64) ([]byte, error) {
 	absolute, err := filepath.Abs(path)
 	if err != nil {
@@ -55,8 +56,8 @@ func (r *Reader) readGiven(path string, limit int64) ([]byte, error) {
 	return readFile(path, limit)
 }
 
-// MayRead tells why a configuration must not read what lies at a path: whoever changes it could
-// read with it whatever this process can.
+// MayRead returns an error if a configuration must not read a path. Without this check, a person
+// who can change the configuration could read everything that this process can.
 func (r *Reader) MayRead(path string) error {
 	dir, lexical, err := r.realDir()
 	if err != nil {
@@ -67,24 +68,24 @@ func (r *Reader) MayRead(path string) error {
 		return err
 	}
 	if rest, ok := strings.CutPrefix(absolute, lexical); ok && within(lexical, absolute) {
-		absolute = dir + rest // however the directory itself was reached
+		absolute = dir + rest // the path of the directory itself may contain links
 	}
 	resolved, err := resolve(absolute, dir)
 	switch {
 	case err != nil:
 		return fmt.Errorf("%s %w", path, err)
 	case !within(dir, resolved) && systemFile(resolved):
-		return fmt.Errorf("%s is on a file system of the kernel: %w", path, errSystemFile)
+		return fmt.Errorf("%s is on a kernel file system: %w", path, errSystemFile)
 	case r.Confine && !within(dir, resolved):
-		return fmt.Errorf("%s is outside the directory of the configuration, %s, and --confine keeps it from being read", path, dir)
+		return fmt.Errorf("%s is outside the configuration's directory %s, and --confine does not allow that", path, dir)
 	case r.Confine && slices.Contains(strings.Split(resolved[len(dir):], "/"), ".git"):
 		return fmt.Errorf("%s %w", path, errGit)
 	}
 	return nil
 }
 
-// mayList is MayRead for the names of files: those of git are no secret, and links in a circle lead
-// nowhere.
+// mayList is MayRead for listing a directory. It allows git's files, whose names are not secret,
+// and circular links, which lead to no file.
 func (r *Reader) mayList(path string) error {
 	if err := r.MayRead(path); err != nil && !errors.Is(err, errGit) && !errors.Is(err, errLinks) {
 		return err
@@ -92,12 +93,12 @@ func (r *Reader) mayList(path string) error {
 	return nil
 }
 
-var errLinks = errors.New("leads through too many links")
+var errLinks = errors.New("leads through too many symbolic links")
 
-// errGit says why git's files are not read.
-var errGit = errors.New("is git's, which may hold credentials, and --confine keeps it from being read")
+// errGit: git's configuration may contain URLs with passwords or tokens.
+var errGit = errors.New("is one of git's files, which may contain credentials, and --confine does not allow that")
 
-// realDir is the configuration's directory with its links resolved, and as it was given.
+// realDir returns the configuration's directory with symbolic links resolved, and without.
 func (r *Reader) realDir() (dir, lexical string, err error) {
 	if lexical, err = filepath.Abs(r.Dir); err != nil {
 		return "", "", err
@@ -106,11 +107,11 @@ func (r *Reader) realDir() (dir, lexical string, err error) {
 	return r.real, lexical, r.err
 }
 
-// errSystemFile says why such files are not read, and what to do.
-var errSystemFile = errors.New("files of /proc, /sys and /dev are not read, since they tell what other programs keep secret. Pass a value in a variable: MIRRORFORM_VAR_name")
+var errSystemFile = errors.New("files in /proc, /sys and /dev are not read, " +
+	"because they can contain secrets of other programs. To pass a value, set a variable: export MIRRORFORM_VAR_name=…")
 
-// resolve follows the links in a path. It is an error when the way leads through one of
-// systemRoots, but for what is in dir. What does not exist is as it is written.
+// resolve follows the symbolic links in a path. A path through one of systemRoots is an error,
+// unless it is in dir. Parts that do not exist stay unchanged.
 func resolve(path, dir string) (string, error) {
 	at, rest, links := "/", strings.Split(path, "/"), 0
 	for len(rest) > 0 {
@@ -124,11 +125,12 @@ func resolve(path, dir string) (string, error) {
 			continue
 		}
 		next := filepath.Join(at, name)
-		if slices.ContainsFunc(systemRoots, func(root string) bool { return within(root, next) }) && !within(dir, next) && !within(next, dir) {
+		system := slices.ContainsFunc(systemRoots, func(root string) bool { return within(root, next) })
+		if system && !within(dir, next) && !within(next, dir) {
 			return "", fmt.Errorf("leads to %s: %w", next, errSystemFile)
 		}
 		target, err := os.Readlink(next)
-		if err != nil { // not a link, or not there: whoever reads it sees that
+		if err != nil { // not a link, or missing, which reading reports
 			at = next
 			continue
 		}
@@ -143,13 +145,12 @@ func resolve(path, dir string) (string, error) {
 	return at, nil
 }
 
-// within reports whether a clean absolute path is a directory or lies in it.
+// within reports whether a clean absolute path is dir or below it.
 func within(dir, path string) bool {
 	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
 }
 
-// expandPath makes a path absolute: ~ is the home directory, and what is relative is relative to
-// dir.
+// expandPath makes a path absolute. ~ is the home directory; other paths are relative to dir.
 func expandPath(path, dir string) (string, error) {
 	if path == "" {
 		return "", fmt.Errorf("the path is empty")
@@ -157,7 +158,7 @@ func expandPath(path, dir string) (string, error) {
 	if path == "~" || strings.HasPrefix(path, "~/") {
 		home, err := os.UserHomeDir()
 		if err != nil {
-			return "", fmt.Errorf("the home directory for %s is not known: %w", path, err)
+			return "", fmt.Errorf("cannot expand %s: the home directory is not known: %w", path, err)
 		}
 		return filepath.Join(home, path[1:]), nil
 	}
@@ -167,5 +168,5 @@ func expandPath(path, dir string) (string, error) {
 	return filepath.Abs(path)
 }
 
-// Path is the absolute path of one that the configuration names, as expandPath makes it.
+// Path returns the absolute path for a path in the configuration (see expandPath).
 func (r *Reader) Path(path string) (string, error) { return expandPath(path, r.Dir) }

@@ -2,6 +2,6 @@
 
 package lang
 
-// systemFile reports whether a file is the kernel's own. Where the kernel is not Linux, their paths
-// alone tell.
+// systemFile reports whether a file is on a kernel file system. On other systems than Linux, only
+// the paths in systemRoots decide.
 func systemFile(string) bool { return false }

@@ -11,16 +11,16 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// Secrets collects the secret values of a configuration as they are evaluated, for texts from
-// elsewhere that may hold one. It may be used by many goroutines at once.
+// Secrets collects the secret values of a configuration while it is evaluated. Output from other
+// programs is searched for them before it is shown. It is safe for concurrent use.
 type Secrets struct {
 	mu     sync.Mutex
-	values texts // of sensitive variables and of sensitive(…), and passwords
-	made   texts // sensitive arguments, made with values and perhaps with other text
-	done   int   // how many of made are in values, by their words
+	values texts // values of sensitive variables and of sensitive(…), and passwords
+	made   texts // values of sensitive arguments: secrets, possibly with other text around them
+	done   int   // how many elements of made have their words in values
 }
 
-// texts is a list without repetitions.
+// texts is a list without duplicates.
 type texts struct {
 	list []string
 	seen map[string]bool
@@ -37,10 +37,10 @@ func (t *texts) add(text string) {
 	t.list = append(t.list, text)
 }
 
-// Add takes in all text of a secret value.
+// Add adds all strings and numbers in a secret value.
 func (s *Secrets) Add(v cty.Value) { s.collect(v, &s.values) }
 
-// addMade takes in all text of a sensitive argument.
+// addMade adds all strings and numbers in a sensitive argument.
 func (s *Secrets) addMade(v cty.Value) { s.collect(v, &s.made) }
 
 func (s *Secrets) collect(v cty.Value, into *texts) {
@@ -61,8 +61,9 @@ func (s *Secrets) collect(v cty.Value, into *texts) {
 	})
 }
 
-// Known returns the secret values that are known so far; there are never fewer later. Of arguments
-// that are made with a secret, it has the words that are written in none of the sources.
+// Known returns the secret values that are known so far. Later calls never return fewer. A
+// sensitive argument contributes only the words that are in none of the sources: the others are not
+// secret.
 func (s *Secrets) Known(sources *Sources) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -77,12 +78,12 @@ func (s *Secrets) Known(sources *Sources) []string {
 	return slices.Clip(s.values.list)
 }
 
-// notInWord parts the words of an argument: at white space and at quotes.
+// notInWord reports whether a character separates words: white space and quotes do.
 func notInWord(r rune) bool {
 	return unicode.IsSpace(r) || strings.ContainsRune(`"'`+"`", r)
 }
 
-// written reports whether a source has a text.
+// written reports whether a source contains a text.
 func written(sources map[string]*hcl.File, text string) bool {
 	for _, f := range sources {
 		if bytes.Contains(f.Bytes, []byte(text)) {

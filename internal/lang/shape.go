@@ -9,17 +9,17 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// shape is what the tags of a struct say about the body that fills it:
+// shape describes the body that fills a struct. It comes from the tags of the struct:
 //
 //	Path    string  `hcl:"path"`           a required argument
-//	Owner   string  `hcl:"owner,optional"` an optional one
+//	Owner   string  `hcl:"owner,optional"` an optional argument
 //	Storage Storage `hcl:"storage,block"`  exactly one nested block
-//	Sync    *Sync   `hcl:"sync,block"`     at most one
-//	Rules   []Rule  `hcl:"rule,block"`     any number
+//	Sync    *Sync   `hcl:"sync,block"`     at most one nested block
+//	Rules   []Rule  `hcl:"rule,block"`     any number of nested blocks
 //
-// An argument's field is a string, bool, number, slice or map[string] of these, a pointer to one, a
-// struct (an object), or a cty.Value (anything). Fields without the tag are not the
-// configuration's.
+// The field of an argument is a string, bool, number, slice or map[string] of these, a pointer to
+// one, a struct (an object), or a cty.Value (any value). A configuration cannot set fields without
+// the tag.
 type shape struct {
 	Fields []Field
 	byName map[string]*Field
@@ -33,18 +33,18 @@ type Field struct {
 	required bool
 	tag      reflect.StructTag
 	goType   reflect.Type
-	ctyType  cty.Type // of an argument; DynamicPseudoType takes anything
+	ctyType  cty.Type // of an argument; DynamicPseudoType is any type
 }
 
-// Tag reports whether another tag of the field is "true".
+// Tag reports whether the field has the tag name:"true".
 func (f *Field) Tag(name string) bool { return f.tag.Get(name) == "true" }
 
 var (
-	shapes     sync.Map // of reflect.Type to *shape
+	shapes     sync.Map // reflect.Type to *shape
 	ctyValueOf = reflect.TypeFor[cty.Value]()
 )
 
-// ShapeOf reads the tags of a struct type. An error is a mistake in the program.
+// ShapeOf returns the shape of a struct type. An error is a bug in the program.
 func ShapeOf(t reflect.Type) (*shape, error) {
 	if s, ok := shapes.Load(t); ok {
 		return s.(*shape), nil
@@ -76,7 +76,7 @@ func ShapeOf(t reflect.Type) (*shape, error) {
 	return s, nil
 }
 
-// structOf is the struct type of a block's field: T for T, *T, []T and []*T.
+// structOf returns the struct type of a block's field: T for T, *T, []T and []*T.
 func structOf(t reflect.Type) reflect.Type {
 	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
 		t = t.Elem()
@@ -84,7 +84,7 @@ func structOf(t reflect.Type) reflect.Type {
 	return t
 }
 
-// argumentType is the type to which an argument's value is converted.
+// argumentType returns the type that an argument's value is converted to.
 func argumentType(t reflect.Type) (cty.Type, error) {
 	if t == ctyValueOf {
 		return cty.DynamicPseudoType, nil
@@ -111,7 +111,7 @@ func argumentType(t reflect.Type) (cty.Type, error) {
 	case reflect.Struct:
 		return objectType(t)
 	default:
-		return cty.NilType, fmt.Errorf("no argument can have the Go type %s", t)
+		return cty.NilType, fmt.Errorf("an argument cannot have the Go type %s", t)
 	}
 }
 
@@ -124,7 +124,7 @@ func objectType(t reflect.Type) (cty.Type, error) {
 	var optional []string
 	for _, f := range s.Fields {
 		if f.block {
-			return cty.NilType, fmt.Errorf("an object cannot hold the block %s", f.Name)
+			return cty.NilType, fmt.Errorf("an object cannot contain the block %s", f.Name)
 		}
 		attrs[f.Name] = f.ctyType
 		if !f.required {
@@ -134,7 +134,7 @@ func objectType(t reflect.Type) (cty.Type, error) {
 	return cty.ObjectWithOptionalAttrs(attrs, optional), nil
 }
 
-// MustShape is the shape of a struct of the program's own.
+// MustShape returns the shape of a struct of this program. It panics if the tags are wrong.
 func MustShape[T any]() *shape {
 	s, err := ShapeOf(reflect.TypeFor[T]())
 	if err != nil {

@@ -14,10 +14,9 @@ import (
 )
 
 const (
-	// MaxSource is the size of the largest configuration, variable or template file, in bytes.
+	// MaxSource is the largest size of a configuration, variable or template file, in bytes.
 	MaxSource = 1 << 20
-	// MaxLocalFile is the size of the largest file that functions and `source` arguments read, in
-	// bytes.
+	// MaxLocalFile is the largest size of a file for functions and `source` arguments, in bytes.
 	MaxLocalFile = 16 << 20
 )
 
@@ -26,7 +25,7 @@ func readFile(path string, limit int64) ([]byte, error) {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("there is no file %s", path)
+		return nil, fmt.Errorf("file %s not found", path)
 	case err != nil:
 		return nil, err
 	case info.IsDir():
@@ -38,7 +37,7 @@ func readFile(path string, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = f.Close() }() // it was only read
+	defer func() { _ = f.Close() }() // safe: nothing was written
 	src, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err != nil {
 		return nil, err
@@ -49,8 +48,8 @@ func readFile(path string, limit int64) ([]byte, error) {
 	return src, nil
 }
 
-// parseConfig parses a file in HCL's native syntax. The body is never nil; with errors it is what could be made out.
-// Bytes that the parser could not survive are refused before it sees them.
+// parseConfig parses a file in HCL's native syntax. The body is never nil; with errors it is the
+// part that could be parsed. CheckSource rejects sources that would crash the parser.
 func parseConfig(src []byte, filename string) (*hclsyntax.Body, hcl.Diagnostics) {
 	empty := &hclsyntax.Body{SrcRange: hcl.Range{Filename: filename, Start: hcl.InitialPos, End: hcl.InitialPos}}
 	if diags := CheckSource(src, filename, hclsyntax.LexConfig); diags.HasErrors() {
@@ -82,18 +81,19 @@ func parseTemplate(src []byte, filename string) (hclsyntax.Expression, hcl.Diagn
 
 type lexer func(src []byte, filename string, start hcl.Pos) (hclsyntax.Tokens, hcl.Diagnostics)
 
-// CheckSource refuses what the parser must not see: files that are too long, are not UTF-8, or
-// would nest it too deep.
+// CheckSource rejects sources that the parser cannot handle: those that are too long, are not UTF-8
+// or are nested too deeply.
 func CheckSource(src []byte, filename string, lex lexer) hcl.Diagnostics {
 	start := hcl.Range{Filename: filename, Start: hcl.InitialPos, End: hcl.InitialPos}
 	if len(src) > MaxSource {
-		return hcl.Diagnostics{ErrorAt(start, "File too large", "The file has %d bytes. At most %d MiB are read.", len(src), MaxSource>>20)}
+		return hcl.Diagnostics{ErrorAt(start, "File too large",
+			"The file has %d bytes. The limit is %d MiB.", len(src), MaxSource>>20)}
 	}
 	if at := invalidUTF8(src); at >= 0 {
 		return hcl.Diagnostics{ErrorAt(rangeOfByte(src, filename, at), "Not UTF-8 text",
-			"The file must be UTF-8 text; the byte 0x%02x here is not.", src[at])}
+			"The file must be UTF-8 text, but here it has the byte 0x%02x.", src[at])}
 	}
-	tokens, _ := lex(src, filename, hcl.InitialPos) // the parser lexes again and reports what is wrong
+	tokens, _ := lex(src, filename, hcl.InitialPos) // the parser lexes again and reports errors
 	if d := checkNesting(tokens); d != nil {
 		return hcl.Diagnostics{d}
 	}
@@ -115,7 +115,7 @@ func invalidUTF8(src []byte) int {
 	return -1
 }
 
-// rangeOfByte is the range of one byte of a file; columns count runes.
+// rangeOfByte returns the range of one byte of a file. Columns count runes.
 func rangeOfByte(src []byte, filename string, at int) hcl.Range {
 	lineStart := bytes.LastIndexByte(src[:at], '\n') + 1
 	start := hcl.Pos{
@@ -128,7 +128,7 @@ func rangeOfByte(src []byte, filename string, at int) hcl.Range {
 	return hcl.Range{Filename: filename, Start: start, End: end}
 }
 
-// withPlace gives diagnostics without a place the one given.
+// withPlace sets the position of diagnostics that have none.
 func withPlace(diags hcl.Diagnostics, r hcl.Range) hcl.Diagnostics {
 	for _, d := range diags {
 		if d.Subject == nil {

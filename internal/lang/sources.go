@@ -8,14 +8,14 @@ import (
 	"github.com/hashicorp/hcl/v2"
 )
 
-// Sources holds the texts that diagnostics refer to, by the names in their ranges. It may be used
-// by many goroutines at once.
+// Sources holds the texts that diagnostics refer to, by the file name in their ranges. It is safe
+// for concurrent use.
 type Sources struct {
 	mu     sync.Mutex
 	byName map[string]*hcl.File
 }
 
-// All returns the texts by their names.
+// All returns the texts by name.
 func (s *Sources) All() map[string]*hcl.File {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -28,7 +28,7 @@ func (s *Sources) file(name string) *hcl.File {
 	return s.byName[name]
 }
 
-// Set adds a text, or replaces that of the same name.
+// Set adds a text, or replaces the text of that name.
 func (s *Sources) Set(name string, src []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -38,7 +38,8 @@ func (s *Sources) Set(name string, src []byte) {
 	s.byName[name] = &hcl.File{Bytes: src, Body: hcl.EmptyBody()}
 }
 
-// blank covers a range of a file's bytes, so that no snippet shows them. Line ends stay.
+// blank replaces a range of a file with asterisks, so that no snippet shows a secret. Line ends
+// stay.
 func (s *Sources) blank(r hcl.Range) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
