@@ -125,7 +125,7 @@ func (s *bodies) loadSource(b *block, d *decoded) hcl.Diagnostics {
 	}
 	why := err.Error()
 	if secret {
-		why = "the reason is not shown, since the value is sensitive"
+		why = "the reason is not shown, because the value is sensitive"
 	}
 	if d.failed == nil {
 		d.failed = map[string]bool{}

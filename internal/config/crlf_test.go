@@ -72,7 +72,7 @@ func TestCarriageReturns(t *testing.T) {
 func TestUnreadFiles(t *testing.T) {
 	t.Parallel()
 	_, diags := loadFiles(t, map[string]string{"a.hcl": "", "hosts.hcl.json": "{}", "mirrorform.hclvars.json": "{}", "x.auto.hclvars.json": "{}", "data.json": "{}", ".b.hcl.json": ""})
-	want := []string{"warning File is not read", "warning File is not read", "warning File is not read"}
+	want := []string{"warning JSON file ignored", "warning JSON file ignored", "warning JSON file ignored"}
 	if got := summaries(diags); !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}

@@ -75,7 +75,7 @@ func (b *block) problem(p engine.Problem, sensitive map[string]bool, state any) 
 	at := b.attributeRange(p.Attribute)
 	if sensitive[firstStep(p.Attribute)] || showsSensitive(p, sensitive, state) {
 		return &hcl.Diagnostic{Severity: severity(p.Severity), Summary: "Invalid value", Subject: &at,
-			Detail: fmt.Sprintf("There is something wrong with %s. What it is, is not shown, since a value is sensitive.", p.Attribute)}
+			Detail: fmt.Sprintf("The value of %s is invalid. The reason is not shown because it contains a sensitive value.", p.Attribute)}
 	}
 	return &hcl.Diagnostic{Severity: severity(p.Severity), Summary: lang.Sentence(p.Summary, ""), Detail: lang.Sentence(p.Detail, "."), Subject: &at}
 }

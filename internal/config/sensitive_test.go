@@ -138,7 +138,7 @@ func TestSensitiveMessagesAreNeverShown(t *testing.T) {
 				if showsCanary(shown) {
 					t.Errorf("%s: the secret is shown:\n%s", place, shown)
 				}
-				if !strings.Contains(shown, "is not shown, since") {
+				if !strings.Contains(shown, "is not shown because") {
 					t.Errorf("%s: nothing was hidden:\n%s", place, shown)
 				}
 			}

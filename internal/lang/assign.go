@@ -10,8 +10,8 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// assign puts a value that is known, not null and of the field's type into a field. An error may be
-// a cty.PathError.
+// assign sets a field to a value. The value must be known, not null and of the field's type. The
+// error may be a cty.PathError, which leads to the element that is wrong.
 func assign(v cty.Value, into reflect.Value) error {
 	if into.Type() == ctyValueOf {
 		into.Set(reflect.ValueOf(v))
@@ -49,14 +49,14 @@ func assignInteger(n *big.Float, into reflect.Value) error {
 		i, accuracy := n.Int64()
 		if accuracy != big.Exact || into.OverflowInt(i) {
 			limit := int64(math.MaxInt64 >> (64 - into.Type().Bits()))
-			return fmt.Errorf("it must lie between %d and %d", -limit-1, limit)
+			return fmt.Errorf("it must be between %d and %d", -limit-1, limit)
 		}
 		into.SetInt(i)
 		return nil
 	}
 	u, accuracy := n.Uint64()
 	if accuracy != big.Exact || into.OverflowUint(u) {
-		return fmt.Errorf("it must lie between 0 and %d", uint64(math.MaxUint64>>(64-into.Type().Bits())))
+		return fmt.Errorf("it must be between 0 and %d", uint64(math.MaxUint64>>(64-into.Type().Bits())))
 	}
 	into.SetUint(u)
 	return nil

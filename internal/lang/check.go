@@ -11,16 +11,16 @@ import (
 	"github.com/zclconf/go-cty/cty/function"
 )
 
-// Names says what an expression may refer to: it returns what is wrong with a reference, or nil.
+// Names decides what an expression may refer to: it returns the error of a reference, or nil.
 type Names func(t hcl.Traversal) *hcl.Diagnostic
 
-// NoNames are the names of an expression that must be constant.
+// NoNames allows no references: the expression must be constant.
 func NoNames(t hcl.Traversal) *hcl.Diagnostic {
-	return ErrorAt(t.SourceRange(), "References not allowed", "Only constant values may be given here.")
+	return ErrorAt(t.SourceRange(), "References not allowed", "Only a constant value is allowed here.")
 }
 
-// Reference splits a traversal "local.x…" into its root and the name after it; the name is "" when
-// the root stands alone.
+// Reference splits a traversal "local.x…" into its root and the name after it. The name is "" if
+// nothing follows the root.
 func Reference(t hcl.Traversal) (root, name string) {
 	root = t.RootName()
 	if len(t) > 1 {
@@ -29,7 +29,7 @@ func Reference(t hcl.Traversal) (root, name string) {
 	return root, name
 }
 
-// StepName is the name that a step of a traversal selects: .x or ["x"].
+// StepName returns the name that a step of a traversal selects: x for .x and ["x"], or "".
 func StepName(step hcl.Traverser) string {
 	switch s := step.(type) {
 	case hcl.TraverseAttr:
@@ -42,9 +42,9 @@ func StepName(step hcl.Traverser) string {
 	return ""
 }
 
-// Check looks at an expression without evaluating it: what it refers to and which functions it
-// calls. An expression with errors is remembered as bad, so that it is not evaluated. Each
-// expression is checked once, against the names of the place that it stands in.
+// Check checks the references and function calls of an expression without evaluating it. An
+// expression with errors is marked as bad and is not evaluated later. Check each expression once,
+// with the names that are in scope at its place.
 func (e *Evaluator) Check(expr hclsyntax.Expression, names Names) hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	for _, t := range expr.Variables() {
@@ -79,7 +79,7 @@ func checkCalls(expr hclsyntax.Expression, functions map[string]function.Functio
 	})
 }
 
-// Declared checks a reference prefix.name against the names that there are.
+// Declared checks that the name of a reference prefix.name is one of names.
 func Declared(at hcl.Range, what, prefix, name string, names []string) *hcl.Diagnostic {
 	if slices.Contains(names, name) {
 		return nil
@@ -87,25 +87,27 @@ func Declared(at hcl.Range, what, prefix, name string, names []string) *hcl.Diag
 	return Undeclared(at, what, prefix, name, names)
 }
 
-// Undeclared is the error of a reference prefix.name, where names are the right ones.
+// Undeclared is the error of a reference prefix.name to a name that is not one of names.
 func Undeclared(at hcl.Range, what, prefix, name string, names []string) *hcl.Diagnostic {
 	if name == "" {
-		return ErrorAt(at, "Incomplete reference", "The name of %s must follow, as in %s.%s.", WithArticle(what), prefix, example(names))
+		return ErrorAt(at, "Incomplete reference",
+			"Add the name of %s, as in %s.%s.", WithArticle(what), prefix, example(names))
 	}
-	return ErrorAt(at, "Reference to undeclared "+what, "There is no %s named %q.%s", what, name, DidYouMeanReference(prefix, name, names))
+	return ErrorAt(at, "Reference to undeclared "+what,
+		"There is no %s named %q.%s", what, name, DidYouMeanReference(prefix, name, names))
 }
 
-// Misses counts references to what is not declared. After many there are no suggestions, since to
-// compare all names would take long.
+// Misses counts references to undeclared names. After many of them there are no more suggestions:
+// each suggestion compares the name with all declared names, which takes time.
 type Misses int
 
-// Another counts one more, and reports whether to suggest a name.
+// Another counts one more miss and reports whether to suggest a name.
 func (m *Misses) Another() bool {
 	*m++
 	return *m <= MaxDiagnostics
 }
 
-// Candidates lists names to suggest, or none after many misses.
+// Candidates returns the names to choose a suggestion from; after many misses it returns none.
 func Candidates[V any](misses *Misses, m map[string]V) []string {
 	if !misses.Another() {
 		return nil
@@ -120,17 +122,19 @@ func example(names []string) string {
 	return names[0]
 }
 
-// absentFunctions are functions of Terraform that are left out on purpose, with the reason.
+// absentFunctions holds Terraform's functions that this language leaves out, with the reason.
 var absentFunctions = map[string]string{
-	"timestamp":      "its result would differ in every run, so that no plan would ever be empty",
-	"plantimestamp":  "its result would differ in every run, so that no plan would ever be empty",
-	"uuid":           "its result would differ in every run, so that no plan would ever be empty",
-	"bcrypt":         "its result would differ in every run, so that no plan would ever be empty",
-	"templatefile":   "a template cannot use other templates", // found in templates only
+	"timestamp":      changesEveryRun,
+	"plantimestamp":  changesEveryRun,
+	"uuid":           changesEveryRun,
+	"bcrypt":         changesEveryRun,
+	"templatefile":   "a template cannot use other templates", // inside a template
 	"templatestring": "a template cannot use other templates",
-	"type":           "it stands around a whole expression in `mirrorform console`, and nowhere else",
-	"rsadecrypt":     "decrypt before, and pass the value in a sensitive variable",
+	"type":           "it is only available in `mirrorform console`, around a whole expression",
+	"rsadecrypt":     "decrypt the value first, and pass it in a sensitive variable",
 }
+
+const changesEveryRun = "its result changes with every run, so every plan would show a change"
 
 // SortedKeys returns the keys of a map, sorted.
 func SortedKeys[V any](m map[string]V) []string {

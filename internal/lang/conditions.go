@@ -10,7 +10,7 @@ import (
 	"github.com/zclconf/go-cty/cty/convert"
 )
 
-// Rule is a condition, with the message for when it is false: a validation, precondition,
+// Rule is a condition with the message to show when it is false: a validation, precondition,
 // postcondition or assert block.
 type Rule struct {
 	block     string // the type of its block
@@ -18,8 +18,8 @@ type Rule struct {
 	message   hclsyntax.Expression
 }
 
-// RulesOf returns the rules of the nested blocks of a type. Those that lack an argument, which is
-// reported elsewhere, have nil there.
+// RulesOf returns the rules in a body's nested blocks of one type. An argument that is missing is
+// nil; Structure reports it.
 func RulesOf(body *hclsyntax.Body, block string) []*Rule {
 	var rules []*Rule
 	for _, b := range body.Blocks {
@@ -33,16 +33,16 @@ func RulesOf(body *hclsyntax.Body, block string) []*Rule {
 	return rules
 }
 
-// Expressions returns the condition and the message, as far as the source has them.
+// Expressions returns the condition and the message, without those that are missing.
 func (r *Rule) Expressions() []hclsyntax.Expression {
 	return slices.DeleteFunc([]hclsyntax.Expression{r.condition, r.message}, func(e hclsyntax.Expression) bool { return e == nil })
 }
 
-// complete tells whether the source has both arguments.
+// complete reports whether the block has both arguments.
 func (r *Rule) complete() bool { return r.condition != nil && r.message != nil }
 
-// Check looks at both expressions. A message that refers to nothing is evaluated, since it may be
-// needed years later.
+// Check checks both expressions. A constant message is also evaluated: otherwise an error in it
+// would show up only when the condition fails, perhaps years later.
 func (r *Rule) Check(e *Evaluator, names Names) hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	if r.condition != nil {
@@ -59,21 +59,21 @@ func (r *Rule) Check(e *Evaluator, names Names) hcl.Diagnostics {
 	return append(diags, messageDiags...)
 }
 
-// Verdict is what a condition comes to.
+// Verdict is the result of a condition.
 type Verdict int
 
 const (
-	// Undecided is a condition that is not known, for facts that are missing or for an error.
+	// Undecided means that the result is unknown: facts are missing, or there was an error.
 	Undecided Verdict = iota
-	// Holds is a condition that is true.
+	// Holds means that the condition is true.
 	Holds
-	// Fails is a condition that is false.
+	// Fails means that the condition is false.
 	Fails
 )
 
-// Judge evaluates a rule. If the condition is false, the last diagnostic says so: an error with the
-// summary given and the message as its detail. A message that holds a sensitive value is not shown.
-// Other diagnostics are of conditions and messages that are unusable.
+// Judge evaluates a rule. If the condition is false, the last diagnostic is an error with the given
+// summary and the rule's message as its detail. A message with a sensitive value is not shown. Any
+// other diagnostics are about conditions and messages that cannot be used.
 func (e *Evaluator) Judge(r *Rule, ctx *hcl.EvalContext, summary string) (Verdict, hcl.Diagnostics) {
 	if !r.complete() || e.bad[r.condition] {
 		return Undecided, nil
@@ -86,24 +86,27 @@ func (e *Evaluator) Judge(r *Rule, ctx *hcl.EvalContext, summary string) (Verdic
 	result, err := convert.Convert(value, cty.Bool)
 	switch {
 	case err != nil:
-		return Undecided, append(diags, ErrorAt(r.condition.Range(), "Invalid "+r.block+" condition", "The condition must be true or false."))
+		return Undecided, append(diags, ErrorAt(r.condition.Range(), "Invalid "+r.block+" condition",
+			"The condition must be true or false."))
 	case !result.IsKnown():
 		return Undecided, diags
 	case result.IsNull():
-		return Undecided, append(diags, ErrorAt(r.condition.Range(), "Invalid "+r.block+" condition", "The condition must be true or false, but it is null."))
+		return Undecided, append(diags, ErrorAt(r.condition.Range(), "Invalid "+r.block+" condition",
+			"The condition must be true or false, but it is null."))
 	case result.True():
 		return Holds, diags
 	}
 	text, messageDiags := e.message(r, ctx)
 	d := ErrorAt(r.condition.Range(), summary, "%s", text)
 	if !usesSensitive(r.condition, ctx) {
-		// The values of the variables say why it is false.
+		// With these, the printed diagnostic also shows the values of the variables.
 		d.Expression, d.EvalContext = r.condition, ctx
 	}
 	return Fails, append(append(diags, messageDiags...), d)
 }
 
-// JudgeNow is Judge for a rule that needs no host, so that it has a verdict before any is reached.
+// JudgeNow is Judge for a rule that depends on no host. Its result must be known before any host is
+// reached.
 func (e *Evaluator) JudgeNow(r *Rule, ctx *hcl.EvalContext, summary string) (Verdict, hcl.Diagnostics) {
 	v, diags := e.Judge(r, ctx, summary)
 	if v == Undecided && r.complete() {
@@ -123,7 +126,8 @@ func (e *Evaluator) message(r *Rule, ctx *hcl.EvalContext) (string, hcl.Diagnost
 		return otherwise, diags
 	}
 	invalid := func(why string) (string, hcl.Diagnostics) {
-		return otherwise, append(diags, ErrorAt(r.message.Range(), "Invalid error message", "The error_message of %s block must be a string that is not empty, but %s.", WithArticle(r.block), why))
+		return otherwise, append(diags, ErrorAt(r.message.Range(), "Invalid error message",
+			"The error_message of %s block must be a non-empty string, but %s.", WithArticle(r.block), why))
 	}
 	sensitive := IsSensitive(value)
 	value, _ = value.UnmarkDeep()
@@ -132,13 +136,13 @@ func (e *Evaluator) message(r *Rule, ctx *hcl.EvalContext) (string, hcl.Diagnost
 	case err != nil:
 		return invalid("this is " + DescribeType(value.Type()))
 	case !text.IsKnown():
-		return otherwise + " The error message is not known yet.", diags
+		return otherwise + " Its error message is not known yet.", diags
 	case text.IsNull():
 		return invalid("it is null")
 	case strings.TrimSpace(text.AsString()) == "":
 		return invalid("it is empty")
 	case sensitive:
-		return otherwise + " The error message is not shown, since it is made from a sensitive value.", diags
+		return otherwise + " Its error message is not shown because it contains a sensitive value.", diags
 	}
 	return strings.TrimSpace(text.AsString()), diags
 }

@@ -7,7 +7,8 @@ import (
 	"github.com/zclconf/go-cty/cty/convert"
 )
 
-// Flag evaluates a constant true or false.
+// Flag evaluates an argument that must be a constant true or false. Without the argument, and with
+// errors, the result is otherwise.
 func (e *Evaluator) Flag(body *hclsyntax.Body, name string, otherwise bool) (bool, hcl.Diagnostics) {
 	expr := ArgumentOf(body, name)
 	if expr == nil {
@@ -22,7 +23,8 @@ func (e *Evaluator) Flag(body *hclsyntax.Body, name string, otherwise bool) (boo
 	}
 	v, err := convert.Convert(v, cty.Bool)
 	if err != nil || v.IsNull() || !v.IsKnown() {
-		return otherwise, append(diags, ErrorAt(expr.Range(), "Wrong type of value", "The argument %q takes true or false.", name))
+		return otherwise, append(diags, ErrorAt(expr.Range(), "Wrong type of value",
+			"The argument %q takes true or false.", name))
 	}
 	return v.True(), diags
 }

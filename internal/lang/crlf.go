@@ -13,11 +13,11 @@ import (
 const (
 	crlf        = "\r\n"
 	summaryCRLF = "Lines end with CRLF"
-	adviceCRLF  = "Programs on Linux take the carriage return for a part of the line; a script that begins with #!/bin/sh is not run. " +
-		"Save the file with newlines alone, as `dos2unix` does."
+	adviceCRLF  = "Programs on Linux read the carriage return as part of the line: " +
+		"a script that begins with #!/bin/sh does not start. Convert the file with `dos2unix FILE`."
 )
 
-// carriageReturns warns of the first heredoc of a file whose lines end as on Windows.
+// carriageReturns warns about the first heredoc of a file whose lines end with CRLF.
 func (e *Evaluator) carriageReturns(src []byte, filename string) hcl.Diagnostics {
 	if !bytes.Contains(src, []byte(crlf)) {
 		return nil
@@ -27,19 +27,20 @@ func (e *Evaluator) carriageReturns(src []byte, filename string) hcl.Diagnostics
 		if t.Type == hclsyntax.TokenOHeredoc && bytes.HasSuffix(t.Bytes, []byte(crlf)) {
 			e.crlfFiles[filename] = true
 			at := t.Range
-			at.End = at.Start // the token ends in the next line
+			at.End = at.Start // the token itself ends on the next line
 			at.End.Byte, at.End.Column = at.Start.Byte+2, at.Start.Column+2
-			return hcl.Diagnostics{WarningAt(at, summaryCRLF, "The lines of this file, and so of its heredocs, end with a carriage return and a newline. %s", adviceCRLF)}
+			return hcl.Diagnostics{WarningAt(at, summaryCRLF,
+				"The lines of this file, including its heredocs, end with a carriage return and a newline. %s", adviceCRLF)}
 		}
 	}
 	return nil
 }
 
-// crlfArgument warns of a value with such lines that reaches a host: what a file holds, for
-// instance. It is meant so where the expression itself writes \r.
+// crlfArgument warns about a value for a host that has such lines, for example the content of a
+// file. An expression that contains \r itself wants them, so it gets no warning.
 func (e *Evaluator) crlfArgument(expr hclsyntax.Expression, v cty.Value) hcl.Diagnostics {
 	found := false
-	_ = cty.Walk(v, func(_ cty.Path, v cty.Value) (bool, error) { // no error is made
+	_ = cty.Walk(v, func(_ cty.Path, v cty.Value) (bool, error) { // the function returns no error
 		found = found || IsString(v) && strings.Contains(v.AsString(), crlf)
 		return !found, nil
 	})
@@ -50,13 +51,15 @@ func (e *Evaluator) crlfArgument(expr hclsyntax.Expression, v cty.Value) hcl.Dia
 	if f := e.Sources.file(r.Filename); f != nil && r.CanSliceBytes(f.Bytes) && bytes.Contains(r.SliceBytes(f.Bytes), []byte(`\r`)) {
 		return nil
 	}
-	return hcl.Diagnostics{WarningAt(r, summaryCRLF, "The value has lines that end with a carriage return and a newline. %s", adviceCRLF)}
+	return hcl.Diagnostics{WarningAt(r, summaryCRLF,
+		"The value has lines that end with a carriage return and a newline. %s", adviceCRLF)}
 }
 
-// CRLFContent warns of such lines in a text file that becomes a file on a host.
+// CRLFContent warns about such lines in a text file that is copied to a host.
 func CRLFContent(content []byte, at hcl.Range) hcl.Diagnostics {
 	if !bytes.Contains(content, []byte(crlf)) || !utf8.Valid(content) || bytes.IndexByte(content, 0) >= 0 {
 		return nil
 	}
-	return hcl.Diagnostics{WarningAt(at, summaryCRLF, "The file has lines that end with a carriage return and a newline. %s", adviceCRLF)}
+	return hcl.Diagnostics{WarningAt(at, summaryCRLF,
+		"The file has lines that end with a carriage return and a newline. %s", adviceCRLF)}
 }

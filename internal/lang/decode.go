@@ -13,23 +13,23 @@ import (
 	"github.com/zclconf/go-cty/cty/convert"
 )
 
-// Decoder fills structs from bodies, as their tags say.
+// Decoder fills structs from bodies, by the tags of the structs.
 type Decoder struct {
 	eval *Evaluator
 	ctx  *hcl.EvalContext
-	// Unknown holds the paths of arguments whose values are not known yet ("content",
-	// "storage.path"). Their fields are zero.
+	// Unknown holds the paths of arguments whose values are not known yet, such as "content" and
+	// "storage.path". Their fields are zero.
 	Unknown map[string]bool
-	// Failed holds those that an error keeps from having a value.
+	// Failed holds the paths of arguments that have no value because of an error.
 	Failed map[string]bool
-	// Sensitive holds those whose values are secret.
+	// Sensitive holds the paths of arguments with secret values.
 	Sensitive map[string]bool
-	// Early says that all values must be known before any host is reached.
+	// Early requires all values to be known before any host is reached.
 	Early bool
-	// WarnCRLF says that the values reach hosts.
+	// WarnCRLF warns about values with CRLF line ends. It is set for values that go to hosts.
 	WarnCRLF bool
-	// RefuseSensitive, if not nil, says why an argument cannot hold a sensitive value, or "" if it
-	// can.
+	// RefuseSensitive, if not nil, returns why an argument cannot hold a sensitive value, or "" if
+	// it can.
 	RefuseSensitive func(path string, f *Field) string
 }
 
@@ -38,8 +38,8 @@ func NewDecoder(e *Evaluator, ctx *hcl.EvalContext) *Decoder {
 	return &Decoder{eval: e, ctx: ctx, Unknown: map[string]bool{}, Failed: map[string]bool{}, Sensitive: map[string]bool{}}
 }
 
-// Fill fills the struct that into points to. What is wrong with the body's structure is Structure's
-// to say; here it is passed over.
+// Fill fills the struct that into points to. It ignores errors in the structure of the body, which
+// Structure reports.
 func (d *Decoder) Fill(body *hclsyntax.Body, into any) hcl.Diagnostics {
 	return d.body(body, reflect.ValueOf(into).Elem(), "")
 }
@@ -94,7 +94,7 @@ func (d *Decoder) blocks(body *hclsyntax.Body, f *Field, into reflect.Value, pre
 	return diags
 }
 
-// argument evaluates an argument and puts its value into a field.
+// argument evaluates an argument and sets a field to its value.
 func (d *Decoder) argument(a *hclsyntax.Attribute, f *Field, into reflect.Value, path string) hcl.Diagnostics {
 	v, diags := d.eval.Eval(a.Expr, d.ctx)
 	if diags.HasErrors() || d.eval.bad[a.Expr] {
@@ -104,10 +104,10 @@ func (d *Decoder) argument(a *hclsyntax.Attribute, f *Field, into reflect.Value,
 	fail := func(diag *hcl.Diagnostic) hcl.Diagnostics {
 		d.Failed[path] = true
 		if d.Sensitive[path] {
-			diag.Detail = fmt.Sprintf("The value of %q is unsuitable. %s", f.Name, reasonHidden)
+			diag.Detail = fmt.Sprintf("The value of %q cannot be used. %s", f.Name, reasonHidden)
 			return append(diags, diag)
 		}
-		// The values of the variables say which host or key it is about.
+		// With these, the printed diagnostic shows the values of the variables, and so the host.
 		diag.Expression, diag.EvalContext = a.Expr, d.ctx
 		return append(diags, d.eval.Redact(a.Expr, d.ctx, hcl.Diagnostics{diag})...)
 	}
@@ -117,7 +117,8 @@ func (d *Decoder) argument(a *hclsyntax.Attribute, f *Field, into reflect.Value,
 		if d.RefuseSensitive != nil {
 			if why := d.RefuseSensitive(path, f); why != "" {
 				d.Failed[path] = true
-				return append(diags, ErrorAt(a.Expr.Range(), "Sensitive value not allowed here", "The value of %q is sensitive, but %s. If it is not really secret, use nonsensitive(…).", f.Name, why))
+				return append(diags, ErrorAt(a.Expr.Range(), "Sensitive value not allowed here",
+					"The value of %q is sensitive, but %s. If the value is not secret, use nonsensitive(…).", f.Name, why))
 			}
 		}
 	}
@@ -128,7 +129,8 @@ func (d *Decoder) argument(a *hclsyntax.Attribute, f *Field, into reflect.Value,
 	}
 	switch {
 	case converted.IsNull() && f.required:
-		return fail(ErrorAt(a.Expr.Range(), "Missing required argument", "The argument %q is required, and its value is null.", f.Name))
+		return fail(ErrorAt(a.Expr.Range(), "Missing required argument",
+			"The argument %q is required, but its value is null.", f.Name))
 	case converted.IsNull():
 		return diags // not set
 	case !converted.IsWhollyKnown():
@@ -142,7 +144,7 @@ func (d *Decoder) argument(a *hclsyntax.Attribute, f *Field, into reflect.Value,
 		diags = append(diags, d.eval.crlfArgument(a.Expr, converted)...)
 	}
 	if err := assign(converted, into); err != nil {
-		return fail(ErrorAt(ElementRange(a.Expr, err), "Unsuitable value", "The value of %q is unsuitable: %s.", f.Name, err))
+		return fail(ErrorAt(ElementRange(a.Expr, err), "Invalid value", "The value of %q cannot be used: %s.", f.Name, err))
 	}
 	return diags
 }
@@ -161,13 +163,15 @@ func convertArgument(a *hclsyntax.Attribute, f *Field, v cty.Value) (cty.Value, 
 		if of := elementError(v, f.ctyType, nil); of != nil {
 			err = of
 		}
-		return v, ErrorAt(ElementRange(a.Expr, err), "Wrong type of value", "The argument %q takes %s, but %s.", f.Name, DescribeType(f.ctyType), mismatch(v, f.ctyType, err))
+		return v, ErrorAt(ElementRange(a.Expr, err), "Wrong type of value",
+			"The argument %q takes %s, but %s.", f.Name, DescribeType(f.ctyType), mismatch(v, f.ctyType, err))
 	}
 	return converted, nil
 }
 
-// elementError is the error of the first element that keeps a list or a map from having its type,
-// with the path to it; conversion itself says only that there is one. nil: it is not an element.
+// elementError returns an error for the first element of the wrong type in a list or a map, with
+// the path to that element. cty's own conversion error does not name the element. The result is nil
+// if no element is to blame.
 func elementError(v cty.Value, want cty.Type, path cty.Path) error {
 	if !want.IsCollectionType() || v.IsNull() || !v.IsKnown() || !v.CanIterateElements() || want.IsMapType() != (v.Type().IsObjectType() || v.Type().IsMapType()) {
 		return nil
@@ -175,7 +179,7 @@ func elementError(v cty.Value, want cty.Type, path cty.Path) error {
 	for it := v.ElementIterator(); it.Next(); {
 		key, e := it.Element()
 		if v.Type().IsSetType() {
-			return nil // its elements have no place
+			return nil // elements of a set have no path
 		}
 		_, err := convert.Convert(e, want.ElementType())
 		if err == nil {
@@ -190,7 +194,7 @@ func elementError(v cty.Value, want cty.Type, path cty.Path) error {
 	return nil
 }
 
-// mismatch says how a value is of another type than wanted.
+// mismatch describes how the type of a value differs from the wanted type.
 func mismatch(v cty.Value, want cty.Type, err error) string {
 	path := pathOf(err)
 	switch have := v.Type(); {
@@ -199,18 +203,18 @@ func mismatch(v cty.Value, want cty.Type, err error) string {
 	case path != "":
 		return path + err.Error()
 	case have == cty.String && want == cty.Number:
-		return "this is a string that is no number"
+		return "this is a string that is not a number"
 	case have == cty.String && want == cty.Bool:
 		return `this is a string that is neither "true" nor "false"`
 	case DescribeType(have) == DescribeType(want):
-		return "in this one " + err.Error()
+		return "here " + err.Error()
 	default:
 		return "this is " + DescribeType(have)
 	}
 }
 
-// unknownAttributes finds attributes of an object that its type does not have; conversion would
-// drop them in silence.
+// unknownAttributes finds attributes of an object that its type does not have. Conversion drops
+// them silently.
 func unknownAttributes(a *hclsyntax.Attribute, f *Field, v cty.Value) *hcl.Diagnostic {
 	if v.IsNull() || !v.Type().IsObjectType() {
 		return nil
@@ -218,17 +222,19 @@ func unknownAttributes(a *hclsyntax.Attribute, f *Field, v cty.Value) *hcl.Diagn
 	names := SortedKeys(f.ctyType.AttributeTypes())
 	for _, name := range SortedKeys(v.Type().AttributeTypes()) {
 		if !f.ctyType.HasAttribute(name) {
-			return ErrorAt(keyRange(a.Expr, name), "Unsupported attribute", "There is no attribute named %q in %q, which has %s.%s", name, f.Name, AllOf(names), DidYouMean(name, names))
+			return ErrorAt(keyRange(a.Expr, name), "Unsupported attribute",
+				"There is no attribute named %q in %q. Its attributes are %s.%s",
+				name, f.Name, AllOf(names), DidYouMean(name, names))
 		}
 	}
 	return nil
 }
 
-// keyRange is the place of a key in an object expression, or of the whole expression.
+// keyRange returns the range of a key in an object expression, or of the whole expression.
 func keyRange(expr hclsyntax.Expression, name string) hcl.Range {
 	if object, ok := expr.(*hclsyntax.ObjectConsExpr); ok {
 		for _, item := range object.Items {
-			if key, diags := item.KeyExpr.Value(nil); !diags.HasErrors() && key.Type() == cty.String && key.IsKnown() && !key.IsNull() && key.AsString() == name {
+			if key, diags := item.KeyExpr.Value(nil); !diags.HasErrors() && isText(key, name) {
 				return item.KeyExpr.Range()
 			}
 		}
@@ -236,8 +242,8 @@ func keyRange(expr hclsyntax.Expression, name string) hcl.Range {
 	return expr.Range()
 }
 
-// ElementRange is the place of the element that an error's path leads to, as far as it can be seen
-// in the source.
+// ElementRange returns the range of the element that an error's path leads to, as far as the path
+// can be followed in the source.
 func ElementRange(expr hclsyntax.Expression, err error) hcl.Range {
 	var at cty.PathError
 	if !errors.As(err, &at) {
@@ -272,7 +278,7 @@ func element(expr hclsyntax.Expression, step cty.PathStep) hclsyntax.Expression 
 			}
 		}
 		for _, item := range e.Items {
-			if key, diags := item.KeyExpr.Value(nil); !diags.HasErrors() && key.Type() == cty.String && key.IsKnown() && !key.IsNull() && key.AsString() == name {
+			if key, diags := item.KeyExpr.Value(nil); !diags.HasErrors() && isText(key, name) {
 				return item.ValueExpr
 			}
 		}
@@ -280,7 +286,7 @@ func element(expr hclsyntax.Expression, step cty.PathStep) hclsyntax.Expression 
 	return nil
 }
 
-// pathOf is the path of an error as text: `element 1: `.
+// pathOf returns the path of an error as text, such as `in element 1: `, or "".
 func pathOf(err error) string {
 	var at cty.PathError
 	if !errors.As(err, &at) || len(at.Path) == 0 {

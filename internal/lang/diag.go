@@ -12,29 +12,29 @@ import (
 	"github.com/hashicorp/hcl/v2"
 )
 
-// ErrorAt makes an error with a place. The detail is a format.
+// ErrorAt returns an error with a position. The detail is a format.
 func ErrorAt(subject hcl.Range, summary, detail string, args ...any) *hcl.Diagnostic {
 	return &hcl.Diagnostic{Severity: hcl.DiagError, Summary: summary, Detail: fmt.Sprintf(detail, args...), Subject: &subject}
 }
 
-// WarningAt makes a warning with a place. The detail is a format.
+// WarningAt returns a warning with a position. The detail is a format.
 func WarningAt(subject hcl.Range, summary, detail string, args ...any) *hcl.Diagnostic {
 	d := ErrorAt(subject, summary, detail, args...)
 	d.Severity = hcl.DiagWarning
 	return d
 }
 
-// ErrorNowhere makes an error that no file is to blame for. The detail is a format.
+// ErrorNowhere returns an error that belongs to no file. The detail is a format.
 func ErrorNowhere(summary, detail string, args ...any) *hcl.Diagnostic {
 	return &hcl.Diagnostic{Severity: hcl.DiagError, Summary: summary, Detail: fmt.Sprintf(detail, args...)}
 }
 
-// Suggest returns the candidate that name is most likely a misspelling of, or "".
+// Suggest returns the candidate that name most likely misspells, or "".
 func Suggest(name string, candidates []string) string {
 	if len(name) > 100 {
 		return ""
 	}
-	limit := min((len(name)+2)/3, 3) // two letters that changed places count as two
+	limit := min((len(name)+2)/3, 3) // swapping two letters counts as two edits
 	if len(name) < 3 {
 		limit = len(name) - 1
 	}
@@ -55,7 +55,7 @@ func Suggest(name string, candidates []string) string {
 	return best
 }
 
-// DidYouMean is a sentence that suggests one of the candidates, with a space before it, or "".
+// DidYouMean returns a sentence that suggests a candidate, with a leading space, or "".
 func DidYouMean(name string, candidates []string) string {
 	if s := Suggest(name, candidates); s != "" {
 		return fmt.Sprintf(" Did you mean %q?", s)
@@ -63,7 +63,7 @@ func DidYouMean(name string, candidates []string) string {
 	return ""
 }
 
-// DidYouMeanReference is didYouMean for references: prefix.NAME.
+// DidYouMeanReference is DidYouMean for a reference prefix.NAME.
 func DidYouMeanReference(prefix, name string, candidates []string) string {
 	if s := Suggest(name, candidates); s != "" {
 		return fmt.Sprintf(" Did you mean %s.%s?", prefix, s)
@@ -71,7 +71,7 @@ func DidYouMeanReference(prefix, name string, candidates []string) string {
 	return ""
 }
 
-// WithArticle is a word with its indefinite article: "an assert", "a check".
+// WithArticle returns a word with its indefinite article: "an assert", "a check".
 func WithArticle(word string) string {
 	if word != "" && strings.ContainsAny(word[:1], "aeio") {
 		return "an " + word
@@ -79,7 +79,7 @@ func WithArticle(word string) string {
 	return "a " + word
 }
 
-// WithSentence adds a sentence to a text, which may lack its full stop.
+// WithSentence appends a sentence to a text. If the text has no full stop, it gets one.
 func WithSentence(text, sentence string) string {
 	text = strings.TrimSpace(text)
 	if last, _ := utf8.DecodeLastRuneInString(text); unicode.IsLetter(last) || unicode.IsDigit(last) {
@@ -88,7 +88,7 @@ func WithSentence(text, sentence string) string {
 	return strings.TrimSpace(text + " " + sentence)
 }
 
-// AllOf lists names for a sentence: "a, b and c".
+// AllOf joins names for a sentence: "a, b and c".
 func AllOf(names []string) string {
 	switch n := len(names); n {
 	case 0:
@@ -100,17 +100,17 @@ func AllOf(names []string) string {
 	}
 }
 
-// Place is a position as text: fleet.hcl:12.
+// Place returns a position as text: fleet.hcl:12.
 func Place(r hcl.Range) string {
 	return fmt.Sprintf("%s:%d", r.Filename, r.Start.Line)
 }
 
-// MaxDiagnostics is how many diagnostics one call returns. Nobody reads more, and junk can make
-// hundreds of thousands.
+// MaxDiagnostics is the largest number of diagnostics that one call returns. A broken file can
+// cause hundreds of thousands, and nobody reads that many.
 const MaxDiagnostics = 500
 
-// Tidy drops repeated diagnostics, sorts by file and position (stable, those without a place
-// first), and cuts a flood off.
+// Tidy removes duplicate diagnostics, sorts them by file and position, and drops those above
+// MaxDiagnostics. Diagnostics without a position come first; the sort is stable.
 func Tidy(diags hcl.Diagnostics) hcl.Diagnostics {
 	type key struct {
 		severity        hcl.DiagnosticSeverity
@@ -133,7 +133,7 @@ func Tidy(diags hcl.Diagnostics) hcl.Diagnostics {
 	if len(kept) <= MaxDiagnostics {
 		return kept
 	}
-	// Errors are what must not be lost.
+	// Errors come first, so that only warnings are dropped if possible.
 	sort.SliceStable(kept, func(i, j int) bool { return kept[i].Severity < kept[j].Severity })
 	rest := len(kept) - MaxDiagnostics
 	last := &hcl.Diagnostic{
@@ -145,7 +145,7 @@ func Tidy(diags hcl.Diagnostics) hcl.Diagnostics {
 	return append(kept[:MaxDiagnostics:MaxDiagnostics], last)
 }
 
-// Before orders places by file and position; none comes first.
+// Before reports whether a comes before b, by file and position. No position comes first.
 func Before(a, b *hcl.Range) bool {
 	switch {
 	case a == nil || b == nil:
@@ -157,8 +157,8 @@ func Before(a, b *hcl.Range) bool {
 	}
 }
 
-// Sentence begins a text with a capital letter, unless its first word has a meaning as it is
-// written, and ends it.
+// Sentence makes a sentence of a text: it capitalizes the first letter and adds end. A text whose
+// first word is not plain lower case, such as a name or a path, stays unchanged.
 func Sentence(text, end string) string {
 	first, _, _ := strings.Cut(text, " ")
 	if text == "" || !lowerWord.MatchString(first) {
@@ -173,7 +173,8 @@ func Sentence(text, end string) string {
 
 var lowerWord = regexp.MustCompile(`^[a-z]+,?$`)
 
-// lowerFirst makes a sentence the end of another one.
+// lowerFirst turns a sentence into the last part of another sentence: it lowers the first letter
+// and removes the full stop.
 func lowerFirst(s string) string {
 	if s == "" {
 		return s
@@ -184,7 +185,7 @@ func lowerFirst(s string) string {
 	return string(s[0]|0x20) + s[1:]
 }
 
-// Labelled adds a sentence to the details of diagnostics, which stay as they are.
+// Labelled returns copies of diagnostics with a sentence appended to each detail.
 func Labelled(diags hcl.Diagnostics, about string) hcl.Diagnostics {
 	out := make(hcl.Diagnostics, len(diags))
 	for i, d := range diags {

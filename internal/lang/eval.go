@@ -1,10 +1,9 @@
-// Package lang is the language that configurations are written in: HCL with Terraform's rules,
-// functions, variables, local values and outputs. It reads sources, checks what expressions refer
-// to, evaluates them within limits of size and work, and fills structs from bodies.
+// Package lang implements the configuration language: HCL with Terraform's rules, functions,
+// variables, local values and outputs. It reads sources, checks references, evaluates expressions
+// within limits of size and work, and fills structs from bodies.
 //
-// It knows no hosts, no resources and no mirrors. What its blocks are called and mean, and which
-// objects there are besides var, local and path, is for the package that uses it: see package
-// config.
+// It does not know about hosts, resources or mirrors. The package that uses it (package config)
+// defines the blocks and the objects that expressions refer to.
 package lang
 
 import (
@@ -20,13 +19,13 @@ import (
 	"github.com/zclconf/go-cty/cty/function"
 )
 
-// mark is the type of the marks that values carry through expressions.
+// mark is the type of cty marks on values. A value keeps its marks through expressions.
 type mark string
 
-// SensitiveMark is carried by whatever is made from a sensitive value.
+// SensitiveMark marks a sensitive value and every value made from it.
 const SensitiveMark mark = "sensitive"
 
-// IsSensitive tells whether any part of a value is sensitive.
+// IsSensitive reports whether any part of a value is sensitive.
 func IsSensitive(v cty.Value) bool {
 	if !v.ContainsMarked() {
 		return false
@@ -36,9 +35,9 @@ func IsSensitive(v cty.Value) bool {
 	return ok
 }
 
-// Evaluator checks and evaluates the expressions of one configuration. It knows what the language
-// is made of, and nothing of what its blocks mean: what an expression may refer to comes with each
-// of them. Once all expressions are checked, it may be used by many goroutines at once.
+// Evaluator checks and evaluates the expressions of one configuration. It does not know what blocks
+// mean: each call passes the names that the expression may refer to. Once all expressions are
+// checked, it is safe for concurrent use.
 type Evaluator struct {
 	Functions map[string]function.Function
 	Reader    *Reader
@@ -48,15 +47,15 @@ type Evaluator struct {
 	hint func(name string) string
 
 	bad       map[hclsyntax.Expression]bool
-	crlfFiles map[string]bool // whose heredocs have lines that end with CRLF
-	// unsettled are expressions that say which hosts or elements there are, and have no known
-	// value.
+	crlfFiles map[string]bool // files with a warning about heredocs with CRLF line ends
+	// unsettled holds expressions with unknown values that must be known before any host is
+	// reached.
 	unsettled []hclsyntax.Expression
 }
 
-// NewEvaluator returns the evaluator of the configuration in a directory. With confine, it reads no
-// files outside that directory. hint is a sentence about a name that is neither an argument nor a
-// block, with a space before it, or "".
+// NewEvaluator returns an evaluator for the configuration in a directory. With confine, it reads no
+// files outside that directory. hint returns a sentence about a name that is neither an argument
+// nor a block, with a leading space, or "".
 func NewEvaluator(dir string, confine bool, hint func(name string) string) *Evaluator {
 	e := &Evaluator{
 		Reader: &Reader{Dir: dir, Confine: confine}, Sources: &Sources{}, Secrets: &Secrets{}, hint: hint,
@@ -66,15 +65,15 @@ func NewEvaluator(dir string, confine bool, hint func(name string) string) *Eval
 	return e
 }
 
-// Bad reports whether Check has found an expression to be wrong, so that it has no value.
+// Bad reports whether Check has found errors in an expression. It has no value then.
 func (e *Evaluator) Bad(expr hclsyntax.Expression) bool { return e.bad[expr] }
 
-// Forget drops what is known of an expression that is not evaluated again.
+// Forget drops the state of an expression that is not evaluated again.
 func (e *Evaluator) Forget(expr hclsyntax.Expression) { delete(e.bad, expr) }
 
-// Eval evaluates an expression. With errors, and for an expression that was found bad before, the
-// value is cty.DynamicVal. No diagnostic shows a sensitive value, neither in its text nor by the
-// variables that it carries.
+// Eval evaluates an expression. With errors, and for an expression that Check found bad, the value
+// is cty.DynamicVal. No diagnostic shows a sensitive value, neither in its text nor in the
+// variables attached to it.
 func (e *Evaluator) Eval(expr hclsyntax.Expression, ctx *hcl.EvalContext) (v cty.Value, diags hcl.Diagnostics) {
 	if e.bad[expr] {
 		return cty.DynamicVal, nil
@@ -85,11 +84,11 @@ func (e *Evaluator) Eval(expr hclsyntax.Expression, ctx *hcl.EvalContext) (v cty
 	defer func() {
 		p := recover()
 		switch {
-		case b.exceeded != nil: // by a panic of its own, or by one that a function call turned into an error
+		case b.exceeded != nil: // metered panicked, or a function call turned its panic into an error
 			v, diags = cty.DynamicVal, hcl.Diagnostics{b.exceeded}
 		case p != nil:
 			v, diags = cty.DynamicVal, hcl.Diagnostics{ErrorAt(expr.Range(), "Expression cannot be evaluated",
-				"The evaluation failed in an unexpected way. Please report this with the expression.")}
+				"This is a bug in mirrorform: the evaluation panicked. Report it with this expression.")}
 		}
 		diags = withPlace(e.Redact(expr, child, unpackTemplates(suggestKeys(expr, child, diags))), expr.Range())
 	}()
@@ -101,12 +100,13 @@ func (e *Evaluator) Eval(expr hclsyntax.Expression, ctx *hcl.EvalContext) (v cty
 		return cty.DynamicVal, append(diags, ErrorAt(expr.Range(), "Value too large", "%s", why))
 	}
 	if !v.IsWhollyKnown() && !refersToUnknown(expr, child) {
-		return cty.DynamicVal, append(diags, ErrorAt(expr.Range(), SummaryUnknown, "All that the expression refers to is known, but it has no known value. A null in it may be the reason."))
+		return cty.DynamicVal, append(diags, ErrorAt(expr.Range(), SummaryUnknown,
+			"The expression has no value, although everything it refers to is known. The cause may be a null in it."))
 	}
 	return v, diags
 }
 
-// reached is the value of as many steps of a reference as can be followed.
+// reached returns the value of the longest part of a reference that can be followed.
 func reached(t hcl.Traversal, ctx *hcl.EvalContext) (cty.Value, bool) {
 	for n := len(t); n > 0; n-- {
 		if v, diags := t[:n].TraverseAbs(ctx); !diags.HasErrors() {
@@ -116,7 +116,7 @@ func reached(t hcl.Traversal, ctx *hcl.EvalContext) (cty.Value, bool) {
 	return cty.NilVal, false
 }
 
-// Constant evaluates an expression that may refer to nothing.
+// Constant evaluates an expression without references.
 func (e *Evaluator) Constant(expr hclsyntax.Expression) (cty.Value, hcl.Diagnostics) {
 	return e.Eval(expr, &hcl.EvalContext{})
 }
@@ -129,7 +129,7 @@ func (e *templateError) Error() string {
 	return fmt.Sprintf("%s: %s: %s", Place(*d.Subject), d.Summary, strings.TrimSuffix(d.Detail, "."))
 }
 
-// unpackTemplates replaces the failure of a templatefile call by what is wrong in the template.
+// unpackTemplates replaces the error of a templatefile call with the errors in the template.
 func unpackTemplates(diags hcl.Diagnostics) hcl.Diagnostics {
 	var flat hcl.Diagnostics
 	for _, d := range diags {
@@ -137,7 +137,7 @@ func unpackTemplates(diags hcl.Diagnostics) hcl.Diagnostics {
 		if call, ok := hcl.DiagnosticExtra[hclsyntax.FunctionCallDiagExtra](d); ok && errors.As(call.FunctionCallError(), &inner) {
 			for _, t := range inner.diags {
 				copied := *t
-				copied.Detail += fmt.Sprintf("\n\nThe template is used at %s.", Place(*d.Subject))
+				copied.Detail += fmt.Sprintf("\n\nThe template is called at %s.", Place(*d.Subject))
 				flat = append(flat, &copied)
 			}
 			continue
@@ -147,7 +147,7 @@ func unpackTemplates(diags hcl.Diagnostics) hcl.Diagnostics {
 	return flat
 }
 
-// suggestKeys adds a suggestion to errors about attributes and elements that are not there.
+// suggestKeys adds a suggestion to errors about missing attributes and elements.
 func suggestKeys(expr hclsyntax.Expression, ctx *hcl.EvalContext, diags hcl.Diagnostics) hcl.Diagnostics {
 	for _, d := range diags {
 		if d.Subject == nil || strings.Contains(d.Detail, "Did you mean") {
@@ -167,7 +167,7 @@ func suggestKeys(expr hclsyntax.Expression, ctx *hcl.EvalContext, diags hcl.Diag
 	return diags
 }
 
-// keysOf lists the keys of a map or an object, unless they are sensitive.
+// keysOf returns the keys of a map or an object, unless they are sensitive.
 func keysOf(v cty.Value) []string {
 	switch ty := v.Type(); {
 	case v.IsMarked() || v.IsNull():
@@ -180,10 +180,11 @@ func keysOf(v cty.Value) []string {
 	return nil
 }
 
-const reasonHidden = "The reason is not shown, since the expression uses a sensitive value."
+const reasonHidden = "The reason is not shown because the expression uses a sensitive value."
 
-// Redact takes from diagnostics whatever could show a sensitive value, if the expression uses one:
-// inside a `for`, and in the errors of functions, values have lost their marks.
+// Redact removes from diagnostics everything that could show a sensitive value, if the expression
+// uses one. Marks cannot decide this: inside a `for` and in errors of functions, values have lost
+// their marks.
 func (e *Evaluator) Redact(expr hclsyntax.Expression, ctx *hcl.EvalContext, diags hcl.Diagnostics) hcl.Diagnostics {
 	if len(diags) == 0 || !usesSensitive(expr, ctx) {
 		return diags
@@ -195,7 +196,7 @@ func (e *Evaluator) Redact(expr hclsyntax.Expression, ctx *hcl.EvalContext, diag
 		switch {
 		case isCall && call.FunctionCallError() != nil:
 			r.Detail = fmt.Sprintf("The call to function %q failed. %s", call.CalledFunctionName(), reasonHidden)
-		case isCall: // says which parameter is of which type
+		case isCall: // the text names only parameters and their types
 		default:
 			r.Detail = e.redactQuoted(r.Detail, expr.Range())
 		}
@@ -208,7 +209,7 @@ func (e *Evaluator) Redact(expr hclsyntax.Expression, ctx *hcl.EvalContext, diag
 // Quoted matches quoted words in a text.
 var Quoted = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
 
-// redactQuoted keeps quoted words of a text only if they stand in the source of the expression.
+// redactQuoted keeps quoted words of a text only if the source of the expression contains them.
 func (e *Evaluator) redactQuoted(text string, expr hcl.Range) string {
 	var source string
 	if f := e.Sources.file(expr.Filename); f != nil && expr.CanSliceBytes(f.Bytes) {
@@ -222,7 +223,7 @@ func (e *Evaluator) redactQuoted(text string, expr hcl.Range) string {
 	})
 }
 
-// usesSensitive tells whether an expression refers to a sensitive value or makes one.
+// usesSensitive reports whether an expression refers to a sensitive value or calls sensitive(…).
 func usesSensitive(expr hclsyntax.Expression, ctx *hcl.EvalContext) bool {
 	for _, t := range expr.Variables() {
 		if v, ok := reached(t, ctx); ok && IsSensitive(v) {
@@ -238,16 +239,16 @@ func usesSensitive(expr hclsyntax.Expression, ctx *hcl.EvalContext) bool {
 	return found
 }
 
-// An unknown value is not an absence. A value may be unknown for these reasons only: facts of a
-// host that was not reached, a variable without a value in validate, or an error that is reported.
-// Each place that meets one says which host it waits for, or is an error; none takes it for
-// nothing.
+// An unknown value does not mean "absent". There are three reasons for one: facts of a host that
+// was not reached, a variable without a value in validate, or an error that was already reported.
+// Code that meets an unknown value must name the host it needs facts of, or report an error. To
+// treat the value as empty would plan removals.
 
 // SummaryUnknown is the summary of errors about unknown values.
 const SummaryUnknown = "Value is not known"
 
-// refersToUnknown reports whether anything that an expression refers to is not wholly known. An
-// expression whose value is unknown for another reason has an error.
+// refersToUnknown reports whether anything that an expression refers to is not wholly known. If
+// not, an unknown result is an error of the expression.
 func refersToUnknown(expr hclsyntax.Expression, ctx *hcl.EvalContext) bool {
 	return slices.ContainsFunc(expr.Variables(), func(t hcl.Traversal) bool {
 		v, ok := reached(t, ctx)
@@ -255,19 +256,19 @@ func refersToUnknown(expr hclsyntax.Expression, ctx *hcl.EvalContext) bool {
 	})
 }
 
-// Unsettled notes an expression that must be known before any host is reached, and is not: it says
-// which hosts or elements there are, how hosts are reached, or whether the configuration is right.
+// Unsettled records an expression whose value must be known before any host is reached, but is not.
+// Such expressions define hosts, for_each elements, connections and validations.
 func (e *Evaluator) Unsettled(expr hclsyntax.Expression) {
 	e.unsettled = append(e.unsettled, expr)
 }
 
-// ReportUnsettled makes errors of these expressions. It is for a configuration without errors whose
-// variables all have values: to go on would be to plan for fewer hosts, and to remove what the
-// others have.
+// ReportUnsettled returns an error for each of these expressions. Call it for a configuration
+// without errors whose variables all have values. To continue would plan for too few hosts and
+// elements, and remove what belongs to the missing ones.
 func (e *Evaluator) ReportUnsettled() hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	for _, expr := range e.unsettled {
-		diags = append(diags, ErrorAt(expr.Range(), SummaryUnknown, "This must be known before any host is reached, and it is not."))
+		diags = append(diags, ErrorAt(expr.Range(), SummaryUnknown, "This value must be known before any host is reached."))
 	}
 	return diags
 }

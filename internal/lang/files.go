@@ -11,17 +11,18 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
 
-// ReadFiles parses all configuration files of the directory. Bodies of files with syntax errors are
-// left out.
+// ReadFiles parses all configuration files in the directory. The result has no bodies of files with
+// errors.
 func (e *Evaluator) ReadFiles() ([]*hclsyntax.Body, hcl.Diagnostics) {
 	names, err := configFiles(e.Reader.Dir, ".hcl")
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, hcl.Diagnostics{ErrorNowhere("No such directory", "There is no directory %s.", e.Reader.Dir)}
+		return nil, hcl.Diagnostics{ErrorNowhere("Directory not found", "The directory %s does not exist.", e.Reader.Dir)}
 	case err != nil:
 		return nil, hcl.Diagnostics{ErrorNowhere("Directory cannot be read", "%s", err)}
 	case len(names) == 0:
-		return nil, hcl.Diagnostics{ErrorNowhere("No configuration files", "The directory %s has no *.hcl files. `mirrorform init` writes one to start from.", e.Reader.Dir)}
+		return nil, hcl.Diagnostics{ErrorNowhere("No configuration files",
+			"The directory %s has no *.hcl files. Create one with `mirrorform init`.", e.Reader.Dir)}
 	}
 	var bodies []*hclsyntax.Body
 	diags := unreadFiles(e.Reader.Dir)
@@ -42,8 +43,8 @@ func (e *Evaluator) ReadFiles() ([]*hclsyntax.Body, hcl.Diagnostics) {
 	return bodies, diags
 }
 
-// configFiles lists the directory's files with that ending, sorted, hidden files and editors'
-// backups left out.
+// configFiles returns the files of a directory with that suffix, sorted, without hidden files and
+// editors' backup files.
 func configFiles(dir, suffix string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -63,8 +64,8 @@ func configFiles(dir, suffix string) ([]string, error) {
 	return files, nil
 }
 
-// unreadFiles warns of the directory's files that look as if they were read, and are not: those in
-// JSON.
+// unreadFiles warns about *.hcl.json and *.hclvars.json files. Terraform reads files like these;
+// mirrorform does not.
 func unreadFiles(dir string) hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	for _, suffix := range []string{".hcl", varsSuffix} {
@@ -73,7 +74,8 @@ func unreadFiles(dir string) hcl.Diagnostics {
 			continue // ReadFiles has the same error
 		}
 		for _, name := range names {
-			d := ErrorNowhere("File is not read", "The file %s is in JSON. Only *%s files in HCL's own syntax are read, so nothing in it counts.", name, suffix)
+			d := ErrorNowhere("JSON file ignored",
+				"The file %s is in JSON. Only *%s files in HCL's native syntax are read.", name, suffix)
 			d.Severity = hcl.DiagWarning
 			diags = append(diags, d)
 		}

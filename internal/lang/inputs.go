@@ -10,8 +10,9 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// Where values of variables come from. A later source overrides an earlier one: the environment, mirrorform.hclvars, *.auto.hclvars in lexical order,
-// then what the command line gives, in its order.
+// Sources of variable values. A later source overrides an earlier one: the environment,
+// mirrorform.hclvars, *.auto.hclvars in lexical order, then --var-file and --var in the order of
+// the command line.
 const (
 	EnvPrefix   = "MIRRORFORM_VAR_"
 	varsFile    = "mirrorform.hclvars"
@@ -21,25 +22,24 @@ const (
 	fromFlag    = "<value of --var %s>"
 )
 
-// Inputs say where values of variables come from.
+// Inputs are the sources of variable values.
 type Inputs struct {
-	// Sources are read after the files that are read by themselves, in this order: the last one
-	// counts.
+	// Sources are read after the files that are loaded automatically, in this order. A later one
+	// overrides an earlier one.
 	Sources []VarSource
-	// Environ is the environment as "KEY=value"; MIRRORFORM_VAR_name is the value of the variable
-	// of that name.
+	// Environ is the environment as "KEY=value". MIRRORFORM_VAR_name sets the variable name.
 	Environ []string
-	// AllowMissing takes a variable that has no value as unknown, which is an error otherwise.
+	// AllowMissing makes a variable without a value unknown. Otherwise it is an error.
 	AllowMissing bool
 }
 
-// VarSource is one source of variable values; one of its fields is set.
+// VarSource is one source of variable values. Exactly one of its fields is set.
 type VarSource struct {
-	File   string // path of a file with values
+	File   string // path of a *.hclvars file
 	Assign string // "name=value"
 }
 
-// readInputs reads all values given.
+// readInputs reads all sources and returns the values by variable.
 func (vs *Variables) readInputs(in Inputs) (map[string]*given, hcl.Diagnostics) {
 	values := map[string]*given{}
 	var diags hcl.Diagnostics
@@ -76,7 +76,7 @@ func (vs *Variables) readInputs(in Inputs) (map[string]*given, hcl.Diagnostics) 
 	return values, diags
 }
 
-// readVarFile reads a file of values into values.
+// readVarFile reads a *.hclvars file into values.
 func (vs *Variables) readVarFile(path string, values map[string]*given) hcl.Diagnostics {
 	src, err := vs.eval.Reader.readGiven(path, MaxSource)
 	if err != nil {
@@ -93,16 +93,17 @@ func (vs *Variables) readVarFile(path string, values map[string]*given) hcl.Diag
 		return diags
 	}
 	for _, b := range body.Blocks {
-		hint := "A file with values of variables has arguments only, as in NAME = \"value\"."
+		hint := "A *.hclvars file has only arguments, as in NAME = \"value\"."
 		if b.Type == "variable" && len(b.Labels) == 1 {
-			hint = fmt.Sprintf("A variable is declared in a *.hcl file. To set it, write %s = ….", b.Labels[0])
+			hint = fmt.Sprintf("Declare variables in a *.hcl file. To set this one here, write %s = ….", b.Labels[0])
 		}
 		diags = append(diags, ErrorAt(b.TypeRange, "Unsupported block", "%s", hint))
 	}
 	for _, a := range SortedAttributes(body) {
 		v := vs.byName[a.Name]
 		if v == nil {
-			diags = append(diags, WarningAt(a.NameRange, "Value for an undeclared variable", "There is no variable named %q, so the value is not used.%s",
+			diags = append(diags, WarningAt(a.NameRange, "Value for an undeclared variable",
+				"There is no variable named %q. The value is ignored.%s",
 				a.Name, DidYouMean(a.Name, SortedKeys(vs.byName))))
 			continue
 		}
@@ -115,7 +116,7 @@ func (vs *Variables) readVarFile(path string, values map[string]*given) hcl.Diag
 	return diags
 }
 
-// givenValue evaluates a value, which must be constant. With errors it is cty.NilVal.
+// givenValue evaluates a value, which must be constant. With errors the result is cty.NilVal.
 func (vs *Variables) givenValue(v *variable, expr hclsyntax.Expression) (cty.Value, hcl.Diagnostics) {
 	diags := vs.eval.Check(expr, NoNames)
 	if diags.HasErrors() {
@@ -124,7 +125,8 @@ func (vs *Variables) givenValue(v *variable, expr hclsyntax.Expression) (cty.Val
 	value, evalDiags := vs.eval.Constant(expr)
 	if evalDiags.HasErrors() {
 		if v.sensitive {
-			evalDiags = hcl.Diagnostics{ErrorAt(v.header, "Unsuitable value for a variable", "The value of the variable %q cannot be evaluated: %s.", v.name, reasonHiddenForVariable)}
+			evalDiags = hcl.Diagnostics{ErrorAt(v.header, summaryInvalidVariable,
+				"The value of the variable %q cannot be evaluated: %s.", v.name, reasonHiddenForVariable)}
 		}
 		return cty.NilVal, evalDiags
 	}
@@ -137,11 +139,15 @@ func (vs *Variables) readAssignment(assignment string, values map[string]*given)
 	v := vs.byName[name]
 	switch {
 	case !found || name == "":
-		return hcl.Diagnostics{ErrorNowhere("Invalid --var option", "An option --var takes NAME=VALUE; there is no name or no equals sign in the one given.")}
+		return hcl.Diagnostics{ErrorNowhere("Invalid --var option",
+			"The option --var takes NAME=VALUE, but a name or an equals sign is missing.")}
 	case v == nil && vs.byName[strings.TrimSpace(name)] != nil:
-		return hcl.Diagnostics{ErrorNowhere("Invalid --var option", "There must be no space between the name %q and the equals sign.", strings.TrimSpace(name))}
+		name = strings.TrimSpace(name)
+		return hcl.Diagnostics{ErrorNowhere("Invalid --var option",
+			"Remove the space around the name %q: --var '%s=…'.", name, name)}
 	case v == nil:
-		return hcl.Diagnostics{ErrorNowhere("Value for an undeclared variable", "The option --var sets %q, but there is no variable of that name.%s",
+		return hcl.Diagnostics{ErrorNowhere("Value for an undeclared variable",
+			"The option --var sets %q, but there is no such variable.%s",
 			name, DidYouMean(name, SortedKeys(vs.byName)))}
 	}
 	g, diags := vs.fromText(v, text, fmt.Sprintf(fromFlag, name), fmt.Sprintf("the option --var %s", name))
@@ -149,8 +155,8 @@ func (vs *Variables) readAssignment(assignment string, values map[string]*given)
 	return diags
 }
 
-// fromText makes a value of text: as it is for a variable of a primitive type or of none, as an expression otherwise.
-// filename is the name by which diagnostics refer to the text.
+// fromText makes a value of text. For a variable of a primitive type or without a type, the text is
+// the value; otherwise it is an expression. filename is the name of the text in diagnostics.
 func (vs *Variables) fromText(v *variable, text, filename, origin string) (*given, hcl.Diagnostics) {
 	vs.eval.Sources.Set(filename, []byte(text))
 	whole := hcl.Range{Filename: filename, Start: hcl.InitialPos, End: hcl.Pos{Line: 1, Column: 1, Byte: len(text)}}
@@ -163,7 +169,8 @@ func (vs *Variables) fromText(v *variable, text, filename, origin string) (*give
 	}
 	if v.asText {
 		if at := invalidUTF8([]byte(text)); at >= 0 {
-			return g, hcl.Diagnostics{ErrorAt(v.header, "Unsuitable value for a variable", "The value of the variable %q, from %s, is not UTF-8 text.", v.name, origin)}
+			return g, hcl.Diagnostics{ErrorAt(v.header, summaryInvalidVariable,
+				"The value of the variable %q, from %s, is not UTF-8 text.", v.name, origin)}
 		}
 		g.value = cty.StringVal(text)
 		return g, nil
@@ -171,7 +178,8 @@ func (vs *Variables) fromText(v *variable, text, filename, origin string) (*give
 	expr, diags := parseExpression([]byte(text), filename)
 	if diags.HasErrors() {
 		if v.sensitive {
-			diags = hcl.Diagnostics{ErrorAt(v.header, "Unsuitable value for a variable", "The value of the variable %q, from %s, is not a valid expression: %s.", v.name, origin, reasonHiddenForVariable)}
+			diags = hcl.Diagnostics{ErrorAt(v.header, summaryInvalidVariable,
+				"The value of the variable %q, from %s, is not a valid expression: %s.", v.name, origin, reasonHiddenForVariable)}
 		}
 		return g, diags
 	}
@@ -180,8 +188,9 @@ func (vs *Variables) fromText(v *variable, text, filename, origin string) (*give
 	return g, diags
 }
 
-// sensitiveRanges finds the values of sensitive variables in a file of values by its tokens alone, so that even a file with syntax errors
-// shows none: from the equals sign to the next line that begins with a name and an equals sign, outside of the value's brackets.
+// sensitiveRanges finds the values of sensitive variables in a *.hclvars file by its tokens alone,
+// so that they are hidden even if the file has syntax errors. A value reaches from its equals sign
+// to the next line, outside of its brackets, that begins with a name and an equals sign.
 func (vs *Variables) sensitiveRanges(src []byte, filename string) []hcl.Range {
 	tokens, _ := hclsyntax.LexConfig(src, filename, hcl.InitialPos)
 	var ranges []hcl.Range

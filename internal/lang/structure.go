@@ -9,7 +9,7 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
 
-// names lists the arguments or the blocks that there are.
+// names returns the names of the arguments or of the blocks.
 func (s *shape) names(blocks bool) []string {
 	var names []string
 	for _, f := range s.Fields {
@@ -20,9 +20,9 @@ func (s *shape) names(blocks bool) []string {
 	return names
 }
 
-// Structure checks what can be seen of a body without evaluating anything: arguments and blocks
-// that are unknown, missing or repeated. what names the body in messages ("a host", "a sync
-// block"); meta are arguments that the struct does not have.
+// Structure checks a body without evaluating it: it reports arguments and blocks that are unknown,
+// missing or repeated. what names the body in messages ("a host", "a sync block"). meta holds
+// arguments that the body may have besides those of its struct.
 func (e *Evaluator) Structure(body *hclsyntax.Body, header hcl.Range, s *shape, what string, meta []string) hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	arguments, blocks := append(s.names(false), meta...), s.names(true)
@@ -31,9 +31,11 @@ func (e *Evaluator) Structure(body *hclsyntax.Body, header hcl.Range, s *shape, 
 		switch {
 		case slices.Contains(meta, a.Name) || f != nil && !f.block:
 		case f != nil:
-			diags = append(diags, ErrorAt(a.NameRange, "Block expected", "In %s, %q is a block, not an argument: write it without the equals sign, as in %s { … }.", what, a.Name, a.Name))
+			diags = append(diags, ErrorAt(a.NameRange, "Block expected",
+				"In %s, %q is a block, not an argument: write it without the equals sign, as in %s { … }.", what, a.Name, a.Name))
 		default:
-			diags = append(diags, ErrorAt(a.NameRange, "Unsupported argument", "There is no argument named %q in %s.%s", a.Name, what, e.hintFor(a.Name, arguments, blocks, false)))
+			diags = append(diags, ErrorAt(a.NameRange, "Unsupported argument",
+				"There is no argument named %q in %s.%s", a.Name, what, e.hintFor(a.Name, arguments, blocks, false)))
 		}
 	}
 	count := map[string]int{}
@@ -41,9 +43,11 @@ func (e *Evaluator) Structure(body *hclsyntax.Body, header hcl.Range, s *shape, 
 		f := s.byName[b.Type]
 		switch {
 		case f == nil && slices.Contains(meta, b.Type), f != nil && !f.block:
-			diags = append(diags, ErrorAt(b.TypeRange, "Argument expected", "In %s, %q is an argument, not a block: set it with an equals sign, as in %s = ….", what, b.Type, b.Type))
+			diags = append(diags, ErrorAt(b.TypeRange, "Argument expected",
+				"In %s, %q is an argument, not a block: set it with an equals sign, as in %s = ….", what, b.Type, b.Type))
 		case f == nil:
-			diags = append(diags, ErrorAt(b.TypeRange, "Unsupported block", "There is no block named %q in %s.%s", b.Type, what, e.hintFor(b.Type, arguments, blocks, true)))
+			diags = append(diags, ErrorAt(b.TypeRange, "Unsupported block",
+				"There is no block named %q in %s.%s", b.Type, what, e.hintFor(b.Type, arguments, blocks, true)))
 		default:
 			diags = append(diags, e.nested(b, f, &count)...)
 		}
@@ -53,7 +57,8 @@ func (e *Evaluator) Structure(body *hclsyntax.Body, header hcl.Range, s *shape, 
 		case f.required && f.block && count[f.Name] == 0:
 			diags = append(diags, ErrorAt(header, "Missing block", "In %s, a block named %q is required.", what, f.Name))
 		case f.required && !f.block && body.Attributes[f.Name] == nil:
-			diags = append(diags, ErrorAt(header, "Missing required argument", "In %s, the argument %q is required.", what, f.Name))
+			diags = append(diags, ErrorAt(header, "Missing required argument",
+				"In %s, the argument %q is required.", what, f.Name))
 		}
 	}
 	return diags
@@ -75,11 +80,11 @@ func (e *Evaluator) nested(b *hclsyntax.Block, f *Field, count *map[string]int) 
 	return append(diags, e.Structure(b.Body, b.DefRange(), inner, WithArticle(b.Type)+" block", nil)...)
 }
 
-// hintFor suggests an argument or a block for a name; those of the kind that was written come
-// first.
+// hintFor suggests an argument or a block for an unknown name. It prefers what the source has:
+// blocks for a block, arguments for an argument.
 func (e *Evaluator) hintFor(name string, arguments, blocks []string, isBlock bool) string {
 	if name == "count" && slices.Contains(arguments, "for_each") {
-		return " Use for_each, with each.key and each.value."
+		return " Use for_each with each.key and each.value."
 	}
 	if hint := e.hint(name); hint != "" {
 		return hint
@@ -99,7 +104,7 @@ func (e *Evaluator) hintFor(name string, arguments, blocks []string, isBlock boo
 	return ""
 }
 
-// SortedAttributes returns a body's arguments in the order of the source.
+// SortedAttributes returns the arguments of a body in source order.
 func SortedAttributes(body *hclsyntax.Body) []*hclsyntax.Attribute {
 	attrs := make([]*hclsyntax.Attribute, 0, len(body.Attributes))
 	for _, a := range body.Attributes {
@@ -111,8 +116,8 @@ func SortedAttributes(body *hclsyntax.Body) []*hclsyntax.Attribute {
 	return attrs
 }
 
-// Expressions returns those of a body that the shape has arguments for. What belongs to no argument
-// is reported as such, and what it refers to is of no concern.
+// Expressions returns the expressions of a body's arguments, without those of arguments and blocks
+// that the shape does not have. Structure reports these.
 func (s *shape) Expressions(body *hclsyntax.Body, skip ...string) []hclsyntax.Expression {
 	var list []hclsyntax.Expression
 	for _, a := range SortedAttributes(body) {
@@ -132,8 +137,8 @@ func (s *shape) Expressions(body *hclsyntax.Body, skip ...string) []hclsyntax.Ex
 	return list
 }
 
-// Expressions returns every expression in a body, nested blocks included, in the order of the
-// source; skip leaves out arguments of the body itself.
+// Expressions returns every expression in a body and its nested blocks, in source order. skip names
+// arguments of the body itself to leave out.
 func Expressions(body *hclsyntax.Body, skip ...string) []hclsyntax.Expression {
 	var list []hclsyntax.Expression
 	for _, a := range SortedAttributes(body) {
@@ -147,9 +152,10 @@ func Expressions(body *hclsyntax.Body, skip ...string) []hclsyntax.Expression {
 	return list
 }
 
-// Duplicate is the error of a second declaration.
+// Duplicate returns the error of a second declaration.
 func Duplicate(what, name string, second, first hcl.Range) *hcl.Diagnostic {
-	return ErrorAt(second, "Duplicate "+what, "The %s %q was already declared at %s. Names must be unique.", what, name, Place(first))
+	return ErrorAt(second, "Duplicate "+what,
+		"The %s %q is already declared at %s. Names must be unique.", what, name, Place(first))
 }
 
 // ArgumentOf returns the expression of an argument, or nil.
@@ -160,7 +166,7 @@ func ArgumentOf(body *hclsyntax.Body, name string) hclsyntax.Expression {
 	return nil
 }
 
-// NestedBlock returns one of the nested blocks of that name, by its number, or nil.
+// NestedBlock returns the nested block of that name with the given index, or nil.
 func NestedBlock(body *hclsyntax.Body, name string, index int) *hclsyntax.Block {
 	for _, nested := range body.Blocks {
 		if nested.Type == name && nested.Body != nil {
@@ -173,7 +179,7 @@ func NestedBlock(body *hclsyntax.Body, name string, index int) *hclsyntax.Block 
 	return nil
 }
 
-// WithBlock is the shape with one more nested block, which no struct is filled from.
+// WithBlock returns the shape with one more nested block, which fills no struct.
 func WithBlock(s *shape, name string, goType reflect.Type) *shape {
 	more := &shape{Fields: append(slices.Clip(s.Fields), Field{Name: name, Index: -1, goType: goType, block: true}), byName: map[string]*Field{}}
 	for i := range more.Fields {
@@ -182,7 +188,7 @@ func WithBlock(s *shape, name string, goType reflect.Type) *shape {
 	return more
 }
 
-// WithoutBlocks is a body without its nested blocks of that type.
+// WithoutBlocks returns a body without its nested blocks of that type.
 func WithoutBlocks(body *hclsyntax.Body, name string) *hclsyntax.Body {
 	rest := &hclsyntax.Body{Attributes: body.Attributes, SrcRange: body.SrcRange, EndRange: body.EndRange}
 	for _, b := range body.Blocks {
@@ -193,7 +199,7 @@ func WithoutBlocks(body *hclsyntax.Body, name string) *hclsyntax.Body {
 	return rest
 }
 
-// KeyedRange is the place of an element of an object expression, or of the whole expression.
+// KeyedRange returns the range of an element of an object expression, or of the whole expression.
 func KeyedRange(expr hclsyntax.Expression, key string) hcl.Range {
 	if object, ok := expr.(*hclsyntax.ObjectConsExpr); ok && key != "" {
 		for _, item := range object.Items {

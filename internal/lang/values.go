@@ -5,12 +5,12 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// IsString reports whether a value is a string that is known and not null.
+// IsString reports whether a value is a known string that is not null.
 func IsString(v cty.Value) bool { return v.Type() == cty.String && v.IsKnown() && !v.IsNull() }
 
 func isText(v cty.Value, text string) bool { return IsString(v) && v.AsString() == text }
 
-// DescribeType names a type for a sentence.
+// DescribeType returns a type in words for a sentence: "a list of strings".
 func DescribeType(t cty.Type) string {
 	switch {
 	case t == cty.String, t == cty.Number:

@@ -16,27 +16,27 @@ type variable struct {
 	header      hcl.Range
 	constraint  cty.Type
 	defaults    *typeexpr.Defaults
-	asText      bool // values given as text are taken as they are, not as expressions
+	asText      bool // text from --var and the environment is the value, not an expression
 	sensitive   bool
 	nullable    bool
 	defaultExpr hclsyntax.Expression // nil: the variable is required
 	validations []*Rule
-	failed      bool // its type cannot be read
+	failed      bool // its type has errors
 }
 
-// Variables are the variable blocks of a configuration, with their values once these are set.
+// Variables holds the variable blocks of a configuration, and their values after Set.
 type Variables struct {
 	Values map[string]cty.Value
-	// Missing are the variables that have no value, and are unknown, sorted.
+	// Missing holds the names of the variables without a value, sorted. Their values are unknown.
 	Missing []string
 
 	eval   *Evaluator
 	byName map[string]*variable
-	// fileFailed says that an error keeps a file from setting variables.
+	// fileFailed reports that a *.hclvars file has errors. It may set variables that look missing.
 	fileFailed bool
 }
 
-// NewVariables returns no variables yet.
+// NewVariables returns an empty Variables.
 func NewVariables(e *Evaluator) *Variables {
 	return &Variables{Values: map[string]cty.Value{}, eval: e, byName: map[string]*variable{}}
 }
@@ -47,7 +47,7 @@ func (vs *Variables) Has(name string) bool { return vs.byName[name] != nil }
 // Names returns the names of the variables, sorted.
 func (vs *Variables) Names() []string { return SortedKeys(vs.byName) }
 
-// Reference is what is wrong with the reference var.name, or nil.
+// Reference returns the error of the reference var.name, or nil.
 func (vs *Variables) Reference(name string, at hcl.Range, misses *Misses) *hcl.Diagnostic {
 	if vs.Has(name) {
 		return nil
@@ -55,7 +55,7 @@ func (vs *Variables) Reference(name string, at hcl.Range, misses *Misses) *hcl.D
 	return Undeclared(at, "variable", "var", name, Candidates(misses, vs.byName))
 }
 
-// variableShape is the tagged form of a variable block, for the check of its structure.
+// variableShape describes a variable block for Structure.
 type variableShape struct {
 	Type        cty.Value         `hcl:"type,optional"`
 	Default     cty.Value         `hcl:"default,optional"`
@@ -65,14 +65,14 @@ type variableShape struct {
 	Validation  []ValidationShape `hcl:"validation,block"`
 }
 
-// ValidationShape is the tagged form of a validation block, and of all other blocks with a
-// condition.
+// ValidationShape describes a validation block, and all other blocks with a condition, for
+// Structure.
 type ValidationShape struct {
 	Condition    cty.Value `hcl:"condition"`
 	ErrorMessage cty.Value `hcl:"error_message"`
 }
 
-// Declare takes in a variable block.
+// Declare adds a variable block.
 func (vs *Variables) Declare(b *hclsyntax.Block) hcl.Diagnostics {
 	v := &variable{name: b.Labels[0], header: b.DefRange(), constraint: cty.DynamicPseudoType, asText: true, nullable: true}
 	diags := vs.eval.Structure(b.Body, v.header, MustShape[variableShape](), "a variable", nil)
@@ -100,7 +100,7 @@ func (vs *Variables) Declare(b *hclsyntax.Block) hcl.Diagnostics {
 	return diags
 }
 
-// Check looks at the expressions of all blocks; names are those that validations may refer to.
+// Check checks the expressions of all variable blocks. Validations may refer to names.
 func (vs *Variables) Check(names Names) hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	for _, name := range vs.Names() {
@@ -117,7 +117,8 @@ func (v *variable) check(e *Evaluator, names Names) hcl.Diagnostics {
 	for _, val := range v.validations {
 		diags = append(diags, val.Check(e, names)...)
 		if val.condition != nil && !e.bad[val.condition] && !refersTo(val.condition, "var", v.name) {
-			diags = append(diags, ErrorAt(val.condition.Range(), "Invalid validation condition", "The condition must refer to var.%s: it says which values are right.", v.name))
+			diags = append(diags, ErrorAt(val.condition.Range(), "Invalid validation condition",
+				"The condition must refer to var.%s, whose value it validates.", v.name))
 		}
 	}
 	return diags
@@ -132,14 +133,14 @@ func refersTo(expr hclsyntax.Expression, root, name string) bool {
 	return false
 }
 
-// given is a value that a source gives to a variable.
+// given is the value of a variable in a source.
 type given struct {
 	value  cty.Value
-	rng    hcl.Range // of the value; empty if it stands in no file
+	rng    hcl.Range // of the value; empty if it is in no file
 	origin string    // for messages: "the environment variable MIRRORFORM_VAR_x"
 }
 
-// Set finds the value of each variable: from the sources, or its default.
+// Set sets the value of each variable from the sources, or to its default.
 func (vs *Variables) Set(in Inputs) hcl.Diagnostics {
 	values, diags := vs.readInputs(in)
 	for _, name := range SortedKeys(vs.byName) {
@@ -162,17 +163,18 @@ func (vs *Variables) valueOf(v *variable, g *given, allowMissing bool) (cty.Valu
 	fallback, diags := vs.defaultValue(v)
 	switch {
 	case g == nil && v.defaultExpr == nil && vs.fileFailed:
-		return cty.DynamicVal, diags // a file that cannot be read may set it
+		return cty.DynamicVal, diags // the file with errors may set it
 	case g == nil && v.defaultExpr == nil && allowMissing:
 		vs.Missing = append(vs.Missing, v.name)
 		return cty.UnknownVal(v.constraint.WithoutOptionalAttributesDeep()), diags
 	case g == nil && v.defaultExpr == nil:
 		return cty.DynamicVal, append(diags, ErrorAt(v.header, "Missing value for a variable",
-			"The variable %q has no default, and nothing sets it. Set it in a *.hclvars file (%s = …), with --var '%s=…', or in the environment as %s%s.",
+			"The variable %q has no default and no value. "+
+				"Set it in a *.hclvars file (%s = …), with --var '%s=…', or with the environment variable %s%s.",
 			v.name, v.name, v.name, EnvPrefix, v.name))
 	case g == nil:
 		return fallback, diags
-	case g.value == cty.NilVal: // an error was reported
+	case g.value == cty.NilVal: // givenValue has reported the error
 		return cty.DynamicVal, diags
 	}
 	value, err := v.convert(g.value)
@@ -188,7 +190,8 @@ func (vs *Variables) valueOf(v *variable, g *given, allowMissing bool) (cty.Valu
 	return value, diags
 }
 
-// unsuitable is the error of a value that a source gives. The place of a sensitive value would show it.
+// unsuitable returns the error of a value from a source. For a sensitive value its position is the
+// variable block, since a snippet of the source would show the value.
 func (v *variable) unsuitable(g *given, err error) *hcl.Diagnostic {
 	at, why := v.header, err.Error()
 	if g.rng.Filename != "" && !v.sensitive {
@@ -197,12 +200,16 @@ func (v *variable) unsuitable(g *given, err error) *hcl.Diagnostic {
 	if v.sensitive {
 		why = reasonHiddenForVariable
 	}
-	return ErrorAt(at, "Unsuitable value for a variable", "The value of the variable %q, from %s, is unsuitable: %s.", v.name, g.origin, why)
+	return ErrorAt(at, summaryInvalidVariable, "The value of the variable %q, from %s, cannot be used: %s.",
+		v.name, g.origin, why)
 }
 
-const reasonHiddenForVariable = "the reason is not shown, since the variable is sensitive"
+const (
+	summaryInvalidVariable  = "Invalid value for a variable"
+	reasonHiddenForVariable = "the reason is not shown because the variable is sensitive"
+)
 
-// convert brings a value to the variable's type.
+// convert converts a value to the variable's type.
 func (v *variable) convert(value cty.Value) (cty.Value, error) {
 	if v.defaults != nil && !value.IsNull() {
 		value = v.defaults.Apply(value)
@@ -228,16 +235,19 @@ func (vs *Variables) defaultValue(v *variable) (cty.Value, hcl.Diagnostics) {
 	converted, err := v.convert(value)
 	switch {
 	case err != nil && v.sensitive:
-		return cty.DynamicVal, append(diags, ErrorAt(v.header, "Unsuitable default", "The default of %q is unsuitable: %s.", v.name, reasonHiddenForVariable))
+		return cty.DynamicVal, append(diags, ErrorAt(v.header, "Invalid default",
+			"The default of %q cannot be used: %s.", v.name, reasonHiddenForVariable))
 	case err != nil:
-		return cty.DynamicVal, append(diags, ErrorAt(ElementRange(v.defaultExpr, err), "Unsuitable default", "The default of %q is unsuitable: %s.", v.name, err))
+		return cty.DynamicVal, append(diags, ErrorAt(ElementRange(v.defaultExpr, err), "Invalid default",
+			"The default of %q cannot be used: %s.", v.name, err))
 	case converted.IsNull() && !v.nullable:
-		return cty.DynamicVal, append(diags, ErrorAt(v.defaultExpr.Range(), "Unsuitable default", "The default of %q is null, but the variable is not nullable.", v.name))
+		return cty.DynamicVal, append(diags, ErrorAt(v.defaultExpr.Range(), "Invalid default",
+			"The default of %q is null, but the variable is not nullable.", v.name))
 	}
 	return converted, diags
 }
 
-// Validate evaluates the conditions. They may refer to anything that is in the context.
+// Validate evaluates the conditions of all validations in a context.
 func (vs *Variables) Validate(ctx *hcl.EvalContext) hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	for _, name := range SortedKeys(vs.byName) {
