@@ -11,14 +11,14 @@ import (
 	"github.com/mirrorform/mirrorform/internal/lang"
 )
 
-// block is a resource block, or one of a composite type.
+// block is a resource block, or a block of a composite type such as mirror.
 type block struct {
 	kind      *engine.Kind      // nil for a composite
 	composite *engine.Composite // nil for a resource
 	name      string            // TYPE.NAME or mirror.NAME: its address without host and key
 	label     string            // the last label
-	source    *hclsyntax.Body   // as it is written
-	body      *hclsyntax.Body   // what fills the state: without the lifecycle block
+	source    *hclsyntax.Body   // the whole body
+	body      *hclsyntax.Body   // the body without its lifecycle block; it fills the state
 	header    hcl.Range
 	life      lifecycle
 	state     reflect.Type // the struct that the body fills
@@ -27,13 +27,13 @@ type block struct {
 	dependsOn []dependency
 	uses      targetUse
 	instances []*instance
-	// keysUnknown says that an error keeps for_each from having a value.
+	// keysUnknown reports that for_each has no value because of an error.
 	keysUnknown bool
-	// localParts says that a composite puts something on host local.
+	// localParts reports that a composite has parts on host local.
 	localParts bool
 }
 
-// what names the block in messages.
+// what returns the name of the block in messages: "a mirror", "a file resource".
 func (b *block) what() string {
 	if b.composite != nil {
 		return lang.WithArticle(b.composite.Name)
@@ -41,7 +41,7 @@ func (b *block) what() string {
 	return fmt.Sprintf("a %s resource", b.kind.Name)
 }
 
-// The arguments that a block has besides those of its type.
+// The arguments that a block has in addition to those of its type.
 var (
 	resourceMeta  = []string{"hosts", "for_each", "depends_on"}
 	compositeMeta = []string{"hosts", "depends_on"}
@@ -54,7 +54,7 @@ func (b *block) meta() []string {
 	return resourceMeta
 }
 
-// newBlock returns the block that a source block declares, with its type, names and state.
+// newBlock returns the block for a source block, with its type, names and state set.
 func (d *declarations) newBlock(hb *hclsyntax.Block) (*block, *hcl.Diagnostic) {
 	b := &block{source: hb.Body, body: lang.WithoutBlocks(hb.Body, lifecycleBlock), header: hb.DefRange()}
 	if b.composite = d.registry.Composite(hb.Type); b.composite != nil {
@@ -64,7 +64,8 @@ func (d *declarations) newBlock(hb *hclsyntax.Block) (*block, *hcl.Diagnostic) {
 	typeName := hb.Labels[0]
 	b.label, b.name, b.kind = hb.Labels[1], typeName+"."+hb.Labels[1], d.registry.Kind(typeName)
 	if b.kind == nil {
-		return nil, lang.ErrorAt(hb.LabelRanges[0], "Unknown resource type", "There is no resource type %q.%s", typeName, lang.DidYouMean(typeName, d.registry.Names()))
+		return nil, lang.ErrorAt(hb.LabelRanges[0], "Unknown resource type",
+			"There is no resource type %q.%s", typeName, lang.DidYouMean(typeName, d.registry.Names()))
 	}
 	b.state = reflect.TypeOf(b.kind.New()).Elem()
 	return b, nil
@@ -82,11 +83,12 @@ func (d *declarations) declareBlock(hb *hclsyntax.Block) hcl.Diagnostics {
 	diags := d.eval.Structure(b.source, b.header, lang.WithBlock(s, lifecycleBlock, reflect.TypeFor[*lifecycleShape]()), b.what(), b.meta())
 	diags = append(diags, b.declareLifecycle(d.eval)...)
 	b.hosts = lang.ArgumentOf(b.body, "hosts")
-	if slices.Contains(b.meta(), "for_each") { // else it was reported as unsupported
+	if slices.Contains(b.meta(), "for_each") { // otherwise Structure has reported it
 		b.forEach = lang.ArgumentOf(b.body, "for_each")
 	}
 	if b.hosts == nil {
-		diags = append(diags, lang.ErrorAt(b.header, "Missing required argument", "In %s, the argument \"hosts\" is required: the hosts that it is for, as in hosts = [host.NAME].", b.what()))
+		diags = append(diags, lang.ErrorAt(b.header, "Missing required argument",
+			"In %s, the argument \"hosts\" is required. Add the hosts to manage it on, as in hosts = [host.NAME].", b.what()))
 	}
 	if first := d.byName[b.name]; first != nil {
 		return append(diags, lang.Duplicate(hb.Type, b.name, b.header, first.header))
@@ -96,7 +98,7 @@ func (d *declarations) declareBlock(hb *hclsyntax.Block) hcl.Diagnostics {
 	return diags
 }
 
-// checkBlock looks at the expressions of a block.
+// checkBlock checks the expressions of a block.
 func (d *declarations) checkBlock(b *block) hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	outer := scope{each: b.forEach != nil, eachWhy: noForEach}
@@ -123,8 +125,8 @@ func (d *declarations) checkBlock(b *block) hcl.Diagnostics {
 	return diags
 }
 
-// checkLifecycle looks at the expressions of a lifecycle block. inner is the scope of the body
-// around it.
+// checkLifecycle checks the expressions of a lifecycle block. inner is the scope of the body around
+// it.
 func (d *declarations) checkLifecycle(b *block, inner scope) hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	for _, r := range b.life.preconditions {
@@ -137,7 +139,7 @@ func (d *declarations) checkLifecycle(b *block, inner scope) hcl.Diagnostics {
 	return diags
 }
 
-// addresses lists the instances, without hosts.
+// addresses returns the addresses of the instances, without hosts.
 func (b *block) addresses() []string {
 	list := make([]string, len(b.instances))
 	for n, i := range b.instances {
@@ -146,7 +148,7 @@ func (b *block) addresses() []string {
 	return list
 }
 
-// allHosts are the hosts of all instances.
+// allHosts returns the hosts of all instances.
 func (b *block) allHosts() []*Host {
 	var hosts []*Host
 	for _, i := range b.instances {

@@ -20,7 +20,7 @@ type bodies struct {
 	inventory *inventory
 }
 
-// decoded is a body that was evaluated for a host, or for all hosts of its instance.
+// decoded is the result of evaluating a body for a host, or for all hosts of its instance.
 type decoded struct {
 	state     any // pointer to the struct that the body fills
 	unknown   map[string]bool
@@ -29,14 +29,14 @@ type decoded struct {
 	diags     hcl.Diagnostics
 }
 
-// usable tells whether the state is complete.
+// usable reports whether the state is complete and has no errors.
 func (d *decoded) usable() bool {
 	return len(d.unknown) == 0 && len(d.failed) == 0 && !d.diags.HasErrors()
 }
 
-// sourceLoader is a state that takes the content of a file on this machine, such as the file
-// resource's source argument. read returns the content of a file; a path that is not absolute is
-// relative to the configuration's directory.
+// sourceLoader is a state with content from a file on this machine, such as a file resource with a
+// source argument. read returns the content of a file; relative paths are relative to the
+// configuration's directory.
 type sourceLoader interface {
 	LoadSource(read func(path string) ([]byte, error)) error
 }
@@ -61,8 +61,8 @@ func (s *bodies) decode(i *instance, h *Host, facts *wire.Facts) *decoded {
 	return out
 }
 
-// unlessEmpty is the map, or nil in place of an empty one: there are as many as resources on all
-// hosts.
+// unlessEmpty returns nil instead of an empty map. There is one map per resource and host, so empty
+// maps would use much memory.
 func unlessEmpty(m map[string]bool) map[string]bool {
 	if len(m) == 0 {
 		return nil
@@ -70,11 +70,11 @@ func unlessEmpty(m map[string]bool) map[string]bool {
 	return m
 }
 
-// complete tells whether every argument has its value.
+// complete reports whether every argument has a value.
 func (d *decoded) complete() bool { return len(d.unknown) == 0 && len(d.failed) == 0 }
 
-// sets tells whether the source sets an argument and it has its value. While others have none yet,
-// only problems of such arguments are certain to stay.
+// sets reports whether the source sets an argument and its value is known. While other arguments
+// are unknown, only problems of known arguments are certain.
 func (b *block) sets(path string, d *decoded) bool {
 	if _, set := b.find(path); !set {
 		return false
@@ -92,11 +92,11 @@ func (b *block) sets(path string, d *decoded) bool {
 func (b *block) refuseSensitive(_ string, f *lang.Field) string {
 	switch {
 	case b.composite != nil:
-		return "what " + lang.WithArticle(b.composite.Name) + " expands to is printed"
+		return "plans print everything that " + lang.WithArticle(b.composite.Name) + " expands to"
 	case f.Tag("id"):
-		return "it says which thing on the host is meant, which is printed"
+		return "it identifies the resource, so it is printed"
 	case f.Tag("argv"):
-		return "it becomes an argument of a program, which every user of the host can see"
+		return "it becomes an argument of a program, which every user on the host can see"
 	}
 	return ""
 }
@@ -115,7 +115,7 @@ func (s *bodies) loadSource(b *block, d *decoded) hcl.Diagnostics {
 		content, err := s.eval.Reader.Read(path, lang.MaxLocalFile)
 		diags = lang.CRLFContent(content, b.attributeRange("source"))
 		if secret {
-			d.sensitive["content"] = true // as which plans show it
+			d.sensitive["content"] = true // plans show the file under this name
 			s.eval.Secrets.Add(cty.StringVal(string(content)))
 		}
 		return content, err
@@ -131,11 +131,12 @@ func (s *bodies) loadSource(b *block, d *decoded) hcl.Diagnostics {
 		d.failed = map[string]bool{}
 	}
 	d.failed["source"] = true
-	return hcl.Diagnostics{lang.ErrorAt(b.attributeRange("source"), "File cannot be read", "The file that \"source\" names cannot be used: %s.", why)}
+	return hcl.Diagnostics{lang.ErrorAt(b.attributeRange("source"), "File cannot be read",
+		"The file in \"source\" cannot be used: %s.", why)}
 }
 
-// decodeAll evaluates every body for every host that it is on, without facts, and checks what can
-// be checked then.
+// decodeAll evaluates every body for each of its hosts, without facts, and checks what is known
+// then.
 func (s *bodies) decodeAll(blocks []*block) hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	for _, b := range blocks {
@@ -150,8 +151,7 @@ func (s *bodies) decodeAll(blocks []*block) hcl.Diagnostics {
 func (s *bodies) decodeInstance(i *instance) hcl.Diagnostics {
 	hosts := i.hosts
 	if len(hosts) == 0 {
-		// On no host, or none that is known: the body is checked all the same, for a host of which
-		// nothing is known.
+		// Without hosts, or if they are unknown, check the body for a host with unknown attributes.
 		hosts = []*Host{unknownHost()}
 	}
 	if i.block.uses == usesNothing {
@@ -174,15 +174,15 @@ func (s *bodies) decodeInstance(i *instance) hcl.Diagnostics {
 		}
 		pre, conditionDiags := i.foresee(s.eval, h)
 		if pre == lang.Fails {
-			found[n] = nil // which may only be consequences
+			found[n] = nil // other errors may only follow from the failed precondition
 		}
 		found[n] = append(slices.Clip(found[n]), conditionDiags...)
 	}
 	return perHost(hosts, found)
 }
 
-// mayHaveLocalParts tells whether a composite puts anything on host local, as far as can be seen
-// without facts.
+// mayHaveLocalParts reports whether a composite has parts on host local, as far as is known without
+// facts.
 func (i *instance) mayHaveLocalParts(d *decoded, parts []engine.Part) bool {
 	if !d.usable() {
 		return i.block.composite.OnLocal(d.state)
@@ -190,7 +190,7 @@ func (i *instance) mayHaveLocalParts(d *decoded, parts []engine.Part) bool {
 	return slices.ContainsFunc(parts, func(p engine.Part) bool { return p.Local })
 }
 
-// unknownHost stands for the host where there is none.
+// unknownHost returns a host whose attributes are all unknown.
 func unknownHost() *Host {
 	attrs := map[string]cty.Value{}
 	for name, v := range localHostValue().AsValueMap() {
@@ -199,8 +199,8 @@ func unknownHost() *Host {
 	return &Host{value: cty.ObjectVal(attrs)}
 }
 
-// expand finds the parts of a composite on a host. While the specification or the host is not
-// complete there are none, but problems may be found.
+// expand returns the parts of a composite on a host. If its arguments or the host are not complete,
+// it returns no parts, but it reports the problems that are certain.
 func (s *bodies) expand(i *instance, h *Host, facts *wire.Facts, d *decoded) ([]engine.Part, hcl.Diagnostics) {
 	complete := d.complete() && h.Name != "" && !h.incomplete
 	dir, err := filepath.Abs(s.eval.Reader.Dir)
@@ -222,7 +222,7 @@ func (s *bodies) expand(i *instance, h *Host, facts *wire.Facts, d *decoded) ([]
 	return parts, diags
 }
 
-// topLevel cuts paths to the arguments that they begin with, which is what plans show.
+// topLevel reduces paths to the top-level arguments, which plans show.
 func topLevel(paths map[string]bool) map[string]bool {
 	if len(paths) == 0 {
 		return nil

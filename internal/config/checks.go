@@ -10,7 +10,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// checkBlock is a check block: asserts whose failure stops nothing.
+// checkBlock is a check block: its asserts cause warnings, which stop nothing.
 type checkBlock struct {
 	name     string
 	header   hcl.Range
@@ -19,7 +19,7 @@ type checkBlock struct {
 	hosts    []*Host
 }
 
-// checkShape is the tagged form of a check block, for the check of its structure.
+// checkShape describes a check block for Structure.
 type checkShape struct {
 	Hosts  cty.Value              `hcl:"hosts,optional"`
 	Assert []lang.ValidationShape `hcl:"assert,block"`
@@ -29,7 +29,7 @@ func (d *declarations) declareCheck(b *hclsyntax.Block) hcl.Diagnostics {
 	k := &checkBlock{name: b.Labels[0], header: b.DefRange(), hostsArg: lang.ArgumentOf(b.Body, "hosts"), asserts: lang.RulesOf(b.Body, "assert")}
 	diags := d.eval.Structure(b.Body, k.header, lang.MustShape[checkShape](), "a check", nil)
 	if len(k.asserts) == 0 {
-		diags = append(diags, lang.ErrorAt(k.header, "Missing block", "In a check, at least one block named \"assert\" is required."))
+		diags = append(diags, lang.ErrorAt(k.header, "Missing block", "A check needs at least one assert block."))
 	}
 	if first := d.checks[k.name]; first != nil {
 		return append(diags, lang.Duplicate("check", k.name, k.header, first.header))
@@ -38,7 +38,7 @@ func (d *declarations) declareCheck(b *hclsyntax.Block) hcl.Diagnostics {
 	return diags
 }
 
-// checkCheck looks at the expressions of a check block.
+// checkCheck checks the expressions of a check block.
 func (d *declarations) checkCheck(k *checkBlock) hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	s := scope{eachWhy: noForEach}
@@ -56,8 +56,8 @@ func (d *declarations) checkCheck(k *checkBlock) hcl.Diagnostics {
 
 const summaryCheck = "Check failed"
 
-// place finds the hosts of a check, runs one that is for none, and finds asserts that cannot be
-// evaluated.
+// place sets the hosts of a check and reports asserts that cannot be evaluated. It runs a check
+// without hosts, which needs no facts.
 func (k *checkBlock) place(p *placement) hcl.Diagnostics {
 	if k.hostsArg == nil {
 		var diags hcl.Diagnostics
@@ -78,20 +78,20 @@ func (k *checkBlock) place(p *placement) hcl.Diagnostics {
 			v, ruleDiags := p.eval.Judge(r, targetContext(p.globals.all, h, nil), summaryCheck)
 			found[n] = append(found[n], asWarning(v, ruleDiags)...)
 		}
-		// Whether an assert fails is for Resources to tell, when the host's facts are there.
+		// Resources reports failed asserts, once the host's facts are known.
 		found[n] = slices.DeleteFunc(found[n], func(d *hcl.Diagnostic) bool { return d.Severity == hcl.DiagWarning })
 	}
 	return append(diags, perHost(hosts, found)...)
 }
 
-// targetContext is a context with the object target for a host; facts may be nil.
+// targetContext returns a child context with the object target for a host. facts may be nil.
 func targetContext(ctx *hcl.EvalContext, h *Host, facts *wire.Facts) *hcl.EvalContext {
 	ctx = ctx.NewChild()
 	ctx.Variables = map[string]cty.Value{"target": h.target(facts)}
 	return ctx
 }
 
-// asWarning makes a warning of the failure of an assert.
+// asWarning turns the error of a failed assert into a warning.
 func asWarning(v lang.Verdict, diags hcl.Diagnostics) hcl.Diagnostics {
 	if v == lang.Fails {
 		diags[len(diags)-1].Severity = hcl.DiagWarning
@@ -99,8 +99,8 @@ func asWarning(v lang.Verdict, diags hcl.Diagnostics) hcl.Diagnostics {
 	return diags
 }
 
-// run evaluates the check for a host, if it is for that host. There are warnings only: an assert
-// that these facts keep from being evaluated stops nothing either.
+// run evaluates the check for a host, if the check has that host. All diagnostics are warnings,
+// also for asserts that cannot be evaluated with these facts.
 func (k *checkBlock) run(e *lang.Evaluator, global *hcl.EvalContext, h *Host, facts *wire.Facts) hcl.Diagnostics {
 	if !slices.Contains(k.hosts, h) {
 		return nil
@@ -110,7 +110,8 @@ func (k *checkBlock) run(e *lang.Evaluator, global *hcl.EvalContext, h *Host, fa
 		v, ruleDiags := e.Judge(r, targetContext(global, h, facts), summaryCheck)
 		diags = append(diags, ruleDiags...)
 		if v == lang.Undecided && len(ruleDiags) == 0 {
-			diags = append(diags, lang.ErrorAt(r.Expressions()[0].Range(), "Check has no result", "Whether the condition holds is not known: it needs facts of the host."))
+			diags = append(diags, lang.ErrorAt(r.Expressions()[0].Range(), "Check has no result",
+				"The condition needs facts of the host, which are not known."))
 		}
 	}
 	diags = lang.Labelled(diags, soOn+h.Name+".")

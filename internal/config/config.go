@@ -1,31 +1,41 @@
-// Package config is mirrorform's vocabulary in the language of package lang: it reads a directory
-// of HCL files and says which hosts there are and which resources are wanted on each.
+// Package config defines the blocks of a configuration, in the language of package lang. It reads a
+// directory of HCL files and returns the hosts and the wanted resources of each host.
 //
-// It has Terraform's names wherever Terraform has one. Its blocks are
+// Names are Terraform's wherever Terraform has one. The blocks are
 //
 //	host NAME          a machine; with for_each, a group of machines
-//	mirror NAME        a mirror of AlmaLinux, see package mirror, with hosts, depends_on and lifecycle (prevent_destroy, precondition)
-//	resource TYPE NAME a resource, with hosts, for_each, depends_on and lifecycle (prevent_destroy, precondition, postcondition)
-//	                   besides the arguments of its type
+//	mirror NAME        a mirror of AlmaLinux, see package mirror, with hosts, depends_on and
+//	                   lifecycle (prevent_destroy, precondition)
+//	resource TYPE NAME a resource, with hosts, for_each, depends_on and lifecycle (prevent_destroy,
+//	                   precondition, postcondition) and the arguments of its type
 //	variable NAME      an input (type, default, description, validation, sensitive, nullable)
 //	locals             named expressions
 //	output NAME        a result (value, description, sensitive)
-//	check NAME         asserts whose failure is a warning (hosts, assert)
-//	moved              a resource or mirror has another name now (from, to)
-//	removed            a resource or mirror is let go, and stays on hosts as it is (from)
-//	geoip              the GeoIP databases that verify and publish look addresses up in (databases)
-//	rollout            how an apply goes through the hosts (waves, max_failures, on_failure, pause, spread_by, gate)
+//	check NAME         asserts that cause warnings (hosts, assert)
+//	moved              renames a resource or mirror (from, to)
+//	removed            releases a resource or mirror, which stays on its hosts (from)
+//	geoip              GeoIP databases for verify and publish (databases)
+//	rollout            the order and the limits of an apply on many hosts (waves, max_failures,
+//	                   on_failure, pause, spread_by, gate)
 //
-// Expressions refer to var.NAME, local.NAME, host.NAME (with name, key, address, labels, user and
-// port; a map of these for a group), path.root and path.module (the configuration's directory) and
-// path.cwd, each.key and each.value in blocks with for_each, and target (name, key, address,
-// labels, user, port and facts) in the bodies of mirrors and resources, and in checks with hosts:
-// the host that the expression is evaluated for. In a postcondition, self is the state that was
-// found after an apply, or null. Resources and mirrors have no other values to refer to;
-// depends_on, moved and removed name them as TYPE.NAME, resource.TYPE.NAME or mirror.NAME.
+// Expressions can refer to
 //
-// Load checks everything that can be checked without a host and reports all that is wrong, not the first thing only. Expressions that
-// need facts of a host are unknown then; Resources evaluates them when the facts are there.
+//	var.NAME, local.NAME
+//	host.NAME             an object with name, key, address, labels, user and port; for a group, a
+//	                      map of these
+//	path.root, path.module, path.cwd
+//	each.key, each.value  in blocks with for_each
+//	target                in the bodies of mirrors and resources, and in checks with hosts: the host
+//	                      that the expression is evaluated for, with the attributes of host.NAME
+//	                      and facts
+//	self                  in postconditions: the state that was found after an apply, or null
+//
+// Resources and mirrors have no values to refer to. depends_on, moved and removed name them as
+// TYPE.NAME, resource.TYPE.NAME or mirror.NAME.
+//
+// Load checks everything that can be checked without a host, and reports all errors, not only the
+// first. Expressions that need facts of a host are unknown then. Resources evaluates them once the
+// facts are known.
 package config
 
 import (
@@ -37,23 +47,24 @@ import (
 	"github.com/mirrorform/mirrorform/internal/lang"
 )
 
-// Options says what Load reads.
+// Options are the inputs of Load.
 type Options struct {
 	// Dir is the directory with the configuration's *.hcl files.
 	Dir string
-	// Sources give variable values, after the files that are read by themselves and in this order: the last one counts.
+	// Sources set variables, after the files that are loaded automatically. They are read in this
+	// order; a later one overrides an earlier one.
 	Sources []lang.VarSource
-	// Environ is the environment as "KEY=value"; MIRRORFORM_VAR_name is the value of the variable of that name.
+	// Environ is the environment as "KEY=value". MIRRORFORM_VAR_name sets the variable name.
 	Environ []string
-	// Confine keeps the configuration from reading files outside Dir.
+	// Confine does not let the configuration read files outside Dir.
 	Confine bool
-	// AllowMissing takes a variable that has no value as unknown, which is an error otherwise.
+	// AllowMissing makes a variable without a value unknown. Otherwise it is an error.
 	AllowMissing bool
-	// Registry holds the resource types.
+	// Registry has the resource types.
 	Registry *engine.Registry
 }
 
-// Config is a configuration that was read. Its methods may be called by many goroutines at once.
+// Config is a loaded configuration. Its methods are safe for concurrent use.
 type Config struct {
 	eval      *lang.Evaluator
 	declared  *declarations
@@ -63,12 +74,13 @@ type Config struct {
 	rollout   *Rollout
 
 	failed bool // Load has reported errors
-	// warned holds what Load has warned of, so that Resources does not repeat it.
+	// warned holds the warnings of Load, which Resources does not repeat.
 	warned map[warning]bool
 }
 
-// Load reads a configuration and checks all that needs no host. The Config is never nil, so that Files can serve to print the diagnostics;
-// when there are errors it is good for nothing else. Diagnostics are sorted by file and position, and none is repeated.
+// Load reads a configuration and checks everything that needs no host. The Config is never nil:
+// with errors, it can still return the Files to print diagnostics with, but nothing else.
+// Diagnostics are sorted by file and position, without duplicates.
 func Load(o Options) (*Config, hcl.Diagnostics) {
 	c := newConfig(o)
 	diags := c.load(o)
@@ -79,7 +91,7 @@ func Load(o Options) (*Config, hcl.Diagnostics) {
 	return c, lang.Tidy(diags)
 }
 
-// warning tells one warning from others, whatever hosts it names.
+// warning identifies a warning independently of the hosts that its text names.
 type warning struct {
 	summary string
 	at      hcl.Range
@@ -113,7 +125,8 @@ func (c *Config) load(o Options) hcl.Diagnostics {
 		diags = append(diags, c.declared.declare(b)...)
 	}
 	if syntaxErrors {
-		// What is missing may stand where the parser lost its way: to look further would blame the wrong lines.
+		// A declaration may be in the part that the parser skipped. Further checks would report it as
+		// missing and blame the wrong lines.
 		return diags
 	}
 	diags = append(diags, c.declared.checkAll()...)
@@ -125,7 +138,8 @@ func (c *Config) load(o Options) hcl.Diagnostics {
 	return diags
 }
 
-// evaluate finds the values of all that is declared, in the order in which one needs the other.
+// evaluate evaluates all declarations. The order matters: each step uses the values of earlier
+// ones.
 func (c *Config) evaluate(o Options) hcl.Diagnostics {
 	d := c.declared
 	g := &globals{eval: c.eval, variables: d.variables, locals: d.locals, inventory: c.inventory, path: pathValue()}
@@ -154,25 +168,26 @@ func (c *Config) evaluate(o Options) hcl.Diagnostics {
 	return append(diags, outputDiags...)
 }
 
-// WithoutValue returns the names of the variables that have no value, sorted: they are unknown.
+// WithoutValue returns the names of the variables without a value, sorted. Their values are
+// unknown.
 func (c *Config) WithoutValue() []string { return slices.Clone(c.declared.variables.Missing) }
 
-// Files returns the sources that diagnostics refer to, by the names in their ranges: configuration, variable and template files, and values
-// given by other ways. The values of sensitive variables are blanked out.
+// Files returns the sources that diagnostics refer to, by the file name in their ranges:
+// configuration, variable and template files, and values from --var and the environment. Values of
+// sensitive variables are replaced with asterisks.
 func (c *Config) Files() map[string]*hcl.File { return c.eval.Sources.All() }
 
-// Secrets returns the secret values that are known so far; there are never fewer later. Of
-// arguments that are made with a secret, it has the words that are written in none of the sources.
+// Secrets returns the secret values that are known so far (see lang.Secrets.Known).
 func (c *Config) Secrets() []string { return c.eval.Secrets.Known(c.eval.Sources) }
 
-// Hosts returns the hosts in the order of their declaration, those of a group by key. Host local
-// comes last, if anything is placed on it.
+// Hosts returns the hosts in the order of their declaration, and the hosts of a group by key. Host
+// local comes last, if it has resources.
 func (c *Config) Hosts() []*Host { return slices.Clone(c.inventory.list) }
 
-// Rollout is how an apply goes through the hosts, or nil where there is no rollout block.
+// Rollout returns the rollout block, or nil without one.
 func (c *Config) Rollout() *Rollout { return c.rollout }
 
-// GeoIP returns the databases of the geoip block, in its order.
+// GeoIP returns the databases of the geoip block, in source order.
 func (c *Config) GeoIP() []GeoIPDatabase {
 	if c.declared.geoIP == nil {
 		return nil
@@ -180,9 +195,9 @@ func (c *Config) GeoIP() []GeoIPDatabase {
 	return c.declared.geoIP.databases
 }
 
-// Moves returns what moved and removed blocks say, in the order of the source: files by name, then
-// blocks as they stand. A chain of moves is followed to its end, so that To is what is declared
-// now, or empty where it ends in a removed block.
+// Moves returns the moved and removed blocks in source order, files sorted by name. Chains of moves
+// are followed to their end: To is the address that is declared now, or empty if the chain ends
+// with a removed block.
 func (c *Config) Moves() []engine.Move {
 	if c.failed {
 		return nil

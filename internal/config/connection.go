@@ -14,10 +14,13 @@ const (
 	connectionLocal = "local"
 )
 
-// missingAddress is the error of a host block that has no address, and no connection block that may make it needless.
+// missingAddress returns the error of a host block without an address. A host with a connection
+// block may not need one, see hostReader.connection.
 func missingAddress(hb *hostBlock) hcl.Diagnostics {
-	if hb.body.Attributes["address"] != nil || slices.ContainsFunc(hb.body.Blocks, func(b *hclsyntax.Block) bool { return b.Type == "connection" }) {
+	hasConnection := slices.ContainsFunc(hb.body.Blocks, func(b *hclsyntax.Block) bool { return b.Type == "connection" })
+	if hb.body.Attributes["address"] != nil || hasConnection {
 		return nil
 	}
-	return hcl.Diagnostics{lang.ErrorAt(hb.header, "Missing required argument", "In a host, the argument \"address\" is required.")}
+	return hcl.Diagnostics{lang.ErrorAt(hb.header, "Missing required argument",
+		"In a host, the argument \"address\" is required.")}
 }

@@ -13,30 +13,33 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// consoleName is what diagnostics call the input of a Console.
+// consoleName is the file name in diagnostics for the input of a Console.
 const consoleName = "console"
 
-// Console evaluates expressions that are typed in. It is for one goroutine, and while it is in use the Config is for the same one.
+// Console evaluates expressions from an interactive session. It is not safe for concurrent use, and
+// while it is in use, neither is the Config.
 type Console struct {
 	config *Config
 	ctx    *hcl.EvalContext
 	scope  scope
-	source []byte // all that was typed in
-	lines  int    // how many
+	source []byte // all input so far
+	lines  int    // the number of lines in it
 }
 
-// Console returns a Console whose expressions may refer to what those of a resource may: var, local, host and path, and target, which is the host given. Without
-// a host there is no target. facts holds the facts of the hosts that were reached; it may be nil.
+// Console returns a Console. Its expressions can refer to var, local, host and path, and to target,
+// which is the given host. Without a host there is no target. facts holds the facts of the hosts
+// that were reached; it may be nil.
 func (c *Config) Console(host string, facts map[string]*wire.Facts) (*Console, hcl.Diagnostics) {
 	if c.failed {
-		return nil, hcl.Diagnostics{lang.ErrorNowhere("Configuration has errors", "Its values are not known.")}
+		return nil, hcl.Diagnostics{lang.ErrorNowhere("Configuration has errors",
+			"Its values are not known. Run `mirrorform validate` to see the errors.")}
 	}
 	ctx := c.global.NewChild()
 	ctx.Variables = map[string]cty.Value{"host": c.inventory.withFacts(facts)}
 	k := &Console{config: c, ctx: ctx, scope: scope{
 		facts:     true,
-		eachWhy:   "There is no block here, so there is no for_each.",
-		targetWhy: "The object target is the host that an expression is evaluated for. Choose one with --host.",
+		eachWhy:   "The object each is available only in blocks with a for_each argument, not in the console.",
+		targetWhy: "The object target is the host that an expression is evaluated for. Select one with --host.",
 	}}
 	if host == "" {
 		return k, nil
@@ -50,15 +53,15 @@ func (c *Config) Console(host string, facts map[string]*wire.Facts) (*Console, h
 	return k, nil
 }
 
-// Answer is what an expression comes to.
+// Answer is the result of an expression.
 type Answer struct {
 	Value cty.Value // may have marks and unknown parts
-	Type  string    // the value's type, where type(…) asks for it instead of the value
+	Type  string    // the type of the value, if the expression was type(…)
 }
 
-// Eval evaluates one expression, given as whole lines. The answer is nil when the lines hold no
-// expression, and with errors. Diagnostics count lines from the first one that this Console was
-// given.
+// Eval evaluates one expression, which is one or more whole lines. The answer is nil if the lines
+// contain no expression, and with errors. Line numbers in diagnostics count from the first line of
+// this Console.
 func (k *Console) Eval(lines []byte) (*Answer, hcl.Diagnostics) {
 	c := k.config
 	start := hcl.Pos{Line: k.lines + 1, Column: 1, Byte: len(k.source)}
@@ -99,7 +102,7 @@ func (k *Console) Eval(lines []byte) (*Answer, hcl.Diagnostics) {
 	return answer, lang.Tidy(diags)
 }
 
-// moved shifts diagnostics about lines that begin elsewhere than a file does.
+// moved shifts diagnostics whose positions are relative to start.
 func moved(diags hcl.Diagnostics, start hcl.Pos) hcl.Diagnostics {
 	shift := func(r *hcl.Range) {
 		for _, p := range []*hcl.Pos{&r.Start, &r.End} {
@@ -117,7 +120,7 @@ func moved(diags hcl.Diagnostics, start hcl.Pos) hcl.Diagnostics {
 	return diags
 }
 
-// blank tells whether lines hold nothing but comments.
+// blank reports whether lines contain no tokens but comments.
 func blank(lines []byte) bool {
 	tokens, _ := hclsyntax.LexExpression(lines, consoleName, hcl.InitialPos)
 	for _, t := range tokens {
@@ -130,10 +133,11 @@ func blank(lines []byte) bool {
 	return true
 }
 
-// Open tells whether lines end inside of brackets, a string or a heredoc, so that more lines belong to the expression.
+// Open reports whether lines end inside of brackets or a heredoc, so that the expression continues
+// on the next line.
 func Open(lines []byte) bool {
 	if len(lines) > lang.MaxSource {
-		return false // Eval refuses it
+		return false // Eval reports the error
 	}
 	tokens, _ := hclsyntax.LexExpression(lines, consoleName, hcl.InitialPos)
 	depth := 0
@@ -148,7 +152,8 @@ func Open(lines []byte) bool {
 	return depth > 0
 }
 
-// Names returns what a reference or a call that begins with prefix may be, sorted: names of objects and functions.
+// Names returns the names of objects and functions that begin with prefix, sorted. They complete a
+// reference or a call.
 func (k *Console) Names(prefix string) []string {
 	c := k.config
 	var names []string

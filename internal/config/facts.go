@@ -8,7 +8,8 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// ctyType is the type of the value that ctyValue makes of a Go value of that type: structs become objects by their json names.
+// ctyType returns the type of the values that ctyValue makes from a Go type. Structs become objects
+// with the names of their json tags.
 func ctyType(t reflect.Type) cty.Type {
 	switch t.Kind() {
 	case reflect.String:
@@ -74,7 +75,7 @@ func jsonName(f reflect.StructField) string {
 	return name
 }
 
-// factsValue is the value of target.facts; unknown for a host that was not reached.
+// factsValue returns the value of target.facts. For a host that was not reached, it is unknown.
 func factsValue(facts *wire.Facts) cty.Value {
 	if facts == nil {
 		return cty.UnknownVal(factsType)

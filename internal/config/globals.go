@@ -11,18 +11,18 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// globals are the values that expressions refer to everywhere: var, local, host and path.
+// globals are the values that all expressions can refer to: var, local, host and path.
 type globals struct {
 	eval      *lang.Evaluator
 	variables *lang.Variables
 	locals    *lang.Locals
 	inventory *inventory
 	path      cty.Value
-	all       *hcl.EvalContext // has every value, once they are evaluated
+	all       *hcl.EvalContext // all values, set by evaluate
 }
 
-// evaluate evaluates local values and hosts, each once and after what it refers to. What is part of
-// a cycle, or depends on one, has no value.
+// evaluate evaluates local values and hosts, each once and after the values that it refers to.
+// Those in a cycle, or with references to one, get no value.
 func (g *globals) evaluate() hcl.Diagnostics {
 	definitions := g.locals.Definitions(func(expr hclsyntax.Expression) *hcl.EvalContext { return g.contextFor(expr) })
 	diags := lang.EvaluateInOrder(append(definitions, g.inventory.definitions(g.eval, g.contextFor)...), "host")
@@ -40,8 +40,8 @@ func (g *globals) contextOf(variables, locals, hosts map[string]cty.Value) *hcl.
 	}
 }
 
-// contextFor makes a context that has what expressions refer to, so that values can be evaluated
-// before all others are there.
+// contextFor returns a context with only the values that expressions refer to. It works before all
+// values are known, and is cheaper than a context with thousands of hosts.
 func (g *globals) contextFor(exprs ...hclsyntax.Expression) *hcl.EvalContext {
 	vars, locals, hosts := map[string]cty.Value{}, map[string]cty.Value{}, map[string]cty.Value{}
 	pick := func(to, from map[string]cty.Value, name string) {
@@ -58,7 +58,7 @@ func (g *globals) contextFor(exprs ...hclsyntax.Expression) *hcl.EvalContext {
 				pick(locals, g.locals.Values, name)
 			case "host":
 				switch name {
-				case "": // all hosts, which local does not count among
+				case "": // all hosts except local
 					maps.Copy(hosts, g.inventory.values)
 				case localHost:
 					hosts[localHost] = localHostValue()
@@ -71,12 +71,12 @@ func (g *globals) contextFor(exprs ...hclsyntax.Expression) *hcl.EvalContext {
 	return g.contextOf(vars, locals, hosts)
 }
 
-// pathNames are the attributes of the object path.
+// pathNames has the attributes of the object path.
 var pathNames = []string{"cwd", "module", "root"}
 
-// pathValue is the object path. Functions and arguments take paths as relative to the
-// configuration's directory, so root and module are ".", on every machine; abspath(path.root) is
-// the absolute one. cwd is where mirrorform was started.
+// pathValue returns the object path. In functions and arguments, paths are relative to the
+// configuration's directory, so root and module are "." on every machine; abspath(path.root) is the
+// absolute path. cwd is the working directory of mirrorform.
 func pathValue() cty.Value {
 	cwd := cty.NullVal(cty.String)
 	if dir, err := os.Getwd(); err == nil {

@@ -9,10 +9,11 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// localHost is the name of the machine that mirrorform runs on. It needs no declaration.
+// localHost is the name of the machine that mirrorform runs on. It needs no host block.
 const localHost = "local"
 
-// The confirm_timeout of a host: below five seconds a new connection has no time, and after ten minutes nobody waits any more.
+// The default and the limits of confirm_timeout. A new connection may need up to five seconds;
+// nobody waits longer than ten minutes.
 const (
 	defaultConfirm = 60 * time.Second
 	minConfirm     = 5 * time.Second
@@ -21,32 +22,35 @@ const (
 
 // Host is one machine.
 type Host struct {
-	Name  string // "fra1", or `edge["ams"]` for one of a group
+	Name  string // "fra1", or `edge["ams"]` in a group
 	Block string // the block's label: "edge"
-	Key   string // the for_each key, for one of a group
-	Local bool   // the machine that mirrorform runs on: no connection is needed
+	Key   string // the for_each key in a group, otherwise ""
+	Local bool   // host local, which needs no connection
 
-	Address        string        // IP address or name in DNS
-	User           string        // whom to log in as; "" is not set
+	Address        string        // IP address or DNS name
+	User           string        // user to log in as; "" is not set
 	Port           int           // of the SSH server; 0 is not set
 	Become         string        // how to become root: "none", "sudo" or "doas"
-	BecomePassword string        // secret: what sudo or doas may ask for; "" is not set
-	HostKey        []string      // pinned host keys, each as in known_hosts(5) without the host: "ssh-ed25519 AAAA…"
+	BecomePassword string        // secret: password for sudo or doas; "" is not set
+	HostKey        []string      // pinned host keys as in known_hosts(5), without the host: "ssh-ed25519 AAAA…"
 	Identities     []string      // paths of identity files
 	ConnectTimeout time.Duration // 0 is not set
-	Jump           *Host         // the host to connect through; nil is none
-	OnThisMachine  bool          // connection type "local": the helper runs here, by itself and without SSH
-	ConfirmTimeout time.Duration // how long a change that could cut the connection waits to be confirmed over a new one; never 0
+	Jump           *Host         // the jump host; nil is not set
+	OnThisMachine  bool          // connection type "local": the helper runs on this machine, without SSH
 	Labels         map[string]string
+
+	// ConfirmTimeout limits the wait for a new connection, after a change that could have cut the
+	// connection. It is never 0.
+	ConfirmTimeout time.Duration
 
 	Range hcl.Range // the block's header
 	value cty.Value // host.NAME
 
-	incomplete bool // an argument has no value: for an error, or for a variable without one
+	incomplete bool // an argument has no value: there was an error, or a variable has none
 }
 
-// orUnknown is the value of an argument, or unknown if it has none: for an error, or for a variable
-// without a value.
+// orUnknown returns the value of an argument, or unknown if the argument has none: there was an
+// error, or a variable has no value.
 func orUnknown(d *lang.Decoder, path string, v cty.Value) cty.Value {
 	if d.Failed[path] || d.Unknown[path] {
 		return cty.UnknownVal(v.Type())
@@ -61,7 +65,7 @@ func textOrNull(s string) cty.Value {
 	return cty.StringVal(s)
 }
 
-// portValue is the port of the host's SSH server; this machine has none.
+// portValue returns the port of the host's SSH server. On this machine it is null.
 func (h *Host) portValue() cty.Value {
 	switch {
 	case h.OnThisMachine:
@@ -72,11 +76,11 @@ func (h *Host) portValue() cty.Value {
 	return cty.NumberIntVal(int64(h.Port))
 }
 
-// sshPort is the port of SSH servers.
+// sshPort is the default port of SSH servers.
 const sshPort = 22
 
-// keyOrName is the key of one of a group, and the name of any other host: what a name in DNS can be
-// made of.
+// keyOrName returns the key of a host in a group, and the name of any other host. Unlike the name
+// of a host in a group, it can be part of a DNS name.
 func (h *Host) keyOrName() string {
 	if h.Key != "" {
 		return h.Key
@@ -91,7 +95,7 @@ func localHostValue() cty.Value {
 	})
 }
 
-// target is the object target for a host; facts may be nil.
+// target returns the object target for a host. facts may be nil.
 func (h *Host) target(facts *wire.Facts) cty.Value {
 	attrs := h.value.AsValueMap()
 	attrs["facts"] = factsValue(facts)

@@ -11,11 +11,11 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// inventory has the hosts of a configuration.
+// inventory holds the hosts of a configuration.
 type inventory struct {
 	blocks map[string]*hostBlock
 	values map[string]cty.Value // of host.NAME, by block
-	list   []*Host              // in the order of the source, host local last
+	list   []*Host              // in source order, host local last
 	byName map[string]*Host
 }
 
@@ -23,7 +23,8 @@ func newInventory(blocks map[string]*hostBlock) *inventory {
 	return &inventory{blocks: blocks, values: map[string]cty.Value{}, byName: map[string]*Host{}}
 }
 
-// definitions returns the host blocks for EvaluateInOrder. context gives what expressions refer to.
+// definitions returns the host blocks for EvaluateInOrder. context returns the values that
+// expressions refer to.
 func (v *inventory) definitions(e *lang.Evaluator, context func(exprs ...hclsyntax.Expression) *hcl.EvalContext) []lang.Definition {
 	var list []lang.Definition
 	for name, hb := range v.blocks {
@@ -40,7 +41,8 @@ func (v *inventory) definitions(e *lang.Evaluator, context func(exprs ...hclsynt
 	return list
 }
 
-// order lists the hosts in the order of their declaration, once all blocks are evaluated.
+// order sets the list of hosts, in the order of their declaration. Call it after all blocks are
+// evaluated.
 func (v *inventory) order() {
 	blocks := slices.Collect(maps.Values(v.blocks))
 	slices.SortFunc(blocks, func(a, b *hostBlock) int {
@@ -57,7 +59,7 @@ func (v *inventory) order() {
 	}
 }
 
-// local returns host local, which is added unless it is there.
+// local returns host local. It adds the host if needed.
 func (v *inventory) local() *Host {
 	if v.byName[localHost] == nil {
 		h := &Host{Name: localHost, Block: localHost, Local: true, Address: "localhost", Become: "none", ConfirmTimeout: defaultConfirm, value: localHostValue()}
@@ -67,16 +69,17 @@ func (v *inventory) local() *Host {
 	return v.byName[localHost]
 }
 
-// find returns the host of a name.
+// find returns the host with a name, or an error.
 func (v *inventory) find(name string) (*Host, *hcl.Diagnostic) {
 	if h := v.byName[name]; h != nil {
 		return h, nil
 	}
-	return nil, lang.ErrorNowhere("Unknown host", "There is no host named %q.%s", name, lang.DidYouMean(name, lang.SortedKeys(v.byName)))
+	return nil, lang.ErrorNowhere("Unknown host",
+		"There is no host named %q.%s", name, lang.DidYouMean(name, lang.SortedKeys(v.byName)))
 }
 
-// incomplete reports whether hosts or their arguments are not known, for an error or for a
-// variable without a value.
+// incomplete reports whether hosts or their arguments are not known: there was an error, or a
+// variable has no value.
 func (v *inventory) incomplete() bool {
 	for _, hb := range v.blocks {
 		if hb.failed || slices.ContainsFunc(hb.hosts, func(h *Host) bool { return h.incomplete }) {
@@ -86,7 +89,7 @@ func (v *inventory) incomplete() bool {
 	return false
 }
 
-// withFacts is the object host with the facts of each host added.
+// withFacts returns the object host with the facts of each host.
 func (v *inventory) withFacts(facts map[string]*wire.Facts) cty.Value {
 	hosts := map[string]cty.Value{}
 	for name, hb := range v.blocks {
@@ -106,7 +109,7 @@ func (v *inventory) withFacts(facts map[string]*wire.Facts) cty.Value {
 	return cty.ObjectVal(hosts)
 }
 
-// meantBy reports whether a reference is to the host, to its group, or to all hosts.
+// meantBy reports whether a reference includes the host: it is to the host, its group or all hosts.
 func (h *Host) meantBy(t hcl.Traversal) bool {
 	root, name := lang.Reference(t)
 	switch {

@@ -10,20 +10,21 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// lifecycle is the lifecycle block of a resource or a mirror. Its zero value is that of a block without one.
+// lifecycle is the lifecycle block of a resource or a mirror. The zero value stands for no
+// lifecycle block.
 type lifecycle struct {
 	preventDestroy bool
 	preconditions  []precondition
 	postconditions []*lang.Rule
 }
 
-// precondition is a rule that is judged before an apply.
+// precondition is a rule that is checked before an apply.
 type precondition struct {
 	*lang.Rule
-	uses targetUse // what the condition and the message need of the host
+	uses targetUse // of the condition and the message
 }
 
-// lifecycleShape is the tagged form of a lifecycle block, for the check of its structure.
+// lifecycleShape describes a lifecycle block for Structure.
 type lifecycleShape struct {
 	PreventDestroy bool                   `hcl:"prevent_destroy,optional"`
 	Precondition   []lang.ValidationShape `hcl:"precondition,block"`
@@ -32,8 +33,7 @@ type lifecycleShape struct {
 
 const lifecycleBlock = "lifecycle"
 
-// declareLifecycle reads the lifecycle block of b.source, if there is one; Structure has checked
-// it.
+// declareLifecycle reads the lifecycle block, if there is one. Structure has checked it.
 func (b *block) declareLifecycle(e *lang.Evaluator) hcl.Diagnostics {
 	lb := lang.NestedBlock(b.source, lifecycleBlock, 0)
 	if lb == nil {
@@ -48,18 +48,20 @@ func (b *block) declareLifecycle(e *lang.Evaluator) hcl.Diagnostics {
 		b.life.postconditions = lang.RulesOf(lb.Body, "postcondition")
 	} else if post := lang.NestedBlock(lb.Body, "postcondition", 0); post != nil {
 		diags = append(diags, lang.ErrorAt(post.TypeRange, "Unsupported block",
-			"%s has no postconditions: it is many resources, and a postcondition is about the state of one. Use a precondition, or a check block.", lang.Sentence(b.what(), "")))
+			"%s cannot have postconditions: it expands to many resources, and a postcondition checks the state of one. "+
+				"Use a precondition or a check block.",
+			lang.Sentence(b.what(), "")))
 	}
 	return diags
 }
 
-// hostContext is an instance's context with the object target.
+// hostContext returns the context of an instance with the object target.
 func (i *instance) hostContext(h *Host, facts *wire.Facts) *hcl.EvalContext {
 	return targetContext(i.ctx, h, facts)
 }
 
-// foresee finds what is wrong with an instance's conditions on a host of which no facts are known: what is false whatever they are.
-// The verdict is that of the preconditions.
+// foresee checks an instance's conditions on a host without facts. It reports errors and conditions
+// that are false whatever the facts are. The verdict is that of the preconditions.
 func (i *instance) foresee(e *lang.Evaluator, h *Host) (lang.Verdict, hcl.Diagnostics) {
 	if len(i.block.life.preconditions)+len(i.block.life.postconditions) == 0 {
 		return lang.Holds, nil
@@ -80,8 +82,8 @@ const (
 	summaryPostcondition = "Postcondition failed"
 )
 
-// judge judges the preconditions that need as much of the host as least, or more. Undecided is
-// worse than Holds, and Fails is worse than either.
+// judge evaluates the preconditions whose use of the host is at least least. It returns the worst
+// verdict: Fails, then Undecided, then Holds.
 func (i *instance) judge(e *lang.Evaluator, ctx *hcl.EvalContext, least targetUse) (lang.Verdict, hcl.Diagnostics) {
 	worst := lang.Holds
 	var diags hcl.Diagnostics
@@ -98,7 +100,8 @@ func (i *instance) judge(e *lang.Evaluator, ctx *hcl.EvalContext, least targetUs
 	return worst, diags
 }
 
-// postcondition is the check of an instance's postconditions on a host, or nil if there are none.
+// postcondition returns a function that checks an instance's postconditions on a host, or nil if
+// the instance has none.
 func (i *instance) postcondition(e *lang.Evaluator, h *Host, facts *wire.Facts, sensitive map[string]bool) func(found any) []engine.Problem {
 	rules := i.block.life.postconditions
 	if len(rules) == 0 {
@@ -116,7 +119,7 @@ func (i *instance) postcondition(e *lang.Evaluator, h *Host, facts *wire.Facts, 
 			}
 			if v == lang.Undecided && !diags.HasErrors() {
 				problems = append(problems, engine.Problem{Attribute: attribute, Summary: summaryPostcondition,
-					Detail: fmt.Sprintf("Whether the condition holds is not known, since it needs facts of host %s.", h.Name)})
+					Detail: fmt.Sprintf("The condition needs facts of host %s, which are not known.", h.Name)})
 			}
 		}
 		return problems

@@ -7,19 +7,19 @@ import (
 	"github.com/mirrorform/mirrorform/internal/lang"
 )
 
-// MirrorPlace is where a mirror is declared for a host.
+// MirrorPlace is the position of a mirror block for a host in the source. retire edits it.
 type MirrorPlace struct {
 	Name  string    // the block's label
-	Block hcl.Range // the whole block, to its closing brace
-	Hosts []string  // the names of all hosts that the block is for
-	Parts []string  // the names of what it expands to for the host, such as "cron"; nil where that needs facts
-	// Reference is the part of the hosts argument that means the host: host.fra1, host.edge["ams"], or a group or a local value that the host
-	// comes with.
+	Block hcl.Range // the whole block, with its closing brace
+	Hosts []string  // the names of all hosts of the block
+	Parts []string  // the names of its parts on the host, such as "cron"; nil if they need facts
+	// Reference is the part of the hosts argument that includes the host: host.fra1,
+	// host.edge["ams"], a group, or the whole argument.
 	Reference hcl.Range
-	Exact     bool // Reference means this host and no other
+	Exact     bool // Reference includes only this host
 }
 
-// MirrorsOn returns the mirrors that are declared for a host, in the order of the source.
+// MirrorsOn returns the mirrors that are declared for a host, in source order.
 func (c *Config) MirrorsOn(host string) []MirrorPlace {
 	h := c.inventory.byName[host]
 	if h == nil {
@@ -48,8 +48,8 @@ func (c *Config) MirrorsOn(host string) []MirrorPlace {
 	return list
 }
 
-// referenceTo finds what means a host in the hosts argument, and tells whether it means this host alone; that is the whole argument where the host
-// is not named in it.
+// referenceTo returns the part of the hosts argument that includes a host, and reports whether it
+// includes only this host. If no reference names the host, it is the whole argument.
 func (b *block) referenceTo(h *Host) (place hcl.Range, exact bool) {
 	place = b.hosts.Range()
 	for _, t := range b.hosts.Variables() {

@@ -12,16 +12,18 @@ import (
 
 // Output is the value of an output block.
 type Output struct {
-	Value     cty.Value // without marks; not wholly known if it needs facts of a host that was not reached
+	Value     cty.Value // without marks; partly unknown if it needs facts of hosts that were not reached
 	Sensitive bool
-	// Needs are the hosts whose facts are missing, where the value is not wholly known.
+	// Needs has the hosts whose facts are missing, if the value is not wholly known.
 	Needs []string
 }
 
-// Outputs evaluates the outputs. facts holds the facts of the hosts that were reached, for host.NAME.facts; it may be nil.
+// Outputs evaluates the outputs. facts holds the facts of the hosts that were reached, for
+// host.NAME.facts. It may be nil.
 func (c *Config) Outputs(facts map[string]*wire.Facts) (map[string]Output, hcl.Diagnostics) {
 	if c.failed {
-		return nil, hcl.Diagnostics{lang.ErrorNowhere("Configuration has errors", "Its outputs are not known.")}
+		return nil, hcl.Diagnostics{lang.ErrorNowhere("Configuration has errors",
+			"Its outputs are not known. Run `mirrorform validate` to see the errors.")}
 	}
 	outputs, diags := c.evalOutputs(facts)
 	return outputs, lang.Tidy(diags)
@@ -41,7 +43,7 @@ func (c *Config) evalOutputs(facts map[string]*wire.Facts) (map[string]Output, h
 	return outputs, diags
 }
 
-// factsMissing lists the hosts whose facts keep an expression from having a known value.
+// factsMissing returns the hosts whose missing facts make the value of an expression unknown.
 func (v *inventory) factsMissing(expr hclsyntax.Expression, value cty.Value, facts map[string]*wire.Facts) []string {
 	if value.IsWhollyKnown() {
 		return nil

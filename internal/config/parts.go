@@ -8,7 +8,7 @@ import (
 	"github.com/mirrorform/mirrorform/internal/lang"
 )
 
-// part makes a resource of a composite's part.
+// part returns the resource for a part of a composite.
 func (i *instance) part(reg *engine.Registry, h *Host, p engine.Part) *engine.Resource {
 	address := func(name string) string { return i.address(h.Name) + "." + name }
 	if p.Local {
@@ -24,7 +24,7 @@ func (i *instance) part(reg *engine.Registry, h *Host, p engine.Part) *engine.Re
 	return r
 }
 
-// sourceOf is a place as resources name theirs: fleet.hcl:12, without the directory.
+// sourceOf returns a position for engine.Resource.Source: fleet.hcl:12, without the directory.
 func sourceOf(r hcl.Range) string {
 	r.Filename = filepath.Base(r.Filename)
 	return lang.Place(r)

@@ -9,18 +9,18 @@ import (
 	"github.com/mirrorform/mirrorform/internal/lang"
 )
 
-// Resources returns everything that is wanted on a host, in the order of the configuration. facts holds the facts of the hosts that were reached.
+// Resources returns the wanted resources of a host, in the order of the configuration. facts holds
+// the facts of the hosts that were reached. It does not repeat warnings of Load.
 //
-// Warnings that Load gave are not repeated.
+// Host local has the local parts of all mirrors. Parts that need unknown facts are left out with a
+// warning. On any other host, a resource that needs unknown facts is an error.
 //
-// On host local are the local parts of all mirrors whose hosts have facts, or whose expressions need none; for those that are
-// left out there is a warning. On any other host, a resource that needs facts which are not there is an error.
-//
-// A precondition that is false is an error; the resource is returned all the same if its state is known. The failing asserts of the checks that
-// are for this host are warnings.
+// A false precondition is an error; the resource is still returned if its state is known. Failed
+// asserts of checks with this host are warnings.
 func (c *Config) Resources(host string, facts map[string]*wire.Facts) ([]*engine.Resource, hcl.Diagnostics) {
 	if c.failed {
-		return nil, hcl.Diagnostics{lang.ErrorNowhere("Configuration has errors", "Its resources are not known.")}
+		return nil, hcl.Diagnostics{lang.ErrorNowhere("Configuration has errors",
+			"Its resources are not known. Run `mirrorform validate` to see the errors.")}
 	}
 	h, unknown := c.inventory.find(host)
 	if unknown != nil {
@@ -36,12 +36,12 @@ func (c *Config) Resources(host string, facts map[string]*wire.Facts) ([]*engine
 	}))
 }
 
-// Declared returns what is wanted on a host as far as it is known without facts, in the order of
-// the configuration, and the addresses of the resources and mirrors that are not, since their
-// arguments need facts.
+// Declared returns the wanted resources of a host that are known without facts, in the order of the
+// configuration. pending has the addresses of the other resources and mirrors, which need facts.
 func (c *Config) Declared(host string) (resources []*engine.Resource, pending []string, diags hcl.Diagnostics) {
 	if c.failed {
-		return nil, nil, hcl.Diagnostics{lang.ErrorNowhere("Configuration has errors", "Its resources are not known.")}
+		return nil, nil, hcl.Diagnostics{lang.ErrorNowhere("Configuration has errors",
+			"Its resources are not known. Run `mirrorform validate` to see the errors.")}
 	}
 	h, unknown := c.inventory.find(host)
 	if unknown != nil {
@@ -52,12 +52,12 @@ func (c *Config) Declared(host string) (resources []*engine.Resource, pending []
 	return w.resources, slices.Compact(w.pending), nil
 }
 
-// wanting returns a collector of what is wanted with these facts.
+// wanting returns a collector of the wanted resources with these facts.
 func (c *Config) wanting(facts map[string]*wire.Facts) *wanting {
 	return &wanting{bodies: c.bodies, blocks: c.declared.blocks, facts: facts, made: map[*instance][]*engine.Resource{}}
 }
 
-// dry collects what is wanted on a host as far as it is known without facts.
+// dry collects the wanted resources of a host that are known without facts.
 func (c *Config) dry(h *Host) *wanting {
 	w := c.wanting(nil)
 	w.dry = true
@@ -66,8 +66,9 @@ func (c *Config) dry(h *Host) *wanting {
 	return w
 }
 
-// LeftOut returns the test whether an address on host local belongs to what Resources leaves out with these facts, because a mirror's parts
-// for some host are not known. Such a resource is still declared: that it is not wanted now is no reason to remove it.
+// LeftOut returns a function that reports whether Resources leaves out an address on host local
+// with these facts, because the parts of a mirror for some host are not known. Such a resource is
+// still declared, so an apply must not remove it.
 func (c *Config) LeftOut(facts map[string]*wire.Facts) func(address string) bool {
 	w := c.wanting(facts)
 	if h := c.inventory.byName[localHost]; h != nil && !c.failed {
@@ -78,8 +79,9 @@ func (c *Config) LeftOut(facts map[string]*wire.Facts) func(address string) bool
 	}
 }
 
-// LocalNeedsFacts returns the names of the hosts whose facts decide what mirrors put on host local,
-// in the order of the configuration. Without these facts, Resources leaves that out.
+// LocalNeedsFacts returns the names of the hosts whose facts decide which parts mirrors have on
+// host local, in the order of the configuration. Without these facts, Resources leaves the parts
+// out.
 func (c *Config) LocalNeedsFacts() []string {
 	var names []string
 	for _, b := range c.declared.blocks {
@@ -97,7 +99,8 @@ func (c *Config) LocalNeedsFacts() []string {
 	return names
 }
 
-// checkTogether looks at each host's resources together: two that manage one thing, and resources that need each other in a cycle.
+// checkTogether checks the resources of each host together: it reports two resources for one thing,
+// and resources that depend on each other in a cycle.
 func (c *Config) checkTogether() hcl.Diagnostics {
 	var found []HostDiagnostics
 	for _, h := range c.inventory.list {
@@ -109,8 +112,8 @@ func (c *Config) checkTogether() hcl.Diagnostics {
 	return c.Together(found)
 }
 
-// Addresses returns the addresses of what is declared, in the order of the configuration: for a
-// composite its own, and those of its parts as far as they are known without facts.
+// Addresses returns all declared addresses in the order of the configuration. For a composite these
+// are its address and those of its parts that are known without facts.
 func (c *Config) Addresses() []string {
 	var list []string
 	for _, b := range c.declared.blocks {

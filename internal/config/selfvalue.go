@@ -11,8 +11,8 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// stateNames lists the attributes that a found state can have: those that are set in a
-// configuration, and those that the type derives.
+// stateNames returns the attributes of a found state: those that a configuration sets, and those
+// that the type derives.
 func stateNames(t reflect.Type) []string {
 	names := []string{}
 	for _, f := range reflect.VisibleFields(t) {
@@ -32,9 +32,10 @@ func stateName(f reflect.StructField) string {
 	return name
 }
 
-// stateValue is the object self: the attributes of a found state (*S, or nil for an object that is
-// null) with the names and values that plans show. Every attribute of the type is there, so that a
-// condition can ask for it: a pointer that is nil is null.
+// stateValue returns the object self: the attributes of a found state with the names and values
+// that plans show. found is a pointer to the state; if it is nil, the object is null. The object
+// has every attribute of the type, so that conditions can refer to it. A nil pointer in the state
+// is null.
 func stateValue(t reflect.Type, found any, sensitive map[string]bool) cty.Value {
 	v := reflect.ValueOf(found)
 	if found == nil || v.Kind() == reflect.Pointer && v.IsNil() {
@@ -56,7 +57,7 @@ func stateValue(t reflect.Type, found any, sensitive map[string]bool) cty.Value 
 	return cty.ObjectVal(attrs)
 }
 
-// plainValue is the value of what engine.Plain returns.
+// plainValue converts a result of engine.Plain.
 func plainValue(v any) cty.Value {
 	switch v := v.(type) {
 	case string:

@@ -2,8 +2,8 @@ package config
 
 import "github.com/mirrorform/mirrorform/internal/lang"
 
-// preconditions judges the preconditions of an instance on a host that need facts. The others hold,
-// or Load has reported them.
+// preconditions checks those preconditions of an instance on a host that need facts. Load has
+// checked the others.
 func (w *wanting) preconditions(i *instance, h *Host) lang.Verdict {
 	if w.dry || len(i.block.life.preconditions) == 0 {
 		return lang.Holds
@@ -16,13 +16,13 @@ func (w *wanting) preconditions(i *instance, h *Host) lang.Verdict {
 		w.missingFacts(i, h, address, false)
 	case v == lang.Undecided && !diags.HasErrors():
 		w.diags = append(w.diags, lang.ErrorAt(i.block.header, lang.SummaryUnknown,
-			"Whether a precondition of %s holds is not known, although the facts of host %s are.", address, h.Name))
+			"A precondition of %s has no known result, although the facts of host %s are known.", address, h.Name))
 	}
 	return v
 }
 
-// unfit tells whether a mirror's preconditions are not known to hold on a host. What is wrong is
-// told with that host's own resources.
+// unfit reports whether a mirror's preconditions on a host are false or unknown. The errors are
+// reported with the resources of that host.
 func (w *wanting) unfit(i *instance, h *Host) bool {
 	if w.dry || len(i.block.life.preconditions) == 0 {
 		return false
@@ -31,8 +31,8 @@ func (w *wanting) unfit(i *instance, h *Host) bool {
 	return v != lang.Holds
 }
 
-// unknownArguments reports a body of which arguments are unknown: what it needs are facts of the
-// host, or if they are there, it is wrong.
+// unknownArguments reports a body with unknown arguments. It needs facts of the host; if these are
+// known, the unknown argument is an error.
 func (w *wanting) unknownArguments(i *instance, h *Host, d *decoded, local bool) {
 	if w.dry || w.facts[h.Name] == nil {
 		w.missingFacts(i, h, i.address(h.Name), local)
@@ -40,6 +40,6 @@ func (w *wanting) unknownArguments(i *instance, h *Host, d *decoded, local bool)
 	}
 	for _, path := range lang.SortedKeys(d.unknown) {
 		w.diags = append(w.diags, lang.ErrorAt(i.block.attributeRange(path), lang.SummaryUnknown,
-			"The value of %q of %s is not known, although the facts of host %s are.", path, i.address(h.Name), h.Name))
+			"The value of %q of %s is not known, although the facts of host %s are known.", path, i.address(h.Name), h.Name))
 	}
 }

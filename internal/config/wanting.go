@@ -16,16 +16,16 @@ type wanting struct {
 	bodies    *bodies
 	blocks    []*block
 	facts     map[string]*wire.Facts
-	dry       bool // no facts are there: what needs them is left out, and its address is in pending
+	dry       bool // no facts: resources that need them are left out, with an address in pending
 	pending   []string
 	resources []*engine.Resource
 	made      map[*instance][]*engine.Resource
-	leftOut   []func(address string) bool // each tells whether an address on host local is one that is not known now
+	leftOut   []func(address string) bool // report whether an address on host local was left out
 	order     []*instance
 	diags     hcl.Diagnostics
 }
 
-// host collects everything that is wanted on a host.
+// host collects the wanted resources of a host.
 func (w *wanting) host(h *Host) {
 	for _, b := range w.blocks {
 		before := w.diags
@@ -40,7 +40,7 @@ func (w *wanting) host(h *Host) {
 }
 
 func (w *wanting) instance(i *instance, h *Host) {
-	placed := i.decoded[h.Name] != nil // which is quicker to find than the host among thousands
+	placed := i.decoded[h.Name] != nil // faster than a search in i.hosts, which may be thousands
 	switch {
 	case i.block.composite != nil:
 		if placed {
@@ -62,7 +62,7 @@ func (w *wanting) instance(i *instance, h *Host) {
 func (w *wanting) resource(i *instance, h *Host) {
 	pre := w.preconditions(i, h)
 	d, diags := w.decoded(i, h)
-	if pre != lang.Fails { // else they may only be consequences
+	if pre != lang.Fails { // otherwise the errors may only follow from the failed precondition
 		w.diags = append(w.diags, diags...)
 	}
 	if len(d.unknown) > 0 {
@@ -73,7 +73,8 @@ func (w *wanting) resource(i *instance, h *Host) {
 		return
 	}
 	if err := mayShow(w.bodies.eval.Reader, h, d.state); err != nil {
-		w.diags = append(w.diags, lang.ErrorAt(i.block.attributeRange("path"), "Path cannot be managed", "On this machine, %s.", err))
+		w.diags = append(w.diags, lang.ErrorAt(i.block.attributeRange("path"), "Path cannot be managed",
+			"On this machine, %s.", err))
 		return
 	}
 	w.add(i, &engine.Resource{
@@ -82,8 +83,8 @@ func (w *wanting) resource(i *instance, h *Host) {
 	})
 }
 
-// decoded returns the body evaluated for a host: from Load's work, and without diagnostics, where
-// no facts are needed.
+// decoded returns the body evaluated for a host. If the body needs no facts, it returns the result
+// of Load, whose diagnostics were reported.
 func (w *wanting) decoded(i *instance, h *Host) (*decoded, hcl.Diagnostics) {
 	if w.dry || i.block.uses != usesFacts {
 		return i.decoded[h.Name], nil
@@ -92,15 +93,17 @@ func (w *wanting) decoded(i *instance, h *Host) (*decoded, hcl.Diagnostics) {
 	return d, d.diags
 }
 
-// composite adds the parts of a composite on a host: those on that host, or those on host local.
+// composite adds the parts of a composite for a host: the parts on that host, or with local the
+// parts on host local.
 func (w *wanting) composite(i *instance, h *Host, local bool) {
 	facts := w.facts[h.Name]
 	pre := lang.Holds
 	if !local {
 		pre = w.preconditions(i, h)
 	} else if w.unfit(i, h) {
-		w.diags = append(w.diags, lang.WarningAt(i.block.header, "Left out for a precondition",
-			"What %s puts on this machine is left out: a precondition does not hold on host %s, or is not known to.", i.address(h.Name), h.Name))
+		w.diags = append(w.diags, lang.WarningAt(i.block.header, "Local parts left out: precondition",
+			"The parts of %s on this machine are left out: on host %s, a precondition is false or unknown.",
+			i.address(h.Name), h.Name))
 		w.leaveOut(i, h)
 		return
 	}
@@ -117,7 +120,7 @@ func (w *wanting) composite(i *instance, h *Host, local bool) {
 	if facts != nil {
 		var diags hcl.Diagnostics
 		parts, diags = w.bodies.expand(i, h, facts, d)
-		if !local && pre != lang.Fails { // on local they come a second time
+		if !local && pre != lang.Fails { // with local they would be reported twice
 			w.diags = append(w.diags, diags...)
 		}
 		if parts == nil {
@@ -131,7 +134,7 @@ func (w *wanting) composite(i *instance, h *Host, local bool) {
 	}
 }
 
-// leaveOut takes down that what a composite puts on host local for a host is not known.
+// leaveOut records that the parts of a composite on host local for a host are not known.
 func (w *wanting) leaveOut(i *instance, h *Host) {
 	w.leftOut = append(w.leftOut, func(address string) bool {
 		a, _ := engine.ParseAddress(address)
@@ -148,22 +151,25 @@ func (w *wanting) missingFacts(i *instance, h *Host, address string, local bool)
 		w.pending = append(w.pending, address)
 		return
 	case local:
-		w.diags = append(w.diags, lang.WarningAt(i.block.header, "Left out for want of facts", "What %s puts on this machine is left out: the facts of host %s are not known.", address, h.Name))
+		w.diags = append(w.diags, lang.WarningAt(i.block.header, "Local parts left out: facts not known",
+			"The parts of %s on this machine are left out: the facts of host %s are not known.", address, h.Name))
 		return
 	}
-	w.diags = append(w.diags, lang.ErrorAt(i.block.header, "Facts are not known", "%s needs facts of host %s, which are not known.", address, h.Name))
+	w.diags = append(w.diags, lang.ErrorAt(i.block.header, "Facts not known",
+		"%s needs facts of host %s, which are not known.", address, h.Name))
 }
 
 func (w *wanting) add(i *instance, r *engine.Resource) {
 	if r.Kind == nil {
-		w.diags = append(w.diags, lang.ErrorAt(i.block.header, "Unknown resource type", "%s is of a type that does not exist.", r.Address))
+		w.diags = append(w.diags, lang.ErrorAt(i.block.header, "Unknown resource type",
+			"The type of %s does not exist.", r.Address))
 		return
 	}
 	w.resources = append(w.resources, r)
 	w.made[i] = append(w.made[i], r)
 }
 
-// dependencies adds to each resource the addresses that its depends_on means on this host.
+// dependencies adds to each resource the addresses in its depends_on that are on this host.
 func (w *wanting) dependencies() {
 	for _, i := range w.order {
 		for _, dep := range i.block.dependsOn {
@@ -181,7 +187,7 @@ func (w *wanting) dependencies() {
 	}
 }
 
-// dropAbsent drops dependencies on what is left out while there are no facts.
+// dropAbsent removes dependencies on resources that are left out without facts.
 func (w *wanting) dropAbsent() {
 	present := map[string]bool{}
 	for _, r := range w.resources {
@@ -192,7 +198,8 @@ func (w *wanting) dropAbsent() {
 	}
 }
 
-// mayShow tells why a resource must not be on this machine: a plan shows what it finds at its path.
+// mayShow returns an error if a resource must not be managed on this machine: a plan shows what is
+// at its path, which the author of the configuration may not be allowed to read.
 func mayShow(r *lang.Reader, h *Host, state any) error {
 	if !h.Local && !h.OnThisMachine {
 		return nil

@@ -194,7 +194,7 @@ func ourResults(t *testing.T, expressions []string) []string {
 			}
 		}
 		for _, d := range diags {
-			if strings.Contains(d.Detail, "unexpected way") || strings.Contains(d.Detail, "goroutine") {
+			if strings.Contains(d.Detail, "evaluation panicked") || strings.Contains(d.Detail, "goroutine") {
 				t.Errorf("%s: %s", text, d.Detail)
 			}
 		}
