@@ -91,13 +91,13 @@ moved {
 	for text, want := range map[string]string{
 		"pair \"p\" {\n  hosts = [host.h]\n  path = \"srv\"\n}\n":             `fleet.hcl:6`,
 		"pair \"p\" {\n  hosts = [host.h]\n}\n":                               `In a pair, the argument "path" is required.`,
-		"pair \"p\" {\n  hosts = [host.h]\n  path = sensitive(\"/srv\")\n}\n": "what a pair expands to is printed",
+		"pair \"p\" {\n  hosts = [host.h]\n  path = sensitive(\"/srv\")\n}\n": "plans print everything that a pair expands to",
 		"pair {\n}\n":                           "one label, its name",
 		"pairs \"p\" {\n}\n":                    `Did you mean "pair"?`,
 		"mirror \"m\" {\n}\n":                   `There is no block named "mirror".`,
 		"output \"o\" {\n  value = pair.p\n}\n": "Reference to a resource not allowed here",
 		"pair \"p\" {\n  hosts = [host.h]\n  path = \"/srv\"\n  for_each = {}\n}\n":                          `no argument named "for_each"`,
-		"pair \"p\" {\n  hosts = [host.h]\n  path = \"/srv\"\n  lifecycle {\n    postcondition {}\n  }\n}\n": "A pair has no postconditions",
+		"pair \"p\" {\n  hosts = [host.h]\n  path = \"/srv\"\n  lifecycle {\n    postcondition {}\n  }\n}\n": "A pair cannot have postconditions",
 	} {
 		if _, diags := loadPairs(t, hosts+text); !strings.Contains(diags, want) {
 			t.Errorf("%s: got %s, want %q", text, diags, want)

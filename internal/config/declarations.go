@@ -11,7 +11,7 @@ import (
 	"github.com/mirrorform/mirrorform/internal/lang"
 )
 
-// declarations are the blocks of a configuration, as they are written.
+// declarations holds the blocks of a configuration before they are evaluated.
 type declarations struct {
 	eval     *lang.Evaluator
 	registry *engine.Registry
@@ -20,12 +20,12 @@ type declarations struct {
 	locals     *lang.Locals
 	outputs    *lang.Outputs
 	hostBlocks map[string]*hostBlock
-	blocks     []*block // resources and composites in the order of the source
+	blocks     []*block // resources and composites in source order
 	byName     map[string]*block
 	checks     map[string]*checkBlock
-	moves      []*move       // in the order of the source
-	geoIP      *geoIPBlock   // nil: there is none
-	rollout    *rolloutBlock // nil: there is none
+	moves      []*move       // in source order
+	geoIP      *geoIPBlock   // nil without a geoip block
+	rollout    *rolloutBlock // nil without a rollout block
 
 	misses lang.Misses
 }
@@ -37,14 +37,13 @@ func newDeclarations(e *lang.Evaluator, registry *engine.Registry) *declarations
 	}
 }
 
-// blockLabels says which blocks a file may have besides those of composite types, with the names of
-// their labels.
+// blockLabels has the labels of each block type, except composite types.
 var blockLabels = map[string][]string{
 	"host": {"NAME"}, "resource": {"TYPE", "NAME"}, "variable": {"NAME"}, "locals": nil, "output": {"NAME"},
 	"check": {"NAME"}, "moved": nil, "removed": nil, "geoip": nil, "rollout": nil,
 }
 
-// labels returns the names of the labels of a type of blocks.
+// labels returns the names of the labels of a block type.
 func (d *declarations) labels(blockType string) (labels []string, known bool) {
 	if d.registry.Composite(blockType) != nil {
 		return []string{"NAME"}, true
@@ -53,22 +52,21 @@ func (d *declarations) labels(blockType string) (labels []string, known bool) {
 	return labels, known
 }
 
-// identifier is what may name a host, a resource or anything else. Names become parts of addresses
-// and file names.
+// identifier matches valid names of hosts, resources and so on. Names become parts of addresses and
+// file names, so they must not need quoting.
 var identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]*$`)
 
 func isIdentifier(s string) bool { return len(s) <= 63 && identifier.MatchString(s) }
 
-// declare takes down what the blocks of a file declare, and checks what can be seen without
-// evaluating.
+// declare adds the declarations of a file, and checks what needs no evaluation.
 func (d *declarations) declare(body *hclsyntax.Body) hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	for _, a := range lang.SortedAttributes(body) {
-		detail := "An argument cannot stand outside of blocks."
+		detail := "Arguments are not allowed outside of blocks."
 		if _, ok := d.labels(a.Name); ok {
 			detail = fmt.Sprintf("%q is a block: write it without the equals sign.", a.Name)
 		} else if d.variables.Has(a.Name) {
-			detail += " Values of variables belong into a *.hclvars file."
+			detail += fmt.Sprintf(" To set the variable %s, write this line in a *.hclvars file.", a.Name)
 		}
 		diags = append(diags, lang.ErrorAt(a.NameRange, "Unsupported argument", "%s", detail))
 	}
@@ -78,7 +76,8 @@ func (d *declarations) declare(body *hclsyntax.Body) hcl.Diagnostics {
 		}
 		labels, known := d.labels(b.Type)
 		if !known {
-			diags = append(diags, lang.ErrorAt(b.TypeRange, "Unsupported block", "There is no block named %q.%s", b.Type, d.hintForBlock(b.Type)))
+			diags = append(diags, lang.ErrorAt(b.TypeRange, "Unsupported block",
+				"There is no block named %q.%s", b.Type, d.hintForBlock(b.Type)))
 			continue
 		}
 		if labelDiags := checkLabels(b, labels); labelDiags.HasErrors() {
@@ -116,8 +115,8 @@ func (d *declarations) declareOne(b *hclsyntax.Block) hcl.Diagnostics {
 	return d.declareBlock(b)
 }
 
-// hintForBlock suggests a block for an unknown one; a resource type written as a block is a common
-// slip.
+// hintForBlock suggests a block for an unknown one. A resource type written as a block is a common
+// mistake.
 func (d *declarations) hintForBlock(name string) string {
 	if d.registry.Kind(name) != nil {
 		return fmt.Sprintf(" It is a resource type: write resource %q \"NAME\" { … }.", name)
@@ -138,7 +137,8 @@ func checkLabels(b *hclsyntax.Block, want []string) hcl.Diagnostics {
 	for i, l := range b.Labels {
 		if want[i] == "NAME" && !isIdentifier(l) {
 			return hcl.Diagnostics{lang.ErrorAt(b.LabelRanges[i], "Invalid name",
-				"A name begins with a letter or underscore, goes on with letters, digits, underscores and dashes, and has 63 characters at most.")}
+				"A name starts with a letter or an underscore, contains only letters, digits, underscores and dashes, "+
+					"and has at most 63 characters.")}
 		}
 	}
 	return nil
@@ -155,10 +155,11 @@ func labelsWanted(blockType string, labels []string) string {
 	}
 }
 
-// checkAll looks at every expression once, in the scope that it stands in.
+// checkAll checks every expression once, in its scope.
 func (d *declarations) checkAll() hcl.Diagnostics {
 	diags := d.variables.Check(d.names(scope{eachWhy: noForEach}))
-	diags = append(diags, d.locals.Check(d.names(scope{eachWhy: "The object each is known in blocks with a for_each argument only, not in locals."}))...)
+	noEach := "The object each is available only in blocks with a for_each argument, not in locals."
+	diags = append(diags, d.locals.Check(d.names(scope{eachWhy: noEach}))...)
 	for _, name := range lang.SortedKeys(d.hostBlocks) {
 		diags = append(diags, d.checkHost(d.hostBlocks[name])...)
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/mirrorform/mirrorform/internal/lang"
 )
 
-// dependency is one element of a depends_on: a block, or one of its instances.
+// dependency is one element of depends_on: a block, or one of its instances.
 type dependency struct {
 	block *block
 	key   string // `["key"]`, or "" for all instances
@@ -19,7 +19,7 @@ type dependency struct {
 
 const dependsOnForm = "The argument takes a list of references to resources and mirrors, as in [file.NAME, mirror.NAME]."
 
-// readDependsOn reads a depends_on argument, which is not evaluated.
+// readDependsOn reads a depends_on argument. It contains references, which are not evaluated.
 func (d *declarations) readDependsOn(expr hclsyntax.Expression) ([]dependency, hcl.Diagnostics) {
 	list, listDiags := hcl.ExprList(expr)
 	if listDiags.HasErrors() {
@@ -56,24 +56,28 @@ func (d *declarations) dependency(t hcl.Traversal) (dependency, *hcl.Diagnostic)
 		if s := lang.Suggest(name, lang.SortedKeys(d.byName)); s != "" {
 			hint = fmt.Sprintf(" Did you mean %s?", s)
 		}
-		return dependency{}, lang.ErrorAt(at, "Reference to an undeclared resource", "There is no resource or mirror %s.%s", name, hint)
+		return dependency{}, lang.ErrorAt(at, "Reference to an undeclared resource",
+			"There is no resource or mirror named %s.%s", name, hint)
 	}
 	dep := dependency{block: b, rng: at}
 	switch {
 	case len(rest) == 0:
 		return dep, nil
-	case len(rest) > 1 || b.forEach == nil:
-		return dependency{}, lang.ErrorAt(at, "Invalid depends_on argument", "%s has no instances: it can only be named as a whole.", name)
+	case b.forEach == nil:
+		return dependency{}, lang.ErrorAt(at, "Invalid depends_on argument",
+			"%s has no for_each and therefore no instances. Write %s.", name, name)
 	}
 	index, ok := rest[0].(hcl.TraverseIndex)
-	if !ok || !lang.IsString(index.Key) {
-		return dependency{}, lang.ErrorAt(at, "Invalid depends_on argument", "The key of an instance is a string: %s[\"KEY\"].", name)
+	if !ok || len(rest) > 1 || !lang.IsString(index.Key) {
+		return dependency{}, lang.ErrorAt(at, "Invalid depends_on argument",
+			"The key of an instance is a string, as in %s[\"KEY\"].", name)
 	}
 	dep.key = engine.Index(index.Key.AsString())
 	return dep, nil
 }
 
-// nameOf reads a reference TYPE.NAME, resource.TYPE.NAME or mirror.NAME; rest are the steps that follow it. Anything else has no label.
+// nameOf splits a reference TYPE.NAME, resource.TYPE.NAME or mirror.NAME. rest are the steps after
+// it. For any other reference, label is empty.
 func nameOf(t hcl.Traversal) (kind, label string, rest hcl.Traversal) {
 	steps := []string{t.RootName()}
 	for _, s := range t[1:] {
@@ -93,7 +97,7 @@ func nameOf(t hcl.Traversal) (kind, label string, rest hcl.Traversal) {
 	return steps[0], steps[1], rest
 }
 
-// checkDependsOn finds keys that are not there, references to blocks that share no host, and cycles.
+// checkDependsOn reports missing keys, references to blocks on other hosts, and cycles.
 func (d *declarations) checkDependsOn() hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	g := lang.NewGraph()
@@ -110,7 +114,8 @@ func (d *declarations) checkDependsOn() hcl.Diagnostics {
 	_, cycles := g.Order()
 	for _, cycle := range cycles {
 		diags = append(diags, g.Describe(cycle, lang.CycleWords{
-			Summary: "Cycle of dependencies", Itself: "Cycle of dependencies", Problem: "These cannot be put in order", Verb: "depends on",
+			Summary: "Cycle of dependencies", Itself: "Cycle of dependencies",
+			Problem: "These blocks depend on each other", Verb: "depends on",
 		}))
 	}
 	return diags
@@ -129,7 +134,8 @@ func (b *block) checkDependency(dep dependency) *hcl.Diagnostic {
 			if s := lang.Suggest(dep.block.name+dep.key, keys); s != "" {
 				hint = fmt.Sprintf(" Did you mean %s?", s)
 			}
-			return lang.ErrorAt(dep.rng, "Reference to an undeclared resource", "There is no %s%s.%s", dep.block.name, dep.key, hint)
+			return lang.ErrorAt(dep.rng, "Reference to an undeclared resource",
+				"There is no instance %s%s.%s", dep.block.name, dep.key, hint)
 		}
 	}
 	mine, others := b.allHosts(), dep.block.allHosts()
@@ -141,5 +147,7 @@ func (b *block) checkDependency(dep dependency) *hcl.Diagnostic {
 			return nil
 		}
 	}
-	return lang.ErrorAt(dep.rng, "Dependency on another host", "%s and %s are never on the same host, so one cannot wait for the other. Order among hosts cannot be given.", b.name, dep.block.name)
+	return lang.ErrorAt(dep.rng, "Dependency on another host",
+		"%s and %s have no host in common. depends_on orders resources of one host; it cannot order hosts.",
+		b.name, dep.block.name)
 }

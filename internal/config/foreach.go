@@ -17,18 +17,18 @@ type eachKey struct {
 	value cty.Value
 }
 
-// context is ctx with the object each.
+// context returns a child context with the object each.
 func (k eachKey) context(ctx *hcl.EvalContext) *hcl.EvalContext {
 	child := ctx.NewChild()
 	child.Variables = map[string]cty.Value{"each": cty.ObjectVal(map[string]cty.Value{"key": cty.StringVal(k.key), "value": k.value})}
 	return child
 }
 
-// maxInstances is how many elements a for_each may have.
+// maxInstances is the largest number of elements in a for_each.
 const maxInstances = 10_000
 
-// forEach evaluates a for_each argument: a map, an object or a set of strings. The keys are sorted;
-// nil means that they are not known, for an error.
+// forEach evaluates a for_each argument: a map, an object or a set of strings. The keys are sorted.
+// If they are not known or there was an error, the result is nil.
 func forEach(e *lang.Evaluator, expr hclsyntax.Expression, ctx *hcl.EvalContext) ([]eachKey, hcl.Diagnostics) {
 	v, diags := e.Eval(expr, ctx)
 	fail := func(format string, args ...any) ([]eachKey, hcl.Diagnostics) {
@@ -39,25 +39,27 @@ func forEach(e *lang.Evaluator, expr hclsyntax.Expression, ctx *hcl.EvalContext)
 	if diags.HasErrors() || e.Bad(expr) {
 		return nil, diags
 	}
-	// Elements may be sensitive: keys, and what says how many there are, may not.
+	// Elements may be sensitive. Keys and the number of elements must not be.
 	if v.IsMarked() || v.Type().IsSetType() && lang.IsSensitive(v) {
-		return fail("The value is sensitive, but keys are part of addresses, which are printed. If the keys are not really secret, use nonsensitive(…).")
+		return fail("The value is sensitive, but its keys are part of addresses, which are printed. " +
+			"If the keys are not secret, use nonsensitive(…).")
 	}
 	ty := v.Type()
 	switch {
 	case v.IsNull():
-		return fail("The value is null. Use {} for nothing.")
+		return fail("The value is null. For no instances, use {}.")
 	case !v.IsKnown():
 		e.Unsettled(expr)
 		return nil, diags
 	case ty.IsTupleType() || ty.IsListType():
-		return fail("The value is a list. A map or a set of strings is wanted; toset([…]) makes a set of a list of strings.")
+		return fail("The value must be a map or a set of strings, but it is a list. " +
+			"To convert a list of strings, use toset([…]).")
 	case ty.IsSetType() && ty.ElementType() != cty.String && v.LengthInt() > 0:
-		return fail("The value is %s. A map or a set of strings is wanted.", lang.DescribeType(ty))
+		return fail("The value must be a map or a set of strings, but it is %s.", lang.DescribeType(ty))
 	case !ty.IsSetType() && !ty.IsMapType() && !ty.IsObjectType():
-		return fail("The value is %s. A map or a set of strings is wanted.", lang.DescribeType(ty))
+		return fail("The value must be a map or a set of strings, but it is %s.", lang.DescribeType(ty))
 	case v.LengthInt() > maxInstances:
-		return fail("The value has %d elements. At most %d are allowed.", v.LengthInt(), maxInstances)
+		return fail("The value has %d elements. The limit is %d.", v.LengthInt(), maxInstances)
 	}
 	keys := []eachKey{}
 	for it := v.ElementIterator(); it.Next(); {
@@ -80,7 +82,7 @@ func forEach(e *lang.Evaluator, expr hclsyntax.Expression, ctx *hcl.EvalContext)
 	return keys, diags
 }
 
-// checkKey tells why a for_each key cannot be part of an address, or returns "".
+// checkKey returns why a for_each key cannot be part of an address, or "".
 func checkKey(key string) string {
 	if key == "" {
 		return "A key is empty."
@@ -90,7 +92,8 @@ func checkKey(key string) string {
 	}
 	for _, r := range key {
 		if !unicode.IsPrint(r) {
-			return fmt.Sprintf("The key %s holds a character that cannot be printed. Keys are part of addresses.", strconv.QuoteToASCII(key))
+			return fmt.Sprintf("The key %s contains a character that cannot be printed. Keys are part of addresses.",
+				strconv.QuoteToASCII(key))
 		}
 	}
 	return ""

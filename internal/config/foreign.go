@@ -1,25 +1,28 @@
 package config
 
-// foreign says, for blocks and arguments that Terraform has and this language does not, what does
-// their work here.
+// foreign has, for each block and argument of Terraform that this language does not have, what to
+// use instead.
 var foreign = map[string]string{
-	"module":      "All files of one directory are one configuration: put the blocks into it, and use for_each where there are several of a kind.",
-	"data":        "There are no data sources: target.facts has what a host says of itself, and file(…), jsondecode(file(…)) and fileset(…) read files of this machine.",
-	"provider":    "There are no providers: resource types are built in, and host blocks say how hosts are reached.",
-	"terraform":   "There is nothing to set up: resource types are built in, and each host remembers what is managed on it.",
-	"import":      "Nothing is imported: what exists on a host as it is wanted is taken over by the first apply.",
-	"ephemeral":   "There are no ephemeral values. A secret goes into a variable with sensitive = true.",
-	"dynamic":     "Write the nested blocks out, or use for_each on the block around them.",
-	"provisioner": "There are no provisioners: declare what is wanted as resources, such as file, package, service and cron.",
-	"connection":  "How a host is reached is said in its host block.",
+	"module": "There are no modules: all *.hcl files in a directory are one configuration. " +
+		"Put the blocks there, and use for_each for several of the same kind.",
+	"data": "There are no data sources. target.facts has the facts of a host; " +
+		"file(…), jsondecode(file(…)) and fileset(…) read files on this machine.",
+	"provider":    "There are no providers: resource types are built in, and host blocks define the connections.",
+	"terraform":   "There is no backend to configure: resource types are built in, and each host stores its own state.",
+	"import":      "No import is needed: the first apply adopts a resource that already exists in the wanted state.",
+	"ephemeral":   "There are no ephemeral values. For a secret, use a variable with sensitive = true.",
+	"dynamic":     "Write each nested block, or use for_each on the block around them.",
+	"provisioner": "There are no provisioners: use resources such as file, package, service and cron.",
+	"connection":  "Set the connection in the host block.",
 
-	"ignore_changes":        "What an argument that is left out would set is not managed, so leave the argument out.",
-	"create_before_destroy": "A change replaces files atomically, and is rolled back as a whole if it fails.",
-	"replace_triggered_by":  "A service reloads when files that it reads change. To make a resource again, use --replace ADDRESS.",
-	"destroy":               "To keep a thing, use prevent_destroy = true, or a removed block that stops managing it.",
+	"ignore_changes":        "Arguments that are not set are not managed, so remove the argument.",
+	"create_before_destroy": "Files are replaced atomically, and if an apply fails, all changes are rolled back.",
+	"replace_triggered_by":  "A service reloads when the files that it reads change. To replace a resource, use --replace ADDRESS.",
+	"destroy":               "To keep a resource on its hosts, use prevent_destroy = true. To stop managing it, use a removed block.",
 }
 
-// foreignHint is the sentence about a name of Terraform's, with a space before it, or "".
+// foreignHint returns the sentence about a name that only Terraform has, with a leading space, or
+// "".
 func foreignHint(name string) string {
 	if hint := foreign[name]; hint != "" {
 		return " " + hint

@@ -6,20 +6,21 @@ import (
 	"github.com/mirrorform/mirrorform/internal/lang"
 )
 
-// GeoIPDatabase is a database that the geoip block names. Whether the file is there, and what it is, Load does not look at: only verify and publish need it.
+// GeoIPDatabase is a database in the geoip block. Load does not open the file, which only verify
+// and publish need.
 type GeoIPDatabase struct {
 	Path  string    // absolute
-	Range hcl.Range // where the configuration names it
+	Range hcl.Range // of its path in the configuration
 }
 
-// geoIPBlock is the geoip block; a configuration has one at most.
+// geoIPBlock is the geoip block. A configuration has at most one.
 type geoIPBlock struct {
 	header    hcl.Range
 	body      *hclsyntax.Body
 	databases []GeoIPDatabase
 }
 
-// geoIPShape is the tagged form of a geoip block.
+// geoIPShape has the arguments of a geoip block.
 type geoIPShape struct {
 	Databases []string `hcl:"databases"` // paths, relative to the configuration's directory
 }
@@ -27,13 +28,14 @@ type geoIPShape struct {
 func (d *declarations) declareGeoIP(b *hclsyntax.Block) hcl.Diagnostics {
 	g := &geoIPBlock{header: b.DefRange(), body: b.Body}
 	if d.geoIP != nil {
-		return hcl.Diagnostics{lang.ErrorAt(g.header, "Repeated block", "A configuration has one geoip block, and there is one at %s already.", lang.Place(d.geoIP.header))}
+		return hcl.Diagnostics{lang.ErrorAt(g.header, "Repeated block",
+			"Only one geoip block is allowed. The first one is at %s.", lang.Place(d.geoIP.header))}
 	}
 	d.geoIP = g
 	return d.eval.Structure(b.Body, g.header, lang.MustShape[geoIPShape](), "a geoip block", nil)
 }
 
-// evaluate finds the paths of the databases.
+// evaluate sets the absolute paths of the databases.
 func (g *geoIPBlock) evaluate(e *lang.Evaluator, ctx *hcl.EvalContext) hcl.Diagnostics {
 	var a geoIPShape
 	d := lang.NewDecoder(e, ctx)

@@ -7,14 +7,14 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// hostBlock is a host block: one host, or with for_each a group.
+// hostBlock is a host block: one host, or with for_each a group of hosts.
 type hostBlock struct {
 	name    string
 	body    *hclsyntax.Body
 	header  hcl.Range
 	forEach hclsyntax.Expression
 	hosts   []*Host
-	failed  bool // its hosts are not known, for an error that was reported
+	failed  bool // its hosts are not known because of an error
 }
 
 // hostArguments are the arguments of a host block.
@@ -33,7 +33,7 @@ type hostArguments struct {
 	Connection     *connectionShape  `hcl:"connection,block"`
 }
 
-// connectionShape is the nested block connection.
+// connectionShape has the arguments of the nested connection block.
 type connectionShape struct {
 	Type string `hcl:"type"`
 }
@@ -43,7 +43,8 @@ func (d *declarations) declareHost(b *hclsyntax.Block) hcl.Diagnostics {
 	diags := d.eval.Structure(b.Body, hb.header, lang.MustShape[hostArguments](), "a host", []string{"for_each"})
 	diags = append(diags, missingAddress(hb)...)
 	if hb.name == localHost {
-		return append(diags, lang.ErrorAt(b.LabelRanges[0], "Reserved name", "The name %q means the machine that mirrorform runs on. It needs no block: write hosts = [host.local].", localHost))
+		return append(diags, lang.ErrorAt(b.LabelRanges[0], "Reserved name",
+			"The name %q is reserved for this machine, which needs no host block. Use it as in hosts = [host.local].", localHost))
 	}
 	if first := d.hostBlocks[hb.name]; first != nil {
 		return append(diags, lang.Duplicate("host", hb.name, hb.header, first.header))
@@ -52,7 +53,7 @@ func (d *declarations) declareHost(b *hclsyntax.Block) hcl.Diagnostics {
 	return diags
 }
 
-// checkHost looks at the expressions of a host block.
+// checkHost checks the expressions of a host block.
 func (d *declarations) checkHost(hb *hostBlock) hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	if hb.forEach != nil {
@@ -62,8 +63,8 @@ func (d *declarations) checkHost(hb *hostBlock) hcl.Diagnostics {
 	return append(diags, d.check(s, lang.MustShape[hostArguments]().Expressions(hb.body, "for_each")...)...)
 }
 
-// evaluate finds the hosts of a block, and the value of host.NAME. others are the host blocks that
-// were evaluated before.
+// evaluate sets the hosts of a block and returns the value of host.NAME. others has all host
+// blocks; those that this one refers to are evaluated.
 func (hb *hostBlock) evaluate(e *lang.Evaluator, ctx *hcl.EvalContext, others map[string]*hostBlock) (cty.Value, hcl.Diagnostics) {
 	if hb.forEach == nil {
 		h, diags := readHost(e, hb, ctx, "", others)

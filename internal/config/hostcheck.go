@@ -13,35 +13,37 @@ import (
 
 var (
 	userName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._@-]*$`)
-	// dnsName is what a resolver is asked for: besides host names (resources.IsHostName), names
-	// with underscores, and with the root's dot.
+	// dnsName matches names for a resolver: host names (see resources.IsHostName), and also names
+	// with underscores or a trailing dot.
 	dnsName = regexp.MustCompile(`^(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?\.)*[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?\.?$`)
 	hostKey = regexp.MustCompile(`^[a-z0-9@.-]+ [A-Za-z0-9+/]+=*(?: .*)?$`)
 )
 
-// checkAddress tells what is wrong with a host's address, or returns "".
+// checkAddress returns what is wrong with a host's address, or "".
 func checkAddress(address string) string {
 	if _, err := netip.ParseAddr(address); err == nil {
 		return ""
 	}
 	switch {
 	case address == "":
-		return "The address is empty. It is an IP address or a name in DNS."
+		return "The address is empty. Use an IP address or a DNS name."
 	case strings.HasPrefix(address, "[") || strings.Count(address, ":") > 1:
-		return fmt.Sprintf("%q is not an IP address. An IPv6 address stands here without brackets; the port has an argument of its own.", address)
+		return fmt.Sprintf("%q is not an IP address. "+
+			"Write an IPv6 address without brackets, and set the port with the argument port.", address)
 	case strings.Contains(address, ":"):
-		return fmt.Sprintf("%q is not an address: the port has an argument of its own.", address)
+		return fmt.Sprintf("%q is not an address. Set the port with the argument port.", address)
 	case strings.Contains(address, "@"):
-		return fmt.Sprintf("%q is not an address: the user has an argument of its own.", address)
+		return fmt.Sprintf("%q is not an address. Set the user with the argument user.", address)
 	case len(address) > 253 || !dnsName.MatchString(address) || !resources.ShortLabels(address):
-		return fmt.Sprintf("%q is neither an IP address nor a name in DNS.", address)
+		return fmt.Sprintf("%q is neither an IP address nor a DNS name.", address)
 	}
 	return ""
 }
 
-// hostKeys takes one string or a list of them.
+// hostKeys reads a host key: a string or a list of strings. why is what is wrong, or "".
 func hostKeys(v cty.Value) (keys []string, why string) {
-	const wanted = "The host key is a string, or a list of strings, with the key's type and the key: \"ssh-ed25519 AAAA…\"."
+	const wanted = "A host key is a string with the type and the key, such as \"ssh-ed25519 AAAA…\". " +
+		"For several keys, use a list of strings."
 	if v.IsNull() {
 		return nil, ""
 	}

@@ -13,18 +13,18 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// hostReader makes one host of the arguments of its block.
+// hostReader makes one host from the arguments of its block.
 type hostReader struct {
 	reader *lang.Reader
 	block  *hostBlock
-	others map[string]*hostBlock // what jump can mean
+	others map[string]*hostBlock // candidates for jump
 	args   hostArguments
 	dec    *lang.Decoder
 	host   *Host
 	diags  hcl.Diagnostics
 }
 
-// readHost decodes and checks one host: that of a block, or with a key one of its group.
+// readHost decodes and checks the host of a block, or with a key, one host of its group.
 func readHost(e *lang.Evaluator, hb *hostBlock, ctx *hcl.EvalContext, key string, others map[string]*hostBlock) (*Host, hcl.Diagnostics) {
 	r := &hostReader{reader: e.Reader, block: hb, others: others, dec: lang.NewDecoder(e, ctx)}
 	r.dec.Early = true
@@ -32,7 +32,7 @@ func readHost(e *lang.Evaluator, hb *hostBlock, ctx *hcl.EvalContext, key string
 		if path == "become_password" {
 			return ""
 		}
-		return "what says how a host is reached is printed"
+		return "the connection settings of hosts are printed"
 	}
 	r.diags = r.dec.Fill(hb.body, &r.args)
 	h := &Host{Name: hb.name, Block: hb.name, Key: key, Become: "none", BecomePassword: r.args.BecomePassword,
@@ -53,7 +53,7 @@ func readHost(e *lang.Evaluator, hb *hostBlock, ctx *hcl.EvalContext, key string
 	return h, r.diags
 }
 
-// value is the object host.NAME.
+// value returns the object host.NAME.
 func (r *hostReader) value() cty.Value {
 	h, d := r.host, r.dec
 	labels := cty.MapValEmpty(cty.String)
@@ -70,7 +70,7 @@ func (r *hostReader) value() cty.Value {
 	})
 }
 
-// wrong reports an argument, which has no value then.
+// wrong reports an error of an argument. The argument has no value then.
 func (r *hostReader) wrong(name, format string, args ...any) {
 	at := r.block.header
 	if attr := r.block.body.Attributes[name]; attr != nil {
@@ -80,13 +80,13 @@ func (r *hostReader) wrong(name, format string, args ...any) {
 	r.diags = append(r.diags, lang.ErrorAt(at, "Invalid "+strings.ReplaceAll(name, "_", " "), "%s", fmt.Sprintf(format, args...)))
 }
 
-// known reports whether an argument has a value. Those without one are passed over.
+// known reports whether an argument is set and has a value.
 func (r *hostReader) known(name string) bool {
 	return r.block.body.Attributes[name] != nil && !r.dec.Failed[name] && !r.dec.Unknown[name]
 }
 
-// connection checks the connection block, and the address, which only a host that is reached over
-// SSH needs.
+// connection checks the connection block and whether an address is needed: hosts that are reached
+// over SSH need one.
 func (r *hostReader) connection() {
 	h, body := r.host, r.block.body
 	if c := r.args.Connection; c != nil && !r.dec.Failed["connection.type"] && !r.dec.Unknown["connection.type"] {
@@ -98,26 +98,31 @@ func (r *hostReader) connection() {
 		}
 		if !slices.Contains(ways, c.Type) {
 			r.dec.Failed["connection.type"] = true
-			r.diags = append(r.diags, lang.ErrorAt(at, "Invalid type of connection", "The types are ssh and local, not %q.%s", c.Type, lang.DidYouMean(c.Type, ways)))
+			r.diags = append(r.diags, lang.ErrorAt(at, "Invalid connection type",
+				"%q is not a connection type. Use ssh or local.%s", c.Type, lang.DidYouMean(c.Type, ways)))
 		}
 		h.OnThisMachine = c.Type == connectionLocal
 		if h.OnThisMachine && r.reader.Confine {
-			r.diags = append(r.diags, lang.ErrorAt(at, "Host not allowed", "This host is the machine that mirrorform runs on, and --confine keeps a configuration from reading it. Leave out --confine only if you trust everybody who may change this configuration."))
+			r.diags = append(r.diags, lang.ErrorAt(at, "Host not allowed",
+				"This host is the machine that mirrorform runs on, which a configuration cannot read with --confine. "+
+					"Remove --confine only if you trust everyone who can change this configuration."))
 		}
 	}
 	if h.OnThisMachine {
 		h.Address = "localhost"
 		for _, name := range []string{"user", "port", "host_key", "identities", "jump", "connect_timeout"} {
 			if attr := body.Attributes[name]; attr != nil {
-				r.diags = append(r.diags, lang.ErrorAt(attr.NameRange, "Argument without effect", "This host is the machine that mirrorform runs on, which is not reached over SSH, so %q means nothing here.", name))
+				r.diags = append(r.diags, lang.ErrorAt(attr.NameRange, "Argument without effect",
+					"Remove %q: this host is the machine that mirrorform runs on, which is not reached over SSH.", name))
 			}
 		}
 		return
 	}
 	if r.args.Address == nil && !r.dec.Failed["address"] && !r.dec.Unknown["address"] && !r.dec.Failed["connection.type"] {
 		r.dec.Failed["address"] = true
-		if missingAddress(r.block) == nil { // or else it was said
-			r.diags = append(r.diags, lang.ErrorAt(r.block.header, "Missing required argument", "In a host, the argument \"address\" is required, and has no value here."))
+		if missingAddress(r.block) == nil { // otherwise declareHost has reported it
+			r.diags = append(r.diags, lang.ErrorAt(r.block.header, "Missing required argument",
+				"In a host that is reached over SSH, the argument \"address\" is required."))
 		}
 	}
 }
@@ -132,30 +137,32 @@ func (r *hostReader) address() {
 	}
 }
 
-// login reads whom to log in as, on which port, and how that account becomes root.
+// login reads the user, the port and the way to become root.
 func (r *hostReader) login() {
 	h, a := r.host, &r.args
 	if r.known("user") && a.User != nil {
 		h.User = *a.User
 		if len(h.User) > 64 || !userName.MatchString(h.User) {
-			r.wrong("user", "%q cannot be the name of a user: letters, digits and . _ - @ are allowed, and no dash at the start.", h.User)
+			r.wrong("user", "%q is not a valid user name. "+
+				"It can have letters, digits and . _ - @, and must not start with a dash, a dot or an @.", h.User)
 		}
 	}
 	if r.known("port") && a.Port != nil {
 		h.Port = *a.Port
 		if h.Port < 1 || h.Port > 65535 {
-			r.wrong("port", "A port is a number from 1 to 65535.")
+			r.wrong("port", "A port must be a number from 1 to 65535.")
 		}
 	}
 	if r.known("become") && a.Become != nil {
 		h.Become = *a.Become
 		if ways := []string{"none", "sudo", "doas"}; !slices.Contains(ways, h.Become) {
-			r.wrong("become", "The ways to become root are none, sudo and doas, not %q.%s", h.Become, lang.DidYouMean(h.Become, ways))
+			r.wrong("become", "%q is not a way to become root. Use none, sudo or doas.%s",
+				h.Become, lang.DidYouMean(h.Become, ways))
 		}
 	}
 }
 
-// keys reads the host's own keys, and the files of those to log in with.
+// keys reads the host keys and the identity files.
 func (r *hostReader) keys() {
 	if r.known("host_key") {
 		keys, why := hostKeys(r.args.HostKey)
@@ -193,32 +200,33 @@ func (r *hostReader) timeouts() {
 	if r.known("connect_timeout") && a.ConnectTimeout != nil {
 		timeout, err := time.ParseDuration(*a.ConnectTimeout)
 		if h.ConnectTimeout = timeout; err != nil || timeout <= 0 || timeout > time.Hour {
-			r.wrong("connect_timeout", "%q is not a duration between zero and an hour, such as \"10s\" or \"1m30s\".", *a.ConnectTimeout)
+			r.wrong("connect_timeout",
+				"%q is not a duration greater than zero and up to 1h, such as \"10s\" or \"1m30s\".", *a.ConnectTimeout)
 		}
 	}
 	if r.known("confirm_timeout") && a.ConfirmTimeout != nil {
 		timeout, err := time.ParseDuration(*a.ConfirmTimeout)
 		if h.ConfirmTimeout = timeout; err != nil || timeout < minConfirm || timeout > maxConfirm {
-			r.wrong("confirm_timeout", "%q is not a duration from five seconds to ten minutes, such as \"60s\" or \"1m30s\".", *a.ConfirmTimeout)
+			r.wrong("confirm_timeout", "%q is not a duration from 5s to 10m, such as \"60s\" or \"1m30s\".", *a.ConfirmTimeout)
 		}
 	}
 }
 
-// jumpHost finds the host that the value of jump means, or tells what is wrong.
+// jumpHost returns the host for a value of jump, or what is wrong with the value.
 func jumpHost(v cty.Value, blocks map[string]*hostBlock) (*Host, string) {
-	const wanted = "The argument takes one host, as in host.bastion; "
+	const wanted = "The argument takes one host, as in host.bastion, but "
 	switch {
 	case !v.IsWhollyKnown():
-		return nil, "" // made from something with an error of its own
+		return nil, "" // the cause is another error, which was reported
 	case v.Type() == cty.String && blocks[v.AsString()] != nil:
 		return nil, wanted + fmt.Sprintf("this is a string. Write host.%s without quotes.", v.AsString())
 	case !v.Type().Equals(hostType) && v.CanIterateElements():
-		return nil, wanted + "this is several. One of a group is host.NAME[\"KEY\"]."
+		return nil, wanted + "this is a group of hosts or a list. For one host of a group, write host.NAME[\"KEY\"]."
 	case !v.Type().Equals(hostType):
 		return nil, wanted + fmt.Sprintf("this is %s.", lang.DescribeType(v.Type()))
 	}
 	if v.GetAttr("name").IsNull() {
-		return nil, wanted + "this is an object that is no host."
+		return nil, wanted + "this object is not a host."
 	}
 	for _, hb := range blocks {
 		for _, h := range hb.hosts {
@@ -226,10 +234,10 @@ func jumpHost(v cty.Value, blocks map[string]*hostBlock) (*Host, string) {
 				continue
 			}
 			if h.OnThisMachine {
-				return nil, fmt.Sprintf("host.%s is the machine that mirrorform runs on: there is nothing to jump through.", hb.name)
+				return nil, fmt.Sprintf("host.%s is the machine that mirrorform runs on, so it cannot be a jump host.", hb.name)
 			}
 			return h, ""
 		}
 	}
-	return nil, wanted + "this is an object that is no host."
+	return nil, wanted + "this object is not a host."
 }

@@ -10,13 +10,13 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// move is a moved block, or a removed block, which has no to.
+// move is a moved block, or a removed block, for which to is nil.
 type move struct {
 	block    string // "moved" or "removed"
 	from, to *address
 }
 
-// address names a resource, one of its instances, or a mirror, on whatever host.
+// address is the address of a resource, an instance or a mirror, without a host.
 type address struct {
 	kind  string // the resource type, or "mirror"
 	label string
@@ -27,7 +27,7 @@ type address struct {
 func (a *address) block() string  { return a.kind + "." + a.label }
 func (a *address) String() string { return a.block() + a.key }
 
-// movedShape and removedShape are the tagged forms of these blocks, for the check of their structure.
+// movedShape and removedShape describe these blocks for Structure.
 type movedShape struct {
 	From cty.Value `hcl:"from"`
 	To   cty.Value `hcl:"to"`
@@ -42,7 +42,7 @@ type removedLifecycleShape struct {
 	Destroy bool `hcl:"destroy,optional"`
 }
 
-// readMove reads a moved or removed block; the move is nil where that does not say what it is.
+// readMove reads a moved or removed block. The move is nil if an address is missing or invalid.
 func readMove(e *lang.Evaluator, registry *engine.Registry, b *hclsyntax.Block) (*move, hcl.Diagnostics) {
 	s := lang.MustShape[movedShape]()
 	if b.Type == "removed" {
@@ -73,7 +73,7 @@ func readMove(e *lang.Evaluator, registry *engine.Registry, b *hclsyntax.Block) 
 	return m, diags
 }
 
-// checkDestroy takes what Terraform requires in a removed block: that nothing is destroyed.
+// checkDestroy accepts destroy = false in a removed block, as Terraform requires it there.
 func checkDestroy(e *lang.Evaluator, b *hclsyntax.Block) hcl.Diagnostics {
 	lb := lang.NestedBlock(b.Body, lifecycleBlock, 0)
 	if lb == nil {
@@ -81,22 +81,24 @@ func checkDestroy(e *lang.Evaluator, b *hclsyntax.Block) hcl.Diagnostics {
 	}
 	destroy, diags := e.Flag(lb.Body, "destroy", false)
 	if destroy {
-		diags = append(diags, lang.ErrorAt(lb.Body.Attributes["destroy"].Expr.Range(), "Unsuitable value",
-			"A removed block lets go without destroying. To have it destroyed, delete this block: what is no longer declared is removed from its hosts."))
+		diags = append(diags, lang.ErrorAt(lb.Body.Attributes["destroy"].Expr.Range(), "Invalid value",
+			"A removed block releases resources without destroying them. To destroy them, delete this block: "+
+				"the next apply removes resources that are no longer declared."))
 	}
 	return diags
 }
 
-// readAddress reads the from or the to argument of a block, which is not evaluated.
+// readAddress reads the from or to argument of a block. It is a reference, which is not evaluated.
 func readAddress(r *engine.Registry, blockType string, expr hclsyntax.Expression) (*address, *hcl.Diagnostic) {
-	const form = "The argument takes a reference to a resource, one of its instances, or a mirror, as in file.NAME, file.NAME[\"KEY\"] or mirror.NAME."
+	const form = "The argument takes a reference to a resource, an instance or a mirror, " +
+		"as in file.NAME, file.NAME[\"KEY\"] or mirror.NAME."
 	invalid := func(detail string) (*address, *hcl.Diagnostic) {
 		return nil, lang.ErrorAt(expr.Range(), fmt.Sprintf("Invalid address in a %s block", blockType), "%s", detail)
 	}
 	t, diags := hcl.AbsTraversalForExpr(expr)
 	if diags.HasErrors() {
 		if template, ok := expr.(*hclsyntax.TemplateExpr); ok && template.IsStringLiteral() {
-			return invalid(form + " It stands without quotes.")
+			return invalid(form + " Remove the quotes.")
 		}
 		return invalid(form)
 	}
@@ -107,18 +109,19 @@ func readAddress(r *engine.Registry, blockType string, expr hclsyntax.Expression
 	case label == "":
 		return invalid(form)
 	case composite == nil && r.Kind(kind) == nil:
-		return nil, lang.ErrorAt(a.rng, "Unknown resource type", "There is no resource type %q; only resources and mirrors can be named here.%s",
+		return nil, lang.ErrorAt(a.rng, "Unknown resource type",
+			"There is no resource type %q. The argument takes a resource or a mirror.%s",
 			kind, lang.DidYouMean(kind, append(r.Names(), r.CompositeNames()...)))
 	case !isIdentifier(label):
-		return invalid("There is no such name: names have 63 characters at most.")
+		return invalid("The name is too long: the limit is 63 characters.")
 	case len(rest) == 0:
 		return a, nil
 	case composite != nil:
-		return invalid(lang.Sentence(lang.WithArticle(kind), "") + " has no instances: it can only be named as a whole.")
+		return invalid(fmt.Sprintf("%s has no instances. Write %s.", lang.Sentence(lang.WithArticle(kind), ""), a.block()))
 	}
 	index, ok := rest[0].(hcl.TraverseIndex)
 	if !ok || len(rest) > 1 || !lang.IsString(index.Key) {
-		return invalid(fmt.Sprintf("The key of an instance is a string: %s[\"KEY\"].", a.block()))
+		return invalid(fmt.Sprintf("The key of an instance is a string, as in %s[\"KEY\"].", a.block()))
 	}
 	if why := checkKey(index.Key.AsString()); why != "" {
 		return invalid(why)
@@ -127,7 +130,8 @@ func readAddress(r *engine.Registry, blockType string, expr hclsyntax.Expression
 	return a, nil
 }
 
-// checkMoves compares moved and removed blocks with what is declared, and finds the address that each move ends at.
+// checkMoves compares moved and removed blocks with the declared resources, and sets to of each
+// move to the end of its chain.
 func checkMoves(d *declarations) hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	byFrom := map[string]*move{}
@@ -135,8 +139,8 @@ func checkMoves(d *declarations) hcl.Diagnostics {
 	for _, m := range d.moves {
 		from := m.from.String()
 		if first := byFrom[from]; first != nil {
-			diags = append(diags, lang.ErrorAt(m.from.rng, "Two moves from one address", "What becomes of %s is already said at %s, by a %s block.",
-				from, lang.Place(first.from.rng), first.block))
+			diags = append(diags, lang.ErrorAt(m.from.rng, "Two moves from one address", "%s is already in a %s block at %s.",
+				from, first.block, lang.Place(first.from.rng)))
 			continue
 		}
 		byFrom[from] = m
@@ -155,13 +159,13 @@ func checkMoves(d *declarations) hcl.Diagnostics {
 	order, cycles := g.Order()
 	for _, cycle := range cycles {
 		diags = append(diags, g.Describe(cycle, lang.CycleWords{
-			Summary: "Cycle of moves", Itself: "Cycle of moves", Problem: "These moves end nowhere", Verb: "is moved to",
+			Summary: "Cycle of moves", Itself: "Cycle of moves", Problem: "These moves form a cycle", Verb: "is moved to",
 		}))
 	}
 	if diags.HasErrors() {
 		return diags
 	}
-	for _, n := range order { // the end of a chain comes first
+	for _, n := range order { // starts with the ends of chains
 		m := byFrom[n]
 		if m.to == nil {
 			continue
@@ -173,7 +177,7 @@ func checkMoves(d *declarations) hcl.Diagnostics {
 	return diags
 }
 
-// checkFrom refuses an address that is still declared.
+// checkFrom rejects a from address that is still declared.
 func checkFrom(d *declarations, m *move) hcl.Diagnostics {
 	b := d.byName[m.from.block()]
 	if b == nil || b.keysUnknown {
@@ -181,22 +185,20 @@ func checkFrom(d *declarations, m *move) hcl.Diagnostics {
 	}
 	declared := m.from.key == "" || b.instance(m.from.key) != nil
 	if m.to != nil && m.from.key == "" && m.to.key != "" && b.forEach != nil {
-		declared = false // what was a single resource is an instance now
+		declared = false // the single resource has become an instance
 	}
 	if !declared {
 		return nil
 	}
-	what := "What is moved"
-	if m.to == nil {
-		what = "What is let go"
-	}
-	return hcl.Diagnostics{lang.ErrorAt(m.from.rng, "Still declared", "%s must not be declared any more, but %s is, at %s.", what, m.from, lang.Place(b.header))}
+	return hcl.Diagnostics{lang.ErrorAt(m.from.rng, "Still declared",
+		"%s is still declared at %s. Delete that block or this %s block.", m.from, lang.Place(b.header), m.block)}
 }
 
-// checkTo refuses an address that is not declared, unless another block says what became of it.
+// checkTo rejects a to address that is not declared, unless another block moves or removes it.
 func checkTo(d *declarations, m *move, byFrom map[string]*move) hcl.Diagnostics {
 	if m.from.kind != m.to.kind {
-		return hcl.Diagnostics{lang.ErrorAt(m.to.rng, "Move to another type", "%s cannot become %s: the type stays the same.", m.from, m.to)}
+		return hcl.Diagnostics{lang.ErrorAt(m.to.rng, "Move to another type",
+			"%s cannot become %s: a move cannot change the type.", m.from, m.to)}
 	}
 	b := d.byName[m.to.block()]
 	_, goesOn := byFrom[m.to.String()]
@@ -207,7 +209,8 @@ func checkTo(d *declarations, m *move, byFrom map[string]*move) hcl.Diagnostics 
 		if s := lang.Suggest(m.to.block(), lang.Candidates(&d.misses, d.byName)); s != "" {
 			hint = fmt.Sprintf(" Did you mean %s?", s)
 		}
-		return hcl.Diagnostics{lang.ErrorAt(m.to.rng, "Move to an undeclared resource", "There is no resource or mirror %s.%s", m.to.block(), hint)}
+		return hcl.Diagnostics{lang.ErrorAt(m.to.rng, "Move to an undeclared resource",
+			"There is no resource or mirror named %s.%s", m.to.block(), hint)}
 	case m.to.key != "" && b.instance(m.to.key) == nil:
 		hint := ""
 		if d.misses.Another() {
@@ -215,14 +218,16 @@ func checkTo(d *declarations, m *move, byFrom map[string]*move) hcl.Diagnostics 
 				hint = fmt.Sprintf(" Did you mean %s?", s)
 			}
 		}
-		return hcl.Diagnostics{lang.ErrorAt(m.to.rng, "Move to an undeclared resource", "There is no %s.%s", m.to, hint)}
+		return hcl.Diagnostics{lang.ErrorAt(m.to.rng, "Move to an undeclared resource",
+			"There is no instance %s.%s", m.to, hint)}
 	case m.to.key == "" && m.from.key != "" && b.forEach != nil:
-		return hcl.Diagnostics{lang.ErrorAt(m.to.rng, "Move to many instances", "%s has for_each: say which of its instances %s has become, as in %s[\"KEY\"].", m.to, m.from, m.to)}
+		return hcl.Diagnostics{lang.ErrorAt(m.to.rng, "Move to many instances",
+			"%s has for_each. Move %s to one of its instances, as in %s[\"KEY\"].", m.to, m.from, m.to)}
 	}
 	return nil
 }
 
-// instance is the instance with a key as addresses write it, or nil.
+// instance returns the instance with a key in the form of addresses (`["key"]`), or nil.
 func (b *block) instance(key string) *instance {
 	for _, i := range b.instances {
 		if i.key == key {

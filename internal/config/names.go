@@ -11,35 +11,35 @@ import (
 	"github.com/mirrorform/mirrorform/internal/lang"
 )
 
-// scope says what an expression may refer to besides functions, var, local, host and path.
+// scope has the names that an expression may refer to in addition to functions, var, local, host
+// and path.
 type scope struct {
-	each    bool // each.key and each.value
-	eachWhy string
-	target  bool // the host that the expression is evaluated for
-	// targetWhy says why there is none; empty where the place of the expression does.
-	targetWhy string
+	each      bool     // each.key and each.value
+	eachWhy   string   // why each is not available
+	target    bool     // the host that the expression is evaluated for
+	targetWhy string   // why target is not available; empty: it never is in such expressions
 	facts     bool     // host.NAME.facts
 	local     bool     // host.local
-	self      []string // the attributes of self, where there is a found state
+	self      []string // the attributes of self; empty: self is not available
 }
 
 var scopeOutput = scope{facts: true}
 
 const (
-	noForEach = "The object each is known in blocks with a for_each argument only. This block has none."
+	noForEach = "The object each is available only in blocks with a for_each argument. This block has none."
 	notInEach = "The for_each argument itself cannot refer to each."
 )
 
-// targetUse says what expressions need of the host that they are evaluated for.
+// targetUse is what expressions use of the object target.
 type targetUse int
 
 const (
 	usesNothing targetUse = iota
-	usesTarget            // its name, address and the like
+	usesTarget            // attributes that are known without facts
 	usesFacts
 )
 
-// check looks at expressions without evaluating them, in the scope that they stand in.
+// check checks expressions in their scope without evaluating them.
 func (d *declarations) check(s scope, exprs ...hclsyntax.Expression) hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	for _, expr := range exprs {
@@ -48,7 +48,7 @@ func (d *declarations) check(s scope, exprs ...hclsyntax.Expression) hcl.Diagnos
 	return diags
 }
 
-// names are what an expression in a scope may refer to.
+// names returns the names that an expression in a scope may refer to.
 func (d *declarations) names(s scope) lang.Names {
 	return func(t hcl.Traversal) *hcl.Diagnostic { return d.checkReference(t, s) }
 }
@@ -73,7 +73,8 @@ func (d *declarations) checkReference(t hcl.Traversal, s scope) *hcl.Diagnostic 
 	case "target":
 		return checkTarget(t, at, s)
 	case "count":
-		return lang.ErrorAt(at, "Reference to count", "There is no count argument here. Use for_each, with each.key and each.value.")
+		return lang.ErrorAt(at, "Reference to count",
+			"There is no count argument. Use for_each with each.key and each.value.")
 	case "self":
 		return checkSelf(t, at, s)
 	case "module", "data", "terraform":
@@ -81,7 +82,8 @@ func (d *declarations) checkReference(t hcl.Traversal, s scope) *hcl.Diagnostic 
 	}
 	if root == "resource" || d.registry.Composite(root) != nil || d.registry.Kind(root) != nil {
 		return lang.ErrorAt(at, "Reference to a resource not allowed here",
-			"Resources and mirrors have no values to refer to. They can be named in depends_on arguments, and in moved and removed blocks.")
+			"Resources and mirrors have no values to refer to. "+
+				"Only depends_on arguments and moved and removed blocks can name them.")
 	}
 	return d.unknownRoot(root, at)
 }
@@ -96,7 +98,7 @@ func (d *declarations) unknownRoot(root string, at hcl.Range) *hcl.Diagnostic {
 	case d.hostBlocks[root] != nil:
 		hint = fmt.Sprintf(" Did you mean host.%s?", root)
 	case hint == "":
-		hint = fmt.Sprintf(" If this is meant as text, put it in quotes: %q.", root)
+		hint = fmt.Sprintf(" For a string, use quotes: %q.", root)
 	}
 	return lang.ErrorAt(at, "Unknown object", "There is no object named %q.%s", root, hint)
 }
@@ -107,7 +109,8 @@ func (d *declarations) checkHostReference(t hcl.Traversal, at hcl.Range, s scope
 		return nil
 	}
 	if name == localHost {
-		return lang.ErrorAt(at, "Reference to host.local not allowed here", "The machine that mirrorform runs on can be named in hosts arguments only.")
+		return lang.ErrorAt(at, "Reference to host.local not allowed here",
+			"Only hosts arguments can refer to host.local, the machine that mirrorform runs on.")
 	}
 	hb := d.hostBlocks[name]
 	if hb == nil {
@@ -123,15 +126,16 @@ func (d *declarations) checkHostReference(t hcl.Traversal, at hcl.Range, s scope
 			return nil
 		}
 		if attr, ok := rest[0].(hcl.TraverseAttr); ok && slices.Contains(hostAttributes, attr.Name) {
-			return lang.ErrorAt(at, "Reference to a group of hosts", "The block host %q has for_each, so host.%s is a map of hosts: a key must come before .%s, as in host.%s[\"KEY\"].%s.",
-				name, name, attr.Name, name, attr.Name)
+			return lang.ErrorAt(at, "Reference to a group of hosts",
+				"The block host %q has for_each, so host.%s is a map of hosts. Add a key, as in host.%s[\"KEY\"].%s.",
+				name, name, name, attr.Name)
 		}
-		rest = rest[1:] // keys are checked when they are known
+		rest = rest[1:] // checkKeys checks the key
 	}
 	return checkHostAttribute(name, rest, at, s)
 }
 
-// checkHostAttribute looks at the steps that follow host.NAME, or the key of one of a group.
+// checkHostAttribute checks the steps after host.NAME or host.NAME["KEY"].
 func checkHostAttribute(host string, steps hcl.Traversal, at hcl.Range, s scope) *hcl.Diagnostic {
 	if len(steps) == 0 {
 		return nil
@@ -141,14 +145,16 @@ func checkHostAttribute(host string, steps hcl.Traversal, at hcl.Range, s scope)
 	case attr == "facts" && s.facts:
 		return checkFacts(steps[1:], at, "host."+host+".facts")
 	case attr == "facts":
-		return lang.ErrorAt(at, "Reference to facts not allowed here", "The facts of a named host are known in outputs only. In the bodies of mirrors and resources use target.facts.")
+		return lang.ErrorAt(at, "Reference to facts not allowed here",
+			"Only outputs can refer to the facts of a named host. In mirrors and resources, use target.facts.")
 	case attr != "" && !slices.Contains(hostAttributes, attr):
-		return lang.ErrorAt(at, "Unknown attribute", "A host has no attribute named %q; it has %s.%s", attr, lang.AllOf(hostAttributes), lang.DidYouMean(attr, hostAttributes))
+		return lang.ErrorAt(at, "Unknown attribute", "A host has no attribute named %q. Its attributes are %s.%s",
+			attr, lang.AllOf(hostAttributes), lang.DidYouMean(attr, hostAttributes))
 	}
 	return nil
 }
 
-// hostAttributes are those of host.NAME.
+// hostAttributes are the attributes of host.NAME, sorted.
 var hostAttributes = []string{"address", "key", "labels", "name", "port", "user"}
 
 var targetAttributes = []string{"address", "facts", "key", "labels", "name", "port", "user"}
@@ -159,7 +165,7 @@ func checkTarget(t hcl.Traversal, at hcl.Range, s scope) *hcl.Diagnostic {
 		return lang.ErrorAt(at, "No target", "%s", s.targetWhy)
 	case !s.target:
 		return lang.ErrorAt(at, "Reference to target not allowed here",
-			"The object target is the host that an expression is evaluated for. It can be used in the bodies of mirror and resource blocks, "+
+			"The object target is the host that an expression is evaluated for. It is available in mirror and resource blocks, "+
 				"except in their hosts and for_each arguments, and in the asserts of check blocks with a hosts argument.")
 	case len(t) == 1:
 		return nil
@@ -178,25 +184,27 @@ func checkSelf(t hcl.Traversal, at hcl.Range, s scope) *hcl.Diagnostic {
 	switch {
 	case len(s.self) == 0:
 		return lang.ErrorAt(at, "Reference to self not allowed here",
-			"The object self is what was found on the host after an apply. It can be used in the postconditions of resources only.")
+			"The object self is the state that was found on the host after an apply. "+
+				"It is available only in postconditions of resources.")
 	case len(t) == 1:
-		return nil // whether it is null says whether there is anything
+		return nil // for self == null
 	}
 	_, name := lang.Reference(t)
 	return lang.Declared(at, "attribute", "self", name, s.self)
 }
 
-// checkFacts follows steps into the facts' type.
+// checkFacts checks the steps after facts against the type of facts.
 func checkFacts(steps hcl.Traversal, at hcl.Range, prefix string) *hcl.Diagnostic {
 	ty := factsType
 	for _, step := range steps {
 		name := lang.StepName(step)
 		if name == "" || !ty.IsObjectType() {
-			return nil // evaluation says what is wrong
+			return nil // evaluation reports the error
 		}
 		if !ty.HasAttribute(name) {
 			names := lang.SortedKeys(ty.AttributeTypes())
-			return lang.ErrorAt(at, "Unknown fact", "There is no fact %s.%s; the names here are %s.%s", prefix, name, lang.AllOf(names), lang.DidYouMeanReference(prefix, name, names))
+			return lang.ErrorAt(at, "Unknown fact", "There is no fact %s.%s. The names in %s are %s.%s",
+				prefix, name, prefix, lang.AllOf(names), lang.DidYouMeanReference(prefix, name, names))
 		}
 		ty, prefix = ty.AttributeType(name), prefix+"."+name
 	}
@@ -206,7 +214,7 @@ func checkFacts(steps hcl.Traversal, at hcl.Range, prefix string) *hcl.Diagnosti
 // factsType is the type of target.facts.
 var factsType = ctyType(reflect.TypeFor[wire.Facts]())
 
-// targetUseOf tells what expressions need of the host.
+// targetUseOf returns what expressions use of the object target.
 func targetUseOf(exprs ...hclsyntax.Expression) targetUse {
 	use := usesNothing
 	for _, expr := range exprs {

@@ -11,29 +11,31 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// instance is a block with one of its for_each keys: what it is placed on, and how it was decoded.
+// instance is a block with one of its for_each keys, or the only instance of a block without
+// for_each.
 type instance struct {
 	block *block
 	key   string // `["key"]`, or "" without for_each
 	ctx   *hcl.EvalContext
 	hosts []*Host
-	// decoded holds the body as evaluated for each host without facts; hosts share it where it does not refer to target.
+	// decoded has the evaluated body for each host, without facts. Hosts share one if the body does
+	// not refer to target.
 	decoded map[string]*decoded
-	// parts holds what a composite expands to on each host without facts.
+	// parts has the parts of a composite for each host, without facts.
 	parts map[string][]engine.Part
 }
 
-// address is HOST/TYPE.NAME["key"] or HOST/mirror.NAME.
+// address returns HOST/TYPE.NAME["key"] or HOST/mirror.NAME.
 func (i *instance) address(host string) string { return engine.OnHost(host, i.block.name+i.key) }
 
-// placement finds out which hosts blocks are for.
+// placement finds the instances and hosts of blocks.
 type placement struct {
 	eval      *lang.Evaluator
 	inventory *inventory
 	globals   *globals
 }
 
-// blocks finds the instances of each block and the hosts that they are for.
+// blocks sets the instances of each block and their hosts.
 func (p *placement) blocks(list []*block) hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	for _, b := range list {
@@ -62,7 +64,8 @@ func (p *placement) instance(b *block, ctx *hcl.EvalContext, key string) hcl.Dia
 	return diags
 }
 
-// hostsOf evaluates a hosts argument; ctx has what the block may refer to, but for host.local.
+// hostsOf evaluates a hosts argument. ctx has the values that the block may refer to, without
+// host.local.
 func (p *placement) hostsOf(expr hclsyntax.Expression, ctx *hcl.EvalContext) ([]*Host, hcl.Diagnostics) {
 	hostsCtx := ctx.NewChild()
 	hostsCtx.Variables = map[string]cty.Value{"host": p.globals.contextFor(expr).Variables["host"]}
@@ -74,7 +77,8 @@ func (p *placement) hostsOf(expr hclsyntax.Expression, ctx *hcl.EvalContext) ([]
 		return nil, diags
 	}
 	if lang.IsSensitive(v) {
-		return nil, append(diags, lang.ErrorAt(expr.Range(), "Sensitive value not allowed here", "Which hosts a block is for is printed, so it cannot be sensitive."))
+		return nil, append(diags, lang.ErrorAt(expr.Range(), "Sensitive value not allowed here",
+			"The hosts of a block are printed, so the value must not be sensitive. If it is not secret, use nonsensitive(…)."))
 	}
 	in := &placing{inventory: p.inventory, seen: map[string]bool{}}
 	if why := in.collect(v); why != "" {
@@ -88,8 +92,8 @@ func (p *placement) hostsOf(expr hclsyntax.Expression, ctx *hcl.EvalContext) ([]
 	return in.hosts, diags
 }
 
-// checkKeys looks for keys that a group of hosts does not have, so that the right one can be
-// suggested.
+// checkKeys reports keys that a group of hosts does not have, with a suggestion. The evaluator's
+// error has none.
 func (v *inventory) checkKeys(expr hclsyntax.Expression) hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	for _, t := range expr.Variables() {
@@ -100,7 +104,7 @@ func (v *inventory) checkKeys(expr hclsyntax.Expression) hcl.Diagnostics {
 		}
 		key := lang.StepName(t[2])
 		if slices.Contains(hostAttributes, key) {
-			continue // another error, which was reported
+			continue // checkHostReference has reported it
 		}
 		keys := make([]string, len(hb.hosts))
 		known := key == ""
@@ -115,7 +119,8 @@ func (v *inventory) checkKeys(expr hclsyntax.Expression) hcl.Diagnostics {
 		if s := lang.Suggest(key, keys); s != "" {
 			hint = fmt.Sprintf(" Did you mean host.%s%s?", name, engine.Index(s))
 		}
-		diags = append(diags, lang.ErrorAt(t.SourceRange(), "Unknown host", "The hosts of the block host %q have no key %q.%s", name, key, hint))
+		diags = append(diags, lang.ErrorAt(t.SourceRange(), "Unknown host",
+			"The block host %q has no key %q.%s", name, key, hint))
 	}
 	return diags
 }
@@ -128,12 +133,13 @@ type placing struct {
 	inventory *inventory
 	seen      map[string]bool
 	hosts     []*Host
-	unknown   bool // some are not known
+	unknown   bool // some hosts are not known
 }
 
-// collect takes a host, or hosts in lists and groups. It returns what is wrong.
+// collect adds a host, or all hosts in lists and groups. It returns what is wrong with the value,
+// or "".
 func (p *placing) collect(v cty.Value) string {
-	const wanted = "The argument takes a list of hosts and groups of hosts, as in [host.NAME]; "
+	const wanted = "The argument takes a list of hosts and groups of hosts, as in [host.NAME], but "
 	switch {
 	case v.IsNull():
 		return wanted + "an element is null."
@@ -147,7 +153,7 @@ func (p *placing) collect(v cty.Value) string {
 			return ""
 		}
 		if name.IsNull() {
-			return wanted + "an element is an object that is no host."
+			return wanted + "an element is not a host."
 		}
 		return p.add(name.AsString())
 	case !v.CanIterateElements():

@@ -12,8 +12,9 @@ import (
 	"github.com/mirrorform/mirrorform/internal/lang"
 )
 
-// Problem makes a diagnostic of a problem of a resource. It is placed at the argument that the problem is about ("path", or
-// "storage.path" in a mirror), or at the header of the block that declares the resource. It names the resource, and never shows a sensitive value.
+// Problem returns a diagnostic for a problem of a resource. Its position is the argument with the
+// problem ("path", or "storage.path" in a mirror), or the header of the block that declares the
+// resource. It names the resource and never shows a sensitive value.
 func (c *Config) Problem(r *engine.Resource, p engine.Problem) *hcl.Diagnostic {
 	b := c.blockOf(r.Address)
 	if b == nil {
@@ -26,8 +27,9 @@ func (c *Config) Problem(r *engine.Resource, p engine.Problem) *hcl.Diagnostic {
 	return d
 }
 
-// Problems makes diagnostics of the problems of one host's resources; those of the host as a whole
-// are left out. Two blocks that manage the same things are one mistake, however many things it are.
+// Problems returns diagnostics for the problems of one host's resources, without problems of the
+// host as a whole. Two blocks that manage the same things cause one diagnostic, however many things
+// they share.
 func (c *Config) Problems(problems []*engine.ResourceProblem) hcl.Diagnostics {
 	type pair struct{ one, other *block }
 	var diags hcl.Diagnostics
@@ -50,12 +52,13 @@ func (c *Config) Problems(problems []*engine.ResourceProblem) hcl.Diagnostics {
 	}
 	for both, n := range more {
 		d := first[both]
-		d.Detail = lang.WithSentence(d.Detail, fmt.Sprintf("%s and %s also both manage %s.", both.other.name, both.one.name, counted(n, "other thing")))
+		d.Detail = lang.WithSentence(d.Detail, fmt.Sprintf("%s and %s both manage %s.",
+			both.other.name, both.one.name, counted(n, "more thing")))
 	}
 	return diags
 }
 
-// counted is a number of things: "1 other thing", "2 other things".
+// counted returns a number with a noun: "1 more thing", "2 more things".
 func counted(n int, thing string) string {
 	if n == 1 {
 		return "1 " + thing
@@ -70,17 +73,19 @@ func severity(s engine.Severity) hcl.DiagnosticSeverity {
 	return hcl.DiagError
 }
 
-// problem makes a diagnostic of a problem of what the block declares; sensitive holds the first steps of paths.
+// problem returns a diagnostic for a problem of a resource of the block. sensitive has the
+// top-level arguments with sensitive values.
 func (b *block) problem(p engine.Problem, sensitive map[string]bool, state any) *hcl.Diagnostic {
 	at := b.attributeRange(p.Attribute)
 	if sensitive[firstStep(p.Attribute)] || showsSensitive(p, sensitive, state) {
 		return &hcl.Diagnostic{Severity: severity(p.Severity), Summary: "Invalid value", Subject: &at,
-			Detail: fmt.Sprintf("The value of %s is invalid. The reason is not shown because it contains a sensitive value.", p.Attribute)}
+			Detail: fmt.Sprintf("The value of %s is invalid. The reason is not shown because it contains a sensitive value.",
+				p.Attribute)}
 	}
 	return &hcl.Diagnostic{Severity: severity(p.Severity), Summary: lang.Sentence(p.Summary, ""), Detail: lang.Sentence(p.Detail, "."), Subject: &at}
 }
 
-// showsSensitive tells whether a problem's text holds one of the state's sensitive strings.
+// showsSensitive reports whether a problem's text contains a sensitive string of the state.
 func showsSensitive(p engine.Problem, sensitive map[string]bool, state any) bool {
 	if len(sensitive) == 0 || state == nil {
 		return false
@@ -99,7 +104,8 @@ func showsSensitive(p engine.Problem, sensitive map[string]bool, state any) bool
 	return false
 }
 
-// holdsString tells whether any string in v, of three bytes or more, is part of text.
+// holdsString reports whether text contains any string in v. Strings of less than three bytes are
+// ignored: they would match by chance.
 func holdsString(v reflect.Value, text string) bool {
 	switch v.Kind() {
 	case reflect.String:
@@ -130,14 +136,15 @@ func holdsString(v reflect.Value, text string) bool {
 
 var pathStep = regexp.MustCompile(`^([^.\[]+)(?:\[(\d+)\])?(?:\.|$)`)
 
-// attributeRange is the place of an argument, by its path: "path", "storage.path", "rule[1].name", "publish.geolocation.country". As much of the
-// path is followed as there is in the source; for nothing it is the block's header.
+// attributeRange returns the range of the argument with a path: "path", "storage.path",
+// "rule[1].name", "publish.geolocation.country". If the source does not have all of the path, it is
+// the range of the longest part, or the block's header.
 func (b *block) attributeRange(path string) hcl.Range {
 	r, _ := b.find(path)
 	return r
 }
 
-// find finds the place of an argument by its path, and tells whether the source sets the argument.
+// find returns the range of the argument with a path, and reports whether the source sets it.
 func (b *block) find(path string) (place hcl.Range, set bool) {
 	body, header := b.source, b.header
 	for path != "" {
@@ -149,7 +156,7 @@ func (b *block) find(path string) (place hcl.Range, set bool) {
 		if a := body.Attributes[step[1]]; a != nil && a.Expr != nil {
 			return lang.KeyedRange(a.Expr, path), true
 		}
-		index, _ := strconv.Atoi(step[2]) // "" is the first
+		index, _ := strconv.Atoi(step[2]) // without an index, the first block
 		next := lang.NestedBlock(body, step[1], index)
 		if next == nil {
 			return header, false
@@ -159,7 +166,8 @@ func (b *block) find(path string) (place hcl.Range, set bool) {
 	return header, false
 }
 
-// blockOf finds the block that declares the resource of an address: HOST/TYPE.NAME["key"] or HOST/mirror.NAME.PART["key"].
+// blockOf returns the block that declares the resource with an address, HOST/TYPE.NAME["key"] or
+// HOST/mirror.NAME.PART["key"], or nil.
 func (c *Config) blockOf(address string) *block {
 	a, _ := engine.ParseAddress(address)
 	return c.declared.byName[engine.Address{Type: a.Type, Name: a.Name}.String()]

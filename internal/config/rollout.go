@@ -14,30 +14,30 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// Rollout says how an apply goes through the hosts: the rollout block.
+// Rollout is the rollout block: the order and the limits of an apply on many hosts.
 type Rollout struct {
 	Waves       []Wave
-	MaxFailures int           // of hosts; with one more the rollout stops
-	RollBack    bool          // the wave in which it stops is taken back
+	MaxFailures int           // failed hosts that are tolerated; one more stops the rollout
+	RollBack    bool          // roll back the wave in which the rollout stops
 	Pause       time.Duration // between two waves
-	SpreadBy    string        // a label: two hosts with one value of it are never at work at once; "" is none
-	Gate        *Gate         // what has to pass after each wave; nil: nothing
+	SpreadBy    string        // a label; hosts with the same value are never changed at the same time; "" is not set
+	Gate        *Gate         // a check that must pass after each wave; nil is not set
 }
 
-// Wave is one part of a rollout. Each host but host local is in one wave.
+// Wave is one part of a rollout. Each host except host local is in one wave.
 type Wave struct {
-	Title string // as it is written: "wave=canary", "25%"
+	Title string // text of the element in waves: "wave=canary", "25%"
 	Hosts []string
 }
 
-// Gate is what has to pass after each wave.
+// Gate is a check that must pass after each wave.
 type Gate struct {
-	Verify  bool     // the mirrors of the wave, looked at from outside
-	Command []string // argv of a program on this machine; nil is none
+	Verify  bool     // verify the mirrors of the wave from outside
+	Command []string // argv of a program on this machine; nil is not set
 	Timeout time.Duration
 }
 
-// rolloutBlock is a rollout block as it is declared.
+// rolloutBlock is a rollout block before it is evaluated.
 type rolloutBlock struct {
 	body   *hclsyntax.Body
 	header hcl.Range
@@ -72,25 +72,26 @@ var (
 func (d *declarations) declareRollout(b *hclsyntax.Block) hcl.Diagnostics {
 	diags := d.eval.Structure(b.Body, b.DefRange(), lang.MustShape[rolloutArguments](), "a rollout", nil)
 	if d.rollout != nil {
-		return append(diags, lang.ErrorAt(b.DefRange(), "Repeated block", "There can be one rollout only; the first is at %s.", lang.Place(d.rollout.header)))
+		return append(diags, lang.ErrorAt(b.DefRange(), "Repeated block",
+			"Only one rollout block is allowed. The first one is at %s.", lang.Place(d.rollout.header)))
 	}
 	d.rollout = &rolloutBlock{b.Body, b.DefRange()}
 	return diags
 }
 
-// place evaluates the rollout block and shares the hosts out among its waves. It is nil where that
-// is not known.
+// place evaluates the rollout block and assigns the hosts to its waves. The result is nil if hosts
+// or arguments are not known.
 func (b *rolloutBlock) place(e *lang.Evaluator, ctx *hcl.EvalContext, inv *inventory) (*Rollout, hcl.Diagnostics) {
 	var a rolloutArguments
 	d := lang.NewDecoder(e, ctx)
 	d.Early = true
-	d.RefuseSensitive = func(string, *lang.Field) string { return "what says how hosts are rolled out to is printed" }
+	d.RefuseSensitive = func(string, *lang.Field) string { return "the settings of a rollout are printed" }
 	diags := d.Fill(b.body, &a)
 	if diags.HasErrors() || len(d.Unknown)+len(d.Failed) > 0 {
 		return nil, diags
 	}
 	if inv.incomplete() {
-		return nil, diags // which of them the rollout means is not known
+		return nil, diags // the hosts of the waves are not known
 	}
 	r := &rolloutReader{body: b.body, header: b.header}
 	for _, h := range inv.list {
@@ -102,7 +103,7 @@ func (b *rolloutBlock) place(e *lang.Evaluator, ctx *hcl.EvalContext, inv *inven
 	return rollout, append(diags, r.diags...)
 }
 
-// rolloutReader turns arguments into a Rollout.
+// rolloutReader makes a Rollout from the arguments of its block.
 type rolloutReader struct {
 	body   *hclsyntax.Body
 	header hcl.Range
@@ -110,7 +111,7 @@ type rolloutReader struct {
 	diags  hcl.Diagnostics
 }
 
-// wrong reports an argument of the block, or of the block gate in it.
+// wrong reports an error of an argument of the block or of its gate block.
 func (r *rolloutReader) wrong(name, format string, args ...any) {
 	at, body := r.header, r.body
 	if inner, isGate := strings.CutPrefix(name, "gate."); isGate {
@@ -122,7 +123,7 @@ func (r *rolloutReader) wrong(name, format string, args ...any) {
 	r.wrongAt(at, name, format, args...)
 }
 
-// wrongElement reports an element of an argument that is a list.
+// wrongElement reports an error of an element of a list argument.
 func (r *rolloutReader) wrongElement(name string, index int, format string, args ...any) {
 	expr := r.body.Attributes[name].Expr
 	r.wrongAt(lang.ElementRange(expr, cty.IndexPath(cty.NumberIntVal(int64(index))).NewErrorf("")), name, format, args...)
@@ -137,12 +138,13 @@ func (r *rolloutReader) read(a *rolloutArguments) *Rollout {
 	if a.MaxFailures != nil {
 		n, ok := r.size(*a.MaxFailures, false)
 		if out.MaxFailures = n; !ok {
-			r.wrong("max_failures", "%q is no number of hosts, such as 1 or \"10%%\".", *a.MaxFailures)
+			r.wrong("max_failures", "%q is not a number or a percentage of hosts, such as 1 or \"10%%\".", *a.MaxFailures)
 		}
 	}
 	if a.OnFailure != nil {
 		if !slices.Contains(onFailures, *a.OnFailure) {
-			r.wrong("on_failure", "What can be done on failure is stop and roll_back, not %q.%s", *a.OnFailure, lang.DidYouMean(*a.OnFailure, onFailures))
+			r.wrong("on_failure", "%q is not an action. Use stop or roll_back.%s",
+				*a.OnFailure, lang.DidYouMean(*a.OnFailure, onFailures))
 		}
 		out.RollBack = *a.OnFailure == "roll_back"
 	}
@@ -160,29 +162,32 @@ func (r *rolloutReader) read(a *rolloutArguments) *Rollout {
 	if g := a.Gate; g != nil {
 		out.Gate = &Gate{Verify: g.Verify != nil && *g.Verify, Command: g.Command, Timeout: r.duration("gate.timeout", g.Timeout, defaultGateTimeout)}
 		if g.Command != nil && (len(g.Command) == 0 || g.Command[0] == "" || strings.ContainsRune(strings.Join(g.Command, ""), 0)) {
-			r.wrong("gate.command", "The command is a list with the name of a program and its arguments, as in [\"./smoke-test\", \"--quick\"]. There is no shell.")
+			r.wrong("gate.command", "The command must be a list with a program and its arguments, "+
+				"as in [\"./smoke-test\", \"--quick\"]. It runs without a shell.")
 		}
 		if !out.Gate.Verify && g.Command == nil {
-			r.diags = append(r.diags, lang.ErrorAt(lang.NestedBlock(r.body, "gate", 0).DefRange(), "Empty gate", "A gate needs verify = true, a command, or both."))
+			r.diags = append(r.diags, lang.ErrorAt(lang.NestedBlock(r.body, "gate",
+				0).DefRange(), "Empty gate", "A gate needs verify = true, a command, or both."))
 		}
 	}
 	out.Waves = r.waves(a.Waves)
 	return out
 }
 
-// duration reads a duration of at most a day.
+// duration parses a duration of at most a day.
 func (r *rolloutReader) duration(name string, text *string, otherwise time.Duration) time.Duration {
 	if text == nil {
 		return otherwise
 	}
 	d, err := time.ParseDuration(*text)
 	if err != nil || d <= 0 || d > maxRolloutDuration {
-		r.wrong(name, "%q is not a duration of at most a day, such as \"10m\" or \"1h30m\".", *text)
+		r.wrong(name, "%q is not a duration greater than zero and up to 24h, such as \"10m\" or \"1h30m\".", *text)
 	}
 	return d
 }
 
-// size reads a number of hosts, or a percentage of all. Where at least one is needed, a percentage is rounded up.
+// size parses a number of hosts or a percentage of all hosts. With needed, the number must be
+// greater than zero, and a percentage is rounded up.
 func (r *rolloutReader) size(text string, needed bool) (n int, ok bool) {
 	m := rolloutSize.FindStringSubmatch(text)
 	if m == nil {
@@ -201,8 +206,9 @@ func (r *rolloutReader) size(text string, needed bool) (n int, ok bool) {
 	return len(r.hosts) * n / 100, true
 }
 
-// waves shares the hosts out: each element takes of those that are left, in the order of their declaration. What no element takes comes in waves of the
-// last size, or where the last is no size in one wave.
+// waves assigns the hosts to waves. Each element takes some of the remaining hosts, in the order of
+// their declaration. Hosts that no element takes follow in waves of the last size, or in one wave
+// if the last element is not a size.
 func (r *rolloutReader) waves(elements []string) []Wave {
 	left := slices.Clone(r.hosts)
 	var waves []Wave
@@ -227,7 +233,8 @@ func (r *rolloutReader) waves(elements []string) []Wave {
 		if rolloutSize.MatchString(text) {
 			size, ok := r.size(text, true)
 			if !ok {
-				r.wrongElement("waves", i, "%q is neither a number of hosts from 1 nor a percentage from \"1%%\" to \"100%%\".", text)
+				r.wrongElement("waves", i,
+					"%q is neither a number of hosts greater than zero nor a percentage from \"1%%\" to \"100%%\".", text)
 				continue
 			}
 			title, last = text, size
@@ -236,11 +243,12 @@ func (r *rolloutReader) waves(elements []string) []Wave {
 		}
 		s, err := ParseSelector(text)
 		if err != nil {
-			r.wrongElement("waves", i, "A wave is a number of hosts, a percentage, labels as \"wave=canary\", or hosts: %s.", err)
+			r.wrongElement("waves", i,
+				"A wave is a number of hosts, a percentage, labels such as \"wave=canary\", or names of hosts: %s.", err)
 			continue
 		}
 		if none := s.Unmatched(r.hosts); none != "" {
-			r.wrongElement("waves", i, "%q means no host of this configuration.", none)
+			r.wrongElement("waves", i, "%q selects no host of this configuration.", none)
 			continue
 		}
 		take(text, func(_ int, h *Host) bool { return s.Match(h) })

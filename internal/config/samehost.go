@@ -10,16 +10,16 @@ import (
 	"github.com/mirrorform/mirrorform/internal/lang"
 )
 
-// checkSameHosts finds hosts that are reached in the same way: they are one machine, and under each
-// of its names what belongs to the other one would be removed. Each machine is reported once. A
-// host with connection type local and host local are meant to be this machine, and have states of
-// their own.
+// checkSameHosts reports hosts with the same address, port and jump host. They are one machine, and
+// the plan for each name would remove the resources of the other. Each machine is reported once. A
+// host with connection type local and host local are both this machine on purpose; each has its own
+// state.
 func (v *inventory) checkSameHosts() hcl.Diagnostics {
 	byWay := map[string][]*Host{}
 	var ways []string
 	for _, h := range v.list {
 		if h.incomplete || h.Address == "" {
-			return nil // what is wrong with it is reported, and may concern those behind it
+			return nil // its error was reported, and hosts behind it as a jump host depend on it
 		}
 		way := h.way()
 		if len(byWay[way]) == 1 {
@@ -40,24 +40,26 @@ func (v *inventory) checkSameHosts() hcl.Diagnostics {
 func (v *inventory) sameHosts(hosts []*Host) *hcl.Diagnostic {
 	first, second := hosts[0], hosts[1]
 	if second.Local {
-		first, second = second, first // which has no block
+		first, second = second, first // host local has no block to report
 	}
 	more, where := "", "this machine"
 	if !first.Local {
 		where = "declared at " + lang.Place(v.addressOf(first))
 	}
 	if len(hosts) > 2 {
-		more = fmt.Sprintf("; %d hosts have them", len(hosts))
+		more = fmt.Sprintf("; %d hosts share them", len(hosts))
 	}
-	way := "keep one of them, and place all of the machine's resources on it."
+	way := "Keep one of them, and place all resources of the machine on it."
 	if first.Local {
-		way = "leave out the address, and write connection { type = \"local\" }."
+		way = "Remove the address, and add connection { type = \"local\" }."
 	}
-	return lang.ErrorAt(v.addressOf(second), "Two hosts are one machine", "Host %s has the address, port and jump of host %s (%s%s). Each name's plan would remove what the other has: %s",
+	return lang.ErrorAt(v.addressOf(second), "Two hosts are one machine",
+		"Host %s has the same address, port and jump as host %s (%s%s). "+
+			"The plan for each would remove the resources of the other. %s",
 		second.Name, first.Name, where, more, way)
 }
 
-// addressOf is where a host's address stands, or its block.
+// addressOf returns the range of a host's address, or of its block.
 func (v *inventory) addressOf(h *Host) hcl.Range {
 	if hb := v.blocks[h.Block]; hb != nil {
 		if attr := hb.body.Attributes["address"]; attr != nil {
@@ -67,8 +69,8 @@ func (v *inventory) addressOf(h *Host) hcl.Range {
 	return h.Range
 }
 
-// way says how a host is reached: it is the same for two hosts that are reached alike, however
-// their addresses are written.
+// way returns a key for the address, port and jump host of a host. Different spellings of an
+// address have the same key.
 func (h *Host) way() string {
 	address := strings.ToLower(strings.TrimSuffix(h.Address, "."))
 	if ip, err := netip.ParseAddr(address); err == nil {

@@ -9,20 +9,24 @@ import (
 	"strings"
 )
 
-// Selector says which hosts are meant. Its text is terms with commas between them, in one of two forms:
+// Selector selects hosts. Its text is a list of terms, separated by commas, in one of these forms:
 //
-//	fra1,edge,web-*            hosts: names, for_each blocks and globs (path.Match); those that any term means
-//	edge,!edge["ams"]          the same without those that a term with ! means; with such terms alone, all hosts but these
-//	wave=canary,country!=DE    labels: LABEL=GLOB and LABEL!=GLOB; the hosts for which all terms hold
+//	fra1,edge,web-*            names of hosts and of for_each blocks, and globs (path.Match); it
+//	                           selects the hosts that match any term
+//	edge,!edge["ams"]          the same, without the hosts that match a term with !; with only such
+//	                           terms, all hosts but these
+//	wave=canary,country!=DE    labels: LABEL=GLOB and LABEL!=GLOB; it selects the hosts that match all
+//	                           terms
 //
-// A label that a host does not have is empty. Double quotes, in which a backslash quotes, keep commas together: edge["a,b"], note="a,b".
+// A missing label is empty. Commas in double quotes do not separate terms, and a backslash escapes
+// a quote: edge["a,b"], note="a,b".
 type Selector struct {
 	text   string
 	terms  []selectorTerm
 	labels bool
 }
 
-// selectorTerm is one term: a pattern for names, or with a label for that label's value.
+// selectorTerm is one term: a pattern for names, or, if label is set, for the value of that label.
 type selectorTerm struct {
 	text, label, pattern string
 	not                  bool
@@ -30,7 +34,7 @@ type selectorTerm struct {
 
 var labelTerm = regexp.MustCompile(`^([^\s=!,"'\[\]*?@]+)\s*(!=|==?)\s*(.*)$`)
 
-// ParseSelector reads a selector.
+// ParseSelector parses a selector.
 func ParseSelector(text string) (*Selector, error) {
 	parts, err := splitSelector(text)
 	if err != nil {
@@ -42,7 +46,7 @@ func ParseSelector(text string) (*Selector, error) {
 		t := selectorTerm{text: part, pattern: part}
 		if name, without := strings.CutPrefix(part, "!"); without {
 			if m := labelTerm.FindStringSubmatch(name); m != nil {
-				return nil, fmt.Errorf("%q: ! stands before hosts; for a label write %s!=%s", part, m[1], m[3])
+				return nil, fmt.Errorf("%q: ! excludes hosts; to exclude by label, write %s!=%s", part, m[1], m[3])
 			}
 			t.not, t.pattern = true, name
 			named++
@@ -50,7 +54,7 @@ func ParseSelector(text string) (*Selector, error) {
 			t.label, t.not, t.pattern = m[1], m[2] == "!=", m[3]
 			if strings.HasPrefix(t.pattern, `"`) {
 				if t.pattern, err = strconv.Unquote(t.pattern); err != nil {
-					return nil, fmt.Errorf("in %q, the quoted value does not end where the term does", part)
+					return nil, fmt.Errorf("in %q, the quotes around the value are wrong", part)
 				}
 			}
 		} else {
@@ -62,12 +66,13 @@ func ParseSelector(text string) (*Selector, error) {
 		s.terms = append(s.terms, t)
 	}
 	if s.labels = named == 0; !s.labels && named < len(parts) {
-		return nil, fmt.Errorf("%q mixes hosts and labels: all terms must hold of labels, and any of hosts, so they are given apart", text)
+		return nil, fmt.Errorf(
+			"%q mixes hosts and labels, which match differently (any host, all labels): use one or the other", text)
 	}
 	return s, nil
 }
 
-// splitSelector cuts a text at the commas that are not quoted.
+// splitSelector splits a text at the commas that are not in quotes.
 func splitSelector(text string) ([]string, error) {
 	var parts []string
 	begin, quoted := 0, false
@@ -87,15 +92,16 @@ func splitSelector(text string) ([]string, error) {
 		}
 	}
 	if quoted {
-		return nil, fmt.Errorf("%q has a quote that does not end", text)
+		return nil, fmt.Errorf("%q has a quote without an end", text)
 	}
 	return parts, nil
 }
 
-// String is the text that was read.
+// String returns the text of the selector.
 func (s *Selector) String() string { return s.text }
 
-// Match tells whether a host is meant. Host local has no labels, and is meant by its name alone.
+// Match reports whether the selector selects a host. Only its name selects host local, which has no
+// labels.
 func (s *Selector) Match(h *Host) bool {
 	if s.labels {
 		return !h.Local && !slices.ContainsFunc(s.terms, func(t selectorTerm) bool { return !t.match(h) })
@@ -112,15 +118,15 @@ func (s *Selector) Match(h *Host) bool {
 	return selected
 }
 
-// Subtracts reports whether the selector only says which hosts to leave out.
+// Subtracts reports whether the selector has only terms with !, which exclude hosts.
 func (s *Selector) Subtracts() bool {
 	return !s.labels && !slices.ContainsFunc(s.terms, func(t selectorTerm) bool { return !t.not })
 }
 
-// match reports whether a term's pattern, or its condition on a label, holds of a host.
+// match reports whether a host matches a term's pattern or its condition on a label.
 func (t *selectorTerm) match(h *Host) bool {
 	if t.label != "" {
-		ok, _ := path.Match(t.pattern, h.Labels[t.label]) // the pattern was checked
+		ok, _ := path.Match(t.pattern, h.Labels[t.label]) // ParseSelector has checked the pattern
 		return ok != t.not
 	}
 	ok, _ := path.Match(t.pattern, h.Name)
@@ -130,11 +136,11 @@ func (t *selectorTerm) match(h *Host) bool {
 	return ok || t.pattern == h.Name || t.pattern == h.Block
 }
 
-// MeansLocal tells whether host local is named.
+// MeansLocal reports whether the selector selects host local.
 func (s *Selector) MeansLocal() bool { return s.Match(&Host{Name: localHost, Local: true}) }
 
-// Unmatched is the first term that means none of the hosts, or the whole text where only all terms
-// together mean none, or "".
+// Unmatched returns the first term that matches none of the hosts. If only all terms together
+// select no host, it returns the whole text, and otherwise "".
 func (s *Selector) Unmatched(hosts []*Host) string {
 	if s.labels {
 		if !slices.ContainsFunc(hosts, s.Match) {
@@ -153,7 +159,7 @@ func (s *Selector) Unmatched(hosts []*Host) string {
 	return ""
 }
 
-// UnknownLabel is a label of the selector that no host has, or "".
+// UnknownLabel returns a label of the selector that no host has, or "".
 func (s *Selector) UnknownLabel(hosts []*Host) string {
 	for _, t := range s.terms {
 		if t.label == "" {

@@ -11,14 +11,14 @@ import (
 	"github.com/mirrorform/mirrorform/internal/lang"
 )
 
-// HostDiagnostics is what was found for one host.
+// HostDiagnostics has the diagnostics of one host.
 type HostDiagnostics struct {
 	Host        string
 	Diagnostics hcl.Diagnostics
 }
 
-// Together joins what was found for several hosts. The same problem on many hosts is one
-// diagnostic, which names the first and counts the others.
+// Together merges the diagnostics of several hosts. The same problem on many hosts becomes one
+// diagnostic, which names the first host and counts the others.
 func (c *Config) Together(found []HostDiagnostics) hcl.Diagnostics {
 	var g gathering
 	for _, f := range found {
@@ -31,8 +31,8 @@ func (c *Config) Together(found []HostDiagnostics) hcl.Diagnostics {
 	return lang.Tidy(g.diagnostics())
 }
 
-// perHost joins what was found for each host that a block is for. What was found on some of them in
-// the same words names these.
+// perHost merges the diagnostics of a block on each of its hosts. A diagnostic that only some hosts
+// have names these hosts.
 func perHost(hosts []*Host, found []hcl.Diagnostics) hcl.Diagnostics {
 	var g gathering
 	for n, diags := range found {
@@ -50,7 +50,7 @@ func perHost(hosts []*Host, found []hcl.Diagnostics) hcl.Diagnostics {
 	return diags
 }
 
-// perInstance joins what is found for each instance of a block.
+// perInstance merges the diagnostics of each instance of a block.
 func perInstance(instances []*instance, find func(*instance) hcl.Diagnostics) hcl.Diagnostics {
 	if len(instances) == 1 {
 		return find(instances[0])
@@ -71,21 +71,21 @@ func perInstance(instances []*instance, find func(*instance) hcl.Diagnostics) hc
 	return g.diagnostics()
 }
 
-// problemKey is what tells one problem from others, whatever host it is on.
+// problemKey identifies a problem independently of the host.
 type problemKey struct {
 	severity        hcl.DiagnosticSeverity
 	summary, detail string
 	subject         hcl.Range
 }
 
-// shared is a problem with the hosts that have it.
+// shared is a problem and the hosts that have it.
 type shared struct {
 	first   *hcl.Diagnostic
 	on      []string // names of hosts, each once
-	differs bool     // the words are not the same on all of them
+	differs bool     // the texts of the hosts differ
 }
 
-// gathering collects what was found, and where. Its zero value is ready for use.
+// gathering collects problems and their hosts. Its zero value is ready to use.
 type gathering struct {
 	order []*shared
 	byKey map[problemKey]*shared
@@ -111,7 +111,8 @@ func (g *gathering) add(h *Host, diags hcl.Diagnostics) {
 	}
 }
 
-// diagnostics names the first host of each problem that several have, and counts the others.
+// diagnostics returns one diagnostic for each problem. If several hosts have the problem, it names
+// the first one and counts the others.
 func (g *gathering) diagnostics() hcl.Diagnostics {
 	diags := make(hcl.Diagnostics, len(g.order))
 	for i, p := range g.order {
@@ -122,9 +123,9 @@ func (g *gathering) diagnostics() hcl.Diagnostics {
 	return diags
 }
 
-const soOn = "This is so on "
+const soOn = "This applies to "
 
-// saying is the diagnostic with the hosts that it is about.
+// saying returns the diagnostic with a sentence that names hosts.
 func (p *shared) saying(hosts string) *hcl.Diagnostic {
 	said := *p.first
 	said.Detail = lang.WithSentence(strings.TrimSuffix(said.Detail, soOn+p.on[0]+"."), soOn+hosts+".")
@@ -133,7 +134,7 @@ func (p *shared) saying(hosts string) *hcl.Diagnostic {
 
 var digits = regexp.MustCompile(`[0-9]+`)
 
-// withoutOwn is a text without what differs from host to host: what is quoted, numbers, and the
+// withoutOwn removes from a text what differs from host to host: quoted words, numbers, and the
 // host's own words.
 func (h *Host) withoutOwn(text string) string {
 	for _, own := range h.ownWords() {
@@ -147,20 +148,20 @@ func (h *Host) withoutOwn(text string) string {
 	return digits.ReplaceAllString(lang.Quoted.ReplaceAllString(text, "…"), "0")
 }
 
-// ownWords are a host's name, as it is and as it stands in a quoted string, key, address and
-// labels.
+// ownWords returns a host's name, plain and in the form of quoted strings, its key, address and
+// labels, longest first.
 func (h *Host) ownWords() []string {
 	words := []string{h.Name, strings.Trim(strconv.Quote(h.Name), `"`), h.Key, h.Address}
 	for _, label := range lang.SortedKeys(h.Labels) {
 		words = append(words, h.Labels[label])
 	}
-	words = slices.DeleteFunc(words, func(w string) bool { return len(w) < 2 }) // an article, mostly
+	words = slices.DeleteFunc(words, func(w string) bool { return len(w) < 2 }) // "a" may be an article
 	words = append(words, h.Name+"/", "host "+h.Name, soOn+h.Name)
-	slices.SortStableFunc(words, func(a, b string) int { return len(b) - len(a) }) // a name before its parts
+	slices.SortStableFunc(words, func(a, b string) int { return len(b) - len(a) })
 	return words
 }
 
-// firstOf names the first of several hosts, and counts the others.
+// firstOf names the first of several hosts and counts the others: "fra1 and 2 others".
 func firstOf(names []string) string {
 	switch others := len(names) - 1; others {
 	case 0:
@@ -172,7 +173,7 @@ func firstOf(names []string) string {
 	}
 }
 
-// someOf names a few hosts.
+// someOf names up to five hosts and counts the others.
 func someOf(names []string) string {
 	const shown = 5
 	if len(names) <= shown {

@@ -63,9 +63,9 @@ resource "thing" "alone" {
 		got = append(got, fmt.Sprintf("%s: %s", d.Summary, d.Detail))
 	}
 	want := []string{
-		`The text "bad h0" is bad: This is so on m["m00"] and 31 others.`,
-		`Precondition failed: m["m00"] has 0 bytes. This is about m["m00"]/thing.two. This is so on m["m00"] and 29 others.`,
-		`Check failed: a is small. This is so on a and 1 other.`,
+		`The text "bad h0" is bad: This applies to m["m00"] and 31 others.`,
+		`Precondition failed: m["m00"] has 0 bytes. This is about m["m00"]/thing.two. This applies to m["m00"] and 29 others.`,
+		`Check failed: a is small. This applies to a and 1 other.`,
 		`The text "bad" is bad: `,
 	}
 	if !slices.Equal(got, want) {
@@ -87,7 +87,7 @@ func TestTogetherKeepsApart(t *testing.T) {
 	for _, d := range diags {
 		got = append(got, d.Summary+": "+d.Detail)
 	}
-	want := []string{"Nowhere: This is so on fra1 and 1 other.", "One: fra1 has 3. This is so on fra1 and 1 other.", "Two: ", "Two: ", "One: ams1 has 12."}
+	want := []string{"Nowhere: This applies to fra1 and 1 other.", "One: fra1 has 3. This applies to fra1 and 1 other.", "Two: ", "Two: ", "One: ams1 has 12."}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}

@@ -31,9 +31,9 @@ ip address add 10.213.255.1/32 dev lo`)
 	}
 	address := fmt.Sprintf("address    = %q", h.Address)
 	cases := []struct{ what, block, says string }{
-		{"the same address", same("user", "user"), "Host db has the address, port and jump of host web"},
-		{"the same address, another user", same(`"admin"`, `"fish"`), "Host db has the address, port and jump of host web"},
-		{"the same address, written otherwise", same(address, fmt.Sprintf(`address    = "::ffff:%s"`, h.Address)), "Host db has the address, port and jump of host web"},
+		{"the same address", same("user", "user"), "Host db has the same address, port and jump as host web"},
+		{"the same address, another user", same(`"admin"`, `"fish"`), "Host db has the same address, port and jump as host web"},
+		{"the same address, written otherwise", same(address, fmt.Sprintf(`address    = "::ffff:%s"`, h.Address)), "Host db has the same address, port and jump as host web"},
 		{"another port", same("port       = 22", "port       = 2200"), "db and web are one machine under 2 names"},
 		{"another name", same(address, `address    = "database"`), "db and web are one machine under 2 names"},
 		{"a jump host", same(address, "jump       = host.h\n  "+address), "db and web are one machine under 2 names"},
