@@ -4,8 +4,9 @@ import (
 	"strings"
 )
 
-// apacheSites finds the vhosts in a file of Apache's httpd: those of <VirtualHost>, and what is outside of them, which all share. Conditions, macros and
-// variables are not evaluated.
+// apacheSites returns the virtual hosts in a configuration file of Apache httpd: those of
+// <VirtualHost>, and one for the directives outside of them, which apply to all. It does not
+// evaluate conditions, macros and variables.
 func apacheSites(file, text string) []*site {
 	global := &site{at: Place{file, 1}, server: "apache", aliases: map[string]string{}}
 	sites := []*site{}
@@ -59,7 +60,7 @@ func apacheSites(file, text string) []*site {
 	return sites
 }
 
-// apacheWords parts a line of httpd's configuration: words, some in quotes.
+// apacheWords splits a line of httpd's configuration into words, which may be in quotes.
 func apacheWords(line string) []string {
 	var words []string
 	for {

@@ -13,43 +13,43 @@ import (
 	"github.com/mirrorform/mirrorform/internal/mirror"
 )
 
-// Bounds of a command or script. The parser recurses, so nesting is measured before it sees the text.
+// Limits for a command or script. The parser recurses, so nesting is measured before it runs.
 const (
 	maxScript  = 64 << 10 // bytes
-	maxNesting = 1000     // opening brackets and words that open
-	maxDepth   = 3        // commands within commands: sh -c "flock … -c \"rsync …\""
+	maxNesting = 1000     // opening brackets and keywords
+	maxDepth   = 3        // nested commands: sh -c "flock … -c \"rsync …\""
 	maxValue   = 1 << 10  // bytes of a variable's value
 )
 
-// syncCommand is an rsync that was found in a command.
+// syncCommand is an rsync command.
 type syncCommand struct {
 	line     int        // in the text, from 1
 	options  [][]string // each with its argument
-	upstream string     // as rsync:// URL, without user and password
-	tree     string     // where the upstream's content comes to lie, clean
-	lock     string     // that flock(1) holds, or ""
-	log      string     // that output is added to, or ""
-	user     string     // that sudo or runuser changes to, or ""
-	wrappers []string   // programs that rsync is run by, flock and shells apart: nice, timeout
-	secret   bool       // a password was in it, and is left out
+	upstream string     // rsync:// URL without user and password
+	tree     string     // clean path of the directory that gets the upstream's content
+	lock     string     // lock file of flock(1), or ""
+	log      string     // file that gets the output, or ""
+	user     string     // user of sudo or runuser, or ""
+	wrappers []string   // programs that run rsync, except flock and shells: nice, timeout
+	secret   bool       // the command has a user or password, which is left out
 }
 
-// commands is what a command or script was found to run.
+// commands has the programs that a command or script runs.
 type commands struct {
 	syncs   []syncCommand
 	scripts []string // absolute paths of other programs
-	unclear []int    // lines with an rsync that is not understood
+	unclear []int    // lines with an rsync that cannot be parsed
 	passwd  bool     // RSYNC_PASSWORD is set
-	secret  int      // a line with a word that looks like a secret, or that may, since the text is not understood; 0 is none
+	secret  int      // a line with a possible secret, or 0
 }
 
-// reader reads shell commands without running anything.
+// reader parses shell commands. It never runs them.
 type reader struct {
 	vars map[string]string
 	out  commands
 }
 
-// readCommands finds what a POSIX shell's command or script runs.
+// readCommands returns the programs that a shell command or script runs.
 func readCommands(text string) (commands, error) {
 	r := &reader{vars: map[string]string{}}
 	err := r.text(text, 1, 0, syncCommand{})
@@ -72,7 +72,7 @@ func (r *reader) secret(line int) {
 
 func (r *reader) parse(text string, line, depth int, outer syncCommand) error {
 	if len(text) > maxScript {
-		return fmt.Errorf("it has %d bytes, more than %d", len(text), maxScript)
+		return fmt.Errorf("it has %d bytes; the limit is %d", len(text), maxScript)
 	}
 	nesting := 0
 	for _, c := range []string{"(", "{", "`", "[", "if", "while", "until", "for", "case"} {
@@ -83,7 +83,7 @@ func (r *reader) parse(text string, line, depth int, outer syncCommand) error {
 	}
 	file, err := syntax.NewParser(syntax.Variant(syntax.LangBash)).Parse(strings.NewReader(text), "")
 	if err != nil {
-		return errors.New("it is no shell command")
+		return errors.New("it is not a valid shell command")
 	}
 	syntax.Walk(file, func(n syntax.Node) bool {
 		switch n := n.(type) {
@@ -99,7 +99,7 @@ func (r *reader) parse(text string, line, depth int, outer syncCommand) error {
 	return nil
 }
 
-// statement looks at one simple command. Those inside others come by themselves.
+// statement reads one simple command. The walk in parse also visits nested commands.
 func (r *reader) statement(stmt *syntax.Stmt, line, depth int, outer syncCommand) {
 	call, ok := stmt.Cmd.(*syntax.CallExpr)
 	if !ok {
@@ -132,7 +132,7 @@ func (r *reader) statement(stmt *syntax.Stmt, line, depth int, outer syncCommand
 	r.argv(argv, known, depth, cmd)
 }
 
-// assign keeps a variable for the words after it.
+// assign stores a variable for later words.
 func (r *reader) assign(a *syntax.Assign) {
 	if a.Name == nil {
 		return
@@ -152,7 +152,8 @@ func (r *reader) assign(a *syntax.Assign) {
 	}
 }
 
-// words is what a word becomes. A lone variable outside quotes is split at blanks, as the shell does it.
+// words returns the result of expanding a word. As in a shell, an unquoted variable that is the
+// whole word is split at blanks.
 func (r *reader) words(w *syntax.Word) ([]string, bool) {
 	if len(w.Parts) == 1 {
 		if p, ok := w.Parts[0].(*syntax.ParamExp); ok {
@@ -197,7 +198,7 @@ func (r *reader) literal(parts []syntax.WordPart, depth int) (string, bool) {
 	return out.String(), true
 }
 
-// parameter is $NAME or ${NAME} of a variable that the text itself sets.
+// parameter returns the value of $NAME or ${NAME} for a variable that the text itself sets.
 func (r *reader) parameter(p *syntax.ParamExp) (string, bool) {
 	if p.Param == nil || p.Excl || p.Length || p.Width || p.Index != nil || p.Slice != nil || p.Repl != nil || p.Exp != nil || p.Names != 0 {
 		return "", false
@@ -206,7 +207,7 @@ func (r *reader) parameter(p *syntax.ParamExp) (string, bool) {
 	return value, ok
 }
 
-// unescape takes away the backslashes of a POSIX shell (XCU 2.2.1, 2.2.3).
+// unescape removes backslashes like a POSIX shell (XCU 2.2.1, 2.2.3).
 func unescape(s string, quoted bool) string {
 	if !strings.Contains(s, `\`) {
 		return s
@@ -227,7 +228,7 @@ func unescape(s string, quoted bool) string {
 // shells run the word after -c.
 var shells = []string{"sh", "bash", "dash", "ksh", "zsh"}
 
-// argv looks at one argv. known tells that all of its words are known.
+// argv reads the arguments of one command. known reports that all of them were expanded.
 func (r *reader) argv(argv []string, known bool, depth int, cmd syncCommand) {
 	for len(argv) > 0 {
 		program := path.Base(argv[0])
@@ -291,12 +292,12 @@ func (r *reader) unclear(line int, argv []string) {
 	}
 }
 
-// shellFlag tells whether a word of a shell's is -c, alone or with others: -ec, -lc.
+// shellFlag reports whether an argument of a shell is -c, alone or with other flags: -ec, -lc.
 func shellFlag(w string) bool {
 	return len(w) > 1 && w[0] == '-' && w[1] != '-' && strings.HasSuffix(w, "c")
 }
 
-// flockArguments parts what follows flock(1): the lock, and the command.
+// flockArguments splits the arguments of flock(1) into the lock file and the command.
 func flockArguments(words []string) (rest []string, lock string) {
 	words = afterOptions(words, "-w", "-E", "--wait", "--timeout", "--conflict-exit-code")
 	if len(words) == 0 {
@@ -305,7 +306,7 @@ func flockArguments(words []string) (rest []string, lock string) {
 	return words[1:], words[0]
 }
 
-// afterOptions drops the options that words begin with; those named take an argument.
+// afterOptions removes the options at the beginning of words. takes names those with an argument.
 func afterOptions(words []string, takes ...string) []string {
 	for len(words) > 0 && len(words[0]) > 1 && words[0][0] == '-' {
 		n := 1
@@ -321,7 +322,8 @@ func afterOptions(words []string, takes ...string) []string {
 	return words
 }
 
-// rsync reads the arguments of rsync. A sync that is not from elsewhere to here is none of a mirror's.
+// rsync reads the arguments of rsync. It ignores dry runs, daemons and copies that are not from a
+// remote host to a local directory.
 func (r *reader) rsync(words []string, known bool, cmd syncCommand) {
 	if !known {
 		r.out.unclear = append(r.out.unclear, cmd.line)
@@ -343,14 +345,15 @@ func (r *reader) rsync(words []string, known bool, cmd syncCommand) {
 		return
 	}
 	cmd.options, cmd.upstream, cmd.tree, cmd.secret = options, upstream, path.Clean(rest[1]), secret || r.out.passwd
-	if !strings.HasSuffix(upstream, "/") { // rsync(1): without the slash the directory itself is copied
+	if !strings.HasSuffix(upstream, "/") { // rsync(1): without the slash, it copies the directory itself
 		cmd.tree = path.Join(cmd.tree, path.Base(upstream))
 		cmd.upstream += "/"
 	}
 	r.out.syncs = append(r.out.syncs, cmd)
 }
 
-// upstreamURL is the rsync:// URL of a source, rsync://HOST/… or HOST::…, without user and password; secret tells that there was one.
+// upstreamURL returns the rsync:// URL of a source (rsync://HOST/… or HOST::…) without user and
+// password. secret reports that the source had one.
 func upstreamURL(source string) (url string, secret, ok bool) {
 	rest, isURL := strings.CutPrefix(source, "rsync://")
 	if !isURL {
@@ -361,7 +364,7 @@ func upstreamURL(source string) (url string, secret, ok bool) {
 		rest = host + "/" + module
 	}
 	authority, module, _ := strings.Cut(rest, "/")
-	if strings.Contains(module, "@") { // a password with a slash in it: where the host begins cannot be told
+	if strings.Contains(module, "@") { // a password with a slash: the start of the host is ambiguous
 		return "", true, false
 	}
 	if i := strings.LastIndexByte(authority, '@'); i >= 0 {

@@ -12,21 +12,22 @@ type cronLine struct {
 	line     int
 	schedule string
 	user     string
-	command  string // as the shell gets it
-	input    bool   // a bare % gives the command standard input, which is left out
+	command  string // the command for the shell
+	input    bool   // an unescaped % gives the command standard input, which is left out
 }
 
-// cronVariable is one variable that a crontab sets.
+// cronVariable is a variable in a crontab.
 type cronVariable struct {
 	line        int
 	name, value string
 }
 
-// cronVariableLine is how a line begins that sets a variable (crontab(5)).
+// cronVariableLine matches the beginning of a line that sets a variable (crontab(5)).
 var cronVariableLine = regexp.MustCompile(`^[ \t]*["']?[A-Za-z_][A-Za-z0-9_]*["']?[ \t]*=`)
 
-// readCrontab reads a crontab(5). With withUser each job has a user after its schedule, as in /etc/crontab and /etc/cron.d; otherwise it is user's. The
-// lines that are no jobs and yet no comments are in unclear.
+// readCrontab parses a crontab(5). With withUser, each job has a user after its schedule, as in
+// /etc/crontab and /etc/cron.d; otherwise user is the user of all jobs. unclear has the lines that
+// cannot be parsed.
 func readCrontab(text, user string, withUser bool) (jobs []cronLine, variables []cronVariable, unclear []int) {
 	number := 0
 	for line := range strings.SplitSeq(text, "\n") {
@@ -63,7 +64,7 @@ func readCrontab(text, user string, withUser bool) (jobs []cronLine, variables [
 	return jobs, variables, unclear
 }
 
-// cutFields takes n words from the beginning of a line.
+// cutFields cuts n words from the beginning of a line.
 func cutFields(line string, n int) (words []string, rest string) {
 	rest = strings.TrimLeft(line, " \t")
 	for range n {
@@ -80,7 +81,8 @@ func cutFields(line string, n int) (words []string, rest string) {
 	return words, rest
 }
 
-// cronCommand is what the shell gets: up to a bare %, with \% as % (crontab(5)).
+// cronCommand returns the command for the shell: the text up to an unescaped %, with \% as %
+// (crontab(5)).
 func cronCommand(text string) (command string, input bool) {
 	var out strings.Builder
 	for i := 0; i < len(text); i++ {

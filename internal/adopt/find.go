@@ -15,7 +15,7 @@ import (
 // Place is a line of a file on the host.
 type Place struct {
 	File string
-	Line int // from 1; 0 is the file as a whole
+	Line int // from 1; 0 is the whole file
 }
 
 func (p Place) String() string {
@@ -25,9 +25,9 @@ func (p Place) String() string {
 	return printable(p.File) + ":" + strconv.Itoa(p.Line)
 }
 
-// Remark is what the operator should know of a place.
+// Remark is a note for the operator about a place on a host.
 type Remark struct {
-	At   Place // File is empty where it is about the host
+	At   Place // File is empty if the remark is about the host
 	Text string
 }
 
@@ -38,7 +38,8 @@ func (r Remark) String() string {
 	return r.At.String() + ": " + r.Text
 }
 
-// printable is text from the host as it may stand in comments and on terminals: one line, bounded, without controls and invisible characters.
+// printable makes text from the host safe for comments and terminals: one line of limited length,
+// without control characters and invisible characters.
 func printable(s string) string {
 	const most = 300
 	if len(s) > most {
@@ -50,28 +51,28 @@ func printable(s string) string {
 	return strconv.QuoteToGraphic(s)
 }
 
-// The kinds of what starts a job.
+// What starts a job.
 const (
-	byCrontab = "crontab" // a user's
+	byCrontab = "crontab" // of a user
 	bySystem  = "system"  // /etc/crontab
 	byCronD   = "cron.d"
 	byParts   = "run-parts"
 	byUnit    = "unit"
 )
 
-// job is a sync that something starts.
+// job is a sync and what starts it. Paths are those of the files themselves, with links resolved.
 type job struct {
 	at       Place
-	starter  Place // what starts it: the same as at, unless a script holds the rsync
+	starter  Place // what starts it: the same as at, unless the rsync is in a script
 	kind     string
 	sync     syncCommand
 	user     string
-	schedule string // crontab(5); of a timer ""
-	file     string // where the file that is the job's own really lies: of byCronD, byParts and byUnit
-	script   string // where the script that holds the rsync really lies, or ""
+	schedule string // crontab(5); "" for a timer
+	file     string // path of the job's own file, for byCronD, byParts and byUnit
+	script   string // path of the script with the rsync, or ""
 	timer    string // the unit's timer, or ""
-	timerAt  string // where its file really lies
-	cronLine int    // of the crontab
+	timerAt  string // path of the timer's file
+	cronLine int    // line in the crontab
 }
 
 func (j *job) kitten() bool {
@@ -81,34 +82,34 @@ func (j *job) almalinux() bool {
 	return strings.Contains(strings.ToLower(j.sync.upstream+" "+j.sync.tree), "almalinux")
 }
 
-// module is one of rsyncd.conf's.
+// module is a module of rsyncd.conf.
 type module struct {
 	at         Place
 	name, path string
 }
 
-// found is what was read of a host.
+// found is what a survey has found on a host.
 type found struct {
 	*Survey
 	jobs    []*job
 	sites   []*site
 	modules []module
 	remarks []Remark
-	wants   []string       // files that are named and not known yet
-	secrets map[string]int // files with a secret in a command, by where they really lie: its line
+	wants   []string       // files that others refer to and that were not read yet
+	secrets map[string]int // the line of a secret in a command, by the resolved path of the file
 }
 
-// partsDirs are run by run-parts(8), by the schedules that go with them.
+// partsDirs are the directories of run-parts(8), with their schedules.
 var partsDirs = map[string]string{"/etc/cron.hourly": "@hourly", "/etc/cron.daily": "@daily", "/etc/cron.weekly": "@weekly"}
 
-// read makes sense of what was answered until now.
+// read interprets the answers so far.
 func (s *Survey) read() *found {
 	f := &found{Survey: s, secrets: map[string]int{}}
 	for _, dir := range slices.Concat(cronSpools, unitDirs, nginxDirs, apacheDirs, []string{cronDir}, sortedKeys(partsDirs)) {
 		if err := s.errors[dir]; err != nil {
-			f.remark(Place{dir, 0}, "it cannot be read, and was left out: %s", printable(err.Error()))
+			f.remark(Place{dir, 0}, "left out, because it cannot be read: %s", printable(err.Error()))
 		} else if d := s.files[dir]; d.Kind == "directory" && !d.Empty && d.Entries == nil {
-			f.remark(Place{dir, 0}, "it has too many entries, or may not be read, and was left out")
+			f.remark(Place{dir, 0}, "left out, because it has too many entries or cannot be read")
 		}
 	}
 	f.crontabs()
@@ -126,7 +127,8 @@ func (f *found) remark(at Place, format string, args ...any) {
 	}
 }
 
-// file is a file's text, and where it really lies; ok tells that there is one. What keeps it from being read is a remark.
+// file returns a file's text and its path with links resolved. ok reports whether it was read; an
+// error becomes a remark.
 func (f *found) file(p string) (text, realPath string, ok bool) {
 	text, realPath, missing, err := f.text(p)
 	if err != nil {
@@ -135,7 +137,7 @@ func (f *found) file(p string) (text, realPath string, ok bool) {
 	return text, realPath, !missing && err == nil
 }
 
-// entries are the files of a directory that were asked for.
+// entries returns the files of a directory that the survey reads.
 func (f *found) entries(dir string) []string {
 	var list []string
 	for _, p := range f.listed() {
@@ -176,11 +178,11 @@ func (f *found) crontab(p, kind, user string) {
 			f.secret(realPath, v.line)
 		}
 		if v.name == "RSYNC_PASSWORD" {
-			f.remark(Place{p, v.line}, "a password is set here; it is left out")
+			f.remark(Place{p, v.line}, "this line sets a password, which is left out")
 		}
 	}
 	for _, line := range unclear {
-		f.remark(Place{p, line}, "this line is no job that is understood")
+		f.remark(Place{p, line}, "mirrorform cannot parse this line")
 		if text := strings.Split(text, "\n")[line-1]; strings.Contains(text, "rsync") && strings.Contains(text, "@") {
 			f.secret(realPath, line)
 		}
@@ -193,7 +195,7 @@ func (f *found) crontab(p, kind, user string) {
 		n := len(f.jobs)
 		f.commands(l.command, j)
 		if l.input && len(f.jobs) > n {
-			f.remark(j.at, "a bare %% ends the command here: what follows is its standard input (crontab(5)), and is left out")
+			f.remark(j.at, "an unescaped %% ends the command: the rest of the line is its standard input (crontab(5)) and is left out")
 		}
 	}
 }
@@ -207,7 +209,7 @@ func (f *found) commands(command string, j job) {
 	}
 	if err != nil {
 		if strings.Contains(command, "rsync") {
-			f.remark(j.at, "rsync is run by a command that is not understood: %v", err)
+			f.remark(j.at, "mirrorform cannot parse this command with rsync: %v", err)
 		}
 		return
 	}
@@ -225,9 +227,11 @@ func (f *found) commands(command string, j job) {
 	}
 }
 
-// systemProgram tells what no operator's script is: it came with a package, and is large.
+// systemProgram reports whether a program comes with a package. It is not an operator's script, and
+// may be large.
 func systemProgram(p string) bool {
-	return slices.ContainsFunc([]string{"/bin", "/sbin", "/lib", "/usr/bin", "/usr/sbin", "/usr/lib", "/usr/libexec"}, func(dir string) bool { return mirror.Within(p, dir) })
+	dirs := []string{"/bin", "/sbin", "/lib", "/usr/bin", "/usr/sbin", "/usr/lib", "/usr/libexec"}
+	return slices.ContainsFunc(dirs, func(dir string) bool { return mirror.Within(p, dir) })
 }
 
 // script adds the syncs of a script that a job runs.
@@ -244,7 +248,7 @@ func (f *found) script(p, text string, j job) {
 		f.secret(cmp.Or(j.script, j.file), c.secret)
 	}
 	if !shell || err != nil {
-		f.remark(Place{p, 0}, "%s runs this, and it holds an rsync that is not understood", j.at)
+		f.remark(Place{p, 0}, "%s runs this file, which has an rsync that mirrorform cannot parse", j.at)
 		return
 	}
 	if j.script == "" {
@@ -253,7 +257,7 @@ func (f *found) script(p, text string, j job) {
 	f.syncs(c, j, Place{p, 0}, 1)
 }
 
-// syncs adds what was found in a text. perLine is 1 where its lines are those of the file at.
+// syncs adds the syncs of a text. perLine is 1 if the lines of the text are those of the file at.
 func (f *found) syncs(c commands, j job, at Place, perLine int) {
 	place := func(line int) Place {
 		if perLine == 0 {
@@ -262,10 +266,10 @@ func (f *found) syncs(c commands, j job, at Place, perLine int) {
 		return Place{at.File, line}
 	}
 	for _, line := range c.unclear {
-		f.remark(place(line), "an rsync whose arguments are not understood: it takes variables, or copies something else than one upstream to one directory")
+		f.remark(place(line), "mirrorform cannot parse the arguments of this rsync: it uses variables, or does not copy one upstream to one directory")
 	}
 	if c.passwd {
-		f.remark(at, "a password for rsync is set here; it is left out")
+		f.remark(at, "a password for rsync is set here, which is left out")
 	}
 	for _, s := range c.syncs {
 		one := j
@@ -277,7 +281,7 @@ func (f *found) syncs(c commands, j job, at Place, perLine int) {
 			one.user = s.user
 		}
 		if s.secret {
-			f.remark(one.at, "the rsync here logs in with a user name or password, which is left out: AlmaLinux's upstream is public")
+			f.remark(one.at, "this rsync logs in with a user name or password, which is left out: AlmaLinux's upstream is public")
 		}
 		f.jobs = append(f.jobs, &one)
 	}
@@ -295,7 +299,7 @@ func (f *found) want(p string) {
 	}
 }
 
-// systemd reads the units that were made on the host.
+// systemd reads the units that were added on the host.
 func (f *found) systemd() {
 	for _, dir := range unitDirs {
 		for _, p := range f.entries(dir) {
@@ -309,7 +313,7 @@ func (f *found) systemd() {
 func (f *found) service(p string) {
 	text, realPath, ok := f.file(p)
 	if !ok || mirror.Within(realPath, "/usr/lib") || mirror.Within(realPath, "/lib") {
-		return // enabled by a link, and a package's
+		return // a link to a unit of a package
 	}
 	settings, _ := readSettings(text)
 	j := job{at: Place{p, 0}, kind: byUnit, user: "root", file: realPath}
@@ -327,7 +331,7 @@ func (f *found) service(p string) {
 		j.at.Line = s.line
 		command := strings.TrimLeft(s.value, "@-:+!|")
 		if strings.Contains(strings.ReplaceAll(command, "%%", ""), "%") && strings.Contains(command, "rsync") {
-			f.remark(j.at, "an rsync with specifiers of systemd (%%i and such), which are not understood")
+			f.remark(j.at, "mirrorform cannot parse this rsync: it has systemd specifiers, such as %%i")
 			if strings.Contains(command, "@") {
 				f.secret(realPath, s.line)
 			}
@@ -337,7 +341,7 @@ func (f *found) service(p string) {
 	}
 }
 
-// timerOf is the timer that starts a service, and where its file lies.
+// timerOf returns the timer that starts a service, and the path of its file.
 func (f *found) timerOf(service string) (timer, at string) {
 	for _, dir := range unitDirs {
 		for _, p := range f.entries(dir) {
@@ -381,7 +385,7 @@ func (f *found) rsyncd() {
 	}
 	settings, unclear := readSettings(text)
 	for _, line := range unclear {
-		f.remark(Place{p, line}, "this line is not understood")
+		f.remark(Place{p, line}, "mirrorform cannot parse this line")
 	}
 	for _, s := range settings {
 		if s.key == "path" && s.section != "" && clean(s.value) != "" {
@@ -390,7 +394,7 @@ func (f *found) rsyncd() {
 	}
 }
 
-// main and kitten are the syncs of AlmaLinux's trees: the first of each.
+// main and kitten return the first sync of AlmaLinux and of Kitten, or nil.
 func (f *found) main() *job   { return f.first(false) }
 func (f *found) kitten() *job { return f.first(true) }
 
@@ -403,14 +407,16 @@ func (f *found) first(kitten bool) *job {
 	return nil
 }
 
-// again tells whether what starts a job starts the main sync or Kitten's too, with the same tree.
+// again reports whether a job is another command of the script that runs the main sync or Kitten's
+// sync, with the same tree.
 func (f *found) again(j *job) bool {
 	return slices.ContainsFunc([]*job{f.main(), f.kitten()}, func(m *job) bool {
 		return m != nil && m != j && m.starter == j.starter && m.sync.tree == j.sync.tree
 	})
 }
 
-// trees are the directories that hold AlmaLinux's trees: those of the syncs, or else those that a web server serves under such a name.
+// trees returns the directories with AlmaLinux's files: those of the syncs, or without a sync those
+// with AlmaLinux in their name that a web server serves.
 func (f *found) trees() []string {
 	var list []string
 	add := func(p string) {

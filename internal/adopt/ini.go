@@ -2,14 +2,15 @@ package adopt
 
 import "strings"
 
-// setting is one line of a file with sections: systemd's units (systemd.syntax(7)) and rsyncd.conf(5).
+// setting is one line of a file with sections: a systemd unit (systemd.syntax(7)) or
+// rsyncd.conf(5).
 type setting struct {
 	line                int
 	section, key, value string
 }
 
-// readSettings reads sections, keys and values. Keys are in lower case with single spaces; lines that end with a backslash go on. Lines that are none of it are
-// in unclear.
+// readSettings parses sections, keys and values. It converts keys to lower case with single spaces,
+// and joins lines that end with a backslash. unclear has the lines that cannot be parsed.
 func readSettings(text string) (settings []setting, unclear []int) {
 	section, number := "", 0
 	lines := strings.Split(text, "\n")

@@ -9,13 +9,13 @@ import (
 	"github.com/mirrorform/mirrorform/internal/mirror"
 )
 
-// Bounds of nginx's configuration.
+// Limits for nginx's configuration.
 const (
 	maxDirectives = 20000
-	maxBlocks     = 32 // that lie within each other
+	maxBlocks     = 32 // nested blocks
 )
 
-// directive is one of nginx's: a name with arguments, and what is in its block.
+// directive is a directive of nginx: a name, arguments, and the directives in its block.
 type directive struct {
 	line  int
 	name  string
@@ -24,9 +24,10 @@ type directive struct {
 	open  bool // it has a block
 }
 
-var errNginx = errors.New("it is no configuration of nginx")
+var errNginx = errors.New("it is not a valid configuration of nginx")
 
-// parseNginx reads a file of nginx's configuration. It keeps the open blocks on a stack of its own, so that no nesting is too deep for it.
+// parseNginx parses a configuration file of nginx. It keeps open blocks in a slice instead of
+// recursing, so deep nesting cannot overflow the stack.
 func parseNginx(text string) ([]*directive, error) {
 	root := &directive{}
 	stack := []*directive{root}
@@ -85,7 +86,7 @@ func parseNginx(text string) ([]*directive, error) {
 	return root.block, nil
 }
 
-// nginxWord reads one word, in quotes or without, and how many bytes it takes.
+// nginxWord parses one word, with or without quotes, and returns its length in bytes.
 func nginxWord(text string) (word string, n int, ok bool) {
 	var out strings.Builder
 	quote := byte(0)
@@ -97,7 +98,7 @@ func nginxWord(text string) (word string, n int, ok bool) {
 		switch {
 		case c == '\\' && n+1 < len(text):
 			if next := text[n+1]; quote == 0 || next != quote && next != '\\' {
-				out.WriteByte(c) // only a quote and itself are escaped by it
+				out.WriteByte(c) // in quotes, a backslash escapes only the quote and itself
 			}
 			out.WriteByte(text[n+1])
 			n += 2
@@ -124,19 +125,20 @@ func nginxWord(text string) (word string, n int, ok bool) {
 	return out.String(), n, quote == 0
 }
 
-// site is a vhost of a web server.
+// site is a virtual host of a web server.
 type site struct {
 	at      Place
 	server  string // "nginx" or "apache"
 	names   []string
-	listens []string // as they are written, without options
+	listens []string // addresses and ports, without options
 	tls     bool
 	root    string
 	aliases map[string]string // URL path to directory
-	unclear []Place           // what is not understood in it
+	unclear []Place           // locations that cannot be parsed
 }
 
-// nginxSites finds the servers among directives of a file. include gives the directives of an included file's pattern.
+// nginxSites returns the server blocks among the directives of a file. include returns the
+// directives of the files that match a pattern.
 func nginxSites(file string, list []*directive, include func(pattern string) []*directive) []*site {
 	var sites []*site
 	budget := maxDirectives
@@ -159,7 +161,7 @@ func nginxSites(file string, list []*directive, include func(pattern string) []*
 	return sites
 }
 
-// read takes what a server block says.
+// read reads the directives of a server block.
 func (s *site) read(list []*directive, include func(string) []*directive, budget *int, depth int) {
 	for _, d := range list {
 		if *budget--; *budget < 0 || depth > maxLinks {
@@ -207,7 +209,7 @@ func (s *site) location(d *directive) {
 	}
 }
 
-// clean is path.Clean for absolute paths, and "" for what is none or holds a variable.
+// clean is path.Clean for absolute paths. For other paths, and those with variables, it returns "".
 func clean(p string) string {
 	if !path.IsAbs(p) || strings.ContainsAny(p, "$%\x00") {
 		return ""
@@ -215,7 +217,8 @@ func clean(p string) string {
 	return path.Clean(p)
 }
 
-// serves is the URL path at which the site has a directory, with a slash at both ends, or "".
+// serves returns the URL path under which the site serves a directory, with a slash at both ends,
+// or "".
 func (s *site) serves(tree string) string {
 	best := ""
 	consider := func(url, dir string) {
@@ -239,7 +242,8 @@ func (s *site) serves(tree string) string {
 	return best
 }
 
-// nginxIncludes are the patterns of all includes, with the directory of nginx's configuration before relative ones.
+// nginxIncludes returns the patterns of all includes. Relative patterns are relative to the
+// directory of nginx.conf.
 func nginxIncludes(list []*directive) []string {
 	var patterns []string
 	stack := slices.Clone(list)
@@ -261,7 +265,7 @@ func nginxPath(p string) string {
 	return path.Clean(p)
 }
 
-// nginx finds the sites of nginx, through its includes.
+// nginx adds the sites of nginx. It follows includes.
 func (f *found) nginx() {
 	parsed := map[string][]*directive{}
 	parse := func(p string) []*directive {
@@ -274,7 +278,7 @@ func (f *found) nginx() {
 		}
 		list, err := parseNginx(text)
 		if err != nil {
-			f.remark(Place{p, 0}, "not understood: %v", err)
+			f.remark(Place{p, 0}, "mirrorform cannot parse this file: %v", err)
 		}
 		parsed[realPath] = list
 		return list
@@ -288,7 +292,7 @@ func (f *found) nginx() {
 		p := queue[0]
 		queue = queue[1:]
 		if slices.Contains(files, p) {
-			continue // included twice, or in a circle
+			continue // included twice, or in a cycle
 		}
 		files = append(files, p)
 		for _, pattern := range nginxIncludes(parse(p)) {
@@ -312,16 +316,17 @@ func (f *found) nginx() {
 	}
 }
 
-// real is where a file lies, with links followed.
+// real returns the path of a file with links resolved.
 func (f *found) real(p string) string {
 	_, realPath, _, _ := f.text(p)
 	return realPath
 }
 
-// matching are the files that an include means. What is not known yet is asked for: a pattern's directory first.
+// matching returns the files that an include matches. It requests what was not read yet, the
+// directory of a pattern first.
 func (f *found) matching(pattern string) []string {
 	if strings.HasSuffix(pattern, "/mime.types") || strings.Contains(pattern, "/fastcgi") || strings.Contains(pattern, "/modules-enabled/") {
-		return nil // they come with packages, and hold no site
+		return nil // these files come with packages and have no sites
 	}
 	if !strings.ContainsAny(pattern, `*?[\`) {
 		f.want(pattern)

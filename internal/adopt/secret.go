@@ -9,23 +9,26 @@ import (
 	"mvdan.cc/sh/v3/syntax"
 )
 
-// Where secrets are looked for. A file's text is copied only if no line of it looks like one (secretLine), and if no command in it has one when quotes, escapes and the
-// variables that it sets are resolved (commands.secret), which is how passwords with blanks and quotes are found. What is made of a command's words for the mirror block is
-// looked at once more (secretIn).
+// Three checks look for secrets. A file's text is copied only if no line looks like a secret
+// (secretLine), and if no command in it has one after quotes, escapes and variables are resolved
+// (commands.secret), which finds passwords with blanks and quotes. The words of a command that go
+// into the mirror block are checked again (secretIn).
 
-// secretText is how secrets look in a line: user and password in a URL, and in rsync's USER@HOST::MODULE; names that say so with a value, also as systemd, nginx,
-// Apache and rsync(1) write them; HTTP's credentials (RFC 9110, 11.6.2); PEM keys.
+// secretText matches secrets in a line: user and password in a URL or in rsync's USER@HOST::MODULE;
+// settings with names such as "password", in the syntax of systemd, nginx, Apache and rsync(1);
+// HTTP credentials (RFC 9110, 11.6.2); PEM keys.
 var secretText = regexp.MustCompile(`(?i)://[^/\s@]*@|://[^/\s:@]*:[^\s@]*@|\S@\S*::|rsync_(password|proxy)|\bsshpass\b|\w*pass["']?\s*=\s*\S|` +
 	`(password|passwd|passphrase|secret|token|api[_-]?key)[\w-]*["']?[\s:=]\s*\S|authorization|secure_link|setcredential|-----BEGIN [A-Z ]*PRIVATE KEY`)
 
-// harmless is what only looks so: names of files with secrets in them, and what a server says of itself.
+// harmless matches text that only looks like a secret: names of files with secrets, and
+// server_tokens.
 var harmless = regexp.MustCompile(`(?i)secrets file|password[-_]file[= ]\s*["']?/|server_?tokens|auth_basic\S*`)
 
 func looksSecret(line string) bool {
 	return secretText.MatchString(harmless.ReplaceAllString(line, ""))
 }
 
-// secretLine is the first line that looks like a secret; 0 when none does.
+// secretLine returns the number of the first line that looks like a secret, or 0.
 func secretLine(text string) int {
 	n := 0
 	for line := range strings.SplitSeq(text, "\n") {
@@ -36,12 +39,13 @@ func secretLine(text string) int {
 	return 0
 }
 
-// secretWord is how a word of a command looks that has a secret: a URL or rsync's USER@HOST::MODULE, whatever blanks are in them.
+// secretWord matches a word of a command with a secret: a URL with a user, or rsync's
+// USER@HOST::MODULE. The word may contain blanks.
 var secretWord = regexp.MustCompile(`(?s)^[A-Za-z][A-Za-z0-9+.-]*://.*@|^[^/]*@[^/]*::`)
 
 func isSecretWord(word string) bool { return secretWord.MatchString(word) || secretLine(word) > 0 }
 
-// secretIn tells whether a text in the value looks like a secret.
+// secretIn reports whether any string in a value looks like a secret.
 func secretIn(v reflect.Value) bool {
 	switch v.Kind() {
 	case reflect.String:
@@ -55,12 +59,15 @@ func secretIn(v reflect.Value) bool {
 			}
 		}
 	case reflect.Struct:
-		return slices.ContainsFunc(reflect.VisibleFields(v.Type()), func(f reflect.StructField) bool { return secretIn(v.FieldByIndex(f.Index)) })
+		return slices.ContainsFunc(reflect.VisibleFields(v.Type()), func(f reflect.StructField) bool {
+			return secretIn(v.FieldByIndex(f.Index))
+		})
 	}
 	return false
 }
 
-// known is what is known of a word: an unknown part is left out, so that what stands around it is seen.
+// known returns the known parts of a word. It leaves out unknown parts, such as command
+// substitutions, so that a secret around them is still found.
 func (r *reader) known(parts []syntax.WordPart) string {
 	var out strings.Builder
 	for _, p := range parts {

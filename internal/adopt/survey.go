@@ -10,20 +10,21 @@ import (
 	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
-// Bounds of what is read of a host.
+// Limits for what is read from a host.
 const (
-	maxRounds = 6         // of questions
-	maxFiles  = 256       // whose content is asked for
-	maxSize   = 256 << 10 // bytes of a file that is parsed
-	maxLinks  = 8         // links that lead to a file
+	maxRounds = 6         // rounds of questions
+	maxFiles  = 256       // files to read
+	maxSize   = 256 << 10 // bytes of a file
+	maxLinks  = 8         // links in the path to a file
 )
 
 var (
-	// cronSpools hold users' crontabs, each named after its user: Debian's and Red Hat's (crontab(1)).
+	// cronSpools have the crontabs of users, each named after its user, on Debian and on Red Hat
+	// (crontab(1)).
 	cronSpools = []string{"/var/spool/cron/crontabs", "/var/spool/cron"}
-	// unitDirs are where units made on the host lie (systemd.unit(5)).
+	// unitDirs have the units that were added on the host (systemd.unit(5)).
 	unitDirs = []string{"/etc/systemd/system", "/usr/local/lib/systemd/system"}
-	// siteDirs hold the vhosts of nginx and of Apache.
+	// nginxDirs and apacheDirs have the virtual hosts.
 	nginxDirs  = []string{"/etc/nginx/conf.d", "/etc/nginx/sites-enabled"}
 	apacheDirs = []string{"/etc/httpd/conf.d", "/etc/apache2/sites-enabled"}
 
@@ -37,7 +38,7 @@ const (
 	nginxConf = "/etc/nginx/nginx.conf"
 )
 
-// Survey collects what a host answers about the mirror on it. All its questions only read.
+// Survey collects the answers of a host about its mirror. All its questions only read.
 type Survey struct {
 	target engine.Target
 	rounds int
@@ -48,10 +49,10 @@ type Survey struct {
 	pkgs   map[string]wire.Package
 	fs     map[string]wire.Filesystem
 	mounts map[string]wire.Mount
-	full   bool // a bound kept something from being asked
+	full   bool // a limit was reached, so not everything was read
 }
 
-// NewSurvey begins the survey of a host that was reached.
+// NewSurvey returns the survey of a host that was reached.
 func NewSurvey(t engine.Target) *Survey {
 	return &Survey{
 		target: t, asked: map[string]bool{}, files: map[string]wire.File{}, errors: map[string]error{}, units: map[string]wire.Unit{},
@@ -59,8 +60,9 @@ func NewSurvey(t engine.Target) *Survey {
 	}
 }
 
-// Next returns what is to be asked next; nothing when the survey is complete, or after a bounded number of rounds. Three are usual: directories, then the files
-// in them, then what those name.
+// Next returns the next questions. It returns none if the survey is complete, or after maxRounds
+// rounds. Three rounds are usual: directories, then the files in them, then the files that these
+// refer to.
 func (s *Survey) Next() []wire.Query {
 	var next []wire.Query
 	ask := func(q wire.Query) {
@@ -123,7 +125,7 @@ func (s *Survey) Next() []wire.Query {
 	return next
 }
 
-// Add takes the answers to what Next returned.
+// Add adds the answers to the questions of Next.
 func (s *Survey) Add(queries []wire.Query, got engine.Answers) {
 	for _, q := range queries {
 		switch q.Verb {
@@ -157,7 +159,8 @@ func (s *Survey) Add(queries []wire.Query, got engine.Answers) {
 	}
 }
 
-// listed are the files that the directories of the first round hold, as far as the programs read them.
+// listed returns those files in the directories of the first round that cron, systemd, nginx and
+// Apache read.
 func (s *Survey) listed() []string {
 	var list []string
 	add := func(dirs []string, read func(name string) bool) {
@@ -183,7 +186,8 @@ func (s *Survey) listed() []string {
 	return list
 }
 
-// reached tells whether the way of links to a path may go on: it neither turns in a circle nor is it too long.
+// reached reports whether a chain of links may be followed further: it is not too long, which also
+// ends cycles.
 func (s *Survey) reached(p string) bool {
 	for range maxLinks {
 		f, ok := s.files[p]
@@ -202,7 +206,8 @@ func linkTarget(link, target string) string {
 	return path.Join(path.Dir(link), target)
 }
 
-// text is a file's content, with links followed; realPath is where it lies. missing tells that there is nothing, and err why it cannot be read.
+// text returns a file's content and its path, with links resolved. missing reports that there is no
+// such file; err is the reason why it cannot be read.
 func (s *Survey) text(p string) (content, realPath string, missing bool, err error) {
 	for range maxLinks {
 		f, ok := s.files[p]
@@ -217,13 +222,13 @@ func (s *Survey) text(p string) (content, realPath string, missing bool, err err
 		case f.Kind != wire.Regular:
 			return "", p, true, nil
 		case f.Size > maxSize || len(f.Content) > maxSize:
-			return "", p, false, fmt.Errorf("it has %d bytes, more than %d, and was not read", f.Size, maxSize)
+			return "", p, false, fmt.Errorf("it was not read, because it has %d bytes; the limit is %d", f.Size, maxSize)
 		case !f.HasContent:
-			return "", p, false, fmt.Errorf("its content was not sent: there is too much to read")
+			return "", p, false, fmt.Errorf("it was not read, because the answer of the host was already too large")
 		}
 		return string(f.Content), p, false, nil
 	}
-	return "", p, false, fmt.Errorf("links lead in a circle")
+	return "", p, false, fmt.Errorf("its links form a cycle, or there are more than %d", maxLinks)
 }
 
 func sortedKeys[V any](m map[string]V) []string {
