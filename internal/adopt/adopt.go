@@ -1,12 +1,15 @@
-// Package adopt reads a mirror that somebody set up by hand and writes a configuration for it.
+// Package adopt reads a mirror that was set up by hand and writes a configuration for it.
 //
-// It is pure: a Survey says what to ask a host, and takes the answers; a Draft is what they mean, and says what to ask in order to compare it with the host;
-// Render writes the drafts of all hosts as HCL. All questions only read.
+// It is pure: a Survey returns the questions for a host and takes the answers. A Draft is the
+// configuration for these answers; it has questions of its own, to compare it with the host. Render
+// writes the drafts of all hosts as HCL. All questions only read.
 //
-// A hand-made mirror lacks what a mirror block brings (an account, a log and its rotation, a script), so the configuration that changes nothing is one of plain
-// resources. Each is compared with the host before it is written, and one that would change anything is left out and told: the plan is empty because it was
-// made. The mirror block that would take the host over whole stands below as a comment, with what it would change. Where that is nothing, it is written in place of the
-// resources.
+// A mirror that was set up by hand lacks parts of a mirror block (an account, a log and its
+// rotation, a script). So the configuration consists of plain resources, which change nothing. Each
+// is compared with the host before it is written. A resource that would change anything is left out
+// with a remark, so the plan of the result is always empty. The mirror block that would manage all
+// of the host follows as a comment, with the changes that it would make. If it would change
+// nothing, it is written instead of the resources.
 package adopt
 
 import (
@@ -21,50 +24,51 @@ import (
 	"github.com/mirrorform/mirrorform/internal/mirrorsd"
 )
 
-// Host is what a draft has to know of a host besides its answers.
+// Host has the inputs of a draft besides the answers of the host.
 type Host struct {
 	Name     string // as configured: fra1, or edge["ams"]
 	Address  string // as configured
 	Dir      string // absolute path of the configuration's directory
 	Types    *engine.Registry
-	Declared []*engine.Resource // what the configuration has on the host already
+	Declared []*engine.Resource // resources that the configuration already has on the host
 	MirrorsD *mirrorsd.File     // the mirror's entry in AlmaLinux's list, or nil
 }
 
 // Draft is the configuration of one host.
 type Draft struct {
 	Host    Host
-	Remarks []Remark // what the operator should know
-	Changes []string // what the proposed mirror block would change on the host, and why it would be refused
+	Remarks []Remark // notes for the operator
+	Changes []string // what the proposed mirror block would change on the host, or why it is not valid
 
 	target     engine.Target
 	candidates []*candidate
 	resources  []*engine.Resource // of the candidates, in their order
 	name       string             // of the proposed mirror block
-	spec       *mirror.Spec       // nil: there is no proposal
+	spec       *mirror.Spec       // the proposed mirror block; nil without a proposal
 	parts      []*engine.Resource
 	whole      bool // the proposal changes nothing
 	found      bool
 }
 
-// Found tells whether a mirror of AlmaLinux was found at all.
+// Found reports whether a mirror of AlmaLinux was found.
 func (d *Draft) Found() bool { return d.found }
 
-// Empty tells whether there is nothing to write for the host.
+// Empty reports whether there is no configuration to write for the host.
 func (d *Draft) Empty() bool { return len(d.candidates) == 0 && d.spec == nil }
 
-// NewDraft makes a draft of a complete survey.
+// NewDraft returns a draft for a complete survey.
 func NewDraft(s *Survey, h Host) *Draft {
 	f := s.read()
 	d := &Draft{Host: h, target: s.target, found: len(f.trees()) > 0}
 	for _, c := range f.candidates() {
-		r := &engine.Resource{Address: engine.Address{Host: h.Name, Type: c.kind, Name: c.name}.String(), Kind: h.Types.Kind(c.kind), State: c.state, Source: "adopt"}
+		address := engine.Address{Host: h.Name, Type: c.kind, Name: c.name}.String()
+		r := &engine.Resource{Address: address, Kind: h.Types.Kind(c.kind), State: c.state, Source: "adopt"}
 		if problems := r.Kind.Validate(c.state); len(problems) > 0 {
 			f.remark(Place{}, "%s %s is left out: %s", c.kind, c.name, printable(problems[0].String()))
 			continue
 		}
 		if _, problems := engine.Order(s.target, append(slices.Concat(h.Declared, d.resources), r)); len(problems) > 0 {
-			f.remark(Place{}, "%s %s is left out: the configuration has it already (%s)", c.kind, c.name, printable(problems[0].String()))
+			f.remark(Place{}, "%s %s is left out: the configuration already has it (%s)", c.kind, c.name, printable(problems[0].String()))
 			continue
 		}
 		d.candidates, d.resources = append(d.candidates, c), append(d.resources, r)
@@ -73,22 +77,22 @@ func NewDraft(s *Survey, h Host) *Draft {
 	for _, j := range f.jobs {
 		switch {
 		case !j.almalinux():
-			f.remark(j.at, "an rsync of something else, to %s, is left alone", printable(j.sync.tree))
+			f.remark(j.at, "an rsync of something else than AlmaLinux, to %s, is not adopted", printable(j.sync.tree))
 		case f.again(j): // a script with several ways to run it
 		case j != f.main() && j != f.kitten():
-			f.remark(j.at, "a further sync of AlmaLinux, to %s", printable(j.sync.tree))
+			f.remark(j.at, "another sync of AlmaLinux, to %s", printable(j.sync.tree))
 		case len(j.sync.wrappers) > 0:
-			f.remark(j.at, "rsync runs under %s, which a mirror block does not do", strings.Join(j.sync.wrappers, " and "))
+			f.remark(j.at, "rsync runs under %s; a mirror block has no setting for that", strings.Join(j.sync.wrappers, " and "))
 		}
 	}
 	if s.full {
-		f.remark(Place{}, "there is more to read than %d files, or links and includes go too deep: not all was looked at", maxFiles)
+		f.remark(Place{}, "there are more than %d files to read, or links and includes are nested too deeply: some files were not read", maxFiles)
 	}
 	d.Remarks = f.remarks
 	return d
 }
 
-// propose makes the mirror block.
+// propose sets the proposed mirror block.
 func (d *Draft) propose(f *found) {
 	d.name, d.spec = f.proposal(d.Host)
 	if d.spec == nil {
@@ -103,27 +107,27 @@ func (d *Draft) propose(f *found) {
 	d.parts, problems = parts(d.Host, d.target, d.name, d.spec)
 	for _, p := range problems {
 		if p.Severity == engine.Error {
-			d.Changes = append(d.Changes, "it would be refused: "+printable(p.String()))
+			d.Changes = append(d.Changes, "it is not valid: "+printable(p.String()))
 		}
 	}
 	for _, s := range f.serving([]string{d.spec.Storage.Path}) {
 		switch {
 		case s.tls:
-			d.Changes = append(d.Changes, s.at.String()+" serves HTTPS, which the block does not know: its web server stays as it is (server = \"none\")")
+			d.Changes = append(d.Changes, s.at.String()+" serves HTTPS, which a mirror block does not support: this web server stays unmanaged (server = \"none\")")
 		case f.shared(s, f.trees()) && s.server == "nginx":
-			d.Changes = append(d.Changes, s.at.String()+" has other sites beside this one: take the one that serves the tree out of it by hand")
+			d.Changes = append(d.Changes, s.at.String()+" also has other sites: remove the site that serves the tree from it by hand")
 		case s.server != "nginx":
-			d.Changes = append(d.Changes, s.at.String()+" is Apache's, and stays as it is (server = \"none\")")
+			d.Changes = append(d.Changes, s.at.String()+" is a site of Apache, which stays unmanaged (server = \"none\")")
 		}
 	}
 }
 
-// Questions returns what to ask in order to compare the draft with the host.
+// Questions returns the questions that compare the draft with the host.
 func (d *Draft) Questions() []wire.Query {
 	return engine.Questions(d.target, slices.Concat(d.resources, d.parts))
 }
 
-// Settle compares the draft with the host. What would change anything is left out.
+// Settle compares the draft with the host. It removes resources that would change anything.
 func (d *Draft) Settle(got engine.Answers) {
 	if d.spec != nil && len(d.parts) > 0 {
 		d.settleProposal(got)
@@ -131,7 +135,8 @@ func (d *Draft) Settle(got engine.Answers) {
 	if d.whole {
 		d.candidates = nil
 		if d.spec.Publish != nil {
-			d.Remarks = append(d.Remarks, Remark{Text: "the plan writes the mirror's entry, mirrors.d/" + printable(d.Host.MirrorsD.Name) + ".yml, on this machine, unless it is there as it would be written"})
+			d.Remarks = append(d.Remarks, Remark{Text: "the plan writes the mirror's entry, mirrors.d/" +
+				printable(d.Host.MirrorsD.Name) + ".yml, on this machine, unless it already has that content"})
 		}
 		return
 	}
@@ -143,17 +148,18 @@ func (d *Draft) Settle(got engine.Answers) {
 			kept = append(kept, c)
 			continue
 		}
-		d.Remarks = append(d.Remarks, Remark{Text: fmt.Sprintf("%s %s is left out, since its plan would not be empty: %s", c.kind, c.name, strings.Join(why, "; "))})
+		d.Remarks = append(d.Remarks, Remark{Text: fmt.Sprintf("%s %s is left out, because its plan would not be empty: %s",
+			c.kind, c.name, strings.Join(why, "; "))})
 	}
 	d.candidates = kept
 }
 
-// planned is what a plan changes, and what it is refused for.
+// planned returns the changes and the errors of a plan.
 func planned(p *engine.HostPlan) []string {
 	var list []string
 	for _, problem := range p.Problems {
 		if problem.Severity == engine.Error {
-			list = append(list, "it would be refused: "+printable(problem.Shown().String()))
+			list = append(list, "it is not valid: "+printable(problem.Shown().String()))
 		}
 	}
 	for _, c := range p.Changes {
@@ -168,7 +174,7 @@ func (d *Draft) settleProposal(got engine.Answers) {
 	refused := len(d.Changes) > 0
 	ordered, problems := engine.Order(d.target, d.parts)
 	if len(problems) > 0 {
-		d.Changes = append(d.Changes, "it would be refused: "+printable(problems[0].String()))
+		d.Changes = append(d.Changes, "it is not valid: "+printable(problems[0].String()))
 		return
 	}
 	changes := planned(engine.Compare(d.target, ordered, got))

@@ -12,22 +12,22 @@ import (
 	"github.com/mirrorform/mirrorform/resources"
 )
 
-// candidate is a resource as it was found, which the configuration is to have.
+// candidate is a resource for the configuration, in the state that was found.
 type candidate struct {
 	kind  string
 	name  string
 	state any
 	notes []string // comments in its block
-	stays bool     // the mirror block does not take its place
+	stays bool     // the mirror block does not replace it
 	site  bool     // it is a site's file, or a link to one
 }
 
-// builder makes candidates of what was found.
+// builder makes candidates from what was found.
 type builder struct {
 	*found
 	list  []*candidate
-	stays bool // of what is added, as in candidate
-	site  bool
+	stays bool // for candidates that are added
+	site  bool // for candidates that are added
 }
 
 func (b *builder) add(kind, name string, state any, notes ...string) {
@@ -40,7 +40,7 @@ func (b *builder) add(kind, name string, state any, notes ...string) {
 
 var noLabel = regexp.MustCompile(`[^a-z0-9]+`)
 
-// label makes a block's label of anything.
+// label makes a block label from any text.
 func label(s string) string {
 	s = strings.Trim(noLabel.ReplaceAllString(strings.ToLower(s), "_"), "_")
 	if len(s) > 40 {
@@ -52,7 +52,7 @@ func label(s string) string {
 	return s
 }
 
-// candidates are the resources that describe the mirror as it is.
+// candidates returns the resources that describe the mirror in its current state.
 func (f *found) candidates() []*candidate {
 	b := &builder{found: f}
 	trees := f.trees()
@@ -73,54 +73,58 @@ func (f *found) candidates() []*candidate {
 
 func (b *builder) packageOf(names ...string) {
 	for _, name := range names {
-		if b.pkgs[name].Installed != "" && !slices.ContainsFunc(b.list, func(c *candidate) bool { return c.kind == "package" && c.state.(*resources.Package).Name == name }) {
+		added := slices.ContainsFunc(b.list, func(c *candidate) bool {
+			return c.kind == "package" && c.state.(*resources.Package).Name == name
+		})
+		if b.pkgs[name].Installed != "" && !added {
 			b.add("package", name, &resources.Package{Name: name})
 		}
 	}
 }
 
-// tree describes a directory of AlmaLinux's, and its file system where that is one of its own.
+// tree describes a directory with AlmaLinux's files, and its file system if it has its own.
 func (b *builder) tree(tree string) {
 	f := b.files[tree]
 	if f.Kind != wire.Directory {
-		b.remark(Place{tree, 0}, "the tree is no directory on the host (a link, or missing), so it is not managed")
+		b.remark(Place{tree, 0}, "not managed, because it is not a directory on the host (it is a link, or missing)")
 		return
 	}
 	fs := b.fs[tree]
 	if m := b.mounts[fs.MountPoint]; fs.MountPoint != "" && fs.MountPoint != "/" && mirror.Within(tree, fs.MountPoint) && m.Mounted {
 		if m.Fstab == "" {
-			b.remark(Place{fs.MountPoint, 0}, "the tree's file system is mounted here, and /etc/fstab does not have it: it would not be mounted after a boot")
+			b.remark(Place{fs.MountPoint, 0}, "the file system of the tree is mounted here, but it is not in /etc/fstab: after a reboot it is not mounted")
 		}
-		b.remark(Place{fs.MountPoint, 0}, "the tree is on a file system of its own (%s on %s, %d GB of %d free), which is left as it is mounted",
+		b.remark(Place{fs.MountPoint, 0}, "the tree has its own file system (%s on %s, %d GB of %d GB free); its mount is not managed",
 			printable(fs.Type), printable(fs.Source), fs.Available/1e9, fs.Size/1e9)
 	}
 	d := &resources.Directory{Path: tree}
 	if j := b.main(); j != nil && j.user != "root" {
-		d.Owner, d.Group = f.Owner, f.Group // where root syncs, rsync sets them as upstream has them
+		d.Owner, d.Group = f.Owner, f.Group // a sync as root copies owner and group from upstream
 	}
 	b.add("directory", path.Base(tree), d)
 }
 
-// job describes what starts a sync.
+// job describes the crontab, script or unit that starts a sync.
 func (b *builder) job(j *job) {
-	const takeOver = "before a mirror block takes over, remove it, or both would run"
+	const takeOver = "remove the job before a mirror block takes over, or both would run"
 	switch j.kind {
 	case byCrontab:
-		b.remark(j.at, "the crontab of %s runs this sync. No resource manages users' crontabs, so it is left alone: %s", printable(j.user), takeOver)
+		b.remark(j.at, "the crontab of %s runs this sync. mirrorform does not manage crontabs of users: %s", printable(j.user), takeOver)
 	case bySystem:
-		b.remark(j.at, "/etc/crontab runs this sync; it belongs to the system, and is left alone: %s", takeOver)
+		b.remark(j.at, "/etc/crontab runs this sync. mirrorform does not manage this file, which belongs to the system: %s", takeOver)
 	case byCronD, byParts:
 		b.regular(j.file)
 		if n := b.others(j); n > 0 {
-			b.remark(Place{j.file, n}, "the file has other jobs than the syncs of AlmaLinux: keep them elsewhere before a mirror block takes the file's place")
+			b.remark(Place{j.file, n}, "the file has other jobs than the syncs of AlmaLinux: move them to another file before a mirror block replaces this one")
 		}
 	case byUnit:
 		b.regular(j.file)
 		if j.timer == "" {
-			b.remark(j.at, "no timer in %s starts this service", unitDirs[0])
+			b.remark(j.at, "no timer in %s starts this service", strings.Join(unitDirs, " or "))
 			break
 		}
-		b.remark(j.at, "%s starts this sync; its calendar is not translated: a mirror block needs sync.every or sync.schedule for another interval than 3h", printable(j.timer))
+		b.remark(j.at, "%s starts this sync. Its calendar is not translated: for another interval than 3h, set sync.every or sync.schedule in the mirror block",
+			printable(j.timer))
 		b.regular(j.timerAt)
 		b.service(j.timer)
 	}
@@ -134,11 +138,12 @@ func (b *builder) job(j *job) {
 		b.regular(j.script)
 	}
 	if j.sync.lock == "" {
-		b.remark(j.at, "no flock(1) guards this sync: two of them may run at once")
+		b.remark(j.at, "this sync runs without flock(1): two of them can run at the same time")
 	}
 }
 
-// others is the first line of a file of cron.d with another job than a sync of AlmaLinux; 0 when there is none.
+// others returns the first line of a file in /etc/cron.d that has another job than a sync of
+// AlmaLinux, or 0.
 func (b *builder) others(j *job) int {
 	if j.kind != byCronD {
 		return 0
@@ -153,7 +158,7 @@ func (b *builder) others(j *job) int {
 	return 0
 }
 
-// service describes a unit that is enabled or runs.
+// service describes a unit that is enabled or running.
 func (b *builder) service(unit string, files ...string) {
 	u, asked := b.units[unit]
 	name := strings.TrimSuffix(unit, ".service")
@@ -165,23 +170,24 @@ func (b *builder) service(unit string, files ...string) {
 	if u.UnitFileState == "enabled" {
 		s.Enabled = &yes
 	} else {
-		b.remark(Place{}, "%s is not enabled (%s), and does not start at boot by itself", unit, printable(u.UnitFileState))
+		b.remark(Place{}, "%s is not enabled (%s): it does not start at boot", unit, printable(u.UnitFileState))
 	}
 	if u.ActiveState == "active" || u.ActiveState == "reloading" {
 		s.Running = &yes
 	} else {
-		b.remark(Place{}, "%s does not run (%s)", unit, printable(u.ActiveState))
+		b.remark(Place{}, "%s is not running (%s)", unit, printable(u.ActiveState))
 	}
 	var notes []string
 	if len(files) > 0 {
-		notes = []string{"To have it reload when these files change, add this; the first apply with it reloads once:", "reload_on = " + expression(files)}
+		notes = []string{"To reload it when these files change, add this (the first apply reloads it once):", "reload_on = " + expression(files)}
 	}
 	if s.Enabled != nil || s.Running != nil {
 		b.add("service", name, s, notes...)
 	}
 }
 
-// regular describes a file with its content, where it can be written down and holds no secret. It tells whether the file is there.
+// regular describes a file, with its content if HCL can represent it and it has no secret. It
+// reports whether the file exists.
 func (b *builder) regular(p string) bool {
 	f := b.files[p]
 	if f.Kind != wire.Regular {
@@ -200,9 +206,9 @@ func (b *builder) regular(p string) bool {
 	case err != nil:
 		b.remark(Place{p, 0}, "its content is not managed: %s", printable(err.Error()))
 	case line > 0:
-		b.remark(Place{p, line}, "this looks like a secret, so the content of the file is not copied and not managed")
+		b.remark(Place{p, line}, "this line looks like a secret, so the content of the file is not copied and not managed")
 	case !representable(content):
-		b.remark(Place{p, 0}, "its content is not managed: it is no UTF-8 text, or not in Unicode's normal form C")
+		b.remark(Place{p, 0}, "its content is not managed: it is not UTF-8 text in Unicode normalization form C")
 	default:
 		s.Content = &content
 	}
@@ -210,31 +216,31 @@ func (b *builder) regular(p string) bool {
 	return true
 }
 
-// serving are the sites that serve one of the trees.
+// serving returns the sites that serve at least one of the trees.
 func (f *found) serving(trees []string) []*site {
 	return slices.DeleteFunc(slices.Clone(f.sites), func(s *site) bool {
 		return !slices.ContainsFunc(trees, func(tree string) bool { return s.serves(tree) != "" })
 	})
 }
 
-// keepsWeb tells whether the mirror block's web server could not take the place of what serves the trees.
+// keepsWeb reports whether the mirror block cannot replace the sites that serve the trees.
 func (f *found) keepsWeb(trees []string) bool {
 	return slices.ContainsFunc(f.serving(trees), func(s *site) bool { return s.tls || s.server != "nginx" })
 }
 
-// shared tells whether a site's file has other sites, too, which serve none of the trees.
+// shared reports whether a site's file also has sites that serve none of the trees.
 func (f *found) shared(s *site, trees []string) bool {
 	return slices.ContainsFunc(f.sites, func(o *site) bool {
 		return f.real(o.at.File) == f.real(s.at.File) && !slices.Contains(f.serving(trees), o)
 	})
 }
 
-// web describes the sites that serve the trees, with their server.
+// web describes the sites that serve the trees, and their web server.
 func (b *builder) web(trees []string) {
 	files := map[string][]string{}
 	for _, s := range b.serving(trees) {
 		for _, at := range s.unclear {
-			b.remark(at, "this location is not understood; it stays in the file as it is")
+			b.remark(at, "mirrorform cannot parse this location; it stays in the file unchanged")
 		}
 		b.stays = b.keepsWeb(trees) || b.shared(s, trees)
 		b.site = true
@@ -243,7 +249,7 @@ func (b *builder) web(trees []string) {
 	}
 	for _, s := range b.sites {
 		if len(files[s.server]) == 0 && len(trees) > 0 && strings.Contains(strings.ToLower(strings.Join(s.names, " ")), "almalinux") {
-			b.remark(s.at, "this site is named after AlmaLinux, and serves none of its trees in a way that is understood")
+			b.remark(s.at, "this site has AlmaLinux in its name, but no root or alias of it that mirrorform can parse serves a tree")
 		}
 	}
 	for _, server := range sortedKeys(files) {
@@ -259,7 +265,7 @@ func (b *builder) web(trees []string) {
 		}
 	}
 	if len(trees) > 0 && len(files) == 0 {
-		b.remark(Place{}, "no site of nginx or Apache was found that serves %s", printable(strings.Join(trees, " or ")))
+		b.remark(Place{}, "no site of nginx or Apache serves %s", printable(strings.Join(trees, " or ")))
 	}
 }
 
@@ -267,7 +273,7 @@ func (b *builder) web(trees []string) {
 func (b *builder) siteFiles(s *site) []string {
 	p := s.at.File
 	if slices.Contains(fixedFiles, p) {
-		b.remark(s.at, "the site is in a file that belongs to the package, which is left alone")
+		b.remark(s.at, "the site is in a file that belongs to a package, which is not managed")
 		return []string{p}
 	}
 	for range maxLinks {
@@ -284,7 +290,7 @@ func (b *builder) siteFiles(s *site) []string {
 	return []string{p}
 }
 
-// modules describes the rsync daemon where it serves one of the trees.
+// modules describes the rsync daemon if it serves one of the trees.
 func (b *builder) modules(trees []string) {
 	for _, m := range b.found.modules {
 		if !slices.ContainsFunc(trees, func(tree string) bool { return mirror.Within(tree, m.path) }) {
@@ -297,6 +303,6 @@ func (b *builder) modules(trees []string) {
 				b.service(unit)
 			}
 		}
-		b.remark(m.at, "rsync module %q serves the tree; the mirror block has no rsync daemon, so this stays a file", printable(m.name))
+		b.remark(m.at, "the rsync module %q serves the tree; a mirror block has no rsync daemon, so keep this as a file resource", printable(m.name))
 	}
 }

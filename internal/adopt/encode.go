@@ -13,7 +13,8 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// encode writes the fields of a struct with hcl tags, and the blocks in it, as HCL. What is not set is left out.
+// encode writes the fields of a struct with hcl tags, and its blocks, as HCL. It leaves out fields
+// that are not set.
 func encode(out *strings.Builder, v reflect.Value) {
 	v = reflect.Indirect(v)
 	for i := range v.NumField() {
@@ -35,7 +36,7 @@ func encode(out *strings.Builder, v reflect.Value) {
 	}
 }
 
-// expression writes a value.
+// expression returns a value as an HCL expression.
 func expression(v any) string {
 	switch v := v.(type) {
 	case string:
@@ -62,12 +63,13 @@ func expression(v any) string {
 		encode(&fields, r)
 		return "{\n" + fields.String() + "}"
 	}
-	panic(fmt.Sprintf("adopt: no way to write a %T", v)) // no state has such an attribute
+	panic(fmt.Sprintf("adopt: cannot write a %T", v)) // no state has such an attribute
 }
 
 func quoted(s string) string { return string(hclwrite.TokensForValue(cty.StringVal(s)).Bytes()) }
 
-// textExpression writes text of several lines as a heredoc where that means exactly the same.
+// textExpression returns text as an HCL expression: text of several lines as a heredoc, if that has
+// exactly the same value.
 func textExpression(s string) string {
 	if strings.Count(s, "\n") > 1 && strings.HasSuffix(s, "\n") {
 		heredoc := "<<EOT\n" + strings.NewReplacer("${", "$${", "%{", "%%{").Replace(s) + "EOT"
@@ -78,10 +80,11 @@ func textExpression(s string) string {
 	return quoted(s)
 }
 
-// representable tells whether a string can be written in HCL, which keeps text as valid UTF-8 in Unicode's normal form C.
+// representable reports whether HCL can represent a string: HCL converts text to valid UTF-8 in
+// Unicode normalization form C.
 func representable(s string) bool { return utf8.ValidString(s) && means(quoted(s), s) }
 
-// means tells whether an expression is that string.
+// means reports whether the value of an expression is that string.
 func means(text, s string) bool {
 	expr, diags := hclsyntax.ParseExpression([]byte(text+"\n"), "", hcl.InitialPos)
 	if diags.HasErrors() {
@@ -91,7 +94,7 @@ func means(text, s string) bool {
 	return !diags.HasErrors() && v.Type() == cty.String && v.AsString() == s
 }
 
-// body is a resource's or mirror's block, from its header's brace to the closing one.
+// body returns the body of a resource or mirror block, with its braces.
 func body(hosts []string, state any, notes []string) string {
 	var out strings.Builder
 	out.WriteString("{\n")

@@ -15,7 +15,8 @@ import (
 	"github.com/mirrorform/mirrorform/resources"
 )
 
-// proposal is the mirror block that would do what was found: its name, and the values that differ from the defaults. It is nil without a sync.
+// proposal returns the mirror block that would do the same as what was found: its name, and the
+// values that differ from the defaults. Without a sync, spec is nil.
 func (f *found) proposal(h Host) (name string, spec *mirror.Spec) {
 	j := f.main()
 	if j == nil {
@@ -23,7 +24,7 @@ func (f *found) proposal(h Host) (name string, spec *mirror.Spec) {
 	}
 	name = "almalinux"
 	if n, ok := strings.CutPrefix(path.Base(j.at.File), "mirrorform-"); ok && j.kind == byCronD {
-		name = n // mirrorform made it
+		name = n // a mirror block of mirrorform wrote this file
 	}
 	spec = &mirror.Spec{Storage: mirror.Storage{Path: j.sync.tree}}
 	if j.user != "mirror" {
@@ -47,7 +48,7 @@ func (f *found) proposal(h Host) (name string, spec *mirror.Spec) {
 		if fs.Size > 2e9 {
 			spec.Storage.Minimum = fmt.Sprintf("%dGB", fs.Size/1e9)
 		}
-		f.remark(Place{fs.MountPoint, 0}, "the file system has %s, and the guide asks for %s: a mirror block needs storage.minimum", spec.Storage.Minimum, least)
+		f.remark(Place{fs.MountPoint, 0}, "the file system has %s, but the guide requires %s: the mirror block sets storage.minimum", spec.Storage.Minimum, least)
 	}
 	spec.Sync = syncBlock(j, edition, edition.Upstream, edition.Lock, spec.Storage.MountPoint)
 	spec.Web = f.webBlock(h, j.sync.tree)
@@ -66,7 +67,7 @@ func (f *found) proposal(h Host) (name string, spec *mirror.Spec) {
 	return name, spec
 }
 
-// settleSchedule leaves the schedule out where it is the one that the block itself chooses.
+// settleSchedule removes the schedule from the block if the block would choose the same one.
 func (f *found) settleSchedule(h Host, name string, spec *mirror.Spec, j *job) {
 	for _, every := range mirror.Intervals() {
 		tried := *spec
@@ -87,7 +88,8 @@ func (f *found) settleSchedule(h Host, name string, spec *mirror.Spec, j *job) {
 	}
 }
 
-// kittenSync is what differs from Kitten's defaults: what is not set there comes from the mirror's own block.
+// kittenSync returns the arguments that differ from Kitten's defaults. Arguments that are not set
+// there are those of the mirror's sync block.
 func kittenSync(k *job, e mirror.Edition, spec *mirror.Spec) *mirror.Sync {
 	s, main := syncBlock(k, e, e.KittenUpstream, e.KittenLock, spec.Storage.MountPoint), spec.Sync
 	if s.Schedule == main.Schedule {
@@ -111,7 +113,8 @@ func kittenSync(k *job, e mirror.Edition, spec *mirror.Spec) *mirror.Sync {
 	return s
 }
 
-// matching is the edition of the guide whose flags the options have; the first where none fits.
+// matching returns the edition of the guide whose flags are among the options, or the first
+// edition.
 func matching(options [][]string) mirror.Edition {
 	for _, e := range mirror.Editions() {
 		if _, ok := without(options, e); ok {
@@ -121,7 +124,7 @@ func matching(options [][]string) mirror.Edition {
 	return mirror.Editions()[0]
 }
 
-// spelt is an option as one word, so that two spellings of it are equal.
+// spelt returns an option as one word, so that its two spellings are equal.
 func spelt(option []string) string {
 	if len(option) == 2 && strings.HasPrefix(option[0], "--") {
 		return option[0] + "=" + option[1]
@@ -129,7 +132,8 @@ func spelt(option []string) string {
 	return strings.Join(option, " ")
 }
 
-// without takes the flags of an edition out of the options; ok tells whether all were there.
+// without returns the options without the flags of an edition. ok reports whether all flags were
+// there.
 func without(options [][]string, e mirror.Edition) (rest [][]string, ok bool) {
 	rest = slices.Clone(options)
 	guide, _ := mirror.SplitOptions(e.Rsync)
@@ -143,7 +147,7 @@ func without(options [][]string, e mirror.Edition) (rest [][]string, ok bool) {
 	return rest, true
 }
 
-// syncBlock is what differs from the edition's sync.
+// syncBlock returns the arguments that differ from the edition's sync.
 func syncBlock(j *job, e mirror.Edition, upstream, lock, mount string) *mirror.Sync {
 	s := &mirror.Sync{Schedule: j.schedule}
 	rest, fits := without(j.sync.options, e)
@@ -175,7 +179,7 @@ func syncBlock(j *job, e mirror.Edition, upstream, lock, mount string) *mirror.S
 	if j.sync.upstream != upstream {
 		s.Upstream = j.sync.upstream
 	}
-	// In /run/lock anyone can hold a lock, which a mirror block refuses.
+	// Every user can lock files in /run/lock, so a mirror block does not allow them.
 	shared := strings.HasPrefix(j.sync.lock, "/run/lock/") || strings.HasPrefix(j.sync.lock, "/var/lock/")
 	if j.sync.lock != lock && !shared {
 		s.Lock = j.sync.lock
@@ -186,7 +190,8 @@ func syncBlock(j *job, e mirror.Edition, upstream, lock, mount string) *mirror.S
 	return s
 }
 
-// webBlock is what differs from the block's site; server "none" where the block's nginx could not take the place of what serves the tree.
+// webBlock returns the arguments that differ from the block's default site. The server is "none" if
+// the block cannot replace the site that serves the tree.
 func (f *found) webBlock(h Host, tree string) *mirror.Web {
 	serving := f.serving([]string{tree})
 	if len(serving) == 0 {
@@ -230,12 +235,13 @@ func (f *found) webBlock(h Host, tree string) *mirror.Web {
 	return w
 }
 
-// engineName tells whether a server's name is one that the block takes: no pattern, no variable, no "_".
+// engineName reports whether the block accepts a server name: patterns, variables and "_" are not
+// allowed.
 func engineName(s string) bool {
 	return s != "" && s != "_" && !strings.ContainsAny(s, "*~$^/\\\"' {};")
 }
 
-// publishBlock is the mirrors.d file as a block.
+// publishBlock returns a publish block with the values of a mirrors.d file.
 func publishBlock(m *mirrorsd.File) *mirror.Publish {
 	text := func(s string) *string { return &s }
 	p := &mirror.Publish{
@@ -266,7 +272,7 @@ func publishBlock(m *mirrorsd.File) *mirror.Publish {
 	return p
 }
 
-// parts are the resources of a mirror block on its host, or what is wrong with the block.
+// parts returns the resources of a mirror block on its host, or the problems of the block.
 func parts(h Host, t engine.Target, name string, spec *mirror.Spec) ([]*engine.Resource, []engine.Problem) {
 	list, problems := mirror.Expand(h.Types, name, spec, engine.Site{Target: t, Address: h.Address, Dir: h.Dir})
 	address := func(part string) string { return t.Name + "/mirror." + name + "." + part }

@@ -18,11 +18,11 @@ type block struct {
 	hosts []string
 }
 
-// Render writes the drafts as one file, formatted. Resources that are the same on several hosts become one block. taken tells whether the configuration has a
-// resource of that type and name already.
+// Render writes the drafts as one formatted file. Equal resources of several hosts become one
+// block. taken reports whether the configuration already has a resource of that type and name.
 func Render(drafts []*Draft, taken func(kind, name string) bool) ([]byte, error) {
 	var out strings.Builder
-	out.WriteString("# Written by mirrorform adopt from what was found on the hosts. It changes nothing there.\n")
+	out.WriteString("# Written by mirrorform adopt. The resources describe what is on the hosts; to apply them changes nothing there.\n")
 	for _, d := range drafts {
 		if len(d.Remarks) > 0 {
 			fmt.Fprintf(&out, "\n# Host %s:\n", d.Host.Name)
@@ -45,12 +45,12 @@ func Render(drafts []*Draft, taken func(kind, name string) bool) ([]byte, error)
 	}
 	formatted, diags := lang.Format([]byte(out.String()), "adopted.hcl")
 	if diags.HasErrors() {
-		return nil, fmt.Errorf("what adopt wrote is no HCL, which is a bug: %w", diags)
+		return nil, fmt.Errorf("adopt wrote invalid HCL, which is a bug in mirrorform: %w", diags)
 	}
 	return formatted, nil
 }
 
-// blocks merges what is the same on several hosts.
+// blocks merges equal resources of several hosts.
 func blocks(drafts []*Draft) []*block {
 	var list []*block
 	by := map[string]*block{}
@@ -68,7 +68,8 @@ func blocks(drafts []*Draft) []*block {
 	return list
 }
 
-// renderMirror writes the mirror block: as it is where it changes nothing, else as a comment with what it would change.
+// renderMirror writes the mirror block. If the block would change something, it is a comment, with
+// the list of changes.
 func (d *Draft) renderMirror(out *strings.Builder) {
 	if d.spec == nil {
 		return
@@ -79,11 +80,11 @@ func (d *Draft) renderMirror(out *strings.Builder) {
 		return
 	}
 	out.WriteString("\n")
-	comment(out, fmt.Sprintf("To have mirrorform do the whole of it on host %s:", d.Host.Name))
+	comment(out, fmt.Sprintf("To manage all of this on host %s with the mirror block below:", d.Host.Name))
 	for i, step := range d.takeOver() {
 		comment(out, fmt.Sprintf("%d. %s", i+1, step))
 	}
-	out.WriteString("# By itself the block would change:\n")
+	out.WriteString("# Changes that the block makes:\n")
 	for _, c := range d.Changes {
 		comment(out, "- "+c)
 	}
@@ -96,30 +97,31 @@ func (d *Draft) renderMirror(out *strings.Builder) {
 	}
 }
 
-// takeOver is how the mirror block takes the place of the resources.
+// takeOver returns the steps to replace the resources with the mirror block.
 func (d *Draft) takeOver() []string {
-	steps := []string{"Apply the resources above once, so that the host knows them; remove by hand what the remarks above say."}
+	steps := []string{"Apply the resources above once, so that the host records them. Remove by hand what the remarks above say."}
 	if files := d.named(func(c *candidate) bool { return c.path() != "" && !c.stays || d.ownUnit(c) }); files != "" {
-		step := "Take out " + files + " and apply. They were there before mirrorform, so it does not remove them: "
+		step := "Delete the blocks " + files + " and apply. mirrorform releases these files, but does not remove them, " +
+			"because they existed before it managed them. "
+		if slices.ContainsFunc(d.candidates, func(c *candidate) bool { return c.site && !c.stays }) {
+			step += "nginx ignores a second site with the same name; it keeps serving the loaded site until the next step reloads it. "
+		}
+		step += "Then run: "
 		for _, c := range d.candidates {
 			if d.ownUnit(c) {
 				step += "systemctl disable --now " + quote(c.state.(*resources.Service).Name) + "; "
 			}
 		}
-		step += "rm " + d.paths()
-		if slices.ContainsFunc(d.candidates, func(c *candidate) bool { return c.site && !c.stays }) {
-			step += " (nginx takes no second site of the same name; it serves what it has loaded until the next step reloads it)"
-		}
-		steps = append(steps, step+".")
+		steps = append(steps, step+"rm "+d.paths()) // no full stop after a command to copy
 	}
-	last := "Put this block in place of the resources that are left"
+	last := "Replace the remaining resources with this block"
 	if stay := d.named(func(c *candidate) bool { return c.stays }); stay != "" {
 		last += ", but keep " + stay
 	}
-	return append(steps, last+". The plan shows what goes and what comes; then apply.")
+	return append(steps, last+". Check the changes with `mirrorform plan`, then run `mirrorform apply`.")
 }
 
-// path is that of a file or link, or "".
+// path returns the path of a file or link, or "".
 func (c *candidate) path() string {
 	switch s := c.state.(type) {
 	case *resources.File:
@@ -130,7 +132,7 @@ func (c *candidate) path() string {
 	return ""
 }
 
-// paths are the files and links that the mirror block takes the place of, quoted for a shell.
+// paths returns the files and links that the mirror block replaces, quoted for a shell.
 func (d *Draft) paths() string {
 	var list []string
 	for _, c := range d.candidates {
@@ -141,14 +143,15 @@ func (d *Draft) paths() string {
 	return strings.Join(list, " ")
 }
 
-// ownUnit tells whether it is a unit whose file is one of those that the mirror block takes the
-// place of.
+// ownUnit reports whether a candidate is a unit whose file the mirror block replaces.
 func (d *Draft) ownUnit(c *candidate) bool {
 	unit, ok := c.state.(*resources.Service)
-	return ok && !c.stays && slices.ContainsFunc(d.candidates, func(f *candidate) bool { return !f.stays && path.Base(f.path()) == unit.Name })
+	return ok && !c.stays && slices.ContainsFunc(d.candidates, func(f *candidate) bool {
+		return !f.stays && path.Base(f.path()) == unit.Name
+	})
 }
 
-// quote is a word for a shell, or a Go string where it has characters that no plain quoting shows.
+// quote quotes a word for a shell. A word that POSIX quoting cannot represent becomes a Go string.
 func quote(word string) string {
 	if text, err := syntax.Quote(word, syntax.LangPOSIX); err == nil {
 		return text
@@ -156,7 +159,7 @@ func quote(word string) string {
 	return strconv.Quote(word)
 }
 
-// named are the addresses of some of the resources, without their host.
+// named returns the addresses of the resources that which selects, without their host.
 func (d *Draft) named(which func(*candidate) bool) string {
 	var names []string
 	for _, c := range d.candidates {
