@@ -82,7 +82,11 @@ func (d *Draft) renderMirror(out *strings.Builder) {
 	out.WriteString("\n")
 	comment(out, fmt.Sprintf("To manage all of this on host %s with the mirror block below:", d.Host.Name))
 	for i, step := range d.takeOver() {
-		comment(out, fmt.Sprintf("%d. %s", i+1, step))
+		text, commands, _ := strings.Cut(step, "\n")
+		comment(out, fmt.Sprintf("%d. %s", i+1, text))
+		for command := range strings.Lines(commands) {
+			out.WriteString("#      " + strings.TrimSuffix(command, "\n") + "\n") // unwrapped, to copy
+		}
 	}
 	out.WriteString("# Changes that the block makes:\n")
 	for _, c := range d.Changes {
@@ -97,7 +101,8 @@ func (d *Draft) renderMirror(out *strings.Builder) {
 	}
 }
 
-// takeOver returns the steps to replace the resources with the mirror block.
+// takeOver returns the steps to replace the resources with the mirror block. The lines after the
+// first line of a step are commands.
 func (d *Draft) takeOver() []string {
 	steps := []string{"Apply the resources above once, so that the host records them. Remove by hand what the remarks above say."}
 	if files := d.named(func(c *candidate) bool { return c.path() != "" && !c.stays || d.ownUnit(c) }); files != "" {
@@ -106,13 +111,13 @@ func (d *Draft) takeOver() []string {
 		if slices.ContainsFunc(d.candidates, func(c *candidate) bool { return c.site && !c.stays }) {
 			step += "nginx ignores a second site with the same name; it keeps serving the loaded site until the next step reloads it. "
 		}
-		step += "Then run: "
+		step += "Then run:\n"
 		for _, c := range d.candidates {
 			if d.ownUnit(c) {
-				step += "systemctl disable --now " + quote(c.state.(*resources.Service).Name) + "; "
+				step += "systemctl disable --now " + quote(c.state.(*resources.Service).Name) + "\n"
 			}
 		}
-		steps = append(steps, step+"rm "+d.paths()) // no full stop after a command to copy
+		steps = append(steps, step+"rm "+d.paths())
 	}
 	last := "Replace the remaining resources with this block"
 	if stay := d.named(func(c *candidate) bool { return c.stays }); stay != "" {
