@@ -1,4 +1,5 @@
-// Package geo says where IP addresses are, by databases in MaxMind's format: MaxMind's own City and ASN databases, and IPinfo's with their flat schema.
+// Package geo looks up the locations of IP addresses in databases in MaxMind's format: MaxMind's
+// City and ASN databases, and IPinfo's databases with their flat schema.
 package geo
 
 import (
@@ -19,10 +20,10 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// Provider makes databases.
+// Provider is a provider of databases.
 type Provider struct {
 	Name       string
-	Correction string // where a wrong location is reported: URL of a form
+	Correction string // URL of the form to report a wrong location
 }
 
 // The providers whose databases Open reads.
@@ -31,20 +32,20 @@ var (
 	IPinfo  = Provider{"IPinfo", "https://ipinfo.io/corrections"}
 )
 
-// DB is an open database. Its file is mapped into memory: it must not be changed in place meanwhile. Its methods may be called by many
-// goroutines at once, but for Close.
+// DB is an open database. Its file is mapped into memory, so it must not be changed in place while
+// the database is open. Methods other than Close are safe for concurrent use.
 type DB struct {
 	Path      string
-	Type      string // as its metadata has it, such as GeoLite2-City
+	Type      string // from its metadata, such as GeoLite2-City
 	Provider  Provider
-	Locations bool // it knows where addresses are, and not just whose they are
+	Locations bool // it has locations of addresses, not only AS numbers
 	reader    *maxminddb.Reader
 }
 
-// Record is what a database has about an address. A field without a value is zero.
+// Record is the data of an address. A field without a value is zero.
 type Record struct {
 	Found     bool
-	Network   netip.Prefix // the network that it has it for
+	Network   netip.Prefix // the network of the record
 	Country   string       // ISO 3166-1 alpha-2
 	Region    string       // state or province
 	City      string
@@ -60,8 +61,8 @@ type Point struct {
 	Longitude float64 `json:"longitude"`
 }
 
-// Open opens a database and finds out by its metadata what it holds. A file that is no database, a corrupt one, and one of a kind that is
-// of no use here are errors.
+// Open opens a database and reads its type from the metadata. A file that is not a database, that
+// is corrupt or has an unsupported type is an error.
 func Open(path string) (*DB, error) {
 	reader, err := maxminddb.Open(path)
 	if err != nil {
@@ -69,7 +70,7 @@ func Open(path string) (*DB, error) {
 		if errors.As(err, &file) {
 			return nil, fmt.Errorf("GeoIP database: %w", err)
 		}
-		return nil, fmt.Errorf("%s is no database in MaxMind's format, or a corrupt one; download it again: %w", path, err)
+		return nil, fmt.Errorf("%s is not a database in MaxMind's format, or it is corrupt; download it again: %w", path, err)
 	}
 	db := &DB{Path: path, Type: reader.Metadata.DatabaseType, reader: reader}
 	if err := db.identify(); err != nil {
@@ -78,7 +79,7 @@ func Open(path string) (*DB, error) {
 	return db, nil
 }
 
-// identify sets the provider, and what the database knows.
+// identify sets the provider and the kind of data.
 func (db *DB) identify() error {
 	kind := strings.ToLower(db.Type)
 	switch {
@@ -90,19 +91,22 @@ func (db *DB) identify() error {
 		}
 		db.Locations = known["city"]
 		if !db.Locations && !known["asn"] {
-			return fmt.Errorf("%s is IPinfo's %q, which has neither cities nor AS numbers; use its location or ASN database", db.Path, db.Type)
+			return fmt.Errorf("%s is IPinfo's database %q, which has neither cities nor AS numbers; use IPinfo's location or ASN database",
+				db.Path, db.Type)
 		}
 	case strings.Contains(kind, "city"), strings.Contains(kind, "enterprise"):
 		db.Provider, db.Locations = MaxMind, true
 	case strings.HasSuffix(kind, "-asn"), strings.HasSuffix(kind, "-isp"):
 		db.Provider = MaxMind
 	default:
-		return fmt.Errorf("%s is a database of the type %q; MaxMind's City and ASN databases and IPinfo's location and ASN databases are of use here", db.Path, db.Type)
+		return fmt.Errorf("%s has the unsupported type %q; use MaxMind's City or ASN database, or IPinfo's location or ASN database",
+			db.Path, db.Type)
 	}
 	return nil
 }
 
-// sampleKeys are the keys of the first record, since the names of IPinfo's databases do not tell what is in them.
+// sampleKeys returns the keys of the first record. The names of IPinfo's databases do not identify
+// their content.
 func (db *DB) sampleKeys() (map[string]bool, error) {
 	keys := map[string]bool{}
 	for result := range db.reader.Networks() {
@@ -121,14 +125,14 @@ func (db *DB) sampleKeys() (map[string]bool, error) {
 // Close releases the file.
 func (db *DB) Close() error { return db.reader.Close() }
 
-// Name is the file's name, for messages.
+// Name returns the file's name, for messages.
 func (db *DB) Name() string { return filepath.Base(db.Path) }
 
 func (db *DB) corrupt(err error) error {
 	return fmt.Errorf("%s is corrupt; download it again: %w", db.Path, err)
 }
 
-// Lookup returns what the database has about an address. An address that it does not know is no error.
+// Lookup returns the record of an address. An unknown address is not an error: Found is false.
 func (db *DB) Lookup(a netip.Addr) (Record, error) {
 	a = a.Unmap()
 	if a.Is6() && db.reader.Metadata.IPVersion == 4 {
@@ -196,7 +200,8 @@ func maxMindRecord(result maxminddb.Result) (Record, error) {
 	return r, nil
 }
 
-// flatRecord reads IPinfo's schema: one level of keys, and numbers written as text in most of its databases.
+// flatRecord reads a record with IPinfo's schema: one level of keys, and in most databases numbers
+// as text.
 func flatRecord(result maxminddb.Result) (Record, error) {
 	var m map[string]any
 	if err := result.Decode(&m); err != nil {
@@ -204,7 +209,7 @@ func flatRecord(result maxminddb.Result) (Record, error) {
 	}
 	r := Record{Country: first(m, "country_code", "country"), Region: first(m, "region", "state"), City: first(m, "city"), ASNHolder: first(m, "as_name", "name")}
 	if len(r.Country) != 2 {
-		r.Country = "" // the country's name, in databases that have no code
+		r.Country = "" // databases without a code have the country's name here
 	}
 	lat, latErr := strconv.ParseFloat(first(m, "latitude", "lat"), 64)
 	long, longErr := strconv.ParseFloat(first(m, "longitude", "lng", "lon"), 64)
@@ -215,7 +220,7 @@ func flatRecord(result maxminddb.Result) (Record, error) {
 	return r, nil
 }
 
-// first is the first of the keys that has a value, as text.
+// first returns the value of the first key that has one, as text.
 func first(m map[string]any, keys ...string) string {
 	for _, k := range keys {
 		if v, ok := m[k]; ok && v != nil && v != "" {
@@ -225,19 +230,19 @@ func first(m map[string]any, keys ...string) string {
 	return ""
 }
 
-// check finds values that no intact database has.
+// check reports values that only a corrupt database has.
 func (r Record) check() error {
 	if c := r.Country; c != "" && (len(c) != 2 || strings.Trim(c, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "") {
-		return fmt.Errorf("it has the country %q, which is no ISO 3166-1 code", c)
+		return fmt.Errorf("it has the country %q, which is not an ISO 3166-1 code", c)
 	}
-	// Written so that NaN fails, too.
+	// The negated comparisons also reject NaN.
 	if r.HasPoint && (!(math.Abs(r.Point.Latitude) <= 90) || !(math.Abs(r.Point.Longitude) <= 180)) {
-		return fmt.Errorf("it has the coordinates %v, %v", r.Point.Latitude, r.Point.Longitude)
+		return fmt.Errorf("it has the invalid coordinates %v, %v", r.Point.Latitude, r.Point.Longitude)
 	}
 	return nil
 }
 
-// Place is a city by its names, as people or databases write them.
+// Place is a city with its names, from a person or a database.
 type Place struct {
 	Country string // ISO 3166-1 alpha-2
 	Region  string // state or province; may be empty
@@ -247,20 +252,22 @@ type Place struct {
 // Place returns the names of the record.
 func (r Record) Place() Place { return Place{r.Country, r.Region, r.City} }
 
-// Same tells whether two names mean the same city: in one country, with names that are the same but for case, accents and punctuation
-// (Zürich, Zurich). Where one has more words than the other (Frankfurt, Frankfurt am Main), the regions must agree, too.
+// Same reports whether two places are the same city: the countries are equal, and so are the names
+// without case, accents and punctuation (Zürich, Zurich). If one name has more words than the other
+// (Frankfurt, Frankfurt am Main), the regions must be equal too.
 func (p Place) Same(o Place) bool {
 	return p.Country == o.Country && (sameName(p.City, o.City) || p.near(o) && sameName(p.Region, o.Region))
 }
 
-// near tells whether one name of the city is the other with more words, in one country.
+// near reports whether the countries are equal and one city name is the other with more words.
 func (p Place) near(o Place) bool {
 	a, b := plain(p.City), plain(o.City)
 	return p.Country == o.Country && a != "" && b != "" && (strings.HasPrefix(a, b+" ") || strings.HasPrefix(b, a+" "))
 }
 
-// Find returns where the database has a city, by looking through its networks. ok is false where it has none of that name, or the
-// context ended before one was found: it reads all of a large file in the worst case.
+// Find returns the location of a city. It searches the networks of the database one by one; in the
+// worst case it reads all of a large file. ok is false if the database does not have the city, or
+// if the context ended before it was found.
 func (db *DB) Find(ctx context.Context, city Place) (p Point, ok bool, err error) {
 	seen := map[uintptr]bool{}
 	for result := range db.reader.Networks() {
@@ -290,7 +297,7 @@ func (db *DB) Find(ctx context.Context, city Place) (p Point, ok bool, err error
 // earthRadius is the mean radius of WGS 84's ellipsoid in km.
 const earthRadius = 6371.0088
 
-// Distance is the length of the great circle between two points in km, by the haversine formula.
+// Distance returns the great-circle distance of two points in km, by the haversine formula.
 func Distance(a, b Point) float64 {
 	rad := func(degrees float64) float64 { return degrees * math.Pi / 180 }
 	lat := math.Sin(rad(b.Latitude-a.Latitude) / 2)
@@ -304,7 +311,7 @@ func sameName(a, b string) bool {
 	return a != "" && a == b
 }
 
-// plain is a name in lower case, without accents, its words with single spaces between them.
+// plain returns a name in lower case without accents, with single spaces between its words.
 func plain(s string) string {
 	bare := transform.Chain(norm.NFD, runes.Remove(runes.In(unicode.Mn)), norm.NFC)
 	if t, _, err := transform.String(bare, s); err == nil {

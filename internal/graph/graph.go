@@ -1,4 +1,5 @@
-// Package graph draws the resources of hosts, and what each needs, as DOT (https://graphviz.org/doc/info/lang.html) and Mermaid
+// Package graph draws the resources of hosts and their dependencies as DOT
+// (https://graphviz.org/doc/info/lang.html) and Mermaid
 // (https://mermaid.js.org/syntax/flowchart.html).
 package graph
 
@@ -11,21 +12,21 @@ import (
 	"github.com/mirrorform/mirrorform/internal/plain"
 )
 
-// Host is one host with its resources.
+// Host is a host with its resources.
 type Host struct {
 	Name  string
 	Nodes []Node
 }
 
-// Node is one resource, or a block of which no more than the address is known.
+// Node is a resource, or a block whose resources are not known yet.
 type Node struct {
 	Address string // with the host
-	Type    string // of the resource; empty when Pending
-	Needs   []int  // indexes of the host's nodes that come before it, ascending
-	Pending bool   // its arguments need facts that are not known; so do its dependencies
+	Type    string // of the resource; empty if Pending
+	Needs   []int  // indexes of the host's nodes that it depends on, ascending
+	Pending bool   // its arguments and dependencies need facts that are not known
 }
 
-// NewHost makes a Host of resources with their Dependencies, and of the addresses of what is not known.
+// NewHost returns a Host with resources and their dependencies, and with pending blocks.
 func NewHost(name string, resources []*engine.Resource, needs [][]int, pending []string) Host {
 	h := Host{Name: name}
 	for i, r := range resources {
@@ -37,10 +38,11 @@ func NewHost(name string, resources []*engine.Resource, needs [][]int, pending [
 	return h
 }
 
-// Reduce leaves out each dependency that others imply: the transitive reduction, which is unique since there are no cycles.
+// Reduce removes each dependency that others imply. The result is the transitive reduction, which
+// is unique for a graph without cycles.
 func (h *Host) Reduce() {
 	words := (len(h.Nodes) + 63) / 64
-	reach := make([][]uint64, len(h.Nodes)) // sets of indexes
+	reach := make([][]uint64, len(h.Nodes)) // for each node, the bit set of nodes that it depends on
 	var visit func(i int) []uint64
 	visit = func(i int) []uint64 {
 		if reach[i] != nil {
@@ -67,7 +69,8 @@ func (h *Host) Reduce() {
 	}
 }
 
-// label is what a node shows: the address without its host, and the type where the address does not begin with it.
+// label returns the lines that a node shows: the address without its host, and the type unless the
+// address begins with it.
 func (n *Node) label() []string {
 	lines := []string{engine.Local(n.Address)}
 	switch {
@@ -79,7 +82,8 @@ func (n *Node) label() []string {
 	return lines
 }
 
-// DOT draws hosts as clusters of one directed graph. Edges lead from a resource to what it needs. The names of nodes are addresses.
+// DOT draws hosts as clusters of one directed graph. Edges lead from a resource to those that it
+// depends on. The names of nodes are addresses.
 func DOT(hosts []Host) string {
 	var b strings.Builder
 	b.WriteString("digraph mirrorform {\n  rankdir = LR\n  node [shape = box]\n")
@@ -103,13 +107,13 @@ func DOT(hosts []Host) string {
 	return b.String()
 }
 
-// dotID is a string as DOT's grammar quotes it: a quotation mark is the only character that a backslash escapes, and a backslash at the end would do that to
-// the closing one.
+// dotID quotes a string for DOT. In DOT's grammar, a backslash escapes only a quotation mark. But a
+// backslash at the end would escape the closing one, so backslashes are doubled.
 func dotID(s string) string {
 	return `"` + strings.ReplaceAll(strings.ReplaceAll(plain.Escape(s), `\`, `\\`), `"`, `\"`) + `"`
 }
 
-// dotLabel quotes lines of text for a label, in which backslashes and HTML entities have a meaning.
+// dotLabel quotes lines of text for a label, where backslashes and HTML entities have a meaning.
 func dotLabel(lines ...string) string {
 	escape := strings.NewReplacer(`\`, `\\`, `"`, `\"`, `&`, `&amp;`)
 	for i, l := range lines {
@@ -118,7 +122,8 @@ func dotLabel(lines ...string) string {
 	return `"` + strings.Join(lines, `\n`) + `"`
 }
 
-// Mermaid draws hosts as subgraphs of one flowchart. Edges lead from a resource to what it needs.
+// Mermaid draws hosts as subgraphs of one flowchart. Edges lead from a resource to those that it
+// depends on.
 func Mermaid(hosts []Host) string {
 	var b strings.Builder
 	b.WriteString("flowchart LR\n")
@@ -144,14 +149,16 @@ func Mermaid(hosts []Host) string {
 	return b.String()
 }
 
-// What Mermaid draws unless its configuration says otherwise (maxEdges and maxTextSize, which a diagram cannot set for itself).
+// Default limits of Mermaid (maxEdges and maxTextSize in its configuration). A diagram cannot
+// change them.
 const (
 	MermaidMaxEdges = 500
 	MermaidMaxText  = 50_000 // characters
 )
 
-// mermaidText writes text as the numeric entity codes of Mermaid, but for letters, digits and what is certain to have no meaning: quotation marks, hashes,
-// backticks (Markdown), angle brackets (HTML), percent signs and braces (directives) have one, wherever they stand.
+// mermaidText escapes text with Mermaid's numeric entity codes. It keeps letters, digits and
+// characters without a meaning in Mermaid. Quotation marks, hashes, backticks (Markdown), angle
+// brackets (HTML), percent signs and braces (directives) have a meaning even inside quotes.
 func mermaidText(s string) string {
 	var b strings.Builder
 	for _, r := range plain.Escape(s) {
@@ -165,7 +172,7 @@ func mermaidText(s string) string {
 	return b.String()
 }
 
-// Edges counts the edges that are drawn.
+// Edges returns the number of edges in a graph of these hosts.
 func Edges(hosts []Host) int {
 	n := 0
 	for _, h := range hosts {

@@ -1,5 +1,5 @@
-// Package sarif has what mirrorform uses of the Static Analysis Results Interchange Format 2.1.0 (OASIS Standard, errata 01): its objects under their
-// names there.
+// Package sarif has the objects of the Static Analysis Results Interchange Format 2.1.0 (OASIS
+// Standard, errata 01) that mirrorform uses. Names and section numbers are those of the standard.
 package sarif
 
 import (
@@ -11,19 +11,19 @@ import (
 	"strings"
 )
 
-// HomePage is where mirrorform is described, and below it its pages.
+// HomePage is the URL of mirrorform; its documentation is below it.
 const HomePage = "https://github.com/mirrorform/mirrorform"
 
 const schema = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 
-// Log is a whole file, section 3.13.
+// Log is a SARIF file, section 3.13.
 type Log struct {
 	Schema  string `json:"$schema"`
 	Version string `json:"version"`
 	Runs    []Run  `json:"runs"`
 }
 
-// Run is what one run of a tool found, section 3.14.
+// Run is one run of a tool with its results, section 3.14.
 type Run struct {
 	Tool        Tool         `json:"tool"`
 	ColumnKind  string       `json:"columnKind"`
@@ -44,7 +44,7 @@ type Driver struct {
 	Rules          []Rule `json:"rules"`
 }
 
-// Rule is a reportingDescriptor: what results may be about, section 3.49.
+// Rule is a reportingDescriptor, the rule that a result is about, section 3.49.
 type Rule struct {
 	ID                   string        `json:"id"`
 	ShortDescription     Message       `json:"shortDescription"`
@@ -53,13 +53,13 @@ type Rule struct {
 	DefaultConfiguration Configuration `json:"defaultConfiguration"`
 }
 
-// Configuration is a reportingConfiguration: whether and how a rule applies unless somebody says otherwise, section 3.50.
+// Configuration is a reportingConfiguration, the default level of a rule, section 3.50.
 type Configuration struct {
 	Enabled bool   `json:"enabled"`
 	Level   string `json:"level"` // error, warning or note
 }
 
-// Invocation is how the tool ran, section 3.20.
+// Invocation describes how the tool ran, section 3.20.
 type Invocation struct {
 	ExecutionSuccessful bool   `json:"executionSuccessful"`
 	StartTimeUTC        string `json:"startTimeUtc,omitempty"` // RFC 3339, UTC
@@ -68,7 +68,7 @@ type Invocation struct {
 
 // Message is text for people, section 3.11.
 type Message struct {
-	Text string `json:"text"` // as Text makes it
+	Text string `json:"text"` // escaped with Text
 }
 
 // Result is one finding, section 3.27.
@@ -82,7 +82,7 @@ type Result struct {
 	Fixes               []Fix             `json:"fixes,omitempty"`
 }
 
-// Location is where a finding is, section 3.28.
+// Location is the location of a finding, section 3.28.
 type Location struct {
 	PhysicalLocation PhysicalLocation `json:"physicalLocation"`
 }
@@ -95,12 +95,12 @@ type PhysicalLocation struct {
 
 // ArtifactLocation names a file, section 3.4.
 type ArtifactLocation struct {
-	URI string `json:"uri"` // as URI makes it
+	URI string `json:"uri"` // from the function URI
 }
 
 // Region is a part of a file, section 3.30.
 type Region struct {
-	StartLine   int  `json:"startLine"` // from 1, as the others
+	StartLine   int  `json:"startLine"` // lines and columns count from 1
 	StartColumn int  `json:"startColumn,omitempty"`
 	EndLine     int  `json:"endLine,omitempty"`
 	EndColumn   int  `json:"endColumn,omitempty"` // exclusive
@@ -108,13 +108,13 @@ type Region struct {
 	ByteLength  *int `json:"byteLength,omitempty"`
 }
 
-// Fix is a way to mend a finding, section 3.55.
+// Fix is a way to fix a finding, section 3.55.
 type Fix struct {
 	Description     Message          `json:"description"`
 	ArtifactChanges []ArtifactChange `json:"artifactChanges"`
 }
 
-// ArtifactChange is what a fix changes in one file, section 3.56.
+// ArtifactChange has the changes of a fix in one file, section 3.56.
 type ArtifactChange struct {
 	ArtifactLocation ArtifactLocation `json:"artifactLocation"`
 	Replacements     []Replacement    `json:"replacements"`
@@ -123,10 +123,10 @@ type ArtifactChange struct {
 // Replacement replaces a part of a file, section 3.57.
 type Replacement struct {
 	DeletedRegion   Region  `json:"deletedRegion"`
-	InsertedContent Message `json:"insertedContent"` // its text is content as it is
+	InsertedContent Message `json:"insertedContent"` // not escaped with Text
 }
 
-// NewRun is a run of a tool without results; version is that of mirrorform.
+// NewRun returns a run of a tool without results. version is the version of mirrorform.
 func NewRun(tool, version string) Run {
 	return Run{
 		Tool:       Tool{Driver{Name: tool, Version: version, InformationURI: HomePage, Rules: []Rule{}}},
@@ -147,12 +147,13 @@ func Encode(r Run) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte{'\n'}), nil
 }
 
-// Text doubles braces, which stand for arguments otherwise (section 3.11.5).
+// Text escapes text for a message: it doubles braces, which mark placeholders (section 3.11.5).
 func Text(s string) string {
 	return strings.NewReplacer("{", "{{", "}", "}}").Replace(s)
 }
 
-// URI is a file name as a URI reference (RFC 3986, RFC 8089). Relative names become relative references, which their reader resolves.
+// URI returns a file name as a URI reference (RFC 3986, RFC 8089). Relative names become relative
+// references, which the reader of the file resolves.
 func URI(name string) string {
 	u := url.URL{Path: filepath.ToSlash(name)}
 	if filepath.IsAbs(name) {

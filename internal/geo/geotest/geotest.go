@@ -1,4 +1,4 @@
-// Package geotest makes GeoIP databases for tests.
+// Package geotest writes GeoIP databases for tests.
 package geotest
 
 import (
@@ -11,7 +11,8 @@ import (
 	"github.com/maxmind/mmdbwriter/mmdbtype"
 )
 
-// Write makes a database of that type from records by networks in CIDR notation, and returns its path. It is gone after the test.
+// Write writes a database of the given type and returns its path. records are by network in CIDR
+// notation. The file is deleted after the test.
 func Write(t testing.TB, kind string, records map[string]mmdbtype.Map) string {
 	t.Helper()
 	w, err := mmdbwriter.New(mmdbwriter.Options{DatabaseType: kind, IncludeReservedNetworks: true})
