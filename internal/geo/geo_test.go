@@ -174,7 +174,7 @@ func TestUnusable(t *testing.T) {
 		"empty":     {file(nil), "bad.mmdb"},
 		"text":      {file([]byte("<html>404 Not Found</html>")), "bad.mmdb is not a database in MaxMind's format, or it is corrupt"},
 		"cut off":   {file(good[:len(good)/2]), "bad.mmdb is not a database in MaxMind's format, or it is corrupt"},
-		"country":   {geotest.Write(t, "GeoLite2-Country", map[string]mmdbtype.Map{"203.0.113.0/24": {}}), `of the type "GeoLite2-Country"`},
+		"country":   {geotest.Write(t, "GeoLite2-Country", map[string]mmdbtype.Map{"203.0.113.0/24": {}}), `the unsupported type "GeoLite2-Country"`},
 		"privacy":   {geotest.Write(t, "ipinfo standard_privacy.mmdb", map[string]mmdbtype.Map{"203.0.113.0/24": {"vpn": mmdbtype.String("true")}}), "neither cities nor AS numbers"},
 	}
 	for name, test := range tests {
