@@ -1,4 +1,5 @@
-// Package report writes the findings of mirrorsd's rules for other programs: JSON, SARIF and GitHub's annotations.
+// Package report writes the findings of mirrorsd's rules for other programs, as JSON, SARIF and
+// GitHub annotations.
 package report
 
 import (
@@ -10,7 +11,8 @@ import (
 	"github.com/mirrorform/mirrorform/internal/mirrorsd"
 )
 
-// Format is the version of the format of JSON. Additions raise the second number, everything else the first.
+// Format is the version of the JSON format. Additions raise the second number, all other changes
+// the first.
 const Format = "1.0"
 
 type document struct {
@@ -29,7 +31,7 @@ type finding struct {
 	Rule      string            `json:"rule"`
 	Severity  mirrorsd.Severity `json:"severity"`
 	Message   string            `json:"message"`
-	Fix       *fix              `json:"fix"` // null: there is none that is certain
+	Fix       *fix              `json:"fix"` // null if the intended value is ambiguous
 }
 
 type fix struct {
@@ -50,7 +52,7 @@ type summary struct {
 	Fixable  int `json:"fixable"`
 }
 
-// JSON renders findings, and the number of files that were checked, as one JSON object without a final newline.
+// JSON renders findings and the number of checked files as one JSON object without a final newline.
 func JSON(findings []mirrorsd.Finding, files int) ([]byte, error) {
 	doc := document{FormatVersion: Format, Findings: []finding{}, Summary: summary{Files: files}}
 	for _, f := range findings {
@@ -85,24 +87,28 @@ func encode(v any) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte{'\n'}), nil
 }
 
-// The escapes of workflow commands: https://docs.github.com/en/actions/reference/workflow-commands-for-github-actions and
-// the toolkit that defines them, packages/core/src/command.ts of github.com/actions/toolkit.
+// The escapes of workflow commands
+// (https://docs.github.com/en/actions/reference/workflow-commands-for-github-actions). Their
+// definition is packages/core/src/command.ts of github.com/actions/toolkit.
 var (
 	commandData     = strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A")
 	commandProperty = strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A", ":", "%3A", ",", "%2C")
 )
 
-// GitHub renders findings as workflow commands of GitHub Actions, one line each, which annotate the lines of a pull request. Columns
-// are left out of findings that span lines, since GitHub refuses them there.
+// GitHub renders findings as workflow commands of GitHub Actions, one per line. They annotate the
+// lines of a pull request. Findings that span several lines have no columns, because GitHub rejects
+// columns there.
 func GitHub(findings []mirrorsd.Finding) []byte {
 	var b bytes.Buffer
 	for _, f := range findings {
-		fmt.Fprintf(&b, "::%s file=%s,line=%d,endLine=%d", f.Severity, commandProperty.Replace(f.File), f.Start.Line, f.End.Line)
+		fmt.Fprintf(&b, "::%s file=%s,line=%d,endLine=%d", f.Severity, commandProperty.Replace(f.File), f.Start.Line,
+			f.End.Line)
 		if f.Start.Line == f.End.Line {
-			// GitHub's last column belongs to the range.
+			// GitHub's end column is inclusive.
 			fmt.Fprintf(&b, ",col=%d,endColumn=%d", f.Start.Column, max(f.Start.Column, f.End.Column-1))
 		}
-		fmt.Fprintf(&b, ",title=%s::%s\n", commandProperty.Replace("mirrorform lint: "+f.Rule), commandData.Replace(f.Message))
+		fmt.Fprintf(&b, ",title=%s::%s\n", commandProperty.Replace("mirrorform lint: "+f.Rule),
+			commandData.Replace(f.Message))
 	}
 	return b.Bytes()
 }

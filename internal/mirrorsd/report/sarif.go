@@ -7,11 +7,12 @@ import (
 	"github.com/mirrorform/mirrorform/internal/sarif"
 )
 
-// rulesPage is where the rules are described.
+// rulesPage is the address of the rules' documentation.
 const rulesPage = sarif.HomePage + "/blob/main/docs/lint.md"
 
-// SARIF renders findings as a log of the Static Analysis Results Interchange Format 2.1.0, without a final newline. version is that of
-// mirrorform. Relative file names become relative URIs, which their reader resolves.
+// SARIF renders findings as a log of the Static Analysis Results Interchange Format 2.1.0, without
+// a final newline. version is mirrorform's version. Relative file names become relative URIs, which
+// the reader of the log resolves.
 func SARIF(findings []mirrorsd.Finding, version string) ([]byte, error) {
 	r := sarif.NewRun("mirrorform lint", version)
 	var names []string
@@ -28,8 +29,10 @@ func SARIF(findings []mirrorsd.Finding, version string) ([]byte, error) {
 	for _, f := range findings {
 		file := sarif.ArtifactLocation{URI: sarif.URI(f.File)}
 		res := sarif.Result{
-			RuleID: f.Rule, RuleIndex: slices.Index(names, f.Rule), Level: string(f.Severity), Message: sarif.Message{Text: sarif.Text(f.Message)},
-			Locations: []sarif.Location{{PhysicalLocation: sarif.PhysicalLocation{ArtifactLocation: file, Region: between(f.Start, f.End)}}},
+			RuleID: f.Rule, RuleIndex: slices.Index(names,
+				f.Rule), Level: string(f.Severity), Message: sarif.Message{Text: sarif.Text(f.Message)},
+			Locations: []sarif.Location{{PhysicalLocation: sarif.PhysicalLocation{ArtifactLocation: file,
+				Region: between(f.Start, f.End)}}},
 		}
 		if f.Fix != nil {
 			change := sarif.ArtifactChange{ArtifactLocation: file}
@@ -37,9 +40,11 @@ func SARIF(findings []mirrorsd.Finding, version string) ([]byte, error) {
 				deleted := between(e.Start, e.End)
 				length := e.End.Byte - e.Start.Byte
 				deleted.ByteOffset, deleted.ByteLength = &e.Start.Byte, &length
-				change.Replacements = append(change.Replacements, sarif.Replacement{DeletedRegion: deleted, InsertedContent: sarif.Message{Text: e.Text}})
+				change.Replacements = append(change.Replacements,
+					sarif.Replacement{DeletedRegion: deleted, InsertedContent: sarif.Message{Text: e.Text}})
 			}
-			res.Fixes = []sarif.Fix{{Description: sarif.Message{Text: sarif.Text(f.Fix.Description)}, ArtifactChanges: []sarif.ArtifactChange{change}}}
+			res.Fixes = []sarif.Fix{{Description: sarif.Message{Text: sarif.Text(f.Fix.Description)},
+				ArtifactChanges: []sarif.ArtifactChange{change}}}
 		}
 		r.Results = append(r.Results, res)
 	}
