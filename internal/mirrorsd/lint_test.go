@@ -186,9 +186,9 @@ func TestSelectRules(t *testing.T) {
 		}
 	}
 	for want, o := range map[string]Options{
-		`there is no rule "contry"; did you mean country?`: {Disable: []string{"contry"}},
-		`there is no rule "xyzzy"`:                         {Enable: []string{"xyzzy"}},
-		"both enabled and disabled":                        {Enable: []string{ruleTab}, Disable: []string{ruleTab}},
+		`unknown rule "contry"; did you mean country?`: {Disable: []string{"contry"}},
+		`unknown rule "xyzzy"`:                         {Enable: []string{"xyzzy"}},
+		"both enabled and disabled":                    {Enable: []string{ruleTab}, Disable: []string{ruleTab}},
 	} {
 		if _, err := NewLinter(o); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: %v, want %s", o, err, want)
@@ -202,7 +202,7 @@ func TestService(t *testing.T) {
 	l := newLinter(t, Options{Service: Service{AllowedOutdate: 24 * time.Hour, RequiredProtocols: []string{"http"}}})
 	data := bytes.Replace(canonical(t)["minimal.yml"], []byte("update_frequency: 3h"), []byte("update_frequency: 24h"), 1)
 	findings := l.Lint([]Source{{Unnamed: true, Data: data}})
-	if len(findings) != 1 || findings[0].Message != "address: needs http, since dnf uses no other; give at least one of the URLs" {
+	if len(findings) != 1 || findings[0].Message != "address: needs http, since dnf uses no other protocol; add at least one such URL" {
 		t.Errorf("%+v", findings)
 	}
 }

@@ -6,14 +6,14 @@ import (
 	"strings"
 )
 
-// Rule is one thing that Linter looks for.
+// Rule is a rule of the Linter.
 type Rule struct {
-	Name     string   // as options and findings name it: lower case, with hyphens
-	Severity Severity // of all its findings
-	Optional bool     // looked for only if enabled
-	Fixable  bool     // some of its findings have a Fix
-	Summary  string   // what is required, in one sentence without a full stop
-	Detail   string   // why, and what upstream does otherwise; one or two sentences
+	Name     string   // as in options and findings: lower case, with hyphens
+	Severity Severity // of all findings of the rule
+	Optional bool     // applied only if enabled
+	Fixable  bool     // some findings of the rule have a Fix
+	Summary  string   // the requirement, in one sentence without a full stop
+	Detail   string   // the reason, in one or two sentences
 }
 
 // Names of rules.
@@ -57,50 +57,95 @@ const (
 	ruleTemplate     = "template-comment"
 )
 
-// rules are in the order in which a reader of a file meets what they are about.
+// rules are in the order in which a reader of a file meets their subjects.
 var rules = []Rule{
-	{ruleSyntax, Error, false, false, "The file is one YAML document, which upstream's reader can read",
-		"A file that cannot be read can stop the service from reading the others."},
-	{ruleEncoding, Error, false, false, "The file is UTF-8", "Upstream opens the files as text in UTF-8."},
-	{ruleBOM, Warning, false, true, "The file has no byte order mark", "UTF-8 needs none, and some readers take it for part of the first key."},
-	{ruleLineEnding, Warning, false, true, "Lines end with a line feed alone", "Carriage returns make every line differ from those of the other files."},
-	{ruleTab, Error, false, true, "There are no tabs between keys and values, in indentation or at the end of a line",
-		"PyYAML, which upstream uses, refuses the file; many other readers, editors among them, do not tell."},
-	{ruleExtension, Error, false, false, "The file's name ends in .yml", "Upstream reads *.yml and nothing else, so the mirror would not be listed."},
-	{ruleFileName, Warning, false, false, "The file is named after the mirror: NAME.yml", "Whoever looks for a mirror's file looks for its name."},
-	{ruleDuplicate, Error, false, false, "No other file has the mirror's name", "Upstream tells mirrors apart by their names. Only the files that are checked together are compared."},
-	{ruleFeature, Error, false, false, "There are no YAML tags, anchors, aliases or merge keys", "The files need none, and safe_load refuses what many tags stand for."},
-	{ruleYAMLType, Error, false, true, "A string that YAML 1.1 takes for something else is in quotes",
-		"Without quotes NO is false, 22:22 is 1342, 2024-01-01 is a date, and = is refused."},
-	{ruleAmbiguous, Warning, false, true, "Values mean the same to readers of YAML 1.1 and 1.2", "yes is true in YAML 1.1 and a string in 1.2; 0o17 is the other way round, a string in 1.1 and 15 in 1.2."},
-	{ruleMisspeltKey, Error, false, true, "Keys are spelt as upstream reads them", "Upstream's schema allows any key, so that one with a mistake is silently not there."},
-	{ruleMisplacedKey, Error, false, false, "Keys are where upstream reads them", "At the wrong level, or under another key, a key is silently not there."},
-	{ruleUnknownKey, Warning, false, false, "There are no keys that upstream does not read", "They have no effect."},
-	{ruleDuplicateKey, Error, false, true, "No key is there twice", "PyYAML takes the last without a word, other readers refuse the file. The second is removed by a fix only if both say the same."},
-	{ruleType, Error, false, true, "Values have the type that upstream's schema requires", "The schema refuses others, or the service fails on them."},
-	{ruleRequired, Error, false, false, "Required keys are there and have a value",
-		"Upstream's schema requires name, address with http or https, update_frequency, sponsor and sponsor_url; a geolocation is of no use without a country."},
-	{ruleText, Error, false, true, "Values have no control, invisible or bidirectional characters, no space around them, and at most 1000 bytes", "They are shown on web pages and compared byte by byte."},
-	{ruleName, Error, false, true, "name is a DNS host name", "The service looks its addresses up."},
-	{ruleNameHost, Warning, false, false, "name is the host of the http or https URL", "The service locates the mirror by the addresses of its name, and sends clients to the URL."},
-	{ruleURL, Error, false, true, "URLs are absolute, percent-encoded, and have no user name, password, query or fragment",
-		"Clients append a path to them, and the files are public. sponsor_url and a subnets URL may have a query."},
-	{ruleScheme, Error, false, true, "A URL has the scheme that its key names; sponsor_url is http or https", "The service and dnf choose the protocol by the key."},
-	{ruleForeign, Error, false, false, "URLs are the mirror's own", "AlmaLinux's own servers and other mirrors' are not what the file offers. Only the files that are checked together are compared."},
-	{ruleKitten, Error, false, false, "The Kitten tree lies beside the almalinux tree", "Inside it, each sync of AlmaLinux would delete it, since rsync runs with --delete."},
-	{ruleHTTPS, Warning, true, false, "address has an https URL", "Clients that want HTTPS alone are not sent to the mirror."},
-	{ruleCountry, Error, false, true, "geolocation.country is an ISO 3166-1 alpha-2 code", "It is compared with the client's country, which is such a code: GB, and not UK."},
-	{ruleKosovo, Warning, false, false, "geolocation.country is an assigned code", "XK is in common use for Kosovo, and no part of ISO 3166-1."},
-	{ruleFrequency, Error, false, true, "update_frequency is a number with m, h or d", "Such as 3h."},
-	{ruleSlow, Warning, false, false, "update_frequency is at most the service's allowed_outdate", "A tree that is older takes the mirror off the list (12h, unless a service configuration says otherwise)."},
-	{ruleEmail, Error, false, true, "email is an address alone", "Such as mirror@example.org, without a name, brackets or mailto:."},
-	{ruleNoEmail, Warning, false, false, "There is an email", "AlmaLinux needs it to reach the operator when the mirror fails."},
-	{rulePrivate, Warning, false, false, "A private mirror has subnets or asn", "Otherwise no client is sent to it. AlmaLinux itself sets private on mirrors that fail, to take them off the list."},
-	{ruleMonopoly, Error, false, false, "A mirror with monopoly is private", "The service gives a monopoly's clients no other mirror, which only makes sense for one's own."},
-	{ruleASN, Error, false, false, "asn holds numbers from 1 to 4294967295", "RFC 6793; 0 is reserved by RFC 7607."},
-	{ruleSubnets, Error, false, true, "subnets is a list of networks in CIDR notation without host bits, or one URL", "The service compares clients' addresses with them."},
-	{ruleCloud, Error, false, false, "cloud_type and cloud_regions come together", "Upstream's schema requires the regions."},
-	{ruleTemplate, Warning, false, false, "The template's instructions are removed", "They say so themselves."},
+	{ruleSyntax, Error, false, false, "The file is a single, readable YAML document",
+		"If AlmaLinux's service cannot read one file, it may fail to read the others."},
+	{ruleEncoding, Error, false, false, "The file is encoded in UTF-8",
+		"AlmaLinux's service opens all files as UTF-8."},
+	{ruleBOM, Warning, false, true, "The file has no byte order mark",
+		"UTF-8 does not need one, and some readers treat it as part of the first key."},
+	{ruleLineEnding, Warning, false, true, "Lines end with a line feed only",
+		"The other files have no carriage returns, and a diff that removes them shows every line as changed."},
+	{ruleTab, Error, false, true, "The file has no tabs in indentation, between keys and values, " +
+		"or at the end of a line",
+		"PyYAML, the reader of AlmaLinux's service, rejects such a file. " +
+			"Many other readers and editors accept it without a warning."},
+	{ruleExtension, Error, false, false, "The file name ends in .yml",
+		"AlmaLinux's service reads only *.yml files and would not list the mirror."},
+	{ruleFileName, Warning, false, false, "The file is named after the mirror: NAME.yml",
+		"People look for a mirror's file by the mirror's name."},
+	{ruleDuplicate, Error, false, false, "No other file has the same mirror name",
+		"AlmaLinux's service identifies mirrors by name. This rule compares only files that are checked together."},
+	{ruleFeature, Error, false, false, "The file has no YAML tags, anchors, aliases or merge keys",
+		"Mirror files do not need them, and PyYAML's safe_load rejects many tags."},
+	{ruleYAMLType, Error, false, true, "Strings that YAML 1.1 reads as another type are in quotes",
+		"Without quotes, NO is the boolean false, 22:22 is the number 1342, 2024-01-01 is a date, and = is an error."},
+	{ruleAmbiguous, Warning, false, true, "Values have the same meaning in YAML 1.1 and YAML 1.2",
+		"yes is a boolean in YAML 1.1 and a string in YAML 1.2. " +
+			"0o17 is a string in YAML 1.1 and the number 15 in YAML 1.2."},
+	{ruleMisspeltKey, Error, false, true, "Keys are spelt correctly",
+		"AlmaLinux's schema allows any key, so the service ignores a misspelt key without an error."},
+	{ruleMisplacedKey, Error, false, false, "Keys are in the right section",
+		"AlmaLinux's service ignores a key at the wrong level or in the wrong section without an error."},
+	{ruleUnknownKey, Warning, false, false, "The file has only keys that AlmaLinux's service reads",
+		"Other keys have no effect."},
+	{ruleDuplicateKey, Error, false, true, "No key is set twice",
+		"PyYAML uses the last value without a warning, and other readers reject the file. " +
+			"A fix removes the duplicate only if both values are equal."},
+	{ruleType, Error, false, true, "Values have the types that AlmaLinux's schema requires",
+		"A value of another type fails the validation, or makes the service fail."},
+	{ruleRequired, Error, false, false, "Required keys are present and have a value",
+		"AlmaLinux's schema requires name, address with http or https, update_frequency, sponsor and sponsor_url. " +
+			"A geolocation is useless without a country."},
+	{ruleText, Error, false, true, "Values have at most 1000 bytes, no control, " +
+		"invisible or bidirectional characters, and no leading or trailing spaces",
+		"Values are shown on web pages and compared byte by byte."},
+	{ruleName, Error, false, true, "name is a DNS host name",
+		"AlmaLinux's service looks up its addresses."},
+	{ruleNameHost, Warning, false, false, "name is the host of the http or https URL",
+		"AlmaLinux's service locates the mirror by the addresses of name, but sends clients to the URL."},
+	{ruleURL, Error, false, true, "URLs are absolute and percent-encoded, without user name, password, " +
+		"query or fragment",
+		"Clients append paths to them, and the files are public. " +
+			"sponsor_url and a subnets URL may have a query and a fragment."},
+	{ruleScheme, Error, false, true, "Each URL has the scheme of its key; " +
+		"sponsor_url and a subnets URL have https or http",
+		"AlmaLinux's service and dnf choose the protocol by the key."},
+	{ruleForeign, Error, false, false, "URLs point to the mirror itself",
+		"A file lists one mirror, not AlmaLinux's servers or other mirrors. " +
+			"This rule compares only files that are checked together."},
+	{ruleKitten, Error, false, false, "The Kitten tree and the almalinux tree are in separate directories",
+		"rsync runs with --delete, so that each sync of the outer tree would delete the inner one."},
+	{ruleHTTPS, Warning, true, false, "address has an https URL",
+		"Clients that accept only HTTPS are not sent to a mirror without one."},
+	{ruleCountry, Error, false, true, "geolocation.country is an ISO 3166-1 alpha-2 code",
+		"AlmaLinux's service compares it with the code of the client's country. The United Kingdom is GB, not UK."},
+	{ruleKosovo, Warning, false, false, "geolocation.country is an officially assigned code",
+		"XK is commonly used for Kosovo, but ISO 3166-1 does not assign it."},
+	{ruleFrequency, Error, false, true, "update_frequency is a number followed by m, h or d",
+		"For example, 3h means every three hours."},
+	{ruleSlow, Warning, false, false, "update_frequency is at most the allowed_outdate of AlmaLinux's service",
+		"The service removes mirrors with an older tree from the list. " +
+			"The limit is 12h, or the value in the service configuration if you pass one."},
+	{ruleEmail, Error, false, true, "email is a bare email address",
+		"For example, mirror@example.org, without a name, brackets or mailto:."},
+	{ruleNoEmail, Warning, false, false, "email is set",
+		"AlmaLinux needs it to reach the operator when the mirror fails."},
+	{rulePrivate, Warning, false, false, "A private mirror has subnets or asn",
+		"Without them, AlmaLinux sends no client to it. " +
+			"AlmaLinux also sets private on failing mirrors to remove them from the list."},
+	{ruleMonopoly, Error, false, false, "A mirror with monopoly is private",
+		"AlmaLinux's service sends clients of a monopoly mirror to no other mirror, " +
+			"so it must be limited to your own networks."},
+	{ruleASN, Error, false, false, "asn has numbers from 1 to 4294967295",
+		"AS numbers have 32 bits (RFC 6793), and 0 is reserved (RFC 7607)."},
+	{ruleSubnets, Error, false, true, "subnets is a list of networks in CIDR notation without host bits, or one URL",
+		"AlmaLinux's service compares client addresses with these networks."},
+	{ruleCloud, Error, false, false, "cloud_type and cloud_regions are set together",
+		"AlmaLinux's schema requires the regions of a cloud."},
+	{ruleTemplate, Warning, false, false, "The file does not have the instructions of AlmaLinux's template",
+		"The template asks you to remove them before you submit the file."},
 }
 
 // Rules returns all rules.
@@ -108,10 +153,10 @@ func Rules() []Rule {
 	return slices.Clone(rules)
 }
 
-// AllRules stands for every rule in Options.
+// AllRules selects every rule in Options.
 const AllRules = "all"
 
-// selectRules returns the rules that are looked for.
+// selectRules returns the enabled rules.
 func selectRules(enable, disable []string) (map[string]bool, error) {
 	for _, name := range slices.Concat(enable, disable) {
 		known := slices.ContainsFunc(rules, func(r Rule) bool { return r.Name == name })
@@ -119,7 +164,7 @@ func selectRules(enable, disable []string) (map[string]bool, error) {
 			return nil, unknownRule(name)
 		}
 		if slices.Contains(enable, name) && slices.Contains(disable, name) {
-			return nil, fmt.Errorf("the rule %s is both enabled and disabled", name)
+			return nil, fmt.Errorf("rule %s is both enabled and disabled", name)
 		}
 	}
 	on := map[string]bool{}
@@ -142,12 +187,12 @@ func unknownRule(name string) error {
 		names = append(names, r.Name)
 	}
 	if near, _ := nearest(strings.ReplaceAll(name, "_", "-"), names); near != "" {
-		return fmt.Errorf("there is no rule %s; did you mean %s?", show(name), near)
+		return fmt.Errorf("unknown rule %s; did you mean %s?", show(name), near)
 	}
-	return fmt.Errorf("there is no rule %s", show(name))
+	return fmt.Errorf("unknown rule %s", show(name))
 }
 
-// severity is that of a rule's findings.
+// severity returns the severity of a rule.
 func severity(rule string) Severity {
 	for _, r := range rules {
 		if r.Name == rule {
