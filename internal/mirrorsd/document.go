@@ -11,32 +11,34 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// Document is the text of a mirrors.d file that others have written too: it may hold comments, another order of keys, and keys
-// that upstream's schema does not know. Compare says what differs from a File, Edit changes just that.
+// Document is the text of a mirrors.d file that others may have edited. It may have comments,
+// another order of keys, and keys that upstream's schema does not define. Compare lists the
+// differences from a File, and Edit changes only those.
 type Document struct {
 	data   []byte
 	root   *yaml.Node // a mapping
-	file   File       // what could be read of it
+	file   File       // the values that could be read
 	parser *parser
 	unread map[string]bool // see parser.unread
 }
 
-// ForeignKey is a key of a document that upstream's schema does not know.
+// ForeignKey is a key that upstream's schema does not define.
 type ForeignKey struct {
 	Key  string // dotted path, such as "address.gopher"
 	Line int    // from 1
 }
 
-// Difference is one key whose value in a document is not the wanted one.
+// Difference is a key whose value in a document differs from the wanted value.
 type Difference struct {
 	Key  string // dotted path, such as "address.http"
 	Have string // the document's value as YAML on one line; "" if the key is absent
-	Want string // the wanted value as YAML on one line; "" if the key is to be absent
+	Want string // the wanted value as YAML on one line; "" if the key should be absent
 }
 
-// ParseDocument reads a mirrors.d file for comparing and editing. It is less strict than Parse about values, which Compare then
-// tells as differences. It fails if the file is larger than MaxSize, is not UTF-8, is not one YAML mapping, sets a key
-// twice, or has anchors, aliases, tags or merge keys, since none of those can be edited in place. Errors name the line.
+// ParseDocument reads a mirrors.d file that is to be compared or edited. It accepts more values
+// than Parse; Compare reports invalid values as differences. It fails if the file is larger than
+// MaxSize, is not UTF-8, is not a single YAML mapping, sets a key twice, or has anchors, aliases,
+// tags or merge keys: such files cannot be edited in place. Errors name the line.
 func ParseDocument(data []byte) (*Document, error) {
 	doc, err := read(data)
 	if err != nil {
@@ -55,10 +57,10 @@ func ParseDocument(data []byte) (*Document, error) {
 	return d, nil
 }
 
-// maxDepth is far beyond the three levels that these files have; it bounds the recursion over a file that is not ours.
+// maxDepth bounds the recursion over an untrusted file. Valid files have three levels.
 const maxDepth = 50
 
-// unusual refuses what cannot be edited in place.
+// unusual returns an error for YAML that cannot be edited in place.
 func unusual(n *yaml.Node, depth int) error {
 	p := &parser{}
 	switch {
@@ -71,7 +73,7 @@ func unusual(n *yaml.Node, depth int) error {
 	for i, c := range n.Content {
 		if n.Kind == yaml.MappingNode && i%2 == 0 {
 			if c.Kind != yaml.ScalarNode || c.Style == 0 && yaml11Tag(c.Value) == tagMerge {
-				return fmt.Errorf("line %d: has a key that is not a plain string", c.Line)
+				return fmt.Errorf("line %d: the key is not a plain string", c.Line)
 			}
 			if line, ok := seen[c.Value]; ok {
 				return fmt.Errorf("line %d: %s is already set on line %d; keep one", c.Line, show(c.Value), line)
@@ -88,7 +90,8 @@ func unusual(n *yaml.Node, depth int) error {
 // Name returns the value of the key name, or "" if it is absent or not a string.
 func (d *Document) Name() string { return d.file.Name }
 
-// Foreign returns the keys that upstream's schema does not know, in the order of the document. Edit leaves them alone.
+// Foreign returns the keys that upstream's schema does not define, in document order. Edit does not
+// change them.
 func (d *Document) Foreign() []ForeignKey {
 	var f File
 	return foreign("", f.fields(), d.root)
@@ -110,8 +113,9 @@ func foreign(path string, s section, n *yaml.Node) []ForeignKey {
 	return keys
 }
 
-// Compare returns what differs between the document and want, in the order of File's keys. Lists are compared as sets: upstream
-// gives their order no meaning. A value that upstream's reader would take for another type (an unquoted NO) differs.
+// Compare returns the differences between the document and want, in the order of File's keys. Lists
+// are compared as sets, because their order has no meaning for upstream. A value that upstream's
+// reader would read as another type, such as an unquoted NO, is a difference.
 func (d *Document) Compare(want File) []Difference {
 	return d.differences("", want.fields(), d.file.fields())
 }
@@ -132,7 +136,7 @@ func (d *Document) differences(path string, want, have section) []Difference {
 	return diffs
 }
 
-// same tells whether a key that is no mapping has the wanted value, if any.
+// same reports whether a key, other than a mapping, has the wanted value or is absent as wanted.
 func (d *Document) same(key string, want, have field) bool {
 	switch {
 	case d.parser.values[key] == nil:
@@ -159,7 +163,7 @@ func sameSet[T string | int64](a, b []T) bool {
 	return slices.Equal(slices.Compact(a), slices.Compact(b))
 }
 
-// wanted is a wanted value on one line; "" where the key is to be absent.
+// wanted returns a wanted value as YAML on one line, or "" if the key should be absent.
 func wanted(key string, f field) string {
 	if f.empty() {
 		return ""
@@ -171,7 +175,7 @@ func wanted(key string, f field) string {
 	return inline(n)
 }
 
-// inline writes a node as YAML on one line, without comments. A node without a value is "null".
+// inline returns a node as YAML on one line, without comments. A node without a value is "null".
 func inline(n *yaml.Node) string {
 	if n == nil {
 		return ""
@@ -187,7 +191,7 @@ func inline(n *yaml.Node) string {
 	return strings.ReplaceAll(strings.TrimSpace(b.String()), "\n", " ")
 }
 
-// flow is a copy of a node without comments, with its collections in flow style.
+// flow returns a copy of a node without comments and with its collections in flow style.
 func flow(n *yaml.Node) *yaml.Node {
 	c := &yaml.Node{Kind: n.Kind, Style: n.Style, Tag: n.Tag, Value: n.Value}
 	switch {

@@ -11,12 +11,13 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// Edit returns the document's text with the values of want. Only the lines of keys that differ change: comments, the order of
-// keys, quoting, line ends and foreign keys stay as they are. A key that want leaves empty is removed; comments that stood on its lines
-// are kept on lines of their own. Without a difference the text is returned as it is, byte for byte.
+// Edit returns the document's text with the values of want. It changes only the lines of keys that
+// differ and keeps comments, the order of keys, quoting, line ends and foreign keys. It removes
+// keys that are empty in want; comments on their lines move to separate lines. Without differences,
+// Edit returns the text unchanged.
 //
-// It fails if want cannot be written (see File.Bytes), or if the text is laid out so that it cannot be edited in place; the result is
-// read again and compared before it is returned.
+// Edit fails if want cannot be written (see File.Bytes), or if the layout of the text does not
+// allow editing in place. It reads the result again and compares it before it returns.
 func (d *Document) Edit(want File) ([]byte, error) {
 	if len(d.Compare(want)) == 0 {
 		return d.data, nil
@@ -25,7 +26,7 @@ func (d *Document) Edit(want File) ([]byte, error) {
 		return nil, err
 	}
 	if d.root.Style&yaml.FlowStyle != 0 {
-		return nil, errors.New("the file is written in YAML's flow style ({…}); write it with one key a line first")
+		return nil, errors.New("the file uses YAML's flow style ({…}); first rewrite it with one key per line")
 	}
 	e := newEditor(d)
 	if err := e.mapping("", want.fields(), d.file.fields(), d.root, len(e.source.marks)-1); err != nil {
@@ -33,12 +34,14 @@ func (d *Document) Edit(want File) ([]byte, error) {
 	}
 	out := splice(e.source.data, e.edits)
 	if err := d.confirm(out, want); err != nil {
-		return nil, fmt.Errorf("the file cannot be edited in place (%w); bring its layout into the usual form by hand first", err)
+		return nil, fmt.Errorf("the file cannot be edited in place (%w); first rewrite it by hand with one key per line",
+			err)
 	}
 	return out, nil
 }
 
-// confirm reads an edited text again.
+// confirm reads an edited text and checks that it has the wanted values, and the foreign keys of
+// the original.
 func (d *Document) confirm(out []byte, want File) error {
 	edited, err := ParseDocument(out)
 	if err != nil {
@@ -50,16 +53,16 @@ func (d *Document) confirm(out []byte, want File) error {
 	before, after := d.foreignValues(), edited.foreignValues()
 	for _, key := range slices.Sorted(maps.Keys(before)) {
 		if !slices.Equal(before[key], after[key]) {
-			return fmt.Errorf("%s, which upstream's schema does not know, would not keep its value", key)
+			return fmt.Errorf("%s, which upstream's schema does not define, would change its value", key)
 		}
 	}
 	if len(before) != len(after) {
-		return errors.New("a key that upstream's schema does not know would come in")
+		return errors.New("a key that upstream's schema does not define would be added")
 	}
 	return nil
 }
 
-// foreignValues describes the values of keys that upstream's schema does not know.
+// foreignValues describes the values of keys that upstream's schema does not define.
 func (d *Document) foreignValues() map[string][]string {
 	known, sections := map[string]bool{}, []string{}
 	var walk func(path string, s section)
@@ -77,12 +80,12 @@ func (d *Document) foreignValues() map[string][]string {
 	walk("", d.file.fields())
 	values := leaves(d.root, known)
 	for _, key := range sections {
-		delete(values, key) // one that is empty, or no mapping
+		delete(values, key) // an empty section, or a value that is not a mapping
 	}
 	return values
 }
 
-// editor collects the edits that make the wanted text. Its lines are those that yaml.v3 counts.
+// editor collects the edits that produce the wanted text. It counts lines like yaml.v3.
 type editor struct {
 	doc    *Document
 	source *source
@@ -95,25 +98,26 @@ func newEditor(d *Document) *editor {
 	if first := e.source.ends[0]; bytes.HasPrefix(d.data[first:], []byte("\r\n")) {
 		e.eol = "\r\n"
 	}
-	if last := len(e.source.marks); e.source.marks[last-1] < len(d.data) { // the last line has no end
+	if last := len(e.source.marks); e.source.marks[last-1] < len(d.data) { // the last line has no line end
 		e.source = newSource(append(slices.Clip(d.data), e.eol...))
 	}
 	return e
 }
 
-// replace makes an edit that puts lines in the place of lines first to last, from 1; if last is less than first, before line first.
+// replace returns an edit that replaces the lines first to last, counted from 1. If last is less
+// than first, it inserts before line first.
 func (e *editor) replace(first, last int, lines ...string) Edit {
 	s := e.source
 	return Edit{s.position(s.marks[first-1]), s.position(s.marks[max(first-1, last)]), strings.Join(lines, "")}
 }
 
-// pair is a key with its value, and the lines that they take: from first to last, from 1.
+// pair is a key with its value and their lines, first to last, counted from 1.
 type pair struct {
 	k, v        *yaml.Node
 	first, last int
 }
 
-// pairs returns a block mapping's pairs by key; end is the last line that the mapping can reach.
+// pairs returns a block mapping's pairs by key. end is the last line that the mapping can have.
 func (e *editor) pairs(n *yaml.Node, end int) map[string]pair {
 	found := map[string]pair{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
@@ -127,8 +131,8 @@ func (e *editor) pairs(n *yaml.Node, end int) map[string]pair {
 	return found
 }
 
-// trim leaves out blank lines, comments and document ends that follow a value: they stay where they are. column is that of the value's
-// key; in a block scalar, what is indented further is text.
+// trim returns the last line of a value, without the blank lines, comments and document ends after
+// it. column is the column of the value's key: in a block scalar, lines indented further are text.
 func (e *editor) trim(first, last int, v *yaml.Node, column int) int {
 	blockScalar := v.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0
 	for ; last > first; last-- {
@@ -174,7 +178,8 @@ func (e *editor) mapping(path string, want, have section, n *yaml.Node, end int)
 				}
 				continue
 			case keep:
-				return fmt.Errorf("%s is written in YAML's flow style ({…}) and holds keys of others; write it with one key a line first", key)
+				return fmt.Errorf("%s uses YAML's flow style ({…}) and has keys that upstream's schema does not define; "+
+					"first rewrite it with one key per line", key)
 			}
 		case e.doc.same(key, w, have[i]):
 			continue
@@ -194,8 +199,8 @@ func (e *editor) mapping(path string, want, have section, n *yaml.Node, end int)
 	return nil
 }
 
-// place is the line before which the absent key want[i] belongs: after the nearest key before it, as File orders them, else
-// before the nearest one after it, else after everything.
+// place returns the line before which the absent key want[i] is inserted: after the nearest present
+// key that precedes it in File's order, else before the nearest that follows it, else at the end.
 func place(want section, i int, n *yaml.Node, pairs map[string]pair) int {
 	for j := i - 1; j >= 0; j-- {
 		if p, ok := pairs[want[j].key]; ok {
@@ -214,7 +219,7 @@ func place(want section, i int, n *yaml.Node, pairs map[string]pair) int {
 	return pairs[n.Content[len(n.Content)-2].Value].last + 1
 }
 
-// encode writes a key with its wanted value.
+// encode returns the lines of a key with its wanted value.
 func (e *editor) encode(path string, f field, indent string) ([]string, error) {
 	v, err := valueNode(path, f.value)
 	if err != nil {
@@ -234,7 +239,8 @@ func (e *editor) encode(path string, f field, indent string) ([]string, error) {
 	return lines, nil
 }
 
-// comments are the comments on the lines of a pair that is about to be replaced, as lines of their own.
+// comments returns the comments on the lines of a pair that will be replaced, each as a separate
+// line.
 func (e *editor) comments(p pair, indent string) []string {
 	text := string(e.source.data[e.source.marks[p.first-1]:e.source.marks[p.last]])
 	var lines []string
@@ -259,7 +265,7 @@ func (e *editor) comments(p pair, indent string) []string {
 	return lines
 }
 
-// inPlace changes a value without touching the rest of its lines, where that can be done.
+// inPlace changes a value and keeps the rest of its lines. It reports whether that was possible.
 func (e *editor) inPlace(path string, f field, p pair) bool {
 	n, err := valueNode(path, f.value)
 	if err != nil {
@@ -268,13 +274,14 @@ func (e *editor) inPlace(path string, f field, p pair) bool {
 	switch {
 	case n.Kind == yaml.ScalarNode && p.v.Kind == yaml.ScalarNode && p.first == p.last:
 		return e.scalar(p, n)
-	case n.Kind == yaml.SequenceNode && p.v.Kind == yaml.SequenceNode && p.v.Style&yaml.FlowStyle == 0 && len(p.v.Content) > 0:
+	case n.Kind == yaml.SequenceNode && p.v.Kind == yaml.SequenceNode && p.v.Style&yaml.FlowStyle == 0 &&
+		len(p.v.Content) > 0:
 		return e.list(p, n)
 	}
 	return false
 }
 
-// scalar replaces a value that stands on its key's line.
+// scalar replaces a value on the same line as its key.
 func (e *editor) scalar(p pair, want *yaml.Node) bool {
 	start, end, exact := e.source.span(p.v)
 	if !exact {
@@ -282,13 +289,14 @@ func (e *editor) scalar(p pair, want *yaml.Node) bool {
 	}
 	text := want.Value
 	if want.Tag == "!!str" {
-		text = restyle(p.v, want.Value, false) // as whoever wrote the file has it
+		text = restyle(p.v, want.Value, false) // keep the quotes of the file's author
 	}
 	e.edits = append(e.edits, Edit{e.source.position(start), e.source.position(end), text})
 	return true
 }
 
-// list takes items out of a block sequence and adds others at its end, so that the rest and its comments stay.
+// list removes items from a block sequence and appends others. It keeps the other items and their
+// comments.
 func (e *editor) list(p pair, want *yaml.Node) bool {
 	var missing []*yaml.Node
 	for _, w := range want.Content {
@@ -325,7 +333,7 @@ func (e *editor) list(p pair, want *yaml.Node) bool {
 	return true
 }
 
-// sameItem tells whether two items of a list read the same.
+// sameItem reports whether two list items have the same value for upstream's reader.
 func sameItem(have, want *yaml.Node) bool {
 	if have.Value != want.Value {
 		return false

@@ -10,7 +10,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// restyle writes a string as a scalar of the same style as the node that it replaces, which may stand in a collection in flow style.
+// restyle returns a string as a scalar in the style of the node that it replaces. flow is true if
+// that node may be in a flow collection.
 func restyle(n *yaml.Node, value string, flow bool) string {
 	switch {
 	case n.Style == 0 && plain(value) && (!flow || !strings.ContainsAny(value, ",[]{}")):
@@ -21,14 +22,15 @@ func restyle(n *yaml.Node, value string, flow bool) string {
 	return quote(value)
 }
 
-// maxPasses bounds how often Fix looks again: a fix can make room for another, in a chain as long as there are kinds of fixes on one value.
+// maxPasses bounds the repetitions of Fix. One fix can enable another on the same value, so a chain
+// is at most as long as there are kinds of fixes.
 const maxPasses = 10
 
-// Fix applies all fixes to a file, and again to the result until there are none. Everything else stays byte for byte. It returns the
-// new content, equal to the old if there is nothing to fix, and the findings that were fixed, with their places in the content
-// in which they were found.
+// Fix applies all fixes to a file, and repeats this with the result until no fixes are left. It
+// keeps all other bytes. It returns the new content, which equals the old without fixes, and the
+// fixed findings, with their positions in the content in which they were found.
 //
-// Each result is read again. A fix after which any value but those it is about would be another is left out.
+// Fix reads each result again. It omits a fix that would change another value.
 func (l *Linter) Fix(file Source) ([]byte, []Finding) {
 	var done []Finding
 	for range maxPasses {
@@ -48,13 +50,13 @@ func (l *Linter) Fix(file Source) ([]byte, []Finding) {
 	return file.Data, done
 }
 
-// applyFixes applies what does not overlap and is harmless.
+// applyFixes applies the fixes that do not overlap and are harmless.
 func applyFixes(data []byte, findings []Finding) ([]byte, []Finding) {
 	applied := settle(data, apart(findings))
 	return splice(data, editsOf(applied)), applied
 }
 
-// apart leaves out findings of which an edit overlaps that of another.
+// apart omits findings with an edit that overlaps an edit of another finding.
 func apart(findings []Finding) []Finding {
 	type owned struct {
 		Edit
@@ -86,7 +88,8 @@ func apart(findings []Finding) []Finding {
 	return kept
 }
 
-// settle returns those of the findings whose fixes are harmless together.
+// settle returns findings whose fixes are harmless together. If all of them are not, it halves the
+// list to find those that are.
 func settle(data []byte, findings []Finding) []Finding {
 	if len(findings) == 0 || harmless(data, splice(data, editsOf(findings)), findings) {
 		return findings
@@ -102,7 +105,7 @@ func settle(data []byte, findings []Finding) []Finding {
 	return first
 }
 
-// editsOf are the edits of all fixes.
+// editsOf returns the edits of all fixes.
 func editsOf(findings []Finding) []Edit {
 	var edits []Edit
 	for _, f := range findings {
@@ -111,8 +114,8 @@ func editsOf(findings []Finding) []Edit {
 	return edits
 }
 
-// splice applies edits of which none replaces what another does. What is inserted at a place comes before what replaces text there, and
-// otherwise in the order of the edits.
+// splice applies edits that do not replace the same bytes. At one position, insertions come before
+// replacements, and otherwise the order of the edits counts.
 func splice(data []byte, edits []Edit) []byte {
 	edits = slices.Clone(edits)
 	slices.SortStableFunc(edits, func(a, b Edit) int {
@@ -121,18 +124,18 @@ func splice(data []byte, edits []Edit) []byte {
 	var out []byte
 	at := 0
 	for _, e := range edits {
-		out = append(out, data[at:max(e.Start.Byte, at)]...) // an insertion may be inside of what is replaced
+		out = append(out, data[at:max(e.Start.Byte, at)]...) // an insertion may be inside a replaced range
 		out = append(out, e.Text...)
 		at = max(e.End.Byte, at)
 	}
 	return append(out, data[at:]...)
 }
 
-// harmless reports whether both contents hold the same values, but for the keys that the fixes are about.
+// harmless reports whether both contents have the same values, except for the keys of the findings.
 func harmless(before, after []byte, findings []Finding) bool {
 	old, err := decode(before)
 	if err != nil {
-		return true // only bytes around the YAML are fixed then
+		return true // such a file has fixes only for bytes outside the YAML
 	}
 	fixed, err := decode(after)
 	if err != nil {
@@ -147,7 +150,8 @@ func harmless(before, after []byte, findings []Finding) bool {
 	return maps.EqualFunc(leaves(old.Content[0], except), leaves(fixed.Content[0], except), slices.Equal)
 }
 
-// leaves describes every scalar and every empty collection below a document's root by its path, but for those at or below the excepted ones.
+// leaves describes every scalar and every empty collection below a document's root by its path. It
+// omits the excepted paths and everything below them.
 func leaves(root *yaml.Node, except map[string]bool) map[string][]string {
 	all := map[string][]string{}
 	var walk func(path string, n *yaml.Node)
@@ -167,7 +171,7 @@ func leaves(root *yaml.Node, except map[string]bool) map[string][]string {
 			for i, item := range n.Content {
 				walk(fmt.Sprintf("%s[%d]", path, i), item)
 			}
-		default: // a repeated key has several
+		default: // a repeated key has several values
 			all[path] = append(all[path], fmt.Sprintf("%d %s &%s %s", n.Kind, n.Tag, n.Anchor, n.Value))
 		}
 	}
