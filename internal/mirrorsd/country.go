@@ -9,9 +9,10 @@ import (
 // kosovo is the user-assigned code that IP databases use for Kosovo.
 const kosovo = "XK"
 
-// unassigned are the codes that x/text takes for countries and ISO 3166-1 does not
-// assign: reserved ones (UK, AC, …), former countries, and user-assigned XK.
-const unassigned = " AC AN BU CP CQ CS CT DD DG DY EA EZ FQ FX HV IC JT MI NH NQ NT PC PU PZ RH SU TA TP UK UN VD WK XK YD YU ZR "
+// unassigned lists the codes that x/text accepts as countries although ISO 3166-1 does not assign
+// them: reserved codes (UK, AC, …), former countries, and the user-assigned XK.
+const unassigned = " AC AN BU CP CQ CS CT DD DG DY EA EZ FQ FX HV IC JT MI NH NQ NT PC PU PZ RH SU TA " +
+	"TP UK UN VD WK XK YD YU ZR "
 
 // isCountry reports whether s is an officially assigned ISO 3166-1 alpha-2 code.
 func isCountry(s string) bool {
@@ -22,8 +23,8 @@ func isCountry(s string) bool {
 	return err == nil && r.IsCountry() && r.String() == s
 }
 
-// nearCountry returns the code that was probably meant: for a lower-case, alpha-3,
-// numeric or former code. It returns "" if there is none.
+// nearCountry returns the code that a lower-case, alpha-3, numeric or former code probably means,
+// or "" if it finds none.
 func nearCountry(s string) string {
 	r, err := language.ParseRegion(s)
 	if err != nil {
@@ -35,9 +36,9 @@ func nearCountry(s string) string {
 	return ""
 }
 
-// sameCountry returns the code that s is another notation of: lower case, alpha-3, or
-// UK, which is reserved for the United Kingdom. Unlike nearCountry it does not guess from
-// former codes, whose country may be another now.
+// sameCountry returns the code for which s is another notation: lower case, alpha-3, or UK, which
+// is reserved for the United Kingdom. Unlike nearCountry, it does not guess from former codes,
+// because the country may have changed.
 func sameCountry(s string) string {
 	switch upper := strings.ToUpper(s); {
 	case upper == "UK":

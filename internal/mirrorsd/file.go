@@ -1,23 +1,23 @@
-// Package mirrorsd models the file that enters a mirror into AlmaLinux's
-// mirror list: mirrors.d/NAME.yml of github.com/AlmaLinux/mirrors.
+// Package mirrorsd models the file that lists a mirror in AlmaLinux's mirror list:
+// mirrors.d/NAME.yml of github.com/AlmaLinux/mirrors.
 //
-// A File is written with Bytes, read with Parse and judged with Check. Upstream
-// reads these files with PyYAML's safe_load, a YAML 1.1 reader, and validates
-// them with mirror_config.v1.schema.json; both are taken as they are here.
+// Bytes writes a File, Parse reads one, and Check applies the rules. Upstream reads these files
+// with PyYAML's safe_load, a YAML 1.1 reader, and validates them with mirror_config.v1.schema.json.
+// This package follows both, including their quirks.
 package mirrorsd
 
-// File is one mirror's entry, with every key that upstream's schema knows.
-// A zero value stands for an absent key. The order of the fields is the order of
-// the keys in most of upstream's files, and the order in which Bytes writes them.
+// File is one mirror's entry, with every key that upstream's schema defines. A zero value means
+// that the key is absent. The fields are in the order in which most of upstream's files have their
+// keys, and in which Bytes writes them.
 type File struct {
 	Name            string          // name: the mirror's DNS host name; required
 	Address         Address         // address: where the almalinux tree is served; required
-	AddressOptional AddressOptional // address_optional: trees served besides almalinux
-	Geolocation     Geolocation     // geolocation: absent means that upstream asks an IP database
+	AddressOptional AddressOptional // address_optional: other trees that the mirror serves
+	Geolocation     Geolocation     // geolocation: if absent, upstream looks it up in an IP database
 	UpdateFrequency string          // update_frequency: time between two syncs, such as "3h"; required
 	Sponsor         string          // sponsor: who pays for the mirror, as shown to users; required
 	SponsorURL      string          // sponsor_url: the sponsor's home page; required
-	Email           string          // email: whom upstream writes to about the mirror
+	Email           string          // email: where upstream reports problems of the mirror
 	Private         bool            // private: serve only clients in Subnets or ASN
 	Monopoly        bool            // monopoly: those clients get no other mirror; only with Private
 	ASN             []int64         // asn: autonomous system numbers whose clients prefer the mirror
@@ -26,8 +26,8 @@ type File struct {
 	CloudRegions    []string        // cloud_regions: regions of that cloud; required with CloudType
 }
 
-// Address holds the URLs of one tree, one for each protocol. HTTP or HTTPS is
-// required, since dnf uses no other.
+// Address has the URLs of one tree, one for each protocol. HTTP or HTTPS is required, since dnf
+// uses no other protocol.
 type Address struct {
 	HTTP  string // http: an http:// URL
 	HTTPS string // https: an https:// URL
@@ -35,28 +35,27 @@ type Address struct {
 	FTP   string // ftp: an ftp:// URL
 }
 
-// AddressOptional holds the trees besides almalinux. Upstream's schema
-// constrains one name, kitten.
+// AddressOptional has the trees besides almalinux. Upstream's schema defines one, kitten.
 type AddressOptional struct {
 	Kitten Address // kitten: the AlmaLinux Kitten tree; zero if it is not mirrored
 }
 
-// Geolocation is where the mirror is, for sending each client to a near one.
+// Geolocation is where the mirror is. Upstream sends clients to mirrors near them.
 type Geolocation struct {
 	Country       string // country: ISO 3166-1 alpha-2 code
 	StateProvince string // state_province: free text; null in a file reads as ""
 	City          string // city: free text; null in a file reads as ""
 }
 
-// Subnets is the value of the subnets key. The key holds a list or one string,
-// so at most one of the fields may be set.
+// Subnets is the value of the subnets key, which is a list or a string. At most one of the fields
+// may be set.
 type Subnets struct {
-	CIDRs []string // the networks themselves, such as "203.0.113.0/24"
+	CIDRs []string // networks, such as "203.0.113.0/24"
 	URL   string   // an http(s) URL from which upstream fetches the list as JSON
 }
 
-// field is one key and where its value lives. Bytes, Parse and Check all walk
-// the same table, so that none of them can know a key that the others do not.
+// field is a key and the location of its value. Bytes, Parse and Check use the same table, so that
+// all of them know the same keys.
 type field struct {
 	key      string
 	always   bool // written even if empty, because upstream requires the key
@@ -101,7 +100,7 @@ func (a *Address) fields() section {
 	}
 }
 
-// find returns the field of that key, or nil.
+// find returns the field of a key, or nil.
 func (s section) find(key string) *field {
 	for i := range s {
 		if s[i].key == key {
@@ -120,8 +119,7 @@ func (s section) keys() []string {
 	return keys
 }
 
-// empty reports whether the field's value is the zero value, so that the key can
-// be left out.
+// empty reports whether the field has its zero value, so that the key can be omitted.
 func (f field) empty() bool {
 	switch v := f.value.(type) {
 	case *string:
@@ -145,7 +143,7 @@ func (f field) empty() bool {
 	return true
 }
 
-// join makes the dotted path of a key, as used in problems and errors.
+// join returns the dotted path of a key, as in problems and errors.
 func join(parent, key string) string {
 	if parent == "" {
 		return key

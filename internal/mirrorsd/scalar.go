@@ -8,7 +8,7 @@ import (
 	"unicode"
 )
 
-// The tags PyYAML's safe_load gives to plain scalars.
+// The tags that PyYAML's safe_load gives to plain scalars.
 const (
 	tagStr       = "str"
 	tagBool      = "bool"
@@ -21,9 +21,9 @@ const (
 	tagYAML      = "yaml"
 )
 
-// yaml11 is the implicit resolver of YAML 1.1 (https://yaml.org/type/) in the
-// reading of PyYAML 6, in its order: the first match decides. It is compiled when a value is first
-// read or written, since most commands do neither.
+// yaml11 is the implicit resolver of YAML 1.1 (https://yaml.org/type/) as implemented by PyYAML 6,
+// in PyYAML's order. The first match decides. It is compiled on first use, since most commands need
+// none of it.
 var yaml11 = sync.OnceValue(func() []resolver {
 	return []resolver{
 		{tagBool, regexp.MustCompile(`^(?:yes|Yes|YES|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF)$`)},
@@ -53,7 +53,7 @@ type resolver struct {
 	re  *regexp.Regexp
 }
 
-// yaml11Tag returns the tag that PyYAML gives to s written as a plain scalar.
+// yaml11Tag returns the tag that PyYAML gives to the plain scalar s.
 func yaml11Tag(s string) string {
 	for _, r := range yaml11() {
 		if r.re.MatchString(s) {
@@ -63,22 +63,22 @@ func yaml11Tag(s string) string {
 	return tagStr
 }
 
-// ambiguous matches what PyYAML 6 reads as a string but another reader may not:
-// YAML 1.1's y and n, YAML 1.2's 0o17 and 1e3, any case of the named values,
-// and whatever consists of nothing but digits and their punctuation.
+// ambiguous matches scalars that PyYAML 6 reads as strings but another reader may not: YAML 1.1's y
+// and n, YAML 1.2's 0o17 and 1e3, named values in any case, and everything that consists only of
+// digits and their punctuation.
 var ambiguous = regexp.MustCompile(`^(?i:y|n|yes|no|on|off|true|false|null` +
 	`|[-+]?\.?(?:inf|nan)` +
 	`|[-+]?0x[0-9a-f_]*|[-+]?0o?[0-7_]*|[-+]?0b[01_]*` +
 	`|[-+]?[0-9_]*\.?[0-9_]*(?:e[-+]?[0-9_]+)?` +
 	`|[-+.:_0-9]+)$`)
 
-// otherTypes matches what PyYAML 6 reads as a string, and another reader does not: the booleans y and n of
-// https://yaml.org/type/bool.html, which PyYAML leaves out, and the integers and floats of the core schema of
-// YAML 1.2.2, section 10.3.2.
+// otherTypes matches scalars that PyYAML 6 reads as strings and other readers do not: the booleans
+// y and n of https://yaml.org/type/bool.html, which PyYAML does not implement, and the integers and
+// floats of the core schema (YAML 1.2.2, section 10.3.2).
 var otherTypes = regexp.MustCompile(`^(?:[yYnN]|0o[0-7]+|[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?)$`)
 
-// plain reports whether s can be written without quotes and is read back as that
-// string by every YAML reader. When in doubt it says no.
+// plain reports whether s can be written without quotes so that every YAML reader reads the same
+// string. In case of doubt it returns false.
 func plain(s string) bool {
 	if yaml11Tag(s) != tagStr || ambiguous.MatchString(s) {
 		return false
@@ -91,7 +91,7 @@ func plain(s string) bool {
 		return false
 	}
 	for _, r := range s {
-		// Outside the basic plane yaml.v3 escapes, which takes double quotes.
+		// yaml.v3 escapes characters outside the basic multilingual plane, which needs double quotes.
 		if r > 0xFFFF || r != ' ' && (!unicode.IsGraphic(r) || unicode.IsSpace(r)) {
 			return false
 		}
@@ -99,7 +99,7 @@ func plain(s string) bool {
 	return true
 }
 
-// quote writes a string as a double-quoted scalar, which every YAML reader takes for that string.
+// quote returns a string as a double-quoted scalar that every YAML reader reads as the same string.
 func quote(s string) string {
 	var b strings.Builder
 	b.WriteByte('"')

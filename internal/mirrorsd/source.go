@@ -9,23 +9,24 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// Position is a place in a file.
+// Position is a position in a file.
 type Position struct {
 	Byte   int // offset from 0
 	Line   int // from 1; lines end with a line feed
-	Column int // from 1, in characters (Unicode code points), not counting a byte order mark
+	Column int // from 1, in characters (Unicode code points), without a byte order mark
 }
 
 // byteOrderMark is U+FEFF in UTF-8.
 const byteOrderMark = "\ufeff"
 
-// source finds places in a file's bytes, each in no more than logarithmic time, since files are not ours to trust.
+// source finds positions in a file's bytes. Each lookup takes at most logarithmic time, because
+// files are untrusted.
 type source struct {
 	data  []byte
-	runes []int32 // at each byte and at the end: how many characters begin before it, a byte order mark not counted
-	lines []int   // where each line begins
-	marks []int   // where each line begins as YAML counts them, which has more kinds of line breaks
-	ends  []int   // and where its text ends
+	runes []int32 // for each byte and the end: the characters before it, without a byte order mark
+	lines []int   // the start of each line
+	marks []int   // the start of each line as YAML counts lines, with more kinds of line breaks
+	ends  []int   // the end of each such line, without its line break
 }
 
 func newSource(data []byte) *source {
@@ -57,7 +58,7 @@ func newSource(data []byte) *source {
 	return s
 }
 
-// breakSize is the size of the line break at the start of b, or 0: YAML 1.1 section 4.1.4.
+// breakSize returns the size of the line break at the start of b, or 0 (YAML 1.1, section 4.1.4).
 func breakSize(b []byte) int {
 	for _, s := range []string{"\r\n", "\n", "\r", "\u0085", "\u2028", "\u2029"} {
 		if bytes.HasPrefix(b, []byte(s)) {
@@ -67,14 +68,14 @@ func breakSize(b []byte) int {
 	return 0
 }
 
-// position describes a byte offset.
+// position returns the Position of a byte offset.
 func (s *source) position(at int) Position {
 	at = min(max(at, 0), len(s.data))
 	line := sort.SearchInts(s.lines, at+1)
 	return Position{Byte: at, Line: line, Column: int(s.runes[at]-s.runes[s.lines[line-1]]) + 1}
 }
 
-// offset finds where a node begins.
+// offset returns the byte offset of a node.
 func (s *source) offset(n *yaml.Node) int {
 	if n.Line < 1 || n.Line > len(s.marks) {
 		return 0
@@ -84,15 +85,16 @@ func (s *source) offset(n *yaml.Node) int {
 	return min(start+sort.Search(len(s.data)-start, func(i int) bool { return s.runes[start+i+1] > want }), len(s.data))
 }
 
-// span finds the bytes of a node. Only if exact is the node a scalar and the span just that.
-// Otherwise it ends with the line.
+// span returns the byte range of a node. If exact is true, the node is a scalar and the range
+// covers exactly its bytes. Otherwise the range ends at the end of the line.
 func (s *source) span(n *yaml.Node) (start, end int, exact bool) {
 	start = s.offset(n)
 	rest := s.data[start:]
 	if n.Kind == yaml.ScalarNode && n.Anchor == "" {
 		switch n.Style {
 		case 0:
-			if n.Value != "" && bytes.HasPrefix(rest, []byte(n.Value)) && !strings.ContainsAny(n.Value, "\r\n\u0085\u2028\u2029") {
+			if n.Value != "" && bytes.HasPrefix(rest, []byte(n.Value)) &&
+				!strings.ContainsAny(n.Value, "\r\n\u0085\u2028\u2029") {
 				return start, start + len(n.Value), true
 			}
 		case yaml.DoubleQuotedStyle, yaml.SingleQuotedStyle:
@@ -104,7 +106,7 @@ func (s *source) span(n *yaml.Node) (start, end int, exact bool) {
 	return start, s.lineEnd(start), false
 }
 
-// quotedSize is the size of the quoted scalar at the start of b, or 0.
+// quotedSize returns the size of the quoted scalar at the start of b, or 0.
 func quotedSize(b []byte) int {
 	if len(b) == 0 || b[0] != '"' && b[0] != '\'' {
 		return 0
@@ -123,7 +125,8 @@ func quotedSize(b []byte) int {
 	return 0
 }
 
-// lineStart is where the line that at is in begins, and lineEnd where its text ends, as YAML counts lines.
+// lineStart returns the start of the line at an offset, and lineEnd the end of its text, as YAML
+// counts lines.
 func (s *source) lineStart(at int) int {
 	return s.marks[max(sort.SearchInts(s.marks, at+1)-1, 0)]
 }
@@ -132,13 +135,12 @@ func (s *source) lineEnd(at int) int {
 	return s.ends[max(sort.SearchInts(s.marks, at+1)-1, 0)]
 }
 
-// line is the text of a line, as YAML counts lines from 1, without its break.
+// line returns the text of a line without its line break, as YAML counts lines, from 1.
 func (s *source) line(n int) string {
 	return string(s.data[s.marks[n-1]:s.ends[n-1]])
 }
 
-// scalars marks the bytes that scalars stand in: those of which the end is not known
-// exactly reach up to the next node.
+// scalars marks the bytes of scalars. A scalar whose exact end is unknown extends to the next node.
 func (s *source) scalars(doc *yaml.Node) []bool {
 	covered := make([]bool, len(s.data))
 	var nodes []*yaml.Node
@@ -156,7 +158,7 @@ func (s *source) scalars(doc *yaml.Node) []bool {
 		}
 		start, end, exact := s.span(n)
 		if n.Value == "" && n.Style == 0 {
-			continue // null without a word for it
+			continue // an absent value is null and has no bytes
 		}
 		if !exact {
 			end = len(s.data)
@@ -171,7 +173,7 @@ func (s *source) scalars(doc *yaml.Node) []bool {
 	return covered
 }
 
-// comments marks the bytes of comments, given those of scalars.
+// comments marks the bytes of comments. covered marks those of scalars.
 func (s *source) comments(covered []bool) []bool {
 	marked := make([]bool, len(s.data))
 	for i, start := range s.marks {
