@@ -12,7 +12,8 @@ func compare(files []*lint) {
 		}
 		if first := byName[name]; first != nil {
 			start, end := n.place("name")
-			n.add(ruleDuplicate, "name", start, end, nil, "name: %s is already the name in %s", show(n.file.Name), show(first.name))
+			n.add(ruleDuplicate, "name", start, end, nil, "name: %s is also the name in %s; give each mirror its own name",
+				show(n.file.Name), show(first.name))
 			continue
 		}
 		byName[name] = n
@@ -24,15 +25,16 @@ func compare(files []*lint) {
 	}
 }
 
-// upstreamDomain is AlmaLinux's own.
+// upstreamDomain is AlmaLinux's own domain.
 const upstreamDomain = "almalinux.org"
 
-// inDomain reports whether host is domain or below it.
+// inDomain reports whether host is domain itself or a name below it.
 func inDomain(host, domain string) bool {
 	return host == domain || strings.HasSuffix(host, "."+domain)
 }
 
-// foreign finds URLs on AlmaLinux's servers, but for AlmaLinux's own mirrors, and on those of other files.
+// foreign reports URLs that point to another mirror of the checked files or to AlmaLinux's servers.
+// Only AlmaLinux's own mirrors may use the latter.
 func (n *lint) foreign(byName map[string]*lint) {
 	name := strings.ToLower(n.file.Name)
 	look := func(path string, a Address) {
@@ -44,9 +46,13 @@ func (n *lint) foreign(byName map[string]*lint) {
 			}
 			start, end := n.place(key)
 			if inDomain(t.host, upstreamDomain) && !inDomain(name, upstreamDomain) {
-				n.add(ruleForeign, key, start, end, nil, "%s: %s is AlmaLinux's own server; give the mirror's own address, or leave the key out", key, show(t.host))
+				n.add(ruleForeign, key, start, end, nil,
+					"%s: %s is a server of AlmaLinux; write this mirror's address, or remove the key",
+					key, show(t.host))
 			} else if other := byName[t.host]; other != nil && other != n && !strings.EqualFold(other.file.Name, name) {
-				n.add(ruleForeign, key, start, end, nil, "%s: %s is another mirror (%s); give this mirror's own address, or leave the key out", key, show(t.host), show(other.name))
+				n.add(ruleForeign, key, start, end, nil,
+					"%s: %s is another mirror (%s); write this mirror's address, or remove the key",
+					key, show(t.host), show(other.name))
 			}
 		})
 	}

@@ -15,26 +15,26 @@ import (
 
 // Source is a file to check.
 type Source struct {
-	Name    string // its path, as findings show it; the rules about file names look at the last part
-	Unnamed bool   // the file has no name of its own (standard input), so that those rules say nothing
+	Name    string // path, as in findings; the rules for file names use the last part
+	Unnamed bool   // the file has no name (standard input); the rules for file names do not apply
 	Data    []byte
 }
 
-// Finding is what a rule found in a file.
+// Finding is a violation of a rule in a file.
 type Finding struct {
 	File       string // Source.Name
 	Key        string // dotted path of the key, such as "address.http" or "subnets[0]"; "" is the file
 	Rule       string // name of the Rule
 	Severity   Severity
 	Message    string   // what is wrong and what to write instead; one line, with foreign text escaped
-	Start, End Position // the place in question, End exclusive; equal where something is missing
-	Fix        *Fix     // nil where more than one thing can be meant
+	Start, End Position // the range in the file, End exclusive; equal if something is missing
+	Fix        *Fix     // nil if the intended value is ambiguous
 }
 
-// Fix is the change that answers a finding.
+// Fix is the change that resolves a finding.
 type Fix struct {
 	Description string // what it does; one line, escaped
-	Edits       []Edit // in the order of the file, none overlapping another
+	Edits       []Edit // in file order, without overlaps
 	keys        []string
 }
 
@@ -44,11 +44,11 @@ type Edit struct {
 	Text       string
 }
 
-// Options say what a Linter looks for.
+// Options select the rules of a Linter.
 type Options struct {
 	Service Service  // zero is DefaultService()
-	Enable  []string // names of rules, or AllRules, to look for although they are optional or all are disabled
-	Disable []string // names of rules, or AllRules, to leave out
+	Enable  []string // rules, or AllRules, to apply even if optional or disabled by AllRules
+	Disable []string // rules, or AllRules, to skip
 }
 
 // Linter checks mirrors.d files.
@@ -57,7 +57,7 @@ type Linter struct {
 	on      map[string]bool
 }
 
-// NewLinter fails if a rule does not exist, or is both enabled and disabled.
+// NewLinter fails if a rule is unknown, or both enabled and disabled.
 func NewLinter(o Options) (*Linter, error) {
 	on, err := selectRules(o.Enable, o.Disable)
 	if err != nil {
@@ -69,7 +69,8 @@ func NewLinter(o Options) (*Linter, error) {
 	return &Linter{service: o.Service, on: on}, nil
 }
 
-// Lint checks files, and compares them with each other. Findings are in the order of the files, in each in the order of the places.
+// Lint checks files and compares them with each other. Findings are in the order of the files, and
+// in each file in the order of their positions.
 func (l *Linter) Lint(files []Source) []Finding {
 	var all []*lint
 	for _, f := range files {
@@ -94,7 +95,7 @@ type lint struct {
 	name     string
 	unnamed  bool
 	source   *source
-	doc      *yaml.Node // nil: not readable
+	doc      *yaml.Node // nil if the file is not readable
 	covered  []bool     // see source.scalars
 	comments []bool     // see source.comments
 	file     File
@@ -106,7 +107,7 @@ func (l *Linter) read(f Source) *lint {
 	return &lint{Linter: l, name: f.Name, unnamed: f.Unnamed, source: newSource(f.Data)}
 }
 
-// add records a finding, if its rule is looked for. The fix may be nil.
+// add records a finding if its rule is enabled. The fix may be nil.
 func (n *lint) add(rule, key string, start, end int, fix *Fix, format string, args ...any) {
 	if !n.on[rule] {
 		return
@@ -129,7 +130,7 @@ func (n *lint) check() {
 	n.extension()
 	switch {
 	case len(data) > MaxSize:
-		n.add(ruleSyntax, "", 0, 0, nil, "the file has more than %d bytes, which is the limit", MaxSize)
+		n.add(ruleSyntax, "", 0, 0, nil, "the file is larger than the limit of %d KiB", MaxSize>>10)
 		return
 	case !utf8.Valid(data):
 		n.notUTF8()
@@ -154,25 +155,27 @@ func (n *lint) check() {
 	n.named()
 	if a := n.file.Address; a.HTTP != "" && a.HTTPS == "" && n.parser.values["address.https"] == nil {
 		start, end := n.place("address")
-		n.add(ruleHTTPS, "address", start, end, nil, "has no https URL; add one if the host serves HTTPS")
+		n.add(ruleHTTPS, "address", start, end, nil, "address: has no https URL; add one if the mirror serves HTTPS")
 	}
 }
 
-// extensionForm matches the extensions that files get by mistake.
+// extensionForm matches common extensions, wrong ones included.
 var extensionForm = regexp.MustCompile(`(?i)\.ya?ml(\.[a-z]+|~)?$|\.txt$|\.json$`)
 
-// yamlError matches what yaml.v3 says, and where.
+// yamlError matches the line number in an error of yaml.v3.
 var yamlError = regexp.MustCompile(`(?:yaml: )?line ([0-9]+): `)
 
-// instruction is the sentence of the template's comments that says what to do with them.
+// instruction is the sentence by which the comments of upstream's template are recognized.
 const instruction = "remove these comments before submitting"
 
-// unknownKey reports whether a fault of this rule is about a key that the parser does not know, and has the path of what it is in.
+// unknownKey reports whether a fault of this rule is about a key that the parser does not know. The
+// path of such a fault is that of the section around the key.
 func unknownKey(rule string) bool {
 	return rule == ruleMisspeltKey || rule == ruleMisplacedKey || rule == ruleUnknownKey
 }
 
-// lines finds the lines that a key and its value take up, if they are theirs alone and hold no comment.
+// lines returns the range of the lines of a key and its value. ok is false if these lines have
+// anything else, such as a comment.
 func (n *lint) lines(key, value *yaml.Node) (from, to int, ok bool) {
 	start, _, exact := n.source.span(key)
 	from = n.source.lineStart(start)
@@ -183,7 +186,8 @@ func (n *lint) lines(key, value *yaml.Node) (from, to int, ok bool) {
 	_, end, lastExact := n.source.span(last)
 	to = n.source.lineEnd(end)
 	data := n.source.data
-	if !exact || !lastExact || strings.Trim(string(data[from:start]), " ") != "" || strings.Trim(string(data[end:to]), " \t") != "" {
+	if !exact || !lastExact || strings.Trim(string(data[from:start]), " ") != "" ||
+		strings.Trim(string(data[end:to]), " \t") != "" {
 		return 0, 0, false
 	}
 	for i := from; i < to; i++ {
@@ -194,7 +198,7 @@ func (n *lint) lines(key, value *yaml.Node) (from, to int, ok bool) {
 	return from, to + breakSize(data[to:]), true
 }
 
-// problems makes findings of what Check has found, but for keys whose value could not be read.
+// problems adds the problems of Check as findings, except for keys whose value could not be read.
 func (n *lint) problems() {
 	unread := n.parser.unread()
 	for _, f := range n.parser.faults {
@@ -202,13 +206,13 @@ func (n *lint) problems() {
 		case f.meant != "":
 			unread[f.meant] = true
 		case f.path == "" && f.node == n.doc.Content[0]:
-			return // no mapping at all
+			return // the file is not a mapping
 		}
 	}
 	problems := n.file.CheckFor(n.service)
 	const kitten = "address_optional.kitten"
 	if v := n.parser.values[kitten]; v != nil && len(v.Content) > 0 && n.file.AddressOptional.Kitten == (Address{}) {
-		// For Check there is no Kitten then; upstream's schema looks at the mapping.
+		// Check ignores an address without URLs, but upstream's schema validates the mapping.
 		c := &checker{service: n.service}
 		c.address(kitten, Address{})
 		problems = append(problems, c.problems...)
@@ -237,13 +241,13 @@ func (n *lint) problems() {
 	}
 }
 
-// base takes the index off the path of a list's item.
+// base returns the path of a list for the path of one of its items.
 func base(key string) string {
 	key, _, _ = strings.Cut(key, "[")
 	return key
 }
 
-// node is the value of a key, nil if the file does not have it.
+// node returns the value of a key, or nil if the file does not have it.
 func (n *lint) node(key string) *yaml.Node {
 	v := n.parser.values[base(key)]
 	if _, index, ok := strings.Cut(key, "["); ok && v != nil {
@@ -254,7 +258,8 @@ func (n *lint) node(key string) *yaml.Node {
 	return v
 }
 
-// place is where a key's value is; where that is missing or no scalar, the key, or the one that it belongs under.
+// place returns the range of a key's value. If the value is missing or not a scalar, it returns the
+// range of the key, or of the closest parent in the file.
 func (n *lint) place(key string) (start, end int) {
 	if v := n.node(key); v != nil && v.Kind == yaml.ScalarNode && v.Value != "" {
 		start, end, _ = n.source.span(v)
@@ -272,7 +277,7 @@ func (n *lint) place(key string) (start, end int) {
 	return start, start
 }
 
-// named compares the name with the file's, and with the URLs.
+// named compares the mirror's name with the file name and with the hosts of the URLs.
 func (n *lint) named() {
 	name := n.file.Name
 	if hostName(name) != nil || n.parser.values["name"] == nil {
@@ -282,7 +287,9 @@ func (n *lint) named() {
 	base := filepath.Base(n.name)
 	stem := extensionForm.ReplaceAllString(base, "")
 	if !n.unnamed && !strings.EqualFold(stem, name) {
-		n.add(ruleFileName, "name", start, end, nil, "name: the mirror is %s, and the file is named %s; rename the file to %s, or correct the name", show(name), show(base), show(strings.ToLower(name)+".yml"))
+		n.add(ruleFileName, "name", start, end, nil,
+			"name: %s does not match the file name %s; rename the file to %s, or correct the name",
+			show(name), show(base), show(strings.ToLower(name)+".yml"))
 	}
 	var hosts []string
 	n.file.Address.each(func(protocol, raw string) {
@@ -292,11 +299,14 @@ func (n *lint) named() {
 	})
 	if len(hosts) > 0 && !slices.Contains(hosts, strings.ToLower(name)) {
 		n.add(ruleNameHost, "name", start, end, nil,
-			"name: %s is not the host of the URLs (%s), so AlmaLinux locates the mirror by the addresses of another name", show(name), show(hosts[0]))
+			"name: %s differs from the host of the URLs (%s), but AlmaLinux locates the mirror by the addresses of name; "+
+				"use the same host in both",
+			show(name), show(hosts[0]))
 	}
 }
 
-// IsEntry reports whether a file's content is a mirror's entry, whatever it is named: a YAML mapping with the keys name and address.
+// IsEntry reports whether a file's content is a mirror's entry, regardless of its name: a YAML
+// mapping with the keys name and address.
 func IsEntry(data []byte) bool {
 	if len(data) > MaxSize || !utf8.Valid(data) {
 		return false

@@ -17,7 +17,9 @@ func (n *lint) extension() {
 		if i := extensionForm.FindStringIndex(base); i != nil {
 			stem = base[:i[0]]
 		}
-		n.add(ruleExtension, "", 0, 0, nil, "the file is named %s; AlmaLinux reads only *.yml, so rename it to %s", show(base), show(stem+".yml"))
+		n.add(ruleExtension, "", 0, 0, nil, "the file name %s does not end in .yml, and AlmaLinux reads only *.yml; "+
+			"rename it to %s",
+			show(base), show(stem+".yml"))
 	}
 }
 
@@ -33,14 +35,14 @@ func (n *lint) notUTF8() {
 	n.add(ruleEncoding, "", at, at+1, nil, "the byte 0x%02x is not valid UTF-8; save the file as UTF-8", data[at])
 }
 
-// encoding applies the rules that need no YAML.
+// encoding applies the rules that do not need a YAML parser.
 func (n *lint) encoding() {
 	data := n.source.data
 	if strings.HasPrefix(string(data), byteOrderMark) {
-		fix := &Fix{Description: "remove it", Edits: []Edit{n.edit(0, len(byteOrderMark), "")}}
-		n.add(ruleBOM, "", 0, len(byteOrderMark), fix, "the file begins with a byte order mark")
+		fix := &Fix{Description: "remove the byte order mark", Edits: []Edit{n.edit(0, len(byteOrderMark), "")}}
+		n.add(ruleBOM, "", 0, len(byteOrderMark), fix, "the file begins with a byte order mark; remove it")
 	}
-	fix := &Fix{Description: "end all lines with a line feed alone"}
+	fix := &Fix{Description: "remove carriage returns from line ends"}
 	for i := range data {
 		if data[i] != '\r' {
 			continue
@@ -53,7 +55,8 @@ func (n *lint) encoding() {
 	}
 	if lines := len(fix.Edits); lines > 0 {
 		first := fix.Edits[0].Start.Byte
-		n.add(ruleLineEnding, "", first, first+1, fix, "%s with a carriage return", counted(lines, "line ends", "lines end"))
+		n.add(ruleLineEnding, "", first, first+1, fix, "%s with a carriage return; use line feeds only",
+			counted(lines, "line ends", "lines end"))
 	}
 }
 
@@ -64,7 +67,8 @@ func counted(n int, one, many string) string {
 	return fmt.Sprintf("%d %s", n, many)
 }
 
-// unreadable reports the reader's error; where a tab is the likely reason, that.
+// unreadable reports the YAML reader's error, or a tab in the indentation if that is the likely
+// cause.
 func (n *lint) unreadable(err error) {
 	message := strings.Replace(err.Error(), "yaml: ", "", 1)
 	if strings.Contains(message, "cannot start any token") || strings.Contains(message, "tab character") {
@@ -74,7 +78,7 @@ func (n *lint) unreadable(err error) {
 				end++
 			}
 			if tab := strings.IndexByte(string(n.source.data[start:end]), '\t'); tab >= 0 {
-				n.add(ruleTab, "", start+tab, end, nil, "has a tab in its indentation, which YAML forbids; use spaces")
+				n.add(ruleTab, "", start+tab, end, nil, "the indentation has a tab, which YAML forbids; use spaces")
 				return
 			}
 		}
@@ -89,16 +93,16 @@ func (n *lint) unreadable(err error) {
 	n.add(ruleSyntax, "", at, n.source.lineEnd(at), nil, "%s", message)
 }
 
-// tabs finds those between tokens: PyYAML skips spaces there and nothing else.
+// tabs reports tabs between tokens, where PyYAML accepts only spaces.
 func (n *lint) tabs() {
 	data := n.source.data
 	for at := 0; at < len(data); at++ {
 		if !n.loose(at) {
 			continue
 		}
-		fix := &Fix{Description: "write a space in place of each tab"}
+		fix := &Fix{Description: "replace each tab with a space"}
 		end, last := n.source.lineEnd(at), at
-		text := len(bytes.TrimRight(data[:end], " \t")) // where the blanks at the end of the line begin
+		text := len(bytes.TrimRight(data[:end], " \t")) // where trailing whitespace begins
 		for i := at; i < end; i++ {
 			switch {
 			case !n.loose(i):
@@ -108,12 +112,13 @@ func (n *lint) tabs() {
 				fix.Edits, last = append(fix.Edits, n.edit(i, i+1, "")), i
 			}
 		}
-		n.add(ruleTab, "", at, at+1, fix, "has a tab outside of values and comments, which AlmaLinux's reader refuses; use spaces")
+		n.add(ruleTab, "", at, at+1, fix, "the line has a tab outside values and comments, "+
+			"which AlmaLinux's reader rejects; use spaces")
 		at = last
 	}
 }
 
-// loose reports whether there is a tab outside of scalars and comments.
+// loose reports whether the byte is a tab outside scalars and comments.
 func (n *lint) loose(at int) bool {
 	return n.source.data[at] == '\t' && !n.covered[at] && !n.comments[at]
 }
@@ -132,12 +137,13 @@ func (n *lint) template() {
 			for start > 0 && n.comments[start-1] {
 				start--
 			}
-			n.add(ruleTemplate, "", start, n.source.lineEnd(at), nil, "the comments of the template are still there; remove them")
+			n.add(ruleTemplate, "", start, n.source.lineEnd(at), nil,
+				"the file still has the instructions of AlmaLinux's template; remove these comments")
 		}
 	}
 }
 
-// fault makes a finding of what the parser has found.
+// fault adds a fault of the parser as a finding.
 func (n *lint) fault(f *fault) {
 	key, node := f.path, f.node
 	start, end, exact := n.source.span(node)
@@ -152,11 +158,11 @@ func (n *lint) fault(f *fault) {
 		fix = &Fix{Description: "write " + f.source, Edits: []Edit{n.edit(start, end, f.source)}, keys: []string{key}}
 	case f.remove != nil:
 		if from, to, ok := n.lines(f.remove[0], f.remove[1]); ok {
-			fix = &Fix{Description: "remove the second one", Edits: []Edit{n.edit(from, to, "")}, keys: []string{key}}
+			fix = &Fix{Description: "remove the duplicate", Edits: []Edit{n.edit(from, to, "")}, keys: []string{key}}
 		}
 	}
 	if k := n.parser.keys[key]; k != nil && node.Kind == yaml.ScalarNode && node.Value == "" && node.Style == 0 {
-		start, end, _ = n.source.span(k) // there is nothing to point at but the key
+		start, end, _ = n.source.span(k) // the value is absent, so point to the key
 	} else if node.Kind == yaml.MappingNode && node.Style&yaml.FlowStyle == 0 && k != nil {
 		start, end, _ = n.source.span(k)
 	}
@@ -168,7 +174,7 @@ func (n *lint) fault(f *fault) {
 		message = "the file " + message
 	}
 	if f.rule == ruleDuplicateKey && f.remove == nil {
-		message += " (AlmaLinux's reader takes the last)"
+		message += " (AlmaLinux's reader uses the last one)"
 	}
 	if unknownKey(f.rule) {
 		key = join(key, strings.Trim(show(node.Value), `"…`))

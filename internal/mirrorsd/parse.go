@@ -17,12 +17,11 @@ import (
 // maxErrors bounds how many errors Parse collects from one file.
 const maxErrors = 50
 
-// Parse reads a mirrors.d file strictly, with the types PyYAML's safe_load would
-// give: an unquoted NO is a boolean, and therefore an error where a string is due.
-// Unknown and repeated keys, wrong types, YAML tags, anchors and aliases, several
-// documents, invalid UTF-8 and files above MaxSize are errors. All of them are
-// reported at once, joined, each with its line and key. The File returned with an
-// error holds what could be read. Rules about values are Check's.
+// Parse reads a mirrors.d file strictly, with the types of PyYAML's safe_load: an unquoted NO is a
+// boolean, and an error where a string is required. Unknown and repeated keys, wrong types, YAML
+// tags, anchors and aliases, several documents, invalid UTF-8 and files above MaxSize are errors.
+// Parse joins all errors, each with its line and key. The File returned with an error has the
+// values that could be read. Check has the rules for values.
 func Parse(data []byte) (File, error) {
 	var f File
 	doc, err := read(data)
@@ -37,15 +36,15 @@ func Parse(data []byte) (File, error) {
 		}
 	}
 	if p.more {
-		errs = append(errs, errors.New("there are more errors; correct these first"))
+		errs = append(errs, errors.New("too many errors; correct these first, then check the file again"))
 	}
 	return f, errors.Join(errs...)
 }
 
-// read decodes a file after bounding it.
+// read checks the size and the encoding of a file, then decodes it.
 func read(data []byte) (doc *yaml.Node, err error) {
 	if len(data) > MaxSize {
-		return nil, fmt.Errorf("the file has %d bytes, more than the limit of %d", len(data), MaxSize)
+		return nil, fmt.Errorf("the file has %d bytes, more than the limit of %d bytes", len(data), MaxSize)
 	}
 	if !utf8.Valid(data) {
 		return nil, errors.New("the file is not valid UTF-8; save it as UTF-8")
@@ -53,17 +52,17 @@ func read(data []byte) (doc *yaml.Node, err error) {
 	return decode(data)
 }
 
-// parseDocument reads a decoded document into f, and keeps at most limit faults; 0 is no limit.
+// parseDocument reads a decoded document into f. It keeps at most limit faults; 0 means no limit.
 func parseDocument(f *File, doc *yaml.Node, limit int) *parser {
 	p := &parser{limit: limit, keys: map[string]*yaml.Node{}, values: map[string]*yaml.Node{}}
 	p.section("", f.fields(), doc.Content[0])
 	return p
 }
 
-// decode reads exactly one YAML document. Aliases stay nodes, so they cannot
-// multiply anything.
+// decode reads exactly one YAML document. It does not expand aliases, so that a small file cannot
+// grow in memory.
 func decode(data []byte) (doc *yaml.Node, err error) {
-	// yaml.v3 has inputs on which its parser panics; the file is not ours to trust.
+	// The parser of yaml.v3 panics on some inputs, and the file is untrusted.
 	defer func() {
 		if r := recover(); r != nil {
 			doc, err = nil, fmt.Errorf("the file is not readable YAML: %v", r)
@@ -77,35 +76,35 @@ func decode(data []byte) (doc *yaml.Node, err error) {
 		return nil, fmt.Errorf("the file is not readable YAML: %w", err)
 	}
 	if doc.Kind != yaml.DocumentNode || len(doc.Content) != 1 {
-		return nil, errors.New("the file holds no YAML value")
+		return nil, errors.New("the file has no YAML value")
 	}
 	if err := dec.Decode(&yaml.Node{}); err == nil {
-		return nil, errors.New("the file holds more than one YAML document; keep one")
+		return nil, errors.New("the file has more than one YAML document; keep one")
 	} else if !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("the file is not readable YAML: %w", err)
 	}
 	return doc, nil
 }
 
-// parser reads nodes into a File, and keeps where everything was.
+// parser reads nodes into a File and records the position of each key and value.
 type parser struct {
 	limit  int
 	faults []*fault
-	more   bool                  // there were more than limit faults
+	more   bool                  // more than limit faults were found
 	keys   map[string]*yaml.Node // the key of each path that was read
 	values map[string]*yaml.Node // and its value
 }
 
-// fault is what is wrong with one node.
+// fault is an error in one node.
 type fault struct {
 	rule     string
 	node     *yaml.Node
 	path     string // dotted path of the key; "" is the file
 	message  string
-	readable bool         // Parse reads the value all the same, because PyYAML does
-	source   string       // YAML to write in the node's place, where only one value can be meant
-	meant    string       // path that a misspelt key most likely stands for
-	remove   []*yaml.Node // a key and its value, which say again what another pair says
+	readable bool         // Parse accepts the value, because PyYAML does
+	source   string       // YAML to replace the node; "" if the intended value is ambiguous
+	meant    string       // the path that a misspelt key most likely means
+	remove   []*yaml.Node // a key and its value that repeat another pair
 }
 
 // String returns the fault with its line, as Parse reports it.
@@ -117,7 +116,7 @@ func (f *fault) String() string {
 	return at + f.message
 }
 
-// errorf records a fault. The fault returned is the caller's to complete.
+// errorf records a fault and returns it, so that the caller can add a correction.
 func (p *parser) errorf(rule string, n *yaml.Node, path, format string, args ...any) *fault {
 	f := &fault{rule: rule, node: n, path: path, message: fmt.Sprintf(format, args...)}
 	if p.limit == 0 || len(p.faults) < p.limit {
@@ -128,7 +127,7 @@ func (p *parser) errorf(rule string, n *yaml.Node, path, format string, args ...
 	return f
 }
 
-// unread are the known keys, and parts of the file, whose value could not be read.
+// unread returns the paths of the known keys and sections whose value could not be read.
 func (p *parser) unread() map[string]bool {
 	keys := map[string]bool{}
 	for _, f := range p.faults {
@@ -139,11 +138,11 @@ func (p *parser) unread() map[string]bool {
 	return keys
 }
 
-// bare refuses what these files have no use for: tags, anchors and aliases.
+// bare rejects the YAML features that these files do not need: tags, anchors and aliases.
 func (p *parser) bare(n *yaml.Node, path string) bool {
 	switch {
 	case n.Kind == yaml.AliasNode:
-		p.errorf(ruleFeature, n, path, "is a YAML alias; write the value out")
+		p.errorf(ruleFeature, n, path, "is a YAML alias; write the value instead")
 	case n.Anchor != "":
 		p.errorf(ruleFeature, n, path, "has the YAML anchor %s; remove it", show(n.Anchor))
 	case n.Style&yaml.TaggedStyle != 0:
@@ -162,7 +161,7 @@ func (p *parser) section(path string, s section, n *yaml.Node) {
 		p.errorf(ruleType, n, path, "must be a mapping with the keys %s", strings.Join(s.keys(), ", "))
 		return
 	}
-	wanted := map[string]int{} // how many keys are a known one, or nearest to it
+	wanted := map[string]int{} // for each known key, how many keys are equal or closest to it
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		near := n.Content[i].Value
 		if s.find(near) == nil {
@@ -199,14 +198,15 @@ func (p *parser) section(path string, s section, n *yaml.Node) {
 	}
 }
 
-// unknown reports a key that the section has not.
+// unknown reports a key that is not in the section.
 func (p *parser) unknown(path string, s section, wanted map[string]int, k *yaml.Node) {
 	switch {
 	case k.Style == 0 && yaml11Tag(k.Value) == tagMerge:
-		p.errorf(ruleFeature, k, path, "has the YAML merge key <<; write the keys out")
+		p.errorf(ruleFeature, k, path, "has the YAML merge key <<; write the keys instead")
 		return
 	case path == "" && k.Value == "config_version":
-		p.errorf(ruleUnknownKey, k, path, "unknown key %s: AlmaLinux's service takes 1 where it is absent, and knows no other version; leave it out", show(k.Value))
+		p.errorf(ruleUnknownKey, k, path, "unknown key %s; remove it: "+
+			"AlmaLinux's service supports only version 1, which is the default", show(k.Value))
 		return
 	}
 	if near, certain := nearest(k.Value, s.keys()); near != "" {
@@ -224,7 +224,7 @@ func (p *parser) unknown(path string, s section, wanted map[string]int, k *yaml.
 	p.errorf(ruleUnknownKey, k, path, "unknown key %s", show(k.Value))
 }
 
-// homes says where a key belongs.
+// homes returns the sections to which a key belongs.
 func homes(key string) (places []string) {
 	var walk func(path string, s section)
 	walk = func(path string, s section) {
@@ -245,10 +245,11 @@ func homes(key string) (places []string) {
 	return places
 }
 
-// equal reports whether two nodes hold the same value for every reader: comments and
-// the style of collections do not count, that of scalars does.
+// equal reports whether two nodes have the same value for every reader. It ignores comments and the
+// style of collections, but not the style of scalars.
 func equal(a, b *yaml.Node) bool {
-	if a.Kind != b.Kind || a.Value != b.Value || a.Tag != b.Tag || a.Anchor != "" || b.Anchor != "" || a.Kind == yaml.AliasNode ||
+	if a.Kind != b.Kind || a.Value != b.Value || a.Tag != b.Tag || a.Anchor != "" || b.Anchor != "" ||
+		a.Kind == yaml.AliasNode ||
 		len(a.Content) != len(b.Content) || a.Kind == yaml.ScalarNode && a.Style != b.Style {
 		return false
 	}
@@ -264,7 +265,7 @@ func (p *parser) value(path string, f *field, n *yaml.Node) {
 	switch v := f.value.(type) {
 	case section:
 		if n.Kind == yaml.MappingNode && len(n.Content) == 0 && !f.always {
-			p.errorf(ruleType, n, path, "is empty; fill it or leave the key out")
+			p.errorf(ruleType, n, path, "is empty; set a value or remove the key")
 			return
 		}
 		p.section(path, v, n)
@@ -296,7 +297,7 @@ func (p *parser) null(n *yaml.Node) bool {
 	return n.Kind == yaml.ScalarNode && n.Style == 0 && n.Anchor == "" && yaml11Tag(n.Value) == tagNull
 }
 
-// str reads a string: anything quoted, or a plain scalar that YAML 1.1 takes for one.
+// str reads a string: a quoted scalar, or a plain scalar that is a string in YAML 1.1.
 func (p *parser) str(path string, n *yaml.Node) (string, bool) {
 	if !p.bare(n, path) {
 		return "", false
@@ -310,16 +311,18 @@ func (p *parser) str(path string, n *yaml.Node) (string, bool) {
 	}
 	switch tag := yaml11Tag(n.Value); {
 	case tag == tagStr && otherTypes.MatchString(n.Value):
-		f := p.errorf(ruleAmbiguous, n, path, "%s without quotes is a string in YAML 1.1, and something else to other readers; put it in quotes", show(n.Value))
+		f := p.errorf(ruleAmbiguous, n, path, "%s without quotes is a string in YAML 1.1, but not for all readers; "+
+			"put it in quotes", show(n.Value))
 		f.source, f.readable = quote(n.Value), true
 		return n.Value, true
 	case tag == tagStr:
 		return n.Value, true
 	case n.Value == "":
-		p.errorf(ruleType, n, path, "has no value; give one or leave the key out")
+		p.errorf(ruleType, n, path, "has no value; set one or remove the key")
 	default:
-		f := p.errorf(ruleYAMLType, n, path, "%s without quotes is of type %s in YAML 1.1; put it in quotes", show(n.Value), tag)
-		if tag != tagNull { // who writes null means nothing, or the word
+		f := p.errorf(ruleYAMLType, n, path, "%s without quotes is of type %s in YAML 1.1; put it in quotes",
+			show(n.Value), tag)
+		if tag != tagNull { // null can mean the word or an absent value
 			f.source = quote(n.Value)
 		}
 	}
@@ -340,7 +343,7 @@ func (p *parser) boolean(path string, n *yaml.Node) (value, ok bool) {
 	}
 	value = lower == "true" || lower == "yes" || lower == "on"
 	if lower != "true" && lower != "false" {
-		f := p.errorf(ruleAmbiguous, n, path, "%s is a boolean in YAML 1.1 only; write %t", show(n.Value), value)
+		f := p.errorf(ruleAmbiguous, n, path, "%s is a boolean only in YAML 1.1; write %t", show(n.Value), value)
 		f.source, f.readable = strconv.FormatBool(value), true
 	}
 	return value, true
@@ -383,11 +386,11 @@ func (p *parser) ints(path string, n *yaml.Node) []int64 {
 	return list
 }
 
-// decimal leaves out YAML 1.1's other integer forms (octal, base 60, underscores):
+// decimal does not match YAML 1.1's other integer forms (octal, base 60, underscores), because
 // readers disagree about them.
 var decimal = regexp.MustCompile(`^(?:0|-?[1-9][0-9]*)$`)
 
-// quotedNumber matches numbers that were quoted, or that bear the prefix with which one speaks of them.
+// quotedNumber matches quoted numbers, with or without the prefix of an AS number.
 var quotedNumber = regexp.MustCompile(`^(?:AS|as|ASN|asn)? ?([1-9][0-9]{0,9})$`)
 
 func (p *parser) integer(path string, n *yaml.Node) (int64, bool) {
@@ -409,8 +412,8 @@ func (p *parser) integer(path string, n *yaml.Node) (int64, bool) {
 	return i, true
 }
 
-// nearest returns the known key nearest to a misspelt one, "" if none is near, and whether only
-// that one can be meant.
+// nearest returns the known key closest to a misspelt one, or "" if none is close. certain reports
+// whether no other key can have been intended.
 func nearest(key string, known []string) (near string, certain bool) {
 	if len(key) > 40 {
 		return "", false
