@@ -10,17 +10,16 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// MaxSize is the largest mirrors.d file, in bytes, that Bytes writes and Parse
-// reads. Upstream's largest file is about 1 KB.
+// MaxSize is the size limit, in bytes, of the mirrors.d files that Bytes writes and Parse reads.
+// Upstream's largest file is about 1 KB.
 const MaxSize = 256 << 10
 
-// Bytes returns the file as YAML, the same bytes for the same value in every
-// run. Every string that a YAML 1.1 reader would take for something else is
-// double-quoted, so that PyYAML's safe_load and yaml.v3 both read the value that
-// was written. Empty optional keys are left out, and private and monopoly if false.
+// Bytes returns the file as YAML. Equal values give equal bytes. Strings that a YAML 1.1 reader
+// would read as another type are double-quoted, so that PyYAML's safe_load and yaml.v3 both read
+// back the same value. Empty optional keys are omitted, and so are private and monopoly if false.
 //
-// It fails if a string is not valid UTF-8, if Subnets holds both a list and a
-// URL, or if the result is larger than MaxSize. It does not apply the rules of Check.
+// It fails if a string is not valid UTF-8, if Subnets has both a list and a URL, or if the result
+// is larger than MaxSize. It does not apply the rules of Check.
 func (f File) Bytes() ([]byte, error) {
 	root, err := mappingNode("", f.fields())
 	if err != nil {
@@ -35,7 +34,8 @@ func (f File) Bytes() ([]byte, error) {
 	}
 	b.WriteString("...\n")
 	if b.Len() > MaxSize {
-		return nil, fmt.Errorf("write mirrors.d file: it would be %d bytes, more than the limit of %d; shorten its values or give subnets as a URL", b.Len(), MaxSize)
+		return nil, fmt.Errorf("write mirrors.d file: the file would have %d bytes, more than the limit of %d bytes; "+
+			"shorten its values, or set subnets to a URL", b.Len(), MaxSize)
 	}
 	return b.Bytes(), nil
 }
@@ -69,7 +69,7 @@ func valueNode(path string, value any) (*yaml.Node, error) {
 	case *[]string:
 		return listNode(path, *v)
 	case *[]int64:
-		if len(*v) == 1 { // the form that most of upstream's files use
+		if len(*v) == 1 { // most of upstream's files write a single number without a list
 			return intNode((*v)[0]), nil
 		}
 		list := &yaml.Node{Kind: yaml.SequenceNode}
@@ -79,7 +79,7 @@ func valueNode(path string, value any) (*yaml.Node, error) {
 		return list, nil
 	case *Subnets:
 		if v.URL != "" && len(v.CIDRs) != 0 {
-			return nil, fmt.Errorf("%s: holds both a list and a URL; upstream takes one of them", path)
+			return nil, fmt.Errorf("%s: has both a list and a URL; keep one of them", path)
 		}
 		if v.URL != "" {
 			return stringNode(path, v.URL)
@@ -88,7 +88,7 @@ func valueNode(path string, value any) (*yaml.Node, error) {
 	case section:
 		return mappingNode(path, v)
 	}
-	return nil, fmt.Errorf("%s: no YAML form for %T", path, value)
+	return nil, fmt.Errorf("%s: cannot write a %T as YAML", path, value)
 }
 
 func listNode(path string, items []string) (*yaml.Node, error) {
@@ -118,7 +118,7 @@ func intNode(n int64) *yaml.Node {
 	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!int", Value: strconv.FormatInt(n, 10)}
 }
 
-// show quotes a value for a message: escaped, and cut to a readable length.
+// show quotes a value for a message. It escapes control characters and truncates long values.
 func show(s string) string {
 	const limit = 80
 	if len(s) <= limit {

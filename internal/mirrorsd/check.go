@@ -19,8 +19,8 @@ type Severity string
 
 // The severities of a Problem.
 const (
-	Error   Severity = "error"   // upstream would refuse the file, or it would not work
-	Warning Severity = "warning" // the file works, and something about it is likely unwanted
+	Error   Severity = "error"   // upstream rejects the file, or the mirror would not work
+	Warning Severity = "warning" // the file works, but part of it is probably a mistake
 )
 
 // Problem is one finding of Check.
@@ -28,9 +28,9 @@ type Problem struct {
 	Key      string // dotted path in the file, such as "address.http" or "subnets[0]"
 	Severity Severity
 	Message  string // what is wrong and what to write instead; one line, escaped
-	Rule     string // name of the rule, as Rules lists it
-	Fix      string // the value to write instead, where only one can be meant; otherwise ""
-	list     bool   // Fix is to be written as a list of one item
+	Rule     string // name of the rule, as in Rules
+	Fix      string // the value to write instead, or "" if the intended value is ambiguous
+	list     bool   // write Fix as a list with one item
 }
 
 // String returns the problem as "severity: key: message".
@@ -38,14 +38,14 @@ func (p Problem) String() string {
 	return fmt.Sprintf("%s: %s: %s", p.Severity, p.Key, p.Message)
 }
 
-// Check is CheckFor with the facts of upstream's service that are built in.
+// Check is CheckFor with the built-in settings of upstream's service.
 func (f File) Check() []Problem {
 	return f.CheckFor(DefaultService())
 }
 
-// CheckFor applies the rules of upstream's schema and stricter ones that upstream's
-// checks imply, and returns all problems in the order of the file's keys; none
-// means that the file can be published. It uses no network.
+// CheckFor applies the rules of upstream's schema, and the stricter rules that upstream's checks
+// imply. It returns all problems in the order of the file's keys. A file without errors can be
+// published. CheckFor does not use the network.
 func (f File) CheckFor(s Service) []Problem {
 	c := &checker{service: s, bad: map[string]bool{}}
 	c.text("", f.fields())
@@ -62,30 +62,32 @@ type checker struct {
 	service  Service
 	problems []Problem
 	order    []string        // key paths in file order
-	bad      map[string]bool // keys whose text is unusable, so no other rule looks at them
+	bad      map[string]bool // keys whose text is invalid; other rules skip them
 }
 
 func (c *checker) errorf(rule, key, format string, args ...any) {
-	c.problems = append(c.problems, Problem{Key: key, Severity: Error, Rule: rule, Message: fmt.Sprintf(format, args...)})
+	c.problems = append(c.problems, Problem{Key: key, Severity: Error, Rule: rule, Message: fmt.Sprintf(format,
+		args...)})
 }
 
 func (c *checker) warnf(rule, key, format string, args ...any) {
-	c.problems = append(c.problems, Problem{Key: key, Severity: Warning, Rule: rule, Message: fmt.Sprintf(format, args...)})
+	c.problems = append(c.problems, Problem{Key: key, Severity: Warning, Rule: rule, Message: fmt.Sprintf(format,
+		args...)})
 }
 
-// fix gives the last problem the value that only can be meant.
+// fix adds a fix to the last problem: the only value that its author can have intended.
 func (c *checker) fix(value string) {
 	c.problems[len(c.problems)-1].Fix = value
 }
 
-// rank is the position of a key in the file, and of an item in its list.
+// rank returns the position of a key in the file, and of an item in its list.
 func (c *checker) rank(key string) (position, item int) {
 	base, rest, _ := strings.Cut(key, "[")
 	item, _ = strconv.Atoi(strings.TrimSuffix(rest, "]")) // 0 for the key itself
 	return slices.Index(c.order, base), item
 }
 
-// text applies the rules that hold for every string.
+// text applies the rules for all strings.
 func (c *checker) text(path string, s section) {
 	for _, f := range s {
 		key := join(path, f.key)
@@ -109,15 +111,15 @@ func (c *checker) list(key string, items []string) {
 		item := fmt.Sprintf("%s[%d]", key, i)
 		if s == "" {
 			c.bad[item] = true
-			c.errorf(ruleRequired, item, "is empty; fill it or remove it")
+			c.errorf(ruleRequired, item, "is empty; set a value or remove the item")
 			continue
 		}
 		c.string(item, s)
 	}
 }
 
-// maxString is the longest string accepted, in bytes. Upstream's schema has no
-// limit; no name, URL or sponsor needs more.
+// maxString is the longest string accepted, in bytes. Upstream's schema sets no limit, but no name,
+// URL or sponsor is longer.
 const maxString = 1000
 
 func (c *checker) string(key, s string) {
@@ -132,15 +134,15 @@ func (c *checker) string(key, s string) {
 
 func badText(s string) string {
 	if len(s) > maxString {
-		return fmt.Sprintf("has %d bytes, more than the limit of %d; shorten it", len(s), maxString)
+		return fmt.Sprintf("has %d bytes, more than the limit of %d bytes; shorten it", len(s), maxString)
 	}
 	if !utf8.ValidString(s) {
-		return "is not valid UTF-8; write it in UTF-8"
+		return "is not valid UTF-8; save the file as UTF-8"
 	}
 	for _, r := range s {
 		switch {
 		case unicode.Is(unicode.Bidi_Control, r):
-			return fmt.Sprintf("contains the bidirectional control character %U, which makes text look like other text; remove it", r)
+			return fmt.Sprintf("contains the bidirectional control character %U, which can disguise text; remove it", r)
 		case unicode.Is(unicode.Cc, r):
 			return fmt.Sprintf("contains the control character %U; remove it", r)
 		case !unicode.IsGraphic(r): // format, line and paragraph separators, private use, unassigned
@@ -163,10 +165,10 @@ func (c *checker) rules(f *File) {
 	c.country(f.Geolocation)
 	c.frequency(f.UpdateFrequency)
 	if f.Sponsor == "" {
-		c.errorf(ruleRequired, "sponsor", "is required: who pays for the mirror")
+		c.errorf(ruleRequired, "sponsor", "is required; write the name of the organization that pays for the mirror")
 	}
 	if f.SponsorURL == "" {
-		c.errorf(ruleRequired, "sponsor_url", "is required: the sponsor's home page, such as https://example.org")
+		c.errorf(ruleRequired, "sponsor_url", "is required; write the sponsor's home page, such as https://example.org")
 	} else if !c.bad["sponsor_url"] {
 		c.url("sponsor_url", f.SponsorURL, true, "https", "http")
 	}
@@ -180,7 +182,7 @@ func (c *checker) name(name string) {
 	switch {
 	case c.bad[key]:
 	case name == "":
-		c.errorf(ruleRequired, key, "is required: the mirror's DNS host name, such as mirror.example.org")
+		c.errorf(ruleRequired, key, "is required; write the mirror's DNS host name, such as mirror.example.org")
 	case strings.Contains(name, "://"):
 		_, rest, _ := strings.Cut(name, "://")
 		host, _, _ := strings.Cut(rest, "/")
@@ -197,7 +199,7 @@ func (c *checker) name(name string) {
 	}
 }
 
-// hostOnly returns host if it is a host name, otherwise "".
+// hostOnly returns host if it is a valid host name, otherwise "".
 func hostOnly(host string) string {
 	if hostName(host) != nil {
 		return ""
@@ -205,7 +207,7 @@ func hostOnly(host string) string {
 	return host
 }
 
-// didYouMean proposes a host name, if it is one.
+// didYouMean suggests host if it is a valid host name.
 func didYouMean(host string) string {
 	if hostOnly(host) == "" {
 		return ""
@@ -218,20 +220,22 @@ func (c *checker) country(g Geolocation) {
 	switch {
 	case g == (Geolocation{}) || c.bad[key]:
 	case g.Country == "":
-		c.errorf(ruleRequired, key, "is required with state_province or city: an ISO 3166-1 alpha-2 code such as DE")
+		c.errorf(ruleRequired, key, "is required with state_province or city; write an ISO 3166-1 alpha-2 code such as DE")
 	case g.Country == kosovo:
-		c.warnf(ruleKosovo, key, "XK is not assigned by ISO 3166-1; it is in common use for Kosovo")
+		c.warnf(ruleKosovo, key, "XK is commonly used for Kosovo, but ISO 3166-1 does not assign it")
 	case !isCountry(g.Country):
 		hint := ""
 		if s := nearCountry(g.Country); s != "" {
 			hint = "; did you mean " + s + "?"
 		}
-		c.errorf(ruleCountry, key, "%s is not an ISO 3166-1 alpha-2 code (two capital letters such as DE)%s", show(g.Country), hint)
+		c.errorf(ruleCountry, key, "%s is not an ISO 3166-1 alpha-2 code (two capital letters such as DE)%s",
+			show(g.Country), hint)
 		c.fix(sameCountry(g.Country))
 	}
 }
 
-// looseFrequency matches other ways of writing a duration, of which only one meaning is likely. M is left out: it may be months.
+// looseFrequency matches other notations of a duration whose meaning is clear. It does not match M,
+// which can mean months.
 var looseFrequency = regexp.MustCompile(`^(?:[Ee]very )?([1-9][0-9]{0,3}) ?(?:(m|min|mins|[Mm]inutes?)|(h|H|hr|hrs|[Hh]ours?)|(d|D|[Dd]ays?))$`)
 
 func (c *checker) frequency(s string) {
@@ -240,7 +244,7 @@ func (c *checker) frequency(s string) {
 		return
 	}
 	if s == "" {
-		c.errorf(ruleRequired, key, "is required: the time between two syncs, such as 3h")
+		c.errorf(ruleRequired, key, "is required; write the time between two syncs, such as 3h")
 		return
 	}
 	every, err := ParseDuration(s)
@@ -256,7 +260,8 @@ func (c *checker) frequency(s string) {
 		return
 	}
 	if every > c.service.AllowedOutdate {
-		c.warnf(ruleSlow, key, "%s is longer than %s, after which AlmaLinux takes a mirror for outdated; 3h is usual", s, duration(c.service.AllowedOutdate))
+		c.warnf(ruleSlow, key, "%s is longer than %s, the age at which AlmaLinux considers a mirror outdated; 3h is usual",
+			s, duration(c.service.AllowedOutdate))
 	}
 }
 
@@ -266,7 +271,7 @@ func (c *checker) email(s string) {
 		return
 	}
 	if s == "" {
-		c.warnf(ruleNoEmail, key, "is missing; AlmaLinux needs it to reach you when the mirror fails")
+		c.warnf(ruleNoEmail, key, "is missing; add an address at which AlmaLinux can reach you when the mirror fails")
 		return
 	}
 	if err := bareAddress(s); err != nil {
@@ -284,19 +289,20 @@ func bareAddress(s string) error {
 		return errors.New("is not a bare email address; write it like mirror@example.org, without a name or brackets")
 	}
 	if err := hostName(s[strings.LastIndexByte(s, '@')+1:]); err != nil {
-		return fmt.Errorf("has no usable domain after the @: %w", err)
+		return fmt.Errorf("has an invalid domain after the @: %w", err)
 	}
 	return nil
 }
 
-// reach checks the keys that say which clients the mirror is for.
+// reach checks the keys that select which clients use the mirror.
 func (c *checker) reach(f *File) {
 	networks := len(f.Subnets.CIDRs) != 0 || f.Subnets.URL != ""
 	if f.Private && !networks && len(f.ASN) == 0 {
-		c.errorf(rulePrivate, "private", "a private mirror needs subnets or asn; otherwise no client would be sent to it")
+		c.errorf(rulePrivate, "private", "a private mirror needs subnets or asn; "+
+			"without them, AlmaLinux sends no client to it")
 	}
 	if f.Monopoly && !f.Private {
-		c.errorf(ruleMonopoly, "monopoly", "needs private: true")
+		c.errorf(ruleMonopoly, "monopoly", "requires private: true")
 	}
 	for i, n := range f.ASN {
 		if n < 1 || n > 4294967295 { // RFC 6793; 0 is reserved by RFC 7607
@@ -309,10 +315,10 @@ func (c *checker) reach(f *File) {
 	}
 	if f.Subnets.URL != "" {
 		if len(f.Subnets.CIDRs) != 0 {
-			c.errorf(ruleSubnets, "subnets", "holds both a list and a URL; keep one of them")
+			c.errorf(ruleSubnets, "subnets", "has both a list and a URL; keep one of them")
 		}
 		if _, err := netip.ParsePrefix(f.Subnets.URL); err == nil {
-			c.errorf(ruleSubnets, "subnets", "%s is a network; write it as a list, even if it is the only one", show(f.Subnets.URL))
+			c.errorf(ruleSubnets, "subnets", "%s is a network; write a list, even for a single network", show(f.Subnets.URL))
 			c.fix(f.Subnets.URL)
 			c.problems[len(c.problems)-1].list = true
 		} else if !c.bad["subnets"] {
@@ -329,7 +335,8 @@ func (c *checker) reach(f *File) {
 
 func (c *checker) cidr(key, s string) {
 	if a, err := netip.ParseAddr(s); err == nil && a.Zone() == "" {
-		c.errorf(ruleSubnets, key, "%s is an address, not a network in CIDR notation; did you mean %s/%d?", show(s), s, a.BitLen())
+		c.errorf(ruleSubnets, key, "%s is an IP address, not a network in CIDR notation; did you mean %s/%d?", show(s), s,
+			a.BitLen())
 		c.fix(fmt.Sprintf("%s/%d", s, a.BitLen()))
 		return
 	}
@@ -342,15 +349,17 @@ func (c *checker) cidr(key, s string) {
 	case m != p:
 		c.errorf(ruleSubnets, key, "%s has address bits set beyond /%d; did you mean %s?", show(s), p.Bits(), m)
 	case p.Bits() == 0:
-		c.errorf(ruleSubnets, key, "%s is every address; name your own networks", show(s))
+		c.errorf(ruleSubnets, key, "%s contains every address; list only your own networks", show(s))
 	}
 }
 
 func (c *checker) cloud(kind string, regions []string) {
 	if kind != "" && len(regions) == 0 {
-		c.errorf(ruleCloud, "cloud_regions", "is required with cloud_type: the regions of %s that use this mirror", show(kind))
+		c.errorf(ruleCloud, "cloud_regions", "is required with cloud_type; list the regions of %s that use this mirror",
+			show(kind))
 	}
 	if kind == "" && len(regions) != 0 {
-		c.errorf(ruleCloud, "cloud_type", "is required with cloud_regions: the cloud they belong to, such as aws, azure or gcp")
+		c.errorf(ruleCloud, "cloud_type", "is required with cloud_regions; "+
+			"write the cloud of the regions, such as aws, azure or gcp")
 	}
 }

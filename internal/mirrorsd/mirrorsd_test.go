@@ -96,8 +96,8 @@ func TestBytesRefuses(t *testing.T) {
 	for want, f := range map[string]File{
 		"sponsor: is not valid UTF-8":                             {Sponsor: "a\xff"},
 		"cloud_regions[1]: is not valid UTF-8":                    {CloudRegions: []string{"a", "\xc3"}},
-		"subnets: holds both a list and a URL":                    {Subnets: Subnets{CIDRs: []string{"10.0.0.0/8"}, URL: "https://example.org"}},
-		"more than the limit of 262144; shorten its values or gi": {Sponsor: strings.Repeat("x", MaxSize)},
+		"subnets: has both a list and a URL":                      {Subnets: Subnets{CIDRs: []string{"10.0.0.0/8"}, URL: "https://example.org"}},
+		"more than the limit of 262144 bytes; shorten its values": {Sponsor: strings.Repeat("x", MaxSize)},
 	} {
 		if data, err := f.Bytes(); err == nil || !strings.Contains(err.Error(), want) || data != nil {
 			t.Errorf("got %d bytes and %v, want an error with %s", len(data), err, want)
@@ -202,7 +202,7 @@ func TestParseHostile(t *testing.T) {
 		"deep mapping":  {strings.Repeat("{a: ", 5000), "not readable YAML"},
 		"deep block":    {strings.Repeat("- ", 20000), "not readable YAML"},
 		"unclosed":      {`name: "a`, "not readable YAML"},
-		"many errors":   {strings.Repeat("? [a]\n", 1000), "there are more errors"},
+		"many errors":   {strings.Repeat("? [a]\n", 1000), "too many errors"},
 		"unknown alias": {"name: *nothing", "not readable YAML"},
 		"self alias":    {"name: &a [*a]", ""},
 	} {
@@ -246,9 +246,9 @@ func TestCheckUnwritable(t *testing.T) {
 		t.Fatal(err)
 	}
 	for want, set := range map[string]func(*File){
-		"error: sponsor: is not valid UTF-8; write it in UTF-8":                   func(f *File) { f.Sponsor = "a\xff" },
-		"error: subnets: holds both a list and a URL; keep one of them":           func(f *File) { f.Subnets = Subnets{[]string{"10.0.0.0/8"}, "https://example.org/"} },
-		"error: sponsor: has 1001 bytes, more than the limit of 1000; shorten it": func(f *File) { f.Sponsor = strings.Repeat("x", 1001) },
+		"error: sponsor: is not valid UTF-8; save the file as UTF-8":                    func(f *File) { f.Sponsor = "a\xff" },
+		"error: subnets: has both a list and a URL; keep one of them":                   func(f *File) { f.Subnets = Subnets{[]string{"10.0.0.0/8"}, "https://example.org/"} },
+		"error: sponsor: has 1001 bytes, more than the limit of 1000 bytes; shorten it": func(f *File) { f.Sponsor = strings.Repeat("x", 1001) },
 	} {
 		f := valid
 		set(&f)

@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// each calls do for every protocol's URL, in file order.
+// each calls do for the URL of every protocol, in file order.
 func (a Address) each(do func(protocol, url string)) {
 	do("http", a.HTTP)
 	do("https", a.HTTPS)
@@ -19,14 +19,15 @@ func (a Address) each(do func(protocol, url string)) {
 	do("ftp", a.FTP)
 }
 
-// address checks one tree's URLs: each has the scheme that its key names.
+// address checks the URLs of one tree. Each must have the scheme of its key.
 func (c *checker) address(path string, a Address) {
 	served := false
 	a.each(func(protocol, raw string) {
 		served = served || raw != "" && slices.Contains(c.service.RequiredProtocols, protocol)
 	})
 	if !served {
-		c.errorf(ruleRequired, path, "needs %s, since dnf uses no other; give at least one of the URLs", strings.Join(c.service.RequiredProtocols, " or "))
+		c.errorf(ruleRequired, path, "needs %s, since dnf uses no other protocol; add at least one such URL",
+			strings.Join(c.service.RequiredProtocols, " or "))
 	}
 	a.each(func(protocol, raw string) {
 		if key := join(path, protocol); raw != "" && !c.bad[key] {
@@ -35,8 +36,8 @@ func (c *checker) address(path string, a Address) {
 	})
 }
 
-// url checks one absolute URL; query says whether a query and fragment may follow.
-// A URL may hold a password where it must not, so no message repeats one with an @.
+// url checks an absolute URL, which may have a query and a fragment only if query is true. A URL
+// with an @ may contain a password, so messages do not repeat it.
 func (c *checker) url(key, raw string, query bool, schemes ...string) {
 	err := checkURL(raw, query, schemes)
 	if err == nil {
@@ -54,13 +55,13 @@ func (c *checker) url(key, raw string, query bool, schemes ...string) {
 	c.fix(repairURL(raw, query, schemes))
 }
 
-// repairURL returns the URL that only can be meant by a faulty one, or "".
+// repairURL returns the URL that an invalid one clearly means, or "".
 func repairURL(raw string, query bool, schemes []string) string {
 	var try string
 	if scheme, rest, ok := strings.Cut(raw, "://"); ok {
 		try = strings.ToLower(scheme) + "://" + rest
 	} else if len(schemes) != 1 {
-		return "" // with a choice of schemes, nobody knows
+		return "" // the scheme is ambiguous
 	} else {
 		try = schemes[0] + "://" + strings.TrimPrefix(raw, "//")
 	}
@@ -73,7 +74,7 @@ func repairURL(raw string, query bool, schemes []string) string {
 	return try
 }
 
-// schemeError is a URL with another scheme than its key takes; it holds those.
+// schemeError is the error of a URL with a wrong scheme. It lists the valid schemes.
 type schemeError []string
 
 func (e schemeError) Error() string {
@@ -83,7 +84,7 @@ func (e schemeError) Error() string {
 func checkURL(raw string, query bool, schemes []string) error {
 	for _, r := range raw {
 		if r <= ' ' || r > '~' || strings.ContainsRune("\"<>\\^`{|}", r) {
-			return fmt.Errorf("has the character %q, which a URL must percent-encode (a host name: as punycode)", r)
+			return fmt.Errorf("has the character %q; percent-encode it (in a host name, use punycode)", r)
 		}
 	}
 	scheme, rest, ok := strings.Cut(raw, "://")
@@ -98,7 +99,8 @@ func checkURL(raw string, query bool, schemes []string) error {
 		return errors.New("must not contain a user name or password; the file is public")
 	}
 	if scheme == "rsync" && strings.Contains(authority, "::") && authority[0] != '[' {
-		return errors.New("mixes rsync's two forms; write rsync://HOST/MODULE, with a slash for the colons")
+		return errors.New("mixes two forms of rsync addresses; " +
+			"write rsync://HOST/MODULE, with a slash instead of the colons")
 	}
 	if !query && strings.ContainsAny(rest, "?#") {
 		return errors.New("must not have a query or fragment (? or #)")
@@ -109,14 +111,14 @@ func checkURL(raw string, query bool, schemes []string) error {
 		if errors.As(err, &parse) {
 			err = parse.Err // without the URL, which the caller adds
 		}
-		return fmt.Errorf("is not a URL: %w", err)
+		return fmt.Errorf("is not a valid URL: %w", err)
 	}
 	if err := urlHost(u); err != nil {
 		return err
 	}
 	for _, part := range strings.Split(u.Path, "/") {
 		if part == "." || part == ".." {
-			return errors.New("has . or .. in its path; write the path without them")
+			return errors.New("has . or .. in its path; remove them from the path")
 		}
 	}
 	return nil
@@ -132,23 +134,23 @@ func urlHost(u *url.URL) error {
 	}
 	if port := u.Port(); port != "" {
 		if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
-			return errors.New("has a port outside 1 to 65535")
+			return errors.New("has an invalid port; ports are 1 to 65535")
 		}
 	}
 	if a, err := netip.ParseAddr(host); err == nil {
 		if a.Zone() != "" {
-			return errors.New("has an IPv6 zone, which means nothing on another host")
+			return errors.New("has an IPv6 zone, which is valid only on one host; remove it")
 		}
 		return nil
 	}
 	if err := hostName(host); err != nil {
-		return fmt.Errorf("has an unusable host name: %w", err)
+		return fmt.Errorf("has an invalid host name: %w", err)
 	}
 	return nil
 }
 
-// hostName checks a fully qualified DNS host name: RFC 1123 section 2.1 and
-// RFC 1035 section 2.3.4, without a final dot.
+// hostName checks a fully qualified DNS host name without a final dot (RFC 1123, section 2.1, and
+// RFC 1035, section 2.3.4).
 func hostName(s string) error {
 	if len(s) > 253 {
 		return errors.New("it is longer than 253 characters")
@@ -168,7 +170,7 @@ func hostName(s string) error {
 		}
 		for _, r := range label {
 			if r != '-' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') {
-				return fmt.Errorf("it contains %q; only letters, digits, hyphens and dots may occur", r)
+				return fmt.Errorf("it contains %q; only letters, digits, hyphens and dots are allowed", r)
 			}
 		}
 	}
@@ -181,8 +183,8 @@ func hostName(s string) error {
 	return nil
 }
 
-// tree is where a URL's files are, in a form that can be compared. HTTP and HTTPS
-// on their usual ports are taken to serve the same tree.
+// tree is the location of a URL's files in a comparable form. HTTP and HTTPS on their default ports
+// count as the same tree.
 type tree struct{ kind, host, port, path string }
 
 func treeOf(raw string) (tree, bool) {
@@ -201,7 +203,7 @@ func treeOf(raw string) (tree, bool) {
 	return t, true
 }
 
-// within reports whether t is o or lies below it.
+// within reports whether t is o or is below it.
 func (t tree) within(o tree) bool {
 	if t.kind != o.kind || t.host != o.host || t.port != o.port {
 		return false
@@ -209,8 +211,8 @@ func (t tree) within(o tree) bool {
 	return t.path == o.path || strings.HasPrefix(t.path, strings.TrimSuffix(o.path, "/")+"/")
 }
 
-// separate requires that neither tree lies inside the other: each is synced with
-// rsync's delete, which would remove the other.
+// separate requires that neither tree is inside the other. rsync syncs each tree with --delete,
+// which would remove the inner tree.
 func (c *checker) separate(alma, kitten Address) {
 	kitten.each(func(protocol, raw string) {
 		key := "address_optional.kitten." + protocol
@@ -228,11 +230,13 @@ func (c *checker) separate(alma, kitten Address) {
 			found = true
 			switch {
 			case k == a:
-				c.errorf(ruleKitten, key, "is the same tree as %s; Kitten needs a directory of its own", almaKey)
+				c.errorf(ruleKitten, key, "is the same tree as %s; Kitten needs its own directory", almaKey)
 			case k.within(a):
-				c.errorf(ruleKitten, key, "lies inside the almalinux tree (%s), whose sync would delete it; serve Kitten beside it, such as /almalinux-kitten/", almaKey)
+				c.errorf(ruleKitten, key, "is inside the almalinux tree (%s), whose sync would delete it; "+
+					"move Kitten to a sibling directory such as /almalinux-kitten/", almaKey)
 			case a.within(k):
-				c.errorf(ruleKitten, key, "contains the almalinux tree (%s), which Kitten's sync would delete; serve Kitten beside it, such as /almalinux-kitten/", almaKey)
+				c.errorf(ruleKitten, key, "contains the almalinux tree (%s), which Kitten's sync would delete; "+
+					"move Kitten to a sibling directory such as /almalinux-kitten/", almaKey)
 			default:
 				found = false
 			}
