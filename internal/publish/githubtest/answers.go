@@ -15,7 +15,7 @@ import (
 // object is a JSON object.
 type object = map[string]any
 
-// answer sends JSON with the headers that GitHub sends.
+// answer sends JSON with the same headers as GitHub.
 func (s *Server) answer(w http.ResponseWriter, r *http.Request, status int, v any) {
 	body, err := json.Marshal(v)
 	if err != nil {
@@ -40,16 +40,17 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, status int, v an
 	_, _ = w.Write(body)
 }
 
-// Fail answers with an error of GitHub's form.
+// Fail answers with an error in GitHub's format.
 func (s *Server) Fail(w http.ResponseWriter, r *http.Request, status int, message string, details ...map[string]any) {
-	body := object{"message": message, "documentation_url": "https://docs.github.com/rest", "status": strconv.Itoa(status)}
+	body := object{"message": message, "documentation_url": "https://docs.github.com/rest",
+		"status": strconv.Itoa(status)}
 	if len(details) > 0 {
 		body["errors"] = details
 	}
 	s.answer(w, r, status, body)
 }
 
-// authenticated tells whose request it is; false if it has answered.
+// authenticated returns the account of a request. If it returns false, it has answered the request.
 func (s *Server) authenticated(w http.ResponseWriter, r *http.Request, required bool) (string, bool) {
 	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	switch {
@@ -113,7 +114,7 @@ func (s *Server) getRepository(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// page answers with one page of a list, and the others' addresses in Link (RFC 8288).
+// page answers with one page of a list, and links to the other pages in the Link header (RFC 8288).
 func page[T any](s *Server, w http.ResponseWriter, r *http.Request, list []T) {
 	q := r.URL.Query()
 	number := func(name string, fallback int) int {

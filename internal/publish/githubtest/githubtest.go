@@ -1,5 +1,5 @@
-// Package githubtest is a GitHub of a test's own: a REST API that answers as docs.github.com/rest says, as far as publish uses it, and real
-// git repositories behind git-http-backend(1).
+// Package githubtest is a GitHub server for tests: the parts of the REST API that publish uses, as
+// documented at docs.github.com/rest, and real git repositories behind git-http-backend(1).
 package githubtest
 
 import (
@@ -15,7 +15,7 @@ import (
 	"sync"
 )
 
-// Token is what the server takes as the token of the account Login.
+// Token is the valid token for the account Login.
 const Token = "ghp_canary0123456789"
 
 // Login is the account of Token.
@@ -33,21 +33,22 @@ type Server struct {
 	log       []string
 }
 
-// Intercept has a function see requests first. It may answer a request itself, or change what comes; it returns true when it has answered. nil
-// ends that.
+// Intercept sets a function that receives each request first. It returns true if it has answered
+// the request, and may change the state of the server before it returns false. nil removes the
+// function.
 func (s *Server) Intercept(f func(w http.ResponseWriter, r *http.Request) bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.intercept = f
 }
 
-// Repository is what the API says of one.
+// Repository is a repository as the API describes it.
 type Repository struct {
 	Owner, Name string
-	Parent      string // OWNER/NAME of what it is a fork of, or ""
+	Parent      string // OWNER/NAME of the repository that it is a fork of, or ""
 	Archived    bool
-	ReadOnly    bool   // Token may not push
-	CloneURL    string // in place of the real one
+	ReadOnly    bool   // Token has no permission to push
+	CloneURL    string // replaces the real URL if not ""
 }
 
 // Pull is a pull request.
@@ -60,20 +61,20 @@ type Pull struct {
 	State               string // open or closed
 	Title, Body         string
 	Merged              bool
-	MergeSHA            string // the commit of the base that merged it
+	MergeSHA            string // the merge commit in the base
 	MaintainerCanModify bool
 }
 
-// Start makes the repositories AlmaLinux/mirrors, with two entries, and me/mirrors, its fork, in dir, and serves them. The
-// caller closes the server.
+// Start creates the repository AlmaLinux/mirrors and its fork me/mirrors in dir, and serves them.
+// The caller closes the server.
 func Start(dir string) (*Server, error) {
 	execPath, err := exec.Command("git", "--exec-path").Output()
 	if err != nil {
-		return nil, fmt.Errorf("git is needed: %w", err)
+		return nil, fmt.Errorf("git is required: %w", err)
 	}
 	backend := filepath.Join(strings.TrimSpace(string(execPath)), "git-http-backend")
 	if _, err := os.Stat(backend); err != nil {
-		return nil, fmt.Errorf("git-http-backend is needed, which comes with git: %w", err)
+		return nil, fmt.Errorf("git-http-backend, a part of git, is required: %w", err)
 	}
 	s := &Server{Root: dir, repos: map[string]*Repository{}}
 	if err := s.seed(); err != nil {
@@ -82,7 +83,7 @@ func Start(dir string) (*Server, error) {
 	handler := &cgi.Handler{
 		Path: backend, Root: "/git", Dir: dir,
 		Env:    append(gitEnv(), "GIT_PROJECT_ROOT="+dir, "GIT_HTTP_EXPORT_ALL=1"),
-		Stderr: io.Discard, // what hooks say is in the answer
+		Stderr: io.Discard, // the answer has the output of hooks
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/git/", func(w http.ResponseWriter, r *http.Request) {
@@ -116,9 +117,11 @@ func Start(dir string) (*Server, error) {
 func (s *Server) seed() error {
 	work := filepath.Join(s.Root, "work")
 	files := map[string]string{
-		"README.md":                       "mirrors\n",
-		".github/workflows/ci.yml":        "on: push\n",
-		"mirrors.d/other.example.net.yml": "---\nname: other.example.net\naddress:\n  http: http://other.example.net/almalinux/\nupdate_frequency: 3h\nsponsor: Other\nsponsor_url: https://other.example.net\n...\n",
+		"README.md":                "mirrors\n",
+		".github/workflows/ci.yml": "on: push\n",
+		"mirrors.d/other.example.net.yml": "---\nname: other.example.net\n" +
+			"address:\n  http: http://other.example.net/almalinux/\nupdate_frequency: 3h\n" +
+			"sponsor: Other\nsponsor_url: https://other.example.net\n...\n",
 	}
 	if _, err := s.Git(s.Root, "init", "-q", "-b", "master", work); err != nil {
 		return err
@@ -136,13 +139,15 @@ func (s *Server) seed() error {
 	if err := s.Add(Repository{Owner: "AlmaLinux", Name: "mirrors"}, work); err != nil {
 		return err
 	}
-	if err := s.Add(Repository{Owner: Login, Name: "mirrors", Parent: "AlmaLinux/mirrors"}, s.Dir("AlmaLinux/mirrors")); err != nil {
+	if err := s.Add(Repository{Owner: Login, Name: "mirrors", Parent: "AlmaLinux/mirrors"},
+		s.Dir("AlmaLinux/mirrors")); err != nil {
 		return err
 	}
 	return os.RemoveAll(work)
 }
 
-// Add makes a repository as a bare clone of another; from "" it exists in the API only.
+// Add creates a repository as a bare clone of another one. If from is "", it exists only in the
+// API.
 func (s *Server) Add(r Repository, from string) error {
 	s.mu.Lock()
 	s.repos[r.Owner+"/"+r.Name] = &r
@@ -158,24 +163,24 @@ func (s *Server) Add(r Repository, from string) error {
 	return err
 }
 
-// Set changes what the API says of a repository.
+// Set changes the API's description of a repository.
 func (s *Server) Set(full string, change func(*Repository)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	change(s.repos[full])
 }
 
-// Remove makes the API forget a repository.
+// Remove removes a repository from the API.
 func (s *Server) Remove(full string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.repos, full)
 }
 
-// Dir is a repository's directory.
+// Dir returns the directory of a repository.
 func (s *Server) Dir(full string) string { return filepath.Join(s.Root, full+".git") }
 
-// Git runs git in a directory, with an author and no configuration of the user's.
+// Git runs git in a directory, with a fixed author and without the user's configuration.
 func (s *Server) Git(dir string, args ...string) (string, error) {
 	cmd := exec.Command("git", args...)
 	cmd.Dir, cmd.Env = dir, append(os.Environ(), gitEnv()...)
@@ -193,7 +198,8 @@ func gitEnv() []string {
 	}
 }
 
-// Commit commits files to a branch of a repository; a text that begins with "-> " makes a symbolic link.
+// Commit commits files to a branch of a repository. A text that begins with "-> " creates a
+// symbolic link.
 func (s *Server) Commit(full, branch, message string, files map[string]string) error {
 	work, err := os.MkdirTemp(s.Root, "work-")
 	if err != nil {
@@ -229,7 +235,7 @@ func write(name, text string) error {
 	return os.WriteFile(name, []byte(text), 0o644)
 }
 
-// Pulls returns the pull requests that there are.
+// Pulls returns all pull requests.
 func (s *Server) Pulls() []Pull {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -240,7 +246,7 @@ func (s *Server) Pulls() []Pull {
 	return list
 }
 
-// AddPull adds a pull request as somebody else's program might have.
+// AddPull adds a pull request as if another program had opened it.
 func (s *Server) AddPull(p Pull) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -255,7 +261,7 @@ func (s *Server) Edit(number int, change func(*Pull)) {
 	change(s.pulls[number-1])
 }
 
-// Merge merges a pull request into its base, with its branch squashed into one commit as maintainers mostly do.
+// Merge merges a pull request into its base as one squashed commit, as most maintainers do.
 func (s *Server) Merge(number int) error {
 	s.mu.Lock()
 	p := s.pulls[number-1]
@@ -283,7 +289,7 @@ func (s *Server) Merge(number int) error {
 	return nil
 }
 
-// Requests returns what was asked since the last call, as "METHOD /path?query".
+// Requests returns the requests since the last call, as "METHOD /path?query".
 func (s *Server) Requests() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

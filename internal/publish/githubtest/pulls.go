@@ -20,7 +20,8 @@ func (s *Server) describePull(p *Pull) object {
 	o := object{
 		"number": p.Number, "state": p.State, "title": p.Title, "body": p.Body, "merged_at": nil,
 		"html_url": fmt.Sprintf("%s/%s/pull/%d", s.URL, p.Repo, p.Number), "maintainer_can_modify": p.MaintainerCanModify,
-		"head": object{"ref": p.HeadRef, "sha": sha, "label": owner + ":" + p.HeadRef, "user": object{"login": owner}, "repo": object{"full_name": p.HeadRepo}},
+		"head": object{"ref": p.HeadRef, "sha": sha, "label": owner + ":" + p.HeadRef, "user": object{"login": owner},
+			"repo": object{"full_name": p.HeadRepo}},
 		"base": object{"ref": p.Base, "repo": object{"full_name": p.Repo}},
 	}
 	if p.Merged {
@@ -29,7 +30,7 @@ func (s *Server) describePull(p *Pull) object {
 	return o
 }
 
-// head is where a branch is, or "".
+// head returns the commit of a branch, or "".
 func (s *Server) head(full, branch string) string {
 	sha, err := s.Git(s.Dir(full), "rev-parse", "--verify", "-q", "refs/heads/"+branch)
 	if err != nil {
@@ -90,7 +91,8 @@ func (s *Server) createPull(w http.ResponseWriter, r *http.Request) {
 	from := owner + "/" + name
 	sha := s.head(from, ref)
 	invalid := func(field string) {
-		s.Fail(w, r, http.StatusUnprocessableEntity, "Validation Failed", object{"resource": "PullRequest", "field": field, "code": "invalid"})
+		s.Fail(w, r, http.StatusUnprocessableEntity, "Validation Failed",
+			object{"resource": "PullRequest", "field": field, "code": "invalid"})
 	}
 	full := repo.Owner + "/" + repo.Name
 	switch base := s.head(full, in.Base); {
@@ -102,7 +104,8 @@ func (s *Server) createPull(w http.ResponseWriter, r *http.Request) {
 		return
 	case base == sha:
 		s.Fail(w, r, http.StatusUnprocessableEntity, "Validation Failed",
-			object{"resource": "PullRequest", "code": "custom", "message": fmt.Sprintf("No commits between %s and %s", in.Base, in.Head)})
+			object{"resource": "PullRequest", "code": "custom",
+				"message": fmt.Sprintf("No commits between %s and %s", in.Base, in.Head)})
 		return
 	}
 	s.mu.Lock()
@@ -110,7 +113,8 @@ func (s *Server) createPull(w http.ResponseWriter, r *http.Request) {
 	for _, p := range s.pulls {
 		if p.State == "open" && p.HeadRepo == from && p.HeadRef == ref {
 			s.Fail(w, r, http.StatusUnprocessableEntity, "Validation Failed",
-				object{"resource": "PullRequest", "code": "custom", "message": "A pull request already exists for " + in.Head + "."})
+				object{"resource": "PullRequest", "code": "custom", "message": "A pull request already exists for " +
+					in.Head + "."})
 			return
 		}
 	}
