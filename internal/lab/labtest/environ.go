@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// Environ returns the environment variables with which mirrorform, run by a test, builds the host
-// helper in the caches of the user who runs the tests, once for all of them, and keeps everything
+// Environ returns environment variables for running mirrorform in a test. With them mirrorform
+// builds the host helper in the user's caches, so that all tests share it, and keeps everything
 // else in dir.
 func Environ(dir string) ([]string, error) {
 	cache, err := os.UserCacheDir()

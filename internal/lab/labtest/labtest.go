@@ -1,11 +1,11 @@
 // Package labtest gives tests real hosts (package lab).
 //
-// A test binary that boots hosts in several tests shares one lab when it has
+// The tests of a binary share one lab if it has
 //
 //	func TestMain(m *testing.M) { os.Exit(labtest.Main(m)) }
 //
-// and otherwise each test gets a lab of its own. Each test's hosts are its own
-// in both cases, and are removed when it ends.
+// Otherwise each test has its own lab. In both cases each test has its own hosts, which are removed
+// when it ends.
 package labtest
 
 import (
@@ -23,9 +23,8 @@ import (
 	"github.com/mirrorform/mirrorform/internal/lab"
 )
 
-// Env is the environment variable that says what tests do where no lab can
-// run: with the value "require" they fail, and else they are skipped. With
-// "skip" they are skipped everywhere.
+// Env is the environment variable that controls tests with hosts. With "require" they fail where no
+// lab can run; otherwise they are skipped there. With "skip" they are always skipped.
 const Env = "MIRRORFORM_LAB"
 
 // shared is the lab of the test binary; only Main sets it up.
@@ -39,12 +38,11 @@ var shared struct {
 // hosts counts the hosts of the binary, for unique names.
 var hosts atomic.Int64
 
-// openLimit bounds the making of a lab, with a first debootstrap on a slow
-// network.
+// openLimit bounds opening a lab, including a first debootstrap on a slow network.
 const openLimit = 30 * time.Minute
 
-// Main runs the tests with a lab that they share, made by the first that asks
-// for one and ended here, and returns the status for os.Exit.
+// Main runs the tests with a shared lab and returns the status for os.Exit. The first test that
+// needs the lab opens it. Main ends it.
 func Main(m *testing.M) int {
 	shared.enabled.Store(true)
 	status := m.Run()
@@ -59,8 +57,8 @@ func Main(m *testing.M) int {
 	return status
 }
 
-// Require skips the test where no lab can run, and says why; with Env set to
-// "require" the test fails instead, so that CI cannot pass without hosts.
+// Require skips the test with a reason where no lab can run. If Env is "require", the test fails
+// instead, so that CI cannot pass without hosts.
 func Require(t testing.TB) {
 	t.Helper()
 	if os.Getenv(Env) == "skip" {
@@ -71,7 +69,8 @@ func Require(t testing.TB) {
 	}
 }
 
-// Program returns the path of a program of this machine that a test needs. Without it the test is skipped; with Env set to "require" it fails instead.
+// Program returns the path of a program that a test needs on this machine. If it is missing, the
+// test is skipped, or fails if Env is "require".
 func Program(t testing.TB, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
@@ -93,7 +92,7 @@ func unavailable(t testing.TB, err error) {
 	t.Skipf("needs real hosts: %v", err)
 }
 
-// Lab returns the lab for the test: the binary's under Main, else one that
+// Lab returns the lab for the test: the shared lab if the binary uses Main, otherwise a lab that
 // ends with the test. It calls Require.
 func Lab(t testing.TB) *lab.Lab {
 	t.Helper()
@@ -139,11 +138,10 @@ func open() (*lab.Lab, error) {
 	return lab.Open(ctx, lab.Options{Name: name, Log: os.Stderr})
 }
 
-// Hosts boots n hosts for the test, at once, and removes them when it ends.
-// spec is what each is like: none is a plain Debian host, one serves all, and
-// otherwise there is one for each. A spec's name is a prefix ("host" if
-// empty), made unique with a number. When the test fails, what the hosts'
-// consoles and journals say goes to its log.
+// Hosts boots n hosts for the test in parallel and removes them when it ends. spec describes the
+// hosts: without it they are plain Debian hosts, one spec applies to all of them, and n specs to
+// one host each. The name of a spec is a prefix ("host" if empty), to which Hosts adds a unique
+// number. If the test fails, its log receives a Report of each host.
 func Hosts(t testing.TB, n int, spec ...lab.HostSpec) []*lab.Host {
 	t.Helper()
 	if len(spec) > 1 && len(spec) != n {
@@ -164,7 +162,7 @@ func Hosts(t testing.TB, n int, spec ...lab.HostSpec) []*lab.Host {
 		}
 		specs[i].Name = fmt.Sprintf("%s-%d", specs[i].Name, hosts.Add(1))
 	}
-	// The test's context ends before its clean-up; Remove outlives it.
+	// The test's context ends before its cleanup, so Remove gets another one.
 	booted, err := l.BootAll(t.Context(), specs...)
 	t.Cleanup(func() {
 		for _, h := range booted {
@@ -191,8 +189,8 @@ func Host(t testing.TB, spec ...lab.HostSpec) *lab.Host {
 	return Hosts(t, 1, spec...)[0]
 }
 
-// Report tells what a person would look at first on a host that misbehaves:
-// failed units, the end of the journal, disks and mounts, the console.
+// Report returns what helps to diagnose a broken host: failed units, the end of the journal, disks
+// and mounts, the console.
 func Report(h *lab.Host) string {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
