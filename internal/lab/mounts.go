@@ -32,12 +32,13 @@ func readMounts() ([]mountEntry, error) {
 // unescapeMount decodes the octal escapes of mountinfo fields.
 var unescapeMount = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace
 
-// mountOverlay mounts an overlay file system (lower directories uppermost
-// first) at merged. See the kernel's overlayfs documentation.
+// mountOverlay mounts an overlay file system at merged, with the lower directories topmost first.
+// See Documentation/filesystems/overlayfs.rst of the kernel.
 func mountOverlay(merged, upper, work string, lower ...string) error {
 	for _, dir := range append([]string{merged, upper, work}, lower...) {
 		if strings.ContainsAny(dir, ":,\\") {
-			return fmt.Errorf("mounting %s: an overlay mount takes no colon, comma or backslash in %q", merged, dir)
+			return fmt.Errorf("mounting %s: path %q contains a colon, comma or backslash, which overlay mounts do not support",
+				merged, dir)
 		}
 	}
 	options := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", strings.Join(lower, ":"), upper, work)
@@ -47,7 +48,7 @@ func mountOverlay(merged, upper, work string, lower ...string) error {
 	return nil
 }
 
-// unmountBelow unmounts all that is mounted at dir or below it.
+// unmountBelow unmounts everything at dir and below it.
 func unmountBelow(dir string) error {
 	mounts, err := readMounts()
 	if err != nil {
@@ -58,7 +59,7 @@ func unmountBelow(dir string) error {
 			continue
 		}
 		if err := unmount(m.point, false); err != nil {
-			// Another mount namespace or a shell standing there may hold it.
+			// Another mount namespace, or a shell in this directory, may keep it busy.
 			if err := unmount(m.point, true); err != nil {
 				return fmt.Errorf("unmounting %s: %w", m.point, err)
 			}
@@ -67,7 +68,7 @@ func unmountBelow(dir string) error {
 	return nil
 }
 
-// removeTree unmounts what is mounted below dir and removes dir.
+// removeTree unmounts everything at dir and below it, and removes dir.
 func removeTree(dir string) error {
 	if err := unmountBelow(dir); err != nil {
 		return fmt.Errorf("removing %s: %w", dir, err)

@@ -12,13 +12,11 @@ import (
 	"time"
 )
 
-// networkPools are the private networks (RFC 1918) that labs take a /24 from,
-// the first bytes of each.
+// networkPools are the prefixes of the private networks (RFC 1918) from which labs take a /24.
 var networkPools = []string{"10.213", "172.29", "192.168"}
 
-// freeNetwork returns the first three bytes of a network that no lab has and
-// no interface of the machine is in, and a number for its bridge. The caller
-// holds lockAll.
+// freeNetwork returns the first three bytes of a network that neither a lab nor an interface of the
+// machine uses, and a number for its bridge. The caller holds lockAll.
 func freeNetwork() (network string, number int, err error) {
 	dirs, err := labDirs()
 	if err != nil {
@@ -46,7 +44,7 @@ func freeNetwork() (network string, number int, err error) {
 			}
 		}
 	}
-	return "", 0, errors.New("every network of the labs' pool is in use; end some labs")
+	return "", 0, errors.New("all networks for labs are in use; end a lab with mirrorform lab down")
 }
 
 func overlaps(network string, addresses []net.Addr) bool {
@@ -62,10 +60,9 @@ func overlaps(network string, addresses []net.Addr) bool {
 	return false
 }
 
-// makeBridge makes a bridge and gives the machine an address on it. The
-// bridge gets a hardware address of its own: without one it takes that of one
-// of its ports, and another whenever hosts come and go, while the hosts that
-// stay send to the old one until their neighbour entries expire.
+// makeBridge creates a bridge with an address for the machine. The bridge has a fixed hardware
+// address. Otherwise it would have the address of one of its ports, which changes when hosts start
+// and stop, and other hosts would use the old address until their neighbour entries expire.
 func makeBridge(ctx context.Context, bridge, address string) error {
 	var mac [6]byte
 	_, _ = rand.Read(mac[:]) // never fails, see crypto/rand
@@ -77,14 +74,14 @@ func makeBridge(ctx context.Context, bridge, address string) error {
 	}
 	for _, argv := range steps {
 		if _, err := run(ctx, argv...); err != nil {
-			return fmt.Errorf("making the lab's network: %w", err)
+			return fmt.Errorf("creating the lab's network: %w", err)
 		}
 	}
-	// A host that boots is asked for its hardware address before it can
-	// answer; the next question should not take the usual second.
+	// The machine asks for the hardware address of a booting host before the host can answer. Repeat
+	// the request after 10 ms instead of one second.
 	path := filepath.Join("/proc/sys/net/ipv4/neigh", bridge, "retrans_time_ms")
 	if err := os.WriteFile(path, []byte("10\n"), 0o644); err != nil {
-		return fmt.Errorf("making the lab's network: %w", err)
+		return fmt.Errorf("creating the lab's network: %w", err)
 	}
 	return nil
 }
@@ -98,10 +95,10 @@ func removeBridge(ctx context.Context, bridge string) error {
 		}
 		ports, err := os.ReadDir(filepath.Join(base, "brif"))
 		if err != nil {
-			return false, nil // it vanishes just now
+			return false, nil // the bridge is being removed
 		}
 		for _, port := range ports {
-			// The kernel removes them by itself after the hosts' end.
+			// The kernel also removes the ports when the hosts have ended.
 			_, _ = run(ctx, "ip", "link", "delete", port.Name())
 		}
 		if _, err := run(ctx, "ip", "link", "delete", bridge); err != nil {

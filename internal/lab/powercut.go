@@ -10,10 +10,9 @@ import (
 	"time"
 )
 
-// systemDisk is a block device of a host's own with a file system that holds all
-// that the host changes of its tree, so that the host can lose its power:
-// Snapshot copies what has reached the device, and PowerCut goes on from such
-// a copy. What the page cache held and nobody synced is not in it.
+// systemDisk is a block device of a host with a file system for all changes of its tree. It allows
+// to simulate a power cut: Snapshot copies the data on the device, and PowerCut boots the host from
+// such a copy. Data that was only in the page cache is not in the copy.
 type systemDisk struct {
 	kind string // "ext4" or "xfs"
 	disk Disk
@@ -22,21 +21,21 @@ type systemDisk struct {
 // systemSize is the size of the device in bytes; its backing file is sparse.
 const systemSize = 1 << 30
 
-// systemMakers make an empty file system on a device, without anything left
-// to be initialised later: the kernel's own writes would disturb a Snapshot.
+// systemMakers create an empty file system on a device. They initialize everything at once, since
+// later writes of the kernel would disturb a Snapshot.
 var systemMakers = map[string][]string{
 	"ext4": {"mkfs.ext4", "-q", "-F", "-J", "size=8", "-E", "lazy_itable_init=0,lazy_journal_init=0"},
 	"xfs":  {"mkfs.xfs", "-q", "-f"},
 }
 
-// systemOptions are mount(8) options: XFS refuses a second file system with
-// one UUID, which a copy has while the first is still being let go of.
+// systemOptions are mount(8) options. XFS rejects two file systems with the same UUID, as a copy
+// and its original have while the kernel still releases the original.
 var systemOptions = map[string]string{"ext4": "noatime", "xfs": "noatime,nouuid"}
 
 func (h *Host) systemDir() string   { return filepath.Join(h.dir, "system") }
 func (h *Host) systemImage() string { return filepath.Join(h.dir, "system.img") }
 
-// overlayDirs returns the upper and the work directory of the host's overlay.
+// overlayDirs returns the upper and work directories of the host's overlay.
 func (h *Host) overlayDirs() (upper, work string) {
 	top := h.dir
 	if h.system != nil {
@@ -45,11 +44,11 @@ func (h *Host) overlayDirs() (upper, work string) {
 	return filepath.Join(top, "upper"), filepath.Join(top, "work")
 }
 
-// makeSystem makes the host's system disk and mounts it.
+// makeSystem creates and mounts the host's system disk.
 func (h *Host) makeSystem(ctx context.Context, kind string) error {
 	maker, ok := systemMakers[kind]
 	if !ok {
-		return fmt.Errorf("making a host: its system cannot be on %q, only on ext4 or xfs", kind)
+		return fmt.Errorf("creating a host: unsupported file system %q for its system disk; use ext4 or xfs", kind)
 	}
 	disk, err := makeDisk(h.systemImage(), systemSize)
 	if err != nil {
@@ -62,9 +61,9 @@ func (h *Host) makeSystem(ctx context.Context, kind string) error {
 	return h.mountSystem(ctx)
 }
 
-// mountSystem mounts the system disk below the host's directory, which becomes
-// a shared mount first (mount_namespaces(7)): hosts that start meanwhile take
-// copies of all mounts with them, and would keep this one from ending.
+// mountSystem mounts the system disk below the host's directory. It first makes that directory a
+// shared mount (mount_namespaces(7)), so that unmounting also applies to the copies of the mount in
+// other hosts, which would otherwise keep it busy.
 func (h *Host) mountSystem(ctx context.Context) error {
 	if err := makeDirs(h.systemDir()); err != nil {
 		return err
@@ -75,17 +74,18 @@ func (h *Host) mountSystem(ctx context.Context) error {
 	if _, err := run(ctx, "mount", "--make-shared", h.dir); err != nil {
 		return err
 	}
-	_, err := run(ctx, "mount", "-t", h.system.kind, "-o", systemOptions[h.system.kind], h.system.disk.Path, h.systemDir())
+	_, err := run(ctx, "mount", "-t", h.system.kind, "-o", systemOptions[h.system.kind], h.system.disk.Path,
+		h.systemDir())
 	return err
 }
 
-// SystemWrites returns how many writes have reached the host's system disk.
-// While the number stays, so does what is on the disk.
+// SystemWrites returns write counters of the host's system disk. While they do not change, the data
+// on the disk does not change either.
 func (h *Host) SystemWrites() (string, error) {
 	if h.system == nil {
 		return "", fmt.Errorf("host %s has no system disk", h.Name)
 	}
-	// Documentation/block/stat.rst: writes, sectors written, and requests in flight.
+	// Writes, written sectors, and requests in flight: Documentation/block/stat.rst of the kernel.
 	data, err := os.ReadFile(filepath.Join("/sys/block", filepath.Base(h.system.disk.Path), "stat"))
 	if err != nil {
 		return "", fmt.Errorf("reading the counters of %s: %w", h.system.disk.Path, err)
@@ -97,9 +97,8 @@ func (h *Host) SystemWrites() (string, error) {
 	return strings.Join([]string{fields[4], fields[6], fields[11], fields[8]}, " "), nil
 }
 
-// Snapshot copies the host's system disk to file, as it is at one moment: when
-// something is written to the disk meanwhile, it copies again. The host runs
-// on; what it does must be quiet for about a tenth of a second.
+// Snapshot makes a consistent copy of the host's system disk in file. If there were writes during
+// the copy, it copies again. The host keeps running, but must not write for about 0.1 s.
 func (h *Host) Snapshot(ctx context.Context, file string) error {
 	err := poll(ctx, time.Minute, func() (bool, error) {
 		before, err := h.SystemWrites()
@@ -118,8 +117,8 @@ func (h *Host) Snapshot(ctx context.Context, file string) error {
 	return nil
 }
 
-// PowerCut ends the host at once, and boots it again from file, a Snapshot of
-// its system disk. It returns when sshd accepts connections.
+// PowerCut kills the host and boots it from file, a Snapshot of its system disk. It returns when
+// sshd accepts connections.
 func (h *Host) PowerCut(ctx context.Context, file string) error {
 	if h.system == nil {
 		return fmt.Errorf("cutting the power of host %s: it has no system disk", h.Name)
@@ -127,7 +126,7 @@ func (h *Host) PowerCut(ctx context.Context, file string) error {
 	if err := h.Kill(ctx); err != nil {
 		return err
 	}
-	// The disks of the host as well: nothing below its directory stays mounted.
+	// This also unmounts the host's disks.
 	err := unmountBelow(h.dir)
 	if err == nil {
 		err = h.detachSystem(ctx)
@@ -151,8 +150,7 @@ func (h *Host) PowerCut(ctx context.Context, file string) error {
 	return h.Start(ctx)
 }
 
-// detachSystem detaches the system disk and waits until the kernel has let go
-// of it.
+// detachSystem detaches the system disk and waits until the kernel has released it.
 func (h *Host) detachSystem(ctx context.Context) error {
 	return poll(ctx, 20*time.Second, func() (bool, error) {
 		devices, err := loopsBelow(h.dir)
@@ -168,8 +166,8 @@ func (h *Host) detachSystem(ctx context.Context) error {
 	})
 }
 
-// copyImage copies a sparse file, with its holes, or shares its blocks where
-// the file system can.
+// copyImage copies a sparse file with its holes, or shares its blocks if the file system supports
+// it.
 func copyImage(ctx context.Context, from, to string) error {
 	if err := os.Remove(to); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err

@@ -10,28 +10,28 @@ import (
 	"time"
 )
 
-// Proxy is a TCP proxy on the loopback interface that behaves like a bad
-// network: it delays, throttles, cuts and swallows. All settings may be
-// changed at any time, concurrently, and act on open connections too.
+// Proxy is a TCP proxy on the loopback interface that simulates a bad network: it delays,
+// throttles, cuts and swallows. All settings may be changed at any time, also concurrently, and
+// apply to open connections too.
 type Proxy struct {
 	target   string
 	listener net.Listener
-	ctx      context.Context // ended by Close
+	ctx      context.Context // cancelled by Close
 	stop     context.CancelFunc
 	wait     sync.WaitGroup
 
 	mu          sync.Mutex
 	up, down    time.Duration // delays
-	rate        int           // bytes a second in each direction, 0 is unlimited
-	cut         int64         // bytes until the cut, negative is never
+	rate        int           // bytes per second in each direction; 0 is unlimited
+	cut         int64         // bytes until the cut; negative is never
 	swallow     bool
 	sent, got   int64
 	connections int
 	open        map[*net.TCPConn]bool
 }
 
-// NewProxy starts a proxy to target ("host:port") on a free port of the
-// loopback interface. Close ends it.
+// NewProxy starts a proxy to target ("host:port") on a free port of the loopback interface. Close
+// ends it.
 func NewProxy(target string) (*Proxy, error) {
 	if _, _, err := net.SplitHostPort(target); err != nil {
 		return nil, fmt.Errorf("starting a proxy: %w", err)
@@ -49,26 +49,23 @@ func NewProxy(target string) (*Proxy, error) {
 // Addr returns the proxy's address, "127.0.0.1:port".
 func (p *Proxy) Addr() string { return p.listener.Addr().String() }
 
-// Delay sets how long bytes to the target (up) and back (down) are under way.
-// A new connection takes one round trip to open, as in a real network.
+// Delay sets the delay of bytes to the target (up) and from it (down). Opening a connection takes
+// one round trip, as in a real network.
 func (p *Proxy) Delay(up, down time.Duration) { p.set(func() { p.up, p.down = up, down }) }
 
-// Rate limits each direction of each connection to so many bytes a second; 0
-// lifts the limit.
+// Rate limits each direction of each connection to this many bytes per second. 0 removes the limit.
 func (p *Proxy) Rate(bytesPerSecond int) { p.set(func() { p.rate = max(0, bytesPerSecond) }) }
 
-// CutAfter resets all connections (TCP RST) when n more bytes have passed,
-// over all connections and in both directions together. It does so once: later
-// connections pass. With n = 0 it resets at the next byte; negative n takes
-// the setting back.
+// CutAfter resets all connections (TCP RST) after n more bytes, counted over all connections and
+// both directions. It does so once; later connections are not affected. 0 resets at the next byte.
+// A negative n disables it.
 func (p *Proxy) CutAfter(n int64) { p.set(func() { p.cut = n }) }
 
-// Swallow makes the proxy take all bytes and ends of connections without
-// passing them on, as a network does that drops every packet. What is
-// swallowed is lost.
+// Swallow makes the proxy discard all bytes and ends of connections, like a network that drops
+// every packet. Discarded bytes are lost.
 func (p *Proxy) Swallow() { p.set(func() { p.swallow = true }) }
 
-// Resume ends Swallow for new connections; old ones may have lost bytes.
+// Resume ends Swallow. It is meant for new connections, since open ones may have lost bytes.
 func (p *Proxy) Resume() { p.set(func() { p.swallow = false }) }
 
 func (p *Proxy) set(change func()) {
@@ -77,22 +74,21 @@ func (p *Proxy) set(change func()) {
 	change()
 }
 
-// Bytes returns how many bytes were passed to the target and back so far.
+// Bytes returns the number of bytes passed to the target and back.
 func (p *Proxy) Bytes() (up, down int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.sent, p.got
 }
 
-// Connections returns how many connections were accepted so far.
+// Connections returns the number of accepted connections.
 func (p *Proxy) Connections() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.connections
 }
 
-// Close resets all connections and ends the proxy; it returns when nothing of
-// it runs any more.
+// Close resets all connections and ends the proxy. It waits for all goroutines of the proxy.
 func (p *Proxy) Close() error {
 	p.stop()
 	err := p.listener.Close()
@@ -104,7 +100,7 @@ func (p *Proxy) Close() error {
 	return nil
 }
 
-// Reset resets all connections at once (TCP RST).
+// Reset resets all connections (TCP RST).
 func (p *Proxy) Reset() {
 	p.set(p.dropAll)
 }
@@ -123,7 +119,7 @@ func (p *Proxy) drop(conn *net.TCPConn) {
 	delete(p.open, conn)
 }
 
-// adopt enters a connection for Reset, unless the proxy has ended.
+// adopt registers a connection for Reset, unless the proxy has ended.
 func (p *Proxy) adopt(conn net.Conn) (*net.TCPConn, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -153,8 +149,7 @@ func (p *Proxy) serve() {
 	}
 }
 
-// connect opens the way to the target and passes bytes until both directions
-// have ended.
+// connect connects to the target and passes bytes until both directions have ended.
 func (p *Proxy) connect(client *net.TCPConn) {
 	p.mu.Lock()
 	trip := p.up + p.down
@@ -176,7 +171,7 @@ func (p *Proxy) connect(client *net.TCPConn) {
 	both.Go(func() { p.pass(client, server, true) })
 	both.Go(func() { p.pass(server, client, false) })
 	both.Wait()
-	// Both directions have ended in order, so close in order.
+	// Both directions have ended regularly, so close without a reset.
 	p.set(func() {
 		for _, conn := range []*net.TCPConn{client, server} {
 			if p.open[conn] {
@@ -187,24 +182,24 @@ func (p *Proxy) connect(client *net.TCPConn) {
 	})
 }
 
-// chunk is a piece of a stream and when it arrives; empty data is its end.
+// chunk is a piece of a stream with its arrival time. Empty data is the end of the stream.
 type chunk struct {
 	data []byte
 	due  time.Time
 }
 
-// queueLimit is how far a throttled link may be behind, as the buffers of
-// routers allow, before the sender has to wait.
+// queueLimit is the longest queue of a throttled link before the sender has to wait. It stands for
+// the buffers of routers.
 const queueLimit = 200 * time.Millisecond
 
-// pass moves one direction of a connection. Reading goes on while chunks are
-// under way, so that a delay does not lower the throughput.
+// pass moves the bytes of one direction. It keeps reading while chunks are delayed, so that a delay
+// does not reduce the throughput.
 func (p *Proxy) pass(from, to *net.TCPConn, up bool) {
 	chunks := make(chan chunk, 1024)
 	var reader sync.WaitGroup
 	reader.Go(func() {
 		defer close(chunks)
-		var free time.Time // when the link has sent what it took
+		var free time.Time // when the link has sent all bytes so far
 		for {
 			buffer := make([]byte, p.bufferSize())
 			n, err := from.Read(buffer)
@@ -230,7 +225,7 @@ func (p *Proxy) pass(from, to *net.TCPConn, up bool) {
 		}
 	})
 	failed := false
-	for c := range chunks { // to the end, or the reader could not end
+	for c := range chunks { // receive all chunks, since the reader blocks otherwise
 		if !failed && (!p.sleep(time.Until(c.due)) || !p.write(to, c.data, up)) {
 			failed = true
 			p.dropBoth(from, to)
@@ -238,7 +233,7 @@ func (p *Proxy) pass(from, to *net.TCPConn, up bool) {
 	}
 	reader.Wait()
 	if p.weather(up).swallow {
-		<-p.ctx.Done() // the other side must not see an end
+		<-p.ctx.Done() // do not close the connection, so that the other side sees no end
 	}
 }
 
@@ -249,7 +244,7 @@ func (p *Proxy) dropBoth(a, b *net.TCPConn) {
 	})
 }
 
-// bufferSize keeps chunks small when the rate is low, so that it is even.
+// bufferSize returns the size of chunks: small for a low rate, so that the flow is even.
 func (p *Proxy) bufferSize() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -259,7 +254,7 @@ func (p *Proxy) bufferSize() int {
 	return 32 << 10
 }
 
-// weather is what a direction of the proxy is like at the moment.
+// weather has the current settings for one direction.
 type weather struct {
 	delay   time.Duration
 	rate    int
@@ -276,8 +271,8 @@ func (p *Proxy) weather(up bool) weather {
 	return w
 }
 
-// write passes data or an end on, unless it is swallowed, up to the cut; it
-// reports whether the connection is still good.
+// write passes data or the end of a stream on, unless it is swallowed, up to the cut. It reports
+// whether the connection is still usable.
 func (p *Proxy) write(to *net.TCPConn, data []byte, up bool) bool {
 	p.mu.Lock()
 	if p.swallow || !p.open[to] {
@@ -298,7 +293,7 @@ func (p *Proxy) write(to *net.TCPConn, data []byte, up bool) bool {
 	}
 	p.mu.Unlock()
 	if len(data) == 0 && !cut {
-		_ = to.CloseWrite() // an end; if the peer is gone, so much the better
+		_ = to.CloseWrite() // ignore the error of a peer that has already closed
 		return true
 	}
 	_, err := to.Write(data)
@@ -311,7 +306,7 @@ func (p *Proxy) write(to *net.TCPConn, data []byte, up bool) bool {
 	return err == nil && !cut
 }
 
-// sleep waits and reports whether the proxy is still up.
+// sleep waits, and reports whether the proxy is still open.
 func (p *Proxy) sleep(d time.Duration) bool {
 	if d <= 0 {
 		return p.ctx.Err() == nil

@@ -17,8 +17,8 @@ func overlayMount(point, options string) error {
 	return unix.Mount("mirrorform-lab", point, "overlay", 0, options)
 }
 
-// unmount unmounts point; when lazy, it is cut off now and released when the
-// last user leaves (umount2(2), MNT_DETACH).
+// unmount unmounts point. If lazy is true, it detaches point immediately, and the kernel releases
+// the file system when it is no longer in use (umount2(2), MNT_DETACH).
 func unmount(point string, lazy bool) error {
 	flags := unix.UMOUNT_NOFOLLOW
 	if lazy {
@@ -27,7 +27,7 @@ func unmount(point string, lazy bool) error {
 	return unix.Unmount(point, flags)
 }
 
-// killPid sends SIGKILL. A process that is gone already is no error.
+// killPid sends SIGKILL. A process that has already ended is not an error.
 func killPid(pid int) error {
 	if err := unix.Kill(pid, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
 		return fmt.Errorf("killing process %d: %w", pid, err)
@@ -35,8 +35,8 @@ func killPid(pid int) error {
 	return nil
 }
 
-// askReboot asks the systemd whose process id is pid to reboot: SIGRTMIN+5
-// starts reboot.target (systemd(1), SIGNALS; SIGRTMIN is 34 in libc).
+// askReboot asks the systemd with process ID pid to reboot. SIGRTMIN+5 starts reboot.target
+// (systemd(1), SIGNALS; SIGRTMIN is 34 in libc).
 func askReboot(pid int) error {
 	const sigrtmin = 34
 	if err := unix.Kill(pid, unix.Signal(sigrtmin+5)); err != nil {
@@ -45,11 +45,11 @@ func askReboot(pid int) error {
 	return nil
 }
 
-// detach makes cmd the leader of a session of its own, so that neither a
-// terminal's signals nor this process's end reach it.
+// detach makes cmd the leader of a new session, so that neither signals of the terminal nor the end
+// of this process affect it.
 func detach(cmd *exec.Cmd) { cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true} }
 
-// tryFlock takes an exclusive flock(2) on file and reports whether it could.
+// tryFlock tries to take an exclusive flock(2) on file and reports whether it has the lock.
 func tryFlock(file *os.File) (bool, error) {
 	err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) {
@@ -58,8 +58,8 @@ func tryFlock(file *os.File) (bool, error) {
 	return err == nil, err
 }
 
-// openBeneath opens path as seen from the directory root: absolute symbolic
-// links and ".." stay inside it (openat2(2), RESOLVE_IN_ROOT).
+// openBeneath opens path with the directory root as the root directory, so that absolute symbolic
+// links and ".." remain inside it (openat2(2), RESOLVE_IN_ROOT).
 func openBeneath(root, path string, flags int, mode os.FileMode) (*os.File, error) {
 	dir, err := unix.Open(root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -85,8 +85,8 @@ func openBeneath(root, path string, flags int, mode os.FileMode) (*os.File, erro
 	}
 }
 
-// attachLoop sets up a free loop device over file (loop(4)) and returns its
-// path, /dev/loopN.
+// attachLoop attaches file to a free loop device (loop(4)) and returns the path of the device,
+// /dev/loopN.
 func attachLoop(file string) (string, error) {
 	backing, err := os.OpenFile(file, os.O_RDWR, 0)
 	if err != nil {
@@ -100,7 +100,7 @@ func attachLoop(file string) (string, error) {
 	defer func() { _ = control.Close() }()
 	config := unix.LoopConfig{Fd: uint32(backing.Fd())}
 	copy(config.Info.File_name[:], file)
-	for range 64 { // others may take the free device first
+	for range 64 { // another process may take the free device first
 		number, err := unix.IoctlRetInt(int(control.Fd()), unix.LOOP_CTL_GET_FREE)
 		if err != nil {
 			return "", fmt.Errorf("finding a free loop device: %w", err)
@@ -120,10 +120,11 @@ func attachLoop(file string) (string, error) {
 		}
 		time.Sleep(time.Millisecond)
 	}
-	return "", fmt.Errorf("attaching a loop device to %s: every free one was taken by others", file)
+	return "", fmt.Errorf("attaching a loop device to %s: other processes took every free device; "+
+		"run the command again", file)
 }
 
-// loopsBelow returns the loop devices whose backing file lies in dir.
+// loopsBelow returns the loop devices with a backing file below dir.
 func loopsBelow(dir string) ([]string, error) {
 	files, err := filepath.Glob("/sys/block/loop*/loop/backing_file")
 	if err != nil {
@@ -133,7 +134,7 @@ func loopsBelow(dir string) ([]string, error) {
 	for _, file := range files {
 		data, err := os.ReadFile(file)
 		if err != nil {
-			continue // detached meanwhile
+			continue // the device was just detached
 		}
 		if strings.HasPrefix(string(data), dir+"/") {
 			devices = append(devices, "/dev/"+filepath.Base(filepath.Dir(filepath.Dir(file))))
@@ -142,8 +143,8 @@ func loopsBelow(dir string) ([]string, error) {
 	return devices, nil
 }
 
-// detachLoop detaches a loop device. When it is still in use, the kernel
-// detaches it at its last close.
+// detachLoop detaches a loop device. If it is still in use, the kernel detaches it at the last
+// close.
 func detachLoop(device string) error {
 	file, err := os.Open(device)
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"os/exec"
 )
 
-// Everywhere but on Linux, Check fails before any of these could be called.
+// On other systems than Linux, Check fails before any of these functions is called.
 
 func overlayMount(_, _ string) error        { return ErrUnavailable }
 func unmount(_ string, _ bool) error        { return ErrUnavailable }

@@ -12,40 +12,39 @@ import (
 	"time"
 )
 
-// Upstream is a real rsync daemon with a miniature AlmaLinux tree, on the
-// lab's gateway address. Hosts know it as "upstream", and under the names of
-// AlmaLinux's own servers.
+// Upstream is a real rsync daemon with a miniature AlmaLinux tree, on the lab's gateway address. On
+// hosts, "upstream" and the names of AlmaLinux's servers resolve to it.
 type Upstream struct {
 	Address string // IPv4
-	Port    int    // 873, rsync's own
-	Dir     string // holds the modules; a test may change the files
-	LogPath string // rsyncd's log: a line for each connection and file sent
+	Port    int    // 873, rsync's default
+	Dir     string // directory of the modules; tests may change the files
+	LogPath string // rsyncd's log, with a line for each connection and sent file
 }
 
-// The modules of the upstream, as AlmaLinux's servers have them.
+// The modules of the upstream, named like those of AlmaLinux's servers.
 const (
 	ModuleAlmaLinux = "almalinux"
 	ModuleKitten    = "almalinux-kitten"
 )
 
-// URL returns the rsync URL of a module, with a final slash.
+// URL returns the rsync URL of a module, with a trailing slash.
 func (u *Upstream) URL(module string) string {
 	return fmt.Sprintf("rsync://%s/%s/", u.Address, module)
 }
 
-// Path returns the path on the machine of a file in a module.
+// Path returns the path of a module's file on the machine.
 func (u *Upstream) Path(module, file string) string {
 	return filepath.Join(u.Dir, module, file)
 }
 
 const rsyncPort = 873
 
-// Upstream starts the lab's upstream, or returns the one that runs. It ends
-// with the lab.
+// Upstream starts the lab's upstream, or returns the running one. The upstream ends with the lab.
 func (l *Lab) Upstream(ctx context.Context) (*Upstream, error) {
 	var u *Upstream
 	err := l.update(ctx, func(s *state) error {
-		u = &Upstream{Address: l.Gateway, Port: rsyncPort, Dir: filepath.Join(l.data, ".upstream"), LogPath: filepath.Join(l.dir, "rsyncd.log")}
+		u = &Upstream{Address: l.Gateway, Port: rsyncPort, Dir: filepath.Join(l.data, ".upstream"),
+			LogPath: filepath.Join(l.dir, "rsyncd.log")}
 		if s.Upstream != nil && s.Upstream.Process.alive() {
 			return nil
 		}
@@ -65,21 +64,22 @@ func (l *Lab) Upstream(ctx context.Context) (*Upstream, error) {
 	return u, nil
 }
 
-// startRsync starts rsync --daemon (rsyncd.conf(5)) and waits until it
-// listens.
+// startRsync starts rsync --daemon (rsyncd.conf(5)) and waits until it listens.
 func (l *Lab) startRsync(ctx context.Context, u *Upstream) (process, error) {
 	var conf strings.Builder
-	fmt.Fprintf(&conf, "use chroot = yes\nuid = nobody\ngid = nogroup\nread only = yes\nlist = yes\nmax connections = 200\n"+
+	fmt.Fprintf(&conf, "use chroot = yes\nuid = nobody\ngid = nogroup\nread only = yes\nlist = "+
+		"yes\nmax connections = 200\n"+
 		"transfer logging = yes\nlog file = %s\npid file = %s\nlock file = %s\n",
 		u.LogPath, filepath.Join(l.dir, "rsyncd.pid"), filepath.Join(l.dir, "rsyncd.lock"))
 	for _, module := range []string{ModuleAlmaLinux, ModuleKitten} {
-		fmt.Fprintf(&conf, "\n[%s]\npath = %s\ncomment = a miniature of AlmaLinux's %s\n", module, filepath.Join(u.Dir, module), module)
+		fmt.Fprintf(&conf, "\n[%s]\npath = %s\ncomment = a miniature of AlmaLinux's %s\n", module,
+			filepath.Join(u.Dir, module), module)
 	}
 	file := filepath.Join(l.dir, "rsyncd.conf")
 	if err := os.WriteFile(file, []byte(conf.String()), 0o644); err != nil {
 		return process{}, err
 	}
-	// The daemon does not start over a pid file that a dead one has left.
+	// The daemon does not start if a killed daemon has left its PID file.
 	if err := os.Remove(filepath.Join(l.dir, "rsyncd.pid")); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return process{}, err
 	}
@@ -133,8 +133,7 @@ func rsyncAnswers(ctx context.Context, u *Upstream) bool {
 	return err == nil && string(greeting) == "@RSYNCD:"
 }
 
-// repomd is the index of a repository that has nothing but its primary
-// metadata, in repodata/primary.xml.
+// repomd returns the index of a repository that has only primary metadata, in repodata/primary.xml.
 func repomd(primary string) string {
 	return fmt.Sprintf(`<?xml version="1.0" encoding="UTF-8"?>
 <repomd xmlns="http://linux.duke.edu/metadata/repo">
@@ -149,9 +148,8 @@ func repomd(primary string) string {
 `, sha256.Sum256([]byte(primary)), len(primary))
 }
 
-// makeMirrorTree makes the miniature tree, with what a sync meets in the real
-// one: a release link, hard links, an ISO larger than a block, and leftovers
-// of rsync --delay-updates that must not be mirrored.
+// makeMirrorTree creates the miniature tree. Like the real tree it has release links, hard links,
+// an ISO larger than a block, and leftovers of rsync --delay-updates, which must not be mirrored.
 func makeMirrorTree(dir string) error {
 	files := map[string]string{}
 	add := func(module string, releases ...string) {
@@ -159,7 +157,8 @@ func makeMirrorTree(dir string) error {
 		for _, release := range releases {
 			for _, repo := range []string{"BaseOS", "AppStream"} {
 				tree := module + "/" + release + "/" + repo + "/x86_64/os/"
-				primary := "<metadata xmlns=\"http://linux.duke.edu/metadata/common\" packages=\"0\"><!-- " + release + " " + repo + " --></metadata>\n"
+				primary := "<metadata xmlns=\"http://linux.duke.edu/metadata/common\" packages=\"0\"><!-- " + release + " " +
+					repo + " --></metadata>\n"
 				files[tree+"repodata/primary.xml"] = primary
 				files[tree+"repodata/repomd.xml"] = repomd(primary)
 				files[tree+"Packages/"+strings.ToLower(repo)+"-release-"+release+"-1.el.x86_64.rpm"] = strings.Repeat(release+" "+repo+" package\n", 500)
@@ -188,7 +187,8 @@ func makeMirrorTree(dir string) error {
 	}{
 		{os.Symlink, "8.10", filepath.Join(dir, ModuleAlmaLinux, "8")},
 		{os.Symlink, "9.8", filepath.Join(dir, ModuleAlmaLinux, "9")},
-		{os.Link, filepath.Join(dir, ModuleAlmaLinux, "8.10/BaseOS/x86_64/os", rpm), filepath.Join(dir, ModuleAlmaLinux, "8.10/AppStream/x86_64/os", rpm)},
+		{os.Link, filepath.Join(dir, ModuleAlmaLinux, "8.10/BaseOS/x86_64/os", rpm),
+			filepath.Join(dir, ModuleAlmaLinux, "8.10/AppStream/x86_64/os", rpm)},
 	}
 	for _, link := range links {
 		if err := link.make(link.old, link.new); err != nil && !errors.Is(err, os.ErrExist) {
