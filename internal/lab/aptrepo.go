@@ -11,18 +11,17 @@ import (
 	"time"
 )
 
-// makeAptRepository fills the tree's `file:` repository: the offered packages
-// with everything they need that the tree lacks, and the demo package. The
-// machine's own apt downloads them, with the tree's dpkg status in place of
-// the machine's.
+// makeAptRepository fills the tree's `file:` repository with the offered packages, their missing
+// dependencies, and the demo package. The machine's apt downloads them, with the dpkg status of the
+// tree instead of the machine's.
 func makeAptRepository(ctx context.Context, r *recipe, root string, log io.Writer) error {
 	repo := filepath.Join(root, hostRepos, "apt")
 	if err := makeDirs(filepath.Join(repo, "partial")); err != nil {
 		return err
 	}
-	logf(log, "making the repository of packages that hosts can install")
+	logf(log, "creating the package repository for the hosts")
 	for _, pkg := range r.Offered {
-		// Each by itself: what is needed may depend on what else is installed.
+		// Download each package separately: dependencies can depend on the other packages.
 		if err := download(ctx, root, repo, pkg); err != nil {
 			return err
 		}
@@ -49,15 +48,15 @@ func download(ctx context.Context, root, repo string, packages ...string) error 
 	argv := []string{"apt-get", "install", "--download-only", "-y",
 		"-o", "Dir::State::status=" + filepath.Join(root, "var/lib/dpkg/status"),
 		"-o", "Dir::Cache::archives=" + repo,
-		"-o", "Debug::NoLocking=true", // the machine's dpkg is not touched
+		"-o", "Debug::NoLocking=true", // apt does not use the machine's dpkg
 		"-o", "APT::Sandbox::User=root",
-		"-o", "APT::Install-Recommends=true", // as hosts have it
-		"--reinstall"} // what the tree has already is offered too
+		"-o", "APT::Install-Recommends=true", // the default on hosts
+		"--reinstall"} // also download packages that the tree already has
 	_, err := run(ctx, append(argv, packages...)...)
 	return err
 }
 
-// buildDemoDeb makes the demo package with dpkg-deb(1).
+// buildDemoDeb builds the demo package with dpkg-deb(1).
 func buildDemoDeb(ctx context.Context, repo, version string) error {
 	tree, err := os.MkdirTemp("", "mirrorform-lab-deb-")
 	if err != nil {
@@ -68,7 +67,8 @@ func buildDemoDeb(ctx context.Context, repo, version string) error {
 		return err
 	}
 	control := fmt.Sprintf("Package: %s\nVersion: %s\nArchitecture: all\nSection: misc\nPriority: optional\n"+
-		"Maintainer: mirrorform <mirrorform@example.org>\nDescription: a package for the tests of mirrorform\n", demoPackage, version)
+		"Maintainer: mirrorform <mirrorform@example.org>\nDescription: "+
+		"a package for the tests of mirrorform\n", demoPackage, version)
 	err = writeTreeFiles(tree, []treeFile{
 		{"DEBIAN/control", 0o644, control},
 		{"usr/share/" + demoPackage + "/version", 0o644, version + "\n"},
@@ -76,15 +76,15 @@ func buildDemoDeb(ctx context.Context, repo, version string) error {
 	if err != nil {
 		return err
 	}
-	_, err = run(ctx, "dpkg-deb", "--root-owner-group", "--build", tree, filepath.Join(repo, demoPackage+"_"+version+"_all.deb"))
+	_, err = run(ctx, "dpkg-deb", "--root-owner-group", "--build", tree,
+		filepath.Join(repo, demoPackage+"_"+version+"_all.deb"))
 	return err
 }
 
-// indexRepository writes Packages and Release of a flat repository
-// (sources.list(5); Debian wiki, RepositoryFormat). It is not signed, and the
-// hosts' sources.list marks it as trusted.
+// indexRepository writes Packages and Release of a flat repository (sources.list(5); Debian wiki,
+// RepositoryFormat). The repository is not signed; the hosts' sources.list marks it as trusted.
 func indexRepository(ctx context.Context, repo string) error {
-	// Hosts read the files as the user _apt.
+	// On hosts, the user _apt reads the files.
 	debs, err := filepath.Glob(filepath.Join(repo, "*.deb"))
 	if err != nil {
 		return err
@@ -101,9 +101,10 @@ func indexRepository(ctx context.Context, repo string) error {
 		return err
 	}
 	if !strings.Contains(string(packages), "Package: "+demoPackage+"\n") {
-		return fmt.Errorf("the index of %s lacks the package %s", repo, demoPackage)
+		return fmt.Errorf("package %s not found in the index of %s", demoPackage, repo)
 	}
-	release := fmt.Sprintf("Origin: mirrorform-lab\nLabel: mirrorform-lab\nSuite: lab\nCodename: lab\nDate: %s\nSHA256:\n %x %d Packages\n",
+	release := fmt.Sprintf("Origin: mirrorform-lab\nLabel: mirrorform-lab\nSuite: lab\nCodename: lab\nDate: "+
+		"%s\nSHA256:\n %x %d Packages\n",
 		time.Now().UTC().Format(time.RFC1123), sha256.Sum256(packages), len(packages))
 	return writeTreeFiles(repo, []treeFile{
 		{"Packages", 0o644, string(packages)},

@@ -12,12 +12,11 @@ import (
 	"time"
 )
 
-// hostRepos is where a host finds its package repositories.
+// hostRepos is the directory of a host's package repositories.
 const hostRepos = "/opt/mirrorform-lab"
 
-// cache is the directory with the base trees. A tree is built in a temporary
-// directory and renamed when it is whole; a lock makes parallel processes
-// build it once.
+// cache is the directory of the base trees. A tree is built in a temporary directory and renamed
+// when it is complete. A lock ensures that parallel processes build it only once.
 type cache struct {
 	dir string
 	log io.Writer
@@ -26,8 +25,7 @@ type cache struct {
 // keepUnused is how long the tree of another recipe stays in the cache.
 const keepUnused = 30 * 24 * time.Hour
 
-// base returns the directory of the tree for r; it builds it when there is
-// none yet.
+// base returns the directory of the tree for r, and builds it first if it is missing.
 func (c *cache) base(ctx context.Context, r *recipe) (string, error) {
 	hash, err := r.hash()
 	if err != nil {
@@ -36,13 +34,12 @@ func (c *cache) base(ctx context.Context, r *recipe) (string, error) {
 	return c.ensure(ctx, "base-"+hash, func(dir string) error { return c.buildBase(ctx, r, dir) })
 }
 
-// release returns the directory of the tree of another release, as r makes it.
+// release returns the directory of the tree for r with another release.
 func (c *cache) release(ctx context.Context, r *recipe, codename string) (string, error) {
 	return c.base(ctx, r.ofRelease(codename))
 }
 
-// enterpriseLayer returns the overlay layer that turns the tree for r into
-// the tree of family EL.
+// enterpriseLayer returns the overlay layer that turns the tree for r into a tree of family EL.
 func (c *cache) enterpriseLayer(ctx context.Context, r *recipe) (string, error) {
 	base, err := c.base(ctx, r)
 	if err != nil {
@@ -52,19 +49,18 @@ func (c *cache) enterpriseLayer(ctx context.Context, r *recipe) (string, error) 
 	return c.ensure(ctx, name, func(dir string) error { return buildEnterpriseLayer(ctx, base, dir, c.log) })
 }
 
-// ensure returns the directory name of the cache, made by build if it does
-// not exist.
+// ensure returns the directory name of the cache. It calls build if the directory does not exist.
 func (c *cache) ensure(ctx context.Context, name string, build func(dir string) error) (string, error) {
 	final := filepath.Join(c.dir, name)
 	if _, err := os.Stat(final); err == nil {
 		now := time.Now()
-		return final, os.Chtimes(final, now, now) // for prune
+		return final, os.Chtimes(final, now, now) // prune keeps recently used trees
 	}
 	if err := makeDirs(c.dir); err != nil {
-		return "", fmt.Errorf("making the lab's cache: %w", err)
+		return "", fmt.Errorf("creating the lab's cache: %w", err)
 	}
 	unlock, err := lockFile(ctx, filepath.Join(c.dir, "lock"), func() {
-		logf(c.log, "waiting for another process that builds %s", final)
+		logf(c.log, "waiting for another process to build %s", final)
 	})
 	if err != nil {
 		return "", fmt.Errorf("waiting for the lab's cache: %w", err)
@@ -78,25 +74,25 @@ func (c *cache) ensure(ctx context.Context, name string, build func(dir string) 
 	}
 	work, err := os.MkdirTemp(c.dir, "build-")
 	if err != nil {
-		return "", fmt.Errorf("making the lab's cache: %w", err)
+		return "", fmt.Errorf("creating the lab's cache: %w", err)
 	}
 	defer func() { _ = removeTree(work) }()
 	start := time.Now()
 	if err := os.Chmod(work, 0o755); err != nil {
-		return "", fmt.Errorf("making the lab's cache: %w", err)
+		return "", fmt.Errorf("creating the lab's cache: %w", err)
 	}
 	if err := build(work); err != nil {
-		return "", fmt.Errorf("building the hosts' tree: %w", err)
+		return "", fmt.Errorf("building the base tree: %w", err)
 	}
 	if err := os.Rename(work, final); err != nil {
-		return "", fmt.Errorf("building the hosts' tree: %w", err)
+		return "", fmt.Errorf("building the base tree: %w", err)
 	}
-	logf(c.log, "%s is ready after %.0f s; it is made once", final, time.Since(start).Seconds())
+	logf(c.log, "%s is ready after %.0f s; later labs reuse it", final, time.Since(start).Seconds())
 	return final, nil
 }
 
-// prune removes what builds that were cut off have left, and trees that have
-// not been used for long. The caller holds the cache's lock.
+// prune removes the remains of interrupted builds, and trees not used for keepUnused. The caller
+// holds the cache's lock.
 func (c *cache) prune() error {
 	entries, err := os.ReadDir(c.dir)
 	if err != nil {
@@ -117,24 +113,23 @@ func (c *cache) prune() error {
 	return nil
 }
 
-// lockFile takes an exclusive lock on a file, which it makes if need be, and
-// returns the function that releases it. It calls waiting once if it has to
-// wait, until ctx ends.
+// lockFile takes an exclusive lock on a file, which it creates if it is missing, and returns the
+// function that releases it. It calls waiting once if it has to wait, and gives up when ctx ends.
 func lockFile(ctx context.Context, path string, waiting func()) (func(), error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	told := false
+	notified := false
 	for {
 		ok, err := tryFlock(file)
 		if err == nil && ok {
 			return func() { _ = file.Close() }, nil
 		}
 		if err == nil {
-			if !told && waiting != nil {
+			if !notified && waiting != nil {
 				waiting()
-				told = true
+				notified = true
 			}
 			select {
 			case <-ctx.Done():
@@ -148,14 +143,15 @@ func lockFile(ctx context.Context, path string, waiting func()) (func(), error) 
 	}
 }
 
-// aptSource is a package source of the machine's own apt set-up.
+// aptSource is a package source in the machine's apt configuration.
 type aptSource struct {
 	url, suite string
 	components []string
 }
 
-// source finds the package source for a release: the machine's own, which has the other releases
-// too. The lists of a fresh machine are empty, so apt is asked to fetch them if it knows no source.
+// source returns the package source for a release. It is the machine's own source, which has other
+// releases too. On a fresh machine apt has no package lists, so source runs apt-get update if apt
+// reports no source.
 func (c *cache) source(ctx context.Context, codename string) (*aptSource, error) {
 	own, err := osRelease("VERSION_CODENAME")
 	if err != nil {
@@ -175,12 +171,12 @@ func (c *cache) source(ctx context.Context, codename string) (*aptSource, error)
 	return source, nil
 }
 
-// findSource asks apt for the machine's source of its own release.
+// findSource returns apt's source for the machine's own release.
 func findSource(ctx context.Context, codename string) (*aptSource, error) {
 	const format = "$(CREATED_BY) $(CODENAME) $(SUITE) $(RELEASE) $(COMPONENT) $(REPO_URI)"
 	out, err := run(ctx, "apt-get", "indextargets", "--format", format)
 	if err != nil {
-		return nil, fmt.Errorf("asking apt for its sources: %w", err)
+		return nil, fmt.Errorf("reading apt's sources: %w", err)
 	}
 	var found *aptSource
 	for line := range strings.Lines(string(out)) {
@@ -196,7 +192,8 @@ func findSource(ctx context.Context, codename string) (*aptSource, error) {
 		}
 	}
 	if found == nil {
-		return nil, fmt.Errorf("%w: apt has no package source for %s; run apt-get update, or add one to /etc/apt", ErrUnavailable, codename)
+		return nil, fmt.Errorf("%w: apt has no package source for %s; run apt-get update, or add a source to /etc/apt",
+			ErrUnavailable, codename)
 	}
 	return found, nil
 }
@@ -206,28 +203,29 @@ func (c *cache) buildBase(ctx context.Context, r *recipe, dir string) error {
 	if err != nil {
 		return err
 	}
-	logf(c.log, "making the hosts' tree in %s, once; this takes a few minutes", c.dir)
+	logf(c.log, "building the base tree of the hosts in %s; this takes a few minutes, but only once", c.dir)
 	root := filepath.Join(dir, "root")
-	// In namespaces of its own, so that a cancelled build leaves neither
-	// processes nor mounts.
+	// Separate namespaces ensure that a cancelled build leaves no processes or mounts.
 	logf(c.log, "debootstrap %s from %s (about a minute)", source.suite, source.url)
-	_, err = run(ctx, "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--", "debootstrap", "--variant=minbase", "--include="+strings.Join(r.Include, ","),
+	_, err = run(ctx, "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--", "debootstrap",
+		"--variant=minbase", "--include="+strings.Join(r.Include, ","),
 		"--components="+strings.Join(source.components, ","), source.suite, root, source.url)
 	if err != nil {
 		log, _ := os.ReadFile(filepath.Join(root, "debootstrap", "debootstrap.log"))
 		return fmt.Errorf("%w\n%s", err, lastLines(string(log), 20))
 	}
 	if err := makeAptRepository(ctx, r, root, c.log); err != nil {
-		return fmt.Errorf("making the hosts' apt repository: %w", err)
+		return fmt.Errorf("creating the hosts' apt repository: %w", err)
 	}
 	logf(c.log, "setting up the tree")
 	return setUpTree(ctx, r, root)
 }
 
-// inTree runs a program in the tree root with /proc mounted, in process and
-// mount namespaces of its own, so that nothing of it outlives it.
+// inTree runs a program in the tree root with /proc mounted. It uses separate process and mount
+// namespaces, so that no child process or mount outlives the program.
 func inTree(ctx context.Context, root, stdin string, argv ...string) ([]byte, error) {
-	full := append([]string{"unshare", "--mount", "--pid", "--fork", "--kill-child", "--root=" + root, "--mount-proc", "--",
+	full := append([]string{"unshare", "--mount", "--pid", "--fork", "--kill-child", "--root=" + root, "--mount-proc",
+		"--",
 		"/bin/sh", "-c", `umask 022; exec "$@"`, "sh"}, argv...)
 	cmd := command(ctx, full...)
 	if stdin != "" {
@@ -236,7 +234,7 @@ func inTree(ctx context.Context, root, stdin string, argv ...string) ([]byte, er
 	return runCmd(cmd)
 }
 
-// makeDirs is os.MkdirAll with mode 0755 whatever the umask is.
+// makeDirs is os.MkdirAll with mode 0755, regardless of the umask.
 func makeDirs(path string) error {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		return nil
@@ -263,21 +261,21 @@ func writeTreeFiles(root string, files []treeFile) error {
 		if err := makeDirs(filepath.Dir(path)); err != nil {
 			return err
 		}
-		// A link may lead out of the tree.
+		// A symbolic link may point outside the tree.
 		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
 		if err := os.WriteFile(path, []byte(file.data), file.mode); err != nil {
 			return err
 		}
-		if err := os.Chmod(path, file.mode); err != nil { // whatever the umask is
+		if err := os.Chmod(path, file.mode); err != nil { // WriteFile applies the umask
 			return err
 		}
 	}
 	return nil
 }
 
-// setUpTree makes the tree ready to boot: configuration, packages, accounts.
+// setUpTree prepares the tree for booting: configuration, packages, accounts.
 func setUpTree(ctx context.Context, r *recipe, root string) error {
 	files := []treeFile{
 		{"/etc/apt/sources.list", 0o644, "deb [trusted=yes] file:" + hostRepos + "/apt ./\n"},
@@ -294,7 +292,7 @@ func setUpTree(ctx context.Context, r *recipe, root string) error {
 	if err != nil {
 		return err
 	}
-	for _, path := range keys { // each host has its own
+	for _, path := range keys { // each host has its own keys
 		if err := os.Remove(path); err != nil {
 			return err
 		}
@@ -307,7 +305,7 @@ func setUpTree(ctx context.Context, r *recipe, root string) error {
 	steps := [][]string{
 		{"/usr/bin/apt-get", "clean"},
 		{"/usr/bin/apt-get", "update"},
-		append([]string{"/usr/bin/apt-get", "install", "-y", "--no-install-recommends"}, r.Tree...), // none: nothing to do
+		append([]string{"/usr/bin/apt-get", "install", "-y", "--no-install-recommends"}, r.Tree...), // r.Tree may be empty
 		{"/usr/sbin/usermod", "--lock", "root"},
 		{"/bin/systemctl", "enable", "systemd-networkd.service"},
 		append([]string{"/bin/systemctl", "mask"}, r.Masked...),
@@ -327,9 +325,9 @@ func setUpTree(ctx context.Context, r *recipe, root string) error {
 	return os.Remove(policy)
 }
 
-// quicken leaves out what costs much and does nothing here. Of a package's installation that is
-// more than half: generators without anything to generate, and the index of manual pages. Of the
-// programs that a login starts, the message of the day is a third.
+// quicken removes parts that cost time and have no effect on a lab host. Generators that generate
+// nothing and the index of manual pages take more than half of a package installation. The message
+// of the day takes a third of a login.
 func quicken(r *recipe, root string) error {
 	dir := filepath.Join(root, "etc/systemd/system-generators")
 	if err := makeDirs(dir); err != nil {
@@ -343,8 +341,9 @@ func quicken(r *recipe, root string) error {
 	if err := os.RemoveAll(filepath.Join(root, "etc/update-motd.d")); err != nil {
 		return err
 	}
-	// man-db's trigger looks for it.
-	if err := os.Remove(filepath.Join(root, "var/lib/man-db/auto-update")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	// Without this file, man-db's trigger does not rebuild the index.
+	if err := os.Remove(filepath.Join(root, "var/lib/man-db/auto-update")); err != nil &&
+		!errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return nil
@@ -352,7 +351,8 @@ func quicken(r *recipe, root string) error {
 
 func addUsers(ctx context.Context, r *recipe, root string) error {
 	for _, u := range r.Users {
-		if _, err := inTree(ctx, root, "", "/usr/sbin/useradd", "--create-home", "--user-group", "--shell", u.Shell, u.Name); err != nil {
+		if _, err := inTree(ctx, root, "", "/usr/sbin/useradd", "--create-home", "--user-group", "--shell", u.Shell,
+			u.Name); err != nil {
 			return err
 		}
 		if u.Password != "" {

@@ -8,9 +8,10 @@ import (
 	"strings"
 )
 
-// MoveBehind takes a host off the lab's network and links it to another host of the lab only, so that it is reached through that one, by
-// the address that is returned. The host's Address stays what it was, and known_hosts has the host's keys by that. A host that is booted
-// anew is on the lab's network again.
+// MoveBehind disconnects a host from the lab's network and connects it only to another host of the
+// lab. The host can then be reached through that host, at the returned address. The host's Address
+// and its entry in known_hosts do not change. A reboot connects the host to the lab's network
+// again.
 func (h *Host) MoveBehind(ctx context.Context, outer *Host) (address string, err error) {
 	inside, err := h.Init()
 	if err != nil {
@@ -22,7 +23,7 @@ func (h *Host) MoveBehind(ctx context.Context, outer *Host) (address string, err
 	}
 	index := h.Address[strings.LastIndexByte(h.Address, '.')+1:] // unique in the lab
 	network := "10.255." + index
-	// Interfaces are named anew when they are in the hosts: on the machine these names are the lab's.
+	// On the machine the interfaces have names of the lab. They are renamed on the hosts.
 	near, far := h.lab.Bridge+"n"+index, h.lab.Bridge+"f"+index
 	if _, err := run(ctx, "ip", "link", "add", near, "type", "veth", "peer", "name", far); err != nil {
 		return "", fmt.Errorf("linking %s to %s: %w", h.Name, outer.Name, err)
@@ -37,7 +38,8 @@ func (h *Host) MoveBehind(ctx context.Context, outer *Host) (address string, err
 			_, _ = run(ctx, "ip", "link", "delete", near)
 			return "", fmt.Errorf("linking %s to %s: %w", h.Name, outer.Name, moved)
 		}
-		for _, argv := range [][]string{{"ip", "address", "add", end.net, "dev", end.now}, {"ip", "link", "set", end.now, "up"}} {
+		for _, argv := range [][]string{{"ip", "address", "add", end.net, "dev", end.now},
+			{"ip", "link", "set", end.now, "up"}} {
 			_, stepErr := end.host.Run(ctx, argv...)
 			err = errors.Join(err, stepErr)
 		}

@@ -14,14 +14,13 @@ import (
 	"time"
 )
 
-// Every host and the upstream run in a control group of their own,
-// mirrorform-lab/LAB/MEMBER, in the hierarchies that systemd uses: cgroup v2,
-// name=systemd, or both (cgroups(7)). Two containers in one group would share
-// their payload group, and thus their services. The group is also how all of
-// a member's processes are found when it must end.
+// Every host and the upstream have their own control group, mirrorform-lab/LAB/MEMBER, in the
+// hierarchies that systemd uses: cgroup v2, name=systemd, or both (cgroups(7)). Two containers in
+// one group would share their payload group, and so their services. The group also identifies all
+// processes of a member when it has to end.
 const cgroupTop = "mirrorform-lab"
 
-// cgroupRoots lists the mount points of the hierarchies in use.
+// cgroupRoots returns the mount points of the hierarchies that systemd uses.
 func cgroupRoots() ([]string, error) {
 	mounts, err := readMounts()
 	if err != nil {
@@ -30,7 +29,8 @@ func cgroupRoots() ([]string, error) {
 	var roots []string
 	for _, m := range mounts {
 		named := m.fsType == "cgroup" && slices.Contains(strings.Split(m.superOptions, ","), "name=systemd")
-		if (m.fsType == "cgroup2" || named) && strings.HasPrefix(m.point, "/sys/fs/cgroup") && !slices.Contains(roots, m.point) {
+		if (m.fsType == "cgroup2" || named) && strings.HasPrefix(m.point, "/sys/fs/cgroup") &&
+			!slices.Contains(roots, m.point) {
 			roots = append(roots, m.point)
 		}
 	}
@@ -40,7 +40,7 @@ func cgroupRoots() ([]string, error) {
 	return roots, nil
 }
 
-// makeCgroup makes a group in every hierarchy and returns its directories.
+// makeCgroup creates a group in every hierarchy and returns its directories.
 func makeCgroup(parts ...string) ([]string, error) {
 	roots, err := cgroupRoots()
 	if err != nil {
@@ -50,21 +50,19 @@ func makeCgroup(parts ...string) ([]string, error) {
 	for i, root := range roots {
 		dirs[i] = filepath.Join(append([]string{root, cgroupTop}, parts...)...)
 		if err := makeDirs(dirs[i]); err != nil {
-			return nil, fmt.Errorf("making a control group: %w", err)
+			return nil, fmt.Errorf("creating a control group: %w", err)
 		}
 	}
 	return dirs, nil
 }
 
-// joinScript moves the shell into the groups whose number is its first
-// argument and whose paths follow, and becomes the program after them, with
-// the umask that services are used to.
+// joinScript moves the shell into groups, then executes a program with the usual umask of services.
+// Its arguments are the number of groups, their paths, and the program with its arguments.
 const joinScript = `umask 022; n=$1; shift
 while [ "$n" -gt 0 ]; do echo $$ >"$1/cgroup.procs" || exit 125; shift; n=$((n-1)); done
 exec "$@"`
 
-// inCgroup returns the argv that runs argv inside the groups dirs, from its
-// very first instruction.
+// inCgroup returns the argv that runs argv inside the groups dirs, from its first instruction on.
 func inCgroup(dirs []string, argv ...string) []string {
 	full := []string{"/bin/sh", "-c", joinScript, "sh", strconv.Itoa(len(dirs))}
 	return append(append(full, dirs...), argv...)
@@ -88,7 +86,7 @@ func cgroupPids(parts ...string) ([]int, error) {
 				return ignoreGone(err)
 			}
 			for _, field := range strings.Fields(string(data)) {
-				// 0 is a process of another process namespace.
+				// 0 stands for a process of another PID namespace.
 				if pid, err := strconv.Atoi(field); err == nil && pid > 0 && !slices.Contains(pids, pid) {
 					pids = append(pids, pid)
 				}
@@ -110,8 +108,8 @@ func ignoreGone(err error) error {
 	return err
 }
 
-// endCgroup kills every process in the group and below it, waits until they
-// are gone, and removes the groups in every hierarchy.
+// endCgroup kills every process in the group and below it, waits until they have ended, and removes
+// the groups in every hierarchy.
 func endCgroup(ctx context.Context, parts ...string) error {
 	name := strings.Join(parts, "/")
 	err := poll(ctx, 20*time.Second, func() (bool, error) {
@@ -161,17 +159,17 @@ func removeCgroup(ctx context.Context, parts ...string) error {
 		if err != nil {
 			return fmt.Errorf("removing the control group %s: %w", top, err)
 		}
-		// Fails, as it should, while another lab is in it.
+		// This fails, as intended, while another lab uses the group.
 		_ = os.Remove(filepath.Join(root, cgroupTop))
 	}
 	return nil
 }
 
-// errTimeout is poll's error when the condition did not come about in time.
+// errTimeout is poll's error when the condition was not met in time.
 var errTimeout = errors.New("timed out")
 
-// poll calls done every few milliseconds, until it says true or fails, the
-// limit is over, or ctx ends.
+// poll calls done every few milliseconds until it returns true or an error, the limit has passed,
+// or ctx ends.
 func poll(ctx context.Context, limit time.Duration, done func() (bool, error)) error {
 	deadline := time.Now().Add(limit)
 	wait := 2 * time.Millisecond

@@ -8,8 +8,8 @@ import (
 	"path/filepath"
 )
 
-// alma is what /etc/os-release says on a host of family EL. The keys are
-// those that AlmaLinux 9 has; the tree stays a Debian tree besides.
+// alma is /etc/os-release of a host of family EL, with the keys of AlmaLinux 9. Otherwise the tree
+// is a Debian tree.
 const alma = `NAME="AlmaLinux"
 VERSION="9.6 (Sage Margay)"
 ID="almalinux"
@@ -27,8 +27,8 @@ enabled=1
 gpgcheck=0
 `
 
-// dnfConf leaves out Debian's own repositories and knows the release, which
-// dnf would otherwise look for in the rpm database.
+// dnfConf omits Debian's own repositories and sets the release, which dnf would otherwise look up
+// in the rpm database.
 const dnfConf = `[main]
 gpgcheck=1
 installonly_limit=3
@@ -38,11 +38,10 @@ skip_if_unavailable=False
 module_platform_id=platform:el9
 `
 
-// buildEnterpriseLayer makes the overlay layer of family EL over base in dir:
-// dnf and rpm installed, AlmaLinux's os-release, and a dnf repository with the
-// demo package.
+// buildEnterpriseLayer builds the overlay layer of family EL over base in dir, with dnf, rpm,
+// AlmaLinux's os-release, and a dnf repository with the demo package.
 func buildEnterpriseLayer(ctx context.Context, base, dir string, log io.Writer) error {
-	logf(log, "making the tree of family EL, once (about half a minute)")
+	logf(log, "building the tree of family EL; this takes about 30 s, but only once")
 	upper, work, merged := filepath.Join(dir, "root"), filepath.Join(dir, "work"), filepath.Join(dir, "merged")
 	for _, path := range []string{upper, work, merged} {
 		if err := makeDirs(path); err != nil {
@@ -63,7 +62,8 @@ func buildEnterpriseLayer(ctx context.Context, base, dir string, log io.Writer) 
 }
 
 func fillEnterpriseLayer(ctx context.Context, root string) error {
-	if _, err := inTree(ctx, root, "", "/usr/bin/apt-get", "install", "-y", "--no-install-recommends", "dnf", "rpm", "createrepo-c"); err != nil {
+	if _, err := inTree(ctx, root, "", "/usr/bin/apt-get", "install", "-y", "--no-install-recommends", "dnf", "rpm",
+		"createrepo-c"); err != nil {
 		return err
 	}
 	err := writeTreeFiles(root, []treeFile{

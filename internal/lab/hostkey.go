@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// HostKey returns the host's ed25519 public key as in known_hosts(5), without the host: "ssh-ed25519 AAAA…".
+// HostKey returns the host's ed25519 public key in the format of known_hosts, without the host:
+// "ssh-ed25519 AAAA…".
 func (h *Host) HostKey() (string, error) {
 	line, err := h.Read("/etc/ssh/ssh_host_ed25519_key.pub")
 	if err != nil {

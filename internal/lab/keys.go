@@ -30,45 +30,45 @@ func newKey(kind string) (*sshKey, error) {
 	case "ecdsa":
 		private, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	case "rsa":
-		// 2048 bits where ssh-keygen makes 3072: a quarter of the time.
+		// ssh-keygen uses 3072 bits. 2048 bits take a quarter of the time.
 		private, err = rsa.GenerateKey(rand.Reader, 2048)
 	default:
 		err = fmt.Errorf("unknown kind %q", kind)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("making an ssh key: %w", err)
+		return nil, fmt.Errorf("generating an SSH key: %w", err)
 	}
 	block, err := ssh.MarshalPrivateKey(private, "")
 	if err != nil {
-		return nil, fmt.Errorf("making an ssh key: %w", err)
+		return nil, fmt.Errorf("generating an SSH key: %w", err)
 	}
 	public, err := ssh.NewPublicKey(private.Public())
 	if err != nil {
-		return nil, fmt.Errorf("making an ssh key: %w", err)
+		return nil, fmt.Errorf("generating an SSH key: %w", err)
 	}
 	line := strings.TrimSpace(string(ssh.MarshalAuthorizedKey(public)))
 	return &sshKey{private: pem.EncodeToMemory(block), public: line}, nil
 }
 
-// writeClientKey makes an ed25519 key and writes it to path and path.pub.
+// writeClientKey generates an ed25519 key and writes it to path and path.pub.
 func writeClientKey(path, comment string) error {
 	key, err := newKey("ed25519")
 	if err != nil {
 		return err
 	}
 	if err := os.WriteFile(path, key.private, 0o600); err != nil {
-		return fmt.Errorf("writing the lab's ssh key: %w", err)
+		return fmt.Errorf("writing the lab's SSH key: %w", err)
 	}
 	if err := os.WriteFile(path+".pub", []byte(key.public+" "+comment+"\n"), 0o644); err != nil {
-		return fmt.Errorf("writing the lab's ssh key: %w", err)
+		return fmt.Errorf("writing the lab's SSH key: %w", err)
 	}
 	return nil
 }
 
-// SSHCommand returns the argv of ssh(1) that logs in to the host as user with
-// the lab's key, checks the host key, and reads no configuration of the
-// caller's. Without argv it opens a login shell; with argv the words arrive
-// at the program as they are given here: they are quoted for the remote shell.
+// SSHCommand returns an argv of ssh(1) that logs in to the host as user with the lab's key. It
+// checks the host key and does not read the caller's SSH configuration. Without argv it opens a
+// login shell. The words of argv are quoted for the remote shell, so that the program receives them
+// unchanged.
 func (l *Lab) SSHCommand(host *Host, user string, argv ...string) []string {
 	command := []string{"ssh", "-F", "/dev/null", "-i", l.KeyPath(),
 		"-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none", "-o", "BatchMode=yes",
@@ -84,10 +84,9 @@ func (l *Lab) SSHCommand(host *Host, user string, argv ...string) []string {
 	return command
 }
 
-// quoteWord quotes a word so that sh, csh and fish all read it as given.
-// Each special character stands alone: apostrophes and backslashes, which
-// shells treat differently between apostrophes, are escaped outside of them.
-// Only a newline is more than csh can take.
+// quoteWord quotes a word so that sh, csh and fish read it unchanged. It quotes each special
+// character separately. Apostrophes and backslashes are escaped outside quotes, since shells treat
+// them differently inside. Newlines do not work in csh.
 func quoteWord(word string) string {
 	if word == "" {
 		return "''"

@@ -15,35 +15,34 @@ import (
 //go:embed tree
 var treeFiles embed.FS
 
-// recipe is all that the base tree is made from but the distribution's own
-// packages. Its hash names the tree in the cache, so that a changed recipe
-// makes a new tree.
+// recipe describes the base tree, except the content of the distribution's packages. Its hash names
+// the tree in the cache, so that a changed recipe builds a new tree.
 type recipe struct {
-	Format   int // raised when the code that builds the tree changes
+	Format   int // incremented when the code that builds the tree changes
 	Arch     string
-	Codename string   // the release: VERSION_CODENAME of os-release(5)
-	Include  []string // what debootstrap installs beyond the minimum
-	Tree     []string // installed in the tree besides, from the hosts' repository
-	Offered  []string // what hosts can install without network
-	Masked   []string // units that only cost boot time
-	// Generators of systemd.generator(7) that find nothing on a lab host, and would run at each
-	// daemon-reload, of which every package installation has several.
+	Codename string   // of the release: VERSION_CODENAME in os-release(5)
+	Include  []string // packages for debootstrap besides the minimum
+	Tree     []string // packages installed later from the hosts' repository
+	Offered  []string // packages that hosts can install without a network
+	Masked   []string // units without use on a lab host, which would only slow down the boot
+	// Generators are disabled generators (systemd.generator(7)). They generate nothing on a lab host,
+	// but would run at each daemon-reload, several times per package installation.
 	Generators []string
 	Files      map[string]string // the files of tree/
 	Users      []user
 }
 
-// user is an account of every host; all of them log in with the lab's key.
+// user is an account of every host. The lab's key can log in to all of them.
 type user struct {
 	Name, Shell string
-	Password    string // "" is a locked password
-	Noisy       bool   // its shell start-up files print
+	Password    string // "" locks the password
+	Noisy       bool   // shell startup files print text
 }
 
-// OpPassword is the password of the account "op", with which sudo(8) works.
+// OpPassword is the password of the account "op" for sudo(8).
 const OpPassword = "lab-password"
 
-// demoPackage is a package of the hosts' repositories in versions 1.0 and 2.0.
+// demoPackage is a package in the hosts' repositories, with the versions 1.0 and 2.0.
 const demoPackage = "mirrorform-lab-demo"
 
 func newRecipe() (*recipe, error) {
@@ -65,7 +64,8 @@ func newRecipe() (*recipe, error) {
 			"systemd-networkd-wait-online.service", "systemd-update-utmp.service", "systemd-update-utmp-runlevel.service",
 			"systemd-sysusers.service", "systemd-firstboot.service", "systemd-hwdb-update.service",
 			"systemd-boot-update.service", "systemd-pcrphase.service", "systemd-pcrphase-sysinit.service", "dev-hugepages.mount", "ldconfig.service"},
-		Generators: []string{"cryptsetup", "debug", "getty", "gpt-auto", "hibernate-resume", "integritysetup", "rc-local", "run",
+		Generators: []string{"cryptsetup", "debug", "getty", "gpt-auto", "hibernate-resume", "integritysetup", "rc-local",
+			"run",
 			"system-update", "veritysetup"},
 		Files: map[string]string{},
 		Users: []user{
@@ -92,9 +92,9 @@ func newRecipe() (*recipe, error) {
 	return r, nil
 }
 
-// ofRelease is the recipe for another release of the machine's distribution. Its tree is what
-// debootstrap makes alone, without packages that hosts can install: the machine's apt knows those
-// of its own release only.
+// ofRelease returns the recipe for another release of the machine's distribution. Its tree has only
+// what debootstrap installs. There are no packages to install, since the machine's apt has only the
+// packages of its own release.
 func (r *recipe) ofRelease(codename string) *recipe {
 	other := *r
 	other.Codename = codename
@@ -118,12 +118,12 @@ func osRelease(name string) (string, error) {
 	const file = "/etc/os-release"
 	data, err := os.ReadFile(file)
 	if err != nil {
-		return "", fmt.Errorf("%w: finding out which distribution this is: %w", ErrUnavailable, err)
+		return "", fmt.Errorf("%w: detecting the distribution of this machine: %w", ErrUnavailable, err)
 	}
 	for line := range strings.Lines(string(data)) {
 		if value, ok := strings.CutPrefix(strings.TrimSpace(line), name+"="); ok {
 			return strings.Trim(value, `"'`), nil
 		}
 	}
-	return "", fmt.Errorf("%w: %s has no %s, so this is not a Debian-like machine", ErrUnavailable, file, name)
+	return "", fmt.Errorf("%w: %s not found in %s, so this is not a Debian-like machine", ErrUnavailable, name, file)
 }

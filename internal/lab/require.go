@@ -13,35 +13,34 @@ import (
 	"time"
 )
 
-// ErrUnavailable is wrapped by every error that says that this machine or
-// this user cannot run a lab at all: not Linux, not root, or a program that is
-// missing and cannot be installed.
-var ErrUnavailable = errors.New("the lab cannot run here")
+// ErrUnavailable is wrapped by every error that means that this machine or user cannot run a lab:
+// it is not Linux, the user is not root, or a program is missing and cannot be installed.
+var ErrUnavailable = errors.New("this machine cannot run a lab")
 
-// requirement is a program that the lab runs on the machine itself.
+// requirement is a program that the lab needs on the machine.
 type requirement struct {
-	program string // looked up in PATH and the sbin directories
-	pkg     string // the Debian package that has it
+	program string // in commandPath
+	pkg     string // the Debian package with the program
 	why     string
 }
 
 var requirements = []requirement{
 	{"apt-get", "apt", "finds the package mirror and downloads packages"},
-	{"debootstrap", "debootstrap", "makes the hosts' base tree"},
+	{"debootstrap", "debootstrap", "builds the hosts' base tree"},
 	{"dpkg-scanpackages", "dpkg-dev", "indexes the hosts' apt repository"},
 	{"systemd-nspawn", "systemd-container", "boots the hosts"},
-	{"ip", "iproute2", "makes the hosts' network"},
-	{"rsync", "rsync", "is the upstream mirror's daemon"},
+	{"ip", "iproute2", "creates the hosts' network"},
+	{"rsync", "rsync", "serves the upstream mirror"},
 	{"ssh", "openssh-client", "logs in to the hosts"},
 	{"mount", "mount", "mounts the hosts' trees"},
-	{"mkfs.ext4", "e2fsprogs", "makes the disks of hosts that lose their power"},
-	{"mkfs.xfs", "xfsprogs", "makes the disks of hosts that lose their power"},
-	{"nsenter", "util-linux", "runs programs inside the hosts"},
+	{"mkfs.ext4", "e2fsprogs", "formats the disks of hosts for power cuts"},
+	{"mkfs.xfs", "xfsprogs", "formats the disks of hosts for power cuts"},
+	{"nsenter", "util-linux", "runs programs on the hosts"},
 	{"unshare", "util-linux", "prepares the base tree"},
 }
 
-// commandPath is the search path for programs on the machine and in hosts:
-// root's path may lack the sbin directories when su(1) kept a user's PATH.
+// commandPath is the search path for programs on the machine and on hosts. root's PATH may not have
+// the sbin directories if su(1) kept the PATH of another user.
 const commandPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 // lookPath finds a program in commandPath.
@@ -55,19 +54,20 @@ func lookPath(program string) (string, bool) {
 	return "", false
 }
 
-// Check says whether this machine and user can run a lab. The error wraps
-// ErrUnavailable unless all that is missing can be installed with apt-get,
-// which Open does by itself.
+// Check returns an error that wraps ErrUnavailable if this machine or user cannot run a lab.
+// Missing programs that apt-get can install are not an error, since Open installs them.
 func Check() error {
 	if runtime.GOOS != "linux" {
-		return fmt.Errorf("%w: it boots Linux hosts in namespaces, and this is %s", ErrUnavailable, runtime.GOOS)
+		return fmt.Errorf("%w: a lab needs Linux, and this is %s", ErrUnavailable, runtime.GOOS)
 	}
 	if os.Geteuid() != 0 {
-		return fmt.Errorf("%w: it makes mounts, bridges and namespaces, so it needs root; try again with sudo", ErrUnavailable)
+		return fmt.Errorf("%w: creating mounts, bridges and namespaces needs root; run the command again with sudo",
+			ErrUnavailable)
 	}
 	if missing := missingRequirements(); len(missing) > 0 {
 		if _, ok := lookPath("apt-get"); !ok {
-			return fmt.Errorf("%w: it needs a Debian-like machine with apt-get; missing: %s", ErrUnavailable, describe(missing))
+			return fmt.Errorf("%w: a lab needs a Debian-like machine with apt-get; missing: %s", ErrUnavailable,
+				describe(missing))
 		}
 	}
 	return nil
@@ -91,14 +91,14 @@ func describe(missing []requirement) string {
 	return strings.Join(parts, "; ")
 }
 
-// ensureRequirements runs Check and installs what is missing with apt-get.
+// ensureRequirements runs Check and installs missing programs with apt-get.
 func ensureRequirements(ctx context.Context, log io.Writer) error {
 	if err := Check(); err != nil {
 		return err
 	}
 	missing := missingRequirements()
 	if len(missing) > 0 {
-		logf(log, "installing with apt-get, since the lab needs it: %s", describe(missing))
+		logf(log, "installing missing programs with apt-get: %s", describe(missing))
 		argv := []string{"apt-get", "install", "-y", "--no-install-recommends"}
 		for _, r := range missing {
 			argv = append(argv, r.pkg)
@@ -119,9 +119,9 @@ func ensureRequirements(ctx context.Context, log io.Writer) error {
 	return ensureKernel(ctx)
 }
 
-// ensureKernel loads the overlay module where it is one, and raises the limit
-// of inotify instances: each booted systemd takes about a dozen, and the
-// default of 128 runs out at ten hosts. The limit is left raised.
+// ensureKernel loads the overlay module if the kernel does not have it built in, and raises the
+// limit of inotify instances. Each booted systemd uses about a dozen of them, so the default of 128
+// suffices only for ten hosts. The limit remains raised.
 func ensureKernel(ctx context.Context) error {
 	known, err := os.ReadFile("/proc/filesystems")
 	if err != nil {
@@ -149,15 +149,15 @@ func ensureKernel(ctx context.Context) error {
 	return nil
 }
 
-// logf writes one progress line; a nil log discards it.
+// logf writes a progress line, unless log is nil.
 func logf(log io.Writer, format string, args ...any) {
 	if log != nil {
 		_, _ = fmt.Fprintf(log, "lab: "+format+"\n", args...)
 	}
 }
 
-// command prepares a program of the machine with a clean, English, prompt-free
-// environment. Proxy settings pass through, since apt may need them.
+// command prepares a program of the machine, with a clean environment that sets English and
+// disables prompts. It keeps proxy settings, since apt may need them.
 func command(ctx context.Context, argv ...string) *exec.Cmd {
 	program := argv[0]
 	if path, ok := lookPath(program); ok && !strings.Contains(program, "/") {
@@ -178,8 +178,8 @@ func cleanEnv() []string {
 	return env
 }
 
-// run runs a program of the machine to its end and returns its standard
-// output. The error carries the last lines of what it wrote.
+// run runs a program of the machine and returns its standard output. The error has the last lines
+// of the program's output.
 func run(ctx context.Context, argv ...string) ([]byte, error) {
 	return runCmd(command(ctx, argv...))
 }
@@ -187,7 +187,7 @@ func run(ctx context.Context, argv ...string) ([]byte, error) {
 func runCmd(cmd *exec.Cmd) ([]byte, error) {
 	var stdout, stderr strings.Builder
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	cmd.WaitDelay = 5 * time.Second // a killed program's children may hold the pipes
+	cmd.WaitDelay = 5 * time.Second // the children of a killed program may keep the pipes open
 	if err := cmd.Run(); err != nil {
 		said := stderr.String()
 		if strings.TrimSpace(said) == "" {
@@ -198,7 +198,7 @@ func runCmd(cmd *exec.Cmd) ([]byte, error) {
 	return []byte(stdout.String()), nil
 }
 
-// CommandError is a program that could not be started or ended with a failure.
+// CommandError is the error of a program that failed or could not be started.
 type CommandError struct {
 	Argv   []string
 	Output string // the last lines of its standard error, or of its output if that is empty
@@ -220,7 +220,7 @@ func (e *CommandError) Error() string {
 // Unwrap returns the failure itself.
 func (e *CommandError) Unwrap() error { return e.Err }
 
-// lastLines returns the last n lines of text, without surrounding blank space.
+// lastLines returns the last n lines of text, without leading and trailing space.
 func lastLines(text string, n int) string {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	if len(lines) > n {
