@@ -18,7 +18,7 @@ import (
 	"time"
 )
 
-// Family is the kind of distribution a host looks like.
+// Family is the distribution family of a host.
 type Family string
 
 // The families.
@@ -27,60 +27,60 @@ const (
 	EL     Family = "el"     // the same tree with dnf, rpm and AlmaLinux's os-release
 )
 
-// HostSpec says what host to boot.
+// HostSpec describes a host to boot.
 type HostSpec struct {
 	// Name is the host name: at most 40 lower-case letters, digits and hyphens.
 	Name string
-	// Disks are the sizes in bytes of block devices, backed by sparse files.
+	// Disks has the sizes of block devices in bytes. Sparse files back them.
 	Disks []int64
-	// Family is Debian when empty.
+	// Family is Debian if empty.
 	Family Family
-	// Release is the code name of another release of the machine's distribution, as "trixie": its
-	// tree is made when the first host asks for it. Such hosts have sudo-rs
-	// (/usr/lib/cargo/bin/sudo) beside sudo, no packages that they could install but the demo's,
-	// and no accounts "csh" and "fish". Empty: the machine's own release.
+	// Release is the code name of another release of the machine's distribution, such as "trixie".
+	// The first host of a release builds its tree. Such hosts have sudo-rs (/usr/lib/cargo/bin/sudo)
+	// besides sudo, can install only the demo package, and do not have the accounts "csh" and "fish".
+	// The default is the machine's own release.
 	Release string
-	// System is the type of the file system on a block device of its own that
-	// holds all that the host changes of its tree, "ext4" or "xfs", for
-	// Snapshot and PowerCut. Empty: a directory of the machine holds it.
+	// System is a file system type, "ext4" or "xfs". If it is set, the host keeps all changes of its
+	// tree on a block device with this file system, which Snapshot and PowerCut require. By default
+	// it keeps them in a directory of the machine.
 	System string
 }
 
 // Disk is a block device of a host.
 type Disk struct {
-	Path    string `json:"path"`    // /dev/loopN, inside the host as on the machine
+	Path    string `json:"path"`    // /dev/loopN, on the host and on the machine
 	Backing string `json:"backing"` // the sparse file on the machine
 	Size    int64  `json:"size"`    // bytes
 }
 
-// Host is a booted host. The methods may be called concurrently, but for
-// those that start and stop it.
+// Host is a booted host. Its methods may be called concurrently, except those that start or stop
+// it.
 type Host struct {
 	Name       string
 	Address    string // IPv4
 	Family     Family
 	Disks      []Disk
-	SSHKeyPath string // the lab's key; the accounts are root and those of Users
+	SSHKeyPath string // the lab's key, which is valid for root and the accounts in Users
 
 	lab     *Lab
 	machine string // unique on the machine
 	dir     string // upper, work, root
 	system  *systemDisk
 	release string
-	lower   []string // the layers below upper, uppermost first
+	lower   []string // the layers below upper, topmost first
 }
 
-// Users are the accounts of each host besides root: "admin" (sudo without
-// password), "op" (sudo with OpPassword), "plain" (no sudo), "doas" (doas
-// without password), "csh" and "fish" (those login shells, sudo without
-// password), "noisy" (start-up files that print, sudo without password).
+// Users returns the accounts of each host besides root: "admin" (sudo without password), "op" (sudo
+// with OpPassword), "plain" (no sudo), "doas" (doas without password), "csh" and "fish" (with these
+// login shells, sudo without password), "noisy" (shell startup files that print, sudo without
+// password).
 func Users() []string { return []string{"admin", "op", "plain", "doas", "csh", "fish", "noisy"} }
 
 const (
 	firstHost = 10 // last byte of the first host's address
 	lastHost  = 250
-	// bootLimit bounds a boot. It takes about a second alone, and much longer
-	// when thirty hosts boot at once on a busy machine.
+	// bootLimit bounds a boot. A single host boots in about a second; thirty hosts at once on a busy
+	// machine take much longer.
 	bootLimit = 2 * time.Minute
 )
 
@@ -91,16 +91,15 @@ func (l *Lab) host(name, network string, hs hostState) *Host {
 		SSHKeyPath: l.KeyPath(), lab: l, machine: hs.Machine, release: hs.Release, dir: filepath.Join(l.data, name)}
 }
 
-// Boot makes a host and boots it; it returns when sshd accepts connections.
-// When that fails, nothing of the host is left.
+// Boot creates and boots a host. It returns when sshd accepts connections. If it fails, it removes
+// the host.
 func (l *Lab) Boot(ctx context.Context, spec HostSpec) (*Host, error) {
 	hosts, err := l.BootAll(ctx, spec)
 	return hosts[0], err
 }
 
-// BootAll boots several hosts at once and gives them addresses in their
-// order. When some fail, nothing of them is left, they are nil in the result
-// and explained by the error, and the others are up.
+// BootAll boots several hosts in parallel, with addresses in the order of specs. It removes hosts
+// that fail: they are nil in the result, and the error explains them. The other hosts are up.
 func (l *Lab) BootAll(ctx context.Context, specs ...HostSpec) ([]*Host, error) {
 	hosts := make([]*Host, len(specs))
 	errs := make([]error, len(specs))
@@ -121,7 +120,7 @@ func (l *Lab) BootAll(ctx context.Context, specs ...HostSpec) ([]*Host, error) {
 	return hosts, errors.Join(errs...)
 }
 
-// boot makes and starts a host that has been reserved.
+// boot creates and starts a reserved host.
 func (h *Host) boot(ctx context.Context, spec HostSpec) error {
 	begin := time.Now()
 	l := h.lab
@@ -142,8 +141,7 @@ func (h *Host) boot(ctx context.Context, spec HostSpec) error {
 	return nil
 }
 
-// trees makes the layers that the host's file system lies on, if need be, and returns them,
-// uppermost first.
+// trees returns the lower layers of the host's file system, topmost first. It builds missing ones.
 func (h *Host) trees(ctx context.Context) ([]string, error) {
 	l := h.lab
 	if h.release != "" {
@@ -161,7 +159,7 @@ func (h *Host) trees(ctx context.Context) ([]string, error) {
 	return lower, nil
 }
 
-// reserve enters the host in the lab's state under a free address.
+// reserve adds the host to the lab's state with a free address.
 func (l *Lab) reserve(ctx context.Context, spec HostSpec) (*Host, error) {
 	if spec.Family == "" {
 		spec.Family = Debian
@@ -170,18 +168,18 @@ func (l *Lab) reserve(ctx context.Context, spec HostSpec) (*Host, error) {
 		return nil, fmt.Errorf("host %s: unknown family %q", spec.Name, spec.Family)
 	}
 	if spec.Release != "" && spec.Family != Debian {
-		return nil, fmt.Errorf("host %s: family %s has no other release", spec.Name, spec.Family)
+		return nil, fmt.Errorf("host %s: family %s does not support other releases", spec.Name, spec.Family)
 	}
 	if spec.Release != "" && !hostName.MatchString(spec.Release) {
 		return nil, fmt.Errorf("host %s: %q is not the code name of a release", spec.Name, spec.Release)
 	}
 	if !hostName.MatchString(spec.Name) {
-		return nil, fmt.Errorf("host name %q: use at most 40 lower-case letters, digits and hyphens", spec.Name)
+		return nil, fmt.Errorf("invalid host name %q: use at most 40 lower-case letters, digits and hyphens", spec.Name)
 	}
 	var h *Host
 	err := l.update(ctx, func(s *state) error {
 		if _, ok := s.Hosts[spec.Name]; ok {
-			return fmt.Errorf("lab %s has a host %s already", l.Name, spec.Name)
+			return fmt.Errorf("lab %s already has a host %s", l.Name, spec.Name)
 		}
 		used := map[int]bool{}
 		for _, other := range s.Hosts {
@@ -218,8 +216,7 @@ func (h *Host) change(ctx context.Context, change func(hs *hostState)) error {
 
 func (h *Host) root() string { return filepath.Join(h.dir, "root") }
 
-// prepare makes the host's disks and its file system with the files that are
-// its own.
+// prepare creates the host's disks and its file system, with the files that differ between hosts.
 func (h *Host) prepare(ctx context.Context, spec HostSpec, lower []string) error {
 	if spec.System != "" {
 		if err := makeDirs(h.dir); err != nil {
@@ -265,10 +262,10 @@ func (h *Host) prepare(ctx context.Context, spec HostSpec, lower []string) error
 func makeDisk(backing string, size int64) (Disk, error) {
 	file, err := os.OpenFile(backing, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
 	if err != nil {
-		return Disk{}, fmt.Errorf("making a disk: %w", err)
+		return Disk{}, fmt.Errorf("creating a disk: %w", err)
 	}
 	if err := errors.Join(file.Truncate(size), file.Close()); err != nil {
-		return Disk{}, fmt.Errorf("making a disk of %d bytes: %w", size, err)
+		return Disk{}, fmt.Errorf("creating a disk of %d bytes: %w", size, err)
 	}
 	device, err := attachLoop(backing)
 	if err != nil {
@@ -277,8 +274,7 @@ func makeDisk(backing string, size int64) (Disk, error) {
 	return Disk{Path: device, Backing: backing, Size: size}, nil
 }
 
-// writeHostKeys gives the host ssh keys of its own and returns their public
-// halves.
+// writeHostKeys generates the host's SSH keys and returns the public keys.
 func (h *Host) writeHostKeys() ([]string, error) {
 	kinds := []string{"ed25519", "ecdsa", "rsa"}
 	publics := make([]string, len(kinds))
@@ -300,16 +296,17 @@ func (h *Host) writeHostKeys() ([]string, error) {
 	return publics, nil
 }
 
-// writeIdentity gives the host its name, machine id (machine-id(5)) and
-// address. The network has no route out, so what is not in the lab fails at
-// once; the names of AlmaLinux's rsync servers are the lab's upstream.
+// writeIdentity sets the host's name, machine ID (machine-id(5)) and address. The network has no
+// route to other networks, so connections to them fail immediately. The names of AlmaLinux's rsync
+// servers resolve to the lab's upstream.
 func (h *Host) writeIdentity() error {
 	id := make([]byte, 16)
 	_, _ = rand.Read(id) // never fails (crypto/rand)
-	// networkd's own file for containers is 80-container-host0; the first
-	// name that matches wins (systemd.network(5)).
+	// networkd's own file for containers is 80-container-host0. The first matching file in the order
+	// of names applies (systemd.network(5)).
 	network := fmt.Sprintf("[Match]\nName=host0\n\n[Network]\nAddress=%s/24\nLinkLocalAddressing=no\nIPv6AcceptRA=no\n", h.Address)
-	hosts := fmt.Sprintf("127.0.0.1 localhost\n::1 localhost\n127.0.1.1 %s\n%s upstream rsync.repo.almalinux.org rsync.kitten.repo.almalinux.org\n",
+	hosts := fmt.Sprintf("127.0.0.1 localhost\n::1 localhost\n127.0.1.1 %s\n%s upstream rsync.repo.almalinux.org "+
+		"rsync.kitten.repo.almalinux.org\n",
 		h.Name, h.lab.Gateway)
 	return writeTreeFiles(h.root(), []treeFile{
 		{"/etc/machine-id", 0o444, hex.EncodeToString(id) + "\n"},
@@ -319,7 +316,7 @@ func (h *Host) writeIdentity() error {
 	})
 }
 
-// authorize lets the lab's key in to every account.
+// authorize adds the lab's key to the authorized keys of every account.
 func (h *Host) authorize() error {
 	public, err := os.ReadFile(h.lab.KeyPath() + ".pub")
 	if err != nil {
@@ -357,13 +354,13 @@ func (h *Host) authorize() error {
 	return nil
 }
 
-// editKnownHosts replaces the keys of an address in the lab's known_hosts; no
-// keys removes it.
+// editKnownHosts replaces the keys of an address in the lab's known_hosts. Without keys it removes
+// the address.
 func (l *Lab) editKnownHosts(ctx context.Context, address string, publics []string) error {
 	return l.update(ctx, func(*state) error {
 		old, err := os.ReadFile(l.KnownHosts())
 		if err != nil {
-			return fmt.Errorf("entering a host key: %w", err)
+			return fmt.Errorf("adding a host key: %w", err)
 		}
 		var b bytes.Buffer
 		for line := range strings.Lines(string(old)) {
@@ -375,7 +372,7 @@ func (l *Lab) editKnownHosts(ctx context.Context, address string, publics []stri
 			b.WriteString(address + " " + public + "\n")
 		}
 		if err := replaceFile(l.KnownHosts(), b.Bytes(), 0o644); err != nil {
-			return fmt.Errorf("entering a host key: %w", err)
+			return fmt.Errorf("adding a host key: %w", err)
 		}
 		return nil
 	})

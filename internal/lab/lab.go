@@ -15,23 +15,22 @@ import (
 	"time"
 )
 
-// Options say what lab to open.
+// Options describe a lab to open.
 type Options struct {
-	// Name tells labs apart: lower-case letters, digits and hyphens, at most 32
-	// bytes. Empty means "lab-" and the process id.
+	// Name identifies the lab: lower-case letters, digits and hyphens, at most 32 bytes. The default
+	// is "lab-" and the process ID.
 	Name string
-	// Dir holds what is expensive to make and kept: the hosts' base trees; and
-	// the hosts' own data while the lab is up. Empty means DefaultDir.
+	// Dir has the base trees, which are kept, and the hosts' data while the lab is up. The default is
+	// DefaultDir.
 	Dir string
 	// Persistent keeps the lab when this process ends, until Down.
 	Persistent bool
-	// Log gets a line for everything that takes longer than about a second.
-	// Nil discards them.
+	// Log receives a line for every step that takes longer than about a second. It may be nil.
 	Log io.Writer
 }
 
-// DefaultDir is where Open keeps the base trees unless told otherwise: about
-// 700 MB, and 300 MB for each other release that hosts have asked for.
+// DefaultDir is the default directory of the base trees. They take about 700 MB, plus 300 MB for
+// each other release.
 const DefaultDir = "/var/cache/mirrorform-lab"
 
 // Lab is a network with hosts. Its methods may be called concurrently.
@@ -53,10 +52,9 @@ type Lab struct {
 
 var labName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$`)
 
-// Open makes a lab without hosts. It first ends the labs whose owner is gone
-// (Sweep), and makes the base tree if the cache has none, which takes a few
-// minutes once. The caller ends the lab with Down. An error wraps
-// ErrUnavailable if this machine or user cannot run one.
+// Open creates a lab without hosts. It first ends the labs whose owner has ended (Sweep), and
+// builds the base tree if it is missing, which takes a few minutes. The caller ends the lab with
+// Down. The error wraps ErrUnavailable if this machine or user cannot run a lab.
 func Open(ctx context.Context, options Options) (*Lab, error) {
 	if options.Name == "" {
 		options.Name = fmt.Sprintf("lab-%d", os.Getpid())
@@ -65,7 +63,7 @@ func Open(ctx context.Context, options Options) (*Lab, error) {
 		options.Dir = DefaultDir
 	}
 	if !labName.MatchString(options.Name) {
-		return nil, fmt.Errorf("lab name %q: use at most 32 lower-case letters, digits and hyphens", options.Name)
+		return nil, fmt.Errorf("invalid lab name %q: use at most 32 lower-case letters, digits and hyphens", options.Name)
 	}
 	if err := ensureRequirements(ctx, options.Log); err != nil {
 		return nil, err
@@ -82,7 +80,8 @@ func Open(ctx context.Context, options Options) (*Lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Lab{Name: options.Name, dir: filepath.Join(runRoot, options.Name), data: filepath.Join(options.Dir, "labs", options.Name),
+	l := &Lab{Name: options.Name, dir: filepath.Join(runRoot, options.Name),
+		data:  filepath.Join(options.Dir, "labs", options.Name),
 		cache: c, base: base, recipe: r, log: options.Log, hosts: map[string]*Host{}}
 	if err := l.create(ctx, options.Persistent); err != nil {
 		return nil, fmt.Errorf("opening lab %s: %w", l.Name, err)
@@ -90,8 +89,7 @@ func Open(ctx context.Context, options Options) (*Lab, error) {
 	return l, nil
 }
 
-// create reserves the name and the network, and makes the lab's directories,
-// key and bridge.
+// create reserves the name and the network, and creates the lab's directories, key and bridge.
 func (l *Lab) create(ctx context.Context, persistent bool) error {
 	unlock, err := lockAll(ctx)
 	if err != nil {
@@ -108,7 +106,7 @@ func (l *Lab) create(ctx context.Context, persistent bool) error {
 	}
 	if err := os.Mkdir(l.dir, 0o711); err != nil {
 		if errors.Is(err, fs.ErrExist) {
-			return errors.New("a lab of this name is up; attach to it or end it first")
+			return errors.New("a lab with this name is already up; attach to it, or end it first")
 		}
 		return err
 	}
@@ -118,7 +116,7 @@ func (l *Lab) create(ctx context.Context, persistent bool) error {
 		return err
 	}
 	l.Bridge, l.Gateway = fmt.Sprintf("mflab%d", number), network+".1"
-	// The state comes before what it describes, so that Sweep finds all of it.
+	// Write the state before creating what it describes, so that Sweep finds everything.
 	s := &state{Name: l.Name, BootID: boot, Owner: owner, Persistent: persistent, Bridge: l.Bridge,
 		Network: network, Cache: l.cache.dir, Base: l.base, Data: l.data, Hosts: map[string]hostState{}}
 	if err := writeState(l.dir, s); err != nil {
@@ -140,19 +138,19 @@ func (l *Lab) create(ctx context.Context, persistent bool) error {
 	return nil
 }
 
-// Attach opens a lab that is up, of this or another process. The lab stays
-// its owner's: it ends with the owner unless it is persistent.
+// Attach opens a lab of this or another process. The owner of the lab does not change: unless the
+// lab is persistent, it ends with its owner.
 func Attach(ctx context.Context, name string, log io.Writer) (*Lab, error) {
 	if err := Check(); err != nil {
 		return nil, err
 	}
 	if !labName.MatchString(name) {
-		return nil, fmt.Errorf("lab name %q: use at most 32 lower-case letters, digits and hyphens", name)
+		return nil, fmt.Errorf("invalid lab name %q: use at most 32 lower-case letters, digits and hyphens", name)
 	}
 	dir := filepath.Join(runRoot, name)
 	s, err := readState(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("attaching to lab %s: no lab of this name is up", name)
+		return nil, fmt.Errorf("attaching to lab %s: lab not found", name)
 	}
 	if err != nil {
 		return nil, err
@@ -162,7 +160,8 @@ func Attach(ctx context.Context, name string, log io.Writer) (*Lab, error) {
 		return nil, err
 	}
 	if s.dead(boot) {
-		return nil, fmt.Errorf("attaching to lab %s: it was left by a process that is gone; end it and open a new one", name)
+		return nil, fmt.Errorf("attaching to lab %s: the process that opened it has ended; "+
+			"end the lab and open a new one", name)
 	}
 	r, err := newRecipe()
 	if err != nil {
@@ -187,28 +186,27 @@ func (l *Lab) Hosts() []*Host {
 	return hosts
 }
 
-// Host returns the host of the given name, or an error that names those that
-// there are.
+// Host returns the host with the given name, or an error that lists the lab's hosts.
 func (l *Lab) Host(name string) (*Host, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if h, ok := l.hosts[name]; ok {
 		return h, nil
 	}
-	return nil, fmt.Errorf("lab %s has no host %q; it has %q", l.Name, name, slices.Sorted(maps.Keys(l.hosts)))
+	return nil, fmt.Errorf("host %q not found in lab %s; its hosts are %q", name, l.Name,
+		slices.Sorted(maps.Keys(l.hosts)))
 }
 
-// KeyPath is the private ssh key (ed25519, OpenSSH format) with which every
-// account of every host can be logged in to.
+// KeyPath returns the path of the private SSH key (ed25519, OpenSSH format) for every account of
+// every host.
 func (l *Lab) KeyPath() string { return filepath.Join(l.dir, "id_ed25519") }
 
-// KnownHosts is a file in the format of sshd(8), SSH_KNOWN_HOSTS, with all
+// KnownHosts returns the path of a known_hosts file (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT) with the
 // host keys of the lab's hosts, by address.
 func (l *Lab) KnownHosts() string { return filepath.Join(l.dir, "known_hosts") }
 
-// Down ends the lab: hosts, upstream, mounts, loop devices, network, data.
-// It goes on after errors and returns all of them; calling it again is
-// harmless. A ctx that is cancelled does not keep it from ending the lab.
+// Down ends the lab: hosts, upstream, mounts, loop devices, network, data. It continues after
+// errors and returns all of them. It may be called again. It ends the lab even if ctx is cancelled.
 func (l *Lab) Down(ctx context.Context) error {
 	l.mu.Lock()
 	l.hosts = map[string]*Host{}
@@ -216,14 +214,14 @@ func (l *Lab) Down(ctx context.Context) error {
 	return Down(ctx, l.Name)
 }
 
-// Down ends the lab of the given name, whoever owns it. No lab of that name
-// is no error.
+// Down ends the lab with the given name, even if another process owns it. A missing lab is not an
+// error.
 func Down(ctx context.Context, name string) error {
 	if err := Check(); err != nil {
 		return err
 	}
 	if !labName.MatchString(name) {
-		return fmt.Errorf("lab name %q: use at most 32 lower-case letters, digits and hyphens", name)
+		return fmt.Errorf("invalid lab name %q: use at most 32 lower-case letters, digits and hyphens", name)
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Minute)
 	defer cancel()
@@ -236,8 +234,8 @@ func Down(ctx context.Context, name string) error {
 	return endDir(ctx, dir)
 }
 
-// Sweep ends the labs that nobody owns: those of processes that are gone,
-// unless they are persistent, and all from before the machine's last boot.
+// Sweep ends abandoned labs: labs of ended processes, unless they are persistent, and all labs from
+// before the machine's last boot.
 func Sweep(ctx context.Context) error {
 	unlock, err := lockAll(ctx)
 	if err != nil {
@@ -261,17 +259,17 @@ func Sweep(ctx context.Context) error {
 			return fmt.Errorf("%w; remove %s if no lab uses it", err, dir)
 		}
 		if err := endDir(ctx, dir); err != nil {
-			return fmt.Errorf("sweeping a lab that nobody owns: %w", err)
+			return fmt.Errorf("ending an abandoned lab: %w", err)
 		}
 	}
 	return nil
 }
 
-// endDir ends the lab with the run directory dir; the caller holds lockAll.
+// endDir ends the lab with the run directory dir. The caller holds lockAll.
 func endDir(ctx context.Context, dir string) error {
 	s, err := readState(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return os.RemoveAll(dir) // its owner died before it made anything
+		return os.RemoveAll(dir) // the owner ended before it created anything
 	}
 	if err != nil {
 		return err
@@ -282,8 +280,8 @@ func endDir(ctx context.Context, dir string) error {
 	return nil
 }
 
-// end removes all of a lab, the run directory last, so that it can be tried
-// again when a step fails.
+// end removes everything of a lab. It removes the run directory last, so that it can be called
+// again if a step fails.
 func end(ctx context.Context, dir string, s *state) error {
 	err := errors.Join(
 		endCgroup(ctx, s.Name),
@@ -296,7 +294,7 @@ func end(ctx context.Context, dir string, s *state) error {
 	}
 	if err == nil {
 		err = removeTree(s.Data)
-		_ = os.Remove(filepath.Dir(s.Data)) // fails while there are other labs
+		_ = os.Remove(filepath.Dir(s.Data)) // fails, as intended, while other labs exist
 	}
 	if err == nil {
 		err = os.RemoveAll(dir)
@@ -304,8 +302,8 @@ func end(ctx context.Context, dir string, s *state) error {
 	return err
 }
 
-// detachLoops detaches the loop devices over files below dir and waits until
-// the kernel has let go of them.
+// detachLoops detaches the loop devices with backing files below dir, and waits until the kernel
+// has released them.
 func detachLoops(ctx context.Context, dir string) error {
 	return poll(ctx, 20*time.Second, func() (bool, error) {
 		devices, err := loopsBelow(dir)
@@ -325,10 +323,10 @@ func detachLoops(ctx context.Context, dir string) error {
 type Info struct {
 	Name       string
 	Persistent bool
-	Owner      int  // process id
-	Owned      bool // false when the owner is gone, and Sweep may end it
+	Owner      int  // process ID
+	Owned      bool // false if the owner has ended, so that Sweep ends the lab
 	Hosts      []HostInfo
-	Upstream   string // rsync URL of the upstream, or empty
+	Upstream   string // rsync URL of the upstream, or ""
 }
 
 // HostInfo describes a host for a listing.
@@ -352,7 +350,7 @@ func List(ctx context.Context) ([]Info, error) {
 	for _, name := range slices.Sorted(maps.Keys(dirs)) {
 		s, err := readState(dirs[name])
 		if errors.Is(err, fs.ErrNotExist) {
-			continue // being made or ended just now
+			continue // the lab is being created or ended
 		}
 		if err != nil {
 			return nil, err
@@ -360,7 +358,8 @@ func List(ctx context.Context) ([]Info, error) {
 		info := Info{Name: s.Name, Persistent: s.Persistent, Owner: s.Owner.PID, Owned: !s.dead(boot)}
 		for _, hostName := range slices.Sorted(maps.Keys(s.Hosts)) {
 			hs := s.Hosts[hostName]
-			info.Hosts = append(info.Hosts, HostInfo{hostName, fmt.Sprintf("%s.%d", s.Network, hs.Index), hs.Family, hs.Keeper.alive()})
+			info.Hosts = append(info.Hosts, HostInfo{hostName, fmt.Sprintf("%s.%d", s.Network, hs.Index), hs.Family,
+				hs.Keeper.alive()})
 		}
 		if s.Upstream != nil && s.Upstream.Process.alive() {
 			info.Upstream = "rsync://" + s.Upstream.Address + "/"

@@ -15,18 +15,18 @@ import (
 	"time"
 )
 
-// keepScript runs its arguments again for as long as they end with status 133:
-// systemd-nspawn --keep-unit ends so when the container reboots.
+// keepScript repeats its arguments while they end with status 133, the exit status of
+// systemd-nspawn --keep-unit when the container reboots.
 const keepScript = `"$@"
 while [ $? -eq 133 ]; do "$@"; done`
 
-// Start boots a host that Kill or its own power-off has stopped, with the same
-// file system, disks and address. It returns when sshd accepts connections.
+// Start boots a host that was stopped by Kill or a power-off, with the same file system, disks and
+// address. It returns when sshd accepts connections.
 func (h *Host) Start(ctx context.Context) error {
 	if _, err := h.Init(); err == nil {
-		return fmt.Errorf("starting host %s: it is running", h.Name)
+		return fmt.Errorf("starting host %s: it is already running", h.Name)
 	}
-	// The address may have been another host's a moment ago, with another hardware address.
+	// A removed host with another hardware address may have used the same address.
 	if _, err := run(ctx, "ip", "neighbour", "flush", "to", h.Address, "dev", h.lab.Bridge); err != nil {
 		return err
 	}
@@ -34,7 +34,7 @@ func (h *Host) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// nspawn makes two groups below its own, which must hold nothing else.
+	// nspawn creates two groups below its own group, which must not have other processes.
 	machine, err := makeCgroup(h.lab.Name, h.Name, "machine")
 	if err != nil {
 		return err
@@ -50,11 +50,12 @@ func (h *Host) Start(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = console.Close() }()
-	// Not bound to ctx, and with a session of its own: a persistent lab lives
-	// on, and a terminal's interrupt is not the hosts' affair.
-	cmd := command(context.WithoutCancel(ctx), inCgroup(keeper, append([]string{"/bin/sh", "-c", keepScript, "sh"}, inCgroup(machine, argv...)...)...)...)
-	cmd.Env = append(cmd.Env, "SYSTEMD_NSPAWN_LOCK=0") // the lab keeps one host to a tree by itself
-	if h.release != "" {                               // newer releases of systemd do not boot with cgroup v1
+	// The hosts of a persistent lab outlive ctx, and an interrupt of the terminal must not reach them,
+	// so they have their own session.
+	cmd := command(context.WithoutCancel(ctx),
+		inCgroup(keeper, append([]string{"/bin/sh", "-c", keepScript, "sh"}, inCgroup(machine, argv...)...)...)...)
+	cmd.Env = append(cmd.Env, "SYSTEMD_NSPAWN_LOCK=0") // the lab itself ensures one host per tree
+	if h.release != "" {                               // newer systemd versions do not boot with cgroup v1
 		cmd.Env = append(cmd.Env, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1")
 	}
 	cmd.Stdout, cmd.Stderr = console, console
@@ -64,9 +65,9 @@ func (h *Host) Start(ctx context.Context) error {
 	}
 	keeping, err := findProcess(cmd.Process.Pid)
 	ended := make(chan struct{})
-	go func() { _ = cmd.Wait(); close(ended) }() // leaves no zombie
+	go func() { _ = cmd.Wait(); close(ended) }() // Wait also prevents a zombie
 	if err != nil {
-		return fmt.Errorf("systemd-nspawn ended at once: %s", h.consoleTail())
+		return fmt.Errorf("systemd-nspawn ended immediately: %s", h.consoleTail())
 	}
 	if err := h.change(ctx, func(hs *hostState) { hs.Keeper = keeping }); err != nil {
 		return err
@@ -74,8 +75,7 @@ func (h *Host) Start(ctx context.Context) error {
 	return h.waitSSH(ctx, ended, 0)
 }
 
-// ConsolePath is a file with what the host and systemd-nspawn wrote to the
-// console.
+// ConsolePath returns the path of the console log of the host and systemd-nspawn.
 func (h *Host) ConsolePath() string { return filepath.Join(h.lab.dir, h.Name+".console") }
 
 func (h *Host) consoleTail() string {
@@ -86,8 +86,8 @@ func (h *Host) consoleTail() string {
 	return lastLines(string(data), 15)
 }
 
-// waitSSH waits until sshd answers, and the host's init is another process
-// than old. ended, if not nil, is closed when systemd-nspawn has ended.
+// waitSSH waits until sshd answers and the host's init is not the process old. ended, if not nil,
+// is closed when systemd-nspawn has ended.
 func (h *Host) waitSSH(ctx context.Context, ended <-chan struct{}, old int) error {
 	err := poll(ctx, bootLimit, func() (bool, error) {
 		select {
@@ -102,13 +102,13 @@ func (h *Host) waitSSH(ctx context.Context, ended <-chan struct{}, old int) erro
 		return sshAnswers(ctx, h.Address), nil
 	})
 	if err != nil {
-		return fmt.Errorf("waiting for the sshd of %s at %s: %w; its console says:\n%s", h.Name, h.Address, err, h.consoleTail())
+		return fmt.Errorf("waiting for sshd of %s at %s: %w; console output:\n%s", h.Name, h.Address, err, h.consoleTail())
 	}
 	return nil
 }
 
-// sshAnswers reports whether a server at address sends the greeting of SSH
-// (RFC 4253, section 4.2).
+// sshAnswers reports whether a server at address sends the SSH identification string (RFC 4253,
+// section 4.2).
 func sshAnswers(ctx context.Context, address string) bool {
 	dialer := net.Dialer{Timeout: 200 * time.Millisecond}
 	conn, err := dialer.DialContext(ctx, "tcp4", net.JoinHostPort(address, "22"))
@@ -122,7 +122,7 @@ func sshAnswers(ctx context.Context, address string) bool {
 	return err == nil && string(greeting) == "SSH-"
 }
 
-// Init returns the process id of the host's init on the machine.
+// Init returns the process ID of the host's init on the machine.
 func (h *Host) Init() (int, error) {
 	pids, err := cgroupPids(h.lab.Name, h.Name)
 	if err != nil {
@@ -144,43 +144,44 @@ func (h *Host) Init() (int, error) {
 	return 0, fmt.Errorf("host %s is not running", h.Name)
 }
 
-// Running reports whether the host's init runs.
+// Running reports whether the host's init is running.
 func (h *Host) Running() bool {
 	_, err := h.Init()
 	return err == nil
 }
 
-// Run runs a program as root inside the host, not over ssh but in the
-// namespaces of its init (nsenter(1)), with an empty standard input and a
-// short environment. It returns the standard output; a failure is a
-// *CommandError with the end of what it wrote to standard error.
+// Run runs a program as root on the host, with empty standard input and a minimal environment. It
+// does not use SSH, but the namespaces of the host's init (nsenter(1)). It returns standard output.
+// A failure is a *CommandError with the end of standard error.
 func (h *Host) Run(ctx context.Context, argv ...string) ([]byte, error) {
 	return h.RunInput(ctx, nil, argv...)
 }
 
-// RunInput is Run with a standard input.
+// RunInput is Run with standard input.
 func (h *Host) RunInput(ctx context.Context, input []byte, argv ...string) ([]byte, error) {
 	pid, err := h.Init()
 	if err != nil {
 		return nil, err
 	}
-	full := append([]string{"nsenter", "--target", strconv.Itoa(pid), "--mount", "--uts", "--ipc", "--net", "--pid", "--root", "--wd",
-		"--", "/usr/bin/env", "-i", "PATH=" + commandPath, "HOME=/root", "LANG=C.UTF-8", "USER=root", "LOGNAME=root"}, argv...)
+	full := append([]string{"nsenter", "--target", strconv.Itoa(pid), "--mount", "--uts", "--ipc", "--net", "--pid",
+		"--root", "--wd",
+		"--", "/usr/bin/env", "-i", "PATH=" +
+			commandPath, "HOME=/root", "LANG=C.UTF-8", "USER=root", "LOGNAME=root"}, argv...)
 	cmd := command(ctx, full...)
 	cmd.Stdin = bytes.NewReader(input)
 	out, err := runCmd(cmd)
 	if err != nil {
 		var failed *CommandError
 		if errors.As(err, &failed) {
-			failed.Argv = argv // nsenter's part says nothing to the reader
+			failed.Argv = argv // hide the arguments of nsenter
 		}
 		return out, fmt.Errorf("on host %s: %w", h.Name, err)
 	}
 	return out, nil
 }
 
-// Read returns a file of the host as its processes see it, mounts included.
-// Symbolic links cannot lead out of the host.
+// Read returns the content of a file on the host, as the host's processes see it, including mounts.
+// Symbolic links cannot point outside the host.
 func (h *Host) Read(name string) ([]byte, error) {
 	file, err := h.open(name, os.O_RDONLY, 0)
 	if err != nil {
@@ -194,8 +195,8 @@ func (h *Host) Read(name string) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// Write writes a file of the host with the given mode, as root, and makes the
-// directories it lies in. An existing file keeps its owner and its inode.
+// Write writes a file on the host as root, with the given mode, and creates missing directories. An
+// existing file keeps its owner and inode.
 func (h *Host) Write(name string, data []byte, mode os.FileMode) error {
 	flags := os.O_WRONLY | os.O_CREATE | os.O_TRUNC
 	file, err := h.open(name, flags, mode)
@@ -217,7 +218,7 @@ func (h *Host) Write(name string, data []byte, mode os.FileMode) error {
 
 func (h *Host) open(name string, flags int, mode os.FileMode) (*os.File, error) {
 	if !path.IsAbs(name) {
-		return nil, fmt.Errorf("on host %s: the path %q is not absolute", h.Name, name)
+		return nil, fmt.Errorf("on host %s: path %q is not absolute", h.Name, name)
 	}
 	pid, err := h.Init()
 	if err != nil {
@@ -230,9 +231,9 @@ func (h *Host) open(name string, flags int, mode os.FileMode) (*os.File, error) 
 	return file, nil
 }
 
-// Path returns the path on the machine under which a path of the host is
-// reached as the host sees it, mounts included. It holds while the host runs;
-// symbolic links of the host lead astray.
+// Path returns the path on the machine for a path on the host, as the host sees it, including
+// mounts. It is valid while the host runs. It must not contain symbolic links of the host, which
+// would point to files of the machine.
 func (h *Host) Path(name string) (string, error) {
 	pid, err := h.Init()
 	if err != nil {
@@ -241,8 +242,8 @@ func (h *Host) Path(name string) (string, error) {
 	return filepath.Join("/proc", strconv.Itoa(pid), "root", name), nil
 }
 
-// Reboot shuts the host down and boots it again, as `systemctl reboot` does,
-// and returns when sshd accepts connections again.
+// Reboot shuts the host down and boots it again, like `systemctl reboot`. It returns when sshd
+// accepts connections again.
 func (h *Host) Reboot(ctx context.Context) error {
 	old, err := h.Init()
 	if err != nil {
@@ -254,9 +255,8 @@ func (h *Host) Reboot(ctx context.Context) error {
 	return h.waitSSH(ctx, nil, old)
 }
 
-// Kill ends every process of the host at once. Its file system, disks and
-// address stay, for Start. Since the machine's page cache survives, this is
-// no power cut.
+// Kill kills every process of the host. Its file system, disks and address remain, for Start. Kill
+// is not a power cut, since the machine's page cache survives.
 func (h *Host) Kill(ctx context.Context) error {
 	if err := endCgroup(ctx, h.lab.Name, h.Name); err != nil {
 		return fmt.Errorf("killing host %s: %w", h.Name, err)
@@ -264,7 +264,7 @@ func (h *Host) Kill(ctx context.Context) error {
 	return h.change(ctx, func(hs *hostState) { hs.Keeper = process{} })
 }
 
-// Remove ends the host and removes all of it, also when ctx is cancelled.
+// Remove ends the host and removes everything of it, even if ctx is cancelled.
 func (h *Host) Remove(ctx context.Context) error {
 	ctx = context.WithoutCancel(ctx)
 	h.lab.mu.Lock()
@@ -290,8 +290,8 @@ func (h *Host) Remove(ctx context.Context) error {
 	return nil
 }
 
-// removePropagation removes the directory that systemd-nspawn makes for each
-// machine and leaves when it is killed.
+// removePropagation removes the directory that systemd-nspawn creates for each machine, and does
+// not remove when it is killed.
 func removePropagation(machine string) error {
 	return os.RemoveAll(filepath.Join("/run/systemd/nspawn/propagate", machine))
 }

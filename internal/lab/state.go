@@ -12,20 +12,20 @@ import (
 	"strings"
 )
 
-// runRoot holds one directory per lab: its state, keys and logs.
+// runRoot has one directory per lab, with its state, keys and logs.
 const runRoot = "/run/mirrorform-lab"
 
-// stateFile is the name of a lab's state in its run directory.
+// stateFile is the name of the state file in a lab's run directory.
 const stateFile = "lab.json"
 
-// process names a process for good: process ids are used again, and start
-// times tell the users of one id apart.
+// process identifies a process permanently. The kernel reuses process IDs, but processes with the
+// same ID have different start times.
 type process struct {
 	PID   int    `json:"pid"`
 	Start uint64 `json:"start"` // clock ticks after boot (proc_pid_stat(5), field 22)
 }
 
-// state is what a lab's directory says of it.
+// state is the state of a lab in its run directory.
 type state struct {
 	Name       string               `json:"name"`
 	BootID     string               `json:"boot_id"` // of the machine, since a reboot ends every lab
@@ -46,7 +46,7 @@ type hostState struct {
 	Family  Family  `json:"family"`
 	Release string  `json:"release,omitempty"`
 	Disks   []Disk  `json:"disks"`
-	Keeper  process `json:"keeper"` // starts systemd-nspawn, again when the host reboots
+	Keeper  process `json:"keeper"` // starts systemd-nspawn, and again at each reboot
 }
 
 type upstreamState struct {
@@ -58,18 +58,18 @@ type upstreamState struct {
 func bootID() (string, error) {
 	data, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
-		return "", fmt.Errorf("reading the machine's boot id: %w", err)
+		return "", fmt.Errorf("reading the machine's boot ID: %w", err)
 	}
 	return strings.TrimSpace(string(data)), nil
 }
 
-// findProcess returns the process with the given id as it runs now.
+// findProcess returns the running process with the given ID.
 func findProcess(pid int) (process, error) {
 	data, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
 	if err != nil {
 		return process{}, fmt.Errorf("finding process %d: %w", pid, err)
 	}
-	// The name in parentheses may hold blanks and parentheses itself.
+	// The name in parentheses may contain spaces and parentheses.
 	text := string(data)
 	fields := strings.Fields(text[strings.LastIndexByte(text, ')')+1:])
 	if len(fields) < 20 {
@@ -85,7 +85,7 @@ func findProcess(pid int) (process, error) {
 	return process{PID: pid, Start: start}, nil
 }
 
-// alive reports whether the process still runs.
+// alive reports whether the process is still running.
 func (p process) alive() bool {
 	if p.PID == 0 {
 		return false
@@ -94,7 +94,8 @@ func (p process) alive() bool {
 	return err == nil && now == p
 }
 
-// dead reports whether a lab has lost its owner and nothing keeps it.
+// dead reports whether a lab is abandoned: its owner has ended and it is not persistent, or the
+// machine has rebooted.
 func (s *state) dead(boot string) bool {
 	return s.BootID != boot || !s.Persistent && !s.Owner.alive()
 }
@@ -126,7 +127,7 @@ func writeState(dir string, s *state) error {
 	return nil
 }
 
-// replaceFile replaces a file at once, so that readers see the old or the new.
+// replaceFile replaces a file atomically, so that readers see either the old or the new content.
 func replaceFile(path string, data []byte, mode os.FileMode) error {
 	temp, err := os.CreateTemp(filepath.Dir(path), ".tmp-")
 	if err != nil {
@@ -143,7 +144,7 @@ func replaceFile(path string, data []byte, mode os.FileMode) error {
 	return err
 }
 
-// update changes the lab's state on disk, one process and goroutine at a time.
+// update changes the lab's state on disk. A lock excludes other processes and goroutines.
 func (l *Lab) update(ctx context.Context, change func(s *state) error) error {
 	unlock, err := lockFile(ctx, filepath.Join(l.dir, "lock"), nil)
 	if err != nil {
@@ -160,10 +161,10 @@ func (l *Lab) update(ctx context.Context, change func(s *state) error) error {
 	return writeState(l.dir, s)
 }
 
-// lockAll takes the lock under which labs are made and swept.
+// lockAll takes the lock for creating and ending labs.
 func lockAll(ctx context.Context) (func(), error) {
 	if err := makeDirs(runRoot); err != nil {
-		return nil, fmt.Errorf("making the labs' directory: %w", err)
+		return nil, fmt.Errorf("creating the labs' directory: %w", err)
 	}
 	unlock, err := lockFile(ctx, filepath.Join(runRoot, ".lock"), nil)
 	if err != nil {
