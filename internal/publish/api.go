@@ -17,12 +17,12 @@ import (
 // apiTimeout bounds one request to the API.
 const apiTimeout = time.Minute
 
-// api is GitHub's REST API, with its limits respected and its errors in words.
+// api is a client of GitHub's REST API. It waits for rate limits and explains errors.
 type api struct {
 	client *github.Client
 	base   *url.URL
 	o      Options
-	user   *github.User // the token's account, once it is known
+	user   *github.User // the token's account; nil until it is first needed
 }
 
 func newAPI(o Options) (*api, error) {
@@ -33,7 +33,7 @@ func newAPI(o Options) (*api, error) {
 	a := &api{base: base, o: o}
 	address := base.String()
 	client := &http.Client{Transport: &authorized{base: base, o: o}, Timeout: apiTimeout}
-	// Its check of the rate limit would refuse the request that comes after waiting for the limit's end.
+	// The client's own rate limit check would reject the retry after waiting for the limit.
 	a.client, err = github.NewClient(github.WithHTTPClient(client), github.WithURLs(&address, &address),
 		github.WithUserAgent("mirrorform"), github.WithDisableRateLimitCheck())
 	if err != nil {
@@ -42,7 +42,7 @@ func newAPI(o Options) (*api, error) {
 	return a, nil
 }
 
-// authorized adds the token to requests to the API's own host, and to no other that a redirect may lead to.
+// authorized adds the token to requests to the API's host, but not to other hosts after a redirect.
 type authorized struct {
 	base *url.URL
 	o    Options
@@ -58,19 +58,20 @@ func (t *authorized) RoundTrip(req *http.Request) (*http.Response, error) {
 	return t.o.Transport.RoundTrip(req)
 }
 
-// webHost is the host of the web pages: github.com for api.github.com.
+// webHost returns the host of the web pages: github.com for api.github.com.
 func (a *api) webHost() string { return strings.TrimPrefix(a.base.Hostname(), "api.") }
 
-// The bounds of patience: how long publish waits by itself for a rate limit to end, how often it tries, and how long it waits where
-// GitHub does not say (its rules ask for a minute at least).
+// The limits of retries.
 const (
-	maxWait       = 3 * time.Minute
-	maxTries      = 4
+	maxWait  = 3 * time.Minute // longest wait for a rate limit
+	maxTries = 4
+	// secondaryWait is the first wait for the secondary rate limit if GitHub does not send a time.
+	// GitHub's documentation asks for at least one minute.
 	secondaryWait = time.Minute
 )
 
-// do makes a call, again where a rate limit says when, and after a broken answer if the call changes nothing. doing says what
-// the call is for, as in "read repository x".
+// do makes a call. It retries after a rate limit, and if reads is true also after connection and
+// server errors. doing names the operation in errors, as in "read repository x".
 func (a *api) do(ctx context.Context, doing string, reads bool, call func(context.Context) error) error {
 	backoff := time.Second
 	for try := 1; ; try++ {
@@ -79,21 +80,22 @@ func (a *api) do(ctx context.Context, doing string, reads bool, call func(contex
 			return nil
 		}
 		wait, why := a.wait(err, try)
-		if why == "" && reads && passing(err) {
-			wait, why = backoff, "GitHub did not answer properly"
+		if why == "" && reads && temporary(err) {
+			wait, why = backoff, "GitHub did not send a valid answer"
 			backoff *= 4
 		}
 		if why == "" || try == maxTries || wait > maxWait || ctx.Err() != nil {
 			return a.explain(doing, err)
 		}
-		a.o.Notify(fmt.Sprintf("%s; trying again in %s.", why, wait.Round(time.Second)))
+		a.o.Notify(fmt.Sprintf("%s; retrying in %s.", why, wait.Round(time.Second)))
 		if err := a.o.Sleep(ctx, wait); err != nil {
 			return a.explain(doing, err)
 		}
 	}
 }
 
-// wait is how long GitHub asks to wait after an error, and why; "" if it was no rate limit.
+// wait returns how long to wait after an error, and the reason. The reason is "" if the error is
+// not a rate limit.
 func (a *api) wait(err error, try int) (time.Duration, string) {
 	var primary *github.RateLimitError
 	if errors.As(err, &primary) {
@@ -103,12 +105,13 @@ func (a *api) wait(err error, try int) (time.Duration, string) {
 		if after == 0 {
 			after = secondaryWait << (try - 1)
 		}
-		return after, "GitHub's secondary rate limit was met"
+		return after, "GitHub's secondary rate limit was exceeded"
 	}
 	return 0, ""
 }
 
-// secondary tells whether an error is of the secondary rate limit, with its Retry-After; 0 if there is none.
+// secondary reports whether an error is the secondary rate limit, and returns its Retry-After, or 0
+// without one.
 func secondary(err error) (time.Duration, bool) {
 	var abuse *github.AbuseRateLimitError
 	if errors.As(err, &abuse) {
@@ -126,11 +129,12 @@ func secondary(err error) (time.Duration, bool) {
 		return 0, false
 	}
 	after, parseErr := time.ParseDuration(answer.Response.Header.Get("Retry-After") + "s")
-	return max(after, 0), parseErr == nil || strings.Contains(answer.Message, "secondary rate limit") || code == http.StatusTooManyRequests
+	return max(after, 0), parseErr == nil || strings.Contains(answer.Message, "secondary rate limit") ||
+		code == http.StatusTooManyRequests
 }
 
-// passing tells whether an error may be gone at the next try: a broken connection or a server's error.
-func passing(err error) bool {
+// temporary reports whether a retry may succeed: after a broken connection or a server error.
+func temporary(err error) bool {
 	var answer *github.ErrorResponse
 	if errors.As(err, &answer) && answer.Response != nil {
 		return answer.Response.StatusCode >= 500
@@ -140,12 +144,12 @@ func passing(err error) bool {
 	return broken && !errors.Is(err, context.Canceled)
 }
 
-// account is the token's account.
+// account returns the token's account.
 func (a *api) account(ctx context.Context) (*github.User, error) {
 	if a.user != nil {
 		return a.user, nil
 	}
-	err := a.do(ctx, "ask whose token it is", true, func(ctx context.Context) (err error) {
+	err := a.do(ctx, "read the token's account", true, func(ctx context.Context) (err error) {
 		a.user, _, err = a.client.Users.Get(ctx, "")
 		return err
 	})
@@ -162,20 +166,21 @@ func (a *api) repository(ctx context.Context, owner, name string) (*github.Repos
 	return r, err
 }
 
-// usable checks what the API says of a repository before any of it is used.
+// usable checks the API's description of a repository before anything of it is used.
 func (a *api) usable(r *github.Repository) (repository, error) {
-	owner, name, err := splitName("the repository's name in GitHub's answer", r.GetFullName())
+	owner, name, err := splitName("the repository name in GitHub's answer", r.GetFullName())
 	if err != nil {
 		return repository{}, err
 	}
 	address, err := gitAddress(a.base, r.GetCloneURL())
 	if err != nil {
-		return repository{}, fmt.Errorf("the address for git that GitHub gives for %s/%s %w", owner, name, err)
+		return repository{}, fmt.Errorf("the git URL that GitHub reports for %s/%s %w", owner, name, err)
 	}
 	return repository{owner: owner, name: name, branch: r.GetDefaultBranch(), git: address}, nil
 }
 
-// fork finds the fork of upstream: the one of that full name, or if it is "" the one that the token's account has.
+// fork finds the fork of upstream with this full name. If full is "", it finds the fork of the
+// token's account.
 func (a *api) fork(ctx context.Context, upstream repository, full string) (repository, error) {
 	var r *github.Repository
 	var err error
@@ -195,22 +200,29 @@ func (a *api) fork(ctx context.Context, upstream repository, full string) (repos
 	}
 	switch {
 	case strings.EqualFold(r.GetFullName(), upstream.String()):
-		return repository{}, fmt.Errorf("%s is upstream itself; name your fork of it with --fork OWNER/NAME", upstream)
+		return repository{}, fmt.Errorf("%s is the upstream repository, not a fork; "+
+			"pass your fork with --fork OWNER/NAME", upstream)
 	case !forkOf(r, upstream):
-		return repository{}, fmt.Errorf("%s is no fork of %s, so no pull request can come from it; %s", r.GetFullName(), upstream, a.makeFork(upstream))
+		return repository{}, fmt.Errorf("%s is not a fork of %s, so it cannot open a pull request there; %s",
+			r.GetFullName(), upstream, a.makeFork(upstream))
 	case r.GetArchived():
-		return repository{}, fmt.Errorf("%s is archived, so nothing can be pushed to it; unarchive it in its settings on GitHub", r.GetFullName())
+		return repository{}, fmt.Errorf("%s is archived and read-only; unarchive it in its settings on GitHub",
+			r.GetFullName())
 	case r.Permissions != nil && a.o.Token.Present() && !r.Permissions.GetPush():
-		return repository{}, fmt.Errorf("%s may not push to %s; use a token of an account that may, or another --fork", a.o.Token, r.GetFullName())
+		return repository{}, fmt.Errorf("%s has no permission to push to %s; "+
+			"use the token of another account, or another --fork",
+			a.o.Token, r.GetFullName())
 	}
 	return a.usable(r)
 }
 
 func forkOf(r *github.Repository, upstream repository) bool {
-	return r.GetFork() && (strings.EqualFold(r.GetParent().GetFullName(), upstream.String()) || strings.EqualFold(r.GetSource().GetFullName(), upstream.String()))
+	return r.GetFork() && (strings.EqualFold(r.GetParent().GetFullName(), upstream.String()) ||
+		strings.EqualFold(r.GetSource().GetFullName(), upstream.String()))
 }
 
-// ownFork finds the fork of the token's account: usually of the same name, else in the list of upstream's forks.
+// ownFork finds the fork of the token's account: first by upstream's name, then in the list of
+// upstream's forks.
 func (a *api) ownFork(ctx context.Context, upstream repository) (*github.Repository, error) {
 	user, err := a.account(ctx)
 	if err != nil {
@@ -223,22 +235,26 @@ func (a *api) ownFork(ctx context.Context, upstream repository) (*github.Reposit
 	if err != nil && !notFound(err) {
 		return nil, err
 	}
-	forks := pages(ctx, a, "list the forks of "+upstream.String(), func(ctx context.Context, at github.ListOptions) ([]*github.Repository, *github.Response, error) {
-		return a.client.Repositories.ListForks(ctx, upstream.owner, upstream.name, &github.RepositoryListForksOptions{ListOptions: at})
-	})
+	forks := pages(ctx, a, "list the forks of "+upstream.String(),
+		func(ctx context.Context, at github.ListOptions) ([]*github.Repository, *github.Response, error) {
+			return a.client.Repositories.ListForks(ctx, upstream.owner, upstream.name,
+				&github.RepositoryListForksOptions{ListOptions: at})
+		})
 	for f, err := range forks {
 		if err != nil {
 			return nil, err
 		}
 		if strings.EqualFold(f.GetOwner().GetLogin(), user.GetLogin()) {
-			return a.repository(ctx, f.GetOwner().GetLogin(), f.GetName()) // the list has no parents
+			return a.repository(ctx, f.GetOwner().GetLogin(), f.GetName()) // the list does not include parents
 		}
 	}
 	return nil, a.noFork(upstream, user.GetLogin()+"/"+upstream.name)
 }
 
-// pages are the members of a list that comes in pages, which are asked for as they are needed. An error is the last.
-func pages[T any](ctx context.Context, a *api, doing string, list func(context.Context, github.ListOptions) ([]*T, *github.Response, error)) iter.Seq2[*T, error] {
+// pages iterates over a paginated list and fetches each page when it is needed. It ends after an
+// error.
+func pages[T any](ctx context.Context, a *api, doing string,
+	list func(context.Context, github.ListOptions) ([]*T, *github.Response, error)) iter.Seq2[*T, error] {
 	return func(yield func(*T, error) bool) {
 		at := github.ListOptions{PerPage: 100}
 		for {
@@ -266,11 +282,12 @@ func pages[T any](ctx context.Context, a *api, doing string, list func(context.C
 }
 
 func (a *api) noFork(upstream repository, full string) error {
-	return fmt.Errorf("there is no fork %s that the token may see; %s", full, a.makeFork(upstream))
+	return fmt.Errorf("fork %s not found, or the token cannot read it; %s", full, a.makeFork(upstream))
 }
 
 func (a *api) makeFork(upstream repository) string {
-	return fmt.Sprintf("make one with gh repo fork %s --clone=false, or at %s://%s/%s/fork", upstream, a.base.Scheme, strings.TrimPrefix(a.base.Host, "api."), upstream)
+	return fmt.Sprintf("create a fork with gh repo fork %s --clone=false, or at %s://%s/%s/fork",
+		upstream, a.base.Scheme, strings.TrimPrefix(a.base.Host, "api."), upstream)
 }
 
 func notFound(err error) bool {

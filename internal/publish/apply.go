@@ -7,9 +7,9 @@ import (
 	"github.com/mirrorform/mirrorform/internal/mirrorsd"
 )
 
-// Apply does what Plan found: it commits, pushes the branch, and opens or updates the pull request, whose address it puts into the
-// change. Nothing is done where nothing is to do. After an error a run from the start goes on from what is there; what was done already is
-// in its text.
+// Apply performs a change: it commits, pushes the branch, opens or updates the pull request, and
+// sets the change's URL. It does nothing for an entry without changes. Its errors mention what was
+// already done. Running Plan and Apply again continues from there.
 func (s *Session) Apply(ctx context.Context, c *Change) (err error) {
 	defer func() { err = s.o.Token.redact(err) }()
 	if c.Action == Listed || c.Action == Unlisted || c.Action == Pending {
@@ -20,14 +20,14 @@ func (s *Session) Apply(ctx context.Context, c *Change) (err error) {
 		return fmt.Errorf("%s: %w", name, ErrNoToken)
 	}
 	if s.fork == nil {
-		return fmt.Errorf("%s: no fork is known", name)
+		return fmt.Errorf("%s: no fork selected; pass it with --fork OWNER/NAME", name)
 	}
 	pushed := ""
 	if c.commits() {
 		if err := s.pushCommit(ctx, c); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
-		pushed = fmt.Sprintf(" (branch %s of %s is pushed already)", c.Branch, s.fork)
+		pushed = fmt.Sprintf(" (branch %s of %s is already pushed)", c.Branch, s.fork)
 	}
 	switch {
 	case c.pull == nil:

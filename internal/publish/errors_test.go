@@ -74,50 +74,50 @@ func TestAPIErrors(t *testing.T) {
 		slept          int
 	}{
 		"token wrong": {"GET", "/mirrors", func(w *world) http.HandlerFunc { return w.fail(401, "Bad credentials") },
-			[]string{"401: Bad credentials", "the token of $GITHUB_TOKEN is wrong, expired or revoked", "public_repo"}, 0},
+			[]string{"401: Bad credentials", "the token from $GITHUB_TOKEN is invalid, expired or revoked", "public_repo"}, 0},
 		"second factor": {"GET", "/user", func(w *world) http.HandlerFunc {
 			return w.fail(401, "Must specify two-factor authentication OTP code.", "X-GitHub-OTP", "required; app")
 		}, []string{"second factor", "personal access token"}, 0},
 		"single sign-on": {"POST", "/pulls", func(w *world) http.HandlerFunc {
 			return w.fail(403, "Resource protected by SAML enforcement.", "X-GitHub-SSO", "required; url=https://github.com/orgs/AlmaLinux/sso?authorization_request=AB")
-		}, []string{"is pushed already", "authorise the token of $GITHUB_TOKEN", "at https://github.com/orgs/AlmaLinux/sso?authorization_request=AB"}, 0},
+		}, []string{"is already pushed", "authorize the token from $GITHUB_TOKEN", "at https://github.com/orgs/AlmaLinux/sso?authorization_request=AB"}, 0},
 		"single sign-on without https": {"POST", "/pulls", func(w *world) http.HandlerFunc {
 			return w.fail(403, "Resource protected", "X-GitHub-SSO", "required; url=javascript:alert(1)")
 		}, []string{"in the settings of the token"}, 0},
 		"scope": {"POST", "/pulls", func(w *world) http.HandlerFunc {
 			return w.fail(403, "Resource not accessible", "X-OAuth-Scopes", "gist", "X-Accepted-OAuth-Scopes", "public_repo, repo")
-		}, []string{"open the pull request: GitHub answers 403", `one of the scopes public_repo, repo; it has "gist"`}, 0},
+		}, []string{"open the pull request: GitHub answered 403", `one of the scopes public_repo, repo; it has "gist"`}, 0},
 		"fine-grained": {"POST", "/pulls", func(w *world) http.HandlerFunc {
 			return w.fail(403, "Resource not accessible by personal access token", "X-Accepted-GitHub-Permissions", "pull_requests=write")
 		}, []string{"lacks a permission (pull_requests=write)"}, 0},
 		"pull not found": {"POST", "/pulls", func(w *world) http.HandlerFunc { return w.fail(404, "Not Found") },
-			[]string{"404: Not Found", "may not see it"}, 0},
+			[]string{"404: Not Found", "cannot read the repository"}, 0},
 		"rate limit, far": {"GET", "/mirrors", func(*world) http.HandlerFunc { return limited(time.Date(2100, 1, 2, 3, 4, 5, 0, time.UTC)) },
 			[]string{"rate limit of 5000 requests an hour is used up", "after 2100-01-02T"}, 0},
 		"secondary, long": {"GET", "/pulls", func(w *world) http.HandlerFunc { return w.fail(429, "Slow down", "Retry-After", "3600") },
-			[]string{"secondary rate limit was met", "run the command again after 2"}, 0},
+			[]string{"secondary rate limit was exceeded", "run the command again after 2"}, 0},
 		"secondary without end": {"GET", "/pulls", func(w *world) http.HandlerFunc {
 			return w.fail(403, "You have exceeded a secondary rate limit. Please wait a few minutes before you try again.")
-		}, []string{"secondary rate limit was met", "in a few minutes"}, 2},
+		}, []string{"secondary rate limit was exceeded", "in a few minutes"}, 2},
 		"server error": {"GET", "/pulls", func(w *world) http.HandlerFunc { return w.fail(502, "Bad Gateway") },
 			[]string{"502: Bad Gateway", "githubstatus.com"}, 3},
 		"validation": {"POST", "/pulls", func(w *world) http.HandlerFunc {
 			return func(rw http.ResponseWriter, r *http.Request) {
 				w.Fail(rw, r, 422, "Validation Failed", map[string]any{"resource": "PullRequest", "code": "custom", "message": "No commits between master and me:x"})
 			}
-		}, []string{"422: Validation Failed: No commits between master and me:x", "is pushed already"}, 0},
+		}, []string{"422: Validation Failed: No commits between master and me:x", "is already pushed"}, 0},
 		"branch never seen": {"POST", "/pulls", func(w *world) http.HandlerFunc {
 			return func(rw http.ResponseWriter, r *http.Request) {
 				w.Fail(rw, r, 422, "Validation Failed", map[string]any{"resource": "PullRequest", "field": "head", "code": "invalid"})
 			}
 		}, []string{"422: Validation Failed: head is invalid"}, 3},
-		"cut":             {"GET", "/pulls", func(*world) http.HandlerFunc { return cut }, []string{"the connection was cut", "run the command again"}, 3},
-		"cut at opening":  {"POST", "/pulls", func(*world) http.HandlerFunc { return cut }, []string{"is pushed already", "the connection was cut"}, 0},
+		"cut":             {"GET", "/pulls", func(*world) http.HandlerFunc { return cut }, []string{"the connection was lost", "run the command again"}, 3},
+		"cut at opening":  {"POST", "/pulls", func(*world) http.HandlerFunc { return cut }, []string{"is already pushed", "the connection was lost"}, 0},
 		"git wrong token": {"GET", "/info/refs", func(w *world) http.HandlerFunc { return w.fail(401, "no") }, []string{"fetch from AlmaLinux/mirrors", "is not accepted"}, 0},
 		"git forbidden": {"POST", "/git-receive-pack", func(w *world) http.HandlerFunc { return w.fail(403, "no") },
 			[]string{"push branch " + branch + " to me/mirrors", "403", "single sign-on"}, 0},
-		"git not found": {"GET", "/info/refs", func(w *world) http.HandlerFunc { return w.fail(404, "no") }, []string{"there is no such repository"}, 0},
-		"git cut":       {"POST", "/git-receive-pack", func(*world) http.HandlerFunc { return cut }, []string{"push branch", "the connection was cut"}, 0},
+		"git not found": {"GET", "/info/refs", func(w *world) http.HandlerFunc { return w.fail(404, "no") }, []string{"repository not found"}, 0},
+		"git cut":       {"POST", "/git-receive-pack", func(*world) http.HandlerFunc { return cut }, []string{"push branch", "the connection was lost"}, 0},
 		"echo": {"GET", "/mirrors", func(w *world) http.HandlerFunc { return w.fail(403, "Token "+githubtest.Token+" is bad") },
 			[]string{"Token (token) is bad"}, 0},
 	} {
@@ -209,7 +209,7 @@ func TestPushAnswerLost(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.loseAnswer("POST", "/git-receive-pack", http.StatusOK)
-	w.refuse(entry(), "push branch", "the connection was cut")
+	w.refuse(entry(), "push branch", "the connection was lost")
 	if w.count(branch) != "1" || len(w.Pulls()) != 0 {
 		t.Errorf("%s commits, %d pull requests", w.count(branch), len(w.Pulls()))
 	}
@@ -228,7 +228,7 @@ func TestHookDeclines(t *testing.T) {
 	if err := os.WriteFile(hook, []byte("#!/bin/sh\necho no >&2\nexit 1\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	w.refuse(entry(), "push branch", "hook declined", "the fork's rules refuse the branch")
+	w.refuse(entry(), "push branch", "hook declined", "the fork's rules reject the branch")
 	if err := os.Remove(hook); err != nil {
 		t.Fatal(err)
 	}
@@ -305,13 +305,13 @@ func TestForkErrors(t *testing.T) {
 		set  func(w *world)
 		want []string
 	}{
-		"missing":         {func(w *world) { w.Remove(fork) }, []string{"there is no fork me/mirrors", "gh repo fork AlmaLinux/mirrors --clone=false"}},
-		"named, missing":  {func(w *world) { w.options.Fork = "me/nothing" }, []string{"there is no fork me/nothing"}},
-		"no fork":         {func(w *world) { w.options.Fork = fork; w.Set(fork, func(r *githubtest.Repository) { r.Parent = "" }) }, []string{"is no fork of AlmaLinux/mirrors"}},
-		"another's fork":  {func(w *world) { w.Set(fork, func(r *githubtest.Repository) { r.Parent = "x/y" }) }, []string{"there is no fork"}},
+		"missing":         {func(w *world) { w.Remove(fork) }, []string{"fork me/mirrors", "gh repo fork AlmaLinux/mirrors --clone=false"}},
+		"named, missing":  {func(w *world) { w.options.Fork = "me/nothing" }, []string{"fork me/nothing"}},
+		"no fork":         {func(w *world) { w.options.Fork = fork; w.Set(fork, func(r *githubtest.Repository) { r.Parent = "" }) }, []string{"is not a fork of AlmaLinux/mirrors"}},
+		"another's fork":  {func(w *world) { w.Set(fork, func(r *githubtest.Repository) { r.Parent = "x/y" }) }, []string{"fork me/mirrors not found"}},
 		"upstream":        {func(w *world) { w.options.Fork = up }, []string{"is upstream itself"}},
 		"archived":        {func(w *world) { w.Set(fork, func(r *githubtest.Repository) { r.Archived = true }) }, []string{"is archived"}},
-		"no permission":   {func(w *world) { w.Set(fork, func(r *githubtest.Repository) { r.ReadOnly = true }) }, []string{"the token of $GITHUB_TOKEN may not push"}},
+		"no permission":   {func(w *world) { w.Set(fork, func(r *githubtest.Repository) { r.ReadOnly = true }) }, []string{"the token from $GITHUB_TOKEN has no permission to push"}},
 		"upstream absent": {func(w *world) { w.options.Upstream = "AlmaLinux/nothing" }, []string{"read repository AlmaLinux/nothing", "404"}},
 	} {
 		t.Run(what, func(t *testing.T) {

@@ -10,30 +10,36 @@ import (
 	"github.com/google/go-github/v92/github"
 )
 
-// pulls returns all pull requests from a branch of the fork to upstream, the newest first, whatever became of them.
+// pulls returns all pull requests from a branch of the fork to upstream: open, closed and merged
+// ones, newest first.
 func (a *api) pulls(ctx context.Context, upstream, fork repository, branch string) ([]*github.PullRequest, error) {
-	all := pages(ctx, a, "list the pull requests of "+upstream.String(), func(ctx context.Context, at github.ListOptions) ([]*github.PullRequest, *github.Response, error) {
-		return a.client.PullRequests.List(ctx, upstream.owner, upstream.name, &github.PullRequestListOptions{State: "all", Head: fork.owner + ":" + branch, ListOptions: at})
-	})
+	all := pages(ctx, a, "list the pull requests of "+upstream.String(),
+		func(ctx context.Context, at github.ListOptions) ([]*github.PullRequest, *github.Response, error) {
+			return a.client.PullRequests.List(ctx, upstream.owner, upstream.name,
+				&github.PullRequestListOptions{State: "all", Head: fork.owner + ":" + branch, ListOptions: at})
+		})
 	var found []*github.PullRequest
 	for p, err := range all {
 		if err != nil {
 			return nil, err
 		}
-		// A server that does not understand the filter returns everything.
+		// Servers that do not support the filter return all pull requests.
 		from := p.GetHead()
-		if from != nil && from.GetRef() == branch && (from.Repo == nil && strings.EqualFold(from.GetUser().GetLogin(), fork.owner) || strings.EqualFold(from.Repo.GetFullName(), fork.String())) {
+		if from != nil && from.GetRef() == branch &&
+			(from.Repo == nil && strings.EqualFold(from.GetUser().GetLogin(), fork.owner) || strings.EqualFold(from.Repo.GetFullName(), fork.String())) {
 			found = append(found, p)
 		}
 	}
 	return found, nil
 }
 
-// open opens a pull request. When the answer does not come, or says that there is one already, it looks for it before it fails.
+// open opens a pull request. If GitHub does not answer, or reports that the pull request already
+// exists, open looks for it before it fails.
 func (a *api) open(ctx context.Context, upstream, fork repository, c *Change) (*github.PullRequest, error) {
 	const doing = "open the pull request"
 	body := github.CreatePullRequest{
-		Title: &c.Title, Body: &c.Body, Head: fork.owner + ":" + c.Branch, Base: upstream.branch, MaintainerCanModify: new(true),
+		Title: &c.Title, Body: &c.Body, Head: fork.owner + ":" + c.Branch, Base: upstream.branch,
+		MaintainerCanModify: new(true),
 	}
 	if fork.name != upstream.name {
 		body.HeadRepo = &fork.name
@@ -48,15 +54,16 @@ func (a *api) open(ctx context.Context, upstream, fork repository, c *Change) (*
 			return p, nil
 		}
 		var answer *github.ErrorResponse
-		refused := errors.As(err, &answer) && answer.Response != nil && answer.Response.StatusCode == http.StatusUnprocessableEntity
+		refused := errors.As(err, &answer) && answer.Response != nil &&
+			answer.Response.StatusCode == http.StatusUnprocessableEntity
 		if refused && unseen(answer) && wait <= 8*time.Second {
-			// What was just pushed is not everywhere on GitHub at once.
+			// GitHub's API may see a pushed branch only after a few seconds.
 			if err := a.o.Sleep(ctx, wait); err != nil {
 				return nil, a.explain(doing, err)
 			}
 			continue
 		}
-		if refused && strings.Contains(message(answer), "already exists") || passing(err) {
+		if refused && strings.Contains(message(answer), "already exists") || temporary(err) {
 			list, listErr := a.pulls(ctx, upstream, fork, c.Branch)
 			if listErr != nil {
 				return nil, errors.Join(err, listErr)
@@ -69,7 +76,8 @@ func (a *api) open(ctx context.Context, upstream, fork repository, c *Change) (*
 	}
 }
 
-// unseen tells whether GitHub does not know the pull request's branch: {"resource": "PullRequest", "field": "head", "code": "invalid"}.
+// unseen reports whether GitHub does not know the branch of the pull request:
+// {"resource": "PullRequest", "field": "head", "code": "invalid"}.
 func unseen(answer *github.ErrorResponse) bool {
 	for _, e := range answer.Errors {
 		if e.Field == "head" && e.Code == "invalid" {
@@ -79,7 +87,7 @@ func unseen(answer *github.ErrorResponse) bool {
 	return false
 }
 
-// edit changes the text of a pull request.
+// edit changes the body of a pull request.
 func (a *api) edit(ctx context.Context, upstream repository, number int, body string) (*github.PullRequest, error) {
 	var p *github.PullRequest
 	err := a.do(ctx, "update the pull request", true, func(ctx context.Context) (err error) {
@@ -92,7 +100,7 @@ func (a *api) edit(ctx context.Context, upstream repository, number int, body st
 func isOpen(p *github.PullRequest) bool   { return p.GetState() == "open" }
 func isMerged(p *github.PullRequest) bool { return p != nil && p.MergedAt != nil }
 
-// newest is the pull request with the highest number of those that match, or nil.
+// newest returns the matching pull request with the highest number, or nil.
 func newest(list []*github.PullRequest, match func(*github.PullRequest) bool) *github.PullRequest {
 	var found *github.PullRequest
 	for _, p := range list {

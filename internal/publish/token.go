@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Token is what authenticates to GitHub. It prints as where it comes from, never as itself.
+// Token authenticates to GitHub. It prints as its source, never as its secret.
 type Token struct {
 	secret string
 	source string
@@ -24,16 +24,16 @@ func (t Token) String() string {
 	if t.secret == "" {
 		return "no token"
 	}
-	return "the token of " + t.source
+	return "the token from " + t.source
 }
 
 // GoString returns the token's source, for %#v.
 func (t Token) GoString() string { return t.String() }
 
-// Present tells whether there is a token.
+// Present reports whether there is a token.
 func (t Token) Present() bool { return t.secret != "" }
 
-// redact makes sure that an error says nothing of the token, whoever wrote its text.
+// redact removes the token from the text of an error, including errors of libraries and servers.
 func (t Token) redact(err error) error {
 	if err == nil || t.secret == "" || !strings.Contains(err.Error(), t.secret) {
 		return err
@@ -41,12 +41,15 @@ func (t Token) redact(err error) error {
 	return errors.New(strings.ReplaceAll(err.Error(), t.secret, "(token)"))
 }
 
-// ErrNoToken is the error of a token that was not found anywhere.
-var ErrNoToken = errors.New("no token for GitHub: set GITHUB_TOKEN, or log in with gh auth login. A classic personal access token needs the scope public_repo")
+// ErrNoToken means that no token was found.
+var ErrNoToken = errors.New("no GitHub token found; " +
+	"set GITHUB_TOKEN, or run gh auth login (a classic personal access token needs the scope public_repo)")
 
-// FindToken looks for a token for the API at apiURL, in the order in which gh does (gh help environment): for github.com and ghe.com
-// $GH_TOKEN, then $GITHUB_TOKEN; for another host $GH_ENTERPRISE_TOKEN and $GITHUB_ENTERPRISE_TOKEN before these. Then it asks
-// `gh auth token`, if gh is installed. environ has the form of os.Environ. The error is ErrNoToken, or says what is wrong with the token.
+// FindToken looks for a token for the API at apiURL in the same order as gh (gh help environment):
+// $GH_TOKEN, then $GITHUB_TOKEN. For hosts other than github.com and ghe.com, $GH_ENTERPRISE_TOKEN
+// and $GITHUB_ENTERPRISE_TOKEN come first. If none is set, it runs `gh auth token`, if gh is
+// installed. environ has the form of os.Environ. The error is ErrNoToken or describes an invalid
+// token.
 func FindToken(ctx context.Context, environ []string, apiURL string) (Token, error) {
 	u, err := parseAPIURL(apiURL)
 	if err != nil {
@@ -73,17 +76,18 @@ func FindToken(ctx context.Context, environ []string, apiURL string) (Token, err
 	return Token{}, ErrNoToken
 }
 
-// checkedToken refuses what cannot be a token, before it spoils a header.
+// checkedToken rejects a value that cannot be a token and would corrupt the HTTP header.
 func checkedToken(value, source string) (Token, error) {
 	for _, r := range value {
 		if r <= ' ' || r > '~' {
-			return Token{}, fmt.Errorf("the token of %s has a space, a control character or one beyond ASCII; set it again", source)
+			return Token{}, fmt.Errorf("the token from %s contains a space, a control character or a non-ASCII character; "+
+				"set it again", source)
 		}
 	}
 	return Token{value, source}, nil
 }
 
-// lookupEnv returns a variable's value; the last one counts, as for programs that are started.
+// lookupEnv returns a variable's value. The last one counts, as in the environment of a program.
 func lookupEnv(environ []string, name string) string {
 	value := ""
 	for _, e := range environ {
