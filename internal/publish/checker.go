@@ -8,24 +8,26 @@ import (
 	"github.com/mirrorform/mirrorform/internal/mirrorsd"
 )
 
-// Checker judges a mirror before its entry is published: the text of its file, or the mirror itself from outside.
+// Checker checks a mirror before its entry is published: the text of its file, or the public
+// mirror.
 type Checker interface {
-	// Name says what it is, as in messages: "lint", "verify".
+	// Name is the name of the check in messages: "lint", "verify".
 	Name() string
-	// Check returns what it finds. The error is that of a check that could not be made, which stops the entry as well.
+	// Check returns its findings. An error means that the check did not run. Either stops the entry,
+	// findings only if they are errors.
 	Check(ctx context.Context, s Subject) ([]Finding, error)
 }
 
-// Subject is what a Checker judges.
+// Subject is the input of a Checker.
 type Subject struct {
 	Path string        // in upstream's repository: mirrors.d/NAME.yml
-	Text []byte        // the file as it would be committed
-	File mirrorsd.File // the values that the configuration wants
+	Text []byte        // the content to commit
+	File mirrorsd.File // the values wanted by the configuration
 }
 
-// Finding is something that a Checker has against an entry.
+// Finding is a problem that a Checker found.
 type Finding struct {
-	Severity mirrorsd.Severity // an Error stops the entry, a Warning is told
+	Severity mirrorsd.Severity // an Error stops the entry, a Warning is reported
 	Key      string            // dotted path in the file, or ""
 	Message  string            // what is wrong and what to do; one line
 }
@@ -38,7 +40,7 @@ func (f Finding) String() string {
 	return fmt.Sprintf("%s: %s: %s", f.Severity, f.Key, f.Message)
 }
 
-// lint is the Checker of the text: the rules of mirrorsd.Linter, with the defaults of the command.
+// lint checks the text with the rules of mirrorsd.Linter, and the defaults of the lint command.
 type lint struct{}
 
 func (lint) Name() string { return "lint" }
@@ -56,7 +58,7 @@ func (lint) Check(_ context.Context, s Subject) ([]Finding, error) {
 	return found, nil
 }
 
-// RefusedError is the error of an entry that a Checker found errors in.
+// RefusedError is the error of an entry for which a Checker found errors.
 type RefusedError struct {
 	Name     string    // of the mirror
 	Checker  string    // its name
@@ -64,19 +66,19 @@ type RefusedError struct {
 }
 
 func (e *RefusedError) Error() string {
-	lines := []string{fmt.Sprintf("%s is not published: %s found errors; correct them first", e.Name, e.Checker)}
+	lines := []string{fmt.Sprintf("%s was not published: %s found errors; fix them first", e.Name, e.Checker)}
 	for _, f := range e.Findings {
 		lines = append(lines, f.String())
 	}
 	return strings.Join(lines, "\n  ")
 }
 
-// check lets all checkers judge; warnings come back as notes.
+// check runs all checkers and returns their warnings as notes.
 func (s *Session) check(ctx context.Context, name string, subject Subject) (notes []string, err error) {
 	for _, c := range append([]Checker{lint{}}, s.o.Checkers...) {
 		findings, err := c.Check(ctx, subject)
 		if err != nil {
-			return nil, fmt.Errorf("%s is not published, since %s could not be made: %w", name, c.Name(), err)
+			return nil, fmt.Errorf("%s was not published, since %s could not run: %w", name, c.Name(), err)
 		}
 		refused := &RefusedError{Name: name, Checker: c.Name()}
 		for _, f := range findings {

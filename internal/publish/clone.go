@@ -13,7 +13,7 @@ import (
 	"github.com/go-git/go-git/v5/config"
 )
 
-// clone is the user's clone of the fork. It is read, and never written.
+// clone is the user's clone of the fork. Publish only reads it.
 type clone struct {
 	dir     string
 	repo    *git.Repository
@@ -25,7 +25,7 @@ type clone struct {
 func openClone(dir string) (*clone, error) {
 	repo, err := git.PlainOpenWithOptions(dir, &git.PlainOpenOptions{DetectDotGit: true, EnableDotGitCommonDir: true})
 	if errors.Is(err, git.ErrRepositoryNotExists) {
-		return nil, fmt.Errorf("--repo %s is no git clone; clone your fork there, or leave --repo out", dir)
+		return nil, fmt.Errorf("--repo %s is not a git clone; clone your fork there, or omit --repo", dir)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("--repo %s: %w", dir, err)
@@ -57,8 +57,8 @@ func b2i(b bool) int {
 	return 0
 }
 
-// clean refuses a clone with changes that are not committed: they would not be in the pull request, which is easily overlooked. Files that
-// git does not track count in mirrors.d only.
+// clean rejects a clone with uncommitted changes: the pull request would not include them, which is
+// easy to overlook. Untracked files count only in mirrors.d.
 func (c *clone) clean() error {
 	tree, err := c.repo.Worktree()
 	if errors.Is(err, git.ErrIsBareRepository) {
@@ -84,11 +84,12 @@ func (c *clone) clean() error {
 	if len(dirty) == 0 {
 		return nil
 	}
-	return fmt.Errorf("--repo %s has changes that are not committed (%s), which would not be published; commit or stash them there, or leave --repo out",
+	return fmt.Errorf("--repo %s has uncommitted changes (%s), which would not be published; "+
+		"commit or stash them, or omit --repo",
 		c.dir, someOf(dirty))
 }
 
-// someOf names the first few of some paths, in their order.
+// someOf lists the first few of the paths, sorted.
 func someOf(paths []string) string {
 	const few = 5
 	slices.Sort(paths)
@@ -98,7 +99,8 @@ func someOf(paths []string) string {
 	return strings.Join(paths, ", ")
 }
 
-// forkName is the OWNER/NAME of the fork: that of origin, or of the one remote that is not upstream.
+// forkName returns the OWNER/NAME of the fork: the repository of origin, or of the only remote that
+// is not upstream.
 func (c *clone) forkName(upstream repository) (string, error) {
 	var found []string
 	for _, name := range c.names {
@@ -115,19 +117,22 @@ func (c *clone) forkName(upstream repository) (string, error) {
 	}
 	switch len(found) {
 	case 0:
-		return "", fmt.Errorf("--repo %s has no remote that is a fork of %s; add yours with git remote add, or name it with --fork OWNER/NAME", c.dir, upstream)
+		return "", fmt.Errorf("--repo %s has no remote for a fork of %s; "+
+			"add your fork with git remote add, or pass --fork OWNER/NAME",
+			c.dir, upstream)
 	case 1:
 		return found[0], nil
 	}
-	return "", fmt.Errorf("--repo %s has several remotes that may be the fork (%s); name it with --fork OWNER/NAME", c.dir, strings.Join(found, ", "))
+	return "", fmt.Errorf("--repo %s has several remotes that may be the fork (%s); select one with --fork OWNER/NAME",
+		c.dir, strings.Join(found, ", "))
 }
 
 func (r remote) is(other repository) bool {
 	return strings.EqualFold(r.owner, other.owner) && strings.EqualFold(r.name, other.name)
 }
 
-// transport is the URL for git: a repository on this machine where a remote says so, else what the API gave, since the token
-// is good for that.
+// transport returns the git URL of a repository: a path on this machine if a remote has one, else
+// the URL from the API, for which the token is valid.
 func (c *clone) transport(r repository) string {
 	for _, name := range c.names {
 		if remote := c.remotes[name]; remote.file != "" && remote.is(r) {
@@ -137,11 +142,12 @@ func (c *clone) transport(r repository) string {
 	return r.git
 }
 
-// author is who commits.
+// author is the author and committer of a commit.
 type author struct{ name, email string }
 
-// findAuthor looks where git looks (git-commit(1), COMMIT INFORMATION): the environment, the clone's configuration, the user's. Failing
-// these it is the token's account, with the address that GitHub keeps for it.
+// findAuthor looks for the author in the same places as git (git-commit(1), COMMIT INFORMATION):
+// the environment, the clone's configuration, and the user's configuration. The fallback is the
+// token's account, with its public or noreply address on GitHub.
 func (s *Session) findAuthor(ctx context.Context) (author, error) {
 	c := s.clone
 	name, email := lookupEnv(s.o.Environ, "GIT_AUTHOR_NAME"), lookupEnv(s.o.Environ, "GIT_AUTHOR_EMAIL")
@@ -149,7 +155,7 @@ func (s *Session) findAuthor(ctx context.Context) (author, error) {
 		name, email = cmp.Or(name, c.config.User.Name), cmp.Or(email, c.config.User.Email)
 	}
 	if name == "" || email == "" {
-		if global, err := config.LoadConfig(config.GlobalScope); err == nil { // not readable is as good as not there
+		if global, err := config.LoadConfig(config.GlobalScope); err == nil { // ignore an unreadable file
 			name, email = cmp.Or(name, global.User.Name), cmp.Or(email, global.User.Email)
 		}
 	}
@@ -159,10 +165,12 @@ func (s *Session) findAuthor(ctx context.Context) (author, error) {
 			return author{}, err
 		}
 		name = cmp.Or(name, user.GetName(), user.GetLogin())
-		email = cmp.Or(email, user.GetEmail(), fmt.Sprintf("%d+%s@users.noreply.%s", user.GetID(), user.GetLogin(), s.api.webHost()))
+		email = cmp.Or(email, user.GetEmail(),
+			fmt.Sprintf("%d+%s@users.noreply.%s", user.GetID(), user.GetLogin(), s.api.webHost()))
 	}
 	if strings.ContainsAny(name+email, "<>\n\x00") {
-		return author{}, errors.New("the author's name or address has a line end, < or >; correct user.name and user.email of git")
+		return author{}, errors.New("the author's name or email address contains <, > or a line break; " +
+			"correct it with git config user.name and git config user.email")
 	}
 	return author{name, email}, nil
 }

@@ -21,10 +21,10 @@ func TestHostileRepository(t *testing.T) {
 	}{
 		"symlink":         {map[string]string{file: "-> /etc/passwd"}, file + " is a symbolic link"},
 		"symlink in":      {map[string]string{file: "-> other.example.net.yml"}, file + " is a symbolic link"},
-		"directory":       {map[string]string{file + "/x": "a\n"}, file + " is no file"},
+		"directory":       {map[string]string{file + "/x": "a\n"}, file + " is not a regular file"},
 		"large":           {map[string]string{file: strings.Repeat("#", mirrorsd.MaxSize+1)}, "more than the limit of 262144"},
 		"linked dir":      {map[string]string{"mirrors.d": "-> /etc"}, "mirrors.d in commit"},
-		"not YAML":        {map[string]string{file: "name: [\n"}, "cannot be updated: the file is not readable YAML"},
+		"not YAML":        {map[string]string{file: "name: [\n"}, "cannot update upstream's mirrors.d/fra1.example.org.yml: the file is not readable YAML"},
 		"twice":           {map[string]string{file: "name: a\nname: b\n"}, `line 2: "name" is already set on line 1`},
 		"anchors":         {map[string]string{file: "name: &a fra1.example.org\nx: *a\n"}, "has the YAML anchor"},
 		"python":          {map[string]string{file: "name: !!python/object:os.system x\n"}, "has the YAML tag"},
@@ -86,12 +86,12 @@ func TestHostileAddresses(t *testing.T) {
 	t.Parallel()
 	for address, want := range map[string]string{
 		"http://github.example.org/api/v3/":     "does not begin with https://",
-		"https://me:hunter2@github.example.org": "has a user name or password",
+		"https://me:hunter2@github.example.org": "contains a user name or password",
 		"ext::sh -c whoami":                     "does not begin with https://",
 		"file:///etc/passwd":                    "does not begin with https://",
 		"https://":                              "has no host",
 		"https://github.example.org/?a=b":       "has a query",
-		"https://github.example.org/%zz":        "is not a URL",
+		"https://github.example.org/%zz":        "is not a valid URL",
 		"--output=x":                            "does not begin with https://",
 	} {
 		_, err := publish.Open(t.Context(), publish.Options{APIURL: address})
@@ -110,13 +110,13 @@ func TestHostileAddresses(t *testing.T) {
 		}
 	}
 	for address, want := range map[string]string{
-		"https://evil.example.org/AlmaLinux/mirrors.git": "is on evil.example.org, and not on 127.0.0.1",
+		"https://evil.example.org/AlmaLinux/mirrors.git": "is on evil.example.org, not on 127.0.0.1",
 		"ext::sh -c touch% pwn":                          "does not begin with https://",
 		"file:///etc":                                    "does not begin with https://",
-		"http://me:hunter2@127.0.0.1/mirrors.git":        "has a user name or password",
+		"http://me:hunter2@127.0.0.1/mirrors.git":        "contains a user name or password",
 	} {
 		w.Set(up, func(r *githubtest.Repository) { r.CloneURL = address })
-		w.refuse(entry(), "the address for git that GitHub gives for AlmaLinux/mirrors", want)
+		w.refuse(entry(), "the git URL that GitHub reports for AlmaLinux/mirrors", want)
 	}
 }
 
@@ -140,14 +140,14 @@ func TestHostileRemotes(t *testing.T) {
 		"https://hunter2@github.com/me/mirrors":    "user name or password",
 		"ssh://git:hunter2@github.com/me/mirrors":  "user name or password",
 		"file://--output=x/me/mirrors":             "",
-		"file:///srv/../etc/mirrors":               "has . or .. in it",
-		"file://host/me/mirrors":                   "file: URL with a host",
+		"file:///srv/../etc/mirrors":               "contains . or ..",
+		"file://host/me/mirrors":                   "file URL with a host",
 		"../relative/mirrors":                      "scheme",
 		"gopher://github.com/me/mirrors":           `scheme "gopher"`,
 		"https://github.com/me/mirrors?x":          "query",
-		"https://github.com/me":                    "no remote that is a fork",
-		"https://github.com/AlmaLinux/mirrors":     "no remote that is a fork",
-		"git@github.com:other/nothing.git":         "there is no fork other/nothing",
+		"https://github.com/me":                    "no remote for a fork",
+		"https://github.com/AlmaLinux/mirrors":     "no remote for a fork",
+		"git@github.com:other/nothing.git":         "fork other/nothing not found",
 	} {
 		set(address)
 		_, err := w.try(entry())
@@ -170,7 +170,7 @@ func TestHostileRemotes(t *testing.T) {
 		}
 	}
 	w.options.Clone = t.TempDir()
-	w.refuse(entry(), "is no git clone")
+	w.refuse(entry(), "is not a git clone")
 }
 
 func TestFindToken(t *testing.T) {
@@ -180,11 +180,11 @@ func TestFindToken(t *testing.T) {
 		environ []string
 		want    string // String, or a part of the error
 	}{
-		{"", []string{"GH_TOKEN=a", "GITHUB_TOKEN=b"}, "the token of $GH_TOKEN"},
-		{"", []string{"GH_TOKEN=", "GITHUB_TOKEN=b", "GH_ENTERPRISE_TOKEN=c"}, "the token of $GITHUB_TOKEN"},
-		{"https://ghe.example.org/api/v3/", []string{"GITHUB_TOKEN=b", "GITHUB_ENTERPRISE_TOKEN=c"}, "the token of $GITHUB_ENTERPRISE_TOKEN"},
-		{"https://ghe.example.org/api/v3/", []string{"GITHUB_TOKEN=b"}, "the token of $GITHUB_TOKEN"},
-		{"", []string{"GITHUB_TOKEN=hunter2\nX: y"}, "has a space, a control character"},
+		{"", []string{"GH_TOKEN=a", "GITHUB_TOKEN=b"}, "the token from $GH_TOKEN"},
+		{"", []string{"GH_TOKEN=", "GITHUB_TOKEN=b", "GH_ENTERPRISE_TOKEN=c"}, "the token from $GITHUB_TOKEN"},
+		{"https://ghe.example.org/api/v3/", []string{"GITHUB_TOKEN=b", "GITHUB_ENTERPRISE_TOKEN=c"}, "the token from $GITHUB_ENTERPRISE_TOKEN"},
+		{"https://ghe.example.org/api/v3/", []string{"GITHUB_TOKEN=b"}, "the token from $GITHUB_TOKEN"},
+		{"", []string{"GITHUB_TOKEN=hunter2\nX: y"}, "contains a space, a control character"},
 		{"http://example.org", []string{"GITHUB_TOKEN=b"}, "does not begin with https"},
 	} {
 		token, err := publish.FindToken(t.Context(), c.environ, c.api)

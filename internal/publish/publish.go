@@ -1,12 +1,14 @@
-// Package publish brings the mirrors.d files of a configuration to AlmaLinux's mirror list: it commits each to a branch of a fork of
-// github.com/AlmaLinux/mirrors and opens or updates the pull request.
+// Package publish adds the mirrors.d files of a configuration to AlmaLinux's mirror list. It
+// commits each file to a branch of a fork of github.com/AlmaLinux/mirrors, and opens or updates the
+// pull request.
 //
-// Open finds the repositories and fetches upstream into a temporary bare repository; no checkout of the user's is ever written. Plan
-// reads and decides, Apply pushes and calls the API, Drift compares with what upstream has merged. All that is decided is
-// decided by Plan, so a dry run shows what Apply would do.
+// Open finds the repositories and fetches upstream into a temporary bare repository. Publish never
+// writes to the user's clone. Plan reads and makes all decisions, so that a dry run shows what
+// Apply will do. Apply pushes and calls the API. Drift compares with upstream's merged files.
 //
-// The rules of GitHub's REST API that are relied upon: docs.github.com/rest, "Pull requests", "Rate limits for the REST API",
-// "Using pagination in the REST API" and "Troubleshooting the REST API".
+// The behaviour of GitHub's REST API is documented at docs.github.com/rest, in "Pull requests",
+// "Rate limits for the REST API", "Using pagination in the REST API" and "Troubleshooting the REST
+// API".
 package publish
 
 import (
@@ -27,76 +29,79 @@ const (
 	DefaultAPIURL   = "https://api.github.com/"
 )
 
-// Options say where an entry is published, and how. Zero values are defaults.
+// Options configure a Session. Zero values are defaults.
 type Options struct {
-	// APIURL is the address of GitHub's REST API, DefaultAPIURL by default; on GitHub Enterprise Server https://HOST/api/v3/.
-	// Plain http is taken for a loopback address only.
+	// APIURL is the address of GitHub's REST API. The default is DefaultAPIURL; for GitHub Enterprise
+	// Server it is https://HOST/api/v3/. Plain http is allowed only for loopback addresses.
 	APIURL string
-	// Upstream is the OWNER/NAME of the repository that holds the list, DefaultUpstream by default.
+	// Upstream is the OWNER/NAME of the repository with the list. The default is DefaultUpstream.
 	Upstream string
-	// Fork is the OWNER/NAME of the fork that branches are pushed to. By default it is what the clone's remotes say, else
-	// the fork that the token's account has.
+	// Fork is the OWNER/NAME of the fork to which branches are pushed. The default is the fork in the
+	// clone's remotes, or without a clone the fork of the token's account.
 	Fork string
-	// Clone is the directory of the user's clone of the fork, or "". It is only read: its remotes, its author, and whether it has
-	// changes that are not committed.
+	// Clone is the directory of the user's clone of the fork, or "". Publish only reads it: its
+	// remotes, its author, and whether it has uncommitted changes.
 	Clone string
-	// UpstreamOnly leaves the fork alone: enough for Drift, and for Plan to compare with upstream.
+	// UpstreamOnly skips the fork. It suffices for Drift, and for a Plan that compares with upstream.
 	UpstreamOnly bool
-	// Token authenticates. Without one, entries can be planned and compared, not applied.
+	// Token authenticates. Without a token, entries can be planned and compared, but not applied.
 	Token Token
-	// Checkers judge an entry that is about to be published, after mirrorsd.Linter, which always does.
+	// Checkers check an entry before it is published, after mirrorsd.Linter, which always runs.
 	Checkers []Checker
-	// Relist takes private: true out of an entry where upstream put it in, and brings back one that a pull request of ours removed; without it
-	// such entries are refused.
+	// Relist allows publish to remove a private: true that upstream added, and to add an entry again
+	// that an earlier pull request of publish removed. Without Relist both are errors.
 	Relist bool
-	// Overwrite replaces values that somebody else committed to the pull request's branch; without it such a branch is refused.
+	// Overwrite replaces values that another author committed to the pull request's branch. Without
+	// Overwrite they are an error.
 	Overwrite bool
 	// IgnoreClosed opens a new pull request although an earlier one was closed without being merged.
 	IgnoreClosed bool
-	// Notify is told of what takes time, such as waiting for a rate limit. It may be nil.
+	// Notify receives messages about delays, such as waiting for a rate limit. It may be nil.
 	Notify func(text string)
 
-	// Transport carries the API's requests; http.DefaultTransport by default.
+	// Transport sends the API requests. The default is http.DefaultTransport.
 	Transport http.RoundTripper
-	// Sleep waits, or returns the context's error; a timer by default.
+	// Sleep waits, or returns the context's error. The default uses a timer.
 	Sleep func(ctx context.Context, d time.Duration) error
-	// Now tells the time; time.Now by default.
+	// Now returns the current time. The default is time.Now.
 	Now func() time.Time
-	// Environ replaces the process's environment, in the form of os.Environ: it may name the commits' author.
+	// Environ replaces the process's environment, in the form of os.Environ. It can set the author of
+	// commits.
 	Environ []string
 }
 
 // Entry is one mirror's wanted file.
 type Entry struct {
-	Address string        // of the resource that makes the file: local/mirror.almalinux.publish["fra1"]
+	Address string        // of the resource for the file: local/mirror.almalinux.publish["fra1"]
 	Host    string        // the mirror's host
-	File    mirrorsd.File // what the configuration wants upstream to have
-	Remove  bool          // upstream is to have no file for the mirror any more; of File only the name counts
+	File    mirrorsd.File // the file that the configuration wants upstream to have
+	Remove  bool          // remove the mirror's file upstream; of File, only the name counts
 }
 
-// Session is a connection to upstream and the fork, with a temporary copy of what upstream has. It is used by one goroutine at a time.
+// Session is a connection to upstream and the fork, with a temporary copy of upstream's repository.
+// Only one goroutine may use it at a time.
 type Session struct {
 	o        Options
 	api      *api
 	upstream repository
-	fork     *repository // nil: not known, since there is no token
+	fork     *repository // nil without a token, or with UpstreamOnly
 	store    *store
-	clone    *clone // nil: none
+	clone    *clone // nil without Options.Clone
 }
 
 // repository is a repository on GitHub.
 type repository struct {
 	owner, name string
-	branch      string // its default branch
-	git         string // the URL that git fetches from and pushes to
+	branch      string // the default branch
+	git         string // the URL for git fetch and push
 }
 
 func (r repository) String() string { return r.owner + "/" + r.name }
 
-// gitTimeout bounds one fetch or push: a connection that hangs is an error, and not for ever.
+// gitTimeout bounds one fetch or push, so that a hanging connection becomes an error.
 const gitTimeout = 10 * time.Minute
 
-// Open finds the repositories and fetches what upstream has. The caller closes the session.
+// Open finds the repositories and fetches upstream. The caller closes the session.
 func Open(ctx context.Context, o Options) (_ *Session, err error) {
 	o = o.withDefaults()
 	s := &Session{o: o}
@@ -128,7 +133,7 @@ func Open(ctx context.Context, o Options) (_ *Session, err error) {
 	return s, nil
 }
 
-// Refresh fetches what upstream has now, so that another Plan sees what was merged meanwhile.
+// Refresh fetches upstream again, so that the next Plan sees new merges.
 func (s *Session) Refresh(ctx context.Context) error {
 	return s.o.Token.redact(s.store.fetchUpstream(ctx, s.upstream))
 }
@@ -136,10 +141,10 @@ func (s *Session) Refresh(ctx context.Context) error {
 // Close removes the temporary copy.
 func (s *Session) Close() error { return s.store.close() }
 
-// Upstream returns the OWNER/NAME of the repository that holds the list.
+// Upstream returns the OWNER/NAME of the repository with the list.
 func (s *Session) Upstream() string { return s.upstream.String() }
 
-// Fork returns the OWNER/NAME of the fork, or "" if none is known.
+// Fork returns the OWNER/NAME of the fork, or "" if it is not known.
 func (s *Session) Fork() string {
 	if s.fork == nil {
 		return ""
@@ -183,7 +188,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// findRepositories asks the API for upstream and the fork.
+// findRepositories looks up upstream and the fork with the API.
 func (s *Session) findRepositories(ctx context.Context, c *clone) error {
 	owner, name, err := splitName("--upstream", s.o.Upstream)
 	if err != nil {
@@ -222,11 +227,12 @@ func (s *Session) findRepositories(ctx context.Context, c *clone) error {
 	return nil
 }
 
-// splitName takes OWNER/NAME apart. what says where it comes from.
+// splitName splits OWNER/NAME. what names the source of the name in errors.
 func splitName(what, full string) (owner, name string, err error) {
 	owner, name, ok := strings.Cut(full, "/")
 	if !ok || !validOwner(owner) || !validRepository(name) {
-		return "", "", fmt.Errorf("%s is %q, which is not a repository's OWNER/NAME such as %s", what, full, DefaultUpstream)
+		return "", "", fmt.Errorf("%s is %q, not a repository in the form OWNER/NAME, such as %s",
+			what, full, DefaultUpstream)
 	}
 	return owner, name, nil
 }

@@ -28,31 +28,31 @@ import (
 // directory is where upstream keeps its entries.
 const directory = "mirrors.d"
 
-// store is a bare repository in a temporary directory. It has no checkout, so nothing in the repositories (a symlink, a hook, an
-// attribute) reaches the file system.
+// store is a bare repository in a temporary directory. It has no working tree, so that symlinks,
+// hooks and attributes of the repositories do not reach the file system.
 type store struct {
 	dir     string
 	storage *filesystem.Storage
 	auth    transport.AuthMethod
 	api     *api
-	depth   int            // of what is fetched; 0: all of it, since a push needs the history that the fork lacks
+	depth   int            // of fetches; 0 fetches everything, since a push needs the history that the fork lacks
 	tip     *object.Commit // of upstream's default branch
 }
 
 func newStore(s *Session) (*store, error) {
 	dir, err := os.MkdirTemp("", "mirrorform-publish-")
 	if err != nil {
-		return nil, fmt.Errorf("make a temporary directory: %w", err)
+		return nil, fmt.Errorf("create a temporary directory: %w", err)
 	}
 	st := &store{dir: dir, storage: filesystem.NewStorage(osfs.New(dir), cache.NewObjectLRUDefault()), api: s.api}
 	if _, err := git.Init(st.storage, nil); err != nil {
-		return nil, errors.Join(fmt.Errorf("make a temporary repository: %w", err), st.close())
+		return nil, errors.Join(fmt.Errorf("create a temporary repository: %w", err), st.close())
 	}
 	if s.o.UpstreamOnly {
 		st.depth = 1
 	}
 	if s.o.Token.Present() {
-		// The name is of no account: GitHub looks at the password only.
+		// GitHub ignores the user name and checks only the password.
 		st.auth = &githttp.BasicAuth{Username: "x-access-token", Password: s.o.Token.secret}
 	}
 	return st, nil
@@ -60,7 +60,7 @@ func newStore(s *Session) (*store, error) {
 
 func (st *store) close() error { return errors.Join(st.storage.Close(), os.RemoveAll(st.dir)) }
 
-// remote returns a repository as git's remote, and how to authenticate there.
+// remote returns a repository as a git remote, with its authentication.
 func (st *store) remote(r repository) (*git.Remote, transport.AuthMethod) {
 	auth := st.auth
 	if strings.HasPrefix(r.git, "file:") {
@@ -69,12 +69,13 @@ func (st *store) remote(r repository) (*git.Remote, transport.AuthMethod) {
 	return git.NewRemote(st.storage, &config.RemoteConfig{Name: "origin", URLs: []string{r.git}}), auth
 }
 
-// fetch brings refs of a repository into the store.
+// fetch fetches refs of a repository into the store.
 func (st *store) fetch(ctx context.Context, r repository, specs ...config.RefSpec) error {
 	ctx, cancel := context.WithTimeout(ctx, gitTimeout)
 	defer cancel()
 	remote, auth := st.remote(r)
-	err := remote.FetchContext(ctx, &git.FetchOptions{RemoteName: "origin", RefSpecs: specs, Tags: git.NoTags, Auth: auth, Depth: st.depth})
+	err := remote.FetchContext(ctx, &git.FetchOptions{RemoteName: "origin", RefSpecs: specs, Tags: git.NoTags,
+		Auth: auth, Depth: st.depth})
 	if err != nil && !errors.Is(err, git.NoErrAlreadyUpToDate) {
 		return st.api.explainGit("fetch from "+r.String(), err)
 	}
@@ -84,7 +85,7 @@ func (st *store) fetch(ctx context.Context, r repository, specs ...config.RefSpe
 func (st *store) fetchUpstream(ctx context.Context, up repository) error {
 	from := plumbing.NewBranchReferenceName(up.branch)
 	if err := from.Validate(); err != nil {
-		return fmt.Errorf("the default branch of %s, %q, is no branch name", up, up.branch)
+		return fmt.Errorf("the default branch of %s has the invalid name %q", up, up.branch)
 	}
 	const to = "refs/upstream/tip"
 	if err := st.fetch(ctx, up, config.RefSpec("+"+from.String()+":"+to)); err != nil {
@@ -92,13 +93,13 @@ func (st *store) fetchUpstream(ctx context.Context, up repository) error {
 	}
 	ref, err := st.storage.Reference(to)
 	if err != nil {
-		return fmt.Errorf("%s has no branch %s: %w", up, up.branch, err)
+		return fmt.Errorf("branch %s of %s not found: %w", up.branch, up, err)
 	}
 	st.tip, err = st.commit(ref.Hash())
 	return err
 }
 
-// branch fetches a branch of the fork; nil if there is none.
+// branch fetches a branch of the fork and returns its tip, or nil if the branch does not exist.
 func (st *store) branch(ctx context.Context, fork repository, name string) (*object.Commit, error) {
 	listCtx, cancel := context.WithTimeout(ctx, gitTimeout)
 	defer cancel()
@@ -122,7 +123,7 @@ func (st *store) branch(ctx context.Context, fork repository, name string) (*obj
 	return st.commit(ref.Hash())
 }
 
-// has tells whether a commit is there, or none is named.
+// has reports whether the store has a commit. It returns true for "".
 func (st *store) has(sha string) bool {
 	return sha == "" || st.storage.HasEncodedObject(plumbing.NewHash(sha)) == nil
 }
@@ -143,7 +144,7 @@ type entry struct {
 	text []byte
 }
 
-// entries returns the tree of mirrors.d; nil if there is none.
+// entries returns the tree of mirrors.d, or nil if it is missing.
 func entries(c *object.Commit) (*object.Tree, error) {
 	root, err := c.Tree()
 	if err != nil {
@@ -154,7 +155,8 @@ func entries(c *object.Commit) (*object.Tree, error) {
 		return nil, nil
 	}
 	if mode := root.Entries[i].Mode; mode != filemode.Dir {
-		return nil, fmt.Errorf("%s in commit %s is no directory (mode %s); this is no repository of mirrors.d files", directory, c.Hash, mode)
+		return nil, fmt.Errorf("%s in commit %s is not a directory (mode %s), "+
+			"so this is not a repository of mirrors.d files", directory, c.Hash, mode)
 	}
 	tree, err := root.Tree(directory)
 	if err != nil {
@@ -163,8 +165,8 @@ func entries(c *object.Commit) (*object.Tree, error) {
 	return tree, nil
 }
 
-// read returns the file at a path of mirrors.d in a commit; nil if there is none. A symlink, a submodule, a directory and a file
-// that is too large are errors.
+// read returns a file of mirrors.d in a commit, or nil if it is missing. Symlinks, submodules,
+// directories and files above the size limit are errors.
 func (st *store) read(c *object.Commit, file string) (*entry, error) {
 	tree, err := entries(c)
 	if err != nil || tree == nil {
@@ -182,16 +184,18 @@ func (st *store) open(e object.TreeEntry) (*entry, error) {
 	switch e.Mode {
 	case filemode.Regular, filemode.Executable, filemode.Deprecated:
 	case filemode.Symlink:
-		return nil, fmt.Errorf("%s is a symbolic link in the repository, and is not followed; have it replaced by a file first", file)
+		return nil, fmt.Errorf("%s is a symbolic link in the repository and is not followed; "+
+			"ask upstream to replace it with a regular file", file)
 	default:
-		return nil, fmt.Errorf("%s is no file in the repository (mode %s)", file, e.Mode)
+		return nil, fmt.Errorf("%s is not a regular file in the repository (mode %s)", file, e.Mode)
 	}
 	blob, err := object.GetBlob(st.storage, e.Hash)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", file, err)
 	}
 	if blob.Size > mirrorsd.MaxSize {
-		return nil, fmt.Errorf("%s has %d bytes in the repository, more than the limit of %d", file, blob.Size, mirrorsd.MaxSize)
+		return nil, fmt.Errorf("%s has %d bytes in the repository, more than the limit of %d bytes", file, blob.Size,
+			mirrorsd.MaxSize)
 	}
 	r, err := blob.Reader()
 	if err != nil {
@@ -204,7 +208,8 @@ func (st *store) open(e object.TreeEntry) (*entry, error) {
 	return &entry{path: file, mode: e.Mode, blob: e.Hash, text: text}, nil
 }
 
-// find returns upstream's path of a mirror's file: mirrors.d/NAME.yml, or another file that has this name in it, as some of upstream's do.
+// find returns the path of a mirror's file upstream: mirrors.d/NAME.yml, or another file whose key
+// name has this value. Some of upstream's files are named differently.
 func (st *store) find(name string) (string, error) {
 	usual := path.Join(directory, name+".yml")
 	tree, err := entries(st.tip)
@@ -221,7 +226,7 @@ func (st *store) find(name string) (string, error) {
 		}
 		f, err := st.open(e)
 		if err != nil {
-			continue // not ours, so none of our business
+			continue // another mirror's file, whose errors do not matter here
 		}
 		if d, err := mirrorsd.ParseDocument(f.text); err == nil && strings.EqualFold(d.Name(), name) {
 			other = f.path
@@ -233,8 +238,9 @@ func (st *store) find(name string) (string, error) {
 	return usual, nil
 }
 
-// write makes a commit on parent in which one file is another, or is not there where its text is nil.
-func (st *store) write(parent *object.Commit, file entry, message string, a author, now time.Time) (plumbing.Hash, error) {
+// write makes a commit on parent that replaces one file, or removes it if its text is nil.
+func (st *store) write(parent *object.Commit, file entry, message string, a author, now time.Time) (plumbing.Hash,
+	error) {
 	set := object.TreeEntry{Name: path.Base(file.path), Mode: file.mode}
 	if file.text != nil {
 		var err error
@@ -258,7 +264,7 @@ func (st *store) write(parent *object.Commit, file entry, message string, a auth
 		return dir, err
 	}
 	if set.Hash.IsZero() && len(tree.Entries) == 1 {
-		dir = plumbing.ZeroHash // git has no empty directories
+		dir = plumbing.ZeroHash // git does not store empty directories
 	}
 	root, err := parent.Tree()
 	if err != nil {
@@ -269,11 +275,12 @@ func (st *store) write(parent *object.Commit, file entry, message string, a auth
 		return top, err
 	}
 	who := object.Signature{Name: a.name, Email: a.email, When: now}
-	c := &object.Commit{Author: who, Committer: who, Message: message, TreeHash: top, ParentHashes: []plumbing.Hash{parent.Hash}}
+	c := &object.Commit{Author: who, Committer: who, Message: message, TreeHash: top,
+		ParentHashes: []plumbing.Hash{parent.Hash}}
 	return st.encode(c)
 }
 
-// replace writes a tree in which one entry is set, or is left out where its hash is zero.
+// replace writes a copy of a tree that sets one entry, or removes it if its hash is zero.
 func (st *store) replace(t *object.Tree, e object.TreeEntry) (plumbing.Hash, error) {
 	list := slices.DeleteFunc(slices.Clone(t.Entries), func(old object.TreeEntry) bool { return old.Name == e.Name })
 	if !e.Hash.IsZero() {
@@ -283,7 +290,8 @@ func (st *store) replace(t *object.Tree, e object.TreeEntry) (plumbing.Hash, err
 	return st.encode(&object.Tree{Entries: list})
 }
 
-// sortName is what git orders a tree's entries by: a directory counts as if its name ended with a slash.
+// sortName returns the sort key of a tree entry: git sorts directories as if their names ended with
+// a slash.
 func sortName(e object.TreeEntry) string {
 	if e.Mode == filemode.Dir {
 		return e.Name + "/"
@@ -322,8 +330,10 @@ func (st *store) set(m plumbing.EncodedObject) (plumbing.Hash, error) {
 	return h, nil
 }
 
-// push brings a commit to a branch of the fork, which has to be at old (zero: not there) until then. force replaces what the branch holds.
-func (st *store) push(ctx context.Context, fork repository, branch string, commit, old plumbing.Hash, force bool) error {
+// push pushes a commit to a branch of the fork, whose tip must still be old (zero: no branch).
+// force replaces the commits of the branch.
+func (st *store) push(ctx context.Context, fork repository, branch string, commit, old plumbing.Hash,
+	force bool) error {
 	ctx, cancel := context.WithTimeout(ctx, gitTimeout)
 	defer cancel()
 	name := plumbing.NewBranchReferenceName(branch)
@@ -339,15 +349,17 @@ func (st *store) push(ctx context.Context, fork repository, branch string, commi
 	}
 	o.RefSpecs = []config.RefSpec{spec}
 	if !old.IsZero() {
-		// The server compares once more, with what it told at the start of this very push.
+		// The server compares again with the refs that it advertised at the start of this push.
 		o.RequireRemoteRefs = []config.RefSpec{config.RefSpec(old.String() + ":" + name.String())}
 	}
 	err := remote.PushContext(ctx, o)
 	switch {
 	case err == nil || errors.Is(err, git.NoErrAlreadyUpToDate):
 		return nil
-	case strings.Contains(err.Error(), "required to be"), strings.Contains(err.Error(), "non-fast-forward"), errors.Is(err, git.ErrForceNeeded):
-		return fmt.Errorf("somebody pushed to branch %s of %s at the same time; nothing was pushed: run the command again, which will look at what they did", branch, fork)
+	case strings.Contains(err.Error(), "required to be"), strings.Contains(err.Error(),
+		"non-fast-forward"), errors.Is(err, git.ErrForceNeeded):
+		return fmt.Errorf("branch %s of %s has changed since it was read, so nothing was pushed; "+
+			"run the command again to plan with the new commits", branch, fork)
 	}
 	return st.api.explainGit("push branch "+branch+" to "+fork.String(), err)
 }
