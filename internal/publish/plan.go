@@ -18,56 +18,58 @@ import (
 	"github.com/mirrorform/mirrorform/internal/mirrorsd"
 )
 
-// Action says what Apply would do, or has done, for an entry.
+// Action is what Apply would do, or has done, for an entry.
 type Action string
 
 // The actions.
 const (
-	Listed   Action = "listed"   // nothing: upstream has the entry as it is wanted
+	Listed   Action = "listed"   // nothing: upstream has the wanted entry
 	Unlisted Action = "unlisted" // nothing: upstream has no entry, and none is wanted
-	Pending  Action = "pending"  // nothing: the open pull request has it as it is wanted
-	Create   Action = "create"   // open a pull request, after pushing what it needs
+	Pending  Action = "pending"  // nothing: the open pull request has the wanted entry
+	Create   Action = "create"   // push the branch if needed and open a pull request
 	Update   Action = "update"   // update the open pull request
 )
 
-// Change is what publishing an entry means, as Plan found it.
+// Change is a planned change of an entry.
 type Change struct {
 	Entry       Entry
 	Action      Action
 	Path        string                // in upstream's repository
 	Branch      string                // of the fork
-	Before      []byte                // the file that the commit starts from; nil if there is none
-	After       []byte                // the file as it is wanted; nil if none is
-	Differences []mirrorsd.Difference // between upstream's file and the wanted one
-	Foreign     []mirrorsd.ForeignKey // keys of the file that upstream's schema does not know; they stay
-	Notes       []string              // what the user should know, one line each
+	Before      []byte                // the file in the commit's parent; nil if missing
+	After       []byte                // the wanted file; nil to remove it
+	Differences []mirrorsd.Difference // between upstream's file and the wanted file
+	Foreign     []mirrorsd.ForeignKey // keys that upstream's schema does not define; they are kept
+	Notes       []string              // notes for the user, one line each
 	Title, Body string                // of the pull request
 	URL         string                // of the open pull request, or ""
-	Removed     string                // with Unlisted: the address of the merged pull request that took the entry out, or ""
+	Removed     string                // with Unlisted: URL of the merged pull request that removed the entry, or ""
 
 	isNew  bool // upstream has no such file
 	mode   filemode.FileMode
-	parent *object.Commit // what the commit goes on top of
-	old    plumbing.Hash  // where the fork's branch is; zero if there is none
-	reset  bool           // the branch's content is merged, and is replaced
+	parent *object.Commit // the parent of the new commit
+	old    plumbing.Hash  // tip of the fork's branch; zero if the branch does not exist
+	reset  bool           // replace the branch, whose content is merged
 	pull   *github.PullRequest
-	body   string // the open pull request's new body, if it changes
+	body   string // new body of the open pull request, or "" to keep it
 }
 
-// commits tells whether there is anything to commit.
+// commits reports whether the change needs a commit.
 func (c *Change) commits() bool {
 	return (c.Before == nil) != (c.After == nil) || !bytes.Equal(c.Before, c.After)
 }
 
-// safeName is what may become part of a path and a branch, whatever the checkers say.
+// safeName matches names that are safe in a path and a branch name. It does not rely on the
+// checkers.
 var safeName = regexp.MustCompile(`^[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?$`)
 
-// Plan finds out what publishing an entry means. It reads from upstream, the fork and the API, and changes nothing.
+// Plan plans the publication of an entry. It reads from upstream, the fork and the API, and changes
+// nothing.
 func (s *Session) Plan(ctx context.Context, e Entry) (_ *Change, err error) {
 	defer func() { err = s.o.Token.redact(err) }()
 	name := e.File.Name
 	if !safeName.MatchString(name) || strings.Contains(name, "..") || len(name) > 253 {
-		return nil, fmt.Errorf("%q cannot name a mirror: it becomes a file's name, so it has to be a DNS host name", name)
+		return nil, fmt.Errorf("invalid mirror name %q: it becomes a file name, so it must be a DNS host name", name)
 	}
 	c, err := s.compare(ctx, e, false)
 	if errors.Is(err, errStale) {
@@ -88,10 +90,11 @@ func (s *Session) Plan(ctx context.Context, e Entry) (_ *Change, err error) {
 	return c, nil
 }
 
-// errStale is the error of a comparison with an upstream that was fetched before the newest pull request was merged.
+// errStale means that upstream was fetched before the newest pull request was merged.
 var errStale = errors.New("upstream has changed since it was fetched")
 
-// compare compares an entry with upstream's file, then with what the fork has. fresh says that it is of no use to fetch upstream once more.
+// compare compares an entry with upstream's file, then with the fork. It does not return errStale
+// if fresh is true.
 func (s *Session) compare(ctx context.Context, e Entry, fresh bool) (*Change, error) {
 	c := &Change{Entry: e, Branch: branchName(e.File.Name, e.Remove), mode: filemode.Regular}
 	if err := s.planUpstream(c); err != nil {
@@ -102,25 +105,27 @@ func (s *Session) compare(ctx context.Context, e Entry, fresh bool) (*Change, er
 		return c, s.planFork(ctx, c, fresh)
 	case c.Action == "":
 		c.Action = Create
-		c.Notes = append(c.Notes, "without a token and --fork, the fork and its pull requests were not looked at")
+		c.Notes = append(c.Notes, "the fork and its pull requests were not checked; "+
+			"set GITHUB_TOKEN, or pass --fork OWNER/NAME")
 	}
 	return c, nil
 }
 
-// branchName is the branch of a mirror's pull request; it never changes between versions. The removal has one of its own, so that
-// what became of it is not mixed up with what became of the entry.
+// branchName returns the branch for a mirror's pull request. It must not change between versions.
+// Removals have a separate branch, so that the pull requests of the entry and of its removal are
+// not confused.
 func branchName(name string, remove bool) string {
 	branch := "mirrorform/" + strings.ToLower(name)
 	if remove {
 		branch = "mirrorform-remove/" + strings.ToLower(name)
 	}
 	if strings.HasSuffix(branch, ".lock") {
-		branch += "-mirror" // git-check-ref-format(1) refuses the ending
+		branch += "-mirror" // git-check-ref-format(1) does not allow names that end in .lock
 	}
 	return branch
 }
 
-// planUpstream compares with upstream's file.
+// planUpstream compares the entry with upstream's file.
 func (s *Session) planUpstream(c *Change) error {
 	want := c.Entry.File
 	var err error
@@ -145,11 +150,12 @@ func (s *Session) planUpstream(c *Change) error {
 			return err
 		}
 		if path.Base(c.Path) != want.Name+".yml" {
-			c.Notes = append(c.Notes, fmt.Sprintf("upstream has the mirror in %s, which is updated", c.Path))
+			c.Notes = append(c.Notes, fmt.Sprintf("upstream lists the mirror in %s; this file is updated", c.Path))
 		}
 	}
 	for _, k := range c.Foreign {
-		c.Notes = append(c.Notes, fmt.Sprintf("%s line %d: %s is no key that upstream's schema knows; it stays as it is", c.Path, k.Line, k.Key))
+		c.Notes = append(c.Notes, fmt.Sprintf("%s line %d: upstream's schema does not define the key %s; it is kept",
+			c.Path, k.Line, k.Key))
 	}
 	if !c.isNew && len(c.Differences) == 0 {
 		c.Action = Listed
@@ -158,18 +164,20 @@ func (s *Session) planUpstream(c *Change) error {
 	return nil
 }
 
-// edit makes the wanted file out of upstream's.
+// edit makes the wanted file from upstream's file.
 func (s *Session) edit(c *Change, have *entry) error {
 	d, err := mirrorsd.ParseDocument(have.text)
 	if err != nil {
-		return fmt.Errorf("upstream's %s cannot be updated: %w", c.Path, err)
+		return fmt.Errorf("cannot update upstream's %s: %w", c.Path, err)
 	}
 	c.Before, c.mode, c.Foreign = have.text, have.mode, d.Foreign()
 	c.Differences = d.Compare(c.Entry.File)
 	for _, diff := range c.Differences {
 		if diff.Key == "private" && !c.Entry.File.Private && !s.o.Relist {
-			return fmt.Errorf("upstream has set private: %s in %s, as it does with mirrors that misbehave: it is listed for nobody but its own networks. "+
-				"See why (the file's history at upstream), repair the mirror, then ask for it to be listed again with --relist; or set publish.private = true",
+			return fmt.Errorf("upstream has set private: %s in %s, as it does for mirrors that fail: "+
+				"clients outside the mirror's own networks are not sent to it. "+
+				"Read the reason in the history of the file, repair the mirror, then request its listing with --relist. "+
+				"To keep it private, set publish.private = true",
 				diff.Have, c.Path)
 		}
 	}
@@ -179,7 +187,7 @@ func (s *Session) edit(c *Change, have *entry) error {
 	return nil
 }
 
-// planFork looks at the fork's branch and the pull requests from it.
+// planFork compares the entry with the fork's branch and the pull requests from it.
 func (s *Session) planFork(ctx context.Context, c *Change, fresh bool) error {
 	pulls, err := s.api.pulls(ctx, s.upstream, *s.fork, c.Branch)
 	if err != nil {
@@ -205,7 +213,8 @@ func (s *Session) planFork(ctx context.Context, c *Change, fresh bool) error {
 	}
 	if c.Action == Unlisted || c.Action == Listed {
 		if c.pull != nil {
-			c.Notes = append(c.Notes, fmt.Sprintf("upstream has it as %s, so the open pull request %s is of no use: close it", wanted(c.Entry), c.URL))
+			c.Notes = append(c.Notes, fmt.Sprintf("%s, so the open pull request %s is obsolete; close it",
+				upToDate(c.Entry), c.URL))
 		}
 		return nil
 	}
@@ -217,21 +226,23 @@ func (s *Session) planFork(ctx context.Context, c *Change, fresh bool) error {
 	case c.pull != nil:
 	case last != nil && isMerged(last):
 		if branch != nil && branch.Hash.String() != last.GetHead().GetSHA() {
-			return fmt.Errorf("pull request %s was merged, and somebody pushed to branch %s of %s afterwards; look at it, then delete the branch and run the command again",
-				last.GetHTMLURL(), c.Branch, s.fork)
+			return fmt.Errorf("branch %s of %s has new commits since pull request %s was merged; "+
+				"review them, delete the branch, then run the command again",
+				c.Branch, s.fork, last.GetHTMLURL())
 		}
 		c.reset = branch != nil
 		if c.isNew {
-			c.Notes = append(c.Notes, fmt.Sprintf("upstream listed it before (%s) and took it out since; see there why", last.GetHTMLURL()))
+			c.Notes = append(c.Notes, fmt.Sprintf("upstream listed the mirror before (%s) "+
+				"and has removed it since; read the reason there", last.GetHTMLURL()))
 		}
 	case last != nil && !s.o.IgnoreClosed:
-		return fmt.Errorf("pull request %s was closed without being merged; read there why. Then reopen it and run the command again, or open a new one with --ignore-closed",
-			last.GetHTMLURL())
+		return fmt.Errorf("pull request %s was closed without being merged; read the reason there. "+
+			"Then reopen it and run the command again, or open a new one with --ignore-closed", last.GetHTMLURL())
 	}
 	if branch != nil {
 		c.old = branch.Hash
 		if !c.reset {
-			if err := s.goOn(c, branch); err != nil {
+			if err := s.planBranch(c, branch); err != nil {
 				return err
 			}
 		}
@@ -240,7 +251,7 @@ func (s *Session) planFork(ctx context.Context, c *Change, fresh bool) error {
 	return nil
 }
 
-// settle decides what there is to do.
+// settle sets the action.
 func (c *Change) settle() {
 	if c.pull == nil {
 		c.Action = Create
@@ -258,15 +269,15 @@ func (c *Change) settle() {
 // maxCommits bounds the walk over a branch's commits.
 const maxCommits = 1000
 
-// goOn starts from what the fork's branch holds, so that what reviewers put into the file stays.
-func (s *Session) goOn(c *Change, tip *object.Commit) error {
+// planBranch starts from the file in the fork's branch, which may have changes of reviewers.
+func (s *Session) planBranch(c *Change, tip *object.Commit) error {
 	where := fmt.Sprintf("branch %s of %s", c.Branch, s.fork)
 	bases, err := tip.MergeBase(s.store.tip)
 	if err != nil {
 		return fmt.Errorf("compare %s with upstream: %w", where, err)
 	}
 	if len(bases) == 0 {
-		return fmt.Errorf("%s has no commit in common with upstream; delete it and run the command again", where)
+		return fmt.Errorf("%s has no commit in common with upstream; delete the branch and run the command again", where)
 	}
 	base := bases[0]
 	if err := s.onlyFile(c, where, base, tip); err != nil {
@@ -281,8 +292,9 @@ func (s *Session) goOn(c *Change, tip *object.Commit) error {
 		return err
 	}
 	if blobOf(was) != blobOf(now) {
-		return fmt.Errorf("upstream changed %s since %s was made, and the two would be in conflict; delete the branch (which closes its pull request) and run the command again, which starts from upstream's file",
-			c.Path, where)
+		return fmt.Errorf("upstream has changed %s since %s was created, and the two conflict; "+
+			"delete the branch (this closes its pull request) and run the command again to start from "+
+			"upstream's file", c.Path, where)
 	}
 	have, err := s.store.read(tip, c.Path)
 	if err != nil {
@@ -290,13 +302,14 @@ func (s *Session) goOn(c *Change, tip *object.Commit) error {
 	}
 	c.parent = tip
 	if c.Entry.Remove {
-		return c.goOnRemoving(where, base, tip, have)
+		return c.planRemovalBranch(where, base, tip, have)
 	}
 	if have == nil {
 		if tip.Hash == base.Hash {
 			return nil
 		}
-		return fmt.Errorf("somebody removed %s from %s (commit %s by %s); delete the branch and run the command again if the mirror is to be listed",
+		return fmt.Errorf("%s was removed from %s (commit %s by %s); "+
+			"to list the mirror anyway, delete the branch and run the command again",
 			c.Path, where, tip.Hash, tip.Author.Name)
 	}
 	d, err := mirrorsd.ParseDocument(have.text)
@@ -320,7 +333,7 @@ func blobOf(e *entry) plumbing.Hash {
 	return e.blob
 }
 
-// onlyFile refuses a branch that changes anything but the mirror's file.
+// onlyFile rejects a branch that changes other files than the mirror's file.
 func (s *Session) onlyFile(c *Change, where string, base, tip *object.Commit) error {
 	from, err := base.Tree()
 	if err != nil {
@@ -345,12 +358,13 @@ func (s *Session) onlyFile(c *Change, where string, base, tip *object.Commit) er
 	if len(others) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%s changes more than %s: %s. Somebody else works on it (last %s); delete the branch or take that out of it, then run the command again",
+	return fmt.Errorf("%s changes other files than %s: %s (last commit by %s). "+
+		"Remove these changes or delete the branch, then run the command again",
 		where, c.Path, someOf(others), tip.Author.Name)
 }
 
-// othersValues refuses to take back values that somebody else committed to the branch. Their comments, order and foreign keys are no
-// matter: these stay.
+// othersValues rejects a branch in which another author set values that publish would overwrite.
+// Comments, order and foreign keys do not count, since publish keeps them.
 func (s *Session) othersValues(c *Change, where string, base, tip *object.Commit, d *mirrorsd.Document) error {
 	if s.o.Overwrite || published(tip) {
 		return nil
@@ -376,27 +390,29 @@ func (s *Session) othersValues(c *Change, where string, base, tip *object.Commit
 	var theirs []string
 	for _, diff := range d.Compare(c.Entry.File) {
 		if have, ok := known[diff.Key]; !ok || have != diff.Have {
-			theirs = append(theirs, fmt.Sprintf("%s is %s there, and %s in the configuration", diff.Key, orAbsent(diff.Have), orAbsent(diff.Want)))
+			theirs = append(theirs, fmt.Sprintf("%s is %s there, but %s in the configuration",
+				diff.Key, orUnset(diff.Have), orUnset(diff.Want)))
 		}
 	}
 	if len(theirs) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%s pushed other values to %s: %s. Take them into the configuration, or replace them with --overwrite",
+	return fmt.Errorf("%s pushed different values to %s: %s. "+
+		"Add them to the configuration, or replace them with --overwrite",
 		tip.Author.Name, where, strings.Join(theirs, "; "))
 }
 
-func orAbsent(value string) string {
+func orUnset(value string) string {
 	if value == "" {
-		return "absent"
+		return "not set"
 	}
 	return value
 }
 
-// published tells whether publish made a commit.
+// published reports whether publish made a commit.
 func published(c *object.Commit) bool { return strings.Contains(c.Message, "\n"+trailer) }
 
-// lastPublished is the branch's newest commit that publish made, or its base.
+// lastPublished returns the newest commit of publish in a branch, or the branch's base.
 func (s *Session) lastPublished(base, tip *object.Commit) (*object.Commit, error) {
 	at := tip
 	for range maxCommits {
@@ -411,5 +427,5 @@ func (s *Session) lastPublished(base, tip *object.Commit) (*object.Commit, error
 			return nil, fmt.Errorf("read the history of commit %s: %w", tip.Hash, err)
 		}
 	}
-	return nil, errors.New("the branch has too many commits; delete it and run the command again")
+	return nil, fmt.Errorf("the branch has more than %d commits; delete it and run the command again", maxCommits)
 }

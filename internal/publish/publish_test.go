@@ -65,7 +65,7 @@ func TestUpdateKeepsTheRest(t *testing.T) {
 	if got, want := w.show(fork, branch, file), strings.Replace(text, "Old Org", "Example Org", 1); got != want {
 		t.Errorf("got:\n%s", got)
 	}
-	if got := w.git(fork, "log", "-1", "--format=%B", branch); got != "Update mirror fra1.example.org\n\n- sponsor: Old Org becomes Example Org\n\nPublished-by: mirrorform publish" {
+	if got := w.git(fork, "log", "-1", "--format=%B", branch); got != "Update mirror fra1.example.org\n\n- sponsor: changed from Old Org to Example Org\n\nPublished-by: mirrorform publish" {
 		t.Errorf("commit: %s", got)
 	}
 	if !slices.ContainsFunc(c.Notes, func(n string) bool { return strings.Contains(n, "x_note") }) {
@@ -133,7 +133,7 @@ func TestReviewersValue(t *testing.T) {
 	w := newWorld(t)
 	w.publish(entry(), publish.Create)
 	w.commit(fork, branch, "Better", map[string]string{file: strings.Replace(w.show(fork, branch, file), "city: Frankfurt", "city: Frankfurt am Main", 1)})
-	w.refuse(entry(), name, "Reviewer pushed other values to branch "+branch, "geolocation.city is Frankfurt am Main there, and Frankfurt in the configuration", "--overwrite")
+	w.refuse(entry(), name, "Reviewer pushed different values to branch "+branch, "geolocation.city is Frankfurt am Main there, but Frankfurt in the configuration", "--overwrite")
 	w.publish(with(func(f *mirrorsd.File) { f.Geolocation.City = "Frankfurt am Main" }), publish.Update) // the body changes
 	w.options.Overwrite = true
 	w.publish(entry(), publish.Update)
@@ -147,13 +147,13 @@ func TestBranchOfOthers(t *testing.T) {
 	w := newWorld(t)
 	w.publish(entry(), publish.Create)
 	w.commit(fork, branch, "More", map[string]string{"README.md": "mine\n"})
-	w.refuse(entry(), "changes more than "+file+": README.md", "last Reviewer", "delete the branch")
+	w.refuse(entry(), "changes other files than "+file+": README.md", "last commit by Reviewer", "delete the branch")
 	w.git(fork, "branch", "-D", branch)
 	w.Edit(1, func(p *githubtest.Pull) { p.State = "closed" })
 	w.git(fork, "branch", branch, "master")
 	w.commit(fork, branch, "Remove", map[string]string{"mirrors.d/x.yml": "-> /etc/passwd"})
 	w.options.IgnoreClosed = true
-	w.refuse(entry(), "changes more than "+file+": mirrors.d/x.yml")
+	w.refuse(entry(), "changes other files than "+file+": mirrors.d/x.yml")
 }
 
 func TestBodyOfOthers(t *testing.T) {
@@ -201,7 +201,7 @@ func TestMergedAndClosed(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.commit(fork, branch, "Late", map[string]string{file: w.show(fork, branch, file) + "# late\n"})
-	w.refuse(entry(), "pull/3 was merged, and somebody pushed to branch")
+	w.refuse(entry(), "has new commits since pull request", "pull/3 was merged")
 	w.git(fork, "branch", "-D", branch)
 	w.publish(entry(), publish.Create)
 	if len(w.Pulls()) != 4 {
@@ -211,7 +211,7 @@ func TestMergedAndClosed(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.git(up, "update-ref", "refs/heads/master", w.git(up, "commit-tree", "-p", "master", "-m", "Delist", w.git(up, "rev-list", "--max-parents=0", "master")+"^{tree}"))
-	if c := w.publish(entry(), publish.Create); len(c.Notes) != 1 || !strings.Contains(c.Notes[0], "pull/4) and took it out since") {
+	if c := w.publish(entry(), publish.Create); len(c.Notes) != 1 || !strings.Contains(c.Notes[0], "pull/4) and has removed it since") {
 		t.Errorf("notes %q", c.Notes)
 	}
 }
@@ -225,7 +225,7 @@ func TestListedWithOpenPull(t *testing.T) {
 	if len(c.Notes) != 1 || !strings.Contains(c.Notes[0], "close it") {
 		t.Errorf("notes %q", c.Notes)
 	}
-	w.refuse(with(func(f *mirrorsd.File) { f.Sponsor = "New" }), "upstream changed "+file+" since branch", "delete the branch")
+	w.refuse(with(func(f *mirrorsd.File) { f.Sponsor = "New" }), "upstream has changed "+file+" since branch", "delete the branch")
 }
 
 func TestPushedMeanwhile(t *testing.T) {
@@ -253,7 +253,7 @@ func TestPushedMeanwhile(t *testing.T) {
 			}
 			w.commit(fork, branch, "Race", map[string]string{file: "name: race\n"})
 			before := w.git(fork, "rev-parse", branch)
-			if err := s.Apply(t.Context(), c); err == nil || !strings.Contains(err.Error(), "at the same time") {
+			if err := s.Apply(t.Context(), c); err == nil || !strings.Contains(err.Error(), "has changed since it was read") {
 				t.Errorf("got %v", err)
 			}
 			if w.git(fork, "rev-parse", branch) != before {
@@ -295,7 +295,7 @@ func TestClone(t *testing.T) {
 	}
 	w.publish(entry(), publish.Pending)
 
-	for path, want := range map[string]string{"README.md": "changes that are not committed (README.md)", "mirrors.d/new.yml": "(mirrors.d/new.yml)"} {
+	for path, want := range map[string]string{"README.md": "uncommitted changes (README.md)", "mirrors.d/new.yml": "(mirrors.d/new.yml)"} {
 		old, err := os.ReadFile(filepath.Join(dir, path))
 		w.write(filepath.Join(dir, path), "dirty\n")
 		w.refuse(entry(), want, "commit or stash")
@@ -340,7 +340,7 @@ func TestRelist(t *testing.T) {
 	w.refuse(entry(), "upstream has set private: true", "--relist")
 	w.options.Relist = true
 	c := w.publish(entry(), publish.Create)
-	if !strings.Contains(c.Body, "listed for everybody again") || !strings.Contains(w.show(fork, branch, file), "# slow since May") {
+	if !strings.Contains(c.Body, "list the mirror publicly again") || !strings.Contains(w.show(fork, branch, file), "# slow since May") {
 		t.Errorf("body:\n%s", c.Body)
 	}
 }
@@ -367,7 +367,7 @@ func TestCheckers(t *testing.T) {
 	w.options.Checkers = []publish.Checker{checker{findings: []publish.Finding{{Severity: mirrorsd.Error, Message: "TIME is 13 h old"}}}}
 	w.refuse(entry(), "the test found errors", "error: TIME is 13 h old")
 	w.options.Checkers = []publish.Checker{checker{err: errors.New("no network")}}
-	w.refuse(entry(), "the test could not be made: no network")
+	w.refuse(entry(), "the test could not run: no network")
 	if posted := w.posted(); len(posted) != 0 {
 		t.Errorf("requests: %q", posted)
 	}
@@ -456,7 +456,7 @@ func TestDrift(t *testing.T) {
 		}
 		return d
 	}
-	if d := drift(); !d.Differs() || !strings.Contains(d.Lines()[0], "does not list it") {
+	if d := drift(); !d.Differs() || !strings.Contains(d.Lines()[0], "not listed upstream") {
 		t.Errorf("%+v", d)
 	}
 	w.upstreamHas("name: fra1.example.org\naddress:\n  http: http://fra1.example.org/almalinux/\ngeolocation:\n  country: DE\n  state_province: Hesse\n  city: Mainz\n" +
@@ -464,8 +464,8 @@ func TestDrift(t *testing.T) {
 	d := drift()
 	lines := strings.Join(d.Lines(), "\n")
 	for _, want := range []string{
-		"geolocation.city: upstream has Mainz, the configuration Frankfurt", "email: upstream has none, the configuration mirror@example.org",
-		"asn: upstream has 64496, the configuration none", "made it private", "misbehave",
+		"geolocation.city: Mainz upstream, but Frankfurt in the configuration", "email: not set upstream, but mirror@example.org in the configuration",
+		"asn: 64496 upstream, but not set in the configuration", "set private", "mirrors that fail",
 	} {
 		if !strings.Contains(lines, want) {
 			t.Errorf("no %q in:\n%s", want, lines)

@@ -28,7 +28,7 @@ func TestRemoval(t *testing.T) {
 		t.Errorf("removed by %s, and was never listed", c.Removed)
 	}
 	w.publish(entry(), publish.Create)
-	w.refuse(gone(), "/pull/1 asks for the mirror to be listed; close it first")
+	w.refuse(gone(), "/pull/1 would list the mirror; close it first")
 	if err := w.Merge(1); err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +57,7 @@ func TestRemoval(t *testing.T) {
 	}
 
 	// Listed and retired once more: the merged branches are replaced. It has to be asked for.
-	w.refuse(entry(), "retired by pull request", "/pull/2", "--relist")
+	w.refuse(entry(), "/pull/2 retired the mirror", "--relist")
 	w.options.Relist = true
 	w.publish(entry(), publish.Create)
 	if err := w.Merge(3); err != nil {
@@ -96,13 +96,13 @@ func TestRemovalMeets(t *testing.T) {
 		}, nil},
 		{"the file is back on the branch", func(w *world) {
 			w.commit(fork, removalBranch, "No", map[string]string{file: text})
-		}, []string{"somebody put " + file + " back", "Reviewer"}},
+		}, []string{file + " was restored on ", "Reviewer"}},
 		{"another file is on the branch", func(w *world) {
 			w.commit(fork, removalBranch, "More", map[string]string{"README.md": "x"})
-		}, []string{"changes more than " + file}},
+		}, []string{"changes other files than " + file}},
 		{"upstream changed the file", func(w *world) {
 			w.commit(up, "master", "Private", map[string]string{file: text + "private: true\n"})
-		}, []string{"upstream changed " + file}},
+		}, []string{"upstream has changed " + file}},
 		{"another pull request would bring it back", func(w *world) {
 			if _, err := w.try(with(func(f *mirrorsd.File) { f.Sponsor = "y" })); err != nil {
 				w.Fatal(err)
