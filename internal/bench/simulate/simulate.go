@@ -1,5 +1,6 @@
-// Package simulate runs many hosts in one process: an SSH server on an address of its own for each, which speaks the real protocol and runs the real helper's code
-// (package agent) with a state directory and a tree of its own. What resources manage lies on this machine, below each host's root.
+// Package simulate runs many hosts in one process. Each host is an SSH server with its own address.
+// It speaks the real protocol and runs the code of the real helper (package agent) with its own
+// state directory. The files of resources are on this machine, below the host's root.
 package simulate
 
 import (
@@ -25,17 +26,20 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// Options are what hosts are simulated by.
+// Options configure the simulated hosts.
 type Options struct {
-	Hosts int    // how many; at most 65536
-	Dir   string // absolute path of the directory that all of them have their own in
-	// Helper is the SHA-256, in lower-case hex, of the helper that the controller expects: the hosts greet with it, as if it had been pushed to them.
+	Hosts int    // number of hosts, at most 65536
+	Dir   string // absolute path of the directory for the directories of all hosts
+	// Helper is the SHA-256, in lower-case hex, of the helper that the controller expects. The hosts
+	// greet with it, as if the helper had been pushed to them.
 	Helper string
-	// AuthorizedKey is the public key that may log in, as in authorized_keys(5), under any user name.
+	// AuthorizedKey is the public key that can log in with any user name, in the format of
+	// authorized_keys.
 	AuthorizedKey string
-	// Delay is the round-trip time of the network before each host, made by lab.Proxy.
+	// Delay is the round-trip time to each host. lab.Proxy simulates it.
 	Delay time.Duration
-	// Shell has commands other than the helper's run by /bin/sh on this machine, for what needs a shell on its hosts.
+	// Shell runs commands other than the helper with /bin/sh on this machine, for programs that need a
+	// shell on their hosts.
 	Shell bool
 }
 
@@ -44,20 +48,21 @@ type Host struct {
 	Name    string // h00001
 	Address string // in 127.0.0.0/8
 	Port    int
-	HostKey string // as in known_hosts(5), without the host
-	Root    string // absolute path of the directory that its resources lie in
+	HostKey string // in the format of known_hosts, without the host
+	Root    string // absolute path of the directory for the host's resources
 }
 
-// address is where the host is reached: ADDRESS:PORT.
+// address returns the host's ADDRESS:PORT.
 func (h *Host) address() string { return net.JoinHostPort(h.Address, strconv.Itoa(h.Port)) }
 
-// Run simulates hosts in this process: it reads Options as JSON from in, writes the list of hosts as JSON to out, and ends them when in ends. It is the main of a
-// process of its own, so that the controller's processor time and memory are its alone.
+// Run simulates hosts in this process. It reads Options as JSON from in, writes the list of hosts
+// as JSON to out, and ends the hosts when in ends. It runs in a separate process, so that the
+// processor time and memory of the controller do not include the hosts.
 func Run(in io.Reader, out io.Writer) error {
 	decoder := json.NewDecoder(in)
 	var o Options
 	if err := decoder.Decode(&o); err != nil {
-		return fmt.Errorf("reading what to simulate: %w", err)
+		return fmt.Errorf("reading options: %w", err)
 	}
 	hosts, stop, err := Serve(o)
 	if err != nil {
@@ -74,18 +79,18 @@ func Run(in io.Reader, out io.Writer) error {
 // Serve starts the hosts. stop ends them.
 func Serve(o Options) (hosts []Host, stop func(), err error) {
 	if o.Hosts < 1 || o.Hosts > 1<<16 {
-		return nil, nil, fmt.Errorf("%d hosts cannot be simulated", o.Hosts)
+		return nil, nil, fmt.Errorf("invalid number of hosts %d: it must be from 1 to %d", o.Hosts, 1<<16)
 	}
 	key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(o.AuthorizedKey))
 	if err != nil {
-		return nil, nil, fmt.Errorf("the key that may log in: %w", err)
+		return nil, nil, fmt.Errorf("reading the authorized key: %w", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var closers []io.Closer
 	stop = func() {
 		cancel()
 		for _, c := range closers {
-			_ = c.Close() // nobody waits for what is still under way
+			_ = c.Close() // do not wait for open connections
 		}
 	}
 	defer func() {
@@ -148,9 +153,10 @@ func newServer(dir string, authorized ssh.PublicKey, o Options) (*server, error)
 	if err != nil {
 		return nil, err
 	}
-	config := &ssh.ServerConfig{PublicKeyCallback: func(_ ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
+	config := &ssh.ServerConfig{PublicKeyCallback: func(_ ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions,
+		error) {
 		if string(key.Marshal()) != string(authorized.Marshal()) {
-			return nil, errors.New("this key may not log in")
+			return nil, errors.New("this key is not authorized")
 		}
 		return nil, nil
 	}}
@@ -190,10 +196,11 @@ func (s *server) serve(ctx context.Context, tcp net.Conn) {
 	}
 }
 
-// helperCommand is how the controller runs the helper; the group is the nonce that it is given.
+// helperCommand matches the command with which the controller runs the helper. The group is the
+// nonce.
 var helperCommand = regexp.MustCompile(`/helper-[0-9a-f]+.* --nonce ([0-9a-f]+)`)
 
-// session serves one channel, on which one command runs (RFC 4254, 6.5).
+// session serves one channel, which runs one command (RFC 4254, section 6.5).
 func (s *server) session(ctx context.Context, ch ssh.Channel, requests <-chan *ssh.Request) {
 	var running sync.WaitGroup
 	defer func() {
@@ -235,7 +242,7 @@ func (s *server) run(ctx context.Context, command string, ch ssh.Channel) int {
 	cmd.Dir = s.dir
 	cmd.Env = []string{"HOME=" + s.dir, "PATH=" + os.Getenv("PATH")}
 	cmd.Stdout, cmd.Stderr = ch, ch.Stderr()
-	stdin, err := cmd.StdinPipe() // closed by Wait: a controller that keeps its end open is not waited for
+	stdin, err := cmd.StdinPipe() // Wait closes it, even if the controller keeps its end open
 	if err != nil || cmd.Start() != nil {
 		return 255
 	}
@@ -247,7 +254,8 @@ func (s *server) run(ctx context.Context, command string, ch ssh.Channel) int {
 	return cmd.ProcessState.ExitCode()
 }
 
-// help runs the helper's code. The digest is that of the helper that the controller expects, since there is no executable to take it of.
+// help runs the helper's code. It reports the digest of the helper that the controller expects,
+// since there is no executable to compute it from.
 func (s *server) help(ctx context.Context, nonce string, ch ssh.Channel) error {
 	conn := agent.Pipe(ctx, agent.Options{Version: "simulated", StateDir: filepath.Join(s.dir, "state"), Nonce: nonce})
 	ending := sync.OnceFunc(func() { _ = conn.Close() })
@@ -265,7 +273,7 @@ func (s *server) help(ctx context.Context, nonce string, ch ssh.Channel) error {
 	}
 	hello.Hello.SHA256 = s.helper
 	digest := fmt.Sprintf("%x", sha256.Sum256([]byte(s.dir)))
-	hello.Hello.Facts.MachineID = digest[:32] // all have this machine's
+	hello.Hello.Facts.MachineID = digest[:32] // replaces this machine's ID, which all hosts would share
 	if _, err := ch.Write(preamble); err != nil {
 		return err
 	}

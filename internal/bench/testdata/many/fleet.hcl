@@ -1,11 +1,11 @@
-# Ten resources of seven types for each unit: two units are 20 resources, twenty are 200.
+# Ten resources of seven types per unit: two units are 20 resources, twenty units are 200 resources.
 
 variable "units" {
   type = number
 
   validation {
     condition     = var.units <= length(local.installed)
-    error_message = "Each unit needs a package of its own."
+    error_message = "Each unit needs its own package."
   }
 }
 

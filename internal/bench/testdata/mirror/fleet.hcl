@@ -1,4 +1,4 @@
-# The mirror that the benchmark converges, on every lab host. The benchmark writes the host blocks beside this file.
+# The mirror that the benchmark converges on every lab host. The benchmark adds a file with the host blocks.
 
 mirror "almalinux" {
   hosts = host

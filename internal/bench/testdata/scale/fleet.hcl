@@ -1,11 +1,11 @@
-# One directory, and files and links in it: resources in all, on each host below a root of its own.
+# One directory with files and links, var.resources in total, below the root of each host.
 
 variable "resources" {
   type = number
 
   validation {
     condition     = var.resources > 0
-    error_message = "The directory is one of them."
+    error_message = "resources must be greater than zero, since the directory is one of them."
   }
 }
 
