@@ -16,14 +16,15 @@ import (
 	"github.com/mirrorform/mirrorform/internal/lab"
 )
 
-// packages are those of the mirror: of testdata/mirror and testdata/ansible.
+// packages are the packages of the mirror in testdata/mirror and testdata/ansible.
 var packages = []string{"rsync", "logrotate", "cron", "nginx"}
 
 // measureProgram measures the start of the program and the size of the helpers.
 func (b *bench) measureProgram(ctx context.Context) error {
 	const runs = 50
 	start := b.report.begin("The program itself", "Program start", "")
-	all, err := interleave(ctx, runs, contender{name: "`mirrorform version`", run: func(ctx context.Context) (sample, error) {
+	all, err := interleave(ctx, runs, contender{name: "`mirrorform version`", run: func(ctx context.Context) (sample,
+		error) {
 		results, err := execute(ctx, b.dir, nil, []string{b.program, "version"})
 		return together(results), err
 	}})
@@ -31,13 +32,14 @@ func (b *bench) measureProgram(ctx context.Context) error {
 		return err
 	}
 	start.add(all[0], 0)
-	b.report.goal("`mirrorform version`", "under 20 ms", milliseconds(all[0].Median()), all[0].Median() < 20*time.Millisecond)
+	b.report.goal("`mirrorform version`", "under 20 ms", milliseconds(all[0].Median()),
+		all[0].Median() < 20*time.Millisecond)
 	files, err := filepath.Glob(filepath.Join(b.helpers, "helper-*.gz"))
 	if err != nil {
 		return err
 	}
 	if len(files) == 0 {
-		return fmt.Errorf("there is no helper-*.gz in %s: run make build", b.helpers)
+		return fmt.Errorf("helper-*.gz not found in %s; run make build", b.helpers)
 	}
 	var rawMax, packedMax int64
 	for _, file := range files {
@@ -54,7 +56,7 @@ func (b *bench) measureProgram(ctx context.Context) error {
 	return nil
 }
 
-// sizes are those of a gzip file's content and of itself, in bytes.
+// sizes returns the uncompressed and compressed sizes of a gzip file, in bytes.
 func sizes(file string) (raw, packed int64, err error) {
 	f, err := os.Open(file)
 	if err != nil {
@@ -73,11 +75,13 @@ func sizes(file string) (raw, packed int64, err error) {
 	return raw, info.Size(), err
 }
 
-// measureConverge measures the first converge of fresh hosts. The hosts of its last round stay, for what is measured next.
+// measureConverge measures the first converge of fresh hosts. It keeps the hosts of the last round
+// for the next parts.
 func (b *bench) measureConverge(ctx context.Context) error {
 	section := b.report.begin("First converge, packages included", "First converge",
 		fmt.Sprintf("%d parallel `ssh root@HOST apt-get install` of the same packages", b.hosts))
-	tool, reference := &series{Name: "`mirrorform apply --auto-approve`"}, &series{Name: "`ssh root@HOST apt-get install -y …`"}
+	tool, reference := &series{Name: "`mirrorform apply --auto-approve`"}, &series{Name: "`ssh root@HOST apt-get " +
+		"install -y …`"}
 	if err := b.warm(ctx); err != nil {
 		return err
 	}
@@ -109,11 +113,13 @@ func (b *bench) measureConverge(ctx context.Context) error {
 		progress("%s: %s (%d runs)", s.Name, seconds(s.Median()), s.Runs())
 	}
 	ratio := tool.ratio(reference)
-	b.report.goal(fmt.Sprintf("first converge, %d hosts", b.hosts), "≤ 1.15 × `apt-get install`", times(ratio), ratio <= 1.15)
+	b.report.goal(fmt.Sprintf("first converge, %d hosts", b.hosts), "≤ 1.15 × `apt-get install`", times(ratio),
+		ratio <= 1.15)
 	return nil
 }
 
-// warm installs the packages on a host of no further use, so that what the hosts' file systems share is in memory.
+// warm installs the packages on a temporary host, so that the shared files of the hosts are in the
+// page cache.
 func (b *bench) warm(ctx context.Context) error {
 	h, err := b.lab.Boot(ctx, lab.HostSpec{Name: "warm"})
 	if err != nil {
@@ -123,12 +129,14 @@ func (b *bench) warm(ctx context.Context) error {
 	return errors.Join(err, h.Remove(ctx))
 }
 
-// install is the command line that installs the mirror's packages.
+// install returns the command line that installs the mirror's packages.
 func install() []string {
-	return append([]string{"/usr/bin/env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-y", "-q", "--no-install-recommends"}, packages...)
+	return append([]string{"/usr/bin/env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-y", "-q",
+		"--no-install-recommends"}, packages...)
 }
 
-// freshRound measures mirrorform and apt-get on fresh hosts each. Which of them is first changes from round to round.
+// freshRound measures mirrorform and apt-get, each on fresh hosts. The order changes from round to
+// round.
 func (b *bench) freshRound(ctx context.Context, round int, tool, reference *series) error {
 	mirrors, err := b.boot(ctx, fmt.Sprintf("m%d", round+1))
 	if err != nil {
@@ -174,7 +182,7 @@ func (b *bench) freshRound(ctx context.Context, round int, tool, reference *seri
 	return remove(ctx, others)
 }
 
-// sameSoftware makes sure that the comparison is one: both hosts have the same packages.
+// sameSoftware checks that both hosts have the same packages, so that the comparison is valid.
 func sameSoftware(ctx context.Context, a, b *lab.Host) error {
 	list := []string{"dpkg-query", "-W", "-f", "${Package} ${Version} ${db:Status-Status}\n"}
 	first, err := a.Run(ctx, list...)
@@ -186,14 +194,15 @@ func sameSoftware(ctx context.Context, a, b *lab.Host) error {
 		return err
 	}
 	if string(first) != string(second) {
-		return fmt.Errorf("%s and %s do not have the same packages after installing the same", a.Name, b.Name)
+		return fmt.Errorf("%s and %s have different packages after the same installation", a.Name, b.Name)
 	}
 	return nil
 }
 
-// measureNoop measures plans that have no changes.
+// measureNoop measures plans without changes.
 func (b *bench) measureNoop(ctx context.Context) error {
-	section := b.report.begin("Plan without changes", "No-op plan", fmt.Sprintf("%d parallel `ssh root@HOST true`", b.hosts))
+	section := b.report.begin("Plan without changes", "No-op plan",
+		fmt.Sprintf("%d parallel `ssh root@HOST true`", b.hosts))
 	byRoot, err := b.fleet("mirror", b.mirrors, asRoot, "")
 	if err != nil {
 		return err
@@ -216,12 +225,14 @@ func (b *bench) measureNoop(ctx context.Context) error {
 		contender{name: "`ssh admin@HOST sudo -n true`", run: func(ctx context.Context) (sample, error) {
 			return b.onAll(ctx, b.mirrors, "admin", nil, "sudo", "-n", "true")
 		}},
-		contender{name: "`ssh root@HOST true`, key exchange curve25519-sha256", run: func(ctx context.Context) (sample, error) {
-			return b.onAll(ctx, b.mirrors, "root", classic, "true")
-		}},
-		contender{name: "`ssh admin@HOST sudo -n true`, the same key exchange", run: func(ctx context.Context) (sample, error) {
-			return b.onAll(ctx, b.mirrors, "admin", classic, "sudo", "-n", "true")
-		}},
+		contender{name: "`ssh root@HOST true`, key exchange curve25519-sha256",
+			run: func(ctx context.Context) (sample, error) {
+				return b.onAll(ctx, b.mirrors, "root", classic, "true")
+			}},
+		contender{name: "`ssh admin@HOST sudo -n true`, the same key exchange",
+			run: func(ctx context.Context) (sample, error) {
+				return b.onAll(ctx, b.mirrors, "admin", classic, "sudo", "-n", "true")
+			}},
 		contender{
 			name: "`ansible-playbook`, pipelining, changed=0", every: 4,
 			run:   func(ctx context.Context) (sample, error) { return b.ansible.play(ctx, true) },
@@ -235,18 +246,24 @@ func (b *bench) measureNoop(ctx context.Context) error {
 		section.add(s, s.ratio(all[0]))
 	}
 	root, sudo, other := all[1].ratio(all[0]), all[2].ratio(all[0]), all[6].ratio(all[1])
-	b.report.goal(fmt.Sprintf("no-op plan, %d hosts, root login", b.hosts), "≤ 0.6 × `ssh HOST true`", times(root), root <= 0.6)
-	b.report.goal(fmt.Sprintf("no-op plan, %d hosts, sudo", b.hosts), "≤ 0.6 × `ssh HOST true`", times(sudo), sudo <= 0.6)
+	b.report.goal(fmt.Sprintf("no-op plan, %d hosts, root login", b.hosts), "≤ 0.6 × `ssh HOST true`", times(root),
+		root <= 0.6)
+	b.report.goal(fmt.Sprintf("no-op plan, %d hosts, sudo", b.hosts), "≤ 0.6 × `ssh HOST true`", times(sudo),
+		sudo <= 0.6)
 	same := all[1].ratio(all[4])
-	b.report.goal("the same with root login, and ssh with the key exchange that mirrorform uses", "≤ 0.6 × `ssh HOST true`", times(same), same <= 0.6)
-	section.Note = fmt.Sprintf("In this run Ansible took %.0f times as long as mirrorform. Much of ssh's time is its default key exchange: OpenSSH before 9.9 prefers "+
-		"sntrup761x25519-sha512, which is slow to compute and which mirrorform does not have; the two agree on curve25519-sha256 (and with newer servers on "+
-		"mlkem768x25519-sha256). Compared with ssh that uses curve25519-sha256 as well, mirrorform's plan takes %s.", other, times(same))
+	b.report.goal("the same with root login, and ssh with the key exchange that mirrorform uses",
+		"≤ 0.6 × `ssh HOST true`", times(same), same <= 0.6)
+	section.Note = fmt.Sprintf("In this run, Ansible took %.0f times as long as mirrorform. "+
+		"ssh spends much of its time on its default key exchange: OpenSSH before 9.9 prefers sntrup761x25519-sha512, "+
+		"which is slow to compute. mirrorform does not support it and uses curve25519-sha256 (with newer servers, "+
+		"mlkem768x25519-sha256). "+
+		"Compared with ssh that also uses curve25519-sha256, mirrorform's plan takes %s.", other, times(same))
 	return nil
 }
 
-// logIn logs in to all hosts. systemd keeps an account's user manager for ten seconds after its last session (logind.conf(5),
-// UserStopDelaySec), which a round takes no longer than: without this the first contender after a pause would alone wait for its start.
+// logIn logs in to all hosts. systemd keeps an account's user manager for ten seconds after its
+// last session (logind.conf(5), UserStopDelaySec), which is longer than a round. Without logIn,
+// only the first contender after a pause would wait for the start of the user manager.
 func (b *bench) logIn(ctx context.Context) error {
 	_, err := b.onAll(ctx, b.mirrors, "root", classic, "true")
 	if err == nil {
@@ -261,7 +278,7 @@ const (
 	far  = 500 * time.Millisecond
 )
 
-// measureLatency measures plans of one host that is far away.
+// measureLatency measures plans of one host with network latency.
 func (b *bench) measureLatency(ctx context.Context) (err error) {
 	h := b.mirrors[0]
 	proxy, err := lab.NewProxy(h.Address + ":22")
@@ -296,19 +313,22 @@ func (b *bench) measureLatency(ctx context.Context) (err error) {
 	}
 	for i, how := range []string{"by time", "by time, ssh with the key exchange that mirrorform uses"} {
 		more := float64(all[2].Median()-all[i].Median()) / float64(near)
-		b.report.goal("no-op plan with 100 ms of latency, 20 resources, "+how, "≤ 2 round trips more than `ssh HOST true`", fmt.Sprintf("%+.1f", more), more <= 2)
+		b.report.goal("no-op plan with 100 ms of latency, 20 resources, "+how,
+			"≤ 2 round trips more than `ssh HOST true`", fmt.Sprintf("%+.1f", more), more <= 2)
 	}
-	// Trips are whole; what is measured is not quite.
+	// Round trips are whole numbers, but measured values are not.
 	counted := math.Round(trips[2]) - math.Round(trips[0])
-	b.report.goal("the same, by counting round trips", "≤ 2 round trips more than `ssh HOST true`", fmt.Sprintf("%+.0f", counted), counted <= 2)
+	b.report.goal("the same, by counting round trips", "≤ 2 round trips more than `ssh HOST true`",
+		fmt.Sprintf("%+.0f", counted), counted <= 2)
 	growth := all[3].ratio(all[2])
 	b.report.goal("200 resources instead of 20, at that latency", "≤ 1.1 ×", times(growth), growth <= 1.1)
-	section.Note = "“More” is the difference to `ssh HOST true` in round trips of 100 ms, all work included. “Round trips” counts those that the program waits for, " +
-		"one after the other: the difference of the fastest runs with 100 and 500 ms of latency, divided by 400 ms."
+	section.Note = "“More” is the difference from `ssh HOST true` in round trips of 100 ms, including all work. " +
+		"“Round trips” is the number of consecutive round trips that the program waits for: " +
+		"the difference between the fastest runs with 500 ms and 100 ms of latency, divided by 400 ms."
 	return nil
 }
 
-// latencyContenders are the commands to run through the proxy.
+// latencyContenders returns the commands that run through the proxy.
 func (b *bench) latencyContenders(ctx context.Context, h *lab.Host, proxy *lab.Proxy) ([]contender, error) {
 	hosts := []*lab.Host{h}
 	type variant struct {
@@ -340,8 +360,9 @@ func (b *bench) latencyContenders(ctx context.Context, h *lab.Host, proxy *lab.P
 	if err != nil {
 		return nil, err
 	}
-	// ssh(1) takes the first value of an option, so the host's own name for the key and our address come before the lab's.
-	through := []string{"-o", "HostKeyAlias=" + h.Address, "-o", "Hostname=127.0.0.1", "-o", fmt.Sprintf("Port=%d", port)}
+	// ssh(1) uses the first value of an option, so these come before the lab's options.
+	through := []string{"-o", "HostKeyAlias=" + h.Address, "-o", "Hostname=127.0.0.1", "-o",
+		fmt.Sprintf("Port=%d", port)}
 	ssh := func(options ...string) func(context.Context) (sample, error) {
 		return func(ctx context.Context) (sample, error) {
 			return b.onAll(ctx, hosts, "root", append(slices.Clone(through), options...), "true")

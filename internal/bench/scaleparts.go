@@ -10,16 +10,17 @@ import (
 	"time"
 )
 
-// scaleSet are the cases with one number of resources on each host and one round-trip time.
+// scaleSet is a set of cases with the same number of resources per host and the same round-trip
+// time.
 type scaleSet struct {
 	resources int
 	delay     time.Duration
-	hashed    bool  // known_hosts has hashed names (HashKnownHosts in ssh_config(5)), each of which has to be tried
-	plan      []int // numbers of hosts that a plan is made of
-	apply     []int // and those that an apply without changes is made of, which keeps all connections and locks till its end
+	hashed    bool  // known_hosts has hashed names (HashKnownHosts in ssh_config(5)), all of which are tried
+	plan      []int // numbers of hosts for a plan
+	apply     []int // numbers of hosts for an apply without changes, which keeps all connections and locks
 }
 
-// scaleSets are what is measured. The first is what others are compared with.
+// scaleSets are the measured sets. The others are compared with the first.
 var scaleSets = []scaleSet{
 	{resources: 20, plan: []int{1, 10, 100, 1000, 5000}, apply: []int{100, 1000}},
 	{resources: 1, plan: []int{1000}},
@@ -28,40 +29,40 @@ var scaleSets = []scaleSet{
 	{resources: 20, hashed: true, plan: []int{1000}},
 }
 
-// upTo leaves out what has more hosts than most.
+// upTo returns the set without the cases of more than most hosts.
 func (s scaleSet) upTo(most int) *scaleSet {
 	more := func(n int) bool { return n > most }
 	s.plan, s.apply = slices.DeleteFunc(slices.Clone(s.plan), more), slices.DeleteFunc(slices.Clone(s.apply), more)
 	return &s
 }
 
-// most is the largest number of hosts in a set.
+// most returns the largest number of hosts in a set.
 func (s *scaleSet) most() int { return slices.Max(slices.Concat([]int{0}, s.plan, s.apply)) }
 
-// scaleRow is what was measured of one number of hosts.
+// scaleRow is the measurement for one number of hosts.
 type scaleRow struct {
 	Hosts, Resources int
 	Delay            time.Duration
 	Command          string
 	Series           *series
-	alone            int64 // the peak memory with one host
+	alone            int64 // peak memory with one host
 }
 
-// Network is the round-trip time.
+// Network describes the round-trip time.
 func (r *scaleRow) Network() string {
 	if r.Delay == 0 {
-		return "next to none"
+		return "almost none"
 	}
 	return fmt.Sprintf("%d ms", r.Delay.Milliseconds())
 }
 
-// Memory is the peak.
+// Memory returns the peak memory.
 func (r *scaleRow) Memory() string { return fmt.Sprintf("%.0f MB", float64(r.Series.Peak())/1e6) }
 
-// perHost is the part of the peak memory in bytes that each host has.
+// perHost returns the peak memory per host, in bytes.
 func (r *scaleRow) perHost() int64 { return (r.Series.Peak() - r.alone) / int64(r.Hosts) }
 
-// MemoryPerHost is the part of the peak memory that each host has; with a few hosts it says nothing.
+// MemoryPerHost returns the peak memory per host. With few hosts the value has no meaning.
 func (r *scaleRow) MemoryPerHost() string {
 	if r.Hosts < 100 || r.alone == 0 {
 		return "–"
@@ -69,10 +70,10 @@ func (r *scaleRow) MemoryPerHost() string {
 	return kilobytes(r.perHost())
 }
 
-// PerHost is the wall time of one host's share.
+// PerHost returns the wall time per host.
 func (r *scaleRow) PerHost() time.Duration { return r.Series.Median() / time.Duration(r.Hosts) }
 
-// CPUPerHost is the controller's processor time of one host's share.
+// CPUPerHost returns the controller's processor time per host.
 func (r *scaleRow) CPUPerHost() time.Duration { return r.Series.CPU() / time.Duration(r.Hosts) }
 
 // measureScale measures mirrorform on simulated hosts.
@@ -121,7 +122,8 @@ func (b *bench) measureScale(ctx context.Context) (err error) {
 	return nil
 }
 
-// sharedMemory is a directory in memory where there is one: what hosts do is no concern here, and shall not wait for a disk.
+// sharedMemory returns a directory in memory if there is one, so that simulated hosts do not wait
+// for a disk.
 func sharedMemory() string {
 	const dir = "/dev/shm"
 	if info, err := os.Stat(dir); err == nil && info.IsDir() {
@@ -130,8 +132,10 @@ func sharedMemory() string {
 	return ""
 }
 
-// prepareSet simulates the hosts of a set and converges them. A set that differs from an earlier one by the network alone has its hosts.
-func (b *bench) prepareSet(ctx context.Context, memory string, set *scaleSet, earlier []*simulation) (*simulation, error) {
+// prepareSet simulates the hosts of a set and converges them. A set with the same resources as an
+// earlier one uses its hosts.
+func (b *bench) prepareSet(ctx context.Context, memory string, set *scaleSet, earlier []*simulation) (*simulation,
+	error) {
 	for _, e := range earlier {
 		if e.resources == set.resources && len(e.hosts) >= set.most() {
 			s, err := b.simulate(ctx, e.dir, set)
@@ -167,7 +171,7 @@ func (b *bench) measureSize(ctx context.Context, s *simulation, set *scaleSet, n
 		run = f.applyNothing
 	}
 	one := &series{}
-	if n < 1000 { // where the first run weighs more
+	if n < 1000 { // a warm-up run, which matters more with few hosts
 		_, err = run(ctx)
 	}
 	for range b.scaleRounds {
@@ -180,7 +184,8 @@ func (b *bench) measureSize(ctx context.Context, s *simulation, set *scaleSet, n
 	if err != nil {
 		return fmt.Errorf("%s of %d hosts with %d resources: %w", command, n, set.resources, err)
 	}
-	row := scaleRow{Hosts: n, Resources: set.resources, Delay: set.delay, Command: "`mirrorform " + command + "`", Series: one}
+	row := scaleRow{Hosts: n, Resources: set.resources, Delay: set.delay, Command: "`mirrorform " + command + "`",
+		Series: one}
 	if set.hashed {
 		row.Command += ", hashed known_hosts"
 	}
@@ -190,7 +195,7 @@ func (b *bench) measureSize(ctx context.Context, s *simulation, set *scaleSet, n
 	return nil
 }
 
-// add adds a row. Those of mirrorform are compared with the first one, of one host.
+// add adds a row. Its memory per host is relative to the first row, which has one host.
 func (s *scaleSection) add(r scaleRow) {
 	if len(s.Rows) > 0 {
 		r.alone = s.Rows[0].Series.Peak()
@@ -198,7 +203,7 @@ func (s *scaleSection) add(r scaleRow) {
 	s.Rows = append(s.Rows, &r)
 }
 
-// find is the row of a plan with 20 resources and no delay, or nil.
+// find returns the row of a plan with 20 resources and no delay, or nil.
 func (s *scaleSection) find(hosts int) *scaleRow {
 	for _, r := range s.Rows {
 		if r.Hosts == hosts && r.Resources == 20 && r.Delay == 0 && r.Command == "`mirrorform plan`" {
@@ -208,7 +213,7 @@ func (s *scaleSection) find(hosts int) *scaleRow {
 	return nil
 }
 
-// judge compares with what is to be reached.
+// judge compares the results with the targets.
 func (s *scaleSection) judge() {
 	few, many := s.find(100), s.find(1000)
 	if few == nil || many == nil {
@@ -217,12 +222,14 @@ func (s *scaleSection) judge() {
 	ratio := many.Series.ratio(few.Series)
 	s.Goals = append(s.Goals,
 		goal{"plan of 1,000 hosts with 20 resources each: time", "≤ 10 × that of 100", times(ratio), ratio <= 10},
-		goal{"plan of 1,000 hosts with 20 resources each: memory a host", "under 100 KB", kilobytes(many.perHost()), many.perHost() < 100_000},
+		goal{"plan of 1,000 hosts with 20 resources each: memory per host", "under 100 KB", kilobytes(many.perHost()),
+			many.perHost() < 100_000},
 	)
 }
 
-// scaleAnsible has Ansible do the same on as many of the hosts as it manages in some minutes. Right before it mirrorform plans for the same hosts once more, so that the
-// two can be compared whatever else the machine does by then.
+// scaleAnsible measures Ansible on as many hosts as it handles within a few minutes. Directly
+// before, it measures a plan of mirrorform with the same hosts, so that other load on the machine
+// affects both.
 func (b *bench) scaleAnsible(ctx context.Context, s *simulation, resources int) error {
 	b.report.Scale.AnsibleLoad = loadAverages()
 	for _, n := range []int{1, 10, 100} {
@@ -231,7 +238,8 @@ func (b *bench) scaleAnsible(ctx context.Context, s *simulation, resources int) 
 		}
 		var inventory strings.Builder
 		for _, h := range s.hosts[:n] {
-			fmt.Fprintf(&inventory, "%s ansible_host=%s ansible_port=%d ansible_user=root ansible_ssh_private_key_file=%s root=%s\n", h.Name, h.Address, h.Port, s.identity, h.Root)
+			fmt.Fprintf(&inventory, "%s ansible_host=%s ansible_port=%d ansible_user=root ansible_ssh_private_key_file=%s "+
+				"root=%s\n", h.Name, h.Address, h.Port, s.identity, h.Root)
 		}
 		f, err := s.configuration(n)
 		if err != nil {
@@ -249,9 +257,12 @@ func (b *bench) scaleAnsible(ctx context.Context, s *simulation, resources int) 
 		if err := errors.Join(err, a.disconnect(context.WithoutCancel(ctx))); err != nil {
 			return err
 		}
-		b.report.Scale.add(scaleRow{Hosts: n, Resources: resources, Command: "`mirrorform plan`, before Ansible", Series: &series{samples: []sample{beside}}})
-		b.report.Scale.add(scaleRow{Hosts: n, Resources: resources, Command: "`ansible-playbook`", Series: &series{samples: []sample{one}}})
-		progress("ansible-playbook, %d hosts: %s, processor time %s; mirrorform plan right before it: %s, processor time %s", n, seconds(one.wall), seconds(one.cpu), seconds(beside.wall), seconds(beside.cpu))
+		b.report.Scale.add(scaleRow{Hosts: n, Resources: resources, Command: "`mirrorform plan`, before Ansible",
+			Series: &series{samples: []sample{beside}}})
+		b.report.Scale.add(scaleRow{Hosts: n, Resources: resources, Command: "`ansible-playbook`",
+			Series: &series{samples: []sample{one}}})
+		progress("ansible-playbook, %d hosts: %s, processor time %s; mirrorform plan right before it: "+
+			"%s, processor time %s", n, seconds(one.wall), seconds(one.cpu), seconds(beside.wall), seconds(beside.cpu))
 	}
 	return nil
 }
