@@ -13,16 +13,16 @@ import (
 	"github.com/mirrorform/mirrorform/internal/lab"
 )
 
-// ansible is a playbook with an inventory, in a directory of its own.
+// ansible is a playbook with an inventory, in a separate directory.
 type ansible struct {
 	bench *bench
 	dir   string
 	hosts []*lab.Host
-	count int // of hosts, also of those that are not the lab's
+	count int // of hosts, including simulated ones
 }
 
-// configuration is ansible.cfg: pipelining is on, and all hosts are worked on at once. ssh_args are Ansible's own defaults, with the
-// sockets of the masters in our directory.
+// configuration is ansible.cfg. It enables pipelining and runs all hosts in parallel. ssh_args are
+// Ansible's defaults with the benchmark's known_hosts file and no other identities.
 const configuration = `[defaults]
 forks = %d
 inventory = inventory
@@ -42,7 +42,8 @@ ssh_args = -C -o ControlMaster=auto -o ControlPersist=60s -o UserKnownHostsFile=
 func (b *bench) newAnsible(hosts []*lab.Host) (*ansible, error) {
 	var inventory strings.Builder
 	for _, h := range hosts {
-		fmt.Fprintf(&inventory, "%s ansible_host=%s ansible_user=root ansible_ssh_private_key_file=%s\n", h.Name, h.Address, h.SSHKeyPath)
+		fmt.Fprintf(&inventory, "%s ansible_host=%s ansible_user=root ansible_ssh_private_key_file=%s\n", h.Name,
+			h.Address, h.SSHKeyPath)
 	}
 	a, err := b.playbook("ansible", inventory.String(), b.lab.KnownHosts(), len(hosts), len(hosts))
 	if err == nil {
@@ -51,9 +52,10 @@ func (b *bench) newAnsible(hosts []*lab.Host) (*ansible, error) {
 	return a, err
 }
 
-// playbook writes testdata/NAME with an inventory of so many hosts. forks is how many Ansible works on at once.
+// playbook writes testdata/NAME with an inventory. count is the number of hosts, and forks the
+// number that Ansible handles in parallel.
 func (b *bench) playbook(name, inventory, knownHosts string, count, forks int) (*ansible, error) {
-	dir, err := os.MkdirTemp(b.dir, "a") // short: sockets lie in it
+	dir, err := os.MkdirTemp(b.dir, "a") // a short name, since paths of sockets are limited
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +74,7 @@ func (b *bench) playbook(name, inventory, knownHosts string, count, forks int) (
 	)
 }
 
-// prepareHosts installs what Ansible needs on hosts.
+// prepareHosts installs Python, which Ansible needs on hosts.
 func (a *ansible) prepareHosts(ctx context.Context) error {
 	return onEach(a.hosts, func(h *lab.Host) error {
 		_, err := h.Run(ctx, "apt-get", "install", "-y", "-q", "--no-install-recommends", "python3", "python3-apt")
@@ -85,10 +87,11 @@ var (
 	counted = regexp.MustCompile(`(changed|unreachable|failed)=(\d+)`)
 )
 
-// play runs the playbook. With converged it must change nothing.
+// play runs the playbook. If converged is true, it must not report changes.
 func (a *ansible) play(ctx context.Context, converged bool) (sample, error) {
 	env := []string{"ANSIBLE_CONFIG=" + a.dir + "/ansible.cfg", "ANSIBLE_NOCOLOR=1"}
-	results, err := execute(ctx, a.dir, env, []string{"ansible-playbook", "--extra-vars", "mirrors_d=" + a.dir + "/mirrors.d", "playbook.yml"})
+	results, err := execute(ctx, a.dir, env,
+		[]string{"ansible-playbook", "--extra-vars", "mirrors_d=" + a.dir + "/mirrors.d", "playbook.yml"})
 	if err != nil {
 		return sample{}, err
 	}
@@ -98,30 +101,32 @@ func (a *ansible) play(ctx context.Context, converged bool) (sample, error) {
 	return results[0].sample, nil
 }
 
-// checkRecap reads the last part of what ansible-playbook prints.
+// checkRecap checks the recap at the end of ansible-playbook's output.
 func checkRecap(output string, hosts int, converged bool) error {
 	lines := recap.FindAllString(output, -1)
 	if len(lines) != hosts {
-		return fmt.Errorf("ansible-playbook tells of %d hosts, not %d", len(lines), hosts)
+		return fmt.Errorf("ansible-playbook reports %d hosts, not %d", len(lines), hosts)
 	}
 	for _, line := range lines {
 		for _, m := range counted.FindAllStringSubmatch(line, -1) {
 			if m[2] != "0" && (m[1] != "changed" || converged) {
-				return errors.New("ansible-playbook did not do what it should")
+				return errors.New("ansible-playbook reports failed or unreachable hosts, or unexpected changes")
 			}
 		}
 	}
 	return nil
 }
 
-// disconnect ends the connections that Ansible leaves open for a minute, so that each run begins without them as the others do.
+// disconnect ends the connections that Ansible keeps open for a minute, so that each run starts
+// without connections, like those of the other programs.
 func (a *ansible) disconnect(ctx context.Context) error {
 	sockets, err := filepath.Glob(filepath.Join(a.dir, "cp", "*"))
 	if err != nil {
 		return err
 	}
 	for _, socket := range sockets {
-		if _, err := execute(ctx, a.dir, nil, []string{"ssh", "-F", "/dev/null", "-o", "ControlPath=" + socket, "-O", "exit", "host"}); err != nil {
+		if _, err := execute(ctx, a.dir, nil, []string{"ssh", "-F", "/dev/null", "-o", "ControlPath=" + socket, "-O",
+			"exit", "host"}); err != nil {
 			return err
 		}
 	}

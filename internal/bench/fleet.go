@@ -20,7 +20,7 @@ import (
 //go:embed testdata
 var testdata embed.FS
 
-// asRoot and asSudo are the two ways to log in that are measured.
+// asRoot and asSudo are the measured ways to log in.
 var (
 	asRoot = login{"root", "none"}
 	asSudo = login{"admin", "sudo"}
@@ -28,15 +28,15 @@ var (
 
 type login struct{ user, become string }
 
-// fleet is a configuration in a directory of its own.
+// fleet is a configuration in a separate directory.
 type fleet struct {
 	bench *bench
 	dir   string
-	args  []string // for each command, as --var
+	args  []string // for every command, such as --var
 }
 
-// fleet writes the configuration testdata/NAME with a block for each host. via, if not empty, is the address ("host:port") at which
-// the first host is reached.
+// fleet writes the configuration testdata/NAME with a block for each host. via, if not empty,
+// replaces the address ("host:port") of the first host.
 func (b *bench) fleet(name string, hosts []*lab.Host, as login, via string, args ...string) (*fleet, error) {
 	dir, err := os.MkdirTemp(b.dir, name+"-")
 	if err != nil {
@@ -82,7 +82,7 @@ func split(address string) (host string, port int64, err error) {
 	return host, port, err
 }
 
-// mirrorform runs a command of mirrorform on the configuration.
+// mirrorform runs a mirrorform command with the configuration.
 func (f *fleet) mirrorform(ctx context.Context, args ...string) (result, error) {
 	argv := append([]string{f.bench.program}, args...)
 	results, err := execute(ctx, f.dir, nil, append(argv, f.args...))
@@ -102,12 +102,12 @@ func (f *fleet) apply(ctx context.Context) (sample, error) {
 func (f *fleet) plan(ctx context.Context) (sample, error) {
 	r, err := f.mirrorform(ctx, "plan", "--detailed-exitcode")
 	if err == nil && !strings.Contains(r.output, "No changes.") {
-		err = fmt.Errorf("plan says neither that there are changes nor that there are none:\n%s", lastLines(r.output, 20))
+		err = fmt.Errorf("plan does not report \"No changes.\":\n%s", lastLines(r.output, 20))
 	}
 	return r.sample, err
 }
 
-// hostNames are names for n hosts.
+// hostNames returns specs with names for n hosts.
 func hostNames(prefix string, n int) []lab.HostSpec {
 	specs := make([]lab.HostSpec, n)
 	for i := range specs {
@@ -116,14 +116,14 @@ func hostNames(prefix string, n int) []lab.HostSpec {
 	return specs
 }
 
-// boot boots hosts and waits until they have nothing more to do.
+// boot boots hosts and waits until they are idle.
 func (b *bench) boot(ctx context.Context, prefix string) ([]*lab.Host, error) {
 	hosts, err := b.lab.BootAll(ctx, hostNames(prefix, b.hosts)...)
 	if err != nil {
 		return nil, err
 	}
 	return hosts, onEach(hosts, func(h *lab.Host) error {
-		// The exit status says whether some unit has failed, which is no concern here.
+		// Ignore the exit status, which reports failed units.
 		_, _ = h.Run(ctx, "systemctl", "is-system-running", "--wait")
 		return ctx.Err()
 	})
@@ -134,7 +134,7 @@ func remove(ctx context.Context, hosts []*lab.Host) error {
 	return onEach(hosts, func(h *lab.Host) error { return h.Remove(ctx) })
 }
 
-// onEach calls f for all hosts at once.
+// onEach calls f for all hosts in parallel.
 func onEach(hosts []*lab.Host, f func(h *lab.Host) error) error {
 	errs := make(chan error, len(hosts))
 	for _, h := range hosts {
@@ -147,18 +147,19 @@ func onEach(hosts []*lab.Host, f func(h *lab.Host) error) error {
 	return all
 }
 
-// classic makes ssh use the key exchange that mirrorform agrees on with OpenSSH before 9.9, whose own first choice, sntrup761x25519-sha512, takes
-// much longer to compute.
+// classic makes ssh use the key exchange that mirrorform uses with OpenSSH before 9.9. The default
+// of that version, sntrup761x25519-sha512, takes much longer to compute.
 var classic = []string{"-o", "KexAlgorithms=curve25519-sha256"}
 
-// ssh returns a command line of ssh, with options put before those of the lab.
+// ssh returns an ssh command line with options before those of the lab.
 func (b *bench) ssh(h *lab.Host, user string, options []string, argv ...string) []string {
 	full := b.lab.SSHCommand(h, user, argv...)
 	return append(append([]string{full[0]}, options...), full[1:]...)
 }
 
-// onAll runs a command on all hosts by ssh processes that start together.
-func (b *bench) onAll(ctx context.Context, hosts []*lab.Host, user string, options []string, argv ...string) (sample, error) {
+// onAll runs a command on all hosts with parallel ssh processes.
+func (b *bench) onAll(ctx context.Context, hosts []*lab.Host, user string, options []string,
+	argv ...string) (sample, error) {
 	argvs := make([][]string, len(hosts))
 	for i, h := range hosts {
 		argvs[i] = b.ssh(h, user, options, argv...)
@@ -167,11 +168,11 @@ func (b *bench) onAll(ctx context.Context, hosts []*lab.Host, user string, optio
 	return together(results), err
 }
 
-// applyNothing applies where there must be no changes.
+// applyNothing runs apply, which must not find changes.
 func (f *fleet) applyNothing(ctx context.Context) (sample, error) {
 	r, err := f.mirrorform(ctx, "apply", "--auto-approve")
 	if err == nil && !strings.Contains(r.output, "No changes.") {
-		err = fmt.Errorf("apply does not say that there are no changes:\n%s", lastLines(r.output, 20))
+		err = fmt.Errorf("apply does not report \"No changes.\":\n%s", lastLines(r.output, 20))
 	}
 	return r.sample, err
 }

@@ -1,11 +1,13 @@
-// Command bench measures mirrorform on lab hosts, side by side with plain ssh, apt-get over ssh and Ansible, and writes the
-// figures as a page of documentation. It runs as root on a Debian-like machine with ssh and ansible-core:
+// Command bench measures mirrorform on lab hosts in comparison with plain ssh, apt-get over ssh and
+// Ansible, and writes the results as a documentation page. It runs as root on a Debian-like machine
+// with ssh and ansible-core:
 //
 //	bench -mirrorform bin/mirrorform -out docs/benchmarks.md
 //
-// What is compared is measured in the same rounds, one after the other (A B C A B C …), so that whatever else the machine does meets
-// all of them; medians are reported. A run that does not do what it should (a plan with changes, an unreachable host) is an error and
-// no figure. On an interrupt the lab is ended and nothing is written.
+// Programs that are compared run in turn in the same rounds (A B C A B C …), so that other load on
+// the machine affects all of them. The results are medians. A run with an unexpected outcome (a
+// plan with changes, an unreachable host) is an error. On an interrupt, bench ends the lab and
+// writes nothing.
 package main
 
 import (
@@ -24,7 +26,7 @@ import (
 	"github.com/mirrorform/mirrorform/internal/lab"
 )
 
-// options are the command line's.
+// options are the command line options.
 type options struct {
 	mirrorform string
 	helpers    string
@@ -39,22 +41,24 @@ type options struct {
 	scaleOther  int
 }
 
-// parts are what can be measured, in their order.
+// parts are the parts of the benchmark, in order.
 var parts = []string{"program", "converge", "noop", "latency", "scale"}
 
 func main() {
 	var o options
-	flag.StringVar(&o.mirrorform, "mirrorform", "bin/mirrorform", "the program to measure, as make build makes it")
-	flag.StringVar(&o.helpers, "helpers", "internal/helper/bin", "directory of the compressed helpers that were built into it")
-	flag.StringVar(&o.out, "out", "", "write the page to FILE (default: standard output)")
+	flag.StringVar(&o.mirrorform, "mirrorform", "bin/mirrorform", "`program` to measure, built by make build")
+	flag.StringVar(&o.helpers, "helpers", "internal/helper/bin", "`directory` of the compressed helpers in the program")
+	flag.StringVar(&o.out, "out", "", "write the page to `file` (default: standard output)")
 	flag.IntVar(&o.hosts, "hosts", 10, "number of lab hosts")
-	flag.IntVar(&o.rounds, "rounds", 8, "rounds of what is quick; Ansible takes part in every fourth")
-	flag.IntVar(&o.fresh, "fresh", 3, "rounds with fresh hosts")
-	flag.IntVar(&o.scaleRounds, "scale-rounds", 3, "rounds with each number of simulated hosts")
+	flag.IntVar(&o.rounds, "rounds", 8, "number of rounds of fast measurements; Ansible runs in every fourth round")
+	flag.IntVar(&o.fresh, "fresh", 3, "number of rounds with fresh hosts")
+	flag.IntVar(&o.scaleRounds, "scale-rounds", 3, "number of rounds for each number of simulated hosts")
 	flag.IntVar(&o.scaleHosts, "scale-hosts", 5000, "largest number of simulated hosts")
-	flag.IntVar(&o.scaleOther, "scale-ansible", 10, "largest number of simulated hosts for Ansible; 0 leaves it out")
-	flag.StringVar(&o.only, "only", strings.Join(parts, ","), "measure only these, with commas between them; -out needs all of them, or scale alone, which replaces that part of the page")
-	simulating := flag.Bool("simulate", false, "simulate hosts, as the part scale does in a process of its own: see package simulate")
+	flag.IntVar(&o.scaleOther, "scale-ansible", 10, "largest number of simulated hosts for Ansible; 0 skips Ansible")
+	flag.StringVar(&o.only, "only", strings.Join(parts, ","),
+		"comma-separated `parts` to measure; -out requires all parts, or only scale, which replaces that part of the page")
+	simulating := flag.Bool("simulate", false,
+		"simulate hosts in this process, for the part scale; see package simulate")
 	flag.Parse()
 	if *simulating {
 		if err := simulate.Run(os.Stdin, os.Stdout); err != nil {
@@ -78,14 +82,14 @@ func (o *options) check() error {
 	only := strings.Split(o.only, ",")
 	for _, part := range only {
 		if !slices.Contains(parts, part) {
-			return fmt.Errorf("-only %s: there is %s", part, strings.Join(parts, ", "))
+			return fmt.Errorf("-only: unknown part %q; the parts are %s", part, strings.Join(parts, ", "))
 		}
 	}
 	if o.out != "" && len(only) < len(parts) && o.only != "scale" {
-		return errors.New("-out needs all parts, or scale alone: leave out -only, or -out to print what was measured")
+		return errors.New("-out requires all parts, or only scale; omit -only, or omit -out to print the results")
 	}
 	if o.hosts < 1 || o.rounds < 1 || o.fresh < 1 {
-		return errors.New("-hosts, -rounds and -fresh must be positive")
+		return errors.New("-hosts, -rounds and -fresh must be greater than zero")
 	}
 	if flag.NArg() > 0 {
 		return fmt.Errorf("unexpected argument %q", flag.Arg(0))
@@ -128,12 +132,12 @@ func (o *options) run(ctx context.Context) (err error) {
 		goals = append(goals, b.report.Scale.Goals...)
 	}
 	for _, g := range goals {
-		progress("%s: %s, to reach %s: %s", g.What, g.Measured, g.Target, g.Verdict())
+		progress("%s: %s, target %s: %s", g.What, g.Measured, g.Target, g.Verdict())
 	}
 	return nil
 }
 
-// page is what is to be written.
+// page returns the page to write.
 func (b *bench) page() ([]byte, error) {
 	if b.only != "scale" {
 		return b.report.render()
@@ -153,7 +157,7 @@ func (b *bench) page() ([]byte, error) {
 type bench struct {
 	*options
 	program string // absolute path of mirrorform
-	dir     string // for configurations, removed at the end
+	dir     string // temporary directory for configurations
 	report  *report
 
 	lab     *lab.Lab
@@ -162,35 +166,36 @@ type bench struct {
 	ansible *ansible    // for managed
 }
 
-// measure measures all parts that were asked for.
+// measure measures the selected parts.
 func (b *bench) measure(ctx context.Context) (err error) {
-	if b.asked("program") {
+	if b.selected("program") {
 		if err := b.measureProgram(ctx); err != nil {
 			return fmt.Errorf("measuring the program: %w", err)
 		}
 	}
-	if b.asked("scale") {
+	if b.selected("scale") {
 		if err := b.measureScale(ctx); err != nil {
 			return fmt.Errorf("measuring simulated hosts: %w", err)
 		}
 	}
-	if !slices.ContainsFunc([]string{"converge", "noop", "latency"}, b.asked) {
+	if !slices.ContainsFunc([]string{"converge", "noop", "latency"}, b.selected) {
 		return nil
 	}
-	if b.lab, err = lab.Open(ctx, lab.Options{Name: fmt.Sprintf("bench-%d", os.Getpid()), Log: logWriter{}}); err != nil {
+	if b.lab, err = lab.Open(ctx, lab.Options{Name: fmt.Sprintf("bench-%d", os.Getpid()),
+		Log: logWriter{}}); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.lab.Down(ctx)) }()
-	// The hosts of the last fresh round are those that the other parts use, so this part always runs.
+	// This part always runs, since the other parts use the hosts of its last round.
 	if err := b.measureConverge(ctx); err != nil {
 		return fmt.Errorf("measuring a first converge: %w", err)
 	}
-	if b.asked("noop") {
+	if b.selected("noop") {
 		if err := b.measureNoop(ctx); err != nil {
 			return fmt.Errorf("measuring a plan without changes: %w", err)
 		}
 	}
-	if b.asked("latency") {
+	if b.selected("latency") {
 		if err := b.measureLatency(ctx); err != nil {
 			return fmt.Errorf("measuring with latency: %w", err)
 		}
@@ -198,14 +203,14 @@ func (b *bench) measure(ctx context.Context) (err error) {
 	return nil
 }
 
-func (b *bench) asked(part string) bool { return slices.Contains(strings.Split(b.only, ","), part) }
+func (b *bench) selected(part string) bool { return slices.Contains(strings.Split(b.only, ","), part) }
 
-// progress tells the user what goes on.
+// progress prints a progress line to standard error.
 func progress(format string, args ...any) {
 	_, _ = fmt.Fprintf(os.Stderr, "bench: "+format+"\n", args...)
 }
 
-// logWriter passes the lab's progress on, but for the many lines about single hosts.
+// logWriter prints the lab's progress, except the lines about single hosts.
 type logWriter struct{}
 
 // Write implements io.Writer.

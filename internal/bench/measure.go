@@ -13,30 +13,30 @@ import (
 	"time"
 )
 
-// sample is one run.
+// sample is the measurement of one run.
 type sample struct {
 	wall time.Duration
-	cpu  time.Duration // user and system time of the processes on this side
-	peak int64         // bytes of memory that one of them had at most; of Ansible, its main process
+	cpu  time.Duration // user and system time of the controller's processes
+	peak int64         // largest memory of one process in bytes; for Ansible, of its main process
 }
 
-// contender is one of the things that are compared.
+// contender is a program that is compared with others.
 type contender struct {
 	name   string
-	every  int                             // takes part in every so-manieth round; 0 is 1
+	every  int                             // runs only in every nth round; 0 means every round
 	before func(ctx context.Context) error // prepares each run, not measured; may be nil
 	run    func(ctx context.Context) (sample, error)
-	after  func(ctx context.Context) error // puts things back after each run, not measured; may be nil
+	after  func(ctx context.Context) error // cleans up after each run, not measured; may be nil
 }
 
-// series are the runs of one contender.
+// series has the runs of one contender.
 type series struct {
 	Name    string
 	samples []sample
 }
 
-// interleave runs the contenders in turn, rounds times, after one run of each that does not count; those that do not take part in
-// every round go without it.
+// interleave runs the contenders in turn in each round. Before the first round each runs once
+// without being counted, except contenders that do not run in every round.
 func interleave(ctx context.Context, rounds int, contenders ...contender) ([]*series, error) {
 	all := make([]*series, len(contenders))
 	for i, c := range contenders {
@@ -62,7 +62,7 @@ func interleave(ctx context.Context, rounds int, contenders ...contender) ([]*se
 	return all, nil
 }
 
-// once runs the contender with what comes before and after.
+// once runs the contender, with before and after.
 func (c *contender) once(ctx context.Context) (sample, error) {
 	if c.before != nil {
 		if err := c.before(ctx); err != nil {
@@ -76,7 +76,7 @@ func (c *contender) once(ctx context.Context) (sample, error) {
 	return s, err
 }
 
-// median of durations: the middle one, or the mean of the two in the middle. It is 0 for none.
+// median returns the median of durations, or 0 for an empty list.
 func median(list []time.Duration) time.Duration {
 	if len(list) == 0 {
 		return 0
@@ -98,24 +98,24 @@ func (s *series) walls() []time.Duration {
 	return s.pick(func(s sample) time.Duration { return s.wall })
 }
 
-// Median is the median wall time.
+// Median returns the median wall time.
 func (s *series) Median() time.Duration { return median(s.walls()) }
 
-// Fastest is the shortest wall time.
+// Fastest returns the shortest wall time.
 func (s *series) Fastest() time.Duration { return slices.Min(s.walls()) }
 
-// Slowest is the longest wall time.
+// Slowest returns the longest wall time.
 func (s *series) Slowest() time.Duration { return slices.Max(s.walls()) }
 
-// Runs is the number of runs that count.
+// Runs returns the number of counted runs.
 func (s *series) Runs() int { return len(s.samples) }
 
-// CPU is the median of the processor time on this side.
+// CPU returns the median processor time of the controller.
 func (s *series) CPU() time.Duration {
 	return median(s.pick(func(s sample) time.Duration { return s.cpu }))
 }
 
-// Peak is the largest amount of memory in bytes that a process of any run had.
+// Peak returns the largest memory of a process in any run, in bytes.
 func (s *series) Peak() int64 {
 	var peak int64
 	for _, one := range s.samples {
@@ -124,16 +124,16 @@ func (s *series) Peak() int64 {
 	return peak
 }
 
-// ratio is how many times the median of other the median of s is.
+// ratio returns the median of s divided by the median of other.
 func (s *series) ratio(other *series) float64 { return float64(s.Median()) / float64(other.Median()) }
 
-// result is what one run of a program gave.
+// result is the result of one run of a program.
 type result struct {
 	sample
 	output string // the end of standard output and standard error
 }
 
-// ending keeps the last of what is written to it.
+// ending keeps the last bytes written to it.
 type ending []byte
 
 // Write implements io.Writer.
@@ -146,8 +146,8 @@ func (e *ending) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// watchMemory looks again and again at the most memory in bytes that a process has had (VmHWM, proc_pid_status(5)), until it has ended. getrusage(2) would
-// count what this process had when it started the other.
+// watchMemory polls the peak memory of a process in bytes (VmHWM, proc_pid_status(5)) until it
+// ends. getrusage(2) would include the memory of this process at the time of the fork.
 func watchMemory(pid int, ended <-chan struct{}) int64 {
 	const often = 5 * time.Millisecond
 	file := fmt.Sprintf("/proc/%d/status", pid)
@@ -167,8 +167,8 @@ func watchMemory(pid int, ended <-chan struct{}) int64 {
 	}
 }
 
-// execute starts all command lines at once and waits for the last one. They get a short environment, with dir as home directory, and
-// stand in a process group each, which ends with ctx.
+// execute starts all command lines in parallel and waits for all of them. They have a minimal
+// environment with dir as the home directory. Each has its own process group, which ends with ctx.
 func execute(ctx context.Context, dir string, env []string, argvs ...[]string) ([]result, error) {
 	cmds := make([]*exec.Cmd, len(argvs))
 	outputs := make([]ending, len(argvs))
@@ -217,7 +217,8 @@ func execute(ctx context.Context, dir string, env []string, argvs ...[]string) (
 	return results, errors.Join(errs...)
 }
 
-// together is the sample of programs that ran at once: the wall time of the last to end, the processor time of all.
+// together combines the samples of parallel programs: the longest wall time, and the sum of the
+// processor times.
 func together(results []result) sample {
 	var all sample
 	for _, r := range results {

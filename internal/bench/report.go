@@ -18,7 +18,7 @@ import (
 //go:embed report.md.tmpl
 var reportTemplate string
 
-// report is what the page says.
+// report has the content of the page.
 type report struct {
 	Date     string
 	Machine  [][2]string // what, value
@@ -26,7 +26,7 @@ type report struct {
 	Goals    []goal
 	Sections []*section
 	Helpers  []helperSize
-	Scale    *scaleSection // nil: it was not measured
+	Scale    *scaleSection // nil if not measured
 }
 
 //go:embed scale.md.tmpl
@@ -35,19 +35,19 @@ var scaleTemplate string
 // scaleSection is the table of simulated hosts.
 type scaleSection struct {
 	Date, Version, Load string
-	AnsibleLoad         string // when Ansible began; "" where it was left out
+	AnsibleLoad         string // load averages when Ansible started; "" if it was skipped
 	Rounds              int
 	Rows                []*scaleRow
 	Goals               []goal
 }
 
-// goal is a figure to reach.
+// goal is a target value.
 type goal struct {
 	What, Target, Measured string
 	Reached                bool
 }
 
-// Verdict says whether the figure was reached.
+// Verdict reports whether the target was reached.
 func (g goal) Verdict() string {
 	if g.Reached {
 		return "reached"
@@ -67,17 +67,17 @@ type section struct {
 // row is one contender.
 type row struct {
 	Series      *series
-	Ratio       float64 // to the reference; 0 for none
+	Ratio       float64 // to the reference; 0 without a reference
 	Trips, More string
 }
 
 type helperSize struct{ Arch, Raw, Packed string }
 
-// newReport describes the machine.
+// newReport returns a report with a description of the machine.
 func newReport(ctx context.Context, b *bench) (*report, error) {
 	r := &report{Date: time.Now().UTC().Format("2006-01-02"), Hosts: b.hosts}
 	if _, err := os.Stat(b.program); err != nil {
-		return nil, fmt.Errorf("%w: run make build", err)
+		return nil, fmt.Errorf("%w; run make build", err)
 	}
 	kernel, err := os.ReadFile("/proc/sys/kernel/osrelease")
 	if err != nil {
@@ -89,7 +89,8 @@ func newReport(ctx context.Context, b *bench) (*report, error) {
 		{"Kernel", strings.TrimSpace(string(kernel))},
 		{"System", strings.Trim(field("/etc/os-release", "PRETTY_NAME"), `"`)},
 	}
-	for _, v := range [][]string{{"mirrorform", b.program, "version"}, {"OpenSSH", "ssh", "-V"}, {"Ansible", "ansible", "--version"}} {
+	for _, v := range [][]string{{"mirrorform", b.program, "version"}, {"OpenSSH", "ssh", "-V"},
+		{"Ansible", "ansible", "--version"}} {
 		out, err := exec.CommandContext(ctx, v[1], v[2:]...).CombinedOutput()
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w: %s", strings.Join(v[1:], " "), err, out)
@@ -100,7 +101,8 @@ func newReport(ctx context.Context, b *bench) (*report, error) {
 	return r, nil
 }
 
-// field is the value of a line "NAME: value" or "NAME=value", the first of that name; "unknown" where there is none.
+// field returns the value of the first line "NAME: value" or "NAME=value" with this name, or
+// "unknown".
 func field(file, name string) string {
 	data, err := os.ReadFile(file)
 	if err != nil {
@@ -126,7 +128,7 @@ func (r *report) begin(title, short, reference string) *section {
 	return s
 }
 
-// loadAverages are those of the machine now.
+// loadAverages returns the current load averages of the machine.
 func loadAverages() string {
 	load, err := os.ReadFile("/proc/loadavg")
 	if words := strings.Fields(string(load)); err == nil && len(words) > 2 {
@@ -156,10 +158,10 @@ func (r *report) goal(what, target, measured string, reached bool) {
 	r.Goals = append(r.Goals, goal{what, target, measured, reached})
 }
 
-// render makes the page.
+// render returns the page.
 func (r *report) render() ([]byte, error) { return r.execute("report", r) }
 
-// renderScale makes the part of the page about simulated hosts.
+// renderScale returns the part of the page about simulated hosts.
 func (r *report) renderScale() ([]byte, error) { return r.execute("scale", r.Scale) }
 
 func (r *report) execute(name string, data any) ([]byte, error) {
@@ -174,18 +176,19 @@ func (r *report) execute(name string, data any) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// replaceScale puts a new part about simulated hosts in the place of the old one in a page.
+// replaceScale replaces the part of a page about simulated hosts.
 func replaceScale(page, part []byte) ([]byte, error) {
 	const end = "<!-- /scale -->"
 	from := bytes.Index(page, []byte("<!-- scale:"))
 	to := bytes.Index(page, []byte(end))
 	if from < 0 || to < from {
-		return nil, errors.New("the page has no part about simulated hosts, between <!-- scale: and <!-- /scale -->")
+		return nil, errors.New("the page has no part about simulated hosts between <!-- scale: and <!-- /scale -->; " +
+			"run make bench first")
 	}
 	return slices.Concat(page[:from], part, page[to+len(end):]), nil
 }
 
-// seconds prints a duration with three digits that mean something.
+// seconds formats a duration with about three significant digits.
 func seconds(d time.Duration) string {
 	switch {
 	case d < 100*time.Millisecond:

@@ -21,7 +21,7 @@ import (
 	"golang.org/x/crypto/ssh/knownhosts"
 )
 
-// simulation is a process that simulates hosts, with a configuration of theirs.
+// simulation is a process that simulates hosts, with a configuration for them.
 type simulation struct {
 	bench *bench
 	dir   string
@@ -30,16 +30,18 @@ type simulation struct {
 
 	identity, knownHosts string // files
 	resources            int    // on each host
-	record               string // of the configuration that converged the hosts: its ID
+	record               string // ID of the configuration that converged the hosts
 }
 
-// simulate starts a process with hosts. dir is the directory that they lie in: one that others had before has what those left there.
+// simulate starts a process with hosts in the directory dir. In the directory of an earlier
+// simulation the hosts have the files of that simulation.
 func (b *bench) simulate(ctx context.Context, dir string, set *scaleSet) (s *simulation, err error) {
 	keys, err := os.MkdirTemp(b.dir, "keys-")
 	if err != nil {
 		return nil, err
 	}
-	s = &simulation{bench: b, dir: dir, resources: set.resources, identity: filepath.Join(keys, "identity"), knownHosts: filepath.Join(keys, "known_hosts")}
+	s = &simulation{bench: b, dir: dir, resources: set.resources, identity: filepath.Join(keys, "identity"),
+		knownHosts: filepath.Join(keys, "known_hosts")}
 	digest, err := b.helperDigest()
 	if err != nil {
 		return nil, err
@@ -95,12 +97,13 @@ func (b *bench) simulate(ctx context.Context, dir string, set *scaleSet) (s *sim
 	return s, nil
 }
 
-// helperDigest is the SHA-256 of the helper in the program under test, for this machine's architecture: the one that simulated hosts tell of.
+// helperDigest returns the SHA-256 of the helper in the program under test, for this machine's
+// architecture. Simulated hosts report this digest.
 func (b *bench) helperDigest() (string, error) {
 	file := filepath.Join(b.helpers, "index.json")
 	text, err := os.ReadFile(file)
 	if err != nil {
-		return "", fmt.Errorf("%w: run make build", err)
+		return "", fmt.Errorf("%w; run make build", err)
 	}
 	var index struct{ SHA256 map[string]string }
 	if err := json.Unmarshal(text, &index); err != nil {
@@ -159,18 +162,19 @@ host "sim" {
 	)
 }
 
-// recordFile is the record of hosts that mirrorform keeps beside a configuration
+// recordFile is the record of hosts that mirrorform keeps next to a configuration
 // (internal/run/record.go).
 const recordFile = "mirrorform.hosts.json"
 
-// hostRecord is what it holds.
+// hostRecord is the content of recordFile.
 type hostRecord struct {
 	Format        int                          `json:"format_version"`
 	Configuration string                       `json:"configuration"`
 	Hosts         map[string]map[string]string `json:"hosts"`
 }
 
-// writeRecord makes a configuration of the first n hosts the one that they were converged by, if they were.
+// writeRecord gives a configuration of the first n hosts the ID of the configuration that converged
+// them, if any.
 func (s *simulation) writeRecord(dir string, n int) error {
 	if s.record == "" {
 		return nil
@@ -186,7 +190,7 @@ func (s *simulation) writeRecord(dir string, n int) error {
 	return os.WriteFile(filepath.Join(dir, recordFile), text, 0o644)
 }
 
-// converge applies the configuration of all hosts, and keeps its ID for others.
+// converge applies the configuration of all hosts, and keeps its ID for other configurations.
 func (s *simulation) converge(ctx context.Context) error {
 	f, err := s.configuration(len(s.hosts))
 	if err != nil {
