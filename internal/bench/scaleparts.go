@@ -15,9 +15,9 @@ import (
 type scaleSet struct {
 	resources int
 	delay     time.Duration
-	hashed    bool  // known_hosts has hashed names (HashKnownHosts in ssh_config(5)), all of which are tried
+	hashed    bool  // known_hosts has hashed names (ssh_config(5)); all are tried
 	plan      []int // numbers of hosts for a plan
-	apply     []int // numbers of hosts for an apply without changes, which keeps all connections and locks
+	apply     []int // numbers of hosts for an apply without changes
 }
 
 // scaleSets are the measured sets. The others are compared with the first.

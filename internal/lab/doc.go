@@ -13,6 +13,6 @@
 //     find the right devices.
 //   - systemd's fstab generator ignores block devices in containers. The tree has the lab's own
 //     generator, which writes the mount units, so that fstab entries are mounted at boot.
-//   - Killing a host is not a power cut, since the page cache survives. A host with a system disk can
-//     lose its power: see Host.PowerCut.
+//   - Killing a host is not a power cut, since the page cache survives. A host with a system disk
+//     can lose its power: see Host.PowerCut.
 package lab
