@@ -1,12 +1,19 @@
-// Package faults holds the fault suite: tests that break real hosts, connections and the program itself at every moment that can be named, and
-// check after each break that nothing of what mirrorform guarantees was lost. Each row of docs/guarantees.md is one test here.
+// Package faults is the fault suite. Its tests break real hosts, connections and the program itself
+// at every step, and check after each fault that all guarantees of mirrorform hold. Each row of the
+// table in docs/guarantees.md is the result of a test.
 //
-// The guarantee is the same after every fault (the function oracle): applying again converges, the plan after that is empty, every managed file is wholly
-// old or wholly new, nothing temporary is left on the host, its lock is free, and nothing was reported as done that was not.
+// The function oracle checks the same guarantees after every fault: the next apply converges, the
+// plan after that is empty, every managed file is entirely old or entirely new, no temporary files
+// are left on the host, its lock is free, and mirrorform did not report anything as done that was
+// not.
 //
-// The moments are not written down anywhere. A helper built with the tag "faults" numbers every change that it makes to a host, each write, sync and rename and each
-// program that it starts; one run lists them, and the tests then break something at each. A new step is thus broken too, without anyone adding it.
+// There is no list of steps. A helper built with the tag "faults" numbers every change that it
+// makes to a host: each write, sync and rename, and each program that it starts. One run lists
+// these steps, and the tests then inject a fault at each of them. New steps are therefore tested
+// automatically.
 //
-// By default a representative part of the faults is injected, as part of `make test`. With MIRRORFORM_FAULTS=all (`make test-faults`) it is all of them.
-// With MIRRORFORM_GUARANTEES=FILE, a run in which everything held writes its table between the marker comments of that file.
+// By default, and in `make test`, the suite injects a representative part of the faults. With
+// MIRRORFORM_FAULTS=all (`make test-faults`) it injects all of them. With
+// MIRRORFORM_GUARANTEES=FILE, a run without failures writes its table between the marker comments
+// of that file.
 package faults

@@ -14,13 +14,13 @@ import (
 	"github.com/mirrorform/mirrorform/internal/lab/labtest"
 )
 
-// tested tells whether a row of the table of faults has tests: those between are still to come.
+// tested reports whether a row of the table of faults has tests. Rows 45 to 48 have none yet.
 func tested(row int) bool { return row <= 44 || row == rows }
 
 // rows is the last row of the table of faults.
 const rows = 49
 
-// injection is what one test did for one row of the table.
+// injection is one line of the table: the result of a test for a row.
 type injection struct {
 	row    int
 	fault  string
@@ -35,8 +35,9 @@ var recorded struct {
 	list []injection
 }
 
-// record enters into the table that a test injected a fault of a row so many times, and what held each time. Several calls for one row are several lines.
-// When the test fails, whether before or later, the line says so in place of what held.
+// record adds a line to the table: a test injected a fault of a row this many times, and this held
+// each time. Several calls for one row add several lines. If the test fails, before or after the
+// call, the line reports the failure instead.
 func record(t testing.TB, row int, fault string, injections int, held string) {
 	t.Helper()
 	if injections < 1 {
@@ -69,7 +70,7 @@ func TestMain(m *testing.M) {
 	})
 	printTable(list)
 	if file := os.Getenv("MIRRORFORM_GUARANTEES"); file != "" {
-		err := errors.New("not written, since tests failed")
+		err := errors.New("table not written, since tests failed")
 		if status == 0 {
 			err = writeGuarantees(file, list)
 		}
@@ -99,7 +100,7 @@ func printTable(list []injection) {
 	fmt.Printf("faults: %d lines, %d injections, %d failed\n", len(list), total, failed)
 }
 
-// The table stands between these lines of the file.
+// The table is between these lines of the file.
 const (
 	tableBegin = "<!-- generated: faults -->"
 	tableEnd   = "<!-- end generated -->"
@@ -109,7 +110,7 @@ const (
 func writeGuarantees(file string, list []injection) error {
 	for row := 1; row <= rows; row++ {
 		if tested(row) && !slices.ContainsFunc(list, func(i injection) bool { return i.row == row }) {
-			return fmt.Errorf("not written, since row %d was not tested: run all of the package's tests", row)
+			return fmt.Errorf("table not written, since row %d was not tested; run all tests of the package", row)
 		}
 	}
 	data, err := os.ReadFile(file)
@@ -118,11 +119,11 @@ func writeGuarantees(file string, list []injection) error {
 	}
 	before, rest, ok := bytes.Cut(data, []byte(tableBegin))
 	if !ok {
-		return fmt.Errorf("it has no line %q", tableBegin)
+		return fmt.Errorf("line %q not found", tableBegin)
 	}
 	_, after, ok := bytes.Cut(rest, []byte(tableEnd))
 	if !ok {
-		return fmt.Errorf("it has no line %q after %q", tableEnd, tableBegin)
+		return fmt.Errorf("line %q not found after %q", tableEnd, tableBegin)
 	}
 	var b bytes.Buffer
 	b.Write(before)
