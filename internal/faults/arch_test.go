@@ -89,7 +89,7 @@ for f in *:amd64.*; do mv "$f" "$(echo "$f" | sed s/:amd64/:i386/)"; done`)
 		t.Errorf("an installed package of dpkg's own architecture: exit status %d\n%s", p.exit, p.output)
 	}
 	installAndRemove(t, s, h, "lead", listedDebs, "lead:i386:i386 installed")
-	record(t, 37, "dpkg of another architecture than the kernel's", 4, "what dpkg takes for its own counts: in plans, installation, rollback and removal")
+	record(t, 37, "dpkg of another architecture than the kernel's", 4, "plans, installation, rollback and removal use dpkg's architecture")
 }
 
 // A package of another architecture is another package, which neither a rollback nor a removal
@@ -110,7 +110,7 @@ func TestFault37TwoArchitectures(t *testing.T) {
 		t.Errorf("after the rollback there is\n%s--- and was\n%s--- the run:\n%s", now, before, r.output)
 	}
 	clean(t, h)
-	record(t, 37, "packages of two architectures, dpkg", 5, "that of dpkg itself counts; rollback and removal leave the other")
+	record(t, 37, "packages of two architectures, dpkg", 5, "dpkg's own architecture counts; rollback and removal keep the other package")
 }
 
 // rpm: a package of another architecture is another package.
@@ -126,5 +126,5 @@ printf '[twin]\nname=twin\nbaseurl=file:///srv/repo\ngpgcheck=0\n' >/etc/yum.rep
 rpm -i --ignorearch /srv/repo/i686/twin-1-1.i686.rpm`)
 	s := newSite(t, host{Host: h})
 	installAndRemove(t, s, h, "twin", "rpm -qa | sort", "twin-1-1.x86_64")
-	record(t, 37, "packages of two architectures, rpm", 3, "that of rpm itself counts; rollback and removal leave the other")
+	record(t, 37, "packages of two architectures, rpm", 3, "rpm's own architecture counts; rollback and removal keep the other package")
 }

@@ -97,7 +97,7 @@ func TestFault29Clocks(t *testing.T) {
 		oracle(t, s, h, r)
 		uniform(t, h, "f", 2, fmt.Sprint("killed ", y, "\n"))
 	}
-	record(t, 29, "file times, lock, journal and saved plan years off", injections, "all as ever: no time is compared")
+	record(t, 29, "file times, lock, journal and saved plan off by years", injections, "no effect, since times are not compared")
 }
 
 // reseated encodes a saved plan that was edited, with the checksum that fits (see engine.SavedPlan).

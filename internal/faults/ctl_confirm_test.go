@@ -69,7 +69,7 @@ func TestFault08CutsItselfOff(t *testing.T) {
 	if !strings.Contains(read(t, h, drop), "MaxAuthTries") {
 		t.Error("a harmless change of sshd's configuration did not stay")
 	}
-	record(t, 8, "change that breaks SSH or sudo for the operator", len(cases), "back by itself, exit status 1")
+	record(t, 8, "change that locks the operator out of SSH or sudo", len(cases), "rolled back automatically; exit status 1")
 }
 
 // TestFault09ConfirmationLost: the connection that would confirm is lost. Success is never reported where the host took everything back.
@@ -140,7 +140,7 @@ func TestFault09ConfirmationLost(t *testing.T) {
 		oracle(t, s, h, r)
 		old = young
 	}
-	record(t, 9, "confirming connection refused or cut", len(losses), "success only where the host has committed")
+	record(t, 9, "connection for the confirmation refused or lost", len(losses), "success only if the host has committed")
 }
 
 // measureSecond applies and returns how many bytes came back on the connections after the first.
@@ -305,7 +305,7 @@ func TestFault10StaleConfirmation(t *testing.T) {
 	s.write("main.hcl", fileBlocks("host.h", "f", 2, "new\n"))
 	oracle(t, s, h, result{exit: 1})
 	uniform(t, h, "f", 2, "new\n")
-	record(t, 10, "stale, foreign, cut or planted confirmation", len(cases)-1, "ignored; the right nonce alone confirms")
+	record(t, 10, "stale, foreign, truncated or forged confirmation", len(cases)-1, "ignored; only the right nonce confirms")
 }
 
 // confirm sends a confirmation over a connection of its own.

@@ -217,7 +217,7 @@ func TestFault30HostileWords(t *testing.T) {
 			}
 		})
 	}
-	record(t, 30, "hostile words of a host, wherever it has any", len(cases)-1, "escaped and bounded, never obeyed")
+	record(t, 30, "hostile text from a host, in every field", len(cases)-1, "escaped and bounded, never interpreted")
 }
 
 // TestFault30Flood: a host sends without end, or says that gigabytes will come. Memory stays bounded, and the program ends by itself.
@@ -375,7 +375,7 @@ func TestFault30Flood(t *testing.T) {
 			harmless(t, c.name, r.output)
 		})
 	}
-	record(t, 30, "endless output, forged lengths to 4 GiB", len(cases), fmt.Sprintf("ended by itself, with less than %d MiB of memory", mostMemory>>10))
+	record(t, 30, "endless output, forged lengths up to 4 GiB", len(cases), fmt.Sprintf("ended automatically, with less than %d MiB of memory", mostMemory>>10))
 }
 
 // TestFault30ForgedFrames: a host sends messages that it should not, and exit statuses that are none.
@@ -453,7 +453,7 @@ func TestFault30ForgedFrames(t *testing.T) {
 			harmless(t, name, r.output)
 		})
 	}
-	record(t, 30, "forged frames and malformed exit statuses", len(frames)+len(statuses), "exit status 1, no panic")
+	record(t, 30, "forged frames and malformed exit statuses", len(frames)+len(statuses), "exit status 1; no panic")
 }
 
 // TestFault30ForgedPrompt: a host prints what looks like a question. No secret goes to it, and nothing counts as answered.
@@ -490,5 +490,5 @@ func TestFault30ForgedPrompt(t *testing.T) {
 		}
 		harmless(t, become, r.output)
 	}
-	record(t, 30, "forged prompts", 2, "no secret is given")
+	record(t, 30, "forged prompts", 2, "no secret sent")
 }

@@ -74,7 +74,7 @@ func TestFault11TwoOperators(t *testing.T) {
 	}
 	last := operators[races%2]
 	oracle(t, last, h, result{exit: 1})
-	record(t, 11, "two operators at the same moment", races, fmt.Sprintf("never mixed; %d waited, %d stopped and saw who", waited, stopped))
+	record(t, 11, "two operators at the same moment", races, fmt.Sprintf("never mixed; %d waited, %d stopped and saw the holder of the lock", waited, stopped))
 }
 
 // slowFile declares /etc/ctl/slow, the writing of which takes a second, so that two applies at once are two at once.
@@ -140,7 +140,7 @@ func TestFault12HolderHangs(t *testing.T) {
 		oracle(t, s, h, r)
 		count++
 	}
-	record(t, 12, "holder of the lock hangs (SIGSTOP)", count, "bounded wait, told who; nothing stolen")
+	record(t, 12, "the holder of the lock hangs (SIGSTOP)", count, "bounded wait that names the holder; the lock is not stolen")
 }
 
 // holder returns the ID of the process that has the lock open.

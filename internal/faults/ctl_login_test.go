@@ -56,7 +56,7 @@ func TestFault22BecomingRoot(t *testing.T) {
 	on(t, h, "mv", "/usr/bin/sudo.away", "/usr/bin/sudo")
 	oracle(t, good, h, r)
 	uniform(t, h, "f", 2, "new\n")
-	record(t, 22, "sudo denied, asking or absent", len(variants)+1, "told before the first write; nothing written")
+	record(t, 22, "sudo denied, missing or asking for a password", len(variants)+1, "reported before the first write; nothing written")
 }
 
 // TestFault22SudoTakenAway: the right to become root goes away between the plan and its approval. What runs keeps its rights; a host that needs a new
@@ -75,7 +75,7 @@ func TestFault22SudoTakenAway(t *testing.T) {
 		t.Errorf("exit status %d, and the files hold %q:\n%s", r.exit, got, r.output)
 	}
 	oracle(t, s, h, r)
-	record(t, 22, "sudo denied from between plan and approval on", 1, "all or nothing, and the exit status says which")
+	record(t, 22, "sudo denied after the plan, before the approval", 1, "all or nothing, as the exit status reports")
 }
 
 // TestFault23HostKey: a host key that is not the known one ends the connection before anything is said to the host but the key exchange.
@@ -135,7 +135,7 @@ func TestFault23HostKey(t *testing.T) {
 			t.Errorf("%s: %d attempts to authenticate, %d commands; none may be made:\n%s", c.name, attempts, p.commands.Load(), r.output)
 		}
 	}
-	record(t, 23, "host key that is not the known one", refused, "ended before authentication was tried")
+	record(t, 23, "host key that differs from the known key", refused, "ended before authentication")
 }
 
 // TestFault23KeysSwapped: a real host gets other keys between plan and apply, as one that was set up anew, or is impersonated, has.

@@ -74,7 +74,7 @@ func TestFault17ManifestBits(t *testing.T) {
 			t.Errorf("cut off after %d bytes it is taken", n)
 		}
 	}
-	record(t, 17, "every bit of a manifest flipped; cut after every byte", count, "refused, or it says the same")
+	record(t, 17, "every bit of a manifest flipped; cut after every byte", count, "refused, or read with the same meaning")
 }
 
 // orphaned prepares a host with two managed files, of which the configuration of the site that is returned wants one no more: a sound
@@ -168,7 +168,7 @@ func TestFault17ManifestBytes(t *testing.T) {
 			t.Error("with a sound manifest the orphan is not removed, so the test shows nothing")
 		}
 	}
-	record(t, 17, "bytes of the manifest flipped on real hosts", count, "refused with the way out; nothing written or deleted")
+	record(t, 17, "bytes of the manifest flipped on real hosts", count, "refused with the next step; nothing written or deleted")
 }
 
 // TestFault17ManifestGone: the manifest is missing, empty, cut off, a directory, a link or not JSON. Nothing is ever deleted, and state rebuild mends it.
@@ -222,7 +222,7 @@ func TestFault17ManifestGone(t *testing.T) {
 	if succeeds(h, "test -e /etc/ctl/orphan") {
 		t.Error("with the sound manifest the orphan is not removed, so the test shows nothing")
 	}
-	record(t, 17, "manifest missing, empty, cut, no file", len(cases), "nothing deleted; refused with the way out, or begun anew")
+	record(t, 17, "manifest missing, empty, truncated or not a file", len(cases), "nothing deleted; refused with the next step, or a new manifest started")
 }
 
 // reseal gives a manifest that was edited the checksum that fits.
@@ -292,5 +292,5 @@ func TestFault18ForeignManifest(t *testing.T) {
 	if succeeds(hosts[0], "test -e /etc/ctl/orphan") {
 		t.Error("with its own manifest the other host keeps the orphan, so the test shows nothing")
 	}
-	record(t, 18, "manifest of a cloned host, or of a newer version", len(cases), "refused with the way out; nothing deleted")
+	record(t, 18, "manifest of a cloned host, or of a newer version", len(cases), "refused with the next step; nothing deleted")
 }

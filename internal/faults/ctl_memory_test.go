@@ -94,7 +94,7 @@ func TestFault42Memory(t *testing.T) {
 			t.Logf("%d MiB above", (most-own)>>10)
 		})
 	}
-	record(t, 42, "frames of 32 MiB that become gigabytes, manifests, contents and strings as large as they may be", len(cases), "refused, or planned; less than 64 MiB more memory than for a host in order")
+	record(t, 42, "frames of 32 MiB that expand to gigabytes; manifests, contents and strings of the maximum size", len(cases), "refused or planned, with less than 64 MiB more memory than for a healthy host")
 }
 
 // TestFault42OnlyBeats: a host takes a question and from then on only says that it is alive.
@@ -129,5 +129,5 @@ func TestFault42OnlyBeats(t *testing.T) {
 			t.Errorf("%q is not said:\n%s", want, r.output)
 		}
 	}
-	record(t, 42, "a helper that only sends its signs of life", 1, "an error within four minutes that says what was asked; nothing hangs")
+	record(t, 42, "a helper that sends only heartbeats", 1, "an error within 4 min that names the questions; nothing hangs")
 }

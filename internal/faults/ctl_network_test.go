@@ -115,7 +115,7 @@ func TestFault05ConnectionReset(t *testing.T) {
 		t.Errorf("of %d resets none hit a transaction (%d asked again, %d taken back)", len(cuts), reread, taken)
 	}
 	record(t, 5, "connection reset, each direction, every 512 bytes", len(cuts),
-		fmt.Sprintf("said so, asked again: %d taken back or not begun, %d done", taken, done))
+		fmt.Sprintf("reported, and the host asked again: %d rolled back or not started, %d finished", taken, done))
 }
 
 // TestFault05CommitAnswerLost: the connection ends when the host has been told to commit, before it answers. Whether it has committed, its manifest says
@@ -157,7 +157,7 @@ func TestFault05CommitAnswerLost(t *testing.T) {
 			r.says(t, 1, "reconnecting to check the state of the host", "the host has rolled back all changes")
 		}
 	}
-	record(t, 5, "connection lost before the commit's answer", 2, "asked again; done or taken back, as the host says")
+	record(t, 5, "connection lost before the answer to the commit", 2, "asked the host again; finished or rolled back, as the host reports")
 }
 
 // TestFault06ConnectionSwallowed: the network takes every byte and says nothing. Both sides end by themselves: the run says so, and the host takes
@@ -219,7 +219,7 @@ func TestFault06ConnectionSwallowed(t *testing.T) {
 			oracle(t, s, h, r)
 		})
 	}
-	record(t, 6, "connection swallowed", len(moments), "both sides give up by themselves; the next operator gets the lock")
+	record(t, 6, "connection that drops all data", len(moments), "both sides time out; the next operator gets the lock")
 }
 
 // TestFault07SlowLink: a link with much delay and little throughput is no lost one.
@@ -266,5 +266,5 @@ func TestFault07SlowLink(t *testing.T) {
 		proxy.Rate(0)
 		oracle(t, s, h, r)
 	}
-	record(t, 7, "slow link, to 1 s of delay and 2 KiB/s", len(links), "no false time-out: exit status 0")
+	record(t, 7, "slow connection, up to 1 s of delay and down to 2 KiB/s", len(links), "no false timeout; exit status 0")
 }

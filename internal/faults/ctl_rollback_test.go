@@ -72,5 +72,5 @@ func TestFault30RollbackFails(t *testing.T) {
 		oracle(t, s, h, r)
 		uniform(t, h, "f", 2, young)
 	}
-	record(t, 30, "rollback that fails", len(cases), "journal or original kept, said so, exit status 1; the next apply mends it")
+	record(t, 30, "rollback that fails", len(cases), "journal or original kept and reported; exit status 1; repaired by the next apply")
 }

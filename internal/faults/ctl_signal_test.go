@@ -78,7 +78,7 @@ func TestFault02Interrupted(t *testing.T) {
 		uniform(t, hosts[0], "f", 3, content)
 		uniform(t, hosts[1], "f", 3, content)
 	}
-	record(t, 2, "SIGINT, SIGTERM and SIGHUP during apply", len(signals), "every host taken back or done, as the exit status says; locks free")
+	record(t, 2, "SIGINT, SIGTERM and SIGHUP during apply", len(signals), "every host rolled back or finished, as the exit status reports; locks released")
 }
 
 // TestFault02InterruptedQuestion: while nothing is being changed yet, one signal ends the program.
@@ -97,7 +97,7 @@ func TestFault02InterruptedQuestion(t *testing.T) {
 	clean(t, h)
 	check("SIGINT at the question")
 	oracle(t, s, h, r)
-	record(t, 2, "SIGINT while apply asks", 1, "ends at once; nothing written; lock free")
+	record(t, 2, "SIGINT while apply asks for confirmation", 1, "ends immediately; nothing written; lock released")
 }
 
 // bomb is a resource of a type with a bug: a file that the type cannot always deal with.
@@ -268,5 +268,5 @@ func TestFault02PanickingType(t *testing.T) {
 			t.Errorf("call %d, of %s: the other host is not done: %v", boom, b.where, good.Err)
 		}
 	}
-	record(t, 2, "panic in a resource type, at every call", calls, "that host taken back, the other one done ("+strings.Join(slices.Sorted(maps.Keys(methods)), ", ")+")")
+	record(t, 2, "panic in a resource type, at every call", calls, "that host rolled back, the other host finished ("+strings.Join(slices.Sorted(maps.Keys(methods)), ", ")+")")
 }

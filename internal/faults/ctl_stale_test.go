@@ -82,7 +82,7 @@ func TestFault14DriftAfterPlan(t *testing.T) {
 	s.run("apply", "p.plan").says(t, 1, "plan is stale")
 	uniform(t, h, "f", 3, "once\n")
 	oracle(t, s, h, result{exit: 1})
-	record(t, 14, "edit on the host after the plan", 2*len(edits), "refused, the resource named; nothing written")
+	record(t, 14, "edit on the host after the plan", 2*len(edits), "refused with the name of the resource; nothing written")
 }
 
 // TestFault16ConfigurationChanged: the configuration is edited after plan --out. The plan is refused.

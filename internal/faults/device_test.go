@@ -115,7 +115,7 @@ resource "filesystem" "data" {
 	}
 	reset()
 	oracle(t, s, h, result{exit: -1})
-	record(t, 27, "device swapped, formatted or in use", count, "no mkfs; both devices as they were")
+	record(t, 27, "device swapped, formatted or in use", count, "no mkfs; both devices unchanged")
 }
 
 // A mount point has files in it; and a file system is not mounted when its mirror is synced.
@@ -182,7 +182,7 @@ mirror "almalinux" {
 		}
 	}
 	oracle(t, s, h, result{exit: -1})
-	record(t, 28, "mount point not empty", count, "refused; what it would hide stays")
+	record(t, 28, "mount point not empty", count, "refused; the files below the mount point remain")
 
 	// The sync, by cron's script, without its file system, and in the moment after it went.
 	on(t, h, "/usr/local/sbin/mirrorform-sync-almalinux")
@@ -203,5 +203,5 @@ mirror "almalinux" {
 	s.run("plan", "--detailed-exitcode").says(t, 2, "mount")
 	oracle(t, s, h, result{exit: -1})
 	on(t, h, "test", "-s", "/srv/mirror/almalinux/TIME")
-	record(t, 28, "not mounted when the sync runs", 2, "the sync stops; nothing is written below the mount point")
+	record(t, 28, "file system not mounted when the sync runs", 2, "the sync stops; nothing is written below the mount point")
 }

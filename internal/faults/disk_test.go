@@ -168,7 +168,7 @@ func fillDisks(t *testing.T, row int, f filler) {
 	if refused < 2 {
 		t.Errorf("of %d applies only %d met a file system that was %s", count, refused, f.name)
 	}
-	record(t, row, "file system "+f.name, count, fmt.Sprintf("applied, or refused (%d) with everything as before", refused))
+	record(t, row, "file system "+f.name, count, fmt.Sprintf("applied, or refused (%d) with everything unchanged", refused))
 
 	// Everything is used up while the apply runs, and then its last step fails: taking back needs nothing that is not there.
 	s.write("fleet.hcl", diskFiles("new", true))
@@ -198,7 +198,7 @@ func fillDisks(t *testing.T, row int, f filler) {
 	}
 	s.write("fleet.hcl", diskFiles("new", false))
 	oracle(t, s, h, result{exit: -1})
-	record(t, row, "file system "+f.name+" before a rollback", count, "everything as before")
+	record(t, row, "file system "+f.name+" before a rollback", count, "everything unchanged")
 }
 
 // A file system becomes read-only, or fails with EIO, while the apply runs: it stops and claims nothing, and the next one finishes when the file system is well again.
@@ -291,7 +291,7 @@ func TestFault21FileSystemFails(t *testing.T) {
 					}
 				}
 			}
-			record(t, 21, "file system "+k.name, count, "stopped, exit status 1; the next apply put it right")
+			record(t, 21, "file system "+k.name, count, "stopped with exit status 1; repaired by the next apply")
 		})
 	}
 }

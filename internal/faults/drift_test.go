@@ -67,7 +67,7 @@ resource "file" "edited" {
 			t.Fatalf("edit: %s\n%s", e.name, r.output)
 		}
 	}
-	record(t, 15, "a check edits the file that is replaced", len(edits), "refused; the edit stays, the rest is rolled back")
+	record(t, 15, "a check edits the file that apply replaces", len(edits), "refused; the edit is kept, everything else is rolled back")
 }
 
 // A reload succeeds and has no effect, since another program has the port: the site is asked, and everything is taken back.
@@ -109,5 +109,5 @@ resource "nginx_site" "site" {
 		oracle(t, s, h, r)
 		count++
 	}
-	record(t, 26, "reload without effect: the port is taken", count, "found by asking the site; rolled back")
+	record(t, 26, "reload without effect, since the port is in use", count, "detected with a request to the site; rolled back")
 }

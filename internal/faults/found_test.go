@@ -209,8 +209,8 @@ func TestFault34FoundStays(t *testing.T) {
 		injected += strings.Count(foundBlocks, "resource ")
 	}
 	stop()
-	record(t, 34, "things that were there, declared, then removed by block, destroy, target; never applied; after a rebuild", injected,
-		"they stay, running; what was made is gone; the other site answers throughout")
+	record(t, 34, "existing things that are declared, then removed by block, destroy or target; never applied; after a rebuild", injected,
+		"existing things remain and keep running; created things are removed; the other site answers throughout")
 }
 
 // differing are the lines that only one of two texts has.
@@ -299,7 +299,7 @@ resource "file" "LABEL" {
 			injected++
 		}
 	}
-	record(t, 49, "two configurations with one package, service, site, directory and file, one of them destroyed", injected, "they stay for the other, and go with the last")
+	record(t, 49, "two configurations with one package, service, site, directory and file, one of them destroyed", injected, "kept for the other configuration, and removed with the last one")
 }
 
 // TestFault34OldManifest: what an earlier version applied, whose manifest did not record what was
@@ -326,7 +326,7 @@ func TestFault34OldManifest(t *testing.T) {
 	if after := inventory(t, h); after != before {
 		t.Errorf("the host is not as before:\n%s", differing(before, after))
 	}
-	record(t, 34, "the same with a manifest of the old format, which does not record what was made", strings.Count(foundBlocks, "resource "),
+	record(t, 34, "the same with a manifest in the old format, which does not record what mirrorform created", strings.Count(foundBlocks, "resource "),
 		"empty plan, manifest unchanged; destroy removes only generated files")
 }
 
@@ -411,6 +411,6 @@ systemctl reload nginx`)
 	s.run("destroy", "--auto-approve").says(t, 0)
 	unchanged("adopted, applied and destroyed")
 	stop()
-	record(t, 34, "a mirror beside another distribution: applied, removed, applied, destroyed; one made by hand adopted, applied, destroyed", 3,
+	record(t, 34, "a mirror next to another distribution's: applied, removed, applied, destroyed; a hand-made mirror adopted, applied, destroyed", 3,
 		"packages, accounts, services, cron jobs and files unchanged; the other site answers throughout, by name and by address")
 }

@@ -99,7 +99,7 @@ resource "file" "ours" {
 			t.Fatalf("getent %s", way)
 		}
 	}
-	record(t, 36, "a directory service that hangs, is killed or fails", 2*size(3, len(ways)), "an error of what it was asked about, within the deadline; nobody is created, no owner changed")
+	record(t, 36, "a directory service that hangs, is killed or fails", 2*size(3, len(ways)), "an error for the accounts in question within the deadline; no account created, no owner changed")
 }
 
 // A systemd that does not answer is an error of each unit, or of the login where that waits for it.
@@ -143,7 +143,7 @@ func TestFault36StoppedInit(t *testing.T) {
 	r := s.apply()
 	r.says(t, 0)
 	oracle(t, s, h, r)
-	record(t, 36, "PID 1 that does not answer (SIGSTOP), with and without a login that waits for it", injected, "an error of its units or of the host, within the deadline; nothing written")
+	record(t, 36, "PID 1 that does not answer (SIGSTOP), with and without a login that waits for it", injected, "an error for its units or the host within the deadline; nothing written")
 }
 
 // deadMount mounts a FUSE file system on a directory of a host. Its daemon, this test, greets the
@@ -269,5 +269,5 @@ resource "file" "ours" {
 			t.Fatal(c.dir)
 		}
 	}
-	record(t, 36, "a FUSE mount that takes requests and never answers, on a path and below a tree", injected, "an error of what leads through it, within the deadline; all else is answered")
+	record(t, 36, "a FUSE mount that never answers requests, at a path and inside a tree", injected, "an error for paths through it within the deadline; all other questions are answered")
 }

@@ -58,7 +58,7 @@ func TestFault38CannotBeWritten(t *testing.T) {
 		}
 	}
 	oracle(t, s, h, s.apply())
-	record(t, 38, "read-only directories, immutable files and directories, mount points in the way", injected, "refused before anything was written, path and cause named; a plan without changes applied")
+	record(t, 38, "read-only directories, immutable files and directories, mount points in the way", injected, "refused before the first write, with path and cause; a plan without changes is applied")
 }
 
 // Every file that a service reads gets a broken line, one by one and all at once, and the service
@@ -158,5 +158,5 @@ resource "file" "unit" {
 			t.Fatalf("%v\n%s", broken, r.output)
 		}
 	}
-	record(t, 39, "a broken line in what a service reads, the service stopped", len(sets), "mended by one apply: written, checked, then started")
+	record(t, 39, "a broken line in a file that a stopped service reads", len(sets), "repaired by one apply: written, checked, then started")
 }

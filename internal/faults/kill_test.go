@@ -74,7 +74,7 @@ func killEverywhere(t *testing.T, what string, kill killer, settles bool) {
 	if c, want := int(count.Load()), len(numbers)*3/4; c < want {
 		t.Errorf("of %d injections only %d took place", len(numbers), c)
 	}
-	record(t, 1, what, int(count.Load()), "rolled back or finished by the next apply; each file wholly old or new; no reload lost or doubled")
+	record(t, 1, what, int(count.Load()), "rolled back or finished by the next apply; each file entirely old or new; no reload lost or repeated")
 }
 
 // The helper is killed at each of its fault points.
@@ -178,7 +178,7 @@ func TestFault01RollbackKilled(t *testing.T) {
 	if count.Load() < int64(len(numbers))/2 || again.Load() < int64(len(numbers))/2 {
 		t.Errorf("of %d kills only %d left a journal, and only %d of the second ones hit", len(numbers), count.Load(), again.Load())
 	}
-	record(t, 1, "both killed during a rollback, and again in recovery", len(numbers)+int(again.Load()), "taken back by the next apply; each file wholly old or new; what is loaded is what is there")
+	record(t, 1, "controller and helper killed during a rollback, and again during recovery", len(numbers)+int(again.Load()), "rolled back by the next apply; each file entirely old or new; services have loaded the current files")
 }
 
 // Programs that the helper runs are killed: the package manager, a maintainer's script, systemctl.
@@ -247,7 +247,7 @@ resource "service" "slow" {
 	}
 	statesOf(t, h, paths...).same(t, old)
 	oracle(t, s, h, r)
-	record(t, 1, "package manager, script or systemctl killed", count+1, "rolled back; half-installed packages put right")
+	record(t, 1, "package manager, script or systemctl killed", count+1, "rolled back; half-installed packages repaired")
 }
 
 // mirrorSite is a whole mirror on one host; loads of nginx and of its files go to /run/loads.log.
@@ -324,7 +324,7 @@ func TestFault01Mirror(t *testing.T) {
 			t.Logf("applying takes %s, and %s with packages to install", withPackages.takes, bare.takes)
 		})
 	})
-	record(t, 1, "controller killed at a random moment, whole mirror", int(killed.Load()), "converged by the next apply; no temporary file, no lock; no reload lost or doubled")
+	record(t, 1, "controller killed at a random moment, whole mirror", int(killed.Load()), "converged by the next apply; no temporary file or lock left; no reload lost or repeated")
 }
 
 // image is a copy of a host's disk, and how long it takes to make a mirror of that.

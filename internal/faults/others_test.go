@@ -66,8 +66,8 @@ resource "directory" "sub" {
 	if state := strings.TrimSpace(sh(t, h, "systemctl is-active swap")); state != "active" {
 		t.Errorf("nothing was exchanged any more: the unit is %s", state)
 	}
-	record(t, 43, "a directory that another user owns, exchanged for a link, once and in a loop, while plans read in it", injected,
-		"not followed: an error that names the link and who can exchange it")
+	record(t, 43, "a directory of another user, replaced with a link, once and in a loop, while plans read in it", injected,
+		"link not followed; an error that names the link and the user who can replace it")
 	sh(t, h, `systemctl stop swap; rm -rf /home/other/d
 mkdir /home/other/logs && echo line >/home/other/logs/sync.log && chown -R other:other /home/other/logs`)
 	s.write("main.hcl", `resource "package" "logrotate" {
@@ -89,7 +89,7 @@ resource "logrotate" "other" {
 	if after := sh(t, h, "ls -l /root/vault"); after != before {
 		t.Errorf("logs that root keeps to itself were rotated:\n%s", differing(before, after))
 	}
-	record(t, 43, "a directory of logs that another user owns, exchanged for a link before they are rotated", 1, "rotated as that user, who cannot reach what the link leads to")
+	record(t, 43, "a log directory of another user, replaced with a link before rotation", 1, "rotated as that user, who cannot access the target of the link")
 }
 
 // locked are what a sync locks, and what else mirrorform has on a host that could be locked.
@@ -138,6 +138,6 @@ func TestFault44LockOfOthers(t *testing.T) {
 		cannot("after a boot")
 		s.run("destroy", "--auto-approve").says(t, 0)
 	}
-	record(t, 44, "another account that locks what a sync locks, for syncs of user mirror and of root", injected,
-		"cannot be opened by it; hosts of earlier versions are mended by a sync or an apply")
+	record(t, 44, "another account that locks the lock file of a sync, for syncs of user mirror and of root", injected,
+		"the account cannot open the file; a sync or an apply repairs hosts of earlier versions")
 }

@@ -81,7 +81,7 @@ func TestFault13OrphanedChild(t *testing.T) {
 		sh(t, h, "dpkg --purge waits 2>/dev/null; true")
 		s.write("fleet.hcl", withPackage("waits", "new"))
 	}
-	record(t, 13, "a maintainer's script outlives helper and controller", n, "it keeps the lock; the second operator sees it, waits, and finishes")
+	record(t, 13, "a maintainer script outlives helper and controller", n, "the script keeps the lock; the second operator sees this, waits and finishes")
 }
 
 // operator is how the program names who runs it, up to the name of the machine.
@@ -130,7 +130,7 @@ func TestFault24PackageLock(t *testing.T) {
 					"fcntl(F, F_SETLK, $lock) or die; system('systemd-notify --ready'); sleep\n", 0o755)
 				on(t, h, "systemd-run", "--quiet", "--collect", "--unit=holder", "--service-type=notify", "--property=NotifyAccess=all", "perl", "/run/holder", m.file)
 			}
-			held := "waited for, and applied when it was free"
+			held := "waited for, and applied when released"
 			count := 1
 			if all() {
 				take()
@@ -143,7 +143,7 @@ func TestFault24PackageLock(t *testing.T) {
 				s.write("fleet.hcl", "")
 				s.apply().says(t, 0)
 				s.write("fleet.hcl", withPackage("mirrorform-lab-demo", "new"))
-				held += "; given up after two minutes with the holder's name, and rolled back"
+				held += "; timed out after 2 min with the holder's name, and rolled back"
 				count++
 			}
 			take()
@@ -210,5 +210,5 @@ func TestFault25HalfInstalled(t *testing.T) {
 			t.Fatalf("%s with %s killed", c.pkg, c.kill)
 		}
 	}
-	record(t, 25, "half-installed package", len(cases), "never taken for installed; put right by apply")
+	record(t, 25, "half-installed package", len(cases), "never treated as installed; repaired by apply")
 }

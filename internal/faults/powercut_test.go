@@ -67,7 +67,7 @@ func powerCuts(t *testing.T, kind string) {
 			t.Fatalf("power cut at fault point %d", c.point)
 		}
 	}
-	record(t, 3, "power cut during an apply, "+kind, booted, fmt.Sprintf("boots; all files old or all new; of %d steps, which left %d different disks", points, len(cuts)))
+	record(t, 3, "power cut during an apply, "+kind, booted, fmt.Sprintf("boots; all files old or all new; %d steps with %d different disks", points, len(cuts)))
 
 	// Row 4: everything was performed, and nothing committed.
 	for _, c := range cuts {
@@ -75,7 +75,7 @@ func powerCuts(t *testing.T, kind string) {
 			inWindow++
 		}
 	}
-	record(t, 4, "power cut before confirmation, "+kind, inWindow, "the boot unit took everything back")
+	record(t, 4, "power cut before confirmation, "+kind, inWindow, "the boot unit rolled everything back")
 }
 
 func powerCutsOfRollback(t *testing.T, kind string) {
@@ -96,7 +96,7 @@ func powerCutsOfRollback(t *testing.T, kind string) {
 			}
 		}
 	}
-	record(t, 3, "power cut during a rollback, "+kind, booted, fmt.Sprintf("boots; all files old; of %d steps, which left %d different disks", points, len(cuts)))
+	record(t, 3, "power cut during a rollback, "+kind, booted, fmt.Sprintf("boots; all files old; %d steps with %d different disks", points, len(cuts)))
 }
 
 // copyAtEveryPoint applies the configuration, which ends with an exit status, and copies the disk at each fault point at which it is another than at the one before. It

@@ -64,7 +64,7 @@ ip address add 10.213.255.1/32 dev lo`)
 	s.write("zdb.hcl", "")
 	s.write("resources.hcl", resources("web", "h"))
 	oracle(t, s, h, s.apply())
-	record(t, 35, "two host blocks for one machine: address, name, port, jump host", injected, "refused when the configuration is read or by its machine-id; nothing written there, other hosts go on")
+	record(t, 35, "two host blocks for one machine: address, name, port, jump host", injected, "refused when the configuration is read, or by the machine ID; nothing written there; other hosts continue")
 }
 
 // A clone has the machine-id of the host that it was made from, and is refused with the way to give
@@ -99,5 +99,5 @@ func TestFault35ClonedMachine(t *testing.T) {
 		}
 	}
 	oracle(t, s, clone, r)
-	record(t, 35, "a cloned host beside the one that it was made from", 2, "refused, with the command that gives it an ID of its own, which helps; nothing written")
+	record(t, 35, "a cloned host next to its original", 2, "refused with the command that gives it a new ID; the command works; nothing written")
 }

@@ -122,6 +122,6 @@ func TestFault41SecretPrinted(t *testing.T) {
 		injected++
 	}
 	silent(t, "no longer sensitive, applied", s.loud(t, 0, "apply", "--auto-approve"), "(sensitive value)")
-	record(t, 41, "a secret in what validators, units and gates print, in files that others read, and no longer marked", injected+3,
-		"redacted on the terminal, in logs, events and every report; the error says where to see it")
+	record(t, 41, "a secret in output of validators, units and gates, in files that others can read, and no longer marked as sensitive", injected+3,
+		"redacted on the terminal, in logs, events and all reports; the error says where to find the output")
 }

@@ -118,7 +118,7 @@ func TestFault31TreeOfOthers(t *testing.T) {
 		injected += 2
 	}
 	synced(t, s, h, "0", "the directory is back")
-	record(t, 31, "a tree that holds something else, is a link or mount into it, or was swapped between syncs", injected, "refused before any write, with what lies there; the sync does not run (78)")
+	record(t, 31, "a tree with other files, a link or mount into such a tree, or a tree swapped between syncs", injected, "refused before any write, with a list of the files; the sync does not run (exit status 78)")
 }
 
 // TestFault32UpstreamLost: the upstream is empty, has no TIME, or has lost most of its files:
@@ -159,7 +159,7 @@ func TestFault32UpstreamLost(t *testing.T) {
 		t.Error("allowed for once, the sync did not delete what the upstream lacks")
 	}
 	synced(t, s, h, "0", "after deletions were allowed")
-	record(t, 32, "an upstream that is empty, lacks TIME, has lost most of its files, or is down", injected, "nothing deleted; 66, 65 or 69; allowed for once by --allow-deletions")
+	record(t, 32, "an upstream that is empty, lacks TIME, has lost most of its files, or is down", injected, "nothing deleted; exit status 66, 65 or 69; allowed once with --allow-deletions")
 }
 
 // TestFault33HostileUpstream: a link that leads out of the tree and a set-id program do not arrive,
@@ -183,5 +183,5 @@ func TestFault33HostileUpstream(t *testing.T) {
 		s.run("destroy", "--auto-approve").says(t, 0)
 		injected += 6 * 2
 	}
-	record(t, 33, "links that lead out of the tree, set-id files and directories, as user mirror and as root", injected, "they do not arrive; links inside the tree do")
+	record(t, 33, "links to outside the tree, and set-ID files and directories, as user mirror and as root", injected, "not transferred; links inside the tree are")
 }

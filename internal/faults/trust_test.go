@@ -65,5 +65,5 @@ func TestFault40SwappedHelper(t *testing.T) {
 	}
 	sh(t, h, "rm /var/tmp/swap /var/tmp/ran-as-root; while systemctl is-active -q swapper; do sleep 0.1; done")
 	oracle(t, s, h, r)
-	record(t, 40, "the login account swaps the helper, while it is pushed and while it runs", runs, "root runs only what it verified where it alone writes")
+	record(t, 40, "the login account swaps the helper, while it is pushed and while it runs", runs, "root runs only programs that it verified in a directory that only root can write to")
 }
