@@ -309,7 +309,7 @@ func TestForkErrors(t *testing.T) {
 		"named, missing":  {func(w *world) { w.options.Fork = "me/nothing" }, []string{"fork me/nothing"}},
 		"no fork":         {func(w *world) { w.options.Fork = fork; w.Set(fork, func(r *githubtest.Repository) { r.Parent = "" }) }, []string{"is not a fork of AlmaLinux/mirrors"}},
 		"another's fork":  {func(w *world) { w.Set(fork, func(r *githubtest.Repository) { r.Parent = "x/y" }) }, []string{"fork me/mirrors not found"}},
-		"upstream":        {func(w *world) { w.options.Fork = up }, []string{"is upstream itself"}},
+		"upstream":        {func(w *world) { w.options.Fork = up }, []string{"is the upstream repository, not a fork"}},
 		"archived":        {func(w *world) { w.Set(fork, func(r *githubtest.Repository) { r.Archived = true }) }, []string{"is archived"}},
 		"no permission":   {func(w *world) { w.Set(fork, func(r *githubtest.Repository) { r.ReadOnly = true }) }, []string{"the token from $GITHUB_TOKEN has no permission to push"}},
 		"upstream absent": {func(w *world) { w.options.Upstream = "AlmaLinux/nothing" }, []string{"read repository AlmaLinux/nothing", "404"}},
