@@ -113,7 +113,7 @@ func TestAPIErrors(t *testing.T) {
 		}, []string{"422: Validation Failed: head is invalid"}, 3},
 		"cut":             {"GET", "/pulls", func(*world) http.HandlerFunc { return cut }, []string{"the connection was lost", "run the command again"}, 3},
 		"cut at opening":  {"POST", "/pulls", func(*world) http.HandlerFunc { return cut }, []string{"is already pushed", "the connection was lost"}, 0},
-		"git wrong token": {"GET", "/info/refs", func(w *world) http.HandlerFunc { return w.fail(401, "no") }, []string{"fetch from AlmaLinux/mirrors", "is not accepted"}, 0},
+		"git wrong token": {"GET", "/info/refs", func(w *world) http.HandlerFunc { return w.fail(401, "no") }, []string{"fetch from AlmaLinux/mirrors", "was rejected"}, 0},
 		"git forbidden": {"POST", "/git-receive-pack", func(w *world) http.HandlerFunc { return w.fail(403, "no") },
 			[]string{"push branch " + branch + " to me/mirrors", "403", "single sign-on"}, 0},
 		"git not found": {"GET", "/info/refs", func(w *world) http.HandlerFunc { return w.fail(404, "no") }, []string{"repository not found"}, 0},
