@@ -356,8 +356,8 @@ func (st *store) push(ctx context.Context, fork repository, branch string, commi
 	switch {
 	case err == nil || errors.Is(err, git.NoErrAlreadyUpToDate):
 		return nil
-	case strings.Contains(err.Error(), "required to be"), strings.Contains(err.Error(),
-		"non-fast-forward"), errors.Is(err, git.ErrForceNeeded):
+	case strings.Contains(err.Error(), "required to be"),
+		strings.Contains(err.Error(), "non-fast-forward"), errors.Is(err, git.ErrForceNeeded):
 		return fmt.Errorf("branch %s of %s has changed since it was read, so nothing was pushed; "+
 			"run the command again to plan with the new commits", branch, fork)
 	}
