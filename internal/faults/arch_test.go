@@ -7,8 +7,8 @@ import (
 	"github.com/mirrorform/mirrorform/internal/lab"
 )
 
-// demoOf is a configuration with a package, and with a file that cannot be written after it if it
-// is to fail.
+// demoOf is a configuration with a package. If fails is true, a file that cannot be written follows
+// it.
 func demoOf(name string, fails bool) string {
 	text := "resource \"package\" \"p\" {\n  hosts = [host.h]\n  name  = \"" + name + "\"\n}\n"
 	if fails {
@@ -17,8 +17,8 @@ func demoOf(name string, fails bool) string {
 	return text
 }
 
-// rollBack declares a package that is not there with something that fails after it. listed is the
-// script that lists the host's packages, of all architectures.
+// rollBack declares a missing package and a failing resource after it. listed is a script that
+// lists the packages of the host, of all architectures.
 func rollBack(t *testing.T, s *site, h *lab.Host, name, listed string) {
 	t.Helper()
 	before := sh(t, h, listed)
@@ -34,8 +34,8 @@ func rollBack(t *testing.T, s *site, h *lab.Host, name, listed string) {
 	}
 }
 
-// installAndRemove does that, installs the package and removes it again. brings is its line in the
-// list.
+// installAndRemove calls rollBack, then installs the package and removes it again. brings is the
+// line of the package in the list.
 func installAndRemove(t *testing.T, s *site, h *lab.Host, name, listed, brings string) {
 	t.Helper()
 	before := sh(t, h, listed)
@@ -59,7 +59,8 @@ func installAndRemove(t *testing.T, s *site, h *lab.Host, name, listed, brings s
 // listedDebs lists what there is of the packages of twoArchitectures.
 const listedDebs = `dpkg-query -W -f '${binary:Package}:${Architecture} ${db:Status-Status}\n' 'tool*' 'lead*' 'only*' | grep ' installed$' | sort`
 
-// twoArchitectures offers a host packages of two architectures; tool is installed for i386.
+// twoArchitectures offers packages of two architectures to a host, and installs the package tool
+// for i386.
 func twoArchitectures(t *testing.T, h *lab.Host) *site {
 	t.Helper()
 	both := "Multi-Arch: same\n"
@@ -70,9 +71,9 @@ func twoArchitectures(t *testing.T, h *lab.Host) *site {
 	return newSite(t, host{Host: h})
 }
 
-// What dpkg takes for its own architecture counts, and not what the kernel runs on. The kernel need
-// not run i386 programs: dpkg and apt are told that they are of i386, as all that is installed then
-// is.
+// The architecture of dpkg counts, not that of the kernel. The kernel does not need to run i386
+// programs: the test only configures dpkg and apt for i386, and marks all installed packages as
+// i386.
 func TestFault37OtherArchitecture(t *testing.T) {
 	t.Parallel()
 	h := boot(t)
@@ -92,8 +93,8 @@ for f in *:amd64.*; do mv "$f" "$(echo "$f" | sed s/:amd64/:i386/)"; done`)
 	record(t, 37, "dpkg of another architecture than the kernel's", 4, "plans, installation, rollback and removal use dpkg's architecture")
 }
 
-// A package of another architecture is another package, which neither a rollback nor a removal
-// touches.
+// A package of another architecture is a different package. Rollbacks and removals do not change
+// it.
 func TestFault37TwoArchitectures(t *testing.T) {
 	t.Parallel()
 	h := boot(t)
@@ -113,7 +114,7 @@ func TestFault37TwoArchitectures(t *testing.T) {
 	record(t, 37, "packages of two architectures, dpkg", 5, "dpkg's own architecture counts; rollback and removal keep the other package")
 }
 
-// rpm: a package of another architecture is another package.
+// With rpm, too, a package of another architecture is a different package.
 func TestFault37OtherArchitectureRPM(t *testing.T) {
 	t.Parallel()
 	h := boot(t, lab.HostSpec{Family: lab.EL})

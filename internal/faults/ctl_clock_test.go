@@ -13,9 +13,10 @@ import (
 	"github.com/mirrorform/mirrorform/engine"
 )
 
-// TestFault29Clocks: what hosts and operators write down of the time is ten years off, in both directions: the times of all files that mirrorform
-// manages or keeps on the host, what the lock's and the journal's files say of their beginning, and the time of a saved plan. The clock of the
-// machine that runs the test is everybody's, and stays. No time is compared across hosts, so all goes on as ever.
+// TestFault29Clocks: all recorded times are off by ten years, in both directions: the times of all
+// files that mirrorform manages or keeps on the host, the start times in the lock and the journal,
+// and the time of a saved plan. The clock of the test machine does not change, since other programs
+// use it. mirrorform compares no times between hosts, so everything works as usual.
 func TestFault29Clocks(t *testing.T) {
 	t.Parallel()
 	h := boot(t)
@@ -100,7 +101,7 @@ func TestFault29Clocks(t *testing.T) {
 	record(t, 29, "file times, lock, journal and saved plan off by years", injections, "no effect, since times are not compared")
 }
 
-// reseated encodes a saved plan that was edited, with the checksum that fits (see engine.SavedPlan).
+// reseated encodes an edited saved plan with a valid checksum (see engine.SavedPlan).
 func reseated(s *engine.SavedPlan) ([]byte, error) {
 	edited := *s
 	edited.Checksum = ""

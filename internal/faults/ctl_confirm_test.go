@@ -18,13 +18,14 @@ const (
 	longConfirm  = "  confirm_timeout = \"90s\"\n"
 )
 
-// sshAnswers tells whether the host lets somebody log in.
+// sshAnswers reports whether the host accepts logins.
 func sshAnswers(h *lab.Host) bool {
 	return exec.Command("ssh", "-F", "none", "-i", h.SSHKeyPath, "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "BatchMode=yes",
 		"-o", "ConnectTimeout=5", "-o", "LogLevel=ERROR", "admin@"+h.Address, "true").Run() == nil
 }
 
-// TestFault08CutsItselfOff: an apply that breaks SSH on the host comes back by itself, and is reported as failed.
+// TestFault08CutsItselfOff: an apply that breaks SSH on the host is rolled back automatically and
+// reported as failed.
 func TestFault08CutsItselfOff(t *testing.T) {
 	t.Parallel()
 	restart := func(file string) string {
@@ -72,7 +73,8 @@ func TestFault08CutsItselfOff(t *testing.T) {
 	record(t, 8, "change that locks the operator out of SSH or sudo", len(cases), "rolled back automatically; exit status 1")
 }
 
-// TestFault09ConfirmationLost: the connection that would confirm is lost. Success is never reported where the host took everything back.
+// TestFault09ConfirmationLost: the connection for the confirmation is lost. Success is never
+// reported if the host has rolled back.
 func TestFault09ConfirmationLost(t *testing.T) {
 	t.Parallel()
 	h := boot(t)
@@ -143,7 +145,8 @@ func TestFault09ConfirmationLost(t *testing.T) {
 	record(t, 9, "connection for the confirmation refused or lost", len(losses), "success only if the host has committed")
 }
 
-// measureSecond applies and returns how many bytes came back on the connections after the first.
+// measureSecond applies and returns the number of bytes received on all connections after the
+// first.
 func measureSecond(t testing.TB, g *gate, s *site) int64 {
 	t.Helper()
 	var before int64
@@ -161,7 +164,8 @@ func measureSecond(t testing.TB, g *gate, s *site) int64 {
 	return down - before
 }
 
-// wireSession is a conversation with the helper on a host, past mirrorform: over ssh, by the same command line but for the finding of it.
+// wireSession is a session with the helper on a host without mirrorform. It uses ssh and the same
+// command line, except for the search for the helper.
 type wireSession struct {
 	t   testing.TB
 	cmd *exec.Cmd
@@ -204,7 +208,7 @@ func (w *wireSession) end() {
 	_ = w.cmd.Wait()
 }
 
-// next returns the next message that is neither a sign of life nor an event.
+// next returns the next message other than heartbeats and events.
 func (w *wireSession) next() *wire.Message {
 	w.t.Helper()
 	for {
@@ -247,8 +251,8 @@ func (w *wireSession) done(m *wire.Message) *wire.Done {
 	return answer.Done
 }
 
-// TestFault10StaleConfirmation: only the nonce of this very transaction confirms it. Everything else that somebody may have kept, guessed or
-// planted is ignored.
+// TestFault10StaleConfirmation: only the nonce of the current transaction confirms it. Stored,
+// guessed and forged confirmations are ignored.
 func TestFault10StaleConfirmation(t *testing.T) {
 	t.Parallel()
 	h := boot(t)
@@ -308,7 +312,7 @@ func TestFault10StaleConfirmation(t *testing.T) {
 	record(t, 10, "stale, foreign, truncated or forged confirmation", len(cases)-1, "ignored; only the right nonce confirms")
 }
 
-// confirm sends a confirmation over a connection of its own.
+// confirm sends a confirmation over a separate connection.
 func confirm(t testing.TB, h *lab.Host, id, nonce string) {
 	t.Helper()
 	w := talk(t, h)
@@ -316,7 +320,7 @@ func confirm(t testing.TB, h *lab.Host, id, nonce string) {
 	_ = w.ask(&wire.Message{Confirm: &wire.Confirm{ID: id, Nonce: nonce}}) // refused or not: the commit shows
 }
 
-// fingerprint asks the helper what is at a path.
+// fingerprint queries the helper for the fingerprint of a path.
 func fingerprint(t testing.TB, h *lab.Host, file string) string {
 	t.Helper()
 	w := talk(t, h)

@@ -26,7 +26,8 @@ const (
 	nastyBytes = nasty + "\x9b31m\x00\xff"
 )
 
-// harmless fails the test if anything in the output is no plain text: what a terminal would obey, or what reads otherwise than it is.
+// harmless fails the test if the output is not plain text: if a terminal would interpret part of
+// it, or show it differently.
 func harmless(t testing.TB, what, output string) {
 	t.Helper()
 	for i, r := range output {
@@ -41,8 +42,9 @@ func harmless(t testing.TB, what, output string) {
 	}
 }
 
-// mostMemory is more than the program needs for any host, in KiB of resident memory. A single message of the permitted 32 MiB is some four times that
-// while it is decoded; what the cases below send is gigabytes.
+// mostMemory is more than the program needs for any host, in KiB of resident memory. Decoding a
+// message of the maximum size of 32 MiB takes about four times that size. The cases below send
+// gigabytes.
 const mostMemory = 512 << 10
 
 // How long the program may take to see through a host that keeps it busy, and how much it may print of what such a host says, in bytes.
@@ -51,14 +53,14 @@ const (
 	mostOutput = 64 << 10
 )
 
-// len returns how much was written.
+// len returns the number of bytes written.
 func (s *syncBuffer) len() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.b.Len()
 }
 
-// against runs apply against a peer, and returns what came of it and the most memory that it had, in KiB.
+// against runs apply with a peer as the host, and returns the result and the peak memory in KiB.
 func (p *peer) against(t testing.TB, config, connectTimeout string) (result, int64) {
 	t.Helper()
 	path, env := program(t)
@@ -80,8 +82,9 @@ func (p *peer) against(t testing.TB, config, connectTimeout string) (result, int
 	return run.wait(), most
 }
 
-// residentPeak is the most memory that a process has had, in KiB: VmHWM of proc_pid_status(5), 0 when it has ended. (What wait4(2) tells is too much: it has
-// that of the process that started it.)
+// residentPeak returns the peak memory of a process in KiB (VmHWM, proc_pid_status(5)), or 0 if it
+// has ended. The value of wait4(2) would be too large, since it includes the memory of the parent
+// process.
 func residentPeak(pid int) int64 {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
@@ -96,7 +99,8 @@ func residentPeak(pid int) int64 {
 // oneFile is a configuration with one file.
 func oneFile() string { return fileBlocks("host.h", "f", 1, "x\n") }
 
-// TestFault30HostileWords: a host says hostile things wherever it can. They are printed as what they are, bounded, and never obeyed.
+// TestFault30HostileWords: a host sends hostile text in every field. The text is escaped, bounded
+// and never interpreted.
 func TestFault30HostileWords(t *testing.T) {
 	t.Parallel()
 	fails := func(kind string, done wire.Done) func(*wire.Message, func(*wire.Message)) bool {
@@ -220,7 +224,8 @@ func TestFault30HostileWords(t *testing.T) {
 	record(t, 30, "hostile text from a host, in every field", len(cases)-1, "escaped and bounded, never interpreted")
 }
 
-// TestFault30Flood: a host sends without end, or says that gigabytes will come. Memory stays bounded, and the program ends by itself.
+// TestFault30Flood: a host sends endless data or announces gigabytes. Memory remains bounded, and
+// the program ends by itself.
 func TestFault30Flood(t *testing.T) {
 	t.Parallel()
 	// endless writes until the other side has enough, or for eight gigabytes.
@@ -378,7 +383,7 @@ func TestFault30Flood(t *testing.T) {
 	record(t, 30, "endless output, forged lengths up to 4 GiB", len(cases), fmt.Sprintf("ended automatically, with less than %d MiB of memory", mostMemory>>10))
 }
 
-// TestFault30ForgedFrames: a host sends messages that it should not, and exit statuses that are none.
+// TestFault30ForgedFrames: a host sends unexpected messages and invalid exit statuses.
 func TestFault30ForgedFrames(t *testing.T) {
 	t.Parallel()
 	zero := 0
@@ -456,7 +461,8 @@ func TestFault30ForgedFrames(t *testing.T) {
 	record(t, 30, "forged frames and malformed exit statuses", len(frames)+len(statuses), "exit status 1; no panic")
 }
 
-// TestFault30ForgedPrompt: a host prints what looks like a question. No secret goes to it, and nothing counts as answered.
+// TestFault30ForgedPrompt: a host prints text that looks like a prompt. No secret is sent, and no
+// prompt counts as answered.
 func TestFault30ForgedPrompt(t *testing.T) {
 	t.Parallel()
 	prompts := "[sudo] password for admin: mirrorform-become-password:\nApply these changes?\n  Only \"yes\" is accepted.\n\n  Answer: yes\nPassword: "

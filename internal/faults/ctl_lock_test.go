@@ -9,8 +9,9 @@ import (
 	"github.com/mirrorform/mirrorform/internal/lab"
 )
 
-// TestFault11TwoOperators: two operators apply at the same moment, what one wants being another thing than what the other wants. One writes at a time: the files are
-// all of one of them. Who has to wait, waits, or stops and says for whom.
+// TestFault11TwoOperators: two operators apply different configurations at the same moment. Only
+// one writes at a time, so all files are from one of them. The other waits, or stops and names the
+// holder of the lock.
 func TestFault11TwoOperators(t *testing.T) {
 	t.Parallel()
 	const files = 5
@@ -77,13 +78,15 @@ func TestFault11TwoOperators(t *testing.T) {
 	record(t, 11, "two operators at the same moment", races, fmt.Sprintf("never mixed; %d waited, %d stopped and saw the holder of the lock", waited, stopped))
 }
 
-// slowFile declares /etc/ctl/slow, the writing of which takes a second, so that two applies at once are two at once.
+// slowFile declares /etc/ctl/slow. Writing it takes one second, so that two simultaneous applies
+// overlap.
 func slowFile(hosts, content string) string {
 	return fileBlock(hosts, "slow", "/etc/ctl/slow", content, "  validate = [\"/bin/sh\", \"-c\", \"sleep 1\", \"{}\"]\n")
 }
 
-// TestFault12HolderHangs: who has the lock hangs. The next operator waits as long as he said and no longer, sees who it is, and takes nothing from
-// him. A helper that goes on in time finishes; one whose controller hangs takes everything back by itself, and frees the lock.
+// TestFault12HolderHangs: the holder of the lock hangs. The next operator waits no longer than
+// configured, sees who holds the lock, and does not steal it. A helper that continues in time
+// finishes. A helper whose controller hangs rolls everything back by itself and releases the lock.
 func TestFault12HolderHangs(t *testing.T) {
 	t.Parallel()
 	h := boot(t)

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// TestFault22BecomingRoot: sudo that denies, asks, is told a wrong password or wants a terminal is found before anything is written, and the
-// other hosts go on.
+// TestFault22BecomingRoot: a sudo that denies, prompts, rejects the password or requires a terminal
+// is detected before the first write. The other hosts continue.
 func TestFault22BecomingRoot(t *testing.T) {
 	t.Parallel()
 	h := boot(t)
@@ -59,8 +59,9 @@ func TestFault22BecomingRoot(t *testing.T) {
 	record(t, 22, "sudo denied, missing or asking for a password", len(variants)+1, "reported before the first write; nothing written")
 }
 
-// TestFault22SudoTakenAway: the right to become root goes away between the plan and its approval. What runs keeps its rights; a host that needs a new
-// connection for its confirmation and does not get one is taken back.
+// TestFault22SudoTakenAway: the account loses the right to become root between the plan and its
+// approval. Running processes keep their rights. A host that needs a new connection for its
+// confirmation and gets none is rolled back.
 func TestFault22SudoTakenAway(t *testing.T) {
 	t.Parallel()
 	h := boot(t)
@@ -78,7 +79,8 @@ func TestFault22SudoTakenAway(t *testing.T) {
 	record(t, 22, "sudo denied after the plan, before the approval", 1, "all or nothing, as the exit status reports")
 }
 
-// TestFault23HostKey: a host key that is not the known one ends the connection before anything is said to the host but the key exchange.
+// TestFault23HostKey: a host key that differs from the known key ends the connection. The host
+// receives nothing but the key exchange.
 func TestFault23HostKey(t *testing.T) {
 	t.Parallel()
 	path, env := program(t)
@@ -138,7 +140,8 @@ func TestFault23HostKey(t *testing.T) {
 	record(t, 23, "host key that differs from the known key", refused, "ended before authentication")
 }
 
-// TestFault23KeysSwapped: a real host gets other keys between plan and apply, as one that was set up anew, or is impersonated, has.
+// TestFault23KeysSwapped: the keys of a real host change between plan and apply, as if the host was
+// reinstalled or impersonated.
 func TestFault23KeysSwapped(t *testing.T) {
 	t.Parallel()
 	h := boot(t)

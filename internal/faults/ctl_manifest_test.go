@@ -15,7 +15,7 @@ import (
 
 const manifestFile = stateDir + "/manifest.json"
 
-// sample is a manifest as a fleet of played hosts leaves it, and the machine-id that it is for.
+// sample returns a manifest as a fleet of simulated hosts leaves it, and the machine ID in it.
 func sample(t testing.TB) (text []byte, machine string) {
 	t.Helper()
 	types := resources.All()
@@ -39,8 +39,9 @@ func sample(t testing.TB) (text []byte, machine string) {
 	return committed, strings.Repeat("f", 32)
 }
 
-// TestFault17ManifestBits: every single bit of a manifest is flipped, and it is cut off after every byte. It is refused, or says exactly what it said
-// before (JSON has names whose case does not count).
+// TestFault17ManifestBits: each bit of a manifest is flipped, and the manifest is truncated after
+// each byte. It is refused or has the same meaning as before (the case of some names in JSON does
+// not count).
 func TestFault17ManifestBits(t *testing.T) {
 	t.Parallel()
 	text, machine := sample(t)
@@ -77,8 +78,8 @@ func TestFault17ManifestBits(t *testing.T) {
 	record(t, 17, "every bit of a manifest flipped; cut after every byte", count, "refused, or read with the same meaning")
 }
 
-// orphaned prepares a host with two managed files, of which the configuration of the site that is returned wants one no more: a sound
-// manifest would have the other removed.
+// orphaned prepares hosts with two managed files, and returns a site whose configuration no longer
+// has one of them. With an intact manifest, apply would remove that file.
 func orphaned(t testing.TB, hosts ...*lab.Host) *site {
 	t.Helper()
 	var entries []host
@@ -102,7 +103,8 @@ func orphaned(t testing.TB, hosts ...*lab.Host) *site {
 	return s
 }
 
-// refusedFor fails the test unless a run failed for each of the hosts and named the way out, and nothing was written on any.
+// refusedFor fails the test unless a run failed for each of the hosts with the next step, and wrote
+// nothing on any of them.
 func refusedFor(t testing.TB, what string, hosts []*lab.Host, r result) {
 	t.Helper()
 	if r.exit != 1 || strings.Count(r.output, "state rebuild") < 1 || !strings.Contains(r.output, "manifest") {
@@ -115,8 +117,8 @@ func refusedFor(t testing.TB, what string, hosts []*lab.Host, r result) {
 	}
 }
 
-// TestFault17ManifestBytes: bytes of the manifest on real hosts are flipped, some on each of several hosts at once. Nothing is deleted or written, and
-// plan and apply say how to go on.
+// TestFault17ManifestBytes: bytes of the manifest on real hosts are flipped, several hosts in
+// parallel. Nothing is deleted or written, and plan and apply report the next step.
 func TestFault17ManifestBytes(t *testing.T) {
 	t.Parallel()
 	labtest.Require(t)
@@ -171,7 +173,8 @@ func TestFault17ManifestBytes(t *testing.T) {
 	record(t, 17, "bytes of the manifest flipped on real hosts", count, "refused with the next step; nothing written or deleted")
 }
 
-// TestFault17ManifestGone: the manifest is missing, empty, cut off, a directory, a link or not JSON. Nothing is ever deleted, and state rebuild mends it.
+// TestFault17ManifestGone: the manifest is missing, empty, truncated, a directory, a link or not
+// JSON. Nothing is deleted, and state rebuild repairs it.
 func TestFault17ManifestGone(t *testing.T) {
 	t.Parallel()
 	h := boot(t)
@@ -225,7 +228,7 @@ func TestFault17ManifestGone(t *testing.T) {
 	record(t, 17, "manifest missing, empty, truncated or not a file", len(cases), "nothing deleted; refused with the next step, or a new manifest started")
 }
 
-// reseal gives a manifest that was edited the checksum that fits.
+// reseal returns an edited manifest with a valid checksum.
 func reseal(t testing.TB, text string, edit func(*engine.Manifest)) string {
 	t.Helper()
 	m := new(engine.Manifest)
@@ -240,8 +243,9 @@ func reseal(t testing.TB, text string, edit func(*engine.Manifest)) string {
 	return string(out)
 }
 
-// TestFault18ForeignManifest: a host that was cloned has the manifest of another machine, and one that a newer mirrorform was at has a newer manifest. Both
-// are refused, and nothing is deleted for what they say.
+// TestFault18ForeignManifest: a cloned host has the manifest of another machine, and a host that a
+// newer mirrorform has managed has a newer manifest. Both are refused, and nothing is deleted
+// because of them.
 func TestFault18ForeignManifest(t *testing.T) {
 	t.Parallel()
 	labtest.Require(t)

@@ -11,19 +11,19 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// mostAbove is how much more memory the program may take for a hostile host than for one that is in
-// order, in KiB of resident memory.
+// mostAbove limits how much more resident memory the program may use for a hostile host than for a
+// healthy host, in KiB.
 const mostAbove = 64 << 10
 
-// stuffed is a frame with as many repetitions of a piece as the protocol permits.
+// stuffed returns a frame with as many repetitions of a piece as the protocol allows.
 func stuffed(before, piece, after string) []byte {
 	n := (wire.MaxFrame - len(before) - len(after) - len(piece)) / (len(piece) + 1)
 	body := before + strings.Repeat(piece+",", n) + piece + after
 	return append(binary.BigEndian.AppendUint32(nil, uint32(len(body))), body...)
 }
 
-// TestFault42Memory: a host sends messages that are small for what they become. The program takes
-// 64 MiB more for them than for a host that is in order.
+// TestFault42Memory: a host sends small messages that expand to large values. The program uses at
+// most 64 MiB more for them than for a healthy host.
 func TestFault42Memory(t *testing.T) {
 	config := fileBlocks("host.h", "f", 20, "x\n")
 	apply := func(t *testing.T, h *play) (result, int64) {
@@ -97,7 +97,7 @@ func TestFault42Memory(t *testing.T) {
 	record(t, 42, "frames of 32 MiB that expand to gigabytes; manifests, contents and strings of the maximum size", len(cases), "refused or planned, with less than 64 MiB more memory than for a healthy host")
 }
 
-// TestFault42OnlyBeats: a host takes a question and from then on only says that it is alive.
+// TestFault42OnlyBeats: a host accepts a question, and from then on sends only heartbeats.
 func TestFault42OnlyBeats(t *testing.T) {
 	t.Parallel()
 	p := newPeer(t)

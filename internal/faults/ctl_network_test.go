@@ -12,10 +12,10 @@ import (
 	"github.com/mirrorform/mirrorform/internal/lab"
 )
 
-// passAll is the treatment of connections on a good network.
+// passAll passes all data, like a good network.
 func passAll(int) treatment { return treatment{} }
 
-// first is the treatment that only the first connection gets.
+// first applies a treatment to the first connection only.
 func first(how treatment) func(int) treatment {
 	return func(number int) treatment {
 		if number == 1 {
@@ -25,8 +25,9 @@ func first(how treatment) func(int) treatment {
 	}
 }
 
-// truthful fails the test unless what a run said of a host, by its exit status and in words, is what is found there. It waits until the helper has
-// ended. It returns the content that the host's files have, old or young.
+// truthful fails the test unless the report of a run about a host, its exit status and its text,
+// matches the state of the host. It first waits until the helper has ended. It returns the content
+// of the host's files, old or young.
 func truthful(t testing.TB, what string, h *lab.Host, n int, old, young string, r result) string {
 	t.Helper()
 	clean(t, h)
@@ -45,8 +46,8 @@ func truthful(t testing.TB, what string, h *lab.Host, n int, old, young string, 
 	return found
 }
 
-// TestFault05ConnectionReset: the connection is reset after every so many bytes of one apply, in each direction. The run says that it lost the
-// connection, asks the host again, and says what became of it.
+// TestFault05ConnectionReset: the connection is reset at regular byte offsets of an apply, in each
+// direction. The run reports the lost connection, asks the host again, and reports the result.
 func TestFault05ConnectionReset(t *testing.T) {
 	t.Parallel()
 	const files = 4
@@ -118,8 +119,9 @@ func TestFault05ConnectionReset(t *testing.T) {
 		fmt.Sprintf("reported, and the host asked again: %d rolled back or not started, %d finished", taken, done))
 }
 
-// TestFault05CommitAnswerLost: the connection ends when the host has been told to commit, before it answers. Whether it has committed, its manifest says
-// when it is asked again; mirrorform says the same.
+// TestFault05CommitAnswerLost: the connection ends after the host has received the commit and
+// before it answers. When mirrorform asks again, the manifest shows whether the host has committed,
+// and mirrorform reports the same.
 func TestFault05CommitAnswerLost(t *testing.T) {
 	t.Parallel()
 	for _, committed := range []bool{true, false} {
@@ -160,8 +162,8 @@ func TestFault05CommitAnswerLost(t *testing.T) {
 	record(t, 5, "connection lost before the answer to the commit", 2, "asked the host again; finished or rolled back, as the host reports")
 }
 
-// TestFault06ConnectionSwallowed: the network takes every byte and says nothing. Both sides end by themselves: the run says so, and the host takes
-// back what was done and is free.
+// TestFault06ConnectionSwallowed: the network drops all data without an error. Both sides time out:
+// the run reports it, and the host rolls back and releases its lock.
 func TestFault06ConnectionSwallowed(t *testing.T) {
 	t.Parallel()
 	moments := []string{"while steps run, for a while", "while steps run, for good", "while the question waits", "from the first byte on"}
@@ -222,7 +224,7 @@ func TestFault06ConnectionSwallowed(t *testing.T) {
 	record(t, 6, "connection that drops all data", len(moments), "both sides time out; the next operator gets the lock")
 }
 
-// TestFault07SlowLink: a link with much delay and little throughput is no lost one.
+// TestFault07SlowLink: a connection with long delay and low throughput does not count as lost.
 func TestFault07SlowLink(t *testing.T) {
 	t.Parallel()
 	h := boot(t)

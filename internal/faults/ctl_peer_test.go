@@ -27,7 +27,8 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// peer is an SSH server that behaves as a test wants: nothing of it is a real host. Every account may log in with the key in identity.
+// peer is an SSH server with configurable behaviour, without a real host. Every account accepts the
+// key in identity.
 type peer struct {
 	// To be set before serve.
 	hostKeys []ssh.Signer
@@ -203,7 +204,7 @@ func (p *peer) serveChannel(ch ssh.Channel, requests <-chan *ssh.Request) {
 	}
 }
 
-// fail notes a mistake of the fake itself.
+// fail records an error of the peer itself.
 func (p *peer) fail(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -295,7 +296,8 @@ func helperDigest(id string) (string, error) {
 	return digest, err
 }
 
-// play is a helper that is no program: it answers as the real one would on a host on which files can be written, but for what a test changes.
+// play is a helper without a process. It answers like the real helper on a host with writable
+// files, except for the changes of a test.
 type play struct {
 	hello  func(*wire.Hello)
 	answer func(*wire.Answer)
@@ -314,7 +316,7 @@ type play struct {
 	heard []string // the kinds of the messages that came
 }
 
-// serve answers until the controller is gone.
+// serve answers until the controller closes the connection.
 func (h *play) serve(ch io.ReadWriter, nonce, digest string) {
 	say := func(m *wire.Message) { _ = wire.Write(ch, m) } // a controller that is gone shows when it is read from
 	hello := wire.Hello{Protocol: wire.Protocol, Nonce: nonce, Version: "fake", SHA256: digest, Facts: &wire.Facts{
@@ -342,7 +344,7 @@ func (h *play) serve(ch io.ReadWriter, nonce, digest string) {
 	}
 }
 
-// kindOf names what a controller says.
+// kindOf returns the kind of a controller's message.
 func kindOf(m *wire.Message) string {
 	switch {
 	case m.Ask != nil:
@@ -402,7 +404,7 @@ func (h *play) obey(m *wire.Message, say func(*wire.Message)) {
 	}
 }
 
-// ask answers for files; of other things there is nothing.
+// ask answers queries for files. Everything else is reported as absent.
 func (h *play) ask(q wire.Query) wire.Answer {
 	if q.Verb != wire.AskFile {
 		return wire.Answer{Error: "this host has files only"}
@@ -436,14 +438,14 @@ func (h *play) write(op *wire.WriteOp) {
 	}
 }
 
-// forget takes back everything that was written.
+// forget rolls back all writes.
 func (h *play) forget() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.files = nil
 }
 
-// said tells whether the controller has said something of that kind.
+// said reports whether the controller has sent a message of this kind.
 func (h *play) said(kind string) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()

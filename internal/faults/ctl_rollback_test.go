@@ -6,8 +6,9 @@ import (
 	"testing"
 )
 
-// TestFault30RollbackFails: what was done cannot be taken back, since something on the host is in the way. The journal is kept, it is said loudly, and
-// once the way is free the next apply takes it back and goes on.
+// TestFault30RollbackFails: a rollback fails because of an obstacle on the host. The journal is
+// kept and the failure is reported. After the obstacle is removed, the next apply rolls back and
+// continues.
 func TestFault30RollbackFails(t *testing.T) {
 	t.Parallel()
 	h := boot(t)

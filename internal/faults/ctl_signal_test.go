@@ -18,7 +18,8 @@ import (
 	"github.com/mirrorform/mirrorform/resources"
 )
 
-// TestFault02Interrupted: the second SIGINT ends the program while two hosts are at work. Each takes back what was done, and is free for the next.
+// TestFault02Interrupted: the second SIGINT ends the program while it changes two hosts. Each host
+// rolls back and releases its lock.
 func TestFault02Interrupted(t *testing.T) {
 	t.Parallel()
 	labtest.Require(t)
@@ -81,7 +82,7 @@ func TestFault02Interrupted(t *testing.T) {
 	record(t, 2, "SIGINT, SIGTERM and SIGHUP during apply", len(signals), "every host rolled back or finished, as the exit status reports; locks released")
 }
 
-// TestFault02InterruptedQuestion: while nothing is being changed yet, one signal ends the program.
+// TestFault02InterruptedQuestion: before the first change, one signal ends the program.
 func TestFault02InterruptedQuestion(t *testing.T) {
 	t.Parallel()
 	h := boot(t)
@@ -100,12 +101,13 @@ func TestFault02InterruptedQuestion(t *testing.T) {
 	record(t, 2, "SIGINT while apply asks for confirmation", 1, "ends immediately; nothing written; lock released")
 }
 
-// bomb is a resource of a type with a bug: a file that the type cannot always deal with.
+// bomb is a resource of a type with a bug: a file for which the type sometimes panics.
 type bomb struct {
 	Path string `hcl:"path" id:"true"`
 }
 
-// bombs is the type. Every call of one of its methods is counted, and the one numbered boom panics.
+// bombs is the type of bomb. It counts the calls of its methods, and panics at the call with the
+// number boom.
 type bombs struct {
 	mu    sync.Mutex
 	calls int
@@ -179,14 +181,14 @@ func (b *bombs) Diff(_ engine.Target, want, have *bomb) []engine.Step {
 		Undo: &wire.Op{Restore: &wire.RestoreOp{Path: want.Path}}}}
 }
 
-// fleet is a Fleet of hosts that are played, with what each was told.
+// fleet is a Fleet of simulated hosts that record their messages.
 type fleet struct {
 	engine.Fleet
 	hosts map[string]*play
 	open  sync.WaitGroup
 }
 
-// newFleet makes one; the resources are made anew for each call.
+// newFleet returns a fleet. It creates new resources for each call.
 func newFleet(hosts map[string]*play, types *engine.Registry, wanted func(host string) []*engine.Resource) *fleet {
 	f := &fleet{hosts: hosts}
 	f.Wanted = func(host string, _ map[string]*wire.Facts) ([]*engine.Resource, error) { return wanted(host), nil }
@@ -222,8 +224,8 @@ func (f *fleet) apply(t testing.TB) (*engine.Plan, *engine.Result) {
 	return plan, result
 }
 
-// TestFault02PanickingType: a resource type panics in every method at every time that it is called in an apply. That host fails and is not
-// committed; the other one is done.
+// TestFault02PanickingType: a resource type panics in every method, at every call during an apply.
+// That host fails and is not committed. The other host is finished.
 func TestFault02PanickingType(t *testing.T) {
 	t.Parallel()
 	attempt := func(boom int) (*bombs, map[string]*play, *engine.Result) {

@@ -11,7 +11,8 @@ import (
 	"github.com/mirrorform/mirrorform/engine"
 )
 
-// TestFault14DriftAfterPlan: somebody edits the host between the plan and its performance. Nothing is written, and the resource is named.
+// TestFault14DriftAfterPlan: the host is edited between plan and apply. Nothing is written, and the
+// resource is named.
 func TestFault14DriftAfterPlan(t *testing.T) {
 	t.Parallel()
 	h := boot(t)
@@ -85,7 +86,8 @@ func TestFault14DriftAfterPlan(t *testing.T) {
 	record(t, 14, "edit on the host after the plan", 2*len(edits), "refused with the name of the resource; nothing written")
 }
 
-// TestFault16ConfigurationChanged: the configuration is edited after plan --out. The plan is refused.
+// TestFault16ConfigurationChanged: the configuration is edited after plan --out. The plan is
+// refused.
 func TestFault16ConfigurationChanged(t *testing.T) {
 	t.Parallel()
 	h := boot(t)

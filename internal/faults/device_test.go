@@ -9,7 +9,8 @@ import (
 	"github.com/mirrorform/mirrorform/internal/lab/labtest"
 )
 
-// A device is another one than when the plan was made, or is in use: no file system is made, and what is on the devices stays.
+// A device differs from the device in the plan, or is in use. No file system is created, and the
+// data on the devices is unchanged.
 func TestFault27DeviceSwapped(t *testing.T) {
 	t.Parallel()
 	const gigabyte = 1 << 30 // enough for any file system, and sparse
@@ -118,7 +119,7 @@ resource "filesystem" "data" {
 	record(t, 27, "device swapped, formatted or in use", count, "no mkfs; both devices unchanged")
 }
 
-// A mount point has files in it; and a file system is not mounted when its mirror is synced.
+// A mount point contains files, or a file system is not mounted when its mirror is synced.
 func TestFault28MountPoint(t *testing.T) {
 	t.Parallel()
 	h := boot(t, lab.HostSpec{Name: "mount", Disks: []int64{2 << 30}})

@@ -11,14 +11,15 @@ import (
 	"github.com/mirrorform/mirrorform/internal/lab"
 )
 
-// targets is where the managed files of these tests lie: on a small file system of their own.
+// targets is the directory of the managed files in these tests, on a small file system.
 const targets = "/srv/small"
 
-// diskPaths is what diskFiles manages.
+// diskPaths are the paths that diskFiles manages.
 var diskPaths = []string{"/etc/disk.first", targets + "/replaced", targets + "/made", targets + "/dir", targets + "/last"}
 
-// diskFiles is a configuration of files on the small file system, with one before them that lies elsewhere. Those of the version "new" need about 100 KiB more. With
-// failing, the last one is refused by its own check, after everything else has been done.
+// diskFiles is a configuration of files on the small file system, after a file elsewhere. The files
+// of the version "new" need about 100 KiB more. If failing is true, the check of the last file
+// fails after all other changes.
 func diskFiles(version string, failing bool) string {
 	size, check := 1000, "/bin/true"
 	if version == "new" {
@@ -66,7 +67,8 @@ resource "file" "made" {
 	return text
 }
 
-// smallDisks boots a host with the small file systems, one below targets and one below the helper's directory, and applies the version "old".
+// smallDisks boots a host with the small file systems, one at targets and one at the helper's
+// directory, and applies the version "old".
 func smallDisks(t *testing.T, mkfs ...string) (*lab.Host, *site, states) {
 	t.Helper()
 	const size = 16 << 20
@@ -82,7 +84,7 @@ func smallDisks(t *testing.T, mkfs ...string) (*lab.Host, *site, states) {
 	return h, s, statesOf(t, h, diskPaths...)
 }
 
-// filler fills the file system of a directory but for something, or empties it again of that.
+// filler fills the file system of a directory except for a given amount, and empties it again.
 type filler struct {
 	name string
 	// fill is a script that leaves so much of $1: KiB, or inodes.
@@ -118,10 +120,11 @@ func empty(t testing.TB, h *lab.Host, points ...string) {
 	}
 }
 
-// A file system has no space, or nearly none, left for what is managed, or for the helper's own directory: either the apply succeeds or all is as before.
+// The file system of the managed files or of the helper's directory has little or no free space.
+// The apply succeeds, or everything is unchanged.
 func TestFault19DiskFull(t *testing.T) { fillDisks(t, 19, fillers[0]) }
 
-// The same without inodes.
+// TestFault20NoInodes is TestFault19DiskFull without free inodes.
 func TestFault20NoInodes(t *testing.T) { fillDisks(t, 20, fillers[1]) }
 
 func fillDisks(t *testing.T, row int, f filler) {
@@ -201,7 +204,8 @@ func fillDisks(t *testing.T, row int, f filler) {
 	record(t, row, "file system "+f.name+" before a rollback", count, "everything unchanged")
 }
 
-// A file system becomes read-only, or fails with EIO, while the apply runs: it stops and claims nothing, and the next one finishes when the file system is well again.
+// A file system becomes read-only, or fails with EIO, during an apply. The apply stops without
+// claiming success, and the next apply finishes when the file system works again.
 func TestFault21FileSystemFails(t *testing.T) {
 	t.Parallel()
 	kinds := []struct {

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// A program that checks new content edits the file itself, in the time between the helper's look at it and its replacement: the edit stays, and all that was done before
-// it is taken back.
+// A program that checks new content edits the file between the helper's comparison and the
+// replacement. The edit is kept, and all earlier changes are rolled back.
 func TestFault15DriftDuringApply(t *testing.T) {
 	t.Parallel()
 	h := boot(t)
@@ -70,7 +70,8 @@ resource "file" "edited" {
 	record(t, 15, "a check edits the file that apply replaces", len(edits), "refused; the edit is kept, everything else is rolled back")
 }
 
-// A reload succeeds and has no effect, since another program has the port: the site is asked, and everything is taken back.
+// A reload succeeds without effect, because another program uses the port. A request to the site
+// detects this, and everything is rolled back.
 func TestFault26ReloadWithoutEffect(t *testing.T) {
 	t.Parallel()
 	h := boot(t)

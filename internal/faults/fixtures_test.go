@@ -14,14 +14,16 @@ import (
 	"github.com/mirrorform/mirrorform/internal/lab"
 )
 
-// demoUnit notes in /run/demo.log which content of /etc/demo.conf it has loaded, and how.
+// demoUnit records in /run/demo.log which content of /etc/demo.conf it has loaded, and whether by
+// start or reload.
 const demoUnit = `[Service]
 ExecStart=/bin/sh -c 'echo "start $$(cat /etc/demo.conf)" >>/run/demo.log; exec sleep infinity'
 ExecReload=/bin/sh -c 'echo "reload $$(cat /etc/demo.conf)" >>/run/demo.log'
 `
 
-// small is a configuration with a step of each kind in the change from one version to another: files that are replaced, made and removed, modes, links,
-// directories, a crontab entry, and a service that has to load a file. It takes well under a second to apply.
+// small is a configuration whose change from one version to the other has a step of each kind:
+// files that are replaced, created and removed, modes, links, directories, a crontab entry, and a
+// service that loads a file. An apply takes well under a second.
 func small(version string) string {
 	mode, minute := "0600", "1"
 	if version == "new" {
@@ -75,11 +77,12 @@ resource "service" "demo" {
 `, version, mode, minute)
 }
 
-// smallPaths is what small manages, in all of its versions.
+// smallPaths are the paths that small manages in all of its versions.
 var smallPaths = []string{"/etc/systemd/system/demo.service", "/etc/demo.conf", "/etc/demo.mode", "/etc/demo.only-old", "/etc/demo.only-new",
 	"/srv/only-old", "/srv/only-new", "/srv/current", "/etc/cron.d/demo"}
 
-// smallSite makes a site for a host of small's, with the version "old" applied, and returns how the files are then.
+// smallSite makes a site for small on a host, applies the version "old", and returns the states of
+// the files.
 func smallSite(t testing.TB, h *lab.Host) (*site, states) {
 	t.Helper()
 	s := newSite(t, host{Host: h})
@@ -89,7 +92,8 @@ func smallSite(t testing.TB, h *lab.Host) (*site, states) {
 	return s, statesOf(t, h, smallPaths...)
 }
 
-// noDoubleLoad fails the test when a line of a log, "start CONTENT" or "reload CONTENT", tells a reload of what had not changed.
+// noDoubleLoad fails the test if a log with lines "start CONTENT" or "reload CONTENT" has a reload
+// of unchanged content.
 func noDoubleLoad(t testing.TB, log []string) {
 	t.Helper()
 	last := ""
@@ -102,10 +106,11 @@ func noDoubleLoad(t testing.TB, log []string) {
 	}
 }
 
-// states is how paths are on a host: kind, mode, owner, target of a link and digest of the content, by path.
+// states are the states of paths on a host: kind, mode, owner, link target and digest of the
+// content, by path.
 type states map[string]string
 
-// statesOf returns how paths are on a host.
+// statesOf returns the states of paths on a host.
 func statesOf(t testing.TB, h *lab.Host, paths ...string) states {
 	t.Helper()
 	script := `for f; do if [ -e "$f" ] || [ -L "$f" ]; then find "$f" -maxdepth 0 -printf '%p %y %m %u:%g %l '
@@ -121,7 +126,7 @@ if [ -f "$f" ] && [ ! -L "$f" ]; then sha256sum <"$f"; else echo; fi; else echo 
 	return found
 }
 
-// same fails the test unless the states are all one's, and says which these are: the index among the ones given.
+// same fails the test unless the states equal one of the given ones, and returns its index.
 func (s states) same(t testing.TB, ones ...states) int {
 	t.Helper()
 	if i := slices.IndexFunc(ones, func(one states) bool { return maps.Equal(s, one) }); i >= 0 {
@@ -139,10 +144,10 @@ func (s states) same(t testing.TB, ones ...states) int {
 	return -1
 }
 
-// equal tells whether two are the same.
+// equal reports whether both states are equal.
 func (s states) equal(other states) bool { return maps.Equal(s, other) }
 
-// wholly fails the test when a path is as in none of the ones.
+// wholly fails the test if the state of a path is in none of the given states.
 func (s states) wholly(t testing.TB, ones ...states) {
 	t.Helper()
 	for path, state := range s {
@@ -160,7 +165,7 @@ func other(version string) string {
 	return "old"
 }
 
-// shards runs a test for numbers on several hosts at once, each with its part of the numbers.
+// shards runs a test on several hosts in parallel, each with a part of the numbers.
 func shards(t *testing.T, hosts int, numbers []int, run func(t *testing.T, numbers []int)) {
 	parts := make([][]int, min(hosts, len(numbers)))
 	for i, n := range numbers {
@@ -174,7 +179,7 @@ func shards(t *testing.T, hosts int, numbers []int, run func(t *testing.T, numbe
 	}
 }
 
-// debPackage is a package for tests, with scripts of its maintainer's.
+// debPackage is a package for tests, with maintainer scripts.
 type debPackage struct {
 	name    string
 	arch    string            // "all" when empty
@@ -182,7 +187,7 @@ type debPackage struct {
 	scripts map[string]string // "postinst" and so on
 }
 
-// offer makes packages and a repository with them on a host, for apt.
+// offer builds packages on a host, and an apt repository with them.
 func offer(t testing.TB, h *lab.Host, packages ...debPackage) {
 	t.Helper()
 	const repo = "/opt/faults"
@@ -245,10 +250,10 @@ func local(t testing.TB, dir string, argv ...string) string {
 	return string(out)
 }
 
-// waiting is a maintainer's script that says that it runs, and then waits to be let go on.
+// waiting is a maintainer script that reports that it is running, then waits until it is released.
 const waiting = "#!/bin/sh\nset -e\n[ \"$1\" = configure ] || exit 0\n[ ! -e /run/wait ] || { touch /run/waiting; while [ -e /run/wait ]; do sleep 0.1; done; }\n"
 
-// hold makes the scripts of waiting wait; letGo lets them go on.
+// hold makes the scripts of waiting wait. letGo releases them.
 func hold(t testing.TB, h *lab.Host) (reached, letGo func()) {
 	t.Helper()
 	on(t, h, "rm", "-f", "/run/waiting")

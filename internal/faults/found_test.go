@@ -14,8 +14,8 @@ import (
 	"github.com/mirrorform/mirrorform/internal/lab"
 )
 
-// otherSite makes a host one that serves another distribution: nginx with a default site, synced by
-// cron into a tree of an account of its own.
+// otherSite turns a host into a mirror of another distribution: nginx with a default site, synced
+// by cron into the tree of a separate account.
 func otherSite(t testing.TB, h *lab.Host) {
 	t.Helper()
 	sh(t, h, `export DEBIAN_FRONTEND=noninteractive
@@ -32,7 +32,7 @@ printf 'kept\n' >/etc/ctl/kept
 systemctl enable --now nginx cron && systemctl reload nginx`)
 }
 
-// foundBlocks declare what otherSite made, of each kind that removal is about.
+// foundBlocks declare things that otherSite created, of each kind that removal handles.
 const foundBlocks = `
 resource "package" "nginx" {
   hosts = [host.h]
@@ -73,7 +73,7 @@ resource "file" "kept" {
 }
 `
 
-// madeBlocks declare what otherSite did not make.
+// madeBlocks declare things that otherSite did not create.
 const madeBlocks = `
 resource "package" "fdisk" {
   hosts = [host.h]
@@ -90,7 +90,7 @@ resource "file" "made" {
 }
 ` + generatedBlock
 
-// generatedBlock declares a file that nobody but mirrorform writes.
+// generatedBlock declares a file that only mirrorform writes.
 const generatedBlock = `
 resource "cron" "made" {
   hosts    = [host.h]
@@ -100,8 +100,8 @@ resource "cron" "made" {
 }
 `
 
-// inventory is what a host has of packages, units, accounts and files, without what changes by
-// itself.
+// inventory lists the packages, units, accounts and files of a host, without those that change by
+// themselves.
 func inventory(t testing.TB, h *lab.Host) string {
 	t.Helper()
 	return sh(t, h, `dpkg-query -W -f '${Package} ${Status}\n' | grep 'ok installed'
@@ -111,8 +111,8 @@ find /etc /srv /usr/local -xdev ! -path '/etc/*-' ! -name ld.so.cache ! -name .p
 find /etc /srv /usr/local -xdev -type f ! -path '/etc/*-' ! -name ld.so.cache -exec sha256sum {} + | sort`)
 }
 
-// polled asks a host for another's page until the function that it returns is called, which fails
-// the test for every answer but 200.
+// polled requests a page of the other site from a host until the returned function is called. That
+// function fails the test if any answer was not 200.
 func polled(t testing.TB, h *lab.Host, path, name string) (stop func()) {
 	t.Helper()
 	ended := make(chan struct{})
@@ -162,9 +162,9 @@ func polled(t testing.TB, h *lab.Host, path, name string) (stop func()) {
 	return stop
 }
 
-// TestFault34FoundStays: packages, services, accounts, a directory and a file that were there are
-// declared, with a few that were not, and leave the configuration again. The host is then as
-// before, and the site that it served answers throughout.
+// TestFault34FoundStays: existing packages, services, accounts, a directory and a file are declared
+// together with new ones, then leave the configuration again. Afterwards the host is unchanged, and
+// its site answers throughout.
 func TestFault34FoundStays(t *testing.T) {
 	t.Parallel()
 	h := boot(t)
@@ -213,7 +213,7 @@ func TestFault34FoundStays(t *testing.T) {
 		"existing things remain and keep running; created things are removed; the other site answers throughout")
 }
 
-// differing are the lines that only one of two texts has.
+// differing returns the lines that only one of two texts has.
 func differing(a, b string) string {
 	var out []string
 	for _, side := range []struct{ sign, text, other string }{{"-", a, b}, {"+", b, a}} {
@@ -231,8 +231,9 @@ func differing(a, b string) string {
 }
 
 // TestFault49TwoOwners: two configurations declare the same package, service, site, directory and
-// file, under the same addresses and under others. They stay, running, until neither wants them,
-// whichever made them and whichever goes first.
+// file, under the same and under different addresses. They remain and keep running until neither
+// configuration has them, regardless of which configuration created them and which one removes them
+// first.
 func TestFault49TwoOwners(t *testing.T) {
 	t.Parallel()
 	h := boot(t)
@@ -302,9 +303,9 @@ resource "file" "LABEL" {
 	record(t, 49, "two configurations with one package, service, site, directory and file, one of them destroyed", injected, "kept for the other configuration, and removed with the last one")
 }
 
-// TestFault34OldManifest: what an earlier version applied, whose manifest did not record what was
-// made. The plan is empty and leaves the manifest unchanged; destroy then removes what mirrorform
-// alone writes, and nothing that may have been there.
+// TestFault34OldManifest: an earlier version applied, and its manifest does not record what it
+// created. The plan is empty and does not change the manifest. destroy then removes only files that
+// mirrorform generates, and nothing that may have existed before.
 func TestFault34OldManifest(t *testing.T) {
 	t.Parallel()
 	h := boot(t)
@@ -330,7 +331,7 @@ func TestFault34OldManifest(t *testing.T) {
 		"empty plan, manifest unchanged; destroy removes only generated files")
 }
 
-// formatOne is a manifest as format 1 has it.
+// formatOne returns a manifest in format 1.
 func formatOne(t testing.TB, text string) string {
 	t.Helper()
 	m := new(engine.Manifest)
@@ -352,10 +353,10 @@ func formatOne(t testing.TB, text string) string {
 	return string(sealed)
 }
 
-// TestFault34Neighbour: a mirror beside another distribution's: applied, its block removed, applied
-// again, destroyed; then a mirror made by hand is adopted, applied and destroyed. The other site
-// answers throughout, by name and by address, and nothing else on the host has changed but the
-// mirror's own tree.
+// TestFault34Neighbour: a mirror next to another distribution's mirror is applied, its block
+// removed, applied again and destroyed. Then a hand-made mirror is adopted, applied and destroyed.
+// The other site answers throughout, by name and by address, and only the mirror's own tree changes
+// on the host.
 func TestFault34Neighbour(t *testing.T) {
 	t.Parallel()
 	h := boot(t)
