@@ -14,10 +14,10 @@ import (
 	"github.com/mirrorform/mirrorform/internal/lab"
 )
 
-// deadline is how long a run may take on a host of which some things never answer.
+// deadline bounds a run on a host on which parts never answer.
 const deadline = 2 * time.Minute
 
-// inTime runs the program, and fails the test if that takes longer than the deadline.
+// inTime runs the program, and fails the test if it exceeds the deadline.
 func inTime(t *testing.T, s *site, what string, args ...string) result {
 	t.Helper()
 	begin := time.Now()
@@ -28,8 +28,8 @@ func inTime(t *testing.T, s *site, what string, args ...string) result {
 	return r
 }
 
-// directoryService takes getent's place on a host: it knows an account and a group that are in no
-// file, and does what /run/getent says.
+// directoryService replaces getent on a host. It knows an account and a group that are in no file,
+// and behaves as /run/getent says.
 const directoryService = `#!/bin/sh
 case $(cat /run/getent) in
 sleeps) exec sleep infinity ;;
@@ -46,8 +46,8 @@ esac
 exec /usr/bin/getent "$@"
 `
 
-// A directory service that hangs or fails is an error of what it was asked about, within a
-// deadline, and no account of it is missing.
+// A directory service that hangs or fails is an error for the queried accounts within the deadline.
+// None of its accounts counts as missing.
 func TestFault36DirectoryService(t *testing.T) {
 	t.Parallel()
 	h := boot(t)
@@ -102,7 +102,8 @@ resource "file" "ours" {
 	record(t, 36, "a directory service that hangs, is killed or fails", 2*size(3, len(ways)), "an error for the accounts in question within the deadline; no account created, no owner changed")
 }
 
-// A systemd that does not answer is an error of each unit, or of the login where that waits for it.
+// A systemd that does not answer is an error for each unit, or for the login if the login waits for
+// it.
 func TestFault36StoppedInit(t *testing.T) {
 	t.Parallel()
 	h := boot(t)
@@ -147,8 +148,8 @@ func TestFault36StoppedInit(t *testing.T) {
 }
 
 // deadMount mounts a FUSE file system on a directory of a host. Its daemon, this test, greets the
-// kernel and takes each request without ever answering: what asks it cannot even be killed. over
-// ends that.
+// kernel and accepts requests without answering them, so that processes with requests cannot even
+// be killed. over ends the mount.
 func deadMount(t *testing.T, h *lab.Host, dir string) (over func()) {
 	t.Helper()
 	pid, err := h.Init()
@@ -205,9 +206,9 @@ func deadMount(t *testing.T, h *lab.Host, dir string) (over func()) {
 	return over
 }
 
-// A mount that does not answer is an error of what lies on it or leads through it, within the
-// deadline: all else of the host is answered. Its daemon takes requests, so the system calls never
-// return, and the helper cannot be killed either.
+// A mount that does not answer is an error for paths on it or through it, within the deadline. All
+// other questions are answered. The daemon accepts requests, so the system calls never return, and
+// the helper cannot be killed either.
 func TestFault36DeadMount(t *testing.T) {
 	t.Parallel()
 	h := boot(t)

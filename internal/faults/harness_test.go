@@ -17,10 +17,10 @@ import (
 	"github.com/mirrorform/mirrorform/internal/lab/labtest"
 )
 
-// all says that every fault is to be injected, and not a representative part.
+// all reports whether all faults are injected, and not only a representative part.
 func all() bool { return os.Getenv("MIRRORFORM_FAULTS") == "all" }
 
-// size returns how many injections a test makes: representative by default, or full.
+// size returns the number of injections of a test: representative by default, or full.
 func size(representative, full int) int {
 	if all() {
 		return full
@@ -28,7 +28,8 @@ func size(representative, full int) int {
 	return representative
 }
 
-// spread returns n of the numbers 1 to last, evenly spread with both ends among them; all of them when n is not smaller.
+// spread returns n of the numbers 1 to last, evenly spread, including both ends. It returns all of
+// them if n is not smaller.
 func spread(last, n int) []int {
 	if n >= last {
 		n = last
@@ -44,7 +45,7 @@ func spread(last, n int) []int {
 	return numbers
 }
 
-// limit bounds everything that a test waits for; nothing comes near it unless it hangs.
+// limit bounds every wait of a test. Only a hanging test reaches it.
 const limit = 5 * time.Minute
 
 // built is the program under test, built once for all tests.
@@ -55,7 +56,8 @@ var built struct {
 	err  error
 }
 
-// program returns the path of mirrorform built with the tag "faults", whose helper has fault points, and the environment that it needs.
+// program returns the path of mirrorform, built with the tag "faults" so that its helper has fault
+// points, and its environment.
 func program(t testing.TB) (string, []string) {
 	t.Helper()
 	built.once.Do(func() {
@@ -80,7 +82,8 @@ func program(t testing.TB) (string, []string) {
 	return filepath.Join(built.dir, "mirrorform"), built.env
 }
 
-// site is a configuration's directory with what the program needs to be run there, and the hosts that the configuration is for.
+// site is the directory of a configuration with everything to run the program there, and the hosts
+// of the configuration.
 type site struct {
 	t    testing.TB
 	dir  string
@@ -88,7 +91,7 @@ type site struct {
 	env  []string
 }
 
-// host says how a host is to be entered in a site's configuration, beyond its name.
+// host describes a host in the configuration of a site.
 type host struct {
 	*lab.Host
 	// Address takes the place of the host's own, as "ADDRESS:PORT" of a proxy.
@@ -99,7 +102,8 @@ type host struct {
 	More string
 }
 
-// newSite makes a site for hosts, which its configuration calls "h", or "h1", "h2" and so on when there are several.
+// newSite makes a site for hosts. Its configuration names them "h", or "h1", "h2" and so on if
+// there are several.
 func newSite(t testing.TB, hosts ...host) *site {
 	t.Helper()
 	path, env := program(t)
@@ -147,13 +151,13 @@ func (s *site) write(name, content string) {
 	}
 }
 
-// result is how a run of the program ended.
+// result is the result of a run of the program.
 type result struct {
 	exit   int    // -1: a signal ended it
 	output string // standard output and standard error, in the order in which they came
 }
 
-// says fails the test unless the program ended with exit and printed all of the texts.
+// says fails the test unless the program ended with exit and printed all texts.
 func (r result) says(t testing.TB, exit int, texts ...string) {
 	t.Helper()
 	if r.exit != exit {
@@ -172,7 +176,7 @@ func (s *site) run(args ...string) result {
 	return s.start(args...).wait()
 }
 
-// apply runs apply without asking.
+// apply runs apply without a prompt.
 func (s *site) apply(args ...string) result {
 	s.t.Helper()
 	return s.run(append([]string{"apply", "--auto-approve"}, args...)...)
@@ -186,7 +190,8 @@ type running struct {
 	ended  chan struct{}
 }
 
-// start starts the program in a process group of its own; it is killed when the test ends before it.
+// start starts the program in a separate process group. The program is killed if the test ends
+// first.
 func (s *site) start(args ...string) *running {
 	s.t.Helper()
 	r := &running{t: s.t, cmd: exec.Command(s.path, args...), output: &syncBuffer{}, ended: make(chan struct{})}
@@ -210,7 +215,7 @@ func (r *running) kill() {
 // signal sends a signal.
 func (r *running) signal(sig os.Signal) { _ = r.cmd.Process.Signal(sig) }
 
-// alive tells whether the program still runs.
+// alive reports whether the program is still running.
 func (r *running) alive() bool {
 	select {
 	case <-r.ended:
@@ -276,7 +281,8 @@ func eventually(t testing.TB, what string, done func() bool) {
 	}
 }
 
-// on runs a program as root on a host, past SSH, and returns what it printed; it has to succeed.
+// on runs a program as root on a host, without SSH, and returns its output. The program must
+// succeed.
 func on(t testing.TB, h *lab.Host, argv ...string) string {
 	t.Helper()
 	out, err := h.Run(context.Background(), argv...)
@@ -286,13 +292,13 @@ func on(t testing.TB, h *lab.Host, argv ...string) string {
 	return string(out)
 }
 
-// sh is on for a script of /bin/sh.
+// sh runs a script with /bin/sh, like on.
 func sh(t testing.TB, h *lab.Host, script string) string {
 	t.Helper()
 	return on(t, h, "sh", "-c", script)
 }
 
-// succeeds tells whether a script of /bin/sh ends with status 0 on a host.
+// succeeds reports whether a script of /bin/sh ends with status 0 on a host.
 func succeeds(h *lab.Host, script string) bool {
 	_, err := h.Run(context.Background(), "sh", "-c", script)
 	return err == nil

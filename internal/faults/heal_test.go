@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// What cannot be written is found before anything is: the path and the cause are named, nothing is
-// half done, and what changes nothing succeeds.
+// Obstacles to writing are detected before the first write, with path and cause. Nothing is changed
+// partially, and resources without changes succeed.
 func TestFault38CannotBeWritten(t *testing.T) {
 	t.Parallel()
 	h := boot(t)
@@ -62,7 +62,7 @@ func TestFault38CannotBeWritten(t *testing.T) {
 }
 
 // Every file that a service reads gets a broken line, one by one and all at once, and the service
-// is stopped: one apply mends it.
+// is stopped. One apply repairs everything.
 func TestFault39DriftThatBreaksAStart(t *testing.T) {
 	t.Parallel()
 	h := boot(t)

@@ -16,12 +16,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// trail is a script that prints everything on a host that a change would touch, with the time of each last change of inode (ctime), which nobody
-// can set. What the host's own daemons and the pushing of the helper write is left out.
+// trail is a script that prints everything on a host that a change would affect, with its ctime,
+// which cannot be set. It omits what the daemons of the host and the push of the helper write.
 const trail = `find /etc /srv /usr/local /opt /root /var/lib/mirrorform /var/spool/cron -path /var/lib/mirrorform/lock -prune -o -printf '%p %y %C@ %m %u %l\n' 2>/dev/null | sort
 dpkg-query -W -f '${Package} ${Status}\n'`
 
-// unwritten returns a check that fails the test if anything was written on the host since.
+// unwritten returns a check that fails the test if anything was written on the host since then.
 func unwritten(t testing.TB, h *lab.Host) (check func(what string)) {
 	t.Helper()
 	before := sh(t, h, trail)
@@ -57,8 +57,8 @@ func difference(before, after string) string {
 	return b.String()
 }
 
-// fileBlocks declares files /etc/ctl/NAME1 to NAMEn of hosts ("host.h") with that content. Each is a resource of its own, so an apply has several
-// operations.
+// fileBlocks declares the files /etc/ctl/NAME1 to NAMEn on hosts ("host.h") with this content. Each
+// is a separate resource, so that an apply has several operations.
 func fileBlocks(hosts, name string, n int, content string) string {
 	var b strings.Builder
 	for i := 1; i <= n; i++ {
@@ -67,12 +67,12 @@ func fileBlocks(hosts, name string, n int, content string) string {
 	return b.String()
 }
 
-// fileBlock declares one file; more is further arguments.
+// fileBlock declares one file. more has additional arguments.
 func fileBlock(hosts, name, path, content, more string) string {
 	return fmt.Sprintf("resource \"file\" %q {\n  hosts   = [%s]\n  path    = %q\n  content = %q\n%s}\n", name, hosts, path, content, more)
 }
 
-// contents returns the content of each of those files, "" where there is none.
+// contents returns the content of each of these files, or "" for a missing file.
 func contents(t testing.TB, h *lab.Host, name string, n int) []string {
 	t.Helper()
 	out := sh(t, h, fmt.Sprintf(`for i in $(seq %d); do cat /etc/ctl/%s$i 2>/dev/null; echo; printf '\0'; done`, n, name))
@@ -86,7 +86,8 @@ func contents(t testing.TB, h *lab.Host, name string, n int) []string {
 	return list
 }
 
-// uniform fails the test unless all of the files have the same one of the contents; it returns that.
+// uniform fails the test unless all files have the same permitted content, and returns that
+// content.
 func uniform(t testing.TB, h *lab.Host, name string, n int, permitted ...string) string {
 	t.Helper()
 	list := contents(t, h, name, n)
@@ -105,13 +106,15 @@ func uniform(t testing.TB, h *lab.Host, name string, n int, permitted ...string)
 	return list[0]
 }
 
-// heldFile declares /etc/ctl/held. While the host is detained (detain), the writing of it waits: the program that checks its new content does.
+// heldFile declares /etc/ctl/held. While the host is detained (detain), the program that checks the
+// new content waits, and so does the write.
 func heldFile(hosts, content string) string {
 	const check = "[ -e /run/ctl-hold ] || exit 0; touch /run/ctl-here; for i in $(seq 1200); do sleep 0.1; [ -e /run/ctl-hold ] || exit 0; done; exit 1"
 	return fileBlock(hosts, "held", "/etc/ctl/held", content, fmt.Sprintf("  validate = [\"/bin/sh\", \"-c\", %q, \"{}\"]\n", check))
 }
 
-// detain has the next apply of a heldFile wait in the middle of its steps. reached waits until it does; letGo lets it go on.
+// detain makes the next apply of a heldFile wait in the middle of its steps. reached waits until it
+// does. letGo releases it.
 func detain(t testing.TB, hosts ...*lab.Host) (reached, letGo func()) {
 	t.Helper()
 	for _, h := range hosts {
@@ -130,7 +133,7 @@ func detain(t testing.TB, hosts ...*lab.Host) (reached, letGo func()) {
 		}
 }
 
-// gate is a TCP proxy that treats each connection as a test wants, by its number, counted from 1.
+// gate is a TCP proxy that treats each connection as a test wants, by its number, from 1.
 type gate struct {
 	target   string
 	listener net.Listener
@@ -145,7 +148,7 @@ type gate struct {
 	closed bool
 }
 
-// treatment says what becomes of a connection. The zero value passes everything.
+// treatment is what the gate does with a connection. The zero value passes everything.
 type treatment struct {
 	refuse bool // it is reset at once
 	// It is reset when so many bytes have passed to the target, or back; 0 is never.
@@ -181,14 +184,15 @@ func (g *gate) change(treat func(number int) treatment) {
 	g.treat, g.number, g.up, g.down = treat, 0, 0, 0
 }
 
-// passed returns how many connections came since the last change, and how many bytes passed in each direction.
+// passed returns the number of connections since the last change, and the number of bytes in each
+// direction.
 func (g *gate) passed() (connections int, up, down int64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.number, g.up, g.down
 }
 
-// adopt enters a connection among those that the end of the test closes.
+// adopt adds a connection to those that are closed at the end of the test.
 func (g *gate) adopt(c net.Conn) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -274,7 +278,7 @@ func (g *gate) pass(from, to net.Conn, cut int64, count *int64) {
 	}
 }
 
-// address is what a host's block says in place of the host's own address.
+// address is the address in the host block, instead of the host's own address.
 func (g *gate) address() string { return g.listener.Addr().String() }
 
 // terminal is a run of the program with a pseudo-terminal as its input and output.
@@ -331,7 +335,8 @@ func (c *terminal) say(line string) {
 	}
 }
 
-// changedSite is a site for a host whose two files were applied, and are to have another content now.
+// changedSite is a site for a host with two applied files whose configured content has changed
+// since.
 func changedSite(t testing.TB, h *lab.Host) *site {
 	t.Helper()
 	s := newSite(t, host{Host: h})

@@ -12,11 +12,13 @@ import (
 	"github.com/mirrorform/mirrorform/internal/lab"
 )
 
-// killer breaks a run that changes the host from one version of small to the other, at fault point n. It reports whether the run got that far.
+// killer breaks a run that changes the host from one version of small to the other, at fault point
+// n. It reports whether the run reached that point.
 type killer func(t *testing.T, s *site, h *lab.Host, n int) (result, bool)
 
-// killEverywhere breaks a change at spread fault points. After each, half of the time the new version is applied again and half of the time the old one, so
-// that what was taken back shows too; the next change begins at what is there then.
+// killEverywhere breaks a change at evenly spread fault points. After each, it applies either the
+// new version again or the old one, so that the state after a rollback is tested too. The next
+// change starts from the resulting state.
 func killEverywhere(t *testing.T, what string, kill killer, settles bool) {
 	t.Parallel()
 	h := boot(t)
@@ -88,7 +90,8 @@ func TestFault01HelperKilled(t *testing.T) {
 	}, false)
 }
 
-// The controller is killed while the helper is at each of its fault points; the helper then takes back what it did, or has committed it.
+// The controller is killed while the helper is at each of its fault points. The helper then rolls
+// back, or has committed.
 func TestFault01ControllerKilled(t *testing.T) {
 	killEverywhere(t, "controller killed at a step", func(t *testing.T, s *site, h *lab.Host, n int) (result, bool) {
 		t.Helper()
@@ -105,7 +108,8 @@ func TestFault01ControllerKilled(t *testing.T) {
 	}, true)
 }
 
-// failing is a resource that comes after those of small and is refused by its own check, so that all of them are taken back.
+// failing is a resource after those of small whose check fails, so that all of them are rolled
+// back.
 const failing = `
 resource "file" "fails" {
   hosts      = [host.h]
@@ -116,7 +120,8 @@ resource "file" "fails" {
 }
 `
 
-// Controller and helper are killed at each step of an apply that fails and is taken back, and the helper once more while the next apply recovers from that.
+// Controller and helper are killed at each step of an apply that fails and is rolled back. The
+// helper is killed again while the next apply recovers from that.
 func TestFault01RollbackKilled(t *testing.T) {
 	t.Parallel()
 	h := boot(t)
@@ -181,7 +186,7 @@ func TestFault01RollbackKilled(t *testing.T) {
 	record(t, 1, "controller and helper killed during a rollback, and again during recovery", len(numbers)+int(again.Load()), "rolled back by the next apply; each file entirely old or new; services have loaded the current files")
 }
 
-// Programs that the helper runs are killed: the package manager, a maintainer's script, systemctl.
+// Programs that the helper runs are killed: the package manager, a maintainer script, systemctl.
 func TestFault01ChildKilled(t *testing.T) {
 	t.Parallel()
 	h := boot(t)
@@ -250,7 +255,8 @@ resource "service" "slow" {
 	record(t, 1, "package manager, script or systemctl killed", count+1, "rolled back; half-installed packages repaired")
 }
 
-// mirrorSite is a whole mirror on one host; loads of nginx and of its files go to /run/loads.log.
+// mirrorSite is a complete mirror on one host. Loads of nginx and of its files are recorded in
+// /run/loads.log.
 const mirrorSite = `
 mirror "almalinux" {
   hosts = [host.h]
@@ -264,14 +270,15 @@ mirror "almalinux" {
 }
 `
 
-// noteLoads makes nginx note the digest of its site at each start and reload.
+// noteLoads makes nginx record the digest of its site at each start and reload.
 const noteLoads = `[Service]
 ExecStartPost=/bin/sh -c 'echo start $$(cat /etc/nginx/conf.d/mirrorform-*.conf 2>/dev/null | sha256sum) >>/run/loads.log'
 ExecReload=/bin/sh -c 'echo reload $$(cat /etc/nginx/conf.d/mirrorform-*.conf 2>/dev/null | sha256sum) >>/run/loads.log'
 `
 
-// The controller is killed at random moments of the apply that makes a fresh host a whole mirror. The packages are there already, but for one run in twenty where all is
-// tested. Each run begins with the same fresh host, booted from a copy of its disk.
+// The controller is killed at random moments of the apply that turns a fresh host into a complete
+// mirror. The packages are already installed, except in one of twenty runs if all faults are
+// injected. Each run starts from the same fresh host, booted from a copy of its disk.
 func TestFault01Mirror(t *testing.T) {
 	t.Parallel()
 	numbers := spread(size(3, 200), size(3, 200))
@@ -327,7 +334,7 @@ func TestFault01Mirror(t *testing.T) {
 	record(t, 1, "controller killed at a random moment, whole mirror", int(killed.Load()), "converged by the next apply; no temporary file or lock left; no reload lost or repeated")
 }
 
-// image is a copy of a host's disk, and how long it takes to make a mirror of that.
+// image is a copy of a host's disk, with the time of an apply that turns it into a mirror.
 type image struct {
 	file  string
 	takes time.Duration
@@ -351,7 +358,7 @@ func mirrorImage(t *testing.T, h *lab.Host) *image {
 	return i
 }
 
-// mirrorServed fails the test unless nginx has loaded its site as the file is now.
+// mirrorServed fails the test unless nginx has loaded the current content of its site.
 func mirrorServed(t testing.TB, h *lab.Host) {
 	t.Helper()
 	log := lines(t, h, "/run/loads.log")
@@ -361,7 +368,7 @@ func mirrorServed(t testing.TB, h *lab.Host) {
 	}
 }
 
-// lines returns the lines of a file of a host, none when there is no file.
+// lines returns the lines of a file on a host, or none if the file is missing.
 func lines(t testing.TB, h *lab.Host, path string) []string {
 	t.Helper()
 	return strings.Split(strings.TrimSpace(sh(t, h, "cat "+path+" 2>/dev/null || true")), "\n")

@@ -18,8 +18,8 @@ const (
 	faultFile   = "/run/mirrorform-fault"
 )
 
-// leftovers is a script that prints a line for everything on a host that no finished transaction leaves behind. The lock is free when nobody has its
-// file open.
+// leftovers is a script that prints a line for everything on a host that a finished transaction
+// must not leave. The lock is free when no process has its file open.
 const leftovers = `
 find / -path /proc -prune -o -path /sys -prune -o -name '.mirrorform-*' -print 2>/dev/null
 find ` + stateDir + `/journal -mindepth 1 2>/dev/null
@@ -27,8 +27,8 @@ find /proc/[0-9]*/fd -lname ` + stateDir + `/lock -printf 'lock open: %p\n' 2>/d
 ls -d ` + recoverUnit + ` ` + recoverLink + ` ` + recoverProg + ` 2>/dev/null
 true`
 
-// clean fails the test when anything is left on the host that no finished transaction leaves behind. A helper that has said its last word may need
-// a moment to end, so what is there is looked at again for a while.
+// clean fails the test if the host has anything that a finished transaction must not leave. A
+// helper may need a moment to end after its last message, so clean repeats the check for a while.
 func clean(t testing.TB, h *lab.Host) {
 	t.Helper()
 	left := ""
@@ -40,8 +40,9 @@ func clean(t testing.TB, h *lab.Host) {
 	t.Errorf("left on host %s:\n%s", h.Name, left)
 }
 
-// oracle checks what must hold after every fault. The fault itself must be over; r is the run that it hit. Exit status 0 of that run has to be
-// true already. Then one apply converges, the plan after it is empty, and nothing is left.
+// oracle checks the guarantees after a fault. The fault must be over. r is the run that it
+// affected. If r ended with exit status 0, its claim must already be true. Then one apply
+// converges, the plan after that is empty, and nothing is left.
 func oracle(t testing.TB, s *site, h *lab.Host, r result) {
 	t.Helper()
 	if r.exit == 0 {
@@ -64,13 +65,13 @@ func inject(t testing.TB, h *lab.Host, what string) {
 	put(t, h, faultFile, what+"\n", 0o644)
 }
 
-// disarm takes the fault point away.
+// disarm removes the fault point.
 func disarm(t testing.TB, h *lab.Host) {
 	t.Helper()
 	on(t, h, "rm", "-f", faultFile)
 }
 
-// enumerate lists the fault points that a run passes, in order.
+// enumerate lists the fault points of a run, in order.
 func enumerate(t testing.TB, h *lab.Host, run func()) []string {
 	t.Helper()
 	const file = "/run/mirrorform-points"
@@ -85,8 +86,8 @@ func enumerate(t testing.TB, h *lab.Host, run func()) []string {
 	return points
 }
 
-// stopPoint arms a fault point at which the helper waits. reached waits until the helper is there, and is false when the run ended before; letGo lets
-// the helper go on.
+// stopPoint sets a fault point at which the helper waits. reached waits until the helper is there,
+// and returns false if the run ends first. letGo releases the helper.
 func stopPoint(t testing.TB, h *lab.Host, n int) (reached func(*running) bool, letGo func()) {
 	t.Helper()
 	const dir = "/run/mirrorform-stop"
@@ -109,7 +110,7 @@ func stopPoint(t testing.TB, h *lab.Host, n int) (reached func(*running) bool, l
 		}
 }
 
-// free tells whether nobody has the host's lock file open.
+// free reports whether no process has the host's lock file open.
 func free(h *lab.Host) bool {
 	return succeeds(h, `test -z "$(find /proc/[0-9]*/fd -lname `+stateDir+`/lock 2>/dev/null)"`)
 }

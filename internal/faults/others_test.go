@@ -9,11 +9,12 @@ import (
 // Another account of a host: what it owns it can exchange at any moment, and what it can open it
 // can lock.
 
-// swap exchanges a directory for a link, and back, for as long as it runs.
+// swap replaces a directory with a link and back, for as long as it runs.
 const swap = `rename("in", "aside"), rename("link", "in"), rename("in", "link"), rename("aside", "in") while 1`
 
-// TestFault43SwappedDirectory: a directory that another user owns is exchanged for a link to one of
-// root's while plans read in it. No plan shows what only root can read, or takes it for absent.
+// TestFault43SwappedDirectory: a directory of another user is replaced with a link to a directory
+// of root while plans read in it. No plan shows content that only root can read, or treats it as
+// absent.
 func TestFault43SwappedDirectory(t *testing.T) {
 	t.Parallel()
 	h := boot(t)
@@ -92,13 +93,14 @@ resource "logrotate" "other" {
 	record(t, 43, "a log directory of another user, replaced with a link before rotation", 1, "rotated as that user, who cannot access the target of the link")
 }
 
-// locked are what a sync locks, and what else mirrorform has on a host that could be locked.
+// locked are the files that a sync locks, and all other files of mirrorform on a host that could be
+// locked.
 const locked = "/run/almalinux_rsync.lock /var/lib/mirrorform-sync /var/lib/mirrorform-sync/almalinux.status /var/lib/mirrorform-sync/almalinux.output " +
 	"/var/lib/mirrorform-sync/almalinux.hold /etc/mirrorform-sync/almalinux /var/log/mirrorform-almalinux.log /var/lib/mirrorform /var/lib/mirrorform/lock"
 
-// TestFault44LockOfOthers: another account cannot lock what a sync locks, whoever syncs, so that it
-// cannot keep syncs from running. A host of an earlier version, where it can, is mended by the next
-// apply and by the next sync.
+// TestFault44LockOfOthers: another account cannot lock the lock file of a sync, whichever user
+// syncs, so that it cannot prevent syncs. On a host of an earlier version it can, until the next
+// apply or sync repairs the host.
 func TestFault44LockOfOthers(t *testing.T) {
 	t.Parallel()
 	h := boot(t)

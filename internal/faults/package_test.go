@@ -10,7 +10,7 @@ import (
 	"github.com/mirrorform/mirrorform/internal/lab"
 )
 
-// withPackage is a configuration of a file and then a package.
+// withPackage is a configuration with a file and then a package.
 func withPackage(name, content string) string {
 	return fmt.Sprintf(`
 resource "file" "first" {
@@ -26,13 +26,14 @@ resource "package" "it" {
 `, content, name)
 }
 
-// packageStatus is what dpkg says of a package, "" when it does not know it.
+// packageStatus returns dpkg's status of a package, or "" if dpkg does not know it.
 func packageStatus(t testing.TB, h *lab.Host, name string) string {
 	t.Helper()
 	return strings.TrimSpace(sh(t, h, "dpkg-query -W -f '${Status}' "+name+" 2>/dev/null || true"))
 }
 
-// A maintainer's script outlives the controller and the helper: the lock lives as long as the script, and whoever comes waits or stops and sees what it is.
+// A maintainer script outlives the controller and the helper. The lock lasts as long as the script.
+// Other runs wait, or stop and report the holder.
 func TestFault13OrphanedChild(t *testing.T) {
 	t.Parallel()
 	h := boot(t)
@@ -84,7 +85,7 @@ func TestFault13OrphanedChild(t *testing.T) {
 	record(t, 13, "a maintainer script outlives helper and controller", n, "the script keeps the lock; the second operator sees this, waits and finishes")
 }
 
-// operator is how the program names who runs it, up to the name of the machine.
+// operator returns the operator as the program names them, up to the name of the machine.
 func operator(t testing.TB) string {
 	t.Helper()
 	u, err := user.Current()
@@ -94,14 +95,15 @@ func operator(t testing.TB) string {
 	return u.Username + "@"
 }
 
-// killHelper kills the helper on a host and nothing that it started.
+// killHelper kills the helper on a host, but none of its child processes.
 func killHelper(t testing.TB, h *lab.Host) {
 	t.Helper()
 	// Its program lies where it was pushed to, and is the only one whose command line has a nonce for mirrorform. What sudo started is its child.
 	sh(t, h, `pids=$(for p in /proc/[0-9]*; do tr '\0' '\n' <$p/cmdline 2>/dev/null | grep -qx -- --nonce && case $(readlink $p/exe) in *mirrorform*) echo ${p#/proc/};; esac; done); [ -n "$pids" ] && kill -KILL $pids`)
 }
 
-// Another program has the package manager's lock: it is waited for, for a time that ends, and named then.
+// Another program holds the package manager's lock. The run waits for a limited time, then names
+// the holder.
 func TestFault24PackageLock(t *testing.T) {
 	t.Parallel()
 	managers := []struct {
@@ -162,7 +164,8 @@ func TestFault24PackageLock(t *testing.T) {
 	}
 }
 
-// A package is installed by half, since its scripts or dpkg were killed: no plan takes it for installed, and apply puts it right.
+// A package is half-installed, because its scripts or dpkg were killed. No plan treats it as
+// installed, and apply repairs it.
 func TestFault25HalfInstalled(t *testing.T) {
 	t.Parallel()
 	h := boot(t)

@@ -11,16 +11,17 @@ import (
 	"github.com/mirrorform/mirrorform/internal/lab"
 )
 
-// cut is a copy of a host's disk, as a power cut at one of the helper's fault points leaves it.
+// cut is a copy of a host's disk as after a power cut at one of the helper's fault points.
 type cut struct {
 	image string
 	point int
 	done  bool // all operations had been performed, as the running host saw its files
 }
 
-// The power is cut at every fault point of an apply, and of one that fails and is taken back, and the host boots from what had reached its disk: then all files are as
-// before or all as they were to be, and the boot unit has finished or taken back the transaction before anybody logs in. Points between two writes to the disk leave the same
-// disk, and share a boot.
+// The power is cut at every fault point of an apply, and of an apply that fails and is rolled back.
+// The host boots from the data that had reached its disk. Then all files are old or all are new,
+// and the boot unit has finished or rolled back the transaction before the first login. Fault
+// points between two writes to the disk have the same disk and share a boot.
 func TestFault03PowerCut(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"ext4", "xfs"} {
@@ -38,7 +39,8 @@ func TestFault03PowerCut(t *testing.T) {
 	}
 }
 
-// powered boots a host that can lose its power, with the version "old" of small, and returns how its files are in both versions.
+// powered boots a host that can lose its power, with the version "old" of small, and returns the
+// states of its files in both versions.
 func powered(t *testing.T, kind string) (h *lab.Host, s *site, old, fresh states) {
 	t.Helper()
 	h = boot(t, lab.HostSpec{Name: "power", System: kind})
@@ -99,8 +101,8 @@ func powerCutsOfRollback(t *testing.T, kind string) {
 	record(t, 3, "power cut during a rollback, "+kind, booted, fmt.Sprintf("boots; all files old; %d steps with %d different disks", points, len(cuts)))
 }
 
-// copyAtEveryPoint applies the configuration, which ends with an exit status, and copies the disk at each fault point at which it is another than at the one before. It
-// also returns how many points there are.
+// copyAtEveryPoint applies the configuration, which ends with an exit status, and copies the disk
+// at each fault point at which it has changed. It also returns the number of fault points.
 func copyAtEveryPoint(t *testing.T, s *site, h *lab.Host, exit int, fresh states) (points int, cuts []cut) {
 	t.Helper()
 	const dir = "/run/mirrorform-stop"
@@ -146,14 +148,17 @@ func copyAtEveryPoint(t *testing.T, s *site, h *lab.Host, exit int, fresh states
 	return points, cuts
 }
 
-// besides is a script that prints what must not be there after a boot, before anybody has logged in: what an operation left beside its target, and the boot unit. What
-// lies in the helper's own directories, before the first operation and after the commit, is left to the next apply.
+// besides is a script that prints everything that must not exist after a boot and before the first
+// login: temporary files of operations next to their targets, and the boot unit. The next apply
+// removes files in the helper's own directories from before the first operation and after the
+// commit.
 const besides = `
 find / -path /proc -prune -o -path /sys -prune -o -path ` + stateDir + ` -prune -o -path /etc/systemd/system -prune -o -path /usr/local/sbin -prune -o -name '.mirrorform-*' -print 2>/dev/null
 ls -d ` + recoverLink + ` 2>/dev/null
 true`
 
-// recovers boots the host from a copy of its disk, and tells whether it is as it was before the apply then. What the oracle does comes after that.
+// recovers boots the host from a copy of its disk, and reports whether it is in the state before
+// the apply. It then calls the oracle.
 func recovers(t *testing.T, s *site, h *lab.Host, c cut, old, fresh states) bool {
 	t.Helper()
 	if err := h.PowerCut(context.Background(), c.image); err != nil {

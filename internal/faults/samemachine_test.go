@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// One machine under two names, by whatever way, is refused before anything is planned for it; the
-// other hosts go on.
+// One machine under two names is refused before anything is planned for it, regardless of how the
+// names lead to it. The other hosts continue.
 func TestFault35OneMachine(t *testing.T) {
 	t.Parallel()
 	h, other := boot(t), boot(t)
@@ -67,8 +67,8 @@ ip address add 10.213.255.1/32 dev lo`)
 	record(t, 35, "two host blocks for one machine: address, name, port, jump host", injected, "refused when the configuration is read, or by the machine ID; nothing written there; other hosts continue")
 }
 
-// A clone has the machine-id of the host that it was made from, and is refused with the way to give
-// it one of its own, which helps.
+// A clone has the machine ID of its original. It is refused with the command that gives it a new
+// ID, and the command works.
 func TestFault35ClonedMachine(t *testing.T) {
 	t.Parallel()
 	h, clone := boot(t), boot(t)

@@ -12,10 +12,10 @@ import (
 // canary is the secret of row 41.
 const canary = "canary-7c1f95e2"
 
-// sinks are the files that a run writes, each in another format.
+// sinks are the files that a run writes, each in a different format.
 var sinks = []string{"json", "junit", "sarif", "markdown", "html", "prometheus"}
 
-// loud runs the program with everything that it can write, and returns that with what it printed.
+// loud runs the program with all kinds of output, and returns them together with the printed text.
 func (s *site) loud(t *testing.T, exit int, args ...string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -36,7 +36,7 @@ func (s *site) loud(t *testing.T, exit int, args ...string) string {
 	return all
 }
 
-// silent holds that a text has a secret in no form, and what it is to say.
+// silent checks that a text does not contain a secret in any form, and contains the given texts.
 func silent(t *testing.T, what, text string, says ...string) {
 	t.Helper()
 	encoded := base64.StdEncoding.EncodeToString([]byte(canary))
@@ -53,7 +53,7 @@ func silent(t *testing.T, what, text string, says ...string) {
 	}
 }
 
-// A secret that a program prints, or that was one before, is in nothing that a run writes.
+// A secret that a program prints, or a value that was a secret before, is in no output of a run.
 func TestFault41SecretPrinted(t *testing.T) {
 	t.Parallel()
 	h := boot(t)

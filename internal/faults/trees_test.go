@@ -8,7 +8,7 @@ import (
 	"github.com/mirrorform/mirrorform/internal/lab"
 )
 
-// mirrorOf is a mirror block whose upstream is the module that upstream serves.
+// mirrorOf is a mirror block whose upstream is the module of the function upstream.
 func mirrorOf(dir, more string) string {
 	return fmt.Sprintf(`mirror "almalinux" {
   hosts = [host.h]
@@ -30,8 +30,8 @@ func mirrorOf(dir, more string) string {
 const startUpstream = `systemd-run --unit=up rsync --daemon --no-detach --config=/srv/up.conf --port=8730
 for i in $(seq 200); do rsync rsync://127.0.0.1:8730/m/ >/dev/null && exit 0; sleep 0.1; done; exit 1`
 
-// upstream serves a small AlmaLinux tree by rsync on the host itself. It has what no mirror may
-// take over: a link to / and a set-id program.
+// upstream serves a small AlmaLinux tree by rsync on the host itself. The tree contains what a
+// mirror must not accept: a link to / and a set-ID program.
 func upstream(t testing.TB, h *lab.Host) {
 	t.Helper()
 	sh(t, h, `mkdir -p /srv/up/9 && date +%s >/srv/up/TIME && for i in $(seq 17); do echo $i >/srv/up/9/f$i; done
@@ -41,8 +41,8 @@ printf 'uid = root\nuse chroot = yes\n[m]\npath = /srv/up\n' >/srv/up.conf
 `+startUpstream)
 }
 
-// synced runs the sync as cron does, as the user of its entry, and as the command does. Both have
-// to leave that exit status in the host's record.
+// synced runs the sync as cron does, with the user of its entry, and as the command does. Both must
+// record this exit status on the host.
 func synced(t testing.TB, s *site, h *lab.Host, want, when string) {
 	t.Helper()
 	last := func() string {
@@ -57,9 +57,9 @@ runuser -u "$(echo "$line" | cut -d ' ' -f 6)" -- sh -c "$(echo "$line" | cut -d
 	}
 }
 
-// TestFault31TreeOfOthers: the directory of a mirror holds something else, is a link into it, or
-// nests with another tree: the plan is refused before any write. A directory that was swapped
-// between two syncs is not synced into, by cron or by the command.
+// TestFault31TreeOfOthers: the directory of a mirror contains other files, is a link to such a
+// directory, or overlaps with another tree. The plan is refused before any write. A directory that
+// is replaced between two syncs is not synced into, by cron or by the command.
 func TestFault31TreeOfOthers(t *testing.T) {
 	t.Parallel()
 	h := boot(t)
@@ -121,8 +121,8 @@ func TestFault31TreeOfOthers(t *testing.T) {
 	record(t, 31, "a tree with other files, a link or mount into such a tree, or a tree swapped between syncs", injected, "refused before any write, with a list of the files; the sync does not run (exit status 78)")
 }
 
-// TestFault32UpstreamLost: the upstream is empty, has no TIME, or has lost most of its files:
-// neither sync deletes anything; it is allowed once.
+// TestFault32UpstreamLost: the upstream is empty, has no TIME, or has lost most of its files.
+// Neither sync deletes anything, unless deletions are allowed once.
 func TestFault32UpstreamLost(t *testing.T) {
 	t.Parallel()
 	h := boot(t)
@@ -162,7 +162,7 @@ func TestFault32UpstreamLost(t *testing.T) {
 	record(t, 32, "an upstream that is empty, lacks TIME, has lost most of its files, or is down", injected, "nothing deleted; exit status 66, 65 or 69; allowed once with --allow-deletions")
 }
 
-// TestFault33HostileUpstream: a link that leads out of the tree and a set-id program do not arrive,
+// TestFault33HostileUpstream: a link to outside the tree and a set-ID program are not transferred,
 // whichever user syncs.
 func TestFault33HostileUpstream(t *testing.T) {
 	t.Parallel()

@@ -5,9 +5,9 @@ import (
 	"testing"
 )
 
-// swapper plants programs, for as long as it runs, wherever the login account can put one that root
-// might run: under the helper's name and under every other name that appears there, in the moment
-// in which it appears. Each of them notes that it was run as root.
+// swapper runs continuously and creates programs wherever the login account can write a program
+// that root might run: under the helper's name, and under every other name as soon as it appears
+// there. Each program records that it was run as root.
 const swapper = `wrapper="#!/bin/sh
 test \$(id -u) != 0 || echo \$0 >>/var/tmp/ran-as-root
 "
@@ -21,9 +21,9 @@ while test -e /var/tmp/swap; do
   touch /var/tmp/swapping
 done`
 
-// The login account swaps what it owns for a program of its own, while the helper is pushed, while
-// it runs and between two runs: root runs only what it has made and verified where it alone can
-// write.
+// The login account replaces its files with other programs while the helper is pushed, while it
+// runs, and between two runs. Root runs only programs that it created and verified in a directory
+// that only root can write to.
 func TestFault40SwappedHelper(t *testing.T) {
 	t.Parallel()
 	h := boot(t)
