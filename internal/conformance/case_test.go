@@ -62,7 +62,7 @@ type testCase struct {
 
 func (c *testCase) String() string { return c.kind + "/" + c.name }
 
-// valid tells what is wrong with a wanted state of the case's type.
+// valid returns the problems of a wanted state of the case's type.
 func (c *testCase) valid(state any) []engine.Problem { return registry.Kind(c.kind).Validate(state) }
 
 // file is a file on a host.
@@ -71,11 +71,11 @@ type file struct {
 	mode          fs.FileMode
 }
 
-// edit is what somebody does to a host by hand.
+// edit is a manual change of a host.
 type edit struct {
 	name  string
 	argvs [][]string
-	// broken says that what is there then cannot be activated, so that the repair is not taken back to try.
+	// broken means that the edited state cannot be activated, so that the test does not undo the repair.
 	broken bool
 	// unloaded: a server has not loaded the edit. Taking an apply back has it load what is there, so that it answers otherwise than before.
 	unloaded bool
@@ -84,7 +84,7 @@ type edit struct {
 // by is an edit by one program.
 func by(name string, argv ...string) edit { return edit{name: name, argvs: [][]string{argv}} }
 
-// refusal is a state that must not be brought about on a host as it is.
+// refusal is a state that must be refused on a host in its current state.
 type refusal struct {
 	kind, name string
 	state      any
@@ -98,7 +98,7 @@ type refusal struct {
 	cleanup [][]string
 }
 
-// failure is a state that the plan takes and whose apply fails: nothing of it is left.
+// failure is a state that the plan accepts and whose apply fails. Nothing of it remains.
 type failure struct {
 	kind, name string
 	state      any
@@ -109,7 +109,7 @@ type failure struct {
 	cleanup    [][]string
 }
 
-// group is a host and what is checked on it.
+// group is a host and the cases that are checked on it.
 type group struct {
 	name    string
 	spec    lab.HostSpec
@@ -120,7 +120,7 @@ type group struct {
 	failures []failure
 }
 
-// disks are the paths of the host's disks, and empty ones for a look at the cases without a host.
+// disks returns the paths of the host's disks, or empty paths without a host.
 func (g *group) disks(h *host) []string {
 	paths := make([]string, len(g.spec.Disks))
 	for i := range paths {
@@ -148,7 +148,8 @@ func (g *group) boot(t *testing.T) *host {
 
 var registry = resources.All()
 
-// TestCasesForAllTypes needs no host: a type without a case would be checked for nothing.
+// TestCasesForAllTypes needs no host. It checks that every type has a case, since a type without a
+// case would not be tested.
 func TestCasesForAllTypes(t *testing.T) {
 	t.Parallel()
 	counts := map[string]int{}
@@ -175,7 +176,8 @@ func TestCasesForAllTypes(t *testing.T) {
 	}
 }
 
-// TestLaws boots one host for each group. A group's cases follow one another, so that nothing but a case changes its host.
+// TestLaws boots one host for each group. The cases of a group run one after another, so that only
+// one case changes the host at a time.
 func TestLaws(t *testing.T) {
 	t.Parallel()
 	labtest.Require(t)
@@ -207,7 +209,7 @@ func TestLaws(t *testing.T) {
 	}
 }
 
-// resource is a wanted state as the engine takes it.
+// resource returns a wanted state as a resource of the engine.
 func resource(h *host, kind string, state any) *engine.Resource {
 	return &engine.Resource{Address: h.Name + "/" + kind + ".case", Kind: registry.Kind(kind), State: state, Source: "case.hcl:1"}
 }

@@ -7,10 +7,10 @@ import (
 	"github.com/mirrorform/mirrorform/resources"
 )
 
-// dataPoint is where disks are mounted.
+// dataPoint is the mount point of the disks.
 const dataPoint = "/srv/data"
 
-// wipe leaves a disk as a new one is: a device with anything on it is refused.
+// wipe restores a disk to an empty state, since devices with data are refused.
 func wipe(disk string) [][]string {
 	return [][]string{{"wipefs", "--all", "--quiet", disk}, {"blkdiscard", "--force", "--zeroout", disk}}
 }

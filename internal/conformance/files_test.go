@@ -192,7 +192,8 @@ func fileRefusals() []refusal {
 	}
 }
 
-// pathRefusals are all operations on paths, led astray by a link that an ordinary user made in a directory of its own.
+// pathRefusals are all operations on paths, redirected by a link of an ordinary user in its own
+// directory.
 func pathRefusals() []refusal {
 	const home, target = "/srv/home", "/srv/target"
 	prepare := [][]string{
@@ -235,7 +236,7 @@ func programCases() []testCase {
 	}}
 }
 
-// fileFailures are changes between plan and apply, and content that turns out to be invalid.
+// fileFailures are changes between plan and apply, and content that proves to be invalid.
 func fileFailures() []failure {
 	const path = "/srv/case"
 	old := []file{{path, "old\n", 0o644}}

@@ -9,7 +9,7 @@ import (
 // gibibyte is the size of the disks. Their files are sparse.
 const gibibyte = 1 << 30
 
-// added are cases by the name of their group, from files that have all that is about one type.
+// added has cases by the name of their group, from files about a single type.
 var added = map[string][]testCase{}
 
 func addCases(group string, cases ...testCase) { added[group] = append(added[group], cases...) }

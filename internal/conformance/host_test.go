@@ -24,10 +24,11 @@ import (
 	"github.com/mirrorform/mirrorform/internal/lab/labtest"
 )
 
-// helperPath is where the helper lies on the hosts, outside of what listings compare.
+// helperPath is the path of the helper on the hosts, outside the compared trees.
 const helperPath = "/opt/mirrorform-helper"
 
-// helperBinary is the helper for this machine's architecture, which is the hosts' too.
+// helperBinary is the helper for this machine's architecture, which is also the architecture of the
+// hosts.
 var helperBinary = sync.OnceValues(func() ([]byte, error) {
 	bundle, err := helper.Open(context.Background())
 	if err != nil {
@@ -61,7 +62,7 @@ func boot(t *testing.T, spec lab.HostSpec) *host {
 	return h
 }
 
-// run runs programs on the host that have to succeed, and returns what they printed.
+// run runs programs on the host and returns their output. The programs must succeed.
 func (h *host) run(t *testing.T, argvs ...[]string) string {
 	t.Helper()
 	var all strings.Builder
@@ -82,7 +83,7 @@ type session struct {
 	ordered int // operations so far
 }
 
-// session returns the session in use.
+// session returns the current session.
 func (h *host) session(t *testing.T) *session {
 	t.Helper()
 	if h.s == nil {
@@ -91,7 +92,7 @@ func (h *host) session(t *testing.T) *session {
 	return h.s
 }
 
-// hangUp ends the session in use, of which nothing must be left on the host.
+// hangUp ends the current session, which must leave nothing on the host.
 func (h *host) hangUp(t *testing.T) {
 	t.Helper()
 	if h.s == nil {
@@ -106,7 +107,7 @@ func (h *host) hangUp(t *testing.T) {
 	}
 }
 
-// connect starts the helper on the host, over ssh.
+// connect starts the helper on the host over SSH.
 func (h *host) connect(t *testing.T) *session {
 	t.Helper()
 	argv := h.lab.SSHCommand(h.Host, "root", helperPath)
@@ -177,7 +178,7 @@ type link struct {
 func (l *link) Read(p []byte) (int, error)  { return l.reader.Read(p) }
 func (l *link) Write(p []byte) (int, error) { return l.stdin.Write(p) }
 
-// Close ends the helper by ending its input, and waits for it.
+// Close ends the helper by closing its input, and waits for it.
 func (l *link) Close() error {
 	l.once.Do(func() {
 		_ = l.stdin.Close()
@@ -196,10 +197,11 @@ func (l *link) Close() error {
 	return nil
 }
 
-// listed are the trees whose files are compared.
+// listed are the compared trees.
 var listed = []string{"/etc", "/srv", "/usr/local"}
 
-// volatile are files in them that programs rewrite as they please: the backups of shadow-utils, its lock, and caches.
+// volatile are files in these trees that programs rewrite at any time: backups and the lock of
+// shadow-utils, and caches.
 var volatile = []string{
 	"/etc/passwd-", "/etc/shadow-", "/etc/group-", "/etc/gshadow-", "/etc/subuid-", "/etc/subgid-", "/etc/.pwd.lock", "/etc/ld.so.cache",
 }
@@ -240,7 +242,7 @@ func (h *host) listing(t *testing.T) listing {
 	return all
 }
 
-// changes tells what differs in after, but for what lies at or below the paths of except.
+// changes returns the differences in after, except at and below the paths of except.
 func (before listing) changes(after listing, except []string) []string {
 	var out []string
 	for _, p := range slices.Sorted(maps.Keys(before)) {
@@ -264,13 +266,13 @@ func below(p string, trees []string) bool {
 	return slices.ContainsFunc(trees, func(tree string) bool { return p == tree || strings.HasPrefix(p, tree+"/") })
 }
 
-// snapshot is what a host says to questions, and its listing.
+// snapshot is a host's answers to questions, and its listing.
 type snapshot struct {
 	answers map[string]string
 	files   listing
 }
 
-// differs tells what is otherwise in a later snapshot.
+// differs returns the differences in a later snapshot.
 func (before *snapshot) differs(after *snapshot) []string {
 	var out []string
 	for _, key := range slices.Sorted(maps.Keys(before.answers)) {
@@ -281,7 +283,7 @@ func (before *snapshot) differs(after *snapshot) []string {
 	return append(out, before.files.changes(after.files, nil)...)
 }
 
-// ask returns answers as text, by question.
+// ask returns the answers as text, by question.
 func (s *session) ask(t *testing.T, queries []wire.Query) map[string]string {
 	t.Helper()
 	got, err := s.Ask(t.Context(), queries)
@@ -304,7 +306,7 @@ func (s *session) ask(t *testing.T, queries []wire.Query) map[string]string {
 	return all
 }
 
-// answerTo returns the answer to a question, without what changes by itself.
+// answerTo returns the answer to a question, without values that change by themselves.
 func answerTo(got engine.Answers, q wire.Query) (any, error) {
 	switch q.Verb {
 	case wire.AskFile:

@@ -18,7 +18,7 @@ type runner struct {
 	unloaded bool // see edit
 }
 
-// checkCase checks all laws on one case, and leaves the host as it was.
+// checkCase checks all laws on one case, and restores the host afterwards.
 func checkCase(t *testing.T, h *host, c *testCase) {
 	pristine := h.listing(t)
 	h.write(t, c.files)
@@ -43,8 +43,8 @@ func checkCase(t *testing.T, h *host, c *testCase) {
 	}
 }
 
-// laws checks one law after another. Each builds on the state that the one before has left, so that after a failure the rest
-// would only repeat it.
+// laws checks one law after another. Each starts from the state that the previous one has left, so
+// that after a failure the rest would only repeat the failure.
 func (r *runner) laws(t *testing.T) {
 	for _, law := range []struct {
 		name string
@@ -58,7 +58,7 @@ func (r *runner) laws(t *testing.T) {
 	}
 }
 
-// holds checks a condition, which has no steps.
+// holds checks a resource that is a condition and has no steps.
 func (r *runner) holds(t *testing.T) {
 	for i := range r.c.variants {
 		r.settled(t, r.want(i), "of a condition that holds")
@@ -66,7 +66,7 @@ func (r *runner) holds(t *testing.T) {
 	}
 }
 
-// plan observes and compares.
+// plan observes the host and plans the resource.
 func (r *runner) plan(t *testing.T, resource *engine.Resource) *engine.HostPlan {
 	t.Helper()
 	s := r.h.session(t)
@@ -81,7 +81,7 @@ func (r *runner) plan(t *testing.T, resource *engine.Resource) *engine.HostPlan 
 	return engine.Compare(s.target, ordered, got)
 }
 
-// changing is a plan that has steps, all of them sound.
+// changing returns a plan that must have valid steps.
 func (r *runner) changing(t *testing.T, resource *engine.Resource) *engine.HostPlan {
 	t.Helper()
 	p := r.plan(t, resource)
@@ -119,7 +119,7 @@ func (r *runner) want(variant int) *engine.Resource {
 	return resource(r.h, r.c.kind, r.c.variants[variant])
 }
 
-// orders are the operations of a plan with one change.
+// orders returns the operations of a plan with one change.
 func orders(p *engine.HostPlan) []wire.Order {
 	var list []wire.Order
 	for _, s := range p.Changes[0].Steps {
@@ -128,19 +128,20 @@ func orders(p *engine.HostPlan) []wire.Order {
 	return list
 }
 
-// final tells whether a plan has steps that cannot be undone, and change something.
+// final reports whether a plan has steps that cannot be undone and change something.
 func (r *runner) final(p *engine.HostPlan) bool {
 	return !r.c.harmless && slices.ContainsFunc(p.Changes[0].Steps, func(s engine.Step) bool { return s.Undo == nil })
 }
 
-// outcome is what became of orders.
+// outcome is the result of orders.
 type outcome struct {
 	failed int            // which failed, or -1
 	states [][]wire.State // what was reported of each
 	errors []string
 }
 
-// perform begins a transaction and has orders done in it. It is open afterwards, unless one failed.
+// perform begins a transaction and performs orders in it. The transaction remains open, unless an
+// order failed.
 func (r *runner) perform(t *testing.T, list []wire.Order) *outcome {
 	t.Helper()
 	session := r.h.session(t)
@@ -167,7 +168,7 @@ func (r *runner) perform(t *testing.T, list []wire.Order) *outcome {
 	return o
 }
 
-// commit makes the open transaction final.
+// commit commits the open transaction.
 func (r *runner) commit(t *testing.T) {
 	t.Helper()
 	done, err := r.h.session(t).Commit(t.Context(), wire.Commit{}, func(wire.Event) {})
@@ -184,7 +185,7 @@ func (o *outcome) note(e wire.Event) {
 	}
 }
 
-// last is what was last reported of an order.
+// last returns the last reported state of an order.
 func (o *outcome) last(i int) wire.State {
 	if len(o.states[i]) == 0 {
 		return ""
@@ -192,7 +193,7 @@ func (o *outcome) last(i int) wire.State {
 	return o.states[i][len(o.states[i])-1]
 }
 
-// attempt performs a plan; all of it must succeed. The transaction is open afterwards.
+// attempt performs a plan, which must succeed. The transaction remains open.
 func (r *runner) attempt(t *testing.T, p *engine.HostPlan) {
 	t.Helper()
 	o := r.perform(t, orders(p))
@@ -206,14 +207,14 @@ func (r *runner) attempt(t *testing.T, p *engine.HostPlan) {
 	}
 }
 
-// do performs a plan for good.
+// do performs and commits a plan.
 func (r *runner) do(t *testing.T, p *engine.HostPlan) {
 	t.Helper()
 	r.attempt(t, p)
 	r.commit(t)
 }
 
-// undo takes back the plan that was attempted last: all its steps that have an undo.
+// undo rolls back the last attempted plan: all its steps that can be undone.
 func (r *runner) undo(t *testing.T, p *engine.HostPlan) {
 	t.Helper()
 	list := orders(p)
@@ -237,7 +238,8 @@ func (r *runner) undo(t *testing.T, p *engine.HostPlan) {
 	}
 }
 
-// look takes a snapshot: the answers to the questions of the resource, what is at the paths that the plan changes, and the listing.
+// look takes a snapshot: the answers to the questions of the resource, the state of the paths that
+// the plan changes, and the listing.
 func (r *runner) look(t *testing.T, p *engine.HostPlan, resource *engine.Resource) *snapshot {
 	t.Helper()
 	queries := engine.Questions(r.h.session(t).target, []*engine.Resource{resource})
@@ -247,7 +249,8 @@ func (r *runner) look(t *testing.T, p *engine.HostPlan, resource *engine.Resourc
 	return &snapshot{r.h.session(t).ask(t, queries), r.h.listing(t)}
 }
 
-// steady is look, once a server that was told to reload before answers the same for a while: until then old workers may.
+// steady is look after the answers of a reloading server have been the same for a while. Until
+// then, old workers may still answer.
 func (r *runner) steady(t *testing.T, p *engine.HostPlan, resource *engine.Resource) *snapshot {
 	t.Helper()
 	now := r.look(t, p, resource)
@@ -265,7 +268,7 @@ func (r *runner) steady(t *testing.T, p *engine.HostPlan, resource *engine.Resou
 	}
 }
 
-// touched are the paths that operations of the plan name.
+// touched returns the paths in the operations of the plan.
 func touched(p *engine.HostPlan) []string {
 	var paths []string
 	for _, c := range p.Changes {
@@ -278,11 +281,12 @@ func touched(p *engine.HostPlan) []string {
 	return paths
 }
 
-// patience is how long a server may take to do what it was told. Nothing that is right waits for it.
+// patience is how long a server may take to perform a request. A correct server never takes that
+// long.
 const patience = 10 * time.Second
 
-// same checks that the host is as it was in an earlier snapshot. A server that was told to reload answers for a moment as
-// before: its answers may come to be the same.
+// same checks that the host equals an earlier snapshot. A reloading server may give its old answers
+// for a moment, so same waits for equal answers.
 func (r *runner) same(t *testing.T, before *snapshot, p *engine.HostPlan, resource *engine.Resource, when string) {
 	t.Helper()
 	differences := before.differs(r.look(t, p, resource))
@@ -301,7 +305,7 @@ func (r *runner) same(t *testing.T, before *snapshot, p *engine.HostPlan, resour
 	}
 }
 
-// rehearse does a plan and undoes it: law 4.
+// rehearse performs a plan and undoes it: law 4.
 func (r *runner) rehearse(t *testing.T, resource *engine.Resource) {
 	t.Helper()
 	p := r.changing(t, resource)
@@ -317,7 +321,8 @@ func (r *runner) rehearse(t *testing.T, resource *engine.Resource) {
 	r.same(t, before, p, resource, "after do and undo")
 }
 
-// cautious checks laws 8, 9 and 4 on a plan from the state that the host is in, and leaves the host in it.
+// cautious checks laws 8, 9 and 4 on a plan from the current state of the host, and restores that
+// state.
 func (r *runner) cautious(t *testing.T, resource *engine.Resource) {
 	t.Helper()
 	p := r.changing(t, resource)
@@ -336,7 +341,7 @@ func (r *runner) cautious(t *testing.T, resource *engine.Resource) {
 	}
 }
 
-// refusesOther checks law 8: each operation on a path, with an expectation that does not hold.
+// refusesOther checks law 8: each operation on a path, with a wrong expectation.
 func (r *runner) refusesOther(t *testing.T, p *engine.HostPlan) {
 	t.Helper()
 	met := map[string]bool{}
@@ -394,7 +399,7 @@ func describe(op wire.Op) string {
 	return fmt.Sprintf("%+v", op)
 }
 
-// create brings about the first variant on the host as it was found.
+// create applies the first variant to the host in its original state.
 func (r *runner) create(t *testing.T) {
 	want := r.want(0)
 	r.fixpoint(t, want)
@@ -407,7 +412,7 @@ func (r *runner) create(t *testing.T) {
 	r.effect(t, true, "after apply")
 }
 
-// effect checks what others see of the resource. A server that was told to reload takes a moment.
+// effect checks the external effect of the resource. A reloading server may take a moment.
 func (r *runner) effect(t *testing.T, wanted bool, when string) {
 	t.Helper()
 	if len(r.c.effect) == 0 {
@@ -423,7 +428,8 @@ func (r *runner) effect(t *testing.T, wanted bool, when string) {
 	}
 }
 
-// fixpoint checks law 1: neither from the wanted nor from the found state is there anything to do to itself.
+// fixpoint checks law 1: a plan from the wanted state to itself, or from the found state to itself,
+// is empty.
 func (r *runner) fixpoint(t *testing.T, want *engine.Resource) {
 	t.Helper()
 	target := r.h.session(t).target
@@ -445,7 +451,7 @@ func (r *runner) fixpoint(t *testing.T, want *engine.Resource) {
 	}
 }
 
-// change goes from the first variant to each of the others and back.
+// change changes the first variant to each of the others and back.
 func (r *runner) change(t *testing.T) {
 	for i := 1; i < len(r.c.variants); i++ {
 		for _, want := range []*engine.Resource{r.want(i), r.want(0)} {
@@ -488,7 +494,7 @@ func (r *runner) edits(t *testing.T) {
 	}
 }
 
-// ignored checks that what is not set is not managed.
+// ignored checks that attributes that are not set are not managed.
 func (r *runner) ignored(t *testing.T) {
 	for _, e := range r.c.ignored {
 		r.h.run(t, e.argvs...)

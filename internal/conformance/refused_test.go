@@ -8,7 +8,7 @@ import (
 	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
-// checkRefusal checks that a state is refused by the plan, and the operation by the helper itself.
+// checkRefusal checks that the plan refuses a state, and that the helper refuses the operation.
 func checkRefusal(t *testing.T, h *host, c *refusal) {
 	h.write(t, c.files)
 	h.run(t, c.prepare...)
@@ -45,7 +45,7 @@ func checkRefusal(t *testing.T, h *host, c *refusal) {
 	h.run(t, c.cleanup...)
 }
 
-// checkFailure checks that a plan whose apply fails leaves the host as it was just before.
+// checkFailure checks that a plan whose apply fails leaves the host unchanged.
 func checkFailure(t *testing.T, h *host, c *failure) {
 	h.write(t, c.files)
 	h.run(t, c.prepare...)

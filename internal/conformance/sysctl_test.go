@@ -2,8 +2,8 @@ package conformance
 
 import "github.com/mirrorform/mirrorform/resources"
 
-// The parameters are the network namespace's own: those of the kernel as a whole cannot be changed
-// in a container.
+// The cases use parameters of the network namespace, since a container cannot change those of the
+// kernel.
 func init() {
 	const name, file = "net.ipv4.tcp_keepalive_time", "/etc/sysctl.d/90-mirrorform-net.ipv4.tcp_keepalive_time.conf"
 	addCases("system", testCase{

@@ -68,7 +68,8 @@ func userCases() []testCase {
 	}
 }
 
-// caseUnit notes in /run/case when it last loaded its configuration. It sleeps for longer than any test.
+// caseUnit records in /run/case when it last loaded its configuration. It sleeps longer than any
+// test.
 const caseUnit = `[Unit]
 StartLimitIntervalSec=0
 [Service]
@@ -130,7 +131,7 @@ func serviceCases() []testCase {
 	}
 }
 
-// demo is a package of the hosts' repositories, in versions 1.0 and 2.0.
+// demo is a package in the hosts' repositories, with the versions 1.0 and 2.0.
 const demo = "mirrorform-lab-demo"
 
 func aptCases() []testCase {
@@ -146,7 +147,7 @@ func dnfCases() []testCase {
 	return packageCases([]string{"dnf", "-y", "-q", "install", demo}, []string{"dnf", "-y", "-q", "install", demo + "-1.0"}, []string{"rpm", "-e", demo})
 }
 
-// packageCases are those of every package manager, given what a person runs.
+// packageCases returns the cases for a package manager, with the commands of a manual change.
 func packageCases(install, old, remove []string, broken ...edit) []testCase {
 	there := []string{"test", "-f", "/usr/share/" + demo + "/version"}
 	return []testCase{
@@ -174,7 +175,7 @@ func packageCases(install, old, remove []string, broken ...edit) []testCase {
 	}
 }
 
-// accountFailures are what shadow-utils refuses.
+// accountFailures are changes that shadow-utils refuses.
 func accountFailures() []failure {
 	return []failure{
 		{kind: "user", name: "number taken", state: &resources.User{Name: "case", UID: new(1)}, says: "not unique"},
@@ -210,7 +211,8 @@ func aptRefusals() []refusal {
 	}
 }
 
-// hostileRefusals are operations whose values would be something else to the programs that get them.
+// hostileRefusals are operations whose values would have another meaning for the programs that
+// receive them.
 func hostileRefusals() []refusal {
 	var all []refusal
 	for i, c := range []struct {

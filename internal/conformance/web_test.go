@@ -2,7 +2,7 @@ package conformance
 
 import "github.com/mirrorform/mirrorform/resources"
 
-// reload lets nginx take what was edited by hand.
+// reload makes nginx load manual edits.
 var reload = []string{"systemctl", "reload", "nginx"}
 
 func nginxCases() []testCase {
@@ -32,7 +32,7 @@ func nginxCases() []testCase {
 	}}
 }
 
-// nginxStopped is a site on a host whose nginx does not run: undoing it must not leave it running.
+// nginxStopped is a site on a host whose nginx is not running. Undoing it must not start nginx.
 func nginxStopped() testCase {
 	return testCase{
 		kind: "nginx_site", name: "nginx does not run", harmless: true,
@@ -42,7 +42,7 @@ func nginxStopped() testCase {
 	}
 }
 
-// nginxFailures are what nginx says yes to and does not do.
+// nginxFailures are sites that nginx accepts and does not serve.
 func nginxFailures() []failure {
 	const taken = "perl -MIO::Socket::INET -e 'my $s = IO::Socket::INET->new(LocalPort => 8081, Listen => 100, ReuseAddr => 1) or die; system(q(systemd-notify --ready)); sleep'"
 	site := func(port string) *resources.NginxSite {
