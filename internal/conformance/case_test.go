@@ -77,7 +77,8 @@ type edit struct {
 	argvs [][]string
 	// broken means that the edited state cannot be activated, so that the test does not undo the repair.
 	broken bool
-	// unloaded: a server has not loaded the edit. Taking an apply back has it load what is there, so that it answers otherwise than before.
+	// unloaded means that a server has not loaded the edit. A rollback makes it load the current files,
+	// so that its answers differ from before.
 	unloaded bool
 }
 

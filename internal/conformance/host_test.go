@@ -206,7 +206,7 @@ var volatile = []string{
 	"/etc/passwd-", "/etc/shadow-", "/etc/group-", "/etc/gshadow-", "/etc/subuid-", "/etc/subgid-", "/etc/.pwd.lock", "/etc/ld.so.cache",
 }
 
-// listing has kind, mode, owner, target and content's digest of each file, by path.
+// listing has the kind, mode, owner, link target and content digest of each file, by path.
 type listing map[string]string
 
 func (h *host) listing(t *testing.T) listing {
