@@ -1,7 +1,8 @@
-// Package resources holds the resource types: what a configuration can declare on a host.
+// Package resources has the resource types: what a configuration can declare on a host.
 //
-// Each type is pure: it says what to ask a host, makes a state out of the answers, and returns the steps from the found
-// state to the wanted one as data. Each has a file of its own, and its tests are text files in testdata/.
+// Each type is pure: it returns the questions for a host, reads a state from the answers, and returns
+// the steps from the found state to the wanted one as data. Each type has its own file; its tests are
+// text files in testdata/.
 package resources
 
 import (
@@ -10,7 +11,7 @@ import (
 	"github.com/mirrorform/mirrorform/engine"
 )
 
-// types register all resource types. Each type's file adds its own.
+// types register the resource types. The file of each type adds it.
 var types []func(*engine.Registry)
 
 // register adds a type to All.
@@ -27,17 +28,17 @@ func All() *engine.Registry {
 	return r
 }
 
-// refusal is an error with advice. Detail says what to do about it.
+// refusal returns an error. Detail is what to do about it.
 func refusal(attribute, summary, detail string) engine.Problem {
 	return engine.Problem{Severity: engine.Error, Attribute: attribute, Summary: summary, Detail: detail}
 }
 
-// caution is a warning with advice.
+// caution returns a warning. Detail is what to do about it.
 func caution(attribute, summary, detail string) engine.Problem {
 	return engine.Problem{Severity: engine.Warning, Attribute: attribute, Summary: summary, Detail: detail}
 }
 
-// refused tells whether one of the problems is an error.
+// refused reports whether one of the problems is an error.
 func refused(problems []engine.Problem) bool {
 	return slices.ContainsFunc(problems, func(p engine.Problem) bool { return p.Severity == engine.Error })
 }

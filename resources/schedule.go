@@ -12,7 +12,7 @@ import (
 type scheduleField struct {
 	name     string
 	min, max int
-	names    []string // the words that stand for min, min+1, …
+	names    []string // names of min, min+1, …
 }
 
 // scheduleFields are from crontab(5). Debian's cron and cronie agree on them.
@@ -24,25 +24,25 @@ var scheduleFields = []scheduleField{
 	{name: "day of week", min: 0, max: 7, names: []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}},
 }
 
-// nicknames are the words that stand for all five fields; @reboot has no time.
+// nicknames stand for all five fields. @reboot has no times.
 var nicknames = []struct{ word, fields string }{
 	{"@reboot", ""}, {"@yearly", "0 0 1 1 *"}, {"@annually", "0 0 1 1 *"}, {"@monthly", "0 0 1 * *"}, {"@weekly", "0 0 * * 0"},
 	{"@daily", "0 0 * * *"}, {"@midnight", "0 0 * * *"}, {"@hourly", "0 * * * *"},
 }
 
-// Schedule says when cron runs a job.
+// Schedule is when cron runs a job.
 type Schedule struct {
 	text   string
 	values []map[int]bool // of each field, in the order of scheduleFields; nil for @reboot
-	both   bool           // a day has to suit both as one of the month and of the week
+	both   bool           // a day must match both day of month and day of week, not only one of them
 }
 
-// String is the schedule as it was read, with single spaces.
+// String returns the schedule as written, with single spaces.
 func (s Schedule) String() string { return s.text }
 
-// ParseSchedule reads a crontab(5) schedule, five fields or one of the nicknames like @daily, and returns it with single
-// spaces. It takes what both Debian's cron and cronie run: lists, ranges, steps after a range or "*", and one name
-// of a month or weekday. The error names the field that is wrong.
+// ParseSchedule reads a schedule of crontab(5): five fields, or a nickname such as @daily. It accepts
+// what both Debian's cron and cronie support: lists, ranges, steps after a range or "*", and one name
+// of a month or a day. The error names the invalid field.
 func ParseSchedule(s string) (Schedule, error) {
 	if err := checkText(strings.ReplaceAll(s, "\t", " ")); err != nil {
 		return Schedule{}, fmt.Errorf("schedule: %w", err)
@@ -52,9 +52,10 @@ func ParseSchedule(s string) (Schedule, error) {
 		return parseNickname(s, fields)
 	}
 	if len(fields) != len(scheduleFields) {
-		return Schedule{}, fmt.Errorf("schedule %q has %d fields, it needs 5: minute, hour, day of month, month, day of week", s, len(fields))
+		return Schedule{}, fmt.Errorf("schedule %q has %d fields instead of 5: minute, hour, day of month, month, day of week",
+			s, len(fields))
 	}
-	// Where neither field begins with *, one of them is enough (crontab(5)).
+	// If neither of the two fields begins with *, a day that matches one of them is enough (crontab(5)).
 	out := Schedule{text: strings.Join(fields, " "), both: fields[2][0] == '*' || fields[4][0] == '*'}
 	for i, f := range scheduleFields {
 		values, err := f.read(fields[i])
@@ -81,11 +82,11 @@ func parseNickname(s string, words []string) (Schedule, error) {
 			return out, err
 		}
 	}
-	return Schedule{}, fmt.Errorf("schedule %q: use five fields, or one of %s", s, strings.Join(all, ", "))
+	return Schedule{}, fmt.Errorf("invalid schedule %q: use five fields, or one of %s", s, strings.Join(all, ", "))
 }
 
-// Next is the first time after now at which cron runs the job, in now's zone; false when there is
-// none within five years.
+// Next returns the next time after now, in now's time zone, at which cron runs the job. It returns
+// false if the job does not run within five years.
 func (s Schedule) Next(now time.Time) (time.Time, bool) {
 	if s.values == nil {
 		return time.Time{}, false
@@ -113,8 +114,7 @@ func (s Schedule) Next(now time.Time) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// read reads a whole field, a list of numbers, ranges and steps, or one name, into the values that
-// it means.
+// read returns the values of a field: a list of numbers, ranges and steps, or one name.
 func (f scheduleField) read(text string) (map[int]bool, error) {
 	values := map[int]bool{}
 	if i := slices.Index(f.names, strings.ToLower(text)); i >= 0 {
@@ -153,7 +153,7 @@ func (f scheduleField) item(item string) (first, last, by int, err error) {
 	}
 	if !ranged {
 		if stepped {
-			return 0, 0, 0, fmt.Errorf("%q: a step follows * or a range, like %s-%d/%s", item, low, f.max, step)
+			return 0, 0, 0, fmt.Errorf("%q: a step must follow * or a range, such as %s-%d/%s", item, low, f.max, step)
 		}
 		return first, first, by, nil
 	}
@@ -169,14 +169,14 @@ func (f scheduleField) item(item string) (first, last, by int, err error) {
 // number reads a number of the field.
 func (f scheduleField) number(text string) (int, error) {
 	if slices.Contains(f.names, strings.ToLower(text)) {
-		return 0, fmt.Errorf("%q: a name stands alone, write numbers in a list or range", text)
+		return 0, fmt.Errorf("%q: a name must be alone: use numbers in a list or a range", text)
 	}
 	n, err := strconv.ParseUint(text, 10, 16)
 	if err != nil {
-		return 0, fmt.Errorf("%q is no number", text)
+		return 0, fmt.Errorf("%q is not a number", text)
 	}
 	if int(n) < f.min || int(n) > f.max {
-		return 0, fmt.Errorf("%s is outside %d-%d", text, f.min, f.max)
+		return 0, fmt.Errorf("%s is not between %d and %d", text, f.min, f.max)
 	}
 	return int(n), nil
 }

@@ -17,34 +17,35 @@ var sizeUnits = map[string]uint64{
 // sizeText is a number without sign or exponent, at most one space, and letters.
 var sizeText = regexp.MustCompile(`^([0-9]+(?:\.[0-9]+)?) ?([A-Za-z]*)$`)
 
-// ParseSize reads a size in bytes: a number with a unit, like "300GB", "1.5 TB" or "10GiB". Units of 1000 and of 1024 are told
-// apart, and case counts, since "Gb" and "gb" are read as bits elsewhere. A size is above zero and a whole number of bytes.
+// ParseSize reads a size in bytes: a number and a unit, such as "300GB", "1.5 TB" or "10GiB". Units are
+// powers of 1000 or of 1024, and case-sensitive, since "Gb" means bits elsewhere. A size is greater than
+// zero and a whole number of bytes.
 func ParseSize(s string) (uint64, error) {
 	m := sizeText.FindStringSubmatch(s)
 	if m == nil || len(m[1]) > 37 { // 18 digits on each side of the point
-		return 0, fmt.Errorf("%q is no size: write a number and a unit, like 300GB, 1.5TB or 10GiB", s)
+		return 0, fmt.Errorf("invalid size %q: use a number and a unit, such as 300GB, 1.5TB or 10GiB", s)
 	}
 	number, unit := m[1], m[2]
 	if unit == "" {
-		return 0, fmt.Errorf("%q has no unit: write %sGB, %sTB or %sGiB", s, number, number, number)
+		return 0, fmt.Errorf("%q has no unit: use %sGB, %sTB or %sGiB", s, number, number, number)
 	}
 	factor, ok := sizeUnits[unit]
 	if !ok {
 		for name := range sizeUnits {
 			if strings.EqualFold(name, unit) && name != "KB" {
-				return 0, fmt.Errorf("%q: %s is no unit of bytes, write %s%s", s, unit, number, name)
+				return 0, fmt.Errorf("%q: invalid unit %s: use %s%s", s, unit, number, name)
 			}
 		}
-		return 0, fmt.Errorf("%q: %s is no unit: use kB, MB, GB, TB or PB, or KiB, MiB, GiB, TiB or PiB", s, unit)
+		return 0, fmt.Errorf("%q: invalid unit %s: use kB, MB, GB, TB or PB, or KiB, MiB, GiB, TiB or PiB", s, unit)
 	}
 	size, ok := new(big.Rat).SetString(number)
 	if !ok {
-		return 0, fmt.Errorf("%q is no number", number)
+		return 0, fmt.Errorf("%q is not a number", number)
 	}
 	size.Mul(size, new(big.Rat).SetUint64(factor))
 	switch {
 	case size.Sign() == 0:
-		return 0, fmt.Errorf("%q is nothing: a size is above zero", s)
+		return 0, fmt.Errorf("invalid size %q: it must be greater than zero", s)
 	case !size.IsInt():
 		return 0, fmt.Errorf("%q is not a whole number of bytes", s)
 	case !size.Num().IsUint64():
@@ -53,8 +54,8 @@ func ParseSize(s string) (uint64, error) {
 	return size.Num().Uint64(), nil
 }
 
-// FormatSize writes a number of bytes in the largest unit of 1000 in which it is at least 1, with at most two decimals. It
-// rounds down, so that what is too small never reads as if it were enough: "299.99 GB".
+// FormatSize formats a number of bytes with a unit of powers of 1000 and at most two decimals. It rounds
+// down: 299.999 GB, just below a minimum of 300 GB, must not show as "300 GB".
 func FormatSize(bytes uint64) string {
 	units := []struct {
 		name string
