@@ -24,19 +24,19 @@ func TestDeletion(t *testing.T) {
 		argv    string
 	}{
 		{
-			"with its lock", []string{"/run/a.lock"}, full, du, "delete " + path + " and all that is in it (812 GB)",
+			"with its lock", []string{"/run/a.lock"}, full, du, "delete " + path + " and all its files (812 GB)",
 			"/usr/bin/flock --nonblock --verbose /run/a.lock /usr/bin/find " + path + " -xdev -delete",
 		},
 		{
-			"two locks", []string{"/run/a.lock", "/run/b.lock"}, full, du, "delete " + path + " and all that is in it (812 GB)",
+			"two locks", []string{"/run/a.lock", "/run/b.lock"}, full, du, "delete " + path + " and all its files (812 GB)",
 			"/usr/bin/flock --nonblock --verbose /run/a.lock /usr/bin/flock --nonblock --verbose /run/b.lock /usr/bin/find " + path + " -xdev -delete",
 		},
 		{
-			"a mount point stays", nil, wire.File{Kind: wire.Directory, Fingerprint: "f", MountAt: true}, du, "delete all that is in " + path + " (812 GB)",
+			"a mount point stays", nil, wire.File{Kind: wire.Directory, Fingerprint: "f", MountAt: true}, du, "delete all files in " + path + " (812 GB)",
 			"/usr/bin/find " + path + " -xdev -mindepth 1 -delete",
 		},
 		{
-			"too much to count in time", nil, full, wire.Run{Exit: -1, Stderr: "killed"}, "delete " + path + " and all that is in it (at most 3 TB: so much is used of /srv)",
+			"too much to count in time", nil, full, wire.Run{Exit: -1, Stderr: "killed"}, "delete " + path + " and all its files (at most 3 TB, the used space of /srv)",
 			"/usr/bin/find " + path + " -xdev -delete",
 		},
 		{"empty already", nil, wire.File{Kind: wire.Directory, Fingerprint: "f", Empty: true}, du, "remove " + path, ""},
@@ -93,7 +93,7 @@ func TestDeletionMounts(t *testing.T) {
 	for text, tree := range map[string]wire.Tree{
 		"/x is mounted below it":                            {Mounts: []string{path + "/x"}},
 		path + "/x and " + path + "/y are mounted below it": {Mounts: []string{path + "/x", path + "/y"}},
-		"it is /home/keep of the same host":                 {Bound: "/home/keep"},
+		"it is a bind mount of /home/keep":                  {Bound: "/home/keep"},
 	} {
 		want := (&Directory{Path: path}).Deleting()
 		answers := []wire.Answer{{File: &wire.File{Kind: wire.Directory}}, {Run: &wire.Run{}}, {Filesystem: &wire.Filesystem{}}, {Tree: &tree}}

@@ -8,18 +8,18 @@ import (
 	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
-// Directory is a directory. What is in it is not managed. Directories that are missing above it are made.
+// Directory is a directory. Its content is not managed. Missing parent directories are created.
 type Directory struct {
-	Path  string `hcl:"path" id:"true"`             // absolute
+	Path  string `hcl:"path" id:"true"`             // absolute path
 	Owner string `hcl:"owner,optional" argv:"true"` // user name or number
 	Group string `hcl:"group,optional" argv:"true"` // group name or number
 	Mode  string `hcl:"mode,optional"`              // 3 or 4 octal digits
 
-	// Kind is what was found when it is no directory: "file", "symlink to TARGET", …
+	// Kind is what was found instead of a directory: "file", "symlink to TARGET", …
 	Kind string `plan:"kind,found"`
 
 	found    wire.File
-	deletion *deletion // nil: a directory that holds anything is not removed
+	deletion *deletion // nil: only an empty directory is removed
 }
 
 type directoryType struct{}
@@ -65,7 +65,7 @@ func (dt directoryType) Diff(_ engine.Target, want, have *Directory) []engine.St
 	case want == nil && have.deletion != nil && have.found.Kind == wire.Directory && !have.found.Empty:
 		return []engine.Step{have.deletion.step(have.Path, have.found.MountAt)}
 	case want == nil:
-		// A directory that holds anything, or on which a file system is mounted, stays.
+		// A directory that is not empty, or is a mount point, stays.
 		if have.found.Kind != wire.Directory || !have.found.Empty || have.found.MountAt {
 			return nil
 		}
@@ -82,7 +82,8 @@ func (dt directoryType) Diff(_ engine.Target, want, have *Directory) []engine.St
 	return dt.managed(want).attributeSteps(dt.managed(have))
 }
 
-// Without is the directory without those of its entries that are gone.
+// Without returns the found directory as it will be once the entries that gone reports are removed:
+// steps before the removal may empty it.
 func (directoryType) Without(have *Directory, gone func(path string) bool) *Directory {
 	left := *have
 	left.found.Empty = have.found.Empty || len(have.found.Entries) > 0 && !slices.ContainsFunc(have.found.Entries, func(name string) bool {

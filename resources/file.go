@@ -9,30 +9,32 @@ import (
 	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
-// File is a regular file. Directories that are missing above it are made.
+// File is a regular file. Missing parent directories are created.
 type File struct {
-	Path    string  `hcl:"path" id:"true"`             // absolute
-	Content *string `hcl:"content,optional"`           // the text; with neither Content nor Source, the content is not managed, and a new file is empty
-	Source  string  `hcl:"source,optional"`            // local path of a file that holds the content
+	Path string `hcl:"path" id:"true"` // absolute path
+	// Content is the content of the file. If neither Content nor Source is set, the content is not
+	// managed, and a new file is empty.
+	Content *string `hcl:"content,optional"`
+	Source  string  `hcl:"source,optional"`            // path of a local file with the content
 	Owner   string  `hcl:"owner,optional" argv:"true"` // user name or number
 	Group   string  `hcl:"group,optional" argv:"true"` // group name or number
 	Mode    string  `hcl:"mode,optional"`              // 3 or 4 octal digits
-	// Validate is a program with its arguments that must succeed before new content is put in place;
-	// each argument "{}" becomes the path of a file that holds it.
+	// Validate is a program, by its absolute path, and its arguments. It must succeed before new
+	// content replaces the file; each argument "{}" becomes the path of a file with the new content.
 	Validate []string `hcl:"validate,optional" argv:"true"`
 
-	// SourceContent is what Source holds. The configuration reads it before the engine sees the state.
+	// SourceContent is the content of Source. The configuration reads it, so that the type stays pure.
 	SourceContent []byte
-	// Digest stands for content that is not shown: it is no text, or too large.
+	// Digest stands for content that is not shown: it is not text, or is too large.
 	Digest string `plan:"digest"`
-	// Kind is what was found when it is no regular file: "directory", "symlink to TARGET", …
+	// Kind is what was found instead of a regular file: "directory", "symlink to TARGET", …
 	Kind string `plan:"kind,found"`
 
 	found wire.File
 	private
 }
 
-// LoadSource reads what Source names, if it names anything, into SourceContent.
+// LoadSource reads the file Source, if it is set, into SourceContent.
 func (f *File) LoadSource(read func(path string) ([]byte, error)) error {
 	if f.Source == "" {
 		return nil
@@ -41,7 +43,7 @@ func (f *File) LoadSource(read func(path string) ([]byte, error)) error {
 	if err != nil {
 		return err
 	}
-	f.SourceContent = append([]byte{}, content...) // not nil: an empty file is read too
+	f.SourceContent = append([]byte{}, content...) // not nil for an empty file: nil is "not read"
 	return nil
 }
 
@@ -49,7 +51,7 @@ type fileType struct{}
 
 func init() { register("file", fileType{}) }
 
-// Complete returns want with the content of its source as what plans show.
+// Complete returns want with the content of its source, as plans show it.
 func (fileType) Complete(_ engine.Target, want *File) *File {
 	full := *want
 	if full.SourceContent != nil {
@@ -73,8 +75,8 @@ func (fileType) managed(s *File) *managedFile {
 	return m
 }
 
-// Generated implements engine.Generator: such names has only what a mirror block generates, its
-// sync job and its entry for tmpfiles.d(5).
+// Generated implements engine.Generator. Only mirror blocks generate files with these names: the
+// sync script and the entry of tmpfiles.d(5).
 func (fileType) Generated(s *File) bool {
 	return strings.HasPrefix(s.Path, "/usr/local/sbin/mirrorform-sync-") ||
 		strings.HasPrefix(s.Path, "/etc/tmpfiles.d/mirrorform-") && strings.HasSuffix(s.Path, ".conf")
@@ -88,7 +90,7 @@ func (ft fileType) Validate(want *File) []engine.Problem {
 	out := slices.Concat(report("path", checkPath(want.Path)), checkAttributes(want.Owner, want.Group, want.Mode))
 	switch {
 	case want.Content != nil && want.Source != "":
-		out = append(out, refusal("source", "content and source are both set", "a file has one or the other"))
+		out = append(out, refusal("source", "content and source are both set", "remove one of them"))
 	case want.Source != "" && want.SourceContent == nil:
 		out = append(out, refusal("source", fmt.Sprintf("the source %q was not read", want.Source), ""))
 	}
@@ -97,12 +99,14 @@ func (ft fileType) Validate(want *File) []engine.Problem {
 		attribute = "source"
 	}
 	if m := ft.managed(want); m.content != nil && len(*m.content) > wire.MaxContent {
-		out = append(out, refusal(attribute, fmt.Sprintf("the content has %d bytes, the limit is %d", len(*m.content), wire.MaxContent), ""))
+		out = append(out, refusal(attribute, fmt.Sprintf("the content is too large: it has %d bytes, and the limit is %d",
+			len(*m.content), wire.MaxContent), ""))
 	}
 	if len(want.Validate) > 0 {
 		out = append(out, report("validate", checkProgram(want.Validate))...)
 		if !slices.Contains(want.Validate, "{}") {
-			out = append(out, refusal("validate", `no argument is "{}"`, `the program gets the path of the new content in place of "{}"`))
+			out = append(out, refusal("validate", `validate has no argument "{}"`,
+				`add "{}": it becomes the path of a file with the new content`))
 		}
 	}
 	return out
@@ -127,7 +131,7 @@ func (ft fileType) Diff(_ engine.Target, want, have *File) []engine.Step {
 	return fileSteps(ft.managed(want), ft.managed(have))
 }
 
-// Irreplaceable keeps a file whose content is somebody else's.
+// Irreplaceable keeps a file whose content is not managed: other programs write it.
 func (ft fileType) Irreplaceable(want, _ *File) string {
 	if ft.managed(want).content == nil {
 		return "its content is not managed, and would be lost"

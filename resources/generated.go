@@ -8,10 +8,10 @@ import (
 	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
-// generatedFile is the part of a state whose type is a file that mirrorform writes as a whole, in a
-// directory where root has such files.
+// generatedFile is part of the states whose types write a whole file: cron, logrotate, nginx_site and
+// sysctl.
 type generatedFile struct {
-	// Content, Digest, Owner, Group, Mode and Kind are as in File, for the file that is made.
+	// Content, Digest, Owner, Group, Mode and Kind are as in File.
 	Content *string `plan:"content"`
 	Digest  string  `plan:"digest"`
 	Owner   string  `plan:"owner"`
@@ -23,10 +23,10 @@ type generatedFile struct {
 	private
 }
 
-// complete fills in what is not there: the text, and attributes with which every daemon reads the
-// file. Such daemons skip files that others can write to. Validate reports an error of text.
+// complete fills in what is not set: the content, and owner, group and mode. Daemons such as cron
+// skip files that other users can write to. Validate reports the errors of text.
 func (g *generatedFile) complete(text func() (string, error)) {
-	if g.Content == nil && g.Digest == "" && g.Kind == "" { // not what was found
+	if g.Content == nil && g.Digest == "" && g.Kind == "" { // a wanted state, not a found one
 		if content, err := text(); err == nil {
 			g.Content = &content
 		}
@@ -36,7 +36,7 @@ func (g *generatedFile) complete(text func() (string, error)) {
 	}
 }
 
-// at is the file that the state wants, or was found, at path.
+// at returns the file at path, wanted or found as the state is.
 func (g *generatedFile) at(path string) *managedFile {
 	return &managedFile{
 		path: path, content: g.Content, digest: g.Digest, owner: g.Owner, group: g.Group, mode: g.Mode,
@@ -44,26 +44,26 @@ func (g *generatedFile) at(path string) *managedFile {
 	}
 }
 
-// took replaces what is wanted of the file by what was found.
+// took copies the attributes of a found file.
 func (g *generatedFile) took(m *managedFile) {
 	g.Content, g.Digest, g.Kind, g.found = m.content, m.digest, m.kind, m.found
 	g.Owner, g.Group, g.Mode = m.owner, m.group, m.mode
 }
 
-// header opens every file that is made here; kind and name are what a configuration calls the resource.
+// header is the first line of every generated file. Changed bytes would be drift on every host.
 func header(kind, name string) string {
 	return "# Managed by mirrorform: " + kind + " " + name + ". Changes made here are overwritten.\n"
 }
 
-// entryName is a name of a file that every reader of a directory of snippets takes. Debian's cron skips names with other
-// characters, cronie takes job.tmp, and logrotate skips a list of suffixes.
+// entryName is a file name that every reader of a drop-in directory accepts. Debian's cron skips
+// names with other characters, cronie even reads job.tmp, and logrotate skips some suffixes.
 var entryName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]*$`)
 
-// checkEntry tells why a name does not suit a file in the directory.
+// checkEntry checks the name of a file in a drop-in directory.
 func checkEntry(name, directory string) []engine.Problem {
 	if len(name) <= 128 && entryName.MatchString(name) {
 		return nil
 	}
-	return []engine.Problem{refusal("name", fmt.Sprintf("%q cannot name a file in %s", name, directory),
-		"it takes letters, digits, _ and -, beginning with a letter or digit: names with other characters are skipped there")}
+	return []engine.Problem{refusal("name", fmt.Sprintf("%q is not a valid name for a file in %s", name, directory),
+		"use letters, digits, _ and -, beginning with a letter or digit: files with other names are skipped")}
 }

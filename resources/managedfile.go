@@ -12,13 +12,13 @@ import (
 	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
-// digestOf is the SHA-256 of content in hex, as wire.File has it.
+// digestOf returns the SHA-256 of content in hex, as in wire.File.
 func digestOf(content []byte) string {
 	sum := sha256.Sum256(content)
 	return hex.EncodeToString(sum[:])
 }
 
-// describe is content as plans show it: as text where it is text, otherwise its digest with the reason.
+// describe returns content as plans show it: its text, or for binary content a digest.
 func describe(content []byte) (text *string, digest string) {
 	switch {
 	case !utf8.Valid(content) || slices.Contains(content, 0):
@@ -29,29 +29,30 @@ func describe(content []byte) (text *string, digest string) {
 	}
 }
 
-// managedFile is what the types that are a regular file have in common. For a wanted file the zero value of a field
-// means that it is not managed.
+// managedFile is what all types that write a regular file have in common. In a wanted file, a field
+// with its zero value is not managed.
 type managedFile struct {
 	path     string
-	content  *string // bytes
-	digest   string  // found: what is said of content that cannot be shown
+	content  *string // any bytes, not only text
+	digest   string  // found: description of content that cannot be shown
 	owner    string
 	group    string
 	mode     string
-	kind     string // found: what is there when it is no regular file
+	kind     string // found: what exists instead of a regular file
 	validate []string
-	parents  bool // directories above it are made where they are missing
-	private  bool // wanted: it holds a secret
+	parents  bool // missing parent directories are created
+	private  bool // wanted: it contains a secret
 	found    wire.File
 }
 
-// private is what a state has of whether its file holds a secret.
+// private is part of a state whose file may contain a secret.
 type private bool
 
 // HoldsSecret implements engine.Discreet.
 func (p *private) HoldsSecret() { *p = true }
 
-// publicMode is the mode of a generated file, or "", which is not managed, for one with a secret.
+// publicMode returns the mode of a generated file. It is "", not managed, if the file contains a
+// secret: the operator may have restricted it.
 func (p private) publicMode() string {
 	if p {
 		return ""
@@ -59,10 +60,10 @@ func (p private) publicMode() string {
 	return "0644"
 }
 
-// privateMode is the mode of a new file that holds a secret, unless another one is set.
+// privateMode is the mode of a new file with a secret, unless the configuration sets one.
 const privateMode = 0o600
 
-// newMode is the mode of a new file, nil for the usual one.
+// newMode returns the mode of a new file; nil leaves it to the helper.
 func (m managedFile) newMode(set *uint32) *uint32 {
 	if set == nil && m.private {
 		mode := uint32(privateMode)
@@ -71,20 +72,22 @@ func (m managedFile) newMode(set *uint32) *uint32 {
 	return set
 }
 
-// exposed warns of a file that others can read and that holds a secret: one that is there keeps the
-// mode that it has, unless another one is set.
+// exposed warns of a secret in an existing file that other users can read. Such a file keeps its mode
+// unless the configuration sets one.
 func (m managedFile) exposed(have *managedFile) []engine.Problem {
 	if !m.private || m.mode != "" || have.found.Kind != wire.Regular || have.found.Mode&0o044 == 0 {
 		return nil
 	}
 	return []engine.Problem{{
 		Severity: engine.Warning, Plain: true,
-		Summary: fmt.Sprintf("%s holds a secret, and has mode %s on the host, with which others can read it", m.path, formatMode(have.found.Mode)),
-		Detail:  fmt.Sprintf("Set mode, where the type has it, or run on the host: chmod 0600 %s. The file that is there keeps its mode until then.", m.path),
+		Summary: fmt.Sprintf("%s contains a secret, and other users can read it: its mode is %s", m.path,
+			formatMode(have.found.Mode)),
+		Detail: fmt.Sprintf("An apply keeps the mode of an existing file. Set mode if the type has it, or run on the host: chmod 0600 %s",
+			m.path),
 	}}
 }
 
-// query asks for the file, with its content unless that is the wanted one.
+// query asks for the file, with its content if that differs from the wanted one.
 func (m managedFile) query() wire.Query {
 	q := wire.Query{Verb: wire.AskFile, Arg: m.path}
 	if m.content != nil {
@@ -93,11 +96,11 @@ func (m managedFile) query() wire.Query {
 	return q
 }
 
-// read makes the found file of the answer, in the spelling of the wanted one where both mean the same. It is nil when
-// nothing is there.
+// read returns the found file, or nil if it is absent. Values that mean the same as the wanted ones
+// are spelled like them.
 func (m managedFile) read(got engine.Answers) (*managedFile, error) { return m.readAs(m.query(), got) }
 
-// readAs is read for a file about which another question was asked.
+// readAs is read for an answer to another query.
 func (m managedFile) readAs(q wire.Query, got engine.Answers) (*managedFile, error) {
 	f, err := got.File(q)
 	if err != nil || f.Kind == wire.Absent {
@@ -122,8 +125,8 @@ func (m managedFile) readAs(q wire.Query, got engine.Answers) (*managedFile, err
 	return have, nil
 }
 
-// foundAttributes are owner, group and mode of f, spelt as wanted where they are as wanted: an owner may be wanted by
-// number, and a mode with three digits.
+// foundAttributes returns owner, group and mode of f, spelled as the wanted ones where they are equal:
+// the configuration may have an owner's number, or a mode with three digits.
 func foundAttributes(owner, group, mode string, f wire.File) (string, string, string) {
 	foundOwner, foundGroup, foundMode := f.Owner, f.Group, formatMode(f.Mode)
 	if owner == fmt.Sprint(f.UID) {
@@ -138,7 +141,7 @@ func foundAttributes(owner, group, mode string, f wire.File) (string, string, st
 	return foundOwner, foundGroup, foundMode
 }
 
-// otherThan names what f is when it is not of the wanted kind, and is empty when it is.
+// otherThan describes f if it exists and is not of the wanted kind; otherwise it returns "".
 func otherThan(kind wire.Kind, f wire.File) string {
 	switch f.Kind {
 	case kind, wire.Absent:
@@ -151,25 +154,25 @@ func otherThan(kind wire.Kind, f wire.File) string {
 	return string(f.Kind)
 }
 
-// holds reports whether the file has that content.
+// holds reports whether the file has the content. It is true if content is nil, not managed.
 func (m managedFile) holds(content *string) bool {
 	switch {
 	case content == nil:
 		return true
 	case m.found.SHA256 != "":
 		return m.found.SHA256 == digestOf([]byte(*content))
-	case m.found.Kind != wire.Absent: // not a regular file, or too large for a digest and so for a configuration
+	case m.found.Kind != wire.Absent: // not a regular file, or too large for any configuration
 		return false
 	}
 	return m.content != nil && *m.content == *content
 }
 
-// steps brings have to m. A nil have means that nothing is there.
+// steps returns the steps from have to m. A nil have is an absent file.
 func (m managedFile) steps(have *managedFile) []engine.Step {
 	if have == nil {
 		a, summary := m.attributes(), "create "+m.path
 		if a.Mode == nil && m.private {
-			summary += " with mode 0600, since it holds a secret"
+			summary += " with mode 0600, since it contains a secret"
 		}
 		a.Mode = m.newMode(a.Mode)
 		return []engine.Step{m.write(summary, a)}
@@ -180,10 +183,10 @@ func (m managedFile) steps(have *managedFile) []engine.Step {
 	case have.kind != m.kind:
 		a := m.attributes()
 		if a.Mode = m.newMode(a.Mode); a.Mode == nil {
-			mode := uint32(0o644) // as a new file: a link's own mode is 0777
+			mode := uint32(0o644) // as for a new file: the mode of the link is 0777
 			a.Mode = &mode
 		}
-		return []engine.Step{m.write("replace "+m.path+" by a file", a)}
+		return []engine.Step{m.write("replace "+m.path+" with a file", a)}
 	case !have.holds(m.content):
 		_, changes := m.attributeChanges(have)
 		return []engine.Step{m.write("write "+m.path, changes)}
@@ -191,7 +194,7 @@ func (m managedFile) steps(have *managedFile) []engine.Step {
 	return m.attributeSteps(have)
 }
 
-// fileSteps are the steps from the file have to want; nil is no file.
+// fileSteps returns the steps from have to want; nil is an absent file.
 func fileSteps(want, have *managedFile) []engine.Step {
 	if want == nil {
 		return have.remove()
@@ -199,7 +202,7 @@ func fileSteps(want, have *managedFile) []engine.Step {
 	return want.steps(have)
 }
 
-// write is the step that makes the file anew.
+// write returns the step that writes the whole file.
 func (m managedFile) write(summary string, attributes wire.Attributes) engine.Step {
 	content := ""
 	if m.content != nil {
@@ -214,16 +217,16 @@ func (m managedFile) write(summary string, attributes wire.Attributes) engine.St
 	}
 }
 
-// restore puts path back as it was.
+// restore undoes an operation on path.
 func restore(path string) *wire.Op { return &wire.Op{Restore: &wire.RestoreOp{Path: path}} }
 
-// attributes are those that are managed.
+// attributes returns the managed attributes.
 func (m managedFile) attributes() wire.Attributes {
 	_, all := m.attributeChanges(&managedFile{})
 	return all
 }
 
-// attributeChanges names the managed attributes in which have differs, and returns them.
+// attributeChanges returns the managed attributes that differ in have, and their names.
 func (m managedFile) attributeChanges(have *managedFile) (names []string, changes wire.Attributes) {
 	if m.owner != "" && m.owner != have.owner {
 		names, changes.Owner = append(names, "owner"), &m.owner
@@ -233,7 +236,7 @@ func (m managedFile) attributeChanges(have *managedFile) (names []string, change
 	}
 	want, err := parseMode(m.mode)
 	if err != nil {
-		return names, changes // not managed: Validate has refused what is no mode
+		return names, changes // not managed: Validate has refused an invalid mode
 	}
 	found, err := parseMode(have.mode)
 	switch {
@@ -245,7 +248,7 @@ func (m managedFile) attributeChanges(have *managedFile) (names []string, change
 	return names, changes
 }
 
-// attributeSteps brings owner, group and mode of what is there to what is wanted.
+// attributeSteps returns the step that sets owner, group and mode of an existing file.
 func (m managedFile) attributeSteps(have *managedFile) []engine.Step {
 	names, changes := m.attributeChanges(have)
 	if len(names) == 0 {
@@ -258,7 +261,7 @@ func (m managedFile) attributeSteps(have *managedFile) []engine.Step {
 	}}
 }
 
-// enumerate writes a list as a sentence does: "owner, group and mode".
+// enumerate joins words as in a sentence: "owner, group and mode".
 func enumerate(words []string) string {
 	if len(words) < 2 {
 		return strings.Join(words, "")
@@ -267,8 +270,8 @@ func enumerate(words []string) string {
 	return strings.Join(words[:last], ", ") + " and " + words[last]
 }
 
-// check refuses what must not be replaced by a wanted file, and says what becomes of its other
-// names; m is what was found.
+// check refuses to replace anything but a file or a link, and reports hard links and exposed secrets.
+// m is the found file.
 func (m managedFile) check(want *managedFile) []engine.Problem {
 	if out := m.inTheWay(); len(out) > 0 {
 		return out
@@ -276,7 +279,7 @@ func (m managedFile) check(want *managedFile) []engine.Problem {
 	return append(m.checkLinks(want), want.exposed(&m)...)
 }
 
-// inTheWay refuses what a file must not replace.
+// inTheWay refuses what a file never replaces.
 func (m managedFile) inTheWay() []engine.Problem {
 	switch m.found.Kind {
 	case wire.Directory:
@@ -287,8 +290,9 @@ func (m managedFile) inTheWay() []engine.Problem {
 	return nil
 }
 
-// checkLinks says what becomes of the other names of a file that has several. Its attributes are
-// not changed: the others may lie anywhere, and belong to anybody.
+// checkLinks reports what happens to the other names of a file with several hard links. The attributes
+// of such a file are not changed: they would change under every name, and another user may have made
+// one of those.
 func (m managedFile) checkLinks(want *managedFile) []engine.Problem {
 	if m.found.Links < 2 || m.kind != want.kind {
 		return nil
@@ -297,21 +301,23 @@ func (m managedFile) checkLinks(want *managedFile) []engine.Problem {
 	names, _ := want.attributeChanges(&m)
 	switch {
 	case !m.holds(want.content):
-		return []engine.Problem{caution("", summary+", and is replaced: the others keep the old content", "to see them: find / -xdev -samefile "+m.path)}
+		return []engine.Problem{caution("", summary+", and is replaced: the others keep the old content",
+			"to list them, run on the host: find / -xdev -samefile "+m.path)}
 	case len(names) > 0:
 		return []engine.Problem{refusal("", summary+": the "+enumerate(names)+" of all of them would change",
-			fmt.Sprintf("to see them: find / -xdev -samefile %[1]s. To make it a file of its own: cp -p %[1]s %[1]s.new && mv %[1]s.new %[1]s", m.path))}
+			fmt.Sprintf("to list them, run on the host: find / -xdev -samefile %[1]s; "+
+				"to separate this one: cp -p %[1]s %[1]s.new && mv %[1]s.new %[1]s", m.path))}
 	}
 	return nil
 }
 
-// inTheWay says that something is at path that is never removed to make room.
+// inTheWay refuses a path where something else exists, which is never removed to make room.
 func inTheWay(path, found, wanted string) engine.Problem {
-	return refusal("", fmt.Sprintf("%s is %s on the host, and %s is wanted there", path, found, wanted),
-		"it is never removed to make room: move it away, or choose another path")
+	return refusal("", fmt.Sprintf("%s is %s on the host, but the configuration wants %s", path, found, wanted),
+		"it is not removed to make room: move it away, or choose another path")
 }
 
-// remove takes the file, or a link that took its place, away. Anything else is not what was made, and stays.
+// remove removes the file, or a link at its path. Anything else was not created by an apply, and stays.
 func (m managedFile) remove() []engine.Step {
 	if m.found.Kind == wire.Directory || m.found.Kind == wire.Other {
 		return nil
@@ -319,7 +325,7 @@ func (m managedFile) remove() []engine.Step {
 	return []engine.Step{removal(m.path)}
 }
 
-// removal is the step that removes what is at path.
+// removal returns the step that removes path.
 func removal(path string) engine.Step {
 	return engine.Step{
 		Summary: "remove " + path,

@@ -8,17 +8,17 @@ import (
 	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
-// Program is a program of mirrorform's own on a host, which other resources run. A mirror block
-// makes it; it is replaced when a newer mirrorform has a newer version of it, and when the file is
-// not what an apply left there.
+// Program is a program of mirrorform on a host, which other resources run. Mirror blocks declare it. A
+// plan replaces it if this mirrorform has a newer version, or if the file has been changed.
 type Program struct {
-	Path string `hcl:"path" id:"true"` // absolute; root owns the file, mode 0755
-	Name string `hcl:"name"`           // mirrorform-sync: runs a mirror's sync
+	Path string `hcl:"path" id:"true"` // absolute path; root owns the file, with mode 0755
+	// Name is the name of the program. The only one is mirrorform-sync, which runs the syncs of mirrors.
+	Name string `hcl:"name"`
 
-	// Version changes only with what the program does, so that another build of it is no
+	// Version changes only with the behavior of the program, so that another build of it is not a
 	// difference.
 	Version string `plan:"version" remember:"version"`
-	// SHA256 is of what was found, in hex.
+	// SHA256 is the digest of the found file, in hex.
 	SHA256 string `plan:"sha256,found" remember:"sha256"`
 
 	// Owner, Group, Mode and Kind are as in File.
@@ -30,15 +30,15 @@ type Program struct {
 	found wire.File
 }
 
-// programVersions are those of the programs in this mirrorform. Whoever changes what a program does
-// for its host adds one to its version.
+// programVersions has the versions of the programs in this mirrorform. If you change what a program
+// does on its host, add one to its version.
 var programVersions = map[string]string{wire.SyncProgram: "2"}
 
 type programType struct{}
 
 func init() { register("program", programType{}) }
 
-// Settle has the digest taken from what is found: a newer program has another one.
+// Settle clears the digest: it is found, not wanted.
 func (programType) Settle(_ engine.Target, want *Program, _ *engine.Record, _ engine.Answers) *Program {
 	s := *want
 	s.SHA256 = ""
@@ -48,7 +48,7 @@ func (programType) Settle(_ engine.Target, want *Program, _ *engine.Record, _ en
 // Complete returns want with this mirrorform's version.
 func (programType) Complete(_ engine.Target, want *Program) *Program {
 	full := *want
-	if full.Mode == "" { // not what was found
+	if full.Mode == "" { // a wanted state, not a found one
 		full.Version = programVersions[want.Name]
 		full.Owner, full.Group, full.Mode = "root", "root", "0755"
 	}
@@ -66,7 +66,8 @@ func (programType) Keys(_ engine.Target, want *Program) (provides, needs []engin
 func (programType) Validate(want *Program) []engine.Problem {
 	out := report("path", checkPath(want.Path))
 	if programVersions[want.Name] == "" {
-		out = append(out, refusal("name", fmt.Sprintf("%q is not a program of mirrorform's own", want.Name), "the only one is "+wire.SyncProgram))
+		out = append(out, refusal("name", fmt.Sprintf("%q is not a program of mirrorform", want.Name),
+			"use "+wire.SyncProgram+", the only one"))
 	}
 	return out
 }
@@ -75,8 +76,8 @@ func (pt programType) Ask(_ engine.Target, want *Program) []wire.Query {
 	return []wire.Query{pt.managed(want).query()}
 }
 
-// Read finds the version of a file by its digest: an apply recorded it, or it is this mirrorform's.
-// Of any other file no version is known.
+// Read finds the version of a file by its digest: an apply recorded it, or it is that of this
+// mirrorform. The version of any other file is not known.
 func (pt programType) Read(t engine.Target, want *Program, got engine.Answers) (*Program, error) {
 	full := pt.Complete(t, want)
 	m, err := pt.managed(full).read(got)
@@ -100,7 +101,7 @@ func (pt programType) Read(t engine.Target, want *Program, got engine.Answers) (
 	return have, nil
 }
 
-// older tells whether a version comes before another one. An empty one is not known.
+// older reports whether a version is older than another one. An unknown version, "", is the oldest.
 func older(version, than string) bool {
 	a, _ := strconv.Atoi(version)
 	b, _ := strconv.Atoi(than)
@@ -118,7 +119,7 @@ func (pt programType) Diff(t engine.Target, want, have *Program) []engine.Step {
 	have = pt.Complete(t, have)
 	steps := pt.managed(want).steps(pt.managed(have))
 	switch {
-	case have.Kind != want.Kind && len(steps) > 0: // a link
+	case have.Kind != want.Kind && len(steps) > 0: // it replaces a link
 		return []engine.Step{pt.write(want, steps[0].Summary)}
 	case have.Kind == "" && older(have.Version, want.Version):
 		return []engine.Step{pt.write(want, "write "+want.Path)}
@@ -126,7 +127,7 @@ func (pt programType) Diff(t engine.Target, want, have *Program) []engine.Step {
 	return steps
 }
 
-// write is the step that installs the program.
+// write returns the step that installs the program. The helper has its bytes, so nothing is sent.
 func (pt programType) write(want *Program, summary string) engine.Step {
 	s := pt.managed(want).write(summary, pt.managed(want).attributes())
 	s.Do.Write.Content, s.Do.Write.Program = nil, want.Name

@@ -7,12 +7,12 @@ import (
 	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
-// Symlink is a symbolic link. Directories that are missing above it are made.
+// Symlink is a symbolic link. Missing parent directories are created.
 type Symlink struct {
-	Path   string `hcl:"path" id:"true"` // absolute
-	Target string `hcl:"target"`         // absolute, or relative to the link's directory; it need not exist
+	Path   string `hcl:"path" id:"true"` // absolute path
+	Target string `hcl:"target"`         // absolute path, or path relative to the link's directory; it need not exist
 
-	// Kind is what was found when it is no symbolic link: "file", "directory", …
+	// Kind is what was found instead of a symbolic link: "file", "directory", …
 	Kind string `plan:"kind,found"`
 
 	found wire.File
@@ -30,11 +30,12 @@ func (symlinkType) Validate(want *Symlink) []engine.Problem {
 	out := report("path", checkPath(want.Path))
 	switch {
 	case want.Target == "":
-		out = append(out, refusal("target", "the target is empty", "a link leads to a path"))
+		out = append(out, refusal("target", "the target is empty", "set it to a path"))
 	case len(want.Target) > maxPath:
-		out = append(out, refusal("target", fmt.Sprintf("the target has %d bytes, Linux allows %d", len(want.Target), maxPath), ""))
+		out = append(out, refusal("target",
+			fmt.Sprintf("the target is too long: it has %d bytes, and Linux allows %d", len(want.Target), maxPath), ""))
 	case want.Target == want.Path:
-		out = append(out, refusal("target", fmt.Sprintf("%s would lead to itself", want.Path), ""))
+		out = append(out, refusal("target", fmt.Sprintf("the link %s would lead to itself", want.Path), ""))
 	default:
 		out = append(out, report("target", checkText(want.Target))...)
 	}
@@ -60,7 +61,7 @@ func (symlinkType) Diff(_ engine.Target, want, have *Symlink) []engine.Step {
 	switch {
 	case want == nil:
 		if have.Kind != "" {
-			return nil // not what was made
+			return nil // no apply created it
 		}
 		return []engine.Step{removal(have.Path)}
 	case have == nil:
@@ -70,7 +71,7 @@ func (symlinkType) Diff(_ engine.Target, want, have *Symlink) []engine.Step {
 	case have.found.Kind == wire.Directory || have.found.Kind == wire.Other:
 		return nil // Check refuses it
 	case have.Kind != "":
-		summary = "replace " + want.Path + " by a link"
+		summary = "replace " + want.Path + " with a link"
 	default:
 		summary = "change link " + want.Path
 	}

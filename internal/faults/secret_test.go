@@ -101,7 +101,7 @@ func TestFault41SecretPrinted(t *testing.T) {
 	on(t, h, "rm", "-f", "/etc/fault-secret")
 	s.env = append(s.env, "MIRRORFORM_VAR_secret="+canary)
 	s.write("main.hcl", fmt.Sprintf(variable, true)+secret)
-	silent(t, "a new file", s.loud(t, 0, "apply", "--auto-approve"), "with mode 0600, since it holds a secret")
+	silent(t, "a new file", s.loud(t, 0, "apply", "--auto-approve"), "with mode 0600, since it contains a secret")
 	if mode := strings.TrimSpace(on(t, h, "stat", "-c", "%a", "/etc/fault-secret")); mode != "600" {
 		t.Errorf("the new file has mode %s", mode)
 	}
