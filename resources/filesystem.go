@@ -8,19 +8,21 @@ import (
 	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
-// Filesystem is a file system on a block device. It is only ever made on a device that holds nothing.
+// Filesystem is a file system on a block device. It is created only on an empty device.
 type Filesystem struct {
-	Device string `hcl:"device" id:"true"`           // below /dev; a link, like those of /dev/disk/by-id, is best
+	// Device is the absolute path of the block device. Prefer a stable name, such as one in
+	// /dev/disk/by-id.
+	Device string `hcl:"device" id:"true"`
 	Type   string `hcl:"type" argv:"true"`           // xfs or ext4
-	Label  string `hcl:"label,optional" argv:"true"` // the label of a new file system; that of one that is there stays
+	Label  string `hcl:"label,optional" argv:"true"` // label of a new file system; an existing label is not changed
 
-	// UUID is that of the file system that was found.
+	// UUID is the UUID of the file system that was found.
 	UUID string `plan:"uuid"`
 
-	problems []engine.Problem // found: why no file system may be made
+	problems []engine.Problem // found: why no file system may be created
 }
 
-// labelLimit is the length of labels in bytes (xfs(5), ext4(5)), by the types of file systems that are made.
+// labelLimit has the supported types, and how many bytes a label may have (xfs(5), ext4(5)).
 var labelLimit = map[string]int{"xfs": 12, "ext4": 16}
 
 type filesystemType struct{}
@@ -40,11 +42,14 @@ func (filesystemType) Validate(want *Filesystem) []engine.Problem {
 	limit, known := labelLimit[want.Type]
 	switch {
 	case !known:
-		out = append(out, refusal("type", fmt.Sprintf("%q is no type of file system that is made", want.Type), `use "xfs" or "ext4"`))
+		out = append(out, refusal("type", fmt.Sprintf("unsupported file system type %q", want.Type), `use "xfs" or "ext4"`))
 	case len(want.Label) > limit:
-		out = append(out, refusal("label", fmt.Sprintf("the label %q has %d bytes, %s takes %d", want.Label, len(want.Label), want.Type, limit), ""))
+		out = append(out, refusal("label",
+			fmt.Sprintf("the label %q is too long: it has %d bytes, and the limit of %s is %d", want.Label, len(want.Label),
+				want.Type, limit), ""))
 	case strings.HasPrefix(want.Label, "-") || strings.ContainsAny(want.Label, ` "'\`):
-		out = append(out, refusal("label", fmt.Sprintf("the label %q begins with - or holds a space, a quote or a backslash", want.Label), ""))
+		out = append(out, refusal("label",
+			fmt.Sprintf("the label %q begins with - or contains a space, a quote or a backslash", want.Label), ""))
 	default:
 		out = append(out, report("label", checkText(want.Label))...)
 	}
@@ -59,7 +64,7 @@ func (ft filesystemType) Ask(_ engine.Target, want *Filesystem) []wire.Query {
 	return []wire.Query{ft.query(want)}
 }
 
-// Read returns a state also for a device on which no file system may be made, so that Check can say why.
+// Read also returns a state for a device that must not be overwritten, so that Check can report why.
 func (ft filesystemType) Read(t engine.Target, want *Filesystem, got engine.Answers) (*Filesystem, error) {
 	b, err := got.Block(ft.query(want))
 	if err != nil {
@@ -73,19 +78,21 @@ func (ft filesystemType) Read(t engine.Target, want *Filesystem, got engine.Answ
 	}
 	have := &Filesystem{Device: want.Device, Type: b.Signature, Label: want.Label, UUID: b.UUID}
 	if len(b.Mounts) == 0 {
-		have.problems = append(have.problems, caution("device", fmt.Sprintf("%s: %s holds %s already, and it is used as it is", t.Name, want.Device, signature(b)),
-			"check that it is the device that is meant"))
+		have.problems = append(have.problems, caution("device",
+			fmt.Sprintf("%s: %s already holds %s, which is used unchanged", t.Name, want.Device, signature(b)),
+			"check that it is the right device"))
 	}
 	if want.Label != "" && b.Label != want.Label {
 		have.problems = append(have.problems, caution("label", fmt.Sprintf("%s: the file system on %s has the label %q", t.Name, want.Device, b.Label),
-			"the label of a file system that is there is not changed"))
+			"the label of an existing file system is not changed"))
 	}
 	return have, nil
 }
 
-// obstacle says what speaks against a file system on the device, or is nil where there is none or it is the wanted one.
+// obstacle returns why no file system may be created on the device, or nil if the device is empty or
+// holds the wanted one.
 func obstacle(host string, want *Filesystem, b wire.Block) *engine.Problem {
-	found, advice := "", "mirrorform never overwrites: choose another device, or empty this one yourself"
+	found, advice := "", "mirrorform never overwrites data: choose another device, or erase this one yourself"
 	switch {
 	case b.Path == "":
 		p := noDevice(host, want.Device)
@@ -95,7 +102,7 @@ func obstacle(host string, want *Filesystem, b wire.Block) *engine.Problem {
 	case b.Signature != "":
 		found = "holds " + signature(b)
 	case len(b.Partitions) > 0:
-		found = "is divided into " + strings.Join(b.Partitions, ", ")
+		found = "has the partitions " + strings.Join(b.Partitions, ", ")
 	case len(b.Holders) > 0:
 		found = "is part of " + strings.Join(b.Holders, ", ")
 	case len(b.Mounts) > 0:
@@ -105,16 +112,18 @@ func obstacle(host string, want *Filesystem, b wire.Block) *engine.Problem {
 	case b.ReadOnly:
 		found = "is read-only"
 	case b.Data != "":
-		found = fmt.Sprintf("holds data of an unknown kind (%s of %s)", b.Data, FormatSize(b.Size))
-		advice = "mirrorform never overwrites: choose another device. If nobody needs that data, fill this one with zeroes yourself, as by blkdiscard --zeroout " + want.Device
+		found = fmt.Sprintf("holds unknown data (%s of %s)", b.Data, FormatSize(b.Size))
+		advice = "mirrorform never overwrites data: choose another device. If the data is not needed, erase it yourself: " +
+			"blkdiscard --zeroout " + want.Device
 	default:
 		return nil
 	}
-	p := refusal("device", fmt.Sprintf("%s: %s %s, and a new %s file system is wanted there", host, want.Device, found, want.Type), advice)
+	p := refusal("device", fmt.Sprintf("%s: %s %s, so no %s file system is created on it", host, want.Device, found,
+		want.Type), advice)
 	return &p
 }
 
-// signature names what is on a device: `ext4 data (label "data", UUID 0a1b…)`.
+// signature describes what is on a device: `ext4 data (label "data", UUID 0a1b…)`.
 func signature(b wire.Block) string {
 	text := b.Signature + " data"
 	var marks []string
@@ -135,12 +144,12 @@ func signature(b wire.Block) string {
 
 func (filesystemType) Diff(_ engine.Target, want, have *Filesystem) []engine.Step {
 	if want == nil || have != nil {
-		return nil // one that is there is neither removed nor made anew
+		return nil // an existing file system is neither removed nor recreated
 	}
 	return []engine.Step{{
-		Summary: "make a file system on " + want.Device,
+		Summary: "create a file system on " + want.Device,
 		Do:      wire.Op{Mkfs: &wire.MkfsOp{Device: want.Device, Type: want.Type, Label: want.Label}},
-		Final:   "mkfs cannot be undone",
+		Final:   "mkfs overwrites the device",
 	}}
 }
 

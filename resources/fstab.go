@@ -5,11 +5,11 @@ import (
 	"strings"
 )
 
-// fstabLine is a line of fstab(5), with the places of its fields, so that a field can change and
-// every other byte stays.
+// fstabLine is a line of fstab(5) with the offsets of its fields, so that one field can change and
+// all other bytes stay.
 type fstabLine struct {
 	text    string
-	fields  [][2]int // from and to
+	fields  [][2]int // start and end
 	options []string
 }
 
@@ -17,7 +17,7 @@ func parseFstab(text string) fstabLine {
 	l := fstabLine{text: text}
 	from := -1
 	for i := range len(text) + 1 {
-		blank := i == len(text) || text[i] == ' ' || text[i] == '\t' // nothing else parts fields (getmntent(3))
+		blank := i == len(text) || text[i] == ' ' || text[i] == '\t' // the only separators (getmntent(3))
 		switch {
 		case !blank && from < 0:
 			from = i
@@ -31,7 +31,7 @@ func parseFstab(text string) fstabLine {
 	return l
 }
 
-// field is a field, or "" where there are fewer.
+// field returns field i, or "" if the line is shorter.
 func (l fstabLine) field(i int) string {
 	if i >= len(l.fields) {
 		return ""
@@ -39,10 +39,10 @@ func (l fstabLine) field(i int) string {
 	return l.text[l.fields[i][0]:l.fields[i][1]]
 }
 
-// spec is what the line mounts, without the quotes that it may have.
+// spec returns what the line mounts, without quotes.
 func (l fstabLine) spec() string { return strings.ReplaceAll(l.field(0), `"`, "") }
 
-// with is the line with another field; one behind the last is added.
+// with returns the line with a new value of field i. A field after the last one is appended.
 func (l fstabLine) with(i int, value string) fstabLine {
 	switch {
 	case l.field(i) == value:
@@ -53,9 +53,8 @@ func (l fstabLine) with(i int, value string) fstabLine {
 	return parseFstab(strings.TrimRight(l.text, " \t") + " " + value)
 }
 
-// lineFor is the line of fstab by which what was found becomes what is wanted. It is "" while the
-// device holds no file system that a line could name. Of a line that is there only what is wanted
-// changes.
+// lineFor returns the line that fstab must have. In an existing line, only what the configuration
+// sets changes. It is "" as long as the device has no file system, since a new line needs its UUID.
 func (s *Mount) lineFor(want *Mount) string {
 	l := parseFstab(s.Fstab)
 	if len(l.fields) < 3 {
@@ -80,9 +79,8 @@ func (s *Mount) lineFor(want *Mount) string {
 	return l.with(3, strings.Join(mergeOptions(l.options, want.Options), ",")).text
 }
 
-// newOptions are those of a line where there is none: what is wanted, and the flags that are in
-// force on what is mounted. A file system that became read-only may have done so because of an
-// error, so that flag does not count.
+// newOptions returns the options of a new line: the wanted ones, and the flags of the mounted file
+// system, except ro: the kernel may have set that after an error.
 func (s *Mount) newOptions(want *Mount) []string {
 	var found []string
 	for _, flag := range mountFlags {
@@ -92,13 +90,14 @@ func (s *Mount) newOptions(want *Mount) []string {
 	}
 	options := mergeOptions(found, want.Options)
 	if len(options) == 1 {
-		return append([]string{"defaults"}, options...) // as everybody writes it
+		return append([]string{"defaults"}, options...) // the usual spelling
 	}
 	return options
 }
 
-// mergeOptions adds what is wanted, and nofail, without which the host would not boot without the
-// device. What contradicts it goes, and noauto, which would leave it unmounted.
+// mergeOptions adds the wanted options, and nofail: without it, the host does not boot if the device
+// is missing. It drops what contradicts them, and noauto, which would leave the file system unmounted
+// after a boot.
 func mergeOptions(found, wanted []string) []string {
 	var out []string
 	for _, o := range found {
@@ -114,10 +113,10 @@ func mergeOptions(found, wanted []string) []string {
 	return out
 }
 
-// contradicts reports whether two options of mount(8) cannot both count.
+// contradicts reports whether two options of mount(8) exclude each other.
 func contradicts(a, b string) bool {
 	if a == b || strings.HasPrefix(a, "x-") {
-		return false // x-systemd.requires= may be there many times
+		return false // x-systemd.requires= may be repeated
 	}
 	for _, flag := range mountFlags {
 		words := append(slices.Clip(flag.off), flag.on)
@@ -130,7 +129,7 @@ func contradicts(a, b string) bool {
 	return valueA && valueB && nameA == nameB || a == "no"+b || b == "no"+a
 }
 
-// inUserspace reports whether an option is for mount(8) and systemd alone: the kernel does not see
+// inUserspace reports whether only mount(8) or systemd reads an option, so that mountinfo never shows
 // it.
 func inUserspace(o string) bool {
 	return strings.HasPrefix(o, "x-") || strings.HasPrefix(o, "comment=") ||

@@ -12,34 +12,37 @@ import (
 	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
-// Mount is a file system that is mounted, now and after a boot: a new line of fstab(5) names it by
-// UUID, with nofail. A line that is there stays, with its other options and fields. The mount point
-// must exist and be empty: declare it as a directory, without owner and mode, which are those of
-// the file system's root.
+// Mount is a mounted file system: mounted now and, by a line in fstab(5), at each boot. A new line
+// names the file system by its UUID and has the option nofail; an existing line keeps its other
+// options and fields. The mount point must exist and be empty: declare it as a directory without
+// owner and mode, since a mount shows those of the file system's root.
 type Mount struct {
-	Path       string   `hcl:"path" id:"true"`               // the mount point, absolute
-	Device     string   `hcl:"device" argv:"true"`           // below /dev; a link, like those of /dev/disk/by-id, is best
-	Filesystem string   `hcl:"filesystem" argv:"true"`       // its type, like xfs
-	Options    []string `hcl:"options,optional" argv:"true"` // mount(8) options that it has to have; others that are there stay
-	Owner      string   `hcl:"owner,optional" argv:"true"`   // of the file system's root: user name or number
-	Group      string   `hcl:"group,optional" argv:"true"`   // of the file system's root: group name or number
-	Mode       string   `hcl:"mode,optional"`                // of the file system's root: 3 or 4 octal digits
+	Path string `hcl:"path" id:"true"` // absolute path of the mount point
+	// Device is the absolute path of the block device. Prefer a stable name, such as one in
+	// /dev/disk/by-id.
+	Device     string   `hcl:"device" argv:"true"`
+	Filesystem string   `hcl:"filesystem" argv:"true"`       // type of the file system, such as xfs
+	Options    []string `hcl:"options,optional" argv:"true"` // required options of mount(8); other options in fstab stay
+	Owner      string   `hcl:"owner,optional" argv:"true"`   // owner of the file system's root: user name or number
+	Group      string   `hcl:"group,optional" argv:"true"`   // group of the file system's root: group name or number
+	Mode       string   `hcl:"mode,optional"`                // mode of the file system's root: 3 or 4 octal digits
 
-	// Mounted tells whether the device's file system is mounted there.
+	// Mounted is whether the file system of the device is mounted at Path.
 	Mounted *bool `plan:"mounted"`
-	// Entered tells whether fstab has it mounted as wanted after a boot.
+	// Entered is whether fstab mounts it as wanted at each boot.
 	Entered *bool `plan:"in_fstab"`
-	// InForce tells whether what is mounted has the options that are wanted: somebody may have remounted it with others.
+	// InForce is whether the mounted file system has the wanted options: another program may have
+	// remounted it with other ones.
 	InForce *bool `plan:"options_in_force"`
-	// Fstab is the line of fstab: the one that is there, and what becomes of it.
+	// Fstab is the line in fstab, found or wanted.
 	Fstab string `plan:"fstab"`
 
-	known    bool             // wanted: the host's manifest has it, so that a line that names something else may go
+	known    bool             // wanted: it is in the host's manifest, so a line for another device may be replaced
 	names    bool             // found: the line names the device
-	uuid     string           // found, of the file system on the device
-	live     []string         // found, the options that count now
-	foreign  bool             // found: another file system is mounted there
-	root     wire.File        // found, when it is mounted
+	uuid     string           // found: of the file system on the device
+	live     []string         // found: the options in force
+	foreign  bool             // found: another file system is mounted at Path
+	root     wire.File        // found, if it is mounted
 	problems []engine.Problem // found: why it must not be mounted
 }
 
@@ -47,11 +50,11 @@ type mountType struct{}
 
 func init() { register("mount", mountType{}) }
 
-// Complete returns want with what follows from it.
+// Complete returns want with its implied attributes.
 func (mountType) Complete(_ engine.Target, want *Mount) *Mount {
 	full := *want
 	if len(full.Options) == 0 {
-		full.Options = nil // not managed
+		full.Options = nil // empty is not managed, like nil
 	}
 	yes := true
 	for _, field := range []**bool{&full.Mounted, &full.Entered, &full.InForce} {
@@ -62,7 +65,7 @@ func (mountType) Complete(_ engine.Target, want *Mount) *Mount {
 	return &full
 }
 
-// Settle makes the line that fstab is to have of the one that it has.
+// Settle derives the wanted line of fstab from the found one.
 func (mt mountType) Settle(t engine.Target, want *Mount, prior *engine.Record, got engine.Answers) *Mount {
 	full := *want
 	full.known = prior != nil
@@ -78,12 +81,12 @@ func (mountType) Keys(_ engine.Target, want *Mount) (provides, needs []engine.Ke
 }
 
 var (
-	// systemTrees are never hidden by a file system, nor is anything in them (hier(7), file-hierarchy(7)).
+	// systemTrees are never mount points, nor is any directory in them (hier(7), file-hierarchy(7)).
 	systemTrees = []string{
 		"/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/proc", "/root", "/run", "/sbin", "/sys", "/usr",
 		"/var/lib/dpkg", "/var/lib/mirrorform", "/var/lib/rpm", "/var/lock", "/var/run",
 	}
-	// systemDirectories are not hidden themselves, while what is below them may be.
+	// systemDirectories are never mount points, but directories in them may be.
 	systemDirectories = []string{"/home", "/opt", "/tmp", "/var", "/var/cache", "/var/lib", "/var/log", "/var/spool", "/var/tmp"}
 	mountWord         = regexp.MustCompile(`^[A-Za-z0-9._+-]+$`)
 	mountOption       = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._:/@%+-]*(=[A-Za-z0-9._:/@%+-]*)?$`)
@@ -93,30 +96,33 @@ func (mountType) Validate(want *Mount) []engine.Problem {
 	out := slices.Concat(report("path", checkMountPoint(want.Path)), report("device", checkDevice(want.Device)),
 		checkAttributes(want.Owner, want.Group, want.Mode))
 	if !mountWord.MatchString(want.Filesystem) {
-		out = append(out, refusal("filesystem", fmt.Sprintf("%q is no type of file system", want.Filesystem), "write xfs or ext4, or what else is on the device"))
+		out = append(out, refusal("filesystem", fmt.Sprintf("invalid file system type %q", want.Filesystem),
+			"use the type of the file system on the device, such as xfs or ext4"))
 	}
 	for _, o := range want.Options {
 		switch {
 		case !mountOption.MatchString(o):
-			out = append(out, refusal("options", fmt.Sprintf("%q is not one mount option", o), "write each option of mount(8) as one member of the list"))
+			out = append(out, refusal("options", fmt.Sprintf("invalid mount option %q", o),
+				"write each option of mount(8) as one member of the list"))
 		case o == "noauto":
-			out = append(out, refusal("options", "noauto would leave it unmounted after a boot", "leave it out"))
+			out = append(out, refusal("options", "the option noauto would leave the file system unmounted after a boot",
+				"remove it"))
 		}
 	}
 	return out
 }
 
-// checkMountPoint tells why nothing should be mounted on p.
+// checkMountPoint checks whether a file system may be mounted on p.
 func checkMountPoint(p string) error {
 	if err := checkPath(p); err != nil {
 		return err
 	}
 	if i := strings.IndexFunc(p, func(r rune) bool { return unicode.IsSpace(r) || r == '#' || r == '\\' }); i >= 0 {
 		r, _ := utf8.DecodeRuneInString(p[i:])
-		return fmt.Errorf("%q holds %q, which programs that read fstab take differently", p, r)
+		return fmt.Errorf("%q contains %q, which is special in fstab: choose another mount point", p, r)
 	}
 	if slices.Contains(systemDirectories, p) || slices.ContainsFunc(systemTrees, func(dir string) bool { return holdsPath(dir, p) }) {
-		return fmt.Errorf("a file system on %s would hide the system's own files: mount it in a directory of its own, like /srv/mirror", p)
+		return fmt.Errorf("a file system on %s would hide files of the system: use a dedicated directory, such as /srv/mirror", p)
 	}
 	return nil
 }
@@ -130,7 +136,7 @@ func (mt mountType) Ask(_ engine.Target, want *Mount) []wire.Query {
 	return []wire.Query{mount, device, file}
 }
 
-// Read returns a state also for what must not be mounted, so that Check can say why.
+// Read also returns a state for a device that must not be mounted, so that Check can report why.
 func (mt mountType) Read(t engine.Target, want *Mount, got engine.Answers) (*Mount, error) {
 	mountQuery, deviceQuery, fileQuery := mt.queries(want)
 	m, err := got.Mount(mountQuery)
@@ -174,7 +180,7 @@ func (mt mountType) Read(t engine.Target, want *Mount, got engine.Answers) (*Mou
 	return have, nil
 }
 
-// found are the wanted options that there are: further ones are not managed.
+// found returns the wanted options that are set. Other options are not managed.
 func found(wanted, options []string) (out []string) {
 	for _, o := range wanted {
 		if slices.Contains(options, o) {
@@ -184,7 +190,7 @@ func found(wanted, options []string) (out []string) {
 	return out
 }
 
-// mountProblems says what speaks against mounting the device.
+// mountProblems returns why the device must not be mounted.
 func mountProblems(host string, want *Mount, m wire.Mount, b wire.Block, f wire.File, mounted bool) []engine.Problem {
 	elsewhere := slices.DeleteFunc(slices.Clone(b.Mounts), func(p string) bool { return p == want.Path })
 	switch {
@@ -195,15 +201,19 @@ func mountProblems(host string, want *Mount, m wire.Mount, b wire.Block, f wire.
 	case mounted:
 		return nil
 	case m.Real != "":
-		return []engine.Problem{refusal("path", fmt.Sprintf("%s: %s is reached through a link, and really is %s", host, want.Path, m.Real),
-			"write "+m.Real+", by which mount(8) and fstab know it")}
+		return []engine.Problem{refusal("path", fmt.Sprintf("%s: %s leads through a link to %s", host, want.Path, m.Real),
+			fmt.Sprintf("set path = %q: mount(8) and fstab use the path without links", m.Real))}
 	case m.Mounted:
-		return []engine.Problem{refusal("path", fmt.Sprintf("%s: %s is mounted on %s already", host, m.Source, want.Path), "unmount it yourself if it may go")}
+		return []engine.Problem{refusal("path", fmt.Sprintf("%s: %s is already mounted on %s", host, m.Source, want.Path),
+			"if it is not needed, unmount it: umount "+want.Path)}
 	case len(elsewhere) > 0:
-		return []engine.Problem{refusal("device", fmt.Sprintf("%s: %s is mounted on %s already", host, want.Device, strings.Join(elsewhere, ", ")), "unmount it there, or choose another device")}
+		return []engine.Problem{refusal("device",
+			fmt.Sprintf("%s: %s is already mounted on %s", host, want.Device, strings.Join(elsewhere, ", ")),
+			"unmount it there, or choose another device")}
 	case f.Kind == wire.Directory && !f.Empty:
-		return []engine.Problem{refusal("path", fmt.Sprintf("%s: %s is not empty, and a file system would hide what is in it", host, want.Path),
-			"move the files away, and into the file system once it is mounted")}
+		return []engine.Problem{refusal("path",
+			fmt.Sprintf("%s: %s is not empty, and a file system would hide its files", host, want.Path),
+			"move the files away; after the apply, move them into the file system")}
 	case f.Kind != wire.Absent && f.Kind != wire.Directory:
 		return []engine.Problem{inTheWay(want.Path, "a "+otherThan(wire.Directory, f), "a directory")}
 	}
@@ -233,22 +243,22 @@ func (mt mountType) Diff(_ engine.Target, want, have *Mount) []engine.Step {
 	case len(have.problems) > 0:
 		return nil // Check refuses it
 	case lacks(want.Mounted, have.Mounted):
-		s.Do.Mount = have.enter(want, line)
+		s.Do.Mount = have.addLine(want, line)
 		return append([]engine.Step{s}, root.attributeSteps(&managedFile{})...)
 	case lacks(want.Entered, have.Entered), lacks(want.InForce, have.InForce):
 	default:
 		return root.attributeSteps(mt.root(have))
 	}
-	s.Do.Mount = have.enter(want, line)
+	s.Do.Mount = have.addLine(want, line)
 	s.Undo.Mount.Mounted = true
 	remount := have.remount(want, line)
 	switch {
 	case have.Fstab == "":
-		s.Summary = "enter " + want.Path + " in fstab"
+		s.Summary = "add " + want.Path + " to fstab"
 	case line != have.Fstab:
 		s.Summary = "change the line of " + want.Path + " in fstab"
 	default:
-		s.Summary = "remount " + want.Path + " as fstab has it"
+		s.Summary = "remount " + want.Path + " with the options in fstab"
 	}
 	if remount == nil {
 		s.Do.Mount.FstabOnly, s.Undo.Mount.FstabOnly = true, true
@@ -264,33 +274,34 @@ func (mt mountType) Diff(_ engine.Target, want, have *Mount) []engine.Step {
 	return append([]engine.Step{s}, root.attributeSteps(mt.root(have))...)
 }
 
-// enter is the operation that gives fstab the line, and mounts what is not mounted. The host makes
-// a line for a file system that is yet to be made.
-func (s *Mount) enter(want *Mount, line string) *wire.MountOp {
+// addLine returns the operation that writes the line to fstab, and mounts the file system if it is not
+// mounted. An empty line is for a file system that an earlier step creates: only the host will know its
+// UUID, and makes the line.
+func (s *Mount) addLine(want *Mount, line string) *wire.MountOp {
 	if line == "" {
 		return &wire.MountOp{Path: want.Path, Device: want.Device, Type: want.Filesystem, Options: mergeOptions(parseFstab(s.Fstab).options, want.Options)}
 	}
 	return &wire.MountOp{Path: want.Path, Line: &line, Mounted: true}
 }
 
-// remount are the options that bring what is mounted to what the line and want say, and leave all
-// else as it is: nil where nothing has to change.
+// remount returns the options of a remount after which the options of the line and of want are in
+// force. All other options stay. It is nil if nothing has to change.
 func (s *Mount) remount(want *Mount, line string) []string {
-	spoken := slices.Concat(parseFstab(line).options, want.Options)
+	wanted := slices.Concat(parseFstab(line).options, want.Options)
 	var further []string
 	for _, o := range want.Options {
 		if !slices.Contains(parseFstab(s.Fstab).options, o) && !slices.Contains(s.live, o) && !isFlag(o) && !inUserspace(o) {
 			further = append(further, o)
 		}
 	}
-	if len(further) == 0 && inForce(s.live, spoken) {
+	if len(further) == 0 && inForce(s.live, wanted) {
 		return nil
 	}
-	return append(liveFlags(withFlags(s.live, spoken)), further...)
+	return append(liveFlags(withFlags(s.live, wanted)), further...)
 }
 
-// mountFlags are the options of mount(8) that concern one mount and that mountinfo shows when they are on, with the words
-// that turn each off.
+// mountFlags are the flags of one mount: options of mount(8) that mountinfo shows if they are on, with
+// the options that turn them off.
 var mountFlags = []struct {
 	on  string
 	off []string
@@ -298,11 +309,11 @@ var mountFlags = []struct {
 	{"ro", []string{"rw"}}, {"noatime", []string{"relatime", "strictatime", "atime"}}, {"nodev", []string{"dev"}}, {"nosuid", []string{"suid"}}, {"noexec", []string{"exec"}},
 }
 
-// inForce reports whether what options say of the flags, the last word on each counting, is so among those that are live.
-// What they do not speak of is not managed, but for ro: what is wanted is writable unless they say otherwise.
+// inForce reports whether the live flags are those that options set. Flags that they do not set are
+// not managed, except ro: without it, a wanted file system is writable.
 func inForce(live, options []string) bool {
 	for _, flag := range mountFlags {
-		word := spokenFlag(flag.on, flag.off, options)
+		word := setFlag(flag.on, flag.off, options)
 		if (word != "" || flag.on == "ro") && (word == flag.on) != slices.Contains(live, flag.on) {
 			return false
 		}
@@ -310,25 +321,24 @@ func inForce(live, options []string) bool {
 	return true
 }
 
-// spokenFlag is what options say of a flag: the last of them counts. The word is empty where they
-// say nothing.
-func spokenFlag(on string, off, options []string) (word string) {
+// setFlag returns the option that sets a flag on or off: the last one counts. It is "" if none does.
+func setFlag(on string, off, options []string) (word string) {
 	for _, o := range options {
 		switch {
 		case o == on, slices.Contains(off, o):
 			word = o
 		case slices.Contains([]string{"user", "users", "owner", "group"}, o) && on != "ro":
-			word = "" // it implies some of them
+			word = "" // it implies some of the flags (mount(8))
 		}
 	}
 	return word
 }
 
-// withFlags are the live options with what is said of the flags.
+// withFlags returns the live options with the flags that options set.
 func withFlags(live, options []string) []string {
 	out := slices.Clone(live)
 	for _, flag := range mountFlags {
-		word := spokenFlag(flag.on, flag.off, options)
+		word := setFlag(flag.on, flag.off, options)
 		if word == "" && flag.on != "ro" {
 			continue
 		}
@@ -343,7 +353,7 @@ func withFlags(live, options []string) []string {
 	return out
 }
 
-// isFlag reports whether an option is a word on one of the flags.
+// isFlag reports whether an option sets one of the flags on or off.
 func isFlag(o string) bool {
 	for _, flag := range mountFlags {
 		if o == flag.on || slices.Contains(flag.off, o) {
@@ -353,7 +363,7 @@ func isFlag(o string) bool {
 	return false
 }
 
-// liveFlags are the options that bring the flags back to what is live.
+// liveFlags returns the options that restore the live flags.
 func liveFlags(live []string) []string {
 	var options []string
 	for _, flag := range mountFlags {
@@ -363,26 +373,26 @@ func liveFlags(live []string) []string {
 		case flag.on != "noatime":
 			options = append(options, flag.off[0])
 		case slices.Contains(live, "relatime"):
-			options = append(options, "atime", "relatime") // atime takes back a noatime of fstab
+			options = append(options, "atime", "relatime") // atime overrides a noatime in fstab
 		default:
-			options = append(options, "atime", "strictatime") // mountinfo has no word for it
+			options = append(options, "atime", "strictatime") // mountinfo does not show strictatime
 		}
 	}
 	return options
 }
 
-// root is the root of the file system.
+// root returns the root directory of the file system.
 func (mountType) root(s *Mount) *managedFile {
 	return &managedFile{path: s.Path, owner: s.Owner, group: s.Group, mode: s.Mode, found: s.root}
 }
 
-// unmount takes the file system away; what is on it stays there.
+// unmount unmounts the file system and removes its line. Its files stay.
 func (mountType) unmount(have *Mount) []engine.Step {
 	if have.foreign || !isTrue(have.Mounted) && have.Fstab == "" {
 		return nil
 	}
 	return []engine.Step{{
-		Summary: "unmount " + have.Path + " and take it out of fstab",
+		Summary: "unmount " + have.Path + " and remove it from fstab",
 		Do:      wire.Op{Mount: &wire.MountOp{Path: have.Path, Remove: true}},
 		Undo:    &wire.Op{Mount: &wire.MountOp{Path: have.Path, Device: have.Device, Type: have.Filesystem, Line: &have.Fstab, Mounted: isTrue(have.Mounted)}},
 	}}
@@ -393,8 +403,9 @@ func (mountType) Check(t engine.Target, want, have *Mount) []engine.Problem {
 		return nil
 	}
 	if len(have.problems) == 0 && have.Fstab != "" && !have.names && !want.known {
-		return []engine.Problem{refusal("path", fmt.Sprintf("%s: fstab mounts something else on %s: %s", t.Name, want.Path, have.Fstab),
-			"take that line out of /etc/fstab if it may go, or choose another path")}
+		return []engine.Problem{refusal("path",
+			fmt.Sprintf("%s: fstab mounts another file system on %s: %s", t.Name, want.Path, have.Fstab),
+			"if it is not needed, remove that line from /etc/fstab; otherwise choose another path")}
 	}
 	return have.problems
 }

@@ -9,19 +9,21 @@ import (
 	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
-// Storage is a condition: the file system that holds a path is large enough. It changes nothing on a host; below the
-// minimum, nothing else is changed there either.
+// Storage is a check that the file system of a path is large enough. It changes nothing on a host. If
+// the file system is smaller than the minimum, no other resource of the host is changed either.
 type Storage struct {
-	Path        string `hcl:"path" id:"true"`       // absolute; it need not exist yet
-	Minimum     string `hcl:"minimum,optional"`     // a size, as 300GB or 1.5TB; below it the host's plan is refused
-	Recommended string `hcl:"recommended,optional"` // a size, as 500GB or 2TB; below it the plan warns
-	// Device is the block device that is to hold the path: until it is mounted there, its size counts.
+	Path        string `hcl:"path" id:"true"`       // absolute path; it need not exist yet
+	Minimum     string `hcl:"minimum,optional"`     // size such as 300GB or 1.5TB; a smaller file system is an error
+	Recommended string `hcl:"recommended,optional"` // size such as 500GB or 2TB; a smaller file system is a warning
+	// Device is the block device that will be mounted at the path or above it. Until it is, its size is
+	// checked.
 	Device string `hcl:"device,optional" argv:"true"`
 
-	// Size is what was found, as FormatSize writes it.
+	// Size is the found size, as FormatSize writes it.
 	Size string `plan:"size"`
 
-	bytes    uint64           `fingerprint:"-"` // found; some file systems grow and shrink by single blocks, and Size is what counts
+	// bytes is not in the fingerprint, since some file systems grow and shrink by single blocks. Size is.
+	bytes    uint64           `fingerprint:"-"`
 	where    string           // found: what was measured
 	problems []engine.Problem // found
 }
@@ -30,7 +32,7 @@ type storageType struct{}
 
 func init() { register("storage", storageType{}) }
 
-// Keys provides a key of its own kind, which only tells two storages of one path apart: everything else depends on this.
+// Keys provides a key that only refuses two storages with one path. No other resource needs it.
 func (storageType) Keys(_ engine.Target, want *Storage) (provides, needs []engine.Key) {
 	return []engine.Key{engine.Key("storage:" + want.Path)}, nil
 }
@@ -44,12 +46,13 @@ func (storageType) Validate(want *Storage) []engine.Problem {
 	recommended, recommendedErr := optionalSize(want.Recommended)
 	out = slices.Concat(out, report("minimum", minimumErr), report("recommended", recommendedErr))
 	if minimumErr == nil && recommendedErr == nil && recommended > 0 && recommended < minimum {
-		out = append(out, refusal("recommended", fmt.Sprintf("%s is below the minimum of %s", want.Recommended, want.Minimum), ""))
+		out = append(out, refusal("recommended",
+			fmt.Sprintf("the recommended size, %s, is below the minimum, %s", want.Recommended, want.Minimum), ""))
 	}
 	return out
 }
 
-// optionalSize reads a size, which is 0 when it is not set.
+// optionalSize reads a size. It is 0 if not set.
 func optionalSize(s string) (uint64, error) {
 	if s == "" {
 		return 0, nil
@@ -57,21 +60,21 @@ func optionalSize(s string) (uint64, error) {
 	return ParseSize(s)
 }
 
-// checkDevice tells why p does not name a block device.
+// checkDevice checks the path of a block device.
 func checkDevice(p string) error {
 	if err := checkPath(p); err != nil {
 		return err
 	}
 	if !strings.HasPrefix(p, "/dev/") {
-		return fmt.Errorf("%q is no device: devices are below /dev, and /dev/disk/by-id/ has names that stay", p)
+		return fmt.Errorf("%q is not a device: use a path below /dev, best one in /dev/disk/by-id", p)
 	}
 	return nil
 }
 
-// noDevice says that a host does not have a device.
+// noDevice reports that a host does not have a device.
 func noDevice(host, device string) engine.Problem {
 	return refusal("device", fmt.Sprintf("%s has no block device %s", host, device),
-		"lsblk lists those it has, and /dev/disk/by-id has their lasting names")
+		"to list its devices and their stable names, run on the host: lsblk; ls -l /dev/disk/by-id")
 }
 
 func (storageType) queries(s *Storage) (filesystem wire.Query, device *wire.Query) {
@@ -97,7 +100,7 @@ func (st storageType) Read(t engine.Target, want *Storage, got engine.Answers) (
 		return nil, err
 	}
 	have := *want
-	have.bytes, have.where = fs.Size, fmt.Sprintf("the file system on %s that holds it", fs.MountPoint)
+	have.bytes, have.where = fs.Size, "the file system mounted on "+fs.MountPoint
 	if device != nil {
 		b, err := got.Block(*device)
 		if err != nil {
@@ -112,9 +115,10 @@ func (st storageType) Read(t engine.Target, want *Storage, got engine.Answers) (
 	return &have, nil
 }
 
-// measureDevice lets the device's size count where the path is not, or is just, on it. A file system keeps up to a few
-// per cent for itself (mke2fs(8): inode tables, journal): what was large enough for mkfs must not be too small afterwards. One
-// that is smaller than that was not made for the whole device, and counts itself.
+// measureDevice takes the size of the device if it is not mounted yet, or if its file system fills it. A
+// file system uses up to a few per cent itself (mke2fs(8): inode tables, journal): a device that was
+// large enough before mkfs must be so afterwards. A file system that is even smaller does not fill the
+// device, so its own size is checked.
 func (s *Storage) measureDevice(fs wire.Filesystem, device wire.Block) {
 	mounted := slices.Contains(device.Mounts, fs.MountPoint)
 	if device.Path == "" || mounted && fs.Size < device.Size/100*95 {
@@ -123,7 +127,7 @@ func (s *Storage) measureDevice(fs wire.Filesystem, device wire.Block) {
 	s.bytes, s.where = device.Size, "the device "+s.Device
 }
 
-// Diff returns no steps: a storage is as large as it is.
+// Diff returns no steps: no operation makes storage larger.
 func (storageType) Diff(engine.Target, *Storage, *Storage) []engine.Step { return nil }
 
 func (storageType) Check(t engine.Target, want, have *Storage) []engine.Problem {
@@ -133,15 +137,15 @@ func (storageType) Check(t engine.Target, want, have *Storage) []engine.Problem 
 	if len(have.problems) > 0 {
 		return have.problems
 	}
-	minimum, _ := optionalSize(want.Minimum) // Validate tells of errors
+	minimum, _ := optionalSize(want.Minimum) // Validate reports errors
 	recommended, _ := optionalSize(want.Recommended)
 	found := fmt.Sprintf("%s: %s has %s (%s)", t.Name, want.Path, have.Size, have.where)
 	switch {
 	case have.bytes < minimum:
-		return []engine.Problem{refusal("minimum", found+", and needs at least "+want.Minimum,
-			"nothing is changed on this host until the storage is large enough")}
+		return []engine.Problem{refusal("minimum", found+", but needs at least "+want.Minimum,
+			"nothing is changed on this host until its storage is large enough")}
 	case have.bytes < recommended:
-		return []engine.Problem{caution("recommended", found+", and "+want.Recommended+" is recommended", "")}
+		return []engine.Problem{caution("recommended", found+", but "+want.Recommended+" is recommended", "")}
 	}
 	return nil
 }

@@ -12,35 +12,35 @@ import (
 	"github.com/mirrorform/mirrorform/internal/claim"
 )
 
-// Tree is the claim to a directory that something fills and empties by itself, as a mirror's sync
-// does. A directory is claimed only if nothing in it can be lost: it is missing or empty, or this
-// configuration manages it already, or it holds an AlmaLinux tree. The claim is a file on the host
-// that says which directory is meant, and the sync fills no other one. A directory that is missing
-// is made.
+// Tree is a claim to a directory tree that a sync fills and deletes from. A directory is claimed only
+// if no other data can be lost: it is missing or empty, this configuration already manages it, or it
+// contains an AlmaLinux tree. The claim is a file on the host that identifies the directory, and the
+// sync writes to no other one. A missing directory is created.
 type Tree struct {
-	Path string `hcl:"path" id:"true"` // absolute
-	Name string `hcl:"name" id:"true"` // of the claim: /etc/mirrorform-sync/NAME.claim
-	// Claim, equal to path, claims the directory whatever lies in it, which the sync then deletes.
+	Path string `hcl:"path" id:"true"` // absolute path
+	Name string `hcl:"name" id:"true"` // name of the claim, /etc/mirrorform-sync/NAME.claim
+	// Claim, if it is equal to path, claims the directory whatever it contains. The sync deletes those
+	// files.
 	Claim string `hcl:"claim,optional"`
-	Owner string `hcl:"owner,optional" argv:"true"` // of the directory: user name or number
-	Group string `hcl:"group,optional" argv:"true"` // of the directory: group name or number
-	// Apart are directories that must neither hold the tree nor lie in it.
+	Owner string `hcl:"owner,optional" argv:"true"` // owner of the directory: user name or number
+	Group string `hcl:"group,optional" argv:"true"` // group of the directory: group name or number
+	// Apart has directories that must not be in the tree or above it.
 	Apart []string `hcl:"apart,optional"`
 
-	// Identity is the directory's, as a claim has it; of a wanted state it is that of the directory
-	// which was claimed.
+	// Identity is the found directory, as a claim has it; in a wanted state, the directory that was
+	// claimed.
 	Identity string `remember:"identity"`
-	// Claimed tells whether the claim names the directory that is there.
+	// Claimed is whether the claim identifies the found directory.
 	Claimed *bool `plan:"claimed"`
 
-	attribute string           // what the configuration calls Claim
-	owner     string           // of a wanted state: that of the directory that is there
-	group     string           // likewise
+	attribute string           // name of Claim in the configuration
+	owner     string           // wanted: the owner of the found directory
+	group     string           // wanted: the group of the found directory
 	claimFile wire.Kind        // found
 	problems  []engine.Problem // found: why it must not be claimed
 }
 
-// ClaimedBy returns a copy that says in its advice which attribute of the configuration claims it.
+// ClaimedBy returns a copy whose advice names the attribute of the configuration that claims it.
 func (s *Tree) ClaimedBy(attribute string) *Tree {
 	c := *s
 	c.attribute = attribute
@@ -51,7 +51,7 @@ type treeType struct{}
 
 func init() { register("tree", treeType{}) }
 
-// Complete returns want with what follows from it.
+// Complete returns want with its implied attributes.
 func (treeType) Complete(_ engine.Target, want *Tree) *Tree {
 	full := *want
 	if full.Claimed == nil {
@@ -61,7 +61,7 @@ func (treeType) Complete(_ engine.Target, want *Tree) *Tree {
 	return &full
 }
 
-// Settle implements engine.Settler: what is claimed is remembered, by its identity.
+// Settle remembers the claimed directory by its identity.
 func (tt treeType) Settle(t engine.Target, want *Tree, _ *engine.Record, got engine.Answers) *Tree {
 	settled := *want
 	if tree, err := got.Tree(tt.query(t, want)); err == nil && !unmounted(t, want, got) {
@@ -90,7 +90,7 @@ func (treeType) Validate(want *Tree) []engine.Problem {
 	}
 	if want.Claim != "" && want.Claim != want.Path {
 		out = append(out, refusal("claim", fmt.Sprintf("%q is not the path, which is %q", want.Claim, want.Path),
-			"the claim repeats the path, so that one of them cannot be changed without the other"))
+			"set it to the path: it is repeated so that a changed path needs a new claim"))
 	}
 	for _, p := range want.Apart {
 		out = append(out, report("apart", checkPath(p))...)
@@ -121,7 +121,7 @@ func (tt treeType) Ask(t engine.Target, want *Tree) []wire.Query {
 	return list
 }
 
-// Read returns a state also for what must not be claimed, so that Check can say why.
+// Read also returns a state for a directory that must not be claimed, so that Check can report why.
 func (tt treeType) Read(t engine.Target, want *Tree, got engine.Answers) (*Tree, error) {
 	tree, err := got.Tree(tt.query(t, want))
 	if err != nil {
@@ -138,7 +138,7 @@ func (tt treeType) Read(t engine.Target, want *Tree, got engine.Answers) (*Tree,
 	}
 	hidden := unmounted(t, want, got)
 	if hidden {
-		tree.Identity, tree.Entries = want.Identity, nil // what is there is not the tree: the plan mounts that first
+		tree.Identity, tree.Entries = want.Identity, nil // the plan mounts the tree first
 	}
 	problems := judge(t, want, tree)
 	if file.Kind == wire.Absent && !refused(problems) {
@@ -156,8 +156,8 @@ func (tt treeType) Read(t engine.Target, want *Tree, got engine.Answers) (*Tree,
 	return have, nil
 }
 
-// mountOf asks about the mount of this configuration that the claimed tree lies on; nil: there is
-// none.
+// mountOf asks about the mount of this configuration that has the claimed tree; nil if the tree is on
+// no mount.
 func mountOf(t engine.Target, want *Tree) *wire.Query {
 	var at string
 	for i := range t.Records {
@@ -171,8 +171,7 @@ func mountOf(t engine.Target, want *Tree) *wire.Query {
 	return &wire.Query{Verb: wire.AskMount, Arg: at}
 }
 
-// unmounted tells whether the claimed tree is not to be seen, since nothing is mounted where its
-// file system was.
+// unmounted reports whether the claimed tree is hidden, since its file system is not mounted.
 func unmounted(t engine.Target, want *Tree, got engine.Answers) bool {
 	q := mountOf(t, want)
 	if q == nil {
@@ -187,9 +186,9 @@ func (tt treeType) Diff(_ engine.Target, want, have *Tree) []engine.Step {
 		if have.claimFile != wire.Regular {
 			return nil
 		}
-		return []engine.Step{removal(claim.Path(have.Name))} // and nothing of the tree
+		return []engine.Step{removal(claim.Path(have.Name))} // the tree itself stays
 	}
-	found := &Tree{Owner: want.owner, Group: want.group, Identity: want.Identity} // where there is no claim yet, the wanted state knows
+	found := &Tree{Owner: want.owner, Group: want.group, Identity: want.Identity} // from Settle, if there is no claim yet
 	if have != nil {
 		found = tt.Complete(engine.Target{}, have)
 	}
@@ -224,9 +223,9 @@ func (treeType) Check(_ engine.Target, want, have *Tree) []engine.Problem {
 	return have.problems
 }
 
-const ownDirectory = "a sync deletes whatever upstream does not have: give the mirror a directory of its own, such as /srv/mirror/almalinux"
+const ownDirectory = "a sync deletes all files that upstream does not have: use a dedicated directory, such as /srv/mirror/almalinux"
 
-// judge says why a directory must not be claimed, or what there is to know of it.
+// judge returns why a directory must not be claimed, or warnings.
 func judge(t engine.Target, want *Tree, tree wire.Tree) []engine.Problem {
 	shown := want.Path
 	if tree.Real != want.Path {
@@ -244,12 +243,12 @@ func judge(t engine.Target, want *Tree, tree wire.Tree) []engine.Problem {
 		mine = mine || h.own
 		if p, ok := places[h.path]; ok && !h.own && nested(tree.Place, p, h.inside) {
 			return no(fmt.Sprintf("and %s, which %s, are nested", h.path, h.what),
-				"each sync would delete the other's files: choose a directory apart from it")
+				"each sync would delete the files of the other: choose another directory")
 		}
 	}
 	for _, apart := range want.Apart {
 		if p, ok := places[apart]; ok && nested(tree.Place, p, true) {
-			return no("and "+apart+" are nested", "each sync would delete the other's files: choose a directory apart from it")
+			return no("and "+apart+" are nested", "each sync would delete the files of the other: choose another directory")
 		}
 	}
 	moved := ""
@@ -270,7 +269,7 @@ func judge(t engine.Target, want *Tree, tree wire.Tree) []engine.Problem {
 		return []engine.Problem{inTheWay(want.Path, "a "+string(tree.Kind), "a directory")}
 	}
 	if len(tree.Entries) > 0 && (!mine || moved != "") && !isAlmaLinux(tree.Entries) && want.Claim != want.Path {
-		found := "holds " + firstFew(tree.Entries, tree.More) + ", and no AlmaLinux tree: a sync would delete what is there"
+		found := "contains " + firstFew(tree.Entries, tree.More) + ", but no AlmaLinux tree: a sync would delete these files"
 		if moved != "" {
 			found = "is not the directory that was claimed: " + moved + ". It " + found
 		}
@@ -278,30 +277,33 @@ func judge(t engine.Target, want *Tree, tree wire.Tree) []engine.Problem {
 		if attribute == "" {
 			attribute = "claim"
 		}
-		return no(found, fmt.Sprintf("choose a directory of its own; or, if nothing in it is needed, say so: %s = %q", attribute, want.Path))
+		return no(found, fmt.Sprintf("use a dedicated directory; or, if the files are not needed, set %s = %q", attribute,
+			want.Path))
 	}
 	var warnings []engine.Problem
 	if len(tree.Mounts) > 0 {
-		warnings = append(warnings, caution("path", fmt.Sprintf("%s: %s mounted in %s, where a sync deletes what upstream does not have, too", t.Name, oneOrMore(tree.Mounts), shown),
+		warnings = append(warnings, caution("path",
+			fmt.Sprintf("%s: %s mounted in %s, and a sync deletes files there, too, that upstream does not have", t.Name,
+				oneOrMore(tree.Mounts), shown),
 			"unmount what is not part of the mirror"))
 	}
 	if moved != "" {
 		warnings = append(warnings, caution("path", fmt.Sprintf("%s: %s is not the directory that was claimed: %s", t.Name, shown, moved),
-			"if a file system should be mounted there, mount it first: an apply claims the directory that is there now"))
+			"if a file system should be mounted there, mount it first: otherwise an apply claims the new directory"))
 	}
 	return warnings
 }
 
-// held is a path that the host's manifest has.
+// held is a path with data in the host's manifest.
 type held struct {
 	path   string
 	own    bool   // it is this tree
-	inside bool   // a tree must not lie in it either
-	what   string // for people
+	inside bool   // a tree must not be in it either
+	what   string // for messages
 }
 
-// heldBy are the data paths that a host's manifest has, of all configurations. Another entry of the
-// tree's own mirror is none: its path may change.
+// heldBy returns the paths with data in a host's manifest, of all configurations. It omits other
+// entries of the tree's own mirror, whose path may change.
 func heldBy(t engine.Target, want *Tree) []held {
 	var list []held
 	for i := range t.Records {
@@ -319,7 +321,7 @@ func heldBy(t engine.Target, want *Tree) []held {
 			h.path = s.Path
 		case *Mount:
 			h.path = s.Path
-			// The whole file system is the tree of a mirror that has no other directory.
+			// A mirror without a directory of its own uses the whole file system.
 			if h.inside = mirrors && !hasDirectory(t.Records, r, address); !h.inside {
 				h.what = "is a mount point of " + r.Address
 			}
@@ -332,7 +334,7 @@ func heldBy(t engine.Target, want *Tree) []held {
 		same := partOf(address, want.Name)
 		h.own = h.path == want.Path && h.inside && (r.Own || same)
 		if h.own && !r.Own {
-			continue // its record was lost, or it is taken over: what lies there decides
+			continue // its record was lost, or another configuration takes it over: its files decide
 		}
 		if !h.own && same || h.path == want.Path && !h.inside {
 			continue
@@ -342,8 +344,7 @@ func heldBy(t engine.Target, want *Tree) []held {
 	return list
 }
 
-// hasDirectory tells whether the mirror of a mount has a directory of its own, or a tree that says
-// where it is.
+// hasDirectory reports whether the mirror of a mount has a record of its directory or its tree.
 func hasDirectory(records []engine.Record, mount *engine.Record, at engine.Address) bool {
 	return slices.ContainsFunc(records, func(r engine.Record) bool {
 		a, _ := engine.ParseLocal(r.Address)
@@ -351,7 +352,7 @@ func hasDirectory(records []engine.Record, mount *engine.Record, at engine.Addre
 	})
 }
 
-// partOf tells whether an address is a part of the mirror whose tree has that name.
+// partOf reports whether an address is a part of the mirror whose tree has that name.
 func partOf(a engine.Address, name string) bool {
 	if a.Type != mirrorBlock {
 		return false
@@ -363,11 +364,10 @@ func partOf(a engine.Address, name string) bool {
 	return a.Name == name
 }
 
-// mirrorBlock is the type that the addresses of a mirror's parts have.
+// mirrorBlock is the type in the addresses of a mirror's parts.
 const mirrorBlock = "mirror"
 
-// nested tells whether one of two places lies in the other. With inside false only what lies in the
-// tree counts.
+// nested reports whether other is in the tree or, if inside is set, the tree is in other.
 func nested(tree, other wire.Place, inside bool) bool {
 	in := func(p, dir string) bool { return p == dir || strings.HasPrefix(p, strings.TrimSuffix(dir, "/")+"/") }
 	if in(other.Real, tree.Real) || tree.At != "" && other.At != "" && in(other.At, tree.At) {
@@ -379,17 +379,17 @@ func nested(tree, other wire.Place, inside bool) bool {
 var (
 	release       = regexp.MustCompile(`^([89]|[1-9][0-9])(\.[0-9]{1,2})?(-beta(-[0-9])?)?/$`)
 	kittenRelease = regexp.MustCompile(`^[1-9][0-9]-kitten(-[0-9.]+)?/$`)
-	// otherRelease are directories of distributions that had a file TIME as well.
+	// otherRelease has directories of other distributions that also had a file TIME.
 	otherRelease = regexp.MustCompile(`^[0-9]+(\.[0-9]+\.[0-9]{4}|-stream)/$`)
 )
 
-// isAlmaLinux tells whether the entries of a directory are those of an AlmaLinux tree.
+// isAlmaLinux reports whether the entries of a directory are those of an AlmaLinux tree.
 func isAlmaLinux(entries []string) bool {
 	return !slices.ContainsFunc(entries, otherRelease.MatchString) &&
 		(slices.Contains(entries, "TIME") && slices.ContainsFunc(entries, release.MatchString) || slices.ContainsFunc(entries, kittenRelease.MatchString))
 }
 
-// firstFew names entries: "debian/, ubuntu/ and 12 more".
+// firstFew lists entries: "debian/, ubuntu/ and 12 more".
 func firstFew(entries []string, more bool) string {
 	const few = 4
 	if len(entries) <= few && !more {
@@ -403,23 +403,21 @@ func firstFew(entries []string, more bool) string {
 	return enumerate(append(slices.Clone(shown), rest))
 }
 
-// A sync deletes whatever upstream does not have, so a mirror's directory must be one that nothing
-// else uses.
+// A sync deletes whatever upstream does not have, so nothing else may use a mirror's directory.
 var (
-	// neverTrees are directories of the system's own, with all that is in them (hier(7)).
+	// neverTrees are directories of the system (hier(7)). Directories in them are refused, too.
 	neverTrees = []string{
 		"/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/lost+found", "/proc", "/root", "/run", "/sbin",
 		"/sys", "/tmp", "/usr", "/var/lib/dpkg", "/var/lib/mirrorform", "/var/lib/mirrorform-sync", "/var/lib/rpm", "/var/lib/systemd", "/var/lock", "/var/log",
 		"/var/run", "/var/spool", "/var/tmp",
 	}
-	// sharedDirectories hold the directories of many programs or people.
+	// sharedDirectories have subdirectories of many programs or users, which may be used.
 	sharedDirectories = []string{
 		"/", "/home", "/media", "/mnt", "/opt", "/srv", "/var", "/var/cache", "/var/lib", "/var/local", "/var/opt", "/var/www",
 	}
 )
 
-// NotOwn says why a path is never that of a mirror's tree: "is shared by many programs". It is
-// empty where it may be.
+// NotOwn returns why a path must not be a mirror's tree, such as "is shared by many programs", or "".
 func NotOwn(p string) string {
 	for _, dir := range neverTrees {
 		if holdsPath(dir, p) {

@@ -41,9 +41,9 @@ func TestTreeRecords(t *testing.T) {
 		{"own by the mount of an old manifest", "/srv/a", []engine.Record{record("mirror.almalinux.mount", true, &Mount{Path: "/srv/a"}, "")}, "", files, ""},
 		{"a mount above the directory", "/srv/a", []engine.Record{
 			record("mirror.almalinux.mount", true, &Mount{Path: "/srv/a"}, ""), record("mirror.almalinux.directory", true, &Directory{Path: "/srv/a/b"}, keep),
-		}, "", files, "holds debian/"},
-		{"a directory that is no mirror's", "/srv/a", []engine.Record{record("directory.a", true, &Directory{Path: "/srv/a"}, "")}, "", files, "holds debian/"},
-		{"another configuration's, under the same address", "/srv/a", []engine.Record{record("mirror.almalinux.directory", false, &Directory{Path: "/srv/a"}, keep)}, "", files, "holds debian/"},
+		}, "", files, "contains debian/"},
+		{"a directory that is no mirror's", "/srv/a", []engine.Record{record("directory.a", true, &Directory{Path: "/srv/a"}, "")}, "", files, "contains debian/"},
+		{"another configuration's, under the same address", "/srv/a", []engine.Record{record("mirror.almalinux.directory", false, &Directory{Path: "/srv/a"}, keep)}, "", files, "contains debian/"},
 		{"the same with a tree", "/srv/a", []engine.Record{record("mirror.almalinux.directory", false, &Directory{Path: "/srv/a"}, keep)}, "", []string{"9.6/", "TIME"}, ""},
 		{"another mirror's", "/srv/a", []engine.Record{record("mirror.epel.directory", false, &Directory{Path: "/srv/a"}, keep)}, "", nil, "are nested"},
 		{"around another one", "/srv", []engine.Record{record("mirror.epel.tree", true, tree("/srv/a", one), "")}, "", nil, "are nested"},

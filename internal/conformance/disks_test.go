@@ -142,7 +142,7 @@ func diskRefusals(disks []string) []refusal {
 		},
 		{
 			kind: "mount", name: "mount point is a link", state: &resources.Mount{Path: dataPoint, Device: disk, Filesystem: "xfs"},
-			prepare: [][]string{xfs, {"ln", "-s", "/etc", dataPoint}}, problem: dataPoint + " is reached through a link",
+			prepare: [][]string{xfs, {"ln", "-s", "/etc", dataPoint}}, problem: dataPoint + " leads through a link to /etc",
 			op: mount(disk, "xfs"), refuses: dataPoint, cleanup: unpoint,
 		},
 		{
@@ -150,12 +150,12 @@ func diskRefusals(disks []string) []refusal {
 		},
 		{
 			kind: "mount", name: "something is mounted there", state: &resources.Mount{Path: dataPoint, Device: second, Filesystem: "ext4"},
-			prepare: slices.Concat([][]string{{"mkfs.ext4", "-q", second}}, mounted), problem: "mounted on " + dataPoint + " already",
+			prepare: slices.Concat([][]string{{"mkfs.ext4", "-q", second}}, mounted), problem: "already mounted on " + dataPoint,
 			op: mount(second, "ext4"), refuses: dataPoint, same: []string{"cat", "/proc/mounts"}, cleanup: slices.Concat(unmount, wipe(second)),
 		},
 		{
 			kind: "mount", name: "mounted elsewhere", state: &resources.Mount{Path: "/srv/other", Device: disk, Filesystem: "xfs"},
-			prepare: slices.Concat([][]string{{"mkdir", "/srv/other"}}, mounted), problem: "mounted on " + dataPoint + " already", cleanup: slices.Concat(unmount, [][]string{{"rmdir", "/srv/other"}}),
+			prepare: slices.Concat([][]string{{"mkdir", "/srv/other"}}, mounted), problem: "already mounted on " + dataPoint, cleanup: slices.Concat(unmount, [][]string{{"rmdir", "/srv/other"}}),
 		},
 		{
 			kind: "mount", name: "another file system than said", state: &resources.Mount{Path: dataPoint, Device: disk, Filesystem: "ext4"},

@@ -164,7 +164,7 @@ func fileRefusals() []refusal {
 		},
 		{
 			kind: "tree", name: "full", state: &resources.Tree{Path: path, Name: "case"}, files: []file{{path + "/thesis.odt", "x", 0o600}},
-			problem: path + " holds thesis.odt", op: &wire.Op{Claim: &wire.ClaimOp{Path: "/etc/case.claim", Tree: path}}, refuses: "not empty",
+			problem: path + " contains thesis.odt", op: &wire.Op{Claim: &wire.ClaimOp{Path: "/etc/case.claim", Tree: path}}, refuses: "not empty",
 			cleanup: [][]string{{"rm", "-r", path}},
 		},
 		{

@@ -68,7 +68,7 @@ func TestFault31TreeOfOthers(t *testing.T) {
 	cases := []struct{ set, path, says, unset string }{
 		{"mkdir -p /srv/t/debian /srv/t/ubuntu && touch /srv/t/thesis.odt", "/srv/t", "debian/", "rm -r /srv/t"},
 		{"mkdir /srv/t && touch /srv/t/.hidden", "/srv/t", ".hidden", "rm -r /srv/t"},
-		{"mkdir -p /srv/t/lost+found && touch /srv/t/x", "/srv/t", "holds x", "rm -r /srv/t"},
+		{"mkdir -p /srv/t/lost+found && touch /srv/t/x", "/srv/t", "contains x", "rm -r /srv/t"},
 		{"mkdir -p /srv/t/9 && touch /srv/t/9/x", "/srv/t", "9/", "rm -r /srv/t"},
 		{"mkdir -p /srv/t && date >/srv/t/TIME", "/srv/t", "TIME", "rm -r /srv/t"},
 		{"ln -s /home /srv/m && mkdir -p /home/plain && touch /home/plain/x", "/srv/m/plain", "/home/plain", "rm -r /srv/m /home/plain"},
