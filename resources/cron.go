@@ -14,27 +14,28 @@ import (
 	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
-// Cron is an entry of /etc/cron.d: a command that runs by a schedule.
+// Cron is a scheduled command: a file in /etc/cron.d.
 type Cron struct {
-	Name     string `hcl:"name" id:"true"` // the file in /etc/cron.d: letters, digits, _ and -
-	Schedule string `hcl:"schedule"`       // five fields of crontab(5), or one of its nicknames, as @daily
-	User     string `hcl:"user,optional"`  // the account that the command runs as: root by default
-	// Command is a program, by its absolute path, with its arguments.
+	Name     string `hcl:"name" id:"true"` // name of the file in /etc/cron.d: letters, digits, _ and -
+	Schedule string `hcl:"schedule"`       // five fields of crontab(5), or a nickname such as @daily
+	User     string `hcl:"user,optional"`  // account that runs the command; default: root
+	// Command is the program, by its absolute path, and its arguments.
 	Command []string `hcl:"command" argv:"true"`
-	// Environment has variables for the command, MAILTO and PATH among them.
+	// Environment has environment variables of the command, such as MAILTO and PATH.
 	Environment map[string]string `hcl:"environment,optional"`
-	// RequireMount is the absolute path of a mount point: the command runs only while a file system is mounted there.
+	// RequireMount is the absolute path of a mount point. The command runs only while a file system
+	// is mounted there.
 	RequireMount string `hcl:"require_mount,optional"`
-	// Guard is a program with its arguments, by its absolute path: the command runs only when it
-	// succeeds.
+	// Guard is a program, by its absolute path, and its arguments. It runs first; the command runs
+	// only if it succeeds.
 	Guard []string `hcl:"guard,optional" argv:"true"`
-	// Log is the absolute path of a file that the output of guard and command is added to; without
-	// it, cron mails the output.
+	// Log is the absolute path of a file to which the output of guard and command is appended. If
+	// not set, cron mails the output.
 	Log string `hcl:"log,optional"`
-	// OnExit is a program with its arguments that runs when the command has ended, or was kept from
-	// running by RequireMount or Guard. It gets two more arguments: the ID of the process that
-	// began when the job did, and the exit status, which is the guard's where that kept the command
-	// from running. Its own exit status is what cron sees.
+	// OnExit is a program, by its absolute path, and its arguments. It runs after the command, also
+	// when RequireMount or Guard has kept the command from running. It gets two more arguments: the
+	// process ID of the job's shell, and the exit status of the last program that ran, which is the
+	// guard's if the guard failed. Cron sees the exit status of this program.
 	OnExit []string `hcl:"on_exit,optional" argv:"true"`
 
 	generatedFile
@@ -42,15 +43,15 @@ type Cron struct {
 
 const cronDir = "/etc/cron.d"
 
-// maxCronLine is what fits in the buffers of Debian's cron for a command and for a variable: of 1000 bytes, the newline and
-// the final NUL take two. With one more it skips the whole file.
+// maxCronLine is the longest command or variable that Debian's cron can read: its buffers have 1000
+// bytes, of which the newline and the NUL take two. If a line is longer, cron skips the whole file.
 const maxCronLine = 998
 
 type cronType struct{}
 
 func init() { register("cron", cronType{}) }
 
-// Complete returns want with its defaults and the file that comes of it.
+// Complete returns want with defaults and the content of its file.
 func (cronType) Complete(_ engine.Target, want *Cron) *Cron {
 	full := *want
 	if full.User == "" {
@@ -60,7 +61,7 @@ func (cronType) Complete(_ engine.Target, want *Cron) *Cron {
 	return &full
 }
 
-// cronContent is the text of the file.
+// cronContent returns the content of the file.
 func cronContent(s *Cron) (string, error) {
 	schedule, err := ParseSchedule(s.Schedule)
 	if err != nil {
@@ -71,7 +72,8 @@ func cronContent(s *Cron) (string, error) {
 		return "", err
 	}
 	if len(command) > maxCronLine {
-		return "", fmt.Errorf("the command has %d bytes as cron reads it, Debian's cron takes %d: put it in a script", len(command), maxCronLine)
+		return "", fmt.Errorf("the command is too long: it has %d bytes in the crontab, and Debian's cron reads %d: move it to a script",
+			len(command), maxCronLine)
 	}
 	var out strings.Builder
 	out.WriteString(header("cron", s.Name))
@@ -86,7 +88,7 @@ func cronContent(s *Cron) (string, error) {
 	return out.String(), nil
 }
 
-// cronCommand is the command with what guards it, as cron reads it.
+// cronCommand returns the command with its guards, escaped for a crontab.
 func cronCommand(s *Cron) (string, error) {
 	command, err := ShellJoin(s.Command)
 	if err != nil {
@@ -127,32 +129,33 @@ func cronCommand(s *Cron) (string, error) {
 
 var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-// shells are those for which ShellQuote writes.
+// shells are the shells that read what ShellQuote writes.
 var shells = []string{"/bin/sh", "/bin/bash", "/bin/dash", "/usr/bin/sh", "/usr/bin/bash", "/usr/bin/dash"}
 
-// cronVariable is the line that sets a variable. crontab(5) knows two kinds of quotes and no escapes, and nothing may
-// follow the closing quote.
+// cronVariable returns the line that sets a variable. crontab(5) has two kinds of quotes and no
+// escapes, and nothing may follow the closing quote.
 func cronVariable(name, value string) (string, error) {
 	switch {
 	case !variableName.MatchString(name):
-		return "", fmt.Errorf("%q is no name of a variable: it takes letters, digits and _, and no digit first", name)
+		return "", fmt.Errorf("invalid variable name %q: use letters, digits and _, not beginning with a digit", name)
 	case name == "LOGNAME" || name == "USER":
 		return "", fmt.Errorf("%s cannot be set: cron sets it to the user", name)
 	case name == "SHELL" && !slices.Contains(shells, value):
 		return "", fmt.Errorf("SHELL cannot be %q: commands are quoted for a POSIX shell, one of %s", value, strings.Join(shells, ", "))
 	case strings.ContainsAny(value, "\n\r\x00"):
-		return "", fmt.Errorf("the value of %s holds a newline, carriage return or NUL character, which a crontab cannot hold", name)
+		return "", fmt.Errorf("the value of %s contains a newline, a carriage return or a NUL character", name)
 	}
 	quote := `"`
 	if strings.Contains(value, `"`) {
 		quote = `'`
 	}
 	if strings.Contains(value, quote) {
-		return "", fmt.Errorf("the value of %s holds both kinds of quotes, which a crontab cannot hold", name)
+		return "", fmt.Errorf("the value of %s contains both single and double quotes: crontabs have no escapes", name)
 	}
 	line := name + " = " + quote + value + quote
 	if len(line) > maxCronLine {
-		return "", fmt.Errorf("the line of %s has %d bytes, Debian's cron takes %d", name, len(line), maxCronLine)
+		return "", fmt.Errorf("the value of %s is too long: its line has %d bytes, and Debian's cron reads at most %d",
+			name, len(line), maxCronLine)
 	}
 	return line, nil
 }
@@ -188,7 +191,8 @@ func (ct cronType) Validate(want *Cron) []engine.Problem {
 	_, scheduleErr := ParseSchedule(full.Schedule)
 	out := slices.Concat(checkEntry(full.Name, cronDir), report("schedule", scheduleErr), report("command", checkProgram(full.Command)))
 	if _, number := strconv.Atoi(full.User); !isOwner(full.User) || number == nil {
-		out = append(out, refusal("user", fmt.Sprintf("%q is no name of a user", full.User), ""))
+		out = append(out, refusal("user", fmt.Sprintf("invalid user name %q", full.User),
+			"crontabs take the name of a user, not a number"))
 	}
 	if full.RequireMount != "" {
 		out = append(out, report("require_mount", checkPath(full.RequireMount))...)
@@ -217,7 +221,8 @@ func (ct cronType) Ask(_ engine.Target, want *Cron) []wire.Query {
 	return []wire.Query{ct.file(want).query()}
 }
 
-// Read takes what is not the file itself as wanted: the difference shows in its content.
+// Read compares only the file. All other attributes are copied from want: their differences show in
+// the content.
 func (ct cronType) Read(_ engine.Target, want *Cron, got engine.Answers) (*Cron, error) {
 	m, err := ct.file(want).read(got)
 	if err != nil || m == nil {

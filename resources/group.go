@@ -11,9 +11,11 @@ import (
 
 // Group is a group of user accounts.
 type Group struct {
-	Name   string `hcl:"name" id:"true"`           // as groupadd(8) takes it
-	GID    *int   `hcl:"gid,optional" argv:"true"` // its number; a new group gets a free one by default
-	System bool   `hcl:"system,optional"`          // a new group's number comes from those for the system; one that is there is left as it is
+	Name string `hcl:"name" id:"true"`           // a name that groupadd(8) accepts
+	GID  *int   `hcl:"gid,optional" argv:"true"` // group number; default of a new group: the next free one
+	// System is whether a new group gets a number of the system's range. It does not change an existing
+	// group.
+	System bool `hcl:"system,optional"`
 
 	members []string // found
 }
@@ -30,15 +32,15 @@ func (groupType) Validate(want *Group) []engine.Problem {
 	return slices.Concat(report("name", checkAccount(want.Name)), report("gid", checkID(want.GID)))
 }
 
-// checkID tells why n is not the number of an account that may be made; nil is fine. 65535 is -1 to 16-bit system calls.
+// checkID checks the number of a user or group. Nil is valid. 65535 is -1 to 16-bit system calls.
 func checkID(n *int) error {
 	switch {
 	case n == nil || *n > 0 && *n <= maxID && *n != 65535:
 		return nil
 	case *n == 0:
-		return fmt.Errorf("number 0 is root's")
+		return fmt.Errorf("0 is the number of root")
 	}
-	return fmt.Errorf("%d is no number of an account: it is between 1 and %d and not 65535", *n, int64(maxID))
+	return fmt.Errorf("invalid number %d: use one from 1 to %d, except 65535", *n, int64(maxID))
 }
 
 func (groupType) query(s *Group) wire.Query { return wire.Query{Verb: wire.AskGroup, Arg: s.Name} }
@@ -71,7 +73,7 @@ func (groupType) Diff(_ engine.Target, want, have *Group) []engine.Step {
 			Do:      wire.Op{Group: &wire.GroupOp{Name: have.Name, Remove: true}},
 		}
 		if len(have.members) > 0 {
-			s.Final = "its members would not come back: " + strings.Join(have.members, ", ")
+			s.Final = "its members cannot be restored: " + strings.Join(have.members, ", ")
 		} else {
 			s.Undo = &wire.Op{Group: &wire.GroupOp{Name: have.Name, Create: true, GID: have.GID, System: have.System}}
 		}
@@ -92,7 +94,7 @@ func (groupType) Diff(_ engine.Target, want, have *Group) []engine.Step {
 	}}
 }
 
-// sameNumber reports whether have is the wanted number, if one is wanted.
+// sameNumber reports whether have is the wanted number, or none is wanted.
 func sameNumber(want, have *int) bool {
 	return want == nil || have != nil && *want == *have
 }
@@ -106,6 +108,13 @@ func (groupType) Check(_ engine.Target, want, have *Group) []engine.Problem {
 
 // numberCaution warns that files keep the old number of an account.
 func numberCaution(attribute, kind, name string, old int) engine.Problem {
-	return caution(attribute, fmt.Sprintf("%s %s has the number %d now", kind, name, old),
-		fmt.Sprintf("files of %s %d keep that number: give them to %s afterwards", kind, old, name))
+	option := "-uid"
+	change := "chown"
+	if kind == "group" {
+		option, change = "-gid", "chgrp"
+	}
+	return caution(attribute, fmt.Sprintf("the number of %s %s changes, and its files keep the old one, %d", kind, name,
+		old),
+		fmt.Sprintf("change them on the host after the apply: find / -xdev %s %d -exec %s -h %s {} +", option, old, change,
+			name))
 }

@@ -11,33 +11,36 @@ import (
 	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
-// Logrotate is an entry of /etc/logrotate.d: how log files are rotated.
+// Logrotate is a rule for rotating log files: a file in /etc/logrotate.d.
 type Logrotate struct {
-	Name      string   `hcl:"name" id:"true"`     // the file in /etc/logrotate.d: letters, digits, _ and -
-	Files     []string `hcl:"files"`              // absolute paths; * ? [ ] are patterns, as in glob(7)
-	Frequency string   `hcl:"frequency,optional"` // daily, weekly (the default) or monthly
-	Rotate    *int     `hcl:"rotate,optional"`    // how many old files are kept: 4 by default
-	Compress  *bool    `hcl:"compress,optional"`  // whether old files are compressed: true by default
-	// DelayCompress leaves the newest old file as it is until the next rotation: for a writer that keeps its file open.
+	Name      string   `hcl:"name" id:"true"`     // name of the file in /etc/logrotate.d: letters, digits, _ and -
+	Files     []string `hcl:"files"`              // absolute paths; * ? [ ] are patterns as in glob(7)
+	Frequency string   `hcl:"frequency,optional"` // daily, weekly or monthly; default: weekly
+	Rotate    *int     `hcl:"rotate,optional"`    // how many rotated files to keep; default: 4
+	Compress  *bool    `hcl:"compress,optional"`  // whether to compress rotated files; default: true
+	// DelayCompress is whether to leave the newest rotated file uncompressed until the next rotation,
+	// for a program that keeps its log file open.
 	DelayCompress bool `hcl:"delay_compress,optional"`
-	// MissingOK lets a file be absent: true by default.
+	// MissingOK is whether a missing file is not an error; default: true.
 	MissingOK *bool `hcl:"missing_ok,optional"`
-	// NotIfEmpty leaves an empty file alone: true by default.
+	// NotIfEmpty is whether to skip empty files; default: true.
 	NotIfEmpty *bool `hcl:"not_if_empty,optional"`
-	// CopyTruncate copies a file and empties it in place, for a writer that cannot be told to open a new one.
+	// CopyTruncate is whether to copy a file and truncate it, for a program that cannot reopen its log
+	// file.
 	CopyTruncate bool `hcl:"copy_truncate,optional"`
-	// CreateMode, CreateOwner and CreateGroup are those of the new file; they are set together.
+	// CreateMode, CreateOwner and CreateGroup are the mode, owner and group of the new log file. Set
+	// all three or none.
 	CreateMode  string `hcl:"create_mode,optional"`
 	CreateOwner string `hcl:"create_owner,optional"`
 	CreateGroup string `hcl:"create_group,optional"`
-	// SUUser and SUGroup are the account under which files are rotated. They are set together. By
-	// default it is the account that owns their directory: what it can write to it can exchange for
-	// a link, which root would follow.
+	// SUUser and SUGroup are the user and the group that rotate the files. Set both or none. By default,
+	// they are the owner of the first directory above the files that is not root's: its owner could
+	// replace a file by a link, which root would follow.
 	SUUser  string `hcl:"su_user,optional"`
 	SUGroup string `hcl:"su_group,optional"`
 
 	generatedFile
-	differs []string // directories of several accounts, which one entry cannot rotate
+	differs []string // directories with different owners, which one rule cannot rotate
 }
 
 const logrotateDir = "/etc/logrotate.d"
@@ -46,7 +49,7 @@ type logrotateType struct{}
 
 func init() { register("logrotate", logrotateType{}) }
 
-// Complete returns want with its defaults and the file that comes of it.
+// Complete returns want with defaults and the content of its file.
 func (logrotateType) Complete(_ engine.Target, want *Logrotate) *Logrotate {
 	full := *want
 	if full.Frequency == "" {
@@ -66,8 +69,8 @@ func (logrotateType) Complete(_ engine.Target, want *Logrotate) *Logrotate {
 	return &full
 }
 
-// logDirectories are the directories that lead to a file, the uppermost first, without those that
-// belong to root everywhere, and those of a pattern.
+// logDirectories returns the directories above a file, the topmost first. It omits those that root
+// owns on every host, and patterns.
 func logDirectories(file string) (dirs []string) {
 	for d := path.Dir(file); d != "/" && d != "/var/log" && d != "/var"; d = path.Dir(d) {
 		if !strings.ContainsAny(d, "*?[") {
@@ -77,7 +80,7 @@ func logDirectories(file string) (dirs []string) {
 	return dirs
 }
 
-// ownerQueries ask whose the directories of the files are.
+// ownerQueries ask for the owners of the directories above the files.
 func (logrotateType) ownerQueries(s *Logrotate) (list []wire.Query) {
 	if s.SUUser != "" {
 		return nil
@@ -92,7 +95,8 @@ func (logrotateType) ownerQueries(s *Logrotate) (list []wire.Query) {
 	return list
 }
 
-// Settle has files rotated as the account that owns a directory on the way to them.
+// Settle sets SUUser and SUGroup to the owner of a directory above the files, if root does not own
+// all of them.
 func (logrotateType) Settle(_ engine.Target, want *Logrotate, _ *engine.Record, got engine.Answers) *Logrotate {
 	if want.SUUser != "" {
 		return want
@@ -116,13 +120,13 @@ func (logrotateType) Settle(_ engine.Target, want *Logrotate, _ *engine.Record, 
 	for account := range users {
 		if account != "" {
 			full.SUUser, full.SUGroup, _ = strings.Cut(account, " ")
-			full.Content = nil // it names the account
+			full.Content = nil // it contains the account: Complete writes it again
 		}
 	}
 	return &full
 }
 
-// logrotateContent is the text of the file. Validate has seen to it that each value is one word.
+// logrotateContent returns the content of the file. Validate ensures that each value is one word.
 func logrotateContent(s *Logrotate) string {
 	var out strings.Builder
 	out.WriteString(header("logrotate", s.Name))
@@ -185,20 +189,22 @@ func (lt logrotateType) Validate(want *Logrotate) []engine.Problem {
 	full := lt.Complete(engine.Target{}, want)
 	out := checkEntry(full.Name, logrotateDir)
 	if len(full.Files) == 0 {
-		out = append(out, refusal("files", "no file is named", ""))
+		out = append(out, refusal("files", "files is empty", "list at least one log file by its absolute path"))
 	}
 	for _, f := range full.Files {
 		err := checkPath(f)
 		if err == nil && strings.ContainsAny(f, "\"'\\{}#") {
-			err = fmt.Errorf("%q holds a quote, a backslash, a brace or #, which logrotate takes differently", f)
+			err = fmt.Errorf("%q contains a quote, a backslash, a brace or #, which have a meaning in logrotate.conf(5)", f)
 		}
 		out = append(out, report("files", err)...)
 	}
 	if !slices.Contains([]string{"daily", "weekly", "monthly"}, full.Frequency) {
-		out = append(out, refusal("frequency", fmt.Sprintf("%q is no frequency", full.Frequency), `use "daily", "weekly" or "monthly"`))
+		out = append(out, refusal("frequency", fmt.Sprintf("invalid frequency %q", full.Frequency),
+			`use "daily", "weekly" or "monthly"`))
 	}
 	if *full.Rotate < 0 || *full.Rotate > 100000 {
-		out = append(out, refusal("rotate", fmt.Sprintf("%d old files cannot be kept", *full.Rotate), ""))
+		out = append(out, refusal("rotate", fmt.Sprintf("invalid number of rotated files, %d", *full.Rotate),
+			"use 0 to 100000"))
 	}
 	out = slices.Concat(out,
 		together("create_mode", []string{"create_mode", "create_owner", "create_group"}, full.CreateMode, full.CreateOwner, full.CreateGroup),
@@ -210,25 +216,27 @@ func (lt logrotateType) Validate(want *Logrotate) []engine.Problem {
 		out = append(out, report("create_mode", err)...)
 	}
 	if full.CopyTruncate && full.CreateMode != "" {
-		out = append(out, refusal("copy_truncate", "no file is created where the old one is emptied in place", "leave out copy_truncate or create_mode"))
+		out = append(out, refusal("copy_truncate",
+			"copy_truncate and create_mode are both set: copy_truncate creates no new file", "remove one of them"))
 	}
 	return out
 }
 
-// together refuses attributes of which some are set and some are not.
+// together refuses a group of attributes of which only some are set.
 func together(attribute string, names []string, values ...string) []engine.Problem {
 	set := len(slices.DeleteFunc(slices.Clone(values), func(v string) bool { return v == "" }))
 	if set == 0 || set == len(values) {
 		return nil
 	}
-	return []engine.Problem{refusal(attribute, enumerate(names)+" are set together or not at all", "")}
+	return []engine.Problem{refusal(attribute, "only some of "+enumerate(names)+" are set", "set all of them or none")}
 }
 
 func (lt logrotateType) Ask(_ engine.Target, want *Logrotate) []wire.Query {
 	return append([]wire.Query{lt.file(want).query()}, lt.ownerQueries(want)...)
 }
 
-// Read takes what is not the file itself as wanted: the difference shows in its content.
+// Read compares only the file. All other attributes are copied from want: their differences show in
+// the content.
 func (lt logrotateType) Read(t engine.Target, want *Logrotate, got engine.Answers) (*Logrotate, error) {
 	for _, q := range lt.ownerQueries(want) {
 		if _, err := got.File(q); err != nil {
@@ -242,7 +250,7 @@ func (lt logrotateType) Read(t engine.Target, want *Logrotate, got engine.Answer
 		return nil, err
 	}
 	if plain.content != nil && m.found.SHA256 == digestOf([]byte(*plain.content)) {
-		m.content, m.digest = plain.content, "" // it was not sent
+		m.content, m.digest = plain.content, "" // the host does not send content that it was asked about
 	}
 	have := *want
 	have.took(m)
@@ -256,8 +264,9 @@ func (lt logrotateType) Diff(_ engine.Target, want, have *Logrotate) []engine.St
 func (lt logrotateType) Check(_ engine.Target, want, have *Logrotate) []engine.Problem {
 	var out []engine.Problem
 	if want != nil && len(want.differs) > 0 {
-		out = append(out, refusal("files", "they lie in directories of different accounts ("+enumerate(want.differs)+"), and one entry is rotated as one account",
-			"write an entry for each directory, or set su_user and su_group"))
+		out = append(out, refusal("files",
+			"the directories of the files have different owners ("+enumerate(want.differs)+"), and one rule rotates as one user",
+			"declare a logrotate resource for each directory, or set su_user and su_group"))
 	}
 	if want == nil || have == nil {
 		return out

@@ -13,16 +13,16 @@ import (
 
 // Package is a package of the host's package manager.
 type Package struct {
-	Name string `hcl:"name" id:"true"` // its name, alone: no version, no architecture
-	// State is "present" (the default), "latest" or "absent".
-	State string `hcl:"state,optional"`
-	// Names has other names for it by os-release(5) ID (almalinux) or family (el, debian); the ID goes first.
+	Name  string `hcl:"name" id:"true"` // package name, without version and architecture
+	State string `hcl:"state,optional"` // present, latest or absent; default: present
+	// Names maps operating systems to other names of the package. A key is an ID of os-release(5), such
+	// as almalinux, or a family, el or debian; an ID takes precedence.
 	Names map[string]string `hcl:"names,optional" argv:"true"`
 
-	// Version is the installed one, or empty.
+	// Version is the installed version, or empty.
 	Version string `plan:"version"`
 
-	broken    string // found: the manager's word for a half-installed state
+	broken    string // found: the package manager's word for a half-installed state
 	essential bool   // found
 	held      bool   // found
 	unoffered bool   // found: installed, and no repository offers it
@@ -39,7 +39,7 @@ type packageType struct{}
 
 func init() { register("package", packageType{}) }
 
-// Complete returns want with its defaults.
+// Complete returns want with defaults.
 func (packageType) Complete(_ engine.Target, want *Package) *Package {
 	full := *want
 	if full.State == "" {
@@ -48,7 +48,7 @@ func (packageType) Complete(_ engine.Target, want *Package) *Package {
 	return &full
 }
 
-// nameOn is the package's name on the target.
+// nameOn returns the name of the package on the target.
 func (packageType) nameOn(t engine.Target, s *Package) string {
 	for _, os := range []string{t.Facts.OS.ID, t.Facts.OS.Family} {
 		if n := s.Names[os]; n != "" {
@@ -63,32 +63,34 @@ func (pt packageType) Keys(t engine.Target, want *Package) (provides, needs []en
 }
 
 var (
-	// packageName covers Debian policy 5.6.1 and RPM's names, but for a final "-", by which apt-get(8) removes.
+	// packageName allows the names of Debian policy 5.6.1 and of RPM, except a final "-": apt-get(8)
+	// would remove the package.
 	packageName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9+._-]*[A-Za-z0-9+._])?$`)
 	osName      = regexp.MustCompile(`^[a-z0-9._-]+$`) // os-release(5), ID
 )
 
-// checkPackage tells why a name is not that of one package.
+// checkPackage checks the name of a package.
 func checkPackage(name string) error {
 	switch {
 	case packageName.MatchString(name):
 		return nil
 	case strings.ContainsAny(name, "=:/"):
-		return fmt.Errorf("%q holds more than the name of a package: versions, architectures and releases are not chosen here", name)
+		return fmt.Errorf("%q is more than a package name: remove the version (=), architecture (:) or release (/)", name)
 	}
-	return fmt.Errorf("%q cannot name a package: it takes letters, digits and + . _ -, beginning with a letter or digit", name)
+	return fmt.Errorf("invalid package name %q: use letters, digits and + . _ -, beginning with a letter or digit", name)
 }
 
 func (pt packageType) Validate(want *Package) []engine.Problem {
 	out := report("name", checkPackage(want.Name))
 	for _, os := range slices.Sorted(maps.Keys(want.Names)) {
 		if !osName.MatchString(os) {
-			out = append(out, refusal("names", fmt.Sprintf("%q is no operating system", os), "use a family (debian, el) or the ID of os-release, like almalinux"))
+			out = append(out, refusal("names", fmt.Sprintf("invalid operating system %q", os),
+				"use a family (debian, el) or an ID of os-release(5), such as almalinux"))
 		}
 		out = append(out, report("names", checkPackage(want.Names[os]))...)
 	}
 	if state := pt.Complete(engine.Target{}, want).State; !slices.Contains([]string{packagePresent, packageLatest, packageAbsent}, state) {
-		out = append(out, refusal("state", fmt.Sprintf("%q is no state of a package", state), `use "present", "latest" or "absent"`))
+		out = append(out, refusal("state", fmt.Sprintf("invalid state %q", state), `use "present", "latest" or "absent"`))
 	}
 	return out
 }
@@ -105,7 +107,7 @@ func (pt packageType) Ask(t engine.Target, want *Package) []wire.Query {
 	return []wire.Query{pt.query(t, want)}
 }
 
-// Read returns a state also for a package that is absent and wanted so.
+// Read returns a state with "absent" for a missing package only if that is wanted.
 func (pt packageType) Read(t engine.Target, want *Package, got engine.Answers) (*Package, error) {
 	p, err := got.Package(pt.query(t, want))
 	if err != nil {
@@ -159,7 +161,7 @@ func (pt packageType) Diff(t engine.Target, want, have *Package) []engine.Step {
 		return []engine.Step{{
 			Summary: "repair package " + want.Name,
 			Do:      wire.Op{Package: &wire.PackageOp{Install: []string{name}}},
-			Final:   "a half-installed package is not put back",
+			Final:   "a half-installed package is not restored",
 		}}
 	}
 	s := engine.Step{Summary: "upgrade package " + want.Name, Do: wire.Op{Package: &wire.PackageOp{Install: []string{name}}}}
@@ -171,7 +173,7 @@ func (pt packageType) Diff(t engine.Target, want, have *Package) []engine.Step {
 	return []engine.Step{s}
 }
 
-// remove takes an installed package away, unless the system needs it.
+// remove removes an installed package, unless it is essential.
 func (packageType) remove(name string, have *Package) []engine.Step {
 	if have.essential {
 		return nil
@@ -182,7 +184,7 @@ func (packageType) remove(name string, have *Package) []engine.Step {
 	}
 	switch {
 	case have.broken != "":
-		s.Final = "a half-installed package is not put back"
+		s.Final = "a half-installed package is not restored"
 	case have.Version == "":
 		s.Undo = &wire.Op{Package: &wire.PackageOp{Install: []string{name}}}
 	default:
@@ -197,20 +199,23 @@ func (pt packageType) Check(t engine.Target, want, have *Package) []engine.Probl
 	}
 	var out []engine.Problem
 	if t.Facts.Packages == "" {
-		out = append(out, refusal("", t.Name+" has no package manager that is known here", "apt and dnf are"))
+		out = append(out, refusal("", t.Name+" has no supported package manager", "supported are apt and dnf"))
 	}
 	if have == nil {
 		return out
 	}
 	if have.essential && want.State == packageAbsent {
-		out = append(out, refusal("state", fmt.Sprintf("%s is essential to %s and is never removed", want.Name, t.Name), ""))
+		out = append(out, refusal("state",
+			fmt.Sprintf("package %s is essential on %s, and is never removed", want.Name, t.Name), ""))
 	}
 	if steps := pt.Diff(t, want, have); have.held && have.broken == "" && len(steps) > 0 {
-		out = append(out, refusal("state", fmt.Sprintf("%s is held on %s, so it is neither upgraded nor removed (%s)", want.Name, t.Name, steps[0].Summary),
-			"to release it: apt-mark unhold "+pt.nameOn(t, want)))
+		out = append(out, refusal("state",
+			fmt.Sprintf("package %s is held on %s, so mirrorform cannot %s", want.Name, t.Name, steps[0].Summary),
+			"to end the hold, run on the host: apt-mark unhold "+pt.nameOn(t, want)))
 	}
 	if have.unoffered {
-		out = append(out, caution("state", fmt.Sprintf("no repository of %s offers %s", t.Name, want.Name), "the installed version stays"))
+		out = append(out, caution("state", fmt.Sprintf("no repository of %s offers package %s", t.Name, want.Name),
+			"the installed version stays"))
 	}
 	return out
 }

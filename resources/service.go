@@ -10,21 +10,23 @@ import (
 	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
-// Service is a systemd unit: whether it starts at boot, whether it runs, and which files it has to have loaded.
+// Service is a systemd unit: whether it starts at boot, whether it runs, and which files it must have
+// loaded.
 type Service struct {
-	Name    string `hcl:"name" id:"true"`   // a unit; ".service" is added to a name without a unit's suffix
+	Name    string `hcl:"name" id:"true"`   // name of the unit; default suffix: .service
 	Enabled *bool  `hcl:"enabled,optional"` // whether it starts at boot
-	Running *bool  `hcl:"running,optional"` // whether it runs now
-	// ReloadOn and RestartOn are absolute paths of files. When one differs from what the unit last loaded, it is
-	// reloaded or restarted; that holds across runs, so that a failed one is made up for. Both need Running to be true.
+	Running *bool  `hcl:"running,optional"` // whether it runs
+	// ReloadOn and RestartOn are absolute paths of files. If a file differs from what the unit last
+	// loaded, the unit is reloaded or restarted, also if an earlier run failed to do so. Both need
+	// Running = true.
 	ReloadOn  []string `hcl:"reload_on,optional"`
 	RestartOn []string `hcl:"restart_on,optional"`
 
-	// Loaded tells whether the unit has loaded those files as they are.
+	// Loaded is whether the unit has loaded the current content of those files.
 	Loaded *bool `plan:"loaded"`
 
-	staleReload, staleRestart bool // found: the list in which a file is not loaded
-	stops, disables           bool // found: whether removal reverses what was wanted
+	staleReload, staleRestart bool // found: a file of the list is not loaded
+	stops, disables           bool // found: whether a removal stops and disables the unit
 	unit                      wire.Unit
 }
 
@@ -32,7 +34,7 @@ type serviceType struct{}
 
 func init() { register("service", serviceType{}) }
 
-// Complete returns want with what follows from the files that it follows.
+// Complete returns want with its implied attributes.
 func (serviceType) Complete(_ engine.Target, want *Service) *Service {
 	full := *want
 	if full.Loaded == nil && len(full.ReloadOn)+len(full.RestartOn) > 0 {
@@ -48,7 +50,7 @@ var (
 	unitSuffix = regexp.MustCompile(`\.(service|socket|timer|target|path|mount|automount|swap|slice|scope|device)$`)
 )
 
-// unitOf is the unit's full name.
+// unitOf returns the full name of the unit.
 func unitOf(name string) string {
 	if unitSuffix.MatchString(name) {
 		return name
@@ -56,7 +58,8 @@ func unitOf(name string) string {
 	return name + ".service"
 }
 
-// restartRecord names the record of the files for which a unit is restarted; that of the others has the unit's own name.
+// restartRecord returns the name of the helper's record for RestartOn. The record for ReloadOn has the
+// name of the unit.
 func restartRecord(unit string) string { return unit + ".restart" }
 
 func (serviceType) Keys(_ engine.Target, want *Service) (provides, needs []engine.Key) {
@@ -66,10 +69,10 @@ func (serviceType) Keys(_ engine.Target, want *Service) (provides, needs []engin
 	return []engine.Key{engine.UnitKey(unitOf(want.Name))}, needs
 }
 
-// follows are all files that are followed, sorted.
+// follows returns the files that the unit must have loaded, sorted.
 func follows(s *Service) []string { return sorted(s.ReloadOn, s.RestartOn) }
 
-// sorted is every member of the lists once, in order.
+// sorted returns the members of all lists, sorted and without duplicates.
 func sorted(lists ...[]string) []string {
 	all := slices.Concat(lists...)
 	slices.Sort(all)
@@ -84,9 +87,8 @@ func (serviceType) Follows(_ engine.Target, want *Service) []engine.Key {
 	return keys
 }
 
-// Reads are the files that a unit reads when it starts, as far as a name tells: its unit files, and
-// where its configuration is by custom. A file that is broken and keeps the unit from starting is
-// mended before.
+// Reads returns the files that a unit reads when it starts, guessed from its name: its unit files, and
+// the usual places of its configuration. So a plan fixes a broken file before it starts the unit.
 func (serviceType) Reads(_ engine.Target, want *Service) []engine.Key {
 	unit := unitOf(want.Name)
 	name := strings.TrimSuffix(unit, unitSuffix.FindString(unit))
@@ -115,7 +117,7 @@ func (serviceType) Reads(_ engine.Target, want *Service) []engine.Key {
 	return keys
 }
 
-// alsoNamed has, by the name of a unit, what its configuration is named after where that differs.
+// alsoNamed has other names of a unit's configuration, by the name of the unit.
 var alsoNamed = map[string][]string{
 	"apache2": {"httpd"}, "httpd": {"apache2"}, "bind9": {"bind", "named"}, "named": {"bind"}, "chronyd": {"chrony"}, "cron": {"crontab"},
 	"crond": {"cron", "crontab"}, "rsync": {"rsyncd"}, "rsyncd": {"rsync"}, "sshd": {"ssh"}, "ssh": {"sshd"}, "ntpd": {"ntp"},
@@ -123,14 +125,14 @@ var alsoNamed = map[string][]string{
 	"smbd": {"samba"}, "nfs-server": {"nfs", "exports"},
 }
 
-// Stale assumes that a file of each list has changed: a restart loads what a reload would.
+// Stale assumes that a file in each list has changed.
 func (serviceType) Stale(want, have *Service) *Service {
 	stale := *have
 	stale.setStale(len(want.ReloadOn) > 0, len(want.RestartOn) > 0)
 	return &stale
 }
 
-// setStale says in which lists a file is not loaded.
+// setStale sets which lists have a file that is not loaded.
 func (s *Service) setStale(reload, restart bool) {
 	s.staleReload, s.staleRestart = reload, restart
 	loaded := !reload && !restart
@@ -140,17 +142,17 @@ func (s *Service) setStale(reload, restart bool) {
 func isTrue(b *bool) bool  { return b != nil && *b }
 func isFalse(b *bool) bool { return b != nil && !*b }
 
-// active reports whether a unit runs; one that failed does not, and one that is on its way to a
-// state (activating, reloading, deactivating) not yet.
+// active reports whether a unit runs. A failed unit does not, nor does one that changes its state
+// (activating, reloading, deactivating).
 func active(u wire.Unit) bool { return u.ActiveState == "active" }
 
-// stopped reports whether a unit is at rest. One that systemd starts again and again is activating
-// between two starts: it neither runs nor is it stopped.
+// stopped reports whether a unit is stopped. A unit that systemd restarts again and again is
+// "activating" between two starts: it neither runs nor is it stopped.
 func stopped(u wire.Unit) bool {
 	return u.ActiveState == "inactive" || u.ActiveState == "failed" || u.ActiveState == ""
 }
 
-// running is the found value of Service.Running, nil for a unit on its way to a state.
+// running returns the found value of Service.Running. It is nil while the unit changes its state.
 func running(u wire.Unit) *bool {
 	yes := active(u)
 	if !yes && !stopped(u) {
@@ -159,7 +161,7 @@ func running(u wire.Unit) *bool {
 	return &yes
 }
 
-// enabled reports whether a unit starts at boot. One that is "indirect" is started by what its Also= names.
+// enabled reports whether a unit starts at boot. An "indirect" unit does by the units of its Also=.
 func enabled(u wire.Unit) bool {
 	return slices.Contains([]string{"enabled", "indirect", "alias"}, u.UnitFileState)
 }
@@ -168,20 +170,21 @@ func (serviceType) Validate(want *Service) []engine.Problem {
 	var out []engine.Problem
 	switch unit := unitOf(want.Name); {
 	case want.Name == "" || !unitName.MatchString(want.Name) || len(unit) > maxName:
-		out = append(out, refusal("name", fmt.Sprintf("%q cannot name a unit", want.Name), "see systemd.unit(5)"))
+		out = append(out, refusal("name", fmt.Sprintf("invalid unit name %q", want.Name), "see systemd.unit(5)"))
 	case strings.HasSuffix(strings.TrimSuffix(unit, unitSuffix.FindString(unit)), "@"):
-		out = append(out, refusal("name", fmt.Sprintf("%s is a template, not a unit", unit), "name an instance of it, like "+strings.Replace(unit, "@", "@NAME", 1)))
+		out = append(out, refusal("name", fmt.Sprintf("%s is a template, not a unit", unit),
+			"use an instance of it, such as "+strings.Replace(unit, "@", "@NAME", 1)))
 	}
 	if want.Enabled == nil && want.Running == nil && len(follows(want)) == 0 {
-		out = append(out, refusal("", "nothing of the service is managed", "set enabled, running, reload_on or restart_on"))
+		out = append(out, refusal("", "the service has nothing to manage", "set enabled, running, reload_on or restart_on"))
 	}
 	if len(follows(want)) > 0 && !isTrue(want.Running) {
-		out = append(out, refusal("running", "files are followed of a service that is not said to run", "set running = true"))
+		out = append(out, refusal("running", "reload_on and restart_on need running = true", "set running = true"))
 	}
 	for _, p := range want.ReloadOn {
 		out = append(out, report("reload_on", checkPath(p))...)
 		if slices.Contains(want.RestartOn, p) {
-			out = append(out, refusal("reload_on", p+" is also in restart_on", "a restart loads it too: leave it out of one"))
+			out = append(out, refusal("reload_on", p+" is in both reload_on and restart_on", "remove it from one of them"))
 		}
 	}
 	for _, p := range want.RestartOn {
@@ -237,8 +240,8 @@ func (st serviceType) Read(_ engine.Target, want *Service, got engine.Answers) (
 	isEnabled := enabled(u)
 	have := &Service{
 		Name: want.Name, Enabled: &isEnabled, Running: running(u), ReloadOn: want.ReloadOn, RestartOn: want.RestartOn,
-		// What was wanted stopped and runs was started by somebody else. What is restarted for ever
-		// was not.
+		// If the unit was wanted stopped and is active, another program has started it: it stays. If it
+		// restarts again and again, it is stopped.
 		stops: isTrue(want.Running) || isFalse(want.Running) && !active(u), disables: isTrue(want.Enabled), unit: u,
 	}
 	if reload != nil || restart != nil {
@@ -249,13 +252,13 @@ func (st serviceType) Read(_ engine.Target, want *Service, got engine.Answers) (
 
 func (st serviceType) Diff(t engine.Target, want, have *Service) []engine.Step {
 	if want == nil {
-		return st.leave(have)
+		return st.remove(have)
 	}
 	want = st.Complete(t, want)
 	unit := unitOf(want.Name)
 	var steps []engine.Step
 	if have == nil {
-		// Its package comes in the same plan, and may start it before the files are in place.
+		// The same plan installs its package, which may start it before the files are written.
 		have = &Service{staleReload: len(want.ReloadOn) > 0, staleRestart: len(want.RestartOn) > 0}
 	}
 	switch {
@@ -277,8 +280,8 @@ func (st serviceType) Diff(t engine.Target, want, have *Service) []engine.Step {
 	return append(steps, loads...)
 }
 
-// loads are the steps after which the unit runs with the files as they are. What has to be loaded is recorded at the
-// same time, so that what a failed run leaves out is found by the next.
+// loads returns the steps that make the unit load the current files. Each step records what the unit
+// loads: if it fails, the next plan finds the difference.
 func (serviceType) loads(want, have *Service, unit string) []engine.Step {
 	if !isTrue(want.Loaded) {
 		return nil
@@ -301,8 +304,8 @@ func (serviceType) loads(want, have *Service, unit string) []engine.Step {
 	return steps
 }
 
-// leave stops and disables a unit that is not declared any more, as far as it was wanted to run and to be enabled.
-func (serviceType) leave(have *Service) []engine.Step {
+// remove stops and disables a unit that is no longer declared, if it was wanted running and enabled.
+func (serviceType) remove(have *Service) []engine.Step {
 	unit := unitOf(have.Name)
 	var steps []engine.Step
 	if have.stops && !stopped(have.unit) {
@@ -314,7 +317,7 @@ func (serviceType) leave(have *Service) []engine.Step {
 	return steps
 }
 
-// unitStep is one action that another undoes.
+// unitStep returns a step with an action of systemctl and the one that undoes it.
 func unitStep(verb, unit string, do, undo wire.UnitAction) engine.Step {
 	return engine.Step{
 		Summary: verb + " " + unit,
@@ -329,7 +332,8 @@ func (serviceType) Check(t engine.Target, want, have *Service) []engine.Problem 
 	}
 	unit := unitOf(want.Name)
 	if !t.Facts.Systemd {
-		return []engine.Problem{refusal("", fmt.Sprintf("%s is not run by systemd, so %s cannot be managed there", t.Name, unit), "")}
+		return []engine.Problem{refusal("", fmt.Sprintf("%s does not run systemd, so %s cannot be managed", t.Name, unit),
+			"")}
 	}
 	if have == nil {
 		return nil
@@ -338,10 +342,10 @@ func (serviceType) Check(t engine.Target, want, have *Service) []engine.Problem 
 	switch state := have.unit.UnitFileState; {
 	case masked && (isTrue(want.Enabled) || isTrue(want.Running)):
 		return []engine.Problem{refusal("", unit+" is masked on "+t.Name,
-			"somebody forbade it to start: run \"systemctl unmask "+unit+"\" there if that is not so any more")}
+			"a masked unit cannot start; to unmask it, run on the host: systemctl unmask "+unit)}
 	case isTrue(want.Enabled) && slices.Contains([]string{"static", "generated", "transient"}, state):
 		return []engine.Problem{refusal("enabled", fmt.Sprintf("%s cannot be enabled: it is %s", unit, state),
-			"it has no [Install] section, and something else starts it: leave enabled out")}
+			"the unit has no [Install] section, and other units start it: remove enabled")}
 	}
 	return nil
 }

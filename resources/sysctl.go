@@ -14,21 +14,21 @@ import (
 	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
-// Sysctl is a parameter of the kernel: the value that is in force, and a file of /etc/sysctl.d that
-// sets it at each boot. A removal sets the value that was found before the first apply.
+// Sysctl is a kernel parameter: its current value, and a file in /etc/sysctl.d that sets it at each
+// boot. A removal restores the value from before the first apply.
 type Sysctl struct {
-	// Name is the parameter, as sysctl(8) has it: net.ipv4.ip_forward. After a first /, what
-	// follows is a path below /proc/sys: net/ipv4/conf/eth0.100/rp_filter.
+	// Name is the name of the parameter, as in sysctl(8): net.ipv4.ip_forward. If its first separator is
+	// a slash, dots are part of the words: net/ipv4/conf/eth0.100/rp_filter.
 	Name  string `hcl:"name" id:"true"`
-	Value string `hcl:"value" argv:"true"` // as the kernel shows it; runs of blanks and tabs count as one blank
+	Value string `hcl:"value" argv:"true"` // as the kernel shows it; runs of spaces and tabs count as one space
 
 	generatedFile
-	// Previous is the value that was found before the first apply.
+	// Previous is the value from before the first apply.
 	Previous string `remember:"previous,first"`
 
-	live    *string // wanted: the value in force, once the host has answered
-	absent  bool    // wanted: the host's kernel has no such parameter
-	another string  // wanted: what sets another value after the file, at each boot
+	live    *string // wanted: the current value, once the host has answered
+	absent  bool    // wanted: the host's kernel does not have the parameter
+	another string  // wanted: a file that sets another value at each boot, after this one
 }
 
 const sysctlDir = "/etc/sysctl.d"
@@ -37,7 +37,7 @@ type sysctlType struct{}
 
 func init() { register("sysctl", sysctlType{}) }
 
-// Complete returns want with the file that comes of it.
+// Complete returns want with the content of its file.
 func (st sysctlType) Complete(_ engine.Target, want *Sysctl) *Sysctl {
 	full := *want
 	full.complete(func() (string, error) {
@@ -46,7 +46,7 @@ func (st sysctlType) Complete(_ engine.Target, want *Sysctl) *Sysctl {
 	return &full
 }
 
-// path is the parameter's path below /proc/sys. Where the first separator is a dot, dots are
+// path returns the path of the parameter below /proc/sys. If the first separator is a dot, dots are
 // separators and slashes stand for dots (sysctl.d(5)).
 func (sysctlType) path(s *Sysctl) string {
 	if i := strings.IndexAny(s.Name, "./"); i < 0 || s.Name[i] == '/' {
@@ -55,7 +55,7 @@ func (sysctlType) path(s *Sysctl) string {
 	return swapSeparators(s.Name)
 }
 
-// dotted is the name with dots as separators, one spelling for each parameter.
+// dotted returns the name with dots as separators: each parameter has one such spelling.
 func (st sysctlType) dotted(s *Sysctl) string { return swapSeparators(st.path(s)) }
 
 func swapSeparators(s string) string {
@@ -69,8 +69,8 @@ func (st sysctlType) file(s *Sysctl) *managedFile {
 	return s.at(sysctlDir + "/" + st.entry(s))
 }
 
-// entry is the file's name. Files are read in the order of their names (sysctl.d(5)): it comes
-// after those of packages, which begin with less.
+// entry returns the name of the file. Files are read in the order of their names (sysctl.d(5)): 90 is
+// after the files of packages.
 func (st sysctlType) entry(s *Sysctl) string {
 	return "90-mirrorform-" + strings.ReplaceAll(st.dotted(s), "/", "@") + ".conf"
 }
@@ -95,11 +95,10 @@ func (st sysctlType) Risk(want, have *Sysctl) string {
 	return ""
 }
 
-// sysctlWord is one component of a parameter's path. The patterns of sysctl.d(5) are not among
-// them.
+// sysctlWord is one component of a parameter's path. It has none of the patterns of sysctl.d(5).
 var sysctlWord = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.:@+-]*$`)
 
-// sysctlActions have no value: what is written to them is done at once.
+// sysctlActions are parameters without a value: writing to them runs an action.
 var sysctlActions = []string{"net/ipv4/route/flush", "net/ipv6/route/flush", "vm/compact_memory", "vm/drop_caches"}
 
 func (st sysctlType) Validate(want *Sysctl) []engine.Problem {
@@ -107,27 +106,29 @@ func (st sysctlType) Validate(want *Sysctl) []engine.Problem {
 	words := strings.Split(st.path(want), "/")
 	switch {
 	case len(words) < 2 || len(want.Name) > 200 || slices.ContainsFunc(words, func(w string) bool { return !sysctlWord.MatchString(w) }):
-		out = append(out, refusal("name", fmt.Sprintf("%q cannot name a kernel parameter", want.Name), "write it as sysctl(8) does: net.ipv4.ip_forward"))
+		out = append(out, refusal("name", fmt.Sprintf("invalid kernel parameter %q", want.Name),
+			"write it as in sysctl(8), such as net.ipv4.ip_forward"))
 	case slices.Contains(sysctlActions, st.path(want)):
-		out = append(out, refusal("name", fmt.Sprintf("%q is an action and has no value to keep", want.Name), ""))
+		out = append(out, refusal("name", fmt.Sprintf("%q is an action, not a parameter with a value", want.Name), ""))
 	}
 	switch {
 	case strings.TrimSpace(want.Value) == "":
 		out = append(out, refusal("value", "the value is empty", ""))
 	case len(want.Value) > 1024:
-		out = append(out, refusal("value", fmt.Sprintf("the value has %d bytes, the limit is 1024", len(want.Value)), ""))
+		out = append(out, refusal("value",
+			fmt.Sprintf("the value is too long: it has %d bytes, and the limit is 1024", len(want.Value)), ""))
 	case strings.ContainsFunc(want.Value, func(r rune) bool { return r != '\t' && (unicode.IsControl(r) || r == unicode.ReplacementChar) }):
-		out = append(out, refusal("value", "the value holds a character that a line of sysctl.d(5) cannot hold", ""))
+		out = append(out, refusal("value", "the value contains a character that a line of sysctl.d(5) cannot have", ""))
 	}
 	return out
 }
 
-// assignments asks which files set which parameters, once for all resources of a host.
+// assignments asks which files set which parameters. All resources of a host share the question.
 var assignments = wire.Query{Verb: wire.AskRun, Args: []string{
 	"grep", "-rsHE", "--include=*.conf", "^[^#;]+=", "/etc/sysctl.conf", sysctlDir, "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d",
 }}
 
-// live asks for the value in force.
+// live asks for the current value.
 func (st sysctlType) live(s *Sysctl) wire.Query {
 	return wire.Query{Verb: wire.AskFile, Arg: "/proc/sys/" + st.path(s), Option: "head"}
 }
@@ -136,10 +137,10 @@ func (st sysctlType) Ask(_ engine.Target, want *Sysctl) []wire.Query {
 	return []wire.Query{st.file(want).query(), st.live(want), assignments}
 }
 
-// sameValue compares values as the kernel does: it shows tabs between numbers, and takes blanks.
+// sameValue compares values as the kernel does: it shows tabs between numbers, and accepts spaces.
 func sameValue(a, b string) bool { return slices.Equal(strings.Fields(a), strings.Fields(b)) }
 
-// Settle keeps the value in force before the first apply, and what else sets one.
+// Settle remembers the value from before the first apply, and finds what else sets the parameter.
 func (st sysctlType) Settle(_ engine.Target, want *Sysctl, prior *engine.Record, got engine.Answers) *Sysctl {
 	full := *want
 	if f, err := got.File(st.live(want)); err == nil {
@@ -157,16 +158,16 @@ func (st sysctlType) Settle(_ engine.Target, want *Sysctl, prior *engine.Record,
 	return &full
 }
 
-// overruled is what sets another value after the file. Of the lines that grep has found, those of
-// files that are read later count; a file of /etc stands for those of its name elsewhere
-// (sysctl.d(5)), and sysctl --system reads /etc/sysctl.conf after all others.
+// overruled returns the file that sets another value after this one, or "". A file in /etc hides files
+// with its name elsewhere (sysctl.d(5)), and sysctl --system reads /etc/sysctl.conf last. found is the
+// output of grep.
 func (st sysctlType) overruled(want *Sysctl, found string) string {
-	files, values := map[string]string{}, map[string]string{} // by the file's name in the order of reading
+	files, values := map[string]string{}, map[string]string{} // by file name, which gives the order of reading
 	for line := range strings.Lines(found) {
 		file, assignment, _ := strings.Cut(line, ":")
 		order := path.Base(file)
 		if file == "/etc/sysctl.conf" {
-			order = "~" // after letters and digits
+			order = "~" // sorts after letters and digits
 		}
 		name, value, _ := strings.Cut(assignment, "=")
 		name = strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(name), "-"))
@@ -219,7 +220,7 @@ func (st sysctlType) Diff(_ engine.Target, want, have *Sysctl) []engine.Step {
 	return steps
 }
 
-// set is the step that puts a value in force, where another one is.
+// set returns the step that sets the current value, if it differs.
 func (st sysctlType) set(s *Sysctl, value, live string) []engine.Step {
 	if sameValue(value, live) {
 		return nil
@@ -237,11 +238,13 @@ func (st sysctlType) Check(_ engine.Target, want, have *Sysctl) []engine.Problem
 	}
 	var out []engine.Problem
 	if want.absent {
-		out = append(out, refusal("name", fmt.Sprintf("the host's kernel has no parameter %q", want.Name), "is the name right, and the module loaded that has it?"))
+		out = append(out, refusal("name", fmt.Sprintf("the kernel of the host has no parameter %q", want.Name),
+			"check the name, and whether its kernel module is loaded"))
 	}
 	if want.another != "" {
-		out = append(out, caution("value", fmt.Sprintf("%s sets another value of %s after %s, at each boot", want.another, want.Name, st.file(want).path),
-			"delete that line on the host, or set the same value there"))
+		out = append(out, caution("value", fmt.Sprintf("%s sets another value of %s at each boot, since it is read after %s",
+			want.another, want.Name, st.file(want).path),
+			"remove that line on the host, or change it to the wanted value"))
 	}
 	if have != nil {
 		out = append(out, st.file(have).check(st.file(want))...)

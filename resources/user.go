@@ -9,27 +9,30 @@ import (
 	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
-// User is a user account. Its home directory is not made: declare it as a directory.
+// User is a user account. Its home directory is not created: declare it as a directory.
 type User struct {
-	Name    string   `hcl:"name" id:"true"`               // as useradd(8) takes it
-	UID     *int     `hcl:"uid,optional" argv:"true"`     // its number; a new user gets a free one by default
-	Group   string   `hcl:"group,optional" argv:"true"`   // primary group's name; a new user gets a group of its own name by default
-	Groups  []string `hcl:"groups,optional" argv:"true"`  // supplementary groups that it has to be in; it stays in others
+	Name string `hcl:"name" id:"true"`           // a name that useradd(8) accepts
+	UID  *int   `hcl:"uid,optional" argv:"true"` // user number; default of a new user: the next free one
+	// Group is the name of the primary group; default of a new user: a new group with its name.
+	Group   string   `hcl:"group,optional" argv:"true"`
+	Groups  []string `hcl:"groups,optional" argv:"true"`  // required supplementary groups; the user stays in other groups
 	Home    string   `hcl:"home,optional" argv:"true"`    // absolute path of the home directory
 	Shell   string   `hcl:"shell,optional" argv:"true"`   // absolute path of the login shell
 	Comment string   `hcl:"comment,optional" argv:"true"` // full name or purpose (the GECOS field)
-	System  bool     `hcl:"system,optional"`              // a new user's number comes from those for the system; one that is there is left as it is
-	// KeepExisting uses an account that was there as it is: all other attributes are those of one
-	// that is made.
+	// System is whether a new user gets a number of the system's range. It does not change an existing
+	// user.
+	System bool `hcl:"system,optional"`
+	// KeepExisting is whether to use an account unchanged if mirrorform did not create it. All other
+	// attributes then apply only to a new account.
 	KeepExisting bool `hcl:"keep_existing,optional"`
 
-	kept    bool     // wanted: the account was there
-	first   bool     // wanted: the host's manifest does not have it
-	primary string   // wanted of a new account: the primary group
+	kept    bool     // wanted: mirrorform did not create the account, and uses it unchanged
+	first   bool     // wanted: it is not in the host's manifest
+	primary string   // wanted: the primary group of a new account
 	groups  []string // found: all supplementary groups
 	noHome  bool     // found: the home directory is missing
 	expired bool     // found
-	remote  bool     // found: a directory service has it
+	remote  bool     // found: it is in a directory service
 }
 
 type userType struct{}
@@ -39,7 +42,7 @@ func init() { register("user", userType{}) }
 func (userType) Keys(_ engine.Target, want *User) (provides, needs []engine.Key) {
 	for _, g := range append([]string{want.Group}, want.Groups...) {
 		if g != "" && g != want.Name {
-			needs = append(needs, engine.GroupKey(g), engine.UserKey(g)) // a user's own group has its name
+			needs = append(needs, engine.GroupKey(g), engine.UserKey(g)) // a group may be created with its user
 		}
 	}
 	if want.Group == want.Name || slices.Contains(want.Groups, want.Name) {
@@ -65,10 +68,10 @@ func (userType) Validate(want *User) []engine.Problem {
 	return append(out, report("comment", checkField(want.Comment, false))...)
 }
 
-// checkField tells why s cannot stand in a line of passwd(5), whose fields end at a colon.
+// checkField checks a field of passwd(5).
 func checkField(s string, isPath bool) error {
 	if strings.Contains(s, ":") {
-		return fmt.Errorf("%q holds a colon, which ends a field of /etc/passwd", s)
+		return fmt.Errorf("%q contains a colon, which separates the fields of /etc/passwd", s)
 	}
 	if isPath {
 		return checkPath(s)
@@ -103,7 +106,7 @@ func (ut userType) Read(_ engine.Target, want *User, got engine.Answers) (*User,
 	return have, nil
 }
 
-// Settle leaves an account that mirrorform did not make as it is, where that is wanted.
+// Settle implements KeepExisting.
 func (ut userType) Settle(t engine.Target, want *User, prior *engine.Record, got engine.Answers) *User {
 	full := *want
 	have, err := ut.Read(t, want, got)
@@ -124,9 +127,9 @@ func (userType) Diff(_ engine.Target, want, have *User) []engine.Step {
 	switch {
 	case want == nil:
 		return []engine.Step{{
-			Summary: "remove user " + have.Name + ", whose home stays",
+			Summary: "remove user " + have.Name + ", but not its home",
 			Do:      wire.Op{User: &wire.UserOp{Name: have.Name, Remove: true}},
-			Final:   "its password and the number of its own group would not come back",
+			Final:   "its password and the number of its own group cannot be restored",
 		}}
 	case have == nil:
 		op := accountOp(want, &User{})
@@ -149,7 +152,7 @@ func (userType) Diff(_ engine.Target, want, have *User) []engine.Step {
 	change("number", op.UID != nil, func() { undo.UID = have.UID })
 	change("primary group", op.Group != nil, func() { undo.Group = &have.Group })
 	change("groups", op.Groups != nil, func() {
-		groups := append([]string{}, have.groups...) // not nil: no group is a wish too
+		groups := append([]string{}, have.groups...) // not nil: an empty list is managed, too
 		undo.Groups = &groups
 	})
 	change("home", op.Home != nil, func() { undo.Home = &have.Home })
@@ -165,7 +168,7 @@ func (userType) Diff(_ engine.Target, want, have *User) []engine.Step {
 	}}
 }
 
-// accountOp sets what is managed in want and differs in have.
+// accountOp returns an operation that sets the managed attributes that differ in have.
 func accountOp(want, have *User) *wire.UserOp {
 	op := &wire.UserOp{Name: want.Name}
 	if !sameNumber(want.UID, have.UID) {
@@ -188,7 +191,7 @@ func accountOp(want, have *User) *wire.UserOp {
 	return op
 }
 
-// changes are the fields of passwd(5) that an operation changes.
+// changes lists the fields of passwd(5) that an operation changes.
 func changes(op *wire.UserOp) (names []string) {
 	for _, field := range []struct {
 		name string
@@ -208,42 +211,46 @@ func (ut userType) Check(t engine.Target, want, have *User) []engine.Problem {
 	case want.kept:
 		return ut.checkKept(t, want, have)
 	case have.remote && len(changes(accountOp(want, have))) > 0:
-		return []engine.Problem{refusal("name", fmt.Sprintf("%s: user %s is of a directory service, not of /etc/passwd: its %s cannot be changed there",
-			t.Name, want.Name, enumerate(changes(accountOp(want, have)))),
-			"change it in the directory service, leave it out here, or set keep_existing to use the account as it is")}
+		return []engine.Problem{refusal("name",
+			fmt.Sprintf("%s: user %s is in a directory service, not in /etc/passwd, so its %s cannot be changed",
+				t.Name, want.Name, enumerate(changes(accountOp(want, have)))),
+			"change it there, remove the attribute, or set keep_existing = true to use the account unchanged")}
 	case sameNumber(want.UID, have.UID):
 		return nil
 	}
 	return []engine.Problem{numberCaution("uid", "user", want.Name, *have.UID)}
 }
 
-// checkKept says what to know of an account that is used as it is, and why programs may not run as
-// it.
+// checkKept checks whether an account that mirrorform did not create can be used.
 func (userType) checkKept(t engine.Target, want, have *User) (out []engine.Problem) {
 	who := t.Name + ": user " + want.Name
 	if *have.UID == 0 {
-		return []engine.Problem{refusal("name", who+" has the number 0, and so is root", "name another account")}
+		return []engine.Problem{refusal("name", who+" has the number 0: it is root", "use another account")}
 	}
 	if want.primary != "" && want.primary != have.Group && !slices.Contains(have.groups, want.primary) {
-		return []engine.Problem{refusal("name", fmt.Sprintf("%s was there before, and is not in the group %s, which reads its files", who, want.primary),
-			fmt.Sprintf("make it a member there (groupadd --system %s; usermod --append --groups %s %s), or name another account", want.primary, want.primary, want.Name))}
+		return []engine.Problem{refusal("name",
+			fmt.Sprintf("%s already exists, and is not in the group %s, which reads its files", who, want.primary),
+			fmt.Sprintf("use another account, or add it to the group on the host: groupadd --system %[1]s; usermod --append --groups %[1]s %[2]s",
+				want.primary, want.Name))}
 	}
 	if have.expired {
-		out = append(out, caution("name", who+" has expired, and cron runs nothing as it",
-			"run \"usermod --expiredate '' "+want.Name+"\" there, or name another account"))
+		out = append(out, caution("name", who+" has expired, so cron runs no jobs for it",
+			"use another account, or run on the host: usermod --expiredate '' "+want.Name))
 	}
 	if have.noHome {
-		out = append(out, caution("name", fmt.Sprintf("%s has the home %s, which is missing: cron may run nothing as it", who, have.Home),
-			"make that directory, or name another account"))
+		out = append(out, caution("name",
+			fmt.Sprintf("%s has the home directory %s, which is missing, so cron may run no jobs for it", who, have.Home),
+			"create that directory, or use another account"))
 	}
 	if !want.first {
 		return out
 	}
-	advice := "home, shell and groups stay; name another account for one that is made"
+	advice := "its home, shell and groups stay; to have an account created, use a name that does not exist yet"
 	if want.primary != "" && want.primary != have.Group {
-		advice = fmt.Sprintf("home, shell and groups stay, and new files have its primary group %s; name another account for one that is made", have.Group)
+		advice = fmt.Sprintf("its home, shell and groups stay, and its new files get its primary group, %s; "+
+			"to have an account created, use a name that does not exist yet", have.Group)
 	}
-	return append(out, caution("name", who+" was there before, and is used as it is", advice))
+	return append(out, caution("name", who+" already exists, and is used unchanged", advice))
 }
 
 // Keep implements engine.Keeper.
