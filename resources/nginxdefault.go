@@ -9,12 +9,12 @@ import (
 	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
-// Which site answers for a host's address is decided once. A site of ours takes it only where
-// nothing else has it: neither another site of nginx nor another server. The site that a
-// distribution's package brings, unmodified and with no page but its own, is nothing.
+// Whether a site answers for the host's address is decided once, when the site is new. It does only
+// if nothing else answers there: neither another site of nginx nor another server. The default site
+// of a distribution's package does not count, as long as it is unmodified and has no other pages.
 
-// packagedSites are the servers that nginx's packages bring, as words: those of Debian and Ubuntu,
-// of EL 9 and 10, of EL 8, and of nginx.org.
+// packagedSites are the default servers of nginx's packages, as words: of Debian and Ubuntu, of EL 9
+// and 10, of EL 8, and of nginx.org.
 var packagedSites = []string{
 	"listen 80 default_server ; listen [::]:80 default_server ; root /var/www/html ; index index.html index.htm index.nginx-debian.html ; " +
 		"server_name _ ; location / { try_files $uri $uri/ =404 ; }",
@@ -26,14 +26,13 @@ var packagedSites = []string{
 		"error_page 500 502 503 504 /50x.html ; location = /50x.html { root /usr/share/nginx/html ; }",
 }
 
-// packagedPages are what those servers serve, by directory.
+// packagedPages are the files that those packages install, by directory.
 var packagedPages = map[string][]string{
 	"/var/www/html":         {"index.nginx-debian.html"},
 	"/usr/share/nginx/html": {"404.html", "50x.html", "en-US", "icons", "img", "index.html", "nginx-logo.png", "poweredby.png", "system_noindex_logo.png"},
 }
 
-// defaultQueries are the questions by which it is decided whether a site may have the host's
-// address.
+// defaultQueries ask what free needs to know.
 func defaultQueries(s *NginxSite) (config, answer wire.Query, pages []wire.Query) {
 	config = wire.Query{Verb: wire.AskRun, Args: []string{"/usr/sbin/nginx", "-T"}}
 	answer = wire.Query{Verb: wire.AskHTTP, Arg: probeAddress(s.Listen), Args: []string{bracketed(strings.Trim(s.Address, "[]")), "/"}}
@@ -43,7 +42,8 @@ func defaultQueries(s *NginxSite) (config, answer wire.Query, pages []wire.Query
 	return config, answer, pages
 }
 
-// free reports whether nothing else answers for the host's address. What is not known is not free.
+// free reports whether nothing else answers for the host's address. If that is not known, it is not
+// free.
 func (nt nginxSiteType) free(s *NginxSite, unit wire.Unit, got engine.Answers) bool {
 	configQuery, answerQuery, pageQueries := defaultQueries(s)
 	config, err := got.Run(configQuery)
@@ -70,7 +70,7 @@ func (nt nginxSiteType) free(s *NginxSite, unit wire.Unit, got engine.Answers) b
 
 var configFile = regexp.MustCompile(`(?m)^# configuration file (.*):$`)
 
-// addressFree reports whether no server of nginx's whole configuration, as "nginx -T" prints it,
+// addressFree reports whether no server in nginx's whole configuration, as "nginx -T" prints it,
 // answers for the site's address.
 func addressFree(config string, s *NginxSite) bool {
 	_, port, _ := parseListen(s.Listen[0])
@@ -84,9 +84,9 @@ func addressFree(config string, s *NginxSite) bool {
 		text := config[m[1]:end]
 		switch name := config[m[2]:m[3]]; {
 		case strings.Contains(text, strings.TrimSuffix(header("nginx_site", ""), ". Changes made here are overwritten.\n")):
-			continue // a site of ours
+			continue // a site of mirrorform
 		case strings.HasPrefix(name, "/etc/nginx/default.d/"):
-			return false // a part of EL's own server
+			return false // EL's default server includes it, and so is modified
 		}
 		for _, server := range nginxServers(text) {
 			if slices.Contains(packagedSites, strings.Join(server, " ")) {
@@ -100,13 +100,13 @@ func addressFree(config string, s *NginxSite) bool {
 			others = others || listens
 		}
 	}
-	return packagedDefault || !others // else the first of the others is the default
+	return packagedDefault || !others // without a default_server, nginx takes the first one
 }
 
-// nginxServer are the words of a server, without its braces.
+// nginxServer has the words of a server block, without its braces.
 type nginxServer []string
 
-// nginxServers are the servers in a file of nginx's configuration.
+// nginxServers returns the server blocks in a file of nginx's configuration.
 func nginxServers(text string) (servers []nginxServer) {
 	words := nginxWords(text)
 	for i := 0; i+1 < len(words); i++ {
@@ -128,7 +128,7 @@ func nginxServers(text string) (servers []nginxServer) {
 	return servers
 }
 
-// nginxWords are the words of a configuration, without comments and quotes.
+// nginxWords splits a configuration into words, without comments and quotes.
 func nginxWords(text string) (words []string) {
 	for _, line := range strings.Split(text, "\n") {
 		for _, field := range strings.Fields(strings.NewReplacer(";", " ; ", "{", " { ", "}", " } ").Replace(line)) {
@@ -141,8 +141,7 @@ func nginxWords(text string) (words []string) {
 	return words
 }
 
-// has reports whether a server answers for an address on a port, and whether it listens there at
-// all.
+// has reports whether a server answers for an address on a port, and whether it listens on that port.
 func (s nginxServer) has(address, port string) (taken, listens bool) {
 	named, listening := false, false
 	var names []string
@@ -162,7 +161,7 @@ func (s nginxServer) has(address, port string) (taken, listens bool) {
 		case len(arguments) > 0:
 			listening = true
 			on, number, err := parseListen(arguments[0])
-			if err != nil { // an address alone, a name, a socket
+			if err != nil { // an address without a port, a name, or a socket
 				on, number = arguments[0], "80"
 			}
 			if number != port || strings.HasPrefix(on, "unix") {
@@ -182,20 +181,20 @@ func (s nginxServer) has(address, port string) (taken, listens bool) {
 	return taken || listens && named, listens
 }
 
-// The link by which Debian's package of nginx enables its own site, and that. It listens on IPv6,
-// and nginx does not start with it on a host that has none.
+// Debian's nginx package has a default site, which a link enables. It listens on IPv6, so nginx does
+// not start on a host without IPv6.
 var (
 	packagedLink = wire.Query{Verb: wire.AskFile, Arg: "/etc/nginx/sites-enabled/default"}
 	packagedFile = wire.Query{Verb: wire.AskFile, Arg: "/etc/nginx/sites-available/default", Option: "content"}
 )
 
-// withoutIPv6 reports whether the package's own site may listen where the site is not to.
+// withoutIPv6 reports whether the default site may listen on IPv6 while the wanted site does not.
 func (nt nginxSiteType) withoutIPv6(t engine.Target, s *NginxSite) bool {
 	return t.Facts.Packages == "apt" && !slices.ContainsFunc(s.Listen, func(l string) bool { return strings.HasPrefix(l, "[") })
 }
 
-// replacesPackaged reports whether the site comes instead of the package's own: neither is nginx
-// there yet, which brings it, or it is there unmodified, and nginx does not run.
+// replacesPackaged reports whether the site replaces the package's default site. nginx must be
+// stopped, and either not installed yet, or its default site unmodified.
 func (nt nginxSiteType) replacesPackaged(t engine.Target, s *NginxSite, got engine.Answers) bool {
 	if !nt.withoutIPv6(t, s) {
 		return false
@@ -215,10 +214,10 @@ func (nt nginxSiteType) replacesPackaged(t engine.Target, s *NginxSite, got engi
 	return len(servers) == 1 && slices.Contains(packagedSites, strings.Join(servers[0], " "))
 }
 
-// removePackagedSite is the step that disables it.
+// removePackagedSite returns the step that disables the package's default site.
 func removePackagedSite() engine.Step {
 	return engine.Step{
-		Summary: "remove " + packagedLink.Arg + ", the site of nginx's package, which listens on IPv6",
+		Summary: "remove " + packagedLink.Arg + ", nginx's default site, which listens on IPv6",
 		Do:      wire.Op{Remove: &wire.RemoveOp{Path: packagedLink.Arg}},
 		Undo:    restore(packagedLink.Arg),
 	}

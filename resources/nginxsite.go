@@ -11,44 +11,48 @@ import (
 	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
-// NginxSite is a site of static files that nginx serves: a file of /etc/nginx/conf.d with one
-// server. It is applied only when "nginx -t" takes it without a warning and nginx then really
-// answers with it. It reloads nginx itself, or starts it: a service nginx comes after it, as it may
-// not start before the file is written, and does not follow its file.
+// NginxSite is a site of static files that nginx serves: a file with one server in
+// /etc/nginx/conf.d. An apply succeeds only if "nginx -t" accepts the file without a warning and nginx
+// then answers with the new configuration. The site starts or reloads nginx by itself: a service for
+// nginx comes after it, and its reload_on need not list the site's file.
 type NginxSite struct {
-	Name       string   `hcl:"name" id:"true"`  // the file in /etc/nginx/conf.d, without .conf: letters, digits, _ and -
-	ServerName []string `hcl:"server_name"`     // host names, *.NAME, and IP addresses
-	Listen     []string `hcl:"listen,optional"` // PORT, ADDRESS:PORT or [ADDRESS]:PORT; 80 and [::]:80 by default
-	Root       string   `hcl:"root,optional"`   // absolute path of the directory at /; without it, only Aliases are served
-	// Address is the host's address. It is a further name of the site where Default is true.
+	// Name is the name of the file in /etc/nginx/conf.d, without .conf: letters, digits, _ and -.
+	Name       string   `hcl:"name" id:"true"`
+	ServerName []string `hcl:"server_name"` // host names, *.NAME, and IP addresses
+	// Listen has what nginx listens on: PORT, ADDRESS:PORT or [ADDRESS]:PORT; default: 80 and [::]:80.
+	Listen []string `hcl:"listen,optional"`
+	// Root is the absolute path of the directory at /. If not set, only Aliases are served.
+	Root string `hcl:"root,optional"`
+	// Address is the address of the host. If Default is true, it is another name of the site.
 	Address string `hcl:"address,optional"`
-	// Default tells whether the site answers for Address. By default a new site does where nothing
-	// else on the host does; that is decided once.
+	// Default is whether the site answers for Address. By default, a new site does if nothing else on
+	// the host does; that is decided once, at the first apply.
 	Default *bool `hcl:"default,optional" remember:"default"`
 	// Aliases maps URL paths, which begin and end with /, to absolute paths of directories.
 	Aliases   map[string]string `hcl:"aliases,optional"`
-	Autoindex *bool             `hcl:"autoindex,optional"`  // lists directories: true by default
-	AccessLog string            `hcl:"access_log,optional"` // absolute path; nginx's own by default
+	Autoindex *bool             `hcl:"autoindex,optional"`  // whether to list directories; default: true
+	AccessLog string            `hcl:"access_log,optional"` // absolute path of the access log; default: that of nginx
 
 	generatedFile
-	// Served tells whether nginx answers requests for the site with this configuration, and with a
-	// file of each directory that has any.
+	// Served is whether nginx answers requests for the site with this configuration, and serves a file
+	// from each directory that is not empty.
 	Served *bool `plan:"served"`
 
-	decided bool // wanted: what the host answers has decided about Default
-	instead bool // wanted: it comes instead of the site of nginx's package
+	decided bool // wanted: Default is not set, and the host's answers have decided it
+	instead bool // wanted: it replaces the default site of nginx's package
 	running bool // found: nginx runs
-	// found: why a tree is not served, where the site is.
+	// found: why a directory is not served although the site is.
 	treeProblem string   `fingerprint:"-"`
-	named       []string // wanted: the names without Address, where that is one
+	named       []string // wanted: the names without Address, if that is one of them
 	digest      string   // wanted: see siteDigest
 }
 
 const (
 	nginxDir  = "/etc/nginx/conf.d"
 	nginxUnit = "nginx.service"
-	// siteMarker is a URL path at which each site answers with the digest of its own configuration: the only sign that
-	// nginx has loaded it, since a reload that fails to bind a port reports success and keeps the old one.
+	// siteMarker is the URL path at which each site answers with the digest of its configuration. That
+	// proves that nginx has loaded it: a reload that cannot bind a port reports success and keeps the
+	// old configuration.
 	siteMarker = "/.well-known/mirrorform-site"
 )
 
@@ -56,7 +60,7 @@ type nginxSiteType struct{}
 
 func init() { register("nginx_site", nginxSiteType{}) }
 
-// Complete returns want with its defaults and the file that comes of it.
+// Complete returns want with defaults and the content of its file.
 func (nginxSiteType) Complete(_ engine.Target, want *NginxSite) *NginxSite {
 	full := *want
 	yes := true
@@ -79,8 +83,7 @@ func (nginxSiteType) Complete(_ engine.Target, want *NginxSite) *NginxSite {
 	return &full
 }
 
-// Settle decides whether the site answers for the host's address. One that an earlier version made
-// goes on doing so.
+// Settle decides whether a new site answers for the host's address. An existing site keeps it.
 func (nt nginxSiteType) Settle(t engine.Target, want *NginxSite, _ *engine.Record, got engine.Answers) *NginxSite {
 	full := *want
 	full.instead = nt.replacesPackaged(t, want, got)
@@ -128,13 +131,12 @@ func (nt nginxSiteType) Keys(_ engine.Target, want *NginxSite) (provides, needs 
 	return []engine.Key{engine.PathKey(nt.file(want).path)}, needs
 }
 
-// Loads makes the service come after the site: what the file says must be right before nginx
-// starts.
+// Loads makes the service come after the site: the file must be valid before nginx starts.
 func (nginxSiteType) Loads(engine.Target, *NginxSite) []engine.Key {
 	return []engine.Key{engine.UnitKey(nginxUnit)}
 }
 
-// Reads is what the check of the configuration reads besides the site.
+// Reads has the other files that "nginx -t" reads: they are written before.
 func (nginxSiteType) Reads(engine.Target, *NginxSite) []engine.Key {
 	return []engine.Key{engine.PathKey("/etc/nginx")}
 }
@@ -146,7 +148,8 @@ func (nt nginxSiteType) Validate(want *NginxSite) []engine.Problem {
 	out = append(out, checkListens(full.Listen)...)
 	out = append(out, checkAliases(full.Aliases, full.Root != "")...)
 	if full.Root == "" && len(full.Aliases) == 0 {
-		out = append(out, refusal("root", "nothing is served", "set root, aliases, or both"))
+		out = append(out, refusal("root", "the site has no files: neither root nor aliases is set",
+			"set root, aliases, or both"))
 	}
 	if full.Root != "" {
 		out = append(out, report("root", checkServed(full.Root))...)
@@ -176,7 +179,8 @@ func (nt nginxSiteType) Ask(t engine.Target, want *NginxSite) []wire.Query {
 	return list
 }
 
-// Read takes what is neither the file nor the answer of nginx as wanted: the difference shows in the file's content.
+// Read compares the file and the answer of nginx. All other attributes are copied from want: their
+// differences show in the file's content.
 func (nt nginxSiteType) Read(t engine.Target, want *NginxSite, got engine.Answers) (*NginxSite, error) {
 	fileQuery, servedQuery, unitQuery := nt.queries(want)
 	want = nt.Complete(t, nt.Settle(t, want, nil, got))
@@ -223,14 +227,13 @@ func (nt nginxSiteType) Diff(_ engine.Target, want, have *NginxSite) []engine.St
 	steps := file.steps(found)
 	same := found.kind == file.kind && found.holds(file.content)
 	if same && (isTrue(have.Served) || !isTrue(want.Served)) {
-		return steps // at most the file's attributes, which nginx does not mind
+		return steps // owner, group or mode of the file at most: nginx need not load it again
 	}
 	return append(steps, siteSteps(want)...)
 }
 
-// nginxTest checks the whole configuration. nginx only warns of a server name that is taken
-// already. Warnings that are about neither the file nor the names of the site are about other
-// sites, and no reason to refuse this one.
+// nginxTest checks the whole configuration. A warning about the file or a name of the site is an
+// error: nginx only warns of a server name that another site has. Warnings about other sites are not.
 func nginxTest(want *NginxSite) engine.Step {
 	run := &wire.RunOp{Argv: []string{"/usr/sbin/nginx", "-t"}}
 	if want != nil {
@@ -242,21 +245,22 @@ func nginxTest(want *NginxSite) engine.Step {
 	return engine.Step{Summary: "check the configuration of nginx", Do: wire.Op{Run: run}, Final: "a check changes nothing"}
 }
 
-// nginxLoad lets nginx take the configuration. Its undo comes when the file was put back (wire.Do), and takes the old one.
+// nginxLoad makes nginx load the configuration. Its undo runs after the file is restored (wire.Do), and
+// so loads the old one.
 func nginxLoad() engine.Step {
 	return unitStep("reload", nginxUnit, wire.UnitLoad, wire.UnitRestore)
 }
 
-// siteSteps are those after the file is in place.
+// siteSteps are the steps after the file is written.
 func siteSteps(want *NginxSite) []engine.Step {
 	return []engine.Step{nginxTest(want), nginxLoad(), {
-		Summary: "see that nginx serves the site " + want.Name,
+		Summary: "verify that nginx serves the site " + want.Name,
 		Do:      wire.Op{Probe: siteProbe(want)},
 		Final:   "a check changes nothing",
 	}}
 }
 
-// remove takes the file away, and the site out of a nginx that runs.
+// remove removes the file, and reloads nginx if it runs.
 func (nt nginxSiteType) remove(have *NginxSite) []engine.Step {
 	steps := nt.file(have).remove()
 	if len(steps) == 0 || !have.running {
@@ -267,20 +271,23 @@ func (nt nginxSiteType) remove(have *NginxSite) []engine.Step {
 
 func (nt nginxSiteType) Check(t engine.Target, want, have *NginxSite) (out []engine.Problem) {
 	if want != nil && want.decided && isFalse(want.Default) {
-		out = append(out, caution("default", fmt.Sprintf("%s: something else may answer for %s, so the site does not", t.Name, want.Address),
-			"it is reached by its names; default = true takes the address, default = false says that it is right so"))
+		out = append(out, caution("default",
+			fmt.Sprintf("%s: another site or server may answer for %s, so this site answers only for its names", t.Name,
+				want.Address),
+			"to answer for the address, too, set default = true; to keep it so without this warning, set default = false"))
 	}
 	if want == nil || have == nil {
 		return out
 	}
 	out = append(out, nt.file(have).check(nt.file(want))...)
 	if have.treeProblem != "" {
-		out = append(out, engine.Problem{Severity: engine.Warning, Summary: "nginx answers, but not with the files: " + have.treeProblem})
+		out = append(out, engine.Problem{Severity: engine.Warning,
+			Summary: "nginx serves the site, but not its files: " + have.treeProblem})
 	}
 	return out
 }
 
-// siteTrees has what the site serves: URL paths and directories in turn.
+// siteTrees returns what the site serves: URL path, directory, URL path, directory, …
 func siteTrees(s *NginxSite) []string {
 	var trees []string
 	if s.Root != "" {
@@ -292,7 +299,7 @@ func siteTrees(s *NginxSite) []string {
 	return trees
 }
 
-// siteProbe asks nginx which configuration of the site it serves.
+// siteProbe returns a request that only the current configuration of the site answers with its digest.
 func siteProbe(s *NginxSite) *wire.ProbeOp {
 	host := "localhost"
 	if len(s.ServerName) > 0 {

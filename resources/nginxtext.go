@@ -12,12 +12,14 @@ import (
 	"github.com/mirrorform/mirrorform/engine"
 )
 
-// siteTemplate is the server of a site. Its verbs are the lines of listen, the names, the lines of
-// what is served, and the digest. What suits big static files: the kernel sends them (sendfile,
-// tcp_nopush); sizes in listings are rounded, times are UTC; rsync's unfinished files, in
-// directories named .~tmp~, are neither listed nor served; nothing tells nginx's version. Who
-// writes a tree must not be able to publish what lies elsewhere: a link counts only where its owner
-// is that of what it leads to (if_not_owner), but for those by which the tree itself is reached.
+// siteTemplate is the server block of a site. Its verbs are the listen lines, the names, the options,
+// the digest and the locations.
+//
+// It suits large static files: the kernel sends them (sendfile, tcp_nopush); listings have rounded
+// sizes and times in UTC; rsync's unfinished files, in directories named .~tmp~, are not served; the
+// version of nginx is not shown (server_tokens). An account that writes to a tree must not be able to
+// publish files from elsewhere: nginx follows a link in the tree only if link and target have the same
+// owner (disable_symlinks if_not_owner).
 const siteTemplate = `server {
 %s    server_name %s;
 
@@ -40,12 +42,12 @@ const siteTemplate = `server {
 %s}
 `
 
-// siteContent is the text of the file.
+// siteContent returns the content of the file.
 func siteContent(s *NginxSite) string {
 	return header("nginx_site", s.Name) + siteServer(s, s.digest)
 }
 
-// siteDigest tells a configuration from all others: it is what the site answers at siteMarker.
+// siteDigest identifies a configuration. The site answers with it at siteMarker.
 func siteDigest(s *NginxSite) string { return digestOf([]byte(siteServer(s, ""))) }
 
 func siteServer(s *NginxSite, digest string) string {
@@ -72,18 +74,18 @@ func siteServer(s *NginxSite, digest string) string {
 		if bare := strings.TrimSuffix(url, "/"); bare != "" {
 			fmt.Fprintf(&locations, "\n    location = %s {\n        return 301 %s;\n    }\n", nginxQuote(bare), nginxQuote(url))
 		}
-		// Both end with a slash, or the directory's siblings could be reached (/almalinux../).
+		// Both end with a slash: otherwise /almalinux../ would lead to the directory's siblings.
 		fmt.Fprintf(&locations, "\n    location %s {\n        alias %s;\n        disable_symlinks if_not_owner %s;\n    }\n",
 			nginxQuote(url), nginxQuote(s.Aliases[url]+"/"), nginxQuote("from="+s.Aliases[url]))
 	}
 	return fmt.Sprintf(siteTemplate, listen.String(), strings.Join(names, " "), options.String(), digest, locations.String())
 }
 
-// nginxBare is text that nginx takes as one word without quotes.
+// nginxBare is text that nginx reads as one word without quotes.
 var nginxBare = regexp.MustCompile(`^[A-Za-z0-9_./:*~\[\]-]+$`)
 
-// nginxQuote writes a word so that nginx reads exactly that word. In double quotes nginx takes a backslash before another, a
-// quote, and t, r or n for an escape. It has no way to write a literal $, which Validate refuses.
+// nginxQuote quotes a word for nginx. Between double quotes, a backslash escapes a backslash or a
+// quote, and \t, \r and \n are control characters. There is no escape for $, which Validate refuses.
 func nginxQuote(word string) string {
 	if nginxBare.MatchString(word) {
 		return word
@@ -91,7 +93,8 @@ func nginxQuote(word string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(word) + `"`
 }
 
-// bracketed is a server name, with brackets around an IPv6 address as in a Host header (RFC 3986, 3.2.2).
+// bracketed returns a server name with brackets around an IPv6 address, as in a Host header (RFC 3986,
+// 3.2.2).
 func bracketed(name string) string {
 	if a, err := netip.ParseAddr(name); err == nil && a.Is6() {
 		return "[" + a.String() + "]"
@@ -106,16 +109,16 @@ var (
 	urlPath = regexp.MustCompile(`^/([A-Za-z0-9._~-]+/)*$`)
 )
 
-// checkServerNames tells which names nginx would not take, or take for more than one.
+// checkServerNames refuses names that nginx does not accept, or reads as a pattern.
 func checkServerNames(names []string) []engine.Problem {
 	if len(names) == 0 {
-		return []engine.Problem{refusal("server_name", "the site has no name", "name the host names and addresses that people use for it")}
+		return []engine.Problem{refusal("server_name", "the site has no name", "list its host names and IP addresses")}
 	}
 	var out []engine.Problem
 	seen := map[string]bool{}
 	for _, name := range names {
 		if key := strings.ToLower(bracketed(strings.Trim(name, "[]"))); seen[key] {
-			out = append(out, refusal("server_name", fmt.Sprintf("%q is named twice", name), ""))
+			out = append(out, refusal("server_name", fmt.Sprintf("%q is listed twice", name), "remove one of them"))
 		} else {
 			seen[key] = true
 		}
@@ -124,8 +127,8 @@ func checkServerNames(names []string) []engine.Problem {
 	return out
 }
 
-// IsHostName reports whether s is a host name of at most 253 characters, made of DNS labels (RFC
-// 1123, section 2.1). One label will do, in a network of one's own. An IPv4 address is one, too.
+// IsHostName reports whether s is a host name of at most 253 characters (RFC 1123, section 2.1). A
+// single label is one, as in a private network; so is an IPv4 address.
 func IsHostName(s string) bool {
 	return len(s) <= 253 && hostName.MatchString(s) && ShortLabels(s)
 }
@@ -140,7 +143,7 @@ func checkServerName(name string) error {
 	if inner, ok := strings.CutPrefix(name, "["); ok {
 		a, err := netip.ParseAddr(strings.TrimSuffix(inner, "]"))
 		if err != nil || !a.Is6() || a.Zone() != "" || name != "["+a.String()+"]" {
-			return fmt.Errorf("%q is no IPv6 address in brackets", name)
+			return fmt.Errorf("%q is not an IPv6 address in brackets", name)
 		}
 		return nil
 	}
@@ -148,12 +151,12 @@ func checkServerName(name string) error {
 		return nil
 	}
 	if plain := strings.TrimPrefix(name, "*."); len(name) > 253 || !IsHostName(plain) {
-		return fmt.Errorf("%q is neither a host name, nor *. and a host name, nor an IP address", name)
+		return fmt.Errorf("%q is not a server name: use a host name, *. and a host name, or an IP address", name)
 	}
 	return nil
 }
 
-// checkListens tells which addresses nginx cannot listen on.
+// checkListens refuses addresses that nginx cannot listen on.
 func checkListens(listens []string) []engine.Problem {
 	var out []engine.Problem
 	seen := map[string]bool{}
@@ -162,14 +165,14 @@ func checkListens(listens []string) []engine.Problem {
 		out = append(out, report("listen", err)...)
 		key := address + " " + port
 		if err == nil && seen[key] {
-			out = append(out, refusal("listen", fmt.Sprintf("%q is there twice", l), ""))
+			out = append(out, refusal("listen", fmt.Sprintf("%q is listed twice", l), "remove one of them"))
 		}
 		seen[key] = true
 	}
 	return out
 }
 
-// parseListen reads PORT, ADDRESS:PORT or [ADDRESS]:PORT; the address is "*" where there is none.
+// parseListen reads PORT, ADDRESS:PORT or [ADDRESS]:PORT. Without an address, it returns "*".
 func parseListen(l string) (address, port string, err error) {
 	address, port = "*", l
 	if i := strings.LastIndexByte(l, ':'); i >= 0 {
@@ -177,7 +180,7 @@ func parseListen(l string) (address, port string, err error) {
 	}
 	n, err := strconv.ParseUint(port, 10, 16)
 	if err != nil || n == 0 || port != strconv.FormatUint(n, 10) {
-		return "", "", fmt.Errorf("%q does not end with a port: write PORT, ADDRESS:PORT or [ADDRESS]:PORT", l)
+		return "", "", fmt.Errorf("%q does not end with a port: use PORT, ADDRESS:PORT or [ADDRESS]:PORT", l)
 	}
 	plain := strings.TrimSuffix(strings.TrimPrefix(address, "["), "]")
 	a, err := netip.ParseAddr(plain)
@@ -185,19 +188,20 @@ func parseListen(l string) (address, port string, err error) {
 	case address == "*":
 		return address, port, nil
 	case err != nil || a.Zone() != "" || a.Is6() != (address == "["+plain+"]") || a.Is4() && address != plain:
-		return "", "", fmt.Errorf("%q does not begin with an IP address: write ADDRESS:PORT, with brackets around an IPv6 address", l)
+		return "", "", fmt.Errorf("%q does not begin with an IP address: use ADDRESS:PORT, or [ADDRESS]:PORT for IPv6", l)
 	}
 	return address, port, nil
 }
 
-// probeAddress is where the host itself reaches the first of what nginx listens on.
+// probeAddress returns the address at which the host itself reaches nginx: the first of listens, with a
+// loopback address instead of a wildcard.
 func probeAddress(listens []string) string {
 	if len(listens) == 0 {
 		return ""
 	}
 	address, port, err := parseListen(listens[0])
 	if err != nil {
-		return "" // Validate tells
+		return "" // Validate reports it
 	}
 	switch a, _ := netip.ParseAddr(strings.Trim(address, "[]")); {
 	case address == "*", a.Is4() && a.IsUnspecified():
@@ -208,31 +212,33 @@ func probeAddress(listens []string) string {
 	return address + ":" + port
 }
 
-// checkAliases tells which aliases nginx would take for something else.
+// checkAliases refuses URL paths and directories that nginx would read differently.
 func checkAliases(aliases map[string]string, root bool) []engine.Problem {
 	var out []engine.Problem
 	for _, url := range slices.Sorted(maps.Keys(aliases)) {
 		dots := slices.ContainsFunc(strings.Split(url, "/"), func(s string) bool { return s == "." || s == ".." })
 		switch {
 		case !urlPath.MatchString(url) || dots:
-			out = append(out, refusal("aliases", fmt.Sprintf("%q is no URL path of a directory", url), "begin and end it with /, and use letters, digits and . _ ~ - between"))
+			out = append(out, refusal("aliases", fmt.Sprintf("invalid URL path %q", url),
+				"begin and end it with /, and use letters, digits and . _ ~ - between"))
 		case url == "/" && root:
-			out = append(out, refusal("aliases", "/ is both an alias and root", "set one of them"))
+			out = append(out, refusal("aliases", "/ is both an alias and the root", "remove root, or the alias of /"))
 		case url == siteMarker+"/":
-			out = append(out, refusal("aliases", url+" is taken", "nginx answers there with the state of the site"))
+			out = append(out, refusal("aliases", "the URL path "+url+" is reserved",
+				"mirrorform checks there which configuration nginx serves: use another path"))
 		}
 		out = append(out, report("aliases", checkServed(aliases[url]))...)
 	}
 	return out
 }
 
-// checkServed tells why p cannot be a path in nginx's configuration.
+// checkServed checks a path for nginx's configuration.
 func checkServed(p string) error {
 	if err := checkPath(p); err != nil {
 		return err
 	}
 	if strings.Contains(p, "$") {
-		return fmt.Errorf("%q holds $, with which nginx begins a variable", p)
+		return fmt.Errorf("%q contains $, which begins a variable in nginx's configuration: use a path without it", p)
 	}
 	return nil
 }
