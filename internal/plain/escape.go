@@ -1,5 +1,5 @@
-// Package plain makes text plain: what a terminal would not show as itself is shown as an escape.
-// What hosts, upstreams and configurations say may hold anything.
+// Package plain makes text safe to print: characters that a terminal would not show as themselves become
+// escapes. Text from hosts, upstreams and configurations may contain anything.
 package plain
 
 import (
@@ -8,16 +8,15 @@ import (
 	"unicode/utf8"
 )
 
-// maxMarks is how many combining marks in a row are left alone: no orthography needs more, and long
-// runs of them paint over the lines above and below.
+// maxMarks is how many combining marks in a row are not escaped. No writing system needs more, and long
+// runs of them cover the lines above and below.
 const maxMarks = 4
 
-// Escape makes a string safe to print on one line of a terminal. Printable text stays as it is;
-// everything else becomes a visible escape in Go's notation: control characters (\n, \t, \x1b), C1
-// (\u009b), bidirectional and zero-width characters (\u202e), spaces other than U+0020, unassigned
-// code points, bytes that are not UTF-8 (\xff), combining marks without a base or in long runs.
-// Backslashes stay as they are: the result is for reading, not for decoding. Escaping twice changes
-// nothing.
+// Escape makes a string safe to print on one line of a terminal. Printable text is unchanged; everything
+// else becomes a visible escape in Go's notation: control characters (\n, \t, \x1b), C1 (\u009b),
+// bidirectional and zero-width characters (\u202e), spaces other than U+0020, unassigned code points,
+// bytes that are not UTF-8 (\xff), combining marks without a base or in long runs. Backslashes are
+// unchanged: the result is for reading, not for decoding. Escaping twice is the same as once.
 func Escape(s string) string {
 	if plainASCII(s) {
 		return s
@@ -41,13 +40,14 @@ func plainASCII(s string) bool {
 	return true
 }
 
-// Escaper escapes a string rune by rune. Its state is what stands before the next rune.
+// Escaper escapes a string rune by rune. Its state is about the runes before the next one.
 type Escaper struct {
-	base  bool // something that a combining mark can stand on
-	marks int  // combining marks since
+	base  bool // there is a base for a combining mark
+	marks int  // how many combining marks follow the base
 }
 
-// Next returns the first rune of s as it is printed, and its size in s in bytes. s is not empty.
+// Next returns the first rune of s, escaped if necessary, and its size in s in bytes. s must not be
+// empty.
 func (e *Escaper) Next(s string) (text string, size int) {
 	r, size := utf8.DecodeRuneInString(s)
 	switch {
@@ -67,16 +67,16 @@ func (e *Escaper) Next(s string) (text string, size int) {
 	return escapeRune(r), size
 }
 
-// Visible tells whether a rune shows as itself. Go's notion of printable leaves out controls,
-// formatting characters, all spaces but U+0020, surrogates, private use and unassigned code points.
-// Unicode counts some more as ignorable.
+// Visible reports whether a rune shows as itself. Not printable in Go are controls, formatting
+// characters, all spaces except U+0020, surrogates, private use and unassigned code points. Unicode has
+// more characters that renderers ignore.
 func Visible(r rune) bool {
 	return unicode.IsPrint(r) &&
 		!unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) &&
-		r != '\u2800' // braille with no dots: a space that is no space
+		r != '\u2800' // braille without dots: it looks like a space
 }
 
-// Combining tells whether a rune is a mark on the one before it.
+// Combining reports whether a rune is a mark on the one before it.
 func Combining(r rune) bool {
 	return unicode.In(r, unicode.Mn, unicode.Me)
 }

@@ -8,8 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// JSON encodes a value on one line. What a terminal would not show as itself is written as \u
-// escapes. Strings that are not UTF-8 have U+FFFD in place of what is not.
+// JSON encodes a value on one line. Characters that a terminal would not show as themselves become \u
+// escapes, and bytes that are not UTF-8 become U+FFFD.
 func JSON(v any) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -20,10 +20,10 @@ func JSON(v any) ([]byte, error) {
 	return VisibleJSON(bytes.TrimSuffix(b.Bytes(), []byte{'\n'})), nil
 }
 
-// VisibleJSON writes what a terminal would not show as itself as \u escapes in a JSON text, whose
-// value stays the same.
+// VisibleJSON escapes the characters of a JSON text that a terminal would not show as themselves. The
+// value of the text stays the same.
 func VisibleJSON(doc []byte) []byte {
-	// In JSON text such characters stand inside of strings only.
+	// In valid JSON, such characters are only in strings.
 	out := make([]byte, 0, len(doc))
 	for _, r := range string(doc) {
 		switch {
