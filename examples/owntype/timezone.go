@@ -8,9 +8,9 @@ import (
 	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
-// Timezone is a host's time zone: the target of /etc/localtime (localtime(5)). A host has one.
+// Timezone is the time zone of a host: the target of the link /etc/localtime (localtime(5)).
 type Timezone struct {
-	Zone string `hcl:"zone"` // as below /usr/share/zoneinfo: "Etc/UTC"
+	Zone string `hcl:"zone"` // path below /usr/share/zoneinfo, such as "Etc/UTC"
 }
 
 const (
@@ -20,28 +20,29 @@ const (
 
 type timezoneType struct{}
 
-// Keys keeps two resources of a host from managing the same link.
+// Keys provides the path of the link, so that no other resource of the host can manage it.
 func (timezoneType) Keys(engine.Target, *Timezone) (provides, needs []engine.Key) {
 	return []engine.Key{engine.PathKey(localtime)}, nil
 }
 
-// Validate refuses a zone that leads out of zoneinfo.
+// Validate refuses paths outside of /usr/share/zoneinfo.
 func (timezoneType) Validate(want *Timezone) []engine.Problem {
 	if want.Zone == "" || strings.HasPrefix(want.Zone, "/") || strings.Contains(want.Zone, "..") {
 		return []engine.Problem{{
-			Severity: engine.Error, Attribute: "zone", Summary: fmt.Sprintf("%q is not a time zone", want.Zone), Detail: `write one as "Europe/Berlin"`,
+			Severity: engine.Error, Attribute: "zone",
+			Summary: fmt.Sprintf("%q is not a time zone", want.Zone), Detail: `use a name such as "Europe/Berlin"`,
 		}}
 	}
 	return nil
 }
 
-// question is the type's only question. All questions to a host go in one message.
+// question asks for the link. mirrorform sends the questions of all resources of a host in one message.
 var question = wire.Query{Verb: wire.AskFile, Arg: localtime}
 
-// Ask asks for the link.
+// Ask returns the questions that Read needs.
 func (timezoneType) Ask(engine.Target, *Timezone) []wire.Query { return []wire.Query{question} }
 
-// Read decodes a link to a zone. Anything else counts as not set.
+// Read returns the time zone, or nil if /etc/localtime is not a link to one.
 func (timezoneType) Read(_ engine.Target, _ *Timezone, got engine.Answers) (*Timezone, error) {
 	f, err := got.File(question)
 	if err != nil {
@@ -54,7 +55,8 @@ func (timezoneType) Read(_ engine.Target, _ *Timezone, got engine.Answers) (*Tim
 	return &Timezone{Zone: found}, nil
 }
 
-// Diff makes the link, or removes the link that was made: a host without it has UTC.
+// Diff returns the steps from have to want: it creates or changes the link, or, if want is nil, removes
+// it. A host without the link has UTC.
 func (timezoneType) Diff(_ engine.Target, want, have *Timezone) []engine.Step {
 	undo := &wire.Op{Restore: &wire.RestoreOp{Path: localtime}}
 	switch {
