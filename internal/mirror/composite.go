@@ -5,7 +5,7 @@ import (
 	"github.com/mirrorform/mirrorform/resources"
 )
 
-// Types returns a registry with the resource types of this program, and the composite type mirror.
+// Types returns a registry with all resource types and the composite type mirror.
 func Types() *engine.Registry {
 	r := resources.All()
 	engine.RegisterComposite[Spec](r, "mirror", composite{})
@@ -15,11 +15,11 @@ func Types() *engine.Registry {
 // composite is the type of mirror blocks.
 type composite struct{}
 
-// Expand returns what a mirror block stands for on one host.
+// Expand implements engine.CompositeType.
 func (composite) Expand(r *engine.Registry, label string, spec *Spec, site engine.Site) ([]engine.Part, []engine.Problem) {
 	return Expand(r, label, spec, site)
 }
 
-// OnLocal reports whether the block describes an entry of AlmaLinux's list, which is written on
-// host local.
+// OnLocal reports whether the block has an entry for AlmaLinux's mirrors.d, which is written on host
+// local.
 func (composite) OnLocal(spec *Spec) bool { return spec.Publish != nil }

@@ -5,17 +5,17 @@ import (
 	"strings"
 )
 
-// Edition is what an edition of the operators' guide says of a sync: what an existing mirror is compared with.
+// Edition has the values of an edition of the operators' guide, to compare an existing mirror with.
 type Edition struct {
-	Name                       string   // as the attribute guide has it
+	Name                       string   // value of the attribute guide
 	Rsync                      []string // arguments of rsync before the upstream
 	Upstream, Lock             string
 	KittenUpstream, KittenLock string
-	Minimum, KittenMinimum     string // the least size of the file system; the second with Kitten
+	Minimum, KittenMinimum     string // minimum size of the file system, without and with Kitten
 	Every                      string
 }
 
-// Editions returns every edition; the first is the default.
+// Editions returns all editions. The first is the default.
 func Editions() []Edition {
 	var list []Edition
 	for _, g := range guides {
@@ -30,8 +30,8 @@ func Editions() []Edition {
 // Intervals returns the values of sync.every.
 func Intervals() []string { return slices.Clone(intervals) }
 
-// SplitOptions parts the arguments of rsync: each option with its argument, where that is a word of its own, and the words that are no options. "--" ends
-// the options, as getopt(3) has it.
+// SplitOptions splits arguments of rsync into its options, each with its argument if that is a separate
+// word, and the rest. "--" ends the options, as in getopt(3).
 func SplitOptions(words []string) (options [][]string, rest []string) {
 	for i := 0; i < len(words); i++ {
 		word := words[i]
@@ -52,7 +52,7 @@ func SplitOptions(words []string) (options [][]string, rest []string) {
 	return options, rest
 }
 
-// DryRun tells whether options of rsync, as SplitOptions gives them, have it copy nothing.
+// DryRun reports whether options of rsync, as returned by SplitOptions, make it copy nothing.
 func DryRun(options [][]string) bool {
 	return slices.ContainsFunc(options, func(o []string) bool {
 		if o[0] == "--dry-run" || o[0] == "--list-only" {
@@ -70,14 +70,15 @@ func DryRun(options [][]string) bool {
 	})
 }
 
-// alsoArguments are options of rsync(1) that take an argument and are refused in a configuration.
+// alsoArguments are the options of rsync(1) with an argument that a configuration cannot use, but an
+// existing mirror may.
 var alsoArguments = []string{"e", "rsh", "rsync-path", "M", "remote-option", "config", "dparam", "read-batch", "write-batch", "only-write-batch", "files-from"}
 
 func takesArgument(name string) bool {
 	return slices.Contains(argumentOptions, name) || slices.Contains(alsoArguments, name)
 }
 
-// takesNext tells whether an option's argument is the next word.
+// takesNext reports whether the argument of an option is the next word.
 func takesNext(word string) bool {
 	if word[1] == '-' {
 		return len(word) > 3 && takesArgument(word[2:])

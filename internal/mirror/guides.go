@@ -1,13 +1,14 @@
 package mirror
 
-// guide is an edition of AlmaLinux's guide for mirror operators: what it tells them to type, as data. A mirror block may
-// override each value by itself.
+// guide is an edition of AlmaLinux's guide for mirror operators, as data. A mirror block can override
+// each value.
 type guide struct {
 	name string
-	// Sizes of the file system, in the notation of resources.ParseSize; the second pair is for a host that has Kitten too.
+	// Sizes of the file system, as resources.ParseSize reads them. The second pair is for a host that also
+	// has Kitten.
 	minimum, recommended             string
 	kittenMinimum, kittenRecommended string
-	// rsync has the arguments of rsync that stand before the upstream.
+	// rsync has the arguments of rsync before the upstream.
 	rsync  []string
 	every  string
 	main   module
@@ -16,8 +17,8 @@ type guide struct {
 
 // module is one tree of AlmaLinux's upstream.
 type module struct {
-	upstream string // rsync:// URL; the final slash means: its content
-	lock     string // the file that flock(1) locks while a sync runs
+	upstream string // rsync:// URL; with its final slash, rsync copies the content of the directory
+	lock     string // file that flock(1) locks while a sync runs
 }
 
 var (
@@ -31,12 +32,12 @@ var (
 	}
 )
 
-// guides holds every edition; the first is the default.
+// guides has all editions. The first is the default.
 var guides = []guide{
 	{
 		name:    "classic",
 		minimum: "300GB", recommended: "500GB",
-		// The classic edition is older than Kitten and gives no size for it.
+		// The classic edition is older than Kitten and has no size for it.
 		kittenMinimum: "300GB", kittenRecommended: "500GB",
 		rsync: []string{"-avSH", "-f", "R .~tmp~", "--delete-delay", "--delay-updates"},
 		every: "3h",

@@ -5,16 +5,16 @@ import (
 	"strings"
 )
 
-// Within reports whether the clean path p is dir or lies below it.
+// Within reports whether the clean path p is dir or below it.
 func Within(p, dir string) bool {
 	return p == dir || dir == "/" || strings.HasPrefix(p, dir+"/")
 }
 
-// plain tells whether p is absolute and clean, so that it can be compared. What is wrong with any
-// other path, its part tells.
+// plain reports whether p is absolute and clean, so that it can be compared. Parts report the problems
+// of other paths.
 func plain(p string) bool { return path.IsAbs(p) && path.Clean(p) == p }
 
-// mountPoint is where a file system must be mounted for anything below it to be written, or "".
+// mountPoint returns where a file system must be mounted before anything is written there, or "".
 func (st *Storage) mountPoint() string {
 	if st.MountPoint == "" && st.Device != "" {
 		return st.Path
@@ -22,7 +22,7 @@ func (st *Storage) mountPoint() string {
 	return st.MountPoint
 }
 
-// guard is the mount point that a sync to dir has to find mounted, or "".
+// guard returns the mount point that must be mounted for a sync to dir, or "".
 func (st *Storage) guard(dir string) string {
 	if m := st.mountPoint(); m != "" && Within(dir, m) {
 		return m
@@ -30,7 +30,7 @@ func (st *Storage) guard(dir string) string {
 	return ""
 }
 
-// mountAttribute is the attribute that mountPoint comes from.
+// mountAttribute returns the attribute that sets mountPoint.
 func (st *Storage) mountAttribute() string {
 	if st.MountPoint == "" {
 		return "storage.path"

@@ -2,13 +2,14 @@ package mirror
 
 import "slices"
 
-// Live tells whether a part, by its name, is one by which a mirror syncs, serves and is published. Without these it rests: what it
-// needs is still there, and so are its files.
+// Live reports whether the part with the name makes a mirror sync, serve or be published. A retired
+// mirror lacks these parts, but keeps all others and its files.
 func Live(part string) bool {
 	return slices.Contains([]string{"cron", "kitten_cron", "site", "publish"}, part)
 }
 
-// Data tells whether a part, by its name, is a directory of the mirror's files, and returns the names of the cron parts whose jobs write there.
+// Data reports whether the part with the name is a directory with the mirror's files, and returns the
+// names of the cron parts whose jobs write to it.
 func Data(part string) (crons []string, ok bool) {
 	switch part {
 	case "directory":
