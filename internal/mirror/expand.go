@@ -8,44 +8,43 @@ import (
 	"github.com/mirrorform/mirrorform/resources"
 )
 
-// part is an engine.Part with the attribute of the mirror block that each of its own attributes
-// comes from.
+// part is an engine.Part. from maps its attributes to those of the mirror block that set them.
 type part struct {
 	engine.Part
 	from   map[string]string
-	advice map[string]string // by the part's attribute: what to do about a problem, where its type does not say
+	advice map[string]string // by the part's attribute: what to do about a problem, if its type has no advice
 }
 
-// Expand returns the resources that a mirror block expands to on one host, or what is wrong with the block. It reads
-// nothing but its arguments, which it leaves as they are; it works with zero facts, too, where what differs between
-// operating systems is as on Debian. Any problem that is an error leaves no parts. A problem's Attribute is the path of an
-// attribute of the block, with dots: "storage.path", "kitten.sync.every". reg checks each part; problems of a part are
-// told as problems of the attribute that they come from.
+// Expand returns the resources of a mirror block on one host, or the problems of the block. If a problem
+// is an error, there are no parts. Expand is pure: the result depends only on the arguments. Without
+// facts, it assumes Debian where operating systems differ. The attribute of a problem is its path in the
+// block: "storage.path", "kitten.sync.every". The types in reg check each part; a problem of a part
+// becomes one of the attribute that caused it.
 //
-// These are the names of the parts. Each is the last part of an address that people use, so none ever changes:
+// These are the names of the parts. They are in the addresses of resources, so they never change:
 //
-//	storage             storage      the check of the file system's size; everything else on the host depends on it
-//	group, user                      the account that the sync runs as; not for root
-//	filesystem_package  package      what makes the file system; with storage.device, as the next three
+//	storage             storage      checks the size of the file system; everything else on the host depends on it
+//	group, user                      the account that runs the sync; not for root
+//	filesystem_package  package      mkfs; with storage.device, as the next three
 //	mount_point         directory    where the device is mounted
 //	filesystem          filesystem
 //	mount               mount
-//	tree                tree         the claim to the mirror's directory: nothing else lies there; the sync fills no other one
-//	directory           directory    the mirror's; not where it is itself the mount point
+//	tree                tree         claims the mirror's directory, so that the sync writes to no other one
+//	directory           directory    the mirror's directory, unless it is the mount point
 //	rsync               package
 //	lock                file         the lock
-//	lock_at_boot        file         the tmpfiles.d(5) entry by which the lock is there after a reboot; for a lock in /run
+//	lock_at_boot        file         the entry of tmpfiles.d(5) that creates the lock at boot; for a lock in /run
 //	log                 file
 //	logrotate_package   package
 //	logrotate           logrotate    for the logs
-//	sync_state          directory    where the next ones are
+//	sync_state          directory    for the next three
 //	sync_status         file         the record of each sync
-//	sync_output         file         the output of a sync that was started from afar
-//	sync_hold           file         is not empty while syncs are held, since one deleted too much
+//	sync_output         file         the output of a sync that "mirrorform sync" started
+//	sync_hold           file         not empty while syncs are held because one deleted too much
 //	sync_program_directory  directory
-//	sync_program        program      runs syncs, and records how they went
+//	sync_program        program      runs syncs and records their results
 //	sync_settings_directory directory
-//	sync_settings       file         what the program knows of the mirror
+//	sync_settings       file         the settings of the program for this mirror
 //	sync_script         file         runs the program by hand
 //	cron_package        package
 //	cron_service        service
@@ -59,12 +58,11 @@ type part struct {
 // kitten_lock_at_boot, kitten_log, kitten_sync_status, kitten_sync_output, kitten_sync_hold,
 // kitten_sync_settings, kitten_sync_script and kitten_cron.
 //
-// One host has one mirror: two of them would both make its packages and services, which is an
-// error.
+// A host has one mirror: two would both declare its packages and services, which is an error.
 //
-// Two things of EL hosts are not done by any part: where SELinux enforces, a tree outside /var/www
-// needs the file context httpd_sys_content_t (semanage-fcontext(8)) before nginx may read it, and
-// firewalld has to let HTTP in.
+// No part does two things that EL hosts need: with SELinux enforcing, a tree outside /var/www needs the
+// file context httpd_sys_content_t (semanage-fcontext(8)) before nginx can read it, and firewalld must
+// allow HTTP.
 func Expand(reg *engine.Registry, name string, spec *Spec, host engine.Site) ([]engine.Part, []engine.Problem) {
 	ps := &problems{}
 	m := settle(name, spec, host, ps)
@@ -85,14 +83,14 @@ func Expand(reg *engine.Registry, name string, spec *Spec, host engine.Site) ([]
 	return parts, ps.list
 }
 
-// expansion makes the parts of a settled mirror.
+// expansion collects the parts of a settled mirror.
 type expansion struct {
 	*mirror
 	*problems
 	parts []part
 }
 
-// all makes all parts.
+// all adds all parts.
 func (x *expansion) all() {
 	x.storage()
 	x.account()
@@ -103,8 +101,8 @@ func (x *expansion) all() {
 	x.publish()
 }
 
-// add adds a part. from maps attributes of the part to those of the block: "path" to "storage.path". Every part on the
-// host depends on the storage check.
+// add adds a part. from maps attributes of the part to those of the block, such as "path" to
+// "storage.path". Every part on the host depends on the check of its storage.
 func (x *expansion) add(p engine.Part, from map[string]string) {
 	if !p.Local && p.Name != "storage" {
 		p.DependsOn = append([]string{"storage"}, p.DependsOn...)
@@ -112,18 +110,18 @@ func (x *expansion) add(p engine.Part, from map[string]string) {
 	x.parts = append(x.parts, part{Part: p, from: from})
 }
 
-// has tells whether there is a part of that name.
+// has reports whether there is a part with the name.
 func (x *expansion) has(name string) bool {
 	return slices.ContainsFunc(x.parts, func(p part) bool { return p.Name == name })
 }
 
-// existing are those of the named parts that there are.
+// existing returns the names that parts have.
 func (x *expansion) existing(names ...string) []string {
 	return slices.DeleteFunc(names, func(n string) bool { return !x.has(n) })
 }
 
-// validate lets each part's type check it. Of an attribute that has a problem already, further ones are only consequences; so
-// are problems that no attribute of the block accounts for, once there is any other.
+// validate checks each part by its type. It reports only the first error of an attribute, since others
+// are its consequences. So are problems without an attribute of the block, if there are any others.
 func (x *expansion) validate(reg *engine.Registry) {
 	known := map[string]bool{}
 	failed := false
@@ -135,10 +133,10 @@ func (x *expansion) validate(reg *engine.Registry) {
 	for _, p := range x.parts {
 		kind := reg.Kind(p.Type)
 		if kind == nil {
-			unplaced = append(unplaced, engine.Errorf("", "there is no resource type %q, which %s is of", p.Type, p.Name))
+			unplaced = append(unplaced, engine.Errorf("", "%s: unknown resource type %q", p.Name, p.Type))
 			continue
 		}
-		told := map[string]bool{}
+		reported := map[string]bool{}
 		for _, problem := range kind.Validate(p.State) {
 			attribute, advice := p.from[problem.Attribute], p.advice[problem.Attribute]
 			if attribute == "" {
@@ -150,13 +148,13 @@ func (x *expansion) validate(reg *engine.Registry) {
 			if known[attribute] {
 				continue
 			}
-			told[attribute] = true
+			reported[attribute] = true
 			failed = failed || problem.Severity == engine.Error
 			problem.Attribute = attribute
 			problem.Detail = cmp.Or(problem.Detail, advice)
 			x.list = append(x.list, problem)
 		}
-		for attribute := range told {
+		for attribute := range reported {
 			known[attribute] = true
 		}
 	}
@@ -165,8 +163,8 @@ func (x *expansion) validate(reg *engine.Registry) {
 	}
 }
 
-// dropConsequences drops what is wrong with the entry in AlmaLinux's list because web.server_name,
-// from which its name and URLs are made, is wrong itself.
+// dropConsequences drops problems of the entry for mirrors.d that an invalid web.server_name has caused:
+// the name and the URLs of the entry are made from it.
 func (x *expansion) dropConsequences() {
 	p := x.spec.Publish
 	wrong := slices.ContainsFunc(x.list, func(p engine.Problem) bool {
@@ -179,12 +177,13 @@ func (x *expansion) dropConsequences() {
 	x.list = slices.DeleteFunc(x.list, func(p engine.Problem) bool { return made[p.Attribute] })
 }
 
-// account makes the system account that the sync runs as.
+// account adds the system account that runs the sync.
 func (x *expansion) account() {
 	if x.user == "root" {
 		x.list = append(x.list, engine.Problem{
-			Severity: engine.Warning, Attribute: "user", Summary: "the syncs run as root, who writes whatever the upstream sends",
-			Detail: "leave user out, and an account of its own is made for them",
+			Severity: engine.Warning, Attribute: "user",
+			Summary: "the syncs run as root, so the upstream can send files of any owner and mode",
+			Detail:  "remove user: by default, a dedicated account runs them",
 		})
 		return
 	}
@@ -197,7 +196,7 @@ func (x *expansion) account() {
 		Name: "user", Type: "user", DependsOn: []string{"group"},
 		State: &resources.User{
 			Name: x.user, Group: x.user, System: true, KeepExisting: true,
-			// cronie runs no job of a user whose home is missing, and this one needs none of its own.
+			// cronie runs no jobs of a user whose home is missing. This one needs no home, so it gets /.
 			Home: "/", Shell: "/usr/sbin/nologin",
 			Comment: "AlmaLinux mirror",
 		},

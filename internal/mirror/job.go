@@ -12,43 +12,44 @@ import (
 	"github.com/mirrorform/mirrorform/internal/syncjob/settings"
 )
 
-// job is one tree that is synced: a sync block with all its values settled.
+// job is the sync of one tree: a sync block with all its values settled.
 type job struct {
-	prefix       string // of its parts' names: "" or "kitten_"
+	prefix       string // prefix of its parts' names: "" or "kitten_"
 	block        string // the sync block: "sync" or "kitten.sync"
-	file         string // what its files on the host are named after
-	dir          string // where the tree is
+	file         string // base name of its files on the host
+	dir          string // directory of the tree
 	dirAttribute string
 	location     string // URL path
 	schedule     string
-	settings     settings.Settings // but for the account and what jobs have in common
-	lock         string            // as in the guide or the block: what the command says
-	lockFile     string            // where that is on the host
-	log          string            // "" leaves the output to cron
-	mount        string            // what must be mounted on it, or ""
+	settings     settings.Settings
+	lock         string // path of the lock in the command, as in the guide or the block
+	lockFile     string // path of the lock without links
+	log          string // "" leaves the output to cron
+	mount        string // mount point that must be mounted, or ""
 }
 
-// stateDir is where jobs record how their syncs went. It belongs to the account that syncs, outlives reboots, and lies in no tree.
+// stateDir has the records of syncs. It belongs to the account that syncs, survives reboots, and is in no
+// tree, where a sync would delete it.
 const stateDir = "/var/lib/mirrorform-sync"
 
-// name is what the job's program knows it by: almalinux, or almalinux-kitten.
+// name returns the name of the job in its program: almalinux, or almalinux-kitten.
 func (j *job) name() string { return strings.TrimPrefix(j.file, "mirrorform-") }
 
-// state is the path of a file in stateDir that is the job's own.
+// state returns the path of a file of the job in stateDir.
 func (j *job) state(suffix string) string { return stateDir + "/" + j.name() + suffix }
 
-// script is the path of the job's script.
+// script returns the path of the job's script.
 func (j *job) script() string {
 	return "/usr/local/sbin/" + strings.Replace(j.file, "mirrorform-", "mirrorform-sync-", 1)
 }
 
-// part is the name of one of the job's parts.
+// part returns the name of one of the job's parts.
 func (j *job) part(name string) string { return j.prefix + name }
 
-// attribute is the path of one of the job's attributes.
+// attribute returns the path of one of the job's attributes.
 func (j *job) attribute(name string) string { return j.block + "." + name }
 
-// settleJobs makes the jobs out of the sync blocks.
+// settleJobs creates the jobs from the sync blocks.
 func (x *settling) settleJobs() {
 	main := settled(x.spec.Sync)
 	x.jobs = []*job{x.newJob(&job{
@@ -66,14 +67,15 @@ func (x *settling) settleJobs() {
 	x.jobs = append(x.jobs, kitten)
 	first := x.jobs[0]
 	if kitten.lockFile == first.lockFile {
-		x.errorf("kitten.sync.lock", "give each its own lock", "both syncs lock %s, so that one would keep the other from running", kitten.lock)
+		x.errorf("kitten.sync.lock", "use a different lock for each",
+			"both syncs lock %s, so one would keep the other from running", kitten.lock)
 	}
 	if kitten.log != "" && kitten.log == first.log {
-		x.errorf("kitten.sync.log", "give each its own log", "both syncs write %s", kitten.log)
+		x.errorf("kitten.sync.log", "use a different log for each", "both syncs write to %s", kitten.log)
 	}
 }
 
-// settled is a sync block, also where there is none.
+// settled returns a sync block, empty if it is missing.
 func settled(s *Sync) Sync {
 	if s == nil {
 		return Sync{}
@@ -81,7 +83,8 @@ func settled(s *Sync) Sync {
 	return *s
 }
 
-// inherit fills what Kitten's block leaves unset from the mirror's own. Its upstream, its lock and its log's path stay apart.
+// inherit fills the attributes that Kitten's sync block does not set from the mirror's own, except
+// upstream, lock, and the path of the log.
 func inherit(kitten, main Sync) Sync {
 	if kitten.Every == "" && kitten.Schedule == "" {
 		kitten.Every, kitten.Schedule = main.Every, main.Schedule
@@ -111,7 +114,7 @@ func inheritFrom[T any](own **T, from *T) {
 	}
 }
 
-// beside is the URL path of Kitten's tree next to that of the mirror: /pub/almalinux/ gives /pub/almalinux-kitten/.
+// beside returns the default URL path of Kitten: /pub/almalinux-kitten/ for /pub/almalinux/.
 func beside(location string) string {
 	if location == "/" {
 		return "/almalinux-kitten/"
@@ -119,7 +122,7 @@ func beside(location string) string {
 	return strings.TrimSuffix(location, "/") + "-kitten/"
 }
 
-// newJob settles the values of a job, s, and checks those that its own block sets.
+// newJob settles the values of a job from s, and checks those that its own block sets.
 func (x *settling) newJob(j *job, own, s Sync, m module) *job {
 	x.checkSync(j, own)
 	flags := x.guide.rsync
@@ -156,14 +159,14 @@ func (x *settling) newJob(j *job, own, s Sync, m module) *job {
 	return j
 }
 
-// SafetyOptions are what a sync gets after the guide's options, beside --max-delete: no link out of
-// the tree is made, and no set-user-ID and set-group-ID arrives, with all other modes unchanged.
+// SafetyOptions returns options of rsync that follow the guide's: no link out of the tree is created, and
+// no file gets set-user-ID or set-group-ID. --max-delete is added separately.
 func SafetyOptions() []string { return []string{"--safe-links", "--chmod=ug-s"} }
 
-// MaxDelete is how many files a sync may delete unless the configuration sets max_delete.
+// MaxDelete is the default of max_delete.
 const MaxDelete = 200_000
 
-// limits settles what keeps a sync from doing harm.
+// limits settles the limits of a sync: deletions, freshness of the upstream, and safe options.
 func (x *settling) limits(j *job, s Sync) {
 	number := func(name string, set *int, standard, most int) int {
 		n := standard
@@ -171,7 +174,7 @@ func (x *settling) limits(j *job, s Sync) {
 			n = *set
 		}
 		if n < 1 || n > most {
-			x.errorf(j.attribute(name), "", "%d is not a number between 1 and %d", n, most)
+			x.errorf(j.attribute(name), "", "invalid number %d: use one from 1 to %d", n, most)
 		}
 		return n
 	}
@@ -183,33 +186,35 @@ func (x *settling) limits(j *job, s Sync) {
 	if s.Freshness != nil {
 		j.settings.Require = *s.Freshness
 		if strings.ContainsAny(*s.Freshness, "/ ") || checkText(*s.Freshness) != nil {
-			x.errorf(j.attribute("freshness"), "name a file of the upstream's root, without a directory or a space", "%q is not a file's name", *s.Freshness)
+			x.errorf(j.attribute("freshness"), "use the name of a file in the upstream's root, without a slash or a space",
+				"invalid file name %q", *s.Freshness)
 		}
 	}
 	switch {
 	case s.Safe == nil || *s.Safe:
 		j.settings.Safety = SafetyOptions()
 	case x.user == "root":
-		x.errorf(j.attribute("safe"), "give the mirror an account of its own, or leave safe out", "syncs that run as root cannot do without the safe options")
+		x.errorf(j.attribute("safe"), "use a dedicated account, or remove safe",
+			"syncs that run as root need the safe options")
 	default:
 		j.settings.MaxDelete = 0
 	}
 }
 
-// checkLog checks where the job's log is.
+// checkLog checks the path of the job's log.
 func (x *settling) checkLog(j *job) {
 	attribute := j.attribute("log")
 	switch {
 	case j.log == "":
 	case !safePath.MatchString(j.log) || path.Clean(j.log) != j.log:
-		x.errorf(attribute, "write an absolute path of letters, digits and . _ + - @", "%q is no path for a log", j.log)
+		x.errorf(attribute, "use an absolute path of letters, digits and . _ + - @", "invalid path %q for a log", j.log)
 	case x.inTree(j, j.log):
 		x.errorf(attribute, "a sync would delete it, and the web server would serve it: use a file in /var/log",
-			"%s lies inside the mirrored tree", j.log)
+			"%s is in the mirrored tree", j.log)
 	}
 }
 
-// checkSync checks what becomes arguments of rsync.
+// checkSync checks the attributes that become arguments of rsync.
 func (x *settling) checkSync(j *job, s Sync) {
 	x.report(j.attribute("flags"), checkOptions(s.Flags))
 	x.report(j.attribute("options"), checkOptions(s.Options))
@@ -224,14 +229,16 @@ func (x *settling) checkSync(j *job, s Sync) {
 	}
 }
 
-// intervals are the values of every. Each divides the day, so that the gaps between syncs are even.
+// intervals are the values of every. Each divides a day, so that syncs are evenly spaced.
 var intervals = []string{"1h", "2h", "3h", "4h", "6h", "8h", "12h", "24h"}
 
-// spread is the crontab schedule of an interval. Its minute, and the hour of a daily sync, come from a digest of the names of host and
-// mirror: the same in every run, and so different among hosts that a fleet does not meet the upstream at one time.
+// spread returns the crontab schedule of an interval. Its minute, and the hour of a daily sync, come from
+// a digest of the names of host and mirror: they are stable, but differ between hosts, so that a fleet
+// does not sync all at once.
 func (x *settling) spread(j *job, every string) string {
 	if !slices.Contains(intervals, every) {
-		x.errorf(j.attribute("every"), "use one of "+strings.Join(intervals, ", ")+", or set schedule", "%q is no interval that divides the day", every)
+		x.errorf(j.attribute("every"), "use one of "+strings.Join(intervals, ", ")+", or set schedule",
+			"invalid interval %q", every)
 		return "0 0 * * *"
 	}
 	sum := sha256.Sum256([]byte(x.host.Target.Name + "\x00" + x.name + "\x00" + j.prefix))
@@ -246,7 +253,7 @@ func (x *settling) spread(j *job, every string) string {
 	return fmt.Sprintf("%d */%s * * *", minute, strings.TrimSuffix(every, "h"))
 }
 
-// lockFile is where the job's lock is on a host. /var/run and /var/lock are links there.
+// lockFile returns the path of the job's lock without links: on hosts, /var/run and /var/lock are links.
 func (x *settling) lockFile(j *job) string {
 	lock := j.lock
 	for from, to := range map[string]string{"/var/run": "/run", "/var/lock": "/run/lock"} {
@@ -257,13 +264,14 @@ func (x *settling) lockFile(j *job) string {
 	attribute, family := j.attribute("lock"), x.host.Target.Facts.OS.Family
 	switch {
 	case !safePath.MatchString(lock) || path.Clean(lock) != lock:
-		x.errorf(attribute, "write an absolute path of letters, digits and . _ + - @", "%q is no path for a lock file", lock)
+		x.errorf(attribute, "use an absolute path of letters, digits and . _ + - @", "invalid path %q for a lock", lock)
 	case slices.ContainsFunc([]string{"/tmp", "/var/tmp", "/dev"}, func(dir string) bool { return Within(lock, dir) }):
-		x.errorf(attribute, "use a file in /run", "anyone on the host can hold a lock in %s", path.Dir(lock))
+		x.errorf(attribute, "use a file in /run", "every user of the host can lock a file in %s", path.Dir(lock))
 	case Within(lock, "/run/lock") && family != "" && family != "el":
-		x.errorf(attribute, "use a file in /run", "anyone on the host can make a file in /run/lock, and so hold this lock")
+		x.errorf(attribute, "use a file in /run",
+			"every user of the host can create a file in /run/lock, and so hold this lock")
 	case x.inTree(j, lock):
-		x.errorf(attribute, "a sync would delete it: use a file in /run", "%s lies inside the mirrored tree", lock)
+		x.errorf(attribute, "a sync would delete it: use a file in /run", "%s is in the mirrored tree", lock)
 	}
 	return lock
 }

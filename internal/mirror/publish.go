@@ -18,7 +18,7 @@ type Entry struct {
 	File mirrorsd.File
 }
 
-// publish makes the mirror's entry in AlmaLinux's list, on the machine that runs mirrorform.
+// publish adds the mirror's entry for AlmaLinux's mirrors.d, a file on host local.
 func (x *expansion) publish() {
 	if x.spec.Publish == nil {
 		return
@@ -26,11 +26,11 @@ func (x *expansion) publish() {
 	file := x.entry()
 	if file.Name == "" {
 		x.errorf("publish.name", "set publish.name or web.server_name to the mirror's name in DNS",
-			"the entry has no name: web.server_name is not set, and the host's address, %q, is not a name", x.host.Address)
+			"the entry has no name: web.server_name is not set, and the host's address, %q, is not a host name", x.host.Address)
 	}
 	for _, p := range file.Check() {
 		if file.Name == "" && slices.Contains([]string{"name", "address", "address_optional.kitten"}, p.Key) {
-			continue // the URLs are made from the name
+			continue // the URLs contain the name
 		}
 		problem := engine.Errorf(publishAttribute(p.Key, file), "%s: %s", p.Key, p.Message)
 		if p.Severity == mirrorsd.Warning {
@@ -54,7 +54,7 @@ func (x *expansion) publish() {
 	}, map[string]string{"path": "publish.directory", "content": "publish"})
 }
 
-// entry is the file that the publish block describes.
+// entry returns the file that the publish block describes.
 func (x *expansion) entry() mirrorsd.File {
 	p := x.spec.Publish
 	f := mirrorsd.File{
@@ -86,7 +86,7 @@ func (x *expansion) entry() mirrorsd.File {
 	return f
 }
 
-// treeURL is where the site serves a tree, unless the block says otherwise.
+// treeURL returns the URL in the block, by default the one at which the site serves the tree.
 func (x *expansion) treeURL(set *string, name string, j *job) string {
 	if set != nil || name == "" {
 		return value(set)
@@ -98,18 +98,20 @@ func (x *expansion) treeURL(set *string, name string, j *job) string {
 	return "http://" + name + port + j.location
 }
 
-// updateFrequency is the interval of the syncs. It cannot be read from a schedule.
+// updateFrequency returns the interval of the syncs. A crontab schedule does not have one, so then it
+// warns.
 func (x *expansion) updateFrequency() string {
 	sync := settled(x.spec.Sync)
 	if sync.Schedule != "" && sync.Every == "" && x.spec.Publish.UpdateFrequency == "" {
-		p := engine.Errorf("publish.update_frequency", "the interval of sync.schedule is not known, so the entry says %s", x.guide.every)
+		p := engine.Errorf("publish.update_frequency", "the interval of sync.schedule is not known, so the entry has %s",
+			x.guide.every)
 		p.Severity, p.Detail = engine.Warning, "set publish.update_frequency, or sync.every"
 		x.list = append(x.list, p)
 	}
 	return cmp.Or(x.spec.Publish.UpdateFrequency, sync.Every, x.guide.every)
 }
 
-// publishAttribute is the attribute of the block that a key of the entry comes from.
+// publishAttribute returns the attribute of the block that sets a key of the entry.
 func publishAttribute(key string, f mirrorsd.File) string {
 	key, _, _ = strings.Cut(key, "[")
 	switch {

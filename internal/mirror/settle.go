@@ -9,25 +9,25 @@ import (
 	"github.com/mirrorform/mirrorform/resources"
 )
 
-// mirrorName is what can be part of a file's name everywhere, cron.d included.
+// mirrorName is a name that can be part of any file name, also in /etc/cron.d.
 var mirrorName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]*$`)
 
-// webLocation is a URL path that needs no escapes, begins and ends with a slash and leads to
-// nothing hidden.
+// webLocation is a URL path that needs no escapes, begins and ends with a slash, and has no hidden
+// directories.
 var webLocation = regexp.MustCompile(`^/([A-Za-z0-9_~-][A-Za-z0-9._~-]*/)*$`)
 
-// settling finds the values of a mirror, and what is wrong with those of its block.
+// settling finds the values of a mirror, and the problems of its block.
 type settling struct {
 	*mirror
 	*problems
 }
 
-// settle settles a mirror. Problems that are errors leave it with values that are good for finding
-// more of them; it is nil where not even its name can be used.
+// settle returns a mirror with all values. After an error, it uses values that help to find further
+// errors. It is nil if its name is invalid.
 func settle(name string, spec *Spec, host engine.Site, ps *problems) *mirror {
 	if len(name) > 40 || !mirrorName.MatchString(name) {
-		ps.errorf("", "files are named after the mirror: use at most 40 letters, digits, - and _, a letter or digit first",
-			"%q cannot name a mirror", name)
+		ps.errorf("", "use at most 40 letters, digits, - and _, beginning with a letter or digit: files are named after it",
+			"invalid mirror name %q", name)
 		return nil
 	}
 	x := &settling{&mirror{name: name, spec: spec, host: host, guide: guides[0], user: cmp.Or(spec.User, "mirror")}, ps}
@@ -45,7 +45,7 @@ func settle(name string, spec *Spec, host engine.Site, ps *problems) *mirror {
 	return x.mirror
 }
 
-// settleWeb fills in the web block, also where there is none.
+// settleWeb sets the defaults of the web block, also if it is missing.
 func (x *settling) settleWeb() {
 	if x.spec.Web != nil {
 		x.web = *x.spec.Web
@@ -65,24 +65,25 @@ func (x *settling) settleWeb() {
 		x.choice("web.server", w.Server, "nginx", "none")
 	}
 	if *w.Port < 1 || *w.Port > 65535 {
-		x.errorf("web.port", "use 80, or another from 1 to 65535", "%d is no port", *w.Port)
+		x.errorf("web.port", "use 80, or another port from 1 to 65535", "invalid port %d", *w.Port)
 	}
-	const detail = "write a URL path with a slash at both ends, such as /almalinux/, of letters, digits and . _ ~ -"
+	const detail = "use a URL path of letters, digits and . _ ~ -, with a slash at both ends, such as /almalinux/"
 	if !webLocation.MatchString(w.Location) {
-		x.errorf("web.location", detail, "%q is no location", w.Location)
+		x.errorf("web.location", detail, "invalid location %q", w.Location)
 	}
 	k := x.spec.Kitten
 	if k == nil || k.Location == "" {
 		return
 	}
 	if !webLocation.MatchString(k.Location) {
-		x.errorf("kitten.location", detail, "%q is no location", k.Location)
+		x.errorf("kitten.location", detail, "invalid location %q", k.Location)
 	} else if k.Location == w.Location {
-		x.errorf("kitten.location", "give Kitten one of its own, such as "+beside(w.Location), "%s is the location of the almalinux tree", k.Location)
+		x.errorf("kitten.location", "use another one for Kitten, such as "+beside(w.Location),
+			"%s is the location of the almalinux tree", k.Location)
 	}
 }
 
-// checkStorage checks what only a mirror asks of its storage.
+// checkStorage checks what the types of the parts do not.
 func (x *settling) checkStorage() {
 	st := x.spec.Storage
 	if plain(st.Path) {
@@ -90,38 +91,39 @@ func (x *settling) checkStorage() {
 	}
 	if st.MountPoint != "" && plain(st.MountPoint) && plain(st.Path) && !Within(st.Path, st.MountPoint) {
 		x.errorf("storage.mount_point", "mount the device on storage.path or on a directory above it",
-			"%q does not hold storage.path, which is %q", st.MountPoint, st.Path)
+			"the mount point %q does not contain storage.path, %q", st.MountPoint, st.Path)
 	}
 	if st.MountPoint != "" && !plain(st.MountPoint) || st.MountPoint == "/" {
-		x.errorf("storage.mount_point", "write an absolute path without . and .., doubled and trailing slashes",
-			"%q is no mount point for a mirror", st.MountPoint)
+		x.errorf("storage.mount_point", "use an absolute path below /, without . and .., doubled and trailing slashes",
+			"invalid mount point %q", st.MountPoint)
 	}
 	if st.Device == "" && st.Filesystem != "" {
-		x.errorf("storage.filesystem", "set storage.device, too", "there is no device to make a file system on")
+		x.errorf("storage.filesystem", "set storage.device, too", "storage.filesystem is set without storage.device")
 	}
 	if st.Device == "" && len(st.Options) > 0 {
-		x.errorf("storage.options", "set storage.device, too", "there is no device to mount with options")
+		x.errorf("storage.options", "set storage.device, too", "storage.options is set without storage.device")
 	}
 	k := x.spec.Kitten
 	if k == nil || !plain(k.Path) {
 		return
 	}
 	x.ownDirectory("kitten.path", k.Path)
-	const apart = "each sync would delete the other tree: give Kitten a directory beside it, such as "
+	const apart = "each sync would delete the other tree: use a directory beside it, such as "
 	switch beside := st.Path + "-kitten"; {
 	case !plain(st.Path):
 	case k.Path == st.Path:
-		x.errorf("kitten.path", apart+beside, "%s is storage.path itself", k.Path)
+		x.errorf("kitten.path", apart+beside, "%s is also storage.path", k.Path)
 	case Within(k.Path, st.Path):
-		x.errorf("kitten.path", apart+beside, "%s lies inside the almalinux tree, %s", k.Path, st.Path)
+		x.errorf("kitten.path", apart+beside, "%s is in the almalinux tree, %s", k.Path, st.Path)
 	case Within(st.Path, k.Path):
-		x.errorf("kitten.path", apart+beside, "%s holds the almalinux tree, %s", k.Path, st.Path)
+		x.errorf("kitten.path", apart+beside, "%s contains the almalinux tree, %s", k.Path, st.Path)
 	}
 }
 
-// ownDirectory reports a path that a sync must not fill, since it would delete what is there.
+// ownDirectory refuses a path that other programs use: a sync would delete their files.
 func (x *settling) ownDirectory(attribute, p string) {
-	const own = "a sync deletes whatever upstream does not have: give the mirror a directory of its own, such as /srv/mirror/almalinux"
+	const own = "a sync deletes all files that upstream does not have: " +
+		"use a dedicated directory, such as /srv/mirror/almalinux"
 	if why := resources.NotOwn(p); why != "" {
 		x.errorf(attribute, own, "%s %s", p, why)
 	}

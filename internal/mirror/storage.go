@@ -8,7 +8,7 @@ import (
 	"github.com/mirrorform/mirrorform/resources"
 )
 
-// storage makes the check of the size.
+// storage adds the check of the size.
 func (x *expansion) storage() {
 	st := x.spec.Storage
 	minimum, recommended := x.sizes()
@@ -20,7 +20,7 @@ func (x *expansion) storage() {
 	})
 }
 
-// filesystem makes the file system on the device, where there is one, and mounts it.
+// filesystem adds the file system and its mount, if the mirror has a device.
 func (x *expansion) filesystem() {
 	st := x.spec.Storage
 	if st.Device == "" {
@@ -39,7 +39,7 @@ func (x *expansion) filesystem() {
 	}, nil)
 	x.add(engine.Part{
 		Name: "mount_point", Type: "directory",
-		// Its owner and mode are those of what is mounted there, which are the mount's matter.
+		// Without owner and mode: the mounted file system's are the tree's.
 		State: &resources.Directory{Path: point},
 	}, map[string]string{"path": pointFrom})
 	x.add(engine.Part{
@@ -53,7 +53,7 @@ func (x *expansion) filesystem() {
 	})
 }
 
-// directories makes the directory of each tree. None has a mode: rsync gives the directory that of upstream's.
+// directories adds the directory of each tree. It has no mode: rsync sets that of the upstream.
 func (x *expansion) directories() {
 	for i, j := range x.jobs {
 		x.tree(j, x.jobs[:i])
@@ -71,8 +71,9 @@ func (x *expansion) directories() {
 	}
 }
 
-// tree claims the directory of a tree, before anything is done to it. Where it is itself the mount
-// point, its owner is set here as well: no part before this one may change what lies on a device.
+// tree adds the claim to the directory of a tree. Other parts that change the directory come after it. If
+// the directory is the mount point, the claim also sets the owner: no earlier part may change the files
+// of a device.
 func (x *expansion) tree(j *job, others []*job) {
 	attribute := strings.TrimSuffix(j.dirAttribute, "path") + "claim"
 	tree := &resources.Tree{Path: j.dir, Name: strings.TrimPrefix(j.file, "mirrorform-"), Claim: x.spec.Storage.Claim}

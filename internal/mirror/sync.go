@@ -11,7 +11,7 @@ import (
 	"github.com/mirrorform/mirrorform/resources"
 )
 
-// sync makes what the scheduled syncs need, and them.
+// sync adds the scheduled syncs, and what they need.
 func (x *expansion) sync() {
 	x.add(engine.Part{Name: "rsync", Type: "package", State: &resources.Package{Name: "rsync"}}, nil)
 	for _, j := range x.jobs {
@@ -32,12 +32,12 @@ func (x *expansion) sync() {
 	}
 }
 
-// lockMode keeps other accounts from opening the lock: whoever can open it can hold it, and so keep
-// syncs from running.
+// lockMode keeps other accounts from opening the lock: an account that can open it can hold it, and so
+// keep syncs from running.
 const lockMode = "0600"
 
-// lock makes the lock file: the account cannot, since /run belongs to root and is empty after a
-// boot, and flock(1) would make one that all can open.
+// lock adds the lock file. The account cannot create it, since /run belongs to root and is empty after a
+// boot; and flock(1) would create one that all accounts can open.
 func (x *expansion) lock(j *job) {
 	from := map[string]string{"path": j.attribute("lock"), "owner": "user", "group": "user"}
 	x.add(engine.Part{
@@ -57,10 +57,10 @@ func (x *expansion) lock(j *job) {
 	}, nil)
 }
 
-// logMode keeps the log to its account and root.
+// logMode lets only root and the account's group read the log.
 const logMode = "0640"
 
-// log makes the log that the job's output is added to: its account can write it, but make none in /var/log.
+// log adds the log file of a job. Its account can write to the file, but cannot create it in /var/log.
 func (x *expansion) log(j *job) {
 	if j.log == "" {
 		return
@@ -72,8 +72,8 @@ func (x *expansion) log(j *job) {
 	}, from)
 }
 
-// stateDirectory makes the directory that records of syncs are in. Nobody else can open what is in
-// it: its files are locked while they are written.
+// stateDirectory adds the directory for the records of syncs. Its files are locked while they are
+// written, so no other account may open them.
 func (x *expansion) stateDirectory() {
 	x.add(engine.Part{
 		Name: "sync_state", Type: "directory", DependsOn: x.existing("user"),
@@ -81,13 +81,13 @@ func (x *expansion) stateDirectory() {
 	}, map[string]string{"owner": "user", "group": "user"})
 }
 
-// records makes the files that the job's program writes in the state directory. Their content is
-// the program's.
+// records adds the files that the program of a job writes to the state directory. Their content is not
+// managed.
 func (x *expansion) records(j *job) {
 	for _, suffix := range []string{"status", "output", "hold"} {
 		x.add(engine.Part{
 			Name: j.part("sync_" + suffix), Type: "file", DependsOn: x.existing("user", "sync_state"),
-			// The job writes them again, with whatever primary group the account has.
+			// No group: the job replaces them, with the primary group of the account.
 			State: &resources.File{Path: j.state("." + suffix), Owner: x.user, Mode: "0644"},
 		}, map[string]string{"owner": "user", "group": "user"})
 	}
@@ -114,14 +114,14 @@ func (x *expansion) logrotate() {
 		Name: "logrotate", Type: "logrotate", DependsOn: append([]string{"logrotate_package"}, depends...),
 		State: &resources.Logrotate{
 			Name: x.jobs[0].file, Files: files, Frequency: "weekly", Rotate: &eight,
-			// A first sync takes hours, and goes on writing to the log that was rotated.
+			// A first sync takes hours, and keeps writing to the rotated log.
 			DelayCompress: true,
 			CreateMode:    logMode, CreateOwner: x.user, CreateGroup: x.user,
 		},
 	}, nil)
 }
 
-// cronDaemon makes sure that a cron daemon runs.
+// cronDaemon adds the cron daemon.
 func (x *expansion) cronDaemon() {
 	unit := "cron"
 	if x.family() == "el" {
@@ -139,8 +139,8 @@ func (x *expansion) cronDaemon() {
 	}, nil)
 }
 
-// cron makes the job's entry, with the guide's command. It comes after all that a sync needs, since
-// it may run at once. The daemon is started after it.
+// cron adds the job's entry, with the guide's command. It comes after all that a sync needs, since the
+// job may run at once. The daemon starts after it.
 func (x *expansion) cron(j *job) {
 	rsync, err := resources.ShellJoin(j.settings.Command(true))
 	x.report(j.block, err)
@@ -164,12 +164,12 @@ func (x *expansion) cron(j *job) {
 		"require_mount": x.spec.Storage.mountAttribute(),
 	})
 	x.parts[len(x.parts)-1].advice = map[string]string{
-		"command": "options can name a file of patterns: --exclude-from=/etc/mirror.exclude",
+		"command": "move long lists of patterns to a file, with an option such as --exclude-from=/etc/mirror.exclude",
 	}
 }
 
-// program installs the program that runs syncs, which all jobs of the host share, and makes the
-// directory of their settings.
+// program adds the program that runs syncs, which all jobs of the host share, and the directory of their
+// settings.
 func (x *expansion) program() {
 	x.add(engine.Part{Name: "sync_program_directory", Type: "directory", State: &resources.Directory{Path: path.Dir(settings.Program)}}, nil)
 	x.add(engine.Part{
@@ -182,11 +182,11 @@ func (x *expansion) program() {
 	}, nil)
 }
 
-// settings makes what the program is to know of the job. Only root and the account can read it.
+// settings adds the settings of a job for the program. Only root and the account can read them.
 func (x *expansion) settings(j *job) {
 	content := "# Managed by mirrorform: the sync of mirror " + x.name + ". Changes made here are overwritten.\n" + j.settings.Text()
 	if _, err := settings.Parse(content); err != nil && !x.failed() {
-		x.errorf(j.block, "", "the program that syncs cannot be told this: %v", err) // such as an option that is an empty word
+		x.errorf(j.block, "", "invalid settings for the sync: %v", err) // such as an empty option
 	}
 	x.add(engine.Part{
 		Name: j.part("sync_settings"), Type: "file", DependsOn: x.existing("user", "sync_settings_directory"),
@@ -194,8 +194,7 @@ func (x *expansion) settings(j *job) {
 	}, map[string]string{"content": j.block, "group": "user"})
 }
 
-// script makes the command by which the job is run by hand: for the first sync, and whenever one is
-// wanted at once.
+// script adds the script that runs a job by hand, for example for the first sync.
 func (x *expansion) script(j *job) {
 	content := "#!/bin/sh\n" +
 		"# Managed by mirrorform: one sync of mirror " + x.name + ", now. Changes made here are overwritten.\n" +

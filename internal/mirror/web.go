@@ -11,7 +11,8 @@ import (
 	"github.com/mirrorform/mirrorform/resources"
 )
 
-// webAddress is a host's address as browsers send it (RFC 3986, section 3.2.2), or "" where it is neither a name nor an address.
+// webAddress returns the address of a host as browsers send it (RFC 3986, section 3.2.2), or "" if it is
+// neither a host name nor an IP address.
 func webAddress(address string) string {
 	ip, err := netip.ParseAddr(strings.Trim(address, "[]"))
 	switch {
@@ -27,7 +28,7 @@ func webAddress(address string) string {
 	return ""
 }
 
-// site makes the web server and the site that serves every tree.
+// site adds the web server, and the site that serves all trees.
 func (x *expansion) site() {
 	for i, alias := range x.web.ServerAliases {
 		if alias == "" {
@@ -42,7 +43,8 @@ func (x *expansion) site() {
 		address = ""
 	}
 	if len(names) == 0 && address == "" {
-		x.errorf("web.server_name", "set web.server_name", "the site has no name: the host's address, %q, is neither a name nor an IP address", x.host.Address)
+		x.errorf("web.server_name", "set web.server_name",
+			"the site has no name: the address of the host, %q, is neither a host name nor an IP address", x.host.Address)
 		return
 	}
 	yes := true
@@ -59,7 +61,7 @@ func (x *expansion) site() {
 	depends := []string{"nginx"}
 	served := "storage.path"
 	for _, j := range x.jobs {
-		if strings.Contains(j.dir, "$") { // which nginx does not take
+		if strings.Contains(j.dir, "$") { // nginx would read a variable: the error belongs to this path
 			served = j.dirAttribute
 		}
 		aliases[j.location] = j.dir
@@ -67,11 +69,11 @@ func (x *expansion) site() {
 	}
 	named := "web.server_name"
 	if w := strings.TrimPrefix(x.web.ServerName, "*."); w == "" || isHostName(w) {
-		named = "web.server_aliases" // the address is one of the names that are right
+		named = "web.server_aliases" // server_name is valid, so an error is about an alias
 	}
 	advice := map[string]string{}
 	if strings.Contains(x.web.ServerName, `["`) {
-		advice["server_name"] = "hosts of a group have brackets and quotes in their names: target.key is the key alone"
+		advice["server_name"] = "names of hosts in a group have brackets and quotes: use target.key, which is only the key"
 	}
 	x.add(engine.Part{
 		Name: "site", Type: "nginx_site", DependsOn: append(depends, x.existing("mount")...),
