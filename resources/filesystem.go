@@ -64,7 +64,8 @@ func (ft filesystemType) Ask(_ engine.Target, want *Filesystem) []wire.Query {
 	return []wire.Query{ft.query(want)}
 }
 
-// Read also returns a state for a device that must not be overwritten, so that Check can report why.
+// Read also returns a state for a device that must not be overwritten, so that Check can report
+// why.
 func (ft filesystemType) Read(t engine.Target, want *Filesystem, got engine.Answers) (*Filesystem, error) {
 	b, err := got.Block(ft.query(want))
 	if err != nil {
@@ -89,8 +90,8 @@ func (ft filesystemType) Read(t engine.Target, want *Filesystem, got engine.Answ
 	return have, nil
 }
 
-// obstacle returns why no file system may be created on the device, or nil if the device is empty or
-// holds the wanted one.
+// obstacle returns why no file system may be created on the device, or nil if the device is empty
+// or holds the wanted one.
 func obstacle(host string, want *Filesystem, b wire.Block) *engine.Problem {
 	found, advice := "", "mirrorform never overwrites data: choose another device, or erase this one yourself"
 	switch {

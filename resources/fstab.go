@@ -95,9 +95,9 @@ func (s *Mount) newOptions(want *Mount) []string {
 	return options
 }
 
-// mergeOptions adds the wanted options, and nofail: without it, the host does not boot if the device
-// is missing. It drops what contradicts them, and noauto, which would leave the file system unmounted
-// after a boot.
+// mergeOptions adds the wanted options, and nofail: without it, the host does not boot if the
+// device is missing. It drops what contradicts them, and noauto, which would leave the file system
+// unmounted after a boot.
 func mergeOptions(found, wanted []string) []string {
 	var out []string
 	for _, o := range found {
@@ -129,8 +129,8 @@ func contradicts(a, b string) bool {
 	return valueA && valueB && nameA == nameB || a == "no"+b || b == "no"+a
 }
 
-// inUserspace reports whether only mount(8) or systemd reads an option, so that mountinfo never shows
-// it.
+// inUserspace reports whether only mount(8) or systemd reads an option, so that mountinfo never
+// shows it.
 func inUserspace(o string) bool {
 	return strings.HasPrefix(o, "x-") || strings.HasPrefix(o, "comment=") ||
 		slices.Contains([]string{"defaults", "nofail", "_netdev", "auto", "noauto", "user", "nouser", "users", "owner", "group"}, o)

@@ -8,8 +8,8 @@ import (
 	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
-// generatedFile is part of the states whose types write a whole file: cron, logrotate, nginx_site and
-// sysctl.
+// generatedFile is part of the states whose types write a whole file: cron, logrotate, nginx_site
+// and sysctl.
 type generatedFile struct {
 	// Content, Digest, Owner, Group, Mode and Kind are as in File.
 	Content *string `plan:"content"`

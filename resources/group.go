@@ -13,8 +13,8 @@ import (
 type Group struct {
 	Name string `hcl:"name" id:"true"`           // a name that groupadd(8) accepts
 	GID  *int   `hcl:"gid,optional" argv:"true"` // group number; default of a new group: the next free one
-	// System is whether a new group gets a number of the system's range. It does not change an existing
-	// group.
+	// System is whether a new group gets a number of the system's range. It does not change an
+	// existing group.
 	System bool `hcl:"system,optional"`
 
 	members []string // found

@@ -33,9 +33,9 @@ type Logrotate struct {
 	CreateMode  string `hcl:"create_mode,optional"`
 	CreateOwner string `hcl:"create_owner,optional"`
 	CreateGroup string `hcl:"create_group,optional"`
-	// SUUser and SUGroup are the user and the group that rotate the files. Set both or none. By default,
-	// they are the owner of the first directory above the files that is not root's: its owner could
-	// replace a file by a link, which root would follow.
+	// SUUser and SUGroup are the user and the group that rotate the files. Set both or none. By
+	// default, they are the owner of the first directory above the files that is not root's: its
+	// owner could replace a file by a link, which root would follow.
 	SUUser  string `hcl:"su_user,optional"`
 	SUGroup string `hcl:"su_group,optional"`
 

@@ -72,8 +72,8 @@ func (m managedFile) newMode(set *uint32) *uint32 {
 	return set
 }
 
-// exposed warns of a secret in an existing file that other users can read. Such a file keeps its mode
-// unless the configuration sets one.
+// exposed warns of a secret in an existing file that other users can read. Such a file keeps its
+// mode unless the configuration sets one.
 func (m managedFile) exposed(have *managedFile) []engine.Problem {
 	if !m.private || m.mode != "" || have.found.Kind != wire.Regular || have.found.Mode&0o044 == 0 {
 		return nil
@@ -125,8 +125,8 @@ func (m managedFile) readAs(q wire.Query, got engine.Answers) (*managedFile, err
 	return have, nil
 }
 
-// foundAttributes returns owner, group and mode of f, spelled as the wanted ones where they are equal:
-// the configuration may have an owner's number, or a mode with three digits.
+// foundAttributes returns owner, group and mode of f, spelled as the wanted ones where they are
+// equal: the configuration may have an owner's number, or a mode with three digits.
 func foundAttributes(owner, group, mode string, f wire.File) (string, string, string) {
 	foundOwner, foundGroup, foundMode := f.Owner, f.Group, formatMode(f.Mode)
 	if owner == fmt.Sprint(f.UID) {
@@ -270,8 +270,8 @@ func enumerate(words []string) string {
 	return strings.Join(words[:last], ", ") + " and " + words[last]
 }
 
-// check refuses to replace anything but a file or a link, and reports hard links and exposed secrets.
-// m is the found file.
+// check refuses to replace anything but a file or a link, and reports hard links and exposed
+// secrets. m is the found file.
 func (m managedFile) check(want *managedFile) []engine.Problem {
 	if out := m.inTheWay(); len(out) > 0 {
 		return out
@@ -290,9 +290,9 @@ func (m managedFile) inTheWay() []engine.Problem {
 	return nil
 }
 
-// checkLinks reports what happens to the other names of a file with several hard links. The attributes
-// of such a file are not changed: they would change under every name, and another user may have made
-// one of those.
+// checkLinks reports what happens to the other names of a file with several hard links. The
+// attributes of such a file are not changed: they would change under every name, and another user
+// may have made one of those.
 func (m managedFile) checkLinks(want *managedFile) []engine.Problem {
 	if m.found.Links < 2 || m.kind != want.kind {
 		return nil
@@ -317,7 +317,8 @@ func inTheWay(path, found, wanted string) engine.Problem {
 		"it is not removed to make room: move it away, or choose another path")
 }
 
-// remove removes the file, or a link at its path. Anything else was not created by an apply, and stays.
+// remove removes the file, or a link at its path. Anything else was not created by an apply, and
+// stays.
 func (m managedFile) remove() []engine.Step {
 	if m.found.Kind == wire.Directory || m.found.Kind == wire.Other {
 		return nil

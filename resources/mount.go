@@ -274,9 +274,9 @@ func (mt mountType) Diff(_ engine.Target, want, have *Mount) []engine.Step {
 	return append([]engine.Step{s}, root.attributeSteps(mt.root(have))...)
 }
 
-// addLine returns the operation that writes the line to fstab, and mounts the file system if it is not
-// mounted. An empty line is for a file system that an earlier step creates: only the host will know its
-// UUID, and makes the line.
+// addLine returns the operation that writes the line to fstab, and mounts the file system if it is
+// not mounted. An empty line is for a file system that an earlier step creates: only the host will
+// know its UUID, and makes the line.
 func (s *Mount) addLine(want *Mount, line string) *wire.MountOp {
 	if line == "" {
 		return &wire.MountOp{Path: want.Path, Device: want.Device, Type: want.Filesystem, Options: mergeOptions(parseFstab(s.Fstab).options, want.Options)}
@@ -300,8 +300,8 @@ func (s *Mount) remount(want *Mount, line string) []string {
 	return append(liveFlags(withFlags(s.live, wanted)), further...)
 }
 
-// mountFlags are the flags of one mount: options of mount(8) that mountinfo shows if they are on, with
-// the options that turn them off.
+// mountFlags are the flags of one mount: options of mount(8) that mountinfo shows if they are on,
+// with the options that turn them off.
 var mountFlags = []struct {
 	on  string
 	off []string
@@ -321,7 +321,8 @@ func inForce(live, options []string) bool {
 	return true
 }
 
-// setFlag returns the option that sets a flag on or off: the last one counts. It is "" if none does.
+// setFlag returns the option that sets a flag on or off: the last one counts. It is "" if none
+// does.
 func setFlag(on string, off, options []string) (word string) {
 	for _, o := range options {
 		switch {

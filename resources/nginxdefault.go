@@ -10,11 +10,11 @@ import (
 )
 
 // Whether a site answers for the host's address is decided once, when the site is new. It does only
-// if nothing else answers there: neither another site of nginx nor another server. The default site
-// of a distribution's package does not count, as long as it is unmodified and has no other pages.
+// if nothing else answers there: neither another site of nginx nor another server. An unmodified
+// default site of a distribution's package does not count, unless it has pages of others.
 
-// packagedSites are the default servers of nginx's packages, as words: of Debian and Ubuntu, of EL 9
-// and 10, of EL 8, and of nginx.org.
+// packagedSites are the default servers of nginx's packages, as words: of Debian and Ubuntu, of EL
+// 9 and 10, of EL 8, and of nginx.org.
 var packagedSites = []string{
 	"listen 80 default_server ; listen [::]:80 default_server ; root /var/www/html ; index index.html index.htm index.nginx-debian.html ; " +
 		"server_name _ ; location / { try_files $uri $uri/ =404 ; }",
@@ -141,7 +141,8 @@ func nginxWords(text string) (words []string) {
 	return words
 }
 
-// has reports whether a server answers for an address on a port, and whether it listens on that port.
+// has reports whether a server answers for an address on a port, and whether it listens on that
+// port.
 func (s nginxServer) has(address, port string) (taken, listens bool) {
 	named, listening := false, false
 	var names []string
@@ -181,8 +182,8 @@ func (s nginxServer) has(address, port string) (taken, listens bool) {
 	return taken || listens && named, listens
 }
 
-// Debian's nginx package has a default site, which a link enables. It listens on IPv6, so nginx does
-// not start on a host without IPv6.
+// Debian's nginx package has a default site, which a link enables. It listens on IPv6, so nginx
+// does not start on a host without IPv6.
 var (
 	packagedLink = wire.Query{Verb: wire.AskFile, Arg: "/etc/nginx/sites-enabled/default"}
 	packagedFile = wire.Query{Verb: wire.AskFile, Arg: "/etc/nginx/sites-available/default", Option: "content"}

@@ -12,9 +12,9 @@ import (
 )
 
 // NginxSite is a site of static files that nginx serves: a file with one server in
-// /etc/nginx/conf.d. An apply succeeds only if "nginx -t" accepts the file without a warning and nginx
-// then answers with the new configuration. The site starts or reloads nginx by itself: a service for
-// nginx comes after it, and its reload_on need not list the site's file.
+// /etc/nginx/conf.d. An apply succeeds only if "nginx -t" accepts the file without a warning and
+// nginx then answers with the new configuration. The site starts or reloads nginx by itself: a
+// service for nginx comes after it, and its reload_on need not list the site's file.
 type NginxSite struct {
 	// Name is the name of the file in /etc/nginx/conf.d, without .conf: letters, digits, _ and -.
 	Name       string   `hcl:"name" id:"true"`
@@ -233,7 +233,8 @@ func (nt nginxSiteType) Diff(_ engine.Target, want, have *NginxSite) []engine.St
 }
 
 // nginxTest checks the whole configuration. A warning about the file or a name of the site is an
-// error: nginx only warns of a server name that another site has. Warnings about other sites are not.
+// error: nginx only warns of a server name that another site has. Warnings about other sites are
+// not.
 func nginxTest(want *NginxSite) engine.Step {
 	run := &wire.RunOp{Argv: []string{"/usr/sbin/nginx", "-t"}}
 	if want != nil {
@@ -245,8 +246,8 @@ func nginxTest(want *NginxSite) engine.Step {
 	return engine.Step{Summary: "check the configuration of nginx", Do: wire.Op{Run: run}, Final: "a check changes nothing"}
 }
 
-// nginxLoad makes nginx load the configuration. Its undo runs after the file is restored (wire.Do), and
-// so loads the old one.
+// nginxLoad makes nginx load the configuration. Its undo runs after the file is restored
+// (wire.Do), and so loads the old one.
 func nginxLoad() engine.Step {
 	return unitStep("reload", nginxUnit, wire.UnitLoad, wire.UnitRestore)
 }
@@ -299,7 +300,8 @@ func siteTrees(s *NginxSite) []string {
 	return trees
 }
 
-// siteProbe returns a request that only the current configuration of the site answers with its digest.
+// siteProbe returns a request that only the current configuration of the site answers with its
+// digest.
 func siteProbe(s *NginxSite) *wire.ProbeOp {
 	host := "localhost"
 	if len(s.ServerName) > 0 {

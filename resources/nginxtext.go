@@ -12,14 +12,14 @@ import (
 	"github.com/mirrorform/mirrorform/engine"
 )
 
-// siteTemplate is the server block of a site. Its verbs are the listen lines, the names, the options,
-// the digest and the locations.
+// siteTemplate is the server block of a site. Its verbs are the listen lines, the names, the
+// options, the digest and the locations.
 //
 // It suits large static files: the kernel sends them (sendfile, tcp_nopush); listings have rounded
-// sizes and times in UTC; rsync's unfinished files, in directories named .~tmp~, are not served; the
-// version of nginx is not shown (server_tokens). An account that writes to a tree must not be able to
-// publish files from elsewhere: nginx follows a link in the tree only if link and target have the same
-// owner (disable_symlinks if_not_owner).
+// sizes and times in UTC; rsync's unfinished files, in directories named .~tmp~, are not served;
+// the version of nginx is not shown (server_tokens). An account that writes to a tree must not be
+// able to publish files from elsewhere: nginx follows a link in the tree only if link and target
+// have the same owner (disable_symlinks if_not_owner).
 const siteTemplate = `server {
 %s    server_name %s;
 
@@ -85,7 +85,8 @@ func siteServer(s *NginxSite, digest string) string {
 var nginxBare = regexp.MustCompile(`^[A-Za-z0-9_./:*~\[\]-]+$`)
 
 // nginxQuote quotes a word for nginx. Between double quotes, a backslash escapes a backslash or a
-// quote, and \t, \r and \n are control characters. There is no escape for $, which Validate refuses.
+// quote, and \t, \r and \n are control characters. There is no escape for $, which Validate
+// refuses.
 func nginxQuote(word string) string {
 	if nginxBare.MatchString(word) {
 		return word
@@ -93,8 +94,8 @@ func nginxQuote(word string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(word) + `"`
 }
 
-// bracketed returns a server name with brackets around an IPv6 address, as in a Host header (RFC 3986,
-// 3.2.2).
+// bracketed returns a server name with brackets around an IPv6 address, as in a Host header (RFC
+// 3986, 3.2.2).
 func bracketed(name string) string {
 	if a, err := netip.ParseAddr(name); err == nil && a.Is6() {
 		return "[" + a.String() + "]"
@@ -193,8 +194,8 @@ func parseListen(l string) (address, port string, err error) {
 	return address, port, nil
 }
 
-// probeAddress returns the address at which the host itself reaches nginx: the first of listens, with a
-// loopback address instead of a wildcard.
+// probeAddress returns the address at which the host itself reaches nginx: the first of listens,
+// with a loopback address instead of a wildcard.
 func probeAddress(listens []string) string {
 	if len(listens) == 0 {
 		return ""

@@ -15,8 +15,8 @@ import (
 type Package struct {
 	Name  string `hcl:"name" id:"true"` // package name, without version and architecture
 	State string `hcl:"state,optional"` // present, latest or absent; default: present
-	// Names maps operating systems to other names of the package. A key is an ID of os-release(5), such
-	// as almalinux, or a family, el or debian; an ID takes precedence.
+	// Names maps operating systems to other names of the package. A key is an ID of os-release(5),
+	// such as almalinux, or a family, el or debian; an ID takes precedence.
 	Names map[string]string `hcl:"names,optional" argv:"true"`
 
 	// Version is the installed version, or empty.

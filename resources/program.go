@@ -8,11 +8,12 @@ import (
 	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
-// Program is a program of mirrorform on a host, which other resources run. Mirror blocks declare it. A
-// plan replaces it if this mirrorform has a newer version, or if the file has been changed.
+// Program is a program of mirrorform on a host, which other resources run. Mirror blocks declare
+// it. A plan replaces it if this mirrorform has a newer version, or if the file has been changed.
 type Program struct {
 	Path string `hcl:"path" id:"true"` // absolute path; root owns the file, with mode 0755
-	// Name is the name of the program. The only one is mirrorform-sync, which runs the syncs of mirrors.
+	// Name is the name of the program. The only one is mirrorform-sync, which runs the syncs of
+	// mirrors.
 	Name string `hcl:"name"`
 
 	// Version changes only with the behavior of the program, so that another build of it is not a

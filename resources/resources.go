@@ -1,8 +1,8 @@
 // Package resources has the resource types: what a configuration can declare on a host.
 //
-// Each type is pure: it returns the questions for a host, reads a state from the answers, and returns
-// the steps from the found state to the wanted one as data. Each type has its own file; its tests are
-// text files in testdata/.
+// Each type is pure: it returns the questions for a host, reads a state from the answers, and
+// returns the steps from the found state to the wanted one as data. Each type has its own file;
+// its tests are text files in testdata/.
 package resources
 
 import (

@@ -40,9 +40,9 @@ type Schedule struct {
 // String returns the schedule as written, with single spaces.
 func (s Schedule) String() string { return s.text }
 
-// ParseSchedule reads a schedule of crontab(5): five fields, or a nickname such as @daily. It accepts
-// what both Debian's cron and cronie support: lists, ranges, steps after a range or "*", and one name
-// of a month or a day. The error names the invalid field.
+// ParseSchedule reads a schedule of crontab(5): five fields, or a nickname such as @daily. It
+// accepts what both Debian's cron and cronie support: lists, ranges, steps after a range or "*",
+// and one name of a month or a day. The error names the invalid field.
 func ParseSchedule(s string) (Schedule, error) {
 	if err := checkText(strings.ReplaceAll(s, "\t", " ")); err != nil {
 		return Schedule{}, fmt.Errorf("schedule: %w", err)
@@ -55,7 +55,8 @@ func ParseSchedule(s string) (Schedule, error) {
 		return Schedule{}, fmt.Errorf("schedule %q has %d fields instead of 5: minute, hour, day of month, month, day of week",
 			s, len(fields))
 	}
-	// If neither of the two fields begins with *, a day that matches one of them is enough (crontab(5)).
+	// If neither of the two fields begins with *, a day that matches one of them is enough
+	// (crontab(5)).
 	out := Schedule{text: strings.Join(fields, " "), both: fields[2][0] == '*' || fields[4][0] == '*'}
 	for i, f := range scheduleFields {
 		values, err := f.read(fields[i])

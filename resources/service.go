@@ -10,8 +10,8 @@ import (
 	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
-// Service is a systemd unit: whether it starts at boot, whether it runs, and which files it must have
-// loaded.
+// Service is a systemd unit: whether it starts at boot, whether it runs, and which files it must
+// have loaded.
 type Service struct {
 	Name    string `hcl:"name" id:"true"`   // name of the unit; default suffix: .service
 	Enabled *bool  `hcl:"enabled,optional"` // whether it starts at boot
@@ -58,8 +58,8 @@ func unitOf(name string) string {
 	return name + ".service"
 }
 
-// restartRecord returns the name of the helper's record for RestartOn. The record for ReloadOn has the
-// name of the unit.
+// restartRecord returns the name of the helper's record for RestartOn. The record for ReloadOn has
+// the name of the unit.
 func restartRecord(unit string) string { return unit + ".restart" }
 
 func (serviceType) Keys(_ engine.Target, want *Service) (provides, needs []engine.Key) {
@@ -87,8 +87,9 @@ func (serviceType) Follows(_ engine.Target, want *Service) []engine.Key {
 	return keys
 }
 
-// Reads returns the files that a unit reads when it starts, guessed from its name: its unit files, and
-// the usual places of its configuration. So a plan fixes a broken file before it starts the unit.
+// Reads returns the files that a unit reads when it starts, guessed from its name: its unit files,
+// and the usual places of its configuration. So a plan fixes a broken file before it starts the
+// unit.
 func (serviceType) Reads(_ engine.Target, want *Service) []engine.Key {
 	unit := unitOf(want.Name)
 	name := strings.TrimSuffix(unit, unitSuffix.FindString(unit))
@@ -280,8 +281,8 @@ func (st serviceType) Diff(t engine.Target, want, have *Service) []engine.Step {
 	return append(steps, loads...)
 }
 
-// loads returns the steps that make the unit load the current files. Each step records what the unit
-// loads: if it fails, the next plan finds the difference.
+// loads returns the steps that make the unit load the current files. Each step records what the
+// unit loads: if it fails, the next plan finds the difference.
 func (serviceType) loads(want, have *Service, unit string) []engine.Step {
 	if !isTrue(want.Loaded) {
 		return nil
@@ -304,7 +305,8 @@ func (serviceType) loads(want, have *Service, unit string) []engine.Step {
 	return steps
 }
 
-// remove stops and disables a unit that is no longer declared, if it was wanted running and enabled.
+// remove stops and disables a unit that is no longer declared, if it was wanted running and
+// enabled.
 func (serviceType) remove(have *Service) []engine.Step {
 	unit := unitOf(have.Name)
 	var steps []engine.Step

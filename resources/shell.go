@@ -22,10 +22,11 @@ var reserved = []string{
 	"function", "select", "time", "coproc", "namespace",
 }
 
-// ShellQuote quotes a word so that a POSIX shell reads exactly that word. It is the only function that
-// writes text for a shell. A word that needs no quotes stays bare. A word with single quotes and nothing
-// special between double quotes gets double quotes; any other gets single quotes. Of a long option, only
-// the value is quoted. A backslash is always between single quotes, which cronEscape relies on.
+// ShellQuote quotes a word so that a POSIX shell reads exactly that word. It is the only function
+// that writes text for a shell. A word that needs no quotes stays bare. A word with single quotes
+// and nothing special between double quotes gets double quotes; any other gets single quotes. Of a
+// long option, only the value is quoted. A backslash is always between single quotes, which
+// cronEscape relies on.
 //
 // A newline, a carriage return or a NUL character in the word is an error: a line of a script or a
 // crontab cannot contain it.
@@ -59,10 +60,11 @@ func ShellJoin(argv []string) (string, error) {
 	return strings.Join(words, " "), nil
 }
 
-// cronEscape escapes a command from ShellJoin for a crontab line. Cron ends the command at a bare %,
-// removes the backslash of \%, and some crons (FreeBSD's, and others derived from Vixie's) turn two
-// backslashes into one. So each % gets a backslash, and no backslash may precede another or an escaped
-// %: there, two single quotes close and open again the quotes that ShellJoin puts around backslashes.
+// cronEscape escapes a command from ShellJoin for a crontab line. Cron ends the command at a bare
+// %, removes the backslash of \%, and some crons (FreeBSD's, and others derived from Vixie's) turn
+// two backslashes into one. So each % gets a backslash, and no backslash may precede another or an
+// escaped %: there, two single quotes close and open again the quotes that ShellJoin puts around
+// backslashes.
 func cronEscape(command string) string {
 	var out strings.Builder
 	for i := range len(command) {

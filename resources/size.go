@@ -17,9 +17,9 @@ var sizeUnits = map[string]uint64{
 // sizeText is a number without sign or exponent, at most one space, and letters.
 var sizeText = regexp.MustCompile(`^([0-9]+(?:\.[0-9]+)?) ?([A-Za-z]*)$`)
 
-// ParseSize reads a size in bytes: a number and a unit, such as "300GB", "1.5 TB" or "10GiB". Units are
-// powers of 1000 or of 1024, and case-sensitive, since "Gb" means bits elsewhere. A size is greater than
-// zero and a whole number of bytes.
+// ParseSize reads a size in bytes: a number and a unit, such as "300GB", "1.5 TB" or "10GiB".
+// Units are powers of 1000 or of 1024, and case-sensitive, since "Gb" means bits elsewhere. A size
+// is greater than zero and a whole number of bytes.
 func ParseSize(s string) (uint64, error) {
 	m := sizeText.FindStringSubmatch(s)
 	if m == nil || len(m[1]) > 37 { // 18 digits on each side of the point
@@ -54,8 +54,8 @@ func ParseSize(s string) (uint64, error) {
 	return size.Num().Uint64(), nil
 }
 
-// FormatSize formats a number of bytes with a unit of powers of 1000 and at most two decimals. It rounds
-// down: 299.999 GB, just below a minimum of 300 GB, must not show as "300 GB".
+// FormatSize formats a number of bytes with a unit of powers of 1000 and at most two decimals. It
+// rounds down: 299.999 GB, just below a minimum of 300 GB, must not show as "300 GB".
 func FormatSize(bytes uint64) string {
 	units := []struct {
 		name string

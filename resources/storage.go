@@ -9,20 +9,21 @@ import (
 	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
-// Storage is a check that the file system of a path is large enough. It changes nothing on a host. If
-// the file system is smaller than the minimum, no other resource of the host is changed either.
+// Storage is a check that the file system of a path is large enough. It changes nothing on a host.
+// If the file system is smaller than the minimum, no other resource of the host is changed either.
 type Storage struct {
 	Path        string `hcl:"path" id:"true"`       // absolute path; it need not exist yet
 	Minimum     string `hcl:"minimum,optional"`     // size such as 300GB or 1.5TB; a smaller file system is an error
 	Recommended string `hcl:"recommended,optional"` // size such as 500GB or 2TB; a smaller file system is a warning
-	// Device is the block device that will be mounted at the path or above it. Until it is, its size is
-	// checked.
+	// Device is the block device that will be mounted at the path or above it. Until it is, its size
+	// is checked.
 	Device string `hcl:"device,optional" argv:"true"`
 
 	// Size is the found size, as FormatSize writes it.
 	Size string `plan:"size"`
 
-	// bytes is not in the fingerprint, since some file systems grow and shrink by single blocks. Size is.
+	// bytes is not in the fingerprint, since some file systems grow and shrink by single blocks. Size
+	// is.
 	bytes    uint64           `fingerprint:"-"`
 	where    string           // found: what was measured
 	problems []engine.Problem // found
@@ -115,10 +116,10 @@ func (st storageType) Read(t engine.Target, want *Storage, got engine.Answers) (
 	return &have, nil
 }
 
-// measureDevice takes the size of the device if it is not mounted yet, or if its file system fills it. A
-// file system uses up to a few per cent itself (mke2fs(8): inode tables, journal): a device that was
-// large enough before mkfs must be so afterwards. A file system that is even smaller does not fill the
-// device, so its own size is checked.
+// measureDevice takes the size of the device if it is not mounted yet, or if its file system fills
+// it. A file system uses up to a few per cent itself (mke2fs(8): inode tables, journal): a device
+// that was large enough before mkfs must be so afterwards. A file system that is even smaller does
+// not fill the device, so its own size is checked.
 func (s *Storage) measureDevice(fs wire.Filesystem, device wire.Block) {
 	mounted := slices.Contains(device.Mounts, fs.MountPoint)
 	if device.Path == "" || mounted && fs.Size < device.Size/100*95 {

@@ -17,8 +17,8 @@ import (
 // Sysctl is a kernel parameter: its current value, and a file in /etc/sysctl.d that sets it at each
 // boot. A removal restores the value from before the first apply.
 type Sysctl struct {
-	// Name is the name of the parameter, as in sysctl(8): net.ipv4.ip_forward. If its first separator is
-	// a slash, dots are part of the words: net/ipv4/conf/eth0.100/rp_filter.
+	// Name is the name of the parameter, as in sysctl(8): net.ipv4.ip_forward. If its first separator
+	// is a slash, dots are part of the words: net/ipv4/conf/eth0.100/rp_filter.
 	Name  string `hcl:"name" id:"true"`
 	Value string `hcl:"value" argv:"true"` // as the kernel shows it; runs of spaces and tabs count as one space
 
@@ -69,8 +69,8 @@ func (st sysctlType) file(s *Sysctl) *managedFile {
 	return s.at(sysctlDir + "/" + st.entry(s))
 }
 
-// entry returns the name of the file. Files are read in the order of their names (sysctl.d(5)): 90 is
-// after the files of packages.
+// entry returns the name of the file. Files are read in the order of their names (sysctl.d(5)): 90
+// is after the files of packages.
 func (st sysctlType) entry(s *Sysctl) string {
 	return "90-mirrorform-" + strings.ReplaceAll(st.dotted(s), "/", "@") + ".conf"
 }
@@ -158,9 +158,9 @@ func (st sysctlType) Settle(_ engine.Target, want *Sysctl, prior *engine.Record,
 	return &full
 }
 
-// overruled returns the file that sets another value after this one, or "". A file in /etc hides files
-// with its name elsewhere (sysctl.d(5)), and sysctl --system reads /etc/sysctl.conf last. found is the
-// output of grep.
+// overruled returns the file that sets another value after this one, or "". A file in /etc hides
+// files with its name elsewhere (sysctl.d(5)), and sysctl --system reads /etc/sysctl.conf last.
+// found is the output of grep.
 func (st sysctlType) overruled(want *Sysctl, found string) string {
 	files, values := map[string]string{}, map[string]string{} // by file name, which gives the order of reading
 	for line := range strings.Lines(found) {

@@ -12,10 +12,10 @@ import (
 	"github.com/mirrorform/mirrorform/internal/claim"
 )
 
-// Tree is a claim to a directory tree that a sync fills and deletes from. A directory is claimed only
-// if no other data can be lost: it is missing or empty, this configuration already manages it, or it
-// contains an AlmaLinux tree. The claim is a file on the host that identifies the directory, and the
-// sync writes to no other one. A missing directory is created.
+// Tree is a claim to a directory tree that a sync fills and deletes from. A directory is claimed
+// only if no other data can be lost: it is missing or empty, this configuration already manages
+// it, or it contains an AlmaLinux tree. The claim is a file on the host that identifies the
+// directory, and the sync writes to no other one. A missing directory is created.
 type Tree struct {
 	Path string `hcl:"path" id:"true"` // absolute path
 	Name string `hcl:"name" id:"true"` // name of the claim, /etc/mirrorform-sync/NAME.claim
@@ -156,8 +156,8 @@ func (tt treeType) Read(t engine.Target, want *Tree, got engine.Answers) (*Tree,
 	return have, nil
 }
 
-// mountOf asks about the mount of this configuration that has the claimed tree; nil if the tree is on
-// no mount.
+// mountOf asks about the mount of this configuration that has the claimed tree; nil if the tree is
+// on no mount.
 func mountOf(t engine.Target, want *Tree) *wire.Query {
 	var at string
 	for i := range t.Records {
@@ -417,7 +417,8 @@ var (
 	}
 )
 
-// NotOwn returns why a path must not be a mirror's tree, such as "is shared by many programs", or "".
+// NotOwn returns why a path must not be a mirror's tree, such as "is shared by many programs", or
+// "".
 func NotOwn(p string) string {
 	for _, dir := range neverTrees {
 		if holdsPath(dir, p) {

@@ -19,8 +19,8 @@ const (
 	maxName = 255
 )
 
-// checkText refuses text that does not show as one plain line: invalid UTF-8, control characters, and
-// characters that hide or reorder others (Unicode's Cc, Cf, Zl and Zp: bidirectional controls,
+// checkText refuses text that does not show as one plain line: invalid UTF-8, control characters,
+// and characters that hide or reorder others (Unicode's Cc, Cf, Zl and Zp: bidirectional controls,
 // zero-width characters, line separators).
 func checkText(s string) error {
 	if !utf8.ValidString(s) {
@@ -39,8 +39,8 @@ func checkText(s string) error {
 	return nil
 }
 
-// checkPath requires an absolute, clean path, and not "/". So two paths are the same file only if they
-// are equal, apart from links.
+// checkPath requires an absolute, clean path, and not "/". So two paths are the same file only if
+// they are equal, apart from links.
 func checkPath(p string) error {
 	switch {
 	case p == "":
@@ -72,8 +72,8 @@ func report(attribute string, err error) []engine.Problem {
 	return []engine.Problem{{Severity: engine.Error, Attribute: attribute, Summary: err.Error()}}
 }
 
-// accountName is a name that useradd(8) and groupadd(8) accept: is_valid_name of shadow-utils, without
-// the final $ of Samba machine accounts.
+// accountName is a name that useradd(8) and groupadd(8) accept: is_valid_name of shadow-utils,
+// without the final $ of Samba machine accounts.
 var accountName = regexp.MustCompile(`^[a-z_][a-z0-9_-]*$`)
 
 // checkAccount checks the name of a new user or group.
@@ -84,8 +84,8 @@ func checkAccount(name string) error {
 	return fmt.Errorf("invalid account name %q: use at most 32 lower-case letters, digits, - and _, beginning with a letter or _", name)
 }
 
-// ownerName is the name or the number of an existing account. Names of a directory service (LDAP, Active
-// Directory) have more characters.
+// ownerName is the name or the number of an existing account. Names of a directory service (LDAP,
+// Active Directory) have more characters.
 var ownerName = regexp.MustCompile(`^([A-Za-z_][A-Za-z0-9_.@-]*\$?|0|[1-9][0-9]{0,9})$`)
 
 // isOwner reports whether s can be the name or the number of an account.
@@ -133,8 +133,8 @@ func checkAttributes(owner, group, mode string) []engine.Problem {
 	return out
 }
 
-// checkProgram checks a command. The program must be an absolute path, so that PATH does not decide what
-// runs.
+// checkProgram checks a command. The program must be an absolute path, so that PATH does not
+// decide what runs.
 func checkProgram(argv []string) error {
 	if len(argv) == 0 {
 		return fmt.Errorf("the list is empty: begin it with the absolute path of a program")

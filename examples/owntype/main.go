@@ -1,5 +1,5 @@
-// Command owntype is mirrorform with one more resource type, timezone. It is a separate module, as yours
-// would be. Build it, and use it like mirrorform.
+// Command owntype is mirrorform with one more resource type, timezone. It is a separate module, as
+// yours would be. Build it, and use it like mirrorform.
 package main
 
 import (

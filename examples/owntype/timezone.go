@@ -36,7 +36,8 @@ func (timezoneType) Validate(want *Timezone) []engine.Problem {
 	return nil
 }
 
-// question asks for the link. mirrorform sends the questions of all resources of a host in one message.
+// question asks for the link. mirrorform sends the questions of all resources of a host in one
+// message.
 var question = wire.Query{Verb: wire.AskFile, Arg: localtime}
 
 // Ask returns the questions that Read needs.
@@ -55,8 +56,8 @@ func (timezoneType) Read(_ engine.Target, _ *Timezone, got engine.Answers) (*Tim
 	return &Timezone{Zone: found}, nil
 }
 
-// Diff returns the steps from have to want: it creates or changes the link, or, if want is nil, removes
-// it. A host without the link has UTC.
+// Diff returns the steps from have to want: it creates or changes the link, or, if want is nil,
+// removes it. A host without the link has UTC.
 func (timezoneType) Diff(_ engine.Target, want, have *Timezone) []engine.Step {
 	undo := &wire.Op{Restore: &wire.RestoreOp{Path: localtime}}
 	switch {

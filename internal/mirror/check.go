@@ -39,13 +39,13 @@ func isHostName(s string) bool {
 	return err != nil && resources.IsHostName(s)
 }
 
-// modulePath is the path of an rsync URL. It has no wildcards, which an rsync server expands, and no
-// percent signs, which rsync does not decode.
+// modulePath is the path of an rsync URL. It has no wildcards, which an rsync server expands, and
+// no percent signs, which rsync does not decode.
 var modulePath = regexp.MustCompile(`^(/[A-Za-z0-9._+~@:,=-]+)+/$`)
 
-// checkUpstream checks the URL of an rsync module, or of a directory in one. It must not contain a user
-// name or a password: every user of the host can see the arguments of a command. For the same reason, no
-// message repeats what may be one.
+// checkUpstream checks the URL of an rsync module, or of a directory in one. It must not contain a
+// user name or a password: every user of the host can see the arguments of a command. For the same
+// reason, no message repeats what may be one.
 func checkUpstream(s string) error {
 	if err := checkText(s); err != nil {
 		return err
@@ -124,8 +124,8 @@ func checkPattern(s string) error {
 	return nil
 }
 
-// refusedOptions are options of rsync(1) that run programs, read options or file lists from elsewhere,
-// make it a server, or do something else than a sync. The values complete "it …".
+// refusedOptions are options of rsync(1) that run programs, read options or file lists from
+// elsewhere, make it a server, or do something else than a sync. The values complete "it …".
 var refusedOptions = map[string]string{
 	"rsh": "runs a program", "e": "runs a program", "rsync-path": "runs a program",
 	"remote-option": "sends options that are not checked", "M": "sends options that are not checked",
@@ -147,8 +147,8 @@ var argumentOptions = strings.Fields(`
 	password-file port protocol skip-compress sockopts stderr stop-after stop-at suffix time-limit timeout usermap
 	zc zl zt`)
 
-// checkOptions checks options of rsync: each word begins with "-", or is the argument of the word before
-// it.
+// checkOptions checks options of rsync: each word begins with "-", or is the argument of the word
+// before it.
 func checkOptions(words []string) error {
 	for i := 0; i < len(words); i++ {
 		word := words[i]

@@ -20,6 +20,6 @@ func (composite) Expand(r *engine.Registry, label string, spec *Spec, site engin
 	return Expand(r, label, spec, site)
 }
 
-// OnLocal reports whether the block has an entry for AlmaLinux's mirrors.d, which is written on host
-// local.
+// OnLocal reports whether the block has an entry for AlmaLinux's mirrors.d, which is written on
+// host local.
 func (composite) OnLocal(spec *Spec) bool { return spec.Publish != nil }

@@ -30,8 +30,8 @@ func Editions() []Edition {
 // Intervals returns the values of sync.every.
 func Intervals() []string { return slices.Clone(intervals) }
 
-// SplitOptions splits arguments of rsync into its options, each with its argument if that is a separate
-// word, and the rest. "--" ends the options, as in getopt(3).
+// SplitOptions splits arguments of rsync into its options, each with its argument if that is a
+// separate word, and the rest. "--" ends the options, as in getopt(3).
 func SplitOptions(words []string) (options [][]string, rest []string) {
 	for i := 0; i < len(words); i++ {
 		word := words[i]
@@ -70,8 +70,8 @@ func DryRun(options [][]string) bool {
 	})
 }
 
-// alsoArguments are the options of rsync(1) with an argument that a configuration cannot use, but an
-// existing mirror may.
+// alsoArguments are the options of rsync(1) with an argument that a configuration cannot use, but
+// an existing mirror may.
 var alsoArguments = []string{"e", "rsh", "rsync-path", "M", "remote-option", "config", "dparam", "read-batch", "write-batch", "only-write-batch", "files-from"}
 
 func takesArgument(name string) bool {

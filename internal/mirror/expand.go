@@ -15,11 +15,11 @@ type part struct {
 	advice map[string]string // by the part's attribute: what to do about a problem, if its type has no advice
 }
 
-// Expand returns the resources of a mirror block on one host, or the problems of the block. If a problem
-// is an error, there are no parts. Expand is pure: the result depends only on the arguments. Without
-// facts, it assumes Debian where operating systems differ. The attribute of a problem is its path in the
-// block: "storage.path", "kitten.sync.every". The types in reg check each part; a problem of a part
-// becomes one of the attribute that caused it.
+// Expand returns the resources of a mirror block on one host, or the problems of the block. If a
+// problem is an error, there are no parts. Expand is pure: the result depends only on the
+// arguments. Without facts, it assumes Debian where operating systems differ. The attribute of a
+// problem is its path in the block: "storage.path", "kitten.sync.every". The types in reg check
+// each part; a problem of a part becomes one of the attribute that caused it.
 //
 // These are the names of the parts. They are in the addresses of resources, so they never change:
 //
@@ -60,9 +60,9 @@ type part struct {
 //
 // A host has one mirror: two would both declare its packages and services, which is an error.
 //
-// No part does two things that EL hosts need: with SELinux enforcing, a tree outside /var/www needs the
-// file context httpd_sys_content_t (semanage-fcontext(8)) before nginx can read it, and firewalld must
-// allow HTTP.
+// No part does two things that EL hosts need: with SELinux enforcing, a tree outside /var/www
+// needs the file context httpd_sys_content_t (semanage-fcontext(8)) before nginx can read it, and
+// firewalld must allow HTTP.
 func Expand(reg *engine.Registry, name string, spec *Spec, host engine.Site) ([]engine.Part, []engine.Problem) {
 	ps := &problems{}
 	m := settle(name, spec, host, ps)
@@ -120,8 +120,9 @@ func (x *expansion) existing(names ...string) []string {
 	return slices.DeleteFunc(names, func(n string) bool { return !x.has(n) })
 }
 
-// validate checks each part by its type. It reports only the first error of an attribute, since others
-// are its consequences. So are problems without an attribute of the block, if there are any others.
+// validate checks each part by its type. It reports only the first error of an attribute, since
+// others are its consequences. So are problems without an attribute of the block, if there are any
+// others.
 func (x *expansion) validate(reg *engine.Registry) {
 	known := map[string]bool{}
 	failed := false
@@ -163,8 +164,8 @@ func (x *expansion) validate(reg *engine.Registry) {
 	}
 }
 
-// dropConsequences drops problems of the entry for mirrors.d that an invalid web.server_name has caused:
-// the name and the URLs of the entry are made from it.
+// dropConsequences drops problems of the entry for mirrors.d that an invalid web.server_name has
+// caused: the name and the URLs of the entry are made from it.
 func (x *expansion) dropConsequences() {
 	p := x.spec.Publish
 	wrong := slices.ContainsFunc(x.list, func(p engine.Problem) bool {

@@ -1,11 +1,11 @@
 package mirror
 
-// guide is an edition of AlmaLinux's guide for mirror operators, as data. A mirror block can override
-// each value.
+// guide is an edition of AlmaLinux's guide for mirror operators, as data. A mirror block can
+// override each value.
 type guide struct {
 	name string
-	// Sizes of the file system, as resources.ParseSize reads them. The second pair is for a host that also
-	// has Kitten.
+	// Sizes of the file system, as resources.ParseSize reads them. The second pair is for a host that
+	// also has Kitten.
 	minimum, recommended             string
 	kittenMinimum, kittenRecommended string
 	// rsync has the arguments of rsync before the upstream.

@@ -28,8 +28,8 @@ type job struct {
 	mount        string // mount point that must be mounted, or ""
 }
 
-// stateDir has the records of syncs. It belongs to the account that syncs, survives reboots, and is in no
-// tree, where a sync would delete it.
+// stateDir has the records of syncs. It belongs to the account that syncs, survives reboots, and
+// is in no tree, where a sync would delete it.
 const stateDir = "/var/lib/mirrorform-sync"
 
 // name returns the name of the job in its program: almalinux, or almalinux-kitten.
@@ -159,8 +159,8 @@ func (x *settling) newJob(j *job, own, s Sync, m module) *job {
 	return j
 }
 
-// SafetyOptions returns options of rsync that follow the guide's: no link out of the tree is created, and
-// no file gets set-user-ID or set-group-ID. --max-delete is added separately.
+// SafetyOptions returns options of rsync that follow the guide's: no link out of the tree is
+// created, and no file gets set-user-ID or set-group-ID. --max-delete is added separately.
 func SafetyOptions() []string { return []string{"--safe-links", "--chmod=ug-s"} }
 
 // MaxDelete is the default of max_delete.
@@ -232,9 +232,9 @@ func (x *settling) checkSync(j *job, s Sync) {
 // intervals are the values of every. Each divides a day, so that syncs are evenly spaced.
 var intervals = []string{"1h", "2h", "3h", "4h", "6h", "8h", "12h", "24h"}
 
-// spread returns the crontab schedule of an interval. Its minute, and the hour of a daily sync, come from
-// a digest of the names of host and mirror: they are stable, but differ between hosts, so that a fleet
-// does not sync all at once.
+// spread returns the crontab schedule of an interval. Its minute, and the hour of a daily sync,
+// come from a digest of the names of host and mirror: they are stable, but differ between hosts,
+// so that a fleet does not sync all at once.
 func (x *settling) spread(j *job, every string) string {
 	if !slices.Contains(intervals, every) {
 		x.errorf(j.attribute("every"), "use one of "+strings.Join(intervals, ", ")+", or set schedule",
@@ -253,7 +253,8 @@ func (x *settling) spread(j *job, every string) string {
 	return fmt.Sprintf("%d */%s * * *", minute, strings.TrimSuffix(every, "h"))
 }
 
-// lockFile returns the path of the job's lock without links: on hosts, /var/run and /var/lock are links.
+// lockFile returns the path of the job's lock without links: on hosts, /var/run and /var/lock are
+// links.
 func (x *settling) lockFile(j *job) string {
 	lock := j.lock
 	for from, to := range map[string]string{"/var/run": "/run", "/var/lock": "/run/lock"} {

@@ -22,8 +22,8 @@ type mirror struct {
 // family returns the family of the host's operating system; without facts, Debian's.
 func (m *mirror) family() string { return cmp.Or(m.host.Target.Facts.OS.Family, "debian") }
 
-// owner returns owner and group of the files that a sync writes. If root syncs, rsync sets those of the
-// upstream, so neither is managed.
+// owner returns owner and group of the files that a sync writes. If root syncs, rsync sets those
+// of the upstream, so neither is managed.
 func (m *mirror) owner() (owner, group string) {
 	if m.user == "root" {
 		return "", ""
@@ -31,8 +31,8 @@ func (m *mirror) owner() (owner, group string) {
 	return m.user, m.user
 }
 
-// sizes returns the minimum and the recommended size of the file system. Values of the block are not
-// changed; those of the guide include Kitten if the mirror has it.
+// sizes returns the minimum and the recommended size of the file system. Values of the block are
+// not changed; those of the guide include Kitten if the mirror has it.
 func (m *mirror) sizes() (minimum, recommended string) {
 	st, g := m.spec.Storage, m.guide
 	minimum, recommended = g.minimum, g.recommended
@@ -64,8 +64,9 @@ func (m *mirror) serverNames() []string {
 	return unique
 }
 
-// mayHoldLostFound reports whether a tree may be the root of an ext4 file system. Only root can read its
-// lost+found; rsync could neither read nor delete it, and after an error it deletes nothing at all.
+// mayHoldLostFound reports whether a tree may be the root of an ext4 file system. Only root can
+// read its lost+found; rsync could neither read nor delete it, and after an error it deletes
+// nothing at all.
 func (m *mirror) mayHoldLostFound(dir string) bool {
 	st := m.spec.Storage
 	return dir == st.mountPoint() && (st.Filesystem == "ext4" || st.Device == "")

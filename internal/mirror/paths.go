@@ -10,8 +10,8 @@ func Within(p, dir string) bool {
 	return p == dir || dir == "/" || strings.HasPrefix(p, dir+"/")
 }
 
-// plain reports whether p is absolute and clean, so that it can be compared. Parts report the problems
-// of other paths.
+// plain reports whether p is absolute and clean, so that it can be compared. Parts report the
+// problems of other paths.
 func plain(p string) bool { return path.IsAbs(p) && path.Clean(p) == p }
 
 // mountPoint returns where a file system must be mounted before anything is written there, or "".

@@ -98,8 +98,8 @@ func (x *expansion) treeURL(set *string, name string, j *job) string {
 	return "http://" + name + port + j.location
 }
 
-// updateFrequency returns the interval of the syncs. A crontab schedule does not have one, so then it
-// warns.
+// updateFrequency returns the interval of the syncs. A crontab schedule does not have one, so then
+// it warns.
 func (x *expansion) updateFrequency() string {
 	sync := settled(x.spec.Sync)
 	if sync.Schedule != "" && sync.Every == "" && x.spec.Publish.UpdateFrequency == "" {

@@ -8,8 +8,8 @@ func Live(part string) bool {
 	return slices.Contains([]string{"cron", "kitten_cron", "site", "publish"}, part)
 }
 
-// Data reports whether the part with the name is a directory with the mirror's files, and returns the
-// names of the cron parts whose jobs write to it.
+// Data reports whether the part with the name is a directory with the mirror's files, and returns
+// the names of the cron parts whose jobs write to it.
 func Data(part string) (crons []string, ok bool) {
 	switch part {
 	case "directory":

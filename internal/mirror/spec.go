@@ -1,15 +1,15 @@
-// Package mirror expands a mirror block to ordinary resources. AlmaLinux's guides for mirror operators
-// are its data.
+// Package mirror expands a mirror block to ordinary resources. AlmaLinux's guides for mirror
+// operators are its data.
 package mirror
 
-// Spec is a mirror block. Attributes that are not set get their values from the guide, or from other
-// attributes.
+// Spec is a mirror block. Attributes that are not set get their values from the guide, or from
+// other attributes.
 type Spec struct {
 	// Guide is the edition of AlmaLinux's guide for mirror operators with the defaults: classic or
 	// current; default: classic.
 	Guide string `hcl:"guide,optional"`
-	// User is the account that runs the sync; default: mirror. A system account without login and a group
-	// with its name are created, unless it is root.
+	// User is the account that runs the sync; default: mirror. A system account without login and a
+	// group with its name are created, unless it is root.
 	User string `hcl:"user,optional"`
 
 	Storage Storage  `hcl:"storage,block"`
@@ -22,14 +22,14 @@ type Spec struct {
 // Storage is where the mirror's files are.
 type Storage struct {
 	Path string `hcl:"path"` // absolute path of the mirror's directory
-	// Claim, if it is equal to Path, claims the directory although it contains other files. The sync deletes
-	// those.
+	// Claim, if it is equal to Path, claims the directory although it contains other files. The sync
+	// deletes those.
 	Claim string `hcl:"claim,optional"`
 	// Device is a block device. A file system is created on it and mounted on MountPoint.
 	Device     string `hcl:"device,optional"`
 	Filesystem string `hcl:"filesystem,optional"` // xfs or ext4; default: xfs
-	// MountPoint is the absolute path where Device is mounted; default: Path. Without Device, a sync runs
-	// only while a file system is mounted there.
+	// MountPoint is the absolute path where Device is mounted; default: Path. Without Device, a sync
+	// runs only while a file system is mounted there.
 	MountPoint string   `hcl:"mount_point,optional"`
 	Options    []string `hcl:"options,optional"` // options of mount(8)
 	// Minimum is a size such as 1.5TB. A smaller file system is an error; default: the guide's.
@@ -40,8 +40,8 @@ type Storage struct {
 
 // Sync is the scheduled sync with rsync.
 type Sync struct {
-	// Every is the interval of syncs: 1h, 2h, 3h, 4h, 6h, 8h, 12h or 24h; default: 3h. The minute is derived
-	// from the names of host and mirror.
+	// Every is the interval of syncs: 1h, 2h, 3h, 4h, 6h, 8h, 12h or 24h; default: 3h. The minute is
+	// derived from the names of host and mirror.
 	Every    string `hcl:"every,optional"`
 	Schedule string `hcl:"schedule,optional"` // five fields of crontab(5); overrides Every
 	// Upstream is the rsync:// URL of the module, with a slash at the end; default: AlmaLinux's.
@@ -51,33 +51,34 @@ type Sync struct {
 	Exclude  []string `hcl:"exclude,optional"` // patterns for rsync's --exclude
 	// Bandwidth is a rate for rsync's --bwlimit, such as 10m, 2.5m or 800k.
 	Bandwidth string `hcl:"bandwidth,optional"`
-	// MaxDelete is how many files a sync may delete; default: 200000. Once a sync has reached the limit,
-	// further ones are held until you run `mirrorform sync --allow-deletions`.
+	// MaxDelete is how many files a sync may delete; default: 200000. Once a sync has reached the
+	// limit, further ones are held until you run `mirrorform sync --allow-deletions`.
 	MaxDelete *int `hcl:"max_delete,optional"`
-	// MaxDeletePercent is the share of the tree's files that a sync may delete; default: 50. A sync that
-	// would delete more does not start. 100 disables the check, which is a dry run of rsync.
+	// MaxDeletePercent is the share of the tree's files that a sync may delete; default: 50. A sync
+	// that would delete more does not start. 100 disables the check, which is a dry run of rsync.
 	MaxDeletePercent *int   `hcl:"max_delete_percent,optional"`
 	Lock             string `hcl:"lock,optional"` // absolute path of the file that flock(1) locks; default: the guide's
-	// Freshness is the name of a file that the upstream's root must have, or nothing is synced; default:
-	// TIME. "" disables the check.
+	// Freshness is the name of a file that the upstream's root must have, or nothing is synced;
+	// default: TIME. "" disables the check.
 	Freshness *string `hcl:"freshness,optional"`
-	// Safe is whether a sync creates no links that lead out of the tree, sets no set-user-ID or set-group-ID,
-	// and passes max_delete to rsync; default: true.
+	// Safe is whether a sync creates no links that lead out of the tree, sets no set-user-ID or
+	// set-group-ID, and passes max_delete to rsync; default: true.
 	Safe *bool `hcl:"safe,optional"`
 	// Log is the absolute path of a file to which output is appended; default:
 	// /var/log/mirrorform-NAME.log. "" leaves the output to cron.
 	Log *string `hcl:"log,optional"`
 }
 
-// Kitten mirrors AlmaLinux Kitten beside AlmaLinux, with its own module, directory, lock and cron entry.
+// Kitten mirrors AlmaLinux Kitten beside AlmaLinux, with its own module, directory, lock and cron
+// entry.
 type Kitten struct {
 	Path  string `hcl:"path"`           // absolute path of Kitten's directory, neither in the mirror's nor above it
 	Claim string `hcl:"claim,optional"` // as storage.claim, for Kitten's directory
 	// Location is the URL path of Kitten's tree; default: that of the mirror with -kitten, such as
 	// /almalinux-kitten/.
 	Location string `hcl:"location,optional"`
-	// Sync overrides attributes of the mirror's sync block for Kitten. Upstream, lock and log are always
-	// Kitten's own, except a log that is "".
+	// Sync overrides attributes of the mirror's sync block for Kitten. Upstream, lock and log are
+	// always Kitten's own, except a log that is "".
 	Sync *Sync `hcl:"sync,block"`
 }
 
@@ -86,8 +87,8 @@ type Web struct {
 	Server        string   `hcl:"server,optional"`         // nginx or none; default: nginx
 	ServerName    string   `hcl:"server_name,optional"`    // the mirror's name in DNS
 	ServerAliases []string `hcl:"server_aliases,optional"` // other names
-	// Default is whether the site answers for the host's address; by default, if nothing else on the host
-	// does.
+	// Default is whether the site answers for the host's address; by default, if nothing else on the
+	// host does.
 	Default  *bool  `hcl:"default,optional"`
 	Port     *int   `hcl:"port,optional"`     // TCP port; default: 80
 	Location string `hcl:"location,optional"` // URL path of the tree; default: /almalinux/
@@ -106,8 +107,8 @@ type Publish struct {
 	HTTPS *string `hcl:"https,optional"` // URL of the tree, if another server serves it
 	Rsync *string `hcl:"rsync,optional"` // URL of the tree, if another server serves it
 	FTP   *string `hcl:"ftp,optional"`   // URL of the tree, if another server serves it
-	// KittenHTTP is the URL of Kitten's tree; by default, it is made like http, if there is a kitten block. ""
-	// omits it.
+	// KittenHTTP is the URL of Kitten's tree; by default, it is made like http, if there is a kitten
+	// block. "" omits it.
 	KittenHTTP  *string `hcl:"kitten_http,optional"`
 	KittenHTTPS *string `hcl:"kitten_https,optional"` // URL of Kitten's tree, if another server serves it
 	KittenRsync *string `hcl:"kitten_rsync,optional"` // URL of Kitten's tree, if another server serves it

@@ -71,9 +71,9 @@ func (x *expansion) directories() {
 	}
 }
 
-// tree adds the claim to the directory of a tree. Other parts that change the directory come after it. If
-// the directory is the mount point, the claim also sets the owner: no earlier part may change the files
-// of a device.
+// tree adds the claim to the directory of a tree. Other parts that change the directory come after
+// it. If the directory is the mount point, the claim also sets the owner: no earlier part may
+// change the files of a device.
 func (x *expansion) tree(j *job, others []*job) {
 	attribute := strings.TrimSuffix(j.dirAttribute, "path") + "claim"
 	tree := &resources.Tree{Path: j.dir, Name: strings.TrimPrefix(j.file, "mirrorform-"), Claim: x.spec.Storage.Claim}

@@ -32,12 +32,12 @@ func (x *expansion) sync() {
 	}
 }
 
-// lockMode keeps other accounts from opening the lock: an account that can open it can hold it, and so
-// keep syncs from running.
+// lockMode keeps other accounts from opening the lock: an account that can open it can hold it,
+// and so keep syncs from running.
 const lockMode = "0600"
 
-// lock adds the lock file. The account cannot create it, since /run belongs to root and is empty after a
-// boot; and flock(1) would create one that all accounts can open.
+// lock adds the lock file. The account cannot create it, since /run belongs to root and is empty
+// after a boot; and flock(1) would create one that all accounts can open.
 func (x *expansion) lock(j *job) {
 	from := map[string]string{"path": j.attribute("lock"), "owner": "user", "group": "user"}
 	x.add(engine.Part{
@@ -60,7 +60,8 @@ func (x *expansion) lock(j *job) {
 // logMode lets only root and the account's group read the log.
 const logMode = "0640"
 
-// log adds the log file of a job. Its account can write to the file, but cannot create it in /var/log.
+// log adds the log file of a job. Its account can write to the file, but cannot create it in
+// /var/log.
 func (x *expansion) log(j *job) {
 	if j.log == "" {
 		return
@@ -81,8 +82,8 @@ func (x *expansion) stateDirectory() {
 	}, map[string]string{"owner": "user", "group": "user"})
 }
 
-// records adds the files that the program of a job writes to the state directory. Their content is not
-// managed.
+// records adds the files that the program of a job writes to the state directory. Their content is
+// not managed.
 func (x *expansion) records(j *job) {
 	for _, suffix := range []string{"status", "output", "hold"} {
 		x.add(engine.Part{
@@ -139,8 +140,8 @@ func (x *expansion) cronDaemon() {
 	}, nil)
 }
 
-// cron adds the job's entry, with the guide's command. It comes after all that a sync needs, since the
-// job may run at once. The daemon starts after it.
+// cron adds the job's entry, with the guide's command. It comes after all that a sync needs, since
+// the job may run at once. The daemon starts after it.
 func (x *expansion) cron(j *job) {
 	rsync, err := resources.ShellJoin(j.settings.Command(true))
 	x.report(j.block, err)
@@ -168,8 +169,8 @@ func (x *expansion) cron(j *job) {
 	}
 }
 
-// program adds the program that runs syncs, which all jobs of the host share, and the directory of their
-// settings.
+// program adds the program that runs syncs, which all jobs of the host share, and the directory of
+// their settings.
 func (x *expansion) program() {
 	x.add(engine.Part{Name: "sync_program_directory", Type: "directory", State: &resources.Directory{Path: path.Dir(settings.Program)}}, nil)
 	x.add(engine.Part{

@@ -11,8 +11,8 @@ import (
 	"github.com/mirrorform/mirrorform/resources"
 )
 
-// webAddress returns the address of a host as browsers send it (RFC 3986, section 3.2.2), or "" if it is
-// neither a host name nor an IP address.
+// webAddress returns the address of a host as browsers send it (RFC 3986, section 3.2.2), or "" if
+// it is neither a host name nor an IP address.
 func webAddress(address string) string {
 	ip, err := netip.ParseAddr(strings.Trim(address, "[]"))
 	switch {

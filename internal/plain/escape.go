@@ -1,5 +1,5 @@
-// Package plain makes text safe to print: characters that a terminal would not show as themselves become
-// escapes. Text from hosts, upstreams and configurations may contain anything.
+// Package plain makes text safe to print: characters that a terminal would not show as themselves
+// become escapes. Text from hosts, upstreams and configurations may contain anything.
 package plain
 
 import (
@@ -8,15 +8,16 @@ import (
 	"unicode/utf8"
 )
 
-// maxMarks is how many combining marks in a row are not escaped. No writing system needs more, and long
-// runs of them cover the lines above and below.
+// maxMarks is how many combining marks in a row are not escaped. No writing system needs more, and
+// long runs of them cover the lines above and below.
 const maxMarks = 4
 
-// Escape makes a string safe to print on one line of a terminal. Printable text is unchanged; everything
-// else becomes a visible escape in Go's notation: control characters (\n, \t, \x1b), C1 (\u009b),
-// bidirectional and zero-width characters (\u202e), spaces other than U+0020, unassigned code points,
-// bytes that are not UTF-8 (\xff), combining marks without a base or in long runs. Backslashes are
-// unchanged: the result is for reading, not for decoding. Escaping twice is the same as once.
+// Escape makes a string safe to print on one line of a terminal. Printable text is unchanged;
+// everything else becomes a visible escape in Go's notation: control characters (\n, \t, \x1b), C1
+// (\u009b), bidirectional and zero-width characters (\u202e), spaces other than U+0020, unassigned
+// code points, bytes that are not UTF-8 (\xff), combining marks without a base or in long runs.
+// Backslashes are unchanged: the result is for reading, not for decoding. Escaping twice is the
+// same as once.
 func Escape(s string) string {
 	if plainASCII(s) {
 		return s
@@ -68,8 +69,8 @@ func (e *Escaper) Next(s string) (text string, size int) {
 }
 
 // Visible reports whether a rune shows as itself. Not printable in Go are controls, formatting
-// characters, all spaces except U+0020, surrogates, private use and unassigned code points. Unicode has
-// more characters that renderers ignore.
+// characters, all spaces except U+0020, surrogates, private use and unassigned code points.
+// Unicode has more characters that renderers ignore.
 func Visible(r rune) bool {
 	return unicode.IsPrint(r) &&
 		!unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) &&

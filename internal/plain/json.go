@@ -8,8 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// JSON encodes a value on one line. Characters that a terminal would not show as themselves become \u
-// escapes, and bytes that are not UTF-8 become U+FFFD.
+// JSON encodes a value on one line. Characters that a terminal would not show as themselves become
+// \u escapes, and bytes that are not UTF-8 become U+FFFD.
 func JSON(v any) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -20,8 +20,8 @@ func JSON(v any) ([]byte, error) {
 	return VisibleJSON(bytes.TrimSuffix(b.Bytes(), []byte{'\n'})), nil
 }
 
-// VisibleJSON escapes the characters of a JSON text that a terminal would not show as themselves. The
-// value of the text stays the same.
+// VisibleJSON escapes the characters of a JSON text that a terminal would not show as themselves.
+// The value of the text stays the same.
 func VisibleJSON(doc []byte) []byte {
 	// In valid JSON, such characters are only in strings.
 	out := make([]byte, 0, len(doc))
