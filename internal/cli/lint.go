@@ -147,7 +147,7 @@ func runLint(ctx context.Context, g *global, f lintOptions, args []string) error
 	}
 	linter, err := mirrorsd.NewLinter(options)
 	if err != nil {
-		return fmt.Errorf("%w. To list the rules: mirrorform lint --rules", err)
+		return fmt.Errorf("%w; to list the rules: mirrorform lint --rules", err)
 	}
 	files, err := lintFiles(g, args, f.stdinName)
 	if err != nil {

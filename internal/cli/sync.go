@@ -82,7 +82,7 @@ func runSync(ctx context.Context, g *global, w *observer, o syncOptions, names [
 	w.transfers = ui.NewTransfers(g.ui)
 	results, problems := r.Sync(ctx, run.SyncOptions{Follow: o.follow, AllowDeletions: o.allow, LockTimeout: o.lockTimeout})
 	w.transfers.Close()
-	r.Tell(problems)
+	r.Report(problems)
 	if len(results) == 0 {
 		return errors.New("no mirror to sync on these hosts")
 	}

@@ -27,7 +27,7 @@ func (s *Scope) Entries(facts map[string]*wire.Facts) ([]publish.Entry, error) {
 	}
 	var problems Problems
 	list, err := s.Wanted("local", facts, &problems)
-	s.Tell(&problems)
+	s.Report(&problems)
 	if err != nil {
 		return nil, ErrReported
 	}

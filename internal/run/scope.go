@@ -77,8 +77,8 @@ func (p *Problems) add(d config.HostDiagnostics) {
 	p.list = append(p.list, d)
 }
 
-// Tell reports problems to the observer.
-func (s *Scope) Tell(p *Problems) {
+// Report reports problems to the observer.
+func (s *Scope) Report(p *Problems) {
 	s.observer.Diagnostics(s.Config.Together(p.list), s.Config.Files())
 }
 

@@ -104,7 +104,7 @@ func (r *Run) Rebuild(ctx context.Context, rebuilt func(host string, managed, le
 	var failed error
 	for _, h := range r.named(true) {
 		managed, left, err := fleet.Rebuild(ctx, h.Name)
-		r.Tell(&problems)
+		r.Report(&problems)
 		if err != nil {
 			r.manifestFailed(h.Name, err)
 			failed = ErrReported

@@ -29,7 +29,9 @@ type route struct {
 	protocol string
 	name     string // "http/ipv4"; with the address if it is not the first of its family
 	listed   bool
-	first    bool // the family's first address: it gets all requests, the others only those for compare
+	// first is set for the first address of its family. That one gets all requests, the others only
+	// those for compare.
+	first bool
 
 	alive    bool
 	baseFail string    // why the base URL does not answer; "" if it does

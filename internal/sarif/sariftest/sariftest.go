@@ -11,7 +11,8 @@ import (
 	"strings"
 	"testing"
 
-	// The sarif package holds the schema in a constant that it does not export. Importing it keeps the module in go.mod.
+	// The package sarif has the schema in a constant that it does not export. The import keeps the
+	// module in go.mod.
 	_ "github.com/owenrumney/go-sarif/v3/pkg/report/v210/sarif"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
