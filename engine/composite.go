@@ -30,6 +30,7 @@ type Part struct {
 	Type      string   // resource type
 	State     any      // *S of Type
 	DependsOn []string // names of other parts on the same host
+	Alone     string   // see Resource.Alone
 	Keep      string   // why destroy keeps it unless it is named
 	Data      any      // what commands need beyond State: see Resource.Data
 }

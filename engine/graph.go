@@ -14,33 +14,48 @@ import (
 // precede all others, in reverse order, except for packages, which come last of all: until then,
 // programs that are being stopped, and those that keep running, still have their files.
 //
-// The problems are two resources that provide the same key, references to missing resources, and
-// cycles.
+// Resources that want the same thing alike are joined to the first of them, which then has several
+// Owners: the result has one of them.
+//
+// The problems are resources that provide the same key and differ, references to missing resources,
+// and cycles.
 func Order(t Target, resources []*Resource) ([]*Resource, []*ResourceProblem) {
 	g := newGraph(t, resources)
 	if len(g.problems) > 0 {
 		return nil, g.problems
 	}
 	ordered := g.sort()
-	if len(ordered) < len(resources) {
+	if len(ordered) < len(g.resources) {
 		return nil, []*ResourceProblem{g.cycle()}
 	}
 	return ordered, nil
 }
 
 // Dependencies returns, for each resource of one host, the indexes of the resources that Order puts
-// before it, in ascending order. The problems are those of Order.
+// before it, in ascending order. A resource that Order joins to another one comes after that alone.
+// The problems are those of Order.
 func Dependencies(t Target, resources []*Resource) ([][]int, []*ResourceProblem) {
 	g := newGraph(t, resources)
 	switch {
 	case len(g.problems) > 0:
 		return nil, g.problems
-	case len(g.sort()) < len(resources):
+	case len(g.sort()) < len(g.resources):
 		return nil, []*ResourceProblem{g.cycle()}
 	}
+	at := map[string]int{}
+	for i, r := range resources {
+		at[r.Address] = i
+	}
 	before := make([][]int, len(resources))
-	for i := range resources {
-		before[i] = sortedKeys(g.before[i])
+	for i, r := range g.resources {
+		own := at[r.Address]
+		for p := range g.before[i] {
+			before[own] = append(before[own], at[g.resources[p].Address])
+		}
+		slices.Sort(before[own])
+		for _, o := range r.joined {
+			before[at[o.Address]] = []int{own}
+		}
 	}
 	return before, nil
 }
@@ -65,32 +80,49 @@ func (p *ResourceProblem) Shown() Problem {
 }
 
 type graph struct {
-	resources []*Resource
+	resources []*Resource    // without those that were joined to others
 	before    []map[int]bool // before[i] contains the indexes of the resources that must precede resource i
 	sorted    []bool
 	problems  []*ResourceProblem
 }
 
 func newGraph(t Target, resources []*Resource) *graph {
-	g := &graph{resources: resources, before: make([]map[int]bool, len(resources))}
+	g := &graph{}
 	provider := map[Key]int{}
 	byAddress := map[string]int{}
-	needs, provided := make([][]Key, len(resources)), make([][]Key, len(resources))
-	for i, r := range resources {
-		g.before[i] = map[int]bool{}
+	var needs, provided [][]Key
+	for _, r := range resources {
+		provides, more := r.Kind.keys(t, r.State)
+		first, why := -1, ""
+		if len(provides) > 0 {
+			if at, taken := provider[provides[0]]; taken && slices.Equal(provides, provided[at]) {
+				first = at
+			}
+		}
+		if first >= 0 {
+			var o *Resource
+			if o, why = g.resources[first].join(r); o != nil {
+				g.resources[first] = o
+				byAddress[r.Address] = first
+				_, needs[first] = o.Kind.keys(t, o.State)
+				continue
+			}
+		}
+		i := len(g.resources)
+		g.resources, g.before = append(g.resources, r), append(g.before, map[int]bool{})
+		provided, needs = append(provided, provides), append(needs, more)
 		byAddress[r.Address] = i
-		provided[i], needs[i] = r.Kind.keys(t, r.State)
-		for _, k := range provided[i] {
+		for _, k := range provides {
 			if first, taken := provider[k]; taken {
-				g.problem(r, "two resources manage %s: %s and %s", describe(k), resources[first], r)
-				g.problems[len(g.problems)-1].With = resources[first]
+				g.problem(r, "two resources manage %s: %s and %s%s", describe(k), g.resources[first], r, why)
+				g.problems[len(g.problems)-1].With = g.resources[first]
 				continue
 			}
 			provider[k] = i
 		}
 	}
-	loads := make([][]Key, len(resources))
-	for i, r := range resources {
+	loads := make([][]Key, len(g.resources))
+	for i, r := range g.resources {
 		loads[i] = r.Kind.loads(t, r.State)
 		for _, k := range needs[i] {
 			if slices.Contains(loads[i], k) {
@@ -101,13 +133,13 @@ func newGraph(t Target, resources []*Resource) *graph {
 			}
 		}
 		for _, k := range r.Kind.follows(t, r.State) {
-			for p, o := range resources {
+			for p, o := range g.resources {
 				if o.Remove && !r.Remove && slices.ContainsFunc(provided[p], func(q Key) bool { return followed(k, q) }) {
 					g.edge(i, p) // it reloads without the removed file
 				}
 			}
 		}
-		for _, address := range r.DependsOn {
+		for _, address := range r.dependsOn() {
 			p, ok := byAddress[address]
 			if !ok {
 				g.problem(r, "depends on %s, which does not exist on this host", address)

@@ -27,6 +27,7 @@ const (
 type Change struct {
 	Resource *Resource
 	Address  string
+	Also     []string // addresses of other resources that want the same thing: see Resource.Owners
 	Type     string
 	Action   Action
 	// Before and After are the attributes that are managed or differ, in the order in which the type
@@ -169,6 +170,7 @@ func Compare(t Target, ordered []*Resource, got Answers) *HostPlan {
 		declared := want
 		if k.settles {
 			want, declared = k.complete(t, k.settle(t, want, t.record(r), got)), r.unsettled(t)
+			t.Settled = append(t.Settled, want)
 		}
 		p.Compared = append(p.Compared, Compared{r, want, have, declared})
 		if problems := k.check(t, want, have); len(problems) > 0 {
@@ -215,7 +217,9 @@ func Compare(t Target, ordered []*Resource, got Answers) *HostPlan {
 func secretsNear(t Target, resources []*Resource) map[*Resource]string {
 	near, byAddress, provided := map[*Resource]string{}, map[string]*Resource{}, map[Key]string{}
 	for _, r := range resources {
-		byAddress[r.Address] = r
+		for _, a := range r.Owners() {
+			byAddress[a] = r
+		}
 		if len(r.Sensitive) > 0 {
 			near[r] = r.Address
 			provides, _ := r.Kind.keys(t, r.State)
@@ -229,7 +233,7 @@ func secretsNear(t Target, resources []*Resource) map[*Resource]string {
 	}
 	held := slices.Sorted(maps.Keys(provided))
 	for _, r := range resources { // in order: a resource follows what it depends on
-		for _, a := range r.DependsOn {
+		for _, a := range r.dependsOn() {
 			near[r] = cmp.Or(near[r], near[byAddress[a]])
 		}
 		for _, k := range r.Kind.follows(t, r.State) {
@@ -353,7 +357,7 @@ func (p *HostPlan) expect(got Answers) {
 }
 
 func newChange(r *Resource, want, have any, steps []Step) Change {
-	c := Change{Resource: r, Address: r.Address, Type: r.Kind.Name, Action: Update, Steps: steps}
+	c := Change{Resource: r, Address: r.Address, Also: r.Owners()[1:], Type: r.Kind.Name, Action: Update, Steps: steps}
 	switch {
 	case want == nil:
 		c.Action = Delete

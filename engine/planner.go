@@ -226,7 +226,7 @@ func (p *planner) markReplaced(list []*Resource) error {
 		if HostOf(address) != p.of.Name {
 			continue
 		}
-		i := slices.IndexFunc(list, func(r *Resource) bool { return r.Address == address && !r.Remove })
+		i := slices.IndexFunc(list, func(r *Resource) bool { return slices.Contains(r.Owners(), address) && !r.Remove })
 		if i < 0 {
 			return fmt.Errorf("%s cannot be replaced: it is not a resource of this host, or is not selected", address)
 		}

@@ -218,6 +218,10 @@ type Resource struct {
 	// orphans have none.
 	Data any
 
+	// Alone is set if the resource must not share the thing with another one, and says what to do.
+	Alone  string
+	joined []*Resource // see Order
+
 	declared any // for a Settler: State without what the manifest remembers
 	// asked and plain are the completed State and declared. They are computed once, when the host is
 	// first asked, so State must not change after that.

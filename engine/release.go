@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 )
@@ -35,13 +36,31 @@ func (p *planner) hold(all []*Resource) {
 		return
 	}
 	t, manifest := p.h.target, p.h.manifest
-	var needs []Key         // of the resources that stay
-	owned := map[Key]bool{} // provided by other configurations
+	var needs []Key // of the resources that stay
+	// What stays, and why. Own entries count that are not part of this run.
+	owned, leaving, ours := map[Key]string{}, map[string]bool{}, map[Key]bool{}
+	for _, address := range p.h.gone {
+		leaving[address] = true
+	}
+	for _, r := range all {
+		leaving[Local(r.Address)] = true
+		if e := manifest.find(p.Configuration, Local(r.Address)); r.Remove && e != nil && e.Made {
+			provides, _ := r.Kind.keys(t, r.State)
+			mark(ours, provides)
+		}
+	}
 	for _, e := range t.Records {
-		if !e.Own && e.State != nil {
-			provides, more := p.Types.Kind(e.Type).requires(t, e.State)
+		if e.State == nil || e.Own && leaving[e.Address] {
+			continue
+		}
+		provides, more := p.Types.Kind(e.Type).requires(t, e.State)
+		why := e.Address + " manages it too"
+		if !e.Own {
+			why = "another configuration manages it too"
 			needs = append(needs, more...)
-			mark(owned, provides)
+		}
+		for _, k := range provides {
+			owned[k] = why
 		}
 	}
 	var made []*Resource
@@ -49,18 +68,22 @@ func (p *planner) hold(all []*Resource) {
 		if !r.Remove {
 			continue
 		}
-		e := manifest.find(p.Configuration, Local(r.Address))
-		r.Made, r.Shared = e != nil && e.Made, ""
 		provides, more := r.Kind.requires(t, r.State)
-		others := slices.ContainsFunc(provides, func(k Key) bool { return owned[k] })
+		// Of resources that are joined, the entry of one says that mirrorform made the thing.
+		r.Made = slices.ContainsFunc(provides, func(k Key) bool { return ours[k] })
+		r.Shared = ""
+		others := ""
+		for _, k := range provides {
+			others = cmp.Or(others, owned[k])
+		}
 		switch {
 		case r.Purge:
 			continue
-		case r.Made && !others:
+		case r.Made && others == "":
 			made = append(made, r)
 			continue
 		case r.Made:
-			r.Shared = "another configuration manages it too"
+			r.Shared = others
 		}
 		needs = append(needs, more...)
 	}
@@ -74,11 +97,16 @@ func (p *planner) hold(all []*Resource) {
 func staying(t Target, list []*Resource, needs []Key) (stay []*Resource) {
 	for left, again := list, true; again; {
 		again = false
-		provider := map[Key]int{}
+		provider, first := map[Key]int{}, make([]int, len(left)) // first: of those with the same keys
 		for i, r := range left {
+			first[i] = i
 			provides, _ := r.Kind.keys(t, r.State)
 			for _, k := range provides {
-				provider[k] = i
+				if p, taken := provider[k]; taken {
+					first[i] = p
+				} else {
+					provider[k] = i
+				}
 			}
 		}
 		needed := map[int]bool{}
@@ -89,7 +117,7 @@ func staying(t Target, list []*Resource, needs []Key) (stay []*Resource) {
 		}
 		var rest []*Resource
 		for i, r := range left {
-			if !needed[i] || r.PreventDestroy {
+			if !needed[first[i]] || r.PreventDestroy {
 				rest = append(rest, r)
 				continue
 			}

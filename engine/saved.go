@@ -49,13 +49,14 @@ type SavedHost struct {
 // SavedResource contains digests of what a resource was planned from.
 type SavedResource struct {
 	Address string `json:"address"`
-	Wanted  string `json:"wanted"` // digest of type, wanted state and dependencies
+	Wanted  string `json:"wanted"` // digest of type, wanted state, dependencies and other owners
 	Found   string `json:"found"`  // digest of the found state
 }
 
 // SavedChange is the saved form of a Change.
 type SavedChange struct {
 	Address string           `json:"address"`
+	Also    []string         `json:"also,omitempty"` // addresses of resources that want the same thing
 	Type    string           `json:"type"`
 	Action  Action           `json:"action"`
 	Orphan  string           `json:"orphan,omitempty"` // where the resource was declared, if it no longer is in the configuration
@@ -147,7 +148,7 @@ func saveHost(h *HostPlan, seals *sealer) (*SavedHost, error) {
 	for _, c := range h.Compared {
 		r := c.Resource
 		secret := len(r.Sensitive) > 0
-		dependsOn := slices.Sorted(slices.Values(r.DependsOn))
+		dependsOn := append(slices.Sorted(slices.Values(r.dependsOn())), r.Owners()[1:]...)
 		var decided any // by the found state
 		if r.Kind.settles {
 			decided = c.Want
@@ -179,7 +180,7 @@ func saveHost(h *HostPlan, seals *sealer) (*SavedHost, error) {
 }
 
 func saveChange(c *Change) (SavedChange, error) {
-	s := SavedChange{Address: c.Address, Type: c.Type, Action: c.Action, Steps: []SavedStep{}}
+	s := SavedChange{Address: c.Address, Also: c.Also, Type: c.Type, Action: c.Action, Steps: []SavedStep{}}
 	if c.Resource.Orphan {
 		s.Orphan = c.Resource.Source
 	}

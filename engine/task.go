@@ -122,7 +122,7 @@ func (c *Change) writes() int {
 // loaded with them, or it only writes and depends on none of them.
 func (c *Change) passes(held []*Change) bool {
 	return slices.ContainsFunc(held, c.shares) ||
-		c.writes() == len(c.Steps) && !slices.ContainsFunc(held, func(h *Change) bool { return slices.Contains(c.Resource.DependsOn, h.Address) })
+		c.writes() == len(c.Steps) && !slices.ContainsFunc(held, func(h *Change) bool { return c.Resource.needs(h.Resource) })
 }
 
 // shares reports whether two changes make the same unit load their files.

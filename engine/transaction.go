@@ -190,29 +190,38 @@ func (f *Fleet) nextManifest(h *hostState, changed map[*Resource]bool) (*Manifes
 			gone = append(gone, Local(r.Address))
 			continue
 		}
-		old := h.manifest.find(f.Configuration, Local(r.Address))
-		kept := *r
-		kept.Sensitive = r.stillSensitive(changed[r])
-		e, err := newManaged(&kept, f.Configuration, func(name string, value any) string {
-			if old != nil && old.Secrets[name] != "" && old.was == "" && !changed[r] {
-				return ""
+		c, compared := found[r]
+		for _, owner := range append([]*Resource{r}, r.joined...) {
+			old := h.manifest.find(f.Configuration, Local(owner.Address))
+			e, err := f.entry(owner, old, changed[r])
+			if err != nil {
+				return nil, err
 			}
-			return f.sealSecret(r.Address, name, value)
-		})
-		if err != nil {
-			return nil, err
+			if !compared && old != nil {
+				e.Remembered = old.Remembered
+			} else if err := e.remember(h.first[r], c.Want, c.Have); err != nil {
+				return nil, err
+			}
+			e.Made = h.absent[r] && changed[r] && c.Have != nil || old != nil && old.Made
+			entries = append(entries, e)
 		}
-		if c, ok := found[r]; !ok && old != nil {
-			e.Remembered = old.Remembered
-		} else if err := e.remember(h.first[r], c.Want, c.Have); err != nil {
-			return nil, err
-		}
-		e.Made = h.absent[r] && changed[r] && found[r].Have != nil || old != nil && old.Made
-		entries = append(entries, e)
 	}
 	next := h.manifest.merge(f.Version, f.Configuration, gone, entries)
 	next.inherit(h.manifest, h.target, f.Types)
 	return next, nil
+}
+
+// entry returns what the manifest holds of a resource. Secrets that did not change keep the digests
+// of the old entry.
+func (f *Fleet) entry(r *Resource, old *Managed, changed bool) (Managed, error) {
+	kept := *r
+	kept.Sensitive = r.stillSensitive(changed)
+	return newManaged(&kept, f.Configuration, func(name string, value any) string {
+		if old != nil && old.Secrets[name] != "" && old.was == "" && !changed {
+			return ""
+		}
+		return f.sealSecret(r.Address, name, value)
+	})
 }
 
 // sealSecret returns the digest of a secret for a manifest.

@@ -17,8 +17,10 @@ import (
 type Target struct {
 	Name    string
 	Facts   wire.Facts
-	Helper  string             // SHA-256 of the host's helper, in hex, see wire.WriteOp.Program
-	Records []Record           // the host's manifest, with the entries of all configurations
+	Helper  string   // SHA-256 of the host's helper, in hex, see wire.WriteOp.Program
+	Records []Record // the host's manifest, with the entries of all configurations
+	// Settled are the wanted states (*S) of Settlers that this comparison has settled already.
+	Settled []any
 	own     map[string]*Record // the entries of this configuration, by address
 }
 

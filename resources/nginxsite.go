@@ -92,13 +92,19 @@ func (nt nginxSiteType) Settle(t engine.Target, want *NginxSite, _ *engine.Recor
 	}
 	yes := false
 	if unit, err := got.Unit(wire.Query{Verb: wire.AskUnit, Arg: nginxUnit}); err == nil {
-		yes = nt.free(want, unit, got)
+		yes = nt.free(want, unit, got) && !slices.ContainsFunc(t.Settled, func(o any) bool { return takesAddress(o, want) })
 	}
 	full.Default, full.decided = &yes, true
 	if !yes && full.named != nil {
 		full.ServerName, full.Content = full.named, nil
 	}
 	return &full
+}
+
+// takesAddress reports whether another new site of the same plan answers for want's address.
+func takesAddress(other any, want *NginxSite) bool {
+	o, ok := other.(*NginxSite)
+	return ok && slices.Contains(o.ServerName, want.Address) && slices.ContainsFunc(o.Listen, func(l string) bool { return slices.Contains(want.Listen, l) })
 }
 
 // undecided reports whether the host has to be asked about the address.

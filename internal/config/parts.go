@@ -16,7 +16,7 @@ func (i *instance) part(reg *engine.Registry, h *Host, p engine.Part) *engine.Re
 	}
 	r := &engine.Resource{
 		Address: address(p.Name), Kind: reg.Kind(p.Type), State: p.State, Source: sourceOf(i.block.header), Keep: p.Keep,
-		PreventDestroy: i.block.life.preventDestroy, Data: p.Data,
+		PreventDestroy: i.block.life.preventDestroy, Alone: p.Alone, Data: p.Data,
 	}
 	for _, name := range p.DependsOn {
 		r.DependsOn = append(r.DependsOn, address(name))

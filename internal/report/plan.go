@@ -44,7 +44,7 @@ func planned(p *engine.HostPlan) Host {
 	for i := range p.Changes {
 		c := &p.Changes[i]
 		change := Change{
-			Address: c.Address, Type: c.Type, Action: c.Action, Orphan: c.Resource != nil && c.Resource.Orphan,
+			Address: c.Address, Also: c.Also, Type: c.Type, Action: c.Action, Orphan: c.Resource != nil && c.Resource.Orphan,
 			Before: attributes(c.Before), After: attributes(c.After), Steps: []string{}, Diff: ui.ChangeDiff(c),
 		}
 		for _, s := range c.Steps {

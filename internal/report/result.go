@@ -110,6 +110,7 @@ type Source struct {
 // Change is a planned or applied change of one resource.
 type Change struct {
 	Address string        `json:"address"`
+	Also    []string      `json:"also,omitempty"` // addresses of resources that want the same thing
 	Type    string        `json:"type"`
 	Action  engine.Action `json:"action"`
 	// Orphan is set if the resource is managed on the host but no longer in the configuration.

@@ -134,6 +134,9 @@ func (s *stream) change(c *engine.Change, o PlanOptions) string {
 	if why := orphaned(c); why != "" {
 		b.WriteString(" " + s.style.yellow("("+why+")"))
 	}
+	if len(c.Also) > 0 {
+		b.WriteString(s.style.dim(" and " + plain.Escape(strings.Join(c.Also, ", "))))
+	}
 	b.WriteByte('\n')
 	changes := attributeChanges(c)
 	if c.Action == engine.Delete {

@@ -1,0 +1,106 @@
+package engine
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// Several blocks can want the same thing: two mirrors need the package rsync and the service nginx.
+// Order joins their resources to one, which is planned and applied once. The manifest gets an entry
+// for each of them, so that the thing stays until the last one is removed.
+
+// Owners returns the addresses of the resources that want this thing: its own, and those that Order
+// joined to it.
+func (r *Resource) Owners() []string {
+	owners := []string{r.Address}
+	for _, o := range r.joined {
+		owners = append(owners, o.Address)
+	}
+	return owners
+}
+
+// dependsOn returns the addresses that the resource depends on for any of its owners.
+func (r *Resource) dependsOn() []string {
+	all := slices.Clip(r.DependsOn)
+	for _, o := range r.joined {
+		for _, a := range o.DependsOn {
+			if !slices.Contains(all, a) {
+				all = append(all, a)
+			}
+		}
+	}
+	return all
+}
+
+// needs reports whether the resource depends on o, by a reference to any of its owners.
+func (r *Resource) needs(o *Resource) bool {
+	return slices.ContainsFunc(r.dependsOn(), func(a string) bool { return slices.Contains(o.Owners(), a) })
+}
+
+// join returns a copy of r that o, which provides the same keys, owns too. If that is not possible,
+// it returns nil, and why is what an error message adds to the two addresses.
+func (r *Resource) join(o *Resource) (both *Resource, why string) {
+	switch alone := cmp.Or(r.Alone, o.Alone); {
+	case r.Kind != o.Kind || r.Remove != o.Remove:
+		return nil, ""
+	case alone != "" && !r.Remove:
+		return nil, "; " + alone
+	}
+	c := *r
+	c.asked, c.plain = nil, nil
+	var differ []string
+	if r.declared != nil && o.declared != nil {
+		c.declared, differ = union(r.declared, o.declared)
+		c.State, _ = union(r.State, o.State)
+	} else {
+		c.State, differ = union(r.State, o.State)
+	}
+	if len(differ) > 0 && !r.Remove {
+		return nil, fmt.Sprintf("; they differ in %s", strings.Join(differ, ", "))
+	}
+	c.joined = append(slices.Clip(r.joined), o)
+	if len(o.Sensitive) > 0 {
+		c.Sensitive = maps.Clone(o.Sensitive)
+		maps.Copy(c.Sensitive, r.Sensitive)
+	}
+	c.Keep = cmp.Or(r.Keep, o.Keep)
+	c.Shared = cmp.Or(r.Shared, o.Shared)
+	c.PreventDestroy = r.PreventDestroy || o.PreventDestroy
+	c.Made = r.Made || o.Made
+	c.Purge = r.Purge || o.Purge
+	if c.Postcondition == nil {
+		c.Postcondition = o.Postcondition
+	} else if o.Postcondition != nil {
+		c.Postcondition = func(found any) []Problem { return append(r.Postcondition(found), o.Postcondition(found)...) }
+	}
+	return &c, ""
+}
+
+// union returns state with the attributes that only other sets, and the names of those that both
+// set to different values. The result is a copy if it differs from state.
+func union(state, other any) (all any, differ []string) {
+	a, b := reflect.ValueOf(state).Elem(), reflect.ValueOf(other).Elem()
+	out := reflect.New(a.Type())
+	out.Elem().Set(a)
+	added := false
+	for _, f := range fieldsOf(a.Type()) {
+		x, y := a.FieldByIndex(f.Index), b.FieldByIndex(f.Index)
+		switch {
+		case f.Anonymous || !f.IsExported() || y.IsZero():
+		case x.IsZero():
+			out.Elem().FieldByIndex(f.Index).Set(y)
+			added = true
+		case !reflect.DeepEqual(x.Interface(), y.Interface()):
+			name, _ := attributeName(f)
+			differ = append(differ, name)
+		}
+	}
+	if added {
+		return out.Interface(), differ
+	}
+	return state, differ
+}

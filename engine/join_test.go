@@ -1,0 +1,78 @@
+package engine_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/mirrorform/mirrorform/engine"
+)
+
+// named are resources of one registry, whose names are not those of the things that they want.
+func named(things map[string]*thing, order ...string) []*engine.Resource {
+	kind := registry().Kind("thing")
+	var list []*engine.Resource
+	for _, name := range order {
+		list = append(list, &engine.Resource{Address: "h/thing." + name, Kind: kind, State: things[name], Source: name + ".hcl:1"})
+	}
+	return list
+}
+
+// Resources that want one thing alike are one resource with several owners. What only one of them
+// sets is set; what both set differently is an error that names both and the attribute.
+func TestJoin(t *testing.T) {
+	t.Parallel()
+	secret := "s"
+	list := named(map[string]*thing{
+		"a": {Name: "/x", Value: "1"}, "b": {Name: "/x", Token: &secret}, "c": {Name: "/x", Value: "1"},
+		"after": {Name: "/y"}, "before": {Name: "/z"},
+	}, "after", "a", "b", "c", "before")
+	list[0].DependsOn = []string{"h/thing.b"}      // on a resource that is joined to another
+	list[3].DependsOn = []string{"h/thing.before"} // of a resource that is joined to another
+	list[2].Sensitive = map[string]bool{"token": true}
+	list[3].PreventDestroy = true
+	ordered, problems := engine.Order(engine.Target{}, list)
+	if len(problems) > 0 || names(ordered) != "/z /x /y" {
+		t.Fatalf("%s %v", names(ordered), problems)
+	}
+	x := ordered[1]
+	if got := x.Owners(); !slices.Equal(got, []string{"h/thing.a", "h/thing.b", "h/thing.c"}) {
+		t.Errorf("owners: %v", got)
+	}
+	if s := x.State.(*thing); s.Value != "1" || s.Token != &secret || !x.Sensitive["token"] || !x.PreventDestroy {
+		t.Errorf("%+v %+v", s, x)
+	}
+	if s := list[1]; s.State.(*thing).Token != nil || s.PreventDestroy || len(s.Owners()) != 1 {
+		t.Errorf("the resource itself was changed: %+v", s)
+	}
+	before, problems := engine.Dependencies(engine.Target{}, list)
+	if len(problems) > 0 || !slices.EqualFunc(before, [][]int{{1}, {4}, {1}, {1}, nil}, slices.Equal) {
+		t.Errorf("dependencies: %v %v", before, problems)
+	}
+}
+
+func TestJoinRefused(t *testing.T) {
+	t.Parallel()
+	two := func(a, b *thing) []*engine.Resource { return named(map[string]*thing{"a": a, "b": b}, "a", "b") }
+	alone := two(&thing{Name: "/x"}, &thing{Name: "/x"})
+	alone[1].Alone = "give it another name"
+	other := two(&thing{Name: "/x"}, &thing{Name: "/x"})
+	other[1].Kind = registry().Kind("kept")
+	const both = "two resources manage path /x: h/thing.a (a.hcl:1) and h/thing.b (b.hcl:1)"
+	for want, list := range map[string][]*engine.Resource{
+		both + "; they differ in value": two(&thing{Name: "/x", Value: "1"}, &thing{Name: "/x", Value: "2"}),
+		both + "; give it another name": alone,
+		both:                            other,
+	} {
+		_, problems := engine.Order(engine.Target{}, list)
+		if len(problems) != 1 || problems[0].Summary != want {
+			t.Errorf("%v, want %s", problems, want)
+		}
+	}
+	// What is removed differs in nothing that matters.
+	list := two(&thing{Name: "/x", Value: "1"}, &thing{Name: "/x", Value: "2"})
+	list[0].Remove, list[1].Remove = true, true
+	if ordered, problems := engine.Order(engine.Target{}, list); len(problems) > 0 || len(ordered) != 1 || !strings.HasSuffix(ordered[0].Owners()[1], ".b") {
+		t.Errorf("%v %v", ordered, problems)
+	}
+}
