@@ -235,14 +235,14 @@ func answer[T any](a Answers, q wire.Query, pick func(wire.Answer) *T) (T, error
 	var none T
 	got, ok := a.byKey[q.Key()]
 	if !ok {
-		return none, fmt.Errorf("%s: was not asked", q.Key())
+		return none, fmt.Errorf("%s: was not asked", q)
 	}
 	if got.Error != "" {
-		return none, fmt.Errorf("%s: %s", q.Key(), got.Error)
+		return none, fmt.Errorf("%s: %s", q, got.Error)
 	}
 	v := pick(got)
 	if v == nil {
-		return none, fmt.Errorf("%s: the answer has a different type", q.Key())
+		return none, fmt.Errorf("%s: the answer has a different type", q)
 	}
 	return *v, nil
 }

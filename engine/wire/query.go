@@ -45,6 +45,15 @@ type Query struct {
 // Key returns a string that is equal exactly for equal queries. Test files name answers by it:
 // "file /etc/motd", "http 127.0.0.1:80 [example.org /]", "package rsync (candidate)".
 func (q Query) Key() string {
+	key := q.String()
+	if q.Option != "" {
+		key += " (" + q.Option + ")"
+	}
+	return key
+}
+
+// String names the query in messages, without its option: that may be the digest of a secret.
+func (q Query) String() string {
 	key := string(q.Verb)
 	if q.Arg != "" {
 		key += " " + word(q.Arg)
@@ -55,9 +64,6 @@ func (q Query) Key() string {
 			words[i] = word(a)
 		}
 		key += " [" + strings.Join(words, " ") + "]"
-	}
-	if q.Option != "" {
-		key += " (" + q.Option + ")"
 	}
 	return key
 }
