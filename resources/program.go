@@ -16,7 +16,7 @@ type Program struct {
 	// mirrors.
 	Name string `hcl:"name"`
 
-	// Version changes only with the behavior of the program, so that another build of it is not a
+	// Version changes only with the behaviour of the program, so that another build of it is not a
 	// difference.
 	Version string `plan:"version" remember:"version"`
 	// SHA256 is the digest of the found file, in hex.

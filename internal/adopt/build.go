@@ -208,7 +208,7 @@ func (b *builder) regular(p string) bool {
 	case line > 0:
 		b.remark(Place{p, line}, "this line looks like a secret, so the content of the file is not copied and not managed")
 	case !representable(content):
-		b.remark(Place{p, 0}, "its content is not managed: it is not UTF-8 text in Unicode normalization form C")
+		b.remark(Place{p, 0}, "its content is not managed: it is not UTF-8 text in Unicode normalisation form C")
 	default:
 		s.Content = &content
 	}

@@ -81,7 +81,7 @@ func textExpression(s string) string {
 }
 
 // representable reports whether HCL can represent a string: HCL converts text to valid UTF-8 in
-// Unicode normalization form C.
+// Unicode normalisation form C.
 func representable(s string) bool { return utf8.ValidString(s) && means(quoted(s), s) }
 
 // means reports whether the value of an expression is that string.

@@ -164,7 +164,7 @@ func fileRefusals() []refusal {
 		},
 		{
 			kind: "tree", name: "full", state: &resources.Tree{Path: path, Name: "case"}, files: []file{{path + "/thesis.odt", "x", 0o600}},
-			problem: path + " contains thesis.odt", op: &wire.Op{Claim: &wire.ClaimOp{Path: "/etc/case.claim", Tree: path}}, refuses: "not empty",
+			problem: path + " contains thesis.odt", op: &wire.Op{Claim: &wire.ClaimOp{Path: "/etc/case.claim", Tree: path}}, refuses: "no longer empty",
 			cleanup: [][]string{{"rm", "-r", path}},
 		},
 		{
@@ -268,7 +268,7 @@ func fileFailures() []failure {
 			between: [][]string{{"rmdir", path + "/home"}, {"ln", "-s", "/etc", path + "/home"}, {"chown", "-h", "plain", path + "/home"}},
 			says:    "link owned by", cleanup: remove,
 		},
-		{kind: "file", name: "owner that is not there", state: &resources.File{Path: path, Content: new("x"), Owner: "nobody-such"}, says: "no user"},
+		{kind: "file", name: "owner that is not there", state: &resources.File{Path: path, Content: new("x"), Owner: "nobody-such"}, says: "not found on this host"},
 	}
 }
 

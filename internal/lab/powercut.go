@@ -21,7 +21,7 @@ type systemDisk struct {
 // systemSize is the size of the device in bytes; its backing file is sparse.
 const systemSize = 1 << 30
 
-// systemMakers create an empty file system on a device. They initialize everything at once, since
+// systemMakers create an empty file system on a device. They initialise everything at once, since
 // later writes of the kernel would disturb a Snapshot.
 var systemMakers = map[string][]string{
 	"ext4": {"mkfs.ext4", "-q", "-F", "-J", "size=8", "-E", "lazy_itable_init=0,lazy_journal_init=0"},

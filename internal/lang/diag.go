@@ -157,7 +157,7 @@ func Before(a, b *hcl.Range) bool {
 	}
 }
 
-// Sentence makes a sentence of a text: it capitalizes the first letter and adds end. A text whose
+// Sentence makes a sentence of a text: it capitalises the first letter and adds end. A text whose
 // first word is not plain lower case, such as a name or a path, stays unchanged.
 func Sentence(text, end string) string {
 	first, _, _ := strings.Cut(text, " ")

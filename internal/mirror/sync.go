@@ -42,7 +42,7 @@ func (x *expansion) lock(j *job) {
 	from := map[string]string{"path": j.attribute("lock"), "owner": "user", "group": "user"}
 	x.add(engine.Part{
 		Name: j.part("lock"), Type: "file", DependsOn: x.existing("user"),
-		Alone: "one sync would keep the other from running: set "+j.attribute("lock")+" of one of them",
+		Alone: "one sync would keep the other from running: set " + j.attribute("lock") + " of one of them",
 		State: &resources.File{Path: j.lockFile, Owner: x.user, Group: x.user, Mode: lockMode},
 	}, from)
 	if !Within(j.lockFile, "/run") {

@@ -165,7 +165,7 @@ func (c *checker) rules(f *File) {
 	c.country(f.Geolocation)
 	c.frequency(f.UpdateFrequency)
 	if f.Sponsor == "" {
-		c.errorf(ruleRequired, "sponsor", "is required; write the name of the organization that pays for the mirror")
+		c.errorf(ruleRequired, "sponsor", "is required; write the name of the organisation that pays for the mirror")
 	}
 	if f.SponsorURL == "" {
 		c.errorf(ruleRequired, "sponsor_url", "is required; write the sponsor's home page, such as https://example.org")

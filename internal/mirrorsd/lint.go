@@ -165,7 +165,7 @@ var extensionForm = regexp.MustCompile(`(?i)\.ya?ml(\.[a-z]+|~)?$|\.txt$|\.json$
 // yamlError matches the line number in an error of yaml.v3.
 var yamlError = regexp.MustCompile(`(?:yaml: )?line ([0-9]+): `)
 
-// instruction is the sentence by which the comments of upstream's template are recognized.
+// instruction is the sentence by which the comments of upstream's template are recognised.
 const instruction = "remove these comments before submitting"
 
 // unknownKey reports whether a fault of this rule is about a key that the parser does not know. The

@@ -133,7 +133,7 @@ func parseRemote(raw string) (remote, error) {
 
 func fileRemote(p string) (remote, error) {
 	if !strings.HasPrefix(p, "/") || path.Clean(p) != strings.TrimSuffix(p, "/") || strings.ContainsAny(p, "\x00\n\r") {
-		return remote{}, errors.New("has a path that is not absolute, or that contains . or ..")
+		return remote{}, errors.New(`has a path that is not absolute, or that contains "." or ".."`)
 	}
 	r := named(p)
 	r.file = path.Clean(p)

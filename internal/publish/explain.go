@@ -171,7 +171,7 @@ func (a *api) explainGit(doing string, err error) error {
 		said, next = "authentication failed", a.requester()+" was rejected; "+tokenNeeds
 	case errors.Is(err, transport.ErrAuthorizationFailed):
 		said, next = "the git server answered 403 Forbidden", a.requester()+" lacks a permission; "+tokenNeeds+
-			", and authorize it if the organization uses single sign-on"
+			", and authorize it if the organisation uses single sign-on"
 	case errors.Is(err, transport.ErrRepositoryNotFound):
 		said, next = "repository not found, or "+a.requester()+" cannot read it", ""
 	case strings.Contains(text, "refusing to allow") && strings.Contains(text, "workflow"):

@@ -28,7 +28,7 @@ const (
 	maxProblemsText = 50
 )
 
-// Markdown renders a result in GitHub Flavored Markdown: a table of the hosts, the most urgent
+// Markdown renders a result in GitHub's Markdown: a table of the hosts, the most urgent
 // first, then for each host with changes or messages a collapsible section with its diffs. Parts
 // beyond the limit are omitted and counted. No value can break out of its code span or block.
 func Markdown(r *Result, o Options) ([]byte, error) {

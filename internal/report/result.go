@@ -243,7 +243,7 @@ func (r *Result) title() string {
 	return plain.Escape(command)
 }
 
-// verdict summarizes the result in a line.
+// verdict summarises the result in a line.
 func (r *Result) verdict() string {
 	if r.Status != nil && len(r.Hosts) == 0 {
 		return r.Status.verdict()

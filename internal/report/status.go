@@ -45,7 +45,7 @@ type MirrorStatus struct {
 	Locked        *bool         `json:"locked"`
 }
 
-// verdict summarizes the status in a line.
+// verdict summarises the status in a line.
 func (s *Status) verdict() string {
 	hosts := make([]Host, len(s.Hosts))
 	failed := 0

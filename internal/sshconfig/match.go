@@ -71,7 +71,7 @@ func (q *query) matches(args []string, place string) (state, error) {
 		switch name {
 		case "all":
 			if joined || criteria > 1 || i+1 < len(args) {
-				return inactive, errors.New("Match all must not have other criteria")
+				return inactive, errors.New("criterion all of Match must not have others beside it")
 			}
 			criteria++
 			if negated {
@@ -85,12 +85,12 @@ func (q *query) matches(args []string, place string) (state, error) {
 		case "host", "originalhost", "user", "localuser", "exec", "localnetwork", "version", "tagged", "command", "sessiontype":
 			if !joined {
 				if i++; i >= len(args) {
-					return inactive, fmt.Errorf("Match criterion %s has no argument", name)
+					return inactive, fmt.Errorf("criterion %s of Match has no argument", name)
 				}
 				arg = args[i]
 			}
 			if arg == "" && name != "tagged" && name != "command" {
-				return inactive, fmt.Errorf("Match criterion %s has no argument", name)
+				return inactive, fmt.Errorf("criterion %s of Match has no argument", name)
 			}
 			holds = q.holds(name, arg)
 		default:

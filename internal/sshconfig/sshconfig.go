@@ -344,7 +344,7 @@ func (q *query) include(s source, patterns []string, st state, depth int) error 
 		rest, home := strings.CutPrefix(p, "~/")
 		switch {
 		case p == "":
-			return errors.New("Include has an empty argument")
+			return errors.New("an Include has an empty argument")
 		case strings.Contains(p, "%") || strings.Contains(p, "${"):
 			return fmt.Errorf("cannot include %s: tokens and variables are not supported here; write the path itself", p)
 		case home && s.user:
