@@ -56,7 +56,7 @@ func TestFault01OtherVersion(t *testing.T) {
 	s.write("fleet.hcl", small("old"))
 	points := enumerate(t, h, func() { s.apply().says(t, 0) })
 	count, version := 0, "old"
-	for i, n := range spread(len(points), size(6, len(points))) {
+	for i, n := range spread(len(points), size(6, 20)) {
 		s.write("fleet.hcl", small(map[string]string{"old": "new", "new": "old"}[version]))
 		inject(t, h, "kill "+strconv.Itoa(n))
 		r := s.apply()
