@@ -334,7 +334,7 @@ func (serviceType) Check(t engine.Target, want, have *Service) []engine.Problem 
 	}
 	unit := unitOf(want.Name)
 	if !t.Facts.Systemd {
-		return []engine.Problem{refusal("", fmt.Sprintf("%s does not run systemd, so %s cannot be managed", t.Name, unit),
+		return []engine.Problem{refusal("", fmt.Sprintf("%s cannot be managed: %s does not run systemd", unit, t.Name),
 			"")}
 	}
 	if have == nil {

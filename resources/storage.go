@@ -74,7 +74,7 @@ func checkDevice(p string) error {
 
 // noDevice reports that a host does not have a device.
 func noDevice(host, device string) engine.Problem {
-	return refusal("device", fmt.Sprintf("%s has no block device %s", host, device),
+	return refusal("device", fmt.Sprintf("block device %s not found on %s", device, host),
 		"to list its devices and their stable names, run on the host: lsblk; ls -l /dev/disk/by-id")
 }
 

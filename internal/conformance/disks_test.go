@@ -124,11 +124,11 @@ func diskRefusals(disks []string) []refusal {
 			problem: "holds gpt", op: mkfs("xfs"), refuses: "gpt", same: begin, cleanup: wipe(disk),
 		},
 		{
-			kind: "filesystem", name: "no such device", state: &resources.Filesystem{Device: "/dev/disk/by-id/none", Type: "xfs"}, problem: "no block device",
+			kind: "filesystem", name: "no such device", state: &resources.Filesystem{Device: "/dev/disk/by-id/none", Type: "xfs"}, problem: "not found on",
 			op: &wire.Op{Mkfs: &wire.MkfsOp{Device: "/dev/disk/by-id/none", Type: "xfs"}}, refuses: "/dev/disk/by-id/none",
 		},
 		{
-			kind: "filesystem", name: "no block device", state: &resources.Filesystem{Device: "/dev/null", Type: "xfs"}, problem: "no block device",
+			kind: "filesystem", name: "no block device", state: &resources.Filesystem{Device: "/dev/null", Type: "xfs"}, problem: "not found on",
 			op: &wire.Op{Mkfs: &wire.MkfsOp{Device: "/dev/null", Type: "xfs"}}, refuses: "/dev/null",
 		},
 		{
