@@ -130,7 +130,7 @@ func TestRestoreUnitOnHost(t *testing.T) {
 		t.Error("the undo of an operation on one unit restores another")
 	}
 	id++
-	c.refuses(undo, "only undoes")
+	c.refuses(undo, "can only undo")
 	if _, done := c.do(wire.Order{ID: id, Op: unit(wire.UnitLoad, ""), Undo: &undo}); done.Failed != nil {
 		t.Fatalf("%+v", done)
 	}

@@ -118,7 +118,7 @@ func testLogins(t *testing.T, h *labHost) {
 
 	h.run("usermod", "-s", "/bin/false", "plain")
 	_, err = h.connect(h.target("plain", "none"), b)
-	wantError(t, err, nil, "is the login shell of user plain a shell")
+	wantError(t, err, nil, "check the login shell of user plain")
 	h.run("usermod", "-s", "/bin/bash", "plain")
 }
 

@@ -332,7 +332,7 @@ func TestLabRootsCopy(t *testing.T) {
 	h.run("install", "-d", "-o", "admin", "/var/lib/mirrorform")
 	h.run("ln", "-s", "/home/admin", second)
 	_, err := h.connect(h.target("admin", "sudo"), b)
-	wantError(t, err, nil, first+": it is a symbolic link, or belongs to another user than root", second+": it is a symbolic link")
+	wantError(t, err, nil, first+": it is a symbolic link, or does not belong to root", second+": it is a symbolic link")
 }
 
 // TestLabServer: sshd's own settings.
@@ -370,7 +370,7 @@ func TestLabServer(t *testing.T) {
 
 	set("AuthenticationMethods publickey,password\n")
 	_, err = h.connect(target, b)
-	wantError(t, err, ErrAuthentication, "a second factor is wanted")
+	wantError(t, err, ErrAuthentication, "a second factor that mirrorform cannot provide")
 
 	set("")
 	h.run("chage", "-E", "0", "csh")
