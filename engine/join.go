@@ -16,12 +16,14 @@ import (
 // Owners returns the addresses of the resources that want this thing: its own, and those that Order
 // joined to it.
 func (r *Resource) Owners() []string {
-	owners := []string{r.Address}
-	for _, o := range r.joined {
-		owners = append(owners, o.Address)
+	var addresses []string
+	for _, o := range r.owners() {
+		addresses = append(addresses, o.Address)
 	}
-	return owners
+	return addresses
 }
+
+func (r *Resource) owners() []*Resource { return append([]*Resource{r}, r.joined...) }
 
 // dependsOn returns the addresses that the resource depends on for any of its owners.
 func (r *Resource) dependsOn() []string {
@@ -52,15 +54,14 @@ func (r *Resource) join(o *Resource) (both *Resource, why string) {
 	}
 	c := *r
 	c.asked, c.plain = nil, nil
-	var differ []string
-	if r.declared != nil && o.declared != nil {
-		c.declared, differ = union(r.declared, o.declared)
-		c.State, _ = union(r.State, o.State)
-	} else {
-		c.State, differ = union(r.State, o.State)
-	}
+	declared, differ := union(r.unrecalled(), o.unrecalled())
 	if len(differ) > 0 && !r.Remove {
 		return nil, fmt.Sprintf("; they differ in %s", strings.Join(differ, ", "))
+	}
+	// What the manifest remembers never counts as a difference: it fills what is left unset.
+	c.State = recall(recall(declared, r.State), o.State)
+	if r.declared != nil || o.declared != nil {
+		c.declared = declared
 	}
 	c.joined = append(slices.Clip(r.joined), o)
 	if len(o.Sensitive) > 0 {
@@ -78,6 +79,14 @@ func (r *Resource) join(o *Resource) (both *Resource, why string) {
 		c.Postcondition = func(found any) []Problem { return append(r.Postcondition(found), o.Postcondition(found)...) }
 	}
 	return &c, ""
+}
+
+// unrecalled returns the wanted state without what the manifest remembers.
+func (r *Resource) unrecalled() any {
+	if r.declared != nil {
+		return r.declared
+	}
+	return r.State
 }
 
 // union returns state with the attributes that only other sets, and the names of those that both

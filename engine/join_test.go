@@ -76,3 +76,34 @@ func TestJoinRefused(t *testing.T) {
 		t.Errorf("%v %v", ordered, problems)
 	}
 }
+
+// What the manifest remembers of one resource is no difference from what another one sets.
+func TestJoinRemembered(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		var types engine.Registry
+		engine.Register(&types, "choice", choiceType{})
+		h := &host{}
+		run := func(sets ...string) {
+			t.Helper()
+			var list []*engine.Resource
+			for i, set := range sets {
+				address := "h/choice." + string(rune('a'+i))
+				list = append(list, &engine.Resource{Address: address, Kind: types.Kind("choice"), State: &choice{Name: "/c", Choice: set}, Source: "test.hcl:1"})
+			}
+			f := single(t, h, list...)
+			f.Types = &types
+			if _, r := f.apply(); r.Err != nil {
+				t.Fatal(r.Err)
+			}
+		}
+		run("")
+		if got := h.content("/c"); got != "alone" {
+			t.Errorf("chosen: %q", got)
+		}
+		run("", "beside")
+		if got := h.content("/c"); got != "beside" {
+			t.Errorf("the second owner sets it, and it is %q", got)
+		}
+	})
+}

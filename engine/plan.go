@@ -217,9 +217,6 @@ func Compare(t Target, ordered []*Resource, got Answers) *HostPlan {
 func secretsNear(t Target, resources []*Resource) map[*Resource]string {
 	near, byAddress, provided := map[*Resource]string{}, map[string]*Resource{}, map[Key]string{}
 	for _, r := range resources {
-		for _, a := range r.Owners() {
-			byAddress[a] = r
-		}
 		if len(r.Sensitive) > 0 {
 			near[r] = r.Address
 			provides, _ := r.Kind.keys(t, r.State)
@@ -230,6 +227,11 @@ func secretsNear(t Target, resources []*Resource) map[*Resource]string {
 	}
 	if len(near) == 0 {
 		return nil
+	}
+	for _, r := range resources {
+		for _, a := range r.Owners() {
+			byAddress[a] = r
+		}
 	}
 	held := slices.Sorted(maps.Keys(provided))
 	for _, r := range resources { // in order: a resource follows what it depends on

@@ -191,7 +191,7 @@ func (f *Fleet) nextManifest(h *hostState, changed map[*Resource]bool) (*Manifes
 			continue
 		}
 		c, compared := found[r]
-		for _, owner := range append([]*Resource{r}, r.joined...) {
+		for _, owner := range r.owners() {
 			old := h.manifest.find(f.Configuration, Local(owner.Address))
 			e, err := f.entry(owner, old, changed[r])
 			if err != nil {
