@@ -158,7 +158,7 @@ func (x *expansion) cron(j *job) {
 			OnExit: []string{j.script(), "--record"},
 		},
 		Data: &syncs.Job{
-			Mirror: j.name(), Script: j.script(), Lock: j.lock, Dir: j.dir, User: x.user, Schedule: j.schedule,
+			Host: x.host.Target.Name, Mirror: j.name(), Script: j.script(), Lock: j.lock, Dir: j.dir, User: x.user, Schedule: j.schedule,
 			Status: j.state(".status"), Output: j.state(".output"),
 		},
 	}, map[string]string{

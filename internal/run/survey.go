@@ -39,13 +39,9 @@ var surveyKind = func() *engine.Kind {
 
 // WithSurveys adds a survey of each sync job to the resources of a host.
 func WithSurveys(list []*engine.Resource) []*engine.Resource {
-	if len(list) == 0 {
-		return list
-	}
-	host := engine.HostOf(list[0].Address)
 	all := slices.Clone(list)
-	for _, j := range syncs.Jobs(host, list) {
-		all = append(all, &engine.Resource{Address: engine.Address{Host: host, Type: "survey", Name: j.Mirror}.String(), Kind: surveyKind, State: &Survey{Job: j}})
+	for _, j := range syncs.Jobs(list) {
+		all = append(all, &engine.Resource{Address: engine.Address{Host: j.Host, Type: "survey", Name: j.Mirror}.String(), Kind: surveyKind, State: &Survey{Job: j}})
 	}
 	return all
 }

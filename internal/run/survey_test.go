@@ -45,7 +45,7 @@ mirror "m" {
 	for _, q := range engine.Questions(target, ordered) {
 		asked[q.Key()] = true
 	}
-	jobs := syncs.Jobs("a", list)
+	jobs := syncs.Jobs(list)
 	if len(jobs) != 2 || jobs[0].Mirror != "m" || jobs[1].Mirror != "m-kitten" {
 		t.Fatalf("the jobs are %+v", jobs)
 	}

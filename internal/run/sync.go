@@ -84,7 +84,7 @@ func (s *syncing) host(ctx context.Context, host string) {
 		s.failed(host, err)
 		return
 	}
-	jobs := syncs.Jobs(host, list)
+	jobs := syncs.Jobs(list)
 	errs := make([]error, len(jobs))
 	var all sync.WaitGroup
 	for i, j := range jobs {

@@ -12,7 +12,7 @@ import (
 // Job is a tree that a host syncs. A mirror block's expansion makes it, as the data of the resource
 // that schedules the syncs.
 type Job struct {
-	Host     string // as Jobs sets it
+	Host     string
 	Mirror   string // almalinux, or almalinux-kitten
 	Script   string // path of the program that cron runs
 	Lock     string // path
@@ -31,13 +31,11 @@ func (j *Job) Unit() string { return path.Base(j.Script) + ".service" }
 func (j *Job) Label() string { return j.Host + " " + j.Mirror }
 
 // Jobs finds the jobs in a host's resources.
-func Jobs(host string, list []*engine.Resource) []*Job {
+func Jobs(list []*engine.Resource) []*Job {
 	var jobs []*Job
 	for _, r := range list {
 		if j, ok := r.Data.(*Job); ok && !r.Remove {
-			own := *j
-			own.Host = host
-			jobs = append(jobs, &own)
+			jobs = append(jobs, j)
 		}
 	}
 	return jobs
