@@ -15,8 +15,8 @@ import (
 	"unicode/utf8"
 )
 
-// leftBehind are phrases that help, messages, docs and comments avoid, and what to write instead. Each
-// was a second word for the same thing, or is not idiomatic.
+// leftBehind are phrases that help, messages, docs and comments avoid, and what to write instead.
+// Each was a second word for the same thing, or is not idiomatic.
 var leftBehind = []struct {
 	phrase *regexp.Regexp
 	use    string
@@ -95,8 +95,8 @@ func TestWords(t *testing.T) {
 	}
 }
 
-// checkGo reads the literals and the comments of a Go file. Comments have at most 100 columns, so that
-// two files stand side by side.
+// checkGo reads the literals and the comments of a Go file. Comments have at most 100 columns, so
+// that two files stand side by side.
 func checkGo(t *testing.T, name string, text []byte) {
 	t.Helper()
 	files := token.NewFileSet()

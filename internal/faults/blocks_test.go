@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// twoMirrors are mirror blocks that share packages, services, an account and directories on one host.
+// twoMirrors are mirror blocks that share packages, services, an account and directories on one
+// host.
 var twoMirrors = map[string]string{"first": mirrorNamed("first"), "second": mirrorNamed("second")}
 
 func mirrorNamed(label string) string {
@@ -28,8 +29,8 @@ mirror "LABEL" {
 }
 
 // TestFault49TwoBlocks: two mirror blocks of one configuration share what both need. Whichever is
-// removed, in whichever order, the other never misses an answer and syncs; what both needed goes with
-// the last of them.
+// removed, in whichever order, the other never misses an answer and syncs; what both needed is
+// removed with the last of them.
 func TestFault49TwoBlocks(t *testing.T) {
 	t.Parallel()
 	h := boot(t)
@@ -41,7 +42,8 @@ func TestFault49TwoBlocks(t *testing.T) {
 	s.write("main.hcl", "")
 	s.apply().says(t, 0)
 	before := inventory(t, h) // with the account, the directory of the tree and what dpkg leaves
-	// That includes an init script, by which systemd would find nginx.service before its package comes.
+	// That includes an init script, by which systemd would find nginx.service before its package
+	// is installed.
 	sh(t, h, "DEBIAN_FRONTEND=noninteractive apt-get purge -y -q --autoremove nginx nginx-common && systemctl daemon-reload")
 
 	injected := 0

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -70,16 +71,22 @@ func program(t testing.TB) (string, []string) {
 			return
 		}
 		built.env = append(caches, "PATH="+os.Getenv("PATH"), "NO_COLOR=1", "LC_ALL=C.UTF-8", "TMPDIR="+os.TempDir())
-		cmd := exec.Command("go", "build", "-tags", "faults", "-o", filepath.Join(built.dir, "mirrorform"), "./cmd/mirrorform")
-		cmd.Dir = filepath.Join("..", "..")
-		if said, err := cmd.CombinedOutput(); err != nil {
-			built.err = fmt.Errorf("go build -tags faults ./cmd/mirrorform: %w\n%s", err, said)
-		}
+		built.err = build(filepath.Join(built.dir, "mirrorform"), "-tags", "faults")
 	})
 	if built.err != nil {
 		t.Fatal(built.err)
 	}
 	return filepath.Join(built.dir, "mirrorform"), built.env
+}
+
+// build builds the program with these flags of go build.
+func build(path string, flags ...string) error {
+	cmd := exec.Command("go", slices.Concat([]string{"build"}, flags, []string{"-o", path, "./cmd/mirrorform"})...)
+	cmd.Dir = filepath.Join("..", "..")
+	if output, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, output)
+	}
+	return nil
 }
 
 // site is the directory of a configuration with everything to run the program there, and the hosts
