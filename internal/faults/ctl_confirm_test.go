@@ -14,7 +14,7 @@ import (
 
 // Arguments of a host: how long it waits for a confirmation, where none will come, and where one has to come on a busy machine as well.
 const (
-	shortConfirm = "  confirm_timeout = \"6s\"\n  connect_timeout = \"3s\"\n"
+	shortConfirm = "  confirm_timeout = \"6s\"\n"
 	longConfirm  = "  confirm_timeout = \"90s\"\n"
 )
 

@@ -140,7 +140,7 @@ func TestHostileRemotes(t *testing.T) {
 		"https://hunter2@github.com/me/mirrors":    "user name or password",
 		"ssh://git:hunter2@github.com/me/mirrors":  "user name or password",
 		"file://--output=x/me/mirrors":             "",
-		"file:///srv/../etc/mirrors":               "contains . or ..",
+		"file:///srv/../etc/mirrors":               `contains "." or ".."`,
 		"file://host/me/mirrors":                   "file URL with a host",
 		"../relative/mirrors":                      "scheme",
 		"gopher://github.com/me/mirrors":           `scheme "gopher"`,
