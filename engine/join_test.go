@@ -107,3 +107,48 @@ func TestJoinRemembered(t *testing.T) {
 		}
 	})
 }
+
+// What an address selects comes with all owners of it, and with what these need.
+func TestSelectJoined(t *testing.T) {
+	t.Parallel()
+	list := named(map[string]*thing{
+		"a": {Name: "/x"}, "b": {Name: "/x"}, "c": {Name: "/y"}, "d": {Name: "/z"}, "e": {Name: "/w"},
+	}, "a", "b", "c", "d", "e")
+	list[1].DependsOn = []string{"h/thing.d"}
+	for address, want := range map[string]string{"h/thing.a": "a b d", "h/thing.b": "a b d", "h/thing.c": "c", "h/thing.e": "e", "h": "a b c d e"} {
+		var got []string
+		for _, r := range engine.Select(engine.Target{}, list, []string{address}) {
+			got = append(got, strings.TrimPrefix(r.Address, "h/thing."))
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%s selects %v, want %s", address, got, want)
+		}
+	}
+}
+
+// What is removed for one of its owners stays for the others, and so does what needs it.
+func TestSelectJoinedRemoval(t *testing.T) {
+	t.Parallel()
+	list := named(map[string]*thing{
+		"a": {Name: "/x"}, "b": {Name: "/x"}, "user": {Name: "/y"}, "alone": {Name: "/z"},
+	}, "a", "b", "user", "alone")
+	list[2].DependsOn = []string{"h/thing.b"}
+	list[3].DependsOn = []string{"h/thing.a"}
+	for _, r := range list {
+		r.Remove = true
+	}
+	for _, c := range []struct{ addresses, want string }{
+		{"a", "a"}, {"b", "b"}, {"a b", "a b user alone"}, {"user", "user"}, {"a alone", "a alone"},
+	} {
+		var addresses, got []string
+		for _, a := range strings.Fields(c.addresses) {
+			addresses = append(addresses, "h/thing."+a)
+		}
+		for _, r := range engine.Select(engine.Target{}, list, addresses) {
+			got = append(got, strings.TrimPrefix(r.Address, "h/thing."))
+		}
+		if strings.Join(got, " ") != c.want {
+			t.Errorf("%s selects %v, want %s", c.addresses, got, c.want)
+		}
+	}
+}
