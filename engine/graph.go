@@ -81,15 +81,15 @@ func (p *ResourceProblem) Shown() Problem {
 
 type graph struct {
 	resources []*Resource    // without those that were joined to others
+	at        map[string]int // the index of a resource by its address, also of those that were joined
 	before    []map[int]bool // before[i] contains the indexes of the resources that must precede resource i
 	sorted    []bool
 	problems  []*ResourceProblem
 }
 
 func newGraph(t Target, resources []*Resource) *graph {
-	g := &graph{}
+	g := &graph{at: map[string]int{}}
 	provider := map[Key]int{}
-	byAddress := map[string]int{}
 	var needs, provided [][]Key
 	for _, r := range resources {
 		provides, more := r.Kind.keys(t, r.State)
@@ -103,7 +103,7 @@ func newGraph(t Target, resources []*Resource) *graph {
 			var o *Resource
 			if o, why = g.resources[first].join(r); o != nil {
 				g.resources[first] = o
-				byAddress[r.Address] = first
+				g.at[r.Address] = first
 				_, needs[first] = o.Kind.keys(t, o.State)
 				continue
 			}
@@ -111,7 +111,7 @@ func newGraph(t Target, resources []*Resource) *graph {
 		i := len(g.resources)
 		g.resources, g.before = append(g.resources, r), append(g.before, map[int]bool{})
 		provided, needs = append(provided, provides), append(needs, more)
-		byAddress[r.Address] = i
+		g.at[r.Address] = i
 		for _, k := range provides {
 			if first, taken := provider[k]; taken {
 				g.problem(r, "two resources manage %s: %s and %s%s", describe(k), g.resources[first], r, why)
@@ -140,7 +140,7 @@ func newGraph(t Target, resources []*Resource) *graph {
 			}
 		}
 		for _, address := range r.dependsOn() {
-			p, ok := byAddress[address]
+			p, ok := g.at[address]
 			if !ok {
 				g.problem(r, "depends on %s, which does not exist on this host", address)
 				continue

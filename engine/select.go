@@ -14,12 +14,6 @@ func Select(t Target, resources []*Resource, addresses []string) []*Resource {
 		return resources
 	}
 	g := newGraph(t, resources)
-	at := map[string]int{} // by address, also of those that were joined
-	for i, r := range g.resources {
-		for _, address := range r.Owners() {
-			at[address] = i
-		}
-	}
 	selected := make([]bool, len(g.resources))
 	var take func(i int)
 	take = func(i int) {
@@ -31,23 +25,19 @@ func Select(t Target, resources []*Resource, addresses []string) []*Resource {
 			take(p)
 		}
 	}
-	named := func(r *Resource) bool {
-		return slices.ContainsFunc(addresses, func(a string) bool { return Within(r.Address, a) })
+	named := func(address string) bool {
+		return slices.ContainsFunc(addresses, func(a string) bool { return Within(address, a) })
 	}
-	stays := map[int]bool{} // to be removed for some of its owners, but not for all
-	for _, r := range resources {
-		if named(r) {
-			i := at[r.Address]
-			if stays[i] = r.Remove && slices.ContainsFunc(g.resources[i].owners(), func(o *Resource) bool { return !named(o) }); !stays[i] {
-				take(i)
-			}
+	// stays reports whether a resource is to be removed for some of its owners, but not for all.
+	stays := func(r *Resource) bool {
+		return r.Remove && slices.ContainsFunc(r.Owners(), func(a string) bool { return !named(a) })
+	}
+	for i, r := range g.resources {
+		if slices.ContainsFunc(r.Owners(), named) && !stays(r) {
+			take(i)
 		}
 	}
-	var list []*Resource
-	for _, r := range resources {
-		if i := at[r.Address]; selected[i] || stays[i] && named(r) {
-			list = append(list, r)
-		}
-	}
-	return list
+	return slices.DeleteFunc(slices.Clone(resources), func(r *Resource) bool {
+		return !selected[g.at[r.Address]] && !named(r.Address)
+	})
 }
