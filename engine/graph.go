@@ -93,18 +93,14 @@ func newGraph(t Target, resources []*Resource) *graph {
 	var needs, provided [][]Key
 	for _, r := range resources {
 		provides, more := r.Kind.keys(t, r.State)
-		first, why := -1, ""
-		if len(provides) > 0 {
-			if at, taken := provider[provides[0]]; taken && slices.Equal(provides, provided[at]) {
-				first = at
-			}
-		}
+		first, why := g.sharer(r, provides, provided, provider), ""
 		if first >= 0 {
 			var o *Resource
 			if o, why = g.resources[first].join(r); o != nil {
 				g.resources[first] = o
 				g.at[r.Address] = first
-				_, needs[first] = o.Kind.keys(t, o.State)
+				provided[first], needs[first] = o.Kind.keys(t, o.State)
+				g.provide(r, first, provided[first], provider, "")
 				continue
 			}
 		}
@@ -112,14 +108,7 @@ func newGraph(t Target, resources []*Resource) *graph {
 		g.resources, g.before = append(g.resources, r), append(g.before, map[int]bool{})
 		provided, needs = append(provided, provides), append(needs, more)
 		g.at[r.Address] = i
-		for _, k := range provides {
-			if first, taken := provider[k]; taken {
-				g.problem(r, "two resources manage %s: %s and %s%s", describe(k), g.resources[first], r, why)
-				g.problems[len(g.problems)-1].With = g.resources[first]
-				continue
-			}
-			provider[k] = i
-		}
+		g.provide(r, i, provides, provider, why)
 	}
 	loads := make([][]Key, len(g.resources))
 	for i, r := range g.resources {
@@ -153,6 +142,33 @@ func newGraph(t Target, resources []*Resource) *graph {
 	g.loadFirst(provider, loads)
 	g.readLast(t, provided)
 	return g
+}
+
+// sharer returns the index of an earlier resource that r may be joined to, or -1: one that provides
+// the same keys or, of a Sharer, one of them.
+func (g *graph) sharer(r *Resource, provides []Key, provided [][]Key, provider map[Key]int) int {
+	for _, k := range provides {
+		if at, taken := provider[k]; taken && (slices.Equal(provides, provided[at]) || r.Kind.shares && r.Kind == g.resources[at].Kind) {
+			return at
+		}
+	}
+	return -1
+}
+
+// provide enters the keys of resource i, which r has added. If another resource provides one of
+// them, that is a problem, which is reported once for each other resource.
+func (g *graph) provide(r *Resource, i int, keys []Key, provider map[Key]int, why string) {
+	reported := map[int]bool{i: true}
+	for _, k := range keys {
+		first, taken := provider[k]
+		if !taken {
+			provider[k] = i
+		} else if !reported[first] {
+			reported[first] = true
+			g.problem(r, "two resources manage %s: %s and %s%s", describe(k), g.resources[first], r, why)
+			g.problems[len(g.problems)-1].With = g.resources[first]
+		}
+	}
 }
 
 // loadFirst puts a resource that makes a unit load its files before the unit's resource, also for

@@ -12,6 +12,10 @@ import (
 // Several blocks can want the same thing: two mirrors need the package rsync and the service nginx.
 // Order joins their resources to one, which is planned and applied once. The manifest gets an entry
 // for each of them, so that the thing stays until the last one is removed.
+//
+// An attribute that only one of them sets does not differ. A tag allows two values: with
+// `join:"merge"`, a slice or a map has what any of them wants; with `join:"first"`, the first
+// resource decides.
 
 // Owners returns the addresses of the resources that want this thing: its own, and those that Order
 // joined to it.
@@ -89,8 +93,9 @@ func (r *Resource) unrecalled() any {
 	return r.State
 }
 
-// union returns state with the attributes that only other sets, and the names of those that both
-// set to different values. The result is a copy if it differs from state.
+// union returns state with the attributes that only other sets, merged where their tags say so, and
+// the names of those that both set to different values. The result is a copy if it differs from
+// state.
 func union(state, other any) (all any, differ []string) {
 	a, b := reflect.ValueOf(state).Elem(), reflect.ValueOf(other).Elem()
 	out := reflect.New(a.Type())
@@ -98,13 +103,24 @@ func union(state, other any) (all any, differ []string) {
 	added := false
 	for _, f := range fieldsOf(a.Type()) {
 		x, y := a.FieldByIndex(f.Index), b.FieldByIndex(f.Index)
+		rule := f.Tag.Get("join")
 		switch {
-		case f.Anonymous || !f.IsExported() || y.IsZero():
+		case f.Anonymous || !f.IsExported() || y.IsZero() || rule == "first" && !x.IsZero():
 		case x.IsZero():
 			out.Elem().FieldByIndex(f.Index).Set(y)
 			added = true
-		case !reflect.DeepEqual(x.Interface(), y.Interface()):
+		case reflect.DeepEqual(x.Interface(), y.Interface()):
+		default:
 			name, _ := attributeName(f)
+			if rule == "merge" {
+				both, clash := merge(x, y)
+				out.Elem().FieldByIndex(f.Index).Set(both)
+				added = true
+				for _, key := range clash {
+					differ = append(differ, fmt.Sprintf("%s[%q]", name, key))
+				}
+				continue
+			}
 			differ = append(differ, name)
 		}
 	}
@@ -112,4 +128,28 @@ func union(state, other any) (all any, differ []string) {
 		return out.Interface(), differ
 	}
 	return state, differ
+}
+
+// merge returns a slice or a map of strings with the elements of both. clash has the keys whose
+// values differ.
+func merge(x, y reflect.Value) (both reflect.Value, clash []string) {
+	if x.Kind() == reflect.Slice {
+		all := slices.Clone(x.Interface().([]string))
+		for _, v := range y.Interface().([]string) {
+			if !slices.Contains(all, v) {
+				all = append(all, v)
+			}
+		}
+		return reflect.ValueOf(all), nil
+	}
+	all := maps.Clone(x.Interface().(map[string]string))
+	more := y.Interface().(map[string]string)
+	for _, key := range slices.Sorted(maps.Keys(more)) {
+		if v, has := all[key]; has && v != more[key] {
+			clash = append(clash, key)
+			continue
+		}
+		all[key] = more[key]
+	}
+	return reflect.ValueOf(all), clash
 }

@@ -25,6 +25,7 @@ type Kind struct {
 	read     func(t Target, want any, got Answers) (any, error)
 	diff     func(t Target, want, have any) []Step
 	settles  bool // the type is a Settler
+	shares   bool // the type is a Sharer
 	settle   func(t Target, want any, prior *Record, got Answers) any
 	complete func(t Target, want any) any
 	check    func(t Target, want, have any) []Problem
@@ -123,6 +124,9 @@ func extend[S any](k *Kind, t Type[S]) {
 	}
 	if g, ok := t.(Generator[S]); ok {
 		k.generated = func(v any) bool { return g.Generated(stateOf[S](v)) }
+	}
+	if sh, ok := t.(Sharer); ok {
+		k.shares = sh.Shares()
 	}
 	if kp, ok := t.(Keeper); ok {
 		k.keep = kp.Keep()

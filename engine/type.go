@@ -42,7 +42,7 @@ type Target struct {
 // configured. All methods are pure, and must not keep or change their arguments.
 type Type[S any] interface {
 	// Keys returns what the resource is on the host, and what must exist before it. Two resources of a
-	// host that provide the same key are an error.
+	// host that provide the same keys are one with two owners, if what they want can be joined.
 	Keys(t Target, want *S) (provides, needs []Key)
 	// Validate returns problems of a wanted state that exist on every host. Facts may be zero.
 	Validate(want *S) []Problem
@@ -131,6 +131,12 @@ type Discreet interface {
 type Keeper interface {
 	// Keep returns the reason in a few words: "its files would be lost".
 	Keep() string
+}
+
+// Sharer is a Type of which several resources can be parts of one thing, such as the trees of a
+// site. Order joins those that provide one key in common, not only those with the same keys.
+type Sharer interface {
+	Shares() bool
 }
 
 // Key identifies a thing on a host: "path:/etc/motd", "user:mirror", "package:rsync",
