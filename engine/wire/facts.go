@@ -13,6 +13,7 @@ type Facts struct {
 	Username  string  `json:"username"` // name of that account
 	Systemd   bool    `json:"systemd"`  // whether systemd is the init system
 	Packages  string  `json:"packages"` // the package manager: apt, dnf, or ""
+	IPv6      bool    `json:"ipv6"`     // whether the loopback interface has IPv6
 }
 
 // OSFacts are facts from os-release(5).

@@ -61,6 +61,10 @@ func readFacts() wire.Facts {
 		UID:       unix.Geteuid(),
 		Systemd:   exists("/run/systemd/system"), // sd_booted(3)
 	}
+	// proc(5), if_inet6: addresses in hex. Without ::1 a host has no IPv6, or has it disabled.
+	if data, err := readFile("/proc/net/if_inet6"); err == nil {
+		f.IPv6 = strings.Contains(string(data), "00000000000000000000000000000001 ")
+	}
 	var info unix.Sysinfo_t
 	if unix.Sysinfo(&info) == nil {
 		f.Memory = info.Totalram * uint64(info.Unit)
