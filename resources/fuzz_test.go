@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -40,7 +41,10 @@ var fullStates = map[string]func() any{
 	},
 	"nginx_site": func() any {
 		return &NginxSite{Name: "site", ServerName: []string{"mirror.example.org"}, Listen: []string{"80"}, Root: "/srv/root",
-			Aliases: map[string]string{"/almalinux/": "/srv/a"}, AccessLog: "/var/log/nginx/site.log"}
+			Aliases: map[string]string{"/almalinux/": "/srv/a"}, AccessLog: "/var/log/nginx/site.log", Header: "/srv/head.html", Footer: "/srv/foot.html",
+			Certificate: "/etc/ssl/a.pem", CertificateKey: "/etc/ssl/a.key", TLSListen: []string{"443"}, HTTP: "serve", Headers: map[string]string{"X-A": "b c"},
+			LogFormat: "$remote_addr x", MaxConnections: new(5), Rate: "5m", Robots: "User-agent: *", Health: "/health", Redirects: map[string]string{"/old": "/almalinux/"},
+			Webroot: "/var/www/acme", Extra: "gzip_static on;"}
 	},
 	"package": func() any {
 		return &Package{Name: "rsync", State: "present", Names: map[string]string{"el": "rsync"}}
@@ -606,20 +610,31 @@ func checkSite(t *testing.T, s *NginxSite) {
 		t.Fatal(err)
 	}
 	list, rest, err := nginxTree(tokens)
-	if err != nil || len(rest) > 0 || len(list) != 1 || !slices.Equal(list[0].words, []string{"server"}) {
+	outside := []string{"map", "log_format", "limit_conn_zone", "server"}
+	if s.LogFormat == "" {
+		outside = slices.Delete(outside, 1, 2)
+	}
+	if err != nil || len(rest) > 0 || !slices.EqualFunc(list, outside, func(d nginxDirective, name string) bool { return d.words[0] == name }) {
 		t.Fatalf("%v, %q left; nginx reads %+v from\n%s", err, rest, list, *s.Content)
 	}
-	var got, want []string
-	text := func(words ...string) string { return fmt.Sprintf("%q", words) }
-	for _, d := range list[0].block {
-		line := text(d.words...)
-		for _, inner := range d.block {
-			line += " " + text(inner.words...)
-		}
-		got = append(got, line)
+	if format := list[1].words; s.LogFormat != "" && (len(format) != 3 || format[2] != s.LogFormat) {
+		t.Errorf("the log format is %q", format)
 	}
-	for _, constant := range []string{"server_tokens off", "absolute_redirect off", "charset utf-8", "etag on", "sendfile on", "tcp_nopush on",
-		"autoindex on", "autoindex_exact_size off", "autoindex_localtime off"} {
+	text := func(words ...string) string { return fmt.Sprintf("%q", words) }
+	lines := func(list []nginxDirective) (lines []string) {
+		for _, d := range list {
+			line := text(d.words...)
+			for _, inner := range d.block {
+				line += " " + text(inner.words...)
+			}
+			lines = append(lines, line)
+		}
+		return lines
+	}
+	got, want := lines(list[len(list)-1].block), checkedOptions(t, s, lines)
+	for _, constant := range slices.Concat(tlsSettings, []string{"server_tokens off", "absolute_redirect off", "charset utf-8", "etag on", "sendfile on", "tcp_nopush on",
+		"autoindex on", "autoindex_exact_size off", "autoindex_localtime off", "gzip on", "gzip_vary on",
+		"gzip_types text/plain text/xml application/xml application/json", "add_header Cache-Control $mirrorform_" + strings.ReplaceAll(s.File, "-", "_") + "_cache"}) {
 		want = append(want, text(strings.Fields(constant)...))
 	}
 	for _, l := range s.Listen {
@@ -631,9 +646,6 @@ func checkSite(t *testing.T, s *NginxSite) {
 	}
 	want = append(want, text(names...), text("location", "~", `/\.~tmp~(/|$)`)+" "+text("return", "404"),
 		text("location", "=", siteMarker)+" "+text("access_log", "off")+" "+text("default_type", "text/plain")+" "+text("return", "200", siteDigest(s)))
-	if s.AccessLog != "" {
-		want = append(want, text("access_log", s.AccessLog))
-	}
 	if s.Root != "" {
 		want = append(want, text("root", s.Root), text("disable_symlinks", "if_not_owner", "from="+s.Root))
 	} else if s.Aliases["/"] == "" {
@@ -650,6 +662,75 @@ func checkSite(t *testing.T, s *NginxSite) {
 	if !slices.Equal(got, want) {
 		t.Errorf("nginx reads\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
+}
+
+// checkedOptions are the directives of what the site sets.
+func checkedOptions(t *testing.T, s *NginxSite, lines func([]nginxDirective) []string) (want []string) {
+	t.Helper()
+	add := func(words []string, block ...[]string) {
+		line := fmt.Sprintf("%q", words)
+		for _, inner := range block {
+			line += " " + fmt.Sprintf("%q", inner)
+		}
+		want = append(want, line)
+	}
+	id := "mirrorform_" + strings.ReplaceAll(s.File, "-", "_")
+	switch {
+	case s.LogFormat == "":
+		add([]string{"access_log", s.AccessLog})
+	case s.AccessLog == "":
+		add([]string{"access_log", "/var/log/nginx/access.log", id + "_log"})
+	default:
+		add([]string{"access_log", s.AccessLog, id + "_log"})
+	}
+	for _, l := range s.TLSListen {
+		add([]string{"listen", l, "ssl", "http2"})
+	}
+	add([]string{"ssl_certificate", s.Certificate})
+	add([]string{"ssl_certificate_key", s.CertificateKey})
+	for name, value := range s.Headers {
+		add([]string{"add_header", name, value, "always"})
+	}
+	add([]string{"limit_conn", id + "_connections", "5"})
+	if s.Rate != "" {
+		add([]string{"limit_rate", s.Rate})
+	}
+	for what, file := range map[string]string{"header": s.Header, "footer": s.Footer} {
+		if file != "" {
+			add([]string{map[string]string{"header": "add_before_body", "footer": "add_after_body"}[what], "/.well-known/mirrorform-" + what})
+			add([]string{"location", "=", "/.well-known/mirrorform-" + what}, []string{"internal"}, []string{"default_type", "text/html"}, []string{"alias", file})
+		}
+	}
+	plain := []string{"default_type", "text/plain"}
+	if s.Robots != "" {
+		add([]string{"location", "=", "/robots.txt"}, plain, []string{"return", "200", strings.TrimRight(s.Robots, "\n") + "\n"})
+	}
+	if s.Health != "" {
+		add([]string{"location", "=", s.Health}, []string{"access_log", "off"}, plain, []string{"return", "200", "ok\n"})
+	}
+	for from, to := range s.Redirects {
+		add([]string{"location", "=", from}, []string{"return", "301", to})
+	}
+	if s.Webroot != "" {
+		add([]string{"location", "/.well-known/acme-challenge/"}, plain, []string{"root", s.Webroot})
+	}
+	switch page := sitePage(s); page {
+	case "":
+	case pageOfTrees:
+		add([]string{"location", "=", "/"}, []string{"default_type", "text/html"}, []string{"return", "200", siteIndex(s)})
+	default:
+		dir, file := path.Split(page)
+		add([]string{"location", "=", "/"}, []string{"root", path.Clean(dir)}, []string{"try_files", "/" + file, "=404"})
+	}
+	tokens, err := nginxTokens(s.Extra + "\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, rest, err := nginxTree(tokens)
+	if err != nil || len(rest) > 0 {
+		t.Fatalf("%v: extra is read as %+v, %q left", err, list, rest)
+	}
+	return append(want, lines(list)...)
 }
 
 // checkLogrotate holds that logrotate reads the files that are wanted, and directives with exactly the wanted arguments.

@@ -1,7 +1,6 @@
 package resources
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -9,68 +8,6 @@ import (
 	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/engine/wire"
 )
-
-// nginxTokens reads a configuration as nginx does (ngx_conf_read_token): words, and ; { } by themselves. A word that was
-// in quotes has a ' in front, so that "}" and a quoted one differ.
-func nginxTokens(text string) ([]string, error) {
-	var tokens []string
-	for i := 0; i < len(text); {
-		switch c := text[i]; {
-		case strings.IndexByte(" \t\r\n", c) >= 0:
-			i++
-		case c == '#':
-			for i < len(text) && text[i] != '\n' {
-				i++
-			}
-		case strings.IndexByte(";{}", c) >= 0:
-			tokens = append(tokens, string(c))
-			i++
-		default:
-			word, n, err := nginxWord(text[i:])
-			if err != nil {
-				return nil, err
-			}
-			tokens = append(tokens, word)
-			i += n
-		}
-	}
-	return tokens, nil
-}
-
-// nginxWord reads one word and says how many bytes it took.
-func nginxWord(text string) (string, int, error) {
-	var word strings.Builder
-	quote := byte(0)
-	start := 0
-	if text[0] == '"' || text[0] == '\'' {
-		quote, start = text[0], 1
-		word.WriteByte('\'')
-	}
-	for i := start; i < len(text); i++ {
-		c := text[i]
-		switch {
-		case c == '\\' && i+1 < len(text):
-			i++
-			if escape := strings.IndexByte(`"'\trn`, text[i]); escape >= 0 {
-				word.WriteByte("\"'\\\t\r\n"[escape])
-			} else {
-				word.WriteString(text[i-1 : i+1])
-			}
-		case c == '$' && quote == 0 && i+1 < len(text) && text[i+1] == '{':
-			return "", 0, fmt.Errorf("a variable: %q", text)
-		case quote != 0 && c == quote:
-			if i+1 < len(text) && strings.IndexByte(" \t\r\n;{)", text[i+1]) < 0 {
-				return "", 0, fmt.Errorf("unexpected %q after a quote", text[i+1])
-			}
-			return word.String(), i + 1, nil
-		case quote == 0 && strings.IndexByte(" \t\r\n;{", c) >= 0:
-			return word.String(), i, nil
-		default:
-			word.WriteByte(c)
-		}
-	}
-	return "", 0, fmt.Errorf("no end of the word %q", text)
-}
 
 func FuzzNginxQuote(f *testing.F) {
 	for _, word := range append([]string{"x; } server {", "/srv/a b", `/srv/\t`, `/srv/"`, `/srv/\"`, "/srv/a{b}", "/srv/#", "~"}, hostile...) {
@@ -119,29 +56,29 @@ func FuzzNginxSite(f *testing.F) {
 			words := strings.Split(strings.Trim(directive, "\x00"), "\x00")
 			shape = append(shape, words...)
 		}
-		open, shut, ends := 0, 0, 0
-		for _, token := range tokens {
-			switch token {
-			case "{":
+		open, shut, servers := 0, 0, 0
+		for i, token := range tokens {
+			switch {
+			case token == "{":
 				open++
-			case "}":
+			case token == "}":
 				shut++
-			case ";":
-				ends++
+			case token == "server" && tokens[i+1] == "{":
+				servers++
+			}
+			if strings.Contains(token, "${") {
+				t.Fatalf("a variable: %q", token)
 			}
 		}
-		blocks, directives := 4, 17 // server, the marker, .~tmp~, and the alias
+		blocks := 5 // the map, server, the marker, .~tmp~, and the alias
 		if url != "/" {
-			blocks, directives = blocks+1, directives+1 // the redirect to it
+			blocks++ // the redirect to it
 		}
-		switch {
-		case root != "":
-			directives += 2
-		case url != "/":
-			blocks, directives = blocks+1, directives+1 // nothing else is there
+		if root == "" && url != "/" {
+			blocks += 2 // nothing else is there, and the page at /
 		}
-		if open != blocks || shut != blocks || ends != directives {
-			t.Fatalf("%d {, %d }, %d ; in place of %d, %d, %d:\n%q", open, shut, ends, blocks, blocks, directives, shape)
+		if open != blocks || shut != blocks || servers != 1 {
+			t.Fatalf("%d {, %d }, %d servers in place of %d {:\n%q", open, shut, servers, blocks, shape)
 		}
 		has := func(words ...string) {
 			for i := range tokens {
@@ -181,7 +118,7 @@ func TestNginxListen(t *testing.T) {
 	for listen, want := range map[string]string{
 		"80": "127.0.0.1:80", "*:8080": "127.0.0.1:8080", "0.0.0.0:80": "127.0.0.1:80", "192.0.2.1:80": "192.0.2.1:80", "[::]:80": "[::1]:80", "[2001:db8::1]:443": "[2001:db8::1]:443",
 	} {
-		if problems := checkListens([]string{listen}); len(problems) > 0 {
+		if problems := checkListens("listen", []string{listen}); len(problems) > 0 {
 			t.Errorf("%s: %v", listen, problems)
 		}
 		if got := probeAddress([]string{listen}); got != want {
@@ -189,7 +126,7 @@ func TestNginxListen(t *testing.T) {
 		}
 	}
 	for _, listen := range []string{"", "0", "65536", "080", "+80", "http", "80 ssl", "80;", "localhost:80", "::1:80", "[192.0.2.1]:80", "[::1", "unix:/run/x", "192.0.2.1", "[fe80::1%eth0]:80"} {
-		if len(checkListens([]string{listen})) == 0 {
+		if len(checkListens("listen", []string{listen})) == 0 {
 			t.Errorf("%q is taken", listen)
 		}
 	}
@@ -245,4 +182,63 @@ func (c countedSite) Complete(t engine.Target, want *NginxSite) *NginxSite {
 		*c.count++
 	}
 	return c.nginxSiteType.Complete(t, want)
+}
+
+// Sites with a server name in common on one port are one site with the trees of all, in the file of
+// the first. What two of them set differently is one error.
+func TestSharedSite(t *testing.T) {
+	t.Parallel()
+	kind := All().Kind("nginx_site")
+	site := func(name string, s NginxSite) *engine.Resource {
+		s.Name, s.Aliases = name, map[string]string{"/" + name + "/": "/srv/" + name}
+		return &engine.Resource{Address: "fra1/nginx_site." + name, Kind: kind, State: &s, Source: name + ".hcl:1"}
+	}
+	names := func(names ...string) []string { return names }
+	a := site("a", NginxSite{ServerName: names("m.example.org", "a.example.org"), Robots: "x"})
+	b := site("b", NginxSite{ServerName: names("M.example.org"), Certificate: "/c", CertificateKey: "/k", Rate: "5m"})
+	other := site("other", NginxSite{ServerName: names("m.example.org"), Listen: names("8080")})
+	ordered, problems := engine.Order(engine.Target{}, []*engine.Resource{a, b, other})
+	if len(problems) > 0 || len(ordered) != 2 {
+		t.Fatalf("%v %v", ordered, problems)
+	}
+	s := ordered[0].State.(*NginxSite)
+	if s.Name != "a" || s.Robots != "x" || s.Certificate != "/c" || s.Rate != "5m" || len(s.Aliases) != 2 || len(s.ServerName) != 3 {
+		t.Errorf("%+v", s)
+	}
+	if text := *kind.Complete(engine.Target{}, s).(*NginxSite).Content; strings.Count(strings.ToLower(text), " m.example.org") != 1 {
+		t.Errorf("a name is there twice:\n%s", text)
+	}
+	if len(a.State.(*NginxSite).Aliases) != 1 {
+		t.Error("the resource itself was changed")
+	}
+
+	// The owner that is left keeps the file, which the manifest remembers.
+	b.State.(*NginxSite).File = "a"
+	ordered, problems = engine.Order(engine.Target{}, []*engine.Resource{b})
+	if keys, _ := ordered[0].Kind.Keys(engine.Target{}, ordered[0].State); len(problems) > 0 || keys[0] != "path:/etc/nginx/conf.d/a.conf" {
+		t.Errorf("%v %v", keys, problems)
+	}
+	b.State.(*NginxSite).File = ""
+
+	c := site("a2", NginxSite{ServerName: names("m.example.org"), Robots: "y", Headers: map[string]string{"X-A": "1"}})
+	a.State.(*NginxSite).Headers = map[string]string{"X-A": "2"}
+	_, problems = engine.Order(engine.Target{}, []*engine.Resource{a, c})
+	const want = `two resources manage site m.example.org on 80: fra1/nginx_site.a (a.hcl:1) and fra1/nginx_site.a2 (a2.hcl:1); they differ in headers["X-A"], robots`
+	if len(problems) != 1 || problems[0].Summary != want {
+		t.Errorf("%v, want %s", problems, want)
+	}
+}
+
+func TestSiteExtra(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"a b;", "location / { a; }\n\tb \"}\" '{';", "a ${x}y;", "# }\na;", "if ($x = \"a b\") { return 403; }"} {
+		if err := checkExtra(text); err != nil {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	for _, text := range []string{"}", "a", "a {", "a { b; ", "a; } b {", ";", "{}", "a \"b;", "a; # x\n}", "a { b }", "a;\x00"} {
+		if checkExtra(text) == nil {
+			t.Errorf("%q is taken", text)
+		}
+	}
 }

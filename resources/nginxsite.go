@@ -1,6 +1,7 @@
 package resources
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"path"
@@ -17,9 +18,11 @@ import (
 // service for nginx comes after it, and its reload_on need not list the site's file.
 type NginxSite struct {
 	// Name is the name of the file in /etc/nginx/conf.d, without .conf: letters, digits, _ and -.
-	Name       string   `hcl:"name" id:"true"`
-	ServerName []string `hcl:"server_name"` // host names, *.NAME, and IP addresses
-	// Listen has what nginx listens on: PORT, ADDRESS:PORT or [ADDRESS]:PORT; default: 80 and [::]:80.
+	// Sites with a server name in common on one port are one site, with the file of the first.
+	Name       string   `hcl:"name" id:"true" join:"first"`
+	ServerName []string `hcl:"server_name" join:"merge"` // host names, *.NAME, and IP addresses
+	// Listen has what nginx listens on: PORT, ADDRESS:PORT or [ADDRESS]:PORT; default: 80, and [::]:80
+	// on hosts with IPv6.
 	Listen []string `hcl:"listen,optional"`
 	// Root is the absolute path of the directory at /. If not set, only Aliases are served.
 	Root string `hcl:"root,optional"`
@@ -29,10 +32,54 @@ type NginxSite struct {
 	// the host does; that is decided once, at the first apply.
 	Default *bool `hcl:"default,optional" remember:"default"`
 	// Aliases maps URL paths, which begin and end with /, to absolute paths of directories.
-	Aliases   map[string]string `hcl:"aliases,optional"`
-	Autoindex *bool             `hcl:"autoindex,optional"`  // whether to list directories; default: true
-	AccessLog string            `hcl:"access_log,optional"` // absolute path of the access log; default: that of nginx
+	Aliases   map[string]string `hcl:"aliases,optional" join:"merge"`
+	Autoindex *bool             `hcl:"autoindex,optional"` // whether to list directories; default: true
+	// Header and Footer are absolute paths of HTML files that nginx puts before and after each listing
+	// and each other page of HTML.
+	Header string `hcl:"header,optional"`
+	Footer string `hcl:"footer,optional"`
+	// Page is the absolute path of the HTML file at /; default: trees, which is a list of the aliases,
+	// unless a directory is there. "" disables it.
+	Page *string `hcl:"page,optional"`
 
+	// Certificate is the absolute path of a PEM file with a certificate and its chain. With it, the
+	// site serves HTTPS.
+	Certificate    string `hcl:"certificate,optional"`
+	CertificateKey string `hcl:"certificate_key,optional"` // absolute path of the certificate's private key
+	// TLSListen is as Listen, for HTTPS; default: 443, and [::]:443 on hosts with IPv6.
+	TLSListen []string `hcl:"tls_listen,optional"`
+	// HTTP is what the site does on Listen if it has a certificate: serve (default), redirect to
+	// HTTPS, or off.
+	HTTP  string `hcl:"http,optional"`
+	HTTP2 *bool  `hcl:"http2,optional"` // whether HTTPS offers HTTP/2; default: true
+	HTTP3 *bool  `hcl:"http3,optional"` // whether HTTPS offers HTTP/3, which needs nginx 1.25; default: false
+
+	Headers map[string]string `hcl:"headers,optional" join:"merge"` // headers of every response
+	// Cache is whether responses say how long they may be cached: packages for a year, files that
+	// list what is new only with a check; default: true.
+	Cache    *bool `hcl:"cache,optional"`
+	Compress *bool `hcl:"compress,optional"` // whether text is compressed with gzip; default: true
+	// AccessLog is the absolute path of the access log, or "off"; default: that of nginx.
+	AccessLog string `hcl:"access_log,optional"`
+	LogFormat string `hcl:"log_format,optional"` // the line of a request, with nginx's variables; default: combined
+	// AnonymizeLog is whether the access log has only the network of a client: a /24 of IPv4, a /48 of
+	// IPv6.
+	AnonymizeLog *bool `hcl:"anonymize_log,optional"`
+	// MaxConnections is how many requests of one address are served at a time.
+	MaxConnections *int   `hcl:"max_connections,optional"`
+	Rate           string `hcl:"rate,optional"`   // bytes per second of a connection, such as 500k or 20m
+	Robots         string `hcl:"robots,optional"` // the text of /robots.txt
+	Health         string `hcl:"health,optional"` // URL path that answers "ok", for monitoring
+	// Redirects maps URL paths to the URLs or URL paths that they redirect to.
+	Redirects map[string]string `hcl:"redirects,optional" join:"merge"`
+	// Webroot is the absolute path of a directory in which an ACME client answers challenges, below
+	// .well-known/acme-challenge.
+	Webroot string `hcl:"webroot,optional"`
+	Extra   string `hcl:"extra,optional"` // further directives of nginx, for the server block
+
+	// File is the name of the file, of several joined sites that of the first. It stays when that one
+	// is removed.
+	File string `remember:"file"`
 	generatedFile
 	// Served is whether nginx answers requests for the site with this configuration, and serves a file
 	// from each directory that is not empty.
@@ -43,8 +90,10 @@ type NginxSite struct {
 	running bool // found: nginx runs
 	// found: why a directory is not served although the site is.
 	treeProblem string   `fingerprint:"-"`
+	unverified  string   `fingerprint:"-"` // found: why clients do not trust the certificate
 	named       []string // wanted: the names without Address, if that is one of them
 	digest      string   // wanted: see siteDigest
+	nginx       nginxVersion
 }
 
 const (
@@ -61,17 +110,26 @@ type nginxSiteType struct{}
 func init() { register("nginx_site", nginxSiteType{}) }
 
 // Complete returns want with defaults and the content of its file.
-func (nginxSiteType) Complete(_ engine.Target, want *NginxSite) *NginxSite {
+func (nginxSiteType) Complete(t engine.Target, want *NginxSite) *NginxSite {
 	full := *want
 	yes := true
-	if len(full.Listen) == 0 {
-		full.Listen = []string{"80", "[::]:80"}
+	full.File = cmp.Or(full.File, full.Name)
+	if len(full.Listen) == 0 && full.HTTP != httpOff {
+		full.Listen = everywhere(t, "80")
+	}
+	if full.Certificate != "" && len(full.TLSListen) == 0 {
+		full.TLSListen = everywhere(t, "443")
+	}
+	if full.nginx == (nginxVersion{}) {
+		full.nginx = nginxOf(t.Facts.OS)
 	}
 	if full.Address != "" && !isFalse(full.Default) && !slices.Contains(full.ServerName, full.Address) {
 		full.named, full.ServerName = full.ServerName, append(slices.Clip(full.ServerName), full.Address)
 	}
-	if full.Autoindex == nil {
-		full.Autoindex = &yes
+	full.Autoindex, full.Cache, full.Compress = orYes(full.Autoindex), orYes(full.Cache), orYes(full.Compress)
+	if full.Page == nil && full.Root == "" && full.Aliases["/"] == "" {
+		page := pageOfTrees
+		full.Page = &page
 	}
 	if full.Served == nil {
 		full.Served = &yes
@@ -83,10 +141,20 @@ func (nginxSiteType) Complete(_ engine.Target, want *NginxSite) *NginxSite {
 	return &full
 }
 
+func orYes(b *bool) *bool {
+	if b != nil {
+		return b
+	}
+	return new(true)
+}
+
 // Settle decides whether a new site answers for the host's address. An existing site keeps it.
 func (nt nginxSiteType) Settle(t engine.Target, want *NginxSite, _ *engine.Record, got engine.Answers) *NginxSite {
 	full := *want
 	full.instead = nt.replacesPackaged(t, want, got)
+	if v, ok := installedNginx(want, got); ok && v != full.nginx {
+		full.nginx, full.Content = v, nil
+	}
 	if !nt.undecided(t, want) {
 		return &full
 	}
@@ -111,30 +179,78 @@ func takesAddress(other any, want *NginxSite) bool {
 func (nginxSiteType) undecided(t engine.Target, s *NginxSite) bool {
 	return s.Address != "" && s.Default == nil && len(s.ServerName) > 0 && !slices.ContainsFunc(t.Records, func(r engine.Record) bool {
 		known, ok := r.State.(*NginxSite)
-		return ok && r.Own && known.Name == s.Name
+		return ok && r.Own && cmp.Or(known.File, known.Name) == cmp.Or(s.File, s.Name)
 	})
 }
 
-func (nginxSiteType) file(s *NginxSite) *managedFile { return s.at(nginxDir + "/" + s.Name + ".conf") }
+func (nginxSiteType) file(s *NginxSite) *managedFile {
+	return s.at(nginxDir + "/" + cmp.Or(s.File, s.Name) + ".conf")
+}
+
+// Shares implements engine.Sharer: sites with one name on one port are one site.
+func (nginxSiteType) Shares() bool { return true }
 
 // Generated implements engine.Generator.
 func (nginxSiteType) Generated(*NginxSite) bool { return true }
 
 func (nt nginxSiteType) Keys(_ engine.Target, want *NginxSite) (provides, needs []engine.Key) {
 	needs = []engine.Key{engine.PackageKey("nginx"), engine.UnitKey(nginxUnit), engine.PathKey(nginxDir)}
-	served := []string{want.Root}
+	if want.Certificate != "" {
+		needs = append(needs, engine.PackageKey("openssl")) // the helper asks over TLS with it
+	}
+	paths := []string{want.Root, want.Header, want.Footer, want.Certificate, want.CertificateKey, want.Webroot}
 	for _, dir := range want.Aliases {
-		served = append(served, dir)
+		paths = append(paths, dir)
 	}
-	if want.AccessLog != "" {
-		served = append(served, path.Dir(want.AccessLog))
+	if path.IsAbs(want.AccessLog) {
+		paths = append(paths, path.Dir(want.AccessLog))
 	}
-	for _, dir := range sorted(served) {
-		if dir != "" {
-			needs = append(needs, engine.PathKey(dir))
+	if want.Page != nil && path.IsAbs(*want.Page) {
+		paths = append(paths, *want.Page)
+	}
+	for _, p := range sorted(paths) {
+		if p != "" {
+			needs = append(needs, engine.PathKey(p))
 		}
 	}
-	return []engine.Key{engine.PathKey(nt.file(want).path)}, needs
+	return append([]engine.Key{engine.PathKey(nt.file(want).path)}, siteKeys(want)...), needs
+}
+
+// siteKeys are the names of a site with what it listens on.
+func siteKeys(s *NginxSite) (keys []engine.Key) {
+	listens := slices.Clip(s.Listen)
+	if len(listens) == 0 && s.HTTP != httpOff {
+		listens = []string{"80"}
+	}
+	if s.Certificate != "" {
+		tls := s.TLSListen
+		if len(tls) == 0 {
+			tls = []string{"443"}
+		}
+		listens = append(listens, tls...)
+	}
+	for _, l := range listens {
+		address, port, err := parseListen(l)
+		if err != nil {
+			continue // Validate reports it
+		}
+		if isWild(address) {
+			address = ""
+		} else {
+			address += ":"
+		}
+		names := s.ServerName
+		if len(names) == 0 {
+			names = []string{s.Address}
+		}
+		for _, name := range names {
+			key := engine.Key("site:" + strings.ToLower(bracketed(strings.Trim(name, "[]"))) + " on " + address + port)
+			if !slices.Contains(keys, key) {
+				keys = append(keys, key)
+			}
+		}
+	}
+	return keys
 }
 
 // Loads makes the service come after the site: the file must be valid before nginx starts.
@@ -151,8 +267,10 @@ func (nt nginxSiteType) Validate(want *NginxSite) []engine.Problem {
 	full := nt.Complete(engine.Target{}, want)
 	out := checkEntry(full.Name, nginxDir)
 	out = append(out, checkServerNames(full.ServerName)...)
-	out = append(out, checkListens(full.Listen)...)
+	out = append(out, checkListens("listen", full.Listen)...)
 	out = append(out, checkAliases(full.Aliases, full.Root != "")...)
+	out = append(out, checkTLS(want)...)
+	out = append(out, checkSiteOptions(full)...)
 	if full.Root == "" && len(full.Aliases) == 0 {
 		out = append(out, refusal("root", "the site has no files: neither root nor aliases is set",
 			"set root, aliases, or both"))
@@ -160,21 +278,17 @@ func (nt nginxSiteType) Validate(want *NginxSite) []engine.Problem {
 	if full.Root != "" {
 		out = append(out, report("root", checkServed(full.Root))...)
 	}
-	if full.AccessLog != "" {
-		out = append(out, report("access_log", checkServed(full.AccessLog))...)
-	}
 	return out
 }
 
-func (nt nginxSiteType) queries(s *NginxSite) (file, served, unit wire.Query) {
-	probe := siteProbe(s)
-	served = wire.Query{Verb: wire.AskHTTP, Arg: probe.Address, Args: append([]string{probe.Host, probe.Path}, probe.Trees...)}
-	return nt.file(s).query(), served, wire.Query{Verb: wire.AskUnit, Arg: nginxUnit}
-}
-
 func (nt nginxSiteType) Ask(t engine.Target, want *NginxSite) []wire.Query {
-	file, served, unit := nt.queries(want)
-	list := []wire.Query{file, served, unit}
+	list := []wire.Query{nt.file(want).query(), {Verb: wire.AskUnit, Arg: nginxUnit}}
+	for _, p := range siteProbes(t, want) {
+		list = append(list, probeQuery(p))
+	}
+	if want.Certificate != "" {
+		list = append(list, nginxVersionQuery)
+	}
 	if nt.undecided(t, want) {
 		config, answer, pages := defaultQueries(want)
 		list = append(append(list, config, answer), pages...)
@@ -185,42 +299,44 @@ func (nt nginxSiteType) Ask(t engine.Target, want *NginxSite) []wire.Query {
 	return list
 }
 
-// Read compares the file and the answer of nginx. All other attributes are copied from want: their
+// Read compares the file and the answers of nginx. All other attributes are copied from want: their
 // differences show in the file's content.
 func (nt nginxSiteType) Read(t engine.Target, want *NginxSite, got engine.Answers) (*NginxSite, error) {
-	fileQuery, servedQuery, unitQuery := nt.queries(want)
+	fileQuery := nt.file(want).query()
 	want = nt.Complete(t, nt.Settle(t, want, nil, got))
 	m, err := nt.file(want).readAs(fileQuery, got)
 	if err != nil || m == nil {
 		return nil, err
 	}
-	answer, err := got.HTTP(servedQuery)
-	if err != nil {
-		return nil, err
-	}
-	unit, err := got.Unit(unitQuery)
+	unit, err := got.Unit(wire.Query{Verb: wire.AskUnit, Arg: nginxUnit})
 	if err != nil {
 		return nil, err
 	}
 	have := *want
-	probe := siteProbe(&have)
-	loaded := answer.Status == probe.Status && answer.Body == probe.Body
-	served := loaded && answer.Trees == ""
-	if loaded {
-		have.treeProblem = answer.Trees
+	served := true
+	for _, probe := range siteProbes(t, &have) {
+		answer, err := got.HTTP(probeQuery(probe))
+		if err != nil {
+			return nil, err
+		}
+		loaded := answer.Status == probe.Status && answer.Body == probe.Body
+		if loaded {
+			have.treeProblem = cmp.Or(have.treeProblem, answer.Trees)
+		}
+		served = served && loaded && answer.Trees == ""
 	}
 	have.took(m)
 	have.Served, have.running = &served, !stopped(unit)
 	return &have, nil
 }
 
-func (nt nginxSiteType) Diff(_ engine.Target, want, have *NginxSite) []engine.Step {
+func (nt nginxSiteType) Diff(t engine.Target, want, have *NginxSite) []engine.Step {
 	if want == nil {
 		return nt.remove(have)
 	}
 	file := nt.file(want)
 	if have == nil {
-		steps := append(file.steps(nil), siteSteps(want)...)
+		steps := append(file.steps(nil), siteSteps(t, want)...)
 		if want.instead {
 			steps = append([]engine.Step{removePackagedSite()}, steps...)
 		}
@@ -235,7 +351,7 @@ func (nt nginxSiteType) Diff(_ engine.Target, want, have *NginxSite) []engine.St
 	if same && (isTrue(have.Served) || !isTrue(want.Served)) {
 		return steps // owner, group or mode of the file at most: nginx need not load it again
 	}
-	return append(steps, siteSteps(want)...)
+	return append(steps, siteSteps(t, want)...)
 }
 
 // nginxTest checks the whole configuration. A warning about the file or a name of the site is an
@@ -259,12 +375,16 @@ func nginxLoad() engine.Step {
 }
 
 // siteSteps are the steps after the file is written.
-func siteSteps(want *NginxSite) []engine.Step {
-	return []engine.Step{nginxTest(want), nginxLoad(), {
-		Summary: "verify that nginx serves the site " + want.Name,
-		Do:      wire.Op{Probe: siteProbe(want)},
-		Final:   "a check changes nothing",
-	}}
+func siteSteps(t engine.Target, want *NginxSite) []engine.Step {
+	steps := []engine.Step{nginxTest(want), nginxLoad()}
+	for _, probe := range siteProbes(t, want) {
+		steps = append(steps, engine.Step{
+			Summary: "verify that nginx serves the site " + want.File + probedBy(probe),
+			Do:      wire.Op{Probe: probe},
+			Final:   "a check changes nothing",
+		})
+	}
+	return steps
 }
 
 // remove removes the file, and reloads nginx if it runs.
@@ -282,6 +402,10 @@ func (nt nginxSiteType) Check(t engine.Target, want, have *NginxSite) (out []eng
 			fmt.Sprintf("%s: another site or server may answer for %s, so this site answers only for its names", t.Name,
 				want.Address),
 			"to answer for the address, too, set default = true; to keep it so without this warning, set default = false"))
+	}
+	if want != nil && isTrue(want.HTTP3) && want.nginx.Installed && !want.nginx.HTTP3 {
+		out = append(out, refusal("http3", fmt.Sprintf("%s: nginx %d.%d.%d of this host has no HTTP/3", t.Name, want.nginx.Major, want.nginx.Minor, want.nginx.Patch),
+			"remove http3, or install nginx 1.25 or later with ngx_http_v3_module"))
 	}
 	if want == nil || have == nil {
 		return out
@@ -304,23 +428,4 @@ func siteTrees(s *NginxSite) []string {
 		trees = append(trees, url, s.Aliases[url])
 	}
 	return trees
-}
-
-// siteProbe returns a request that only the current configuration of the site answers with its
-// digest.
-func siteProbe(s *NginxSite) *wire.ProbeOp {
-	host := "localhost"
-	if len(s.ServerName) > 0 {
-		host = s.ServerName[0]
-		for _, name := range s.ServerName {
-			if !strings.HasPrefix(name, "*.") {
-				host = name
-				break
-			}
-		}
-	}
-	return &wire.ProbeOp{
-		Address: probeAddress(s.Listen), Host: bracketed(strings.Replace(host, "*", "mirrorform", 1)), Path: siteMarker,
-		Status: 200, Body: s.digest, Timeout: 10, Trees: siteTrees(s),
-	}
 }

@@ -12,77 +12,196 @@ import (
 	"github.com/mirrorform/mirrorform/engine"
 )
 
-// siteTemplate is the server block of a site. Its verbs are the listen lines, the names, the
-// options, the digest and the locations.
-//
-// It suits large static files: the kernel sends them (sendfile, tcp_nopush); listings have rounded
-// sizes and times in UTC; rsync's unfinished files, in directories named .~tmp~, are not served;
-// the version of nginx is not shown (server_tokens). An account that writes to a tree must not be
-// able to publish files from elsewhere: nginx follows a link in the tree only if link and target
-// have the same owner (disable_symlinks if_not_owner).
-const siteTemplate = `server {
-%s    server_name %s;
-
-    server_tokens off;
-    absolute_redirect off;
-    charset utf-8;
-    etag on;
-    sendfile on;
-    tcp_nopush on;
-%s
-    location = ` + siteMarker + ` {
-        access_log off;
-        default_type text/plain;
-        return 200 "%s";
-    }
-
-    location ~ /\.~tmp~(/|$) {
-        return 404;
-    }
-%s}
-`
-
 // siteContent returns the content of the file.
 func siteContent(s *NginxSite) string {
-	return header("nginx_site", s.Name) + siteServer(s, s.digest)
+	return header("nginx_site", s.File) + siteText(s, s.digest)
 }
 
 // siteDigest identifies a configuration. The site answers with it at siteMarker.
-func siteDigest(s *NginxSite) string { return digestOf([]byte(siteServer(s, ""))) }
+func siteDigest(s *NginxSite) string { return digestOf([]byte(siteText(s, ""))) }
 
-func siteServer(s *NginxSite, digest string) string {
-	var listen, options, locations strings.Builder
-	for _, l := range s.Listen {
-		fmt.Fprintf(&listen, "    listen %s;\n", nginxQuote(l))
+// siteText returns what the site needs outside its server block, and the block. If HTTP is
+// redirected, a second block does that.
+func siteText(s *NginxSite, digest string) string {
+	var w nginxWriter
+	siteOutside(&w, s)
+	plain, redirect := s.Listen, s.Certificate != "" && s.HTTP == httpRedirect
+	if redirect || s.Certificate != "" && s.HTTP == httpOff {
+		plain = nil
 	}
-	names := make([]string, len(s.ServerName))
-	for i, name := range s.ServerName {
-		names[i] = nginxQuote(bracketed(name))
+	if redirect {
+		w.open("server")
+		siteListens(&w, s, s.Listen, nil)
+		w.line("server_tokens", "off")
+		siteLocations(&w, s, digest)
+		w.open("location", "/")
+		w.line("return", "301", "https://$host"+portOf(s.TLSListen)+"$request_uri")
+		w.close()
+		w.close()
+		w.blank()
+	}
+	w.open("server")
+	siteListens(&w, s, plain, s.TLSListen)
+	siteServing(&w, s)
+	siteLocations(&w, s, digest)
+	siteTreesText(&w, s)
+	if s.Extra != "" {
+		w.blank()
+		w.text(s.Extra)
+	}
+	w.close()
+	return w.String()
+}
+
+// portOf returns the port of the first listen for a URL of HTTPS.
+func portOf(listens []string) string {
+	if _, port, err := parseListen(listens[0]); err == nil && port != "443" {
+		return ":" + port
+	}
+	return ""
+}
+
+// siteListens writes what a server block answers: addresses, ports and names.
+func siteListens(w *nginxWriter, s *NginxSite, plain, tls []string) {
+	for _, l := range plain {
+		w.line("listen", l)
+	}
+	if s.Certificate != "" {
+		siteTLSListens(w, s, tls)
+	}
+	names := []string{"server_name"}
+	seen := map[string]bool{}
+	for _, name := range s.ServerName { // of joined sites, which may write a name differently
+		if name = bracketed(name); !seen[strings.ToLower(name)] {
+			names = append(names, name)
+		}
+		seen[strings.ToLower(name)] = true
+	}
+	w.line(names...)
+	w.blank()
+}
+
+// siteServing writes the options of the server block. They suit large static files: the kernel
+// sends them (sendfile, tcp_nopush); listings have rounded sizes and times in UTC; the version of
+// nginx is not shown (server_tokens). An account that writes to a tree must not be able to publish
+// files from elsewhere: nginx follows a link in the tree only if link and target have the same
+// owner (disable_symlinks if_not_owner).
+func siteServing(w *nginxWriter, s *NginxSite) {
+	for _, option := range []string{"server_tokens off", "absolute_redirect off", "charset utf-8", "etag on", "sendfile on", "tcp_nopush on"} {
+		w.line(strings.Fields(option)...)
 	}
 	if isTrue(s.Autoindex) {
-		options.WriteString("    autoindex on;\n    autoindex_exact_size off;\n    autoindex_localtime off;\n")
+		w.line("autoindex", "on")
+		w.line("autoindex_exact_size", "off")
+		w.line("autoindex_localtime", "off")
 	}
-	if s.AccessLog != "" {
-		fmt.Fprintf(&options, "    access_log %s;\n", nginxQuote(s.AccessLog))
-	}
+	siteOptions(w, s)
 	if s.Root != "" {
-		fmt.Fprintf(&options, "    root %s;\n    disable_symlinks if_not_owner %s;\n", nginxQuote(s.Root), nginxQuote("from="+s.Root))
-	} else if s.Aliases["/"] == "" {
-		locations.WriteString("\n    location / {\n        return 404;\n    }\n")
+		w.line("root", s.Root)
+		w.line("disable_symlinks", "if_not_owner", "from="+s.Root)
+	}
+}
+
+// siteLocations writes the locations that are not trees, and that answer without HTTPS, too.
+// rsync's unfinished files, in directories named .~tmp~, are not served.
+func siteLocations(w *nginxWriter, s *NginxSite, digest string) {
+	w.blank()
+	w.open("location", "=", siteMarker)
+	w.line("access_log", "off")
+	w.line("default_type", "text/plain")
+	w.quoted("return 200", digest)
+	w.close()
+	if s.Webroot != "" {
+		w.blank()
+		w.open("location", "/.well-known/acme-challenge/")
+		w.line("default_type", "text/plain")
+		w.line("root", s.Webroot)
+		w.close()
+	}
+	w.blank()
+	w.word("location ~ /\\.~tmp~(/|$) {")
+	w.depth++
+	w.line("return", "404")
+	w.close()
+}
+
+// siteTreesText writes the trees, and what else the site answers.
+func siteTreesText(w *nginxWriter, s *NginxSite) {
+	siteAnswers(w, s)
+	if s.Root == "" && s.Aliases["/"] == "" {
+		w.blank()
+		w.open("location", "/")
+		w.line("return", "404")
+		w.close()
 	}
 	for _, url := range slices.Sorted(maps.Keys(s.Aliases)) {
 		if bare := strings.TrimSuffix(url, "/"); bare != "" {
-			fmt.Fprintf(&locations, "\n    location = %s {\n        return 301 %s;\n    }\n", nginxQuote(bare), nginxQuote(url))
+			w.blank()
+			w.open("location", "=", bare)
+			w.line("return", "301", url)
+			w.close()
 		}
+		w.blank()
+		w.open("location", url)
 		// Both end with a slash: otherwise /almalinux../ would lead to the directory's siblings.
-		fmt.Fprintf(&locations, "\n    location %s {\n        alias %s;\n        disable_symlinks if_not_owner %s;\n    }\n",
-			nginxQuote(url), nginxQuote(s.Aliases[url]+"/"), nginxQuote("from="+s.Aliases[url]))
+		w.line("alias", s.Aliases[url]+"/")
+		w.line("disable_symlinks", "if_not_owner", "from="+s.Aliases[url])
+		w.close()
 	}
-	return fmt.Sprintf(siteTemplate, listen.String(), strings.Join(names, " "), options.String(), digest, locations.String())
+}
+
+// nginxWriter writes directives of nginx, indented by their depth.
+type nginxWriter struct {
+	strings.Builder
+	depth int
+}
+
+func (w *nginxWriter) word(text string) {
+	w.WriteString(strings.Repeat("    ", w.depth) + text + "\n")
+}
+
+func (w *nginxWriter) blank() { w.WriteByte('\n') }
+
+// line writes a directive. Each word is quoted if needed; variables stay variables.
+func (w *nginxWriter) line(words ...string) { w.word(nginxWordsOf(words) + ";") }
+
+// open begins a block.
+func (w *nginxWriter) open(words ...string) {
+	w.word(nginxWordsOf(words) + " {")
+	w.depth++
+}
+
+func (w *nginxWriter) close() {
+	w.depth--
+	w.word("}")
+}
+
+// quoted writes a directive whose last word is always quoted.
+func (w *nginxWriter) quoted(directive, text string) {
+	w.word(directive + " " + nginxQuoted(text) + ";")
+}
+
+// text writes directives of the configuration unchanged, but indented.
+func (w *nginxWriter) text(directives string) {
+	for line := range strings.Lines(strings.TrimRight(directives, "\n")) {
+		if line = strings.TrimRight(line, "\n"); line == "" {
+			w.blank()
+		} else {
+			w.word(line)
+		}
+	}
+}
+
+func nginxWordsOf(words []string) string {
+	quoted := make([]string, len(words))
+	for i, word := range words {
+		quoted[i] = nginxQuote(word)
+	}
+	return strings.Join(quoted, " ")
 }
 
 // nginxBare is text that nginx reads as one word without quotes.
-var nginxBare = regexp.MustCompile(`^[A-Za-z0-9_./:*~\[\]-]+$`)
+var nginxBare = regexp.MustCompile(`^([A-Za-z0-9_./:*~$\[\]-]+|=)$`)
 
 // nginxQuote quotes a word for nginx. Between double quotes, a backslash escapes a backslash or a
 // quote, and \t, \r and \n are control characters. There is no escape for $, which Validate
@@ -91,7 +210,11 @@ func nginxQuote(word string) string {
 	if nginxBare.MatchString(word) {
 		return word
 	}
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(word) + `"`
+	return nginxQuoted(word)
+}
+
+func nginxQuoted(word string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(word) + `"`
 }
 
 // bracketed returns a server name with brackets around an IPv6 address, as in a Host header (RFC
@@ -158,15 +281,15 @@ func checkServerName(name string) error {
 }
 
 // checkListens refuses addresses that nginx cannot listen on.
-func checkListens(listens []string) []engine.Problem {
+func checkListens(attribute string, listens []string) []engine.Problem {
 	var out []engine.Problem
 	seen := map[string]bool{}
 	for _, l := range listens {
 		address, port, err := parseListen(l)
-		out = append(out, report("listen", err)...)
+		out = append(out, report(attribute, err)...)
 		key := address + " " + port
 		if err == nil && seen[key] {
-			out = append(out, refusal("listen", fmt.Sprintf("%q is listed twice", l), "remove one of them"))
+			out = append(out, refusal(attribute, fmt.Sprintf("%q is listed twice", l), "remove one of them"))
 		}
 		seen[key] = true
 	}

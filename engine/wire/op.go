@@ -204,6 +204,7 @@ type MountOp struct {
 // passes first.
 type ProbeOp struct {
 	Address string `json:"address"` // "ADDRESS:PORT"
+	TLS     bool   `json:"tls,omitempty"`
 	Host    string `json:"host"`
 	Path    string `json:"path"`
 	Status  int    `json:"status"`

@@ -1,0 +1,101 @@
+package resources
+
+import (
+	"net/netip"
+	"strings"
+
+	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/engine/wire"
+)
+
+// A reload that cannot bind a port reports success and keeps the old configuration. So each site
+// answers at siteMarker with a digest of its configuration, which is asked for at every port and
+// over both address families.
+
+// siteProbes returns the requests that only the current configuration of the site answers with its
+// digest. Those over plain HTTP have no trees if HTTP is redirected.
+func siteProbes(t engine.Target, s *NginxSite) []*wire.ProbeOp {
+	var probes []*wire.ProbeOp
+	add := func(listens []string, tls, trees bool) {
+		for _, address := range probeAddresses(t, listens) {
+			p := &wire.ProbeOp{Address: address, TLS: tls, Host: probeHost(s), Path: siteMarker, Status: 200, Body: s.digest, Timeout: 10}
+			if trees {
+				p.Trees = siteTrees(s)
+			}
+			probes = append(probes, p)
+		}
+	}
+	if s.Certificate == "" || s.HTTP != httpOff {
+		add(s.Listen, false, s.Certificate == "" || s.HTTP != httpRedirect)
+	}
+	if s.Certificate != "" {
+		add(s.TLSListen, true, true)
+	}
+	return probes
+}
+
+// probeHost returns the first name of the site that is not a pattern, or a name that the pattern
+// matches.
+func probeHost(s *NginxSite) string {
+	host := "localhost"
+	if len(s.ServerName) > 0 {
+		host = s.ServerName[0]
+		for _, name := range s.ServerName {
+			if !strings.HasPrefix(name, "*.") {
+				host = name
+				break
+			}
+		}
+	}
+	return bracketed(strings.Replace(host, "*", "mirrorform", 1))
+}
+
+// probeQuery asks what the probe checks.
+func probeQuery(p *wire.ProbeOp) wire.Query {
+	return wire.Query{Verb: wire.AskHTTP, Arg: p.Address, Args: append([]string{p.Host, p.Path}, p.Trees...)}
+}
+
+// probedBy completes the summary of a probe where a site has several.
+func probedBy(p *wire.ProbeOp) string {
+	by := ""
+	if p.TLS {
+		by = " over HTTPS"
+	}
+	if strings.HasPrefix(p.Address, "[") {
+		by += " over IPv6"
+	}
+	return by
+}
+
+// probeAddresses returns where the host itself reaches nginx: for each address family the first of
+// listens, with a loopback address instead of a wildcard.
+func probeAddresses(t engine.Target, listens []string) (addresses []string) {
+	seen := map[bool]bool{}
+	for _, l := range listens {
+		address := probeAddress([]string{l})
+		v6 := strings.HasPrefix(address, "[")
+		if address == "" || seen[v6] || v6 && !hasIPv6(t) {
+			continue
+		}
+		seen[v6] = true
+		addresses = append(addresses, address)
+	}
+	return addresses
+}
+
+// hasIPv6 reports whether the host has IPv6, which is assumed before it is reached.
+func hasIPv6(t engine.Target) bool { return t.Facts.IPv6 || t.Facts.Kernel == "" }
+
+// everywhere returns the addresses of all interfaces with a port.
+func everywhere(t engine.Target, port string) []string {
+	if hasIPv6(t) {
+		return []string{port, "[::]:" + port}
+	}
+	return []string{port}
+}
+
+// isWild reports whether the address of a listen, as from parseListen, is that of all interfaces.
+func isWild(address string) bool {
+	a, err := netip.ParseAddr(strings.Trim(address, "[]"))
+	return address == "*" || err == nil && a.IsUnspecified()
+}
