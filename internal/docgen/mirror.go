@@ -69,13 +69,17 @@ var partPurpose = map[string]string{
 	"sync_settings_directory": "the directory of the sync settings",
 	"sync_settings":           "the settings of this mirror for the program; only root and the account can read it",
 
-	"cron_package":  "`cronie` on EL",
-	"cron_service":  "`crond` on EL",
-	"cron":          "the scheduled sync",
-	"nginx":         "not with `server = \"none\"`",
-	"nginx_service": "not with `server = \"none\"`",
-	"site":          "serves the mirror's files; not with `server = \"none\"`",
-	"publish":       "the entry for AlmaLinux's mirrors.d, on host `local`; with a `publish` block",
+	"cron_package":              "`cronie` on EL",
+	"cron_service":              "`crond` on EL",
+	"cron":                      "the scheduled sync",
+	"nginx":                     "not with `server = \"none\"`",
+	"nginx_service":             "not with `server = \"none\"`",
+	"site":                      "serves the mirror's files; not with `server = \"none\"`",
+	"openssl":                   "asks the site over HTTPS; with `web.tls`",
+	"certificate_reload":        "the systemd service that makes nginx load a renewed certificate; with `web.tls`, as the next two",
+	"certificate_watch":         "the systemd path unit that watches the certificate and its key",
+	"certificate_watch_service": "watches from now on, and after each boot",
+	"publish":                   "the entry for AlmaLinux's mirrors.d, on host `local`; with a `publish` block",
 }
 
 // parts lists the parts of a mirror that has every block.
@@ -84,7 +88,9 @@ func (g *generator) parts() (string, error) {
 	spec.Storage.Path, spec.Storage.Device, spec.Storage.MountPoint = "/srv/mirror/almalinux", "/dev/disk/by-id/ID", "/srv/mirror"
 	spec.Kitten.Path = "/srv/mirror/almalinux-kitten"
 	spec.Publish = &mirror.Publish{Sponsor: "Example Org", SponsorURL: "https://example.org", Email: "mirror@example.org"}
-	spec.Web = &mirror.Web{ServerName: "fra1.mirror.example.org"}
+	spec.Web = &mirror.Web{
+		ServerName: "fra1.mirror.example.org", TLS: &mirror.TLS{Certificate: "/etc/ssl/mirror.pem", Key: "/etc/ssl/mirror.key"},
+	}
 	parts, err := expand(spec)
 	if err != nil {
 		return "", err

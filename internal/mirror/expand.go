@@ -51,14 +51,19 @@ type part struct {
 //	cron                cron         the scheduled sync
 //	nginx               package
 //	nginx_service       service
+//	openssl             package      with web.tls, as the certificate_ parts
 //	site                nginx_site
+//	certificate_reload  file         the systemd service that makes nginx load a renewed certificate
+//	certificate_watch   file         the systemd path unit that starts it
+//	certificate_watch_service service
 //	publish             file         mirrors.d/NAME.yml, on host local
 //
 // With a kitten block there are also kitten_tree, kitten_directory, kitten_lock,
 // kitten_lock_at_boot, kitten_log, kitten_sync_status, kitten_sync_output, kitten_sync_hold,
 // kitten_sync_settings, kitten_sync_script and kitten_cron.
 //
-// A host has one mirror: two would both declare its packages and services, which is an error.
+// Mirrors of one host share its packages, services and account, and the site if they have a server
+// name in common.
 //
 // No part does two things that EL hosts need: with SELinux enforcing, a tree outside /var/www
 // needs the file context httpd_sys_content_t (semanage-fcontext(8)) before nginx can read it, and

@@ -77,11 +77,12 @@ func (x *expansion) entry() mirrorsd.File {
 		f.Geolocation = mirrorsd.Geolocation{Country: g.Country, StateProvince: g.StateProvince, City: g.City}
 	}
 	f.Address = mirrorsd.Address{
-		HTTP: x.treeURL(p.HTTP, f.Name, x.jobs[0]), HTTPS: value(p.HTTPS), Rsync: value(p.Rsync), FTP: value(p.FTP),
+		HTTP: x.treeURL(p.HTTP, f.Name, x.jobs[0]), HTTPS: x.secureURL(p.HTTPS, f.Name, x.jobs[0]), Rsync: value(p.Rsync), FTP: value(p.FTP),
 	}
 	f.AddressOptional.Kitten = mirrorsd.Address{HTTP: value(p.KittenHTTP), HTTPS: value(p.KittenHTTPS), Rsync: value(p.KittenRsync)}
 	if len(x.jobs) > 1 {
 		f.AddressOptional.Kitten.HTTP = x.treeURL(p.KittenHTTP, f.Name, x.jobs[1])
+		f.AddressOptional.Kitten.HTTPS = x.secureURL(p.KittenHTTPS, f.Name, x.jobs[1])
 	}
 	return f
 }
@@ -91,11 +92,26 @@ func (x *expansion) treeURL(set *string, name string, j *job) string {
 	if set != nil || name == "" {
 		return value(set)
 	}
+	if x.web.TLS != nil && (x.web.HTTP == "redirect" || x.web.HTTP == "off") {
+		return ""
+	}
 	port := ""
 	if *x.web.Port != 80 {
 		port = fmt.Sprintf(":%d", *x.web.Port)
 	}
 	return "http://" + name + port + j.location
+}
+
+// secureURL is as treeURL, over HTTPS. Without a tls block it is empty, unless the block sets it.
+func (x *expansion) secureURL(set *string, name string, j *job) string {
+	if set != nil || name == "" || x.web.TLS == nil || x.web.Server != "nginx" {
+		return value(set)
+	}
+	port := ""
+	if p := x.web.TLS.Port; p != nil && *p != 443 {
+		port = fmt.Sprintf(":%d", *p)
+	}
+	return "https://" + name + port + j.location
 }
 
 // updateFrequency returns the interval of the syncs. A crontab schedule does not have one, so then

@@ -57,15 +57,14 @@ func (x *settling) settleWeb() {
 		port := 80
 		w.Port = &port
 	}
-	if w.IPv6 == nil {
-		yes := true
-		w.IPv6 = &yes
-	}
 	if w.Server != "nginx" && w.Server != "none" {
 		x.choice("web.server", w.Server, "nginx", "none")
 	}
 	if *w.Port < 1 || *w.Port > 65535 {
 		x.errorf("web.port", "use 80, or another port from 1 to 65535", "invalid port %d", *w.Port)
+	}
+	if w.TLS != nil {
+		x.checkTLS()
 	}
 	const detail = "use a URL path of letters, digits and . _ ~ -, with a slash at both ends, such as /almalinux/"
 	if !webLocation.MatchString(w.Location) {
@@ -80,6 +79,19 @@ func (x *settling) settleWeb() {
 	} else if k.Location == w.Location {
 		x.errorf("kitten.location", "use another one for Kitten, such as "+beside(w.Location),
 			"%s is the location of the almalinux tree", k.Location)
+	}
+}
+
+// checkTLS checks what goes into the units that watch the certificate, and the port.
+func (x *settling) checkTLS() {
+	t := x.web.TLS
+	if t.Port != nil && (*t.Port < 1 || *t.Port > 65535) {
+		x.errorf("web.tls.port", "use 443, or another port from 1 to 65535", "invalid port %d", *t.Port)
+	}
+	for _, f := range []struct{ attribute, path string }{{"web.tls.certificate", t.Certificate}, {"web.tls.key", t.Key}} {
+		if !safePath.MatchString(f.path) || !plain(f.path) {
+			x.errorf(f.attribute, "use an absolute path of letters, digits and _ + @ . - between slashes", "invalid path %q", f.path)
+		}
 	}
 }
 

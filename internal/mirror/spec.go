@@ -82,7 +82,8 @@ type Kitten struct {
 	Sync *Sync `hcl:"sync,block"`
 }
 
-// Web is the web server's site.
+// Web is the web server's site. Mirror blocks of one host with the same server_name and port have
+// one site: each adds its trees, and what only one of them sets is set for all.
 type Web struct {
 	Server        string   `hcl:"server,optional"`         // nginx or none; default: nginx
 	ServerName    string   `hcl:"server_name,optional"`    // the mirror's name in DNS
@@ -92,7 +93,55 @@ type Web struct {
 	Default  *bool  `hcl:"default,optional"`
 	Port     *int   `hcl:"port,optional"`     // TCP port; default: 80
 	Location string `hcl:"location,optional"` // URL path of the tree; default: /almalinux/
-	IPv6     *bool  `hcl:"ipv6,optional"`     // whether nginx also listens on [::]; default: true; false for hosts without IPv6
+	IPv6     *bool  `hcl:"ipv6,optional"`     // whether nginx also listens on [::]; default: whether the host has IPv6
+	// HTTP is what the site does on its port if it has a tls block: serve, redirect to HTTPS, or off;
+	// default: serve.
+	HTTP    string            `hcl:"http,optional"`
+	Headers map[string]string `hcl:"headers,optional"` // headers of every response
+	// Cache is whether responses say how long they may be cached: packages for a year, files that list
+	// what is new only with a check; default: true.
+	Cache    *bool `hcl:"cache,optional"`
+	Compress *bool `hcl:"compress,optional"` // whether text is compressed with gzip; default: true
+	// Page is the absolute path of the HTML file at /; default: trees, which is a list of the trees.
+	// "" disables it.
+	Page *string `hcl:"page,optional"`
+	// Header and Footer are absolute paths of HTML files before and after each listing.
+	Header string `hcl:"header,optional"`
+	Footer string `hcl:"footer,optional"`
+	Robots string `hcl:"robots,optional"` // the text of /robots.txt
+	Health string `hcl:"health,optional"` // URL path that answers "ok", for monitoring
+	// Redirects maps URL paths to the URLs or URL paths that they redirect to.
+	Redirects map[string]string `hcl:"redirects,optional"`
+	Extra     string            `hcl:"extra,optional"` // further directives of nginx, for the server block
+
+	TLS    *TLS    `hcl:"tls,block"`
+	Log    *Log    `hcl:"log,block"`
+	Limits *Limits `hcl:"limits,block"`
+}
+
+// TLS makes the site serve HTTPS with a certificate that something else keeps on the host. nginx
+// loads it again whenever it changes.
+type TLS struct {
+	Certificate string `hcl:"certificate"`    // absolute path of a PEM file with the certificate and its chain
+	Key         string `hcl:"key"`            // absolute path of the certificate's private key
+	Port        *int   `hcl:"port,optional"`  // TCP port; default: 443
+	HTTP2       *bool  `hcl:"http2,optional"` // whether HTTP/2 is offered; default: true
+	HTTP3       *bool  `hcl:"http3,optional"` // whether HTTP/3 is offered, which needs nginx 1.25; default: false
+}
+
+// Log is the access log of the site.
+type Log struct {
+	Path   string `hcl:"path,optional"`   // absolute path; default: that of nginx
+	Format string `hcl:"format,optional"` // the line of a request, with nginx's variables; default: combined
+	Off    *bool  `hcl:"off,optional"`    // whether it is off
+	// Anonymize is whether the log has only the network of a client: a /24 of IPv4, a /48 of IPv6.
+	Anonymize *bool `hcl:"anonymize,optional"`
+}
+
+// Limits are limits for each client.
+type Limits struct {
+	Connections *int   `hcl:"connections,optional"` // requests of one address that are served at a time
+	Rate        string `hcl:"rate,optional"`        // bytes per second of a connection, such as 500k or 20m
 }
 
 // Publish is the mirror's entry for AlmaLinux's mirrors.d. It is written on the machine that runs
@@ -102,15 +151,18 @@ type Publish struct {
 	Directory string `hcl:"directory,optional"`
 	// Name is the mirror's name in DNS, and the name of the file; default: web.server_name.
 	Name string `hcl:"name,optional"`
-	// HTTP is the URL of the tree; by default, it is made from the name and web.location. "" omits it.
-	HTTP  *string `hcl:"http,optional"`
-	HTTPS *string `hcl:"https,optional"` // URL of the tree, if another server serves it
+	// HTTP is the URL of the tree; by default, it is made from the name and web.location, unless HTTP
+	// is redirected or off. "" omits it.
+	HTTP *string `hcl:"http,optional"`
+	// HTTPS is the URL of the tree; by default, it is made like http, if there is a tls block. ""
+	// omits it. Set it if another server serves the tree.
+	HTTPS *string `hcl:"https,optional"`
 	Rsync *string `hcl:"rsync,optional"` // URL of the tree, if another server serves it
 	FTP   *string `hcl:"ftp,optional"`   // URL of the tree, if another server serves it
 	// KittenHTTP is the URL of Kitten's tree; by default, it is made like http, if there is a kitten
 	// block. "" omits it.
 	KittenHTTP  *string `hcl:"kitten_http,optional"`
-	KittenHTTPS *string `hcl:"kitten_https,optional"` // URL of Kitten's tree, if another server serves it
+	KittenHTTPS *string `hcl:"kitten_https,optional"` // URL of Kitten's tree; by default, it is made like https
 	KittenRsync *string `hcl:"kitten_rsync,optional"` // URL of Kitten's tree, if another server serves it
 	// UpdateFrequency is the time between two syncs, such as 3h; default: sync.every.
 	UpdateFrequency string       `hcl:"update_frequency,optional"`

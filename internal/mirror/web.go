@@ -53,10 +53,6 @@ func (x *expansion) site() {
 		Name: "nginx_service", Type: "service", DependsOn: []string{"nginx"},
 		State: &resources.Service{Name: "nginx", Enabled: &yes, Running: &yes},
 	}, nil)
-	listen := []string{strconv.Itoa(*x.web.Port)}
-	if *x.web.IPv6 {
-		listen = append(listen, "[::]:"+listen[0])
-	}
 	aliases := map[string]string{}
 	depends := []string{"nginx"}
 	served := "storage.path"
@@ -75,9 +71,103 @@ func (x *expansion) site() {
 	if strings.Contains(x.web.ServerName, `["`) {
 		advice["server_name"] = "names of hosts in a group have brackets and quotes: use target.key, which is only the key"
 	}
-	x.add(engine.Part{
-		Name: "site", Type: "nginx_site", DependsOn: append(depends, x.existing("mount")...),
-		State: &resources.NginxSite{Name: x.jobs[0].file, ServerName: names, Listen: listen, Aliases: aliases, Address: address, Default: x.web.Default},
-	}, map[string]string{"server_name": named, "listen": "web.port", "aliases": served, "default": "web.default"})
+	site := x.siteState(names, aliases)
+	site.Address = address
+	from := map[string]string{
+		"server_name": named, "listen": "web.port", "aliases": served, "default": "web.default", "http": "web.http", "headers": "web.headers",
+		"cache": "web.cache", "compress": "web.compress", "page": "web.page", "header": "web.header", "footer": "web.footer", "robots": "web.robots",
+		"health": "web.health", "redirects": "web.redirects", "extra": "web.extra", "certificate": "web.tls.certificate", "certificate_key": "web.tls.key",
+		"tls_listen": "web.tls.port", "http2": "web.tls.http2", "http3": "web.tls.http3", "access_log": "web.log.path", "log_format": "web.log.format",
+		"anonymize_log": "web.log.anonymize", "max_connections": "web.limits.connections", "rate": "web.limits.rate",
+	}
+	if x.web.TLS != nil {
+		x.add(engine.Part{Name: "openssl", Type: "package", State: &resources.Package{Name: "openssl"}}, nil)
+		depends = append(depends, "openssl")
+	}
+	x.add(engine.Part{Name: "site", Type: "nginx_site", DependsOn: append(depends, x.existing("mount")...), State: site}, from)
 	x.parts[len(x.parts)-1].advice = advice
+	x.renewals()
+}
+
+// siteState returns the site with what the block sets. What it does not set stays unset, so that
+// another block of the same site can.
+func (x *expansion) siteState(names []string, aliases map[string]string) *resources.NginxSite {
+	w := x.web
+	s := &resources.NginxSite{
+		Name: x.jobs[0].file, ServerName: names, Aliases: aliases, Default: w.Default, HTTP: w.HTTP, Headers: w.Headers, Cache: w.Cache, Compress: w.Compress,
+		Page: w.Page, Header: w.Header, Footer: w.Footer, Robots: w.Robots, Health: w.Health, Redirects: w.Redirects, Extra: w.Extra,
+	}
+	if x.spec.Web != nil && w.HTTP != "off" {
+		s.Listen = x.listens(x.spec.Web.Port, "80")
+	}
+	if t := w.TLS; t != nil {
+		s.Certificate, s.CertificateKey, s.HTTP2, s.HTTP3 = t.Certificate, t.Key, t.HTTP2, t.HTTP3
+		s.TLSListen = x.listens(t.Port, "443")
+	}
+	if l := w.Log; l != nil {
+		s.AccessLog, s.LogFormat, s.AnonymizeLog = l.Path, l.Format, l.Anonymize
+		if l.Off != nil && *l.Off {
+			s.AccessLog = "off"
+		}
+	}
+	if l := w.Limits; l != nil {
+		s.MaxConnections, s.Rate = l.Connections, l.Rate
+	}
+	return s
+}
+
+// listens returns what nginx listens on, or nil if the block sets neither port nor ipv6.
+func (x *expansion) listens(port *int, usual string) []string {
+	if port == nil && x.web.IPv6 == nil {
+		return nil
+	}
+	listen := []string{usual}
+	if port != nil {
+		listen[0] = strconv.Itoa(*port)
+	}
+	facts := x.host.Target.Facts
+	if x.web.IPv6 == nil && (facts.IPv6 || facts.Kernel == "") || x.web.IPv6 != nil && *x.web.IPv6 {
+		listen = append(listen, "[::]:"+listen[0])
+	}
+	return listen
+}
+
+// renewals adds the units that make nginx load a certificate that something else has renewed.
+func (x *expansion) renewals() {
+	t := x.web.TLS
+	if t == nil {
+		return
+	}
+	const reload = "mirrorform-nginx-reload.service"
+	unit := "mirrorform-certificate-" + x.name + ".path"
+	x.add(engine.Part{Name: "certificate_reload", Type: "file", State: systemdUnit(reload, `[Unit]
+Description=Load a renewed certificate into nginx
+
+[Service]
+Type=oneshot
+ExecStart=/usr/sbin/nginx -t -q
+ExecStart=/usr/bin/systemctl reload nginx.service
+`)}, nil)
+	x.add(engine.Part{Name: "certificate_watch", Type: "file", State: systemdUnit(unit, `[Unit]
+Description=Watch the certificate of the mirror `+x.name+`
+
+[Path]
+PathChanged=`+t.Certificate+`
+PathChanged=`+t.Key+`
+Unit=`+reload+`
+
+[Install]
+WantedBy=multi-user.target
+`)}, nil)
+	yes := true
+	x.add(engine.Part{
+		Name: "certificate_watch_service", Type: "service", DependsOn: []string{"certificate_reload", "certificate_watch", "site"},
+		State: &resources.Service{Name: unit, Enabled: &yes, Running: &yes, RestartOn: []string{"/etc/systemd/system/" + unit}},
+	}, nil)
+}
+
+func systemdUnit(name, text string) *resources.File {
+	return &resources.File{
+		Path: "/etc/systemd/system/" + name, Content: &text, Owner: "root", Group: "root", Mode: "0644",
+	}
 }
