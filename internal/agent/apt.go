@@ -16,6 +16,8 @@ type apt struct {
 	dpkg string // dpkg's administrative directory
 }
 
+// nativeArch runs dpkg only if the status file does not have it: a process takes longer than all
+// other questions about packages.
 func (a *apt) nativeArch(ctx context.Context) (string, error) {
 	return a.native.get(func() (string, error) { return oneWord(ctx, "dpkg", "--print-architecture") })
 }
@@ -35,6 +37,10 @@ func (a *apt) instances(_ context.Context, names []string) (map[instance]*wire.P
 	for _, n := range names {
 		base, _, _ := strings.Cut(n, ":")
 		wanted[base] = true
+	}
+	onlyArch := wanted != nil && !wanted["dpkg"]
+	if onlyArch {
+		wanted["dpkg"] = true
 	}
 	found := map[instance]*wire.Package{}
 	files := []string{a.dpkg + "/status"}
@@ -61,7 +67,27 @@ func (a *apt) instances(_ context.Context, names []string) (map[instance]*wire.P
 			return nil, fmt.Errorf("%s: %w", file, err)
 		}
 	}
+	a.learnArch(found, onlyArch)
 	return found, nil
+}
+
+// learnArch takes dpkg's own architecture from the entry of its package. drop removes the entry.
+func (a *apt) learnArch(found map[instance]*wire.Package, drop bool) {
+	arch, several := "", false
+	for i, p := range found {
+		if i.name != "dpkg" {
+			continue
+		}
+		if p.Installed != "" && p.Broken == "" {
+			arch, several = i.arch, several || arch != ""
+		}
+		if drop {
+			delete(found, i)
+		}
+	}
+	if arch != "" && arch != "all" && !several {
+		a.native.learn(arch)
+	}
 }
 
 func (a *apt) candidates(ctx context.Context, names []string) (map[string]string, error) {

@@ -130,16 +130,11 @@ func (p *packages) byName(ctx context.Context, names []string) (map[string]*wire
 }
 
 func byName(ctx context.Context, m packageManager, names []string) (map[string]*wire.Package, error) {
-	// The architecture is asked for while the packages are read.
-	var own string
-	asked := make(chan error, 1)
-	go func() {
-		asked <- guard(func() (err error) { own, err = m.nativeArch(ctx); return err })
-	}()
 	found, err := m.instances(ctx, names)
-	if err2 := <-asked; err == nil {
-		err = err2
+	if err != nil {
+		return nil, err
 	}
+	own, err := m.nativeArch(ctx) // after instances, which often learns it
 	if err != nil {
 		return nil, err
 	}

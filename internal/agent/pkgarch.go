@@ -30,6 +30,15 @@ func (n *native) get(ask func() (string, error)) (string, error) {
 	return n.arch, err
 }
 
+// learn sets the architecture, unless it is known.
+func (n *native) learn(arch string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.arch == "" {
+		n.arch = arch
+	}
+}
+
 // oneWord returns the output of a program, which has to be a single word.
 func oneWord(ctx context.Context, argv ...string) (string, error) {
 	o, err := ask(ctx, argv...)
