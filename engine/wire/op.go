@@ -203,8 +203,8 @@ type MountOp struct {
 // ProbeOp sends HTTP requests to the host itself until the answer is right. It fails if Timeout
 // passes first.
 type ProbeOp struct {
-	Address string `json:"address"` // "ADDRESS:PORT"
-	TLS     bool   `json:"tls,omitempty"`
+	Address string `json:"address"`       // "ADDRESS:PORT"
+	TLS     bool   `json:"tls,omitempty"` // over TLS, with any certificate
 	Host    string `json:"host"`
 	Path    string `json:"path"`
 	Status  int    `json:"status"`
@@ -213,6 +213,15 @@ type ProbeOp struct {
 	// Trees alternates URL paths and directories: the URL must serve a file of each directory that is
 	// not empty.
 	Trees []string `json:"trees,omitempty"`
+}
+
+// Query returns the question with the request that the probe repeats.
+func (p *ProbeOp) Query() Query {
+	q := Query{Verb: AskHTTP, Arg: p.Address, Args: append([]string{p.Host, p.Path}, p.Trees...)}
+	if p.TLS {
+		q.Arg = OverTLS + q.Arg
+	}
+	return q
 }
 
 // RunOp runs a program.

@@ -21,14 +21,17 @@ const (
 	// AskLoaded asks whether files are unchanged since UnitOp recorded them. Arg: name of the
 	// record; Args: paths.
 	AskLoaded Verb = "loaded"
-	// AskHTTP sends one GET to the host itself. Arg: "ADDRESS:PORT"; Args: Host header, path, then
-	// URL path and directory of each tree to check.
+	// AskHTTP sends one GET to the host itself. Arg: "ADDRESS:PORT", or OverTLS and that; Args: Host
+	// header, path, then URL path and directory of each tree to check.
 	AskHTTP Verb = "http"
 	// AskTree asks about a directory. Arg: absolute path, which need not exist; Args: other paths
 	// to locate.
 	AskTree Verb = "tree"
 	AskRun  Verb = "run" // Args: argv of a read-only program
 )
+
+// OverTLS begins the Arg of an AskHTTP query over TLS: "https://127.0.0.1:443".
+const OverTLS = "https://"
 
 // Query is one read-only question about a host.
 type Query struct {
@@ -255,6 +258,11 @@ type HTTP struct {
 	Error  string `json:"error,omitempty"`
 	// Trees names a tree that is not served, and why. It is empty if a file of each tree is served.
 	Trees string `json:"trees,omitempty"`
+	// Unverified is why the certificate does not verify for the host against the CAs of the system.
+	// The request is sent all the same: a site may have a certificate of its own.
+	Unverified string `json:"unverified,omitempty"`
+	// Missing means that nothing is known about an answer over TLS: the host has no openssl(1).
+	Missing bool `json:"missing,omitempty"`
 }
 
 // Run is the result of a program.

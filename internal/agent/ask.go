@@ -92,9 +92,10 @@ func (b *batch) askSlow(q wire.Query) wire.Answer {
 		if len(q.Args) < 2 {
 			return failed(errors.New("http: the host and the path are missing"))
 		}
-		w := get(b.ctx, q.Arg, q.Args[0], q.Args[1])
+		s := siteAt(q.Arg, q.Args[0])
+		w := s.get(b.ctx, q.Args[1])
 		if w.Status == 200 {
-			if err := treesNotServed(b.ctx, q.Arg, q.Args[0], q.Args[2:]); err != nil {
+			if err := s.treesNotServed(b.ctx, q.Args[2:]); err != nil {
 				w.Trees = printable(err.Error())
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -42,6 +43,8 @@ type command struct {
 	keep    int    // bytes of output kept; 0 is wire.MaxOutput
 	merge   bool   // standard error goes where standard output goes
 	refuse  string // fail if the output contains this text
+	stdin   string
+	stdout  io.Writer // gets standard output, which outcome.stdout then lacks
 	// lock is set for a program that changes the host. It inherits the lock, if it is held, and keeps
 	// it as long as it or any program it started runs.
 	lock *lock
@@ -93,6 +96,12 @@ func run(ctx context.Context, c command) (*outcome, error) {
 		Stdout: o.stdout, Stderr: o.stderr,
 		SysProcAttr: &syscall.SysProcAttr{Setpgid: true},
 		WaitDelay:   linger,
+	}
+	if c.stdin != "" {
+		cmd.Stdin = strings.NewReader(c.stdin)
+	}
+	if c.stdout != nil {
+		cmd.Stdout = c.stdout
 	}
 	if c.merge {
 		cmd.Stderr = cmd.Stdout

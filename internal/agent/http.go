@@ -18,6 +18,8 @@ const (
 	maxBody     = 4 << 10
 )
 
+var errNoResponse = errors.New("no response in time")
+
 // seconds returns n seconds, or the default for 0 and for values out of range.
 func seconds(n int, otherwise time.Duration) time.Duration {
 	if n <= 0 || n > 24*3600 {
@@ -26,50 +28,85 @@ func seconds(n int, otherwise time.Duration) time.Duration {
 	return time.Duration(n) * time.Second
 }
 
-// get requests a path from an address on this host over HTTP. It uses system calls: package net
-// alone would add 550 KB to the helper.
-func get(ctx context.Context, address, host, path string) *wire.HTTP {
+// site is where requests go: an address of this host, and the value of the Host header.
+type site struct {
+	address, host string
+	openssl       string // openssl(1), for requests over TLS; "": requests are not sent over TLS
+}
+
+// siteAt returns the site of an AskHTTP query.
+func siteAt(address, host string) *site {
+	if plain, ok := strings.CutPrefix(address, wire.OverTLS); ok {
+		return &site{plain, host, "/usr/bin/openssl"}
+	}
+	return &site{address: address, host: host}
+}
+
+// url returns a URL of the site at a name or address.
+func (s *site) url(at, path string) string {
+	if s.openssl != "" {
+		return wire.OverTLS + at + path
+	}
+	return "http://" + at + path
+}
+
+// get requests a path.
+func (s *site) get(ctx context.Context, path string) *wire.HTTP {
 	w := &wire.HTTP{}
-	raw, err := exchange(ctx, address, host, path)
+	raw, unverified, err := s.exchange(ctx, path)
+	w.Unverified = unverified
 	if err == nil {
 		w.Status, w.Body, err = parseResponse(raw)
 	}
 	if err != nil {
-		w.Status, w.Body, w.Error = 0, "", printable(err.Error())
+		w.Status, w.Body, w.Error, w.Missing = 0, "", printable(err.Error()), errors.Is(err, errNoTLS)
 	}
 	return w
 }
 
-// exchange sends the request and returns the response, limited in size and time. HTTP/1.0 keeps the
-// server from sending chunks (RFC 9112, section 6.1).
-func exchange(ctx context.Context, address, host, path string) ([]byte, error) {
+// exchange sends a request and returns the response, limited in size and time, and why the
+// certificate does not verify. HTTP/1.0 keeps the server from sending chunks (RFC 9112, section
+// 6.1).
+func (s *site) exchange(ctx context.Context, path string) (raw []byte, unverified string, err error) {
+	if _, _, err := parseAddress(s.address); err != nil {
+		return nil, "", err
+	}
+	if path == "" || path[0] != '/' || s.host == "" {
+		return nil, "", fmt.Errorf("invalid path %s or host %s of a request", quote(path), quote(s.host))
+	}
+	for _, c := range []byte(s.host + path) {
+		if c <= ' ' || c >= 0x7f {
+			return nil, "", fmt.Errorf("invalid path %s or host %s of a request", quote(path), quote(s.host))
+		}
+	}
+	request := "GET " + path + " HTTP/1.0\r\nHost: " + s.host + "\r\nUser-Agent: mirrorform\r\nConnection: close\r\n\r\n"
+	if s.openssl != "" {
+		return s.overTLS(ctx, request)
+	}
+	raw, err = s.overTCP(ctx, []byte(request))
+	return raw, "", err
+}
+
+// overTCP uses system calls: package net alone would add 550 KB to the helper.
+func (s *site) overTCP(ctx context.Context, request []byte) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, httpTimeout)
 	defer cancel()
-	family, to, err := parseAddress(address)
+	family, to, err := parseAddress(s.address)
 	if err != nil {
 		return nil, err
 	}
-	if path == "" || path[0] != '/' || host == "" {
-		return nil, fmt.Errorf("invalid path %s or host %s of a request", quote(path), quote(host))
-	}
-	for _, c := range []byte(host + path) {
-		if c <= ' ' || c >= 0x7f {
-			return nil, fmt.Errorf("invalid path %s or host %s of a request", quote(path), quote(host))
-		}
-	}
 	fd, err := reach(ctx, family, to)
 	if err != nil {
-		return nil, fmt.Errorf("connect to %s: %w", address, err)
+		return nil, fmt.Errorf("connect to %s: %w", s.address, err)
 	}
 	defer closeFD(fd)
-	request := []byte("GET " + path + " HTTP/1.0\r\nHost: " + host + "\r\nUser-Agent: mirrorform\r\nConnection: close\r\n\r\n")
 	for len(request) > 0 {
 		if err := await(ctx, fd, unix.POLLOUT); err != nil {
 			return nil, err
 		}
 		n, err := unix.SendmsgN(fd, request, nil, nil, unix.MSG_NOSIGNAL)
 		if err != nil && err != unix.EAGAIN {
-			return nil, fmt.Errorf("send to %s: %w", address, err)
+			return nil, fmt.Errorf("send to %s: %w", s.address, err)
 		}
 		request = request[max(n, 0):]
 	}
@@ -84,7 +121,7 @@ func exchange(ctx context.Context, address, host, path string) ([]byte, error) {
 			continue
 		}
 		if err != nil {
-			return nil, fmt.Errorf("receive from %s: %w", address, err)
+			return nil, fmt.Errorf("receive from %s: %w", s.address, err)
 		}
 		if n == 0 {
 			break
@@ -120,7 +157,7 @@ func reach(ctx context.Context, family int, to unix.Sockaddr) (int, error) {
 func await(ctx context.Context, fd int, events int16) error {
 	for {
 		if err := ctx.Err(); errors.Is(err, context.DeadlineExceeded) {
-			return errors.New("no response in time")
+			return errNoResponse
 		} else if err != nil {
 			return errStopped
 		}
@@ -247,14 +284,19 @@ func groups6(s string) (b []byte, ok bool) {
 // connections side by side.
 const steady = 5
 
-// probeHTTP sends requests until the responses are correct, and stay so.
-func probeHTTP(op *wire.ProbeOp) error {
+// probeHTTP performs a ProbeOp.
+func probeHTTP(op *wire.ProbeOp) error { return siteAt(op.Query().Arg, op.Host).probe(op) }
+
+// probe sends requests until the responses are correct, and stay so.
+func (s *site) probe(op *wire.ProbeOp) error {
 	timeout := seconds(op.Timeout, 10*time.Second)
 	deadline := time.Now().Add(timeout)
 	for right := 0; right < steady; {
-		a := get(context.Background(), op.Address, op.Host, op.Path)
+		a := s.get(context.Background(), op.Path)
 		wrong := ""
 		switch {
+		case a.Missing:
+			return errors.New(a.Error)
 		case a.Error != "":
 			wrong = a.Error
 		case a.Status != op.Status:
@@ -268,10 +310,10 @@ func probeHTTP(op *wire.ProbeOp) error {
 		}
 		right = 0
 		if time.Now().After(deadline) {
-			return fmt.Errorf("http://%s%s (host %s) did not give the expected response within %s; the last response: %s",
-				op.Address, op.Path, op.Host, period(timeout), wrong)
+			return fmt.Errorf("%s (host %s) did not give the expected response within %s; the last response: %s",
+				s.url(op.Address, op.Path), op.Host, period(timeout), wrong)
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	return treesNotServed(context.Background(), op.Address, op.Host, op.Trees)
+	return s.treesNotServed(context.Background(), op.Trees)
 }

@@ -45,10 +45,10 @@ func TestHTTP(t *testing.T) {
 			"/missing": {Status: 404, Body: "404 page not found\n"},
 			"/flush":   {Status: 200, Body: "ab"},
 		} {
-			same(t, address+path, *get(t.Context(), address, "mirror.example.org", path), want)
+			same(t, address+path, *siteAt(address, "mirror.example.org").get(t.Context(), path), want)
 		}
 		for _, bad := range [][2]string{{"h", "x"}, {"", "/"}, {"h", ""}, {"h", "/ x"}, {"h\r\nX: y", "/"}, {"h", "/\x00"}} {
-			if a := get(t.Context(), address, bad[0], bad[1]); a.Error == "" || a.Status != 0 {
+			if a := siteAt(address, bad[0]).get(t.Context(), bad[1]); a.Error == "" || a.Status != 0 {
 				t.Errorf("%q: %+v", bad, a)
 			}
 		}
@@ -62,11 +62,11 @@ func TestHTTPWithoutAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	address := l.Addr().String()
-	if a := get(t.Context(), address, "h", "/"); !strings.Contains(a.Error, "no response in time") {
+	if a := siteAt(address, "h").get(t.Context(), "/"); !strings.Contains(a.Error, "no response in time") {
 		t.Errorf("a server that says nothing: %+v", a)
 	}
 	_ = l.Close()
-	if a := get(t.Context(), address, "h", "/"); !strings.Contains(a.Error, "refused") {
+	if a := siteAt(address, "h").get(t.Context(), "/"); !strings.Contains(a.Error, "refused") {
 		t.Errorf("no server: %+v", a)
 	}
 }

@@ -19,9 +19,9 @@ const (
 	servedNames = 4096 // names read of each of them
 )
 
-// notServed returns an error if the site at an address does not serve a tree, with the cause as far
-// as the host shows it.
-func notServed(ctx context.Context, address, host, url, dir string, hidden func(url string) bool) error {
+// notServed returns an error if the site does not serve a tree, with the cause as far as the host
+// shows it.
+func (s *site) notServed(ctx context.Context, url, dir string, hidden func(url string) bool) error {
 	fd, err := openDir(dir, nil)
 	if absent(err) {
 		return nil
@@ -35,7 +35,8 @@ func notServed(ctx context.Context, address, host, url, dir string, hidden func(
 	if rest == "" {
 		return nil
 	}
-	file, at := path.Join(dir, rest), url+escapeURL(rest)
+	file, rel := path.Join(dir, rest), url+escapeURL(rest)
+	at := s.url(s.host, rel)
 	for try := 0; ; try++ {
 		want, err := prefixOf(fd, rest)
 		if absent(err) && try == 0 {
@@ -44,25 +45,24 @@ func notServed(ctx context.Context, address, host, url, dir string, hidden func(
 		if err != nil {
 			return nil
 		}
-		status, body, err := fetch(ctx, address, host, at)
+		status, body, err := s.fetch(ctx, rel)
 		switch n := min(len(body), len(want)); {
 		case err == nil && status == 200 && body[:n] == want[:n]:
 			return nil
 		case try == 0:
 			continue
 		case err != nil:
-			return fmt.Errorf("http://%s%s: %w", host, at, err)
+			return fmt.Errorf("%s: %w", at, err)
 		case status == 200:
-			return fmt.Errorf("http://%s%s is not the file %s: another location or server block answers; to list them: nginx -T",
-				host, at, file)
+			return fmt.Errorf("%s is not the file %s: another location or server block answers; to list them: nginx -T", at, file)
 		}
-		return fmt.Errorf("http://%s%s returns status %d for %s: %s", host, at, status, file, whyNot(status, file))
+		return fmt.Errorf("%s returns status %d for %s: %s", at, status, file, whyNot(status, file))
 	}
 }
 
 // treesNotServed returns the error of the first tree that is not served. trees holds URL paths and
 // directories alternately.
-func treesNotServed(ctx context.Context, address, host string, trees []string) error {
+func (s *site) treesNotServed(ctx context.Context, trees []string) error {
 	for i := 0; i+1 < len(trees); i += 2 {
 		// A tree that is served below this one hides a part of it.
 		others := func(url string) bool {
@@ -73,7 +73,7 @@ func treesNotServed(ctx context.Context, address, host string, trees []string) e
 			}
 			return false
 		}
-		if err := notServed(ctx, address, host, trees[i], trees[i+1], others); err != nil {
+		if err := s.notServed(ctx, trees[i], trees[i+1], others); err != nil {
 			return err
 		}
 	}
@@ -142,8 +142,8 @@ func prefixOf(fd int, rest string) (string, error) {
 }
 
 // fetch returns the status of a response and the beginning of its body, as bytes.
-func fetch(ctx context.Context, address, host, path string) (status int, body string, err error) {
-	raw, err := exchange(ctx, address, host, path)
+func (s *site) fetch(ctx context.Context, path string) (status int, body string, err error) {
+	raw, _, err := s.exchange(ctx, path)
 	if err != nil {
 		return 0, "", err
 	}
