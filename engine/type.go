@@ -8,6 +8,7 @@ package engine
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/mirrorform/mirrorform/engine/wire"
 )
@@ -229,7 +230,7 @@ func NewAnswers(queries []wire.Query, answers []wire.Answer) (Answers, error) {
 	a := Answers{byKey: make(map[string]wire.Answer, len(queries)), prints: map[string]string{}}
 	for i, q := range queries {
 		a.byKey[q.Key()] = answers[i]
-		if f := answers[i].File; f != nil && q.Verb == wire.AskFile {
+		if f := answers[i].File; f != nil && q.Verb == wire.AskFile && !strings.HasPrefix(q.Option, "follow") {
 			a.prints[q.Arg] = f.Fingerprint
 		}
 	}

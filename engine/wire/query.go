@@ -10,7 +10,7 @@ type Verb string
 
 // The questions that the helper answers. None of them changes the host.
 const (
-	AskFile       Verb = "file"       // Arg: absolute path; a link at its end is not followed
+	AskFile       Verb = "file"       // Arg: absolute path; a link at its end is not followed, unless Option says so
 	AskFilesystem Verb = "filesystem" // Arg: absolute path, which need not exist: its nearest existing ancestor counts
 	AskMount      Verb = "mount"      // Arg: absolute path of a mount point, for its mount and its line in fstab
 	AskBlock      Verb = "block"      // Arg: absolute path of a device, or of a link to one
@@ -41,7 +41,9 @@ type Query struct {
 	// Option narrows the answer. For AskFile, "" omits the content, "content" includes it, and
 	// "content-unless:SHA256" includes it unless the file has this digest. "head" and "tail" return
 	// the first or last MaxPiece bytes, without a digest, of a file that another program may be
-	// writing.
+	// writing. "follow" and "follow-content" are "" and "content" of what a link at the end of the
+	// path leads to: only root, or the helper's own user, may be able to change that link and what is
+	// on the way.
 	Option string `json:"option,omitempty"`
 }
 

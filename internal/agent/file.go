@@ -199,6 +199,18 @@ func (b *batch) askFile(q wire.Query) wire.Answer {
 	if q.Arg == "" || q.Arg[0] != '/' || strings.IndexByte(q.Arg, 0) >= 0 {
 		return failed(notAbsolute(q.Arg))
 	}
+	if option, ok := strings.CutPrefix(q.Option, "follow"); ok {
+		w, err := walk(q.Arg, nil)
+		if absent(err) {
+			return wire.Answer{File: &wire.File{Fingerprint: fingerprintAbsent}}
+		}
+		if err != nil {
+			return failed(err)
+		}
+		w.close()
+		// This path has no links: one that was put there since is not followed.
+		q.Arg, q.Option = w.at, strings.TrimPrefix(option, "-")
+	}
 	w, name, err := parentOf(q.Arg)
 	if absent(err) {
 		return wire.Answer{File: &wire.File{Fingerprint: fingerprintAbsent}}

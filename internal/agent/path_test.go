@@ -74,6 +74,9 @@ func TestQuestionsAreNotLedAstray(t *testing.T) {
 			for _, q := range []wire.Query{
 				{Verb: wire.AskFile, Arg: link + "/key", Option: "content"},
 				{Verb: wire.AskFile, Arg: link + "/key", Option: "tail"},
+				{Verb: wire.AskFile, Arg: link + "/key", Option: "follow-content"},
+				{Verb: wire.AskFile, Arg: link, Option: "follow"},
+				{Verb: wire.AskFile, Arg: link + "/none", Option: "follow"},
 				{Verb: wire.AskFile, Arg: link + "/key/.."},
 				{Verb: wire.AskFile, Arg: link + "/none"},
 				{Verb: wire.AskFilesystem, Arg: link},
@@ -110,6 +113,58 @@ func (b *batch) askSlowOrQuick(q wire.Query) wire.Answer {
 		return b.askSlow(q)
 	}
 	return b.askQuick(q)
+}
+
+// A certificate of certbot is a link into another directory. It is read through the link, and not
+// through one that another user can change, wherever on the way that is.
+func TestFollow(t *testing.T) {
+	t.Parallel()
+	tr := plant(t)
+	live, archive := tr.dir+"/letsencrypt/live/example.org", tr.dir+"/letsencrypt/archive/example.org"
+	link := live + "/fullchain.pem"
+	arrange(t, os.MkdirAll(live, 0o700), os.MkdirAll(archive, 0o700), os.Chmod(tr.dir+"/letsencrypt/live", 0o700),
+		os.WriteFile(archive+"/fullchain1.pem", []byte("CERT"), 0o644), os.Symlink("../../archive/example.org/fullchain1.pem", link))
+	ask := func(path, option string) wire.Answer {
+		return tr.ask(wire.Query{Verb: wire.AskFile, Arg: path, Option: option})[0]
+	}
+	if f := ask(link, "follow-content").File; f == nil || f.Kind != wire.Regular || string(f.Content) != "CERT" || f.Mode != 0o644 || f.SHA256 == "" || f.Owner == "" {
+		t.Errorf("%+v", f)
+	}
+	plain, followed := ask(archive+"/fullchain1.pem", "").File, ask(link, "follow").File
+	same(t, "followed", followed, plain)
+	if f := ask(link, "content").File; f == nil || f.Kind != wire.Symlink || f.Target != "../../archive/example.org/fullchain1.pem" || f.HasContent {
+		t.Errorf("%+v", f)
+	}
+	arrange(t, os.Symlink("nowhere", live+"/dangling"), os.Symlink("loop", live+"/loop"), os.Symlink(archive, live+"/dir"))
+	for _, path := range []string{live + "/dangling", live + "/none", live + "/dangling/x"} {
+		if f := ask(path, "follow").File; f == nil || f.Kind != wire.Absent {
+			t.Errorf("%s: %+v", path, f)
+		}
+	}
+	if a := ask(live+"/loop", "follow"); !strings.Contains(a.Error, "too many levels of symbolic links") {
+		t.Errorf("%+v", a)
+	}
+	if f := ask(live+"/dir", "follow").File; f == nil || f.Kind != wire.Directory {
+		t.Errorf("%+v", f)
+	}
+	if os.Geteuid() != 0 {
+		t.Skip("only root can make files of other users")
+	}
+	theirs := tr.dir + "/theirs"
+	arrange(t, os.Mkdir(theirs, 0o755), os.Symlink(archive+"/fullchain1.pem", theirs+"/link"), os.WriteFile(theirs+"/file", []byte("THEIRS"), 0o644),
+		os.Chown(theirs, 65534, 65534), os.Symlink(theirs+"/link", live+"/hop"), os.Symlink(theirs+"/file", live+"/theirs"))
+	for _, path := range []string{theirs + "/link", live + "/hop"} {
+		if a := ask(path, "follow-content"); a.File != nil || !strings.Contains(a.Error, "refused: "+theirs+"/link is a link, and user 65534 can write to "+theirs) {
+			t.Errorf("%s: %+v", path, a)
+		}
+	}
+	if f := ask(live+"/theirs", "follow-content").File; f == nil || string(f.Content) != "THEIRS" {
+		t.Errorf("what anybody may read through root's link: %+v", f)
+	}
+	arrange(t, os.Lchown(link, 65534, 65534))
+	if a := ask(link, "follow-content"); a.File != nil || !strings.Contains(a.Error, "is a link owned by user 65534") {
+		t.Errorf("%+v", a)
+	}
 }
 
 // A hard link to a file of root's, in a directory of another user, is not read, and its attributes
