@@ -304,6 +304,11 @@ func (a Answers) HTTP(q wire.Query) (wire.HTTP, error) {
 	return answer(a, q, func(w wire.Answer) *wire.HTTP { return w.HTTP })
 }
 
+// Listeners returns the answer to an AskListeners query.
+func (a Answers) Listeners(q wire.Query) (wire.Listeners, error) {
+	return answer(a, q, func(w wire.Answer) *wire.Listeners { return w.Listeners })
+}
+
 // Tree returns the answer to an AskTree query.
 func (a Answers) Tree(q wire.Query) (wire.Tree, error) {
 	return answer(a, q, func(w wire.Answer) *wire.Tree { return w.Tree })

@@ -24,6 +24,8 @@ const (
 	// AskHTTP sends one GET to the host itself. Arg: "ADDRESS:PORT", or OverTLS and that; Args: Host
 	// header, path, then URL path and directory of each tree to check.
 	AskHTTP Verb = "http"
+	// AskListeners asks who listens on TCP ports. Args: the ports.
+	AskListeners Verb = "listeners"
 	// AskTree asks about a directory. Arg: absolute path, which need not exist; Args: other paths
 	// to locate.
 	AskTree Verb = "tree"
@@ -94,6 +96,7 @@ type Answer struct {
 	Group      *Group      `json:"group,omitempty"`
 	Loaded     *Loaded     `json:"loaded,omitempty"`
 	HTTP       *HTTP       `json:"http,omitempty"`
+	Listeners  *Listeners  `json:"listeners,omitempty"`
 	Tree       *Tree       `json:"tree,omitempty"`
 	Run        *Run        `json:"run,omitempty"`
 }
@@ -265,6 +268,27 @@ type HTTP struct {
 	Unverified string `json:"unverified,omitempty"`
 	// Missing means that nothing is known about an answer over TLS: the host has no openssl(1).
 	Missing bool `json:"missing,omitempty"`
+}
+
+// Listeners are the TCP sockets that listen on the ports asked about, one per address, in the order
+// of their ports.
+type Listeners struct {
+	Sockets []Listener `json:"sockets,omitempty"` // at most MaxListeners
+	More    bool       `json:"more,omitempty"`    // there are more
+	// Hidden means that the helper's user may not see whose sockets they are: a Program may be empty
+	// for that reason alone.
+	Hidden bool `json:"hidden,omitempty"`
+}
+
+// Listener is a TCP socket that listens, and one of the processes that hold it.
+type Listener struct {
+	Address string `json:"address"` // an IP address, without brackets
+	Port    int    `json:"port"`
+	// IPv4 means that a socket of IPv6 accepts connections over IPv4 as well (ipv6(7), IPV6_V6ONLY).
+	IPv4    bool   `json:"ipv4,omitempty"`
+	Program string `json:"program,omitempty"` // its name in the kernel (proc(5), comm); empty: not found
+	PID     int    `json:"pid,omitempty"`
+	Unit    string `json:"unit,omitempty"` // systemd's unit of the process
 }
 
 // Run is the result of a program.

@@ -31,6 +31,8 @@ const (
 	MaxEntries = 64
 	// MaxTreeEntries is the same for the top directory of a tree. AlmaLinux's has about fifty.
 	MaxTreeEntries = 256
+	// MaxListeners is how many sockets an answer to AskListeners contains.
+	MaxListeners = 64
 	// MaxOutput is how many bytes of a program's output are kept; the rest is dropped.
 	MaxOutput = 64 << 10
 )

@@ -1,0 +1,248 @@
+package agent
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/mirrorform/mirrorform/engine/wire"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	maxPorts = 64
+	maxUnit  = 256 // bytes of a unit's name (systemd.unit(5))
+	// maxFiles is how many files of a process are looked at. The first are those opened first, such as
+	// sockets that listen.
+	maxFiles = 4096
+)
+
+// listening is a socket in the state LISTEN.
+type listening struct {
+	wire.Listener
+	v6    bool // of IPv6, with an address of IPv6
+	any   bool // for all addresses
+	inode uint64
+	uid   uint64 // of the process that made it
+}
+
+// askListeners answers AskListeners. It looks for the holders only of sockets that listen on one of
+// the ports.
+func (b *batch) askListeners(args []string) wire.Answer {
+	ports := map[int]bool{}
+	for _, a := range args {
+		n, err := strconv.ParseUint(a, 10, 16)
+		if err != nil || n == 0 || len(ports) >= maxPorts {
+			return failed(fmt.Errorf("%s is not a port, or there are too many", quote(a)))
+		}
+		ports[int(n)] = true
+	}
+	var found []*listening
+	hidden := false
+	// A socket without a holder may have been closed since: it is looked for again.
+	for range 2 {
+		var err error
+		if found, err = listeners(ports); err != nil {
+			return failed(err)
+		}
+		var left bool
+		if left, hidden = holders(found); !left || hidden {
+			break
+		}
+	}
+	answer := &wire.Listeners{Hidden: hidden, More: len(found) > wire.MaxListeners}
+	for _, l := range found[:min(len(found), wire.MaxListeners)] {
+		l.IPv4 = l.v6 && l.any && b.takesIPv4(l.Port, found)
+		answer.Sockets = append(answer.Sockets, l.Listener)
+	}
+	return wire.Answer{Listeners: answer}
+}
+
+// takesIPv4 reports whether a socket for all addresses of IPv6 accepts connections over IPv4 as
+// well. /proc does not show it, so this connects. Two sockets cannot have the same port of IPv4.
+func (b *batch) takesIPv4(port int, all []*listening) bool {
+	if slices.ContainsFunc(all, func(l *listening) bool { return !l.v6 && l.Port == port }) {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(b.ctx, time.Second)
+	defer cancel()
+	fd, err := reach(ctx, unix.AF_INET, &unix.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}})
+	if err == nil {
+		closeFD(fd)
+	}
+	return !errors.Is(err, unix.ECONNREFUSED)
+}
+
+// listeners returns the sockets that listen on the ports, one of each address.
+func listeners(ports map[int]bool) (found []*listening, err error) {
+	for _, file := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
+		fd, err := openRead(file)
+		if absent(err) && file != "/proc/net/tcp" {
+			continue // a host without IPv6
+		}
+		if err != nil {
+			return nil, err
+		}
+		lines := bufio.NewScanner(reader(fd))
+		lines.Scan() // the heading
+		for lines.Scan() {
+			l, ok := parseListening(lines.Text())
+			if !ok {
+				break // the kernel lists sockets that listen first (net/ipv4/tcp_ipv4.c, tcp_seek_last_pos)
+			}
+			same := func(o *listening) bool { return o.Address == l.Address && o.Port == l.Port }
+			if ports[l.Port] && !slices.ContainsFunc(found, same) {
+				found = append(found, l)
+			}
+		}
+		err = lines.Err()
+		closeFD(fd)
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", file, err)
+		}
+	}
+	slices.SortStableFunc(found, func(a, b *listening) int { return a.Port - b.Port })
+	return found, nil
+}
+
+// parseListening parses a line of /proc/net/tcp or tcp6 (proc(5)). It returns false for a socket in
+// another state.
+func parseListening(line string) (l *listening, ok bool) {
+	f := strings.Fields(line)
+	if len(f) < 10 || f[3] != "0A" {
+		return nil, false
+	}
+	address, port, _ := strings.Cut(f[1], ":")
+	n, err1 := strconv.ParseUint(port, 16, 16)
+	inode, err2 := strconv.ParseUint(f[9], 10, 64)
+	uid, err3 := strconv.ParseUint(f[7], 10, 32)
+	if err1 != nil || err2 != nil || err3 != nil || len(address) != 8 && len(address) != 32 {
+		return nil, false
+	}
+	// Words of four bytes, each printed as a number.
+	ip := make([]byte, len(address)/2)
+	for i := 0; i < len(ip); i += 4 {
+		word, err := strconv.ParseUint(address[2*i:2*i+8], 16, 32)
+		if err != nil {
+			return nil, false
+		}
+		binary.NativeEndian.PutUint32(ip[i:], uint32(word))
+	}
+	l = &listening{inode: inode, uid: uid, v6: len(ip) == 16}
+	if mapped := "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xff\xff"; l.v6 && string(ip[:12]) == mapped {
+		ip, l.v6 = ip[12:], false
+	}
+	l.Port, l.any = int(n), strings.Trim(string(ip), "\x00") == ""
+	var parts []string
+	for i := 0; i < len(ip) && l.v6; i += 2 {
+		parts = append(parts, strconv.FormatUint(uint64(ip[i])<<8|uint64(ip[i+1]), 16))
+	}
+	for i := 0; i < len(ip) && !l.v6; i++ {
+		parts = append(parts, strconv.Itoa(int(ip[i])))
+	}
+	switch {
+	case !l.v6:
+		l.Address = strings.Join(parts, ".")
+	case l.any:
+		l.Address = "::"
+	default:
+		l.Address = strings.Join(parts, ":")
+	}
+	return l, true
+}
+
+// holders finds a process for each socket. left means that it has found none for some, hidden that
+// this user may not see the files of all processes.
+func holders(found []*listening) (left, hidden bool) {
+	sockets := map[uint64]*listening{}
+	for _, l := range found {
+		sockets[l.inode] = l
+	}
+	if len(sockets) == 0 {
+		return false, false
+	}
+	hidden = unix.Geteuid() != 0 // /proc may even be without the processes of others (proc(5), hidepid)
+	pids, _ := listDir("/proc")
+	// First those of the users who made the sockets: a server's workers, as another user, may have
+	// thousands of files.
+	made := func(pid string) bool {
+		var st unix.Stat_t
+		return unix.Stat("/proc/"+pid, &st) == nil &&
+			slices.ContainsFunc(found, func(l *listening) bool { return l.uid == uint64(st.Uid) })
+	}
+	var first, others []string
+	for _, pid := range pids {
+		switch {
+		case strings.Trim(pid, "0123456789") != "":
+		case made(pid):
+			first = append(first, pid)
+		default:
+			others = append(others, pid)
+		}
+	}
+	for _, pid := range append(first, others...) {
+		if len(sockets) == 0 {
+			return false, false
+		}
+		if err := heldBy(pid, sockets); errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) {
+			hidden = true
+		}
+	}
+	return len(sockets) > 0, hidden && len(sockets) > 0
+}
+
+// heldBy removes the sockets that a process holds, and sets their holder.
+func heldBy(pid string, sockets map[uint64]*listening) error {
+	dir := "/proc/" + pid
+	fd, err := open(unix.AT_FDCWD, dir+"/fd", unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return err
+	}
+	defer closeFD(fd)
+	names, _ := list(fd, maxFiles)
+	buf := make([]byte, 64)
+	for _, name := range names {
+		n, err := unix.Readlinkat(fd, name, buf)
+		if err != nil || n < 9 || string(buf[:8]) != "socket:[" {
+			continue
+		}
+		inode, _ := strconv.ParseUint(string(buf[8:n-1]), 10, 64)
+		if l := sockets[inode]; l != nil {
+			l.PID, _ = strconv.Atoi(pid)
+			l.Program, l.Unit = printable(firstLine(dir+"/comm")), unitOfProcess(dir)
+			delete(sockets, inode)
+		}
+	}
+	return nil
+}
+
+// unitOfProcess returns the unit of the system's manager that a process belongs to: the first in
+// the path of its control group, since a unit may have groups of its own.
+func unitOfProcess(dir string) string {
+	data, err := readFile(dir + "/cgroup")
+	if err != nil {
+		return ""
+	}
+	for line := range strings.Lines(string(data)) {
+		group, ok := strings.CutPrefix(strings.TrimSpace(line), "0::")
+		if !ok || group == "/" {
+			if _, group, ok = strings.Cut(line, ":name=systemd:"); !ok {
+				continue
+			}
+		}
+		for _, part := range strings.Split(strings.TrimSpace(group), "/") {
+			for _, suffix := range []string{".service", ".scope", ".socket"} {
+				if strings.HasSuffix(part, suffix) && len(part) <= maxUnit {
+					return printable(part)
+				}
+			}
+		}
+	}
+	return ""
+}
