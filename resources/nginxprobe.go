@@ -50,11 +50,6 @@ func probeHost(s *NginxSite) string {
 	return bracketed(strings.Replace(host, "*", "mirrorform", 1))
 }
 
-// probeQuery asks what the probe checks.
-func probeQuery(p *wire.ProbeOp) wire.Query {
-	return wire.Query{Verb: wire.AskHTTP, Arg: p.Address, Args: append([]string{p.Host, p.Path}, p.Trees...)}
-}
-
 // probedBy completes the summary of a probe where a site has several.
 func probedBy(p *wire.ProbeOp) string {
 	by := ""

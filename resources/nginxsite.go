@@ -284,7 +284,7 @@ func (nt nginxSiteType) Validate(want *NginxSite) []engine.Problem {
 func (nt nginxSiteType) Ask(t engine.Target, want *NginxSite) []wire.Query {
 	list := []wire.Query{nt.file(want).query(), {Verb: wire.AskUnit, Arg: nginxUnit}}
 	for _, p := range siteProbes(t, want) {
-		list = append(list, probeQuery(p))
+		list = append(list, p.Query())
 	}
 	if want.Certificate != "" {
 		list = append(list, nginxVersionQuery)
@@ -315,13 +315,14 @@ func (nt nginxSiteType) Read(t engine.Target, want *NginxSite, got engine.Answer
 	have := *want
 	served := true
 	for _, probe := range siteProbes(t, &have) {
-		answer, err := got.HTTP(probeQuery(probe))
+		answer, err := got.HTTP(probe.Query())
 		if err != nil {
 			return nil, err
 		}
 		loaded := answer.Status == probe.Status && answer.Body == probe.Body
 		if loaded {
 			have.treeProblem = cmp.Or(have.treeProblem, answer.Trees)
+			have.unverified = cmp.Or(have.unverified, answer.Unverified)
 		}
 		served = served && loaded && answer.Trees == ""
 	}
@@ -411,6 +412,10 @@ func (nt nginxSiteType) Check(t engine.Target, want, have *NginxSite) (out []eng
 		return out
 	}
 	out = append(out, nt.file(have).check(nt.file(want))...)
+	if have.unverified != "" && want.Certificate == have.Certificate {
+		out = append(out, caution("certificate", fmt.Sprintf("%s: clients do not trust the certificate of %s: %s", t.Name, probeHost(want), have.unverified),
+			"use a certificate of a public CA for this name, with its whole chain"))
+	}
 	if have.treeProblem != "" {
 		out = append(out, engine.Problem{Severity: engine.Warning,
 			Summary: "nginx serves the site, but not its files: " + have.treeProblem})
