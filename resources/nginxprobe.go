@@ -52,14 +52,15 @@ func probeHost(s *NginxSite) string {
 
 // probedBy completes the summary of a probe where a site has several.
 func probedBy(p *wire.ProbeOp) string {
-	by := ""
-	if p.TLS {
-		by = " over HTTPS"
+	switch v6 := strings.HasPrefix(p.Address, "["); {
+	case p.TLS && v6:
+		return " over HTTPS and IPv6"
+	case p.TLS:
+		return " over HTTPS"
+	case v6:
+		return " over IPv6"
 	}
-	if strings.HasPrefix(p.Address, "[") {
-		by += " over IPv6"
-	}
-	return by
+	return ""
 }
 
 // probeAddresses returns where the host itself reaches nginx: for each address family the first of
