@@ -15,7 +15,7 @@ func FuzzFrames(f *testing.F) {
 	for _, body := range []string{
 		`{}`, `null`, `{"do":{"ops":[{"op":{"run":{"argv":["$(touch /pwn-1)","a\u0000b","\ud800"]}}}]}}`, `{"ask":{"queries":[{"verb":"file","arg":"../../etc/shadow"}]}}`,
 		`{"event":{"error":"\u001b]52;c;Zm9v\u0007","output":"\u009b31m\r\u202e"}}`, `{"HELLO":{"Protocol":1},"hello":{"nonce":"x"}}`, strings.Repeat("[", 2000), `{"x":` + strings.Repeat(`{"x":`, 100),
-		`{"answers":{"answers":[{"file":{"content":"","has_content":true}},{"file":{"mode":4294967295,"size":-1}}]}}`,
+		`{"answers":{"answers":[{"file":{"content":"","has_content":true}},{"file":{"mode":4294967295,"size":-1}},{"http":{"unverified":"\u001b[2J","missing":true}},{"listeners":{"sockets":[{"port":-1,"program":"\ud800"}],"hidden":true}}]}}`,
 	} {
 		f.Add(append([]byte{0, 0, byte(len(body) >> 8), byte(len(body))}, body...))
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -80,7 +81,9 @@ func (b *batch) takesIPv4(port int, all []*listening) bool {
 }
 
 // listeners returns the sockets that listen on the ports, one of each address.
-func listeners(ports map[int]bool) (found []*listening, err error) {
+func listeners(ports map[int]bool) ([]*listening, error) {
+	found := map[string]*listening{}
+	var keys []string
 	for _, file := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
 		fd, err := openRead(file)
 		if absent(err) && file != "/proc/net/tcp" {
@@ -89,26 +92,34 @@ func listeners(ports map[int]bool) (found []*listening, err error) {
 		if err != nil {
 			return nil, err
 		}
-		lines := bufio.NewScanner(reader(fd))
-		lines.Scan() // the heading
-		for lines.Scan() {
-			l, ok := parseListening(lines.Text())
-			if !ok {
-				break // the kernel lists sockets that listen first (net/ipv4/tcp_ipv4.c, tcp_seek_last_pos)
+		in := bufio.NewReader(reader(fd))
+		_, err = in.ReadString('\n') // the heading
+		for err == nil {
+			var line string
+			if line, err = in.ReadString('\n'); err != nil {
+				break
 			}
-			same := func(o *listening) bool { return o.Address == l.Address && o.Port == l.Port }
-			if ports[l.Port] && !slices.ContainsFunc(found, same) {
-				found = append(found, l)
+			l, ok := parseListening(line)
+			if !ok {
+				break // the kernel lists sockets that listen first (net/ipv4/tcp_ipv4.c, tcp_get_idx)
+			}
+			key := string([]byte{byte(l.Port >> 8), byte(l.Port)}) + file + l.Address
+			if ports[l.Port] && found[key] == nil {
+				found[key] = l
+				keys = append(keys, key)
 			}
 		}
-		err = lines.Err()
 		closeFD(fd)
-		if err != nil {
+		if err != nil && !errors.Is(err, io.EOF) {
 			return nil, fmt.Errorf("read %s: %w", file, err)
 		}
 	}
-	slices.SortStableFunc(found, func(a, b *listening) int { return a.Port - b.Port })
-	return found, nil
+	slices.Sort(keys)
+	var list []*listening
+	for _, key := range keys {
+		list = append(list, found[key])
+	}
+	return list, nil
 }
 
 // parseListening parses a line of /proc/net/tcp or tcp6 (proc(5)). It returns false for a socket in
@@ -120,8 +131,8 @@ func parseListening(line string) (l *listening, ok bool) {
 	}
 	address, port, _ := strings.Cut(f[1], ":")
 	n, err1 := strconv.ParseUint(port, 16, 16)
-	inode, err2 := strconv.ParseUint(f[9], 10, 64)
-	uid, err3 := strconv.ParseUint(f[7], 10, 32)
+	uid, err2 := strconv.ParseUint(f[7], 10, 32)
+	inode, err3 := strconv.ParseUint(f[9], 10, 64)
 	if err1 != nil || err2 != nil || err3 != nil || len(address) != 8 && len(address) != 32 {
 		return nil, false
 	}
@@ -135,27 +146,27 @@ func parseListening(line string) (l *listening, ok bool) {
 		binary.NativeEndian.PutUint32(ip[i:], uint32(word))
 	}
 	l = &listening{inode: inode, uid: uid, v6: len(ip) == 16}
-	if mapped := "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xff\xff"; l.v6 && string(ip[:12]) == mapped {
+	if l.v6 && string(ip[:12]) == mappedIPv4 {
 		ip, l.v6 = ip[12:], false
 	}
 	l.Port, l.any = int(n), strings.Trim(string(ip), "\x00") == ""
-	var parts []string
-	for i := 0; i < len(ip) && l.v6; i += 2 {
-		parts = append(parts, strconv.FormatUint(uint64(ip[i])<<8|uint64(ip[i+1]), 16))
-	}
-	for i := 0; i < len(ip) && !l.v6; i++ {
-		parts = append(parts, strconv.Itoa(int(ip[i])))
-	}
 	switch {
 	case !l.v6:
-		l.Address = strings.Join(parts, ".")
+		l.Address = fmt.Sprintf("%d.%d.%d.%d", ip[0], ip[1], ip[2], ip[3])
 	case l.any:
 		l.Address = "::"
 	default:
-		l.Address = strings.Join(parts, ":")
+		var groups []string
+		for i := 0; i < len(ip); i += 2 {
+			groups = append(groups, strconv.FormatUint(uint64(ip[i])<<8|uint64(ip[i+1]), 16))
+		}
+		l.Address = strings.Join(groups, ":")
 	}
 	return l, true
 }
+
+// mappedIPv4 begins an address of IPv6 that stands for one of IPv4 (RFC 4291, section 2.5.5.2).
+const mappedIPv4 = "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xff\xff"
 
 // holders finds a process for each socket. left means that it has found none for some, hidden that
 // this user may not see the files of all processes.
@@ -229,14 +240,14 @@ func unitOfProcess(dir string) string {
 	if err != nil {
 		return ""
 	}
-	for line := range strings.Lines(string(data)) {
-		group, ok := strings.CutPrefix(strings.TrimSpace(line), "0::")
+	for _, line := range strings.Split(string(data), "\n") {
+		group, ok := strings.CutPrefix(line, "0::")
 		if !ok || group == "/" {
 			if _, group, ok = strings.Cut(line, ":name=systemd:"); !ok {
 				continue
 			}
 		}
-		for _, part := range strings.Split(strings.TrimSpace(group), "/") {
+		for _, part := range strings.Split(group, "/") {
 			for _, suffix := range []string{".service", ".scope", ".socket"} {
 				if strings.HasSuffix(part, suffix) && len(part) <= maxUnit {
 					return printable(part)

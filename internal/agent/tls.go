@@ -66,8 +66,7 @@ func (s *site) verified() []string {
 
 // unverifiedBy returns why a certificate does not verify, from what openssl printed.
 func unverifiedBy(printed string) string {
-	for line := range strings.Lines(printed) {
-		line = strings.TrimSpace(line)
+	for _, line := range strings.Split(printed, "\n") {
 		if why, ok := strings.CutPrefix(line, "Verification error: "); ok {
 			return printable(why[:min(len(why), maxReason)])
 		}
@@ -90,7 +89,7 @@ func complaint(printed string) string {
 			return unix.Errno(n).Error()
 		}
 	}
-	for line := range strings.Lines(printed) {
+	for _, line := range strings.Split(printed, "\n") {
 		// thread:error:code:library:function:reason:file:line:text
 		if f := strings.Split(line, ":"); len(f) > 5 && f[1] == "error" {
 			return quote(f[5])
