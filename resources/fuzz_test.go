@@ -220,7 +220,7 @@ func checkState(t *testing.T, name string, state any) {
 	for i := range nothing {
 		nothing[i] = wire.Answer{
 			File: &wire.File{}, Filesystem: &wire.Filesystem{Size: 1 << 50, Available: 1 << 50}, Mount: &wire.Mount{}, Block: &wire.Block{Path: "/dev/vdb", Size: 1 << 50},
-			Package: &wire.Package{}, Unit: &wire.Unit{LoadState: "loaded"}, User: &wire.User{UID: -1}, Group: &wire.Group{GID: -1}, Loaded: &wire.Loaded{}, HTTP: &wire.HTTP{}, Run: &wire.Run{},
+			Package: &wire.Package{}, Unit: &wire.Unit{LoadState: "loaded"}, User: &wire.User{UID: -1}, Group: &wire.Group{GID: -1}, Loaded: &wire.Loaded{}, HTTP: &wire.HTTP{}, Listeners: &wire.Listeners{}, Run: &wire.Run{},
 			Tree: &wire.Tree{Place: wire.Place{Path: queries[i].Arg, Real: queries[i].Arg, At: "8:1:" + queries[i].Arg}},
 		}
 	}
@@ -855,6 +855,7 @@ func FuzzCompare(f *testing.F) {
 				`"block":{"path":"/","signature":"xfs","uuid":"a b","mounts":["/"]},"package":{"installed":"1;x","candidate":"-o x"},"unit":{"load_state":"loaded","unit_file_state":"$(x)"},` +
 				`"user":{"uid":0,"group":"-x","home":"a:b\n","groups":["-G"]},"group":{"gid":0,"members":["\n"]},"loaded":{"recorded":true},"http":{"status":200,"body":"\u0000"},"filesystem":{"size":1}}]`,
 			`[{"file":{"kind":"file","mode":4294967295,"owner":"-x","has_content":true,"content":"//8AGw==","sha256":"x"},"unit":{"active_state":"active"},"http":{"status":200}}]`,
+			`[{"listeners":{"sockets":[{"address":"::","port":8080,"ipv4":true,"program":"\u001b[2J\n","pid":-1,"unit":"$(x).service"},{"address":"x","port":8080,"unit":"-x.service"}]}}]`,
 			`[{"file":{"kind":"directory","empty":true}},{"file":{"kind":"other"}},{"mount":{"fstab":"\\040"},"block":{"path":"/dev/vdb","swap":true}}]`,
 		} {
 			f.Add(uint8(i), false, []byte(facts), []byte(answers))

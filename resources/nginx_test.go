@@ -154,6 +154,8 @@ func TestCompletedOnce(t *testing.T) {
 				answers[i].Unit = &wire.Unit{LoadState: "not-found"}
 			case wire.AskHTTP:
 				answers[i].HTTP = &wire.HTTP{}
+			case wire.AskListeners:
+				answers[i].Listeners = &wire.Listeners{}
 			case wire.AskRun:
 				answers[i].Run = &wire.Run{}
 			}

@@ -2,6 +2,7 @@ package resources
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/mirrorform/mirrorform/engine"
@@ -32,6 +33,17 @@ func siteProbes(t engine.Target, s *NginxSite) []*wire.ProbeOp {
 		add(s.TLSListen, true, true)
 	}
 	return probes
+}
+
+// siteListensOn returns all that nginx listens on for the site.
+func siteListensOn(s *NginxSite) []string {
+	if s.Certificate == "" {
+		return s.Listen
+	}
+	if s.HTTP == httpOff {
+		return s.TLSListen
+	}
+	return append(slices.Clip(s.Listen), s.TLSListen...)
 }
 
 // probeHost returns the first name of the site that is not a pattern, or a name that the pattern

@@ -14,8 +14,9 @@ import (
 
 // NginxSite is a site of static files that nginx serves: a file with one server in
 // /etc/nginx/conf.d. An apply succeeds only if "nginx -t" accepts the file without a warning and
-// nginx then answers with the new configuration. The site starts or reloads nginx by itself: a
-// service for nginx comes after it, and its reload_on need not list the site's file.
+// nginx then answers with the new configuration. The plan refuses a port that another program
+// holds. The site starts or reloads nginx by itself: a service for nginx comes after it, and its
+// reload_on need not list the site's file.
 type NginxSite struct {
 	// Name is the name of the file in /etc/nginx/conf.d, without .conf: letters, digits, _ and -.
 	// Sites with a server name in common on one port are one site, with the file of the first.
@@ -85,9 +86,10 @@ type NginxSite struct {
 	// from each directory that is not empty.
 	Served *bool `plan:"served"`
 
-	decided bool // wanted: Default is not set, and the host's answers have decided it
-	instead bool // wanted: it replaces the default site of nginx's package
-	running bool // found: nginx runs
+	decided bool             // wanted: Default is not set, and the host's answers have decided it
+	instead bool             // wanted: it replaces the default site of nginx's package
+	taken   []engine.Problem `fingerprint:"-"` // wanted: ports that other programs hold
+	running bool             // found: nginx runs
 	// found: why a directory is not served although the site is.
 	treeProblem string   `fingerprint:"-"`
 	unverified  string   `fingerprint:"-"` // found: why clients do not trust the certificate
@@ -148,10 +150,11 @@ func orYes(b *bool) *bool {
 	return new(true)
 }
 
-// Settle decides whether a new site answers for the host's address. An existing site keeps it.
+// Settle decides whether a new site answers for the host's address. An existing site keeps it. It
+// also finds ports that other programs hold.
 func (nt nginxSiteType) Settle(t engine.Target, want *NginxSite, _ *engine.Record, got engine.Answers) *NginxSite {
 	full := *want
-	full.instead = nt.replacesPackaged(t, want, got)
+	full.instead, full.taken = nt.replacesPackaged(t, want, got), takenPorts(siteListensOn(want), "nginx", got)
 	if v, ok := installedNginx(want, got); ok && v != full.nginx {
 		full.nginx, full.Content = v, nil
 	}
@@ -282,7 +285,7 @@ func (nt nginxSiteType) Validate(want *NginxSite) []engine.Problem {
 }
 
 func (nt nginxSiteType) Ask(t engine.Target, want *NginxSite) []wire.Query {
-	list := []wire.Query{nt.file(want).query(), {Verb: wire.AskUnit, Arg: nginxUnit}}
+	list := []wire.Query{nt.file(want).query(), {Verb: wire.AskUnit, Arg: nginxUnit}, listenersQuery(siteListensOn(want)...)}
 	for _, p := range siteProbes(t, want) {
 		list = append(list, p.Query())
 	}
@@ -407,6 +410,9 @@ func (nt nginxSiteType) Check(t engine.Target, want, have *NginxSite) (out []eng
 	if want != nil && isTrue(want.HTTP3) && want.nginx.Installed && !want.nginx.HTTP3 {
 		out = append(out, refusal("http3", fmt.Sprintf("%s: nginx %d.%d.%d of this host has no HTTP/3", t.Name, want.nginx.Major, want.nginx.Minor, want.nginx.Patch),
 			"remove http3, or install nginx 1.25 or later with ngx_http_v3_module"))
+	}
+	if want != nil {
+		out = append(out, want.taken...)
 	}
 	if want == nil || have == nil {
 		return out

@@ -143,6 +143,8 @@ func (h *fakeHost) answer(t testing.TB, queries []wire.Query) engine.Answers {
 			a.Group = &wire.Group{GID: -1}
 		case wire.AskHTTP:
 			a.HTTP = &wire.HTTP{}
+		case wire.AskListeners:
+			a.Listeners = &wire.Listeners{}
 		default:
 			t.Fatalf("adopt asks %s", q.Key())
 		}

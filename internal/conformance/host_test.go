@@ -339,6 +339,12 @@ func answerTo(got engine.Answers, q wire.Query) (any, error) {
 		return got.Loaded(q)
 	case wire.AskHTTP:
 		return got.HTTP(q)
+	case wire.AskListeners:
+		l, err := got.Listeners(q)
+		for i := range l.Sockets {
+			l.Sockets[i].PID = 0 // of a program that was started again
+		}
+		return l, err
 	case wire.AskRun:
 		return got.Run(q)
 	}

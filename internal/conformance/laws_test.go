@@ -291,18 +291,23 @@ func (r *runner) same(t *testing.T, before *snapshot, p *engine.HostPlan, resour
 	t.Helper()
 	differences := before.differs(r.look(t, p, resource))
 	for deadline := time.Now().Add(patience); len(differences) > 0 && time.Now().Before(deadline); {
-		if slices.ContainsFunc(differences, func(d string) bool { return !strings.HasPrefix(d, string(wire.AskHTTP)+" ") }) {
+		if slices.ContainsFunc(differences, func(d string) bool { return !served(d) }) {
 			break
 		}
 		time.Sleep(50 * time.Millisecond)
 		differences = before.differs(r.look(t, p, resource))
 	}
 	for _, d := range differences {
-		if r.unloaded && strings.HasPrefix(d, string(wire.AskHTTP)+" ") {
+		if r.unloaded && served(d) {
 			continue
 		}
 		t.Errorf("%s the host is not as before: %s", when, d)
 	}
+}
+
+// served reports whether a difference is one of what a server answers, or where it listens.
+func served(difference string) bool {
+	return strings.HasPrefix(difference, string(wire.AskHTTP)+" ") || strings.HasPrefix(difference, string(wire.AskListeners)+" ")
 }
 
 // rehearse performs a plan and undoes it: law 4.

@@ -44,7 +44,8 @@ func nginxStopped() testCase {
 
 // nginxFailures are sites that nginx accepts and does not serve.
 func nginxFailures() []failure {
-	const taken = "perl -MIO::Socket::INET -e 'my $s = IO::Socket::INET->new(LocalPort => 8081, Listen => 100, ReuseAddr => 1) or die; system(q(systemd-notify --ready)); sleep'"
+	// A program that calls itself nginx, so that no plan refuses it.
+	const taken = "perl -MIO::Socket::INET -e '$0 = q(nginx); my $s = IO::Socket::INET->new(LocalPort => 8081, Listen => 100, ReuseAddr => 1) or die; system(q(systemd-notify --ready)); sleep'"
 	site := func(port string) *resources.NginxSite {
 		return &resources.NginxSite{Name: "case", ServerName: []string{"case.example.org"}, Listen: []string{port}, Root: "/srv"}
 	}

@@ -243,7 +243,7 @@ func (g *generator) written(example, host, name string) (string, error) {
 		queries := engine.Questions(target, []*engine.Resource{r})
 		answers := make([]wire.Answer, len(queries))
 		for i := range answers {
-			answers[i] = wire.Answer{File: &wire.File{Kind: wire.Absent}, Unit: &wire.Unit{LoadState: "not-found"}, HTTP: &wire.HTTP{}}
+			answers[i] = wire.Answer{File: &wire.File{Kind: wire.Absent}, Unit: &wire.Unit{LoadState: "not-found"}, HTTP: &wire.HTTP{}, Listeners: &wire.Listeners{}}
 		}
 		got, err := engine.NewAnswers(queries, answers)
 		if err != nil {

@@ -1,0 +1,110 @@
+package resources
+
+import (
+	"fmt"
+	"net/netip"
+	"regexp"
+	"strings"
+
+	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/engine/wire"
+)
+
+// A server that reloads with an address that another program holds may report success and keep its
+// old configuration, or end. So the plan asks who listens on the ports of a site.
+
+// listenersQuery returns the question about the ports of addresses as parseListen reads them.
+func listenersQuery(listens ...string) wire.Query {
+	var ports []string
+	for _, l := range listens {
+		if _, port, err := parseListen(l); err == nil {
+			ports = append(ports, port)
+		}
+	}
+	return wire.Query{Verb: wire.AskListeners, Args: sorted(ports)}
+}
+
+// takenPorts returns a problem for each program other than the site's server that holds one of its
+// addresses. An address that the server holds already is not taken, also if the server listens on
+// all addresses instead.
+func takenPorts(listens []string, program string, got engine.Answers) (out []engine.Problem) {
+	found, err := got.Listeners(listenersQuery(listens...))
+	if err != nil {
+		return []engine.Problem{caution("listen", "unknown which ports other programs hold: "+err.Error(),
+			"the apply fails if "+program+" cannot listen on those of the site")}
+	}
+	seen := map[string]bool{}
+	for _, listen := range listens {
+		var taken []engine.Problem
+		own := false
+		for _, s := range found.Sockets {
+			holds, covers := holdsListen(s, listen)
+			switch {
+			case !holds, s.Program == "" && found.Hidden:
+			case s.Program == program:
+				own = own || covers
+			default:
+				taken = append(taken, takenBy(s, program))
+			}
+		}
+		for _, p := range taken {
+			if !own && !seen[p.Summary] {
+				seen[p.Summary] = true
+				out = append(out, p)
+			}
+		}
+	}
+	return out
+}
+
+// takenBy returns the problem of a socket that another program holds.
+func takenBy(s wire.Listener, program string) engine.Problem {
+	who, detail := fmt.Sprintf("%s (pid %d", bareOrQuoted(s.Program), s.PID), "stop it, or choose another port"
+	switch {
+	case s.Program == "":
+		who, detail = "the kernel or a container (", detail+"; to look for it: ss -tlnpe"
+	case s.PID == 1:
+		detail = "stop its socket unit, or choose another port; to list socket units: systemctl list-sockets"
+	case s.Unit != "":
+		who += ", " + bareOrQuoted(s.Unit)
+		if strings.HasSuffix(s.Unit, ".service") && !strings.HasPrefix(s.Unit, "user@") && bareName.MatchString(s.Unit) {
+			detail += "; to stop it: systemctl disable --now " + s.Unit
+		}
+	}
+	who = strings.TrimSuffix(who+")", " ()")
+	return refusal("listen", fmt.Sprintf("port %d is held by %s: %s could not listen there", s.Port, who, program), detail)
+}
+
+// bareName is a name that needs no quotes, neither in a message nor in a command.
+var bareName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9:_.@-]{0,99}$`)
+
+// bareOrQuoted makes one word of a name that a host sent.
+func bareOrQuoted(name string) string {
+	if bareName.MatchString(name) {
+		return name
+	}
+	return fmt.Sprintf("%.100q", name)
+}
+
+// holdsListen reports whether a socket keeps a server from listening on an address, by the rules of
+// Linux: a socket for all addresses conflicts with one for any of them. covers means that who has
+// the socket listens on that address. A server listens on [::] without IPv4, as nginx does.
+func holdsListen(s wire.Listener, listen string) (holds, covers bool) {
+	address, port, err := parseListen(listen)
+	if err != nil || port != fmt.Sprint(s.Port) {
+		return false, false
+	}
+	has, err := netip.ParseAddr(s.Address)
+	if err != nil {
+		return true, false // not known, so it counts
+	}
+	wants := netip.IPv4Unspecified()
+	if address != "*" {
+		wants, _ = netip.ParseAddr(strings.Trim(address, "[]"))
+	}
+	if has.Is6() && wants.Is4() {
+		return s.IPv4, s.IPv4
+	}
+	covers = has.Is4() == wants.Is4() && (has.IsUnspecified() || has == wants)
+	return covers || has.Is4() == wants.Is4() && wants.IsUnspecified(), covers
+}

@@ -1,0 +1,63 @@
+package resources
+
+import (
+	"testing"
+
+	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/engine/wire"
+)
+
+// What conflicts was tried, with SO_REUSEADDR as nginx sets it.
+func TestHoldsListen(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		address       string
+		ipv4          bool
+		listen        string
+		holds, covers bool
+	}{
+		{"0.0.0.0", false, "80", true, true},
+		{"0.0.0.0", false, "*:80", true, true},
+		{"0.0.0.0", false, "192.0.2.1:80", true, true},
+		{"0.0.0.0", false, "[::]:80", false, false},
+		{"0.0.0.0", false, "[2001:db8::1]:80", false, false},
+		{"0.0.0.0", false, "8080", false, false},
+		{"192.0.2.1", false, "80", true, false},
+		{"192.0.2.1", false, "192.0.2.1:80", true, true},
+		{"192.0.2.1", false, "192.0.2.2:80", false, false},
+		{"127.0.0.1", false, "0.0.0.0:80", true, false},
+		{"::", false, "[::]:80", true, true},
+		{"::", false, "[2001:db8::1]:80", true, true},
+		{"::", false, "80", false, false},
+		{"::", true, "80", true, true},
+		{"::", true, "192.0.2.1:80", true, true},
+		{"::", true, "[::]:80", true, true},
+		{"2001:db8:0:0:0:0:0:1", false, "[::]:80", true, false},
+		{"2001:db8:0:0:0:0:0:1", false, "[2001:db8::1]:80", true, true},
+		{"2001:db8:0:0:0:0:0:1", false, "[2001:db8::2]:80", false, false},
+		{"2001:db8:0:0:0:0:0:1", false, "80", false, false},
+		{"nonsense", false, "80", true, false},
+		{"0.0.0.0", false, "nonsense", false, false},
+	} {
+		holds, covers := holdsListen(wire.Listener{Address: test.address, Port: 80, IPv4: test.ipv4}, test.listen)
+		if holds != test.holds || covers != test.covers {
+			t.Errorf("%s (IPv4 %v) and %s: %v, %v", test.address, test.ipv4, test.listen, holds, covers)
+		}
+	}
+}
+
+func TestTakenPortsUnknown(t *testing.T) {
+	t.Parallel()
+	q := listenersQuery("[::]:443", "80", "443")
+	if q.Key() != "listeners [443 80]" {
+		t.Error(q.Key())
+	}
+	got, err := engine.NewAnswers([]wire.Query{q}, []wire.Answer{{Error: "open /proc/net/tcp: permission denied"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	problems := takenPorts([]string{"80", "443"}, "nginx", got)
+	if len(problems) != 1 || problems[0].Severity != engine.Warning {
+		t.Errorf("%+v", problems)
+	}
+}
