@@ -110,6 +110,7 @@ func newGraph(t Target, resources []*Resource) *graph {
 		g.at[r.Address] = i
 		g.provide(r, i, provides, provider, why)
 	}
+	g.keepSeparate()
 	loads := make([][]Key, len(g.resources))
 	for i, r := range g.resources {
 		loads[i] = r.Kind.loads(t, r.State)
@@ -170,6 +171,33 @@ func (g *graph) provide(r *Resource, i int, keys []Key, provider map[Key]int, wh
 		}
 	}
 }
+
+// keepSeparate reports directories of Separate types that are in one another. Equal ones provide
+// the same key.
+func (g *graph) keepSeparate() {
+	type owned struct {
+		r   *Resource
+		dir string
+	}
+	var all []owned
+	for _, r := range g.resources {
+		if r.Kind.separate == nil || r.Remove {
+			continue
+		}
+		dir, reason := r.Kind.separate(r.State)
+		for _, o := range all {
+			if o.dir == dir || o.r.Kind != r.Kind || !below(o.dir, dir) && !below(dir, o.dir) {
+				continue
+			}
+			g.problem(r, "%s of %s and %s of %s are nested: %s", o.dir, o.r, dir, r, reason)
+			g.problems[len(g.problems)-1].With = o.r
+		}
+		all = append(all, owned{r, dir})
+	}
+}
+
+// below reports whether the clean path p is below dir.
+func below(p, dir string) bool { return strings.HasPrefix(p, strings.TrimSuffix(dir, "/")+"/") }
 
 // loadFirst puts a resource that makes a unit load its files before the unit's resource, also for
 // removals. If it needs the unit indirectly, through another resource, it comes after the unit.

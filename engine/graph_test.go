@@ -3,6 +3,7 @@ package engine
 import (
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -56,5 +57,42 @@ func plainSort(g *graph) []*Resource {
 		}
 		g.sorted[next] = true
 		ordered = append(ordered, g.resources[next])
+	}
+}
+
+// plotType is of parts whose first key has a directory that must not be in another one.
+type plotType struct{ partType }
+
+func (plotType) Separate(want *part) (dir, reason string) {
+	_, dir, _ = strings.Cut(string(want.Provides[0]), ":")
+	return dir, "each would delete the files of the other"
+}
+
+// Directories in one another are a problem of both resources, in whichever order, unless one of them is to be removed.
+func TestOrderKeepsSeparate(t *testing.T) {
+	t.Parallel()
+	r := &Registry{}
+	Register(r, "part", plotType{})
+	for _, c := range []struct {
+		one, other string
+		remove     bool
+		problem    string
+	}{
+		{"/srv/a", "/srv/a/b", false, "/srv/a of one () and /srv/a/b of other () are nested: each would delete the files of the other"},
+		{"/srv/a/b/c", "/srv/a", false, "/srv/a/b/c of one () and /srv/a of other () are nested: each would delete the files of the other"},
+		{"/srv/a", "/srv/ab", false, ""},
+		{"/srv/a", "/srv/b", false, ""},
+		{"/srv/a", "/srv/a/b", true, ""},
+	} {
+		one := aPart(r, "one", part{Provides: []Key{Key("tree:" + c.one)}})
+		other := aPart(r, "other", part{Provides: []Key{Key("tree:" + c.other)}})
+		other.Remove = c.remove
+		_, problems := Order(Target{Name: "h"}, []*Resource{one, other})
+		switch {
+		case c.problem == "" && len(problems) > 0:
+			t.Errorf("%s and %s: %v", c.one, c.other, problems[0])
+		case c.problem != "" && (len(problems) != 1 || problems[0].Summary != c.problem || problems[0].Resource != other || problems[0].With != one):
+			t.Errorf("%s and %s: %v, want %q", c.one, c.other, problems, c.problem)
+		}
 	}
 }

@@ -163,6 +163,7 @@ func (p *planner) compare(ctx context.Context) (*HostPlan, error) {
 		return nil, err
 	}
 	h.ordered = ordered
+	h.target.want(ordered)
 	hp, err := h.observe(ctx)
 	if err == nil {
 		hp.Facts = h.facts // not the session's field, which would keep the whole session alive

@@ -48,6 +48,16 @@ func (t *Target) know(m *Manifest, types *Registry, configuration string) {
 	}
 }
 
+// want sets the wanted resources of a target.
+func (t *Target) want(list []*Resource) {
+	t.Wanted = nil
+	for _, r := range list {
+		if !r.Remove {
+			t.Wanted = append(t.Wanted, Record{Address: Local(r.Address), Own: true, Type: r.Kind.Name, State: r.State, Keep: r.Keep})
+		}
+	}
+}
+
 // record returns the entry of a resource of this configuration, or nil.
 func (t Target) record(r *Resource) *Record {
 	if e := t.own[Local(r.Address)]; e != nil && e.Type == r.Kind.Name {

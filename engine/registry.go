@@ -38,6 +38,7 @@ type Kind struct {
 	// generated reports whether the file is one that only mirrorform writes.
 	generated func(state any) bool
 	keep      string
+	separate  func(want any) (dir, reason string) // nil unless it is Separate
 	// irreplaceable returns why a resource must not be replaced, or "".
 	irreplaceable func(want, have any) string
 }
@@ -127,6 +128,9 @@ func extend[S any](k *Kind, t Type[S]) {
 	}
 	if sh, ok := t.(Sharer); ok {
 		k.shares = sh.Shares()
+	}
+	if sp, ok := t.(Separate[S]); ok {
+		k.separate = func(want any) (string, string) { return sp.Separate(stateOf[S](want)) }
 	}
 	if kp, ok := t.(Keeper); ok {
 		k.keep = kp.Keep()

@@ -20,6 +20,9 @@ type Target struct {
 	Facts   wire.Facts
 	Helper  string   // SHA-256 of the host's helper, in hex, see wire.WriteOp.Program
 	Records []Record // the host's manifest, with the entries of all configurations
+	// Wanted are the resources that this run wants on the host, without those to remove. Their State
+	// is not completed.
+	Wanted []Record
 	// Settled are the wanted states (*S) of Settlers that this comparison has settled already.
 	Settled []any
 	own     map[string]*Record // the entries of this configuration, by address
@@ -120,6 +123,13 @@ type Irreplaceable[S any] interface {
 // format 1 do not record what mirrorform made, so such files count as made.
 type Generator[S any] interface {
 	Generated(state *S) bool
+}
+
+// Separate is a Type whose resources own directories that must not be in one another, such as the
+// trees of two syncs.
+type Separate[S any] interface {
+	// Separate returns the directory, and the reason in a few words: "each sync would delete …".
+	Separate(want *S) (dir, reason string)
 }
 
 // Discreet is a state that changes when it contains secrets.
