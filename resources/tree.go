@@ -14,16 +14,19 @@ import (
 
 // Tree is a claim to a directory tree that a sync fills and deletes from. A directory is claimed
 // only if no other data can be lost: it is missing or empty, this configuration already manages
-// it, or it contains an AlmaLinux tree. The claim is a file on the host that identifies the
-// directory, and the sync writes to no other one. A missing directory is created.
+// it, or it contains an AlmaLinux tree and is for one. The claim is a file on the host that
+// identifies the directory, and the sync writes to no other one. A missing directory is created.
 type Tree struct {
 	Path string `hcl:"path" id:"true"` // absolute path
 	Name string `hcl:"name" id:"true"` // name of the claim, /etc/mirrorform-sync/NAME.claim
 	// Claim, if it is equal to path, claims the directory whatever it contains. The sync deletes those
 	// files.
 	Claim string `hcl:"claim,optional"`
-	Owner string `hcl:"owner,optional" argv:"true"` // owner of the directory: user name or number
-	Group string `hcl:"group,optional" argv:"true"` // group of the directory: group name or number
+	// Distribution is what the tree is for: almalinux or other; default: almalinux. Other claims no
+	// directory by its content.
+	Distribution string `hcl:"distribution,optional"`
+	Owner        string `hcl:"owner,optional" argv:"true"` // owner of the directory: user name or number
+	Group        string `hcl:"group,optional" argv:"true"` // group of the directory: group name or number
 	// Apart has directories that must not be in the tree or above it.
 	Apart []string `hcl:"apart,optional"`
 
@@ -92,6 +95,9 @@ func (treeType) Validate(want *Tree) []engine.Problem {
 		out = append(out, refusal("claim", fmt.Sprintf("%q is not the path, which is %q", want.Claim, want.Path),
 			"set it to the path: it is repeated so that a changed path needs a new claim"))
 	}
+	if d := want.Distribution; d != "" && d != almaLinux && d != otherDistribution {
+		out = append(out, refusal("distribution", fmt.Sprintf("invalid distribution %q", d), "use almalinux or other"))
+	}
 	for _, p := range want.Apart {
 		out = append(out, report("apart", checkPath(p))...)
 	}
@@ -100,6 +106,9 @@ func (treeType) Validate(want *Tree) []engine.Problem {
 
 func (treeType) query(t engine.Target, want *Tree) wire.Query {
 	others := append([]string{"/home"}, want.Apart...)
+	for _, o := range wantedTrees(t, want) {
+		others = append(others, o.path)
+	}
 	for _, h := range heldBy(t, want) {
 		others = append(others, h.path)
 	}
@@ -146,7 +155,7 @@ func (tt treeType) Read(t engine.Target, want *Tree, got engine.Answers) (*Tree,
 	}
 	claimed := tree.Identity != "" && string(file.Content) == tree.Identity && file.UID == 0 && file.Mode&0o022 == 0
 	have := &Tree{
-		Path: want.Path, Name: want.Name, Claim: want.Claim, Apart: want.Apart, Identity: tree.Identity, Claimed: &claimed,
+		Path: want.Path, Name: want.Name, Claim: want.Claim, Distribution: want.Distribution, Apart: want.Apart, Identity: tree.Identity, Claimed: &claimed,
 		attribute: want.attribute, claimFile: file.Kind, problems: problems,
 	}
 	have.Owner, have.Group, _ = foundAttributes(want.Owner, want.Group, "", root)
@@ -243,12 +252,17 @@ func judge(t engine.Target, want *Tree, tree wire.Tree) []engine.Problem {
 		mine = mine || h.own
 		if p, ok := places[h.path]; ok && !h.own && nested(tree.Place, p, h.inside) {
 			return no(fmt.Sprintf("and %s, which %s, are nested", h.path, h.what),
-				"each sync would delete the files of the other: choose another directory")
+				nestedTrees+": choose another directory")
 		}
 	}
 	for _, apart := range want.Apart {
 		if p, ok := places[apart]; ok && nested(tree.Place, p, true) {
-			return no("and "+apart+" are nested", "each sync would delete the files of the other: choose another directory")
+			return no("and "+apart+" are nested", nestedTrees+": choose another directory")
+		}
+	}
+	for _, o := range wantedTrees(t, want) {
+		if p, ok := places[o.path]; ok && nested(tree.Place, p, true) {
+			return no("and "+o.path+", which is a tree of "+o.what+", are nested", nestedTrees+": choose another directory")
 		}
 	}
 	moved := ""
@@ -268,8 +282,12 @@ func judge(t engine.Target, want *Tree, tree wire.Tree) []engine.Problem {
 	if tree.Kind != wire.Absent && tree.Kind != wire.Directory {
 		return []engine.Problem{inTheWay(want.Path, "a "+string(tree.Kind), "a directory")}
 	}
-	if len(tree.Entries) > 0 && (!mine || moved != "") && !isAlmaLinux(tree.Entries) && want.Claim != want.Path {
+	other := want.Distribution == otherDistribution
+	if len(tree.Entries) > 0 && (!mine || moved != "") && (other || !isAlmaLinux(tree.Entries)) && want.Claim != want.Path {
 		found := "contains " + firstFew(tree.Entries, tree.More) + ", but no AlmaLinux tree: a sync would delete these files"
+		if other {
+			found = "contains " + firstFew(tree.Entries, tree.More) + ": a sync would delete these files"
+		}
 		if moved != "" {
 			found = "is not the directory that was claimed: " + moved + ". It " + found
 		}
@@ -292,6 +310,29 @@ func judge(t engine.Target, want *Tree, tree wire.Tree) []engine.Problem {
 			"if a file system should be mounted there, mount it first: otherwise an apply claims the new directory"))
 	}
 	return warnings
+}
+
+// nestedTrees is why trees must not be in one another.
+const nestedTrees = "each sync would delete the files of the other"
+
+// Separate returns the tree: none must be in another one. Paths that lead into one another by links
+// are found on the host.
+func (treeType) Separate(want *Tree) (dir, reason string) { return want.Path, nestedTrees }
+
+// wantedTrees returns the trees that this run wants on the host and that come before this one: each
+// two are compared once.
+func wantedTrees(t engine.Target, want *Tree) []held {
+	var list []held
+	for i := range t.Wanted {
+		other, ok := t.Wanted[i].State.(*Tree)
+		if ok && other.Path == want.Path {
+			return list
+		}
+		if ok {
+			list = append(list, held{path: other.Path, what: t.Wanted[i].Address})
+		}
+	}
+	return nil
 }
 
 // held is a path with data in the host's manifest.
@@ -363,6 +404,12 @@ func partOf(a engine.Address, name string) bool {
 	}
 	return a.Name == name
 }
+
+// The values of Tree.Distribution.
+const (
+	almaLinux         = "almalinux"
+	otherDistribution = "other"
+)
 
 // mirrorBlock is the type in the addresses of a mirror's parts.
 const mirrorBlock = "mirror"

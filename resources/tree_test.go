@@ -8,6 +8,38 @@ import (
 	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
+// Trees that one run wants together must not lead into one another, by links either.
+func TestTreesWanted(t *testing.T) {
+	t.Parallel()
+	want := &Tree{Path: "/srv/link/b", Name: "b"}
+	target := engine.Target{Name: "fra1", Wanted: []engine.Record{
+		{Address: "mirror.a.tree", Own: true, State: &Tree{Path: "/srv/a", Name: "a"}},
+		{Address: "mirror.b.tree", Own: true, State: want},
+		{Address: "mirror.b.directory", Own: true, State: &Directory{Path: "/srv/link/b"}},
+	}}
+	for real, says := range map[string]string{
+		"/srv/link/b": "", "/srv/ab": "", "/srv": "/srv/a, which is a tree of mirror.a.tree, are nested", "/srv/a/b": "are nested",
+	} {
+		queries := treeType{}.Ask(target, want)
+		answer := &wire.Tree{Place: wire.Place{Path: want.Path, Real: real, At: "8:1:" + real}, Kind: wire.Directory, Identity: "x"}
+		for _, p := range queries[0].Args {
+			answer.Others = append(answer.Others, wire.Place{Path: p, Real: p, At: "8:1:" + p})
+		}
+		got, err := engine.NewAnswers(queries, []wire.Answer{{Tree: answer}, {File: &wire.File{}}, {File: &wire.File{}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		have, err := treeType{}.Read(target, want, got)
+		if err != nil {
+			t.Fatal(err)
+		}
+		problems := treeType{}.Check(target, want, have)
+		if text := problemText("check", problems); refused(problems) != (says != "") || !strings.Contains(text, says) {
+			t.Errorf("%s: it says %q, want %q", real, text, says)
+		}
+	}
+}
+
 // What the manifest says decides whose a directory is, and what it must be apart from.
 func TestTreeRecords(t *testing.T) {
 	t.Parallel()
