@@ -22,4 +22,4 @@ func (composite) Expand(r *engine.Registry, label string, spec *Spec, site engin
 
 // OnLocal reports whether the block has an entry for AlmaLinux's mirrors.d, which is written on
 // host local.
-func (composite) OnLocal(spec *Spec) bool { return spec.Publish != nil }
+func (composite) OnLocal(spec *Spec) bool { return spec.Publish != nil && spec.AlmaLinux() }

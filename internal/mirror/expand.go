@@ -62,8 +62,10 @@ type part struct {
 // kitten_lock_at_boot, kitten_log, kitten_sync_status, kitten_sync_output, kitten_sync_hold,
 // kitten_sync_settings, kitten_sync_script and kitten_cron.
 //
-// Mirrors of one host share its packages, services and account, and the site if they have a server
-// name in common.
+// A host can have several mirrors. They share packages, services, the account, sync_program and the
+// directories of its settings and records; the engine joins these parts. All others have names made
+// from the block's. Each mirror has its own tree, lock and log. Mirrors with a server
+// name in common share the site.
 //
 // No part does two things that EL hosts need: with SELinux enforcing, a tree outside /var/www
 // needs the file context httpd_sys_content_t (semanage-fcontext(8)) before nginx can read it, and
@@ -193,6 +195,10 @@ func (x *expansion) account() {
 		})
 		return
 	}
+	comment := "" // not managed: mirrors of several distributions share the account
+	if x.spec.AlmaLinux() {
+		comment = "AlmaLinux mirror"
+	}
 	from := map[string]string{"name": "user", "group": "user"}
 	x.add(engine.Part{
 		Name: "group", Type: "group", Keep: "it is the group of user " + x.user + ", who stays",
@@ -204,7 +210,7 @@ func (x *expansion) account() {
 			Name: x.user, Group: x.user, System: true, KeepExisting: true,
 			// cronie runs no jobs of a user whose home is missing. This one needs no home, so it gets /.
 			Home: "/", Shell: "/usr/sbin/nologin",
-			Comment: "AlmaLinux mirror",
+			Comment: comment,
 		},
 	}, from)
 }

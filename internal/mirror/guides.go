@@ -13,6 +13,8 @@ type guide struct {
 	every  string
 	main   module
 	kitten module
+	// freshness is the file that the upstream's root must have, or "".
+	freshness string
 }
 
 // module is one tree of AlmaLinux's upstream.
@@ -42,6 +44,7 @@ var guides = []guide{
 		rsync: []string{"-avSH", "-f", "R .~tmp~", "--delete-delay", "--delay-updates"},
 		every: "3h",
 		main:  almalinux, kitten: almalinuxKitten,
+		freshness: "TIME",
 	},
 	{
 		name:    "current",
@@ -50,5 +53,12 @@ var guides = []guide{
 		rsync: []string{"-rlptvSH", "--exclude=.~tmp~", "--delete-delay", "--delay-updates"},
 		every: "3h",
 		main:  almalinux, kitten: almalinuxKitten,
+		freshness: "TIME",
 	},
+}
+
+// otherGuide returns what a mirror of another distribution uses of the default guide: how it syncs,
+// but neither sizes nor an upstream.
+func otherGuide(name string) guide {
+	return guide{rsync: guides[0].rsync, every: guides[0].every, main: module{lock: "/run/" + name + "_rsync.lock"}}
 }

@@ -19,8 +19,9 @@ import (
 
 // everything sets every attribute of a mirror block, rightly.
 const everything = `
-guide = "classic"
-user  = "mirror"
+distribution = "almalinux"
+guide        = "classic"
+user         = "mirror"
 storage {
   path        = "/srv/mirror/almalinux"
   device      = "/dev/vdb"

@@ -182,7 +182,7 @@ func (x *settling) limits(j *job, s Sync) {
 	if percent := number("max_delete_percent", s.MaxDeletePercent, 50, 100); percent < 100 {
 		j.settings.MaxDeletePercent = percent
 	}
-	j.settings.Require = "TIME"
+	j.settings.Require = x.guide.freshness
 	if s.Freshness != nil {
 		j.settings.Require = *s.Freshness
 		if strings.ContainsAny(*s.Freshness, "/ ") || checkText(*s.Freshness) != nil {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/resources"
@@ -31,7 +32,8 @@ func settle(name string, spec *Spec, host engine.Site, ps *problems) *mirror {
 		return nil
 	}
 	x := &settling{&mirror{name: name, spec: spec, host: host, guide: guides[0], user: cmp.Or(spec.User, "mirror")}, ps}
-	if n := spec.Guide; n != "" {
+	x.settleDistribution()
+	if n := x.spec.Guide; n != "" {
 		i := slices.IndexFunc(guides, func(g guide) bool { return g.name == n })
 		if i < 0 {
 			x.choice("guide", n, "classic", "current")
@@ -45,12 +47,42 @@ func settle(name string, spec *Spec, host engine.Site, ps *problems) *mirror {
 	return x.mirror
 }
 
+// settleDistribution checks the distribution. Another one than AlmaLinux has its own defaults, and
+// none of the blocks that are only for AlmaLinux: they are reported, and ignored from then on.
+func (x *settling) settleDistribution() {
+	if d := x.spec.Distribution; d != "" && d != almaLinux && d != otherDistribution {
+		x.choice("distribution", d, almaLinux, otherDistribution)
+	}
+	if x.spec.AlmaLinux() {
+		return
+	}
+	only := func(attribute string, set bool) {
+		if set {
+			x.errorf(attribute, `remove it, or remove distribution = "other"`,
+				"%s is only for AlmaLinux, and the distribution of mirror %s is other", attribute, x.name)
+		}
+	}
+	only("guide", x.spec.Guide != "")
+	only("kitten", x.spec.Kitten != nil)
+	only("publish", x.spec.Publish != nil)
+	own := *x.spec
+	own.Guide, own.Kitten, own.Publish = "", nil, nil
+	x.spec, x.guide = &own, otherGuide(x.name)
+	if settled(own.Sync).Upstream == "" {
+		x.errorf("sync.upstream", "set sync.upstream to the rsync:// URL of the distribution, with a slash at the end, such as "+
+			"rsync://rsync.example.org/epel/", "mirror %s has no upstream: for other distributions there is no default", x.name)
+	}
+}
+
 // settleWeb sets the defaults of the web block, also if it is missing.
 func (x *settling) settleWeb() {
 	if x.spec.Web != nil {
 		x.web = *x.spec.Web
 	}
 	w := &x.web
+	if !x.spec.AlmaLinux() {
+		x.settleOtherWeb()
+	}
 	w.Server = cmp.Or(w.Server, "nginx")
 	w.Location = cmp.Or(w.Location, "/almalinux/")
 	if w.Port == nil {
@@ -95,6 +127,23 @@ func (x *settling) checkTLS() {
 	}
 }
 
+// settleOtherWeb sets what a mirror of another distribution does not have in common with AlmaLinux:
+// without a web block it is not served, and there is no default location.
+func (x *settling) settleOtherWeb() {
+	w := &x.web
+	if x.spec.Web == nil {
+		w.Server = "none"
+	}
+	if w.Location != "" {
+		return
+	}
+	w.Location = "/" + x.name + "/"
+	if w.Server != "none" {
+		x.errorf("web.location", "set web.location to the URL path of the tree, such as "+w.Location,
+			"mirror %s has no location: for other distributions there is no default", x.name)
+	}
+}
+
 // checkStorage checks what the types of the parts do not.
 func (x *settling) checkStorage() {
 	st := x.spec.Storage
@@ -134,8 +183,11 @@ func (x *settling) checkStorage() {
 
 // ownDirectory refuses a path that other programs use: a sync would delete their files.
 func (x *settling) ownDirectory(attribute, p string) {
-	const own = "a sync deletes all files that upstream does not have: " +
-		"use a dedicated directory, such as /srv/mirror/almalinux"
+	own := "a sync deletes all files that upstream does not have: " +
+		"use a dedicated directory, such as /srv/mirror/" + almaLinux
+	if !x.spec.AlmaLinux() {
+		own = strings.TrimSuffix(own, almaLinux) + x.name
+	}
 	if why := resources.NotOwn(p); why != "" {
 		x.errorf(attribute, own, "%s %s", p, why)
 	}

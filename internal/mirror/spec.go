@@ -5,6 +5,9 @@ package mirror
 // Spec is a mirror block. Attributes that are not set get their values from the guide, or from
 // other attributes.
 type Spec struct {
+	// Distribution is what the mirror has: almalinux or other; default: almalinux. Other needs
+	// sync.upstream and, with a web block, web.location; it has no guide, kitten and publish.
+	Distribution string `hcl:"distribution,optional"`
 	// Guide is the edition of AlmaLinux's guide for mirror operators with the defaults: classic or
 	// current; default: classic.
 	Guide string `hcl:"guide,optional"`
@@ -32,9 +35,11 @@ type Storage struct {
 	// runs only while a file system is mounted there.
 	MountPoint string   `hcl:"mount_point,optional"`
 	Options    []string `hcl:"options,optional"` // options of mount(8)
-	// Minimum is a size such as 1.5TB. A smaller file system is an error; default: the guide's.
+	// Minimum is a size such as 1.5TB. A smaller file system is an error; default: the guide's, none
+	// for other distributions.
 	Minimum string `hcl:"minimum,optional"`
-	// Recommended is a size such as 2TB. A smaller file system is a warning; default: the guide's.
+	// Recommended is a size such as 2TB. A smaller file system is a warning; default: the guide's,
+	// none for other distributions.
 	Recommended string `hcl:"recommended,optional"`
 }
 
@@ -45,6 +50,7 @@ type Sync struct {
 	Every    string `hcl:"every,optional"`
 	Schedule string `hcl:"schedule,optional"` // five fields of crontab(5); overrides Every
 	// Upstream is the rsync:// URL of the module, with a slash at the end; default: AlmaLinux's.
+	// Required for other distributions.
 	Upstream string   `hcl:"upstream,optional"`
 	Flags    []string `hcl:"flags,optional"`   // options of rsync that replace the guide's
 	Options  []string `hcl:"options,optional"` // options of rsync, added to the flags
@@ -56,10 +62,12 @@ type Sync struct {
 	MaxDelete *int `hcl:"max_delete,optional"`
 	// MaxDeletePercent is the share of the tree's files that a sync may delete; default: 50. A sync
 	// that would delete more does not start. 100 disables the check, which is a dry run of rsync.
-	MaxDeletePercent *int   `hcl:"max_delete_percent,optional"`
-	Lock             string `hcl:"lock,optional"` // absolute path of the file that flock(1) locks; default: the guide's
+	MaxDeletePercent *int `hcl:"max_delete_percent,optional"`
+	// Lock is the absolute path of the file that flock(1) locks; default: the guide's,
+	// /run/NAME_rsync.lock for other distributions.
+	Lock string `hcl:"lock,optional"`
 	// Freshness is the name of a file that the upstream's root must have, or nothing is synced;
-	// default: TIME. "" disables the check.
+	// default: TIME, none for other distributions. "" disables the check.
 	Freshness *string `hcl:"freshness,optional"`
 	// Safe is whether a sync creates no links that lead out of the tree, sets no set-user-ID or
 	// set-group-ID, and passes max_delete to rsync; default: true.
@@ -85,15 +93,18 @@ type Kitten struct {
 // Web is the web server's site. Mirror blocks of one host with the same server_name and port have
 // one site: each adds its trees, and what only one of them sets is set for all.
 type Web struct {
-	Server        string   `hcl:"server,optional"`         // nginx or none; default: nginx
+	// Server is nginx or none; default: nginx. For other distributions, a mirror without a web block
+	// has no web server.
+	Server        string   `hcl:"server,optional"`
 	ServerName    string   `hcl:"server_name,optional"`    // the mirror's name in DNS
 	ServerAliases []string `hcl:"server_aliases,optional"` // other names
 	// Default is whether the site answers for the host's address; by default, if nothing else on the
 	// host does.
-	Default  *bool  `hcl:"default,optional"`
-	Port     *int   `hcl:"port,optional"`     // TCP port; default: 80
-	Location string `hcl:"location,optional"` // URL path of the tree; default: /almalinux/
-	IPv6     *bool  `hcl:"ipv6,optional"`     // whether nginx also listens on [::]; default: whether the host has IPv6
+	Default *bool `hcl:"default,optional"`
+	Port    *int  `hcl:"port,optional"` // TCP port; default: 80
+	// Location is the URL path of the tree; default: /almalinux/. Required for other distributions.
+	Location string `hcl:"location,optional"`
+	IPv6     *bool  `hcl:"ipv6,optional"` // whether nginx also listens on [::]; default: whether the host has IPv6
 	// HTTP is what the site does on its port if it has a tls block: serve, redirect to HTTPS, or off;
 	// default: serve.
 	HTTP    string            `hcl:"http,optional"`
@@ -143,6 +154,15 @@ type Limits struct {
 	Connections *int   `hcl:"connections,optional"` // requests of one address that are served at a time
 	Rate        string `hcl:"rate,optional"`        // bytes per second of a connection, such as 500k or 20m
 }
+
+// AlmaLinux reports whether the mirror has AlmaLinux, and not another distribution.
+func (s *Spec) AlmaLinux() bool { return s.Distribution != otherDistribution }
+
+// The values of distribution.
+const (
+	almaLinux         = "almalinux"
+	otherDistribution = "other"
+)
 
 // Publish is the mirror's entry for AlmaLinux's mirrors.d. It is written on the machine that runs
 // mirrorform.

@@ -77,6 +77,9 @@ func (x *expansion) directories() {
 func (x *expansion) tree(j *job, others []*job) {
 	attribute := strings.TrimSuffix(j.dirAttribute, "path") + "claim"
 	tree := &resources.Tree{Path: j.dir, Name: strings.TrimPrefix(j.file, "mirrorform-"), Claim: x.spec.Storage.Claim}
+	if !x.spec.AlmaLinux() {
+		tree.Distribution = otherDistribution
+	}
 	if j.prefix != "" {
 		tree.Claim = x.spec.Kitten.Claim
 	}

@@ -70,6 +70,7 @@ func (x *expansion) log(j *job) {
 	from := map[string]string{"path": j.attribute("log"), "owner": "user", "group": "user"}
 	x.add(engine.Part{
 		Name: j.part("log"), Type: "file", DependsOn: x.existing("user"),
+		Alone: "both would rotate it: set " + j.attribute("log") + " of one of them",
 		State: &resources.File{Path: j.log, Owner: x.user, Group: x.user, Mode: logMode},
 	}, from)
 }
@@ -159,7 +160,7 @@ func (x *expansion) cron(j *job) {
 		},
 		Data: &syncs.Job{
 			Host: x.host.Target.Name, Mirror: j.name(), Script: j.script(), Lock: j.lock, Dir: j.dir, User: x.user, Schedule: j.schedule,
-			Status: j.state(".status"), Output: j.state(".output"),
+			Status: j.state(".status"), Output: j.state(".output"), Time: x.timeFile(j),
 		},
 	}, map[string]string{
 		"schedule": j.attribute("schedule"), "user": "user", "command": j.block, "log": j.attribute("log"),
@@ -168,6 +169,15 @@ func (x *expansion) cron(j *job) {
 	x.parts[len(x.parts)-1].advice = map[string]string{
 		"command": "move long lists of patterns to a file, with an option such as --exclude-from=/etc/mirror.exclude",
 	}
+}
+
+// timeFile returns the path of the job's file with the time of the upstream's last change. Only
+// AlmaLinux has one that can be relied upon.
+func (x *expansion) timeFile(j *job) string {
+	if !x.spec.AlmaLinux() {
+		return ""
+	}
+	return path.Join(j.dir, "TIME")
 }
 
 // program adds the program that runs syncs, which all jobs of the host share, and the directory of

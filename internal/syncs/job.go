@@ -21,6 +21,21 @@ type Job struct {
 	Schedule string // crontab(5)
 	Status   string // path of the records
 	Output   string // path of rsync's output
+	Time     string // path of the tree's file TIME; "" for other distributions than AlmaLinux
+}
+
+// The results of Distribution.
+const (
+	almaLinux         = "almalinux"
+	OtherDistribution = "other"
+)
+
+// Distribution returns the distribution of the tree, as the mirror block has it.
+func (j *Job) Distribution() string {
+	if j.Time == "" {
+		return OtherDistribution
+	}
+	return almaLinux
 }
 
 // Unit returns the systemd unit of a sync that `mirrorform sync` starts. The name is fixed, so that
@@ -48,7 +63,7 @@ func (j *Job) recordsQuery() wire.Query {
 	return wire.Query{Verb: wire.AskFile, Arg: j.Status, Option: "content"}
 }
 func (j *Job) timeQuery() wire.Query {
-	return wire.Query{Verb: wire.AskFile, Arg: path.Join(j.Dir, "TIME"), Option: "content"}
+	return wire.Query{Verb: wire.AskFile, Arg: j.Time, Option: "content"}
 }
 func (j *Job) spaceQuery() wire.Query { return wire.Query{Verb: wire.AskFilesystem, Arg: j.Dir} }
 func (j *Job) unitQuery() wire.Query  { return wire.Query{Verb: wire.AskUnit, Arg: j.Unit()} }
@@ -71,7 +86,11 @@ var (
 
 // Questions returns the questions that Read needs answers to.
 func (j *Job) Questions() []wire.Query {
-	return []wire.Query{j.scriptQuery(), j.recordsQuery(), j.timeQuery(), j.spaceQuery(), j.unitQuery(), j.lockQuery(), locksQuery, clockQuery}
+	list := []wire.Query{j.scriptQuery(), j.recordsQuery(), j.spaceQuery(), j.unitQuery(), j.lockQuery(), locksQuery, clockQuery}
+	if j.Time != "" {
+		list = append(list, j.timeQuery())
+	}
+	return list
 }
 
 // OutputQuestions returns the questions about the progress of a sync. Read works without them.
