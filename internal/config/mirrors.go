@@ -17,6 +17,8 @@ type MirrorPlace struct {
 	// host.edge["ams"], a group, or the whole argument.
 	Reference hcl.Range
 	Exact     bool // Reference includes only this host
+	// Spec is what the block decodes into for the host, without values that need facts.
+	Spec any
 }
 
 // MirrorsOn returns the mirrors that are declared for a host, in source order.
@@ -40,6 +42,9 @@ func (c *Config) MirrorsOn(host string) []MirrorPlace {
 			}
 			for _, part := range i.parts[host] {
 				p.Parts = append(p.Parts, part.Name)
+			}
+			if d := i.decoded[host]; d != nil {
+				p.Spec = d.state
 			}
 			p.Reference, p.Exact = b.referenceTo(h)
 			list = append(list, p)
