@@ -104,6 +104,10 @@ func runPublish(ctx context.Context, g *global, w *observer, o publishOptions) e
 	if err != nil {
 		return err
 	}
+	if note := s.OnlyOthers(s.Hosts...); len(list) == 0 && note != "" {
+		w.Note(note)
+		return nil
+	}
 	if len(list) == 0 {
 		return errors.New("nothing to publish: no mirror of these hosts has a publish block")
 	}

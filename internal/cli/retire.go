@@ -37,7 +37,7 @@ mirror list. When it is merged and the mirror service no longer lists the
 mirror, its cron entries and its site are removed, and its file in mirrors.d on
 this machine. That is planned, shown, confirmed and performed as by apply. HOST
 is a host of the configuration, a for_each block or a glob; its mirror block
-must still exist.
+must still exist. Mirrors of other distributions on the host stay.
 
 Run retire again until it is done. Each run continues where the last one
 stopped: it opens the pull request, reports that it is not merged yet, reports

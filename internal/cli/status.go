@@ -37,7 +37,8 @@ has. For each of its mirrors it shows the result of the last sync, the age of
 its TIME file, how full its file system is and in how many days it will be full,
 when cron syncs next, and whether a sync is running. Ages are by the host's own
 clock. The days until full are estimated from the free space after successful
-syncs. A ? is a value that is not known.
+syncs. A ? is a value that is not known, and a - is the age of TIME of another
+distribution than AlmaLinux, which has no such file.
 
 Exit status: 0, or 1 if a host could not be reached or read.`,
 		Example: `mirrorform status
@@ -138,7 +139,7 @@ func newHostStatuses(plan *engine.Plan) []report.HostStatus {
 }
 
 func newMirrorStatus(s *run.Survey) report.MirrorStatus {
-	m := report.MirrorStatus{Name: s.Job.Mirror, Path: s.Job.Dir}
+	m := report.MirrorStatus{Name: s.Job.Mirror, Path: s.Job.Dir, Distribution: s.Job.Distribution()}
 	if s.Err != nil {
 		m.Error = s.Err.Error()
 		return m
@@ -235,8 +236,11 @@ func statusCells(m *report.MirrorStatus) []string {
 			result = fmt.Sprintf("%s (%d)", cmp.Or(refusedSyncs[m.LastSync.Exit].result, "failed"), m.LastSync.Exit)
 		}
 	}
-	if m.TimeAge != nil {
+	switch {
+	case m.TimeAge != nil:
 		age = ago(*m.TimeAge)
+	case m.Distribution == syncs.OtherDistribution:
+		age = "-"
 	}
 	if m.Used != nil && m.Available != nil {
 		used, free = humanize.IBytes(*m.Used), humanize.IBytes(*m.Available)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/internal/config"
 	"github.com/mirrorform/mirrorform/internal/mirrorsd"
 	"github.com/mirrorform/mirrorform/internal/publish"
@@ -47,10 +48,10 @@ certificates, metadata that does not match, or a CDN.
 
 HOST is a host of the configuration, a for_each block or a glob; the mirror that
 it publishes is checked. Without arguments, verify checks all mirrors that the
-configuration publishes. URL is the URL of any mirror's tree, which needs no
-configuration. URLs with the same host name are one mirror: give its http, https
-and rsync URLs, and that of its Kitten tree if the last part of its path
-contains "kitten".
+configuration publishes. Mirrors of other distributions are skipped. URL is the
+URL of any mirror's tree, which needs no configuration. URLs with the same host
+name are one mirror: give its http, https and rsync URLs, and that of its Kitten
+tree if the last part of its path contains "kitten".
 
 Exit status: 0 if the service would accept every mirror and no finding is an
 error, else 1.`,
@@ -200,14 +201,14 @@ func mirrorsToVerify(w *observer, sources run.Sources, args []string) ([]upstrea
 	if len(hosts) == 0 && len(urls) > 0 {
 		return mirrors, nil, nil
 	}
-	entries, c, err := entriesToVerify(w, sources, hosts)
+	entries, skipped, c, err := entriesToVerify(w, sources, hosts)
 	if err != nil {
 		return nil, nil, err
 	}
 	for _, e := range entries {
 		mirrors = append(mirrors, upstream.Mirror{Host: e.Host, File: e.File})
 	}
-	if len(mirrors) == 0 {
+	if len(mirrors) == 0 && !skipped {
 		return nil, nil, errors.New("no mirror of this configuration has a publish block: give the URL of a mirror")
 	}
 	return mirrors, c, nil
@@ -215,21 +216,24 @@ func mirrorsToVerify(w *observer, sources run.Sources, args []string) ([]upstrea
 
 // entriesToVerify are the entries of the named hosts, or of all. It connects to no host, so it
 // leaves out entries that are made from a host's facts, with a note. A named host without an entry
-// is an error.
-func entriesToVerify(w *observer, sources run.Sources, names []string) ([]publish.Entry, *config.Config, error) {
+// is an error. Hosts that have only mirrors of other distributions are skipped, with a note if they
+// are named, or if all hosts have only those.
+func entriesToVerify(
+	w *observer, sources run.Sources, names []string,
+) (list []publish.Entry, skipped bool, c *config.Config, err error) {
 	s, err := run.NewScope(sources, run.Selection{Limit: names}, w)
 	var none *run.NoHostError
 	if errors.As(err, &none) {
-		return nil, nil, fmt.Errorf("%q is neither a host of this configuration nor a URL", none.Text)
+		return nil, false, nil, fmt.Errorf("%q is neither a host of this configuration nor a URL", none.Text)
 	}
 	if err != nil {
-		return nil, nil, err
+		return nil, false, nil, err
 	}
-	list, err := s.Entries(nil)
-	if err != nil {
-		return nil, nil, err
+	if list, err = s.Entries(nil); err != nil {
+		return nil, false, nil, err
 	}
 	needed := s.NeedFacts()
+	var others []engine.Host
 	for _, h := range s.Hosts {
 		reason := "has no mirror with a publish block, so its URLs are not known: give them instead of the host"
 		facts := slices.Contains(needed, h)
@@ -239,13 +243,18 @@ func entriesToVerify(w *observer, sources run.Sources, names []string) ([]publis
 		}
 		switch {
 		case h.Last || slices.ContainsFunc(list, func(e publish.Entry) bool { return e.Host == h.Name }):
+		case s.OnlyOthers(h) != "":
+			others = append(others, h)
 		case len(names) > 0:
-			return nil, nil, fmt.Errorf("host %s %s", h.Name, reason)
+			return nil, false, nil, fmt.Errorf("host %s %s", h.Name, reason)
 		case facts:
 			w.Note(fmt.Sprintf("host %s %s", h.Name, reason))
 		}
 	}
-	return list, s.Config, nil
+	if skipped = len(others) > 0 && (len(names) > 0 || s.OnlyOthers(s.Hosts...) != ""); skipped {
+		w.Note(s.OnlyOthers(others...))
+	}
+	return list, skipped, s.Config, nil
 }
 
 // mirrorsOfURLs makes mirrors from URLs: those with the same host name are one mirror.

@@ -8,7 +8,7 @@ import (
 
 // StatusFormat is the version of the format of Status. Additions increment the minor version, all
 // other changes the major one.
-const StatusFormat = "1.1"
+const StatusFormat = "1.2"
 
 // Status is the output of status --json. Unknown values are null.
 type Status struct {
@@ -33,11 +33,12 @@ type HostStatus struct {
 type MirrorStatus struct {
 	Name          string        `json:"name"` // almalinux, or almalinux-kitten
 	Path          string        `json:"path"`
+	Distribution  string        `json:"distribution,omitempty"` // almalinux or other; not before format 1.2
 	Error         string        `json:"error,omitempty"`
 	Clock         *time.Time    `json:"clock,omitempty"` // the host's, when it was read; not in format 1.0
 	LastSync      *syncs.Record `json:"last_sync"`
 	LastSyncAge   *int64        `json:"last_sync_age_seconds"`
-	TimeAge       *int64        `json:"time_age_seconds"` // of the mirror's TIME file
+	TimeAge       *int64        `json:"time_age_seconds"` // of the mirror's TIME file; only AlmaLinux has one
 	Used          *uint64       `json:"used_bytes"`
 	Available     *uint64       `json:"available_bytes"`
 	DaysUntilFull *float64      `json:"days_until_full"`

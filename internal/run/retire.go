@@ -13,18 +13,34 @@ import (
 	"github.com/mirrorform/mirrorform/resources"
 )
 
-// HostsToRetire returns the selected hosts. It fails if one of them has no mirror.
+// HostsToRetire returns the selected hosts with a mirror of AlmaLinux. It fails if one of them has
+// no mirror at all. Mirrors of other distributions are not in AlmaLinux's list, so they are not
+// retired: a note names them.
 func (s *Scope) HostsToRetire() ([]string, error) {
-	var names []string
+	var names, kept []string
 	for _, h := range s.Hosts {
 		if h.Last {
 			continue
 		}
-		if len(s.Config.MirrorsOn(h.Name)) == 0 {
+		almalinux, others := s.mirrorsOn(h.Name)
+		for _, p := range others {
+			kept = append(kept, fmt.Sprintf("%s on host %s", p.Name, h.Name))
+		}
+		if len(almalinux) == 0 && len(others) > 0 {
+			continue
+		}
+		if len(almalinux) == 0 {
 			return nil, fmt.Errorf("the configuration has no mirror on host %s: retire needs the mirror block until "+
 				"the mirror is retired", h.Name)
 		}
 		names = append(names, h.Name)
+	}
+	if len(kept) > 0 {
+		s.observer.Note("not retired, since only AlmaLinux's mirrors are in its list: mirror " + strings.Join(kept, ", ") +
+			". To remove one, remove its block and apply")
+	}
+	if len(names) == 0 && len(kept) > 0 {
+		return nil, errors.New("nothing to retire: these hosts have no mirror of AlmaLinux")
 	}
 	if len(names) == 0 {
 		return nil, errors.New("host local has no mirror to retire")
@@ -40,8 +56,8 @@ func (s *Scope) Stopping(hosts []string, data MirrorData) Aim {
 		Check: data.check,
 		Select: func(_ engine.Target, list []*engine.Resource) []*engine.Resource {
 			return slices.DeleteFunc(slices.Clone(list), func(res *engine.Resource) bool {
-				host, _, part := partOf(res.Address)
-				return res.Orphan || !mirror.Live(part) || !slices.Contains(hosts, host)
+				host, name, part := partOf(res.Address)
+				return res.Orphan || !mirror.Live(part) || !slices.Contains(hosts, host) || !s.retires(host, name)
 			})
 		},
 		Adjust: func(list []*engine.Resource) []*engine.Resource {
@@ -51,6 +67,12 @@ func (s *Scope) Stopping(hosts []string, data MirrorData) Aim {
 			return list
 		},
 	}
+}
+
+// retires reports whether retiring a host retires its mirror with a name.
+func (s *Scope) retires(host, name string) bool {
+	almalinux, _ := s.mirrorsOn(host)
+	return slices.ContainsFunc(almalinux, func(p config.MirrorPlace) bool { return p.Name == name })
 }
 
 // only returns the named ones of the selected hosts, and host local if local is set.
@@ -69,7 +91,7 @@ func (s *Scope) DataToDelete(hosts, addresses []string) (MirrorData, error) {
 		if !slices.Contains(hosts, host) {
 			return nil, fmt.Errorf("--delete-data %s: not on a host that this command retires", address)
 		}
-		places := s.Config.MirrorsOn(host)
+		places, _ := s.mirrorsOn(host)
 		i := slices.IndexFunc(places, func(p config.MirrorPlace) bool { return p.Name == name })
 		if _, isData := mirror.Data(part); !isData || i < 0 {
 			return nil, noDataError(address)
@@ -163,7 +185,8 @@ func (s *Scope) TakeOut(hosts []string) string {
 		"them. Remove from it:"}
 	listed := map[string]bool{}
 	for _, host := range hosts {
-		for _, p := range s.Config.MirrorsOn(host) {
+		retired, _ := s.mirrorsOn(host)
+		for _, p := range retired {
 			at := fmt.Sprintf("%s:%d", p.Reference.Filename, p.Reference.Start.Line)
 			line := fmt.Sprintf("  %s  the reference that adds host %s to mirror %q", at, host, p.Name)
 			switch {
