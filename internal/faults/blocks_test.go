@@ -6,15 +6,17 @@ import (
 )
 
 // twoMirrors are mirror blocks that share packages, services, an account and directories on one
-// host.
-var twoMirrors = map[string]string{"first": mirrorNamed("first"), "second": mirrorNamed("second")}
+// host: one of AlmaLinux, and one of another distribution.
+var twoMirrors = map[string]string{"first": mirrorNamed("first", "almalinux"), "second": mirrorNamed("second", "other")}
 
-func mirrorNamed(label string) string {
-	return strings.ReplaceAll(`
+func mirrorNamed(label, distribution string) string {
+	return strings.NewReplacer("LABEL", label, "DISTRIBUTION", distribution).Replace(`
 mirror "LABEL" {
-  hosts = [host.h]
+  hosts        = [host.h]
+  distribution = "DISTRIBUTION"
   storage {
     path        = "/srv/LABEL"
+    claim       = "/srv/LABEL" # a block that comes again finds the files of the earlier one
     minimum     = "1MB"
     recommended = "1MB"
   }
@@ -23,14 +25,17 @@ mirror "LABEL" {
     upstream = "rsync://127.0.0.1:8730/m/"
     lock     = "/run/LABEL.lock"
   }
-  web { server_name = "LABEL.example.org" }
+  web {
+    server_name = "LABEL.example.org"
+    location    = "/LABEL/"
+  }
 }
-`, "LABEL", label)
+`)
 }
 
-// TestFault49TwoBlocks: two mirror blocks of one configuration share what both need. Whichever is
-// removed, in whichever order, the other never misses an answer and syncs; what both needed is
-// removed with the last of them.
+// TestFault49TwoBlocks: two mirror blocks of one configuration, of two distributions, share what
+// both need. Whichever is removed, in whichever order, the other never misses an answer and syncs;
+// what both needed is removed with the last of them.
 func TestFault49TwoBlocks(t *testing.T) {
 	t.Parallel()
 	h := boot(t)
@@ -54,7 +59,7 @@ func TestFault49TwoBlocks(t *testing.T) {
 	for _, label := range []string{"first", "second"} {
 		stays := map[string]string{"first": "second", "second": "first"}[label]
 		s.run("sync").says(t, 0)
-		stop := polledAs(t, h, "/almalinux/TIME", stays+".example.org")
+		stop := polledAs(t, h, "/"+stays+"/TIME", stays+".example.org")
 		s.write("main.hcl", twoMirrors[stays])
 		s.apply().says(t, 0)
 		injected++
