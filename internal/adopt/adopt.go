@@ -22,6 +22,7 @@ import (
 	"github.com/mirrorform/mirrorform/engine/wire"
 	"github.com/mirrorform/mirrorform/internal/mirror"
 	"github.com/mirrorform/mirrorform/internal/mirrorsd"
+	"github.com/mirrorform/mirrorform/resources"
 )
 
 // Host has the inputs of a draft besides the answers of the host.
@@ -76,8 +77,10 @@ func NewDraft(s *Survey, h Host) *Draft {
 	d.propose(f)
 	for _, j := range f.jobs {
 		switch {
+		case !j.almalinux() && h.declares(j.sync.tree): // a mirror of another distribution
 		case !j.almalinux():
-			f.remark(j.at, "an rsync of something else than AlmaLinux, to %s, is not adopted", printable(j.sync.tree))
+			f.remark(j.at, "an rsync of something else than AlmaLinux, to %s, is not adopted: for another distribution, "+
+				"add a mirror block with distribution = \"other\" and storage.claim", printable(j.sync.tree))
 		case f.again(j): // a script with several ways to run it
 		case j != f.main() && j != f.kitten():
 			f.remark(j.at, "another sync of AlmaLinux, to %s", printable(j.sync.tree))
@@ -90,6 +93,14 @@ func NewDraft(s *Survey, h Host) *Draft {
 	}
 	d.Remarks = f.remarks
 	return d
+}
+
+// declares reports whether the configuration already has a tree.
+func (h *Host) declares(tree string) bool {
+	return slices.ContainsFunc(h.Declared, func(r *engine.Resource) bool {
+		s, ok := r.State.(*resources.Tree)
+		return ok && s.Path == tree
+	})
 }
 
 // propose sets the proposed mirror block.
