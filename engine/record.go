@@ -48,11 +48,12 @@ func (t *Target) know(m *Manifest, types *Registry, configuration string) {
 	}
 }
 
-// want sets the wanted resources of a target.
+// want sets the wanted resources of a target. It keeps only those that a type compares: with all of
+// them, a large fleet would use much memory.
 func (t *Target) want(list []*Resource) {
 	t.Wanted = nil
 	for _, r := range list {
-		if !r.Remove {
+		if r.Kind.separate != nil && !r.Remove {
 			t.Wanted = append(t.Wanted, Record{Address: Local(r.Address), Own: true, Type: r.Kind.Name, State: r.State, Keep: r.Keep})
 		}
 	}

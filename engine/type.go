@@ -20,8 +20,8 @@ type Target struct {
 	Facts   wire.Facts
 	Helper  string   // SHA-256 of the host's helper, in hex, see wire.WriteOp.Program
 	Records []Record // the host's manifest, with the entries of all configurations
-	// Wanted are the resources that this run wants on the host, without those to remove. Their State
-	// is not completed.
+	// Wanted are the resources of Separate types that this run wants on the host. Their State is not
+	// completed.
 	Wanted []Record
 	// Settled are the wanted states (*S) of Settlers that this comparison has settled already.
 	Settled []any
