@@ -212,7 +212,7 @@ func TestComplaint(t *testing.T) {
 	t.Parallel()
 	for printed, want := range map[string]string{
 		"140336806070080:error:0200206F:system library:connect:Connection refused:../crypto/bio/b_sock2.c:110:\nconnect:errno=111\n": "connection refused",
-		"40E7:error:0A000458:SSL routines:ssl3_read_bytes:tlsv1 unrecognized name:../ssl/x.c:1586:SSL alert number 112\n":            `"tlsv1 unrecognized name"`,
+		"40E7:error:0A000410:SSL routines:ssl3_read_bytes:tlsv1 alert internal error:../ssl/x.c:1586:SSL alert number 80\n":          `"tlsv1 alert internal error"`,
 		"s_client: Unknown option: \x1b[2J\n": `"s_client: Unknown option: \x1b[2J"`,
 		"connect:errno=x\n":                   `"connect:errno=x"`,
 		"":                                    "the server closed the connection",
