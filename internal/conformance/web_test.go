@@ -51,7 +51,7 @@ func nginxFailures() []failure {
 	}
 	return []failure{
 		{
-			kind: "nginx_site", name: "port taken", state: site("8081"), says: "8081",
+			kind: "nginx_site", name: "port taken", state: site("8081"), says: "127.0.0.1:8081/",
 			prepare: [][]string{{"systemd-run", "--quiet", "--unit=taken", "--service-type=notify", "--property=NotifyAccess=all", "sh", "-c", taken}},
 			cleanup: [][]string{{"systemctl", "stop", "taken"}},
 		},

@@ -70,8 +70,8 @@ resource "file" "edited" {
 	record(t, 15, "a check edits the file that apply replaces", len(edits), "refused; the edit is kept, everything else is rolled back")
 }
 
-// A reload succeeds without effect, because another program uses the port. A request to the site
-// detects this, and everything is rolled back.
+// A reload succeeds without effect, because another program uses the port. It calls itself nginx, so
+// the plan does not refuse it. A request to the site detects this, and everything is rolled back.
 func TestFault26ReloadWithoutEffect(t *testing.T) {
 	t.Parallel()
 	h := boot(t)
@@ -98,11 +98,11 @@ resource "nginx_site" "site" {
 	count := 0
 	for _, port := range []string{"8081", "8082"} { // first there is no site yet, and then there is one
 		old := statesOf(t, h, paths...)
-		const taken = "my $s = IO::Socket::INET->new(LocalPort => $ARGV[0], Listen => 100, ReuseAddr => 1) or die; system(q(systemd-notify --ready)); while (my $c = $s->accept) { print $c \"HTTP/1.0 200 OK\\r\\n\\r\\nother\\n\" }"
+		const taken = "my $s = IO::Socket::INET->new(LocalPort => $ARGV[0], Listen => 100, ReuseAddr => 1) or die; $0 = q(nginx); system(q(systemd-notify --ready)); while (my $c = $s->accept) { print $c \"HTTP/1.0 200 OK\\r\\n\\r\\nother\\n\" }"
 		on(t, h, "systemd-run", "--quiet", "--collect", "--unit=taken", "--service-type=notify", "--property=NotifyAccess=all", "perl", "-MIO::Socket::INET", "-e", taken, port)
 		s.write("fleet.hcl", fleet(port))
 		r := s.apply()
-		r.says(t, 1, port)
+		r.says(t, 1, port, "did not give the expected response")
 		statesOf(t, h, paths...).same(t, old)
 		clean(t, h)
 		on(t, h, "systemctl", "is-active", "nginx", "taken")
