@@ -3,8 +3,8 @@
 // lab` use it.
 //
 // A host is a systemd-nspawn(1) container, booted from an overlay mount over a cached debootstrap
-// tree. The hosts of a lab share a bridge and a /24 network without routes to other networks. They
-// install packages from a `file:` apt repository in the tree.
+// tree. The hosts of a lab share a bridge with an IPv4 and an IPv6 network, and have no routes to
+// other networks. They install packages from a `file:` apt repository in the tree.
 //
 // Containers have limits that tests must take into account:
 //

@@ -58,6 +58,7 @@ type Disk struct {
 type Host struct {
 	Name       string
 	Address    string // IPv4
+	Address6   string // IPv6 with the same last digits, or "" in a lab without it
 	Family     Family
 	Disks      []Disk
 	SSHKeyPath string // the lab's key, which is valid for root and the accounts in Users
@@ -86,8 +87,8 @@ const (
 
 var hostName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$`)
 
-func (l *Lab) host(name, network string, hs hostState) *Host {
-	return &Host{Name: name, Address: fmt.Sprintf("%s.%d", network, hs.Index), Family: hs.Family, Disks: hs.Disks,
+func (l *Lab) host(name string, s *state, hs hostState) *Host {
+	return &Host{Name: name, Address: s.address(hs.Index), Address6: s.address6(hs.Index), Family: hs.Family, Disks: hs.Disks,
 		SSHKeyPath: l.KeyPath(), lab: l, machine: hs.Machine, release: hs.Release, dir: filepath.Join(l.data, name)}
 }
 
@@ -195,7 +196,7 @@ func (l *Lab) reserve(ctx context.Context, spec HostSpec) (*Host, error) {
 		hs := hostState{Index: index, Family: spec.Family, Release: spec.Release,
 			Machine: fmt.Sprintf("%s-%d-%s", s.Bridge, index, spec.Name)}
 		s.Hosts[spec.Name] = hs
-		h = l.host(spec.Name, s.Network, hs)
+		h = l.host(spec.Name, s, hs)
 		return nil
 	})
 	return h, err
@@ -256,7 +257,7 @@ func (h *Host) prepare(ctx context.Context, spec HostSpec, lower []string) error
 	if err := h.authorize(); err != nil {
 		return err
 	}
-	return h.lab.editKnownHosts(ctx, h.Address, publics)
+	return h.editKnownHosts(ctx, publics)
 }
 
 func makeDisk(backing string, size int64) (Disk, error) {
@@ -296,7 +297,7 @@ func (h *Host) writeHostKeys() ([]string, error) {
 	return publics, nil
 }
 
-// writeIdentity sets the host's name, machine ID (machine-id(5)) and address. The network has no
+// writeIdentity sets the host's name, machine ID (machine-id(5)) and addresses. The network has no
 // route to other networks, so connections to them fail immediately. The names of AlmaLinux's rsync
 // servers resolve to the lab's upstream.
 func (h *Host) writeIdentity() error {
@@ -304,7 +305,15 @@ func (h *Host) writeIdentity() error {
 	_, _ = rand.Read(id) // never fails (crypto/rand)
 	// networkd's own file for containers is 80-container-host0. The first matching file in the order
 	// of names applies (systemd.network(5)).
-	network := fmt.Sprintf("[Match]\nName=host0\n\n[Network]\nAddress=%s/24\nLinkLocalAddressing=no\nIPv6AcceptRA=no\n", h.Address)
+	linkLocal, address6 := "no", ""
+	if h.Address6 != "" {
+		// The kernel confirms its neighbours from its link-local address. Without duplicate address
+		// detection the other one is usable at once.
+		linkLocal = "ipv6"
+		address6 = fmt.Sprintf("\n[Address]\nAddress=%s/64\nDuplicateAddressDetection=none\n", h.Address6)
+	}
+	network := fmt.Sprintf("[Match]\nName=host0\n\n[Network]\nAddress=%s/24\nLinkLocalAddressing=%s\nIPv6AcceptRA=no\n%s",
+		h.Address, linkLocal, address6)
 	hosts := fmt.Sprintf("127.0.0.1 localhost\n::1 localhost\n127.0.1.1 %s\n%s upstream rsync.repo.almalinux.org "+
 		"rsync.kitten.repo.almalinux.org\n",
 		h.Name, h.lab.Gateway)
@@ -354,24 +363,31 @@ func (h *Host) authorize() error {
 	return nil
 }
 
-// editKnownHosts replaces the keys of an address in the lab's known_hosts. Without keys it removes
-// the address.
-func (l *Lab) editKnownHosts(ctx context.Context, address string, publics []string) error {
-	return l.update(ctx, func(*state) error {
-		old, err := os.ReadFile(l.KnownHosts())
+// editKnownHosts replaces the host's keys in the lab's known_hosts. Without keys it removes the
+// host.
+func (h *Host) editKnownHosts(ctx context.Context, publics []string) error {
+	addresses := []string{h.Address}
+	if h.Address6 != "" {
+		addresses = append(addresses, h.Address6)
+	}
+	return h.lab.update(ctx, func(*state) error {
+		path := h.lab.KnownHosts()
+		old, err := os.ReadFile(path)
 		if err != nil {
 			return fmt.Errorf("adding a host key: %w", err)
 		}
 		var b bytes.Buffer
 		for line := range strings.Lines(string(old)) {
-			if !strings.HasPrefix(line, address+" ") {
+			if address, _, _ := strings.Cut(line, " "); !slices.Contains(addresses, address) {
 				b.WriteString(line)
 			}
 		}
-		for _, public := range publics {
-			b.WriteString(address + " " + public + "\n")
+		for _, address := range addresses {
+			for _, public := range publics {
+				b.WriteString(address + " " + public + "\n")
+			}
 		}
-		if err := replaceFile(l.KnownHosts(), b.Bytes(), 0o644); err != nil {
+		if err := replaceFile(path, b.Bytes(), 0o644); err != nil {
 			return fmt.Errorf("adding a host key: %w", err)
 		}
 		return nil

@@ -38,6 +38,8 @@ type Lab struct {
 	Name    string
 	Bridge  string // name of the network interface on the machine
 	Gateway string // the machine's IPv4 address in the lab
+	// Gateway6 is the machine's IPv6 address in the lab, or "" if the machine's kernel has no IPv6.
+	Gateway6 string
 
 	dir    string // run directory
 	data   string // directory of overlays and disks
@@ -116,9 +118,15 @@ func (l *Lab) create(ctx context.Context, persistent bool) error {
 		return err
 	}
 	l.Bridge, l.Gateway = fmt.Sprintf("mflab%d", number), network+".1"
+	prefix6, address6 := "", ""
+	if hasIPv6() {
+		prefix6 = network6(network)
+		l.Gateway6 = prefix6 + "::1"
+		address6 = l.Gateway6 + "/64"
+	}
 	// Write the state before creating what it describes, so that Sweep finds everything.
 	s := &state{Name: l.Name, BootID: boot, Owner: owner, Persistent: persistent, Bridge: l.Bridge,
-		Network: network, Cache: l.cache.dir, Base: l.base, Data: l.data, Hosts: map[string]hostState{}}
+		Network: network, Network6: prefix6, Cache: l.cache.dir, Base: l.base, Data: l.data, Hosts: map[string]hostState{}}
 	if err := writeState(l.dir, s); err != nil {
 		return errors.Join(err, os.RemoveAll(l.dir))
 	}
@@ -130,7 +138,7 @@ func (l *Lab) create(ctx context.Context, persistent bool) error {
 		err = os.WriteFile(l.KnownHosts(), nil, 0o644)
 	}
 	if err == nil {
-		err = makeBridge(ctx, l.Bridge, l.Gateway+"/24")
+		err = makeBridge(ctx, l.Bridge, l.Gateway+"/24", address6)
 	}
 	if err != nil {
 		return errors.Join(err, end(context.WithoutCancel(ctx), l.dir, s))
@@ -169,8 +177,9 @@ func Attach(ctx context.Context, name string, log io.Writer) (*Lab, error) {
 	}
 	l := &Lab{Name: name, Bridge: s.Bridge, Gateway: s.Network + ".1", dir: dir, data: s.Data,
 		cache: &cache{dir: s.Cache, log: log}, base: s.Base, recipe: r, log: log, hosts: map[string]*Host{}}
+	l.Gateway6 = s.address6(1)
 	for hostName, hs := range s.Hosts {
-		l.hosts[hostName] = l.host(hostName, s.Network, hs)
+		l.hosts[hostName] = l.host(hostName, s, hs)
 	}
 	return l, ctx.Err()
 }
@@ -331,9 +340,11 @@ type Info struct {
 
 // HostInfo describes a host for a listing.
 type HostInfo struct {
-	Name, Address string
-	Family        Family
-	Running       bool
+	Name     string
+	Address  string // IPv4
+	Address6 string // IPv6, or "" in a lab without it
+	Family   Family
+	Running  bool
 }
 
 // List describes every lab on the machine, sorted by name.
@@ -358,7 +369,7 @@ func List(ctx context.Context) ([]Info, error) {
 		info := Info{Name: s.Name, Persistent: s.Persistent, Owner: s.Owner.PID, Owned: !s.dead(boot)}
 		for _, hostName := range slices.Sorted(maps.Keys(s.Hosts)) {
 			hs := s.Hosts[hostName]
-			info.Hosts = append(info.Hosts, HostInfo{hostName, fmt.Sprintf("%s.%d", s.Network, hs.Index), hs.Family,
+			info.Hosts = append(info.Hosts, HostInfo{hostName, s.address(hs.Index), s.address6(hs.Index), hs.Family,
 				hs.Keeper.alive()})
 		}
 		if s.Upstream != nil && s.Upstream.Process.alive() {

@@ -98,6 +98,7 @@ func TestLab(t *testing.T) {
 			t.Errorf("failed units:\n%s", failed)
 		}
 	})
+	t.Run("ipv6", func(t *testing.T) { testIPv6(t, l, one, two) })
 	t.Run("packages", func(t *testing.T) {
 		on(t, one, "apt-get", "install", "-y", "rsync", "xfsprogs", "e2fsprogs", "nginx-light", "curl")
 		if got := on(t, one, "curl", "--silent", "--output", "/dev/null", "--write-out", "%{http_code}", "http://127.0.0.1/"); got != "200" {
@@ -142,7 +143,7 @@ func TestLab(t *testing.T) {
 			if info.Name != l.Name {
 				continue
 			}
-			if len(info.Hosts) != 2 || info.Hosts[0].Name != "one" || info.Hosts[0].Address != one.Address || !info.Hosts[1].Running || info.Upstream == "" {
+			if len(info.Hosts) != 2 || info.Hosts[0].Name != "one" || info.Hosts[0].Address != one.Address || info.Hosts[0].Address6 != one.Address6 || !info.Hosts[1].Running || info.Upstream == "" {
 				t.Errorf("listed as %+v", info)
 			}
 			return
@@ -208,6 +209,43 @@ func testUsers(t *testing.T, l *lab.Lab, h *lab.Host) {
 			t.Error("op may use sudo without a password")
 		}
 	})
+}
+
+// testIPv6: the machine and the hosts reach each other over IPv6, from the moment that a host is up.
+func testIPv6(t *testing.T, l *lab.Lab, one, two *lab.Host) {
+	if l.Gateway6 == "" {
+		t.Skip("this machine has no IPv6")
+	}
+	last := one.Address[strings.LastIndexByte(one.Address, '.')+1:]
+	if prefix := strings.TrimSuffix(l.Gateway6, "::1"); one.Address6 != prefix+"::"+last || two.Address6 == one.Address6 {
+		t.Errorf("the addresses are %s and %s, the machine's is %s", one.Address6, two.Address6, l.Gateway6)
+	}
+	over := *one
+	over.Address = one.Address6
+	if out, err := ssh(t, l, &over, "admin", "", "printenv", "SSH_CONNECTION"); err != nil || !strings.HasPrefix(out, l.Gateway6+" ") {
+		t.Errorf("ssh over IPv6: %q, %v", out, err)
+	}
+	greet := func(from *lab.Host, to string) {
+		t.Helper()
+		if got := on(t, from, "bash", "-c", "exec 3<>/dev/tcp/"+to+"/22; head -c4 <&3"); got != "SSH-" {
+			t.Errorf("%s receives %q from %s", from.Name, got, to)
+		}
+	}
+	greet(one, two.Address6)
+	if err := two.Kill(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, boot := range []func(context.Context) error{two.Start, two.Reboot} {
+		if err := boot(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		got := on(t, two, "ip", "-6", "address", "show", "dev", "host0", "scope", "global")
+		if !strings.Contains(got, two.Address6+"/64") || strings.Contains(got, "tentative") {
+			t.Errorf("a host that is up has %s", got)
+		}
+		greet(one, two.Address6)
+		greet(two, one.Address6)
+	}
 }
 
 func testUpstream(t *testing.T, u *lab.Upstream, h *lab.Host) {

@@ -39,7 +39,7 @@ func freeNetwork() (network string, number int, err error) {
 			if _, err := os.Stat("/sys/class/net/" + bridge); err == nil || taken[network] || taken[bridge] {
 				continue
 			}
-			if !overlaps(network, addresses) {
+			if !overlaps(network+".0/24", addresses) && !overlaps(network6(network)+"::/64", addresses) {
 				return network, number, nil
 			}
 		}
@@ -47,8 +47,26 @@ func freeNetwork() (network string, number int, err error) {
 	return "", 0, errors.New("all networks for labs are in use; end a lab with mirrorform lab down")
 }
 
+// network6 returns the prefix of the IPv6 network of a lab, without the "::/64" at its end. It is a
+// unique local one (RFC 4193): its global ID spells "mflab", and its subnet ID has the last two
+// bytes of the lab's IPv4 network.
+func network6(network string) string {
+	var a, b, c int
+	_, _ = fmt.Sscanf(network, "%d.%d.%d", &a, &b, &c) // always matches: see networkPools
+	return fmt.Sprintf("fd6d:666c:6162:%x", b<<8|c)
+}
+
+// ipv6Settings has the kernel's settings for IPv6, unless the kernel has none.
+const ipv6Settings = "/proc/sys/net/ipv6"
+
+// hasIPv6 reports whether the kernel has IPv6, even if it is turned off for other interfaces.
+func hasIPv6() bool {
+	_, err := os.Stat(ipv6Settings)
+	return err == nil
+}
+
 func overlaps(network string, addresses []net.Addr) bool {
-	_, mine, err := net.ParseCIDR(network + ".0/24")
+	_, mine, err := net.ParseCIDR(network)
 	if err != nil {
 		return true
 	}
@@ -60,28 +78,36 @@ func overlaps(network string, addresses []net.Addr) bool {
 	return false
 }
 
-// makeBridge creates a bridge with an address for the machine. The bridge has a fixed hardware
+// makeBridge creates a bridge with addresses for the machine; address6 may be "". They are usable
+// at once, without duplicate address detection (RFC 4862). The bridge has a fixed hardware
 // address. Otherwise it would have the address of one of its ports, which changes when hosts start
 // and stop, and other hosts would use the old address until their neighbour entries expire.
-func makeBridge(ctx context.Context, bridge, address string) error {
+func makeBridge(ctx context.Context, bridge, address, address6 string) error {
 	var mac [6]byte
 	_, _ = rand.Read(mac[:]) // never fails, see crypto/rand
 	mac[0] = mac[0]&^1 | 2   // unicast, locally administered
-	steps := [][]string{
-		{"ip", "link", "add", bridge, "address", net.HardwareAddr(mac[:]).String(), "type", "bridge"},
-		{"ip", "address", "add", address, "dev", bridge},
-		{"ip", "link", "set", bridge, "up"},
+	failed := func(err error) error { return fmt.Errorf("creating the lab's network: %w", err) }
+	if _, err := run(ctx, "ip", "link", "add", bridge, "address", net.HardwareAddr(mac[:]).String(), "type", "bridge"); err != nil {
+		return failed(err)
 	}
-	for _, argv := range steps {
-		if _, err := run(ctx, argv...); err != nil {
-			return fmt.Errorf("creating the lab's network: %w", err)
-		}
-	}
+	steps := [][]string{{"ip", "address", "add", address, "dev", bridge}}
 	// The machine asks for the hardware address of a booting host before the host can answer. Repeat
 	// the request after 10 ms instead of one second.
-	path := filepath.Join("/proc/sys/net/ipv4/neigh", bridge, "retrans_time_ms")
-	if err := os.WriteFile(path, []byte("10\n"), 0o644); err != nil {
-		return fmt.Errorf("creating the lab's network: %w", err)
+	settings := map[string]string{"/proc/sys/net/ipv4/neigh/" + bridge + "/retrans_time_ms": "10\n"}
+	if address6 != "" {
+		steps = append(steps, []string{"ip", "address", "add", address6, "dev", bridge, "nodad"})
+		settings[ipv6Settings+"/neigh/"+bridge+"/retrans_time_ms"] = "10\n"
+		settings[ipv6Settings+"/conf/"+bridge+"/disable_ipv6"] = "0\n" // the machine may turn it off by default
+	}
+	for path, value := range settings {
+		if err := os.WriteFile(path, []byte(value), 0o644); err != nil {
+			return failed(err)
+		}
+	}
+	for _, argv := range append(steps, []string{"ip", "link", "set", bridge, "up"}) {
+		if _, err := run(ctx, argv...); err != nil {
+			return failed(err)
+		}
 	}
 	return nil
 }

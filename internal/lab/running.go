@@ -3,10 +3,12 @@ package lab
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net"
+	"net/netip"
 	"os"
 	"path"
 	"path/filepath"
@@ -26,8 +28,7 @@ func (h *Host) Start(ctx context.Context) error {
 	if _, err := h.Init(); err == nil {
 		return fmt.Errorf("starting host %s: it is already running", h.Name)
 	}
-	// A removed host with another hardware address may have used the same address.
-	if _, err := run(ctx, "ip", "neighbour", "flush", "to", h.Address, "dev", h.lab.Bridge); err != nil {
+	if err := h.forgetNeighbour(ctx); err != nil {
 		return err
 	}
 	keeper, err := makeCgroup(h.lab.Name, h.Name, "keeper")
@@ -75,6 +76,21 @@ func (h *Host) Start(ctx context.Context) error {
 	return h.waitSSH(ctx, ended, 0)
 }
 
+// forgetNeighbour removes the host's addresses from the machine's neighbour tables. A removed host
+// with another hardware address may have used them.
+func (h *Host) forgetNeighbour(ctx context.Context) error {
+	var batch strings.Builder // one program for both families, see ip(8), -batch
+	for _, address := range []string{h.Address, h.Address6} {
+		if address != "" {
+			fmt.Fprintf(&batch, "neighbour flush to %s dev %s\n", address, h.lab.Bridge)
+		}
+	}
+	cmd := command(ctx, "ip", "-batch", "-")
+	cmd.Stdin = strings.NewReader(batch.String())
+	_, err := runCmd(cmd)
+	return err
+}
+
 // ConsolePath returns the path of the console log of the host and systemd-nspawn.
 func (h *Host) ConsolePath() string { return filepath.Join(h.lab.dir, h.Name+".console") }
 
@@ -104,7 +120,33 @@ func (h *Host) waitSSH(ctx context.Context, ended <-chan struct{}, old int) erro
 	if err != nil {
 		return fmt.Errorf("waiting for sshd of %s at %s: %w; console output:\n%s", h.Name, h.Address, err, h.consoleTail())
 	}
-	return nil
+	return h.waitIPv6(ctx)
+}
+
+// waitIPv6 waits until the host has its IPv6 address, which networkd sets at the same time as the
+// other one. A test may have turned IPv6 off, so a host that does not get it in time is up as well.
+func (h *Host) waitIPv6(ctx context.Context) error {
+	address, err := netip.ParseAddr(h.Address6)
+	if err != nil {
+		return nil // a lab without IPv6
+	}
+	bytes := address.As16()
+	want := hex.EncodeToString(bytes[:])
+	err = poll(ctx, time.Second, func() (bool, error) {
+		pid, err := h.Init()
+		if err != nil {
+			return false, err
+		}
+		data, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "net/if_inet6"))
+		if errors.Is(err, fs.ErrNotExist) {
+			return true, nil // turned off for the whole host
+		}
+		return strings.Contains(string(data), want), err
+	})
+	if errors.Is(err, errTimeout) {
+		return nil
+	}
+	return err
 }
 
 // sshAnswers reports whether a server at address sends the SSH identification string (RFC 4253,
@@ -281,7 +323,7 @@ func (h *Host) Remove(ctx context.Context) error {
 	}
 	_ = os.Remove(h.ConsolePath())
 	err = errors.Join(err,
-		h.lab.editKnownHosts(ctx, h.Address, nil),
+		h.editKnownHosts(ctx, nil),
 		h.lab.update(ctx, func(s *state) error { delete(s.Hosts, h.Name); return nil }),
 	)
 	if err != nil {

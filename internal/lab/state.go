@@ -32,8 +32,9 @@ type state struct {
 	Owner      process              `json:"owner"`
 	Persistent bool                 `json:"persistent"`
 	Bridge     string               `json:"bridge"`
-	Network    string               `json:"network"` // "10.213.7", the first three bytes
-	Cache      string               `json:"cache"`   // the directory of base trees
+	Network    string               `json:"network"`            // "10.213.7", the first three bytes
+	Network6   string               `json:"network6,omitempty"` // its IPv6 prefix, or ""
+	Cache      string               `json:"cache"`              // the directory of base trees
 	Base       string               `json:"base"`
 	Data       string               `json:"data"` // overlay directories and disks
 	Hosts      map[string]hostState `json:"hosts"`
@@ -41,7 +42,7 @@ type state struct {
 }
 
 type hostState struct {
-	Index   int     `json:"index"` // the last byte of the address
+	Index   int     `json:"index"` // the last byte of the address, see state.address
 	Machine string  `json:"machine"`
 	Family  Family  `json:"family"`
 	Release string  `json:"release,omitempty"`
@@ -53,6 +54,18 @@ type upstreamState struct {
 	Process process `json:"process"`
 	Address string  `json:"address"`
 	Dir     string  `json:"dir"`
+}
+
+// address returns the IPv4 address with the given last byte.
+func (s *state) address(index int) string { return fmt.Sprintf("%s.%d", s.Network, index) }
+
+// address6 returns the IPv6 address that ends with the digits of address(index), or "" in a lab
+// without IPv6.
+func (s *state) address6(index int) string {
+	if s.Network6 == "" {
+		return ""
+	}
+	return fmt.Sprintf("%s::%d", s.Network6, index)
 }
 
 func bootID() (string, error) {

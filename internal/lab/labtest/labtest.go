@@ -195,7 +195,7 @@ func Report(h *lab.Host) string {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	var b strings.Builder
-	fmt.Fprintf(&b, "host %s (%s):\n", h.Name, h.Address)
+	fmt.Fprintf(&b, "host %s (%s %s):\n", h.Name, h.Address, h.Address6)
 	for _, argv := range [][]string{
 		{"systemctl", "--no-pager", "--failed"},
 		{"journalctl", "--no-pager", "--lines=40", "--quiet"},
