@@ -22,9 +22,9 @@ func newLabCommand(g *global) *cobra.Command {
 		Use:   "lab COMMAND",
 		Short: "Run disposable real hosts to try things on",
 		Long: `A lab is a network of real hosts on this machine, with systemd, sshd, apt and
-cron, and a small AlmaLinux upstream with a real rsync daemon. A host boots in
-about a second. A lab needs root on Debian or a relative of it, and installs
-what it needs with apt-get.`,
+cron, and a small AlmaLinux upstream with a real rsync daemon. Each host has an
+IPv4 and an IPv6 address, and boots in about a second. A lab needs root on
+Debian or a relative of it, and installs what it needs with apt-get.`,
 		Example: `# Two hosts, and a configuration for them
 mirrorform lab up --hcl hosts.hcl
 mirrorform lab ssh fra1
@@ -119,7 +119,7 @@ func bootLab(ctx context.Context, g *global, l *lab.Lab, names []string, spec la
 		return err
 	}
 	for _, h := range l.Hosts() {
-		g.print("%s\t%s\n", h.Name, h.Address)
+		g.print("%s\n", strings.TrimSpace(h.Name+"\t"+h.Address+"\t"+h.Address6))
 	}
 	g.print("upstream\t%s\nssh key\t%s\n", upstream.URL("almalinux"), l.KeyPath())
 	return nil
@@ -181,17 +181,17 @@ func runLabList(ctx context.Context, g *global) error {
 		return nil
 	}
 	w := tabwriter.NewWriter(g.out, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, "LAB\tHOST\tADDRESS\tFAMILY\tSTATE")
+	_, _ = fmt.Fprintln(w, "LAB\tHOST\tADDRESS\tIPV6 ADDRESS\tFAMILY\tSTATE")
 	for _, l := range labs {
 		for _, h := range l.Hosts {
 			state := "stopped"
 			if h.Running {
 				state = "running"
 			}
-			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", l.Name, h.Name, h.Address, h.Family, state)
+			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", l.Name, h.Name, h.Address, h.Address6, h.Family, state)
 		}
 		if l.Upstream != "" {
-			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t\t\n", l.Name, "(upstream)", l.Upstream)
+			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t\t\t\n", l.Name, "(upstream)", l.Upstream)
 		}
 	}
 	return w.Flush()
