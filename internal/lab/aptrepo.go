@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -20,14 +21,20 @@ func makeAptRepository(ctx context.Context, r *recipe, root string, log io.Write
 		return err
 	}
 	logf(log, "creating the package repository for the hosts")
-	for _, pkg := range r.Offered {
+	offered := slices.Clone(r.Offered)
+	for _, pkg := range r.MaybeOffered {
+		if _, err := run(ctx, "apt-cache", "show", pkg); err == nil {
+			offered = append(offered, pkg)
+		}
+	}
+	for _, pkg := range offered {
 		// Download each package separately: dependencies can depend on the other packages.
 		if err := download(ctx, root, repo, pkg); err != nil {
 			return err
 		}
 	}
-	if len(r.Offered) > 0 {
-		if err := download(ctx, root, repo, r.Offered...); err != nil {
+	if len(offered) > 0 {
+		if err := download(ctx, root, repo, offered...); err != nil {
 			return err
 		}
 	}

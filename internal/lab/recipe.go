@@ -24,7 +24,9 @@ type recipe struct {
 	Include  []string // packages for debootstrap besides the minimum
 	Tree     []string // packages installed later from the hosts' repository
 	Offered  []string // packages that hosts can install without a network
-	Masked   []string // units without use on a lab host, which would only slow down the boot
+	// MaybeOffered are offered where the release has them.
+	MaybeOffered []string `json:",omitempty"`
+	Masked       []string // units without use on a lab host, which would only slow down the boot
 	// Generators are disabled generators (systemd.generator(7)). They generate nothing on a lab host,
 	// but would run at each daemon-reload, several times per package installation.
 	Generators []string
@@ -58,7 +60,9 @@ func newRecipe() (*recipe, error) {
 			"iproute2", "procps", "ca-certificates"},
 		Tree: []string{"tcsh", "fish", "opendoas", "strace"},
 		Offered: []string{"rsync", "nginx-light", "nginx", "logrotate", "xfsprogs", "e2fsprogs", "util-linux", "fdisk",
-			"curl", "strace", "tcsh", "fish", "opendoas", "python3", "python3-apt", "dnf", "rpm", "createrepo-c"},
+			"curl", "strace", "tcsh", "fish", "opendoas", "python3", "python3-apt", "dnf", "rpm", "createrepo-c",
+			"apache2", "certbot", "openssl"},
+		MaybeOffered: []string{"caddy"}, // not in Debian 11
 		Masked: []string{"apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer",
 			"e2scrub_reap.service", "fstrim.timer", "man-db.timer", "console-getty.service", "getty.target", "systemd-resolved.service",
 			"systemd-networkd-wait-online.service", "systemd-update-utmp.service", "systemd-update-utmp-runlevel.service",
@@ -99,7 +103,7 @@ func (r *recipe) ofRelease(codename string) *recipe {
 	other := *r
 	other.Codename = codename
 	other.Include = append(slices.Clone(r.Include), "opendoas", "sudo-rs")
-	other.Tree, other.Offered = nil, nil
+	other.Tree, other.Offered, other.MaybeOffered = nil, nil, nil
 	other.Users = slices.DeleteFunc(slices.Clone(r.Users), func(u user) bool { return u.Shell != "/bin/bash" })
 	return &other
 }
