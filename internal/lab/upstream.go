@@ -83,39 +83,12 @@ func (l *Lab) startRsync(ctx context.Context, u *Upstream) (process, error) {
 	if err := os.Remove(filepath.Join(l.dir, "rsyncd.pid")); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return process{}, err
 	}
-	group, err := makeCgroup(l.Name, ".upstream")
+	daemon, err := l.daemon(ctx, ".upstream", filepath.Join(l.dir, "rsyncd.stderr"), nil,
+		func() bool { return rsyncAnswers(ctx, u) },
+		"rsync", "--daemon", "--no-detach", "--config="+file, "--address="+u.Address, fmt.Sprintf("--port=%d", u.Port))
 	if err != nil {
-		return process{}, err
-	}
-	cmd := command(context.WithoutCancel(ctx), inCgroup(group, "rsync", "--daemon", "--no-detach", "--config="+file,
-		"--address="+u.Address, fmt.Sprintf("--port=%d", u.Port))...)
-	stderr, err := os.Create(filepath.Join(l.dir, "rsyncd.stderr"))
-	if err != nil {
-		return process{}, err
-	}
-	defer func() { _ = stderr.Close() }()
-	cmd.Stderr = stderr
-	detach(cmd)
-	if err := cmd.Start(); err != nil {
-		return process{}, err
-	}
-	daemon, err := findProcess(cmd.Process.Pid)
-	ended := make(chan struct{})
-	go func() { _ = cmd.Wait(); close(ended) }()
-	if err == nil {
-		err = poll(ctx, 20*time.Second, func() (bool, error) {
-			select {
-			case <-ended:
-				return false, errors.New("rsync --daemon has ended")
-			default:
-			}
-			return rsyncAnswers(ctx, u), nil
-		})
-	}
-	if err != nil {
-		said, _ := os.ReadFile(stderr.Name())
 		logged, _ := os.ReadFile(u.LogPath)
-		return process{}, fmt.Errorf("%w: %s", err, lastLines(string(said)+string(logged), 10))
+		return process{}, fmt.Errorf("%w %s", err, lastLines(string(logged), 10))
 	}
 	return daemon, nil
 }
