@@ -82,10 +82,10 @@ func (c *cache) ensure(ctx context.Context, name string, build func(dir string) 
 		return "", fmt.Errorf("creating the lab's cache: %w", err)
 	}
 	if err := build(work); err != nil {
-		return "", fmt.Errorf("building the base tree: %w", err)
+		return "", fmt.Errorf("building %s: %w", name, err)
 	}
 	if err := os.Rename(work, final); err != nil {
-		return "", fmt.Errorf("building the base tree: %w", err)
+		return "", fmt.Errorf("building %s: %w", name, err)
 	}
 	logf(c.log, "%s is ready after %.0f s; later labs reuse it", final, time.Since(start).Seconds())
 	return final, nil
@@ -103,7 +103,8 @@ func (c *cache) prune() error {
 		if err != nil {
 			continue
 		}
-		tree := strings.HasPrefix(entry.Name(), "base-") || strings.HasPrefix(entry.Name(), "el-")
+		tree := strings.HasPrefix(entry.Name(), "base-") || strings.HasPrefix(entry.Name(), "el-") ||
+			strings.HasPrefix(entry.Name(), "pebble-")
 		if strings.HasPrefix(entry.Name(), "build-") || tree && time.Since(info.ModTime()) > keepUnused {
 			if err := removeTree(filepath.Join(c.dir, entry.Name())); err != nil {
 				return err

@@ -55,7 +55,7 @@ func TestCachePrunes(t *testing.T) {
 	t.Parallel()
 	c := &cache{dir: t.TempDir()}
 	stale := time.Now().Add(-2 * keepUnused)
-	for name, old := range map[string]bool{"base-old": true, "el-old": true, "base-new": false, "build-1": false, "labs": true} {
+	for name, old := range map[string]bool{"base-old": true, "el-old": true, "pebble-old": true, "base-new": false, "build-1": false, "labs": true} {
 		dir := filepath.Join(c.dir, name)
 		if err := os.Mkdir(dir, 0o755); err != nil {
 			t.Fatal(err)
@@ -69,7 +69,7 @@ func TestCachePrunes(t *testing.T) {
 	if err := c.prune(); err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string]bool{"base-old": false, "el-old": false, "base-new": true, "build-1": false, "labs": true} {
+	for name, want := range map[string]bool{"base-old": false, "el-old": false, "pebble-old": false, "base-new": true, "build-1": false, "labs": true} {
 		if _, err := os.Stat(filepath.Join(c.dir, name)); (err == nil) != want {
 			t.Errorf("%s: %v", name, err)
 		}

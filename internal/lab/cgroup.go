@@ -14,10 +14,10 @@ import (
 	"time"
 )
 
-// Every host and the upstream have their own control group, mirrorform-lab/LAB/MEMBER, in the
-// hierarchies that systemd uses: cgroup v2, name=systemd, or both (cgroups(7)). Two containers in
-// one group would share their payload group, and so their services. The group also identifies all
-// processes of a member when it has to end.
+// Every host, the upstream and each CA have their own control group, mirrorform-lab/LAB/MEMBER, in
+// the hierarchies that systemd uses: cgroup v2, name=systemd, or both (cgroups(7)). Two containers
+// in one group would share their payload group, and so their services. The group also identifies
+// all processes of a member when it has to end.
 const cgroupTop = "mirrorform-lab"
 
 // cgroupRoots returns the mount points of the hierarchies that systemd uses.

@@ -4,7 +4,8 @@
 //
 // A host is a systemd-nspawn(1) container, booted from an overlay mount over a cached debootstrap
 // tree. The hosts of a lab share a bridge with an IPv4 and an IPv6 network, and have no routes to
-// other networks. They install packages from a `file:` apt repository in the tree.
+// other networks. They install packages from a `file:` apt repository in the tree, sync from an
+// upstream of the lab, and get certificates from a CA of the lab.
 //
 // Containers have limits that tests must take into account:
 //

@@ -214,7 +214,7 @@ func (l *Lab) KeyPath() string { return filepath.Join(l.dir, "id_ed25519") }
 // host keys of the lab's hosts, by address.
 func (l *Lab) KnownHosts() string { return filepath.Join(l.dir, "known_hosts") }
 
-// Down ends the lab: hosts, upstream, mounts, loop devices, network, data. It continues after
+// Down ends the lab: hosts, upstream, CAs, mounts, loop devices, network, data. It continues after
 // errors and returns all of them. It may be called again. It ends the lab even if ctx is cancelled.
 func (l *Lab) Down(ctx context.Context) error {
 	l.mu.Lock()
