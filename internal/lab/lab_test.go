@@ -507,7 +507,7 @@ func TestRelease(t *testing.T) {
 	t.Parallel()
 	l := labtest.Lab(t)
 	h := labtest.Host(t, lab.HostSpec{Release: "trixie"})
-	if got := on(t, h, "sh", "-c", ". /etc/os-release; echo $VERSION_CODENAME; systemctl is-system-running; ls /usr/lib/cargo/bin/sudo"); got != "trixie\nrunning\n/usr/lib/cargo/bin/sudo" {
+	if got := on(t, h, "sh", "-c", ". /etc/os-release; echo $VERSION_CODENAME; systemctl is-system-running --wait; ls /usr/lib/cargo/bin/sudo"); got != "trixie\nrunning\n/usr/lib/cargo/bin/sudo" {
 		t.Errorf("the host says %q", got)
 	}
 	if out, err := ssh(t, l, h, "op", lab.OpPassword+"\n", "sudo", "-S", "-p", "", "id", "-u"); err != nil || out != "0\n" {
