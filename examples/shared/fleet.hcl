@@ -1,4 +1,4 @@
-# One host with AlmaLinux and two other distributions. The mirrors share the packages, the account, nginx
+# One host with AlmaLinux and two other distributions. The mirrors share the packages, the account, the site
 # and the program that syncs; each has its own tree, schedule, lock and log.
 
 host "fra1" {
@@ -44,7 +44,7 @@ mirror "epel" {
   }
 
   web {
-    server_name = "epel.mirror.example.org"
+    server_name = "mirror.example.org" # the same site as AlmaLinux
     location    = "/epel/"
   }
 }

@@ -37,21 +37,21 @@ mirror "almalinux" {
 }
 
 # A second mirror block with the same server_name adds its tree to the site.
-mirror "beta" {
-  hosts = [host.fra1]
+mirror "epel" {
+  hosts        = [host.fra1]
+  distribution = "other"
 
   storage {
-    path        = "/srv/mirror/beta"
+    path        = "/srv/mirror/epel"
     mount_point = "/srv/mirror"
   }
 
   sync {
-    upstream = "rsync://rsync.example.net/almalinux-beta/"
-    lock     = "/run/beta_rsync.lock"
+    upstream = "rsync://rsync.example.net/epel/"
   }
 
   web {
     server_name = "mirror.example.org"
-    location    = "/almalinux-beta/"
+    location    = "/epel/"
   }
 }

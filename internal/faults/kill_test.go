@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/mirrorform/mirrorform/internal/lab"
+	"github.com/mirrorform/mirrorform/internal/lab/labtest"
 )
 
 // killer breaks a run that changes the host from one version of small to the other, at fault point
@@ -281,6 +282,7 @@ ExecReload=/bin/sh -c 'echo reload $$(cat /etc/nginx/conf.d/mirrorform-*.conf 2>
 // injected. Each run starts from the same fresh host, booted from a copy of its disk.
 func TestFault01Mirror(t *testing.T) {
 	t.Parallel()
+	labtest.Require(t)
 	numbers := spread(size(3, 200), size(3, 200))
 	var killed atomic.Int64
 	t.Run("on", func(t *testing.T) {
