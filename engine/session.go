@@ -265,9 +265,18 @@ func (s *Session) Confirm(ctx context.Context, id, nonce string) error {
 	return err
 }
 
-// Commit commits the transaction. Done.Error is why it could not.
+// Commit commits the transaction. Done.Error is why it could not. Done.Next is the transaction that
+// follows, if c.Next asks for one.
 func (s *Session) Commit(ctx context.Context, c wire.Commit, report func(wire.Event)) (*wire.Done, error) {
-	return s.finish(ctx, "the request to commit", max(s.longest, commitTime), &wire.Message{Commit: &c}, 0, report)
+	done, err := s.finish(ctx, "the request to commit", max(s.longest, commitTime), &wire.Message{Commit: &c}, 0, report)
+	switch {
+	case err != nil || done.Error != "" || done.Undone:
+	case c.Next && done.Next == "":
+		return nil, errors.New("the helper began a transaction without an ID")
+	case c.Next:
+		s.longest = 0
+	}
+	return done, err
 }
 
 var errMisplaced = errors.New("the helper sent a message that is not an answer to this request")

@@ -82,4 +82,6 @@ type Confirm struct {
 type Commit struct {
 	Manifest []byte `json:"manifest,omitempty"` // the new manifest; empty: it does not change
 	Aside    bool   `json:"aside,omitempty"`    // keep the old manifest beside the new one
+	// Next begins another transaction once this one is committed, without releasing the lock.
+	Next bool `json:"next,omitempty"`
 }

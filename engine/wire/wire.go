@@ -150,6 +150,8 @@ type Done struct {
 	Undone bool `json:"undone,omitempty"`
 	// Journal is the directory with the originals, if some changes could not be rolled back.
 	Journal string `json:"journal,omitempty"`
+	// Next is the ID of the transaction that a Commit with Next began.
+	Next string `json:"next,omitempty"`
 }
 
 // Frame encodes a message as a frame.

@@ -41,17 +41,21 @@ func (s *session) begin(b *wire.Begin) error {
 		begun.Manifest = nil
 		return s.send(&wire.Message{Begun: begun})
 	}
+	begun.ID = s.open(header{Operator: shorten(b.Operator), Command: shorten(b.Command), From: from()})
+	return s.send(&wire.Message{Begun: begun})
+}
+
+// open opens a transaction under the lock, and returns its ID.
+func (s *session) open(by header) string {
+	by.Format, by.ID, by.Since = journalFormat, random(), time.Now().UTC().Format(time.RFC3339)
 	s.past = nil
-	s.tx = newTransaction(h, header{
-		Format: journalFormat, ID: random(), Operator: shorten(b.Operator), Command: shorten(b.Command), From: from(),
-		Since: time.Now().UTC().Format(time.RFC3339),
-	})
-	h.files.transaction, begun.ID = s.tx.ID, s.tx.ID
+	s.tx = newTransaction(s.host, by)
+	s.host.files.transaction = s.tx.ID
 	s.tx.answer, s.tx.event = s.answer, s.event
 	if s.perform != nil {
 		s.tx.perform = s.perform
 	}
-	return s.send(&wire.Message{Begun: begun})
+	return s.tx.ID
 }
 
 // none answers a message that needs an open transaction when none is open.
@@ -146,8 +150,13 @@ func (s *session) commit(m *wire.Commit) *wire.Done {
 	if err != nil && !committed {
 		return s.abandon(fmt.Errorf("not committed: %w", err))
 	}
-	s.end()
 	done := &wire.Done{}
+	if m.Next && err == nil {
+		s.close()
+		done.Next = s.open(header{Operator: t.Operator, Command: t.Command, From: t.From})
+		return done
+	}
+	s.end()
 	if err != nil {
 		done.Error = printable("committed, but some of the transaction's files could not be removed; " +
 			"the next apply removes them: " + withReason(err))
@@ -194,11 +203,16 @@ func (s *session) rollBackOpen() *wire.Done {
 
 // end closes the transaction, and releases the lock.
 func (s *session) end() {
+	s.close()
+	s.host.lock.release()
+}
+
+// close closes the transaction, and keeps the lock.
+func (s *session) close() {
 	s.late, s.confirmation = nil, nil
 	s.tx.close()
 	s.tx, s.past = nil, nil
 	s.host.files.transaction = ""
-	s.host.lock.release()
 }
 
 func (s *session) event(id int, state wire.State, err error) {

@@ -248,6 +248,40 @@ func TestCommit(t *testing.T) {
 	}
 }
 
+// A commit that begins the next transaction keeps the lock, and the next one is rolled back alone.
+func TestCommitNext(t *testing.T) {
+	t.Parallel()
+	dir, state := t.TempDir(), t.TempDir()+"/state"
+	one, two := dial(t, state), dial(t, state)
+	put := func(id int, text string) {
+		t.Helper()
+		if events, done := one.do(wire.Order{ID: id, Op: write(dir+"/file", text, wire.Attributes{}), Undo: restore(dir + "/file")}); done.Failed != nil {
+			t.Fatalf("%+v", events)
+		}
+	}
+	put(1, "first")
+	first := one.tx
+	done := one.commit(wire.Commit{Manifest: []byte("1"), Next: true})
+	if done.Error != "" || done.Next == "" || done.Next == first {
+		t.Fatalf("%+v", done)
+	}
+	if b := two.lock(0); b.Held == nil || b.Held.Operator != "alice@laptop" {
+		t.Errorf("the lock is not held: %+v", b)
+	}
+	one.tx = done.Next
+	put(2, "second")
+	if _, done := one.rollback(); !done.Undone || done.Error != "" {
+		t.Errorf("%+v", done)
+	}
+	b := two.lock(60)
+	if b.ID == "" || string(b.Manifest) != "1" || b.Recovered != nil {
+		t.Errorf("%+v", b)
+	}
+	if f := two.file(dir + "/file"); string(f.Content) != "first" {
+		t.Errorf("%+v", f)
+	}
+}
+
 // Hello tells what there is without changing anything.
 func TestHelloTells(t *testing.T) {
 	t.Parallel()
