@@ -12,7 +12,7 @@ import (
 // HostResult is what Apply did on one host.
 type HostResult struct {
 	Host      string
-	Done      []*Change // changes whose steps succeeded and whose result was observed; empty when Err is set
+	Done      []*Change // changes that were observed and committed; when Err is set, only with a second transaction
 	Unchanged int
 	Failed    *Change // the change whose step failed
 	Step      string  // the summary of that step
@@ -27,10 +27,11 @@ type Left string
 
 // How a failed apply may leave a host.
 const (
-	Untouched   Left = "untouched"  // nothing was changed
-	TakenBack   Left = "taken back" // rolled back, except for steps that cannot be undone
-	HalfBack    Left = "half back"  // rolled back in part; the error lists the rest
-	UnknownLeft Left = "not known"  // the connection was lost and could not be opened again
+	Untouched   Left = "untouched"   // nothing was changed
+	TakenBack   Left = "taken back"  // rolled back, except for steps that cannot be undone
+	PartlyDone  Left = "partly done" // a second transaction (see Later) was rolled back; the first one stays
+	HalfBack    Left = "half back"   // rolled back in part; the error lists the rest
+	UnknownLeft Left = "not known"   // the connection was lost and could not be opened again
 )
 
 // Result is what Apply did on all hosts, in the plan's order.
@@ -150,7 +151,8 @@ type applier struct {
 	r       *HostResult
 	changed map[*Resource]bool
 	steps   counter
-	held    bool // everything but the commit is done
+	held    bool     // everything but the commit is done
+	waiting []Change // for the second transaction
 }
 
 func (f *Fleet) applier(hp *HostPlan) *applier {
@@ -188,9 +190,37 @@ func (a *applier) decided(ctx context.Context, why error) {
 	a.conclude(ctx)
 }
 
-// conclude commits a success or rolls back a failure, and completes the result.
+// conclude commits a success or rolls back a failure, does what waited for the commit, and
+// completes the result.
 func (a *applier) conclude(ctx context.Context) {
 	h, hp, r := a.h, a.hp, a.r
+	a.end(ctx)
+	var done []*Change // that are committed
+	second := r.Err == nil && len(a.waiting) > 0
+	if second {
+		done = slices.Clip(r.Done)
+		a.concludeLater(ctx)
+	}
+	if r.Err != nil {
+		switch {
+		case second && (!h.touched || r.State == TakenBack):
+			r.State = PartlyDone
+		case !h.touched:
+			r.State = Untouched
+		}
+		r.Done, r.NotDone = done, pointers(hp.Changes)
+		r.NotDone = slices.DeleteFunc(r.NotDone, func(c *Change) bool {
+			return r.Failed != nil && c.Address == r.Failed.Address || slices.ContainsFunc(done, func(d *Change) bool { return d.Resource == c.Resource })
+		})
+		a.report(Progress{Host: hp.Host, Stage: NotApplied, Err: r.Err})
+	} else if len(hp.Changes) > 0 {
+		a.report(Progress{Host: hp.Host, Stage: Applied})
+	}
+}
+
+// end commits a success or rolls back a failure.
+func (a *applier) end(ctx context.Context) {
+	hp, r := a.hp, a.r
 	if r.Err == nil {
 		if len(hp.Changes) > 0 {
 			a.report(Progress{Host: hp.Host, Stage: Committing, Done: a.steps.done, Total: a.steps.total})
@@ -200,20 +230,24 @@ func (a *applier) conclude(ctx context.Context) {
 			r.Err = err
 		}
 	}
-	if h.id != "" {
+	if r.Err != nil && a.h.id != "" {
 		// The host is not as wanted, or a bug interrupted the apply.
 		a.rollBack(ctx)
 	}
-	if r.Err != nil {
-		if !h.touched {
-			r.State = Untouched
-		}
-		r.Done, r.NotDone = nil, pointers(hp.Changes)
-		r.NotDone = slices.DeleteFunc(r.NotDone, func(c *Change) bool { return r.Failed != nil && c.Address == r.Failed.Address })
-		a.report(Progress{Host: hp.Host, Stage: NotApplied, Err: r.Err})
-	} else if len(hp.Changes) > 0 {
-		a.report(Progress{Host: hp.Host, Stage: Applied})
+}
+
+// concludeLater performs the second transaction, which the commit of the first one has begun.
+func (a *applier) concludeLater(ctx context.Context) {
+	waiting := a.waiting
+	a.waiting, a.h.later, a.h.touched = nil, nil, false
+	if a.h.id == "" { // see aftermath
+		a.r.Err = errors.New("the connection was lost when these changes were committed, so those that come later were not started")
+		return
 	}
+	if err := guard(func() error { a.performLater(ctx, waiting); return nil }); err != nil {
+		a.r.Err = err
+	}
+	a.end(ctx)
 }
 
 // settleCommit turns the error of a commit into the state of the host.

@@ -31,6 +31,11 @@ type keptType struct{ thingType }
 
 func (keptType) Keep() string { return "its files would be lost" }
 
+// laterType is one whose things may fail for reasons of others.
+type laterType struct{ thingType }
+
+func (laterType) Later(want *thing) bool { return want.Value != "at once" }
+
 // dirType is one whose things hold others: the value names them.
 type dirType struct{ thingType }
 
@@ -125,6 +130,7 @@ func registry() *engine.Registry {
 	engine.Register(r, "package", thingType{})
 	engine.Register(r, "kept", keptType{})
 	engine.Register(r, "dir", dirType{})
+	engine.Register(r, "later", laterType{})
 	return r
 }
 

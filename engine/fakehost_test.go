@@ -202,8 +202,17 @@ func (h *host) serve(conn io.ReadWriteCloser, id string) {
 			answer = &wire.Message{Done: h.undo(mine, func(e wire.Event) { say(&wire.Message{Event: &e}) })}
 			end()
 		case m.Commit != nil:
-			answer = &wire.Message{Done: h.commit(mine, m.Commit)}
-			end()
+			done := h.commit(mine, m.Commit)
+			if m.Commit.Next && done.Error == "" {
+				done.Next = id + " later"
+				mine = &transaction{id: done.Next, originals: map[int]*string{}}
+				h.mu.Lock()
+				h.open = mine
+				h.mu.Unlock()
+			} else {
+				end()
+			}
+			answer = &wire.Message{Done: done}
 		}
 		if at == cutAfter {
 			return

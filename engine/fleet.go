@@ -90,6 +90,7 @@ type hostState struct {
 	written  []byte             // the text of the manifest on the host
 	absent   map[*Resource]bool // resources that did not exist before the apply
 	first    map[*Resource]any  // the wanted states at that time, completed and settled
+	later    map[*Resource]bool // resources that wait for the second transaction, see applier.split
 	gone     []string           // addresses without the host that the next manifest drops
 	id       string             // ID of the open transaction; empty: none
 	touched  bool               // an operation was sent in it

@@ -28,6 +28,7 @@ func Order(t Target, resources []*Resource) ([]*Resource, []*ResourceProblem) {
 	if len(ordered) < len(g.resources) {
 		return nil, []*ResourceProblem{g.cycle()}
 	}
+	g.markLater(t, ordered)
 	return ordered, nil
 }
 
@@ -83,12 +84,15 @@ type graph struct {
 	resources []*Resource    // without those that were joined to others
 	at        map[string]int // the index of a resource by its address, also of those that were joined
 	before    []map[int]bool // before[i] contains the indexes of the resources that must precede resource i
-	sorted    []bool
-	problems  []*ResourceProblem
+	// soft has the pairs of before (i, and what precedes it) that are only a good order: resource i
+	// does not depend on the other one.
+	soft     map[[2]int]bool
+	sorted   []bool
+	problems []*ResourceProblem
 }
 
 func newGraph(t Target, resources []*Resource) *graph {
-	g := &graph{at: map[string]int{}}
+	g := &graph{at: map[string]int{}, soft: map[[2]int]bool{}}
 	provider := map[Key]int{}
 	var needs, provided [][]Key
 	for _, r := range resources {
@@ -207,9 +211,9 @@ func (g *graph) loadFirst(provider map[Key]int, loads [][]Key) {
 			switch p, ok := provider[k]; {
 			case !ok || p == i:
 			case g.comesAfter(i, p):
-				g.before[i][p] = true
+				g.prefer(i, p)
 			default:
-				g.before[p][i] = true
+				g.prefer(p, i)
 			}
 		}
 	}
@@ -239,7 +243,7 @@ func (g *graph) readLast(t Target, provided [][]Key) {
 				first, then = i, p
 			}
 			if !reads[p][i] && !g.comesAfter(first, then) {
-				g.before[then][first] = true
+				g.prefer(then, first)
 			}
 		}
 	}
@@ -276,6 +280,45 @@ func (g *graph) edge(i, p int) {
 		i, p = p, i
 	}
 	g.before[i][p] = true
+}
+
+// prefer puts resource i after p, which it does not depend on.
+func (g *graph) prefer(i, p int) {
+	if !g.before[i][p] {
+		g.before[i][p], g.soft[[2]int{i, p}] = true, true
+	}
+}
+
+// markLater sets Resource.after: resources of Later types that a resource needs or follows, also
+// through others.
+func (g *graph) markLater(t Target, ordered []*Resource) {
+	if !slices.ContainsFunc(ordered, (*Resource).later) {
+		return
+	}
+	at := map[*Resource]int{}
+	for i, r := range g.resources {
+		at[r], r.after = i, nil
+	}
+	provided := map[*Resource][]Key{} // by those that are or need a resource of a Later type
+	for n, r := range ordered {
+		follows := r.Kind.follows(t, r.State)
+		for _, p := range ordered[:n] {
+			i := [2]int{at[r], at[p]}
+			if r.Remove || provided[p] == nil || (!g.before[i[0]][i[1]] || g.soft[i]) && !slices.ContainsFunc(provided[p], func(q Key) bool {
+				return slices.ContainsFunc(follows, func(k Key) bool { return followed(k, q) })
+			}) {
+				continue
+			}
+			for _, l := range append(slices.Clip(p.after), p) {
+				if l.later() && !slices.Contains(r.after, l) {
+					r.after = append(r.after, l)
+				}
+			}
+		}
+		if len(r.after) > 0 || r.later() {
+			provided[r], _ = r.Kind.keys(t, r.State)
+		}
+	}
 }
 
 func (g *graph) problem(r *Resource, format string, args ...any) {

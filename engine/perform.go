@@ -6,13 +6,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
 // perform runs the steps of one host, observes the host again and confirms risky changes. It does
-// not commit. After an error the transaction is still open and must be rolled back, unless the host
+// not commit. Changes that wait for a second transaction are left to performLater. After an error the transaction is still open and must be rolled back, unless the host
 // has ended it.
 //
 // It works in stages. A package installs files and a mount uncovers others, which the plan could
@@ -35,11 +36,63 @@ func (a *applier) perform(ctx context.Context) {
 	for _, compared := range now.Compared {
 		h.absent[compared.Resource], h.first[compared.Resource] = compared.Have == nil, compared.Want
 	}
-	c := &a.steps
-	c.total = len(tasksOf(now.Changes))
-	rest := now.Changes
-	confirmation := a.confirmation(rest)
 	a.changed = map[*Resource]bool{}
+	a.performAll(ctx, a.split(now.Changes))
+}
+
+// performLater is perform for the second transaction.
+func (a *applier) performLater(ctx context.Context, waiting []Change) {
+	rest, err := a.compareAgain(ctx, waiting, false)
+	if err != nil {
+		a.r.Err = err
+		return
+	}
+	for _, ch := range waiting {
+		a.changed[ch.Resource] = true
+	}
+	a.performAll(ctx, rest)
+}
+
+// split returns the changes of the first transaction. It keeps those of the second one in
+// a.waiting: changes of Later types, and of resources that need these. If all are such changes, one
+// transaction is enough.
+func (a *applier) split(changes []Change) (first []Change) {
+	now := map[*Resource]bool{}
+	for i := range changes {
+		if r := changes[i].Resource; r.later() {
+			now[r] = true
+		}
+	}
+	if len(now) == 0 {
+		return changes
+	}
+	waits := func(r *Resource) bool {
+		return now[r] || slices.ContainsFunc(r.after, func(l *Resource) bool { return now[l] })
+	}
+	var waiting []Change
+	for _, ch := range changes {
+		if waits(ch.Resource) {
+			waiting = append(waiting, ch)
+		} else {
+			first = append(first, ch)
+		}
+	}
+	if len(first) == 0 {
+		return changes
+	}
+	a.waiting, a.h.later = waiting, map[*Resource]bool{}
+	for _, r := range a.h.ordered {
+		a.h.later[r] = waits(r)
+	}
+	return first
+}
+
+// performAll performs all changes of a transaction.
+func (a *applier) performAll(ctx context.Context, rest []Change) {
+	hp, r, c := a.hp, a.r, &a.steps
+	total := func() { c.total = c.done + len(tasksOf(rest)) + len(tasksOf(a.waiting)) }
+	total()
+	confirmation := a.confirmation(rest)
 	for _, ch := range rest {
 		a.changed[ch.Resource] = true
 	}
@@ -55,11 +108,10 @@ func (a *applier) perform(ctx context.Context) {
 		if rest = rest[n:]; len(rest) == 0 {
 			break
 		}
-		if rest, err = a.compareAgain(ctx, rest, opens(r.Done[len(r.Done)-1]) == "mount"); err != nil {
-			r.Err = err
+		if rest, r.Err = a.compareAgain(ctx, rest, opens(r.Done[len(r.Done)-1]) == "mount"); r.Err != nil {
 			return
 		}
-		c.total = c.done + len(tasksOf(rest))
+		total()
 	}
 	a.report(Progress{Host: hp.Host, Stage: Confirming, Done: c.done, Total: c.total})
 	if r.Err = a.confirm(ctx); r.Err != nil {
@@ -272,7 +324,7 @@ func (a *applier) confirm(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("all steps succeeded, but the host could not be observed afterwards: %w", err)
 		}
-		err = after.differs()
+		err = after.differs(a.h.later)
 		if err == nil || time.Since(begin) > cmp.Or(a.Settle, settle) {
 			return err
 		}
@@ -284,21 +336,25 @@ func (a *applier) confirm(ctx context.Context) error {
 	}
 }
 
-// differs returns an error that lists how an applied host is not as wanted.
-func (p *HostPlan) differs() error {
+// differs returns an error that lists how an applied host is not as wanted. later has resources
+// that are not applied yet.
+func (p *HostPlan) differs(later map[*Resource]bool) error {
 	var err error
 	for i := range p.Changes {
 		c := &p.Changes[i]
+		if later[c.Resource] {
+			continue
+		}
 		err = errors.Join(err, fmt.Errorf("%s is not as wanted after its steps succeeded: "+
 			"it still needs %q", c.Address, c.Steps[0].Summary))
 	}
 	for _, q := range p.Problems {
-		if q.Severity == Error {
+		if q.Severity == Error && !later[q.Resource] {
 			err = errors.Join(err, fmt.Errorf("%s: %s", q.Resource.Address, q.Shown()))
 		}
 	}
 	for _, c := range p.Compared {
-		if c.Resource.Postcondition == nil || c.Want == nil {
+		if c.Resource.Postcondition == nil || c.Want == nil || later[c.Resource] {
 			continue
 		}
 		for _, problem := range c.Resource.Postcondition(c.Have) {

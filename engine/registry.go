@@ -35,6 +35,7 @@ type Kind struct {
 	loads    func(t Target, want any) []Key
 	without  func(have any, gone func(string) bool) any // nil unless it is a Container
 	risk     func(want, have any) string                // nil unless it is Risky
+	later    func(want any) bool                        // nil unless it is Later
 	// generated reports whether the file is one that only mirrorform writes.
 	generated func(state any) bool
 	keep      string
@@ -125,6 +126,9 @@ func extend[S any](k *Kind, t Type[S]) {
 	}
 	if g, ok := t.(Generator[S]); ok {
 		k.generated = func(v any) bool { return g.Generated(stateOf[S](v)) }
+	}
+	if l, ok := t.(Later[S]); ok {
+		k.later = func(want any) bool { return l.Later(stateOf[S](want)) }
 	}
 	if sh, ok := t.(Sharer); ok {
 		k.shares = sh.Shares()
@@ -230,6 +234,9 @@ type Resource struct {
 	Alone  string
 	joined []*Resource // see Order
 
+	// after has the resources of Later types that must exist before this one. See graph.markLater.
+	after []*Resource
+
 	declared any // for a Settler: State without what the manifest remembers
 	// asked and plain are the completed State and declared. They are computed once, when the host is
 	// first asked, so State must not change after that.
@@ -260,6 +267,11 @@ func (r *Resource) unsettled(t Target) any {
 		r.plain = r.Kind.complete(t, r.declared)
 	}
 	return r.plain
+}
+
+// later reports whether the resource is one of a Later type that is applied in a second transaction.
+func (r *Resource) later() bool {
+	return r.Kind.later != nil && !r.Remove && r.Kind.later(r.State)
 }
 
 // Kept returns why the resource is not removed unless it is named, or "".

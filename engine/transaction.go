@@ -132,7 +132,11 @@ func (a *applier) commit(ctx context.Context) error {
 			return err
 		}
 	}
-	return a.h.commitManifest(ctx, wire.Commit{Manifest: text})
+	err = a.h.commitManifest(ctx, wire.Commit{Manifest: text, Next: len(a.waiting) > 0})
+	if err == nil {
+		a.h.read, a.h.manifest = next, next
+	}
+	return err
 }
 
 // errNotCommitted is the error of a transaction that the host rolled back instead of committing.
@@ -143,7 +147,7 @@ func (h *hostState) commitManifest(ctx context.Context, c wire.Commit) error {
 	if err != nil {
 		return &lostCommit{err, c.Manifest}
 	}
-	h.id = ""
+	h.id = done.Next
 	switch {
 	case done.Error != "" && !done.Undone: // it may be committed, with another problem
 		return &lostCommit{fmt.Errorf("the host did not report whether "+
@@ -191,6 +195,9 @@ func (f *Fleet) nextManifest(h *hostState, changed map[*Resource]bool) (*Manifes
 			continue
 		}
 		c, compared := found[r]
+		if h.later[r] && slices.ContainsFunc(h.found.Changes, func(c Change) bool { return c.Resource == r }) {
+			continue // its entry stays as it is
+		}
 		for _, owner := range r.owners() {
 			old := h.manifest.find(f.Configuration, Local(owner.Address))
 			e, err := f.entry(owner, old, changed[r])

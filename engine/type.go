@@ -150,6 +150,14 @@ type Sharer interface {
 	Shares() bool
 }
 
+// Later is a Type of which resources need more than their host, and may fail for reasons outside it:
+// the certificate of a CA. If such a resource changes, it and everything that depends on it are
+// applied in a second transaction, after all other changes are committed. If the second transaction
+// fails, the first one stays. Removals are never later.
+type Later[S any] interface {
+	Later(want *S) bool
+}
+
 // Key identifies a thing on a host: "path:/etc/motd", "user:mirror", "package:rsync",
 // "unit:cron.service".
 type Key string
