@@ -3,6 +3,7 @@ package report
 import (
 	"errors"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -139,6 +140,9 @@ func (h *Host) apply(a *engine.HostResult) {
 	}
 	for i := range h.Changes {
 		h.Changes[i].Done = NotApplied
+		if slices.ContainsFunc(a.Done, func(c *engine.Change) bool { return c.Address == h.Changes[i].Address }) {
+			h.Changes[i].Done = Applied
+		}
 		if a.Failed != nil && a.Failed.Address == h.Changes[i].Address {
 			h.Changes[i].Done = StepFailed
 		}

@@ -127,6 +127,7 @@ func testResult() *engine.Result {
 		{Host: "drifted", State: engine.Untouched, NotDone: []*engine.Change{change("d")}, Err: errors.New("drifted/file.d has changed on the host since the plan was made: plan again")},
 		{Host: "locked", State: engine.Untouched, Err: &engine.LockedError{Holder: holder}},
 		{Host: "cloned", State: engine.Untouched, Err: fmt.Errorf("%w: it is of another machine", engine.ErrManifest)},
+		{Host: "partly", State: engine.PartlyDone, Done: []*engine.Change{change("d"), change("e")}, Failed: final, Step: "issue a certificate", NotDone: []*engine.Change{change("f")}, Err: errors.New("the CA is down")},
 		{Host: "half", State: engine.HalfBack, NotDone: []*engine.Change{change("d")}, Err: errors.New("disk full; the originals are kept")},
 		{Host: "lost", State: engine.UnknownLeft, NotDone: []*engine.Change{change("d")}, Err: fmt.Errorf("%w: EOF; %w", engine.ErrLost, unreachableError{})},
 	}}
@@ -156,7 +157,7 @@ func TestSummary(t *testing.T) {
 		t.Errorf("got\n%swant\n%s", out, want)
 	}
 	out.Reset()
-	for _, state := range []engine.Left{"", engine.Untouched, engine.TakenBack, engine.HalfBack, engine.UnknownLeft} {
+	for _, state := range []engine.Left{"", engine.Untouched, engine.TakenBack, engine.PartlyDone, engine.HalfBack, engine.UnknownLeft} {
 		final := &engine.Change{Address: hostile, Steps: []engine.Step{{Summary: hostile, Final: hostile}}}
 		u.Summary(&engine.Result{Hosts: []*engine.HostResult{{Host: hostile, Err: errors.New(hostile), Failed: final, Step: hostile, State: state}}})
 	}

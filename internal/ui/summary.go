@@ -126,6 +126,13 @@ func left(h *engine.HostResult) string {
 			return text + ". " + notUndone("These", final)
 		}
 		return text + "."
+	case engine.PartlyDone:
+		text := fmt.Sprintf("The other changes on this host were applied, and stay: %d of %s changed. This one, and what depends on it, was rolled back",
+			len(h.Done), count(len(h.Done)+len(changes), "resource"))
+		if final := finalSteps(changes); len(final) > 0 {
+			return text + ". " + notUndone("These", final)
+		}
+		return text + "."
 	case engine.HalfBack:
 		return "Some changes could not be rolled back: the host matches neither its earlier state nor the configuration."
 	case engine.UnknownLeft:
