@@ -13,8 +13,8 @@ import (
 )
 
 // perform runs the steps of one host, observes the host again and confirms risky changes. It does
-// not commit. Changes that wait for a second transaction are left to performLater. After an error the transaction is still open and must be rolled back, unless the host
-// has ended it.
+// not commit. Changes that wait for a second transaction are left to performLater. After an error
+// the transaction is still open and must be rolled back, unless the host has ended it.
 //
 // It works in stages. A package installs files and a mount uncovers others, which the plan could
 // not observe; so after such a step, perform observes again and compares the remaining changes. It

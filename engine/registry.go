@@ -269,7 +269,7 @@ func (r *Resource) unsettled(t Target) any {
 	return r.plain
 }
 
-// later reports whether the resource is one of a Later type that is applied in a second transaction.
+// later reports whether the resource is one of a Later type.
 func (r *Resource) later() bool {
 	return r.Kind.later != nil && !r.Remove && r.Kind.later(r.State)
 }

@@ -18,6 +18,7 @@ type task struct {
 	summary string
 	order   wire.Order
 	secrets string // see Change.secrets
+	hints   []Hint
 }
 
 // failure returns the error of a failed event.
@@ -29,6 +30,11 @@ func (t *task) failure(e wire.Event) error {
 			text, t.secrets, howToSee(t.order.Op))
 	case e.Output != "":
 		text += "\n" + e.Output
+	}
+	for _, h := range t.hints {
+		if strings.Contains(text, h.Text) {
+			return errors.New(strings.TrimSuffix(text, "\n") + "\n" + h.Advice)
+		}
 	}
 	return errors.New(text)
 }
@@ -78,7 +84,7 @@ func tasksOf(changes []Change) []task {
 			if n := len(tasks); len(c.Steps) == 1 && n > 0 && tasks[n-1].merge(c, s) {
 				continue
 			}
-			tasks = append(tasks, task{[]*Change{c}, s.Summary, wire.Order{Op: s.Do, Undo: s.Undo, Final: s.Final, Private: c.secrets != ""}, c.secrets})
+			tasks = append(tasks, task{[]*Change{c}, s.Summary, wire.Order{Op: s.Do, Undo: s.Undo, Final: s.Final, Private: c.secrets != ""}, c.secrets, s.Hints})
 		}
 	}
 	var held []*Change // changes whose files are written, but not loaded yet

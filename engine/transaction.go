@@ -196,7 +196,7 @@ func (f *Fleet) nextManifest(h *hostState, changed map[*Resource]bool) (*Manifes
 		}
 		c, compared := found[r]
 		if h.later[r] && slices.ContainsFunc(h.found.Changes, func(c Change) bool { return c.Resource == r }) {
-			continue // its entry stays as it is
+			continue // its entry does not change yet
 		}
 		for _, owner := range r.owners() {
 			old := h.manifest.find(f.Configuration, Local(owner.Address))

@@ -150,10 +150,10 @@ type Sharer interface {
 	Shares() bool
 }
 
-// Later is a Type of which resources need more than their host, and may fail for reasons outside it:
-// the certificate of a CA. If such a resource changes, it and everything that depends on it are
-// applied in a second transaction, after all other changes are committed. If the second transaction
-// fails, the first one stays. Removals are never later.
+// Later is a Type of which resources need more than their host: the certificate of a CA. If such a
+// resource changes, it and everything that depends on it are applied in a second transaction, after
+// all other changes are committed. If the second one fails, the first one stays. Removals are never
+// later.
 type Later[S any] interface {
 	Later(want *S) bool
 }
@@ -231,7 +231,12 @@ type Step struct {
 	Do      wire.Op
 	Undo    *wire.Op // the operation that undoes Do
 	Final   string   // if Undo is nil: why Do cannot be undone
+	// Hints explain errors of the program that Do runs. The first one that applies is shown.
+	Hints []Hint
 }
+
+// Hint is what to do about an error of a program, if its output contains a text.
+type Hint struct{ Text, Advice string }
 
 // Answers are the answers of a host.
 type Answers struct {
