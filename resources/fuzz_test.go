@@ -20,6 +20,10 @@ import (
 
 // fullStates are states that Validate takes, with as many attributes as go together.
 var fullStates = map[string]func() any{
+	"certificate": func() any {
+		return &Certificate{Name: "mirror.example.org", Domains: []string{"mirror.example.org"}, Email: "admin@example.org", Webroot: "/srv/acme",
+			Directory: "https://acme.example.org/directory", KeyType: "ecdsa"}
+	},
 	"cron": func() any {
 		return &Cron{Name: "sync", Schedule: "5 */3 * * *", User: "mirror", Command: []string{"/usr/bin/rsync", "-a", "x"},
 			Environment: map[string]string{"PATH": "/bin"}, RequireMount: "/srv", Guard: []string{"/usr/bin/guard", "x"}, Log: "/var/log/sync.log",
@@ -343,12 +347,40 @@ func checkRun(t *testing.T, asked map[string]bool, argv []string) {
 	t.Helper()
 	switch {
 	case slices.Equal(argv, []string{"/usr/sbin/nginx", "-t"}):
+	case argv[0] == "/usr/bin/certbot":
+		checkCertbot(t, asked, argv)
 	case len(argv) == 3 && slices.Equal(argv[:2], []string{"/usr/sbin/sysctl", "-w"}):
 		if name, value, _ := strings.Cut(argv[2], "="); !asked["/proc/sys/"+name] || strings.ContainsAny(value, "\n\r\x00") {
 			t.Errorf("%q is run", argv)
 		}
 	default:
 		t.Errorf("%q is run", argv)
+	}
+}
+
+// checkCertbot holds that certbot reads as values what is meant as values.
+func checkCertbot(t *testing.T, asked map[string]bool, argv []string) {
+	t.Helper()
+	if !slices.Equal(argv[:6], []string{"/usr/bin/certbot", "certonly", "--non-interactive", "--agree-tos", "--webroot", "--webroot-path"}) {
+		t.Errorf("%q is run", argv)
+	}
+	flags := []string{"--register-unsafely-without-email", "--renew-with-new-domains", "--force-renewal"}
+	valued := []string{"--webroot-path", "--cert-name", "--server", "--email", "--key-type", "--domain"}
+	for i := 5; i < len(argv); i++ {
+		if slices.Contains(flags, argv[i]) {
+			continue
+		}
+		if !slices.Contains(valued, argv[i]) || i+1 == len(argv) {
+			t.Errorf("%q has no meaning in %q", argv[i], argv)
+			return
+		}
+		i++
+		if v := argv[i]; v == "" || v[0] == '-' || strings.ContainsAny(v, ",\n\r\x00 ") && argv[i-1] != "--webroot-path" {
+			t.Errorf("the value %q of %s in %q", v, argv[i-1], argv)
+		}
+		if argv[i-1] == "--cert-name" && !asked["/etc/letsencrypt/renewal/"+argv[i]+".conf"] {
+			t.Errorf("%q is about something that was not asked", argv)
+		}
 	}
 }
 

@@ -305,7 +305,7 @@ func (a typeUnderTest) answer(t *testing.T, c *testCase, q wire.Query, raw map[s
 	}
 	if ok && out.File != nil {
 		out.File.SHA256, out.File.Size = digestOf([]byte(content)), int64(len(content))
-		if unless, asked := strings.CutPrefix(q.Option, "content-unless:"); (asked || q.Option == "content" || q.Option == "head") && unless != out.File.SHA256 {
+		if unless, asked := strings.CutPrefix(q.Option, "content-unless:"); (asked || slices.Contains([]string{"content", "follow-content", "head"}, q.Option)) && unless != out.File.SHA256 {
 			out.File.Content, out.File.HasContent = []byte(content), true
 		}
 	}
