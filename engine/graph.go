@@ -114,6 +114,7 @@ func newGraph(t Target, resources []*Resource) *graph {
 		g.at[r.Address] = i
 		g.provide(r, i, provides, provider, why)
 	}
+	g.gather(t, needs)
 	g.keepSeparate()
 	loads := make([][]Key, len(g.resources))
 	for i, r := range g.resources {
@@ -173,6 +174,28 @@ func (g *graph) provide(r *Resource, i int, keys []Key, provider map[Key]int, wh
 			g.problem(r, "two resources manage %s: %s and %s%s", describe(k), g.resources[first], r, why)
 			g.problems[len(g.problems)-1].With = g.resources[first]
 		}
+	}
+}
+
+// gather gives resources what they take from others of their type (Gatherer).
+func (g *graph) gather(t Target, needs [][]Key) {
+	for i, r := range g.resources {
+		if r.Kind.gathers == nil || r.Remove || r.Kind.gathers(r.State) == "" {
+			continue
+		}
+		name := r.Kind.gathers(r.State)
+		c := *r
+		c.asked, c.plain = nil, nil
+		for j, o := range g.resources {
+			if j != i && o.Kind == r.Kind && !o.Remove && slices.Contains(o.Kind.named(o.State), name) {
+				c.State = c.Kind.gather(c.State, o.State)
+				if c.declared != nil {
+					c.declared = c.Kind.gather(c.declared, o.unrecalled())
+				}
+			}
+		}
+		g.resources[i] = &c
+		_, needs[i] = c.Kind.keys(t, c.State)
 	}
 }
 

@@ -24,8 +24,11 @@ type Kind struct {
 	ask      func(t Target, want any) []wire.Query
 	read     func(t Target, want any, got Answers) (any, error)
 	diff     func(t Target, want, have any) []Step
-	settles  bool // the type is a Settler
-	shares   bool // the type is a Sharer
+	settles  bool                  // the type is a Settler
+	shares   bool                  // the type is a Sharer
+	gathers  func(want any) string // nil unless it is a Gatherer, as the next two
+	named    func(want any) []string
+	gather   func(want, from any) any
 	settle   func(t Target, want any, prior *Record, got Answers) any
 	complete func(t Target, want any) any
 	check    func(t Target, want, have any) []Problem
@@ -135,6 +138,11 @@ func extend[S any](k *Kind, t Type[S]) {
 	}
 	if sp, ok := t.(Separate[S]); ok {
 		k.separate = func(want any) (string, string) { return sp.Separate(stateOf[S](want)) }
+	}
+	if g, ok := t.(Gatherer[S]); ok {
+		k.gathers = func(want any) string { return g.Gathers(stateOf[S](want)) }
+		k.named = func(want any) []string { return g.Named(stateOf[S](want)) }
+		k.gather = func(want, from any) any { return g.Gather(stateOf[S](want), stateOf[S](from)) }
 	}
 	if kp, ok := t.(Keeper); ok {
 		k.keep = kp.Keep()

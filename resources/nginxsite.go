@@ -33,8 +33,10 @@ type NginxSite struct {
 	// the host does; that is decided once, at the first apply.
 	Default *bool `hcl:"default,optional" remember:"default"`
 	// Aliases maps URL paths, which begin and end with /, to absolute paths of directories.
-	Aliases   map[string]string `hcl:"aliases,optional" join:"merge"`
-	Autoindex *bool             `hcl:"autoindex,optional"` // whether to list directories; default: true
+	Aliases map[string]string `hcl:"aliases,optional" join:"merge"`
+	// TreesOf is a server name of other sites on the host. Their aliases are served as well.
+	TreesOf   string `hcl:"trees_of,optional"`
+	Autoindex *bool  `hcl:"autoindex,optional"` // whether to list directories; default: true
 	// Header and Footer are absolute paths of HTML files that nginx puts before and after each listing
 	// and each other page of HTML.
 	Header string `hcl:"header,optional"`
@@ -219,6 +221,28 @@ func (nt nginxSiteType) Keys(_ engine.Target, want *NginxSite) (provides, needs 
 	return append([]engine.Key{engine.PathKey(nt.file(want).path)}, siteKeys(want)...), needs
 }
 
+// Gathers implements engine.Gatherer.
+func (nginxSiteType) Gathers(want *NginxSite) string { return strings.ToLower(want.TreesOf) }
+
+// Named implements engine.Gatherer. A site that gathers itself has no trees of its own to give.
+func (nginxSiteType) Named(want *NginxSite) (names []string) {
+	if want.TreesOf != "" {
+		return nil
+	}
+	return lower(want.ServerName)
+}
+
+// Gather implements engine.Gatherer.
+func (nginxSiteType) Gather(want, from *NginxSite) *NginxSite {
+	full := *want
+	full.Aliases = maps.Clone(from.Aliases)
+	if full.Aliases == nil {
+		full.Aliases = map[string]string{}
+	}
+	maps.Copy(full.Aliases, want.Aliases)
+	return &full
+}
+
 // siteKeys are the names of a site with what it listens on.
 func siteKeys(s *NginxSite) (keys []engine.Key) {
 	listens := slices.Clip(s.Listen)
@@ -274,7 +298,10 @@ func (nt nginxSiteType) Validate(want *NginxSite) []engine.Problem {
 	out = append(out, checkAliases(full.Aliases, full.Root != "")...)
 	out = append(out, checkTLS(want)...)
 	out = append(out, checkSiteOptions(full)...)
-	if full.Root == "" && len(full.Aliases) == 0 {
+	if full.TreesOf != "" {
+		out = append(out, report("trees_of", checkServerName(full.TreesOf))...)
+	}
+	if full.Root == "" && len(full.Aliases) == 0 && full.TreesOf == "" {
 		out = append(out, refusal("root", "the site has no files: neither root nor aliases is set",
 			"set root, aliases, or both"))
 	}

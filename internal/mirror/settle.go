@@ -120,6 +120,14 @@ func (x *settling) checkTLS() {
 	if t.Port != nil && (*t.Port < 1 || *t.Port > 65535) {
 		x.errorf("web.tls.port", "use 443, or another port from 1 to 65535", "invalid port %d", *t.Port)
 	}
+	if t.ACME != nil {
+		x.checkACME()
+		return
+	}
+	if t.Certificate == "" && t.Key == "" {
+		x.errorf("web.tls", "set certificate and key, or add an acme block", "the tls block has no certificate")
+		return
+	}
 	for _, f := range []struct{ attribute, path string }{{"web.tls.certificate", t.Certificate}, {"web.tls.key", t.Key}} {
 		if !safePath.MatchString(f.path) || !plain(f.path) {
 			x.errorf(f.attribute, "use an absolute path of letters, digits and _ + @ . - between slashes", "invalid path %q", f.path)
@@ -141,6 +149,35 @@ func (x *settling) settleOtherWeb() {
 	if w.Server != "none" {
 		x.errorf("web.location", "set web.location to the URL path of the tree, such as "+w.Location,
 			"mirror %s has no location: for other distributions there is no default", x.name)
+	}
+}
+
+// checkACME checks what a CA needs to check a name: it is public, and port 80 answers for it.
+func (x *settling) checkACME() {
+	w, t := x.web, x.web.TLS
+	if t.Certificate != "" || t.Key != "" {
+		x.errorf("web.tls.certificate", "remove certificate and key, or the acme block", "the tls block has both a certificate and an acme block")
+	}
+	for i, name := range append([]string{w.ServerName}, w.ServerAliases...) {
+		attribute := "web.server_name"
+		if i > 0 {
+			attribute = "web.server_aliases"
+		}
+		switch {
+		case i == 0 && name == "":
+			x.errorf(attribute, "set web.server_name to the mirror's name in DNS", "the acme block needs a name for the certificate")
+		case isHostName(name) && strings.Contains(name, "."):
+		case name != "":
+			x.errorf(attribute, "use names in DNS, or a certificate of your own: web.tls.certificate",
+				"a CA gives no certificate for %q over HTTP", name)
+		}
+	}
+	if *w.Port != 80 {
+		x.errorf("web.port", "remove web.port, or the acme block", "a CA asks at port 80, and the site has port %d", *w.Port)
+	}
+	if w.HTTP != "" && w.HTTP != "serve" {
+		x.errorf("web.http", `remove http, or use a certificate of your own: web.tls.certificate`,
+			"with an acme block, the site serves HTTP as well")
 	}
 }
 

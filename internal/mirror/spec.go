@@ -130,14 +130,26 @@ type Web struct {
 	Limits *Limits `hcl:"limits,block"`
 }
 
-// TLS makes the site serve HTTPS with a certificate that something else keeps on the host. nginx
-// loads it again whenever it changes.
+// TLS makes the site serve HTTPS, with a certificate that something else keeps on the host or that
+// certbot gets from a CA. nginx loads it again whenever it changes.
 type TLS struct {
-	Certificate string `hcl:"certificate"`    // absolute path of a PEM file with the certificate and its chain
-	Key         string `hcl:"key"`            // absolute path of the certificate's private key
+	// Certificate is the absolute path of a PEM file with the certificate and its chain.
+	Certificate string `hcl:"certificate,optional"`
+	Key         string `hcl:"key,optional"`   // absolute path of the certificate's private key
 	Port        *int   `hcl:"port,optional"`  // TCP port; default: 443
 	HTTP2       *bool  `hcl:"http2,optional"` // whether HTTP/2 is offered; default: true
 	HTTP3       *bool  `hcl:"http3,optional"` // whether HTTP/3 is offered, which needs nginx 1.25; default: false
+
+	ACME *ACME `hcl:"acme,block"`
+}
+
+// ACME gets the certificate of server_name and server_aliases from a CA such as Let's Encrypt, by
+// certbot, and has it renewed by the timer of certbot's package.
+type ACME struct {
+	Email     string `hcl:"email,optional"`     // where the CA may write to
+	Directory string `hcl:"directory,optional"` // URL of the CA's ACME directory; default: Let's Encrypt's
+	Staging   *bool  `hcl:"staging,optional"`   // whether to get a test certificate from Let's Encrypt, which clients do not trust
+	KeyType   string `hcl:"key_type,optional"`  // ecdsa or rsa; default: certbot's
 }
 
 // Log is the access log of the site.

@@ -84,9 +84,20 @@ func (x *expansion) site() {
 		x.add(engine.Part{Name: "openssl", Type: "package", State: &resources.Package{Name: "openssl"}}, nil)
 		depends = append(depends, "openssl")
 	}
+	acme := x.web.TLS != nil && x.web.TLS.ACME != nil
+	if acme {
+		x.certbot()
+		depends = append(depends, "acme_webroot")
+		secure := *site
+		site.Webroot = acmeWebroot
+		site.Certificate, site.CertificateKey, site.TLSListen, site.HTTP2, site.HTTP3 = "", "", nil, nil, nil
+		defer func() { x.secureSite(&secure, from) }()
+	}
 	x.add(engine.Part{Name: "site", Type: "nginx_site", DependsOn: append(depends, x.existing("mount")...), State: site}, from)
 	x.parts[len(x.parts)-1].advice = advice
-	x.renewals()
+	if x.web.TLS != nil && !acme {
+		x.renewals("site", site)
+	}
 }
 
 // siteState returns the site with what the block sets. What it does not set stays unset, so that
@@ -102,6 +113,10 @@ func (x *expansion) siteState(names []string, aliases map[string]string) *resour
 	}
 	if t := w.TLS; t != nil {
 		s.Certificate, s.CertificateKey, s.HTTP2, s.HTTP3 = t.Certificate, t.Key, t.HTTP2, t.HTTP3
+		if t.ACME != nil {
+			live := "/etc/letsencrypt/live/" + w.ServerName
+			s.Certificate, s.CertificateKey = live+"/fullchain.pem", live+"/privkey.pem"
+		}
 		s.TLSListen = x.listens(t.Port, "443")
 	}
 	if l := w.Log; l != nil {
@@ -133,11 +148,7 @@ func (x *expansion) listens(port *int, usual string) []string {
 }
 
 // renewals adds the units that make nginx load a certificate that something else has renewed.
-func (x *expansion) renewals() {
-	t := x.web.TLS
-	if t == nil {
-		return
-	}
+func (x *expansion) renewals(part string, site *resources.NginxSite) {
 	const reload = "mirrorform-nginx-reload.service"
 	unit := "mirrorform-certificate-" + x.name + ".path"
 	x.add(engine.Part{Name: "certificate_reload", Type: "file", State: systemdUnit(reload, `[Unit]
@@ -152,8 +163,8 @@ ExecStart=/usr/bin/systemctl reload nginx.service
 Description=Watch the certificate of the mirror `+x.name+`
 
 [Path]
-PathChanged=`+t.Certificate+`
-PathChanged=`+t.Key+`
+PathChanged=`+site.Certificate+`
+PathChanged=`+site.CertificateKey+`
 Unit=`+reload+`
 
 [Install]
@@ -161,7 +172,7 @@ WantedBy=multi-user.target
 `)}, nil)
 	yes := true
 	x.add(engine.Part{
-		Name: "certificate_watch_service", Type: "service", DependsOn: []string{"certificate_reload", "certificate_watch", "site"},
+		Name: "certificate_watch_service", Type: "service", DependsOn: []string{"certificate_reload", "certificate_watch", part},
 		State: &resources.Service{Name: unit, Enabled: &yes, Running: &yes, RestartOn: []string{"/etc/systemd/system/" + unit}},
 	}, nil)
 }
