@@ -36,6 +36,14 @@ type laterType struct{ thingType }
 
 func (laterType) Later(want *thing) bool { return want.Value != "at once" }
 
+func (l laterType) Diff(t engine.Target, want, have *thing) []engine.Step {
+	steps := l.thingType.Diff(t, want, have)
+	for i := range steps {
+		steps[i].Hints = []engine.Hint{{Text: "too many", Advice: "wait an hour"}, {Text: "help", Advice: "none"}}
+	}
+	return steps
+}
+
 // dirType is one whose things hold others: the value names them.
 type dirType struct{ thingType }
 

@@ -189,3 +189,31 @@ func TestLaterForged(t *testing.T) {
 		contains(t, "the error", errorText(r.Err), "the helper began a transaction without an ID")
 	})
 }
+
+// What a program printed decides which hint an error has, and which line comes first.
+func TestHints(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		for output, want := range map[string]string{
+			"Saving log\nthe CA said: too many\nask for help\n": "certbot: exit status 1: the CA said: too many\nSaving log\nthe CA said: too many\nask for help\nwait an hour",
+			"no such option\n": "certbot: exit status 1: last line\nno such option\n",
+		} {
+			h := &host{forge: func(m *wire.Message) []*wire.Message {
+				if m.Do == nil {
+					return nil
+				}
+				id := m.Do.Ops[0].ID
+				return []*wire.Message{
+					{Event: &wire.Event{ID: id, State: wire.Failed, Error: "certbot: exit status 1", Said: "last line", Output: output}},
+					{Done: &wire.Done{Failed: &id, Undone: true}},
+				}
+			}}
+			r := resource(&thing{Name: "/a", Value: "x"})
+			r.Kind = registry().Kind("later")
+			_, result := single(t, h, r).apply()
+			if got := errorText(result.Err); got != want {
+				t.Errorf("got  %q\nwant %q", got, want)
+			}
+		}
+	})
+}

@@ -24,6 +24,12 @@ type task struct {
 // failure returns the error of a failed event.
 func (t *task) failure(e wire.Event) error {
 	text := eventText(e)
+	advice := ""
+	if i := slices.IndexFunc(t.hints, func(h Hint) bool { return strings.Contains(e.Output, h.Text) }); i >= 0 {
+		advice = t.hints[i].Advice
+		e.Said = lineWith(e.Output, t.hints[i].Text) // it explains more than the last line
+		text = eventText(e)
+	}
 	switch {
 	case e.Withheld:
 		return fmt.Errorf("%s (the output is not shown, since it may contain sensitive values of %s%s)",
@@ -31,12 +37,20 @@ func (t *task) failure(e wire.Event) error {
 	case e.Output != "":
 		text += "\n" + e.Output
 	}
-	for _, h := range t.hints {
-		if strings.Contains(text, h.Text) {
-			return errors.New(strings.TrimSuffix(text, "\n") + "\n" + h.Advice)
-		}
+	if advice != "" {
+		text = strings.TrimSuffix(text, "\n") + "\n" + advice
 	}
 	return errors.New(text)
+}
+
+// lineWith returns the first line of an output that contains a text.
+func lineWith(output, text string) string {
+	for line := range strings.Lines(output) {
+		if strings.Contains(line, text) {
+			return strings.TrimSpace(line)
+		}
+	}
+	return ""
 }
 
 // eventText returns the error of an event in one line.
