@@ -32,6 +32,7 @@ func TestLab(t *testing.T) {
 		Dir: "../../testdata/lab",
 		Setup: func(env *testscript.Env) error {
 			env.Values[hostsKey{}] = &scriptHosts{lab: l, byName: map[string]*lab.Host{}}
+			env.Values[caKey{}] = new(*lab.CA)
 			env.Setenv("LABKEY", l.KeyPath())
 			env.Setenv("KNOWN_HOSTS", l.KnownHosts())
 			env.Setenv("GATEWAY", l.Gateway)
@@ -47,7 +48,7 @@ func TestLab(t *testing.T) {
 		RequireExplicitExec: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status": status, "repeat": repeat, "boot": boot, "on": on, "reboot": reboot, "eventually": eventually, "edit": edit,
-			"github": github, "behind": behind, "serve": serve, "workflow": workflow, "pipeline": pipeline, "fleet": fleet, "power": power, "listing": listOn, "frozen": frozen, "dump": dump,
+			"github": github, "behind": behind, "serve": serve, "workflow": workflow, "pipeline": pipeline, "fleet": fleet, "power": power, "listing": listOn, "frozen": frozen, "dump": dump, "acme": acme,
 		},
 	})
 }
