@@ -158,11 +158,10 @@ type Later[S any] interface {
 	Later(want *S) bool
 }
 
-// Gatherer is a Type of which a resource can have what other ones of its type on the same host want,
-// without being one thing with them: a site over HTTPS serves the trees of the one over HTTP.
+// Gatherer is a Type of which a resource can take something from other ones of its type on the same
+// host: a site over HTTPS serves the trees of the one over HTTP.
 type Gatherer[S any] interface {
-	// Gathers returns a name that want gathers from the resources that have it among their Named, or
-	// "".
+	// Gathers returns a name, or "": want takes from the resources whose Named has that name.
 	Gathers(want *S) string
 	Named(want *S) []string
 	// Gather returns want with what it takes from another resource.

@@ -99,12 +99,35 @@ func (c *Config) LocalNeedsFacts() []string {
 	return names
 }
 
+// exclusive is the Data of a part that only one host of the configuration can have.
+type exclusive interface {
+	// Exclusive returns what it is, and what to do if two hosts have it.
+	Exclusive() (what, advice string)
+}
+
 // checkTogether checks the resources of each host together: it reports two resources for one thing,
-// and resources that depend on each other in a cycle.
+// and resources that depend on each other in a cycle. It also reports what two hosts have and only
+// one can have.
 func (c *Config) checkTogether() hcl.Diagnostics {
 	var found []HostDiagnostics
+	first := map[string]string{} // by what is exclusive: its host
 	for _, h := range c.inventory.list {
-		_, problems := engine.Order(engine.Target{Name: h.Name}, c.dry(h).resources)
+		resources := c.dry(h).resources
+		_, problems := engine.Order(engine.Target{Name: h.Name}, resources)
+		for _, r := range resources {
+			e, ok := r.Data.(exclusive)
+			if !ok {
+				continue
+			}
+			what, advice := e.Exclusive()
+			if first[what] == "" {
+				first[what] = h.Name
+			} else if first[what] != h.Name {
+				p := engine.Errorf("", "host %s has %s, and so has host %s", h.Name, what, first[what])
+				p.Detail = advice
+				problems = append(problems, &engine.ResourceProblem{Resource: r, Problem: p})
+			}
+		}
 		if len(problems) > 0 {
 			found = append(found, HostDiagnostics{h.Name, c.Problems(problems)})
 		}

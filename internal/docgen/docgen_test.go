@@ -67,7 +67,7 @@ func TestComplete(t *testing.T) {
 	page = read("mirror.md")
 	for _, s := range structsOf(t, "internal/mirror", "hcl") {
 		for _, f := range s.fields {
-			if f.block && !strings.Contains(page, regionOpen+"block "+f.name+" -->") && !strings.Contains(page, regionOpen+"block web."+f.name+" -->") {
+			if f.block && !strings.Contains(page, regionOpen+"block "+f.name+" -->") && !strings.Contains(page, regionOpen+"block web."+f.name+" -->") && !strings.Contains(page, regionOpen+"block web.tls."+f.name+" -->") {
 				t.Errorf("docs/mirror.md lacks a region for the block %q", f.name)
 			}
 		}

@@ -76,6 +76,11 @@ var partPurpose = map[string]string{
 	"nginx_service":             "not with `server = \"none\"`",
 	"site":                      "serves the mirror's files; not with `server = \"none\"`",
 	"openssl":                   "asks the site over HTTPS; with `web.tls`",
+	"certbot":                   "on EL from EPEL, which the part `epel` adds; with `web.tls.acme`, as the next two",
+	"acme_webroot":              "the directory from which the site answers a CA",
+	"certificate_timer":         "renews the certificate; `certbot-renew.timer` on EL",
+	"certificate":               "requested after everything else was applied; with `web.tls.acme`",
+	"tls_site":                  "the site over HTTPS, with all trees of `site`; with `web.tls.acme`",
 	"certificate_reload":        "the systemd service that makes nginx load a renewed certificate; with `web.tls`, as the next two",
 	"certificate_watch":         "the systemd path unit that watches the certificate and its key",
 	"certificate_watch_service": "watches from now on, and after each boot",
@@ -89,7 +94,7 @@ func (g *generator) parts() (string, error) {
 	spec.Kitten.Path = "/srv/mirror/almalinux-kitten"
 	spec.Publish = &mirror.Publish{Sponsor: "Example Org", SponsorURL: "https://example.org", Email: "mirror@example.org"}
 	spec.Web = &mirror.Web{
-		ServerName: "fra1.mirror.example.org", TLS: &mirror.TLS{Certificate: "/etc/ssl/mirror.pem", Key: "/etc/ssl/mirror.key"},
+		ServerName: "fra1.mirror.example.org", TLS: &mirror.TLS{ACME: &mirror.ACME{Email: "mirror@example.org"}},
 	}
 	parts, err := expand(spec)
 	if err != nil {

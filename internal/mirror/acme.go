@@ -8,6 +8,16 @@ import (
 // acmeWebroot is the directory from which the site answers a CA.
 const acmeWebroot = "/var/lib/letsencrypt"
 
+// Certificate is the data of a part that gets a certificate from a CA.
+type Certificate struct{ Name string }
+
+// Exclusive returns what only one host of a configuration can have: a CA asks the address that DNS
+// has for a name.
+func (c *Certificate) Exclusive() (what, advice string) {
+	return "the certificate of " + c.Name + " from a CA",
+		"give each host a name of its own, such as ${target.name}.mirror.example.org, or set web.tls.certificate"
+}
+
 // certbot adds what gets and renews the certificate, except the certificate itself. EL has certbot
 // in EPEL, with a timer that the package does not enable.
 func (x *expansion) certbot() {
@@ -41,7 +51,7 @@ func (x *expansion) secureSite(site *resources.NginxSite, from map[string]string
 		}
 	}
 	x.add(engine.Part{
-		Name: "certificate", Type: "certificate", DependsOn: []string{"certbot", "acme_webroot", "site"},
+		Name: "certificate", Type: "certificate", Data: &Certificate{x.web.ServerName}, DependsOn: []string{"certbot", "acme_webroot", "site"},
 		State: &resources.Certificate{
 			Name: x.web.ServerName, Domains: domains, Email: a.Email, Webroot: acmeWebroot, Directory: a.Directory, Staging: a.Staging, KeyType: a.KeyType,
 		},

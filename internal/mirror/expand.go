@@ -51,8 +51,14 @@ type part struct {
 //	cron                cron         the scheduled sync
 //	nginx               package
 //	nginx_service       service
-//	openssl             package      with web.tls, as the certificate_ parts
+//	openssl             package      with web.tls
+//	epel                package      on EL; with web.tls.acme, as the next three
+//	certbot             package
+//	acme_webroot        directory    from which the site answers a CA
+//	certificate_timer   service
 //	site                nginx_site
+//	certificate         certificate  with web.tls.acme, as the next one
+//	tls_site            nginx_site   the site over HTTPS, with all trees of site
 //	certificate_reload  file         the systemd service that makes nginx load a renewed certificate
 //	certificate_watch   file         the systemd path unit that starts it
 //	certificate_watch_service service
