@@ -51,8 +51,8 @@ func (b *bench) measureProgram(ctx context.Context) error {
 		b.report.Helpers = append(b.report.Helpers, helperSize{arch, megabytes(raw), megabytes(packed)})
 		rawMax, packedMax = max(rawMax, raw), max(packedMax, packed)
 	}
-	b.report.goal("largest helper", "≤ 2.5 MB", megabytes(rawMax), rawMax <= 2_500_000)
-	b.report.goal("largest helper, compressed", "≤ 1.1 MB", megabytes(packedMax), packedMax <= 1_100_000)
+	b.report.goal("largest helper", "≤ 3.5 MB", megabytes(rawMax), rawMax <= 3_500_000)
+	b.report.goal("largest helper, compressed", "≤ 1.5 MB", megabytes(packedMax), packedMax <= 1_500_000)
 	return nil
 }
 
@@ -252,7 +252,7 @@ func (b *bench) measureNoop(ctx context.Context) error {
 		sudo <= 0.6)
 	same := all[1].ratio(all[4])
 	b.report.goal("the same with root login, and ssh with the key exchange that mirrorform uses",
-		"≤ 0.6 × `ssh HOST true`", times(same), same <= 0.6)
+		"≤ 1.1 × `ssh HOST true`", times(same), same <= 1.1)
 	section.Note = fmt.Sprintf("In this run, Ansible took %.0f times as long as mirrorform. "+
 		"ssh spends much of its time on its default key exchange: OpenSSH before 9.9 prefers sntrup761x25519-sha512, "+
 		"which is slow to compute. mirrorform does not support it and uses curve25519-sha256 (with newer servers, "+
