@@ -112,3 +112,55 @@ resource "nginx_site" "site" {
 	}
 	record(t, 26, "reload without effect, since the port is in use", count, "detected with a request to the site; rolled back")
 }
+
+// TestFault45PortTaken: another program holds the port of a new site, by IPv4 or IPv6, for HTTP or
+// HTTPS. The plan names it, nothing is written, and the old site answers.
+func TestFault45PortTaken(t *testing.T) {
+	t.Parallel()
+	h := boot(t)
+	s := newSite(t, host{Host: h})
+	sh(t, h, `apt-get install -y -q --no-install-recommends nginx-light openssl curl && rm -f /etc/nginx/sites-enabled/default && systemctl restart nginx
+mkdir -p /srv/www && echo page >/srv/www/page
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 3 -subj /CN=new.example.org -keyout /etc/ssl/new.key -out /etc/ssl/new.pem 2>/dev/null`)
+	site := func(name, more string) string {
+		return `
+resource "nginx_site" "` + name + `" {
+  hosts       = [host.h]
+  name        = "` + name + `"
+  server_name = ["` + name + `.example.org"]
+  root        = "/srv/www"
+` + more + `}
+`
+	}
+	const tls = `
+  certificate     = "/etc/ssl/new.pem"
+  certificate_key = "/etc/ssl/new.key"
+`
+	s.write("fleet.hcl", site("old", ""))
+	s.apply().says(t, 0)
+	paths := []string{"/etc/nginx/conf.d/old.conf", "/etc/nginx/conf.d/new.conf"}
+	count := 0
+	for _, taken := range []struct{ address, more string }{
+		{"127.0.0.1:8081", `listen = ["8081"]` + "\n"},
+		{"[::1]:8081", `listen = ["[::]:8081"]` + "\n"},
+		{"127.0.0.1:443", tls},
+		{"[::1]:443", tls},
+	} {
+		before := statesOf(t, h, paths...)
+		const holder = "my $s = IO::Socket::IP->new(LocalAddr => $ARGV[0], Listen => 9, ReuseAddr => 1, V6Only => 1) or die; system(q(systemd-notify --ready)); sleep"
+		on(t, h, "systemd-run", "--quiet", "--collect", "--unit=taken", "--service-type=notify", "--property=NotifyAccess=all", "perl", "-MIO::Socket::IP", "-e", holder, taken.address)
+		s.write("fleet.hcl", site("old", "")+site("new", taken.more))
+		r := s.apply()
+		r.says(t, 1, "is held by perl", "taken.service")
+		statesOf(t, h, paths...).same(t, before)
+		if got := sh(t, h, "curl -fsS -H 'Host: old.example.org' http://127.0.0.1/page; curl -fsS -H 'Host: old.example.org' http://[::1]/page"); got != "page\npage\n" {
+			t.Errorf("the old site answers %q", got)
+		}
+		on(t, h, "systemctl", "stop", "taken")
+		count++
+	}
+	s.apply().says(t, 0)
+	oracle(t, s, h, s.apply())
+	record(t, 45, "the port of a new site held by another program: IPv4 and IPv6, HTTP and HTTPS", count,
+		"refused by the plan, which names the program and its unit; the old site answers")
+}
