@@ -50,6 +50,9 @@ var fullStates = map[string]func() any{
 			LogFormat: "$remote_addr x", MaxConnections: new(5), Rate: "5m", Robots: "User-agent: *", Health: "/health", Redirects: map[string]string{"/old": "/almalinux/"},
 			Webroot: "/var/www/acme", Extra: "gzip_static on;"}
 	},
+	"nginx_snippet": func() any {
+		return &NginxSnippet{Name: "mirror", ServerName: "mirror.example.org", Aliases: map[string]string{"/almalinux/": "/srv/a"}}
+	},
 	"package": func() any {
 		return &Package{Name: "rsync", State: "present", Names: map[string]string{"el": "rsync"}}
 	},
@@ -233,6 +236,14 @@ func checkState(t *testing.T, name string, state any) {
 			nothing[i].File = &wire.File{Kind: wire.Regular, Content: []byte("0\n"), HasContent: true} // the kernel has every parameter
 		}
 	}
+	if s, ok := state.(*NginxSnippet); ok {
+		for i, q := range queries {
+			if q.Key() == nginxConfigQuery.Key() {
+				nothing[i].Run = &wire.Run{Stdout: "# configuration file /etc/nginx/nginx.conf:\nhttp { server { server_name " + s.ServerName +
+					"; include " + (nginxSnippetType{}).dir(s) + "/*.conf; } }\n"}
+			}
+		}
+	}
 	got, err := engine.NewAnswers(queries, nothing)
 	if err != nil {
 		t.Fatal(err)
@@ -249,6 +260,8 @@ func checkState(t *testing.T, name string, state any) {
 		checkCron(t, s)
 	case *NginxSite:
 		checkSite(t, s)
+	case *NginxSnippet:
+		checkSnippet(t, s)
 	case *Logrotate:
 		checkLogrotate(t, s)
 	case *Mount:
@@ -693,6 +706,38 @@ func checkSite(t *testing.T, s *NginxSite) {
 	slices.Sort(want)
 	if !slices.Equal(got, want) {
 		t.Errorf("nginx reads\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// checkSnippet holds that nginx reads locations with what is wanted, and nothing else.
+func checkSnippet(t *testing.T, s *NginxSnippet) {
+	t.Helper()
+	tokens, err := nginxTokens(*s.Content)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, rest, err := nginxTree(tokens)
+	if err != nil || len(rest) > 0 {
+		t.Fatalf("%v, %q left; nginx reads %+v from\n%s", err, rest, list, *s.Content)
+	}
+	seen := map[string]bool{}
+	for _, d := range list {
+		seen[strings.Join(d.words, " ")] = true
+		if d.words[1] != "^~" {
+			continue
+		}
+		dir := s.Aliases[d.words[2]]
+		if dir == "" || !slices.Equal(d.block[0].words, []string{"alias", dir + "/"}) || !slices.Equal(d.block[1].words, []string{"disable_symlinks", "if_not_owner", "from=" + dir}) {
+			t.Errorf("nginx reads %+v from\n%s", d, *s.Content)
+		}
+	}
+	want := map[string]bool{"location = " + snippetMarker(s): true}
+	for url := range s.Aliases {
+		want["location ^~ "+url] = true
+		want["location = "+strings.TrimSuffix(url, "/")] = true
+	}
+	if !reflect.DeepEqual(seen, want) {
+		t.Errorf("nginx reads %v, want %v", seen, want)
 	}
 }
 

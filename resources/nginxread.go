@@ -5,11 +5,30 @@ import (
 	"strings"
 )
 
+// nginxToken is a word with the line that it begins on, counted from 1.
+type nginxToken struct {
+	word string
+	line int
+}
+
 // nginxTokens reads a configuration as nginx does (ngx_conf_read_token): words, and ; { } by
 // themselves. A word that was in quotes has a ' in front, so that "}" and a quoted one differ.
 func nginxTokens(text string) ([]string, error) {
-	var tokens []string
-	for i := 0; i < len(text); {
+	tokens, err := nginxTokensAt(text)
+	words := make([]string, len(tokens))
+	for i, t := range tokens {
+		words[i] = t.word
+	}
+	return words, err
+}
+
+// nginxTokensAt is as nginxTokens, with lines.
+func nginxTokensAt(text string) ([]nginxToken, error) {
+	var tokens []nginxToken
+	line := 1
+	for i, counted := 0, 0; i < len(text); {
+		line += strings.Count(text[counted:i], "\n")
+		counted = i
 		switch c := text[i]; {
 		case strings.IndexByte(" \t\r\n", c) >= 0:
 			i++
@@ -18,14 +37,14 @@ func nginxTokens(text string) ([]string, error) {
 				i++
 			}
 		case strings.IndexByte(";{}", c) >= 0:
-			tokens = append(tokens, string(c))
+			tokens = append(tokens, nginxToken{string(c), line})
 			i++
 		default:
 			word, n, err := nginxWord(text[i:])
 			if err != nil {
 				return nil, err
 			}
-			tokens = append(tokens, word)
+			tokens = append(tokens, nginxToken{word, line})
 			i += n
 		}
 	}

@@ -201,7 +201,7 @@ func nginxWordsOf(words []string) string {
 }
 
 // nginxBare is text that nginx reads as one word without quotes.
-var nginxBare = regexp.MustCompile(`^([A-Za-z0-9_./:*~$\[\]-]+|=)$`)
+var nginxBare = regexp.MustCompile(`^([A-Za-z0-9_./:*~$\[\]-]+|=|\^~)$`)
 
 // nginxQuote quotes a word for nginx. Between double quotes, a backslash escapes a backslash or a
 // quote, and \t, \r and \n are control characters. There is no escape for $, which Validate

@@ -7,7 +7,7 @@ var reload = []string{"systemctl", "reload", "nginx"}
 
 func nginxCases() []testCase {
 	const path = "/etc/nginx/conf.d/case.conf"
-	return []testCase{nginxStopped(), {
+	return []testCase{nginxStopped(), nginxJoined(), {
 		kind: "nginx_site", name: "site", harmless: true,
 		variants: []any{
 			&resources.NginxSite{Name: "case", ServerName: []string{"case.example.org", "192.0.2.1", "2001:db8::1"}, Root: "/srv/www"},
@@ -30,6 +30,27 @@ func nginxCases() []testCase {
 		},
 		cleanup: [][]string{{"rm", "-r", "/srv/www"}},
 	}}
+}
+
+// nginxJoined is a directory in a site that includes it.
+func nginxJoined() testCase {
+	const server = "server { listen 80; server_name joined.example.org; location / { return 404; } include /etc/nginx/mirrorform.d/joined.example.org/*.conf; }\n"
+	const path = "/etc/nginx/mirrorform.d/joined.example.org/case.conf"
+	return testCase{
+		kind: "nginx_snippet", name: "in a site that includes it", harmless: true,
+		variants: []any{
+			&resources.NginxSnippet{Name: "case", ServerName: "joined.example.org", Aliases: map[string]string{"/almalinux/": "/srv/joined"}},
+			&resources.NginxSnippet{Name: "case", ServerName: "joined.example.org", Aliases: map[string]string{"/a/": "/srv/joined", "/b/": "/srv/joined"}, Autoindex: new(false)},
+		},
+		files:   []file{{"/srv/joined/TIME", "1", 0o644}, {"/etc/nginx/conf.d/joined.conf", server, 0o644}},
+		prepare: [][]string{{"mkdir", "-p", "/etc/nginx/mirrorform.d/joined.example.org"}, reload},
+		edits: []edit{
+			{name: "text", argvs: [][]string{{"sed", "-i", "s/autoindex on/autoindex off/", path}}, unloaded: true},
+			by("mode", "chmod", "0600", path),
+			{name: "missing", argvs: [][]string{{"rm", path}}, unloaded: true},
+		},
+		cleanup: [][]string{{"rm", "-r", "/srv/joined", "/etc/nginx/conf.d/joined.conf", "/etc/nginx/mirrorform.d"}, reload},
+	}
 }
 
 // nginxStopped is a site on a host whose nginx is not running. Undoing it must not start nginx.

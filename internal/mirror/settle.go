@@ -98,6 +98,9 @@ func (x *settling) settleWeb() {
 	if w.TLS != nil {
 		x.checkTLS()
 	}
+	if w.Site != "" {
+		x.checkJoin()
+	}
 	const detail = "use a URL path of letters, digits and . _ ~ -, with a slash at both ends, such as /almalinux/"
 	if !webLocation.MatchString(w.Location) {
 		x.errorf("web.location", detail, "invalid location %q", w.Location)
@@ -149,6 +152,34 @@ func (x *settling) settleOtherWeb() {
 	if w.Server != "none" {
 		x.errorf("web.location", "set web.location to the URL path of the tree, such as "+w.Location,
 			"mirror %s has no location: for other distributions there is no default", x.name)
+	}
+}
+
+// checkJoin refuses attributes of a site that the operator keeps.
+func (x *settling) checkJoin() {
+	w := x.web
+	if w.Site != "join" {
+		x.choice("web.site", w.Site, "join")
+		return
+	}
+	if w.Server != "nginx" {
+		x.errorf("web.site", `remove site, or set server = "nginx"`, "there is no site to join: web.server is %q", w.Server)
+	}
+	if w.ServerName == "" {
+		x.errorf("web.server_name", "set web.server_name to a server_name of your site", "the site to join has no name")
+	}
+	for _, a := range []struct {
+		name string
+		set  bool
+	}{
+		{"server_aliases", len(w.ServerAliases) > 0}, {"default", w.Default != nil}, {"port", x.spec.Web.Port != nil}, {"ipv6", w.IPv6 != nil}, {"http", w.HTTP != ""},
+		{"headers", len(w.Headers) > 0}, {"cache", w.Cache != nil}, {"compress", w.Compress != nil}, {"page", w.Page != nil}, {"header", w.Header != ""},
+		{"footer", w.Footer != ""}, {"robots", w.Robots != ""}, {"health", w.Health != ""}, {"redirects", len(w.Redirects) > 0}, {"extra", w.Extra != ""},
+		{"tls", w.TLS != nil}, {"log", w.Log != nil}, {"limits", w.Limits != nil},
+	} {
+		if a.set {
+			x.errorf("web."+a.name, "remove it, and set it in your site's configuration", `web.%s is an attribute of the site, which is yours with site = "join"`, a.name)
+		}
 	}
 }
 

@@ -98,6 +98,9 @@ type Web struct {
 	Server        string   `hcl:"server,optional"`
 	ServerName    string   `hcl:"server_name,optional"`    // the mirror's name in DNS
 	ServerAliases []string `hcl:"server_aliases,optional"` // other names
+	// Site is join to add the tree to a site of nginx that you keep, which has ServerName. Attributes
+	// of the site are yours then. By default, mirrorform makes a site.
+	Site string `hcl:"site,optional"`
 	// Default is whether the site answers for the host's address; by default, if nothing else on the
 	// host does.
 	Default *bool `hcl:"default,optional"`

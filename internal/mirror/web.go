@@ -38,6 +38,10 @@ func (x *expansion) site() {
 	if x.web.Server != "nginx" {
 		return
 	}
+	if x.web.Site == "join" {
+		x.joined()
+		return
+	}
 	names, address := x.serverNames(), webAddress(x.host.Address)
 	if slices.ContainsFunc(names, func(name string) bool { return cmp.Or(webAddress(name), name) == address }) {
 		address = ""
@@ -98,6 +102,33 @@ func (x *expansion) site() {
 	if x.web.TLS != nil && !acme {
 		x.renewals("site", site)
 	}
+}
+
+// joined adds the trees to a site that the operator keeps.
+func (x *expansion) joined() {
+	aliases := map[string]string{}
+	depends := x.existing("mount")
+	served := "storage.path"
+	for _, j := range x.jobs {
+		if strings.Contains(j.dir, "$") {
+			served = j.dirAttribute
+		}
+		aliases[j.location] = j.dir
+		depends = append(depends, x.existing(j.part("directory"))...)
+	}
+	dir := "/etc/nginx/mirrorform.d"
+	root := func(path string) *resources.Directory {
+		return &resources.Directory{Path: path, Owner: "root", Group: "root", Mode: "0755"}
+	}
+	x.add(engine.Part{Name: "openssl", Type: "package", State: &resources.Package{Name: "openssl"}}, nil)
+	x.add(engine.Part{Name: "snippets", Type: "directory", State: root(dir)}, nil)
+	x.add(engine.Part{
+		Name: "site_snippets", Type: "directory", DependsOn: []string{"snippets"}, State: root(dir + "/" + strings.ToLower(x.web.ServerName)),
+	}, nil)
+	x.add(engine.Part{
+		Name: "snippet", Type: "nginx_snippet", DependsOn: append(depends, "openssl", "site_snippets"),
+		State: &resources.NginxSnippet{Name: x.jobs[0].file, ServerName: x.web.ServerName, Aliases: aliases},
+	}, map[string]string{"server_name": "web.server_name", "aliases": served})
 }
 
 // siteState returns the site with what the block sets. What it does not set stays unset, so that
