@@ -10,10 +10,10 @@ import (
 	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
-// NginxSnippet adds directories to a site of nginx that you keep: a file with locations, which your
-// server block includes. The block needs one line, include /etc/nginx/mirrorform.d/SERVER_NAME/*.conf;
-// which may stay without the file. The plan names the file and line of the block, and an apply
-// succeeds only if nginx then serves the directories through the site.
+// NginxSnippet is a part of a site of nginx that you keep: directories, in a file that your server
+// block includes. The block needs a line with include and /etc/nginx/mirrorform.d/SERVER_NAME/*.conf,
+// which may stay without the file; where it is missing, the plan names the file and line of the
+// block. An apply succeeds only if nginx then serves the directories through the site.
 type NginxSnippet struct {
 	// Name is the name of the file in /etc/nginx/mirrorform.d/SERVER_NAME, without .conf.
 	Name       string            `hcl:"name" id:"true"`
@@ -227,7 +227,7 @@ func findServers(config, name string) (found []foundServer) {
 		}
 		tokens, err := nginxTokensAt(strings.TrimPrefix(config[m[1]:end], "\n"))
 		if err != nil {
-			continue // it has no block that can be told apart
+			continue // it cannot be read
 		}
 		for j := 0; j+1 < len(tokens); j++ {
 			if tokens[j].word != "server" || tokens[j+1].word != "{" || j > 0 && !slices.Contains([]string{";", "{", "}"}, tokens[j-1].word) {
