@@ -161,6 +161,7 @@ func (x *expansion) cron(j *job) {
 		Data: &syncs.Job{
 			Host: x.host.Target.Name, Mirror: j.name(), Script: j.script(), Lock: j.lock, Dir: j.dir, User: x.user, Schedule: j.schedule,
 			Status: j.state(".status"), Output: j.state(".output"), Time: x.timeFile(j),
+			Certificate: x.certificateFile(),
 		},
 	}, map[string]string{
 		"schedule": j.attribute("schedule"), "user": "user", "command": j.block, "log": j.attribute("log"),

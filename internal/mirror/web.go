@@ -143,10 +143,9 @@ func (x *expansion) siteState(names []string, aliases map[string]string) *resour
 		s.Listen = x.listens(x.spec.Web.Port, "80")
 	}
 	if t := w.TLS; t != nil {
-		s.Certificate, s.CertificateKey, s.HTTP2, s.HTTP3 = t.Certificate, t.Key, t.HTTP2, t.HTTP3
+		s.Certificate, s.CertificateKey, s.HTTP2, s.HTTP3 = x.certificateFile(), t.Key, t.HTTP2, t.HTTP3
 		if t.ACME != nil {
-			live := "/etc/letsencrypt/live/" + w.ServerName
-			s.Certificate, s.CertificateKey = live+"/fullchain.pem", live+"/privkey.pem"
+			s.CertificateKey = "/etc/letsencrypt/live/" + w.ServerName + "/privkey.pem"
 		}
 		s.TLSListen = x.listens(t.Port, "443")
 	}
@@ -160,6 +159,18 @@ func (x *expansion) siteState(names []string, aliases map[string]string) *resour
 		s.MaxConnections, s.Rate = l.Connections, l.Rate
 	}
 	return s
+}
+
+// certificateFile returns the path of the site's certificate and its chain, or "" without HTTPS.
+func (x *expansion) certificateFile() string {
+	switch t := x.web.TLS; {
+	case t == nil || x.web.Server != "nginx":
+		return ""
+	case t.ACME != nil:
+		return "/etc/letsencrypt/live/" + x.web.ServerName + "/fullchain.pem"
+	default:
+		return t.Certificate
+	}
 }
 
 // listens returns what nginx listens on, or nil if the block sets neither port nor ipv6.

@@ -13,22 +13,26 @@ import (
 type Survey struct {
 	Job *syncs.Job
 
-	State *syncs.State // nil if there is an error
-	Err   error
+	State       *syncs.State // nil if there is an error
+	Certificate *syncs.Certificate
+	Err         error
 }
 
 type surveyType struct{}
 
 func (surveyType) Keys(engine.Target, *Survey) (provides, needs []engine.Key) { return nil, nil }
 func (surveyType) Validate(*Survey) []engine.Problem                          { return nil }
-func (surveyType) Ask(_ engine.Target, want *Survey) []wire.Query             { return want.Job.Questions() }
 func (surveyType) Diff(engine.Target, *Survey, *Survey) []engine.Step         { return nil }
+
+func (surveyType) Ask(_ engine.Target, want *Survey) []wire.Query {
+	return append(want.Job.Questions(), want.Job.CertificateQuestions()...)
+}
 
 // Read stores an error for the table of status instead of returning it: it is not an error of the
 // plan.
 func (surveyType) Read(_ engine.Target, want *Survey, got engine.Answers) (*Survey, error) {
 	state, err := want.Job.Read(got)
-	return &Survey{want.Job, state, err}, nil
+	return &Survey{want.Job, state, want.Job.ReadCertificate(got), err}, nil
 }
 
 var surveyKind = func() *engine.Kind {

@@ -23,7 +23,12 @@ mirror "m" {
   hosts = [host.a]
   storage { path = "/srv/m" }
   kitten { path = "/srv/kitten" }
-  web { server_name = "a.example.org" }
+  web {
+    server_name = "a.example.org"
+    tls {
+      acme { email = "a@example.org" }
+    }
+  }
 }
 `
 	if err := os.WriteFile(filepath.Join(dir, "fleet.hcl"), []byte(text), 0o600); err != nil {
@@ -50,7 +55,10 @@ mirror "m" {
 		t.Fatalf("the jobs are %+v", jobs)
 	}
 	for _, j := range jobs {
-		for _, q := range j.Questions() {
+		if j.Certificate != "/etc/letsencrypt/live/a.example.org/fullchain.pem" {
+			t.Errorf("%s has the certificate %q", j.Mirror, j.Certificate)
+		}
+		for _, q := range append(j.Questions(), j.CertificateQuestions()...) {
 			if !asked[q.Key()] {
 				t.Errorf("%s is not asked with the plan's questions", q.Key())
 			}

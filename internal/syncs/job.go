@@ -22,6 +22,8 @@ type Job struct {
 	Status   string // path of the records
 	Output   string // path of rsync's output
 	Time     string // path of the tree's file TIME; "" for other distributions than AlmaLinux
+	// Certificate is the path of the site's certificate; "" if the mirror block has no tls.
+	Certificate string
 }
 
 // The results of Distribution.
