@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -35,10 +36,14 @@ func newStatusCommand(g *global) *cobra.Command {
 globs. For each host it shows whether it was reached and how many changes a plan
 has. For each of its mirrors it shows the result of the last sync, the age of
 its TIME file, how full its file system is and in how many days it will be full,
-when cron syncs next, and whether a sync is running. Ages are by the host's own
+when cron syncs next, and whether a sync is running. For a mirror block with
+tls, it shows for how many days the certificate on the host is valid, and when
+it was issued, which is its last renewal. A warning names a certificate that has
+fewer than 14 days left or cannot be read. Ages and days are by the host's own
 clock. The days until full are estimated from the free space after successful
-syncs. A ? is a value that is not known, and a - is the age of TIME of another
-distribution than AlmaLinux, which has no such file.
+syncs. A ? is a value that is not known. A - is the age of TIME of another
+distribution than AlmaLinux, which has no such file, or the certificate of a
+mirror block without tls.
 
 Exit status: 0, or 1 if a host could not be reached or read.`,
 		Example: `mirrorform status
@@ -145,6 +150,7 @@ func newMirrorStatus(s *run.Survey) report.MirrorStatus {
 		return m
 	}
 	st := s.State
+	m.Certificate = newCertificate(s.Job.Certificate, s.Certificate, st.Now)
 	locked := st.Running()
 	m.Clock, m.Locked = &st.Now, &locked
 	if n := len(st.Records); n > 0 {
@@ -166,6 +172,17 @@ func newMirrorStatus(s *run.Survey) report.MirrorStatus {
 	return m
 }
 
+func newCertificate(file string, c *syncs.Certificate, now time.Time) *report.Certificate {
+	switch {
+	case c == nil:
+		return nil
+	case c.Err != nil:
+		return &report.Certificate{File: file, Error: c.Err.Error()}
+	}
+	left := c.DaysLeft(now)
+	return &report.Certificate{File: file, NotBefore: &c.NotBefore, NotAfter: &c.NotAfter, DaysLeft: &left}
+}
+
 func printStatus(g *global, status *report.Status, asJSON, watch bool) error {
 	switch {
 	case asJSON && watch:
@@ -183,6 +200,9 @@ func printStatus(g *global, status *report.Status, asJSON, watch bool) error {
 	}
 	g.ui.Table(statusTable(status.Hosts))
 	for _, h := range status.Hosts {
+		for _, text := range certificateWarnings(&h) {
+			g.ui.Warning(text)
+		}
 		if h.Error != "" {
 			g.ui.Error(fmt.Errorf("%s: %s", h.Name, h.Error))
 		}
@@ -201,9 +221,57 @@ func printStatus(g *global, status *report.Status, asJSON, watch bool) error {
 	return nil
 }
 
+// certificateWarnings has one warning for each file: a mirror and its Kitten have the same.
+func certificateWarnings(h *report.HostStatus) []string {
+	var list []string
+	for _, m := range h.Mirrors {
+		c := m.Certificate
+		if c == nil {
+			continue
+		}
+		text := h.Name + ": the certificate " + c.File
+		switch {
+		case c.DaysLeft == nil || c.NotAfter == nil:
+			text += " is not known: " + c.Error + ". To see what the host lacks: mirrorform plan --limit '" + h.Name + "'"
+		case !c.Soon():
+			continue
+		default:
+			day := c.NotAfter.UTC().Format(time.DateOnly)
+			if *c.DaysLeft < 0 {
+				text += " expired on " + day
+			} else {
+				text += " expires on " + day + ", in " + days(*c.DaysLeft)
+			}
+			if strings.HasPrefix(c.File, "/etc/letsencrypt/") {
+				text += ". On the host, to see whether its timer runs: systemctl list-timers '*certbot*'. To renew it: certbot renew"
+			} else {
+				text += ". Renew it on the host; nginx loads the file when it changes"
+			}
+		}
+		if !slices.Contains(list, text) {
+			list = append(list, text)
+		}
+	}
+	return list
+}
+
+func days(n int) string {
+	if n == 1 {
+		return "1 day"
+	}
+	return fmt.Sprintf("%d days", n)
+}
+
+// statusTable has a column for certificates if a mirror has one.
 func statusTable(hosts []report.HostStatus) [][]string {
+	certificates := slices.ContainsFunc(hosts, func(h report.HostStatus) bool {
+		return slices.ContainsFunc(h.Mirrors, func(m report.MirrorStatus) bool { return m.Certificate != nil })
+	})
 	rows := [][]string{
 		{"HOST", "STATE", "MIRROR", "LAST SYNC", "RESULT", "TIME", "USED", "FREE", "FULL IN", "NEXT SYNC", "LOCK"},
+	}
+	if certificates {
+		rows[0] = slices.Insert(rows[0], len(rows[0])-1, "CERTIFICATE")
 	}
 	for _, h := range hosts {
 		state := "?"
@@ -218,13 +286,31 @@ func statusTable(hosts []report.HostStatus) [][]string {
 			state = fmt.Sprintf("drifted: %d changes", *h.Changes)
 		}
 		for _, m := range h.Mirrors {
-			rows = append(rows, append([]string{h.Name, state}, statusCells(&m)...))
+			cells := append([]string{h.Name, state}, statusCells(&m)...)
+			if certificates {
+				cells = slices.Insert(cells, len(cells)-1, certificateCell(m.Certificate))
+			}
+			rows = append(rows, cells)
 		}
 		if len(h.Mirrors) == 0 {
 			rows = append(rows, []string{h.Name, state})
 		}
 	}
 	return rows
+}
+
+func certificateCell(c *report.Certificate) string {
+	switch {
+	case c == nil:
+		return "-"
+	case c.DaysLeft == nil || c.NotBefore == nil:
+		return "?"
+	}
+	text := days(*c.DaysLeft)
+	if *c.DaysLeft < 0 {
+		text = "expired"
+	}
+	return text + ", issued " + c.NotBefore.Format(time.DateOnly)
 }
 
 // statusCells are the cells of a mirror.

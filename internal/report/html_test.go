@@ -42,6 +42,7 @@ func TestHTML(t *testing.T) {
 		{Name: "fra1", Reachable: true, Changes: ptr(3), Mirrors: []MirrorStatus{{
 			Name: "almalinux", Path: "/srv/mirror", LastSync: &syncs.Record{Exit: 23}, LastSyncAge: ptr(int64(7500)), TimeAge: ptr(int64(50000)),
 			Used: ptr(uint64(3 << 40)), Available: ptr(uint64(1 << 40)), DaysUntilFull: ptr(12.7), NextRun: ptr(testStart), Locked: ptr(false),
+			Certificate: &Certificate{File: "/etc/ssl/cert.pem", NotBefore: ptr(testStart), NotAfter: ptr(testStart.AddDate(0, 0, 9)), DaysLeft: ptr(8)},
 		}}},
 		{Name: "far", Error: "no answer", Mirrors: []MirrorStatus{}},
 	}}}

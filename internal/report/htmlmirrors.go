@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -28,6 +29,8 @@ type mirrorView struct {
 	UsedText, Free                      string
 	FreeBytes                           float64
 	Lock                                string
+	Certificate                         cell   // empty without tls
+	CertificateError                    string // why it is not known
 }
 
 func newMirrorView(host string, m *MirrorStatus) mirrorView {
@@ -54,6 +57,16 @@ func newMirrorView(host string, m *MirrorStatus) mirrorView {
 	}
 	if m.NextRun != nil {
 		v.NextSync = cell{Text: stamp{*m.NextRun}.Day(), Sort: float64(m.NextRun.Unix())}
+	}
+	if c := m.Certificate; c != nil {
+		v.Certificate = cell{Text: "unknown", Sort: -1, Mark: "look"}
+		v.CertificateError = cmp.Or(c.Error, "no reason is known")
+		if d := c.DaysLeft; d != nil {
+			v.Certificate, v.CertificateError = cell{count(*d, "day"), float64(*d), look(c.Soon())}, ""
+			if *d < 0 {
+				v.Certificate.Text = "expired"
+			}
+		}
 	}
 	if m.Locked != nil {
 		v.Lock = map[bool]string{true: "held", false: "free"}[*m.Locked]
@@ -91,6 +104,12 @@ func (v mirrorView) reasons() []reason {
 	}
 	if v.FullIn.Mark != "" {
 		list = append(list, reason{fmt.Sprintf("%s: storage full within %d days", v.Name, fullSoon), v.FullIn.Text})
+	}
+	switch {
+	case v.CertificateError != "":
+		list = append(list, reason{v.Name + ": certificate not known: " + shorten(v.CertificateError, 140), ""})
+	case v.Certificate.Mark != "":
+		list = append(list, reason{fmt.Sprintf("%s: certificate expires within %d days", v.Name, certificateSoon), v.Certificate.Text})
 	}
 	return list
 }

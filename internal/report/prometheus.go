@@ -137,6 +137,10 @@ func (m metrics) status(h *HostStatus) {
 			m.add("mirrorform_storage_full_seconds",
 				"Time until the mirror's file system is full, at the current growth.", *s.DaysUntilFull*86400, labels...)
 		}
+		if c := s.Certificate; c != nil && c.NotAfter != nil {
+			m.add("mirrorform_certificate_not_after_seconds", "Expiry of the certificate on the host, as Unix time.",
+				unix(*c.NotAfter), labels...)
+		}
 	}
 }
 

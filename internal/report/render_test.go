@@ -35,6 +35,7 @@ func samples() map[string]*Result {
 		{Name: "fra1", Reachable: true, Changes: ptr(2), Mirrors: []MirrorStatus{{Name: "kitten", LastSync: &syncs.Record{Start: 1772330000, End: 1772330400, Exit: 23, By: "cron"}}, {
 			Name: "almalinux", Path: "/srv/mirror/almalinux", LastSync: &syncs.Record{Start: 1772330000, End: 1772330500, By: "cron"},
 			Used: ptr(uint64(1 << 40)), Available: ptr(uint64(1 << 39)), DaysUntilFull: ptr(90.5),
+			Certificate: &Certificate{File: "/etc/ssl/cert.pem", NotBefore: ptr(testStart), NotAfter: ptr(testStart.AddDate(0, 0, 61)), DaysLeft: ptr(60)},
 		}}},
 		{Name: "far", Error: "no route", Mirrors: []MirrorStatus{}},
 	}}}

@@ -8,7 +8,7 @@ import (
 
 // StatusFormat is the version of the format of Status. Additions increment the minor version, all
 // other changes the major one.
-const StatusFormat = "1.2"
+const StatusFormat = "1.3"
 
 // Status is the output of status --json. Unknown values are null.
 type Status struct {
@@ -44,7 +44,22 @@ type MirrorStatus struct {
 	DaysUntilFull *float64      `json:"days_until_full"`
 	NextRun       *time.Time    `json:"next_run"`
 	Locked        *bool         `json:"locked"`
+	// Certificate is that of the site, for a mirror block with tls; not before format 1.3.
+	Certificate *Certificate `json:"certificate,omitempty"`
 }
+
+// Certificate is the certificate in a file on a host. NotBefore is when it was last renewed. If
+// there is an error, the rest is not known.
+type Certificate struct {
+	File      string     `json:"file"`
+	NotBefore *time.Time `json:"not_before"`
+	NotAfter  *time.Time `json:"not_after"`
+	DaysLeft  *int       `json:"days_left"` // full days; negative if expired
+	Error     string     `json:"error,omitempty"`
+}
+
+// Soon reports whether the certificate expires soon, or has expired.
+func (c *Certificate) Soon() bool { return c.DaysLeft != nil && *c.DaysLeft < certificateSoon }
 
 // verdict summarises the status in a line.
 func (s *Status) verdict() string {

@@ -1,0 +1,68 @@
+package cli
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mirrorform/mirrorform/internal/report"
+	"github.com/mirrorform/mirrorform/internal/syncs"
+)
+
+func TestStatusOfCertificates(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	const own, live = "/etc/ssl/c.pem", "/etc/letsencrypt/live/m.example.org/fullchain.pem"
+	until := func(left time.Duration) *syncs.Certificate {
+		return &syncs.Certificate{NotBefore: now.Add(left).AddDate(0, 0, -90), NotAfter: now.Add(left)}
+	}
+	const day = 24 * time.Hour
+	for name, c := range map[string]struct {
+		file          string
+		found         *syncs.Certificate
+		cell, warning string
+	}{
+		"no HTTPS":    {"", nil, "-", ""},
+		"61 days":     {own, until(61*day + time.Hour), "61 days, issued 2026-01-31", ""},
+		"14 days":     {live, until(14 * day), "14 days, issued 2025-12-15", ""},
+		"almost 14":   {own, until(14*day - time.Second), "13 days, issued 2025-12-15", "a: the certificate /etc/ssl/c.pem expires on 2026-03-15, in 13 days. Renew it on the host; nginx loads the file when it changes"},
+		"one by ACME": {live, until(day), "1 day, issued 2025-12-02", "a: the certificate " + live + " expires on 2026-03-02, in 1 day. On the host, to see whether its timer runs: systemctl list-timers '*certbot*'. To renew it: certbot renew"},
+		"today":       {own, until(time.Minute), "0 days, issued 2025-12-01", "a: the certificate /etc/ssl/c.pem expires on 2026-03-01, in 0 days. Renew it on the host; nginx loads the file when it changes"},
+		"expired":     {own, until(-time.Second), "expired, issued 2025-12-01", "a: the certificate /etc/ssl/c.pem expired on 2026-03-01. Renew it on the host; nginx loads the file when it changes"},
+		"not known":   {own, &syncs.Certificate{Err: errors.New("file not found")}, "?", "a: the certificate /etc/ssl/c.pem is not known: file not found. To see what the host lacks: mirrorform plan --limit 'a'"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			certificate := newCertificate(c.file, c.found, now)
+			if cell := certificateCell(certificate); cell != c.cell {
+				t.Errorf("the cell is %q, want %q", cell, c.cell)
+			}
+			mirror := report.MirrorStatus{Name: "almalinux", Certificate: certificate}
+			kitten := report.MirrorStatus{Name: "almalinux-kitten", Certificate: certificate}
+			got := strings.Join(certificateWarnings(&report.HostStatus{Name: "a", Mirrors: []report.MirrorStatus{mirror, kitten}}), "\n")
+			if got != c.warning {
+				t.Errorf("warned %q, want %q", got, c.warning)
+			}
+		})
+	}
+}
+
+// TestStatusTable: only a fleet that has a certificate has a column for it.
+func TestStatusTable(t *testing.T) {
+	t.Parallel()
+	hosts := []report.HostStatus{
+		{Name: "a", Reachable: true, Mirrors: []report.MirrorStatus{{Name: "almalinux"}, {Name: "other"}}},
+		{Name: "far", Mirrors: []report.MirrorStatus{}},
+	}
+	if rows := statusTable(hosts); slices.Contains(rows[0], "CERTIFICATE") || len(rows[1]) != len(rows[0]) {
+		t.Errorf("%q", rows)
+	}
+	hosts[0].Mirrors[0].Certificate = &report.Certificate{File: "/c.pem", Error: "file not found"}
+	rows := statusTable(hosts)
+	n := slices.Index(rows[0], "CERTIFICATE")
+	if n < 0 || rows[1][n] != "?" || rows[2][n] != "-" || len(rows[2]) != len(rows[0]) || rows[0][n+1] != "LOCK" {
+		t.Errorf("%q", rows)
+	}
+}
