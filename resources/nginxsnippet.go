@@ -11,9 +11,10 @@ import (
 )
 
 // NginxSnippet is a part of a site of nginx that you keep: directories, in a file that your server
-// block includes. The block needs a line with include and /etc/nginx/mirrorform.d/SERVER_NAME/*.conf,
-// which may stay without the file; where it is missing, the plan names the file and line of the
-// block. An apply succeeds only if nginx then serves the directories through the site.
+// block includes. The block needs a line with include and the path
+// /etc/nginx/mirrorform.d/SERVER_NAME/*.conf, which may stay without the file; where it is missing,
+// the plan names the file and line of the block. An apply succeeds only if nginx then serves the
+// directories through the site.
 type NginxSnippet struct {
 	// Name is the name of the file in /etc/nginx/mirrorform.d/SERVER_NAME, without .conf.
 	Name       string            `hcl:"name" id:"true"`

@@ -189,7 +189,9 @@ func (x *expansion) listens(port *int, usual string) []string {
 	return listen
 }
 
-// renewals adds the units that make nginx load a certificate that something else has renewed.
+// renewals adds the units that make nginx load a certificate that something else has renewed. A
+// client replaces certificate and key one after the other, and systemd sees no change while the
+// service runs: so that waits until both are there.
 func (x *expansion) renewals(part string, site *resources.NginxSite) {
 	const reload = "mirrorform-nginx-reload.service"
 	unit := "mirrorform-certificate-" + x.name + ".path"
@@ -198,6 +200,7 @@ Description=Load a renewed certificate into nginx
 
 [Service]
 Type=oneshot
+ExecStartPre=/bin/sleep 5
 ExecStart=/usr/sbin/nginx -t -q
 ExecStart=/usr/bin/systemctl reload nginx.service
 `)}, nil)
