@@ -2,7 +2,9 @@ package mirror
 
 import (
 	"cmp"
+	"maps"
 	"net/netip"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -208,9 +210,7 @@ ExecStart=/usr/bin/systemctl reload nginx.service
 Description=Watch the certificate of the mirror `+x.name+`
 
 [Path]
-PathChanged=`+site.Certificate+`
-PathChanged=`+site.CertificateKey+`
-Unit=`+reload+`
+`+watched(site.Certificate, site.CertificateKey)+`Unit=`+reload+`
 
 [Install]
 WantedBy=multi-user.target
@@ -220,6 +220,16 @@ WantedBy=multi-user.target
 		Name: "certificate_watch_service", Type: "service", DependsOn: []string{"certificate_reload", "certificate_watch", part},
 		State: &resources.Service{Name: unit, Enabled: &yes, Running: &yes, RestartOn: []string{"/etc/systemd/system/" + unit}},
 	}, nil)
+}
+
+// watched returns lines for systemd.path(5). Of a file, systemd misses that a link was replaced, as
+// certbot does, so the directories are watched as well.
+func watched(files ...string) string {
+	lines := map[string]bool{}
+	for _, f := range files {
+		lines["PathChanged="+f+"\n"], lines["PathChanged="+path.Dir(f)+"\n"] = true, true
+	}
+	return strings.Join(slices.Sorted(maps.Keys(lines)), "")
 }
 
 func systemdUnit(name, text string) *resources.File {
