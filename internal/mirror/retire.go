@@ -5,7 +5,7 @@ import "slices"
 // Live reports whether the part with the name makes a mirror sync, serve or be published. A retired
 // mirror lacks these parts, but keeps all others and its files.
 func Live(part string) bool {
-	return slices.Contains([]string{"cron", "kitten_cron", "site", "publish"}, part)
+	return slices.Contains([]string{"cron", "kitten_cron", "site", "tls_site", "snippet", "publish"}, part)
 }
 
 // Data reports whether the part with the name is a directory with the mirror's files, and returns

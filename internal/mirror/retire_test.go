@@ -14,7 +14,7 @@ func TestLiveAndData(t *testing.T) {
 	parts := expand(t, "fra1", &mirror.Spec{
 		Storage: mirror.Storage{Path: "/srv/mirror/almalinux", Device: "/dev/vdb", MountPoint: "/srv/mirror"},
 		Kitten:  &mirror.Kitten{Path: "/srv/mirror/almalinux-kitten"},
-		Web:     &mirror.Web{ServerName: "fra1.example.org"},
+		Web:     &mirror.Web{ServerName: "fra1.example.org", TLS: &mirror.TLS{ACME: &mirror.ACME{}}},
 		Publish: &mirror.Publish{Sponsor: "Example", SponsorURL: "https://example.org", Email: "m@example.org"},
 	})
 	var live, data []string
@@ -39,8 +39,11 @@ func TestLiveAndData(t *testing.T) {
 	}
 	slices.Sort(live)
 	slices.Sort(data)
-	if want := []string{"cron", "kitten_cron", "publish", "site"}; !slices.Equal(live, want) {
+	if want := []string{"cron", "kitten_cron", "publish", "site", "tls_site"}; !slices.Equal(live, want) {
 		t.Errorf("live are %q, want %q", live, want)
+	}
+	if !mirror.Live("snippet") {
+		t.Error("a mirror in a site of the operator's is not live")
 	}
 	if want := []string{"directory", "kitten_directory", "mount_point"}; !slices.Equal(data, want) {
 		t.Errorf("data is in %q, want %q", data, want)
