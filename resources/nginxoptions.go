@@ -143,17 +143,11 @@ func siteAnswers(w *nginxWriter, s *NginxSite) {
 	}
 	if s.Health != "" {
 		w.blank()
-		w.open("location", "=", s.Health)
-		w.line("access_log", "off")
-		w.line("default_type", "text/plain")
-		w.quoted("return 200", "ok\n")
-		w.close()
+		w.unlogged(s.Health, "ok\n")
 	}
 	for _, from := range slices.Sorted(maps.Keys(s.Redirects)) {
 		w.blank()
-		w.open("location", "=", from)
-		w.line("return", "301", s.Redirects[from])
-		w.close()
+		w.redirect(from, s.Redirects[from])
 	}
 }
 

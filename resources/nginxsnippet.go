@@ -53,33 +53,15 @@ func (nginxSnippetType) Complete(_ engine.Target, want *NginxSnippet) *NginxSnip
 
 func snippetText(s *NginxSnippet, digest string) string {
 	var w nginxWriter
-	w.open("location", "=", snippetMarker(s))
-	w.line("access_log", "off")
-	w.line("default_type", "text/plain")
-	w.quoted("return 200", digest)
-	w.close()
+	w.unlogged(snippetMarker(s), digest)
 	for _, url := range slices.Sorted(maps.Keys(s.Aliases)) {
-		if bare := strings.TrimSuffix(url, "/"); bare != "" {
-			w.blank()
-			w.open("location", "=", bare)
-			w.line("return", "301", url)
-			w.close()
-		}
-		w.blank()
 		// ^~ keeps regular expressions of the site, such as those for PHP, from taking files of a tree.
-		w.open("location", "^~", url)
-		w.line("alias", s.Aliases[url]+"/")
-		w.line("disable_symlinks", "if_not_owner", "from="+s.Aliases[url])
+		w.tree(url, s.Aliases[url], "^~")
 		if isTrue(s.Autoindex) {
-			w.line("autoindex", "on")
-			w.line("autoindex_exact_size", "off")
-			w.line("autoindex_localtime", "off")
+			w.listing()
 		}
 		w.blank()
-		w.word("location ~ /\\.~tmp~(/|$) {")
-		w.depth++
-		w.line("return", "404")
-		w.close()
+		w.unfinished()
 		w.close()
 	}
 	return w.String()

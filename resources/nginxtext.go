@@ -91,9 +91,7 @@ func siteServing(w *nginxWriter, s *NginxSite) {
 		w.line(strings.Fields(option)...)
 	}
 	if isTrue(s.Autoindex) {
-		w.line("autoindex", "on")
-		w.line("autoindex_exact_size", "off")
-		w.line("autoindex_localtime", "off")
+		w.listing()
 	}
 	siteOptions(w, s)
 	if s.Root != "" {
@@ -106,11 +104,7 @@ func siteServing(w *nginxWriter, s *NginxSite) {
 // rsync's unfinished files, in directories named .~tmp~, are not served.
 func siteLocations(w *nginxWriter, s *NginxSite, digest string) {
 	w.blank()
-	w.open("location", "=", siteMarker)
-	w.line("access_log", "off")
-	w.line("default_type", "text/plain")
-	w.quoted("return 200", digest)
-	w.close()
+	w.unlogged(siteMarker, digest)
 	if s.Webroot != "" {
 		w.blank()
 		w.open("location", "/.well-known/acme-challenge/")
@@ -119,10 +113,7 @@ func siteLocations(w *nginxWriter, s *NginxSite, digest string) {
 		w.close()
 	}
 	w.blank()
-	w.word("location ~ /\\.~tmp~(/|$) {")
-	w.depth++
-	w.line("return", "404")
-	w.close()
+	w.unfinished()
 }
 
 // siteTreesText writes the trees, and what else the site answers.
@@ -135,17 +126,7 @@ func siteTreesText(w *nginxWriter, s *NginxSite) {
 		w.close()
 	}
 	for _, url := range slices.Sorted(maps.Keys(s.Aliases)) {
-		if bare := strings.TrimSuffix(url, "/"); bare != "" {
-			w.blank()
-			w.open("location", "=", bare)
-			w.line("return", "301", url)
-			w.close()
-		}
-		w.blank()
-		w.open("location", url)
-		// Both end with a slash: otherwise /almalinux../ would lead to the directory's siblings.
-		w.line("alias", s.Aliases[url]+"/")
-		w.line("disable_symlinks", "if_not_owner", "from="+s.Aliases[url])
+		w.tree(url, s.Aliases[url])
 		w.close()
 	}
 }
@@ -174,6 +155,51 @@ func (w *nginxWriter) open(words ...string) {
 func (w *nginxWriter) close() {
 	w.depth--
 	w.word("}")
+}
+
+// listing writes the directives of directory listings: with rounded sizes, and times in UTC.
+func (w *nginxWriter) listing() {
+	w.line("autoindex", "on")
+	w.line("autoindex_exact_size", "off")
+	w.line("autoindex_localtime", "off")
+}
+
+// unlogged writes a location that answers with a text, and stays out of the access log.
+func (w *nginxWriter) unlogged(url, text string) {
+	w.open("location", "=", url)
+	w.line("access_log", "off")
+	w.line("default_type", "text/plain")
+	w.quoted("return 200", text)
+	w.close()
+}
+
+// unfinished writes a location that keeps rsync's unfinished files from being served.
+func (w *nginxWriter) unfinished() {
+	w.word("location ~ /\\.~tmp~(/|$) {")
+	w.depth++
+	w.line("return", "404")
+	w.close()
+}
+
+// redirect writes a location that redirects to a URL.
+func (w *nginxWriter) redirect(from, to string) {
+	w.open("location", "=", from)
+	w.line("return", "301", to)
+	w.close()
+}
+
+// tree begins the location of a directory, with a redirect to its URL. match are modifiers of the
+// location.
+func (w *nginxWriter) tree(url, dir string, match ...string) {
+	if bare := strings.TrimSuffix(url, "/"); bare != "" {
+		w.blank()
+		w.redirect(bare, url)
+	}
+	w.blank()
+	w.open(append(append([]string{"location"}, match...), url)...)
+	// Both end with a slash: otherwise /almalinux../ would lead to the directory's siblings.
+	w.line("alias", dir+"/")
+	w.line("disable_symlinks", "if_not_owner", "from="+dir)
 }
 
 // quoted writes a directive whose last word is always quoted.
