@@ -1,6 +1,7 @@
 package resources
 
 import (
+	"iter"
 	"regexp"
 	"slices"
 	"strings"
@@ -34,8 +35,8 @@ var packagedPages = map[string][]string{
 
 // defaultQueries ask what free needs to know.
 func defaultQueries(s *NginxSite) (config, answer wire.Query, pages []wire.Query) {
-	config = wire.Query{Verb: wire.AskRun, Args: []string{"/usr/sbin/nginx", "-T"}}
-	answer = wire.Query{Verb: wire.AskHTTP, Arg: probeAddress(s.Listen), Args: []string{bracketed(strings.Trim(s.Address, "[]")), "/"}}
+	config = nginxConfigQuery
+	answer = wire.Query{Verb: wire.AskHTTP, Arg: probeAddress(siteListensOn(s)), Args: []string{bracketed(strings.Trim(s.Address, "[]")), "/"}}
 	for _, dir := range []string{"/usr/share/nginx/html", "/var/www/html"} {
 		pages = append(pages, wire.Query{Verb: wire.AskFile, Arg: dir})
 	}
@@ -68,21 +69,34 @@ func (nt nginxSiteType) free(s *NginxSite, unit wire.Unit, got engine.Answers) b
 	return config.Exit == 0 && addressFree(config.Stdout, s)
 }
 
+// nginxConfigQuery asks for nginx's whole configuration.
+var nginxConfigQuery = wire.Query{Verb: wire.AskRun, Args: []string{"/usr/sbin/nginx", "-T"}}
+
+// configFiles returns the files in the output of "nginx -T": each with its name and text.
+func configFiles(config string) iter.Seq2[string, string] {
+	return func(yield func(name, text string) bool) {
+		marks := configFile.FindAllStringSubmatchIndex(config, -1)
+		for i, m := range marks {
+			end := len(config)
+			if i+1 < len(marks) {
+				end = marks[i+1][0]
+			}
+			if !yield(config[m[2]:m[3]], strings.TrimPrefix(config[m[1]:end], "\n")) {
+				return
+			}
+		}
+	}
+}
+
 var configFile = regexp.MustCompile(`(?m)^# configuration file (.*):$`)
 
 // addressFree reports whether no server in nginx's whole configuration, as "nginx -T" prints it,
 // answers for the site's address.
 func addressFree(config string, s *NginxSite) bool {
-	_, port, _ := parseListen(s.Listen[0])
-	marks := configFile.FindAllStringSubmatchIndex(config, -1)
+	_, port, _ := parseListen(siteListensOn(s)[0])
 	packagedDefault, others := false, false
-	for i, m := range marks {
-		end := len(config)
-		if i+1 < len(marks) {
-			end = marks[i+1][0]
-		}
-		text := config[m[1]:end]
-		switch name := config[m[2]:m[3]]; {
+	for name, text := range configFiles(config) {
+		switch {
 		case strings.Contains(text, strings.TrimSuffix(header("nginx_site", ""), ". Changes made here are overwritten.\n")):
 			continue // a site of mirrorform
 		case strings.HasPrefix(name, "/etc/nginx/default.d/"):

@@ -130,8 +130,6 @@ func (nt nginxSnippetType) probe(s *NginxSnippet) *wire.ProbeOp {
 	return probes[0]
 }
 
-var nginxConfigQuery = wire.Query{Verb: wire.AskRun, Args: []string{"/usr/sbin/nginx", "-T"}}
-
 func (nt nginxSnippetType) Ask(_ engine.Target, want *NginxSnippet) []wire.Query {
 	list := []wire.Query{nt.file(want).query(), {Verb: wire.AskUnit, Arg: nginxUnit}, nginxConfigQuery}
 	for _, p := range nt.probes(want) {
@@ -202,13 +200,8 @@ type foundServer struct {
 
 // findServers returns the server blocks with a name in the output of "nginx -T".
 func findServers(config, name string) (found []foundServer) {
-	marks := configFile.FindAllStringSubmatchIndex(config, -1)
-	for i, m := range marks {
-		end := len(config)
-		if i+1 < len(marks) {
-			end = marks[i+1][0]
-		}
-		tokens, err := nginxTokensAt(strings.TrimPrefix(config[m[1]:end], "\n"))
+	for file, text := range configFiles(config) {
+		tokens, err := nginxTokensAt(text)
 		if err != nil {
 			continue // it cannot be read
 		}
@@ -216,7 +209,7 @@ func findServers(config, name string) (found []foundServer) {
 			if tokens[j].word != "server" || tokens[j+1].word != "{" || j > 0 && !slices.Contains([]string{";", "{", "}"}, tokens[j-1].word) {
 				continue
 			}
-			s := foundServer{file: config[m[2]:m[3]], line: tokens[j].line}
+			s := foundServer{file: file, line: tokens[j].line}
 			named := s.read(tokens[j+2:], name)
 			if !s.plain && !s.secure && !s.listens {
 				s.plain = true // without a listen, nginx uses port 80
