@@ -205,7 +205,7 @@ var (
 
 // withoutIPv6 reports whether the default site may listen on IPv6 while the wanted site does not.
 func (nt nginxSiteType) withoutIPv6(t engine.Target, s *NginxSite) bool {
-	return t.Facts.Packages == "apt" && !slices.ContainsFunc(s.Listen, func(l string) bool { return strings.HasPrefix(l, "[") })
+	return t.Facts.Packages == "apt" && !slices.ContainsFunc(siteListensOn(s), func(l string) bool { return strings.HasPrefix(l, "[") })
 }
 
 // replacesPackaged reports whether the site replaces the package's default site. nginx must be

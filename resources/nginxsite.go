@@ -177,7 +177,7 @@ func (nt nginxSiteType) Settle(t engine.Target, want *NginxSite, _ *engine.Recor
 // takesAddress reports whether another new site of the same plan answers for want's address.
 func takesAddress(other any, want *NginxSite) bool {
 	o, ok := other.(*NginxSite)
-	return ok && slices.Contains(o.ServerName, want.Address) && slices.ContainsFunc(o.Listen, func(l string) bool { return slices.Contains(want.Listen, l) })
+	return ok && slices.Contains(o.ServerName, want.Address) && slices.ContainsFunc(siteListensOn(o), func(l string) bool { return slices.Contains(siteListensOn(want), l) })
 }
 
 // undecided reports whether the host has to be asked about the address.
