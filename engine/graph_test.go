@@ -68,7 +68,8 @@ func (plotType) Separate(want *part) (dir, reason string) {
 	return dir, "each would delete the files of the other"
 }
 
-// Directories in one another are a problem of both resources, in whichever order, unless one of them is to be removed.
+// Directories in one another are a problem of both resources, in whichever order, unless one of
+// them is to be removed.
 func TestOrderKeepsSeparate(t *testing.T) {
 	t.Parallel()
 	r := &Registry{}

@@ -13,8 +13,9 @@ import (
 // caKey is the key of a script's *lab.CA.
 type caKey struct{}
 
-// acme starts a CA that knows a name as a host, which trusts it: acme start HOST NAME VALIDITY. Its directory is
-// $ACME, and its root certificate the file root.pem. acme down and acme up stop and start it.
+// acme starts a CA that knows a name as a host, which trusts it: acme start HOST NAME VALIDITY. Its
+// directory is $ACME, and its root certificate the file root.pem. acme down and acme up stop and
+// start it.
 func acme(ts *testscript.TestScript, neg bool, args []string) {
 	ctx := context.Background()
 	ca, _ := ts.Value(caKey{}).(**lab.CA)
