@@ -690,7 +690,7 @@ func checkSite(t *testing.T, s *NginxSite) {
 		names = append(names, bracketed(n))
 	}
 	want = append(want, text(names...), text("location", "~", `/\.~tmp~(/|$)`)+" "+text("return", "404"),
-		text("location", "=", siteMarker)+" "+text("access_log", "off")+" "+text("default_type", "text/plain")+" "+text("return", "200", siteDigest(s)))
+		text("location", "=", siteMarker)+" "+text("access_log", "off")+" "+text("default_type", "text/plain")+" "+text("return", "200", digestOf([]byte(nginxText(s, "")))))
 	if s.Root != "" {
 		want = append(want, text("root", s.Root), text("disable_symlinks", "if_not_owner", "from="+s.Root))
 	} else if s.Aliases["/"] == "" {

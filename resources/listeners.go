@@ -27,11 +27,11 @@ func listenersQuery(listens ...string) wire.Query {
 // takenPorts returns a problem for each program other than the site's server that holds one of its
 // addresses. An address that the server holds already is not taken, also if the server listens on
 // all addresses instead.
-func takenPorts(listens []string, program string, got engine.Answers) (out []engine.Problem) {
+func takenPorts(listens []string, server serverFacts, got engine.Answers) (out []engine.Problem) {
 	found, err := got.Listeners(listenersQuery(listens...))
 	if err != nil {
 		return []engine.Problem{caution("listen", "unknown which ports other programs hold: "+err.Error(),
-			"the apply fails if "+program+" cannot listen on those of the site")}
+			"the apply fails if "+server.Name+" cannot listen on those of the site")}
 	}
 	seen := map[string]bool{}
 	for _, listen := range listens {
@@ -41,10 +41,10 @@ func takenPorts(listens []string, program string, got engine.Answers) (out []eng
 			holds, covers := holdsListen(s, listen)
 			switch {
 			case !holds, s.Program == "" && found.Hidden:
-			case s.Program == program:
+			case s.Program == server.Program:
 				own = own || covers
 			default:
-				taken = append(taken, takenBy(s, program))
+				taken = append(taken, takenBy(s, server.Name))
 			}
 		}
 		for _, p := range taken {

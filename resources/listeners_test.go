@@ -56,7 +56,7 @@ func TestTakenPortsUnknown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	problems := takenPorts([]string{"80", "443"}, "nginx", got)
+	problems := takenPorts([]string{"80", "443"}, nginxFacts, got)
 	if len(problems) != 1 || problems[0].Severity != engine.Warning {
 		t.Errorf("%+v", problems)
 	}

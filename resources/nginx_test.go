@@ -42,7 +42,7 @@ func FuzzNginxSite(f *testing.F) {
 	f.Add("[2001:db8::1]", "[::]:80", "/srv/#x", "/", "/srv/;")
 	f.Add("*.example.org", "192.0.2.1:8080", "", "/a/b.c/", "/srv/'x'")
 	f.Fuzz(func(t *testing.T, name, listen, root, url, dir string) {
-		kind := nginxSiteType{}
+		kind := siteType{"nginx_site", nginx{}}
 		want := &NginxSite{Name: "site", ServerName: []string{name}, Listen: []string{listen}, Root: root, Aliases: map[string]string{url: dir}}
 		if len(kind.Validate(want)) > 0 {
 			return
@@ -138,7 +138,7 @@ func TestCompletedOnce(t *testing.T) {
 	t.Parallel()
 	kind := All().Kind("nginx_site")
 	count := 0
-	rendered := countedSite{count: &count}
+	rendered := countedSite{siteType: siteType{"nginx_site", nginx{}}, count: &count}
 	r := new(engine.Registry)
 	engine.Register(r, "nginx_site", rendered)
 	site := &engine.Resource{Address: "fra1/nginx_site.mirror", Kind: r.Kind("nginx_site"), State: fullState(t, "nginx_site")}
@@ -175,7 +175,7 @@ func TestCompletedOnce(t *testing.T) {
 
 // countedSite counts the completions that render a text.
 type countedSite struct {
-	nginxSiteType
+	siteType
 	count *int
 }
 
@@ -183,7 +183,7 @@ func (c countedSite) Complete(t engine.Target, want *NginxSite) *NginxSite {
 	if want.Content == nil {
 		*c.count++
 	}
-	return c.nginxSiteType.Complete(t, want)
+	return c.siteType.Complete(t, want)
 }
 
 // Sites with a server name in common on one port are one site with the trees of all, in the file of
@@ -234,12 +234,12 @@ func TestSharedSite(t *testing.T) {
 func TestSiteExtra(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"a b;", "location / { a; }\n\tb \"}\" '{';", "a ${x}y;", "# }\na;", "if ($x = \"a b\") { return 403; }"} {
-		if err := checkExtra(text); err != nil {
+		if err := (nginx{}).checkExtra(text); err != nil {
 			t.Errorf("%s: %v", text, err)
 		}
 	}
 	for _, text := range []string{"}", "a", "a {", "a { b; ", "a; } b {", ";", "{}", "a \"b;", "a; # x\n}", "a { b }", "a;\x00"} {
-		if checkExtra(text) == nil {
+		if (nginx{}).checkExtra(text) == nil {
 			t.Errorf("%q is taken", text)
 		}
 	}

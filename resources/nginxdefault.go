@@ -34,7 +34,7 @@ var packagedPages = map[string][]string{
 }
 
 // defaultQueries ask what free needs to know.
-func defaultQueries(s *NginxSite) (config, answer wire.Query, pages []wire.Query) {
+func defaultQueries(s *Site) (config, answer wire.Query, pages []wire.Query) {
 	config = nginxConfigQuery
 	answer = wire.Query{Verb: wire.AskHTTP, Arg: probeAddress(siteListensOn(s)), Args: []string{bracketed(strings.Trim(s.Address, "[]")), "/"}}
 	for _, dir := range []string{"/usr/share/nginx/html", "/var/www/html"} {
@@ -45,7 +45,7 @@ func defaultQueries(s *NginxSite) (config, answer wire.Query, pages []wire.Query
 
 // free reports whether nothing else answers for the host's address. If that is not known, it is not
 // free.
-func (nt nginxSiteType) free(s *NginxSite, unit wire.Unit, got engine.Answers) bool {
+func (nginx) free(s *Site, unit wire.Unit, got engine.Answers) bool {
 	configQuery, answerQuery, pageQueries := defaultQueries(s)
 	config, err := got.Run(configQuery)
 	if err != nil {
@@ -92,7 +92,7 @@ var configFile = regexp.MustCompile(`(?m)^# configuration file (.*):$`)
 
 // addressFree reports whether no server in nginx's whole configuration, as "nginx -T" prints it,
 // answers for the site's address.
-func addressFree(config string, s *NginxSite) bool {
+func addressFree(config string, s *Site) bool {
 	_, port, _ := parseListen(siteListensOn(s)[0])
 	packagedDefault, others := false, false
 	for name, text := range configFiles(config) {
@@ -204,14 +204,14 @@ var (
 )
 
 // withoutIPv6 reports whether the default site may listen on IPv6 while the wanted site does not.
-func (nt nginxSiteType) withoutIPv6(t engine.Target, s *NginxSite) bool {
+func withoutIPv6(t engine.Target, s *Site) bool {
 	return t.Facts.Packages == "apt" && !slices.ContainsFunc(siteListensOn(s), func(l string) bool { return strings.HasPrefix(l, "[") })
 }
 
 // replacesPackaged reports whether the site replaces the package's default site. nginx must be
 // stopped, and either not installed yet, or its default site unmodified.
-func (nt nginxSiteType) replacesPackaged(t engine.Target, s *NginxSite, got engine.Answers) bool {
-	if !nt.withoutIPv6(t, s) {
+func replacesPackaged(t engine.Target, s *Site, got engine.Answers) bool {
+	if !withoutIPv6(t, s) {
 		return false
 	}
 	unit, err := got.Unit(wire.Query{Verb: wire.AskUnit, Arg: nginxUnit})

@@ -3,21 +3,14 @@ package resources
 import (
 	"cmp"
 	"fmt"
-	"html"
 	"maps"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
-
-	"github.com/mirrorform/mirrorform/engine"
 )
 
-// pageOfTrees is the value of NginxSite.Page for a list of the trees.
-const pageOfTrees = "trees"
-
 // What nginx keeps for all sites together is named after the file.
-func siteVariable(s *NginxSite, what string) string {
+func siteVariable(s *Site, what string) string {
 	return "mirrorform_" + strings.ReplaceAll(s.File, "-", "_") + "_" + what
 }
 
@@ -25,7 +18,7 @@ func siteVariable(s *NginxSite, what string) string {
 //
 // Packages and metadata named after their digest never change. A file that lists what is new is
 // asked for again each time, which its ETag makes cheap. Other responses have no such header.
-func siteOutside(w *nginxWriter, s *NginxSite) {
+func siteOutside(w *nginxWriter, s *Site) {
 	if isTrue(s.Cache) {
 		w.open("map", "$uri", "$"+siteVariable(s, "cache"))
 		w.quoted("default", "")
@@ -58,7 +51,7 @@ func siteOutside(w *nginxWriter, s *NginxSite) {
 const combined = `%s - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent"`
 
 // siteLogFormat returns the site's own log format, or "".
-func siteLogFormat(s *NginxSite) string {
+func siteLogFormat(s *Site) string {
 	client := "$" + siteVariable(s, "client")
 	switch {
 	case isTrue(s.AnonymizeLog) && s.LogFormat != "":
@@ -71,7 +64,7 @@ func siteLogFormat(s *NginxSite) string {
 
 // siteOptions writes directives of the server block. Headers are set only there, since a location
 // with one of its own would lose them.
-func siteOptions(w *nginxWriter, s *NginxSite) {
+func siteOptions(w *nginxWriter, s *Site) {
 	for _, name := range slices.Sorted(maps.Keys(s.Headers)) {
 		w.word("add_header " + name + " " + nginxQuoted(s.Headers[name]) + " always;")
 	}
@@ -109,7 +102,7 @@ func siteOptions(w *nginxWriter, s *NginxSite) {
 func sitePart(what string) string { return "/.well-known/mirrorform-" + what }
 
 // siteAnswers writes the locations of single files and answers.
-func siteAnswers(w *nginxWriter, s *NginxSite) {
+func siteAnswers(w *nginxWriter, s *Site) {
 	for _, part := range []struct{ what, file string }{{"header", s.Header}, {"footer", s.Footer}} {
 		if part.file != "" {
 			w.blank()
@@ -149,183 +142,4 @@ func siteAnswers(w *nginxWriter, s *NginxSite) {
 		w.blank()
 		w.redirect(from, s.Redirects[from])
 	}
-}
-
-func sitePage(s *NginxSite) string {
-	if s.Page == nil {
-		return ""
-	}
-	return *s.Page
-}
-
-// siteIndex is the page that lists the trees.
-func siteIndex(s *NginxSite) string {
-	var b strings.Builder
-	title := "Mirror"
-	if len(s.ServerName) > 0 {
-		title = html.EscapeString(s.ServerName[0])
-	}
-	fmt.Fprintf(&b, "<!DOCTYPE html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>%s</title></head>\n<body>\n<h1>%s</h1>\n<ul>\n", title, title)
-	for _, url := range slices.Sorted(maps.Keys(s.Aliases)) {
-		fmt.Fprintf(&b, "<li><a href=\"%s\">%s</a></li>\n", html.EscapeString(url), html.EscapeString(url))
-	}
-	b.WriteString("</ul>\n</body>\n</html>\n")
-	return b.String()
-}
-
-var (
-	// headerName is a token of RFC 9110, section 5.6.2, of letters, digits and hyphens.
-	headerName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9-]*$`)
-	// siteURL is a URL path of a single file or answer.
-	siteURL  = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+/?$`)
-	siteRate = regexp.MustCompile(`^[1-9][0-9]{0,8}[kKmM]?$`)
-)
-
-// ownHeaders are headers that nginx or another attribute sets.
-var ownHeaders = map[string]string{
-	"content-length": "nginx sets it", "content-type": "nginx sets it", "transfer-encoding": "nginx sets it", "connection": "nginx sets it",
-	"date": "nginx sets it", "server": "nginx sets it", "alt-svc": "http3 sets it",
-}
-
-// checkSiteOptions refuses values that nginx would read differently. A $ begins a variable, which
-// only log_format and extra can have.
-func checkSiteOptions(s *NginxSite) (out []engine.Problem) {
-	for _, f := range []struct{ name, path string }{{"header", s.Header}, {"footer", s.Footer}, {"webroot", s.Webroot}} {
-		if f.path != "" {
-			out = append(out, report(f.name, checkServed(f.path))...)
-		}
-	}
-	page := sitePage(s)
-	if page != "" && page != pageOfTrees {
-		out = append(out, report("page", checkServed(page))...)
-	}
-	if page != "" && (s.Root != "" || s.Aliases["/"] != "") {
-		out = append(out, refusal("page", "the site has a directory at /, so page has no place", "remove page, or the directory at /"))
-	}
-	if s.AccessLog != "" && s.AccessLog != "off" {
-		out = append(out, report("access_log", checkServed(s.AccessLog))...)
-	}
-	if s.AccessLog == "off" && (s.LogFormat != "" || isTrue(s.AnonymizeLog)) {
-		out = append(out, refusal("access_log", "the access log is off, so log_format and anonymize_log have no meaning", "remove them, or access_log"))
-	}
-	if s.LogFormat != "" {
-		out = append(out, report("log_format", checkText(s.LogFormat))...)
-	}
-	out = append(out, checkHeaders(s)...)
-	if s.MaxConnections != nil && (*s.MaxConnections < 1 || *s.MaxConnections > 65535) {
-		out = append(out, refusal("max_connections", fmt.Sprintf("invalid number %d", *s.MaxConnections), "use a number from 1 to 65535"))
-	}
-	if s.Rate != "" && !siteRate.MatchString(s.Rate) {
-		out = append(out, refusal("rate", fmt.Sprintf("invalid rate %q", s.Rate), "use bytes per second, such as 500k or 20m"))
-	}
-	out = append(out, report("robots", checkAnswer(s.Robots))...)
-	out = append(out, checkURLs(s)...)
-	if s.Extra != "" {
-		out = append(out, report("extra", checkExtra(s.Extra))...)
-	}
-	return out
-}
-
-func checkHeaders(s *NginxSite) (out []engine.Problem) {
-	for _, name := range slices.Sorted(maps.Keys(s.Headers)) {
-		why := ownHeaders[strings.ToLower(name)]
-		if strings.EqualFold(name, "Cache-Control") && isTrue(s.Cache) {
-			why = "cache sets it"
-		}
-		switch {
-		case !headerName.MatchString(name):
-			out = append(out, refusal("headers", fmt.Sprintf("%q is not the name of a header", name), "use letters, digits and -"))
-		case why != "":
-			out = append(out, refusal("headers", fmt.Sprintf("the header %s cannot be set: %s", name, why), "remove it"))
-		default:
-			out = append(out, report("headers", checkAnswer(s.Headers[name]))...)
-			out = append(out, report("headers", checkText(s.Headers[name]))...)
-		}
-	}
-	return out
-}
-
-// checkAnswer checks a text that nginx sends.
-func checkAnswer(text string) error {
-	for line := range strings.SplitSeq(text, "\n") {
-		if err := checkText(line); err != nil {
-			return err
-		}
-	}
-	if strings.Contains(text, "$") {
-		return fmt.Errorf("%q contains $, which begins a variable in nginx's configuration: use a text without it", text)
-	}
-	return nil
-}
-
-// checkURLs checks the URL paths of single answers, which must differ.
-func checkURLs(s *NginxSite) (out []engine.Problem) {
-	taken := map[string]string{siteMarker: "mirrorform"}
-	for url := range s.Aliases {
-		taken[strings.TrimSuffix(url, "/")] = "aliases"
-		taken[url] = "aliases"
-	}
-	if s.Robots != "" {
-		taken["/robots.txt"] = "robots"
-	}
-	check := func(attribute, url string) {
-		dots := slices.ContainsFunc(strings.Split(url, "/"), func(s string) bool { return s == "." || s == ".." })
-		switch {
-		case !siteURL.MatchString(url) || dots:
-			out = append(out, refusal(attribute, fmt.Sprintf("invalid URL path %q", url), "begin it with /, and use letters, digits and . _ ~ - between slashes"))
-		case taken[url] != "":
-			out = append(out, refusal(attribute, fmt.Sprintf("the URL path %s is already that of %s", url, taken[url]), "use another one"))
-		}
-		taken[url] = attribute
-	}
-	if s.Health != "" {
-		check("health", s.Health)
-	}
-	for _, from := range slices.Sorted(maps.Keys(s.Redirects)) {
-		check("redirects", from)
-		to := s.Redirects[from]
-		if err := checkAnswer(to); err != nil || checkText(to) != nil || !strings.HasPrefix(to, "/") && !strings.HasPrefix(to, "https://") && !strings.HasPrefix(to, "http://") || strings.ContainsAny(to, " \"\\") {
-			out = append(out, refusal("redirects", fmt.Sprintf("%q is neither a URL nor a URL path", to), "begin it with https://, http:// or /, without spaces and $"))
-		}
-	}
-	return out
-}
-
-// checkExtra requires whole directives: an open block would take in what follows, and a closing
-// brace would end the server block.
-func checkExtra(text string) error {
-	for line := range strings.SplitSeq(text, "\n") {
-		if err := checkText(strings.ReplaceAll(line, "\t", " ")); err != nil {
-			return err
-		}
-	}
-	tokens, err := nginxTokens(text + "\n")
-	if err != nil {
-		return fmt.Errorf("nginx cannot read it: %w", err)
-	}
-	depth, words := 0, 0
-	for _, token := range tokens {
-		switch token {
-		case ";":
-			if words == 0 {
-				return fmt.Errorf("a ; without a directive")
-			}
-			words = 0
-		case "{":
-			if words == 0 {
-				return fmt.Errorf("a { without a directive")
-			}
-			depth, words = depth+1, 0
-		case "}":
-			if depth--; depth < 0 || words > 0 {
-				return fmt.Errorf("a } that ends no block, or follows a directive without ;")
-			}
-		default:
-			words++
-		}
-	}
-	if depth > 0 || words > 0 {
-		return fmt.Errorf("it ends within a block or a directive: end each directive with ; and each block with }")
-	}
-	return nil
 }

@@ -106,7 +106,7 @@ func (nt nginxSnippetType) Validate(want *NginxSnippet) []engine.Problem {
 			out = append(out, refusal("aliases", "/ belongs to the site itself", "use a URL path below it, such as /almalinux/"))
 		}
 	}
-	return append(out, checkAliases(want.Aliases, false)...)
+	return append(out, checkAliases(nginx{}, want.Aliases, false)...)
 }
 
 // probes ask the site for the digest: over HTTP and over HTTPS, since it may have either.
@@ -286,17 +286,17 @@ func (nt nginxSnippetType) Read(t engine.Target, want *NginxSnippet, got engine.
 	return &have, nil
 }
 
-func (nt nginxSnippetType) Diff(_ engine.Target, want, have *NginxSnippet) []engine.Step {
+func (nt nginxSnippetType) Diff(t engine.Target, want, have *NginxSnippet) []engine.Step {
 	if want == nil {
 		steps := nt.file(have).remove()
 		if len(steps) > 0 && have.running {
-			steps = append(steps, nginxTest(nil), nginxLoad())
+			steps = append(steps, nginx{}.test(t, nil), nginx{}.load(t))
 		}
 		return steps
 	}
 	file := nt.file(want)
 	if have == nil {
-		return append(file.steps(nil), nt.activate(want)...)
+		return append(file.steps(nil), nt.activate(t, want)...)
 	}
 	found := nt.file(have)
 	if len(found.inTheWay()) > 0 {
@@ -306,12 +306,12 @@ func (nt nginxSnippetType) Diff(_ engine.Target, want, have *NginxSnippet) []eng
 	if found.kind == file.kind && found.holds(file.content) && (isTrue(have.Served) || !isTrue(want.Served)) {
 		return steps
 	}
-	return append(steps, nt.activate(want)...)
+	return append(steps, nt.activate(t, want)...)
 }
 
 // activate are the steps after the file is written.
-func (nt nginxSnippetType) activate(want *NginxSnippet) []engine.Step {
-	return []engine.Step{nginxTest(nil), nginxLoad(), {
+func (nt nginxSnippetType) activate(t engine.Target, want *NginxSnippet) []engine.Step {
+	return []engine.Step{nginx{}.test(t, nil), nginx{}.load(t), {
 		Summary: "verify that nginx serves " + want.Name + " in the site " + want.ServerName,
 		Do:      wire.Op{Probe: nt.probe(want)},
 		Final:   "a check changes nothing",

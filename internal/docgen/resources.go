@@ -36,11 +36,23 @@ func (g *generator) typeStructure(registry *engine.Registry, name string) (*stru
 	if err != nil {
 		return nil, err
 	}
-	s := structs[reflect.TypeOf(kind.New()).Elem().Name()]
+	s := structs[camelCase(name)] // an alias, if several types have one struct
+	if s == nil {
+		s = structs[reflect.TypeOf(kind.New()).Elem().Name()]
+	}
 	if s == nil {
 		return nil, fmt.Errorf("package resources has no struct for %q", name)
 	}
 	return s, nil
+}
+
+// camelCase returns the Go name for a name of the language.
+func camelCase(name string) string {
+	var b strings.Builder
+	for word := range strings.SplitSeq(name, "_") {
+		b.WriteString(upperFirst(word))
+	}
+	return b.String()
 }
 
 // purposeOf is the comment of a type without the words that Go conventions put first: "Cron is an

@@ -34,13 +34,14 @@ type attribute struct {
 }
 
 // parseStructs reads the structs of a Go package without its tests. tag is the key of the struct
-// tags that name the fields; fields without it are skipped.
+// tags that name the fields; fields without it are skipped. An alias has the fields of its struct
+// with a comment of its own.
 func parseStructs(dir, tag string) (map[string]*structure, error) {
 	files, err := parseDirectory(dir)
 	if err != nil {
 		return nil, err
 	}
-	structs := map[string]*structure{}
+	structs, aliases := map[string]*structure{}, map[*structure]string{}
 	for _, f := range files {
 		for _, d := range f.Decls {
 			decl, ok := d.(*ast.GenDecl)
@@ -52,14 +53,25 @@ func parseStructs(dir, tag string) (map[string]*structure, error) {
 				if !ok {
 					continue
 				}
-				if st, ok := spec.Type.(*ast.StructType); ok {
-					doc := spec.Doc
-					if doc == nil {
-						doc = decl.Doc
+				doc := spec.Doc
+				if doc == nil {
+					doc = decl.Doc
+				}
+				switch t := spec.Type.(type) {
+				case *ast.StructType:
+					structs[spec.Name.Name] = newStructure(spec.Name.Name, doc, t, tag)
+				case *ast.Ident:
+					if spec.Assign.IsValid() {
+						aliases[&structure{name: spec.Name.Name, doc: commentText(doc)}] = t.Name
 					}
-					structs[spec.Name.Name] = newStructure(spec.Name.Name, doc, st, tag)
 				}
 			}
+		}
+	}
+	for s, of := range aliases {
+		if structs[of] != nil {
+			s.fields = structs[of].fields
+			structs[s.name] = s
 		}
 	}
 	return structs, nil
@@ -152,7 +164,8 @@ func languageType(e ast.Expr) string {
 	return fmt.Sprintf("%T", e)
 }
 
-var word = regexp.MustCompile(`[A-Za-z_][A-Za-z0-9_]*`)
+// word is a word with the version of a protocol, such as HTTP/2, which is not a field.
+var word = regexp.MustCompile(`[A-Za-z_][A-Za-z0-9_]*(/[0-9])?`)
 
 // describe makes the description of an attribute from its comment. Go's field names become those of
 // the language, and the attribute's name is removed from the beginning.

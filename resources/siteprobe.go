@@ -15,7 +15,7 @@ import (
 
 // siteProbes returns the requests that only the current configuration of the site answers with its
 // digest. Those over plain HTTP have no trees if HTTP is redirected.
-func siteProbes(t engine.Target, s *NginxSite) []*wire.ProbeOp {
+func siteProbes(t engine.Target, s *Site) []*wire.ProbeOp {
 	var probes []*wire.ProbeOp
 	add := func(listens []string, tls, trees bool) {
 		for _, address := range probeAddresses(t, listens) {
@@ -35,8 +35,8 @@ func siteProbes(t engine.Target, s *NginxSite) []*wire.ProbeOp {
 	return probes
 }
 
-// siteListensOn returns all that nginx listens on for the site.
-func siteListensOn(s *NginxSite) []string {
+// siteListensOn returns all that the server listens on for the site.
+func siteListensOn(s *Site) []string {
 	if s.Certificate == "" {
 		return s.Listen
 	}
@@ -48,7 +48,7 @@ func siteListensOn(s *NginxSite) []string {
 
 // probeHost returns the first name of the site that is not a pattern, or a name that the pattern
 // matches.
-func probeHost(s *NginxSite) string {
+func probeHost(s *Site) string {
 	host := "localhost"
 	if len(s.ServerName) > 0 {
 		host = s.ServerName[0]
@@ -75,8 +75,8 @@ func probedBy(p *wire.ProbeOp) string {
 	return ""
 }
 
-// probeAddresses returns where the host itself reaches nginx: for each address family the first of
-// listens, with a loopback address instead of a wildcard.
+// probeAddresses returns where the host itself reaches the server: for each address family the
+// first of listens, with a loopback address instead of a wildcard.
 func probeAddresses(t engine.Target, listens []string) (addresses []string) {
 	seen := map[bool]bool{}
 	for _, l := range listens {

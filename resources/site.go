@@ -1,0 +1,287 @@
+package resources
+
+import (
+	"cmp"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/mirrorform/mirrorform/engine"
+)
+
+// Site is a site of static files: the state of the types for all web servers.
+type Site struct {
+	// Name is the name of the site's file, without its suffix: letters, digits, _ and -.
+	// Sites with a server name in common on one port are one site, with the file of the first.
+	Name       string   `hcl:"name" id:"true" join:"first"`
+	ServerName []string `hcl:"server_name" join:"merge"` // host names, *.NAME, and IP addresses
+	// Listen has what the server listens on: PORT, ADDRESS:PORT or [ADDRESS]:PORT; default: 80, and
+	// [::]:80 on hosts with IPv6.
+	Listen []string `hcl:"listen,optional"`
+	// Root is the absolute path of the directory at /. If not set, only Aliases are served.
+	Root string `hcl:"root,optional"`
+	// Address is the address of the host. If Default is true, it is another name of the site.
+	Address string `hcl:"address,optional"`
+	// Default is whether the site answers for Address. By default, a new site does if nothing else on
+	// the host does; that is decided once, at the first apply.
+	Default *bool `hcl:"default,optional" remember:"default"`
+	// Aliases maps URL paths, which begin and end with /, to absolute paths of directories.
+	Aliases map[string]string `hcl:"aliases,optional" join:"merge"`
+	// TreesOf is a server name of other sites on the host. Their aliases are served as well.
+	TreesOf   string `hcl:"trees_of,optional"`
+	Autoindex *bool  `hcl:"autoindex,optional"` // whether to list directories; default: true
+	// Header and Footer are absolute paths of HTML files before and after each listing; nginx puts
+	// them around each other page of HTML, too.
+	Header string `hcl:"header,optional"`
+	Footer string `hcl:"footer,optional"`
+	// Page is the absolute path of the HTML file at /; default: trees, which is a list of the aliases,
+	// unless a directory is there. "" disables it.
+	Page *string `hcl:"page,optional"`
+
+	// Certificate is the absolute path of a PEM file with a certificate and its chain. With it, the
+	// site serves HTTPS.
+	Certificate    string `hcl:"certificate,optional"`
+	CertificateKey string `hcl:"certificate_key,optional"` // absolute path of the certificate's private key
+	// TLSListen is as Listen, for HTTPS; default: 443, and [::]:443 on hosts with IPv6.
+	TLSListen []string `hcl:"tls_listen,optional"`
+	// HTTP is what the site does on Listen if it has a certificate: serve (default), redirect to
+	// HTTPS, or off.
+	HTTP  string `hcl:"http,optional"`
+	HTTP2 *bool  `hcl:"http2,optional"` // whether HTTPS offers HTTP/2; default: true
+	HTTP3 *bool  `hcl:"http3,optional"` // whether HTTPS offers HTTP/3; default: false
+
+	Headers map[string]string `hcl:"headers,optional" join:"merge"` // headers of every response
+	// Cache is whether responses say how long they may be cached: packages for a year, files that
+	// list what is new only with a check; default: true.
+	Cache    *bool `hcl:"cache,optional"`
+	Compress *bool `hcl:"compress,optional"` // whether text is compressed with gzip; default: true
+	// AccessLog is the absolute path of the access log, or "off"; default: that of the server.
+	AccessLog string `hcl:"access_log,optional"`
+	LogFormat string `hcl:"log_format,optional"` // the line of a request, in the server's syntax; default: combined
+	// AnonymizeLog is whether the access log has only the network of a client: a /24 of IPv4, a /48 of
+	// IPv6.
+	AnonymizeLog *bool `hcl:"anonymize_log,optional"`
+	// MaxConnections is how many requests of one address are served at a time.
+	MaxConnections *int   `hcl:"max_connections,optional"`
+	Rate           string `hcl:"rate,optional"`   // bytes per second of a connection, such as 500k or 20m
+	Robots         string `hcl:"robots,optional"` // the text of /robots.txt
+	Health         string `hcl:"health,optional"` // URL path that answers "ok", for monitoring
+	// Redirects maps URL paths to the URLs or URL paths that they redirect to.
+	Redirects map[string]string `hcl:"redirects,optional" join:"merge"`
+	// Webroot is the absolute path of a directory in which an ACME client answers challenges, below
+	// .well-known/acme-challenge.
+	Webroot string `hcl:"webroot,optional"`
+	Extra   string `hcl:"extra,optional"` // further directives of the server, for the site's block
+
+	// File is the name of the file, of several joined sites that of the first. It stays when that one
+	// is removed.
+	File string `remember:"file"`
+	generatedFile
+	// Served is whether the server answers requests for the site with this configuration, and serves a
+	// file from each directory that is not empty.
+	Served *bool `plan:"served"`
+
+	decided bool             // wanted: Default is not set, and the host's answers have decided it
+	instead string           // wanted: the file of the package's default site, which it replaces
+	taken   []engine.Problem `fingerprint:"-"` // wanted: ports that other programs hold
+	running bool             // found: the server runs
+	// found: why a directory is not served although the site is.
+	treeProblem string        `fingerprint:"-"`
+	unverified  string        `fingerprint:"-"` // found: why clients do not trust the certificate
+	named       []string      // wanted: the names without Address, if that is one of them
+	digest      string        // wanted: what the site answers at siteMarker
+	version     serverVersion // wanted: that of the host, see webServer.settle
+}
+
+// siteMarker is the URL path at which each site answers with the digest of its configuration. That
+// proves that the server has loaded it: a reload that cannot bind a port reports success and keeps
+// the old configuration.
+const siteMarker = "/.well-known/mirrorform-site"
+
+// siteType is the resource type of a web server's sites.
+type siteType struct {
+	name   string // of the resource type
+	server webServer
+}
+
+// Complete returns want with defaults and the content of its file.
+func (st siteType) Complete(t engine.Target, want *Site) *Site {
+	full := *want
+	yes := true
+	full.File = cmp.Or(full.File, full.Name)
+	if len(full.Listen) == 0 && full.HTTP != httpOff {
+		full.Listen = everywhere(t, "80")
+	}
+	if full.Certificate != "" && len(full.TLSListen) == 0 {
+		full.TLSListen = everywhere(t, "443")
+	}
+	if full.version == (serverVersion{}) {
+		full.version = st.server.packaged(t.Facts.OS)
+	}
+	if full.Address != "" && !isFalse(full.Default) && !slices.Contains(full.ServerName, full.Address) {
+		full.named, full.ServerName = full.ServerName, append(slices.Clip(full.ServerName), full.Address)
+	}
+	full.Autoindex, full.Cache, full.Compress = orYes(full.Autoindex), orYes(full.Cache), orYes(full.Compress)
+	if full.Page == nil && full.Root == "" && full.Aliases["/"] == "" {
+		page := pageOfTrees
+		full.Page = &page
+	}
+	if full.Served == nil {
+		full.Served = &yes
+	}
+	full.complete(func() (string, error) {
+		full.digest = digestOf([]byte(st.server.text(t, &full, "")))
+		return header(st.name, full.File) + st.server.text(t, &full, full.digest), nil
+	})
+	return &full
+}
+
+func orYes(b *bool) *bool {
+	if b != nil {
+		return b
+	}
+	return new(true)
+}
+
+// Settle decides whether a new site answers for the host's address. An existing site keeps it. It
+// also finds ports that other programs hold.
+func (st siteType) Settle(t engine.Target, want *Site, _ *engine.Record, got engine.Answers) *Site {
+	full := *want
+	facts := st.server.facts(t)
+	full.taken = takenPorts(siteListensOn(want), facts, got)
+	st.server.settle(t, &full, got)
+	if full.version != want.version {
+		full.Content = nil
+	}
+	if !st.undecided(t, want) {
+		return &full
+	}
+	yes := false
+	if unit, err := got.Unit(facts.unitQuery()); err == nil {
+		yes = st.server.free(want, unit, got) && !slices.ContainsFunc(t.Settled, func(o any) bool { return takesAddress(o, want) })
+	}
+	full.Default, full.decided = &yes, true
+	if !yes && full.named != nil {
+		full.ServerName, full.Content = full.named, nil
+	}
+	return &full
+}
+
+// takesAddress reports whether another new site of the same plan answers for want's address.
+func takesAddress(other any, want *Site) bool {
+	o, ok := other.(*Site)
+	return ok && slices.Contains(o.ServerName, want.Address) && slices.ContainsFunc(siteListensOn(o), func(l string) bool { return slices.Contains(siteListensOn(want), l) })
+}
+
+// undecided reports whether the host has to be asked about the address.
+func (siteType) undecided(t engine.Target, s *Site) bool {
+	return s.Address != "" && s.Default == nil && len(s.ServerName) > 0 && !slices.ContainsFunc(t.Records, func(r engine.Record) bool {
+		known, ok := r.State.(*Site)
+		return ok && r.Own && cmp.Or(known.File, known.Name) == cmp.Or(s.File, s.Name)
+	})
+}
+
+func (st siteType) file(t engine.Target, s *Site) *managedFile {
+	facts := st.server.facts(t)
+	return s.at(facts.Sites + "/" + cmp.Or(s.File, s.Name) + facts.Suffix)
+}
+
+// Shares implements engine.Sharer: sites with one name on one port are one site.
+func (siteType) Shares() bool { return true }
+
+// Generated implements engine.Generator.
+func (siteType) Generated(*Site) bool { return true }
+
+func (st siteType) Keys(t engine.Target, want *Site) (provides, needs []engine.Key) {
+	facts := st.server.facts(t)
+	needs = []engine.Key{engine.PackageKey(facts.Package), engine.UnitKey(facts.Unit), engine.PathKey(facts.Sites)}
+	if want.Certificate != "" {
+		needs = append(needs, engine.PackageKey("openssl")) // the helper asks over TLS with it
+	}
+	paths := []string{want.Root, want.Header, want.Footer, want.Certificate, want.CertificateKey, want.Webroot}
+	for _, dir := range want.Aliases {
+		paths = append(paths, dir)
+	}
+	if path.IsAbs(want.AccessLog) {
+		paths = append(paths, path.Dir(want.AccessLog))
+	}
+	if want.Page != nil && path.IsAbs(*want.Page) {
+		paths = append(paths, *want.Page)
+	}
+	for _, p := range sorted(paths) {
+		if p != "" {
+			needs = append(needs, engine.PathKey(p))
+		}
+	}
+	return append([]engine.Key{engine.PathKey(st.file(t, want).path)}, siteKeys(want)...), needs
+}
+
+// Gathers implements engine.Gatherer.
+func (siteType) Gathers(want *Site) string { return strings.ToLower(want.TreesOf) }
+
+// Named implements engine.Gatherer. A site that gathers itself has no trees of its own to give.
+func (siteType) Named(want *Site) (names []string) {
+	if want.TreesOf != "" {
+		return nil
+	}
+	return lower(want.ServerName)
+}
+
+// Gather implements engine.Gatherer.
+func (siteType) Gather(want, from *Site) *Site {
+	full := *want
+	full.Aliases = maps.Clone(from.Aliases)
+	if full.Aliases == nil {
+		full.Aliases = map[string]string{}
+	}
+	maps.Copy(full.Aliases, want.Aliases)
+	return &full
+}
+
+// siteKeys are the names of a site with what it listens on.
+func siteKeys(s *Site) (keys []engine.Key) {
+	listens := slices.Clip(s.Listen)
+	if len(listens) == 0 && s.HTTP != httpOff {
+		listens = []string{"80"}
+	}
+	if s.Certificate != "" {
+		tls := s.TLSListen
+		if len(tls) == 0 {
+			tls = []string{"443"}
+		}
+		listens = append(listens, tls...)
+	}
+	for _, l := range listens {
+		address, port, err := parseListen(l)
+		if err != nil {
+			continue // Validate reports it
+		}
+		if isWild(address) {
+			address = ""
+		} else {
+			address += ":"
+		}
+		names := s.ServerName
+		if len(names) == 0 {
+			names = []string{s.Address}
+		}
+		for _, name := range names {
+			key := engine.Key("site:" + strings.ToLower(bracketed(strings.Trim(name, "[]"))) + " on " + address + port)
+			if !slices.Contains(keys, key) {
+				keys = append(keys, key)
+			}
+		}
+	}
+	return keys
+}
+
+// Loads makes the service come after the site: the file must be valid before the server starts.
+func (st siteType) Loads(t engine.Target, _ *Site) []engine.Key {
+	return []engine.Key{engine.UnitKey(st.server.facts(t).Unit)}
+}
+
+// Reads has the other files that the server's check reads: they are written before.
+func (st siteType) Reads(t engine.Target, _ *Site) []engine.Key {
+	return []engine.Key{engine.PathKey(st.server.facts(t).Config)}
+}

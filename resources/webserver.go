@@ -1,0 +1,84 @@
+package resources
+
+import (
+	"cmp"
+	"regexp"
+	"strconv"
+
+	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/engine/wire"
+)
+
+// webServer is a web server: how it takes a Site. All else about sites is in siteType.
+type webServer interface {
+	// facts returns where the server is on a host's operating system.
+	facts(t engine.Target) serverFacts
+	// lacks returns the attributes of a complete site that the server cannot have, as far as the
+	// configuration shows; check by what the host has.
+	lacks(s *Site) []engine.Problem
+	check(t engine.Target, s *Site) []engine.Problem
+	// checkText refuses a text that the server's configuration would read differently.
+	checkText(text string) error
+	// checkExtra requires whole directives of the server.
+	checkExtra(text string) error
+	// packaged returns the version that an operating system's own package has, for a host on which
+	// the server is not installed yet.
+	packaged(os wire.OSFacts) serverVersion
+	// text returns the configuration of a complete site, which answers at siteMarker with digest.
+	text(t engine.Target, s *Site, digest string) string
+	// ask returns what settle and free have to know. undecided is whether free will be called.
+	ask(t engine.Target, s *Site, undecided bool) []wire.Query
+	// settle sets version and instead by what the host has. Another version makes another text.
+	settle(t engine.Target, s *Site, got engine.Answers)
+	// free reports whether nothing else on the host answers for the site's address. If that is not
+	// known, it is not free.
+	free(s *Site, unit wire.Unit, got engine.Answers) bool
+	// before returns the steps before the file of a new site is written.
+	before(s *Site) []engine.Step
+	// test returns the step that checks the server's whole configuration: for a site, or with nil
+	// after a removal.
+	test(t engine.Target, s *Site) engine.Step
+	// load returns the step that makes the server load its configuration. Its undo runs after the
+	// files are restored (wire.Do), and so loads the old one.
+	load(t engine.Target) engine.Step
+}
+
+// serverFacts are where a web server is on an operating system.
+type serverFacts struct {
+	Name    string // in messages
+	Program string // of its processes, as /proc shows it
+	Package string
+	Unit    string
+	Config  string // directory of all its configuration
+	Sites   string // directory of sites
+	Suffix  string // of the file of a site
+	// Log is its access log.
+	Log string
+}
+
+// unitQuery asks for the server's unit.
+func (f serverFacts) unitQuery() wire.Query { return wire.Query{Verb: wire.AskUnit, Arg: f.Unit} }
+
+// serverVersion is a version of a web server, and what it was built with.
+type serverVersion struct {
+	Major, Minor, Patch int
+	Installed, HTTP3    bool // whether the host has it, and whether that can HTTP/3
+}
+
+// atLeast reports whether the version is that one, or later.
+func (v serverVersion) atLeast(major, minor, patch int) bool {
+	return cmp.Or(cmp.Compare(v.Major, major), cmp.Compare(v.Minor, minor), cmp.Compare(v.Patch, patch)) >= 0
+}
+
+// versionIn returns the version that line matches in a program's output, as its first three groups.
+func versionIn(output string, line *regexp.Regexp) (v serverVersion, ok bool) {
+	m := line.FindStringSubmatch(output)
+	if m == nil {
+		return v, false
+	}
+	for i, n := range []*int{&v.Major, &v.Minor, &v.Patch} {
+		*n, _ = strconv.Atoi(m[i+1])
+	}
+	v.Installed = true
+	return v, true
+}
