@@ -240,7 +240,7 @@ func checkState(t *testing.T, name string, state any) {
 		for i, q := range queries {
 			if q.Key() == nginxConfigQuery.Key() {
 				nothing[i].Run = &wire.Run{Stdout: "# configuration file /etc/nginx/nginx.conf:\nhttp { server { server_name " + s.ServerName +
-					"; include " + (nginxSnippetType{}).dir(s) + "/*.conf; } }\n"}
+					"; include " + snippetType{"nginx_snippet", nginx{}}.dir(engine.Target{}, s) + "/*.conf; } }\n"}
 			}
 		}
 	}

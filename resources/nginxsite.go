@@ -24,7 +24,8 @@ type nginx struct{}
 
 var nginxFacts = serverFacts{
 	Name: "nginx", Program: "nginx", Package: "nginx", Unit: nginxUnit,
-	Config: "/etc/nginx", Sites: "/etc/nginx/conf.d", Suffix: ".conf", Log: "/var/log/nginx/access.log",
+	Config: "/etc/nginx", Sites: "/etc/nginx/conf.d", Suffix: ".conf",
+	Snippets: "/etc/nginx/mirrorform.d", Log: "/var/log/nginx/access.log",
 }
 
 func (nginx) facts(engine.Target) serverFacts { return nginxFacts }

@@ -51,7 +51,9 @@ type serverFacts struct {
 	Unit    string
 	Config  string // directory of all its configuration
 	Sites   string // directory of sites
-	Suffix  string // of the file of a site
+	Suffix  string // of the file of a site or a snippet
+	// Snippets is the directory of what sites of an operator include: one directory for each site.
+	Snippets string
 	// Log is its access log.
 	Log string
 }
