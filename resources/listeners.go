@@ -27,7 +27,7 @@ func listenersQuery(listens ...string) wire.Query {
 // takenPorts returns a problem for each program other than the site's server that holds one of its
 // addresses. An address that the server holds already is not taken, also if the server listens on
 // all addresses instead.
-func takenPorts(listens []string, server serverFacts, got engine.Answers) (out []engine.Problem) {
+func takenPorts(listens []string, server ServerFacts, got engine.Answers) (out []engine.Problem) {
 	found, err := got.Listeners(listenersQuery(listens...))
 	if err != nil {
 		return []engine.Problem{caution("listen", "unknown which ports other programs hold: "+err.Error(),

@@ -22,13 +22,14 @@ const nginxUnit = "nginx.service"
 // nginx is the web server of that name.
 type nginx struct{}
 
-var nginxFacts = serverFacts{
+var nginxFacts = ServerFacts{
 	Name: "nginx", Program: "nginx", Package: "nginx", Unit: nginxUnit,
 	Config: "/etc/nginx", Sites: "/etc/nginx/conf.d", Suffix: ".conf",
 	Snippets: "/etc/nginx/mirrorform.d", Log: "/var/log/nginx/access.log",
+	Test: "/usr/sbin/nginx -t -q", Reload: "/usr/bin/systemctl reload nginx.service",
 }
 
-func (nginx) facts(engine.Target) serverFacts { return nginxFacts }
+func (nginx) facts(engine.Target) ServerFacts { return nginxFacts }
 
 func (nginx) lacks(*Site) []engine.Problem { return nil }
 

@@ -2,7 +2,9 @@ package resources
 
 import (
 	"cmp"
+	"maps"
 	"regexp"
+	"slices"
 	"strconv"
 
 	"github.com/mirrorform/mirrorform/engine"
@@ -12,7 +14,7 @@ import (
 // webServer is a web server: how it takes a Site. All else about sites is in siteType.
 type webServer interface {
 	// facts returns where the server is on a host's operating system.
-	facts(t engine.Target) serverFacts
+	facts(t engine.Target) ServerFacts
 	// lacks returns the attributes of a complete site that the server cannot have, as far as the
 	// configuration shows; check by what the host has.
 	lacks(s *Site) []engine.Problem
@@ -43,8 +45,18 @@ type webServer interface {
 	load(t engine.Target) engine.Step
 }
 
-// serverFacts are where a web server is on an operating system.
-type serverFacts struct {
+// webServers are the web servers by their names in the language.
+var webServers = map[string]webServer{"nginx": nginx{}}
+
+// WebServerNames returns the names of the web servers, sorted.
+func WebServerNames() []string { return slices.Sorted(maps.Keys(webServers)) }
+
+// WebServer returns where a web server is on a host's operating system. The name must be one of
+// WebServerNames.
+func WebServer(name string, t engine.Target) ServerFacts { return webServers[name].facts(t) }
+
+// ServerFacts are where a web server is on an operating system.
+type ServerFacts struct {
 	Name    string // in messages
 	Program string // of its processes, as /proc shows it
 	Package string
@@ -54,12 +66,13 @@ type serverFacts struct {
 	Suffix  string // of the file of a site or a snippet
 	// Snippets is the directory of what sites of an operator include: one directory for each site.
 	Snippets string
-	// Log is its access log.
-	Log string
+	Log      string // its access log
+	// Test and Reload are command lines for a unit of systemd, which loads a renewed certificate.
+	Test, Reload string
 }
 
 // unitQuery asks for the server's unit.
-func (f serverFacts) unitQuery() wire.Query { return wire.Query{Verb: wire.AskUnit, Arg: f.Unit} }
+func (f ServerFacts) unitQuery() wire.Query { return wire.Query{Verb: wire.AskUnit, Arg: f.Unit} }
 
 // serverVersion is a version of a web server, and what it was built with.
 type serverVersion struct {

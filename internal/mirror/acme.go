@@ -42,7 +42,7 @@ func (x *expansion) certbot() {
 
 // secureSite adds the certificate, and the site over HTTPS. Both come after everything else was
 // committed: until the CA has issued the certificate, the site serves HTTP alone.
-func (x *expansion) secureSite(site *resources.NginxSite, from map[string]string) {
+func (x *expansion) secureSite(site *resources.Site, from map[string]string) {
 	a := x.web.TLS.ACME
 	var domains []string
 	for _, name := range x.serverNames() {
@@ -62,6 +62,6 @@ func (x *expansion) secureSite(site *resources.NginxSite, from map[string]string
 	site.Name += "-tls"
 	site.Address, site.Default, site.Listen, site.Aliases = "", nil, nil, nil
 	site.HTTP, site.TreesOf = "off", x.web.ServerName
-	x.add(engine.Part{Name: "tls_site", Type: "nginx_site", DependsOn: []string{"openssl", "certificate", "site"}, State: site}, from)
+	x.add(engine.Part{Name: "tls_site", Type: x.web.Server + "_site", DependsOn: []string{"openssl", "certificate", "site"}, State: site}, from)
 	x.renewals("tls_site", site)
 }

@@ -104,7 +104,7 @@ func (x *expansion) treeURL(set *string, name string, j *job) string {
 
 // secureURL is as treeURL, over HTTPS. Without a tls block it is empty, unless the block sets it.
 func (x *expansion) secureURL(set *string, name string, j *job) string {
-	if set != nil || name == "" || x.web.TLS == nil || x.web.Server != "nginx" {
+	if set != nil || name == "" || x.web.TLS == nil || x.web.Server == noServer {
 		return value(set)
 	}
 	port := ""

@@ -89,8 +89,9 @@ func (x *settling) settleWeb() {
 		port := 80
 		w.Port = &port
 	}
-	if w.Server != "nginx" && w.Server != "none" {
-		x.choice("web.server", w.Server, "nginx", "none")
+	if known := append(resources.WebServerNames(), noServer); !slices.Contains(known, w.Server) {
+		x.choice("web.server", w.Server, known...)
+		w.Server = noServer
 	}
 	if *w.Port < 1 || *w.Port > 65535 {
 		x.errorf("web.port", "use 80, or another port from 1 to 65535", "invalid port %d", *w.Port)
@@ -143,13 +144,13 @@ func (x *settling) checkTLS() {
 func (x *settling) settleOtherWeb() {
 	w := &x.web
 	if x.spec.Web == nil {
-		w.Server = "none"
+		w.Server = noServer
 	}
 	if w.Location != "" {
 		return
 	}
 	w.Location = "/" + x.name + "/"
-	if w.Server != "none" {
+	if w.Server != noServer {
 		x.errorf("web.location", "set web.location to the URL path of the tree, such as "+w.Location,
 			"mirror %s has no location: for other distributions there is no default", x.name)
 	}
@@ -162,8 +163,8 @@ func (x *settling) checkJoin() {
 		x.choice("web.site", w.Site, "join")
 		return
 	}
-	if w.Server != "nginx" {
-		x.errorf("web.site", `remove site, or set server = "nginx"`, "there is no site to join: web.server is %q", w.Server)
+	if w.Server == noServer {
+		x.errorf("web.site", `remove site, or set server to that of your site`, "there is no site to join: web.server is %q", w.Server)
 	}
 	if w.ServerName == "" {
 		x.errorf("web.server_name", "set web.server_name to a server_name of your site", "the site to join has no name")

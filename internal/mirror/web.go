@@ -30,6 +30,14 @@ func webAddress(address string) string {
 	return ""
 }
 
+// noServer is the value of web.server for a mirror without one.
+const noServer = "none"
+
+// server returns where the web server is on the host.
+func (x *expansion) server() resources.ServerFacts {
+	return resources.WebServer(x.web.Server, x.host.Target)
+}
+
 // site adds the web server, and the site that serves all trees.
 func (x *expansion) site() {
 	for i, alias := range x.web.ServerAliases {
@@ -37,7 +45,7 @@ func (x *expansion) site() {
 			x.errorf("web.server_aliases", "remove it", "alias %d is empty", i+1)
 		}
 	}
-	if x.web.Server != "nginx" {
+	if x.web.Server == noServer {
 		return
 	}
 	if x.web.Site == "join" {
@@ -54,13 +62,14 @@ func (x *expansion) site() {
 		return
 	}
 	yes := true
-	x.add(engine.Part{Name: "nginx", Type: "package", State: &resources.Package{Name: "nginx"}}, nil)
+	server := x.server()
+	x.add(engine.Part{Name: x.web.Server, Type: "package", State: &resources.Package{Name: server.Package}}, nil)
 	x.add(engine.Part{
-		Name: "nginx_service", Type: "service", DependsOn: []string{"nginx"},
-		State: &resources.Service{Name: "nginx", Enabled: &yes, Running: &yes},
+		Name: x.web.Server + "_service", Type: "service", DependsOn: []string{x.web.Server},
+		State: &resources.Service{Name: strings.TrimSuffix(server.Unit, ".service"), Enabled: &yes, Running: &yes},
 	}, nil)
 	aliases := map[string]string{}
-	depends := []string{"nginx"}
+	depends := []string{x.web.Server}
 	served := "storage.path"
 	for _, j := range x.jobs {
 		if strings.Contains(j.dir, "$") { // nginx would read a variable: the error belongs to this path
@@ -99,7 +108,7 @@ func (x *expansion) site() {
 		site.Certificate, site.CertificateKey, site.TLSListen, site.HTTP2, site.HTTP3 = "", "", nil, nil, nil
 		defer func() { x.secureSite(&secure, from) }()
 	}
-	x.add(engine.Part{Name: "site", Type: "nginx_site", DependsOn: append(depends, x.existing("mount")...), State: site}, from)
+	x.add(engine.Part{Name: "site", Type: x.web.Server + "_site", DependsOn: append(depends, x.existing("mount")...), State: site}, from)
 	x.parts[len(x.parts)-1].advice = advice
 	if x.web.TLS != nil && !acme {
 		x.renewals("site", site)
@@ -118,7 +127,7 @@ func (x *expansion) joined() {
 		aliases[j.location] = j.dir
 		depends = append(depends, x.existing(j.part("directory"))...)
 	}
-	dir := "/etc/nginx/mirrorform.d"
+	dir := x.server().Snippets
 	root := func(path string) *resources.Directory {
 		return &resources.Directory{Path: path, Owner: "root", Group: "root", Mode: "0755"}
 	}
@@ -128,16 +137,16 @@ func (x *expansion) joined() {
 		Name: "site_snippets", Type: "directory", DependsOn: []string{"snippets"}, State: root(dir + "/" + strings.ToLower(x.web.ServerName)),
 	}, nil)
 	x.add(engine.Part{
-		Name: "snippet", Type: "nginx_snippet", DependsOn: append(depends, "openssl", "site_snippets"),
-		State: &resources.NginxSnippet{Name: x.jobs[0].file, ServerName: x.web.ServerName, Aliases: aliases},
+		Name: "snippet", Type: x.web.Server + "_snippet", DependsOn: append(depends, "openssl", "site_snippets"),
+		State: &resources.Snippet{Name: x.jobs[0].file, ServerName: x.web.ServerName, Aliases: aliases},
 	}, map[string]string{"server_name": "web.server_name", "aliases": served})
 }
 
 // siteState returns the site with what the block sets. What it does not set stays unset, so that
 // another block of the same site can.
-func (x *expansion) siteState(names []string, aliases map[string]string) *resources.NginxSite {
+func (x *expansion) siteState(names []string, aliases map[string]string) *resources.Site {
 	w := x.web
-	s := &resources.NginxSite{
+	s := &resources.Site{
 		Name: x.jobs[0].file, ServerName: names, Aliases: aliases, Default: w.Default, HTTP: w.HTTP, Headers: w.Headers, Cache: w.Cache, Compress: w.Compress,
 		Page: w.Page, Header: w.Header, Footer: w.Footer, Robots: w.Robots, Health: w.Health, Redirects: w.Redirects, Extra: w.Extra,
 	}
@@ -166,7 +175,7 @@ func (x *expansion) siteState(names []string, aliases map[string]string) *resour
 // certificateFile returns the path of the site's certificate and its chain, or "" without HTTPS.
 func (x *expansion) certificateFile() string {
 	switch t := x.web.TLS; {
-	case t == nil || x.web.Server != "nginx":
+	case t == nil || x.web.Server == noServer:
 		return ""
 	case t.ACME != nil:
 		return "/etc/letsencrypt/live/" + x.web.ServerName + "/fullchain.pem"
@@ -175,7 +184,7 @@ func (x *expansion) certificateFile() string {
 	}
 }
 
-// listens returns what nginx listens on, or nil if the block sets neither port nor ipv6.
+// listens returns what the site listens on, or nil if the block sets neither port nor ipv6.
 func (x *expansion) listens(port *int, usual string) []string {
 	if port == nil && x.web.IPv6 == nil {
 		return nil
@@ -191,20 +200,21 @@ func (x *expansion) listens(port *int, usual string) []string {
 	return listen
 }
 
-// renewals adds the units that make nginx load a certificate that something else has renewed. A
+// renewals adds the units that make the web server load a certificate that something else has renewed. A
 // client replaces certificate and key one after the other, and systemd sees no change while the
 // service runs: so that waits until both are there.
-func (x *expansion) renewals(part string, site *resources.NginxSite) {
-	const reload = "mirrorform-nginx-reload.service"
+func (x *expansion) renewals(part string, site *resources.Site) {
+	server := x.server()
+	reload := "mirrorform-" + x.web.Server + "-reload.service"
 	unit := "mirrorform-certificate-" + x.name + ".path"
 	x.add(engine.Part{Name: "certificate_reload", Type: "file", State: systemdUnit(reload, `[Unit]
-Description=Load a renewed certificate into nginx
+Description=Load a renewed certificate into `+server.Name+`
 
 [Service]
 Type=oneshot
 ExecStartPre=/bin/sleep 5
-ExecStart=/usr/sbin/nginx -t -q
-ExecStart=/usr/bin/systemctl reload nginx.service
+ExecStart=`+server.Test+`
+ExecStart=`+server.Reload+`
 `)}, nil)
 	x.add(engine.Part{Name: "certificate_watch", Type: "file", State: systemdUnit(unit, `[Unit]
 Description=Watch the certificate of the mirror `+x.name+`
