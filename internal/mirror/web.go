@@ -200,9 +200,9 @@ func (x *expansion) listens(port *int, usual string) []string {
 	return listen
 }
 
-// renewals adds the units that make the web server load a certificate that something else has renewed. A
-// client replaces certificate and key one after the other, and systemd sees no change while the
-// service runs: so that waits until both are there.
+// renewals adds the units that make the web server load a certificate that something else has
+// renewed. A client replaces certificate and key one after the other, and systemd sees no change
+// while the service runs: so that waits until both are there.
 func (x *expansion) renewals(part string, site *resources.Site) {
 	server := x.server()
 	reload := "mirrorform-" + x.web.Server + "-reload.service"
