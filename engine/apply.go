@@ -57,40 +57,48 @@ func (r *Result) Failed() bool {
 // ErrNotPlanned is the error of a host that has no valid plan. Nothing was changed on it.
 var ErrNotPlanned = errors.New("nothing was done")
 
-// Apply performs a plan that this Fleet made. It skips hosts whose plan failed, and continues with
-// the others when a host fails. Hosts with Last set start after all others have ended.
-func (f *Fleet) Apply(ctx context.Context, plan *Plan, hosts []Host) *Result {
-	return f.ApplyWith(ctx, plan, hosts, ApplyOptions{})
+// Applier performs a plan.
+type Applier struct {
+	plan   *Plan
+	report Report
+	books  *books
 }
 
-// ApplyWith is Apply with options that decide which hosts start and whether they commit.
-func (f *Fleet) ApplyWith(ctx context.Context, plan *Plan, hosts []Host, o ApplyOptions) *Result {
-	result := &Result{Hosts: make([]*HostResult, len(plan.Hosts))}
+// NewApplier returns an Applier for a plan that was made under a Lock. A plan is applied once.
+func NewApplier(p *Plan, r Report) *Applier {
+	return &Applier{plan: p, report: r, books: newBooks(p.fleet.ledger)}
+}
+
+// Apply performs the plan. It skips hosts whose plan failed, and continues with the others when a
+// host fails. Hosts with Last set start after all others have ended.
+func (a *Applier) Apply(ctx context.Context, o ApplyOptions) *Result {
+	result := &Result{Hosts: make([]*HostResult, len(a.plan.Hosts))}
 	for _, last := range []bool{false, true} {
 		var list []int
-		for i := range plan.Hosts {
-			if hosts[i].Last == last {
+		for i, h := range a.plan.hosts {
+			if h.Last == last {
 				list = append(list, i)
 			}
 		}
-		f.applyHosts(ctx, plan, list, o, result)
+		a.applyHosts(ctx, list, o, result)
 	}
 	return result
 }
 
 // applyHosts applies the plan to the hosts with these indexes.
-func (f *Fleet) applyHosts(ctx context.Context, plan *Plan, list []int, o ApplyOptions, result *Result) {
+func (a *Applier) applyHosts(ctx context.Context, list []int, o ApplyOptions, result *Result) {
+	plan, limit := a.plan, a.plan.fleet.limit
 	q := &queue{waiting: list, busy: map[string]bool{}, group: func(i int) string {
 		if o.Group == nil {
 			return ""
 		}
 		return o.Group(plan.Hosts[i].Host)
 	}}
-	works := map[int]*applier{}
+	works := map[int]*hostApplier{}
 	var held []int
 	ended := make(chan int)
 	for running := 0; ; {
-		for f.Parallelism <= 0 || running < f.Parallelism {
+		for limit <= 0 || running < limit {
 			i := q.next()
 			if i < 0 {
 				break
@@ -103,11 +111,11 @@ func (f *Fleet) applyHosts(ctx context.Context, plan *Plan, list []int, o ApplyO
 					continue
 				}
 			}
-			a := f.applier(hp)
-			works[i], result.Hosts[i] = a, a.r
+			work := a.host(hp)
+			works[i], result.Hosts[i] = work, work.r
 			running++
 			go func() {
-				a.prepare(ctx, o.Decide != nil)
+				work.prepare(ctx, o.Decide != nil)
 				ended <- i
 			}()
 		}
@@ -133,7 +141,7 @@ func (f *Fleet) applyHosts(ctx context.Context, plan *Plan, list []int, o ApplyO
 		}
 	}
 	verdict := o.Decide(ctx, results)
-	group := f.group()
+	group := plan.fleet.group()
 	for _, i := range held {
 		group.Go(func() error {
 			works[i].decided(ctx, verdict)
@@ -143,25 +151,30 @@ func (f *Fleet) applyHosts(ctx context.Context, plan *Plan, list []int, o ApplyO
 	_ = group.Wait() // the results contain the errors
 }
 
-// applier applies a plan to one host. The plan contains all that it needs to start.
-type applier struct {
-	*Fleet
-	h       *hostState
+// hostApplier applies the plan of one host.
+type hostApplier struct {
+	*Applier
+	fleet   *Fleet
+	visit   *visit
 	hp      *HostPlan
 	r       *HostResult
-	changed map[*Resource]bool
+	did     deeds
 	steps   counter
+	touched bool     // an operation was sent in the open transaction
 	held    bool     // everything but the commit is done
 	waiting []Change // for the second transaction
 }
 
-func (f *Fleet) applier(hp *HostPlan) *applier {
-	return &applier{Fleet: f, h: hp.host, hp: hp, r: &HostResult{Host: hp.Host, Unchanged: hp.Unchanged, State: Untouched}}
+func (a *Applier) host(hp *HostPlan) *hostApplier {
+	return &hostApplier{
+		Applier: a, fleet: &a.plan.fleet, visit: hp.visit, hp: hp,
+		r: &HostResult{Host: hp.Host, Unchanged: hp.Unchanged, State: Untouched},
+	}
 }
 
 // prepare does everything up to the commit. It also commits, unless hold is set and there are
 // changes.
-func (a *applier) prepare(ctx context.Context, hold bool) {
+func (a *hostApplier) prepare(ctx context.Context, hold bool) {
 	hp, r := a.hp, a.r
 	switch {
 	case hp.Err != nil:
@@ -170,6 +183,9 @@ func (a *applier) prepare(ctx context.Context, hold bool) {
 	case hp.Failed():
 		i := slices.IndexFunc(hp.Problems, func(p *ResourceProblem) bool { return p.Severity == Error })
 		r.Err = fmt.Errorf("%w: %s", ErrNotPlanned, hp.Problems[i].Shown().Summary)
+		return
+	case a.visit == nil:
+		r.Err = fmt.Errorf("%w: the plan was made without the host's lock", ErrNotPlanned)
 		return
 	}
 	if err := guard(func() error { a.perform(ctx); return nil }); err != nil {
@@ -183,7 +199,7 @@ func (a *applier) prepare(ctx context.Context, hold bool) {
 }
 
 // decided ends a transaction that was held: it commits if why is nil, and rolls back otherwise.
-func (a *applier) decided(ctx context.Context, why error) {
+func (a *hostApplier) decided(ctx context.Context, why error) {
 	if why != nil {
 		a.r.Err = fmt.Errorf("%w: %w", ErrWaveRolledBack, why)
 	}
@@ -192,8 +208,8 @@ func (a *applier) decided(ctx context.Context, why error) {
 
 // conclude commits a success or rolls back a failure, does what waited for the commit, and
 // completes the result.
-func (a *applier) conclude(ctx context.Context) {
-	h, hp, r := a.h, a.hp, a.r
+func (a *hostApplier) conclude(ctx context.Context) {
+	hp, r := a.hp, a.r
 	a.end(ctx)
 	var done []*Change // that are committed
 	second := r.Err == nil && len(a.waiting) > 0
@@ -203,9 +219,9 @@ func (a *applier) conclude(ctx context.Context) {
 	}
 	if r.Err != nil {
 		switch {
-		case second && (!h.touched || r.State == TakenBack):
+		case second && (!a.touched || r.State == TakenBack):
 			r.State = PartlyDone
-		case !h.touched:
+		case !a.touched:
 			r.State = Untouched
 		}
 		r.Done, r.NotDone = done, pointers(hp.Changes)
@@ -219,7 +235,7 @@ func (a *applier) conclude(ctx context.Context) {
 }
 
 // end commits a success or rolls back a failure.
-func (a *applier) end(ctx context.Context) {
+func (a *hostApplier) end(ctx context.Context) {
 	hp, r := a.hp, a.r
 	if r.Err == nil {
 		if len(hp.Changes) > 0 {
@@ -230,17 +246,17 @@ func (a *applier) end(ctx context.Context) {
 			r.Err = err
 		}
 	}
-	if r.Err != nil && a.h.id != "" {
+	if r.Err != nil && a.visit.id != "" {
 		// The host is not as wanted, or a bug interrupted the apply.
 		a.rollBack(ctx)
 	}
 }
 
 // concludeLater performs the second transaction, which the commit of the first one has begun.
-func (a *applier) concludeLater(ctx context.Context) {
+func (a *hostApplier) concludeLater(ctx context.Context) {
 	waiting := a.waiting
-	a.waiting, a.h.later, a.h.touched = nil, nil, false
-	if a.h.id == "" { // see aftermath
+	a.waiting, a.did.later, a.touched = nil, nil, false
+	if a.visit.id == "" { // see aftermath
 		a.r.Err = errors.New("the connection was lost when these changes were committed, so those that come later were not started")
 		return
 	}
@@ -251,7 +267,7 @@ func (a *applier) concludeLater(ctx context.Context) {
 }
 
 // settleCommit turns the error of a commit into the state of the host.
-func (a *applier) settleCommit(ctx context.Context, err error) error {
+func (a *hostApplier) settleCommit(ctx context.Context, err error) error {
 	var lost *lostCommit
 	switch {
 	case errors.Is(err, errNotCommitted):
@@ -268,21 +284,21 @@ func (a *applier) settleCommit(ctx context.Context, err error) error {
 }
 
 // rollBack ends a transaction that cannot be committed.
-func (a *applier) rollBack(ctx context.Context) {
-	h, r := a.h, a.r
+func (a *hostApplier) rollBack(ctx context.Context) {
+	v, r := a.visit, a.r
 	if errors.Is(r.Err, ErrLost) {
 		_, r.Err = a.aftermath(ctx, r.Err, nil)
 		r.State = stateAfter(r.Err)
 		return
 	}
 	stuck := false
-	done, err := h.session.Rollback(ctx, func(e wire.Event) {
+	done, err := v.session.Rollback(ctx, func(e wire.Event) {
 		if e.State == wire.UndoFailed {
 			stuck = true
 			r.Err = errors.Join(r.Err, fmt.Errorf("some changes could not be rolled back: %q", e.Error))
 		}
 	})
-	h.id = ""
+	v.id = ""
 	switch {
 	case err != nil:
 		_, r.Err = a.aftermath(ctx, errors.Join(r.Err, err), nil)

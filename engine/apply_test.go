@@ -26,7 +26,7 @@ func TestFleet(t *testing.T) {
 		if c := plan.Counts(); c.Create != 7 || !plan.Failed() || plan.Hosts[3].Err == nil {
 			t.Fatalf("plan: %+v, unreachable: %v", c, plan.Hosts[3].Err)
 		}
-		result := f.Apply(t.Context(), plan, list)
+		result := f.Apply(t.Context(), plan)
 		good, bad, cut, down := result.Hosts[0], result.Hosts[1], result.Hosts[2], result.Hosts[3]
 		if good.Err != nil || len(good.Done) != 3 || !slices.Equal(hosts["good"].runs, []string{"/p /q"}) {
 			t.Errorf("good: %v, %d done, package runs %q (one is wanted)", good.Err, len(good.Done), hosts["good"].runs)
@@ -260,7 +260,7 @@ func TestTransaction(t *testing.T) {
 				if tc.meanwhile != nil {
 					tc.meanwhile(h)
 				}
-				r := f.Apply(t.Context(), plan, f.list).Hosts[0]
+				r := f.Apply(t.Context(), plan).Hosts[0]
 				f.Close()
 				synctest.Wait()
 				if (r.Err != nil) != (tc.state != "") {
@@ -351,7 +351,7 @@ func TestBugsOfTypes(t *testing.T) {
 				if failed := plan.Hosts[0].Failed(); failed != (where != "applied") || plan.Hosts[1].Failed() {
 					t.Fatalf("plan: %v and %v", plan.Hosts[0].Err, plan.Hosts[1].Err)
 				}
-				result := f.Apply(t.Context(), plan, list)
+				result := f.Apply(t.Context(), plan)
 				contains(t, "error", errorText(result.Hosts[0].Err), "bug in mirrorform: in "+where)
 				if err := result.Hosts[1].Err; err != nil || hosts["good"].content("/a") != "x" || hosts["good"].manifests != 1 {
 					t.Errorf("the other host: %v, %v", err, hosts["good"].files)

@@ -14,7 +14,7 @@ type HostFacts struct {
 }
 
 // Facts collects the facts of hosts. It locks and changes nothing.
-func (f *Fleet) Facts(ctx context.Context, hosts []Host) []HostFacts {
+func (f *Fleet) Facts(ctx context.Context, hosts []Host, report Report) []HostFacts {
 	list := make([]HostFacts, len(hosts))
 	group := f.group()
 	for i, host := range hosts {
@@ -22,13 +22,14 @@ func (f *Fleet) Facts(ctx context.Context, hosts []Host) []HostFacts {
 			h := &list[i]
 			h.Host = host.Name
 			stage := Planned
-			reached, err := f.reach(ctx, host.Name)
+			v, err := f.reach(ctx, host.Name, report)
 			if h.Err = err; err == nil {
-				h.Facts = reached.facts
+				h.Facts = v.session.Hello.Facts
+				v.close()
 			} else {
 				stage = Unplanned
 			}
-			f.report(Progress{Host: host.Name, Stage: stage, Err: h.Err})
+			report(Progress{Host: host.Name, Stage: stage, Err: h.Err})
 			return nil
 		})
 	}

@@ -15,45 +15,128 @@ import (
 	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
-// fleet is an engine.Fleet of such hosts, and what it reported.
+// fleet is a fleet of such hosts, what is wanted on them, and what was reported. A test replaces what it is about.
 type fleet struct {
-	*engine.Fleet
+	Connect        func(ctx context.Context, host string) (*engine.Session, error)
+	Login          func(host string) string
+	ConfirmTimeout func(host string) time.Duration
+	Parallelism    int
+	engine.Ledger
+
+	Wanted  func(host string, facts map[string]*wire.Facts) ([]*engine.Resource, error)
+	LeftOut func(host string, facts map[string]*wire.Facts) func(address string) bool
+	Select  func(t engine.Target, all []*engine.Resource) []*engine.Resource
+	Adjust  func(selected []*engine.Resource) []*engine.Resource
+	Replace []string
+	Entry   engine.Entry
+	Report  engine.Report
+
 	t     *testing.T
 	hosts map[string]*host
 	list  []engine.Host
+	plans []*engine.Plan
 
 	mu       sync.Mutex
 	progress []engine.Progress
 }
 
-// newFleet makes a fleet; it is closed at the end of the test.
+// lock is the lock that fleets take unless a test replaces it.
+var lock = engine.Lock{Operator: "alice@laptop", Command: "apply", Timeout: 10 * time.Second}
+
+// newFleet makes a fleet; its plans are closed at the end of the test.
 func newFleet(t *testing.T, hosts map[string]*host, wanted map[string][]*engine.Resource) *fleet {
-	f := &fleet{t: t, hosts: hosts}
 	for name, h := range hosts {
 		if h != nil && h.machine == "" && len(hosts) > 1 {
 			h.machine = fmt.Sprintf("%x", sha256.Sum256([]byte(name)))[:32]
 		}
 	}
-	f.Fleet = &engine.Fleet{
+	f := &fleet{
 		Connect: func(_ context.Context, name string) (*engine.Session, error) {
 			if hosts[name] == nil {
 				return nil, errors.New("no route to host")
 			}
 			return hosts[name].connect()
 		},
-		Wanted:        func(name string, _ map[string]*wire.Facts) ([]*engine.Resource, error) { return wanted[name], nil },
-		Types:         registry(),
-		Configuration: "ours",
-		Version:       "1.2.3",
-		Lock:          &engine.Lock{Operator: "alice@laptop", Command: "apply", Timeout: 10 * time.Second},
-		Report: func(p engine.Progress) {
-			f.mu.Lock()
-			defer f.mu.Unlock()
-			f.progress = append(f.progress, p)
+		Login:          func(string) string { return "" },
+		ConfirmTimeout: func(string) time.Duration { return 0 },
+		Ledger:         engine.Ledger{Types: registry(), Configuration: "ours", Version: "1.2.3"},
+		Wanted:         func(name string, _ map[string]*wire.Facts) ([]*engine.Resource, error) { return wanted[name], nil },
+		LeftOut: func(string, map[string]*wire.Facts) func(string) bool {
+			return func(string) bool { return false }
 		},
+		Select: func(_ engine.Target, all []*engine.Resource) []*engine.Resource { return all },
+		Adjust: func(selected []*engine.Resource) []*engine.Resource { return selected },
+		Entry:  lock,
+		t:      t, hosts: hosts,
+	}
+	f.Report = func(p engine.Progress) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.progress = append(f.progress, p)
 	}
 	t.Cleanup(f.Close)
 	return f
+}
+
+// access and intent are the fleet as the engine sees it.
+type (
+	access struct{ *fleet }
+	intent struct{ *fleet }
+)
+
+func (a access) Connect(ctx context.Context, host string) (*engine.Session, error) {
+	return a.fleet.Connect(ctx, host)
+}
+func (a access) Login(host string) string                 { return a.fleet.Login(host) }
+func (a access) ConfirmTimeout(host string) time.Duration { return a.fleet.ConfirmTimeout(host) }
+
+func (i intent) Wanted(host string, facts map[string]*wire.Facts) ([]*engine.Resource, error) {
+	return i.fleet.Wanted(host, facts)
+}
+
+func (i intent) LeftOut(host string, facts map[string]*wire.Facts) func(string) bool {
+	return i.fleet.LeftOut(host, facts)
+}
+
+func (i intent) Select(t engine.Target, all []*engine.Resource) []*engine.Resource {
+	return i.fleet.Select(t, all)
+}
+
+func (i intent) Adjust(selected []*engine.Resource) []*engine.Resource {
+	return i.fleet.Adjust(selected)
+}
+func (i intent) Replaced() []string { return i.Replace }
+
+func (f *fleet) engine() *engine.Fleet { return engine.NewFleet(access{f}, f.Parallelism, f.Ledger) }
+
+// Plan plans hosts, with the connections that stay open until Close.
+func (f *fleet) Plan(ctx context.Context, hosts []engine.Host) *engine.Plan {
+	return f.PlanAgain(ctx, &engine.Plan{}, hosts)
+}
+
+// PlanAgain plans hosts that have an approved plan.
+func (f *fleet) PlanAgain(ctx context.Context, approved *engine.Plan, hosts []engine.Host) *engine.Plan {
+	p := engine.NewPlanner(f.engine(), intent{f}, f.Entry, f.Report).PlanAgain(ctx, approved, hosts)
+	f.plans = append(f.plans, p)
+	return p
+}
+
+// Apply applies a plan.
+func (f *fleet) Apply(ctx context.Context, plan *engine.Plan) *engine.Result {
+	return f.ApplyWith(ctx, plan, engine.ApplyOptions{})
+}
+
+// ApplyWith applies a plan with options.
+func (f *fleet) ApplyWith(ctx context.Context, plan *engine.Plan, o engine.ApplyOptions) *engine.Result {
+	return engine.NewApplier(plan, f.Report).Apply(ctx, o)
+}
+
+// Close closes all plans.
+func (f *fleet) Close() {
+	for _, p := range f.plans {
+		p.Close()
+	}
+	f.plans = nil
 }
 
 // single is a fleet of one host, "h".
@@ -72,7 +155,7 @@ func (f *fleet) plan() *engine.HostPlan {
 func (f *fleet) apply() (*engine.HostPlan, *engine.HostResult) {
 	f.t.Helper()
 	plan := f.Plan(f.t.Context(), f.list)
-	result := f.Apply(f.t.Context(), plan, f.list)
+	result := f.Apply(f.t.Context(), plan)
 	f.Close()
 	synctest.Wait()
 	return plan.Hosts[0], result.Hosts[0]

@@ -159,7 +159,7 @@ func TestLaterHeld(t *testing.T) {
 			f := single(t, h, laterThings("/last")...)
 			plan := f.Plan(t.Context(), f.list)
 			did := ""
-			r := f.ApplyWith(t.Context(), plan, f.list, engine.ApplyOptions{Decide: func(context.Context, []*engine.HostResult) error {
+			r := f.ApplyWith(t.Context(), plan, engine.ApplyOptions{Decide: func(context.Context, []*engine.HostResult) error {
 				did = h.did()
 				return why
 			}}).Hosts[0]

@@ -54,12 +54,28 @@ func TestLock(t *testing.T) {
 		bubble(t, func(t *testing.T) {
 			h := &host{holder: &bob}
 			f := single(t, h, resource(&thing{Name: "/a", Value: "x"}))
-			f.Lock = nil
+			f.Entry = engine.Look{}
 			hp := f.plan()
 			if hp.Failed() || len(hp.Changes) != 1 || len(hp.Notes) != 1 || h.did() != "" {
 				t.Fatalf("plan: %v, notes %q, on the host: %s", hp.Err, hp.Notes, h.did())
 			}
 			contains(t, "note", hp.Notes[0], append(holder, "this host is locked by another run")...)
+		})
+	})
+	t.Run("no apply without it", func(t *testing.T) {
+		t.Parallel()
+		bubble(t, func(t *testing.T) {
+			h := new(host)
+			f := single(t, h, resource(&thing{Name: "/a", Value: "x"}))
+			f.Entry = engine.Look{}
+			hp, r := f.apply()
+			if hp.Failed() || len(hp.Compared) != 1 || !errors.Is(r.Err, engine.ErrNotPlanned) || r.State != engine.Untouched || h.did() != "" {
+				t.Errorf("plan: %v, apply: %v, %s, on the host: %s", hp.Err, r.Err, r.State, h.did())
+			}
+			f.Entry = engine.Look{Brief: true}
+			if hp := f.plan(); len(hp.Changes) != 1 || hp.Compared != nil {
+				t.Errorf("a brief plan: %+v", hp)
+			}
 		})
 	})
 	t.Run("a plan that failed gives it back", func(t *testing.T) {
@@ -75,7 +91,7 @@ func TestLock(t *testing.T) {
 			if _, r := single(t, h, resource(&thing{Name: "/a", Value: "x"})).apply(); r.Err != nil {
 				t.Errorf("another run: %v", r.Err)
 			}
-			r := f.Apply(t.Context(), plan, f.list).Hosts[0]
+			r := f.Apply(t.Context(), plan).Hosts[0]
 			if !errors.Is(r.Err, engine.ErrNotPlanned) || r.State != engine.Untouched {
 				t.Errorf("apply: %v, %s", r.Err, r.State)
 			}
@@ -89,6 +105,7 @@ func TestLock(t *testing.T) {
 				if hp := f.plan(); hp.Failed() {
 					t.Errorf("plan: %v", hp.Err)
 				}
+				f.Close() // this frees the lock
 			}
 		})
 	})
@@ -98,7 +115,7 @@ func TestUnfinishedIsNoted(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
 		f := single(t, new(host), resource(&thing{Name: "/a", Value: "x"}))
-		f.Lock = nil
+		f.Entry = engine.Look{}
 		connect := f.Connect
 		f.Connect = func(ctx context.Context, name string) (*engine.Session, error) {
 			s, err := connect(ctx, name)

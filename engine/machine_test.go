@@ -50,7 +50,7 @@ func TestSameMachine(t *testing.T) {
 				}
 				f := newFleet(t, hosts, wanted)
 				plan := f.Plan(t.Context(), list)
-				result := f.Apply(t.Context(), plan, list)
+				result := f.Apply(t.Context(), plan)
 				var unplanned []string
 				for _, p := range f.progress {
 					if p.Stage == engine.Unplanned {

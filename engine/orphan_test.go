@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"errors"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -120,7 +121,6 @@ func TestOrphans(t *testing.T) {
 			first: []*engine.Resource{file("/a")}, fleet: func(f *fleet) { f.Types = new(engine.Registry) },
 			wantErr: "thing./a has type thing, which this version of mirrorform does not have", managed: "thing./a",
 		},
-		"no types": {first: []*engine.Resource{file("/a")}, fleet: func(f *fleet) { f.Types = nil }, managed: "thing./a"},
 		"prevent_destroy": {
 			first:   []*engine.Resource{with(file("/a"), func(r *engine.Resource) { r.PreventDestroy = true }), file("/b")},
 			wantErr: "h/thing./a: it would be removed, but has prevent_destroy", managed: "thing./a thing./b",
@@ -359,7 +359,7 @@ func TestStateCommands(t *testing.T) {
 		forget := func(addresses ...string) []string {
 			f := single(t, h)
 			defer f.Close()
-			got, err := f.Forget(t.Context(), "h", "", addresses)
+			got, err := f.engine().Forget(t.Context(), lock, "h", "", addresses)
 			if err != nil {
 				t.Error(err)
 			}
@@ -379,22 +379,23 @@ func TestStateCommands(t *testing.T) {
 		h.edit("/b", "theirs")
 		h.manifest = []byte("garbage")
 		f := single(t, h)
-		if _, err := f.Forget(t.Context(), "h", "", []string{"thing"}); !errors.Is(err, engine.ErrManifest) || string(h.manifest) != "garbage" {
+		if _, err := f.engine().Forget(t.Context(), lock, "h", "", []string{"thing"}); !errors.Is(err, engine.ErrManifest) || string(h.manifest) != "garbage" {
 			t.Errorf("forget with a corrupt manifest: %v", err)
 		}
-		if list := f.Manifests(t.Context(), f.list); len(list) != 1 || !errors.Is(list[0].Err, engine.ErrManifest) || list[0].Manifest != nil {
+		if list := f.engine().Manifests(t.Context(), f.list, f.Report); len(list) != 1 || !errors.Is(list[0].Err, engine.ErrManifest) || list[0].Manifest != nil {
 			t.Errorf("list with a corrupt manifest: %+v", list)
 		}
 		f.Close()
 		f = single(t, h, wanted()...)
-		managed, left, err := f.Rebuild(t.Context(), "h")
-		if err != nil || !slices.Equal(managed, []string{"h/thing./a", "h/thing./c"}) || !slices.Equal(left, []string{"h/thing./b"}) {
-			t.Fatalf("rebuild: managed %v, left %v, %v", managed, left, err)
+		var rebuilt []engine.Rebuilt
+		f.engine().Rebuild(t.Context(), lock, f.list, intent{f}, func(r engine.Rebuilt) { rebuilt = append(rebuilt, r) })
+		if want := []engine.Rebuilt{{Host: "h", Managed: []string{"h/thing./a", "h/thing./c"}, Left: []string{"h/thing./b"}}}; !reflect.DeepEqual(rebuilt, want) {
+			t.Fatalf("rebuild: %+v", rebuilt)
 		}
 		if h.managedList(t) != "thing./a thing./c" || string(h.aside) != "garbage" || h.content("/b") != "theirs" {
 			t.Errorf("rebuild: managed %s, aside %q, files %v", h.managedList(t), h.aside, h.files)
 		}
-		if list := f.Manifests(t.Context(), append(f.list, engine.Host{Name: "down"})); list[0].Err != nil || len(list[0].Manifest.Resources) != 2 || list[1].Err == nil {
+		if list := f.engine().Manifests(t.Context(), append(f.list, engine.Host{Name: "down"}), f.Report); list[0].Err != nil || len(list[0].Manifest.Resources) != 2 || list[1].Err == nil {
 			t.Errorf("list: %+v", list)
 		}
 		f.Close()
@@ -402,7 +403,7 @@ func TestStateCommands(t *testing.T) {
 		h.refuse = "read-only file system"
 		f = single(t, h, wanted()...)
 		before := string(h.manifest)
-		if _, err := f.Forget(t.Context(), "h", "", []string{"thing"}); err == nil || !strings.Contains(err.Error(), "read-only file system") || string(h.manifest) != before {
+		if _, err := f.engine().Forget(t.Context(), lock, "h", "", []string{"thing"}); err == nil || !strings.Contains(err.Error(), "read-only file system") || string(h.manifest) != before {
 			t.Errorf("forget on a broken host: %v", err)
 		}
 	})

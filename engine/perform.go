@@ -2,7 +2,6 @@ package engine
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,12 +18,12 @@ import (
 // It works in stages. A package installs files and a mount uncovers others, which the plan could
 // not observe; so after such a step, perform observes again and compares the remaining changes. It
 // never changes a resource that the plan does not change.
-func (a *applier) perform(ctx context.Context) {
-	h, hp, r := a.h, a.hp, a.r
+func (a *hostApplier) perform(ctx context.Context) {
+	v, hp, r := a.visit, a.hp, a.r
 	if len(hp.Changes) == 0 {
 		return // the commit adds the resources to the manifest
 	}
-	now, err := h.observe(ctx)
+	now, err := v.observe(ctx)
 	if err != nil {
 		r.Err = fmt.Errorf("observe the host again: %w", err)
 		return
@@ -32,23 +31,23 @@ func (a *applier) perform(ctx context.Context) {
 	if r.Err = hp.changedSince(now); r.Err != nil {
 		return
 	}
-	h.absent, h.first = map[*Resource]bool{}, map[*Resource]any{}
+	did := deeds{changed: map[*Resource]bool{}, absent: map[*Resource]bool{}, first: map[*Resource]any{}}
 	for _, compared := range now.Compared {
-		h.absent[compared.Resource], h.first[compared.Resource] = compared.Have == nil, compared.Want
+		did.absent[compared.Resource], did.first[compared.Resource] = compared.Have == nil, compared.Want
 	}
-	a.changed = map[*Resource]bool{}
+	a.did = did
 	a.performAll(ctx, a.split(now.Changes))
 }
 
 // performLater is perform for the second transaction.
-func (a *applier) performLater(ctx context.Context, waiting []Change) {
+func (a *hostApplier) performLater(ctx context.Context, waiting []Change) {
 	rest, err := a.compareAgain(ctx, waiting, false)
 	if err != nil {
 		a.r.Err = err
 		return
 	}
 	for _, ch := range waiting {
-		a.changed[ch.Resource] = true
+		a.did.changed[ch.Resource] = true
 	}
 	a.performAll(ctx, rest)
 }
@@ -56,7 +55,7 @@ func (a *applier) performLater(ctx context.Context, waiting []Change) {
 // split returns the changes of the first transaction. It keeps those of the second one in
 // a.waiting: changes of Later types, and of resources that need these. If all are such changes, one
 // transaction is enough.
-func (a *applier) split(changes []Change) (first []Change) {
+func (a *hostApplier) split(changes []Change) (first []Change) {
 	now := map[*Resource]bool{}
 	for i := range changes {
 		if r := changes[i].Resource; r.later() {
@@ -80,21 +79,21 @@ func (a *applier) split(changes []Change) (first []Change) {
 	if len(first) == 0 {
 		return changes
 	}
-	a.waiting, a.h.later = waiting, map[*Resource]bool{}
-	for _, r := range a.h.ordered {
-		a.h.later[r] = waits(r)
+	a.waiting, a.did.later = waiting, map[*Resource]bool{}
+	for _, r := range a.visit.ordered {
+		a.did.later[r] = waits(r)
 	}
 	return first
 }
 
 // performAll performs all changes of a transaction.
-func (a *applier) performAll(ctx context.Context, rest []Change) {
+func (a *hostApplier) performAll(ctx context.Context, rest []Change) {
 	hp, r, c := a.hp, a.r, &a.steps
 	total := func() { c.total = c.done + len(tasksOf(rest)) + len(tasksOf(a.waiting)) }
 	total()
 	confirmation := a.confirmation(rest)
 	for _, ch := range rest {
-		a.changed[ch.Resource] = true
+		a.did.changed[ch.Resource] = true
 	}
 	for len(rest) > 0 {
 		n := stage(rest)
@@ -124,20 +123,17 @@ func (a *applier) performAll(ctx context.Context, rest []Change) {
 
 // confirmation returns how the host waits for a confirmation, or nil if no change may cut the
 // connection.
-func (a *applier) confirmation(changes []Change) *wire.Confirmation {
-	h := a.h
-	if a.Login == nil || a.ConfirmTimeout == nil {
-		return nil
-	}
-	timeout := a.ConfirmTimeout(h.target.Name)
-	login := a.Login(h.target.Name)
+func (a *hostApplier) confirmation(changes []Change) *wire.Confirmation {
+	host := a.hp.Host
+	timeout := a.fleet.access.ConfirmTimeout(host)
+	login := a.fleet.access.Login(host)
 	if timeout <= 0 || login == "" {
 		return nil // this machine
 	}
-	users := []string{"root", login, h.target.Facts.Username}
+	users := []string{"root", login, a.visit.target.Facts.Username}
 	for i := range changes {
 		if what := risk(&changes[i], users, []string{"/home/" + login}); what != "" {
-			a.report(Progress{Host: h.target.Name, Stage: Noted, Summary: fmt.Sprintf(
+			a.report(Progress{Host: host, Stage: Noted, Summary: fmt.Sprintf(
 				"%s may cut the connection (%s): the host rolls everything back unless mirrorform can reconnect within %v",
 				changes[i].Address, what, timeout)})
 			return &wire.Confirmation{Nonce: NewNonce(), Timeout: int(timeout / time.Second)}
@@ -148,15 +144,15 @@ func (a *applier) confirmation(changes []Change) *wire.Confirmation {
 
 // confirmReconnected opens a new connection, as the next run would, and confirms the transaction
 // over it.
-func (a *applier) confirmReconnected(ctx context.Context, c *wire.Confirmation) error {
+func (a *hostApplier) confirmReconnected(ctx context.Context, c *wire.Confirmation) error {
 	limit := time.Duration(c.Timeout) * time.Second * 2 / 3
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	var err error
 	for {
-		second, e := a.Connect(ctx, a.h.target.Name)
+		second, e := a.fleet.access.Connect(ctx, a.hp.Host)
 		if e == nil {
-			e = second.Confirm(ctx, a.h.id, c.Nonce)
+			e = second.Confirm(ctx, a.visit.id, c.Nonce)
 			_ = second.Close() // the host has already answered the confirmation
 		}
 		if e == nil {
@@ -206,8 +202,8 @@ func stage(changes []Change) int {
 // compareAgain observes the host and returns which of the given changes still need steps. Changes
 // that an earlier step made unnecessary count as done. What a mount uncovered existed before, so
 // mirrorform did not make it.
-func (a *applier) compareAgain(ctx context.Context, rest []Change, mounted bool) ([]Change, error) {
-	now, err := a.h.observe(ctx)
+func (a *hostApplier) compareAgain(ctx context.Context, rest []Change, mounted bool) ([]Change, error) {
+	now, err := a.visit.observe(ctx)
 	if err != nil {
 		return rest, fmt.Errorf("observe the host again: %w", err)
 	}
@@ -217,7 +213,7 @@ func (a *applier) compareAgain(ctx context.Context, rest []Change, mounted bool)
 	}
 	for _, c := range now.Compared {
 		if mounted && planned[c.Resource] != nil && c.Have != nil {
-			a.h.absent[c.Resource] = false
+			a.did.absent[c.Resource] = false
 		}
 	}
 	for _, p := range now.Problems {
@@ -241,9 +237,9 @@ func (a *applier) compareAgain(ctx context.Context, rest []Change, mounted bool)
 }
 
 // performStage performs changes and reports each step. It records a failed step in the result.
-func (a *applier) performStage(ctx context.Context, changes []Change, confirm *wire.Confirmation) (failed bool) {
-	h, r, c := a.h, a.r, &a.steps
-	host := h.target.Name
+func (a *hostApplier) performStage(ctx context.Context, changes []Change, confirm *wire.Confirmation) (failed bool) {
+	v, r, c := a.visit, a.r, &a.steps
+	host := a.hp.Host
 	tasks := tasksOf(changes)
 	orders := make([]wire.Order, len(tasks))
 	for i, t := range tasks {
@@ -251,8 +247,8 @@ func (a *applier) performStage(ctx context.Context, changes []Change, confirm *w
 	}
 	var failure error
 	stuck := false
-	h.touched = true
-	done, err := h.session.Do(ctx, wire.Do{Ops: orders, Confirm: confirm}, func(e wire.Event) {
+	a.touched = true
+	done, err := v.session.Do(ctx, wire.Do{Ops: orders, Confirm: confirm}, func(e wire.Event) {
 		stuck = stuck || e.State == wire.UndoFailed
 		if e.ID < 0 { // of an earlier stage, which is rolled back too
 			if e.State == wire.UndoFailed {
@@ -287,7 +283,7 @@ func (a *applier) performStage(ctx context.Context, changes []Change, confirm *w
 	case done.Failed == nil && done.Error == "":
 		return false
 	}
-	h.id = "" // the host has ended the transaction
+	v.id = "" // the host has ended the transaction
 	if done.Failed != nil {
 		r.Failed, r.Step = tasks[*done.Failed].changes[0], tasks[*done.Failed].summary
 	}
@@ -313,19 +309,20 @@ func (r *HostResult) rolledBack(err error, done *wire.Done, stuck bool) {
 	}
 }
 
-// settle is how long a host may take to show the wanted state, unless Fleet.Settle is set.
+// settle is how long a host may take to show the wanted state after the last step. After a reload,
+// for example, old workers of nginx still answer for a moment.
 const settle = 5 * time.Second
 
 // confirm observes the host again, until it is as wanted or the time to settle is over.
-func (a *applier) confirm(ctx context.Context) error {
+func (a *hostApplier) confirm(ctx context.Context) error {
 	pause := 50 * time.Millisecond
 	for begin := time.Now(); ; pause *= 2 {
-		after, err := a.h.observe(ctx)
+		after, err := a.visit.observe(ctx)
 		if err != nil {
 			return fmt.Errorf("all steps succeeded, but the host could not be observed afterwards: %w", err)
 		}
-		err = after.differs(a.h.later)
-		if err == nil || time.Since(begin) > cmp.Or(a.Settle, settle) {
+		err = after.differs(a.did.later)
+		if err == nil || time.Since(begin) > settle {
 			return err
 		}
 		select {

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/mirrorform/mirrorform/engine/wire"
+	"golang.org/x/sync/errgroup"
 )
 
 // Action is what a plan does to a resource.
@@ -53,8 +54,8 @@ type HostPlan struct {
 	Notes     []string           // other information: who has the lock, what is released
 	Err       error              // why the host could not be reached or read
 
-	host     *hostState // with the connection, for an apply; nil without one
-	released []string   // addresses that would be removed, but existed before mirrorform managed them
+	visit    *visit   // for an apply; nil without one
+	released []string // addresses that would be removed, but existed before mirrorform managed them
 }
 
 // Compared is the comparison of one resource.
@@ -89,6 +90,21 @@ func (p *HostPlan) failure() error {
 // Plan is the plan of all hosts, in declaration order.
 type Plan struct {
 	Hosts []*HostPlan
+
+	fleet Fleet  // whose hosts they are
+	hosts []Host // of each HostPlan
+}
+
+// Close closes the connections of the plan, which frees the locks of its hosts.
+func (p *Plan) Close() {
+	var closing errgroup.Group
+	for _, h := range p.Hosts {
+		closing.Go(func() error {
+			h.visit.close()
+			return nil
+		})
+	}
+	_ = closing.Wait() // always nil
 }
 
 // Counts are the totals of a plan.

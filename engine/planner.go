@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 
@@ -11,106 +12,143 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
+// Planner makes plans of hosts. It keeps nothing of them.
+type Planner struct {
+	fleet  *Fleet
+	intent Intent
+	entry  Entry
+	report Report
+}
+
+// NewPlanner returns a Planner that enters hosts by a Look or a Lock.
+func NewPlanner(f *Fleet, i Intent, e Entry, r Report) *Planner {
+	return &Planner{fleet: f, intent: i, entry: e, report: r}
+}
+
 // Plan connects to all hosts, observes them and compares. The HostPlan of a host that fails
-// contains the error; the others continue.
-func (f *Fleet) Plan(ctx context.Context, hosts []Host) *Plan {
-	plan := &Plan{Hosts: make([]*HostPlan, len(hosts))}
+// contains the error; the others continue. The caller must close the plan.
+func (p *Planner) Plan(ctx context.Context, hosts []Host) *Plan {
+	return p.PlanAgain(ctx, &Plan{}, hosts)
+}
+
+// PlanAgain is Plan for hosts that have an approved plan. The plan of a host that differs from it
+// fails, and so does that of a host whose approved plan failed.
+func (p *Planner) PlanAgain(ctx context.Context, approved *Plan, hosts []Host) *Plan {
+	plan := &Plan{Hosts: make([]*HostPlan, len(hosts)), fleet: *p.fleet, hosts: hosts}
+	met := newMeeting(approved)
 	var reached sync.WaitGroup // hosts without Last
 	for _, h := range hosts {
 		if !h.Last {
 			reached.Add(1)
 		}
 	}
+	one := func(i int, connected func()) error {
+		h := &hostPlanner{Planner: p, of: hosts[i], approved: approved.ForHost(hosts[i].Name), met: met}
+		plan.Hosts[i] = h.plan(ctx, connected)
+		return nil
+	}
 	var last errgroup.Group
-	var met machines
-	group := f.group()
+	group := p.fleet.group()
 	for i, h := range hosts {
 		if h.Last {
 			// Outside the limit: it waits for the others, and must not occupy one of their slots.
-			last.Go(func() error {
-				plan.Hosts[i] = (&planner{Fleet: f, of: h, met: &met}).plan(ctx, reached.Wait)
-				return nil
-			})
+			last.Go(func() error { return one(i, reached.Wait) })
 		}
 	}
 	for i, h := range hosts {
 		if !h.Last {
-			group.Go(func() error {
-				plan.Hosts[i] = (&planner{Fleet: f, of: h, met: &met}).plan(ctx, reached.Done)
-				return nil
-			})
+			group.Go(func() error { return one(i, reached.Done) })
 		}
 	}
 	_, _ = group.Wait(), last.Wait()
 	for i, err := range met.refused(hosts) {
-		plan.Hosts[i].host.abandon()
+		plan.Hosts[i].visit.close()
 		plan.Hosts[i] = &HostPlan{Host: hosts[i].Name, Err: err}
-		f.report(Progress{Host: hosts[i].Name, Stage: Unplanned, Err: err})
+		p.report(Progress{Host: hosts[i].Name, Stage: Unplanned, Err: err})
 	}
 	return plan
 }
 
-// planner makes the plan of one host. The plan contains all that an apply needs.
-type planner struct {
-	*Fleet
-	of  Host
-	met *machines
-	h   *hostState // nil until the host is reached
+// meeting has what the hosts of one plan learn from each other.
+type meeting struct {
+	machines
+
+	mu    sync.Mutex
+	facts map[string]*wire.Facts // of hosts that were reached, now or for the approved plan
 }
+
+func newMeeting(approved *Plan) *meeting {
+	m := &meeting{facts: map[string]*wire.Facts{}}
+	for _, hp := range approved.Hosts {
+		if hp.Facts != nil {
+			m.facts[hp.Host] = hp.Facts
+		}
+	}
+	return m
+}
+
+// learn records the facts of a host that was reached.
+func (m *meeting) learn(host string, facts *wire.Facts) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.facts[host] = facts
+}
+
+// known returns the facts of all hosts that were reached so far.
+func (m *meeting) known() map[string]*wire.Facts {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return maps.Clone(m.facts)
+}
+
+// hostPlanner makes the plan of one host.
+type hostPlanner struct {
+	*Planner
+	of       Host
+	approved *HostPlan // nil if the host has none
+	met      *meeting
+	visit    *visit // nil until the host is reached
+}
+
+// ledger returns what the planner needs for the host's manifest.
+func (p *hostPlanner) ledger() *Ledger { return &p.fleet.ledger }
 
 // plan makes the plan and reports how it ended. It calls connected when the host is reached or
 // unreachable.
-func (p *planner) plan(ctx context.Context, connected func()) *HostPlan {
+func (p *hostPlanner) plan(ctx context.Context, connected func()) *HostPlan {
 	host := p.of.Name
-	approved := p.approved()
-	if approved != nil && approved.Failed() {
+	if p.approved != nil && p.approved.Failed() {
 		connected()
-		p.report(Progress{Host: host, Stage: Unplanned, Err: approved.failure()})
-		return approved
+		p.report(Progress{Host: host, Stage: Unplanned, Err: p.approved.failure()})
+		return p.approved
 	}
 	hp, err := p.reachAndCompare(ctx, connected)
-	if err == nil && approved != nil {
-		err = approved.stale(hp)
+	if err == nil && p.approved != nil {
+		err = p.approved.stale(hp)
 	}
 	if err != nil {
 		hp = &HostPlan{Host: host, Err: err}
 	}
-	if p.Brief {
-		hp.Compared = nil
-	}
-	if hp.Failed() {
-		p.h.abandon()
-	}
+	p.entry.leave(hp, p.visit)
 	switch {
-	case errors.Is(err, errOneMachine): // Fleet.Plan reports it together with the other host
+	case errors.Is(err, errOneMachine): // PlanAgain reports it together with the other host
 	case hp.Failed():
 		p.report(Progress{Host: host, Stage: Unplanned, Err: hp.failure()})
 	default:
 		p.report(Progress{Host: host, Stage: Planned})
 	}
-	if p.Once {
-		p.disconnect(host)
-	} else {
-		hp.host = p.h
-	}
 	return hp
 }
 
-// approved returns the host's approved plan, or nil.
-func (p *planner) approved() *HostPlan {
-	if p.Approved == nil {
-		return nil
+func (p *hostPlanner) reachAndCompare(ctx context.Context, connected func()) (hp *HostPlan, err error) {
+	if p.visit, err = p.fleet.reach(ctx, p.of.Name, p.report); err == nil {
+		p.met.learn(p.of.Name, p.visit.session.Hello.Facts)
 	}
-	return p.Approved.ForHost(p.of.Name)
-}
-
-func (p *planner) reachAndCompare(ctx context.Context, connected func()) (hp *HostPlan, err error) {
-	p.h, err = p.reach(ctx, p.of.Name)
 	connected()
 	if err != nil {
 		return nil, err
 	}
-	hello := p.h.session.Hello
+	hello := p.visit.session.Hello
 	if err := p.met.meet(p.of, hello.Facts.MachineID, hello.Boot); err != nil {
 		return nil, err
 	}
@@ -124,49 +162,42 @@ func (p *planner) reachAndCompare(ctx context.Context, connected func()) (hp *Ho
 }
 
 // compare determines what is wanted on the host, observes it, and compares.
-func (p *planner) compare(ctx context.Context) (*HostPlan, error) {
-	h := p.h
-	notes, err := p.begin(ctx, h, p.of.Name)
+func (p *hostPlanner) compare(ctx context.Context) (*HostPlan, error) {
+	v := p.visit
+	notes, err := p.entry.enter(ctx, v, p.report)
 	if err != nil {
 		return nil, err
 	}
 	p.report(Progress{Host: p.of.Name, Stage: Observing})
-	if h.session.Hello.Unread != "" {
-		return nil, fmt.Errorf("%w: %q", ErrManifest, clip(h.session.Hello.Unread))
-	}
-	if h.read, err = DecodeManifest(h.written, h.target.Facts.MachineID); err != nil {
+	if v.read, err = v.decode(); err != nil {
 		return nil, err
 	}
-	facts := map[string]*wire.Facts{p.of.Name: h.facts}
+	facts := map[string]*wire.Facts{p.of.Name: v.session.Hello.Facts}
 	if p.of.Last {
-		facts = p.facts()
+		facts = p.met.known()
 	}
-	all, err := p.Wanted(p.of.Name, facts)
+	all, err := p.intent.Wanted(p.of.Name, facts)
 	if err != nil {
 		return nil, err
 	}
-	h.manifest = h.read.upgraded(p.Types)
-	if p.Types != nil {
-		var more []string
-		if all, more, err = p.withOrphans(all, facts); err != nil {
-			return nil, err
-		}
-		notes = append(notes, more...)
+	all, more, err := p.withOrphans(all, facts)
+	if err != nil {
+		return nil, err
 	}
 	all, kept := p.chosen(all)
-	notes = append(notes, kept...)
-	ordered, problems := Order(h.target, withoutStrangers(all))
+	notes = append(append(notes, more...), kept...)
+	ordered, problems := Order(v.target, withoutStrangers(all))
 	if len(problems) > 0 {
 		return &HostPlan{Host: p.of.Name, Problems: problems, Notes: notes}, nil
 	}
 	if err := p.markReplaced(ordered); err != nil {
 		return nil, err
 	}
-	h.ordered = ordered
-	h.target.want(ordered)
-	hp, err := h.observe(ctx)
+	v.ordered = ordered
+	v.target.want(ordered)
+	hp, err := v.observe(ctx)
 	if err == nil {
-		hp.Facts = h.facts // not the session's field, which would keep the whole session alive
+		hp.Facts = v.session.Hello.Facts
 		hp.Notes = append(notes, hp.Notes...)
 	}
 	return hp, err
@@ -174,56 +205,50 @@ func (p *planner) compare(ctx context.Context) (*HostPlan, error) {
 
 // withOrphans adds the orphans of the manifest to the wanted resources and passes the manifest to
 // the target. The notes list what is released and what has moved.
-func (p *planner) withOrphans(wanted []*Resource, facts map[string]*wire.Facts) (all []*Resource, notes []string, err error) {
-	h := p.h
-	if h.manifest, notes, err = h.manifest.move(p.Moves, p.Configuration); err != nil {
+func (p *hostPlanner) withOrphans(wanted []*Resource, facts map[string]*wire.Facts) (all []*Resource, notes []string, err error) {
+	v, l := p.visit, p.ledger()
+	if v.manifest, notes, err = v.read.upgraded(l.Types).move(l.Moves, l.Configuration); err != nil {
 		return nil, nil, err
 	}
-	o, err := h.manifest.orphans(h.target, p.Types, p.Configuration, wanted, p.leftOut(facts))
+	o, err := v.manifest.orphans(v.target, l.Types, l.Configuration, wanted, p.leftOut(facts))
 	if err != nil {
 		return nil, nil, err
 	}
-	h.manifest.keepSecret(h.target, p.Types, wanted)
-	h.target.know(h.manifest, p.Types, p.Configuration)
+	v.manifest.keepSecret(v.target, l.Types, wanted)
+	v.target.know(v.manifest, l.Types, l.Configuration)
 	released := p.selected(o.released)
 	for _, r := range released {
-		h.gone = append(h.gone, Local(r.Address))
+		v.gone = append(v.gone, Local(r.Address))
 	}
 	return append(slices.Clip(wanted), o.remove...), append(notes, o.notes(released)...), nil
 }
 
 // chosen returns the selected resources, in the state that this run wants.
-func (p *planner) chosen(all []*Resource) (chosen []*Resource, notes []string) {
+func (p *hostPlanner) chosen(all []*Resource) (chosen []*Resource, notes []string) {
 	all, notes = p.adjusted(p.selected(all))
 	p.hold(all)
 	markSecrets(all)
 	for _, r := range all {
-		if prior := p.h.target.record(r); r.Kind.settles && prior != nil && !r.Orphan {
+		if prior := p.visit.target.record(r); r.Kind.settles && prior != nil && !r.Orphan {
 			r.declared, r.State = r.State, recall(r.State, prior.State)
 		}
 	}
 	return all, notes
 }
 
-func (p *planner) selected(list []*Resource) []*Resource {
-	if p.Select == nil {
-		return list
-	}
-	return p.Select(p.h.target, list)
+func (p *hostPlanner) selected(list []*Resource) []*Resource {
+	return p.intent.Select(p.visit.target, list)
 }
 
-// leftOut calls LeftOut on first use: most hosts have no orphans and never need it.
-func (p *planner) leftOut(facts map[string]*wire.Facts) func(address string) bool {
-	if p.LeftOut == nil {
-		return func(string) bool { return false }
-	}
-	leftOut := sync.OnceValue(func() func(string) bool { return p.LeftOut(p.of.Name, facts) })
+// leftOut calls Intent.LeftOut on first use: most hosts have no orphans and never need it.
+func (p *hostPlanner) leftOut(facts map[string]*wire.Facts) func(address string) bool {
+	leftOut := sync.OnceValue(func() func(string) bool { return p.intent.LeftOut(p.of.Name, facts) })
 	return func(address string) bool { return leftOut()(address) }
 }
 
 // markReplaced marks the resources that --replace names.
-func (p *planner) markReplaced(list []*Resource) error {
-	for _, address := range p.Replace {
+func (p *hostPlanner) markReplaced(list []*Resource) error {
+	for _, address := range p.intent.Replaced() {
 		if HostOf(address) != p.of.Name {
 			continue
 		}

@@ -14,7 +14,7 @@ import (
 // time, the error is a *LockedError. ctx ends only the wait for the lock: a program that has
 // started is not interrupted, so that its result is known. Its own time limit, and the silence
 // limit of the connection, apply.
-func (s *Session) RunProgram(ctx context.Context, lock *Lock, run wire.RunOp, final string, waiting func(holder string)) error {
+func (s *Session) RunProgram(ctx context.Context, lock Lock, run wire.RunOp, final string, waiting func(holder string)) error {
 	begun, err := s.Begin(ctx, lock.message(), func(h wire.Holder) { waiting(describeHolder(h)) })
 	switch {
 	case err != nil:

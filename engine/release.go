@@ -6,22 +6,19 @@ import (
 	"slices"
 )
 
-// adjusted applies Adjust to the selected resources. A resource that Adjust removes stays if one
-// that Adjust keeps needs it: the group of a kept account, for example.
-func (p *planner) adjusted(selected []*Resource) (all []*Resource, notes []string) {
-	if p.Adjust == nil {
-		return selected, nil
-	}
-	all = p.Adjust(selected)
+// adjusted applies Intent.Adjust to the selected resources. A resource that it removes stays if one
+// that it keeps needs it: the group of a kept account, for example.
+func (p *hostPlanner) adjusted(selected []*Resource) (all []*Resource, notes []string) {
+	all = p.intent.Adjust(selected)
 	var needs []Key
 	for _, r := range selected {
 		if r.Kept() != "" && !slices.Contains(all, r) {
-			_, more := r.Kind.requires(p.h.target, r.State)
+			_, more := r.Kind.requires(p.visit.target, r.State)
 			needs = append(needs, more...)
 		}
 	}
 	removed := slices.DeleteFunc(slices.Clone(all), func(r *Resource) bool { return !r.Remove })
-	stay := staying(p.h.target, removed, needs)
+	stay := staying(p.visit.target, removed, needs)
 	for _, r := range stay {
 		r.Remove = false
 		notes = append(notes, fmt.Sprintf("%s is kept: what is kept needs it", Local(r.Address)))
@@ -31,20 +28,20 @@ func (p *planner) adjusted(selected []*Resource) (all []*Resource, notes []strin
 
 // hold decides which of the resources to remove stay. It sets Made from the manifest, and Shared on
 // those that another configuration manages or that a staying resource needs.
-func (p *planner) hold(all []*Resource) {
+func (p *hostPlanner) hold(all []*Resource) {
 	if !slices.ContainsFunc(all, func(r *Resource) bool { return r.Remove }) {
 		return
 	}
-	t, manifest := p.h.target, p.h.manifest
+	t, manifest := p.visit.target, p.visit.manifest
 	var needs []Key // of the resources that stay
 	// What stays, and why. Own entries count that are not part of this run.
 	owned, leaving, ours := map[Key]string{}, map[string]bool{}, map[Key]bool{}
-	for _, address := range p.h.gone {
+	for _, address := range p.visit.gone {
 		leaving[address] = true
 	}
 	for _, r := range all {
 		leaving[Local(r.Address)] = true
-		if e := manifest.find(p.Configuration, Local(r.Address)); r.Remove && e != nil && e.Made {
+		if e := manifest.find(p.ledger().Configuration, Local(r.Address)); r.Remove && e != nil && e.Made {
 			provides, _ := r.Kind.keys(t, r.State)
 			mark(ours, provides)
 		}
@@ -53,7 +50,7 @@ func (p *planner) hold(all []*Resource) {
 		if e.State == nil || e.Own && leaving[e.Address] {
 			continue
 		}
-		provides, more := p.Types.Kind(e.Type).requires(t, e.State)
+		provides, more := p.ledger().Types.Kind(e.Type).requires(t, e.State)
 		why := e.Address + " manages it too"
 		if !e.Own {
 			why = "another configuration manages it too"

@@ -44,7 +44,7 @@ type WaveDriver interface {
 	Ended(wave int, results []*HostResult)
 }
 
-// ApplyOptions are the options of Fleet.ApplyWith.
+// ApplyOptions are the options of Applier.Apply.
 type ApplyOptions struct {
 	// Admit is called just before a host starts. An error keeps the host from starting and becomes the
 	// reason in its result. nil admits all.

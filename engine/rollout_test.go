@@ -177,7 +177,7 @@ func TestApplyHeld(t *testing.T) {
 				list := []engine.Host{{Name: "a"}, {Name: "b"}, {Name: "bad"}, {Name: "same"}}
 				plan := f.Plan(t.Context(), list)
 				var failed []string
-				result := f.ApplyWith(t.Context(), plan, list, engine.ApplyOptions{
+				result := f.ApplyWith(t.Context(), plan, engine.ApplyOptions{
 					Ended: func(r *engine.HostResult) { failed = append(failed, r.Host) },
 					Decide: func(_ context.Context, results []*engine.HostResult) error {
 						if len(results) != 4 || engine.Failures(results) != 1 {
@@ -249,7 +249,7 @@ func TestApplyGroups(t *testing.T) {
 			}
 		}
 		plan := f.Plan(t.Context(), list)
-		result := f.ApplyWith(t.Context(), plan, list, engine.ApplyOptions{Group: group, Admit: func(name string) error {
+		result := f.ApplyWith(t.Context(), plan, engine.ApplyOptions{Group: group, Admit: func(name string) error {
 			if name == "a6" {
 				return errors.New("enough")
 			}
@@ -284,16 +284,15 @@ func TestApproved(t *testing.T) {
 		}
 		list := []engine.Host{{Name: "same"}, {Name: "edited"}, {Name: "other"}, {Name: "down"}}
 		first := newFleet(t, hosts, wanted)
-		first.Lock = nil
+		first.Entry = engine.Look{}
 		approved := first.Plan(t.Context(), list)
 		first.Close()
 		hosts["edited"].edit("/a", "by hand")
 		hosts["other"].machine = strings.Repeat("9", 32)
 		hosts["down"] = &host{}
 		second := newFleet(t, hosts, wanted)
-		second.Approved = approved
-		plan := second.Plan(t.Context(), list)
-		result := second.Apply(t.Context(), plan, list)
+		plan := second.PlanAgain(t.Context(), approved, list)
+		result := second.Apply(t.Context(), plan)
 		for i, want := range []string{"", "h/thing./a has changed on the host since the plan was made", "another machine", "no route to host"} {
 			if got := errorText(result.Hosts[i].Err); (got == "") != (want == "") || !strings.Contains(got, want) {
 				t.Errorf("%s: %q, want %q", list[i].Name, got, want)

@@ -98,7 +98,7 @@ type SaveOptions struct {
 	Replace       []string
 }
 
-// Save converts a plan of Fleet.Plan to its saved form. It fails if the plan of any host failed.
+// Save converts a plan of Planner.Plan to its saved form. It fails if the plan of any host failed.
 func Save(p *Plan, o SaveOptions) (*SavedPlan, error) {
 	var failed []string
 	for _, h := range p.Hosts {

@@ -27,8 +27,8 @@ var ErrLost = errors.New("connection lost")
 
 // Session is a connection to one host's helper. It carries one exchange at a time.
 type Session struct {
-	Facts wire.Facts
-	// Hello is the greeting of the helper: the manifest and the lock's holder at that time.
+	// Hello is the greeting of the helper: the host's facts, which are never nil, and the manifest and
+	// the lock's holder at that time.
 	Hello wire.Hello
 	// Secrets are hidden in error texts from the host. Set it before the first exchange.
 	Secrets *Secrets
@@ -68,7 +68,7 @@ func NewSession(conn io.ReadWriteCloser, hello *wire.Hello) (*Session, error) {
 		_ = conn.Close()
 		return nil, err
 	}
-	s := &Session{Facts: *hello.Facts, Hello: *hello, conn: conn, sending: make(chan struct{}, 1), received: make(chan received), stop: make(chan struct{})}
+	s := &Session{Hello: *hello, conn: conn, sending: make(chan struct{}, 1), received: make(chan received), stop: make(chan struct{})}
 	go s.read()
 	go s.beat()
 	return s, nil

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	"github.com/mirrorform/mirrorform/engine/wire"
@@ -16,23 +15,19 @@ type HostManifest struct {
 }
 
 // Manifests reads the manifests of hosts. It locks and changes nothing.
-func (f *Fleet) Manifests(ctx context.Context, hosts []Host) []HostManifest {
+func (f *Fleet) Manifests(ctx context.Context, hosts []Host, report Report) []HostManifest {
 	list := make([]HostManifest, len(hosts))
 	group := f.group()
 	for i, host := range hosts {
 		group.Go(func() error {
 			m := &list[i]
 			m.Host = host.Name
-			h, err := f.reach(ctx, host.Name)
+			v, err := f.reach(ctx, host.Name, report)
 			if m.Err = err; err == nil {
-				hello := h.session.Hello
-				if hello.Unread != "" {
-					m.Err = fmt.Errorf("%w: %q", ErrManifest, clip(hello.Unread))
-				} else {
-					m.Manifest, m.Err = DecodeManifest(hello.Manifest, hello.Facts.MachineID)
-				}
+				m.Manifest, m.Err = v.decode()
+				v.close()
 			}
-			f.report(Progress{Host: host.Name, Stage: Planned, Err: m.Err})
+			report(Progress{Host: host.Name, Stage: Planned, Err: m.Err})
 			return nil
 		})
 	}
@@ -43,98 +38,131 @@ func (f *Fleet) Manifests(ctx context.Context, hosts []Host) []HostManifest {
 // Forget removes entries from a host's manifest: those at or below the addresses, which have no
 // host; of one configuration, or of all if it is empty. The resources stay on the host unchanged.
 // Forget returns the removed addresses; no match is not an error.
-func (f *Fleet) Forget(ctx context.Context, host, configuration string, addresses []string) (forgotten []string, err error) {
-	err = f.edit(ctx, host, func(h *hostState) (*Manifest, bool, error) {
-		old, err := DecodeManifest(h.written, h.target.Facts.MachineID)
-		if err != nil {
-			return nil, false, err
+func (f *Fleet) Forget(ctx context.Context, lock Lock, host, configuration string, addresses []string) (forgotten []string, err error) {
+	v, err := f.lock(ctx, lock, host)
+	if err != nil {
+		return nil, err
+	}
+	defer v.close()
+	old, err := DecodeManifest(v.written, v.target.Facts.MachineID)
+	if err != nil {
+		return nil, err
+	}
+	old = old.upgraded(f.ledger.Types)
+	next := *old
+	next.Version, next.Resources = f.ledger.Version, nil
+	for _, e := range old.Resources {
+		if (configuration == "" || e.Configuration == configuration) && slices.ContainsFunc(addresses, func(a string) bool { return Within(e.Address, a) }) {
+			forgotten = append(forgotten, e.Address)
+		} else {
+			next.Resources = append(next.Resources, e)
 		}
-		old = old.upgraded(f.Types)
-		next := *old
-		next.Version, next.Resources = f.Version, nil
-		for _, e := range old.Resources {
-			if (configuration == "" || e.Configuration == configuration) && slices.ContainsFunc(addresses, func(a string) bool { return Within(e.Address, a) }) {
-				forgotten = append(forgotten, e.Address)
-			} else {
-				next.Resources = append(next.Resources, e)
-			}
-		}
-		if len(forgotten) == 0 {
-			return nil, false, nil
-		}
-		next.inherit(old, h.target, f.Types)
-		return &next, false, nil
-	})
-	return forgotten, err
+	}
+	if len(forgotten) == 0 {
+		return nil, nil
+	}
+	next.inherit(old, v.target, f.ledger.Types)
+	return forgotten, v.replaceManifest(ctx, &next, false)
 }
 
-// Rebuild recreates a host's manifest from the configuration. It contains those resources that the
-// host has as wanted; they count as found, since nothing records any more what mirrorform made.
-// Entries of other configurations stay, if the old manifest can be read. The old manifest, usable
-// or not, is kept beside the new one; nothing else on the host changes. Rebuild returns the
-// addresses that are managed, and those that differ, which the next apply adds.
-func (f *Fleet) Rebuild(ctx context.Context, host string) (managed, left []string, err error) {
-	err = f.edit(ctx, host, func(h *hostState) (*Manifest, bool, error) {
-		wanted, err := f.Wanted(host, f.facts())
-		if err != nil {
-			return nil, false, err
-		}
-		ordered, problems := Order(h.target, wanted)
-		if len(problems) > 0 {
-			return nil, false, problems[0]
-		}
-		h.ordered = ordered
-		hp, err := h.observe(ctx)
-		if err != nil {
-			return nil, false, err
-		}
-		differs := map[*Resource]bool{}
-		for i := range hp.Changes {
-			differs[hp.Changes[i].Resource] = true
-		}
-		for _, p := range hp.Problems {
-			if p.Severity == Error && p.Resource != nil {
-				differs[p.Resource] = true
-			}
-		}
-		h.ordered = slices.DeleteFunc(ordered, func(r *Resource) bool {
-			if differs[r] {
-				left = append(left, r.Address)
-			} else {
-				managed = append(managed, r.Address)
-			}
-			return differs[r]
-		})
-		h.manifest = &Manifest{Machine: h.target.Facts.MachineID}
-		if old, err := DecodeManifest(h.written, h.target.Facts.MachineID); err == nil {
-			old = old.upgraded(f.Types)
-			h.manifest.Resources = slices.DeleteFunc(old.Resources, func(e Managed) bool { return e.Configuration == f.Configuration })
-		}
-		next, err := f.nextManifest(h, nil)
-		return next, len(h.written) > 0 || h.session.Hello.Unread != "", err
-	})
-	return managed, left, err
+// lock takes the lock of a host. The caller must close the visit.
+func (f *Fleet) lock(ctx context.Context, lock Lock, host string) (*visit, error) {
+	v, err := f.reach(ctx, host, Unreported)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := lock.enter(ctx, v, Unreported); err != nil {
+		v.close()
+		return nil, err
+	}
+	return v, nil
 }
 
-// edit replaces a host's manifest under its lock. aside keeps the old one. If next is nil, nothing
-// changes.
-func (f *Fleet) edit(ctx context.Context, host string, change func(*hostState) (next *Manifest, aside bool, err error)) error {
-	h, err := f.reach(ctx, host)
+// Rebuilt is the result of Fleet.Rebuild on one host.
+type Rebuilt struct {
+	Host    string
+	Managed []string // addresses that the new manifest has
+	Left    []string // addresses of resources that differ, which the next apply adds
+	Err     error
+}
+
+// Rebuild recreates the manifests of hosts from the configuration, one after the other, and calls
+// each with the results. A manifest contains those resources that the host has as wanted; they
+// count as found, since nothing records any more what mirrorform made. Entries of other
+// configurations stay, if the old manifest can be read. The old manifest, usable or not, is kept
+// beside the new one; nothing else on the host changes.
+func (f *Fleet) Rebuild(ctx context.Context, lock Lock, hosts []Host, intent Intent, each func(Rebuilt)) {
+	books, facts := newBooks(f.ledger), map[string]*wire.Facts{}
+	for _, h := range hosts {
+		r := Rebuilt{Host: h.Name}
+		r.Err = f.rebuild(ctx, lock, intent, books, facts, &r)
+		each(r)
+	}
+}
+
+// rebuild rebuilds the manifest of one host. It adds the host's facts to those of the hosts before.
+func (f *Fleet) rebuild(ctx context.Context, lock Lock, intent Intent, books *books, facts map[string]*wire.Facts, r *Rebuilt) error {
+	v, err := f.lock(ctx, lock, r.Host)
 	if err != nil {
 		return err
 	}
-	if _, err := f.begin(ctx, h, host); err != nil {
+	defer v.close()
+	facts[r.Host] = v.session.Hello.Facts
+	wanted, err := intent.Wanted(r.Host, facts)
+	if err != nil {
 		return err
 	}
-	next, aside, err := change(h)
-	if err != nil || next == nil {
+	ordered, problems := Order(v.target, wanted)
+	if len(problems) > 0 {
+		return problems[0]
+	}
+	v.ordered = ordered
+	hp, err := v.observe(ctx)
+	if err != nil {
 		return err
 	}
+	differs := hp.differing()
+	v.ordered = slices.DeleteFunc(ordered, func(res *Resource) bool {
+		if differs[res] {
+			r.Left = append(r.Left, res.Address)
+		} else {
+			r.Managed = append(r.Managed, res.Address)
+		}
+		return differs[res]
+	})
+	v.manifest = &Manifest{Machine: v.target.Facts.MachineID}
+	if old, err := DecodeManifest(v.written, v.target.Facts.MachineID); err == nil {
+		old = old.upgraded(f.ledger.Types)
+		v.manifest.Resources = slices.DeleteFunc(old.Resources, func(e Managed) bool { return e.Configuration == f.ledger.Configuration })
+	}
+	next, err := books.next(v, deeds{})
+	if err != nil {
+		return err
+	}
+	return v.replaceManifest(ctx, next, len(v.written) > 0 || v.session.Hello.Unread != "")
+}
+
+// differing returns the resources that are not as wanted.
+func (p *HostPlan) differing() map[*Resource]bool {
+	differs := map[*Resource]bool{}
+	for i := range p.Changes {
+		differs[p.Changes[i].Resource] = true
+	}
+	for _, q := range p.Problems {
+		if q.Severity == Error && q.Resource != nil {
+			differs[q.Resource] = true
+		}
+	}
+	return differs
+}
+
+// replaceManifest replaces a host's manifest under its lock. aside keeps the old one.
+func (v *visit) replaceManifest(ctx context.Context, next *Manifest, aside bool) error {
 	text, err := next.Encode()
 	if err != nil {
 		return err
 	}
-	return h.commitManifest(ctx, wire.Commit{Manifest: text, Aside: aside})
+	return v.commitManifest(ctx, wire.Commit{Manifest: text, Aside: aside})
 }
 
 // Error implements error.

@@ -3,23 +3,14 @@ package engine
 import (
 	"bytes"
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/mirrorform/mirrorform/engine/wire"
 )
-
-// Lock describes a run that takes the locks of hosts.
-type Lock struct {
-	Operator string        // shown to those who wait: "alice@laptop"
-	Command  string        // shown likewise: "apply"
-	Timeout  time.Duration // how long to wait for each host's lock
-}
 
 // LockedError is the error of a host that is locked by another run.
 type LockedError struct {
@@ -44,47 +35,6 @@ func describeHolder(h wire.Holder) string {
 		text += fmt.Sprintf("; the lock is held by %q", clip(h.Process))
 	}
 	return text
-}
-
-// begin opens the host's transaction if this run takes locks. The notes describe what it found.
-func (f *Fleet) begin(ctx context.Context, h *hostState, host string) (notes []string, err error) {
-	hello := h.session.Hello
-	h.written = hello.Manifest
-	if f.Lock == nil {
-		if hello.Holder != nil {
-			notes = append(notes, "this host is locked by another run, so it may change "+
-				"at any moment: "+describeHolder(*hello.Holder))
-		}
-		if u := hello.Unfinished; u != nil {
-			notes = append(notes, fmt.Sprintf("an earlier %q by %q did not finish. This plan shows its unfinished changes; "+
-				"the next apply rolls them back first", clip(u.Command), clip(u.Operator)))
-		}
-		return notes, nil
-	}
-	begun, err := h.session.Begin(ctx, f.Lock.message(), func(w wire.Holder) {
-		f.report(Progress{Host: host, Stage: Waiting, Summary: "waiting for the lock: " + describeHolder(w)})
-	})
-	if err != nil {
-		return nil, err
-	}
-	if begun.Held != nil {
-		return nil, &LockedError{*begun.Held}
-	}
-	f.report(Progress{Host: host, Stage: Begun})
-	if r := begun.Recovered; r != nil {
-		text := describeRecovered(r)
-		f.report(Progress{Host: host, Stage: Noted, Summary: text})
-		if len(r.Errors) > 0 {
-			return nil, errors.New(text)
-		}
-		notes = append(notes, text)
-	}
-	h.id, h.written, h.touched = begun.ID, begun.Manifest, false
-	return notes, nil
-}
-
-func (l *Lock) message() wire.Begin {
-	return wire.Begin{Operator: l.Operator, Command: l.Command, Wait: int(l.Timeout / time.Second)}
 }
 
 // describeRecovered describes how an unfinished transaction of an earlier run ended.
@@ -121,20 +71,20 @@ func quoted(lines []string) string {
 
 // commit ends the host's transaction. The new manifest contains the resources that are as wanted.
 // If the plan changed nothing and the manifest is the same, it is not written.
-func (a *applier) commit(ctx context.Context) error {
-	next, err := a.nextManifest(a.h, a.changed)
+func (a *hostApplier) commit(ctx context.Context) error {
+	next, err := a.books.next(a.visit, a.did)
 	if err != nil {
 		return err
 	}
 	var text []byte
-	if len(a.changed) > 0 || !a.h.read.same(next) {
+	if len(a.did.changed) > 0 || !a.visit.read.same(next) {
 		if text, err = next.Encode(); err != nil {
 			return err
 		}
 	}
-	err = a.h.commitManifest(ctx, wire.Commit{Manifest: text, Next: len(a.waiting) > 0})
+	err = a.visit.commitManifest(ctx, wire.Commit{Manifest: text, Next: len(a.waiting) > 0})
 	if err == nil {
-		a.h.read, a.h.manifest = next, next
+		a.visit.read, a.visit.manifest = next, next
 	}
 	return err
 }
@@ -142,12 +92,12 @@ func (a *applier) commit(ctx context.Context) error {
 // errNotCommitted is the error of a transaction that the host rolled back instead of committing.
 var errNotCommitted = errors.New("the host rolled back all changes instead of committing")
 
-func (h *hostState) commitManifest(ctx context.Context, c wire.Commit) error {
-	done, err := h.session.Commit(ctx, c, func(wire.Event) {})
+func (v *visit) commitManifest(ctx context.Context, c wire.Commit) error {
+	done, err := v.session.Commit(ctx, c, func(wire.Event) {})
 	if err != nil {
 		return &lostCommit{err, c.Manifest}
 	}
-	h.id = done.Next
+	v.id = done.Next
 	switch {
 	case done.Error != "" && !done.Undone: // it may be committed, with another problem
 		return &lostCommit{fmt.Errorf("the host did not report whether "+
@@ -159,7 +109,7 @@ func (h *hostState) commitManifest(ctx context.Context, c wire.Commit) error {
 		}
 		return err
 	case len(c.Manifest) > 0:
-		h.written = c.Manifest
+		v.written = c.Manifest
 	}
 	return nil
 }
@@ -181,74 +131,18 @@ type lostCommit struct {
 
 func (e *lostCommit) Unwrap() error { return e.error }
 
-// nextManifest returns the manifest of a host whose selected resources are as wanted.
-func (f *Fleet) nextManifest(h *hostState, changed map[*Resource]bool) (*Manifest, error) {
-	gone := slices.Clone(h.gone)
-	found := map[*Resource]Compared{}
-	for _, c := range h.found.Compared {
-		found[c.Resource] = c
-	}
-	var entries []Managed
-	for _, r := range h.ordered {
-		if r.Remove {
-			gone = append(gone, Local(r.Address))
-			continue
-		}
-		c, compared := found[r]
-		if h.later[r] && slices.ContainsFunc(h.found.Changes, func(c Change) bool { return c.Resource == r }) {
-			continue // its entry does not change yet
-		}
-		for _, owner := range r.owners() {
-			old := h.manifest.find(f.Configuration, Local(owner.Address))
-			e, err := f.entry(owner, old, changed[r])
-			if err != nil {
-				return nil, err
-			}
-			if !compared && old != nil {
-				e.Remembered = old.Remembered
-			} else if err := e.remember(h.first[r], c.Want, c.Have); err != nil {
-				return nil, err
-			}
-			e.Made = h.absent[r] && changed[r] && c.Have != nil || old != nil && old.Made
-			entries = append(entries, e)
-		}
-	}
-	next := h.manifest.merge(f.Version, f.Configuration, gone, entries)
-	next.inherit(h.manifest, h.target, f.Types)
-	return next, nil
-}
-
-// entry returns what the manifest holds of a resource. Secrets that did not change keep the digests
-// of the old entry.
-func (f *Fleet) entry(r *Resource, old *Managed, changed bool) (Managed, error) {
-	kept := *r
-	kept.Sensitive = r.stillSensitive(changed)
-	return newManaged(&kept, f.Configuration, func(name string, value any) string {
-		if old != nil && old.Secrets[name] != "" && old.was == "" && !changed {
-			return ""
-		}
-		return f.sealSecret(r.Address, name, value)
-	})
-}
-
-// sealSecret returns the digest of a secret for a manifest.
-func (f *Fleet) sealSecret(address, attribute string, value any) string {
-	f.sealing.Do(func() { f.seals = newSealer(NewNonce()) })
-	return "argon2id:" + hex.EncodeToString(f.seals.salt) + ":" + f.seals.seal(Local(address)+" "+attribute, true, value)
-}
-
 // aftermath reconnects to a host whose connection was lost in a transaction and determines how it
 // ended: the helper rolls back by itself what was not committed. committing has the manifest of the
 // commit, or is nil if the transaction had not come to that.
-func (a *applier) aftermath(ctx context.Context, lost error, committing *lostCommit) (committed bool, err error) {
-	h, host := a.h, a.hp.Host
+func (a *hostApplier) aftermath(ctx context.Context, lost error, committing *lostCommit) (committed bool, err error) {
+	v, host := a.visit, a.hp.Host
 	noted := "the connection was lost; reconnecting to check the state of the host"
 	if !errors.Is(lost, ErrLost) {
 		noted = "the state of the host is not clear; reconnecting to check it"
 	}
 	a.report(Progress{Host: host, Stage: Noted, Summary: noted})
-	_ = h.session.Close() // it is broken, or of no further use
-	h.id = ""
+	v.close() // it is broken, or of no further use
+	v.id = ""
 	unknown := func(why error) error {
 		return unknownError{fmt.Errorf("%w; the state of the host could not be checked (%w). "+
 			"The host rolls back by itself what was not committed. Run mirrorform plan to see its state", lost, why)}
@@ -256,7 +150,7 @@ func (a *applier) aftermath(ctx context.Context, lost error, committing *lostCom
 	var session *Session
 	for _, pause := range []time.Duration{0, time.Second, 3 * time.Second, 10 * time.Second, 20 * time.Second} {
 		time.Sleep(pause)
-		if session, err = a.Connect(ctx, host); err == nil {
+		if session, err = a.fleet.access.Connect(ctx, host); err == nil {
 			break
 		}
 	}
@@ -264,7 +158,7 @@ func (a *applier) aftermath(ctx context.Context, lost error, committing *lostCom
 		return false, unknown(err)
 	}
 	defer func() { _ = session.Close() }() // this frees the lock
-	b := a.Lock.message()
+	b := v.lock.message()
 	b.Wait = max(b.Wait, int(2*silenceLimit/time.Second)) // it may still be rolling back
 	begun, err := session.Begin(ctx, b, func(w wire.Holder) {
 		a.report(Progress{Host: host, Stage: Waiting, Summary: "waiting until the host has " +
@@ -276,7 +170,7 @@ func (a *applier) aftermath(ctx context.Context, lost error, committing *lostCom
 	case begun.Held != nil:
 		return false, unknown(&LockedError{*begun.Held})
 	case committing != nil && len(committing.manifest) > 0 && bytes.Equal(begun.Manifest, committing.manifest):
-		h.written = begun.Manifest
+		v.written = begun.Manifest
 		return true, nil
 	case begun.Recovered != nil && len(begun.Recovered.Errors) > 0:
 		return false, halfBackError{fmt.Errorf("%w; %s", lost, describeRecovered(begun.Recovered))}

@@ -109,7 +109,7 @@ func runApply(ctx context.Context, g *global, w *observer, o applyOptions) error
 		return err
 	}
 	defer r.Close()
-	return planAndApply(ctx, g, r, run.Aim{}, asking("Apply these changes?"), o.approved)
+	return planAndApply(ctx, g, r, r.Aim(), asking("Apply these changes?"), o.approved)
 }
 
 // destroyOptions are the options of destroy.
@@ -156,7 +156,9 @@ func runDestroy(ctx context.Context, g *global, w *observer, o destroyOptions) e
 		return err
 	}
 	defer r.Close()
-	return planAndApply(ctx, g, r, run.Aim{Adjust: r.Removal}, asking("Remove these resources?"), o.approved)
+	aim := r.Aim()
+	aim.Adjust = r.Removal
+	return planAndApply(ctx, g, r, aim, asking("Remove these resources?"), o.approved)
 }
 
 var errNotApproved = errors.New("not approved; nothing was changed")

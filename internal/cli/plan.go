@@ -96,7 +96,9 @@ func runPlan(ctx context.Context, g *global, w *observer, o planOptions) error {
 		return err
 	}
 	defer r.Close()
-	p, err := r.NewPlan(ctx, run.Aim{Once: true, Brief: o.out == "" && len(o.reports) == 0})
+	aim := r.Aim()
+	aim.Brief = o.out == "" && len(o.reports) == 0
+	p, err := r.NewPlan(ctx, aim)
 	if err != nil {
 		return err
 	}

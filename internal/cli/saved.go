@@ -121,7 +121,7 @@ func runApplySaved(ctx context.Context, g *global, w *observer, o applyOptions, 
 	if differences := saved.HostDifferences(r.Hosts); len(differences) > 0 {
 		return staleBy(differences)
 	}
-	p, err := r.NewPlan(ctx, run.Aim{})
+	p, err := r.NewPlan(ctx, r.Aim())
 	if err != nil {
 		return cmp.Or(interrupted(ctx), err)
 	}

@@ -83,10 +83,9 @@ func runStatus(ctx context.Context, g *global, w *observer, o statusOptions, nam
 		return err
 	}
 	defer r.Close()
-	aim := run.Aim{
-		Hosts:  slices.DeleteFunc(slices.Clone(r.Hosts), func(h engine.Host) bool { return h.Last }),
-		Adjust: run.WithSurveys, Once: true,
-	}
+	aim := r.Aim()
+	aim.Hosts = slices.DeleteFunc(slices.Clone(r.Hosts), func(h engine.Host) bool { return h.Last })
+	aim.Adjust = run.WithSurveys
 	w.result.narrowed(aim.Hosts)
 	for {
 		start := now()

@@ -138,7 +138,7 @@ func (h *host) connect(t *testing.T) *session {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &session{Session: s, target: engine.Target{Name: h.Name, Facts: s.Facts, Helper: s.Hello.SHA256}}
+	return &session{Session: s, target: engine.Target{Name: h.Name, Facts: *s.Hello.Facts, Helper: s.Hello.SHA256}}
 }
 
 // greet finds the preamble and exchanges Hello.

@@ -153,7 +153,7 @@ func (s *Stream) Hosts(names []string) {
 	s.add(event{Type: typeHosts, Hosts: names})
 }
 
-// Report writes an event of an engine.Fleet.
+// Report is an engine.Report that writes events.
 func (s *Stream) Report(p engine.Progress) {
 	if s == nil {
 		return

@@ -22,14 +22,14 @@ func sample(t testing.TB) (text []byte, machine string) {
 	hosts := map[string]*play{"h": {}}
 	var committed []byte
 	hosts["h"].committed = func(manifest []byte) { committed = manifest }
-	f := newFleet(hosts, types, func(host string) []*engine.Resource {
+	f := &fleet{hosts: hosts, types: types, wanted: func(host string) []*engine.Resource {
 		secret, content := "canary-4411\n", "x\n"
 		return []*engine.Resource{
 			{Address: host + "/file.f", Kind: types.Kind("file"), State: &resources.File{Path: "/etc/f", Content: &content, Mode: "0600"}, Source: "main.hcl:1", PreventDestroy: true},
 			{Address: host + "/file.s", Kind: types.Kind("file"), State: &resources.File{Path: "/etc/s", Content: &secret}, Source: "main.hcl:7",
 				Sensitive: map[string]bool{"content": true}, DependsOn: []string{host + "/file.f"}},
 		}
-	})
+	}}
 	if _, result := f.apply(t); result.Failed() {
 		t.Fatalf("the played host fails: %v", result.Hosts[0].Err)
 	}

@@ -181,34 +181,52 @@ func (b *bombs) Diff(_ engine.Target, want, have *bomb) []engine.Step {
 		Undo: &wire.Op{Restore: &wire.RestoreOp{Path: want.Path}}}}
 }
 
-// fleet is a Fleet of simulated hosts that record their messages.
+// fleet is simulated hosts that record their messages, and what is wanted on them.
 type fleet struct {
-	engine.Fleet
-	hosts map[string]*play
-	open  sync.WaitGroup
+	hosts  map[string]*play
+	types  *engine.Registry
+	wanted func(host string) []*engine.Resource // creates new resources for each call
+	open   sync.WaitGroup
 }
 
-// newFleet returns a fleet. It creates new resources for each call.
-func newFleet(hosts map[string]*play, types *engine.Registry, wanted func(host string) []*engine.Resource) *fleet {
-	f := &fleet{hosts: hosts}
-	f.Wanted = func(host string, _ map[string]*wire.Facts) ([]*engine.Resource, error) { return wanted(host), nil }
-	f.Types, f.Configuration, f.Version = types, "test", "test"
-	f.Lock = &engine.Lock{Operator: "tester", Command: "apply"}
-	f.Settle = time.Nanosecond
-	f.Connect = func(_ context.Context, host string) (*engine.Session, error) {
-		here, there := net.Pipe()
-		f.open.Go(func() {
-			hosts[host].serve(there, "00", "")
-			_ = there.Close()
-		})
-		m, err := wire.Read(here)
-		if err != nil {
-			return nil, err
-		}
-		return engine.NewSession(here, m.Hello)
+// Connect implements engine.Access.
+func (f *fleet) Connect(_ context.Context, host string) (*engine.Session, error) {
+	here, there := net.Pipe()
+	f.open.Go(func() {
+		f.hosts[host].serve(there, "00", "")
+		_ = there.Close()
+	})
+	m, err := wire.Read(here)
+	if err != nil {
+		return nil, err
 	}
-	return f
+	return engine.NewSession(here, m.Hello)
 }
+
+// Login implements engine.Access.
+func (f *fleet) Login(string) string { return "" }
+
+// ConfirmTimeout implements engine.Access.
+func (f *fleet) ConfirmTimeout(string) time.Duration { return 0 }
+
+// Wanted implements engine.Intent.
+func (f *fleet) Wanted(host string, _ map[string]*wire.Facts) ([]*engine.Resource, error) {
+	return f.wanted(host), nil
+}
+
+// LeftOut implements engine.Intent.
+func (f *fleet) LeftOut(string, map[string]*wire.Facts) func(string) bool {
+	return func(string) bool { return false }
+}
+
+// Select implements engine.Intent.
+func (f *fleet) Select(_ engine.Target, all []*engine.Resource) []*engine.Resource { return all }
+
+// Adjust implements engine.Intent.
+func (f *fleet) Adjust(selected []*engine.Resource) []*engine.Resource { return selected }
+
+// Replaced implements engine.Intent.
+func (f *fleet) Replaced() []string { return nil }
 
 // apply plans and applies on all hosts, in the order of their names, closes the connections and waits until the hosts have seen it.
 func (f *fleet) apply(t testing.TB) (*engine.Plan, *engine.Result) {
@@ -217,9 +235,10 @@ func (f *fleet) apply(t testing.TB) (*engine.Plan, *engine.Result) {
 	for _, name := range slices.Sorted(maps.Keys(f.hosts)) {
 		hosts = append(hosts, engine.Host{Name: name})
 	}
-	plan := f.Plan(t.Context(), hosts)
-	result := f.Apply(t.Context(), plan, hosts)
-	f.Close()
+	all := engine.NewFleet(f, 0, engine.Ledger{Types: f.types, Configuration: "test", Version: "test"})
+	plan := engine.NewPlanner(all, f, engine.Lock{Operator: "tester", Command: "apply"}, engine.Unreported).Plan(t.Context(), hosts)
+	result := engine.NewApplier(plan, engine.Unreported).Apply(t.Context(), engine.ApplyOptions{})
+	plan.Close()
 	f.open.Wait() // every connection has ended, and with it every lock would
 	return plan, result
 }
@@ -233,14 +252,14 @@ func TestFault02PanickingType(t *testing.T) {
 		engine.Register(types, "bomb", b)
 		another := func(h *wire.Hello) { h.Facts.MachineID = strings.Repeat("e", 32) }
 		hosts := map[string]*play{"bad": {}, "good": {hello: another}}
-		f := newFleet(hosts, types, func(host string) []*engine.Resource {
+		f := &fleet{hosts: hosts, types: types, wanted: func(host string) []*engine.Resource {
 			content := "x\n"
 			list := []*engine.Resource{{Address: host + "/file.f", Kind: types.Kind("file"), State: &resources.File{Path: "/etc/f", Content: &content}}}
 			if host == "bad" {
 				list = append(list, &engine.Resource{Address: host + "/bomb.b", Kind: types.Kind("bomb"), State: &bomb{Path: "/etc/b"}})
 			}
 			return list
-		})
+		}}
 		_, result := f.apply(t)
 		return b, hosts, result
 	}

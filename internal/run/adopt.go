@@ -53,7 +53,7 @@ func (r *Run) draft(ctx context.Context, h adopt.Host, out string, report func(e
 	}
 	defer func() { _ = session.Close() }() // no answer is outstanding
 	report(engine.Progress{Host: h.Name, Stage: engine.Observing})
-	survey := adopt.NewSurvey(engine.Target{Name: h.Name, Facts: session.Facts, Helper: session.Hello.SHA256})
+	survey := adopt.NewSurvey(engine.Target{Name: h.Name, Facts: *session.Hello.Facts, Helper: session.Hello.SHA256})
 	for queries := survey.Next(); len(queries) > 0; queries = survey.Next() {
 		got, err := session.Ask(ctx, queries)
 		if err != nil {
@@ -61,7 +61,7 @@ func (r *Run) draft(ctx context.Context, h adopt.Host, out string, report func(e
 		}
 		survey.Add(queries, got)
 	}
-	declared, diags := r.Config.Resources(h.Name, map[string]*wire.Facts{h.Name: &session.Facts})
+	declared, diags := r.Config.Resources(h.Name, map[string]*wire.Facts{h.Name: session.Hello.Facts})
 	if diags.HasErrors() {
 		return nil, fmt.Errorf("its configuration has errors: %w", diags)
 	}

@@ -29,7 +29,7 @@ type Access struct {
 	Log *runlog.Log
 }
 
-// connector opens sessions with hosts.
+// connector opens sessions with hosts. It is the engine.Access of a run.
 type connector struct {
 	*reach
 	dir       string // the configuration's directory
@@ -76,8 +76,8 @@ func newConnector(s *Scope, a Access) (*connector, error) {
 // close closes the connections to jump hosts, which sessions share.
 func (c *connector) close() { c.dialer.Close() }
 
-// connect opens a session with a host.
-func (c *connector) connect(ctx context.Context, name string) (*engine.Session, error) {
+// Connect implements engine.Access.
+func (c *connector) Connect(ctx context.Context, name string) (*engine.Session, error) {
 	h := c.hosts[name]
 	if h.Local {
 		return c.connectLocal(ctx)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/engine/wire"
@@ -87,21 +86,34 @@ func (s *Scope) publishable(readFacts func([]engine.Host) (map[string]*wire.Fact
 
 // readFacts connects to hosts and returns their facts.
 func (c *connector) readFacts(ctx context.Context, hosts []engine.Host, parallelism int) (map[string]*wire.Facts, error) {
-	var mu sync.Mutex
+	fleet := engine.NewFleet(c, parallelism, engine.Ledger{})
+	plan := engine.NewPlanner(fleet, nothing{}, engine.Look{Brief: true}, engine.Unreported).Plan(ctx, hosts)
 	facts := map[string]*wire.Facts{}
-	fleet := &engine.Fleet{Connect: c.connect, Parallelism: parallelism, Once: true, Brief: true}
-	fleet.Wanted = func(host string, all map[string]*wire.Facts) ([]*engine.Resource, error) {
-		mu.Lock()
-		defer mu.Unlock()
-		facts[host] = all[host]
-		return nil, nil
-	}
-	defer fleet.Close()
-	plan := fleet.Plan(ctx, hosts)
 	for _, h := range plan.Hosts {
 		if h.Err != nil {
 			return nil, fmt.Errorf("the entry of host %s needs its facts: %w", h.Host, h.Err)
 		}
+		facts[h.Host] = h.Facts
 	}
 	return facts, nil
 }
+
+// nothing is the engine.Intent of a run that only needs facts.
+type nothing struct{}
+
+// Wanted implements engine.Intent.
+func (nothing) Wanted(string, map[string]*wire.Facts) ([]*engine.Resource, error) { return nil, nil }
+
+// LeftOut implements engine.Intent.
+func (nothing) LeftOut(string, map[string]*wire.Facts) func(string) bool {
+	return func(string) bool { return false }
+}
+
+// Select implements engine.Intent.
+func (nothing) Select(_ engine.Target, all []*engine.Resource) []*engine.Resource { return all }
+
+// Adjust implements engine.Intent.
+func (nothing) Adjust(selected []*engine.Resource) []*engine.Resource { return selected }
+
+// Replaced implements engine.Intent.
+func (nothing) Replaced() []string { return nil }

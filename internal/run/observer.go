@@ -30,8 +30,8 @@ type Observer interface {
 	Planned(plan *engine.Plan)
 	// Applied receives the result of the last plan that Planned received.
 	Applied(result *engine.Result)
-	// Progress starts to show the progress of hosts. The run passes the events of an engine.Fleet to
-	// report, and calls end before anything else is shown.
+	// Progress starts to show the progress of hosts. The run passes the events of a plan or an apply
+	// to report, and calls end before anything else is shown.
 	Progress(hosts []string) (report func(engine.Progress), end func())
 	Tell(e engine.Progress) // receives an event of a host whose progress is not shown
 	// Transfer shows the progress of a job's sync. Sync receives it less often, for logs.

@@ -20,7 +20,6 @@ type Pass struct {
 	Problems hcl.Diagnostics
 
 	hosts []engine.Host
-	fleet *engine.Fleet
 }
 
 // NewPlan makes a plan and reports its problems to the observer. A --target that matches no
@@ -30,7 +29,7 @@ func (r *Run) NewPlan(ctx context.Context, a Aim) (*Pass, error) {
 	if r.rollout != nil && p.Plan.Counts().Changes() > 0 {
 		// This releases the locks: the operator may take time to approve, and each wave locks its
 		// own hosts.
-		p.fleet.Close()
+		p.Close()
 	}
 	r.observer.Diagnostics(p.Problems, r.Config.Files())
 	r.observer.Planned(p.Plan)
@@ -43,15 +42,11 @@ func (r *Run) NewPlan(ctx context.Context, a Aim) (*Pass, error) {
 
 // Observe makes a plan without reporting its problems. The caller must close the pass.
 func (r *Run) Observe(ctx context.Context, a Aim) *Pass {
-	if a.Hosts == nil {
-		a.Hosts = r.Hosts
-	}
 	var problems Problems
-	p := &Pass{Run: r, hosts: a.Hosts, fleet: r.newFleet(a, &problems)}
+	p := &Pass{Run: r, hosts: a.Hosts}
 	r.observer.Hosts(Names(p.hosts))
 	report, end := r.observer.Progress(Names(p.hosts))
-	p.fleet.Report = report
-	p.Plan = p.fleet.Plan(ctx, p.hosts)
+	p.Plan = r.newPlanner(a, &problems, report).Plan(ctx, p.hosts)
 	end()
 	r.observer.Observed(p.Plan)
 	found := slices.Clone(problems.list)
@@ -66,7 +61,7 @@ func (r *Run) Observe(ctx context.Context, a Aim) *Pass {
 }
 
 // Close closes all sessions, which releases their locks.
-func (p *Pass) Close() { p.fleet.Close() }
+func (p *Pass) Close() { p.Plan.Close() }
 
 // Adopt completes an apply that has nothing to change: hosts record what they manage. It reports
 // errors of hosts to the observer.
@@ -75,8 +70,7 @@ func (p *Pass) Adopt(ctx context.Context) error {
 		return err
 	}
 	report, end := p.observer.Progress(Names(p.hosts))
-	p.fleet.Report = report
-	result := p.fleet.Apply(context.WithoutCancel(ctx), p.Plan, p.hosts)
+	result := engine.NewApplier(p.Plan, report).Apply(context.WithoutCancel(ctx), engine.ApplyOptions{})
 	end()
 	p.observer.Applied(result)
 	p.recordOutcomes(outcomesOf(result.Hosts))
@@ -101,7 +95,6 @@ func (p *Pass) Perform(ctx context.Context) (*engine.Result, error) {
 	}
 	p.recordOutcomes(allWith(p.hosts, outcomeUnknown))
 	report, end := p.observer.Progress(changing(p.Plan))
-	p.fleet.Report = report
 	quiet := context.AfterFunc(ctx, func() {
 		p.observer.Note("Interrupted: hosts that have started will finish. " +
 			"A second interrupt ends mirrorform at once; each host then finishes its current step and rolls back.")
@@ -109,7 +102,7 @@ func (p *Pass) Perform(ctx context.Context) (*engine.Result, error) {
 	defer quiet()
 	// After a signal, hosts that have started still finish: a complete apply is better than half of
 	// one. A second signal ends the program.
-	result := p.fleet.ApplyWith(context.WithoutCancel(ctx), p.Plan, p.hosts, engine.ApplyOptions{Admit: engine.UntilDone(ctx)})
+	result := engine.NewApplier(p.Plan, report).Apply(context.WithoutCancel(ctx), engine.ApplyOptions{Admit: engine.UntilDone(ctx)})
 	end()
 	p.observer.Applied(result)
 	p.recordOutcomes(outcomesOf(result.Hosts))

@@ -53,8 +53,11 @@ func (r *reach) target(name string) (*ssh.Target, error) {
 	return t, nil
 }
 
-// login returns the account that logs in to a host, or "" for the current user's.
-func (r *reach) login(name string) string {
+// ConfirmTimeout implements engine.Access.
+func (r *reach) ConfirmTimeout(host string) time.Duration { return r.hosts[host].ConfirmTimeout }
+
+// Login implements engine.Access.
+func (r *reach) Login(name string) string {
 	h := r.hosts[name]
 	if h.User != "" || h.Local || h.OnThisMachine {
 		return h.User

@@ -76,8 +76,8 @@ Host *
 		if got := path(target); got != want {
 			t.Errorf("%s: %s, not %s", name, got, want)
 		}
-		if login, _, _ := strings.Cut(strings.TrimPrefix(want, name+"="), "@"); r.login(name) != login {
-			t.Errorf("%s: login %s", name, r.login(name))
+		if login, _, _ := strings.Cut(strings.TrimPrefix(want, name+"="), "@"); r.Login(name) != login {
+			t.Errorf("%s: login %s", name, r.Login(name))
 		}
 	}
 	is := func(what string, got, want any) {

@@ -51,22 +51,21 @@ func (s *Scope) HostsToRetire() ([]string, error) {
 // Stopping returns the aim of a plan that stops the mirrors of hosts. It includes host local, which
 // has their files in mirrors.d.
 func (s *Scope) Stopping(hosts []string, data MirrorData) Aim {
-	return Aim{
-		Hosts: s.only(hosts, true),
-		Check: data.check,
-		Select: func(_ engine.Target, list []*engine.Resource) []*engine.Resource {
-			return slices.DeleteFunc(slices.Clone(list), func(res *engine.Resource) bool {
-				host, name, part := partOf(res.Address)
-				return res.Orphan || !mirror.Live(part) || !slices.Contains(hosts, host) || !s.retires(host, name)
-			})
-		},
-		Adjust: func(list []*engine.Resource) []*engine.Resource {
-			for _, res := range list {
-				res.Remove = true
-			}
-			return list
-		},
+	aim := s.Aim()
+	aim.Hosts, aim.Check = s.only(hosts, true), data.check
+	aim.Select = func(_ engine.Target, list []*engine.Resource) []*engine.Resource {
+		return slices.DeleteFunc(slices.Clone(list), func(res *engine.Resource) bool {
+			host, name, part := partOf(res.Address)
+			return res.Orphan || !mirror.Live(part) || !slices.Contains(hosts, host) || !s.retires(host, name)
+		})
 	}
+	aim.Adjust = func(list []*engine.Resource) []*engine.Resource {
+		for _, res := range list {
+			res.Remove = true
+		}
+		return list
+	}
+	return aim
 }
 
 // retires reports whether retiring a host retires its mirror with a name.
@@ -143,11 +142,11 @@ func noDataError(address string) error {
 // Deleting returns the aim of a plan that deletes directories with their content, in a separate
 // transaction: nothing in it can be undone. The aim has no hosts if none of them has data.
 func (s *Scope) Deleting(hosts []string, data MirrorData) Aim {
-	return Aim{
-		Hosts:  slices.DeleteFunc(s.only(hosts, false), func(h engine.Host) bool { return data[h.Name] == nil }),
-		Check:  data.check,
-		Select: func(_ engine.Target, list []*engine.Resource) []*engine.Resource { return data.deleting(list) },
-	}
+	aim := s.Aim()
+	aim.Hosts = slices.DeleteFunc(s.only(hosts, false), func(h engine.Host) bool { return data[h.Name] == nil })
+	aim.Check = data.check
+	aim.Select = func(_ engine.Target, list []*engine.Resource) []*engine.Resource { return data.deleting(list) }
+	return aim
 }
 
 // deleting returns the directories to delete, each with the locks of the syncs that write to it.

@@ -41,9 +41,9 @@ type Run struct {
 
 	connector     *connector
 	record        *record
-	configuration string       // its ID, which may not be in the record yet
-	lock          *engine.Lock // nil: the run changes nothing
-	rollout       *rollout     // for an apply, or a plan for one; nil: all hosts at once
+	configuration string      // its ID, which may not be in the record yet
+	lock          engine.Lock // of a run that changes hosts
+	rollout       *rollout    // for an apply, or a plan for one; nil: all hosts at once
 }
 
 // New prepares a run. It connects to no host, but may ask the operator for a password. The caller
@@ -79,8 +79,8 @@ func New(o Options, w Observer) (*Run, error) {
 }
 
 // newLock returns the lock of a command, as shown to other runs that wait for it.
-func newLock(command string, timeout time.Duration) *engine.Lock {
-	return &engine.Lock{Operator: operator(), Command: command, Timeout: timeout}
+func newLock(command string, timeout time.Duration) engine.Lock {
+	return engine.Lock{Operator: operator(), Command: command, Timeout: timeout}
 }
 
 // operator returns who runs this program: alice@laptop.
@@ -101,7 +101,7 @@ func (r *Run) Close() { r.connector.close() }
 
 // Connect opens a session with a host.
 func (r *Run) Connect(ctx context.Context, host string) (*engine.Session, error) {
-	return r.connector.connect(ctx, host)
+	return r.connector.Connect(ctx, host)
 }
 
 // Waves returns the waves of the rollout, or none without a rollout.
@@ -110,51 +110,27 @@ func (r *Run) Waves() []engine.Wave { return r.rollout.waves() }
 // Recorded returns the ID of the configuration, or "" until something is applied.
 func (r *Run) Recorded() string { return r.record.Configuration }
 
-// Aim is the purpose of a plan, where it differs from the configuration's.
-type Aim struct {
-	// Hosts are the hosts to plan; nil: all selected ones.
-	Hosts []engine.Host
-	// Select returns the resources of a host to plan; nil: the selected ones.
-	Select func(t engine.Target, all []*engine.Resource) []*engine.Resource
-	// Adjust changes what is wanted. It may be nil.
-	Adjust func(selected []*engine.Resource) []*engine.Resource
-	// Check returns an error about the resources of a host. It may be nil.
-	Check func(host string, all []*engine.Resource) error
-	// Once and Brief are options of engine.Fleet: no apply follows, and the plan needs no unchanged
-	// resources.
-	Once, Brief bool
+// newFleet returns the fleet of the configuration.
+func (r *Run) newFleet() *engine.Fleet {
+	return engine.NewFleet(r.connector, r.Options.Parallelism, engine.Ledger{
+		Configuration: r.configuration, Version: r.sources.Version, Types: r.sources.Types, Moves: r.Config.Moves(),
+	})
 }
 
-// newFleet returns a Fleet for an aim. It adds the configuration's problems with hosts' resources
-// to problems. The caller must close it.
-func (r *Run) newFleet(a Aim, problems *Problems) *engine.Fleet {
-	fleet := &engine.Fleet{
-		Connect: r.connector.connect, Lock: r.lock, Configuration: r.configuration,
-		LeftOut: r.leftOut, Select: r.choose, Adjust: a.Adjust, Types: r.sources.Types, Moves: r.Config.Moves(), Version: r.sources.Version,
-		Parallelism: r.Options.Parallelism, Replace: r.selection.Replace, Once: a.Once, Brief: a.Brief,
-		Login:          r.connector.login,
-		ConfirmTimeout: func(host string) time.Duration { return r.byName[host].ConfirmTimeout },
-		Wanted: func(host string, facts map[string]*wire.Facts) ([]*engine.Resource, error) {
-			list, err := r.Wanted(host, facts, problems)
-			if err == nil && a.Check != nil {
-				err = a.Check(host, list)
-			}
-			return list, err
-		},
+// newPlanner returns a planner for an aim. It takes the locks of hosts if the command changes them.
+// It adds the configuration's problems with hosts' resources to problems.
+func (r *Run) newPlanner(a Aim, problems *Problems, report engine.Report) *engine.Planner {
+	var entry engine.Entry = r.lock
+	if r.Options.Command == "" {
+		entry = engine.Look{Brief: a.Brief}
 	}
-	if a.Select != nil {
-		fleet.Select = a.Select
-	}
-	return fleet
+	return engine.NewPlanner(r.newFleet(), intent{r.Scope, a, problems}, entry, report)
 }
 
 // Facts returns the facts of hosts. It reports errors of hosts to the observer.
 func (r *Run) Facts(ctx context.Context, hosts []engine.Host) (map[string]*wire.Facts, error) {
-	fleet := r.newFleet(Aim{}, &Problems{})
-	defer fleet.Close()
 	report, end := r.observer.Progress(Names(hosts))
-	fleet.Report = report
-	list := fleet.Facts(ctx, hosts)
+	list := r.newFleet().Facts(ctx, hosts, report)
 	end()
 	facts := map[string]*wire.Facts{}
 	var err error

@@ -96,15 +96,6 @@ func (s *Scope) Wanted(host string, facts map[string]*wire.Facts, problems *Prob
 	return list, nil
 }
 
-// leftOut returns engine.Fleet.LeftOut for a host. On host local, a mirror's file depends on the
-// facts of the mirror's host, which may be unreachable.
-func (s *Scope) leftOut(host string, facts map[string]*wire.Facts) func(string) bool {
-	if host != "local" {
-		return func(string) bool { return false }
-	}
-	return s.Config.LeftOut(facts)
-}
-
 // choose returns the selected resources.
 func (s *Scope) choose(target engine.Target, list []*engine.Resource) []*engine.Resource {
 	if target.Name == "local" {

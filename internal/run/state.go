@@ -23,11 +23,8 @@ func (s *Scope) named(always bool) []engine.Host {
 // are not in the list.
 func (r *Run) Manifests(ctx context.Context) ([]engine.HostManifest, error) {
 	hosts := r.named(false)
-	fleet := r.newFleet(Aim{}, &Problems{})
-	defer fleet.Close()
 	report, end := r.observer.Progress(Names(hosts))
-	fleet.Report = report
-	all := fleet.Manifests(ctx, hosts)
+	all := r.newFleet().Manifests(ctx, hosts, report)
 	end()
 	good := []engine.HostManifest{}
 	var err error
@@ -72,11 +69,10 @@ func (r *Run) Forget(ctx context.Context, configuration string, addresses []stri
 	if err := record.write(r.sources.Dir, r.record); err != nil {
 		return err
 	}
-	fleet := r.newFleet(Aim{}, &Problems{})
-	defer fleet.Close()
+	fleet := r.newFleet()
 	var failed error
 	for _, host := range slices.Sorted(maps.Keys(byHost)) {
-		list, err := fleet.Forget(ctx, host, configuration, byHost[host])
+		list, err := fleet.Forget(ctx, r.lock, host, configuration, byHost[host])
 		switch {
 		case err != nil:
 			r.manifestFailed(host, err)
@@ -99,18 +95,15 @@ func (r *Run) Rebuild(ctx context.Context, rebuilt func(host string, managed, le
 		return err
 	}
 	var problems Problems
-	fleet := r.newFleet(Aim{}, &problems)
-	defer fleet.Close()
 	var failed error
-	for _, h := range r.named(true) {
-		managed, left, err := fleet.Rebuild(ctx, h.Name)
+	r.newFleet().Rebuild(ctx, r.lock, r.named(true), intent{r.Scope, r.Aim(), &problems}, func(h engine.Rebuilt) {
 		r.Report(&problems)
-		if err != nil {
-			r.manifestFailed(h.Name, err)
+		if h.Err != nil {
+			r.manifestFailed(h.Host, h.Err)
 			failed = ErrReported
-			continue
+			return
 		}
-		rebuilt(h.Name, managed, left)
-	}
+		rebuilt(h.Host, h.Managed, h.Left)
+	})
 	return failed
 }

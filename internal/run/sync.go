@@ -42,7 +42,7 @@ type SyncResult struct {
 type syncing struct {
 	*Run
 	o        SyncOptions
-	lock     *engine.Lock
+	lock     engine.Lock
 	problems Problems
 	mu       sync.Mutex
 	results  []SyncResult
@@ -79,7 +79,7 @@ func (s *syncing) host(ctx context.Context, host string) {
 	s.observer.Tell(engine.Progress{Host: host, Stage: engine.Connected})
 	link := &syncLink{connect: func() (*engine.Session, error) { return s.Connect(ctx, host) }, session: session}
 	defer link.close()
-	list, err := s.Wanted(host, map[string]*wire.Facts{host: &session.Facts}, &s.problems)
+	list, err := s.Wanted(host, map[string]*wire.Facts{host: session.Hello.Facts}, &s.problems)
 	if err != nil {
 		s.failed(host, err)
 		return

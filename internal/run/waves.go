@@ -52,22 +52,19 @@ func (d *waveDriver) Apply(ctx context.Context, wave int, o engine.ApplyOptions)
 		d.observer.Wave(wave+1, d.rollout.count(), w)
 	}
 	d.recordOutcomes(allWith(hosts, outcomeUnknown))
-	fleet := d.newFleet(Aim{}, &Problems{}) // their problems were already reported with the approved plan
-	fleet.Approved = d.approved
-	defer fleet.Close()
 	report, end := d.observer.Progress(w.Hosts)
-	fleet.Report = report
-	plan := fleet.Plan(ctx, hosts)
+	problems := &Problems{} // they were already reported with the approved plan
+	plan := d.newPlanner(d.Aim(), problems, report).PlanAgain(ctx, d.approved, hosts)
+	defer plan.Close()
 	end()
 	if ctx.Err() != nil {
 		return engine.NotStartedResults(w.Hosts, engine.ErrInterrupted)
 	}
 	report, end = d.observer.Progress(changing(plan))
-	fleet.Report = report
 	defer end()
 	// After a signal, hosts that have started still finish: a complete apply is better than half of
 	// one. A second signal ends the program.
-	return fleet.ApplyWith(context.WithoutCancel(ctx), plan, hosts, o).Hosts
+	return engine.NewApplier(plan, report).Apply(context.WithoutCancel(ctx), o).Hosts
 }
 
 // Ended adds the outcomes of a wave to the record of the last run, in case mirrorform is killed in

@@ -95,7 +95,7 @@ func (l *Log) Stage(host, stage string, d time.Duration) {
 	}
 }
 
-// Report logs an event of an engine.Fleet.
+// Report is an engine.Report that logs events.
 func (l *Log) Report(p engine.Progress) {
 	if l == nil {
 		return

@@ -69,7 +69,7 @@ type hostProgress struct {
 	failed      bool      // a failure was printed
 }
 
-// Progress starts to show what happens on hosts. Pass its Report method to engine.Fleet. Call Close
+// Progress starts to show what happens on hosts. Pass its Report method to a run. Call Close
 // before printing anything that must stay in place, a plan or a prompt above all.
 func (u *UI) Progress(hosts []string) *Progress {
 	p := newProgress(u, hosts, time.Now)
