@@ -213,7 +213,7 @@ func (g *graph) keepSeparate() {
 		}
 		dir, reason := r.Kind.separate(r.State)
 		for _, o := range all {
-			if o.dir == dir || o.r.Kind != r.Kind || !below(o.dir, dir) && !below(dir, o.dir) {
+			if o.dir == dir || o.r.Kind != r.Kind || !PathWithin(o.dir, dir) && !PathWithin(dir, o.dir) {
 				continue
 			}
 			g.problem(r, "%s of %s and %s of %s are nested: %s", o.dir, o.r, dir, r, reason)
@@ -222,9 +222,6 @@ func (g *graph) keepSeparate() {
 		all = append(all, owned{r, dir})
 	}
 }
-
-// below reports whether the clean path p is below dir.
-func below(p, dir string) bool { return strings.HasPrefix(p, strings.TrimSuffix(dir, "/")+"/") }
 
 // loadFirst puts a resource that makes a unit load its files before the unit's resource, also for
 // removals. If it needs the unit indirectly, through another resource, it comes after the unit.

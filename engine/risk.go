@@ -50,9 +50,9 @@ func riskOf(op wire.Op, users, homes []string) string {
 		p = op.Mount.Path // a mount hides what is below its mount point
 	}
 	if p != "" {
-		above := strings.TrimSuffix(p, "/") + "/" // the mode of a directory applies to everything below it
 		for _, r := range riskyPaths {
-			if p == r || strings.HasPrefix(p, r+"/") || strings.HasPrefix(r, above) {
+			// The mode of a directory applies to everything below it.
+			if PathWithin(p, r) || PathWithin(r, p) {
 				return p
 			}
 		}

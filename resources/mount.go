@@ -121,7 +121,7 @@ func checkMountPoint(p string) error {
 		r, _ := utf8.DecodeRuneInString(p[i:])
 		return fmt.Errorf("%q contains %q, which is special in fstab: choose another mount point", p, r)
 	}
-	if slices.Contains(systemDirectories, p) || slices.ContainsFunc(systemTrees, func(dir string) bool { return holdsPath(dir, p) }) {
+	if slices.Contains(systemDirectories, p) || slices.ContainsFunc(systemTrees, func(dir string) bool { return engine.PathWithin(p, dir) }) {
 		return fmt.Errorf("a file system on %s would hide files of the system: use a dedicated directory, such as /srv/mirror", p)
 	}
 	return nil

@@ -170,7 +170,7 @@ func (tt treeType) Read(t engine.Target, want *Tree, got engine.Answers) (*Tree,
 func mountOf(t engine.Target, want *Tree) *wire.Query {
 	var at string
 	for i := range t.Records {
-		if m, ok := t.Records[i].State.(*Mount); ok && t.Records[i].Own && holdsPath(m.Path, want.Path) && len(m.Path) > len(at) {
+		if m, ok := t.Records[i].State.(*Mount); ok && t.Records[i].Own && engine.PathWithin(want.Path, m.Path) && len(m.Path) > len(at) {
 			at = m.Path
 		}
 	}
@@ -468,7 +468,7 @@ var (
 // "".
 func NotOwn(p string) string {
 	for _, dir := range neverTrees {
-		if holdsPath(dir, p) {
+		if engine.PathWithin(p, dir) {
 			return "is in " + dir + ", which belongs to the system"
 		}
 	}

@@ -165,8 +165,3 @@ func fileNeeds(p, owner, group string) []engine.Key {
 	}
 	return needs
 }
-
-// holdsPath reports whether p is dir or below it.
-func holdsPath(dir, p string) bool {
-	return p == dir || strings.HasPrefix(p, dir+"/")
-}

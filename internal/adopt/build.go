@@ -7,8 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/engine/wire"
-	"github.com/mirrorform/mirrorform/internal/mirror"
 	"github.com/mirrorform/mirrorform/resources"
 )
 
@@ -90,7 +90,7 @@ func (b *builder) tree(tree string) {
 		return
 	}
 	fs := b.fs[tree]
-	if m := b.mounts[fs.MountPoint]; fs.MountPoint != "" && fs.MountPoint != "/" && mirror.Within(tree, fs.MountPoint) && m.Mounted {
+	if m := b.mounts[fs.MountPoint]; fs.MountPoint != "" && fs.MountPoint != "/" && engine.PathWithin(tree, fs.MountPoint) && m.Mounted {
 		if m.Fstab == "" {
 			b.remark(Place{fs.MountPoint, 0}, "the file system of the tree is mounted here, but it is not in /etc/fstab: after a reboot it is not mounted")
 		}
@@ -293,7 +293,7 @@ func (b *builder) siteFiles(s *site) []string {
 // modules describes the rsync daemon if it serves one of the trees.
 func (b *builder) modules(trees []string) {
 	for _, m := range b.found.modules {
-		if !slices.ContainsFunc(trees, func(tree string) bool { return mirror.Within(tree, m.path) }) {
+		if !slices.ContainsFunc(trees, func(tree string) bool { return engine.PathWithin(tree, m.path) }) {
 			continue
 		}
 		b.regular(m.at.File)

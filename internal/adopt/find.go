@@ -9,7 +9,7 @@ import (
 	"strings"
 	"unicode"
 
-	"github.com/mirrorform/mirrorform/internal/mirror"
+	"github.com/mirrorform/mirrorform/engine"
 )
 
 // Place is a line of a file on the host.
@@ -231,7 +231,7 @@ func (f *found) commands(command string, j job) {
 // may be large.
 func systemProgram(p string) bool {
 	dirs := []string{"/bin", "/sbin", "/lib", "/usr/bin", "/usr/sbin", "/usr/lib", "/usr/libexec"}
-	return slices.ContainsFunc(dirs, func(dir string) bool { return mirror.Within(p, dir) })
+	return slices.ContainsFunc(dirs, func(dir string) bool { return engine.PathWithin(p, dir) })
 }
 
 // script adds the syncs of a script that a job runs.
@@ -312,7 +312,7 @@ func (f *found) systemd() {
 
 func (f *found) service(p string) {
 	text, realPath, ok := f.file(p)
-	if !ok || mirror.Within(realPath, "/usr/lib") || mirror.Within(realPath, "/lib") {
+	if !ok || engine.PathWithin(realPath, "/usr/lib") || engine.PathWithin(realPath, "/lib") {
 		return // a link to a unit of a package
 	}
 	settings, _ := readSettings(text)

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/mirrorform/mirrorform/internal/mirror"
+	"github.com/mirrorform/mirrorform/engine"
 )
 
 // Limits for nginx's configuration.
@@ -222,7 +222,7 @@ func clean(p string) string {
 func (s *site) serves(tree string) string {
 	best := ""
 	consider := func(url, dir string) {
-		if dir == "" || !mirror.Within(tree, dir) {
+		if dir == "" || !engine.PathWithin(tree, dir) {
 			return
 		}
 		found := path.Join("/", url, strings.TrimPrefix(tree, strings.TrimSuffix(dir, "/")))

@@ -35,7 +35,7 @@ func (f *found) proposal(h Host) (name string, spec *mirror.Spec) {
 		spec.Guide = edition.Name
 	}
 	fs := f.fs[j.sync.tree]
-	if fs.MountPoint != "" && fs.MountPoint != "/" && mirror.Within(j.sync.tree, fs.MountPoint) {
+	if fs.MountPoint != "" && fs.MountPoint != "/" && engine.PathWithin(j.sync.tree, fs.MountPoint) {
 		spec.Storage.MountPoint = fs.MountPoint
 	}
 	k := f.kitten()

@@ -145,7 +145,8 @@ func resolve(path, dir string) (string, error) {
 	return at, nil
 }
 
-// within reports whether a clean absolute path is dir or below it.
+// within reports whether a clean absolute path is dir or below it. It is engine.PathWithin, but the
+// language does not know the engine.
 func within(dir, path string) bool {
 	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/internal/syncjob/settings"
 )
 
@@ -258,7 +259,7 @@ func (x *settling) spread(j *job, every string) string {
 func (x *settling) lockFile(j *job) string {
 	lock := j.lock
 	for from, to := range map[string]string{"/var/run": "/run", "/var/lock": "/run/lock"} {
-		if plain(lock) && lock != from && Within(lock, from) {
+		if plain(lock) && lock != from && engine.PathWithin(lock, from) {
 			lock = to + strings.TrimPrefix(lock, from)
 		}
 	}
@@ -266,9 +267,9 @@ func (x *settling) lockFile(j *job) string {
 	switch {
 	case !safePath.MatchString(lock) || path.Clean(lock) != lock:
 		x.errorf(attribute, "use an absolute path of letters, digits and . _ + - @", "invalid path %q for a lock", lock)
-	case slices.ContainsFunc([]string{"/tmp", "/var/tmp", "/dev"}, func(dir string) bool { return Within(lock, dir) }):
+	case slices.ContainsFunc([]string{"/tmp", "/var/tmp", "/dev"}, func(dir string) bool { return engine.PathWithin(lock, dir) }):
 		x.errorf(attribute, "use a file in /run", "every user of the host can lock a file in %s", path.Dir(lock))
-	case Within(lock, "/run/lock") && family != "" && family != "el":
+	case engine.PathWithin(lock, "/run/lock") && family != "" && family != "el":
 		x.errorf(attribute, "use a file in /run",
 			"every user of the host can create a file in /run/lock, and so hold this lock")
 	case x.inTree(j, lock):

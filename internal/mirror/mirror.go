@@ -74,5 +74,5 @@ func (m *mirror) mayHoldLostFound(dir string) bool {
 
 // inTree reports whether p is in the job's tree or the mirror's.
 func (m *mirror) inTree(j *job, p string) bool {
-	return slices.ContainsFunc([]string{j.dir, m.spec.Storage.Path}, func(dir string) bool { return plain(dir) && Within(p, dir) })
+	return slices.ContainsFunc([]string{j.dir, m.spec.Storage.Path}, func(dir string) bool { return plain(dir) && engine.PathWithin(p, dir) })
 }

@@ -2,13 +2,9 @@ package mirror
 
 import (
 	"path"
-	"strings"
-)
 
-// Within reports whether the clean path p is dir or below it.
-func Within(p, dir string) bool {
-	return p == dir || dir == "/" || strings.HasPrefix(p, dir+"/")
-}
+	"github.com/mirrorform/mirrorform/engine"
+)
 
 // plain reports whether p is absolute and clean, so that it can be compared. Parts report the
 // problems of other paths.
@@ -24,7 +20,7 @@ func (st *Storage) mountPoint() string {
 
 // guard returns the mount point that must be mounted for a sync to dir, or "".
 func (st *Storage) guard(dir string) string {
-	if m := st.mountPoint(); m != "" && Within(dir, m) {
+	if m := st.mountPoint(); m != "" && engine.PathWithin(dir, m) {
 		return m
 	}
 	return ""

@@ -219,7 +219,7 @@ func (x *settling) checkStorage() {
 	if plain(st.Path) {
 		x.ownDirectory("storage.path", st.Path)
 	}
-	if st.MountPoint != "" && plain(st.MountPoint) && plain(st.Path) && !Within(st.Path, st.MountPoint) {
+	if st.MountPoint != "" && plain(st.MountPoint) && plain(st.Path) && !engine.PathWithin(st.Path, st.MountPoint) {
 		x.errorf("storage.mount_point", "mount the device on storage.path or on a directory above it",
 			"the mount point %q does not contain storage.path, %q", st.MountPoint, st.Path)
 	}
@@ -243,9 +243,9 @@ func (x *settling) checkStorage() {
 	case !plain(st.Path):
 	case k.Path == st.Path:
 		x.errorf("kitten.path", apart+beside, "%s is also storage.path", k.Path)
-	case Within(k.Path, st.Path):
+	case engine.PathWithin(k.Path, st.Path):
 		x.errorf("kitten.path", apart+beside, "%s is in the almalinux tree, %s", k.Path, st.Path)
-	case Within(st.Path, k.Path):
+	case engine.PathWithin(st.Path, k.Path):
 		x.errorf("kitten.path", apart+beside, "%s contains the almalinux tree, %s", k.Path, st.Path)
 	}
 }

@@ -45,7 +45,7 @@ func (x *expansion) lock(j *job) {
 		Alone: "one sync would keep the other from running: set " + j.attribute("lock") + " of one of them",
 		State: &resources.File{Path: j.lockFile, Owner: x.user, Group: x.user, Mode: lockMode},
 	}, from)
-	if !Within(j.lockFile, "/run") {
+	if !engine.PathWithin(j.lockFile, "/run") {
 		return
 	}
 	content := fmt.Sprintf("# Managed by mirrorform: the lock of mirror %s. Changes made here are overwritten.\nf %s %s %s %s -\n",

@@ -203,7 +203,7 @@ func treeOf(raw string) (tree, bool) {
 	return t, true
 }
 
-// within reports whether t is o or is below it.
+// within reports whether t is o or is below it. The paths are those of URLs.
 func (t tree) within(o tree) bool {
 	if t.kind != o.kind || t.host != o.host || t.port != o.port {
 		return false
