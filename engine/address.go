@@ -39,9 +39,12 @@ func ParseLocal(text string) (a Address, ok bool) {
 		return Address{}, false
 	}
 	for _, name := range names {
-		if name == "" || strings.ContainsAny(name, `/]"\`) {
+		if name == "" || strings.ContainsAny(name, `]"\`) {
 			return Address{}, false
 		}
+	}
+	if strings.Contains(names[0], "/") {
+		return Address{}, false
 	}
 	a.Type, a.Name = names[0], names[1]
 	if len(names) > 2 {
@@ -68,6 +71,15 @@ func (a Address) String() string {
 	}
 	return b.String()
 }
+
+// Local returns the address without its host as text, the form that manifests use.
+func (a Address) Local() string {
+	a.Host = ""
+	return a.String()
+}
+
+// Within reports whether the address equals above or lies below it, see the function Within.
+func (a Address) Within(above string) bool { return Within(a.String(), above) }
 
 // Block returns the address of the block that declares the resource, without its key.
 func (a Address) Block() Address { return Address{Host: a.Host, Type: a.Type, Name: a.Name} }

@@ -417,7 +417,7 @@ func TestEarlierStageIsTakenBack(t *testing.T) {
 		gone := resource(&thing{Name: "/old"})
 		gone.Remove, gone.Purge = true, true
 		pkg := resource(&thing{Name: "/p", Package: true})
-		pkg.DependsOn = []string{"h/thing./old"}
+		pkg.DependsOn = []engine.Address{at("h/thing./old")}
 		broken := resource(&thing{Name: "/broken", Value: "x"})
 		f := single(t, h, gone, pkg, broken)
 		_, r := f.apply()

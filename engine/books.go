@@ -31,7 +31,7 @@ func (b *books) next(v *visit, did deeds) (*Manifest, error) {
 	var entries []Managed
 	for _, r := range v.ordered {
 		if r.Remove {
-			gone = append(gone, Local(r.Address))
+			gone = append(gone, r.Address.Local())
 			continue
 		}
 		c, compared := found[r]
@@ -39,7 +39,7 @@ func (b *books) next(v *visit, did deeds) (*Manifest, error) {
 			continue // its entry does not change yet
 		}
 		for _, owner := range r.owners() {
-			old := v.manifest.find(b.Configuration, Local(owner.Address))
+			old := v.manifest.find(b.Configuration, owner.Address.Local())
 			e, err := b.entry(owner, old, did.changed[r])
 			if err != nil {
 				return nil, err
@@ -67,11 +67,11 @@ func (b *books) entry(r *Resource, old *Managed, changed bool) (Managed, error) 
 		if old != nil && old.Secrets[name] != "" && old.was == "" && !changed {
 			return ""
 		}
-		return b.sealSecret(r.Address, name, value)
+		return b.sealSecret(r.Address.Local(), name, value)
 	})
 }
 
-// sealSecret returns the digest of a secret for a manifest.
+// sealSecret returns the digest of a secret for a manifest. The address has no host.
 func (b *books) sealSecret(address, attribute string, value any) string {
-	return "argon2id:" + hex.EncodeToString(b.seals.salt) + ":" + b.seals.seal(Local(address)+" "+attribute, true, value)
+	return "argon2id:" + hex.EncodeToString(b.seals.salt) + ":" + b.seals.seal(address+" "+attribute, true, value)
 }

@@ -147,7 +147,13 @@ func resource(s *thing) *engine.Resource {
 	if s.Package {
 		kind = "package"
 	}
-	return &engine.Resource{Address: "h/" + kind + "." + s.Name, Kind: registry().Kind(kind), State: s, Source: "test.hcl:1"}
+	return &engine.Resource{Address: at("h/" + kind + "." + s.Name), Kind: registry().Kind(kind), State: s, Source: "test.hcl:1"}
+}
+
+// at is the address with this text.
+func at(text string) engine.Address {
+	a, _ := engine.ParseAddress(text)
+	return a
 }
 
 func resources(things ...*thing) []*engine.Resource {
@@ -204,7 +210,7 @@ func TestOrder(t *testing.T) {
 func TestOrderRefersToNothing(t *testing.T) {
 	t.Parallel()
 	r := resource(&thing{Name: "/a"})
-	r.DependsOn = []string{"h/thing.gone"}
+	r.DependsOn = []engine.Address{at("h/thing.gone")}
 	if _, problems := engine.Order(engine.Target{}, []*engine.Resource{r}); len(problems) != 1 || !strings.Contains(problems[0].Summary, "h/thing.gone") {
 		t.Errorf("got %v", problems)
 	}

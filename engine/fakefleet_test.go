@@ -24,7 +24,7 @@ type fleet struct {
 	engine.Ledger
 
 	Wanted  func(host string, facts map[string]*wire.Facts) ([]*engine.Resource, error)
-	LeftOut func(host string, facts map[string]*wire.Facts) func(address string) bool
+	LeftOut func(host string, facts map[string]*wire.Facts) func(engine.Address) bool
 	Select  func(t engine.Target, all []*engine.Resource) []*engine.Resource
 	Adjust  func(selected []*engine.Resource) []*engine.Resource
 	Replace []string
@@ -61,8 +61,8 @@ func newFleet(t *testing.T, hosts map[string]*host, wanted map[string][]*engine.
 		ConfirmTimeout: func(string) time.Duration { return 0 },
 		Ledger:         engine.Ledger{Types: registry(), Configuration: "ours", Version: "1.2.3"},
 		Wanted:         func(name string, _ map[string]*wire.Facts) ([]*engine.Resource, error) { return wanted[name], nil },
-		LeftOut: func(string, map[string]*wire.Facts) func(string) bool {
-			return func(string) bool { return false }
+		LeftOut: func(string, map[string]*wire.Facts) func(engine.Address) bool {
+			return func(engine.Address) bool { return false }
 		},
 		Select: func(_ engine.Target, all []*engine.Resource) []*engine.Resource { return all },
 		Adjust: func(selected []*engine.Resource) []*engine.Resource { return selected },
@@ -94,7 +94,7 @@ func (i intent) Wanted(host string, facts map[string]*wire.Facts) ([]*engine.Res
 	return i.fleet.Wanted(host, facts)
 }
 
-func (i intent) LeftOut(host string, facts map[string]*wire.Facts) func(string) bool {
+func (i intent) LeftOut(host string, facts map[string]*wire.Facts) func(engine.Address) bool {
 	return i.fleet.LeftOut(host, facts)
 }
 

@@ -43,7 +43,7 @@ func Dependencies(t Target, resources []*Resource) ([][]int, []*ResourceProblem)
 	case len(g.sort()) < len(g.resources):
 		return nil, []*ResourceProblem{g.cycle()}
 	}
-	at := map[string]int{}
+	at := map[Address]int{}
 	for i, r := range resources {
 		at[r.Address] = i
 	}
@@ -81,9 +81,9 @@ func (p *ResourceProblem) Shown() Problem {
 }
 
 type graph struct {
-	resources []*Resource    // without those that were joined to others
-	at        map[string]int // the index of a resource by its address, also of those that were joined
-	before    []map[int]bool // before[i] contains the indexes of the resources that must precede resource i
+	resources []*Resource     // without those that were joined to others
+	at        map[Address]int // the index of a resource by its address, also of those that were joined
+	before    []map[int]bool  // before[i] contains the indexes of the resources that must precede resource i
 	// soft has the pairs of before (i, and what precedes it) that are only a good order: resource i
 	// does not depend on the other one.
 	soft     map[[2]int]bool
@@ -92,7 +92,7 @@ type graph struct {
 }
 
 func newGraph(t Target, resources []*Resource) *graph {
-	g := &graph{at: map[string]int{}, soft: map[[2]int]bool{}}
+	g := &graph{at: map[Address]int{}, soft: map[[2]int]bool{}}
 	provider := map[Key]int{}
 	var needs, provided [][]Key
 	for _, r := range resources {

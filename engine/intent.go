@@ -10,7 +10,7 @@ type Intent interface {
 	Wanted(host string, facts map[string]*wire.Facts) ([]*Resource, error)
 	// LeftOut returns a function that reports whether a resource is declared although Wanted did not
 	// return it: its values depend on an unreachable host. Such a resource is not an orphan.
-	LeftOut(host string, facts map[string]*wire.Facts) func(address string) bool
+	LeftOut(host string, facts map[string]*wire.Facts) func(Address) bool
 	// Select returns the resources of a host that this run is about, out of all wanted ones and
 	// orphans.
 	Select(t Target, all []*Resource) []*Resource

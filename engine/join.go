@@ -19,18 +19,27 @@ import (
 
 // Owners returns the addresses of the resources that want this thing: its own, and those that Order
 // joined to it.
-func (r *Resource) Owners() []string {
-	var addresses []string
+func (r *Resource) Owners() []Address {
+	var addresses []Address
 	for _, o := range r.owners() {
 		addresses = append(addresses, o.Address)
 	}
 	return addresses
 }
 
+// also returns the addresses of its other owners, as text.
+func (r *Resource) also() []string {
+	all := []string{}
+	for _, o := range r.joined {
+		all = append(all, o.Address.String())
+	}
+	return all
+}
+
 func (r *Resource) owners() []*Resource { return append([]*Resource{r}, r.joined...) }
 
 // dependsOn returns the addresses that the resource depends on for any of its owners.
-func (r *Resource) dependsOn() []string {
+func (r *Resource) dependsOn() []Address {
 	all := slices.Clip(r.DependsOn)
 	for _, o := range r.joined {
 		for _, a := range o.DependsOn {
@@ -44,7 +53,7 @@ func (r *Resource) dependsOn() []string {
 
 // needs reports whether the resource depends on o, by a reference to any of its owners.
 func (r *Resource) needs(o *Resource) bool {
-	return slices.ContainsFunc(r.dependsOn(), func(a string) bool { return slices.Contains(o.Owners(), a) })
+	return slices.ContainsFunc(r.dependsOn(), func(a Address) bool { return slices.Contains(o.Owners(), a) })
 }
 
 // join returns a copy of r that o, which provides the same keys, owns too. If that is not possible,

@@ -13,7 +13,7 @@ func named(things map[string]*thing, order ...string) []*engine.Resource {
 	kind := registry().Kind("thing")
 	var list []*engine.Resource
 	for _, name := range order {
-		list = append(list, &engine.Resource{Address: "h/thing." + name, Kind: kind, State: things[name], Source: name + ".hcl:1"})
+		list = append(list, &engine.Resource{Address: at("h/thing." + name), Kind: kind, State: things[name], Source: name + ".hcl:1"})
 	}
 	return list
 }
@@ -27,8 +27,8 @@ func TestJoin(t *testing.T) {
 		"a": {Name: "/x", Value: "1"}, "b": {Name: "/x", Token: &secret}, "c": {Name: "/x", Value: "1"},
 		"after": {Name: "/y"}, "before": {Name: "/z"},
 	}, "after", "a", "b", "c", "before")
-	list[0].DependsOn = []string{"h/thing.b"}      // on a resource that is joined to another
-	list[3].DependsOn = []string{"h/thing.before"} // of a resource that is joined to another
+	list[0].DependsOn = []engine.Address{at("h/thing.b")}      // on a resource that is joined to another
+	list[3].DependsOn = []engine.Address{at("h/thing.before")} // of a resource that is joined to another
 	list[2].Sensitive = map[string]bool{"token": true}
 	list[3].PreventDestroy = true
 	ordered, problems := engine.Order(engine.Target{}, list)
@@ -36,7 +36,7 @@ func TestJoin(t *testing.T) {
 		t.Fatalf("%s %v", names(ordered), problems)
 	}
 	x := ordered[1]
-	if got := x.Owners(); !slices.Equal(got, []string{"h/thing.a", "h/thing.b", "h/thing.c"}) {
+	if got := x.Owners(); !slices.Equal(got, []engine.Address{at("h/thing.a"), at("h/thing.b"), at("h/thing.c")}) {
 		t.Errorf("owners: %v", got)
 	}
 	if s := x.State.(*thing); s.Value != "1" || s.Token != &secret || !x.Sensitive["token"] || !x.PreventDestroy {
@@ -72,7 +72,7 @@ func TestJoinRefused(t *testing.T) {
 	// What is removed differs in nothing that matters.
 	list := two(&thing{Name: "/x", Value: "1"}, &thing{Name: "/x", Value: "2"})
 	list[0].Remove, list[1].Remove = true, true
-	if ordered, problems := engine.Order(engine.Target{}, list); len(problems) > 0 || len(ordered) != 1 || !strings.HasSuffix(ordered[0].Owners()[1], ".b") {
+	if ordered, problems := engine.Order(engine.Target{}, list); len(problems) > 0 || len(ordered) != 1 || ordered[0].Owners()[1].Name != "b" {
 		t.Errorf("%v %v", ordered, problems)
 	}
 }
@@ -89,7 +89,7 @@ func TestJoinRemembered(t *testing.T) {
 			var list []*engine.Resource
 			for i, set := range sets {
 				address := "h/choice." + string(rune('a'+i))
-				list = append(list, &engine.Resource{Address: address, Kind: types.Kind("choice"), State: &choice{Name: "/c", Choice: set}, Source: "test.hcl:1"})
+				list = append(list, &engine.Resource{Address: at(address), Kind: types.Kind("choice"), State: &choice{Name: "/c", Choice: set}, Source: "test.hcl:1"})
 			}
 			f := single(t, h, list...)
 			f.Types = &types
@@ -114,11 +114,11 @@ func TestSelectJoined(t *testing.T) {
 	list := named(map[string]*thing{
 		"a": {Name: "/x"}, "b": {Name: "/x"}, "c": {Name: "/y"}, "d": {Name: "/z"}, "e": {Name: "/w"},
 	}, "a", "b", "c", "d", "e")
-	list[1].DependsOn = []string{"h/thing.d"}
+	list[1].DependsOn = []engine.Address{at("h/thing.d")}
 	for address, want := range map[string]string{"h/thing.a": "a b d", "h/thing.b": "a b d", "h/thing.c": "c", "h/thing.e": "e", "h": "a b c d e"} {
 		var got []string
 		for _, r := range engine.Select(engine.Target{}, list, []string{address}) {
-			got = append(got, strings.TrimPrefix(r.Address, "h/thing."))
+			got = append(got, r.Address.Name)
 		}
 		if strings.Join(got, " ") != want {
 			t.Errorf("%s selects %v, want %s", address, got, want)
@@ -132,8 +132,8 @@ func TestSelectJoinedRemoval(t *testing.T) {
 	list := named(map[string]*thing{
 		"a": {Name: "/x"}, "b": {Name: "/x"}, "user": {Name: "/y"}, "alone": {Name: "/z"},
 	}, "a", "b", "user", "alone")
-	list[2].DependsOn = []string{"h/thing.b"}
-	list[3].DependsOn = []string{"h/thing.a"}
+	list[2].DependsOn = []engine.Address{at("h/thing.b")}
+	list[3].DependsOn = []engine.Address{at("h/thing.a")}
 	for _, r := range list {
 		r.Remove = true
 	}
@@ -145,7 +145,7 @@ func TestSelectJoinedRemoval(t *testing.T) {
 			addresses = append(addresses, "h/thing."+a)
 		}
 		for _, r := range engine.Select(engine.Target{}, list, addresses) {
-			got = append(got, strings.TrimPrefix(r.Address, "h/thing."))
+			got = append(got, r.Address.Name)
 		}
 		if strings.Join(got, " ") != c.want {
 			t.Errorf("%s selects %v, want %s", c.addresses, got, c.want)

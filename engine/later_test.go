@@ -16,7 +16,7 @@ import (
 func laterThings(last string) []*engine.Resource {
 	list := resources(&thing{Name: "/a", Value: "x"}, &thing{Name: "/cert", Value: "x"}, &thing{Name: "/site", Value: "x", Needs: []string{"/cert"}},
 		&thing{Name: last, Value: "x", Needs: []string{"/site"}}, &thing{Name: "/unit", Value: "x", Follows: []string{"/cert"}}, &thing{Name: "/z", Value: "x"})
-	list[1].Kind, list[1].Address = registry().Kind("later"), "h/later./cert"
+	list[1].Kind, list[1].Address = registry().Kind("later"), at("h/later./cert")
 	return list
 }
 

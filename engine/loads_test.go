@@ -30,7 +30,11 @@ func (partType) Diff(_ Target, want, have *part) []Step {
 }
 
 func aPart(r *Registry, name string, p part, dependsOn ...string) *Resource {
-	return &Resource{Address: name, Kind: r.Kind("part"), State: &p, DependsOn: dependsOn}
+	res := &Resource{Address: Address{Host: name}, Kind: r.Kind("part"), State: &p}
+	for _, d := range dependsOn {
+		res.DependsOn = append(res.DependsOn, Address{Host: d})
+	}
+	return res
 }
 
 func TestOrderOfWhatAServiceReads(t *testing.T) {
@@ -73,7 +77,7 @@ func TestOrderOfWhatAServiceReads(t *testing.T) {
 		ordered, problems := Order(Target{}, c.in)
 		var got []string
 		for _, r := range ordered {
-			got = append(got, r.Address)
+			got = append(got, r.Address.String())
 		}
 		if len(problems) > 0 || strings.Join(got, " ") != c.want {
 			t.Errorf("%s: got %v, want %s (%v)", name, got, c.want, problems)

@@ -45,7 +45,7 @@ func TestSameMachine(t *testing.T) {
 				for i, m := range tc.machines {
 					name := string(rune('a' + i))
 					hosts[name] = &host{machine: m[0], boot: m[1]}
-					wanted[name] = []*engine.Resource{{Address: name + "/thing.x", Kind: registry().Kind("thing"), State: &thing{Name: "/x", Value: "x"}, Source: "test.hcl:1"}}
+					wanted[name] = []*engine.Resource{{Address: at(name + "/thing.x"), Kind: registry().Kind("thing"), State: &thing{Name: "/x", Value: "x"}, Source: "test.hcl:1"}}
 					list = append(list, engine.Host{Name: name, Last: strings.Contains(t.Name(), "local") && i == len(tc.machines)-1, Here: strings.Contains(t.Name(), "here") && i == 0})
 				}
 				f := newFleet(t, hosts, wanted)

@@ -195,11 +195,11 @@ const longAttribute = 1 << 10
 // newManaged returns the entry of a resource. seal computes the digests of its secrets.
 func newManaged(r *Resource, configuration string, seal func(attribute string, value any) string) (Managed, error) {
 	m := Managed{
-		Address: Local(r.Address), Configuration: configuration, Type: r.Kind.Name, Source: r.Source, State: map[string]json.RawMessage{},
+		Address: r.Address.Local(), Configuration: configuration, Type: r.Kind.Name, Source: r.Source, State: map[string]json.RawMessage{},
 		Keep: r.Keep, PreventDestroy: r.PreventDestroy,
 	}
 	for _, a := range r.DependsOn {
-		m.DependsOn = append(m.DependsOn, Local(a))
+		m.DependsOn = append(m.DependsOn, a.Local())
 	}
 	var err error
 	eachAttribute(r.State, func(name string, v reflect.Value) {
@@ -239,6 +239,16 @@ func eachAttribute(state any, each func(name string, v reflect.Value)) {
 	}
 }
 
+// on parses an address of the entry, which has no host.
+func (m *Managed) on(host, local string) (Address, error) {
+	a, ok := ParseLocal(local)
+	if !ok {
+		return Address{}, fmt.Errorf("%w: %q, of type %s, is not an address", ErrManifest, clip(local), clip(m.Type))
+	}
+	a.Host = host
+	return a, nil
+}
+
 // resource returns the resource of an entry, marked for removal from a host.
 func (m *Managed) resource(host string, types *Registry) (*Resource, error) {
 	kind := types.Kind(m.Type)
@@ -247,17 +257,24 @@ func (m *Managed) resource(host string, types *Registry) (*Resource, error) {
 			"version that created it",
 			ErrManifest, m.Address, m.Type)
 	}
+	address, err := m.on(host, m.Address)
+	if err != nil {
+		return nil, err
+	}
 	r := &Resource{
-		Address: OnHost(host, m.Address), Kind: kind, State: kind.New(), Source: m.Source, Remove: true, Orphan: true, Keep: m.Keep, PreventDestroy: m.PreventDestroy,
+		Address: address, Kind: kind, State: kind.New(), Source: m.Source, Remove: true, Orphan: true, Keep: m.Keep, PreventDestroy: m.PreventDestroy,
 		Sensitive: map[string]bool{}, Made: m.Made,
 	}
 	for name := range m.Secrets {
 		r.Sensitive[name] = true
 	}
 	for _, a := range m.DependsOn {
-		r.DependsOn = append(r.DependsOn, OnHost(host, a))
+		needed, err := m.on(host, a)
+		if err != nil {
+			return nil, err
+		}
+		r.DependsOn = append(r.DependsOn, needed)
 	}
-	var err error
 	eachAttribute(r.State, func(name string, v reflect.Value) {
 		if text, ok := m.State[name]; ok && err == nil {
 			if e := json.Unmarshal(text, v.Addr().Interface()); e != nil {
@@ -326,7 +343,7 @@ type orphans struct {
 // orphans compares the manifest with what is wanted. An orphan is released, not removed, if it
 // holds something that cannot be restored (Resource.Kept), if a released or wanted resource needs
 // it, or if a wanted resource manages the same thing under another address.
-func (m *Manifest) orphans(t Target, types *Registry, configuration string, wanted []*Resource, leftOut func(address string) bool) (*orphans, error) {
+func (m *Manifest) orphans(t Target, types *Registry, configuration string, wanted []*Resource, leftOut func(Address) bool) (*orphans, error) {
 	o := &orphans{why: map[*Resource]string{}}
 	is := map[string]bool{}
 	managed := map[Key]bool{}
@@ -337,7 +354,7 @@ func (m *Manifest) orphans(t Target, types *Registry, configuration string, want
 		return provides
 	}
 	for _, r := range wanted {
-		is[Local(r.Address)] = true
+		is[r.Address.Local()] = true
 		for _, k := range need(r) {
 			managed[k] = true
 		}
@@ -353,7 +370,12 @@ func (m *Manifest) orphans(t Target, types *Registry, configuration string, want
 			}
 			continue
 		}
-		if is[e.Address] || leftOut(OnHost(t.Name, e.Address)) {
+		if is[e.Address] {
+			continue
+		}
+		if a, err := e.on(t.Name, e.Address); err != nil {
+			return nil, err
+		} else if leftOut(a) {
 			continue
 		}
 		r, err := e.resource(t.Name, types)
@@ -390,7 +412,7 @@ func (o *orphans) notes(released []*Resource) []string {
 	for _, r := range released {
 		if why := o.why[r]; why != "" {
 			notes = append(notes, fmt.Sprintf("%s is no longer in the configuration. It is released and stays on the "+
-				"host unchanged: %s", Local(r.Address), why))
+				"host unchanged: %s", r.Address.Local(), why))
 		}
 	}
 	if o.shared > 0 {

@@ -196,7 +196,7 @@ func TestManifestEntry(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		long := strings.Repeat("long ", 1000)
 		r := resource(&thing{Name: "/a", Value: long})
-		r.DependsOn, r.Keep, r.PreventDestroy, r.Source = []string{"h/thing./b"}, "it was said", true, "fleet.hcl:3"
+		r.DependsOn, r.Keep, r.PreventDestroy, r.Source = []engine.Address{at("h/thing./b")}, "it was said", true, "fleet.hcl:3"
 		h := new(host)
 		m := converge(t, h, r, resource(&thing{Name: "/b", Value: "x"}))
 		if h.managedList(t) != "thing./b thing./a" || m.Version != "1.2.3" || m.Machine != machineID {

@@ -17,7 +17,7 @@ func kept(s *thing) *engine.Resource { return typed("kept", s) }
 // typed is a resource of a type.
 func typed(kind string, s *thing) *engine.Resource {
 	r := resource(s)
-	r.Address, r.Kind = "h/"+kind+"."+s.Name, registry().Kind(kind)
+	r.Address, r.Kind = at("h/"+kind+"."+s.Name), registry().Kind(kind)
 	return r
 }
 
@@ -49,11 +49,11 @@ func TestOrphans(t *testing.T) {
 			plan: "delete h/thing./a/b/c; delete h/thing./a/b; delete h/thing./a",
 		},
 		"in the reverse order of references": {
-			first: []*engine.Resource{file("/a"), with(file("/b"), func(r *engine.Resource) { r.DependsOn = []string{"h/thing./a"} })},
+			first: []*engine.Resource{file("/a"), with(file("/b"), func(r *engine.Resource) { r.DependsOn = []engine.Address{at("h/thing./a")} })},
 			plan:  "delete h/thing./b; delete h/thing./a",
 		},
 		"one whose reference stays": {
-			first: []*engine.Resource{file("/a"), with(file("/b"), func(r *engine.Resource) { r.DependsOn = []string{"h/thing./a"} })},
+			first: []*engine.Resource{file("/a"), with(file("/b"), func(r *engine.Resource) { r.DependsOn = []engine.Address{at("h/thing./a")} })},
 			then:  []*engine.Resource{file("/a")}, plan: "delete h/thing./b", managed: "thing./a",
 		},
 		"type keeps": {
@@ -88,7 +88,7 @@ func TestOrphans(t *testing.T) {
 			plan:  "delete h/thing./conf; update h/thing./unit", managed: "thing./unit",
 		},
 		"taken over under another address": {
-			first: []*engine.Resource{file("/a")}, then: []*engine.Resource{with(file("/a"), func(r *engine.Resource) { r.Address = "h/thing.other" })},
+			first: []*engine.Resource{file("/a")}, then: []*engine.Resource{with(file("/a"), func(r *engine.Resource) { r.Address = at("h/thing.other") })},
 			managed: "thing.other",
 		},
 		"of another configuration": {
@@ -99,8 +99,8 @@ func TestOrphans(t *testing.T) {
 		"left out": {
 			first: []*engine.Resource{file("/a"), file("/b")}, plan: "delete h/thing./b", managed: "thing./a",
 			fleet: func(f *fleet) {
-				f.LeftOut = func(string, map[string]*wire.Facts) func(string) bool {
-					return func(address string) bool { return address == "h/thing./a" }
+				f.LeftOut = func(string, map[string]*wire.Facts) func(engine.Address) bool {
+					return func(a engine.Address) bool { return a == at("h/thing./a") }
 				}
 			},
 		},
@@ -138,15 +138,15 @@ func TestOrphans(t *testing.T) {
 			fleet: func(f *fleet) { delete(f.hosts["h"].files, "/a") },
 		},
 		"move": {
-			first: []*engine.Resource{file("/a"), file("/b")}, then: []*engine.Resource{with(file("/a"), func(r *engine.Resource) { r.Address = "h/thing.new" }), file("/b")},
+			first: []*engine.Resource{file("/a"), file("/b")}, then: []*engine.Resource{with(file("/a"), func(r *engine.Resource) { r.Address = at("h/thing.new") }), file("/b")},
 			fleet: func(f *fleet) { f.Moves = []engine.Move{{From: "thing./a", To: "thing.new"}} }, managed: "thing.new thing./b",
 		},
 		"move of what is below": {
 			first: []*engine.Resource{
-				with(file("/a"), func(r *engine.Resource) { r.Address = "h/mirror.old.cron" }),
-				with(file("/b"), func(r *engine.Resource) { r.Address = "h/mirror.old.web" }),
-				with(file("/c"), func(r *engine.Resource) { r.Address = "h/mirror.older.web" })},
-			then:  []*engine.Resource{with(file("/a"), func(r *engine.Resource) { r.Address = "h/mirror.new.cron" })},
+				with(file("/a"), func(r *engine.Resource) { r.Address = at("h/mirror.old.cron") }),
+				with(file("/b"), func(r *engine.Resource) { r.Address = at("h/mirror.old.web") }),
+				with(file("/c"), func(r *engine.Resource) { r.Address = at("h/mirror.older.web") })},
+			then:  []*engine.Resource{with(file("/a"), func(r *engine.Resource) { r.Address = at("h/mirror.new.cron") })},
 			fleet: func(f *fleet) { f.Moves = []engine.Move{{From: "mirror.old", To: "mirror.new"}} },
 			plan:  "delete h/mirror.older.web; delete h/mirror.new.web", managed: "mirror.new.cron",
 		},
@@ -156,7 +156,7 @@ func TestOrphans(t *testing.T) {
 			wantErr: "a moved block renames thing./", managed: "thing./a thing./b",
 		},
 		"move into for_each": {
-			first: []*engine.Resource{file("/a")}, then: []*engine.Resource{with(file("/a"), func(r *engine.Resource) { r.Address = `h/thing./a["x"]` })},
+			first: []*engine.Resource{file("/a")}, then: []*engine.Resource{with(file("/a"), func(r *engine.Resource) { r.Address = at(`h/thing./a["x"]`) })},
 			fleet: func(f *fleet) { f.Moves = []engine.Move{{From: "thing./a", To: `thing./a["x"]`}} }, managed: `thing./a["x"]`,
 		},
 		"let go": {
@@ -302,7 +302,7 @@ func TestTargetAndTakeover(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		h := new(host)
 		converge(t, h, resource(&thing{Name: "/a", Value: "x"}))
-		renamed := with(resource(&thing{Name: "/a", Value: "x"}), func(r *engine.Resource) { r.Address = "h/thing.other" })
+		renamed := with(resource(&thing{Name: "/a", Value: "x"}), func(r *engine.Resource) { r.Address = at("h/thing.other") })
 		for _, step := range []struct{ target, managed string }{{"h/thing./b", "thing./a thing./b"}, {"h", "thing./b thing.other"}} {
 			f := single(t, h, renamed, resource(&thing{Name: "/b", Value: "x"}))
 			f.Select = func(target engine.Target, all []*engine.Resource) []*engine.Resource {

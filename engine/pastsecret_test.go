@@ -31,7 +31,7 @@ func shown(p *engine.HostPlan) string {
 func TestSecretsOfThePastStay(t *testing.T) {
 	t.Parallel()
 	elsewhere := func(r *engine.Resource) *engine.Resource {
-		r.Address = "h/thing.renamed"
+		r.Address = at("h/thing.renamed")
 		return r
 	}
 	for name, tc := range map[string]struct {
@@ -85,7 +85,7 @@ func TestPrivateOrders(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
 		after := resource(&thing{Name: "/after", Value: "new"})
-		after.DependsOn = []string{"h/thing./a"}
+		after.DependsOn = []engine.Address{at("h/thing./a")}
 		wanted := []*engine.Resource{
 			secretive("canary-one", "b", "value"), after, resource(&thing{Name: "/follows", Value: "new", Follows: []string{"/a"}}),
 			resource(&thing{Name: "/other", Value: "new"}),

@@ -364,7 +364,7 @@ func (p *HostPlan) differs(later map[*Resource]bool) error {
 
 // changedSince returns an error that lists what changed on the host since the plan was made.
 func (p *HostPlan) changedSince(now *HostPlan) error {
-	then := map[string]Compared{}
+	then := map[Address]Compared{}
 	for _, c := range p.Compared {
 		then[c.Resource.Address] = c
 	}

@@ -231,13 +231,13 @@ func Compare(t Target, ordered []*Resource, got Answers) *HostPlan {
 // contain one, those that depend on such a resource, and units that load its files. The value is
 // the address of the resource with the secret.
 func secretsNear(t Target, resources []*Resource) map[*Resource]string {
-	near, byAddress, provided := map[*Resource]string{}, map[string]*Resource{}, map[Key]string{}
+	near, byAddress, provided := map[*Resource]string{}, map[Address]*Resource{}, map[Key]string{}
 	for _, r := range resources {
 		if len(r.Sensitive) > 0 {
-			near[r] = r.Address
+			near[r] = r.Address.String()
 			provides, _ := r.Kind.keys(t, r.State)
 			for _, k := range provides {
-				provided[k] = r.Address
+				provided[k] = near[r]
 			}
 		}
 	}
@@ -288,7 +288,7 @@ func replacement(t Target, r *Resource, want, have any) ([]Step, *Problem) {
 			"that mirrorform creates"
 	}
 	if why != "" {
-		return nil, &Problem{Summary: "it cannot be replaced: " + why, Detail: "Leave out --replace " + r.Address + "."}
+		return nil, &Problem{Summary: "it cannot be replaced: " + why, Detail: "Leave out --replace " + r.Address.String() + "."}
 	}
 	return append(slices.Clip(removal), creation...), nil
 }
@@ -308,9 +308,9 @@ func (p *HostPlan) remove(t Target, r *Resource, have any, gone map[Key]bool) bo
 	}
 	if !r.Purge && (r.Shared != "" || !r.Made) {
 		if r.Made {
-			p.Notes = append(p.Notes, fmt.Sprintf("%s stays and is released: %s", Local(r.Address), r.Shared))
+			p.Notes = append(p.Notes, fmt.Sprintf("%s stays and is released: %s", r.Address.Local(), r.Shared))
 		} else {
-			p.released = append(p.released, Local(r.Address))
+			p.released = append(p.released, r.Address.Local())
 		}
 		p.Unchanged++
 		return false
@@ -321,7 +321,7 @@ func (p *HostPlan) remove(t Target, r *Resource, have any, gone map[Key]bool) bo
 	steps := r.Kind.diff(t, nil, have)
 	if len(steps) == 0 {
 		if r.Kind.without != nil {
-			p.Notes = append(p.Notes, Local(r.Address)+" stays: it contains something else")
+			p.Notes = append(p.Notes, r.Address.Local()+" stays: it contains something else")
 		}
 		p.Unchanged++
 		return false
@@ -375,7 +375,7 @@ func (p *HostPlan) expect(got Answers) {
 }
 
 func newChange(r *Resource, want, have any, steps []Step) Change {
-	c := Change{Resource: r, Address: r.Address, Also: r.Owners()[1:], Type: r.Kind.Name, Action: Update, Steps: steps}
+	c := Change{Resource: r, Address: r.Address.String(), Also: r.also(), Type: r.Kind.Name, Action: Update, Steps: steps}
 	switch {
 	case want == nil:
 		c.Action = Delete

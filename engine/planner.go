@@ -218,7 +218,7 @@ func (p *hostPlanner) withOrphans(wanted []*Resource, facts map[string]*wire.Fac
 	v.target.know(v.manifest, l.Types, l.Configuration)
 	released := p.selected(o.released)
 	for _, r := range released {
-		v.gone = append(v.gone, Local(r.Address))
+		v.gone = append(v.gone, r.Address.Local())
 	}
 	return append(slices.Clip(wanted), o.remove...), append(notes, o.notes(released)...), nil
 }
@@ -241,20 +241,21 @@ func (p *hostPlanner) selected(list []*Resource) []*Resource {
 }
 
 // leftOut calls Intent.LeftOut on first use: most hosts have no orphans and never need it.
-func (p *hostPlanner) leftOut(facts map[string]*wire.Facts) func(address string) bool {
-	leftOut := sync.OnceValue(func() func(string) bool { return p.intent.LeftOut(p.of.Name, facts) })
-	return func(address string) bool { return leftOut()(address) }
+func (p *hostPlanner) leftOut(facts map[string]*wire.Facts) func(Address) bool {
+	leftOut := sync.OnceValue(func() func(Address) bool { return p.intent.LeftOut(p.of.Name, facts) })
+	return func(a Address) bool { return leftOut()(a) }
 }
 
 // markReplaced marks the resources that --replace names.
 func (p *hostPlanner) markReplaced(list []*Resource) error {
-	for _, address := range p.intent.Replaced() {
-		if HostOf(address) != p.of.Name {
+	for _, text := range p.intent.Replaced() {
+		address, _ := ParseAddress(text)
+		if address.Host != p.of.Name {
 			continue
 		}
 		i := slices.IndexFunc(list, func(r *Resource) bool { return slices.Contains(r.Owners(), address) && !r.Remove })
 		if i < 0 {
-			return fmt.Errorf("%s cannot be replaced: it is not a resource of this host, or is not selected", address)
+			return fmt.Errorf("%s cannot be replaced: it is not a resource of this host, or is not selected", text)
 		}
 		list[i].Replace = true
 	}
@@ -264,13 +265,13 @@ func (p *hostPlanner) markReplaced(list []*Resource) error {
 // withoutStrangers drops dependencies of resources to remove if the dependency does not exist or
 // stays: the order then does not matter.
 func withoutStrangers(list []*Resource) []*Resource {
-	there := map[string]bool{}
+	there := map[Address]bool{}
 	for _, r := range list {
 		there[r.Address] = r.Remove
 	}
 	for _, r := range list {
 		if r.Remove {
-			r.DependsOn = slices.DeleteFunc(r.DependsOn, func(a string) bool { return !there[a] })
+			r.DependsOn = slices.DeleteFunc(r.DependsOn, func(a Address) bool { return !there[a] })
 		}
 	}
 	return list

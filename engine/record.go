@@ -54,14 +54,14 @@ func (t *Target) want(list []*Resource) {
 	t.Wanted = nil
 	for _, r := range list {
 		if r.Kind.separate != nil && !r.Remove {
-			t.Wanted = append(t.Wanted, Record{Address: Local(r.Address), Own: true, Type: r.Kind.Name, State: r.State, Keep: r.Keep})
+			t.Wanted = append(t.Wanted, Record{Address: r.Address.Local(), Own: true, Type: r.Kind.Name, State: r.State, Keep: r.Keep})
 		}
 	}
 }
 
 // record returns the entry of a resource of this configuration, or nil.
 func (t Target) record(r *Resource) *Record {
-	if e := t.own[Local(r.Address)]; e != nil && e.Type == r.Kind.Name {
+	if e := t.own[r.Address.Local()]; e != nil && e.Type == r.Kind.Name {
 		return e
 	}
 	return nil

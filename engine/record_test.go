@@ -65,7 +65,7 @@ func TestDecidedOnce(t *testing.T) {
 		h := &host{}
 		run := func(set string) *engine.HostPlan {
 			t.Helper()
-			f := single(t, h, &engine.Resource{Address: "h/choice.c", Kind: types.Kind("choice"), State: &choice{Name: "/c", Choice: set}, Source: "test.hcl:1"})
+			f := single(t, h, &engine.Resource{Address: at("h/choice.c"), Kind: types.Kind("choice"), State: &choice{Name: "/c", Choice: set}, Source: "test.hcl:1"})
 			f.Types = &types
 			p, r := f.apply()
 			if r.Err != nil {

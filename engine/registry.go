@@ -221,11 +221,11 @@ func (k *Kind) Diff(t Target, want, have any) []Step { return k.diff(t, want, ha
 
 // Resource is one wanted resource on one host.
 type Resource struct {
-	Address   string          // HOST/TYPE.NAME or HOST/mirror.NAME.PART
+	Address   Address         // HOST/TYPE.NAME or HOST/mirror.NAME.PART
 	Kind      *Kind           // its type
 	State     any             // *S of Kind
 	Sensitive map[string]bool // attributes whose values are secret
-	DependsOn []string        // addresses on the same host
+	DependsOn []Address       // on the same host
 	Source    string          // where it was declared: "fleet.hcl:12"
 	Remove    bool            // remove it
 	Replace   bool            // remove and recreate it, if it exists

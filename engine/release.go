@@ -21,7 +21,7 @@ func (p *hostPlanner) adjusted(selected []*Resource) (all []*Resource, notes []s
 	stay := staying(p.visit.target, removed, needs)
 	for _, r := range stay {
 		r.Remove = false
-		notes = append(notes, fmt.Sprintf("%s is kept: what is kept needs it", Local(r.Address)))
+		notes = append(notes, fmt.Sprintf("%s is kept: what is kept needs it", r.Address.Local()))
 	}
 	return slices.DeleteFunc(slices.Clone(all), func(r *Resource) bool { return slices.Contains(stay, r) }), notes
 }
@@ -40,8 +40,8 @@ func (p *hostPlanner) hold(all []*Resource) {
 		leaving[address] = true
 	}
 	for _, r := range all {
-		leaving[Local(r.Address)] = true
-		if e := manifest.find(p.ledger().Configuration, Local(r.Address)); r.Remove && e != nil && e.Made {
+		leaving[r.Address.Local()] = true
+		if e := manifest.find(p.ledger().Configuration, r.Address.Local()); r.Remove && e != nil && e.Made {
 			provides, _ := r.Kind.keys(t, r.State)
 			mark(ours, provides)
 		}

@@ -147,8 +147,12 @@ func TestTwoOwners(t *testing.T) {
 				bubble(t, func(t *testing.T) {
 					h := new(host)
 					of := map[string]func() *engine.Resource{
-						"ours":   func() *engine.Resource { return resource(&thing{Name: "/a", Value: "x"}) },
-						"theirs": func() *engine.Resource { r := resource(&thing{Name: "/a", Value: "x"}); r.Address = other; return r },
+						"ours": func() *engine.Resource { return resource(&thing{Name: "/a", Value: "x"}) },
+						"theirs": func() *engine.Resource {
+							r := resource(&thing{Name: "/a", Value: "x"})
+							r.Address = at(other)
+							return r
+						},
 					}
 					second := map[string]string{"ours": "theirs", "theirs": "ours"}[first]
 					h.run(t, "ours", false, of["ours"]())
@@ -190,7 +194,7 @@ func TestMadeUnderAnotherAddress(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		h := new(host)
 		h.run(t, "ours", false, resource(&thing{Name: "/a", Value: "x"}))
-		renamed := with(resource(&thing{Name: "/a", Value: "x"}), func(r *engine.Resource) { r.Address = "h/thing.other" })
+		renamed := with(resource(&thing{Name: "/a", Value: "x"}), func(r *engine.Resource) { r.Address = at("h/thing.other") })
 		h.run(t, "ours", false, renamed)
 		h.run(t, "ours", false)
 		h.has(t)

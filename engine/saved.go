@@ -148,15 +148,21 @@ func saveHost(h *HostPlan, seals *sealer) (*SavedHost, error) {
 	for _, c := range h.Compared {
 		r := c.Resource
 		secret := len(r.Sensitive) > 0
-		dependsOn := append(slices.Sorted(slices.Values(r.dependsOn())), r.Owners()[1:]...)
+		address := r.Address.String()
+		var dependsOn []string
+		for _, a := range r.dependsOn() {
+			dependsOn = append(dependsOn, a.String())
+		}
+		slices.Sort(dependsOn)
+		dependsOn = append(dependsOn, r.also()...)
 		var decided any // by the found state
 		if r.Kind.settles {
 			decided = c.Want
 		}
 		s.Resources = append(s.Resources, SavedResource{
-			Address: r.Address,
-			Wanted:  seals.seal("wanted "+r.Address, secret && c.declared != nil, r.Kind.Name, c.declared, dependsOn),
-			Found:   seals.seal("found "+r.Address, secret && (c.Have != nil || decided != nil), c.Have, decided),
+			Address: address,
+			Wanted:  seals.seal("wanted "+address, secret && c.declared != nil, r.Kind.Name, c.declared, dependsOn),
+			Found:   seals.seal("found "+address, secret && (c.Have != nil || decided != nil), c.Have, decided),
 		})
 	}
 	for i := range h.Changes {
@@ -169,7 +175,7 @@ func saveHost(h *HostPlan, seals *sealer) (*SavedHost, error) {
 	for _, p := range h.Problems {
 		w := SavedWarning{Summary: p.Summary, Detail: p.Detail}
 		if r := p.Resource; r != nil {
-			w.Address, w.Source = r.Address, r.Source
+			w.Address, w.Source = r.Address.String(), r.Source
 			if len(r.Sensitive) > 0 && !p.Plain {
 				w.Summary, w.Detail = "a warning that is not saved, since the resource has sensitive values", ""
 			}

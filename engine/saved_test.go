@@ -151,7 +151,7 @@ func TestStalePlan(t *testing.T) {
 		"removed by hand":    {func(r *reality) { delete(r.files, "/differs") }, "h/thing./differs: the host changed"},
 		"wanted":             {func(r *reality) { state(r, 0).Value = "y" }, "h/thing./new: the configuration changed"},
 		"wanted and no step": {func(r *reality) { state(r, 1).Needs = []string{"/"} }, "h/thing./same: the configuration changed"},
-		"dependency":         {func(r *reality) { r.wanted[0].DependsOn = []string{"h/thing./same"} }, "h/thing./new: the configuration changed"},
+		"dependency":         {func(r *reality) { r.wanted[0].DependsOn = []engine.Address{at("h/thing./same")} }, "h/thing./new: the configuration changed"},
 		"secret wanted":      {func(r *reality) { state(r, 3).Value = "other" }, "h/thing./secret: the configuration changed"},
 		"secret found":       {func(r *reality) { r.files["/secret"] = "other" }, "h/thing./secret: the host changed"},
 		"secret kept":        {func(r *reality) { r.files["/kept"] = "other" }, "h/thing./kept: the host changed"},

@@ -25,12 +25,12 @@ func Select(t Target, resources []*Resource, addresses []string) []*Resource {
 			take(p)
 		}
 	}
-	named := func(address string) bool {
-		return slices.ContainsFunc(addresses, func(a string) bool { return Within(address, a) })
+	named := func(address Address) bool {
+		return slices.ContainsFunc(addresses, address.Within)
 	}
 	// stays reports whether a resource is to be removed for some of its owners, but not for all.
 	stays := func(r *Resource) bool {
-		return r.Remove && slices.ContainsFunc(r.Owners(), func(a string) bool { return !named(a) })
+		return r.Remove && slices.ContainsFunc(r.Owners(), func(a Address) bool { return !named(a) })
 	}
 	for i, r := range g.resources {
 		if slices.ContainsFunc(r.Owners(), named) && !stays(r) {

@@ -170,14 +170,22 @@ func (s *SavedPlan) Plan() (*Plan, error) {
 		for _, w := range host.Warnings {
 			problem := &ResourceProblem{Problem: Problem{Severity: Warning, Summary: w.Summary, Detail: w.Detail}}
 			if w.Address != "" {
-				problem.Resource = &Resource{Address: w.Address, Source: w.Source}
+				address, ok := ParseAddress(w.Address)
+				if !ok {
+					return nil, noAddress(w.Address)
+				}
+				problem.Resource = &Resource{Address: address, Source: w.Source}
 			}
 			h.Problems = append(h.Problems, problem)
 		}
 		for _, saved := range host.Changes {
 			c := Change{Address: saved.Address, Type: saved.Type, Action: saved.Action}
 			if saved.Orphan != "" {
-				c.Resource = &Resource{Address: saved.Address, Source: saved.Orphan, Remove: true, Orphan: true}
+				address, ok := ParseAddress(saved.Address)
+				if !ok {
+					return nil, noAddress(saved.Address)
+				}
+				c.Resource = &Resource{Address: address, Source: saved.Orphan, Remove: true, Orphan: true}
 			}
 			for _, step := range saved.Steps {
 				c.Steps = append(c.Steps, Step{Summary: step.Summary, Final: step.Final})
@@ -194,6 +202,11 @@ func (s *SavedPlan) Plan() (*Plan, error) {
 		p.Hosts = append(p.Hosts, h)
 	}
 	return p, nil
+}
+
+// noAddress is the error of a saved plan with text where an address belongs.
+func noAddress(text string) error {
+	return fmt.Errorf("the saved plan is corrupt: %q is not an address", clip(text))
 }
 
 // showAttributes converts saved attributes for display. Sensitive values are not saved:

@@ -124,9 +124,9 @@ func (f *Fleet) rebuild(ctx context.Context, lock Lock, intent Intent, books *bo
 	differs := hp.differing()
 	v.ordered = slices.DeleteFunc(ordered, func(res *Resource) bool {
 		if differs[res] {
-			r.Left = append(r.Left, res.Address)
+			r.Left = append(r.Left, res.Address.String())
 		} else {
-			r.Managed = append(r.Managed, res.Address)
+			r.Managed = append(r.Managed, res.Address.String())
 		}
 		return differs[res]
 	})
@@ -169,7 +169,7 @@ func (v *visit) replaceManifest(ctx context.Context, next *Manifest, aside bool)
 func (p *ResourceProblem) Error() string {
 	text := p.Shown().String()
 	if p.Resource != nil {
-		text = p.Resource.Address + ": " + text
+		text = p.Resource.Address.String() + ": " + text
 	}
 	return text
 }

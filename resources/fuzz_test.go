@@ -210,7 +210,7 @@ func checkState(t *testing.T, name string, state any) {
 	t.Helper()
 	kind := All().Kind(name)
 	target := engine.Target{Name: "fra1", Facts: wire.Facts{OS: wire.OSFacts{ID: "debian", Family: "debian"}, Systemd: true, Packages: "apt"}}
-	r := &engine.Resource{Address: "fra1/" + name + ".x", Kind: kind, State: state, Source: "test"}
+	r := &engine.Resource{Address: engine.Address{Host: "fra1", Type: name, Name: "x"}, Kind: kind, State: state, Source: "test"}
 	ordered, problems := engine.Order(target, []*engine.Resource{r})
 	if len(problems) > 0 {
 		t.Fatalf("%s: %v", name, problems)
@@ -946,7 +946,7 @@ func FuzzCompare(f *testing.F) {
 			return
 		}
 		name := names[int(which)%len(names)]
-		r := &engine.Resource{Address: "fra1/" + name + ".x", Kind: All().Kind(name), State: fullState(t, name), Source: "test", Remove: remove}
+		r := &engine.Resource{Address: engine.Address{Host: "fra1", Type: name, Name: "x"}, Kind: All().Kind(name), State: fullState(t, name), Source: "test", Remove: remove}
 		ordered, problems := engine.Order(target, []*engine.Resource{r})
 		if len(problems) > 0 {
 			t.Fatal(problems)

@@ -141,7 +141,7 @@ func TestCompletedOnce(t *testing.T) {
 	rendered := countedSite{siteType: siteType{"nginx_site", nginx{}}, count: &count}
 	r := new(engine.Registry)
 	engine.Register(r, "nginx_site", rendered)
-	site := &engine.Resource{Address: "fra1/nginx_site.mirror", Kind: r.Kind("nginx_site"), State: fullState(t, "nginx_site")}
+	site := &engine.Resource{Address: engine.Address{Host: "fra1", Type: "nginx_site", Name: "mirror"}, Kind: r.Kind("nginx_site"), State: fullState(t, "nginx_site")}
 	target := engine.Target{Name: "fra1"}
 	for range 3 { // the plan, the look before the steps, the one after them
 		queries := engine.Questions(target, []*engine.Resource{site})
@@ -193,7 +193,7 @@ func TestSharedSite(t *testing.T) {
 	kind := All().Kind("nginx_site")
 	site := func(name string, s NginxSite) *engine.Resource {
 		s.Name, s.Aliases = name, map[string]string{"/" + name + "/": "/srv/" + name}
-		return &engine.Resource{Address: "fra1/nginx_site." + name, Kind: kind, State: &s, Source: name + ".hcl:1"}
+		return &engine.Resource{Address: engine.Address{Host: "fra1", Type: "nginx_site", Name: name}, Kind: kind, State: &s, Source: name + ".hcl:1"}
 	}
 	names := func(names ...string) []string { return names }
 	a := site("a", NginxSite{ServerName: names("m.example.org", "a.example.org"), Robots: "x"})

@@ -62,7 +62,7 @@ func NewDraft(s *Survey, h Host) *Draft {
 	f := s.read()
 	d := &Draft{Host: h, target: s.target, found: len(f.trees()) > 0}
 	for _, c := range f.candidates() {
-		address := engine.Address{Host: h.Name, Type: c.kind, Name: c.name}.String()
+		address := engine.Address{Host: h.Name, Type: c.kind, Name: c.name}
 		r := &engine.Resource{Address: address, Kind: h.Types.Kind(c.kind), State: c.state, Source: "adopt"}
 		if problems := r.Kind.Validate(c.state); len(problems) > 0 {
 			f.remark(Place{}, "%s %s is left out: %s", c.kind, c.name, printable(problems[0].String()))

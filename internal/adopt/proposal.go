@@ -275,7 +275,9 @@ func publishBlock(m *mirrorsd.File) *mirror.Publish {
 // parts returns the resources of a mirror block on its host, or the problems of the block.
 func parts(h Host, t engine.Target, name string, spec *mirror.Spec) ([]*engine.Resource, []engine.Problem) {
 	list, problems := mirror.Expand(h.Types, name, spec, engine.Site{Target: t, Address: h.Address, Dir: h.Dir})
-	address := func(part string) string { return t.Name + "/mirror." + name + "." + part }
+	address := func(part string) engine.Address {
+		return engine.Address{Host: t.Name, Type: "mirror", Name: name, Part: part}
+	}
 	var out []*engine.Resource
 	for _, p := range list {
 		if p.Local {

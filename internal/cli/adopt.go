@@ -123,7 +123,7 @@ func writeAdopted(g *global, w *observer, r *run.Run, o adoptOptions, drafts []*
 		list, _ := r.Config.Resources(h.Name, nil) // what needs facts was checked with the facts of hosts
 		for _, res := range list {
 			if !r.DeclaredIn(res, o.out) {
-				names[engine.Local(res.Address)] = true
+				names[res.Address.Local()] = true
 			}
 		}
 	}

@@ -37,7 +37,7 @@ func (c completer) addresses(*cobra.Command, []string, string) ([]string, cobra.
 	for _, h := range read.Hosts() {
 		list, _ := read.Resources(h.Name, nil)
 		for _, r := range list {
-			addresses = append(addresses, r.Address)
+			addresses = append(addresses, r.Address.String())
 		}
 	}
 	return addresses, cobra.ShellCompDirectiveNoFileComp

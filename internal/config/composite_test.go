@@ -81,7 +81,7 @@ moved {
 		if got := addresses(list); errs.HasErrors() || !slices.Equal(got, want) {
 			t.Errorf("%s has %q, %v; want %q", host, got, errs, want)
 		}
-		if host == "h" && !slices.Equal(list[2].DependsOn, want[:2]) {
+		if host == "h" && !slices.Equal(texts(list[2].DependsOn), want[:2]) {
 			t.Errorf("file.f depends on %q", list[2].DependsOn)
 		}
 	}

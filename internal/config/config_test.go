@@ -225,8 +225,8 @@ func afterText(t *testing.T, c *Config, facts map[string]*wire.Facts, found map[
 	for _, h := range c.Hosts() {
 		list, _ := c.Resources(h.Name, facts)
 		for _, r := range list {
-			raw, given := found[r.Address]
-			delete(found, r.Address)
+			raw, given := found[r.Address.String()]
+			delete(found, r.Address.String())
 			if given != (r.Postcondition != nil) {
 				t.Errorf("%s: a found state is given: %t, there are postconditions: %t", r.Address, given, r.Postcondition != nil)
 			}

@@ -105,7 +105,7 @@ mirror "n" {
 	list, _ := c.Resources(localHost, facts)
 	wanted := map[string]bool{}
 	for _, r := range list {
-		wanted[r.Address] = true
+		wanted[r.Address.String()] = true
 	}
 	for address, want := range map[string]struct{ wanted, leftOut bool }{
 		`local/mirror.m.publish["a"]`:  {true, false},
@@ -117,8 +117,8 @@ mirror "n" {
 		`b/mirror.m.publish["b"]`:      {false, false},
 		`local/mirror.mm.publish["b"]`: {false, false},
 	} {
-		if wanted[address] != want.wanted || is(address) != want.leftOut {
-			t.Errorf("%s: wanted %t, left out %t", address, wanted[address], is(address))
+		if out := is(at(address)); wanted[address] != want.wanted || out != want.leftOut {
+			t.Errorf("%s: wanted %t, left out %t", address, wanted[address], out)
 		}
 	}
 }

@@ -61,9 +61,23 @@ resource "file" "facts" {
 func addresses(list []*engine.Resource) []string {
 	var names []string
 	for _, r := range list {
-		names = append(names, r.Address)
+		names = append(names, r.Address.String())
 	}
 	return names
+}
+
+func texts(list []engine.Address) []string {
+	var all []string
+	for _, a := range list {
+		all = append(all, a.String())
+	}
+	return all
+}
+
+// at is the address with this text.
+func at(text string) engine.Address {
+	a, _ := engine.ParseAddress(text)
+	return a
 }
 
 func TestMirror(t *testing.T) {
@@ -86,10 +100,10 @@ func TestMirror(t *testing.T) {
 		t.Fatalf("%v, %v", list, diags)
 	}
 	for _, r := range list[:len(list)-1] {
-		if !strings.HasPrefix(r.Address, `edge["ams"]/mirror.almalinux.`) || r.Kind == nil || r.State == nil || r.Source != "fleet.hcl:11" {
+		if !strings.HasPrefix(r.Address.String(), `edge["ams"]/mirror.almalinux.`) || r.Kind == nil || r.State == nil || r.Source != "fleet.hcl:11" {
 			t.Errorf("got %+v", r)
 		}
-		if !slices.Contains(r.DependsOn, `edge["ams"]/file.before`) {
+		if !slices.Contains(r.DependsOn, at(`edge["ams"]/file.before`)) {
 			t.Errorf("%s does not wait for what the mirror depends on: %q", r.Address, r.DependsOn)
 		}
 	}
@@ -103,7 +117,7 @@ func TestMirror(t *testing.T) {
 	}
 	after := list[len(list)-1]
 	for _, a := range addresses(list) {
-		if strings.HasPrefix(a, "fra1/mirror.") && !slices.Contains(after.DependsOn, a) {
+		if strings.HasPrefix(a, "fra1/mirror.") && !slices.Contains(after.DependsOn, at(a)) {
 			t.Errorf("%s does not wait for %s", after.Address, a)
 		}
 	}
@@ -127,7 +141,7 @@ func TestMirror(t *testing.T) {
 	if got := diagnosticsText(diags, c.eval.Reader.Dir); !strings.Contains(got, "warning") || !strings.Contains(got, "local/file.facts") || diags.HasErrors() {
 		t.Errorf("got %s", got)
 	}
-	if got := list[3].DependsOn; !slices.Equal(got, want[:3]) {
+	if got := texts(list[3].DependsOn); !slices.Equal(got, want[:3]) {
 		t.Errorf("after: %q, want %q", got, want[:3])
 	}
 }
@@ -166,12 +180,12 @@ func TestProblemsHavePlaces(t *testing.T) {
 		{"fra1/file.before", "mode", "30,1-25"},
 		{`fra1/file.before["x"]`, "path", "32,13-26"},
 	} {
-		d := c.Problem(&engine.Resource{Address: tc.address}, engine.Errorf(tc.attribute, "x"))
+		d := c.Problem(&engine.Resource{Address: at(tc.address)}, engine.Errorf(tc.attribute, "x"))
 		if d.Subject == nil || !strings.HasSuffix(d.Subject.String(), ":"+tc.want) {
 			t.Errorf("%s, %s: %v, want %s", tc.address, tc.attribute, d.Subject, tc.want)
 		}
 	}
-	if d := c.Problem(&engine.Resource{Address: "fra1/file.gone", Source: "manifest"}, engine.Errorf("path", "x")); d.Subject != nil || !strings.Contains(d.Detail, "fra1/file.gone") {
+	if d := c.Problem(&engine.Resource{Address: at("fra1/file.gone"), Source: "manifest"}, engine.Errorf("path", "x")); d.Subject != nil || !strings.Contains(d.Detail, "fra1/file.gone") {
 		t.Errorf("of a resource that no block declares: %v", d)
 	}
 }

@@ -10,9 +10,15 @@ import (
 
 // part returns the resource for a part of a composite.
 func (i *instance) part(reg *engine.Registry, h *Host, p engine.Part) *engine.Resource {
-	address := func(name string) string { return i.address(h.Name) + "." + name }
+	of := i.address(h.Name)
 	if p.Local {
-		address = func(name string) string { return i.address(localHost) + "." + name + engine.Index(h.Name) }
+		of = i.address(localHost)
+		of.Key = h.Name
+	}
+	address := func(name string) engine.Address {
+		a := of
+		a.Part = name
+		return a
 	}
 	r := &engine.Resource{
 		Address: address(p.Name), Kind: reg.Kind(p.Type), State: p.State, Source: sourceOf(i.block.header), Keep: p.Keep,

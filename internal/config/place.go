@@ -15,7 +15,8 @@ import (
 // for_each.
 type instance struct {
 	block *block
-	key   string // `["key"]`, or "" without for_each
+	key   string         // `["key"]`, or "" without for_each
+	local engine.Address // without a host
 	ctx   *hcl.EvalContext
 	hosts []*Host
 	// decoded has the evaluated body for each host, without facts. Hosts share one if the body does
@@ -26,7 +27,11 @@ type instance struct {
 }
 
 // address returns HOST/TYPE.NAME["key"] or HOST/mirror.NAME.
-func (i *instance) address(host string) string { return engine.OnHost(host, i.block.name+i.key) }
+func (i *instance) address(host string) engine.Address {
+	a := i.local
+	a.Host = host
+	return a
+}
 
 // placement finds the instances and hosts of blocks.
 type placement struct {
@@ -54,7 +59,8 @@ func (p *placement) blocks(list []*block) hcl.Diagnostics {
 }
 
 func (p *placement) instance(b *block, ctx *hcl.EvalContext, key string) hcl.Diagnostics {
-	i := &instance{block: b, key: key, ctx: ctx, decoded: map[string]*decoded{}, parts: map[string][]engine.Part{}}
+	local, _ := engine.ParseLocal(b.name + key) // its parts are valid identifiers, and a key as Index prints it
+	i := &instance{block: b, key: key, local: local, ctx: ctx, decoded: map[string]*decoded{}, parts: map[string][]engine.Part{}}
 	b.instances = append(b.instances, i)
 	if b.hosts == nil {
 		return nil

@@ -23,7 +23,7 @@ func (c *Config) Problem(r *engine.Resource, p engine.Problem) *hcl.Diagnostic {
 		return d
 	}
 	d := b.problem(p, r.Sensitive, r.State)
-	d.Detail = lang.WithSentence(d.Detail, "This is about "+r.Address+".")
+	d.Detail = lang.WithSentence(d.Detail, "This is about "+r.Address.String()+".")
 	return d
 }
 
@@ -168,7 +168,6 @@ func (b *block) find(path string) (place hcl.Range, set bool) {
 
 // blockOf returns the block that declares the resource with an address, HOST/TYPE.NAME["key"] or
 // HOST/mirror.NAME.PART["key"], or nil.
-func (c *Config) blockOf(address string) *block {
-	a, _ := engine.ParseAddress(address)
+func (c *Config) blockOf(a engine.Address) *block {
 	return c.declared.byName[engine.Address{Type: a.Type, Name: a.Name}.String()]
 }

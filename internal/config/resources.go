@@ -69,13 +69,13 @@ func (c *Config) dry(h *Host) *wanting {
 // LeftOut returns a function that reports whether Resources leaves out an address on host local
 // with these facts, because the parts of a mirror for some host are not known. Such a resource is
 // still declared, so an apply must not remove it.
-func (c *Config) LeftOut(facts map[string]*wire.Facts) func(address string) bool {
+func (c *Config) LeftOut(facts map[string]*wire.Facts) func(engine.Address) bool {
 	w := c.wanting(facts)
 	if h := c.inventory.byName[localHost]; h != nil && !c.failed {
 		w.host(h)
 	}
-	return func(address string) bool {
-		return slices.ContainsFunc(w.leftOut, func(is func(string) bool) bool { return is(address) })
+	return func(a engine.Address) bool {
+		return slices.ContainsFunc(w.leftOut, func(is func(engine.Address) bool) bool { return is(a) })
 	}
 }
 
@@ -142,9 +142,9 @@ func (c *Config) Addresses() []string {
 	for _, b := range c.declared.blocks {
 		for _, i := range b.instances {
 			for _, h := range i.hosts {
-				list = append(list, i.address(h.Name))
+				list = append(list, i.address(h.Name).String())
 				for _, p := range i.parts[h.Name] {
-					list = append(list, i.part(c.declared.registry, h, p).Address)
+					list = append(list, i.part(c.declared.registry, h, p).Address.String())
 				}
 			}
 		}

@@ -8,7 +8,7 @@ func (w *wanting) preconditions(i *instance, h *Host) lang.Verdict {
 	if w.dry || len(i.block.life.preconditions) == 0 {
 		return lang.Holds
 	}
-	facts, address := w.facts[h.Name], i.address(h.Name)
+	facts, address := w.facts[h.Name], i.address(h.Name).String()
 	v, diags := i.judge(w.bodies.eval, i.hostContext(h, facts), usesFacts)
 	w.diags = append(w.diags, lang.Labelled(diags, "This is about "+address+".")...)
 	switch {
@@ -35,7 +35,7 @@ func (w *wanting) unfit(i *instance, h *Host) bool {
 // known, the unknown argument is an error.
 func (w *wanting) unknownArguments(i *instance, h *Host, d *decoded, local bool) {
 	if w.dry || w.facts[h.Name] == nil {
-		w.missingFacts(i, h, i.address(h.Name), local)
+		w.missingFacts(i, h, i.address(h.Name).String(), local)
 		return
 	}
 	for _, path := range lang.SortedKeys(d.unknown) {

@@ -20,7 +20,7 @@ type wanting struct {
 	pending   []string
 	resources []*engine.Resource
 	made      map[*instance][]*engine.Resource
-	leftOut   []func(address string) bool // report whether an address on host local was left out
+	leftOut   []func(engine.Address) bool // report whether an address on host local was left out
 	order     []*instance
 	diags     hcl.Diagnostics
 }
@@ -136,16 +136,15 @@ func (w *wanting) composite(i *instance, h *Host, local bool) {
 
 // leaveOut records that the parts of a composite on host local for a host are not known.
 func (w *wanting) leaveOut(i *instance, h *Host) {
-	w.leftOut = append(w.leftOut, func(address string) bool {
-		a, _ := engine.ParseAddress(address)
-		return a.Part != "" && a.Block().String() == i.address(localHost) && a.Key == h.Name
+	w.leftOut = append(w.leftOut, func(a engine.Address) bool {
+		return a.Part != "" && a.Block() == i.address(localHost) && a.Key == h.Name
 	})
 }
 
 func (w *wanting) missingFacts(i *instance, h *Host, address string, local bool) {
 	switch {
 	case w.dry && local && i.block.composite != nil:
-		w.pending = append(w.pending, i.address(localHost))
+		w.pending = append(w.pending, i.address(localHost).String())
 		return
 	case w.dry:
 		w.pending = append(w.pending, address)
@@ -189,12 +188,12 @@ func (w *wanting) dependencies() {
 
 // dropAbsent removes dependencies on resources that are left out without facts.
 func (w *wanting) dropAbsent() {
-	present := map[string]bool{}
+	present := map[engine.Address]bool{}
 	for _, r := range w.resources {
 		present[r.Address] = true
 	}
 	for _, r := range w.resources {
-		r.DependsOn = slices.DeleteFunc(r.DependsOn, func(a string) bool { return !present[a] })
+		r.DependsOn = slices.DeleteFunc(r.DependsOn, func(a engine.Address) bool { return !present[a] })
 	}
 }
 

@@ -220,7 +220,7 @@ func TestLaws(t *testing.T) {
 
 // resource returns a wanted state as a resource of the engine.
 func resource(h *host, kind string, state any) *engine.Resource {
-	return &engine.Resource{Address: h.Name + "/" + kind + ".case", Kind: registry.Kind(kind), State: state, Source: "case.hcl:1"}
+	return &engine.Resource{Address: engine.Address{Host: h.Name, Type: kind, Name: "case"}, Kind: registry.Kind(kind), State: state, Source: "case.hcl:1"}
 }
 
 // write writes files to the host.

@@ -242,7 +242,7 @@ func (g *generator) written(example, host, name string) (string, error) {
 	}
 	target := engine.Target{Name: host, Facts: *facts[host]}
 	for _, r := range list {
-		if r.Address != host+"/"+name {
+		if r.Address.String() != host+"/"+name {
 			continue
 		}
 		queries := engine.Questions(target, []*engine.Resource{r})

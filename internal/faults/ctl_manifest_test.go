@@ -24,10 +24,11 @@ func sample(t testing.TB) (text []byte, machine string) {
 	hosts["h"].committed = func(manifest []byte) { committed = manifest }
 	f := &fleet{hosts: hosts, types: types, wanted: func(host string) []*engine.Resource {
 		secret, content := "canary-4411\n", "x\n"
+		f, s := engine.Address{Host: host, Type: "file", Name: "f"}, engine.Address{Host: host, Type: "file", Name: "s"}
 		return []*engine.Resource{
-			{Address: host + "/file.f", Kind: types.Kind("file"), State: &resources.File{Path: "/etc/f", Content: &content, Mode: "0600"}, Source: "main.hcl:1", PreventDestroy: true},
-			{Address: host + "/file.s", Kind: types.Kind("file"), State: &resources.File{Path: "/etc/s", Content: &secret}, Source: "main.hcl:7",
-				Sensitive: map[string]bool{"content": true}, DependsOn: []string{host + "/file.f"}},
+			{Address: f, Kind: types.Kind("file"), State: &resources.File{Path: "/etc/f", Content: &content, Mode: "0600"}, Source: "main.hcl:1", PreventDestroy: true},
+			{Address: s, Kind: types.Kind("file"), State: &resources.File{Path: "/etc/s", Content: &secret}, Source: "main.hcl:7",
+				Sensitive: map[string]bool{"content": true}, DependsOn: []engine.Address{f}},
 		}
 	}}
 	if _, result := f.apply(t); result.Failed() {

@@ -215,8 +215,8 @@ func (f *fleet) Wanted(host string, _ map[string]*wire.Facts) ([]*engine.Resourc
 }
 
 // LeftOut implements engine.Intent.
-func (f *fleet) LeftOut(string, map[string]*wire.Facts) func(string) bool {
-	return func(string) bool { return false }
+func (f *fleet) LeftOut(string, map[string]*wire.Facts) func(engine.Address) bool {
+	return func(engine.Address) bool { return false }
 }
 
 // Select implements engine.Intent.
@@ -254,9 +254,9 @@ func TestFault02PanickingType(t *testing.T) {
 		hosts := map[string]*play{"bad": {}, "good": {hello: another}}
 		f := &fleet{hosts: hosts, types: types, wanted: func(host string) []*engine.Resource {
 			content := "x\n"
-			list := []*engine.Resource{{Address: host + "/file.f", Kind: types.Kind("file"), State: &resources.File{Path: "/etc/f", Content: &content}}}
+			list := []*engine.Resource{{Address: engine.Address{Host: host, Type: "file", Name: "f"}, Kind: types.Kind("file"), State: &resources.File{Path: "/etc/f", Content: &content}}}
 			if host == "bad" {
-				list = append(list, &engine.Resource{Address: host + "/bomb.b", Kind: types.Kind("bomb"), State: &bomb{Path: "/etc/b"}})
+				list = append(list, &engine.Resource{Address: engine.Address{Host: host, Type: "bomb", Name: "b"}, Kind: types.Kind("bomb"), State: &bomb{Path: "/etc/b"}})
 			}
 			return list
 		}}

@@ -30,7 +30,7 @@ type Node struct {
 func NewHost(name string, resources []*engine.Resource, needs [][]int, pending []string) Host {
 	h := Host{Name: name}
 	for i, r := range resources {
-		h.Nodes = append(h.Nodes, Node{Address: r.Address, Type: r.Kind.Name, Needs: needs[i]})
+		h.Nodes = append(h.Nodes, Node{Address: r.Address.String(), Type: r.Kind.Name, Needs: needs[i]})
 	}
 	for _, address := range pending {
 		h.Nodes = append(h.Nodes, Node{Address: address, Pending: true})

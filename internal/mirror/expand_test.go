@@ -80,7 +80,10 @@ func checkParts(t *testing.T, parts []engine.Part, problems []engine.Problem, ho
 	}
 	var list []*engine.Resource
 	for _, p := range parts {
-		r := &engine.Resource{Address: p.Name, Kind: reg.Kind(p.Type), State: p.State, DependsOn: p.DependsOn, Source: "test"}
+		r := &engine.Resource{Address: engine.Address{Part: p.Name}, Kind: reg.Kind(p.Type), State: p.State, Source: "test"}
+		for _, d := range p.DependsOn {
+			r.DependsOn = append(r.DependsOn, engine.Address{Part: d})
+		}
 		if r.Kind == nil {
 			t.Fatalf("%s is of no type: %s", p.Name, p.Type)
 		}

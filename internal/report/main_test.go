@@ -52,16 +52,22 @@ type unreachableError struct{ error }
 
 func (unreachableError) Unreachable() bool { return true }
 
+// at is the address with this text.
+func at(text string) engine.Address {
+	a, _ := engine.ParseAddress(text)
+	return a
+}
+
 // kind is a resource type by its name.
 func kind(name string) *engine.Kind { return &engine.Kind{Name: name} }
 
 // fleetPlan has hosts of every outcome that a plan and an apply can have.
 func fleetPlan() *engine.Plan {
 	motd := func(host string) (engine.Change, []engine.Compared) {
-		r := &engine.Resource{Address: host + "/file.motd", Kind: kind("file"), Source: "fleet.hcl:12"}
-		same := &engine.Resource{Address: host + "/package.rsync", Kind: kind("package"), Source: "fleet.hcl:20"}
+		r := &engine.Resource{Address: at(host + "/file.motd"), Kind: kind("file"), Source: "fleet.hcl:12"}
+		same := &engine.Resource{Address: at(host + "/package.rsync"), Kind: kind("package"), Source: "fleet.hcl:20"}
 		return engine.Change{
-			Resource: r, Address: r.Address, Type: "file", Action: engine.Update,
+			Resource: r, Address: r.Address.String(), Type: "file", Action: engine.Update,
 			Before: []engine.Attribute{{Name: "content", Value: "one\ntwo\nthree\n"}, {Name: "mode", Value: "0600"}, {Name: "size", Value: uint64(1<<63 + 1)}},
 			After:  []engine.Attribute{{Name: "content", Value: "one\n2\nthree\n"}, {Name: "mode", Value: "0644"}, {Name: "size", Value: uint64(1<<63 + 2)}},
 			Steps:  []engine.Step{{Summary: "write /etc/motd"}},
@@ -72,21 +78,21 @@ func fleetPlan() *engine.Plan {
 		c, compared := motd(name)
 		p.Hosts = append(p.Hosts, &engine.HostPlan{Host: name, Unchanged: 1, Compared: compared, Changes: []engine.Change{c}})
 	}
-	key := &engine.Resource{Address: "fra1/file.key", Kind: kind("file"), Source: "fleet.hcl:30", Sensitive: map[string]bool{"content": true}}
-	old := &engine.Resource{Address: "fra1/file.old", Kind: kind("file"), Source: "gone.hcl:3", Remove: true, Orphan: true}
+	key := &engine.Resource{Address: at("fra1/file.key"), Kind: kind("file"), Source: "fleet.hcl:30", Sensitive: map[string]bool{"content": true}}
+	old := &engine.Resource{Address: at("fra1/file.old"), Kind: kind("file"), Source: "gone.hcl:3", Remove: true, Orphan: true}
 	p.Hosts[0].Changes = append(p.Hosts[0].Changes,
 		engine.Change{
-			Resource: key, Address: key.Address, Type: "file", Action: engine.Create,
+			Resource: key, Address: key.Address.String(), Type: "file", Action: engine.Create,
 			After: []engine.Attribute{{Name: "path", Value: "/etc/key"}, {Name: "content", Value: "canary-6b1d\nline\n", Sensitive: true}}, Steps: []engine.Step{{Summary: "write /etc/key"}},
 		},
 		engine.Change{
-			Resource: old, Address: old.Address, Type: "file", Action: engine.Delete,
+			Resource: old, Address: old.Address.String(), Type: "file", Action: engine.Delete,
 			Before: []engine.Attribute{{Name: "path", Value: "/etc/old"}}, Steps: []engine.Step{{Summary: "remove /etc/old"}},
 		})
 	p.Hosts[0].Compared = append(p.Hosts[0].Compared, engine.Compared{Resource: key}, engine.Compared{Resource: old})
 	p.Hosts[0].Notes = []string{"an earlier apply did not end: it was taken back"}
-	idle := &engine.Resource{Address: "idle/package.rsync", Kind: kind("package"), Source: "fleet.hcl:20"}
-	small := &engine.Resource{Address: "small/mirror.almalinux.directory", Kind: kind("directory"), Source: "fleet.hcl:40"}
+	idle := &engine.Resource{Address: at("idle/package.rsync"), Kind: kind("package"), Source: "fleet.hcl:20"}
+	small := &engine.Resource{Address: at("small/mirror.almalinux.directory"), Kind: kind("directory"), Source: "fleet.hcl:40"}
 	p.Hosts = append(p.Hosts,
 		&engine.HostPlan{Host: "idle", Unchanged: 1, Compared: []engine.Compared{{Resource: idle}}, Problems: []*engine.ResourceProblem{
 			{Resource: idle, Problem: engine.Problem{Severity: engine.Warning, Summary: "a warning"}}}},

@@ -93,9 +93,9 @@ func (r *Result) Locate(p *engine.Plan, dir string) {
 		h := &r.Hosts[i]
 		sources := map[string]*Source{}
 		for _, c := range hp.Compared {
-			sources[c.Resource.Address] = sourceOf(c.Resource, dir)
-			h.Resources = append(h.Resources,
-				Resource{c.Resource.Address, c.Resource.Kind.Name, sources[c.Resource.Address]})
+			address := c.Resource.Address.String()
+			sources[address] = sourceOf(c.Resource, dir)
+			h.Resources = append(h.Resources, Resource{address, c.Resource.Kind.Name, sources[address]})
 		}
 		for j := range h.Changes {
 			h.Changes[j].Source = sources[h.Changes[j].Address]

@@ -13,10 +13,10 @@ func (s *Scope) Removal(list []*engine.Resource) []*engine.Resource {
 	targets := s.selection.Target
 	var removed []*engine.Resource
 	for _, res := range list {
-		if len(targets) > 0 && !slices.ContainsFunc(targets, func(t string) bool { return engine.Within(res.Address, t) }) {
+		if len(targets) > 0 && !slices.ContainsFunc(targets, res.Address.Within) {
 			continue // selected only because something else needs it
 		}
-		if keep := res.Kept(); keep != "" && !slices.Contains(targets, res.Address) {
+		if keep := res.Kept(); keep != "" && !slices.Contains(targets, res.Address.String()) {
 			s.observer.Note(fmt.Sprintf("Kept: %s (%s). To remove it, name it: --target '%s'", res.Address, keep, res.Address))
 			continue
 		}

@@ -33,7 +33,7 @@ func (s *Scope) Entries(facts map[string]*wire.Facts) ([]publish.Entry, error) {
 	var found []publish.Entry
 	for _, res := range s.choose(engine.Target{Name: "local"}, list) {
 		if e, ok := res.Data.(*mirror.Entry); ok {
-			found = append(found, publish.Entry{Address: res.Address, Host: e.Host, File: e.File})
+			found = append(found, publish.Entry{Address: res.Address.String(), Host: e.Host, File: e.File})
 		}
 	}
 	return found, nil
@@ -105,8 +105,8 @@ type nothing struct{}
 func (nothing) Wanted(string, map[string]*wire.Facts) ([]*engine.Resource, error) { return nil, nil }
 
 // LeftOut implements engine.Intent.
-func (nothing) LeftOut(string, map[string]*wire.Facts) func(string) bool {
-	return func(string) bool { return false }
+func (nothing) LeftOut(string, map[string]*wire.Facts) func(engine.Address) bool {
+	return func(engine.Address) bool { return false }
 }
 
 // Select implements engine.Intent.

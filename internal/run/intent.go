@@ -49,9 +49,9 @@ func (i intent) Wanted(host string, facts map[string]*wire.Facts) ([]*engine.Res
 
 // LeftOut implements engine.Intent. On host local, a mirror's file depends on the facts of the
 // mirror's host, which may be unreachable.
-func (i intent) LeftOut(host string, facts map[string]*wire.Facts) func(address string) bool {
+func (i intent) LeftOut(host string, facts map[string]*wire.Facts) func(engine.Address) bool {
 	if host != "local" {
-		return func(string) bool { return false }
+		return func(engine.Address) bool { return false }
 	}
 	return i.Config.LeftOut(facts)
 }

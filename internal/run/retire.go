@@ -80,20 +80,21 @@ func (s *Scope) only(hosts []string, local bool) []engine.Host {
 }
 
 // MirrorData contains the addresses of directories with mirrors' files, by host.
-type MirrorData map[string][]string
+type MirrorData map[string][]engine.Address
 
 // DataToDelete checks --delete-data as far as that is possible without a connection.
 func (s *Scope) DataToDelete(hosts, addresses []string) (MirrorData, error) {
 	data := MirrorData{}
-	for _, address := range addresses {
+	for _, text := range addresses {
+		address, _ := engine.ParseAddress(text)
 		host, name, part := partOf(address)
 		if !slices.Contains(hosts, host) {
-			return nil, fmt.Errorf("--delete-data %s: not on a host that this command retires", address)
+			return nil, fmt.Errorf("--delete-data %s: not on a host that this command retires", text)
 		}
 		places, _ := s.mirrorsOn(host)
 		i := slices.IndexFunc(places, func(p config.MirrorPlace) bool { return p.Name == name })
 		if _, isData := mirror.Data(part); !isData || i < 0 {
-			return nil, noDataError(address)
+			return nil, noDataError(text)
 		}
 		if parts := places[i].Parts; parts != nil {
 			if err := checkData(parts, address); err != nil {
@@ -121,14 +122,16 @@ func (d MirrorData) check(host string, list []*engine.Resource) error {
 }
 
 // checkData checks an address of --delete-data against the parts of its mirror.
-func checkData(parts []string, address string) error {
+func checkData(parts []string, address engine.Address) error {
 	_, _, part := partOf(address)
 	if !slices.Contains(parts, part) {
-		return noDataError(address)
+		return noDataError(address.String())
 	}
 	if part == "mount_point" && slices.Contains(parts, "directory") {
+		below := address
+		below.Part = "directory"
 		return fmt.Errorf("--delete-data %s: the mirror's files are in a directory below it: use "+
-			"--delete-data %s", address, strings.TrimSuffix(address, part)+"directory")
+			"--delete-data %s", address, below)
 	}
 	return nil
 }
@@ -151,7 +154,7 @@ func (s *Scope) Deleting(hosts []string, data MirrorData) Aim {
 
 // deleting returns the directories to delete, each with the locks of the syncs that write to it.
 func (d MirrorData) deleting(list []*engine.Resource) []*engine.Resource {
-	locks := map[string]string{} // by address of the cron entry
+	locks := map[engine.Address]string{} // by address of the cron entry
 	for _, res := range list {
 		if c, ok := res.State.(*resources.Cron); ok && !res.Orphan && len(c.Command) > 2 {
 			locks[res.Address] = c.Command[2]
@@ -167,7 +170,8 @@ func (d MirrorData) deleting(list []*engine.Resource) []*engine.Resource {
 		var held []string
 		crons, _ := mirror.Data(part)
 		for _, cron := range crons {
-			if lock := locks[fmt.Sprintf("%s/mirror.%s.%s", host, name, cron)]; lock != "" {
+			of := engine.Address{Host: host, Type: "mirror", Name: name, Part: cron}
+			if lock := locks[of]; lock != "" {
 				held = append(held, lock)
 			}
 		}
@@ -207,9 +211,8 @@ func (s *Scope) TakeOut(hosts []string) string {
 
 // partOf returns the mirror's host, its name and the part of an address. part is "" if the address
 // is not one of a mirror's part.
-func partOf(address string) (host, mirrorName, part string) {
-	a, ok := engine.ParseAddress(address)
-	if !ok || a.Type != "mirror" || a.Part == "" {
+func partOf(a engine.Address) (host, mirrorName, part string) {
+	if a.Type != "mirror" || a.Part == "" {
 		return a.Host, "", ""
 	}
 	return cmp.Or(a.Key, a.Host), a.Name, a.Part

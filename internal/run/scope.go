@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 
 	"github.com/mirrorform/mirrorform/engine"
@@ -106,8 +104,9 @@ func (s *Scope) choose(target engine.Target, list []*engine.Resource) []*engine.
 }
 
 // chooseLocal returns the resources of host local that --limit and --shard select. A resource that
-// belongs to a host, such as a mirrors.d file, is selected with that host. Other resources are
-// selected if --limit names local; without --limit, by the shard of the name local.
+// belongs to a host, such as a mirrors.d file, has that host as its key, and is selected with it.
+// Other resources are selected if --limit names local; without --limit, by the shard of the name
+// local.
 func (s *Scope) chooseLocal(list []*engine.Resource) []*engine.Resource {
 	if !s.selection.Narrows() || s.LocalNamed {
 		return list
@@ -117,27 +116,12 @@ func (s *Scope) chooseLocal(list []*engine.Resource) []*engine.Resource {
 		selected[h.Name] = true
 	}
 	return slices.DeleteFunc(slices.Clone(list), func(res *engine.Resource) bool {
-		owner := ownerOnLocal(res.Address)
+		owner := res.Address.Key
 		if s.Declares(owner) {
 			return !selected[owner]
 		}
 		return len(s.selection.Limit) > 0 || !s.selection.Shard.has("local")
 	})
-}
-
-// ownerOnLocal returns the key at the end of an address, as in
-// local/mirror.almalinux.publish["fra1"], or "". For a resource that belongs to a host, the key is
-// the host's name.
-func ownerOnLocal(address string) string {
-	i := strings.LastIndex(address, `["`)
-	if i < 0 || !strings.HasSuffix(address, "]") {
-		return ""
-	}
-	name, err := strconv.Unquote(address[i+1 : len(address)-1])
-	if err != nil {
-		return ""
-	}
-	return name
 }
 
 // checkSelection rejects a --target or --replace whose host is not selected, before any connection.

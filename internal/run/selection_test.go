@@ -46,18 +46,3 @@ func TestShards(t *testing.T) {
 		}
 	}
 }
-
-func TestOwnerOnLocal(t *testing.T) {
-	t.Parallel()
-	for address, want := range map[string]string{
-		`local/mirror.almalinux.publish["fra1"]`:          "fra1",
-		`local/mirror.almalinux.publish["edge[\"ams\"]"]`: `edge["ams"]`,
-		`local/file.motd`:   "",
-		`local/file.motd["`: "",
-		`local/mirror.almalinux.publish["edge[\"a[\\\"]"]`: `edge["a[\"]`,
-	} {
-		if got := ownerOnLocal(address); got != want {
-			t.Errorf("%s belongs to %q, want %q", address, got, want)
-		}
-	}
-}

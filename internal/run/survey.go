@@ -45,7 +45,7 @@ var surveyKind = func() *engine.Kind {
 func WithSurveys(list []*engine.Resource) []*engine.Resource {
 	all := slices.Clone(list)
 	for _, j := range syncs.Jobs(list) {
-		all = append(all, &engine.Resource{Address: engine.Address{Host: j.Host, Type: "survey", Name: j.Mirror}.String(), Kind: surveyKind, State: &Survey{Job: j}})
+		all = append(all, &engine.Resource{Address: engine.Address{Host: j.Host, Type: "survey", Name: j.Mirror}, Kind: surveyKind, State: &Survey{Job: j}})
 	}
 	return all
 }

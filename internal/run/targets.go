@@ -31,9 +31,10 @@ func (t *targets) met(list []*engine.Resource) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, res := range list {
-		t.addresses = append(t.addresses, res.Address)
+		address := res.Address.String()
+		t.addresses = append(t.addresses, address)
 		for _, one := range t.list {
-			t.found[one] = t.found[one] || engine.Within(res.Address, one)
+			t.found[one] = t.found[one] || engine.Within(address, one)
 		}
 	}
 }

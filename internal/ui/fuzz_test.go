@@ -35,7 +35,7 @@ func FuzzOutput(f *testing.F) {
 		f.Add("x", s)
 	}
 	f.Fuzz(func(t *testing.T, a, b string) {
-		r := &engine.Resource{Address: a, Source: b}
+		r := &engine.Resource{Address: engine.Address{Host: a}, Source: b}
 		plan := &engine.Plan{Hosts: []*engine.HostPlan{
 			{Host: a, Changes: []engine.Change{
 				{Address: b, Type: a, Action: engine.Update, Before: []engine.Attribute{{Name: "x", Value: a}, {Name: "list", Value: []string{a, b}}, {Name: b, Value: map[string]string{a: b}}},

@@ -85,22 +85,22 @@ func testPlan() *engine.Plan {
 			},
 			{
 				Address: "fra1/file.orphan", Type: "file", Action: engine.Delete,
-				Resource: &engine.Resource{Address: "fra1/file.orphan", Source: "fleet.hcl:12", Remove: true, Orphan: true},
+				Resource: &engine.Resource{Address: at("fra1/file.orphan"), Source: "fleet.hcl:12", Remove: true, Orphan: true},
 				Before:   []engine.Attribute{{Name: "path", Value: "/etc/orphan"}},
 				Steps:    []engine.Step{{Summary: "remove /etc/orphan", Undo: undo}},
 			},
 			{
 				Address: "fra1/file.destroyed", Type: "file", Action: engine.Delete,
-				Resource: &engine.Resource{Address: "fra1/file.destroyed", Source: "fleet.hcl:13", Remove: true},
+				Resource: &engine.Resource{Address: at("fra1/file.destroyed"), Source: "fleet.hcl:13", Remove: true},
 				Steps:    []engine.Step{{Summary: "remove /etc/destroyed", Undo: undo}},
 			},
 		}},
 		{Host: `edge["ams"]`, Unchanged: 5, Problems: []*engine.ResourceProblem{
-			{Resource: &engine.Resource{Address: `edge["ams"]/mirror.almalinux.directory`, Source: "fleet.hcl:18"},
+			{Resource: &engine.Resource{Address: at(`edge["ams"]/mirror.almalinux.directory`), Source: "fleet.hcl:18"},
 				Problem: engine.Problem{Severity: engine.Warning, Summary: "/srv/mirror has 1.2 TB, 2 TB are recommended", Detail: "Add storage soon."}},
 		}},
 		{Host: `edge["sin"]`, Problems: []*engine.ResourceProblem{
-			{Resource: &engine.Resource{Address: `edge["sin"]/mirror.almalinux.directory`, Source: "fleet.hcl:18"},
+			{Resource: &engine.Resource{Address: at(`edge["sin"]/mirror.almalinux.directory`), Source: "fleet.hcl:18"},
 				Problem: engine.Errorf("", "/srv/mirror has 280 GB, at least 300 GB are needed")},
 			{Problem: engine.Errorf("", "of the host as a whole")},
 		}},
@@ -204,7 +204,7 @@ func hostilePlan() *engine.Plan {
 		{Name: "struct", Value: place{Country: hostile}},
 	}
 	other := []engine.Attribute{{Name: "lines" + hostile, Value: "x\n" + strings.ToValidUTF8(strings.ReplaceAll(hostile, "\x00", ""), "") + "\ny"}}
-	r := &engine.Resource{Address: hostile, Source: hostile, Orphan: true}
+	r := &engine.Resource{Address: engine.Address{Host: hostile}, Source: hostile, Orphan: true}
 	step := []engine.Step{{Summary: hostile, Final: hostile}}
 	return &engine.Plan{Hosts: []*engine.HostPlan{
 		{Host: hostile, Changes: []engine.Change{
@@ -283,4 +283,10 @@ func TestLongDifference(t *testing.T) {
 			}
 		})
 	}
+}
+
+// at is the address with this text.
+func at(text string) engine.Address {
+	a, _ := engine.ParseAddress(text)
+	return a
 }
