@@ -131,9 +131,13 @@ func (a *Applier) applyHosts(ctx context.Context, list []int, o ApplyOptions, re
 			o.Ended(works[i].r)
 		}
 	}
-	if len(held) == 0 {
-		return
+	if len(held) > 0 {
+		a.decide(ctx, held, works, o, result)
 	}
+}
+
+// decide ends the transactions of the hosts with the indexes held, as o.Decide says.
+func (a *Applier) decide(ctx context.Context, held []int, works map[int]*hostApplier, o ApplyOptions, result *Result) {
 	var results []*HostResult
 	for _, r := range result.Hosts {
 		if r != nil {
@@ -141,7 +145,7 @@ func (a *Applier) applyHosts(ctx context.Context, list []int, o ApplyOptions, re
 		}
 	}
 	verdict := o.Decide(ctx, results)
-	group := plan.fleet.group()
+	group := a.plan.fleet.group()
 	for _, i := range held {
 		group.Go(func() error {
 			works[i].decided(ctx, verdict)
