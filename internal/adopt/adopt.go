@@ -25,8 +25,8 @@ import (
 	"github.com/mirrorform/mirrorform/resources"
 )
 
-// Host has the inputs of a draft besides the answers of the host.
-type Host struct {
+// Input has the inputs of a draft besides the answers of the host.
+type Input struct {
 	Name     string // as configured: fra1, or edge["ams"]
 	Address  string // as configured
 	Dir      string // absolute path of the configuration's directory
@@ -37,7 +37,7 @@ type Host struct {
 
 // Draft is the configuration of one host.
 type Draft struct {
-	Host    Host
+	Host    Input
 	Remarks []Remark // notes for the operator
 	Changes []string // what the proposed mirror block would change on the host, or why it is not valid
 
@@ -58,7 +58,7 @@ func (d *Draft) Found() bool { return d.found }
 func (d *Draft) Empty() bool { return len(d.candidates) == 0 && d.spec == nil }
 
 // NewDraft returns a draft for a complete survey.
-func NewDraft(s *Survey, h Host) *Draft {
+func NewDraft(s *Survey, h Input) *Draft {
 	f := s.read()
 	d := &Draft{Host: h, target: s.target, found: len(f.trees()) > 0}
 	for _, c := range f.candidates() {
@@ -96,7 +96,7 @@ func NewDraft(s *Survey, h Host) *Draft {
 }
 
 // declares reports whether the configuration already has a tree.
-func (h *Host) declares(tree string) bool {
+func (h *Input) declares(tree string) bool {
 	return slices.ContainsFunc(h.Declared, func(r *engine.Resource) bool {
 		s, ok := r.State.(*resources.Tree)
 		return ok && s.Path == tree

@@ -175,7 +175,7 @@ var target = engine.Target{Name: "fra1", Facts: wire.Facts{
 }}
 
 func (h *fakeHost) draft(t testing.TB, entry *mirrorsd.File) *adopt.Draft {
-	d := adopt.NewDraft(h.survey(t), adopt.Host{Name: "fra1", Address: "203.0.113.10", Dir: "/config", Types: resources.All(), MirrorsD: entry})
+	d := adopt.NewDraft(h.survey(t), adopt.Input{Name: "fra1", Address: "203.0.113.10", Dir: "/config", Types: resources.All(), MirrorsD: entry})
 	if d.Found() {
 		d.Settle(h.answer(t, d.Questions()))
 	}

@@ -17,7 +17,7 @@ import (
 
 // proposal returns the mirror block that would do the same as what was found: its name, and the
 // values that differ from the defaults. Without a sync, spec is nil.
-func (f *found) proposal(h Host) (name string, spec *mirror.Spec) {
+func (f *found) proposal(h Input) (name string, spec *mirror.Spec) {
 	j := f.main()
 	if j == nil {
 		return "", nil
@@ -68,7 +68,7 @@ func (f *found) proposal(h Host) (name string, spec *mirror.Spec) {
 }
 
 // settleSchedule removes the schedule from the block if the block would choose the same one.
-func (f *found) settleSchedule(h Host, name string, spec *mirror.Spec, j *job) {
+func (f *found) settleSchedule(h Input, name string, spec *mirror.Spec, j *job) {
 	for _, every := range mirror.Intervals() {
 		tried := *spec
 		sync := *spec.Sync
@@ -192,7 +192,7 @@ func syncBlock(j *job, e mirror.Edition, upstream, lock, mount string) *mirror.S
 
 // webBlock returns the arguments that differ from the block's default site. The server is "none" if
 // the block cannot replace the site that serves the tree.
-func (f *found) webBlock(h Host, tree string) *mirror.Web {
+func (f *found) webBlock(h Input, tree string) *mirror.Web {
 	serving := f.serving([]string{tree})
 	if len(serving) == 0 {
 		return &mirror.Web{Server: "none"}
@@ -273,7 +273,7 @@ func publishBlock(m *mirrorsd.File) *mirror.Publish {
 }
 
 // parts returns the resources of a mirror block on its host, or the problems of the block.
-func parts(h Host, t engine.Target, name string, spec *mirror.Spec) ([]*engine.Resource, []engine.Problem) {
+func parts(h Input, t engine.Target, name string, spec *mirror.Spec) ([]*engine.Resource, []engine.Problem) {
 	list, problems := mirror.Expand(h.Types, name, spec, engine.Site{Target: t, Address: h.Address, Dir: h.Dir})
 	address := func(part string) engine.Address {
 		return engine.Address{Host: t.Name, Type: "mirror", Name: name, Part: part}

@@ -25,7 +25,7 @@ import (
 type simulation struct {
 	bench *bench
 	dir   string
-	hosts []simulate.Host
+	hosts []simulate.Machine
 	end   func() error
 
 	identity, knownHosts string // files

@@ -155,14 +155,14 @@ func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
 
 // result makes the result of a command that ended with err.
 func (c *collection) result(err error) *report.Result {
-	r := &report.Result{FormatVersion: report.Format, Hosts: []report.Host{}}
+	r := &report.Result{FormatVersion: report.Format, Hosts: []report.HostResult{}}
 	dir := fromHere(c.dir)
 	for _, p := range c.passes {
 		r.Then(c.passed(p, dir))
 	}
 	for _, name := range c.hosts {
 		if r.Host(name) == nil {
-			r.Hosts = append(r.Hosts, report.Host{
+			r.Hosts = append(r.Hosts, report.HostResult{
 				Name: name, Outcome: report.NotStarted, Changes: []report.Change{}, Warnings: []string{}, Notes: []string{},
 			})
 		}

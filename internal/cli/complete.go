@@ -85,7 +85,7 @@ func (c completer) none(cmd *cobra.Command, args []string) error {
 func (c completer) explain(cmd *cobra.Command, arg string) error {
 	read := c.config()
 	takes := func(flag string) bool { return cmd.Flags().Lookup(flag) != nil }
-	isHost := func(h *config.Host) bool { return h.Name == arg || h.Block == arg }
+	isHost := func(h *config.DeclaredHost) bool { return h.Name == arg || h.Block == arg }
 	if takes("limit") && slices.ContainsFunc(read.Hosts(), isHost) {
 		return fmt.Errorf("%s is a host: use --limit %s", arg, quotedArgument(arg))
 	}

@@ -149,8 +149,8 @@ func (b *block) addresses() []string {
 }
 
 // allHosts returns the hosts of all instances.
-func (b *block) allHosts() []*Host {
-	var hosts []*Host
+func (b *block) allHosts() []*DeclaredHost {
+	var hosts []*DeclaredHost
 	for _, i := range b.instances {
 		hosts = append(hosts, i.hosts...)
 	}

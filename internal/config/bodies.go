@@ -42,7 +42,7 @@ type sourceLoader interface {
 }
 
 // decode evaluates an instance's body for a host and checks the state.
-func (s *bodies) decode(i *instance, h *Host, facts *wire.Facts) *decoded {
+func (s *bodies) decode(i *instance, h *DeclaredHost, facts *wire.Facts) *decoded {
 	d := lang.NewDecoder(s.eval, i.hostContext(h, facts))
 	d.RefuseSensitive = i.block.refuseSensitive
 	d.WarnCRLF = true
@@ -152,7 +152,7 @@ func (s *bodies) decodeInstance(i *instance) hcl.Diagnostics {
 	hosts := i.hosts
 	if len(hosts) == 0 {
 		// Without hosts, or if they are unknown, check the body for a host with unknown attributes.
-		hosts = []*Host{unknownHost()}
+		hosts = []*DeclaredHost{unknownHost()}
 	}
 	if i.block.uses == usesNothing {
 		same := s.decode(i, hosts[0], nil)
@@ -191,17 +191,17 @@ func (i *instance) mayHaveLocalParts(d *decoded, parts []engine.Part) bool {
 }
 
 // unknownHost returns a host whose attributes are all unknown.
-func unknownHost() *Host {
+func unknownHost() *DeclaredHost {
 	attrs := map[string]cty.Value{}
 	for name, v := range localHostValue().AsValueMap() {
 		attrs[name] = cty.UnknownVal(v.Type())
 	}
-	return &Host{value: cty.ObjectVal(attrs)}
+	return &DeclaredHost{value: cty.ObjectVal(attrs)}
 }
 
 // expand returns the parts of a composite on a host. If its arguments or the host are not complete,
 // it returns no parts, but it reports the problems that are certain.
-func (s *bodies) expand(i *instance, h *Host, facts *wire.Facts, d *decoded) ([]engine.Part, hcl.Diagnostics) {
+func (s *bodies) expand(i *instance, h *DeclaredHost, facts *wire.Facts, d *decoded) ([]engine.Part, hcl.Diagnostics) {
 	complete := d.complete() && h.Name != "" && !h.incomplete
 	dir, err := filepath.Abs(s.eval.Reader.Dir)
 	if err != nil {

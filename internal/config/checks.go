@@ -16,7 +16,7 @@ type checkBlock struct {
 	header   hcl.Range
 	hostsArg hclsyntax.Expression // nil: the asserts are evaluated once, without a host
 	asserts  []*lang.Rule
-	hosts    []*Host
+	hosts    []*DeclaredHost
 }
 
 // checkShape describes a check block for Structure.
@@ -70,7 +70,7 @@ func (k *checkBlock) place(p *placement) hcl.Diagnostics {
 	hosts, diags := p.hostsOf(k.hostsArg, p.globals.all)
 	k.hosts = hosts
 	if len(hosts) == 0 {
-		hosts = []*Host{unknownHost()}
+		hosts = []*DeclaredHost{unknownHost()}
 	}
 	found := make([]hcl.Diagnostics, len(hosts))
 	for n, h := range hosts {
@@ -85,7 +85,7 @@ func (k *checkBlock) place(p *placement) hcl.Diagnostics {
 }
 
 // targetContext returns a child context with the object target for a host. facts may be nil.
-func targetContext(ctx *hcl.EvalContext, h *Host, facts *wire.Facts) *hcl.EvalContext {
+func targetContext(ctx *hcl.EvalContext, h *DeclaredHost, facts *wire.Facts) *hcl.EvalContext {
 	ctx = ctx.NewChild()
 	ctx.Variables = map[string]cty.Value{"target": h.target(facts)}
 	return ctx
@@ -101,7 +101,7 @@ func asWarning(v lang.Verdict, diags hcl.Diagnostics) hcl.Diagnostics {
 
 // run evaluates the check for a host, if the check has that host. All diagnostics are warnings,
 // also for asserts that cannot be evaluated with these facts.
-func (k *checkBlock) run(e *lang.Evaluator, global *hcl.EvalContext, h *Host, facts *wire.Facts) hcl.Diagnostics {
+func (k *checkBlock) run(e *lang.Evaluator, global *hcl.EvalContext, h *DeclaredHost, facts *wire.Facts) hcl.Diagnostics {
 	if !slices.Contains(k.hosts, h) {
 		return nil
 	}

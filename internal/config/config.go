@@ -182,7 +182,7 @@ func (c *Config) Secrets() []string { return c.eval.Secrets.Known(c.eval.Sources
 
 // Hosts returns the hosts in the order of their declaration, and the hosts of a group by key. Host
 // local comes last, if it has resources.
-func (c *Config) Hosts() []*Host { return slices.Clone(c.inventory.list) }
+func (c *Config) Hosts() []*DeclaredHost { return slices.Clone(c.inventory.list) }
 
 // Rollout returns the rollout block, or nil without one.
 func (c *Config) Rollout() *Rollout { return c.rollout }

@@ -13,7 +13,7 @@ type hostBlock struct {
 	body    *hclsyntax.Body
 	header  hcl.Range
 	forEach hclsyntax.Expression
-	hosts   []*Host
+	hosts   []*DeclaredHost
 	failed  bool // its hosts are not known because of an error
 }
 
@@ -68,7 +68,7 @@ func (d *declarations) checkHost(hb *hostBlock) hcl.Diagnostics {
 func (hb *hostBlock) evaluate(e *lang.Evaluator, ctx *hcl.EvalContext, others map[string]*hostBlock) (cty.Value, hcl.Diagnostics) {
 	if hb.forEach == nil {
 		h, diags := readHost(e, hb, ctx, "", others)
-		hb.hosts = []*Host{h}
+		hb.hosts = []*DeclaredHost{h}
 		return h.value, diags
 	}
 	keys, diags := forEach(e, hb.forEach, ctx)

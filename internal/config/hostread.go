@@ -20,12 +20,12 @@ type hostReader struct {
 	others map[string]*hostBlock // candidates for jump
 	args   hostArguments
 	dec    *lang.Decoder
-	host   *Host
+	host   *DeclaredHost
 	diags  hcl.Diagnostics
 }
 
 // readHost decodes and checks the host of a block, or with a key, one host of its group.
-func readHost(e *lang.Evaluator, hb *hostBlock, ctx *hcl.EvalContext, key string, others map[string]*hostBlock) (*Host, hcl.Diagnostics) {
+func readHost(e *lang.Evaluator, hb *hostBlock, ctx *hcl.EvalContext, key string, others map[string]*hostBlock) (*DeclaredHost, hcl.Diagnostics) {
 	r := &hostReader{reader: e.Reader, block: hb, others: others, dec: lang.NewDecoder(e, ctx)}
 	r.dec.Early = true
 	r.dec.RefuseSensitive = func(path string, _ *lang.Field) string {
@@ -35,7 +35,7 @@ func readHost(e *lang.Evaluator, hb *hostBlock, ctx *hcl.EvalContext, key string
 		return "the connection settings of hosts are printed"
 	}
 	r.diags = r.dec.Fill(hb.body, &r.args)
-	h := &Host{Name: hb.name, Block: hb.name, Key: key, Become: "none", BecomePassword: r.args.BecomePassword,
+	h := &DeclaredHost{Name: hb.name, Block: hb.name, Key: key, Become: "none", BecomePassword: r.args.BecomePassword,
 		ConfirmTimeout: defaultConfirm, Labels: r.args.Labels, Range: hb.header}
 	if hb.forEach != nil {
 		h.Name = hb.name + engine.Index(key)
@@ -213,7 +213,7 @@ func (r *hostReader) timeouts() {
 }
 
 // jumpHost returns the host for a value of jump, or what is wrong with the value.
-func jumpHost(v cty.Value, blocks map[string]*hostBlock) (*Host, string) {
+func jumpHost(v cty.Value, blocks map[string]*hostBlock) (*DeclaredHost, string) {
 	const wanted = "The argument takes one host, as in host.bastion, but "
 	switch {
 	case !v.IsWhollyKnown():

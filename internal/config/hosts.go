@@ -20,8 +20,8 @@ const (
 	maxConfirm     = 10 * time.Minute
 )
 
-// Host is one machine.
-type Host struct {
+// DeclaredHost is one machine.
+type DeclaredHost struct {
 	Name  string // "fra1", or `edge["ams"]` in a group
 	Block string // the block's label: "edge"
 	Key   string // the for_each key in a group, otherwise ""
@@ -35,7 +35,7 @@ type Host struct {
 	HostKey        []string      // pinned host keys as in known_hosts(5), without the host: "ssh-ed25519 AAAA…"
 	Identities     []string      // paths of identity files
 	ConnectTimeout time.Duration // 0 is not set
-	Jump           *Host         // the jump host; nil is not set
+	Jump           *DeclaredHost // the jump host; nil is not set
 	OnThisMachine  bool          // connection type "local": the helper runs on this machine, without SSH
 	Labels         map[string]string
 
@@ -66,7 +66,7 @@ func textOrNull(s string) cty.Value {
 }
 
 // portValue returns the port of the host's SSH server. On this machine it is null.
-func (h *Host) portValue() cty.Value {
+func (h *DeclaredHost) portValue() cty.Value {
 	switch {
 	case h.OnThisMachine:
 		return cty.NullVal(cty.Number)
@@ -81,7 +81,7 @@ const sshPort = 22
 
 // keyOrName returns the key of a host in a group, and the name of any other host. Unlike the name
 // of a host in a group, it can be part of a DNS name.
-func (h *Host) keyOrName() string {
+func (h *DeclaredHost) keyOrName() string {
 	if h.Key != "" {
 		return h.Key
 	}
@@ -96,7 +96,7 @@ func localHostValue() cty.Value {
 }
 
 // target returns the object target for a host. facts may be nil.
-func (h *Host) target(facts *wire.Facts) cty.Value {
+func (h *DeclaredHost) target(facts *wire.Facts) cty.Value {
 	attrs := h.value.AsValueMap()
 	attrs["facts"] = factsValue(facts)
 	return cty.ObjectVal(attrs)

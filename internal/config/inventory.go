@@ -15,12 +15,12 @@ import (
 type inventory struct {
 	blocks map[string]*hostBlock
 	values map[string]cty.Value // of host.NAME, by block
-	list   []*Host              // in source order, host local last
-	byName map[string]*Host
+	list   []*DeclaredHost      // in source order, host local last
+	byName map[string]*DeclaredHost
 }
 
 func newInventory(blocks map[string]*hostBlock) *inventory {
-	return &inventory{blocks: blocks, values: map[string]cty.Value{}, byName: map[string]*Host{}}
+	return &inventory{blocks: blocks, values: map[string]cty.Value{}, byName: map[string]*DeclaredHost{}}
 }
 
 // definitions returns the host blocks for EvaluateInOrder. context returns the values that
@@ -60,9 +60,9 @@ func (v *inventory) order() {
 }
 
 // local returns host local. It adds the host if needed.
-func (v *inventory) local() *Host {
+func (v *inventory) local() *DeclaredHost {
 	if v.byName[localHost] == nil {
-		h := &Host{Name: localHost, Block: localHost, Local: true, Address: "localhost", Become: "none", ConfirmTimeout: defaultConfirm, value: localHostValue()}
+		h := &DeclaredHost{Name: localHost, Block: localHost, Local: true, Address: "localhost", Become: "none", ConfirmTimeout: defaultConfirm, value: localHostValue()}
 		v.list = append(v.list, h)
 		v.byName[localHost] = h
 	}
@@ -70,7 +70,7 @@ func (v *inventory) local() *Host {
 }
 
 // find returns the host with a name, or an error.
-func (v *inventory) find(name string) (*Host, *hcl.Diagnostic) {
+func (v *inventory) find(name string) (*DeclaredHost, *hcl.Diagnostic) {
 	if h := v.byName[name]; h != nil {
 		return h, nil
 	}
@@ -82,7 +82,7 @@ func (v *inventory) find(name string) (*Host, *hcl.Diagnostic) {
 // variable has no value.
 func (v *inventory) incomplete() bool {
 	for _, hb := range v.blocks {
-		if hb.failed || slices.ContainsFunc(hb.hosts, func(h *Host) bool { return h.incomplete }) {
+		if hb.failed || slices.ContainsFunc(hb.hosts, func(h *DeclaredHost) bool { return h.incomplete }) {
 			return true
 		}
 	}
@@ -110,7 +110,7 @@ func (v *inventory) withFacts(facts map[string]*wire.Facts) cty.Value {
 }
 
 // meantBy reports whether a reference includes the host: it is to the host, its group or all hosts.
-func (h *Host) meantBy(t hcl.Traversal) bool {
+func (h *DeclaredHost) meantBy(t hcl.Traversal) bool {
 	root, name := lang.Reference(t)
 	switch {
 	case root != "host":

@@ -56,13 +56,13 @@ func (b *block) declareLifecycle(e *lang.Evaluator) hcl.Diagnostics {
 }
 
 // hostContext returns the context of an instance with the object target.
-func (i *instance) hostContext(h *Host, facts *wire.Facts) *hcl.EvalContext {
+func (i *instance) hostContext(h *DeclaredHost, facts *wire.Facts) *hcl.EvalContext {
 	return targetContext(i.ctx, h, facts)
 }
 
 // foresee checks an instance's conditions on a host without facts. It reports errors and conditions
 // that are false whatever the facts are. The verdict is that of the preconditions.
-func (i *instance) foresee(e *lang.Evaluator, h *Host) (lang.Verdict, hcl.Diagnostics) {
+func (i *instance) foresee(e *lang.Evaluator, h *DeclaredHost) (lang.Verdict, hcl.Diagnostics) {
 	if len(i.block.life.preconditions)+len(i.block.life.postconditions) == 0 {
 		return lang.Holds, nil
 	}
@@ -102,7 +102,7 @@ func (i *instance) judge(e *lang.Evaluator, ctx *hcl.EvalContext, least targetUs
 
 // postcondition returns a function that checks an instance's postconditions on a host, or nil if
 // the instance has none.
-func (i *instance) postcondition(e *lang.Evaluator, h *Host, facts *wire.Facts, sensitive map[string]bool) func(found any) []engine.Problem {
+func (i *instance) postcondition(e *lang.Evaluator, h *DeclaredHost, facts *wire.Facts, sensitive map[string]bool) func(found any) []engine.Problem {
 	rules := i.block.life.postconditions
 	if len(rules) == 0 {
 		return nil

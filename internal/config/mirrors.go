@@ -55,7 +55,7 @@ func (c *Config) MirrorsOn(host string) []MirrorPlace {
 
 // referenceTo returns the part of the hosts argument that includes a host, and reports whether it
 // includes only this host. If no reference names the host, it is the whole argument.
-func (b *block) referenceTo(h *Host) (place hcl.Range, exact bool) {
+func (b *block) referenceTo(h *DeclaredHost) (place hcl.Range, exact bool) {
 	place = b.hosts.Range()
 	for _, t := range b.hosts.Variables() {
 		root, name := lang.Reference(t)

@@ -48,7 +48,7 @@ func (v *inventory) factsMissing(expr hclsyntax.Expression, value cty.Value, fac
 	if value.IsWhollyKnown() {
 		return nil
 	}
-	refers := func(h *Host) bool {
+	refers := func(h *DeclaredHost) bool {
 		return slices.ContainsFunc(expr.Variables(), h.meantBy)
 	}
 	var names []string

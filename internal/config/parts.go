@@ -9,7 +9,7 @@ import (
 )
 
 // part returns the resource for a part of a composite.
-func (i *instance) part(reg *engine.Registry, h *Host, p engine.Part) *engine.Resource {
+func (i *instance) part(reg *engine.Registry, h *DeclaredHost, p engine.Part) *engine.Resource {
 	of := i.address(h.Name)
 	if p.Local {
 		of = i.address(localHost)

@@ -18,7 +18,7 @@ type instance struct {
 	key   string         // `["key"]`, or "" without for_each
 	local engine.Address // without a host
 	ctx   *hcl.EvalContext
-	hosts []*Host
+	hosts []*DeclaredHost
 	// decoded has the evaluated body for each host, without facts. Hosts share one if the body does
 	// not refer to target.
 	decoded map[string]*decoded
@@ -72,7 +72,7 @@ func (p *placement) instance(b *block, ctx *hcl.EvalContext, key string) hcl.Dia
 
 // hostsOf evaluates a hosts argument. ctx has the values that the block may refer to, without
 // host.local.
-func (p *placement) hostsOf(expr hclsyntax.Expression, ctx *hcl.EvalContext) ([]*Host, hcl.Diagnostics) {
+func (p *placement) hostsOf(expr hclsyntax.Expression, ctx *hcl.EvalContext) ([]*DeclaredHost, hcl.Diagnostics) {
 	hostsCtx := ctx.NewChild()
 	hostsCtx.Variables = map[string]cty.Value{"host": p.globals.contextFor(expr).Variables["host"]}
 	if diags := p.inventory.checkKeys(expr); diags.HasErrors() {
@@ -138,7 +138,7 @@ var hostType = localHostValue().Type()
 type placing struct {
 	inventory *inventory
 	seen      map[string]bool
-	hosts     []*Host
+	hosts     []*DeclaredHost
 	unknown   bool // some hosts are not known
 }
 

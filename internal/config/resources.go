@@ -58,7 +58,7 @@ func (c *Config) wanting(facts map[string]*wire.Facts) *wanting {
 }
 
 // dry collects the wanted resources of a host that are known without facts.
-func (c *Config) dry(h *Host) *wanting {
+func (c *Config) dry(h *DeclaredHost) *wanting {
 	w := c.wanting(nil)
 	w.dry = true
 	w.host(h)

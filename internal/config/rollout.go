@@ -107,7 +107,7 @@ func (b *rolloutBlock) place(e *lang.Evaluator, ctx *hcl.EvalContext, inv *inven
 type rolloutReader struct {
 	body   *hclsyntax.Body
 	header hcl.Range
-	hosts  []*Host
+	hosts  []*DeclaredHost
 	diags  hcl.Diagnostics
 }
 
@@ -212,10 +212,10 @@ func (r *rolloutReader) size(text string, needed bool) (n int, ok bool) {
 func (r *rolloutReader) waves(elements []string) []Wave {
 	left := slices.Clone(r.hosts)
 	var waves []Wave
-	take := func(title string, wanted func(n int, h *Host) bool) {
+	take := func(title string, wanted func(n int, h *DeclaredHost) bool) {
 		w := Wave{Title: title}
 		n := 0
-		left = slices.DeleteFunc(left, func(h *Host) bool {
+		left = slices.DeleteFunc(left, func(h *DeclaredHost) bool {
 			if !wanted(n, h) {
 				return false
 			}
@@ -238,7 +238,7 @@ func (r *rolloutReader) waves(elements []string) []Wave {
 				continue
 			}
 			title, last = text, size
-			take(title, func(n int, _ *Host) bool { return n < last })
+			take(title, func(n int, _ *DeclaredHost) bool { return n < last })
 			continue
 		}
 		s, err := ParseSelector(text)
@@ -251,14 +251,14 @@ func (r *rolloutReader) waves(elements []string) []Wave {
 			r.wrongElement("waves", i, "%q selects no host of this configuration.", none)
 			continue
 		}
-		take(text, func(_ int, h *Host) bool { return s.Match(h) })
+		take(text, func(_ int, h *DeclaredHost) bool { return s.Match(h) })
 	}
 	for len(left) > 0 {
 		size := last
 		if size == 0 {
 			size = len(left)
 		}
-		take(title, func(n int, _ *Host) bool { return n < size })
+		take(title, func(n int, _ *DeclaredHost) bool { return n < size })
 	}
 	return waves
 }

@@ -15,7 +15,7 @@ import (
 // host with connection type local and host local are both this machine on purpose; each has its own
 // state.
 func (v *inventory) checkSameHosts() hcl.Diagnostics {
-	byWay := map[string][]*Host{}
+	byWay := map[string][]*DeclaredHost{}
 	var ways []string
 	for _, h := range v.list {
 		if h.incomplete || h.Address == "" {
@@ -37,7 +37,7 @@ func (v *inventory) checkSameHosts() hcl.Diagnostics {
 }
 
 // sameHosts is the error of hosts that are one machine.
-func (v *inventory) sameHosts(hosts []*Host) *hcl.Diagnostic {
+func (v *inventory) sameHosts(hosts []*DeclaredHost) *hcl.Diagnostic {
 	first, second := hosts[0], hosts[1]
 	if second.Local {
 		first, second = second, first // host local has no block to report
@@ -60,7 +60,7 @@ func (v *inventory) sameHosts(hosts []*Host) *hcl.Diagnostic {
 }
 
 // addressOf returns the range of a host's address, or of its block.
-func (v *inventory) addressOf(h *Host) hcl.Range {
+func (v *inventory) addressOf(h *DeclaredHost) hcl.Range {
 	if hb := v.blocks[h.Block]; hb != nil {
 		if attr := hb.body.Attributes["address"]; attr != nil {
 			return attr.Expr.Range()
@@ -71,7 +71,7 @@ func (v *inventory) addressOf(h *Host) hcl.Range {
 
 // way returns a key for the address, port and jump host of a host. Different spellings of an
 // address have the same key.
-func (h *Host) way() string {
+func (h *DeclaredHost) way() string {
 	address := strings.ToLower(strings.TrimSuffix(h.Address, "."))
 	if ip, err := netip.ParseAddr(address); err == nil {
 		address = ip.Unmap().String()

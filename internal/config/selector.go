@@ -102,7 +102,7 @@ func (s *Selector) String() string { return s.text }
 
 // Match reports whether the selector selects a host. Only its name selects host local, which has no
 // labels.
-func (s *Selector) Match(h *Host) bool {
+func (s *Selector) Match(h *DeclaredHost) bool {
 	if s.labels {
 		return !h.Local && !slices.ContainsFunc(s.terms, func(t selectorTerm) bool { return !t.match(h) })
 	}
@@ -124,7 +124,7 @@ func (s *Selector) Subtracts() bool {
 }
 
 // match reports whether a host matches a term's pattern or its condition on a label.
-func (t *selectorTerm) match(h *Host) bool {
+func (t *selectorTerm) match(h *DeclaredHost) bool {
 	if t.label != "" {
 		ok, _ := path.Match(t.pattern, h.Labels[t.label]) // ParseSelector has checked the pattern
 		return ok != t.not
@@ -137,11 +137,11 @@ func (t *selectorTerm) match(h *Host) bool {
 }
 
 // MeansLocal reports whether the selector selects host local.
-func (s *Selector) MeansLocal() bool { return s.Match(&Host{Name: localHost, Local: true}) }
+func (s *Selector) MeansLocal() bool { return s.Match(&DeclaredHost{Name: localHost, Local: true}) }
 
 // Unmatched returns the first term that matches none of the hosts. If only all terms together
 // select no host, it returns the whole text, and otherwise "".
-func (s *Selector) Unmatched(hosts []*Host) string {
+func (s *Selector) Unmatched(hosts []*DeclaredHost) string {
 	if s.labels {
 		if !slices.ContainsFunc(hosts, s.Match) {
 			return s.text
@@ -160,12 +160,12 @@ func (s *Selector) Unmatched(hosts []*Host) string {
 }
 
 // UnknownLabel returns a label of the selector that no host has, or "".
-func (s *Selector) UnknownLabel(hosts []*Host) string {
+func (s *Selector) UnknownLabel(hosts []*DeclaredHost) string {
 	for _, t := range s.terms {
 		if t.label == "" {
 			continue
 		}
-		if !slices.ContainsFunc(hosts, func(h *Host) bool { _, ok := h.Labels[t.label]; return ok }) {
+		if !slices.ContainsFunc(hosts, func(h *DeclaredHost) bool { _, ok := h.Labels[t.label]; return ok }) {
 			return t.label
 		}
 	}

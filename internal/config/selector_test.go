@@ -7,7 +7,7 @@ import (
 
 func TestSelector(t *testing.T) {
 	t.Parallel()
-	hosts := []*Host{
+	hosts := []*DeclaredHost{
 		{Name: "fra1", Block: "fra1", Labels: map[string]string{"wave": "canary", "country": "DE"}},
 		{Name: "fra2", Block: "fra2", Labels: map[string]string{"wave": "two", "country": "DE", "note": "a,b"}},
 		{Name: `edge["ams"]`, Block: "edge", Labels: map[string]string{"wave": "canary", "country": "NL"}},
@@ -88,14 +88,14 @@ func FuzzSelector(f *testing.F) {
 	for _, text := range []string{"fra1,edge", `edge["a\"b"]`, `a="x,y",b!=z`, `"`, "=", `\`, "!fra9", "edge,!fra1"} {
 		f.Add(text)
 	}
-	host := &Host{Name: "fra1", Block: "fra1"}
+	host := &DeclaredHost{Name: "fra1", Block: "fra1"}
 	f.Fuzz(func(t *testing.T, text string) {
 		s, err := ParseSelector(text)
 		if err != nil {
 			return
 		}
 		// A term with ! that means no host means all, and is reported.
-		if s.Match(host) && s.Unmatched([]*Host{host}) == text && len(s.terms) == 1 && !s.Subtracts() {
+		if s.Match(host) && s.Unmatched([]*DeclaredHost{host}) == text && len(s.terms) == 1 && !s.Subtracts() {
 			t.Errorf("%q means a host and none", text)
 		}
 	})

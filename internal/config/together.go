@@ -24,7 +24,7 @@ func (c *Config) Together(found []HostDiagnostics) hcl.Diagnostics {
 	for _, f := range found {
 		h := c.inventory.byName[f.Host]
 		if h == nil {
-			h = &Host{Name: f.Host}
+			h = &DeclaredHost{Name: f.Host}
 		}
 		g.add(h, f.Diagnostics)
 	}
@@ -33,7 +33,7 @@ func (c *Config) Together(found []HostDiagnostics) hcl.Diagnostics {
 
 // perHost merges the diagnostics of a block on each of its hosts. A diagnostic that only some hosts
 // have names these hosts.
-func perHost(hosts []*Host, found []hcl.Diagnostics) hcl.Diagnostics {
+func perHost(hosts []*DeclaredHost, found []hcl.Diagnostics) hcl.Diagnostics {
 	var g gathering
 	for n, diags := range found {
 		g.add(hosts[n], diags)
@@ -66,7 +66,7 @@ func perInstance(instances []*instance, find func(*instance) hcl.Diagnostics) hc
 	}
 	var g gathering
 	for n, i := range instances {
-		g.add(&Host{Name: i.block.name + i.key, Key: strings.TrimSuffix(strings.TrimPrefix(i.key, `["`), `"]`)}, found[n])
+		g.add(&DeclaredHost{Name: i.block.name + i.key, Key: strings.TrimSuffix(strings.TrimPrefix(i.key, `["`), `"]`)}, found[n])
 	}
 	return g.diagnostics()
 }
@@ -91,7 +91,7 @@ type gathering struct {
 	byKey map[problemKey]*shared
 }
 
-func (g *gathering) add(h *Host, diags hcl.Diagnostics) {
+func (g *gathering) add(h *DeclaredHost, diags hcl.Diagnostics) {
 	for _, d := range diags {
 		k := problemKey{severity: d.Severity, summary: h.withoutOwn(d.Summary), detail: h.withoutOwn(d.Detail)}
 		if d.Subject != nil {
@@ -136,7 +136,7 @@ var digits = regexp.MustCompile(`[0-9]+`)
 
 // withoutOwn removes from a text what differs from host to host: quoted words, numbers, and the
 // host's own words.
-func (h *Host) withoutOwn(text string) string {
+func (h *DeclaredHost) withoutOwn(text string) string {
 	for _, own := range h.ownWords() {
 		text = strings.ReplaceAll(text, own, "…")
 	}
@@ -150,7 +150,7 @@ func (h *Host) withoutOwn(text string) string {
 
 // ownWords returns a host's name, plain and in the form of quoted strings, its key, address and
 // labels, longest first.
-func (h *Host) ownWords() []string {
+func (h *DeclaredHost) ownWords() []string {
 	words := []string{h.Name, strings.Trim(strconv.Quote(h.Name), `"`), h.Key, h.Address}
 	for _, label := range lang.SortedKeys(h.Labels) {
 		words = append(words, h.Labels[label])

@@ -76,7 +76,7 @@ resource "thing" "alone" {
 // TestTogetherKeepsApart joins what is not the same problem.
 func TestTogetherKeepsApart(t *testing.T) {
 	t.Parallel()
-	c := &Config{inventory: &inventory{byName: map[string]*Host{"fra1": {Name: "fra1"}, "ams1": {Name: "ams1"}}}}
+	c := &Config{inventory: &inventory{byName: map[string]*DeclaredHost{"fra1": {Name: "fra1"}, "ams1": {Name: "ams1"}}}}
 	at := hcl.Range{Filename: "a.hcl"}
 	there := hcl.Range{Filename: "a.hcl", Start: hcl.Pos{Byte: 1}}
 	diags := c.Together([]HostDiagnostics{

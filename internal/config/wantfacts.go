@@ -4,7 +4,7 @@ import "github.com/mirrorform/mirrorform/internal/lang"
 
 // preconditions checks those preconditions of an instance on a host that need facts. Load has
 // checked the others.
-func (w *wanting) preconditions(i *instance, h *Host) lang.Verdict {
+func (w *wanting) preconditions(i *instance, h *DeclaredHost) lang.Verdict {
 	if w.dry || len(i.block.life.preconditions) == 0 {
 		return lang.Holds
 	}
@@ -23,7 +23,7 @@ func (w *wanting) preconditions(i *instance, h *Host) lang.Verdict {
 
 // unfit reports whether a mirror's preconditions on a host are false or unknown. The errors are
 // reported with the resources of that host.
-func (w *wanting) unfit(i *instance, h *Host) bool {
+func (w *wanting) unfit(i *instance, h *DeclaredHost) bool {
 	if w.dry || len(i.block.life.preconditions) == 0 {
 		return false
 	}
@@ -33,7 +33,7 @@ func (w *wanting) unfit(i *instance, h *Host) bool {
 
 // unknownArguments reports a body with unknown arguments. It needs facts of the host; if these are
 // known, the unknown argument is an error.
-func (w *wanting) unknownArguments(i *instance, h *Host, d *decoded, local bool) {
+func (w *wanting) unknownArguments(i *instance, h *DeclaredHost, d *decoded, local bool) {
 	if w.dry || w.facts[h.Name] == nil {
 		w.missingFacts(i, h, i.address(h.Name).String(), local)
 		return

@@ -26,7 +26,7 @@ type wanting struct {
 }
 
 // host collects the wanted resources of a host.
-func (w *wanting) host(h *Host) {
+func (w *wanting) host(h *DeclaredHost) {
 	for _, b := range w.blocks {
 		before := w.diags
 		diags := perInstance(b.instances, func(i *instance) hcl.Diagnostics {
@@ -39,7 +39,7 @@ func (w *wanting) host(h *Host) {
 	w.dependencies()
 }
 
-func (w *wanting) instance(i *instance, h *Host) {
+func (w *wanting) instance(i *instance, h *DeclaredHost) {
 	placed := i.decoded[h.Name] != nil // faster than a search in i.hosts, which may be thousands
 	switch {
 	case i.block.composite != nil:
@@ -59,7 +59,7 @@ func (w *wanting) instance(i *instance, h *Host) {
 	}
 }
 
-func (w *wanting) resource(i *instance, h *Host) {
+func (w *wanting) resource(i *instance, h *DeclaredHost) {
 	pre := w.preconditions(i, h)
 	d, diags := w.decoded(i, h)
 	if pre != lang.Fails { // otherwise the errors may only follow from the failed precondition
@@ -85,7 +85,7 @@ func (w *wanting) resource(i *instance, h *Host) {
 
 // decoded returns the body evaluated for a host. If the body needs no facts, it returns the result
 // of Load, whose diagnostics were reported.
-func (w *wanting) decoded(i *instance, h *Host) (*decoded, hcl.Diagnostics) {
+func (w *wanting) decoded(i *instance, h *DeclaredHost) (*decoded, hcl.Diagnostics) {
 	if w.dry || i.block.uses != usesFacts {
 		return i.decoded[h.Name], nil
 	}
@@ -95,7 +95,7 @@ func (w *wanting) decoded(i *instance, h *Host) (*decoded, hcl.Diagnostics) {
 
 // composite adds the parts of a composite for a host: the parts on that host, or with local the
 // parts on host local.
-func (w *wanting) composite(i *instance, h *Host, local bool) {
+func (w *wanting) composite(i *instance, h *DeclaredHost, local bool) {
 	facts := w.facts[h.Name]
 	pre := lang.Holds
 	if !local {
@@ -135,13 +135,13 @@ func (w *wanting) composite(i *instance, h *Host, local bool) {
 }
 
 // leaveOut records that the parts of a composite on host local for a host are not known.
-func (w *wanting) leaveOut(i *instance, h *Host) {
+func (w *wanting) leaveOut(i *instance, h *DeclaredHost) {
 	w.leftOut = append(w.leftOut, func(a engine.Address) bool {
 		return a.Part != "" && a.Block() == i.address(localHost) && a.Key == h.Name
 	})
 }
 
-func (w *wanting) missingFacts(i *instance, h *Host, address string, local bool) {
+func (w *wanting) missingFacts(i *instance, h *DeclaredHost, address string, local bool) {
 	switch {
 	case w.dry && local && i.block.composite != nil:
 		w.pending = append(w.pending, i.address(localHost).String())
@@ -199,7 +199,7 @@ func (w *wanting) dropAbsent() {
 
 // mayShow returns an error if a resource must not be managed on this machine: a plan shows what is
 // at its path, which the author of the configuration may not be allowed to read.
-func mayShow(r *lang.Reader, h *Host, state any) error {
+func mayShow(r *lang.Reader, h *DeclaredHost, state any) error {
 	if !h.Local && !h.OnThisMachine {
 		return nil
 	}

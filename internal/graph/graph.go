@@ -12,8 +12,8 @@ import (
 	"github.com/mirrorform/mirrorform/internal/plain"
 )
 
-// Host is a host with its resources.
-type Host struct {
+// HostGraph is a host with its resources.
+type HostGraph struct {
 	Name  string
 	Nodes []Node
 }
@@ -26,9 +26,9 @@ type Node struct {
 	Pending bool   // its arguments and dependencies need facts that are not known
 }
 
-// NewHost returns a Host with resources and their dependencies, and with pending blocks.
-func NewHost(name string, resources []*engine.Resource, needs [][]int, pending []string) Host {
-	h := Host{Name: name}
+// NewHostGraph returns a HostGraph with resources and their dependencies, and with pending blocks.
+func NewHostGraph(name string, resources []*engine.Resource, needs [][]int, pending []string) HostGraph {
+	h := HostGraph{Name: name}
 	for i, r := range resources {
 		h.Nodes = append(h.Nodes, Node{Address: r.Address.String(), Type: r.Kind.Name, Needs: needs[i]})
 	}
@@ -40,7 +40,7 @@ func NewHost(name string, resources []*engine.Resource, needs [][]int, pending [
 
 // Reduce removes each dependency that others imply. The result is the transitive reduction, which
 // is unique for a graph without cycles.
-func (h *Host) Reduce() {
+func (h *HostGraph) Reduce() {
 	words := (len(h.Nodes) + 63) / 64
 	reach := make([][]uint64, len(h.Nodes)) // for each node, the bit set of nodes that it depends on
 	var visit func(i int) []uint64
@@ -84,7 +84,7 @@ func (n *Node) label() []string {
 
 // DOT draws hosts as clusters of one directed graph. Edges lead from a resource to those that it
 // depends on. The names of nodes are addresses.
-func DOT(hosts []Host) string {
+func DOT(hosts []HostGraph) string {
 	var b strings.Builder
 	b.WriteString("digraph mirrorform {\n  rankdir = LR\n  node [shape = box]\n")
 	for i, h := range hosts {
@@ -124,7 +124,7 @@ func dotLabel(lines ...string) string {
 
 // Mermaid draws hosts as subgraphs of one flowchart. Edges lead from a resource to those that it
 // depends on.
-func Mermaid(hosts []Host) string {
+func Mermaid(hosts []HostGraph) string {
 	var b strings.Builder
 	b.WriteString("flowchart LR\n")
 	for i, h := range hosts {
@@ -173,7 +173,7 @@ func mermaidText(s string) string {
 }
 
 // Edges returns the number of edges in a graph of these hosts.
-func Edges(hosts []Host) int {
+func Edges(hosts []HostGraph) int {
 	n := 0
 	for _, h := range hosts {
 		for _, node := range h.Nodes {

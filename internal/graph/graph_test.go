@@ -17,8 +17,8 @@ var hostile = []string{
 	`a`, `quote\"d`, `back\\slash`, `\\`, `\\N\\n`, `&amp;&#34;`, `<b>x</b>`, `#quot;`, `%%{init: {}}%%`, "`md` **bold**", `end`, `style:x#1;`, `] --> x[`, "São/Paulo", "日本", `a;b`, `{}|`, "x\u202ey",
 }
 
-func hostileHost() Host {
-	h := Host{Name: `edge["` + hostile[1] + `"]`}
+func hostileHost() HostGraph {
+	h := HostGraph{Name: `edge["` + hostile[1] + `"]`}
 	for i, k := range hostile {
 		n := Node{Address: fmt.Sprintf(`%s/file.x["%s"]`, h.Name, k), Type: "file"}
 		if i > 0 {
@@ -71,7 +71,7 @@ func parseDOT(t *testing.T, text string) (labels map[string]string, edges int) {
 func TestDOT(t *testing.T) {
 	t.Parallel()
 	h := hostileHost()
-	text := DOT([]Host{h, {Name: "empty"}})
+	text := DOT([]HostGraph{h, {Name: "empty"}})
 	labels, edges := parseDOT(t, text)
 	if len(labels) != len(h.Nodes) || edges != len(hostile)+1 {
 		t.Errorf("%d nodes and %d edges, want %d and %d:\n%s", len(labels), edges, len(h.Nodes), len(hostile)+1, text)
@@ -104,7 +104,7 @@ func printable(t *testing.T, text string) {
 func TestMermaid(t *testing.T) {
 	t.Parallel()
 	h := hostileHost()
-	text := Mermaid([]Host{h, {Name: "empty"}})
+	text := Mermaid([]HostGraph{h, {Name: "empty"}})
 	nodes := 0
 	for line := range strings.Lines(text) {
 		_, label, ok := strings.Cut(strings.TrimRight(line, "\n"), `["`)
@@ -138,7 +138,7 @@ func TestReduce(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 200 {
-		h := Host{Nodes: make([]Node, 1+random.IntN(90))}
+		h := HostGraph{Nodes: make([]Node, 1+random.IntN(90))}
 		order := random.Perm(len(h.Nodes))
 		for i := range order {
 			for j := range i {
@@ -170,7 +170,7 @@ func TestReduce(t *testing.T) {
 }
 
 // reachable lists all pairs of nodes of which one needs the other, directly or not.
-func reachable(h Host) []string {
+func reachable(h HostGraph) []string {
 	var pairs []string
 	for i := range h.Nodes {
 		seen := map[int]bool{}
@@ -198,15 +198,15 @@ func FuzzLabels(f *testing.F) {
 		f.Add(k)
 	}
 	f.Fuzz(func(t *testing.T, key string) {
-		h := Host{Name: "h", Nodes: []Node{{Address: "h/" + key, Type: "file"}, {Address: "h/other", Type: "file", Needs: []int{0}}}}
+		h := HostGraph{Name: "h", Nodes: []Node{{Address: "h/" + key, Type: "file"}, {Address: "h/other", Type: "file", Needs: []int{0}}}}
 		if key == "other" {
 			return // no two resources have one address
 		}
-		labels, edges := parseDOT(t, DOT([]Host{h}))
+		labels, edges := parseDOT(t, DOT([]HostGraph{h}))
 		if len(labels) != 2 || edges != 1 {
 			t.Errorf("%d nodes, %d edges", len(labels), edges)
 		}
-		if text := Mermaid([]Host{h}); strings.Count(text, "\n") != 6 || strings.Count(text, `"`) != 6 {
+		if text := Mermaid([]HostGraph{h}); strings.Count(text, "\n") != 6 || strings.Count(text, `"`) != 6 {
 			t.Errorf("got\n%s", text)
 		}
 	})

@@ -189,7 +189,7 @@ func TestBrowserAccessible(t *testing.T) {
 		"apply":       {[]*Result{applyResult()}, 1280, "light"},
 		"apply dark":  {[]*Result{applyResult(), verifyResult()}, 1280, "dark"},
 		"hostile":     {[]*Result{hostileResult()}, 1280, "light"},
-		"empty":       {[]*Result{{Hosts: []Host{}}}, 1280, "light"},
+		"empty":       {[]*Result{{Hosts: []HostResult{}}}, 1280, "light"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

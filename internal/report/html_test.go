@@ -38,7 +38,7 @@ func textOf(page []byte) string {
 // TestHTML has the whole text of a page from documents of every kind; how it looks and behaves is tested in a browser.
 func TestHTML(t *testing.T) {
 	t.Parallel()
-	status := &Result{FormatVersion: Format, Command: "status", Hosts: []Host{}, Status: &Status{FormatVersion: "1.0", Hosts: []HostStatus{
+	status := &Result{FormatVersion: Format, Command: "status", Hosts: []HostResult{}, Status: &Status{FormatVersion: "1.0", Hosts: []HostStatus{
 		{Name: "fra1", Reachable: true, Changes: ptr(3), Mirrors: []MirrorStatus{{
 			Name: "almalinux", Path: "/srv/mirror", LastSync: &syncs.Record{Exit: 23}, LastSyncAge: ptr(int64(7500)), TimeAge: ptr(int64(50000)),
 			Used: ptr(uint64(3 << 40)), Available: ptr(uint64(1 << 40)), DaysUntilFull: ptr(12.7), NextRun: ptr(testStart), Locked: ptr(false),
@@ -128,7 +128,7 @@ func TestHTMLNewest(t *testing.T) {
 		t.Error("another order of the documents gives another page")
 	}
 	at := func(h int, o Outcome) *Result {
-		r := &Result{Command: "drift", Hosts: []Host{{Name: "fra1", Outcome: o}}}
+		r := &Result{Command: "drift", Hosts: []HostResult{{Name: "fra1", Outcome: o}}}
 		if h > 0 {
 			r.End = testStart.Add(time.Duration(h) * time.Hour)
 			r.Start = r.End
@@ -198,7 +198,7 @@ func TestAttributeDiff(t *testing.T) {
 func TestPlaces(t *testing.T) {
 	t.Parallel()
 	host := func(labels map[string]string) *Result {
-		return &Result{Hosts: []Host{{Name: "fra1", Outcome: OK, Labels: labels}, {Name: "local", Local: true, Outcome: OK}}}
+		return &Result{Hosts: []HostResult{{Name: "fra1", Outcome: OK, Labels: labels}, {Name: "local", Local: true, Outcome: OK}}}
 	}
 	if m := newPage([]*Result{host(map[string]string{"country": "DE", "latitude": "91", "longitude": "8"})}).Map; m != nil {
 		t.Errorf("a map with %+v", m.Places)

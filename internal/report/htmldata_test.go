@@ -32,7 +32,7 @@ func madeFleet(n int) []*Result {
 	day := time.Date(2026, 3, 1, 2, 15, 0, 0, time.UTC)
 	var list []*Result
 	for i := range 21 {
-		r := &Result{FormatVersion: Format, Version: "v1.2.3", Command: "drift", Start: day, End: day.Add(time.Duration(900+40*n) * time.Millisecond), Hosts: []Host{}}
+		r := &Result{FormatVersion: Format, Version: "v1.2.3", Command: "drift", Start: day, End: day.Add(time.Duration(900+40*n) * time.Millisecond), Hosts: []HostResult{}}
 		if i == 6 || i == 15 {
 			r.Command = "apply"
 		}
@@ -49,10 +49,10 @@ func madeFleet(n int) []*Result {
 
 func madeName(i int) string { return fmt.Sprintf("%s%d", cities[i%len(cities)].code, i/len(cities)+1) }
 
-func madeHost(rnd *rand.Rand, i int, command string) Host {
+func madeHost(rnd *rand.Rand, i int, command string) HostResult {
 	c := cities[i%len(cities)]
 	name := madeName(i)
-	h := Host{
+	h := HostResult{
 		Name: name, Address: fmt.Sprintf("203.0.113.%d", i%250+1), Outcome: OK, Duration: 0.4, Unchanged: 14, Changes: []Change{}, Warnings: []string{}, Notes: []string{},
 		Labels: map[string]string{"country": c.country, "wave": []string{"canary", "early", "rest", "rest"}[i%4]},
 	}
@@ -123,7 +123,7 @@ func madeChanges(host string, n int) []Change {
 
 func madeStatus(rnd *rand.Rand, last *Result) *Result {
 	at := last.End
-	r := &Result{FormatVersion: Format, Version: "v1.2.3", Command: "status", Start: at.Add(time.Minute), End: at.Add(time.Minute + time.Second), Hosts: []Host{}, Status: &Status{FormatVersion: "1.0"}}
+	r := &Result{FormatVersion: Format, Version: "v1.2.3", Command: "status", Start: at.Add(time.Minute), End: at.Add(time.Minute + time.Second), Hosts: []HostResult{}, Status: &Status{FormatVersion: "1.0"}}
 	for i := range last.Hosts {
 		h := &last.Hosts[i]
 		s := HostStatus{Name: h.Name, Reachable: true, Changes: ptr(len(h.Changes)), Mirrors: []MirrorStatus{}}
@@ -157,7 +157,7 @@ func madeStatus(rnd *rand.Rand, last *Result) *Result {
 }
 
 func madeVerify(rnd *rand.Rand, n int, at time.Time) *Result {
-	r := &Result{FormatVersion: Format, Version: "v1.2.3", Command: "verify", Start: at.Add(2 * time.Minute), End: at.Add(4 * time.Minute), Hosts: []Host{}, Verify: &Verify{FormatVersion: "1.0"}}
+	r := &Result{FormatVersion: Format, Version: "v1.2.3", Command: "verify", Start: at.Add(2 * time.Minute), End: at.Add(4 * time.Minute), Hosts: []HostResult{}, Verify: &Verify{FormatVersion: "1.0"}}
 	for i := range n {
 		c := cities[i%len(cities)]
 		days := 10 + rnd.IntN(80)

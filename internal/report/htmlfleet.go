@@ -26,7 +26,7 @@ type observation struct {
 	document *Result
 	outcome  Outcome
 	changes  int
-	host     *Host // nil for a status
+	host     *HostResult // nil for a status
 }
 
 // hostView is one host on the page.

@@ -139,7 +139,7 @@ func (r *Result) junitConfiguration() junitSuite {
 	return s
 }
 
-func (h *Host) junit() junitSuite {
+func (h *HostResult) junit() junitSuite {
 	name := plain.Escape(h.Name)
 	s := junitSuite{Name: name, Hostname: plain.Escape(h.Address), Time: seconds(h.Duration)}
 	texts := append(append([]string{}, h.Warnings...), h.Notes...)
@@ -167,11 +167,11 @@ func (h *Host) junit() junitSuite {
 }
 
 // within returns an address without its host.
-func within(h *Host, address string) string {
+func within(h *HostResult, address string) string {
 	return engine.Local(address)
 }
 
-func (c *Change) junit(h *Host) junitCase {
+func (c *Change) junit(h *HostResult) junitCase {
 	jc := junitCase{Class: plain.Escape(h.Name), Name: plain.Escape(within(h, c.Address))}
 	text := c.describe()
 	if at := c.Source.place(); at != "" {

@@ -43,7 +43,7 @@ func Markdown(r *Result, o Options) ([]byte, error) {
 	}
 	d.problems(r.Problems)
 	hosts := slices.Clone(r.Hosts)
-	slices.SortStableFunc(hosts, func(a, b Host) int {
+	slices.SortStableFunc(hosts, func(a, b HostResult) int {
 		return slices.Index(urgency, a.Outcome) - slices.Index(urgency, b.Outcome)
 	})
 	d.table(hosts)
@@ -107,7 +107,7 @@ func (d *markdown) problems(list []Problem) {
 	}
 }
 
-func (d *markdown) table(hosts []Host) {
+func (d *markdown) table(hosts []HostResult) {
 	if len(hosts) == 0 {
 		return
 	}
@@ -130,8 +130,8 @@ func (d *markdown) table(hosts []Host) {
 }
 
 // counts returns a host's changes by action: "1 create, 2 update".
-func (h *Host) counts() string {
-	r := Result{Hosts: []Host{*h}}
+func (h *HostResult) counts() string {
+	r := Result{Hosts: []HostResult{*h}}
 	r.Count()
 	var parts []string
 	for _, p := range []struct {
@@ -145,7 +145,7 @@ func (h *Host) counts() string {
 	return strings.Join(parts, ", ")
 }
 
-func (d *markdown) host(h *Host) {
+func (d *markdown) host(h *HostResult) {
 	if len(h.Changes) == 0 && h.Error == nil && len(h.Warnings)+len(h.Notes) == 0 {
 		return
 	}

@@ -25,7 +25,7 @@ func Merge(list []Named) (*Result, error) {
 	first := list[0]
 	all := &Result{
 		FormatVersion: Format, Version: first.Version, Command: first.Command, Start: first.Start, End: first.End,
-		Configuration: first.Configuration, Sources: first.Sources, Hosts: []Host{},
+		Configuration: first.Configuration, Sources: first.Sources, Hosts: []HostResult{},
 	}
 	from, index := map[string]string{}, map[string]int{}
 	for _, r := range list {
@@ -98,7 +98,7 @@ func (r *Result) alike(other Named, first string) error {
 }
 
 // join adds another shard's data about the same host.
-func (h *Host) join(other *Host) error {
+func (h *HostResult) join(other *HostResult) error {
 	if other.Outcome.rank() > h.Outcome.rank() {
 		h.Outcome, h.Left = other.Outcome, other.Left
 	}
@@ -148,7 +148,7 @@ func (r *Result) Then(next *Result) {
 }
 
 // addTexts adds the error, warnings and notes of another result for the host.
-func (h *Host) addTexts(other *Host) {
+func (h *HostResult) addTexts(other *HostResult) {
 	if other.Error != nil && h.Error != nil && *other.Error != *h.Error {
 		text := *h.Error + "\n" + *other.Error
 		h.Error = &text

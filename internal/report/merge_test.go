@@ -158,12 +158,12 @@ func TestParseShard(t *testing.T) {
 
 func TestThen(t *testing.T) {
 	t.Parallel()
-	r := &Result{Hosts: []Host{
+	r := &Result{Hosts: []HostResult{
 		{Name: "a", Outcome: Changed, Unchanged: 1, Changes: []Change{{Address: "a/file.x", Action: engine.Delete, Done: Applied}}, Notes: []string{"n"}},
 		{Name: "b", Outcome: OK},
 	}}
 	why := "no room"
-	r.Then(&Result{Hosts: []Host{
+	r.Then(&Result{Hosts: []HostResult{
 		{Name: "a", Outcome: Failed, Left: engine.TakenBack, Unchanged: 2, Error: &why, Changes: []Change{{Address: "a/directory.y", Action: engine.Delete, Done: StepFailed}}, Notes: []string{"n"}},
 		{Name: "c", Outcome: OK},
 	}})

@@ -11,7 +11,7 @@ import (
 func TestPartlyDone(t *testing.T) {
 	t.Parallel()
 	address := []string{"h/file.a", "h/certificate.b", "h/file.c"}
-	r := &Result{Hosts: []Host{{Name: "h"}}}
+	r := &Result{Hosts: []HostResult{{Name: "h"}}}
 	var changes []*engine.Change
 	for _, a := range address {
 		r.Hosts[0].Changes = append(r.Hosts[0].Changes, Change{Address: a})

@@ -14,7 +14,7 @@ import (
 // FromPlan returns a plan as a result with Hosts and Summary only, as plan --json prints it.
 // Sensitive values are the string "(sensitive value)".
 func FromPlan(p *engine.Plan) *Result {
-	r := &Result{FormatVersion: Format, Hosts: []Host{}}
+	r := &Result{FormatVersion: Format, Hosts: []HostResult{}}
 	for _, h := range p.Hosts {
 		r.Hosts = append(r.Hosts, planned(h))
 	}
@@ -22,8 +22,8 @@ func FromPlan(p *engine.Plan) *Result {
 	return r
 }
 
-func planned(p *engine.HostPlan) Host {
-	h := Host{
+func planned(p *engine.HostPlan) HostResult {
+	h := HostResult{
 		Name: p.Host, Outcome: OK, Unchanged: p.Unchanged,
 		Changes: []Change{}, Warnings: []string{}, Notes: append([]string{}, p.Notes...),
 	}
@@ -127,7 +127,7 @@ func (r *Result) Apply(applied *engine.Result) {
 	r.Count()
 }
 
-func (h *Host) apply(a *engine.HostResult) {
+func (h *HostResult) apply(a *engine.HostResult) {
 	if a.Err == nil {
 		h.Outcome = OK
 		if len(a.Done) > 0 {

@@ -58,7 +58,7 @@ func Prometheus(r *Result, o Options) ([]byte, error) {
 	return m.text(), nil
 }
 
-func (m metrics) host(h *Host, command string) {
+func (m metrics) host(h *HostResult, command string) {
 	name := h.Name
 	for _, outcome := range Outcomes {
 		m.add("mirrorform_host_outcome",

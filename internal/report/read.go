@@ -73,7 +73,7 @@ func decode(data []byte, into any) error {
 func finish(r *Result) (*Result, error) {
 	r.FormatVersion = Format
 	if r.Hosts == nil {
-		r.Hosts = []Host{}
+		r.Hosts = []HostResult{}
 	}
 	if !r.Start.IsZero() && r.End.Before(r.Start) {
 		return nil, fmt.Errorf("it ends at %s, before it starts", r.End.Format(time.RFC3339))
@@ -112,7 +112,7 @@ func finish(r *Result) (*Result, error) {
 	return r, nil
 }
 
-func (h *Host) finish() error {
+func (h *HostResult) finish() error {
 	if h.Unchanged < 0 || h.Duration < 0 {
 		return errors.New("negative number")
 	}

@@ -31,7 +31,7 @@ import (
 
 // samples are results of every kind.
 func samples() map[string]*Result {
-	status := &Result{FormatVersion: Format, Command: "status", Hosts: []Host{}, Status: &Status{FormatVersion: "1.0", Hosts: []HostStatus{
+	status := &Result{FormatVersion: Format, Command: "status", Hosts: []HostResult{}, Status: &Status{FormatVersion: "1.0", Hosts: []HostStatus{
 		{Name: "fra1", Reachable: true, Changes: ptr(2), Mirrors: []MirrorStatus{{Name: "kitten", LastSync: &syncs.Record{Start: 1772330000, End: 1772330400, Exit: 23, By: "cron"}}, {
 			Name: "almalinux", Path: "/srv/mirror/almalinux", LastSync: &syncs.Record{Start: 1772330000, End: 1772330500, By: "cron"},
 			Used: ptr(uint64(1 << 40)), Available: ptr(uint64(1 << 39)), DaysUntilFull: ptr(90.5),
@@ -43,7 +43,7 @@ func samples() map[string]*Result {
 	ended := planResult()
 	ended.Command, ended.Error = "apply", "not approved; nothing was changed"
 	ended.NotDone()
-	broken := &Result{FormatVersion: Format, Command: "plan", Start: testStart, End: testStart, Hosts: []Host{}, Error: "the configuration has errors",
+	broken := &Result{FormatVersion: Format, Command: "plan", Start: testStart, End: testStart, Hosts: []HostResult{}, Error: "the configuration has errors",
 		Problems: []Problem{{Severity: "error", Summary: "Unsupported argument", Detail: "Did you mean \"content\"?", File: "fleet.hcl", Line: 3, Column: 3, EndLine: 3, EndColumn: 9}}}
 	broken.Count()
 	return map[string]*Result{
@@ -364,7 +364,7 @@ func FuzzRender(f *testing.F) {
 	f.Add("\\", "\"\\\n")
 	f.Fuzz(func(t *testing.T, a, b string) {
 		r := &Result{FormatVersion: Format, Command: "drift", Start: testStart, End: testStart, Error: b, Problems: []Problem{{Severity: "warning", Summary: a, Detail: b, File: "f.hcl", Line: 1}},
-			Hosts: []Host{{Name: a, Address: b, Outcome: Failed, Error: &b, Warnings: []string{a}, Notes: []string{b}, Resources: []Resource{{Address: b, Type: a}},
+			Hosts: []HostResult{{Name: a, Address: b, Outcome: Failed, Error: &b, Warnings: []string{a}, Notes: []string{b}, Resources: []Resource{{Address: b, Type: a}},
 				Changes: []Change{{Address: a, Type: b, Action: engine.Update, Steps: []string{a, b}, Diff: a + "\n" + b}}}}}
 		r.Count()
 		for _, format := range Formats() {

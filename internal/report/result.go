@@ -35,9 +35,9 @@ type Result struct {
 	Configuration string `json:"configuration,omitempty"`
 	// Sources is a digest of the configuration's files, made to be slow, so that their content is
 	// hard to guess; empty if they could not be read.
-	Sources string  `json:"sources,omitempty"`
-	Hosts   []Host  `json:"hosts"`
-	Summary Summary `json:"summary"`
+	Sources string       `json:"sources,omitempty"`
+	Hosts   []HostResult `json:"hosts"`
+	Summary Summary      `json:"summary"`
 	// Problems are errors and warnings of the configuration, and of resources on hosts, with their
 	// positions.
 	Problems []Problem `json:"problems,omitempty"`
@@ -73,8 +73,8 @@ func (o Outcome) Bad() bool {
 	return false
 }
 
-// Host is the result for one host.
-type Host struct {
+// HostResult is the result for one host.
+type HostResult struct {
 	Name     string            `json:"name"`
 	Address  string            `json:"address,omitempty"` // used to connect
 	Labels   map[string]string `json:"labels,omitempty"`
@@ -168,7 +168,7 @@ type Verify struct {
 }
 
 // Host returns the host with a name, or nil.
-func (r *Result) Host(name string) *Host {
+func (r *Result) Host(name string) *HostResult {
 	for i := range r.Hosts {
 		if r.Hosts[i].Name == name {
 			return &r.Hosts[i]
@@ -178,8 +178,8 @@ func (r *Result) Host(name string) *Host {
 }
 
 // byName maps names to hosts. The map is valid until a host is added.
-func (r *Result) byName() map[string]*Host {
-	index := make(map[string]*Host, len(r.Hosts))
+func (r *Result) byName() map[string]*HostResult {
+	index := make(map[string]*HostResult, len(r.Hosts))
 	for i := range r.Hosts {
 		index[r.Hosts[i].Name] = &r.Hosts[i]
 	}

@@ -82,7 +82,7 @@ func (s *sarifRun) add(rule, level, about, text string, at []sarif.Location) {
 	})
 }
 
-func (s *sarifRun) host(h *Host) {
+func (s *sarifRun) host(h *HostResult) {
 	switch {
 	case h.Outcome == Unreachable && h.Error != nil:
 		s.add("unreachable", "error", h.Name, h.Name+" is unreachable: "+*h.Error, h.Source.location())

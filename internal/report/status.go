@@ -63,7 +63,7 @@ func (c *Certificate) Soon() bool { return c.DaysLeft != nil && *c.DaysLeft < ce
 
 // verdict summarises the status in a line.
 func (s *Status) verdict() string {
-	hosts := make([]Host, len(s.Hosts))
+	hosts := make([]HostResult, len(s.Hosts))
 	failed := 0
 	for i := range s.Hosts {
 		hosts[i].Outcome = s.Hosts[i].outcome()

@@ -30,7 +30,7 @@ func (r *Run) Drafts(ctx context.Context, hosts []engine.Host, entry *mirrorsd.F
 	}
 	for i, h := range hosts {
 		group.Go(func() error {
-			host := adopt.Host{Name: h.Name, Address: r.byName[h.Name].Address, Dir: dir, Types: r.sources.Types, MirrorsD: entry}
+			host := adopt.Input{Name: h.Name, Address: r.byName[h.Name].Address, Dir: dir, Types: r.sources.Types, MirrorsD: entry}
 			drafts[i], failures[i] = r.draft(ctx, host, out, report)
 			last := engine.Progress{Host: h.Name, Stage: engine.Planned}
 			if failures[i] != nil {
@@ -45,7 +45,7 @@ func (r *Run) Drafts(ctx context.Context, hosts []engine.Host, entry *mirrorsd.F
 
 // draft asks one host until there are no more questions, makes a draft, and compares it with the
 // host.
-func (r *Run) draft(ctx context.Context, h adopt.Host, out string, report func(engine.Progress)) (*adopt.Draft, error) {
+func (r *Run) draft(ctx context.Context, h adopt.Input, out string, report func(engine.Progress)) (*adopt.Draft, error) {
 	report(engine.Progress{Host: h.Name, Stage: engine.Connecting})
 	session, err := r.Connect(ctx, h.Name)
 	if err != nil {

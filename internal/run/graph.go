@@ -11,7 +11,7 @@ import (
 )
 
 // Graph returns the dependency graph of the hosts. With facts, an unreachable host is an error.
-func (r *Run) Graph(ctx context.Context, withFacts bool) ([]graph.Host, error) {
+func (r *Run) Graph(ctx context.Context, withFacts bool) ([]graph.HostGraph, error) {
 	facts := map[string]*wire.Facts{}
 	if withFacts {
 		var err error
@@ -19,7 +19,7 @@ func (r *Run) Graph(ctx context.Context, withFacts bool) ([]graph.Host, error) {
 			return nil, err
 		}
 	}
-	var hosts []graph.Host
+	var hosts []graph.HostGraph
 	var found []config.HostDiagnostics
 	for _, h := range r.Hosts {
 		var resources []*engine.Resource
@@ -44,7 +44,7 @@ func (r *Run) Graph(ctx context.Context, withFacts bool) ([]graph.Host, error) {
 		needs, problems := engine.Dependencies(target, resources)
 		found = append(found, config.HostDiagnostics{Host: h.Name, Diagnostics: r.Config.Problems(problems)})
 		if len(problems) == 0 {
-			hosts = append(hosts, graph.NewHost(h.Name, resources, needs, r.targets.meant(pending)))
+			hosts = append(hosts, graph.NewHostGraph(h.Name, resources, needs, r.targets.meant(pending)))
 		}
 	}
 	diags := r.Config.Together(found)

@@ -89,7 +89,7 @@ func (l *lastRun) failed() []string {
 // mergeLastRun adds outcomes of a command to the record for the configuration in dir. It keeps what
 // concurrent runs (of other shards, for example) have added, and drops hosts that are no longer
 // declared.
-func mergeLastRun(dir string, declared []*config.Host, command string, outcomes map[string]engine.Outcome) (err error) {
+func mergeLastRun(dir string, declared []*config.DeclaredHost, command string, outcomes map[string]engine.Outcome) (err error) {
 	file, err := lastRunFile(dir)
 	if err != nil {
 		return err
@@ -110,7 +110,7 @@ func mergeLastRun(dir string, declared []*config.Host, command string, outcomes 
 		l = &lastRun{} // a damaged record is replaced
 	}
 	next := lastRun{Format: lastRunFormat, Hosts: map[string]hostRun{}}
-	for _, h := range append(slices.Clip(declared), &config.Host{Name: "local"}) {
+	for _, h := range append(slices.Clip(declared), &config.DeclaredHost{Name: "local"}) {
 		if was, ok := l.Hosts[h.Name]; ok {
 			next.Hosts[h.Name] = was
 		}

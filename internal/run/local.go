@@ -29,9 +29,9 @@ func localState(configuration string) (string, error) {
 
 // declaredHosts returns the hosts of the configuration in dir. It adds host local if resources of
 // the configuration are still managed there.
-func declaredHosts(c *config.Config, dir string) []*config.Host {
+func declaredHosts(c *config.Config, dir string) []*config.DeclaredHost {
 	hosts := c.Hosts()
-	if slices.ContainsFunc(hosts, func(h *config.Host) bool { return h.Local }) {
+	if slices.ContainsFunc(hosts, func(h *config.DeclaredHost) bool { return h.Local }) {
 		return hosts
 	}
 	state, err := localState(dir)
@@ -43,11 +43,11 @@ func declaredHosts(c *config.Config, dir string) []*config.Host {
 	if err != nil || json.Unmarshal(text, &manifest) == nil && len(manifest.Resources) == 0 {
 		return hosts // a damaged manifest is reported later
 	}
-	return append(slices.Clip(hosts), &config.Host{Name: "local", Local: true})
+	return append(slices.Clip(hosts), &config.DeclaredHost{Name: "local", Local: true})
 }
 
-func hostsByName(hosts []*config.Host) map[string]*config.Host {
-	byName := map[string]*config.Host{}
+func hostsByName(hosts []*config.DeclaredHost) map[string]*config.DeclaredHost {
+	byName := map[string]*config.DeclaredHost{}
 	for _, h := range hosts {
 		byName[h.Name] = h
 	}

@@ -70,7 +70,7 @@ func (p *passwords) all() []string {
 }
 
 // give sets how a host gets its password, if its sudo asks for one.
-func (p *passwords) give(t *ssh.Target, h *config.Host) {
+func (p *passwords) give(t *ssh.Target, h *config.DeclaredHost) {
 	switch {
 	case h.BecomePassword != "":
 		t.BecomePassword = func() (string, error) { return h.BecomePassword, nil }

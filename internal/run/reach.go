@@ -16,7 +16,7 @@ import (
 // reach determines how to reach hosts: by their blocks and, for what these do not set, by
 // ssh_config(5).
 type reach struct {
-	hosts map[string]*config.Host
+	hosts map[string]*config.DeclaredHost
 	open  func() (*sshconfig.Config, error) // returns nil, nil if no file is used
 
 	mu      sync.Mutex
@@ -25,7 +25,7 @@ type reach struct {
 
 // newReach returns a reach that uses the given ssh_config instead of the user's, if file is set. It
 // reads nothing until it is needed.
-func newReach(hosts map[string]*config.Host, file string) *reach {
+func newReach(hosts map[string]*config.DeclaredHost, file string) *reach {
 	return &reach{hosts: hosts, targets: map[string]*ssh.Target{}, open: sync.OnceValues(func() (*sshconfig.Config, error) {
 		if file == "none" {
 			return nil, nil
@@ -70,7 +70,7 @@ func (r *reach) Login(name string) string {
 }
 
 // declaredTarget returns the target of a host block.
-func declaredTarget(c *sshconfig.Config, h *config.Host) (*ssh.Target, error) {
+func declaredTarget(c *sshconfig.Config, h *config.DeclaredHost) (*ssh.Target, error) {
 	t := &ssh.Target{
 		Name: h.Name, Address: h.Address, Port: h.Port, User: h.User, Identities: h.Identities,
 		HostKey: strings.Join(h.HostKey, "\n"), ConnectTimeout: h.ConnectTimeout,

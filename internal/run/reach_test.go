@@ -47,8 +47,8 @@ Host *
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	bastion := &config.Host{Name: "bastion", Address: "outer", User: "bob"}
-	hosts := []*config.Host{
+	bastion := &config.DeclaredHost{Name: "bastion", Address: "outer", User: "bob"}
+	hosts := []*config.DeclaredHost{
 		{Name: "a", Address: "behind"},
 		{Name: "b", Address: "behind", User: "erin", Port: 22, Identities: []string{"/mine"}, ConnectTimeout: time.Minute, HostKey: []string{"k1", "k2"}, Jump: bastion},
 		{Name: "c", Address: "lonely"},

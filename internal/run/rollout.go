@@ -16,7 +16,7 @@ type rollout struct {
 
 // newRollout returns the rollout of the selected hosts, without empty waves. Host local is the last
 // wave. It returns nil if there is no rollout block.
-func newRollout(c *config.Rollout, hosts []engine.Host, byName map[string]*config.Host) *rollout {
+func newRollout(c *config.Rollout, hosts []engine.Host, byName map[string]*config.DeclaredHost) *rollout {
 	if c == nil {
 		return nil
 	}

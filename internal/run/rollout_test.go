@@ -25,9 +25,9 @@ func TestNewRollout(t *testing.T) {
 		t.Errorf("there is a rollout without a block: %+v", r)
 	}
 	c := &config.Rollout{SpreadBy: "country", Waves: []config.Wave{{Title: "1", Hosts: []string{"a"}}, {Title: "2", Hosts: []string{"b", "c"}}, {Title: "3", Hosts: []string{"d"}}}}
-	byName := map[string]*config.Host{}
+	byName := map[string]*config.DeclaredHost{}
 	for name, country := range map[string]string{"a": "DE", "b": "DE", "c": "", "d": "NL"} {
-		byName[name] = &config.Host{Name: name, Labels: map[string]string{"country": country}}
+		byName[name] = &config.DeclaredHost{Name: name, Labels: map[string]string{"country": country}}
 	}
 	r := newRollout(c, []engine.Host{{Name: "c"}, {Name: "d"}, {Name: "local", Last: true}}, byName)
 	var got []string

@@ -23,7 +23,7 @@ type Scope struct {
 	sources   Sources
 	selection Selection
 	declared  map[string]bool
-	byName    map[string]*config.Host // declared hosts, and host local if resources are managed there
+	byName    map[string]*config.DeclaredHost // declared hosts, and host local if resources are managed there
 	targets   targets
 	observer  Observer
 }
@@ -48,7 +48,7 @@ func NewScope(sources Sources, selection Selection, w Observer) (*Scope, error) 
 
 // Host returns the block of a declared host. For a host local that only has a manifest, the block
 // is empty.
-func (s *Scope) Host(name string) *config.Host { return s.byName[name] }
+func (s *Scope) Host(name string) *config.DeclaredHost { return s.byName[name] }
 
 // Declares reports whether the configuration declares a host, or resources on host local.
 func (s *Scope) Declares(host string) bool { return s.declared[host] }

@@ -106,7 +106,7 @@ func readLimitFile(name string) (list []limitValue, err error) {
 // hosts returns the declared hosts that --limit and --shard select; without them, all. Host local
 // is included with other hosts, since it has the files that mirrors publish; localNamed reports
 // whether --limit names it.
-func (s *Selection) hosts(declared []*config.Host, dir string) (hosts []engine.Host, localNamed bool, err error) {
+func (s *Selection) hosts(declared []*config.DeclaredHost, dir string) (hosts []engine.Host, localNamed bool, err error) {
 	values, err := s.limits(dir)
 	if err != nil {
 		return nil, false, err

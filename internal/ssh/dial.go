@@ -55,7 +55,7 @@ func transient(err error) bool {
 var networks = map[string]string{"": "tcp", "inet": "tcp4", "inet6": "tcp6"}
 
 // dial opens the TCP connection, from this machine or from the jump host.
-func (d *Dialer) dial(ctx context.Context, g *guard, t Target) (net.Conn, *session, error) {
+func (d *Dialer) dial(ctx context.Context, g *guard, t Target) (net.Conn, *connection, error) {
 	// A name lookup may exceed its share of the dialer's timeout.
 	g.enterFor("connecting", t.ConnectTimeout+t.ConnectTimeout/2)
 	begin := time.Now()
@@ -69,7 +69,7 @@ func (d *Dialer) dial(ctx context.Context, g *guard, t Target) (net.Conn, *sessi
 	}
 }
 
-func (d *Dialer) dialOnce(ctx context.Context, g *guard, t Target) (net.Conn, *session, error) {
+func (d *Dialer) dialOnce(ctx context.Context, g *guard, t Target) (net.Conn, *connection, error) {
 	if t.Jump != nil {
 		return d.dialThrough(ctx, g, t)
 	}
@@ -91,7 +91,7 @@ func (d *Dialer) dialOnce(ctx context.Context, g *guard, t Target) (net.Conn, *s
 
 // dialThrough connects through the jump host. If the shared connection to it has ended in the
 // meantime, it tries once more.
-func (d *Dialer) dialThrough(ctx context.Context, g *guard, t Target) (net.Conn, *session, error) {
+func (d *Dialer) dialThrough(ctx context.Context, g *guard, t Target) (net.Conn, *connection, error) {
 	for again := true; ; again = false {
 		via, err := d.through(ctx, g, *t.Jump)
 		if err != nil {

@@ -25,8 +25,8 @@ type jumpHost struct {
 	cancel  context.CancelCauseFunc // ends the attempt
 	waiting int                     // number of callers that wait for it; guarded by jumpHosts.mu
 
-	ready chan struct{} // closed when session or err is set
-	*session
+	ready chan struct{} // closed when connection or err is set
+	*connection
 	err error
 }
 
@@ -40,8 +40,8 @@ func (j *jumpHost) over() bool {
 	return j.err != nil || j.ended()
 }
 
-// ended reports whether a session's connection has ended.
-func (s *session) ended() bool {
+// ended reports whether either side has ended the connection.
+func (s *connection) ended() bool {
 	select {
 	case <-s.dead:
 		return true
@@ -51,7 +51,7 @@ func (s *session) ended() bool {
 }
 
 // endsSoon reports whether the connection ends within 200 ms: its channels end first.
-func (s *session) endsSoon() bool {
+func (s *connection) endsSoon() bool {
 	select {
 	case <-s.dead:
 		return true
@@ -75,7 +75,7 @@ func (e *jumpError) Unwrap() error { return e.err }
 // through returns the shared connection to a jump host, and opens it if needed. Meanwhile the
 // caller's clock stops, since the jump host has its own ConnectTimeout. When all waiting callers
 // have given up, the attempt ends.
-func (d *Dialer) through(ctx context.Context, g *guard, via Target) (*session, error) {
+func (d *Dialer) through(ctx context.Context, g *guard, via Target) (*connection, error) {
 	defer g.hold()()
 	id := via.identity()
 	d.jumps.mu.Lock()
@@ -107,7 +107,7 @@ func (d *Dialer) through(ctx context.Context, g *guard, via Target) (*session, e
 	if j.err != nil {
 		return nil, &jumpError{via, j.err}
 	}
-	return j.session, nil
+	return j.connection, nil
 }
 
 // startJump starts to connect to a jump host. Callers share the attempt, so the cancellation of ctx
@@ -120,7 +120,7 @@ func (d *Dialer) startJump(ctx context.Context, via Target) *jumpHost {
 		defer cancel(nil)
 		g := d.guard(via, cancel)
 		defer g.stop()
-		if j.session, j.err = d.login(ctx, g, via); j.err != nil && context.Cause(ctx) != nil {
+		if j.connection, j.err = d.login(ctx, g, via); j.err != nil && context.Cause(ctx) != nil {
 			j.err = context.Cause(ctx)
 		}
 	}()
@@ -135,7 +135,7 @@ func (d *Dialer) Close() {
 		j.cancel(errClosed)
 		go func() {
 			<-j.ready
-			if j.session != nil {
+			if j.connection != nil {
 				j.close(nil)
 			}
 		}()
@@ -155,7 +155,7 @@ func (t Target) identity() string {
 }
 
 // direct opens a TCP connection from the jump host (RFC 4254, section 7.2).
-func (s *session) direct(ctx context.Context, endpoint string) (net.Conn, error) {
+func (s *connection) direct(ctx context.Context, endpoint string) (net.Conn, error) {
 	conn, err := s.client.DialContext(ctx, "tcp", endpoint)
 	var refused *gossh.OpenChannelError
 	switch {
@@ -188,7 +188,7 @@ func (e *forwardError) Unwrap() error { return e.refused }
 
 // lost returns why the connection was closed, or nil if unknown: this side closed it, or the jump
 // host's connection has ended. In that case the end of this connection may arrive first.
-func (s *session) lost() error {
+func (s *connection) lost() error {
 	if err := s.conn.lost(); err != nil || s.via == nil || !s.via.endsSoon() {
 		return err
 	}

@@ -31,7 +31,7 @@ type notRunnableError struct{ reason string }
 func (e *notRunnableError) Error() string { return "the helper cannot be executed: " + e.reason }
 
 // launch runs the helper, as root or as the login account.
-func (s *session) launch(ctx context.Context, bundle Bundle) (*Link, error) {
+func (s *connection) launch(ctx context.Context, bundle Bundle) (*Link, error) {
 	if s.target.asRoot() {
 		return s.launchAsRoot(ctx, bundle)
 	}
@@ -40,8 +40,8 @@ func (s *session) launch(ctx context.Context, bundle Bundle) (*Link, error) {
 
 // launchAsUser runs the helper as the login account. It pushes the helper if it is missing, and
 // replaces a wrong one once.
-func (s *session) launchAsUser(ctx context.Context, bundle Bundle) (*Link, error) {
-	up := &uploader{session: s, bundle: bundle}
+func (s *connection) launchAsUser(ctx context.Context, bundle Bundle) (*Link, error) {
+	up := &uploader{connection: s, bundle: bundle}
 	replaced := false
 	for {
 		nonce := newNonce()
@@ -73,7 +73,7 @@ func replaceable(err error) bool {
 // run starts the helper and reads its Hello, which repeats the nonce. The nonce is an argument and
 // not input, since OpenSSH accepts a channel's input only once the command runs, which would cost a
 // round trip.
-func (s *session) run(ctx context.Context, bundle Bundle, command, nonce string) (*Link, error) {
+func (s *connection) run(ctx context.Context, bundle Bundle, command, nonce string) (*Link, error) {
 	s.guard.enter("starting the helper")
 	p, err := s.start(ctx, command)
 	if err != nil {
@@ -84,7 +84,7 @@ func (s *session) run(ctx context.Context, bundle Bundle, command, nonce string)
 
 // greet waits for the Hello of a process that should be the helper, and checks it. Before that, it
 // sends the helper's bytes if the process asks for them and may have them.
-func (s *session) greet(ctx context.Context, p *process, bundle Bundle, nonce string) (*Link, error) {
+func (s *connection) greet(ctx context.Context, p *process, bundle Bundle, nonce string) (*Link, error) {
 	asks, err := s.awaitPreamble(ctx, p, s.target.mayAsk())
 	if err == nil && asks {
 		// If the write fails, the end of the process explains why.
@@ -115,7 +115,7 @@ func (s *session) greet(ctx context.Context, p *process, bundle Bundle, nonce st
 
 // awaitPreamble reads up to the end of the preamble, or of the line that asks for the helper's
 // bytes. It answers sudo's password prompt.
-func (s *session) awaitPreamble(ctx context.Context, p *process, mayAsk bool) (asks bool, err error) {
+func (s *connection) awaitPreamble(ctx context.Context, p *process, mayAsk bool) (asks bool, err error) {
 	var sends bool // set by the goroutine, which may outlive this call
 	var ended error
 	skipped := make(chan struct{})
@@ -156,7 +156,7 @@ func (s *session) awaitPreamble(ctx context.Context, p *process, mayAsk bool) (a
 }
 
 // givePassword gets the password from the target and writes it to sudo's standard input.
-func (s *session) givePassword(ctx context.Context, p *process) error {
+func (s *connection) givePassword(ctx context.Context, p *process) error {
 	type reply struct {
 		password string
 		err      error
@@ -217,7 +217,7 @@ func (p *process) skipToPreamble() (asks bool, err error) {
 }
 
 // awaitHello reads the helper's Hello.
-func (s *session) awaitHello(ctx context.Context, p *process, nonce string) (*wire.Hello, error) {
+func (s *connection) awaitHello(ctx context.Context, p *process, nonce string) (*wire.Hello, error) {
 	for {
 		m, err := wire.ReadWithin(p.stdout, func() int { return wire.RoomForManifest })
 		switch {
@@ -251,7 +251,7 @@ var refusals = []string{"try again", "incorrect", "Authentication failed"}
 
 // askedAgain is the error of a sudo that asks again after it got a password. printed is its output
 // in between.
-func (s *session) askedAgain(printed string) error {
+func (s *connection) askedAgain(printed string) error {
 	if slices.ContainsFunc(refusals, func(text string) bool { return strings.Contains(printed, text) }) {
 		return fmt.Errorf("%w: sudo refused the password for user %s", ErrBecome, s.target.User)
 	}
@@ -277,7 +277,7 @@ var loginRefusals = []advice{
 }
 
 // loginError returns the error of a host that runs no command for this user, or nil.
-func (s *session) loginError(p *process) error {
+func (s *connection) loginError(p *process) error {
 	for _, text := range []string{p.stderr.String(), string(p.addNoise(nil))} {
 		for _, a := range loginRefusals {
 			if slices.ContainsFunc(a.said, func(said string) bool { return strings.Contains(text, said) }) {
@@ -289,7 +289,7 @@ func (s *session) loginError(p *process) error {
 }
 
 // noShellError is the error of an account whose login shell does not run /bin/sh.
-func (s *session) noShellError(p *process) error {
+func (s *connection) noShellError(p *process) error {
 	if err := s.loginError(p); err != nil {
 		return err
 	}
@@ -299,7 +299,7 @@ func (s *session) noShellError(p *process) error {
 }
 
 // diagnose returns why a process that should have been the helper ended.
-func (s *session) diagnose(ctx context.Context, p *process) error {
+func (s *connection) diagnose(ctx context.Context, p *process) error {
 	if err := s.ending(ctx, p); err != nil {
 		return err
 	}

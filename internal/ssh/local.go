@@ -49,7 +49,7 @@ func (d *Dialer) ConnectLocal(ctx context.Context, t Target, bundle Bundle) (*Li
 // localStart is a way to start the helper on this machine. cleanUp removes the file that it was
 // started from.
 type localStart func(
-	ctx context.Context, s *session, bundle Bundle, nonce string,
+	ctx context.Context, s *connection, bundle Bundle, nonce string,
 ) (p *process, cleanUp func(), err error)
 
 // localStarts returns the ways to start the helper, in the order in which they are tried.
@@ -58,7 +58,7 @@ func localStarts(t Target) []localStart {
 	if t.Become != "none" {
 		for _, place := range t.rootPlaces {
 			starts = append(starts, func(
-				ctx context.Context, s *session, bundle Bundle, nonce string,
+				ctx context.Context, s *connection, bundle Bundle, nonce string,
 			) (*process, func(), error) {
 				p, err := s.startFromRoots(ctx, bundle, place, nonce)
 				return p, func() {}, err
@@ -72,7 +72,7 @@ func localStarts(t Target) []localStart {
 	}
 	for _, place := range places {
 		starts = append(starts, func(
-			ctx context.Context, s *session, bundle Bundle, nonce string,
+			ctx context.Context, s *connection, bundle Bundle, nonce string,
 		) (*process, func(), error) {
 			return s.startFrom(ctx, bundle, place, nonce)
 		})
@@ -82,7 +82,7 @@ func localStarts(t Target) []localStart {
 
 // startFromRoots starts the helper from one of root's places, and installs it there if it is
 // missing.
-func (s *session) startFromRoots(
+func (s *connection) startFromRoots(
 	ctx context.Context, bundle Bundle, place rootPlace, nonce string,
 ) (*process, error) {
 	d, data, err := newDelivery(ctx, bundle, runtime.GOARCH, place)
@@ -98,7 +98,7 @@ func (s *session) startFromRoots(
 }
 
 // startFrom starts the helper from a new directory below place, which cleanUp removes.
-func (s *session) startFrom(
+func (s *connection) startFrom(
 	ctx context.Context, bundle Bundle, place, nonce string,
 ) (p *process, cleanUp func(), err error) {
 	nothing := func() {}
@@ -129,7 +129,7 @@ func (d *Dialer) connectLocal(ctx context.Context, t Target, bundle Bundle, star
 	guard := d.guard(t, cancel)
 	defer guard.stop()
 	guard.enter("starting the helper")
-	s := &session{
+	s := &connection{
 		target: t, opts: d.opts, guard: guard, keyOrigin: func() KeyOrigin { return KeyKnown },
 		done: make(chan struct{}), dead: make(chan struct{}),
 	}
@@ -153,7 +153,7 @@ func (d *Dialer) connectLocal(ctx context.Context, t Target, bundle Bundle, star
 
 // startLocal starts the helper in a new session (setsid(2)), so that Ctrl-C in the terminal
 // interrupts only mirrorform itself.
-func (s *session) startLocal(argv ...string) (*process, error) {
+func (s *connection) startLocal(argv ...string) (*process, error) {
 	cmd := exec.Command(argv[0], argv[1:]...)
 	// Do not pass on the environment, which may have secrets.
 	cmd.Env = []string{

@@ -17,13 +17,13 @@ import (
 // further connections.
 const keysPerConnection = 5
 
-// session is an authenticated connection.
-type session struct {
+// connection is a connection to a host that has accepted the login.
+type connection struct {
 	target Target
 	opts   Options
 	guard  *guard
 	conn   *watchedConn
-	via    *session // the jump host's session, or nil
+	via    *connection // to the jump host, or nil
 	client *gossh.Client
 	// keyOrigin returns how the host's key is known.
 	keyOrigin func() KeyOrigin
@@ -38,7 +38,7 @@ type session struct {
 }
 
 // close ends the connection. Later reads and writes report cause, if it is not nil.
-func (s *session) close(cause error) {
+func (s *connection) close(cause error) {
 	s.closing.Do(func() {
 		if cause == nil {
 			cause = errClosed
@@ -50,7 +50,7 @@ func (s *session) close(cause error) {
 
 // login connects and authenticates. It tries up to keysPerConnection of the target's keys on each
 // connection.
-func (d *Dialer) login(ctx context.Context, g *guard, t Target) (*session, error) {
+func (d *Dialer) login(ctx context.Context, g *guard, t Target) (*connection, error) {
 	policy, err := d.knownHosts(t).policy(t)
 	if err != nil {
 		return nil, err
@@ -264,7 +264,7 @@ func (a *attempt) explain(err error) error {
 }
 
 // attempt connects and performs the handshake.
-func (d *Dialer) attempt(ctx context.Context, g *guard, t Target, a *attempt) (*session, error) {
+func (d *Dialer) attempt(ctx context.Context, g *guard, t Target, a *attempt) (*connection, error) {
 	tcp, via, err := d.dial(ctx, g, t)
 	if err != nil {
 		return nil, err
@@ -303,7 +303,7 @@ func (d *Dialer) attempt(ctx context.Context, g *guard, t Target, a *attempt) (*
 		a.hint(context.Cause(ctx))
 		return nil, err
 	}
-	s := &session{
+	s := &connection{
 		target: t, opts: d.opts, guard: g, conn: conn, via: via,
 		keyOrigin: func() KeyOrigin { return d.knownHosts(t).origin(t, a.hostKey) },
 		done:      make(chan struct{}), dead: make(chan struct{}),

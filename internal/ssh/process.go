@@ -37,7 +37,7 @@ type process struct {
 
 // start runs a constant command line (see command.go). It does not wait for the answer to the
 // request.
-func (s *session) start(ctx context.Context, command string) (*process, error) {
+func (s *connection) start(ctx context.Context, command string) (*process, error) {
 	ch, requests, err := s.openChannel(ctx)
 	if err != nil {
 		return nil, err
@@ -64,7 +64,7 @@ func (s *session) start(ctx context.Context, command string) (*process, error) {
 // openChannel opens a session channel. If only one session may be open (sshd_config(5), MaxSessions
 // 1), sshd counts the previous one until it has reaped its process, a moment after the channel's
 // end. So openChannel retries for a while.
-func (s *session) openChannel(ctx context.Context) (gossh.Channel, <-chan *gossh.Request, error) {
+func (s *connection) openChannel(ctx context.Context) (gossh.Channel, <-chan *gossh.Request, error) {
 	for delay := 10 * time.Millisecond; ; delay *= 2 {
 		ch, requests, err := s.client.OpenChannel("session", nil)
 		var refused *gossh.OpenChannelError
@@ -155,7 +155,7 @@ func (p *process) outcome() string {
 }
 
 // finish reads the output of the process until it has ended.
-func (p *process) finish(ctx context.Context, s *session) (stdout []byte, err error) {
+func (p *process) finish(ctx context.Context, s *connection) (stdout []byte, err error) {
 	stdout, err = io.ReadAll(io.LimitReader(p.stdout, maxNoise))
 	if err != nil {
 		return nil, s.lostError(ctx, err)
@@ -180,7 +180,7 @@ const lingering = 2 * time.Second
 
 // ending waits for the cause of the end of a process's output. The error is not nil if the
 // connection has ended, and not the process.
-func (s *session) ending(ctx context.Context, p *process) error {
+func (s *connection) ending(ctx context.Context, p *process) error {
 	timer := time.NewTimer(lingering)
 	defer timer.Stop()
 	select {
@@ -204,7 +204,7 @@ func (s *session) ending(ctx context.Context, p *process) error {
 }
 
 // lostError rewords err if the connection is the cause.
-func (s *session) lostError(ctx context.Context, err error) error {
+func (s *connection) lostError(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -218,7 +218,7 @@ func (s *session) lostError(ctx context.Context, err error) error {
 }
 
 // explain rewords an error of a Link's Read or Write.
-func (s *session) explain(p *process, err error) error {
+func (s *connection) explain(p *process, err error) error {
 	if lost := s.lost(); lost != nil {
 		return fmt.Errorf("host %s: %w", s.target.Name, lost)
 	}

@@ -33,7 +33,7 @@ var arches = map[string]string{
 
 // uploader pushes the helper to a host, over SFTP, into a directory of the login account.
 type uploader struct {
-	*session
+	*connection
 	bundle Bundle
 
 	place   int      // index of the next directory to try
@@ -89,7 +89,7 @@ func (u *uploader) push(ctx context.Context) error {
 }
 
 // survey asks the host for what push needs.
-func (s *session) survey(ctx context.Context) (*surveyed, error) {
+func (s *connection) survey(ctx context.Context) (*surveyed, error) {
 	p, err := s.start(ctx, surveyCommand())
 	if err != nil {
 		return nil, err
@@ -154,7 +154,7 @@ func (u *uploader) settle(ctx context.Context, place int, temp, digest string) e
 	if err := p.ch.CloseWrite(); err != nil && !errors.Is(err, io.EOF) {
 		return u.lostError(ctx, err)
 	}
-	if _, err := p.finish(ctx, u.session); err != nil {
+	if _, err := p.finish(ctx, u.connection); err != nil {
 		return err
 	}
 	switch p.status {

@@ -24,7 +24,7 @@ func (t Target) mayAsk() bool { return t.Become == "sudo" && t.BecomePassword !=
 
 // launchAsRoot runs the helper from one of root's places, and installs it there if it is missing or
 // wrong. Root never runs or reads anything that the login account can write to.
-func (s *session) launchAsRoot(ctx context.Context, bundle Bundle) (*Link, error) {
+func (s *connection) launchAsRoot(ctx context.Context, bundle Bundle) (*Link, error) {
 	nonce := newNonce()
 	link, err := s.run(ctx, bundle, rootCommand(s.target.rootPlaces, bundle.ID(), nonce, s.become()), nonce)
 	switch {
@@ -73,7 +73,7 @@ func whyUnusable(err error) string {
 }
 
 // deliver makes root install the helper in a place and run it.
-func (s *session) deliver(ctx context.Context, bundle Bundle, arch string, place rootPlace) (*Link, error) {
+func (s *connection) deliver(ctx context.Context, bundle Bundle, arch string, place rootPlace) (*Link, error) {
 	d, data, err := newDelivery(ctx, bundle, arch, place)
 	if err != nil {
 		return nil, err
@@ -98,6 +98,6 @@ func newDelivery(ctx context.Context, bundle Bundle, arch string, place rootPlac
 }
 
 // become returns the prefix that runs the target's command lines as root.
-func (s *session) become() string {
+func (s *connection) become() string {
 	return become(s.target.Become, s.target.mayAsk())
 }

@@ -201,7 +201,7 @@ type Link struct {
 	// Hello is the helper's greeting, with the host's facts.
 	Hello wire.Hello
 
-	s *session
+	s *connection
 	p *process
 
 	writing sync.Mutex // held by Write

@@ -43,8 +43,8 @@ type Options struct {
 	Shell bool
 }
 
-// Host is one simulated host.
-type Host struct {
+// Machine is one simulated host.
+type Machine struct {
 	Name    string // h00001
 	Address string // in 127.0.0.0/8
 	Port    int
@@ -53,7 +53,7 @@ type Host struct {
 }
 
 // address returns the host's ADDRESS:PORT.
-func (h *Host) address() string { return net.JoinHostPort(h.Address, strconv.Itoa(h.Port)) }
+func (h *Machine) address() string { return net.JoinHostPort(h.Address, strconv.Itoa(h.Port)) }
 
 // Run simulates hosts in this process. It reads Options as JSON from in, writes the list of hosts
 // as JSON to out, and ends the hosts when in ends. It runs in a separate process, so that the
@@ -77,7 +77,7 @@ func Run(in io.Reader, out io.Writer) error {
 }
 
 // Serve starts the hosts. stop ends them.
-func Serve(o Options) (hosts []Host, stop func(), err error) {
+func Serve(o Options) (hosts []Machine, stop func(), err error) {
 	if o.Hosts < 1 || o.Hosts > 1<<16 {
 		return nil, nil, fmt.Errorf("invalid number of hosts %d: it must be from 1 to %d", o.Hosts, 1<<16)
 	}
@@ -99,7 +99,7 @@ func Serve(o Options) (hosts []Host, stop func(), err error) {
 		}
 	}()
 	for i := range o.Hosts {
-		h := Host{Name: fmt.Sprintf("h%05d", i+1), Address: fmt.Sprintf("127.%d.%d.%d", 64+i>>14, i>>7&127, i&127+1)}
+		h := Machine{Name: fmt.Sprintf("h%05d", i+1), Address: fmt.Sprintf("127.%d.%d.%d", 64+i>>14, i>>7&127, i&127+1)}
 		dir := filepath.Join(o.Dir, h.Name)
 		h.Root = filepath.Join(dir, "root")
 		if err := os.MkdirAll(h.Root, 0o755); err != nil {
