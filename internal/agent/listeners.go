@@ -82,36 +82,29 @@ func (b *batch) takesIPv4(port int, all []*listening) bool {
 
 // listeners returns the sockets that listen on the ports, one of each address.
 func listeners(ports map[int]bool) ([]*listening, error) {
+	if canDiag() {
+		if list, err := eachFamily(ports, diagListening); err == nil {
+			return list, nil
+		}
+	}
+	return eachFamily(ports, readListening)
+}
+
+// eachFamily returns the sockets that listen on the ports. ask passes those of an address family to
+// its function.
+func eachFamily(ports map[int]bool, ask func(family byte, each func(*listening)) error) ([]*listening, error) {
 	found := map[string]*listening{}
 	var keys []string
-	for _, file := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
-		fd, err := openRead(file)
-		if absent(err) && file != "/proc/net/tcp" {
-			continue // a host without IPv6
-		}
-		if err != nil {
-			return nil, err
-		}
-		in := bufio.NewReader(reader(fd))
-		_, err = in.ReadString('\n') // the heading
-		for err == nil {
-			var line string
-			if line, err = in.ReadString('\n'); err != nil {
-				break
-			}
-			l, ok := parseListening(line)
-			if !ok {
-				break // the kernel lists sockets that listen first (net/ipv4/tcp_ipv4.c, tcp_get_idx)
-			}
-			key := string([]byte{byte(l.Port >> 8), byte(l.Port)}) + file + l.Address
+	for _, family := range []byte{unix.AF_INET, unix.AF_INET6} {
+		err := ask(family, func(l *listening) {
+			key := string([]byte{byte(l.Port >> 8), byte(l.Port), family}) + l.Address
 			if ports[l.Port] && found[key] == nil {
 				found[key] = l
 				keys = append(keys, key)
 			}
-		}
-		closeFD(fd)
-		if err != nil && !errors.Is(err, io.EOF) {
-			return nil, fmt.Errorf("read %s: %w", file, err)
+		})
+		if err != nil {
+			return nil, err
 		}
 	}
 	slices.Sort(keys)
@@ -120,6 +113,39 @@ func listeners(ports map[int]bool) ([]*listening, error) {
 		list = append(list, found[key])
 	}
 	return list, nil
+}
+
+// readListening passes each listening socket of an address family in /proc/net to each.
+func readListening(family byte, each func(*listening)) error {
+	file := "/proc/net/tcp"
+	if family == unix.AF_INET6 {
+		file = "/proc/net/tcp6"
+	}
+	fd, err := openRead(file)
+	if absent(err) && family == unix.AF_INET6 {
+		return nil // a host without IPv6
+	}
+	if err != nil {
+		return err
+	}
+	defer closeFD(fd)
+	in := bufio.NewReader(reader(fd))
+	_, err = in.ReadString('\n') // the heading
+	for err == nil {
+		var line string
+		if line, err = in.ReadString('\n'); err != nil {
+			break
+		}
+		l, ok := parseListening(line)
+		if !ok {
+			return nil // the kernel lists sockets that listen first (net/ipv4/tcp_ipv4.c, tcp_get_idx)
+		}
+		each(l)
+	}
+	if !errors.Is(err, io.EOF) {
+		return fmt.Errorf("read %s: %w", file, err)
+	}
+	return nil
 }
 
 // parseListening parses a line of /proc/net/tcp or tcp6 (proc(5)). It returns false for a socket in
@@ -145,11 +171,18 @@ func parseListening(line string) (l *listening, ok bool) {
 		}
 		binary.NativeEndian.PutUint32(ip[i:], uint32(word))
 	}
-	l = &listening{inode: inode, uid: uid, v6: len(ip) == 16}
+	l = listeningAt(ip, uint16(n))
+	l.uid, l.inode = uid, inode
+	return l, true
+}
+
+// listeningAt returns a socket that listens at an address of 4 or 16 bytes.
+func listeningAt(ip []byte, port uint16) *listening {
+	l := &listening{v6: len(ip) == 16}
 	if l.v6 && string(ip[:12]) == mappedIPv4 {
 		ip, l.v6 = ip[12:], false
 	}
-	l.Port, l.any = int(n), strings.Trim(string(ip), "\x00") == ""
+	l.Port, l.any = int(port), strings.Trim(string(ip), "\x00") == ""
 	switch {
 	case !l.v6:
 		l.Address = fmt.Sprintf("%d.%d.%d.%d", ip[0], ip[1], ip[2], ip[3])
@@ -162,7 +195,7 @@ func parseListening(line string) (l *listening, ok bool) {
 		}
 		l.Address = strings.Join(groups, ":")
 	}
-	return l, true
+	return l
 }
 
 // mappedIPv4 begins an address of IPv6 that stands for one of IPv4 (RFC 4291, section 2.5.5.2).
