@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 	"time"
@@ -100,35 +101,55 @@ func (s *site) overTCP(ctx context.Context, request []byte) ([]byte, error) {
 		return nil, fmt.Errorf("connect to %s: %w", s.address, err)
 	}
 	defer closeFD(fd)
-	for len(request) > 0 {
-		if err := await(ctx, fd, unix.POLLOUT); err != nil {
-			return nil, err
-		}
-		n, err := unix.SendmsgN(fd, request, nil, nil, unix.MSG_NOSIGNAL)
-		if err != nil && err != unix.EAGAIN {
-			return nil, fmt.Errorf("send to %s: %w", s.address, err)
-		}
-		request = request[max(n, 0):]
+	c := &socket{ctx, fd}
+	if err := c.sendAll(request); err != nil {
+		return nil, s.failedTo("send to", err)
 	}
-	var answer []byte
-	buf := make([]byte, 8<<10)
-	for len(answer) < maxHeader+maxBody {
-		if err := await(ctx, fd, unix.POLLIN); err != nil {
-			return nil, err
-		}
-		n, err := unix.Read(fd, buf)
-		if err == unix.EAGAIN || err == unix.EINTR {
-			continue
-		}
-		if err != nil {
-			return nil, fmt.Errorf("receive from %s: %w", s.address, err)
-		}
-		if n == 0 {
-			break
-		}
-		answer = append(answer, buf[:n]...)
+	answer, err := io.ReadAll(io.LimitReader(c, maxHeader+maxBody))
+	if err != nil {
+		return nil, s.failedTo("receive from", err)
 	}
 	return answer, nil
+}
+
+// failedTo describes an error, except those that say all.
+func (s *site) failedTo(do string, err error) error {
+	if errors.Is(err, errNoResponse) || errors.Is(err, errStopped) {
+		return err
+	}
+	return fmt.Errorf("%s %s: %w", do, s.address, err)
+}
+
+// socket is a connection that does not block, used until ctx ends.
+type socket struct {
+	ctx context.Context
+	fd  int
+}
+
+// Read implements io.Reader.
+func (s *socket) Read(p []byte) (int, error) {
+	for {
+		if err := await(s.ctx, s.fd, unix.POLLIN); err != nil {
+			return 0, err
+		}
+		if n, err := reader(s.fd).Read(p); err != unix.EAGAIN {
+			return n, err
+		}
+	}
+}
+
+func (s *socket) sendAll(data []byte) error {
+	for len(data) > 0 {
+		if err := await(s.ctx, s.fd, unix.POLLOUT); err != nil {
+			return err
+		}
+		n, err := unix.SendmsgN(s.fd, data, nil, nil, unix.MSG_NOSIGNAL)
+		if err != nil && err != unix.EAGAIN {
+			return err
+		}
+		data = data[max(n, 0):]
+	}
+	return nil
 }
 
 // reach opens a connection that does not block.

@@ -93,7 +93,7 @@ func (u shown) wire() *wire.Unit {
 	}
 }
 
-// askUnits answers all unit questions with one child process.
+// askUnits answers all unit questions with one connection to systemd, or one child process.
 func (b *batch) askUnits(which []int, set func(int, wire.Answer)) {
 	var names []string
 	var asked []int
@@ -107,14 +107,27 @@ func (b *batch) askUnits(which []int, set func(int, wire.Answer)) {
 	if len(names) == 0 {
 		return
 	}
-	units, err := showUnits(b.ctx, names)
+	units, err := b.unitsOf(names)
 	for n, i := range asked {
 		if err != nil {
 			set(i, failed(err))
 		} else {
-			set(i, wire.Answer{Unit: units[n].wire()})
+			set(i, wire.Answer{Unit: units[n]})
 		}
 	}
+}
+
+// unitsOf returns units whose names were checked, in the order of the names.
+func (b *batch) unitsOf(names []string) ([]*wire.Unit, error) {
+	units, err := unitsByBus(b.ctx, systemdSocket, names)
+	if !errors.Is(err, errNoBus) {
+		return units, err
+	}
+	shown, err := showUnits(b.ctx, names)
+	for _, u := range shown {
+		units = append(units, u.wire())
+	}
+	return units, err
 }
 
 // units changes units, with systemctl(1).

@@ -1,0 +1,258 @@
+package agent
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/mirrorform/mirrorform/engine/wire"
+	"golang.org/x/sys/unix"
+)
+
+// Questions about units go to systemd by D-Bus, over the socket that systemctl(1) uses for root:
+// starting systemctl takes longer than all other questions of a usual plan together. Of the D-Bus
+// Specification, this needs the calls of Properties.Get and their answers.
+
+const (
+	systemdSocket = "/run/systemd/private"
+	maxBus        = 64 << 10 // bytes of a message
+)
+
+// errNoBus means that systemctl has to be asked: it may know what to do, or explains it better.
+var errNoBus = errors.New("no answer by D-Bus")
+
+// unitProperties are what wire.Unit is made from.
+var unitProperties = []string{"LoadState", "ActiveState", "UnitFileState", "CanReload"}
+
+// unitsByBus asks systemd about units whose names were checked. The results have the order of the
+// names.
+func unitsByBus(ctx context.Context, path string, names []string) ([]*wire.Unit, error) {
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
+	fd, err := reach(ctx, unix.AF_UNIX, &unix.SockaddrUnix{Name: path})
+	if err != nil {
+		return nil, errNoBus
+	}
+	defer closeFD(fd)
+	s := &socket{ctx, fd}
+	values, err := s.properties(names)
+	switch {
+	case errors.Is(err, errNoResponse): // systemctl would wait as long once more
+		return nil, fmt.Errorf("systemd did not answer within %s", period(queryTimeout))
+	case errors.Is(err, errStopped):
+		return nil, err
+	case err != nil:
+		return nil, errNoBus
+	}
+	units := make([]*wire.Unit, len(names))
+	for i := range units {
+		v := values[i*len(unitProperties):]
+		units[i] = &wire.Unit{LoadState: v[0], ActiveState: v[1], UnitFileState: v[2], CanReload: v[3] == "yes"}
+	}
+	return units, nil
+}
+
+// properties returns unitProperties of each unit.
+func (s *socket) properties(names []string) (values []string, err error) {
+	calls := []byte("\x00AUTH EXTERNAL 30\r\nBEGIN\r\n") // 30 is "0", the user ID of root, in hex
+	count := 0
+	for _, name := range names {
+		for _, property := range unitProperties {
+			count++
+			calls = append(calls, propertyCall(uint32(count), unitPath(name), property)...)
+		}
+	}
+	if err := s.sendAll(calls); err != nil {
+		return nil, err
+	}
+	in := bufio.NewReader(s)
+	if line, err := in.ReadString('\n'); err != nil || !strings.HasPrefix(line, "OK ") {
+		return nil, errors.Join(err, errNoBus)
+	}
+	values = make([]string, count)
+	answered := make([]bool, count)
+	for count > 0 {
+		m, err := readBus(in)
+		if err != nil {
+			return nil, err
+		}
+		if m.kind == busSignal {
+			continue // the socket also has what systemd reports to everybody
+		}
+		n := int(m.reply) - 1
+		if n < 0 || n >= len(values) || answered[n] {
+			return nil, errNoBus
+		}
+		if values[n], answered[n] = m.property(); !answered[n] {
+			return nil, errNoBus
+		}
+		count--
+	}
+	return values, nil
+}
+
+// unitPath returns the object of a unit, with all but letters and digits escaped as systemd does
+// (sd_bus_path_encode(3)).
+func unitPath(name string) string {
+	b := []byte("/org/freedesktop/systemd1/unit/")
+	for i, c := range []byte(name) {
+		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' && i > 0 {
+			b = append(b, c)
+		} else {
+			b = append(b, '_', "0123456789abcdef"[c>>4], "0123456789abcdef"[c&15])
+		}
+	}
+	return string(b)
+}
+
+// The types of messages, and the size of their header before its fields.
+const (
+	busCall, busReply, busSignal = 1, 2, 4
+
+	busHeader = 16
+)
+
+// busOrder returns the first byte of messages in the byte order of this machine.
+func busOrder() byte {
+	if binary.NativeEndian.Uint16([]byte{0, 1}) == 1 {
+		return 'B'
+	}
+	return 'l'
+}
+
+// propertyCall returns a message that asks for one property of a unit.
+func propertyCall(serial uint32, object, property string) []byte {
+	body := busText(busText(nil, "org.freedesktop.systemd1.Unit"), property)
+	b := []byte{busOrder(), busCall, 0, 1}
+	for _, n := range []uint32{uint32(len(body)), serial, 0} {
+		b = binary.NativeEndian.AppendUint32(b, n)
+	}
+	// Each field of the header has a code and a variant: path, interface, method, destination.
+	b = busText(append(b, 1, 1, 'o', 0), object)
+	b = busText(append(busAlign(b, 8), 2, 1, 's', 0), "org.freedesktop.DBus.Properties")
+	b = busText(append(busAlign(b, 8), 3, 1, 's', 0), "Get")
+	b = busText(append(busAlign(b, 8), 6, 1, 's', 0), "org.freedesktop.systemd1")
+	b = append(busAlign(b, 8), busSignature, 1, 'g', 0, 2, 's', 's', 0)
+	binary.NativeEndian.PutUint32(b[12:], uint32(len(b)-busHeader))
+	return append(busAlign(b, 8), body...)
+}
+
+func busAlign(b []byte, n int) []byte {
+	for len(b)%n != 0 {
+		b = append(b, 0)
+	}
+	return b
+}
+
+func busText(b []byte, s string) []byte {
+	b = binary.NativeEndian.AppendUint32(busAlign(b, 4), uint32(len(s)))
+	return append(append(b, s...), 0)
+}
+
+// Codes of fields.
+const busReplyTo, busSignature = 5, 8
+
+// busMessage is a message, as far as it matters here.
+type busMessage struct {
+	kind      byte
+	reply     uint32 // the call that it answers
+	signature string
+	body      []byte
+}
+
+// readBus reads a message.
+func readBus(in io.Reader) (*busMessage, error) {
+	b := make([]byte, busHeader, 1<<10)
+	if _, err := io.ReadFull(in, b); err != nil {
+		return nil, err
+	}
+	body, fields := binary.NativeEndian.Uint32(b[4:]), binary.NativeEndian.Uint32(b[12:])
+	if b[0] != busOrder() || b[3] != 1 || body > maxBus || fields > maxBus {
+		return nil, errNoBus
+	}
+	head := busHeader + (int(fields)+7)&^7
+	b = append(b, make([]byte, head-busHeader+int(body))...)
+	if _, err := io.ReadFull(in, b[busHeader:]); err != nil {
+		return nil, err
+	}
+	m := &busMessage{kind: b[1], body: b[head:]}
+	for r := (&busReader{b: b[:busHeader+int(fields)], at: busHeader}); r.at < len(r.b); {
+		r.align(8)
+		code := r.take(1)[0]
+		switch kind := r.signature(); {
+		case kind == "s" || kind == "o":
+			r.text()
+		case kind == "u" && code == busReplyTo:
+			m.reply = r.number()
+		case kind == "u":
+			r.number()
+		case kind == "g" && code == busSignature:
+			m.signature = r.signature()
+		default:
+			r.bad = true
+		}
+		if r.bad {
+			return nil, errNoBus
+		}
+	}
+	return m, nil
+}
+
+// property returns the value of a property as systemctl shows it. ok is false if the message is not
+// the answer to Properties.Get: it may be an error.
+func (m *busMessage) property() (value string, ok bool) {
+	if m.kind != busReply || m.signature != "v" {
+		return "", false
+	}
+	r := &busReader{b: m.body}
+	switch r.signature() {
+	case "s":
+		value = r.text()
+	case "b":
+		value = "no"
+		if r.number() != 0 {
+			value = "yes"
+		}
+	default:
+		return "", false
+	}
+	return value, !r.bad && r.at == len(r.b)
+}
+
+// busReader reads values. What is read beyond the end is zero, and bad is set.
+type busReader struct {
+	b   []byte
+	at  int
+	bad bool
+}
+
+func (r *busReader) take(n int) []byte {
+	if r.bad || n < 0 || n > len(r.b)-r.at {
+		r.bad = true
+		return make([]byte, 4)
+	}
+	r.at += n
+	return r.b[r.at-n : r.at]
+}
+
+func (r *busReader) align(n int) { r.take((n - r.at%n) % n) }
+
+func (r *busReader) number() uint32 {
+	r.align(4)
+	return binary.NativeEndian.Uint32(r.take(4))
+}
+
+func (r *busReader) text() string { return r.ended(int(min(r.number(), 2*maxBus))) }
+
+func (r *busReader) signature() string { return r.ended(int(r.take(1)[0])) }
+
+// ended reads n bytes, and the zero after them.
+func (r *busReader) ended(n int) string {
+	s := string(r.take(n))
+	r.bad = r.take(1)[0] != 0 || r.bad
+	return s
+}
