@@ -77,24 +77,21 @@ func DecodeManifest(text []byte, machine string) (*Manifest, error) {
 	bad := func(format string, args ...any) (*Manifest, error) {
 		return nil, fmt.Errorf("%w: "+format, append([]any{ErrManifest}, args...)...)
 	}
-	var head struct {
-		Kind    string `json:"kind"`
-		Format  int    `json:"format_version"`
-		Version string `json:"mirrorform_version"`
-	}
 	if manifestCost(text) > maxManifestCost {
 		return bad("it is too large: larger than a manifest of %d resources", maxManifestCost/costOfResource)
 	}
-	if err := json.Unmarshal(text, &head); err != nil || head.Kind != manifestKind {
-		return bad("it is corrupt")
-	}
-	if head.Format > ManifestFormat {
+	m := new(Manifest)
+	if err := json.Unmarshal(text, m); err != nil || m.Kind != manifestKind || m.Format > ManifestFormat {
+		var head struct { // all that is known of a newer format
+			Kind    string `json:"kind"`
+			Format  int    `json:"format_version"`
+			Version string `json:"mirrorform_version"`
+		}
+		if err := json.Unmarshal(text, &head); err != nil || head.Kind != manifestKind || head.Format <= ManifestFormat {
+			return bad("it is corrupt")
+		}
 		return bad("mirrorform %s wrote it in format %d, and this version reads formats up to %d: use that version",
 			clip(head.Version), head.Format, ManifestFormat)
-	}
-	m := new(Manifest)
-	if err := json.Unmarshal(text, m); err != nil {
-		return bad("it is corrupt")
 	}
 	if sum, err := m.checksum(); err != nil || sum != m.Checksum || m.Format < 1 {
 		return bad("it is corrupt: its checksum does not match its content")

@@ -227,9 +227,9 @@ func nginxQuote(word string) string {
 	return nginxQuoted(word)
 }
 
-func nginxQuoted(word string) string {
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(word) + `"`
-}
+func nginxQuoted(word string) string { return `"` + nginxEscapes.Replace(word) + `"` }
+
+var nginxEscapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
 
 // bracketed returns a server name with brackets around an IPv6 address, as in a Host header (RFC
 // 3986, 3.2.2).

@@ -100,7 +100,9 @@ func (c *connector) Connect(ctx context.Context, name string) (*engine.Session, 
 	if err != nil {
 		return nil, c.secrets.HideError(err)
 	}
-	c.log.Frame(name, engine.NewFrame(&wire.Message{Hello: &link.Hello}))
+	if c.log.Traces() {
+		c.log.Frame(name, engine.NewFrame(&wire.Message{Hello: &link.Hello}))
+	}
 	return c.session(c.log.Conn(name, link), &link.Hello)
 }
 
