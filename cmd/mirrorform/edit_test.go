@@ -9,7 +9,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// edit makes a hand edit on a host, and checks that plan finds it as changes to exactly the resources named, that apply repairs it,
+// edit makes a hand edit on a host, and checks that drift finds it as changes to exactly the resources named, that apply repairs it,
 // and that nothing else is another than before the edit:
 //
 //	edit HOST ADDRESS[,ADDRESS…] PROGRAM ARGUMENT…
@@ -21,7 +21,7 @@ func edit(ts *testscript.TestScript, neg bool, args []string) {
 	if _, err := hostOf(ts, args[0]).Run(context.Background(), args[2:]...); err != nil {
 		ts.Fatalf("the edit itself failed: %v", err)
 	}
-	status(ts, false, []string{"2", "mirrorform", "plan", "--detailed-exitcode", "--json"})
+	status(ts, false, []string{"2", "mirrorform", "drift", "--json"})
 	var plan struct {
 		Hosts []struct {
 			Changes []struct{ Address string }
@@ -38,7 +38,7 @@ func edit(ts *testscript.TestScript, neg bool, args []string) {
 	slices.Sort(found)
 	slices.Sort(want)
 	if !slices.Equal(found, want) {
-		ts.Fatalf("plan finds %q, want %q", found, want)
+		ts.Fatalf("drift finds %q, want %q", found, want)
 	}
 	status(ts, false, []string{"0", "mirrorform", "apply", "--auto-approve"})
 	status(ts, false, []string{"0", "mirrorform", "plan", "--detailed-exitcode"})
@@ -54,10 +54,10 @@ func edit(ts *testscript.TestScript, neg bool, args []string) {
 // listing describes all files that may matter on a host, with owner, mode and digest, and which units run.
 func listing(ts *testscript.TestScript, host string) []string {
 	const script = `
-		find /etc /srv /usr/local /run/*rsync.lock /var/log/mirrorform* -printf '%p %y %m %u %g %l\n' 2>/dev/null
+		find /etc /srv /usr/local /run/*rsync.lock /var/log/mirrorform* /var/lib/mirrorform-sync /var/lib/letsencrypt -printf '%p %y %m %u %g %l\n' 2>/dev/null
 		find /etc /srv /usr/local -type f -exec sha256sum {} +
 		findmnt -rno TARGET,FSTYPE /srv/mirror/almalinux
-		systemctl show -p Id -p ActiveState -p UnitFileState cron nginx
+		systemctl show -p Id -p ActiveState -p UnitFileState cron nginx certbot.timer mirrorform-certificate-almalinux.path
 		dpkg-query -W -f '${Package} ${Status}\n'
 	`
 	out, err := hostOf(ts, host).Run(context.Background(), "sh", "-c", script)

@@ -33,6 +33,7 @@ func TestLab(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Values[hostsKey{}] = &scriptHosts{lab: l, byName: map[string]*lab.Host{}}
 			env.Values[caKey{}] = new(*lab.CA)
+			env.Values[pollsKey{}] = map[string]*poller{}
 			env.Setenv("LABKEY", l.KeyPath())
 			env.Setenv("KNOWN_HOSTS", l.KnownHosts())
 			env.Setenv("GATEWAY", l.Gateway)
@@ -44,11 +45,18 @@ func TestLab(t *testing.T) {
 			env.Setenv("OWN_TYPE", filepath.Join(filepath.Dir(examples), "owntype"))
 			return setUp(env)
 		},
+		Condition: func(name string) (bool, error) {
+			if name != "ipv6" {
+				return false, fmt.Errorf("unknown condition %s", name)
+			}
+			return l.Gateway6 != "", nil
+		},
 		UpdateScripts:       *update,
 		RequireExplicitExec: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status": status, "repeat": repeat, "boot": boot, "on": on, "reboot": reboot, "eventually": eventually, "edit": edit,
 			"github": github, "behind": behind, "serve": serve, "workflow": workflow, "pipeline": pipeline, "fleet": fleet, "power": power, "listing": listOn, "frozen": frozen, "dump": dump, "acme": acme,
+			"poll": poll,
 		},
 	})
 }
@@ -81,12 +89,12 @@ func hostOf(ts *testscript.TestScript, name string) *lab.Host {
 
 // boot boots a host, writes NAME.hcl with its host block, and puts its address into $NAME:
 //
-//	boot NAME [user=USER] [become=BECOME] [family=el] [disk=2GB]…
+//	boot NAME [user=USER] [become=BECOME] [family=el] [release=trixie] [disk=2GB]…
 //
-// $NAME_DISK0 and so on are the disks' paths on the host.
+// $NAME_6 is its IPv6 address. $NAME_DISK0 and so on are the disks' paths on the host.
 func boot(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
-		ts.Fatalf("usage: boot NAME [user=USER] [become=BECOME] [family=el] [disk=SIZE]…")
+		ts.Fatalf("usage: boot NAME [user=USER] [become=BECOME] [family=el] [release=RELEASE] [disk=SIZE]…")
 	}
 	name, user, become := args[0], "admin", "sudo"
 	bootMu.Lock()
@@ -102,6 +110,8 @@ func boot(ts *testscript.TestScript, neg bool, args []string) {
 			become = value
 		case "family":
 			spec.Family = lab.Family(value)
+		case "release":
+			spec.Release = value
 		case "disk":
 			size, err := humanize.ParseBytes(value)
 			ts.Check(err)
@@ -120,6 +130,7 @@ func boot(ts *testscript.TestScript, neg bool, args []string) {
 	})
 	hosts.byName[name] = h
 	ts.Setenv(name, h.Address)
+	ts.Setenv(name+"_6", h.Address6)
 	for i, d := range h.Disks {
 		ts.Setenv(fmt.Sprintf("%s_DISK%d", name, i), d.Path)
 	}
