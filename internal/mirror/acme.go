@@ -35,7 +35,7 @@ func (x *expansion) certbot() {
 		State: &resources.Directory{Path: acmeWebroot, Owner: "root", Group: "root", Mode: "0755"},
 	}, nil)
 	x.add(engine.Part{
-		Name: "certificate_timer", Type: "service", DependsOn: []string{"certbot"},
+		Name: "certificate_timer", Type: "service", Keep: "it renews other certificates of the host, too", DependsOn: []string{"certbot"},
 		State: &resources.Service{Name: timer, Enabled: &yes, Running: &yes},
 	}, nil)
 }
