@@ -22,6 +22,10 @@ mirror "almalinux" {
 
   web {
     server_name = "${target.name}.mirror.example.org"
+    tls {
+      certificate = "/etc/ssl/mirror.pem"
+      key         = "/etc/ssl/mirror.key"
+    }
   }
 
   publish {
@@ -30,6 +34,19 @@ mirror "almalinux" {
     email       = "mirror@example.org"
     geolocation = local.places[target.name]
   }
+}
+
+# On the Internet, tls { acme { email = "…" } } gets certificates from Let's Encrypt instead.
+resource "file" "certificate" {
+  hosts   = [host.fra1, host.ams1]
+  path    = "/etc/ssl/mirror.pem"
+  content = file("mirror.pem")
+}
+
+resource "file" "key" {
+  hosts   = [host.fra1, host.ams1]
+  path    = "/etc/ssl/mirror.key"
+  content = sensitive(file("mirror.key"))
 }
 
 resource "file" "motd" {
