@@ -167,9 +167,13 @@ func Compare(t Target, ordered []*Resource, got Answers) *HostPlan {
 			in[key] = true
 		}
 	}
+	t.Unsettled = unsettled(t, ordered)
 	for _, r := range ordered {
 		k := r.Kind
 		want := r.completed(t)
+		if k.settles && !r.Remove {
+			t.Unsettled = t.Unsettled[1:]
+		}
 		have, err := k.read(t, want, got)
 		if err != nil {
 			p.Problems = append(p.Problems, &ResourceProblem{Resource: r, Problem: Errorf("", "%v", err)})
@@ -225,6 +229,16 @@ func Compare(t Target, ordered []*Resource, got Answers) *HostPlan {
 	p.expect(got)
 	p.noteReleased()
 	return p
+}
+
+// unsettled returns the completed wanted states of Settlers, in order.
+func unsettled(t Target, ordered []*Resource) (all []any) {
+	for _, r := range ordered {
+		if r.Kind.settles && !r.Remove {
+			all = append(all, r.completed(t))
+		}
+	}
+	return all
 }
 
 // secretsNear returns the resources whose programs may print a secret in another form: those that

@@ -25,6 +25,8 @@ type Target struct {
 	Wanted []Record
 	// Settled are the wanted states (*S) of Settlers that this comparison has settled already.
 	Settled []any
+	// Unsettled are the completed wanted states (*S) of Settlers that it settles later.
+	Unsettled []any
 	own     map[string]*Record // the entries of this configuration, by address
 }
 

@@ -144,26 +144,7 @@ func TestCompletedOnce(t *testing.T) {
 	site := &engine.Resource{Address: engine.Address{Host: "fra1", Type: "nginx_site", Name: "mirror"}, Kind: r.Kind("nginx_site"), State: fullState(t, "nginx_site")}
 	target := engine.Target{Name: "fra1"}
 	for range 3 { // the plan, the look before the steps, the one after them
-		queries := engine.Questions(target, []*engine.Resource{site})
-		answers := make([]wire.Answer, len(queries))
-		for i, q := range queries {
-			switch q.Verb {
-			case wire.AskFile:
-				answers[i].File = &wire.File{Kind: wire.Absent}
-			case wire.AskUnit:
-				answers[i].Unit = &wire.Unit{LoadState: "not-found"}
-			case wire.AskHTTP:
-				answers[i].HTTP = &wire.HTTP{}
-			case wire.AskListeners:
-				answers[i].Listeners = &wire.Listeners{}
-			case wire.AskRun:
-				answers[i].Run = &wire.Run{}
-			}
-		}
-		got, err := engine.NewAnswers(queries, answers)
-		if err != nil {
-			t.Fatal(err)
-		}
+		got := freshHost(t, engine.Questions(target, []*engine.Resource{site}))
 		if p := engine.Compare(target, []*engine.Resource{site}, got); len(p.Changes) != 1 || len(p.Changes[0].Steps) < 4 {
 			t.Fatalf("the plan is %+v", p)
 		}
@@ -243,4 +224,68 @@ func TestSiteExtra(t *testing.T) {
 			t.Errorf("%q is taken", text)
 		}
 	}
+}
+
+// Of several sites, one answers for the host's address: the one that says so or has it already, also
+// if it comes after others, else the first.
+func TestOneSiteHasTheAddress(t *testing.T) {
+	t.Parallel()
+	kind := All().Kind("nginx_site")
+	yes, address := true, "192.0.2.1"
+	site := func(name string, s NginxSite) *engine.Resource {
+		s.Name, s.Aliases, s.Address = name, map[string]string{"/" + name + "/": "/srv/" + name}, address
+		s.ServerName = append(s.ServerName, name+".example.org")
+		return &engine.Resource{Address: "fra1/nginx_site." + name, Kind: kind, State: &s}
+	}
+	alone := site("b", NginxSite{Listen: []string{"8080"}})
+	known := engine.Target{Records: []engine.Record{{Own: true, State: &NginxSite{Name: "b"}}}}
+	for _, tc := range []struct {
+		name   string
+		target engine.Target
+		second *engine.Resource
+		want   []string
+	}{
+		{"both are new", engine.Target{}, site("b", NginxSite{}), []string{"a"}},
+		{"the second says so", engine.Target{}, site("b", NginxSite{Default: &yes}), []string{"b"}},
+		{"the second has the name", engine.Target{}, site("b", NginxSite{ServerName: []string{address}}), []string{"b"}},
+		{"the second has it already", known, site("b", NginxSite{}), []string{"b"}},
+		{"the second has another port", engine.Target{}, alone, []string{"a", "b"}},
+	} {
+		all := []*engine.Resource{site("a", NginxSite{}), tc.second}
+		plan := engine.Compare(tc.target, all, freshHost(t, engine.Questions(tc.target, all)))
+		var got []string
+		for _, c := range plan.Compared {
+			if s := c.Want.(*NginxSite); slices.Contains(s.ServerName, address) {
+				got = append(got, s.Name)
+			}
+		}
+		if !slices.Equal(got, tc.want) {
+			t.Errorf("%s: %v answer for the address, want %v; %v", tc.name, got, tc.want, plan.Problems)
+		}
+	}
+}
+
+// freshHost answers questions as a host without nginx does.
+func freshHost(t *testing.T, queries []wire.Query) engine.Answers {
+	t.Helper()
+	answers := make([]wire.Answer, len(queries))
+	for i, q := range queries {
+		switch q.Verb {
+		case wire.AskFile:
+			answers[i].File = &wire.File{Kind: wire.Absent}
+		case wire.AskUnit:
+			answers[i].Unit = &wire.Unit{LoadState: "not-found"}
+		case wire.AskHTTP:
+			answers[i].HTTP = &wire.HTTP{}
+		case wire.AskListeners:
+			answers[i].Listeners = &wire.Listeners{}
+		case wire.AskRun:
+			answers[i].Run = &wire.Run{Exit: -1}
+		}
+	}
+	got, err := engine.NewAnswers(queries, answers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
 }

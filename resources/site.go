@@ -159,7 +159,7 @@ func (st siteType) Settle(t engine.Target, want *Site, _ *engine.Record, got eng
 	}
 	yes := false
 	if unit, err := got.Unit(facts.unitQuery()); err == nil {
-		yes = st.server.free(want, unit, got) && !slices.ContainsFunc(t.Settled, func(o any) bool { return takesAddress(o, want) })
+		yes = st.server.free(want, unit, got) && !st.promised(t, want)
 	}
 	full.Default, full.decided = &yes, true
 	if !yes && full.named != nil {
@@ -168,7 +168,18 @@ func (st siteType) Settle(t engine.Target, want *Site, _ *engine.Record, got eng
 	return &full
 }
 
-// takesAddress reports whether another new site of the same plan answers for want's address.
+// promised reports whether another site of the same plan answers for want's address: one that was
+// decided before, or one that comes later and needs no decision, since it has the address already,
+// or its configuration or one of its names says so.
+func (st siteType) promised(t engine.Target, want *Site) bool {
+	return slices.ContainsFunc(t.Settled, func(o any) bool { return takesAddress(o, want) }) ||
+		slices.ContainsFunc(t.Unsettled, func(o any) bool {
+			later, ok := o.(*Site)
+			return ok && (later.named == nil || !st.undecided(t, later)) && takesAddress(later, want)
+		})
+}
+
+// takesAddress reports whether another site answers for want's address.
 func takesAddress(other any, want *Site) bool {
 	o, ok := other.(*Site)
 	return ok && slices.Contains(o.ServerName, want.Address) && slices.ContainsFunc(siteListensOn(o), func(l string) bool { return slices.Contains(siteListensOn(want), l) })
