@@ -259,7 +259,7 @@ func TestOneSiteHasTheAddress(t *testing.T) {
 				got = append(got, s.Name)
 			}
 		}
-		if !slices.Equal(got, tc.want) {
+		if !slices.Equal(got, tc.want) || len(plan.Problems) > 0 {
 			t.Errorf("%s: %v answer for the address, want %v; %v", tc.name, got, tc.want, plan.Problems)
 		}
 	}

@@ -157,11 +157,11 @@ func (st siteType) Settle(t engine.Target, want *Site, _ *engine.Record, got eng
 	if !st.undecided(t, want) {
 		return &full
 	}
-	yes := false
+	yes, promised := false, st.promised(t, want)
 	if unit, err := got.Unit(facts.unitQuery()); err == nil {
-		yes = st.server.free(want, unit, got) && !st.promised(t, want)
+		yes = !promised && st.server.free(want, unit, got)
 	}
-	full.Default, full.decided = &yes, true
+	full.Default, full.decided = &yes, !promised
 	if !yes && full.named != nil {
 		full.ServerName, full.Content = full.named, nil
 	}
