@@ -1,6 +1,7 @@
 package resources
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -144,7 +145,7 @@ func TestCompletedOnce(t *testing.T) {
 	site := &engine.Resource{Address: engine.Address{Host: "fra1", Type: "nginx_site", Name: "mirror"}, Kind: r.Kind("nginx_site"), State: fullState(t, "nginx_site")}
 	target := engine.Target{Name: "fra1"}
 	for range 3 { // the plan, the look before the steps, the one after them
-		got := freshHost(t, engine.Questions(target, []*engine.Resource{site}))
+		got := nginxHost(t, engine.Questions(target, []*engine.Resource{site}), nil)
 		if p := engine.Compare(target, []*engine.Resource{site}, got); len(p.Changes) != 1 || len(p.Changes[0].Steps) < 4 {
 			t.Fatalf("the plan is %+v", p)
 		}
@@ -252,7 +253,7 @@ func TestOneSiteHasTheAddress(t *testing.T) {
 		{"the second has another port", engine.Target{}, alone, []string{"a", "b"}},
 	} {
 		all := []*engine.Resource{site("a", NginxSite{}), tc.second}
-		plan := engine.Compare(tc.target, all, freshHost(t, engine.Questions(tc.target, all)))
+		plan := engine.Compare(tc.target, all, nginxHost(t, engine.Questions(tc.target, all), nil))
 		var got []string
 		for _, c := range plan.Compared {
 			if s := c.Want.(*NginxSite); slices.Contains(s.ServerName, address) {
@@ -265,14 +266,84 @@ func TestOneSiteHasTheAddress(t *testing.T) {
 	}
 }
 
-// freshHost answers questions as a host without nginx does.
-func freshHost(t *testing.T, queries []wire.Query) engine.Answers {
+// Of several sites with HTTP/3 on one address, one opens it for all.
+func TestOneSiteOpensQUIC(t *testing.T) {
+	t.Parallel()
+	kind := All().Kind("nginx_site")
+	yes, no := true, false
+	site := func(name string, http3 *bool) *engine.Resource {
+		return &engine.Resource{Address: "fra1/nginx_site." + name, Kind: kind, State: &NginxSite{
+			Name: name, ServerName: []string{name + ".example.org"}, Root: "/srv", Certificate: "/c", CertificateKey: "/k",
+			TLSListen: []string{"443"}, HTTP3: http3,
+		}}
+	}
+	record := func(own bool) engine.Target {
+		return engine.Target{Records: []engine.Record{{Own: own, State: &NginxSite{Name: "z"}}}}
+	}
+	const open, plain = "server { listen *:443 quic reuseport; }", "server { listen 443 quic; listen 443 ssl reuseport; }"
+	for _, tc := range []struct {
+		name   string
+		target engine.Target
+		second *bool
+		files  map[string]string // of nginx
+		want   []string          // sites that open the address
+		refuse string
+	}{
+		{name: "both are new", second: &yes, want: []string{"a"}},
+		{name: "the second has it", second: &yes, files: map[string]string{"a": plain, "b": open}, want: []string{"b"}},
+		{name: "a site of the operator has it", second: &yes, files: map[string]string{"own": open}},
+		{name: "a site that is removed has it", target: record(true), second: &yes, files: map[string]string{"z": open}, want: []string{"a"}},
+		{name: "a site of another configuration has it", target: record(false), second: &yes, files: map[string]string{"z": open}},
+		{name: "the second has it, and no longer wants it", second: &no, files: map[string]string{"b": open},
+			refuse: "fra1: the site b opens 443 for HTTP/3 of all sites, and no longer offers it"},
+		{name: "nginx cannot read its files", second: &yes, files: map[string]string{"a": plain, "b": open, "broken": ""}, want: []string{"b"}},
+	} {
+		tc.target.Name = "fra1"
+		all := []*engine.Resource{site("a", &yes), site("b", tc.second)}
+		plan := engine.Compare(tc.target, all, nginxHost(t, engine.Questions(tc.target, all), tc.files))
+		var got []string
+		for _, c := range plan.Compared {
+			if s := c.Want.(*NginxSite); strings.Contains(*s.Content, "443 quic reuseport;") {
+				got = append(got, s.Name)
+			}
+		}
+		refused := ""
+		for _, p := range plan.Problems {
+			if p.Severity == engine.Error {
+				refused += p.Summary
+			}
+		}
+		if refused != tc.refuse || refused == "" && !slices.Equal(got, tc.want) {
+			t.Errorf("%s: %v open the address, want %v; %q", tc.name, got, tc.want, refused)
+		}
+	}
+}
+
+// nginxHost answers questions as a host does whose nginx has those files, by name of the site. If
+// one is empty, nginx cannot read them. Without files, there is no nginx.
+func nginxHost(t *testing.T, queries []wire.Query, files map[string]string) engine.Answers {
 	t.Helper()
+	path := func(name string) string { return nginxFacts.Sites + "/" + name + nginxFacts.Suffix }
+	config := &wire.Run{Exit: -1}
+	if len(files) > 0 {
+		config = &wire.Run{}
+	}
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		config.Stdout += "# configuration file " + path(name) + ":\n" + files[name] + "\n"
+		if files[name] == "" {
+			config.Exit = 1
+		}
+	}
 	answers := make([]wire.Answer, len(queries))
 	for i, q := range queries {
 		switch q.Verb {
 		case wire.AskFile:
 			answers[i].File = &wire.File{Kind: wire.Absent}
+			for name, text := range files {
+				if path(name) == q.Arg {
+					answers[i].File = &wire.File{Kind: wire.Regular, Content: []byte(text), HasContent: true, Mode: 0o644}
+				}
+			}
 		case wire.AskUnit:
 			answers[i].Unit = &wire.Unit{LoadState: "not-found"}
 		case wire.AskHTTP:
@@ -280,7 +351,7 @@ func freshHost(t *testing.T, queries []wire.Query) engine.Answers {
 		case wire.AskListeners:
 			answers[i].Listeners = &wire.Listeners{}
 		case wire.AskRun:
-			answers[i].Run = &wire.Run{Exit: -1}
+			answers[i].Run = config
 		}
 	}
 	got, err := engine.NewAnswers(queries, answers)

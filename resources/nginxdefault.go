@@ -155,25 +155,33 @@ func nginxWords(text string) (words []string) {
 	return words
 }
 
+// directives yields the directives of the server block itself and of its locations, with their
+// arguments.
+func (s nginxServer) directives(yield func(directive string, arguments []string) bool) {
+	for i := 0; i < len(s); i++ {
+		if i > 0 && s[i-1] != ";" && s[i-1] != "}" && s[i-1] != "{" || s[i] == "}" {
+			continue
+		}
+		j := i + 1
+		for j < len(s) && s[j] != ";" && s[j] != "{" {
+			j++
+		}
+		if j > i+1 && !yield(s[i], s[i+1:j]) {
+			return
+		}
+		i = j
+	}
+}
+
 // has reports whether a server answers for an address on a port, and whether it listens on that
 // port.
 func (s nginxServer) has(address, port string) (taken, listens bool) {
 	named, listening := false, false
-	var names []string
-	for i := 0; i < len(s); i++ {
-		directive := s[i]
-		if directive != "listen" && directive != "server_name" || i > 0 && s[i-1] != ";" && s[i-1] != "}" {
-			continue
-		}
-		j := i + 1
-		for j < len(s) && s[j] != ";" {
-			j++
-		}
-		arguments := s[i+1 : j]
-		switch i = j; {
-		case directive == "server_name":
-			names = append(names, arguments...)
-		case len(arguments) > 0:
+	for directive, arguments := range s.directives {
+		switch directive {
+		case "server_name":
+			named = named || slices.ContainsFunc(arguments, func(n string) bool { return n == address || strings.HasPrefix(n, "~") })
+		case "listen":
 			listening = true
 			on, number, err := parseListen(arguments[0])
 			if err != nil { // an address without a port, a name, or a socket
@@ -189,9 +197,6 @@ func (s nginxServer) has(address, port string) (taken, listens bool) {
 	}
 	if !listening && port == "80" {
 		listens = true
-	}
-	for _, n := range names {
-		named = named || n == address || strings.HasPrefix(n, "~")
 	}
 	return taken || listens && named, listens
 }

@@ -57,13 +57,16 @@ func (nginx) ask(t engine.Target, s *Site, undecided bool) (list []wire.Query) {
 		config, answer, pages := defaultQueries(s)
 		list = append(append(list, config, answer), pages...)
 	}
+	if isTrue(s.HTTP3) {
+		list = append(list, nginxConfigQuery)
+	}
 	if withoutIPv6(t, s) {
 		list = append(list, packagedLink, packagedFile)
 	}
 	return list
 }
 
-func (nginx) settle(t engine.Target, s *Site, got engine.Answers) {
+func (n nginx) settle(t engine.Target, s *Site, got engine.Answers) {
 	s.instead = ""
 	if replacesPackaged(t, s, got) {
 		s.instead = packagedLink.Arg
@@ -71,6 +74,7 @@ func (nginx) settle(t engine.Target, s *Site, got engine.Answers) {
 	if v, ok := installedNginx(s, got); ok {
 		s.version = v
 	}
+	n.settleQUIC(t, s, got)
 }
 
 func (nginx) before(s *Site) []engine.Step {

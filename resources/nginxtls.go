@@ -3,6 +3,7 @@ package resources
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -38,7 +39,7 @@ func siteTLSListens(w *nginxWriter, s *Site, listens []string) {
 		}
 		w.line(words...)
 		if isTrue(s.HTTP3) {
-			w.line("listen", l, "quic")
+			w.line(append([]string{"listen", l, "quic"}, reuse(s, l)...)...)
 		}
 	}
 	if !isFalse(s.HTTP2) && http2Directive(s) {
@@ -53,6 +54,14 @@ func siteTLSListens(w *nginxWriter, s *Site, listens []string) {
 		_, port, _ := parseListen(listens[0])
 		w.word(fmt.Sprintf(`add_header Alt-Svc "h3=\":%s\"; ma=86400" always;`, port))
 	}
+}
+
+// reuse returns the parameter that gives each worker a socket of its own, if no other site has it.
+func reuse(s *Site, listen string) []string {
+	if slices.Contains(s.shared, listen) {
+		return nil
+	}
+	return []string{"reuseport"}
 }
 
 // http2Directive reports whether HTTP/2 is a directive: in 1.25.1 the parameter of listen became

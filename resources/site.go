@@ -84,6 +84,7 @@ type Site struct {
 
 	decided bool             // wanted: Default is not set, and the host's answers have decided it
 	instead string           // wanted: the file of the package's default site, which it replaces
+	shared  []string         // wanted: of TLSListen, those that another site opens for HTTP/3
 	taken   []engine.Problem `fingerprint:"-"` // wanted: ports that other programs hold
 	running bool             // found: the server runs
 	// found: why a directory is not served although the site is.
@@ -151,7 +152,7 @@ func (st siteType) Settle(t engine.Target, want *Site, _ *engine.Record, got eng
 	facts := st.server.facts(t)
 	full.taken = takenPorts(siteListensOn(want), facts, got)
 	st.server.settle(t, &full, got)
-	if full.version != want.version {
+	if full.version != want.version || !slices.Equal(full.shared, want.shared) {
 		full.Content = nil
 	}
 	if !st.undecided(t, want) {

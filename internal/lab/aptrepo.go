@@ -14,13 +14,19 @@ import (
 
 // makeAptRepository fills the tree's `file:` repository with the offered packages, their missing
 // dependencies, and the demo package. The machine's apt downloads them, with the dpkg status of the
-// tree instead of the machine's.
-func makeAptRepository(ctx context.Context, r *recipe, root string, log io.Writer) error {
+// tree instead of the machine's, and for another release than the machine's with lists in the
+// directory work.
+func makeAptRepository(ctx context.Context, r *recipe, source *aptSource, work, root string, log io.Writer) error {
 	repo := filepath.Join(root, hostRepos, "apt")
 	if err := makeDirs(filepath.Join(repo, "partial")); err != nil {
 		return err
 	}
 	logf(log, "creating the package repository for the hosts")
+	options, err := aptOptions(ctx, source, work)
+	if err != nil {
+		return err
+	}
+	options = append(options, "-o", "Dir::State::status="+filepath.Join(root, "var/lib/dpkg/status"), "-o", "Dir::Cache::archives="+repo)
 	offered := slices.Clone(r.Offered)
 	for _, pkg := range r.MaybeOffered {
 		if _, err := run(ctx, "apt-cache", "show", pkg); err == nil {
@@ -29,12 +35,12 @@ func makeAptRepository(ctx context.Context, r *recipe, root string, log io.Write
 	}
 	for _, pkg := range offered {
 		// Download each package separately: dependencies can depend on the other packages.
-		if err := download(ctx, root, repo, pkg); err != nil {
+		if err := download(ctx, options, pkg); err != nil {
 			return err
 		}
 	}
 	if len(offered) > 0 {
-		if err := download(ctx, root, repo, offered...); err != nil {
+		if err := download(ctx, options, offered...); err != nil {
 			return err
 		}
 	}
@@ -51,14 +57,35 @@ func makeAptRepository(ctx context.Context, r *recipe, root string, log io.Write
 	return indexRepository(ctx, repo)
 }
 
-func download(ctx context.Context, root, repo string, packages ...string) error {
-	argv := []string{"apt-get", "install", "--download-only", "-y",
-		"-o", "Dir::State::status=" + filepath.Join(root, "var/lib/dpkg/status"),
-		"-o", "Dir::Cache::archives=" + repo,
+// aptOptions returns the options with which the machine's apt has the packages of source. The lists
+// of another release than the machine's are fetched into the directory work.
+func aptOptions(ctx context.Context, source *aptSource, work string) ([]string, error) {
+	options := []string{"-o", "APT::Sandbox::User=root"}
+	if own, err := osRelease("VERSION_CODENAME"); err != nil || own == source.suite {
+		return options, err
+	}
+	dir := filepath.Join(work, "apt")
+	for _, sub := range []string{"lists/partial", "cache"} {
+		if err := makeDirs(filepath.Join(dir, sub)); err != nil {
+			return nil, err
+		}
+	}
+	line := fmt.Sprintf("deb %s %s %s\n", source.url, source.suite, strings.Join(source.components, " "))
+	if err := os.WriteFile(filepath.Join(dir, "sources.list"), []byte(line), 0o644); err != nil {
+		return nil, err
+	}
+	options = append(options, "-o", "Dir::Etc::sourcelist="+filepath.Join(dir, "sources.list"), "-o", "Dir::Etc::sourceparts=-",
+		"-o", "Dir::State::lists="+filepath.Join(dir, "lists"), "-o", "Dir::Cache="+filepath.Join(dir, "cache"))
+	_, err := run(ctx, append([]string{"apt-get", "update"}, options...)...)
+	return options, err
+}
+
+func download(ctx context.Context, options []string, packages ...string) error {
+	argv := append([]string{"apt-get", "install", "--download-only", "-y",
 		"-o", "Debug::NoLocking=true", // apt does not use the machine's dpkg
-		"-o", "APT::Sandbox::User=root",
 		"-o", "APT::Install-Recommends=true", // the default on hosts
-		"--reinstall"} // also download packages that the tree already has
+		"--reinstall"}, // also download packages that the tree already has
+		options...)
 	_, err := run(ctx, append(argv, packages...)...)
 	return err
 }

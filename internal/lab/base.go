@@ -215,11 +215,14 @@ func (c *cache) buildBase(ctx context.Context, r *recipe, dir string) error {
 		log, _ := os.ReadFile(filepath.Join(root, "debootstrap", "debootstrap.log"))
 		return fmt.Errorf("%w\n%s", err, lastLines(string(log), 20))
 	}
-	if err := makeAptRepository(ctx, r, root, c.log); err != nil {
+	if err := makeAptRepository(ctx, r, source, dir, root, c.log); err != nil {
 		return fmt.Errorf("creating the hosts' apt repository: %w", err)
 	}
 	logf(c.log, "setting up the tree")
-	return setUpTree(ctx, r, root)
+	if err := setUpTree(ctx, r, root); err != nil {
+		return err
+	}
+	return os.RemoveAll(filepath.Join(dir, "apt"))
 }
 
 // inTree runs a program in the tree root with /proc mounted. It uses separate process and mount

@@ -97,13 +97,13 @@ func newRecipe() (*recipe, error) {
 }
 
 // ofRelease returns the recipe for another release of the machine's distribution. Its tree has only
-// what debootstrap installs. There are no packages to install, since the machine's apt has only the
-// packages of its own release.
+// what debootstrap installs, and its hosts can install what a mirror needs.
 func (r *recipe) ofRelease(codename string) *recipe {
 	other := *r
 	other.Codename = codename
 	other.Include = append(slices.Clone(r.Include), "opendoas", "sudo-rs")
-	other.Tree, other.Offered, other.MaybeOffered = nil, nil, nil
+	other.Tree, other.MaybeOffered = nil, nil
+	other.Offered = []string{"rsync", "nginx", "logrotate", "curl", "certbot", "openssl"}
 	other.Users = slices.DeleteFunc(slices.Clone(r.Users), func(u user) bool { return u.Shell != "/bin/bash" })
 	return &other
 }
