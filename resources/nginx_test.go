@@ -236,7 +236,7 @@ func TestOneSiteHasTheAddress(t *testing.T) {
 	site := func(name string, s NginxSite) *engine.Resource {
 		s.Name, s.Aliases, s.Address = name, map[string]string{"/" + name + "/": "/srv/" + name}, address
 		s.ServerName = append(s.ServerName, name+".example.org")
-		return &engine.Resource{Address: "fra1/nginx_site." + name, Kind: kind, State: &s}
+		return &engine.Resource{Address: engine.Address{Host: "fra1", Type: "nginx_site", Name: name}, Kind: kind, State: &s}
 	}
 	alone := site("b", NginxSite{Listen: []string{"8080"}})
 	known := engine.Target{Records: []engine.Record{{Own: true, State: &NginxSite{Name: "b"}}}}
@@ -272,7 +272,7 @@ func TestOneSiteOpensQUIC(t *testing.T) {
 	kind := All().Kind("nginx_site")
 	yes, no := true, false
 	site := func(name string, http3 *bool) *engine.Resource {
-		return &engine.Resource{Address: "fra1/nginx_site." + name, Kind: kind, State: &NginxSite{
+		return &engine.Resource{Address: engine.Address{Host: "fra1", Type: "nginx_site", Name: name}, Kind: kind, State: &NginxSite{
 			Name: name, ServerName: []string{name + ".example.org"}, Root: "/srv", Certificate: "/c", CertificateKey: "/k",
 			TLSListen: []string{"443"}, HTTP3: http3,
 		}}
