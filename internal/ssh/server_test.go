@@ -247,8 +247,8 @@ func (s *server) serve() *server {
 		},
 	}
 	if s.hangUp {
-		s.config.VerifiedPublicKeyCallback = func(gossh.ConnMetadata, gossh.PublicKey, *gossh.Permissions, string) (*gossh.Permissions, error) {
-			s.drop()
+		s.config.VerifiedPublicKeyCallback = func(from gossh.ConnMetadata, _ gossh.PublicKey, _ *gossh.Permissions, _ string) (*gossh.Permissions, error) {
+			s.dropFrom(from.RemoteAddr()) // this one alone: the client may have connected again before this returns
 			return nil, errors.New("no")
 		}
 	}
@@ -283,6 +283,16 @@ func (s *server) serve() *server {
 // drop closes all connections.
 func (s *server) drop() {
 	s.conns.Range(func(conn, _ any) bool { _ = conn.(net.Conn).Close(); return true })
+}
+
+// dropFrom closes the connection from an address.
+func (s *server) dropFrom(from net.Addr) {
+	s.conns.Range(func(conn, _ any) bool {
+		if c := conn.(net.Conn); c.RemoteAddr().String() == from.String() {
+			_ = c.Close()
+		}
+		return true
+	})
 }
 
 func (s *server) handle(tcp net.Conn) {
