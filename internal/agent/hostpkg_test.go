@@ -3,7 +3,6 @@ package agent
 import (
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/mirrorform/mirrorform/engine/wire"
 	"github.com/mirrorform/mirrorform/internal/lab"
@@ -116,12 +115,7 @@ func TestInterruptedPackagesOnHost(t *testing.T) {
 		_, err := h.Run(t.Context(), "dpkg", "-i", "/root/brittle.deb")
 		out <- err
 	}()
-	for {
-		if _, err := h.Run(t.Context(), "test", "-e", "/root/waiting"); err == nil {
-			break
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
+	eventually(t, h, "test -e /root/waiting")
 	c.begin()
 	c.send(&wire.Message{Do: &wire.Do{Ops: []wire.Order{{ID: 1, Op: remove(demo)}}}})
 	if m := c.receive(); m.Event == nil || m.Event.State != wire.Started {
