@@ -383,7 +383,7 @@ func TestCancel(t *testing.T) {
 	}
 }
 
-// TestSilence: a connection on which nothing arrives any more is given up; one that is merely idle is not.
+// TestSilence: a connection on which nothing arrives any more is given up. TestIdle has one that is merely idle.
 func TestSilence(t *testing.T) {
 	t.Parallel()
 	b := standIn(t, "")
@@ -426,11 +426,6 @@ func TestSilence(t *testing.T) {
 	}
 	result := make(chan error, 1)
 	go func() { _, err := link.Read(make([]byte, 1)); result <- err }()
-	select {
-	case err := <-result:
-		t.Fatalf("an idle connection ended: %v", err)
-	case <-time.After(options.SilenceLimit * 3 / 2):
-	}
 	swallow.Store(true)
 	wantError(t, <-result, nil, "host web1: connection lost: no data from the host for 3s")
 }
