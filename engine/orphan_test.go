@@ -403,8 +403,8 @@ func TestStateCommands(t *testing.T) {
 		h.refuse = "read-only file system"
 		f = single(t, h, wanted()...)
 		before := string(h.manifest)
-		if _, err := f.engine().Forget(t.Context(), lock, "h", "", []string{"thing"}); err == nil || !strings.Contains(err.Error(), "read-only file system") || string(h.manifest) != before {
-			t.Errorf("forget on a broken host: %v", err)
+		if got, err := f.engine().Forget(t.Context(), lock, "h", "", []string{"thing"}); got != nil || err == nil || !strings.Contains(err.Error(), "read-only file system") || string(h.manifest) != before {
+			t.Errorf("forget on a broken host: %v, %v", got, err)
 		}
 	})
 }

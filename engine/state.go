@@ -62,7 +62,10 @@ func (f *Fleet) Forget(ctx context.Context, lock Lock, host, configuration strin
 		return nil, nil
 	}
 	next.inherit(old, v.target, f.ledger.Types)
-	return forgotten, v.replaceManifest(ctx, &next, false)
+	if err := v.replaceManifest(ctx, &next, false); err != nil {
+		return nil, err
+	}
+	return forgotten, nil
 }
 
 // lock takes the lock of a host. The caller must close the visit.
