@@ -17,7 +17,9 @@ type orphans struct {
 // orphans compares the manifest with what is wanted. An orphan is released, not removed, if it
 // holds something that cannot be restored (Resource.Kept), if a released or wanted resource needs
 // it, or if a wanted resource manages the same thing under another address.
-func (m *Manifest) orphans(t Target, types *Registry, configuration string, wanted []*Resource, leftOut func(Address) bool) (*orphans, error) {
+func (m *Manifest) orphans(
+	t Target, types *Registry, configuration string, wanted []*Resource, leftOut func(Address) bool,
+) (*orphans, error) {
 	o := &orphans{why: map[*Resource]string{}}
 	is := map[string]bool{}
 	managed := map[Key]bool{}

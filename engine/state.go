@@ -38,7 +38,9 @@ func (f *Fleet) Manifests(ctx context.Context, hosts []Host, report Report) []Ho
 // Forget removes entries from a host's manifest: those at or below the addresses, which have no
 // host; of one configuration, or of all if it is empty. The resources stay on the host unchanged.
 // Forget returns the removed addresses; no match is not an error.
-func (f *Fleet) Forget(ctx context.Context, lock Lock, host, configuration string, addresses []string) (forgotten []string, err error) {
+func (f *Fleet) Forget(
+	ctx context.Context, lock Lock, host, configuration string, addresses []string,
+) (forgotten []string, err error) {
 	v, err := f.lock(ctx, lock, host)
 	if err != nil {
 		return nil, err
@@ -52,7 +54,8 @@ func (f *Fleet) Forget(ctx context.Context, lock Lock, host, configuration strin
 	next := *old
 	next.Version, next.Resources = f.ledger.Version, nil
 	for _, e := range old.Resources {
-		if (configuration == "" || e.Configuration == configuration) && slices.ContainsFunc(addresses, func(a string) bool { return Within(e.Address, a) }) {
+		named := slices.ContainsFunc(addresses, func(a string) bool { return Within(e.Address, a) })
+		if named && (configuration == "" || e.Configuration == configuration) {
 			forgotten = append(forgotten, e.Address)
 		} else {
 			next.Resources = append(next.Resources, e)
@@ -104,7 +107,9 @@ func (f *Fleet) Rebuild(ctx context.Context, lock Lock, hosts []Host, intent Int
 }
 
 // rebuild rebuilds the manifest of one host. It adds the host's facts to those of the hosts before.
-func (f *Fleet) rebuild(ctx context.Context, lock Lock, intent Intent, books *books, facts map[string]*wire.Facts, r *Rebuilt) error {
+func (f *Fleet) rebuild(
+	ctx context.Context, lock Lock, intent Intent, books *books, facts map[string]*wire.Facts, r *Rebuilt,
+) error {
 	v, err := f.lock(ctx, lock, r.Host)
 	if err != nil {
 		return err
@@ -136,7 +141,9 @@ func (f *Fleet) rebuild(ctx context.Context, lock Lock, intent Intent, books *bo
 	v.manifest = &Manifest{Machine: v.target.Facts.MachineID}
 	if old, err := DecodeManifest(v.written, v.target.Facts.MachineID); err == nil {
 		old = old.upgraded(f.ledger.Types)
-		v.manifest.Resources = slices.DeleteFunc(old.Resources, func(e Managed) bool { return e.Configuration == f.ledger.Configuration })
+		v.manifest.Resources = slices.DeleteFunc(old.Resources, func(e Managed) bool {
+			return e.Configuration == f.ledger.Configuration
+		})
 	}
 	next, err := books.next(v, deeds{})
 	if err != nil {
