@@ -132,7 +132,7 @@ func (s *socket) Read(p []byte) (int, error) {
 		if err := await(s.ctx, s.fd, unix.POLLIN); err != nil {
 			return 0, err
 		}
-		if n, err := reader(s.fd).Read(p); err != unix.EAGAIN {
+		if n, err := reader(s.fd).Read(p); !errors.Is(err, unix.EAGAIN) {
 			return n, err
 		}
 	}
@@ -144,7 +144,7 @@ func (s *socket) sendAll(data []byte) error {
 			return err
 		}
 		n, err := unix.SendmsgN(s.fd, data, nil, nil, unix.MSG_NOSIGNAL)
-		if err != nil && err != unix.EAGAIN {
+		if err != nil && !errors.Is(err, unix.EAGAIN) {
 			return err
 		}
 		data = data[max(n, 0):]

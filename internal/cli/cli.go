@@ -49,7 +49,7 @@ func Main(add ...func(*engine.Registry)) int {
 const firstHeap = 32
 
 // collectLater delays the first garbage collection. All others come as usual, so a large fleet
-// needs no more memory. GOGC, if set, is left as it is.
+// needs no more memory. It changes nothing if GOGC is set.
 func collectLater() {
 	if os.Getenv("GOGC") != "" {
 		return

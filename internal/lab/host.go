@@ -36,8 +36,9 @@ type HostSpec struct {
 	// Family is Debian if empty.
 	Family Family
 	// Release is the code name of another release of the machine's distribution, such as "trixie".
-	// The first host of a release builds its tree. Such hosts have sudo-rs (/usr/lib/cargo/bin/sudo)
-	// besides sudo, can install only what a mirror needs, and do not have the accounts "csh" and "fish".
+	// The first host of a release builds its tree. Such hosts have sudo-rs besides sudo
+	// (/usr/lib/cargo/bin/sudo),
+	// can install only what a mirror needs, and do not have the accounts "csh" and "fish".
 	// The default is the machine's own release.
 	Release string
 	// System is a file system type, "ext4" or "xfs". If it is set, the host keeps all changes of its
