@@ -45,7 +45,7 @@ func Main(add ...func(*engine.Registry)) int {
 }
 
 // firstHeap is how much is allocated before the first garbage collection, in MB. Most runs end
-// before that, and a collection each time that a small heap has doubled costs a fifth of their time.
+// before that, and a collection for each doubling of a small heap costs a fifth of their time.
 const firstHeap = 32
 
 // collectLater delays the first garbage collection. All others come as usual, so a large fleet
