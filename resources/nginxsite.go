@@ -77,12 +77,14 @@ func (n nginx) settle(t engine.Target, s *Site, got engine.Answers) {
 	n.settleQUIC(t, s, got)
 }
 
-func (nginx) before(s *Site) []engine.Step {
-	if s.instead == "" {
+func (nginx) before(s, have *Site) []engine.Step {
+	if s.instead == "" || have != nil {
 		return nil
 	}
 	return []engine.Step{removePackagedSite()}
 }
+
+func (nginx) after(*Site) []engine.Step { return nil }
 
 // test checks the whole configuration. A warning about the file or a name of the site is an error:
 // nginx only warns of a server name that another site has. Warnings about other sites are not.
@@ -97,7 +99,7 @@ func (nginx) test(_ engine.Target, s *Site) engine.Step {
 	return engine.Step{Summary: "check the configuration of nginx", Do: wire.Op{Run: run}, Final: "a check changes nothing"}
 }
 
-func (nginx) load(engine.Target) engine.Step {
+func (nginx) load(engine.Target, bool) engine.Step {
 	return unitStep("reload", nginxUnit, wire.UnitLoad, wire.UnitRestore)
 }
 

@@ -86,7 +86,7 @@ type Site struct {
 	instead string           // wanted: the file of the package's default site, which it replaces
 	shared  []string         // wanted: of TLSListen, those that another site opens for HTTP/3
 	taken   []engine.Problem `fingerprint:"-"` // wanted: ports that other programs hold
-	running bool             // found: the server runs
+	running bool             // found, and after Settle wanted: the server runs
 	// found: why a directory is not served although the site is.
 	treeProblem string        `fingerprint:"-"`
 	unverified  string        `fingerprint:"-"` // found: why clients do not trust the certificate
@@ -151,6 +151,8 @@ func (st siteType) Settle(t engine.Target, want *Site, _ *engine.Record, got eng
 	full := *want
 	facts := st.server.facts(t)
 	full.taken = takenPorts(siteListensOn(want), facts, got)
+	unit, err := got.Unit(facts.unitQuery())
+	full.running = err == nil && !stopped(unit)
 	st.server.settle(t, &full, got)
 	if full.version != want.version || !slices.Equal(full.shared, want.shared) {
 		full.Content = nil
@@ -158,8 +160,8 @@ func (st siteType) Settle(t engine.Target, want *Site, _ *engine.Record, got eng
 	if !st.undecided(t, want) {
 		return &full
 	}
-	yes, promised := false, st.promised(t, want)
-	if unit, err := got.Unit(facts.unitQuery()); err == nil {
+yes, promised := false, st.promised(t, want)
+	if err == nil {
 		yes = !promised && st.server.free(want, unit, got)
 	}
 	full.Default, full.decided = &yes, !promised

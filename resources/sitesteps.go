@@ -78,7 +78,7 @@ func (st siteType) Diff(t engine.Target, want, have *Site) []engine.Step {
 	}
 	file := st.file(t, want)
 	if have == nil {
-		return slices.Concat(st.server.before(want), file.steps(nil), st.activate(t, want))
+		return slices.Concat(st.server.before(want, nil), file.steps(nil), st.activate(t, want))
 	}
 	found := st.file(t, have)
 	if len(found.inTheWay()) > 0 {
@@ -89,12 +89,12 @@ func (st siteType) Diff(t engine.Target, want, have *Site) []engine.Step {
 	if same && (isTrue(have.Served) || !isTrue(want.Served)) {
 		return steps // owner, group or mode of the file at most: the server need not load it again
 	}
-	return append(steps, st.activate(t, want)...)
+	return slices.Concat(st.server.before(want, have), steps, st.activate(t, want))
 }
 
 // activate returns the steps after the file is written.
 func (st siteType) activate(t engine.Target, want *Site) []engine.Step {
-	steps := []engine.Step{st.server.test(t, want), st.server.load(t)}
+	steps := []engine.Step{st.server.test(t, want), st.server.load(t, want.running)}
 	for _, probe := range siteProbes(t, want) {
 		steps = append(steps, engine.Step{
 			Summary: "verify that " + st.server.facts(t).Name + " serves the site " + want.File + probedBy(probe),
@@ -108,10 +108,14 @@ func (st siteType) activate(t engine.Target, want *Site) []engine.Step {
 // remove removes the file, and reloads the server if it runs.
 func (st siteType) remove(t engine.Target, have *Site) []engine.Step {
 	steps := st.file(t, have).remove()
-	if len(steps) == 0 || !have.running {
+	if len(steps) == 0 {
 		return steps
 	}
-	return append(steps, st.server.test(t, nil), st.server.load(t))
+	steps = append(steps, st.server.after(have)...)
+	if !have.running {
+		return steps
+	}
+	return append(steps, st.server.test(t, nil), st.server.load(t, true))
 }
 
 func (st siteType) Check(t engine.Target, want, have *Site) (out []engine.Problem) {

@@ -23,7 +23,7 @@ type Snippet struct {
 	// not empty.
 	Served *bool `plan:"served"`
 
-	running     bool             // found: the server runs
+	running     bool             // found, and after Settle wanted: the server runs
 	treeProblem string           `fingerprint:"-"` // found
 	problems    []engine.Problem `fingerprint:"-"` // wanted: what the site lacks
 	digest      string           // wanted
@@ -135,6 +135,8 @@ func (st snippetType) Ask(t engine.Target, want *Snippet) []wire.Query {
 func (st snippetType) Settle(t engine.Target, want *Snippet, _ *engine.Record, got engine.Answers) *Snippet {
 	full := *want
 	full.secure, full.problems = st.server.included(t, want, st.dir(t, want), got)
+	unit, err := got.Unit(st.server.facts(t).unitQuery())
+	full.running = err == nil && !stopped(unit)
 	return &full
 }
 
@@ -168,7 +170,7 @@ func (st snippetType) Diff(t engine.Target, want, have *Snippet) []engine.Step {
 	if want == nil {
 		steps := st.file(t, have).remove()
 		if len(steps) > 0 && have.running {
-			steps = append(steps, st.server.test(t, nil), st.server.load(t))
+			steps = append(steps, st.server.test(t, nil), st.server.load(t, true))
 		}
 		return steps
 	}
@@ -189,7 +191,7 @@ func (st snippetType) Diff(t engine.Target, want, have *Snippet) []engine.Step {
 
 // activate are the steps after the file is written.
 func (st snippetType) activate(t engine.Target, want *Snippet) []engine.Step {
-	return []engine.Step{st.server.test(t, nil), st.server.load(t), {
+	return []engine.Step{st.server.test(t, nil), st.server.load(t, want.running), {
 		Summary: "verify that " + st.server.facts(t).Name + " serves " + want.Name + " in the site " + want.ServerName,
 		Do:      wire.Op{Probe: st.probe(want)},
 		Final:   "a check changes nothing",

@@ -35,14 +35,16 @@ type webServer interface {
 	// free reports whether nothing else on the host answers for the site's address. If that is not
 	// known, it is not free.
 	free(s *Site, unit wire.Unit, got engine.Answers) bool
-	// before returns the steps before the file of a new site is written.
-	before(s *Site) []engine.Step
+	// before returns the steps before the file of a site is written; have is nil if the site is new.
+	before(s, have *Site) []engine.Step
+	// after returns the steps after the file of a site is removed.
+	after(have *Site) []engine.Step
 	// test returns the step that checks the server's whole configuration: for a site, or with nil
 	// after a removal.
 	test(t engine.Target, s *Site) engine.Step
-	// load returns the step that makes the server load its configuration. Its undo runs after the
-	// files are restored (wire.Do), and so loads the old one.
-	load(t engine.Target) engine.Step
+	// load returns the step that makes the server, which runs or not, load its configuration. Its undo
+	// runs after the files are restored (wire.Do), and so loads the old one.
+	load(t engine.Target, running bool) engine.Step
 }
 
 // webServers are the web servers by their names in the language.
