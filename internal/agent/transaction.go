@@ -83,7 +83,7 @@ func (t *transaction) do(o *wire.Order) error {
 	if o.Undo != nil && o.Undo.Path() != "" {
 		return fmt.Errorf("the undo of %s must be a restore, not another operation on a path", quote(o.Op.Path()))
 	}
-	if unit := restores(o.Undo); unit != "" && (o.Op.Unit == nil || o.Op.Unit.Name != unit) {
+	if unit := restores(o.Undo); unit != "" && o.Op.Run == nil && (o.Op.Unit == nil || o.Op.Unit.Name != unit) {
 		return fmt.Errorf("the undo cannot restore the unit %s: the operation does not change it", quote(unit))
 	}
 	return guard(func() error {
@@ -157,6 +157,9 @@ func (t *transaction) describe(o *wire.Order) (b *begun, err error) {
 	case op.Run != nil:
 		if b.Verb = "run"; len(op.Run.Argv) > 0 {
 			of = op.Run.Argv[0] // the arguments may contain secrets
+		}
+		if unit := restores(o.Undo); unit != "" {
+			b.Unit, err = t.host.units.state(unit)
 		}
 	}
 	b.What = strings.TrimSpace(b.Verb + " " + printable(of))

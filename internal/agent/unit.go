@@ -210,6 +210,9 @@ func (u *units) restore(name string, was *unitState) error {
 		action := wire.UnitStop
 		if was.Running && !programGone(name) {
 			action = wire.UnitLoad
+			if shown[0]["ActiveState"] == "reloading" {
+				action = wire.UnitRestart // a reload would wait for that one, which may never end
+			}
 		}
 		err := u.systemctl(&wire.UnitOp{Name: name, Action: action}, shown[0], 0)
 		if err != nil && was.Starting && action == wire.UnitLoad && startsAgain(name) {

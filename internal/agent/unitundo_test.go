@@ -123,6 +123,11 @@ func TestRestoreUnitOnHost(t *testing.T) {
 	}
 	attempt(unit(wire.UnitStop, ""))
 	same("active current unrecorded")
+	write(loaded, "")
+	attempt(wire.Op{Run: &wire.RunOp{Argv: []string{"systemctl", "reload", name}}})
+	if got := read(loaded); got != "old" {
+		t.Errorf("after a program had the unit load the file, the undo had it load %q", got)
+	}
 
 	// A unit that is no more needs nothing; another than the operation's is refused.
 	other := wire.Op{Unit: &wire.UnitOp{Name: "other.service", Action: wire.UnitRestore}}
@@ -141,5 +146,29 @@ func TestRestoreUnitOnHost(t *testing.T) {
 	}
 	if events, done := c.rollback(); done.Journal != "" || len(events) != 1 {
 		t.Errorf("%+v %+v", events, done)
+	}
+}
+
+// A unit that stays in its reload, as Caddy does with a configuration that it refuses, is restarted.
+func TestRestoreReloadingUnitOnHost(t *testing.T) {
+	t.Parallel()
+	labtest.Require(t)
+	h, c := onHost(t, lab.HostSpec{Name: "reloading"})
+	const name = "stuck.service"
+	unit := "[Service]\nType=notify\nNotifyAccess=all\nExecStart=/bin/sh -c 'systemd-notify --ready; exec sleep infinity'\n" +
+		"ExecReload=/usr/bin/systemd-notify RELOADING=1\n"
+	if err := h.Write("/etc/systemd/system/"+name, []byte(unit), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.Run(t.Context(), "systemctl", "start", name); err != nil {
+		t.Fatal(err)
+	}
+	undo := wire.Op{Unit: &wire.UnitOp{Name: name, Action: wire.UnitRestore}}
+	events, done := c.do(wire.Order{ID: 1, Op: wire.Op{Run: &wire.RunOp{Argv: []string{"systemctl", "reload", name}, Timeout: 3}}, Undo: &undo})
+	if done.Failed == nil || slices.ContainsFunc(events, func(e wire.Event) bool { return e.State == wire.UndoFailed }) {
+		t.Errorf("%+v %+v", events, done)
+	}
+	if got := c.ask(wire.Query{Verb: wire.AskUnit, Arg: name})[0]; got.Unit == nil || got.Unit.ActiveState != "active" {
+		t.Errorf("the unit is %+v", got.Unit)
 	}
 }
