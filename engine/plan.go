@@ -167,7 +167,12 @@ func Compare(t Target, ordered []*Resource, got Answers) *HostPlan {
 			in[key] = true
 		}
 	}
-	t.Unsettled = unsettled(t, ordered)
+	t.Unsettled, t.Provided = unsettled(t, ordered), map[Key]bool{}
+	for _, r := range ordered {
+		if !r.Remove {
+			note(r, t.Provided)
+		}
+	}
 	for _, r := range ordered {
 		k := r.Kind
 		want := r.completed(t)

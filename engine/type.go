@@ -27,7 +27,9 @@ type Target struct {
 	Settled []any
 	// Unsettled are the completed wanted states (*S) of Settlers that it settles later.
 	Unsettled []any
-	own       map[string]*Record // the entries of this configuration, by address
+	// Provided has what the resources that this comparison wants provide.
+	Provided map[Key]bool
+	own      map[string]*Record // the entries of this configuration, by address
 }
 
 // Type is a resource type. S is the state of one resource: wanted and found states have the same

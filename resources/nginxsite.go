@@ -49,6 +49,8 @@ func (nginx) checkText(text string) error {
 	return nil
 }
 
+func (nginx) checkPath(string) error { return nil }
+
 func (nginx) ask(t engine.Target, s *Site, undecided bool) (list []wire.Query) {
 	if s.Certificate != "" {
 		list = append(list, nginxVersionQuery)
@@ -99,7 +101,7 @@ func (nginx) test(_ engine.Target, s *Site) engine.Step {
 	return engine.Step{Summary: "check the configuration of nginx", Do: wire.Op{Run: run}, Final: "a check changes nothing"}
 }
 
-func (nginx) load(engine.Target, bool) engine.Step {
+func (nginx) load(engine.Target, *Site, bool) engine.Step {
 	return unitStep("reload", nginxUnit, wire.UnitLoad, wire.UnitRestore)
 }
 

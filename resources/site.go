@@ -160,7 +160,7 @@ func (st siteType) Settle(t engine.Target, want *Site, _ *engine.Record, got eng
 	if !st.undecided(t, want) {
 		return &full
 	}
-yes, promised := false, st.promised(t, want)
+	yes, promised := false, st.promised(t, want)
 	if err == nil {
 		yes = !promised && st.server.free(want, unit, got)
 	}

@@ -97,7 +97,10 @@ func checkServed(server webServer, p string) error {
 	if err := checkPath(p); err != nil {
 		return err
 	}
-	return server.checkText(p)
+	if err := server.checkText(p); err != nil {
+		return err
+	}
+	return server.checkPath(p)
 }
 
 // checkTLS checks the attributes of HTTPS as configured.

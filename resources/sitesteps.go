@@ -94,7 +94,7 @@ func (st siteType) Diff(t engine.Target, want, have *Site) []engine.Step {
 
 // activate returns the steps after the file is written.
 func (st siteType) activate(t engine.Target, want *Site) []engine.Step {
-	steps := []engine.Step{st.server.test(t, want), st.server.load(t, want.running)}
+	steps := []engine.Step{st.server.test(t, want), st.server.load(t, want, want.running)}
 	for _, probe := range siteProbes(t, want) {
 		steps = append(steps, engine.Step{
 			Summary: "verify that " + st.server.facts(t).Name + " serves the site " + want.File + probedBy(probe),
@@ -115,7 +115,7 @@ func (st siteType) remove(t engine.Target, have *Site) []engine.Step {
 	if !have.running {
 		return steps
 	}
-	return append(steps, st.server.test(t, nil), st.server.load(t, true))
+	return append(steps, st.server.test(t, nil), st.server.load(t, nil, true))
 }
 
 func (st siteType) Check(t engine.Target, want, have *Site) (out []engine.Problem) {

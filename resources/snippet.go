@@ -170,7 +170,7 @@ func (st snippetType) Diff(t engine.Target, want, have *Snippet) []engine.Step {
 	if want == nil {
 		steps := st.file(t, have).remove()
 		if len(steps) > 0 && have.running {
-			steps = append(steps, st.server.test(t, nil), st.server.load(t, true))
+			steps = append(steps, st.server.test(t, nil), st.server.load(t, nil, true))
 		}
 		return steps
 	}
@@ -191,7 +191,7 @@ func (st snippetType) Diff(t engine.Target, want, have *Snippet) []engine.Step {
 
 // activate are the steps after the file is written.
 func (st snippetType) activate(t engine.Target, want *Snippet) []engine.Step {
-	return []engine.Step{st.server.test(t, nil), st.server.load(t, want.running), {
+	return []engine.Step{st.server.test(t, nil), st.server.load(t, nil, want.running), {
 		Summary: "verify that " + st.server.facts(t).Name + " serves " + want.Name + " in the site " + want.ServerName,
 		Do:      wire.Op{Probe: st.probe(want)},
 		Final:   "a check changes nothing",

@@ -21,6 +21,8 @@ type webServer interface {
 	check(t engine.Target, s *Site) []engine.Problem
 	// checkText refuses a text that the server's configuration would read differently.
 	checkText(text string) error
+	// checkPath does the same for the path of a file or directory that has passed checkText.
+	checkPath(p string) error
 	// checkExtra requires whole directives of the server.
 	checkExtra(text string) error
 	// packaged returns the version that an operating system's own package has, for a host on which
@@ -42,9 +44,10 @@ type webServer interface {
 	// test returns the step that checks the server's whole configuration: for a site, or with nil
 	// after a removal.
 	test(t engine.Target, s *Site) engine.Step
-	// load returns the step that makes the server, which runs or not, load its configuration. Its undo
-	// runs after the files are restored (wire.Do), and so loads the old one.
-	load(t engine.Target, running bool) engine.Step
+	// load returns the step that makes the server, which runs or not, load its configuration: for a
+	// site, or with nil after a removal. Its undo runs after the files are restored (wire.Do), and so
+	// loads the old one.
+	load(t engine.Target, s *Site, running bool) engine.Step
 }
 
 // webServers are the web servers by their names in the language.
