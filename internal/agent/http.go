@@ -33,12 +33,13 @@ func seconds(n int, otherwise time.Duration) time.Duration {
 type site struct {
 	address, host string
 	openssl       string // openssl(1), for requests over TLS; "": requests are not sent over TLS
+	hashed        bool   // see caDirectory
 }
 
 // siteAt returns the site of an AskHTTP query.
 func siteAt(address, host string) *site {
 	if plain, ok := strings.CutPrefix(address, wire.OverTLS); ok {
-		return &site{plain, host, "/usr/bin/openssl"}
+		return &site{address: plain, host: host, openssl: "/usr/bin/openssl", hashed: exists(caDirectory)}
 	}
 	return &site{address: address, host: host}
 }
@@ -51,10 +52,12 @@ func (s *site) url(at, path string) string {
 	return "http://" + at + path
 }
 
-// get requests a path.
-func (s *site) get(ctx context.Context, path string) *wire.HTTP {
+// get requests a path, and verifies the certificate.
+func (s *site) get(ctx context.Context, path string) *wire.HTTP { return s.request(ctx, path, true) }
+
+func (s *site) request(ctx context.Context, path string, verify bool) *wire.HTTP {
 	w := &wire.HTTP{}
-	raw, unverified, err := s.exchange(ctx, path)
+	raw, unverified, err := s.exchange(ctx, path, verify)
 	w.Unverified = unverified
 	if err == nil {
 		w.Status, w.Body, err = parseResponse(raw)
@@ -65,10 +68,10 @@ func (s *site) get(ctx context.Context, path string) *wire.HTTP {
 	return w
 }
 
-// exchange sends a request and returns the response, limited in size and time, and why the
-// certificate does not verify. HTTP/1.0 keeps the server from sending chunks (RFC 9112, section
-// 6.1).
-func (s *site) exchange(ctx context.Context, path string) (raw []byte, unverified string, err error) {
+// exchange sends a request and returns the response, limited in size and time. If verify is set, it
+// also returns why the certificate does not verify. HTTP/1.0 keeps the server from sending chunks
+// (RFC 9112, section 6.1).
+func (s *site) exchange(ctx context.Context, path string, verify bool) (raw []byte, unverified string, err error) {
 	if _, _, err := parseAddress(s.address); err != nil {
 		return nil, "", err
 	}
@@ -82,7 +85,7 @@ func (s *site) exchange(ctx context.Context, path string) (raw []byte, unverifie
 	}
 	request := "GET " + path + " HTTP/1.0\r\nHost: " + s.host + "\r\nUser-Agent: mirrorform\r\nConnection: close\r\n\r\n"
 	if s.openssl != "" {
-		return s.overTLS(ctx, request)
+		return s.overTLS(ctx, request, verify)
 	}
 	raw, err = s.overTCP(ctx, []byte(request))
 	return raw, "", err
@@ -313,7 +316,7 @@ func (s *site) probe(op *wire.ProbeOp) error {
 	timeout := seconds(op.Timeout, 10*time.Second)
 	deadline := time.Now().Add(timeout)
 	for right := 0; right < steady; {
-		a := s.get(context.Background(), op.Path)
+		a := s.request(context.Background(), op.Path, false)
 		wrong := ""
 		switch {
 		case a.Missing:

@@ -188,6 +188,51 @@ func TestHTTPSWithoutAnswer(t *testing.T) {
 	}
 }
 
+// TestHTTPSFewCAs counts how often openssl runs, and which CAs it reads.
+func TestHTTPSFewCAs(t *testing.T) {
+	t.Parallel()
+	s := serveTLS(t, "127.0.0.1:0", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte("right"))
+	}))
+	for _, c := range []struct {
+		name            string
+		hashed, trusted bool
+		verify          bool
+		runs            []string
+	}{
+		{"in the directory", true, true, true, []string{"-no-CAfile"}},
+		{"not in the directory", true, false, true, []string{"-no-CAfile", ""}},
+		{"no directory", false, false, true, []string{""}},
+		{"not verified", true, false, false, []string{"-no-CAfile -no-CApath"}},
+	} {
+		at := s.at(t, "example.com")
+		if at.hashed = c.hashed; c.trusted {
+			s.trusting(t, at)
+		}
+		dir := t.TempDir()
+		script := "#!/bin/sh\necho \"$@\" >>" + dir + "/runs\nexec " + at.openssl + ` "$@"` + "\n"
+		if err := os.WriteFile(dir+"/openssl", []byte(script), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		at.openssl = dir + "/openssl"
+		got := at.request(t.Context(), "/", c.verify)
+		if got.Body != "right" || (got.Unverified == "") != c.trusted && c.verify {
+			t.Errorf("%s: %+v", c.name, got)
+		}
+		text, err := os.ReadFile(dir + "/runs")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var runs []string
+		for line := range strings.Lines(string(text)) {
+			_, cas, _ := strings.Cut(line, s.Listener.Addr().String())
+			cas, _, _ = strings.Cut(cas, "-servername")
+			runs = append(runs, strings.TrimSpace(cas))
+		}
+		same(t, c.name, runs, c.runs)
+	}
+}
+
 // What is served is judged by a file of each tree, over TLS as well.
 func TestProbeHTTPS(t *testing.T) {
 	t.Parallel()
