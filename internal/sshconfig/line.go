@@ -13,6 +13,41 @@ import (
 
 const blanks = " \t\r\n"
 
+// parsedLine is a line with a keyword that this package handles, or what is wrong with it for any
+// host.
+type parsedLine struct {
+	number  int
+	keyword string // in lower case
+	args    []string
+	rest    string // all after the keyword
+	err     error
+}
+
+// place returns the position of the line, as FILE:LINE.
+func (l *parsedLine) place(s source) string { return fmt.Sprintf("%s:%d", s.path, l.number) }
+
+// parseLines parses the lines of a file, without those that have no effect.
+func parseLines(text string) (lines []parsedLine) {
+	n := 0
+	for line := range strings.Lines(text) {
+		n++
+		keyword, rest := splitKeyword(line)
+		k, known := keywords[keyword]
+		if !known {
+			continue
+		}
+		l := parsedLine{number: n, keyword: keyword, rest: rest}
+		if l.args, l.err = splitArguments(rest); l.err == nil {
+			l.err = k.checkLine(l.args, rest)
+		}
+		if l.err == nil && len(l.args) == 0 && keyword != "host" { // a comment instead of an argument
+			continue
+		}
+		lines = append(lines, l)
+	}
+	return lines
+}
+
 // splitKeyword splits a line into the keyword, in lower case, and the rest after blanks and at most
 // one equals sign. Both are empty for a blank line or a comment.
 func splitKeyword(line string) (keyword, rest string) {
@@ -91,6 +126,20 @@ type keyword struct {
 	// nevertheless.
 	why      string
 	harmless []string
+}
+
+// checkLine checks the arguments of a line, even if it does not apply to a host.
+func (k *keyword) checkLine(args []string, rest string) error {
+	if rest == "" || len(args) == 0 && !k.list || len(args) > 0 && args[0] == "" {
+		return fmt.Errorf("%s has no argument", k.name)
+	}
+	if k.check == nil || len(args) == 0 {
+		return nil
+	}
+	if err := k.check(args, rest); err != nil {
+		return fmt.Errorf("%s: %w", k.name, err)
+	}
+	return nil
 }
 
 const noPrograms = "mirrorform does not run programs from ssh_config"

@@ -159,23 +159,21 @@ func (q *query) read(s source, st state, depth int) error {
 	if q.reads++; depth > maxDepth || q.reads > maxReads {
 		return fmt.Errorf("%s: too many nested Include lines; check that no file includes itself", s.path)
 	}
-	data, err := q.config.content(s)
+	lines, err := q.config.lines(s)
 	if errors.Is(err, fs.ErrNotExist) && !s.must {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	limit, n := st, 0 // Host and Match apply at most as far as the block with the Include
-	for line := range strings.Lines(string(data)) {
-		n++
-		place := fmt.Sprintf("%s:%d", s.path, n)
-		if err := q.line(s, line, place, limit, &st, depth); err != nil {
+	limit := st // Host and Match apply at most as far as the block with the Include
+	for i := range lines {
+		if err := q.line(s, &lines[i], limit, &st, depth); err != nil {
 			var placed *placedError
 			if errors.As(err, &placed) { // from an included file
 				return err
 			}
-			return &placedError{place, err}
+			return &placedError{lines[i].place(s), err}
 		}
 	}
 	return nil
@@ -191,25 +189,26 @@ func (e *placedError) Error() string { return e.place + ": " + e.err.Error() }
 
 func (e *placedError) Unwrap() error { return e.err }
 
-// content returns the content of a file. It reads each file once.
-func (c *Config) content(s source) ([]byte, error) {
+// lines returns the lines of a file. It reads and parses each file once: a file often has a block
+// for each host of a fleet.
+func (c *Config) lines(s source) ([]parsedLine, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if r, ok := c.read[s.path]; ok {
-		return r.data, r.err
+		return r.lines, r.err
 	}
-	var r result
-	r.data, r.err = readFile(s)
+	data, err := readFile(s)
+	r := result{parseLines(string(data)), err}
 	if c.read == nil {
 		c.read = map[string]result{}
 	}
 	c.read[s.path] = r
-	return r.data, r.err
+	return r.lines, r.err
 }
 
 type result struct {
-	data []byte
-	err  error
+	lines []parsedLine
+	err   error
 }
 
 func readFile(s source) ([]byte, error) {
@@ -252,43 +251,24 @@ func permitted(s source, info fs.FileInfo) error {
 	return nil
 }
 
-// line reads one line.
-func (q *query) line(s source, line, place string, limit state, st *state, depth int) error {
-	keyword, rest := splitKeyword(line)
-	if keyword == "" {
-		return nil
-	}
-	k, known := keywords[keyword]
-	if !known {
-		return nil
-	}
-	args, err := splitArguments(rest)
-	if err != nil {
-		return err
-	}
+// line evaluates one line.
+func (q *query) line(s source, l *parsedLine, limit state, st *state, depth int) error {
 	switch {
-	case rest == "" || len(args) == 0 && !k.list || len(args) > 0 && args[0] == "":
-		return fmt.Errorf("%s has no argument", k.name)
-	case len(args) == 0 && keyword != "host": // a comment instead of an argument
+	case l.err != nil:
+		return l.err
+	case l.keyword == "host":
+		*st = min(q.matchesHost(l.args), limit)
 		return nil
-	case keyword == "host":
-		*st = min(q.matchesHost(args), limit)
-		return nil
-	case keyword == "match":
-		matched, err := q.matches(args, place)
+	case l.keyword == "match":
+		matched, err := q.matches(l.args, l.place(s))
 		*st = min(matched, limit)
 		return err
-	case keyword == "include":
-		return q.include(s, args, *st, depth)
-	case k.check != nil:
-		if err := k.check(args, rest); err != nil {
-			return fmt.Errorf("%s: %w", k.name, err)
-		}
-	}
-	if *st == inactive {
+	case l.keyword == "include":
+		return q.include(s, l.args, *st, depth)
+	case *st == inactive:
 		return nil
 	}
-	return q.set(keyword, k, value{args, rest, place}, *st)
+	return q.set(l.keyword, keywords[l.keyword], value{l.args, l.rest, l.place(s)}, *st)
 }
 
 // set records a value that applies to the host, unless an earlier one does.
