@@ -18,6 +18,7 @@ type thing struct {
 	Follows []string `hcl:"follows,optional"`
 	Token   *string  `hcl:"token,optional"`
 	Fresh   *bool    `plan:"fresh"`
+	Awaits  string   `hcl:"awaits,optional"`
 	Package bool
 	Panic   string // where it panics: keys, ask, read, diff; applied: in Read, once the value is as wanted
 }
@@ -42,6 +43,25 @@ func (l laterType) Diff(t engine.Target, want, have *thing) []engine.Step {
 		steps[i].Hints = []engine.Hint{{Text: "too many", Advice: "wait an hour"}, {Text: "help", Advice: "none"}}
 	}
 	return steps
+}
+
+// interimType is one whose things have the value "meanwhile" until what they await is there. With
+// the value "absent", they do not exist while that is missing.
+type interimType struct{ thingType }
+
+func (interimType) Awaits(_ engine.Target, want *thing) []engine.Key {
+	return []engine.Key{engine.PathKey(want.Awaits)}
+}
+
+func (interimType) Interim(_ engine.Target, want *thing, _ engine.Answers, missing bool) (*thing, string) {
+	switch c := *want; {
+	case want.Value != "absent":
+		c.Value = "meanwhile"
+		return &c, want.Name + " is not the last one"
+	case missing:
+		return nil, want.Name + " is missing"
+	}
+	return want, ""
 }
 
 // dirType is one whose things hold others: the value names them.
@@ -139,6 +159,7 @@ func registry() *engine.Registry {
 	engine.Register(r, "kept", keptType{})
 	engine.Register(r, "dir", dirType{})
 	engine.Register(r, "later", laterType{})
+	engine.Register(r, "interim", interimType{})
 	return r
 }
 

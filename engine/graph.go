@@ -32,6 +32,7 @@ type graph struct {
 	// soft has the pairs of before (i, and what precedes it) that are only a good order: resource i
 	// does not depend on the other one.
 	soft     map[[2]int]bool
+	awaits   [][]int // awaits[i] are the indexes of what resource i awaits, before or after it (Interim)
 	sorted   []bool
 	problems []*ResourceProblem
 }
@@ -62,7 +63,13 @@ func newGraph(t Target, resources []*Resource) *graph {
 	g.gather(t, needs)
 	g.keepSeparate()
 	loads := make([][]Key, len(g.resources))
+	g.awaits = make([][]int, len(g.resources))
 	for i, r := range g.resources {
+		if r.Kind.awaits != nil && !r.Remove {
+			for _, k := range r.Kind.awaits(t, r.State) {
+				g.awaits[i] = append(g.awaits[i], providers(provider, k)...)
+			}
+		}
 		loads[i] = r.Kind.loads(t, r.State)
 		for _, k := range needs[i] {
 			if slices.Contains(loads[i], k) {

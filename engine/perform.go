@@ -36,7 +36,7 @@ func (a *hostApplier) perform(ctx context.Context) {
 		did.absent[compared.Resource], did.first[compared.Resource] = compared.Have == nil, compared.Want
 	}
 	a.did = did
-	a.performAll(ctx, a.split(now.Changes))
+	a.performAll(ctx, a.split(now))
 }
 
 // performLater is perform for the second transaction.
@@ -53,37 +53,38 @@ func (a *hostApplier) performLater(ctx context.Context, waiting []Change) {
 }
 
 // split returns the changes of the first transaction. It keeps those of the second one in
-// a.waiting: changes of Later types, and of resources that need these. If all are such changes, one
-// transaction is enough.
-func (a *hostApplier) split(changes []Change) (first []Change) {
-	now := map[*Resource]bool{}
+// a.waiting.
+func (a *hostApplier) split(plan *HostPlan) (first []Change) {
+	changes := plan.Changes
+	if !plan.Twice() {
+		return changes
+	}
+	late := map[*Resource]bool{} // of Later types
 	for i := range changes {
-		if r := changes[i].Resource; r.later() {
-			now[r] = true
+		now, rest := changes[i].parts()
+		if now != nil {
+			first = append(first, *now)
+		}
+		if rest != nil {
+			a.waiting = append(a.waiting, *rest)
+			late[rest.Resource] = rest.Resource.later()
 		}
 	}
-	if len(now) == 0 {
-		return changes
-	}
-	waits := func(r *Resource) bool {
-		return now[r] || slices.ContainsFunc(r.after, func(l *Resource) bool { return now[l] })
-	}
-	var waiting []Change
-	for _, ch := range changes {
-		if waits(ch.Resource) {
-			waiting = append(waiting, ch)
-		} else {
-			first = append(first, ch)
-		}
-	}
-	if len(first) == 0 {
-		return changes
-	}
-	a.waiting, a.did.later = waiting, map[*Resource]bool{}
+	a.did.later = map[*Resource]bool{}
 	for _, r := range a.visit.ordered {
-		a.did.later[r] = waits(r)
+		a.did.later[r] = late[r] || slices.ContainsFunc(r.after, func(l *Resource) bool { return late[l] })
 	}
 	return first
+}
+
+// finished adds changes to those that are done. One that has more steps in the second transaction
+// is done after that.
+func (a *hostApplier) finished(changes ...*Change) {
+	for _, c := range changes {
+		if !slices.ContainsFunc(a.waiting, func(w Change) bool { return w.Resource == c.Resource }) {
+			a.r.Done = append(a.r.Done, c)
+		}
+	}
 }
 
 // performAll performs all changes of a transaction.
@@ -103,11 +104,12 @@ func (a *hostApplier) performAll(ctx context.Context, rest []Change) {
 		for i := range rest[:n] {
 			rest[i].Resource.Replace = false // done
 		}
-		r.Done = append(r.Done, pointers(rest[:n])...)
+		a.finished(pointers(rest[:n])...)
+		mounted := opens(&rest[n-1]) == "mount"
 		if rest = rest[n:]; len(rest) == 0 {
 			break
 		}
-		if rest, r.Err = a.compareAgain(ctx, rest, opens(r.Done[len(r.Done)-1]) == "mount"); r.Err != nil {
+		if rest, r.Err = a.compareAgain(ctx, rest, mounted); r.Err != nil {
 			return
 		}
 		total()
@@ -222,15 +224,19 @@ func (a *hostApplier) compareAgain(ctx context.Context, rest []Change, mounted b
 		}
 	}
 	var left []Change
-	for _, c := range now.Changes {
-		if planned[c.Resource] != nil {
-			left = append(left, c)
+	for i := range now.Changes {
+		c := &now.Changes[i]
+		if len(a.waiting) > 0 {
+			c, _ = c.parts()
+		}
+		if c != nil && planned[c.Resource] != nil {
+			left = append(left, *c)
 			delete(planned, c.Resource)
 		}
 	}
 	for i := range rest {
 		if planned[rest[i].Resource] != nil {
-			a.r.Done = append(a.r.Done, &rest[i])
+			a.finished(&rest[i])
 		}
 	}
 	return left, nil
@@ -334,12 +340,12 @@ func (a *hostApplier) confirm(ctx context.Context) error {
 }
 
 // differs returns an error that lists how an applied host is not as wanted. later has resources
-// that are not applied yet.
+// that are not applied yet; it is nil in the second transaction, or if there is only one.
 func (p *HostPlan) differs(later map[*Resource]bool) error {
 	var err error
 	for i := range p.Changes {
 		c := &p.Changes[i]
-		if later[c.Resource] {
+		if later[c.Resource] || later != nil && c.Waits() {
 			continue
 		}
 		err = errors.Join(err, fmt.Errorf("%s is not as wanted after its steps succeeded: "+

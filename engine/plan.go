@@ -37,6 +37,7 @@ type Change struct {
 	Steps         []Step
 	risk          string // of a Risky type: what may be cut off
 	loads         []Key  // units whose last steps load what the first ones write
+	interim       *interim
 	// secrets is the address of the resource whose secrets may appear in the output of the steps'
 	// programs, or "".
 	secrets string
@@ -160,7 +161,7 @@ func Questions(t Target, resources []*Resource) []wire.Query {
 // answers to their Questions.
 func Compare(t Target, ordered []*Resource, got Answers) *HostPlan {
 	p := &HostPlan{Host: t.Name, MachineID: t.Facts.MachineID}
-	changed, gone := map[Key]bool{}, map[Key]bool{}
+	changed, gone, late := map[Key]bool{}, map[Key]bool{}, lateIn(t, ordered, got)
 	note := func(r *Resource, in map[Key]bool) {
 		provides, _ := r.Kind.keys(t, r.State)
 		for _, key := range provides {
@@ -211,13 +212,11 @@ func Compare(t Target, ordered []*Resource, got Answers) *HostPlan {
 		if follows(k.follows(t, want), changed) {
 			have = k.stale(want, have)
 		}
-		steps := k.diff(t, want, have)
-		if r.Replace && have != nil {
-			var problem *Problem
-			if steps, problem = replacement(t, r, want, have); problem != nil {
-				p.Problems = append(p.Problems, &ResourceProblem{Resource: r, Problem: *problem})
-				continue
-			}
+		in := late.interim(r, want)
+		steps, problem := stepsTo(t, r, want, have, in, got)
+		if problem != nil {
+			p.Problems = append(p.Problems, &ResourceProblem{Resource: r, Problem: *problem})
+			continue
 		}
 		if len(steps) == 0 {
 			p.Unchanged++
@@ -225,7 +224,9 @@ func Compare(t Target, ordered []*Resource, got Answers) *HostPlan {
 		}
 		note(r, changed)
 		p.Changes = append(p.Changes, newChange(r, want, have, steps))
+		p.Changes[len(p.Changes)-1].interim = in
 	}
+	p.postpone(t, late)
 	secrets := secretsNear(t, ordered)
 	for i := range p.Changes {
 		c := &p.Changes[i]
@@ -244,6 +245,24 @@ func unsettled(t Target, ordered []*Resource) (all []any) {
 		}
 	}
 	return all
+}
+
+// stepsTo returns the steps from have to want, by way of an interim state if there is one.
+func stepsTo(t Target, r *Resource, want, have any, in *interim, got Answers) ([]Step, *Problem) {
+	switch {
+	case r.Replace && have != nil && in != nil:
+		return nil, &Problem{Summary: "it cannot be replaced before what it awaits is there", Detail: "Leave out --replace " + r.Address.String() + "."}
+	case r.Replace && have != nil:
+		return replacement(t, r, want, have)
+	case in == nil:
+		return r.Kind.diff(t, want, have), nil
+	}
+	steps, err := in.steps(t, r.Kind, want, have, got)
+	if err != nil {
+		problem := Errorf("", "%v", err)
+		return nil, &problem
+	}
+	return steps, nil
 }
 
 // secretsNear returns the resources whose programs may print a secret in another form: those that

@@ -39,6 +39,9 @@ type Kind struct {
 	without  func(have any, gone func(string) bool) any // nil unless it is a Container
 	risk     func(want, have any) string                // nil unless it is Risky
 	later    func(want any) bool                        // nil unless it is Later
+	// awaits and interim are nil unless it is Interim.
+	awaits  func(t Target, want any) []Key
+	interim func(t Target, want any, got Answers, missing bool) (state any, means string)
 	// generated reports whether the file is one that only mirrorform writes.
 	generated func(state any) bool
 	keep      string
@@ -132,6 +135,16 @@ func extend[S any](k *Kind, t Type[S]) {
 	}
 	if l, ok := t.(Later[S]); ok {
 		k.later = func(want any) bool { return l.Later(stateOf[S](want)) }
+	}
+	if in, ok := t.(Interim[S]); ok {
+		k.awaits = func(tg Target, want any) []Key { return in.Awaits(tg, stateOf[S](want)) }
+		k.interim = func(tg Target, want any, got Answers, missing bool) (any, string) {
+			state, means := in.Interim(tg, stateOf[S](want), got, missing)
+			if state == nil {
+				return nil, means
+			}
+			return state, means
+		}
 	}
 	if sh, ok := t.(Sharer); ok {
 		k.shares = sh.Shares()

@@ -24,6 +24,9 @@ func Select(t Target, resources []*Resource, addresses []string) []*Resource {
 		for p := range g.before[i] {
 			take(p)
 		}
+		for _, p := range g.awaits[i] {
+			take(p)
+		}
 	}
 	named := func(address Address) bool {
 		return slices.ContainsFunc(addresses, address.Within)

@@ -162,6 +162,19 @@ type Later[S any] interface {
 	Later(want *S) bool
 }
 
+// Interim is a Type of which a resource can have another state until the second transaction (see
+// Later) has committed: port 80 serves until HTTPS does, and redirects then. Where all is changed in
+// one transaction, that state is skipped.
+type Interim[S any] interface {
+	// Awaits returns the keys of what the resource waits for, which may come after it. Awaited
+	// resources are selected with it.
+	Awaits(t Target, want *S) []Key
+	// Interim returns the state until then: want if it is no other one, nil if the resource is absent.
+	// missing: the host lacks one of the resources that are awaited. means is what clients notice, in a
+	// few words.
+	Interim(t Target, want *S, got Answers, missing bool) (state *S, means string)
+}
+
 // Gatherer is a Type of which a resource can take something from other ones of its type on the same
 // host: a site over HTTPS serves the trees of the one over HTTP.
 type Gatherer[S any] interface {
@@ -247,6 +260,7 @@ type Step struct {
 	Final   string   // if Undo is nil: why Do cannot be undone
 	// Hints explain errors of the program that Do runs. The first one that applies is shown.
 	Hints []Hint
+	Later bool // it is for the second transaction, if there are two: see HostPlan.Twice
 }
 
 // Hint is what to do about an error of a program, if its output contains a text.
