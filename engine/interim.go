@@ -120,7 +120,7 @@ func later(steps []Step) []Step {
 
 // Waits reports whether all of the change is left to the second transaction.
 func (c *Change) Waits() bool {
-	return !slices.ContainsFunc(c.Steps, func(s Step) bool { return !s.Later })
+	return len(c.Steps) > 0 && !slices.ContainsFunc(c.Steps, func(s Step) bool { return !s.Later })
 }
 
 // parts returns the parts of a change for the two transactions. One without steps is nil.
@@ -146,6 +146,18 @@ func (p *HostPlan) Twice() bool {
 		all = all && p.Changes[i].Waits()
 	}
 	return some && !all
+}
+
+// Later reports whether a change is left to the second transaction as a whole.
+func (p *HostPlan) Later(c *Change) bool { return p.Twice() && c.Waits() }
+
+// StepSummary returns the summary of a step of a change, as plans print it: with a mark if only some
+// steps of the change are left to the second transaction.
+func (p *HostPlan) StepSummary(c *Change, s *Step) string {
+	if s.Later && !c.Waits() {
+		return s.Summary + " (later)"
+	}
+	return s.Summary
 }
 
 // postpone marks the steps for the second transaction, and puts changes behind what they await.

@@ -178,4 +178,3 @@ func TestInterimSelected(t *testing.T) {
 		}
 	})
 }
-

@@ -78,6 +78,7 @@ type SavedAttribute struct {
 type SavedStep struct {
 	Summary string `json:"summary"`
 	Final   string `json:"final,omitempty"`
+	Later   bool   `json:"later,omitempty"` // as Step.Later
 }
 
 // SavedWarning is a warning about a resource, or about the host if Address is empty.
@@ -191,7 +192,7 @@ func saveChange(c *Change) (SavedChange, error) {
 		s.Orphan = c.Resource.Source
 	}
 	for _, step := range c.Steps {
-		saved := SavedStep{Summary: step.Summary}
+		saved := SavedStep{Summary: step.Summary, Later: step.Later}
 		if step.Undo == nil {
 			saved.Final = step.Final
 		}

@@ -188,7 +188,7 @@ func (s *SavedPlan) Plan() (*Plan, error) {
 				c.Resource = &Resource{Address: address, Source: saved.Orphan, Remove: true, Orphan: true}
 			}
 			for _, step := range saved.Steps {
-				c.Steps = append(c.Steps, Step{Summary: step.Summary, Final: step.Final})
+				c.Steps = append(c.Steps, Step{Summary: step.Summary, Final: step.Final, Later: step.Later})
 			}
 			var err error
 			if c.Before, err = showAttributes(saved.Before, "before"); err != nil {

@@ -22,6 +22,7 @@ type changeView struct {
 	Done    string
 	Bad     bool
 	Orphan  bool
+	Later   bool
 	Source  string
 	Lines   []lineView
 	Steps   []string
@@ -36,7 +37,7 @@ type lineView struct {
 
 func newChangeView(c *Change) changeView {
 	v := changeView{
-		Address: c.Address, Action: c.Action, Orphan: c.Orphan, Steps: c.Steps,
+		Address: c.Address, Action: c.Action, Orphan: c.Orphan, Later: c.Later, Steps: c.Steps,
 		Sign: map[engine.Action]string{
 			engine.Create: "+", engine.Update: "~", engine.Delete: "−", engine.Replace: "±",
 		}[c.Action],

@@ -180,6 +180,9 @@ func (d *markdown) change(c *Change) {
 	if c.Orphan {
 		b.WriteString(" (no longer in the configuration)")
 	}
+	if c.Later {
+		b.WriteString(" (later)")
+	}
 	if at := c.Source; at != nil {
 		b.WriteString(", declared at " + code(fmt.Sprintf("%s:%d", at.File, at.Line)))
 	}

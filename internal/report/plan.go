@@ -45,11 +45,11 @@ func planned(p *engine.HostPlan) HostResult {
 	for i := range p.Changes {
 		c := &p.Changes[i]
 		change := Change{
-			Address: c.Address, Also: c.Also, Type: c.Type, Action: c.Action, Orphan: c.Resource != nil && c.Resource.Orphan,
+			Address: c.Address, Also: c.Also, Type: c.Type, Action: c.Action, Orphan: c.Resource != nil && c.Resource.Orphan, Later: p.Later(c),
 			Before: attributes(c.Before), After: attributes(c.After), Steps: []string{}, Diff: ui.ChangeDiff(c),
 		}
-		for _, s := range c.Steps {
-			change.Steps = append(change.Steps, s.Summary)
+		for j := range c.Steps {
+			change.Steps = append(change.Steps, p.StepSummary(c, &c.Steps[j]))
 		}
 		h.Changes = append(h.Changes, change)
 	}

@@ -68,6 +68,9 @@ func (c *Change) describe() string {
 	if c.Orphan {
 		text += ", no longer in the configuration"
 	}
+	if c.Later {
+		text += ", later"
+	}
 	if len(c.Steps) > 0 {
 		text += ": " + strings.Join(c.Steps, ", ")
 	}

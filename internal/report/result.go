@@ -114,7 +114,9 @@ type Change struct {
 	Type    string        `json:"type"`
 	Action  engine.Action `json:"action"`
 	// Orphan is set if the resource is managed on the host but no longer in the configuration.
-	Orphan bool    `json:"orphan,omitempty"`
+	Orphan bool `json:"orphan,omitempty"`
+	// Later is set if the change waits until all other changes are committed.
+	Later  bool    `json:"later,omitempty"`
 	Source *Source `json:"source,omitempty"`
 	// Done is the outcome of applying the change; empty without an apply.
 	Done   Done           `json:"done,omitempty"`

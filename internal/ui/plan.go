@@ -72,7 +72,7 @@ func (s *stream) hostPlan(h *engine.HostPlan, o PlanOptions) string {
 		b.WriteString(s.message(s.style.cyan("Note:"), note, "  "))
 	}
 	for i := range h.Changes {
-		b.WriteString(s.change(&h.Changes[i], o) + "\n")
+		b.WriteString(s.change(h, &h.Changes[i], o) + "\n")
 	}
 	if b.Len() == 0 {
 		return ""
@@ -128,11 +128,14 @@ func (s *stream) problem(p *engine.ResourceProblem) string {
 }
 
 // change prints one change: its address, its attributes, its steps.
-func (s *stream) change(c *engine.Change, o PlanOptions) string {
+func (s *stream) change(h *engine.HostPlan, c *engine.Change, o PlanOptions) string {
 	var b strings.Builder
 	b.WriteString("  " + s.symbol(c.Action) + " " + s.style.bold(plain.Escape(c.Address)))
 	if why := orphaned(c); why != "" {
 		b.WriteString(" " + s.style.yellow("("+why+")"))
+	}
+	if h.Later(c) {
+		b.WriteString(" " + s.style.yellow("(later)"))
 	}
 	if len(c.Also) > 0 {
 		b.WriteString(s.style.dim(" and " + plain.Escape(strings.Join(c.Also, ", "))))
@@ -150,7 +153,7 @@ func (s *stream) change(c *engine.Change, o PlanOptions) string {
 		b.WriteString(s.attribute(a, name, o))
 	}
 	for _, step := range c.Steps {
-		text := "→ " + plain.Escape(step.Summary)
+		text := "→ " + plain.Escape(h.StepSummary(c, &step))
 		if step.Undo == nil && step.Final != "" {
 			text += " (cannot be undone: " + plain.Escape(step.Final) + ")"
 		}

@@ -149,6 +149,35 @@ func TestPlanOptions(t *testing.T) {
 	}
 }
 
+// TestPlanLater prints a plan with a second transaction, and one for which one is enough.
+func TestPlanLater(t *testing.T) {
+	t.Parallel()
+	u, b, _ := newTest(Options{})
+	site := engine.Change{Address: "h/nginx_site.www", Action: engine.Update, Steps: []engine.Step{{Summary: "serve"}, {Summary: "redirect", Later: true}}}
+	certificate := engine.Change{Address: "h/certificate.www", Action: engine.Create, Steps: []engine.Step{{Summary: "request", Later: true}}}
+	show := func(changes ...engine.Change) string {
+		b.Reset()
+		u.Plan(&engine.Plan{Hosts: []*engine.HostPlan{{Host: "h", Changes: changes}}}, PlanOptions{})
+		return b.String()
+	}
+	want := `h: 1 to create, 1 to update
+  ~ h/nginx_site.www
+      → serve
+      → redirect (later)
+
+  + h/certificate.www (later)
+      → request
+
+Plan: 1 to create, 1 to update, 0 to delete on 1 host.
+`
+	if got := show(site, certificate); got != want {
+		t.Errorf("got:\n%s\nwant:\n%s", got, want)
+	}
+	if got := show(certificate); strings.Contains(got, "later") {
+		t.Errorf("one transaction: %s", got)
+	}
+}
+
 func TestPlanSummary(t *testing.T) {
 	t.Parallel()
 	idle := func(n int) (p engine.Plan) {
