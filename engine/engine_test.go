@@ -64,6 +64,19 @@ func (interimType) Interim(_ engine.Target, want *thing, _ engine.Answers, missi
 	return want, ""
 }
 
+// shareType is one whose things can be parts of one thing. What they need is a name of it.
+type shareType struct{ thingType }
+
+func (shareType) Shares() bool { return true }
+
+func (shareType) Keys(_ engine.Target, want *thing) (provides, needs []engine.Key) {
+	provides = []engine.Key{engine.PathKey(want.Name)}
+	for _, n := range want.Needs {
+		provides = append(provides, engine.Key("name:"+n))
+	}
+	return provides, nil
+}
+
 // dirType is one whose things hold others: the value names them.
 type dirType struct{ thingType }
 
@@ -160,6 +173,7 @@ func registry() *engine.Registry {
 	engine.Register(r, "dir", dirType{})
 	engine.Register(r, "later", laterType{})
 	engine.Register(r, "interim", interimType{})
+	engine.Register(r, "share", shareType{})
 	return r
 }
 

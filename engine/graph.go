@@ -43,6 +43,9 @@ func newGraph(t Target, resources []*Resource) *graph {
 	var needs, provided [][]Key
 	for _, r := range resources {
 		provides, more := r.Kind.keys(t, r.State)
+		if r.Remove && r.Kind.shares && len(provides) > 1 {
+			provides = provides[:1] // the others may belong to a wanted one by now
+		}
 		first, why := g.sharer(r, provides, provided, provider), ""
 		if first >= 0 {
 			var o *Resource

@@ -111,6 +111,12 @@ func TestTasksWriteFirst(t *testing.T) {
 		return c
 	}
 	service := Change{Resource: aPart(r, "service", part{}), Address: "service", Steps: []Step{run("start")}}
+	stop := service
+	stop.Action = Delete
+	needed := stop
+	needed.provides = []Key{web}
+	user := change("a", web)
+	user.needs = []Key{web}
 	for name, c := range map[string]struct {
 		in   []Change
 		want string
@@ -121,6 +127,9 @@ func TestTasksWriteFirst(t *testing.T) {
 		"one that depends":     {[]Change{change("a", web), change("f", "", "a"), change("b", web)}, "write a, load a, write f, write b, load b"},
 		"a site that depends":  {[]Change{change("a", web), change("b", web, "a")}, "write a, write b, load a, load b"},
 		"another step between": {[]Change{change("a", web), service, change("b", web)}, "write a, load a, start, write b, load b"},
+		"a removal between":    {[]Change{change("a", web), stop, change("b", web)}, "write a, start, write b, load a, load b"},
+		"of what it refers to": {[]Change{change("a", web, "service"), stop, change("b", web)}, "write a, load a, start, write b, load b"},
+		"of what it needs":     {[]Change{user, needed, change("b", web)}, "write a, load a, start, write b, load b"},
 		"of two units":         {[]Change{change("a", web), change("b", other), change("c", web)}, "write a, load a, write b, load b, write c, load c"},
 		"files":                {[]Change{change("a", ""), change("b", "")}, "write a, write b"},
 	} {

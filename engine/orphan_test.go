@@ -315,6 +315,33 @@ func TestTargetAndTakeover(t *testing.T) {
 	})
 }
 
+// TestOrphanSharer removes a thing whose name another one takes over. A new thing may be the same as
+// the one that had the name.
+func TestOrphanSharer(t *testing.T) {
+	t.Parallel()
+	share := func(path string, names ...string) *engine.Resource {
+		r := resource(&thing{Name: path, Value: "x", Needs: names})
+		r.Kind, r.Address = registry().Kind("share"), at("h/share."+path)
+		return r
+	}
+	for _, c := range []struct {
+		then, now []*engine.Resource
+		want      string
+	}{
+		{[]*engine.Resource{share("/plain", "a on 80"), share("/tls", "a on 443")}, []*engine.Resource{share("/plain", "a on 80", "a on 443")}, "delete h/share./tls"},
+		{[]*engine.Resource{share("/tls", "a on 443")}, []*engine.Resource{share("/plain", "a on 443")}, "create h/share./plain"},
+	} {
+		bubble(t, func(t *testing.T) {
+			h := &host{}
+			converge(t, h, c.then...)
+			f := single(t, h, c.now...)
+			if plan, r := f.apply(); changes(plan) != c.want || r.Err != nil {
+				t.Errorf("the plan: %s, error %v", changes(plan), r.Err)
+			}
+		})
+	}
+}
+
 // TestDestroy has a run remove what is wanted: that is no orphan.
 func TestDestroy(t *testing.T) {
 	t.Parallel()

@@ -22,7 +22,7 @@ func (m *Manifest) orphans(
 ) (*orphans, error) {
 	o := &orphans{why: map[*Resource]string{}}
 	is := map[string]bool{}
-	managed := map[Key]bool{}
+	managed := map[Key]*Resource{}
 	var needs []Key
 	need := func(r *Resource) (provides []Key) {
 		provides, more := r.Kind.requires(t, r.State)
@@ -32,7 +32,7 @@ func (m *Manifest) orphans(
 	for _, r := range wanted {
 		is[r.Address.Local()] = true
 		for _, k := range need(r) {
-			managed[k] = true
+			managed[k] = r
 		}
 	}
 	var left []*Resource
@@ -60,7 +60,9 @@ func (m *Manifest) orphans(
 		}
 		provides, _ := r.Kind.keys(t, r.State)
 		switch {
-		case slices.ContainsFunc(provides, func(k Key) bool { return managed[k] }):
+		case slices.ContainsFunc(provides, func(k Key) bool {
+			return managed[k] != nil && m.continues(t, types, configuration, managed[k], provides)
+		}):
 			o.keep(r, "")
 		case r.Kept() != "" && !r.PreventDestroy:
 			o.keep(r, r.Kept())
@@ -74,6 +76,22 @@ func (m *Manifest) orphans(
 	}
 	o.remove = slices.DeleteFunc(left, func(r *Resource) bool { return slices.Contains(o.released, r) })
 	return o, nil
+}
+
+// continues reports whether a wanted resource, which provides a key of an orphan, is the same
+// thing. For a Sharer that has been there before, the first keys decide: a site can take over the
+// names of another one, which then goes with its file.
+func (m *Manifest) continues(t Target, types *Registry, configuration string, want *Resource, orphan []Key) bool {
+	entry := m.find(configuration, want.Address.Local())
+	if !want.Kind.shares || entry == nil {
+		return true
+	}
+	prior, err := entry.resource(t.Name, types)
+	if err != nil {
+		return true
+	}
+	provides, _ := want.Kind.keys(t, recall(want.State, prior.State))
+	return provides[0] == orphan[0]
 }
 
 func (o *orphans) keep(r *Resource, why string) {

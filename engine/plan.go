@@ -37,6 +37,8 @@ type Change struct {
 	Steps         []Step
 	risk          string // of a Risky type: what may be cut off
 	loads         []Key  // units whose last steps load what the first ones write
+	provides      []Key
+	needs         []Key
 	interim       *interim
 	// secrets is the address of the resource whose secrets may appear in the output of the steps'
 	// programs, or "".
@@ -231,6 +233,7 @@ func Compare(t Target, ordered []*Resource, got Answers) *HostPlan {
 	for i := range p.Changes {
 		c := &p.Changes[i]
 		c.loads, c.secrets = c.Resource.Kind.loads(t, c.Resource.State), secrets[c.Resource]
+		c.provides, c.needs = c.Resource.Kind.keys(t, c.Resource.State)
 	}
 	p.expect(got)
 	p.noteReleased()

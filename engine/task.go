@@ -139,10 +139,19 @@ func (c *Change) writes() int {
 }
 
 // passes reports whether a change may come before the load of what held changes have written: it is
-// loaded with them, or it only writes and depends on none of them.
+// loaded with them, or it only writes and depends on none of them, or it removes what none of them
+// needs.
 func (c *Change) passes(held []*Change) bool {
 	return slices.ContainsFunc(held, c.shares) ||
-		c.writes() == len(c.Steps) && !slices.ContainsFunc(held, func(h *Change) bool { return c.Resource.needs(h.Resource) })
+		c.writes() == len(c.Steps) && !slices.ContainsFunc(held, func(h *Change) bool { return c.Resource.needs(h.Resource) }) ||
+		c.Action == Delete && !slices.ContainsFunc(held, func(h *Change) bool { return h.uses(c) })
+}
+
+// uses reports whether a change is about a resource that needs the other one.
+func (c *Change) uses(other *Change) bool {
+	return c.Resource.needs(other.Resource) || slices.ContainsFunc(c.needs, func(n Key) bool {
+		return slices.ContainsFunc(other.provides, func(p Key) bool { return followed(p, n) })
+	})
 }
 
 // shares reports whether two changes make the same unit load their files.

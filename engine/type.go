@@ -149,7 +149,8 @@ type Keeper interface {
 }
 
 // Sharer is a Type of which several resources can be parts of one thing, such as the trees of a
-// site. Order joins those that provide one key in common, not only those with the same keys.
+// site. Order joins those that provide one key in common, not only those with the same keys. The
+// first key is that of the thing, such as a file, which goes with the last of the resources.
 type Sharer interface {
 	Shares() bool
 }
