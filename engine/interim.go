@@ -16,6 +16,7 @@ type latecomers struct {
 	got     Answers
 	changed map[*Resource]bool
 	absent  map[Key]bool // whether the host lacks them, by what they provide
+	means   []string     // what clients notice until then
 }
 
 // lateIn returns the latecomers of a host, or nil if there are none.
@@ -23,7 +24,7 @@ func lateIn(t Target, ordered []*Resource, got Answers) *latecomers {
 	if !slices.ContainsFunc(ordered, (*Resource).later) {
 		return nil
 	}
-	l := &latecomers{t, got, map[*Resource]bool{}, map[Key]bool{}}
+	l := &latecomers{target: t, got: got, changed: map[*Resource]bool{}, absent: map[Key]bool{}}
 	t.Unsettled = unsettled(t, ordered)
 	for _, r := range ordered {
 		k, declared := r.Kind, r.completed(t)
@@ -40,7 +41,8 @@ func lateIn(t Target, ordered []*Resource, got Answers) *latecomers {
 		if err != nil {
 			continue // Compare reports it
 		}
-		if len(k.diff(t, want, have)) == 0 && l.interim(r, want) == nil {
+		in := l.interim(r, want) // before it is itself one of them
+		if len(k.diff(t, want, have)) == 0 && in == nil {
 			continue
 		}
 		l.changed[r] = true
@@ -59,8 +61,7 @@ func (l *latecomers) waits(r *Resource) bool {
 
 // interim is the state that a resource has until the second transaction has committed.
 type interim struct {
-	state any    // *S, completed; nil: absent
-	means string // for clients
+	state any // *S, completed; nil: absent
 }
 
 // interim returns the interim state of a resource, or nil if it has none. want is completed and
@@ -81,13 +82,16 @@ func (l *latecomers) interim(r *Resource, want any) *interim {
 		return nil
 	}
 	state, means := r.Kind.interim(l.target, want, l.got, missing)
-	if state == want {
+	if means != "" && !slices.Contains(l.means, means) {
+		l.means = append(l.means, means)
+	}
+	switch state {
+	case want:
 		return nil
+	case nil:
+		return &interim{}
 	}
-	if state != nil {
-		state = r.Kind.complete(l.target, state)
-	}
-	return &interim{state, means}
+	return &interim{r.Kind.complete(l.target, state)}
 }
 
 // steps returns the steps to the interim state, followed by those from there to want.
@@ -173,7 +177,7 @@ func (p *HostPlan) postpone(t Target, l *latecomers) {
 	}
 	p.sortAwaiting(t)
 	if p.Twice() {
-		p.noteLater()
+		p.noteLater(l.means)
 	}
 }
 
@@ -212,15 +216,12 @@ func (p *HostPlan) sortAwaiting(t Target) {
 }
 
 // noteLater adds one note about all that is left to the second transaction.
-func (p *HostPlan) noteLater() {
-	var late, means []string
+func (p *HostPlan) noteLater(means []string) {
+	var late []string
 	for i := range p.Changes {
 		c := &p.Changes[i]
 		if _, rest := c.parts(); rest != nil {
 			late = append(late, Local(c.Address))
-		}
-		if c.interim != nil && c.interim.means != "" && !slices.Contains(means, c.interim.means) {
-			means = append(means, c.interim.means)
 		}
 	}
 	note := "later, after all else is committed: " + strings.Join(late, ", ")

@@ -52,7 +52,7 @@ func TestInterim(t *testing.T) {
 	}{
 		"a new host": {
 			edit: map[string]string{"/site": "", "/cert": "", "/secure": "", "/z": ""},
-			plan: "write /site; [write /site]; [write /cert]; [write /secure]; write /z", note: note + not + ", and /secure is missing",
+			plan: "write /site; [write /site]; [write /cert]; [write /secure]; write /z", note: note + "/secure is missing, and " + not,
 			did: "begin; write /site; write /z; commit; " + second + "; commit",
 		},
 		"the certificate failed last time": {
@@ -61,7 +61,7 @@ func TestInterim(t *testing.T) {
 		},
 		"the certificate is lost": {
 			edit: map[string]string{"/cert": ""},
-			plan: "write /site; [write /site]; [write /cert]; remove /secure; [write /secure]", note: note + not + ", and /secure is missing",
+			plan: "write /site; [write /site]; [write /cert]; remove /secure; [write /secure]", note: note + "/secure is missing, and " + not,
 			did: "begin; write /site; remove /secure; commit; " + second + "; commit",
 		},
 		"the certificate and the secure site change": {
