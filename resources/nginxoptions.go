@@ -14,12 +14,13 @@ func siteVariable(s *Site, what string) string {
 	return "mirrorform_" + strings.ReplaceAll(s.File, "-", "_") + "_" + what
 }
 
-// siteOutside writes what stands before the server block: maps, zones and formats.
+// siteOutside writes what stands before the server block: maps, zones and formats. Without serves,
+// the site only redirects.
 //
 // Packages and metadata named after their digest never change. A file that lists what is new is
 // asked for again each time, which its ETag makes cheap. Other responses have no such header.
-func siteOutside(w *nginxWriter, s *Site) {
-	if isTrue(s.Cache) {
+func siteOutside(w *nginxWriter, s *Site, serves bool) {
+	if isTrue(s.Cache) && serves {
 		w.open("map", "$uri", "$"+siteVariable(s, "cache"))
 		w.quoted("default", "")
 		w.word(`"~/(TIME|repomd\.xml|repomd\.xml\.asc|\.?treeinfo|InRelease|Release|Release\.gpg|lastupdate|lastsync)$" no-cache;`)
@@ -41,7 +42,7 @@ func siteOutside(w *nginxWriter, s *Site) {
 		w.quoted("log_format "+siteVariable(s, "log"), format)
 		w.blank()
 	}
-	if s.MaxConnections != nil {
+	if s.MaxConnections != nil && serves {
 		w.line("limit_conn_zone", "$binary_remote_addr", "zone="+siteVariable(s, "connections")+":10m")
 		w.blank()
 	}
@@ -76,14 +77,7 @@ func siteOptions(w *nginxWriter, s *Site) {
 		w.line("gzip_vary", "on")
 		w.line("gzip_types", "text/plain", "text/xml", "application/xml", "application/json")
 	}
-	switch format := siteLogFormat(s); {
-	case s.AccessLog == "off":
-		w.line("access_log", "off")
-	case format != "":
-		w.line("access_log", cmp.Or(s.AccessLog, "/var/log/nginx/access.log"), siteVariable(s, "log"))
-	case s.AccessLog != "":
-		w.line("access_log", s.AccessLog)
-	}
+	siteLog(w, s)
 	if s.MaxConnections != nil {
 		w.line("limit_conn", siteVariable(s, "connections"), fmt.Sprint(*s.MaxConnections))
 	}
@@ -95,6 +89,18 @@ func siteOptions(w *nginxWriter, s *Site) {
 	}
 	if s.Footer != "" {
 		w.line("add_after_body", sitePart("footer"))
+	}
+}
+
+// siteLog writes where the requests of a server block are logged.
+func siteLog(w *nginxWriter, s *Site) {
+	switch format := siteLogFormat(s); {
+	case s.AccessLog == "off":
+		w.line("access_log", "off")
+	case format != "":
+		w.line("access_log", cmp.Or(s.AccessLog, "/var/log/nginx/access.log"), siteVariable(s, "log"))
+	case s.AccessLog != "":
+		w.line("access_log", s.AccessLog)
 	}
 }
 

@@ -52,7 +52,7 @@ func (nginx) checkText(text string) error {
 func (nginx) checkPath(string) error { return nil }
 
 func (nginx) ask(t engine.Target, s *Site, undecided bool) (list []wire.Query) {
-	if s.Certificate != "" {
+	if s.Certificate != "" || isTrue(s.TLSElsewhere) {
 		list = append(list, nginxVersionQuery)
 	}
 	if undecided {

@@ -12,20 +12,16 @@ import (
 // redirected, a second block does that.
 func nginxText(s *Site, digest string) string {
 	var w nginxWriter
-	siteOutside(&w, s)
-	plain, redirect := s.Listen, s.Certificate != "" && s.HTTP == httpRedirect
-	if redirect || s.Certificate != "" && s.HTTP == httpOff {
+	plain := s.Listen
+	if !s.servesHTTP() {
 		plain = nil
 	}
-	if redirect {
-		w.open("server")
-		siteListens(&w, s, s.Listen, nil)
-		w.line("server_tokens", "off")
-		siteLocations(&w, s, digest)
-		w.open("location", "/")
-		w.line("return", "301", "https://$host"+portOf(s.TLSListen)+"$request_uri")
-		w.close()
-		w.close()
+	siteOutside(&w, s, len(plain) > 0 || s.Certificate != "")
+	if plain == nil && s.overHTTP() {
+		siteRedirect(&w, s, digest)
+		if s.Certificate == "" {
+			return w.String()
+		}
 		w.blank()
 	}
 	w.open("server")
@@ -39,6 +35,28 @@ func nginxText(s *Site, digest string) string {
 	}
 	w.close()
 	return w.String()
+}
+
+// siteRedirect writes the server block of a site that does not serve over HTTP. nginx closes the
+// connection for the status 444, which is its own.
+func siteRedirect(w *nginxWriter, s *Site, digest string) {
+	w.open("server")
+	siteListens(w, s, s.Listen, nil)
+	w.line("server_tokens", "off")
+	siteLog(w, s)
+	siteLocations(w, s, digest)
+	w.open("location", "/")
+	host := "$host"
+	if isTrue(s.TLSElsewhere) && s.named != nil {
+		host = "$server_name" // the first name: the certificate is not for the address
+	}
+	if s.HTTP == httpOff {
+		w.line("return", "444")
+	} else {
+		w.line("return", "301", "https://"+host+portOf(s.TLSListen)+"$request_uri")
+	}
+	w.close()
+	w.close()
 }
 
 // portOf returns the port of the first listen for a URL of HTTPS.

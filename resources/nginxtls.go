@@ -2,6 +2,7 @@ package resources
 
 import (
 	"fmt"
+	"iter"
 	"regexp"
 	"slices"
 	"strconv"
@@ -64,6 +65,48 @@ func reuse(s *Site, listen string) []string {
 	return []string{"reuseport"}
 }
 
+// readTLS implements webServer.
+func (nginx) readTLS(s *Site, text string) {
+	tokens, err := nginxTokens(text)
+	if err != nil {
+		return
+	}
+	yes, no := true, false
+	s.HTTP2 = &no
+	for words := range nginxDirectives(tokens) {
+		switch {
+		case words[0] == "ssl_certificate" && len(words) == 2:
+			s.Certificate = strings.TrimPrefix(words[1], "'") // it was in quotes
+		case words[0] == "ssl_certificate_key" && len(words) == 2:
+			s.CertificateKey = strings.TrimPrefix(words[1], "'")
+		case words[0] == "http2":
+			s.HTTP2 = &yes
+		case words[0] != "listen" || len(words) < 3:
+		case words[2] == "ssl":
+			s.TLSListen = append(s.TLSListen, words[1])
+			if slices.Contains(words, "http2") {
+				s.HTTP2 = &yes
+			}
+		}
+	}
+}
+
+// nginxDirectives returns the directives of a configuration with their words.
+func nginxDirectives(tokens []string) iter.Seq[[]string] {
+	return func(yield func([]string) bool) {
+		begin := 0
+		for i, token := range tokens {
+			if token != ";" && token != "{" && token != "}" {
+				continue
+			}
+			if words := tokens[begin:i]; len(words) > 0 && !yield(words) {
+				return
+			}
+			begin = i + 1
+		}
+	}
+}
+
 // http2Directive reports whether HTTP/2 is a directive: in 1.25.1 the parameter of listen became
 // one that nginx warns about (https://nginx.org/en/docs/http/ngx_http_v2_module.html).
 func http2Directive(s *Site) bool { return s.version.atLeast(1, 25, 1) }
@@ -86,7 +129,7 @@ var (
 
 // installedNginx returns the version that the host has, if it has one.
 func installedNginx(s *Site, got engine.Answers) (v serverVersion, ok bool) {
-	if s.Certificate == "" {
+	if s.Certificate == "" && !isTrue(s.TLSElsewhere) {
 		return v, false
 	}
 	run, err := got.Run(nginxVersionQuery)

@@ -45,8 +45,12 @@ type Site struct {
 	CertificateKey string `hcl:"certificate_key,optional"` // absolute path of the certificate's private key
 	// TLSListen is as Listen, for HTTPS; default: 443, and [::]:443 on hosts with IPv6.
 	TLSListen []string `hcl:"tls_listen,optional"`
+	// TLSElsewhere is whether another site of the host serves HTTPS for these names on TLSListen, so
+	// that this one needs no certificate.
+	TLSElsewhere *bool `hcl:"tls_elsewhere,optional"`
 	// HTTP is what the site does on Listen if it has a certificate: serve (default), redirect to
-	// HTTPS, or off.
+	// HTTPS, or off. With TLSElsewhere, a site that has yet to be there is waited for: until then, this
+	// one serves. Then off leaves a webroot, and closes all other connections without an answer.
 	HTTP  string `hcl:"http,optional"`
 	HTTP2 *bool  `hcl:"http2,optional"` // whether HTTPS offers HTTP/2; default: true
 	HTTP3 *bool  `hcl:"http3,optional"` // whether HTTPS offers HTTP/3; default: false
@@ -111,10 +115,10 @@ func (st siteType) Complete(t engine.Target, want *Site) *Site {
 	full := *want
 	yes := true
 	full.File = cmp.Or(full.File, full.Name)
-	if len(full.Listen) == 0 && full.HTTP != httpOff {
+	if len(full.Listen) == 0 && full.overHTTP() {
 		full.Listen = everywhere(t, "80")
 	}
-	if full.Certificate != "" && len(full.TLSListen) == 0 {
+	if (full.Certificate != "" || isTrue(full.TLSElsewhere)) && len(full.TLSListen) == 0 {
 		full.TLSListen = everywhere(t, "443")
 	}
 	if full.version == (serverVersion{}) {
@@ -254,18 +258,19 @@ func (siteType) Gather(want, from *Site) *Site {
 }
 
 // siteKeys are the names of a site with what it listens on.
-func siteKeys(s *Site) (keys []engine.Key) {
+func siteKeys(s *Site) []engine.Key {
 	listens := slices.Clip(s.Listen)
-	if len(listens) == 0 && s.HTTP != httpOff {
+	if len(listens) == 0 && s.overHTTP() {
 		listens = []string{"80"}
 	}
 	if s.Certificate != "" {
-		tls := s.TLSListen
-		if len(tls) == 0 {
-			tls = []string{"443"}
-		}
-		listens = append(listens, tls...)
+		listens = append(listens, s.overTLS()...)
 	}
+	return siteKeysOn(s, listens)
+}
+
+// siteKeysOn are the names of a site with each of the listens.
+func siteKeysOn(s *Site, listens []string) (keys []engine.Key) {
 	for _, l := range listens {
 		address, port, err := parseListen(l)
 		if err != nil {

@@ -111,12 +111,17 @@ func checkTLS(server webServer, want *Site) (out []engine.Problem) {
 	case want.Certificate != "" && want.CertificateKey == "":
 		out = append(out, refusal("certificate", "a certificate is set without its key", "set certificate_key, too"))
 	}
+	elsewhere := isTrue(want.TLSElsewhere)
+	if elsewhere && want.Certificate != "" {
+		out = append(out, refusal("tls_elsewhere", "the site has a certificate, so HTTPS is not served elsewhere", "remove tls_elsewhere, or the certificate"))
+	}
 	if want.Certificate == "" {
 		for _, a := range []struct {
 			name string
 			set  bool
 		}{
-			{"http", want.HTTP != ""}, {"tls_listen", len(want.TLSListen) > 0}, {"http2", want.HTTP2 != nil}, {"http3", want.HTTP3 != nil},
+			{"http", want.HTTP != "" && !elsewhere}, {"tls_listen", len(want.TLSListen) > 0 && !elsewhere},
+			{"http2", want.HTTP2 != nil}, {"http3", want.HTTP3 != nil},
 		} {
 			if a.set {
 				out = append(out, refusal(a.name, a.name+" is set, but the site has no certificate, so it serves no HTTPS",
@@ -132,7 +137,7 @@ func checkTLS(server webServer, want *Site) (out []engine.Problem) {
 	switch want.HTTP {
 	case "", httpServe, httpRedirect:
 	case httpOff:
-		if len(want.Listen) > 0 {
+		if len(want.Listen) > 0 && !elsewhere {
 			out = append(out, refusal("listen", `listen is set, but http = "off"`, "remove one of them"))
 		}
 	default:

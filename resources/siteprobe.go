@@ -26,8 +26,8 @@ func siteProbes(t engine.Target, s *Site) []*wire.ProbeOp {
 			probes = append(probes, p)
 		}
 	}
-	if s.Certificate == "" || s.HTTP != httpOff {
-		add(s.Listen, false, s.Certificate == "" || s.HTTP != httpRedirect)
+	if s.overHTTP() {
+		add(s.Listen, false, s.servesHTTP())
 	}
 	if s.Certificate != "" {
 		add(s.TLSListen, true, true)
@@ -37,13 +37,14 @@ func siteProbes(t engine.Target, s *Site) []*wire.ProbeOp {
 
 // siteListensOn returns all that the server listens on for the site.
 func siteListensOn(s *Site) []string {
-	if s.Certificate == "" {
-		return s.Listen
+	var listens []string
+	if s.overHTTP() {
+		listens = slices.Clip(s.Listen)
 	}
-	if s.HTTP == httpOff {
-		return s.TLSListen
+	if s.Certificate != "" {
+		listens = append(listens, s.TLSListen...)
 	}
-	return append(slices.Clip(s.Listen), s.TLSListen...)
+	return listens
 }
 
 // probeHost returns the first name of the site that is not a pattern, or a name that the pattern

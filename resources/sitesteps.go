@@ -33,17 +33,18 @@ func (st siteType) Validate(want *Site) []engine.Problem {
 }
 
 func (st siteType) Ask(t engine.Target, want *Site) []wire.Query {
-	list := []wire.Query{st.file(t, want).query(), st.server.facts(t).unitQuery(), listenersQuery(siteListensOn(want)...)}
+	list := []wire.Query{st.fileQuery(t, want), st.server.facts(t).unitQuery(), listenersQuery(siteListensOn(want)...)}
 	for _, p := range siteProbes(t, want) {
 		list = append(list, p.Query())
 	}
+	list = append(list, interimProbes(t, want)...)
 	return append(list, st.server.ask(t, want, st.undecided(t, want))...)
 }
 
 // Read compares the file and the answers of the server. All other attributes are copied from want:
 // their differences show in the file's content.
 func (st siteType) Read(t engine.Target, want *Site, got engine.Answers) (*Site, error) {
-	fileQuery := st.file(t, want).query()
+	fileQuery := st.fileQuery(t, want)
 	want = st.Complete(t, st.Settle(t, want, nil, got))
 	m, err := st.file(t, want).readAs(fileQuery, got)
 	if err != nil || m == nil {

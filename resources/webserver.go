@@ -30,6 +30,9 @@ type webServer interface {
 	packaged(os wire.OSFacts) serverVersion
 	// text returns the configuration of a complete site, which answers at siteMarker with digest.
 	text(t engine.Target, s *Site, digest string) string
+	// readTLS sets the certificate, its key, TLSListen and HTTP2 of s to those of a configuration that
+	// text returned for another site. It leaves out what that does not have.
+	readTLS(s *Site, text string)
 	// ask returns what settle and free have to know. undecided is whether free will be called.
 	ask(t engine.Target, s *Site, undecided bool) []wire.Query
 	// settle sets version and instead by what the host has. Another version makes another text.
