@@ -207,10 +207,6 @@ func (x *settling) checkACME() {
 	if *w.Port != 80 {
 		x.errorf("web.port", "remove web.port, or the acme block", "a CA asks at port 80, and the site has port %d", *w.Port)
 	}
-	if w.HTTP != "" && w.HTTP != "serve" {
-		x.errorf("web.http", `remove http, or use a certificate of your own: web.tls.certificate`,
-			"with an acme block, the site serves HTTP as well")
-	}
 }
 
 // checkStorage checks what the types of the parts do not.

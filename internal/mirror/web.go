@@ -104,8 +104,8 @@ func (x *expansion) site() {
 		x.certbot()
 		depends = append(depends, "acme_webroot")
 		secure := *site
-		site.Webroot = acmeWebroot
-		site.Certificate, site.CertificateKey, site.TLSListen, site.HTTP2, site.HTTP3 = "", "", nil, nil, nil
+		site.Webroot, site.TLSElsewhere = acmeWebroot, &yes
+		site.Certificate, site.CertificateKey, site.HTTP2, site.HTTP3 = "", "", nil, nil
 		defer func() { x.secureSite(&secure, from) }()
 	}
 	x.add(engine.Part{Name: "site", Type: x.web.Server + "_site", DependsOn: append(depends, x.existing("mount")...), State: site}, from)
@@ -150,7 +150,7 @@ func (x *expansion) siteState(names []string, aliases map[string]string) *resour
 		Name: x.jobs[0].file, ServerName: names, Aliases: aliases, Default: w.Default, HTTP: w.HTTP, Headers: w.Headers, Cache: w.Cache, Compress: w.Compress,
 		Page: w.Page, Header: w.Header, Footer: w.Footer, Robots: w.Robots, Health: w.Health, Redirects: w.Redirects, Extra: w.Extra,
 	}
-	if x.spec.Web != nil && w.HTTP != "off" {
+	if x.spec.Web != nil && (w.HTTP != "off" || w.TLS != nil && w.TLS.ACME != nil) {
 		s.Listen = x.listens(x.spec.Web.Port, "80")
 	}
 	if t := w.TLS; t != nil {
