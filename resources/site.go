@@ -48,9 +48,9 @@ type Site struct {
 	// TLSElsewhere is whether another site of the host serves HTTPS for these names on TLSListen, so
 	// that this one needs no certificate.
 	TLSElsewhere *bool `hcl:"tls_elsewhere,optional"`
-	// HTTP is what the site does on Listen if it has a certificate: serve (default), redirect to
-	// HTTPS, or off. With TLSElsewhere, a site that has yet to be there is waited for: until then, this
-	// one serves. Then off leaves a webroot, and closes all other connections without an answer.
+	// HTTP is what the site does on Listen if HTTPS is served: serve (default), redirect to HTTPS, or
+	// off. With TLSElsewhere, the site serves until the other one is there, and off is only for files:
+	// the webroot is served, and other connections are closed without an answer.
 	HTTP  string `hcl:"http,optional"`
 	HTTP2 *bool  `hcl:"http2,optional"` // whether HTTPS offers HTTP/2; default: true
 	HTTP3 *bool  `hcl:"http3,optional"` // whether HTTPS offers HTTP/3; default: false
