@@ -40,7 +40,7 @@ type Certificate struct {
 	// Staging requests test certificates, which clients do not trust, from Let's Encrypt.
 	Staging *bool `hcl:"staging,optional"`
 	// KeyType is the type of the private key, ecdsa or rsa; default of a new certificate: that of
-	// certbot.
+	// certbot, which is ecdsa since version 2.0.
 	KeyType string `hcl:"key_type,optional" argv:"true"`
 
 	expires  string           `fingerprint:"-"` // found: its last day, if that is near or past
@@ -226,7 +226,8 @@ func (ct certificateType) Read(t engine.Target, want *Certificate, got engine.An
 	if err != nil {
 		return nil, err
 	}
-	// certbot renews when a third of the lifetime is left, or later when that is short.
+	// certbot renews when 30 days are left; since version 4.0, when a third of the lifetime is left, or
+	// half of one of less than ten days.
 	if s, err := strconv.ParseInt(strings.TrimSpace(now.Stdout), 10, 64); err == nil {
 		if left := cert.NotAfter.Sub(time.Unix(s, 0)); left < cert.NotAfter.Sub(cert.NotBefore)/5 {
 			have.expires = cert.NotAfter.UTC().Format(time.DateOnly)
@@ -320,7 +321,12 @@ func (ct certificateType) Diff(_ engine.Target, want, have *Certificate) []engin
 	if len(more) == 0 || len(have.problems) > 0 {
 		return nil
 	}
-	return []engine.Step{ct.request(want, "request the certificate "+want.Name+" again", more...)}
+	again := *want
+	// Before certbot 1.25, a type of key other than the default one has to be named, or certbot refuses:
+	// the default was RSA until 2.0, whatever the certificate has
+	// (https://github.com/certbot/certbot/pull/9200).
+	again.KeyType = cmp.Or(want.KeyType, have.KeyType)
+	return []engine.Step{ct.request(&again, "request the certificate "+want.Name+" again", more...)}
 }
 
 // request returns the step that runs certbot. With --cert-name, certbot replaces the certificate of
