@@ -264,6 +264,9 @@ type Step struct {
 	Later bool // it is for the second transaction, if there are two: see HostPlan.Twice
 }
 
+// ChangesNothing is the Final of a step that only checks.
+const ChangesNothing = "a check changes nothing"
+
 // Hint is what to do about an error of a program, if its output contains a text.
 type Hint struct{ Text, Advice string }
 

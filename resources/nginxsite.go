@@ -98,7 +98,7 @@ func (nginx) test(_ engine.Target, s *Site) engine.Step {
 			run.About = append(run.About, `"`+bracketed(name)+`"`)
 		}
 	}
-	return engine.Step{Summary: "check the configuration of nginx", Do: wire.Op{Run: run}, Final: "a check changes nothing"}
+	return engine.Step{Summary: "check the configuration of nginx", Do: wire.Op{Run: run}, Final: engine.ChangesNothing}
 }
 
 func (nginx) load(engine.Target, *Site, bool) engine.Step {

@@ -100,7 +100,7 @@ func (st siteType) activate(t engine.Target, want *Site) []engine.Step {
 		steps = append(steps, engine.Step{
 			Summary: "verify that " + st.server.facts(t).Name + " serves the site " + want.File + probedBy(probe),
 			Do:      wire.Op{Probe: probe},
-			Final:   "a check changes nothing",
+			Final:   engine.ChangesNothing,
 		})
 	}
 	return steps

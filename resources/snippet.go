@@ -194,7 +194,7 @@ func (st snippetType) activate(t engine.Target, want *Snippet) []engine.Step {
 	return []engine.Step{st.server.test(t, nil), st.server.load(t, nil, want.running), {
 		Summary: "verify that " + st.server.facts(t).Name + " serves " + want.Name + " in the site " + want.ServerName,
 		Do:      wire.Op{Probe: st.probe(want)},
-		Final:   "a check changes nothing",
+		Final:   engine.ChangesNothing,
 	}}
 }
 

@@ -154,7 +154,7 @@ func (s *stream) change(h *engine.HostPlan, c *engine.Change, o PlanOptions) str
 	}
 	for _, step := range c.Steps {
 		text := "→ " + plain.Escape(h.StepSummary(c, &step))
-		if step.Undo == nil && step.Final != "" {
+		if step.Undo == nil && step.Final != "" && step.Final != engine.ChangesNothing {
 			text += " (cannot be undone: " + plain.Escape(step.Final) + ")"
 		}
 		b.WriteString("      " + s.style.dim(text) + "\n")

@@ -113,7 +113,7 @@ func TestProgressDraw(t *testing.T) {
 func testResult() *engine.Result {
 	change := func(address string) *engine.Change { return &engine.Change{Address: address} }
 	final := &engine.Change{Address: "c", Steps: []engine.Step{
-		{Summary: "write /etc/x", Undo: &wire.Op{}}, {Summary: "reload nginx.service", Final: "what was served was served"},
+		{Summary: "write /etc/x", Undo: &wire.Op{}}, {Summary: "check", Final: engine.ChangesNothing}, {Summary: "reload nginx.service", Final: "what was served was served"},
 	}}
 	holder := wire.Holder{Operator: "bob" + hostile, Command: "apply", From: "192.0.2.1", Since: "2026-01-02T03:04:05Z", Seconds: 90}
 	return &engine.Result{Hosts: []*engine.HostResult{

@@ -151,7 +151,7 @@ func finalSteps(changes []*engine.Change) []string {
 	var list []string
 	for _, c := range changes {
 		for _, step := range c.Steps {
-			if step.Undo == nil && step.Final != "" {
+			if step.Undo == nil && step.Final != "" && step.Final != engine.ChangesNothing {
 				list = append(list, step.Summary)
 			}
 		}
