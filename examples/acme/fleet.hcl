@@ -1,4 +1,5 @@
-# One mirror over HTTP and HTTPS, with a certificate of Let's Encrypt.
+# One mirror over HTTPS, with a certificate of Let's Encrypt. Port 80 serves until the certificate is there, and
+# redirects then. Without http, it serves as well, which most mirrors do.
 
 host "fra1" {
   address = "203.0.113.10"
@@ -15,6 +16,7 @@ mirror "almalinux" {
 
   web {
     server_name = "fra1.mirror.example.org"
+    http        = "redirect"
 
     tls {
       acme {
