@@ -197,7 +197,7 @@ func TestHints(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
 		for output, want := range map[string]string{
-			"Saving log\nthe CA said: too many\nask for help\n": "certbot: exit status 1: the CA said: too many\nSaving log\nthe CA said: too many\nask for help\nwait an hour",
+			"Saving log\nthe CA said: too many\nask for help\n": "certbot: exit status 1: the CA said: too many\nLikely cause: wait an hour\nSaving log\nthe CA said: too many\nask for help\n",
 			"no such option\n": "certbot: exit status 1: last line\nno such option\n",
 		} {
 			h := &host{forge: func(m *wire.Message) []*wire.Message {

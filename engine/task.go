@@ -34,11 +34,11 @@ func (t *task) failure(e wire.Event) error {
 	case e.Withheld:
 		return fmt.Errorf("%s (the output is not shown, since it may contain sensitive values of %s%s)",
 			text, t.secrets, howToSee(t.order.Op))
-	case e.Output != "":
-		text += "\n" + e.Output
+	case advice != "":
+		text += "\nLikely cause: " + advice // before the output, which may be long
 	}
-	if advice != "" {
-		text = strings.TrimSuffix(text, "\n") + "\n" + advice
+	if e.Output != "" {
+		text += "\n" + e.Output
 	}
 	return errors.New(text)
 }

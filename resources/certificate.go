@@ -350,37 +350,9 @@ func (certificateType) request(want *Certificate, summary string, more ...string
 		Summary: summary,
 		Do:      wire.Op{Run: &wire.RunOp{Argv: argv, Timeout: certbotTimeout}},
 		Final:   "the CA counts each certificate that it issues, and it stays",
-		Hints:   certbotHints,
+		Hints:   certbotHints(want),
 	}
 }
-
-// certbotHints are the usual causes, by what certbot or the CA prints. The first one that is found
-// counts: a challenge that fails has the CA's reasons in its text.
-var certbotHints = []engine.Hint{
-	{Text: "rateLimited", Advice: rateLimited},
-	{Text: "too many certificates", Advice: rateLimited},
-	{Text: "too many failed", Advice: rateLimited},
-	{Text: "Another instance of Certbot is already running", Advice: "certbot is renewing certificates: apply again in a few minutes"},
-	{Text: "ValueError: Requesting ", Advice: caUnreachable},
-	{Text: "Max retries exceeded with url", Advice: caUnreachable},
-	{Text: "Failed to establish a new connection", Advice: caUnreachable},
-	{Text: "DNS problem", Advice: dnsProblem}, // of Let's Encrypt
-	{Text: "could not resolve URL", Advice: dnsProblem},
-	{Text: "Type:   dns", Advice: dnsProblem},
-	{Text: "Detail: ", Advice: notAnswered},
-	{Text: "Some challenges have failed", Advice: notAnswered},
-	{Text: "can't set attribute", Advice: "this version of certbot cannot print the CA's answer, often a rate limit: see the end of " +
-		"/var/log/letsencrypt/letsencrypt.log on the host"},
-}
-
-const (
-	notAnswered = "the CA did not get its file from this host: port 80 must be open to the internet, on every address " +
-		"that DNS has for the names (also IPv6), and a site with these names must serve the webroot"
-	rateLimited = "the CA's rate limit is reached: wait as long as it says (Let's Encrypt: https://letsencrypt.org/docs/rate-limits/), and " +
-		"try with staging = true first"
-	caUnreachable = "the host cannot reach the CA: check its DNS resolver, its outgoing connections to port 443, and the CA's status page"
-	dnsProblem    = "the CA cannot resolve a name: each name needs an A or AAAA record that leads to this host, and new records need a while"
-)
 
 func (certificateType) Check(t engine.Target, want, have *Certificate) []engine.Problem {
 	if want == nil || have == nil {

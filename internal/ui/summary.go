@@ -127,8 +127,11 @@ func left(h *engine.HostResult) string {
 		}
 		return text + "."
 	case engine.PartlyDone:
-		text := fmt.Sprintf("The other changes on this host were applied, and stay: %d of %s changed. This one, and what depends on it, was rolled back",
-			len(h.Done), count(len(h.Done)+len(changes), "resource"))
+		text := "The other changes on this host were applied, and stay"
+		if len(h.Done) > 0 {
+			text += fmt.Sprintf(": %d of %s changed", len(h.Done), count(len(h.Done)+len(changes), "resource"))
+		}
+		text += ". This one, and what depends on it, was rolled back"
 		if final := finalSteps(changes); len(final) > 0 {
 			return text + ". " + notUndone("These", final)
 		}
