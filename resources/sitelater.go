@@ -52,7 +52,7 @@ func (st siteType) Interim(t engine.Target, want *Site, got engine.Answers, miss
 		return want, ""
 	}
 	until := *want
-	until.HTTP, until.generatedFile = "", generatedFile{}
+	until.HTTP, until.Content = "", nil
 	if missing {
 		means = host + " is served over HTTP alone"
 		if f, err := got.File(st.fileQuery(t, want)); err == nil {

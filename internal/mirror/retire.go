@@ -2,10 +2,16 @@ package mirror
 
 import "slices"
 
+// The parts that serve a mirror: its site, and that over HTTPS if a CA issues the certificate.
+const (
+	Site    = "site"
+	TLSSite = "tls_site"
+)
+
 // Live reports whether the part with the name makes a mirror sync, serve or be published. A retired
 // mirror lacks these parts, but keeps all others and its files.
 func Live(part string) bool {
-	return slices.Contains([]string{"cron", "kitten_cron", "site", "tls_site", "snippet", "publish"}, part)
+	return slices.Contains([]string{"cron", "kitten_cron", Site, TLSSite, "snippet", "publish"}, part)
 }
 
 // Data reports whether the part with the name is a directory with the mirror's files, and returns

@@ -53,10 +53,11 @@ func (s *Scope) HostsToRetire() ([]string, error) {
 func (s *Scope) Stopping(hosts []string, data MirrorData) Aim {
 	aim := s.Aim()
 	aim.Hosts, aim.Check = s.only(hosts, true), data.check
-	aim.Select = func(_ engine.Target, list []*engine.Resource) []*engine.Resource {
+	aim.Select = func(t engine.Target, list []*engine.Resource) []*engine.Resource {
 		return slices.DeleteFunc(slices.Clone(list), func(res *engine.Resource) bool {
 			host, name, part := partOf(res.Address)
-			return res.Orphan || !mirror.Live(part) || !slices.Contains(hosts, host) || !s.retires(host, name)
+			return res.Orphan || !mirror.Live(part) || !slices.Contains(hosts, host) || !s.retires(host, name) ||
+				part == mirror.TLSSite && s.sharesSite(t, list, host, name)
 		})
 	}
 	aim.Adjust = func(list []*engine.Resource) []*engine.Resource {
@@ -66,6 +67,26 @@ func (s *Scope) Stopping(hosts []string, data MirrorData) Aim {
 		return list
 	}
 	return aim
+}
+
+// sharesSite reports whether a mirror that is not retired has a part in the site of one that is. That
+// site stays, and so does the one over HTTPS, which has all its trees.
+func (s *Scope) sharesSite(t engine.Target, list []*engine.Resource, host, name string) bool {
+	var own, others []engine.Key
+	for _, res := range list {
+		on, of, part := partOf(res.Address)
+		if part != mirror.Site || on != host || res.Orphan {
+			continue
+		}
+		provides, _ := res.Kind.Keys(t, res.State)
+		switch {
+		case of == name:
+			own = append(own, provides...)
+		case !s.retires(host, of):
+			others = append(others, provides...)
+		}
+	}
+	return slices.ContainsFunc(own, func(k engine.Key) bool { return slices.Contains(others, k) })
 }
 
 // retires reports whether retiring a host retires its mirror with a name.
