@@ -32,7 +32,7 @@ type graph struct {
 	// soft has the pairs of before (i, and what precedes it) that are only a good order: resource i
 	// does not depend on the other one.
 	soft     map[[2]int]bool
-	awaits   [][]int // awaits[i] are the indexes of what resource i awaits, before or after it (Interim)
+	awaits   [][]int // awaits[i] are the indexes of what resource i awaits (Interim)
 	sorted   []bool
 	problems []*ResourceProblem
 }

@@ -19,7 +19,7 @@ type latecomers struct {
 	means   []string     // what clients notice until then
 }
 
-// lateIn returns the latecomers of a host, or nil if there are none.
+// lateIn returns the latecomers of a host, or nil if it has no resources of Later types.
 func lateIn(t Target, ordered []*Resource, got Answers) *latecomers {
 	if !slices.ContainsFunc(ordered, (*Resource).later) {
 		return nil
@@ -155,8 +155,8 @@ func (p *HostPlan) Twice() bool {
 // Later reports whether a change is left to the second transaction as a whole.
 func (p *HostPlan) Later(c *Change) bool { return p.Twice() && c.Waits() }
 
-// StepSummary returns the summary of a step of a change, as plans print it: with a mark if only some
-// steps of the change are left to the second transaction.
+// StepSummary returns the summary of a step of a change, as plans print it: with a mark if only
+// some steps of the change are left to the second transaction.
 func (p *HostPlan) StepSummary(c *Change, s *Step) string {
 	if s.Later && !c.Waits() {
 		return s.Summary + " (later)"

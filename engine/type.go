@@ -164,15 +164,15 @@ type Later[S any] interface {
 }
 
 // Interim is a Type of which a resource can have another state until the second transaction (see
-// Later) has committed: port 80 serves until HTTPS does, and redirects then. Where all is changed in
-// one transaction, that state is skipped.
+// Later) has committed: port 80 serves until HTTPS does, and redirects then. Where all is changed
+// in one transaction, that state is skipped.
 type Interim[S any] interface {
 	// Awaits returns the keys of what the resource waits for, which may come after it. Awaited
 	// resources are selected with it.
 	Awaits(t Target, want *S) []Key
-	// Interim returns the state until then: want if it is no other one, nil if the resource is absent.
-	// missing: the host lacks one of the resources that are awaited. means is what clients notice, in a
-	// few words.
+	// Interim returns the state until then: want if it is no other one, nil if the resource is
+	// absent. missing: the host lacks one of the resources that are awaited. means is what clients
+	// notice, in a few words.
 	Interim(t Target, want *S, got Answers, missing bool) (state *S, means string)
 }
 

@@ -36,7 +36,7 @@ func TestCertbotHints(t *testing.T) {
 		{"The server requires external account binding :: The request must include a value", "--eab-kid ID"},
 		{challenge("caa", "CAA record for a.example.org prevents issuance"), "dig +short CAA a.example.org b.example.org"},
 		{challenge("dns", "DNS problem: NXDOMAIN looking up A for a.example.org"), "dig +short A a.example.org b.example.org"},
-		{challenge("unauthorized", "203.0.113.7: Invalid response from http://a.example.org/x: 404"), "another server or site"},
+		{challenge("connection", "203.0.113.7: Invalid response from http://a.example.org/x: 404"), "another server or site"},
 		{challenge("connection", "203.0.113.7: Timeout during connect (likely firewall problem)"), "cannot connect to port 80"},
 		{"AttributeError: can't set attribute", "grep -A 1 acme:error"},
 	} {

@@ -226,8 +226,8 @@ func (ct certificateType) Read(t engine.Target, want *Certificate, got engine.An
 	if err != nil {
 		return nil, err
 	}
-	// certbot renews when 30 days are left; since version 4.0, when a third of the lifetime is left, or
-	// half of one of less than ten days.
+	// certbot renews when 30 days are left; since version 4.0, when a third of the lifetime is
+	// left, or half of one of less than ten days.
 	if s, err := strconv.ParseInt(strings.TrimSpace(now.Stdout), 10, 64); err == nil {
 		if left := cert.NotAfter.Sub(time.Unix(s, 0)); left < cert.NotAfter.Sub(cert.NotBefore)/5 {
 			have.expires = cert.NotAfter.UTC().Format(time.DateOnly)
@@ -322,8 +322,8 @@ func (ct certificateType) Diff(_ engine.Target, want, have *Certificate) []engin
 		return nil
 	}
 	again := *want
-	// Before certbot 1.25, a type of key other than the default one has to be named, or certbot refuses:
-	// the default was RSA until 2.0, whatever the certificate has
+	// Before certbot 1.25, a type of key other than the default one has to be named, or certbot
+	// refuses: the default was RSA until 2.0, whatever the certificate has
 	// (https://github.com/certbot/certbot/pull/9200).
 	again.KeyType = cmp.Or(want.KeyType, have.KeyType)
 	return []engine.Step{ct.request(&again, "request the certificate "+want.Name+" again", more...)}

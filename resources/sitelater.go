@@ -8,8 +8,8 @@ import (
 )
 
 // A certificate comes later than the site over HTTP, on which the CA asks for a file; so does the
-// site over HTTPS, which needs the certificate. Until that one is there, the first one serves, and a
-// host that had a certificate of its own keeps it.
+// site over HTTPS, which needs the certificate. Until that one is there, the first one serves, and
+// a host that had a certificate of its own keeps it.
 
 // overHTTP reports whether the server answers for the site over HTTP.
 func (s *Site) overHTTP() bool {

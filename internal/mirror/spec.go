@@ -108,8 +108,9 @@ type Web struct {
 	// Location is the URL path of the tree; default: /almalinux/. Required for other distributions.
 	Location string `hcl:"location,optional"`
 	IPv6     *bool  `hcl:"ipv6,optional"` // whether nginx also listens on [::]; default: whether the host has IPv6
-	// HTTP is what the site does on its port if it has a tls block: serve, redirect to HTTPS, or off;
-	// default: serve. With an acme block, it serves until HTTPS is served, and answers the CA after that.
+	// HTTP is what the site does on its port if it has a tls block: serve, redirect to HTTPS, or
+	// off; default: serve. With an acme block, it serves until HTTPS is served, and answers the CA
+	// after that.
 	HTTP    string            `hcl:"http,optional"`
 	Headers map[string]string `hcl:"headers,optional"` // headers of every response
 	// Cache is whether responses say how long they may be cached: packages for a year, files that list

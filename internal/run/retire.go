@@ -69,8 +69,8 @@ func (s *Scope) Stopping(hosts []string, data MirrorData) Aim {
 	return aim
 }
 
-// sharesSite reports whether a mirror that is not retired has a part in the site of one that is. That
-// site stays, and so does the one over HTTPS, which has all its trees.
+// sharesSite reports whether a mirror that is not retired has a part in the site of one that is.
+// That site stays, and so does the one over HTTPS, which has all its trees.
 func (s *Scope) sharesSite(t engine.Target, list []*engine.Resource, host, name string) bool {
 	var own, others []engine.Key
 	for _, res := range list {
