@@ -55,7 +55,7 @@ func collectLater() {
 		return
 	}
 	usual := debug.SetGCPercent(firstHeap / 4 * 100) // the first one comes at 4 MB x GOGC/100
-	runtime.AddCleanup(new([16]byte), func(int) { debug.SetGCPercent(usual) }, 0)
+	runtime.AddCleanup(new([64]byte), func(int) { debug.SetGCPercent(usual) }, 0)
 }
 
 // Command returns the tree of commands, for documentation.
