@@ -14,23 +14,28 @@ import (
 // old configuration, or end. So the plan asks who listens on the ports of a site.
 
 // listenersQuery returns the question about the ports of addresses as parseListen reads them.
-func listenersQuery(listens ...string) wire.Query {
+// protocol is "" or wire.UDP.
+func listenersQuery(protocol string, listens ...string) wire.Query {
 	var ports []string
 	for _, l := range listens {
 		if _, port, err := parseListen(l); err == nil {
 			ports = append(ports, port)
 		}
 	}
-	return wire.Query{Verb: wire.AskListeners, Args: sorted(ports)}
+	return wire.Query{Verb: wire.AskListeners, Arg: protocol, Args: sorted(ports)}
 }
 
 // takenPorts returns a problem for each program other than the site's server that holds one of its
 // addresses. An address that the server holds already is not taken, also if the server listens on
 // all addresses instead.
-func takenPorts(listens []string, server ServerFacts, got engine.Answers) (out []engine.Problem) {
-	found, err := got.Listeners(listenersQuery(listens...))
+func takenPorts(protocol string, listens []string, server ServerFacts, got engine.Answers) (out []engine.Problem) {
+	found, err := got.Listeners(listenersQuery(protocol, listens...))
+	attribute := "listen"
+	if protocol == wire.UDP {
+		attribute = "http3"
+	}
 	if err != nil {
-		return []engine.Problem{caution("listen", "unknown which ports other programs hold: "+err.Error(),
+		return []engine.Problem{caution(attribute, "unknown which ports other programs hold: "+err.Error(),
 			"the apply fails if "+server.Name+" cannot listen on those of the site")}
 	}
 	seen := map[string]bool{}
@@ -44,7 +49,7 @@ func takenPorts(listens []string, server ServerFacts, got engine.Answers) (out [
 			case s.Program == server.Program:
 				own = own || covers
 			default:
-				taken = append(taken, takenBy(s, server.Name))
+				taken = append(taken, takenBy(s, attribute, server.Name))
 			}
 		}
 		for _, p := range taken {
@@ -58,11 +63,15 @@ func takenPorts(listens []string, server ServerFacts, got engine.Answers) (out [
 }
 
 // takenBy returns the problem of a socket that another program holds.
-func takenBy(s wire.Listener, program string) engine.Problem {
+func takenBy(s wire.Listener, attribute, program string) engine.Problem {
+	port, list := "port", "ss -tlnpe"
+	if attribute == "http3" {
+		port, list = "UDP port", "ss -ulnpe"
+	}
 	who, detail := fmt.Sprintf("%s (pid %d", bareOrQuoted(s.Program), s.PID), "stop it, or choose another port"
 	switch {
 	case s.Program == "":
-		who, detail = "the kernel or a container (", detail+"; to look for it: ss -tlnpe"
+		who, detail = "the kernel or a container (", detail+"; to look for it: "+list
 	case s.PID == 1:
 		detail = "stop its socket unit, or choose another port; to list socket units: systemctl list-sockets"
 	case s.Unit != "":
@@ -72,7 +81,7 @@ func takenBy(s wire.Listener, program string) engine.Problem {
 		}
 	}
 	who = strings.TrimSuffix(who+")", " ()")
-	return refusal("listen", fmt.Sprintf("port %d is held by %s: %s could not listen there", s.Port, who, program), detail)
+	return refusal(attribute, fmt.Sprintf("%s %d is held by %s: %s could not listen there", port, s.Port, who, program), detail)
 }
 
 // bareName is a name that needs no quotes, neither in a message nor in a command.

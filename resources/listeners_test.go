@@ -48,7 +48,7 @@ func TestHoldsListen(t *testing.T) {
 
 func TestTakenPortsUnknown(t *testing.T) {
 	t.Parallel()
-	q := listenersQuery("[::]:443", "80", "443")
+	q := listenersQuery("", "[::]:443", "80", "443")
 	if q.Key() != "listeners [443 80]" {
 		t.Error(q.Key())
 	}
@@ -56,8 +56,35 @@ func TestTakenPortsUnknown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	problems := takenPorts([]string{"80", "443"}, nginxFacts, got)
+	problems := takenPorts("", []string{"80", "443"}, nginxFacts, got)
 	if len(problems) != 1 || problems[0].Severity != engine.Warning {
 		t.Errorf("%+v", problems)
+	}
+}
+
+// HTTP/3 needs the port of UDP as well.
+func TestTakenPortOfUDP(t *testing.T) {
+	t.Parallel()
+	q := listenersQuery(wire.UDP, "[::]:443", "443")
+	held := wire.Listener{Address: "0.0.0.0", Port: 443, Program: "vpn", PID: 7, Unit: "vpn.service"}
+	for program, want := range map[string]string{
+		"vpn":   "UDP port 443 is held by vpn (pid 7, vpn.service): nginx could not listen there",
+		"nginx": "",
+	} {
+		held.Program = program
+		got, err := engine.NewAnswers([]wire.Query{q}, []wire.Answer{{Listeners: &wire.Listeners{Sockets: []wire.Listener{held}}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := ""
+		for _, p := range takenPorts(wire.UDP, []string{"443", "[::]:443"}, nginxFacts, got) {
+			found += p.Attribute + ": " + p.Summary
+		}
+		if want != "" {
+			want = "http3: " + want
+		}
+		if found != want {
+			t.Errorf("held by %s: %q, want %q", program, found, want)
+		}
 	}
 }

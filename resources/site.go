@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
 // Site is a site of static files: the state of the types for all web servers.
@@ -154,7 +155,10 @@ func orYes(b *bool) *bool {
 func (st siteType) Settle(t engine.Target, want *Site, _ *engine.Record, got engine.Answers) *Site {
 	full := *want
 	facts := st.server.facts(t)
-	full.taken = takenPorts(siteListensOn(want), facts, got)
+	full.taken = takenPorts("", siteListensOn(want), facts, got)
+	if isTrue(want.HTTP3) {
+		full.taken = append(full.taken, takenPorts(wire.UDP, want.TLSListen, facts, got)...)
+	}
 	unit, err := got.Unit(facts.unitQuery())
 	full.running = err == nil && !stopped(unit)
 	st.server.settle(t, &full, got)

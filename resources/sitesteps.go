@@ -33,7 +33,10 @@ func (st siteType) Validate(want *Site) []engine.Problem {
 }
 
 func (st siteType) Ask(t engine.Target, want *Site) []wire.Query {
-	list := []wire.Query{st.fileQuery(t, want), st.server.facts(t).unitQuery(), listenersQuery(siteListensOn(want)...)}
+	list := []wire.Query{st.fileQuery(t, want), st.server.facts(t).unitQuery(), listenersQuery("", siteListensOn(want)...)}
+	if isTrue(want.HTTP3) {
+		list = append(list, listenersQuery(wire.UDP, want.TLSListen...))
+	}
 	for _, p := range siteProbes(t, want) {
 		list = append(list, p.Query())
 	}

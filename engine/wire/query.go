@@ -24,7 +24,7 @@ const (
 	// AskHTTP sends one GET to the host itself. Arg: "ADDRESS:PORT", or OverTLS and that; Args: Host
 	// header, path, then URL path and directory of each tree to check.
 	AskHTTP Verb = "http"
-	// AskListeners asks who listens on TCP ports. Args: the ports.
+	// AskListeners asks who listens on TCP ports. Arg: "", or UDP for ports of that; Args: the ports.
 	AskListeners Verb = "listeners"
 	// AskTree asks about a directory. Arg: absolute path, which need not exist; Args: other paths
 	// to locate.
@@ -280,11 +280,15 @@ type Listeners struct {
 	Hidden bool `json:"hidden,omitempty"`
 }
 
-// Listener is a TCP socket that listens, and one of the processes that hold it.
+// UDP is the Arg of AskListeners for sockets of UDP.
+const UDP = "udp"
+
+// Listener is a socket that listens, and one of the processes that hold it.
 type Listener struct {
 	Address string `json:"address"` // an IP address, without brackets
 	Port    int    `json:"port"`
-	// IPv4 means that a socket of IPv6 accepts connections over IPv4 as well (ipv6(7), IPV6_V6ONLY).
+	// IPv4 means that a socket of IPv6 accepts connections over IPv4 as well (ipv6(7), IPV6_V6ONLY);
+	// false for UDP, of which it is not known.
 	IPv4    bool   `json:"ipv4,omitempty"`
 	Program string `json:"program,omitempty"` // its name in the kernel (proc(5), comm); empty: not found
 	PID     int    `json:"pid,omitempty"`

@@ -89,7 +89,7 @@ func (b *batch) askSlow(q wire.Query) wire.Answer {
 	case wire.AskTree:
 		return b.askTree(q)
 	case wire.AskListeners:
-		return b.askListeners(q.Args)
+		return b.askListeners(q.Arg, q.Args)
 	case wire.AskHTTP:
 		if len(q.Args) < 2 {
 			return failed(errors.New("http: the host and the path are missing"))

@@ -24,7 +24,7 @@ const (
 	maxFiles = 4096
 )
 
-// listening is a socket in the state LISTEN.
+// listening is a socket that waits for connections, or for datagrams of any sender.
 type listening struct {
 	wire.Listener
 	v6    bool // of IPv6, with an address of IPv6
@@ -35,7 +35,11 @@ type listening struct {
 
 // askListeners answers AskListeners. It looks for the holders only of sockets that listen on one of
 // the ports.
-func (b *batch) askListeners(args []string) wire.Answer {
+func (b *batch) askListeners(protocol string, args []string) wire.Answer {
+	udp := protocol == wire.UDP
+	if protocol != "" && !udp {
+		return failed(fmt.Errorf("%s is not a protocol", quote(protocol)))
+	}
 	ports := map[int]bool{}
 	for _, a := range args {
 		n, err := strconv.ParseUint(a, 10, 16)
@@ -49,7 +53,7 @@ func (b *batch) askListeners(args []string) wire.Answer {
 	// A socket without a holder may have been closed since: it is looked for again.
 	for range 2 {
 		var err error
-		if found, err = listeners(ports); err != nil {
+		if found, err = listeners(ports, udp); err != nil {
 			return failed(err)
 		}
 		var left bool
@@ -59,7 +63,7 @@ func (b *batch) askListeners(args []string) wire.Answer {
 	}
 	answer := &wire.Listeners{Hidden: hidden, More: len(found) > wire.MaxListeners}
 	for _, l := range found[:min(len(found), wire.MaxListeners)] {
-		l.IPv4 = l.v6 && l.any && b.takesIPv4(l.Port, found)
+		l.IPv4 = l.v6 && l.any && !udp && b.takesIPv4(l.Port, found)
 		answer.Sockets = append(answer.Sockets, l.Listener)
 	}
 	return wire.Answer{Listeners: answer}
@@ -81,7 +85,10 @@ func (b *batch) takesIPv4(port int, all []*listening) bool {
 }
 
 // listeners returns the sockets that listen on the ports, one of each address.
-func listeners(ports map[int]bool) ([]*listening, error) {
+func listeners(ports map[int]bool, udp bool) ([]*listening, error) {
+	if udp {
+		return eachFamily(ports, readDatagrams)
+	}
 	if canDiag() {
 		if list, err := eachFamily(ports, diagListening); err == nil {
 			return list, nil
@@ -115,11 +122,26 @@ func eachFamily(ports map[int]bool, ask func(family byte, each func(*listening))
 	return list, nil
 }
 
-// readListening passes each listening socket of an address family in /proc/net to each.
+// The states of sockets that listen, and of those of UDP that are not connected, as /proc/net has
+// them (include/net/tcp_states.h).
+const (
+	stateListen = "0A"
+	stateClose  = "07"
+)
+
+// readListening passes each listening TCP socket of an address family in /proc/net to each.
 func readListening(family byte, each func(*listening)) error {
-	file := "/proc/net/tcp"
+	return readSockets("/proc/net/tcp", stateListen, family, each)
+}
+
+// readDatagrams does so with sockets of UDP that are not connected.
+func readDatagrams(family byte, each func(*listening)) error {
+	return readSockets("/proc/net/udp", stateClose, family, each)
+}
+
+func readSockets(file, state string, family byte, each func(*listening)) error {
 	if family == unix.AF_INET6 {
-		file = "/proc/net/tcp6"
+		file += "6"
 	}
 	fd, err := openRead(file)
 	if absent(err) && family == unix.AF_INET6 {
@@ -136,11 +158,13 @@ func readListening(family byte, each func(*listening)) error {
 		if line, err = in.ReadString('\n'); err != nil {
 			break
 		}
-		l, ok := parseListening(line)
-		if !ok {
+		l, ok := parseListening(line, state)
+		if !ok && state == stateListen {
 			return nil // the kernel lists sockets that listen first (net/ipv4/tcp_ipv4.c, tcp_get_idx)
 		}
-		each(l)
+		if ok {
+			each(l)
+		}
 	}
 	if !errors.Is(err, io.EOF) {
 		return fmt.Errorf("read %s: %w", file, err)
@@ -148,11 +172,11 @@ func readListening(family byte, each func(*listening)) error {
 	return nil
 }
 
-// parseListening parses a line of /proc/net/tcp or tcp6 (proc(5)). It returns false for a socket in
-// another state.
-func parseListening(line string) (l *listening, ok bool) {
+// parseListening parses a line of /proc/net/tcp, udp, tcp6 or udp6 (proc(5)). It returns false for
+// a socket in another state.
+func parseListening(line, state string) (l *listening, ok bool) {
 	f := strings.Fields(line)
-	if len(f) < 10 || f[3] != "0A" {
+	if len(f) < 10 || f[3] != state {
 		return nil, false
 	}
 	address, port, _ := strings.Cut(f[1], ":")

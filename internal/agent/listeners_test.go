@@ -55,6 +55,7 @@ func TestListeners(t *testing.T) {
 			same(t, queries[i].String(), a.Listeners.Sockets, []wire.Listener{want[i]})
 		}
 	}
+	testDatagrams(t, h, program)
 	both := []string{queries[1].Args[0], queries[0].Args[0]}
 	if a := h.answer(t.Context(), []wire.Query{{Verb: wire.AskListeners, Args: both}})[0]; a.Listeners == nil || len(a.Listeners.Sockets) != 2 ||
 		a.Listeners.Sockets[0].Port > a.Listeners.Sockets[1].Port {
@@ -70,6 +71,38 @@ func TestListeners(t *testing.T) {
 		many = append(many, strconv.Itoa(i+1))
 	}
 	if a := h.answer(t.Context(), []wire.Query{{Verb: wire.AskListeners, Args: many}})[0]; !strings.Contains(a.Error, "too many") {
+		t.Errorf("%+v", a)
+	}
+}
+
+// testDatagrams asks for sockets of UDP: a connected one does not count, nor does one of TCP.
+func testDatagrams(t *testing.T, h *host, program string) {
+	t.Helper()
+	socket, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = socket.Close() }()
+	client, err := net.Dial("udp4", socket.LocalAddr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = client.Close() }()
+	port := socket.LocalAddr().(*net.UDPAddr).Port
+	ask := func(port int, protocol string) []wire.Listener {
+		t.Helper()
+		a := h.answer(t.Context(), []wire.Query{{Verb: wire.AskListeners, Arg: protocol, Args: []string{strconv.Itoa(port)}}})[0]
+		if a.Listeners == nil {
+			t.Fatal(a.Error)
+		}
+		return a.Listeners.Sockets
+	}
+	same(t, "a socket of UDP", ask(port, wire.UDP), []wire.Listener{
+		{Address: "127.0.0.1", Port: port, Program: program, PID: os.Getpid(), Unit: unitOfProcess("/proc/self")},
+	})
+	same(t, "the same for TCP", len(ask(port, "")), 0)
+	same(t, "a connected one", len(ask(client.LocalAddr().(*net.UDPAddr).Port, wire.UDP)), 0)
+	if a := h.answer(t.Context(), []wire.Query{{Verb: wire.AskListeners, Arg: "sctp", Args: []string{"80"}}})[0]; !strings.Contains(a.Error, "is not a protocol") {
 		t.Errorf("%+v", a)
 	}
 }
@@ -92,13 +125,13 @@ func TestParseListening(t *testing.T) {
 		if !strings.Contains(address, ":") {
 			bytes = ip.To4()
 		}
-		l, ok := parseListening(line(bytes, state))
+		l, ok := parseListening(line(bytes, state), stateListen)
 		if !ok || l.Address != want || l.Port != 443 || l.inode != 4711 || l.v6 != (strings.Contains(want, ":")) || l.any != ip.IsUnspecified() {
 			t.Errorf("%s: %+v", address, l)
 		}
 	}
 	for _, bad := range []string{"", line(make([]byte, 4), strings.Replace(state, " 0A ", " 01 ", 1)), line(make([]byte, 8), state), line(make([]byte, 4), ":01BB 0 0A"), "x y z 0A 1 2 3 4 5 6"} {
-		if l, ok := parseListening(bad); ok {
+		if l, ok := parseListening(bad, stateListen); ok {
 			t.Errorf("%q: %+v", bad, l)
 		}
 	}

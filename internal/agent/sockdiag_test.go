@@ -37,7 +37,7 @@ func TestSameListeners(t *testing.T) {
 		t.Skip("this kernel does not answer by sock_diag, or not in this container")
 	}
 	same(t, "by netlink", got, want)
-	if got, err := listeners(ports); err != nil || len(got) != len(want) {
+	if got, err := listeners(ports, false); err != nil || len(got) != len(want) {
 		t.Errorf("%v, %v", got, err)
 	}
 }
