@@ -25,7 +25,7 @@ func lateIn(t Target, ordered []*Resource, got Answers) *latecomers {
 		return nil
 	}
 	l := &latecomers{target: t, got: got, changed: map[*Resource]bool{}, absent: map[Key]bool{}}
-	t.Unsettled = unsettled(t, ordered)
+	t.Unsettled, t.Removed = settlers(t, ordered)
 	for _, r := range ordered {
 		k, declared := r.Kind, r.completed(t)
 		want := declared

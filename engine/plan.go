@@ -170,7 +170,8 @@ func Compare(t Target, ordered []*Resource, got Answers) *HostPlan {
 			in[key] = true
 		}
 	}
-	t.Unsettled, t.Provided = unsettled(t, ordered), map[Key]bool{}
+	t.Unsettled, t.Removed = settlers(t, ordered)
+	t.Provided = map[Key]bool{}
 	for _, r := range ordered {
 		if !r.Remove {
 			note(r, t.Provided)
@@ -240,14 +241,19 @@ func Compare(t Target, ordered []*Resource, got Answers) *HostPlan {
 	return p
 }
 
-// unsettled returns the completed wanted states of Settlers, in order.
-func unsettled(t Target, ordered []*Resource) (all []any) {
+// settlers returns the completed states of Settlers, in order: those that are wanted, and those that
+// are removed.
+func settlers(t Target, ordered []*Resource) (wanted, removed []any) {
 	for _, r := range ordered {
-		if r.Kind.settles && !r.Remove {
-			all = append(all, r.completed(t))
+		switch {
+		case !r.Kind.settles:
+		case r.Remove:
+			removed = append(removed, r.completed(t))
+		default:
+			wanted = append(wanted, r.completed(t))
 		}
 	}
-	return all
+	return wanted, removed
 }
 
 // stepsTo returns the steps from have to want, by way of an interim state if there is one.

@@ -27,6 +27,8 @@ type Target struct {
 	Settled []any
 	// Unsettled are the completed wanted states (*S) of Settlers that it settles later.
 	Unsettled []any
+	// Removed are the states (*S) of Settlers that it removes.
+	Removed []any
 	// Provided has what the resources that this comparison wants provide.
 	Provided map[Key]bool
 	own      map[string]*Record // the entries of this configuration, by address

@@ -277,33 +277,35 @@ func TestOneSiteOpensQUIC(t *testing.T) {
 			TLSListen: []string{"443"}, HTTP3: http3,
 		}}
 	}
-	record := func(own bool) engine.Target {
-		return engine.Target{Records: []engine.Record{{Own: own, State: &NginxSite{Name: "z"}}}}
-	}
 	const open, plain = "server { listen *:443 quic reuseport; }", "server { listen 443 quic; listen 443 ssl reuseport; }"
 	for _, tc := range []struct {
-		name   string
-		target engine.Target
-		second *bool
-		files  map[string]string // of nginx
-		want   []string          // sites that open the address
-		refuse string
+		name    string
+		removed bool // whether the plan removes the site z
+		second  *bool
+		files   map[string]string // of nginx
+		want    []string          // sites that open the address
+		refuse  string
 	}{
 		{name: "both are new", second: &yes, want: []string{"a"}},
 		{name: "the second has it", second: &yes, files: map[string]string{"a": plain, "b": open}, want: []string{"b"}},
 		{name: "a site of the operator has it", second: &yes, files: map[string]string{"own": open}},
-		{name: "a site that is removed has it", target: record(true), second: &yes, files: map[string]string{"z": open}, want: []string{"a"}},
-		{name: "a site of another configuration has it", target: record(false), second: &yes, files: map[string]string{"z": open}},
+		{name: "a site that is removed has it", removed: true, second: &yes, files: map[string]string{"z": open}, want: []string{"a"}},
+		{name: "a site of which the plan knows nothing has it", second: &yes, files: map[string]string{"z": open}},
 		{name: "the second has it, and no longer wants it", second: &no, files: map[string]string{"b": open},
 			refuse: "fra1: the site b opens 443 for HTTP/3 of all sites, and no longer offers it"},
 		{name: "nginx cannot read its files", second: &yes, files: map[string]string{"a": plain, "b": open, "broken": ""}, want: []string{"b"}},
 	} {
-		tc.target.Name = "fra1"
 		all := []*engine.Resource{site("a", &yes), site("b", tc.second)}
-		plan := engine.Compare(tc.target, all, nginxHost(t, engine.Questions(tc.target, all), tc.files))
+		if tc.removed {
+			z := site("z", &yes)
+			z.Remove, z.Made = true, true
+			all = append([]*engine.Resource{z}, all...)
+		}
+		target := engine.Target{Name: "fra1"}
+		plan := engine.Compare(target, all, nginxHost(t, engine.Questions(target, all), tc.files))
 		var got []string
 		for _, c := range plan.Compared {
-			if s := c.Want.(*NginxSite); strings.Contains(*s.Content, "443 quic reuseport;") {
+			if s, ok := c.Want.(*NginxSite); ok && !c.Resource.Remove && strings.Contains(*s.Content, "443 quic reuseport;") {
 				got = append(got, s.Name)
 			}
 		}

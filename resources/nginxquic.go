@@ -40,7 +40,7 @@ func (n nginx) settleQUIC(t engine.Target, s *Site, got engine.Answers) {
 		case later != nil:
 			s.taken = append(s.taken, refusal("http3", fmt.Sprintf("%s: the site %s opens %s for HTTP/3 of all sites, and no longer offers it",
 				t.Name, later.Name, l), "remove http3 from this site, too; apply, and add it again"))
-		case !recorded(t, holder): // else that site is removed, before this one is written
+		case siteOf(t.Removed, holder) == nil: // what is removed is so before this site is written
 			s.shared = append(s.shared, l)
 		}
 	}
@@ -48,7 +48,7 @@ func (n nginx) settleQUIC(t engine.Target, s *Site, got engine.Answers) {
 
 // asFound sets shared as the file of the site has it, and reports whether there is a file.
 func (nginx) asFound(t engine.Target, s *Site, got engine.Answers) bool {
-	f, err := got.File(siteType{"nginx_site", nginx{}}.file(t, s).query())
+	f, err := got.File(siteType{"nginx_site", nginx{}}.fileQuery(t, s))
 	if err != nil || len(f.Content) == 0 {
 		return false
 	}
@@ -82,14 +82,6 @@ func siteOf(sites []any, file string) *Site {
 		}
 	}
 	return nil
-}
-
-// recorded reports whether a file is that of a site of this configuration.
-func recorded(t engine.Target, file string) bool {
-	return slices.ContainsFunc(t.Records, func(r engine.Record) bool {
-		s, ok := r.State.(*Site)
-		return ok && r.Own && nginxSitePath(s) == file
-	})
 }
 
 // quicHolders returns the file with reuseport for each address, or false if nginx cannot read its
