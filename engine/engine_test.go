@@ -53,6 +53,10 @@ func (interimType) Awaits(_ engine.Target, want *thing) []engine.Key {
 	return []engine.Key{engine.PathKey(want.Awaits)}
 }
 
+func (interimType) Loads(engine.Target, *thing) []engine.Key {
+	return []engine.Key{engine.UnitKey("web.service")}
+}
+
 func (interimType) Interim(_ engine.Target, want *thing, _ engine.Answers, missing bool) (*thing, string) {
 	switch c := *want; {
 	case want.Value != "absent":

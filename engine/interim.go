@@ -17,10 +17,13 @@ type latecomers struct {
 	changed map[*Resource]bool
 	absent  map[Key]bool // whether the host lacks them, by what they provide
 	means   []string     // what clients notice until then
+	kept    []*Resource  // those that work without what they await, until a unit loads them again
 }
 
-// lateIn returns the latecomers of a host, or nil if it has no resources of Later types.
-func lateIn(t Target, ordered []*Resource, got Answers) *latecomers {
+// lateIn returns the latecomers of a host, or nil if it has no resources of Later types. A web
+// server has loaded the certificate of a site, so the site works without it: if keep is set, that
+// one is not among them.
+func lateIn(t Target, ordered []*Resource, got Answers, keep bool) *latecomers {
 	if !slices.ContainsFunc(ordered, (*Resource).later) {
 		return nil
 	}
@@ -41,8 +44,11 @@ func lateIn(t Target, ordered []*Resource, got Answers) *latecomers {
 		if err != nil {
 			continue // Compare reports it
 		}
-		in := l.interim(r, want) // before it is itself one of them
-		if len(k.diff(t, want, have)) == 0 && in == nil {
+		means := slices.Clip(l.means)
+		if in := l.interim(r, want); len(k.diff(t, want, have)) == 0 && (in == nil || keep && in.state == nil) {
+			if in != nil {
+				l.kept, l.means = append(l.kept, r), means
+			}
 			continue
 		}
 		l.changed[r] = true
@@ -52,6 +58,26 @@ func lateIn(t Target, ordered []*Resource, got Answers) *latecomers {
 		}
 	}
 	return l
+}
+
+// disturbs reports whether the first transaction of a plan has a unit load what is kept: it would
+// refuse all its files.
+func (l *latecomers) disturbs(p *HostPlan) bool {
+	if l == nil {
+		return false
+	}
+	for _, r := range l.kept {
+		loads := r.Kind.loads(l.target, r.State)
+		if slices.ContainsFunc(p.Changes, func(c Change) bool {
+			now, _ := c.parts()
+			return now != nil && slices.ContainsFunc(loads, func(k Key) bool {
+				return slices.Contains(c.loads, k) || slices.Contains(c.provides, k)
+			})
+		}) {
+			return true
+		}
+	}
+	return false
 }
 
 // waits reports whether the resource comes after a change of a Later type.
@@ -67,7 +93,7 @@ type interim struct {
 // interim returns the interim state of a resource, or nil if it has none. want is completed and
 // settled.
 func (l *latecomers) interim(r *Resource, want any) *interim {
-	if l == nil || r.Remove || r.Kind.awaits == nil {
+	if l == nil || r.Remove || r.Kind.awaits == nil || slices.Contains(l.kept, r) {
 		return nil
 	}
 	awaited, missing := false, false

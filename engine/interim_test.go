@@ -60,7 +60,11 @@ func TestInterim(t *testing.T) {
 			plan: "[write /cert]; [write /secure]; [write /site]", did: "begin; " + second + "; commit",
 		},
 		"the certificate is lost": {
-			edit: map[string]string{"/cert": ""},
+			edit: map[string]string{"/cert": "", "/z": "old"}, plan: "[write /cert]; write /z",
+			note: "later, after all else is committed: later./cert", did: "begin; write /z; commit; write /cert; commit",
+		},
+		"the certificate is lost, and something else is loaded": {
+			edit: map[string]string{"/cert": "", "/site": "edited"},
 			plan: "write /site; [write /site]; [write /cert]; remove /secure; [write /secure]", note: note + "/secure is missing, and " + not,
 			did: "begin; write /site; remove /secure; commit; " + second + "; commit",
 		},

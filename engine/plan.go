@@ -162,8 +162,17 @@ func Questions(t Target, resources []*Resource) []wire.Query {
 // Compare makes the plan of one host. ordered are its resources in the order of Order, got are the
 // answers to their Questions.
 func Compare(t Target, ordered []*Resource, got Answers) *HostPlan {
+	p, late := compare(t, ordered, got, true)
+	if late.disturbs(p) {
+		p, _ = compare(t, ordered, got, false)
+	}
+	return p
+}
+
+// compare is Compare. keep is whether a resource that works without what it awaits is kept.
+func compare(t Target, ordered []*Resource, got Answers, keep bool) (*HostPlan, *latecomers) {
 	p := &HostPlan{Host: t.Name, MachineID: t.Facts.MachineID}
-	changed, gone, late := map[Key]bool{}, map[Key]bool{}, lateIn(t, ordered, got)
+	changed, gone := map[Key]bool{}, map[Key]bool{}
 	note := func(r *Resource, in map[Key]bool) {
 		provides, _ := r.Kind.keys(t, r.State)
 		for _, key := range provides {
@@ -177,6 +186,7 @@ func Compare(t Target, ordered []*Resource, got Answers) *HostPlan {
 			note(r, t.Provided)
 		}
 	}
+	late := lateIn(t, ordered, got, keep)
 	for _, r := range ordered {
 		k := r.Kind
 		want := r.completed(t)
@@ -238,7 +248,7 @@ func Compare(t Target, ordered []*Resource, got Answers) *HostPlan {
 	}
 	p.expect(got)
 	p.noteReleased()
-	return p
+	return p, late
 }
 
 // settlers returns the completed states of Settlers, in order: those that are wanted, and those that
