@@ -251,8 +251,8 @@ func compare(t Target, ordered []*Resource, got Answers, keep bool) (*HostPlan, 
 	return p, late
 }
 
-// settlers returns the completed states of Settlers, in order: those that are wanted, and those that
-// are removed.
+// settlers returns the completed states of Settlers, in order: those that are wanted, and those
+// that are removed.
 func settlers(t Target, ordered []*Resource) (wanted, removed []any) {
 	for _, r := range ordered {
 		switch {
