@@ -20,6 +20,16 @@ import (
 
 // fullStates are states that Validate takes, with as many attributes as go together.
 var fullStates = map[string]func() any{
+	"apache_site": func() any {
+		return &ApacheSite{Name: "site", ServerName: []string{"mirror.example.org", "*.example.org"}, Listen: []string{"80", "127.0.0.1:8080"}, Root: "/srv/root",
+			Aliases: map[string]string{"/almalinux/": "/srv/a"}, AccessLog: "/var/log/apache2/site.log", Header: "/srv/head.html", Footer: "/srv/foot.html",
+			Certificate: "/etc/ssl/a.pem", CertificateKey: "/etc/ssl/a.key", TLSListen: []string{"443"}, HTTP: "serve", Headers: map[string]string{"X-A": "b c"},
+			LogFormat: "%a x", Rate: "5m", Robots: "User-agent: *", Health: "/health", Redirects: map[string]string{"/old": "/almalinux/"},
+			Webroot: "/var/www/acme", Extra: "Header set X-B c"}
+	},
+	"apache_snippet": func() any {
+		return &ApacheSnippet{Name: "mirror", ServerName: "mirror.example.org", Aliases: map[string]string{"/almalinux/": "/srv/a"}}
+	},
 	"certificate": func() any {
 		return &Certificate{Name: "mirror.example.org", Domains: []string{"mirror.example.org"}, Email: "admin@example.org", Webroot: "/srv/acme",
 			Directory: "https://acme.example.org/directory", KeyType: "ecdsa"}
@@ -236,7 +246,14 @@ func checkState(t *testing.T, name string, state any) {
 			nothing[i].File = &wire.File{Kind: wire.Regular, Content: []byte("0\n"), HasContent: true} // the kernel has every parameter
 		}
 	}
-	if s, ok := state.(*NginxSnippet); ok {
+	for i, q := range queries {
+		if q.Verb == wire.AskRun && slices.Contains(q.Args, "DUMP_MODULES") {
+			nothing[i].Run = &wire.Run{Stdout: apacheDump(state)}
+		} else if s, ok := state.(*ApacheSnippet); ok && slices.Contains(q.Args, "/etc/apache2") {
+			nothing[i].Run = &wire.Run{Stdout: "/etc/apache2/sites-enabled/own.conf:2:IncludeOptional " + apacheDebian.Snippets + "/" + strings.ToLower(s.ServerName) + "/*.conf\n"}
+		}
+	}
+	if s, ok := state.(*NginxSnippet); ok && name == "nginx_snippet" {
 		for i, q := range queries {
 			if q.Key() == nginxConfigQuery.Key() {
 				nothing[i].Run = &wire.Run{Stdout: "# configuration file /etc/nginx/nginx.conf:\nhttp { server { server_name " + s.ServerName +
@@ -258,10 +275,18 @@ func checkState(t *testing.T, name string, state any) {
 	switch s := full.(type) {
 	case *Cron:
 		checkCron(t, s)
-	case *NginxSite:
-		checkSite(t, s)
-	case *NginxSnippet:
-		checkSnippet(t, s)
+	case *Site:
+		if name == "apache_site" {
+			checkApacheSite(t, s)
+		} else {
+			checkSite(t, s)
+		}
+	case *Snippet:
+		if name == "apache_snippet" {
+			checkApacheSnippet(t, s)
+		} else {
+			checkSnippet(t, s)
+		}
 	case *Logrotate:
 		checkLogrotate(t, s)
 	case *Mount:
@@ -359,7 +384,7 @@ func checkSteps(t *testing.T, queries []wire.Query, state any, steps []engine.St
 func checkRun(t *testing.T, asked map[string]bool, argv []string) {
 	t.Helper()
 	switch {
-	case slices.Equal(argv, []string{"/usr/sbin/nginx", "-t"}):
+	case slices.Equal(argv, []string{"/usr/sbin/nginx", "-t"}), slices.Equal(argv, []string{"/usr/sbin/apache2ctl", "-t"}):
 	case argv[0] == "/usr/bin/certbot":
 		checkCertbot(t, asked, argv)
 	case len(argv) == 3 && slices.Equal(argv[:2], []string{"/usr/sbin/sysctl", "-w"}):

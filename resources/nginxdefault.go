@@ -45,7 +45,7 @@ func defaultQueries(s *Site) (config, answer wire.Query, pages []wire.Query) {
 
 // free reports whether nothing else answers for the host's address. If that is not known, it is not
 // free.
-func (nginx) free(s *Site, unit wire.Unit, got engine.Answers) bool {
+func (nginx) free(_ engine.Target, s *Site, unit wire.Unit, got engine.Answers) bool {
 	configQuery, answerQuery, pageQueries := defaultQueries(s)
 	config, err := got.Run(configQuery)
 	if err != nil {

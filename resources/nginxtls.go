@@ -65,6 +65,8 @@ func reuse(s *Site, listen string) []string {
 	return []string{"reuseport"}
 }
 
+func (nginx) written(listens []string) []string { return listens }
+
 // readTLS implements webServer.
 func (nginx) readTLS(s *Site, text string) {
 	tokens, err := nginxTokens(text)

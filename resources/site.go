@@ -90,7 +90,9 @@ type Site struct {
 	decided bool             // wanted: Default is not set, and the host's answers have decided it
 	instead string           // wanted: the file of the package's default site, which it replaces
 	shared  []string         // wanted: of TLSListen, those that another site opens for HTTP/3
-	taken   []engine.Problem `fingerprint:"-"` // wanted: ports that other programs hold
+	opens   []string         // wanted: of what it listens on, what nothing else has the server listen on
+	restart bool             // wanted: the server has to restart, see webServer.load
+	taken   []engine.Problem `fingerprint:"-"` // wanted: ports that other programs hold, and what else the host lacks
 	running bool             // found, and after Settle wanted: the server runs
 	// found: why a directory is not served although the site is.
 	treeProblem string        `fingerprint:"-"`
@@ -170,7 +172,7 @@ func (st siteType) Settle(t engine.Target, want *Site, _ *engine.Record, got eng
 	}
 	yes, promised := false, st.promised(t, want)
 	if err == nil {
-		yes = !promised && st.server.free(want, unit, got)
+		yes = !promised && st.server.free(t, want, unit, got)
 	}
 	full.Default, full.decided = &yes, !promised
 	if !yes && full.named != nil {

@@ -58,7 +58,7 @@ func (st siteType) Interim(t engine.Target, want *Site, got engine.Answers, miss
 		if f, err := got.File(st.fileQuery(t, want)); err == nil {
 			had := Site{}
 			st.server.readTLS(&had, string(f.Content))
-			if had.Certificate != "" && slices.Equal(had.TLSListen, want.TLSListen) { // other listens were not asked for
+			if had.Certificate != "" && slices.Equal(had.TLSListen, st.server.written(want.TLSListen)) { // other listens were not asked for
 				until.Certificate, until.CertificateKey, until.HTTP2 = had.Certificate, had.CertificateKey, had.HTTP2
 				return &until, host + " is served over HTTP, and over HTTPS with its certificate " + had.Certificate
 			}

@@ -33,13 +33,16 @@ type webServer interface {
 	// readTLS sets the certificate, its key, TLSListen and HTTP2 of s to those of a configuration that
 	// text returned for another site. It leaves out what that does not have.
 	readTLS(s *Site, text string)
+	// written returns listens as text writes them.
+	written(listens []string) []string
 	// ask returns what settle and free have to know. undecided is whether free will be called.
 	ask(t engine.Target, s *Site, undecided bool) []wire.Query
-	// settle sets version and instead by what the host has. Another version makes another text.
+	// settle sets version, instead, opens and restart by what the host has, and adds to taken. Another
+	// version makes another text; for any other reason settle unsets Content.
 	settle(t engine.Target, s *Site, got engine.Answers)
 	// free reports whether nothing else on the host answers for the site's address. If that is not
 	// known, it is not free.
-	free(s *Site, unit wire.Unit, got engine.Answers) bool
+	free(t engine.Target, s *Site, unit wire.Unit, got engine.Answers) bool
 	// before returns the steps before the file of a site is written; have is nil if the site is new.
 	before(s, have *Site) []engine.Step
 	// after returns the steps after the file of a site is removed.
@@ -54,7 +57,7 @@ type webServer interface {
 }
 
 // webServers are the web servers by their names in the language.
-var webServers = map[string]webServer{"nginx": nginx{}}
+var webServers = map[string]webServer{"apache": apache{}, "nginx": nginx{}}
 
 // WebServerNames returns the names of the web servers, sorted.
 func WebServerNames() []string { return slices.Sorted(maps.Keys(webServers)) }

@@ -45,6 +45,7 @@ var groups = []group{
 		cases:    func([]string) []testCase { return slices.Concat(nginxCases(), logrotateCases()) },
 		failures: nginxFailures(),
 	},
+	apacheGroup(),
 	{
 		name: "disks", spec: lab.HostSpec{Disks: []int64{gibibyte, gibibyte}},
 		prepare:  [][]string{{"apt-get", "install", "-y", "--no-install-recommends", "xfsprogs", "e2fsprogs", "fdisk"}},

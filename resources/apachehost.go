@@ -1,0 +1,253 @@
+package resources
+
+import (
+	"fmt"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/engine/wire"
+)
+
+// What a site has to know of the rest of Apache's configuration: the other virtual hosts with their
+// names, the modules, and who has Apache listen where.
+
+// dumpQuery asks Apache for its virtual hosts and modules.
+func (a apache) dumpQuery(t engine.Target) wire.Query {
+	return wire.Query{Verb: wire.AskRun, Args: a.control(t, "-t", "-D", "DUMP_VHOSTS", "-D", "DUMP_MODULES")}
+}
+
+// listenLinesQuery asks for the Listen lines of the configuration's active files, and for the files
+// that mirrorform made.
+func (a apache) listenLinesQuery(t engine.Target) wire.Query {
+	return a.linesQuery(t, `^[[:space:]]*Listen[[:space:]]|^# Managed by mirrorform: `)
+}
+
+// linesQuery asks for lines of the configuration's active files, with file and number.
+func (apache) linesQuery(t engine.Target, lines string) wire.Query {
+	args := []string{"/usr/bin/grep", "-RHnisE", "--include=*.conf"}
+	if isEL(t.Facts.OS) {
+		args = append(args, lines, "/etc/httpd/conf", "/etc/httpd/conf.d", "/etc/httpd/conf.modules.d")
+	} else {
+		args = append(args, "--exclude-dir=sites-available", "--exclude-dir=conf-available", "--exclude-dir=mods-available", lines, "/etc/apache2")
+	}
+	return wire.Query{Verb: wire.AskRun, Args: args}
+}
+
+func (a apache) ask(t engine.Target, s *Site, undecided bool) []wire.Query {
+	list := []wire.Query{a.dumpQuery(t), a.listenLinesQuery(t)}
+	if undecided {
+		list = append(list, apacheAddressQuery(s), apacheDefaultSite, apacheDefaultLink, apachePages, apacheWelcome)
+	}
+	return list
+}
+
+// settle implements webServer. Before the package is installed, its own configuration is assumed.
+func (a apache) settle(t engine.Target, s *Site, got engine.Answers) {
+	opens, restart := s.opens, false
+	unit, err := got.Unit(a.facts(t).unitQuery())
+	switch {
+	case err != nil:
+		return // Read reports it
+	case unit.LoadState == "not-found":
+		opens = apacheOpens(t, s, apachePackaged(t), nil)
+		missing, _ := missingModules(t, s, func(name string) bool { return slices.Contains(apacheEnabled[isEL(t.Facts.OS)], name) })
+		s.taken = append(s.taken, missing...)
+	default:
+		lines, own, problem := a.listenLines(t, got)
+		s.taken = append(s.taken, problem...)
+		opens = apacheOpens(t, s, lines, &s.taken)
+		dump, err := got.Run(a.dumpQuery(t))
+		if err != nil || dump.Exit != 0 {
+			break // the check of the configuration reports it
+		}
+		loaded := loadedModules(dump.Stdout)
+		var missing []engine.Problem
+		missing, restart = missingModules(t, s, func(name string) bool { return loaded[name] })
+		s.taken = append(s.taken, missing...)
+		s.taken = append(s.taken, a.sameNames(t, s, apacheHosts(dump.Stdout), own)...)
+		if loaded["mpm_prefork"] && s.Certificate != "" && !isFalse(s.HTTP2) {
+			s.taken = append(s.taken, caution("http2", t.Name+": Apache runs with mpm_prefork, which cannot HTTP/2, so the site has HTTP/1.1 alone",
+				"on Debian: a2dismod mpm_prefork && a2enmod mpm_event && systemctl restart apache2; or set http2 = false"))
+		}
+	}
+	s.restart = restart
+	if !slices.Equal(opens, s.opens) {
+		s.opens, s.Content = opens, nil
+	}
+}
+
+// listenLine is a Listen directive.
+type listenLine struct {
+	file          string
+	line          int
+	address, port string // address is "*" for all of both families
+	own           bool   // in a file of mirrorform
+}
+
+// apachePackaged is where the packages have Apache listen: on 443 with mod_ssl, which a site over
+// HTTPS needs.
+func apachePackaged(engine.Target) []listenLine {
+	return []listenLine{{address: "*", port: "80"}, {address: "*", port: "443"}}
+}
+
+var grepLine = regexp.MustCompile(`^([^:]+):([0-9]+):(.*)$`)
+
+// listenLines returns the Listen lines of the configuration, and the files of mirrorform. A line in
+// a section that does not count, such as IfModule, is taken as one that does: if that is wrong, the
+// port is found closed after the reload.
+func (a apache) listenLines(t engine.Target, got engine.Answers) (lines []listenLine, own map[string]bool, problems []engine.Problem) {
+	run, err := got.Run(a.listenLinesQuery(t))
+	if err == nil && run.Exit != 0 && run.Stdout == "" {
+		err = fmt.Errorf("grep ended with exit status %d: %s", run.Exit, firstLine(run.Stderr))
+	}
+	if err != nil {
+		return apachePackaged(t), nil, []engine.Problem{refusal("listen", t.Name+": unknown where Apache listens: "+err.Error(), "")}
+	}
+	own = map[string]bool{}
+	for l := range strings.Lines(run.Stdout) {
+		m := grepLine.FindStringSubmatch(strings.TrimSpace(l))
+		if m == nil {
+			continue
+		}
+		n, _ := strconv.Atoi(m[2])
+		if strings.HasPrefix(m[3], "#") {
+			own[m[1]] = n == 1
+			continue
+		}
+		if _, rest, err := apacheWord(strings.TrimSpace(m[3])); err == nil && rest != "" {
+			word, _, err := apacheWord(rest)
+			address, port, bad := parseListen(word)
+			if err != nil || bad != nil {
+				continue // a name, or a variable
+			}
+			if isWild(address) {
+				address = "*"
+			}
+			lines = append(lines, listenLine{m[1], n, address, port, false})
+		}
+	}
+	for i := range lines {
+		lines[i].own = own[lines[i].file]
+	}
+	return lines, own, nil
+}
+
+// apacheOpens returns what the site's file has to listen on. Apache refuses to listen on an address
+// twice, and ends if it finds one of its own addresses in use at a reload.
+func apacheOpens(t engine.Target, s *Site, lines []listenLine, problems *[]engine.Problem) (opens []string) {
+	wild := map[string]bool{}
+	for _, address := range vhostAddresses(siteListensOn(s)) {
+		if port, ok := strings.CutPrefix(address, "*:"); ok {
+			wild[port] = true
+		}
+	}
+	for _, listen := range vhostAddresses(siteListensOn(s)) {
+		address, port, _ := parseListen(listen)
+		covered := address != "*" && wild[port]
+		for _, l := range lines {
+			switch {
+			case l.port != port:
+			case l.address == address:
+				covered = covered || !l.own
+			case l.address == "*":
+				covered = true
+			case address == "*" && problems != nil:
+				*problems = append(*problems, refusal("listen", fmt.Sprintf("%s: Apache listens on %s:%s alone (%s:%d), so it cannot listen on all addresses",
+					t.Name, l.address, port, l.file, l.line), fmt.Sprintf("change that line to \"Listen %s\", or set listen to %q", port, l.address+":"+port)))
+				covered = true
+			}
+		}
+		if !covered {
+			opens = append(opens, strings.TrimPrefix(listen, "*:"))
+		}
+	}
+	return opens
+}
+
+// apacheHost is a virtual host.
+type apacheHost struct {
+	address, port string // address is "*" for all
+	file          string
+	line          int
+	names         []string // lower case; * and ? are patterns
+	first         bool     // it answers what no name on this address matches
+}
+
+var (
+	hostAlone = regexp.MustCompile(`^(\S+):(\d+|\*)\s+(\S+) \((.*):(\d+)\)$`)
+	hostMany  = regexp.MustCompile(`^(\S+):(\d+|\*)\s+is a NameVirtualHost$`)
+	hostOne   = regexp.MustCompile(`^\s+port (\d+|\*) namevhost (\S+) \((.*):(\d+)\)$`)
+	hostAlias = regexp.MustCompile(`^\s+(?:wild )?alias (\S+)$`)
+)
+
+// apacheHosts reads the output of -D DUMP_VHOSTS. It has no aliases of a virtual host that is alone
+// on its address.
+func apacheHosts(output string) (hosts []apacheHost) {
+	address, first := "", false
+	for line := range strings.Lines(output) {
+		line = strings.TrimRight(line, "\n")
+		if m := hostAlone.FindStringSubmatch(line); m != nil {
+			n, _ := strconv.Atoi(m[5])
+			hosts = append(hosts, apacheHost{m[1], m[2], m[4], n, []string{strings.ToLower(m[3])}, true})
+		} else if m := hostMany.FindStringSubmatch(line); m != nil {
+			address, first = m[1], true
+		} else if m := hostOne.FindStringSubmatch(line); m != nil {
+			n, _ := strconv.Atoi(m[4])
+			hosts = append(hosts, apacheHost{address, m[1], m[3], n, []string{strings.ToLower(m[2])}, first})
+			first = false
+		} else if m := hostAlias.FindStringSubmatch(line); m != nil && len(hosts) > 0 {
+			last := &hosts[len(hosts)-1]
+			last.names = append(last.names, strings.ToLower(m[1]))
+		}
+	}
+	return hosts
+}
+
+// sameNames returns a problem for each name of the site that another virtual host has: Apache takes
+// the first one, without a warning.
+func (a apache) sameNames(t engine.Target, s *Site, hosts []apacheHost, own map[string]bool) (out []engine.Problem) {
+	facts := a.facts(t)
+	file := facts.Sites + "/" + s.File + facts.Suffix
+	addresses := vhostAddresses(siteListensOn(s))
+	for _, h := range hosts {
+		if own[h.file] || !slices.Contains(addresses, h.address+":"+h.port) {
+			continue
+		}
+		for _, name := range s.ServerName {
+			if name == s.Address && s.Default == nil {
+				continue // free decides about it
+			}
+			name = strings.ToLower(strings.Trim(bracketed(name), "[]"))
+			if slices.ContainsFunc(h.names, func(other string) bool { return clashes(name, other, file < h.file) }) {
+				out = append(out, refusal("server_name", fmt.Sprintf("%s: the name %s on port %s is that of the virtual host at %s:%d, and Apache serves only one of them",
+					t.Name, name, h.port, h.file, h.line), "remove the name there, or here"))
+				break
+			}
+		}
+	}
+	return out
+}
+
+// clashes reports whether two virtual hosts answer for the same names: with equal names, or because
+// the first of them has a pattern that matches the other's name.
+func clashes(name, other string, before bool) bool {
+	if before {
+		return name == other || strings.Contains(name, "*") && !strings.Contains(other, "*") && hostPattern(name).MatchString(other)
+	}
+	return name == other || strings.ContainsAny(other, "*?") && !strings.Contains(name, "*") && hostPattern(other).MatchString(name)
+}
+
+func hostPattern(pattern string) *regexp.Regexp {
+	return regexp.MustCompile("^" + strings.NewReplacer(`\*`, ".*", `\?`, ".").Replace(regexp.QuoteMeta(pattern)) + "$")
+}
+
+// atAddress reports whether a virtual host answers for an address of the host alone.
+func (h *apacheHost) atAddress(address string) bool {
+	has, err := netip.ParseAddr(strings.Trim(h.address, "[]"))
+	wants, err2 := netip.ParseAddr(strings.Trim(address, "[]"))
+	return err == nil && err2 == nil && has == wants
+}
