@@ -3,6 +3,7 @@ package resources
 import (
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 
@@ -31,11 +32,13 @@ var (
 		Name: "Apache", Program: "apache2", Package: "apache2", Unit: "apache2.service",
 		Config: "/etc/apache2", Sites: "/etc/apache2/sites-enabled", Suffix: ".conf",
 		Snippets: "/etc/apache2/mirrorform.d", Log: "/var/log/apache2/access.log",
+		Test: "/usr/sbin/apache2ctl -t", Reload: "/usr/bin/systemctl reload apache2.service",
 	}
 	apacheEL = ServerFacts{
 		Name: "Apache", Program: "httpd", Package: "httpd", Unit: "httpd.service",
 		Config: "/etc/httpd", Sites: "/etc/httpd/conf.d", Suffix: ".conf",
 		Snippets: "/etc/httpd/mirrorform.d", Log: "/var/log/httpd/access_log",
+		Test: "/usr/sbin/httpd -t", Reload: "/usr/bin/systemctl reload httpd.service",
 	}
 )
 
@@ -134,8 +137,14 @@ var apacheHints = []engine.Hint{
 // load reloads Apache, which lets downloads finish. A module that speaks another protocol needs a
 // restart: an Apache 2.4.67 that gets mod_http2 by a reload crashes at connections with TLS 1.2.
 func (a apache) load(t engine.Target, s *Site, _ bool) engine.Step {
+	unit := a.facts(t).Unit
+	step := unitStep("reload", unit, wire.UnitLoad, wire.UnitRestore)
 	if s != nil && s.restart {
-		return unitStep("restart", a.facts(t).Unit, wire.UnitRestart, wire.UnitRestore)
+		step = unitStep("restart", unit, wire.UnitRestart, wire.UnitRestore)
 	}
-	return unitStep("reload", a.facts(t).Unit, wire.UnitLoad, wire.UnitRestore)
+	step.Hints = []engine.Hint{{
+		Text:   unit + ": Main process exited",
+		Advice: "Apache ends if it cannot listen on an address; the cause is in " + path.Dir(a.facts(t).Log) + ", in the error log",
+	}}
+	return step
 }

@@ -85,7 +85,7 @@ func apacheFailures() []failure {
 	}
 	return []failure{
 		{
-			kind: "apache_site", name: "port taken", state: site("8081"), says: "8081",
+			kind: "apache_site", name: "port taken", state: site("8081"), says: "apache2.service: Main process exited",
 			prepare: [][]string{{"systemd-run", "--quiet", "--unit=taken", "--service-type=notify", "--property=NotifyAccess=all", "sh", "-c", taken}},
 			cleanup: [][]string{{"systemctl", "stop", "taken"}, {"systemctl", "is-active", "apache2"}},
 		},
