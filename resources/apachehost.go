@@ -47,13 +47,14 @@ func (a apache) ask(t engine.Target, s *Site, undecided bool) []wire.Query {
 
 // settle implements webServer. Before the package is installed, its own configuration is assumed.
 func (a apache) settle(t engine.Target, s *Site, got engine.Answers) {
-	opens, restart := s.opens, false
+	opens, bare, restart := s.opens, s.bare, false
 	unit, err := got.Unit(a.facts(t).unitQuery())
 	switch {
 	case err != nil:
 		return // Read reports it
 	case unit.LoadState == "not-found":
 		opens = apacheOpens(t, s, apachePackaged(t), nil)
+		bare = apacheBarePorts(s, apachePackaged(t), apachePackagedHosts(t), nil)
 		missing, _ := missingModules(t, s, func(name string) bool { return slices.Contains(apacheEnabled[isEL(t.Facts.OS)], name) })
 		s.taken = append(s.taken, missing...)
 	default:
@@ -64,19 +65,20 @@ func (a apache) settle(t engine.Target, s *Site, got engine.Answers) {
 		if err != nil || dump.Exit != 0 {
 			break // the check of the configuration reports it
 		}
-		loaded := loadedModules(dump.Stdout)
+		loaded, hosts := loadedModules(dump.Stdout), apacheHosts(dump.Stdout)
+		bare = apacheBarePorts(s, lines, hosts, own)
 		var missing []engine.Problem
 		missing, restart = missingModules(t, s, func(name string) bool { return loaded[name] })
 		s.taken = append(s.taken, missing...)
-		s.taken = append(s.taken, a.sameNames(t, s, apacheHosts(dump.Stdout), own)...)
+		s.taken = append(s.taken, a.sameNames(t, s, hosts, own)...)
 		if loaded["mpm_prefork"] && s.Certificate != "" && !isFalse(s.HTTP2) {
 			s.taken = append(s.taken, caution("http2", t.Name+": Apache runs with mpm_prefork, which cannot HTTP/2, so the site has HTTP/1.1 alone",
 				"on Debian: a2dismod mpm_prefork && a2enmod mpm_event && systemctl restart apache2; or set http2 = false"))
 		}
 	}
 	s.restart = restart
-	if !slices.Equal(opens, s.opens) {
-		s.opens, s.Content = opens, nil
+	if !slices.Equal(opens, s.opens) || !slices.Equal(bare, s.bare) {
+		s.opens, s.bare, s.Content = opens, bare, nil
 	}
 }
 
@@ -92,6 +94,30 @@ type listenLine struct {
 // HTTPS needs.
 func apachePackaged(engine.Target) []listenLine {
 	return []listenLine{{address: "*", port: "80"}, {address: "*", port: "443"}}
+}
+
+// apachePackagedHosts are the virtual hosts that the packages have: EL's has one for HTTPS alone.
+func apachePackagedHosts(t engine.Target) []apacheHost {
+	if isEL(t.Facts.OS) {
+		return nil
+	}
+	return []apacheHost{{address: "*", port: "80"}}
+}
+
+// apacheBarePorts returns the ports of the site over HTTP on which Apache answers with its main
+// configuration, since no other virtual host is there.
+func apacheBarePorts(s *Site, lines []listenLine, hosts []apacheHost, own map[string]bool) (ports []string) {
+	for _, address := range vhostAddresses(s.Listen) {
+		port, wild := strings.CutPrefix(address, "*:")
+		listens := slices.ContainsFunc(lines, func(l listenLine) bool { return !l.own && l.port == port })
+		other := slices.ContainsFunc(hosts, func(h apacheHost) bool {
+			return h.address == "*" && (h.port == port || h.port == "*") && !own[h.file]
+		})
+		if wild && listens && !other && (s.Certificate == "" || s.HTTP != httpOff) {
+			ports = append(ports, port)
+		}
+	}
+	return ports
 }
 
 var grepLine = regexp.MustCompile(`^([^:]+):([0-9]+):(.*)$`)
@@ -210,8 +236,7 @@ func apacheHosts(output string) (hosts []apacheHost) {
 // sameNames returns a problem for each name of the site that another virtual host has: Apache takes
 // the first one, without a warning.
 func (a apache) sameNames(t engine.Target, s *Site, hosts []apacheHost, own map[string]bool) (out []engine.Problem) {
-	facts := a.facts(t)
-	file := facts.Sites + "/" + s.File + facts.Suffix
+	file := a.facts(t).siteFile(s.File)
 	addresses := vhostAddresses(siteListensOn(s))
 	for _, h := range hosts {
 		if own[h.file] || !slices.Contains(addresses, h.address+":"+h.port) {

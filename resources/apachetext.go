@@ -17,6 +17,9 @@ func apacheText(t engine.Target, s *Site, digest string) string {
 	for _, l := range s.opens {
 		w.listen(l)
 	}
+	for _, port := range s.bare {
+		apacheBareHost(&w, port)
+	}
 	if s.Certificate == "" || s.HTTP != httpOff {
 		w.open("VirtualHost", vhostAddresses(s.Listen)...)
 		apacheNames(&w, s)
@@ -40,6 +43,18 @@ func apacheText(t engine.Target, s *Site, digest string) string {
 		w.close("VirtualHost")
 	}
 	return strings.TrimPrefix(w.String(), "\n")
+}
+
+// apacheBareHost keeps the main configuration the one that answers what no name matches: it does so
+// on its own only as long as the port has no virtual host.
+func apacheBareHost(w *apacheWriter, port string) {
+	w.open("VirtualHost", "*:"+port)
+	w.open("IfModule", "mod_rewrite.c") // of all that it has, virtual hosts lack this alone
+	w.line("RewriteEngine", "on")
+	w.line("RewriteOptions", "Inherit")
+	w.close("IfModule")
+	w.close("VirtualHost")
+	w.blank()
 }
 
 // vhostAddresses returns the addresses of a virtual host. Apache's * is all of both families.

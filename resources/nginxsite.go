@@ -93,7 +93,7 @@ func (nginx) after(*Site) []engine.Step { return nil }
 func (nginx) test(_ engine.Target, s *Site) engine.Step {
 	run := &wire.RunOp{Argv: []string{"/usr/sbin/nginx", "-t"}}
 	if s != nil {
-		run.Refuse, run.About = "[warn]", []string{nginxFacts.Sites + "/" + s.File + nginxFacts.Suffix}
+		run.Refuse, run.About = "[warn]", []string{nginxFacts.siteFile(s.File)}
 		for _, name := range s.ServerName {
 			run.About = append(run.About, `"`+bracketed(name)+`"`)
 		}

@@ -91,6 +91,7 @@ type Site struct {
 	instead string           // wanted: the file of the package's default site, which it replaces
 	shared  []string         // wanted: of TLSListen, those that another site opens for HTTP/3
 	opens   []string         // wanted: of what it listens on, what nothing else has the server listen on
+	bare    []string         // wanted: ports on which the server answers without any site, see apacheText
 	restart bool             // wanted: the server has to restart, see webServer.load
 	taken   []engine.Problem `fingerprint:"-"` // wanted: ports that other programs hold, and what else the host lacks
 	running bool             // found, and after Settle wanted: the server runs
@@ -207,8 +208,7 @@ func (siteType) undecided(t engine.Target, s *Site) bool {
 }
 
 func (st siteType) file(t engine.Target, s *Site) *managedFile {
-	facts := st.server.facts(t)
-	return s.at(facts.Sites + "/" + cmp.Or(s.File, s.Name) + facts.Suffix)
+	return s.at(st.server.facts(t).siteFile(cmp.Or(s.File, s.Name)))
 }
 
 // Shares implements engine.Sharer: sites with one name on one port are one site.

@@ -37,7 +37,7 @@ type webServer interface {
 	written(listens []string) []string
 	// ask returns what settle and free have to know. undecided is whether free will be called.
 	ask(t engine.Target, s *Site, undecided bool) []wire.Query
-	// settle sets version, instead, opens and restart by what the host has, and adds to taken. Another
+	// settle sets version, instead, opens, bare and restart by what the host has, and adds to taken. Another
 	// version makes another text; for any other reason settle unsets Content.
 	settle(t engine.Target, s *Site, got engine.Answers)
 	// free reports whether nothing else on the host answers for the site's address. If that is not
@@ -74,6 +74,7 @@ type ServerFacts struct {
 	Unit    string
 	Config  string // directory of all its configuration
 	Sites   string // directory of sites
+	Prefix  string // of the file of a site
 	Suffix  string // of the file of a site or a snippet
 	// Snippets is the directory of what sites of an operator include: one directory for each site.
 	Snippets string
@@ -81,6 +82,9 @@ type ServerFacts struct {
 	// Test and Reload are command lines for a unit of systemd, which loads a renewed certificate.
 	Test, Reload string
 }
+
+// siteFile returns the path of a site's file.
+func (f ServerFacts) siteFile(name string) string { return f.Sites + "/" + f.Prefix + name + f.Suffix }
 
 // unitQuery asks for the server's unit.
 func (f ServerFacts) unitQuery() wire.Query { return wire.Query{Verb: wire.AskUnit, Arg: f.Unit} }

@@ -16,7 +16,7 @@ func apacheGroup() group {
 }
 
 func apacheCases() []testCase {
-	const path = "/etc/apache2/sites-enabled/case.conf"
+	const path = "/etc/apache2/sites-enabled/zz-case.conf"
 	return []testCase{apacheStopped(), apacheJoined(), {
 		kind: "apache_site", name: "site", harmless: true,
 		variants: []any{
