@@ -9,9 +9,9 @@ import (
 	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
-// Whether a site answers for the host's address is decided once, as with nginx. The site takes it as
-// one of its names, so the default site of Debian's package can stay: it answers what no name
-// matches.
+// Whether a site answers for the host's address is decided once, as with nginx. The site takes
+// it as one of its names, so the default site of Debian's package can stay: it answers what no
+// name matches.
 
 // apachePackagedSite is the default site of Debian and Ubuntu, as words without comments.
 const apachePackagedSite = "<VirtualHost *:80> ServerAdmin webmaster@localhost DocumentRoot /var/www/html " +

@@ -69,9 +69,9 @@ const (
 	apacheClient   = "mirrorform_client"
 )
 
-// apacheLog writes the access log. A virtual host without one writes to that of the server, so a log
-// that is off is one that gets nothing. The format is written out, since its name combined is the
-// operator's to change.
+// apacheLog writes the access log. A virtual host without one writes to that of the server, so a
+// log that is off is one that gets nothing. The format is written out, since its name combined
+// is the operator's to change.
 func apacheLog(w *apacheWriter, t engine.Target, s *Site) {
 	if s.AccessLog == "off" {
 		w.line("CustomLog", "/dev/null", "-", "env=mirrorform_never")

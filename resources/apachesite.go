@@ -12,12 +12,12 @@ import (
 )
 
 // ApacheSite is a site of static files that Apache httpd serves: a file with one or two virtual
-// hosts, zz-NAME.conf in /etc/apache2/sites-enabled on Debian and in /etc/httpd/conf.d on EL. An apply
-// succeeds only if Apache accepts its configuration and then answers with the new one. The plan refuses a
-// port that another program holds, a name that another virtual host has, and a site that needs a
-// module that Apache does not load. The site starts or reloads Apache by itself: a service for
-// Apache comes after it, and its reload_on need not list the site's file. Apache cannot do
-// max_connections and http3.
+// hosts, zz-NAME.conf in /etc/apache2/sites-enabled on Debian and in /etc/httpd/conf.d on EL. An
+// apply succeeds only if Apache accepts its configuration and then answers with the new one. The
+// plan refuses a port that another program holds, a name that another virtual host has, and a
+// site that needs a module that Apache does not load. The site starts or reloads Apache by
+// itself: a service for Apache comes after it, and its reload_on need not list the site's file.
+// Apache cannot do max_connections and http3.
 type ApacheSite = Site
 
 func init() { register("apache_site", siteType{"apache_site", apache{}}) }
@@ -26,9 +26,10 @@ func init() { register("apache_site", siteType{"apache_site", apache{}}) }
 type apache struct{}
 
 var (
-	// The file is in sites-enabled itself: one file with one owner, instead of a file and a link that
-	// can be removed apart from each other. Apache reads the files in the order of their names, and the
-	// first virtual host answers what no name matches: the prefix leaves that to the others.
+	// The file is in sites-enabled itself: one file with one owner, instead of a file and a link
+	// that can be removed apart from each other. Apache reads the files in the order of their
+	// names, and the first virtual host answers what no name matches: the prefix leaves that to
+	// the others.
 	apacheDebian = ServerFacts{
 		Name: "Apache", Program: "apache2", Package: "apache2", Unit: "apache2.service",
 		Config: "/etc/apache2", Sites: "/etc/apache2/sites-enabled", Prefix: "zz-", Suffix: ".conf",

@@ -14,9 +14,10 @@ import (
 
 // ApacheSnippet is a part of a site of Apache that you keep: directories, in a file that your
 // virtual host includes. The virtual host needs a line with IncludeOptional and the path
-// /etc/apache2/mirrorform.d/SERVER_NAME/*.conf (on EL below /etc/httpd), which may stay without the
-// file; where it is missing, the plan names the file and line of the virtual host. An apply succeeds
-// only if Apache then serves the directories through the site. Apache needs its module headers.
+// /etc/apache2/mirrorform.d/SERVER_NAME/*.conf (on EL below /etc/httpd), which may stay without
+// the file; where it is missing, the plan names the file and line of the virtual host. An apply
+// succeeds only if Apache then serves the directories through the site. Apache needs its module
+// headers.
 type ApacheSnippet = Snippet
 
 func init() { register("apache_snippet", snippetType{"apache_snippet", apache{}}) }
@@ -87,8 +88,8 @@ func (a apache) included(t engine.Target, s *Snippet, dir string, got engine.Ans
 		"the virtual host of %s does not include the mirror's file", s.ServerName)
 }
 
-// hostsIncluding returns the virtual hosts that include files. Each line of grep's output belongs to
-// the last virtual host that begins above it in its file.
+// hostsIncluding returns the virtual hosts that include files. Each line of grep's output
+// belongs to the last virtual host that begins above it in its file.
 func hostsIncluding(hosts []apacheHost, lines, files string) (including []apacheHost) {
 	for l := range strings.Lines(lines) {
 		m := grepLine.FindStringSubmatch(strings.TrimSpace(l))

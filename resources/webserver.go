@@ -37,8 +37,8 @@ type webServer interface {
 	written(listens []string) []string
 	// ask returns what settle and free have to know. undecided is whether free will be called.
 	ask(t engine.Target, s *Site, undecided bool) []wire.Query
-	// settle sets version, instead, opens, bare and restart by what the host has, and adds to taken. Another
-	// version makes another text; for any other reason settle unsets Content.
+	// settle sets version, instead, opens, bare and restart by what the host has, and adds to
+	// taken. Another version makes another text; for any other reason settle unsets Content.
 	settle(t engine.Target, s *Site, got engine.Answers)
 	// free reports whether nothing else on the host answers for the site's address. If that is not
 	// known, it is not free.
