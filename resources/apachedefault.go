@@ -66,7 +66,7 @@ func apacheAddressFree(s *Site, hosts []apacheHost, own map[string]bool, unmodif
 		case h.port != port && h.port != "*" || own[h.file]:
 		case h.atAddress(address), slices.Contains(h.names, address):
 			return false
-		case h.address == "*" && h.first && !(unmodified && path.Base(h.file) == "000-default.conf"):
+		case h.address == "*" && h.first && (!unmodified || path.Base(h.file) != "000-default.conf"):
 			return false
 		}
 	}

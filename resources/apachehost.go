@@ -47,7 +47,8 @@ func (a apache) ask(t engine.Target, s *Site, undecided bool) []wire.Query {
 
 // settle implements webServer. Before the package is installed, its own configuration is assumed.
 func (a apache) settle(t engine.Target, s *Site, got engine.Answers) {
-	opens, bare, restart := s.opens, s.bare, false
+	var opens, bare []string
+	restart := false
 	unit, err := got.Unit(a.facts(t).unitQuery())
 	switch {
 	case err != nil:
