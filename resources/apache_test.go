@@ -438,3 +438,27 @@ func TestApacheModules(t *testing.T) {
 		}
 	}
 }
+
+// An apply that enables HTTP/2 restarts Apache, also for a site that has none.
+func TestApacheRestarts(t *testing.T) {
+	t.Parallel()
+	s := &Site{Name: "a", File: "a", ServerName: []string{"a.example.org"}, Listen: []string{"80"}, Root: "/srv"}
+	for _, c := range []struct{ loaded, provided, want string }{
+		{"headers", "http2", "restart apache2.service"}, {"headers", "headers", "reload apache2.service"}, {"http2", "http2", "reload apache2.service"},
+	} {
+		target := engine.Target{Provided: map[engine.Key]bool{engine.PathKey("/etc/apache2/mods-enabled/" + c.provided + ".load"): true}}
+		queries := []wire.Query{apacheDebian.unitQuery(), apache{}.dumpQuery(target), apache{}.listenLinesQuery(target)}
+		got, err := engine.NewAnswers(queries, []wire.Answer{
+			{Unit: &wire.Unit{LoadState: "loaded", ActiveState: "active"}}, {Run: &wire.Run{Stdout: " " + c.loaded + "_module (shared)\n"}},
+			{Run: &wire.Run{Stdout: "/etc/apache2/ports.conf:5:Listen 80\n"}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		settled := *s
+		apache{}.settle(target, &settled, got)
+		if step := (apache{}).load(target, &settled, true); step.Summary != c.want {
+			t.Errorf("with %s and a plan that enables %s: %s, want %s", c.loaded, c.provided, step.Summary, c.want)
+		}
+	}
+}

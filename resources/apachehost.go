@@ -56,8 +56,8 @@ func (a apache) settle(t engine.Target, s *Site, got engine.Answers) {
 	case unit.LoadState == "not-found":
 		opens = apacheOpens(t, s, apachePackaged(t), nil)
 		bare = apacheBarePorts(s, apachePackaged(t), apachePackagedHosts(t), nil)
-		missing, _ := missingModules(t, s, func(name string) bool { return slices.Contains(apacheEnabled[isEL(t.Facts.OS)], name) })
-		s.taken = append(s.taken, missing...)
+		packaged := func(name string) bool { return slices.Contains(apacheEnabled[isEL(t.Facts.OS)], name) }
+		s.taken = append(s.taken, missingModules(t, s, packaged)...)
 	default:
 		lines, own, problem := a.listenLines(t, got)
 		s.taken = append(s.taken, problem...)
@@ -68,9 +68,9 @@ func (a apache) settle(t engine.Target, s *Site, got engine.Answers) {
 		}
 		loaded, hosts := loadedModules(dump.Stdout), apacheHosts(dump.Stdout)
 		bare = apacheBarePorts(s, lines, hosts, own)
-		var missing []engine.Problem
-		missing, restart = missingModules(t, s, func(name string) bool { return loaded[name] })
-		s.taken = append(s.taken, missing...)
+		// Also for a site without HTTPS, which makes Apache load the modules of another one.
+		restart = !loaded["http2"] && enabledHere(t, apacheModule(t.Facts.OS, "http2"))
+		s.taken = append(s.taken, missingModules(t, s, func(name string) bool { return loaded[name] })...)
 		s.taken = append(s.taken, a.sameNames(t, s, hosts, own)...)
 		if loaded["mpm_prefork"] && s.Certificate != "" && !isFalse(s.HTTP2) {
 			s.taken = append(s.taken, caution("http2", t.Name+": Apache runs with mpm_prefork, which cannot HTTP/2, so the site has HTTP/1.1 alone",

@@ -100,20 +100,21 @@ func (m ApacheModule) advice() string {
 	return "enable it: add its LoadModule line to a file in /etc/httpd/conf.modules.d, and restart httpd"
 }
 
-// missingModules sets what a site lacks. loaded are the modules of the host's configuration.
-func missingModules(t engine.Target, s *Site, loaded func(name string) bool) (missing []engine.Problem, restart bool) {
+// missingModules returns a problem for each module that a site needs and that is neither loaded nor
+// enabled by the same plan.
+func missingModules(t engine.Target, s *Site, loaded func(name string) bool) (missing []engine.Problem) {
 	for _, name := range apacheModules(s) {
-		if loaded(name) {
-			continue
-		}
 		m := apacheModule(t.Facts.OS, name)
-		if slices.ContainsFunc(m.keys(), func(k engine.Key) bool { return t.Provided[k] }) {
-			restart = restart || name == "http2"
-			continue
+		if !loaded(name) && !enabledHere(t, m) {
+			missing = append(missing, refusal(moduleAttribute(name), fmt.Sprintf("%s: Apache does not load the module %s, which the site needs", t.Name, name), m.advice()))
 		}
-		missing = append(missing, refusal(moduleAttribute(name), fmt.Sprintf("%s: Apache does not load the module %s, which the site needs", t.Name, name), m.advice()))
 	}
-	return missing, restart
+	return missing
+}
+
+// enabledHere reports whether the same plan has what enables a module.
+func enabledHere(t engine.Target, m ApacheModule) bool {
+	return slices.ContainsFunc(m.keys(), func(k engine.Key) bool { return t.Provided[k] })
 }
 
 // moduleAttribute returns the attribute that needs a module.

@@ -58,7 +58,7 @@ func (a apache) included(t engine.Target, s *Snippet, dir string, got engine.Ans
 	case dump.Exit > 0:
 		return missing("repair it: "+strings.Join(a.control(t, "-t"), " "), "Apache refuses its configuration: %s", firstLine(dump.Stderr))
 	}
-	if m := apacheModule(t.Facts.OS, "headers"); !loadedModules(dump.Stdout)["headers"] && !slices.ContainsFunc(m.keys(), func(k engine.Key) bool { return t.Provided[k] }) {
+	if m := apacheModule(t.Facts.OS, "headers"); !loadedModules(dump.Stdout)["headers"] && !enabledHere(t, m) {
 		return missing(m.advice(), "Apache does not load the module headers, which the mirror's file needs")
 	}
 	hosts := apacheHosts(dump.Stdout)
