@@ -102,7 +102,7 @@ func checkApacheSite(t *testing.T, s *ApacheSite) {
 		t.Fatalf("%v in\n%s", err, *s.Content)
 	}
 	hosts := 1
-	if s.Certificate != "" && s.HTTP != httpOff {
+	if s.Certificate != "" && s.overHTTP() {
 		hosts = 2
 	}
 	list = slices.DeleteFunc(list, func(d apacheDirective) bool {
@@ -125,7 +125,7 @@ func checkApacheSite(t *testing.T, s *ApacheSite) {
 		if !slices.Equal(d.words, vhostAddresses(listens)) {
 			t.Errorf("a virtual host on %q, want %q", d.words, listens)
 		}
-		if !tls && s.Certificate != "" && s.HTTP == httpRedirect {
+		if !tls && !s.servesHTTP() {
 			continue
 		}
 		got, want := apacheFlat(d.block, ""), apacheWant(s, tls)
@@ -459,6 +459,27 @@ func TestApacheRestarts(t *testing.T) {
 		apache{}.settle(target, &settled, got)
 		if step := (apache{}).load(target, &settled, true); step.Summary != c.want {
 			t.Errorf("with %s and a plan that enables %s: %s, want %s", c.loaded, c.provided, step.Summary, c.want)
+		}
+	}
+}
+
+func TestApacheReadTLS(t *testing.T) {
+	t.Parallel()
+	for _, s := range []Site{
+		{Certificate: "/etc/my certs/c.pem", CertificateKey: "/k.pem", TLSListen: []string{"443", "[::]:443"}, HTTP2: new(true)},
+		{Certificate: "/c.pem", CertificateKey: "/k.pem", TLSListen: []string{"192.0.2.1:8443"}, HTTP2: new(false), HTTP: httpRedirect},
+	} {
+		s.Name, s.ServerName, s.Root = "www", []string{"www.example.org"}, "/srv/www"
+		var got Site
+		apache{}.readTLS(&got, *siteType{"apache_site", apache{}}.Complete(engine.Target{}, &s).Content)
+		if got.Certificate != s.Certificate || got.CertificateKey != s.CertificateKey || *got.HTTP2 != *s.HTTP2 || !slices.Equal(got.TLSListen, (apache{}).written(s.TLSListen)) {
+			t.Errorf("got %+v, want %+v", got, s)
+		}
+	}
+	for _, text := range []string{"", "<VirtualHost *:80>\n</VirtualHost>\n", "<VirtualHost *:443>\nSSLCertificateFile /c\n", "SSLCertificateFile /c\nSSLCertificateKeyFile /k\n"} {
+		var got Site
+		if (apache{}).readTLS(&got, text); got.Certificate != "" || got.TLSListen != nil {
+			t.Errorf("%q: %+v", text, got)
 		}
 	}
 }

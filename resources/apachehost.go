@@ -114,7 +114,7 @@ func apacheBarePorts(s *Site, lines []listenLine, hosts []apacheHost, own map[st
 		other := slices.ContainsFunc(hosts, func(h apacheHost) bool {
 			return h.address == "*" && (h.port == port || h.port == "*") && !own[h.file]
 		})
-		if wild && listens && !other && (s.Certificate == "" || s.HTTP != httpOff) {
+		if wild && listens && !other && s.overHTTP() {
 			ports = append(ports, port)
 		}
 	}

@@ -43,14 +43,14 @@ func apacheModules(s *Site) []string {
 	if !isFalse(s.Compress) {
 		names = append(names, "deflate", "filter")
 	}
+	if s.HTTP == httpRedirect && !s.servesHTTP() {
+		names = append(names, "rewrite")
+	}
 	if s.Rate != "" {
 		names = append(names, "ratelimit")
 	}
 	if s.Certificate != "" {
 		names = append(names, "socache_shmcb", "ssl") // the packages' settings of ssl need that cache
-		if s.HTTP == httpRedirect {
-			names = append(names, "rewrite")
-		}
 		if !isFalse(s.HTTP2) {
 			names = append(names, "http2")
 		}

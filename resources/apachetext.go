@@ -20,16 +20,14 @@ func apacheText(t engine.Target, s *Site, digest string) string {
 	for _, port := range s.bare {
 		apacheBareHost(&w, port)
 	}
-	if s.Certificate == "" || s.HTTP != httpOff {
+	if s.overHTTP() {
 		w.open("VirtualHost", vhostAddresses(s.Listen)...)
 		apacheNames(&w, s)
 		apacheLog(&w, t, s)
-		if s.Certificate != "" && s.HTTP == httpRedirect {
-			apacheToHTTPS(&w, s)
-			apacheAnswer(&w, siteMarker, "text/plain", digest)
-			apacheChallenges(&w, s)
-		} else {
+		if s.servesHTTP() {
 			apacheServing(&w, t, s, digest)
+		} else {
+			apacheNotServing(&w, s, digest)
 		}
 		w.close("VirtualHost")
 	}
@@ -99,16 +97,27 @@ func apacheNames(w *apacheWriter, s *Site) {
 	w.blank()
 }
 
-// apacheToHTTPS redirects all but what HTTP answers itself, under the name of the request.
-func apacheToHTTPS(w *apacheWriter, s *Site) {
-	w.blank()
-	w.line("RewriteEngine", "on")
-	here := `mirrorform-site$`
+// apacheNotServing writes what a virtual host has that does not serve over HTTP. It redirects under
+// the name of the request, unless that may be the address, which the certificate is not for.
+func apacheNotServing(w *apacheWriter, s *Site, digest string) {
+	here := `\.well-known/mirrorform-site$`
 	if s.Webroot != "" {
-		here = `(acme-challenge/|mirrorform-site$)`
+		here = `\.well-known/(acme-challenge/|mirrorform-site$)`
 	}
-	w.line("RewriteCond", "%{REQUEST_URI}", `!^/\.well-known/`+here)
-	w.line("RewriteRule", "^/(.*)$", "https://%{SERVER_NAME}"+portOf(s.TLSListen)+"/$1", "[R=301,L]")
+	host := "%{SERVER_NAME}"
+	if isTrue(s.TLSElsewhere) && s.named != nil {
+		host = bracketed(strings.Trim(s.ServerName[0], "[]"))
+	}
+	w.blank()
+	if s.HTTP == httpOff {
+		w.line("RedirectMatch", "404", "^/(?!"+here+")")
+	} else {
+		w.line("RewriteEngine", "on")
+		w.line("RewriteCond", "%{REQUEST_URI}", "!^/"+here)
+		w.line("RewriteRule", "^/(.*)$", "https://"+host+portOf(s.overTLS())+"/$1", "[R=301,L]")
+	}
+	apacheAnswer(w, siteMarker, "text/plain", digest)
+	apacheChallenges(w, s)
 }
 
 // apacheServing writes what a virtual host serves.
