@@ -230,7 +230,7 @@ func (a *hostApplier) conclude(ctx context.Context) {
 		}
 		r.Done, r.NotDone = done, pointers(hp.Changes)
 		r.NotDone = slices.DeleteFunc(r.NotDone, func(c *Change) bool {
-			return r.Failed != nil && c.Address == r.Failed.Address || slices.ContainsFunc(done, func(d *Change) bool { return d.Resource == c.Resource })
+			return r.Failed != nil && c.Resource == r.Failed.Resource || slices.ContainsFunc(done, func(d *Change) bool { return d.Resource == c.Resource })
 		})
 		a.report(Progress{Host: hp.Host, Stage: NotApplied, Err: r.Err})
 	} else if len(hp.Changes) > 0 {

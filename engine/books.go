@@ -39,7 +39,7 @@ func (b *books) next(v *visit, did deeds) (*Manifest, error) {
 			continue // its entry does not change yet
 		}
 		for _, owner := range r.owners() {
-			old := v.manifest.find(b.Configuration, owner.Address.Local())
+			old := v.manifest.find(b.Configuration, owner.Address.Local(), r.Kind.Name)
 			e, err := b.entry(owner, old, did.changed[r])
 			if err != nil {
 				return nil, err

@@ -26,19 +26,21 @@ func (p *ResourceProblem) Shown() Problem {
 }
 
 type graph struct {
-	resources []*Resource     // without those that were joined to others
-	at        map[Address]int // the index of a resource by its address, also of those that were joined
-	before    []map[int]bool  // before[i] contains the indexes of the resources that must precede resource i
+	resources []*Resource    // without those that were joined to others
+	at        map[place]int  // the index of a resource, also of those that were joined
+	before    []map[int]bool // before[i] contains the indexes of the resources that must precede resource i
 	// soft has the pairs of before (i, and what precedes it) that are only a good order: resource i
 	// does not depend on the other one.
-	soft     map[[2]int]bool
+	soft map[[2]int]bool
+	// former has the resources to remove whose names wanted ones of other types have, by these names.
+	former   map[Key]int
 	awaits   [][]int // awaits[i] are the indexes of what resource i awaits (Interim)
 	sorted   []bool
 	problems []*ResourceProblem
 }
 
 func newGraph(t Target, resources []*Resource) *graph {
-	g := &graph{at: map[Address]int{}, soft: map[[2]int]bool{}}
+	g := &graph{at: map[place]int{}, soft: map[[2]int]bool{}, former: map[Key]int{}}
 	provider := map[Key]int{}
 	var needs, provided [][]Key
 	for _, r := range resources {
@@ -51,7 +53,7 @@ func newGraph(t Target, resources []*Resource) *graph {
 			var o *Resource
 			if o, why = g.resources[first].join(r); o != nil {
 				g.resources[first] = o
-				g.at[r.Address] = first
+				g.at[r.place()] = first
 				provided[first], needs[first] = o.Kind.keys(t, o.State)
 				g.provide(r, first, provided[first], provider, "")
 				continue
@@ -60,7 +62,7 @@ func newGraph(t Target, resources []*Resource) *graph {
 		i := len(g.resources)
 		g.resources, g.before = append(g.resources, r), append(g.before, map[int]bool{})
 		provided, needs = append(provided, provides), append(needs, more)
-		g.at[r.Address] = i
+		g.at[r.place()] = i
 		g.provide(r, i, provides, provider, why)
 	}
 	g.gather(t, needs)
@@ -78,7 +80,7 @@ func newGraph(t Target, resources []*Resource) *graph {
 			if slices.Contains(loads[i], k) {
 				continue
 			}
-			for _, p := range providers(provider, k) {
+			for _, p := range g.providers(r, provider, k) {
 				g.edge(i, p)
 			}
 		}
@@ -90,7 +92,7 @@ func newGraph(t Target, resources []*Resource) *graph {
 			}
 		}
 		for _, address := range r.dependsOn() {
-			p, ok := g.at[address]
+			p, ok := g.find(r, address)
 			if !ok {
 				g.problem(r, "depends on %s, which does not exist on this host", address)
 				continue
@@ -109,7 +111,11 @@ func newGraph(t Target, resources []*Resource) *graph {
 // the same keys or, of a Sharer, one of them.
 func (g *graph) sharer(r *Resource, provides []Key, provided [][]Key, provider map[Key]int) int {
 	for _, k := range provides {
-		if at, taken := provider[k]; taken && (slices.Equal(provides, provided[at]) || r.Kind.shares && r.Kind == g.resources[at].Kind) {
+		at, taken := g.former[k]
+		if !taken || !r.Remove {
+			at, taken = provider[k]
+		}
+		if taken && (slices.Equal(provides, provided[at]) || r.Kind.shares && r.Kind == g.resources[at].Kind) {
 			return at
 		}
 	}
@@ -122,14 +128,41 @@ func (g *graph) provide(r *Resource, i int, keys []Key, provider map[Key]int, wh
 	reported := map[int]bool{i: true}
 	for _, k := range keys {
 		first, taken := provider[k]
-		if !taken {
+		switch {
+		case !taken:
 			provider[k] = i
-		} else if !reported[first] {
+		case g.replaces(first, i) && named(k):
+			g.former[k] = i
+		case !reported[first]:
 			reported[first] = true
 			g.problem(r, "two resources manage %s: %s and %s%s", describe(k), g.resources[first], r, why)
 			g.problems[len(g.problems)-1].With = g.resources[first]
 		}
 	}
+}
+
+// replaces reports whether a wanted resource replaces a removed one of another type.
+func (g *graph) replaces(wanted, removed int) bool {
+	w, r := g.resources[wanted], g.resources[removed]
+	return !w.Remove && r.Remove && w.Kind != r.Kind
+}
+
+// providers returns the resources that meet a need of r. Of a name, a resource to remove needs the
+// one to remove.
+func (g *graph) providers(r *Resource, provider map[Key]int, need Key) []int {
+	if p, ok := g.former[need]; ok && r.Remove {
+		return []int{p}
+	}
+	return providers(provider, need)
+}
+
+// find returns the index of the resource at an address that r depends on. A resource to remove
+// depends on one to remove, where a wanted one has the same address.
+func (g *graph) find(r *Resource, address Address) (at int, ok bool) {
+	if at, ok = g.at[place{address, r.Remove}]; !ok {
+		at, ok = g.at[place{address, !r.Remove}]
+	}
+	return at, ok
 }
 
 // gather gives resources what they take from others of their type (Gatherer).

@@ -175,11 +175,12 @@ func (m *Manifest) upgraded(types *Registry) *Manifest {
 	return &out
 }
 
-// find returns the entry of a configuration for an address, or nil.
-func (m *Manifest) find(configuration, address string) *Managed {
+// find returns the entry of a configuration for an address and a type, or nil.
+func (m *Manifest) find(configuration, address, kind string) *Managed {
 	for i := range m.Resources {
-		if m.Resources[i].Address == address && m.Resources[i].Configuration == configuration {
-			return &m.Resources[i]
+		e := &m.Resources[i]
+		if e.Address == address && e.Type == kind && e.Configuration == configuration {
+			return e
 		}
 	}
 	return nil

@@ -42,19 +42,19 @@ func Dependencies(t Target, resources []*Resource) ([][]int, []*ResourceProblem)
 	case len(g.sort()) < len(g.resources):
 		return nil, []*ResourceProblem{g.cycle()}
 	}
-	at := map[Address]int{}
+	at := map[place]int{}
 	for i, r := range resources {
-		at[r.Address] = i
+		at[r.place()] = i
 	}
 	before := make([][]int, len(resources))
 	for i, r := range g.resources {
-		own := at[r.Address]
+		own := at[r.place()]
 		for p := range g.before[i] {
-			before[own] = append(before[own], at[g.resources[p].Address])
+			before[own] = append(before[own], at[g.resources[p].place()])
 		}
 		slices.Sort(before[own])
 		for _, o := range r.joined {
-			before[at[o.Address]] = []int{own}
+			before[at[o.place()]] = []int{own}
 		}
 	}
 	return before, nil
@@ -97,14 +97,14 @@ func (g *graph) sort() []*Resource {
 // remainder modulo the number of resources is the index.
 func (g *graph) rank(i int) int {
 	n, r := len(g.resources), g.resources[i]
-	group, place := 2, i
+	group, place := 3, i
 	switch isPackage := r.Kind.Name == "package"; {
 	case r.Remove && isPackage:
-		group, place = 3, n-1-i
+		group, place = 4, n-1-i
 	case r.Remove:
-		group, place = 0, n-1-i
+		group, place = 1, n-1-i
 	case isPackage:
-		group = 1
+		group = 2
 	}
 	return (group*n+place)*n + i
 }

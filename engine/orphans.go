@@ -14,15 +14,16 @@ type orphans struct {
 	shared   int                  // those of them that this configuration wants too
 }
 
-// orphans compares the manifest with what is wanted. An orphan is released, not removed, if it
-// holds something that cannot be restored (Resource.Kept), if a released or wanted resource needs
-// it, or if a wanted resource manages the same thing under another address.
+// orphans compares the manifest with what is wanted. An entry is an orphan if nothing is wanted at
+// its address, or something of another type. An orphan is released, not removed, if it holds
+// something that cannot be restored (Resource.Kept), if a released or wanted resource needs it, or
+// if a wanted resource manages the same thing under another address or with another type.
 func (m *Manifest) orphans(
 	t Target, types *Registry, configuration string, wanted []*Resource, leftOut func(Address) bool,
 ) (*orphans, error) {
 	o := &orphans{why: map[*Resource]string{}}
-	is := map[string]bool{}
-	managed := map[Key]*Resource{}
+	wants := map[[2]string]bool{} // by address and type
+	managed, provided := map[identity]*Resource{}, map[Key]bool{}
 	var needs []Key
 	need := func(r *Resource) (provides []Key) {
 		provides, more := r.Kind.requires(t, r.State)
@@ -30,23 +31,28 @@ func (m *Manifest) orphans(
 		return provides
 	}
 	for _, r := range wanted {
-		is[r.Address.Local()] = true
-		for _, k := range need(r) {
-			managed[k] = r
+		wants[[2]string{r.Address.Local(), r.Kind.Name}] = true
+		provides := need(r)
+		for _, i := range r.Kind.identities(provides) {
+			managed[i] = r
 		}
+		mark(provided, provides)
 	}
+	// A name that is wanted needs no orphan that had it.
+	needs = slices.DeleteFunc(needs, func(k Key) bool { return named(k) && provided[k] })
 	var left []*Resource
 	for i := range m.Resources {
 		e := &m.Resources[i]
+		is := wants[[2]string{e.Address, e.Type}]
 		if e.Configuration != configuration {
-			if is[e.Address] {
+			if is {
 				o.shared++
 			} else {
 				o.others++
 			}
 			continue
 		}
-		if is[e.Address] {
+		if is {
 			continue
 		}
 		if a, err := e.on(t.Name, e.Address); err != nil {
@@ -60,8 +66,8 @@ func (m *Manifest) orphans(
 		}
 		provides, _ := r.Kind.keys(t, r.State)
 		switch {
-		case slices.ContainsFunc(provides, func(k Key) bool {
-			return managed[k] != nil && m.continues(t, types, configuration, managed[k], provides)
+		case slices.ContainsFunc(r.Kind.identities(provides), func(i identity) bool {
+			return managed[i] != nil && m.continues(t, types, configuration, managed[i], provides)
 		}):
 			o.keep(r, "")
 		case r.Kept() != "" && !r.PreventDestroy:
@@ -82,7 +88,7 @@ func (m *Manifest) orphans(
 // thing. For a Sharer that has been there before, the first keys decide: a site can take over the
 // names of another one, which then goes with its file.
 func (m *Manifest) continues(t Target, types *Registry, configuration string, want *Resource, orphan []Key) bool {
-	entry := m.find(configuration, want.Address.Local())
+	entry := m.find(configuration, want.Address.Local(), want.Kind.Name)
 	if !want.Kind.shares || entry == nil {
 		return true
 	}

@@ -21,7 +21,7 @@ type pastSecret struct {
 // keepSecret marks attributes of wanted resources as sensitive if the manifest has them as secrets,
 // under the same address or for the same thing under another address.
 func (m *Manifest) keepSecret(t Target, types *Registry, wanted []*Resource) {
-	entries := map[Key]*Managed{}
+	entries := map[identity]*Managed{}
 	for i := range m.Resources {
 		e := &m.Resources[i]
 		if len(e.Secrets) == 0 {
@@ -32,8 +32,8 @@ func (m *Manifest) keepSecret(t Target, types *Registry, wanted []*Resource) {
 			continue // reported when its entry is used
 		}
 		provides, _ := r.Kind.keys(t, r.State)
-		for _, k := range provides {
-			entries[k] = e
+		for _, i := range r.Kind.identities(provides) {
+			entries[i] = e
 		}
 	}
 	if len(entries) == 0 {
@@ -41,8 +41,8 @@ func (m *Manifest) keepSecret(t Target, types *Registry, wanted []*Resource) {
 	}
 	for _, r := range wanted {
 		provides, _ := r.Kind.keys(t, r.State)
-		for _, k := range provides {
-			if e := entries[k]; e != nil && !r.Remove {
+		for _, i := range r.Kind.identities(provides) {
+			if e := entries[i]; e != nil && !r.Remove {
 				r.rememberSecrets(e)
 			}
 		}

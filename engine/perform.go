@@ -370,20 +370,20 @@ func (p *HostPlan) differs(later map[*Resource]bool) error {
 
 // changedSince returns an error that lists what changed on the host since the plan was made.
 func (p *HostPlan) changedSince(now *HostPlan) error {
-	then := map[Address]Compared{}
+	then := map[place]Compared{}
 	for _, c := range p.Compared {
-		then[c.Resource.Address] = c
+		then[c.Resource.place()] = c
 	}
 	var err error
 	for _, c := range now.Compared {
-		was, ok := then[c.Resource.Address]
+		was, ok := then[c.Resource.place()]
 		if !ok || !bytes.Equal(canonical(c.Want, c.Have), canonical(was.Want, was.Have)) {
 			err = errors.Join(err, fmt.Errorf("%s has changed on the host since the plan was made: plan again", c.Resource.Address))
 		}
-		delete(then, c.Resource.Address)
+		delete(then, c.Resource.place())
 	}
 	for _, c := range p.Compared {
-		if _, left := then[c.Resource.Address]; left {
+		if _, left := then[c.Resource.place()]; left {
 			err = errors.Join(err, fmt.Errorf("%s can no longer be read, but could when the plan was made: "+
 				"plan again", c.Resource.Address))
 		}

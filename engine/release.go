@@ -35,29 +35,30 @@ func (p *hostPlanner) hold(all []*Resource) {
 	t, manifest := p.visit.target, p.visit.manifest
 	var needs []Key // of the resources that stay
 	// What stays, and why. Own entries count that are not part of this run.
-	owned, leaving, ours := map[Key]string{}, map[string]bool{}, map[Key]bool{}
+	owned, leaving, ours := map[identity]string{}, map[string]bool{}, map[identity]bool{}
 	for _, address := range p.visit.gone {
 		leaving[address] = true
 	}
 	for _, r := range all {
 		leaving[r.Address.Local()] = true
-		if e := manifest.find(p.ledger().Configuration, r.Address.Local()); r.Remove && e != nil && e.Made {
+		if e := manifest.find(p.ledger().Configuration, r.Address.Local(), r.Kind.Name); r.Remove && e != nil && e.Made {
 			provides, _ := r.Kind.keys(t, r.State)
-			mark(ours, provides)
+			mark(ours, r.Kind.identities(provides))
 		}
 	}
 	for _, e := range t.Records {
 		if e.State == nil || e.Own && leaving[e.Address] {
 			continue
 		}
-		provides, more := p.ledger().Types.Kind(e.Type).requires(t, e.State)
+		kind := p.ledger().Types.Kind(e.Type)
+		provides, more := kind.requires(t, e.State)
 		why := e.Address + " manages it too"
 		if !e.Own {
 			why = "another configuration manages it too"
 			needs = append(needs, more...)
 		}
-		for _, k := range provides {
-			owned[k] = why
+		for _, i := range kind.identities(provides) {
+			owned[i] = why
 		}
 	}
 	var made []*Resource
@@ -66,12 +67,13 @@ func (p *hostPlanner) hold(all []*Resource) {
 			continue
 		}
 		provides, more := r.Kind.requires(t, r.State)
+		is := r.Kind.identities(provides)
 		// Of resources that are joined, the entry of one says that mirrorform made the thing.
-		r.Made = slices.ContainsFunc(provides, func(k Key) bool { return ours[k] })
+		r.Made = slices.ContainsFunc(is, func(i identity) bool { return ours[i] })
 		r.Shared = ""
 		others := ""
-		for _, k := range provides {
-			others = cmp.Or(others, owned[k])
+		for _, i := range is {
+			others = cmp.Or(others, owned[i])
 		}
 		switch {
 		case r.Purge:
@@ -127,34 +129,34 @@ func staying(t Target, list []*Resource, needs []Key) (stay []*Resource) {
 }
 
 // inherit preserves the fact that mirrorform made a thing: from entries that are in before but no
-// longer in this manifest, to entries that provide the same key.
+// longer in this manifest, to entries of the same thing.
 func (m *Manifest) inherit(before *Manifest, t Target, types *Registry) {
-	made := map[Key]bool{}
-	keys := func(e *Managed) []Key {
+	made := map[identity]bool{}
+	things := func(e *Managed) []identity {
 		r, err := e.resource(t.Name, types)
 		if err != nil {
 			return nil
 		}
 		provides, _ := r.Kind.keys(t, r.State)
-		return provides
+		return r.Kind.identities(provides)
 	}
 	for i := range before.Resources {
-		if e := &before.Resources[i]; e.Made && m.find(e.Configuration, e.Address) == nil {
-			mark(made, keys(e))
+		if e := &before.Resources[i]; e.Made && m.find(e.Configuration, e.Address, e.Type) == nil {
+			mark(made, things(e))
 		}
 	}
 	for i := 0; i < len(m.Resources) && len(made) > 0; i++ {
 		e := &m.Resources[i]
-		for _, k := range keys(e) {
-			if made[k] {
+		for _, is := range things(e) {
+			if made[is] {
 				e.Made = true
-				delete(made, k)
+				delete(made, is)
 			}
 		}
 	}
 }
 
-func mark(in map[Key]bool, keys []Key) {
+func mark[K comparable](in map[K]bool, keys []K) {
 	for _, k := range keys {
 		in[k] = true
 	}

@@ -41,6 +41,6 @@ func Select(t Target, resources []*Resource, addresses []string) []*Resource {
 		}
 	}
 	return slices.DeleteFunc(slices.Clone(resources), func(r *Resource) bool {
-		return !selected[g.at[r.Address]] && !named(r.Address)
+		return !selected[g.at[r.place()]] && !named(r.Address)
 	})
 }

@@ -95,15 +95,18 @@ func (s *SavedHost) differences(now *SavedHost) []Difference {
 	if s.Machine != now.Machine {
 		differs("", otherMachine)
 	}
-	current := map[string]SavedResource{}
+	current := map[string][]SavedResource{} // one to remove and a wanted one may have the same address
 	for _, r := range now.Resources {
-		current[r.Address] = r
+		current[r.Address] = append(current[r.Address], r)
 	}
 	for _, then := range s.Resources {
-		r, ok := current[then.Address]
-		delete(current, then.Address)
+		var r SavedResource
+		list := current[then.Address]
+		if len(list) > 0 {
+			r, current[then.Address] = list[0], list[1:]
+		}
 		switch {
-		case !ok:
+		case len(list) == 0:
 			differs(then.Address, resourceGone)
 		case r.Wanted != then.Wanted: // Found is in the spelling of Wanted, and may differ for that reason alone
 			differs(then.Address, wantedDiffers)
@@ -112,8 +115,9 @@ func (s *SavedHost) differences(now *SavedHost) []Difference {
 		}
 	}
 	for _, r := range now.Resources {
-		if _, left := current[r.Address]; left {
+		if len(current[r.Address]) > 0 {
 			differs(r.Address, resourceNew)
+			current[r.Address] = nil
 		}
 	}
 	if len(list) == 0 {

@@ -152,14 +152,14 @@ func (h *HostResult) junit() junitSuite {
 		host.Error = &junitReason{string(h.Outcome), firstLine(text), lines(text)}
 	}
 	s.Cases = append(s.Cases, host)
-	changed := map[string]bool{}
+	changed := map[[2]string]bool{}
 	for i := range h.Changes {
 		c := &h.Changes[i]
-		changed[c.Address] = true
+		changed[c.resource()] = true
 		s.Cases = append(s.Cases, c.junit(h))
 	}
 	for _, res := range h.Resources {
-		if !changed[res.Address] && !h.Outcome.Bad() {
+		if !changed[res.key()] && !h.Outcome.Bad() {
 			s.Cases = append(s.Cases, junitCase{Class: name, Name: plain.Escape(within(h, res.Address))})
 		}
 	}

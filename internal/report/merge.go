@@ -104,7 +104,7 @@ func (h *HostResult) join(other *HostResult) error {
 	}
 	h.Duration = max(h.Duration, other.Duration)
 	for _, c := range other.Changes {
-		i := slices.IndexFunc(h.Changes, func(d Change) bool { return d.Address == c.Address })
+		i := slices.IndexFunc(h.Changes, func(d Change) bool { return d.resource() == c.resource() })
 		switch {
 		case i < 0:
 			h.Changes = append(h.Changes, c)
@@ -115,9 +115,9 @@ func (h *HostResult) join(other *HostResult) error {
 	h.Unchanged += other.Unchanged
 	for _, res := range other.Resources {
 		switch {
-		case !slices.ContainsFunc(h.Resources, func(r Resource) bool { return r.Address == res.Address }):
+		case !slices.ContainsFunc(h.Resources, func(r Resource) bool { return r.key() == res.key() }):
 			h.Resources = append(h.Resources, res)
-		case !slices.ContainsFunc(h.Changes, func(c Change) bool { return c.Address == res.Address }):
+		case !slices.ContainsFunc(h.Changes, func(c Change) bool { return c.resource() == res.key() }):
 			h.Unchanged-- // both results count it
 		}
 	}

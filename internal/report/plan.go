@@ -91,14 +91,14 @@ func attributes(list []engine.Attribute) map[string]any {
 func (r *Result) Locate(p *engine.Plan, dir string) {
 	for i, hp := range p.Hosts {
 		h := &r.Hosts[i]
-		sources := map[string]*Source{}
+		sources := map[[2]string]*Source{} // by address and type
 		for _, c := range hp.Compared {
-			address := c.Resource.Address.String()
-			sources[address] = sourceOf(c.Resource, dir)
-			h.Resources = append(h.Resources, Resource{address, c.Resource.Kind.Name, sources[address]})
+			r := Resource{c.Resource.Address.String(), c.Resource.Kind.Name, sourceOf(c.Resource, dir)}
+			sources[r.key()] = r.Source
+			h.Resources = append(h.Resources, r)
 		}
 		for j := range h.Changes {
-			h.Changes[j].Source = sources[h.Changes[j].Address]
+			h.Changes[j].Source = sources[h.Changes[j].resource()]
 		}
 	}
 }
@@ -114,6 +114,11 @@ func sourceOf(r *engine.Resource, dir string) *Source {
 		return nil
 	}
 	return &Source{filepath.Join(dir, r.Source[:i]), line}
+}
+
+// is reports whether a change is the one of the plan.
+func (c *Change) is(planned *engine.Change) bool {
+	return c.resource() == [2]string{planned.Address, planned.Type}
 }
 
 // Apply adds the outcome of applying the plan.
@@ -140,10 +145,10 @@ func (h *HostResult) apply(a *engine.HostResult) {
 	}
 	for i := range h.Changes {
 		h.Changes[i].Done = NotApplied
-		if slices.ContainsFunc(a.Done, func(c *engine.Change) bool { return c.Address == h.Changes[i].Address }) {
+		if slices.ContainsFunc(a.Done, func(c *engine.Change) bool { return h.Changes[i].is(c) }) {
 			h.Changes[i].Done = Applied
 		}
-		if a.Failed != nil && a.Failed.Address == h.Changes[i].Address {
+		if a.Failed != nil && h.Changes[i].is(a.Failed) {
 			h.Changes[i].Done = StepFailed
 		}
 	}

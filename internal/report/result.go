@@ -101,6 +101,10 @@ type Resource struct {
 	Source  *Source `json:"source,omitempty"`
 }
 
+// key is what no other resource of a plan has: one to remove and a wanted one of another type may
+// have one address.
+func (r *Resource) key() [2]string { return [2]string{r.Address, r.Type} }
+
 // Source is a position in the configuration.
 type Source struct {
 	File string `json:"file"` // relative to the working directory of the command
@@ -126,6 +130,9 @@ type Change struct {
 	// Diff is a unified diff of Before and After, escaped; "" for delete.
 	Diff string `json:"diff,omitempty"`
 }
+
+// resource is the key of the changed resource.
+func (c *Change) resource() [2]string { return [2]string{c.Address, c.Type} }
 
 // Done is the outcome of applying a change.
 type Done string
