@@ -35,6 +35,8 @@ type host struct {
 	// forge is sent in place of the answer to a message, when it returns any.
 	forge  func(m *wire.Message) []*wire.Message
 	sudden error // why no session can be opened any more
+	// starts has the outcome of starting a service. One that runs is a file with its name.
+	starts func(unit string, files map[string]string) error
 
 	mu        sync.Mutex
 	files     map[string]string
@@ -306,6 +308,14 @@ func (h *host) do(tx *transaction, do *wire.Do, say func(*wire.Message)) *wire.D
 	return &wire.Done{}
 }
 
+// changed is the file that an operation changes.
+func changed(op wire.Op) string {
+	if op.Unit != nil {
+		return op.Unit.Name
+	}
+	return op.Path()
+}
+
 func (h *host) perform(tx *transaction, o wire.Order) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -315,7 +325,7 @@ func (h *host) perform(tx *transaction, o wire.Order) error {
 			return fmt.Errorf("%s is %q, expected %q", op.Path(), now, op.Expect)
 		}
 	}
-	if text, ok := h.files[op.Path()]; ok {
+	if text, ok := h.files[changed(op)]; ok {
 		tx.originals[o.ID] = &text
 	}
 	switch {
@@ -329,6 +339,9 @@ func (h *host) perform(tx *transaction, o wire.Order) error {
 		h.log = append(h.log, "remove "+op.Remove.Path)
 	case op.Unit != nil:
 		h.log = append(h.log, string(op.Unit.Action)+" "+op.Unit.Name)
+		if err := h.change(op.Unit); err != nil {
+			return err
+		}
 	case op.Package != nil:
 		h.runs = append(h.runs, strings.Join(op.Package.Install, " "))
 		for _, p := range op.Package.Install {
@@ -342,6 +355,21 @@ func (h *host) perform(tx *transaction, o wire.Order) error {
 	return nil
 }
 
+// change starts or stops a service.
+func (h *host) change(op *wire.UnitOp) error {
+	switch {
+	case h.starts == nil:
+	case op.Action == wire.UnitStop:
+		delete(h.files, op.Name)
+	case op.Action == wire.UnitStart, op.Action == wire.UnitLoad:
+		if err := h.starts(op.Name, h.files); err != nil {
+			return err
+		}
+		h.files[op.Name] = "active"
+	}
+	return nil
+}
+
 // undo takes back what can be.
 func (h *host) undo(tx *transaction, event func(wire.Event)) *wire.Done {
 	done := &wire.Done{Undone: true}
@@ -349,7 +377,7 @@ func (h *host) undo(tx *transaction, event func(wire.Event)) *wire.Done {
 		if o.Undo == nil {
 			continue
 		}
-		path := o.Op.Path()
+		path := changed(o.Op)
 		if path == h.stuck {
 			event(wire.Event{ID: o.ID, State: wire.UndoFailed, Error: "disk full"})
 			done.Journal = "/var/lib/mirrorform/journal/" + tx.id

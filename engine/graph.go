@@ -34,7 +34,8 @@ type graph struct {
 	soft map[[2]int]bool
 	// former has the resources to remove whose names wanted ones of other types have, by these names.
 	former   map[Key]int
-	awaits   [][]int // awaits[i] are the indexes of what resource i awaits (Interim)
+	awaits   [][]int    // awaits[i] are the indexes of what resource i awaits (Interim)
+	handing  []handOver // what makes room for something else
 	sorted   []bool
 	problems []*ResourceProblem
 }
@@ -81,7 +82,11 @@ func newGraph(t Target, resources []*Resource) *graph {
 				continue
 			}
 			for _, p := range g.providers(r, provider, k) {
-				g.edge(i, p)
+				if r.Remove && !g.resources[p].Remove {
+					g.prefer(p, i)
+				} else {
+					g.edge(i, p)
+				}
 			}
 		}
 		for _, k := range r.Kind.follows(t, r.State) {
@@ -104,6 +109,9 @@ func newGraph(t Target, resources []*Resource) *graph {
 	}
 	g.loadFirst(provider, loads)
 	g.readLast(t, provided)
+	if slices.ContainsFunc(g.resources, func(r *Resource) bool { return r.Remove }) {
+		g.handOvers(t, provider, loads)
+	}
 	return g
 }
 

@@ -142,3 +142,48 @@ func TestTasksWriteFirst(t *testing.T) {
 		}
 	}
 }
+
+// What a removal makes room for is written and checked before the removal, and loaded after it.
+func TestTasksMakeRoom(t *testing.T) {
+	t.Parallel()
+	r := &Registry{}
+	Register(r, "part", partType{})
+	old, next := UnitKey("old.service"), UnitKey("new.service")
+	write := func(path string) Step {
+		return Step{Summary: "write " + path, Do: wire.Op{Write: &wire.WriteOp{Path: "/" + path}}}
+	}
+	run := func(what string) Step { return Step{Summary: what, Do: wire.Op{Run: &wire.RunOp{}}} }
+	unit := func(what string) Step { return Step{Summary: what, Do: wire.Op{Unit: &wire.UnitOp{Name: "x.service"}}} }
+	change := func(name string, loads Key, steps ...Step) Change {
+		return Change{Resource: aPart(r, name, part{}), Address: name, Steps: steps, loads: []Key{loads}}
+	}
+	site := func(name string) Change {
+		return change(name, next, write(name), run("check "+name), unit("load "+name), run("verify "+name))
+	}
+	a, b, alone := site("a"), site("b"), site("c")
+	gone := change("gone", old, write("gone"), run("check old"), unit("reload old"))
+	stop := change("stop", "", unit("stop old"))
+	for _, c := range []*Change{&gone, &stop} {
+		c.Resource.yields = []*Resource{a.Resource, b.Resource}
+	}
+	for name, c := range map[string]struct {
+		in   []Change
+		want string
+	}{
+		"one":  {[]Change{gone, stop, a}, "write a, check a, write gone, check old, reload old, stop old, load a, verify a"},
+		"stop": {[]Change{stop, a}, "write a, check a, stop old, load a, verify a"},
+		"two": {
+			[]Change{gone, stop, a, b},
+			"write a, write b, check a, check b, write gone, check old, reload old, stop old, load a, verify a, load b, verify b",
+		},
+		"and another": {[]Change{gone, a, alone}, "write a, check a, write gone, check old, reload old, write c, load a, verify a, check c, load c, verify c"},
+	} {
+		var got []string
+		for _, task := range tasksOf(c.in) {
+			got = append(got, task.summary)
+		}
+		if want := strings.Split(c.want, ", "); !slices.Equal(got, want) {
+			t.Errorf("%s: got %q, want %q", name, got, want)
+		}
+	}
+}

@@ -11,7 +11,8 @@ import (
 // references of the configuration. Where the order is free, packages come first and together, so
 // that the package manager runs once; everything else keeps the given order. Resources to remove
 // precede all others, in reverse order, except for packages, which come last of all: until then,
-// programs that are being stopped, and those that keep running, still have their files.
+// programs that are being stopped, and those that keep running, still have their files. A removal
+// that makes room for a wanted resource comes just before it, see graph.handOvers.
 //
 // Resources that want the same thing alike are joined to the first of them, which then has several
 // Owners: the result has one of them.
@@ -28,6 +29,7 @@ func Order(t Target, resources []*Resource) ([]*Resource, []*ResourceProblem) {
 		return nil, []*ResourceProblem{g.cycle()}
 	}
 	g.markLater(t, ordered)
+	g.markHandOvers()
 	return ordered, nil
 }
 
@@ -99,6 +101,8 @@ func (g *graph) rank(i int) int {
 	n, r := len(g.resources), g.resources[i]
 	group, place := 3, i
 	switch isPackage := r.Kind.Name == "package"; {
+	case g.takesOver(i):
+		group = 0 // what it takes over has ended
 	case r.Remove && isPackage:
 		group, place = 4, n-1-i
 	case r.Remove:

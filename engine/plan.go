@@ -203,6 +203,7 @@ func compare(t Target, ordered []*Resource, got Answers, keep bool) (*HostPlan, 
 			if p.remove(t, r, have, gone) {
 				note(r, changed)
 				note(r, gone)
+				t.Stops = append(t.Stops, stopped(p.Changes[len(p.Changes)-1].Steps)...)
 			}
 			continue
 		}
@@ -236,6 +237,7 @@ func compare(t Target, ordered []*Resource, got Answers, keep bool) (*HostPlan, 
 			continue
 		}
 		note(r, changed)
+		t.Stops = append(t.Stops, stopped(steps)...)
 		p.Changes = append(p.Changes, newChange(r, want, have, steps))
 		p.Changes[len(p.Changes)-1].interim = in
 	}

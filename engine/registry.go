@@ -36,6 +36,7 @@ type Kind struct {
 	stale    func(want, have any) any
 	reads    func(t Target, want any) []Key
 	loads    func(t Target, want any) []Key
+	occupies func(t Target, want any) []Key
 	without  func(have any, gone func(string) bool) any // nil unless it is a Container
 	risk     func(want, have any) string                // nil unless it is Risky
 	later    func(want any) bool                        // nil unless it is Later
@@ -86,6 +87,7 @@ func newKind[S any](name string, t Type[S]) *Kind {
 		stale:    func(_, have any) any { return have },
 		reads:    func(Target, any) []Key { return nil },
 		loads:    func(Target, any) []Key { return nil },
+		occupies: func(Target, any) []Key { return nil },
 
 		generated:     func(any) bool { return false },
 		irreplaceable: func(any, any) string { return "" },
@@ -120,6 +122,9 @@ func extend[S any](k *Kind, t Type[S]) {
 	}
 	if l, ok := t.(Loader[S]); ok {
 		k.loads = func(tg Target, want any) []Key { return l.Loads(tg, stateOf[S](want)) }
+	}
+	if o, ok := t.(Occupier[S]); ok {
+		k.occupies = func(tg Target, want any) []Key { return o.Occupies(tg, stateOf[S](want)) }
 	}
 	if c, ok := t.(Container[S]); ok {
 		k.without = func(have any, gone func(string) bool) any { return c.Without(stateOf[S](have), gone) }
@@ -254,6 +259,9 @@ type Resource struct {
 	// Alone is set if the resource must not share the thing with another one, and says what to do.
 	Alone  string
 	joined []*Resource // see Order
+
+	// yields has the wanted resources that a resource to remove makes room for. See graph.handOvers.
+	yields []*Resource
 
 	// after has the resources of Later types that must exist before this one. See graph.markLater.
 	after []*Resource

@@ -90,42 +90,75 @@ func commandLine(argv []string) string {
 
 // tasksOf lists the steps of all changes. Changes that make the same unit load their files all
 // write before the first load: the unit's program checks all its files, so one that a later change
-// fixes would fail an earlier load.
+// fixes would fail an earlier load. What another resource makes room for is written and checked
+// before that one ends.
 func tasksOf(changes []Change) []task {
-	var tasks []task
-	add := func(c *Change, steps []Step) {
-		for _, s := range steps {
-			if n := len(tasks); len(c.Steps) == 1 && n > 0 && tasks[n-1].merge(c, s) {
-				continue
-			}
-			tasks = append(tasks, task{[]*Change{c}, s.Summary, wire.Order{Op: s.Do, Undo: s.Undo, Final: s.Final, Private: c.secrets != ""}, c.secrets, s.Hints})
-		}
-	}
+	l := &taskList{listed: map[*Change]int{}}
 	var held []*Change // changes whose files are written, but not loaded yet
 	for i := range changes {
 		c := &changes[i]
 		if len(held) > 0 && !c.passes(held) {
-			held = release(held, add)
+			held = l.release(held)
 		}
-		steps, later := c.Steps, changes[i+1:]
+		later := changes[i+1:]
+		l.prepare(c, later)
+		until := len(c.Steps)
 		if slices.ContainsFunc(held, c.shares) || c.sharesAny(later) {
-			steps, held = steps[:c.writes()], append(held, c)
+			until, held = c.writes(), append(held, c)
 		}
-		add(c, steps)
+		l.add(c, until)
 		if !slices.ContainsFunc(held, func(h *Change) bool { return h.sharesAny(later) }) {
-			held = release(held, add)
+			held = l.release(held)
 		}
 	}
-	release(held, add)
-	return tasks
+	l.release(held)
+	return l.tasks
+}
+
+// taskList is the tasks of changes, in order.
+type taskList struct {
+	tasks  []task
+	listed map[*Change]int // how many steps of a change are in the list
+}
+
+// add adds the steps of a change up to a number of them, without those that are in the list.
+func (l *taskList) add(c *Change, until int) {
+	for ; l.listed[c] < until; l.listed[c]++ {
+		s := c.Steps[l.listed[c]]
+		if n := len(l.tasks); len(c.Steps) == 1 && n > 0 && l.tasks[n-1].merge(c, s) {
+			continue
+		}
+		order := wire.Order{Op: s.Do, Undo: s.Undo, Final: s.Final, Private: c.secrets != ""}
+		l.tasks = append(l.tasks, task{[]*Change{c}, s.Summary, order, c.secrets, s.Hints})
+	}
+}
+
+// prepare adds the steps before a unit is changed of those later changes that c makes room for: what
+// they write, and then the checks of that.
+func (l *taskList) prepare(c *Change, later []Change) {
+	for _, until := range []func(*Change) int{(*Change).writes, (*Change).checks} {
+		for i := range later {
+			if to := &later[i]; slices.Contains(c.Resource.yields, to.Resource) {
+				l.add(to, until(to))
+			}
+		}
+	}
 }
 
 // release adds the steps of changes that follow their writes.
-func release(held []*Change, add func(*Change, []Step)) []*Change {
+func (l *taskList) release(held []*Change) []*Change {
 	for _, c := range held {
-		add(c, c.Steps[c.writes():])
+		l.add(c, len(c.Steps))
 	}
 	return nil
+}
+
+// checks returns how many steps precede the first one that changes a unit.
+func (c *Change) checks() int {
+	if i := slices.IndexFunc(c.Steps, func(s Step) bool { return s.Do.Unit != nil }); i >= 0 {
+		return i
+	}
+	return len(c.Steps)
 }
 
 // writes returns how many steps precede the first one without a path.

@@ -31,7 +31,9 @@ type Target struct {
 	Removed []any
 	// Provided has what the resources that this comparison wants provide.
 	Provided map[Key]bool
-	own      map[string]*Record // the entries of this configuration, by address
+	// Stops are the units that this comparison has found to be stopped by the plan so far.
+	Stops []string
+	own   map[string]*Record // the entries of this configuration, by address
 }
 
 // Type is a resource type. S is the state of one resource: wanted and found states have the same
