@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/mirrorform/mirrorform/engine"
@@ -26,9 +27,11 @@ func listenersQuery(protocol string, listens ...string) wire.Query {
 }
 
 // takenPorts returns a problem for each program other than the site's server that holds one of its
-// addresses. An address that the server holds already is not taken, also if the server listens on
-// all addresses instead.
-func takenPorts(protocol string, listens []string, server ServerFacts, got engine.Answers) (out []engine.Problem) {
+// addresses: a warning if the plan stops that program. An address that the server holds already is
+// not taken, also if the server listens on all addresses instead.
+func takenPorts(
+	t engine.Target, protocol string, listens []string, server ServerFacts, got engine.Answers,
+) (out []engine.Problem) {
 	found, err := got.Listeners(listenersQuery(protocol, listens...))
 	attribute := "listen"
 	if protocol == wire.UDP {
@@ -48,6 +51,10 @@ func takenPorts(protocol string, listens []string, server ServerFacts, got engin
 			case !holds, s.Program == "" && found.Hidden:
 			case s.Program == server.Program:
 				own = own || covers
+			case slices.Contains(t.Stops, s.Unit):
+				taken = append(taken, handOver(t, s, attribute, server.Name))
+			case hasSites(t, s.Program):
+				taken = append(taken, takenByFormer(t, s, attribute, server.Name))
 			default:
 				taken = append(taken, takenBy(s, attribute, server.Name))
 			}
@@ -82,6 +89,47 @@ func takenBy(s wire.Listener, attribute, program string) engine.Problem {
 	}
 	who = strings.TrimSuffix(who+")", " ()")
 	return refusal(attribute, fmt.Sprintf("%s %d is held by %s: %s could not listen there", port, s.Port, who, program), detail)
+}
+
+// handOver is the warning about a port that another program holds until the plan stops it.
+func handOver(t engine.Target, s wire.Listener, attribute, program string) engine.Problem {
+	return caution(attribute, fmt.Sprintf("HTTP on port %d is interrupted while %s hands over to %s", s.Port, programName(t, s.Program), program),
+		"the new site is written and checked before; to serve without an interruption, use another port until a second apply")
+}
+
+// takenByFormer is the problem of a port that a web server holds which served sites of this
+// configuration, and which the plan does not stop.
+func takenByFormer(t engine.Target, s wire.Listener, attribute, program string) engine.Problem {
+	p := takenBy(s, attribute, program)
+	name := programName(t, s.Program)
+	p.Detail = fmt.Sprintf("%s stays, since it was on the host before or serves other sites: choose another port, or have "+
+		`%s serve the files (in a mirror: web.server = "%s", with site = "join" to add them to a site of your own); `,
+		name, name, serverOf(t, s.Program)) + p.Detail
+	return p
+}
+
+// serverOf returns the web server, by its name in the language, that has a program, or "".
+func serverOf(t engine.Target, program string) string {
+	for _, name := range WebServerNames() {
+		if webServers[name].facts(t).Program == program {
+			return name
+		}
+	}
+	return ""
+}
+
+// programName returns the name of a program in messages.
+func programName(t engine.Target, program string) string {
+	if name := serverOf(t, program); name != "" {
+		return webServers[name].facts(t).Name
+	}
+	return bareOrQuoted(program)
+}
+
+// hasSites reports whether the manifest has sites of this configuration that a program serves.
+func hasSites(t engine.Target, program string) bool {
+	server := serverOf(t, program)
+	return server != "" && slices.ContainsFunc(t.Records, func(r engine.Record) bool { return r.Own && r.Type == server+"_site" })
 }
 
 // bareName is a name that needs no quotes, neither in a message nor in a command.

@@ -1,6 +1,7 @@
 package resources
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/mirrorform/mirrorform/engine"
@@ -56,7 +57,7 @@ func TestTakenPortsUnknown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	problems := takenPorts("", []string{"80", "443"}, nginxFacts, got)
+	problems := takenPorts(engine.Target{}, "", []string{"80", "443"}, nginxFacts, got)
 	if len(problems) != 1 || problems[0].Severity != engine.Warning {
 		t.Errorf("%+v", problems)
 	}
@@ -77,7 +78,7 @@ func TestTakenPortOfUDP(t *testing.T) {
 			t.Fatal(err)
 		}
 		found := ""
-		for _, p := range takenPorts(wire.UDP, []string{"443", "[::]:443"}, nginxFacts, got) {
+		for _, p := range takenPorts(engine.Target{}, wire.UDP, []string{"443", "[::]:443"}, nginxFacts, got) {
 			found += p.Attribute + ": " + p.Summary
 		}
 		if want != "" {
@@ -85,6 +86,62 @@ func TestTakenPortOfUDP(t *testing.T) {
 		}
 		if found != want {
 			t.Errorf("held by %s: %q, want %q", program, found, want)
+		}
+	}
+}
+
+// A program that the plan stops makes room. One that served sites of this configuration and stays is named with what to do.
+func TestTakenPortsOfAnotherServer(t *testing.T) {
+	t.Parallel()
+	nginxOn := func(ports ...int) (found wire.Listeners) {
+		for _, port := range ports {
+			found.Sockets = append(found.Sockets,
+				wire.Listener{Address: "0.0.0.0", Port: port, Program: "nginx", PID: 7, Unit: "nginx.service"},
+				wire.Listener{Address: "::", Port: port, Program: "nginx", PID: 7, Unit: "nginx.service"})
+		}
+		return found
+	}
+	apache := ServerFacts{Name: "Apache", Program: "apache2"}
+	own := []engine.Record{{Own: true, Type: "nginx_site"}}
+	for name, test := range map[string]struct {
+		target   engine.Target
+		found    wire.Listeners
+		severity engine.Severity
+		want     []string // the beginning of each problem
+	}{
+		"stopped": {
+			engine.Target{Stops: []string{"nginx.service"}, Records: own}, nginxOn(80, 443), engine.Warning,
+			[]string{"HTTP on port 80 is interrupted while nginx hands over to Apache: ", "HTTP on port 443 is interrupted while nginx hands over to Apache: "},
+		},
+		"another is stopped": {
+			engine.Target{Stops: []string{"caddy.service"}}, nginxOn(80), engine.Error,
+			[]string{"port 80 is held by nginx (pid 7, nginx.service): Apache could not listen there: stop it, or choose another port"},
+		},
+		"it stays": {
+			engine.Target{Records: own}, nginxOn(80), engine.Error,
+			[]string{"port 80 is held by nginx (pid 7, nginx.service): Apache could not listen there: nginx stays, since it was on the host before or " +
+				`serves other sites: choose another port, or have nginx serve the files (in a mirror: web.server = "nginx", with site = "join"`},
+		},
+		"it stays, of another configuration": {
+			engine.Target{Records: []engine.Record{{Type: "nginx_site"}}}, nginxOn(80), engine.Error,
+			[]string{"port 80 is held by nginx (pid 7, nginx.service): Apache could not listen there: stop it, or choose another port"},
+		},
+		"on other ports": {engine.Target{Records: own}, nginxOn(8080), engine.Error, nil},
+	} {
+		listens := []string{"80", "[::]:80", "443", "[::]:443"}
+		got, err := engine.NewAnswers([]wire.Query{listenersQuery("", listens...)}, []wire.Answer{{Listeners: &test.found}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		problems := takenPorts(test.target, "", listens, apache, got)
+		if len(problems) != len(test.want) {
+			t.Errorf("%s: %q", name, problems)
+			continue
+		}
+		for i, p := range problems {
+			if p.Severity != test.severity || !strings.HasPrefix(p.String(), test.want[i]) {
+				t.Errorf("%s: %v %s, want %v %s", name, p.Severity, p, test.severity, test.want[i])
+			}
 		}
 	}
 }

@@ -239,7 +239,7 @@ func TestOneSiteHasTheAddress(t *testing.T) {
 		return &engine.Resource{Address: engine.Address{Host: "fra1", Type: "nginx_site", Name: name}, Kind: kind, State: &s}
 	}
 	alone := site("b", NginxSite{Listen: []string{"8080"}})
-	known := engine.Target{Records: []engine.Record{{Own: true, State: &NginxSite{Name: "b"}}}}
+	known := engine.Target{Records: []engine.Record{{Own: true, Type: "nginx_site", State: &NginxSite{Name: "b"}}}}
 	for _, tc := range []struct {
 		name   string
 		target engine.Target

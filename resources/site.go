@@ -158,9 +158,9 @@ func orYes(b *bool) *bool {
 func (st siteType) Settle(t engine.Target, want *Site, _ *engine.Record, got engine.Answers) *Site {
 	full := *want
 	facts := st.server.facts(t)
-	full.taken = takenPorts("", siteListensOn(want), facts, got)
+	full.taken = takenPorts(t, "", siteListensOn(want), facts, got)
 	if isTrue(want.HTTP3) {
-		full.taken = append(full.taken, takenPorts(wire.UDP, want.TLSListen, facts, got)...)
+		full.taken = append(full.taken, takenPorts(t, wire.UDP, want.TLSListen, facts, got)...)
 	}
 	unit, err := got.Unit(facts.unitQuery())
 	full.running = err == nil && !stopped(unit)
@@ -200,10 +200,10 @@ func takesAddress(other any, want *Site) bool {
 }
 
 // undecided reports whether the host has to be asked about the address.
-func (siteType) undecided(t engine.Target, s *Site) bool {
+func (st siteType) undecided(t engine.Target, s *Site) bool {
 	return s.Address != "" && s.Default == nil && len(s.ServerName) > 0 && !slices.ContainsFunc(t.Records, func(r engine.Record) bool {
 		known, ok := r.State.(*Site)
-		return ok && r.Own && cmp.Or(known.File, known.Name) == cmp.Or(s.File, s.Name)
+		return ok && r.Own && r.Type == st.name && cmp.Or(known.File, known.Name) == cmp.Or(s.File, s.Name)
 	})
 }
 
@@ -263,8 +263,8 @@ func (siteType) Gather(want, from *Site) *Site {
 	return &full
 }
 
-// siteKeys are the names of a site with what it listens on.
-func siteKeys(s *Site) []engine.Key {
+// keyListens returns what the server listens on for a site that is not completed.
+func keyListens(s *Site) []string {
 	listens := slices.Clip(s.Listen)
 	if len(listens) == 0 && s.overHTTP() {
 		listens = []string{"80"}
@@ -272,8 +272,21 @@ func siteKeys(s *Site) []engine.Key {
 	if s.Certificate != "" {
 		listens = append(listens, s.overTLS()...)
 	}
-	return siteKeysOn(s, listens)
+	return listens
 }
+
+// Occupies implements engine.Occupier: two servers cannot listen on one port.
+func (siteType) Occupies(_ engine.Target, want *Site) (keys []engine.Key) {
+	for _, l := range keyListens(want) {
+		if _, port, err := parseListen(l); err == nil { // Validate reports it otherwise
+			keys = append(keys, engine.Key("port:"+port))
+		}
+	}
+	return keys
+}
+
+// siteKeys are the names of a site with what it listens on.
+func siteKeys(s *Site) []engine.Key { return siteKeysOn(s, keyListens(s)) }
 
 // siteKeysOn are the names of a site with each of the listens.
 func siteKeysOn(s *Site, listens []string) (keys []engine.Key) {
