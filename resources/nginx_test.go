@@ -240,6 +240,9 @@ func TestOneSiteHasTheAddress(t *testing.T) {
 	}
 	alone := site("b", NginxSite{Listen: []string{"8080"}})
 	known := engine.Target{Records: []engine.Record{{Own: true, Type: "nginx_site", State: &NginxSite{Name: "b"}}}}
+	former := func(has bool) engine.Target {
+		return engine.Target{Records: []engine.Record{{Own: true, Type: "apache_site", State: &NginxSite{Name: "a", Default: &has}}}}
+	}
 	for _, tc := range []struct {
 		name   string
 		target engine.Target
@@ -250,6 +253,8 @@ func TestOneSiteHasTheAddress(t *testing.T) {
 		{"the second says so", engine.Target{}, site("b", NginxSite{Default: &yes}), []string{"b"}},
 		{"the second has the name", engine.Target{}, site("b", NginxSite{ServerName: []string{address}}), []string{"b"}},
 		{"the second has it already", known, site("b", NginxSite{}), []string{"b"}},
+		{"the first has it from another server", former(yes), site("b", NginxSite{}), []string{"a"}},
+		{"the first did not have it there", former(false), site("b", NginxSite{}), []string{"b"}},
 		{"the second has another port", engine.Target{}, alone, []string{"a", "b"}},
 	} {
 		all := []*engine.Resource{site("a", NginxSite{}), tc.second}

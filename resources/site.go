@@ -169,6 +169,9 @@ func (st siteType) Settle(t engine.Target, want *Site, _ *engine.Record, got eng
 		full.Content = nil
 	}
 	if !st.undecided(t, want) {
+		if full.Default = st.inherited(t, want); isFalse(full.Default) && full.named != nil {
+			full.ServerName, full.Content = full.named, nil
+		}
 		return &full
 	}
 	yes, promised := false, st.promised(t, want)
@@ -201,10 +204,33 @@ func takesAddress(other any, want *Site) bool {
 
 // undecided reports whether the host has to be asked about the address.
 func (st siteType) undecided(t engine.Target, s *Site) bool {
-	return s.Address != "" && s.Default == nil && len(s.ServerName) > 0 && !slices.ContainsFunc(t.Records, func(r engine.Record) bool {
-		known, ok := r.State.(*Site)
-		return ok && r.Own && r.Type == st.name && cmp.Or(known.File, known.Name) == cmp.Or(s.File, s.Name)
-	})
+	known, former := st.recorded(t, s)
+	return s.Address != "" && s.Default == nil && len(s.ServerName) > 0 && known == nil && (former == nil || former.Default == nil)
+}
+
+// inherited returns what decides about the address if the host is not asked: the site's own
+// attribute, or what was decided for the same site of another web server, which this one replaces.
+func (st siteType) inherited(t engine.Target, s *Site) *bool {
+	known, former := st.recorded(t, s)
+	if s.Default != nil || s.Address == "" || known != nil || former == nil {
+		return s.Default
+	}
+	return former.Default
+}
+
+// recorded returns the site as the manifest has it, and the same site of another web server.
+func (st siteType) recorded(t engine.Target, s *Site) (known, former *Site) {
+	for _, r := range t.Records {
+		site, ok := r.State.(*Site)
+		switch {
+		case !ok || !r.Own || cmp.Or(site.File, site.Name) != cmp.Or(s.File, s.Name):
+		case r.Type == st.name:
+			known = site
+		default:
+			former = site
+		}
+	}
+	return known, former
 }
 
 func (st siteType) file(t engine.Target, s *Site) *managedFile {

@@ -25,12 +25,16 @@ type poller struct {
 	ended     sync.WaitGroup
 	answers   int
 	missed    []string
+	down      bool      // the last request was missed
+	answered  time.Time // the last time
+	longest   time.Duration
 }
 
 // poll asks a server over and over while the script goes on:
 //
 //	poll start NAME URL ADDRESS TEXT   until poll stop NAME, with ADDRESS in place of the URL's host
 //	poll stop NAME                     fails if an answer was not status 200 with TEXT in it
+//	! poll stop NAME                   fails if all were, or the last one was not; logs the longest interruption
 func poll(ts *testscript.TestScript, neg bool, args []string) {
 	polls := ts.Value(pollsKey{}).(map[string]*poller)
 	switch {
@@ -38,12 +42,15 @@ func poll(ts *testscript.TestScript, neg bool, args []string) {
 		p := newPoller(args[2], args[3], args[4])
 		polls[args[1]] = p
 		ts.Defer(p.stop)
-	case !neg && len(args) == 2 && args[0] == "stop" && polls[args[1]] != nil:
+	case len(args) == 2 && args[0] == "stop" && polls[args[1]] != nil:
 		p := polls[args[1]]
 		delete(polls, args[1])
 		p.stop()
-		ts.Logf("%s: %d answers, %d missed", p.url, p.answers, len(p.missed))
-		if p.answers == 0 || len(p.missed) > 0 {
+		ts.Logf("%s: %d answers, %d missed, longest interruption %v", p.url, p.answers, len(p.missed), p.longest.Round(time.Millisecond))
+		switch {
+		case neg && (len(p.missed) == 0 || p.down):
+			ts.Fatalf("%s: %d missed, the last one too is %v", p.url, len(p.missed), p.down)
+		case !neg && (p.answers == 0 || len(p.missed) > 0):
 			ts.Fatalf("%s missed:\n%s", p.url, strings.Join(p.missed, "\n"))
 		}
 	default:
@@ -93,8 +100,13 @@ func (p *poller) ask(ctx context.Context) {
 	case ctx.Err() != nil: // the end of the poll came between
 	case err != nil:
 		p.missed = append(p.missed, begin.Format("15:04:05.000 ")+err.Error())
+		p.down = true
 	default:
+		if p.down {
+			p.longest = max(p.longest, time.Since(p.answered))
+		}
 		p.answers++
+		p.answered, p.down = time.Now(), false
 	}
 }
 
