@@ -213,7 +213,7 @@ func TestChangeOfType(t *testing.T) {
 					t.Errorf("on the host: %s\nwant:        %s", got, tc.did)
 				}
 				for _, c := range hp.Changes {
-					if c.Action == engine.Delete && c.Address == "h/mirror.m.site" && (c.Type != "a_site" || !c.Resource.Orphan) {
+					if c.Action == engine.Delete && c.Address == "h/mirror.m.site" && (c.Type != "a_site" || !c.Resource.Orphan || c.Resource.Now != "b_site") {
 						t.Errorf("%s has type %s, orphan is %v", c.String(), c.Type, c.Resource.Orphan)
 					}
 				}

@@ -22,7 +22,7 @@ func (m *Manifest) orphans(
 	t Target, types *Registry, configuration string, wanted []*Resource, leftOut func(Address) bool,
 ) (*orphans, error) {
 	o := &orphans{why: map[*Resource]string{}}
-	wants := map[[2]string]bool{} // by address and type
+	wants := map[string]string{} // the type at each address
 	managed, provided := map[identity]*Resource{}, map[Key]bool{}
 	var needs []Key
 	need := func(r *Resource) (provides []Key) {
@@ -31,7 +31,7 @@ func (m *Manifest) orphans(
 		return provides
 	}
 	for _, r := range wanted {
-		wants[[2]string{r.Address.Local(), r.Kind.Name}] = true
+		wants[r.Address.Local()] = r.Kind.Name
 		provides := need(r)
 		for _, i := range r.Kind.identities(provides) {
 			managed[i] = r
@@ -43,7 +43,7 @@ func (m *Manifest) orphans(
 	var left []*Resource
 	for i := range m.Resources {
 		e := &m.Resources[i]
-		is := wants[[2]string{e.Address, e.Type}]
+		is := wants[e.Address] == e.Type
 		if e.Configuration != configuration {
 			if is {
 				o.shared++
@@ -64,6 +64,7 @@ func (m *Manifest) orphans(
 		if err != nil {
 			return nil, err
 		}
+		r.Now = wants[e.Address]
 		provides, _ := r.Kind.keys(t, r.State)
 		switch {
 		case slices.ContainsFunc(r.Kind.identities(provides), func(i identity) bool {

@@ -248,6 +248,7 @@ type Resource struct {
 	Remove    bool            // remove it
 	Replace   bool            // remove and recreate it, if it exists
 	Orphan    bool            // it is in the host's manifest, but no longer in the configuration
+	Now       string          // the type of what is wanted at the address of an orphan of another type
 	Keep      string          // why destroy keeps it unless it is named; empty: the type decides
 	Made      bool            // the manifest records that mirrorform made it; others are only released, never removed
 	Shared    string          // why it is kept although mirrorform made it: something else manages or needs it

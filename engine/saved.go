@@ -60,6 +60,7 @@ type SavedChange struct {
 	Type    string           `json:"type"`
 	Action  Action           `json:"action"`
 	Orphan  string           `json:"orphan,omitempty"` // where the resource was declared, if it no longer is in the configuration
+	Now     string           `json:"now,omitempty"`    // the type that its address has in the configuration
 	Before  []SavedAttribute `json:"before"`           // null for create
 	After   []SavedAttribute `json:"after"`            // null for delete
 	Steps   []SavedStep      `json:"steps"`
@@ -189,7 +190,7 @@ func saveHost(h *HostPlan, seals *sealer) (*SavedHost, error) {
 func saveChange(c *Change) (SavedChange, error) {
 	s := SavedChange{Address: c.Address, Also: c.Also, Type: c.Type, Action: c.Action, Steps: []SavedStep{}}
 	if c.Resource.Orphan {
-		s.Orphan = c.Resource.Source
+		s.Orphan, s.Now = c.Resource.Source, c.Resource.Now
 	}
 	for _, step := range c.Steps {
 		saved := SavedStep{Summary: step.Summary, Later: step.Later}

@@ -189,7 +189,7 @@ func (s *SavedPlan) Plan() (*Plan, error) {
 				if !ok {
 					return nil, noAddress(saved.Address)
 				}
-				c.Resource = &Resource{Address: address, Source: saved.Orphan, Remove: true, Orphan: true}
+				c.Resource = &Resource{Address: address, Source: saved.Orphan, Remove: true, Orphan: true, Now: saved.Now}
 			}
 			for _, step := range saved.Steps {
 				c.Steps = append(c.Steps, Step{Summary: step.Summary, Final: step.Final, Later: step.Later})

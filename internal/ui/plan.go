@@ -167,6 +167,8 @@ func orphaned(c *engine.Change) string {
 	switch {
 	case c.Resource == nil || !c.Resource.Orphan:
 		return ""
+	case c.Resource.Now != "":
+		return fmt.Sprintf("%s, replaced by %s", plain.Escape(c.Type), plain.Escape(c.Resource.Now))
 	case c.Resource.Source == "":
 		return "no longer in the configuration"
 	}
