@@ -133,8 +133,8 @@ func (l *taskList) add(c *Change, until int) {
 	}
 }
 
-// prepare adds the steps before a unit is changed of those later changes that c makes room for: what
-// they write, and then the checks of that.
+// prepare adds steps of those later changes that c makes room for, up to the first one that changes
+// a unit: what they write, and then the checks of that.
 func (l *taskList) prepare(c *Change, later []Change) {
 	for _, until := range []func(*Change) int{(*Change).writes, (*Change).checks} {
 		for i := range later {

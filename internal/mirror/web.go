@@ -127,17 +127,17 @@ func (x *expansion) joined() {
 		aliases[j.location] = j.dir
 		depends = append(depends, x.existing(j.part("directory"))...)
 	}
-	dir := x.server().Snippets
+	dir, snippets := x.server().Snippets, x.web.Server+"_snippets"
 	root := func(path string) *resources.Directory {
 		return &resources.Directory{Path: path, Owner: "root", Group: "root", Mode: "0755"}
 	}
 	x.add(engine.Part{Name: "openssl", Type: "package", State: &resources.Package{Name: "openssl"}}, nil)
-	x.add(engine.Part{Name: "snippets", Type: "directory", State: root(dir)}, nil)
+	x.add(engine.Part{Name: snippets, Type: "directory", State: root(dir)}, nil)
 	x.add(engine.Part{
-		Name: "site_snippets", Type: "directory", DependsOn: []string{"snippets"}, State: root(dir + "/" + strings.ToLower(x.web.ServerName)),
+		Name: snippets + "_of_site", Type: "directory", DependsOn: []string{snippets}, State: root(dir + "/" + strings.ToLower(x.web.ServerName)),
 	}, nil)
 	x.add(engine.Part{
-		Name: "snippet", Type: x.web.Server + "_snippet", DependsOn: append(depends, "openssl", "site_snippets"),
+		Name: "snippet", Type: x.web.Server + "_snippet", DependsOn: append(depends, "openssl", snippets+"_of_site"),
 		State: &resources.Snippet{Name: x.jobs[0].file, ServerName: x.web.ServerName, Aliases: aliases},
 	}, map[string]string{"server_name": "web.server_name", "aliases": served})
 }
@@ -207,7 +207,8 @@ func (x *expansion) renewals(part string, site *resources.Site) {
 	server := x.server()
 	reload := "mirrorform-" + x.web.Server + "-reload.service"
 	unit := "mirrorform-certificate-" + x.name + ".path"
-	x.add(engine.Part{Name: "certificate_reload", Type: "file", State: systemdUnit(reload, `[Unit]
+	load := x.web.Server + "_reload" // as the unit, for this server alone
+	x.add(engine.Part{Name: load, Type: "file", State: systemdUnit(reload, `[Unit]
 Description=Load a renewed certificate into `+server.Name+`
 
 [Service]
@@ -227,7 +228,7 @@ WantedBy=multi-user.target
 `)}, nil)
 	yes := true
 	x.add(engine.Part{
-		Name: "certificate_watch_service", Type: "service", DependsOn: []string{"certificate_reload", "certificate_watch", part},
+		Name: "certificate_watch_service", Type: "service", DependsOn: []string{load, "certificate_watch", part},
 		State: &resources.Service{Name: unit, Enabled: &yes, Running: &yes, RestartOn: []string{"/etc/systemd/system/" + unit}},
 	}, nil)
 }
