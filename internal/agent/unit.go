@@ -212,6 +212,9 @@ func (u *units) restore(name string, was *unitState) error {
 			action = wire.UnitLoad
 			if shown[0]["ActiveState"] == "reloading" {
 				action = wire.UnitRestart // a reload would wait for that one, which may never end
+				if err := u.reload(name); err != nil {
+					return err
+				}
 			}
 		}
 		err := u.systemctl(&wire.UnitOp{Name: name, Action: action}, shown[0], 0)
@@ -223,6 +226,21 @@ func (u *units) restore(name string, was *unitState) error {
 		}
 	}
 	return u.records.restore(name, was.Records)
+}
+
+// reload runs the program of a unit's reload. A unit that cannot load its files keeps what it has
+// loaded: a restart would end it.
+func (u *units) reload(name string) error {
+	o, err := ask(context.Background(), "systemctl", "show", "--property=ExecReload", "--value", "--", name)
+	if err != nil {
+		return err
+	}
+	_, argv, _ := strings.Cut(o.stdout.String(), "argv[]=")
+	argv, _, _ = strings.Cut(argv, " ;")
+	if err := u.programs.perform(&wire.RunOp{Argv: strings.Fields(argv), Timeout: 30}); err != nil {
+		return &left{name + " cannot load the files as they were before, either; it goes on with what it has loaded: " + withReason(err)}
+	}
+	return nil
 }
 
 // gone reports that a unit does not exist any more, so that it need not be stopped or disabled.

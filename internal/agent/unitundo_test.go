@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/mirrorform/mirrorform/engine/wire"
@@ -149,26 +150,47 @@ func TestRestoreUnitOnHost(t *testing.T) {
 	}
 }
 
-// A unit that stays in its reload, as Caddy does with a configuration that it refuses, is restarted.
+// A unit that stays in its reload, as Caddy does with files that it refuses, is restarted once it could load the restored ones; with
+// others it goes on running.
 func TestRestoreReloadingUnitOnHost(t *testing.T) {
 	t.Parallel()
 	labtest.Require(t)
 	h, c := onHost(t, lab.HostSpec{Name: "reloading"})
-	const name = "stuck.service"
-	unit := "[Service]\nType=notify\nNotifyAccess=all\nExecStart=/bin/sh -c 'systemd-notify --ready; exec sleep infinity'\n" +
-		"ExecReload=/usr/bin/systemd-notify RELOADING=1\n"
-	if err := h.Write("/etc/systemd/system/"+name, []byte(unit), 0o644); err != nil {
-		t.Fatal(err)
+	const name, good = "stuck.service", "/etc/good"
+	for path, text := range map[string]string{
+		"/usr/local/bin/reload":       "#!/bin/sh\n[ -n \"$NOTIFY_SOCKET\" ] || exec test -e \"$1\"\nexec systemd-notify RELOADING=1\n",
+		"/etc/systemd/system/" + name: "[Service]\nType=notify\nNotifyAccess=all\nExecStart=/bin/sh -c 'systemd-notify --ready; exec sleep infinity'\nExecReload=/usr/local/bin/reload " + good + "\n",
+	} {
+		if err := h.Write(path, []byte(text), 0o755); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if _, err := h.Run(t.Context(), "systemctl", "start", name); err != nil {
-		t.Fatal(err)
+	run := func(argv ...string) string {
+		t.Helper()
+		out, err := h.Run(t.Context(), argv...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.TrimSpace(string(out))
 	}
+	run("systemctl", "start", name)
+	process := func() string { return run("systemctl", "show", "--property=ActiveState,MainPID", name) }
+	before := process()
+	reload := wire.Op{Run: &wire.RunOp{Argv: []string{"systemctl", "reload", name}, Timeout: 3}}
 	undo := wire.Op{Unit: &wire.UnitOp{Name: name, Action: wire.UnitRestore}}
-	events, done := c.do(wire.Order{ID: 1, Op: wire.Op{Run: &wire.RunOp{Argv: []string{"systemctl", "reload", name}, Timeout: 3}}, Undo: &undo})
+	events, done := c.do(wire.Order{ID: 1, Op: reload, Undo: &undo})
+	if stuck := strings.Replace(before, "=active", "=reloading", 1); done.Failed == nil || done.Journal != "" || process() != stuck ||
+		!slices.ContainsFunc(events, func(e wire.Event) bool {
+			return e.State == wire.UndoFailed && strings.Contains(e.Error, "goes on with")
+		}) {
+		t.Errorf("%+v %+v %s", events, done, process())
+	}
+	run("touch", good)
+	events, done = c.do(wire.Order{ID: 2, Op: reload, Undo: &undo})
 	if done.Failed == nil || slices.ContainsFunc(events, func(e wire.Event) bool { return e.State == wire.UndoFailed }) {
 		t.Errorf("%+v %+v", events, done)
 	}
-	if got := c.ask(wire.Query{Verb: wire.AskUnit, Arg: name})[0]; got.Unit == nil || got.Unit.ActiveState != "active" {
-		t.Errorf("the unit is %+v", got.Unit)
+	if now := process(); now == before || !strings.Contains(now, "ActiveState=active") {
+		t.Errorf("%s, was %s", now, before)
 	}
 }
