@@ -25,7 +25,10 @@ type task struct {
 func (t *task) failure(e wire.Event) error {
 	text := eventText(e)
 	advice := ""
-	if i := slices.IndexFunc(t.hints, func(h Hint) bool { return strings.Contains(e.Output, h.Text) }); i >= 0 {
+	says := func(h Hint) bool {
+		return strings.Contains(e.Output, h.Text) || t.order.Op.Probe != nil && strings.Contains(e.Error, h.Text)
+	}
+	if i := slices.IndexFunc(t.hints, says); i >= 0 {
 		advice = t.hints[i].Advice
 		e.Said = lineWith(e.Output, t.hints[i].Text) // it explains more than the last line
 		text = eventText(e)

@@ -263,7 +263,8 @@ type Step struct {
 	Do      wire.Op
 	Undo    *wire.Op // the operation that undoes Do
 	Final   string   // if Undo is nil: why Do cannot be undone
-	// Hints explain errors of the program that Do runs. The first one that applies is shown.
+	// Hints explain errors of the program that Do runs, or of the request that it sends. The first one
+	// that applies is shown.
 	Hints []Hint
 	Later bool // it is for the second transaction, if there are two: see HostPlan.Twice
 }
@@ -271,7 +272,8 @@ type Step struct {
 // ChangesNothing is the Final of a step that only checks.
 const ChangesNothing = "a check changes nothing"
 
-// Hint is what to do about an error of a program, if its output contains a text.
+// Hint is what to do about an error, if the output of the program, or the error of the request,
+// contains a text.
 type Hint struct{ Text, Advice string }
 
 // Answers are the answers of a host.
