@@ -14,7 +14,7 @@ func TestHintOfRequest(t *testing.T) {
 		op   wire.Op
 		want string
 	}{
-		{wire.Op{Probe: &wire.ProbeOp{}}, "a instead of b\nrestart it"},
+		{wire.Op{Probe: &wire.ProbeOp{}}, "a instead of b\nLikely cause: restart it"},
 		{wire.Op{Run: &wire.RunOp{}}, "a instead of b"},
 	} {
 		task := &task{order: wire.Order{Op: c.op}, hints: hints}

@@ -141,9 +141,9 @@ type UnitAction string
 // The actions of UnitOp. Load starts a stopped unit and reloads a running one (or restarts it, if
 // it cannot reload). Restore is only for undo: it stops a unit that was not running before the
 // operation that it undoes, makes one that was running load the restored files, and restores the
-// unit's records. A unit that is still reloading, perhaps forever, is restarted if the program of its
-// reload succeeds. It does nothing for a unit that no longer exists. Besides UnitOp, RunOp can be
-// undone by it.
+// unit's records. A unit that is still reloading, perhaps forever, is restarted if the program of
+// its reload succeeds. It does nothing for a unit that no longer exists. Besides UnitOp, RunOp can
+// be undone by it.
 const (
 	UnitStart        UnitAction = "start"
 	UnitStop         UnitAction = "stop"

@@ -238,7 +238,7 @@ func (u *units) reload(name string) error {
 	_, argv, _ := strings.Cut(o.stdout.String(), "argv[]=")
 	argv, _, _ = strings.Cut(argv, " ;")
 	if err := u.programs.perform(&wire.RunOp{Argv: strings.Fields(argv), Timeout: 30}); err != nil {
-		return &left{name + " cannot load the files as they were before, either; it goes on with what it has loaded: " + withReason(err)}
+		return &left{name + " cannot load the restored files, either; it goes on with what it has loaded: " + withReason(err)}
 	}
 	return nil
 }
