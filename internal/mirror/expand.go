@@ -70,6 +70,9 @@ type part struct {
 // kitten_lock_at_boot, kitten_log, kitten_sync_status, kitten_sync_output, kitten_sync_hold,
 // kitten_sync_settings, kitten_sync_script and kitten_cron.
 //
+// With web.server = "apache", there are apache, apache_service and apache_site instead of those of
+// nginx, and apache_module_NAME_load and such for the modules that the site needs.
+//
 // A host can have several mirrors. They share packages, services, the account, sync_program and the
 // directories of its settings and records; the engine joins these parts. All others have names made
 // from the block's. Each mirror has its own tree, lock and log. Mirrors with a server

@@ -105,9 +105,11 @@ func (x *expansion) site() {
 		depends = append(depends, "acme_webroot")
 		secure := *site
 		site.Webroot, site.TLSElsewhere = acmeWebroot, &yes
+		depends = append(depends, x.modules(&secure)...)
 		site.Certificate, site.CertificateKey, site.HTTP2, site.HTTP3 = "", "", nil, nil
 		defer func() { x.secureSite(&secure, from) }()
 	}
+	depends = append(depends, x.modules(site)...)
 	x.add(engine.Part{Name: "site", Type: x.web.Server + "_site", DependsOn: append(depends, x.existing("mount")...), State: site}, from)
 	x.parts[len(x.parts)-1].advice = advice
 	if x.web.TLS != nil && !acme {
@@ -127,6 +129,7 @@ func (x *expansion) joined() {
 		aliases[j.location] = j.dir
 		depends = append(depends, x.existing(j.part("directory"))...)
 	}
+	depends = append(depends, x.modules(&resources.Site{Compress: new(false)})...)
 	dir, snippets := x.server().Snippets, x.web.Server+"_snippets"
 	root := func(path string) *resources.Directory {
 		return &resources.Directory{Path: path, Owner: "root", Group: "root", Mode: "0755"}
