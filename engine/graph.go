@@ -26,14 +26,13 @@ func (p *ResourceProblem) Shown() Problem {
 }
 
 type graph struct {
-	resources []*Resource    // without those that were joined to others
-	at        map[place]int  // the index of a resource, also of those that were joined
-	before    []map[int]bool // before[i] contains the indexes of the resources that must precede resource i
+	resources []*Resource       // without those that were joined to others
+	at        map[place]int     // the index of a resource, also of those that were joined
+	addresses map[Address][]int // the same by the address alone
+	before    []map[int]bool    // before[i] contains the indexes of the resources that must precede resource i
 	// soft has the pairs of before (i, and what precedes it) that are only a good order: resource i
 	// does not depend on the other one.
-	soft map[[2]int]bool
-	// former has the resources to remove whose names wanted ones of other types have, by these names.
-	former   map[Key]int
+	soft     map[[2]int]bool
 	awaits   [][]int    // awaits[i] are the indexes of what resource i awaits (Interim)
 	handing  []handOver // what makes room for something else
 	sorted   []bool
@@ -41,21 +40,18 @@ type graph struct {
 }
 
 func newGraph(t Target, resources []*Resource) *graph {
-	g := &graph{at: map[place]int{}, soft: map[[2]int]bool{}, former: map[Key]int{}}
+	g := &graph{at: map[place]int{}, soft: map[[2]int]bool{}, addresses: map[Address][]int{}}
 	provider := map[Key]int{}
 	var needs, provided [][]Key
 	for _, r := range resources {
-		provides, more := r.Kind.keys(t, r.State)
-		if r.Remove && r.Kind.shares && len(provides) > 1 {
-			provides = provides[:1] // the others may belong to a wanted one by now
-		}
+		provides, more := r.keysInPlan(t)
 		first, why := g.sharer(r, provides, provided, provider), ""
 		if first >= 0 {
 			var o *Resource
 			if o, why = g.resources[first].join(r); o != nil {
 				g.resources[first] = o
-				g.at[r.place()] = first
-				provided[first], needs[first] = o.Kind.keys(t, o.State)
+				g.place(r, first)
+				provided[first], needs[first] = o.keysInPlan(t)
 				g.provide(r, first, provided[first], provider, "")
 				continue
 			}
@@ -63,7 +59,7 @@ func newGraph(t Target, resources []*Resource) *graph {
 		i := len(g.resources)
 		g.resources, g.before = append(g.resources, r), append(g.before, map[int]bool{})
 		provided, needs = append(provided, provides), append(needs, more)
-		g.at[r.place()] = i
+		g.place(r, i)
 		g.provide(r, i, provides, provider, why)
 	}
 	g.gather(t, needs)
@@ -81,7 +77,7 @@ func newGraph(t Target, resources []*Resource) *graph {
 			if slices.Contains(loads[i], k) {
 				continue
 			}
-			for _, p := range g.providers(r, provider, k) {
+			for _, p := range providers(provider, k) {
 				if r.Remove && !g.resources[p].Remove {
 					g.prefer(p, i)
 				} else {
@@ -119,11 +115,7 @@ func newGraph(t Target, resources []*Resource) *graph {
 // the same keys or, of a Sharer, one of them.
 func (g *graph) sharer(r *Resource, provides []Key, provided [][]Key, provider map[Key]int) int {
 	for _, k := range provides {
-		at, taken := g.former[k]
-		if !taken || !r.Remove {
-			at, taken = provider[k]
-		}
-		if taken && (slices.Equal(provides, provided[at]) || r.Kind.shares && r.Kind == g.resources[at].Kind) {
+		if at, taken := provider[k]; taken && (slices.Equal(provides, provided[at]) || r.Kind.shares && r.Kind == g.resources[at].Kind) {
 			return at
 		}
 	}
@@ -136,12 +128,9 @@ func (g *graph) provide(r *Resource, i int, keys []Key, provider map[Key]int, wh
 	reported := map[int]bool{i: true}
 	for _, k := range keys {
 		first, taken := provider[k]
-		switch {
-		case !taken:
+		if !taken {
 			provider[k] = i
-		case g.replaces(first, i) && named(k):
-			g.former[k] = i
-		case !reported[first]:
+		} else if !reported[first] {
 			reported[first] = true
 			g.problem(r, "two resources manage %s: %s and %s%s", describe(k), g.resources[first], r, why)
 			g.problems[len(g.problems)-1].With = g.resources[first]
@@ -149,26 +138,29 @@ func (g *graph) provide(r *Resource, i int, keys []Key, provider map[Key]int, wh
 	}
 }
 
-// replaces reports whether a wanted resource replaces a removed one of another type.
-func (g *graph) replaces(wanted, removed int) bool {
-	w, r := g.resources[wanted], g.resources[removed]
-	return !w.Remove && r.Remove && w.Kind != r.Kind
-}
-
-// providers returns the resources that meet a need of r. Of a name, a resource to remove needs the
-// one to remove.
-func (g *graph) providers(r *Resource, provider map[Key]int, need Key) []int {
-	if p, ok := g.former[need]; ok && r.Remove {
-		return []int{p}
+// keysInPlan returns the keys of a resource. Of a Sharer to remove, all but the first may belong to a
+// wanted one by now.
+func (r *Resource) keysInPlan(t Target) (provides, needs []Key) {
+	provides, needs = r.Kind.keys(t, r.State)
+	if r.Remove && r.Kind.shares && len(provides) > 1 {
+		provides = provides[:1]
 	}
-	return providers(provider, need)
+	return provides, needs
 }
 
-// find returns the index of the resource at an address that r depends on. A resource to remove
-// depends on one to remove, where a wanted one has the same address.
+// place records that r is resource i, or joined to it.
+func (g *graph) place(r *Resource, i int) {
+	g.at[r.place()] = i
+	g.addresses[r.Address] = append(g.addresses[r.Address], i)
+}
+
+// find returns the index of the resource at an address that r depends on: of two, that to be removed
+// if r is, and otherwise the wanted one.
 func (g *graph) find(r *Resource, address Address) (at int, ok bool) {
-	if at, ok = g.at[place{address, r.Remove}]; !ok {
-		at, ok = g.at[place{address, !r.Remove}]
+	for _, i := range g.addresses[address] {
+		if !ok || g.resources[i].Remove == r.Remove {
+			at, ok = i, true
+		}
 	}
 	return at, ok
 }

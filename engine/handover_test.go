@@ -318,6 +318,12 @@ func TestSavedChangeOfType(t *testing.T) {
 		if d := s.Differences(save()); len(d) > 0 {
 			t.Errorf("two plans of one change differ: %v", d)
 		}
+		shown, err := s.Plan()
+		if err != nil || !slices.ContainsFunc(shown.Hosts[0].Changes, func(c engine.Change) bool {
+			return c.Type == "a_site" && c.Action == engine.Delete && c.Resource.Now == "b_site"
+		}) {
+			t.Errorf("the saved plan, shown: %v, %v", err, shown)
+		}
 		h.edit("/etc/a/m", "81")
 		d := s.Differences(save())
 		if len(d) == 0 || d[0].Address != "h/mirror.m.site" || !strings.Contains(d[0].What, "the host changed") {
@@ -341,6 +347,32 @@ func TestTargetChangeOfType(t *testing.T) {
 		hp := f.plan()
 		if got := changes(hp); !strings.Contains(got, "create h/mirror.m.site; delete h/mirror.m.site") || hp.Failed() {
 			t.Errorf("plan: %s (%s)", got, problems(hp))
+		}
+	})
+}
+
+// TestDestroyAfterChangeOfType removes what was applied although the configuration has another type by now.
+func TestDestroyAfterChangeOfType(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		h := webHost()
+		if _, r := webFleet(t, h, served("a", "80")).apply(); r.Err != nil {
+			t.Fatal(r.Err)
+		}
+		f := webFleet(t, h, served("b", "80"))
+		f.Adjust = func(selected []*engine.Resource) []*engine.Resource {
+			for _, r := range selected {
+				r.Remove = true
+			}
+			return selected
+		}
+		hp, r := f.apply()
+		if r.Err != nil || hp.Failed() {
+			t.Fatalf("%v; %s", r.Err, problems(hp))
+		}
+		// What was never applied may be there all the same, so what it needs stays.
+		if len(h.files) != 1 || h.content("/srv/m") != "x" || h.types(t) != "" {
+			t.Errorf("left: %v, managed: %s", h.files, h.types(t))
 		}
 	})
 }

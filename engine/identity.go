@@ -32,11 +32,11 @@ func (k *Kind) identities(provides []Key) []identity {
 	return all
 }
 
-// place is where a resource is in a plan. A resource to remove and a wanted one of another type may
+// place is what no other resource of a plan has. An orphan and a resource of the configuration may
 // have one address: a part of a block whose type has changed.
 type place struct {
 	address Address
-	remove  bool
+	kind    string
 }
 
-func (r *Resource) place() place { return place{r.Address, r.Remove} }
+func (r *Resource) place() place { return place{r.Address, r.Kind.Name} }

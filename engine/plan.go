@@ -290,7 +290,7 @@ func stepsTo(t Target, r *Resource, want, have any, in *interim, got Answers) ([
 // contain one, those that depend on such a resource, and units that load its files. The value is
 // the address of the resource with the secret.
 func secretsNear(t Target, resources []*Resource) map[*Resource]string {
-	near, at, provided := map[*Resource]string{}, map[place]*Resource{}, map[Key]string{}
+	near, at, provided := map[*Resource]string{}, map[Address][]*Resource{}, map[Key]string{}
 	for _, r := range resources {
 		if len(r.Sensitive) > 0 {
 			near[r] = r.Address.String()
@@ -305,13 +305,15 @@ func secretsNear(t Target, resources []*Resource) map[*Resource]string {
 	}
 	for _, r := range resources {
 		for _, a := range r.Owners() {
-			at[place{a, r.Remove}] = r
+			at[a] = append(at[a], r)
 		}
 	}
 	held := slices.Sorted(maps.Keys(provided))
 	for _, r := range resources { // in order: a resource follows what it depends on
 		for _, a := range r.dependsOn() {
-			near[r] = cmp.Or(near[r], near[at[place{a, r.Remove}]])
+			for _, o := range at[a] {
+				near[r] = cmp.Or(near[r], near[o])
+			}
 		}
 		for _, k := range r.Kind.follows(t, r.State) {
 			for _, q := range held {

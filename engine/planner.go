@@ -265,13 +265,13 @@ func (p *hostPlanner) markReplaced(list []*Resource) error {
 // withoutStrangers drops dependencies of resources to remove if the dependency does not exist or
 // stays: the order then does not matter.
 func withoutStrangers(list []*Resource) []*Resource {
-	there := map[place]bool{}
+	leaves := map[Address]bool{}
 	for _, r := range list {
-		there[r.place()] = true
+		leaves[r.Address] = leaves[r.Address] || r.Remove
 	}
 	for _, r := range list {
 		if r.Remove {
-			r.DependsOn = slices.DeleteFunc(r.DependsOn, func(a Address) bool { return !there[place{a, true}] })
+			r.DependsOn = slices.DeleteFunc(r.DependsOn, func(a Address) bool { return !leaves[a] })
 		}
 	}
 	return list
