@@ -457,7 +457,7 @@ func TestApacheRestarts(t *testing.T) {
 		}
 		settled := *s
 		apache{}.settle(target, &settled, got)
-		if step := (apache{}).load(target, &settled, true); step.Summary != c.want {
+		if step := (apache{}).load(target, &settled, serverState{running: true})[0]; step.Summary != c.want {
 			t.Errorf("with %s and a plan that enables %s: %s, want %s", c.loaded, c.provided, step.Summary, c.want)
 		}
 	}

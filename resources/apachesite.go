@@ -54,6 +54,7 @@ func (apache) facts(t engine.Target) ServerFacts {
 func isEL(os wire.OSFacts) bool { return os.Family == "el" }
 
 func (apache) lacks(s *Site) (out []engine.Problem) {
+	out = lacksACME(s, "Apache")
 	if s.MaxConnections != nil {
 		out = append(out, refusal("max_connections", "Apache cannot limit the requests of one address",
 			"remove it, use nginx, or limit connections in the firewall"))
@@ -138,7 +139,7 @@ var apacheHints = []engine.Hint{
 
 // load reloads Apache, which lets downloads finish. A module that speaks another protocol needs a
 // restart: an Apache 2.4.67 that gets mod_http2 by a reload crashes at connections with TLS 1.2.
-func (a apache) load(t engine.Target, s *Site, _ bool) engine.Step {
+func (a apache) load(t engine.Target, s *Site, _ serverState) []engine.Step {
 	unit := a.facts(t).Unit
 	step := unitStep("reload", unit, wire.UnitLoad, wire.UnitRestore)
 	if s != nil && s.restart {
@@ -148,5 +149,5 @@ func (a apache) load(t engine.Target, s *Site, _ bool) engine.Step {
 		Text:   unit + ": Main process exited",
 		Advice: "Apache ends if it cannot listen on an address; the cause is in " + path.Dir(a.facts(t).Log) + ", in the error log",
 	}}
-	return step
+	return []engine.Step{step}
 }

@@ -39,6 +39,16 @@ var fullStates = map[string]func() any{
 			Environment: map[string]string{"PATH": "/bin"}, RequireMount: "/srv", Guard: []string{"/usr/bin/guard", "x"}, Log: "/var/log/sync.log",
 			OnExit: []string{"/usr/bin/record", "x"}}
 	},
+	"caddy_site": func() any {
+		return &CaddySite{Name: "site", ServerName: []string{"mirror.example.org"}, Listen: []string{"80"}, Root: "/srv/root",
+			Aliases: map[string]string{"/almalinux/": "/srv/a"}, AccessLog: "/var/log/caddy/site.log", TLSListen: []string{"443"}, HTTP: "serve",
+			ACME: new(true), ACMEEmail: "m@example.org", ACMEDirectory: "https://acme.example.org/dir", ACMERoot: "/etc/ssl/ca.pem",
+			Headers: map[string]string{"X-A": "b c"}, AnonymizeLog: new(true), Robots: "User-agent: *", Health: "/health",
+			Redirects: map[string]string{"/old": "/almalinux/"}, Webroot: "/var/www/acme", Extra: "abort /x"}
+	},
+	"caddy_snippet": func() any {
+		return &CaddySnippet{Name: "mirror", ServerName: "mirror.example.org", Aliases: map[string]string{"/almalinux/": "/srv/a"}}
+	},
 	"directory": func() any { return &Directory{Path: "/srv/d", Owner: "mirror", Group: "mirror", Mode: "0755"} },
 	"file": func() any {
 		content := "text\n"
@@ -252,13 +262,18 @@ func checkState(t *testing.T, name string, state any) {
 		} else if s, ok := state.(*ApacheSnippet); ok && slices.Contains(q.Args, "/etc/apache2") {
 			nothing[i].Run = &wire.Run{Stdout: "/etc/apache2/sites-enabled/own.conf:2:IncludeOptional " + apacheDebian.Snippets + "/" + strings.ToLower(s.ServerName) + "/*.conf\n"}
 		}
-	}
-	if s, ok := state.(*NginxSnippet); ok && name == "nginx_snippet" {
-		for i, q := range queries {
-			if q.Key() == nginxConfigQuery.Key() {
-				nothing[i].Run = &wire.Run{Stdout: "# configuration file /etc/nginx/nginx.conf:\nhttp { server { server_name " + s.ServerName +
-					"; include " + snippetType{"nginx_snippet", nginx{}}.dir(engine.Target{}, s) + "/*.conf; } }\n"}
-			}
+		s, joins := state.(*Snippet)
+		switch key := q.Key(); {
+		case joins && key == nginxConfigQuery.Key():
+			nothing[i].Run = &wire.Run{Stdout: "# configuration file /etc/nginx/nginx.conf:\nhttp { server { server_name " + s.ServerName +
+				"; include " + snippetType{"nginx_snippet", nginx{}}.dir(engine.Target{}, s) + "/*.conf; } }\n"}
+		case key == caddyMainQuery.Key():
+			nothing[i].File = &wire.File{Kind: wire.Regular, HasContent: true}
+		case joins && key == caddyConfigQuery.Key():
+			nothing[i].Run = &wire.Run{Stdout: caddyMain + ":1:" + s.ServerName + " {\n" + caddyMain + ":2:import " +
+				snippetType{"caddy_snippet", caddy{}}.dir(engine.Target{}, s) + "/*.caddyfile\n"}
+		case key == caddyConfigQuery.Key():
+			nothing[i].Run = &wire.Run{Stdout: caddyMain + ":1:import Caddyfile.d/*.caddyfile\n"}
 		}
 	}
 	got, err := engine.NewAnswers(queries, nothing)
@@ -276,17 +291,11 @@ func checkState(t *testing.T, name string, state any) {
 	case *Cron:
 		checkCron(t, s)
 	case *Site:
-		if name == "apache_site" {
-			checkApacheSite(t, s)
-		} else {
-			checkSite(t, s)
-		}
+		map[string]func(*testing.T, *Site){"apache_site": checkApacheSite, "caddy_site": checkCaddySite, "nginx_site": checkSite}[name](t, s)
 	case *Snippet:
-		if name == "apache_snippet" {
-			checkApacheSnippet(t, s)
-		} else {
-			checkSnippet(t, s)
-		}
+		map[string]func(*testing.T, *Snippet){
+			"apache_snippet": checkApacheSnippet, "caddy_snippet": checkCaddySnippet, "nginx_snippet": checkSnippet,
+		}[name](t, s)
 	case *Logrotate:
 		checkLogrotate(t, s)
 	case *Mount:
@@ -385,6 +394,8 @@ func checkRun(t *testing.T, asked map[string]bool, argv []string) {
 	t.Helper()
 	switch {
 	case slices.Equal(argv, []string{"/usr/sbin/nginx", "-t"}), slices.Equal(argv, []string{"/usr/sbin/apache2ctl", "-t"}):
+	case slices.Equal(argv, caddy{}.test(engine.Target{}, nil).Do.Run.Argv):
+	case slices.Equal(argv, caddy{}.load(engine.Target{}, nil, serverState{running: true})[0].Do.Run.Argv):
 	case argv[0] == "/usr/bin/certbot":
 		checkCertbot(t, asked, argv)
 	case len(argv) == 3 && slices.Equal(argv[:2], []string{"/usr/sbin/sysctl", "-w"}):

@@ -31,7 +31,7 @@ var nginxFacts = ServerFacts{
 
 func (nginx) facts(engine.Target) ServerFacts { return nginxFacts }
 
-func (nginx) lacks(*Site) []engine.Problem { return nil }
+func (nginx) lacks(s *Site) []engine.Problem { return lacksACME(s, "nginx") }
 
 func (nginx) check(t engine.Target, s *Site) []engine.Problem {
 	if v := s.version; isTrue(s.HTTP3) && v.Installed && !v.HTTP3 {
@@ -101,8 +101,8 @@ func (nginx) test(_ engine.Target, s *Site) engine.Step {
 	return engine.Step{Summary: "check the configuration of nginx", Do: wire.Op{Run: run}, Final: engine.ChangesNothing}
 }
 
-func (nginx) load(engine.Target, *Site, bool) engine.Step {
-	return unitStep("reload", nginxUnit, wire.UnitLoad, wire.UnitRestore)
+func (nginx) load(engine.Target, *Site, serverState) []engine.Step {
+	return []engine.Step{unitStep("reload", nginxUnit, wire.UnitLoad, wire.UnitRestore)}
 }
 
 // text returns what the site needs outside its server block, and the block. If HTTP is redirected,

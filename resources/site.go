@@ -24,8 +24,8 @@ type Site struct {
 	Root string `hcl:"root,optional"`
 	// Address is the address of the host. If Default is true, it is another name of the site.
 	Address string `hcl:"address,optional"`
-	// Default is whether the site answers for Address. By default, a new site does if nothing else on
-	// the host does; that is decided once, at the first apply.
+	// Default is whether the site answers for Address. By default, a new site does if nothing else
+	// on the host does; that is decided once, at the first apply.
 	Default *bool `hcl:"default,optional" remember:"default"`
 	// Aliases maps URL paths, which begin and end with /, to absolute paths of directories.
 	Aliases map[string]string `hcl:"aliases,optional" join:"merge"`
@@ -36,14 +36,22 @@ type Site struct {
 	// them around each other page of HTML, too.
 	Header string `hcl:"header,optional"`
 	Footer string `hcl:"footer,optional"`
-	// Page is the absolute path of the HTML file at /; default: trees, which is a list of the aliases,
-	// unless a directory is there. "" disables it.
+	// Page is the absolute path of the HTML file at /; default: trees, which is a list of the
+	// aliases, unless a directory is there. "" disables it.
 	Page *string `hcl:"page,optional"`
 
 	// Certificate is the absolute path of a PEM file with a certificate and its chain. With it, the
 	// site serves HTTPS.
 	Certificate    string `hcl:"certificate,optional"`
 	CertificateKey string `hcl:"certificate_key,optional"` // absolute path of the certificate's private key
+	// ACME is whether the server itself gets the certificate from a CA with ACME, and serves HTTPS.
+	// Only Caddy does.
+	ACME          *bool  `hcl:"acme,optional"`
+	ACMEEmail     string `hcl:"acme_email,optional"`     // address for the CA's messages
+	ACMEDirectory string `hcl:"acme_directory,optional"` // URL of the CA's directory; default: Let's Encrypt
+	// ACMERoot is the absolute path of a PEM file with the CA that signs the directory's own
+	// certificate.
+	ACMERoot string `hcl:"acme_root,optional"`
 	// TLSListen is as Listen, for HTTPS; default: 443, and [::]:443 on hosts with IPv6.
 	TLSListen []string `hcl:"tls_listen,optional"`
 	// TLSElsewhere is whether another site of the host serves HTTPS for these names on TLSListen, so
@@ -64,8 +72,8 @@ type Site struct {
 	// AccessLog is the absolute path of the access log, or "off"; default: that of the server.
 	AccessLog string `hcl:"access_log,optional"`
 	LogFormat string `hcl:"log_format,optional"` // the line of a request, in the server's syntax; default: combined
-	// AnonymizeLog is whether the access log has only the network of a client: a /24 of IPv4, a /48 of
-	// IPv6.
+	// AnonymizeLog is whether the access log has only the network of a client: a /24 of IPv4, a /48
+	// of IPv6.
 	AnonymizeLog *bool `hcl:"anonymize_log,optional"`
 	// MaxConnections is how many requests of one address are served at a time.
 	MaxConnections *int   `hcl:"max_connections,optional"`
@@ -79,12 +87,12 @@ type Site struct {
 	Webroot string `hcl:"webroot,optional"`
 	Extra   string `hcl:"extra,optional"` // further directives of the server, for the site's block
 
-	// File is the name of the file, of several joined sites that of the first. It stays when that one
-	// is removed.
+	// File is the name of the file, of several joined sites that of the first. It stays when that
+	// one is removed.
 	File string `remember:"file"`
 	generatedFile
-	// Served is whether the server answers requests for the site with this configuration, and serves a
-	// file from each directory that is not empty.
+	// Served is whether the server answers requests for the site with this configuration, and
+	// serves a file from each directory that is not empty.
 	Served *bool `plan:"served"`
 
 	decided bool             // wanted: Default is not set, and the host's answers have decided it
@@ -94,12 +102,13 @@ type Site struct {
 	bare    []string         // wanted: ports on which the server answers without any site, see apacheText
 	restart bool             // wanted: the server has to restart, see webServer.load
 	taken   []engine.Problem `fingerprint:"-"` // wanted: ports that other programs hold, and what else the host lacks
-	running bool             // found, and after Settle wanted: the server runs
+	is      serverState      // found, and after Settle wanted
 	// found: why a directory is not served although the site is.
 	treeProblem string        `fingerprint:"-"`
 	unverified  string        `fingerprint:"-"` // found: why clients do not trust the certificate
 	named       []string      // wanted: the names without Address, if that is one of them
 	digest      string        // wanted: what the site answers at siteMarker
+	caddy       caddyHost     // found, and after Settle wanted: what the site needs of Caddy's configuration
 	version     serverVersion // wanted: that of the host, see webServer.settle
 }
 
@@ -122,7 +131,7 @@ func (st siteType) Complete(t engine.Target, want *Site) *Site {
 	if len(full.Listen) == 0 && full.overHTTP() {
 		full.Listen = everywhere(t, "80")
 	}
-	if (full.Certificate != "" || isTrue(full.TLSElsewhere)) && len(full.TLSListen) == 0 {
+	if (full.secure() || isTrue(full.TLSElsewhere)) && len(full.TLSListen) == 0 {
 		full.TLSListen = everywhere(t, "443")
 	}
 	if full.version == (serverVersion{}) {
@@ -163,7 +172,7 @@ func (st siteType) Settle(t engine.Target, want *Site, _ *engine.Record, got eng
 		full.taken = append(full.taken, takenPorts(t, wire.UDP, want.TLSListen, facts, got)...)
 	}
 	unit, err := got.Unit(facts.unitQuery())
-	full.running = err == nil && !stopped(unit)
+	full.is = stateOf(unit)
 	st.server.settle(t, &full, got)
 	if full.version != want.version || !slices.Equal(full.shared, want.shared) {
 		full.Content = nil
@@ -234,8 +243,14 @@ func (st siteType) recorded(t engine.Target, s *Site) (known, former *Site) {
 }
 
 func (st siteType) file(t engine.Target, s *Site) *managedFile {
-	return s.at(st.server.facts(t).siteFile(cmp.Or(s.File, s.Name)))
+	facts := st.server.facts(t)
+	m := s.at(facts.siteFile(cmp.Or(s.File, s.Name)))
+	m.parents = facts.Makes
+	return m
 }
+
+// Later implements engine.Later: a CA may be down.
+func (siteType) Later(want *Site) bool { return isTrue(want.ACME) }
 
 // Shares implements engine.Sharer: sites with one name on one port are one site.
 func (siteType) Shares() bool { return true }
@@ -246,7 +261,7 @@ func (siteType) Generated(*Site) bool { return true }
 func (st siteType) Keys(t engine.Target, want *Site) (provides, needs []engine.Key) {
 	facts := st.server.facts(t)
 	needs = []engine.Key{engine.PackageKey(facts.Package), engine.UnitKey(facts.Unit), engine.PathKey(facts.Sites)}
-	if want.Certificate != "" {
+	if want.secure() {
 		needs = append(needs, engine.PackageKey("openssl")) // the helper asks over TLS with it
 	}
 	paths := []string{want.Root, want.Header, want.Footer, want.Certificate, want.CertificateKey, want.Webroot}
@@ -289,13 +304,16 @@ func (siteType) Gather(want, from *Site) *Site {
 	return &full
 }
 
+// secure reports whether the site serves HTTPS.
+func (s *Site) secure() bool { return s.Certificate != "" || isTrue(s.ACME) }
+
 // keyListens returns what the server listens on for a site that is not completed.
 func keyListens(s *Site) []string {
 	listens := slices.Clip(s.Listen)
 	if len(listens) == 0 && s.overHTTP() {
 		listens = []string{"80"}
 	}
-	if s.Certificate != "" {
+	if s.secure() {
 		listens = append(listens, s.overTLS()...)
 	}
 	return listens

@@ -20,7 +20,9 @@ const (
 
 var (
 	// hostName is from RFC 1123, 2.1: labels of letters, digits and hyphens.
-	hostName = regexp.MustCompile(`^([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?\.)*[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$`)
+	hostName      = regexp.MustCompile(`^([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?\.)*[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$`)
+	acmeEmail     = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]*@[A-Za-z0-9][A-Za-z0-9.-]*$`)
+	acmeDirectory = regexp.MustCompile(`^https://[A-Za-z0-9\[][A-Za-z0-9._~:/?&=\[\]-]*$`)
 	// urlPath needs no escape in a URL (RFC 3986, 2.3).
 	urlPath = regexp.MustCompile(`^/([A-Za-z0-9._~-]+/)*$`)
 )
@@ -112,10 +114,10 @@ func checkTLS(server webServer, want *Site) (out []engine.Problem) {
 		out = append(out, refusal("certificate", "a certificate is set without its key", "set certificate_key, too"))
 	}
 	elsewhere := isTrue(want.TLSElsewhere)
-	if elsewhere && want.Certificate != "" {
+	if elsewhere && want.secure() {
 		out = append(out, refusal("tls_elsewhere", "the site has a certificate, so HTTPS is not served elsewhere", "remove tls_elsewhere, or the certificate"))
 	}
-	if want.Certificate == "" {
+	if !want.secure() {
 		for _, a := range []struct {
 			name string
 			set  bool
@@ -129,6 +131,7 @@ func checkTLS(server webServer, want *Site) (out []engine.Problem) {
 			}
 		}
 	}
+	out = append(out, checkACME(server, want)...)
 	for _, f := range []struct{ name, path string }{{"certificate", want.Certificate}, {"certificate_key", want.CertificateKey}} {
 		if f.path != "" {
 			out = append(out, report(f.name, checkServed(server, f.path))...)
@@ -152,4 +155,51 @@ func checkTLS(server webServer, want *Site) (out []engine.Problem) {
 		}
 	}
 	return out
+}
+
+// checkACME checks the attributes of a certificate that the server itself gets.
+func checkACME(server webServer, want *Site) (out []engine.Problem) {
+	if !isTrue(want.ACME) {
+		for _, a := range [][2]string{
+			{"acme_email", want.ACMEEmail}, {"acme_directory", want.ACMEDirectory}, {"acme_root", want.ACMERoot},
+		} {
+			if a[1] != "" {
+				out = append(out, refusal(a[0], a[0]+" is set without acme", "set acme = true, or remove it"))
+			}
+		}
+		return out
+	}
+	if want.Certificate != "" {
+		out = append(out, refusal("acme", "the site has a certificate, too", "remove acme, or certificate and certificate_key"))
+	}
+	for _, name := range want.ServerName {
+		if strings.HasPrefix(name, "*.") {
+			out = append(out, refusal("acme", fmt.Sprintf("a CA gives a certificate for %q only after a change in DNS", name),
+				"list host names in server_name"))
+		}
+	}
+	if len(want.ServerName) > 0 && !slices.ContainsFunc(want.ServerName, func(name string) bool { return !isAddress(name) }) {
+		out = append(out, refusal("acme", "the site has no host name, and a CA gives certificates for these",
+			"list host names in server_name"))
+	}
+	if a := want.ACMEEmail; a != "" && !acmeEmail.MatchString(a) {
+		out = append(out, refusal("acme_email", fmt.Sprintf("%q is not an email address", a), "use NAME@HOST"))
+	}
+	if u := want.ACMEDirectory; u != "" && !acmeDirectory.MatchString(u) {
+		out = append(out, refusal("acme_directory", fmt.Sprintf("%q is not the URL of a directory", u),
+			"begin it with https://"))
+	}
+	if want.ACMERoot != "" {
+		out = append(out, report("acme_root", checkServed(server, want.ACMERoot))...)
+	}
+	return out
+}
+
+// lacksACME refuses a certificate that the server itself gets, for servers that do not.
+func lacksACME(s *Site, server string) []engine.Problem {
+	if !isTrue(s.ACME) {
+		return nil
+	}
+	return []engine.Problem{refusal("acme", server+" does not get certificates itself",
+		"use the resource type certificate, and set certificate and certificate_key")}
 }

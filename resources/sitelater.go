@@ -13,12 +13,12 @@ import (
 
 // overHTTP reports whether the server answers for the site over HTTP.
 func (s *Site) overHTTP() bool {
-	return s.Certificate == "" || s.HTTP != httpOff
+	return !s.secure() || s.HTTP != httpOff
 }
 
 // servesHTTP reports whether the site serves files over HTTP.
 func (s *Site) servesHTTP() bool {
-	secure := s.Certificate != "" || isTrue(s.TLSElsewhere)
+	secure := s.secure() || isTrue(s.TLSElsewhere)
 	return !secure || s.HTTP != httpRedirect && s.HTTP != httpOff
 }
 

@@ -46,6 +46,12 @@ func parseListen(l string) (address, port string, err error) {
 	return address, port, nil
 }
 
+// isAddress reports whether a server name is an IP address.
+func isAddress(name string) bool {
+	_, err := netip.ParseAddr(strings.Trim(name, "[]"))
+	return err == nil
+}
+
 // probeAddress returns the address at which the host itself reaches the server: the first of
 // listens, with a loopback address instead of a wildcard.
 func probeAddress(listens []string) string {

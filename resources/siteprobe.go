@@ -20,6 +20,9 @@ func siteProbes(t engine.Target, s *Site) []*wire.ProbeOp {
 	add := func(listens []string, tls, trees bool) {
 		for _, address := range probeAddresses(t, listens) {
 			p := &wire.ProbeOp{Address: address, TLS: tls, Host: probeHost(s), Path: siteMarker, Status: 200, Body: s.digest, Timeout: 10}
+			if tls && isTrue(s.ACME) {
+				p.Timeout = 90 // the CA answers first
+			}
 			if trees {
 				p.Trees = siteTrees(s)
 			}
@@ -29,7 +32,7 @@ func siteProbes(t engine.Target, s *Site) []*wire.ProbeOp {
 	if s.overHTTP() {
 		add(s.Listen, false, s.servesHTTP())
 	}
-	if s.Certificate != "" {
+	if s.secure() {
 		add(s.TLSListen, true, true)
 	}
 	return probes
@@ -41,7 +44,7 @@ func siteListensOn(s *Site) []string {
 	if s.overHTTP() {
 		listens = slices.Clip(s.Listen)
 	}
-	if s.Certificate != "" {
+	if s.secure() {
 		listens = append(listens, s.TLSListen...)
 	}
 	return listens

@@ -72,7 +72,7 @@ func (st siteType) Read(t engine.Target, want *Site, got engine.Answers) (*Site,
 		served = served && loaded && answer.Trees == ""
 	}
 	have.took(m)
-	have.Served, have.running = &served, !stopped(unit)
+	have.Served, have.is = &served, stateOf(unit)
 	return &have, nil
 }
 
@@ -98,12 +98,13 @@ func (st siteType) Diff(t engine.Target, want, have *Site) []engine.Step {
 
 // activate returns the steps after the file is written.
 func (st siteType) activate(t engine.Target, want *Site) []engine.Step {
-	steps := []engine.Step{st.server.test(t, want), st.server.load(t, want, want.running)}
+	steps := append([]engine.Step{st.server.test(t, want)}, st.server.load(t, want, want.is)...)
 	for _, probe := range siteProbes(t, want) {
 		steps = append(steps, engine.Step{
 			Summary: "verify that " + st.server.facts(t).Name + " serves the site " + want.File + probedBy(probe),
 			Do:      wire.Op{Probe: probe},
 			Final:   engine.ChangesNothing,
+			Hints:   st.server.facts(t).Hints,
 		})
 	}
 	return steps
@@ -116,10 +117,10 @@ func (st siteType) remove(t engine.Target, have *Site) []engine.Step {
 		return steps
 	}
 	steps = append(steps, st.server.after(have)...)
-	if !have.running {
+	if !have.is.running {
 		return steps
 	}
-	return append(steps, st.server.test(t, nil), st.server.load(t, nil, true))
+	return append(append(steps, st.server.test(t, nil)), st.server.load(t, nil, have.is)...)
 }
 
 func (st siteType) Check(t engine.Target, want, have *Site) (out []engine.Problem) {

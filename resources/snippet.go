@@ -23,7 +23,7 @@ type Snippet struct {
 	// not empty.
 	Served *bool `plan:"served"`
 
-	running     bool             // found, and after Settle wanted: the server runs
+	is          serverState      // found, and after Settle wanted: that of the server
 	treeProblem string           `fingerprint:"-"` // found
 	problems    []engine.Problem `fingerprint:"-"` // wanted: what the site lacks
 	digest      string           // wanted
@@ -135,8 +135,8 @@ func (st snippetType) Ask(t engine.Target, want *Snippet) []wire.Query {
 func (st snippetType) Settle(t engine.Target, want *Snippet, _ *engine.Record, got engine.Answers) *Snippet {
 	full := *want
 	full.secure, full.problems = st.server.included(t, want, st.dir(t, want), got)
-	unit, err := got.Unit(st.server.facts(t).unitQuery())
-	full.running = err == nil && !stopped(unit)
+	unit, _ := got.Unit(st.server.facts(t).unitQuery())
+	full.is = stateOf(unit)
 	return &full
 }
 
@@ -162,15 +162,15 @@ func (st snippetType) Read(t engine.Target, want *Snippet, got engine.Answers) (
 		served = answer.Trees == ""
 	}
 	have.took(m)
-	have.Served, have.running, have.problems = &served, !stopped(unit), nil
+	have.Served, have.is, have.problems = &served, stateOf(unit), nil
 	return &have, nil
 }
 
 func (st snippetType) Diff(t engine.Target, want, have *Snippet) []engine.Step {
 	if want == nil {
 		steps := st.file(t, have).remove()
-		if len(steps) > 0 && have.running {
-			steps = append(steps, st.server.test(t, nil), st.server.load(t, nil, true))
+		if len(steps) > 0 && have.is.running {
+			steps = append(append(steps, st.server.test(t, nil)), st.server.load(t, nil, have.is)...)
 		}
 		return steps
 	}
@@ -191,11 +191,12 @@ func (st snippetType) Diff(t engine.Target, want, have *Snippet) []engine.Step {
 
 // activate are the steps after the file is written.
 func (st snippetType) activate(t engine.Target, want *Snippet) []engine.Step {
-	return []engine.Step{st.server.test(t, nil), st.server.load(t, nil, want.running), {
+	steps := append([]engine.Step{st.server.test(t, nil)}, st.server.load(t, nil, want.is)...)
+	return append(steps, engine.Step{
 		Summary: "verify that " + st.server.facts(t).Name + " serves " + want.Name + " in the site " + want.ServerName,
 		Do:      wire.Op{Probe: st.probe(want)},
 		Final:   engine.ChangesNothing,
-	}}
+	})
 }
 
 func (st snippetType) Check(t engine.Target, want, have *Snippet) (out []engine.Problem) {

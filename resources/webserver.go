@@ -50,10 +50,17 @@ type webServer interface {
 	// test returns the step that checks the server's whole configuration: for a site, or with nil
 	// after a removal.
 	test(t engine.Target, s *Site) engine.Step
-	// load returns the step that makes the server, which runs or not, load its configuration: for a
-	// site, or with nil after a removal. Its undo runs after the files are restored (wire.Do), and so
-	// loads the old one.
-	load(t engine.Target, s *Site, running bool) engine.Step
+	// load returns the steps that make the server load its configuration: for a site, or with nil
+	// after a removal. Their undo runs after the files are restored (wire.Do), and so loads the old
+	// one.
+	load(t engine.Target, s *Site, is serverState) []engine.Step
+}
+
+// serverState is whether a web server runs, and whether systemd considers it to be reloading.
+type serverState struct{ running, reloading bool }
+
+func stateOf(unit wire.Unit) serverState {
+	return serverState{!stopped(unit), unit.ActiveState == "reloading"}
 }
 
 // webServers are the web servers by their names in the language.
@@ -75,10 +82,13 @@ type ServerFacts struct {
 	Config  string // directory of all its configuration
 	Sites   string // directory of sites
 	Prefix  string // of the file of a site
+	Makes   bool   // whether the package lacks that directory, and a site creates it
 	Suffix  string // of the file of a site or a snippet
 	// Snippets is the directory of what sites of an operator include: one directory for each site.
 	Snippets string
 	Log      string // its access log
+	// Hints are about answers of the server that are not as expected.
+	Hints []engine.Hint
 	// Test and Reload are command lines for a unit of systemd, which loads a renewed certificate.
 	Test, Reload string
 }
