@@ -44,7 +44,7 @@ func settleCaddy(t engine.Target, s *Site, installed bool, got engine.Answers) (
 	if err != nil || main.Kind == wire.Absent && !installed {
 		return h // readCaddy reports an error once Caddy is installed
 	}
-	h.problems = checkCaddySecrets(t, s, got)
+	h.problems = checkCaddyAccount(t, s, got)
 	config, err := readCaddy(got)
 	if err != nil {
 		fail("repair it, and plan again", "Caddy's configuration cannot be read: %v", err)

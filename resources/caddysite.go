@@ -134,7 +134,7 @@ var (
 // ask implements webServer. Caddy reads a certificate as its own account.
 func (caddy) ask(_ engine.Target, s *Site, undecided bool) []wire.Query {
 	list := []wire.Query{caddyVersionQuery, caddyConfigQuery, caddyMainQuery, caddySitesQuery}
-	list = append(list, caddySecretQueries(s)...)
+	list = append(list, caddyAccountQueries(s)...)
 	if undecided {
 		list = append(list, caddyPagesQuery, caddyAnswerQuery(s))
 	}
@@ -175,8 +175,8 @@ func writeCaddyfile(summary string, content []byte) engine.Step {
 	return engine.Step{Summary: summary, Do: wire.Op{Write: write}, Undo: restore(caddyMain)}
 }
 
-// test checks the whole configuration, as Caddy's account: "caddy validate" opens log files, which
-// Caddy could not write to if root had created them, and reads certificates.
+// test checks the whole configuration, as Caddy's account: "caddy validate" reads certificates, and
+// makes files that Caddy could not write to if they were root's.
 func (caddy) test(engine.Target, *Site) engine.Step {
 	return engine.Step{
 		Summary: "check the configuration of Caddy",

@@ -2,6 +2,7 @@ package resources
 
 import (
 	"fmt"
+	"path"
 	"strings"
 
 	"github.com/mirrorform/mirrorform/engine"
@@ -29,10 +30,11 @@ func caddyTLS(w *caddyWriter, s *Site) {
 	w.close()
 }
 
-// caddyReadable asks whether Caddy's account can read a file. An access control list may allow it.
-func caddyReadable(file string) wire.Query {
+// caddyMay asks whether Caddy's account can read (-r) or write to (-w) a path. An access control list
+// may allow it.
+func caddyMay(test, path string) wire.Query {
 	return wire.Query{Verb: wire.AskRun, Args: []string{"/usr/bin/setpriv", "--reuid=" + caddyAccount,
-		"--regid=" + caddyAccount, "--init-groups", "--", "/usr/bin/test", "-r", file}}
+		"--regid=" + caddyAccount, "--init-groups", "--", "/usr/bin/test", test, path}}
 }
 
 // caddyCovers asks whether a certificate is for a name.
@@ -46,12 +48,20 @@ func caddyThere(file string) wire.Query {
 	return wire.Query{Verb: wire.AskFile, Arg: file, Option: "follow"}
 }
 
-// caddySecrets are the files of a site that only Caddy's account has to read, by attribute.
-func caddySecrets(s *Site) [][2]string {
-	if s.Certificate == "" {
-		return nil
+// caddyAccess is a path that Caddy's account needs.
+type caddyAccess struct{ attribute, test, verb, path string }
+
+// caddyNeeds are the certificate, the key, and the directory of the access log, which Caddy would
+// leave out without an error.
+func caddyNeeds(s *Site) (list []caddyAccess) {
+	if s.Certificate != "" {
+		list = append(list, caddyAccess{"certificate", "-r", "read", s.Certificate},
+			caddyAccess{"certificate_key", "-r", "read", s.CertificateKey})
 	}
-	return [][2]string{{"certificate", s.Certificate}, {"certificate_key", s.CertificateKey}}
+	if path.IsAbs(s.AccessLog) {
+		list = append(list, caddyAccess{"access_log", "-w", "write to", path.Dir(s.AccessLog)})
+	}
+	return list
 }
 
 // caddyListens begins the comment that has Site.TLSListen, which the addresses of a block lack.
@@ -86,9 +96,9 @@ func caddyHosts(s *Site) (names []string) {
 	return names
 }
 
-func caddySecretQueries(s *Site) (list []wire.Query) {
-	for _, f := range caddySecrets(s) {
-		list = append(list, caddyThere(f[1]), caddyReadable(f[1]))
+func caddyAccountQueries(s *Site) (list []wire.Query) {
+	for _, n := range caddyNeeds(s) {
+		list = append(list, caddyThere(n.path), caddyMay(n.test, n.path))
 	}
 	for _, name := range caddyHosts(s) {
 		list = append(list, caddyCovers(s.Certificate, name))
@@ -96,17 +106,16 @@ func caddySecretQueries(s *Site) (list []wire.Query) {
 	return list
 }
 
-// checkCaddySecrets refuses files that Caddy could not read, and a certificate that is not for all
+// checkCaddyAccount refuses files that Caddy could not read or write to, and a certificate that is not for all
 // names: Caddy would request one for the others by itself. What is missing or not known is left to
 // the check of the configuration.
-func checkCaddySecrets(t engine.Target, s *Site, got engine.Answers) (out []engine.Problem) {
-	for _, f := range caddySecrets(s) {
-		attribute, path := f[0], f[1]
-		there, err := got.File(caddyThere(path))
-		run, err1 := got.Run(caddyReadable(path))
-		if err == nil && err1 == nil && there.Kind == wire.Regular && run.Exit == 1 && run.Stderr == "" {
-			out = append(out, refusal(attribute,
-				fmt.Sprintf("%s: Caddy cannot read %s, which belongs to %s:%s with mode %04o", t.Name, path,
+func checkCaddyAccount(t engine.Target, s *Site, got engine.Answers) (out []engine.Problem) {
+	for _, n := range caddyNeeds(s) {
+		there, err := got.File(caddyThere(n.path))
+		run, err1 := got.Run(caddyMay(n.test, n.path))
+		if err == nil && err1 == nil && there.Kind != wire.Absent && run.Exit == 1 && run.Stderr == "" {
+			out = append(out, refusal(n.attribute,
+				fmt.Sprintf("%s: Caddy cannot %s %s, which belongs to %s:%s with mode %04o", t.Name, n.verb, n.path,
 					there.Owner, there.Group, there.Mode),
 				"allow it to the account "+caddyAccount+", in the directories above, too: by group and mode, or with setfacl"))
 		}

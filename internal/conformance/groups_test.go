@@ -47,6 +47,15 @@ var groups = []group{
 	},
 	apacheGroup(),
 	{
+		name: "caddy",
+		prepare: [][]string{
+			{"apt-get", "install", "-y", "--no-install-recommends", "caddy", "curl"},
+			{"sh", "-c", "echo 'import Caddyfile.d/*.caddyfile' >>/etc/caddy/Caddyfile && mkdir /etc/caddy/Caddyfile.d"}, reloadCaddy,
+		},
+		cases:    func([]string) []testCase { return caddyCases() },
+		failures: caddyFailures(),
+	},
+	{
 		name: "disks", spec: lab.HostSpec{Disks: []int64{gibibyte, gibibyte}},
 		prepare:  [][]string{{"apt-get", "install", "-y", "--no-install-recommends", "xfsprogs", "e2fsprogs", "fdisk"}},
 		cases:    diskCases,
