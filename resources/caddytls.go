@@ -30,8 +30,8 @@ func caddyTLS(w *caddyWriter, s *Site) {
 	w.close()
 }
 
-// caddyMay asks whether Caddy's account can read (-r) or write to (-w) a path. An access control list
-// may allow it.
+// caddyMay asks whether Caddy's account can read (-r) or write to (-w) a path. An access control
+// list may allow it.
 func caddyMay(test, path string) wire.Query {
 	return wire.Query{Verb: wire.AskRun, Args: []string{"/usr/bin/setpriv", "--reuid=" + caddyAccount,
 		"--regid=" + caddyAccount, "--init-groups", "--", "/usr/bin/test", test, path}}
@@ -106,9 +106,9 @@ func caddyAccountQueries(s *Site) (list []wire.Query) {
 	return list
 }
 
-// checkCaddyAccount refuses files that Caddy could not read or write to, and a certificate that is not for all
-// names: Caddy would request one for the others by itself. What is missing or not known is left to
-// the check of the configuration.
+// checkCaddyAccount refuses files that Caddy could not read or write to, and a certificate that is
+// not for all names: Caddy would request one for the others by itself. What is missing or not known
+// is left to the check of the configuration.
 func checkCaddyAccount(t engine.Target, s *Site, got engine.Answers) (out []engine.Problem) {
 	for _, n := range caddyNeeds(s) {
 		there, err := got.File(caddyThere(n.path))
