@@ -61,18 +61,23 @@ func caddyStopped() testCase {
 	}
 }
 
-// caddyFailures are sites that Caddy refuses or does not serve.
+// caddyFailures are sites that Caddy refuses: by its check, and only when it loads them, after which
+// it is restarted.
 func caddyFailures() []failure {
-	site := func(certificate string) *resources.CaddySite {
-		return &resources.CaddySite{Name: "case", ServerName: []string{"case.example.org"}, Root: "/srv", Certificate: certificate, CertificateKey: certificate}
+	// A program that calls itself caddy, so that no plan refuses it.
+	const taken = "perl -MIO::Socket::INET -e '$0 = q(caddy); my $s = IO::Socket::INET->new(LocalPort => 8081, Listen => 100, ReuseAddr => 1) or die; system(q(systemd-notify --ready)); sleep'"
+	site := func(port string) *resources.CaddySite {
+		return &resources.CaddySite{Name: "case", ServerName: []string{"case.example.org"}, Listen: []string{port}, Root: "/srv"}
 	}
 	return []failure{
 		{
-			kind: "caddy_site", name: "no certificate", state: site("/etc/ssl/none.pem"), says: "no such file",
+			kind: "caddy_site", name: "port taken", state: site("8081"), says: "address already in use",
+			prepare: [][]string{{"systemd-run", "--quiet", "--unit=taken", "--service-type=notify", "--property=NotifyAccess=all", "sh", "-c", taken}},
+			cleanup: [][]string{{"systemctl", "stop", "taken"}},
 		},
 		{
-			kind: "caddy_site", name: "name taken", state: site(""), says: "ambiguous site definition",
-			prepare: [][]string{{"sh", "-c", "mkdir -p /etc/caddy/Caddyfile.d && printf 'http://case.example.org:80 {\\n}\\n' >/etc/caddy/Caddyfile.d/other.caddyfile"}},
+			kind: "caddy_site", name: "name taken", state: site("8082"), says: "ambiguous site definition",
+			prepare: [][]string{{"sh", "-c", "mkdir -p /etc/caddy/Caddyfile.d && printf 'http://case.example.org:8082 {\\n}\\n' >/etc/caddy/Caddyfile.d/other.caddyfile"}},
 			cleanup: [][]string{{"rm", "/etc/caddy/Caddyfile.d/other.caddyfile"}},
 		},
 	}
