@@ -2,6 +2,7 @@ package resources
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -332,5 +333,31 @@ func TestCaddyConfig(t *testing.T) {
 	}
 	if !c.imports("/etc/caddy/sites/new.caddy") || c.imports("/etc/caddy/not/d") || c.imports("/etc/caddy/deep/d") || c.admin != "" || c.env != "" {
 		t.Errorf("%+v", c)
+	}
+}
+
+// The certificate of a site is read from its own text, and from no other.
+func TestCaddyReadTLS(t *testing.T) {
+	t.Parallel()
+	for _, want := range []Site{
+		{Certificate: "/etc/my certs/c.pem", CertificateKey: "/k.pem", TLSListen: []string{"443", "[::]:443"}},
+		{Certificate: "/c.pem", CertificateKey: "/k.pem", TLSListen: []string{"192.0.2.1:8443"}},
+		{ACME: new(true), TLSListen: []string{"443"}},
+		{},
+	} {
+		s := want
+		s.Name, s.ServerName, s.Root = "www", []string{"www.example.org"}, "/srv/www"
+		want.ACME = nil
+		var got Site
+		caddy{}.readTLS(&got, *siteType{"caddy_site", caddy{}}.Complete(engine.Target{}, &s).Content)
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("got %+v\nwant %+v", got, want)
+		}
+	}
+	for _, text := range []string{"", "tls", "tls \"/c.pem", "tls /c.pem /k.pem more", "tls x {"} {
+		var got Site
+		if (caddy{}).readTLS(&got, text); got.Certificate != "" || got.TLSListen != nil {
+			t.Errorf("%q: %+v", text, got)
+		}
 	}
 }
