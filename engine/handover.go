@@ -144,3 +144,29 @@ func stopped(steps []Step) (units []string) {
 	}
 	return units
 }
+
+// skipLoads drops the loads of what makes room where the plan stops that unit anyway: so the
+// interruption is shorter.
+func (p *HostPlan) skipLoads() {
+	for i := range p.Changes {
+		c := &p.Changes[i]
+		if len(c.Resource.yields) == 0 {
+			continue
+		}
+		for j := range p.Changes[i+1:] {
+			for _, unit := range stopped(p.Changes[i+1+j].Steps) {
+				if n := c.writes(); n > 0 && slices.Contains(c.loads, UnitKey(unit)) {
+					c.Steps = c.Steps[:n]
+				}
+			}
+		}
+	}
+}
+
+// ends returns how many steps of what makes room end its unit; the others can wait.
+func (c *Change) ends() int {
+	if i := slices.IndexFunc(c.Steps, func(s Step) bool { return len(stopped([]Step{s})) > 0 }); i >= 0 {
+		return i + 1
+	}
+	return len(c.Steps)
+}

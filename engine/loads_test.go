@@ -154,15 +154,16 @@ func TestTasksMakeRoom(t *testing.T) {
 	}
 	run := func(what string) Step { return Step{Summary: what, Do: wire.Op{Run: &wire.RunOp{}}} }
 	unit := func(what string) Step { return Step{Summary: what, Do: wire.Op{Unit: &wire.UnitOp{Name: "x.service"}}} }
-	change := func(name string, loads Key, steps ...Step) Change {
-		return Change{Resource: aPart(r, name, part{}), Address: name, Steps: steps, loads: []Key{loads}}
+	change := func(name string, loads []Key, steps ...Step) Change {
+		return Change{Resource: aPart(r, name, part{}), Address: name, Steps: steps, loads: loads}
 	}
 	site := func(name string) Change {
-		return change(name, next, write(name), run("check "+name), unit("load "+name), run("verify "+name))
+		return change(name, []Key{next}, write(name), run("check "+name), unit("load "+name), run("verify "+name))
 	}
 	a, b, alone := site("a"), site("b"), site("c")
-	gone := change("gone", old, write("gone"), run("check old"), unit("reload old"))
-	stop := change("stop", "", unit("stop old"))
+	gone := change("gone", []Key{old}, write("gone"), run("check old"), unit("reload old"))
+	stop := change("stop", nil, Step{Summary: "stop old", Do: wire.Op{Unit: &wire.UnitOp{Name: "old.service", Action: wire.UnitStop}}}, run("disable old"))
+	pkg := change("package", nil, run("remove old"))
 	for _, c := range []*Change{&gone, &stop} {
 		c.Resource.yields = []*Resource{a.Resource, b.Resource}
 	}
@@ -170,11 +171,14 @@ func TestTasksMakeRoom(t *testing.T) {
 		in   []Change
 		want string
 	}{
-		"one":  {[]Change{gone, stop, a}, "write a, check a, write gone, check old, reload old, stop old, load a, verify a"},
-		"stop": {[]Change{stop, a}, "write a, check a, stop old, load a, verify a"},
+		"one": {
+			[]Change{gone, stop, a, pkg},
+			"write a, check a, write gone, check old, reload old, stop old, load a, verify a, disable old, remove old",
+		},
+		"stop": {[]Change{stop, a}, "write a, check a, stop old, load a, verify a, disable old"},
 		"two": {
 			[]Change{gone, stop, a, b},
-			"write a, write b, check a, check b, write gone, check old, reload old, stop old, load a, verify a, load b, verify b",
+			"write a, write b, check a, check b, write gone, check old, reload old, stop old, load a, verify a, load b, verify b, disable old",
 		},
 		"and another": {[]Change{gone, a, alone}, "write a, check a, write gone, check old, reload old, write c, load a, verify a, check c, load c, verify c"},
 	} {

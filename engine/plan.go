@@ -248,6 +248,7 @@ func compare(t Target, ordered []*Resource, got Answers, keep bool) (*HostPlan, 
 		c.loads, c.secrets = c.Resource.Kind.loads(t, c.Resource.State), secrets[c.Resource]
 		c.provides, c.needs = c.Resource.Kind.keys(t, c.Resource.State)
 	}
+	p.skipLoads()
 	p.expect(got)
 	p.noteReleased()
 	return p, late

@@ -97,7 +97,8 @@ func commandLine(argv []string) string {
 // before that one ends.
 func tasksOf(changes []Change) []task {
 	l := &taskList{listed: map[*Change]int{}}
-	var held []*Change // changes whose files are written, but not loaded yet
+	var held []*Change    // changes whose files are written, but not loaded yet
+	var waiting []*Change // changes that have made room, and have more steps
 	for i := range changes {
 		c := &changes[i]
 		if len(held) > 0 && !c.passes(held) {
@@ -106,6 +107,9 @@ func tasksOf(changes []Change) []task {
 		later := changes[i+1:]
 		l.prepare(c, later)
 		until := len(c.Steps)
+		if waiting = l.resume(waiting, changes[i:]); len(c.Resource.yields) > 0 {
+			until, waiting = c.ends(), append(waiting, c)
+		}
 		if slices.ContainsFunc(held, c.shares) || c.sharesAny(later) {
 			until, held = c.writes(), append(held, c)
 		}
@@ -115,6 +119,7 @@ func tasksOf(changes []Change) []task {
 		}
 	}
 	l.release(held)
+	l.resume(waiting, nil)
 	return l.tasks
 }
 
@@ -146,6 +151,17 @@ func (l *taskList) prepare(c *Change, later []Change) {
 			}
 		}
 	}
+}
+
+// resume adds the other steps of changes that have made room, once nothing of what comes takes it.
+func (l *taskList) resume(waiting []*Change, later []Change) []*Change {
+	return slices.DeleteFunc(waiting, func(c *Change) bool {
+		if slices.ContainsFunc(later, func(o Change) bool { return slices.Contains(c.Resource.yields, o.Resource) }) {
+			return false
+		}
+		l.add(c, len(c.Steps))
+		return true
+	})
 }
 
 // release adds the steps of changes that follow their writes.
