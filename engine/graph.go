@@ -138,8 +138,8 @@ func (g *graph) provide(r *Resource, i int, keys []Key, provider map[Key]int, wh
 	}
 }
 
-// keysInPlan returns the keys of a resource. Of a Sharer to remove, all but the first may belong to a
-// wanted one by now.
+// keysInPlan returns the keys of a resource. Of a Sharer to remove, all but the first may belong to
+// a wanted one by now.
 func (r *Resource) keysInPlan(t Target) (provides, needs []Key) {
 	provides, needs = r.Kind.keys(t, r.State)
 	if r.Remove && r.Kind.shares && len(provides) > 1 {
@@ -154,8 +154,8 @@ func (g *graph) place(r *Resource, i int) {
 	g.addresses[r.Address] = append(g.addresses[r.Address], i)
 }
 
-// find returns the index of the resource at an address that r depends on: of two, that to be removed
-// if r is, and otherwise the wanted one.
+// find returns the index of the resource at an address that r depends on: of two, that to be
+// removed if r is, and otherwise the wanted one.
 func (g *graph) find(r *Resource, address Address) (at int, ok bool) {
 	for _, i := range g.addresses[address] {
 		if !ok || g.resources[i].Remove == r.Remove {
