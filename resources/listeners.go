@@ -69,13 +69,16 @@ func takenPorts(
 	return out
 }
 
+// stopOrMove is what to do about a port that another program holds.
+const stopOrMove = "stop it, or choose another port"
+
 // takenBy returns the problem of a socket that another program holds.
 func takenBy(s wire.Listener, attribute, program string) engine.Problem {
 	port, list := "port", "ss -tlnpe"
 	if attribute == "http3" {
 		port, list = "UDP port", "ss -ulnpe"
 	}
-	who, detail := fmt.Sprintf("%s (pid %d", bareOrQuoted(s.Program), s.PID), "stop it, or choose another port"
+	who, detail := fmt.Sprintf("%s (pid %d", bareOrQuoted(s.Program), s.PID), stopOrMove
 	switch {
 	case s.Program == "":
 		who, detail = "the kernel or a container (", detail+"; to look for it: "+list
@@ -102,9 +105,9 @@ func handOver(t engine.Target, s wire.Listener, attribute, program string) engin
 func takenByFormer(t engine.Target, s wire.Listener, attribute, program string) engine.Problem {
 	p := takenBy(s, attribute, program)
 	name := programName(t, s.Program)
-	p.Detail = fmt.Sprintf("%s stays, since it was on the host before or serves other sites: choose another port, or have "+
-		`%s serve the files (in a mirror: web.server = "%s", with site = "join" to add them to a site of your own); `,
-		name, name, serverOf(t, s.Program)) + p.Detail
+	p.Detail = fmt.Sprintf("it was on the host before or serves other sites, so it stays: choose another port, or have %s serve "+
+		`the files (in a mirror: web.server = "%s", with site = "join" to add them to a site of your own)`,
+		name, serverOf(t, s.Program)) + strings.TrimPrefix(p.Detail, stopOrMove)
 	return p
 }
 

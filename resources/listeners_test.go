@@ -119,8 +119,9 @@ func TestTakenPortsOfAnotherServer(t *testing.T) {
 		},
 		"it stays": {
 			engine.Target{Records: own}, nginxOn(80), engine.Error,
-			[]string{"port 80 is held by nginx (pid 7, nginx.service): Apache could not listen there: nginx stays, since it was on the host before or " +
-				`serves other sites: choose another port, or have nginx serve the files (in a mirror: web.server = "nginx", with site = "join"`},
+			[]string{"port 80 is held by nginx (pid 7, nginx.service): Apache could not listen there: it was on the host before or serves other sites, " +
+				`so it stays: choose another port, or have nginx serve the files (in a mirror: web.server = "nginx", with site = "join" to add ` +
+				"them to a site of your own); to stop it: systemctl disable --now nginx.service"},
 		},
 		"it stays, of another configuration": {
 			engine.Target{Records: []engine.Record{{Type: "nginx_site"}}}, nginxOn(80), engine.Error,
