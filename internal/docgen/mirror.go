@@ -81,7 +81,7 @@ var partPurpose = map[string]string{
 	"certificate_timer":         "renews the certificate; `certbot-renew.timer` on EL",
 	"certificate":               "requested after everything else was applied; with `web.tls.acme`",
 	"tls_site":                  "the site over HTTPS, with all trees of `site`; with `web.tls.acme`",
-	"nginx_reload":              "the systemd service that makes nginx load a renewed certificate; with `web.tls`, as the next two",
+	"certificate_reload":        "the systemd service that makes nginx load a renewed certificate; with `web.tls`, as the next two",
 	"certificate_watch":         "the systemd path unit that watches the certificate and its key",
 	"certificate_watch_service": "watches from now on, and after each boot",
 	"publish":                   "the entry for AlmaLinux's mirrors.d, on host `local`; with a `publish` block",

@@ -59,9 +59,9 @@ type part struct {
 //	site                nginx_site
 //	certificate         certificate  with web.tls.acme, as the next one
 //	tls_site            nginx_site   the site over HTTPS, with all trees of site
-//	nginx_snippets, nginx_snippets_of_site directory with web.site = "join", as the next one, instead of the site
+//	snippets, site_snippets directory with web.site = "join", as the next one, instead of the site
 //	snippet             nginx_snippet
-//	nginx_reload        file         the systemd service that makes nginx load a renewed certificate
+//	certificate_reload  file         the systemd service that makes nginx load a renewed certificate
 //	certificate_watch   file         the systemd path unit that starts it
 //	certificate_watch_service service
 //	publish             file         mirrors.d/NAME.yml, on host local

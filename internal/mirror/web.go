@@ -38,6 +38,15 @@ func (x *expansion) server() resources.ServerFacts {
 	return resources.WebServer(x.web.Server, x.host.Target)
 }
 
+// ofServer returns the name of a part that belongs to one web server, so that it goes with that one.
+// Those of nginx had their names before there were others.
+func (x *expansion) ofServer(part string) string {
+	if x.web.Server == "nginx" {
+		return part
+	}
+	return x.web.Server + "_" + part
+}
+
 // site adds the web server, and the site that serves all trees.
 func (x *expansion) site() {
 	for i, alias := range x.web.ServerAliases {
@@ -130,17 +139,17 @@ func (x *expansion) joined() {
 		depends = append(depends, x.existing(j.part("directory"))...)
 	}
 	depends = append(depends, x.modules(&resources.Site{Compress: new(false)})...)
-	dir, snippets := x.server().Snippets, x.web.Server+"_snippets"
+	dir, snippets, ofSite := x.server().Snippets, x.ofServer("snippets"), x.ofServer("site_snippets")
 	root := func(path string) *resources.Directory {
 		return &resources.Directory{Path: path, Owner: "root", Group: "root", Mode: "0755"}
 	}
 	x.add(engine.Part{Name: "openssl", Type: "package", State: &resources.Package{Name: "openssl"}}, nil)
 	x.add(engine.Part{Name: snippets, Type: "directory", State: root(dir)}, nil)
 	x.add(engine.Part{
-		Name: snippets + "_of_site", Type: "directory", DependsOn: []string{snippets}, State: root(dir + "/" + strings.ToLower(x.web.ServerName)),
+		Name: ofSite, Type: "directory", DependsOn: []string{snippets}, State: root(dir + "/" + strings.ToLower(x.web.ServerName)),
 	}, nil)
 	x.add(engine.Part{
-		Name: "snippet", Type: x.web.Server + "_snippet", DependsOn: append(depends, "openssl", snippets+"_of_site"),
+		Name: "snippet", Type: x.web.Server + "_snippet", DependsOn: append(depends, "openssl", ofSite),
 		State: &resources.Snippet{Name: x.jobs[0].file, ServerName: x.web.ServerName, Aliases: aliases},
 	}, map[string]string{"server_name": "web.server_name", "aliases": served})
 }
@@ -210,7 +219,7 @@ func (x *expansion) renewals(part string, site *resources.Site) {
 	server := x.server()
 	reload := "mirrorform-" + x.web.Server + "-reload.service"
 	unit := "mirrorform-certificate-" + x.name + ".path"
-	load := x.web.Server + "_reload" // as the unit, for this server alone
+	load := x.ofServer("certificate_reload")
 	x.add(engine.Part{Name: load, Type: "file", State: systemdUnit(reload, `[Unit]
 Description=Load a renewed certificate into `+server.Name+`
 
