@@ -1,6 +1,7 @@
 package resources
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"strings"
@@ -130,4 +131,17 @@ func checkCaddyAccount(t engine.Target, s *Site, got engine.Answers) (out []engi
 		}
 	}
 	return out
+}
+
+// letsEncrypt is the directory of Let's Encrypt's CA, Caddy's default.
+const letsEncrypt = "https://acme-v02.api.letsencrypt.org/directory"
+
+// CaddyCertificate returns the file in which Caddy keeps the certificate of a name that it got from
+// the CA with a directory; "" is Let's Encrypt's. Caddy's packages set the directory above
+// (https://caddyserver.com/docs/conventions#data-directory).
+func CaddyCertificate(directory, name string) string {
+	ca := strings.TrimPrefix(cmp.Or(directory, letsEncrypt), "https://")
+	ca = strings.ToLower(strings.NewReplacer("/", "-", ":", "-").Replace(strings.Trim(ca, "/")))
+	name = strings.ToLower(name)
+	return "/var/lib/caddy/.local/share/caddy/certificates/" + ca + "/" + name + "/" + name + ".crt"
 }

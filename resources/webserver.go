@@ -64,7 +64,7 @@ func stateOf(unit wire.Unit) serverState {
 }
 
 // webServers are the web servers by their names in the language.
-var webServers = map[string]webServer{"apache": apache{}, "nginx": nginx{}}
+var webServers = map[string]webServer{"apache": apache{}, "caddy": caddy{}, "nginx": nginx{}}
 
 // WebServerNames returns the names of the web servers, sorted.
 func WebServerNames() []string { return slices.Sorted(maps.Keys(webServers)) }
@@ -88,7 +88,10 @@ type ServerFacts struct {
 	Snippets string
 	Log      string // its access log
 	// Hints are about answers of the server that are not as expected.
-	Hints []engine.Hint
+	Hints        []engine.Hint
+	ACME         bool // whether it gets certificates itself
+	EPEL         bool // whether EL has it in EPEL alone
+	FollowsLinks bool // whether it serves what links in a tree lead to
 	// Test and Reload are command lines for a unit of systemd, which loads a renewed certificate.
 	Test, Reload string
 }

@@ -244,7 +244,7 @@ func certificateWarnings(h *report.HostStatus) []string {
 			if strings.HasPrefix(c.File, "/etc/letsencrypt/") {
 				text += ". On the host, to see whether its timer runs: systemctl list-timers '*certbot*'. To renew it: certbot renew"
 			} else {
-				text += ". Renew it on the host; nginx loads the file when it changes"
+				text += ". Renew it on the host; the web server loads the file when it changes"
 			}
 		}
 		if !slices.Contains(list, text) {

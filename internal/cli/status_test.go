@@ -27,10 +27,10 @@ func TestStatusOfCertificates(t *testing.T) {
 		"no HTTPS":    {"", nil, "-", ""},
 		"61 days":     {own, until(61*day + time.Hour), "61 days, issued 2026-01-31", ""},
 		"14 days":     {live, until(14 * day), "14 days, issued 2025-12-15", ""},
-		"almost 14":   {own, until(14*day - time.Second), "13 days, issued 2025-12-15", "a: the certificate /etc/ssl/c.pem expires on 2026-03-15, in 13 days. Renew it on the host; nginx loads the file when it changes"},
+		"almost 14":   {own, until(14*day - time.Second), "13 days, issued 2025-12-15", "a: the certificate /etc/ssl/c.pem expires on 2026-03-15, in 13 days. Renew it on the host; the web server loads the file when it changes"},
 		"one by ACME": {live, until(day), "1 day, issued 2025-12-02", "a: the certificate " + live + " expires on 2026-03-02, in 1 day. On the host, to see whether its timer runs: systemctl list-timers '*certbot*'. To renew it: certbot renew"},
-		"today":       {own, until(time.Minute), "0 days, issued 2025-12-01", "a: the certificate /etc/ssl/c.pem expires on 2026-03-01, in 0 days. Renew it on the host; nginx loads the file when it changes"},
-		"expired":     {own, until(-time.Second), "expired, issued 2025-12-01", "a: the certificate /etc/ssl/c.pem expired on 2026-03-01. Renew it on the host; nginx loads the file when it changes"},
+		"today":       {own, until(time.Minute), "0 days, issued 2025-12-01", "a: the certificate /etc/ssl/c.pem expires on 2026-03-01, in 0 days. Renew it on the host; the web server loads the file when it changes"},
+		"expired":     {own, until(-time.Second), "expired, issued 2025-12-01", "a: the certificate /etc/ssl/c.pem expired on 2026-03-01. Renew it on the host; the web server loads the file when it changes"},
 		"not known":   {own, &syncs.Certificate{Err: errors.New("file not found")}, "?", "a: the certificate /etc/ssl/c.pem is not known: file not found. To see what the host lacks: mirrorform plan --limit 'a'"},
 	} {
 		t.Run(name, func(t *testing.T) {

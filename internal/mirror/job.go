@@ -11,6 +11,7 @@ import (
 
 	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/internal/syncjob/settings"
+	"github.com/mirrorform/mirrorform/resources"
 )
 
 // job is the sync of one tree: a sync block with all its values settled.
@@ -194,6 +195,10 @@ func (x *settling) limits(j *job, s Sync) {
 	switch {
 	case s.Safe == nil || *s.Safe:
 		j.settings.Safety = SafetyOptions()
+	case x.web.Server != noServer && resources.WebServer(x.web.Server, x.host.Target).FollowsLinks:
+		x.errorf(j.attribute("safe"), "remove safe, or use another web server",
+			"%s serves what a link in the tree leads to, so syncs need the safe options",
+			resources.WebServer(x.web.Server, x.host.Target).Name)
 	case x.user == "root":
 		x.errorf(j.attribute("safe"), "use a dedicated account, or remove safe",
 			"syncs that run as root need the safe options")

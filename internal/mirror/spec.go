@@ -93,8 +93,8 @@ type Kitten struct {
 // Web is the web server's site. Mirror blocks of one host with the same server_name and port have
 // one site: each adds its trees, and what only one of them sets is set for all.
 type Web struct {
-	// Server is nginx, apache or none; default: nginx. For other distributions, a mirror without a web
-	// block has no web server.
+	// Server is nginx, apache, caddy or none; default: nginx. For other distributions, a mirror without
+	// a web block has no web server.
 	Server        string   `hcl:"server,optional"`
 	ServerName    string   `hcl:"server_name,optional"`    // the mirror's name in DNS
 	ServerAliases []string `hcl:"server_aliases,optional"` // other names
@@ -135,7 +135,7 @@ type Web struct {
 }
 
 // TLS makes the site serve HTTPS, with a certificate that something else keeps on the host or that
-// certbot gets from a CA. nginx loads it again whenever it changes.
+// certbot or the web server gets from a CA. The server loads it again whenever it changes.
 type TLS struct {
 	// Certificate is the absolute path of a PEM file with the certificate and its chain.
 	Certificate string `hcl:"certificate,optional"`

@@ -72,7 +72,11 @@ func (x *expansion) site() {
 	}
 	yes := true
 	server := x.server()
-	x.add(engine.Part{Name: x.web.Server, Type: "package", State: &resources.Package{Name: server.Package}}, nil)
+	var after []string
+	if server.EPEL && x.family() == "el" {
+		after = x.epel()
+	}
+	x.add(engine.Part{Name: x.web.Server, Type: "package", DependsOn: after, State: &resources.Package{Name: server.Package}}, nil)
 	x.add(engine.Part{
 		Name: x.web.Server + "_service", Type: "service", DependsOn: []string{x.web.Server},
 		State: &resources.Service{Name: strings.TrimSuffix(server.Unit, ".service"), Enabled: &yes, Running: &yes},
@@ -110,13 +114,18 @@ func (x *expansion) site() {
 	}
 	acme := x.web.TLS != nil && x.web.TLS.ACME != nil
 	if acme {
-		x.certbot()
-		depends = append(depends, "acme_webroot")
 		secure := *site
-		site.Webroot, site.TLSElsewhere = acmeWebroot, &yes
+		site.TLSElsewhere = &yes
+		if server.ACME {
+			defer func() { x.ownACME(&secure, from) }()
+		} else {
+			x.certbot()
+			depends = append(depends, "acme_webroot")
+			site.Webroot = acmeWebroot
+			defer func() { x.secureSite(&secure, from) }()
+		}
 		depends = append(depends, x.modules(&secure)...)
 		site.Certificate, site.CertificateKey, site.HTTP2, site.HTTP3 = "", "", nil, nil
-		defer func() { x.secureSite(&secure, from) }()
 	}
 	depends = append(depends, x.modules(site)...)
 	x.add(engine.Part{Name: "site", Type: x.web.Server + "_site", DependsOn: append(depends, x.existing("mount")...), State: site}, from)
@@ -189,6 +198,8 @@ func (x *expansion) certificateFile() string {
 	switch t := x.web.TLS; {
 	case t == nil || x.web.Server == noServer:
 		return ""
+	case t.ACME != nil && x.server().ACME:
+		return resources.CaddyCertificate(t.ACME.directory(), x.web.ServerName)
 	case t.ACME != nil:
 		return "/etc/letsencrypt/live/" + x.web.ServerName + "/fullchain.pem"
 	default:
