@@ -85,7 +85,7 @@ func apacheFailures() []failure {
 	}
 	return []failure{
 		{
-			kind: "apache_site", name: "port taken", state: site("8081"), says: "apache2.service: Main process exited",
+			kind: "apache_site", name: "port taken", state: site("8081"), says: "http://127.0.0.1:8081/",
 			prepare: [][]string{{"systemd-run", "--quiet", "--unit=taken", "--service-type=notify", "--property=NotifyAccess=all", "sh", "-c", taken}},
 			cleanup: [][]string{{"systemctl", "stop", "taken"}, {"systemctl", "is-active", "apache2"}},
 		},

@@ -134,7 +134,7 @@ func TestFault36StoppedInit(t *testing.T) {
 			for _, args := range [][]string{{"plan", "--detailed-exitcode"}, {"apply", "--auto-approve"}} {
 				r := inTime(t, s, "a stopped init, "+pam+" pam_systemd", args...)
 				if r.says(t, 1); pam == "without" {
-					r.says(t, 1, "service.demo", "systemctl")
+					r.says(t, 1, "service.demo", "systemd did not answer")
 				}
 				injected++
 			}
