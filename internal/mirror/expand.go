@@ -70,8 +70,10 @@ type part struct {
 // kitten_lock_at_boot, kitten_log, kitten_sync_status, kitten_sync_output, kitten_sync_hold,
 // kitten_sync_settings, kitten_sync_script and kitten_cron.
 //
-// With web.server = "apache", there are apache, apache_service and apache_site instead of those of
-// nginx, and apache_module_NAME_load and such for the modules that the site needs.
+// With web.server = "apache", there are apache, apache_service, apache_certificate_reload and
+// apache_snippets instead of those of nginx, and apache_module_NAME_load and such for the modules
+// that the site needs; with "caddy", caddy and so on. Caddy needs no certbot: its tls_site gets the
+// certificate.
 //
 // A host can have several mirrors. They share packages, services, the account, sync_program and the
 // directories of its settings and records; the engine joins these parts. All others have names made

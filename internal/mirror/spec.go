@@ -93,8 +93,8 @@ type Kitten struct {
 // Web is the web server's site. Mirror blocks of one host with the same server_name and port have
 // one site: each adds its trees, and what only one of them sets is set for all.
 type Web struct {
-	// Server is nginx, apache, caddy or none; default: nginx. For other distributions, a mirror without
-	// a web block has no web server.
+	// Server is nginx, apache, caddy or none; default: nginx. For other distributions, a mirror
+	// without a web block has no web server.
 	Server        string   `hcl:"server,optional"`
 	ServerName    string   `hcl:"server_name,optional"`    // the mirror's name in DNS
 	ServerAliases []string `hcl:"server_aliases,optional"` // other names
@@ -127,7 +127,7 @@ type Web struct {
 	Health string `hcl:"health,optional"` // URL path that answers "ok", for monitoring
 	// Redirects maps URL paths to the URLs or URL paths that they redirect to.
 	Redirects map[string]string `hcl:"redirects,optional"`
-	Extra     string            `hcl:"extra,optional"` // further directives of nginx, for the server block
+	Extra     string            `hcl:"extra,optional"` // further directives of the server, for the site's block
 
 	TLS    *TLS    `hcl:"tls,block"`
 	Log    *Log    `hcl:"log,block"`
@@ -135,7 +135,7 @@ type Web struct {
 }
 
 // TLS makes the site serve HTTPS, with a certificate that something else keeps on the host or that
-// certbot or the web server gets from a CA. The server loads it again whenever it changes.
+// certbot, or Caddy itself, gets from a CA. The server loads it again whenever it changes.
 type TLS struct {
 	// Certificate is the absolute path of a PEM file with the certificate and its chain.
 	Certificate string `hcl:"certificate,optional"`
@@ -148,12 +148,12 @@ type TLS struct {
 }
 
 // ACME gets the certificate of server_name and server_aliases from a CA such as Let's Encrypt, by
-// certbot, and has it renewed by the timer of certbot's package.
+// certbot, and has it renewed by the timer of certbot's package. Caddy does both itself.
 type ACME struct {
 	Email     string `hcl:"email,optional"`     // where the CA may write to
 	Directory string `hcl:"directory,optional"` // URL of the CA's ACME directory; default: Let's Encrypt's
 	Staging   *bool  `hcl:"staging,optional"`   // whether to get a test certificate from Let's Encrypt, which clients do not trust
-	KeyType   string `hcl:"key_type,optional"`  // ecdsa or rsa; default: certbot's
+	KeyType   string `hcl:"key_type,optional"`  // ecdsa or rsa; default: certbot's. Not with Caddy
 }
 
 // Log is the access log of the site.

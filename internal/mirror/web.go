@@ -38,8 +38,8 @@ func (x *expansion) server() resources.ServerFacts {
 	return resources.WebServer(x.web.Server, x.host.Target)
 }
 
-// ofServer returns the name of a part that belongs to one web server, so that it goes with that one.
-// Those of nginx had their names before there were others.
+// ofServer returns the name of a part that belongs to one web server, so that it goes with that
+// one. Those of nginx had their names before there were others.
 func (x *expansion) ofServer(part string) string {
 	if x.web.Server == "nginx" {
 		return part
