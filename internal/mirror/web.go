@@ -34,17 +34,17 @@ func webAddress(address string) string {
 const noServer = "none"
 
 // server returns where the web server is on the host.
-func (x *expansion) server() resources.ServerFacts {
-	return resources.WebServer(x.web.Server, x.host.Target)
+func (m *mirror) server() resources.ServerFacts {
+	return resources.WebServer(m.web.Server, m.host.Target)
 }
 
 // ofServer returns the name of a part that belongs to one web server, so that it goes with that
 // one. Those of nginx had their names before there were others.
-func (x *expansion) ofServer(part string) string {
-	if x.web.Server == "nginx" {
+func (m *mirror) ofServer(part string) string {
+	if m.web.Server == "nginx" {
 		return part
 	}
-	return x.web.Server + "_" + part
+	return m.web.Server + "_" + part
 }
 
 // site adds the web server, and the site that serves all trees.
@@ -70,27 +70,9 @@ func (x *expansion) site() {
 			"the site has no name: the address of the host, %q, is neither a host name nor an IP address", x.host.Address)
 		return
 	}
-	yes := true
-	server := x.server()
-	var after []string
-	if server.EPEL && x.family() == "el" {
-		after = x.epel()
-	}
-	x.add(engine.Part{Name: x.web.Server, Type: "package", DependsOn: after, State: &resources.Package{Name: server.Package}}, nil)
-	x.add(engine.Part{
-		Name: x.web.Server + "_service", Type: "service", DependsOn: []string{x.web.Server},
-		State: &resources.Service{Name: strings.TrimSuffix(server.Unit, ".service"), Enabled: &yes, Running: &yes},
-	}, nil)
-	aliases := map[string]string{}
-	depends := []string{x.web.Server}
-	served := "storage.path"
-	for _, j := range x.jobs {
-		if strings.Contains(j.dir, "$") { // nginx would read a variable: the error belongs to this path
-			served = j.dirAttribute
-		}
-		aliases[j.location] = j.dir
-		depends = append(depends, x.existing(j.part("directory"))...)
-	}
+	x.webServer()
+	aliases, directories, served := x.trees()
+	depends := append([]string{x.web.Server}, directories...)
 	named := "web.server_name"
 	if w := strings.TrimPrefix(x.web.ServerName, "*."); w == "" || isHostName(w) {
 		named = "web.server_aliases" // server_name is valid, so an error is about an alias
@@ -101,13 +83,8 @@ func (x *expansion) site() {
 	}
 	site := x.siteState(names, aliases)
 	site.Address = address
-	from := map[string]string{
-		"server_name": named, "listen": "web.port", "aliases": served, "default": "web.default", "http": "web.http", "headers": "web.headers",
-		"cache": "web.cache", "compress": "web.compress", "page": "web.page", "header": "web.header", "footer": "web.footer", "robots": "web.robots",
-		"health": "web.health", "redirects": "web.redirects", "extra": "web.extra", "certificate": "web.tls.certificate", "certificate_key": "web.tls.key",
-		"tls_listen": "web.tls.port", "http2": "web.tls.http2", "http3": "web.tls.http3", "access_log": "web.log.path", "log_format": "web.log.format",
-		"anonymize_log": "web.log.anonymize", "max_connections": "web.limits.connections", "rate": "web.limits.rate",
-	}
+	from := maps.Clone(siteAttributes)
+	from["server_name"], from["aliases"] = named, served
 	if x.web.TLS != nil {
 		x.add(engine.Part{Name: "openssl", Type: "package", State: &resources.Package{Name: "openssl"}}, nil)
 		depends = append(depends, "openssl")
@@ -115,8 +92,8 @@ func (x *expansion) site() {
 	acme := x.web.TLS != nil && x.web.TLS.ACME != nil
 	if acme {
 		secure := *site
-		site.TLSElsewhere = &yes
-		if server.ACME {
+		site.TLSElsewhere = new(true)
+		if x.server().ACME {
 			defer func() { x.ownACME(&secure, from) }()
 		} else {
 			x.certbot()
@@ -135,18 +112,48 @@ func (x *expansion) site() {
 	}
 }
 
-// joined adds the trees to a site that the operator keeps.
-func (x *expansion) joined() {
-	aliases := map[string]string{}
-	depends := x.existing("mount")
-	served := "storage.path"
+// webServer adds the web server.
+func (x *expansion) webServer() {
+	server, yes := x.server(), true
+	var after []string
+	if server.EPEL && x.family() == "el" {
+		after = x.epel()
+	}
+	x.add(engine.Part{Name: x.web.Server, Type: "package", DependsOn: after, State: &resources.Package{Name: server.Package}}, nil)
+	x.add(engine.Part{
+		Name: x.web.Server + "_service", Type: "service", DependsOn: []string{x.web.Server},
+		State: &resources.Service{Name: strings.TrimSuffix(server.Unit, ".service"), Enabled: &yes, Running: &yes},
+	}, nil)
+}
+
+// trees returns what the site serves, by URL path, the parts of the directories, and the attribute
+// of the block that a problem of a directory is about.
+func (x *expansion) trees() (aliases map[string]string, directories []string, attribute string) {
+	aliases, attribute = map[string]string{}, "storage.path"
 	for _, j := range x.jobs {
-		if strings.Contains(j.dir, "$") {
-			served = j.dirAttribute
+		if strings.Contains(j.dir, "$") { // a server would read a variable: the error belongs to this path
+			attribute = j.dirAttribute
 		}
 		aliases[j.location] = j.dir
-		depends = append(depends, x.existing(j.part("directory"))...)
+		directories = append(directories, x.existing(j.part("directory"))...)
 	}
+	return aliases, directories, attribute
+}
+
+// siteAttributes are the attributes of the block that set those of a site, besides its names and
+// trees.
+var siteAttributes = map[string]string{
+	"listen": "web.port", "default": "web.default", "http": "web.http", "headers": "web.headers", "cache": "web.cache", "compress": "web.compress",
+	"page": "web.page", "header": "web.header", "footer": "web.footer", "robots": "web.robots", "health": "web.health",
+	"redirects": "web.redirects", "extra": "web.extra", "certificate": "web.tls.certificate", "certificate_key": "web.tls.key",
+	"tls_listen": "web.tls.port", "http2": "web.tls.http2", "http3": "web.tls.http3", "access_log": "web.log.path",
+	"log_format": "web.log.format", "anonymize_log": "web.log.anonymize", "max_connections": "web.limits.connections", "rate": "web.limits.rate",
+}
+
+// joined adds the trees to a site that the operator keeps.
+func (x *expansion) joined() {
+	aliases, directories, served := x.trees()
+	depends := append(x.existing("mount"), directories...)
 	depends = append(depends, x.modules(&resources.Site{Compress: new(false)})...)
 	dir, snippets, ofSite := x.server().Snippets, x.ofServer("snippets"), x.ofServer("site_snippets")
 	root := func(path string) *resources.Directory {
