@@ -106,7 +106,7 @@ type failure struct {
 	files      []file
 	prepare    [][]string
 	between    [][]string // programs that run on the host between plan and apply
-	says       string     // part of the error
+	says       string     // part of the error, as a regular expression
 	cleanup    [][]string
 }
 

@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -55,8 +56,8 @@ func checkFailure(t *testing.T, h *host, c *failure) {
 	h.run(t, c.between...)
 	before := r.look(t, p, want)
 	o := r.perform(t, orders(p))
-	if text := strings.Join(o.errors, "\n"); o.failed < 0 || !strings.Contains(text, c.says) {
-		t.Errorf("order %d fails with %q, which does not hold %q", o.failed, text, c.says)
+	if text := strings.Join(o.errors, "\n"); o.failed < 0 || !regexp.MustCompile(c.says).MatchString(text) {
+		t.Errorf("order %d fails with %q, which does not match %q", o.failed, text, c.says)
 	}
 	for i, states := range o.states {
 		if slices.Contains(states, wire.UndoFailed) {

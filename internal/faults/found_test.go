@@ -30,6 +30,19 @@ useradd --home-dir /srv/ftp --shell /bin/bash --user-group mirror
 echo '11 * * * * mirror rsync --version >/dev/null' >/etc/cron.d/rocky
 printf 'kept\n' >/etc/ctl/kept
 systemctl enable --now nginx cron && systemctl reload nginx`)
+	eventually(t, "nginx serves the other site", func() bool { // a reload ends before the new workers answer
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+h.Address+"/rocky/", nil)
+		if err != nil {
+			return false
+		}
+		req.Host, req.Close = "other.example.org", true
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return false
+		}
+		_ = resp.Body.Close()
+		return resp.StatusCode == http.StatusOK
+	})
 }
 
 // foundBlocks declare things that otherSite created, of each kind that removal handles.
