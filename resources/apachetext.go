@@ -185,23 +185,14 @@ func apacheUnserved(t engine.Target) string {
 }
 
 // apacheWriter writes directives of Apache, indented by their depth.
-type apacheWriter struct {
-	strings.Builder
-	depth int
-}
-
-func (w *apacheWriter) word(text string) {
-	w.WriteString(strings.Repeat("    ", w.depth) + text + "\n")
-}
-
-func (w *apacheWriter) blank() { w.WriteByte('\n') }
+type apacheWriter struct{ siteWriter }
 
 // line writes a directive.
-func (w *apacheWriter) line(words ...string) { w.word(apacheWords(words)) }
+func (w *apacheWriter) line(words ...string) { w.word(quotedWords(words, apacheQuote)) }
 
 // open begins a section.
 func (w *apacheWriter) open(name string, words ...string) {
-	w.word("<" + apacheWords(append([]string{name}, words...)) + ">")
+	w.word("<" + quotedWords(append([]string{name}, words...), apacheQuote) + ">")
 	w.depth++
 }
 
@@ -248,25 +239,6 @@ func (w *apacheWriter) directory(dir string, listing bool) {
 	w.open("FilesMatch", ".")
 	w.line("SetHandler", "default-handler")
 	w.close("FilesMatch")
-}
-
-// text writes directives of the configuration unchanged, but indented.
-func (w *apacheWriter) text(directives string) {
-	for line := range strings.Lines(strings.TrimRight(directives, "\n")) {
-		if line = strings.TrimRight(line, "\n"); line == "" {
-			w.blank()
-		} else {
-			w.word(line)
-		}
-	}
-}
-
-func apacheWords(words []string) string {
-	quoted := make([]string, len(words))
-	for i, word := range words {
-		quoted[i] = apacheQuote(word)
-	}
-	return strings.Join(quoted, " ")
 }
 
 // apacheBare is text that Apache reads as one word without quotes.

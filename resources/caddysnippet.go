@@ -22,7 +22,7 @@ func init() { register("caddy_snippet", snippetType{"caddy_snippet", caddy{}}) }
 // snippetText implements snippetServer. Caddy puts handlers of a path before those without one, and
 // before all other directives that answer.
 func (caddy) snippetText(s *Snippet, digest string) string {
-	var w caddyWriter
+	w := newCaddyWriter()
 	w.answer(snippetMarker(s), "text/plain", digest)
 	for _, url := range slices.Sorted(maps.Keys(s.Aliases)) {
 		w.redirect(strings.TrimSuffix(url, "/"), url)

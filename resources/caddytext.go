@@ -69,30 +69,30 @@ func caddyNames(s *Site, tls bool) (names []string) {
 // caddyText returns the configuration of a site: what several blocks have in common, and the
 // blocks.
 func caddyText(s *Site, digest string) string {
-	var w caddyWriter
+	w := newCaddyWriter()
 	common := "mirrorform-" + s.File
 	w.open("(" + common + ")")
-	caddyOptions(&w, s)
+	caddyOptions(w, s)
 	w.open("route")
-	caddyAnswers(&w, s, digest)
+	caddyAnswers(w, s, digest)
 	if s.Extra != "" {
 		w.text(s.Extra)
 	}
-	caddyPages(&w, s)
-	caddyTrees(&w, s)
+	caddyPages(w, s)
+	caddyTrees(w, s)
 	w.close()
 	w.close()
 	for _, b := range caddyBlocks(s) {
-		w.WriteByte('\n')
+		w.blank()
 		w.open(strings.Join(b.addresses, ", "))
 		if len(b.bind) > 0 {
 			w.line(append([]string{"bind"}, b.bind...)...)
 		}
 		if b.tls {
-			caddyTLS(&w, s)
+			caddyTLS(w, s)
 		}
 		if b.redirect {
-			caddyRedirect(&w, s, digest)
+			caddyRedirect(w, s, digest)
 		} else {
 			w.line("import", common)
 		}
@@ -240,23 +240,12 @@ func caddyTrees(w *caddyWriter, s *Site) {
 }
 
 // caddyWriter writes directives of Caddy, indented by their depth. A route keeps their order.
-type caddyWriter struct {
-	strings.Builder
-	depth int
-}
+type caddyWriter struct{ siteWriter }
 
-func (w *caddyWriter) word(text string) {
-	w.WriteString(strings.Repeat("\t", w.depth) + text + "\n")
-}
+func newCaddyWriter() *caddyWriter { return &caddyWriter{siteWriter{unit: "\t"}} }
 
 // line writes a directive. Each word is quoted if needed.
-func (w *caddyWriter) line(words ...string) {
-	quoted := make([]string, len(words))
-	for i, word := range words {
-		quoted[i] = caddyQuote(word)
-	}
-	w.word(strings.Join(quoted, " "))
-}
+func (w *caddyWriter) line(words ...string) { w.word(quotedWords(words, caddyQuote)) }
 
 // open begins a block.
 func (w *caddyWriter) open(words ...string) {
@@ -267,17 +256,6 @@ func (w *caddyWriter) open(words ...string) {
 func (w *caddyWriter) close() {
 	w.depth--
 	w.word("}")
-}
-
-// text writes directives of the configuration unchanged, but indented.
-func (w *caddyWriter) text(directives string) {
-	for line := range strings.Lines(strings.TrimRight(directives, "\n")) {
-		if line = strings.TrimRight(line, "\n"); line == "" {
-			w.WriteByte('\n')
-		} else {
-			w.word(line)
-		}
-	}
 }
 
 // answer writes a handler that answers with a text. The matcher * is written out, since Caddy would

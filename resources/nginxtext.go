@@ -138,23 +138,14 @@ func siteTreesText(w *nginxWriter, s *Site) {
 }
 
 // nginxWriter writes directives of nginx, indented by their depth.
-type nginxWriter struct {
-	strings.Builder
-	depth int
-}
-
-func (w *nginxWriter) word(text string) {
-	w.WriteString(strings.Repeat("    ", w.depth) + text + "\n")
-}
-
-func (w *nginxWriter) blank() { w.WriteByte('\n') }
+type nginxWriter struct{ siteWriter }
 
 // line writes a directive. Each word is quoted if needed; variables stay variables.
-func (w *nginxWriter) line(words ...string) { w.word(nginxWordsOf(words) + ";") }
+func (w *nginxWriter) line(words ...string) { w.word(quotedWords(words, nginxQuote) + ";") }
 
 // open begins a block.
 func (w *nginxWriter) open(words ...string) {
-	w.word(nginxWordsOf(words) + " {")
+	w.word(quotedWords(words, nginxQuote) + " {")
 	w.depth++
 }
 
@@ -211,25 +202,6 @@ func (w *nginxWriter) tree(url, dir string, match ...string) {
 // quoted writes a directive whose last word is always quoted.
 func (w *nginxWriter) quoted(directive, text string) {
 	w.word(directive + " " + nginxQuoted(text) + ";")
-}
-
-// text writes directives of the configuration unchanged, but indented.
-func (w *nginxWriter) text(directives string) {
-	for line := range strings.Lines(strings.TrimRight(directives, "\n")) {
-		if line = strings.TrimRight(line, "\n"); line == "" {
-			w.blank()
-		} else {
-			w.word(line)
-		}
-	}
-}
-
-func nginxWordsOf(words []string) string {
-	quoted := make([]string, len(words))
-	for i, word := range words {
-		quoted[i] = nginxQuote(word)
-	}
-	return strings.Join(quoted, " ")
 }
 
 // nginxBare is text that nginx reads as one word without quotes.
