@@ -194,10 +194,10 @@ func apacheWant(s *ApacheSite, tls bool) (want []string) {
 	for name, value := range s.Headers {
 		add(nil, "Header", "always", "set", name, strings.ReplaceAll(value, "%", "%%"))
 	}
-	add(in("LocationMatch", apacheImmutable), "Header", "set", "Cache-Control", "public, max-age=31536000, immutable")
-	add(in("LocationMatch", apacheFresh), "Header", "set", "Cache-Control", "no-cache")
+	add(in("LocationMatch", digestFiles+"|"+packageFiles), "Header", "set", "Cache-Control", "public, max-age=31536000, immutable")
+	add(in("LocationMatch", freshFiles), "Header", "set", "Cache-Control", "no-cache")
 	add(nil, "AddOutputFilterByType", "DEFLATE", "text/html", "text/plain", "text/xml", "application/xml", "application/json")
-	add(nil, "SetEnvIf", "Request_URI", apacheFresh, "no-gzip")
+	add(nil, "SetEnvIf", "Request_URI", freshFiles, "no-gzip")
 	if s.Rate != "" {
 		add(nil, "SetEnvIf", "Request_URI", ".", fmt.Sprintf("rate-limit=%d", bytesOf(s.Rate)/1024))
 		add(nil, "SetOutputFilter", "RATE_LIMIT")

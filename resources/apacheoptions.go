@@ -16,8 +16,7 @@ import (
 // The cache of sessions is one setting of the whole server, which the packages have.
 var apacheTLSSettings = []string{
 	"SSLProtocol -all +TLSv1.2 +TLSv1.3",
-	"SSLCipherSuite ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:" +
-		"ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305",
+	"SSLCipherSuite " + tlsCiphers,
 	"SSLHonorCipherOrder off",
 	"SSLSessionTickets off",
 }
@@ -112,12 +111,6 @@ func apacheLogFormat(s *Site) string {
 	})
 }
 
-// The files that list what is new, and those that never change: as nginx's map in siteOutside.
-const (
-	apacheFresh     = `/(TIME|repomd\.xml|repomd\.xml\.asc|\.?treeinfo|InRelease|Release|Release\.gpg|lastupdate|lastsync)$`
-	apacheImmutable = `/repodata/[0-9a-f]{32,128}-|\.(rpm|drpm|deb|udeb)$`
-)
-
 // apacheOptions writes directives of a virtual host.
 func apacheOptions(w *apacheWriter, s *Site) {
 	w.blank()
@@ -127,7 +120,7 @@ func apacheOptions(w *apacheWriter, s *Site) {
 		w.line("Header", "always", "set", name, strings.ReplaceAll(s.Headers[name], "%", "%%"))
 	}
 	if isTrue(s.Cache) {
-		for _, c := range []struct{ urls, value string }{{apacheImmutable, "public, max-age=31536000, immutable"}, {apacheFresh, "no-cache"}} {
+		for _, c := range []struct{ urls, value string }{{digestFiles + "|" + packageFiles, foreverCached}, {freshFiles, freshCache}} {
 			w.open("LocationMatch", c.urls)
 			w.line("Header", "set", "Cache-Control", c.value)
 			w.close("LocationMatch")
@@ -136,7 +129,7 @@ func apacheOptions(w *apacheWriter, s *Site) {
 	if isTrue(s.Compress) {
 		w.line("AddOutputFilterByType", "DEFLATE", "text/html", "text/plain", "text/xml", "application/xml", "application/json")
 		// What is compressed has another ETag, with which Apache never answers that nothing is new.
-		w.line("SetEnvIf", "Request_URI", apacheFresh, "no-gzip")
+		w.line("SetEnvIf", "Request_URI", freshFiles, "no-gzip")
 	} else {
 		w.line("SetEnvIf", "Request_URI", ".", "no-gzip") // Debian compresses by default
 	}

@@ -93,10 +93,8 @@ func (apache) checkPath(p string) error {
 // checkExtra requires whole directives: an open section would take in what follows, and a closing
 // one would end the virtual host.
 func (apache) checkExtra(text string) error {
-	for line := range strings.SplitSeq(text, "\n") {
-		if err := checkText(strings.ReplaceAll(line, "\t", " ")); err != nil {
-			return err
-		}
+	if err := checkLines(strings.ReplaceAll(text, "\t", " ")); err != nil {
+		return err
 	}
 	if strings.HasSuffix(strings.TrimRight(text, "\n"), `\`) {
 		return fmt.Errorf(`its last line ends with \, so it would go on with the next one`)

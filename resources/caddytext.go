@@ -304,8 +304,8 @@ func (w *caddyWriter) files(dir string, cached, listed bool) {
 	w.line("root", "*", dir)
 	if cached {
 		for _, c := range []struct{ name, paths, value string }{
-			{"fresh", `/(TIME|repomd\.xml|repomd\.xml\.asc|\.?treeinfo|InRelease|Release|Release\.gpg|lastupdate|lastsync)$`, "no-cache"},
-			{"immutable", `/repodata/[0-9a-f]+-|\.(rpm|drpm|deb|udeb)$`, "public, max-age=31536000, immutable"},
+			{"fresh", freshFiles, freshCache},
+			{"immutable", `/repodata/[0-9a-f]+-|` + packageFiles, foreverCached}, // {32,128} would be a placeholder
 		} {
 			w.open("@mirrorform_" + c.name)
 			w.line("path_regexp", c.paths)

@@ -66,10 +66,8 @@ func caddyQuotedWord(text string) (word string, n int, ok bool) {
 // brace would end the site's block. Words with a brace at one end, in quotes or not, and texts of
 // several lines are refused, since versions of Caddy differ in what they read.
 func (caddy) checkExtra(text string) error {
-	for line := range strings.SplitSeq(text, "\n") {
-		if err := checkText(strings.ReplaceAll(line, "\t", " ")); err != nil {
-			return err
-		}
+	if err := checkLines(strings.ReplaceAll(text, "\t", " ")); err != nil {
+		return err
 	}
 	switch {
 	case strings.Contains(text, "{$"):

@@ -23,9 +23,10 @@ func siteOutside(w *nginxWriter, s *Site, serves bool) {
 	if isTrue(s.Cache) && serves {
 		w.open("map", "$uri", "$"+siteVariable(s, "cache"))
 		w.quoted("default", "")
-		w.word(`"~/(TIME|repomd\.xml|repomd\.xml\.asc|\.?treeinfo|InRelease|Release|Release\.gpg|lastupdate|lastsync)$" no-cache;`)
-		w.word(`"~/repodata/[0-9a-f]{32,128}-" "public, max-age=31536000, immutable";`)
-		w.word(`"~\.(rpm|drpm|deb|udeb)$" "public, max-age=31536000, immutable";`)
+		w.word(`"~` + freshFiles + `" ` + freshCache + `;`)
+		for _, files := range []string{digestFiles, packageFiles} {
+			w.word(`"~` + files + `" "` + foreverCached + `";`)
+		}
 		w.close()
 		w.blank()
 	}

@@ -112,10 +112,8 @@ func (nginx) text(_ engine.Target, s *Site, digest string) string { return nginx
 // checkExtra requires whole directives: an open block would take in what follows, and a closing
 // brace would end the server block.
 func (nginx) checkExtra(text string) error {
-	for line := range strings.SplitSeq(text, "\n") {
-		if err := checkText(strings.ReplaceAll(line, "\t", " ")); err != nil {
-			return err
-		}
+	if err := checkLines(strings.ReplaceAll(text, "\t", " ")); err != nil {
+		return err
 	}
 	tokens, err := nginxTokens(text + "\n")
 	if err != nil {

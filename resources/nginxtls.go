@@ -12,14 +12,11 @@ import (
 	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
-// tlsSettings are Mozilla's intermediate configuration, version 5.7 of 2023-07-21
-// (https://ssl-config.mozilla.org/guidelines/5.7.json), without the ciphers that need a file of
-// Diffie-Hellman parameters. The name of the session cache is the same for all sites, which share
-// it.
+// tlsSettings are Mozilla's intermediate configuration, see tlsCiphers. The name of the session
+// cache is the same for all sites, which share it.
 var tlsSettings = []string{
 	"ssl_protocols TLSv1.2 TLSv1.3",
-	"ssl_ciphers ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:" +
-		"ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305",
+	"ssl_ciphers " + tlsCiphers,
 	"ssl_prefer_server_ciphers off",
 	"ssl_session_timeout 1d",
 	"ssl_session_cache shared:mirrorform:10m",

@@ -86,12 +86,20 @@ func checkHeaders(server webServer, s *Site) (out []engine.Problem) {
 
 // checkAnswer checks a text that the server sends.
 func checkAnswer(server webServer, text string) error {
+	if err := checkLines(text); err != nil {
+		return err
+	}
+	return server.checkText(text)
+}
+
+// checkLines is checkText for a text of several lines.
+func checkLines(text string) error {
 	for line := range strings.SplitSeq(text, "\n") {
 		if err := checkText(line); err != nil {
 			return err
 		}
 	}
-	return server.checkText(text)
+	return nil
 }
 
 // checkURLs checks the URL paths of single answers, which must differ.
