@@ -47,9 +47,7 @@ func (a apache) includeLinesQuery(t engine.Target) wire.Query {
 // included looks for the virtual host that includes the files.
 func (a apache) included(t engine.Target, s *Snippet, dir string, got engine.Answers) (secure bool, problems []engine.Problem) {
 	const own = "have a site made: with the type apache_site, or in a mirror block without site"
-	missing := func(detail, format string, args ...any) (bool, []engine.Problem) {
-		return false, []engine.Problem{refusal("server_name", t.Name+": "+fmt.Sprintf(format, args...), detail)}
-	}
+	missing := notJoined(t)
 	dump, err := got.Run(a.dumpQuery(t))
 	lines, err2 := got.Run(a.includeLinesQuery(t))
 	switch {

@@ -40,9 +40,7 @@ func (caddy) included(
 	t engine.Target, s *Snippet, dir string, got engine.Answers,
 ) (secure bool, problems []engine.Problem) {
 	const own = "have a site made: with the type caddy_site, or in a mirror block without site"
-	missing := func(detail, format string, args ...any) (bool, []engine.Problem) {
-		return false, []engine.Problem{refusal("server_name", t.Name+": "+fmt.Sprintf(format, args...), detail)}
-	}
+	missing := notJoined(t)
 	main, err := got.File(caddyMainQuery)
 	if err != nil || main.Kind == wire.Absent {
 		return missing("install Caddy and your site first, or "+own,

@@ -40,9 +40,7 @@ func (nginx) askIncluded(engine.Target, *Snippet) []wire.Query { return []wire.Q
 // included looks for the server block that includes the files.
 func (nginx) included(t engine.Target, s *Snippet, dir string, got engine.Answers) (secure bool, problems []engine.Problem) {
 	const own = "have a site made: with the type nginx_site, or in a mirror block without site"
-	missing := func(detail, format string, args ...any) (bool, []engine.Problem) {
-		return false, []engine.Problem{refusal("server_name", t.Name+": "+fmt.Sprintf(format, args...), detail)}
-	}
+	missing := notJoined(t)
 	config, err := got.Run(nginxConfigQuery)
 	switch {
 	case err != nil || config.Exit < 0:

@@ -177,18 +177,14 @@ func (st siteType) Settle(t engine.Target, want *Site, _ *engine.Record, got eng
 	if full.version != want.version || !slices.Equal(full.shared, want.shared) {
 		full.Content = nil
 	}
-	if !st.undecided(t, want) {
-		if full.Default = st.inherited(t, want); isFalse(full.Default) && full.named != nil {
-			full.ServerName, full.Content = full.named, nil
-		}
-		return &full
+	if st.undecided(t, want) {
+		promised := st.promised(t, want)
+		yes := err == nil && !promised && st.server.free(t, want, unit, got)
+		full.Default, full.decided = &yes, !promised
+	} else {
+		full.Default = st.inherited(t, want)
 	}
-	yes, promised := false, st.promised(t, want)
-	if err == nil {
-		yes = !promised && st.server.free(t, want, unit, got)
-	}
-	full.Default, full.decided = &yes, !promised
-	if !yes && full.named != nil {
+	if isFalse(full.Default) && full.named != nil {
 		full.ServerName, full.Content = full.named, nil
 	}
 	return &full

@@ -42,6 +42,13 @@ type snippetServer interface {
 	included(t engine.Target, s *Snippet, dir string, got engine.Answers) (secure bool, problems []engine.Problem)
 }
 
+// notJoined returns a function for the results of included, if the operator has to do something.
+func notJoined(t engine.Target) func(detail, format string, args ...any) (bool, []engine.Problem) {
+	return func(detail, format string, args ...any) (bool, []engine.Problem) {
+		return false, []engine.Problem{refusal("server_name", t.Name+": "+fmt.Sprintf(format, args...), detail)}
+	}
+}
+
 // snippetType is the resource type of snippets in a web server's sites.
 type snippetType struct {
 	name   string // of the resource type
