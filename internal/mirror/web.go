@@ -172,21 +172,21 @@ func (x *expansion) joined() {
 
 // siteState returns the site with what the block sets. What it does not set stays unset, so that
 // another block of the same site can.
-func (x *expansion) siteState(names []string, aliases map[string]string) *resources.Site {
-	w := x.web
+func (m *mirror) siteState(names []string, aliases map[string]string) *resources.Site {
+	w := m.web
 	s := &resources.Site{
-		Name: x.jobs[0].file, ServerName: names, Aliases: aliases, Default: w.Default, HTTP: w.HTTP, Headers: w.Headers, Cache: w.Cache, Compress: w.Compress,
+		Name: m.jobs[0].file, ServerName: names, Aliases: aliases, Default: w.Default, HTTP: w.HTTP, Headers: w.Headers, Cache: w.Cache, Compress: w.Compress,
 		Page: w.Page, Header: w.Header, Footer: w.Footer, Robots: w.Robots, Health: w.Health, Redirects: w.Redirects, Extra: w.Extra,
 	}
-	if x.spec.Web != nil && (w.HTTP != "off" || w.TLS != nil && w.TLS.ACME != nil) {
-		s.Listen = x.listens(x.spec.Web.Port, "80")
+	if m.spec.Web != nil && (w.HTTP != "off" || w.TLS != nil && w.TLS.ACME != nil) {
+		s.Listen = m.listens(m.spec.Web.Port, "80")
 	}
 	if t := w.TLS; t != nil {
-		s.Certificate, s.CertificateKey, s.HTTP2, s.HTTP3 = x.certificateFile(), t.Key, t.HTTP2, t.HTTP3
+		s.Certificate, s.CertificateKey, s.HTTP2, s.HTTP3 = m.certificateFile(), t.Key, t.HTTP2, t.HTTP3
 		if t.ACME != nil {
 			s.CertificateKey = "/etc/letsencrypt/live/" + w.ServerName + "/privkey.pem"
 		}
-		s.TLSListen = x.listens(t.Port, "443")
+		s.TLSListen = m.listens(t.Port, "443")
 	}
 	if l := w.Log; l != nil {
 		s.AccessLog, s.LogFormat, s.AnonymizeLog = l.Path, l.Format, l.Anonymize
@@ -201,30 +201,30 @@ func (x *expansion) siteState(names []string, aliases map[string]string) *resour
 }
 
 // certificateFile returns the path of the site's certificate and its chain, or "" without HTTPS.
-func (x *expansion) certificateFile() string {
-	switch t := x.web.TLS; {
-	case t == nil || x.web.Server == noServer:
+func (m *mirror) certificateFile() string {
+	switch t := m.web.TLS; {
+	case t == nil || m.web.Server == noServer:
 		return ""
-	case t.ACME != nil && x.server().ACME:
-		return resources.CaddyCertificate(t.ACME.directory(), x.web.ServerName)
+	case t.ACME != nil && m.server().ACME:
+		return resources.CaddyCertificate(t.ACME.directory(), m.web.ServerName)
 	case t.ACME != nil:
-		return "/etc/letsencrypt/live/" + x.web.ServerName + "/fullchain.pem"
+		return "/etc/letsencrypt/live/" + m.web.ServerName + "/fullchain.pem"
 	default:
 		return t.Certificate
 	}
 }
 
 // listens returns what the site listens on, or nil if the block sets neither port nor ipv6.
-func (x *expansion) listens(port *int, usual string) []string {
-	if port == nil && x.web.IPv6 == nil {
+func (m *mirror) listens(port *int, usual string) []string {
+	if port == nil && m.web.IPv6 == nil {
 		return nil
 	}
 	listen := []string{usual}
 	if port != nil {
 		listen[0] = strconv.Itoa(*port)
 	}
-	facts := x.host.Target.Facts
-	if x.web.IPv6 == nil && (facts.IPv6 || facts.Kernel == "") || x.web.IPv6 != nil && *x.web.IPv6 {
+	facts := m.host.Target.Facts
+	if m.web.IPv6 == nil && (facts.IPv6 || facts.Kernel == "") || m.web.IPv6 != nil && *m.web.IPv6 {
 		listen = append(listen, "[::]:"+listen[0])
 	}
 	return listen
