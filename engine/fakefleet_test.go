@@ -15,7 +15,8 @@ import (
 	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
-// fleet is a fleet of such hosts, what is wanted on them, and what was reported. A test replaces what it is about.
+// fleet is a fleet of such hosts, what is wanted on them, and what was reported. A test replaces
+// what it is about.
 type fleet struct {
 	Connect        func(ctx context.Context, host string) (*engine.Session, error)
 	Login          func(host string) string

@@ -234,7 +234,8 @@ func TestChangeOfType(t *testing.T) {
 	}
 }
 
-// TestChangeOfTypeFails starts a server that does not start: the old one is back, and so is the manifest.
+// TestChangeOfTypeFails starts a server that does not start: the old one is back, and so is the
+// manifest.
 func TestChangeOfTypeFails(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
@@ -351,7 +352,8 @@ func TestTargetChangeOfType(t *testing.T) {
 	})
 }
 
-// TestDestroyAfterChangeOfType removes what was applied although the configuration has another type by now.
+// TestDestroyAfterChangeOfType removes what was applied although the configuration has another type
+// by now.
 func TestDestroyAfterChangeOfType(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {

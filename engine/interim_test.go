@@ -10,8 +10,8 @@ import (
 	"github.com/mirrorform/mirrorform/engine"
 )
 
-// interimThings are a site that awaits a secure one, a certificate, the secure site, which needs the
-// certificate and does not exist without it, and one more file.
+// interimThings are a site that awaits a secure one, a certificate, the secure site, which needs
+// the certificate and does not exist without it, and one more file.
 func interimThings() []*engine.Resource {
 	list := resources(&thing{Name: "/site", Value: "redirect", Awaits: "/secure"}, &thing{Name: "/cert", Value: "x", Needs: []string{"/site"}},
 		&thing{Name: "/secure", Value: "absent", Awaits: "/cert", Needs: []string{"/cert"}}, &thing{Name: "/z", Value: "x"})

@@ -11,8 +11,8 @@ import (
 	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
-// laterThings are a file, a thing of a Later type, two that need it (one of them through the other),
-// one that follows it, and one more file.
+// laterThings are a file, a thing of a Later type, two that need it (one of them through the
+// other), one that follows it, and one more file.
 func laterThings(last string) []*engine.Resource {
 	list := resources(&thing{Name: "/a", Value: "x"}, &thing{Name: "/cert", Value: "x"}, &thing{Name: "/site", Value: "x", Needs: []string{"/cert"}},
 		&thing{Name: last, Value: "x", Needs: []string{"/site"}}, &thing{Name: "/unit", Value: "x", Follows: []string{"/cert"}}, &thing{Name: "/z", Value: "x"})

@@ -315,8 +315,8 @@ func TestTargetAndTakeover(t *testing.T) {
 	})
 }
 
-// TestOrphanSharer removes a thing whose name another one takes over. A new thing may be the same as
-// the one that had the name.
+// TestOrphanSharer removes a thing whose name another one takes over. A new thing may be the same
+// as the one that had the name.
 func TestOrphanSharer(t *testing.T) {
 	t.Parallel()
 	share := func(path string, names ...string) *engine.Resource {

@@ -174,7 +174,7 @@ type Interim[S any] interface {
 	// Awaits returns the keys of what the resource waits for, which may come after it. Awaited
 	// resources are selected with it.
 	Awaits(t Target, want *S) []Key
-	// Interim returns the state until then: want if it is no other one, nil if the resource is
+	// Interim returns the state until then: want itself if it is the same, nil if the resource is
 	// absent. missing: the host lacks one of the resources that are awaited. means is what clients
 	// notice, in a few words.
 	Interim(t Target, want *S, got Answers, missing bool) (state *S, means string)

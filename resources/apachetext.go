@@ -245,7 +245,8 @@ func (w *apacheWriter) directory(dir string, listing bool) {
 var apacheBare = regexp.MustCompile(`^[A-Za-z0-9_./:*!+=,;@~\[\]-]+$`)
 
 // apacheQuote quotes a word for Apache. Between double quotes, a backslash escapes a quote or a
-// backslash, and is itself before anything else. There is no escape for ${, which Validate refuses.
+// backslash, and is itself before anything else. Apache has no escape for ${, which Validate
+// refuses.
 func apacheQuote(word string) string {
 	if apacheBare.MatchString(word) {
 		return word

@@ -176,11 +176,11 @@ func checkCaddySite(t *testing.T, s *CaddySite) {
 		t.Fatal(err)
 	}
 	if want := caddyCount(harmlessCaddy(s)) + caddyCount(readCaddyfile(t, s.Extra)); caddyCount(got) != want {
-		t.Errorf("Caddy reads %d directives in place of %d, with %q, of\n%s", caddyCount(got), want, extra, *s.Content)
+		t.Errorf("Caddy reads %d directives instead of %d, with %q, of\n%s", caddyCount(got), want, extra, *s.Content)
 	}
 }
 
-// harmlessCaddy reads the text of the site with harmless values in place of its own, and without
+// harmlessCaddy reads the text of the site with harmless values instead of its own, and without
 // extra.
 func harmlessCaddy(s *CaddySite) []caddyDirective {
 	plain := *s

@@ -90,7 +90,8 @@ func TestTakenPortOfUDP(t *testing.T) {
 	}
 }
 
-// A program that the plan stops makes room. One that served sites of this configuration and stays is named with what to do.
+// A program that the plan stops makes room. One that served sites of this configuration and stays
+// is named with what to do.
 func TestTakenPortsOfAnotherServer(t *testing.T) {
 	t.Parallel()
 	nginxOn := func(ports ...int) (found wire.Listeners) {

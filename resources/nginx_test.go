@@ -227,8 +227,8 @@ func TestSiteExtra(t *testing.T) {
 	}
 }
 
-// Of several sites, one answers for the host's address: the one that says so or has it already, also
-// if it comes after others, else the first.
+// Of several sites, one answers for the host's address: the one that says so or has it already,
+// also if it comes after others, else the first.
 func TestOneSiteHasTheAddress(t *testing.T) {
 	t.Parallel()
 	kind := All().Kind("nginx_site")
@@ -327,7 +327,7 @@ func TestOneSiteOpensQUIC(t *testing.T) {
 }
 
 // nginxHost answers questions as a host does whose nginx has those files, by name of the site. If
-// one is empty, nginx cannot read them. Without files, there is no nginx.
+// one is empty, nginx cannot read them. Without files, nginx is missing.
 func nginxHost(t *testing.T, queries []wire.Query, files map[string]string) engine.Answers {
 	t.Helper()
 	path := func(name string) string { return nginxFacts.Sites + "/" + name + nginxFacts.Suffix }

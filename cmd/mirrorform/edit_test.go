@@ -9,8 +9,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// edit makes a hand edit on a host, and checks that drift finds it as changes to exactly the resources named, that apply repairs it,
-// and that nothing else is another than before the edit:
+// edit makes a hand edit on a host, and checks that drift finds it as changes to exactly the
+// resources named, that apply repairs it, and that nothing else is another than before the edit:
 //
 //	edit HOST ADDRESS[,ADDRESS…] PROGRAM ARGUMENT…
 func edit(ts *testscript.TestScript, neg bool, args []string) {

@@ -15,8 +15,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// askHTTP3 asks for a URL over HTTP/3, each time over a new connection, and prints the protocol, the
-// status and how many bytes came:
+// askHTTP3 asks for a URL over HTTP/3, each time over a new connection, and prints the protocol,
+// the status and how many bytes came:
 //
 //	http3 COUNT URL ADDRESS CERTIFICATES
 //

@@ -32,9 +32,9 @@ type poller struct {
 
 // poll asks a server over and over while the script goes on:
 //
-//	poll start NAME URL ADDRESS TEXT   until poll stop NAME, with ADDRESS in place of the URL's host
+//	poll start NAME URL ADDRESS TEXT   until poll stop NAME, with ADDRESS instead of the URL's host
 //	poll stop NAME                     fails if an answer was not status 200 with TEXT in it
-//	! poll stop NAME                   fails if all were, or the last one was not; logs the longest interruption
+//	! poll stop NAME                   fails if all were, or the last was not; logs the interruption
 func poll(ts *testscript.TestScript, neg bool, args []string) {
 	polls := ts.Value(pollsKey{}).(map[string]*poller)
 	switch {

@@ -150,8 +150,8 @@ func TestRestoreUnitOnHost(t *testing.T) {
 	}
 }
 
-// A unit that stays in its reload, as Caddy does with files that it refuses, is restarted once it could load the restored ones; with
-// others it goes on running.
+// A unit that stays in its reload, as Caddy does with files that it refuses, is restarted once it
+// could load the restored ones; with others it goes on running.
 func TestRestoreReloadingUnitOnHost(t *testing.T) {
 	t.Parallel()
 	labtest.Require(t)

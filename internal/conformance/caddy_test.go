@@ -61,8 +61,8 @@ func caddyStopped() testCase {
 	}
 }
 
-// caddyFailures are sites that Caddy refuses: by its check, and only when it loads them, after which
-// it is restarted.
+// caddyFailures are sites that Caddy refuses: by its check, and only when it loads them, after
+// which it is restarted.
 func caddyFailures() []failure {
 	// A program that calls itself caddy, so that no plan refuses it.
 	const taken = "perl -MIO::Socket::INET -e '$0 = q(caddy); my $s = IO::Socket::INET->new(LocalPort => 8081, Listen => 100, ReuseAddr => 1) or die; system(q(systemd-notify --ready)); sleep'"

@@ -383,7 +383,8 @@ func TestCancel(t *testing.T) {
 	}
 }
 
-// TestSilence: a connection on which nothing arrives any more is given up. TestIdle has one that is merely idle.
+// TestSilence: a connection on which nothing arrives any more is given up. TestIdle has one that is
+// merely idle.
 func TestSilence(t *testing.T) {
 	t.Parallel()
 	b := standIn(t, "")
