@@ -2,6 +2,7 @@ package agent
 
 import (
 	"errors"
+	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -281,6 +282,28 @@ func TestParseShow(t *testing.T) {
 				t.Errorf("%s: %+v", names[i], u)
 			}
 		}
+	}
+}
+
+// A unit that is masked since its package was removed does not exist; one that an operator masked is masked.
+func TestRemovedWithPackage(t *testing.T) {
+	t.Parallel()
+	masks := t.TempDir()
+	if err := os.WriteFile(masks+"/caddy.service", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]wire.Unit{
+		"caddy.service": {LoadState: "not-found", ActiveState: "inactive"},
+		"nginx.service": {LoadState: "masked", ActiveState: "inactive", UnitFileState: "masked"},
+	} {
+		u := wire.Unit{LoadState: "masked", ActiveState: "inactive", UnitFileState: "masked"}
+		if removedWithPackage(masks, name, &u); u != want {
+			t.Errorf("%s: %+v, want %+v", name, u, want)
+		}
+	}
+	u := wire.Unit{LoadState: "loaded", ActiveState: "active", UnitFileState: "enabled"} // it was installed again
+	if removedWithPackage(masks, "caddy.service", &u); u.LoadState != "loaded" || u.UnitFileState != "enabled" {
+		t.Errorf("%+v", u)
 	}
 }
 

@@ -117,17 +117,31 @@ func (b *batch) askUnits(which []int, set func(int, wire.Answer)) {
 	}
 }
 
+// packageMasks is the directory in which Debian's packages note which units they masked when they
+// were removed (deb-systemd-helper(1p)). Their installation unmasks these, and no others.
+const packageMasks = "/var/lib/systemd/deb-systemd-helper-masked"
+
 // unitsOf returns units whose names were checked, in the order of the names.
 func (b *batch) unitsOf(names []string) ([]*wire.Unit, error) {
 	units, err := unitsByBus(b.ctx, systemdSocket, names)
-	if !errors.Is(err, errNoBus) {
-		return units, err
+	if errors.Is(err, errNoBus) {
+		var shown []shown
+		shown, err = showUnits(b.ctx, names)
+		for _, u := range shown {
+			units = append(units, u.wire())
+		}
 	}
-	shown, err := showUnits(b.ctx, names)
-	for _, u := range shown {
-		units = append(units, u.wire())
+	for i, u := range units {
+		removedWithPackage(packageMasks, names[i], u)
 	}
 	return units, err
+}
+
+// removedWithPackage makes a unit that its package has masked one that does not exist.
+func removedWithPackage(masks, name string, u *wire.Unit) {
+	if u.LoadState == "masked" && exists(masks+"/"+name) {
+		u.LoadState, u.UnitFileState = "not-found", ""
+	}
 }
 
 // units changes units, with systemctl(1).
