@@ -131,15 +131,20 @@ func (c *comparison) change(r *Resource, want, have any) {
 	}
 }
 
+// stays reports whether a resource to remove is released, or refused, instead.
+func (r *Resource) stays() bool {
+	return r.PreventDestroy || !r.Purge && (r.Shared != "" || !r.Made)
+}
+
 // settlers returns the completed states of Settlers, in order: those that are wanted, and those
 // that are removed.
 func settlers(t Target, ordered []*Resource) (wanted, removed []any) {
 	for _, r := range ordered {
 		switch {
 		case !r.Kind.settles:
-		case r.Remove:
+		case r.Remove && !r.stays():
 			removed = append(removed, r.completed(t))
-		default:
+		case !r.Remove:
 			wanted = append(wanted, r.completed(t))
 		}
 	}
@@ -245,7 +250,7 @@ func (p *HostPlan) remove(t Target, r *Resource, have any, gone map[Key]bool) bo
 				"it without prevent_destroy and apply."}})
 		return false
 	}
-	if !r.Purge && (r.Shared != "" || !r.Made) {
+	if r.stays() {
 		if r.Made {
 			p.Notes = append(p.Notes, fmt.Sprintf("%s stays and is released: %s", r.Address.Local(), r.Shared))
 		} else {

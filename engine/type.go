@@ -27,7 +27,7 @@ type Target struct {
 	Settled []any
 	// Unsettled are the completed wanted states (*S) of Settlers that it settles later.
 	Unsettled []any
-	// Removed are the states (*S) of Settlers that it removes.
+	// Removed are the completed states (*S) of Settlers that it removes, in this order.
 	Removed []any
 	// Provided has what the resources that this comparison wants provide.
 	Provided map[Key]bool

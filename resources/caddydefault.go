@@ -54,7 +54,7 @@ func settleCaddy(t engine.Target, s *Site, installed bool, got engine.Answers) (
 	original, added := strings.CutSuffix(text, caddyImport)
 	switch {
 	case config.imports(caddyFacts.Sites + "/" + s.File + caddyFacts.Suffix):
-		if added && packagedCaddyfile(original) && lastCaddySite(s, got) {
+		if added && packagedCaddyfile(original) && lastCaddySite(t, s, got) {
 			h.restored = []byte(original)
 		}
 	case main.Kind == wire.Absent || main.HasContent && packagedCaddyfile(text):
@@ -97,10 +97,20 @@ func packagedCaddyfile(text string) bool {
 	return slices.Contains(packagedCaddyfiles, strings.Join(words, " "))
 }
 
-// lastCaddySite reports whether the directory of sites has no file but that of the site.
-func lastCaddySite(s *Site, got engine.Answers) bool {
+// lastCaddySite reports whether the plan empties the directory of sites, and removes s as the last.
+func lastCaddySite(t engine.Target, s *Site, got engine.Answers) bool {
 	dir, err := got.File(caddySitesQuery)
-	return err == nil && dir.Kind == wire.Directory && slices.Equal(dir.Entries, []string{s.File + caddyFacts.Suffix})
+	if err != nil || dir.Kind != wire.Directory || wantsSites(t, "caddy_site") {
+		return false
+	}
+	last, rest := s.File, slices.Clone(dir.Entries)
+	for _, o := range append(sitesIn(t.Removed, "caddy_site"), s) {
+		at := slices.Index(rest, o.File+caddyFacts.Suffix)
+		if at >= 0 {
+			last, rest = o.File, slices.Delete(rest, at, at+1)
+		}
+	}
+	return len(rest) == 0 && last == s.File
 }
 
 // caddyAnswerQuery asks what answers for the site's address.

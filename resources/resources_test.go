@@ -29,6 +29,7 @@ var update = flag.Bool("update", false, "write what was got into the text files"
 //	prior     the resource's attributes in the host's manifest, as JSON; without it, the manifest does not have it
 //	secret    is there when a sensitive value goes into it
 //	made      is there when the manifest says that mirrorform made it
+//	removed   the states of its type that the same plan removes, in this order, as a JSON list
 //	facts     the host's facts as JSON, in place of defaultFacts
 //	answers   the host's answers as JSON by Query.Key without the option; a mode may be written "0644", and
 //	          "same": true in a file gives it the content that would be written, and the body "served" is
@@ -91,7 +92,7 @@ func parseCase(t testing.TB, a *txtar.Archive) *testCase {
 		}
 		c.text[f.Name] = string(f.Data)
 	}
-	known := append([]string{"want", "remove", "stale", "prior", "secret", "made", "facts", "answers"}, expected...)
+	known := append([]string{"want", "remove", "stale", "prior", "secret", "made", "removed", "facts", "answers"}, expected...)
 	for name := range c.text {
 		if !slices.Contains(known, name) {
 			t.Fatalf("unknown section %s", name)
@@ -155,6 +156,7 @@ func (a typeUnderTest) run(t *testing.T, c *testCase) map[string]string {
 	provides, needs := a.kind.Keys(c.target, raw)
 	got["keys"] = keyText("provides", provides) + keyText("needs", needs) + keyText("follows", a.kind.Follows(c.target, raw))
 	want := a.kind.Complete(c.target, raw)
+	a.remove(t, c)
 	a.sameIsDone(t, c, want)
 
 	answers := a.answers(t, c, want)
@@ -188,6 +190,20 @@ func (a typeUnderTest) run(t *testing.T, c *testCase) map[string]string {
 		a.safeSummary(t, s, want, have)
 	}
 	return got
+}
+
+// remove has the target say what the plan removes.
+func (a typeUnderTest) remove(t *testing.T, c *testCase) {
+	t.Helper()
+	var states []json.RawMessage
+	if c.text["removed"] != "" {
+		decode(t, "removed", c.text["removed"], &states)
+	}
+	for _, text := range states {
+		state := a.kind.New()
+		setState(t, state, string(text))
+		c.target.Removed = append(c.target.Removed, a.kind.Complete(c.target, state))
+	}
 }
 
 // prior is what the case's manifest has of the resource.

@@ -101,6 +101,7 @@ type Site struct {
 	opens   []string         // wanted: of what it listens on, what nothing else has the server listen on
 	bare    []string         // wanted: ports on which the server answers without any site, see apacheText
 	restart bool             // wanted: the server has to restart, see webServer.load
+	alone   bool             // found: without it, the server listens on nothing and cannot run
 	taken   []engine.Problem `fingerprint:"-"` // wanted: ports that other programs hold, and what else the host lacks
 	is      serverState      // found, and after Settle wanted
 	// found: why a directory is not served although the site is.
@@ -160,6 +161,21 @@ func orYes(b *bool) *bool {
 		return b
 	}
 	return new(true)
+}
+
+// sitesIn returns those of states that are complete sites of a resource type.
+func sitesIn(states []any, kind string) (sites []*Site) {
+	for _, o := range states {
+		if s, ok := o.(*Site); ok && s.Content != nil && strings.HasPrefix(*s.Content, header(kind, s.File)) {
+			sites = append(sites, s)
+		}
+	}
+	return sites
+}
+
+// wantsSites reports whether the plan wants sites of a resource type.
+func wantsSites(t engine.Target, kind string) bool {
+	return len(sitesIn(t.Settled, kind))+len(sitesIn(t.Unsettled, kind)) > 0
 }
 
 // Settle decides whether a new site answers for the host's address. An existing site keeps it. It
