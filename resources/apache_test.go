@@ -390,7 +390,9 @@ func TestApacheHosts(t *testing.T) {
 
 func TestApacheOpens(t *testing.T) {
 	t.Parallel()
-	line := func(address, port string, own bool) listenLine { return listenLine{"f", 1, address, port, own} }
+	line := func(address, port string, own bool) listenLine {
+		return listenLine{file: "f", line: 1, address: address, port: port, own: own}
+	}
 	for _, c := range []struct {
 		listen []string
 		lines  []listenLine
@@ -480,6 +482,38 @@ func TestApacheReadTLS(t *testing.T) {
 		var got Site
 		if (apache{}).readTLS(&got, text); got.Certificate != "" || got.TLSListen != nil {
 			t.Errorf("%q: %+v", text, got)
+		}
+	}
+}
+
+// Whether Apache can run without a site: sections for modules count, and other sites of the plan.
+func TestApacheAlone(t *testing.T) {
+	t.Parallel()
+	site := &Site{Name: "mirror", ServerName: []string{"mirror.example.org"}, Root: "/srv"}
+	st := siteType{"apache_site", apache{}}
+	full := st.Complete(engine.Target{}, site)
+	other := st.Complete(engine.Target{}, &Site{Name: "epel", ServerName: []string{"epel.example.org"}, Root: "/srv"})
+	own := listenLine{file: "/etc/apache2/sites-enabled/zz-mirror.conf", port: "80", own: true}
+	in := func(modules ...string) listenLine { return listenLine{file: "/etc/apache2/ports.conf", port: "443", modules: modules} }
+	loaded := map[string]bool{"ssl": true}
+	for _, c := range []struct {
+		lines []listenLine
+		t     engine.Target
+		want  bool
+	}{
+		{[]listenLine{own}, engine.Target{}, true},
+		{[]listenLine{own, in()}, engine.Target{}, false},
+		{[]listenLine{own, in("ssl")}, engine.Target{}, false},
+		{[]listenLine{own, in("ssl", "gnutls")}, engine.Target{}, true},
+		{[]listenLine{own, in("!gnutls")}, engine.Target{}, false},
+		{[]listenLine{own, in("!mod_ssl")}, engine.Target{}, true},
+		{[]listenLine{own}, engine.Target{Settled: []any{other}}, false},
+		{[]listenLine{own}, engine.Target{Unsettled: []any{other}}, false},
+		{[]listenLine{own, {file: "/etc/apache2/sites-enabled/zz-epel.conf", port: "80"}}, engine.Target{Removed: []any{full, other}}, true},
+		{[]listenLine{own, {file: "/etc/apache2/sites-enabled/zz-epel.conf", port: "80"}}, engine.Target{Removed: []any{full}}, false},
+	} {
+		if got := (apache{}).alone(c.t, full, c.lines, loaded); got != c.want {
+			t.Errorf("%+v: %v", c, got)
 		}
 	}
 }

@@ -20,10 +20,10 @@ func (a apache) dumpQuery(t engine.Target) wire.Query {
 	return wire.Query{Verb: wire.AskRun, Args: a.control(t, "-t", "-D", "DUMP_VHOSTS", "-D", "DUMP_MODULES")}
 }
 
-// listenLinesQuery asks for the Listen lines of the configuration's active files, and for the files
-// that mirrorform made.
+// listenLinesQuery asks for the Listen lines of the configuration's active files with the sections
+// for modules, and for the files that mirrorform made.
 func (a apache) listenLinesQuery(t engine.Target) wire.Query {
-	return a.linesQuery(t, `^[[:space:]]*Listen[[:space:]]|^# Managed by mirrorform: `)
+	return a.linesQuery(t, `^[[:space:]]*(Listen[[:space:]]|</?IfModule)|^# Managed by mirrorform: `)
 }
 
 // linesQuery asks for lines of the configuration's active files, with file and number.
@@ -67,6 +67,7 @@ func (a apache) settle(t engine.Target, s *Site, got engine.Answers) {
 			break // the check of the configuration reports it
 		}
 		loaded, hosts := loadedModules(dump.Stdout), apacheHosts(dump.Stdout)
+		s.alone = len(problem) == 0 && a.alone(t, s, lines, loaded)
 		bare = apacheBarePorts(s, lines, hosts, own)
 		// Also for a site without HTTPS, which makes Apache load the modules of another one.
 		restart = !loaded["http2"] && enabledHere(t, apacheModule(t.Facts.OS, "http2"))
@@ -87,8 +88,9 @@ func (a apache) settle(t engine.Target, s *Site, got engine.Answers) {
 type listenLine struct {
 	file          string
 	line          int
-	address, port string // address is "*" for all of both families
-	own           bool   // in a file of mirrorform
+	address, port string   // address is "*" for all of both families
+	own           bool     // in a file of mirrorform
+	modules       []string // without them, the line does not count
 }
 
 // apachePackaged is where the packages have Apache listen: on 443 with mod_ssl, which a site over
@@ -121,6 +123,29 @@ func apacheBarePorts(s *Site, lines []listenLine, hosts []apacheHost, own map[st
 	return ports
 }
 
+// alone reports whether nothing has Apache listen once the plan has removed s. An Apache without an
+// address ends at a reload, and reports success.
+func (a apache) alone(t engine.Target, s *Site, lines []listenLine, loaded map[string]bool) bool {
+	if wantsSites(t, "apache_site") {
+		return false
+	}
+	var files []string
+	for _, o := range append(sitesIn(t.Removed, "apache_site"), s) {
+		files = append(files, a.facts(t).siteFile(o.File))
+	}
+	missing := func(module string) bool {
+		name, without := strings.CutPrefix(module, "!")
+		return loaded[strings.TrimPrefix(name, "mod_")] == without
+	}
+	return !slices.ContainsFunc(lines, func(l listenLine) bool {
+		return !slices.Contains(files, l.file) && !slices.ContainsFunc(l.modules, missing)
+	})
+}
+
+// apacheSection is the begin of a section for a module: by its name, or by that of its source file.
+// With ! it is for an Apache without the module.
+var apacheSection = regexp.MustCompile(`^(?i:<IfModule)\s+"?(?:mod_)?(!?[A-Za-z0-9_]+?)(?:_module|\.c)?"?\s*>$`)
+
 var grepLine = regexp.MustCompile(`^([^:]+):([0-9]+):(.*)$`)
 
 // listenLines returns the Listen lines of the configuration, and the files of mirrorform. A line in
@@ -135,17 +160,26 @@ func (a apache) listenLines(t engine.Target, got engine.Answers) (lines []listen
 		return apachePackaged(t), nil, []engine.Problem{refusal("listen", t.Name+": unknown where Apache listens: "+err.Error(), "")}
 	}
 	own = map[string]bool{}
+	modules := map[string][]string{} // of the open sections, by file
 	for l := range strings.Lines(run.Stdout) {
 		m := grepLine.FindStringSubmatch(strings.TrimSpace(l))
 		if m == nil {
 			continue
 		}
 		n, _ := strconv.Atoi(m[2])
-		if strings.HasPrefix(m[3], "#") {
-			own[m[1]] = n == 1
+		text, in := strings.TrimSpace(m[3]), modules[m[1]]
+		switch section := apacheSection.FindStringSubmatch(text); {
+		case strings.HasPrefix(text, "#"):
+			own[m[1]] = own[m[1]] || n == 1
+			continue
+		case section != nil:
+			modules[m[1]] = append(slices.Clip(in), strings.ToLower(section[1]))
+			continue
+		case strings.HasPrefix(text, "<"):
+			modules[m[1]] = in[:max(0, len(in)-1)]
 			continue
 		}
-		if _, rest, err := apacheWord(strings.TrimSpace(m[3])); err == nil && rest != "" {
+		if _, rest, err := apacheWord(text); err == nil && rest != "" {
 			word, _, err := apacheWord(rest)
 			address, port, bad := parseListen(word)
 			if err != nil || bad != nil {
@@ -154,7 +188,7 @@ func (a apache) listenLines(t engine.Target, got engine.Answers) (lines []listen
 			if isWild(address) {
 				address = "*"
 			}
-			lines = append(lines, listenLine{m[1], n, address, port, false})
+			lines = append(lines, listenLine{file: m[1], line: n, address: address, port: port, modules: in})
 		}
 	}
 	for i := range lines {

@@ -120,6 +120,11 @@ func (st siteType) remove(t engine.Target, have *Site) []engine.Step {
 	if !have.is.running {
 		return steps
 	}
+	if have.alone {
+		stop := unitStep("stop", st.server.facts(t).Unit, wire.UnitStop, wire.UnitRestore)
+		stop.Summary += ", which listens on nothing else"
+		return append(steps, stop)
+	}
 	return append(append(steps, st.server.test(t, nil)), st.server.load(t, nil, have.is)...)
 }
 
