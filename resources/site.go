@@ -201,7 +201,7 @@ func (st siteType) Settle(t engine.Target, want *Site, _ *engine.Record, got eng
 		full.Default = st.inherited(t, want)
 	}
 	if isFalse(full.Default) && full.named != nil {
-		full.ServerName, full.Content = full.named, nil
+		full.ServerName, full.named, full.Content = full.named, nil, nil
 	}
 	return &full
 }
