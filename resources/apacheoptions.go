@@ -204,13 +204,42 @@ func apacheAnswers(w *apacheWriter, s *Site) {
 	if s.Health != "" {
 		apacheAnswer(w, s.Health, "text/plain", "ok\n")
 	}
-	for _, from := range slices.Sorted(maps.Keys(s.Redirects)) {
+	redirected := s.redirected()
+	for _, from := range slices.Sorted(maps.Keys(redirected)) {
 		// Redirect alone takes what follows the path, too, and RedirectMatch escapes the URL again.
-		w.blank()
-		w.open("LocationMatch", "^"+regexp.QuoteMeta(from)+"$")
-		w.line("Redirect", "301", from, s.Redirects[from])
-		w.close("LocationMatch")
+		apacheRedirect(w, regexp.QuoteMeta(from)+"$", from, redirected[from])
 	}
+	for _, below := range s.moved() {
+		apacheRedirect(w, regexp.QuoteMeta(below)+apacheExcept(s, below), below, s.movedTo(below))
+	}
+}
+
+// apacheRedirect writes a redirect of the URL paths that match a pattern.
+func apacheRedirect(w *apacheWriter, pattern, from, to string) {
+	w.blank()
+	w.open("LocationMatch", "^"+pattern)
+	w.line("Redirect", "301", from, to)
+	w.close("LocationMatch")
+}
+
+// apacheExcept returns a pattern that keeps a redirect of all below a URL path from what the site
+// answers there itself, since Apache redirects before it looks for files.
+func apacheExcept(s *Site, below string) string {
+	var except []string
+	if below == "/" && sitePage(s) != "" {
+		except = append(except, "$")
+	}
+	for _, url := range s.within(below) {
+		pattern := regexp.QuoteMeta(strings.TrimPrefix(url, below))
+		if !strings.HasSuffix(url, "/") {
+			pattern += "$"
+		}
+		except = append(except, pattern)
+	}
+	if len(except) == 0 {
+		return ""
+	}
+	return "(?!" + strings.Join(except, "|") + ")"
 }
 
 // apacheFile writes the answer of a single URL that is an HTML file.

@@ -213,17 +213,26 @@ func caddyPages(w *caddyWriter, s *Site) {
 	if s.Health != "" {
 		w.unlogged(s.version, s.Health, "ok\n")
 	}
-	for _, from := range slices.Sorted(maps.Keys(s.Redirects)) {
-		w.redirect(from, s.Redirects[from])
+	redirected := s.redirected()
+	for _, from := range slices.Sorted(maps.Keys(redirected)) {
+		w.redirect(from, redirected[from])
 	}
 }
 
 func caddyTrees(w *caddyWriter, s *Site) {
 	cached, listed := isTrue(s.Cache), isTrue(s.Autoindex)
-	for _, url := range slices.Backward(slices.Sorted(maps.Keys(s.Aliases))) { // the longest first
-		if url != "/" {
+	urls := slices.AppendSeq(s.moved(), maps.Keys(s.Aliases))
+	slices.Sort(urls)
+	for _, url := range slices.Backward(urls) { // the longest first
+		switch {
+		case url == "/":
+		case s.Aliases[url] != "":
 			w.redirect(strings.TrimSuffix(url, "/"), url)
 			w.tree(url, s.Aliases[url], cached, listed)
+		default:
+			w.open("handle_path", url+"*")
+			w.moved(s.movedTo(url))
+			w.close()
 		}
 	}
 	root := s.Root
@@ -231,10 +240,13 @@ func caddyTrees(w *caddyWriter, s *Site) {
 		root = s.Aliases["/"]
 	}
 	w.open("handle")
-	if root == "" {
-		w.line("respond", "*", "404")
-	} else {
+	switch {
+	case root != "":
 		w.files(root, cached, listed)
+	case s.movedTo("/") != "":
+		w.moved(s.movedTo("/"))
+	default:
+		w.line("respond", "*", "404")
 	}
 	w.close()
 }
@@ -288,6 +300,11 @@ func (w *caddyWriter) redirect(from, to string) {
 	w.open("handle", from)
 	w.line("redir", "*", to, "301")
 	w.close()
+}
+
+// moved redirects to a URL with the path of the request.
+func (w *caddyWriter) moved(to string) {
+	w.word("redir * " + strings.TrimSuffix(to, "/") + "{uri} 301")
 }
 
 // tree writes the handler of a directory.

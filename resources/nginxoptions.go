@@ -145,8 +145,9 @@ func siteAnswers(w *nginxWriter, s *Site) {
 		w.blank()
 		w.unlogged(s.Health, "ok\n")
 	}
-	for _, from := range slices.Sorted(maps.Keys(s.Redirects)) {
+	redirected := s.redirected()
+	for _, from := range slices.Sorted(maps.Keys(redirected)) {
 		w.blank()
-		w.redirect(from, s.Redirects[from])
+		w.redirect(from, redirected[from])
 	}
 }

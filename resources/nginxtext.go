@@ -125,7 +125,10 @@ func siteLocations(w *nginxWriter, s *Site, digest string) {
 // siteTreesText writes the trees, and what else the site answers.
 func siteTreesText(w *nginxWriter, s *Site) {
 	siteAnswers(w, s)
-	if s.Root == "" && s.Aliases["/"] == "" {
+	for _, below := range s.moved() {
+		w.moved(below, s.movedTo(below))
+	}
+	if s.Root == "" && s.Aliases["/"] == "" && s.movedTo("/") == "" {
 		w.blank()
 		w.open("location", "/")
 		w.line("return", "404")
@@ -182,6 +185,15 @@ func (w *nginxWriter) unfinished() {
 func (w *nginxWriter) redirect(from, to string) {
 	w.open("location", "=", from)
 	w.line("return", "301", to)
+	w.close()
+}
+
+// moved writes a location that redirects all URLs below one. rewrite escapes them again, which
+// return does not.
+func (w *nginxWriter) moved(below, to string) {
+	w.blank()
+	w.open("location", below)
+	w.word("rewrite " + nginxQuoted("^"+regexp.QuoteMeta(below)+"(.*)$") + " " + nginxQuoted(to+"$1") + " permanent;")
 	w.close()
 }
 

@@ -14,7 +14,9 @@ var (
 	// headerName is a token of RFC 9110, section 5.6.2, of letters, digits and hyphens.
 	headerName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9-]*$`)
 	// siteURL is a URL path of a single file or answer.
-	siteURL  = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+/?$`)
+	siteURL = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+/?$`)
+	// siteURLs is all URL paths below one.
+	siteURLs = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)*/\*$`)
 	siteRate = regexp.MustCompile(`^[1-9][0-9]{0,8}[kKmM]?$`)
 )
 
@@ -126,11 +128,35 @@ func checkURLs(server webServer, s *Site) (out []engine.Problem) {
 		check("health", s.Health)
 	}
 	for _, from := range slices.Sorted(maps.Keys(s.Redirects)) {
-		check("redirects", from)
 		to := s.Redirects[from]
+		if siteURLs.MatchString(from) {
+			out = append(out, checkMoved(s, strings.TrimSuffix(from, "*"), to)...)
+		} else {
+			check("redirects", from)
+		}
 		if err := checkAnswer(server, to); err != nil || checkText(to) != nil || !strings.HasPrefix(to, "/") && !strings.HasPrefix(to, "https://") && !strings.HasPrefix(to, "http://") || strings.ContainsAny(to, " \"\\") {
 			out = append(out, refusal("redirects", fmt.Sprintf("%q is neither a URL nor a URL path", to), "begin it with https://, http:// or /, without spaces and $"))
 		}
+	}
+	return out
+}
+
+// checkMoved checks a redirect of all URL paths below one.
+func checkMoved(s *Site, below, to string) (out []engine.Problem) {
+	owns := func(tree string) bool { return len(tree) > len(below) && strings.HasPrefix(to, tree) }
+	dots := slices.ContainsFunc(strings.Split(below, "/"), func(s string) bool { return s == "." || s == ".." })
+	switch {
+	case dots:
+		out = append(out, refusal("redirects", fmt.Sprintf("invalid URL path %q", below+"*"), "leave out . and .."))
+	case s.Aliases[below] != "" || below == "/" && s.Root != "":
+		out = append(out, refusal("redirects", fmt.Sprintf("%s is a directory, so %s* has no place", below, below), "use another one"))
+	case s.Redirects[below] != "":
+		out = append(out, refusal("redirects", fmt.Sprintf("both %s and %s* are set", below, below), "remove one of them"))
+	case !strings.HasSuffix(to, "/"):
+		out = append(out, refusal("redirects", fmt.Sprintf("%q, to which %s* leads, does not end with a slash", to, below),
+			fmt.Sprintf("use %q: what follows %s in the request is added to it", to+"/", below)))
+	case strings.HasPrefix(to, below) && !slices.ContainsFunc(slices.Collect(maps.Keys(s.Aliases)), owns):
+		out = append(out, refusal("redirects", fmt.Sprintf("%s* leads to itself", below), "use another URL"))
 	}
 	return out
 }
