@@ -21,7 +21,7 @@ import (
 //go:generate go run .
 
 // pages are the generated pages, relative to the module's root.
-var pages = []string{"docs/language.md", "docs/resources.md", "docs/mirror.md", "docs/commands.md", "docs/lint.md"}
+var pages = []string{"docs/language.md", "docs/resources.md", "docs/mirror.md", "docs/web.md", "docs/commands.md", "docs/lint.md"}
 
 func main() {
 	if err := run(); err != nil {
