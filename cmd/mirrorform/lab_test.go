@@ -21,19 +21,19 @@ type labMain struct{ *testing.M }
 
 func (m labMain) Run() int { return labtest.Main(m.M) }
 
-// TestLab runs the whole tool against real hosts: testdata/lab.
+// TestLab runs the whole tool against real hosts: testdata/lab, each script in all its variants.
 func TestLab(t *testing.T) {
 	t.Parallel()
 	l := labtest.Lab(t)
 	if _, err := l.Upstream(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	testscript.Run(t, testscript.Params{
-		Dir: "../../testdata/lab",
+	runScripts(t, "../../testdata/lab", testscript.Params{
 		Setup: func(env *testscript.Env) error {
 			env.Values[hostsKey{}] = &scriptHosts{lab: l, byName: map[string]*lab.Host{}}
 			env.Values[caKey{}] = new(*lab.CA)
 			env.Values[pollsKey{}] = map[string]*poller{}
+			env.Values[downloadsKey{}] = map[string]*running{}
 			env.Setenv("LABKEY", l.KeyPath())
 			env.Setenv("KNOWN_HOSTS", l.KnownHosts())
 			env.Setenv("GATEWAY", l.Gateway)
@@ -56,7 +56,7 @@ func TestLab(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status": status, "repeat": repeat, "boot": boot, "on": on, "reboot": reboot, "eventually": eventually, "edit": edit,
 			"github": github, "behind": behind, "serve": serve, "workflow": workflow, "pipeline": pipeline, "fleet": fleet, "power": power, "listing": listOn, "frozen": frozen, "dump": dump, "acme": acme,
-			"poll": poll, "http3": askHTTP3,
+			"poll": poll, "http3": askHTTP3, "put": put, "download": download,
 		},
 	})
 }
