@@ -54,9 +54,9 @@ func (s *site) notServed(ctx context.Context, url, dir string, hidden func(url s
 		case err != nil:
 			return fmt.Errorf("%s: %w", at, err)
 		case status == 200:
-			return fmt.Errorf("%s is not the file %s: another location or server block answers; to list them: nginx -T", at, file)
+			return fmt.Errorf("%s is not the file %s: %s", at, file, s.server().answersElse())
 		}
-		return fmt.Errorf("%s returns status %d for %s: %s", at, status, file, whyNot(status, file))
+		return fmt.Errorf("%s returns status %d for %s: %s", at, status, file, s.server().whyNot(status, file))
 	}
 }
 
@@ -167,6 +167,37 @@ func escapeURL(p string) string {
 	return b.String()
 }
 
+// server is the program that answers for a site, with its name and what to look at in messages.
+type server struct{ program, name, log string }
+
+// server finds it by the port that it listens on.
+func (s *site) server() server {
+	_, port, _ := cutLast(s.address, ":")
+	n, _ := strconv.Atoi(port)
+	found, _ := listeners(map[int]bool{n: true}, false)
+	holders(found)
+	w := server{name: "the web server", log: "see its log"}
+	for _, l := range found {
+		switch l.Program {
+		case "nginx":
+			w.name, w.log = "nginx", "see /var/log/nginx/error.log and nginx -T"
+		case "apache2", "httpd":
+			w.name, w.log = "Apache", "see its error log and apachectl -S"
+		case "caddy":
+			w.name, w.log = "Caddy", "see journalctl -u caddy"
+		default:
+			continue
+		}
+		w.program = l.Program
+	}
+	return w
+}
+
+// answersElse is the advice about an answer that is not the site's.
+func (s server) answersElse() string {
+	return "another part of the configuration of " + s.name + " answers: " + s.log
+}
+
 // worker is a process of the web server that answers requests.
 type worker struct {
 	pid    string
@@ -174,11 +205,11 @@ type worker struct {
 	groups []string
 }
 
-// workerOf finds a process of nginx: preferably one that does not run as root.
-func workerOf() (w worker, ok bool) {
+// worker finds a process of the server: preferably one that does not run as root.
+func (s server) worker() (w worker, ok bool) {
 	pids, _ := listDir("/proc")
 	for _, pid := range pids {
-		if strings.Trim(pid, "0123456789") != "" || firstLine("/proc/"+pid+"/comm") != "nginx" {
+		if strings.Trim(pid, "0123456789") != "" || firstLine("/proc/"+pid+"/comm") != s.program {
 			continue
 		}
 		status, err := readFile("/proc/" + pid + "/status")
@@ -220,15 +251,15 @@ func (w *worker) may(st *unix.Stat_t, bit uint32) bool {
 }
 
 // whyNot explains why a file that exists was answered with a status other than 200.
-func whyNot(status int, file string) string {
-	w, ok := workerOf()
+func (s server) whyNot(status int, file string) string {
+	w, ok := s.worker()
 	var st unix.Stat_t
 	if ok {
-		who := fmt.Sprintf("nginx (user %d)", w.uid)
+		who := fmt.Sprintf("%s (user %d)", s.name, w.uid)
 		data, _ := readFile("/etc/passwd") // without it, the message has only the number
 		for _, u := range parsePasswd(data) {
 			if u.uid == int(w.uid) {
-				who = "nginx (user " + printable(u.name) + ")"
+				who = s.name + " (user " + printable(u.name) + ")"
 				break
 			}
 		}
@@ -250,8 +281,8 @@ func whyNot(status int, file string) string {
 		}
 		// A unit may hide directories from its processes (systemd.exec(5)).
 		if exists("/proc/"+w.pid+"/root/") && !exists("/proc/"+w.pid+"/root"+file) {
-			return "nginx does not see " + file + ": its unit hides the directory (ProtectHome, PrivateTmp, " +
-				"InaccessiblePaths), or it was mounted after nginx was started; after a mount: systemctl restart nginx"
+			return s.name + " does not see " + file + ": its unit hides the directory (ProtectHome, PrivateTmp, " +
+				"InaccessiblePaths), or it was mounted after the start; after a mount: systemctl restart " + s.program
 		}
 	}
 	if status == 403 && strings.TrimSpace(firstLine("/sys/fs/selinux/enforce")) == "1" {
@@ -262,16 +293,15 @@ func whyNot(status int, file string) string {
 					", which web servers may not read: label the tree public_content_t (semanage fcontext, restorecon)"
 			}
 		}
-		return "the modes allow it, and SELinux is enforcing; to see what it denied: ausearch -m AVC -c nginx"
+		return "the modes allow it, and SELinux is enforcing; to see what it denied: ausearch -m AVC -c " + s.program
 	}
 	if status == 403 {
-		return "the modes allow it, so the configuration of nginx (allow, deny, disable_symlinks) or an access control " +
-			"list forbids it: see /var/log/nginx/error.log"
+		return "the modes allow it, so the configuration of " + s.name + " or an access control list forbids it: " + s.log
 	}
 	if status == 404 {
-		return "the file exists, so another location or server block answers; to list them: nginx -T"
+		return "the file exists, so " + s.answersElse()
 	}
-	return "see /var/log/nginx/error.log"
+	return s.log
 }
 
 // labelOf returns the SELinux label of a file, or "".
