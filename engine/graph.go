@@ -64,6 +64,7 @@ func newGraph(t Target, resources []*Resource) *graph {
 	}
 	g.gather(t, needs)
 	g.keepSeparate()
+	g.checkClaims()
 	loads := make([][]Key, len(g.resources))
 	g.awaits = make([][]int, len(g.resources))
 	for i, r := range g.resources {
@@ -208,6 +209,28 @@ func (g *graph) keepSeparate() {
 			g.problems[len(g.problems)-1].With = o.r
 		}
 		all = append(all, owned{r, dir})
+	}
+}
+
+// checkClaims reports what two resources claim and one can have.
+func (g *graph) checkClaims() {
+	first := map[string]*Resource{}
+	for _, r := range g.resources {
+		if r.Remove {
+			continue
+		}
+		claims, advice := r.Kind.claims(r.State)
+		for _, what := range claims {
+			o := first[what]
+			if o == nil {
+				first[what] = r
+				continue
+			}
+			g.problem(r, "both %s and %s are %s", o, r, what)
+			last := g.problems[len(g.problems)-1]
+			last.With, last.Problem.Detail = o, advice
+			break
+		}
 	}
 }
 

@@ -97,3 +97,43 @@ func TestOrderKeepsSeparate(t *testing.T) {
 		}
 	}
 }
+
+// claimType is of parts that claim what they need.
+type claimType struct{ partType }
+
+func (claimType) Claims(want *part) (what []string, advice string) {
+	for _, k := range want.Needs {
+		what = append(what, string(k))
+	}
+	return what, "remove one"
+}
+
+// What two resources claim is one problem with both places, also of resources of two types.
+func TestOrderChecksClaims(t *testing.T) {
+	t.Parallel()
+	r := &Registry{}
+	Register(r, "part", claimType{})
+	Register(r, "other", claimType{})
+	for _, c := range []struct {
+		kind         string
+		mine, theirs Key
+		remove       bool
+		problem      string
+	}{
+		{"part", "the first", "the first", false, "both one () and other () are the first"},
+		{"other", "the first", "the first", false, "both one () and other () are the first"},
+		{"part", "the first", "the last", false, ""},
+		{"part", "the first", "the first", true, ""},
+	} {
+		one := aPart(r, "one", part{Provides: []Key{"x:one"}, Needs: []Key{c.mine, "a port"}})
+		other := aPart(r, "other", part{Provides: []Key{"x:other"}, Needs: []Key{c.theirs}})
+		other.Kind, other.Remove = r.Kind(c.kind), c.remove
+		_, problems := Order(Target{Name: "h"}, []*Resource{one, other})
+		switch {
+		case c.problem == "" && len(problems) > 0:
+			t.Errorf("%+v: %v", c, problems[0])
+		case c.problem != "" && (len(problems) != 1 || problems[0].Summary != c.problem || problems[0].With != one || problems[0].Detail != "remove one"):
+			t.Errorf("%+v: %v", c, problems)
+		}
+	}
+}

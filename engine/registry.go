@@ -47,6 +47,7 @@ type Kind struct {
 	generated func(state any) bool
 	keep      string
 	separate  func(want any) (dir, reason string) // nil unless it is Separate
+	claims    func(want any) (what []string, advice string)
 	// irreplaceable returns why a resource must not be replaced, or "".
 	irreplaceable func(want, have any) string
 }
@@ -89,6 +90,7 @@ func newKind[S any](name string, t Type[S]) *Kind {
 		loads:    func(Target, any) []Key { return nil },
 		occupies: func(Target, any) []Key { return nil },
 
+		claims:        func(any) ([]string, string) { return nil, "" },
 		generated:     func(any) bool { return false },
 		irreplaceable: func(any, any) string { return "" },
 	}
@@ -156,6 +158,9 @@ func extend[S any](k *Kind, t Type[S]) {
 	}
 	if sp, ok := t.(Separate[S]); ok {
 		k.separate = func(want any) (string, string) { return sp.Separate(stateOf[S](want)) }
+	}
+	if cl, ok := t.(Claimer[S]); ok {
+		k.claims = func(want any) ([]string, string) { return cl.Claims(stateOf[S](want)) }
 	}
 	if g, ok := t.(Gatherer[S]); ok {
 		k.gathers = func(want any) string { return g.Gathers(stateOf[S](want)) }

@@ -140,6 +140,13 @@ type Separate[S any] interface {
 	Separate(want *S) (dir, reason string)
 }
 
+// Claimer is a Type whose resources claim what only one of a host can have, besides their keys.
+type Claimer[S any] interface {
+	// Claims returns what that is, in a few words ("the default site for …"), and what to do if
+	// another resource claims it, too.
+	Claims(want *S) (what []string, advice string)
+}
+
 // Discreet is a state that changes when it contains secrets.
 type Discreet interface {
 	HoldsSecret()

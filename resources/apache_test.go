@@ -494,7 +494,9 @@ func TestApacheAlone(t *testing.T) {
 	full := st.Complete(engine.Target{}, site)
 	other := st.Complete(engine.Target{}, &Site{Name: "epel", ServerName: []string{"epel.example.org"}, Root: "/srv"})
 	own := listenLine{file: "/etc/apache2/sites-enabled/zz-mirror.conf", port: "80", own: true}
-	in := func(modules ...string) listenLine { return listenLine{file: "/etc/apache2/ports.conf", port: "443", modules: modules} }
+	in := func(modules ...string) listenLine {
+		return listenLine{file: "/etc/apache2/ports.conf", port: "443", modules: modules}
+	}
 	loaded := map[string]bool{"ssl": true}
 	for _, c := range []struct {
 		lines []listenLine

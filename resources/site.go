@@ -342,6 +342,22 @@ func (siteType) Occupies(_ engine.Target, want *Site) (keys []engine.Key) {
 	return keys
 }
 
+// Claims implements engine.Claimer: of the sites that answer for the host's address on a port, one
+// can be the default. Two that have a name in common are one site.
+func (siteType) Claims(want *Site) (what []string, advice string) {
+	if !isTrue(want.Default) || want.Address == "" {
+		return nil, ""
+	}
+	for _, l := range keyListens(want) {
+		_, port, err := parseListen(l)
+		claim := "the default site for " + want.Address + " on port " + port
+		if err == nil && !slices.Contains(what, claim) {
+			what = append(what, claim)
+		}
+	}
+	return what, "Remove default = true from one of them."
+}
+
 // siteKeys are the names of a site with what it listens on.
 func siteKeys(s *Site) []engine.Key { return siteKeysOn(s, keyListens(s)) }
 
