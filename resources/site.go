@@ -80,8 +80,8 @@ type Site struct {
 	Rate           string `hcl:"rate,optional"`   // bytes per second of a connection, such as 500k or 20m
 	Robots         string `hcl:"robots,optional"` // the text of /robots.txt
 	Health         string `hcl:"health,optional"` // URL path that answers "ok", for monitoring
-	// Redirects maps URL paths to the URLs or URL paths that they redirect to. A path that ends with /*
-	// stands for all below it; what follows it is added to the URL.
+	// Redirects maps URL paths to the URLs or URL paths that they redirect to. A path that ends with
+	// /* stands for all below it; what follows it is added to the URL.
 	Redirects map[string]string `hcl:"redirects,optional" join:"merge"`
 	// Webroot is the absolute path of a directory in which an ACME client answers challenges, below
 	// .well-known/acme-challenge.

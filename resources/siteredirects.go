@@ -22,8 +22,8 @@ func (s *Site) moved() (paths []string) {
 // movedTo returns where what is below a path of moved leads, with a slash at its end.
 func (s *Site) movedTo(below string) string { return s.Redirects[below+"*"] }
 
-// redirected returns the single URL paths that are redirected, with those of moved paths themselves,
-// unless something else is there.
+// redirected returns the single URL paths that are redirected, with those of moved paths
+// themselves, unless something else is there.
 func (s *Site) redirected() map[string]string {
 	single := map[string]string{}
 	for from, to := range s.Redirects {

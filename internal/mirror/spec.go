@@ -125,8 +125,8 @@ type Web struct {
 	Footer string `hcl:"footer,optional"`
 	Robots string `hcl:"robots,optional"` // the text of /robots.txt
 	Health string `hcl:"health,optional"` // URL path that answers "ok", for monitoring
-	// Redirects maps URL paths to the URLs or URL paths that they redirect to. A path that ends with /*
-	// stands for all below it; what follows it is added to the URL.
+	// Redirects maps URL paths to the URLs or URL paths that they redirect to. A path that ends with
+	// /* stands for all below it; what follows it is added to the URL.
 	Redirects map[string]string `hcl:"redirects,optional"`
 	Extra     string            `hcl:"extra,optional"` // further directives of the server, for the site's block
 
