@@ -55,6 +55,9 @@ func isEL(os wire.OSFacts) bool { return os.Family == "el" }
 
 func (apache) lacks(s *Site) (out []engine.Problem) {
 	out = lacksACME(s, "Apache")
+	if s.Listing != "" {
+		out = append(out, refusal("listing", "Apache has no template for listings", "use header and footer"))
+	}
 	if s.MaxConnections != nil {
 		out = append(out, refusal("max_connections", "Apache cannot limit the requests of one address",
 			"remove it, use nginx, or limit connections in the firewall"))

@@ -24,9 +24,10 @@ func init() { register("caddy_snippet", snippetType{"caddy_snippet", caddy{}}) }
 func (caddy) snippetText(s *Snippet, digest string) string {
 	w := newCaddyWriter()
 	w.answer(snippetMarker(s), "text/plain", digest)
+	trees := &Site{Aliases: s.Aliases, Autoindex: s.Autoindex}
 	for _, url := range slices.Sorted(maps.Keys(s.Aliases)) {
 		w.redirect(strings.TrimSuffix(url, "/"), url)
-		w.tree(url, s.Aliases[url], false, isTrue(s.Autoindex))
+		w.tree(trees, url)
 	}
 	return w.String()
 }

@@ -220,7 +220,6 @@ func caddyPages(w *caddyWriter, s *Site) {
 }
 
 func caddyTrees(w *caddyWriter, s *Site) {
-	cached, listed := isTrue(s.Cache), isTrue(s.Autoindex)
 	urls := slices.AppendSeq(s.moved(), maps.Keys(s.Aliases))
 	slices.Sort(urls)
 	for _, url := range slices.Backward(urls) { // the longest first
@@ -228,7 +227,7 @@ func caddyTrees(w *caddyWriter, s *Site) {
 		case url == "/":
 		case s.Aliases[url] != "":
 			w.redirect(strings.TrimSuffix(url, "/"), url)
-			w.tree(url, s.Aliases[url], cached, listed)
+			w.tree(s, url)
 		default:
 			w.open("handle_path", url+"*")
 			w.moved(s.movedTo(url))
@@ -242,7 +241,7 @@ func caddyTrees(w *caddyWriter, s *Site) {
 	w.open("handle")
 	switch {
 	case root != "":
-		w.files(root, cached, listed)
+		w.files(s, root)
 	case s.movedTo("/") != "":
 		w.moved(s.movedTo("/"))
 	default:
@@ -308,18 +307,18 @@ func (w *caddyWriter) moved(to string) {
 }
 
 // tree writes the handler of a directory.
-func (w *caddyWriter) tree(url, dir string, cached, listed bool) {
+func (w *caddyWriter) tree(s *Site, url string) {
 	w.open("handle_path", url+"*")
-	w.files(dir, cached, listed)
+	w.files(s, s.Aliases[url])
 	w.close()
 }
 
 // files serves a directory. Packages and metadata named after their digest never change. A file
 // that lists what is new is asked for again each time, which its ETag makes cheap. Other responses,
 // and those without a file, have no such header.
-func (w *caddyWriter) files(dir string, cached, listed bool) {
+func (w *caddyWriter) files(s *Site, dir string) {
 	w.line("root", "*", dir)
-	if cached {
+	if isTrue(s.Cache) {
 		for _, c := range []struct{ name, paths, value string }{
 			{"fresh", freshFiles, freshCache},
 			{"immutable", `/repodata/[0-9a-f]+-|` + packageFiles, foreverCached}, // {32,128} would be a placeholder
@@ -334,7 +333,10 @@ func (w *caddyWriter) files(dir string, cached, listed bool) {
 	w.open("file_server")
 	w.line("hide", ".~tmp~")
 	w.line("index", "index.html")
-	if listed {
+	switch {
+	case s.Listing != "":
+		w.line("browse", s.Listing)
+	case isTrue(s.Autoindex):
 		w.line("browse")
 	}
 	w.close()

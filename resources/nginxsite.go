@@ -29,6 +29,14 @@ var nginxFacts = ServerFacts{
 	Test: "/usr/sbin/nginx -t -q", Reload: "/usr/bin/systemctl reload nginx.service",
 }
 
+// NginxXSLT is the package of the module that a site with a stylesheet for listings needs.
+func NginxXSLT(os wire.OSFacts) string {
+	if isEL(os) {
+		return "nginx-mod-http-xslt-filter"
+	}
+	return "libnginx-mod-http-xslt-filter"
+}
+
 func (nginx) facts(engine.Target) ServerFacts { return nginxFacts }
 
 func (nginx) lacks(s *Site) []engine.Problem { return lacksACME(s, "nginx") }

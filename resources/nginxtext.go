@@ -136,6 +136,13 @@ func siteTreesText(w *nginxWriter, s *Site) {
 	}
 	for _, url := range slices.Sorted(maps.Keys(s.Aliases)) {
 		w.tree(url, s.Aliases[url])
+		w.styled(s)
+		w.close()
+	}
+	if s.Root != "" && s.Listing != "" {
+		w.blank()
+		w.open("location", "/")
+		w.styled(s)
 		w.close()
 	}
 }
@@ -162,6 +169,22 @@ func (w *nginxWriter) listing() {
 	w.line("autoindex", "on")
 	w.line("autoindex_exact_size", "off")
 	w.line("autoindex_localtime", "off")
+}
+
+// styled writes the location of listings that a stylesheet makes. It is for them alone: nginx would
+// make pages of XML files, too. As it comes before other locations, it leaves out what is
+// unfinished.
+func (w *nginxWriter) styled(s *Site) {
+	if s.Listing == "" {
+		return
+	}
+	w.blank()
+	w.word(`location ~ ^(?!.*/\.~tmp~/).*/$ {`)
+	w.depth++
+	w.line("autoindex_format", "xml")
+	w.line("xslt_stylesheet", s.Listing)
+	w.line("xslt_string_param", "path", "$uri")
+	w.close()
 }
 
 // unlogged writes a location that answers with a text, and stays out of the access log.

@@ -36,6 +36,9 @@ type Site struct {
 	// them around each other page of HTML, too.
 	Header string `hcl:"header,optional"`
 	Footer string `hcl:"footer,optional"`
+	// Listing is the absolute path of a template for listings: an XSLT stylesheet for nginx, a template
+	// of file_server for Caddy. Apache has none.
+	Listing string `hcl:"listing,optional"`
 	// Page is the absolute path of the HTML file at /; default: trees, which is a list of the
 	// aliases, unless a directory is there. "" disables it.
 	Page *string `hcl:"page,optional"`
@@ -277,7 +280,7 @@ func (st siteType) Keys(t engine.Target, want *Site) (provides, needs []engine.K
 	if want.secure() {
 		needs = append(needs, engine.PackageKey("openssl")) // the helper asks over TLS with it
 	}
-	paths := []string{want.Root, want.Header, want.Footer, want.Certificate, want.CertificateKey, want.Webroot}
+	paths := []string{want.Root, want.Header, want.Footer, want.Listing, want.Certificate, want.CertificateKey, want.Webroot}
 	for _, dir := range want.Aliases {
 		paths = append(paths, dir)
 	}

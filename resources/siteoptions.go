@@ -26,10 +26,18 @@ var ownHeaders = []string{"content-length", "content-type", "transfer-encoding",
 // checkSiteOptions refuses values that the server would read differently. Only log_format and extra
 // can have its variables.
 func checkSiteOptions(server webServer, s *Site) (out []engine.Problem) {
-	for _, f := range []struct{ name, path string }{{"header", s.Header}, {"footer", s.Footer}, {"webroot", s.Webroot}} {
+	for _, f := range []struct{ name, path string }{{"header", s.Header}, {"footer", s.Footer}, {"listing", s.Listing}, {"webroot", s.Webroot}} {
 		if f.path != "" {
 			out = append(out, report(f.name, checkServed(server, f.path))...)
 		}
+	}
+	switch {
+	case s.Listing == "":
+	case s.Header != "" || s.Footer != "":
+		out = append(out, refusal("listing", "a template is the whole page of a listing, so header and footer have no place",
+			"remove listing, or header and footer"))
+	case isFalse(s.Autoindex):
+		out = append(out, refusal("listing", "the site has no listings", "remove listing, or autoindex"))
 	}
 	page := sitePage(s)
 	if page != "" && page != pageOfTrees {

@@ -10,18 +10,21 @@ import (
 	"github.com/mirrorform/mirrorform/resources"
 )
 
-// modules adds what makes Apache load the modules that a site needs, and returns the parts' names.
-// Other servers need nothing.
+// modules adds what makes the server load the modules that a site needs, and returns the parts'
+// names. nginx loads those of its packages itself, and Caddy has none.
 func (x *expansion) modules(site *resources.Site) (names []string) {
-	if x.web.Server != "apache" {
-		return nil
-	}
 	after := x.existing(x.web.Server)
 	add := func(name, kind string, state any) {
 		names = append(names, name)
 		if !x.has(name) {
 			x.add(engine.Part{Name: name, Type: kind, DependsOn: after, State: state}, nil)
 		}
+	}
+	if x.web.Server == "nginx" && site.Listing != "" {
+		add("nginx_xslt", "package", &resources.Package{Name: resources.NginxXSLT(x.host.Target.Facts.OS)})
+	}
+	if x.web.Server != "apache" {
+		return names
 	}
 	for _, m := range resources.ApacheModules(x.host.Target.Facts.OS, site) {
 		part := func(file string) string {

@@ -175,7 +175,7 @@ func (x *settling) checkJoin() {
 	}{
 		{"server_aliases", len(w.ServerAliases) > 0}, {"default", w.Default != nil}, {"port", x.spec.Web.Port != nil}, {"ipv6", w.IPv6 != nil}, {"http", w.HTTP != ""},
 		{"headers", len(w.Headers) > 0}, {"cache", w.Cache != nil}, {"compress", w.Compress != nil}, {"page", w.Page != nil}, {"header", w.Header != ""},
-		{"footer", w.Footer != ""}, {"robots", w.Robots != ""}, {"health", w.Health != ""}, {"redirects", len(w.Redirects) > 0}, {"extra", w.Extra != ""},
+		{"footer", w.Footer != ""}, {"listing", w.Listing != ""}, {"robots", w.Robots != ""}, {"health", w.Health != ""}, {"redirects", len(w.Redirects) > 0}, {"extra", w.Extra != ""},
 		{"tls", w.TLS != nil}, {"log", w.Log != nil}, {"limits", w.Limits != nil},
 	} {
 		if a.set {

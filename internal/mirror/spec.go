@@ -123,8 +123,11 @@ type Web struct {
 	// Header and Footer are absolute paths of HTML files before and after each listing.
 	Header string `hcl:"header,optional"`
 	Footer string `hcl:"footer,optional"`
-	Robots string `hcl:"robots,optional"` // the text of /robots.txt
-	Health string `hcl:"health,optional"` // URL path that answers "ok", for monitoring
+	// Listing is the absolute path of a template for listings: an XSLT stylesheet for nginx, a template
+	// of file_server for Caddy. Apache has none.
+	Listing string `hcl:"listing,optional"`
+	Robots  string `hcl:"robots,optional"` // the text of /robots.txt
+	Health  string `hcl:"health,optional"` // URL path that answers "ok", for monitoring
 	// Redirects maps URL paths to the URLs or URL paths that they redirect to. A path that ends with
 	// /* stands for all below it; what follows it is added to the URL.
 	Redirects map[string]string `hcl:"redirects,optional"`

@@ -144,7 +144,7 @@ func (x *expansion) trees() (aliases map[string]string, directories []string, at
 // trees.
 var siteAttributes = map[string]string{
 	"listen": "web.port", "default": "web.default", "http": "web.http", "headers": "web.headers", "cache": "web.cache", "compress": "web.compress",
-	"page": "web.page", "header": "web.header", "footer": "web.footer", "robots": "web.robots", "health": "web.health",
+	"page": "web.page", "header": "web.header", "footer": "web.footer", "listing": "web.listing", "robots": "web.robots", "health": "web.health",
 	"redirects": "web.redirects", "extra": "web.extra", "certificate": "web.tls.certificate", "certificate_key": "web.tls.key",
 	"tls_listen": "web.tls.port", "http2": "web.tls.http2", "http3": "web.tls.http3", "access_log": "web.log.path",
 	"log_format": "web.log.format", "anonymize_log": "web.log.anonymize", "max_connections": "web.limits.connections", "rate": "web.limits.rate",
@@ -176,7 +176,7 @@ func (m *mirror) siteState(names []string, aliases map[string]string) *resources
 	w := m.web
 	s := &resources.Site{
 		Name: m.jobs[0].file, ServerName: names, Aliases: aliases, Default: w.Default, HTTP: w.HTTP, Headers: w.Headers, Cache: w.Cache, Compress: w.Compress,
-		Page: w.Page, Header: w.Header, Footer: w.Footer, Robots: w.Robots, Health: w.Health, Redirects: w.Redirects, Extra: w.Extra,
+		Page: w.Page, Header: w.Header, Footer: w.Footer, Listing: w.Listing, Robots: w.Robots, Health: w.Health, Redirects: w.Redirects, Extra: w.Extra,
 	}
 	if m.spec.Web != nil && (w.HTTP != "off" || w.TLS != nil && w.TLS.ACME != nil) {
 		s.Listen = m.listens(m.spec.Web.Port, "80")
