@@ -45,7 +45,7 @@ func (a apache) includeLinesQuery(t engine.Target) wire.Query {
 }
 
 // included looks for the virtual host that includes the files.
-func (a apache) included(t engine.Target, s *Snippet, dir string, got engine.Answers) (secure bool, problems []engine.Problem) {
+func (a apache) included(t engine.Target, s *Snippet, dir string, got engine.Answers) (site joinedSite, problems []engine.Problem) {
 	const own = "have a site made: with the type apache_site, or in a mirror block without site"
 	missing := notJoined(t)
 	dump, err := got.Run(a.dumpQuery(t))
@@ -64,11 +64,14 @@ func (a apache) included(t engine.Target, s *Snippet, dir string, got engine.Ans
 	has := func(port string) bool {
 		return slices.ContainsFunc(including, func(h apacheHost) bool { return h.port == port })
 	}
+	ipv6 := func(port string) bool {
+		return slices.ContainsFunc(including, func(h apacheHost) bool { return h.port == port && (h.address == "*" || h.address == "[::]") })
+	}
 	switch {
 	case has("80"):
-		return false, nil
+		return joinedSite{ipv6: ipv6("80")}, nil
 	case has("443"):
-		return true, nil
+		return joinedSite{secure: true, ipv6: ipv6("443")}, nil
 	case len(including) > 0:
 		return missing("include the mirror's file in a virtual host that does",
 			"the virtual host at %s:%d answers neither on port 80 nor, for HTTPS, on 443", including[0].file, including[0].line)

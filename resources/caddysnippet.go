@@ -39,7 +39,7 @@ func (caddy) askIncluded(engine.Target, *Snippet) []wire.Query {
 // included looks for the site block that imports the files.
 func (caddy) included(
 	t engine.Target, s *Snippet, dir string, got engine.Answers,
-) (secure bool, problems []engine.Problem) {
+) (in joinedSite, problems []engine.Problem) {
 	const own = "have a site made: with the type caddy_site, or in a mirror block without site"
 	missing := notJoined(t)
 	main, err := got.File(caddyMainQuery)
@@ -61,7 +61,7 @@ func (caddy) included(
 			continue
 		}
 		if slices.Contains(site.imports, files) {
-			return !plain, problems
+			return joinedSite{secure: !plain, ipv6: true}, problems
 		}
 		found = append(found, site)
 	}

@@ -38,7 +38,7 @@ func (nginx) snippetText(s *Snippet, digest string) string {
 func (nginx) askIncluded(engine.Target, *Snippet) []wire.Query { return []wire.Query{nginxConfigQuery} }
 
 // included looks for the server block that includes the files.
-func (nginx) included(t engine.Target, s *Snippet, dir string, got engine.Answers) (secure bool, problems []engine.Problem) {
+func (nginx) included(t engine.Target, s *Snippet, dir string, got engine.Answers) (site joinedSite, problems []engine.Problem) {
 	const own = "have a site made: with the type nginx_site, or in a mirror block without site"
 	missing := notJoined(t)
 	config, err := got.Run(nginxConfigQuery)
@@ -58,7 +58,10 @@ func (nginx) included(t engine.Target, s *Snippet, dir string, got engine.Answer
 			return missing("include the mirror's file in a block that does",
 				"the server block at %s:%d listens neither on port 80 nor, for HTTPS, on 443", f.file, f.line)
 		}
-		return !found[i].plain, nil
+		if f := found[i]; f.plain {
+			return joinedSite{ipv6: f.plain6}, nil
+		}
+		return joinedSite{secure: true, ipv6: found[i].secure6}, nil
 	}
 	var places []string
 	for _, f := range found {
@@ -87,6 +90,8 @@ type foundServer struct {
 	listens  bool     // it says where it listens
 	plain    bool     // it listens on port 80
 	secure   bool     // it listens on port 443, for HTTPS
+	// plain6 and secure6 are whether it does so over IPv6, on all addresses.
+	plain6, secure6 bool
 }
 
 // findServers returns the server blocks with a name in the output of "nginx -T".
@@ -113,6 +118,16 @@ func findServers(config, name string) (found []foundServer) {
 	return found
 }
 
+// listen notes where the block listens.
+func (s *foundServer) listen(on string, ssl bool) {
+	address, port, err := parseListen(on)
+	all6 := strings.HasPrefix(on, "[") && err == nil && isWild(address)
+	s.plain = s.plain || err == nil && port == "80" || err != nil && !strings.Contains(on, ":")
+	s.plain6 = s.plain6 || all6 && port == "80"
+	s.secure = s.secure || port == "443" && ssl
+	s.secure6 = s.secure6 || all6 && port == "443" && ssl
+}
+
 // read reads a server block, and reports whether it has the name.
 func (s *foundServer) read(tokens []nginxToken, name string) (named bool) {
 	depth := 0
@@ -136,9 +151,7 @@ func (s *foundServer) read(tokens []nginxToken, name string) (named bool) {
 					s.returns = true
 				case "listen":
 					s.listens = true
-					_, port, err := parseListen(words[1])
-					s.plain = s.plain || err == nil && port == "80" || err != nil && !strings.Contains(words[1], ":")
-					s.secure = s.secure || port == "443" && slices.Contains(words[2:], "ssl")
+					s.listen(words[1], slices.Contains(words[2:], "ssl"))
 				case "include":
 					s.includes = append(s.includes, words[1])
 				}

@@ -1,6 +1,7 @@
 package resources
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -27,7 +28,13 @@ type Snippet struct {
 	treeProblem string           `fingerprint:"-"` // found
 	problems    []engine.Problem `fingerprint:"-"` // wanted: what the site lacks
 	digest      string           // wanted
-	secure      bool             // wanted: the site that includes the file has HTTPS alone
+	site        joinedSite       // wanted: the site that includes the file
+}
+
+// joinedSite is a site that includes a snippet.
+type joinedSite struct {
+	secure bool // it has HTTPS alone
+	ipv6   bool // it is served over IPv6, too
 }
 
 // snippetServer is a web server whose sites can include a snippet.
@@ -37,15 +44,15 @@ type snippetServer interface {
 	snippetText(s *Snippet, digest string) string
 	// askIncluded returns what included has to know.
 	askIncluded(t engine.Target, s *Snippet) []wire.Query
-	// included looks for the site that includes the files of dir, the directory for ServerName. secure
-	// is whether it has HTTPS alone. The problems are what the operator has to do first.
-	included(t engine.Target, s *Snippet, dir string, got engine.Answers) (secure bool, problems []engine.Problem)
+	// included looks for the site that includes the files of dir, the directory for ServerName. Its ipv6
+	// is whether the configuration allows that. The problems are what the operator has to do first.
+	included(t engine.Target, s *Snippet, dir string, got engine.Answers) (site joinedSite, problems []engine.Problem)
 }
 
 // notJoined returns a function for the results of included, if the operator has to do something.
-func notJoined(t engine.Target) func(detail, format string, args ...any) (bool, []engine.Problem) {
-	return func(detail, format string, args ...any) (bool, []engine.Problem) {
-		return false, []engine.Problem{refusal("server_name", t.Name+": "+fmt.Sprintf(format, args...), detail)}
+func notJoined(t engine.Target) func(detail, format string, args ...any) (joinedSite, []engine.Problem) {
+	return func(detail, format string, args ...any) (joinedSite, []engine.Problem) {
+		return joinedSite{}, []engine.Problem{refusal("server_name", t.Name+": "+fmt.Sprintf(format, args...), detail)}
 	}
 }
 
@@ -109,31 +116,33 @@ func (st snippetType) Validate(want *Snippet) []engine.Problem {
 	return append(out, checkAliases(st.server, want.Aliases, false)...)
 }
 
-// probes ask the site for the digest: over HTTP and over HTTPS, since it may have either.
-func (st snippetType) probes(s *Snippet) []*wire.ProbeOp {
+// probes ask a site for the digest over IPv4 and, where the site has it, over IPv6.
+func (st snippetType) probes(s *Snippet, site joinedSite) []*wire.ProbeOp {
 	var trees []string
 	for _, url := range slices.Sorted(maps.Keys(s.Aliases)) {
 		trees = append(trees, url, s.Aliases[url])
 	}
-	probe := func(address string, tls bool) *wire.ProbeOp {
-		return &wire.ProbeOp{Address: address, TLS: tls, Host: s.ServerName, Path: snippetMarker(s), Status: 200, Body: s.digest, Timeout: 10, Trees: trees}
+	var probes []*wire.ProbeOp
+	for _, loopback := range []string{"127.0.0.1", "[::1]"} {
+		p := &wire.ProbeOp{
+			Address: loopback + ":80", TLS: site.secure, Host: s.ServerName, Path: snippetMarker(s), Status: 200, Body: s.digest, Timeout: 10, Trees: trees,
+		}
+		if site.secure {
+			p.Address = loopback + ":443"
+		}
+		if loopback == "127.0.0.1" || site.ipv6 {
+			probes = append(probes, p)
+		}
 	}
-	return []*wire.ProbeOp{probe("127.0.0.1:80", false), probe("127.0.0.1:443", true)}
-}
-
-// probe is the one of probes that the site answers.
-func (st snippetType) probe(s *Snippet) *wire.ProbeOp {
-	probes := st.probes(s)
-	if s.secure {
-		return probes[1]
-	}
-	return probes[0]
+	return probes
 }
 
 func (st snippetType) Ask(t engine.Target, want *Snippet) []wire.Query {
 	list := append([]wire.Query{st.file(t, want).query(), st.server.facts(t).unitQuery()}, st.server.askIncluded(t, want)...)
-	for _, p := range st.probes(want) {
-		list = append(list, p.Query())
+	for _, secure := range []bool{false, true} { // it may have either
+		for _, p := range st.probes(want, joinedSite{secure, hasIPv6(t)}) {
+			list = append(list, p.Query())
+		}
 	}
 	return list
 }
@@ -141,10 +150,19 @@ func (st snippetType) Ask(t engine.Target, want *Snippet) []wire.Query {
 // Settle looks for the site that includes the file.
 func (st snippetType) Settle(t engine.Target, want *Snippet, _ *engine.Record, got engine.Answers) *Snippet {
 	full := *want
-	full.secure, full.problems = st.server.included(t, want, st.dir(t, want), got)
+	full.site, full.problems = st.server.included(t, want, st.dir(t, want), got)
+	full.site.ipv6 = full.site.ipv6 && hasIPv6(t) && st.answers6(&full, got)
 	unit, _ := got.Unit(st.server.facts(t).unitQuery())
 	full.is = stateOf(unit)
 	return &full
+}
+
+// answers6 reports whether the server answers over IPv6 at all: where it does not, that is how its
+// operator keeps it.
+func (st snippetType) answers6(s *Snippet, got engine.Answers) bool {
+	probes := st.probes(s, joinedSite{s.site.secure, true})
+	answer, err := got.HTTP(probes[1].Query())
+	return err != nil || answer.Status != 0 // Read reports the error
 }
 
 func (st snippetType) Read(t engine.Target, want *Snippet, got engine.Answers) (*Snippet, error) {
@@ -158,15 +176,17 @@ func (st snippetType) Read(t engine.Target, want *Snippet, got engine.Answers) (
 		return nil, err
 	}
 	have := *want
-	probe := st.probe(want)
-	answer, err := got.HTTP(probe.Query())
-	if err != nil {
-		return nil, err
-	}
-	served := answer.Status == probe.Status && answer.Body == probe.Body
-	if served {
-		have.treeProblem = answer.Trees
-		served = answer.Trees == ""
+	served := true
+	for _, probe := range st.probes(want, want.site) {
+		answer, err := got.HTTP(probe.Query())
+		if err != nil {
+			return nil, err
+		}
+		loaded := answer.Status == probe.Status && answer.Body == probe.Body
+		if loaded {
+			have.treeProblem = cmp.Or(have.treeProblem, answer.Trees)
+		}
+		served = served && loaded && answer.Trees == ""
 	}
 	have.took(m)
 	have.Served, have.is, have.problems = &served, stateOf(unit), nil
@@ -199,11 +219,14 @@ func (st snippetType) Diff(t engine.Target, want, have *Snippet) []engine.Step {
 // activate are the steps after the file is written.
 func (st snippetType) activate(t engine.Target, want *Snippet) []engine.Step {
 	steps := append([]engine.Step{st.server.test(t, nil)}, st.server.load(t, nil, want.is)...)
-	return append(steps, engine.Step{
-		Summary: "verify that " + st.server.facts(t).Name + " serves " + want.Name + " in the site " + want.ServerName,
-		Do:      wire.Op{Probe: st.probe(want)},
-		Final:   engine.ChangesNothing,
-	})
+	for _, probe := range st.probes(want, want.site) {
+		summary := "verify that " + st.server.facts(t).Name + " serves " + want.Name + " in the site " + want.ServerName
+		if strings.HasPrefix(probe.Address, "[") {
+			summary += " over IPv6"
+		}
+		steps = append(steps, engine.Step{Summary: summary, Do: wire.Op{Probe: probe}, Final: engine.ChangesNothing})
+	}
+	return steps
 }
 
 func (st snippetType) Check(t engine.Target, want, have *Snippet) (out []engine.Problem) {
