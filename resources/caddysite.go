@@ -186,6 +186,9 @@ func (caddy) test(engine.Target, *Site) engine.Step {
 	}
 }
 
+// caddyReload has a running Caddy load its configuration.
+var caddyReload = []string{"/usr/bin/caddy", "reload", "--config", caddyMain, "--adapter", "caddyfile", "--force"}
+
 // load has a running Caddy load its configuration by Caddy's own program: "systemctl reload" would
 // wait forever for a Caddy that refuses it, which systemd then considers to be reloading. Such a
 // Caddy answers some requests by parts of what it refused: servers that started before one that
@@ -196,12 +199,22 @@ func (caddy) load(_ engine.Target, _ *Site, is serverState) []engine.Step {
 	if !is.running {
 		return []engine.Step{load}
 	}
-	argv := []string{"/usr/bin/caddy", "reload", "--config", caddyMain, "--adapter", "caddyfile", "--force"}
-	load.Do = wire.Op{Run: &wire.RunOp{Argv: argv, Timeout: 30}}
+	load.Do = wire.Op{Run: &wire.RunOp{Argv: caddyReload, Timeout: 30}}
 	if !is.reloading {
 		return []engine.Step{load}
 	}
-	return []engine.Step{load, unitStep("restart", caddyFacts.Unit, wire.UnitRestart, wire.UnitRestore)}
+	return []engine.Step{load, caddyRestart()}
+}
+
+// caddyLoad is load for a service, which records what the unit has loaded.
+func caddyLoad() engine.Step {
+	load := unitStep("reload", caddyFacts.Unit, wire.UnitLoad, wire.UnitRestore)
+	load.Do.Unit.Program = caddyReload
+	return load
+}
+
+func caddyRestart() engine.Step {
+	return unitStep("restart", caddyFacts.Unit, wire.UnitRestart, wire.UnitRestore)
 }
 
 func (caddy) text(_ engine.Target, s *Site, digest string) string { return caddyText(s, digest) }

@@ -381,6 +381,9 @@ func checkSteps(t *testing.T, queries []wire.Query, state any, steps []engine.St
 			if op.Run != nil {
 				checkRun(t, asked, op.Run.Argv)
 			}
+			if op.Unit != nil && len(op.Unit.Program) > 0 {
+				checkRun(t, asked, op.Unit.Program)
+			}
 			if op.Write != nil {
 				checkWrite(t, state, op.Write)
 			}

@@ -275,6 +275,12 @@ func (st serviceType) Diff(t engine.Target, want, have *Service) []engine.Step {
 		return steps
 	}
 	loads := st.loads(want, have, unit)
+	if unit == caddyFacts.Unit && have.unit.ActiveState == "reloading" {
+		if len(loads) == 0 {
+			loads = append(loads, caddyLoad())
+		}
+		return append(append(steps, loads...), caddyRestart())
+	}
 	if len(loads) == 0 && !isTrue(have.Running) {
 		loads = append(loads, unitStep("start", unit, wire.UnitStart, wire.UnitRestore))
 	}
@@ -289,10 +295,13 @@ func (serviceType) loads(want, have *Service, unit string) []engine.Step {
 	}
 	var steps []engine.Step
 	add := func(verb string, action wire.UnitAction, record string, files []string) {
-		if !isTrue(have.Running) && len(steps) == 0 {
+		if !isTrue(have.Running) && have.unit.ActiveState != "reloading" && len(steps) == 0 {
 			verb = "start"
 		}
 		s := unitStep(verb, unit, action, wire.UnitRestore)
+		if unit == caddyFacts.Unit && action == wire.UnitLoad {
+			s.Do = caddyLoad().Do // it does not count for a stopped unit
+		}
 		s.Do.Unit.Record, s.Do.Unit.Files = record, sorted(files)
 		steps = append(steps, s)
 	}

@@ -133,6 +133,9 @@ type UnitOp struct {
 	// loaded.
 	Record string   `json:"record,omitempty"`
 	Files  []string `json:"files,omitempty"`
+	// Program has a running unit load its files, within 30 s, instead of systemctl: for a unit that
+	// systemd waits for forever if it refuses them.
+	Program []string `json:"program,omitempty"`
 }
 
 // UnitAction is the action of a UnitOp.

@@ -290,6 +290,9 @@ func (u *units) systemctl(op *wire.UnitOp, is shown, watch time.Duration) error 
 	argv := []string{"systemctl", "--no-ask-password"}
 	switch op.Action {
 	case wire.UnitLoad:
+		if state := is["ActiveState"]; len(op.Program) > 0 && (state == "active" || state == "reloading") {
+			return u.programs.perform(&wire.RunOp{Argv: op.Program, Timeout: 30})
+		}
 		// This reloads a running unit if it can reload, restarts it otherwise, and starts a unit that is
 		// not running.
 		argv, starts = append(argv, "reload-or-restart"), true
