@@ -97,7 +97,8 @@ type Answers struct {
 // succeeded since Begin are rolled back, and Done reports it.
 //
 // A rollback undoes operations in reverse order, with one exception: an undo that starts a unit or
-// makes it load its files waits for all others, so that the unit gets the restored files. An undo
+// makes it load its files waits for all others, so that the unit gets the restored files. If such a
+// unit was stopped, it waits for all but those that remove packages, since that takes long. An undo
 // that stops a unit keeps its place: the next undo may remove what the unit needs.
 type Do struct {
 	Ops []Order `json:"ops"`

@@ -216,6 +216,32 @@ func (t *transaction) first(op *operation) *operation {
 	return op
 }
 
+// undoOrder returns the operations in the order of their undos. A unit that several of them changed
+// is restored once, to its state before the first of them. If one was stopped, it is down until its
+// undo, so that does not wait until packages are removed again.
+func (t *transaction) undoOrder() []*operation {
+	var now, last, removals []*operation
+	stops := false
+	for i := len(t.ops) - 1; i >= 0; i-- {
+		op := t.ops[i]
+		switch {
+		case op.last(t.first(op).Unit):
+			last = append(last, op)
+			stops = stops || op.Verb == string(wire.UnitStop)
+		case op.Undo != nil && op.Undo.Package != nil && len(op.Undo.Package.Install) == 0:
+			removals = append(removals, op)
+			now = append(now, op)
+		default:
+			now = append(now, op)
+		}
+	}
+	if !stops {
+		return append(now, last...)
+	}
+	now = slices.DeleteFunc(now, func(op *operation) bool { return slices.Contains(removals, op) })
+	return slices.Concat(now, last, removals)
+}
+
 // rollback undoes all operations in the order that wire.Do describes, as far as possible, and then
 // removes the journal. It returns how many it undid, and which undos failed; the journal stays for
 // those.
@@ -226,17 +252,7 @@ func (t *transaction) rollback() (undone int, failures []string) {
 	if err := unlink(unix.AT_FDCWD, t.dir+"/"+reserveName); err != nil && !absent(err) {
 		failures = append(failures, fmt.Errorf("free the reserve: %w", err).Error())
 	}
-	// A unit that several operations changed is restored once, to its state before the first of them.
-	var now, last []*operation
-	for i := len(t.ops) - 1; i >= 0; i-- {
-		op := t.ops[i]
-		if op.last(t.first(op).Unit) {
-			last = append(last, op)
-		} else {
-			now = append(now, op)
-		}
-	}
-	for _, op := range append(now, last...) {
+	for _, op := range t.undoOrder() {
 		done, err := t.undoOne(op)
 		if done {
 			undone++

@@ -46,6 +46,38 @@ func TestUnitsAreUndoneLast(t *testing.T) {
 	}
 }
 
+// A unit that was stopped starts before packages are removed; one that was only reloaded waits for that, and
+// so does any for packages that are installed again.
+func TestStoppedUnitStartsBeforePackagesGo(t *testing.T) {
+	t.Parallel()
+	ran := &unitState{Name: "nginx.service", Running: true}
+	load := func(verb string, was *unitState) *operation {
+		return &operation{begun: begun{What: verb, Verb: verb, Unit: was, Undo: &wire.Op{Unit: &wire.UnitOp{Name: was.Name, Action: wire.UnitRestore}}}}
+	}
+	installed := &operation{begun: begun{What: "install", Undo: &wire.Op{Package: &wire.PackageOp{Remove: []string{"apache2"}}}}}
+	removed := &operation{begun: begun{What: "remove", Undo: &wire.Op{Package: &wire.PackageOp{Install: []string{"nginx"}}}}}
+	file := &operation{begun: begun{What: "file", Undo: &wire.Op{Restore: &wire.RestoreOp{Path: "/x"}}}}
+	other := load("load", &unitState{Name: "apache2.service"})
+	for _, c := range []struct {
+		ops  []*operation
+		want string
+	}{
+		{[]*operation{installed, file, load("stop", ran), other, removed}, "remove load file stop install"},
+		{[]*operation{installed, file, load("load", ran)}, "file install load"},
+		{[]*operation{installed, file, other}, "load file install"},
+	} {
+		tx := &transaction{}
+		tx.ops = c.ops
+		var got []string
+		for _, op := range tx.undoOrder() {
+			got = append(got, op.What)
+		}
+		if strings.Join(got, " ") != c.want {
+			t.Errorf("%q, want %q", got, c.want)
+		}
+	}
+}
+
 func TestRestoreUnitOnHost(t *testing.T) {
 	t.Parallel()
 	labtest.Require(t)
