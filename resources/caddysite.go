@@ -151,7 +151,14 @@ func (caddy) settle(t engine.Target, s *Site, got engine.Answers) {
 	s.caddy = settleCaddy(t, s, err == nil && unit.LoadState != "not-found", got)
 }
 
-func (caddy) check(_ engine.Target, s *Site) []engine.Problem { return s.caddy.problems }
+func (caddy) check(t engine.Target, s *Site) []engine.Problem {
+	if v := s.version; isTrue(s.HTTP3) && !v.renewsHTTP3() {
+		return append(slices.Clip(s.caddy.problems), refusal("http3",
+			fmt.Sprintf("%s: Caddy %d.%d uses an earlier certificate over HTTP/3 until it is restarted", t.Name, v.Major, v.Minor),
+			"remove http3, or install Caddy 2.7 or later"))
+	}
+	return s.caddy.problems
+}
 
 // before adds the import of the directory of sites to the package's Caddyfile.
 func (caddy) before(s, _ *Site) []engine.Step {
