@@ -46,6 +46,20 @@ var variantEnv = map[string][]string{
 	},
 }
 
+// A change from one server to another has what differs as FROM_… and TO_….
+func init() {
+	for _, change := range [][2]string{{"nginx", "apache"}, {"apache", "caddy"}, {"caddy", "nginx"}} {
+		var env []string
+		for i, end := range []string{"FROM", "TO"} {
+			env = append(env, end+"="+change[i])
+			for _, v := range variantEnv["server="+change[i]] {
+				env = append(env, strings.Replace(v, "SERVER", end, 1))
+			}
+		}
+		variantEnv["change="+change[0]+"-"+change[1]] = env
+	}
+}
+
 // variable is one that a script has variants for.
 type variable struct {
 	name   string
