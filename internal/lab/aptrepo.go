@@ -26,21 +26,39 @@ func makeAptRepository(ctx context.Context, r *recipe, source *aptSource, work, 
 	if err != nil {
 		return err
 	}
-	options = append(options, "-o", "Dir::State::status="+filepath.Join(root, "var/lib/dpkg/status"), "-o", "Dir::Cache::archives="+repo)
 	offered := slices.Clone(r.Offered)
 	for _, pkg := range r.MaybeOffered {
 		if _, err := run(ctx, "apt-cache", "show", pkg); err == nil {
 			offered = append(offered, pkg)
 		}
 	}
+	// Download each package separately: dependencies can depend on the other packages.
+	sets := [][]string{}
 	for _, pkg := range offered {
-		// Download each package separately: dependencies can depend on the other packages.
-		if err := download(ctx, options, pkg); err != nil {
+		sets = append(sets, []string{pkg})
+	}
+	if len(offered) > 0 {
+		sets = append(sets, offered)
+	}
+	if err := fillRepository(ctx, options, root, sets...); err != nil {
+		return err
+	}
+	for _, version := range []string{"1.0", "2.0"} {
+		if err := buildDemoDeb(ctx, repo, version); err != nil {
 			return err
 		}
 	}
-	if len(offered) > 0 {
-		if err := download(ctx, options, offered...); err != nil {
+	return indexRepository(ctx, repo)
+}
+
+// fillRepository downloads sets of packages, with the dependencies that the tree lacks, to the
+// tree's repository.
+func fillRepository(ctx context.Context, options []string, root string, sets ...[]string) error {
+	repo := filepath.Join(root, hostRepos, "apt")
+	options = append(slices.Clone(options), "-o", "Dir::State::status="+filepath.Join(root, "var/lib/dpkg/status"),
+		"-o", "Dir::Cache::archives="+repo)
+	for _, set := range sets {
+		if err := download(ctx, options, set...); err != nil {
 			return err
 		}
 	}
@@ -49,12 +67,7 @@ func makeAptRepository(ctx context.Context, r *recipe, source *aptSource, work, 
 			return err
 		}
 	}
-	for _, version := range []string{"1.0", "2.0"} {
-		if err := buildDemoDeb(ctx, repo, version); err != nil {
-			return err
-		}
-	}
-	return indexRepository(ctx, repo)
+	return nil
 }
 
 // aptOptions returns the options with which the machine's apt has the packages of source. The lists

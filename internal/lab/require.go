@@ -64,7 +64,7 @@ func Check() error {
 		return fmt.Errorf("%w: creating mounts, bridges and namespaces needs root; run the command again with sudo",
 			ErrUnavailable)
 	}
-	if missing := missingRequirements(); len(missing) > 0 {
+	if missing := missingRequirements(requirements); len(missing) > 0 {
 		if _, ok := lookPath("apt-get"); !ok {
 			return fmt.Errorf("%w: a lab needs a Debian-like machine with apt-get; missing: %s", ErrUnavailable,
 				describe(missing))
@@ -73,9 +73,9 @@ func Check() error {
 	return nil
 }
 
-func missingRequirements() []requirement {
+func missingRequirements(wanted []requirement) []requirement {
 	var missing []requirement
-	for _, r := range requirements {
+	for _, r := range wanted {
 		if _, ok := lookPath(r.program); !ok {
 			missing = append(missing, r)
 		}
@@ -96,27 +96,36 @@ func ensureRequirements(ctx context.Context, log io.Writer) error {
 	if err := Check(); err != nil {
 		return err
 	}
-	missing := missingRequirements()
-	if len(missing) > 0 {
-		logf(log, "installing missing programs with apt-get: %s", describe(missing))
-		argv := []string{"apt-get", "install", "-y", "--no-install-recommends"}
-		for _, r := range missing {
-			argv = append(argv, r.pkg)
-		}
-		if _, err := run(ctx, argv...); err != nil {
-			// The package lists of a fresh machine are empty or stale.
-			if _, err := run(ctx, "apt-get", "update"); err != nil {
-				return fmt.Errorf("%w: missing %s: %w", ErrUnavailable, describe(missing), err)
-			}
-			if _, err := run(ctx, argv...); err != nil {
-				return fmt.Errorf("%w: missing %s: %w", ErrUnavailable, describe(missing), err)
-			}
-		}
-		if missing = missingRequirements(); len(missing) > 0 {
-			return fmt.Errorf("%w: still missing after apt-get install: %s", ErrUnavailable, describe(missing))
-		}
+	if err := install(ctx, requirements, log); err != nil {
+		return err
 	}
 	return ensureKernel(ctx)
+}
+
+// install installs those of the wanted programs that are missing, with apt-get.
+func install(ctx context.Context, wanted []requirement, log io.Writer) error {
+	missing := missingRequirements(wanted)
+	if len(missing) == 0 {
+		return nil
+	}
+	logf(log, "installing missing programs with apt-get: %s", describe(missing))
+	argv := []string{"apt-get", "install", "-y", "--no-install-recommends"}
+	for _, r := range missing {
+		argv = append(argv, r.pkg)
+	}
+	if _, err := run(ctx, argv...); err != nil {
+		// The package lists of a fresh machine are empty or stale.
+		if _, err := run(ctx, "apt-get", "update"); err != nil {
+			return fmt.Errorf("%w: missing %s: %w", ErrUnavailable, describe(missing), err)
+		}
+		if _, err := run(ctx, argv...); err != nil {
+			return fmt.Errorf("%w: missing %s: %w", ErrUnavailable, describe(missing), err)
+		}
+	}
+	if missing = missingRequirements(wanted); len(missing) > 0 {
+		return fmt.Errorf("%w: still missing after apt-get install: %s", ErrUnavailable, describe(missing))
+	}
+	return nil
 }
 
 // ensureKernel loads the overlay module if the kernel does not have it built in, and raises the
