@@ -104,7 +104,7 @@ func (c *cache) prune() error {
 			continue
 		}
 		tree := strings.HasPrefix(entry.Name(), "base-") || strings.HasPrefix(entry.Name(), "el-") ||
-			strings.HasPrefix(entry.Name(), "pebble-")
+			strings.HasPrefix(entry.Name(), "pebble-") || strings.HasPrefix(entry.Name(), "vm-")
 		if strings.HasPrefix(entry.Name(), "build-") || tree && time.Since(info.ModTime()) > keepUnused {
 			if err := removeTree(filepath.Join(c.dir, entry.Name())); err != nil {
 				return err

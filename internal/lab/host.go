@@ -45,11 +45,15 @@ type HostSpec struct {
 	// tree on a block device with this file system, which Snapshot and PowerCut require. By default
 	// it keeps them in a directory of the machine.
 	System string
+	// VM makes the host a virtual machine of the machine's own release, whose kernel enforces SELinux
+	// and has the drivers of LVM, RAID and netem. The first one builds its image, which takes two
+	// minutes. It needs an amd64 machine.
+	VM bool
 }
 
 // Disk is a block device of a host.
 type Disk struct {
-	Path    string `json:"path"`    // /dev/loopN, on the host and on the machine
+	Path    string `json:"path"`    // /dev/loopN, on the host and on the machine; in a virtual machine /dev/vdX
 	Backing string `json:"backing"` // the sparse file on the machine
 	Size    int64  `json:"size"`    // bytes
 }
@@ -70,6 +74,10 @@ type Host struct {
 	system  *systemDisk
 	release string
 	lower   []string // the layers below upper, topmost first
+	index   int      // the last byte of its address
+	vm      bool     // a virtual machine
+	image   string   // directory of its image
+	shell   *vmShell // of a virtual machine
 }
 
 // Users returns the accounts of each host besides root: "admin" (sudo without password), "op" (sudo
@@ -90,7 +98,8 @@ var hostName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$`)
 
 func (l *Lab) host(name string, s *state, hs hostState) *Host {
 	return &Host{Name: name, Address: s.address(hs.Index), Address6: s.address6(hs.Index), Family: hs.Family, Disks: hs.Disks,
-		SSHKeyPath: l.KeyPath(), lab: l, machine: hs.Machine, release: hs.Release, dir: filepath.Join(l.data, name)}
+		SSHKeyPath: l.KeyPath(), lab: l, machine: hs.Machine, release: hs.Release, dir: filepath.Join(l.data, name),
+		index: hs.Index, vm: hs.VM, image: hs.Image, shell: new(vmShell)}
 }
 
 // Boot creates and boots a host. It returns when sshd accepts connections. If it fails, it removes
@@ -126,14 +135,11 @@ func (l *Lab) BootAll(ctx context.Context, specs ...HostSpec) ([]*Host, error) {
 func (h *Host) boot(ctx context.Context, spec HostSpec) error {
 	begin := time.Now()
 	l := h.lab
-	lower, err := h.trees(ctx)
-	if err != nil {
-		return err
+	create := h.bootContainer
+	if h.vm {
+		create = h.bootVM
 	}
-	if err := h.prepare(ctx, spec, lower); err != nil {
-		return err
-	}
-	if err := h.Start(ctx); err != nil {
+	if err := create(ctx, spec); err != nil {
 		return err
 	}
 	l.mu.Lock()
@@ -141,6 +147,18 @@ func (h *Host) boot(ctx context.Context, spec HostSpec) error {
 	l.mu.Unlock()
 	logf(l.log, "host %s is up at %s (%.1f s)", h.Name, h.Address, time.Since(begin).Seconds())
 	return nil
+}
+
+// bootContainer prepares the container and starts it.
+func (h *Host) bootContainer(ctx context.Context, spec HostSpec) error {
+	lower, err := h.trees(ctx)
+	if err != nil {
+		return err
+	}
+	if err := h.prepare(ctx, spec, lower); err != nil {
+		return err
+	}
+	return h.Start(ctx)
 }
 
 // trees returns the lower layers of the host's file system, topmost first. It builds missing ones.
@@ -178,6 +196,11 @@ func (l *Lab) reserve(ctx context.Context, spec HostSpec) (*Host, error) {
 	if !hostName.MatchString(spec.Name) {
 		return nil, fmt.Errorf("invalid host name %q: use at most 40 lower-case letters, digits and hyphens", spec.Name)
 	}
+	if spec.VM {
+		if err := checkVMSpec(spec); err != nil {
+			return nil, err
+		}
+	}
 	var h *Host
 	err := l.update(ctx, func(s *state) error {
 		if _, ok := s.Hosts[spec.Name]; ok {
@@ -194,7 +217,7 @@ func (l *Lab) reserve(ctx context.Context, spec HostSpec) (*Host, error) {
 		if index > lastHost {
 			return fmt.Errorf("lab %s is full: it has %d hosts", l.Name, len(s.Hosts))
 		}
-		hs := hostState{Index: index, Family: spec.Family, Release: spec.Release,
+		hs := hostState{Index: index, Family: spec.Family, Release: spec.Release, VM: spec.VM,
 			Machine: fmt.Sprintf("%s-%d-%s", s.Bridge, index, spec.Name)}
 		s.Hosts[spec.Name] = hs
 		h = l.host(spec.Name, s, hs)
@@ -262,18 +285,26 @@ func (h *Host) prepare(ctx context.Context, spec HostSpec, lower []string) error
 }
 
 func makeDisk(backing string, size int64) (Disk, error) {
-	file, err := os.OpenFile(backing, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
-	if err != nil {
-		return Disk{}, fmt.Errorf("creating a disk: %w", err)
-	}
-	if err := errors.Join(file.Truncate(size), file.Close()); err != nil {
-		return Disk{}, fmt.Errorf("creating a disk of %d bytes: %w", size, err)
+	if err := makeSparse(backing, size); err != nil {
+		return Disk{}, err
 	}
 	device, err := attachLoop(backing)
 	if err != nil {
 		return Disk{}, err
 	}
 	return Disk{Path: device, Backing: backing, Size: size}, nil
+}
+
+// makeSparse creates a file of size bytes without content.
+func makeSparse(name string, size int64) error {
+	file, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	if err != nil {
+		return fmt.Errorf("creating a disk: %w", err)
+	}
+	if err := errors.Join(file.Truncate(size), file.Close()); err != nil {
+		return fmt.Errorf("creating a disk of %d bytes: %w", size, err)
+	}
+	return nil
 }
 
 // writeHostKeys generates the host's SSH keys and returns the public keys.

@@ -399,7 +399,7 @@ func ownLab(name string) int {
 	defer cancel()
 	l, err := lab.Open(ctx, lab.Options{Name: name, Persistent: strings.HasPrefix(name, "keep"), Log: os.Stderr})
 	if err == nil {
-		_, err = l.Boot(ctx, lab.HostSpec{Name: "one", Disks: []int64{64 << 20}})
+		_, err = l.Boot(ctx, lab.HostSpec{Name: "one", Disks: []int64{64 << 20}, VM: strings.Contains(name, "-vm-")})
 	}
 	if err == nil {
 		_, err = l.Upstream(ctx)

@@ -25,8 +25,11 @@ while [ $? -eq 133 ]; do "$@"; done`
 // Start boots a host that was stopped by Kill or a power-off, with the same file system, disks and
 // address. It returns when sshd accepts connections.
 func (h *Host) Start(ctx context.Context) error {
-	if _, err := h.Init(); err == nil {
+	if h.Running() {
 		return fmt.Errorf("starting host %s: it is already running", h.Name)
+	}
+	if h.vm {
+		return h.restartVM(ctx)
 	}
 	if err := h.forgetNeighbour(ctx); err != nil {
 		return err
@@ -164,8 +167,12 @@ func sshAnswers(ctx context.Context, address string) bool {
 	return err == nil && string(greeting) == "SSH-"
 }
 
-// Init returns the process ID of the host's init on the machine.
+// Init returns the process ID of the host's init on the machine. That of a virtual machine has
+// none.
 func (h *Host) Init() (int, error) {
+	if h.vm {
+		return 0, fmt.Errorf("host %s is a virtual machine: its processes are not processes of this machine", h.Name)
+	}
 	pids, err := cgroupPids(h.lab.Name, h.Name)
 	if err != nil {
 		return 0, err
@@ -186,21 +193,29 @@ func (h *Host) Init() (int, error) {
 	return 0, fmt.Errorf("host %s is not running", h.Name)
 }
 
-// Running reports whether the host's init is running.
+// Running reports whether the host's init is running, or its qemu.
 func (h *Host) Running() bool {
+	if h.vm {
+		pids, err := cgroupPids(h.lab.Name, h.Name)
+		return err == nil && len(pids) > 0
+	}
 	_, err := h.Init()
 	return err == nil
 }
 
 // Run runs a program as root on the host, with empty standard input and a minimal environment. It
-// does not use SSH, but the namespaces of the host's init (nsenter(1)). It returns standard output.
-// A failure is a *CommandError with the end of standard error.
+// does not use SSH, but the namespaces of the host's init (nsenter(1)); with a virtual machine it
+// uses SSH. It returns standard output. A failure is a *CommandError with the end of standard
+// error.
 func (h *Host) Run(ctx context.Context, argv ...string) ([]byte, error) {
 	return h.RunInput(ctx, nil, argv...)
 }
 
 // RunInput is Run with standard input.
 func (h *Host) RunInput(ctx context.Context, input []byte, argv ...string) ([]byte, error) {
+	if h.vm {
+		return h.runVM(ctx, input, argv...)
+	}
 	pid, err := h.Init()
 	if err != nil {
 		return nil, err
@@ -225,6 +240,9 @@ func (h *Host) RunInput(ctx context.Context, input []byte, argv ...string) ([]by
 // Read returns the content of a file on the host, as the host's processes see it, including mounts.
 // Symbolic links cannot point outside the host.
 func (h *Host) Read(name string) ([]byte, error) {
+	if h.vm {
+		return h.readVM(name)
+	}
 	file, err := h.open(name, os.O_RDONLY, 0)
 	if err != nil {
 		return nil, err
@@ -240,6 +258,9 @@ func (h *Host) Read(name string) ([]byte, error) {
 // Write writes a file on the host as root, with the given mode, and creates missing directories. An
 // existing file keeps its owner and inode.
 func (h *Host) Write(name string, data []byte, mode os.FileMode) error {
+	if h.vm {
+		return h.writeVM(name, data, mode)
+	}
 	flags := os.O_WRONLY | os.O_CREATE | os.O_TRUNC
 	file, err := h.open(name, flags, mode)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -287,6 +308,9 @@ func (h *Host) Path(name string) (string, error) {
 // Reboot shuts the host down and boots it again, like `systemctl reboot`. It returns when sshd
 // accepts connections again.
 func (h *Host) Reboot(ctx context.Context) error {
+	if h.vm {
+		return h.rebootVM(ctx)
+	}
 	old, err := h.Init()
 	if err != nil {
 		return fmt.Errorf("rebooting: %w", err)
@@ -298,8 +322,9 @@ func (h *Host) Reboot(ctx context.Context) error {
 }
 
 // Kill kills every process of the host. Its file system, disks and address remain, for Start. Kill
-// is not a power cut, since the machine's page cache survives.
+// is not a power cut, since the machine's page cache survives, except that of a virtual machine.
 func (h *Host) Kill(ctx context.Context) error {
+	h.logout()
 	if err := endCgroup(ctx, h.lab.Name, h.Name); err != nil {
 		return fmt.Errorf("killing host %s: %w", h.Name, err)
 	}
@@ -312,8 +337,10 @@ func (h *Host) Remove(ctx context.Context) error {
 	h.lab.mu.Lock()
 	delete(h.lab.hosts, h.Name)
 	h.lab.mu.Unlock()
+	h.logout()
 	err := errors.Join(
 		endCgroup(ctx, h.lab.Name, h.Name),
+		h.removeTap(ctx),
 		unmountBelow(h.dir),
 		detachLoops(ctx, h.dir),
 		removePropagation(h.machine),
@@ -321,7 +348,9 @@ func (h *Host) Remove(ctx context.Context) error {
 	if err == nil {
 		err = removeTree(h.dir)
 	}
-	_ = os.Remove(h.ConsolePath())
+	for _, path := range []string{h.ConsolePath(), h.socketsPath() + ".qmp", h.socketsPath() + ".identity"} {
+		_ = os.Remove(path)
+	}
 	err = errors.Join(err,
 		h.editKnownHosts(ctx, nil),
 		h.lab.update(ctx, func(s *state) error { delete(s.Hosts, h.Name); return nil }),

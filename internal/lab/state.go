@@ -46,8 +46,10 @@ type hostState struct {
 	Machine string  `json:"machine"`
 	Family  Family  `json:"family"`
 	Release string  `json:"release,omitempty"`
+	VM      bool    `json:"vm,omitempty"`
+	Image   string  `json:"image,omitempty"` // the directory of a virtual machine's image
 	Disks   []Disk  `json:"disks"`
-	Keeper  process `json:"keeper"` // starts systemd-nspawn, and again at each reboot
+	Keeper  process `json:"keeper"` // starts systemd-nspawn, and again at each reboot; or qemu
 }
 
 type upstreamState struct {

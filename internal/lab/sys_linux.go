@@ -49,6 +49,9 @@ func askReboot(pid int) error {
 // of this process affect it.
 func detach(cmd *exec.Cmd) { cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true} }
 
+// endWithParent has the kernel kill cmd when the thread that starts it ends.
+func endWithParent(cmd *exec.Cmd) { cmd.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL} }
+
 // tryFlock tries to take an exclusive flock(2) on file and reports whether it has the lock.
 func tryFlock(file *os.File) (bool, error) {
 	err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)

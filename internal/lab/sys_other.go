@@ -14,6 +14,7 @@ func unmount(_ string, _ bool) error        { return ErrUnavailable }
 func killPid(_ int) error                   { return ErrUnavailable }
 func askReboot(_ int) error                 { return ErrUnavailable }
 func detach(_ *exec.Cmd)                    {}
+func endWithParent(_ *exec.Cmd)             {}
 func tryFlock(_ *os.File) (bool, error)     { return false, ErrUnavailable }
 func attachLoop(_ string) (string, error)   { return "", ErrUnavailable }
 func loopsBelow(_ string) ([]string, error) { return nil, ErrUnavailable }
