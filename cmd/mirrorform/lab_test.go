@@ -46,10 +46,13 @@ func TestLab(t *testing.T) {
 			return setUp(env)
 		},
 		Condition: func(name string) (bool, error) {
-			if name != "ipv6" {
-				return false, fmt.Errorf("unknown condition %s", name)
+			switch name {
+			case "ipv6":
+				return l.Gateway6 != "", nil
+			case "vm": // virtual machines are wanted
+				return labtest.VMs(), nil
 			}
-			return l.Gateway6 != "", nil
+			return false, fmt.Errorf("unknown condition %s", name)
 		},
 		UpdateScripts:       *update,
 		RequireExplicitExec: true,
@@ -89,12 +92,12 @@ func hostOf(ts *testscript.TestScript, name string) *lab.Host {
 
 // boot boots a host, writes NAME.hcl with its host block, and puts its address into $NAME:
 //
-//	boot NAME [user=USER] [become=BECOME] [family=el] [release=trixie] [disk=2GB]…
+//	boot NAME [user=USER] [become=BECOME] [family=el] [release=trixie] [vm] [disk=2GB]…
 //
 // $NAME_6 is its IPv6 address. $NAME_DISK0 and so on are the disks' paths on the host.
 func boot(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
-		ts.Fatalf("usage: boot NAME [user=USER] [become=BECOME] [family=el] [release=RELEASE] [disk=SIZE]…")
+		ts.Fatalf("usage: boot NAME [user=USER] [become=BECOME] [family=el] [release=RELEASE] [vm] [disk=SIZE]…")
 	}
 	name, user, become := args[0], "admin", "sudo"
 	bootMu.Lock()
@@ -112,6 +115,8 @@ func boot(ts *testscript.TestScript, neg bool, args []string) {
 			spec.Family = lab.Family(value)
 		case "release":
 			spec.Release = value
+		case "vm":
+			spec.VM = true
 		case "disk":
 			size, err := humanize.ParseBytes(value)
 			ts.Check(err)

@@ -42,6 +42,7 @@ mirrorform lab down`,
 type labUpOptions struct {
 	disks       []string
 	family, hcl string
+	vm          bool
 }
 
 func newLabUpCommand(g *global, name *string) *cobra.Command {
@@ -57,12 +58,16 @@ lab is already running, the missing hosts are added.
 
 # A host with two empty disks, and one with dnf
 mirrorform lab up --disk 2GB --disk 2GB sin1
-mirrorform lab up --family el el1`,
+mirrorform lab up --family el el1
+
+# A virtual machine on which SELinux enforces
+mirrorform lab up --vm se1`,
 		RunE: func(cmd *cobra.Command, hosts []string) error { return runLabUp(cmd.Context(), g, *name, o, hosts) },
 	}
 	cmd.Flags().StringArrayVar(&o.disks, "disk", nil, "give each new host a disk of `SIZE`, such as 2GB (can be repeated)")
 	cmd.Flags().StringVar(&o.family, "family", string(lab.Debian),
 		"make new hosts of `FAMILY`: debian, or el, which is debian with dnf and AlmaLinux's os-release")
+	cmd.Flags().BoolVar(&o.vm, "vm", false, "make new hosts virtual machines, on which SELinux enforces (amd64 only)")
 	cmd.Flags().StringVar(&o.hcl, "hcl", "", "write host blocks to `FILE`")
 	return cmd
 }
@@ -83,7 +88,7 @@ func runLabUp(ctx context.Context, g *global, name string, o labUpOptions, hosts
 	if err != nil {
 		return err
 	}
-	if err := bootLab(ctx, g, l, hosts, lab.HostSpec{Disks: sizes, Family: lab.Family(o.family)}); err != nil {
+	if err := bootLab(ctx, g, l, hosts, lab.HostSpec{Disks: sizes, Family: lab.Family(o.family), VM: o.vm}); err != nil {
 		return err
 	}
 	if o.hcl != "" {
