@@ -65,9 +65,10 @@ func Build(ctx context.Context, root, arch, out string) error {
 		ldflags += " -R 4096" // its page size; the linker's default pads each segment to 64 KiB
 	}
 	args := []string{"build", "-tags=" + Tags, "-trimpath", "-buildvcs=false", "-ldflags=" + ldflags, "-o", out}
-	// Inlining would make the helper 90 KB larger without making it faster: it mostly waits for disks
+	// Inlining would make the helper 110 KB larger without making it faster: it mostly waits for disks
 	// and programs. The named packages become smaller without it; others do not, or have to be fast.
-	for _, packages := range []string{Module + "/...", "golang.org/x/sys/unix", "fmt", "time", "context"} {
+	for _, packages := range []string{Module + "/...", "golang.org/x/sys/unix", "fmt", "time", "context",
+		"encoding/json", "reflect", "strings", "syscall"} {
 		args = append(args, "-gcflags="+packages+"=-l")
 	}
 	_, err := run(ctx, root, arch, append(args, command)...)
