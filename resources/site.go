@@ -36,8 +36,8 @@ type Site struct {
 	// them around each other page of HTML, too.
 	Header string `hcl:"header,optional"`
 	Footer string `hcl:"footer,optional"`
-	// Listing is the absolute path of a template for listings: an XSLT stylesheet for nginx, a template
-	// of file_server for Caddy. Apache has none.
+	// Listing is the absolute path of a template for listings: an XSLT stylesheet for nginx, a
+	// template of file_server for Caddy. Apache has none.
 	Listing string `hcl:"listing,optional"`
 	// Page is the absolute path of the HTML file at /; default: trees, which is a list of the
 	// aliases, unless a directory is there. "" disables it.

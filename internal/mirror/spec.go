@@ -98,8 +98,8 @@ type Web struct {
 	Server        string   `hcl:"server,optional"`
 	ServerName    string   `hcl:"server_name,optional"`    // the mirror's name in DNS
 	ServerAliases []string `hcl:"server_aliases,optional"` // other names
-	// Site is join to add the tree to a site of nginx that you keep, which has ServerName. Attributes
-	// of the site are yours then. By default, mirrorform makes a site.
+	// Site is join to add the tree to a site that you keep, which has ServerName. Attributes of the
+	// site are yours then. By default, mirrorform makes a site.
 	Site string `hcl:"site,optional"`
 	// Default is whether the site answers for the host's address; by default, if nothing else on the
 	// host does.
@@ -107,7 +107,7 @@ type Web struct {
 	Port    *int  `hcl:"port,optional"` // TCP port; default: 80
 	// Location is the URL path of the tree; default: /almalinux/. Required for other distributions.
 	Location string `hcl:"location,optional"`
-	IPv6     *bool  `hcl:"ipv6,optional"` // whether nginx also listens on [::]; default: whether the host has IPv6
+	IPv6     *bool  `hcl:"ipv6,optional"` // whether the site also listens on [::]; default: whether the host has IPv6
 	// HTTP is what the site does on its port if it has a tls block: serve, redirect to HTTPS, or
 	// off; default: serve. With an acme block, it serves until HTTPS is served, and answers the CA
 	// after that.
@@ -123,8 +123,8 @@ type Web struct {
 	// Header and Footer are absolute paths of HTML files before and after each listing.
 	Header string `hcl:"header,optional"`
 	Footer string `hcl:"footer,optional"`
-	// Listing is the absolute path of a template for listings: an XSLT stylesheet for nginx, a template
-	// of file_server for Caddy. Apache has none.
+	// Listing is the absolute path of a template for listings: an XSLT stylesheet for nginx, a
+	// template of file_server for Caddy. Apache has none.
 	Listing string `hcl:"listing,optional"`
 	Robots  string `hcl:"robots,optional"` // the text of /robots.txt
 	Health  string `hcl:"health,optional"` // URL path that answers "ok", for monitoring
@@ -146,7 +146,9 @@ type TLS struct {
 	Key         string `hcl:"key,optional"`   // absolute path of the certificate's private key
 	Port        *int   `hcl:"port,optional"`  // TCP port; default: 443
 	HTTP2       *bool  `hcl:"http2,optional"` // whether HTTP/2 is offered; default: true
-	HTTP3       *bool  `hcl:"http3,optional"` // whether HTTP/3 is offered, which needs nginx 1.25; default: false
+	// HTTP3 is whether HTTP/3 is offered, which needs nginx 1.25; default: false. Caddy always offers
+	// it, and Apache cannot.
+	HTTP3 *bool `hcl:"http3,optional"`
 
 	ACME *ACME `hcl:"acme,block"`
 }
@@ -162,9 +164,10 @@ type ACME struct {
 
 // Log is the access log of the site.
 type Log struct {
-	Path   string `hcl:"path,optional"`   // absolute path; default: that of nginx
-	Format string `hcl:"format,optional"` // the line of a request, with nginx's variables; default: combined
-	Off    *bool  `hcl:"off,optional"`    // whether it is off
+	Path string `hcl:"path,optional"` // absolute path; default: that of the server, and none with Caddy
+	// Format is the line of a request, in the server's syntax; default: combined. Caddy has only JSON.
+	Format string `hcl:"format,optional"`
+	Off    *bool  `hcl:"off,optional"` // whether it is off
 	// Anonymize is whether the log has only the network of a client: a /24 of IPv4, a /48 of IPv6.
 	Anonymize *bool `hcl:"anonymize,optional"`
 }
