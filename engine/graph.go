@@ -228,7 +228,7 @@ func (g *graph) checkClaims() {
 			}
 			g.problem(r, "both %s and %s are %s", o, r, what)
 			last := g.problems[len(g.problems)-1]
-			last.With, last.Problem.Detail = o, advice
+			last.With, last.Detail = o, advice
 			break
 		}
 	}

@@ -120,9 +120,9 @@ func caddyRedirect(w *caddyWriter, s *Site, digest string) {
 	w.close()
 }
 
-// renewsHTTP3 reports whether Caddy uses a new certificate over HTTP/3. Before 2.7, what it had when
-// it started stays after a reload, until a restart: clients are not told of HTTP/3 (RFC 9114,
-// section 3.1.1) by such a Caddy.
+// renewsHTTP3 reports whether Caddy uses a new certificate over HTTP/3. Before 2.7, what it had at
+// its start stays after a reload, until a restart: such a Caddy does not announce HTTP/3 (RFC 9114,
+// section 3.1.1).
 func (v serverVersion) renewsHTTP3() bool { return v.atLeast(2, 7, 0) }
 
 // caddyOptions writes what holds for all responses. Caddy's own errors have no header but those

@@ -44,8 +44,9 @@ type snippetServer interface {
 	snippetText(s *Snippet, digest string) string
 	// askIncluded returns what included has to know.
 	askIncluded(t engine.Target, s *Snippet) []wire.Query
-	// included looks for the site that includes the files of dir, the directory for ServerName. Its ipv6
-	// is whether the configuration allows that. The problems are what the operator has to do first.
+	// included looks for the site that includes the files of dir, the directory for ServerName. Its
+	// ipv6 is whether the configuration allows that. The problems are what the operator has to do
+	// first.
 	included(t engine.Target, s *Snippet, dir string, got engine.Answers) (site joinedSite, problems []engine.Problem)
 }
 
