@@ -100,6 +100,8 @@ func (h *Host) identity(ctx context.Context) (string, error) {
 		fmt.Fprintf(&b, "printf %%s %s >%s\n", quoteWord(string(data)), quoteWord(strings.TrimPrefix(path, h.root())))
 		return err
 	})
+	// The journal is in the directory of the machine ID with which journald started.
+	b.WriteString("systemctl restart systemd-journald.service &\n")
 	// networkd reads its file at the next boot: the policy keeps it from answering networkctl.
 	fmt.Fprintf(&b, "hostname %s\nip -batch - <<'EOF'\nlink set dev host0 address %s\naddress add %s/24 dev host0\n",
 		h.Name, h.mac(), h.Address)
@@ -107,8 +109,7 @@ func (h *Host) identity(ctx context.Context) (string, error) {
 		fmt.Fprintf(&b, "address add fe80::6d:66ff:fe6c:61%02x/64 dev host0 nodad\n", h.index) // from mac (RFC 4291)
 		fmt.Fprintf(&b, "address add %s/64 dev host0 nodad\n", h.Address6)
 	}
-	// The journal is in the directory of the machine ID with which journald started.
-	b.WriteString("EOF\nsystemctl restart --no-block systemd-journald.service &\n")
+	b.WriteString("EOF\nwait $!\n")
 	return b.String(), err
 }
 
@@ -141,8 +142,10 @@ func (h *Host) startVM(ctx context.Context, v *vmRecipe, script string) error {
 		return err
 	}
 	e := &emulator{recipe: v, image: h.image, name: h.machine, sockets: h.socketsPath(),
-		console: h.ConsolePath(), disk: h.vmDisk(), format: "qcow2", tap: h.tap(), mac: h.mac(), state: script != ""}
-	if script == "" {
+		console: h.ConsolePath(), disk: h.vmDisk(), format: "qcow2", tap: h.tap(), mac: h.mac()}
+	if script != "" {
+		e.memory, e.state = copiedMemory, true
+	} else {
 		for _, disk := range h.Disks {
 			e.disks = append(e.disks, disk.Backing)
 		}
@@ -228,7 +231,7 @@ func (h *Host) load(ctx context.Context, e *emulator, script string, ended <-cha
 		return err
 	}
 	defer m.close()
-	if err := m.migrated(ctx); err != nil {
+	if err := m.load(ctx); err != nil {
 		return err
 	}
 	for i, disk := range h.Disks {

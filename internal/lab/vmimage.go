@@ -14,11 +14,12 @@ import (
 )
 
 // The image of virtual machines is a directory of the cache with these files: the disk of a booted
-// system, its kernel, its initramfs, and the state of the virtual machine that booted it: a
-// snapshot, from which hosts start.
+// system, its kernel, its initramfs, and the memory and the state of the virtual machine that
+// booted it: a snapshot, from which hosts start.
 const (
-	vmDisk  = "disk.raw"
-	vmState = "state"
+	vmDisk       = "disk.raw"
+	vmMemoryFile = "memory"
+	vmState      = "state"
 )
 
 // vmDiskSize is the size of the system's disk in bytes; the file is sparse.
@@ -225,7 +226,7 @@ func (b *vmBuild) writeDisk(ctx context.Context) error {
 // snapshot boots the image and writes the state of the virtual machine that waits for its identity.
 func (b *vmBuild) snapshot(ctx context.Context) error {
 	e := &emulator{recipe: b.vm, image: b.dir, name: "mirrorform-lab-image", sockets: filepath.Join(b.dir, "vm"),
-		console: filepath.Join(b.dir, "console"), disk: filepath.Join(b.dir, vmDisk), format: "raw"}
+		console: filepath.Join(b.dir, "console"), disk: filepath.Join(b.dir, vmDisk), format: "raw", memory: writtenMemory}
 	ctx, cancel := context.WithTimeout(ctx, vmBootLimit)
 	defer cancel()
 	cmd := command(ctx, e.argv()...)

@@ -23,8 +23,18 @@ type emulator struct {
 	disk, format string
 	disks        []string
 	tap, mac     string // "" for an interface without a network
-	state        bool   // load the snapshot's state from file descriptor 3, and stop there
+	memory       vmMemory
+	state        bool // load the snapshot's state from file descriptor 3, and stop there
 }
+
+// vmMemory says what the memory of a virtual machine is.
+type vmMemory int
+
+const (
+	ownMemory     vmMemory = iota // empty
+	writtenMemory                 // the image's file, which gets what is written to it
+	copiedMemory                  // the image's file, copied page by page when they are written to
+)
 
 // argv returns the command line. No value has a comma, which would separate options.
 func (e *emulator) argv() []string {
@@ -32,8 +42,15 @@ func (e *emulator) argv() []string {
 	if e.tap != "" {
 		netdev, mac = "tap,id=net,script=no,downscript=no,ifname="+e.tap, ",mac="+e.mac
 	}
+	memory := "memory-backend-ram"
+	if e.memory != ownMemory {
+		memory = "memory-backend-file,share=off,mem-path=" + e.image + "/" + vmMemoryFile
+	}
+	if e.memory == writtenMemory {
+		memory = strings.Replace(memory, "share=off", "share=on", 1)
+	}
 	argv := append([]string{"qemu-system-x86_64", "-name", e.name}, e.recipe.Options...)
-	argv = append(argv,
+	argv = append(argv, "-object", memory+",id=ram,size=1024M",
 		"-kernel", e.image+"/vmlinuz", "-initrd", e.image+"/initrd", "-append", e.recipe.Append,
 		"-chardev", "file,id=console,append=on,path="+e.console, "-serial", "chardev:console",
 		"-chardev", "socket,id=qmp,server=on,wait=off,path="+e.sockets+".qmp", "-mon", "chardev=qmp,mode=control",
@@ -48,7 +65,7 @@ func (e *emulator) argv() []string {
 			"-device", fmt.Sprintf("virtio-blk-pci,drive=disk%d,serial=disk%d", i, i))
 	}
 	if e.state {
-		argv = append(argv, "-S", "-incoming", "fd:3")
+		argv = append(argv, "-S", "-incoming", "defer")
 	}
 	return argv
 }
@@ -147,8 +164,29 @@ func (m *monitor) migrated(ctx context.Context) error {
 	})
 }
 
+// withoutMemory keeps the memory, which is a file of the image, out of the state. Otherwise each
+// host would read and keep a copy of it.
+func (m *monitor) withoutMemory() error {
+	return m.run("migrate-set-capabilities", map[string]any{"capabilities": []any{
+		map[string]any{"capability": "x-ignore-shared", "state": true}}}, nil)
+}
+
+// load loads the state from file descriptor 3.
+func (m *monitor) load(ctx context.Context) error {
+	if err := m.withoutMemory(); err != nil {
+		return err
+	}
+	if err := m.run("migrate-incoming", map[string]any{"uri": "fd:3"}, nil); err != nil {
+		return err
+	}
+	return m.migrated(ctx)
+}
+
 // save stops the machine and writes its state to file, whose path has no special characters.
 func (m *monitor) save(ctx context.Context, file string) error {
+	if err := m.withoutMemory(); err != nil {
+		return err
+	}
 	if err := m.run("stop", nil, nil); err != nil {
 		return err
 	}

@@ -51,8 +51,8 @@ func newVMRecipe(ctx context.Context, base string) (*vmRecipe, error) {
 			"policycoreutils-python-utils", "auditd", "lvm2", "mdadm", "dmsetup", "xfsprogs", "e2fsprogs"},
 		Masked: []string{"modprobe@configfs.service", "modprobe@drm.service", "modprobe@efi_pstore.service",
 			"sys-kernel-config.mount", "sys-kernel-debug.mount", "sys-kernel-tracing.mount", "systemd-binfmt.service",
-			"proc-sys-fs-binfmt_misc.automount"},
-		Options: []string{"-machine", "pc", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "1024",
+			"proc-sys-fs-binfmt_misc.automount", "user@.service"},
+		Options: []string{"-machine", "pc,memory-backend=ram", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "1024",
 			"-nodefaults", "-no-user-config", "-display", "none"},
 		Append: "root=/dev/vda console=ttyS0 quiet net.ifnames=0 mitigations=off panic=-1 audit=1 " +
 			"security=selinux selinux=1 enforcing=1",
