@@ -106,6 +106,7 @@ func newGraph(t Target, resources []*Resource) *graph {
 	}
 	g.loadFirst(provider, loads)
 	g.readLast(t, provided)
+	g.batch()
 	if slices.ContainsFunc(g.resources, func(r *Resource) bool { return r.Remove }) {
 		g.handOvers(t, provider, loads)
 	}
@@ -275,6 +276,27 @@ func (g *graph) readLast(t Target, provided [][]Key) {
 			}
 			if !reads[p][i] && !g.comesAfter(first, then) {
 				g.prefer(then, first)
+			}
+		}
+	}
+}
+
+// batch puts the resources of a batch after all that one of them needs, unless that needs another
+// one of them. So they are ready together.
+func (g *graph) batch() {
+	var all []int
+	for i, r := range g.resources {
+		if r.Kind.batch != "" {
+			all = append(all, i)
+		}
+	}
+	for _, i := range all {
+		for _, p := range sortedKeys(g.before[i]) {
+			for _, j := range all {
+				if r := g.resources[j]; j != i && j != p && r.Kind.batch == g.resources[i].Kind.batch &&
+					r.Remove == g.resources[i].Remove && !slices.Contains(all, p) && !g.comesAfter(p, j) {
+					g.prefer(j, p)
+				}
 			}
 		}
 	}

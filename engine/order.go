@@ -9,10 +9,11 @@ import (
 
 // Order sorts the resources of one host so that each follows what it needs, by its keys and by
 // references of the configuration. Where the order is free, packages come first and together, so
-// that the package manager runs once; everything else keeps the given order. Resources to remove
-// precede all others, in reverse order, except for packages, which come last of all: until then,
-// programs that are being stopped, and those that keep running, still have their files. A removal
-// that makes room for a wanted resource comes just before it, see graph.handOvers.
+// that the package manager runs once, and so do the resources of a Batcher; everything else keeps
+// the given order. Resources to remove precede all others, in reverse order, except for packages,
+// which come last of all: until then, programs that are being stopped, and those that keep running,
+// still have their files. A removal that makes room for a wanted resource comes just before it, see
+// graph.handOvers.
 //
 // Resources that want the same thing alike are joined to the first of them, which then has several
 // Owners: the result has one of them.
@@ -99,16 +100,20 @@ func (g *graph) sort() []*Resource {
 // remainder modulo the number of resources is the index.
 func (g *graph) rank(i int) int {
 	n, r := len(g.resources), g.resources[i]
-	group, place := 3, i
+	group, place := 5, i
 	switch isPackage := r.Kind.Name == "package"; {
 	case g.takesOver(i):
 		group = 0 // what it takes over has ended
 	case r.Remove && isPackage:
-		group, place = 4, n-1-i
-	case r.Remove:
+		group, place = 6, n-1-i
+	case r.Remove && r.Kind.batch != "":
 		group, place = 1, n-1-i
+	case r.Remove:
+		group, place = 2, n-1-i
 	case isPackage:
-		group = 2
+		group = 3
+	case r.Kind.batch != "":
+		group = 4
 	}
 	return (group*n+place)*n + i
 }

@@ -46,6 +46,7 @@ type Kind struct {
 	// generated reports whether the file is one that only mirrorform writes.
 	generated func(state any) bool
 	keep      string
+	batch     string                              // "" unless it is a Batcher
 	separate  func(want any) (dir, reason string) // nil unless it is Separate
 	claims    func(want any) (what []string, advice string)
 	// irreplaceable returns why a resource must not be replaced, or "".
@@ -166,6 +167,9 @@ func extend[S any](k *Kind, t Type[S]) {
 		k.gathers = func(want any) string { return g.Gathers(stateOf[S](want)) }
 		k.named = func(want any) []string { return g.Named(stateOf[S](want)) }
 		k.gather = func(want, from any) any { return g.Gather(stateOf[S](want), stateOf[S](from)) }
+	}
+	if b, ok := t.(Batcher); ok {
+		k.batch = b.Batch()
 	}
 	if kp, ok := t.(Keeper); ok {
 		k.keep = kp.Keep()

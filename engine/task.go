@@ -215,21 +215,52 @@ func (c *Change) sharesAny(others []Change) bool {
 	return len(c.loads) > 0 && slices.ContainsFunc(others, func(o Change) bool { return c.shares(&o) })
 }
 
-// merge adds a step that installs packages to such a task, so that the package manager runs once.
+// merge adds a step to a task of the same program, so that it runs once: the package manager, or
+// semanage.
 func (t *task) merge(c *Change, s Step) bool {
-	into, from := t.order.Op.Package, s.Do.Package
-	if into == nil || from == nil || len(t.changes[0].Steps) > 1 || len(into.Remove) > 0 || len(from.Remove) > 0 {
+	if len(t.changes[0].Steps) > 1 || !t.mergeOps(s) {
 		return false
 	}
-	t.order.Op.Package = &wire.PackageOp{Install: slices.Concat(into.Install, from.Install)}
+	t.changes = append(t.changes, c)
+	t.order.Private, t.secrets = t.order.Private || c.secrets != "", cmp.Or(t.secrets, c.secrets)
+	t.summary += ", " + s.Summary
+	t.hints = append(slices.Clip(t.hints), s.Hints...)
+	return true
+}
+
+// mergeOps adds the operation of a step, and its undo.
+func (t *task) mergeOps(s Step) bool {
+	into, from := &t.order.Op, s.Do
+	switch {
+	case into.Policy != nil && from.Policy != nil:
+		into.Policy = mergePolicy(into, &from)
+		if t.order.Undo != nil || s.Undo != nil {
+			t.order.Undo, t.order.Final = &wire.Op{Policy: mergePolicy(t.order.Undo, s.Undo)}, ""
+		}
+		return true
+	case into.Package == nil || from.Package == nil || len(into.Package.Remove) > 0 || len(from.Package.Remove) > 0:
+		return false
+	}
+	into.Package = &wire.PackageOp{Install: slices.Concat(into.Package.Install, from.Package.Install)}
 	if undo := t.order.Undo; undo != nil && undo.Package != nil && s.Undo != nil && s.Undo.Package != nil {
 		t.order.Undo = &wire.Op{Package: &wire.PackageOp{
 			Install: slices.Concat(undo.Package.Install, s.Undo.Package.Install),
 			Remove:  slices.Concat(undo.Package.Remove, s.Undo.Package.Remove),
 		}}
 	}
-	t.changes = append(t.changes, c)
-	t.order.Private, t.secrets = t.order.Private || c.secrets != "", cmp.Or(t.secrets, c.secrets)
-	t.summary += ", " + s.Summary
 	return true
+}
+
+// mergePolicy returns what operations change in the policy, in their order. One without an undo
+// adds nothing to the undo.
+func mergePolicy(ops ...*wire.Op) *wire.PolicyOp {
+	all := &wire.PolicyOp{}
+	for _, op := range ops {
+		if op != nil && op.Policy != nil {
+			p := op.Policy
+			all.Commands, all.Forget = append(all.Commands, p.Commands...), append(all.Forget, p.Forget...)
+			all.Booleans, all.Relabel = append(all.Booleans, p.Booleans...), append(all.Relabel, p.Relabel...)
+		}
+	}
+	return all
 }

@@ -166,6 +166,13 @@ type Sharer interface {
 	Shares() bool
 }
 
+// Batcher is a Type whose changes a host performs with one run of a slow program, as far as their
+// order allows: Order puts the resources of one batch together.
+type Batcher interface {
+	// Batch returns the name of the batch.
+	Batch() string
+}
+
 // Later is a Type of which resources need more than their host: the certificate of a CA. If such a
 // resource changes, it and everything that depends on it are applied in a second transaction, after
 // all other changes are committed. If the second one fails, the first one stays. Removals are never

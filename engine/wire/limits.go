@@ -19,6 +19,8 @@ const (
 	ChangeTime   = 10 * time.Minute
 	PackagesTime = 30 * time.Minute
 	LockTime     = 2 * time.Minute
+	// RelabelTime is the limit of restorecon(8): a tree may have millions of files, on slow disks.
+	RelabelTime = 24 * time.Hour
 	// MaxStalled is how many questions may hang at once before the helper runs fewer others.
 	MaxStalled = 64
 	// MaxAnswers is the total file content, in bytes, in the answers to one message.
@@ -93,6 +95,8 @@ func (o *Op) Time() time.Duration {
 		return time.Duration(o.Run.Timeout)*time.Second + QueryTime
 	case o.Probe != nil:
 		return time.Duration(o.Probe.Timeout)*time.Second + 2*QueryTime
+	case o.Policy != nil && len(o.Policy.Relabel) > 0:
+		return RelabelTime + 2*ChangeTime
 	}
 	return 4*ChangeTime + 4*QueryTime // a unit needs four programs
 }

@@ -22,6 +22,7 @@ type Op struct {
 	Mount   *MountOp   `json:"mount,omitempty"`
 	Probe   *ProbeOp   `json:"probe,omitempty"`
 	Run     *RunOp     `json:"run,omitempty"`
+	Policy  *PolicyOp  `json:"policy,omitempty"`
 }
 
 // Path returns the path that the operation changes, or "".
@@ -240,4 +241,19 @@ type RunOp struct {
 	About []string `json:"about,omitempty"`
 	// Timeout is in seconds; 0 is 10 minutes.
 	Timeout int `json:"timeout,omitempty"`
+}
+
+// PolicyOp changes the host's own part of the SELinux policy in one transaction of semanage(8),
+// which compiles the whole policy, and then labels files. Its undo restores the policy only if it
+// has changed.
+type PolicyOp struct {
+	// Commands are lines for "semanage import", as "semanage export" prints them.
+	Commands []string `json:"commands,omitempty"`
+	// Forget has the booleans that lose the value that they have here at each boot.
+	Forget []string `json:"forget,omitempty"`
+	// Booleans are arguments of setsebool(8), NAME=on or NAME=off: values until the next boot.
+	Booleans []string `json:"booleans,omitempty"`
+	// Relabel has the paths that get the labels of the policy, with everything below them. Missing
+	// paths are skipped.
+	Relabel []string `json:"relabel,omitempty"`
 }
