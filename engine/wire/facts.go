@@ -14,6 +14,9 @@ type Facts struct {
 	Systemd   bool    `json:"systemd"`  // whether systemd is the init system
 	Packages  string  `json:"packages"` // the package manager: apt, dnf, or ""
 	IPv6      bool    `json:"ipv6"`     // whether the loopback interface has IPv6
+	SELinux   string  `json:"selinux"`  // the mode of getenforce(8): enforcing, permissive, or "" where it is off
+	// SELinuxPolicy is the name in selinux_config(5): targeted, default, or "" without a policy.
+	SELinuxPolicy string `json:"selinux_policy"`
 }
 
 // OSFacts are facts from os-release(5).

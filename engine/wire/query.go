@@ -45,7 +45,7 @@ type Query struct {
 	// the first or last MaxPiece bytes, without a digest, of a file that another program may be
 	// writing. "follow" and "follow-content" are "" and "content" of what a link at the end of the
 	// path leads to: only root, or the helper's own user, may be able to change that link and what is
-	// on the way.
+	// on the way. "labels" returns SELinux labels, and no content.
 	Option string `json:"option,omitempty"`
 }
 
@@ -137,6 +137,11 @@ type File struct {
 	// Entries are the names in a directory, sorted, if there are at most MaxEntries.
 	Entries []string `json:"entries,omitempty" fingerprint:"-"`
 	MountAt bool     `json:"mount_at,omitempty"` // for a directory: a file system is mounted on it
+	// With the option "labels", Label is the SELinux label (user:role:type:level), if it has one. For
+	// a directory, Labels has the entries with another type, of the first names: a label, a space and
+	// the name, at most MaxEntries. Deeper ones are not read: a tree may have millions.
+	Label  string   `json:"label,omitempty" fingerprint:"-"`
+	Labels []string `json:"labels,omitempty" fingerprint:"-"`
 }
 
 // Filesystem is the file system that contains a path.

@@ -99,6 +99,7 @@ func (s *session) do(m *wire.Do) *wire.Done {
 	if err := guard(t.open); err != nil {
 		return s.abandon(err)
 	}
+	before := len(t.ops)
 	for _, o := range m.Ops {
 		s.event(o.ID, wire.Started, nil)
 		err := context.Cause(s.alive)
@@ -119,6 +120,7 @@ func (s *session) do(m *wire.Do) *wire.Done {
 		done.Failed = &o.ID
 		return done
 	}
+	s.host.labelNew(t.ops[before:])
 	if c := s.confirmation; c != nil {
 		s.late = s.after(seconds(c.Timeout, confirmTimeout))
 	}

@@ -82,6 +82,7 @@ func readFacts() wire.Facts {
 			}
 		}
 	}
+	f.SELinux, f.SELinuxPolicy = readSELinux("/sys/fs/selinux", "/etc/selinux/config")
 	apt, dnf := exists("/usr/bin/apt-get"), exists("/usr/bin/dnf")
 	switch {
 	case dnf && (f.OS.Family == "el" || !apt):
@@ -94,12 +95,7 @@ func readFacts() wire.Facts {
 
 // parseOSRelease parses os-release(5).
 func parseOSRelease(text string) wire.OSFacts {
-	v := map[string]string{}
-	for line := range strings.Lines(text) {
-		if key, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok {
-			v[key] = unquote(value)
-		}
-	}
+	v := assignments(text)
 	f := wire.OSFacts{ID: v["ID"], IDLike: strings.Fields(v["ID_LIKE"]), Name: v["PRETTY_NAME"], Version: v["VERSION_ID"]}
 	f.Family = f.ID
 	for _, id := range append([]string{f.ID}, f.IDLike...) {
@@ -113,6 +109,17 @@ func parseOSRelease(text string) wire.OSFacts {
 		}
 	}
 	return f
+}
+
+// assignments returns the values of a file with one assignment in each line.
+func assignments(text string) map[string]string {
+	v := map[string]string{}
+	for line := range strings.Lines(text) {
+		if key, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok {
+			v[key] = unquote(value)
+		}
+	}
+	return v
 }
 
 // unquote removes the shell quotes that os-release(5) allows.

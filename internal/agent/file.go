@@ -219,7 +219,7 @@ func (b *batch) askFile(q wire.Query) wire.Answer {
 		return failed(err)
 	}
 	defer w.close()
-	if q.Option == "head" || q.Option == "tail" {
+	if q.Option == "head" || q.Option == "tail" || q.Option == "labels" {
 		f, err := w.piece(name, q)
 		if err != nil {
 			return failed(err)
@@ -249,7 +249,7 @@ func (b *batch) askFile(q wire.Query) wire.Answer {
 	return wire.Answer{File: f}
 }
 
-// piece returns an entry of a directory, with its first or last bytes if it is a file.
+// piece returns an entry of a directory, with its labels, or with the first or last bytes of a file.
 func (w *way) piece(name string, q wire.Query) (*wire.File, error) {
 	fd, err := open(w.fd, name, unix.O_PATH|unix.O_NOFOLLOW, 0)
 	if absent(err) {
@@ -266,6 +266,9 @@ func (w *way) piece(name string, q wire.Query) (*wire.File, error) {
 	f := stated(&entry.st)
 	fingerprint(f, strconv.FormatUint(entry.st.Ino, 10),
 		strconv.Itoa(int(entry.st.Mtim.Nano())), strconv.Itoa(int(entry.st.Ctim.Nano())))
+	if q.Option == "labels" {
+		return f, entry.readLabels(f, w.fd, name)
+	}
 	if err := w.ownLink(f, q.Arg); err != nil || f.Kind != wire.Regular {
 		return f, err
 	}

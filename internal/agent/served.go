@@ -250,6 +250,17 @@ func (w *worker) may(st *unix.Stat_t, bit uint32) bool {
 	return st.Mode&bit != 0
 }
 
+// whyDenied explains a file that SELinux may keep from the web server, though its modes allow it.
+func whyDenied(file string) string {
+	labels := ""
+	for p := file; p != "/"; p = path.Dir(p) {
+		labels = ", " + p + " " + labelType(labelOf(p)) + labels
+	}
+	return "the modes allow it, and SELinux is enforcing. The types on the way are " + printable(labels[2:]) +
+		"; web servers may read public_content_t and httpd_sys_content_t. To label the files as the policy says: restorecon -Rv " +
+		printable(path.Dir(file)) + ". To see what was denied: ausearch -m AVC -ts recent"
+}
+
 // whyNot explains why a file that exists was answered with a status other than 200.
 func (s server) whyNot(status int, file string) string {
 	w, ok := s.worker()
@@ -285,15 +296,8 @@ func (s server) whyNot(status int, file string) string {
 				"InaccessiblePaths), or it was mounted after the start; after a mount: systemctl restart " + s.program
 		}
 	}
-	if status == 403 && strings.TrimSpace(firstLine("/sys/fs/selinux/enforce")) == "1" {
-		if label := labelOf(file); label != "" {
-			f := strings.Split(label, ":")
-			if len(f) > 2 && !slices.Contains([]string{"httpd_sys_content_t", "httpd_sys_rw_content_t", "public_content_t", "public_content_rw_t"}, f[2]) {
-				return "SELinux is enforcing, and " + file + " has the type " + printable(f[2]) +
-					", which web servers may not read: label the tree public_content_t (semanage fcontext, restorecon)"
-			}
-		}
-		return "the modes allow it, and SELinux is enforcing; to see what it denied: ausearch -m AVC -c " + s.program
+	if status == 403 && firstLine("/sys/fs/selinux/enforce") == "1" {
+		return whyDenied(file)
 	}
 	if status == 403 {
 		return "the modes allow it, so the configuration of " + s.name + " or an access control list forbids it: " + s.log
@@ -302,14 +306,4 @@ func (s server) whyNot(status int, file string) string {
 		return "the file exists, so " + s.answersElse()
 	}
 	return s.log
-}
-
-// labelOf returns the SELinux label of a file, or "".
-func labelOf(file string) string {
-	value := make([]byte, 1024)
-	n, err := unix.Lgetxattr(file, "security.selinux", value)
-	if err != nil {
-		return ""
-	}
-	return strings.TrimRight(string(value[:n]), "\x00")
 }

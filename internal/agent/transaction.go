@@ -154,6 +154,11 @@ func (t *transaction) describe(o *wire.Order) (b *begun, err error) {
 		b.Subject = []wire.Query{{Verb: wire.AskMount, Arg: of}}
 	case op.Probe != nil:
 		b.Verb, of = "probe", op.Probe.Address
+	case op.Policy != nil:
+		b.Verb, of = "policy", "of SELinux"
+		if len(op.Policy.Commands)+len(op.Policy.Forget) > 0 {
+			b.Subject = t.host.policySubject()
+		}
 	case op.Run != nil:
 		if b.Verb = "run"; len(op.Run.Argv) > 0 {
 			of = op.Run.Argv[0] // the arguments may contain secrets
@@ -347,6 +352,8 @@ func (t *transaction) performJob(j job) error {
 	switch {
 	case undo.Package != nil && op.Packages != nil:
 		err = h.packages.undo(undo.Package, op)
+	case undo.Policy != nil:
+		err = h.policy(t.policyUndo(op))
 	case undo.User != nil:
 		err = h.accounts.performUser(h.accounts.undoUser(undo.User))
 	case undo.Group != nil:
@@ -385,6 +392,8 @@ func (h *host) performOp(op *wire.Op) error {
 		return probeHTTP(op.Probe)
 	case op.Run != nil:
 		return h.programs.perform(op.Run)
+	case op.Policy != nil:
+		return h.policy(op.Policy)
 	case op.Restore != nil:
 		return fmt.Errorf("cannot restore %s: restore is only for undo", quote(op.Restore.Path))
 	}
