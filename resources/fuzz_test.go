@@ -2,12 +2,14 @@ package resources
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"os/exec"
 	"path"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -230,6 +232,9 @@ func checkState(t *testing.T, name string, state any) {
 	t.Helper()
 	kind := All().Kind(name)
 	target := engine.Target{Name: "fra1", Facts: wire.Facts{OS: wire.OSFacts{ID: "debian", Family: "debian"}, Systemd: true, Packages: "apt"}}
+	if strings.HasPrefix(name, "selinux_") {
+		target.Facts.SELinux, target.Facts.SELinuxPolicy = "enforcing", "default"
+	}
 	r := &engine.Resource{Address: engine.Address{Host: "fra1", Type: name, Name: "x"}, Kind: kind, State: state, Source: "test"}
 	ordered, problems := engine.Order(target, []*engine.Resource{r})
 	if len(problems) > 0 {
@@ -252,8 +257,9 @@ func checkState(t *testing.T, name string, state any) {
 		}
 	}
 	for i, q := range queries {
-		if strings.HasPrefix(q.Arg, "/proc/sys/") {
-			nothing[i].File = &wire.File{Kind: wire.Regular, Content: []byte("0\n"), HasContent: true} // the kernel has every parameter
+		if strings.HasPrefix(q.Arg, "/proc/sys/") || strings.HasPrefix(q.Arg, "/sys/fs/selinux/") {
+			// The kernel has every parameter, and every boolean.
+			nothing[i].File = &wire.File{Kind: wire.Regular, Content: []byte("0\n"), HasContent: true}
 		}
 	}
 	for i, q := range queries {
@@ -384,6 +390,9 @@ func checkSteps(t *testing.T, queries []wire.Query, state any, steps []engine.St
 			if op.Unit != nil && len(op.Unit.Program) > 0 {
 				checkRun(t, asked, op.Unit.Program)
 			}
+			if op.Policy != nil {
+				checkPolicy(t, asked, op.Policy)
+			}
 			if op.Write != nil {
 				checkWrite(t, state, op.Write)
 			}
@@ -407,6 +416,30 @@ func checkRun(t *testing.T, asked map[string]bool, argv []string) {
 		}
 	default:
 		t.Errorf("%q is run", argv)
+	}
+}
+
+// policyCommand is a line for "semanage import" as types write it.
+var policyCommand = regexp.MustCompile(`^(fcontext -[am] -t (\w+|<<none>>) '[^'\s]+'|fcontext -d '[^'\s]+'|boolean -m -[01] \w+)$`)
+
+// checkPolicy holds that semanage reads as values what is meant as values.
+func checkPolicy(t *testing.T, asked map[string]bool, p *wire.PolicyOp) {
+	t.Helper()
+	for _, line := range p.Commands {
+		if !policyCommand.MatchString(line) {
+			t.Errorf("%q is a line for semanage", line)
+		}
+	}
+	for _, b := range append(slices.Clone(p.Booleans), p.Forget...) {
+		name, value, _ := strings.Cut(b, "=")
+		if !asked["/sys/fs/selinux/booleans/"+name] || value != "" && value != "on" && value != "off" {
+			t.Errorf("the boolean %q is set", b)
+		}
+	}
+	for _, path := range p.Relabel {
+		if !asked[path] {
+			t.Errorf("%q is labelled", path)
+		}
 	}
 }
 
@@ -972,10 +1005,14 @@ func FuzzCompare(f *testing.F) {
 				`"user":{"uid":0,"group":"-x","home":"a:b\n","groups":["-G"]},"group":{"gid":0,"members":["\n"]},"loaded":{"recorded":true},"http":{"status":200,"body":"\u0000"},"filesystem":{"size":1}}]`,
 			`[{"file":{"kind":"file","mode":4294967295,"owner":"-x","has_content":true,"content":"//8AGw==","sha256":"x"},"unit":{"active_state":"active"},"http":{"status":200}}]`,
 			`[{"listeners":{"sockets":[{"address":"::","port":8080,"ipv4":true,"program":"\u001b[2J\n","pid":-1,"unit":"$(x).service"},{"address":"x","port":8080,"unit":"-x.service"}]}}]`,
+			// Rules and a boolean, of types and values that are none.
+			`[{"file":{"kind":"file","has_content":true,"content":"` + base64.StdEncoding.EncodeToString([]byte(
+				"/srv/mirror/almalinux(/.*)? a:b:c'd:e\nrsync_export_all_ro=1;x\n")) + `","label":"a:b:c'd","labels":["x","a:b:c d"]}}]`,
 			`[{"file":{"kind":"directory","empty":true}},{"file":{"kind":"other"}},{"mount":{"fstab":"\\040"},"block":{"path":"/dev/vdb","swap":true}}]`,
 		} {
 			f.Add(uint8(i), false, []byte(facts), []byte(answers))
 			f.Add(uint8(i), true, []byte(`{}`), []byte(answers))
+			f.Add(uint8(i), false, []byte(`{"selinux":"enforcing","selinux_policy":"a/../b"}`), []byte(answers))
 		}
 	}
 	f.Fuzz(func(t *testing.T, which uint8, remove bool, factsText, answersText []byte) {
