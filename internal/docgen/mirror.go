@@ -52,6 +52,8 @@ var partPurpose = map[string]string{
 	"mount":              "mounted now, and at boot by fstab; with `storage.device`",
 	"tree":               "the claim to the directory of the mirror's files, which a sync checks first; `destroy` keeps the files",
 	"directory":          "the directory of the mirror's files; not if it is the mount point itself",
+	"selinux_package":    "provides semanage; where SELinux is enabled and not with `selinux = false`, as the next one",
+	"selinux":            "the type of the mirror's directory and of everything in it; see [selinux.md](selinux.md)",
 	"rsync":              "the rsync program",
 	"lock":               "the file that `flock` locks; only the account can open it",
 	"lock_at_boot":       "creates the lock at each boot (tmpfiles.d); only for a lock in `/run`",
@@ -143,7 +145,7 @@ func identity(state any) string {
 // expand expands a mirror block named almalinux on an example host.
 func expand(spec *mirror.Spec) ([]engine.Part, error) {
 	parts, problems := mirror.Expand(resources.All(), "almalinux", spec, engine.Site{
-		Target: engine.Target{Name: "fra1"}, Address: "203.0.113.10", Dir: "/",
+		Target: engine.Target{Name: "fra1", Facts: wire.Facts{SELinux: "enforcing", SELinuxPolicy: "targeted"}}, Address: "203.0.113.10", Dir: "/",
 	})
 	var errs []error
 	for _, p := range problems {

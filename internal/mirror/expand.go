@@ -31,6 +31,8 @@ type part struct {
 //	mount               mount
 //	tree                tree         claims the mirror's directory, so that the sync writes to no other one
 //	directory           directory    the mirror's directory, unless it is the mount point
+//	selinux_package     package      semanage; where SELinux is enabled, as the next one
+//	selinux             selinux_context the type of the mirror's directory, and of all files in it
 //	rsync               package
 //	lock                file         the lock
 //	lock_at_boot        file         the entry of tmpfiles.d(5) that creates the lock at boot; for a lock in /run
@@ -66,7 +68,7 @@ type part struct {
 //	certificate_watch_service service
 //	publish             file         mirrors.d/NAME.yml, on host local
 //
-// With a kitten block there are also kitten_tree, kitten_directory, kitten_lock,
+// With a kitten block there are also kitten_tree, kitten_directory, kitten_selinux, kitten_lock,
 // kitten_lock_at_boot, kitten_log, kitten_sync_status, kitten_sync_output, kitten_sync_hold,
 // kitten_sync_settings, kitten_sync_script and kitten_cron.
 //
@@ -79,10 +81,6 @@ type part struct {
 // directories of its settings and records; the engine joins these parts. All others have names made
 // from the block's. Each mirror has its own tree, lock and log. Mirrors with a server
 // name in common share the site.
-//
-// No part does two things that EL hosts need: with SELinux enforcing, a tree outside /var/www
-// needs the file context httpd_sys_content_t (semanage-fcontext(8)) before nginx can read it, and
-// firewalld must allow HTTP.
 func Expand(reg *engine.Registry, name string, spec *Spec, host engine.Site) ([]engine.Part, []engine.Problem) {
 	ps := &problems{}
 	m := settle(name, spec, host, ps)
@@ -116,6 +114,7 @@ func (x *expansion) all() {
 	x.account()
 	x.filesystem()
 	x.directories()
+	x.selinux()
 	x.sync()
 	x.site()
 	x.publish()

@@ -14,6 +14,9 @@ type Spec struct {
 	// User is the account that runs the sync; default: mirror. A system account without login and a
 	// group with its name are created, unless it is root.
 	User string `hcl:"user,optional"`
+	// SELinux is whether the trees get the type public_content_t, on hosts that are enforcing or
+	// permissive; default: true.
+	SELinux *bool `hcl:"selinux,optional"`
 
 	Storage Storage  `hcl:"storage,block"`
 	Sync    *Sync    `hcl:"sync,block"`

@@ -135,7 +135,7 @@ func (x *expansion) trees() (aliases map[string]string, directories []string, at
 			attribute = j.dirAttribute
 		}
 		aliases[j.location] = j.dir
-		directories = append(directories, x.existing(j.part("directory"))...)
+		directories = append(directories, x.existing(j.part("directory"), j.part("selinux"))...)
 	}
 	return aliases, directories, attribute
 }
