@@ -95,3 +95,19 @@ func TestPolicyRunsOnce(t *testing.T) {
 		t.Errorf("%+v", o)
 	}
 }
+
+// The label of a path is asked beside the path itself: operations expect what the latter answered.
+func TestLabelsAreNotExpected(t *testing.T) {
+	t.Parallel()
+	whole, label := wire.Query{Verb: wire.AskFile, Arg: "/a"}, wire.Query{Verb: wire.AskFile, Arg: "/a", Option: "labels"}
+	for _, queries := range [][]wire.Query{{whole, label}, {label, whole}} {
+		var answers []wire.Answer
+		for _, q := range queries {
+			answers = append(answers, wire.Answer{File: &wire.File{Fingerprint: "print" + q.Option}})
+		}
+		got, err := NewAnswers(queries, answers)
+		if err != nil || got.prints["/a"] != "print" {
+			t.Errorf("%v: %v, %v", queries, got.prints, err)
+		}
+	}
+}

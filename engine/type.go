@@ -305,11 +305,17 @@ func NewAnswers(queries []wire.Query, answers []wire.Answer) (Answers, error) {
 	a := Answers{byKey: make(map[string]wire.Answer, len(queries)), prints: map[string]string{}}
 	for i, q := range queries {
 		a.byKey[q.Key()] = answers[i]
-		if f := answers[i].File; f != nil && q.Verb == wire.AskFile && !strings.HasPrefix(q.Option, "follow") {
+		if f := answers[i].File; f != nil && q.Verb == wire.AskFile && identifies(q.Option) {
 			a.prints[q.Arg] = f.Fingerprint
 		}
 	}
 	return a, nil
+}
+
+// identifies reports whether the answer to AskFile with an option has the fingerprint by which
+// operations know the path. Parts of files and labels have others.
+func identifies(option string) bool {
+	return option == "" || strings.HasPrefix(option, "content")
 }
 
 // answer returns the field of q's answer that pick selects.
