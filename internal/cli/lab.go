@@ -67,7 +67,8 @@ mirrorform lab up --vm se1`,
 	cmd.Flags().StringArrayVar(&o.disks, "disk", nil, "give each new host a disk of `SIZE`, such as 2GB (can be repeated)")
 	cmd.Flags().StringVar(&o.family, "family", string(lab.Debian),
 		"make new hosts of `FAMILY`: debian, or el, which is debian with dnf and AlmaLinux's os-release")
-	cmd.Flags().BoolVar(&o.vm, "vm", false, "make new hosts virtual machines, on which SELinux enforces (amd64 only)")
+	cmd.Flags().BoolVar(&o.vm, "vm", false,
+		"make new hosts virtual machines, on which SELinux enforces (amd64 only)")
 	cmd.Flags().StringVar(&o.hcl, "hcl", "", "write host blocks to `FILE`")
 	return cmd
 }
@@ -88,7 +89,8 @@ func runLabUp(ctx context.Context, g *global, name string, o labUpOptions, hosts
 	if err != nil {
 		return err
 	}
-	if err := bootLab(ctx, g, l, hosts, lab.HostSpec{Disks: sizes, Family: lab.Family(o.family), VM: o.vm}); err != nil {
+	spec := lab.HostSpec{Disks: sizes, Family: lab.Family(o.family), VM: o.vm}
+	if err := bootLab(ctx, g, l, hosts, spec); err != nil {
 		return err
 	}
 	if o.hcl != "" {

@@ -74,10 +74,7 @@ type Host struct {
 	system  *systemDisk
 	release string
 	lower   []string // the layers below upper, topmost first
-	index   int      // the last byte of its address
-	vm      bool     // a virtual machine
-	image   string   // directory of its image
-	shell   *vmShell // of a virtual machine
+	vm      *virtual // nil for a container
 }
 
 // Users returns the accounts of each host besides root: "admin" (sudo without password), "op" (sudo
@@ -97,9 +94,12 @@ const (
 var hostName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$`)
 
 func (l *Lab) host(name string, s *state, hs hostState) *Host {
-	return &Host{Name: name, Address: s.address(hs.Index), Address6: s.address6(hs.Index), Family: hs.Family, Disks: hs.Disks,
-		SSHKeyPath: l.KeyPath(), lab: l, machine: hs.Machine, release: hs.Release, dir: filepath.Join(l.data, name),
-		index: hs.Index, vm: hs.VM, image: hs.Image, shell: new(vmShell)}
+	h := &Host{Name: name, Address: s.address(hs.Index), Address6: s.address6(hs.Index), Family: hs.Family, Disks: hs.Disks,
+		SSHKeyPath: l.KeyPath(), lab: l, machine: hs.Machine, release: hs.Release, dir: filepath.Join(l.data, name)}
+	if hs.VM {
+		h.vm = &virtual{Host: h, index: hs.Index, image: hs.Image}
+	}
+	return h
 }
 
 // Boot creates and boots a host. It returns when sshd accepts connections. If it fails, it removes
@@ -135,9 +135,9 @@ func (l *Lab) BootAll(ctx context.Context, specs ...HostSpec) ([]*Host, error) {
 func (h *Host) boot(ctx context.Context, spec HostSpec) error {
 	begin := time.Now()
 	l := h.lab
-	create := h.bootContainer
-	if h.vm {
-		create = h.bootVM
+	create := h.createContainer
+	if h.vm != nil {
+		create = h.vm.create
 	}
 	if err := create(ctx, spec); err != nil {
 		return err
@@ -149,8 +149,8 @@ func (h *Host) boot(ctx context.Context, spec HostSpec) error {
 	return nil
 }
 
-// bootContainer prepares the container and starts it.
-func (h *Host) bootContainer(ctx context.Context, spec HostSpec) error {
+// createContainer prepares the container and starts it.
+func (h *Host) createContainer(ctx context.Context, spec HostSpec) error {
 	lower, err := h.trees(ctx)
 	if err != nil {
 		return err

@@ -28,8 +28,8 @@ func (h *Host) Start(ctx context.Context) error {
 	if h.Running() {
 		return fmt.Errorf("starting host %s: it is already running", h.Name)
 	}
-	if h.vm {
-		return h.restartVM(ctx)
+	if h.vm != nil {
+		return h.vm.restart(ctx)
 	}
 	if err := h.forgetNeighbour(ctx); err != nil {
 		return err
@@ -170,7 +170,7 @@ func sshAnswers(ctx context.Context, address string) bool {
 // Init returns the process ID of the host's init on the machine. That of a virtual machine has
 // none.
 func (h *Host) Init() (int, error) {
-	if h.vm {
+	if h.vm != nil {
 		return 0, fmt.Errorf("host %s is a virtual machine: its processes are not processes of this machine", h.Name)
 	}
 	pids, err := cgroupPids(h.lab.Name, h.Name)
@@ -195,7 +195,7 @@ func (h *Host) Init() (int, error) {
 
 // Running reports whether the host's init is running, or its qemu.
 func (h *Host) Running() bool {
-	if h.vm {
+	if h.vm != nil {
 		pids, err := cgroupPids(h.lab.Name, h.Name)
 		return err == nil && len(pids) > 0
 	}
@@ -213,8 +213,8 @@ func (h *Host) Run(ctx context.Context, argv ...string) ([]byte, error) {
 
 // RunInput is Run with standard input.
 func (h *Host) RunInput(ctx context.Context, input []byte, argv ...string) ([]byte, error) {
-	if h.vm {
-		return h.runVM(ctx, input, argv...)
+	if h.vm != nil {
+		return h.vm.run(ctx, input, argv...)
 	}
 	pid, err := h.Init()
 	if err != nil {
@@ -240,8 +240,8 @@ func (h *Host) RunInput(ctx context.Context, input []byte, argv ...string) ([]by
 // Read returns the content of a file on the host, as the host's processes see it, including mounts.
 // Symbolic links cannot point outside the host.
 func (h *Host) Read(name string) ([]byte, error) {
-	if h.vm {
-		return h.readVM(name)
+	if h.vm != nil {
+		return h.vm.read(name)
 	}
 	file, err := h.open(name, os.O_RDONLY, 0)
 	if err != nil {
@@ -258,8 +258,8 @@ func (h *Host) Read(name string) ([]byte, error) {
 // Write writes a file on the host as root, with the given mode, and creates missing directories. An
 // existing file keeps its owner and inode.
 func (h *Host) Write(name string, data []byte, mode os.FileMode) error {
-	if h.vm {
-		return h.writeVM(name, data, mode)
+	if h.vm != nil {
+		return h.vm.write(name, data, mode)
 	}
 	flags := os.O_WRONLY | os.O_CREATE | os.O_TRUNC
 	file, err := h.open(name, flags, mode)
@@ -308,8 +308,8 @@ func (h *Host) Path(name string) (string, error) {
 // Reboot shuts the host down and boots it again, like `systemctl reboot`. It returns when sshd
 // accepts connections again.
 func (h *Host) Reboot(ctx context.Context) error {
-	if h.vm {
-		return h.rebootVM(ctx)
+	if h.vm != nil {
+		return h.vm.reboot(ctx)
 	}
 	old, err := h.Init()
 	if err != nil {
@@ -324,7 +324,9 @@ func (h *Host) Reboot(ctx context.Context) error {
 // Kill kills every process of the host. Its file system, disks and address remain, for Start. Kill
 // is not a power cut, since the machine's page cache survives, except that of a virtual machine.
 func (h *Host) Kill(ctx context.Context) error {
-	h.logout()
+	if h.vm != nil {
+		h.vm.logout()
+	}
 	if err := endCgroup(ctx, h.lab.Name, h.Name); err != nil {
 		return fmt.Errorf("killing host %s: %w", h.Name, err)
 	}
@@ -337,10 +339,8 @@ func (h *Host) Remove(ctx context.Context) error {
 	h.lab.mu.Lock()
 	delete(h.lab.hosts, h.Name)
 	h.lab.mu.Unlock()
-	h.logout()
 	err := errors.Join(
 		endCgroup(ctx, h.lab.Name, h.Name),
-		h.removeTap(ctx),
 		unmountBelow(h.dir),
 		detachLoops(ctx, h.dir),
 		removePropagation(h.machine),
@@ -348,9 +348,10 @@ func (h *Host) Remove(ctx context.Context) error {
 	if err == nil {
 		err = removeTree(h.dir)
 	}
-	for _, path := range []string{h.ConsolePath(), h.socketsPath() + ".qmp", h.socketsPath() + ".identity"} {
-		_ = os.Remove(path)
+	if h.vm != nil {
+		err = errors.Join(err, h.vm.remove(ctx))
 	}
+	_ = os.Remove(h.ConsolePath())
 	err = errors.Join(err,
 		h.editKnownHosts(ctx, nil),
 		h.lab.update(ctx, func(s *state) error { delete(s.Hosts, h.Name); return nil }),

@@ -61,8 +61,8 @@ func (e *emulator) argv() []string {
 		"-drive", "if=none,id=root,cache=unsafe,discard=unmap,format="+e.format+",file="+e.disk,
 		"-device", "virtio-blk-pci,drive=root")
 	for i, disk := range e.disks {
-		argv = append(argv, "-drive", fmt.Sprintf("if=none,id=disk%d,cache=unsafe,discard=unmap,format=raw,file=%s", i, disk),
-			"-device", fmt.Sprintf("virtio-blk-pci,drive=disk%d,serial=disk%d", i, i))
+		argv = append(argv,
+			"-drive", fmt.Sprintf("if=none,id=disk%d,cache=unsafe,discard=unmap,format=raw,file=%s", i, disk), "-device", fmt.Sprintf("virtio-blk-pci,drive=disk%d,serial=disk%d", i, i))
 	}
 	if e.state {
 		argv = append(argv, "-S", "-incoming", "defer")

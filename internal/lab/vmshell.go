@@ -16,34 +16,34 @@ import (
 	"golang.org/x/crypto/ssh/knownhosts"
 )
 
-// vmShell runs programs as root on a virtual machine, over one SSH connection.
-type vmShell struct {
+// shell runs programs as root on a virtual machine, over one SSH connection.
+type shell struct {
 	mu     sync.Mutex
 	client *ssh.Client
 }
 
 // session opens a session on the connection, or on a new one if that has ended.
-func (h *Host) session(ctx context.Context) (*ssh.Session, error) {
-	h.shell.mu.Lock()
-	defer h.shell.mu.Unlock()
-	if h.shell.client != nil {
-		if session, err := h.shell.client.NewSession(); err == nil {
+func (v *virtual) session(ctx context.Context) (*ssh.Session, error) {
+	v.shell.mu.Lock()
+	defer v.shell.mu.Unlock()
+	if v.shell.client != nil {
+		if session, err := v.shell.client.NewSession(); err == nil {
 			return session, nil
 		}
-		_ = h.shell.client.Close()
-		h.shell.client = nil
+		_ = v.shell.client.Close()
+		v.shell.client = nil
 	}
-	client, err := h.login(ctx)
+	client, err := v.login(ctx)
 	if err != nil {
 		return nil, err
 	}
-	h.shell.client = client
+	v.shell.client = client
 	return client.NewSession()
 }
 
 // login logs in as root with the lab's key.
-func (h *Host) login(ctx context.Context) (*ssh.Client, error) {
-	pem, err := os.ReadFile(h.lab.KeyPath())
+func (v *virtual) login(ctx context.Context) (*ssh.Client, error) {
+	pem, err := os.ReadFile(v.lab.KeyPath())
 	if err != nil {
 		return nil, err
 	}
@@ -51,11 +51,11 @@ func (h *Host) login(ctx context.Context) (*ssh.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	known, err := knownhosts.New(h.lab.KnownHosts())
+	known, err := knownhosts.New(v.lab.KnownHosts())
 	if err != nil {
 		return nil, err
 	}
-	address := net.JoinHostPort(h.Address, "22")
+	address := net.JoinHostPort(v.Address, "22")
 	dialer := net.Dialer{Timeout: 10 * time.Second}
 	conn, err := dialer.DialContext(ctx, "tcp4", address)
 	if err != nil {
@@ -74,20 +74,20 @@ func (h *Host) login(ctx context.Context) (*ssh.Client, error) {
 }
 
 // logout closes the connection, if there is one.
-func (h *Host) logout() {
-	h.shell.mu.Lock()
-	defer h.shell.mu.Unlock()
-	if h.shell.client != nil {
-		_ = h.shell.client.Close()
-		h.shell.client = nil
+func (v *virtual) logout() {
+	v.shell.mu.Lock()
+	defer v.shell.mu.Unlock()
+	if v.shell.client != nil {
+		_ = v.shell.client.Close()
+		v.shell.client = nil
 	}
 }
 
-// runVM is RunInput on a virtual machine. The program runs as in a login of root.
-func (h *Host) runVM(ctx context.Context, input []byte, argv ...string) ([]byte, error) {
-	session, err := h.session(ctx)
+// run is RunInput on a virtual machine. The program runs as in a login of root.
+func (v *virtual) run(ctx context.Context, input []byte, argv ...string) ([]byte, error) {
+	session, err := v.session(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("on host %s: %w", h.Name, err)
+		return nil, fmt.Errorf("on host %s: %w", v.Name, err)
 	}
 	defer func() { _ = session.Close() }()
 	stop := context.AfterFunc(ctx, func() { _ = session.Close() })
@@ -105,25 +105,25 @@ func (h *Host) runVM(ctx context.Context, input []byte, argv ...string) ([]byte,
 			said = stdout.String()
 		}
 		failed := &CommandError{Argv: argv, Output: lastLines(said, 12), Err: errors.Join(ctx.Err(), err)}
-		return stdout.Bytes(), fmt.Errorf("on host %s: %w", h.Name, failed)
+		return stdout.Bytes(), fmt.Errorf("on host %s: %w", v.Name, failed)
 	}
 	return stdout.Bytes(), nil
 }
 
-// readVM is Read on a virtual machine.
-func (h *Host) readVM(name string) ([]byte, error) {
-	out, err := h.runVM(context.Background(), nil, "cat", "--", name)
+// read is Read on a virtual machine.
+func (v *virtual) read(name string) ([]byte, error) {
+	out, err := v.run(context.Background(), nil, "cat", "--", name)
 	var failed *CommandError
 	if errors.As(err, &failed) && strings.HasSuffix(failed.Output, ": No such file or directory") {
-		err = fmt.Errorf("on host %s: %w", h.Name, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist})
+		err = fmt.Errorf("on host %s: %w", v.Name, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist})
 	}
 	return out, err
 }
 
-// writeVM is Write on a virtual machine. A new file gets the label of its directory, as a file of
+// write is Write on a virtual machine. A new file gets the label of its directory, as a file of
 // an editor does.
-func (h *Host) writeVM(name string, data []byte, mode os.FileMode) error {
+func (v *virtual) write(name string, data []byte, mode os.FileMode) error {
 	const script = `mkdir -p -- "$(dirname -- "$1")" && cat >"$1" && chmod -- "$2" "$1"`
-	_, err := h.runVM(context.Background(), data, "sh", "-c", script, "sh", name, fmt.Sprintf("%#o", mode.Perm()))
+	_, err := v.run(context.Background(), data, "sh", "-c", script, "sh", name, fmt.Sprintf("%#o", mode.Perm()))
 	return err
 }
