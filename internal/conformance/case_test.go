@@ -151,7 +151,9 @@ var registry = resources.All()
 
 // elsewhere says why a type has no case here, and which test has its laws.
 var elsewhere = map[string]string{
-	"certificate": "it needs a CA, whose certificates cannot be taken back: TestFault46CADown",
+	"certificate":     "it needs a CA, whose certificates cannot be taken back: TestFault46CADown",
+	"selinux_boolean": "it needs a kernel that enforces: TestLab/vmselinux",
+	"selinux_context": "it needs a kernel that enforces: TestLab/vmselinux",
 }
 
 // TestCasesForAllTypes needs no host. It checks that every type has a case, since a type without a
