@@ -249,7 +249,7 @@ func (b *batch) askFile(q wire.Query) wire.Answer {
 	return wire.Answer{File: f}
 }
 
-// piece returns an entry of a directory, with its labels or, of a file, its first or last bytes.
+// piece returns an entry of a directory with its label, or with the first or last bytes of a file.
 func (w *way) piece(name string, q wire.Query) (*wire.File, error) {
 	fd, err := open(w.fd, name, unix.O_PATH|unix.O_NOFOLLOW, 0)
 	if absent(err) {
