@@ -87,6 +87,9 @@ func newRecipe() (*recipe, error) {
 		return nil, fmt.Errorf("reading the recipe: %w", err)
 	}
 	for _, entry := range entries {
+		if entry.IsDir() {
+			continue
+		}
 		data, err := treeFiles.ReadFile("tree/" + entry.Name())
 		if err != nil {
 			return nil, fmt.Errorf("reading the recipe: %w", err)
