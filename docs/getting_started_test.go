@@ -118,7 +118,7 @@ func TestGettingStarted(t *testing.T) {
 	t.Parallel()
 	labtest.Require(t)
 	const disk = 600_000_000_000 // of a sparse file: more than the guide recommends
-	hosts := labtest.Hosts(t, 2, lab.HostSpec{Name: "fra", Disks: []int64{disk}}, lab.HostSpec{Name: "client", Family: lab.EL})
+	hosts := labtest.Hosts(t, 2, lab.HostSpec{Name: "fra", Disks: []int64{disk}}, lab.HostSpec{Name: "client", OS: lab.EL9})
 	server, client := hosts[0], hosts[1]
 	tree := makeTree(t, labtest.Lab(t), client)
 	p := newPage(t, server, tree)

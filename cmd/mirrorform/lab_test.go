@@ -92,12 +92,12 @@ func hostOf(ts *testscript.TestScript, name string) *lab.Host {
 
 // boot boots a host, writes NAME.hcl with its host block, and puts its address into $NAME:
 //
-//	boot NAME [user=USER] [become=BECOME] [family=el] [release=trixie] [vm] [disk=2GB]…
+//	boot NAME [user=USER] [become=BECOME] [os=el9] [vm] [disk=2GB]…
 //
 // $NAME_6 is its IPv6 address. $NAME_DISK0 and so on are the disks' paths on the host.
 func boot(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
-		ts.Fatalf("usage: boot NAME [user=USER] [become=BECOME] [family=el] [release=RELEASE] [vm] [disk=SIZE]…")
+		ts.Fatalf("usage: boot NAME [user=USER] [become=BECOME] [os=OS] [vm] [disk=SIZE]…")
 	}
 	name, user, become := args[0], "admin", "sudo"
 	bootMu.Lock()
@@ -111,10 +111,8 @@ func boot(ts *testscript.TestScript, neg bool, args []string) {
 			user = value
 		case "become":
 			become = value
-		case "family":
-			spec.Family = lab.Family(value)
-		case "release":
-			spec.Release = value
+		case "os":
+			spec.OS = lab.OS(value)
 		case "vm":
 			spec.VM = true
 		case "disk":

@@ -23,10 +23,11 @@ func remove(names ...string) wire.Op  { return wire.Op{Package: &wire.PackageOp{
 func TestPackagesOnHost(t *testing.T) {
 	t.Parallel()
 	labtest.Require(t)
-	for _, family := range []lab.Family{lab.Debian, lab.EL} {
+	for _, system := range []lab.OS{"", lab.EL9} {
+		family := system.Family()
 		t.Run(string(family), func(t *testing.T) {
 			t.Parallel()
-			h, c := onHost(t, lab.HostSpec{Name: "pkg-" + string(family), Family: family})
+			h, c := onHost(t, lab.HostSpec{Name: "pkg-" + string(family), OS: system})
 			p := c.pkg(demo)
 			if p.Installed != "" || !strings.HasPrefix(p.Candidate, "2.0") {
 				t.Fatalf("before: %+v", p)

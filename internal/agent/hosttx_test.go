@@ -38,10 +38,11 @@ func eventually(t *testing.T, h *lab.Host, script string) {
 func TestPackageRollbackOnHost(t *testing.T) {
 	t.Parallel()
 	labtest.Require(t)
-	for _, family := range []lab.Family{lab.Debian, lab.EL} {
+	for _, system := range []lab.OS{"", lab.EL9} {
+		family := system.Family()
 		t.Run(string(family), func(t *testing.T) {
 			t.Parallel()
-			h, c := onHost(t, lab.HostSpec{Name: "pkgtx-" + string(family), Family: family})
+			h, c := onHost(t, lab.HostSpec{Name: "pkgtx-" + string(family), OS: system})
 			list, many := `dpkg-query -W -f '${db:Status-Abbrev} ${Package} ${Version}\n' | grep '^.i'`, "nginx-light"
 			if family == lab.EL {
 				list, many = `rpm -qa | sort`, demo

@@ -40,9 +40,9 @@ mirrorform lab down`,
 
 // labUpOptions are the options of lab up.
 type labUpOptions struct {
-	disks       []string
-	family, hcl string
-	vm          bool
+	disks   []string
+	os, hcl string
+	vm      bool
 }
 
 func newLabUpCommand(g *global, name *string) *cobra.Command {
@@ -56,21 +56,31 @@ lab is already running, the missing hosts are added.
 --hcl writes host blocks to a file, for a configuration in the same directory.`,
 		Example: `mirrorform lab up --hcl hosts.hcl
 
-# A host with two empty disks, and one with dnf
+# A host with two empty disks, and one that is like AlmaLinux 9
 mirrorform lab up --disk 2GB --disk 2GB sin1
-mirrorform lab up --family el el1
+mirrorform lab up --os el9 el1
 
 # A virtual machine on which SELinux enforces
 mirrorform lab up --vm se1`,
 		RunE: func(cmd *cobra.Command, hosts []string) error { return runLabUp(cmd.Context(), g, *name, o, hosts) },
 	}
 	cmd.Flags().StringArrayVar(&o.disks, "disk", nil, "give each new host a disk of `SIZE`, such as 2GB (can be repeated)")
-	cmd.Flags().StringVar(&o.family, "family", string(lab.Debian),
-		"make new hosts of `FAMILY`: debian, or el, which is debian with dnf and AlmaLinux's os-release")
+	cmd.Flags().StringVar(&o.os, "os", "",
+		"make new hosts of `SYSTEM`: "+strings.Join(osNames(), ", ")+"; default: this machine's release")
+	_ = cmd.RegisterFlagCompletionFunc("os", cobra.FixedCompletions(osNames(), cobra.ShellCompDirectiveNoFileComp))
 	cmd.Flags().BoolVar(&o.vm, "vm", false,
 		"make new hosts virtual machines, on which SELinux enforces (amd64 only)")
 	cmd.Flags().StringVar(&o.hcl, "hcl", "", "write host blocks to `FILE`")
 	return cmd
+}
+
+// osNames returns the values of --os.
+func osNames() []string {
+	var names []string
+	for _, o := range lab.OSes() {
+		names = append(names, string(o))
+	}
+	return names
 }
 
 func runLabUp(ctx context.Context, g *global, name string, o labUpOptions, hosts []string) error {
@@ -89,7 +99,7 @@ func runLabUp(ctx context.Context, g *global, name string, o labUpOptions, hosts
 	if err != nil {
 		return err
 	}
-	spec := lab.HostSpec{Disks: sizes, Family: lab.Family(o.family), VM: o.vm}
+	spec := lab.HostSpec{Disks: sizes, OS: lab.OS(o.os), VM: o.vm}
 	if err := bootLab(ctx, g, l, hosts, spec); err != nil {
 		return err
 	}
@@ -188,14 +198,14 @@ func runLabList(ctx context.Context, g *global) error {
 		return nil
 	}
 	w := tabwriter.NewWriter(g.out, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, "LAB\tHOST\tADDRESS\tIPV6 ADDRESS\tFAMILY\tSTATE")
+	_, _ = fmt.Fprintln(w, "LAB\tHOST\tADDRESS\tIPV6 ADDRESS\tOS\tSTATE")
 	for _, l := range labs {
 		for _, h := range l.Hosts {
 			state := "stopped"
 			if h.Running {
 				state = "running"
 			}
-			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", l.Name, h.Name, h.Address, h.Address6, h.Family, state)
+			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", l.Name, h.Name, h.Address, h.Address6, h.OS, state)
 		}
 		if l.Upstream != "" {
 			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t\t\t\n", l.Name, "(upstream)", l.Upstream)

@@ -62,7 +62,7 @@ var groups = []group{
 		refusals: diskRefusals,
 	},
 	{
-		name: "el", spec: lab.HostSpec{Family: lab.EL},
+		name: "el", spec: lab.HostSpec{OS: lab.EL9},
 		cases: func([]string) []testCase {
 			// The least of each, for what is otherwise there: the tools, and where packages put things.
 			return slices.Concat(directoryCases()[:1], fileCases()[1:2], cronCases()[:1], groupCases()[1:], userCases()[1:], serviceCases()[1:2], dnfCases()[:2])

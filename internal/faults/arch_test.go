@@ -117,7 +117,7 @@ func TestFault37TwoArchitectures(t *testing.T) {
 // With rpm, too, a package of another architecture is a different package.
 func TestFault37OtherArchitectureRPM(t *testing.T) {
 	t.Parallel()
-	h := boot(t, lab.HostSpec{Family: lab.EL})
+	h := boot(t, lab.HostSpec{OS: lab.EL9})
 	put(t, h, "/root/twin.spec", "Name: twin\nVersion: 1\nRelease: 1\nSummary: x\nLicense: Apache-2.0\n%description\nx\n%install\nmkdir -p %{buildroot}/usr/share/twin\n"+
 		"echo x >%{buildroot}/usr/share/twin/%{_target_cpu}\n%files\n/usr/share/twin/%{_target_cpu}\n", 0o644)
 	sh(t, h, `set -e

@@ -107,24 +107,19 @@ func killHelper(t testing.TB, h *lab.Host) {
 func TestFault24PackageLock(t *testing.T) {
 	t.Parallel()
 	managers := []struct {
-		name   string
-		family lab.Family
-		file   string
+		name string
+		os   lab.OS
+		file string
 	}{
-		{"dpkg", lab.Debian, "/var/lib/dpkg/lock-frontend"},
-		{"rpm", lab.EL, "/var/lib/rpm/.rpm.lock"},
+		{"dpkg", "", "/var/lib/dpkg/lock-frontend"},
+		{"rpm", lab.EL9, "/var/lib/rpm/.rpm.lock"},
 	}
 	for _, m := range managers {
 		t.Run(m.name, func(t *testing.T) {
 			t.Parallel()
-			h := boot(t, lab.HostSpec{Name: m.name, Family: m.family})
+			h := boot(t, lab.HostSpec{Name: m.name, OS: m.os})
 			s := newSite(t, host{Host: h})
 			s.write("fleet.hcl", withPackage("mirrorform-lab-demo", "new"))
-			if m.name == "rpm" {
-				// Debian's rpm, which the lab has, keeps a database of its own in root's home directory.
-				put(t, h, "/etc/rpm/macros", "%_dbpath /var/lib/rpm\n", 0o644)
-				on(t, h, "rpm", "--initdb")
-			}
 			take := func() {
 				t.Helper()
 				// fcntl(2), as package managers do it; struct flock is that of 64-bit Linux.

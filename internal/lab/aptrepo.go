@@ -28,7 +28,7 @@ func makeAptRepository(ctx context.Context, r *recipe, source *aptSource, work, 
 	}
 	offered := slices.Clone(r.Offered)
 	for _, pkg := range r.MaybeOffered {
-		if _, err := run(ctx, "apt-cache", "show", pkg); err == nil {
+		if available(ctx, options, pkg) {
 			offered = append(offered, pkg)
 		}
 	}
@@ -91,6 +91,13 @@ func aptOptions(ctx context.Context, source *aptSource, work string) ([]string, 
 		"-o", "Dir::State::lists="+filepath.Join(dir, "lists"), "-o", "Dir::Cache="+filepath.Join(dir, "cache"))
 	_, err := run(ctx, append([]string{"apt-get", "update"}, options...)...)
 	return options, err
+}
+
+// available reports whether apt has the package. A name that only other packages mention is known
+// to apt, too.
+func available(ctx context.Context, options []string, pkg string) bool {
+	out, err := run(ctx, append(append([]string{"apt-cache"}, options...), "show", pkg)...)
+	return err == nil && len(out) > 0
 }
 
 func download(ctx context.Context, options []string, packages ...string) error {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -34,19 +35,27 @@ func (c *cache) base(ctx context.Context, r *recipe) (string, error) {
 	return c.ensure(ctx, "base-"+hash, func(dir string) error { return c.buildBase(ctx, r, dir) })
 }
 
-// release returns the directory of the tree for r with another release.
-func (c *cache) release(ctx context.Context, r *recipe, codename string) (string, error) {
-	return c.base(ctx, r.ofRelease(codename))
-}
-
-// enterpriseLayer returns the overlay layer that turns the tree for r into a tree of family EL.
-func (c *cache) enterpriseLayer(ctx context.Context, r *recipe) (string, error) {
-	base, err := c.base(ctx, r)
-	if err != nil {
-		return "", err
+// trees returns the trees of an operating system, topmost first. It builds missing ones. r is the
+// recipe of the machine's own release.
+func (c *cache) trees(ctx context.Context, r *recipe, o OS) ([]string, error) {
+	row := o.row()
+	if row == nil {
+		row = &osRow{codename: r.Codename}
 	}
-	name := strings.Replace(filepath.Base(base), "base-", "el-", 1)
-	return c.ensure(ctx, name, func(dir string) error { return buildEnterpriseLayer(ctx, base, dir, c.log) })
+	base, err := c.base(ctx, r.of(row.codename))
+	if err != nil || row.el == nil {
+		return []string{filepath.Join(base, "root")}, err
+	}
+	l, err := newLayer(row.el, filepath.Base(base))
+	if err != nil {
+		return nil, err
+	}
+	name, err := l.name()
+	if err != nil {
+		return nil, err
+	}
+	top, err := c.ensure(ctx, name, func(dir string) error { return l.build(ctx, c, base, dir) })
+	return []string{filepath.Join(top, "root"), filepath.Join(base, "root")}, err
 }
 
 // ensure returns the directory name of the cache. It calls build if the directory does not exist.
@@ -91,6 +100,9 @@ func (c *cache) ensure(ctx context.Context, name string, build func(dir string) 
 	return final, nil
 }
 
+// cachedTree matches the names of trees.
+var cachedTree = regexp.MustCompile(`^(base|el[0-9]*|pebble|vm)-`)
+
 // prune removes the remains of interrupted builds, and trees not used for keepUnused. The caller
 // holds the cache's lock.
 func (c *cache) prune() error {
@@ -103,9 +115,7 @@ func (c *cache) prune() error {
 		if err != nil {
 			continue
 		}
-		tree := strings.HasPrefix(entry.Name(), "base-") || strings.HasPrefix(entry.Name(), "el-") ||
-			strings.HasPrefix(entry.Name(), "pebble-") || strings.HasPrefix(entry.Name(), "vm-")
-		if strings.HasPrefix(entry.Name(), "build-") || tree && time.Since(info.ModTime()) > keepUnused {
+		if strings.HasPrefix(entry.Name(), "build-") || cachedTree.MatchString(entry.Name()) && time.Since(info.ModTime()) > keepUnused {
 			if err := removeTree(filepath.Join(c.dir, entry.Name())); err != nil {
 				return err
 			}

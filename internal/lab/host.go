@@ -18,29 +18,15 @@ import (
 	"time"
 )
 
-// Family is the distribution family of a host.
-type Family string
-
-// The families.
-const (
-	Debian Family = "debian" // the machine's own Debian-like release
-	EL     Family = "el"     // the same tree with dnf, rpm and AlmaLinux's os-release
-)
-
 // HostSpec describes a host to boot.
 type HostSpec struct {
 	// Name is the host name: at most 40 lower-case letters, digits and hyphens.
 	Name string
 	// Disks has the sizes of block devices in bytes. Sparse files back them.
 	Disks []int64
-	// Family is Debian if empty.
-	Family Family
-	// Release is the code name of another release of the machine's distribution, such as "trixie".
-	// The first host of a release builds its tree. Such hosts have sudo-rs besides sudo
-	// (/usr/lib/cargo/bin/sudo),
-	// can install only what a mirror needs, and do not have the accounts "csh" and "fish".
-	// The default is the machine's own release.
-	Release string
+	// OS is the machine's own release if empty. The first host of another one builds its trees. Only
+	// the machine's own release and EL hosts made of it have the accounts "csh" and "fish".
+	OS OS
 	// System is a file system type, "ext4" or "xfs". If it is set, the host keeps all changes of its
 	// tree on a block device with this file system, which Snapshot and PowerCut require. By default
 	// it keeps them in a directory of the machine.
@@ -64,7 +50,7 @@ type Host struct {
 	Name       string
 	Address    string // IPv4
 	Address6   string // IPv6 with the same last digits, or "" in a lab without it
-	Family     Family
+	OS         OS     // "" only on a machine whose release has no name here
 	Disks      []Disk
 	SSHKeyPath string // the lab's key, which is valid for root and the accounts in Users
 
@@ -72,7 +58,6 @@ type Host struct {
 	machine string // unique on the machine
 	dir     string // upper, work, root
 	system  *systemDisk
-	release string
 	lower   []string // the layers below upper, topmost first
 	vm      *virtual // nil for a container
 }
@@ -94,8 +79,8 @@ const (
 var hostName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$`)
 
 func (l *Lab) host(name string, s *state, hs hostState) *Host {
-	h := &Host{Name: name, Address: s.address(hs.Index), Address6: s.address6(hs.Index), Family: hs.Family, Disks: hs.Disks,
-		SSHKeyPath: l.KeyPath(), lab: l, machine: hs.Machine, release: hs.Release, dir: filepath.Join(l.data, name)}
+	h := &Host{Name: name, Address: s.address(hs.Index), Address6: s.address6(hs.Index), OS: hs.OS, Disks: hs.Disks,
+		SSHKeyPath: l.KeyPath(), lab: l, machine: hs.Machine, dir: filepath.Join(l.data, name)}
 	if hs.VM {
 		h.vm = &virtual{Host: h, index: hs.Index, image: hs.Image}
 	}
@@ -151,7 +136,7 @@ func (h *Host) boot(ctx context.Context, spec HostSpec) error {
 
 // createContainer prepares the container and starts it.
 func (h *Host) createContainer(ctx context.Context, spec HostSpec) error {
-	lower, err := h.trees(ctx)
+	lower, err := h.lab.cache.trees(ctx, h.lab.recipe, h.OS)
 	if err != nil {
 		return err
 	}
@@ -161,37 +146,11 @@ func (h *Host) createContainer(ctx context.Context, spec HostSpec) error {
 	return h.Start(ctx)
 }
 
-// trees returns the lower layers of the host's file system, topmost first. It builds missing ones.
-func (h *Host) trees(ctx context.Context) ([]string, error) {
-	l := h.lab
-	if h.release != "" {
-		tree, err := l.cache.release(ctx, l.recipe, h.release)
-		return []string{filepath.Join(tree, "root")}, err
-	}
-	lower := []string{filepath.Join(l.base, "root")}
-	if h.Family == EL {
-		layer, err := l.cache.enterpriseLayer(ctx, l.recipe)
-		if err != nil {
-			return nil, err
-		}
-		lower = []string{filepath.Join(layer, "root"), lower[0]}
-	}
-	return lower, nil
-}
-
 // reserve adds the host to the lab's state with a free address.
 func (l *Lab) reserve(ctx context.Context, spec HostSpec) (*Host, error) {
-	if spec.Family == "" {
-		spec.Family = Debian
-	}
-	if spec.Family != Debian && spec.Family != EL {
-		return nil, fmt.Errorf("host %s: unknown family %q", spec.Name, spec.Family)
-	}
-	if spec.Release != "" && spec.Family != Debian {
-		return nil, fmt.Errorf("host %s: family %s does not support other releases", spec.Name, spec.Family)
-	}
-	if spec.Release != "" && !hostName.MatchString(spec.Release) {
-		return nil, fmt.Errorf("host %s: %q is not the code name of a release", spec.Name, spec.Release)
+	system, err := resolveOS(spec.OS, l.recipe.Codename)
+	if err != nil {
+		return nil, fmt.Errorf("host %s: %w", spec.Name, err)
 	}
 	if !hostName.MatchString(spec.Name) {
 		return nil, fmt.Errorf("invalid host name %q: use at most 40 lower-case letters, digits and hyphens", spec.Name)
@@ -202,7 +161,7 @@ func (l *Lab) reserve(ctx context.Context, spec HostSpec) (*Host, error) {
 		}
 	}
 	var h *Host
-	err := l.update(ctx, func(s *state) error {
+	err = l.update(ctx, func(s *state) error {
 		if _, ok := s.Hosts[spec.Name]; ok {
 			return fmt.Errorf("lab %s already has a host %s", l.Name, spec.Name)
 		}
@@ -217,7 +176,7 @@ func (l *Lab) reserve(ctx context.Context, spec HostSpec) (*Host, error) {
 		if index > lastHost {
 			return fmt.Errorf("lab %s is full: it has %d hosts", l.Name, len(s.Hosts))
 		}
-		hs := hostState{Index: index, Family: spec.Family, Release: spec.Release, VM: spec.VM,
+		hs := hostState{Index: index, OS: system, VM: spec.VM,
 			Machine: fmt.Sprintf("%s-%d-%s", s.Bridge, index, spec.Name)}
 		s.Hosts[spec.Name] = hs
 		h = l.host(spec.Name, s, hs)

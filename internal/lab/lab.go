@@ -343,7 +343,7 @@ type HostInfo struct {
 	Name     string
 	Address  string // IPv4
 	Address6 string // IPv6, or "" in a lab without it
-	Family   Family
+	OS       OS     // "" on a machine whose release has no name here
 	Running  bool
 }
 
@@ -369,7 +369,7 @@ func List(ctx context.Context) ([]Info, error) {
 		info := Info{Name: s.Name, Persistent: s.Persistent, Owner: s.Owner.PID, Owned: !s.dead(boot)}
 		for _, hostName := range slices.Sorted(maps.Keys(s.Hosts)) {
 			hs := s.Hosts[hostName]
-			info.Hosts = append(info.Hosts, HostInfo{hostName, s.address(hs.Index), s.address6(hs.Index), hs.Family,
+			info.Hosts = append(info.Hosts, HostInfo{hostName, s.address(hs.Index), s.address6(hs.Index), hs.OS,
 				hs.Keeper.alive()})
 		}
 		if s.Upstream != nil && s.Upstream.Process.alive() {

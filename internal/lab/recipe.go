@@ -99,14 +99,17 @@ func newRecipe() (*recipe, error) {
 	return r, nil
 }
 
-// ofRelease returns the recipe for another release of the machine's distribution. Its tree has only
-// what debootstrap installs, and its hosts can install what a mirror needs.
-func (r *recipe) ofRelease(codename string) *recipe {
+// of returns the recipe for a release of the machine's distribution. The tree of another one than
+// the machine's has only what debootstrap installs, and its hosts can install what a mirror needs.
+func (r *recipe) of(codename string) *recipe {
+	if codename == r.Codename {
+		return r
+	}
 	other := *r
 	other.Codename = codename
-	other.Include = append(slices.Clone(r.Include), "opendoas", "sudo-rs")
-	other.Tree, other.MaybeOffered = nil, nil
-	other.Offered = []string{"rsync", "nginx", "logrotate", "curl", "certbot", "openssl"}
+	other.Include = append(slices.Clone(r.Include), debianRow(codename).include...)
+	other.Tree = nil
+	other.Offered = []string{"rsync", "nginx", "logrotate", "curl", "certbot", "openssl", "apache2", "xfsprogs", "e2fsprogs"}
 	other.Users = slices.DeleteFunc(slices.Clone(r.Users), func(u user) bool { return u.Shell != "/bin/bash" })
 	return &other
 }
@@ -121,16 +124,17 @@ func (r *recipe) hash() (string, error) {
 }
 
 // osRelease returns a value of the machine's os-release file (os-release(5)).
-func osRelease(name string) (string, error) {
-	const file = "/etc/os-release"
+func osRelease(name string) (string, error) { return osReleaseOf("/etc/os-release", name) }
+
+func osReleaseOf(file, name string) (string, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
-		return "", fmt.Errorf("%w: detecting the distribution of this machine: %w", ErrUnavailable, err)
+		return "", fmt.Errorf("%w: detecting a distribution: %w", ErrUnavailable, err)
 	}
 	for line := range strings.Lines(string(data)) {
 		if value, ok := strings.CutPrefix(strings.TrimSpace(line), name+"="); ok {
 			return strings.Trim(value, `"'`), nil
 		}
 	}
-	return "", fmt.Errorf("%w: %s not found in %s, so this is not a Debian-like machine", ErrUnavailable, name, file)
+	return "", fmt.Errorf("%w: %s not found in %s, so this is not Debian-like", ErrUnavailable, name, file)
 }

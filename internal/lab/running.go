@@ -58,10 +58,8 @@ func (h *Host) Start(ctx context.Context) error {
 	// so they have their own session.
 	cmd := command(context.WithoutCancel(ctx),
 		inCgroup(keeper, append([]string{"/bin/sh", "-c", keepScript, "sh"}, inCgroup(machine, argv...)...)...)...)
-	cmd.Env = append(cmd.Env, "SYSTEMD_NSPAWN_LOCK=0") // the lab itself ensures one host per tree
-	if h.release != "" {                               // newer systemd versions do not boot with cgroup v1
-		cmd.Env = append(cmd.Env, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1")
-	}
+	// The lab itself ensures one host per tree. Newer systemd versions do not boot with cgroup v1.
+	cmd.Env = append(cmd.Env, "SYSTEMD_NSPAWN_LOCK=0", "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1")
 	cmd.Stdout, cmd.Stderr = console, console
 	detach(cmd)
 	if err := cmd.Start(); err != nil {

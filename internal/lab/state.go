@@ -44,8 +44,7 @@ type state struct {
 type hostState struct {
 	Index   int     `json:"index"` // the last byte of the address, see state.address
 	Machine string  `json:"machine"`
-	Family  Family  `json:"family"`
-	Release string  `json:"release,omitempty"`
+	OS      OS      `json:"os,omitempty"`
 	VM      bool    `json:"vm,omitempty"`
 	Image   string  `json:"image,omitempty"` // the directory of a virtual machine's image
 	Disks   []Disk  `json:"disks"`

@@ -32,7 +32,7 @@ func (v *virtual) tap() string { return fmt.Sprintf("%sv%d", v.lab.Bridge, v.ind
 
 // checkVMSpec returns an error for what a virtual machine cannot have.
 func checkVMSpec(spec HostSpec) error {
-	if spec.Family == EL || spec.Release != "" || spec.System != "" {
+	if spec.OS != "" || spec.System != "" {
 		return fmt.Errorf("host %s: a virtual machine has the machine's own release and its own disk", spec.Name)
 	}
 	return checkVM()

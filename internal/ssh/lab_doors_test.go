@@ -21,7 +21,7 @@ func TestLabTrixie(t *testing.T) {
 	for _, program := range []string{"ssh-keygen", "ssh-agent", "ssh-add"} {
 		labtest.Program(t, program)
 	}
-	h := newLabHost(t, lab.HostSpec{Release: "trixie"})
+	h := newLabHost(t, lab.HostSpec{OS: lab.Debian13})
 	t.Run("sudo-rs", func(t *testing.T) { testSudoRS(t, h) })
 	t.Run("logins", func(t *testing.T) { testLogins(t, h) })
 	t.Run("penalties", func(t *testing.T) { testPenalties(t, h) })
