@@ -39,16 +39,37 @@ func (apache) linesQuery(t engine.Target, lines string) wire.Query {
 
 func (a apache) ask(t engine.Target, s *Site, undecided bool) []wire.Query {
 	list := []wire.Query{a.dumpQuery(t), a.listenLinesQuery(t)}
+	if isEL(t.Facts.OS) {
+		list = append(list, apacheOwnKey, apacheKeyQuery)
+	}
 	if undecided {
 		list = append(list, apacheAddressQuery(s), apacheDefaultSite, apacheDefaultLink, apachePages, apacheWelcome)
 	}
 	return list
 }
 
+// On EL, mod_ssl has a virtual host of its own whose certificate is made when httpd starts for the
+// first time. Until then, Apache cannot read its configuration, and so it could not be checked.
+const apacheKeyUnit = "httpd-init.service"
+
+var (
+	apacheOwnKey   = wire.Query{Verb: wire.AskFile, Arg: "/etc/pki/tls/certs/localhost.crt"}
+	apacheKeyQuery = wire.Query{Verb: wire.AskUnit, Arg: apacheKeyUnit}
+)
+
+// keyless reports whether that certificate has to be made: mod_ssl is there, or will be for a site
+// over HTTPS.
+func keyless(s *Site, got engine.Answers) bool {
+	key, keyErr := got.File(apacheOwnKey)
+	unit, unitErr := got.Unit(apacheKeyQuery)
+	return keyErr == nil && unitErr == nil && key.Kind == wire.Absent && (unit.LoadState == "loaded" || s.Certificate != "")
+}
+
 // settle implements webServer. Before the package is installed, its own configuration is assumed.
 func (a apache) settle(t engine.Target, s *Site, got engine.Answers) {
 	var opens, bare []string
 	restart := false
+	s.keyless = isEL(t.Facts.OS) && keyless(s, got)
 	unit, err := got.Unit(a.facts(t).unitQuery())
 	switch {
 	case err != nil:
@@ -64,6 +85,9 @@ func (a apache) settle(t engine.Target, s *Site, got engine.Answers) {
 		opens = apacheOpens(t, s, lines, &s.taken)
 		dump, err := got.Run(a.dumpQuery(t))
 		if err != nil || dump.Exit != 0 {
+			if s.keyless {
+				bare = apacheBarePorts(s, lines, apachePackagedHosts(t), own)
+			}
 			break // the check of the configuration reports it
 		}
 		loaded, hosts := loadedModules(dump.Stdout), apacheHosts(dump.Stdout)

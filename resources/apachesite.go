@@ -111,7 +111,16 @@ func (apache) packaged(wire.OSFacts) serverVersion { return serverVersion{} }
 
 func (apache) text(t engine.Target, s *Site, digest string) string { return apacheText(t, s, digest) }
 
-func (apache) before(_, _ *Site) []engine.Step { return nil }
+func (apache) before(_ engine.Target, s, _ *Site) []engine.Step {
+	if !s.keyless {
+		return nil
+	}
+	return []engine.Step{{
+		Summary: "make the certificate of the package's own site",
+		Do:      wire.Op{Run: &wire.RunOp{Argv: []string{"/usr/bin/systemctl", "start", apacheKeyUnit}}},
+		Final:   "it is made once, and mod_ssl needs it",
+	}}
+}
 
 func (apache) after(*Site) []engine.Step { return nil }
 

@@ -161,7 +161,7 @@ func (caddy) check(t engine.Target, s *Site) []engine.Problem {
 }
 
 // before adds the import of the directory of sites to the package's Caddyfile.
-func (caddy) before(s, _ *Site) []engine.Step {
+func (caddy) before(_ engine.Target, s, _ *Site) []engine.Step {
 	if s.caddy.importing == nil {
 		return nil
 	}

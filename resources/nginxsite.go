@@ -87,7 +87,7 @@ func (n nginx) settle(t engine.Target, s *Site, got engine.Answers) {
 	n.settleQUIC(t, s, got)
 }
 
-func (nginx) before(s, have *Site) []engine.Step {
+func (nginx) before(_ engine.Target, s, have *Site) []engine.Step {
 	if s.instead == "" || have != nil {
 		return nil
 	}

@@ -105,6 +105,7 @@ type Site struct {
 	opens   []string         // wanted: of what it listens on, what nothing else has the server listen on
 	bare    []string         // wanted: ports on which the server answers without any site, see apacheText
 	restart bool             // wanted: the server has to restart, see webServer.load
+	keyless bool             // wanted: the server's own site has no certificate yet, see apacheOwnKey
 	alone   bool             // found: without it, the server listens on nothing and cannot run
 	taken   []engine.Problem `fingerprint:"-"` // wanted: ports that other programs hold, and what else the host lacks
 	is      serverState      // found, and after Settle wanted

@@ -82,7 +82,7 @@ func (st siteType) Diff(t engine.Target, want, have *Site) []engine.Step {
 	}
 	file := st.file(t, want)
 	if have == nil {
-		return slices.Concat(st.server.before(want, nil), file.steps(nil), st.activate(t, want))
+		return slices.Concat(st.server.before(t, want, nil), file.steps(nil), st.activate(t, want))
 	}
 	found := st.file(t, have)
 	if len(found.inTheWay()) > 0 {
@@ -93,7 +93,7 @@ func (st siteType) Diff(t engine.Target, want, have *Site) []engine.Step {
 	if same && (isTrue(have.Served) || !isTrue(want.Served)) {
 		return steps // owner, group or mode of the file at most: the server need not load it again
 	}
-	return slices.Concat(st.server.before(want, have), steps, st.activate(t, want))
+	return slices.Concat(st.server.before(t, want, have), steps, st.activate(t, want))
 }
 
 // activate returns the steps after the file is written.

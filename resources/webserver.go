@@ -44,7 +44,7 @@ type webServer interface {
 	// known, it is not free.
 	free(t engine.Target, s *Site, unit wire.Unit, got engine.Answers) bool
 	// before returns the steps before the file of a site is written; have is nil if the site is new.
-	before(s, have *Site) []engine.Step
+	before(t engine.Target, s, have *Site) []engine.Step
 	// after returns the steps after the file of a site is removed.
 	after(have *Site) []engine.Step
 	// test returns the step that checks the server's whole configuration: for a site, or with nil
