@@ -21,8 +21,8 @@ func newLabCommand(g *global) *cobra.Command {
 	cmd := commandWithCommands(&cobra.Command{
 		Use:   "lab COMMAND",
 		Short: "Run disposable real hosts to try things on",
-		Long: `A lab is a network of real hosts on this machine, with systemd, sshd, apt and
-cron, and a small AlmaLinux upstream with a real rsync daemon. Each host has an
+		Long: `A lab is a network of real hosts on this machine, with systemd, sshd, apt or
+dnf, and a small AlmaLinux upstream with a real rsync daemon. Each host has an
 IPv4 and an IPv6 address, and boots in about a second. A lab needs root on
 Debian or a relative of it, and installs what it needs with apt-get.`,
 		Example: `# Two hosts, and a configuration for them
@@ -52,6 +52,9 @@ func newLabUpCommand(g *global, name *string) *cobra.Command {
 		Short: "Boot lab hosts: fra1 and ams1, or the named ones",
 		Long: `Boot lab hosts and the upstream, and leave them running until lab down. If the
 lab is already running, the missing hosts are added.
+
+--os makes hosts of other systems than this machine's, such as el9, which is
+like AlmaLinux 9. The first host of each takes minutes. See docs/lab.md.
 
 --hcl writes host blocks to a file, for a configuration in the same directory.`,
 		Example: `mirrorform lab up --hcl hosts.hcl

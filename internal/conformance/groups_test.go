@@ -63,6 +63,7 @@ var groups = []group{
 	},
 	{
 		name: "el", spec: lab.HostSpec{OS: lab.EL9},
+		prepare: [][]string{{"dnf", "install", "-y", "cronie"}},
 		cases: func([]string) []testCase {
 			// The least of each, for what is otherwise there: the tools, and where packages put things.
 			return slices.Concat(directoryCases()[:1], fileCases()[1:2], cronCases()[:1], groupCases()[1:], userCases()[1:], serviceCases()[1:2], dnfCases()[:2])

@@ -1,10 +1,10 @@
-// Package lab boots real, disposable Debian-like hosts on one Linux machine, with systemd, sshd,
-// apt, cron, block devices and their own network. Tests, the demo, the benchmark and `mirrorform
-// lab` use it.
+// Package lab boots real, disposable hosts on one Linux machine, with systemd, sshd, apt or dnf,
+// block devices and their own network. docs/lab.md has their operating systems. Tests, the demo,
+// the benchmark and `mirrorform lab` use it.
 //
 // A host is a systemd-nspawn(1) container, booted from an overlay mount over a cached debootstrap
 // tree. The hosts of a lab share a bridge with an IPv4 and an IPv6 network, and have no routes to
-// other networks. They install packages from a `file:` apt repository in the tree, sync from an
+// other networks. They install packages from `file:` repositories in the tree, sync from an
 // upstream of the lab, and get certificates from a CA of the lab.
 //
 // Containers have limits that tests must take into account:

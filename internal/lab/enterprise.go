@@ -20,13 +20,13 @@ type layer struct {
 	Format int // incremented when the code that builds the layer changes
 	Base   string
 	enterprise
-	Tools   []string // packages of Debian that the layer has as they are
+	Tools   []string // packages of Debian that are installed in the layer
 	Payload []string // packages of Debian whose files are in the host's rpms
 	Maybe   []string // more of those, where the release has them
 	Parts   []string // prefixes of the names of more, which those depend on
 	Build   []string // packages that are unpacked for the build alone
-	// Files are those of tree/el: the specs, units and configuration files of EL hosts, and the scripts
-	// that build their trees. Of EL's packages they have the facts: names, paths, accounts, defaults.
+	// Files are those of tree/el: the specs, units and configuration files of EL hosts, and the
+	// scripts that build their trees. Of EL's packages they have the facts: names, paths, accounts.
 	Files map[string]string
 }
 

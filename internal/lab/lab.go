@@ -29,8 +29,7 @@ type Options struct {
 	Log io.Writer
 }
 
-// DefaultDir is the default directory of the base trees. They take about 700 MB, plus 300 MB for
-// each other release.
+// DefaultDir is the default directory of the trees: docs/lab.md has their sizes.
 const DefaultDir = "/var/cache/mirrorform-lab"
 
 // Lab is a network with hosts. Its methods may be called concurrently.
