@@ -143,6 +143,25 @@ func TestTasksWriteFirst(t *testing.T) {
 	}
 }
 
+// One run of the package manager installs all packages, except those that come from what another
+// one brings, such as a repository.
+func TestTasksInstallTogether(t *testing.T) {
+	t.Parallel()
+	r := &Registry{}
+	Register(r, "part", partType{})
+	install := func(name string, dependsOn ...string) Change {
+		step := Step{Summary: "install " + name, Do: wire.Op{Package: &wire.PackageOp{Install: []string{name}}}}
+		return Change{Resource: aPart(r, name, part{}, dependsOn...), Address: name, Steps: []Step{step}}
+	}
+	var got []string
+	for _, task := range tasksOf([]Change{install("a"), install("repository"), install("b", "repository"), install("c", "a")}) {
+		got = append(got, strings.Join(task.order.Op.Package.Install, " "))
+	}
+	if want := []string{"a repository", "b c"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 // What a removal makes room for is written and checked before the removal, and loaded after it.
 func TestTasksMakeRoom(t *testing.T) {
 	t.Parallel()

@@ -216,8 +216,12 @@ func (c *Change) sharesAny(others []Change) bool {
 }
 
 // merge adds a step to a task of the same program, so that it runs once: the package manager, or
-// semanage.
+// semanage. A package that depends on one of the task's may be in a repository that this one adds.
 func (t *task) merge(c *Change, s Step) bool {
+	needed := func(o *Change) bool { return c.Resource.needs(o.Resource) }
+	if s.Do.Package != nil && slices.ContainsFunc(t.changes, needed) {
+		return false
+	}
 	if len(t.changes[0].Steps) > 1 || !t.mergeOps(s) {
 		return false
 	}
