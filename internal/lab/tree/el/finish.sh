@@ -32,7 +32,7 @@ for name in almalinux-release $(sed -n 's/^%package -n //p' $el/specs/platform.s
     installed="$installed $(ls /opt/mirrorform-lab/dnf/"$name"-[0-9]*.rpm)"
 done
 rpm --initdb
-rpm --install --force-debian --nosignature $installed
+dnf --quiet --assumeyes --disablerepo='*' install $installed
 systemctl --quiet enable sshd.service
 ln -sf /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt
 ln -sf /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/cert.pem
