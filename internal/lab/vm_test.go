@@ -23,8 +23,7 @@ func TestVM(t *testing.T) {
 	hosts := labtest.Hosts(t, 2, lab.HostSpec{Name: "vm", VM: true, Disks: []int64{1 << 30, 1 << 30}},
 		lab.HostSpec{Name: "peer"})
 	vm, peer := hosts[0], hosts[1]
-	upstream, err := l.Upstream(t.Context())
-	if err != nil {
+	if _, err := l.Upstream(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	t.Run("enforcing", func(t *testing.T) { testEnforcing(t, vm) })
@@ -37,7 +36,10 @@ func TestVM(t *testing.T) {
 			}
 		}
 		greet(t, vm, peer.Address)
-		on(t, vm, "rsync", upstream.URL(lab.ModuleAlmaLinux))
+		got := on(t, vm, "bash", "-c", "exec 3<>/dev/tcp/upstream/873; head -c7 <&3")
+		if got != "@RSYNCD" {
+			t.Errorf("the upstream sends %q", got)
+		}
 	})
 	t.Run("files", func(t *testing.T) { testVMFiles(t, vm) })
 	t.Run("disks", func(t *testing.T) { testVolumes(t, vm) })
