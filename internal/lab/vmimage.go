@@ -25,9 +25,9 @@ const (
 // vmDiskSize is the size of the system's disk in bytes; the file is sparse.
 const vmDiskSize = 10 << 30
 
-// vmBootLimit bounds a boot of a virtual machine, which takes 10 s on a quiet machine: its
-// processor is emulated.
-const vmBootLimit = 5 * time.Minute
+// vmBootLimit bounds a boot of a virtual machine, which takes 10 s on a quiet machine and minutes
+// on a busy one: its processor is emulated.
+const vmBootLimit = 15 * time.Minute
 
 // vmImage returns the directory of the image, and builds it first if it is missing.
 func (c *cache) vmImage(ctx context.Context, base string, r *recipe, v *vmRecipe) (string, error) {

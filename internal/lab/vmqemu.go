@@ -254,5 +254,5 @@ func (p *identityPort) send(ctx context.Context, script string) error {
 	if _, err := fmt.Fprintf(p.conn, "%d\n%s", len(script), script); err != nil {
 		return fmt.Errorf("sending the identity of the virtual machine: %w", err)
 	}
-	return p.expect(ctx, "status 0", bootLimit)
+	return p.expect(ctx, "status 0", vmBootLimit)
 }
