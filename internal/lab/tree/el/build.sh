@@ -118,7 +118,7 @@ for spec in platform release httpd rsync cronie logrotate firewalld certbot cadd
 done
 for v in 1.0 2.0; do build --define "demo_version $v" specs/demo.spec; done
 
-mv rpms/*/caddy-* rpms/*/certbot-* rpms/*/python3-certbot* $epel/
+find rpms \( -name 'caddy-*' -o -name 'certbot-*' -o -name 'python3-certbot*' \) -exec mv -t $epel {} +
 cp rpms/*/*.rpm $dnf/
 {
     if [ "$rhel" = 8 ]; then
