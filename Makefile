@@ -53,8 +53,9 @@ test-rollout: ## Roll out over thirty lab hosts, with one down and one that fail
 	MIRRORFORM_LAB=require MIRRORFORM_ROLLOUT_HOSTS=30 go test -v -count=1 -timeout 30m -run 'TestLab/rollout$$' ./cmd/mirrorform
 
 .PHONY: test-matrix
-test-matrix: ## Run the tests on virtual machines, where SELinux enforces (root, Debian, amd64)
+test-matrix: ## Run the tests on EL 8 and 10, and on virtual machines, where SELinux enforces (root, Debian, amd64)
 	@internal/tools/check lab
+	MIRRORFORM_LAB=require MIRRORFORM_LAB_OS=all go test -v -count=1 -timeout 55m -run '^TestEnterprise$$' ./internal/lab
 	MIRRORFORM_LAB=require MIRRORFORM_LAB_VM=require go test -v -count=1 -timeout 55m -run '^TestVM' ./internal/lab
 	MIRRORFORM_LAB=require MIRRORFORM_LAB_VM=require go test -v -count=1 -timeout 55m -run '^TestLab$$/^vm' ./cmd/mirrorform
 
