@@ -9,7 +9,8 @@ import (
 )
 
 // SELinuxBoolean is a boolean of the SELinux policy: its value at each boot, and its current value.
-// A removal restores the value from before the first apply.
+// A removal restores the value from before the first apply. It is an error on hosts where SELinux
+// is not enabled.
 type SELinuxBoolean struct {
 	Name  string `hcl:"name" id:"true"` // name of the boolean, as getsebool(8) lists it
 	Value *bool  `hcl:"value"`          // whether it is on

@@ -11,7 +11,8 @@ import (
 )
 
 // SELinuxContext is the SELinux type of a directory with everything below it, or of a file: a rule
-// in the host's own part of the policy, and the labels on disk.
+// in the host's own part of the policy, and the labels on disk. It is an error on hosts where
+// SELinux is not enabled.
 type SELinuxContext struct {
 	// Path is an absolute path of letters, digits and . _ @ : , = ~ % + -.
 	Path string `hcl:"path" id:"true"`
