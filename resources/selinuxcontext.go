@@ -20,6 +20,9 @@ type SELinuxContext struct {
 	// Labels is the type that the path and what is directly in it have on disk, or the first other
 	// one, with its path.
 	Labels string `plan:"labels"`
+	// Readable is whether a rule that mirrorform did not make may have another type instead that web
+	// servers may read.
+	Readable bool
 
 	pattern string // the expression of the rule; wanted: that of a new rule
 	fixed   string // wanted: the kind of a file system that has one label for all files
@@ -124,12 +127,17 @@ func (sc selinuxContext) Settle(t engine.Target, want *SELinuxContext, prior *en
 	}
 	full.pattern = treePattern(p)
 	at := sc.ours(rules, p)
-	if at >= 0 && prior == nil && rules[at].of != want.Type {
+	if at >= 0 && (prior == nil || !prior.Made) {
+		full.Type = want.instead(&rules[at])
+		full.Labels = full.Type
+	}
+	if at >= 0 && prior == nil && rules[at].of != full.Type {
 		full.clash = fmt.Sprintf("the host's policy has the type %s for %s, which mirrorform did not set", rules[at].of, want.Path)
-		full.mend = fmt.Sprintf("set type to it, or remove the rule on the host: semanage fcontext -d '%s'", rules[at].pattern)
+		full.mend = fmt.Sprintf("set type to it (in a mirror block, selinux = false), or remove the rule on the host: "+
+			"semanage fcontext -d '%s'", rules[at].pattern)
 		return &full
 	}
-	if last := lastOf(rules, p); at >= 0 && last > at && rules[last].of != want.Type {
+	if last := lastOf(rules, p); at >= 0 && last > at && rules[last].of != full.Type {
 		full.clash = fmt.Sprintf("the host's policy has a later rule for %s, with the type %s", want.Path, rules[last].of)
 		full.mend = fmt.Sprintf("remove it on the host: semanage fcontext -d '%s'", rules[last].pattern)
 	}
@@ -137,6 +145,17 @@ func (sc selinuxContext) Settle(t engine.Target, want *SELinuxContext, prior *en
 		sc.hides(&full, rules, p)
 	}
 	return &full
+}
+
+// webTypes are those that web servers may read.
+var webTypes = []string{"public_content_t", "public_content_rw_t", "httpd_sys_content_t", "httpd_sys_rw_content_t"}
+
+// instead returns the type that the files should have, if a rule for them was there before.
+func (s *SELinuxContext) instead(r *contextRule) string {
+	if s.Readable && slices.Contains(webTypes, r.of) {
+		return r.of
+	}
+	return s.Type
 }
 
 // hides finds a local rule for something in the tree, which a new rule for the tree would follow,
@@ -172,8 +191,10 @@ func (sc selinuxContext) Read(t engine.Target, want *SELinuxContext, got engine.
 	}
 	have := *want
 	have.Type, have.pattern = rules[at].of, rules[at].pattern
-	if have.Labels = want.Type; root.Kind != wire.Absent && t.Facts.SELinux != "" && !oneLabel(fs.Type) {
-		have.Labels = sc.found(want, rules, p, &root)
+	files := *want
+	files.Type = want.instead(&rules[at])
+	if have.Labels = files.Type; root.Kind != wire.Absent && t.Facts.SELinux != "" && !oneLabel(fs.Type) {
+		have.Labels = sc.found(&files, rules, p, &root)
 	}
 	return &have, nil
 }

@@ -30,7 +30,7 @@ func (x *expansion) selinux() {
 		x.add(engine.Part{
 			Name: j.part("selinux"), Type: "selinux_context",
 			DependsOn: append([]string{"selinux_package"}, x.existing("mount", j.part("tree"), j.part("directory"))...),
-			State:     &resources.SELinuxContext{Path: j.dir, Type: treeType},
+			State:     &resources.SELinuxContext{Path: j.dir, Type: treeType, Readable: true},
 		}, map[string]string{"path": j.dirAttribute})
 		x.parts[len(x.parts)-1].advice = map[string]string{
 			"path": "rename the directory, or set selinux = false and label it yourself",
