@@ -57,8 +57,8 @@ func listing(ts *testscript.TestScript, host string) []string {
 		find /etc /srv /usr/local /run/*rsync.lock /var/log/mirrorform* /var/lib/mirrorform-sync /var/lib/letsencrypt -printf '%p %y %m %u %g %l\n' 2>/dev/null
 		find /etc /srv /usr/local -type f -exec sha256sum {} +
 		findmnt -rno TARGET,FSTYPE /srv/mirror/almalinux
-		systemctl show -p Id -p ActiveState -p UnitFileState cron nginx apache2 caddy certbot.timer mirrorform-certificate-almalinux.path
-		dpkg-query -W -f '${Package} ${Status}\n'
+		systemctl show -p Id -p ActiveState -p UnitFileState cron crond nginx apache2 httpd caddy certbot.timer certbot-renew.timer mirrorform-certificate-almalinux.path
+		dpkg-query -W -f '${Package} ${Status}\n' || rpm --query --all
 	`
 	out, err := hostOf(ts, host).Run(context.Background(), "sh", "-c", script)
 	if len(out) == 0 {

@@ -13,6 +13,7 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/mirrorform/mirrorform/internal/lab"
 	"github.com/mirrorform/mirrorform/internal/lab/labtest"
+	"github.com/mirrorform/mirrorform/internal/matrix"
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
@@ -59,7 +60,7 @@ func TestLab(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status": status, "repeat": repeat, "boot": boot, "on": on, "reboot": reboot, "eventually": eventually, "edit": edit,
 			"github": github, "behind": behind, "serve": serve, "workflow": workflow, "pipeline": pipeline, "fleet": fleet, "power": power, "listing": listOn, "frozen": frozen, "dump": dump, "acme": acme,
-			"poll": poll, "http3": askHTTP3, "put": put, "download": download,
+			"poll": poll, "http3": askHTTP3, "put": put, "install": install, "download": download,
 		},
 	})
 }
@@ -94,7 +95,8 @@ func hostOf(ts *testscript.TestScript, name string) *lab.Host {
 //
 //	boot NAME [user=USER] [become=BECOME] [os=el9] [vm] [disk=2GB]…
 //
-// $NAME_6 is its IPv6 address. $NAME_DISK0 and so on are the disks' paths on the host.
+// Without os, it has the operating system of the script's variant. $NAME_6 is its IPv6 address.
+// $NAME_DISK0 and so on are the disks' paths on the host.
 func boot(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
 		ts.Fatalf("usage: boot NAME [user=USER] [become=BECOME] [os=OS] [vm] [disk=SIZE]…")
@@ -104,6 +106,13 @@ func boot(ts *testscript.TestScript, neg bool, args []string) {
 	booted++
 	spec := lab.HostSpec{Name: fmt.Sprintf("%s-%d", name, booted)}
 	bootMu.Unlock()
+	own := true // whether it has the operating system of the variant
+	switch system := systemOf(ts); system {
+	case matrix.VM:
+		spec.VM = true
+	default:
+		spec.OS = lab.OS(system)
+	}
 	for _, arg := range args[1:] {
 		key, value, _ := strings.Cut(arg, "=")
 		switch key {
@@ -112,7 +121,7 @@ func boot(ts *testscript.TestScript, neg bool, args []string) {
 		case "become":
 			become = value
 		case "os":
-			spec.OS = lab.OS(value)
+			spec.OS, spec.VM, own = lab.OS(value), false, false
 		case "vm":
 			spec.VM = true
 		case "disk":
@@ -132,6 +141,9 @@ func boot(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	})
 	hosts.byName[name] = h
+	if own {
+		recordVersions(ts, h)
+	}
 	ts.Setenv(name, h.Address)
 	ts.Setenv(name+"_6", h.Address6)
 	for i, d := range h.Disks {

@@ -4,66 +4,39 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/mirrorform/mirrorform/internal/lab"
+	"github.com/mirrorform/mirrorform/internal/matrix"
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
 // A script's variants are data in its first lines, which are comments:
 //
-//	# variants: server=nginx|apache|caddy
+//	# variants: server=nginx|apache|caddy os=debian12|el9
+//	# matrix: os=debian11|debian13|el8|el10
 //
-// The script runs once for each value, or for each combination where there are several variables.
-// The test has the script's name, and the values that are not the first ones: TestLab/trees,
-// TestLab/trees-apache. In the script,
+// The script runs once for each value, with the first values of the other variables. The matrix
+// (make test-matrix) runs all combinations, with further values. The test has the script's name,
+// and the values that are not the first ones: TestLab/trees, TestLab/trees-apache. In the script,
 //
 //	$SERVER           is the value
 //	[server:apache]   is whether it is that one: [!server:caddy] is for all others
+//	[family:el]       is whether its hosts are of EL
 //
-// and what variantEnv has for the value is in the environment, too.
-
-// variantEnv has what differs between the values of a variable, by VARIABLE=VALUE.
-var variantEnv = map[string][]string{
-	"server=nginx": {
-		"SERVER_NAME=nginx", "SERVER_PACKAGE=nginx", "SERVER_UNIT=nginx.service", "SERVER_CONF=/etc/nginx",
-		"SERVER_SITES=/etc/nginx/conf.d/", "SERVER_SUFFIX=.conf", "SERVER_PART=",
-		"SERVER_CHECK=nginx -t", "SERVER_RELOAD=systemctl reload nginx",
-	},
-	"server=apache": {
-		"SERVER_NAME=Apache", "SERVER_PACKAGE=apache2", "SERVER_UNIT=apache2.service", "SERVER_CONF=/etc/apache2",
-		"SERVER_SITES=/etc/apache2/sites-enabled/zz-", "SERVER_SUFFIX=.conf", "SERVER_PART=apache_",
-		"SERVER_CHECK=apache2ctl -t", "SERVER_RELOAD=systemctl reload apache2",
-	},
-	"server=caddy": {
-		"SERVER_NAME=Caddy", "SERVER_PACKAGE=caddy", "SERVER_UNIT=caddy.service", "SERVER_CONF=/etc/caddy",
-		"SERVER_SITES=/etc/caddy/Caddyfile.d/", "SERVER_SUFFIX=.caddyfile", "SERVER_PART=caddy_",
-		"SERVER_CHECK=runuser -u caddy -- caddy validate --config /etc/caddy/Caddyfile",
-		"SERVER_RELOAD=caddy reload --force --config /etc/caddy/Caddyfile",
-	},
-}
-
-// A change from one server to another has what differs as FROM_… and TO_….
-func init() {
-	for _, change := range [][2]string{{"nginx", "apache"}, {"apache", "caddy"}, {"caddy", "nginx"}} {
-		var env []string
-		for i, end := range []string{"FROM", "TO"} {
-			env = append(env, end+"="+change[i])
-			for _, v := range variantEnv["server="+change[i]] {
-				env = append(env, strings.Replace(v, "SERVER", end, 1))
-			}
-		}
-		variantEnv["change="+change[0]+"-"+change[1]] = env
-	}
-}
+// and what factsOf has for the values is in the environment, too. Hosts have the operating system os,
+// unless boot says another one.
 
 // variable is one that a script has variants for.
 type variable struct {
 	name   string
 	values []string
+	plain  int // how many of the values not only the matrix runs
 }
 
 // variant is one run of a script.
@@ -73,65 +46,80 @@ type variant struct {
 	values    map[string]string // by name of the variable
 }
 
-// readVariables reads the first lines of a script.
-func readVariables(script string) (variables []variable, err error) {
-	for lines := bufio.NewScanner(strings.NewReader(script)); lines.Scan(); {
-		line, ok := strings.CutPrefix(lines.Text(), "#")
+// header returns the words of the lines "# KEY: WORD…" among a script's first lines.
+func header(script, key string) (lines []string) {
+	for s := bufio.NewScanner(strings.NewReader(script)); s.Scan(); {
+		line, ok := strings.CutPrefix(s.Text(), "#")
 		if !ok {
 			break
 		}
-		words, ok := strings.CutPrefix(line, " variants:")
-		if !ok {
-			continue
+		if words, ok := strings.CutPrefix(line, " "+key+": "); ok {
+			lines = append(lines, words)
 		}
-		for _, word := range strings.Fields(words) {
+	}
+	return lines
+}
+
+// readVariables reads the first lines of a script.
+func readVariables(script string) (variables []variable, err error) {
+	for _, key := range []string{"variants", "matrix"} {
+		for _, word := range strings.Fields(strings.Join(header(script, key), " ")) {
 			name, list, _ := strings.Cut(word, "=")
 			values := strings.Split(list, "|")
-			known := func(v variable) bool { return v.name == name }
-			if name == "" || slices.Contains(values, "") || slices.ContainsFunc(variables, known) {
-				return nil, fmt.Errorf("%q is not a variable with its values, VARIABLE=VALUE|VALUE", word)
+			i := slices.IndexFunc(variables, func(v variable) bool { return v.name == name })
+			if name == "" || slices.Contains(values, "") || (i >= 0) != (key == "matrix") {
+				return nil, fmt.Errorf("%s: %q is not a variable with its values, VARIABLE=VALUE|VALUE", key, word)
 			}
-			variables = append(variables, variable{name, values})
+			if i < 0 {
+				variables = append(variables, variable{name, values, len(values)})
+				continue
+			}
+			variables[i].values = append(variables[i].values, values...)
 		}
 	}
 	return variables, nil
 }
 
-// variantsOf returns the variants of a script: one without values where it has no variables.
-func variantsOf(name string, variables []variable) []variant {
-	all := []variant{{name, variables, map[string]string{}}}
+// variantsOf returns the variants of a script: one without values where it has no variables. No
+// variant has what its operating system does not have.
+func variantsOf(name string, variables []variable, all bool) []variant {
+	list := []variant{{name, variables, map[string]string{}}}
 	for _, v := range variables {
 		var next []variant
-		for _, before := range all {
+		for _, before := range list {
 			for i, value := range v.values {
-				one := variant{before.name, variables, map[string]string{v.name: value}}
-				for k, had := range before.values {
-					one.values[k] = had
+				if !all && (i >= v.plain || i > 0 && before.name != name) {
+					continue
 				}
+				one := variant{before.name, variables, maps.Clone(before.values)}
+				one.values[v.name] = value
 				if i > 0 {
 					one.name += "-" + value
 				}
 				next = append(next, one)
 			}
 		}
-		all = next
+		list = next
 	}
-	return all
+	return slices.DeleteFunc(list, func(v variant) bool {
+		return matrix.Untested(v.values["os"], serverName(v.values["server"])) != ""
+	})
 }
 
 // environment returns the variables of a variant's script.
 func (v *variant) environment() (env []string) {
 	for _, of := range v.variables {
-		value := v.values[of.name]
-		env = append(env, strings.ToUpper(of.name)+"="+value)
-		env = append(env, variantEnv[of.name+"="+value]...)
+		env = append(env, strings.ToUpper(of.name)+"="+v.values[of.name])
 	}
-	return env
+	return append(env, factsOf(v.values)...)
 }
 
 // is answers the condition VARIABLE:VALUE. known is whether the script has that variable.
 func (v *variant) is(condition string) (yes, known bool, err error) {
 	name, value, _ := strings.Cut(condition, ":")
+	if name == "family" {
+		return value == string(lab.OS(v.values["os"]).Family()), true, nil
+	}
 	for _, of := range v.variables {
 		if of.name != name {
 			continue
@@ -171,16 +159,21 @@ func runScripts(t *testing.T, dir string, params testscript.Params) {
 			plain = append(plain, file)
 			continue
 		}
-		for _, v := range variantsOf(strings.TrimSuffix(filepath.Base(file), ".txtar"), variables) {
+		for _, v := range variantsOf(strings.TrimSuffix(filepath.Base(file), ".txtar"), variables, inMatrix()) {
+			if !wanted(v.values["os"]) {
+				continue
+			}
 			link := filepath.Join(links, v.name+".txtar")
 			if err := os.Symlink(file, link); err != nil {
 				t.Fatal(err)
 			}
-			testscript.Run(t, v.params(params, link))
+			runVariant(t, &v, string(script), v.params(params, link))
 		}
 	}
-	params.Files = plain
-	testscript.Run(t, params)
+	if !inMatrix() {
+		params.Files = plain
+		testscript.Run(t, params)
+	}
 }
 
 // params returns the parameters for a variant's script.
@@ -189,6 +182,7 @@ func (v *variant) params(of testscript.Params, file string) testscript.Params {
 	p.Files = []string{file}
 	p.Setup = func(env *testscript.Env) error {
 		env.Vars = append(env.Vars, v.environment()...)
+		env.Values[variantKey{}] = v
 		return of.Setup(env)
 	}
 	p.Condition = func(name string) (bool, error) {
@@ -198,6 +192,17 @@ func (v *variant) params(of testscript.Params, file string) testscript.Params {
 		return of.Condition(name)
 	}
 	return p
+}
+
+// variantKey is the key of a script's *variant.
+type variantKey struct{}
+
+// systemOf returns the operating system of a script's hosts, or "".
+func systemOf(ts *testscript.TestScript) string {
+	if v, ok := ts.Value(variantKey{}).(*variant); ok {
+		return v.values["os"]
+	}
+	return ""
 }
 
 // put writes a file of the script to a host, with its directory: put HOST FILE PATH
@@ -214,35 +219,50 @@ func put(ts *testscript.TestScript, neg bool, args []string) {
 
 func TestVariants(t *testing.T) {
 	t.Parallel()
-	variables, err := readVariables("# A script.\n# variants: server=nginx|apache os=debian12|el9\nboot fra1\n# variants: no=more\n")
+	variables, err := readVariables("# A script.\n# variants: server=nginx|apache|caddy os=debian12|el9\n# matrix: os=el8\n# proves: TLS\nboot fra1\n# variants: no=more\n")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var names []string
-	all := variantsOf("trees", variables)
-	for _, v := range all {
-		names = append(names, v.name)
+	names := func(list []variant) string {
+		var names []string
+		for _, v := range list {
+			names = append(names, v.name)
+		}
+		return strings.Join(names, " ")
 	}
-	if want := []string{"trees", "trees-el9", "trees-apache", "trees-apache-el9"}; !slices.Equal(names, want) {
-		t.Errorf("%q, want %q", names, want)
+	if got, want := names(variantsOf("trees", variables, false)), "trees trees-el9 trees-apache trees-caddy"; got != want {
+		t.Errorf("%q, want %q", got, want)
 	}
-	last := all[3]
-	if env := last.environment(); !slices.Contains(env, "SERVER=apache") || !slices.Contains(env, "OS=el9") || !slices.Contains(env, "SERVER_UNIT=apache2.service") {
-		t.Errorf("%q", env)
+	all := variantsOf("trees", variables, true)
+	// There is no Caddy for EL 8.
+	if got, want := names(all), "trees trees-el9 trees-el8 trees-apache trees-apache-el9 trees-apache-el8 trees-caddy trees-caddy-el9"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	last := all[4]
+	env := last.environment()
+	for _, want := range []string{"SERVER=apache", "OS=el9", "FAMILY=el", "SERVER_UNIT=httpd.service", "CRON_UNIT=crond.service"} {
+		if !slices.Contains(env, want) {
+			t.Errorf("no %s in %q", want, env)
+		}
 	}
 	for condition, want := range map[string]string{
 		"server:apache": "true true <nil>", "server:nginx": "false true <nil>", "ipv6": "false false <nil>",
-		"os:el8": "false true condition os:el8: os is one of debian12, el9",
+		"family:el": "true true <nil>", "family:debian": "false true <nil>",
+		"os:el7": "false true condition os:el7: os is one of debian12, el9, el8",
 	} {
 		yes, known, err := last.is(condition)
 		if got := fmt.Sprint(yes, " ", known, " ", err); got != want {
 			t.Errorf("%s: %s, want %s", condition, got, want)
 		}
 	}
-	if one := variantsOf("web", nil); len(one) != 1 || one[0].name != "web" {
+	if one := variantsOf("web", nil, false); len(one) != 1 || one[0].name != "web" {
 		t.Errorf("%+v", one)
 	}
-	for _, bad := range []string{"# variants: server", "# variants: server=a|", "# variants: =a", "# variants: a=b a=c"} {
+	if env := factsOf(map[string]string{"change": "nginx-apache"}); !slices.Contains(env, "FROM_UNIT=nginx.service") ||
+		!slices.Contains(env, "TO=apache") || !slices.Contains(env, "TO_UNIT=apache2.service") {
+		t.Errorf("%q", env)
+	}
+	for _, bad := range []string{"# variants: server", "# variants: server=a|", "# variants: =a", "# variants: a=b a=c", "# matrix: a=b"} {
 		if got, err := readVariables(bad); err == nil {
 			t.Errorf("%s: %+v", bad, got)
 		}
