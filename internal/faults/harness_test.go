@@ -329,10 +329,18 @@ func put(t testing.TB, h *lab.Host, path, content string, mode os.FileMode) {
 	}
 }
 
-// boot boots a host for the test.
+// boot boots a host for the test. MIRRORFORM_FAULTS_OS is the operating system of hosts whose test
+// does not say one.
 func boot(t testing.TB, spec ...lab.HostSpec) *lab.Host {
 	t.Helper()
 	labtest.Require(t)
 	program(t)
-	return labtest.Host(t, spec...)
+	one := lab.HostSpec{}
+	if len(spec) > 0 {
+		one = spec[0]
+	}
+	if one.OS == "" {
+		one.OS = lab.OS(os.Getenv("MIRRORFORM_FAULTS_OS"))
+	}
+	return labtest.Host(t, one)
 }
