@@ -22,7 +22,7 @@ const VM = "vm"
 // Feature is what a script proves on an operating system: a column of the page.
 type Feature struct {
 	Name string // as in the first lines of scripts, "# proves: NAME, NAME", and on the page
-	// Packages are those whose version tells something, by the family of the operating system.
+	// Packages are those whose versions the page shows, by the family of the operating system.
 	Packages map[lab.Family]string
 }
 

@@ -9,7 +9,7 @@ import (
 )
 
 // Cell returns what is known of a feature on an operating system: that all scripts passed that are
-// to prove it there, which ones failed, or why there is none.
+// to prove it there, which ones failed, or why no script ran.
 func Cell(results []Result, system, feature string) string {
 	var passed, failed []string
 	for _, r := range results {
