@@ -29,6 +29,7 @@ func (b *books) next(v *visit, did deeds) (*Manifest, error) {
 		found[c.Resource] = c
 	}
 	var entries []Managed
+	elsewhere := map[string]bool{} // addresses of what does not apply to this host
 	for _, r := range v.ordered {
 		if r.Remove {
 			gone = append(gone, r.Address.Local())
@@ -40,6 +41,10 @@ func (b *books) next(v *visit, did deeds) (*Manifest, error) {
 		}
 		for _, owner := range r.owners() {
 			old := v.manifest.find(b.Configuration, owner.Address.Local(), r.Kind.Name)
+			if !compared && old == nil {
+				elsewhere[owner.Address.Local()] = true
+				continue
+			}
 			e, err := b.entry(owner, old, did.changed[r])
 			if err != nil {
 				return nil, err
@@ -52,6 +57,9 @@ func (b *books) next(v *visit, did deeds) (*Manifest, error) {
 			e.Made = did.absent[r] && did.changed[r] && c.Have != nil || old != nil && old.Made
 			entries = append(entries, e)
 		}
+	}
+	for i := range entries {
+		entries[i].DependsOn = slices.DeleteFunc(entries[i].DependsOn, func(address string) bool { return elsewhere[address] })
 	}
 	next := v.manifest.merge(b.Version, b.Configuration, gone, entries)
 	next.inherit(v.manifest, v.target, b.Types)

@@ -72,6 +72,12 @@ func (c *comparison) add(r *Resource) {
 	if k.settles && !r.Remove {
 		c.t.Unsettled = c.t.Unsettled[1:]
 	}
+	if c.inert(r, want) {
+		if !r.Remove {
+			c.check(r, k.complete(c.t, k.settle(c.t, want, c.t.record(r), c.got)), nil)
+		}
+		return
+	}
 	have, err := k.read(c.t, want, c.got)
 	switch {
 	case err != nil:
@@ -94,6 +100,15 @@ func (c *comparison) add(r *Resource) {
 			c.change(r, want, have)
 		}
 	}
+}
+
+// inert reports whether a resource does not apply to the host. A removal does if the manifest has
+// it.
+func (c *comparison) inert(r *Resource, want any) bool {
+	if r.Remove && slices.ContainsFunc(r.owners(), func(o *Resource) bool { return c.t.record(o) != nil }) {
+		return false
+	}
+	return !r.Kind.applies(c.t, want, c.got)
 }
 
 func (c *comparison) problem(r *Resource, problem Problem) {

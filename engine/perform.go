@@ -327,6 +327,7 @@ func (a *hostApplier) confirm(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("all steps succeeded, but the host could not be observed afterwards: %w", err)
 		}
+		after.forget(func(r *Resource) bool { _, met := a.did.first[r]; return !met })
 		err = after.differs(a.did.later)
 		if err == nil || time.Since(begin) > settle {
 			return err
@@ -337,6 +338,12 @@ func (a *hostApplier) confirm(ctx context.Context) error {
 		case <-time.After(pause):
 		}
 	}
+}
+
+// forget drops what the plan has about resources, except how they compare.
+func (p *HostPlan) forget(which func(*Resource) bool) {
+	p.Changes = slices.DeleteFunc(p.Changes, func(c Change) bool { return which(c.Resource) })
+	p.Problems = slices.DeleteFunc(p.Problems, func(q *ResourceProblem) bool { return q.Resource != nil && which(q.Resource) })
 }
 
 // differs returns an error that lists how an applied host is not as wanted. later has resources

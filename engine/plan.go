@@ -48,7 +48,7 @@ type HostPlan struct {
 	Facts     *wire.Facts // nil if the host was not reached
 	Changes   []Change
 	Unchanged int                // resources that are as wanted
-	Compared  []Compared         // all resources, in order
+	Compared  []Compared         // all resources that apply (Conditional), in order
 	Problems  []*ResourceProblem // warnings, and errors that stop this host
 	Notes     []string           // other information: who has the lock, what is released
 	Err       error              // why the host could not be reached or read

@@ -31,6 +31,7 @@ type Kind struct {
 	gather   func(want, from any) any
 	settle   func(t Target, want any, prior *Record, got Answers) any
 	complete func(t Target, want any) any
+	applies  func(t Target, want any, got Answers) bool
 	check    func(t Target, want, have any) []Problem
 	follows  func(t Target, want any) []Key
 	stale    func(want, have any) any
@@ -84,6 +85,7 @@ func newKind[S any](name string, t Type[S]) *Kind {
 		},
 		settle:   func(_ Target, want any, _ *Record, _ Answers) any { return want },
 		complete: func(_ Target, want any) any { return want },
+		applies:  func(Target, any, Answers) bool { return true },
 		check:    func(Target, any, any) []Problem { return nil },
 		follows:  func(Target, any) []Key { return nil },
 		stale:    func(_, have any) any { return have },
@@ -107,6 +109,9 @@ func extend[S any](k *Kind, t Type[S]) {
 	}
 	if c, ok := t.(Completer[S]); ok {
 		k.complete = func(tg Target, want any) any { return c.Complete(tg, stateOf[S](want)) }
+	}
+	if c, ok := t.(Conditional[S]); ok {
+		k.applies = func(tg Target, want any, got Answers) bool { return c.Applies(tg, stateOf[S](want), got) }
 	}
 	if c, ok := t.(Checker[S]); ok {
 		k.check = func(tg Target, want, have any) []Problem { return c.Check(tg, stateOf[S](want), stateOf[S](have)) }
@@ -225,6 +230,9 @@ func (k *Kind) Settles() bool { return k.settles }
 func (k *Kind) Settle(t Target, want any, prior *Record, got Answers) any {
 	return k.settle(t, want, prior, got)
 }
+
+// Applies reports whether a wanted resource is compared on this host.
+func (k *Kind) Applies(t Target, want any, got Answers) bool { return k.applies(t, want, got) }
 
 // Check returns problems of a wanted state on this host.
 func (k *Kind) Check(t Target, want, have any) []Problem { return k.check(t, want, have) }

@@ -80,6 +80,16 @@ type Checker[S any] interface {
 	Check(t Target, want, have *S) []Problem
 }
 
+// Conditional is a Type of which a resource may have nothing to do on a host, such as an opening in
+// the firewall of a host without one. A resource that does not apply is neither compared nor added
+// to the manifest; if the manifest has it, its removal is planned like any other. If an apply makes
+// it one that applies, the next plan has it.
+type Conditional[S any] interface {
+	// Applies reports whether there is something to compare. It is true if the answers do not show it,
+	// so that Read reports why.
+	Applies(t Target, want *S, got Answers) bool
+}
+
 // Follower is a Type that must act when other resources change: a service whose configuration file
 // is replaced.
 type Follower[S any] interface {
@@ -393,6 +403,11 @@ func (a Answers) Listeners(q wire.Query) (wire.Listeners, error) {
 // Tree returns the answer to an AskTree query.
 func (a Answers) Tree(q wire.Query) (wire.Tree, error) {
 	return answer(a, q, func(w wire.Answer) *wire.Tree { return w.Tree })
+}
+
+// Bus returns the answer to an AskBus query.
+func (a Answers) Bus(q wire.Query) (wire.Bus, error) {
+	return answer(a, q, func(w wire.Answer) *wire.Bus { return w.Bus })
 }
 
 // Run returns the answer to an AskRun query.

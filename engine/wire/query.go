@@ -29,7 +29,11 @@ const (
 	// AskTree asks about a directory. Arg: absolute path, which need not exist; Args: other paths
 	// to locate.
 	AskTree Verb = "tree"
-	AskRun  Verb = "run" // Args: argv of a read-only program
+	// AskBus asks a service on the system bus (D-Bus). Arg: its name; Args: the path of an object,
+	// then calls of methods that begin with get, as "INTERFACE.METHOD" or "INTERFACE.METHOD TEXT".
+	// The text * makes one call for each name that the calls without a text returned.
+	AskBus Verb = "bus"
+	AskRun Verb = "run" // Args: argv of a read-only program
 )
 
 // OverTLS begins the Arg of an AskHTTP query over TLS: "https://127.0.0.1:443".
@@ -98,6 +102,7 @@ type Answer struct {
 	HTTP       *HTTP       `json:"http,omitempty"`
 	Listeners  *Listeners  `json:"listeners,omitempty"`
 	Tree       *Tree       `json:"tree,omitempty"`
+	Bus        *Bus        `json:"bus,omitempty"`
 	Run        *Run        `json:"run,omitempty"`
 }
 
@@ -298,6 +303,14 @@ type Listener struct {
 	Program string `json:"program,omitempty"` // its name in the kernel (proc(5), comm); empty: not found
 	PID     int    `json:"pid,omitempty"`
 	Unit    string `json:"unit,omitempty"` // systemd's unit of the process
+}
+
+// Bus is what a service on the system bus answers.
+type Bus struct {
+	Absent bool `json:"absent,omitempty"` // no program has the name on the bus, or there is no bus
+	// Results is JSON: an object with the result of each call by the call, with its text instead of
+	// *. A variant is its value. A call that the service refuses has an object with the key error.
+	Results string `json:"results,omitempty"`
 }
 
 // Run is the result of a program.

@@ -35,7 +35,8 @@ func (h *host) answer(ctx context.Context, queries []wire.Query) []wire.Answer {
 	perform(answers,
 		b.together(by[wire.AskUnit], wire.ProgramTime, b.askUnits),
 		b.together(by[wire.AskPackage], wire.PackageTime, b.askPackages),
-		b.each(8, by, wire.ProgramTime, b.askSlow, wire.AskBlock, wire.AskMount, wire.AskRun, wire.AskHTTP, wire.AskListeners, wire.AskTree),
+		b.each(8, by, wire.ProgramTime, b.askSlow, wire.AskBlock, wire.AskMount, wire.AskRun, wire.AskHTTP, wire.AskListeners, wire.AskTree,
+			wire.AskBus),
 		b.each(min(runtime.NumCPU(), 4), by, wire.LookTime, b.askQuick, wire.AskFile, wire.AskFilesystem, wire.AskLoaded),
 	)
 	if err := guard(func() error { b.names(by, answers); return nil }); err != nil {
@@ -90,6 +91,8 @@ func (b *batch) askSlow(q wire.Query) wire.Answer {
 		return b.askTree(q)
 	case wire.AskListeners:
 		return b.askListeners(q.Arg, q.Args)
+	case wire.AskBus:
+		return b.askBus(q)
 	case wire.AskHTTP:
 		if len(q.Args) < 2 {
 			return failed(errors.New("http: the host and the path are missing"))

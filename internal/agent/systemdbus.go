@@ -111,7 +111,7 @@ func unitPath(name string) string {
 
 // The types of messages, and the size of their header before its fields.
 const (
-	busCall, busReply, busSignal = 1, 2, 4
+	busCall, busReply, busError, busSignal = 1, 2, 3, 4
 
 	busHeader = 16
 )
@@ -126,17 +126,31 @@ func busOrder() byte {
 
 // propertyCall returns a message that asks for one property of a unit.
 func propertyCall(serial uint32, object, property string) []byte {
-	body := busText(busText(nil, "org.freedesktop.systemd1.Unit"), property)
-	b := []byte{busOrder(), busCall, 0, 1}
+	return methodCall(serial, "org.freedesktop.systemd1", object, "org.freedesktop.DBus.Properties", "Get",
+		"org.freedesktop.systemd1.Unit", property)
+}
+
+// methodCall returns a message that calls a method with at most two texts. It starts no program
+// that has the name of the service.
+func methodCall(serial uint32, service, object, of, method string, texts ...string) []byte {
+	const noAutoStart = 2
+	var body []byte
+	for _, s := range texts {
+		body = busText(body, s)
+	}
+	b := []byte{busOrder(), busCall, noAutoStart, 1}
 	for _, n := range []uint32{uint32(len(body)), serial, 0} {
 		b = binary.NativeEndian.AppendUint32(b, n)
 	}
 	// Each field of the header has a code and a variant: path, interface, method, destination.
-	b = busText(append(b, 1, 1, 'o', 0), object)
-	b = busText(append(busAlign(b, 8), 2, 1, 's', 0), "org.freedesktop.DBus.Properties")
-	b = busText(append(busAlign(b, 8), 3, 1, 's', 0), "Get")
-	b = busText(append(busAlign(b, 8), 6, 1, 's', 0), "org.freedesktop.systemd1")
-	b = append(busAlign(b, 8), busSignature, 1, 'g', 0, 2, 's', 's', 0)
+	fields := []string{object, of, method, service}
+	for i, code := range []byte{1, 2, 3, 6} {
+		b = busText(append(busAlign(b, 8), code, 1, "osss"[i], 0), fields[i])
+	}
+	if len(texts) > 0 {
+		b = append(busAlign(b, 8), busSignature, 1, 'g', 0, byte(len(texts)))
+		b = append(append(b, "ss"[:len(texts)]...), 0)
+	}
 	binary.NativeEndian.PutUint32(b[12:], uint32(len(b)-busHeader))
 	return append(busAlign(b, 8), body...)
 }
@@ -154,12 +168,13 @@ func busText(b []byte, s string) []byte {
 }
 
 // Codes of fields.
-const busReplyTo, busSignature = 5, 8
+const busErrorName, busReplyTo, busSignature = 4, 5, 8
 
 // busMessage is a message, as far as it matters here.
 type busMessage struct {
 	kind      byte
 	reply     uint32 // the call that it answers
+	failure   string // the name of an error
 	signature string
 	body      []byte
 }
@@ -184,6 +199,8 @@ func readBus(in io.Reader) (*busMessage, error) {
 		r.align(8)
 		code := r.take(1)[0]
 		switch kind := r.signature(); {
+		case kind == "s" && code == busErrorName:
+			m.failure = r.text()
 		case kind == "s" || kind == "o":
 			r.text()
 		case kind == "u" && code == busReplyTo:
