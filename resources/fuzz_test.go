@@ -410,6 +410,12 @@ func checkRun(t *testing.T, asked map[string]bool, argv []string) {
 	case slices.Equal(argv, caddy{}.load(engine.Target{}, nil, serverState{running: true})[0].Do.Run.Argv):
 	case argv[0] == "/usr/bin/certbot":
 		checkCertbot(t, asked, argv)
+	case argv[0] == "/usr/bin/firewall-cmd", argv[0] == "/usr/bin/firewall-offline-cmd", argv[0] == "/usr/sbin/ufw":
+		for _, word := range argv[1:] {
+			if !firewallWord.MatchString(word) {
+				t.Errorf("%q is run", argv)
+			}
+		}
 	case len(argv) == 3 && slices.Equal(argv[:2], []string{"/usr/sbin/sysctl", "-w"}):
 		if name, value, _ := strings.Cut(argv[2], "="); !asked["/proc/sys/"+name] || strings.ContainsAny(value, "\n\r\x00") {
 			t.Errorf("%q is run", argv)
@@ -442,6 +448,9 @@ func checkPolicy(t *testing.T, asked map[string]bool, p *wire.PolicyOp) {
 		}
 	}
 }
+// firewallWord is an argument of firewall-cmd(1) or ufw(8).
+var firewallWord = regexp.MustCompile(`^(--permanent|--zone=\w[\w.+-]*|--(add|remove)-service(-from-zone)?=\w[\w.+-]*|` +
+	`--(add|remove)-port=[0-9]+(-[0-9]+)?/[a-z]+|allow|delete|[0-9]+(:[0-9]+)?/[a-z]+)$`)
 
 // checkCertbot holds that certbot reads as values what is meant as values.
 func checkCertbot(t *testing.T, asked map[string]bool, argv []string) {

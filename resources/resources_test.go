@@ -160,6 +160,13 @@ func (a typeUnderTest) run(t *testing.T, c *testCase) map[string]string {
 	a.sameIsDone(t, c, want)
 
 	answers := a.answers(t, c, want)
+	_, removed := c.text["remove"]
+	if !removed && !a.kind.Applies(c.target, want, answers) {
+		got["found"] = "nothing to compare on this host\n"
+		goal := a.kind.Complete(c.target, a.kind.Settle(c.target, want, a.prior(t, c), answers))
+		got["problems"] += problemText("check", a.kind.Check(c.target, goal, nil))
+		return got
+	}
 	have, err := a.kind.Read(c.target, want, answers)
 	if err != nil {
 		got["found"] = "error: " + err.Error() + "\n"
@@ -170,7 +177,7 @@ func (a typeUnderTest) run(t *testing.T, c *testCase) map[string]string {
 		a.sameIsDone(t, c, have)
 	}
 	goal := any(nil)
-	if _, ok := c.text["remove"]; !ok {
+	if !removed {
 		goal = a.kind.Settle(c.target, want, a.prior(t, c), answers)
 		if a.kind.Settles() {
 			got["settled"] = settledText(raw, want, goal)
@@ -382,7 +389,7 @@ func setState(t testing.TB, state any, text string) {
 	v := reflect.ValueOf(state).Elem()
 	for _, field := range reflect.VisibleFields(v.Type()) {
 		name, _, _ := strings.Cut(field.Tag.Get("hcl"), ",")
-		if name == "" && field.Tag.Get("plan") == "" {
+		if name == "" && (field.Tag.Get("plan") == "" || field.Tag.Get("remember") != "") {
 			name = field.Name
 		}
 		value, ok := raw[name]
