@@ -76,6 +76,8 @@ var partPurpose = map[string]string{
 	"cron":                      "the scheduled sync",
 	"nginx":                     "not with `server = \"none\"`",
 	"nginx_service":             "not with `server = \"none\"`",
+	"firewall_http":             "opens port 80 where a firewall is active; not with `firewall = false`, as the next one",
+	"firewall_https":            "the same for port 443, with `web.tls`; other ports have their number: `firewall_8443_tcp`",
 	"site":                      "serves the mirror's files; not with `server = \"none\"`",
 	"openssl":                   "asks the site over HTTPS; with `web.tls`",
 	"certbot":                   "on EL from EPEL, which the part `epel` adds; with `web.tls.acme`, as the next two",

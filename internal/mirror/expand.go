@@ -53,6 +53,10 @@ type part struct {
 //	cron                cron         the scheduled sync
 //	nginx               package
 //	nginx_service       service
+//	firewall_http       firewall     port 80; unless firewall is false, as the next ones
+//	firewall_https      firewall     port 443, with web.tls
+//	firewall_http3      firewall     port 443 of UDP, with web.tls.http3
+//	firewall_8080_tcp   firewall     instead of these: another port, by its number and protocol
 //	openssl             package      with web.tls
 //	epel                package      on EL; with web.tls.acme, as the next three
 //	certbot             package

@@ -17,6 +17,9 @@ type Spec struct {
 	// SELinux is whether the trees get the type public_content_t, on hosts that are enforcing or
 	// permissive; default: true.
 	SELinux *bool `hcl:"selinux,optional"`
+	// Firewall is whether the ports of the site are opened, permanently and now, on hosts where
+	// firewalld or ufw is active; default: true. Ports of a site that you keep are yours.
+	Firewall *bool `hcl:"firewall,optional"`
 
 	Storage Storage  `hcl:"storage,block"`
 	Sync    *Sync    `hcl:"sync,block"`

@@ -71,6 +71,7 @@ func (x *expansion) site() {
 		return
 	}
 	x.webServer()
+	x.openings()
 	aliases, directories, served := x.trees()
 	depends := append([]string{x.web.Server}, directories...)
 	named := "web.server_name"
