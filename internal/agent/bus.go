@@ -123,6 +123,23 @@ func openBus(ctx context.Context, path string) (*busConnection, error) {
 	return s, nil
 }
 
+// awaitService waits until a service on the bus answers. For systemd it has started when it has its
+// name, and reloaded when it has the signal: firewalld makes its rules after that, before it goes
+// on to read messages. Only the second answer shows that, since the first question may have been
+// there before the signal. Not every service answers, so none has to.
+func awaitService(name string) {
+	ctx, cancel := context.WithTimeout(context.Background(), queryTimeout)
+	defer cancel()
+	s, err := openBus(ctx, systemBus)
+	if err != nil {
+		return
+	}
+	defer closeFD(s.fd)
+	for range 2 {
+		_, _ = s.call(name, "/", "org.freedesktop.DBus.Peer", "Ping")
+	}
+}
+
 // get makes a call of an AskBus question, and returns its result. The name of the method must say
 // that it changes nothing.
 func (s *busConnection) get(service, object, call string) (any, error) {

@@ -257,6 +257,7 @@ func (t *transaction) rollback() (undone int, failures []string) {
 	if err := unlink(unix.AT_FDCWD, t.dir+"/"+reserveName); err != nil && !absent(err) {
 		failures = append(failures, fmt.Errorf("free the reserve: %w", err).Error())
 	}
+	t.endOneshots()
 	for _, op := range t.undoOrder() {
 		done, err := t.undoOne(op)
 		if done {
@@ -276,6 +277,16 @@ func (t *transaction) rollback() (undone int, failures []string) {
 		failures = append(failures, printable(withReason(err)))
 	}
 	return undone, failures
+}
+
+// endOneshots stops the units that an undo starts again, before the files that their start has read
+// are restored. If that fails, the undo reports it.
+func (t *transaction) endOneshots() {
+	for _, op := range t.ops {
+		if was := t.first(op).Unit; was != nil && was.Ends && was.Running && !op.undone && restores(op.Undo) != "" {
+			_ = t.host.programs.change("systemctl", "stop", "--", was.Name)
+		}
+	}
 }
 
 // undoOne undoes one operation, unless that was done before, and reports whether it did. A path

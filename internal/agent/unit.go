@@ -33,7 +33,8 @@ type shown map[string]string
 // the names.
 func showUnits(ctx context.Context, names []string) ([]shown, error) {
 	o, err := ask(ctx, append([]string{"systemctl", "show", "--no-pager",
-		"--property=Id,Names,LoadState,ActiveState,SubState,UnitFileState,CanReload,NeedDaemonReload,Type,NRestarts", "--"}, names...)...)
+		"--property=Id,Names,LoadState,ActiveState,SubState,UnitFileState,CanReload,NeedDaemonReload,Type,NRestarts," +
+			"RequiredBy,BoundBy,ConsistsOf,BusName", "--"}, names...)...)
 	if errors.Is(err, errNotInstalled) {
 		return nil, errors.New("this host has no systemd: systemctl not found")
 	}
@@ -188,6 +189,10 @@ type unitState struct {
 	// Starting reports that it was not running yet: systemd was starting it, perhaps repeatedly.
 	Starting bool     `json:"starting,omitempty"`
 	Records  []record `json:"records"`
+	// Ends reports that it has no process (Type=oneshot), and that nothing else stops with it. Only
+	// its stop undoes what its start did, and that may depend on the files that the start has read:
+	// ufw keeps its rules if it stops while its file says that it is not enabled.
+	Ends bool `json:"ends,omitempty"`
 }
 
 // state returns the state of a unit.
@@ -199,8 +204,10 @@ func (u *units) state(name string) (*unitState, error) {
 	if err != nil {
 		return nil, err
 	}
-	state := shown[0]["ActiveState"]
+	is := shown[0]
+	state := is["ActiveState"]
 	was := &unitState{Name: name, Running: slices.Contains([]string{"active", "activating", "reloading", "refreshing"}, state), Starting: state == "activating"}
+	was.Ends = is["Type"] == "oneshot" && is["RequiredBy"]+is["BoundBy"]+is["ConsistsOf"] == ""
 	for _, name := range u.records.of(name) {
 		data, err := readFile(u.records.state.dir + "/loaded/" + name)
 		if err != nil {
@@ -318,6 +325,9 @@ func (u *units) systemctl(op *wire.UnitOp, is shown, watch time.Duration) error 
 		_ = u.programs.change("systemctl", "reset-failed", "--", op.Name)
 	}
 	err := u.programs.change(append(argv, "--", op.Name)...)
+	if err == nil && starts && is["BusName"] != "" {
+		awaitService(is["BusName"])
+	}
 	if err == nil && starts {
 		err = staysUp(op, is, watch)
 	}
