@@ -168,7 +168,7 @@ func (ft firewallType) Read(_ engine.Target, want *Firewall, got engine.Answers)
 		have.own, have.stored = stored.items(want), stored.place()
 	}
 	if f != nil {
-		have.Where = f.place()
+		have.Where = cmp.Or(want.Where, f.place())
 		*have.Permanent, *have.Now = f.open(want)
 	}
 	if !*have.Permanent && !*have.Now && len(have.own) == 0 {

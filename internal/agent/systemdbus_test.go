@@ -254,6 +254,7 @@ func TestSameUnitsOnHost(t *testing.T) {
 func FuzzBus(f *testing.F) {
 	f.Add(busAnswer(busReply, 7, "v", textVariant("loaded")))
 	f.Add(busAnswer(busReply, 7, "v", boolVariant(1)))
+	f.Add(busAnswer(busReply, 7, "a{sa{sas}}", zones()))
 	f.Add(append(busAnswer(busSignal, 0, "", nil), propertyCall(1, "/", "Id")...))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		in := bytes.NewReader(b)
@@ -262,6 +263,7 @@ func FuzzBus(f *testing.F) {
 			if err != nil {
 				return
 			}
+			(&busReader{b: m.body}).value(m.signature, 0)
 			if value, ok := m.property(); len(value) > len(b) || !ok && m.kind == busReply && m.signature == "" && len(value) > 0 {
 				t.Errorf("%q from %q", value, b)
 			}
