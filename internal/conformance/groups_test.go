@@ -46,6 +46,8 @@ var groups = []group{
 		failures: nginxFailures(),
 	},
 	apacheGroup(),
+	firewalldGroup(),
+	ufwGroup(),
 	{
 		name: "caddy",
 		prepare: [][]string{
