@@ -448,6 +448,7 @@ func checkPolicy(t *testing.T, asked map[string]bool, p *wire.PolicyOp) {
 		}
 	}
 }
+
 // firewallWord is an argument of firewall-cmd(1) or ufw(8).
 var firewallWord = regexp.MustCompile(`^(--permanent|--zone=\w[\w.+-]*|--(add|remove)-service(-from-zone)?=\w[\w.+-]*|` +
 	`--(add|remove)-port=[0-9]+(-[0-9]+)?/[a-z]+|allow|delete|[0-9]+(:[0-9]+)?/[a-z]+)$`)
