@@ -149,12 +149,12 @@ func recordVersions(ts *testscript.TestScript, h *lab.Host) {
 func available(h *lab.Host, name string) string {
 	const (
 		apt = `apt-cache policy "$0" | sed -n 's/^ *Candidate: //p' | sed 's/^[0-9]*://; s/[-+].*//'`
-		dnf = `rpm -q --qf '%{version}\n' "$0" 2>/dev/null || {
-			dnf -q --repofrompath=e,/opt/mirrorform-lab/epel repoquery --latest-limit=1 --qf '%{version}\n' "$0" | tail -n 1; }`
+		dnf = `if rpm -q --quiet "$0"; then rpm -q --qf '%{version}\n' "$0"; else
+			dnf -q --repofrompath=e,/opt/mirrorform-lab/epel repoquery --latest-limit=1 --qf '%{version}\n' "$0" | grep .; fi`
 	)
 	script := apt
 	if h.OS.Family() == lab.EL {
-		script = `v=$(` + dnf + `); echo "$v" | tail -n 1`
+		script = dnf
 	}
 	if name == "" {
 		return ""

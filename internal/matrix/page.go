@@ -26,9 +26,10 @@ func Cell(results []Result, system, feature string) string {
 	case len(failed) > 0:
 		return "**failed**: " + strings.Join(failed, ", ")
 	case len(passed) > 0:
-		version := slices.Max(passed)
-		if f, _ := FeatureNamed(feature); version != "" {
-			return fmt.Sprintf("passed (%s %s)", f.Packages[lab.OS(system).Family()], version)
+		f, _ := FeatureNamed(feature)
+		name, version := f.Packages[lab.OS(system).Family()], slices.Max(passed)
+		if name != "" && version != "" {
+			return fmt.Sprintf("passed (%s %s)", name, version)
 		}
 		return "passed"
 	case reason != "":
