@@ -67,14 +67,17 @@ func readVariables(script string) (variables []variable, err error) {
 			name, list, _ := strings.Cut(word, "=")
 			values := strings.Split(list, "|")
 			i := slices.IndexFunc(variables, func(v variable) bool { return v.name == name })
-			if name == "" || slices.Contains(values, "") || (i >= 0) != (key == "matrix") {
+			if name == "" || slices.Contains(values, "") || i >= 0 && key == "variants" {
 				return nil, fmt.Errorf("%s: %q is not a variable with its values, VARIABLE=VALUE|VALUE", key, word)
 			}
 			if i < 0 {
-				variables = append(variables, variable{name, values, len(values)})
-				continue
+				i = len(variables)
+				variables = append(variables, variable{name: name})
 			}
 			variables[i].values = append(variables[i].values, values...)
+			if key == "variants" {
+				variables[i].plain = len(values)
+			}
 		}
 	}
 	return variables, nil
@@ -102,7 +105,8 @@ func variantsOf(name string, variables []variable, all bool) []variant {
 		list = next
 	}
 	return slices.DeleteFunc(list, func(v variant) bool {
-		return matrix.Untested(v.values["os"], serverName(v.values["server"])) != ""
+		server := serverName(v.values["server"])
+		return server != "" && matrix.Untested(v.values["os"], server) != ""
 	})
 }
 
@@ -255,6 +259,10 @@ func TestVariants(t *testing.T) {
 			t.Errorf("%s: %s, want %s", condition, got, want)
 		}
 	}
+	// What only the matrix runs does not exist in a plain run.
+	if only, err := readVariables("# matrix: os=vm\n"); err != nil || names(variantsOf("label", only, false)) != "" || names(variantsOf("label", only, true)) != "label" {
+		t.Errorf("%+v, %v", only, err)
+	}
 	if one := variantsOf("web", nil, false); len(one) != 1 || one[0].name != "web" {
 		t.Errorf("%+v", one)
 	}
@@ -262,7 +270,7 @@ func TestVariants(t *testing.T) {
 		!slices.Contains(env, "TO=apache") || !slices.Contains(env, "TO_UNIT=apache2.service") {
 		t.Errorf("%q", env)
 	}
-	for _, bad := range []string{"# variants: server", "# variants: server=a|", "# variants: =a", "# variants: a=b a=c", "# matrix: a=b"} {
+	for _, bad := range []string{"# variants: server", "# variants: server=a|", "# variants: =a", "# variants: a=b a=c", "# matrix: a"} {
 		if got, err := readVariables(bad); err == nil {
 			t.Errorf("%s: %+v", bad, got)
 		}

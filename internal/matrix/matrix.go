@@ -76,6 +76,8 @@ func Untested(system, feature string) string {
 		return "needs the virtual machine, where SELinux enforces"
 	case feature == "sync by cron" && system == VM:
 		return "Debian's SELinux policy confines the rsync of cron"
+	case system == VM && feature != "SELinux" && feature != "nginx" && feature != "TLS":
+		return "the virtual machine is for what needs SELinux; hosts without it are the rows above"
 	}
 	return ""
 }
