@@ -122,7 +122,8 @@ func machine() string {
 	if err != nil {
 		return name
 	}
-	return name + ", kernel " + strings.TrimSpace(string(kernel)) + ", " + runtime.GOARCH
+	version := strings.SplitN(strings.TrimSpace(string(kernel)), ".", 3)
+	return name + ", kernel " + strings.Join(version[:min(2, len(version))], ".") + ", " + runtime.GOARCH
 }
 
 // resultKey is the key of a script's *matrix.Result.

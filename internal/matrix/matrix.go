@@ -77,7 +77,7 @@ func Untested(system, feature string) string {
 	case feature == "sync by cron" && system == VM:
 		return "Debian's SELinux policy confines the rsync of cron"
 	case system == VM && feature != "SELinux" && feature != "nginx" && feature != "TLS":
-		return "the virtual machine is for what needs SELinux; hosts without it are the rows above"
+		return "it needs no virtual machine"
 	}
 	return ""
 }

@@ -21,10 +21,10 @@ func TestCells(t *testing.T) {
 		{"el9", "storage", "passed"},
 		{"el9", "destroy", "**failed**: retire"},
 		{"el9", "Apache", "passed (httpd 2.4.67)"},
-		{"el9", "TLS", "not tested: not part of this run"},
+		{"el9", "TLS", "not tested: not run"},
 		{"el9", "SELinux", "not tested: needs the virtual machine, where SELinux enforces"},
 		{"debian11", "Caddy", "not tested: Debian 11 has no package of Caddy"},
-		{VM, "SELinux", "not tested: not part of this run"},
+		{VM, "SELinux", "not tested: not run"},
 	} {
 		if got := Cell(results, c.system, c.feature); got != c.want {
 			t.Errorf("%s on %s: %q, want %q", c.feature, c.system, got, c.want)

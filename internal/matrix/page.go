@@ -35,7 +35,7 @@ func Cell(results []Result, system, feature string) string {
 	case reason != "":
 		return "not tested: " + reason
 	default:
-		return "not tested: not part of this run"
+		return "not tested: not run"
 	}
 }
 
