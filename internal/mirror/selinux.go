@@ -37,7 +37,7 @@ func (x *expansion) selinux() {
 		}
 	}
 	if x.web.Server != noServer && x.web.Site != "join" {
-		x.warnOfLabels()
+		x.list = append(x.list, labelWarnings(&x.web)...)
 	}
 }
 
@@ -51,11 +51,11 @@ var (
 	httpHTML = []string{"/var/www", "/usr/share", "/etc/nginx", "/etc/httpd", "/etc/apache2", "/etc/caddy"}
 )
 
-// warnOfLabels warns of what the site needs and the policy does not have. It is the operator's:
-// other sites of the host may need it as well.
-func (x *expansion) warnOfLabels() {
+// labelWarnings returns warnings of what the site needs and the policy does not have. It is the
+// operator's: other sites of the host may need it as well.
+func labelWarnings(w *Web) (out []engine.Problem) {
 	warn := func(attribute, summary, detail string) {
-		x.list = append(x.list, engine.Problem{Severity: engine.Warning, Attribute: attribute, Summary: summary, Detail: detail})
+		out = append(out, engine.Problem{Severity: engine.Warning, Attribute: attribute, Summary: summary, Detail: detail})
 	}
 	outside := func(file string, dirs []string) bool {
 		return strings.HasPrefix(file, "/") && !slices.ContainsFunc(dirs, func(d string) bool { return engine.PathWithin(file, d) })
@@ -66,8 +66,8 @@ func (x *expansion) warnOfLabels() {
 				fmt.Sprintf("allow it on the host: semanage port -a -t http_port_t -p tcp %d", n))
 		}
 	}
-	port("web.port", *x.web.Port)
-	if l := x.web.Log; l != nil && outside(l.Path, httpLogs) {
+	port("web.port", *w.Port)
+	if l := w.Log; l != nil && outside(l.Path, httpLogs) {
 		warn("web.log.path", fmt.Sprintf("SELinux is enabled on the host, and its policy may not let a web server write to %s", l.Path),
 			"use a file in the log directory of the web server, or label the directory httpd_log_t")
 	}
@@ -80,13 +80,14 @@ func (x *expansion) warnOfLabels() {
 			}
 		}
 	}
-	files(httpHTML, file{"web.header", x.web.Header, "httpd_sys_content_t"}, file{"web.footer", x.web.Footer, "httpd_sys_content_t"})
-	t := x.web.TLS
+	files(httpHTML, file{"web.header", w.Header, "httpd_sys_content_t"}, file{"web.footer", w.Footer, "httpd_sys_content_t"})
+	t := w.TLS
 	if t == nil {
-		return
+		return out
 	}
 	if t.Port != nil {
 		port("web.tls.port", *t.Port)
 	}
 	files(httpTLS, file{"web.tls.certificate", t.Certificate, "cert_t"}, file{"web.tls.key", t.Key, "cert_t"})
+	return out
 }
