@@ -1,7 +1,6 @@
 package lab
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -258,45 +257,37 @@ func (v *virtual) load(ctx context.Context, e *emulator, script string, ended <-
 	return port.send(ctx, now+script)
 }
 
-// wait waits until sshd answers and the boot ID is not old. ended, if not nil, is closed when
-// qemu has ended.
+// wait waits until root can log in, to another boot than that with the ID old. ended, if not nil, is
+// closed when qemu has ended.
 func (v *virtual) wait(ctx context.Context, ended <-chan struct{}, old string) error {
+	v.logout()
+	var last error
 	err := poll(ctx, vmBootLimit, func() (bool, error) {
 		select {
 		case <-ended:
 			return false, errors.New("qemu has ended")
 		default:
 		}
-		if !sshAnswers(ctx, v.Address) {
-			return false, nil
-		}
-		if old == "" {
-			return true, nil
-		}
-		now, err := v.bootID(ctx)
-		return err == nil && now != old, nil
+		last = v.enter(ctx, old)
+		return last == nil, nil
 	})
 	if err != nil {
-		return fmt.Errorf("waiting for sshd of %s at %s: %w; console output:\n%s", v.Name, v.Address, err, v.consoleTail())
+		return fmt.Errorf("waiting for sshd of %s at %s: %w; console output:\n%s", v.Name, v.Address,
+			errors.Join(err, last), v.consoleTail())
 	}
 	return nil
 }
 
-func (v *virtual) bootID(ctx context.Context) (string, error) {
-	out, err := v.Run(ctx, "cat", "/proc/sys/kernel/random/boot_id")
-	return string(bytes.TrimSpace(out)), err
-}
-
 // reboot has the host's systemd reboot it. qemu goes on and resets the virtual machine.
 func (v *virtual) reboot(ctx context.Context) error {
-	old, err := v.bootID(ctx)
+	old, err := v.run(ctx, nil, bootIDCommand...)
 	if err != nil {
 		return fmt.Errorf("rebooting: %w", err)
 	}
 	if _, err := v.Run(ctx, "systemctl", "reboot", "--no-block"); err != nil {
 		return err
 	}
-	return v.wait(ctx, nil, old)
+	return v.wait(ctx, nil, string(old))
 }
 
 // restart boots the host from its disk after it has ended.

@@ -41,6 +41,49 @@ func (v *virtual) session(ctx context.Context) (*ssh.Session, error) {
 	return client.NewSession()
 }
 
+// loginLimit bounds a login, which takes half a minute on a busy machine.
+const loginLimit = 2 * time.Minute
+
+// bootIDCommand prints the ID of the boot.
+var bootIDCommand = []string{"cat", "/proc/sys/kernel/random/boot_id"}
+
+// enter logs in for the next programs, unless the boot's ID is old: then the host is shutting down.
+// It sends sshd no more connections than it needs, since each of them is work for a slow processor.
+func (v *virtual) enter(ctx context.Context, old string) error {
+	client, err := v.login(ctx)
+	if err != nil {
+		return err
+	}
+	// A host that ends does not end its connections.
+	watch := time.AfterFunc(loginLimit, func() { _ = client.Close() })
+	defer watch.Stop()
+	if old != "" {
+		err = leftBoot(client, old)
+	}
+	if err != nil {
+		_ = client.Close()
+		return err
+	}
+	v.shell.mu.Lock()
+	defer v.shell.mu.Unlock()
+	v.shell.client = client
+	return nil
+}
+
+// leftBoot returns an error if the boot's ID is old.
+func leftBoot(client *ssh.Client, old string) error {
+	session, err := client.NewSession()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = session.Close() }()
+	now, err := session.Output(strings.Join(bootIDCommand, " "))
+	if err == nil && string(now) == old {
+		err = errors.New("the host has not ended yet")
+	}
+	return err
+}
+
 // login logs in as root with the lab's key.
 func (v *virtual) login(ctx context.Context) (*ssh.Client, error) {
 	pem, err := os.ReadFile(v.lab.KeyPath())
@@ -61,7 +104,7 @@ func (v *virtual) login(ctx context.Context) (*ssh.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	_ = conn.SetDeadline(time.Now().Add(time.Minute)) // of the login
+	_ = conn.SetDeadline(time.Now().Add(loginLimit))
 	c, channels, requests, err := ssh.NewClientConn(conn, address, &ssh.ClientConfig{User: "root",
 		Auth: []ssh.AuthMethod{ssh.PublicKeys(key)}, HostKeyCallback: known,
 		HostKeyAlgorithms: []string{ssh.KeyAlgoED25519}})
