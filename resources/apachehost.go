@@ -21,9 +21,9 @@ func (a apache) dumpQuery(t engine.Target) wire.Query {
 }
 
 // listenLinesQuery asks for the Listen lines of the configuration's active files with the sections
-// for modules, and for the files that mirrorform made.
+// for modules, for those of virtual hosts, and for the files that mirrorform made.
 func (a apache) listenLinesQuery(t engine.Target) wire.Query {
-	return a.linesQuery(t, `^[[:space:]]*(Listen[[:space:]]|</?IfModule)|^# Managed by mirrorform: `)
+	return a.linesQuery(t, `^[[:space:]]*(Listen[[:space:]]|</?IfModule|<VirtualHost[[:space:]])|^# Managed by mirrorform: `)
 }
 
 // linesQuery asks for lines of the configuration's active files, with file and number.
@@ -85,10 +85,8 @@ func (a apache) settle(t engine.Target, s *Site, got engine.Answers) {
 		opens = apacheOpens(t, s, lines, &s.taken)
 		dump, err := got.Run(a.dumpQuery(t))
 		if err != nil || dump.Exit != 0 {
-			if s.keyless {
-				bare = apacheBarePorts(s, lines, apachePackagedHosts(t), own)
-			}
-			break // the check of the configuration reports it
+			bare = apacheBarePorts(s, lines, a.writtenHosts(t, got), own)
+			break // the check of the configuration reports it, unless this site repairs it
 		}
 		loaded, hosts := loadedModules(dump.Stdout), apacheHosts(dump.Stdout)
 		s.alone = len(problem) == 0 && a.alone(t, s, lines, loaded)
@@ -196,6 +194,8 @@ func (a apache) listenLines(t engine.Target, got engine.Answers) (lines []listen
 		case strings.HasPrefix(text, "#"):
 			own[m[1]] = own[m[1]] || n == 1
 			continue
+		case apacheHostLine.MatchString(text):
+			continue
 		case section != nil:
 			modules[m[1]] = append(slices.Clip(in), strings.ToLower(section[1]))
 			continue
@@ -287,6 +287,40 @@ func apacheHosts(output string) (hosts []apacheHost) {
 		} else if m := hostAlias.FindStringSubmatch(line); m != nil && len(hosts) > 0 {
 			last := &hosts[len(hosts)-1]
 			last.names = append(last.names, strings.ToLower(m[1]))
+		}
+	}
+	return hosts
+}
+
+// apacheHostLine is the begin of a virtual host.
+var apacheHostLine = regexp.MustCompile(`^(?i:<VirtualHost)\s+([^>]+)>`)
+
+// writtenHosts returns the addresses of the virtual hosts by the lines of the configuration: Apache
+// lists none while it is broken.
+func (a apache) writtenHosts(t engine.Target, got engine.Answers) (hosts []apacheHost) {
+	run, err := got.Run(a.listenLinesQuery(t))
+	if err != nil {
+		return nil // listenLines refuses it
+	}
+	for l := range strings.Lines(run.Stdout) {
+		m := grepLine.FindStringSubmatch(strings.TrimSpace(l))
+		if m == nil {
+			continue
+		}
+		host := apacheHostLine.FindStringSubmatch(strings.TrimSpace(m[3]))
+		if host == nil {
+			continue
+		}
+		n, _ := strconv.Atoi(m[2])
+		for _, word := range strings.Fields(strings.ReplaceAll(host[1], `"`, "")) {
+			address, port := word, "*"
+			if i := strings.LastIndexByte(word, ':'); i >= 0 && !strings.HasSuffix(word, "]") {
+				address, port = word[:i], word[i+1:]
+			}
+			if isWild(address) || address == "_default_" {
+				address = "*"
+			}
+			hosts = append(hosts, apacheHost{address: address, port: port, file: m[1], line: n})
 		}
 	}
 	return hosts
