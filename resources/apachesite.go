@@ -33,13 +33,13 @@ var (
 	apacheDebian = ServerFacts{
 		Name: "Apache", Program: "apache2", Package: "apache2", Unit: "apache2.service",
 		Config: "/etc/apache2", Sites: "/etc/apache2/sites-enabled", Prefix: "zz-", Suffix: ".conf",
-		Snippets: "/etc/apache2/mirrorform.d", Log: "/var/log/apache2/access.log",
+		Snippets: "/etc/apache2/mirrorform.d", Log: "/var/log/apache2/access.log", BothFamilies: true,
 		Test: "/usr/sbin/apache2ctl -t", Reload: "/usr/bin/systemctl reload apache2.service",
 	}
 	apacheEL = ServerFacts{
 		Name: "Apache", Program: "httpd", Package: "httpd", Unit: "httpd.service",
 		Config: "/etc/httpd", Sites: "/etc/httpd/conf.d", Prefix: "zz-", Suffix: ".conf",
-		Snippets: "/etc/httpd/mirrorform.d", Log: "/var/log/httpd/access_log",
+		Snippets: "/etc/httpd/mirrorform.d", Log: "/var/log/httpd/access_log", BothFamilies: true,
 		Test: "/usr/sbin/httpd -t", Reload: "/usr/bin/systemctl reload httpd.service",
 	}
 )

@@ -28,7 +28,7 @@ type caddy struct{}
 // Debian, too.
 var caddyFacts = ServerFacts{
 	Name: "Caddy", Program: "caddy", Package: "caddy", Unit: "caddy.service",
-	Config: "/etc/caddy", Sites: "/etc/caddy/Caddyfile.d", Makes: true, Suffix: ".caddyfile", ACME: true, EPEL: true, FollowsLinks: true,
+	Config: "/etc/caddy", Sites: "/etc/caddy/Caddyfile.d", Makes: true, Suffix: ".caddyfile", ACME: true, EPEL: true, FollowsLinks: true, BothFamilies: true,
 	Snippets: "/etc/caddy/mirrorform.d",
 	Hints: []engine.Hint{{Text: "instead of",
 		Advice: "parts of a configuration that Caddy refused earlier may still answer: restart it with systemctl restart caddy, " +

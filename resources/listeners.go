@@ -46,7 +46,7 @@ func takenPorts(
 		var taken []engine.Problem
 		own := false
 		for _, s := range found.Sockets {
-			holds, covers := holdsListen(s, listen)
+			holds, covers := server.holds(s, listen)
 			switch {
 			case !holds, s.Program == "" && found.Hidden:
 			case s.Program == server.Program:
@@ -167,4 +167,15 @@ func holdsListen(s wire.Listener, listen string) (holds, covers bool) {
 	}
 	covers = has.Is4() == wants.Is4() && (has.IsUnspecified() || has == wants)
 	return covers || has.Is4() == wants.Is4() && wants.IsUnspecified(), covers
+}
+
+// holds is holdsListen for the server, which may take all addresses of both families together.
+func (f ServerFacts) holds(s wire.Listener, listen string) (holds, covers bool) {
+	holds, covers = holdsListen(s, listen)
+	if address, port, err := parseListen(listen); f.BothFamilies && !holds && err == nil && isWild(address) {
+		ipv4, _ := holdsListen(s, port)
+		ipv6, _ := holdsListen(s, "[::]:"+port)
+		holds = ipv4 || ipv6
+	}
+	return holds, covers
 }

@@ -47,6 +47,32 @@ func TestHoldsListen(t *testing.T) {
 	}
 }
 
+// A server with one socket for both families gets no port of which either family is taken.
+func TestHoldsBothFamilies(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		address, listen string
+		both, one       bool // whether it is held for such a server, and for nginx
+	}{
+		{"::1", "80", true, false},
+		{"::", "0.0.0.0:80", true, false},
+		{"127.0.0.1", "[::]:80", true, false},
+		{"127.0.0.1", "80", true, true},
+		{"::1", "8080", false, false},
+		{"::1", "127.0.0.1:80", false, false},
+	} {
+		socket := wire.Listener{Address: test.address, Port: 80}
+		for _, server := range []struct {
+			facts ServerFacts
+			want  bool
+		}{{apacheDebian, test.both}, {apacheEL, test.both}, {caddyFacts, test.both}, {nginxFacts, test.one}} {
+			if holds, _ := server.facts.holds(socket, test.listen); holds != server.want {
+				t.Errorf("%s and %s: %s: %v", test.address, test.listen, server.facts.Name, holds)
+			}
+		}
+	}
+}
+
 func TestTakenPortsUnknown(t *testing.T) {
 	t.Parallel()
 	q := listenersQuery("", "[::]:443", "80", "443")

@@ -92,6 +92,8 @@ type ServerFacts struct {
 	ACME         bool // whether it gets certificates itself
 	EPEL         bool // whether EL has it in EPEL alone
 	FollowsLinks bool // whether it serves what links in a tree lead to
+	// BothFamilies is whether it listens on all addresses of IPv4 and IPv6 with one socket.
+	BothFamilies bool
 	// Test and Reload are command lines for a unit of systemd, which loads a renewed certificate.
 	Test, Reload string
 }
