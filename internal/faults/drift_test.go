@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
@@ -70,21 +71,26 @@ resource "file" "edited" {
 	record(t, 15, "a check edits the file that apply replaces", len(edits), "refused; the edit is kept, everything else is rolled back")
 }
 
-// A reload succeeds without effect, because another program uses the port. It calls itself nginx, so
-// the plan does not refuse it. A request to the site detects this, and everything is rolled back.
-func TestFault26ReloadWithoutEffect(t *testing.T) {
-	t.Parallel()
+// holding runs a script of Perl as the unit taken, and waits until it is ready.
+var holding = []string{"systemd-run", "--quiet", "--collect", "--unit=taken", "--service-type=notify", "--property=NotifyAccess=all", "perl"}
+
+// A reload succeeds without effect, because another program uses the port. It has the name of
+// the server, so the plan does not refuse it. A request to the site detects this, unless the server
+// itself does, and everything is rolled back.
+func TestFault26ReloadWithoutEffect(t *testing.T) { onServers(t, reloadWithoutEffect) }
+
+func reloadWithoutEffect(t *testing.T, w webServer) {
 	h := boot(t)
 	s := newSite(t, host{Host: h})
-	sh(t, h, "DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends nginx-light && rm -f /etc/nginx/sites-enabled/default && systemctl restart nginx")
+	w.install(t, h)
 	fleet := func(port string) string {
-		return `
+		return w.in(`
 resource "file" "first" {
   hosts   = [host.h]
   path    = "/etc/first"
   content = "` + port + `\n"
 }
-resource "nginx_site" "site" {
+resource "SERVER_site" "site" {
   hosts       = [host.h]
   name        = "site"
   server_name = ["site.example.org"]
@@ -92,39 +98,43 @@ resource "nginx_site" "site" {
   root        = "/srv"
   depends_on  = [file.first]
 }
-`
+`)
 	}
-	paths := []string{"/etc/first", "/etc/nginx/conf.d/site.conf"}
-	count := 0
-	for _, port := range []string{"8081", "8082"} { // first there is no site yet, and then there is one
+	paths := []string{"/etc/first", w.site("site")}
+	ports := []string{"8081", "8082"} // first there is no site yet, and then there is one
+	ports = ports[:w.size(1, len(ports))]
+	for _, port := range ports {
 		old := statesOf(t, h, paths...)
-		const taken = "my $s = IO::Socket::INET->new(LocalPort => $ARGV[0], Listen => 100, ReuseAddr => 1) or die; $0 = q(nginx); system(q(systemd-notify --ready)); while (my $c = $s->accept) { print $c \"HTTP/1.0 200 OK\\r\\n\\r\\nother\\n\" }"
-		on(t, h, "systemd-run", "--quiet", "--collect", "--unit=taken", "--service-type=notify", "--property=NotifyAccess=all", "perl", "-MIO::Socket::INET", "-e", taken, port)
+		const taken = "my $s = IO::Socket::INET->new(LocalPort => $ARGV[0], Listen => 100, ReuseAddr => 1) or die; $0 = $ARGV[1]; " +
+			"system(q(systemd-notify --ready)); while (my $c = $s->accept) { print $c \"HTTP/1.0 200 OK\\r\\n\\r\\nother\\n\" }"
+		on(t, h, slices.Concat(holding, []string{"-MIO::Socket::INET", "-e", taken, port, w.program})...)
 		s.write("fleet.hcl", fleet(port))
 		r := s.apply()
-		r.says(t, 1, port, "did not give the expected response")
+		r.says(t, 1, port, w.taken)
 		statesOf(t, h, paths...).same(t, old)
 		clean(t, h)
-		on(t, h, "systemctl", "is-active", "nginx", "taken")
+		on(t, h, "systemctl", "is-active", w.unit, "taken")
 		on(t, h, "systemctl", "stop", "taken")
 		oracle(t, s, h, r)
-		count++
 	}
-	record(t, 26, "reload without effect, since the port is in use", count, "detected with a request to the site; rolled back")
+	record(t, 26, "reload without effect, since the port is in use, "+w.name, len(ports), w.detects+"; rolled back")
 }
 
 // TestFault45PortTaken: another program holds the port of a new site, by IPv4 or IPv6, for HTTP or
 // HTTPS. The plan names it, nothing is written, and the old site answers.
-func TestFault45PortTaken(t *testing.T) {
-	t.Parallel()
+func TestFault45PortTaken(t *testing.T) { onServers(t, portTaken) }
+
+func portTaken(t *testing.T, w webServer) {
 	h := boot(t)
 	s := newSite(t, host{Host: h})
-	sh(t, h, `apt-get install -y -q --no-install-recommends nginx-light openssl curl && rm -f /etc/nginx/sites-enabled/default && systemctl restart nginx
-mkdir -p /srv/www && echo page >/srv/www/page
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 3 -subj /CN=new.example.org -keyout /etc/ssl/new.key -out /etc/ssl/new.pem 2>/dev/null`)
+	w.install(t, h, "openssl", "curl")
+	sh(t, h, `mkdir -p /srv/www && echo page >/srv/www/page
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 3 -subj /CN=new.example.org \
+  -addext subjectAltName=DNS:new.example.org -keyout /etc/ssl/new.key -out /etc/ssl/new.pem 2>/dev/null
+chgrp `+w.account+` /etc/ssl/new.key && chmod 0640 /etc/ssl/new.key`)
 	site := func(name, more string) string {
 		return `
-resource "nginx_site" "` + name + `" {
+resource "` + w.server + `_site" "` + name + `" {
   hosts       = [host.h]
   name        = "` + name + `"
   server_name = ["` + name + `.example.org"]
@@ -133,22 +143,24 @@ resource "nginx_site" "` + name + `" {
 `
 	}
 	const tls = `
+  tls_listen      = ["8443", "[::]:8443"]
   certificate     = "/etc/ssl/new.pem"
   certificate_key = "/etc/ssl/new.key"
 `
 	s.write("fleet.hcl", site("old", ""))
 	s.apply().says(t, 0)
-	paths := []string{"/etc/nginx/conf.d/old.conf", "/etc/nginx/conf.d/new.conf"}
+	paths := []string{w.site("old"), w.site("new")}
 	count := 0
 	for _, taken := range []struct{ address, more string }{
 		{"127.0.0.1:8081", `listen = ["8081"]` + "\n"},
-		{"[::1]:8081", `listen = ["[::]:8081"]` + "\n"},
-		{"127.0.0.1:443", tls},
-		{"[::1]:443", tls},
+		{"[::1]:8081", "listen = [\"" + w.listen6 + "\"]\n"},
+		{"127.0.0.1:8443", tls},
+		{"[::1]:8443", tls},
 	} {
 		before := statesOf(t, h, paths...)
-		const holder = "my $s = IO::Socket::IP->new(LocalAddr => $ARGV[0], Listen => 9, ReuseAddr => 1, V6Only => 1) or die; system(q(systemd-notify --ready)); sleep"
-		on(t, h, "systemd-run", "--quiet", "--collect", "--unit=taken", "--service-type=notify", "--property=NotifyAccess=all", "perl", "-MIO::Socket::IP", "-e", holder, taken.address)
+		const holder = "my $s = IO::Socket::IP->new(LocalAddr => $ARGV[0], Listen => 9, ReuseAddr => 1, V6Only => 1) or die; " +
+			"system(q(systemd-notify --ready)); sleep"
+		on(t, h, slices.Concat(holding, []string{"-MIO::Socket::IP", "-e", holder, taken.address})...)
 		s.write("fleet.hcl", site("old", "")+site("new", taken.more))
 		r := s.apply()
 		r.says(t, 1, "is held by perl", "taken.service")
@@ -161,6 +173,6 @@ resource "nginx_site" "` + name + `" {
 	}
 	s.apply().says(t, 0)
 	oracle(t, s, h, s.apply())
-	record(t, 45, "the port of a new site held by another program: IPv4 and IPv6, HTTP and HTTPS", count,
+	record(t, 45, "the port of a new site held by another program: IPv4 and IPv6, HTTP and HTTPS, "+w.name, count,
 		"refused by the plan, which names the program and its unit; the old site answers")
 }

@@ -63,33 +63,32 @@ func TestFault38CannotBeWritten(t *testing.T) {
 
 // Every file that a service reads gets a broken line, one by one and all at once, and the service
 // is stopped. One apply repairs everything.
-func TestFault39DriftThatBreaksAStart(t *testing.T) {
-	t.Parallel()
-	h := boot(t)
-	s := newSite(t, host{Host: h})
-	s.write("fleet.hcl", `
-resource "service" "nginx" {
+func TestFault39DriftThatBreaksAStart(t *testing.T) { onServers(t, driftThatBreaksAStart) }
+
+// services are two sites of a web server, and a service with files of several kinds.
+const services = `
+resource "service" "web" {
   hosts   = [host.h]
-  name    = "nginx"
+  name    = "UNIT"
   running = true
 }
-resource "package" "nginx" {
+resource "package" "web" {
   hosts = [host.h]
-  name  = "nginx-light"
+  name  = "PACKAGE"
 }
-resource "nginx_site" "a" {
+resource "SERVER_site" "a" {
   hosts       = [host.h]
   name        = "a"
   server_name = ["a.example.org"]
   root        = "/srv"
-  depends_on  = [service.nginx, package.nginx]
+  depends_on  = [service.web, package.web]
 }
-resource "nginx_site" "b" {
+resource "SERVER_site" "b" {
   hosts       = [host.h]
   name        = "b"
   server_name = ["b.example.org"]
   root        = "/srv"
-  depends_on  = [nginx_site.a]
+  depends_on  = [SERVER_site.a]
 }
 resource "service" "demo" {
   hosts      = [host.h]
@@ -127,36 +126,43 @@ resource "file" "unit" {
     ExecReload=/bin/true
   END
 }
-`)
+`
+
+func driftThatBreaksAStart(t *testing.T, w webServer) {
+	h := boot(t)
+	s := newSite(t, host{Host: h})
+	w.install(t, h) // with what sites need of it, which Apache's package does not load
+	s.write("fleet.hcl", w.in(services))
 	s.apply().says(t, 0)
-	paths := []string{"/etc/nginx/conf.d/a.conf", "/etc/nginx/conf.d/b.conf", "/etc/default/demo", "/etc/demo-settings", "/etc/demo.d/inside", "/etc/systemd/system/demo.service"}
+	paths := []string{w.site("a"), w.site("b"), "/etc/default/demo", "/etc/demo-settings", "/etc/demo.d/inside", "/etc/systemd/system/demo.service"}
 	want := statesOf(t, h, paths...)
-	services := map[string]string{}
-	for _, p := range paths {
-		if services[p] = "demo"; strings.Contains(p, "nginx") {
-			services[p] = "nginx"
+	reader := map[string]string{}
+	for i, p := range paths {
+		if reader[p] = "demo"; i < 2 {
+			reader[p] = w.unit
 		}
 	}
 	sets := [][]string{paths, paths[:2], paths[2:]}
 	for _, p := range paths {
 		sets = append(sets, []string{p})
 	}
+	sets = sets[:w.size(2, len(sets))]
 	for _, broken := range sets {
 		for _, p := range broken {
-			sh(t, h, "systemctl stop "+services[p]+"; sed -i 's/^ExecStart=/broken=/' "+p+"; echo 'broken {' >>"+p)
+			sh(t, h, "systemctl stop "+reader[p]+"; sed -i 's/^ExecStart=/broken=/' "+p+"; echo 'broken {' >>"+p)
 		}
 		sh(t, h, "systemctl daemon-reload")
 		for _, p := range broken {
-			sh(t, h, "! systemctl start "+services[p]+" 2>/dev/null; systemctl reset-failed")
+			sh(t, h, "! systemctl start "+reader[p]+" 2>/dev/null; systemctl reset-failed")
 		}
 		r := s.apply()
 		r.says(t, 0)
 		statesOf(t, h, paths...).same(t, want)
-		on(t, h, "systemctl", "is-active", "nginx", "demo")
+		on(t, h, "systemctl", "is-active", w.unit, "demo")
 		oracle(t, s, h, r)
 		if t.Failed() {
 			t.Fatalf("%v\n%s", broken, r.output)
 		}
 	}
-	record(t, 39, "a broken line in a file that a stopped service reads", len(sets), "repaired by one apply: written, checked, then started")
+	record(t, 39, "a broken line in a file that a stopped service reads, "+w.name, len(sets), "repaired by one apply: written, checked, then started")
 }

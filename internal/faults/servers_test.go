@@ -1,0 +1,92 @@
+package faults
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/mirrorform/mirrorform/internal/lab"
+)
+
+// webServer is a web server of Debian, as far as faults differ by it.
+type webServer struct {
+	name    string // in the table of faults
+	server  string // in a mirror's web block, and in the types of its resources
+	program string // of its processes
+	unit    string
+	// packages are those that a test installs, and purges are what it purges to be rid of them.
+	packages, purges string
+	// fresh is a script after the installation, when the server serves its own page.
+	fresh string
+	// sites is the path of a site's file, with a % for its name.
+	sites   string
+	account string // which reads the keys of certificates
+	// listen6 is the attribute listen of a site on port 8081 of IPv6.
+	listen6 string
+	// taken is what an apply says when the server did not get the port of a site.
+	taken string
+	// detects is how that is detected.
+	detects string
+	// acme is whether it gets certificates of a CA itself.
+	acme bool
+	// links is whether it serves what links lead to, so that no mirror may sync them.
+	links bool
+}
+
+// webServers are all web servers. Tests inject every fault of theirs with the first one.
+var webServers = []webServer{
+	{
+		name: "nginx", server: "nginx", program: "nginx", unit: "nginx", packages: "nginx-light", purges: "nginx nginx-common",
+		fresh: "rm -f /etc/nginx/sites-enabled/default && systemctl restart nginx",
+		sites: "/etc/nginx/conf.d/%.conf", account: "www-data", listen6: "[::]:8081",
+		taken: "did not give the expected response", detects: "detected with a request to the site",
+	},
+	{
+		name: "Apache", server: "apache", program: "apache2", unit: "apache2", packages: "apache2", purges: "apache2 apache2-bin apache2-data",
+		fresh: "a2enmod -q headers http2 ssl && rm -f /etc/apache2/sites-enabled/000-default.conf && systemctl restart apache2",
+		sites: "/etc/apache2/sites-enabled/zz-%.conf", account: "www-data", listen6: "[::]:8081",
+		taken: "8081", detects: "detected with a request to the site, or as the server ends",
+	},
+	{
+		name: "Caddy", server: "caddy", program: "caddy", unit: "caddy", packages: "caddy", purges: "caddy",
+		fresh: "true",
+		sites: "/etc/caddy/Caddyfile.d/%.caddyfile", account: "caddy", listen6: "8081",
+		taken: "address already in use", detects: "detected by Caddy",
+		acme: true, links: true,
+	},
+}
+
+// onServers runs a test with each web server, in parallel and on hosts of their own.
+func onServers(t *testing.T, run func(t *testing.T, w webServer)) {
+	t.Helper()
+	t.Parallel()
+	for _, w := range webServers {
+		t.Run(w.server, func(t *testing.T) {
+			t.Parallel()
+			run(t, w)
+		})
+	}
+}
+
+// size returns the number of injections of a test with this server: all of them with the first
+// server, and with the others if all faults are injected.
+func (w webServer) size(representative, full int) int {
+	if w.server == webServers[0].server {
+		return full
+	}
+	return size(representative, full)
+}
+
+// site returns the path of a site's file.
+func (w webServer) site(name string) string { return strings.Replace(w.sites, "%", name, 1) }
+
+// install installs the server, and further packages, on a host. It runs without a site.
+func (w webServer) install(t testing.TB, h *lab.Host, more ...string) {
+	t.Helper()
+	sh(t, h, "DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "+
+		strings.Join(append([]string{w.packages}, more...), " ")+" && "+w.fresh)
+}
+
+// in writes a text of a configuration for the server: SERVER, UNIT and PACKAGE are the server's.
+func (w webServer) in(text string) string {
+	return strings.NewReplacer("SERVER", w.server, "UNIT", w.unit, "PACKAGE", w.packages).Replace(text)
+}
