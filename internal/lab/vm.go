@@ -257,8 +257,8 @@ func (v *virtual) load(ctx context.Context, e *emulator, script string, ended <-
 	return port.send(ctx, now+script)
 }
 
-// wait waits until root can log in, to another boot than that with the ID old. ended, if not nil, is
-// closed when qemu has ended.
+// wait waits until root can log in, to another boot than that with the ID old. ended, if not nil,
+// is closed when qemu has ended.
 func (v *virtual) wait(ctx context.Context, ended <-chan struct{}, old string) error {
 	v.logout()
 	var last error
