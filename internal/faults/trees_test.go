@@ -8,8 +8,12 @@ import (
 	"github.com/mirrorform/mirrorform/internal/lab"
 )
 
-// mirrorOf is a mirror block whose upstream is the module of the function upstream.
-func mirrorOf(dir, more string) string {
+// mirrorOf is a mirror block without a web server, whose upstream is the module of the function
+// upstream.
+func mirrorOf(dir, more string) string { return mirrorOn(dir, more, "", `server = "none"`) }
+
+// mirrorOn is mirrorOf with further attributes of the block, of its sync and of its web server.
+func mirrorOn(dir, more, sync, web string) string {
 	return fmt.Sprintf(`mirror "almalinux" {
   hosts = [host.h]
 %s  storage {
@@ -20,10 +24,13 @@ func mirrorOf(dir, more string) string {
   sync {
     schedule = "0 0 1 1 *"
     upstream = "rsync://127.0.0.1:8730/m/"
+    %s
   }
-  web { server = "none" }
+  web {
+    %s
+  }
 }
-`, more, dir)
+`, more, dir, sync, web)
 }
 
 // startUpstream starts the daemon, and waits until it answers.
@@ -163,25 +170,58 @@ func TestFault32UpstreamLost(t *testing.T) {
 }
 
 // TestFault33HostileUpstream: a link to outside the tree and a set-ID program are not transferred,
-// whichever user syncs.
-func TestFault33HostileUpstream(t *testing.T) {
-	t.Parallel()
+// whichever user syncs, nor served. A web server that follows links has no mirror without that.
+func TestFault33HostileUpstream(t *testing.T) { onServers(t, hostileUpstream) }
+
+func hostileUpstream(t *testing.T, w webServer) {
 	h := boot(t)
 	upstream(t, h)
-	sh(t, h, `ln -s ../../etc/shadow /srv/up/9/shadow; ln -s /etc/passwd /srv/up/passwd; ln -s ../TIME /srv/up/9/time; printf x >/srv/up/9/sgid; chmod 2755 /srv/up/9/sgid; mkdir /srv/up/9/set; chmod 2755 /srv/up/9/set`)
+	w.install(t, h, "curl")
+	sh(t, h, `ln -s ../../etc/shadow /srv/up/9/shadow; ln -s /etc/passwd /srv/up/passwd; ln -s ../TIME /srv/up/9/time
+printf x >/srv/up/9/sgid; chmod 2755 /srv/up/9/sgid; mkdir /srv/up/9/set; chmod 2755 /srv/up/9/set`)
+	web := fmt.Sprintf("server = %q\n    server_name = \"mirror.example.org\"", w.server)
+	status := func(path string) string {
+		t.Helper()
+		return sh(t, h, "curl -s -o /dev/null -w '%{http_code}' -H 'Host: mirror.example.org' http://127.0.0.1/almalinux/"+path)
+	}
 	injected := 0
-	for _, user := range []string{"", "  user = \"root\"\n"} {
+	users := []string{"", "  user = \"root\"\n"}
+	for _, user := range users[:w.size(1, len(users))] {
 		s := newSite(t, host{Host: h})
 		dir := fmt.Sprintf("/srv/t%d", injected)
-		s.write("main.hcl", mirrorOf(dir, user))
+		s.write("main.hcl", mirrorOn(dir, user, "safe = false", web))
+		switch refused := user != "" || w.links; {
+		case refused:
+			s.run("plan").says(t, 1, "need the safe options")
+			injected++
+		default:
+			s.run("plan").says(t, 0)
+		}
+		s.write("main.hcl", mirrorOn(dir, user, "", web))
 		s.apply().says(t, 0)
 		synced(t, s, h, "0", "user "+user)
 		out := strings.TrimSpace(sh(t, h, "find "+dir+" -perm /6000; find "+dir+" -type l -printf '%P -> %l\n'"))
 		if out != "9/time -> ../TIME" {
 			t.Errorf("%q: set-id files and links in the tree:\n%s", user, out)
 		}
-		s.run("destroy", "--auto-approve").says(t, 0)
 		injected += 6 * 2
+		for _, path := range []string{"9/shadow", "passwd", "root/etc/passwd"} {
+			if got := status(path); got != "404" {
+				t.Errorf("%q: %s is answered with %s", user, path, got)
+			}
+		}
+		if got := status("9/time"); got != "200" {
+			t.Errorf("%q: a link inside the tree is answered with %s", user, got)
+		}
+		if user == "" && !w.links { // a link of the account that syncs, to a file of root
+			sh(t, h, "ln -s /etc/passwd "+dir+"/made && chown -h mirror "+dir+"/made")
+			if got := status("made"); got != "403" && got != "404" {
+				t.Errorf("what a link leads to is served: %s", got)
+			}
+			sh(t, h, "rm "+dir+"/made")
+			injected++
+		}
+		s.run("destroy", "--auto-approve").says(t, 0)
 	}
-	record(t, 33, "links to outside the tree, and set-ID files and directories, as user mirror and as root", injected, "not transferred; links inside the tree are")
+	record(t, 33, "links to outside the tree, and set-ID files and directories, as user mirror and as root, "+w.name, injected, w.hostile)
 }
