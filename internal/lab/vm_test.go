@@ -144,7 +144,9 @@ func testVolumes(t *testing.T, vm *lab.Host) {
 	on(t, vm, "vgcreate", "mirrors", "/dev/md0")
 	on(t, vm, "lvcreate", "--yes", "--name=alma", "--size=500M", "mirrors")
 	on(t, vm, "mkfs.xfs", "-q", "/dev/mirrors/alma")
-	if err := vm.Write("/etc/fstab", []byte("/dev/mirrors/alma /srv/alma xfs defaults 0 0\n"), 0o644); err != nil {
+	// A busy machine assembles the disks after more than the 90 s that systemd waits for a device.
+	const mount = "/dev/mirrors/alma /srv/alma xfs defaults,x-systemd.device-timeout=15min 0 0\n"
+	if err := vm.Write("/etc/fstab", []byte(mount), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	on(t, vm, "mkdir", "/srv/alma")
