@@ -223,7 +223,8 @@ func emulators(t *testing.T, name string) []string {
 	var found []string
 	for _, file := range files {
 		line, err := os.ReadFile(file)
-		if err == nil && strings.Contains(string(line), "/run/mirrorform-lab/"+name+"/") {
+		ofLab := strings.HasPrefix(string(line), "qemu-") && strings.Contains(string(line), "/mirrorform-lab/"+name+"/")
+		if err == nil && ofLab {
 			found = append(found, strings.ReplaceAll(string(line), "\x00", " "))
 		}
 	}
