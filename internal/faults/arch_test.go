@@ -79,7 +79,10 @@ func TestFault37OtherArchitecture(t *testing.T) {
 	h := boot(t)
 	put(t, h, "/usr/local/sbin/dpkg", "#!/bin/sh\n[ \"$*\" != --print-architecture ] || { echo i386; exit; }\nexec /usr/bin/dpkg \"$@\"\n", 0o755)
 	put(t, h, "/etc/apt/apt.conf.d/99i386", "APT::Architecture \"i386\";\nAPT::Architectures { \"i386\"; };\n", 0o644)
+	// The lab's repository has the same packages for amd64, which apt would take for these.
 	sh(t, h, `set -e
+: >/etc/apt/sources.list
+rm -f /var/lib/apt/lists/*_Packages
 /usr/bin/dpkg --add-architecture i386
 sed -i 's/^Architecture: amd64$/Architecture: i386/' /var/lib/dpkg/status
 cd /var/lib/dpkg/info
