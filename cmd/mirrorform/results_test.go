@@ -75,7 +75,7 @@ func (v *variant) proves(script string) (features []string, err error) {
 type unknownFeature struct{ script, name string }
 
 func (e *unknownFeature) Error() string {
-	return e.script + " proves \"" + e.name + "\", which is no feature of the package matrix"
+	return e.script + " proves \"" + e.name + "\", which is not a feature of the package matrix"
 }
 
 // recorder is a test whose subtest is recorded when it ends.

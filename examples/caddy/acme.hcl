@@ -1,4 +1,4 @@
-# Caddy gets the certificate itself, and renews it: there is no certbot. Port 80 serves until HTTPS does, and
+# Caddy gets the certificate itself, and renews it, without certbot. Port 80 serves until HTTPS does, and
 # redirects then. HTTP/2 and HTTP/3 are always offered; the latter needs UDP port 443.
 mirror "almalinux" {
   hosts = [host.fra1]

@@ -285,7 +285,8 @@ func TestParseShow(t *testing.T) {
 	}
 }
 
-// A unit that is masked since its package was removed does not exist; one that an operator masked is masked.
+// A unit that is masked since its package was removed does not exist; one that an operator masked
+// is masked.
 func TestRemovedWithPackage(t *testing.T) {
 	t.Parallel()
 	masks := t.TempDir()

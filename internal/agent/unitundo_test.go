@@ -46,8 +46,8 @@ func TestUnitsAreUndoneLast(t *testing.T) {
 	}
 }
 
-// A unit that was stopped starts before packages are removed; one that was only reloaded waits for that, and
-// so does any for packages that are installed again.
+// A unit that was stopped starts before packages are removed; one that was only reloaded waits for
+// that, and so does any for packages that are installed again.
 func TestStoppedUnitStartsBeforePackagesGo(t *testing.T) {
 	t.Parallel()
 	ran := &unitState{Name: "nginx.service", Running: true}
