@@ -2,9 +2,6 @@ package lab
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"io"
 	"io/fs"
@@ -57,12 +54,8 @@ func newLayer(e *enterprise, base string) (*layer, error) {
 }
 
 func (l *layer) name() (string, error) {
-	data, err := json.Marshal(l)
-	if err != nil {
-		return "", fmt.Errorf("hashing the recipe: %w", err)
-	}
-	sum := sha256.Sum256(data)
-	return "el" + l.Major + "-" + hex.EncodeToString(sum[:6]), nil
+	hash, err := hashRecipe(l)
+	return "el" + l.Major + "-" + hash, err
 }
 
 // buildDir is the directory of the build in an EL tree. It is gone when the tree is complete.

@@ -114,8 +114,11 @@ func (r *recipe) of(codename string) *recipe {
 	return &other
 }
 
-func (r *recipe) hash() (string, error) {
-	data, err := json.Marshal(r)
+func (r *recipe) hash() (string, error) { return hashRecipe(r) }
+
+// hashRecipe returns what distinguishes trees in the cache: a hash of the recipe as JSON.
+func hashRecipe(recipe any) (string, error) {
+	data, err := json.Marshal(recipe)
 	if err != nil {
 		return "", fmt.Errorf("hashing the recipe: %w", err)
 	}

@@ -2,10 +2,7 @@ package lab
 
 import (
 	"context"
-	"crypto/sha256"
 	"embed"
-	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"path/filepath"
 	"runtime"
@@ -74,14 +71,7 @@ func newVMRecipe(ctx context.Context, base string) (*vmRecipe, error) {
 	return r, nil
 }
 
-func (r *vmRecipe) hash() (string, error) {
-	data, err := json.Marshal(r)
-	if err != nil {
-		return "", fmt.Errorf("hashing the recipe: %w", err)
-	}
-	sum := sha256.Sum256(data)
-	return hex.EncodeToString(sum[:6]), nil
-}
+func (r *vmRecipe) hash() (string, error) { return hashRecipe(r) }
 
 // checkVM returns an error if this machine cannot run virtual machines.
 func checkVM() error {
