@@ -81,6 +81,7 @@ func (c *comparison) add(r *Resource) {
 	have, err := k.read(c.t, want, c.got)
 	switch {
 	case err != nil:
+		p.unread = true
 		c.problem(r, Errorf("", "%v", err))
 	case r.Remove:
 		p.Compared = append(p.Compared, Compared{Resource: r, Have: have})

@@ -23,7 +23,7 @@ func (a *hostApplier) perform(ctx context.Context) {
 	if len(hp.Changes) == 0 {
 		return // the commit adds the resources to the manifest
 	}
-	now, err := v.observe(ctx)
+	now, err := v.observeAgain(ctx)
 	if err != nil {
 		r.Err = fmt.Errorf("observe the host again: %w", err)
 		return
@@ -205,7 +205,7 @@ func stage(changes []Change) int {
 // that an earlier step made unnecessary count as done. What a mount uncovered existed before, so
 // mirrorform did not make it.
 func (a *hostApplier) compareAgain(ctx context.Context, rest []Change, mounted bool) ([]Change, error) {
-	now, err := a.visit.observe(ctx)
+	now, err := a.visit.observeAgain(ctx)
 	if err != nil {
 		return rest, fmt.Errorf("observe the host again: %w", err)
 	}
@@ -315,21 +315,30 @@ func (r *HostResult) rolledBack(err error, done *wire.Done, stuck bool) {
 	}
 }
 
-// settle is how long a host may take to show the wanted state after the last step. After a reload,
-// for example, old workers of nginx still answer for a moment.
-const settle = 5 * time.Second
+// settle is how long a host may take to show the wanted state after it was first observed: after a
+// reload, for example, old workers of nginx still answer for a moment. A slow host is observed as
+// often as another one, but not for longer than slowSettle.
+const (
+	settle     = 5 * time.Second
+	looks      = 8
+	slowSettle = 2 * time.Minute
+)
 
 // confirm observes the host again, until it is as wanted or the time to settle is over.
 func (a *hostApplier) confirm(ctx context.Context) error {
-	pause := 50 * time.Millisecond
-	for begin := time.Now(); ; pause *= 2 {
+	var first time.Time
+	for n, pause := 1, 50*time.Millisecond; ; n, pause = n+1, 2*pause {
 		after, err := a.visit.observe(ctx)
 		if err != nil {
 			return fmt.Errorf("all steps succeeded, but the host could not be observed afterwards: %w", err)
 		}
+		if n == 1 {
+			first = time.Now()
+		}
 		after.forget(func(r *Resource) bool { _, met := a.did.first[r]; return !met })
 		err = after.differs(a.did.later)
-		if err == nil || time.Since(begin) > settle {
+		took := time.Since(first)
+		if err == nil || took > settle && n >= looks || took > slowSettle {
 			return err
 		}
 		select {

@@ -54,6 +54,7 @@ type HostPlan struct {
 	Err       error              // why the host could not be reached or read
 
 	visit    *visit   // for an apply; nil without one
+	unread   bool     // the answers do not show all resources
 	released []string // addresses that would be removed, but existed before mirrorform managed them
 }
 

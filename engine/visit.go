@@ -35,6 +35,20 @@ func (v *visit) decode() (*Manifest, error) {
 	return DecodeManifest(v.written, v.target.Facts.MachineID)
 }
 
+// attempts is how often an apply asks what the host did not answer.
+const attempts = 3
+
+// observeAgain is observe, but asks again what the host did not answer: a busy one may need longer
+// than a question's limit, and must not be rolled back for it.
+func (v *visit) observeAgain(ctx context.Context) (hp *HostPlan, err error) {
+	for range attempts {
+		if hp, err = v.observe(ctx); err != nil || !hp.unread {
+			break
+		}
+	}
+	return hp, err
+}
+
 // observe asks the host about its resources and compares the answers.
 func (v *visit) observe(ctx context.Context) (*HostPlan, error) {
 	got, err := v.session.Ask(ctx, Questions(v.target, v.ordered))
