@@ -14,6 +14,10 @@ const (
 	QueryTime   = 30 * time.Second
 	ProgramTime = QueryTime + 10*time.Second
 	PackageTime = 6*QueryTime + 10*time.Second
+	// HTTPTime is the limit of one request to the host itself: an answer that comes later is unknown.
+	// A probe may take SlowTime longer than its own limit if the host is too slow for many requests.
+	HTTPTime = 20 * time.Second
+	SlowTime = 60 * time.Second
 	// ChangeTime is the limit of a program that changes the host. PackagesTime is the limit of one run
 	// of the package manager, which waits for its own lock for up to LockTime.
 	ChangeTime   = 10 * time.Minute
@@ -94,7 +98,8 @@ func (o *Op) Time() time.Duration {
 	case o.Run != nil && o.Run.Timeout > 0:
 		return time.Duration(o.Run.Timeout)*time.Second + QueryTime
 	case o.Probe != nil:
-		return time.Duration(o.Probe.Timeout)*time.Second + 2*QueryTime
+		trees := time.Duration(len(o.Probe.Trees)) * HTTPTime // two requests for each
+		return time.Duration(o.Probe.Timeout)*time.Second + SlowTime + trees + 2*QueryTime
 	case o.Policy != nil && len(o.Policy.Relabel) > 0:
 		return RelabelTime + 2*ChangeTime
 	}

@@ -121,10 +121,16 @@ func (s *session) do(m *wire.Do) *wire.Done {
 		return done
 	}
 	s.host.labelNew(t.ops[before:])
+	s.awaitConfirmation()
+	return &wire.Done{}
+}
+
+// awaitConfirmation begins the time that the controller has to reconnect. It does so again after
+// each answer: a slow host may take longer to be observed.
+func (s *session) awaitConfirmation() {
 	if c := s.confirmation; c != nil {
 		s.late = s.after(seconds(c.Timeout, confirmTimeout))
 	}
-	return &wire.Done{}
 }
 
 // rollback obeys Rollback.

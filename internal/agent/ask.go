@@ -97,14 +97,7 @@ func (b *batch) askSlow(q wire.Query) wire.Answer {
 		if len(q.Args) < 2 {
 			return failed(errors.New("http: the host and the path are missing"))
 		}
-		s := siteAt(q.Arg, q.Args[0])
-		w := s.get(b.ctx, q.Args[1])
-		if w.Status == 200 {
-			if err := s.treesNotServed(b.ctx, q.Args[2:]); err != nil {
-				w.Trees = printable(err.Error())
-			}
-		}
-		return wire.Answer{HTTP: w}
+		return siteAt(q.Arg, q.Args[0]).ask(b.ctx, q.Args[1], q.Args[2:])
 	}
 	return b.askRun(q.Args)
 }

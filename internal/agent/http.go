@@ -14,11 +14,11 @@ import (
 )
 
 const (
-	httpTimeout = 2 * time.Second
-	maxHeader   = 16 << 10
-	maxBody     = 4 << 10
+	maxHeader = 16 << 10
+	maxBody   = 4 << 10
 )
 
+// errNoResponse means that it is not known how a server answers: it may hang, or the host is busy.
 var errNoResponse = errors.New("no response in time")
 
 // seconds returns n seconds, or the default for 0 and for values out of range.
@@ -32,16 +32,17 @@ func seconds(n int, otherwise time.Duration) time.Duration {
 // site is where requests go: an address of this host, and the value of the Host header.
 type site struct {
 	address, host string
-	openssl       string // openssl(1), for requests over TLS; "": requests are not sent over TLS
-	hashed        bool   // see caDirectory
+	limit         time.Duration // of one request
+	openssl       string        // openssl(1), for requests over TLS; "": requests are not sent over TLS
+	hashed        bool          // see caDirectory
 }
 
 // siteAt returns the site of an AskHTTP query.
 func siteAt(address, host string) *site {
 	if plain, ok := strings.CutPrefix(address, wire.OverTLS); ok {
-		return &site{address: plain, host: host, openssl: "/usr/bin/openssl", hashed: exists(caDirectory)}
+		return &site{address: plain, host: host, limit: wire.HTTPTime, openssl: "/usr/bin/openssl", hashed: exists(caDirectory)}
 	}
-	return &site{address: address, host: host}
+	return &site{address: address, host: host, limit: wire.HTTPTime}
 }
 
 // url returns a URL of the site at a name or address.
@@ -52,20 +53,35 @@ func (s *site) url(at, path string) string {
 	return "http://" + at + path
 }
 
-// get requests a path, and verifies the certificate.
-func (s *site) get(ctx context.Context, path string) *wire.HTTP { return s.request(ctx, path, true) }
+// ask answers AskHTTP.
+func (s *site) ask(ctx context.Context, path string, trees []string) wire.Answer {
+	w, err := s.request(ctx, path, true)
+	if err == nil && w.Status == 200 {
+		if err = s.treesNotServed(ctx, trees); err != nil && !errors.Is(err, errNoResponse) {
+			w.Trees, err = printable(err.Error()), nil
+		}
+	}
+	if err != nil {
+		return failed(err)
+	}
+	return wire.Answer{HTTP: w}
+}
 
-func (s *site) request(ctx context.Context, path string, verify bool) *wire.HTTP {
+// request requests a path. Its error is errNoResponse, others are part of the answer.
+func (s *site) request(ctx context.Context, path string, verify bool) (*wire.HTTP, error) {
 	w := &wire.HTTP{}
 	raw, unverified, err := s.exchange(ctx, path, verify)
 	w.Unverified = unverified
 	if err == nil {
 		w.Status, w.Body, err = parseResponse(raw)
 	}
+	if errors.Is(err, errNoResponse) {
+		return nil, err
+	}
 	if err != nil {
 		w.Status, w.Body, w.Error, w.Missing = 0, "", printable(err.Error()), errors.Is(err, errNoTLS)
 	}
-	return w
+	return w, nil
 }
 
 // exchange sends a request and returns the response, limited in size and time. If verify is set, it
@@ -93,7 +109,7 @@ func (s *site) exchange(ctx context.Context, path string, verify bool) (raw []by
 
 // overTCP uses system calls: package net alone would add 550 KB to the helper.
 func (s *site) overTCP(ctx context.Context, request []byte) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, httpTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.limit)
 	defer cancel()
 	family, to, err := parseAddress(s.address)
 	if err != nil {
@@ -308,17 +324,23 @@ func groups6(s string) (b []byte, ok bool) {
 // connections side by side.
 const steady = 5
 
+// enough is how many responses decide that a server does not answer as wanted. A host that gives
+// fewer of them in the time of a probe is slow.
+const enough = 100
+
 // probeHTTP performs a ProbeOp.
 func probeHTTP(op *wire.ProbeOp) error { return siteAt(op.Query().Arg, op.Host).probe(op) }
 
 // probe sends requests until the responses are correct, and stay so.
 func (s *site) probe(op *wire.ProbeOp) error {
+	begin := time.Now()
 	timeout := seconds(op.Timeout, 10*time.Second)
-	deadline := time.Now().Add(timeout)
-	for right := 0; right < steady; {
-		a := s.request(context.Background(), op.Path, false)
+	for right, tries := 0, 1; right < steady; tries++ {
+		a, err := s.request(context.Background(), op.Path, false)
 		wrong := ""
 		switch {
+		case err != nil:
+			wrong = err.Error()
 		case a.Missing:
 			return errors.New(a.Error)
 		case a.Error != "":
@@ -333,9 +355,10 @@ func (s *site) probe(op *wire.ProbeOp) error {
 			continue
 		}
 		right = 0
-		if time.Now().After(deadline) {
+		took := time.Since(begin).Truncate(time.Second)
+		if took >= timeout && (tries >= enough || took >= timeout+wire.SlowTime) {
 			return fmt.Errorf("%s (host %s) did not give the expected response within %s; the last response: %s",
-				s.url(op.Address, op.Path), op.Host, period(timeout), wrong)
+				s.url(op.Address, op.Path), op.Host, period(took), wrong)
 		}
 		time.Sleep(50 * time.Millisecond)
 	}

@@ -1,16 +1,28 @@
 package agent
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/mirrorform/mirrorform/engine/wire"
 	"golang.org/x/sys/unix"
 )
+
+// get returns the answer to a request, or why there is none.
+func (s *site) get(ctx context.Context, path string) *wire.HTTP {
+	w, err := s.request(ctx, path, true)
+	if err != nil {
+		return &wire.HTTP{Error: err.Error()}
+	}
+	return w
+}
 
 func TestHTTP(t *testing.T) {
 	t.Parallel()
@@ -55,19 +67,43 @@ func TestHTTP(t *testing.T) {
 	}
 }
 
+// A server that does not answer is unknown, which an answer cannot say.
 func TestHTTPWithoutAnswer(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := l.Addr().String()
-	if a := siteAt(address, "h").get(t.Context(), "/"); !strings.Contains(a.Error, "no response in time") {
+	silent := siteAt(l.Addr().String(), "h")
+	silent.limit = 100 * time.Millisecond
+	if a := silent.ask(t.Context(), "/", nil); a.HTTP != nil || a.Error != errNoResponse.Error() {
 		t.Errorf("a server that says nothing: %+v", a)
 	}
 	_ = l.Close()
-	if a := siteAt(address, "h").get(t.Context(), "/"); !strings.Contains(a.Error, "refused") {
+	if a := silent.ask(t.Context(), "/", nil); a.Error != "" || !strings.Contains(a.HTTP.Error, "refused") {
 		t.Errorf("no server: %+v", a)
+	}
+}
+
+// A server that answers for itself, but not for a tree.
+func TestHTTPWithoutTree(t *testing.T) {
+	t.Parallel()
+	end := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/tree/TIME" {
+			<-end
+		}
+	}))
+	t.Cleanup(server.Close)
+	t.Cleanup(func() { close(end) })
+	dir := t.TempDir()
+	if err := os.WriteFile(dir+"/TIME", []byte("now"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s := siteAt(server.Listener.Addr().String(), "h")
+	s.limit = time.Second
+	if a := s.ask(t.Context(), "/", []string{"/tree/", dir}); a.HTTP != nil || !strings.Contains(a.Error, errNoResponse.Error()) {
+		t.Errorf("%+v", a)
 	}
 }
 
@@ -142,6 +178,23 @@ func TestProbe(t *testing.T) {
 	}
 	op.Body, op.Timeout = "other", 1
 	if err := probeHTTP(op); err == nil || !strings.Contains(err.Error(), `the body "right" instead of "other"`) {
+		t.Error(err)
+	}
+}
+
+// A probe of a slow host lasts until it has had enough responses.
+func TestProbeSlow(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		time.Sleep(100 * time.Millisecond)
+		if asked.Add(1) < 20 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	}))
+	t.Cleanup(server.Close)
+	op := &wire.ProbeOp{Address: server.Listener.Addr().String(), Host: "h", Path: "/", Status: 200, Timeout: 1}
+	if err := probeHTTP(op); err != nil {
 		t.Error(err)
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/mirrorform/mirrorform/engine/wire"
 	"golang.org/x/sys/unix"
@@ -75,7 +74,7 @@ func (b *batch) takesIPv4(port int, all []*listening) bool {
 	if slices.ContainsFunc(all, func(l *listening) bool { return !l.v6 && l.Port == port }) {
 		return false
 	}
-	ctx, cancel := context.WithTimeout(b.ctx, time.Second)
+	ctx, cancel := context.WithTimeout(b.ctx, wire.HTTPTime)
 	defer cancel()
 	fd, err := reach(ctx, unix.AF_INET, &unix.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}})
 	if err == nil {

@@ -206,7 +206,9 @@ func (s *session) handle(m *wire.Message) error {
 	case !s.greeted:
 		return errors.New("the first message must be hello")
 	case m.Ask != nil:
-		return s.send(&wire.Message{Answers: &wire.Answers{Answers: s.answer(s.alive, m.Ask.Queries)}})
+		answers := s.answer(s.alive, m.Ask.Queries)
+		s.awaitConfirmation()
+		return s.send(&wire.Message{Answers: &wire.Answers{Answers: answers}})
 	case m.Begin != nil:
 		return s.begin(m.Begin)
 	case m.Do != nil:

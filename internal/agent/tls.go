@@ -7,13 +7,9 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
-
-// tlsTimeout is longer than httpTimeout: openssl may read all CAs of the system first.
-const tlsTimeout = 5 * time.Second
 
 // caDirectory is the program that also keeps the CAs of a Debian in a directory, by the hashes of
 // their names. openssl(1) looks there for those that it needs. To read the file with all CAs takes
@@ -49,7 +45,7 @@ func (s *site) client(ctx context.Context, request string, cas ...string) (raw [
 	// With -quiet, openssl does not read commands from its input, and waits for the response when the
 	// input ends. With -brief, it says whether the certificate verifies.
 	argv := append([]string{s.openssl, "s_client", "-quiet", "-brief", "-connect", s.address}, cas...)
-	o, err := run(ctx, command{argv: append(argv, s.verified()...), timeout: tlsTimeout, stdin: request, stdout: response})
+	o, err := run(ctx, command{argv: append(argv, s.verified()...), timeout: s.limit, stdin: request, stdout: response})
 	if err != nil {
 		return nil, "", err
 	}

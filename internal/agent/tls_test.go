@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/mirrorform/mirrorform/engine/wire"
 )
@@ -158,7 +159,9 @@ func TestHTTPSWithoutAnswer(t *testing.T) {
 	if got := s.at(t, "h").get(t.Context(), "/open"); got.Body != "open" {
 		t.Errorf("%+v", got)
 	}
-	if got := s.at(t, "h").get(t.Context(), "/silent"); got.Error != errNoResponse.Error() {
+	silent := s.at(t, "h")
+	silent.limit = time.Second
+	if got := silent.get(t.Context(), "/silent"); got.Error != errNoResponse.Error() {
 		t.Errorf("%+v", got)
 	}
 	plain := httptest.NewServer(http.NotFoundHandler())
@@ -215,9 +218,9 @@ func TestHTTPSFewCAs(t *testing.T) {
 			t.Fatal(err)
 		}
 		at.openssl = dir + "/openssl"
-		got := at.request(t.Context(), "/", c.verify)
-		if got.Body != "right" || (got.Unverified == "") != c.trusted && c.verify {
-			t.Errorf("%s: %+v", c.name, got)
+		got, err := at.request(t.Context(), "/", c.verify)
+		if err != nil || got.Body != "right" || (got.Unverified == "") != c.trusted && c.verify {
+			t.Fatalf("%s: %v, %+v", c.name, err, got)
 		}
 		text, err := os.ReadFile(dir + "/runs")
 		if err != nil {

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -452,6 +453,38 @@ func TestConfirmedWaits(t *testing.T) {
 		t.Fatalf("%+v", done)
 	}
 	overdue()
+	if done := one.commit(wire.Commit{Manifest: []byte("{}")}); done.Error != "" || done.Undone || !exists(dir+"/x") {
+		t.Errorf("%+v", done)
+	}
+}
+
+// A host that is slow to observe has its time for a confirmation afterwards.
+func TestConfirmationAfterObservation(t *testing.T) {
+	t.Parallel()
+	dir, state := t.TempDir(), t.TempDir()+"/state"
+	timers := make(chan chan time.Time, 9)
+	one := connect(t, pipeTo(context.Background(), Options{Version: "test", StateDir: state}, func(s *session) {
+		s.after = func(time.Duration) <-chan time.Time {
+			timer := make(chan time.Time, 1)
+			timers <- timer
+			return timer
+		}
+	}))
+	two := dial(t, state)
+	one.begin()
+	one.send(&wire.Message{Do: &wire.Do{Ops: []wire.Order{{ID: 1, Op: write(dir+"/x", "new", wire.Attributes{}), Undo: restore(dir + "/x")}},
+		Confirm: &wire.Confirmation{Nonce: "ab", Timeout: 1}}})
+	if events, done := one.finish(); done.Failed != nil {
+		t.Fatalf("%+v", events)
+	}
+	first := <-timers
+	one.ask(wire.Query{Verb: wire.AskFile, Arg: dir + "/x"})
+	<-timers
+	first <- time.Now()
+	two.send(&wire.Message{Confirm: &wire.Confirm{ID: one.tx, Nonce: "ab"}})
+	if _, done := two.finish(); done.Error != "" {
+		t.Fatalf("%+v", done)
+	}
 	if done := one.commit(wire.Commit{Manifest: []byte("{}")}); done.Error != "" || done.Undone || !exists(dir+"/x") {
 		t.Errorf("%+v", done)
 	}
