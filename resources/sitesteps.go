@@ -61,8 +61,8 @@ func (st siteType) Read(t engine.Target, want *Site, got engine.Answers) (*Site,
 	served := true
 	for _, probe := range siteProbes(t, &have) {
 		answer, err := got.HTTP(probe.Query())
-		if err != nil {
-			return nil, err
+		if err != nil && !want.elsewhere() {
+			return nil, noAnswer(st.server.facts(t), err)
 		}
 		loaded := answer.Status == probe.Status && answer.Body == probe.Body
 		if loaded {
@@ -74,6 +74,16 @@ func (st siteType) Read(t engine.Target, want *Site, got engine.Answers) (*Site,
 	have.took(m)
 	have.Served, have.is = &served, stateOf(unit)
 	return &have, nil
+}
+
+// noAnswer is the error of a site of which it is not known whether a server serves it.
+func noAnswer(server ServerFacts, err error) error {
+	return fmt.Errorf("unknown whether %s serves it: %w. To look for the cause: systemctl status %s", server.Name, err, server.Unit)
+}
+
+// elsewhere reports whether a request to the site cannot reach its server. It is known after Settle.
+func (s *Site) elsewhere() bool {
+	return !s.is.running || slices.ContainsFunc(s.taken, func(p engine.Problem) bool { return p.Severity == engine.Error })
 }
 
 func (st siteType) Diff(t engine.Target, want, have *Site) []engine.Step {
