@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 )
@@ -65,15 +66,22 @@ func writeClientKey(path, comment string) error {
 	return nil
 }
 
+// containerLogin is how long ssh waits for the sshd of a container.
+const containerLogin = 10 * time.Second
+
 // SSHCommand returns an argv of ssh(1) that logs in to the host as user with the lab's key. It
 // checks the host key and does not read the caller's SSH configuration. Without argv it opens a
 // login shell. The words of argv are quoted for the remote shell, so that the program receives them
 // unchanged.
 func (l *Lab) SSHCommand(host *Host, user string, argv ...string) []string {
+	limit := containerLogin
+	if host.vm != nil {
+		limit = loginLimit
+	}
 	command := []string{"ssh", "-F", "/dev/null", "-i", l.KeyPath(),
 		"-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none", "-o", "BatchMode=yes",
 		"-o", "UserKnownHostsFile=" + l.KnownHosts(), "-o", "GlobalKnownHostsFile=/dev/null",
-		"-o", "StrictHostKeyChecking=yes", "-o", "ConnectTimeout=10", "-o", "LogLevel=ERROR",
+		"-o", "StrictHostKeyChecking=yes", "-o", fmt.Sprintf("ConnectTimeout=%.0f", limit.Seconds()), "-o", "LogLevel=ERROR",
 		"-l", user, host.Address}
 	if len(argv) > 0 {
 		command = append(command, "--")
