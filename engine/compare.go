@@ -141,7 +141,7 @@ func (c *comparison) change(r *Resource, want, have any) {
 		p.Unchanged++
 	default:
 		c.note(r, c.changed)
-		c.t.Stops = append(c.t.Stops, stopped(steps)...)
+		c.t.Stops, c.t.Starts = append(c.t.Stops, stopped(steps)...), append(c.t.Starts, started(steps)...)
 		p.Changes = append(p.Changes, newChange(r, want, have, steps))
 		p.Changes[len(p.Changes)-1].interim = in
 	}

@@ -145,6 +145,16 @@ func stopped(steps []Step) (units []string) {
 	return units
 }
 
+// started returns the units that steps start, restart or reload.
+func started(steps []Step) (units []string) {
+	for _, s := range steps {
+		if u := s.Do.Unit; u != nil && slices.Contains([]wire.UnitAction{wire.UnitStart, wire.UnitRestart, wire.UnitLoad}, u.Action) {
+			units = append(units, u.Name)
+		}
+	}
+	return units
+}
+
 // skipLoads drops the loads of what makes room where the plan stops that unit anyway: so the
 // interruption is shorter.
 func (p *HostPlan) skipLoads() {

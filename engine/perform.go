@@ -16,8 +16,8 @@ import (
 // the transaction is still open and must be rolled back, unless the host has ended it.
 //
 // It works in stages. A package installs files and a mount uncovers others, which the plan could
-// not observe; so after such a step, perform observes again and compares the remaining changes. It
-// never changes a resource that the plan does not change.
+// not observe; so after such a step, and before a foreseen one, perform observes again and compares
+// the remaining changes. It never changes a resource that the plan does not change.
 func (a *hostApplier) perform(ctx context.Context) {
 	v, hp, r := a.visit, a.hp, a.r
 	if len(hp.Changes) == 0 {
@@ -190,9 +190,17 @@ func opens(c *Change) (kind string) {
 	return kind
 }
 
+// foreseen reports whether a change depends on what earlier ones do, see Step.Foreseen.
+func (c *Change) foreseen() bool {
+	return slices.ContainsFunc(c.Steps, func(s Step) bool { return s.Foreseen })
+}
+
 // stage returns how many of the changes belong to the first stage.
 func stage(changes []Change) int {
 	for i := range changes {
+		if i > 0 && changes[i].foreseen() {
+			return i
+		}
 		kind := opens(&changes[i])
 		if kind != "" && (i+1 == len(changes) || opens(&changes[i+1]) != kind) {
 			return i + 1
@@ -202,8 +210,8 @@ func stage(changes []Change) int {
 }
 
 // compareAgain observes the host and returns which of the given changes still need steps. Changes
-// that an earlier step made unnecessary count as done. What a mount uncovered existed before, so
-// mirrorform did not make it.
+// that an earlier step made unnecessary count as done. What a mount uncovered, or a unit had when it
+// started, existed before, so mirrorform did not make it.
 func (a *hostApplier) compareAgain(ctx context.Context, rest []Change, mounted bool) ([]Change, error) {
 	now, err := a.visit.observeAgain(ctx)
 	if err != nil {
@@ -214,7 +222,7 @@ func (a *hostApplier) compareAgain(ctx context.Context, rest []Change, mounted b
 		planned[rest[i].Resource] = &rest[i]
 	}
 	for _, c := range now.Compared {
-		if mounted && planned[c.Resource] != nil && c.Have != nil {
+		if was := planned[c.Resource]; was != nil && c.Have != nil && (mounted || was.foreseen()) {
 			a.did.absent[c.Resource] = false
 		}
 	}

@@ -31,8 +31,9 @@ type Target struct {
 	Removed []any
 	// Provided has what the resources that this comparison wants provide.
 	Provided map[Key]bool
-	// Stops are the units that this comparison has found to be stopped by the plan so far.
-	Stops []string
+	// Stops are the units that this comparison has found to be stopped by the plan so far. Starts are
+	// those that it starts, restarts or reloads.
+	Stops, Starts []string
 	own   map[string]*Record // the entries of this configuration, by address
 }
 
@@ -83,7 +84,7 @@ type Checker[S any] interface {
 // Conditional is a Type of which a resource may have nothing to do on a host, such as an opening in
 // the firewall of a host without one. A resource that does not apply is neither compared nor added
 // to the manifest; if the manifest has it, its removal is planned like any other. If an apply makes
-// it one that applies, the next plan has it.
+// it one that applies, the next plan has it, unless the type has foreseen that (Step.Foreseen).
 type Conditional[S any] interface {
 	// Applies reports whether there is something to compare. It is true if the answers do not show it,
 	// so that Read reports why.
@@ -291,6 +292,9 @@ type Step struct {
 	// that applies is shown.
 	Hints []Hint
 	Later bool // it is for the second transaction, if there are two: see HostPlan.Twice
+	// Foreseen means that Do depends on what an earlier change of the plan does, such as the start of a
+	// unit (Target.Starts): the apply observes the host in between, and compares the resource again.
+	Foreseen bool
 }
 
 // ChangesNothing is the Final of a step that only checks.
