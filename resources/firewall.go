@@ -29,8 +29,14 @@ type Firewall struct {
 	Permanent *bool  `plan:"permanent"` // whether it is open after a restart of the firewall
 	Now       *bool  `plan:"now"`       // whether it is open now
 
+	// Half is the address family for which mirrorform opened it in ufw, if it was open for the other
+	// one before, or bothHalves; "" is what the firewall filters.
+	Half string `remember:"half,first"`
+
 	moved  bool        // wanted: mirrorform opened it in Where as the manifest has it, which is another place
-	denied string      // wanted: the rule of ufw that denies it, as ufw has it
+	soon   string      // wanted: the program of a firewall that the plan starts, or has load its files again
+	closed string      // wanted: the only half of ufw that is to be opened, see Half
+	denied string      // wanted: the rule of the firewall that denies it, as the firewall has it
 	lost   string      // wanted: the zone that firewalld does not have
 	others []string    // wanted: units with rules of the host's own; there is no firewall of a known kind
 	own    []ownedItem // found: what is open in Where by an item that this resource would add
@@ -41,7 +47,8 @@ type Firewall struct {
 type ownedItem struct {
 	item           string // as firewall-cmd's options have it: service=http, port=8080/tcp
 	permanent, now bool
-	offline        bool // firewalld does not run
+	offline        bool   // firewalld does not run
+	half           string // of ufw, if not in all
 }
 
 type firewallType struct{}
@@ -130,15 +137,16 @@ func (firewallType) Ask(_ engine.Target, want *Firewall) []wire.Query {
 
 // Applies implements engine.Conditional: a host without a firewall has nothing to open. If that is
 // not known, Read reports why.
-func (firewallType) Applies(_ engine.Target, want *Firewall, got engine.Answers) bool {
-	f, err := firewallOf(want, got)
+func (firewallType) Applies(t engine.Target, want *Firewall, got engine.Answers) bool {
+	f, err := firewallOf(t, want, got)
 	return err != nil || f != nil
 }
 
 // Settle finds where the opening belongs, and what is in the way.
-func (ft firewallType) Settle(_ engine.Target, want *Firewall, prior *engine.Record, got engine.Answers) *Firewall {
+func (ft firewallType) Settle(t engine.Target, want *Firewall, prior *engine.Record, got engine.Answers) *Firewall {
 	full := *want
-	f, err := firewallOf(want, got)
+	full.Half = ""
+	f, err := firewallOf(t, want, got)
 	switch {
 	case err != nil:
 	case f == nil:
@@ -146,21 +154,21 @@ func (ft firewallType) Settle(_ engine.Target, want *Firewall, prior *engine.Rec
 	default:
 		full.Where = f.place()
 		full.moved = prior != nil && prior.Made && want.Where != "" && want.Where != full.Where
-		full.denied, full.lost = f.obstacle(want)
+		f.settle(&full, prior)
 	}
 	return &full
 }
 
 // Read returns what is open where the opening belongs now, and what this resource may have opened
 // where the manifest has it.
-func (ft firewallType) Read(_ engine.Target, want *Firewall, got engine.Answers) (*Firewall, error) {
-	f, err := firewallOf(want, got)
+func (ft firewallType) Read(t engine.Target, want *Firewall, got engine.Answers) (*Firewall, error) {
+	f, err := firewallOf(t, want, got)
 	if err != nil {
 		return nil, err
 	}
 	have := &Firewall{Service: want.Service, Port: want.Port, Zone: want.Zone, Where: want.Where}
 	have.Permanent, have.Now = new(false), new(false)
-	stored, err := storedIn(want, f, got)
+	stored, err := storedIn(t, want, f, got)
 	if err != nil {
 		return nil, err
 	}
@@ -184,7 +192,11 @@ func (ft firewallType) Diff(_ engine.Target, want, have *Firewall) []engine.Step
 	var steps []engine.Step
 	permanently := isTrue(want.Permanent) && (have == nil || !isTrue(have.Permanent))
 	now := isTrue(want.Now) && (have == nil || !isTrue(have.Now))
-	switch zone, ok := strings.CutPrefix(want.Where, firewalldPlace); {
+	switch zone, ok := zoneOf(want.Where); {
+	case want.soon != "":
+		if permanently || now {
+			steps = append(steps, soonStep(want))
+		}
 	case ok:
 		// The permanent list comes first: if firewalld is reloaded in between, the opening remains.
 		if permanently {
@@ -194,7 +206,7 @@ func (ft firewallType) Diff(_ engine.Target, want, have *Firewall) []engine.Step
 			steps = append(steps, firewalldStep(zone, want.items()[0], listNow, true))
 		}
 	case permanently || now:
-		steps = append(steps, ufwStep(want, true))
+		steps = append(steps, ufwStep(want, want.closed, true))
 	}
 	if want.moved && have != nil {
 		steps = append(steps, have.close()...)
@@ -204,12 +216,12 @@ func (ft firewallType) Diff(_ engine.Target, want, have *Firewall) []engine.Step
 
 // close returns the steps that close what the resource has opened.
 func (s *Firewall) close() (steps []engine.Step) {
+	zone, _ := zoneOf(s.stored)
 	for _, o := range s.own {
 		if s.stored == ufwPlace {
-			steps = append(steps, ufwStep(s, false))
+			steps = append(steps, ufwStep(s, o.half, false))
 			continue
 		}
-		zone := strings.TrimPrefix(s.stored, firewalldPlace)
 		switch {
 		case o.permanent && o.offline:
 			steps = append(steps, firewalldStep(zone, o.item, listOffline, false))
@@ -233,8 +245,8 @@ func (ft firewallType) Check(t engine.Target, want, _ *Firewall) []engine.Proble
 		return []engine.Problem{refusal("zone", fmt.Sprintf("firewalld of %s has no zone %q", t.Name, want.lost),
 			"use one of those that this lists on the host: firewall-cmd --get-zones")}
 	case want.denied != "":
-		return []engine.Problem{refusal("", fmt.Sprintf("a rule of ufw on %s denies %s: %s", t.Name, port, want.denied),
-			"remove the rule on the host (ufw status numbered lists it), or leave the firewall to its operator")}
+		return []engine.Problem{refusal("", fmt.Sprintf("a rule of %s on %s denies %s: %s",
+			strings.Replace(want.Where, "firewalld", "firewalld's", 1), t.Name, cmp.Or(port.String(), want.Service), want.denied), want.howToPermit())}
 	case want.Where == ufwPlace && !known:
 		return []engine.Problem{refusal("service", fmt.Sprintf("the port of service %q is not known for ufw", want.Service),
 			"set port, such as 8080/tcp")}
@@ -244,6 +256,15 @@ func (ft firewallType) Check(t engine.Target, want, _ *Firewall) []engine.Proble
 			"accept it there; to plan no opening on this host, set firewall = false in its mirror, or remove the resource")}
 	}
 	return nil
+}
+
+// howToPermit is what to do about a rule that denies the opening.
+func (s *Firewall) howToPermit() string {
+	list := "ufw status numbered"
+	if zone, ok := zoneOf(s.Where); ok {
+		list = "firewall-cmd --zone=" + zone + " --list-rich-rules, also with --permanent,"
+	}
+	return "remove the rule on the host (" + list + " lists it), or leave the firewall to its operator"
 }
 
 // otherFirewallUnits load rules that are the host's own.

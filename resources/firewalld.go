@@ -1,7 +1,7 @@
 package resources
 
 import (
-	"encoding/hex"
+	"cmp"
 	"encoding/json"
 	"encoding/xml"
 	"errors"
@@ -28,36 +28,55 @@ type hostFirewall interface {
 	open(s *Firewall) (permanent, now bool)
 	// items are the entries that the resource itself would add.
 	items(s *Firewall) []ownedItem
-	// obstacle returns what keeps the opening from being made.
-	obstacle(s *Firewall) (denied, lost string)
+	// settle sets in a wanted state how the opening is made, and what keeps it from being made.
+	settle(full *Firewall, prior *engine.Record)
 }
 
-// firewallOf returns the firewall in which the opening belongs, or nil. What is not known is an
-// error: firewalld does not answer while it restarts.
-func firewallOf(want *Firewall, got engine.Answers) (hostFirewall, error) {
+// zoneOf returns the zone of a Firewall.Where, if that is one of firewalld.
+func zoneOf(where string) (zone string, ok bool) {
+	if zone, ok = strings.CutPrefix(where, firewalldPlace); !ok {
+		return "", false
+	}
+	return zone, true
+}
+
+// firewallOf returns the firewall in which the opening belongs once the plan has started and
+// stopped units, or nil. What is not known is an error: firewalld does not answer while it restarts.
+func firewallOf(t engine.Target, want *Firewall, got engine.Answers) (hostFirewall, error) {
 	unit, err := got.Unit(firewalldUnitQuery)
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, err
-	case active(unit):
-		d, err := readFirewalld(want, got)
-		if err != nil {
+	}
+	soon := startsSoon(t, firewalldUnit) || debianStarts(t, "firewalld", unit)
+	switch {
+	case slices.Contains(t.Stops, firewalldUnit):
+	case active(unit) || soon:
+		d, err := readFirewalld(t, want, got)
+		switch {
+		case err != nil:
 			return nil, err
+		case soon:
+			return firewalldSoon(d, want), nil
 		}
 		return d.zoneFor(want), nil
 	case !stopped(unit):
 		return nil, fmt.Errorf("%s is %s: plan again when it has finished", firewalldUnit, unit.ActiveState)
 	}
 	u, err := readUFW(got)
-	if err != nil || !u.enabled {
+	switch {
+	case err != nil:
 		return nil, err
+	case u.enabled:
+		return u, nil
+	case startsSoon(t, ufwUnit):
+		return ufwSoon(u), nil
 	}
-	return u, nil
+	return nil, nil
 }
 
 // storedIn returns the firewall that has the opening as the manifest has it, which need not run any
 // more; otherwise the one in which it belongs.
-func storedIn(want *Firewall, now hostFirewall, got engine.Answers) (hostFirewall, error) {
+func storedIn(t engine.Target, want *Firewall, now hostFirewall, got engine.Answers) (hostFirewall, error) {
 	switch {
 	case want.Where == "" || now != nil && now.place() == want.Where:
 		return now, nil
@@ -68,11 +87,12 @@ func storedIn(want *Firewall, now hostFirewall, got engine.Answers) (hostFirewal
 		}
 		return u, nil
 	}
-	d, err := readFirewalld(want, got)
+	d, err := readFirewalld(t, want, got)
 	if err != nil {
 		return nil, err
 	}
-	z := d.zone(strings.TrimPrefix(want.Where, firewalldPlace))
+	name, _ := zoneOf(want.Where)
+	z := d.zone(name)
 	if z.permanent == nil {
 		return nil, nil // the zone, or firewalld, was removed
 	}
@@ -88,12 +108,6 @@ var firewalldZones = wire.Query{Verb: wire.AskRun, Args: []string{
 
 const firewalldEtc, firewalldLib = "/etc/firewalld/zones", "/usr/lib/firewalld/zones"
 
-// Routes of the host, which show the interface to the world.
-var (
-	routes4 = wire.Query{Verb: wire.AskFile, Arg: "/proc/1/net/route", Option: "head"}
-	routes6 = wire.Query{Verb: wire.AskFile, Arg: "/proc/1/net/ipv6_route", Option: "head"}
-)
-
 // Methods of firewalld (firewalld.dbus(5)).
 const (
 	firewalldBus      = "org.fedoraproject.FirewallD1"
@@ -101,6 +115,7 @@ const (
 	getActiveZones    = firewalldBus + ".zone.getActiveZones"
 	getZoneServices   = firewalldBus + ".zone.getServices"
 	getZonePorts      = firewalldBus + ".zone.getPorts"
+	getZoneRules      = firewalldBus + ".zone.getRichRules"
 	firewalldBusPath  = "/org/fedoraproject/FirewallD1"
 	firewalldNoAnswer = "firewalld.service is active, but firewalld does not answer on the system bus"
 )
@@ -109,15 +124,15 @@ const (
 // those that the opening names.
 func runtimeQuery(want *Firewall) wire.Query {
 	q := wire.Query{Verb: wire.AskBus, Arg: firewalldBus, Args: []string{
-		firewalldBusPath, getDefaultZone, getActiveZones, getZoneServices + " *", getZonePorts + " *",
+		firewalldBusPath, getDefaultZone, getActiveZones, getZoneServices + " *", getZonePorts + " *", getZoneRules + " *",
 	}}
-	stored, _ := strings.CutPrefix(want.Where, firewalldPlace)
-	if want.Where == ufwPlace {
-		stored = ""
+	named := []string{want.Zone}
+	if stored, ok := zoneOf(want.Where); ok {
+		named = append(named, stored)
 	}
-	for _, zone := range sorted([]string{want.Zone, stored}) {
+	for _, zone := range sorted(named) {
 		if zone != "" {
-			q.Args = append(q.Args, getZoneServices+" "+zone, getZonePorts+" "+zone)
+			q.Args = append(q.Args, getZoneServices+" "+zone, getZonePorts+" "+zone, getZoneRules+" "+zone)
 		}
 	}
 	return q
@@ -133,7 +148,7 @@ func firewalldQueries(want *Firewall) []wire.Query {
 
 // firewalld is the state of firewalld.
 type firewalld struct {
-	runs      bool
+	runs      bool // and the plan does not stop it
 	byDefault string
 	bound     map[string][]string // the interfaces of zones that have some
 	external  []string            // the interfaces with a default route
@@ -145,6 +160,7 @@ type firewalld struct {
 type zoneList struct {
 	services []string
 	ports    []portRange
+	rules    []richRule
 	all      bool // it lets everything in
 }
 
@@ -156,7 +172,7 @@ type zone struct {
 	runs               bool // firewalld
 }
 
-func readFirewalld(want *Firewall, got engine.Answers) (*firewalld, error) {
+func readFirewalld(t engine.Target, want *Firewall, got engine.Answers) (*firewalld, error) {
 	d := &firewalld{runtime: map[string]*zoneList{}}
 	files, err := got.Run(firewalldZones)
 	if err != nil {
@@ -166,7 +182,7 @@ func readFirewalld(want *Firewall, got engine.Answers) (*firewalld, error) {
 		return nil, err
 	}
 	unit, err := got.Unit(firewalldUnitQuery)
-	if err != nil || !active(unit) {
+	if err != nil || !active(unit) || slices.Contains(t.Stops, firewalldUnit) {
 		return d, err
 	}
 	d.runs = true
@@ -180,11 +196,7 @@ func readFirewalld(want *Firewall, got engine.Answers) (*firewalld, error) {
 	if err := d.parseRuntime(bus.Results); err != nil {
 		return nil, fmt.Errorf("the answer of firewalld is not understood: %w", err)
 	}
-	for q, parse := range map[*wire.Query]func(string) []string{&routes4: defaultRoutes4, &routes6: defaultRoutes6} {
-		if f, err := got.File(*q); err == nil { // without IPv6, there is no file
-			d.external = append(d.external, parse(string(f.Content))...)
-		}
-	}
+	d.external = outerInterfaces(got)
 	return d, nil
 }
 
@@ -212,8 +224,13 @@ func (d *firewalld) parseRuntime(text string) error {
 		}
 		list := new(zoneList)
 		var ports [][]string
-		if err := errors.Join(json.Unmarshal(result, &list.services), json.Unmarshal(results[getZonePorts+" "+name], &ports)); err != nil {
+		var rules []string
+		if err := errors.Join(json.Unmarshal(result, &list.services), json.Unmarshal(results[getZonePorts+" "+name], &ports),
+			json.Unmarshal(results[getZoneRules+" "+name], &rules)); err != nil {
 			return err
+		}
+		for _, rule := range rules {
+			list.rules = append(list.rules, parseRichRule(rule))
 		}
 		for _, p := range ports {
 			list.add(strings.Join(p, "/"))
@@ -239,6 +256,7 @@ type xmlZone struct {
 		Port     string `xml:"port,attr"`
 		Protocol string `xml:"protocol,attr"`
 	} `xml:"port"`
+	Rules []xmlRule `xml:"rule"`
 }
 
 // parseZones reads the files of zones, whose lines grep(1) has printed with their paths.
@@ -268,30 +286,12 @@ func parseZones(found string) (map[string]*zoneList, error) {
 		for _, p := range x.Ports {
 			list.add(p.Port + "/" + p.Protocol)
 		}
+		for _, r := range x.Rules {
+			list.rules = append(list.rules, r.rich())
+		}
 		zones[name] = list
 	}
 	return zones, nil
-}
-
-// defaultRoutes4 returns the interfaces with a default route in /proc/net/route (proc(5)).
-func defaultRoutes4(text string) (interfaces []string) {
-	for line := range strings.Lines(text) {
-		if f := strings.Fields(line); len(f) > 7 && f[1] == "00000000" && f[7] == "00000000" {
-			interfaces = append(interfaces, f[0])
-		}
-	}
-	return interfaces
-}
-
-// defaultRoutes6 does the same for /proc/net/ipv6_route. The kernel's own reject route is on lo.
-func defaultRoutes6(text string) (interfaces []string) {
-	none := hex.EncodeToString(make([]byte, 16))
-	for line := range strings.Lines(text) {
-		if f := strings.Fields(line); len(f) == 10 && f[0] == none && f[1] == "00" && f[9] != "lo" {
-			interfaces = append(interfaces, f[9])
-		}
-	}
-	return interfaces
 }
 
 // zoneFor returns the zone in which an opening belongs: that of the interface with the default
@@ -316,10 +316,10 @@ func (z *zone) place() string { return firewalldPlace + z.name }
 
 func (z *zone) open(s *Firewall) (permanent, now bool) {
 	accepts := z.permanent != nil && z.permanent.all
-	return accepts || z.permanent.lets(s), accepts || z.runtime.lets(s)
+	return z.permanent.opens(s, accepts), accepts && z.runtime == nil || z.runtime.opens(s, accepts)
 }
 
-// lets reports whether the list lets the opening's clients in.
+// lets reports whether services or ports of the list let the opening's clients in.
 func (l *zoneList) lets(s *Firewall) bool {
 	if l == nil {
 		return false
@@ -355,18 +355,18 @@ func (l *zoneList) has(item string) bool {
 
 func (z *zone) items(s *Firewall) (own []ownedItem) {
 	for _, item := range s.items() {
-		if o := (ownedItem{item, z.permanent.has(item), z.runtime.has(item), !z.runs}); o.permanent || o.now {
+		if o := (ownedItem{item: item, permanent: z.permanent.has(item), now: z.runtime.has(item), offline: !z.runs}); o.permanent || o.now {
 			own = append(own, o)
 		}
 	}
 	return own
 }
 
-func (z *zone) obstacle(*Firewall) (denied, lost string) {
+func (z *zone) settle(full *Firewall, _ *engine.Record) {
 	if z.permanent == nil && z.runtime == nil {
-		return "", z.name
+		full.lost = z.name
 	}
-	return "", ""
+	full.denied = cmp.Or(z.permanent.denies(full), z.runtime.denies(full))
 }
 
 // firewalldList is a list of firewalld's: what a zone lets in now, or permanently. The permanent
@@ -380,7 +380,8 @@ const (
 	listOffline   firewalldList = "permanently, while it does not run"
 )
 
-// firewalldStep returns the step that adds an entry to a zone, or removes it.
+// firewalldStep returns the step that adds an entry to a zone, or removes it. Without a zone, it is
+// the default one.
 func firewalldStep(zone, item string, list firewalldList, add bool) engine.Step {
 	run := func(add bool) wire.Op {
 		argv := []string{"/usr/bin/firewall-cmd"}
@@ -397,7 +398,10 @@ func firewalldStep(zone, item string, list firewalldList, add bool) engine.Step 
 		case listOffline:
 			argv[0] = "/usr/bin/firewall-offline-cmd"
 		}
-		return wire.Op{Run: &wire.RunOp{Argv: append(argv, "--zone="+zone, option), Timeout: firewallTime}}
+		if zone != "" {
+			argv = append(argv, "--zone="+zone)
+		}
+		return wire.Op{Run: &wire.RunOp{Argv: append(argv, option), Timeout: firewallTime}}
 	}
 	_, name, _ := strings.Cut(item, "=")
 	verb := "close"

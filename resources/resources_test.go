@@ -92,7 +92,7 @@ func parseCase(t testing.TB, a *txtar.Archive) *testCase {
 		}
 		c.text[f.Name] = string(f.Data)
 	}
-	known := append([]string{"want", "remove", "stale", "prior", "secret", "made", "removed", "facts", "answers"}, expected...)
+	known := append([]string{"want", "remove", "stale", "prior", "secret", "made", "removed", "starts", "stops", "installs", "facts", "answers"}, expected...)
 	for name := range c.text {
 		if !slices.Contains(known, name) {
 			t.Fatalf("unknown section %s", name)
@@ -103,6 +103,11 @@ func parseCase(t testing.TB, a *txtar.Archive) *testCase {
 		facts = defaultFacts
 	}
 	decode(t, "facts", facts, &c.target.Facts)
+	c.target.Starts, c.target.Stops = strings.Fields(c.text["starts"]), strings.Fields(c.text["stops"])
+	c.target.Provided = map[engine.Key]bool{}
+	for name := range strings.FieldsSeq(c.text["installs"]) {
+		c.target.Provided[engine.PackageKey(name)] = true
+	}
 	return c
 }
 

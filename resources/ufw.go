@@ -1,6 +1,8 @@
 package resources
 
 import (
+	"cmp"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -11,6 +13,8 @@ import (
 
 // ufwPlace is the value of Firewall.Where for ufw.
 const ufwPlace = "ufw"
+
+const ufwUnit = "ufw.service"
 
 // The files of ufw(8). It has no state besides these: each command writes a file of rules and the
 // rules of the kernel.
@@ -26,15 +30,28 @@ func ufwQueries() []wire.Query { return []wire.Query{ufwConf, ufwDefaults, ufwRu
 // ufw is the state of ufw.
 type ufw struct {
 	missing, enabled bool
-	accepts          bool        // it lets in what no rule is about
-	rules            [][]ufwRule // for IPv4, and for IPv6 if it filters that
+	accepts          bool      // it lets in what no rule is about
+	halves           []ufwHalf // of IPv4, and of IPv6 if it filters that
 }
+
+// ufwHalf has the rules for one address family. Each can have rules that the other one lacks.
+type ufwHalf struct {
+	name  string // IPv4 or IPv6
+	rules []ufwRule
+}
+
+// bothHalves is a value of Firewall.Half.
+const bothHalves = "both"
+
+// ufwEverywhere has all addresses of each half, as ufw(8) reads them.
+var ufwEverywhere = map[string]string{"IPv4": "0.0.0.0/0", "IPv6": "::/0"}
 
 // ufwRule is a rule for packets from everywhere.
 type ufwRule struct {
 	action string // allow, limit, deny or reject
 	ports  []portRange
-	exact  bool // nothing but action and ports was given
+	exact  bool   // nothing but action and ports was given
+	on     string // the interface, if one was given
 }
 
 func readUFW(got engine.Answers) (*ufw, error) {
@@ -52,16 +69,17 @@ func readUFW(got engine.Answers) (*ufw, error) {
 	}
 	u.enabled = ufwSetting(conf, "ENABLED") == "yes"
 	u.accepts = ufwSetting(defaults, "DEFAULT_INPUT_POLICY") == "accept"
-	files := []wire.Query{ufwRules4}
+	halves := map[string]wire.Query{"IPv4": ufwRules4}
 	if ufwSetting(defaults, "IPV6") != "no" {
-		files = append(files, ufwRules6)
+		halves["IPv6"] = ufwRules6
 	}
-	for _, q := range files {
-		f, err := got.File(q)
+	inbound := outerInterfaces(got)
+	for _, name := range slices.Sorted(maps.Keys(halves)) {
+		f, err := got.File(halves[name])
 		if err != nil {
 			return nil, err
 		}
-		u.rules = append(u.rules, ufwTuples(string(f.Content)))
+		u.halves = append(u.halves, ufwHalf{name, ufwTuples(string(f.Content), inbound)})
 	}
 	return u, nil
 }
@@ -80,12 +98,16 @@ func ufwSetting(f wire.File, name string) (value string) {
 // port and address of the destination, port and address of the source, perhaps the names of
 // applications, direction, and perhaps a comment.
 var ufwTuple = regexp.MustCompile(`(?m)^### tuple ### (allow|limit|deny|reject)(?:_\S+)? (any|tcp|udp) (\S+) ` +
-	`(?:0\.0\.0\.0/0|::/0) any (?:0\.0\.0\.0/0|::/0)((?: \S+ \S+)?) in(?: comment=\S+)?$`)
+	`(?:0\.0\.0\.0/0|::/0) any (?:0\.0\.0\.0/0|::/0)((?: \S+ \S+)?) in(?:_(\S+))?(?: comment=\S+)?$`)
 
-// ufwTuples returns the rules for packets from everywhere, over any interface, in their order.
-func ufwTuples(text string) (rules []ufwRule) {
+// ufwTuples returns the rules for packets from everywhere, in their order. Of those for packets from
+// one interface, they are those that deny, if it is one to the world.
+func ufwTuples(text string, outer []string) (rules []ufwRule) {
 	for _, m := range ufwTuple.FindAllStringSubmatch(text, -1) {
-		r := ufwRule{action: m[1], exact: m[1] == "allow" && m[4] == ""}
+		r := ufwRule{action: m[1], exact: m[1] == "allow" && m[4]+m[5] == "", on: m[5]}
+		if r.on != "" && (r.lets() || !slices.Contains(outer, r.on)) {
+			continue
+		}
 		for port := range strings.SplitSeq(m[3], ",") {
 			p := portRange{first: 1, last: 1<<16 - 1}
 			if port != "any" {
@@ -121,39 +143,86 @@ func first(rules []ufwRule, want portRange) *ufwRule {
 func (r *ufwRule) lets() bool { return r.action == "allow" || r.action == "limit" }
 
 func (u *ufw) open(s *Firewall) (permanent, now bool) {
-	want, known := s.port()
-	if !known {
-		return false, false
-	}
-	for _, rules := range u.rules {
-		if r := first(rules, want); r == nil && !u.accepts || r != nil && !r.lets() {
-			return false, false
-		}
-	}
-	return true, true
+	_, known := s.port()
+	yes := known && len(u.closed(s)) == 0
+	return yes, yes
 }
 
-func (u *ufw) items(s *Firewall) []ownedItem {
-	want, known := s.port()
-	if known && slices.ContainsFunc(u.rules, func(rules []ufwRule) bool {
-		return slices.ContainsFunc(rules, func(r ufwRule) bool { return r.exact && slices.Equal(r.ports, []portRange{want}) })
-	}) {
-		return []ownedItem{{item: "port=" + want.String(), permanent: true, now: u.enabled}}
-	}
-	return nil
-}
-
-func (u *ufw) obstacle(s *Firewall) (denied, lost string) {
-	want, known := s.port()
-	if !known {
-		return "", ""
-	}
-	for _, rules := range u.rules {
-		if r := first(rules, want); r != nil && !r.lets() {
-			return r.String(), ""
+// closed returns the halves that do not let an opening's clients in. The port is known.
+func (u *ufw) closed(s *Firewall) (halves []string) {
+	want, _ := s.port()
+	for _, h := range u.halves {
+		if r := first(h.rules, want); r == nil && !u.accepts || r != nil && !r.lets() {
+			halves = append(halves, h.name)
 		}
 	}
-	return "", ""
+	return halves
+}
+
+// items returns the rules of the halves that the resource has opened. If it has opened none yet,
+// what lets in by half was there before.
+func (u *ufw) items(s *Firewall) (own []ownedItem) {
+	want, known := s.port()
+	if !known || s.Where == "" && len(u.closed(s)) > 0 {
+		return nil
+	}
+	whole := ownedItem{item: "port=" + want.String(), permanent: true, now: u.enabled}
+	for _, h := range u.halves {
+		made := s.Half == "" || s.Half == bothHalves || s.Half == h.name
+		if made && slices.ContainsFunc(h.rules, func(r ufwRule) bool { return r.exact && slices.Equal(r.ports, []portRange{want}) }) {
+			part := whole
+			part.half = h.name
+			own = append(own, part)
+		}
+	}
+	if len(own) == len(u.halves) {
+		return []ownedItem{whole}
+	}
+	return own
+}
+
+func (u *ufw) settle(full *Firewall, prior *engine.Record) {
+	want, known := full.port()
+	if !known {
+		return
+	}
+	for _, h := range u.halves {
+		if r := first(h.rules, want); r != nil && !r.lets() {
+			full.denied = cmp.Or(full.denied, r.String())
+		}
+	}
+	closed := u.closed(full)
+	full.Half = u.opened(closed, prior)
+	if full.closed = ""; len(closed) == 1 && len(u.halves) > 1 {
+		full.closed = closed[0]
+	}
+}
+
+// opened returns Firewall.Half once the closed halves are open, too.
+func (u *ufw) opened(closed []string, prior *engine.Record) string {
+	before := ""
+	if p, ok := stateIn(prior); ok && prior.Made && p.Where == ufwPlace {
+		if before = p.Half; before == "" || before == bothHalves {
+			return before
+		}
+		closed = sorted(closed, []string{before})
+	}
+	switch {
+	case len(closed) == 1 && (len(u.halves) > 1 || before != ""):
+		return closed[0]
+	case before != "":
+		return bothHalves
+	}
+	return ""
+}
+
+// stateIn returns the state of a record.
+func stateIn(prior *engine.Record) (state *Firewall, ok bool) {
+	if prior == nil {
+		return nil, false
+	}
+	state, ok = prior.State.(*Firewall)
+	return state, ok
 }
 
 // String returns the rule as ufw(8) writes it.
@@ -162,16 +231,30 @@ func (r *ufwRule) String() string {
 	for i, p := range r.ports {
 		ports[i] = p.ufw()
 	}
-	return r.action + " " + strings.Join(ports, ",")
+	text := r.action
+	if r.on != "" {
+		text += " in on " + r.on
+	}
+	return text + " " + strings.Join(ports, ",")
 }
 
-// ufwStep returns the step that adds the rule for an opening, or removes it.
-func ufwStep(s *Firewall, add bool) engine.Step {
+// ufwStep returns the step that adds the rule for an opening, or removes it. That of one half has
+// its own form, so that the other one stays as it is.
+func ufwStep(s *Firewall, half string, add bool) engine.Step {
 	port, _ := s.port()
-	allow := wire.Op{Run: &wire.RunOp{Argv: []string{"/usr/sbin/ufw", "allow", port.ufw()}, Timeout: firewallTime}}
-	remove := wire.Op{Run: &wire.RunOp{Argv: []string{"/usr/sbin/ufw", "delete", "allow", port.ufw()}, Timeout: firewallTime}}
-	if !add {
-		return engine.Step{Summary: "close " + s.what() + " in ufw", Do: remove, Undo: &allow}
+	what, rule := s.what(), []string{port.ufw()}
+	if half != "" {
+		number, protocol, _ := strings.Cut(port.ufw(), "/")
+		what += " for " + half
+		rule = []string{"proto", protocol, "from", ufwEverywhere[half], "to", "any", "port", number}
 	}
-	return engine.Step{Summary: "open " + s.what() + " in ufw", Do: allow, Undo: &remove}
+	run := func(words ...string) wire.Op {
+		argv := slices.Concat([]string{"/usr/sbin/ufw"}, words, rule)
+		return wire.Op{Run: &wire.RunOp{Argv: argv, Timeout: firewallTime}}
+	}
+	allow, remove := run("allow"), run("delete", "allow")
+	if !add {
+		return engine.Step{Summary: "close " + what + " in ufw", Do: remove, Undo: &allow}
+	}
+	return engine.Step{Summary: "open " + what + " in ufw", Do: allow, Undo: &remove}
 }
