@@ -30,9 +30,14 @@ var caddyFacts = ServerFacts{
 	Name: "Caddy", Program: "caddy", Package: "caddy", Unit: "caddy.service",
 	Config: "/etc/caddy", Sites: "/etc/caddy/Caddyfile.d", Makes: true, Suffix: ".caddyfile", ACME: true, EPEL: true, FollowsLinks: true, BothFamilies: true,
 	Snippets: "/etc/caddy/mirrorform.d",
-	Hints: []engine.Hint{{Text: "instead of",
-		Advice: "parts of a configuration that Caddy refused earlier may still answer: restart it with systemctl restart caddy, " +
-			"and apply again"}},
+	Hints: []engine.Hint{
+		{Text: "instead of",
+			Advice: "parts of a configuration that Caddy refused earlier may still answer: restart it with systemctl restart caddy, " +
+				"and apply again"},
+		{Text: "internal error", // the alert of a handshake for a name without a certificate
+			Advice: "Caddy has not got a certificate for this name. To see what the CA answered, run on the host: " +
+				"journalctl --unit caddy --since -5min --grep 'could not get certificate'"},
+	},
 	Test:   "/sbin/runuser -u caddy -- /usr/bin/caddy validate --config /etc/caddy/Caddyfile --adapter caddyfile",
 	Reload: "/usr/bin/caddy reload --config /etc/caddy/Caddyfile --adapter caddyfile --force",
 }

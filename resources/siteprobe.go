@@ -33,7 +33,25 @@ func siteProbes(t engine.Target, s *Site) []*wire.ProbeOp {
 		add(s.Listen, false, s.servesHTTP())
 	}
 	if s.secure() {
+		first := len(probes)
 		add(s.TLSListen, true, true)
+		if isTrue(s.ACME) && len(probes) > first {
+			probes = append(probes, otherNames(s, *probes[first])...)
+		}
+	}
+	return probes
+}
+
+// otherNames repeats a probe for the other names of a site: a server that gets certificates itself
+// has one for each.
+func otherNames(s *Site, probe wire.ProbeOp) (probes []*wire.ProbeOp) {
+	probe.Trees = nil
+	for _, name := range caddyNames(s, true) {
+		other := probe
+		other.Host = strings.Replace(name, "*", "mirrorform", 1)
+		if !strings.EqualFold(other.Host, probeHost(s)) {
+			probes = append(probes, &other)
+		}
 	}
 	return probes
 }
@@ -67,8 +85,10 @@ func probeHost(s *Site) string {
 }
 
 // probedBy completes the summary of a probe where a site has several.
-func probedBy(p *wire.ProbeOp) string {
+func probedBy(s *Site, p *wire.ProbeOp) string {
 	switch v6 := strings.HasPrefix(p.Address, "["); {
+	case p.TLS && p.Host != probeHost(s):
+		return " as " + p.Host + " over HTTPS"
 	case p.TLS && v6:
 		return " over HTTPS and IPv6"
 	case p.TLS:

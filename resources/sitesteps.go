@@ -111,7 +111,7 @@ func (st siteType) activate(t engine.Target, want *Site) []engine.Step {
 	steps := append([]engine.Step{st.server.test(t, want)}, st.server.load(t, want, want.is)...)
 	for _, probe := range siteProbes(t, want) {
 		steps = append(steps, engine.Step{
-			Summary: "verify that " + st.server.facts(t).Name + " serves the site " + want.File + probedBy(probe),
+			Summary: "verify that " + st.server.facts(t).Name + " serves the site " + want.File + probedBy(want, probe),
 			Do:      wire.Op{Probe: probe},
 			Final:   engine.ChangesNothing,
 			Hints:   st.server.facts(t).Hints,

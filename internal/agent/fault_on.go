@@ -19,6 +19,7 @@ import (
 //	log FILE      appends the name of every point to FILE
 //	kill N        kills this process at point N, counted from 1
 //	stop N DIR    at point N writes DIR/reached, and waits until DIR/go exists
+//	hurry N       lets a probe wait for N seconds at most
 //	stopall DIR   does so at every point; reached holds its number, and go is removed before the next
 //
 // Counting starts with the first transaction of the process, including a recovery.
@@ -74,6 +75,17 @@ func faultpoint(name string) {
 		faultStop(args[0])
 		_ = unix.Unlink(args[0] + "/go")
 	}
+}
+
+// probeLimit returns how long a probe that may take that long waits for the expected response.
+func probeLimit(timeout time.Duration) time.Duration {
+	faults.Lock()
+	defer faults.Unlock()
+	if len(faults.order) < 2 || faults.order[0] != "hurry" {
+		return timeout
+	}
+	n, _ := strconv.Atoi(faults.order[1])
+	return min(timeout, seconds(n, timeout))
 }
 
 // faultStop reports the point, and waits until DIR/go exists.

@@ -334,7 +334,7 @@ func probeHTTP(op *wire.ProbeOp) error { return siteAt(op.Query().Arg, op.Host).
 // probe sends requests until the responses are correct, and stay so.
 func (s *site) probe(op *wire.ProbeOp) error {
 	begin := time.Now()
-	timeout := seconds(op.Timeout, 10*time.Second)
+	timeout := probeLimit(seconds(op.Timeout, 10*time.Second))
 	for right, tries := 0, 1; right < steady; tries++ {
 		a, err := s.request(context.Background(), op.Path, false)
 		wrong := ""

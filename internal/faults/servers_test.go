@@ -28,9 +28,15 @@ type webServer struct {
 	detects string
 	// hostile is what holds for a tree with links and set-ID files.
 	hostile string
+	// caDown is what holds while the CA of a certificate does not issue it.
+	caDown string
+	// acme is whether it gets certificates of a CA itself.
+	acme bool
 	// links is whether it serves what links lead to, so that no mirror may sync them.
 	links bool
 }
+
+const laterBy = "everything else applied; exit status 1 with the cause; the next plan has only the "
 
 const notFollowed = "not transferred; links inside the tree are; a link to files of others in the tree is not served"
 
@@ -40,21 +46,22 @@ var webServers = []webServer{
 		name: "nginx", server: "nginx", program: "nginx", unit: "nginx", packages: "nginx-light", purges: "nginx nginx-common",
 		fresh: "rm -f /etc/nginx/sites-enabled/default && systemctl restart nginx",
 		sites: "/etc/nginx/conf.d/%.conf", account: "www-data", listen6: "[::]:8081",
-		taken: "did not give the expected response", detects: "detected with a request to the site", hostile: notFollowed,
+		taken: "did not give the expected response", detects: "detected with a request to the site", hostile: notFollowed, caDown: laterBy + "certificate and what needs it",
 	},
 	{
 		name: "Apache", server: "apache", program: "apache2", unit: "apache2", packages: "apache2", purges: "apache2 apache2-bin apache2-data",
 		fresh: "a2enmod -q headers http2 ssl && rm -f /etc/apache2/sites-enabled/000-default.conf && systemctl restart apache2",
 		sites: "/etc/apache2/sites-enabled/zz-%.conf", account: "www-data", listen6: "[::]:8081",
-		taken: "8081", detects: "detected with a request to the site, or as the server ends", hostile: notFollowed,
+		taken: "8081", detects: "detected with a request to the site, or as the server ends", hostile: notFollowed, caDown: laterBy + "certificate and what needs it",
 	},
 	{
 		name: "Caddy", server: "caddy", program: "caddy", unit: "caddy", packages: "caddy", purges: "caddy",
 		fresh: "true",
 		sites: "/etc/caddy/Caddyfile.d/%.caddyfile", account: "caddy", listen6: "8081",
 		taken: "address already in use", detects: "detected by Caddy",
+		caDown:  laterBy + "site over HTTPS and what needs it",
 		hostile: "not transferred, as safe = false is refused, since Caddy follows links; links inside the tree are",
-		links:   true,
+		acme:    true, links: true,
 	},
 }
 
