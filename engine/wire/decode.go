@@ -260,10 +260,11 @@ func (d *decoder) object(v reflect.Value, depth int) {
 // maxName is larger than any field's name. Longer names are unknown.
 const maxName = 64
 
-// field is a field of a struct, with its JSON name.
+// field is a field of a struct, with its JSON name and option.
 type field struct {
-	name  string
-	index []int // for reflect.Value.FieldByIndex
+	name      string
+	omitEmpty bool
+	index     []int // for reflect.Value.FieldByIndex
 }
 
 // structs caches the fields of structs.
@@ -289,8 +290,8 @@ func fieldsOf(t reflect.Type) []field {
 			}
 			continue
 		}
-		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-		list = append(list, field{name, []int{i}})
+		name, option, _ := strings.Cut(f.Tag.Get("json"), ",")
+		list = append(list, field{name, option == "omitempty", []int{i}})
 	}
 	structs.Lock()
 	structs.fields[t] = list

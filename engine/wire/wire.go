@@ -11,9 +11,9 @@ package wire
 
 import (
 	"encoding/binary"
-	"encoding/json"
 	"fmt"
 	"io"
+	"reflect"
 )
 
 const (
@@ -157,16 +157,13 @@ type Done struct {
 
 // Frame encodes a message as a frame.
 func Frame(m *Message) ([]byte, error) {
-	body, err := json.Marshal(m)
-	if err != nil {
-		return nil, fmt.Errorf("encode message: %w", err)
+	frame := appendValue(make([]byte, 4, 1024), reflect.ValueOf(m))
+	size := len(frame) - 4
+	if size > MaxFrame {
+		return nil, fmt.Errorf("message of %d bytes is larger than the limit of %d", size, MaxFrame)
 	}
-	if len(body) > MaxFrame {
-		return nil, fmt.Errorf("message of %d bytes is larger than the limit of %d", len(body), MaxFrame)
-	}
-	frame := make([]byte, 4, 4+len(body))
-	binary.BigEndian.PutUint32(frame, uint32(len(body)))
-	return append(frame, body...), nil
+	binary.BigEndian.PutUint32(frame, uint32(size))
+	return frame, nil
 }
 
 // Write sends one message as a frame.

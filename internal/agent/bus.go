@@ -32,7 +32,7 @@ func (b *batch) askBus(q wire.Query) wire.Answer {
 	if err != nil {
 		return failed(err)
 	}
-	return wire.Answer{Bus: &wire.Bus{Results: string(encode(results))}}
+	return wire.Answer{Bus: &wire.Bus{Results: string(wire.Encode(results))}}
 }
 
 // errNoService means that nothing has the name of a service on the bus.

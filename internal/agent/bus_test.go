@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
 // call is a call that a service on the bus has received.
@@ -181,7 +183,7 @@ func TestAskService(t *testing.T) {
 	const want = `{"org.x.getDefault":"home","org.x.getVariant":true,"org.x.zone.getAll":{"public":{"interfaces":["eth0","eth1"]},"trusted":{}},` +
 		`"org.x.zone.getServices home":["ssh","home"],"org.x.zone.getServices nosuch":{"error":"org.x.INVALID_ZONE: why"},` +
 		`"org.x.zone.getServices public":["ssh","public"],"org.x.zone.getServices trusted":[]}`
-	if text := string(encode(got)); text != want {
+	if text := string(wire.Encode(got)); text != want {
 		t.Errorf("got  %s\nwant %s", text, want)
 	}
 }

@@ -65,13 +65,13 @@ func TestEncode(t *testing.T) {
 		`\t\u2028"`:                      `\\t\\u2028\"`,
 		"<&>é\u2028\u2029\U0010ffff\xff": "<&>é\u2028\u2029\U0010ffff\uFFFD",
 	} {
-		if got := string(encode(record{Name: value})); got != `{"name":"`+want+`","sum":""}` {
+		if got := string(wire.Encode(record{Name: value})); got != `{"name":"`+want+`","sum":""}` {
 			t.Errorf("%q is written as %s", value, got)
 		}
 	}
 	e := &entry{Op: 1, Begun: &begun{ID: 2, What: "x", Was: &mark{Sum: "s"}, Packages: []string{}, Subject: []wire.Query{{Verb: wire.AskUser, Arg: "a"}}}}
 	const want = `{"op":1,"begun":{"id":2,"what":"x","was":{"uid":0,"gid":0,"sum":"s"},"subject":[{"verb":"user","arg":"a"}]}}`
-	if got := string(encode(e)); got != want {
+	if got := string(wire.Encode(e)); got != want {
 		t.Errorf("written as %s, want %s", got, want)
 	}
 }

@@ -138,7 +138,7 @@ func (j *journal) make(parent string, files *files) error {
 		err = fsync(j.log)
 	}
 	if err == nil {
-		err = files.replaceFile(dir+"/"+headerName, encode(j.header), 0o600)
+		err = files.replaceFile(dir+"/"+headerName, wire.Encode(j.header), 0o600)
 	}
 	if err == nil {
 		err = syncPath(parent)
@@ -171,7 +171,7 @@ func reserve(file string) error {
 
 // write appends an entry to the log, completely or not at all. With sync, the entry is durable.
 func (j *journal) write(e *entry, sync bool) error {
-	body := encode(e)
+	body := wire.Encode(e)
 	line := append([]byte(digestOf(string(body))[:16]+" "), body...)
 	line = append(line, '\n')
 	err := writeAll(j.log, line)

@@ -66,7 +66,7 @@ func (l *lock) try(who *wire.Begin) error {
 		Since: time.Now().UTC().Format(time.RFC3339),
 	}}
 	// If this fails, as on a full disk, only what other runs show about the holder is missing.
-	text := encode(me)
+	text := wire.Encode(me)
 	for len(text) < maxHolder {
 		text = append(text, ' ')
 	}

@@ -48,7 +48,7 @@ func (t *transaction) commit(m *wire.Commit) (committed bool, err error) {
 		}
 	}
 	// This file commits the transaction.
-	if err := h.files.replaceFile(t.dir+"/"+commitName, encode(c), 0o600); err != nil {
+	if err := h.files.replaceFile(t.dir+"/"+commitName, wire.Encode(c), 0o600); err != nil {
 		back := unlink(unix.AT_FDCWD, t.dir+"/"+commitName)
 		if back == nil {
 			back = syncPath(t.dir)

@@ -176,7 +176,7 @@ func (t *transaction) describe(o *wire.Order) (b *begun, err error) {
 
 // digest returns a digest of the answers to questions.
 func (t *transaction) digest(queries []wire.Query) string {
-	return digestOf(string(encode(t.answer(context.Background(), queries))))
+	return digestOf(string(wire.Encode(t.answer(context.Background(), queries))))
 }
 
 // idle reports that an operation that failed has changed nothing, so that no undo is needed.
