@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/mirrorform/mirrorform/engine/wire"
@@ -14,19 +15,19 @@ import (
 )
 
 // Questions about units go to systemd by D-Bus, over the socket that systemctl(1) uses for root:
-// starting systemctl takes longer than all other questions of a usual plan together. Of the D-Bus
-// Specification, this needs the calls of Properties.Get and their answers.
+// starting systemctl takes longer than all other questions of a usual plan together. One call asks
+// for the states of many units, and calls of Properties.Get for the rest: systemd reads the files
+// of a unit that it has not loaded again for each call.
 
 const (
 	systemdSocket = "/run/systemd/private"
 	maxBus        = 64 << 10 // bytes of a message
+	// listed is how many units one call asks for. Their answer is well below maxBus.
+	listed = 50
 )
 
 // errNoBus means that systemctl has to be asked: it may know what to do, or explains it better.
 var errNoBus = errors.New("no answer by D-Bus")
-
-// unitProperties are what wire.Unit is made from.
-var unitProperties = []string{"LoadState", "ActiveState", "UnitFileState", "CanReload"}
 
 // unitsByBus asks systemd about units whose names were checked. The results have the order of the
 // names.
@@ -38,8 +39,15 @@ func unitsByBus(ctx context.Context, path string, names []string) ([]*wire.Unit,
 		return nil, errNoBus
 	}
 	defer closeFD(fd)
-	s := &socket{ctx, fd}
-	values, err := s.properties(names)
+	s := &systemdBus{socket: &socket{ctx, fd}}
+	s.in = bufio.NewReader(s.socket)
+	var units []*wire.Unit
+	if err = s.logIn(); err == nil {
+		units, err = s.units(names)
+	}
+	if err == nil {
+		err = s.complete(units, names)
+	}
 	switch {
 	case errors.Is(err, errNoResponse): // systemctl would wait as long once more
 		return nil, fmt.Errorf("systemd did not answer within %s", period(queryTimeout))
@@ -48,51 +56,106 @@ func unitsByBus(ctx context.Context, path string, names []string) ([]*wire.Unit,
 	case err != nil:
 		return nil, errNoBus
 	}
-	units := make([]*wire.Unit, len(names))
-	for i := range units {
-		v := values[i*len(unitProperties):]
-		units[i] = &wire.Unit{LoadState: v[0], ActiveState: v[1], UnitFileState: v[2], CanReload: v[3] == "yes"}
-	}
 	return units, nil
 }
 
-// properties returns unitProperties of each unit.
-func (s *socket) properties(names []string) (values []string, err error) {
-	calls := []byte("\x00AUTH EXTERNAL 30\r\nBEGIN\r\n") // 30 is "0", the user ID of root, in hex
-	count := 0
-	for _, name := range names {
-		for _, property := range unitProperties {
-			count++
-			calls = append(calls, propertyCall(uint32(count), unitPath(name), property)...)
-		}
+// systemdBus is a connection to systemd.
+type systemdBus struct {
+	*socket
+	in     *bufio.Reader
+	serial uint32 // of the last call
+}
+
+// logIn authenticates. Calls have to wait until it is done: a call that systemd reads together with
+// the last line of it is not looked at before the next one arrives.
+func (s *systemdBus) logIn() error {
+	if err := s.sendAll([]byte("\x00AUTH EXTERNAL 30\r\nBEGIN\r\n")); err != nil { // "0", the user ID of root, in hex
+		return err
 	}
-	if err := s.sendAll(calls); err != nil {
+	line, err := s.in.ReadString('\n')
+	if err == nil && !strings.HasPrefix(line, "OK ") {
+		err = errNoBus
+	}
+	return err
+}
+
+// units returns the units with the states that one call has for many of them.
+func (s *systemdBus) units(names []string) (units []*wire.Unit, err error) {
+	var messages []byte
+	first := s.serial
+	for some := range slices.Chunk(names, listed) {
+		s.serial++
+		messages = append(messages, listCall(s.serial, some)...)
+	}
+	if err := s.sendAll(messages); err != nil {
 		return nil, err
 	}
-	in := bufio.NewReader(s)
-	if line, err := in.ReadString('\n'); err != nil || !strings.HasPrefix(line, "OK ") {
-		return nil, errors.Join(err, errNoBus)
+	answers, err := s.answers(first)
+	for _, m := range answers {
+		some, ok := m.units()
+		if !ok {
+			return nil, errNoBus
+		}
+		units = append(units, some...)
 	}
-	values = make([]string, count)
-	answered := make([]bool, count)
-	for count > 0 {
-		m, err := readBus(in)
+	if err == nil && len(units) != len(names) {
+		err = errNoBus
+	}
+	return units, err
+}
+
+// complete adds what the list of units does not have. A unit without a file has neither.
+func (s *systemdBus) complete(units []*wire.Unit, names []string) error {
+	var messages []byte
+	var found []*wire.Unit
+	first := s.serial
+	for i, u := range units {
+		if u.LoadState == "not-found" {
+			continue
+		}
+		found = append(found, u)
+		for _, property := range []string{"UnitFileState", "CanReload"} {
+			s.serial++
+			messages = append(messages, propertyCall(s.serial, unitPath(names[i]), property)...)
+		}
+	}
+	if err := s.sendAll(messages); err != nil {
+		return err
+	}
+	answers, err := s.answers(first)
+	if err != nil {
+		return err
+	}
+	for i, u := range found {
+		state, known := answers[2*i].property()
+		reload, also := answers[2*i+1].property()
+		if !known || !also {
+			return errNoBus
+		}
+		u.UnitFileState, u.CanReload = state, reload == "yes"
+	}
+	return nil
+}
+
+// answers reads the answers to the calls after first, and returns them in the order of the calls.
+func (s *systemdBus) answers(first uint32) ([]*busMessage, error) {
+	answers := make([]*busMessage, s.serial-first)
+	for left := len(answers); left > 0; {
+		m, err := readBus(s.in)
 		if err != nil {
 			return nil, err
 		}
 		if m.kind == busSignal {
 			continue // the socket also has what systemd reports to everybody
 		}
-		n := int(m.reply) - 1
-		if n < 0 || n >= len(values) || answered[n] {
+		n := int(m.reply) - int(first) - 1
+		if n < 0 || n >= len(answers) || answers[n] != nil {
 			return nil, errNoBus
 		}
-		if values[n], answered[n] = m.property(); !answered[n] {
-			return nil, errNoBus
-		}
-		count--
+		answers[n] = m
+		left--
 	}
-	return values, nil
+	return answers, nil
 }
 
 // unitPath returns the object of a unit, with all but letters and digits escaped as systemd does
@@ -126,18 +189,34 @@ func busOrder() byte {
 
 // propertyCall returns a message that asks for one property of a unit.
 func propertyCall(serial uint32, object, property string) []byte {
-	return methodCall(serial, "org.freedesktop.systemd1", object, "org.freedesktop.DBus.Properties", "Get",
-		"org.freedesktop.systemd1.Unit", property)
+	return methodCall(serial, systemdName, object, "org.freedesktop.DBus.Properties", "Get", "org.freedesktop.systemd1.Unit", property)
 }
 
-// methodCall returns a message that calls a method with at most two texts. It starts no program
-// that has the name of the service.
+const systemdName = "org.freedesktop.systemd1"
+
+// listCall returns a message that asks for the states of units.
+func listCall(serial uint32, names []string) []byte {
+	body := make([]byte, 4)
+	for _, name := range names {
+		body = busText(body, name)
+	}
+	binary.NativeEndian.PutUint32(body, uint32(len(body)-4))
+	return busRequest(serial, systemdName, "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager", "ListUnitsByNames", "as", body)
+}
+
+// methodCall returns a message that calls a method with at most two texts.
 func methodCall(serial uint32, service, object, of, method string, texts ...string) []byte {
-	const noAutoStart = 2
 	var body []byte
 	for _, s := range texts {
 		body = busText(body, s)
 	}
+	return busRequest(serial, service, object, of, method, "ss"[:len(texts)], body)
+}
+
+// busRequest returns a message that calls a method. It starts no program that has the name of the
+// service.
+func busRequest(serial uint32, service, object, of, method, signature string, body []byte) []byte {
+	const noAutoStart = 2
 	b := []byte{busOrder(), busCall, noAutoStart, 1}
 	for _, n := range []uint32{uint32(len(body)), serial, 0} {
 		b = binary.NativeEndian.AppendUint32(b, n)
@@ -147,9 +226,9 @@ func methodCall(serial uint32, service, object, of, method string, texts ...stri
 	for i, code := range []byte{1, 2, 3, 6} {
 		b = busText(append(busAlign(b, 8), code, 1, "osss"[i], 0), fields[i])
 	}
-	if len(texts) > 0 {
-		b = append(busAlign(b, 8), busSignature, 1, 'g', 0, byte(len(texts)))
-		b = append(append(b, "ss"[:len(texts)]...), 0)
+	if signature != "" {
+		b = append(busAlign(b, 8), busSignature, 1, 'g', 0, byte(len(signature)))
+		b = append(append(b, signature...), 0)
 	}
 	binary.NativeEndian.PutUint32(b[12:], uint32(len(b)-busHeader))
 	return append(busAlign(b, 8), body...)
@@ -217,6 +296,28 @@ func readBus(in io.Reader) (*busMessage, error) {
 		}
 	}
 	return m, nil
+}
+
+// units returns the units of a list. ok is false if the message is not the answer to
+// ListUnitsByNames, whose units have: name, description, load state, active state, sub state, unit
+// that it follows, object, and the number, type and object of a job (org.freedesktop.systemd1(5)).
+func (m *busMessage) units() (units []*wire.Unit, ok bool) {
+	if m.kind != busReply || m.signature != "a(ssssssouso)" {
+		return nil, false
+	}
+	r := &busReader{b: m.body}
+	for r.number(); r.at < len(r.b) && !r.bad; {
+		r.align(8)
+		var texts [7]string
+		for i := range texts {
+			texts[i] = r.text()
+		}
+		r.number()
+		r.text()
+		r.text()
+		units = append(units, &wire.Unit{LoadState: texts[2], ActiveState: texts[3]})
+	}
+	return units, !r.bad
 }
 
 // property returns the value of a property as systemctl shows it. ok is false if the message is not

@@ -39,8 +39,9 @@ func boolVariant(n uint32) []byte {
 	return binary.NativeEndian.AppendUint32([]byte{1, 'b', 0, 0}, n)
 }
 
-// busServer is a systemd that answers the authentication with a line, and the calls with answer.
-func busServer(t *testing.T, line string, answer func(calls []uint32) []byte) (path string) {
+// busServer is a systemd that answers the authentication with a line, the list of units with list,
+// and two calls for properties with answer.
+func busServer(t *testing.T, line string, list func(uint32) []byte, answer func(calls []uint32) []byte) (path string) {
 	path = t.TempDir() + "/private"
 	l, err := net.Listen("unix", path)
 	if err != nil {
@@ -64,42 +65,85 @@ func busServer(t *testing.T, line string, answer func(calls []uint32) []byte) (p
 				return
 			}
 		}
-		var calls []uint32
-		for len(calls) < 2*len(unitProperties) {
-			head, err := in.Peek(busHeader)
-			if err != nil {
-				t.Error("calls:", err)
-				return
-			}
-			calls = append(calls, binary.NativeEndian.Uint32(head[8:]))
-			if m, err := readBus(in); err != nil || m.kind != busCall || m.signature != "ss" {
-				t.Errorf("call: %+v, %v", m, err)
-				return
-			}
+		if in.Buffered() > 0 {
+			t.Error("a call came together with the authentication: systemd would wait for another one")
 		}
 		_, _ = io.WriteString(c, line)
+		if _, err := in.Peek(1); err != nil {
+			return // the helper has closed
+		}
+		serial, ok := readCall(t, in, "as")
+		if !ok {
+			return
+		}
+		_, _ = c.Write(list(serial))
+		if _, err := in.Peek(1); err != nil {
+			return // the helper has closed
+		}
+		var calls []uint32
+		for range 2 {
+			serial, ok := readCall(t, in, "ss")
+			if !ok {
+				return
+			}
+			calls = append(calls, serial)
+		}
 		_, _ = c.Write(answer(calls))
 		_, _ = io.Copy(io.Discard, in) // until the helper closes
 	}()
 	return path
 }
 
-// answers are what systemd says about two units, in the order of the calls.
-var answers = [][]byte{
-	textVariant("loaded"), textVariant("active"), textVariant("enabled"), boolVariant(1),
-	textVariant("not-found"), textVariant("inactive"), textVariant(""), boolVariant(0),
+// readCall reads a call with the signature.
+func readCall(t *testing.T, in *bufio.Reader, signature string) (serial uint32, ok bool) {
+	head, err := in.Peek(busHeader)
+	if err != nil {
+		t.Error("calls:", err)
+		return 0, false
+	}
+	serial = binary.NativeEndian.Uint32(head[8:])
+	if m, err := readBus(in); err != nil || m.kind != busCall || m.signature != signature {
+		t.Errorf("call: %+v, %v; want %s", m, err, signature)
+		return 0, false
+	}
+	return serial, true
 }
+
+const listSignature = "a(ssssssouso)"
+
+// unitList returns the body of a list of units with these load and active states.
+func unitList(states ...string) []byte {
+	b := make([]byte, 4)
+	for i := 0; i < len(states); i += 2 {
+		b = busAlign(b, 8)
+		for _, s := range []string{"a.service", "A", states[i], states[i+1], "dead", "", "/a"} {
+			b = busText(b, s)
+		}
+		b = busText(busText(append(busAlign(b, 4), 0, 0, 0, 0), ""), "/")
+	}
+	binary.NativeEndian.PutUint32(b, uint32(len(b)-8))
+	return b
+}
+
+// twoUnits is the list of a unit that systemd has, and of one that it has not.
+func twoUnits(serial uint32) []byte {
+	return busAnswer(busReply, serial, listSignature, unitList("loaded", "active", "not-found", "inactive"))
+}
+
+// properties are those of the unit that systemd has, in the order of the calls.
+var properties = [][]byte{textVariant("enabled"), boolVariant(1)}
 
 func all(calls []uint32) (b []byte) {
 	for i, serial := range calls {
-		b = append(b, busAnswer(busReply, serial, "v", answers[i])...)
+		b = append(b, busAnswer(busReply, serial, "v", properties[i])...)
 	}
 	return b
 }
 
+var twoNames = []string{"nginx.service", "srv-my\\x2dmirror.mount"}
+
 func TestUnitsByBus(t *testing.T) {
 	t.Parallel()
-	names := []string{"nginx.service", "srv-my\\x2dmirror.mount"}
 	want := []*wire.Unit{
 		{LoadState: "loaded", ActiveState: "active", UnitFileState: "enabled", CanReload: true},
 		{LoadState: "not-found", ActiveState: "inactive"},
@@ -109,43 +153,73 @@ func TestUnitsByBus(t *testing.T) {
 		"in order": all,
 		"backwards, with signals": func(calls []uint32) (b []byte) {
 			for i := len(calls) - 1; i >= 0; i-- {
-				b = append(append(b, signal...), busAnswer(busReply, calls[i], "v", answers[i])...)
+				b = append(append(b, signal...), busAnswer(busReply, calls[i], "v", properties[i])...)
 			}
 			return b
 		},
 	} {
-		got, err := unitsByBus(t.Context(), busServer(t, "OK 0123\r\n", answer), names)
+		list := func(serial uint32) []byte { return append(slices.Clone(signal), twoUnits(serial)...) }
+		got, err := unitsByBus(t.Context(), busServer(t, "OK 0123\r\n", list, answer), twoNames)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
 		same(t, name, got, want)
 	}
+}
+
+func TestUnitsByBusFails(t *testing.T) {
+	t.Parallel()
+	names := twoNames
+	for name, list := range map[string]func(uint32) []byte{
+		"an error":         func(c uint32) []byte { return busAnswer(busError, c, "s", busText(nil, "no")) },
+		"another type":     func(c uint32) []byte { return busAnswer(busReply, c, "as", unitList("loaded", "active")) },
+		"less than a unit": func(c uint32) []byte { return busAnswer(busReply, c, listSignature, unitList("loaded", "active")[:60]) },
+		"one unit":         func(c uint32) []byte { return busAnswer(busReply, c, listSignature, unitList("loaded", "active")) },
+		"three units": func(c uint32) []byte {
+			return busAnswer(busReply, c, listSignature, unitList("loaded", "active", "loaded", "active", "loaded", "active"))
+		},
+	} {
+		if got, err := unitsByBus(t.Context(), busServer(t, "OK 0123\r\n", list, all), names); !errors.Is(err, errNoBus) {
+			t.Errorf("%s in the list: %v, %v", name, got, err)
+		}
+	}
 	for name, answer := range map[string]func([]uint32) []byte{
-		"an error":          func(c []uint32) []byte { return append(busAnswer(3, c[0], "s", busText(nil, "no")), all(c[1:])...) },
-		"another type":      func(c []uint32) []byte { return busAnswer(busReply, c[0], "v", []byte{1, 'y', 0, 1}) },
-		"no variant":        func(c []uint32) []byte { return busAnswer(busReply, c[0], "s", busText(nil, "loaded")) },
-		"more than a value": func(c []uint32) []byte { return busAnswer(busReply, c[0], "v", append(textVariant("loaded"), 0)) },
-		"less than a value": func(c []uint32) []byte { return busAnswer(busReply, c[0], "v", textVariant("loaded")[:8]) },
-		"twice":             func(c []uint32) []byte { b := all(c[:1]); return append(b, b...) },
-		"another call":      func([]uint32) []byte { return busAnswer(busReply, 4711, "v", answers[0]) },
-		"no call":           func([]uint32) []byte { return busAnswer(busReply, 0, "v", answers[0]) },
-		"no D-Bus":          func([]uint32) []byte { return bytes.Repeat([]byte("HTTP/1.1 400\r\n"), 4) },
+		"an error": func(c []uint32) []byte {
+			return append(busAnswer(busError, c[0], "s", busText(nil, "no")), all(c[1:])...)
+		},
+		"another type": func(c []uint32) []byte {
+			return append(busAnswer(busReply, c[0], "v", []byte{1, 'y', 0, 1}), all(c[1:])...)
+		},
+		"no variant": func(c []uint32) []byte {
+			return append(busAnswer(busReply, c[0], "s", busText(nil, "x")), all(c[1:])...)
+		},
+		"more than a value": func(c []uint32) []byte {
+			return append(busAnswer(busReply, c[0], "v", append(textVariant("x"), 0)), all(c[1:])...)
+		},
+		"less than a value": func(c []uint32) []byte {
+			return append(busAnswer(busReply, c[0], "v", textVariant("loaded")[:8]), all(c[1:])...)
+		},
+		"twice":           func(c []uint32) []byte { b := all(c[:1]); return append(b, b...) },
+		"another call":    func([]uint32) []byte { return busAnswer(busReply, 4711, "v", properties[0]) },
+		"no call":         func([]uint32) []byte { return busAnswer(busReply, 0, "v", properties[0]) },
+		"an earlier call": func([]uint32) []byte { return busAnswer(busReply, 1, "v", properties[0]) },
+		"no D-Bus":        func([]uint32) []byte { return bytes.Repeat([]byte("HTTP/1.1 400\r\n"), 4) },
 		"too much": func([]uint32) []byte {
 			return busAnswer(busReply, 1, "v", textVariant(strings.Repeat("x", maxBus+1)))
 		},
 	} {
-		if got, err := unitsByBus(t.Context(), busServer(t, "OK 0123\r\n", answer), names); !errors.Is(err, errNoBus) {
+		if got, err := unitsByBus(t.Context(), busServer(t, "OK 0123\r\n", twoUnits, answer), names); !errors.Is(err, errNoBus) {
 			t.Errorf("%s: %v, %v", name, got, err)
 		}
 	}
-	if _, err := unitsByBus(t.Context(), busServer(t, "REJECTED EXTERNAL\r\n", all), names); !errors.Is(err, errNoBus) {
+	if _, err := unitsByBus(t.Context(), busServer(t, "REJECTED EXTERNAL\r\n", twoUnits, all), names); !errors.Is(err, errNoBus) {
 		t.Error("rejected:", err)
 	}
 	if _, err := unitsByBus(t.Context(), t.TempDir()+"/private", names); !errors.Is(err, errNoBus) {
 		t.Error("no socket:", err)
 	}
-	silent := busServer(t, "OK 0123\r\n", func([]uint32) []byte { return nil })
+	silent := busServer(t, "OK 0123\r\n", twoUnits, func([]uint32) []byte { return nil })
 	late, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 	defer cancel()
 	if _, err := unitsByBus(late, silent, names); err == nil || !strings.Contains(err.Error(), "did not answer") {
@@ -153,7 +227,7 @@ func TestUnitsByBus(t *testing.T) {
 	}
 	stopped, stop := context.WithCancel(t.Context())
 	stop()
-	if _, err := unitsByBus(stopped, busServer(t, "", func([]uint32) []byte { return nil }), names); !errors.Is(err, errStopped) {
+	if _, err := unitsByBus(stopped, busServer(t, "", twoUnits, all), names); !errors.Is(err, errStopped) {
 		t.Error("stopped:", err)
 	}
 }
@@ -255,6 +329,7 @@ func FuzzBus(f *testing.F) {
 	f.Add(busAnswer(busReply, 7, "v", textVariant("loaded")))
 	f.Add(busAnswer(busReply, 7, "v", boolVariant(1)))
 	f.Add(busAnswer(busReply, 7, "a{sa{sas}}", zones()))
+	f.Add(twoUnits(7))
 	f.Add(append(busAnswer(busSignal, 0, "", nil), propertyCall(1, "/", "Id")...))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		in := bytes.NewReader(b)
@@ -264,6 +339,9 @@ func FuzzBus(f *testing.F) {
 				return
 			}
 			(&busReader{b: m.body}).value(m.signature, 0)
+			if units, _ := m.units(); len(units) > len(b)/40 {
+				t.Errorf("%d units from %d bytes", len(units), len(b))
+			}
 			if value, ok := m.property(); len(value) > len(b) || !ok && m.kind == busReply && m.signature == "" && len(value) > 0 {
 				t.Errorf("%q from %q", value, b)
 			}

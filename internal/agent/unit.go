@@ -90,7 +90,8 @@ func matchUnits(blocks []shown, names []string) []shown {
 
 func (u shown) wire() *wire.Unit {
 	return &wire.Unit{
-		LoadState: u["LoadState"], ActiveState: u["ActiveState"], UnitFileState: u["UnitFileState"], CanReload: u["CanReload"] == "yes",
+		LoadState: u["LoadState"], ActiveState: u["ActiveState"], UnitFileState: u["UnitFileState"],
+		CanReload: u["CanReload"] == "yes" && u["LoadState"] != "not-found", // systemd can reload any mount
 	}
 }
 
