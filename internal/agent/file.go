@@ -105,11 +105,16 @@ func lookFile(dir int, name, shown string, content *capture, st *unix.Stat_t) (*
 		return f, nil
 	}
 	var each func([]byte) error
+	known := false
 	if content != nil {
 		each = content.add
+	} else {
+		f.SHA256, known = self().sumOf(fd, f.Size)
 	}
-	if f.SHA256, f.Size, err = digest(fd, each); err != nil {
-		return nil, fmt.Errorf("read %s: %w", shown, err)
+	if !known {
+		if f.SHA256, f.Size, err = digest(fd, each); err != nil {
+			return nil, fmt.Errorf("read %s: %w", shown, err)
+		}
 	}
 	fingerprint(f)
 	return f, nil
