@@ -61,11 +61,12 @@ type enterprise struct {
 }
 
 // osTable has a row for each operating system. EL hosts are made of the Debian release whose dnf,
-// rpm and systemd are nearest to theirs. Debian has cronie from 13 on.
+// rpm and systemd are nearest to theirs. Debian has cronie from 13 on. From 13 on the smallest
+// installation has no e2fsprogs, which every other one of Debian and EL has.
 var osTable = []osRow{
 	{os: Debian11, codename: "bullseye", include: []string{"doas"}},
 	{os: Debian12, codename: "bookworm", include: []string{"opendoas"}},
-	{os: Debian13, codename: "trixie", include: []string{"opendoas", "sudo-rs"}},
+	{os: Debian13, codename: "trixie", include: []string{"opendoas", "sudo-rs", "e2fsprogs"}},
 	{os: EL8, codename: "bullseye", el: &enterprise{
 		Major: "8", Version: "8.10", Name: "Cerulean Leopard",
 		Newer: map[string][]string{"bookworm": {"nginx", "libc6", "libssl3"}, "trixie": {"cronie", "libc6"}},
