@@ -68,8 +68,6 @@ func Untested(system, feature string) string {
 	switch {
 	case feature == "Caddy" && system == string(lab.Debian11):
 		return "Debian 11 has no package of Caddy"
-	case feature == "Caddy" && system == string(lab.Debian13):
-		return "the lab's Debian 13 does not offer Caddy"
 	case feature == "Caddy" && system == string(lab.EL8):
 		return "the lab's EL 8 has no package of Caddy"
 	case feature == "SELinux" && system != VM:
