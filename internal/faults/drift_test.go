@@ -84,17 +84,17 @@ func reloadWithoutEffect(t *testing.T, w webServer) {
 	s := newSite(t, host{Host: h})
 	w.install(t, h)
 	fleet := func(port string) string {
-		return w.in(`
+		return w.in(h, `
 resource "file" "first" {
   hosts   = [host.h]
   path    = "/etc/first"
-  content = "` + port + `\n"
+  content = "`+port+`\n"
 }
 resource "SERVER_site" "site" {
   hosts       = [host.h]
   name        = "site"
   server_name = ["site.example.org"]
-  listen      = ["` + port + `"]
+  listen      = ["`+port+`"]
   root        = "/srv"
   depends_on  = [file.first]
 }

@@ -85,6 +85,7 @@ var smallPaths = []string{"/etc/systemd/system/demo.service", "/etc/demo.conf", 
 // the files.
 func smallSite(t testing.TB, h *lab.Host) (*site, states) {
 	t.Helper()
+	withCron(t, h)
 	s := newSite(t, host{Host: h})
 	s.write("demo.service", demoUnit)
 	s.write("fleet.hcl", small("old"))

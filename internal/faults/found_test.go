@@ -18,9 +18,9 @@ import (
 // by cron into the tree of a separate account.
 func otherSite(t testing.TB, h *lab.Host) {
 	t.Helper()
-	sh(t, h, `export DEBIAN_FRONTEND=noninteractive
-apt-get install -y -q --no-install-recommends nginx-light rsync fdisk && apt-get remove -y -q fdisk
-rm -f /etc/nginx/sites-enabled/default
+	install(t, h, "nginx-light", "rsync")
+	withCron(t, h)
+	sh(t, h, `rm -f /etc/nginx/sites-enabled/default
 mkdir -p /srv/pub/rocky /srv/ftp /etc/ctl
 echo rocky >/srv/pub/rocky/index.html
 cat >/etc/nginx/conf.d/other.conf <<END
@@ -29,7 +29,7 @@ END
 useradd --home-dir /srv/ftp --shell /bin/bash --user-group mirror
 echo '11 * * * * mirror rsync --version >/dev/null' >/etc/cron.d/rocky
 printf 'kept\n' >/etc/ctl/kept
-systemctl enable --now nginx cron && systemctl reload nginx`)
+systemctl enable --now nginx `+cronOn(h)+` && systemctl reload nginx`)
 	eventually(t, "nginx serves the other site", func() bool { // a reload ends before the new workers answer
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+h.Address+"/rocky/", nil)
 		if err != nil {
@@ -45,11 +45,11 @@ systemctl enable --now nginx cron && systemctl reload nginx`)
 	})
 }
 
-// foundBlocks declare things that otherSite created, of each kind that removal handles.
+// foundBlocks declare things that otherSite created, of each kind that removal handles, for onHost.
 const foundBlocks = `
 resource "package" "nginx" {
   hosts = [host.h]
-  name  = "nginx-light"
+  name  = "NGINX"
 }
 resource "package" "rsync" {
   hosts = [host.h]
@@ -63,7 +63,7 @@ resource "service" "nginx" {
 }
 resource "service" "cron" {
   hosts   = [host.h]
-  name    = "cron"
+  name    = "CRON"
   enabled = true
   running = true
 }
@@ -88,9 +88,9 @@ resource "file" "kept" {
 
 // madeBlocks declare things that otherSite did not create.
 const madeBlocks = `
-resource "package" "fdisk" {
+resource "package" "demo" {
   hosts = [host.h]
-  name  = "fdisk"
+  name  = "mirrorform-lab-demo"
 }
 resource "directory" "made" {
   hosts = [host.h]
@@ -117,7 +117,7 @@ resource "cron" "made" {
 // themselves.
 func inventory(t testing.TB, h *lab.Host, units ...string) string {
 	t.Helper()
-	return sh(t, h, `dpkg-query -W -f '${Package} ${Status}\n' | grep 'ok installed'
+	return sh(t, h, packagesOn(h)+`
 for u in `+strings.Join(units, " ")+`; do systemctl is-enabled $u; systemctl is-active $u; done
 getent passwd; getent group
 find /etc /srv /usr/local -xdev ! -path '/etc/*-' ! -name ld.so.cache ! -name .pwd.lock -printf '%p %y %m %u %g %l\n' | sort
@@ -186,7 +186,7 @@ func TestFault34FoundStays(t *testing.T) {
 	t.Parallel()
 	h := boot(t)
 	otherSite(t, h)
-	before := inventory(t, h, "nginx", "cron")
+	before := inventory(t, h, "nginx", cronOn(h))
 	stop := polled(t, h, "/rocky/", "other.example.org")
 	s := newSite(t, host{Host: h})
 	ways := []struct {
@@ -198,29 +198,29 @@ func TestFault34FoundStays(t *testing.T) {
 		{"destroy, by target", func() result {
 			return s.run("destroy", "--auto-approve", "--target", "h/package.nginx", "--target", "h/service.nginx", "--target", "h/user.mirror",
 				"--target", "h/directory.tree", "--target", "h/file.kept", "--target", "h/package.rsync", "--target", "h/service.cron", "--target", "h/group.mirror",
-				"--target", "h/package.fdisk", "--target", "h/cron.made", "--target", "h/file.made", "--target", "h/directory.made")
+				"--target", "h/package.demo", "--target", "h/cron.made", "--target", "h/file.made", "--target", "h/directory.made")
 		}},
 		{"destroy of what was never applied", func() result { return s.run("destroy", "--auto-approve") }},
 		{"state rebuild, then destroy", func() result {
 			sh(t, h, "rm /var/lib/mirrorform/manifest.json")
-			s.write("main.hcl", foundBlocks)
+			s.write("main.hcl", onHost(h, foundBlocks))
 			s.run("state", "rebuild", "h").says(t, 0)
 			return s.run("destroy", "--auto-approve")
 		}},
 	}
 	injected := 0
 	for _, way := range ways {
-		s.write("main.hcl", foundBlocks+madeBlocks)
+		s.write("main.hcl", onHost(h, foundBlocks+madeBlocks))
 		switch way.name {
 		case "destroy of what was never applied", "state rebuild, then destroy":
 		default:
 			s.apply().says(t, 0)
-			if !succeeds(h, "test -s /etc/ctl/made/file && test -e /etc/cron.d/made && dpkg -s fdisk") {
+			if !succeeds(h, "test -s /etc/ctl/made/file && test -e /etc/cron.d/made") || !installed(h, "mirrorform-lab-demo") {
 				t.Errorf("%s: not applied", way.name)
 			}
 		}
 		way.leave().says(t, 0)
-		if after := inventory(t, h, "nginx", "cron"); after != before {
+		if after := inventory(t, h, "nginx", cronOn(h)); after != before {
 			t.Errorf("%s: the host is not as before:\n%s", way.name, differing(before, after))
 		}
 		injected += strings.Count(foundBlocks, "resource ")
@@ -327,10 +327,10 @@ func TestFault34OldManifest(t *testing.T) {
 	t.Parallel()
 	h := boot(t)
 	otherSite(t, h)
-	before := inventory(t, h, "nginx", "cron")
+	before := inventory(t, h, "nginx", cronOn(h))
 	stop := polled(t, h, "/rocky/", "other.example.org")
 	s := newSite(t, host{Host: h})
-	s.write("main.hcl", foundBlocks+generatedBlock)
+	s.write("main.hcl", onHost(h, foundBlocks+generatedBlock))
 	s.apply().says(t, 0)
 	old := formatOne(t, read(t, h, manifestFile))
 	put(t, h, manifestFile, old, 0o600)
@@ -341,7 +341,7 @@ func TestFault34OldManifest(t *testing.T) {
 	}
 	s.run("destroy", "--auto-approve").says(t, 0)
 	stop()
-	if after := inventory(t, h, "nginx", "cron"); after != before {
+	if after := inventory(t, h, "nginx", cronOn(h)); after != before {
 		t.Errorf("the host is not as before:\n%s", differing(before, after))
 	}
 	record(t, 34, "the same with a manifest in the old format, which does not record what mirrorform created", strings.Count(foundBlocks, "resource "),
@@ -378,12 +378,11 @@ func TestFault34Neighbour(t *testing.T) {
 	t.Parallel()
 	h := boot(t)
 	otherSite(t, h)
-	sh(t, h, `export DEBIAN_FRONTEND=noninteractive
-apt-get install -y -q --no-install-recommends logrotate
-mkdir -p /srv/pub/almalinux && chown mirror:mirror /srv/pub/almalinux
+	install(t, h, "logrotate")
+	sh(t, h, `mkdir -p /srv/pub/almalinux && chown mirror:mirror /srv/pub/almalinux
 install -d -o mirror -g mirror /srv/ftp/.ssh
 echo '5 5 * * * true' | crontab -u mirror -`)
-	before := inventory(t, h, "nginx", "cron")
+	before := inventory(t, h, "nginx", cronOn(h))
 	stop := polled(t, h, "/rocky/", "other.example.org")
 	s := newSite(t, host{Host: h})
 	mirror := `mirror "almalinux" {
@@ -399,7 +398,7 @@ echo '5 5 * * * true' | crontab -u mirror -`)
 `
 	unchanged := func(what string) {
 		t.Helper()
-		if after := inventory(t, h, "nginx", "cron"); after != before {
+		if after := inventory(t, h, "nginx", cronOn(h)); after != before {
 			t.Errorf("%s: the host is not as before:\n%s", what, differing(before, after))
 		}
 	}
@@ -422,7 +421,7 @@ echo '5 5 * * * true' | crontab -u mirror -`)
 	sh(t, h, `echo '23 */3 * * * mirror /usr/bin/flock -n /srv/ftp/lock -c "/usr/bin/rsync -avSH --delete rsync://rsync.repo.almalinux.org/almalinux/ /srv/pub/almalinux/"' >/etc/cron.d/alma
 printf 'server { listen 80; server_name alma.example.org; location /almalinux/ { root /srv/pub; autoindex on; } }\n' >/etc/nginx/conf.d/alma.conf
 systemctl reload nginx`)
-	before = inventory(t, h, "nginx", "cron")
+	before = inventory(t, h, "nginx", cronOn(h))
 	s.run("adopt", "h", "--out", "adopted.hcl").says(t, 0)
 	s.apply().says(t, 0)
 	unchanged("adopted and applied")

@@ -329,8 +329,7 @@ func put(t testing.TB, h *lab.Host, path, content string, mode os.FileMode) {
 	}
 }
 
-// boot boots a host for the test. MIRRORFORM_FAULTS_OS is the operating system of hosts whose test
-// does not say one.
+// boot boots a host for the test, of the operating system of system if the test does not say one.
 func boot(t testing.TB, spec ...lab.HostSpec) *lab.Host {
 	t.Helper()
 	labtest.Require(t)
@@ -340,7 +339,7 @@ func boot(t testing.TB, spec ...lab.HostSpec) *lab.Host {
 		one = spec[0]
 	}
 	if one.OS == "" {
-		one.OS = lab.OS(os.Getenv("MIRRORFORM_FAULTS_OS"))
+		one.OS = system()
 	}
 	return labtest.Host(t, one)
 }

@@ -11,7 +11,7 @@ import (
 func TestFault38CannotBeWritten(t *testing.T) {
 	t.Parallel()
 	h := boot(t)
-	sh(t, h, "apt-get install -y -q --no-install-recommends e2fsprogs")
+	install(t, h, "e2fsprogs")
 	s, old := smallSite(t, h)
 	readOnly := func(dir string) [2]string {
 		return [2]string{fmt.Sprintf("mount --bind %[1]s %[1]s && mount -o remount,bind,ro %[1]s", dir), "umount -l " + dir}
@@ -132,7 +132,7 @@ func driftThatBreaksAStart(t *testing.T, w webServer) {
 	h := boot(t)
 	s := newSite(t, host{Host: h})
 	w.install(t, h) // with what sites need of it, which Apache's package does not load
-	s.write("fleet.hcl", w.in(services))
+	s.write("fleet.hcl", w.in(h, services))
 	s.apply().says(t, 0)
 	paths := []string{w.site("a"), w.site("b"), "/etc/default/demo", "/etc/demo-settings", "/etc/demo.d/inside", "/etc/systemd/system/demo.service"}
 	want := statesOf(t, h, paths...)

@@ -11,7 +11,7 @@ import (
 func TestFault35OneMachine(t *testing.T) {
 	t.Parallel()
 	h, other := boot(t), boot(t)
-	sh(t, h, `printf 'Port 22\nPort 2200\n' >/etc/ssh/sshd_config.d/ports.conf; systemctl stop ssh.socket 2>/dev/null; systemctl restart ssh
+	sh(t, h, `printf 'Port 22\nPort 2200\n' >/etc/ssh/sshd_config.d/ports.conf; systemctl stop ssh.socket 2>/dev/null; systemctl restart sshd
 ip address add 10.213.255.1/32 dev lo`)
 	s := newSite(t, host{Host: other})
 	web := host{Host: h}.block(t, "web")

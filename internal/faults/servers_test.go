@@ -1,20 +1,22 @@
 package faults
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/mirrorform/mirrorform/internal/lab"
 )
 
-// webServer is a web server of Debian, as far as faults differ by it.
+// webServer is a web server of a family, as far as faults differ by it.
 type webServer struct {
 	name    string // in the table of faults
 	server  string // in a mirror's web block, and in the types of its resources
 	program string // of its processes
 	unit    string
-	// packages are those that a test installs, and purges are what it purges to be rid of them.
-	packages, purges string
+	// pkg is its package, by the name of Debian, which a test installs with the modules, and purges are
+	// what it purges to be rid of them.
+	pkg, modules, purges string
 	// fresh is a script after the installation, when the server serves its own page.
 	fresh string
 	// sites is the path of a site's file, with a % for its name.
@@ -40,22 +42,22 @@ const laterBy = "everything else applied; exit status 1 with the cause; the next
 
 const notFollowed = "not transferred; links inside the tree are; a link to files of others in the tree is not served"
 
-// webServers are all web servers. Tests inject every fault of theirs with the first one.
+// webServers are all web servers, as on Debian. Tests inject every fault of theirs with the first one.
 var webServers = []webServer{
 	{
-		name: "nginx", server: "nginx", program: "nginx", unit: "nginx", packages: "nginx-light", purges: "nginx nginx-common",
+		name: "nginx", server: "nginx", program: "nginx", unit: "nginx", pkg: "nginx-light", purges: "nginx nginx-common",
 		fresh: "rm -f /etc/nginx/sites-enabled/default && systemctl restart nginx",
 		sites: "/etc/nginx/conf.d/%.conf", account: "www-data", listen6: "[::]:8081",
 		taken: "did not give the expected response", detects: "detected with a request to the site", hostile: notFollowed, caDown: laterBy + "certificate and what needs it",
 	},
 	{
-		name: "Apache", server: "apache", program: "apache2", unit: "apache2", packages: "apache2", purges: "apache2 apache2-bin apache2-data",
+		name: "Apache", server: "apache", program: "apache2", unit: "apache2", pkg: "apache2", purges: "apache2 apache2-bin apache2-data",
 		fresh: "a2enmod -q headers http2 ssl && rm -f /etc/apache2/sites-enabled/000-default.conf && systemctl restart apache2",
 		sites: "/etc/apache2/sites-enabled/zz-%.conf", account: "www-data", listen6: "[::]:8081",
 		taken: "8081", detects: "detected with a request to the site, or as the server ends", hostile: notFollowed, caDown: laterBy + "certificate and what needs it",
 	},
 	{
-		name: "Caddy", server: "caddy", program: "caddy", unit: "caddy", packages: "caddy", purges: "caddy",
+		name: "Caddy", server: "caddy", program: "caddy", unit: "caddy", pkg: "caddy", purges: "caddy",
 		fresh: "true",
 		sites: "/etc/caddy/Caddyfile.d/%.caddyfile", account: "caddy", listen6: "8081",
 		taken: "address already in use", detects: "detected by Caddy",
@@ -65,11 +67,27 @@ var webServers = []webServer{
 	},
 }
 
+// onEL returns the server as on EL, where none runs after its installation.
+func (w webServer) onEL() webServer {
+	switch w.server {
+	case "nginx":
+		w.account = "nginx"
+	case "apache":
+		w.program, w.unit, w.account = "httpd", "httpd", "apache"
+		w.modules, w.sites = "mod_ssl mod_http2", "/etc/httpd/conf.d/zz-%.conf"
+	}
+	w.fresh = "systemctl start " + w.unit
+	return w
+}
+
 // onServers runs a test with each web server, in parallel and on hosts of their own.
 func onServers(t *testing.T, run func(t *testing.T, w webServer)) {
 	t.Helper()
 	t.Parallel()
 	for _, w := range webServers {
+		if system().Family() == lab.EL {
+			w = w.onEL()
+		}
 		t.Run(w.server, func(t *testing.T) {
 			t.Parallel()
 			run(t, w)
@@ -92,11 +110,12 @@ func (w webServer) site(name string) string { return strings.Replace(w.sites, "%
 // install installs the server, and further packages, on a host. It runs without a site.
 func (w webServer) install(t testing.TB, h *lab.Host, more ...string) {
 	t.Helper()
-	sh(t, h, "DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "+
-		strings.Join(append([]string{w.packages}, more...), " ")+" && "+w.fresh)
+	install(t, h, slices.Concat([]string{w.pkg}, strings.Fields(w.modules), more)...)
+	sh(t, h, w.fresh)
 }
 
-// in writes a text of a configuration for the server: SERVER, UNIT and PACKAGE are the server's.
-func (w webServer) in(text string) string {
-	return strings.NewReplacer("SERVER", w.server, "UNIT", w.unit, "PACKAGE", w.packages).Replace(text)
+// in writes a text of a configuration for the server on a host: SERVER, UNIT and PACKAGE are the
+// server's.
+func (w webServer) in(h *lab.Host, text string) string {
+	return strings.NewReplacer("SERVER", w.server, "UNIT", w.unit, "PACKAGE", packageOn(h, w.pkg)).Replace(text)
 }

@@ -41,9 +41,9 @@ for i in $(seq 200); do rsync rsync://127.0.0.1:8730/m/ >/dev/null && exit 0; sl
 // mirror must not accept: a link to / and a set-ID program.
 func upstream(t testing.TB, h *lab.Host) {
 	t.Helper()
+	install(t, h, "rsync")
 	sh(t, h, `mkdir -p /srv/up/9 && date +%s >/srv/up/TIME && for i in $(seq 17); do echo $i >/srv/up/9/f$i; done
 ln -s / /srv/up/root; printf '#!/bin/sh\n' >/srv/up/9/sh; chmod 4755 /srv/up/9/sh
-command -v rsync || DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends rsync
 printf 'uid = root\nuse chroot = yes\n[m]\npath = /srv/up\n' >/srv/up.conf
 `+startUpstream)
 }
