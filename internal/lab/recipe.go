@@ -59,8 +59,8 @@ func newRecipe() (*recipe, error) {
 		Include: []string{"systemd", "systemd-sysv", "dbus", "libpam-systemd", "openssh-server", "cron", "sudo",
 			"iproute2", "procps", "ca-certificates"},
 		Tree: []string{"tcsh", "fish", "opendoas", "strace"},
-		Offered: []string{"rsync", "nginx-light", "nginx", "logrotate", "xfsprogs", "e2fsprogs", "util-linux", "fdisk",
-			"curl", "strace", "tcsh", "fish", "opendoas", "python3", "python3-apt", "dnf", "rpm", "createrepo-c",
+		Offered: []string{"rsync", "nginx-light", "nginx", "logrotate", "xfsprogs", "e2fsprogs", "btrfs-progs", "util-linux",
+			"fdisk", "curl", "strace", "tcsh", "fish", "opendoas", "python3", "python3-apt", "dnf", "rpm", "createrepo-c",
 			"apache2", "certbot", "openssl", "firewalld", "ufw", "netbase", "nftables"},
 		MaybeOffered: []string{"caddy", "libnginx-mod-http-xslt-filter"}, // Debian 11 lacks the first
 		Masked: []string{"apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer",
