@@ -55,7 +55,14 @@ func TestOrderOfBatches(t *testing.T) {
 		},
 		"one that needs another": {[]*Resource{dir("/a/b"), label("/a/b", "label:/a"), dir("/a"), label("/a")}, "/a/b /a label:/a label:/a/b"},
 		"removed and wanted": {
-			append(removed(dir("/a"), label("/a")), dir("/b"), label("/b")), "label:/a /a /b label:/b",
+			append(removed(dir("/a"), label("/a"), site("/a")), dir("/b"), label("/b"), site("/b")), "site:/a /b label:/a label:/b /a site:/b",
+		},
+		"two removed and two wanted": {
+			append(removed(dir("/a"), label("/a"), dir("/a/b"), label("/a/b", "label:/a")), dir("/c"), label("/c"), dir("/d"), label("/d")),
+			"/c /d label:/a/b label:/a label:/c label:/d /a/b /a",
+		},
+		"removed, and wanted after something of it": {
+			append(removed(dir("/a"), label("/a")), dir("/b", "label:/a"), label("/b")), "label:/a /a /b label:/b",
 		},
 	} {
 		ordered, problems := Order(Target{}, c.in)
@@ -86,7 +93,7 @@ func TestPolicyRunsOnce(t *testing.T) {
 	}
 	want := wire.Order{
 		Op:   wire.Op{Policy: &wire.PolicyOp{Commands: []string{"+a", "+b", "+c"}, Relabel: []string{"/a", "/b", "/c"}}},
-		Undo: &wire.Op{Policy: &wire.PolicyOp{Forget: []string{"b", "c"}, Booleans: []string{"b=off", "c=off"}}},
+		Undo: &wire.Op{Policy: &wire.PolicyOp{Forget: []string{"c", "b"}, Booleans: []string{"c=off", "b=off"}}},
 	}
 	if !reflect.DeepEqual(tasks[0].order, want) {
 		t.Errorf("%+v", tasks[0].order)

@@ -35,6 +35,7 @@ type graph struct {
 	soft     map[[2]int]bool
 	awaits   [][]int    // awaits[i] are the indexes of what resource i awaits (Interim)
 	handing  []handOver // what makes room for something else
+	ends     bool       // a resource of a batch is to be removed
 	sorted   []bool
 	problems []*ResourceProblem
 }
@@ -282,19 +283,20 @@ func (g *graph) readLast(t Target, provided [][]Key) {
 }
 
 // batch puts the resources of a batch after all that one of them needs, unless that needs another
-// one of them. So they are ready together.
+// one of them. So they are ready together, those to remove and those that are wanted.
 func (g *graph) batch() {
 	var all []int
 	for i, r := range g.resources {
 		if r.Kind.batch != "" {
 			all = append(all, i)
+			g.ends = g.ends || r.Remove
 		}
 	}
 	for _, i := range all {
 		for _, p := range sortedKeys(g.before[i]) {
 			for _, j := range all {
 				if r := g.resources[j]; j != i && j != p && r.Kind.batch == g.resources[i].Kind.batch &&
-					r.Remove == g.resources[i].Remove && !slices.Contains(all, p) && !g.comesAfter(p, j) {
+					!slices.Contains(all, p) && !g.comesAfter(p, j) {
 					g.prefer(j, p)
 				}
 			}

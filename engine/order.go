@@ -13,7 +13,7 @@ import (
 // the given order. Resources to remove precede all others, in reverse order, except for packages,
 // which come last of all: until then, programs that are being stopped, and those that keep running,
 // still have their files. A removal that makes room for a wanted resource comes just before it, see
-// graph.handOvers.
+// graph.handOvers; one of a Batcher comes with the wanted ones, and what waits for it comes after.
 //
 // Resources that want the same thing alike are joined to the first of them, which then has several
 // Owners: the result has one of them.
@@ -100,20 +100,22 @@ func (g *graph) sort() []*Resource {
 // remainder modulo the number of resources is the index.
 func (g *graph) rank(i int) int {
 	n, r := len(g.resources), g.resources[i]
-	group, place := 5, i
+	group, place := 6, i
 	switch isPackage := r.Kind.Name == "package"; {
 	case g.takesOver(i):
 		group = 0 // what it takes over has ended
 	case r.Remove && isPackage:
-		group, place = 6, n-1-i
+		group, place = 7, n-1-i
 	case r.Remove && r.Kind.batch != "":
 		group, place = 1, n-1-i
+	case r.Kind.batch != "" && g.ends:
+		group = 2 // at once, before removals that waited for one of the batch
 	case r.Remove:
-		group, place = 2, n-1-i
+		group, place = 3, n-1-i
 	case isPackage:
-		group = 3
-	case r.Kind.batch != "":
 		group = 4
+	case r.Kind.batch != "":
+		group = 5
 	}
 	return (group*n+place)*n + i
 }

@@ -239,7 +239,8 @@ func (t *task) mergeOps(s Step) bool {
 	case into.Policy != nil && from.Policy != nil:
 		into.Policy = mergePolicy(into, &from)
 		if t.order.Undo != nil || s.Undo != nil {
-			t.order.Undo, t.order.Final = &wire.Op{Policy: mergePolicy(t.order.Undo, s.Undo)}, ""
+			// In reverse order: of the rules that match a path, the last one decides.
+			t.order.Undo, t.order.Final = &wire.Op{Policy: mergePolicy(s.Undo, t.order.Undo)}, ""
 		}
 		return true
 	case into.Package == nil || from.Package == nil || len(into.Package.Remove) > 0 || len(from.Package.Remove) > 0:
