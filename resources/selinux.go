@@ -118,16 +118,30 @@ func equivalent(p, text string) string {
 	return path.Join(to, strings.TrimPrefix(p, from))
 }
 
+// escapes are the characters that mean something in the expression of a rule. file_contexts(5) has
+// no spaces in one, and libselinux takes the first directory of an expression for that of the path
+// if it has none of the others: a backslash before ")" would make it another one.
+var escapes = strings.NewReplacer(" ", "[[:space:]]", ")", "[)]", ".", `\.`, "+", `\+`, "*", `\*`, "?", `\?`, "(", `\(`, "[", `\[`, "{", `\{`,
+	"|", `\|`, "^", `\^`, "$", `\$`)
+
 // treePattern returns the rule's expression for a path and everything below it.
-func treePattern(p string) string {
-	return strings.NewReplacer(".", `\.`, "+", `\+`).Replace(p) + "(/.*)?"
-}
+func treePattern(p string) string { return escapes.Replace(p) + "(/.*)?" }
 
 // treePatterns are the spellings of that expression: operators often do not escape dots.
-func treePatterns(p string) []string { return []string{treePattern(p), p + "(/.*)?"} }
+func treePatterns(p string) []string {
+	list := []string{treePattern(p)}
+	if plainPath.MatchString(p) {
+		list = append(list, p+"(/.*)?")
+	}
+	return list
+}
 
-// contextPath has the characters that file_contexts(5) and a line of semanage need no quotes for.
-var contextPath = regexp.MustCompile(`^[A-Za-z0-9/._@:,=~%+-]+$`)
+// contextPath has the characters that a rule can have: printable ASCII without quotes, which lines of
+// semanage have, and without the backslash.
+var contextPath = regexp.MustCompile(`^[ !#-&(-\[\]-~]+$`)
+
+// plainPath has those that mean themselves in an expression, and the dot.
+var plainPath = regexp.MustCompile(`^[A-Za-z0-9/._@:,=~%-]+$`)
 
 // selinuxName is the name of a type or a boolean.
 var selinuxName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)

@@ -14,7 +14,7 @@ import (
 // in the host's own part of the policy, and the labels on disk. It is an error on hosts where
 // SELinux is not enabled.
 type SELinuxContext struct {
-	// Path is an absolute path of letters, digits and . _ @ : , = ~ % + -.
+	// Path is an absolute path of ASCII characters without quotes and backslashes.
 	Path string `hcl:"path" id:"true"`
 	Type string `hcl:"type"` // the type, such as public_content_t
 	// Labels is the type that the path and what is directly in it have on disk, or the first other
@@ -62,7 +62,7 @@ func (selinuxContext) Validate(want *SELinuxContext) []engine.Problem {
 	out := report("path", checkPath(want.Path))
 	if len(out) == 0 && !contextPath.MatchString(want.Path) {
 		out = append(out, refusal("path", fmt.Sprintf("invalid path %q for a file context", want.Path),
-			"use a path of letters, digits and . _ @ : , = ~ % + -"))
+			"use a path of ASCII characters, without quotes and backslashes"))
 	}
 	if !selinuxName.MatchString(want.Type) {
 		out = append(out, refusal("type", fmt.Sprintf("invalid SELinux type %q", want.Type),
@@ -162,7 +162,8 @@ func (s *SELinuxContext) instead(r *contextRule) string {
 // and so hide.
 func (selinuxContext) hides(want *SELinuxContext, rules []contextRule, p string) {
 	for _, r := range rules {
-		if r.of == want.Type || !strings.HasPrefix(strings.ReplaceAll(r.pattern, `\`, ""), p+"/") {
+		below := strings.HasPrefix(r.pattern, escapes.Replace(p)+"/") || strings.HasPrefix(strings.ReplaceAll(r.pattern, `\`, ""), p+"/")
+		if r.of == want.Type || !below {
 			continue
 		}
 		want.clash = fmt.Sprintf("the host's policy has a rule for files in %s, with the type %s, which a later rule for %s would hide",
