@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/mirrorform/mirrorform/engine"
@@ -37,6 +38,17 @@ func (f foreseenType) Diff(t engine.Target, want, have *thing) []engine.Step {
 	return steps
 }
 
+// openingInKeeper are a thing that needs the daemon, and the daemon.
+func openingInKeeper() []*engine.Resource {
+	r := registry()
+	engine.Register(r, "foreseen", foreseenType{})
+	engine.Register(r, "daemon", daemonType{})
+	return []*engine.Resource{
+		{Address: at("h/foreseen.opening"), Kind: r.Kind("foreseen"), State: &thing{Name: "/opening", Value: "x"}},
+		{Address: at("h/daemon.keeper"), Kind: r.Kind("daemon"), State: &daemon{Name: keeper}},
+	}
+}
+
 // TestForeseen holds that an apply which starts a unit compares what depends on that again: one
 // apply does it all, and what was there when the unit had started is not its own.
 func TestForeseen(t *testing.T) {
@@ -58,15 +70,7 @@ func TestForeseen(t *testing.T) {
 					}
 					return nil
 				}}
-				wanted := func() []*engine.Resource {
-					r := registry()
-					engine.Register(r, "foreseen", foreseenType{})
-					engine.Register(r, "daemon", daemonType{})
-					opening := &engine.Resource{Address: at("h/foreseen.opening"), Kind: r.Kind("foreseen"), State: &thing{Name: "/opening", Value: "x"}}
-					unit := &engine.Resource{Address: at("h/daemon.keeper"), Kind: r.Kind("daemon"), State: &daemon{Name: keeper}}
-					return []*engine.Resource{opening, unit}
-				}
-				m := converge(t, h, wanted()...)
+				m := converge(t, h, openingInKeeper()...)
 				if h.did() != tc.did {
 					t.Errorf("did %s, want %s", h.did(), tc.did)
 				}
@@ -75,10 +79,23 @@ func TestForeseen(t *testing.T) {
 						t.Errorf("made is %v", e.Made)
 					}
 				}
-				if p := single(t, h, wanted()...).plan(); len(p.Changes) > 0 || len(m.Resources) != 2 {
+				if p := single(t, h, openingInKeeper()...).plan(); len(p.Changes) > 0 || len(m.Resources) != 2 {
 					t.Errorf("%d resources in the manifest; the next plan is %s", len(m.Resources), changes(p))
 				}
 			})
 		})
 	}
+}
+
+// TestForeseenUnmet holds that a foreseen step is not performed if the unit has ended at once.
+func TestForeseenUnmet(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		h := &host{} // without starts, no unit stays up
+		_, r := single(t, h, openingInKeeper()...).apply()
+		if r.Err == nil || r.State != engine.TakenBack || strings.Contains(h.did(), "/foreseen") {
+			t.Fatalf("state %v after %s: %v", r.State, h.did(), r.Err)
+		}
+		contains(t, "error", r.Err.Error(), "h/daemon.keeper is not as wanted", `still needs "start keeper.service"`)
+	})
 }

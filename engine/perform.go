@@ -195,6 +195,23 @@ func (c *Change) foreseen() bool {
 	return slices.ContainsFunc(c.Steps, func(s Step) bool { return s.Foreseen })
 }
 
+// unmet is the error of a foreseen change if what it depends on has not come about: one of the
+// changes before it is needed again, such as the start of a unit that has ended at once.
+func (c *Change) unmet(before []Change) error {
+	for i := range before {
+		b := &before[i]
+		if c.uses(b) {
+			return notAsWanted(b)
+		}
+	}
+	return notAsWanted(c)
+}
+
+// notAsWanted is the error of a change that is still needed after its steps.
+func notAsWanted(c *Change) error {
+	return fmt.Errorf("%s is not as wanted after its steps succeeded: it still needs %q", c.Address, c.Steps[0].Summary)
+}
+
 // stage returns how many of the changes belong to the first stage.
 func stage(changes []Change) int {
 	for i := range changes {
@@ -234,6 +251,9 @@ func (a *hostApplier) compareAgain(ctx context.Context, rest []Change, mounted b
 	var left []Change
 	for i := range now.Changes {
 		c := &now.Changes[i]
+		if planned[c.Resource] != nil && len(left) == 0 && c.foreseen() {
+			return rest, c.unmet(now.Changes[:i])
+		}
 		if len(a.waiting) > 0 {
 			c, _ = c.parts()
 		}
@@ -372,8 +392,7 @@ func (p *HostPlan) differs(later map[*Resource]bool) error {
 		if later[c.Resource] || later != nil && c.Waits() {
 			continue
 		}
-		err = errors.Join(err, fmt.Errorf("%s is not as wanted after its steps succeeded: "+
-			"it still needs %q", c.Address, c.Steps[0].Summary))
+		err = errors.Join(err, notAsWanted(c))
 	}
 	for _, q := range p.Problems {
 		if q.Severity == Error && !later[q.Resource] {

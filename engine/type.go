@@ -34,7 +34,7 @@ type Target struct {
 	// Stops are the units that this comparison has found to be stopped by the plan so far. Starts are
 	// those that it starts, restarts or reloads.
 	Stops, Starts []string
-	own   map[string]*Record // the entries of this configuration, by address
+	own           map[string]*Record // the entries of this configuration, by address
 }
 
 // Type is a resource type. S is the state of one resource: wanted and found states have the same
