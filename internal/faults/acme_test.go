@@ -144,7 +144,7 @@ func (i *issuance) wants(text string) {
 		fleet = tlsByServer
 	}
 	names := `["` + strings.Join(i.names, `", "`) + `"]`
-	i.site.write("main.hcl", strings.NewReplacer("NAMES", names, "DIRECTORY", i.ca.DirectoryURL, "TEXT", text).Replace(i.w.in(tlsPage+fleet)))
+	i.site.write("main.hcl", strings.NewReplacer("NAMES", names, "DIRECTORY", i.ca.DirectoryURL, "TEXT", text).Replace(i.w.in(i.host, tlsPage+fleet)))
 }
 
 // serves fails the test unless the site serves a text over HTTP, by each of its names.
