@@ -109,7 +109,8 @@ func (r *recipe) of(codename string) *recipe {
 	other.Codename = codename
 	other.Include = append(slices.Clone(r.Include), debianRow(codename).include...)
 	other.Tree = nil
-	other.Offered = []string{"rsync", "nginx", "logrotate", "curl", "certbot", "openssl", "apache2", "xfsprogs", "e2fsprogs"}
+	other.Offered = []string{"rsync", "nginx", "logrotate", "curl", "certbot", "openssl", "apache2", "xfsprogs", "e2fsprogs",
+		"firewalld", "ufw", "netbase", "nftables"}
 	other.Users = slices.DeleteFunc(slices.Clone(r.Users), func(u user) bool { return u.Shell != "/bin/bash" })
 	return &other
 }
