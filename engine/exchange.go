@@ -50,6 +50,7 @@ type exchange struct {
 	began   time.Time
 	ended   chan struct{}
 	expired atomic.Bool
+	beat    func(*wire.Beat) // what receives beats; may be nil
 	// complete is set when the last message has arrived.
 	complete bool
 }
@@ -146,6 +147,9 @@ func (x *exchange) next(ctx context.Context) (*wire.Message, error) {
 			case r.message.Beat != nil:
 				silence.Reset(silenceLimit)
 				x.arrived.Store(0) // these bytes were not part of an answer
+				if x.beat != nil {
+					x.beat(r.message.Beat)
+				}
 			default:
 				s.Secrets.hideIn(r.message)
 				return r.message, nil

@@ -295,6 +295,8 @@ func (a *hostApplier) performStage(ctx context.Context, changes []Change, confir
 		switch e.State {
 		case wire.Started:
 			p.Stage = StepStarted
+		case wire.Working:
+			p.Stage, p.Files = StepProgress, e.Files
 		case wire.Finished:
 			c.done++
 			p.Stage = StepDone

@@ -16,6 +16,7 @@ const (
 	Planned      Stage = "planned"
 	Unplanned    Stage = "unplanned"
 	StepStarted  Stage = "step-started"
+	StepProgress Stage = "step-progress" // what a step has done so far, while it takes long
 	StepDone     Stage = "step-done"
 	StepFailed   Stage = "step-failed"
 	StepUndone   Stage = "step-undone"
@@ -34,6 +35,7 @@ type Progress struct {
 	Address     string // the resource, with step stages
 	Summary     string // the step, with step stages; a message with Waiting and Noted
 	Done, Total int    // steps, during an apply
+	Files       int64  // with StepProgress: that the step has labelled
 	Err         error  // with Unplanned, StepFailed, UndoneFailed and NotApplied
 }
 

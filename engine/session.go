@@ -297,6 +297,13 @@ func (s *Session) finish(ctx context.Context, what string, each time.Duration, o
 // awaitDone reports events until an order is done.
 func (s *Session) awaitDone(ctx context.Context, x *exchange, each time.Duration, base int, report func(wire.Event)) (*wire.Done, error) {
 	events := map[int]int{}
+	working := wire.Event{ID: -1}
+	x.beat = func(b *wire.Beat) {
+		if working.ID >= 0 && b.Files > working.Files { // a host cannot report without end
+			working.Files = b.Files
+			report(working)
+		}
+	}
 	for {
 		m, err := x.next(ctx)
 		if err != nil {
@@ -316,6 +323,9 @@ func (s *Session) awaitDone(ctx context.Context, x *exchange, each time.Duration
 			x.allow(each)
 			e.ID -= base
 			e.Error, e.Said, e.Output = clip(e.Error), clip(e.Said), clip(e.Output)
+			if working = (wire.Event{ID: -1}); e.State == wire.Started {
+				working = wire.Event{ID: e.ID, State: wire.Working}
+			}
 			report(e)
 		case m.Done != nil:
 			x.complete = true

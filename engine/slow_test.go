@@ -1,6 +1,8 @@
 package engine_test
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -25,6 +27,35 @@ func slowly(each time.Duration, show func(n int, after bool, qs []wire.Query) []
 		}
 		return nil
 	}
+}
+
+// What a host labels is shown with the step that it performs, once for each number.
+func TestStepProgress(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		beat := func(files int64) *wire.Message { return &wire.Message{Beat: &wire.Beat{Files: files}} }
+		event := func(id int, state wire.State) *wire.Message {
+			return &wire.Message{Event: &wire.Event{ID: id, State: state}}
+		}
+		h := &host{forge: func(m *wire.Message) []*wire.Message {
+			if m.Do == nil {
+				return nil
+			}
+			return []*wire.Message{beat(9000), event(0, wire.Started), beat(0), beat(1000), beat(1000), beat(25000), event(0, wire.Finished), beat(26000),
+				event(1, wire.Started), beat(3000), event(1, wire.Finished), {Done: &wire.Done{}}}
+		}}
+		f := single(t, h, resources(&thing{Name: "/a", Value: "x"}, &thing{Name: "/b", Value: "x"})...)
+		f.apply()
+		var got []string
+		for _, p := range f.progress {
+			if p.Stage == engine.StepProgress {
+				got = append(got, fmt.Sprint(p.Address, " ", p.Files, " ", p.Done))
+			}
+		}
+		if want := []string{"h/thing./a 1000 0", "h/thing./a 25000 0", "h/thing./b 3000 1"}; !slices.Equal(got, want) {
+			t.Errorf("%q", got)
+		}
+	})
 }
 
 // late are the answers to questions that took too long.

@@ -76,7 +76,9 @@ type Hello struct {
 }
 
 // Beat shows that the sender is alive.
-type Beat struct{}
+type Beat struct {
+	Files int64 `json:"files,omitempty"` // how many files the current operation has labelled
+}
 
 // Failure ends a connection: the helper could not read or process a message.
 type Failure struct {
@@ -129,6 +131,8 @@ type Event struct {
 	Output string `json:"output,omitempty"`
 	// Withheld means that a program failed, but its output is not sent, since its order is private.
 	Withheld bool `json:"withheld,omitempty"`
+	// Files is set with Working: what a Beat reports of the operation that has started last.
+	Files int64 `json:"files,omitempty"`
 }
 
 // State is the state of an operation.
@@ -137,6 +141,7 @@ type State string
 // The states of an operation.
 const (
 	Started    State = "started"
+	Working    State = "working"
 	Finished   State = "done"
 	Failed     State = "failed"
 	Undone     State = "undone"

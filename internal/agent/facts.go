@@ -24,6 +24,7 @@ type host struct {
 	storage   *storage
 	packages  *packages
 	obstacles *obstacles
+	labelled  labelled
 }
 
 func newHost(state string) *host {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/mirrorform/mirrorform/engine/wire"
 	"golang.org/x/sys/unix"
@@ -112,10 +113,33 @@ func (h *host) policy(op *wire.PolicyOp) error {
 	if err == nil && len(op.Relabel) > 0 {
 		// -F also resets types that restorecon(8) takes for a choice of the administrator, and -i
 		// skips files that a sync removes meanwhile.
-		c.argv, c.timeout = append([]string{"restorecon", "-RFi", "--"}, op.Relabel...), wire.RelabelTime
+		c.argv, c.timeout = append([]string{"restorecon", "-RFip", "--"}, op.Relabel...), wire.RelabelTime
+		c.stdout, c.merge = &h.labelled, false
 		_, err = must(context.Background(), c)
+		h.labelled.files.Store(0)
 	}
 	return err
+}
+
+// labelled counts the files that restorecon(8) has labelled.
+type labelled struct {
+	files  atomic.Int64
+	number int64 // that it is printing
+}
+
+// Write reads the progress that restorecon prints: a number of thousands, and a k.
+func (l *labelled) Write(p []byte) (int, error) {
+	for _, c := range p {
+		switch {
+		case c >= '0' && c <= '9':
+			l.number = l.number*10 + int64(c-'0')
+			continue
+		case c == 'k':
+			l.files.Store(l.number * 1000)
+		}
+		l.number = 0
+	}
+	return len(p), nil
 }
 
 // otherBooleans returns the commands that remove the local values of booleans. semanage(8) removes

@@ -256,7 +256,7 @@ func (s *session) sendBeats() (stop func()) {
 		for {
 			select {
 			case <-due.C:
-				_ = s.send(&wire.Message{Beat: &wire.Beat{}})
+				_ = s.send(&wire.Message{Beat: &wire.Beat{Files: s.host.labelled.files.Load()}})
 			case <-end:
 				return
 			}

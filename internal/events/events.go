@@ -18,7 +18,7 @@ import (
 
 // Format is the version of the format. Additions increase the second number, other changes the
 // first.
-const Format = "1.1"
+const Format = "1.2"
 
 const (
 	// maxQueue is how many events wait for a slow reader. Further ones are dropped and counted.
@@ -55,6 +55,7 @@ type event struct {
 	Summary string `json:"summary,omitempty"`
 	Done    *int   `json:"done,omitempty"`
 	Total   *int   `json:"total,omitempty"`
+	Files   int64  `json:"files,omitempty"` // step-progress
 	Error   string `json:"error,omitempty"`
 
 	Mirror   string        `json:"mirror,omitempty"`   // with events of a sync
@@ -162,6 +163,7 @@ func (s *Stream) Report(p engine.Progress) {
 	if p.Total > 0 {
 		e.Done, e.Total = &p.Done, &p.Total
 	}
+	e.Files = p.Files
 	if p.Err != nil {
 		e.Error = p.Err.Error()
 	}

@@ -67,7 +67,7 @@ func TestStream(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Report(engine.Progress{Host: "late", Stage: engine.Planned})
-	want := `{"seq":1,"time":"2026-01-02T02:04:05.006Z","type":"start","format_version":"1.1","version":"1.2.3","command":"state list"}
+	want := `{"seq":1,"time":"2026-01-02T02:04:05.006Z","type":"start","format_version":"1.2","version":"1.2.3","command":"state list"}
 {"seq":2,"time":"2026-01-02T02:04:05.006Z","type":"hosts","hosts":["a","b","c"]}
 {"seq":3,"time":"2026-01-02T02:04:05.006Z","type":"connecting","host":"a"}
 {"seq":4,"time":"2026-01-02T02:04:05.006Z","type":"planned","host":"a"}

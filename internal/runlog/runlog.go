@@ -134,7 +134,8 @@ func (l *Log) record(p engine.Progress, now time.Time) (level slog.Level, messag
 	since := func(t time.Time) []slog.Attr { return []slog.Attr{took(now.Sub(t))} }
 	stage := c.stage
 	switch p.Stage {
-	case engine.Noted, engine.Waiting, engine.StepStarted, engine.StepDone, engine.StepFailed, engine.StepUndone, engine.UndoneFailed:
+	case engine.Noted, engine.Waiting, engine.StepStarted, engine.StepProgress, engine.StepDone, engine.StepFailed, engine.StepUndone,
+		engine.UndoneFailed:
 	default:
 		c.stage = now
 	}
@@ -142,7 +143,7 @@ func (l *Log) record(p engine.Progress, now time.Time) (level slog.Level, messag
 	case engine.Connecting:
 		c.connecting, c.applying = now, time.Time{}
 		return 0, "", nil
-	case engine.Observing:
+	case engine.Observing, engine.StepProgress:
 		return 0, "", nil
 	case engine.StepStarted:
 		c.step = now

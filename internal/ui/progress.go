@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/dustin/go-humanize"
 	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/internal/plain"
 )
@@ -261,7 +262,7 @@ func (p *Progress) update(e engine.Progress) (begun bool) {
 			h.waiting = now
 		}
 		h.step = plain.Escape(e.Summary)
-	case engine.StepStarted, engine.StepDone, engine.StepFailed, engine.StepUndone, engine.UndoneFailed:
+	case engine.StepStarted, engine.StepProgress, engine.StepDone, engine.StepFailed, engine.StepUndone, engine.UndoneFailed:
 		begun = !p.applying
 		p.applying = true
 		if h.start.IsZero() {
@@ -269,6 +270,9 @@ func (p *Progress) update(e engine.Progress) (begun bool) {
 		}
 		h.done, h.total = e.Done, e.Total
 		h.step = plain.Escape(e.Summary)
+		if e.Files > 0 {
+			h.step = humanize.Comma(e.Files) + " files: " + h.step
+		}
 		if e.Stage == engine.StepFailed {
 			h.broken = h.step
 		}

@@ -31,6 +31,7 @@ func events() []engine.Progress {
 		{Host: "fra1", Stage: engine.Confirming, Done: 2, Total: 2},
 		{Host: "fra1", Stage: engine.Applied},
 		{Host: "lost", Stage: engine.StepStarted, Summary: "x", Total: 2},
+		{Host: "lost", Stage: engine.StepProgress, Summary: "label /srv/mirror", Total: 2, Files: 1234000},
 		{Host: "lost", Stage: engine.Noted, Summary: "the connection was lost; asking the host\nwhat became of it" + hostile},
 		{Host: "lost", Stage: engine.Waiting, Summary: "waiting until the host has ended it: " + hostile},
 		{Host: "lost", Stage: engine.NotApplied, Err: fmt.Errorf("%w: EOF", engine.ErrLost)},
