@@ -136,8 +136,8 @@ func treePatterns(p string) []string {
 	return list
 }
 
-// contextPath has the characters that a rule can have: printable ASCII without quotes, which lines of
-// semanage have, and without the backslash.
+// contextPath has the characters that a rule can have: printable ASCII without the backslash, and
+// without quotes, which are around it in a line of semanage.
 var contextPath = regexp.MustCompile(`^[ !#-&(-\[\]-~]+$`)
 
 // plainPath has those that mean themselves in an expression, and the dot.

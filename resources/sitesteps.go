@@ -81,7 +81,7 @@ func noAnswer(server ServerFacts, err error) error {
 	return fmt.Errorf("unknown whether %s serves it: %w. To look for the cause: systemctl status %s", server.Name, err, server.Unit)
 }
 
-// elsewhere reports whether a request to the site cannot reach its server. It is known after Settle.
+// elsewhere reports whether a request to the site cannot reach its server. Settle finds out.
 func (s *Site) elsewhere() bool {
 	return !s.is.running || slices.ContainsFunc(s.taken, func(p engine.Problem) bool { return p.Severity == engine.Error })
 }
