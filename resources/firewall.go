@@ -12,8 +12,9 @@ import (
 )
 
 // Firewall is an opening in the host's firewall for clients from everywhere, over IPv4 and IPv6,
-// now and after a restart. It is for firewalld while that runs, and for ufw while that is enabled;
-// on other hosts it changes nothing. What is open already stays open after a removal.
+// now and after a restart. It is for firewalld while that runs, and for ufw while that is enabled,
+// also if the same apply starts them; on other hosts it changes nothing. What is open already stays
+// open after a removal.
 type Firewall struct {
 	// Service is the name of a service in firewalld, such as http, https or rsyncd. Set it or Port.
 	Service string `hcl:"service,optional" id:"true"`

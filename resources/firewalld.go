@@ -41,7 +41,8 @@ func zoneOf(where string) (zone string, ok bool) {
 }
 
 // firewallOf returns the firewall in which the opening belongs once the plan has started and
-// stopped units, or nil. What is not known is an error: firewalld does not answer while it restarts.
+// stopped units, or nil. What is not known is an error, such as the state of firewalld while it
+// restarts.
 func firewallOf(t engine.Target, want *Firewall, got engine.Answers) (hostFirewall, error) {
 	unit, err := got.Unit(firewalldUnitQuery)
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// richRule is a rich rule of firewalld (firewalld.richlanguage(5)) as far as it is about packets
-// from everywhere to ports of the host.
+// richRule has what a rich rule of firewalld (firewalld.richlanguage(5)) decides about packets from
+// everywhere to ports of the host.
 type richRule struct {
 	text     string // as firewall-cmd lists it
 	priority int

@@ -11,7 +11,7 @@ import (
 // known before, so the opening is foreseen (engine.Step.Foreseen).
 type soon struct {
 	program string       // firewalld or ufw
-	where   string       // the place of the opening, as far as it is known
+	where   string       // the place of the opening: firewalld, if the zone is not known
 	found   hostFirewall // that place; nil: not known
 }
 

@@ -73,13 +73,13 @@ func readUFW(got engine.Answers) (*ufw, error) {
 	if ufwSetting(defaults, "IPV6") != "no" {
 		halves["IPv6"] = ufwRules6
 	}
-	inbound := outerInterfaces(got)
+	outer := outerInterfaces(got)
 	for _, name := range slices.Sorted(maps.Keys(halves)) {
 		f, err := got.File(halves[name])
 		if err != nil {
 			return nil, err
 		}
-		u.halves = append(u.halves, ufwHalf{name, ufwTuples(string(f.Content), inbound)})
+		u.halves = append(u.halves, ufwHalf{name, ufwTuples(string(f.Content), outer)})
 	}
 	return u, nil
 }
@@ -100,8 +100,8 @@ func ufwSetting(f wire.File, name string) (value string) {
 var ufwTuple = regexp.MustCompile(`(?m)^### tuple ### (allow|limit|deny|reject)(?:_\S+)? (any|tcp|udp) (\S+) ` +
 	`(?:0\.0\.0\.0/0|::/0) any (?:0\.0\.0\.0/0|::/0)((?: \S+ \S+)?) in(?:_(\S+))?(?: comment=\S+)?$`)
 
-// ufwTuples returns the rules for packets from everywhere, in their order. Of those for packets from
-// one interface, they are those that deny, if it is one to the world.
+// ufwTuples returns the rules for packets from everywhere, in their order. Rules for one interface
+// are among them if they deny, and if the interface has a default route.
 func ufwTuples(text string, outer []string) (rules []ufwRule) {
 	for _, m := range ufwTuple.FindAllStringSubmatch(text, -1) {
 		r := ufwRule{action: m[1], exact: m[1] == "allow" && m[4]+m[5] == "", on: m[5]}
@@ -239,7 +239,7 @@ func (r *ufwRule) String() string {
 }
 
 // ufwStep returns the step that adds the rule for an opening, or removes it. That of one half has
-// its own form, so that the other one stays as it is.
+// its own form, which does not change the other one.
 func ufwStep(s *Firewall, half string, add bool) engine.Step {
 	port, _ := s.port()
 	what, rule := s.what(), []string{port.ufw()}
