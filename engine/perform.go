@@ -190,28 +190,6 @@ func opens(c *Change) (kind string) {
 	return kind
 }
 
-// foreseen reports whether a change depends on what earlier ones do, see Step.Foreseen.
-func (c *Change) foreseen() bool {
-	return slices.ContainsFunc(c.Steps, func(s Step) bool { return s.Foreseen })
-}
-
-// unmet is the error of a foreseen change if what it depends on has not come about: one of the
-// changes before it is needed again, such as the start of a unit that has ended at once.
-func (c *Change) unmet(before []Change) error {
-	for i := range before {
-		b := &before[i]
-		if c.uses(b) {
-			return notAsWanted(b)
-		}
-	}
-	return notAsWanted(c)
-}
-
-// notAsWanted is the error of a change that is still needed after its steps.
-func notAsWanted(c *Change) error {
-	return fmt.Errorf("%s is not as wanted after its steps succeeded: it still needs %q", c.Address, c.Steps[0].Summary)
-}
-
 // stage returns how many of the changes belong to the first stage.
 func stage(changes []Change) int {
 	for i := range changes {
@@ -227,8 +205,8 @@ func stage(changes []Change) int {
 }
 
 // compareAgain observes the host and returns which of the given changes still need steps. Changes
-// that an earlier step made unnecessary count as done. What a mount uncovered, or a unit had when it
-// started, existed before, so mirrorform did not make it.
+// that an earlier step made unnecessary count as done. What a mount uncovered, or a unit had when
+// it started, existed before, so mirrorform did not make it.
 func (a *hostApplier) compareAgain(ctx context.Context, rest []Change, mounted bool) ([]Change, error) {
 	now, err := a.visit.observeAgain(ctx)
 	if err != nil {

@@ -292,8 +292,8 @@ type Step struct {
 	// that applies is shown.
 	Hints []Hint
 	Later bool // it is for the second transaction, if there are two: see HostPlan.Twice
-	// Foreseen means that Do depends on what an earlier change of the plan does, such as the start of a
-	// unit (Target.Starts): the apply observes the host in between, and compares the resource again.
+	// Foreseen means that Do depends on what an earlier change of the plan does, such as the start of
+	// a unit (Target.Starts): the apply observes the host in between, and compares the resource again.
 	Foreseen bool
 }
 
