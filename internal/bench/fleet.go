@@ -107,11 +107,11 @@ func (f *fleet) plan(ctx context.Context) (sample, error) {
 	return r.sample, err
 }
 
-// hostNames returns specs with names for n hosts.
+// hostNames returns specs with names for n hosts, whose disk is the machine's.
 func hostNames(prefix string, n int) []lab.HostSpec {
 	specs := make([]lab.HostSpec, n)
 	for i := range specs {
-		specs[i].Name = fmt.Sprintf("%s-%d", prefix, i+1)
+		specs[i] = lab.HostSpec{Name: fmt.Sprintf("%s-%d", prefix, i+1), Durable: true}
 	}
 	return specs
 }

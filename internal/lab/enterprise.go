@@ -70,7 +70,7 @@ func (l *layer) build(ctx context.Context, c *cache, base, dir string) error {
 			return err
 		}
 	}
-	if err := mountOverlay(merged, upper, work, filepath.Join(base, "root")); err != nil {
+	if err := mountOverlay(merged, upper, work, false, filepath.Join(base, "root")); err != nil {
 		return err
 	}
 	b := &layerBuild{layer: l, cache: c, dir: dir, root: merged, log: c.log}

@@ -31,6 +31,9 @@ type HostSpec struct {
 	// tree on a block device with this file system, which Snapshot and PowerCut require. By default
 	// it keeps them in a directory of the machine.
 	System string
+	// Durable makes fsync(2) wait for the machine's disk, as on other machines. By default it does so
+	// only with System: many hosts share the disk, and package managers sync each file.
+	Durable bool
 	// VM makes the host a virtual machine of the machine's own release, whose kernel enforces SELinux
 	// and has the drivers of LVM, RAID and netem. The first one builds its image, which takes two
 	// minutes. It needs an amd64 machine.
@@ -227,7 +230,7 @@ func (h *Host) prepare(ctx context.Context, spec HostSpec, lower []string) error
 	if err := h.change(ctx, func(hs *hostState) { hs.Disks = h.Disks }); err != nil {
 		return err
 	}
-	if err := mountOverlay(h.root(), upper, work, lower...); err != nil {
+	if err := mountOverlay(h.root(), upper, work, spec.System == "" && !spec.Durable, lower...); err != nil {
 		return err
 	}
 	publics, err := h.writeHostKeys()

@@ -142,7 +142,7 @@ func (h *Host) PowerCut(ctx context.Context, file string) error {
 	}
 	upper, work := h.overlayDirs()
 	if err == nil {
-		err = mountOverlay(h.root(), upper, work, h.lower...)
+		err = mountOverlay(h.root(), upper, work, false, h.lower...)
 	}
 	if err != nil {
 		return fmt.Errorf("cutting the power of host %s: %w", h.Name, err)

@@ -61,7 +61,7 @@ func (b *vmBuild) build(ctx context.Context, base string) error {
 			return err
 		}
 	}
-	if err := mountOverlay(b.root, upper, work, filepath.Join(base, "root")); err != nil {
+	if err := mountOverlay(b.root, upper, work, false, filepath.Join(base, "root")); err != nil {
 		return err
 	}
 	steps := []struct {
