@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// executable is the helper's own file. mirrorform-sync usually is a copy of it, and comparing the two
-// takes a fifth of the time of a second digest.
+// executable is the helper's own file. mirrorform-sync usually is a copy of it, and to compare the
+// two takes half the time of a second digest.
 type executable struct {
 	fd     int
 	size   int64
