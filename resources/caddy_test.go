@@ -316,7 +316,7 @@ func TestCaddyConfig(t *testing.T) {
 		caddyMain + ":7:a.example, ", caddyMain + ":8:https://[2001:db8::1]:8443, b.example/x {", caddyMain + ":9:\timport own",
 		caddyMain + ":10:\thandle {", caddyMain + ":11:\t\timport deep/*", caddyMain + ":12:\t}", caddyMain + ":13:}",
 		caddyMain + ":14:# import not/*", caddyMain + ":15:import sites/*.caddy", caddyMain + ":16:import Caddyfile",
-		"/etc/caddy/sites/c.caddy:2::80 {", "/etc/caddy/sites/c.caddy:3:}", "/etc/caddy/not/d:1:d.example {", "/etc/caddy/not/d:2:}",
+		"/etc/caddy/sites/c.caddy:2::80 {", "/etc/caddy/sites/c.caddy:3:\ttls /c.pem /k.pem", "/etc/caddy/sites/c.caddy:4:}", "/etc/caddy/not/d:1:d.example {", "/etc/caddy/not/d:2:}",
 	}, "\n") + "\n"
 	got, err := engine.NewAnswers([]wire.Query{caddyConfigQuery}, []wire.Answer{{Run: &wire.Run{Stdout: lines}}})
 	if err != nil {
@@ -326,8 +326,8 @@ func TestCaddyConfig(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "[{/etc/caddy/Caddyfile 8 [{ a.example } {https 2001:db8::1 8443} { b.example }] [/etc/caddy/own /etc/caddy/deep/*]} " +
-		"{/etc/caddy/sites/c.caddy 2 [{  80}] []}]"
+	want := "[{/etc/caddy/Caddyfile 8 [{ a.example } {https 2001:db8::1 8443} { b.example }] [/etc/caddy/own /etc/caddy/deep/*] false} " +
+		"{/etc/caddy/sites/c.caddy 2 [{  80}] [] true}]"
 	if sites := fmt.Sprint(c.sites); sites != want {
 		t.Errorf("the sites are\n%s\nwant\n%s", sites, want)
 	}

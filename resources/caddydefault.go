@@ -50,6 +50,7 @@ func settleCaddy(t engine.Target, s *Site, installed bool, got engine.Answers) (
 		fail("repair it, and plan again", "Caddy's configuration cannot be read: %v", err)
 		return h
 	}
+	h.problems = append(h.problems, config.checkCovered(t, s, got)...)
 	text := string(main.Content)
 	original, added := strings.CutSuffix(text, caddyImport)
 	switch {

@@ -13,10 +13,10 @@ import (
 )
 
 // caddyConfigQuery asks for the lines of all files in Caddy's directory that begin and end blocks,
-// name their addresses, import a file, or mark a file of mirrorform. Keys and certificates have no
-// such lines, so they are not read.
+// name their addresses, import a file, name a certificate, or mark a file of mirrorform. Keys and
+// certificates have no such lines, so they are not read.
 var caddyConfigQuery = wire.Query{Verb: wire.AskRun, Args: []string{"/bin/grep", "-RnIE", "-e",
-	`[{}]|,[[:space:]]*$|^[[:space:]]*(import|admin)[[:space:]]|^# Managed by mirrorform: `, "/etc/caddy"}}
+	`[{}]|,[[:space:]]*$|^[[:space:]]*(import|admin|tls)[[:space:]]|^# Managed by mirrorform: `, "/etc/caddy"}}
 
 // caddyLine is a line of a file of Caddy's configuration.
 type caddyLine struct {
@@ -39,6 +39,8 @@ type caddyFound struct {
 	line      int
 	addresses []caddyAddress
 	imports   []string // absolute patterns of files
+	// certificate is whether the site has a certificate of files.
+	certificate bool
 }
 
 // caddyAddress is an address of a site. A host of "" is any; a port of "" is Caddy's choice: 443,
@@ -98,6 +100,9 @@ func (c *caddyConfig) follow(file string) {
 		at := fmt.Sprintf("%s:%d", file, l.number)
 		if strings.Contains(l.text, "{$") && c.env == "" {
 			c.env = at
+		}
+		if words[0] == "tls" && site != nil && depth == 1 {
+			site.certificate = len(words) > 2 && words[2] != "{"
 		}
 		last := words[len(words)-1]
 		switch {

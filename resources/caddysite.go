@@ -140,6 +140,9 @@ var (
 func (caddy) ask(_ engine.Target, s *Site, undecided bool) []wire.Query {
 	list := []wire.Query{caddyVersionQuery, caddyConfigQuery, caddyMainQuery, caddySitesQuery}
 	list = append(list, caddyAccountQueries(s)...)
+	for _, name := range caddyIssuedNames(s) {
+		list = append(list, caddyIssued(s, name))
+	}
 	if undecided {
 		list = append(list, caddyPagesQuery, caddyAnswerQuery(s))
 	}

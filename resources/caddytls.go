@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/mirrorform/mirrorform/engine"
@@ -131,6 +132,50 @@ func checkCaddyAccount(t engine.Target, s *Site, got engine.Answers) (out []engi
 		}
 	}
 	return out
+}
+
+// caddyIssued asks whether Caddy has got a certificate of the CA for a name.
+func caddyIssued(s *Site, name string) wire.Query {
+	return wire.Query{Verb: wire.AskFile, Arg: CaddyCertificate(s.ACMEDirectory, name)}
+}
+
+// caddyIssuedNames are the names that Caddy gets certificates for.
+func caddyIssuedNames(s *Site) (names []string) {
+	if !isTrue(s.ACME) {
+		return nil
+	}
+	return slices.DeleteFunc(caddyNames(s, true), isAddress)
+}
+
+// checkCovered warns of names that Caddy requests no certificate for: a certificate of files that
+// another site loads is for them, too (https://caddyserver.com/docs/automatic-https#activation).
+// Only a global option, auto_https, changes that, for all sites. The certificate is not read: it is
+// known by a pattern among the names of its site, or by a certificate of the CA that never came.
+func (c *caddyConfig) checkCovered(t engine.Target, s *Site, got engine.Answers) (out []engine.Problem) {
+	own := caddyFacts.siteFile(s.File)
+	there := slices.ContainsFunc(c.sites, func(f caddyFound) bool { return f.file == own })
+	for _, name := range caddyIssuedNames(s) {
+		issued, err := got.File(caddyIssued(s, name))
+		unissued := there && err == nil && issued.Kind == wire.Absent
+		for _, other := range c.sites {
+			if !other.certificate || other.file == own || !unissued && !other.hasPatternFor(name) {
+				continue
+			}
+			out = append(out, caution("acme",
+				fmt.Sprintf("%s: Caddy requests no certificate for %s: it uses one that a site loads from files, at %s:%d",
+					t.Name, name, other.file, other.line),
+				"to have one of the CA, use a certificate there that is not for this name; to use that one, "+
+					"set certificate and certificate_key instead of acme"))
+			break
+		}
+	}
+	return out
+}
+
+// hasPatternFor reports whether an address of the site is a pattern for a name.
+func (f *caddyFound) hasPatternFor(name string) bool {
+	_, domain, _ := strings.Cut(strings.ToLower(name), ".")
+	return slices.ContainsFunc(f.addresses, func(a caddyAddress) bool { return a.secure() && a.host == "*."+domain })
 }
 
 // letsEncrypt is the directory of Let's Encrypt's CA, Caddy's default.

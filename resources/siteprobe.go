@@ -88,7 +88,7 @@ func probeHost(s *Site) string {
 func probedBy(s *Site, p *wire.ProbeOp) string {
 	switch v6 := strings.HasPrefix(p.Address, "["); {
 	case p.TLS && p.Host != probeHost(s):
-		return " as " + p.Host + " over HTTPS"
+		return " over HTTPS by another name"
 	case p.TLS && v6:
 		return " over HTTPS and IPv6"
 	case p.TLS:

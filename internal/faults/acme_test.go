@@ -289,7 +289,7 @@ func (i *issuance) killed() {
 		again("points")
 		i.site.apply().says(i, 0)
 	})
-	killed := spread(len(points), size(8, len(points)))
+	killed := spread(len(points), size(6, len(points)))
 	for _, n := range killed {
 		again(fmt.Sprint("killed at ", n))
 		inject(i, i.host, fmt.Sprint("kill ", n))
