@@ -206,9 +206,36 @@ func (serviceType) queries(s *Service) (unit wire.Query, reload, restart *wire.Q
 	return unit, reload, restart
 }
 
+// unitPrograms has the program of units that stay when their package is removed: Debian's
+// nginx-common has nginx.service, and stays as it came, by itself; the scripts of its package caddy
+// mask caddy.service.
+var unitPrograms = map[string]string{"nginx.service": "/usr/sbin/nginx", "caddy.service": "/usr/bin/caddy"}
+
+// remainsQueries ask whether a unit is only what a removed package has left: its program is missing,
+// and the unit is not one of the operator's.
+func remainsQueries(unit string) []wire.Query {
+	program := unitPrograms[unit]
+	if program == "" {
+		return nil
+	}
+	return []wire.Query{{Verb: wire.AskFile, Arg: program}, {Verb: wire.AskFile, Arg: "/etc/systemd/system/" + unit}}
+}
+
+// remains reports whether a unit is only what a removed package has left. If that is not known, it
+// is not.
+func remains(name string, u wire.Unit, got engine.Answers) bool {
+	queries := remainsQueries(name)
+	if len(queries) == 0 || !stopped(u) {
+		return false
+	}
+	program, err := got.File(queries[0])
+	own, err1 := got.File(queries[1])
+	return err == nil && err1 == nil && program.Kind == wire.Absent && (own.Kind == wire.Absent || u.LoadState == "masked")
+}
+
 func (st serviceType) Ask(_ engine.Target, want *Service) []wire.Query {
 	unit, reload, restart := st.queries(want)
-	out := []wire.Query{unit}
+	out := append([]wire.Query{unit}, remainsQueries(unit.Arg)...)
 	for _, q := range []*wire.Query{reload, restart} {
 		if q != nil {
 			out = append(out, *q)
@@ -235,7 +262,7 @@ func (st serviceType) Read(_ engine.Target, want *Service, got engine.Answers) (
 		return nil, err
 	}
 	staleRestart, err := stale(restart)
-	if err != nil || u.LoadState == "not-found" {
+	if err != nil || u.LoadState == "not-found" || remains(unit.Arg, u, got) {
 		return nil, err
 	}
 	isEnabled := enabled(u)
