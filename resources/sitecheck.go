@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/mirrorform/mirrorform/engine"
 )
@@ -69,6 +70,9 @@ func checkServerName(name string) error {
 		return nil
 	}
 	if plain := strings.TrimPrefix(name, "*."); len(name) > 253 || !IsHostName(plain) {
+		if strings.ContainsFunc(name, func(r rune) bool { return r > unicode.MaxASCII }) {
+			return fmt.Errorf("%q is not a server name: write an international name as it is in DNS, with xn--", name)
+		}
 		return fmt.Errorf("%q is not a server name: use a host name, *. and a host name, or an IP address", name)
 	}
 	return nil

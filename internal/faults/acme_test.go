@@ -232,12 +232,14 @@ func caDown(t *testing.T, w webServer) {
 		log      string // Caddy's log
 	}{
 		{"down", func() { i.must(i.ca.Stop()) }, func() { i.must(i.ca.Start()) }, "the host cannot reach the CA", "connection refused"},
-		{"unknown name", unknown, i.known, "the CA cannot resolve a name", "dns"},
-		{"rate limit", func() { i.must(i.ca.Refuse("newOrder", limit)) }, i.ca.Accept, "rate limit", limit.Detail},
-		{"another host", func() { i.lead("127.0.0.1", "") }, i.known, "the CA cannot connect to port 80", "127.0.0.1"},
+		{"without the name", unknown, i.known, "the CA cannot resolve a name", "dns"},
+		{"with a rate limit", func() { i.must(i.ca.Refuse("newOrder", limit)) }, i.ca.Accept, "rate limit", limit.Detail},
+		{"sent to another host", func() { i.lead("127.0.0.1", "") }, i.known, "the CA cannot connect to port 80", "127.0.0.1"},
 	}
 	cases = cases[:w.size(1, len(cases))]
+	var injected []string
 	for _, c := range cases {
+		injected = append(injected, c.what)
 		c.set()
 		i.unissued(c.what, c.says, c.log)
 		if succeeds(i.host, "test -e "+w.site("www-tls")+" || test -e /etc/tls-is-there") {
@@ -245,14 +247,14 @@ func caDown(t *testing.T, w webServer) {
 		}
 		i.left(fmt.Sprint(len(i.pending), " to create"), i.pending...)
 		c.end()
-		if c.what == "rate limit" && !w.acme { // the advice for versions of certbot that cannot print it
+		if c.what == "with a rate limit" && !w.acme { // the advice for versions of certbot that cannot print it
 			if got := sh(t, i.host, "grep -A 1 acme:error /var/log/letsencrypt/letsencrypt.log | tail -n 2"); !strings.Contains(got, limit.Detail) {
 				t.Errorf("the end of certbot's log: %s", got)
 			}
 		}
 	}
 	i.issued()
-	record(t, 46, "the CA of a certificate down, with a rate limit, without the name, and sent to another host, "+w.name, len(cases), w.caDown)
+	record(t, 46, "the CA of a certificate "+strings.Join(injected, ", ")+", "+w.name, len(injected), w.caDown)
 	i.downWithCertificate()
 	if !w.acme && w.size(0, 1) > 0 {
 		i.killed()
