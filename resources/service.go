@@ -206,13 +206,12 @@ func (serviceType) queries(s *Service) (unit wire.Query, reload, restart *wire.Q
 	return unit, reload, restart
 }
 
-// unitPrograms has the program of units that stay when their package is removed: Debian's
-// nginx-common has nginx.service, and stays as it came, by itself; the scripts of its package caddy
-// mask caddy.service.
+// unitPrograms has the program of units that stay when their package is removed: nginx.service is in
+// Debian's nginx-common, which the package manager keeps; Debian's package caddy masks caddy.service.
 var unitPrograms = map[string]string{"nginx.service": "/usr/sbin/nginx", "caddy.service": "/usr/bin/caddy"}
 
-// remainsQueries ask whether a unit is only what a removed package has left: its program is missing,
-// and the unit is not one of the operator's.
+// remainsQueries ask whether a unit is only what a removed package has left: its program is
+// missing, and the unit is not one of the operator's.
 func remainsQueries(unit string) []wire.Query {
 	program := unitPrograms[unit]
 	if program == "" {

@@ -71,7 +71,7 @@ func checkServerName(name string) error {
 	}
 	if plain := strings.TrimPrefix(name, "*."); len(name) > 253 || !IsHostName(plain) {
 		if strings.ContainsFunc(name, func(r rune) bool { return r > unicode.MaxASCII }) {
-			return fmt.Errorf("%q is not a server name: write an international name as it is in DNS, with xn--", name)
+			return fmt.Errorf("%q is not a server name: write an international name as DNS has it, with xn--", name)
 		}
 		return fmt.Errorf("%q is not a server name: use a host name, *. and a host name, or an IP address", name)
 	}
