@@ -206,8 +206,8 @@ func (serviceType) queries(s *Service) (unit wire.Query, reload, restart *wire.Q
 	return unit, reload, restart
 }
 
-// unitPrograms has the program of units that stay when their package is removed: nginx.service is in
-// Debian's nginx-common, which the package manager keeps; Debian's package caddy masks caddy.service.
+// unitPrograms has the program of units that stay when their package is removed: nginx.service of
+// Debian's nginx-common, and caddy.service, which the scripts of Debian's package mask.
 var unitPrograms = map[string]string{"nginx.service": "/usr/sbin/nginx", "caddy.service": "/usr/bin/caddy"}
 
 // remainsQueries ask whether a unit is only what a removed package has left: its program is
@@ -217,7 +217,8 @@ func remainsQueries(unit string) []wire.Query {
 	if program == "" {
 		return nil
 	}
-	return []wire.Query{{Verb: wire.AskFile, Arg: program}, {Verb: wire.AskFile, Arg: "/etc/systemd/system/" + unit}}
+	return []wire.Query{{Verb: wire.AskFile, Arg: program, Option: "stat"},
+		{Verb: wire.AskFile, Arg: "/etc/systemd/system/" + unit, Option: "stat"}}
 }
 
 // remains reports whether a unit is only what a removed package has left. If that is not known, it

@@ -69,7 +69,7 @@ const (
 func (a *Ask) Room() int {
 	content := 0
 	for _, q := range a.Queries {
-		if q.Verb == AskFile && q.Option != "" {
+		if q.Verb == AskFile && q.Option != "" && q.Option != "stat" {
 			content += MaxContent
 		}
 	}

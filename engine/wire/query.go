@@ -49,7 +49,7 @@ type Query struct {
 	// the first or last MaxPiece bytes, without a digest, of a file that another program may be
 	// writing. "follow" and "follow-content" are "" and "content" of what a link at the end of the
 	// path leads to: only root, or the helper's own user, may be able to change that link and what is
-	// on the way. "labels" returns SELinux labels, and no content.
+	// on the way. "labels" returns SELinux labels, and no content; "stat" only what stat(2) reports.
 	Option string `json:"option,omitempty"`
 }
 

@@ -224,7 +224,8 @@ func (b *batch) askFile(q wire.Query) wire.Answer {
 		return failed(err)
 	}
 	defer w.close()
-	if q.Option == "head" || q.Option == "tail" || q.Option == "labels" {
+	switch q.Option {
+	case "head", "tail", "labels", "stat":
 		f, err := w.piece(name, q)
 		if err != nil {
 			return failed(err)
@@ -254,7 +255,7 @@ func (b *batch) askFile(q wire.Query) wire.Answer {
 	return wire.Answer{File: f}
 }
 
-// piece returns an entry of a directory with its label, or with the first or last bytes of a file.
+// piece returns an entry of a directory by itself, with its label, or with one end of a file.
 func (w *way) piece(name string, q wire.Query) (*wire.File, error) {
 	fd, err := open(w.fd, name, unix.O_PATH|unix.O_NOFOLLOW, 0)
 	if absent(err) {
@@ -269,6 +270,10 @@ func (w *way) piece(name string, q wire.Query) (*wire.File, error) {
 		return nil, fmt.Errorf("stat %s: %w", q.Arg, err)
 	}
 	f := stated(&entry.st)
+	if q.Option == "stat" {
+		fingerprint(f)
+		return f, nil
+	}
 	fingerprint(f, strconv.FormatUint(entry.st.Ino, 10),
 		strconv.Itoa(int(entry.st.Mtim.Nano())), strconv.Itoa(int(entry.st.Ctim.Nano())))
 	if q.Option == "labels" {

@@ -287,6 +287,9 @@ func TestContentOptions(t *testing.T) {
 			}
 		}
 	}
+	if f := ask(lines, "stat"); f.Kind != wire.Regular || f.Size == 0 || f.HasContent || f.SHA256 != "" || f.Fingerprint == "" {
+		t.Errorf("stat: %+v", f)
+	}
 	// All contents together have to fit into a frame.
 	var queries []wire.Query
 	for range 8 {
