@@ -212,7 +212,7 @@ func printStatus(g *global, status *report.Status, asJSON, watch bool) error {
 			if m.LastSync == nil {
 				continue
 			}
-			if next := refusedSyncs[m.LastSync.Exit].next; next != "" {
+			if next := nextStep(m.LastSync); next != "" {
 				g.ui.Note(h.Name + ": " + m.Name + ": " + fmt.Sprintf(next, h.Name))
 			}
 		}
@@ -318,7 +318,7 @@ func statusCells(m *report.MirrorStatus) []string {
 	if m.LastSync != nil {
 		last, result = ago(*m.LastSyncAge), "done"
 		if !m.LastSync.Succeeded() {
-			result = fmt.Sprintf("%s (%d)", cmp.Or(refusedSyncs[m.LastSync.Exit].result, "failed"), m.LastSync.Exit)
+			result = fmt.Sprintf("%s (%d)", cmp.Or(m.LastSync.Full(), refusedSyncs[m.LastSync.Exit].result, "failed"), m.LastSync.Exit)
 		}
 	}
 	switch {
@@ -354,6 +354,15 @@ var refusedSyncs = map[int]struct{ result, next string }{
 		"To use another one, set sync.upstream and apply. Then: mirrorform sync '%s'"},
 	syncs.ExitUnclaimed: {"wrong directory", "the mirror's directory is not the one that was claimed for it, " +
 		"so nothing is synced. To see what differs: mirrorform plan --limit '%s'"},
+}
+
+// nextStep returns what to do after a sync that failed, with a placeholder for the host, or "".
+func nextStep(r *syncs.Record) string {
+	if full := r.Full(); full != "" && !r.Succeeded() {
+		return full + ": the last sync did not fit, and the tree is older than the upstream. What is served stays. " +
+			"Make room or extend the storage. Then: mirrorform sync '%s'"
+	}
+	return refusedSyncs[r.Exit].next
 }
 
 // ago is how long ago something was. A negative number is in the future, which a wrong clock

@@ -8,7 +8,7 @@ import (
 
 // StatusFormat is the version of the format of Status. Additions increment the minor version, all
 // other changes the major one.
-const StatusFormat = "1.3"
+const StatusFormat = "1.4"
 
 // Status is the output of status --json. Unknown values are null.
 type Status struct {

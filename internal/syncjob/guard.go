@@ -42,7 +42,10 @@ func (j *job) guard() int {
 		j.complain("not the claimed directory: " + err.Error() + ", so nothing was synced. To see what differs: mirrorform plan")
 		return statusConfig
 	}
-	return j.checkUpstream()
+	if status := j.checkUpstream(); status != 0 {
+		return status
+	}
+	return j.keepFreshness()
 }
 
 // checkClaim returns why a directory is not the one that an apply has claimed for the mirror.
@@ -147,7 +150,7 @@ func (j *job) checkDeletions() int {
 		j.complain(why)
 		return statusHeld
 	}
-	return 0
+	return j.checkRoom(m)
 }
 
 // tooMany returns why a sync would delete too much, or "".

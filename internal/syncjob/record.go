@@ -22,6 +22,14 @@ func (j *job) record(by string, status int, output string) {
 	var line strings.Builder
 	line.WriteString(`{"start":` + strconv.FormatInt(j.start.Unix(), 10) + `,"end":` + strconv.FormatInt(time.Now().Unix(), 10) +
 		`,"exit":` + strconv.Itoa(status) + `,"by":"` + by + `"`)
+	lacks := ""
+	if !succeeded(status) {
+		lacks = j.ranOut(status, output)
+	}
+	j.restoreFreshness(lacks)
+	if lacks != "" {
+		line.WriteString(`,"ran_out_of":"` + lacks + `"`)
+	}
 	if output != "" && (succeeded(status) || status == 23 || status == rsyncMaxDelete) {
 		line.WriteString(received(output))
 	}

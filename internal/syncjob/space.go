@@ -76,29 +76,30 @@ func (j *job) measure() *measured {
 // sync, beside the files that they replace.
 const partial = ".~tmp~"
 
-// staged returns how many bytes of the files to transfer are left over from an interrupted sync.
-// rsync uses them again, so they need no more space.
-func (m *measured) staged(tree string) (sum uint64) {
+// staged returns how many bytes of the files to transfer, and how many of these files, are left
+// over from an interrupted sync. rsync uses them again, so they need no more space.
+func (m *measured) staged(tree string) (sum, files uint64) {
 	if len(m.files) == 0 {
-		return 0
+		return 0, 0
 	}
 	_ = filepath.WalkDir(tree, func(p string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || filepath.Base(filepath.Dir(p)) != partial {
 			return nil // unreadable files are not counted
 		}
-		name, err := filepath.Rel(tree, filepath.Join(filepath.Dir(filepath.Dir(p)), d.Name()))
+		name := strings.TrimPrefix(filepath.Join(filepath.Dir(filepath.Dir(p)), d.Name()), filepath.Clean(tree)+"/")
 		size, wanted := m.files[name]
-		if err != nil || !wanted {
+		if !wanted {
 			return nil
 		}
 		if info, err := d.Info(); err == nil && info.Mode().IsRegular() {
 			if st, ok := info.Sys().(*syscall.Stat_t); ok {
 				sum += min(uint64(st.Blocks)*512, size)
+				files++
 			}
 		}
 		return nil
 	})
-	return min(sum, m.total)
+	return min(sum, m.total), files
 }
 
 // A sync prints these lines to announce what it needs. The controller parses the first one, too.
@@ -109,7 +110,7 @@ const (
 
 // announce prints how much the sync will transfer, or refuses it if there is not enough free space.
 // Only one sync at a time may check the space and announce its need.
-func (j *job) announce(total, need uint64) int {
+func (j *job) announce(total, need, files uint64) int {
 	unlock := j.lockState()
 	defer unlock()
 	device, ok := deviceOf(j.Directory)
@@ -117,16 +118,7 @@ func (j *job) announce(total, need uint64) int {
 	if ok {
 		others = j.reserved(device) // read before the free space, which those syncs are using up
 	}
-	var st unix.Statfs_t
-	if err := unix.Statfs(j.Directory, &st); err != nil {
-		j.complain(j.Directory + ": " + err.Error())
-		return statusBroken
-	}
-	free := st.Bavail * uint64(st.Frsize)
-	free -= min(free, others)
-	if need > free {
-		j.complain("the sync needs " + strconv.FormatUint(need, 10) + " bytes, but only " +
-			strconv.FormatUint(free, 10) + " bytes are free")
+	if !j.fits(need, files, others) {
 		return statusNoRoom
 	}
 	// Written in one piece, so that a reader sees both lines or neither.
@@ -149,9 +141,9 @@ func deviceOf(p string) (uint64, bool) {
 // are counted twice. That may refuse a sync that would just fit, but never allows one that would
 // not.
 func (j *job) reserved(device uint64) (sum uint64) {
-	outputs, _ := filepath.Glob(j.State + "/*.output")
-	for _, file := range outputs {
-		if file != j.file(".output") {
+	entries, _ := os.ReadDir(j.State)
+	for _, e := range entries {
+		if file := filepath.Join(j.State, e.Name()); strings.HasSuffix(file, ".output") && file != j.file(".output") {
 			sum += remaining(file, device)
 		}
 	}

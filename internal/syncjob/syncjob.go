@@ -64,6 +64,8 @@ type job struct {
 	allow          bool // deletions without a limit
 	start          time.Time
 	lock           *os.File // held
+	said           said     // by the rsync of a sync by hand
+	lacks          string   // what a sync that was refused needs more of
 }
 
 // call is the parsed command line.
@@ -270,6 +272,7 @@ func (j *job) script() int {
 		return status
 	}
 	j.say("syncing " + j.Directory + " from " + j.Upstream + " as " + j.User)
+	j.said.to = j.stderr
 	return j.ended("script", j.call(j.Command(!j.allow)), "")
 }
 
@@ -327,7 +330,8 @@ func (j *job) prepare() int {
 		j.complain(why)
 		return statusHeld
 	}
-	return j.announce(m.total, m.total-m.staged(j.Directory))
+	bytes, files := m.staged(j.Directory)
+	return j.announce(m.total, m.total-bytes, uint64(len(m.files))-files)
 }
 
 // stopped reports whether a status means that rsync was stopped by a signal, and with it this
@@ -340,6 +344,9 @@ func stopped(status int) bool {
 func (j *job) call(argv []string) int {
 	cmd := j.command(argv)
 	cmd.Stdout, cmd.Stderr = j.stdout, j.stderr
+	if j.said.to != nil {
+		cmd.Stderr = &j.said
+	}
 	return j.exit(cmd.Run())
 }
 

@@ -153,6 +153,7 @@ func (s *site) files() (n int) {
 type record struct {
 	Start, End, Exit              int64
 	By                            string
+	RanOutOf                      string `json:"ran_out_of"`
 	Bytes, Files, Size, Available *int64
 }
 
@@ -445,12 +446,12 @@ func TestSpace(t *testing.T) {
 	want("a sync that measures", 0)
 
 	announced(1<<62, device, "")
-	if status := j.announce(2000, 1500); status != 73 {
+	if status := j.announce(2000, 1500, 1); status != 73 {
 		t.Errorf("what is not free is announced, with status %d", status)
 	}
 	s.says(s.read("m.output"), "mirrorform: the sync needs 1500 bytes, but only 0 bytes are free\n")
 	announced(1000, device+1, "")
-	if status := j.announce(2000, 1500); status != 0 {
+	if status := j.announce(2000, 1500, 1); status != 0 {
 		t.Errorf("what is free is not announced, with status %d", status)
 	}
 	s.says(s.read("m.output"), "mirrorform: syncing 2000 bytes\nmirrorform: needing 1500 bytes on device ")

@@ -20,7 +20,15 @@ type Record struct {
 	// Size and Available are those of the file system at the end of the sync, in bytes.
 	Size      *int64 `json:"size"`
 	Available *int64 `json:"available"`
+	// RanOutOf is what a failed sync had no more of: space, inodes or quota; "" if something else
+	// failed.
+	RanOutOf string `json:"ran_out_of,omitempty"`
 }
+
+// Full is RanOutOf in words, such as "disk full", or "".
+func (r *Record) Full() string { return fullWords[r.RanOutOf] }
+
+var fullWords = map[string]string{"space": "disk full", "inodes": "no free inodes", "quota": "quota exceeded"}
 
 // Succeeded reports whether the sync is complete. With rsync's status 24, some files vanished from
 // the upstream during the sync, and the next sync fetches their replacements.
@@ -41,6 +49,9 @@ func ParseRecords(content []byte) []Record {
 		}
 		if slices.ContainsFunc([]*int64{r.Bytes, r.Files, r.Size, r.Available}, func(n *int64) bool { return n != nil && *n < 0 }) {
 			continue
+		}
+		if r.Full() == "" {
+			r.RanOutOf = "" // no words of this program
 		}
 		list = append(list, r)
 	}
