@@ -2,6 +2,7 @@ package resources
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/mirrorform/mirrorform/engine"
@@ -13,7 +14,7 @@ type Filesystem struct {
 	// Device is the absolute path of the block device. Prefer a stable name, such as one in
 	// /dev/disk/by-id.
 	Device string `hcl:"device" id:"true"`
-	Type   string `hcl:"type" argv:"true"`           // xfs or ext4
+	Type   string `hcl:"type" argv:"true"`           // xfs, ext4 or btrfs
 	Label  string `hcl:"label,optional" argv:"true"` // label of a new file system; an existing label is not changed
 
 	// UUID is the UUID of the file system that was found.
@@ -22,19 +23,22 @@ type Filesystem struct {
 	problems []engine.Problem // found: why no file system may be created
 }
 
-// labelLimit has the supported types, and how many bytes a label may have (xfs(5), ext4(5)).
-var labelLimit = map[string]int{"xfs": 12, "ext4": 16}
+// labelLimit has the supported types, and how many bytes a label may have (xfs(5), ext4(5),
+// mkfs.btrfs(8)).
+var labelLimit = map[string]int{"xfs": 12, "ext4": 16, "btrfs": 255}
+
+// FilesystemTools returns the package that provides mkfs and the repair tools of a supported file
+// system, or "".
+func FilesystemTools(filesystem string) string {
+	return map[string]string{"xfs": "xfsprogs", "ext4": "e2fsprogs", "btrfs": "btrfs-progs"}[filesystem]
+}
 
 type filesystemType struct{}
 
 func init() { register("filesystem", filesystemType{}) }
 
 func (filesystemType) Keys(_ engine.Target, want *Filesystem) (provides, needs []engine.Key) {
-	program := "xfsprogs"
-	if want.Type == "ext4" {
-		program = "e2fsprogs"
-	}
-	return []engine.Key{engine.DeviceKey(want.Device)}, []engine.Key{engine.PackageKey(program)}
+	return []engine.Key{engine.DeviceKey(want.Device)}, []engine.Key{engine.PackageKey(FilesystemTools(want.Type))}
 }
 
 func (filesystemType) Validate(want *Filesystem) []engine.Problem {
@@ -42,7 +46,7 @@ func (filesystemType) Validate(want *Filesystem) []engine.Problem {
 	limit, known := labelLimit[want.Type]
 	switch {
 	case !known:
-		out = append(out, refusal("type", fmt.Sprintf("unsupported file system type %q", want.Type), `use "xfs" or "ext4"`))
+		out = append(out, refusal("type", fmt.Sprintf("unsupported file system type %q", want.Type), `use "xfs", "ext4" or "btrfs"`))
 	case len(want.Label) > limit:
 		out = append(out, refusal("label",
 			fmt.Sprintf("the label %q is too long: it has %d bytes, and the limit of %s is %d", want.Label, len(want.Label),
@@ -60,13 +64,52 @@ func (filesystemType) query(s *Filesystem) wire.Query {
 	return wire.Query{Verb: wire.AskBlock, Arg: s.Device}
 }
 
-func (ft filesystemType) Ask(_ engine.Target, want *Filesystem) []wire.Query {
-	return []wire.Query{ft.query(want)}
+func (ft filesystemType) Ask(t engine.Target, want *Filesystem) []wire.Query {
+	list := []wire.Query{ft.query(want)}
+	if want.Type == "btrfs" {
+		known, module := kernelBtrfs(t)
+		list = append(list, known, module)
+	}
+	return list
+}
+
+// kernelBtrfs asks whether the kernel has Btrfs: in itself or loaded, or as a module.
+func kernelBtrfs(t engine.Target) (known, module wire.Query) {
+	return wire.Query{Verb: wire.AskFile, Arg: "/proc/filesystems", Option: "content"},
+		wire.Query{Verb: wire.AskFile, Arg: "/lib/modules/" + t.Facts.Kernel + "/kernel/fs/btrfs"}
+}
+
+// noBtrfs returns why the host cannot have a Btrfs file system, or nil.
+func noBtrfs(t engine.Target, got engine.Answers) (*engine.Problem, error) {
+	knownQuery, moduleQuery := kernelBtrfs(t)
+	known, err := got.File(knownQuery)
+	if err != nil {
+		return nil, err
+	}
+	module, err := got.File(moduleQuery)
+	if err != nil {
+		return nil, err
+	}
+	if module.Kind == wire.Directory || slices.Contains(strings.Fields(string(known.Content)), "btrfs") {
+		return nil, nil
+	}
+	p := refusal("type", fmt.Sprintf("%s: the kernel %s has no Btrfs", t.Name, t.Facts.Kernel),
+		`use "xfs" or "ext4". Of the kernels of Enterprise Linux, only AlmaLinux's since 10.1 have Btrfs`)
+	return &p, nil
 }
 
 // Read also returns a state for a device that must not be overwritten, so that Check can report
 // why.
 func (ft filesystemType) Read(t engine.Target, want *Filesystem, got engine.Answers) (*Filesystem, error) {
+	if want.Type == "btrfs" {
+		problem, err := noBtrfs(t, got)
+		if err != nil {
+			return nil, err
+		}
+		if problem != nil {
+			return &Filesystem{Device: want.Device, problems: []engine.Problem{*problem}}, nil
+		}
+	}
 	b, err := got.Block(ft.query(want))
 	if err != nil {
 		return nil, err
@@ -98,14 +141,14 @@ func obstacle(host string, want *Filesystem, b wire.Block) *engine.Problem {
 	case b.Path == "":
 		p := noDevice(host, want.Device)
 		return &p
+	case member(b) != "":
+		found, advice = member(b), memberAdvice
 	case b.Signature == want.Type:
 		return nil
 	case b.Signature != "":
 		found = "holds " + signature(b)
 	case len(b.Partitions) > 0:
 		found = "has the partitions " + strings.Join(b.Partitions, ", ")
-	case len(b.Holders) > 0:
-		found = "is part of " + strings.Join(b.Holders, ", ")
 	case len(b.Mounts) > 0:
 		found = "is mounted on " + strings.Join(b.Mounts, ", ")
 	case b.Swap:

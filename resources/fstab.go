@@ -62,10 +62,10 @@ func (s *Mount) lineFor(want *Mount) string {
 			return ""
 		}
 		pass := "2"
-		if want.Filesystem == "xfs" {
-			pass = "0" // fsck.xfs(8) does nothing
+		if want.Filesystem == "xfs" || want.Filesystem == "btrfs" {
+			pass = "0" // fsck.xfs(8) and fsck.btrfs(8) do nothing
 		}
-		return strings.Join([]string{"UUID=" + s.uuid, want.Path, want.Filesystem, strings.Join(s.newOptions(want), ","), "0", pass}, " ")
+		return strings.Join([]string{"UUID=" + s.uuid, want.at(), want.Filesystem, strings.Join(s.newOptions(want), ","), "0", pass}, " ")
 	}
 	if !s.names {
 		if s.uuid == "" {
@@ -76,7 +76,7 @@ func (s *Mount) lineFor(want *Mount) string {
 	if kind := l.field(2); kind != "auto" && !slices.Contains(strings.Split(kind, ","), want.Filesystem) {
 		l = l.with(2, want.Filesystem)
 	}
-	return l.with(3, strings.Join(mergeOptions(l.options, want.Options), ",")).text
+	return l.with(3, strings.Join(mergeOptions(l.options, want.lineOptions(l.options)), ",")).text
 }
 
 // newOptions returns the options of a new line: the wanted ones, and the flags of the mounted file
@@ -88,7 +88,7 @@ func (s *Mount) newOptions(want *Mount) []string {
 			found = append(found, flag.on)
 		}
 	}
-	options := mergeOptions(found, want.Options)
+	options := mergeOptions(found, want.lineOptions(nil))
 	if len(options) == 1 {
 		return append([]string{"defaults"}, options...) // the usual spelling
 	}

@@ -1,6 +1,7 @@
 package resources
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -23,9 +24,12 @@ type Mount struct {
 	Device     string   `hcl:"device" argv:"true"`
 	Filesystem string   `hcl:"filesystem" argv:"true"`       // type of the file system, such as xfs
 	Options    []string `hcl:"options,optional" argv:"true"` // required options of mount(8); other options in fstab stay
-	Owner      string   `hcl:"owner,optional" argv:"true"`   // owner of the file system's root: user name or number
-	Group      string   `hcl:"group,optional" argv:"true"`   // group of the file system's root: group name or number
-	Mode       string   `hcl:"mode,optional"`                // mode of the file system's root: 3 or 4 octal digits
+	// Subvolume is the name of a Btrfs subvolume in the root of the file system, which is mounted
+	// instead of that. It is created if it is missing.
+	Subvolume string `hcl:"subvolume,optional" argv:"true"`
+	Owner     string `hcl:"owner,optional" argv:"true"` // owner of the file system's root: user name or number
+	Group     string `hcl:"group,optional" argv:"true"` // group of the file system's root: group name or number
+	Mode      string `hcl:"mode,optional"`              // mode of the file system's root: 3 or 4 octal digits
 
 	// Mounted is whether the file system of the device is mounted at Path.
 	Mounted *bool `plan:"mounted"`
@@ -37,6 +41,7 @@ type Mount struct {
 	// Fstab is the line in fstab, found or wanted.
 	Fstab string `plan:"fstab"`
 
+	real     string           // found, and wanted: the real path of the mount point, if a link leads to it
 	known    bool             // wanted: it is in the host's manifest, so a line for another device may be replaced
 	names    bool             // found: the line names the device
 	uuid     string           // found: of the file system on the device
@@ -69,6 +74,10 @@ func (mountType) Complete(_ engine.Target, want *Mount) *Mount {
 func (mt mountType) Settle(t engine.Target, want *Mount, prior *engine.Record, got engine.Answers) *Mount {
 	full := *want
 	full.known = prior != nil
+	mount, _, _ := mt.queries(want)
+	if m, err := got.Mount(mount); err == nil {
+		full.real = m.Real
+	}
 	if have, err := mt.Read(t, want, got); err == nil && have != nil && len(have.problems) == 0 {
 		full.Fstab = have.lineFor(want)
 	}
@@ -94,7 +103,7 @@ var (
 
 func (mountType) Validate(want *Mount) []engine.Problem {
 	out := slices.Concat(report("path", checkMountPoint(want.Path)), report("device", checkDevice(want.Device)),
-		checkAttributes(want.Owner, want.Group, want.Mode))
+		checkAttributes(want.Owner, want.Group, want.Mode), checkSubvolume(want))
 	if !mountWord.MatchString(want.Filesystem) {
 		out = append(out, refusal("filesystem", fmt.Sprintf("invalid file system type %q", want.Filesystem),
 			"use the type of the file system on the device, such as xfs or ext4"))
@@ -160,7 +169,10 @@ func (mt mountType) Read(t engine.Target, want *Mount, got engine.Answers) (*Mou
 	have := &Mount{
 		Path: want.Path, Device: want.Device, Filesystem: want.Filesystem, Options: found(want.Options, line.options), Mounted: &mounted, Fstab: m.Fstab,
 		names: b.Path != "" && m.FstabDevice == b.Path || b.UUID != "" && line.spec() == "UUID="+b.UUID,
-		uuid:  b.UUID, live: m.Options, problems: problems,
+		uuid:  b.UUID, live: m.Options, problems: problems, real: m.Real,
+	}
+	if want.Subvolume != "" {
+		have.Subvolume = subvolumeIn(line.options)
 	}
 	entered := m.Fstab != "" && have.lineFor(want) == m.Fstab
 	have.Entered = &entered
@@ -173,6 +185,9 @@ func (mt mountType) Read(t engine.Target, want *Mount, got engine.Answers) (*Mou
 	if mounted {
 		obeyed := inForce(m.Options, slices.Concat(line.options, want.Options))
 		have.root, have.InForce = f, &obeyed
+		if want.Subvolume != "" {
+			have.Subvolume = subvolumeIn(m.Options)
+		}
 		have.Owner, have.Group, have.Mode = foundAttributes(want.Owner, want.Group, want.Mode, f)
 	} else if m.Mounted {
 		have.Device, have.foreign = m.Source, true
@@ -192,21 +207,29 @@ func found(wanted, options []string) (out []string) {
 
 // mountProblems returns why the device must not be mounted.
 func mountProblems(host string, want *Mount, m wire.Mount, b wire.Block, f wire.File, mounted bool) []engine.Problem {
-	elsewhere := slices.DeleteFunc(slices.Clone(b.Mounts), func(p string) bool { return p == want.Path })
+	elsewhere := slices.DeleteFunc(slices.Clone(b.Mounts), func(p string) bool { return p == want.Path || p == m.Real })
 	switch {
 	case b.Path == "":
 		return []engine.Problem{noDevice(host, want.Device)}
+	case m.Real != "" && m.Fstab != "" && parseFstab(m.Fstab).field(1) != m.Real:
+		return []engine.Problem{refusal("path", fmt.Sprintf("%s: fstab mounts a file system on %s, which leads through a link to %s: "+
+			"systemd does not mount such a path", host, want.Path, m.Real), "in /etc/fstab, write "+m.Real)}
 	case b.Signature != "" && b.Signature != want.Filesystem:
 		return []engine.Problem{refusal("filesystem", fmt.Sprintf("%s: %s holds %s, not %s", host, want.Device, signature(b), want.Filesystem), "")}
+	case mounted && want.Subvolume != "" && subvolumeIn(m.Options) != want.Subvolume:
+		return []engine.Problem{refusal("subvolume", fmt.Sprintf("%s: the subvolume %q is mounted on %s, not %q", host,
+			subvolumeIn(m.Options), want.Path, want.Subvolume), "unmount it, or set its name")}
 	case mounted:
 		return nil
-	case m.Real != "":
-		return []engine.Problem{refusal("path", fmt.Sprintf("%s: %s leads through a link to %s", host, want.Path, m.Real),
-			fmt.Sprintf("set path = %q: mount(8) and fstab use the path without links", m.Real))}
+	case len(b.Holders) > 0:
+		return []engine.Problem{refusal("device", fmt.Sprintf("%s: %s %s", host, want.Device, member(b)), memberAdvice)}
+	case m.Real != "" && f.Kind == wire.Symlink:
+		return []engine.Problem{refusal("path", fmt.Sprintf("%s: %s is a link to %s", host, want.Path, m.Real),
+			fmt.Sprintf("set path = %q", m.Real))}
 	case m.Mounted:
 		return []engine.Problem{refusal("path", fmt.Sprintf("%s: %s is already mounted on %s", host, m.Source, want.Path),
 			"if it is not needed, unmount it: umount "+want.Path)}
-	case len(elsewhere) > 0:
+	case len(elsewhere) > 0 && want.Subvolume == "": // several subvolumes of one file system may be mounted
 		return []engine.Problem{refusal("device",
 			fmt.Sprintf("%s: %s is already mounted on %s", host, want.Device, strings.Join(elsewhere, ", ")),
 			"unmount it there, or choose another device")}
@@ -228,9 +251,13 @@ func (mt mountType) Diff(_ engine.Target, want, have *Mount) []engine.Step {
 	want = mt.Complete(engine.Target{}, want)
 	root := mt.root(want)
 	s := engine.Step{
-		Summary: "mount " + want.Path,
-		Do:      wire.Op{Mount: &wire.MountOp{Path: want.Path, Device: want.Device, Type: want.Filesystem, Options: want.Options}},
-		Undo:    &wire.Op{Mount: &wire.MountOp{Path: want.Path, Line: &none}},
+		Summary: "mount " + want.shown(),
+		Do: wire.Op{Mount: &wire.MountOp{Path: want.at(), Device: want.Device, Type: want.Filesystem,
+			Options: want.lineOptions(nil), Subvolume: want.Subvolume}},
+		Undo: &wire.Op{Mount: &wire.MountOp{Path: want.at(), Line: &none}},
+	}
+	if want.Subvolume != "" {
+		s.Summary += " from a Btrfs subvolume, which is created if it is missing"
 	}
 	if have == nil {
 		return append([]engine.Step{s}, root.attributeSteps(&managedFile{})...)
@@ -254,9 +281,9 @@ func (mt mountType) Diff(_ engine.Target, want, have *Mount) []engine.Step {
 	remount := have.remount(want, line)
 	switch {
 	case have.Fstab == "":
-		s.Summary = "add " + want.Path + " to fstab"
+		s.Summary = "add " + want.shown() + " to fstab"
 	case line != have.Fstab:
-		s.Summary = "change the line of " + want.Path + " in fstab"
+		s.Summary = "change the line of " + want.shown() + " in fstab"
 	default:
 		s.Summary = "remount " + want.Path + " with the options in fstab"
 	}
@@ -278,10 +305,71 @@ func (mt mountType) Diff(_ engine.Target, want, have *Mount) []engine.Step {
 // not mounted. An empty line is for a file system that an earlier step creates: only the host will
 // know its UUID, and makes the line.
 func (s *Mount) addLine(want *Mount, line string) *wire.MountOp {
-	if line == "" {
-		return &wire.MountOp{Path: want.Path, Device: want.Device, Type: want.Filesystem, Options: mergeOptions(parseFstab(s.Fstab).options, want.Options)}
+	op := &wire.MountOp{Path: want.at(), Subvolume: want.Subvolume}
+	if isTrue(s.Mounted) {
+		op.Subvolume = ""
 	}
-	return &wire.MountOp{Path: want.Path, Line: &line, Mounted: true}
+	if line == "" || op.Subvolume != "" {
+		op.Device, op.Type = want.Device, want.Filesystem
+	}
+	if line == "" {
+		found := parseFstab(s.Fstab).options
+		op.Options = mergeOptions(found, want.lineOptions(found))
+		return op
+	}
+	op.Line, op.Mounted = &line, true
+	return op
+}
+
+// at returns the path of the mount point without links, as mount(8) has it in mountinfo. systemd
+// refuses mount units of other paths.
+func (s *Mount) at() string { return cmp.Or(s.real, s.Path) }
+
+// shown returns the path for the plan.
+func (s *Mount) shown() string {
+	if s.real != "" {
+		return s.Path + " (really " + s.real + ")"
+	}
+	return s.Path
+}
+
+// lineOptions returns the options that a line in fstab with the found ones must have.
+func (s *Mount) lineOptions(found []string) []string {
+	if s.Subvolume == "" {
+		return s.Options
+	}
+	option := "subvol=/" + s.Subvolume
+	if slices.Contains(found, "subvol="+s.Subvolume) {
+		option = "subvol=" + s.Subvolume // means the same
+	}
+	return append(slices.Clone(s.Options), option)
+}
+
+// subvolumeIn returns the subvolume that options mount, or "".
+func subvolumeIn(options []string) string {
+	for _, o := range options {
+		if name, ok := strings.CutPrefix(o, "subvol="); ok {
+			return strings.TrimPrefix(name, "/")
+		}
+	}
+	return ""
+}
+
+var subvolumeName = regexp.MustCompile(`^[A-Za-z0-9@_][A-Za-z0-9@._-]{0,254}$`)
+
+func checkSubvolume(want *Mount) []engine.Problem {
+	switch {
+	case want.Subvolume == "":
+		return nil
+	case want.Filesystem != "btrfs":
+		return []engine.Problem{refusal("subvolume", want.Filesystem+" has no subvolumes", `set filesystem = "btrfs", or remove it`)}
+	case !subvolumeName.MatchString(want.Subvolume):
+		return []engine.Problem{refusal("subvolume", fmt.Sprintf("invalid subvolume %q", want.Subvolume),
+			"use one name of letters, digits, @ . _ and -, such as almalinux")}
+	case slices.ContainsFunc(want.Options, func(o string) bool { return strings.HasPrefix(o, "subvol") }):
+		return []engine.Problem{refusal("options", "subvolume sets the option subvol", "remove it from the options")}
+	}
+	return nil
 }
 
 // remount returns the options of a remount after which the options of the line and of want are in
@@ -384,7 +472,7 @@ func liveFlags(live []string) []string {
 
 // root returns the root directory of the file system.
 func (mountType) root(s *Mount) *managedFile {
-	return &managedFile{path: s.Path, owner: s.Owner, group: s.Group, mode: s.Mode, found: s.root}
+	return &managedFile{path: s.at(), owner: s.Owner, group: s.Group, mode: s.Mode, found: s.root}
 }
 
 // unmount unmounts the file system and removes its line. Its files stay.
@@ -393,9 +481,9 @@ func (mountType) unmount(have *Mount) []engine.Step {
 		return nil
 	}
 	return []engine.Step{{
-		Summary: "unmount " + have.Path + " and remove it from fstab",
-		Do:      wire.Op{Mount: &wire.MountOp{Path: have.Path, Remove: true}},
-		Undo:    &wire.Op{Mount: &wire.MountOp{Path: have.Path, Device: have.Device, Type: have.Filesystem, Line: &have.Fstab, Mounted: isTrue(have.Mounted)}},
+		Summary: "unmount " + have.shown() + " and remove it from fstab",
+		Do:      wire.Op{Mount: &wire.MountOp{Path: have.at(), Remove: true}},
+		Undo:    &wire.Op{Mount: &wire.MountOp{Path: have.at(), Device: have.Device, Type: have.Filesystem, Line: &have.Fstab, Mounted: isTrue(have.Mounted)}},
 	}}
 }
 

@@ -102,6 +102,9 @@ func (st storageType) Read(t engine.Target, want *Storage, got engine.Answers) (
 	}
 	have := *want
 	have.bytes, have.where = fs.Size, "the file system mounted on "+fs.MountPoint
+	if fs.Quota > 0 {
+		have.where = "the quota of the Btrfs subvolume on " + fs.MountPoint
+	}
 	if device != nil {
 		b, err := got.Block(*device)
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strings"
 
 	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/engine/wire"
@@ -31,6 +32,9 @@ type Tree struct {
 	// Identity is the found directory, as a claim has it; in a wanted state, the directory that was
 	// claimed.
 	Identity string `remember:"identity"`
+	// On is the file system of the directory, if it is on a network, a Btrfs subvolume or a bind
+	// mount.
+	On string `plan:"on"`
 	// Claimed is whether the claim identifies the found directory.
 	Claimed *bool `plan:"claimed"`
 
@@ -66,7 +70,7 @@ func (treeType) Complete(_ engine.Target, want *Tree) *Tree {
 func (tt treeType) Settle(t engine.Target, want *Tree, _ *engine.Record, got engine.Answers) *Tree {
 	settled := *want
 	if tree, err := got.Tree(tt.query(t, want)); err == nil && !unmounted(t, want, got) {
-		settled.Identity = tree.Identity
+		settled.Identity, settled.On = tree.Identity, place(tree)
 	}
 	_, root := tt.files(want)
 	if f, err := got.File(root); err == nil && f.Kind == wire.Directory {
@@ -154,13 +158,33 @@ func (tt treeType) Read(t engine.Target, want *Tree, got engine.Answers) (*Tree,
 	claimed := tree.Identity != "" && string(file.Content) == tree.Identity && file.UID == 0 && file.Mode&0o022 == 0
 	have := &Tree{
 		Path: want.Path, Name: want.Name, Claim: want.Claim, Distribution: want.Distribution, Apart: want.Apart, Identity: tree.Identity, Claimed: &claimed,
-		attribute: want.attribute, claimFile: file.Kind, problems: problems,
+		attribute: want.attribute, claimFile: file.Kind, problems: problems, On: place(tree),
 	}
 	have.Owner, have.Group, _ = foundAttributes(want.Owner, want.Group, "", root)
 	if hidden {
 		have.Owner, have.Group = want.Owner, want.Group
 	}
 	return have, nil
+}
+
+// networkFilesystems have no UUID: a claim has the type and the source of their mounts.
+var networkFilesystems = []string{"nfs", "nfs4", "cifs", "smb3", "ceph", "9p", "afs", "glusterfs", "lustre", "beegfs", "fuse"}
+
+// place describes the file system of a directory where it is not a local one's own: the network
+// file system, the Btrfs subvolume or the bind mount.
+func place(tree wire.Tree) string {
+	kind, source, _ := strings.Cut(tree.On, " ")
+	base, _, _ := strings.Cut(kind, ".") // fuse.sshfs
+	id, err := claim.Parse(tree.Identity)
+	switch {
+	case slices.Contains(networkFilesystems, base):
+		return kind + " " + source + ", which has no UUID"
+	case tree.Bound != "":
+		return "bind mount of " + tree.Bound + " on " + source
+	case err == nil && id.Subvolume > 5: // the top of the file system
+		return fmt.Sprintf("Btrfs subvolume %d of %s", id.Subvolume, id.Filesystem)
+	}
+	return ""
 }
 
 // mountOf asks about the mount of this configuration that has the claimed tree; nil if the tree is

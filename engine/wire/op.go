@@ -186,7 +186,7 @@ type GroupOp struct {
 // helper checks the device just before; no option overrides the check.
 type MkfsOp struct {
 	Device string `json:"device"`
-	Type   string `json:"type"` // xfs or ext4
+	Type   string `json:"type"` // xfs, ext4 or btrfs
 	Label  string `json:"label,omitempty"`
 }
 
@@ -204,6 +204,9 @@ type MountOp struct {
 	Line      *string `json:"line,omitempty"`
 	Mounted   bool    `json:"mounted,omitempty"`
 	FstabOnly bool    `json:"fstab_only,omitempty"`
+	// Subvolume is created in the root of the Btrfs file system on Device before it is mounted, if it
+	// is missing. The options mount it.
+	Subvolume string `json:"subvolume,omitempty"`
 }
 
 // ProbeOp sends HTTP requests to the host itself until the answer is right. It fails if Timeout

@@ -158,6 +158,9 @@ type Filesystem struct {
 	Available  uint64 `json:"available"` // bytes for an unprivileged user
 	Free       uint64 `json:"free"`      // unused bytes; some may be reserved for root
 	ReadOnly   bool   `json:"read_only,omitempty"`
+	// Quota is the limit of the Btrfs quota group of the path's subvolume, if it is below the size of
+	// the file system. Size, Available and Free are those of the quota then.
+	Quota uint64 `json:"quota,omitempty"`
 }
 
 // Mount is the mount of a mount point, and its line in fstab.
@@ -171,7 +174,7 @@ type Mount struct {
 	// FstabDevice is the real path of the block device that the line names in any form. It is empty if
 	// there is no such device.
 	FstabDevice string `json:"fstab_device,omitempty"`
-	// Real is the real path of the mount point, if nothing is mounted there and a link leads to it.
+	// Real is the real path of the mount point, if a link leads to it. The mount is the one there.
 	Real string `json:"real,omitempty"`
 }
 
@@ -188,6 +191,7 @@ type Tree struct {
 	Entries []string `json:"entries,omitempty"`
 	More    bool     `json:"more,omitempty"`   // there are more entries
 	Mounts  []string `json:"mounts,omitempty"` // mount points below the directory
+	On      string   `json:"on,omitempty"`     // type and source of the file system, as in mountinfo
 	Bound   string   `json:"bound,omitempty"`  // for a bind mount: the source directory, as a path in its file system
 	Others  []Place  `json:"others,omitempty"` // the places of the paths in Args
 }
@@ -216,7 +220,7 @@ type Block struct {
 	UUID       string   `json:"uuid,omitempty"`
 	Label      string   `json:"label,omitempty"`
 	Mounts     []string `json:"mounts,omitempty"`     // where it is mounted
-	Holders    []string `json:"holders,omitempty"`    // devices built on it (LVM, RAID, crypt)
+	Holders    []string `json:"holders,omitempty"`    // devices built on it (LVM, RAID, crypt): /dev/mapper/NAME, /dev/md0
 	Partitions []string `json:"partitions,omitempty"` // its partitions
 	Swap       bool     `json:"swap,omitempty"`
 	ReadOnly   bool     `json:"read_only,omitempty"`

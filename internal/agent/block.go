@@ -84,6 +84,9 @@ func kernelInfo(b *wire.Block, rdev uint64) error {
 		return err
 	}
 	for _, name := range holders {
+		if mapped := firstLine(sys + "/holders/" + name + "/dm/name"); mapped != "" {
+			name = "mapper/" + printable(mapped) // which has the names of LVM's volumes
+		}
 		b.Holders = append(b.Holders, "/dev/"+name)
 	}
 	parts, err := listDir(sys)

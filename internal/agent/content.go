@@ -134,7 +134,11 @@ func nonzero(fd int, s span) (string, error) {
 // file system is updated only from time to time.
 func usage(fd int, kind string) (used, capacity uint64) {
 	sb := make([]byte, 4096)
-	if n, err := unix.Pread(fd, sb, 0); err != nil || n != len(sb) {
+	at := int64(0)
+	if kind == "btrfs" {
+		at = 64 << 10
+	}
+	if n, err := unix.Pread(fd, sb, at); err != nil || n != len(sb) {
 		return 0, 0
 	}
 	var free, block uint64
@@ -151,6 +155,10 @@ func usage(fd int, kind string) (used, capacity uint64) {
 	case "xfs":
 		be := binary.BigEndian
 		block, capacity, free = uint64(be.Uint32(sb[4:])), be.Uint64(sb[8:]), be.Uint64(sb[144:])
+	case "btrfs":
+		le := binary.LittleEndian
+		block, capacity = 1, le.Uint64(sb[0x70:])
+		free = capacity - min(capacity, le.Uint64(sb[0x78:]))
 	}
 	if free > capacity || capacity > 1<<52 || block > 1<<16 {
 		return 0, 0

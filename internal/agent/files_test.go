@@ -526,7 +526,10 @@ func TestMountPoint(t *testing.T) {
 	if m := tr.one(wire.Query{Verb: wire.AskMount, Arg: "/proc"}).Mount; !m.Mounted || m.Type != "proc" {
 		t.Errorf("%+v", m)
 	}
-	for path, want := range map[string]string{"proc": "/proc", "proc/x/y": "/proc/x/y", "none": ""} {
+	if m := tr.one(wire.Query{Verb: wire.AskMount, Arg: tr.dir + "/proc"}).Mount; !m.Mounted || m.Type != "proc" || m.Real != "/proc" {
+		t.Errorf("through a link: %+v", m)
+	}
+	for path, want := range map[string]string{"proc/x/y": "/proc/x/y", "none": ""} {
 		if m := tr.one(wire.Query{Verb: wire.AskMount, Arg: tr.dir + "/" + path}).Mount; m.Mounted || m.Real != want {
 			t.Errorf("%s: %+v", path, m)
 		}

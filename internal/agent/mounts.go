@@ -157,10 +157,28 @@ func (b *batch) askFilesystem(p string) wire.Answer {
 			w.MountPoint, w.Source, w.Type = e.point, e.source, e.kind
 		}
 	}
+	if w.Type == "btrfs" {
+		b.limited(w, dir)
+	}
 	if w.MountPoint == "" {
 		return failed(fmt.Errorf("%s: its mount is not in %s", p, b.storage.mountinfo))
 	}
 	return wire.Answer{Filesystem: w}
+}
+
+// limited reduces the sizes of a Btrfs file system to those of the directory's quota group.
+func (b *batch) limited(w *wire.Filesystem, dir *way) {
+	fd, err := dir.reopen(unix.O_RDONLY | unix.O_DIRECTORY)
+	if err != nil {
+		return // the subvolume of a file is that of no tree
+	}
+	defer closeFD(fd)
+	limit, used := quota(fd)
+	if limit == 0 || limit >= w.Size {
+		return
+	}
+	w.Quota, w.Size, w.Free = limit, limit, limit-min(limit, used)
+	w.Available = min(w.Available, w.Free)
 }
 
 // mountID returns the number in mountinfo of the mount that fd is on; 0 if it is unknown.
@@ -182,13 +200,22 @@ func (b *batch) askMount(point string) wire.Answer {
 		return failed(err)
 	}
 	w := &wire.Mount{}
+	e, at := mountAt(entries, point), point
+	if e == nil {
+		if dir, place, err := placeOf(entries, point); err == nil {
+			dir.close()
+			if at = place.Real; at != point {
+				w.Real, e = at, mountAt(entries, at)
+			}
+		}
+	}
 	table, err := readFile(b.storage.fstab.path)
 	if err != nil && !absent(err) {
 		return failed(err)
 	}
 	spec := ""
 	for _, l := range fstabLines(string(table)) {
-		if l.point() != point {
+		if l.point() != point && l.point() != at {
 			continue
 		}
 		if spec != "" {
@@ -196,18 +223,13 @@ func (b *batch) askMount(point string) wire.Answer {
 		}
 		w.Fstab, spec = printable(l.text), strings.ReplaceAll(l.fields[0], `"`, "")
 	}
-	if e := mountAt(entries, point); e != nil {
+	if e != nil {
 		w.Mounted, w.Type, w.Options = true, e.kind, e.options
 		w.Source = b.storage.realSource(e)
 		if strings.HasPrefix(w.Source, "/dev/") && kindOf(w.Source) == unix.S_IFBLK {
 			if w.UUID, err = b.storage.uuidOf(b.ctx, w.Source); err != nil {
 				return failed(err)
 			}
-		}
-	} else if at, place, err := placeOf(entries, point); err == nil {
-		at.close()
-		if place.Real != point {
-			w.Real = place.Real
 		}
 	}
 	if w.UUID != "" && spec == "UUID="+w.UUID {

@@ -1,6 +1,11 @@
 package agent
 
-import "golang.org/x/sys/unix"
+import (
+	"unsafe"
+
+	"github.com/mirrorform/mirrorform/internal/ioctl"
+	"golang.org/x/sys/unix"
+)
 
 // These are all the system calls that change files. Each is a point where the fault suite can
 // interrupt a transaction (see faultpoint). A test fails if another file of this package makes such
@@ -52,6 +57,18 @@ func fallocate(fd int, size int64) error {
 func fsync(fd int) error {
 	faultpoint("fsync")
 	return unix.Fsync(fd)
+}
+
+// subvolume creates a Btrfs subvolume in a directory.
+func subvolume(dir int, name string) error {
+	faultpoint("subvolume")
+	var args struct {
+		_    int64
+		name [4088]byte
+	}
+	copy(args.name[:255], name)
+	const create = 14
+	return ioctl.Do(dir, ioctl.Write, ioctl.Btrfs, create, unsafe.Pointer(&args), unsafe.Sizeof(args))
 }
 
 func rename(dir int, from string, toDir int, to string) error {

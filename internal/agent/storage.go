@@ -18,12 +18,26 @@ type storage struct {
 	programs                 *programs
 }
 
+// toolsOf returns the package of a file system's mkfs, and how many bytes a label may have:
+// mkfs.xfs(8), mke2fs(8), mkfs.btrfs(8).
+func toolsOf(filesystem string) (pkg string, label int) {
+	switch filesystem {
+	case "xfs":
+		return "xfsprogs", 12
+	case "ext4":
+		return "e2fsprogs", 16
+	case "btrfs":
+		return "btrfs-progs", 255
+	}
+	return "", 0
+}
+
 // mkfs performs a MkfsOp. The check here is what protects the data on the device: without a
 // terminal, mkfs.ext4 overwrites it without asking.
 func (s *storage) mkfs(op *wire.MkfsOp) error {
-	limit := map[string]int{"xfs": 12, "ext4": 16}[op.Type] // bytes in a label: mkfs.xfs(8), mke2fs(8)
+	tools, limit := toolsOf(op.Type)
 	if limit == 0 {
-		return fmt.Errorf("unsupported file system type %s: use xfs or ext4", quote(op.Type))
+		return fmt.Errorf("unsupported file system type %s: use xfs, ext4 or btrfs", quote(op.Type))
 	}
 	if len(op.Label) > limit || strings.HasPrefix(op.Label, "-") || strings.ContainsAny(op.Label, " \t\n\"\\") {
 		return fmt.Errorf("invalid label %s of %s: it may have up to %d bytes, no white space, quotes or backslashes, "+
@@ -49,7 +63,7 @@ func (s *storage) mkfs(op *wire.MkfsOp) error {
 	}
 	if err := s.programs.change(append(argv, "--", b.Path)...); err != nil {
 		if errors.Is(err, errNotInstalled) {
-			return fmt.Errorf("install %s: %w", map[string]string{"xfs": "xfsprogs", "ext4": "e2fsprogs"}[op.Type], err)
+			return fmt.Errorf("install %s: %w", tools, err)
 		}
 		return err
 	}
@@ -138,7 +152,12 @@ func (s *storage) mount(op *wire.MountOp) error {
 	}
 	switch {
 	case want && mounted == nil:
-		err = s.mountNow(op.Path, line)
+		if op.Subvolume != "" {
+			err = s.subvolume(op)
+		}
+		if err == nil {
+			err = s.mountNow(op.Path, line)
+		}
 	case want && op.FstabOnly:
 	case want:
 		err = s.remount(op, line)
@@ -151,6 +170,15 @@ func (s *storage) mount(op *wire.MountOp) error {
 		}
 	}
 	return err
+}
+
+// subvolume creates the subvolume that a MountOp mounts, if it is missing.
+func (s *storage) subvolume(op *wire.MountOp) error {
+	device, err := realPath(op.Device)
+	if err != nil {
+		return err
+	}
+	return makeSubvolume(device, op.Subvolume)
 }
 
 // wantedLine returns the line of fstab that a mount point is to have ("" for none), and whether it
@@ -210,8 +238,8 @@ func (s *storage) mountLine(op *wire.MountOp) (string, error) {
 		return "", err
 	}
 	pass := "2"
-	if op.Type == "xfs" {
-		pass = "0" // fsck.xfs(8) does nothing
+	if op.Type != "ext4" {
+		pass = "0" // fsck.xfs(8) and fsck.btrfs(8) do nothing
 	}
 	return "UUID=" + tags["UUID"] + " " + escape(op.Path) + " " + op.Type + " " + strings.Join(options, ",") + " 0 " + pass, nil
 }

@@ -39,6 +39,9 @@ func (b *batch) askTree(q wire.Query) wire.Answer {
 		}
 	}
 	slices.Sort(t.Mounts)
+	if w.mount != nil {
+		t.On = printable(w.mount.kind + " " + w.mount.source)
+	}
 	if e := mountAt(entries, t.Real); e != nil && e.root != "/" && !slices.Contains(e.options, "subvol="+e.root) {
 		t.Bound = printable(e.root)
 	}
@@ -91,6 +94,7 @@ func firstEntries(fd int) (names []string, more bool, err error) {
 type reached struct {
 	*way
 	missing string
+	mount   *mountEntry // of the directory
 }
 
 // placeOf returns where a path leads.
@@ -118,12 +122,14 @@ func placeOf(entries []mountEntry, p string) (reached, wire.Place, error) {
 	}
 	pl.Real = path.Join(resolved, rest)
 	id := mountID(w.fd)
+	var mount *mountEntry
 	for i := range entries {
 		if e := &entries[i]; e.id == id {
+			mount = e
 			pl.At = e.dev + ":" + path.Join(e.root, strings.TrimPrefix(pl.Real, strings.TrimSuffix(e.point, "/")))
 		}
 	}
-	return reached{w, rest}, pl, nil
+	return reached{w, rest, mount}, pl, nil
 }
 
 // isLink reports whether a path is a link.

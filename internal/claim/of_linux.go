@@ -4,11 +4,11 @@ import (
 	"errors"
 	"os"
 	"path"
-	"runtime"
 	"strconv"
 	"strings"
 	"unsafe"
 
+	"github.com/mirrorform/mirrorform/internal/ioctl"
 	"golang.org/x/sys/unix"
 )
 
@@ -59,7 +59,7 @@ func OfFD(fd int) (Identity, error) {
 			uuid   [16]byte
 			after  [32]byte
 		}
-		if err := ioctl(fd, iocRead, 'X', 100, unsafe.Pointer(&geometry), unsafe.Sizeof(geometry)); err != nil { // XFS_IOC_FSGEOMETRY_V1
+		if err := ioctl.Do(fd, ioctl.Read, 'X', 100, unsafe.Pointer(&geometry), unsafe.Sizeof(geometry)); err != nil { // XFS_IOC_FSGEOMETRY_V1
 			return Identity{}, because("read the UUID of the xfs file system", err)
 		}
 		id.Filesystem = "UUID=" + uuid(geometry.uuid)
@@ -70,16 +70,17 @@ func OfFD(fd int) (Identity, error) {
 			fsid   [16]byte
 			after  [992]byte
 		}
-		if err := ioctl(fd, iocRead, 0x94, 31, unsafe.Pointer(&info), unsafe.Sizeof(info)); err != nil { // BTRFS_IOC_FS_INFO
+		if err := ioctl.Do(fd, ioctl.Read, ioctl.Btrfs, 31, unsafe.Pointer(&info), unsafe.Sizeof(info)); err != nil { // BTRFS_IOC_FS_INFO
 			return Identity{}, because("read the UUID of the btrfs file system", err)
 		}
 		// Any user may ask for the subvolume of a directory, as long as the request asks for nothing
 		// else.
-		lookup := struct {
+		var lookup struct {
 			tree, object uint64
 			name         [4080]byte
-		}{object: 256} // BTRFS_FIRST_FREE_OBJECTID
-		if err := ioctl(fd, iocRead|iocWrite, 0x94, 18, unsafe.Pointer(&lookup), unsafe.Sizeof(lookup)); err != nil { // BTRFS_IOC_INO_LOOKUP
+		}
+		lookup.object = 256                                                                                                           // BTRFS_FIRST_FREE_OBJECTID
+		if err := ioctl.Do(fd, ioctl.Read|ioctl.Write, ioctl.Btrfs, 18, unsafe.Pointer(&lookup), unsafe.Sizeof(lookup)); err != nil { // BTRFS_IOC_INO_LOOKUP
 			return Identity{}, because("read the btrfs subvolume", err)
 		}
 		id.Filesystem, id.Subvolume = "UUID="+uuid(info.fsid), lookup.tree
@@ -110,7 +111,7 @@ func uuidOf(fd int, source string) string {
 		size  byte
 		bytes [16]byte
 	}
-	if ioctl(fd, iocRead, 0x15, 0, unsafe.Pointer(&u), unsafe.Sizeof(u)) == nil && int(u.size) == len(u.bytes) && u.bytes != [16]byte{} { // FS_IOC_GETFSUUID
+	if ioctl.Do(fd, ioctl.Read, 0x15, 0, unsafe.Pointer(&u), unsafe.Sizeof(u)) == nil && int(u.size) == len(u.bytes) && u.bytes != [16]byte{} { // FS_IOC_GETFSUUID
 		return uuid(u.bytes)
 	}
 	var device, link unix.Stat_t
@@ -156,29 +157,6 @@ func mounted(fd int) (kind, source string, err error) {
 		}
 	}
 	return "", "", errors.New("its mount is not in /proc/self/mountinfo")
-}
-
-const (
-	iocRead  = 2
-	iocWrite = 1
-)
-
-// ioctl encodes a request as asm/ioctl.h does, which differs on powerpc and mips, and sends it.
-func ioctl(fd int, direction uintptr, kind, number byte, arg unsafe.Pointer, size uintptr) error {
-	bits, shift := direction, 30
-	if strings.HasPrefix(runtime.GOARCH, "ppc64") || strings.HasPrefix(runtime.GOARCH, "mips") {
-		shift = 29
-		if direction&iocWrite != 0 {
-			bits = direction&^iocWrite | 4
-		}
-	}
-	request := bits<<shift | size<<16 | uintptr(kind)<<8 | uintptr(number)
-	return retry(func() error {
-		if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), request, uintptr(arg)); errno != 0 {
-			return errno
-		}
-		return nil
-	})
 }
 
 func retry(do func() error) error {

@@ -229,6 +229,10 @@ func (x *settling) checkStorage() {
 	if st.Device == "" && len(st.Options) > 0 {
 		x.errorf("storage.options", "set storage.device, too", "storage.options is set without storage.device")
 	}
+	if st.Subvolume != "" && st.Filesystem != "btrfs" {
+		x.errorf("storage.subvolume", `set storage.device and filesystem = "btrfs", too`,
+			"storage.subvolume is set without a Btrfs file system")
+	}
 	k := x.spec.Kitten
 	if k == nil || !plain(k.Path) {
 		return

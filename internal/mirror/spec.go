@@ -36,7 +36,10 @@ type Storage struct {
 	Claim string `hcl:"claim,optional"`
 	// Device is a block device. A file system is created on it and mounted on MountPoint.
 	Device     string `hcl:"device,optional"`
-	Filesystem string `hcl:"filesystem,optional"` // xfs or ext4; default: xfs
+	Filesystem string `hcl:"filesystem,optional"` // xfs, ext4 or btrfs; default: xfs
+	// Subvolume is the name of a Btrfs subvolume of Device, which is created if it is missing and
+	// mounted on MountPoint. Its quota counts as the size.
+	Subvolume string `hcl:"subvolume,optional"`
 	// MountPoint is the absolute path where Device is mounted; default: Path. Without Device, a sync
 	// runs only while a file system is mounted there.
 	MountPoint string   `hcl:"mount_point,optional"`

@@ -27,9 +27,9 @@ func (x *expansion) filesystem() {
 		return
 	}
 	filesystem := cmp.Or(st.Filesystem, "xfs")
-	tools := map[string]string{"xfs": "xfsprogs", "ext4": "e2fsprogs"}[filesystem]
+	tools := resources.FilesystemTools(filesystem)
 	if tools == "" {
-		x.choice("storage.filesystem", filesystem, "xfs", "ext4")
+		x.choice("storage.filesystem", filesystem, "xfs", "ext4", "btrfs")
 		return
 	}
 	point, pointFrom := x.spec.Storage.mountPoint(), x.spec.Storage.mountAttribute()
@@ -46,10 +46,11 @@ func (x *expansion) filesystem() {
 		Name: "filesystem", Type: "filesystem", DependsOn: []string{"filesystem_package"},
 		State: &resources.Filesystem{Device: st.Device, Type: filesystem},
 	}, map[string]string{"device": "storage.device", "type": "storage.filesystem"})
-	mount := &resources.Mount{Path: point, Device: st.Device, Filesystem: filesystem, Options: st.Options}
+	mount := &resources.Mount{Path: point, Device: st.Device, Filesystem: filesystem, Options: st.Options, Subvolume: st.Subvolume}
 	depends := []string{"mount_point", "filesystem"}
 	x.add(engine.Part{Name: "mount", Type: "mount", DependsOn: depends, State: mount}, map[string]string{
 		"path": pointFrom, "device": "storage.device", "filesystem": "storage.filesystem", "options": "storage.options",
+		"subvolume": "storage.subvolume",
 	})
 }
 
