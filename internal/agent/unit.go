@@ -315,7 +315,9 @@ func (u *units) systemctl(op *wire.UnitOp, is shown, watch time.Duration) error 
 		// start would wait for the end of the restart delay, and reload would fail.
 		argv[len(argv)-1] = "restart"
 	}
-	if is["NeedDaemonReload"] == "yes" {
+	// systemd does not notice the first drop-in of a unit by itself.
+	ofUnit := func(file string) bool { return strings.HasPrefix(file, "/etc/systemd/system/") }
+	if is["NeedDaemonReload"] == "yes" || slices.ContainsFunc(op.Files, ofUnit) {
 		if err := u.programs.change("systemctl", "daemon-reload"); err != nil {
 			return err
 		}
