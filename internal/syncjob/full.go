@@ -18,32 +18,62 @@ const (
 	noQuota  = "quota"
 )
 
-// ranOut returns what a failed sync has run out of, according to its output, or "".
-func (j *job) ranOut(status int, output string) (what string) {
-	if status == statusNoRoom {
-		what = cmp.Or(j.lacks, j.scarcer())
+// judge finds out what a sync has run out of, and returns its status. rsync exits with 0 although
+// it has discarded files, if it could not create directories for them.
+func (j *job) judge(status int, output string) int {
+	j.lacks = cmp.Or(j.lacks, j.ranOut(status, output))
+	if j.lacks != "" && succeeded(status) {
+		return rsyncPartial
 	}
+	return status
+}
+
+// ranOut returns what a sync has run out of, according to its output, or "". The log of cron also
+// has earlier syncs. Errors may come before "receiving" in it, as rsync buffers only its other
+// output.
+func (j *job) ranOut(status int, output string) (what string) {
 	text := j.said.end
 	if output != "" {
 		text, _ = tail(output, longestEnd)
 	}
+	over, failed := false, false
+	next := func() {
+		if over {
+			what, over = "", false
+		}
+	}
 	eachLine(strings.NewReader(string(text)), func(line string) {
 		switch {
-		case strings.HasPrefix(line, "receiving "):
-			what = "" // what came before is of an earlier sync
-		case strings.HasPrefix(line, "mirrorform: "+needs):
-			what = noSpace
-			if strings.HasSuffix(line, inodesFree) {
-				what = noInodes
+		case status == statusNoRoom:
+			if strings.HasPrefix(line, "mirrorform: "+needs) {
+				what = noSpace
+				if strings.HasSuffix(line, inodesFree) {
+					what = noInodes
+				}
 			}
-		case !strings.HasPrefix(line, "rsync: "): // a name of a file may end as an error does
-		case strings.HasSuffix(line, "Disk quota exceeded (122)"):
-			what = noQuota
-		case strings.HasSuffix(line, "No space left on device (28)"):
-			what = j.scarcer()
+		case strings.HasPrefix(line, "receiving "):
+			next()
+		case strings.HasPrefix(line, "total size is "), strings.HasPrefix(line, "rsync error: "):
+			over, failed = true, line[0] == 'r'
+		case strings.HasPrefix(line, "Unable to create partial-dir for "):
+			next()
+			what = cmp.Or(what, j.scarcer())
+		case strings.HasPrefix(line, "rsync: "): // a name of a file may end as an error does
+			next()
+			if strings.HasSuffix(line, "Disk quota exceeded (122)") {
+				what = noQuota
+			} else if strings.HasSuffix(line, "No space left on device (28)") {
+				what = j.scarcer()
+			}
 		}
 	})
-	return what
+	switch {
+	case status == statusNoRoom:
+		return cmp.Or(what, j.scarcer())
+	case status == rsyncFileIO, status == rsyncProtocol, status == rsyncPartial, succeeded(status) && (output == "" || over && !failed):
+		return what
+	}
+	return "" // of an earlier sync
 }
 
 // scarcer returns which is scarcer on the file system of the tree, space or inodes: the error for
@@ -119,6 +149,7 @@ func (j *job) keepFreshness() int {
 	content, _ := j.freshness()
 	err := j.replace(".kept", content)
 	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+		j.lacks = noSpace
 		j.complain("cannot keep a copy of " + j.Require + ": " + err.Error())
 		return statusNoRoom
 	}

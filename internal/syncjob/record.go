@@ -22,13 +22,9 @@ func (j *job) record(by string, status int, output string) {
 	var line strings.Builder
 	line.WriteString(`{"start":` + strconv.FormatInt(j.start.Unix(), 10) + `,"end":` + strconv.FormatInt(time.Now().Unix(), 10) +
 		`,"exit":` + strconv.Itoa(status) + `,"by":"` + by + `"`)
-	lacks := ""
-	if !succeeded(status) {
-		lacks = j.ranOut(status, output)
-	}
-	j.restoreFreshness(lacks)
-	if lacks != "" {
-		line.WriteString(`,"ran_out_of":"` + lacks + `"`)
+	j.restoreFreshness(j.lacks)
+	if j.lacks != "" {
+		line.WriteString(`,"ran_out_of":"` + j.lacks + `"`)
 	}
 	if output != "" && (succeeded(status) || status == 23 || status == rsyncMaxDelete) {
 		line.WriteString(received(output))
@@ -173,6 +169,10 @@ func (j *job) recordCron(pid, ended int) int {
 		return ended // nothing was synced
 	case status == rsyncMaxDelete:
 		j.hold()
+	}
+	status = j.judge(status, j.Log)
+	if status == rsyncPartial {
+		ended = status
 	}
 	if began, ok := processStart(pid); ok {
 		j.start = began

@@ -43,7 +43,10 @@ const (
 
 // These exit statuses of rsync need special treatment: rsync(1), EXIT VALUES.
 const (
+	rsyncFileIO    = 11
+	rsyncProtocol  = 12
 	rsyncStopped   = 20
+	rsyncPartial   = 23
 	rsyncVanished  = 24 // files vanished from the upstream during the sync: the next one gets their replacements
 	rsyncMaxDelete = 25
 )
@@ -65,7 +68,7 @@ type job struct {
 	start          time.Time
 	lock           *os.File // held
 	said           said     // by the rsync of a sync by hand
-	lacks          string   // what a sync that was refused needs more of
+	lacks          string   // what the sync has run out of
 }
 
 // call is the parsed command line.
@@ -378,6 +381,7 @@ func (j *job) exit(err error) int {
 
 // ended reports and records a sync that has ended, and returns the program's exit status.
 func (j *job) ended(by string, status int, output string) int {
+	status = j.judge(status, output)
 	if succeeded(status) {
 		j.say("synced " + j.Directory)
 	} else {
