@@ -81,7 +81,9 @@ var fullStates = map[string]func() any{
 	"program": func() any { return &Program{Path: "/usr/local/libexec/mirrorform-sync", Name: "mirrorform-sync"} },
 	"service": func() any {
 		yes := true
-		return &Service{Name: "nginx", Enabled: &yes, Running: &yes, ReloadOn: []string{"/etc/a"}, RestartOn: []string{"/etc/b"}}
+		return &Service{
+			Name: "nginx", Enabled: &yes, Running: &yes, ReloadOn: []string{"/etc/a"}, RestartOn: []string{"/etc/b"}, Unless: "nginx.socket",
+		}
 	},
 	"storage": func() any {
 		return &Storage{Path: "/srv/s", Minimum: "1GB", Recommended: "2GB", Device: "/dev/vdb"}
@@ -282,6 +284,11 @@ func checkState(t *testing.T, name string, state any) {
 			nothing[i].Run = &wire.Run{Stdout: caddyMain + ":1:import Caddyfile.d/*.caddyfile\n"}
 		}
 	}
+	if _, ok := state.(*RsyncModule); ok { // every account exists
+		for i := range nothing {
+			nothing[i].User, nothing[i].Group = &wire.User{UID: 977}, &wire.Group{GID: 977}
+		}
+	}
 	got, err := engine.NewAnswers(queries, nothing)
 	if err != nil {
 		t.Fatal(err)
@@ -304,6 +311,8 @@ func checkState(t *testing.T, name string, state any) {
 		}[name](t, s)
 	case *Logrotate:
 		checkLogrotate(t, s)
+	case *RsyncModule:
+		checkRsyncModule(t, s)
 	case *Mount:
 		line := strings.Join([]string{"UUID=1", s.Path, s.Filesystem, strings.Join(append([]string{"nofail"}, s.Options...), ","), "0", "0"}, " ")
 		if strings.Contains(line, "\\") || len(strings.Fields(line)) != 6 || strings.Fields(line)[1] != s.Path {
@@ -408,6 +417,10 @@ func checkRun(t *testing.T, asked map[string]bool, argv []string) {
 	case slices.Equal(argv, []string{"/usr/sbin/nginx", "-t"}), slices.Equal(argv, []string{"/usr/sbin/apache2ctl", "-t"}):
 	case slices.Equal(argv, caddy{}.test(engine.Target{}, nil).Do.Run.Argv):
 	case slices.Equal(argv, caddy{}.load(engine.Target{}, nil, serverState{running: true})[0].Do.Run.Argv):
+	case len(argv) == 5 && slices.Equal(argv[:4], rsyncVerify):
+		if !rsyncURL.MatchString(argv[4]) {
+			t.Errorf("%q is run", argv)
+		}
 	case argv[0] == "/usr/bin/certbot":
 		checkCertbot(t, asked, argv)
 	case argv[0] == "/usr/bin/firewall-cmd", argv[0] == "/usr/bin/firewall-offline-cmd", argv[0] == "/usr/sbin/ufw":
@@ -492,6 +505,10 @@ func checkWrite(t *testing.T, state any, w *wire.WriteOp) {
 		}
 	case *Logrotate:
 		if !slices.Equal(w.Validate, []string{"/usr/sbin/logrotate", "--debug", "{}"}) {
+			t.Errorf("%q checks the file", w.Validate)
+		}
+	case *RsyncModule:
+		if !slices.Equal(w.Validate, rsyncdCheck) {
 			t.Errorf("%q checks the file", w.Validate)
 		}
 	default:

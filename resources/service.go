@@ -21,6 +21,9 @@ type Service struct {
 	// Running = true.
 	ReloadOn  []string `hcl:"reload_on,optional"`
 	RestartOn []string `hcl:"restart_on,optional"`
+	// Unless is the full name of another unit, such as a socket, that does the same. While it runs or
+	// starts at boot, nothing is planned for the service.
+	Unless string `hcl:"unless,optional"`
 
 	// Loaded is whether the unit has loaded the current content of those files.
 	Loaded *bool `plan:"loaded"`
@@ -176,6 +179,9 @@ func (serviceType) Validate(want *Service) []engine.Problem {
 		out = append(out, refusal("name", fmt.Sprintf("%s is a template, not a unit", unit),
 			"use an instance of it, such as "+strings.Replace(unit, "@", "@NAME", 1)))
 	}
+	if u := want.Unless; u != "" && (!unitName.MatchString(u) || !unitSuffix.MatchString(u) || len(u) > maxName) {
+		out = append(out, refusal("unless", fmt.Sprintf("invalid unit name %q", u), "use a full name, such as rsyncd.socket"))
+	}
 	if want.Enabled == nil && want.Running == nil && len(follows(want)) == 0 {
 		out = append(out, refusal("", "the service has nothing to manage", "set enabled, running, reload_on or restart_on"))
 	}
@@ -233,9 +239,21 @@ func remains(name string, u wire.Unit, got engine.Answers) bool {
 	return err == nil && err1 == nil && program.Kind == wire.Absent && (own.Kind == wire.Absent || u.LoadState == "masked")
 }
 
+// Applies implements engine.Conditional.
+func (serviceType) Applies(_ engine.Target, want *Service, got engine.Answers) bool {
+	if want.Unless == "" {
+		return true
+	}
+	u, err := got.Unit(unitQueryOf(want.Unless))
+	return err != nil || stopped(u) && !enabled(u)
+}
+
 func (st serviceType) Ask(_ engine.Target, want *Service) []wire.Query {
 	unit, reload, restart := st.queries(want)
 	out := append([]wire.Query{unit}, remainsQueries(unit.Arg)...)
+	if want.Unless != "" {
+		out = append(out, unitQueryOf(want.Unless))
+	}
 	for _, q := range []*wire.Query{reload, restart} {
 		if q != nil {
 			out = append(out, *q)
@@ -249,6 +267,11 @@ func (st serviceType) Read(_ engine.Target, want *Service, got engine.Answers) (
 	u, err := got.Unit(unit)
 	if err != nil {
 		return nil, err
+	}
+	if want.Unless != "" {
+		if _, err := got.Unit(unitQueryOf(want.Unless)); err != nil {
+			return nil, err
+		}
 	}
 	stale := func(q *wire.Query) (bool, error) {
 		if q == nil {
@@ -268,6 +291,7 @@ func (st serviceType) Read(_ engine.Target, want *Service, got engine.Answers) (
 	isEnabled := enabled(u)
 	have := &Service{
 		Name: want.Name, Enabled: &isEnabled, Running: running(u), ReloadOn: want.ReloadOn, RestartOn: want.RestartOn,
+		Unless: want.Unless,
 		// If the unit was wanted stopped and is active, another program has started it: it stays. If it
 		// restarts again and again, it is stopped.
 		stops: isTrue(want.Running) || isFalse(want.Running) && !active(u), disables: isTrue(want.Enabled), unit: u,
