@@ -40,10 +40,10 @@ var groups = []group{
 	{
 		name: "web",
 		prepare: [][]string{
-			{"apt-get", "install", "-y", "--no-install-recommends", "nginx-light", "logrotate", "curl"}, {"rm", "/etc/nginx/sites-enabled/default"}, reload,
+			{"apt-get", "install", "-y", "--no-install-recommends", "nginx-light", "logrotate", "curl", "rsync"}, {"rm", "/etc/nginx/sites-enabled/default"}, reload,
 		},
-		cases:    func([]string) []testCase { return slices.Concat(nginxCases(), logrotateCases()) },
-		failures: nginxFailures(),
+		cases:    func([]string) []testCase { return slices.Concat(nginxCases(), logrotateCases(), added["web"]) },
+		failures: slices.Concat(nginxFailures(), rsyncFailures()),
 	},
 	apacheGroup(),
 	firewalldGroup(),

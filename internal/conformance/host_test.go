@@ -276,7 +276,7 @@ type snapshot struct {
 func (before *snapshot) differs(after *snapshot) []string {
 	var out []string
 	for _, key := range slices.Sorted(maps.Keys(before.answers)) {
-		if was, is := before.answers[key], after.answers[key]; was != is {
+		if was, is := untimed(before.answers[key]), untimed(after.answers[key]); was != is {
 			out = append(out, fmt.Sprintf("%s\n  was %s\n  now %s", key, was, is))
 		}
 	}
