@@ -70,11 +70,19 @@ type part struct {
 //	certificate_reload  file         the systemd service that makes nginx load a renewed certificate
 //	certificate_watch   file         the systemd path unit that starts it
 //	certificate_watch_service service
+//	rsync_daemon_package package     with rsync_daemon, on EL
+//	rsync_motd          file         with rsync_daemon.motd
+//	rsync_log           file         with rsync_daemon, as the next ones
+//	rsync_logrotate     logrotate
+//	rsync_module        rsync_module the module of the host's rsync daemon
+//	rsync_service       service
+//	firewall_rsync      firewall     port 873
 //	publish             file         mirrors.d/NAME.yml, on host local
 //
 // With a kitten block there are also kitten_tree, kitten_directory, kitten_selinux, kitten_lock,
 // kitten_lock_at_boot, kitten_log, kitten_sync_status, kitten_sync_output, kitten_sync_hold,
-// kitten_sync_settings, kitten_sync_script and kitten_cron.
+// kitten_sync_settings, kitten_sync_script, kitten_cron and, with rsync_daemon,
+// kitten_rsync_module.
 //
 // With web.server = "apache", there are apache, apache_service, apache_certificate_reload and
 // apache_snippets instead of those of nginx, and apache_module_NAME_load and such for the modules
@@ -121,6 +129,7 @@ func (x *expansion) all() {
 	x.selinux()
 	x.sync()
 	x.site()
+	x.rsyncDaemon()
 	x.publish()
 }
 

@@ -44,6 +44,8 @@ func opening(port int, protocol string) engine.Part {
 		name, state = "firewall_http", &resources.Firewall{Service: "http"}
 	case "443/tcp":
 		name, state = "firewall_https", &resources.Firewall{Service: "https"}
+	case "873/tcp":
+		name, state = "firewall_rsync", &resources.Firewall{Service: "rsyncd"}
 	case "443/udp":
 		name = "firewall_http3"
 	}

@@ -77,12 +77,13 @@ func (x *expansion) entry() mirrorsd.File {
 		f.Geolocation = mirrorsd.Geolocation{Country: g.Country, StateProvince: g.StateProvince, City: g.City}
 	}
 	f.Address = mirrorsd.Address{
-		HTTP: x.treeURL(p.HTTP, f.Name, x.jobs[0]), HTTPS: x.secureURL(p.HTTPS, f.Name, x.jobs[0]), Rsync: value(p.Rsync), FTP: value(p.FTP),
+		HTTP: x.treeURL(p.HTTP, f.Name, x.jobs[0]), HTTPS: x.secureURL(p.HTTPS, f.Name, x.jobs[0]), Rsync: x.rsyncURL(p.Rsync, f.Name, x.jobs[0]), FTP: value(p.FTP),
 	}
 	f.AddressOptional.Kitten = mirrorsd.Address{HTTP: value(p.KittenHTTP), HTTPS: value(p.KittenHTTPS), Rsync: value(p.KittenRsync)}
 	if len(x.jobs) > 1 {
 		f.AddressOptional.Kitten.HTTP = x.treeURL(p.KittenHTTP, f.Name, x.jobs[1])
 		f.AddressOptional.Kitten.HTTPS = x.secureURL(p.KittenHTTPS, f.Name, x.jobs[1])
+		f.AddressOptional.Kitten.Rsync = x.rsyncURL(p.KittenRsync, f.Name, x.jobs[1])
 	}
 	return f
 }

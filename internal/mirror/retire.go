@@ -2,16 +2,20 @@ package mirror
 
 import "slices"
 
-// The parts that serve a mirror: its site, and that over HTTPS if a CA issues the certificate.
+// The parts that serve a mirror over the web: its site, and that over HTTPS if a CA issues the
+// certificate.
 const (
 	Site    = "site"
 	TLSSite = "tls_site"
 )
 
+// live are the parts that make a mirror sync, serve or be published.
+var live = []string{"cron", "kitten_cron", Site, TLSSite, "snippet", "rsync_module", "kitten_rsync_module", "publish"}
+
 // Live reports whether the part with the name makes a mirror sync, serve or be published. A retired
 // mirror lacks these parts, but keeps all others and its files.
 func Live(part string) bool {
-	return slices.Contains([]string{"cron", "kitten_cron", Site, TLSSite, "snippet", "publish"}, part)
+	return slices.Contains(live, part)
 }
 
 // Data reports whether the part with the name is a directory with the mirror's files, and returns

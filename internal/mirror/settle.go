@@ -44,6 +44,7 @@ func settle(name string, spec *Spec, host engine.Site, ps *problems) *mirror {
 	x.settleWeb()
 	x.settleJobs()
 	x.checkStorage()
+	x.checkRsyncDaemon()
 	return x.mirror
 }
 

@@ -17,15 +17,17 @@ type Spec struct {
 	// SELinux is whether the trees get the type public_content_t, on hosts that are enforcing or
 	// permissive; default: true.
 	SELinux *bool `hcl:"selinux,optional"`
-	// Firewall is whether the ports of the site are opened, permanently and now, on hosts where
-	// firewalld or ufw is active; default: true. Ports of a site that you keep are yours.
+	// Firewall is whether the ports of the site and of the rsync daemon are opened, permanently and
+	// now, on hosts where firewalld or ufw is active; default: true. Ports of a site that you keep are
+	// yours.
 	Firewall *bool `hcl:"firewall,optional"`
 
-	Storage Storage  `hcl:"storage,block"`
-	Sync    *Sync    `hcl:"sync,block"`
-	Kitten  *Kitten  `hcl:"kitten,block"`
-	Web     *Web     `hcl:"web,block"`
-	Publish *Publish `hcl:"publish,block"`
+	Storage     Storage      `hcl:"storage,block"`
+	Sync        *Sync        `hcl:"sync,block"`
+	Kitten      *Kitten      `hcl:"kitten,block"`
+	Web         *Web         `hcl:"web,block"`
+	RsyncDaemon *RsyncDaemon `hcl:"rsync_daemon,block"`
+	Publish     *Publish     `hcl:"publish,block"`
 }
 
 // Storage is where the mirror's files are.
@@ -187,6 +189,32 @@ type Limits struct {
 	Rate        string `hcl:"rate,optional"`        // bytes per second of a connection, such as 500k or 20m
 }
 
+// RsyncDaemon serves the trees by the host's rsync daemon on port 873, read-only. Mirrors of one
+// host share the daemon, and its other modules stay.
+type RsyncDaemon struct {
+	// Module is the name of the module; default: almalinux, and the block's name for other
+	// distributions. Kitten's module is named like it, with -kitten.
+	Module  string `hcl:"module,optional"`
+	Comment string `hcl:"comment,optional"` // what the daemon's list says about it; default: AlmaLinux
+	// MaxConnections is how many clients each module serves at a time.
+	MaxConnections *int     `hcl:"max_connections,optional"`
+	MOTD           string   `hcl:"motd,optional"`    // the text that every client of the daemon gets first
+	Exclude        []string `hcl:"exclude,optional"` // patterns of files that are not served
+	// HostsAllow and HostsDeny are addresses, networks and names of clients, as in rsyncd.conf(5).
+	// With HostsAllow, all others are refused, except the host itself.
+	HostsAllow []string `hcl:"hosts_allow,optional"`
+	HostsDeny  []string `hcl:"hosts_deny,optional"`
+	// RefuseOptions are options of clients that the daemon refuses, without hyphens: checksum.
+	RefuseOptions []string `hcl:"refuse_options,optional"`
+	UID           string   `hcl:"uid,optional"` // user that reads the files; default: nobody
+	// GID is the group that reads the files; default: nogroup or nobody, whichever the host has.
+	GID    string `hcl:"gid,optional"`
+	Chroot *bool  `hcl:"chroot,optional"` // whether the daemon confines itself to the tree; default: true
+	// Log is the absolute path of the log of connections and sent files; default:
+	// /var/log/rsyncd-NAME.log. "" leaves it to the system's log.
+	Log *string `hcl:"log,optional"`
+}
+
 // AlmaLinux reports whether the mirror has AlmaLinux, and not another distribution.
 func (s *Spec) AlmaLinux() bool { return s.Distribution != otherDistribution }
 
@@ -209,13 +237,15 @@ type Publish struct {
 	// HTTPS is the URL of the tree; by default, it is made like http, if there is a tls block. ""
 	// omits it. Set it if another server serves the tree.
 	HTTPS *string `hcl:"https,optional"`
-	Rsync *string `hcl:"rsync,optional"` // URL of the tree, if another server serves it
-	FTP   *string `hcl:"ftp,optional"`   // URL of the tree, if another server serves it
+	// Rsync is the URL of the tree; by default, it is made from the name, if there is an rsync_daemon
+	// block. "" omits it.
+	Rsync *string `hcl:"rsync,optional"`
+	FTP   *string `hcl:"ftp,optional"` // URL of the tree, if another server serves it
 	// KittenHTTP is the URL of Kitten's tree; by default, it is made like http, if there is a kitten
 	// block. "" omits it.
 	KittenHTTP  *string `hcl:"kitten_http,optional"`
 	KittenHTTPS *string `hcl:"kitten_https,optional"` // URL of Kitten's tree; by default, it is made like https
-	KittenRsync *string `hcl:"kitten_rsync,optional"` // URL of Kitten's tree, if another server serves it
+	KittenRsync *string `hcl:"kitten_rsync,optional"` // URL of Kitten's tree; by default, it is made like rsync
 	// UpdateFrequency is the time between two syncs, such as 3h; default: sync.every.
 	UpdateFrequency string       `hcl:"update_frequency,optional"`
 	Sponsor         string       `hcl:"sponsor"`                // who pays for the mirror
