@@ -268,7 +268,7 @@ func (rm rsyncModule) Read(t engine.Target, want *RsyncModule, got engine.Answer
 
 func (rm rsyncModule) Diff(t engine.Target, want, have *RsyncModule) []engine.Step {
 	if want == nil {
-		return rm.remove(have)
+		return rm.remove(t, have)
 	}
 	file := rm.file(want)
 	if have == nil {
@@ -290,14 +290,20 @@ func (rm rsyncModule) Diff(t engine.Target, want, have *RsyncModule) []engine.St
 	return slices.Concat(steps, include, activateRsync(t, want, have.full))
 }
 
-// remove removes the file, and with the last module the line that includes it.
-func (rm rsyncModule) remove(have *RsyncModule) []engine.Step {
+// remove removes the file, and with the last module the line that includes it. A daemon without any
+// configuration would refuse every client.
+func (rm rsyncModule) remove(t engine.Target, have *RsyncModule) []engine.Step {
 	steps := rm.file(have).remove()
 	if len(steps) == 0 || !have.host.last {
 		return steps
 	}
 	if steps = append(steps, have.host.exclude()...); have.host.added {
 		steps = append(steps, removal(rsyncdDir))
+	}
+	if have.host.made && have.is.service {
+		stop := unitStep("stop", rsyncdUnit(t), wire.UnitStop, wire.UnitRestore)
+		stop.Summary += ", which has no configuration any more"
+		steps = append(steps, stop)
 	}
 	return steps
 }
