@@ -13,11 +13,13 @@ var familyFacts = map[lab.Family][]string{
 	lab.Debian: {
 		"CRON_PACKAGE=cron", "CRON_UNIT=cron.service", "CRON_LOG=CRON", "CRONTABS=/var/spool/cron/crontabs",
 		"CERTBOT_TIMER=certbot.timer", "CERTBOT_SERVICE=certbot.service",
+		"RSYNCD_PACKAGE=rsync", "RSYNCD_UNIT=rsync.service",
 		"NOGROUP=nogroup", "PACKAGES=dpkg-query -W", "REMOVE=apt-get -q -y remove",
 	},
 	lab.EL: {
 		"CRON_PACKAGE=cronie", "CRON_UNIT=crond.service", "CRON_LOG=CROND", "CRONTABS=/var/spool/cron",
 		"CERTBOT_TIMER=certbot-renew.timer", "CERTBOT_SERVICE=certbot-renew.service",
+		"RSYNCD_PACKAGE=rsync-daemon", "RSYNCD_UNIT=rsyncd.service",
 		"NOGROUP=nobody", "PACKAGES=rpm -qa | sort", "REMOVE=dnf -q -y remove",
 	},
 }

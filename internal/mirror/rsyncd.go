@@ -115,7 +115,8 @@ func (x *expansion) rsyncLogs() {
 		return
 	}
 	x.add(engine.Part{
-		Name: "rsync_log", Type: "file", Alone: "both would rotate it: set rsync_daemon.log of one of them",
+		Name: "rsync_log", Type: "file", Keep: "it has the requests of clients, and the daemon may be writing to it",
+		Alone: "both would rotate it: set rsync_daemon.log of one of them",
 		State: &resources.File{Path: file, Owner: "root", Group: "root", Mode: logMode},
 	}, map[string]string{"path": "rsync_daemon.log"})
 	if !x.has("logrotate_package") {
