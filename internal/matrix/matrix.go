@@ -37,6 +37,7 @@ func Features() []Feature {
 		{"Caddy", same("caddy")},
 		{"TLS", nil},
 		{"certificates", same("certbot")},
+		{"rsync daemon", map[lab.Family]string{lab.Debian: "rsync", lab.EL: "rsync-daemon"}},
 		{"firewall", map[lab.Family]string{lab.EL: "firewalld"}},
 		{"SELinux", nil},
 		{"adopt", nil},
