@@ -169,3 +169,17 @@ func TestReadServed(t *testing.T) {
 		t.Errorf("%q", advice)
 	}
 }
+
+func TestServing(t *testing.T) {
+	t.Parallel()
+	for want, m := range map[string]*RsyncModule{
+		"not served": {Served: new(false)}, "served": {Served: new(true)}, "full": {Served: new(true), full: true},
+	} {
+		if got := m.Serving(); got != want {
+			t.Errorf("%+v: %s", m, got)
+		}
+	}
+	if got := (*RsyncModule)(nil).Serving(); got != "not served" {
+		t.Errorf("no module: %s", got)
+	}
+}

@@ -353,6 +353,18 @@ func (rm rsyncModule) Check(t engine.Target, want, have *RsyncModule) (out []eng
 	return out
 }
 
+// Serving returns what the daemon does with a found module: served, full if it has as many clients
+// as it may have, or not served. A nil module is not served.
+func (s *RsyncModule) Serving() string {
+	switch {
+	case s == nil || !isTrue(s.Served):
+		return "not served"
+	case s.full:
+		return "full"
+	}
+	return "served"
+}
+
 func (rm rsyncModule) Validate(want *RsyncModule) []engine.Problem {
 	out := checkEntry(want.Name, rsyncdDir)
 	if name := strings.ToLower(want.Name); name == "global" || name == "globals" {

@@ -303,6 +303,7 @@ func (b *builder) modules(trees []string) {
 				b.service(unit)
 			}
 		}
-		b.remark(m.at, "the rsync module %q serves the tree; a mirror block has no rsync daemon, so keep this as a file resource", printable(m.name))
+		b.remark(m.at, "the rsync module %q serves the tree, and stays in this file: "+
+			"to have the mirror block serve it, remove it here and add rsync_daemon", printable(m.name))
 	}
 }

@@ -39,11 +39,13 @@ its TIME file, how full its file system is and in how many days it will be full,
 when cron syncs next, and whether a sync is running. For a mirror block with
 tls, it shows for how many days the certificate on the host is valid, and when
 it was issued, which is its last renewal. A warning names a certificate that has
-fewer than 14 days left or cannot be read. Ages and days are by the host's own
-clock. The days until full are estimated from the free space after successful
-syncs. A ? is a value that is not known. A - is the age of TIME of another
-distribution than AlmaLinux, which has no such file, or the certificate of a
-mirror block without tls.
+fewer than 14 days left or cannot be read. For a mirror block with
+rsync_daemon, it shows whether the host's rsync daemon serves the mirror, or
+has as many clients as it may have. Ages and days are by the host's own clock.
+The days until full are estimated from the free space after successful syncs.
+A ? is a value that is not known. A - is the age of TIME of another
+distribution than AlmaLinux, which has no such file, the certificate of a
+mirror block without tls, or the daemon of one without rsync_daemon.
 
 Exit status: 0, or 1 if a host could not be reached or read.`,
 		Example: `mirrorform status
@@ -132,9 +134,12 @@ func newHostStatuses(plan *engine.Plan) []report.HostStatus {
 			changes := len(p.Changes)
 			h.Changes = &changes
 		}
+		serving := run.RsyncModules(p)
 		for _, c := range p.Compared {
 			if s, ok := c.Have.(*run.Survey); ok {
-				h.Mirrors = append(h.Mirrors, newMirrorStatus(s))
+				m := newMirrorStatus(s)
+				m.Rsync = serving[m.Path]
+				h.Mirrors = append(h.Mirrors, m)
 			}
 		}
 		list[i] = h
@@ -261,16 +266,21 @@ func days(n int) string {
 	return fmt.Sprintf("%d days", n)
 }
 
-// statusTable has a column for certificates if a mirror has one.
+// statusTable has columns for certificates and for the rsync daemon if a mirror has one.
 func statusTable(hosts []report.HostStatus) [][]string {
-	certificates := slices.ContainsFunc(hosts, func(h report.HostStatus) bool {
-		return slices.ContainsFunc(h.Mirrors, func(m report.MirrorStatus) bool { return m.Certificate != nil })
-	})
+	has := func(what func(m report.MirrorStatus) bool) bool {
+		return slices.ContainsFunc(hosts, func(h report.HostStatus) bool { return slices.ContainsFunc(h.Mirrors, what) })
+	}
+	certificates := has(func(m report.MirrorStatus) bool { return m.Certificate != nil })
+	modules := has(func(m report.MirrorStatus) bool { return m.Rsync != "" })
 	rows := [][]string{
 		{"HOST", "STATE", "MIRROR", "LAST SYNC", "RESULT", "TIME", "USED", "FREE", "FULL IN", "NEXT SYNC", "LOCK"},
 	}
 	if certificates {
 		rows[0] = slices.Insert(rows[0], len(rows[0])-1, "CERTIFICATE")
+	}
+	if modules {
+		rows[0] = slices.Insert(rows[0], len(rows[0])-1, "RSYNC")
 	}
 	for _, h := range hosts {
 		state := "?"
@@ -288,6 +298,9 @@ func statusTable(hosts []report.HostStatus) [][]string {
 			cells := append([]string{h.Name, state}, statusCells(&m)...)
 			if certificates {
 				cells = slices.Insert(cells, len(cells)-1, certificateCell(m.Certificate))
+			}
+			if modules {
+				cells = slices.Insert(cells, len(cells)-1, cmp.Or(m.Rsync, "-"))
 			}
 			rows = append(rows, cells)
 		}

@@ -49,7 +49,7 @@ func TestStatusOfCertificates(t *testing.T) {
 	}
 }
 
-// TestStatusTable: only a fleet that has a certificate has a column for it.
+// TestStatusTable: only a fleet that has a certificate has a column for it, and so has an rsync daemon.
 func TestStatusTable(t *testing.T) {
 	t.Parallel()
 	hosts := []report.HostStatus{
@@ -63,6 +63,11 @@ func TestStatusTable(t *testing.T) {
 	rows := statusTable(hosts)
 	n := slices.Index(rows[0], "CERTIFICATE")
 	if n < 0 || rows[1][n] != "?" || rows[2][n] != "-" || len(rows[2]) != len(rows[0]) || rows[0][n+1] != "LOCK" {
+		t.Errorf("%q", rows)
+	}
+	hosts[0].Mirrors[1].Rsync = "served"
+	rows = statusTable(hosts)
+	if rows[0][n+1] != "RSYNC" || rows[1][n+1] != "-" || rows[2][n+1] != "served" || rows[0][n+2] != "LOCK" {
 		t.Errorf("%q", rows)
 	}
 }

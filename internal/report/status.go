@@ -46,6 +46,9 @@ type MirrorStatus struct {
 	Locked        *bool         `json:"locked"`
 	// Certificate is that of the site, for a mirror block with tls; not before format 1.3.
 	Certificate *Certificate `json:"certificate,omitempty"`
+	// Rsync is what the host's rsync daemon does with the mirror's module, for a mirror block with
+	// rsync_daemon: served, full or not served; not before format 1.4.
+	Rsync string `json:"rsync,omitempty"`
 }
 
 // Certificate is the certificate in a file on a host. NotBefore is when it was last renewed. If
