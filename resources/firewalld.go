@@ -197,8 +197,8 @@ func readFirewalld(t engine.Target, want *Firewall, got engine.Answers) (*firewa
 	if err := d.parseRuntime(bus.Results); err != nil {
 		return nil, fmt.Errorf("the answer of firewalld is not understood: %w", err)
 	}
-	d.external = outerInterfaces(got)
-	return d, nil
+	d.external, err = outerInterfaces(got)
+	return d, err
 }
 
 // parseRuntime reads the results of runtimeQuery.

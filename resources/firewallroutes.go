@@ -14,14 +14,17 @@ var (
 	routes6 = wire.Query{Verb: wire.AskFile, Arg: "/proc/1/net/ipv6_route", Option: "head"}
 )
 
-// outerInterfaces returns the interfaces with a default route.
-func outerInterfaces(got engine.Answers) (interfaces []string) {
-	for q, parse := range map[*wire.Query]func(string) []string{&routes4: defaultRoutes4, &routes6: defaultRoutes6} {
-		if f, err := got.File(*q); err == nil { // without IPv6, there is no file
-			interfaces = append(interfaces, parse(string(f.Content))...)
-		}
+// outerInterfaces returns the interfaces with a default route. Without IPv6, its file is absent.
+func outerInterfaces(got engine.Answers) ([]string, error) {
+	four, err := got.File(routes4)
+	if err != nil {
+		return nil, err
 	}
-	return interfaces
+	six, err := got.File(routes6)
+	if err != nil {
+		return nil, err
+	}
+	return append(defaultRoutes4(string(four.Content)), defaultRoutes6(string(six.Content))...), nil
 }
 
 // defaultRoutes4 returns the interfaces with a default route in /proc/net/route (proc(5)).

@@ -73,7 +73,10 @@ func readUFW(got engine.Answers) (*ufw, error) {
 	if ufwSetting(defaults, "IPV6") != "no" {
 		halves["IPv6"] = ufwRules6
 	}
-	outer := outerInterfaces(got)
+	outer, err := outerInterfaces(got)
+	if err != nil {
+		return nil, err
+	}
 	for _, name := range slices.Sorted(maps.Keys(halves)) {
 		f, err := got.File(halves[name])
 		if err != nil {
