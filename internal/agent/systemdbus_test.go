@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"slices"
@@ -248,7 +249,8 @@ func TestUnitPath(t *testing.T) {
 }
 
 // TestSameUnitsOnHost compares the answers by D-Bus with those of systemctl, for every unit of a
-// host and for those with an unusual state.
+// host and for those with an unusual state. A unit may change between the two questions, but not
+// each time.
 func TestSameUnitsOnHost(t *testing.T) {
 	t.Parallel()
 	labtest.Require(t)
@@ -263,8 +265,8 @@ func TestSameUnitsOnHost(t *testing.T) {
 	}
 	for name, content := range map[string]string{
 		"starting.service":       "[Service]\nType=oneshot\nExecStart=/bin/sleep 1000\n",
-		"reloading.service":      "[Service]\nExecStart=/bin/sleep 1000\nExecReload=/bin/sleep 1000\n[Install]\nWantedBy=multi-user.target\nAlias=other.service\n",
-		"stopping.service":       "[Service]\nExecStart=/bin/sleep 1000\nExecStop=/bin/sleep 1000\n",
+		"reloading.service":      "[Service]\nTimeoutSec=infinity\nExecStart=/bin/sleep 1000\nExecReload=/bin/sleep 1000\n[Install]\nWantedBy=multi-user.target\nAlias=other.service\n",
+		"stopping.service":       "[Service]\nTimeoutSec=infinity\nExecStart=/bin/sleep 1000\nExecStop=/bin/sleep 1000\n",
 		"failed.service":         "[Service]\nType=oneshot\nExecStart=/bin/false\n",
 		"damaged.service":        "[Service]\nType=nothing\n",
 		"several@.service":       "[Service]\nExecStart=/bin/sleep 1000\n[Install]\nWantedBy=multi-user.target\n",
@@ -288,28 +290,23 @@ func TestSameUnitsOnHost(t *testing.T) {
 		queries = append(queries, wire.Query{Verb: wire.AskUnit, Arg: name})
 	}
 	states := map[string]bool{}
-	compare := func(what string) {
+	compare := func(what, hidden string) {
 		t.Helper()
-		answers := c.ask(queries...)
-		run("sh", "-c", "[ ! -e /usr/bin/away ] || mv /usr/bin/away /usr/bin/systemctl")
-		shown := parseShow(run(append([]string{"sh", "-c", `for name; do systemctl show --property=LoadState,ActiveState,UnitFileState,CanReload -- "$name"; echo; done`,
-			"sh"}, names...)...))
-		if len(shown) != len(names) {
-			t.Fatalf("systemctl shows %d of %d units", len(shown), len(names))
+		var different []string
+		for tries := 0; tries == 0 || len(different) > 0 && tries < 5; tries++ {
+			run("mv", hidden, hidden+".away")
+			answers := c.ask(queries...)
+			run("mv", hidden+".away", hidden)
+			shown := parseShow(run(append([]string{"sh", "-c", `for name; do systemctl show --property=LoadState,ActiveState,UnitFileState,CanReload -- "$name"; echo; done`,
+				"sh"}, names...)...))
+			different = differentUnits(t, names, answers, shown, states)
 		}
-		for i, name := range names {
-			want := shown[i].wire()
-			if answers[i].Unit == nil || *answers[i].Unit != *want {
-				t.Errorf("%s: %s: %+v %s, and systemctl shows %+v", what, name, answers[i].Unit, answers[i].Error, want)
-			}
-			states[want.LoadState], states[want.ActiveState], states[want.UnitFileState] = true, true, true
+		for _, d := range different {
+			t.Errorf("%s: %s", what, d)
 		}
 	}
-	run("mv", "/usr/bin/systemctl", "/usr/bin/away")
-	compare("by D-Bus")
-	run("mv", "/run/systemd/private", "/run/systemd/away")
-	compare("by systemctl")
-	run("mv", "/run/systemd/away", "/run/systemd/private")
+	compare("by D-Bus", "/usr/bin/systemctl")
+	compare("by systemctl", "/run/systemd/private")
 	for _, state := range []string{
 		"loaded", "not-found", "masked", "bad-setting", "active", "inactive", "activating", "deactivating", "reloading", "failed",
 		"enabled", "disabled", "static", "masked", "",
@@ -322,6 +319,23 @@ func TestSameUnitsOnHost(t *testing.T) {
 	if a := c.ask(wire.Query{Verb: wire.AskUnit, Arg: "several@.service"})[0]; !strings.Contains(a.Error, "several@.service") {
 		t.Errorf("a template: %+v", a)
 	}
+}
+
+// differentUnits returns the units whose answers are not what systemctl shows, and notes the states
+// that it shows.
+func differentUnits(t *testing.T, names []string, answers []wire.Answer, shown []shown, states map[string]bool) (different []string) {
+	t.Helper()
+	if len(shown) != len(names) {
+		t.Fatalf("systemctl shows %d of %d units", len(shown), len(names))
+	}
+	for i, name := range names {
+		want := shown[i].wire()
+		if answers[i].Unit == nil || *answers[i].Unit != *want {
+			different = append(different, fmt.Sprintf("%s: %+v %s, and systemctl shows %+v", name, answers[i].Unit, answers[i].Error, want))
+		}
+		states[want.LoadState], states[want.ActiveState], states[want.UnitFileState] = true, true, true
+	}
+	return different
 }
 
 // FuzzBus reads messages from any bytes: no panic, and no more memory than the limits allow.
