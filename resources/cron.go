@@ -39,9 +39,12 @@ type Cron struct {
 	OnExit []string `hcl:"on_exit,optional" argv:"true"`
 
 	generatedFile
+	daemon string // wanted: the package of a cron daemon, if the host seems to have none
 }
 
 const cronDir = "/etc/cron.d"
+
+var cronDirQuery = wire.Query{Verb: wire.AskFile, Arg: cronDir, Option: "stat"}
 
 // maxCronLine is the longest command or variable that Debian's cron can read: its buffers have 1000
 // bytes, of which the newline and the NUL take two. If a line is longer, cron skips the whole file.
@@ -170,11 +173,26 @@ func (cronType) file(s *Cron) *managedFile {
 // Generated implements engine.Generator.
 func (cronType) Generated(*Cron) bool { return true }
 
-func (cronType) Keys(t engine.Target, want *Cron) (provides, needs []engine.Key) {
-	daemon := "cron"
+// cronPackage is the package of a host's cron daemon.
+func cronPackage(t engine.Target) string {
 	if t.Facts.OS.Family == "el" {
-		daemon = "cronie"
+		return "cronie"
 	}
+	return "cron"
+}
+
+// Settle finds out whether the host has, or the plan installs, a directory for the file.
+func (cronType) Settle(t engine.Target, want *Cron, _ *engine.Record, got engine.Answers) *Cron {
+	full := *want
+	dir, err := got.File(cronDirQuery)
+	if full.daemon = ""; err == nil && dir.Kind == wire.Absent &&
+		!t.Provided[engine.PackageKey(cronPackage(t))] && !t.Provided[engine.PathKey(cronDir)] {
+		full.daemon = cronPackage(t)
+	}
+	return &full
+}
+
+func (cronType) Keys(t engine.Target, want *Cron) (provides, needs []engine.Key) {
 	p := cronDir + "/" + want.Name
 	if want.Log != "" {
 		needs = append(needs, engine.PathKey(path.Dir(want.Log)))
@@ -182,7 +200,7 @@ func (cronType) Keys(t engine.Target, want *Cron) (provides, needs []engine.Key)
 	if want.RequireMount != "" {
 		needs = append(needs, engine.MountKey(want.RequireMount))
 	}
-	needs = append(needs, engine.PathKey(cronDir), engine.UserKey(cmp.Or(want.User, "root")), engine.PackageKey(daemon))
+	needs = append(needs, engine.PathKey(cronDir), engine.UserKey(cmp.Or(want.User, "root")), engine.PackageKey(cronPackage(t)))
 	return []engine.Key{engine.PathKey(p)}, needs
 }
 
@@ -218,7 +236,7 @@ func (ct cronType) Validate(want *Cron) []engine.Problem {
 }
 
 func (ct cronType) Ask(_ engine.Target, want *Cron) []wire.Query {
-	return []wire.Query{ct.file(want).query()}
+	return []wire.Query{ct.file(want).query(), cronDirQuery}
 }
 
 // Read compares only the file. All other attributes are copied from want: their differences show in
@@ -237,9 +255,15 @@ func (ct cronType) Diff(_ engine.Target, want, have *Cron) []engine.Step {
 	return fileSteps(ct.file(want), ct.file(have))
 }
 
-func (ct cronType) Check(_ engine.Target, want, have *Cron) []engine.Problem {
-	if want == nil || have == nil {
+func (ct cronType) Check(t engine.Target, want, have *Cron) []engine.Problem {
+	switch {
+	case want == nil:
 		return nil
+	case have != nil:
+		return ct.file(have).check(ct.file(want))
+	case want.daemon != "": // another package of the plan may bring one
+		return []engine.Problem{caution("", fmt.Sprintf("%s has no directory %s, so no cron daemon is installed", t.Name, cronDir),
+			fmt.Sprintf("declare a package resource for %s, or install it on the host: without the directory, the apply fails", want.daemon))}
 	}
-	return ct.file(have).check(ct.file(want))
+	return nil
 }
