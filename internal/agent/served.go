@@ -143,7 +143,7 @@ func prefixOf(fd int, rest string) (string, error) {
 
 // fetch returns the status of a response and the beginning of its body, as bytes.
 func (s *site) fetch(ctx context.Context, path string) (status int, body string, err error) {
-	raw, _, err := s.exchange(ctx, path, false) // get has verified the certificate
+	raw, _, err := s.exchange(ctx, path, false) // the request for the site has verified the certificate
 	if err != nil {
 		return 0, "", err
 	}
