@@ -96,7 +96,7 @@ func (a apache) settle(t engine.Target, s *Site, got engine.Answers) {
 		s.taken = append(s.taken, missingModules(t, s, func(name string) bool { return loaded[name] })...)
 		s.taken = append(s.taken, a.sameNames(t, s, hosts, own)...)
 		if loaded["mpm_prefork"] && s.Certificate != "" && !isFalse(s.HTTP2) {
-			s.taken = append(s.taken, caution("http2", t.Name+": Apache runs with mpm_prefork, which cannot HTTP/2, so the site has HTTP/1.1 alone",
+			s.taken = append(s.taken, caution("http2", t.Name+": Apache runs with mpm_prefork, which does not support HTTP/2, so the site has HTTP/1.1 alone",
 				"on Debian: a2dismod mpm_prefork && a2enmod mpm_event && systemctl restart apache2; or set http2 = false"))
 		}
 	}

@@ -102,7 +102,7 @@ func (firewallType) Keys(_ engine.Target, want *Firewall) (provides, needs []eng
 		name += " in zone " + want.Zone
 	}
 	needs = []engine.Key{engine.PackageKey("firewalld"), engine.UnitKey(firewalldUnit), engine.PathKey("/etc/firewalld"),
-		engine.PackageKey("ufw"), engine.UnitKey("ufw.service"), engine.PathKey("/etc/ufw")}
+		engine.PackageKey("ufw"), engine.UnitKey(ufwUnit), engine.PathKey("/etc/ufw")}
 	return []engine.Key{engine.Key("opening:" + name)}, needs
 }
 
