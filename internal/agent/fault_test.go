@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -14,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -26,7 +28,11 @@ func TestMain(m *testing.M) {
 	if state := os.Getenv("MIRRORFORM_TEST_STATE"); state != "" {
 		serveForTest(state)
 	}
-	os.Exit(labtest.Main(m))
+	status := labtest.Main(m)
+	if faultBuilt.dir != "" {
+		_ = os.RemoveAll(faultBuilt.dir)
+	}
+	os.Exit(status)
 }
 
 // serveForTest is a helper in a process of its own, for tests that kill it.
@@ -57,14 +63,30 @@ func plainRenames(h *host) {
 	h.files.renameNoReplace = func(int, string, int, string) error { return unix.EINVAL }
 }
 
-// faultBuild builds this test with fault points.
+// faultBuilt is this test with fault points, built once for all tests.
+var faultBuilt struct {
+	once sync.Once
+	dir  string // removed at the end
+	err  error
+}
+
+// faultBuild returns the path of this test with fault points.
 func faultBuild(t *testing.T) string {
 	t.Helper()
-	file := filepath.Join(t.TempDir(), "agent.test")
-	if out, err := exec.Command("go", "test", "-c", "-tags=faults", "-o", file, ".").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	b := &faultBuilt
+	file := func() string { return filepath.Join(b.dir, "agent.test") }
+	b.once.Do(func() {
+		if b.dir, b.err = os.MkdirTemp("", "mirrorform-test-"); b.err != nil {
+			return
+		}
+		if out, err := exec.Command("go", "test", "-c", "-tags=faults", "-o", file(), ".").CombinedOutput(); err != nil {
+			b.err = fmt.Errorf("%w\n%s", err, out)
+		}
+	})
+	if b.err != nil {
+		t.Fatal(b.err)
 	}
-	return file
+	return file()
 }
 
 // scene is a host's part that a transaction changes: the tree, the state directory, the boot unit's root.

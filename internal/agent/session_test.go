@@ -482,30 +482,23 @@ func TestControllerThatDoesNotRead(t *testing.T) {
 	<-done
 }
 
+// The sizes for other architectures are those that internal/helper/build, and so make demo, checks.
 func TestExecutable(t *testing.T) {
 	t.Parallel()
-	for _, arch := range []string{"amd64", "arm64", "ppc64le", "s390x"} {
-		t.Run(arch, func(t *testing.T) {
-			t.Parallel()
-			helper := build(t, arch)
-			info, err := os.Stat(helper)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if info.Size() > 3_500_000 {
-				t.Errorf("the helper has %d bytes", info.Size())
-			}
-			if n := compressed(t, helper); n > 1_500_000 {
-				t.Errorf("the helper has %d bytes compressed", n)
-			}
-			if arch != hostArch {
-				return
-			}
-			c := start(t, []string{helper})
-			if f := c.file(filepath.Dir(helper)); f.Kind != wire.Directory {
-				t.Errorf("%+v", f)
-			}
-		})
+	helper := build(t, hostArch)
+	info, err := os.Stat(helper)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Size() > 3_500_000 {
+		t.Errorf("the helper has %d bytes", info.Size())
+	}
+	if n := compressed(t, helper); n > 1_500_000 {
+		t.Errorf("the helper has %d bytes compressed", n)
+	}
+	c := start(t, []string{helper})
+	if f := c.file(filepath.Dir(helper)); f.Kind != wire.Directory {
+		t.Errorf("%+v", f)
 	}
 }
 
