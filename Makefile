@@ -12,7 +12,8 @@ TOOLS   := go tool -modfile=internal/tools/go.mod
 RACE := -gcflags=golang.org/x/crypto/argon2=-race=false ./engine ./internal/agent ./internal/bench/... ./internal/cli ./internal/events \
 	./internal/helper/... ./internal/lab/... ./internal/run ./internal/runlog ./internal/ssh ./internal/ui ./internal/upstream
 
-# What takes longest begins first. The others fill the processor's time that these spend waiting for hosts.
+# What takes longest begins first. The others fill the processor's time that these spend waiting for hosts. A
+# script needs 5 to 15 s of processor time for a minute, so that more of them run at once than there are cores.
 LONG := ./internal/faults ./cmd/mirrorform ./internal/conformance
 
 .PHONY: help
@@ -37,7 +38,7 @@ test: ## Run what CI runs: lint, unit tests, lab tests, some faults, the demo (r
 	$(MAKE) --no-print-directory lint
 	MIRRORFORM_LAB=require MIRRORFORM_BROWSER=require go test -race -count=1 -p 3 -parallel 4 -timeout 55m $(RACE)
 	MIRRORFORM_LAB=require go test -race -count=1 -timeout 55m -run '^TestResourcesAtOnce$$|^TestLab$$/^rollout$$' ./internal/config ./cmd/mirrorform
-	MIRRORFORM_LAB=require MIRRORFORM_BROWSER=require go test -count=1 -p 3 -parallel 4 -timeout 55m $(LONG) \
+	MIRRORFORM_LAB=require MIRRORFORM_BROWSER=require go test -count=1 -p 3 -parallel 6 -timeout 55m $(LONG) \
 		$$(go list ./... | grep -vxFf <(go list $(RACE) $(LONG)))
 	$(MAKE) --no-print-directory demo
 
