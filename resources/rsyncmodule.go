@@ -254,13 +254,14 @@ func (rm rsyncModule) Read(t engine.Target, want *RsyncModule, got engine.Answer
 	have := *want
 	have.took(m)
 	have.problems, have.Included, have.Served = nil, new(want.host.importing == nil), new(true)
+	have.full = true // unless one request is served: the requests count as clients, too
 	for _, u := range rsyncURLs(t, want) {
 		run, err := got.Run(rsyncServedQuery(u, want.Path))
 		if err != nil {
 			return nil, err
 		}
 		full, reason := readServed(run)
-		have.full, have.refusal = have.full || full, cmp.Or(have.refusal, reason)
+		have.full, have.refusal = have.full && full, cmp.Or(have.refusal, reason)
 	}
 	*have.Served = have.refusal == ""
 	return &have, nil
