@@ -32,8 +32,27 @@ func encode(out *strings.Builder, v reflect.Value) {
 			out.WriteString("}\n")
 			continue
 		}
-		fmt.Fprintf(out, "%s = %s\n", name, expression(reflect.Indirect(field).Interface()))
+		value := reflect.Indirect(field).Interface()
+		if v.Type().Field(i).Tag.Get("one") == "true" {
+			value = alone(value)
+		}
+		fmt.Fprintf(out, "%s = %s\n", name, expression(value))
 	}
+}
+
+// alone returns the only element of a list or a map that can be written as a string.
+func alone(value any) any {
+	switch v := value.(type) {
+	case []string:
+		if len(v) == 1 {
+			return v[0]
+		}
+	case map[string]string:
+		if rate, ok := v[""]; ok && len(v) == 1 {
+			return rate
+		}
+	}
+	return value
 }
 
 // expression returns a value as an HCL expression.

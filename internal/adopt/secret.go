@@ -58,6 +58,12 @@ func secretIn(v reflect.Value) bool {
 				return true
 			}
 		}
+	case reflect.Map:
+		for it := v.MapRange(); it.Next(); {
+			if secretIn(it.Value()) {
+				return true
+			}
+		}
 	case reflect.Struct:
 		return slices.ContainsFunc(reflect.VisibleFields(v.Type()), func(f reflect.StructField) bool {
 			return secretIn(v.FieldByIndex(f.Index))

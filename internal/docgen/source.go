@@ -110,6 +110,9 @@ func newStructure(name string, doc *ast.CommentGroup, st *ast.StructType, tag st
 			continue
 		}
 		a := attribute{kind: languageType(f.Type), identity: tags.Get("id") == "true"}
+		if tags.Get("one") == "true" {
+			a.kind = "string or " + a.kind
+		}
 		parts := strings.Split(text, ",")
 		a.name = parts[0]
 		a.optional = slices.Contains(parts, "optional")

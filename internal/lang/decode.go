@@ -153,6 +153,9 @@ func convertArgument(a *hclsyntax.Attribute, f *Field, v cty.Value) (cty.Value, 
 	if f.ctyType == cty.DynamicPseudoType {
 		return v, nil
 	}
+	if f.Tag("one") {
+		v = alone(v, f.ctyType)
+	}
 	if f.ctyType.IsObjectType() {
 		if diag := unknownAttributes(a, f, v); diag != nil {
 			return v, diag
@@ -167,6 +170,17 @@ func convertArgument(a *hclsyntax.Attribute, f *Field, v cty.Value) (cty.Value, 
 			"The argument %q takes %s, but %s.", f.Name, DescribeType(f.ctyType), mismatch(v, f.ctyType, err))
 	}
 	return converted, nil
+}
+
+// alone returns a list or a map with only v, if v is a string: in a map, its key is "".
+func alone(v cty.Value, want cty.Type) cty.Value {
+	switch {
+	case v.Type() != cty.String || v.IsNull():
+		return v
+	case want.IsMapType():
+		return cty.MapVal(map[string]cty.Value{"": v})
+	}
+	return cty.ListVal([]cty.Value{v})
 }
 
 // elementError returns an error for the first element of the wrong type in a list or a map, with

@@ -19,7 +19,8 @@ import (
 //
 // The field of an argument is a string, bool, number, slice or map[string] of these, a pointer to
 // one, a struct (an object), or a cty.Value (any value). A configuration cannot set fields without
-// the tag.
+// the tag. With one:"true", the argument of a list or a map can also be a string, as its only
+// element.
 type shape struct {
 	Fields []Field
 	byName map[string]*Field
