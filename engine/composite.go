@@ -33,6 +33,8 @@ type Part struct {
 	Alone     string   // see Resource.Alone
 	Keep      string   // why destroy keeps it unless it is named
 	Data      any      // what commands need beyond State: see Resource.Data
+	// Sensitive has the attributes of State whose values are secret.
+	Sensitive map[string]bool
 }
 
 // Composite is a registered CompositeType without its type parameter. Every spec is a *S of the

@@ -91,6 +91,8 @@ func (b *block) sets(path string, d *decoded) bool {
 
 func (b *block) refuseSensitive(_ string, f *lang.Field) string {
 	switch {
+	case b.composite != nil && f.Tag("secret"):
+		return ""
 	case b.composite != nil:
 		return "plans print everything that " + lang.WithArticle(b.composite.Name) + " expands to"
 	case f.Tag("id"):

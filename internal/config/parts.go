@@ -23,6 +23,7 @@ func (i *instance) part(reg *engine.Registry, h *DeclaredHost, p engine.Part) *e
 	r := &engine.Resource{
 		Address: address(p.Name), Kind: reg.Kind(p.Type), State: p.State, Source: sourceOf(i.block.header), Keep: p.Keep,
 		PreventDestroy: i.block.life.preventDestroy, Alone: p.Alone, Data: p.Data,
+		Sensitive: p.Sensitive,
 	}
 	for _, name := range p.DependsOn {
 		r.DependsOn = append(r.DependsOn, address(name))
