@@ -70,10 +70,11 @@ func cronContent(s *Cron) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	command, err := cronCommand(s)
+	command, err := s.Shell()
 	if err != nil {
 		return "", err
 	}
+	command = cronEscape(command)
 	if len(command) > maxCronLine {
 		return "", fmt.Errorf("the command is too long: it has %d bytes in the crontab, and Debian's cron reads %d: move it to a script",
 			len(command), maxCronLine)
@@ -91,8 +92,8 @@ func cronContent(s *Cron) (string, error) {
 	return out.String(), nil
 }
 
-// cronCommand returns the command with its guards, escaped for a crontab.
-func cronCommand(s *Cron) (string, error) {
+// Shell returns the command with its guards, for a POSIX shell.
+func (s *Cron) Shell() (string, error) {
 	command, err := ShellJoin(s.Command)
 	if err != nil {
 		return "", err
@@ -127,7 +128,7 @@ func cronCommand(s *Cron) (string, error) {
 		}
 		command += "; " + after + ` "$$" "$?"` // two numbers (XCU 2.5.2)
 	}
-	return cronEscape(command), nil
+	return command, nil
 }
 
 var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)

@@ -115,6 +115,48 @@ func (s Schedule) Next(now time.Time) (time.Time, bool) {
 	return time.Time{}, false
 }
 
+// Calendar returns the schedule as lines of OnCalendar (systemd.time(7)): one, or two if a day that
+// matches one of two fields is enough. @reboot has none.
+func (s Schedule) Calendar() []string {
+	if s.values == nil {
+		return nil
+	}
+	at := func(field int) string {
+		f, values := scheduleFields[field], s.values[field]
+		last, words := f.max, []string{}
+		if field == 4 {
+			last = 6 // 7 is Sunday, too
+		}
+		for n := f.min; n <= last; n++ {
+			switch {
+			case field == 4 && (values[n] || n == 0 && values[7]):
+				words = append(words, f.names[n])
+			case field != 4 && values[n]:
+				words = append(words, strconv.Itoa(n))
+			}
+		}
+		if len(words) > last-f.min {
+			return "*"
+		}
+		return strings.Join(words, ",")
+	}
+	line := func(days, weekdays string) string {
+		text := fmt.Sprintf("*-%s-%s %s:%s:00", at(3), days, at(1), at(0))
+		if weekdays != "*" {
+			text = weekdays + " " + text
+		}
+		return text
+	}
+	switch days, weekdays := at(2), at(4); {
+	case s.both:
+		return []string{line(days, weekdays)}
+	case days == "*" || weekdays == "*":
+		return []string{line("*", "*")}
+	default:
+		return []string{line(days, "*"), line("*", weekdays)}
+	}
+}
+
 // read returns the values of a field: a list of numbers, ranges and steps, or one name.
 func (f scheduleField) read(text string) (map[int]bool, error) {
 	values := map[int]bool{}
