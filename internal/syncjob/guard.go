@@ -1,6 +1,7 @@
 package syncjob
 
 import (
+	"cmp"
 	"errors"
 	"os"
 	"path/filepath"
@@ -24,6 +25,9 @@ func (j *job) guardCron() int {
 	if status := j.guard(); status != 0 {
 		return status
 	}
+	if j.unchanged() {
+		return statusUnchanged
+	}
 	return j.checkDeletions()
 }
 
@@ -42,10 +46,40 @@ func (j *job) guard() int {
 		j.complain("not the claimed directory: " + err.Error() + ", so nothing was synced. To see what differs: mirrorform plan")
 		return statusConfig
 	}
-	if status := j.checkUpstream(); status != 0 {
+	if status := j.choose(); status != 0 {
 		return status
 	}
 	return j.keepFreshness()
+}
+
+// choose uses the first upstream that answers and is not behind the tree. If all that answer are
+// behind, a scheduled sync has nothing to do; one by hand uses the first of them.
+func (j *job) choose() int {
+	status, behind := 0, ""
+	for _, u := range append([]string{j.Upstream}, j.Fallback...) {
+		j.upstream, j.offered = u, ""
+		got := j.checkUpstream()
+		switch {
+		case stopped(got):
+			return got
+		case got == 0 && len(j.Fallback) > 0 && j.offered < j.fileState():
+			j.complain("the upstream " + u + " is behind the mirror")
+			behind = cmp.Or(behind, u)
+		case got == 0:
+			return 0
+		default:
+			status = cmp.Or(status, got)
+		}
+	}
+	switch {
+	case behind == "":
+		j.upstream = j.Upstream
+		return status
+	case j.scheduled:
+		return statusUnchanged
+	}
+	j.upstream = behind
+	return 0
 }
 
 // checkClaim returns why a directory is not the one that an apply has claimed for the mirror.
@@ -78,7 +112,8 @@ var connection = []string{"--address", "--port", "--sockopts", "--contimeout", "
 
 // listing returns the rsync command that lists the upstream's root.
 func (j *job) listing() []string {
-	argv := []string{"/usr/bin/rsync", "--list-only", "--no-motd", "--no-human-readable", "--contimeout=60", "--timeout=300"}
+	argv := append(j.Around[:len(j.Around):len(j.Around)], "/usr/bin/rsync", "--list-only", "--no-motd", "--no-human-readable",
+		"--contimeout=60", "--timeout=300")
 	for i, o := range j.Options {
 		name, _, whole := strings.Cut(o, "=")
 		for _, c := range connection {
@@ -98,7 +133,7 @@ func (j *job) listing() []string {
 // file.
 func (j *job) checkUpstream() int {
 	cmd := j.command(j.listing())
-	cmd.Stderr = j.stderr
+	cmd.Stderr, cmd.Env = j.stderr, append(os.Environ(), "TZ=UTC")
 	out, err := cmd.Output()
 	status := j.exit(err)
 	entries, required := 0, j.Require == ""
@@ -109,19 +144,21 @@ func (j *job) checkUpstream() int {
 			return
 		}
 		entries++
-		required = required || f[4] == j.Require && f[0][0] == '-'
+		if f[4] == j.Require && f[0][0] == '-' {
+			required, j.offered = true, f[2]+" "+f[3]+" "+number(f[1])
+		}
 	})
 	switch {
 	case stopped(status):
 		return rsyncStopped
 	case status != 0 && status != 23 && !succeeded(status):
-		j.complain("the upstream " + j.Upstream + " cannot be reached: rsync exited with status " + strconv.Itoa(status))
+		j.complain("the upstream " + j.upstream + " cannot be reached: rsync exited with status " + strconv.Itoa(status))
 		return statusAbsent
 	case entries == 0:
-		j.complain("the upstream " + j.Upstream + " is empty, so nothing was synced")
+		j.complain("the upstream " + j.upstream + " is empty, so nothing was synced")
 		return statusEmpty
 	case !required:
-		j.complain("the upstream " + j.Upstream + " has no " + j.Require + ", so it is not the mirrored tree, and nothing " +
+		j.complain("the upstream " + j.upstream + " has no " + j.Require + ", so it is not the mirrored tree, and nothing " +
 			"was synced. If it never has that file: set freshness in the sync block")
 		return statusEmpty
 	}
@@ -141,7 +178,7 @@ func (j *job) checkDeletions() int {
 		return rsyncStopped
 	case m.known:
 	case m.status == 5 || m.status == 10 || m.status == 12 || m.status == 30 || m.status == 35:
-		j.complain("the upstream " + j.Upstream + " cannot be reached: rsync exited with status " + strconv.Itoa(m.status))
+		j.complain("the upstream " + j.upstream + " cannot be reached: rsync exited with status " + strconv.Itoa(m.status))
 		return statusAbsent
 	default:
 		return 0 // rsync is quiet, or rejects its arguments: the sync reports that itself

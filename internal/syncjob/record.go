@@ -3,9 +3,11 @@ package syncjob
 import (
 	"bufio"
 	"bytes"
+	"encoding/json"
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -13,8 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// records is how many syncs a status file keeps.
-const records = 50
+// keptRecords is how many syncs a status file keeps.
+const keptRecords = 50
 
 // record adds a line to the status file: how a sync ended, and how much it received according to
 // its output, if there is one.
@@ -29,6 +31,12 @@ func (j *job) record(by string, status int, output string) {
 	if output != "" && (succeeded(status) || status == 23 || status == rsyncMaxDelete) {
 		line.WriteString(received(output))
 	}
+	if j.same {
+		line.WriteString(`,"unchanged":true`)
+	}
+	if j.upstream != j.Upstream {
+		line.WriteString(`,"upstream":` + strconv.Quote(j.upstream))
+	}
 	if fs := (unix.Statfs_t{}); j.mounted() && unix.Statfs(j.Directory, &fs) == nil {
 		unit := uint64(fs.Frsize)
 		line.WriteString(`,"size":` + strconv.FormatUint(fs.Blocks*unit, 10) + `,"available":` + strconv.FormatUint(fs.Bavail*unit, 10))
@@ -41,10 +49,29 @@ func (j *job) record(by string, status int, output string) {
 	if len(lines[len(lines)-1]) == 0 {
 		lines = lines[:len(lines)-1]
 	}
-	lines = append(lines[max(0, len(lines)-records+1):], []byte(line.String()))
+	lines = append(lines[max(0, len(lines)-keptRecords+1):], []byte(line.String()))
 	if err := j.replace(".status", bytes.Join(lines, nil)); err != nil {
 		j.complain("cannot record the sync: " + err.Error())
 	}
+}
+
+// entry is a line of the status file, as far as later syncs need it.
+type entry struct {
+	Start, End int64
+	Exit       int
+}
+
+// records returns the records of earlier syncs, the newest first.
+func (j *job) records() (list []entry) {
+	text, _ := os.ReadFile(j.file(".status"))
+	for line := range bytes.Lines(text) {
+		var e entry
+		if json.Unmarshal(line, &e) == nil {
+			list = append(list, e)
+		}
+	}
+	slices.Reverse(list)
+	return list
 }
 
 // lockState makes sure that one program at a time changes the state directory. If the lock fails,
@@ -165,18 +192,26 @@ func (j *job) recordCron(pid, ended int) int {
 	switch {
 	case !j.mounted():
 		status = statusAbsent
+	case status == statusUnchanged:
+		status, ended, j.same = 0, 0, true
 	case status == 1 && !j.wrongArgument():
 		return ended // nothing was synced
 	case status == rsyncMaxDelete:
 		j.hold()
 	}
-	status = j.judge(status, j.Log)
+	if !j.same {
+		status = j.judge(status, j.Log)
+	}
 	if status == rsyncPartial {
 		ended = status
 	}
+	output := j.Log
+	if j.same {
+		output = "" // it ends with that of an earlier sync
+	}
 	if began, ok := processStart(pid); ok {
 		j.start = began
-		j.record("cron", status, j.Log)
+		j.record("cron", status, output)
 	}
 	if succeeded(ended) {
 		return 0

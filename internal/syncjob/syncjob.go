@@ -8,6 +8,7 @@
 package syncjob
 
 import (
+	"cmp"
 	"errors"
 	"os"
 	"os/exec"
@@ -37,6 +38,10 @@ const (
 	statusBusy       = 75
 	statusNotAllowed = 77
 	statusConfig     = 78 // no valid settings, or not the claimed directory
+	// statusUnchanged is between the guard and the record in the crontab: the record has 0.
+	statusUnchanged = 79
+	// statusTimeLimit is timeout(1)'s.
+	statusTimeLimit = 124
 	// statusBroken is for failures of the host itself.
 	statusBroken = 71
 )
@@ -55,7 +60,7 @@ const (
 func succeeded(status int) bool { return status == 0 || status == rsyncVanished }
 
 const usage = "usage: " + wire.SyncProgram + " NAME [--progress] [--allow-deletions], or " + wire.SyncProgram + " NAME --guard, or " +
-	wire.SyncProgram + " NAME --record PID STATUS"
+	wire.SyncProgram + " NAME --record PID STATUS, or " + wire.SyncProgram + " NAME --cron COMMAND"
 
 // job is one run of the program.
 type job struct {
@@ -69,13 +74,19 @@ type job struct {
 	lock           *os.File // held
 	said           said     // by the rsync of a sync by hand
 	lacks          string   // what the sync has run out of
+	upstream       string   // in use
+	offered        string   // the upstream's required file, as fileState; "": not known
+	scheduled      bool     // by cron or a timer
+	same           bool     // nothing to sync: the upstream is unchanged
+	settingsFile   string
 }
 
 // call is the parsed command line.
 type call struct {
-	name, mode  string // mode: "", "progress", "guard" or "record"
+	name, mode  string // mode: "", "progress", "guard", "record", "cron" or "timer"
 	allow       bool
 	pid, status int
+	argv        []string // of cron and timer: the command
 }
 
 func parseCall(args []string) (c call, ok bool) {
@@ -89,6 +100,10 @@ func parseCall(args []string) (c call, ok bool) {
 		status, statusErr := strconv.ParseUint(rest[2], 10, 16)
 		c.mode, c.pid, c.status = "record", int(pid), int(status)
 		return c, pidErr == nil && statusErr == nil
+	}
+	if len(rest) > 1 && (rest[0] == "--cron" || rest[0] == "--timer") {
+		c.mode, c.argv = rest[0][2:], rest[1:]
+		return c, true
 	}
 	for i, a := range rest {
 		switch {
@@ -132,7 +147,8 @@ func Main(args []string) int {
 	if status, ok := asUser(s.User, args); !ok {
 		return status
 	}
-	j := &job{Settings: s, name: c.name, stdout: os.Stdout, stderr: os.Stderr, claimFile: claim.Path(c.name), allow: c.allow}
+	j := &job{Settings: s, name: c.name, stdout: os.Stdout, stderr: os.Stderr, claimFile: claim.Path(c.name), allow: c.allow,
+		upstream: s.Upstream, settingsFile: filepath.Join(settings.Dir, c.name), scheduled: c.argv != nil}
 	return j.run(c)
 }
 
@@ -178,7 +194,11 @@ func asUser(user string, args []string) (status int, ok bool) {
 // complain prints one of the program's own messages.
 func complain(to *os.File, message string) { _, _ = to.WriteString("mirrorform: " + message + "\n") }
 
-func (j *job) say(message string)      { complain(j.stdout, message) }
+func (j *job) say(message string) {
+	if !j.scheduled || j.Log != "" { // cron mails all output
+		complain(j.stdout, message)
+	}
+}
 func (j *job) complain(message string) { complain(j.stderr, message) }
 
 // file returns the path of one of the job's files in the state directory.
@@ -198,10 +218,10 @@ func (j *job) run(c call) int {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM)
 	defer signal.Stop(signals)
-	if c.mode == "" {
-		return j.script()
+	if c.mode == "progress" {
+		return j.progress()
 	}
-	return j.progress()
+	return j.script(c)
 }
 
 // private prevents other users from opening the lock and the records: a user who can open a file
@@ -258,25 +278,39 @@ func flock(f *os.File, how int) error {
 	}
 }
 
-// script is a sync by hand. It does the same as cron, but prints rsync's output.
-func (j *job) script() int {
-	status, ok := j.begin()
-	switch {
-	case status == statusBusy:
+// script is a sync by hand, which does the same as a scheduled one, or a scheduled one, with the
+// command of its schedule. flock(1) holds the lock of that.
+func (j *job) script(c call) int {
+	by, argv, output := cmp.Or(c.mode, "script"), c.argv, j.Log
+	status, ok := 0, true
+	if !j.scheduled {
+		argv, output = j.Command(!j.allow), ""
+		status, ok = j.begin()
+	}
+	if status == statusBusy {
 		return status
-	case ok:
+	}
+	if ok {
 		status = j.guard()
-		if status == 0 && !j.allow {
-			status = j.checkDeletions()
-		}
+	}
+	if status == 0 && j.scheduled && j.unchanged() {
+		status = statusUnchanged
+	}
+	if status == 0 && !j.allow {
+		status = j.checkDeletions()
 	}
 	if status != 0 {
-		j.record("script", status, "")
+		if j.same = status == statusUnchanged; j.same {
+			status = 0
+		}
+		j.record(by, status, "")
 		return status
 	}
-	j.say("syncing " + j.Directory + " from " + j.Upstream + " as " + j.User)
-	j.said.to = j.stderr
-	return j.ended("script", j.call(j.Command(!j.allow)), "")
+	j.say("syncing " + j.Directory + " from " + j.upstream + " as " + j.User)
+	if !j.scheduled {
+		j.said.to = j.stderr // the log has it otherwise
+	}
+	return j.ended(by, j.call(argv), output)
 }
 
 // progress is a sync for `mirrorform sync`. It first measures the space, and writes all output to a
@@ -353,7 +387,32 @@ func (j *job) call(argv []string) int {
 	return j.exit(cmd.Run())
 }
 
+// adjusted returns a command of rsync with the upstream in use, which gets a password only if it
+// has an account, and with the rate of this time of the day.
+func (j *job) adjusted(argv []string) []string {
+	list := []string{}
+	for _, a := range argv {
+		switch {
+		case a == j.Upstream:
+			a = j.upstream
+		case strings.HasPrefix(a, "--password-file=") && !strings.Contains(j.upstream, "@"):
+			continue
+		}
+		list = append(list, a)
+	}
+	now := j.start.Format("15:04")
+	for _, r := range j.Rates {
+		from, rest, _ := strings.Cut(r, "-")
+		to, rate, _ := strings.Cut(rest, " ")
+		if from <= now && now < to || to < from && (from <= now || now < to) {
+			list = append(list, "--bwlimit="+rate)
+		}
+	}
+	return list
+}
+
 func (j *job) command(argv []string) *exec.Cmd {
+	argv = j.adjusted(argv)
 	cmd := exec.Command(argv[0], argv[1:]...)
 	if j.rsync != "" {
 		cmd.Path = j.rsync
@@ -382,9 +441,14 @@ func (j *job) exit(err error) int {
 // ended reports and records a sync that has ended, and returns the program's exit status.
 func (j *job) ended(by string, status int, output string) int {
 	status = j.judge(status, output)
-	if succeeded(status) {
+	switch {
+	case status == rsyncVanished:
+		j.say("synced " + j.Directory + ", but for files that vanished from the upstream meanwhile (24): the next sync gets their replacements")
+	case succeeded(status):
 		j.say("synced " + j.Directory)
-	} else {
+	case status == statusTimeLimit:
+		j.complain("the sync to " + j.Directory + " was ended at its time limit: the next one continues")
+	default:
 		j.complain("the sync to " + j.Directory + " failed: rsync exited with status " + strconv.Itoa(status))
 	}
 	switch {

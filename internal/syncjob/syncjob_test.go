@@ -76,6 +76,13 @@ func newSite(t *testing.T) *site {
 		put(t, at(fmt.Sprintf("upstream/8/f%d", i)), strings.Repeat("x", 1000))
 	}
 	put(t, at("log"), "")
+	put(t, at("settings"), "")
+	past := time.Now().Add(-time.Hour)
+	for _, name := range []string{"settings", "upstream/TIME"} {
+		if err := os.Chtimes(at(name), past, past); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for _, suffix := range []string{"status", "output", "hold"} {
 		put(t, at("state/m."+suffix), "")
 	}
@@ -114,7 +121,10 @@ func (s *site) run(want int, args ...string) string {
 		s.t.Fatal(err)
 	}
 	defer func() { _ = f.Close() }()
-	j := &job{Settings: &s.settings, name: "m", stdout: f, stderr: f, claimFile: filepath.Join(s.settings.State, "claim"), allow: c.allow}
+	j := &job{
+		Settings: &s.settings, name: "m", stdout: f, stderr: f, claimFile: filepath.Join(s.settings.State, "claim"), allow: c.allow,
+		upstream: s.settings.Upstream, settingsFile: filepath.Join(filepath.Dir(s.tree), "settings"), scheduled: c.argv != nil,
+	}
 	got := j.run(c)
 	if j.lock != nil {
 		// The program's end does that. Closing it is not enough here: a child that a test beside
@@ -152,7 +162,8 @@ func (s *site) files() (n int) {
 
 type record struct {
 	Start, End, Exit              int64
-	By                            string
+	By, Upstream                  string
+	Unchanged                     bool
 	RanOutOf                      string `json:"ran_out_of"`
 	Bytes, Files, Size, Available *int64
 }
@@ -499,7 +510,7 @@ func TestCommandLine(t *testing.T) {
 	}
 	for _, args := range []string{
 		"", "../m", "-m", "a/b", ".", "m x", "m --guard --allow-deletions", "m --allow-deletions --progress", "m --record", "m --record 1", "m --record x 1", "m --record 1 -1",
-		"m --record 1 2 3", "m --progress --progress", "m --help", "--guard m",
+		"m --record 1 2 3", "m --cron", "m --timer", "m --progress --progress", "m --help", "--guard m",
 	} {
 		if _, ok := parseCall(strings.Fields(args)); ok {
 			t.Errorf("%q is taken", args)

@@ -18,13 +18,20 @@ const Program = "/usr/local/libexec/mirrorform-sync"
 
 // Settings are the settings of one job.
 type Settings struct {
-	User      string // the account that runs the syncs
-	Directory string // the mirror's directory, with a slash at the end
-	Upstream  string // rsync:// URL, with a slash at the end
-	Lock      string // file that flock(1) locks in the cron entry
-	Log       string // file that cron's output is appended to; "": cron handles the output
-	Mount     string // mount point that must be mounted for the directory to exist, or ""
-	State     string // directory of the job's records
+	User      string   // the account that runs the syncs
+	Directory string   // the mirror's directory, with a slash at the end
+	Upstream  string   // rsync:// URL, with a slash at the end
+	Fallback  []string // further upstreams, for when it refuses or is behind the tree
+	Lock      string   // file that flock(1) locks in the cron entry
+	Log       string   // file that cron's output is appended to; "": cron handles the output
+	Mount     string   // mount point that must be mounted for the directory to exist, or ""
+	State     string   // directory of the job's records
+	// Around is a command that runs another one, such as nice(1), or empty. All of rsync runs in it.
+	Around []string
+	// TimeLimit is after how long timeout(1) ends a sync, or "".
+	TimeLimit string
+	// Rates are values of --bwlimit by the time at which a sync begins: "08:00-20:00 10m".
+	Rates []string
 	// Options are rsync's options before the upstream, and Safety those after the directory.
 	Options, Safety []string
 	// MaxDelete is how many files a sync may delete, and MaxDeletePercent which percentage of all
@@ -32,12 +39,20 @@ type Settings struct {
 	MaxDelete, MaxDeletePercent int
 	// Require is a file that the upstream's root must contain, or "".
 	Require string
+	// Freshness is Require or "". While the upstream's is the tree's, a scheduled sync has nothing to
+	// do.
+	Freshness string
 }
 
 // Command returns the rsync command. If it is not limited, it may delete everything that the
 // upstream does not have.
 func (s *Settings) Command(limited bool) []string {
-	argv := slices.Concat([]string{"/usr/bin/rsync"}, s.Options, []string{s.Upstream, s.Directory}, s.Safety)
+	argv := slices.Clip(s.Around)
+	if s.TimeLimit != "" {
+		// In the foreground, timeout(1) stays in the process group, which a terminal interrupts.
+		argv = append(argv, "/usr/bin/timeout", "--foreground", "-k", "60", s.TimeLimit)
+	}
+	argv = slices.Concat(argv, []string{"/usr/bin/rsync"}, s.Options, []string{s.Upstream, s.Directory}, s.Safety)
 	if limited && s.MaxDelete > 0 {
 		argv = append(argv, "--max-delete="+strconv.Itoa(s.MaxDelete))
 	}
@@ -48,7 +63,8 @@ func (s *Settings) Command(limited bool) []string {
 func (s *Settings) texts() []setting[string] {
 	return []setting[string]{
 		{"user", &s.User, true}, {"directory", &s.Directory, true}, {"upstream", &s.Upstream, true}, {"lock", &s.Lock, true}, {"log", &s.Log, false},
-		{"mount", &s.Mount, false}, {"state", &s.State, true}, {"require", &s.Require, false},
+		{"mount", &s.Mount, false}, {"state", &s.State, true}, {"require", &s.Require, false}, {"freshness", &s.Freshness, false},
+		{"time_limit", &s.TimeLimit, false},
 	}
 }
 
@@ -57,7 +73,9 @@ func (s *Settings) numbers() []setting[int] {
 }
 
 func (s *Settings) lists() []setting[[]string] {
-	return []setting[[]string]{{"option", &s.Options, false}, {"safety", &s.Safety, false}}
+	return []setting[[]string]{
+		{"fallback", &s.Fallback, false}, {"around", &s.Around, false}, {"option", &s.Options, false}, {"safety", &s.Safety, false}, {"rate", &s.Rates, false},
+	}
 }
 
 type setting[T any] struct {
@@ -155,12 +173,16 @@ func (s *Settings) check() error {
 	switch {
 	case !strings.HasSuffix(s.Directory, "/") || s.Directory == "/":
 		return errors.New("directory is not a tree's path with a slash at the end")
-	case !strings.HasPrefix(s.Upstream, "rsync://") || !strings.HasSuffix(s.Upstream, "/"):
+	case slices.ContainsFunc(append(s.Fallback[:len(s.Fallback):len(s.Fallback)], s.Upstream), func(u string) bool {
+		return !strings.HasPrefix(u, "rsync://") || !strings.HasSuffix(u, "/")
+	}):
 		return errors.New("upstream is not an rsync:// URL with a slash at the end")
 	case s.MaxDeletePercent > 100:
 		return errors.New("max_delete_percent is more than 100")
 	case strings.Contains(s.Require, "/"):
 		return errors.New("require is not the name of a file")
+	case s.Freshness != "" && s.Freshness != s.Require:
+		return errors.New("freshness is not the required file")
 	}
 	return nil
 }
