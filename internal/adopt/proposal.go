@@ -107,8 +107,8 @@ func kittenSync(k *job, e mirror.Edition, spec *mirror.Spec) *mirror.Sync {
 		standard := mirror.MaxDelete
 		s.MaxDelete = &standard
 	}
-	if s.Bandwidth == "" && main.Bandwidth != "" {
-		s.Bandwidth = "0" // no limit (rsync(1))
+	if s.Bandwidth == nil && main.Bandwidth != nil {
+		s.Bandwidth = mirror.AllDay("0") // no limit (rsync(1))
 	}
 	return s
 }
@@ -169,7 +169,7 @@ func syncBlock(j *job, e mirror.Edition, upstream, lock, mount string) *mirror.S
 		case fits && excludes:
 			s.Exclude = append(s.Exclude, pattern)
 		case limits:
-			s.Bandwidth = rate
+			s.Bandwidth = mirror.AllDay(rate)
 		case fits:
 			s.Options = append(s.Options, o...)
 		default:
@@ -177,7 +177,7 @@ func syncBlock(j *job, e mirror.Edition, upstream, lock, mount string) *mirror.S
 		}
 	}
 	if j.sync.upstream != upstream {
-		s.Upstream = j.sync.upstream
+		s.Upstream = []string{j.sync.upstream}
 	}
 	// Every user can lock files in /run/lock, so a mirror block does not allow them.
 	shared := strings.HasPrefix(j.sync.lock, "/run/lock/") || strings.HasPrefix(j.sync.lock, "/var/lock/")

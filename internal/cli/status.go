@@ -217,6 +217,9 @@ func printStatus(g *global, status *report.Status, asJSON, watch bool) error {
 			if m.LastSync == nil {
 				continue
 			}
+			if u := m.LastSync.Upstream; u != "" {
+				g.ui.Note(h.Name + ": " + m.Name + ": the last sync used the upstream " + u + ", since the first one refused or is behind")
+			}
 			if next := nextStep(m.LastSync); next != "" {
 				g.ui.Note(h.Name + ": " + m.Name + ": " + fmt.Sprintf(next, h.Name))
 			}
@@ -330,7 +333,12 @@ func statusCells(m *report.MirrorStatus) []string {
 	last, result, age, used, free, full, next, lock := "?", "?", "?", "?", "?", "?", "?", "?"
 	if m.LastSync != nil {
 		last, result = ago(*m.LastSyncAge), "done"
-		if !m.LastSync.Succeeded() {
+		switch {
+		case m.LastSync.Unchanged:
+			result = "unchanged"
+		case m.LastSync.Exit != 0 && m.LastSync.Succeeded():
+			result = fmt.Sprintf("done (%d)", m.LastSync.Exit)
+		case !m.LastSync.Succeeded():
 			result = fmt.Sprintf("%s (%d)", cmp.Or(m.LastSync.Full(), refusedSyncs[m.LastSync.Exit].result, "failed"), m.LastSync.Exit)
 		}
 	}
@@ -365,6 +373,7 @@ var refusedSyncs = map[int]struct{ result, next string }{
 	syncs.ExitEmpty: {"upstream empty", "the upstream is empty, or lacks the file that freshness names, " +
 		"so nothing is synced and the mirror's files stay. To see what the upstream has: rsync UPSTREAM. " +
 		"To use another one, set sync.upstream and apply. Then: mirrorform sync '%s'"},
+	syncs.ExitTimeLimit: {"time limit", "the last sync was ended at time_limit, and the next one continues. To continue now: mirrorform sync '%s'"},
 	syncs.ExitUnclaimed: {"wrong directory", "the mirror's directory is not the one that was claimed for it, " +
 		"so nothing is synced. To see what differs: mirrorform plan --limit '%s'"},
 }

@@ -64,6 +64,10 @@ var partPurpose = map[string]string{
 	"sync_status":        "a line for each sync: time, result and amount",
 	"sync_output":        "rsync's output, if `mirrorform sync` started it",
 	"sync_hold":          "not empty while syncs are held",
+	"sync_password":      "the password of the upstream's account; with `sync.password`, only the account can read it",
+	"timer_service":      "runs a sync; with `scheduler = \"systemd\"`, as the next two, instead of those of cron",
+	"timer_unit":         "starts it",
+	"timer":              "the scheduled sync",
 	"sync_script":        "runs a sync by hand: the first one, or one between those of cron",
 
 	"sync_program_directory":  "the directory of the sync program",
@@ -104,9 +108,18 @@ func (g *generator) parts() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	spec.Kitten = nil
+	spec.Sync = &mirror.Sync{Scheduler: "systemd", Upstream: []string{"rsync://mirror@rsync.example.org/almalinux/"}, Password: "word"}
+	more, err := expand(spec)
+	if err != nil {
+		return "", err
+	}
 	var rows [][]string
 	known := map[string]bool{}
-	for _, p := range parts {
+	for _, p := range append(parts, more...) {
+		if known[p.Name] {
+			continue
+		}
 		purpose, ok := partPurpose[p.Name]
 		if main, isKitten := strings.CutPrefix(p.Name, "kitten_"); isKitten {
 			purpose, ok = "as `"+main+"`, for Kitten", partPurpose[main] != ""

@@ -39,12 +39,15 @@ func isHostName(s string) bool {
 	return err != nil && resources.IsHostName(s)
 }
 
+// account is the account of an rsync URL, which becomes part of a command.
+var account = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$`)
+
 // modulePath is the path of an rsync URL. It has no wildcards, which an rsync server expands, and
 // no percent signs, which rsync does not decode.
 var modulePath = regexp.MustCompile(`^(/[A-Za-z0-9._+~@:,=-]+)+/$`)
 
-// checkUpstream checks the URL of an rsync module, or of a directory in one. It must not contain a
-// user name or a password: every user of the host can see the arguments of a command. For the same
+// checkUpstream checks the URL of an rsync module, or of a directory in one. It may contain an
+// account, but no password: every user of the host can see the arguments of a command. For the same
 // reason, no message repeats what may be one.
 func checkUpstream(s string) error {
 	if err := checkText(s); err != nil {
@@ -54,8 +57,9 @@ func checkUpstream(s string) error {
 	if !ok {
 		return fmt.Errorf("%q is not an rsync URL: begin it with rsync://", s)
 	}
-	if authority, _, _ := strings.Cut(rest, "/"); strings.Contains(authority, "@") {
-		return errors.New("the URL contains a user name: remove it, the upstream is public")
+	authority, _, _ := strings.Cut(rest, "/")
+	if i := strings.LastIndex(authority, "@"); i >= 0 && !account.MatchString(authority[:i]) {
+		return errors.New("the URL contains a password or an invalid account: set the password as sync.password")
 	}
 	u, err := url.Parse(s)
 	if err != nil {

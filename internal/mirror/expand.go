@@ -47,10 +47,14 @@ type part struct {
 //	sync_program        program      runs syncs and records their results
 //	sync_settings_directory directory
 //	sync_settings       file         the settings of the program for this mirror
+//	sync_password       file         the password of the upstream's account; with sync.password
 //	sync_script         file         runs the program by hand
 //	cron_package        package
 //	cron_service        service
 //	cron                cron         the scheduled sync
+//	timer_service       file         with sync.scheduler = "systemd", as the next two, instead of these three
+//	timer_unit          file
+//	timer               service      the scheduled sync
 //	nginx               package
 //	nginx_service       service
 //	firewall_http       firewall     port 80; unless firewall is false, as the next ones

@@ -14,6 +14,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/rogpeppe/go-internal/txtar"
+	"github.com/zclconf/go-cty/cty"
 	ctyjson "github.com/zclconf/go-cty/cty/json"
 
 	"github.com/mirrorform/mirrorform/engine"
@@ -199,7 +200,14 @@ func readBody(t *testing.T, body *hclsyntax.Body, to reflect.Value) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		readJSON(t, text, field(t, to, name))
+		into := field(t, to, name)
+		switch alone := value.Type() == cty.String; { // see lang's tag one
+		case alone && into.Kind() == reflect.Slice:
+			text = fmt.Appendf(nil, "[%s]", text)
+		case alone && into.Kind() == reflect.Map:
+			text = fmt.Appendf(nil, `{"":%s}`, text)
+		}
+		readJSON(t, text, into)
 	}
 	for _, b := range body.Blocks {
 		readBody(t, b.Body, settle(field(t, to, b.Type)))

@@ -42,6 +42,10 @@ sync {
   bandwidth = "10m"
   lock      = "/run/alma.lock"
   log       = "/var/log/alma.log"
+  proxy      = "proxy.example.org:3128"
+  nice       = 10
+  io_class   = "idle"
+  time_limit = "8h"
 }
 kitten {
   path     = "/srv/mirror/kitten"
@@ -49,7 +53,8 @@ kitten {
   sync {
     every     = "3h"
     schedule  = "6 */3 * * *"
-    upstream  = "rsync://rsync.example.org/kitten/"
+    upstream  = "rsync://me@rsync.example.org/kitten/"
+    password  = "word"
     flags     = ["-avSH"]
     options   = ["--timeout=60"]
     exclude   = ["*/isos/"]
@@ -156,7 +161,7 @@ func stringPaths(typ reflect.Type, prefix string) []string {
 		f := typ.Field(i)
 		name, _, _ := strings.Cut(f.Tag.Get("hcl"), ",")
 		inner := f.Type
-		for inner.Kind() == reflect.Pointer || inner.Kind() == reflect.Slice {
+		for inner.Kind() == reflect.Pointer || inner.Kind() == reflect.Slice || inner.Kind() == reflect.Map {
 			inner = inner.Elem()
 		}
 		switch inner.Kind() {
@@ -174,8 +179,12 @@ func setString(t *testing.T, v reflect.Value, path, s string) {
 	for name := range strings.SplitSeq(path, ".") {
 		v = settle(field(t, v, name))
 	}
-	if v.Kind() == reflect.Slice {
+	switch v.Kind() {
+	case reflect.Slice:
 		v.Set(reflect.ValueOf([]string{s}))
+		return
+	case reflect.Map:
+		v.Set(reflect.ValueOf(map[string]string{"": s}))
 		return
 	}
 	v.SetString(s)
@@ -211,6 +220,10 @@ func (x *shellText) add(t *testing.T, parts []engine.Part) {
 	}
 }
 
+// around is what runs rsync in the block with everything.
+var around = regexp.MustCompile(
+	`^(/usr/bin/env RSYNC_PROXY=[A-Za-z0-9.:-]+ /usr/bin/nice -n 10 /usr/bin/ionice -c [23 n7-]+ /usr/bin/timeout --foreground -k 60 [0-9]+[smhd])?$`)
+
 // check has a shell read everything, and run none of it.
 func (x *shellText) check(t *testing.T) {
 	t.Helper()
@@ -218,7 +231,7 @@ func (x *shellText) check(t *testing.T) {
 		switch want := x.words[i]; {
 		case want != nil && !slices.Equal(got, want):
 			t.Errorf("a shell reads %q, not %q", got, want)
-		case want == nil && (got[0] != "/usr/bin/rsync" || len(got) < 6 || !strings.HasPrefix(got[len(got)-5], "rsync://") || !strings.HasPrefix(got[len(got)-4], "/")):
+		case want == nil && (!around.MatchString(strings.Join(got[:max(0, slices.Index(got, "/usr/bin/rsync"))], " ")) || len(got) < 6 || !strings.HasPrefix(got[len(got)-5], "rsync://") || !strings.HasPrefix(got[len(got)-4], "/")):
 			t.Errorf("a shell would run %q", got)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/mirrorform/mirrorform/engine"
@@ -22,12 +23,15 @@ type job struct {
 	dir          string // directory of the tree
 	dirAttribute string
 	location     string // URL path
-	schedule     string
+	calendar     string // when it runs, as in crontab(5)
+	delay        string // random delay of a timer, or ""
+	timer        bool   // systemd runs it, not cron
 	settings     settings.Settings
 	lock         string // path of the lock in the command, as in the guide or the block
 	lockFile     string // path of the lock without links
 	log          string // "" leaves the output to cron
 	mount        string // mount point that must be mounted, or ""
+	password     string // of the upstream's account, or ""
 }
 
 // stateDir has the records of syncs. It belongs to the account that syncs, survives reboots, and
@@ -86,7 +90,7 @@ func settled(s *Sync) Sync {
 }
 
 // inherit fills the attributes that Kitten's sync block does not set from the mirror's own, except
-// upstream, lock, and the path of the log.
+// upstream, password, lock, and the path of the log.
 func inherit(kitten, main Sync) Sync {
 	if kitten.Every == "" && kitten.Schedule == "" {
 		kitten.Every, kitten.Schedule = main.Every, main.Schedule
@@ -99,10 +103,17 @@ func inherit(kitten, main Sync) Sync {
 	inheritList(&kitten.Flags, main.Flags)
 	inheritList(&kitten.Options, main.Options)
 	inheritList(&kitten.Exclude, main.Exclude)
-	kitten.Bandwidth = cmp.Or(kitten.Bandwidth, main.Bandwidth)
+	if kitten.Bandwidth == nil {
+		kitten.Bandwidth = main.Bandwidth
+	}
 	if kitten.Log == nil && main.Log != nil && *main.Log == "" {
 		kitten.Log = main.Log
 	}
+	kitten.Scheduler = cmp.Or(kitten.Scheduler, main.Scheduler)
+	kitten.Proxy = cmp.Or(kitten.Proxy, main.Proxy)
+	kitten.IOClass = cmp.Or(kitten.IOClass, main.IOClass)
+	kitten.TimeLimit = cmp.Or(kitten.TimeLimit, main.TimeLimit)
+	inheritFrom(&kitten.Nice, main.Nice)
 	inheritFrom(&kitten.Freshness, main.Freshness)
 	inheritFrom(&kitten.Safe, main.Safe)
 	inheritFrom(&kitten.MaxDelete, main.MaxDelete)
@@ -132,8 +143,11 @@ func (x *settling) newJob(j *job, own, s Sync, m module) *job {
 		flags = s.Flags
 	}
 	options := slices.Concat(flags, s.Options)
-	if s.Bandwidth != "" {
-		options = append(options, "--bwlimit="+s.Bandwidth)
+	if s.Password != "" {
+		options = append(options, "--password-file="+j.passwordFile())
+	}
+	if rate, all := s.Bandwidth[""]; all {
+		options = append(options, "--bwlimit="+rate)
 	}
 	for _, pattern := range s.Exclude {
 		options = append(options, "--exclude="+pattern)
@@ -141,10 +155,11 @@ func (x *settling) newJob(j *job, own, s Sync, m module) *job {
 	if x.mayHoldLostFound(j.dir) {
 		options = append(options, "--exclude=/lost+found")
 	}
-	j.schedule = s.Schedule
-	if s.Schedule == "" {
-		j.schedule = x.spread(j, cmp.Or(s.Every, x.guide.every))
+	if j.calendar = s.Schedule; s.Schedule == "" {
+		j.calendar = x.spread(j, cmp.Or(s.Every, x.guide.every))
+		j.delay = "5min"
 	}
+	j.timer = s.Scheduler == systemdScheduler
 	j.lock = cmp.Or(s.Lock, m.lock)
 	j.lockFile = x.lockFile(j)
 	j.log = "/var/log/" + j.file + ".log"
@@ -154,9 +169,16 @@ func (x *settling) newJob(j *job, own, s Sync, m module) *job {
 	x.checkLog(j)
 	j.mount = x.spec.Storage.guard(j.dir)
 	j.settings = settings.Settings{
-		User: x.user, Directory: j.dir + "/", Upstream: cmp.Or(s.Upstream, m.upstream), Lock: j.lock, Log: j.log, Mount: j.mount, State: stateDir,
+		User: x.user, Directory: j.dir + "/", Upstream: m.upstream, Lock: j.lock, Log: j.log, Mount: j.mount, State: stateDir,
 		Options: options,
 	}
+	if len(s.Upstream) > 0 {
+		j.settings.Upstream, j.settings.Fallback = s.Upstream[0], s.Upstream[1:]
+	}
+	j.settings.Rates = rates(s.Bandwidth)
+	j.settings.Around, j.settings.TimeLimit = around(s), s.TimeLimit
+	x.checkPassword(j, s)
+	j.password = s.Password
 	x.limits(j, s)
 	return j
 }
@@ -186,7 +208,7 @@ func (x *settling) limits(j *job, s Sync) {
 	}
 	j.settings.Require = x.guide.freshness
 	if s.Freshness != nil {
-		j.settings.Require = *s.Freshness
+		j.settings.Require, j.settings.Freshness = *s.Freshness, *s.Freshness
 		if strings.ContainsAny(*s.Freshness, "/ ") || checkText(*s.Freshness) != nil {
 			x.errorf(j.attribute("freshness"), "use the name of a file in the upstream's root, without a slash or a space",
 				"invalid file name %q", *s.Freshness)
@@ -227,16 +249,19 @@ func (x *settling) checkSync(j *job, s Sync) {
 	for _, pattern := range s.Exclude {
 		x.report(j.attribute("exclude"), checkPattern(pattern))
 	}
-	if s.Upstream != "" {
-		x.report(j.attribute("upstream"), checkUpstream(s.Upstream))
+	for _, u := range s.Upstream {
+		x.report(j.attribute("upstream"), checkUpstream(u))
 	}
-	if s.Bandwidth != "" {
-		x.report(j.attribute("bandwidth"), checkBandwidth(s.Bandwidth))
+	x.checkBandwidth(j, s)
+	x.checkAround(j, s)
+	if s.Scheduler != "" && s.Scheduler != cronScheduler && s.Scheduler != systemdScheduler {
+		x.choice(j.attribute("scheduler"), s.Scheduler, cronScheduler, systemdScheduler)
 	}
 }
 
-// intervals are the values of every. Each divides a day, so that syncs are evenly spaced.
-var intervals = []string{"1h", "2h", "3h", "4h", "6h", "8h", "12h", "24h"}
+// intervals are the values of every. Each divides the hour or the day, so that syncs are evenly
+// spaced, and is one line of a crontab.
+var intervals = []string{"10m", "12m", "15m", "20m", "30m", "1h", "2h", "3h", "4h", "6h", "8h", "12h", "24h"}
 
 // spread returns the crontab schedule of an interval. Its minute, and the hour of a daily sync,
 // come from a digest of the names of host and mirror: they are stable, but differ between hosts,
@@ -250,6 +275,10 @@ func (x *settling) spread(j *job, every string) string {
 	sum := sha256.Sum256([]byte(x.host.Target.Name + "\x00" + x.name + "\x00" + j.prefix))
 	n := binary.BigEndian.Uint64(sum[:])
 	minute, hour := n%60, n/60%24
+	if step, ok := strings.CutSuffix(every, "m"); ok {
+		n, _ := strconv.ParseUint(step, 10, 8)
+		return fmt.Sprintf("%d-59/%d * * * *", minute%n, n)
+	}
 	switch every {
 	case "1h":
 		return fmt.Sprintf("%d * * * *", minute)

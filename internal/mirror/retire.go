@@ -23,11 +23,11 @@ func Live(part string) bool {
 func Data(part string) (crons []string, ok bool) {
 	switch part {
 	case "directory":
-		return []string{"cron"}, true
+		return []string{"cron", "timer"}, true
 	case "kitten_directory":
-		return []string{"kitten_cron"}, true
+		return []string{"kitten_cron", "kitten_timer"}, true
 	case "mount_point":
-		return []string{"cron", "kitten_cron"}, true
+		return []string{"cron", "timer", "kitten_cron", "kitten_timer"}, true
 	}
 	return nil, false
 }

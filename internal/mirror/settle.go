@@ -69,7 +69,7 @@ func (x *settling) settleDistribution() {
 	own := *x.spec
 	own.Guide, own.Kitten, own.Publish = "", nil, nil
 	x.spec, x.guide = &own, otherGuide(x.name)
-	if settled(own.Sync).Upstream == "" {
+	if len(settled(own.Sync).Upstream) == 0 {
 		x.errorf("sync.upstream", "set sync.upstream to the rsync:// URL of the distribution, with a slash at the end, such as "+
 			"rsync://rsync.example.org/epel/", "mirror %s has no upstream: for other distributions there is no default", x.name)
 	}

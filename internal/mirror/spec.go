@@ -56,18 +56,27 @@ type Storage struct {
 
 // Sync is the scheduled sync with rsync.
 type Sync struct {
-	// Every is the interval of syncs: 1h, 2h, 3h, 4h, 6h, 8h, 12h or 24h; default: 3h. The minute is
-	// derived from the names of host and mirror.
+	// Every is the interval of syncs, from 10m to 24h: minutes that divide the hour, or hours that
+	// divide the day; default: 3h. The minute is derived from the names of host and mirror.
 	Every    string `hcl:"every,optional"`
 	Schedule string `hcl:"schedule,optional"` // five fields of crontab(5); overrides Every
+	// Scheduler is what starts the syncs: cron, or systemd, by a timer; default: cron. A timer runs
+	// what it missed while the host was off.
+	Scheduler string `hcl:"scheduler,optional"`
 	// Upstream is the rsync:// URL of the module, with a slash at the end; default: AlmaLinux's.
-	// Required for other distributions.
-	Upstream string   `hcl:"upstream,optional"`
+	// Required for other distributions. In a list, the next one is used while one refuses or is
+	// behind the tree.
+	Upstream []string `hcl:"upstream,optional" one:"true"`
+	// Password is the password of the account in Upstream, as in rsync://ACCOUNT@HOST/MODULE/. It may
+	// be sensitive. rsync reads it from a file that only the mirror's account can read.
+	Password string   `hcl:"password,optional" secret:"true"`
+	Proxy    string   `hcl:"proxy,optional"`   // HOST:PORT of an HTTP proxy that rsync connects through
 	Flags    []string `hcl:"flags,optional"`   // options of rsync that replace the guide's
 	Options  []string `hcl:"options,optional"` // options of rsync, added to the flags
 	Exclude  []string `hcl:"exclude,optional"` // patterns for rsync's --exclude
-	// Bandwidth is a rate for rsync's --bwlimit, such as 10m, 2.5m or 800k.
-	Bandwidth string `hcl:"bandwidth,optional"`
+	// Bandwidth is a rate for rsync's --bwlimit, such as 10m, 2.5m or 800k; or a map from times of the
+	// day, such as 08:00-20:00, to the rates of syncs that begin then.
+	Bandwidth map[string]string `hcl:"bandwidth,optional" one:"true"`
 	// MaxDelete is how many files a sync may delete; default: 200000. Once a sync has reached the
 	// limit, further ones are held until you run `mirrorform sync --allow-deletions`.
 	MaxDelete *int `hcl:"max_delete,optional"`
@@ -78,7 +87,8 @@ type Sync struct {
 	// /run/NAME_rsync.lock for other distributions.
 	Lock string `hcl:"lock,optional"`
 	// Freshness is the name of a file that the upstream's root must have, or nothing is synced;
-	// default: TIME, none for other distributions. "" disables the check.
+	// default: TIME, none for other distributions. If it is set, a scheduled sync asks nothing more
+	// while the file is that of the last complete sync. "" disables both.
 	Freshness *string `hcl:"freshness,optional"`
 	// Safe is whether a sync creates no links that lead out of the tree, sets no set-user-ID or
 	// set-group-ID, and passes max_delete to rsync; default: true.
@@ -86,6 +96,14 @@ type Sync struct {
 	// Log is the absolute path of a file to which output is appended; default:
 	// /var/log/mirrorform-NAME.log. "" leaves the output to cron.
 	Log *string `hcl:"log,optional"`
+	// Nice is the priority of rsync by nice(1), from 1 to 19, the lowest; default: the host's.
+	Nice *int `hcl:"nice,optional"`
+	// IOClass is the priority of rsync's disk access by ionice(1): idle, or best-effort with the
+	// lowest level; default: the host's.
+	IOClass string `hcl:"io_class,optional"`
+	// TimeLimit is after how long a sync is ended, such as 90m or 8h. The next one continues; default:
+	// never.
+	TimeLimit string `hcl:"time_limit,optional"`
 }
 
 // Kitten mirrors AlmaLinux Kitten beside AlmaLinux, with its own module, directory, lock and cron

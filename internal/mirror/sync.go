@@ -3,6 +3,7 @@ package mirror
 import (
 	"fmt"
 	"path"
+	"slices"
 
 	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/engine/wire"
@@ -24,11 +25,14 @@ func (x *expansion) sync() {
 	for _, j := range x.jobs {
 		x.records(j)
 		x.settings(j)
+		x.password(j)
 		x.script(j)
 	}
-	x.cronDaemon()
+	if slices.ContainsFunc(x.jobs, func(j *job) bool { return !j.timer }) {
+		x.cronDaemon()
+	}
 	for _, j := range x.jobs {
-		x.cron(j)
+		x.schedule(j)
 	}
 }
 
@@ -142,27 +146,10 @@ func (x *expansion) cronDaemon() {
 	}, nil)
 }
 
-// cron adds the job's entry, with the guide's command. It comes after all that a sync needs, since
-// the job may run at once. The daemon starts after it.
-func (x *expansion) cron(j *job) {
-	rsync, err := resources.ShellJoin(j.settings.Command(true))
-	x.report(j.block, err)
+// cron adds the job's entry, with the guide's command. The daemon starts after it.
+func (x *expansion) cron(j *job, needs []string, data *syncs.Job) {
 	x.add(engine.Part{
-		Name: j.part("cron"), Type: "cron",
-		DependsOn: x.existing("user", "mount", j.part("tree"), j.part("directory"), "rsync", j.part("lock"), j.part("lock_at_boot"), j.part("log"),
-			"cron_package", j.part("sync_script"), j.part("sync_status")),
-		State: &resources.Cron{
-			Name: j.file, Schedule: j.schedule, User: x.user,
-			Command:      []string{"/usr/bin/flock", "-n", j.lock, "-c", rsync},
-			RequireMount: j.mount, Log: j.log,
-			Guard:  []string{j.script(), "--guard"},
-			OnExit: []string{j.script(), "--record"},
-		},
-		Data: &syncs.Job{
-			Host: x.host.Target.Name, Mirror: j.name(), Script: j.script(), Lock: j.lock, Dir: j.dir, User: x.user, Schedule: j.schedule,
-			Status: j.state(".status"), Output: j.state(".output"), Time: x.timeFile(j),
-			Certificate: x.certificateFile(),
-		},
+		Name: j.part("cron"), Type: "cron", DependsOn: needs, State: x.crontab(j), Data: data,
 	}, map[string]string{
 		"schedule": j.attribute("schedule"), "user": "user", "command": j.block, "log": j.attribute("log"),
 		"require_mount": x.spec.Storage.mountAttribute(),
@@ -170,6 +157,31 @@ func (x *expansion) cron(j *job) {
 	x.parts[len(x.parts)-1].advice = map[string]string{
 		"command": "move long lists of patterns to a file, with an option such as --exclude-from=/etc/mirror.exclude",
 	}
+}
+
+// crontab returns the entry: the guide's command, with the guard before it and the record after it.
+// If the program has to choose something for each sync, it runs the command, within the lock.
+func (x *expansion) crontab(j *job) *resources.Cron {
+	argv := j.settings.Command(true)
+	switch {
+	case j.timer:
+		argv = append([]string{j.script(), "--timer"}, argv...)
+	case j.chooses():
+		argv = append([]string{j.script(), "--cron"}, argv...)
+	}
+	rsync, err := resources.ShellJoin(argv)
+	x.report(j.block, err)
+	c := &resources.Cron{Name: j.file, Schedule: j.calendar, User: x.user, Command: []string{"/usr/bin/flock", "-n", j.lock, "-c", rsync}, Log: j.log}
+	if !j.timer && !j.chooses() {
+		c.RequireMount, c.Guard, c.OnExit = j.mount, []string{j.script(), "--guard"}, []string{j.script(), "--record"}
+	}
+	return c
+}
+
+// chooses reports whether the program runs the command: because it depends on the upstreams or the
+// time of the day, or because something else has to know how it ended.
+func (j *job) chooses() bool {
+	return len(j.settings.Fallback) > 0 || len(j.settings.Rates) > 0
 }
 
 // timeFile returns the path of the job's file with the time of the upstream's last change. Only
@@ -207,6 +219,13 @@ func (x *expansion) settings(j *job) {
 	}, map[string]string{"content": j.block, "group": "user"})
 }
 
+// password adds the file with the password of the upstream's account.
+func (x *expansion) password(j *job) {
+	if j.password != "" {
+		x.secret(j, "sync_password", j.passwordFile(), j.password+"\n", j.attribute("password"))
+	}
+}
+
 // script adds the script that runs a job by hand, for example for the first sync.
 func (x *expansion) script(j *job) {
 	content := "#!/bin/sh\n" +
@@ -216,7 +235,7 @@ func (x *expansion) script(j *job) {
 		"exec " + settings.Program + " " + j.name() + ` "$@"` + "\n"
 	x.add(engine.Part{
 		Name: j.part("sync_script"), Type: "file",
-		DependsOn: x.existing("user", "rsync", j.part("sync_status"), j.part("sync_output"), j.part("sync_hold"), "sync_program", j.part("sync_settings")),
+		DependsOn: x.existing("user", "rsync", j.part("sync_status"), j.part("sync_output"), j.part("sync_hold"), "sync_program", j.part("sync_settings"), j.part("sync_password")),
 		State:     &resources.File{Path: j.script(), Content: &content, Owner: "root", Group: "root", Mode: "0755"},
 	}, map[string]string{"content": j.block})
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/internal/config"
 	"github.com/mirrorform/mirrorform/internal/mirror"
+	"github.com/mirrorform/mirrorform/internal/syncs"
 	"github.com/mirrorform/mirrorform/resources"
 )
 
@@ -175,10 +176,10 @@ func (s *Scope) Deleting(hosts []string, data MirrorData) Aim {
 
 // deleting returns the directories to delete, each with the locks of the syncs that write to it.
 func (d MirrorData) deleting(list []*engine.Resource) []*engine.Resource {
-	locks := map[engine.Address]string{} // by address of the cron entry
+	locks := map[engine.Address]string{} // by address of what schedules the syncs
 	for _, res := range list {
-		if c, ok := res.State.(*resources.Cron); ok && !res.Orphan && len(c.Command) > 2 {
-			locks[res.Address] = c.Command[2]
+		if j, ok := res.Data.(*syncs.Job); ok && !res.Orphan {
+			locks[res.Address] = j.Lock
 		}
 	}
 	var found []*engine.Resource

@@ -12,6 +12,7 @@ const (
 	ExitUnavailable = 69
 	ExitNoRoom      = 73
 	ExitUnclaimed   = 78
+	ExitTimeLimit   = 124
 )
 
 // rsyncErrors explains the most common exit statuses: rsync(1), EXIT VALUES.
@@ -24,6 +25,7 @@ var rsyncErrors = map[int]string{
 	ExitEmpty:       "the upstream is empty, or is not the mirrored tree",
 	ExitUnavailable: "its file system is not mounted, or the upstream cannot be reached",
 	ExitUnclaimed:   "its directory is not the claimed one",
+	ExitTimeLimit:   "it was ended at its time limit, and the next one continues",
 }
 
 // ExitError returns the error of a sync's exit status, with the errors in its output.

@@ -13,7 +13,11 @@ type Record struct {
 	Start int64  `json:"start"`
 	End   int64  `json:"end"`
 	Exit  int    `json:"exit"` // rsync's exit status, or the sync program's
-	By    string `json:"by"`   // cron, script or sync
+	By    string `json:"by"`   // cron, timer, script or sync
+	// Unchanged reports that nothing was asked for, since the upstream was unchanged.
+	Unchanged bool `json:"unchanged,omitempty"`
+	// Upstream is the upstream that was used, if not the first one.
+	Upstream string `json:"upstream,omitempty"`
 	// Bytes and Files are what rsync received; nil if not known.
 	Bytes *int64 `json:"bytes"`
 	Files *int64 `json:"files"`
