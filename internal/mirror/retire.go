@@ -10,7 +10,7 @@ const (
 )
 
 // live are the parts that make a mirror sync, serve or be published.
-var live = []string{"cron", "kitten_cron", Site, TLSSite, "snippet", "rsync_module", "kitten_rsync_module", "publish"}
+var live = []string{"cron", "kitten_cron", "timer", "kitten_timer", Site, TLSSite, "snippet", "rsync_module", "kitten_rsync_module", "publish"}
 
 // Live reports whether the part with the name makes a mirror sync, serve or be published. A retired
 // mirror lacks these parts, but keeps all others and its files.
@@ -19,7 +19,7 @@ func Live(part string) bool {
 }
 
 // Data reports whether the part with the name is a directory with the mirror's files, and returns
-// the names of the cron parts whose jobs write to it.
+// the names that the parts have which schedule the syncs to it.
 func Data(part string) (crons []string, ok bool) {
 	switch part {
 	case "directory":

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/mirrorform/mirrorform/internal/mirror"
+	"github.com/mirrorform/mirrorform/internal/syncs"
 	"github.com/mirrorform/mirrorform/resources"
 )
 
@@ -17,6 +18,12 @@ func TestLiveAndData(t *testing.T) {
 		Web:     &mirror.Web{ServerName: "fra1.example.org", TLS: &mirror.TLS{ACME: &mirror.ACME{}}},
 		Publish: &mirror.Publish{Sponsor: "Example", SponsorURL: "https://example.org", Email: "m@example.org"},
 	})
+	jobs := map[string]*syncs.Job{}
+	for _, p := range parts {
+		if j, ok := p.Data.(*syncs.Job); ok {
+			jobs[p.Name] = j
+		}
+	}
 	var live, data []string
 	for _, p := range parts {
 		if mirror.Live(p.Name) {
@@ -30,17 +37,23 @@ func TestLiveAndData(t *testing.T) {
 		if _, isDirectory := p.State.(*resources.Directory); !isDirectory || len(crons) == 0 {
 			t.Errorf("%s is a %s with the jobs %q", p.Name, p.Type, crons)
 		}
+		scheduled := 0
 		for _, name := range crons {
-			cron := state[resources.Cron](t, parts, name)
-			if len(cron.Command) < 3 || cron.Command[1] != "-n" || cron.Command[2] == "" {
-				t.Errorf("%s has its lock elsewhere: %q", name, cron.Command)
+			if j := jobs[name]; j != nil && j.Lock != "" {
+				scheduled++
 			}
+		}
+		if scheduled == 0 || len(crons) != 2*scheduled { // each by cron or by a timer
+			t.Errorf("%s: %q, and %d have a lock", p.Name, crons, scheduled)
 		}
 	}
 	slices.Sort(live)
 	slices.Sort(data)
 	if want := []string{"cron", "kitten_cron", "publish", "site", "tls_site"}; !slices.Equal(live, want) {
 		t.Errorf("live are %q, want %q", live, want)
+	}
+	if !mirror.Live("timer") || !mirror.Live("kitten_timer") {
+		t.Error("syncs by timers are not live")
 	}
 	if !mirror.Live("snippet") {
 		t.Error("a mirror in a site of the operator's is not live")
