@@ -13,11 +13,11 @@ func (j *job) unchanged() bool {
 		return false
 	}
 	for _, r := range j.records() {
-		if r.Exit >= statusUsage && r.Exit <= statusConfig {
+		if r.exit >= statusUsage && r.exit <= statusConfig {
 			continue // nothing was synced
 		}
 		set, err := os.Stat(j.settingsFile)
-		if r.Exit != 0 || err != nil || set.ModTime().Unix() >= r.Start {
+		if r.exit != 0 || err != nil || set.ModTime().Unix() >= r.start {
 			return false
 		}
 		j.say("the upstream's " + j.Freshness + " is unchanged")
@@ -26,6 +26,9 @@ func (j *job) unchanged() bool {
 	return false
 }
 
+// rsyncTime is how rsync lists times.
+const rsyncTime = "2006/01/02 15:04:05"
+
 // fileState returns time and size of the tree's required file as rsync lists those of the upstream,
 // so that later ones are greater: "2026/11/29 08:08:37 11". It is "" without the file.
 func (j *job) fileState() string {
@@ -33,5 +36,5 @@ func (j *job) fileState() string {
 	if err != nil || j.Require == "" || !info.Mode().IsRegular() {
 		return ""
 	}
-	return info.ModTime().UTC().Format("2006/01/02 15:04:05") + " " + strconv.FormatInt(info.Size(), 10)
+	return info.ModTime().UTC().Format(rsyncTime) + " " + strconv.FormatInt(info.Size(), 10)
 }

@@ -3,10 +3,10 @@ package syncjob
 import (
 	"bufio"
 	"bytes"
-	"encoding/json"
 	"errors"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,12 +18,46 @@ import (
 // keptRecords is how many syncs a status file keeps.
 const keptRecords = 50
 
+// entry is a line of the status file, as far as later syncs need it.
+type entry struct {
+	start, end, bytes int64
+	exit              int
+	success           int64  // end of the last successful sync
+	upstreamTime      int64  // of the upstream's required file
+	unsent            string // notifications that failed, each in quotes
+}
+
+// parseEntry reads a line that record has written. No text in it contains a bare quote.
+func parseEntry(line string) (e entry) {
+	number := func(key string) int64 {
+		_, after, _ := strings.Cut(line, `"`+key+`":`)
+		n, _ := strconv.ParseInt(after[:len(after)-len(strings.TrimLeft(after, "0123456789"))], 10, 64)
+		return n
+	}
+	e = entry{
+		start: number("start"), end: number("end"), bytes: number("bytes"), exit: int(number("exit")), success: number("success"),
+		upstreamTime: number("upstream_time"),
+	}
+	_, e.unsent, _ = strings.Cut(line, `"unsent":[`)
+	return e
+}
+
 // record adds a line to the status file: how a sync ended, and how much it received according to
 // its output, if there is one.
 func (j *job) record(by string, status int, output string) {
+	var past entry
+	for _, e := range j.records() {
+		if !stopped(e.exit) {
+			past = e
+			break
+		}
+	}
+	e := entry{end: time.Now().Unix(), success: past.success, upstreamTime: past.upstreamTime}
 	var line strings.Builder
-	line.WriteString(`{"start":` + strconv.FormatInt(j.start.Unix(), 10) + `,"end":` + strconv.FormatInt(time.Now().Unix(), 10) +
-		`,"exit":` + strconv.Itoa(status) + `,"by":"` + by + `"`)
+	number := func(key string, n int64) { line.WriteString(`,"` + key + `":` + strconv.FormatInt(n, 10)) }
+	line.WriteString(`{"start":` + strconv.FormatInt(j.start.Unix(), 10))
+	number("end", e.end)
+	line.WriteString(`,"exit":` + strconv.Itoa(status) + `,"by":"` + by + `"`)
 	j.restoreFreshness(j.lacks)
 	if j.lacks != "" {
 		line.WriteString(`,"ran_out_of":"` + j.lacks + `"`)
@@ -38,10 +72,34 @@ func (j *job) record(by string, status int, output string) {
 		line.WriteString(`,"upstream":` + strconv.Quote(j.upstream))
 	}
 	if fs := (unix.Statfs_t{}); j.mounted() && unix.Statfs(j.Directory, &fs) == nil {
-		unit := uint64(fs.Frsize)
-		line.WriteString(`,"size":` + strconv.FormatUint(fs.Blocks*unit, 10) + `,"available":` + strconv.FormatUint(fs.Bavail*unit, 10))
+		unit := int64(fs.Frsize)
+		number("size", int64(fs.Blocks)*unit)
+		number("available", int64(fs.Bavail)*unit)
+	}
+	if succeeded(status) {
+		e.success = e.end
+	}
+	if at, err := time.Parse(rsyncTime, j.offered[:min(len(j.offered), len(rsyncTime))]); err == nil {
+		e.upstreamTime = at.Unix()
+	}
+	if j.Metrics != "" {
+		number("success", e.success)
+	}
+	if j.Metrics != "" || j.offered != "" {
+		number("upstream_time", e.upstreamTime)
+	}
+	if unsent := j.notify(past, status); unsent != "" {
+		line.WriteString(`,"unsent":[` + unsent + `]`)
 	}
 	line.WriteString("}\n")
+	j.add(line.String())
+	written := parseEntry(line.String())
+	e.exit, e.bytes = status, written.bytes
+	j.writeMetrics(e)
+}
+
+// add adds a line to the status file, and keeps the last ones.
+func (j *job) add(line string) {
 	unlock := j.lockState()
 	defer unlock()
 	old, _ := os.ReadFile(j.file(".status"))
@@ -49,24 +107,17 @@ func (j *job) record(by string, status int, output string) {
 	if len(lines[len(lines)-1]) == 0 {
 		lines = lines[:len(lines)-1]
 	}
-	lines = append(lines[max(0, len(lines)-keptRecords+1):], []byte(line.String()))
+	lines = append(lines[max(0, len(lines)-keptRecords+1):], []byte(line))
 	if err := j.replace(".status", bytes.Join(lines, nil)); err != nil {
 		j.complain("cannot record the sync: " + err.Error())
 	}
 }
 
-// entry is a line of the status file, as far as later syncs need it.
-type entry struct {
-	Start, End int64
-	Exit       int
-}
-
 // records returns the records of earlier syncs, the newest first.
 func (j *job) records() (list []entry) {
 	text, _ := os.ReadFile(j.file(".status"))
-	for line := range bytes.Lines(text) {
-		var e entry
-		if json.Unmarshal(line, &e) == nil {
+	for line := range strings.Lines(string(text)) {
+		if e := parseEntry(line); e.start > 0 {
 			list = append(list, e)
 		}
 	}
@@ -85,10 +136,13 @@ func (j *job) lockState() (unlock func()) {
 	return func() { _ = dir.Close() }
 }
 
-// replace writes one of the job's files. After a power failure the file is completely old or
-// completely new.
-func (j *job) replace(suffix string, content []byte) error {
-	temp := j.State + "/." + j.name + suffix
+// replace writes one of the job's files.
+func (j *job) replace(suffix string, content []byte) error { return replace(j.file(suffix), content) }
+
+// replace writes a file. After a power failure the file is completely old or completely new.
+func replace(file string, content []byte) error {
+	dir, name := filepath.Split(file)
+	temp := dir + "." + name
 	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
 	if err != nil {
 		return err
@@ -96,7 +150,7 @@ func (j *job) replace(suffix string, content []byte) error {
 	_, err = f.Write(content)
 	err = errors.Join(err, f.Sync(), f.Close())
 	if err == nil {
-		err = os.Rename(temp, j.file(suffix))
+		err = os.Rename(temp, file)
 	}
 	if err != nil {
 		_ = os.Remove(temp)

@@ -77,6 +77,7 @@ type job struct {
 	upstream       string   // in use
 	offered        string   // the upstream's required file, as fileState; "": not known
 	scheduled      bool     // by cron or a timer
+	why            string   // the last complaint
 	same           bool     // nothing to sync: the upstream is unchanged
 	settingsFile   string
 }
@@ -199,7 +200,10 @@ func (j *job) say(message string) {
 		complain(j.stdout, message)
 	}
 }
-func (j *job) complain(message string) { complain(j.stderr, message) }
+func (j *job) complain(message string) {
+	j.why = message
+	complain(j.stderr, message)
+}
 
 // file returns the path of one of the job's files in the state directory.
 func (j *job) file(suffix string) string { return filepath.Join(j.State, j.name+suffix) }

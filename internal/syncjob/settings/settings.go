@@ -30,6 +30,11 @@ type Settings struct {
 	Around []string
 	// TimeLimit is after how long timeout(1) ends a sync, or "".
 	TimeLimit string
+	// OnFailure is a program with its arguments, or empty. Mail is an address, and URL and Ping are
+	// configurations of curl(1), or "". They are notified.
+	OnFailure       []string
+	Mail, URL, Ping string
+	Metrics         string // file for the textfile collector of the node exporter, or ""
 	// Rates are values of --bwlimit by the time at which a sync begins: "08:00-20:00 10m".
 	Rates []string
 	// Options are rsync's options before the upstream, and Safety those after the directory.
@@ -64,7 +69,7 @@ func (s *Settings) texts() []setting[string] {
 	return []setting[string]{
 		{"user", &s.User, true}, {"directory", &s.Directory, true}, {"upstream", &s.Upstream, true}, {"lock", &s.Lock, true}, {"log", &s.Log, false},
 		{"mount", &s.Mount, false}, {"state", &s.State, true}, {"require", &s.Require, false}, {"freshness", &s.Freshness, false},
-		{"time_limit", &s.TimeLimit, false},
+		{"time_limit", &s.TimeLimit, false}, {"mail", &s.Mail, false}, {"url", &s.URL, false}, {"ping", &s.Ping, false}, {"metrics", &s.Metrics, false},
 	}
 }
 
@@ -75,6 +80,7 @@ func (s *Settings) numbers() []setting[int] {
 func (s *Settings) lists() []setting[[]string] {
 	return []setting[[]string]{
 		{"fallback", &s.Fallback, false}, {"around", &s.Around, false}, {"option", &s.Options, false}, {"safety", &s.Safety, false}, {"rate", &s.Rates, false},
+		{"on_failure", &s.OnFailure, false},
 	}
 }
 
@@ -165,7 +171,7 @@ func (s *Settings) set(key, value string) error {
 
 // check refuses settings that would make the program write or delete in the wrong place.
 func (s *Settings) check() error {
-	for _, p := range []string{s.Lock, s.Log, s.Mount, s.State, strings.TrimSuffix(s.Directory, "/")} {
+	for _, p := range []string{s.Lock, s.Log, s.Mount, s.State, s.URL, s.Ping, s.Metrics, strings.TrimSuffix(s.Directory, "/")} {
 		if p != "" && (!path.IsAbs(p) || path.Clean(p) != p) {
 			return errors.New(strconv.Quote(p) + " is not an absolute path without ., .. and double slashes")
 		}
