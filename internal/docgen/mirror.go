@@ -65,11 +65,17 @@ var partPurpose = map[string]string{
 	"sync_output":        "rsync's output, if `mirrorform sync` started it",
 	"sync_hold":          "not empty while syncs are held",
 	"sync_password":      "the password of the upstream's account; with `sync.password`, only the account can read it",
+	"curl":               "with `sync.notify.url` or `ping`, as the next two",
+	"sync_notify_url":    "the URL, as a configuration of curl that only the account can read",
+	"sync_ping":          "the same for the ping",
+	"sync_metrics_file":  "the metrics, which each sync replaces; with `sync.metrics`, as the next one",
+	"sync_metrics":       "leads the node exporter to them",
 	"timer_service":      "runs a sync; with `scheduler = \"systemd\"`, as the next two, instead of those of cron",
 	"timer_unit":         "starts it",
 	"timer":              "the scheduled sync",
 	"sync_script":        "runs a sync by hand: the first one, or one between those of cron",
 
+	"sync_metrics_directory":  "the directory of the metrics; with `sync.metrics`",
 	"sync_program_directory":  "the directory of the sync program",
 	"sync_program":            "runs syncs and records their results; all mirrors of the host share it",
 	"sync_settings_directory": "the directory of the sync settings",
@@ -109,7 +115,8 @@ func (g *generator) parts() (string, error) {
 		return "", err
 	}
 	spec.Kitten = nil
-	spec.Sync = &mirror.Sync{Scheduler: "systemd", Upstream: []string{"rsync://mirror@rsync.example.org/almalinux/"}, Password: "word"}
+	spec.Sync = &mirror.Sync{Scheduler: "systemd", Upstream: []string{"rsync://mirror@rsync.example.org/almalinux/"}, Password: "word",
+		Metrics: "/var/lib/prometheus/node-exporter/almalinux.prom", Notify: &mirror.Notify{URL: "https://example.org", Ping: "https://example.org"}}
 	more, err := expand(spec)
 	if err != nil {
 		return "", err

@@ -48,6 +48,12 @@ type part struct {
 //	sync_settings_directory directory
 //	sync_settings       file         the settings of the program for this mirror
 //	sync_password       file         the password of the upstream's account; with sync.password
+//	curl                package      with sync.notify.url or ping, as the next two
+//	sync_notify_url     file         the configuration of curl for the URL
+//	sync_ping           file
+//	sync_metrics_directory directory with sync.metrics, as the next two
+//	sync_metrics_file   file
+//	sync_metrics        symlink      for the node exporter
 //	sync_script         file         runs the program by hand
 //	cron_package        package
 //	cron_service        service

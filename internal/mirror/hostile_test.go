@@ -222,7 +222,8 @@ func (x *shellText) add(t *testing.T, parts []engine.Part) {
 
 // around is what runs rsync in the block with everything.
 var around = regexp.MustCompile(
-	`^(/usr/bin/env RSYNC_PROXY=[A-Za-z0-9.:-]+ /usr/bin/nice -n 10 /usr/bin/ionice -c [23 n7-]+ /usr/bin/timeout --foreground -k 60 [0-9]+[smhd])?$`)
+	`^(/usr/local/sbin/mirrorform-sync-almalinux(-kitten)? --cron)?( ?/usr/bin/env RSYNC_PROXY=[A-Za-z0-9.:-]+)?` +
+		`( ?/usr/bin/nice -n 10)?( ?/usr/bin/ionice -c [23 n7-]+)?( ?/usr/bin/timeout --foreground -k 60 [0-9]+[smhd])?$`)
 
 // check has a shell read everything, and run none of it.
 func (x *shellText) check(t *testing.T) {

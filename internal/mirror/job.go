@@ -32,6 +32,8 @@ type job struct {
 	log          string // "" leaves the output to cron
 	mount        string // mount point that must be mounted, or ""
 	password     string // of the upstream's account, or ""
+	notify       Notify
+	metrics      string // path for the node exporter, or ""
 }
 
 // stateDir has the records of syncs. It belongs to the account that syncs, survives reboots, and
@@ -90,7 +92,7 @@ func settled(s *Sync) Sync {
 }
 
 // inherit fills the attributes that Kitten's sync block does not set from the mirror's own, except
-// upstream, password, lock, and the path of the log.
+// upstream, password, metrics, lock, and the path of the log.
 func inherit(kitten, main Sync) Sync {
 	if kitten.Every == "" && kitten.Schedule == "" {
 		kitten.Every, kitten.Schedule = main.Every, main.Schedule
@@ -114,6 +116,11 @@ func inherit(kitten, main Sync) Sync {
 	kitten.IOClass = cmp.Or(kitten.IOClass, main.IOClass)
 	kitten.TimeLimit = cmp.Or(kitten.TimeLimit, main.TimeLimit)
 	inheritFrom(&kitten.Nice, main.Nice)
+	if kitten.Notify == nil && main.Notify != nil {
+		notify := *main.Notify
+		notify.Ping = "" // syncs of the one would hide that those of the other have stopped
+		kitten.Notify = &notify
+	}
 	inheritFrom(&kitten.Freshness, main.Freshness)
 	inheritFrom(&kitten.Safe, main.Safe)
 	inheritFrom(&kitten.MaxDelete, main.MaxDelete)
@@ -179,6 +186,7 @@ func (x *settling) newJob(j *job, own, s Sync, m module) *job {
 	j.settings.Around, j.settings.TimeLimit = around(s), s.TimeLimit
 	x.checkPassword(j, s)
 	j.password = s.Password
+	x.settleNotify(j, s)
 	x.limits(j, s)
 	return j
 }
@@ -254,6 +262,7 @@ func (x *settling) checkSync(j *job, s Sync) {
 	}
 	x.checkBandwidth(j, s)
 	x.checkAround(j, s)
+	x.checkNotify(j, s)
 	if s.Scheduler != "" && s.Scheduler != cronScheduler && s.Scheduler != systemdScheduler {
 		x.choice(j.attribute("scheduler"), s.Scheduler, cronScheduler, systemdScheduler)
 	}

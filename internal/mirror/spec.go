@@ -104,6 +104,24 @@ type Sync struct {
 	// TimeLimit is after how long a sync is ended, such as 90m or 8h. The next one continues; default:
 	// never.
 	TimeLimit string `hcl:"time_limit,optional"`
+	// Metrics is the absolute path of a file for the textfile collector of the Prometheus node
+	// exporter, which each sync writes. Its name ends with .prom.
+	Metrics string `hcl:"metrics,optional"`
+
+	Notify *Notify `hcl:"notify,block"`
+}
+
+// Notify reports once when syncs begin to fail, and once when they work again.
+type Notify struct {
+	// OnFailure is a program of the host, by its absolute path, with its arguments. It runs as the
+	// mirror's account, with the facts in its environment and the message on its standard input.
+	OnFailure []string `hcl:"on_failure,optional"`
+	Mail      string   `hcl:"mail,optional"` // an address; the host's sendmail(8) sends the message
+	// URL is a URL to which the facts are posted as JSON. It may be sensitive.
+	URL string `hcl:"url,optional" secret:"true"`
+	// Ping is a URL that is requested after each successful sync, for a service that raises an alarm
+	// when these stop. It may be sensitive.
+	Ping string `hcl:"ping,optional" secret:"true"`
 }
 
 // Kitten mirrors AlmaLinux Kitten beside AlmaLinux, with its own module, directory, lock and cron

@@ -26,6 +26,8 @@ func (x *expansion) sync() {
 		x.records(j)
 		x.settings(j)
 		x.password(j)
+		x.notifications(j)
+		x.measurements(j)
 		x.script(j)
 	}
 	if slices.ContainsFunc(x.jobs, func(j *job) bool { return !j.timer }) {
@@ -181,7 +183,8 @@ func (x *expansion) crontab(j *job) *resources.Cron {
 // chooses reports whether the program runs the command: because it depends on the upstreams or the
 // time of the day, or because something else has to know how it ended.
 func (j *job) chooses() bool {
-	return len(j.settings.Fallback) > 0 || len(j.settings.Rates) > 0
+	s := &j.settings
+	return len(s.Fallback) > 0 || len(s.Rates) > 0 || len(s.OnFailure) > 0 || s.Mail+s.URL+s.Ping+s.Metrics != ""
 }
 
 // timeFile returns the path of the job's file with the time of the upstream's last change. Only
@@ -235,7 +238,8 @@ func (x *expansion) script(j *job) {
 		"exec " + settings.Program + " " + j.name() + ` "$@"` + "\n"
 	x.add(engine.Part{
 		Name: j.part("sync_script"), Type: "file",
-		DependsOn: x.existing("user", "rsync", j.part("sync_status"), j.part("sync_output"), j.part("sync_hold"), "sync_program", j.part("sync_settings"), j.part("sync_password")),
-		State:     &resources.File{Path: j.script(), Content: &content, Owner: "root", Group: "root", Mode: "0755"},
+		DependsOn: x.existing("user", "rsync", j.part("sync_status"), j.part("sync_output"), j.part("sync_hold"), "sync_program", j.part("sync_settings"), j.part("sync_password"),
+			j.part("sync_notify_url"), j.part("sync_ping"), j.part("sync_metrics_file")),
+		State: &resources.File{Path: j.script(), Content: &content, Owner: "root", Group: "root", Mode: "0755"},
 	}, map[string]string{"content": j.block})
 }
