@@ -25,6 +25,7 @@ type statusOptions struct {
 	hostFlags
 	asJSON, watch bool
 	interval      time.Duration
+	maxAge        time.Duration // 0: any
 }
 
 func newStatusCommand(g *global) *cobra.Command {
@@ -47,9 +48,17 @@ A ? is a value that is not known. A - is the age of TIME of another
 distribution than AlmaLinux, which has no such file, the certificate of a
 mirror block without tls, or the daemon of one without rsync_daemon.
 
-Exit status: 0, or 1 if a host could not be reached or read.`,
+With --max-age, it names each mirror whose TIME file is older, and those whose
+age is not known. For another distribution than AlmaLinux, the age is that of
+the last successful sync.
+
+Exit status: 0, or 1 if a host could not be reached or read, or 2 if a mirror is
+older than --max-age.`,
 		Example: `mirrorform status
 mirrorform status --json fra1
+
+# For monitoring: exit status 2 if a mirror is older
+mirrorform status --max-age 6h
 
 # Again and again, until you interrupt it
 mirrorform status --watch --interval 1m
@@ -66,6 +75,7 @@ mirrorform status --report json=status.json --report html=status.html`,
 	flags.BoolVar(&o.asJSON, "json", false, "print the table as JSON, with --watch as one line each time")
 	flags.BoolVar(&o.watch, "watch", false, "print the table again and again, until interrupted")
 	flags.DurationVar(&o.interval, "interval", 10*time.Second, "with --watch: print the table every `DURATION`")
+	flags.DurationVar(&o.maxAge, "max-age", 0, "exit with status 2 if the TIME of a mirror is older than `DURATION`")
 	_ = flags.MarkHidden("target")
 	o.reports.addFlag(cmd)
 	return cmd
@@ -75,6 +85,10 @@ func runStatus(ctx context.Context, g *global, w *observer, o statusOptions, nam
 	switch {
 	case o.watch && len(o.reports) > 0:
 		return errors.New("--watch never ends, and --report writes at the end: give one of them")
+	case o.watch && o.maxAge != 0:
+		return errors.New("--watch never ends, and --max-age decides the exit status: give one of them")
+	case o.maxAge < 0:
+		return fmt.Errorf("invalid value %q for --max-age: it takes a duration such as 6h", o.maxAge)
 	case o.interval < time.Second:
 		return fmt.Errorf("invalid value %q for --interval: it takes 1s or more", o.interval)
 	case len(o.target) > 0:
@@ -112,12 +126,42 @@ func runStatus(ctx context.Context, g *global, w *observer, o statusOptions, nam
 			if slices.ContainsFunc(status.Hosts, func(h report.HostStatus) bool { return h.Error != "" }) {
 				return errReported
 			}
+			if o.maxAge == 0 {
+				return nil
+			}
+			old := tooOld(status.Hosts, o.maxAge)
+			for _, text := range old {
+				g.ui.Warning(text)
+			}
+			if len(old) > 0 {
+				return errDifferences
+			}
 			return nil
 		}
 		if !run.Sleep(ctx, o.interval) {
 			return nil
 		}
 	}
+}
+
+// tooOld has a warning for each mirror that is older than a limit, or whose age is not known.
+func tooOld(hosts []report.HostStatus, most time.Duration) (list []string) {
+	for i := range hosts {
+		for _, m := range hosts[i].Mirrors {
+			what, age := "TIME", m.TimeAge
+			if m.Distribution == syncs.OtherDistribution {
+				what, age = "the last successful sync", m.SuccessAge
+			}
+			name := hosts[i].Name + ": " + m.Name + ": "
+			switch {
+			case age == nil:
+				list = append(list, name+"the age of "+what+" is not known")
+			case *age > int64(most/time.Second):
+				list = append(list, name+what+" is "+ui.Span(*age)+" old, and --max-age is "+most.String())
+			}
+		}
+	}
+	return list
 }
 
 func newHostStatuses(plan *engine.Plan) []report.HostStatus {
@@ -156,11 +200,21 @@ func newMirrorStatus(s *run.Survey) report.MirrorStatus {
 	st := s.State
 	m.Certificate = newCertificate(s.Job.Certificate, s.Certificate, st.Now)
 	locked := st.Running()
-	m.Clock, m.Locked = &st.Now, &locked
+	m.Clock, m.Locked, m.Held = &st.Now, &locked, st.Held
+	for _, r := range st.Records {
+		if r.UpstreamTime != 0 {
+			m.UpstreamTime = &r.UpstreamTime
+		}
+	}
 	if n := len(st.Records); n > 0 {
 		last := st.Records[n-1]
 		age := st.Now.Unix() - last.End
 		m.LastSync, m.LastSyncAge = &last, &age
+	}
+	for _, r := range st.Records {
+		if age := st.Now.Unix() - r.End; r.Succeeded() {
+			m.SuccessAge = &age
+		}
 	}
 	if st.Time != nil {
 		age := st.Now.Unix() - *st.Time

@@ -71,3 +71,31 @@ func TestStatusTable(t *testing.T) {
 		t.Errorf("%q", rows)
 	}
 }
+
+func TestStatusResults(t *testing.T) {
+	t.Parallel()
+	age := int64(60)
+	for want, r := range map[string]syncs.Record{
+		"done": {}, "unchanged": {Unchanged: true}, "done (24)": {Exit: 24}, "failed (23)": {Exit: 23}, "time limit (124)": {Exit: 124}, "held (65)": {Exit: 65},
+	} {
+		if cells := statusCells(&report.MirrorStatus{LastSync: &r, LastSyncAge: &age}); cells[2] != want {
+			t.Errorf("%+v: %q, want %q", r, cells[2], want)
+		}
+	}
+}
+
+func TestTooOld(t *testing.T) {
+	t.Parallel()
+	ages := func(n int64) *int64 { return &n }
+	hosts := []report.HostStatus{{Name: "a", Mirrors: []report.MirrorStatus{
+		{Name: "young", TimeAge: ages(6 * 3600)}, {Name: "old", TimeAge: ages(6*3600 + 1)}, {Name: "unknown"},
+		{Name: "synced", Distribution: "other", SuccessAge: ages(60)}, {Name: "never", Distribution: "other", TimeAge: ages(60)},
+	}}}
+	want := []string{
+		"a: old: TIME is 6 h old, and --max-age is 6h0m0s", "a: unknown: the age of TIME is not known",
+		"a: never: the age of the last successful sync is not known",
+	}
+	if got := tooOld(hosts, 6*time.Hour); !slices.Equal(got, want) {
+		t.Errorf("warned %q, want %q", got, want)
+	}
+}

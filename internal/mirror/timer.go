@@ -20,7 +20,7 @@ const (
 func (x *expansion) schedule(j *job) {
 	data := &syncs.Job{
 		Host: x.host.Target.Name, Mirror: j.name(), Script: j.script(), Lock: j.lock, Dir: j.dir, User: x.user, Schedule: j.calendar,
-		Status: j.state(".status"), Output: j.state(".output"), Time: x.timeFile(j), Certificate: x.certificateFile(),
+		Status: j.state(".status"), Output: j.state(".output"), Hold: j.state(".hold"), Time: x.timeFile(j), Certificate: x.certificateFile(),
 	}
 	needs := x.existing("user", "mount", j.part("tree"), j.part("directory"), "rsync", j.part("lock"), j.part("lock_at_boot"), j.part("log"),
 		"cron_package", j.part("sync_script"), j.part("sync_status"))
@@ -59,6 +59,7 @@ func (x *expansion) timer(j *job, needs []string, data *syncs.Job) {
 Description=Sync of mirror `+j.name()+`
 Wants=network-online.target
 After=network-online.target
+StartLimitIntervalSec=0
 
 [Service]
 Type=oneshot

@@ -37,10 +37,16 @@ func newMirrorView(host string, m *MirrorStatus) mirrorView {
 	v := mirrorView{Host: host, Name: m.Name, Path: m.Path, Error: m.Error, Used: -1}
 	if s := m.LastSync; s != nil {
 		v.Result = "done"
+		if s.Unchanged {
+			v.Result = "unchanged"
+		}
 		if !s.Succeeded() {
 			v.Exit = fmt.Sprintf("exit %d", s.Exit)
 			v.Result, v.SyncFailed = "failed, "+v.Exit, true
 		}
+	}
+	if m.Held != nil && *m.Held && !v.SyncFailed {
+		v.Result, v.SyncFailed = "held", true
 	}
 	if m.LastSyncAge != nil {
 		v.LastSync = cell{Text: ui.Span(*m.LastSyncAge), Sort: float64(*m.LastSyncAge)}

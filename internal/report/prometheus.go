@@ -125,6 +125,19 @@ func (m metrics) status(h *HostStatus) {
 			m.add("mirrorform_sync_end_timestamp_seconds", "End of the last sync, as Unix time by the host's clock.",
 				float64(s.LastSync.End), labels...)
 			m.add("mirrorform_sync_exit_status", "Exit status of the last sync.", float64(s.LastSync.Exit), labels...)
+			if s.LastSync.Bytes != nil {
+				m.add("mirrorform_sync_received_bytes", "Bytes that the last sync received.", float64(*s.LastSync.Bytes), labels...)
+			}
+		}
+		if s.Held != nil {
+			m.add("mirrorform_sync_held", "1 if syncs are held because one would delete too much, else 0.", yes(*s.Held), labels...)
+		}
+		if s.TimeAge != nil {
+			m.add("mirrorform_sync_tree_age_seconds", "Age of the mirror's TIME file, by the host's clock.", float64(*s.TimeAge), labels...)
+		}
+		if s.UpstreamTime != nil {
+			m.add("mirrorform_sync_upstream_timestamp_seconds", "Time of the upstream's TIME file when a sync last saw it, as Unix time.",
+				float64(*s.UpstreamTime), labels...)
 		}
 		if s.Used != nil {
 			m.add("mirrorform_storage_used_bytes", "Used space on the mirror's file system.", float64(*s.Used), labels...)

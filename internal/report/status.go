@@ -31,19 +31,26 @@ type HostStatus struct {
 
 // MirrorStatus is the status of a mirror on a host. Ages and times are from the host's own clock.
 type MirrorStatus struct {
-	Name          string        `json:"name"` // almalinux, or almalinux-kitten
-	Path          string        `json:"path"`
-	Distribution  string        `json:"distribution,omitempty"` // almalinux or other; not before format 1.2
-	Error         string        `json:"error,omitempty"`
-	Clock         *time.Time    `json:"clock,omitempty"` // the host's, when it was read; not in format 1.0
-	LastSync      *syncs.Record `json:"last_sync"`
-	LastSyncAge   *int64        `json:"last_sync_age_seconds"`
-	TimeAge       *int64        `json:"time_age_seconds"` // of the mirror's TIME file; only AlmaLinux has one
-	Used          *uint64       `json:"used_bytes"`
-	Available     *uint64       `json:"available_bytes"`
-	DaysUntilFull *float64      `json:"days_until_full"`
-	NextRun       *time.Time    `json:"next_run"`
-	Locked        *bool         `json:"locked"`
+	Name         string        `json:"name"` // almalinux, or almalinux-kitten
+	Path         string        `json:"path"`
+	Distribution string        `json:"distribution,omitempty"` // almalinux or other; not before format 1.2
+	Error        string        `json:"error,omitempty"`
+	Clock        *time.Time    `json:"clock,omitempty"` // the host's, when it was read; not in format 1.0
+	LastSync     *syncs.Record `json:"last_sync"`
+	LastSyncAge  *int64        `json:"last_sync_age_seconds"`
+	// SuccessAge is the time since the last successful sync; not before format 1.4.
+	SuccessAge    *int64     `json:"success_age_seconds,omitempty"`
+	TimeAge       *int64     `json:"time_age_seconds"` // of the mirror's TIME file; only AlmaLinux has one
+	Used          *uint64    `json:"used_bytes"`
+	Available     *uint64    `json:"available_bytes"`
+	DaysUntilFull *float64   `json:"days_until_full"`
+	NextRun       *time.Time `json:"next_run"`
+	Locked        *bool      `json:"locked"`
+	// Held is whether syncs are held, since one has deleted too much; not before format 1.4.
+	Held *bool `json:"held,omitempty"`
+	// UpstreamTime is the time of the upstream's TIME, or of the file that freshness names, when a sync
+	// last saw it, in seconds since 1970; not before format 1.4.
+	UpstreamTime *int64 `json:"upstream_time,omitempty"`
 	// Certificate is that of the site, for a mirror block with tls; not before format 1.3.
 	Certificate *Certificate `json:"certificate,omitempty"`
 	// Rsync is what the host's rsync daemon does with the mirror's module, for a mirror block with

@@ -21,6 +21,7 @@ type Job struct {
 	Schedule string // crontab(5)
 	Status   string // path of the records
 	Output   string // path of rsync's output
+	Hold     string // path of the hold, which holds syncs unless it is empty
 	Time     string // path of the tree's file TIME; "" for other distributions than AlmaLinux
 	// Certificate is the path of the site's certificate; "" if the mirror block has no tls.
 	Certificate string
@@ -67,6 +68,7 @@ func (j *Job) recordsQuery() wire.Query {
 func (j *Job) timeQuery() wire.Query {
 	return wire.Query{Verb: wire.AskFile, Arg: j.Time, Option: "content"}
 }
+func (j *Job) holdQuery() wire.Query  { return wire.Query{Verb: wire.AskFile, Arg: j.Hold} }
 func (j *Job) spaceQuery() wire.Query { return wire.Query{Verb: wire.AskFilesystem, Arg: j.Dir} }
 func (j *Job) unitQuery() wire.Query  { return wire.Query{Verb: wire.AskUnit, Arg: j.Unit()} }
 func (j *Job) lockQuery() wire.Query {
@@ -88,7 +90,7 @@ var (
 
 // Questions returns the questions that Read needs answers to.
 func (j *Job) Questions() []wire.Query {
-	list := []wire.Query{j.scriptQuery(), j.recordsQuery(), j.spaceQuery(), j.unitQuery(), j.lockQuery(), locksQuery, clockQuery}
+	list := []wire.Query{j.scriptQuery(), j.recordsQuery(), j.holdQuery(), j.spaceQuery(), j.unitQuery(), j.lockQuery(), locksQuery, clockQuery}
 	if j.Time != "" {
 		list = append(list, j.timeQuery())
 	}

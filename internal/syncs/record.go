@@ -18,6 +18,11 @@ type Record struct {
 	Unchanged bool `json:"unchanged,omitempty"`
 	// Upstream is the upstream that was used, if not the first one.
 	Upstream string `json:"upstream,omitempty"`
+	// UpstreamTime is the time of the upstream's TIME, or of the file that freshness names; 0 if not
+	// known.
+	UpstreamTime int64 `json:"upstream_time,omitempty"`
+	// Unsent has the notifications of this sync that failed: on_failure, mail, url, ping.
+	Unsent []string `json:"unsent,omitempty"`
 	// Bytes and Files are what rsync received; nil if not known.
 	Bytes *int64 `json:"bytes"`
 	Files *int64 `json:"files"`
@@ -48,7 +53,8 @@ func ParseRecords(content []byte) []Record {
 	var list []Record
 	for line := range bytes.Lines(content) {
 		var r Record
-		if len(line) > 4096 || json.Unmarshal(line, &r) != nil || r.Start <= 0 || r.End <= 0 || r.Start > year9999 || r.End > year9999 {
+		if len(line) > 4096 || json.Unmarshal(line, &r) != nil || r.Start <= 0 || r.End <= 0 || r.Start > year9999 || r.End > year9999 ||
+			r.UpstreamTime < 0 || r.UpstreamTime > year9999 {
 			continue
 		}
 		if slices.ContainsFunc([]*int64{r.Bytes, r.Files, r.Size, r.Available}, func(n *int64) bool { return n != nil && *n < 0 }) {

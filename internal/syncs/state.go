@@ -24,8 +24,9 @@ type State struct {
 	Time      *int64 // the content of TIME, in seconds since 1970
 	Used      uint64 // bytes of the file system in use
 	Available uint64
-	HasSpace  bool // Used and Available are known
-	locked    bool // a sync is running, started by any program
+	HasSpace  bool  // Used and Available are known
+	Held      *bool // syncs are held, since one has deleted too much; nil if not known
+	locked    bool  // a sync is running, started by any program
 }
 
 // Refused reports whether the sync program found the lock held. The kernel's list of locks is read
@@ -89,6 +90,10 @@ func (j *Job) Read(got engine.Answers) (*State, error) {
 		return nil, fmt.Errorf("cannot read the kernel's locks: %q", locks.Stderr)
 	}
 	s.locked = lock.Exit == 0 && lockHeld(lock.Stdout, locks.Stdout)
+	if f, err := got.File(j.holdQuery()); err == nil && (f.Kind == wire.Regular || f.Kind == wire.Absent) {
+		held := f.Size > 0
+		s.Held = &held
+	}
 	if f, err := got.File(j.headQuery()); err == nil {
 		s.Head = strings.ToValidUTF8(string(f.Content), "\uFFFD")
 	}
