@@ -48,8 +48,8 @@ type MirrorStatus struct {
 	Locked        *bool      `json:"locked"`
 	// Held is whether syncs are held, since one has deleted too much; not before format 1.4.
 	Held *bool `json:"held,omitempty"`
-	// UpstreamTime is the time of the upstream's TIME, or of the file that freshness names, when a sync
-	// last saw it, in seconds since 1970; not before format 1.4.
+	// UpstreamTime is the time of the upstream's TIME, or of the file that freshness names, when a
+	// sync last saw it, in seconds since 1970; not before format 1.4.
 	UpstreamTime *int64 `json:"upstream_time,omitempty"`
 	// Certificate is that of the site, for a mirror block with tls; not before format 1.3.
 	Certificate *Certificate `json:"certificate,omitempty"`
