@@ -85,7 +85,7 @@ func NewDraft(s *Survey, h Input) *Draft {
 		case j != f.main() && j != f.kitten():
 			f.remark(j.at, "another sync of AlmaLinux, to %s", printable(j.sync.tree))
 		case len(j.sync.wrappers) > 0:
-			f.remark(j.at, "rsync runs under %s; a mirror block has no setting for that", strings.Join(j.sync.wrappers, " and "))
+			f.remark(j.at, "%s", wrapped(j.sync.wrappers))
 		}
 	}
 	if s.full {
@@ -93,6 +93,20 @@ func NewDraft(s *Survey, h Input) *Draft {
 	}
 	d.Remarks = f.remarks
 	return d
+}
+
+// wrapped describes programs that run rsync, and the settings of a mirror block for them.
+func wrapped(programs []string) string {
+	text := "rsync runs under " + strings.Join(programs, " and ")
+	for _, p := range programs {
+		setting := map[string]string{"nice": "sync.nice", "ionice": "sync.io_class", "timeout": "sync.time_limit", "env": "sync.proxy, if it sets RSYNC_PROXY"}[p]
+		if setting == "" {
+			text += "; a mirror block has no setting for " + p
+		} else {
+			text += "; set " + setting
+		}
+	}
+	return text
 }
 
 // declares reports whether the configuration already has a tree.

@@ -251,6 +251,8 @@ func (r *reader) argv(argv []string, known bool, depth int, cmd syncCommand) {
 			return
 		case slices.Contains(shells, program) && len(argv) == 2:
 			argv = argv[1:]
+		case strings.HasPrefix(program, "mirrorform-sync-") && len(argv) > 2 && (argv[1] == "--cron" || argv[1] == "--timer"):
+			argv = argv[2:]
 		case slices.Contains([]string{"sudo", "runuser"}, program):
 			rest := afterOptions(argv[1:], "-u", "-g", "--user", "--group", "-s")
 			for i, w := range argv[:len(argv)-len(rest)] {
