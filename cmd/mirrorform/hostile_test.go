@@ -151,6 +151,12 @@ mirror "m" {
     schedule = "1 1 1 1 *"
     exclude  = %s
     log      = %s
+    upstream = "rsync://me@127.0.0.1:1/m/"
+    password = var.secret
+    notify {
+      url  = "http://127.0.0.1:1/${var.secret}"
+      ping = "http://127.0.0.1:1/${var.secret}"
+    }
   }
   web { server = "none" }
   publish {
@@ -279,7 +285,7 @@ func TestHostileValues(t *testing.T) {
 		return string(out)
 	}
 	// What package managers and maintainers' scripts do is not at issue.
-	on("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-y", "-qq", "--no-install-recommends", "nginx-light", "rsync", "logrotate", "e2fsprogs")
+	on("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-y", "-qq", "--no-install-recommends", "nginx-light", "rsync", "curl", "logrotate", "e2fsprogs")
 	on("sed", "-i", "s/^PRETTY_NAME=.*/PRETTY_NAME='"+strings.ReplaceAll(hostileFact, "/", `\/`)+"'/", "/usr/lib/os-release")
 	trace := startTrace(t, h)
 
@@ -324,12 +330,21 @@ func TestHostileValues(t *testing.T) {
 			t.Errorf("no program was given %q: the trace is not of what was applied", value)
 		}
 	}
+	login := func(command string) *exec.Cmd {
+		return exec.Command("ssh", "-F", "none", "-i", h.SSHKeyPath, "-o", "UserKnownHostsFile="+labtest.Lab(t).KnownHosts(), "-o", "BatchMode=yes", "admin@"+h.Address, command)
+	}
+	// A sync that fails, and its notification, which fails too: none of its programs is given a secret.
+	out, err := login("sudo -n /usr/local/sbin/mirrorform-sync-m").CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "the notification by url failed: exit status 7") {
+		t.Errorf("the sync: %v: %s", err, out)
+	}
+	r.printed.Write(out)
+	checkJob(t, trace.read(t)[len(execs):])
 	checkNoPwned(t, h)
 	checkSecret(t, h, r)
 
 	// What is sought would be found: a command line with a value in it, run below the same sshd.
-	planted := exec.Command("ssh", "-F", "none", "-i", h.SSHKeyPath, "-o", "UserKnownHostsFile="+labtest.Lab(t).KnownHosts(), "-o", "BatchMode=yes", "admin@"+h.Address,
-		"sudo -n sh -c 'touch /pwn-planted; true "+hostileCanary+"'")
+	planted := login("sudo -n sh -c 'touch /pwn-planted; true " + hostileCanary + "'")
 	if out, err := planted.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
@@ -454,7 +469,7 @@ func checkSecret(t *testing.T, h *lab.Host, r *hostileRun) {
 		found, err := h.Run(t.Context(), "grep", "-rlaF", "--exclude-dir=strace", "-e", form, "/boot", "/dev/shm", "/etc", "/home", "/opt", "/root", "/run", "/srv", "/tmp", "/usr/local", "/var/lib", "/var/log", "/var/tmp", "/var/cache", "/var/spool")
 		want := ""
 		if what == "itself" {
-			want = "/etc/cron.d/h-secret\n/etc/h-secret\n"
+			want = "/etc/cron.d/h-secret\n/etc/h-secret\n/etc/mirrorform-sync/m.password\n/etc/mirrorform-sync/m.ping\n/etc/mirrorform-sync/m.url\n"
 		}
 		lines := strings.SplitAfter(string(found), "\n")
 		slices.Sort(lines)

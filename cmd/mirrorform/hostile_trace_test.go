@@ -185,6 +185,23 @@ func checkExecs(t *testing.T, execs []traced, exact map[string]bool, logins int)
 	}
 }
 
+// checkJob holds that a sync runs rsync and curl, and that the secret is no part of what they and others are given.
+func checkJob(t *testing.T, execs []traced) {
+	t.Helper()
+	for _, name := range []string{"rsync", "curl"} {
+		if !slices.ContainsFunc(execs, func(e traced) bool { return path.Base(e.path) == name }) {
+			t.Errorf("the sync did not run %s: %v", name, execs)
+		}
+	}
+	for _, e := range execs {
+		for _, s := range slices.Concat([]string{e.path}, e.argv, e.env) {
+			if strings.Contains(s, hostileCanary) {
+				t.Errorf("the secret in %q of %s", s, e)
+			}
+		}
+	}
+}
+
 // commandLine is how the lines begin that shells are given: to run, survey and install the helper, by the login shell or by sh; sshd's own.
 var commandLine = regexp.MustCompile(`^((/bin/sh -c ')?LC_ALL=C; export LC_ALL; (set -- "\$\{HOME:-/dev/null\}/\.cache/mirrorform"|exec (sudo -n -- )?/bin/sh -c "set -f; )|set -f; umask 066; mkdir -p /(var/lib|opt)/mirrorform |/usr/bin/env -i PATH=[a-z/:]* run-parts )`)
 
