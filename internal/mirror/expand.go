@@ -48,7 +48,7 @@ type part struct {
 //	sync_settings_directory directory
 //	sync_settings       file         the settings of the program for this mirror
 //	sync_password       file         the password of the upstream's account; with sync.password
-//	curl                package      with sync.notify.url or ping, as the next two
+//	curl                package      with sync.notify.url or ping, as the next two; not on EL
 //	sync_notify_url     file         the configuration of curl for the URL
 //	sync_ping           file
 //	sync_metrics_directory directory with sync.metrics, as the next two

@@ -73,9 +73,10 @@ func (x *settling) settleNotify(j *job, s Sync) {
 	}
 }
 
-// notifications adds the files of curl(1) with the URLs, which may be secret, and curl.
+// notifications adds the files of curl(1) with the URLs, which may be secret, and curl. EL always
+// has it, as one of two packages that exclude each other.
 func (x *expansion) notifications(j *job) {
-	if (j.notify.URL != "" || j.notify.Ping != "") && !x.has("curl") {
+	if (j.notify.URL != "" || j.notify.Ping != "") && x.family() != "el" && !x.has("curl") {
 		x.add(engine.Part{
 			Name: "curl", Type: "package", Keep: "other programs of the host may use it", State: &resources.Package{Name: "curl"},
 		}, nil)
