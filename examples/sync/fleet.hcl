@@ -1,12 +1,15 @@
 # A private upstream with a public one as its fallback, by a timer, with notifications and metrics.
+# Set the secrets in the environment: MIRRORFORM_VAR_upstream_password, MIRRORFORM_VAR_ping_url.
 
 variable "upstream_password" {
   type      = string
+  default   = "change-me"
   sensitive = true
 }
 
 variable "ping_url" {
   type      = string
+  default   = "https://ping.example.org/change-me"
   sensitive = true
 }
 
