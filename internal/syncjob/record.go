@@ -72,9 +72,9 @@ func (j *job) record(by string, status int, output string) {
 		line.WriteString(`,"upstream":` + strconv.Quote(j.upstream))
 	}
 	if fs := (unix.Statfs_t{}); j.mounted() && unix.Statfs(j.Directory, &fs) == nil {
-		unit := int64(fs.Frsize)
-		number("size", int64(fs.Blocks)*unit)
-		number("available", int64(fs.Bavail)*unit)
+		unit := uint64(fs.Frsize)
+		number("size", int64(fs.Blocks*unit))
+		number("available", int64(fs.Bavail*unit))
 	}
 	if succeeded(status) {
 		e.success = e.end
