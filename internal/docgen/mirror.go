@@ -65,7 +65,7 @@ var partPurpose = map[string]string{
 	"sync_output":        "rsync's output, if `mirrorform sync` started it",
 	"sync_hold":          "not empty while syncs are held",
 	"sync_password":      "the password of the upstream's account; with `sync.password`, only the account can read it",
-	"curl":               "with `sync.notify.url` or `ping`, as the next two; not on EL, which has it",
+	"curl":               "with `sync.notify.url` or `ping`, as the next two; not on EL, whose core has it",
 	"sync_notify_url":    "the URL, as a configuration of curl that only the account can read",
 	"sync_ping":          "the same for the ping",
 	"sync_metrics_file":  "the metrics, which each sync replaces; with `sync.metrics`, as the next one",

@@ -73,8 +73,8 @@ func (x *settling) settleNotify(j *job, s Sync) {
 	}
 }
 
-// notifications adds the files of curl(1) with the URLs, which may be secret, and curl. EL always
-// has it, as one of two packages that exclude each other.
+// notifications adds the files of curl(1) with the URLs, which may be secret, and curl. EL's
+// core has it, as one of two packages that exclude each other.
 func (x *expansion) notifications(j *job) {
 	if (j.notify.URL != "" || j.notify.Ping != "") && x.family() != "el" && !x.has("curl") {
 		x.add(engine.Part{
