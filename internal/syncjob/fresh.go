@@ -38,3 +38,6 @@ func (j *job) fileState() string {
 	}
 	return info.ModTime().UTC().Format(rsyncTime) + " " + strconv.FormatInt(info.Size(), 10)
 }
+
+// timeOf returns the time in the state of a file.
+func timeOf(state string) string { return state[:min(len(state), len(rsyncTime))] }

@@ -119,6 +119,7 @@ func TestFallback(t *testing.T) {
 		t.Errorf("the record is %+v", r)
 	}
 	a.says(a.run(0), "from "+good) // by hand
+	sameTime(t, a)
 	a.settings.Upstream, a.settings.Fallback = "rsync://127.0.0.1:1/m/", []string{"rsync://127.0.0.1:2/m/"}
 	a.cron(statusAbsent)
 	if r := a.last(); r.Exit != statusAbsent {
@@ -167,4 +168,17 @@ func TestTimeLimit(t *testing.T) {
 	}
 	s.settings.TimeLimit, s.settings.Options = "", s.settings.Options[:len(s.settings.Options)-1]
 	s.cron(0)
+}
+
+// sameTime: an upstream is not behind because its file is larger: "11" comes before "9".
+func sameTime(t *testing.T, s *site) {
+	t.Helper()
+	at := time.Now().Add(-10 * time.Minute)
+	put(t, filepath.Join(s.tree, "TIME"), "12345678\n")
+	touch(t, filepath.Join(s.tree, "TIME"), at)
+	touch(t, filepath.Join(s.upstream, "TIME"), at)
+	s.cron(0)
+	if r := s.last(); r.Unchanged || r.Upstream != "" {
+		t.Errorf("the record is %+v", r)
+	}
 }

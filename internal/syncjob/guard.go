@@ -62,7 +62,7 @@ func (j *job) choose() int {
 		switch {
 		case stopped(got):
 			return got
-		case got == 0 && len(j.Fallback) > 0 && j.offered < j.fileState():
+		case got == 0 && len(j.Fallback) > 0 && timeOf(j.offered) < timeOf(j.fileState()):
 			j.complain("the upstream " + u + " is behind the mirror")
 			behind = cmp.Or(behind, u)
 		case got == 0:

@@ -79,7 +79,7 @@ func (j *job) record(by string, status int, output string) {
 	if succeeded(status) {
 		e.success = e.end
 	}
-	if at, err := time.Parse(rsyncTime, j.offered[:min(len(j.offered), len(rsyncTime))]); err == nil {
+	if at, err := time.Parse(rsyncTime, timeOf(j.offered)); err == nil {
 		e.upstreamTime = at.Unix()
 	}
 	if j.Metrics != "" {
