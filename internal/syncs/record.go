@@ -14,6 +14,12 @@ type Record struct {
 	End   int64  `json:"end"`
 	Exit  int    `json:"exit"` // rsync's exit status, or the sync program's
 	By    string `json:"by"`   // cron, timer, script or sync
+	// Bytes and Files are what rsync received; nil if not known.
+	Bytes *int64 `json:"bytes"`
+	Files *int64 `json:"files"`
+	// Size and Available are those of the file system at the end of the sync, in bytes.
+	Size      *int64 `json:"size"`
+	Available *int64 `json:"available"`
 	// Unchanged reports that nothing was asked for, since the upstream was unchanged.
 	Unchanged bool `json:"unchanged,omitempty"`
 	// Upstream is the upstream that was used, if not the first one.
@@ -23,12 +29,6 @@ type Record struct {
 	UpstreamTime int64 `json:"upstream_time,omitempty"`
 	// Unsent has the notifications of this sync that failed: on_failure, mail, url, ping.
 	Unsent []string `json:"unsent,omitempty"`
-	// Bytes and Files are what rsync received; nil if not known.
-	Bytes *int64 `json:"bytes"`
-	Files *int64 `json:"files"`
-	// Size and Available are those of the file system at the end of the sync, in bytes.
-	Size      *int64 `json:"size"`
-	Available *int64 `json:"available"`
 	// RanOutOf is what a failed sync had no more of: space, inodes or quota; "" if something else
 	// failed.
 	RanOutOf string `json:"ran_out_of,omitempty"`
