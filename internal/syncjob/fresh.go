@@ -12,7 +12,7 @@ func (j *job) unchanged() bool {
 	if j.Freshness == "" || j.offered == "" || j.offered != j.fileState() {
 		return false
 	}
-	for _, r := range j.records() {
+	for _, r := range j.files().records() {
 		if r.exit >= statusUsage && r.exit <= statusConfig {
 			continue // nothing was synced
 		}

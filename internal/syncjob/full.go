@@ -57,19 +57,19 @@ func (j *job) ranOut(status int, output string) (what string) {
 			over, failed = true, line[0] == 'r'
 		case strings.HasPrefix(line, "Unable to create partial-dir for "):
 			next()
-			what = cmp.Or(what, j.scarcer())
+			what = cmp.Or(what, scarcer(j.Directory))
 		case strings.HasPrefix(line, "rsync: "): // a name of a file may end as an error does
 			next()
 			if strings.HasSuffix(line, "Disk quota exceeded (122)") {
 				what = noQuota
 			} else if strings.HasSuffix(line, "No space left on device (28)") {
-				what = j.scarcer()
+				what = scarcer(j.Directory)
 			}
 		}
 	})
 	switch {
 	case status == statusNoRoom:
-		return cmp.Or(what, j.scarcer())
+		return cmp.Or(what, scarcer(j.Directory))
 	case status == rsyncFileIO, status == rsyncProtocol, status == rsyncPartial, succeeded(status) && (output == "" || over && !failed):
 		return what
 	}
@@ -78,9 +78,9 @@ func (j *job) ranOut(status int, output string) (what string) {
 
 // scarcer returns which is scarcer on the file system of the tree, space or inodes: the error for
 // both is the same.
-func (j *job) scarcer() string {
+func scarcer(directory string) string {
 	var st unix.Statfs_t
-	if unix.Statfs(j.Directory, &st) == nil && float64(st.Ffree)*float64(st.Blocks) < float64(st.Bavail)*float64(st.Files) {
+	if unix.Statfs(directory, &st) == nil && float64(st.Ffree)*float64(st.Blocks) < float64(st.Bavail)*float64(st.Files) {
 		return noInodes
 	}
 	return noSpace
@@ -143,11 +143,11 @@ const longestFreshness = 4 << 10
 // keepFreshness keeps the tree's file of freshness; the copy is empty if it is missing. The copy of
 // an interrupted sync is older, and stays.
 func (j *job) keepFreshness() int {
-	if _, err := os.Lstat(j.file(".kept")); j.Require == "" || err == nil {
+	if _, err := os.Lstat(j.files().file(".kept")); j.Require == "" || err == nil {
 		return 0
 	}
 	content, _ := j.freshness()
-	err := j.replace(".kept", content)
+	err := j.files().replace(".kept", content)
 	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
 		j.lacks = noSpace
 		j.complain("cannot keep a copy of " + j.Require + ": " + err.Error())
@@ -171,7 +171,7 @@ func (j *job) freshness() (content []byte, there bool) {
 // place, since another file may need an inode too many. The next sync receives the new file again,
 // as the time of the old one differs.
 func (j *job) restoreFreshness(what string) {
-	kept := j.file(".kept")
+	kept := j.files().file(".kept")
 	old, err := os.ReadFile(kept)
 	if err != nil {
 		return

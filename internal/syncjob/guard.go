@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -34,7 +33,7 @@ func (j *job) guardCron() int {
 // guard makes the checks that are fast: the hold, the directory, and the upstream's root directory.
 func (j *job) guard() int {
 	switch {
-	case j.held() && !j.allow:
+	case j.files().held() && !j.allow:
 		j.complain("held: an earlier sync has deleted as many files as max_delete allows, and left the rest. " +
 			"Check the upstream. To delete the rest, once: mirrorform sync --allow-deletions")
 		return statusHeld
@@ -208,29 +207,6 @@ func (j *job) tooMany(m *measured) string {
 	return "held: the sync would delete " + strconv.FormatUint(m.deleted, 10) + " of " + strconv.FormatUint(m.there, 10) +
 		" files (" + strconv.FormatUint(percent, 10) + " %), and " + limit + ", so nothing was synced. Check the upstream. " +
 		"To delete them, once: mirrorform sync --allow-deletions"
-}
-
-// The hold is set if its file is not empty.
-
-func (j *job) held() bool {
-	info, err := os.Stat(j.file(".hold"))
-	return err == nil && info.Size() > 0
-}
-
-func (j *job) hold() {
-	text := "held since " + time.Now().UTC().Format(time.RFC3339) + ": a sync has deleted as many files as max_delete allows. To delete the rest: mirrorform sync --allow-deletions\n"
-	if err := j.replace(".hold", []byte(text)); err != nil {
-		j.complain("cannot set the hold: " + err.Error())
-	}
-}
-
-func (j *job) release() {
-	if !j.held() {
-		return
-	}
-	if err := j.replace(".hold", nil); err != nil {
-		j.complain("cannot lift the hold: " + err.Error())
-	}
 }
 
 // busy reports whether the lock is held. It reads the kernel's list of locks: taking the lock to

@@ -25,7 +25,7 @@ func (j *job) writeMetrics(e entry) {
 	add("success_timestamp_seconds", "End of the last successful sync, as Unix time.", e.success, e.success != 0)
 	add("received_bytes", "Bytes that the last sync received.", e.bytes, e.bytes != 0)
 	held := int64(0)
-	if j.held() {
+	if j.files().held() {
 		held = 1
 	}
 	add("held", "1 if syncs are held because one would delete too much, else 0.", held, true)

@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -46,7 +45,7 @@ func parseEntry(line string) (e entry) {
 // its output, if there is one.
 func (j *job) record(by string, status int, output string) {
 	var past entry
-	for _, e := range j.records() {
+	for _, e := range j.files().records() {
 		if !stopped(e.exit) {
 			past = e
 			break
@@ -92,52 +91,11 @@ func (j *job) record(by string, status int, output string) {
 		line.WriteString(`,"unsent":[` + unsent + `]`)
 	}
 	line.WriteString("}\n")
-	j.add(line.String())
+	j.files().add(line.String())
 	written := parseEntry(line.String())
 	e.exit, e.bytes = status, written.bytes
 	j.writeMetrics(e)
 }
-
-// add adds a line to the status file, and keeps the last ones.
-func (j *job) add(line string) {
-	unlock := j.lockState()
-	defer unlock()
-	old, _ := os.ReadFile(j.file(".status"))
-	lines := bytes.SplitAfter(old, []byte("\n"))
-	if len(lines[len(lines)-1]) == 0 {
-		lines = lines[:len(lines)-1]
-	}
-	lines = append(lines[max(0, len(lines)-keptRecords+1):], []byte(line))
-	if err := j.replace(".status", bytes.Join(lines, nil)); err != nil {
-		j.complain("cannot record the sync: " + err.Error())
-	}
-}
-
-// records returns the records of earlier syncs, the newest first.
-func (j *job) records() (list []entry) {
-	text, _ := os.ReadFile(j.file(".status"))
-	for line := range strings.Lines(string(text)) {
-		if e := parseEntry(line); e.start > 0 {
-			list = append(list, e)
-		}
-	}
-	slices.Reverse(list)
-	return list
-}
-
-// lockState makes sure that one program at a time changes the state directory. If the lock fails,
-// it does not wait: a record without a lock is better than none.
-func (j *job) lockState() (unlock func()) {
-	dir, err := os.Open(j.State)
-	if err != nil {
-		return func() {}
-	}
-	_ = flock(dir, unix.LOCK_EX)
-	return func() { _ = dir.Close() }
-}
-
-// replace writes one of the job's files.
-func (j *job) replace(suffix string, content []byte) error { return replace(j.file(suffix), content) }
 
 // replace writes a file. After a power failure the file is completely old or completely new.
 func replace(file string, content []byte) error {
@@ -251,7 +209,7 @@ func (j *job) recordCron(pid, ended int) int {
 	case status == 1 && !j.wrongArgument():
 		return ended // nothing was synced
 	case status == rsyncMaxDelete:
-		j.hold()
+		j.files().hold()
 	}
 	if !j.same {
 		status = j.judge(status, j.Log)

@@ -111,7 +111,7 @@ const (
 // announce prints how much the sync will transfer, or refuses it if there is not enough free space.
 // Only one sync at a time may check the space and announce its need.
 func (j *job) announce(total, need, files uint64) int {
-	unlock := j.lockState()
+	unlock := j.files().lockState()
 	defer unlock()
 	device, ok := deviceOf(j.Directory)
 	others := uint64(0)
@@ -143,7 +143,7 @@ func deviceOf(p string) (uint64, bool) {
 func (j *job) reserved(device uint64) (sum uint64) {
 	entries, _ := os.ReadDir(j.State)
 	for _, e := range entries {
-		if file := filepath.Join(j.State, e.Name()); strings.HasSuffix(file, ".output") && file != j.file(".output") {
+		if file := filepath.Join(j.State, e.Name()); strings.HasSuffix(file, ".output") && file != j.files().file(".output") {
 			sum += remaining(file, device)
 		}
 	}

@@ -82,51 +82,6 @@ type job struct {
 	settingsFile   string
 }
 
-// call is the parsed command line.
-type call struct {
-	name, mode  string // mode: "", "progress", "guard", "record", "cron" or "timer"
-	allow       bool
-	pid, status int
-	argv        []string // of cron and timer: the command
-}
-
-func parseCall(args []string) (c call, ok bool) {
-	if len(args) == 0 || !validName(args[0]) {
-		return c, false
-	}
-	c.name = args[0]
-	rest := args[1:]
-	if len(rest) == 3 && rest[0] == "--record" {
-		pid, pidErr := strconv.ParseUint(rest[1], 10, 31)
-		status, statusErr := strconv.ParseUint(rest[2], 10, 16)
-		c.mode, c.pid, c.status = "record", int(pid), int(status)
-		return c, pidErr == nil && statusErr == nil
-	}
-	if len(rest) > 1 && (rest[0] == "--cron" || rest[0] == "--timer") {
-		c.mode, c.argv = rest[0][2:], rest[1:]
-		return c, true
-	}
-	for i, a := range rest {
-		switch {
-		case a == "--guard" && len(rest) == 1:
-			c.mode = "guard"
-		case a == "--progress" && i == 0:
-			c.mode = "progress"
-		case a == "--allow-deletions" && !c.allow:
-			c.allow = true
-		default:
-			return c, false
-		}
-	}
-	return c, true
-}
-
-// validName reports whether s is a valid name of a job: it becomes part of file names.
-func validName(s string) bool {
-	const taken = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
-	return s != "" && len(s) <= 80 && s[0] != '-' && !strings.ContainsFunc(s, func(r rune) bool { return !strings.ContainsRune(taken, r) })
-}
-
 // Main runs the program with its arguments, and returns its exit status.
 func Main(args []string) int {
 	syscall.Umask(0o022)
@@ -204,9 +159,6 @@ func (j *job) complain(message string) {
 	j.why = message
 	complain(j.stderr, message)
 }
-
-// file returns the path of one of the job's files in the state directory.
-func (j *job) file(suffix string) string { return filepath.Join(j.State, j.name+suffix) }
 
 func (j *job) run(c call) int {
 	j.start = time.Now()
@@ -320,7 +272,7 @@ func (j *job) script(c call) int {
 // progress is a sync for `mirrorform sync`. It first measures the space, and writes all output to a
 // file.
 func (j *job) progress() int {
-	output, err := os.OpenFile(j.file(".output"), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	output, err := os.OpenFile(j.files().file(".output"), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
 	if err != nil {
 		j.complain(err.Error())
 		return statusBroken
@@ -348,7 +300,7 @@ func (j *job) progress() int {
 	status = j.call(append(argv, "--info=progress2,name0,del0,stats2", "--outbuf=N", "--no-human-readable"))
 	_, _ = output.WriteString("\n")
 	status = j.ended("sync", status, output.Name())
-	j.trimOutput()
+	j.files().trimOutput()
 	return status
 }
 
@@ -457,21 +409,13 @@ func (j *job) ended(by string, status int, output string) int {
 	}
 	switch {
 	case status == rsyncMaxDelete:
-		j.hold()
+		j.files().hold()
 	case succeeded(status) && j.allow:
-		j.release()
+		j.files().release()
 	}
 	j.record(by, status, output)
 	if succeeded(status) {
 		return 0
 	}
 	return status
-}
-
-// trimOutput keeps only the end of the output, which has a line for each file.
-func (j *job) trimOutput() {
-	end, err := tail(j.file(".output"), 65536)
-	if err == nil {
-		_ = j.replace(".output", end)
-	}
 }
