@@ -88,7 +88,7 @@ func checkSecretLine(s string) error {
 }
 
 // secret adds a file with a secret. Only the account can read it.
-func (x *expansion) secret(j *job, part, file, content, attribute string) {
+func (x syncing) secret(j *job, part, file, content, attribute string) {
 	x.add(engine.Part{
 		Name: j.part(part), Type: "file", DependsOn: x.existing("user", "sync_settings_directory"), Sensitive: map[string]bool{"content": true},
 		State: &resources.File{Path: file, Content: &content, Owner: x.user, Group: x.user, Mode: "0600"},

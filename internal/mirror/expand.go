@@ -137,7 +137,7 @@ func (x *expansion) all() {
 	x.filesystem()
 	x.directories()
 	x.selinux()
-	x.sync()
+	syncing{x}.sync()
 	x.site()
 	x.rsyncDaemon()
 	x.publish()

@@ -75,7 +75,7 @@ func (x *settling) settleNotify(j *job, s Sync) {
 
 // notifications adds the files of curl(1) with the URLs, which may be secret, and curl. EL's
 // core has it, as one of two packages that exclude each other.
-func (x *expansion) notifications(j *job) {
+func (x syncing) notifications(j *job) {
 	if (j.notify.URL != "" || j.notify.Ping != "") && x.family() != "el" && !x.has("curl") {
 		x.add(engine.Part{
 			Name: "curl", Type: "package", Keep: "other programs of the host may use it", State: &resources.Package{Name: "curl"},
@@ -93,7 +93,7 @@ func (x *expansion) notifications(j *job) {
 
 // measurements adds the metrics: a file in a directory in which the job can replace it, and a link
 // to that where the node exporter looks for it.
-func (x *expansion) measurements(j *job) {
+func (x syncing) measurements(j *job) {
 	if j.metrics == "" {
 		return
 	}

@@ -12,8 +12,11 @@ import (
 	"github.com/mirrorform/mirrorform/resources"
 )
 
+// syncing adds the parts of the syncs to an expansion.
+type syncing struct{ *expansion }
+
 // sync adds the scheduled syncs, and what they need.
-func (x *expansion) sync() {
+func (x syncing) sync() {
 	x.add(engine.Part{Name: "rsync", Type: "package", State: &resources.Package{Name: "rsync"}}, nil)
 	for _, j := range x.jobs {
 		x.lock(j)
@@ -44,7 +47,7 @@ const lockMode = "0600"
 
 // lock adds the lock file. The account cannot create it, since /run belongs to root and is empty
 // after a boot; and flock(1) would create one that all accounts can open.
-func (x *expansion) lock(j *job) {
+func (x syncing) lock(j *job) {
 	from := map[string]string{"path": j.attribute("lock"), "owner": "user", "group": "user"}
 	x.add(engine.Part{
 		Name: j.part("lock"), Type: "file", DependsOn: x.existing("user"),
@@ -69,7 +72,7 @@ const logMode = "0640"
 
 // log adds the log file of a job. Its account can write to the file, but cannot create it in
 // /var/log.
-func (x *expansion) log(j *job) {
+func (x syncing) log(j *job) {
 	if j.log == "" {
 		return
 	}
@@ -83,7 +86,7 @@ func (x *expansion) log(j *job) {
 
 // stateDirectory adds the directory for the records of syncs. Its files are locked while they are
 // written, so no other account may open them.
-func (x *expansion) stateDirectory() {
+func (x syncing) stateDirectory() {
 	x.add(engine.Part{
 		Name: "sync_state", Type: "directory", DependsOn: x.existing("user"),
 		State: &resources.Directory{Path: stateDir, Owner: x.user, Group: x.user, Mode: "0700"},
@@ -92,7 +95,7 @@ func (x *expansion) stateDirectory() {
 
 // records adds the files that the program of a job writes to the state directory. Their content is
 // not managed.
-func (x *expansion) records(j *job) {
+func (x syncing) records(j *job) {
 	for _, suffix := range []string{"status", "output", "hold"} {
 		x.add(engine.Part{
 			Name: j.part("sync_" + suffix), Type: "file", DependsOn: x.existing("user", "sync_state"),
@@ -103,7 +106,7 @@ func (x *expansion) records(j *job) {
 }
 
 // logrotate keeps the logs small.
-func (x *expansion) logrotate() {
+func (x syncing) logrotate() {
 	var files, depends []string
 	for _, j := range x.jobs {
 		if j.log != "" {
@@ -131,7 +134,7 @@ func (x *expansion) logrotate() {
 }
 
 // cronDaemon adds the cron daemon.
-func (x *expansion) cronDaemon() {
+func (x syncing) cronDaemon() {
 	unit := "cron"
 	if x.family() == "el" {
 		unit = "crond"
@@ -149,7 +152,7 @@ func (x *expansion) cronDaemon() {
 }
 
 // cron adds the job's entry, with the guide's command. The daemon starts after it.
-func (x *expansion) cron(j *job, needs []string, data *syncs.Job) {
+func (x syncing) cron(j *job, needs []string, data *syncs.Job) {
 	x.add(engine.Part{
 		Name: j.part("cron"), Type: "cron", DependsOn: needs, State: x.crontab(j), Data: data,
 	}, map[string]string{
@@ -163,7 +166,7 @@ func (x *expansion) cron(j *job, needs []string, data *syncs.Job) {
 
 // crontab returns the entry: the guide's command, with the guard before it and the record after it.
 // If the program has to choose something for each sync, it runs the command, within the lock.
-func (x *expansion) crontab(j *job) *resources.Cron {
+func (x syncing) crontab(j *job) *resources.Cron {
 	argv := j.settings.Command(true)
 	switch {
 	case j.timer:
@@ -189,7 +192,7 @@ func (j *job) chooses() bool {
 
 // timeFile returns the path of the job's file with the time of the upstream's last change. Only
 // AlmaLinux has one that can be relied upon.
-func (x *expansion) timeFile(j *job) string {
+func (x syncing) timeFile(j *job) string {
 	if !x.spec.AlmaLinux() {
 		return ""
 	}
@@ -198,7 +201,7 @@ func (x *expansion) timeFile(j *job) string {
 
 // program adds the program that runs syncs, which all jobs of the host share, and the directory of
 // their settings.
-func (x *expansion) program() {
+func (x syncing) program() {
 	x.add(engine.Part{Name: "sync_program_directory", Type: "directory", State: &resources.Directory{Path: path.Dir(settings.Program)}}, nil)
 	x.add(engine.Part{
 		Name: "sync_program", Type: "program", DependsOn: []string{"sync_program_directory", "rsync"},
@@ -211,7 +214,7 @@ func (x *expansion) program() {
 }
 
 // settings adds the settings of a job for the program. Only root and the account can read them.
-func (x *expansion) settings(j *job) {
+func (x syncing) settings(j *job) {
 	content := "# Managed by mirrorform: the sync of mirror " + x.name + ". Changes made here are overwritten.\n" + j.settings.Text()
 	if _, err := settings.Parse(content); err != nil && !x.failed() {
 		x.errorf(j.block, "", "invalid settings for the sync: %v", err) // such as an empty option
@@ -223,14 +226,14 @@ func (x *expansion) settings(j *job) {
 }
 
 // password adds the file with the password of the upstream's account.
-func (x *expansion) password(j *job) {
+func (x syncing) password(j *job) {
 	if j.password != "" {
 		x.secret(j, "sync_password", j.passwordFile(), j.password+"\n", j.attribute("password"))
 	}
 }
 
 // script adds the script that runs a job by hand, for example for the first sync.
-func (x *expansion) script(j *job) {
+func (x syncing) script(j *job) {
 	content := "#!/bin/sh\n" +
 		"# Managed by mirrorform: one sync of mirror " + x.name + ", now. Changes made here are overwritten.\n" +
 		"#\n" +

@@ -17,7 +17,7 @@ const (
 
 // schedule adds what starts the job's syncs. It comes after all that a sync needs, since the job
 // may run at once.
-func (x *expansion) schedule(j *job) {
+func (x syncing) schedule(j *job) {
 	data := &syncs.Job{
 		Host: x.host.Target.Name, Mirror: j.name(), Script: j.script(), Lock: j.lock, Dir: j.dir, User: x.user, Schedule: j.calendar,
 		Status: j.state(".status"), Output: j.state(".output"), Hold: j.state(".hold"), Time: x.timeFile(j), Certificate: x.certificateFile(),
@@ -33,7 +33,7 @@ func (x *expansion) schedule(j *job) {
 
 // timer adds a systemd timer and its service, which runs the command of a crontab. With flock's
 // status for a lock that is held, 75, the service does not fail.
-func (x *expansion) timer(j *job, needs []string, data *syncs.Job) {
+func (x syncing) timer(j *job, needs []string, data *syncs.Job) {
 	c := x.crontab(j)
 	c.Command = append([]string{c.Command[0], "-n", "-E", "75"}, c.Command[2:]...)
 	command, err := c.Shell()
