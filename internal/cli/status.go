@@ -441,8 +441,7 @@ func nextStep(r *syncs.Record) string {
 	return refusedSyncs[r.Exit].next
 }
 
-// ago is how long ago something was. A negative number is in the future, which a wrong clock
-// causes.
+// ago is how long ago something was. A wrong clock makes it negative: in the future.
 func ago(seconds int64) string {
 	if seconds < 0 {
 		return ui.Span(seconds)
