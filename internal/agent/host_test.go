@@ -132,7 +132,7 @@ func TestStorageOnHost(t *testing.T) {
 	c.must(mkfs(xfs, "xfs"), mkfs(ext4, "ext4"))
 	c.refuses(mkfs(xfs, "xfs"), "it contains data (xfs")
 	c.refuses(mkfs(ext4, "ext4"), "it contains data (ext4")
-	c.refuses(mkfs(ext4, "btrfs"), "unsupported file system type")
+	c.refuses(mkfs(ext4, "reiserfs"), "unsupported file system type")
 	c.refuses(mkfs("/dev/nosuch", "ext4"), "block device not found")
 	for device, kind := range map[string]string{xfs: "xfs", ext4: "ext4"} {
 		if b := block(device); b.Signature != kind || b.Label != "mirror" || b.UUID == "" {
