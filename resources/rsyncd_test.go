@@ -165,6 +165,11 @@ func TestReadServed(t *testing.T) {
 			t.Errorf("%+v: %v, %q", c.run, full, reason)
 		}
 	}
+	for _, answer := range []string{"rsync: did not see server greeting", "safe_read failed to read 1 bytes: Connection reset by peer (104)"} {
+		if advice := adviceOf(rsyncHints, answer); advice != noGreeting {
+			t.Errorf("%s: %q", answer, advice)
+		}
+	}
 	if advice := adviceOf(rsyncHints, fmt.Sprintf("%q", "chroot failed")); !strings.Contains(advice, "path") {
 		t.Errorf("%q", advice)
 	}

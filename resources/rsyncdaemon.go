@@ -139,6 +139,12 @@ func notFull(text string) string {
 	return fmt.Sprintf("%.200q", text)
 }
 
+// noGreeting is the advice for a daemon that accepts a connection and ends it. The client sees the
+// end, or a reset if its own greeting was faster.
+const noGreeting = "the daemon refuses its configuration, " +
+	"or another program has port 873: to see which: ss -tlnpe 'sport = 873'; " +
+	"for the daemon's log: journalctl -t rsyncd"
+
 // rsyncHints explain what the daemon answers.
 var rsyncHints = []engine.Hint{
 	{Text: "access denied", Advice: "hosts allow or hosts deny in " + rsyncdMain + " refuses 127.0.0.1 or ::1: " +
@@ -151,9 +157,8 @@ var rsyncHints = []engine.Hint{
 		"the user of uid needs access to the directory and those above it"},
 	{Text: "invalid uid", Advice: "set uid to a user of the host"},
 	{Text: "invalid gid", Advice: "set gid to a group of the host"},
-	{Text: "did not see server greeting", Advice: "the daemon refuses its configuration, " +
-		"or another program has port 873: to see which: ss -tlnpe 'sport = 873'; " +
-		"for the daemon's log: journalctl -t rsyncd"},
+	{Text: "did not see server greeting", Advice: noGreeting},
+	{Text: "Connection reset by peer", Advice: noGreeting},
 	{Text: "Connection refused", Advice: "the daemon does not listen on port 873: for its log: journalctl -t rsyncd"},
 	{Text: "Permission denied", Advice: "the user of uid needs access to the files of the module"},
 }
