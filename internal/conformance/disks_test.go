@@ -142,7 +142,7 @@ func diskRefusals(disks []string) []refusal {
 		},
 		{
 			kind: "mount", name: "mount point is a link", state: &resources.Mount{Path: dataPoint, Device: disk, Filesystem: "xfs"},
-			prepare: [][]string{xfs, {"ln", "-s", "/etc", dataPoint}}, problem: dataPoint + " leads through a link to /etc",
+			prepare: [][]string{xfs, {"ln", "-s", "/etc", dataPoint}}, problem: dataPoint + " is a link to /etc",
 			op: mount(disk, "xfs"), refuses: dataPoint, cleanup: unpoint,
 		},
 		{
