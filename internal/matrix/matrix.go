@@ -75,7 +75,7 @@ func Untested(system, feature string) string {
 		return "needs the virtual machine, where SELinux enforces"
 	case feature == "sync by cron" && system == VM:
 		return "Debian's SELinux policy confines the rsync of cron"
-	case system == VM && feature != "SELinux" && feature != "nginx" && feature != "TLS":
+	case system == VM && !slices.Contains([]string{"storage", "SELinux", "nginx", "TLS"}, feature):
 		return "it needs no virtual machine"
 	}
 	return ""
