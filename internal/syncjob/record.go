@@ -62,7 +62,10 @@ func (j *job) record(by string, status int, output string) {
 		line.WriteString(`,"ran_out_of":"` + j.lacks + `"`)
 	}
 	if output != "" && (succeeded(status) || status == 23 || status == rsyncMaxDelete) {
-		line.WriteString(received(output))
+		if amount, files := received(output); amount != "" {
+			line.WriteString(`,"bytes":` + amount + `,"files":` + files)
+			e.bytes, _ = strconv.ParseInt(amount, 10, 64)
+		}
 	}
 	if j.same {
 		line.WriteString(`,"unchanged":true`)
@@ -92,8 +95,7 @@ func (j *job) record(by string, status int, output string) {
 	}
 	line.WriteString("}\n")
 	j.files().add(line.String())
-	written := parseEntry(line.String())
-	e.exit, e.bytes = status, written.bytes
+	e.exit = status
 	j.writeMetrics(e)
 }
 
@@ -157,14 +159,15 @@ func eachLine(r io.Reader, what func(line string)) {
 }
 
 // received returns how many bytes and files rsync received, from the output of the last sync in a
-// file. File names come from the upstream, so only digits are used from the lines.
-func received(file string) string {
+// file; amount is "" if that is not known. File names come from the upstream, so only digits are
+// used from the lines.
+func received(file string) (amount, files string) {
 	f, err := os.Open(file)
 	if err != nil {
-		return ""
+		return "", ""
 	}
 	defer func() { _ = f.Close() }()
-	names, files, amount := 0, "", ""
+	names := 0
 	eachLine(f, func(line string) {
 		fields := strings.Fields(line)
 		switch {
@@ -182,10 +185,7 @@ func received(file string) string {
 			names++
 		}
 	})
-	if amount == "" {
-		return ""
-	}
-	return `,"bytes":` + amount + `,"files":` + files
+	return amount, files
 }
 
 // number returns a number that rsync printed, without its commas, or "".
