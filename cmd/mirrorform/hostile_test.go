@@ -333,7 +333,7 @@ func TestHostileValues(t *testing.T) {
 	login := func(command string) *exec.Cmd {
 		return exec.Command("ssh", "-F", "none", "-i", h.SSHKeyPath, "-o", "UserKnownHostsFile="+labtest.Lab(t).KnownHosts(), "-o", "BatchMode=yes", "admin@"+h.Address, command)
 	}
-	// A sync that fails, and its notification, which fails too: none of its programs is given a secret.
+	// A sync that fails, and its notification, which fails too: no program of theirs gets a secret.
 	out, err := login("sudo -n /usr/local/sbin/mirrorform-sync-m").CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "the notification by url failed: exit status 7") {
 		t.Errorf("the sync: %v: %s", err, out)

@@ -185,7 +185,8 @@ func checkExecs(t *testing.T, execs []traced, exact map[string]bool, logins int)
 	}
 }
 
-// checkJob holds that a sync runs rsync and curl, and that the secret is no part of what they and others are given.
+// checkJob checks that a sync runs rsync and curl, and that no program gets the secret as an
+// argument or in its environment.
 func checkJob(t *testing.T, execs []traced) {
 	t.Helper()
 	for _, name := range []string{"rsync", "curl"} {

@@ -49,7 +49,7 @@ func TestStatusOfCertificates(t *testing.T) {
 	}
 }
 
-// TestStatusTable: only a fleet that has a certificate has a column for it, and so has an rsync daemon.
+// TestStatusTable: certificates and rsync daemons have columns only in fleets that have them.
 func TestStatusTable(t *testing.T) {
 	t.Parallel()
 	hosts := []report.HostStatus{

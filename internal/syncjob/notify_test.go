@@ -17,7 +17,7 @@ import (
 	"github.com/mirrorform/mirrorform/internal/lab/labtest"
 )
 
-// receiver has what a server was told.
+// receiver has the requests that a server got.
 type receiver struct {
 	sync.Mutex
 	got    []string
@@ -93,8 +93,9 @@ func TestNotify(t *testing.T) {
 	}
 }
 
-// A notification that fails is recorded and sent after the next sync, and the sync is none the worse.
-// A stopped sync is no news.
+// A notification that fails is recorded and sent after the next sync, and does not change how that
+// sync ended.
+// A sync that was stopped is not reported.
 func TestUnsent(t *testing.T) {
 	t.Parallel()
 	labtest.Program(t, "curl")
