@@ -50,6 +50,7 @@ type Query struct {
 	// writing. "follow" and "follow-content" are "" and "content" of what a link at the end of the
 	// path leads to: only root, or the helper's own user, may be able to change that link and what is
 	// on the way. "labels" returns SELinux labels, and no content; "stat" only what stat(2) reports.
+	// For AskRun, "if:PATH" runs the program only if PATH exists: otherwise it counts as missing.
 	Option string `json:"option,omitempty"`
 }
 

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -99,11 +101,16 @@ func (b *batch) askSlow(q wire.Query) wire.Answer {
 		}
 		return siteAt(q.Arg, q.Args[0]).ask(b.ctx, q.Args[1], q.Args[2:])
 	}
-	return b.askRun(q.Args)
+	return b.askRun(q.Args, q.Option)
 }
 
 // askRun answers AskRun. A missing program is an answer; a program that was killed is an error.
-func (b *batch) askRun(argv []string) wire.Answer {
+func (b *batch) askRun(argv []string, option string) wire.Answer {
+	if path, ok := strings.CutPrefix(option, "if:"); ok {
+		if _, err := os.Lstat(path); absent(err) {
+			return wire.Answer{Run: &wire.Run{Exit: -1, Stderr: printable(err.Error())}}
+		}
+	}
 	o, err := run(b.ctx, command{argv: argv, timeout: queryTimeout})
 	switch {
 	case errors.Is(err, errNotInstalled) || errors.Is(err, errNoProgram) || absent(err):

@@ -138,6 +138,14 @@ func TestAskRun(t *testing.T) {
 			t.Errorf("%+v", a.Run)
 		}
 	}
+	// A condition that does not hold makes the program a missing one.
+	dir := t.TempDir()
+	for path, want := range map[string]int{dir: 0, dir + "/missing": -1} {
+		a := c.ask(wire.Query{Verb: wire.AskRun, Args: []string{"true"}, Option: "if:" + path})[0]
+		if a.Run == nil || a.Run.Exit != want {
+			t.Errorf("if:%s: %+v", path, a.Run)
+		}
+	}
 	// What was killed has answered nothing, whatever it printed before.
 	killed := c.ask(wire.Query{Verb: wire.AskRun, Args: []string{"sh", "-c", "echo half; kill -KILL $$"}})[0]
 	if killed.Run != nil || !strings.Contains(killed.Error, "sh: killed by killed") {
