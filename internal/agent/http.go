@@ -350,8 +350,9 @@ func (s *site) probe(op *wire.ProbeOp) error {
 		case op.Body != "" && a.Body != op.Body:
 			wrong = "the body " + quote(a.Body) + " instead of " + quote(op.Body)
 		default:
-			right++
-			time.Sleep(20 * time.Millisecond)
+			if right++; right < steady {
+				time.Sleep(20 * time.Millisecond)
+			}
 			continue
 		}
 		right = 0
