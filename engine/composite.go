@@ -16,11 +16,42 @@ type CompositeType[S any] interface {
 	OnLocal(spec *S) bool
 }
 
+// HostDependent is a CompositeType whose blocks can depend on blocks of the type on other hosts. An
+// apply changes those hosts first.
+type HostDependent[S any] interface {
+	// DependsOnHosts returns the names of the hosts that a block depends on.
+	DependsOnHosts(spec *S) []string
+}
+
 // Site describes the host of a block.
 type Site struct {
 	Target  Target
 	Address string // the host's address, as configured
 	Dir     string // absolute path of the configuration's directory
+	// DependsOn has the hosts that the block depends on, and Dependents those with blocks that depend
+	// on this host, each with its blocks of the type; see HostDependent.
+	DependsOn, Dependents []Neighbour
+}
+
+// Neighbour is another host of the configuration.
+type Neighbour struct {
+	Host    string
+	Address string // as configured
+	Here    bool   // it is this machine, and reached without a network
+	Source  string // where it is declared: fleet.hcl:3
+	Blocks  []NeighbourBlock
+	// Unknown reports that Address and Blocks are not known, because of an error or a variable without
+	// a value. Nothing follows from what they lack.
+	Unknown bool
+}
+
+// NeighbourBlock is a block of the same composite type on another host.
+type NeighbourBlock struct {
+	Label  string
+	Spec   any // *S: what is known without the host's facts. It must not be changed
+	Source string
+	// Unknown has the paths of the attributes of Spec that need facts of that host.
+	Unknown map[string]bool
 }
 
 // Part is one resource of an expanded block.
@@ -44,6 +75,8 @@ type Composite struct {
 	New     func() any // returns a zero spec
 	Expand  func(r *Registry, label string, spec any, site Site) ([]Part, []Problem)
 	OnLocal func(spec any) bool
+	// DependsOnHosts is nil, unless the type is a HostDependent.
+	DependsOnHosts func(spec any) []string
 }
 
 // RegisterComposite adds a composite type. name is the type of its blocks. Registering a name twice
@@ -55,7 +88,7 @@ func RegisterComposite[S any](r *Registry, name string, t CompositeType[S]) {
 	if r.composites[name] != nil {
 		panic("engine: composite type registered twice: " + name)
 	}
-	r.composites[name] = &Composite{
+	c := &Composite{
 		Name: name,
 		New:  func() any { return new(S) },
 		Expand: func(r *Registry, label string, spec any, site Site) ([]Part, []Problem) {
@@ -63,6 +96,10 @@ func RegisterComposite[S any](r *Registry, name string, t CompositeType[S]) {
 		},
 		OnLocal: func(spec any) bool { return t.OnLocal(spec.(*S)) },
 	}
+	if d, ok := t.(HostDependent[S]); ok {
+		c.DependsOnHosts = func(spec any) []string { return d.DependsOnHosts(spec.(*S)) }
+	}
+	r.composites[name] = c
 }
 
 // Composite returns the composite type with this name, or nil.

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/engine/wire"
 	"github.com/mirrorform/mirrorform/internal/lang"
@@ -18,6 +19,7 @@ type bodies struct {
 	eval      *lang.Evaluator
 	registry  *engine.Registry
 	inventory *inventory
+	hosts     *hostDependencies // set by decodeAll
 }
 
 // decoded is the result of evaluating a body for a host, or for all hosts of its instance.
@@ -27,6 +29,7 @@ type decoded struct {
 	failed    map[string]bool
 	sensitive map[string]bool
 	diags     hcl.Diagnostics
+	unsettled []hclsyntax.Expression // of unknown references to hosts
 }
 
 // usable reports whether the state is complete and has no errors.
@@ -46,9 +49,14 @@ func (s *bodies) decode(i *instance, h *DeclaredHost, facts *wire.Facts) *decode
 	d := lang.NewDecoder(s.eval, i.hostContext(h, facts))
 	d.RefuseSensitive = i.block.refuseSensitive
 	d.WarnCRLF = true
+	var refs hostReferences
+	d.Convert = refs.convert(s.inventory)
 	state := reflect.New(i.block.state)
 	diags := d.Fill(i.block.body, state.Interface())
-	out := &decoded{state: state.Interface(), unknown: unlessEmpty(d.Unknown), failed: unlessEmpty(d.Failed), sensitive: unlessEmpty(d.Sensitive), diags: diags}
+	out := &decoded{
+		state: state.Interface(), diags: diags, unsettled: refs.unknown,
+		unknown: unlessEmpty(d.Unknown), failed: unlessEmpty(d.Failed), sensitive: unlessEmpty(d.Sensitive),
+	}
 	if i.block.composite != nil {
 		return out
 	}
@@ -138,11 +146,18 @@ func (s *bodies) loadSource(b *block, d *decoded) hcl.Diagnostics {
 }
 
 // decodeAll evaluates every body for each of its hosts, without facts, and checks what is known
-// then.
+// then. All bodies come before the checks, since composites on one host may depend on those on
+// another.
 func (s *bodies) decodeAll(blocks []*block) hcl.Diagnostics {
-	var diags hcl.Diagnostics
 	for _, b := range blocks {
-		diags = append(diags, perInstance(b.instances, s.decodeInstance)...)
+		for _, i := range b.instances {
+			s.decodeInstance(i)
+		}
+	}
+	s.hosts = newHostDependencies(s.inventory, blocks)
+	diags := s.hosts.check()
+	for _, b := range blocks {
+		diags = append(diags, perInstance(b.instances, s.checkInstance)...)
 		if b.localParts {
 			s.inventory.local()
 		}
@@ -150,23 +165,32 @@ func (s *bodies) decodeAll(blocks []*block) hcl.Diagnostics {
 	return diags
 }
 
-func (s *bodies) decodeInstance(i *instance) hcl.Diagnostics {
-	hosts := i.hosts
-	if len(hosts) == 0 {
-		// Without hosts, or if they are unknown, check the body for a host with unknown attributes.
-		hosts = []*DeclaredHost{unknownHost()}
+// checked returns the hosts that an instance is checked for. Without hosts, or if they are unknown,
+// it is a host with unknown attributes.
+func (i *instance) checked() []*DeclaredHost {
+	if len(i.hosts) == 0 {
+		return []*DeclaredHost{unknownHost()}
 	}
-	if i.block.uses == usesNothing {
-		same := s.decode(i, hosts[0], nil)
-		for _, h := range hosts {
-			i.decoded[h.Name] = same
+	return i.hosts
+}
+
+func (s *bodies) decodeInstance(i *instance) {
+	var same *decoded
+	for _, h := range i.checked() {
+		if same == nil || i.block.uses != usesNothing {
+			same = s.decode(i, h, nil)
+			for _, expr := range same.unsettled {
+				s.eval.Unsettled(expr)
+			}
 		}
+		i.decoded[h.Name] = same
 	}
+}
+
+func (s *bodies) checkInstance(i *instance) hcl.Diagnostics {
+	hosts := i.checked()
 	found := make([]hcl.Diagnostics, len(hosts))
 	for n, h := range hosts {
-		if i.block.uses != usesNothing {
-			i.decoded[h.Name] = s.decode(i, h, nil)
-		}
 		found[n] = i.decoded[h.Name].diags
 		if i.block.composite != nil {
 			parts, expandDiags := s.expand(i, h, &wire.Facts{}, i.decoded[h.Name])
@@ -209,9 +233,9 @@ func (s *bodies) expand(i *instance, h *DeclaredHost, facts *wire.Facts, d *deco
 	if err != nil {
 		return nil, hcl.Diagnostics{lang.ErrorAt(i.block.header, "Unknown directory", "%s", err)}
 	}
-	parts, problems := i.block.composite.Expand(s.registry, i.block.label, d.state, engine.Site{
-		Target: engine.Target{Name: h.Name, Facts: *facts}, Address: h.Address, Dir: dir,
-	})
+	site := engine.Site{Target: engine.Target{Name: h.Name, Facts: *facts}, Address: h.Address, Dir: dir}
+	complete = s.hosts.join(&site, i.block, d) && complete
+	parts, problems := i.block.composite.Expand(s.registry, i.block.label, d.state, site)
 	var diags hcl.Diagnostics
 	for _, p := range problems {
 		if complete || i.block.sets(p.Attribute, d) {

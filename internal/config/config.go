@@ -114,7 +114,7 @@ func newConfig(o Options) *Config {
 	declared := newDeclarations(eval, registry)
 	inv := newInventory(declared.hostBlocks)
 	return &Config{
-		eval: eval, declared: declared, inventory: inv, bodies: &bodies{eval, registry, inv}, warned: map[warning]bool{},
+		eval: eval, declared: declared, inventory: inv, bodies: &bodies{eval: eval, registry: registry, inventory: inv}, warned: map[warning]bool{},
 	}
 }
 

@@ -86,7 +86,7 @@ func (p *placement) hostsOf(expr hclsyntax.Expression, ctx *hcl.EvalContext) ([]
 		return nil, append(diags, lang.ErrorAt(expr.Range(), "Sensitive value not allowed here",
 			"The hosts of a block are printed, so the value must not be sensitive. If it is not secret, use nonsensitive(…)."))
 	}
-	in := &placing{inventory: p.inventory, seen: map[string]bool{}}
+	in := &placing{inventory: p.inventory, wanted: "a list of hosts and groups of hosts, as in [host.NAME]", seen: map[string]bool{}}
 	if why := in.collect(v); why != "" {
 		d := lang.ErrorAt(expr.Range(), "Invalid hosts argument", "%s", why)
 		d.Expression, d.EvalContext = expr, hostsCtx
@@ -137,6 +137,7 @@ var hostType = localHostValue().Type()
 // placing collects hosts, each once.
 type placing struct {
 	inventory *inventory
+	wanted    string // what the argument takes
 	seen      map[string]bool
 	hosts     []*DeclaredHost
 	unknown   bool // some hosts are not known
@@ -145,7 +146,7 @@ type placing struct {
 // collect adds a host, or all hosts in lists and groups. It returns what is wrong with the value,
 // or "".
 func (p *placing) collect(v cty.Value) string {
-	const wanted = "The argument takes a list of hosts and groups of hosts, as in [host.NAME], but "
+	wanted := "The argument takes " + p.wanted + ", but "
 	switch {
 	case v.IsNull():
 		return wanted + "an element is null."

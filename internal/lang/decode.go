@@ -31,6 +31,9 @@ type Decoder struct {
 	// RefuseSensitive, if not nil, returns why an argument cannot hold a sensitive value, or "" if
 	// it can.
 	RefuseSensitive func(path string, f *Field) string
+	// Convert, if not nil, converts a value before it is converted to the type of its field. It
+	// returns what is wrong with the value, or "".
+	Convert func(expr hclsyntax.Expression, f *Field, v cty.Value) (cty.Value, string)
 }
 
 // NewDecoder returns a decoder that evaluates in a context.
@@ -123,6 +126,12 @@ func (d *Decoder) argument(a *hclsyntax.Attribute, f *Field, into reflect.Value,
 		}
 	}
 	v, _ = v.UnmarkDeep()
+	if d.Convert != nil {
+		var why string
+		if v, why = d.Convert(a.Expr, f, v); why != "" {
+			return fail(ErrorAt(a.Expr.Range(), "Invalid "+f.Name+" argument", "%s", why))
+		}
+	}
 	converted, diag := convertArgument(a, f, v)
 	if diag != nil {
 		return fail(diag)

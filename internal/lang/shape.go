@@ -40,6 +40,9 @@ type Field struct {
 // Tag reports whether the field has the tag name:"true".
 func (f *Field) Tag(name string) bool { return f.tag.Get(name) == "true" }
 
+// Hint returns the field's tag hint: what to do instead of setting a value of the wrong type.
+func (f *Field) Hint() string { return f.tag.Get("hint") }
+
 var (
 	shapes     sync.Map // reflect.Type to *shape
 	ctyValueOf = reflect.TypeFor[cty.Value]()
