@@ -113,6 +113,9 @@ func newStructure(name string, doc *ast.CommentGroup, st *ast.StructType, tag st
 		if tags.Get("one") == "true" {
 			a.kind = "string or " + a.kind
 		}
+		if tags.Get("hosts") == "true" {
+			a.kind = "host or list(host)"
+		}
 		parts := strings.Split(text, ",")
 		a.name = parts[0]
 		a.optional = slices.Contains(parts, "optional")

@@ -66,6 +66,8 @@ func (x *settling) checkPassword(j *job, s Sync) {
 	}
 	attribute := j.attribute("password")
 	switch {
+	case len(s.From) > 0 && s.Password != "":
+		x.errorf(attribute, "remove it", "a hub serves the tree without a password")
 	case accounts > 0 && s.Password == "":
 		x.errorf(j.attribute("upstream"), "set "+attribute+", for example to a variable with sensitive = true",
 			"the upstream has an account, and no password")

@@ -23,3 +23,6 @@ func (composite) Expand(r *engine.Registry, label string, spec *Spec, site engin
 // OnLocal reports whether the block has an entry for AlmaLinux's mirrors.d, which is written on
 // host local.
 func (composite) OnLocal(spec *Spec) bool { return spec.Publish != nil && spec.AlmaLinux() }
+
+// DependsOnHosts returns the hubs of a mirror.
+func (composite) DependsOnHosts(spec *Spec) []string { return hubsOf(spec) }

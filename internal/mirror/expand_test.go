@@ -25,7 +25,8 @@ import (
 
 var update = flag.Bool("update", false, "write the golden sections of testdata")
 
-// Each file of testdata has a mirror block's body, the host as JSON, and the parts and problems that come of them.
+// Each file of testdata has a mirror block's body, the host as JSON, and the parts and problems that come of them. Further
+// sections are blocks of other hosts: "hub HOST ADDRESS LABEL" and "leaf HOST ADDRESS LABEL".
 func TestExpand(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/*.txtar")
@@ -43,6 +44,9 @@ func TestExpand(t *testing.T) {
 				t.Fatal("the sections are host.json, mirror.hcl and want")
 			}
 			host := readHost(t, archive.Files[0].Data)
+			for _, f := range archive.Files[3:] {
+				readNeighbour(t, &host, f)
+			}
 			spec := readSpec(t, string(archive.Files[1].Data))
 			before := dump(t, spec)
 			parts, problems := mirror.Expand(resources.All(), "almalinux", spec, host)
@@ -175,6 +179,27 @@ func readHost(t *testing.T, data []byte) engine.Site {
 		t.Fatal(err)
 	}
 	return engine.Site{Target: engine.Target{Name: h.Name, Facts: h.Facts}, Address: h.Address, Dir: "/home/me/fleet"}
+}
+
+// readNeighbour adds a block of a hub or of a leaf to a host.
+func readNeighbour(t *testing.T, host *engine.Site, f txtar.File) {
+	t.Helper()
+	words := strings.Fields(f.Name)
+	if len(words) != 4 {
+		t.Fatalf("unknown section %q", f.Name)
+	}
+	list := &host.DependsOn
+	if words[0] == "leaf" {
+		list = &host.Dependents
+	}
+	block := engine.NeighbourBlock{Label: words[3], Spec: readSpec(t, string(f.Data)), Source: "fleet.hcl:20"}
+	if i := slices.IndexFunc(*list, func(n engine.Neighbour) bool { return n.Host == words[1] }); i >= 0 {
+		(*list)[i].Blocks = append((*list)[i].Blocks, block)
+		return
+	}
+	*list = append(*list, engine.Neighbour{
+		Host: words[1], Address: words[2], Source: "hosts.hcl:1", Blocks: []engine.NeighbourBlock{block},
+	})
 }
 
 // readSpec reads the body of a mirror block.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/internal/syncjob/settings"
+	"github.com/mirrorform/mirrorform/internal/syncs"
 	"github.com/mirrorform/mirrorform/resources"
 )
 
@@ -32,6 +33,8 @@ type job struct {
 	log          string // "" leaves the output to cron
 	mount        string // mount point that must be mounted, or ""
 	password     string // of the upstream's account, or ""
+	hubs         []syncs.Hub
+	hubEvery     string // interval of the first hub's syncs, or ""
 	notify       Notify
 	metrics      string // path for the node exporter, or ""
 }
@@ -94,6 +97,12 @@ func settled(s *Sync) Sync {
 // inherit fills the attributes that Kitten's sync block does not set from the mirror's own, except
 // upstream, password, metrics, lock, and the path of the log.
 func inherit(kitten, main Sync) Sync {
+	if len(kitten.Upstream) == 0 && len(kitten.From) == 0 {
+		kitten.From = main.From
+		if kitten.Module == "" && main.Module != "" {
+			kitten.Module = main.Module + kittenSuffix
+		}
+	}
 	if kitten.Every == "" && kitten.Schedule == "" {
 		kitten.Every, kitten.Schedule = main.Every, main.Schedule
 	}
@@ -145,6 +154,7 @@ func beside(location string) string {
 // newJob settles the values of a job from s, and checks those that its own block sets.
 func (x *settling) newJob(j *job, own, s Sync, m module) *job {
 	x.checkSync(j, own)
+	s = x.asLeaf(s)
 	flags := x.guide.rsync
 	if len(s.Flags) > 0 {
 		flags = s.Flags
@@ -182,6 +192,7 @@ func (x *settling) newJob(j *job, own, s Sync, m module) *job {
 	if len(s.Upstream) > 0 {
 		j.settings.Upstream, j.settings.Fallback = s.Upstream[0], s.Upstream[1:]
 	}
+	x.settleHubs(j, own, s)
 	j.settings.Rates = rates(s.Bandwidth)
 	j.settings.Around, j.settings.TimeLimit = around(s), s.TimeLimit
 	x.checkPassword(j, s)

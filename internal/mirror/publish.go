@@ -125,7 +125,7 @@ func (x *expansion) updateFrequency() string {
 		p.Severity, p.Detail = engine.Warning, "set publish.update_frequency, or sync.every"
 		x.list = append(x.list, p)
 	}
-	return cmp.Or(x.spec.Publish.UpdateFrequency, sync.Every, x.guide.every)
+	return cmp.Or(x.spec.Publish.UpdateFrequency, sync.Every, x.jobs[0].hubEvery, x.guide.every)
 }
 
 // publishAttribute returns the attribute of the block that sets a key of the entry.

@@ -14,23 +14,29 @@ import (
 // rsyncMOTD is the text that every client of the host's rsync daemon gets first.
 const rsyncMOTD = "/etc/rsyncd.mirrorform.motd"
 
-// rsyncModule returns the name of the job's module, or "" without an rsync daemon. Kitten's is
-// named like that of AlmaLinux's own server.
-func (m *mirror) rsyncModule(j *job) string {
-	d := m.spec.RsyncDaemon
+// rsyncModule returns the name of the job's module, or "" without an rsync daemon.
+func (m *mirror) rsyncModule(j *job) string { return moduleOf(m.spec, m.name, j.prefix != "") }
+
+// moduleOf returns the name of the module of a mirror's tree, or "" without an rsync daemon.
+// Kitten's is named like that of AlmaLinux's own server.
+func moduleOf(spec *Spec, label string, kitten bool) string {
+	d := spec.RsyncDaemon
 	if d == nil {
 		return ""
 	}
 	name := d.Module
-	if name == "" && m.spec.AlmaLinux() {
+	if name == "" && spec.AlmaLinux() {
 		name = almaLinux
 	}
-	name = cmp.Or(name, m.name)
-	if j.prefix != "" {
-		name += "-kitten"
+	name = cmp.Or(name, label)
+	if kitten {
+		name += kittenSuffix
 	}
 	return name
 }
+
+// kittenSuffix is what Kitten's names have in addition to those of AlmaLinux.
+const kittenSuffix = "-kitten"
 
 // rsyncLog returns the path of the log of all modules, or "" for the system's log. SELinux's policy
 // lets the daemon write to files with names like it.
@@ -46,6 +52,7 @@ func (x *settling) checkRsyncDaemon() {
 	if x.spec.RsyncDaemon == nil {
 		return
 	}
+	x.checkLeaves()
 	const attribute = "rsync_daemon.log"
 	switch file := x.rsyncLog(); {
 	case file == "":

@@ -57,7 +57,8 @@ type Storage struct {
 // Sync is the scheduled sync with rsync.
 type Sync struct {
 	// Every is the interval of syncs, from 10m to 24h: minutes that divide the hour, or hours that
-	// divide the day; default: 3h. The minute is derived from the names of host and mirror.
+	// divide the day; default: 3h, and 15m with From and Freshness. The minute is derived from the
+	// names of host and mirror.
 	Every    string `hcl:"every,optional"`
 	Schedule string `hcl:"schedule,optional"` // five fields of crontab(5); overrides Every
 	// Scheduler is what starts the syncs: cron, or systemd, by a timer; default: cron. A timer runs
@@ -67,6 +68,13 @@ type Sync struct {
 	// Required for other distributions. In a list, the next one is used while one refuses or is
 	// behind the tree.
 	Upstream []string `hcl:"upstream,optional" one:"true"`
+	// From is a host of this configuration whose rsync_daemon block serves the tree, the hub, instead
+	// of Upstream; or a list of such hosts, of which the next one is used as with Upstream. This
+	// mirror is then a leaf: an apply changes its hub first.
+	From []string `hcl:"from,optional" hosts:"true" hint:"For a server that is not a host of this configuration, set upstream to its rsync:// URL."`
+	// Module is the name of the hub's rsync module; default: that of its AlmaLinux mirror, and the
+	// block's name for other distributions.
+	Module string `hcl:"module,optional"`
 	// Password is the password of the account in Upstream, as in rsync://ACCOUNT@HOST/MODULE/. It may
 	// be sensitive. rsync reads it from a file that only the mirror's account can read.
 	Password string   `hcl:"password,optional" secret:"true"`
@@ -87,8 +95,8 @@ type Sync struct {
 	// /run/NAME_rsync.lock for other distributions.
 	Lock string `hcl:"lock,optional"`
 	// Freshness is the name of a file that the upstream's root must have, or nothing is synced;
-	// default: TIME, none for other distributions. If it is set, a scheduled sync asks nothing more
-	// while the file is that of the last complete sync. "" disables both.
+	// default: TIME, none for other distributions. If it is set, or with From, a scheduled sync asks
+	// nothing more while the file is that of the last complete sync. "" disables both.
 	Freshness *string `hcl:"freshness,optional"`
 	// Safe is whether a sync creates no links that lead out of the tree, sets no set-user-ID or
 	// set-group-ID, and passes max_delete to rsync; default: true.
@@ -246,6 +254,9 @@ type RsyncDaemon struct {
 	// GID is the group that reads the files; default: nogroup or nobody, whichever the host has.
 	GID    string `hcl:"gid,optional"`
 	Chroot *bool  `hcl:"chroot,optional"` // whether the daemon confines itself to the tree; default: true
+	// HubAddress is the address or the name at which the leaves of this hub reach the daemon, see
+	// sync.from; default: the host's address.
+	HubAddress string `hcl:"hub_address,optional"`
 	// Log is the absolute path of the log of connections and sent files; default:
 	// /var/log/rsyncd-NAME.log. "" leaves it to the system's log.
 	Log *string `hcl:"log,optional"`

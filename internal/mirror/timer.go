@@ -21,6 +21,7 @@ func (x syncing) schedule(j *job) {
 	data := &syncs.Job{
 		Host: x.host.Target.Name, Mirror: j.name(), Script: j.script(), Lock: j.lock, Dir: j.dir, User: x.user, Schedule: j.calendar,
 		Status: j.state(".status"), Output: j.state(".output"), Hold: j.state(".hold"), Time: x.timeFile(j), Certificate: x.certificateFile(),
+		Hubs: j.hubs,
 	}
 	needs := x.existing("user", "mount", j.part("tree"), j.part("directory"), "rsync", j.part("lock"), j.part("lock_at_boot"), j.part("log"),
 		"cron_package", j.part("sync_script"), j.part("sync_status"))

@@ -25,6 +25,15 @@ type Job struct {
 	Time     string // path of the tree's file TIME; "" for other distributions than AlmaLinux
 	// Certificate is the path of the site's certificate; "" if the mirror block has no tls.
 	Certificate string
+	// Hubs are the hosts that the tree comes from, in the order in which they are tried; none if it
+	// comes from another upstream.
+	Hubs []Hub
+}
+
+// Hub is a tree on another host of the configuration, from which a job syncs.
+type Hub struct {
+	Host, Mirror string // as in the Job of that tree
+	URL          string // where its rsync daemon serves it
 }
 
 // The results of Distribution.
