@@ -88,12 +88,7 @@ func (a *Applier) Apply(ctx context.Context, o ApplyOptions) *Result {
 // applyHosts applies the plan to the hosts with these indexes.
 func (a *Applier) applyHosts(ctx context.Context, list []int, o ApplyOptions, result *Result) {
 	plan, limit := a.plan, a.plan.fleet.limit
-	q := &queue{waiting: list, busy: map[string]bool{}, group: func(i int) string {
-		if o.Group == nil {
-			return ""
-		}
-		return o.Group(plan.Hosts[i].Host)
-	}}
+	q := newQueue(plan, list, o)
 	works := map[int]*hostApplier{}
 	var held []int
 	ended := make(chan int)
@@ -104,12 +99,10 @@ func (a *Applier) applyHosts(ctx context.Context, list []int, o ApplyOptions, re
 				break
 			}
 			hp := plan.Hosts[i]
-			if o.Admit != nil && !hp.Failed() {
-				if why := o.Admit(hp.Host); why != nil {
-					result.Hosts[i] = NotStartedResults([]string{hp.Host}, why)[0]
-					q.done(i)
-					continue
-				}
+			if why := o.refuse(hp, result.Hosts); why != nil {
+				result.Hosts[i] = NotStartedResults([]string{hp.Host}, why)[0]
+				q.done(i)
+				continue
 			}
 			work := a.host(hp)
 			works[i], result.Hosts[i] = work, work.r
@@ -120,6 +113,9 @@ func (a *Applier) applyHosts(ctx context.Context, list []int, o ApplyOptions, re
 			}()
 		}
 		if running == 0 {
+			if q.stuck() {
+				continue
+			}
 			break
 		}
 		i := <-ended

@@ -30,6 +30,8 @@ type Rollout struct {
 	// Group returns the group of a host: hosts of one group are applied one at a time. "" means none.
 	// Group may be nil.
 	Group func(host string) string
+	// After is as in ApplyOptions. Waves come first: a host does not wait for one of a later wave.
+	After func(host string) []string
 }
 
 // WaveDriver performs what a Rollout decides.
@@ -57,6 +59,12 @@ type ApplyOptions struct {
 	// Decide, if set, makes all hosts wait before they commit. It receives the results so far. If it
 	// returns an error, the waiting hosts are rolled back too.
 	Decide func(ctx context.Context, results []*HostResult) error
+	// After returns the hosts that a host depends on. It starts after those of them that the plan has.
+	// If one of them is not as wanted then, a host with changes is skipped, see DependencyError. nil:
+	// no host depends on another.
+	After func(host string) []string
+	// Before has the results of the hosts that the same run has applied earlier.
+	Before []*HostResult
 }
 
 // ErrInterrupted is the error of a rollout that was interrupted.
@@ -93,7 +101,7 @@ func (r *Rollout) wave(ctx context.Context, d WaveDriver, n int, before []*HostR
 	failures := Failures(before)
 	rolledBack := error(nil)
 	o := ApplyOptions{
-		Group: r.Group,
+		Group: r.Group, After: r.After, Before: before,
 		Admit: func(host string) error {
 			if err := UntilDone(ctx)(host); err != nil {
 				return err
@@ -188,29 +196,3 @@ func NotStartedResults(hosts []string, why error) []*HostResult {
 	}
 	return list
 }
-
-// queue returns the hosts of a wave in order, and hosts of the same group one at a time.
-type queue struct {
-	waiting []int // indexes
-	group   func(i int) string
-	busy    map[string]bool
-}
-
-// next returns the first host that may start, or -1.
-func (q *queue) next() int {
-	for n, i := range q.waiting {
-		g := q.group(i)
-		if g != "" && q.busy[g] {
-			continue
-		}
-		q.waiting = slices.Delete(q.waiting, n, n+1)
-		if g != "" {
-			q.busy[g] = true
-		}
-		return i
-	}
-	return -1
-}
-
-// done marks a host as ended, which frees its group.
-func (q *queue) done(i int) { delete(q.busy, q.group(i)) }

@@ -36,22 +36,7 @@ func (s *stream) summary(r *engine.Result) string {
 			alike = append(alike, h)
 		}
 	}
-	for _, o := range []engine.Outcome{engine.RolledBack, engine.NotStarted} {
-		var names []string
-		for _, h := range alike {
-			if h.Outcome() == o {
-				names = append(names, s.style.heading(plain.Escape(h.Host)))
-			}
-		}
-		if len(names) > 0 {
-			b.WriteString(listNames(names) + ": " + s.style.yellow(string(o)) + "\n")
-		}
-		for _, h := range alike {
-			if final := finalSteps(h.NotDone); o == engine.RolledBack && h.Outcome() == o && len(final) > 0 {
-				b.WriteString(s.paragraph(notUndone("On "+h.Host+", these", final)))
-			}
-		}
-	}
+	b.WriteString(s.alikeText(alike))
 	if b.Len() > 0 {
 		b.WriteByte('\n')
 	}
@@ -76,6 +61,52 @@ func (s *stream) summary(r *engine.Result) string {
 	fmt.Fprintf(&b, "%s %s.\n", s.style.fail("Apply failed:"), strings.Join(parts, ", "))
 	if n[engine.RolledBack]+n[engine.NotStarted] > 0 {
 		b.WriteString(s.style.cyan("Next:") + " fix the errors, then continue with: mirrorform apply --limit @failed\n")
+		if names := dependents(alike); len(names) > 0 {
+			b.WriteString("  or, without the hosts that have to come first: mirrorform apply --limit " +
+				shellWord(strings.Join(names, ",")) + "\n")
+		}
+	}
+	return b.String()
+}
+
+// dependents returns the hosts that were not started because of hosts that have to come first.
+func dependents(list []*engine.HostResult) (names []string) {
+	for _, h := range list {
+		if errors.As(h.Err, new(*engine.DependencyError)) {
+			names = append(names, h.Host)
+		}
+	}
+	return names
+}
+
+// alikeText reports the hosts that were rolled back or not started, together if the reason is the
+// same.
+func (s *stream) alikeText(alike []*engine.HostResult) string {
+	var b strings.Builder
+	for _, o := range []engine.Outcome{engine.RolledBack, engine.NotStarted} {
+		var outcomes []string
+		names := map[string][]string{} // by outcome with its reason
+		for _, h := range alike {
+			if h.Outcome() != o {
+				continue
+			}
+			outcome := s.style.yellow(string(o))
+			if d := (*engine.DependencyError)(nil); errors.As(h.Err, &d) {
+				outcome += ": " + plain.Escape(d.Error())
+			}
+			if names[outcome] == nil {
+				outcomes = append(outcomes, outcome)
+			}
+			names[outcome] = append(names[outcome], s.style.heading(plain.Escape(h.Host)))
+		}
+		for _, outcome := range outcomes {
+			b.WriteString(listNames(names[outcome]) + ": " + outcome + "\n")
+		}
+		for _, h := range alike {
+			if final := finalSteps(h.NotDone); o == engine.RolledBack && h.Outcome() == o && len(final) > 0 {
+				b.WriteString(s.paragraph(notUndone("On "+h.Host+", these", final)))
+			}
+		}
 	}
 	return b.String()
 }
