@@ -162,7 +162,7 @@ func (c *Config) evaluate(o Options) hcl.Diagnostics {
 	if b := d.rollout; b != nil {
 		rollout, rolloutDiags := b.place(c.eval, g.contextFor(lang.Expressions(b.body)...), c.inventory)
 		c.rollout = rollout
-		diags = append(diags, rolloutDiags...)
+		diags = append(append(diags, rolloutDiags...), c.checkWaves()...)
 	}
 	_, outputDiags := c.evalOutputs(nil)
 	return append(diags, outputDiags...)

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/hashicorp/hcl/v2"
@@ -163,4 +164,42 @@ func (c *Config) DependsOn(host string) []string {
 		return nil
 	}
 	return slices.Clone(c.bodies.hosts.hosts[host])
+}
+
+// checkWaves warns of hosts that a rollout changes before those that they depend on.
+func (c *Config) checkWaves() hcl.Diagnostics {
+	if c.rollout == nil {
+		return nil
+	}
+	waves, early := map[string]int{}, []string{}
+	for n, w := range c.rollout.Waves {
+		for _, host := range w.Hosts {
+			waves[host] = n
+		}
+	}
+	text := ""
+	for _, h := range c.inventory.list {
+		for _, on := range c.DependsOn(h.Name) {
+			if waves[on] <= waves[h.Name] {
+				continue
+			}
+			if text == "" {
+				text = fmt.Sprintf("Host %s is in wave %d, and host %s, which it depends on, in wave %d. "+
+					"Put %s into an earlier wave, unless it is set up already.", h.Name, waves[h.Name]+1, on, waves[on]+1, on)
+			}
+			early = append(early, h.Name)
+			break
+		}
+	}
+	if text == "" {
+		return nil
+	}
+	if len(early) > 1 {
+		text += " This applies to " + firstOf(early) + "."
+	}
+	at := c.declared.rollout.header
+	if a := c.declared.rollout.body.Attributes["waves"]; a != nil {
+		at = a.Expr.Range()
+	}
+	return hcl.Diagnostics{lang.WarningAt(at, "Host in an earlier wave than one that it depends on", "%s", text)}
 }

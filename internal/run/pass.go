@@ -102,7 +102,11 @@ func (p *Pass) Perform(ctx context.Context) (*engine.Result, error) {
 	defer quiet()
 	// After a signal, hosts that have started still finish: a complete apply is better than half of
 	// one. A second signal ends the program.
-	result := engine.NewApplier(p.Plan, report).Apply(context.WithoutCancel(ctx), engine.ApplyOptions{Admit: engine.UntilDone(ctx)})
+	o := engine.ApplyOptions{Admit: engine.UntilDone(ctx)}
+	if p.Options.Command == "apply" { // what is removed needs no order of hosts
+		o.After = p.Config.DependsOn
+	}
+	result := engine.NewApplier(p.Plan, report).Apply(context.WithoutCancel(ctx), o)
 	end()
 	p.observer.Applied(result)
 	p.recordOutcomes(outcomesOf(result.Hosts))

@@ -16,10 +16,17 @@ type rollout struct {
 
 // newRollout returns the rollout of the selected hosts, without empty waves. Host local is the last
 // wave. It returns nil if there is no rollout block.
-func newRollout(c *config.Rollout, hosts []engine.Host, byName map[string]*config.DeclaredHost) *rollout {
+func newRollout(of *config.Config, hosts []engine.Host, byName map[string]*config.DeclaredHost) *rollout {
+	c := of.Rollout()
 	if c == nil {
 		return nil
 	}
+	r := limitRollout(c, hosts, byName)
+	r.After = of.DependsOn
+	return r
+}
+
+func limitRollout(c *config.Rollout, hosts []engine.Host, byName map[string]*config.DeclaredHost) *rollout {
 	r := &rollout{gate: c.Gate, Rollout: engine.Rollout{MaxFailures: c.MaxFailures, RollBack: c.RollBack, Pause: c.Pause}}
 	if c.SpreadBy != "" {
 		r.Group = func(host string) string { return byName[host].Labels[c.SpreadBy] }

@@ -21,7 +21,7 @@ import (
 
 func TestNewRollout(t *testing.T) {
 	t.Parallel()
-	if r := newRollout(nil, []engine.Host{{Name: "a"}}, nil); r != nil || r.waves() != nil {
+	if r := newRollout(&config.Config{}, []engine.Host{{Name: "a"}}, nil); r != nil || r.waves() != nil {
 		t.Errorf("there is a rollout without a block: %+v", r)
 	}
 	c := &config.Rollout{SpreadBy: "country", Waves: []config.Wave{{Title: "1", Hosts: []string{"a"}}, {Title: "2", Hosts: []string{"b", "c"}}, {Title: "3", Hosts: []string{"d"}}}}
@@ -29,7 +29,7 @@ func TestNewRollout(t *testing.T) {
 	for name, country := range map[string]string{"a": "DE", "b": "DE", "c": "", "d": "NL"} {
 		byName[name] = &config.DeclaredHost{Name: name, Labels: map[string]string{"country": country}}
 	}
-	r := newRollout(c, []engine.Host{{Name: "c"}, {Name: "d"}, {Name: "local", Last: true}}, byName)
+	r := limitRollout(c, []engine.Host{{Name: "c"}, {Name: "d"}, {Name: "local", Last: true}}, byName)
 	var got []string
 	for _, w := range r.waves() {
 		got = append(got, fmt.Sprintf("%s %v %v", w.Title, w.Hosts, w.Last))

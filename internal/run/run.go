@@ -69,7 +69,7 @@ func New(o Options, w Observer) (*Run, error) {
 		r.lock = newLock(o.Command, o.LockTimeout)
 	}
 	if o.Command == "" || o.Command == "apply" {
-		r.rollout = newRollout(s.Config.Rollout(), s.Hosts, s.byName)
+		r.rollout = newRollout(s.Config, s.Hosts, s.byName)
 	}
 	w.Prepared(r)
 	if r.connector, err = newConnector(s, o.Access); err != nil {
