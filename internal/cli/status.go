@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -42,11 +41,14 @@ tls, it shows for how many days the certificate on the host is valid, and when
 it was issued, which is its last renewal. A warning names a certificate that has
 fewer than 14 days left or cannot be read. For a mirror block with
 rsync_daemon, it shows whether the host's rsync daemon serves the mirror, or
-has as many clients as it may have. Ages and days are by the host's own clock.
+has as many clients as it may have. For a leaf, which syncs from another host,
+it shows that hub, and by how much TIME is older than the hub's. Ages and days
+are by the host's own clock.
 The days until full are estimated from the free space after successful syncs.
 A ? is a value that is not known. A - is the age of TIME of another
 distribution than AlmaLinux, which has no such file, the certificate of a
-mirror block without tls, or the daemon of one without rsync_daemon.
+mirror block without tls, the daemon of one without rsync_daemon, or the hub of
+a mirror that is not a leaf.
 
 With --max-age, it names each mirror whose TIME file is older, and those whose
 age is not known. For another distribution than AlmaLinux, the age is that of
@@ -157,7 +159,7 @@ func tooOld(hosts []report.HostStatus, most time.Duration) (list []string) {
 			case age == nil:
 				list = append(list, name+"the age of "+what+" is not known")
 			case *age > int64(most/time.Second):
-				list = append(list, name+what+" is "+ui.Span(*age)+" old, and --max-age is "+most.String())
+				list = append(list, name+what+" is "+ui.Span(*age)+" old, and --max-age is "+most.String()+besideHub(m.Hub))
 			}
 		}
 	}
@@ -188,6 +190,7 @@ func newHostStatuses(plan *engine.Plan) []report.HostStatus {
 		}
 		list[i] = h
 	}
+	findHubs(plan, list)
 	return list
 }
 
@@ -230,17 +233,6 @@ func newMirrorStatus(s *run.Survey) report.MirrorStatus {
 	return m
 }
 
-func newCertificate(file string, c *syncs.Certificate, now time.Time) *report.Certificate {
-	switch {
-	case c == nil:
-		return nil
-	case c.Err != nil:
-		return &report.Certificate{File: file, Error: c.Err.Error()}
-	}
-	left := c.DaysLeft(now)
-	return &report.Certificate{File: file, NotBefore: &c.NotBefore, NotAfter: &c.NotAfter, DaysLeft: &left}
-}
-
 func printStatus(g *global, status *report.Status, asJSON, watch bool) error {
 	switch {
 	case asJSON && watch:
@@ -274,6 +266,9 @@ func printStatus(g *global, status *report.Status, asJSON, watch bool) error {
 			if u := m.LastSync.Upstream; u != "" {
 				g.ui.Note(h.Name + ": " + m.Name + ": the last sync used the upstream " + u + ", since the first one refused or is behind")
 			}
+			if text := hubNote(&m); text != "" {
+				g.ui.Note(h.Name + ": " + m.Name + ": " + text)
+			}
 			if next := nextStep(m.LastSync); next != "" {
 				g.ui.Note(h.Name + ": " + m.Name + ": " + fmt.Sprintf(next, h.Name))
 			}
@@ -282,54 +277,15 @@ func printStatus(g *global, status *report.Status, asJSON, watch bool) error {
 	return nil
 }
 
-// certificateWarnings has one warning for each file: a mirror and its Kitten have the same.
-func certificateWarnings(h *report.HostStatus) []string {
-	var list []string
-	for _, m := range h.Mirrors {
-		c := m.Certificate
-		if c == nil {
-			continue
-		}
-		text := h.Name + ": the certificate " + c.File
-		switch {
-		case c.DaysLeft == nil || c.NotAfter == nil:
-			text += " is not known: " + c.Error + ". To see what the host lacks: mirrorform plan --limit '" + h.Name + "'"
-		case !c.Soon():
-			continue
-		default:
-			day := c.NotAfter.UTC().Format(time.DateOnly)
-			if *c.DaysLeft < 0 {
-				text += " expired on " + day
-			} else {
-				text += " expires on " + day + ", in " + days(*c.DaysLeft)
-			}
-			if strings.HasPrefix(c.File, "/etc/letsencrypt/") {
-				text += ". On the host, to see whether its timer runs: systemctl list-timers '*certbot*'. To renew it: certbot renew"
-			} else {
-				text += ". Renew it on the host; the web server loads the file when it changes"
-			}
-		}
-		if !slices.Contains(list, text) {
-			list = append(list, text)
-		}
-	}
-	return list
-}
-
-func days(n int) string {
-	if n == 1 {
-		return "1 day"
-	}
-	return fmt.Sprintf("%d days", n)
-}
-
-// statusTable has columns for certificates and for the rsync daemon if a mirror has one.
+// statusTable has columns for certificates, for the rsync daemon and for the hub if a mirror has
+// one.
 func statusTable(hosts []report.HostStatus) [][]string {
 	has := func(what func(m report.MirrorStatus) bool) bool {
 		return slices.ContainsFunc(hosts, func(h report.HostStatus) bool { return slices.ContainsFunc(h.Mirrors, what) })
 	}
 	certificates := has(func(m report.MirrorStatus) bool { return m.Certificate != nil })
 	modules := has(func(m report.MirrorStatus) bool { return m.Rsync != "" })
+	leaves := has(func(m report.MirrorStatus) bool { return m.Hub != nil })
 	rows := [][]string{
 		{"HOST", "STATE", "MIRROR", "LAST SYNC", "RESULT", "TIME", "USED", "FREE", "FULL IN", "NEXT SYNC", "LOCK"},
 	}
@@ -338,6 +294,9 @@ func statusTable(hosts []report.HostStatus) [][]string {
 	}
 	if modules {
 		rows[0] = slices.Insert(rows[0], len(rows[0])-1, "RSYNC")
+	}
+	if leaves {
+		rows[0] = slices.Insert(rows[0], len(rows[0])-1, "HUB")
 	}
 	for _, h := range hosts {
 		state := "?"
@@ -359,6 +318,9 @@ func statusTable(hosts []report.HostStatus) [][]string {
 			if modules {
 				cells = slices.Insert(cells, len(cells)-1, cmp.Or(m.Rsync, "-"))
 			}
+			if leaves {
+				cells = slices.Insert(cells, len(cells)-1, hubCell(&m))
+			}
 			rows = append(rows, cells)
 		}
 		if len(h.Mirrors) == 0 {
@@ -366,20 +328,6 @@ func statusTable(hosts []report.HostStatus) [][]string {
 		}
 	}
 	return rows
-}
-
-func certificateCell(c *report.Certificate) string {
-	switch {
-	case c == nil:
-		return "-"
-	case c.DaysLeft == nil || c.NotBefore == nil:
-		return "?"
-	}
-	text := days(*c.DaysLeft)
-	if *c.DaysLeft < 0 {
-		text = "expired"
-	}
-	return text + ", issued " + c.NotBefore.Format(time.DateOnly)
 }
 
 // statusCells are the cells of a mirror.

@@ -7,7 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/internal/report"
+	"github.com/mirrorform/mirrorform/internal/run"
 	"github.com/mirrorform/mirrorform/internal/syncs"
 )
 
@@ -97,5 +99,56 @@ func TestTooOld(t *testing.T) {
 	}
 	if got := tooOld(hosts, 6*time.Hour); !slices.Equal(got, want) {
 		t.Errorf("warned %q, want %q", got, want)
+	}
+}
+
+// TestStatusOfLeaves: a leaf is compared with the hub that its last sync used, by what both have in TIME.
+func TestStatusOfLeaves(t *testing.T) {
+	t.Parallel()
+	hubs := []syncs.Hub{
+		{Host: "hub1", Mirror: "almalinux", URL: "rsync://hub1/almalinux/"}, {Host: "hub2", Mirror: "m", URL: "rsync://hub2/m/"},
+	}
+	tree := func(host, mirror string, at int64, upstream string, hubs ...syncs.Hub) *engine.HostPlan {
+		state := &syncs.State{Now: time.Unix(100_000, 0), Records: []syncs.Record{{Start: 1, End: 2, Upstream: upstream}}}
+		if at != 0 {
+			state.Time = &at
+		}
+		job := &syncs.Job{Host: host, Mirror: mirror, Hubs: hubs, Time: "/srv/TIME"}
+		return &engine.HostPlan{Host: host, Compared: []engine.Compared{{Resource: &engine.Resource{}, Have: &run.Survey{Job: job, State: state}}}}
+	}
+	plan := &engine.Plan{Hosts: []*engine.HostPlan{
+		tree("hub1", "almalinux", 10_000, ""), tree("hub2", "m", 2_800, ""),
+		tree("same", "leaf", 10_000, "", hubs...), tree("behind", "leaf", 2_800, "", hubs...),
+		tree("second", "leaf", 2_800, "rsync://hub2/m/", hubs...), tree("ahead", "leaf", 10_000, "rsync://hub2/m/", hubs...),
+		tree("empty", "leaf", 0, "", hubs...), tree("gone", "leaf", 5, "", syncs.Hub{Host: "hub3", Mirror: "m"}),
+	}}
+	hosts := newHostStatuses(plan)
+	rows := statusTable(hosts)
+	n := slices.Index(rows[0], "HUB")
+	if n < 0 || rows[0][n+1] != "LOCK" {
+		t.Fatalf("%q", rows[0])
+	}
+	for i, want := range []string{
+		"-", "-", "hub1: current", "hub1: 2 h behind", "hub2: current", "hub2: 2 h ahead", "hub1: ?", "hub3: ?",
+	} {
+		if got := rows[i+1][n]; got != want {
+			t.Errorf("%s: %q, want %q", rows[i+1][0], got, want)
+		}
+	}
+	for i, want := range []string{
+		"TIME is", "TIME is", "and --max-age is 1h0m0s; it is that of its hub hub1", "; that of its hub hub1 is 2 h newer",
+		"; it is that of its hub hub2", "; it is that of its hub hub2", "empty: leaf: the age of TIME is not known",
+		"; that of its hub hub3 is not known",
+	} {
+		if got := tooOld(hosts[i:i+1], time.Hour); len(got) != 1 || !strings.Contains(got[0], want) {
+			t.Errorf("warned %q, want %q", got, want)
+		}
+	}
+	lost := report.MirrorStatus{Hub: &report.Hub{Host: "hub1"}, LastSync: &syncs.Record{Exit: syncs.ExitUnavailable}}
+	if note := hubNote(&lost); !strings.Contains(note, "did not reach its hub hub1") || hubNote(&report.MirrorStatus{LastSync: lost.LastSync}) != "" {
+		t.Errorf("noted %q", note)
+	}
+	if cell := hubCell(&report.MirrorStatus{Distribution: "other", Hub: &report.Hub{Host: "hub1"}}); cell != "hub1" {
+		t.Errorf("another distribution: %q", cell)
 	}
 }

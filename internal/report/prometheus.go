@@ -139,6 +139,10 @@ func (m metrics) status(h *HostStatus) {
 			m.add("mirrorform_sync_upstream_timestamp_seconds", "Time of the upstream's TIME file when a sync last saw it, as Unix time.",
 				float64(*s.UpstreamTime), labels...)
 		}
+		if s.Hub != nil && s.Hub.Behind != nil {
+			m.add("mirrorform_sync_behind_hub_seconds", "By how much the mirror's TIME file is older than that of its hub.",
+				float64(*s.Hub.Behind), labels...)
+		}
 		if s.Used != nil {
 			m.add("mirrorform_storage_used_bytes", "Used space on the mirror's file system.", float64(*s.Used), labels...)
 		}

@@ -56,6 +56,18 @@ type MirrorStatus struct {
 	// Rsync is what the host's rsync daemon does with the mirror's module, for a mirror block with
 	// rsync_daemon: served, full or not served; not before format 1.4.
 	Rsync string `json:"rsync,omitempty"`
+	// Hub is where the tree comes from, for a sync block with from; not before format 1.4.
+	Hub *Hub `json:"hub,omitempty"`
+}
+
+// Hub is the mirror on another host that the last sync of a leaf used, or that the next one uses
+// first.
+type Hub struct {
+	Host   string `json:"host"`
+	Mirror string `json:"mirror"`
+	// Behind is by how many seconds the TIME of the leaf is older than that of the hub; null if one of
+	// them is not known.
+	Behind *int64 `json:"behind_seconds"`
 }
 
 // Certificate is the certificate in a file on a host. NotBefore is when it was last renewed. If
