@@ -36,6 +36,9 @@ If the storage is too small, or more would be deleted than max_delete and
 max_delete_percent allow, nothing is synced. --allow-deletions allows the
 deletions this once, and lifts a hold.
 
+A host whose mirrors come from another one of these hosts (sync.from) starts
+after it.
+
 The sync runs on the host, as the systemd unit mirrorform-sync-NAME.service. It
 continues if the connection is lost or you interrupt the command, and --follow
 shows it again. --follow starts nothing: it follows running syncs, also those of

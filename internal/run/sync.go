@@ -48,16 +48,28 @@ type syncing struct {
 	results  []SyncResult
 }
 
-// Sync runs the sync jobs of all mirrors on the hosts, or follows those that are running. It
-// returns the results, in order, and the configuration's problems with the hosts.
+// Sync runs the sync jobs of all mirrors on the hosts, or follows those that are running. A leaf
+// starts after its hubs, whose new files it can get then. It returns the results, in order, and the
+// configuration's problems with the hosts.
 func (r *Run) Sync(ctx context.Context, o SyncOptions) ([]SyncResult, *Problems) {
 	s := &syncing{Run: r, o: o, lock: newLock("sync", o.LockTimeout)}
 	hosts := slices.DeleteFunc(slices.Clone(r.Hosts), func(h engine.Host) bool { return h.Last })
 	r.observer.Hosts(Names(hosts))
 	var all sync.WaitGroup
 	places := make(chan struct{}, max(r.Options.Parallelism, 1))
+	ended := map[string]chan struct{}{}
+	for _, h := range hosts {
+		ended[h.Name] = make(chan struct{})
+	}
+	if !o.Follow {
+		s.noteOrder(hosts)
+	}
 	for _, h := range hosts {
 		all.Go(func() {
+			defer close(ended[h.Name])
+			if !o.Follow {
+				s.await(ctx, h.Name, ended)
+			}
 			places <- struct{}{}
 			defer func() { <-places }()
 			s.host(ctx, h.Name)
@@ -66,6 +78,37 @@ func (r *Run) Sync(ctx context.Context, o SyncOptions) ([]SyncResult, *Problems)
 	all.Wait()
 	slices.SortFunc(s.results, func(x, y SyncResult) int { return strings.Compare(x.Host+" "+x.Mirror, y.Host+" "+y.Mirror) })
 	return s.results, &s.problems
+}
+
+// await waits for the syncs of the hosts that a host depends on. Whatever became of them, it has
+// syncs of its own to run: its hub may have more than it has itself.
+func (s *syncing) await(ctx context.Context, host string, ended map[string]chan struct{}) {
+	for _, on := range s.Config.DependsOn(host) {
+		if over := ended[on]; over != nil {
+			select {
+			case <-over:
+			case <-ctx.Done():
+			}
+		}
+	}
+}
+
+// noteOrder notes how many hosts start after others.
+func (s *syncing) noteOrder(hosts []engine.Host) {
+	leaves := map[string][]string{}
+	for _, h := range hosts {
+		for _, hub := range s.Config.DependsOn(h.Name) {
+			leaves[hub] = append(leaves[hub], h.Name)
+		}
+	}
+	for _, h := range hosts {
+		switch list := leaves[h.Name]; {
+		case len(list) > 3:
+			s.observer.Note(fmt.Sprintf("After the syncs of %s: %s and %d others.", h.Name, strings.Join(list[:2], ", "), len(list)-2))
+		case len(list) > 0:
+			s.observer.Note(fmt.Sprintf("After the syncs of %s: %s.", h.Name, strings.Join(list, ", ")))
+		}
+	}
 }
 
 // host syncs the mirrors of a host.
