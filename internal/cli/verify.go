@@ -206,7 +206,7 @@ func mirrorsToVerify(w *observer, sources run.Sources, args []string) ([]upstrea
 		return nil, nil, err
 	}
 	for _, e := range entries {
-		mirrors = append(mirrors, upstream.Mirror{Host: e.Host, File: e.File})
+		mirrors = append(mirrors, upstream.Mirror{Host: e.Host, Hub: e.Hub, File: e.File})
 	}
 	if len(mirrors) == 0 && !skipped {
 		return nil, nil, errors.New("no mirror of this configuration has a publish block: give the URL of a mirror")

@@ -240,6 +240,14 @@ func hubAddress(n *engine.Neighbour, d *RsyncDaemon) (address, why string) {
 	return address, ""
 }
 
+// firstHub returns the name of the host that a job's tree comes from, or "".
+func (j *job) firstHub() string {
+	if len(j.hubs) == 0 {
+		return ""
+	}
+	return j.hubs[0].Host
+}
+
 // leaf is a host that syncs a tree from this one.
 type leaf struct {
 	host, address, source string

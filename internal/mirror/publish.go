@@ -15,6 +15,7 @@ import (
 // Entry is the data of a part that writes a mirror's entry in AlmaLinux's list.
 type Entry struct {
 	Host string // the mirror's
+	Hub  string // the host that its tree comes from, or ""
 	File mirrorsd.File
 }
 
@@ -50,7 +51,7 @@ func (x *expansion) publish() {
 	}
 	x.add(engine.Part{
 		Name: "publish", Local: true, Type: "file", State: &resources.File{Path: filepath.Join(dir, file.Name+".yml"), Content: &text},
-		Data: &Entry{Host: x.host.Target.Name, File: file},
+		Data: &Entry{Host: x.host.Target.Name, Hub: x.jobs[0].firstHub(), File: file},
 	}, map[string]string{"path": "publish.directory", "content": "publish"})
 }
 

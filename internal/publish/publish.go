@@ -74,6 +74,7 @@ type Options struct {
 type Entry struct {
 	Address string        // of the resource for the file: local/mirror.almalinux.publish["fra1"]
 	Host    string        // the mirror's host
+	Hub     string        // the host of the configuration that the tree comes from, or ""
 	File    mirrorsd.File // the file that the configuration wants upstream to have
 	Remove  bool          // remove the mirror's file upstream; of File, only the name counts
 }

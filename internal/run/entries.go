@@ -33,7 +33,7 @@ func (s *Scope) Entries(facts map[string]*wire.Facts) ([]publish.Entry, error) {
 	var found []publish.Entry
 	for _, res := range s.choose(engine.Target{Name: "local"}, list) {
 		if e, ok := res.Data.(*mirror.Entry); ok {
-			found = append(found, publish.Entry{Address: res.Address.String(), Host: e.Host, File: e.File})
+			found = append(found, publish.Entry{Address: res.Address.String(), Host: e.Host, Hub: e.Hub, File: e.File})
 		}
 	}
 	return found, nil

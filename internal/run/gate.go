@@ -115,7 +115,7 @@ func (d *waveDriver) mirrorsOn(hosts []string) ([]upstream.Mirror, error) {
 	var mirrors []upstream.Mirror
 	for _, e := range list {
 		if slices.Contains(hosts, e.Host) {
-			mirrors = append(mirrors, upstream.Mirror{Host: e.Host, File: e.File})
+			mirrors = append(mirrors, upstream.Mirror{Host: e.Host, Hub: e.Hub, File: e.File})
 		}
 	}
 	return mirrors, nil

@@ -211,13 +211,21 @@ func (r *route) checkTime(answer *response, err error) {
 	switch {
 	case age > o.Service.AllowedOutdate:
 		r.timeFail = "TIME is too old"
-		r.add(Error, CheckTime, "TIME", "check that the sync runs, and its source", "the tree is from %s, %s ago; at "+
+		r.add(Error, CheckTime, "TIME", r.tree.p.m.syncAdvice(), "the tree is from %s, %s ago; at "+
 			"most %s are allowed",
 			r.time.Format("2006-01-02 15:04 MST"), hours(age), hours(o.Service.AllowedOutdate))
 	case age < -10*time.Minute:
 		r.add(Warning, CheckTime, "TIME", "", "%s is in the future, so the age of the tree is unknown",
 			r.time.Format("2006-01-02 15:04 MST"))
 	}
+}
+
+// syncAdvice is what to check if the tree is old. That of a leaf is as old as its hub's, at least.
+func (m *Mirror) syncAdvice() string {
+	if m.Hub == "" {
+		return "check that the sync runs, and its source"
+	}
+	return "to see whether the sync runs, or its hub " + m.Hub + " is as old: mirrorform status"
 }
 
 // hours formats a duration in hours, or in days from 72 hours.

@@ -53,6 +53,7 @@ type Options struct {
 // Mirror is a mirror to verify.
 type Mirror struct {
 	Host string        // the configuration's host, or ""
+	Hub  string        // the configuration's host that the tree comes from, or ""
 	File mirrorsd.File // its entry; only the name and an http or https address are required
 	// Guessed are protocols of File.Address that are not listed. If one does not answer, that is
 	// only a note.
