@@ -157,6 +157,24 @@ func (f *hubFinder) use(n *engine.Neighbour) {
 		f.j.hubEvery = settled(spec.Sync).Every
 	}
 	f.j.hubs = append(f.j.hubs, hub)
+	f.warnOfEarlyTime(b, n, attribute)
+}
+
+// warnOfEarlyTime warns of a hub whose TIME is new before its other files are: then a leaf may have
+// that TIME with old files, and asks for nothing more until the next one.
+func (f *hubFinder) warnOfEarlyTime(b *engine.NeighbourBlock, n *engine.Neighbour, attribute string) {
+	spec := b.Spec.(*Spec)
+	s := settled(spec.Sync)
+	if f.tree.kitten {
+		s = inherit(settled(spec.Kitten.Sync), s)
+	}
+	if len(s.Flags) == 0 || slices.Contains(append(slices.Clip(s.Flags), s.Options...), "--delay-updates") ||
+		f.tree.sync.Freshness == nil || *f.tree.sync.Freshness == "" || f.inherited {
+		return
+	}
+	f.caution(attribute, `add "--delay-updates" to sync.options there, or set freshness = "" here`,
+		"syncs of %s have no --delay-updates, so its %s is new before its other files, and this leaf may miss them until the next one",
+		mirrorOf(b, n), *f.tree.sync.Freshness)
 }
 
 // mirrorOf names a block of a hub and its place.
