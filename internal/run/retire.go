@@ -15,8 +15,8 @@ import (
 )
 
 // HostsToRetire returns the selected hosts with a mirror of AlmaLinux. It fails if one of them has
-// no mirror at all. Mirrors of other distributions are not in AlmaLinux's list, so they are not
-// retired: a note names them.
+// no mirror at all, or is the hub of a mirror that stays. Mirrors of other distributions are not in
+// AlmaLinux's list, so they are not retired: a note names them.
 func (s *Scope) HostsToRetire() ([]string, error) {
 	var names, kept []string
 	for _, h := range s.Hosts {
@@ -46,7 +46,7 @@ func (s *Scope) HostsToRetire() ([]string, error) {
 	if len(names) == 0 {
 		return nil, errors.New("host local has no mirror to retire")
 	}
-	return names, nil
+	return names, s.checkLeaves(names)
 }
 
 // Stopping returns the aim of a plan that stops the mirrors of hosts. It includes host local, which
