@@ -57,8 +57,9 @@ type hostDependencies struct {
 
 // typeDependencies are those of one composite type.
 type typeDependencies struct {
-	blocks     map[string][]placed // by host
+	blocks     map[string][]placed // by host, of those involved
 	dependents map[string][]string // by host: those that depend on it, each once
+	involved   map[string]bool     // hosts that depend on others, or others on them
 	seen       map[dependence]bool
 }
 
@@ -72,27 +73,40 @@ type placed struct {
 
 func newHostDependencies(inv *inventory, blocks []*block) *hostDependencies {
 	d := &hostDependencies{inventory: inv, types: map[*engine.Composite]*typeDependencies{}, hosts: map[string][]string{}, places: map[string]hcl.Range{}}
+	eachPlaced(blocks, d.add)
+	eachPlaced(blocks, func(host string, p placed) {
+		if of := d.types[p.block.composite]; of != nil && of.involved[host] {
+			of.blocks[host] = append(of.blocks[host], p)
+		}
+	})
+	return d
+}
+
+// eachPlaced calls a function with each block on each host that can depend on blocks of other
+// hosts.
+func eachPlaced(blocks []*block, call func(host string, p placed)) {
 	for _, b := range blocks {
 		if b.composite == nil || b.composite.DependsOnHosts == nil {
 			continue
 		}
-		of := d.types[b.composite]
-		if of == nil {
-			of = &typeDependencies{blocks: map[string][]placed{}, dependents: map[string][]string{}, seen: map[dependence]bool{}}
-			d.types[b.composite] = of
-		}
 		for _, i := range b.instances {
 			for _, h := range i.hosts {
-				d.add(of, h.Name, placed{b, i.decoded[h.Name]})
+				call(h.Name, placed{b, i.decoded[h.Name]})
 			}
 		}
 	}
-	return d
 }
 
-func (d *hostDependencies) add(of *typeDependencies, host string, p placed) {
-	of.blocks[host] = append(of.blocks[host], p)
+func (d *hostDependencies) add(host string, p placed) {
 	for _, on := range p.block.composite.DependsOnHosts(p.decoded.state) {
+		of := d.types[p.block.composite]
+		if of == nil {
+			of = &typeDependencies{
+				blocks: map[string][]placed{}, dependents: map[string][]string{}, involved: map[string]bool{}, seen: map[dependence]bool{},
+			}
+			d.types[p.block.composite] = of
+		}
+		of.involved[host], of.involved[on] = true, true
 		if of.seen[dependence{host, on}] || on == host { // the latter is an error of the type
 			continue
 		}

@@ -18,14 +18,22 @@ import (
 // question for one file.
 const leafEvery = "15m"
 
-// hubsOf returns the names of the hosts that a mirror's trees come from, each once.
+// hubsOf returns the names of the hosts that a mirror's trees come from, each once. Kitten's are
+// the mirror's, or its own.
 func hubsOf(spec *Spec) (names []string) {
-	for _, t := range treesOf(spec) {
-		for _, name := range t.sync.From {
+	add := func(s *Sync) {
+		if s == nil {
+			return
+		}
+		for _, name := range s.From {
 			if !slices.Contains(names, name) {
 				names = append(names, name)
 			}
 		}
+	}
+	add(spec.Sync)
+	if spec.Kitten != nil {
+		add(spec.Kitten.Sync)
 	}
 	return names
 }
