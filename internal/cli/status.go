@@ -319,7 +319,7 @@ func statusTable(hosts []report.HostStatus) [][]string {
 				cells = slices.Insert(cells, len(cells)-1, cmp.Or(m.Rsync, "-"))
 			}
 			if leaves {
-				cells = slices.Insert(cells, len(cells)-1, hubCell(&m))
+				cells = slices.Insert(cells, len(cells)-1, cmp.Or(m.HubText(), "-"))
 			}
 			rows = append(rows, cells)
 		}

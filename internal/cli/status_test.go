@@ -148,7 +148,7 @@ func TestStatusOfLeaves(t *testing.T) {
 	if note := hubNote(&lost); !strings.Contains(note, "did not reach its hub hub1") || hubNote(&report.MirrorStatus{LastSync: lost.LastSync}) != "" {
 		t.Errorf("noted %q", note)
 	}
-	if cell := hubCell(&report.MirrorStatus{Distribution: "other", Hub: &report.Hub{Host: "hub1"}}); cell != "hub1" {
-		t.Errorf("another distribution: %q", cell)
+	if text := (&report.MirrorStatus{Distribution: "other", Hub: &report.Hub{Host: "hub1"}}).HubText(); text != "hub1" {
+		t.Errorf("another distribution: %q", text)
 	}
 }

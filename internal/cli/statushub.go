@@ -60,23 +60,6 @@ func behind(leaf, hub *run.Survey) *int64 {
 	return &seconds
 }
 
-// hubCell shows the hub of a leaf: "hub1: 2 h behind".
-func hubCell(m *report.MirrorStatus) string {
-	switch {
-	case m.Hub == nil:
-		return "-"
-	case m.Hub.Behind == nil && m.Distribution == syncs.OtherDistribution:
-		return m.Hub.Host // there is no TIME
-	case m.Hub.Behind == nil:
-		return m.Hub.Host + ": ?"
-	case *m.Hub.Behind == 0:
-		return m.Hub.Host + ": current"
-	case *m.Hub.Behind < 0:
-		return m.Hub.Host + ": " + ui.Span(-*m.Hub.Behind) + " ahead"
-	}
-	return m.Hub.Host + ": " + ui.Span(*m.Hub.Behind) + " behind"
-}
-
 // besideHub ends a sentence about an old TIME: the cause may be the leaf or its hub.
 func besideHub(h *report.Hub) string {
 	switch {

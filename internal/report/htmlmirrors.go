@@ -53,6 +53,9 @@ func newMirrorView(host string, m *MirrorStatus) mirrorView {
 	}
 	if m.TimeAge != nil {
 		v.TimeAge = cell{ui.Span(*m.TimeAge), float64(*m.TimeAge), look(float64(*m.TimeAge) > allowed())}
+		if m.Hub != nil && m.Hub.Behind != nil && *m.Hub.Behind != 0 {
+			v.TimeAge.Text += ", " + m.HubText()
+		}
 	}
 	if m.Used != nil && m.Available != nil && *m.Used+*m.Available > 0 {
 		v.Used = 100 * float64(*m.Used) / (float64(*m.Used) + float64(*m.Available))

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/mirrorform/mirrorform/internal/syncs"
+	"github.com/mirrorform/mirrorform/internal/ui"
 )
 
 // StatusFormat is the version of the format of Status. Additions increment the minor version, all
@@ -68,6 +69,24 @@ type Hub struct {
 	// Behind is by how many seconds the TIME of the leaf is older than that of the hub; null if one of
 	// them is not known.
 	Behind *int64 `json:"behind_seconds"`
+}
+
+// HubText shows the hub of a leaf, and by how much the leaf is behind it: "hub1: 2 h behind". It is
+// "" for other mirrors. Other distributions than AlmaLinux have no TIME to compare.
+func (m *MirrorStatus) HubText() string {
+	switch {
+	case m.Hub == nil:
+		return ""
+	case m.Hub.Behind == nil && m.Distribution == syncs.OtherDistribution:
+		return m.Hub.Host
+	case m.Hub.Behind == nil:
+		return m.Hub.Host + ": ?"
+	case *m.Hub.Behind == 0:
+		return m.Hub.Host + ": current"
+	case *m.Hub.Behind < 0:
+		return m.Hub.Host + ": " + ui.Span(-*m.Hub.Behind) + " ahead"
+	}
+	return m.Hub.Host + ": " + ui.Span(*m.Hub.Behind) + " behind"
 }
 
 // Certificate is the certificate in a file on a host. NotBefore is when it was last renewed. If
