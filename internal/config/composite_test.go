@@ -118,7 +118,8 @@ moved {
 	}
 }
 
-// A block of such a type gets the blocks of the hosts that it refers to, and those of the hosts that refer to it.
+// A block of such a type gets the blocks of the hosts that it refers to, and those of the hosts that
+// refer to it.
 func TestBlocksOfOtherHosts(t *testing.T) {
 	t.Parallel()
 	const hosts = "host \"a\" { address = \"192.0.2.1\" }\nhost \"b\" { address = \"192.0.2.2\" }\n"
@@ -159,7 +160,7 @@ pair "r" {
 		t.Errorf("a depends on %q, b on %q", a, b)
 	}
 	for text, want := range map[string]string{
-		`"b"`:                                    "a host or a list of hosts, as in host.NAME, but an element is a string. Write host.b without quotes. Or leave it out.",
+		`"b"`:                                    "but an element is a string. Write host.b without quotes. Or leave it out.",
 		`target.facts.systemd ? host.a : host.b`: "must be known before any host is reached",
 		`sensitive(host.b)`:                      "plans print everything",
 	} {

@@ -114,7 +114,8 @@ func newConfig(o Options) *Config {
 	declared := newDeclarations(eval, registry)
 	inv := newInventory(declared.hostBlocks)
 	return &Config{
-		eval: eval, declared: declared, inventory: inv, bodies: &bodies{eval: eval, registry: registry, inventory: inv}, warned: map[warning]bool{},
+		eval: eval, declared: declared, inventory: inv, warned: map[warning]bool{},
+		bodies: &bodies{eval: eval, registry: registry, inventory: inv},
 	}
 }
 

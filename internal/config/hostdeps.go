@@ -18,7 +18,9 @@ type hostReferences struct {
 }
 
 // convert returns the function that the decoder calls for each argument.
-func (r *hostReferences) convert(inv *inventory) func(hclsyntax.Expression, *lang.Field, cty.Value) (cty.Value, string) {
+func (r *hostReferences) convert(
+	inv *inventory,
+) func(hclsyntax.Expression, *lang.Field, cty.Value) (cty.Value, string) {
 	return func(expr hclsyntax.Expression, f *lang.Field, v cty.Value) (cty.Value, string) {
 		switch {
 		case !f.Tag("hosts"):
@@ -72,7 +74,10 @@ type placed struct {
 }
 
 func newHostDependencies(inv *inventory, blocks []*block) *hostDependencies {
-	d := &hostDependencies{inventory: inv, types: map[*engine.Composite]*typeDependencies{}, hosts: map[string][]string{}, places: map[string]hcl.Range{}}
+	d := &hostDependencies{
+		inventory: inv, types: map[*engine.Composite]*typeDependencies{},
+		hosts: map[string][]string{}, places: map[string]hcl.Range{},
+	}
 	eachPlaced(blocks, d.add)
 	eachPlaced(blocks, func(host string, p placed) {
 		if of := d.types[p.block.composite]; of != nil && of.involved[host] {
@@ -102,7 +107,8 @@ func (d *hostDependencies) add(host string, p placed) {
 		of := d.types[p.block.composite]
 		if of == nil {
 			of = &typeDependencies{
-				blocks: map[string][]placed{}, dependents: map[string][]string{}, involved: map[string]bool{}, seen: map[dependence]bool{},
+				blocks: map[string][]placed{}, dependents: map[string][]string{},
+				involved: map[string]bool{}, seen: map[dependence]bool{},
 			}
 			d.types[p.block.composite] = of
 		}
@@ -132,7 +138,9 @@ func (d *hostDependencies) check() hcl.Diagnostics {
 	var diags hcl.Diagnostics
 	_, cycles := g.Order()
 	for _, cycle := range cycles {
-		problem := g.Describe(cycle, lang.CycleWords{Summary: "Cycle of hosts", Problem: "These hosts depend on each other", Verb: "depends on"})
+		problem := g.Describe(cycle, lang.CycleWords{
+			Summary: "Cycle of hosts", Problem: "These hosts depend on each other", Verb: "depends on",
+		})
 		problem.Detail = lang.WithSentence(problem.Detail, "An apply could change none of them first.")
 		diags = append(diags, problem)
 	}
@@ -160,7 +168,9 @@ func (d *hostDependencies) join(site *engine.Site, b *block, with *decoded) (com
 
 func (d *hostDependencies) neighbour(of *typeDependencies, name string) engine.Neighbour {
 	h := d.inventory.byName[name]
-	n := engine.Neighbour{Host: name, Address: h.Address, Here: h.OnThisMachine, Source: sourceOf(h.Range), Unknown: h.incomplete}
+	n := engine.Neighbour{
+		Host: name, Address: h.Address, Here: h.OnThisMachine, Source: sourceOf(h.Range), Unknown: h.incomplete,
+	}
 	for _, p := range of.blocks[name] {
 		n.Blocks = append(n.Blocks, engine.NeighbourBlock{
 			Label: p.block.label, Spec: p.decoded.state, Source: sourceOf(p.block.header), Unknown: p.decoded.unknown,
@@ -199,7 +209,8 @@ func (c *Config) checkWaves() hcl.Diagnostics {
 			}
 			if text == "" {
 				text = fmt.Sprintf("Host %s is in wave %d, and host %s, which it depends on, in wave %d. "+
-					"Put %s into an earlier wave, unless it is set up already.", h.Name, waves[h.Name]+1, on, waves[on]+1, on)
+					"Put %[3]s into an earlier wave, unless it is set up already.",
+					h.Name, waves[h.Name]+1, on, waves[on]+1)
 			}
 			early = append(early, h.Name)
 			break

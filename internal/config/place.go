@@ -86,7 +86,8 @@ func (p *placement) hostsOf(expr hclsyntax.Expression, ctx *hcl.EvalContext) ([]
 		return nil, append(diags, lang.ErrorAt(expr.Range(), "Sensitive value not allowed here",
 			"The hosts of a block are printed, so the value must not be sensitive. If it is not secret, use nonsensitive(…)."))
 	}
-	in := &placing{inventory: p.inventory, wanted: "a list of hosts and groups of hosts, as in [host.NAME]", seen: map[string]bool{}}
+	const wanted = "a list of hosts and groups of hosts, as in [host.NAME]"
+	in := &placing{inventory: p.inventory, wanted: wanted, seen: map[string]bool{}}
 	if why := in.collect(v); why != "" {
 		d := lang.ErrorAt(expr.Range(), "Invalid hosts argument", "%s", why)
 		d.Expression, d.EvalContext = expr, hostsCtx

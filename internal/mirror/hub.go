@@ -100,7 +100,8 @@ func (x *settling) settleHubs(j *job, own, s Sync) {
 		i := slices.IndexFunc(x.host.DependsOn, func(n engine.Neighbour) bool { return n.Host == name })
 		switch {
 		case i < 0:
-			f.unlessInherited(j.attribute("from"), "use a host of this configuration, as in host.hub", "there is no host %q", name)
+			f.unlessInherited(j.attribute("from"), "use a host of this configuration, as in host.hub",
+				"there is no host %q", name)
 		case x.host.DependsOn[i].Unknown:
 			j.settings.Upstream = unknownHub
 		default:
@@ -154,10 +155,12 @@ func (f *hubFinder) use(n *engine.Neighbour) {
 	address, why := hubAddress(n, spec.RsyncDaemon)
 	if why != "" {
 		f.unlessInherited(attribute, fmt.Sprintf("set rsync_daemon.hub_address of mirror %s (%s) "+
-			"to the address or name at which its leaves reach it", b.Label, b.Source), "host %s (%s) %s", n.Host, n.Source, why)
+			"to the address or name at which its leaves reach it", b.Label, b.Source),
+			"host %s (%s) %s", n.Host, n.Source, why)
 		return
 	}
-	hub := syncs.Hub{Host: n.Host, Mirror: b.Label, URL: "rsync://" + address + "/" + moduleOf(spec, b.Label, f.tree.kitten) + "/"}
+	module := moduleOf(spec, b.Label, f.tree.kitten)
+	hub := syncs.Hub{Host: n.Host, Mirror: b.Label, URL: "rsync://" + address + "/" + module + "/"}
 	if f.tree.kitten {
 		hub.Mirror += kittenSuffix
 	}
@@ -181,7 +184,8 @@ func (f *hubFinder) warnOfEarlyTime(b *engine.NeighbourBlock, n *engine.Neighbou
 		return
 	}
 	f.caution(attribute, `add "--delay-updates" to sync.options there, or set freshness = "" here`,
-		"syncs of %s have no --delay-updates, so its %s is new before its other files, and this leaf may miss them until the next one",
+		"syncs of %s have no --delay-updates, so its %s is new before its other files, "+
+			"and this leaf may miss them until the next one",
 		mirrorOf(b, n), *f.tree.sync.Freshness)
 }
 
@@ -232,7 +236,8 @@ func (f *hubFinder) block(n *engine.Neighbour, attribute string) *engine.Neighbo
 	switch {
 	case len(there) == 0:
 		f.unlessInherited(attribute, fmt.Sprintf("add host.%s to the hosts of a mirror block with rsync_daemon {}, "+
-			"or set upstream instead of from", n.Host), "%s has no %s, so host %s cannot sync from it", where, kind, f.host.Target.Name)
+			"or set upstream instead of from", n.Host),
+			"%s has no %s, so host %s cannot sync from it", where, kind, f.host.Target.Name)
 		return nil
 	case several:
 		f.unlessInherited(attribute, "set "+f.j.attribute("module")+" to one of them",
@@ -286,7 +291,8 @@ func (x *settling) leaves(j *job) (list []leaf) {
 		for _, b := range n.Blocks {
 			spec := b.Spec.(*Spec)
 			for _, t := range treesOf(spec) {
-				if t.kitten == (j.prefix != "") && slices.Contains(t.sync.From, x.host.Target.Name) && offers(me, spec, b.Label, t) {
+				from := t.kitten == (j.prefix != "") && slices.Contains(t.sync.From, x.host.Target.Name)
+				if from && offers(me, spec, b.Label, t) {
 					address := n.Address
 					if n.Here {
 						address = ""
@@ -308,13 +314,15 @@ func (x *settling) checkLeaves() {
 	for _, j := range x.jobs {
 		leaves := x.leaves(j)
 		if most := d.MaxConnections; most != nil && *most < len(leaves) {
-			x.caution("rsync_daemon.max_connections", fmt.Sprintf("use at least %d, and more if others use the module", len(leaves)),
-				"%d leaves sync from the module %s, which serves %d clients at a time", len(leaves), x.rsyncModule(j), *most)
+			x.caution("rsync_daemon.max_connections",
+				fmt.Sprintf("use at least %d, and more if others use the module", len(leaves)),
+				"%d leaves sync from the module %s, which serves %d clients at a time",
+				len(leaves), x.rsyncModule(j), *most)
 		}
 		for _, l := range leaves {
 			// Behind another address of the hub, the leaves have others, too.
-			if text := fmt.Sprintf("%s (%s, %s)", l.host, l.address, l.source); d.HubAddress == "" && refuses(d, l.address) &&
-				!slices.Contains(refused, text) {
+			text := fmt.Sprintf("%s (%s, %s)", l.host, l.address, l.source)
+			if d.HubAddress == "" && refuses(d, l.address) && !slices.Contains(refused, text) {
 				refused, add = append(refused, text), append(add, fmt.Sprintf("%q", l.address))
 			}
 		}

@@ -71,7 +71,8 @@ func (x *settling) settleDistribution() {
 	x.spec, x.guide = &own, otherGuide(x.name)
 	if sync := settled(own.Sync); len(sync.Upstream)+len(sync.From) == 0 {
 		x.errorf("sync.upstream", "set sync.upstream to the rsync:// URL of the distribution, with a slash at the end, such as "+
-			"rsync://rsync.example.org/epel/, or sync.from to a host that serves it", "mirror %s has no upstream: for other distributions there is no default", x.name)
+			"rsync://rsync.example.org/epel/, or sync.from to a host that serves it",
+			"mirror %s has no upstream: for other distributions there is no default", x.name)
 	}
 }
 

@@ -71,7 +71,7 @@ type Sync struct {
 	// From is a host of this configuration whose rsync_daemon block serves the tree, the hub, instead
 	// of Upstream; or a list of such hosts, of which the next one is used as with Upstream. This
 	// mirror is then a leaf: an apply changes its hub first.
-	From []string `hcl:"from,optional" hosts:"true" hint:"For a server that is not a host of this configuration, set upstream to its rsync:// URL."`
+	From []string `hcl:"from,optional" hosts:"true" hint:"For another server, set upstream to its rsync:// URL."`
 	// Module is the name of the hub's rsync module; default: that of its AlmaLinux mirror, and the
 	// block's name for other distributions.
 	Module string `hcl:"module,optional"`

@@ -40,7 +40,8 @@ func (s *Scope) hubAmong(leaf string, retired []string) string {
 			return on
 		}
 		for _, j := range syncs.Jobs(list) {
-			if slices.ContainsFunc(j.Hubs, func(h syncs.Hub) bool { return h.Host == on && j.Distribution() != syncs.OtherDistribution }) {
+			listed := j.Distribution() != syncs.OtherDistribution
+			if listed && slices.ContainsFunc(j.Hubs, func(h syncs.Hub) bool { return h.Host == on }) {
 				return on
 			}
 		}

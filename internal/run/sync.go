@@ -104,7 +104,8 @@ func (s *syncing) noteOrder(hosts []engine.Host) {
 	for _, h := range hosts {
 		switch list := leaves[h.Name]; {
 		case len(list) > 3:
-			s.observer.Note(fmt.Sprintf("After the syncs of %s: %s and %d others.", h.Name, strings.Join(list[:2], ", "), len(list)-2))
+			some := strings.Join(list[:2], ", ")
+			s.observer.Note(fmt.Sprintf("After the syncs of %s: %s and %d others.", h.Name, some, len(list)-2))
 		case len(list) > 0:
 			s.observer.Note(fmt.Sprintf("After the syncs of %s: %s.", h.Name, strings.Join(list, ", ")))
 		}

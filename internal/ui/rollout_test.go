@@ -21,8 +21,10 @@ func TestSummaryOfRollout(t *testing.T) {
 		{Host: "halfway", Err: rolledBack, State: engine.HalfBack},
 	}
 	hosts = append(hosts, engine.NotStartedResults([]string{"c", "d"}, tooMany)...)
-	hosts = append(hosts, engine.NotStartedResults([]string{"leaf1", "leaf2"}, &engine.DependencyError{On: "bad", Outcome: engine.Failed})...)
-	hosts = append(hosts, engine.NotStartedResults([]string{"leaf3"}, &engine.DependencyError{On: "down", Outcome: engine.Unreachable})...)
+	bad := &engine.DependencyError{On: "bad", Outcome: engine.Failed}
+	down := &engine.DependencyError{On: "down", Outcome: engine.Unreachable}
+	hosts = append(hosts, engine.NotStartedResults([]string{"leaf1", "leaf2"}, bad)...)
+	hosts = append(hosts, engine.NotStartedResults([]string{"leaf3"}, down)...)
 	u, out, _ := newTest(Options{})
 	u.Summary(&engine.Result{Hosts: hosts, Stopped: tooMany})
 	golden(t, "summary-rollout", out.String())
