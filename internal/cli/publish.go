@@ -31,10 +31,10 @@ is missing or differs from the configuration, or update the open one, and print
 its address. Entries that match the configuration are skipped.
 
 In a file that the list already has, only lines of keys that differ change. The
-commit goes to the branch mirrorform/NAME of your fork. --repo names a clone of
-the fork: its remotes say where the fork is, its author commits, and the clone
-itself is never written. Without --repo the fork is --fork, or the one of the
-token's account.
+commit is made by GitHub's API, on top of the list's newest commit, on the
+branch mirrorform/NAME of your fork: --fork, or the one of the token's account,
+which is created if it is missing. Its author is that of $GIT_AUTHOR_NAME and
+$GIT_AUTHOR_EMAIL, or the token's account.
 
 The new file is checked as by lint, and the mirror as by verify. An error of
 either stops the entry; --skip-verify skips the second check.
@@ -50,9 +50,6 @@ differences.`,
 		Example: `# See the pull requests, then open them
 mirrorform publish --dry-run
 mirrorform publish
-
-# From a clone of your fork
-mirrorform publish --repo ~/src/mirrors
 
 # In CI: does the list match the configuration?
 mirrorform publish --check`,
@@ -77,15 +74,13 @@ mirrorform publish --check`,
 // addRepositoryFlags adds the flags that say where the list and the fork are.
 func addRepositoryFlags(cmd *cobra.Command, o *publish.Options) {
 	flags := cmd.Flags()
-	flags.StringVar(&o.Clone, "repo", "", "use your clone of the fork in `DIRECTORY`")
-	flags.StringVar(&o.Fork, "fork", "", "use your fork `OWNER/NAME`")
+	flags.StringVar(&o.Fork, "fork", "", "use your fork `OWNER/NAME`; default: the one of the token's account")
 	flags.StringVar(&o.Upstream, "upstream", publish.DefaultUpstream,
 		"open pull requests to `OWNER/NAME`, which has the list")
 	flags.StringVar(&o.APIURL, "api-url", publish.DefaultAPIURL,
 		"use GitHub's REST API at `URL`; GitHub Enterprise Server has https://HOST/api/v3/")
 	flags.BoolVar(&o.IgnoreClosed, "ignore-closed", false,
 		"open a new pull request even if one was closed without being merged")
-	_ = cmd.MarkFlagDirname("repo")
 	for _, name := range []string{"fork", "upstream", "api-url"} {
 		_ = cmd.RegisterFlagCompletionFunc(name, cobra.NoFileCompletions)
 	}
@@ -129,8 +124,7 @@ func runPublish(ctx context.Context, g *global, w *observer, o publishOptions) e
 	if err != nil {
 		return err
 	}
-	err = publishAll(ctx, g, session, list, o)
-	return errors.Join(err, session.Close())
+	return publishAll(ctx, g, session, list, o)
 }
 
 // publishAll publishes or checks each entry. After an error it continues with the next one.
@@ -143,7 +137,7 @@ func publishAll(ctx context.Context, g *global, s *publish.Session, list []publi
 		var err error
 		if o.check {
 			var d bool
-			d, err = publishCheck(g, s, e)
+			d, err = publishCheck(ctx, g, s, e)
 			differs = differs || d
 		} else {
 			err = publishOne(ctx, g, s, e, o.dryRun)
@@ -165,8 +159,8 @@ func publishAll(ctx context.Context, g *global, s *publish.Session, list []publi
 	return nil
 }
 
-func publishCheck(g *global, s *publish.Session, e publish.Entry) (differs bool, err error) {
-	d, err := s.Drift(e)
+func publishCheck(ctx context.Context, g *global, s *publish.Session, e publish.Entry) (differs bool, err error) {
+	d, err := s.Drift(ctx, e)
 	if err != nil {
 		return false, err
 	}
@@ -224,7 +218,14 @@ func showChange(u *ui.UI, s *publish.Session, c *publish.Change) {
 	if c.Action == publish.Update {
 		what = fmt.Sprintf("would update %s from %s", c.URL, from)
 	}
-	u.Print(c.Entry.File.Name + ": " + what + "\n")
+	what += "\n"
+	if c.Commits() {
+		what += "  with a commit on top of " + c.Base() + "\n"
+	}
+	u.Print(c.Entry.File.Name + ": " + what)
+	if s.MakesFork() {
+		u.Note(fmt.Sprintf("%s: the fork %s does not exist yet and would be created", c.Entry.File.Name, s.Fork()))
+	}
 	after := "b/" + c.Path
 	if c.After == nil {
 		after = "/dev/null"

@@ -194,7 +194,7 @@ func unlist(
 		return nil, false, false, err
 	}
 	list := &unlisting{ui: u, o: o, session: session, states: map[string]unlistState{}}
-	err = errors.Join(list.until(ctx, entries), session.Close())
+	err = list.until(ctx, entries)
 	for _, host := range hosts {
 		worst := unlisted
 		for _, e := range entries {

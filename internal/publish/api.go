@@ -11,11 +11,14 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/go-github/v92/github"
+	"github.com/google/go-github/v93/github"
 )
 
-// apiTimeout bounds one request to the API.
-const apiTimeout = time.Minute
+// The limits of a request to the API.
+const (
+	apiTimeout = time.Minute
+	maxAnswer  = 32 << 20 // bytes
+)
 
 // api is a client of GitHub's REST API. It waits for rate limits and explains errors.
 type api struct {
@@ -32,7 +35,7 @@ func newAPI(o Options) (*api, error) {
 	}
 	a := &api{base: base, o: o}
 	address := base.String()
-	client := &http.Client{Transport: &authorized{base: base, o: o}, Timeout: apiTimeout}
+	client := &http.Client{Transport: &authorized{base: base, o: o}, Timeout: apiTimeout, CheckRedirect: checkRedirect}
 	// The client's own rate limit check would reject the retry after waiting for the limit.
 	a.client, err = github.NewClient(github.WithHTTPClient(client), github.WithURLs(&address, &address),
 		github.WithUserAgent("mirrorform"), github.WithDisableRateLimitCheck())
@@ -42,7 +45,19 @@ func newAPI(o Options) (*api, error) {
 	return a, nil
 }
 
+// checkRedirect refuses a redirect to an address that is not encrypted.
+func checkRedirect(req *http.Request, via []*http.Request) error {
+	switch first := via[0].URL; {
+	case len(via) >= 10:
+		return errors.New("GitHub redirects in a circle")
+	case req.URL.Scheme != "https" && (first.Scheme == "https" || req.URL.Scheme != "http"):
+		return fmt.Errorf("GitHub redirects to an address that does not begin with https:// (host %s)", req.URL.Hostname())
+	}
+	return nil
+}
+
 // authorized adds the token to requests to the API's host, but not to other hosts after a redirect.
+// It bounds answers.
 type authorized struct {
 	base *url.URL
 	o    Options
@@ -55,7 +70,26 @@ func (t *authorized) RoundTrip(req *http.Request) (*http.Response, error) {
 	if t.o.Token.secret != "" && req.URL.Scheme == t.base.Scheme && req.URL.Host == t.base.Host {
 		req.Header.Set("Authorization", "Bearer "+t.o.Token.secret)
 	}
-	return t.o.Transport.RoundTrip(req)
+	answer, err := t.o.Transport.RoundTrip(req)
+	if err == nil {
+		answer.Body = &bounded{answer.Body, maxAnswer}
+	}
+	return answer, err
+}
+
+// bounded is a body that fails after a number of bytes.
+type bounded struct {
+	io.ReadCloser
+	left int
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	if b.left <= 0 {
+		return 0, fmt.Errorf("GitHub's answer is larger than %d MiB", maxAnswer>>20)
+	}
+	n, err := b.ReadCloser.Read(p[:min(len(p), b.left)])
+	b.left -= n
+	return n, err
 }
 
 // webHost returns the host of the web pages: github.com for api.github.com.
@@ -70,9 +104,10 @@ const (
 	secondaryWait = time.Minute
 )
 
-// do makes a call. It retries after a rate limit, and if reads is true also after connection and
-// server errors. doing names the operation in errors, as in "read repository x".
-func (a *api) do(ctx context.Context, doing string, reads bool, call func(context.Context) error) error {
+// do makes a call. It retries after a rate limit. If again is true, the call changes nothing when
+// it is made twice, and do retries also after connection and server errors. doing names the
+// operation in errors, as in "read repository x".
+func (a *api) do(ctx context.Context, doing string, again bool, call func(context.Context) error) error {
 	backoff := time.Second
 	for try := 1; ; try++ {
 		err := call(ctx)
@@ -80,7 +115,7 @@ func (a *api) do(ctx context.Context, doing string, reads bool, call func(contex
 			return nil
 		}
 		wait, why := a.wait(err, try)
-		if why == "" && reads && temporary(err) {
+		if why == "" && again && temporary(err) {
 			wait, why = backoff, "GitHub did not send a valid answer"
 			backoff *= 4
 		}
@@ -135,120 +170,12 @@ func secondary(err error) (time.Duration, bool) {
 
 // temporary reports whether a retry may succeed: after a broken connection or a server error.
 func temporary(err error) bool {
-	var answer *github.ErrorResponse
-	if errors.As(err, &answer) && answer.Response != nil {
-		return answer.Response.StatusCode >= 500
+	if code := status(err); code != 0 {
+		return code >= 500
 	}
 	var network *url.Error
 	broken := errors.As(err, &network) || errors.Is(err, io.ErrUnexpectedEOF)
 	return broken && !errors.Is(err, context.Canceled)
-}
-
-// account returns the token's account.
-func (a *api) account(ctx context.Context) (*github.User, error) {
-	if a.user != nil {
-		return a.user, nil
-	}
-	err := a.do(ctx, "read the token's account", true, func(ctx context.Context) (err error) {
-		a.user, _, err = a.client.Users.Get(ctx, "")
-		return err
-	})
-	return a.user, err
-}
-
-// repository reads a repository.
-func (a *api) repository(ctx context.Context, owner, name string) (*github.Repository, error) {
-	var r *github.Repository
-	err := a.do(ctx, "read repository "+owner+"/"+name, true, func(ctx context.Context) (err error) {
-		r, _, err = a.client.Repositories.Get(ctx, owner, name)
-		return err
-	})
-	return r, err
-}
-
-// usable checks the API's description of a repository before anything of it is used.
-func (a *api) usable(r *github.Repository) (repository, error) {
-	owner, name, err := splitName("the repository name in GitHub's answer", r.GetFullName())
-	if err != nil {
-		return repository{}, err
-	}
-	address, err := gitAddress(a.base, r.GetCloneURL())
-	if err != nil {
-		return repository{}, fmt.Errorf("the git URL that GitHub reports for %s/%s %w", owner, name, err)
-	}
-	return repository{owner: owner, name: name, branch: r.GetDefaultBranch(), git: address}, nil
-}
-
-// fork finds the fork of upstream with this full name. If full is "", it finds the fork of the
-// token's account.
-func (a *api) fork(ctx context.Context, upstream repository, full string) (repository, error) {
-	var r *github.Repository
-	var err error
-	if full == "" {
-		r, err = a.ownFork(ctx, upstream)
-	} else {
-		var owner, name string
-		if owner, name, err = splitName("--fork", full); err == nil {
-			r, err = a.repository(ctx, owner, name)
-			if notFound(err) {
-				err = a.noFork(upstream, full)
-			}
-		}
-	}
-	if err != nil {
-		return repository{}, err
-	}
-	switch {
-	case strings.EqualFold(r.GetFullName(), upstream.String()):
-		return repository{}, fmt.Errorf("%s is the upstream repository, not a fork; "+
-			"pass your fork with --fork OWNER/NAME", upstream)
-	case !forkOf(r, upstream):
-		return repository{}, fmt.Errorf("%s is not a fork of %s, so it cannot open a pull request there; %s",
-			r.GetFullName(), upstream, a.makeFork(upstream))
-	case r.GetArchived():
-		return repository{}, fmt.Errorf("%s is archived and read-only; unarchive it in its settings on GitHub",
-			r.GetFullName())
-	case r.Permissions != nil && a.o.Token.Present() && !r.Permissions.GetPush():
-		return repository{}, fmt.Errorf("%s has no permission to push to %s; "+
-			"use the token of another account, or another --fork",
-			a.o.Token, r.GetFullName())
-	}
-	return a.usable(r)
-}
-
-func forkOf(r *github.Repository, upstream repository) bool {
-	return r.GetFork() && (strings.EqualFold(r.GetParent().GetFullName(), upstream.String()) ||
-		strings.EqualFold(r.GetSource().GetFullName(), upstream.String()))
-}
-
-// ownFork finds the fork of the token's account: first by upstream's name, then in the list of
-// upstream's forks.
-func (a *api) ownFork(ctx context.Context, upstream repository) (*github.Repository, error) {
-	user, err := a.account(ctx)
-	if err != nil {
-		return nil, err
-	}
-	r, err := a.repository(ctx, user.GetLogin(), upstream.name)
-	if err == nil && forkOf(r, upstream) {
-		return r, nil
-	}
-	if err != nil && !notFound(err) {
-		return nil, err
-	}
-	forks := pages(ctx, a, "list the forks of "+upstream.String(),
-		func(ctx context.Context, at github.ListOptions) ([]*github.Repository, *github.Response, error) {
-			return a.client.Repositories.ListForks(ctx, upstream.owner, upstream.name,
-				&github.RepositoryListForksOptions{ListOptions: at})
-		})
-	for f, err := range forks {
-		if err != nil {
-			return nil, err
-		}
-		if strings.EqualFold(f.GetOwner().GetLogin(), user.GetLogin()) {
-			return a.repository(ctx, f.GetOwner().GetLogin(), f.GetName()) // the list does not include parents
-		}
-	}
-	return nil, a.noFork(upstream, user.GetLogin()+"/"+upstream.name)
 }
 
 // pages iterates over a paginated list and fetches each page when it is needed. It ends after an
@@ -281,16 +208,13 @@ func pages[T any](ctx context.Context, a *api, doing string,
 	}
 }
 
-func (a *api) noFork(upstream repository, full string) error {
-	return fmt.Errorf("fork %s not found, or the token cannot read it; %s", full, a.makeFork(upstream))
-}
-
-func (a *api) makeFork(upstream repository) string {
-	return fmt.Sprintf("create a fork with gh repo fork %s --clone=false, or at %s://%s/%s/fork",
-		upstream, a.base.Scheme, strings.TrimPrefix(a.base.Host, "api."), upstream)
-}
-
-func notFound(err error) bool {
+// status returns the HTTP status of an error of GitHub, or 0.
+func status(err error) int {
 	var answer *github.ErrorResponse
-	return errors.As(err, &answer) && answer.Response != nil && answer.Response.StatusCode == http.StatusNotFound
+	if errors.As(err, &answer) && answer.Response != nil {
+		return answer.Response.StatusCode
+	}
+	return 0
 }
+
+func notFound(err error) bool { return status(err) == http.StatusNotFound }

@@ -7,9 +7,9 @@ import (
 	"github.com/mirrorform/mirrorform/internal/mirrorsd"
 )
 
-// Apply performs a change: it commits, pushes the branch, opens or updates the pull request, and
-// sets the change's URL. It does nothing for an entry without changes. Its errors mention what was
-// already done. Running Plan and Apply again continues from there.
+// Apply performs a change: it creates a missing fork, commits, sets the branch, opens or updates
+// the pull request, and sets the change's URL. It does nothing for an entry without changes. Its
+// errors mention what was already done. Running Plan and Apply again continues from there.
 func (s *Session) Apply(ctx context.Context, c *Change) (err error) {
 	defer func() { err = s.o.Token.redact(err) }()
 	if c.Action == Listed || c.Action == Unlisted || c.Action == Pending {
@@ -22,8 +22,15 @@ func (s *Session) Apply(ctx context.Context, c *Change) (err error) {
 	if s.fork == nil {
 		return fmt.Errorf("%s: no fork selected; pass it with --fork OWNER/NAME", name)
 	}
+	if s.fork.missing {
+		made, err := s.api.createFork(ctx, s.upstream, *s.fork)
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		s.fork = &made
+	}
 	pushed := ""
-	if c.commits() {
+	if c.Commits() {
 		if err := s.pushCommit(ctx, c); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
@@ -47,20 +54,23 @@ func (s *Session) pushCommit(ctx context.Context, c *Change) error {
 	if err != nil {
 		return err
 	}
+	sha, err := s.writeCommit(ctx, c, c.message(), a)
+	if err != nil {
+		return err
+	}
+	return s.setBranch(ctx, c.Branch, sha, c.old, c.reset)
+}
+
+// message returns the message of the change's commit.
+func (c *Change) message() string {
+	if c.Entry.Remove {
+		return removalMessage(c.Entry.File.Name)
+	}
 	diffs := c.Differences
-	if c.Before != nil && !c.Entry.Remove {
+	if c.Before != nil {
 		if d, err := mirrorsd.ParseDocument(c.Before); err == nil {
 			diffs = d.Compare(c.Entry.File)
 		}
 	}
-	file := entry{path: c.Path, mode: c.mode, text: c.After}
-	message := commitMessage(c.Entry.File.Name, c.Before == nil, diffs)
-	if c.Entry.Remove {
-		message = removalMessage(c.Entry.File.Name)
-	}
-	commit, err := s.store.write(c.parent, file, message, a, s.o.Now())
-	if err != nil {
-		return err
-	}
-	return s.store.push(ctx, *s.fork, c.Branch, commit, c.old, c.reset)
+	return commitMessage(c.Entry.File.Name, c.Before == nil, diffs)
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/mirrorform/mirrorform/internal/mirrorsd"
+	"github.com/mirrorform/mirrorform/internal/plain"
 )
 
 // The lines around the part of a pull request's body that publish writes. Publish keeps the text
@@ -41,9 +42,9 @@ func commitMessage(name string, isNew bool, diffs []mirrorsd.Difference) string 
 	return b.String() + trailer + "\n"
 }
 
-// change describes the change of a value.
+// change describes the change of a value in one line.
 func change(d mirrorsd.Difference, quote func(string) string) string {
-	have, want := quote(cut(d.Have)), quote(cut(d.Want))
+	have, want := quote(plain.Escape(cut(d.Have))), quote(plain.Escape(cut(d.Want)))
 	switch {
 	case d.Have == "":
 		return "set to " + want

@@ -1,6 +1,7 @@
 package publish
 
 import (
+	"context"
 	"fmt"
 	"path"
 
@@ -19,16 +20,17 @@ type Drift struct {
 func (d *Drift) Differs() bool { return d.Missing || len(d.Differences) > 0 }
 
 // Drift compares an entry with upstream's file, field by field.
-func (s *Session) Drift(e Entry) (*Drift, error) {
+func (s *Session) Drift(ctx context.Context, e Entry) (_ *Drift, err error) {
+	defer func() { err = s.o.Token.redact(err) }()
 	name := e.File.Name
 	if !safeName.MatchString(name) {
 		return nil, fmt.Errorf("invalid mirror name %q: it must be a DNS host name", name)
 	}
-	file, err := s.store.find(name)
+	file, err := s.list.find(ctx, name)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	have, err := s.store.read(s.store.tip, file)
+	have, err := s.list.read(ctx, file)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}

@@ -5,8 +5,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -39,6 +37,23 @@ func (w *world) fail(status int, message string, headers ...string) http.Handler
 	}
 }
 
+// says is fail for a table.
+func says(status int, message string, headers ...string) func(w *world) http.HandlerFunc {
+	return func(w *world) http.HandlerFunc { return w.fail(status, message, headers...) }
+}
+
+// just is an answer for a table.
+func just(answer http.HandlerFunc) func(w *world) http.HandlerFunc {
+	return func(*world) http.HandlerFunc { return answer }
+}
+
+// until is limited for a table, from the time of the request.
+func until(d time.Duration) func(w *world) http.HandlerFunc {
+	return func(*world) http.HandlerFunc {
+		return func(rw http.ResponseWriter, r *http.Request) { limited(time.Now().Add(d))(rw, r) }
+	}
+}
+
 // limited answers as GitHub does when the primary rate limit is used up.
 func limited(reset time.Time) http.HandlerFunc {
 	return func(rw http.ResponseWriter, _ *http.Request) {
@@ -47,7 +62,8 @@ func limited(reset time.Time) http.HandlerFunc {
 		h.Set("X-RateLimit-Remaining", "0")
 		h.Set("X-RateLimit-Reset", strconv.FormatInt(reset.Unix(), 10))
 		rw.WriteHeader(http.StatusForbidden)
-		_, _ = rw.Write([]byte(`{"message": "API rate limit exceeded for user ID 4711.", "documentation_url": "https://docs.github.com/rest/overview/rate-limits-for-the-rest-api"}`))
+		_, _ = rw.Write([]byte(`{"message": "API rate limit exceeded for user ID 4711.", ` +
+			`"documentation_url": "https://docs.github.com/rest/overview/rate-limits-for-the-rest-api"}`))
 	}
 }
 
@@ -73,52 +89,89 @@ func TestAPIErrors(t *testing.T) {
 		want           []string
 		slept          int
 	}{
-		"token wrong": {"GET", "/mirrors", func(w *world) http.HandlerFunc { return w.fail(401, "Bad credentials") },
+		"token wrong": {"GET", "/mirrors", says(401, "Bad credentials"),
 			[]string{"401: Bad credentials", "the token from $GITHUB_TOKEN is invalid, expired or revoked", "public_repo"}, 0},
-		"second factor": {"GET", "/user", func(w *world) http.HandlerFunc {
-			return w.fail(401, "Must specify two-factor authentication OTP code.", "X-GitHub-OTP", "required; app")
-		}, []string{"second factor", "personal access token"}, 0},
-		"single sign-on": {"POST", "/pulls", func(w *world) http.HandlerFunc {
-			return w.fail(403, "Resource protected by SAML enforcement.", "X-GitHub-SSO", "required; url=https://github.com/orgs/AlmaLinux/sso?authorization_request=AB")
-		}, []string{"is already pushed", "authorize the token from $GITHUB_TOKEN", "at https://github.com/orgs/AlmaLinux/sso?authorization_request=AB"}, 0},
-		"single sign-on without https": {"POST", "/pulls", func(w *world) http.HandlerFunc {
-			return w.fail(403, "Resource protected", "X-GitHub-SSO", "required; url=javascript:alert(1)")
-		}, []string{"in the settings of the token"}, 0},
-		"scope": {"POST", "/pulls", func(w *world) http.HandlerFunc {
-			return w.fail(403, "Resource not accessible", "X-OAuth-Scopes", "gist", "X-Accepted-OAuth-Scopes", "public_repo, repo")
-		}, []string{"open the pull request: GitHub answered 403", `one of the scopes public_repo, repo; it has "gist"`}, 0},
-		"fine-grained": {"POST", "/pulls", func(w *world) http.HandlerFunc {
-			return w.fail(403, "Resource not accessible by personal access token", "X-Accepted-GitHub-Permissions", "pull_requests=write")
-		}, []string{"lacks a permission (pull_requests=write)"}, 0},
-		"pull not found": {"POST", "/pulls", func(w *world) http.HandlerFunc { return w.fail(404, "Not Found") },
+		"second factor": {
+			"GET", "/user",
+			says(401, "Must specify two-factor authentication OTP code.", "X-GitHub-OTP", "required; app"),
+			[]string{"second factor", "personal access token"}, 0,
+		},
+		"single sign-on": {
+			"POST", "/pulls",
+			says(403, "Resource protected by SAML enforcement.", "X-GitHub-SSO",
+				"required; url=https://github.com/orgs/AlmaLinux/sso?authorization_request=AB"),
+			[]string{"is already pushed",
+				"authorize the token from $GITHUB_TOKEN", "at https://github.com/orgs/AlmaLinux/sso?authorization_request=AB"}, 0,
+		},
+		"single sign-on without https": {
+			"POST", "/pulls", says(403, "Resource protected", "X-GitHub-SSO", "required; url=javascript:alert(1)"),
+			[]string{"in the settings of the token"}, 0,
+		},
+		"scope": {
+			"POST", "/pulls",
+			says(403, "Resource not accessible", "X-OAuth-Scopes", "gist", "X-Accepted-OAuth-Scopes", "public_repo, repo"),
+			[]string{"open the pull request: GitHub answered 403", `one of the scopes public_repo, repo; it has "gist"`}, 0,
+		},
+		"fine-grained": {
+			"POST", "/pulls",
+			says(403, "Resource not accessible by personal access token",
+				"X-Accepted-GitHub-Permissions", "pull_requests=write"),
+			[]string{"lacks a permission (pull_requests=write)"}, 0,
+		},
+		"pull not found": {"POST", "/pulls", says(404, "Not Found"),
 			[]string{"404: Not Found", "cannot read the repository"}, 0},
-		"rate limit, far": {"GET", "/mirrors", func(*world) http.HandlerFunc { return limited(time.Date(2100, 1, 2, 3, 4, 5, 0, time.UTC)) },
+		"rate limit, far": {"GET", "/mirrors", just(limited(time.Date(2100, 1, 2, 3, 4, 5, 0, time.UTC))),
 			[]string{"rate limit of 5000 requests an hour is used up", "after 2100-01-02T"}, 0},
-		"secondary, long": {"GET", "/pulls", func(w *world) http.HandlerFunc { return w.fail(429, "Slow down", "Retry-After", "3600") },
+		"secondary, long": {"GET", "/pulls", says(429, "Slow down", "Retry-After", "3600"),
 			[]string{"secondary rate limit was exceeded", "run the command again after 2"}, 0},
-		"secondary without end": {"GET", "/pulls", func(w *world) http.HandlerFunc {
-			return w.fail(403, "You have exceeded a secondary rate limit. Please wait a few minutes before you try again.")
-		}, []string{"secondary rate limit was exceeded", "in a few minutes"}, 2},
-		"server error": {"GET", "/pulls", func(w *world) http.HandlerFunc { return w.fail(502, "Bad Gateway") },
+		"secondary without end": {
+			"GET", "/pulls",
+			says(403, "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."),
+			[]string{"secondary rate limit was exceeded", "in a few minutes"}, 2,
+		},
+		"server error": {"GET", "/pulls", says(502, "Bad Gateway"),
 			[]string{"502: Bad Gateway", "githubstatus.com"}, 3},
 		"validation": {"POST", "/pulls", func(w *world) http.HandlerFunc {
 			return func(rw http.ResponseWriter, r *http.Request) {
-				w.Fail(rw, r, 422, "Validation Failed", map[string]any{"resource": "PullRequest", "code": "custom", "message": "No commits between master and me:x"})
+				w.Fail(rw, r, 422, "Validation Failed",
+					map[string]any{"resource": "PullRequest", "code": "custom", "message": "No commits between master and me:x"})
 			}
 		}, []string{"422: Validation Failed: No commits between master and me:x", "is already pushed"}, 0},
 		"branch never seen": {"POST", "/pulls", func(w *world) http.HandlerFunc {
 			return func(rw http.ResponseWriter, r *http.Request) {
-				w.Fail(rw, r, 422, "Validation Failed", map[string]any{"resource": "PullRequest", "field": "head", "code": "invalid"})
+				w.Fail(rw, r, 422, "Validation Failed",
+					map[string]any{"resource": "PullRequest", "field": "head", "code": "invalid"})
 			}
 		}, []string{"422: Validation Failed: head is invalid"}, 3},
-		"cut":             {"GET", "/pulls", func(*world) http.HandlerFunc { return cut }, []string{"the connection was lost", "run the command again"}, 3},
-		"cut at opening":  {"POST", "/pulls", func(*world) http.HandlerFunc { return cut }, []string{"is already pushed", "the connection was lost"}, 0},
-		"git wrong token": {"GET", "/info/refs", func(w *world) http.HandlerFunc { return w.fail(401, "no") }, []string{"fetch from AlmaLinux/mirrors", "was rejected"}, 0},
-		"git forbidden": {"POST", "/git-receive-pack", func(w *world) http.HandlerFunc { return w.fail(403, "no") },
-			[]string{"push branch " + branch + " to me/mirrors", "403", "single sign-on"}, 0},
-		"git not found": {"GET", "/info/refs", func(w *world) http.HandlerFunc { return w.fail(404, "no") }, []string{"repository not found"}, 0},
-		"git cut":       {"POST", "/git-receive-pack", func(*world) http.HandlerFunc { return cut }, []string{"push branch", "the connection was lost"}, 0},
-		"echo": {"GET", "/mirrors", func(w *world) http.HandlerFunc { return w.fail(403, "Token "+githubtest.Token+" is bad") },
+		"cut":            {"GET", "/pulls", just(cut), []string{"the connection was lost", "run the command again"}, 3},
+		"cut at opening": {"POST", "/pulls", just(cut), []string{"is already pushed", "the connection was lost"}, 0},
+		"tree forbidden": {
+			"POST", "/git/trees",
+			says(403, "Resource not accessible by personal access token", "X-Accepted-GitHub-Permissions", "contents=write"),
+			[]string{"write " + file + " to me/mirrors", "(contents=write)"}, 0,
+		},
+		"tree not found": {"POST", "/git/trees", says(404, "Not Found"),
+			[]string{"404: Not Found", "cannot read the repository"}, 2},
+		"tree cut": {"POST", "/git/trees", just(cut), []string{"the connection was lost"}, 3},
+		"commit cut": {
+			"POST", "/git/commits", just(cut),
+			[]string{"write a commit to me/mirrors", "the connection was lost"}, 3,
+		},
+		"branch cut": {
+			"POST", "/git/refs", just(cut),
+			[]string{"push branch " + branch + " to me/mirrors", "the connection was lost"}, 0,
+		},
+		"branch conflict": {"POST", "/git/refs", says(409, "Conflict"),
+			[]string{"push branch", "409: Conflict", "run the command again"}, 0},
+		"branch refused": {"POST", "/git/refs", says(422, "Reference update failed"),
+			[]string{"push branch", "422: Reference update failed"}, 0},
+		"secondary at a commit": {
+			"POST", "/git/commits",
+			says(403, "You have exceeded a secondary rate limit and have been temporarily blocked "+
+				"from content creation.", "Retry-After", "600"),
+			[]string{"secondary rate limit was exceeded", "run the command again after 2"}, 0,
+		},
+		"echo": {"GET", "/mirrors", says(403, "Token "+githubtest.Token+" is bad"),
 			[]string{"Token (token) is bad"}, 0},
 	} {
 		t.Run(what, func(t *testing.T) {
@@ -151,14 +204,25 @@ func TestWaits(t *testing.T) {
 		answer         func(w *world) http.HandlerFunc
 		least, most    time.Duration
 	}{
-		"primary":           {"GET", "/pulls", 1, func(*world) http.HandlerFunc { return limited(time.Now().Add(100 * time.Second)) }, 90 * time.Second, 102 * time.Second},
-		"secondary":         {"POST", "/pulls", 2, func(w *world) http.HandlerFunc { return w.fail(403, "secondary rate limit", "Retry-After", "7") }, 7 * time.Second, 7 * time.Second},
-		"secondary, unsaid": {"POST", "/pulls", 1, func(w *world) http.HandlerFunc { return w.fail(429, "Too many") }, time.Minute, time.Minute},
-		"server error":      {"GET", "/mirrors", 2, func(w *world) http.HandlerFunc { return w.fail(503, "Unavailable") }, time.Second, 4 * time.Second},
-		"cut while reading": {"GET", "/pulls", 1, func(*world) http.HandlerFunc { return half }, time.Second, time.Second},
+		"primary": {"GET", "/pulls", 1, until(100 * time.Second), 90 * time.Second, 102 * time.Second},
+		"secondary": {
+			"POST", "/pulls", 2, says(403, "secondary rate limit", "Retry-After", "7"),
+			7 * time.Second, 7 * time.Second,
+		},
+		"secondary, unsaid":   {"POST", "/pulls", 1, says(429, "Too many"), time.Minute, time.Minute},
+		"primary at a commit": {"POST", "/git/commits", 1, until(50 * time.Second), 40 * time.Second, 52 * time.Second},
+		"secondary at a tree": {
+			"POST", "/git/trees", 3, says(403, "secondary rate limit", "Retry-After", "5"),
+			5 * time.Second, 5 * time.Second,
+		},
+		"secondary at a branch":  {"POST", "/git/refs", 1, says(429, "Too many requests"), time.Minute, time.Minute},
+		"server error at a tree": {"POST", "/git/trees", 2, says(502, "Bad Gateway"), time.Second, 4 * time.Second},
+		"server error":           {"GET", "/mirrors", 2, says(503, "Unavailable"), time.Second, 4 * time.Second},
+		"cut while reading":      {"GET", "/pulls", 1, just(half), time.Second, time.Second},
 		"branch not yet seen": {"POST", "/pulls", 1, func(w *world) http.HandlerFunc {
 			return func(rw http.ResponseWriter, r *http.Request) {
-				w.Fail(rw, r, 422, "Validation Failed", map[string]any{"resource": "PullRequest", "field": "head", "code": "invalid"})
+				w.Fail(rw, r, 422, "Validation Failed",
+					map[string]any{"resource": "PullRequest", "field": "head", "code": "invalid"})
 			}
 		}, 2 * time.Second, 2 * time.Second},
 	} {
@@ -179,7 +243,8 @@ func TestWaits(t *testing.T) {
 	}
 }
 
-// loseAnswer lets the first request of one kind through, and breaks the connection in place of the answer.
+// loseAnswer lets the first request of one kind through, and breaks the connection in place of the
+// answer.
 func (w *world) loseAnswer(method, suffix string, status int) {
 	var done atomic.Bool
 	w.Intercept(func(_ http.ResponseWriter, r *http.Request) bool {
@@ -204,37 +269,6 @@ func (w *world) loseAnswer(method, suffix string, status int) {
 	})
 }
 
-// TestPushAnswerLost pushes, and never hears that it was done.
-func TestPushAnswerLost(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	w.loseAnswer("POST", "/git-receive-pack", http.StatusOK)
-	w.refuse(entry(), "push branch", "the connection was lost")
-	if w.count(branch) != "1" || len(w.Pulls()) != 0 {
-		t.Errorf("%s commits, %d pull requests", w.count(branch), len(w.Pulls()))
-	}
-	w.publish(entry(), publish.Create)
-	w.publish(entry(), publish.Pending)
-	if w.count(branch) != "1" || len(w.Pulls()) != 1 {
-		t.Errorf("%s commits, %d pull requests", w.count(branch), len(w.Pulls()))
-	}
-}
-
-// TestHookDeclines pushes to a fork with a rule of its own.
-func TestHookDeclines(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	hook := filepath.Join(w.Dir(fork), "hooks", "pre-receive")
-	if err := os.WriteFile(hook, []byte("#!/bin/sh\necho no >&2\nexit 1\n"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	w.refuse(entry(), "push branch", "hook declined", "the fork's rules reject the branch")
-	if err := os.Remove(hook); err != nil {
-		t.Fatal(err)
-	}
-	w.publish(entry(), publish.Create)
-}
-
 // TestAnswerLost opens a pull request whose answer does not come.
 func TestAnswerLost(t *testing.T) {
 	t.Parallel()
@@ -252,14 +286,18 @@ func TestOpenedMeanwhile(t *testing.T) {
 	w := newWorld(t)
 	w.on("POST", "/pulls", 1, func(rw http.ResponseWriter, r *http.Request) {
 		w.AddPull(githubtest.Pull{Repo: up, HeadRepo: fork, HeadRef: branch, Base: "master", State: "open"})
-		w.Fail(rw, r, 422, "Validation Failed", map[string]any{"resource": "PullRequest", "code": "custom", "message": "A pull request already exists for me:" + branch + "."})
+		w.Fail(rw, r, 422, "Validation Failed", map[string]any{
+			"resource": "PullRequest", "code": "custom",
+			"message": "A pull request already exists for me:" + branch + ".",
+		})
 	})
 	if c := w.publish(entry(), publish.Create); !strings.HasSuffix(c.URL, "/pull/1") || len(w.Pulls()) != 1 {
 		t.Errorf("%s", c.URL)
 	}
 }
 
-// TestPagination finds a pull request and a fork far down their lists, from a server that ignores the filter.
+// TestPagination finds a pull request and a fork far down their lists, from a server that ignores
+// the filter.
 func TestPagination(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -275,7 +313,8 @@ func TestPagination(t *testing.T) {
 	}
 	w.publish(entry(), publish.Create)
 	for i := range 250 {
-		w.AddPull(githubtest.Pull{Repo: up, HeadRepo: fmt.Sprintf("a%d/mirrors", i), HeadRef: branch, Base: "master", State: "open"})
+		from := fmt.Sprintf("a%d/mirrors", i)
+		w.AddPull(githubtest.Pull{Repo: up, HeadRepo: from, HeadRef: branch, Base: "master", State: "open"})
 	}
 	w.Intercept(func(_ http.ResponseWriter, r *http.Request) bool {
 		q := r.URL.Query()
@@ -305,14 +344,31 @@ func TestForkErrors(t *testing.T) {
 		set  func(w *world)
 		want []string
 	}{
-		"missing":         {func(w *world) { w.Remove(fork) }, []string{"fork me/mirrors", "gh repo fork AlmaLinux/mirrors --clone=false"}},
-		"named, missing":  {func(w *world) { w.options.Fork = "me/nothing" }, []string{"fork me/nothing"}},
-		"no fork":         {func(w *world) { w.options.Fork = fork; w.Set(fork, func(r *githubtest.Repository) { r.Parent = "" }) }, []string{"is not a fork of AlmaLinux/mirrors"}},
-		"another's fork":  {func(w *world) { w.Set(fork, func(r *githubtest.Repository) { r.Parent = "x/y" }) }, []string{"fork me/mirrors not found"}},
-		"upstream":        {func(w *world) { w.options.Fork = up }, []string{"is the upstream repository, not a fork"}},
-		"archived":        {func(w *world) { w.Set(fork, func(r *githubtest.Repository) { r.Archived = true }) }, []string{"is archived"}},
-		"no permission":   {func(w *world) { w.Set(fork, func(r *githubtest.Repository) { r.ReadOnly = true }) }, []string{"the token from $GITHUB_TOKEN has no permission to push"}},
-		"upstream absent": {func(w *world) { w.options.Upstream = "AlmaLinux/nothing" }, []string{"read repository AlmaLinux/nothing", "404"}},
+		"named, missing": {
+			func(w *world) { w.options.Fork = "me/nothing" },
+			[]string{"fork me/nothing not found", "gh repo fork AlmaLinux/mirrors --clone=false"},
+		},
+		"no fork": {
+			func(w *world) { w.options.Fork = fork; w.Set(fork, func(r *githubtest.Repository) { r.Parent = "" }) },
+			[]string{"is not a fork of AlmaLinux/mirrors"},
+		},
+		"another's fork": {func(w *world) {
+			w.options.Fork = fork
+			w.Set(fork, func(r *githubtest.Repository) { r.Parent = "x/y" })
+		}, []string{"is not a fork of AlmaLinux/mirrors"}},
+		"upstream": {func(w *world) { w.options.Fork = up }, []string{"is the upstream repository, not a fork"}},
+		"archived": {
+			func(w *world) { w.Set(fork, func(r *githubtest.Repository) { r.Archived = true }) },
+			[]string{"is archived"},
+		},
+		"no permission": {
+			func(w *world) { w.Set(fork, func(r *githubtest.Repository) { r.ReadOnly = true }) },
+			[]string{"the token from $GITHUB_TOKEN has no permission to push"},
+		},
+		"upstream absent": {
+			func(w *world) { w.options.Upstream = "AlmaLinux/nothing" },
+			[]string{"read repository AlmaLinux/nothing", "404"},
+		},
 	} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()

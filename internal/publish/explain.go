@@ -12,9 +12,9 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/go-git/go-git/v5/plumbing"
-	"github.com/go-git/go-git/v5/plumbing/transport"
-	"github.com/google/go-github/v92/github"
+	"github.com/google/go-github/v93/github"
+
+	"github.com/mirrorform/mirrorform/internal/plain"
 )
 
 // explained is an error of a library with our own text: what failed, GitHub's answer, what to do.
@@ -26,8 +26,10 @@ type explained struct {
 func (e *explained) Error() string { return e.text }
 func (e *explained) Unwrap() error { return e.cause }
 
-const tokenNeeds = "use a classic personal access token with the scope public_repo, " +
-	"or a fine-grained token for both repositories with write access to contents and pull requests"
+// tokenNeeds is the token to use. A fine-grained one does not suffice for the repositories of
+// others ("Managing your personal access tokens", limitations of fine-grained tokens).
+const tokenNeeds = "use a classic personal access token with the scope public_repo; a fine-grained one cannot open " +
+	"pull requests in an organisation that its account is not a member of"
 
 // explain returns an error with the meaning of an API error and the next step.
 func (a *api) explain(doing string, err error) error {
@@ -67,8 +69,18 @@ func (a *api) meaning(err error) (said, next string) {
 
 // answered explains GitHub's answer by its status and headers.
 func (a *api) answered(answer *github.ErrorResponse) (said, next string) {
-	said = fmt.Sprintf("GitHub answered %d: %s", answer.Response.StatusCode, message(answer))
+	text := message(answer)
+	said = fmt.Sprintf("GitHub answered %d: %s", answer.Response.StatusCode, text)
 	header := answer.Response.Header
+	switch {
+	case strings.Contains(text, "refusing to allow") && strings.Contains(text, "workflow"):
+		// A commit with workflow files that the fork does not have yet, such as upstream's new ones,
+		// needs the scope workflow.
+		return said, "the fork is behind upstream; " +
+			"update it with gh repo sync, or with Sync fork on GitHub, then run the command again"
+	case strings.Contains(strings.ToLower(text), "protected branch"), strings.Contains(text, "rule violations"):
+		return said, "the repository's rules reject this; change them in its settings on GitHub"
+	}
 	switch answer.Response.StatusCode {
 	case http.StatusUnauthorized:
 		return said, fmt.Sprintf("%s is invalid, expired or revoked; %s", a.o.Token, tokenNeeds)
@@ -87,8 +99,8 @@ func (a *api) answered(answer *github.ErrorResponse) (said, next string) {
 		return said, "the name is wrong, or " + a.requester() + " cannot read the repository; " + tokenNeeds
 	case http.StatusGone, http.StatusUnavailableForLegalReasons:
 		return said, "GitHub has removed it, so nothing can be published there"
-	case http.StatusUnprocessableEntity:
-		return said, ""
+	case http.StatusConflict:
+		return said, "run the command again; it continues from the current state"
 	}
 	if answer.Response.StatusCode >= 500 {
 		return said, "this is an error of GitHub; see https://www.githubstatus.com and run the command again later"
@@ -111,7 +123,7 @@ func (a *api) requester() string {
 	return a.o.Token.String()
 }
 
-// message returns the message of a GitHub error, with its details.
+// message returns the message of a GitHub error with its details, escaped and in one line.
 func message(answer *github.ErrorResponse) string {
 	text := answer.Message
 	if text == "" {
@@ -125,7 +137,7 @@ func message(answer *github.ErrorResponse) string {
 			text += fmt.Sprintf(": %s is %s", e.Field, e.Code)
 		}
 	}
-	return text
+	return plain.Escape(cut(strings.Join(strings.Fields(text), " ")))
 }
 
 // ssoAddress returns the address in the header "required; url=https://…".
@@ -155,42 +167,4 @@ func broken(err error) (said, next string) {
 		return err.Error(), "check the network and run the command again"
 	}
 	return err.Error(), ""
-}
-
-// explainGit is explain for errors of git's transport.
-func (a *api) explainGit(doing string, err error) error {
-	var said, next string
-	// go-git's UnexpectedError has no Unwrap method.
-	var unexpected *plumbing.UnexpectedError
-	if errors.As(err, &unexpected) {
-		err = unexpected.Err
-	}
-	text := err.Error()
-	switch {
-	case errors.Is(err, transport.ErrAuthenticationRequired):
-		said, next = "authentication failed", a.requester()+" was rejected; "+tokenNeeds
-	case errors.Is(err, transport.ErrAuthorizationFailed):
-		said, next = "the git server answered 403 Forbidden", a.requester()+" lacks a permission; "+tokenNeeds+
-			", and authorize it if the organisation uses single sign-on"
-	case errors.Is(err, transport.ErrRepositoryNotFound):
-		said, next = "repository not found, or "+a.requester()+" cannot read it", ""
-	case strings.Contains(text, "refusing to allow") && strings.Contains(text, "workflow"):
-		// GitHub requires the workflow scope to push commits with workflow files, such as upstream's
-		// new commits that the fork does not have yet.
-		said, next = text, "the fork is behind upstream; "+
-			"update it with gh repo sync, or with Sync fork on GitHub, then run the command again"
-	case strings.Contains(text, "email privacy"):
-		said, next = text, "set git config user.email, or GIT_AUTHOR_EMAIL, "+
-			"to the noreply address in GitHub's settings under Emails"
-	case strings.Contains(text, "protected branch"), strings.Contains(text, "hook declined"),
-		strings.Contains(text, "rule violations"):
-		said, next = text, "the fork's rules reject the branch; change them in its settings on GitHub"
-	default:
-		said, next = broken(err)
-	}
-	out := doing + ": " + said
-	if next != "" {
-		out += "; " + next
-	}
-	return &explained{out, err}
 }

@@ -5,15 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"regexp"
 	"slices"
 	"strings"
 
-	"github.com/go-git/go-git/v5/plumbing"
-	"github.com/go-git/go-git/v5/plumbing/filemode"
-	"github.com/go-git/go-git/v5/plumbing/object"
-	"github.com/google/go-github/v92/github"
+	"github.com/google/go-github/v93/github"
 
 	"github.com/mirrorform/mirrorform/internal/mirrorsd"
 )
@@ -45,17 +43,28 @@ type Change struct {
 	URL         string                // of the open pull request, or ""
 	Removed     string                // with Unlisted: URL of the merged pull request that removed the entry, or ""
 
-	isNew  bool // upstream has no such file
-	mode   filemode.FileMode
-	parent *object.Commit // the parent of the new commit
-	old    plumbing.Hash  // tip of the fork's branch; zero if the branch does not exist
-	reset  bool           // replace the branch, whose content is merged
+	isNew  bool    // upstream has no such file
+	mode   string  // of the file, as git has it
+	parent *commit // the parent of the new commit
+	old    *commit // tip of the fork's branch; nil if the branch does not exist
+	reset  bool    // replace the branch, whose content is merged
 	pull   *github.PullRequest
 	body   string // new body of the open pull request, or "" to keep it
 }
 
-// commits reports whether the change needs a commit.
-func (c *Change) commits() bool {
+// IsNew reports whether the change adds an entry that upstream does not have.
+func (c *Change) IsNew() bool { return c.isNew }
+
+// Base describes the commit on top of which the change is made.
+func (c *Change) Base() string {
+	if c.old != nil && !c.reset {
+		return fmt.Sprintf("commit %s of the branch", c.parent.short())
+	}
+	return fmt.Sprintf("upstream's commit %s", c.parent.short())
+}
+
+// Commits reports whether the change needs a commit.
+func (c *Change) Commits() bool {
 	return (c.Before == nil) != (c.After == nil) || !bytes.Equal(c.Before, c.After)
 }
 
@@ -73,9 +82,7 @@ func (s *Session) Plan(ctx context.Context, e Entry) (_ *Change, err error) {
 	}
 	c, err := s.compare(ctx, e, false)
 	if errors.Is(err, errStale) {
-		if err = s.store.fetchUpstream(ctx, s.upstream); err == nil {
-			c, err = s.compare(ctx, e, true)
-		}
+		c, err = s.compare(ctx, e, true)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
@@ -90,19 +97,22 @@ func (s *Session) Plan(ctx context.Context, e Entry) (_ *Change, err error) {
 	return c, nil
 }
 
-// errStale means that upstream was fetched before the newest pull request was merged.
-var errStale = errors.New("upstream has changed since it was fetched")
+// errStale means that upstream was read before the newest pull request was merged, and was read
+// again.
+var errStale = errors.New("upstream has changed since it was read")
 
 // compare compares an entry with upstream's file, then with the fork. It does not return errStale
 // if fresh is true.
 func (s *Session) compare(ctx context.Context, e Entry, fresh bool) (*Change, error) {
-	c := &Change{Entry: e, Branch: branchName(e.File.Name, e.Remove), mode: filemode.Regular}
-	if err := s.planUpstream(c); err != nil {
+	c := &Change{Entry: e, Branch: branchName(e.File.Name, e.Remove), mode: modeRegular}
+	if err := s.planUpstream(ctx, c); err != nil {
 		return nil, err
 	}
 	switch {
 	case s.fork != nil:
 		return c, s.planFork(ctx, c, fresh)
+	case c.Action == "" && s.o.UpstreamOnly:
+		c.Action = Create
 	case c.Action == "":
 		c.Action = Create
 		c.Notes = append(c.Notes, "the fork and its pull requests were not checked; "+
@@ -126,17 +136,17 @@ func branchName(name string, remove bool) string {
 }
 
 // planUpstream compares the entry with upstream's file.
-func (s *Session) planUpstream(c *Change) error {
+func (s *Session) planUpstream(ctx context.Context, c *Change) error {
 	want := c.Entry.File
 	var err error
-	if c.Path, err = s.store.find(want.Name); err != nil {
+	if c.Path, err = s.list.find(ctx, want.Name); err != nil {
 		return err
 	}
-	have, err := s.store.read(s.store.tip, c.Path)
+	have, err := s.list.read(ctx, c.Path)
 	if err != nil {
 		return err
 	}
-	c.parent = s.store.tip
+	c.parent = s.list.tip
 	if c.Entry.Remove {
 		return c.planRemoval(have)
 	}
@@ -205,8 +215,14 @@ func (s *Session) planFork(ctx context.Context, c *Change, fresh bool) error {
 		return err
 	}
 	last := newest(pulls, func(*github.PullRequest) bool { return true })
-	if !fresh && isMerged(last) && !s.store.has(last.GetMergeCommitSHA()) {
-		return errStale
+	if !fresh && c.Action == "" && isMerged(last) {
+		// The merge may be newer than what was read of upstream.
+		switch changed, err := s.refresh(ctx); {
+		case err != nil:
+			return err
+		case changed:
+			return errStale
+		}
 	}
 	if c.Action == Unlisted {
 		c.Removed = newest(pulls, isMerged).GetHTMLURL()
@@ -218,19 +234,29 @@ func (s *Session) planFork(ctx context.Context, c *Change, fresh bool) error {
 		}
 		return nil
 	}
-	branch, err := s.store.branch(ctx, *s.fork, c.Branch)
+	return s.planWork(ctx, c, last)
+}
+
+// planWork compares the entry with the fork's branch. last is the newest pull request from it, or
+// nil.
+func (s *Session) planWork(ctx context.Context, c *Change, last *github.PullRequest) error {
+	branch, err := s.forkBranch(ctx, c)
 	if err != nil {
 		return err
 	}
 	switch {
 	case c.pull != nil:
 	case last != nil && isMerged(last):
-		if branch != nil && branch.Hash.String() != last.GetHead().GetSHA() {
+		unfinished, err := s.unfinished(ctx, c.Branch, branch, last)
+		if err != nil {
+			return err
+		}
+		if branch != nil && branch.sha != last.GetHead().GetSHA() && !unfinished {
 			return fmt.Errorf("branch %s of %s has new commits since pull request %s was merged; "+
 				"review them, delete the branch, then run the command again",
 				c.Branch, s.fork, last.GetHTMLURL())
 		}
-		c.reset = branch != nil
+		c.reset = branch != nil && !unfinished
 		if c.isNew {
 			c.Notes = append(c.Notes, fmt.Sprintf("upstream listed the mirror before (%s) "+
 				"and has removed it since; read the reason there", last.GetHTMLURL()))
@@ -240,15 +266,35 @@ func (s *Session) planFork(ctx context.Context, c *Change, fresh bool) error {
 			"Then reopen it and run the command again, or open a new one with --ignore-closed", last.GetHTMLURL())
 	}
 	if branch != nil {
-		c.old = branch.Hash
+		c.old = branch
 		if !c.reset {
-			if err := s.planBranch(c, branch); err != nil {
+			if err := s.planBranch(ctx, c, branch); err != nil {
 				return err
 			}
 		}
 	}
 	c.settle()
 	return nil
+}
+
+// unfinished reports whether the branch is the work of an earlier run, which has replaced the
+// merged branch and was interrupted before it opened the pull request.
+func (s *Session) unfinished(ctx context.Context, name string, branch *commit, merged *github.PullRequest) (
+	bool, error,
+) {
+	if branch == nil || branch.sha == merged.GetHead().GetSHA() || !branch.published() {
+		return false, nil
+	}
+	work, err := s.api.compare(ctx, s.upstream, *s.fork, name, branch)
+	if err != nil || work == nil {
+		return false, err
+	}
+	for sha, c := range work.commits {
+		if sha == merged.GetHead().GetSHA() || !c.published() {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 // settle sets the action.
@@ -261,62 +307,70 @@ func (c *Change) settle() {
 		c.body = body
 	}
 	c.Action = Pending
-	if c.commits() || c.body != "" {
+	if c.Commits() || c.body != "" {
 		c.Action = Update
 	}
 }
 
-// maxCommits bounds the walk over a branch's commits.
-const maxCommits = 1000
+// forkBranch reads the change's branch of the fork, or nil if it does not exist.
+func (s *Session) forkBranch(ctx context.Context, c *Change) (*commit, error) {
+	if c.pull != nil && c.pull.GetHead().Repo == nil {
+		return nil, fmt.Errorf("the fork of pull request %s was deleted, so it cannot be updated; "+
+			"close it and run the command again with --ignore-closed", c.URL)
+	}
+	if s.fork.missing {
+		return nil, nil
+	}
+	return s.api.branch(ctx, *s.fork, c.Branch)
+}
 
 // planBranch starts from the file in the fork's branch, which may have changes of reviewers.
-func (s *Session) planBranch(c *Change, tip *object.Commit) error {
+func (s *Session) planBranch(ctx context.Context, c *Change, tip *commit) error {
 	where := fmt.Sprintf("branch %s of %s", c.Branch, s.fork)
-	bases, err := tip.MergeBase(s.store.tip)
+	work, err := s.api.compare(ctx, s.upstream, *s.fork, c.Branch, tip)
 	if err != nil {
-		return fmt.Errorf("compare %s with upstream: %w", where, err)
+		return err
 	}
-	if len(bases) == 0 {
+	if work == nil {
 		return fmt.Errorf("%s has no commit in common with upstream; delete the branch and run the command again", where)
 	}
-	base := bases[0]
-	if err := s.onlyFile(c, where, base, tip); err != nil {
-		return err
-	}
-	was, err := s.store.read(base, c.Path)
+	was, err := s.objects.tree(ctx, s.upstream, work.base)
 	if err != nil {
 		return err
 	}
-	now, err := s.store.read(s.store.tip, c.Path)
+	files, err := s.objects.tree(ctx, *s.fork, tip)
 	if err != nil {
 		return err
 	}
-	if blobOf(was) != blobOf(now) {
+	if err := onlyFile(c, where, was, files, tip); err != nil {
+		return err
+	}
+	if was[c.Path].sha != s.list.files[c.Path].sha {
 		return fmt.Errorf("upstream has changed %s since %s was created, and the two conflict; "+
 			"delete the branch (this closes its pull request) and run the command again to start from "+
 			"upstream's file", c.Path, where)
 	}
-	have, err := s.store.read(tip, c.Path)
+	have, err := s.objects.read(ctx, *s.fork, files, c.Path)
 	if err != nil {
 		return fmt.Errorf("%s: %w", where, err)
 	}
 	c.parent = tip
 	if c.Entry.Remove {
-		return c.planRemovalBranch(where, base, tip, have)
+		return c.planRemovalBranch(where, work.base, tip, have)
 	}
 	if have == nil {
-		if tip.Hash == base.Hash {
+		if tip.sha == work.base.sha {
 			return nil
 		}
 		return fmt.Errorf("%s was removed from %s (commit %s by %s); "+
 			"to list the mirror anyway, delete the branch and run the command again",
-			c.Path, where, tip.Hash, tip.Author.Name)
+			c.Path, where, tip.short(), tip.author)
 	}
 	d, err := mirrorsd.ParseDocument(have.text)
 	if err != nil {
 		return fmt.Errorf("%s: %s: %w", where, c.Path, err)
 	}
-	if err := s.othersValues(c, where, base, tip, d); err != nil {
+	if err := s.othersValues(ctx, c, where, work, tip, d); err != nil {
 		return err
 	}
 	if c.After, err = d.Edit(c.Entry.File); err != nil {
@@ -326,33 +380,17 @@ func (s *Session) planBranch(c *Change, tip *object.Commit) error {
 	return nil
 }
 
-func blobOf(e *entry) plumbing.Hash {
-	if e == nil {
-		return plumbing.ZeroHash
-	}
-	return e.blob
-}
-
 // onlyFile rejects a branch that changes other files than the mirror's file.
-func (s *Session) onlyFile(c *Change, where string, base, tip *object.Commit) error {
-	from, err := base.Tree()
-	if err != nil {
-		return fmt.Errorf("read commit %s: %w", base.Hash, err)
-	}
-	to, err := tip.Tree()
-	if err != nil {
-		return fmt.Errorf("read commit %s: %w", tip.Hash, err)
-	}
-	changes, err := object.DiffTree(from, to)
-	if err != nil {
-		return fmt.Errorf("compare %s with upstream: %w", where, err)
-	}
+func onlyFile(c *Change, where string, from, to tree, tip *commit) error {
 	var others []string
-	for _, change := range changes {
-		for _, name := range []string{change.From.Name, change.To.Name} {
-			if name != "" && name != c.Path && !slices.Contains(others, name) {
-				others = append(others, name)
-			}
+	for _, name := range slices.Sorted(maps.Keys(from)) {
+		if name != c.Path && from[name] != to[name] {
+			others = append(others, name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(to)) {
+		if _, ok := from[name]; !ok && name != c.Path {
+			others = append(others, name)
 		}
 	}
 	if len(others) == 0 {
@@ -360,28 +398,41 @@ func (s *Session) onlyFile(c *Change, where string, base, tip *object.Commit) er
 	}
 	return fmt.Errorf("%s changes other files than %s: %s (last commit by %s). "+
 		"Remove these changes or delete the branch, then run the command again",
-		where, c.Path, someOf(others), tip.Author.Name)
+		where, c.Path, someOf(others), tip.author)
+}
+
+// someOf lists the first few of the paths, sorted.
+func someOf(paths []string) string {
+	const few = 5
+	slices.Sort(paths)
+	if len(paths) > few {
+		return fmt.Sprintf("%s and %d more", strings.Join(paths[:few], ", "), len(paths)-few)
+	}
+	return strings.Join(paths, ", ")
 }
 
 // othersValues rejects a branch in which another author set values that publish would overwrite.
 // Comments, order and foreign keys do not count, since publish keeps them.
-func (s *Session) othersValues(c *Change, where string, base, tip *object.Commit, d *mirrorsd.Document) error {
-	if s.o.Overwrite || published(tip) {
+func (s *Session) othersValues(ctx context.Context, c *Change, where string, work *comparison, tip *commit,
+	d *mirrorsd.Document,
+) error {
+	if s.o.Overwrite || tip.published() {
 		return nil
 	}
-	ours, err := s.lastPublished(base, tip)
+	ours := work.lastPublished(tip)
+	files, err := s.objects.tree(ctx, *s.fork, ours)
 	if err != nil {
 		return err
 	}
 	known := map[string]string{}
-	file, err := s.store.read(ours, c.Path)
+	file, err := s.objects.read(ctx, *s.fork, files, c.Path)
 	if err != nil {
 		return err
 	}
 	if file != nil {
 		before, err := mirrorsd.ParseDocument(file.text)
 		if err != nil {
-			return fmt.Errorf("%s: %s in commit %s: %w", where, c.Path, ours.Hash, err)
+			return fmt.Errorf("%s: %s in commit %s: %w", where, c.Path, ours.short(), err)
 		}
 		for _, diff := range before.Compare(c.Entry.File) {
 			known[diff.Key] = diff.Have
@@ -399,7 +450,7 @@ func (s *Session) othersValues(c *Change, where string, base, tip *object.Commit
 	}
 	return fmt.Errorf("%s pushed different values to %s: %s. "+
 		"Add them to the configuration, or replace them with --overwrite",
-		tip.Author.Name, where, strings.Join(theirs, "; "))
+		tip.author, where, strings.Join(theirs, "; "))
 }
 
 func orUnset(value string) string {
@@ -407,25 +458,4 @@ func orUnset(value string) string {
 		return "not set"
 	}
 	return value
-}
-
-// published reports whether publish made a commit.
-func published(c *object.Commit) bool { return strings.Contains(c.Message, "\n"+trailer) }
-
-// lastPublished returns the newest commit of publish in a branch, or the branch's base.
-func (s *Session) lastPublished(base, tip *object.Commit) (*object.Commit, error) {
-	at := tip
-	for range maxCommits {
-		if at.Hash == base.Hash || published(at) {
-			return at, nil
-		}
-		if at.NumParents() == 0 {
-			return base, nil
-		}
-		var err error
-		if at, err = at.Parent(0); err != nil {
-			return nil, fmt.Errorf("read the history of commit %s: %w", tip.Hash, err)
-		}
-	}
-	return nil, fmt.Errorf("the branch has more than %d commits; delete it and run the command again", maxCommits)
 }

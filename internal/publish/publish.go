@@ -2,18 +2,18 @@
 // commits each file to a branch of a fork of github.com/AlmaLinux/mirrors, and opens or updates the
 // pull request.
 //
-// Open finds the repositories and fetches upstream into a temporary bare repository. Publish never
-// writes to the user's clone. Plan reads and makes all decisions, so that a dry run shows what
-// Apply will do. Apply pushes and calls the API. Drift compares with upstream's merged files.
+// It needs no clone: commits are made with the Git Data API, in the fork, on top of upstream's
+// newest commit. Open finds the repositories and lists upstream's files. Plan reads and makes all
+// decisions, so that a dry run shows what Apply will do. Apply writes. Drift compares with
+// upstream's merged files, and Patch writes a change for those who push it themselves.
 //
-// The behaviour of GitHub's REST API is documented at docs.github.com/rest, in "Pull requests",
-// "Rate limits for the REST API", "Using pagination in the REST API" and "Troubleshooting the REST
-// API".
+// The behaviour of GitHub's REST API is documented at docs.github.com/rest, in "Git database",
+// "Forks", "Pull requests", "Rate limits for the REST API", "Using pagination in the REST API" and
+// "Troubleshooting the REST API".
 package publish
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -36,13 +36,11 @@ type Options struct {
 	APIURL string
 	// Upstream is the OWNER/NAME of the repository with the list. The default is DefaultUpstream.
 	Upstream string
-	// Fork is the OWNER/NAME of the fork to which branches are pushed. The default is the fork in the
-	// clone's remotes, or without a clone the fork of the token's account.
+	// Fork is the OWNER/NAME of the fork that gets the branches. The default is the fork of the
+	// token's account, which Apply creates if it is missing.
 	Fork string
-	// Clone is the directory of the user's clone of the fork, or "". Publish only reads it: its
-	// remotes, its author, and whether it has uncommitted changes.
-	Clone string
-	// UpstreamOnly skips the fork. It suffices for Drift, and for a Plan that compares with upstream.
+	// UpstreamOnly skips the fork. It suffices for Drift, and for a Plan that compares with upstream,
+	// of which only Patch can be used.
 	UpstreamOnly bool
 	// Token authenticates. Without a token, entries can be planned and compared, but not applied.
 	Token Token
@@ -79,30 +77,17 @@ type Entry struct {
 	Remove  bool          // remove the mirror's file upstream; of File, only the name counts
 }
 
-// Session is a connection to upstream and the fork, with a temporary copy of upstream's repository.
-// Only one goroutine may use it at a time.
+// Session is what is known of upstream and the fork. Only one goroutine may use it at a time.
 type Session struct {
 	o        Options
 	api      *api
+	objects  *objects
 	upstream repository
 	fork     *repository // nil without a token, or with UpstreamOnly
-	store    *store
-	clone    *clone // nil without Options.Clone
+	list     *list       // upstream's files
 }
 
-// repository is a repository on GitHub.
-type repository struct {
-	owner, name string
-	branch      string // the default branch
-	git         string // the URL for git fetch and push
-}
-
-func (r repository) String() string { return r.owner + "/" + r.name }
-
-// gitTimeout bounds one fetch or push, so that a hanging connection becomes an error.
-const gitTimeout = 10 * time.Minute
-
-// Open finds the repositories and fetches upstream. The caller closes the session.
+// Open finds the repositories and reads upstream's list.
 func Open(ctx context.Context, o Options) (_ *Session, err error) {
 	o = o.withDefaults()
 	s := &Session{o: o}
@@ -110,40 +95,41 @@ func Open(ctx context.Context, o Options) (_ *Session, err error) {
 	if s.api, err = newAPI(o); err != nil {
 		return nil, err
 	}
-	var c *clone
-	if o.Clone != "" {
-		if c, err = openClone(o.Clone); err != nil {
-			return nil, err
-		}
-		if !o.UpstreamOnly {
-			if err := c.clean(); err != nil {
-				return nil, err
-			}
-		}
-	}
-	s.clone = c
-	if err := s.findRepositories(ctx, c); err != nil {
+	if err := s.findRepositories(ctx); err != nil {
 		return nil, err
 	}
-	if s.store, err = newStore(s); err != nil {
+	s.objects = newObjects(s.api)
+	if s.list, err = readList(ctx, s.objects, s.upstream); err != nil {
 		return nil, err
-	}
-	if err := s.store.fetchUpstream(ctx, s.upstream); err != nil {
-		return nil, errors.Join(err, s.store.close())
 	}
 	return s, nil
 }
 
-// Refresh fetches upstream again, so that the next Plan sees new merges.
+// Refresh reads upstream again, so that the next Plan sees new merges.
 func (s *Session) Refresh(ctx context.Context) error {
-	return s.o.Token.redact(s.store.fetchUpstream(ctx, s.upstream))
+	_, err := s.refresh(ctx)
+	return s.o.Token.redact(err)
 }
 
-// Close removes the temporary copy.
-func (s *Session) Close() error { return s.store.close() }
+// refresh reads upstream again, and reports whether it has changed.
+func (s *Session) refresh(ctx context.Context) (changed bool, err error) {
+	now, err := readList(ctx, s.objects, s.upstream)
+	if err != nil {
+		return false, err
+	}
+	changed = now.tip.sha != s.list.tip.sha
+	s.list = now
+	return changed, nil
+}
 
 // Upstream returns the OWNER/NAME of the repository with the list.
 func (s *Session) Upstream() string { return s.upstream.String() }
+
+// ComparePage returns the address of the page on which pull requests to upstream are opened.
+func (s *Session) ComparePage() string { return s.api.page(s.upstream) + "/compare" }
+
+// MakesFork reports whether the fork does not exist yet, so that Apply creates it.
+func (s *Session) MakesFork() bool { return s.fork != nil && s.fork.missing }
 
 // Fork returns the OWNER/NAME of the fork, or "" if it is not known.
 func (s *Session) Fork() string {
@@ -190,7 +176,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 }
 
 // findRepositories looks up upstream and the fork with the API.
-func (s *Session) findRepositories(ctx context.Context, c *clone) error {
+func (s *Session) findRepositories(ctx context.Context) error {
 	owner, name, err := splitName("--upstream", s.o.Upstream)
 	if err != nil {
 		return err
@@ -199,32 +185,17 @@ func (s *Session) findRepositories(ctx context.Context, c *clone) error {
 	if err != nil {
 		return err
 	}
-	if s.upstream, err = s.api.usable(up); err != nil {
+	if s.upstream, err = usable(up); err != nil {
 		return err
 	}
-	if c != nil {
-		s.upstream.git = c.transport(s.upstream)
-	}
-	if s.o.UpstreamOnly {
+	if s.o.UpstreamOnly || s.o.Fork == "" && !s.o.Token.Present() {
 		return nil
 	}
-	fork := s.o.Fork
-	if fork == "" && c != nil {
-		if fork, err = c.forkName(s.upstream); err != nil {
-			return err
-		}
-	}
-	if fork == "" && s.o.Token.secret == "" {
-		return nil
-	}
-	f, err := s.api.fork(ctx, s.upstream, fork)
+	f, err := s.api.fork(ctx, s.upstream, s.o.Fork)
 	if err != nil {
 		return err
 	}
 	s.fork = &f
-	if c != nil {
-		s.fork.git = c.transport(f)
-	}
 	return nil
 }
 

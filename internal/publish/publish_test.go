@@ -3,8 +3,6 @@ package publish_test
 import (
 	"context"
 	"errors"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -40,7 +38,7 @@ func TestNewEntryTwice(t *testing.T) {
 	if w.git(fork, "fsck", "--strict") != "" {
 		t.Error("git fsck complains")
 	}
-	if posted := w.posted(); len(posted) != 2 {
+	if posted := w.posted(); len(posted) != 4 { // a tree, a commit, a branch and a pull request
 		t.Errorf("requests: %q", posted)
 	}
 	c = w.publish(entry(), publish.Pending)
@@ -97,7 +95,7 @@ func TestReviewersComment(t *testing.T) {
 	reviewed := "# please keep this\n" + strings.Replace(w.show(fork, branch, file), "sponsor: Example Org", "sponsor: Example Org # a reviewer's comment", 1)
 	w.commit(fork, branch, "Review", map[string]string{file: reviewed})
 	w.publish(entry(), publish.Pending)
-	if posted := w.posted(); len(posted) != 2 { // those of the first run
+	if posted := w.posted(); len(posted) != 4 { // those of the first run
 		t.Errorf("requests: %q", posted)
 	}
 	changed := with(func(f *mirrorsd.File) { f.Sponsor = "New Org" })
@@ -243,7 +241,6 @@ func TestPushedMeanwhile(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer func() { _ = s.Close() }()
 			c, err := s.Plan(t.Context(), e)
 			if err != nil {
 				t.Fatal(err)
@@ -273,60 +270,6 @@ func TestForkBehind(t *testing.T) {
 	if w.count(branch) != "1" || w.show(fork, branch, "README.md") != "2\n" {
 		t.Error("the branch does not start from upstream")
 	}
-}
-
-func TestClone(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	dir := w.clone()
-	w.options.Clone, w.options.Environ = dir, []string{}
-	before := tree(t, dir)
-	w.publish(entry(), publish.Create)
-	if got := w.git(fork, "log", "-1", "--format=%an <%ae>", branch); got != "Clone Owner <owner@example.org>" {
-		t.Errorf("author %s", got)
-	}
-	for _, r := range w.Requests() {
-		if strings.Contains(r, "/git/") {
-			t.Errorf("with file: remotes git asked for %s", r)
-		}
-	}
-	if after := tree(t, dir); !slices.Equal(before, after) {
-		t.Errorf("the clone changed:\n%q\n%q", before, after)
-	}
-	w.publish(entry(), publish.Pending)
-
-	for path, want := range map[string]string{"README.md": "uncommitted changes (README.md)", "mirrors.d/new.yml": "(mirrors.d/new.yml)"} {
-		old, err := os.ReadFile(filepath.Join(dir, path))
-		w.write(filepath.Join(dir, path), "dirty\n")
-		w.refuse(entry(), want, "commit or stash")
-		if err != nil {
-			if err := os.Remove(filepath.Join(dir, path)); err != nil {
-				t.Fatal(err)
-			}
-			continue
-		}
-		w.write(filepath.Join(dir, path), string(old))
-	}
-	w.write(filepath.Join(dir, "untracked"), "is no matter\n")
-	w.publish(entry(), publish.Pending)
-}
-
-// tree lists a directory's files with their content.
-func tree(t *testing.T, dir string) []string {
-	t.Helper()
-	var list []string
-	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		data, err := os.ReadFile(path)
-		list = append(list, path+"\n"+string(data))
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return list
 }
 
 func TestRelist(t *testing.T) {
@@ -377,7 +320,8 @@ func TestCheckers(t *testing.T) {
 	}
 }
 
-// TestLintOfText lints what would be committed: upstream's text with what a reviewer put into the branch, not the configuration's values alone.
+// TestLintOfText lints what would be committed: upstream's text with what a reviewer put into the
+// branch, not the configuration's values alone.
 func TestLintOfText(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -400,7 +344,8 @@ func TestLintOfText(t *testing.T) {
 	w.refuse(with(func(f *mirrorsd.File) { f.UpdateFrequency = "1h" }), "lint found errors", "(tab)")
 }
 
-// TestCheckersOnlyBeforePublishing: a checker may take long, so it is asked only where something is about to be published.
+// TestCheckersOnlyBeforePublishing: a checker may take long, so it is asked only where something is
+// about to be published.
 func TestCheckersOnlyBeforePublishing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -422,7 +367,6 @@ func TestPlanWithoutToken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = s.Close() }()
 	c, err := s.Plan(t.Context(), entry())
 	if err != nil {
 		t.Fatal(err)
@@ -449,8 +393,7 @@ func TestDrift(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer func() { _ = s.Close() }()
-		d, err := s.Drift(entry())
+		d, err := s.Drift(t.Context(), entry())
 		if err != nil {
 			t.Fatal(err)
 		}

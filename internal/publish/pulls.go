@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/go-github/v92/github"
+	"github.com/google/go-github/v93/github"
 )
 
 // pulls returns all pull requests from a branch of the fork to upstream: open, closed and merged
@@ -56,7 +56,12 @@ func (a *api) open(ctx context.Context, upstream, fork repository, c *Change) (*
 		var answer *github.ErrorResponse
 		refused := errors.As(err, &answer) && answer.Response != nil &&
 			answer.Response.StatusCode == http.StatusUnprocessableEntity
-		if refused && unseen(answer) && wait <= 8*time.Second {
+		if refused && invalid(answer, "fork_collab") && *body.MaintainerCanModify {
+			// The fork of an organisation may not let its members grant this.
+			body.MaintainerCanModify = new(false)
+			continue
+		}
+		if refused && invalid(answer, "head") && wait <= 8*time.Second {
 			// GitHub's API may see a pushed branch only after a few seconds.
 			if err := a.o.Sleep(ctx, wait); err != nil {
 				return nil, a.explain(doing, err)
@@ -76,11 +81,11 @@ func (a *api) open(ctx context.Context, upstream, fork repository, c *Change) (*
 	}
 }
 
-// unseen reports whether GitHub does not know the branch of the pull request:
-// {"resource": "PullRequest", "field": "head", "code": "invalid"}.
-func unseen(answer *github.ErrorResponse) bool {
+// invalid reports whether GitHub refuses a field of the pull request: head while it does not know
+// the branch, {"resource": "PullRequest", "field": "head", "code": "invalid"}.
+func invalid(answer *github.ErrorResponse, field string) bool {
 	for _, e := range answer.Errors {
-		if e.Field == "head" && e.Code == "invalid" {
+		if e.Field == field && (e.Code == "invalid" || e.Code == "custom") {
 			return true
 		}
 	}

@@ -6,8 +6,7 @@ import (
 	"path"
 	"strings"
 
-	"github.com/go-git/go-git/v5/plumbing/object"
-	"github.com/google/go-github/v92/github"
+	"github.com/google/go-github/v93/github"
 )
 
 // planRemoval plans the removal of upstream's file.
@@ -60,15 +59,15 @@ func (s *Session) refuseRetired(ctx context.Context, c *Change, pulls []*github.
 }
 
 // planRemovalBranch starts from the branch of the removal, in which have is the file.
-func (c *Change) planRemovalBranch(where string, base, tip *object.Commit, have *entry) error {
+func (c *Change) planRemovalBranch(where string, base, tip *commit, have *entry) error {
 	if have == nil {
 		c.Before = nil // the branch has already removed it
 		return nil
 	}
-	if tip.Hash != base.Hash {
+	if tip.sha != base.sha {
 		return fmt.Errorf("%s was restored on %s (commit %s by %s); "+
 			"to remove the mirror anyway, delete the branch and run the command again",
-			c.Path, where, tip.Hash, tip.Author.Name)
+			c.Path, where, tip.short(), tip.author)
 	}
 	c.Before, c.mode = have.text, have.mode
 	return nil

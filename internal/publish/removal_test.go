@@ -20,7 +20,8 @@ func gone() publish.Entry {
 	return e
 }
 
-// TestRemoval goes through a removal: nothing is done twice, nothing else is changed, and what became of it is told.
+// TestRemoval goes through a removal: nothing is done twice, nothing else is changed, and what
+// became of it is told.
 func TestRemoval(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -145,7 +146,8 @@ func TestRemovalOfTheLast(t *testing.T) {
 	}
 }
 
-// TestMergedMeanwhile: a pull request that is merged after upstream was fetched is no reason for another one.
+// TestMergedMeanwhile: a pull request that is merged after upstream was fetched is no reason for
+// another one.
 func TestMergedMeanwhile(t *testing.T) {
 	t.Parallel()
 	for _, e := range []publish.Entry{entry(), gone()} {
@@ -171,9 +173,6 @@ func TestMergedMeanwhile(t *testing.T) {
 		}
 		if want := map[bool]publish.Action{false: publish.Listed, true: publish.Unlisted}[e.Remove]; c.Action != want {
 			t.Errorf("action %s, want %s", c.Action, want)
-		}
-		if err := s.Close(); err != nil {
-			t.Error(err)
 		}
 	}
 }

@@ -2,8 +2,6 @@ package publish_test
 
 import (
 	"context"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -78,11 +76,6 @@ func (w *world) try(e publish.Entry) (*publish.Change, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() {
-		if err := s.Close(); err != nil {
-			w.Error(err)
-		}
-	}()
 	c, err := s.Plan(w.Context(), e)
 	if err != nil {
 		return nil, err
@@ -154,36 +147,11 @@ func (w *world) upstreamHas(text string) {
 	w.commit(up, "master", "Add fra1", map[string]string{file: text})
 }
 
-// clone makes the user's clone of the fork, whose remotes are directories on this machine.
-func (w *world) clone() string {
-	w.Helper()
-	dir := filepath.Join(w.Root, "clone")
-	for _, args := range [][]string{
-		{"clone", "-q", w.Dir(fork), dir},
-		{"-C", dir, "remote", "set-url", "origin", "file://" + w.Dir(fork)},
-		{"-C", dir, "remote", "add", "upstream", w.Dir(up)},
-		{"-C", dir, "config", "user.name", "Clone Owner"},
-		{"-C", dir, "config", "user.email", "owner@example.org"},
-	} {
-		if _, err := w.Git(w.Root, args...); err != nil {
-			w.Fatal(err)
-		}
-	}
-	return dir
-}
-
-func (w *world) write(file, text string) {
-	w.Helper()
-	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
-		w.Fatal(err)
-	}
-}
-
 // posted are the requests that change something.
 func (w *world) posted() []string {
 	var list []string
 	for _, r := range w.Requests() {
-		if !strings.HasPrefix(r, "GET ") && !strings.HasSuffix(r, "/git-upload-pack") {
+		if !strings.HasPrefix(r, "GET ") {
 			list = append(list, r)
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -66,13 +65,13 @@ func (s *Server) authenticated(w http.ResponseWriter, r *http.Request, required 
 	return "", true
 }
 
-func (s *Server) user(w http.ResponseWriter, r *http.Request) {
+func (s handlers) user(w http.ResponseWriter, r *http.Request) {
 	if login, ok := s.authenticated(w, r, true); ok {
-		s.answer(w, r, http.StatusOK, object{"login": login, "id": 4711, "name": "Mi Ror"})
+		s.answer(w, r, http.StatusOK, object{"login": login, "id": 4711, "name": accountName})
 	}
 }
 
-func (s *Server) repository(w http.ResponseWriter, r *http.Request) *Repository {
+func (s handlers) repository(w http.ResponseWriter, r *http.Request) *Repository {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for full, repo := range s.repos {
@@ -86,12 +85,8 @@ func (s *Server) repository(w http.ResponseWriter, r *http.Request) *Repository 
 
 func (s *Server) describe(r *Repository, login string) object {
 	o := object{
-		"name": r.Name, "full_name": r.Owner + "/" + r.Name, "owner": object{"login": r.Owner}, "default_branch": "master",
-		"clone_url": s.URL + "/git/" + r.Owner + "/" + r.Name + ".git", "fork": r.Parent != "", "archived": r.Archived,
-		"html_url": s.URL + "/" + r.Owner + "/" + r.Name,
-	}
-	if r.CloneURL != "" {
-		o["clone_url"] = r.CloneURL
+		"name": r.Name, "full_name": r.Owner + "/" + r.Name, "owner": object{"login": r.Owner}, "default_branch": r.branch(),
+		"fork": r.Parent != "", "archived": r.Archived, "html_url": s.URL + "/" + r.Owner + "/" + r.Name,
 	}
 	if login != "" {
 		o["permissions"] = object{"admin": false, "push": r.Owner == login && !r.ReadOnly, "pull": true}
@@ -99,23 +94,28 @@ func (s *Server) describe(r *Repository, login string) object {
 	return o
 }
 
-func (s *Server) getRepository(w http.ResponseWriter, r *http.Request) {
+func (s handlers) getRepository(w http.ResponseWriter, r *http.Request) {
 	login, ok := s.authenticated(w, r, false)
 	if !ok {
 		return
 	}
 	if repo := s.repository(w, r); repo != nil {
-		o := s.describe(repo, login)
-		if repo.Parent != "" {
-			o["parent"] = object{"full_name": repo.Parent}
-			o["source"] = object{"full_name": repo.Parent}
-		}
-		s.answer(w, r, http.StatusOK, o)
+		s.answer(w, r, http.StatusOK, s.describeWhole(repo, login))
 	}
 }
 
+// describeWhole describes a repository with what lists do not include.
+func (s *Server) describeWhole(r *Repository, login string) object {
+	o := s.describe(r, login)
+	if r.Parent != "" {
+		o["parent"] = object{"full_name": r.Parent}
+		o["source"] = object{"full_name": r.Parent}
+	}
+	return o
+}
+
 // page answers with one page of a list, and links to the other pages in the Link header (RFC 8288).
-func page[T any](s *Server, w http.ResponseWriter, r *http.Request, list []T) {
+func page[T any](s handlers, w http.ResponseWriter, r *http.Request, list []T) {
 	q := r.URL.Query()
 	number := func(name string, fallback int) int {
 		if n, err := strconv.Atoi(q.Get(name)); err == nil && n > 0 {
@@ -144,29 +144,4 @@ func page[T any](s *Server, w http.ResponseWriter, r *http.Request, list []T) {
 	}
 	from := min((at-1)*size, len(list))
 	s.answer(w, r, http.StatusOK, append([]T{}, list[from:min(from+size, len(list))]...))
-}
-
-func (s *Server) forks(w http.ResponseWriter, r *http.Request) {
-	login, ok := s.authenticated(w, r, false)
-	if !ok {
-		return
-	}
-	repo := s.repository(w, r)
-	if repo == nil {
-		return
-	}
-	s.mu.Lock()
-	var list []object
-	var names []string
-	for full, f := range s.repos {
-		if strings.EqualFold(f.Parent, repo.Owner+"/"+repo.Name) {
-			names = append(names, full)
-		}
-	}
-	slices.Sort(names)
-	for _, full := range names {
-		list = append(list, s.describe(s.repos[full], login))
-	}
-	s.mu.Unlock()
-	page(s, w, r, list)
 }

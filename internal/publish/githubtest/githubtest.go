@@ -1,18 +1,21 @@
 // Package githubtest is a GitHub server for tests: the parts of the REST API that publish uses, as
-// documented at docs.github.com/rest, and real git repositories behind git-http-backend(1).
+// documented at docs.github.com/rest, on real git repositories.
 package githubtest
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
-	"io"
+	"io/fs"
 	"net/http"
-	"net/http/cgi"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+	"testing/fstest"
 )
 
 // Token is the valid token for the account Login.
@@ -21,16 +24,24 @@ const Token = "ghp_canary0123456789"
 // Login is the account of Token.
 const Login = "me"
 
-// Server is the API at URL + "/", and git at URL + "/git/OWNER/NAME.git".
+// The author of commits for which Token's account stands.
+const (
+	accountName  = "Mi Ror"
+	accountEmail = "4711+me@users.noreply.github.com"
+)
+
+// Server is the API at URL + "/". Archives come from a server of their own, as at GitHub.
 type Server struct {
 	*httptest.Server
 	Root string // the directory of the bare repositories, OWNER/NAME.git
 
+	archives  *httptest.Server
 	mu        sync.Mutex
 	intercept func(w http.ResponseWriter, r *http.Request) bool
 	repos     map[string]*Repository
 	pulls     []*Pull
 	log       []string
+	forkDelay int
 }
 
 // Intercept sets a function that receives each request first. It returns true if it has answered
@@ -42,13 +53,28 @@ func (s *Server) Intercept(f func(w http.ResponseWriter, r *http.Request) bool) 
 	s.intercept = f
 }
 
+// Intercepting returns the function that Intercept has set, or nil.
+func (s *Server) Intercepting() func(w http.ResponseWriter, r *http.Request) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.intercept
+}
+
 // Repository is a repository as the API describes it.
 type Repository struct {
 	Owner, Name string
 	Parent      string // OWNER/NAME of the repository that it is a fork of, or ""
+	Branch      string // the default branch; "" is master
 	Archived    bool
 	ReadOnly    bool   // Token has no permission to push
-	CloneURL    string // replaces the real URL if not ""
+	Rule        string // if not "", why the repository's rules reject each change of a branch
+	// NotReady is for how many requests a new fork's objects are not there yet: GitHub answers 404 for
+	// its branches, and 409 to writes.
+	NotReady int
+	// Behind means that upstream's newest objects are not available in the fork until it is synced.
+	Behind bool
+
+	renamed map[string]string // new names of branches, by the old ones
 }
 
 // Pull is a pull request.
@@ -65,55 +91,98 @@ type Pull struct {
 	MaintainerCanModify bool
 }
 
+// handlers answer requests.
+type handlers struct{ *Server }
+
 // Start creates the repository AlmaLinux/mirrors and its fork me/mirrors in dir, and serves them.
 // The caller closes the server.
 func Start(dir string) (*Server, error) {
-	execPath, err := exec.Command("git", "--exec-path").Output()
-	if err != nil {
+	if _, err := exec.LookPath("git"); err != nil {
 		return nil, fmt.Errorf("git is required: %w", err)
 	}
-	backend := filepath.Join(strings.TrimSpace(string(execPath)), "git-http-backend")
-	if _, err := os.Stat(backend); err != nil {
-		return nil, fmt.Errorf("git-http-backend, a part of git, is required: %w", err)
-	}
-	s := &Server{Root: dir, repos: map[string]*Repository{}}
-	if err := s.seed(); err != nil {
+	files, err := seeded()
+	if err != nil {
 		return nil, err
 	}
-	handler := &cgi.Handler{
-		Path: backend, Root: "/git", Dir: dir,
-		Env:    append(gitEnv(), "GIT_PROJECT_ROOT="+dir, "GIT_HTTP_EXPORT_ALL=1"),
-		Stderr: io.Discard, // the answer has the output of hooks
+	if err := os.CopyFS(dir, files); err != nil {
+		return nil, err
 	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("/git/", func(w http.ResponseWriter, r *http.Request) {
-		_, password, ok := r.BasicAuth()
-		if ok && password != Token || strings.Contains(r.URL.RawQuery+r.URL.Path, "receive-pack") && !ok {
-			w.Header().Set("WWW-Authenticate", `Basic realm="GitHub"`)
-			http.Error(w, "Invalid username or token.", http.StatusUnauthorized)
-			return
-		}
-		handler.ServeHTTP(w, r)
-	})
-	mux.HandleFunc("GET /user", s.user)
-	mux.HandleFunc("GET /repos/{owner}/{name}", s.getRepository)
-	mux.HandleFunc("GET /repos/{owner}/{name}/forks", s.forks)
-	mux.HandleFunc("GET /repos/{owner}/{name}/pulls", s.listPulls)
-	mux.HandleFunc("POST /repos/{owner}/{name}/pulls", s.createPull)
-	mux.HandleFunc("PATCH /repos/{owner}/{name}/pulls/{number}", s.editPull)
-	s.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s := &Server{Root: dir, repos: map[string]*Repository{
+		"AlmaLinux/mirrors": {Owner: "AlmaLinux", Name: "mirrors"},
+		Login + "/mirrors":  {Owner: Login, Name: "mirrors", Parent: "AlmaLinux/mirrors"},
+	}}
+	mux, h := http.NewServeMux(), handlers{s}
+	mux.HandleFunc("GET /user", h.user)
+	const repo = "/repos/{owner}/{name}"
+	mux.HandleFunc("GET "+repo, h.getRepository)
+	mux.HandleFunc("GET "+repo+"/forks", h.forks)
+	mux.HandleFunc("POST "+repo+"/forks", h.createFork)
+	mux.HandleFunc("POST "+repo+"/merge-upstream", h.mergeUpstream)
+	mux.HandleFunc("GET "+repo+"/branches/{branch...}", h.getBranch)
+	mux.HandleFunc("GET "+repo+"/compare/{basehead}", h.compare)
+	mux.HandleFunc("GET "+repo+"/tarball/{ref}", h.tarball)
+	mux.HandleFunc("GET "+repo+"/git/trees/{sha}", h.getTree)
+	mux.HandleFunc("GET "+repo+"/git/blobs/{sha}", h.getBlob)
+	mux.HandleFunc("POST "+repo+"/git/trees", h.createTree)
+	mux.HandleFunc("POST "+repo+"/git/commits", h.createCommit)
+	mux.HandleFunc("POST "+repo+"/git/refs", h.createRef)
+	mux.HandleFunc("PATCH "+repo+"/git/refs/heads/{branch...}", h.updateRef)
+	mux.HandleFunc("GET "+repo+"/pulls", h.listPulls)
+	mux.HandleFunc("POST "+repo+"/pulls", h.createPull)
+	mux.HandleFunc("PATCH "+repo+"/pulls/{number}", h.editPull)
+	archives := http.NewServeMux()
+	archives.HandleFunc("GET /{owner}/{name}/legacy.tar.gz/{ref}", h.archive)
+	s.archives = httptest.NewServer(s.logged(archives))
+	s.Server = httptest.NewServer(s.logged(mux))
+	return s, nil
+}
+
+// Close stops the server.
+func (s *Server) Close() {
+	s.Server.Close()
+	s.archives.Close()
+}
+
+// logged logs each request, and lets the intercepting function answer it first.
+func (s *Server) logged(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
 		s.log = append(s.log, r.Method+" "+r.URL.RequestURI())
 		intercept := s.intercept
 		s.mu.Unlock()
 		if intercept == nil || !intercept(w, r) {
-			mux.ServeHTTP(w, r)
+			next.ServeHTTP(w, r)
 		}
-	}))
-	s.Start()
-	return s, nil
+	})
 }
 
+// seeded returns the files of the two repositories, which are the same for each server.
+var seeded = sync.OnceValues(func() (fs.FS, error) {
+	dir, err := os.MkdirTemp("", "githubtest-")
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{Root: dir, repos: map[string]*Repository{}}
+	files := fstest.MapFS{}
+	err = s.seed()
+	if err == nil {
+		err = fs.WalkDir(os.DirFS(dir), ".", func(path string, d fs.DirEntry, err error) error {
+			switch {
+			case err != nil:
+				return err
+			case d.IsDir():
+				files[path] = &fstest.MapFile{Mode: fs.ModeDir | 0o755}
+				return nil
+			}
+			data, err := os.ReadFile(filepath.Join(dir, path))
+			files[path] = &fstest.MapFile{Data: data, Mode: 0o644}
+			return err
+		})
+	}
+	return files, errors.Join(err, os.RemoveAll(dir))
+})
+
+// seed creates the two repositories.
 func (s *Server) seed() error {
 	work := filepath.Join(s.Root, "work")
 	files := map[string]string{
@@ -136,31 +205,43 @@ func (s *Server) seed() error {
 			return err
 		}
 	}
-	if err := s.Add(Repository{Owner: "AlmaLinux", Name: "mirrors"}, work); err != nil {
+	if err := s.clone("AlmaLinux/mirrors", work, false); err != nil {
 		return err
 	}
-	if err := s.Add(Repository{Owner: Login, Name: "mirrors", Parent: "AlmaLinux/mirrors"},
-		s.Dir("AlmaLinux/mirrors")); err != nil {
+	return errors.Join(s.clone(Login+"/mirrors", s.Dir("AlmaLinux/mirrors"), true), os.RemoveAll(work))
+}
+
+// clone creates a repository as a bare clone of another one. A fork shares the other one's objects,
+// as those of GitHub do.
+func (s *Server) clone(full, from string, fork bool) error {
+	args := []string{"clone", "-q", "--bare", "--template=", from, s.Dir(full)}
+	if !fork {
+		_, err := s.Git(s.Root, args...)
 		return err
 	}
-	return os.RemoveAll(work)
+	if _, err := s.Git(s.Root, slices.Insert(args, 3, "--shared")...); err != nil {
+		return err
+	}
+	objects := filepath.Join(s.Dir(full), "objects")
+	shared, err := filepath.Rel(objects, filepath.Join(from, "objects"))
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(objects, "info", "alternates"), []byte(shared+"\n"), 0o644)
 }
 
 // Add creates a repository as a bare clone of another one. If from is "", it exists only in the
 // API.
 func (s *Server) Add(r Repository, from string) error {
+	if from != "" {
+		if err := s.clone(r.Owner+"/"+r.Name, from, r.Parent != ""); err != nil {
+			return err
+		}
+	}
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.repos[r.Owner+"/"+r.Name] = &r
-	s.mu.Unlock()
-	if from == "" {
-		return nil
-	}
-	dir := s.Dir(r.Owner + "/" + r.Name)
-	if _, err := s.Git(s.Root, "clone", "-q", "--bare", from, dir); err != nil {
-		return err
-	}
-	_, err := s.Git(dir, "config", "http.receivepack", "true")
-	return err
+	return nil
 }
 
 // Set changes the API's description of a repository.
@@ -180,15 +261,54 @@ func (s *Server) Remove(full string) {
 // Dir returns the directory of a repository.
 func (s *Server) Dir(full string) string { return filepath.Join(s.Root, full+".git") }
 
+// Rename renames a branch, also if it is the default branch. GitHub redirects from the old name.
+func (s *Server) Rename(full, from, to string) error {
+	if _, err := s.Git(s.Dir(full), "branch", "-m", from, to); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.repos[full]
+	if r.branch() == from {
+		r.Branch = to
+	}
+	if r.renamed == nil {
+		r.renamed = map[string]string{}
+	}
+	r.renamed[from] = to
+	for _, p := range s.pulls {
+		if p.Repo == full && p.Base == from && p.State == "open" {
+			p.Base = to
+		}
+	}
+	return nil
+}
+
+func (r *Repository) branch() string {
+	if r.Branch == "" {
+		return "master"
+	}
+	return r.Branch
+}
+
 // Git runs git in a directory, with a fixed author and without the user's configuration.
 func (s *Server) Git(dir string, args ...string) (string, error) {
+	out, err := s.run(dir, nil, "", args...)
+	return strings.TrimSpace(string(out)), err
+}
+
+// run runs git with variables and an input, and returns its output unchanged.
+func (s *Server) run(dir string, environ []string, input string, args ...string) ([]byte, error) {
 	cmd := exec.Command("git", args...)
-	cmd.Dir, cmd.Env = dir, append(os.Environ(), gitEnv()...)
-	out, err := cmd.CombinedOutput()
+	cmd.Dir, cmd.Env = dir, append(append(os.Environ(), gitEnv()...), environ...)
+	cmd.Stdin = strings.NewReader(input)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
 	if err != nil {
-		return "", fmt.Errorf("git %s: %w: %s", strings.Join(args, " "), err, out)
+		return nil, fmt.Errorf("git %s: %w: %s%s", strings.Join(args, " "), err, out, stderr.Bytes())
 	}
-	return strings.TrimSpace(string(out)), nil
+	return out, nil
 }
 
 func gitEnv() []string {

@@ -6,22 +6,29 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 )
 
+// describePull describes a pull request. The caller holds the lock.
 func (s *Server) describePull(p *Pull) object {
 	sha := p.HeadSHA
 	if p.State == "open" {
 		sha = s.head(p.HeadRepo, p.HeadRef)
 	}
 	owner, _, _ := strings.Cut(p.HeadRepo, "/")
+	var from any // null after the fork was deleted
+	if s.repos[p.HeadRepo] != nil {
+		from = object{"full_name": p.HeadRepo}
+	}
 	o := object{
 		"number": p.Number, "state": p.State, "title": p.Title, "body": p.Body, "merged_at": nil,
 		"html_url": fmt.Sprintf("%s/%s/pull/%d", s.URL, p.Repo, p.Number), "maintainer_can_modify": p.MaintainerCanModify,
 		"head": object{"ref": p.HeadRef, "sha": sha, "label": owner + ":" + p.HeadRef, "user": object{"login": owner},
-			"repo": object{"full_name": p.HeadRepo}},
+			"repo": from},
 		"base": object{"ref": p.Base, "repo": object{"full_name": p.Repo}},
 	}
 	if p.Merged {
@@ -32,6 +39,9 @@ func (s *Server) describePull(p *Pull) object {
 
 // head returns the commit of a branch, or "".
 func (s *Server) head(full, branch string) string {
+	if sha, err := os.ReadFile(filepath.Join(s.Dir(full), "refs", "heads", branch)); err == nil {
+		return strings.TrimSpace(string(sha)) // much faster than git
+	}
 	sha, err := s.Git(s.Dir(full), "rev-parse", "--verify", "-q", "refs/heads/"+branch)
 	if err != nil {
 		return ""
@@ -39,7 +49,7 @@ func (s *Server) head(full, branch string) string {
 	return sha
 }
 
-func (s *Server) listPulls(w http.ResponseWriter, r *http.Request) {
+func (s handlers) listPulls(w http.ResponseWriter, r *http.Request) {
 	if _, ok := s.authenticated(w, r, false); !ok {
 		return
 	}
@@ -65,7 +75,7 @@ func (s *Server) listPulls(w http.ResponseWriter, r *http.Request) {
 	page(s, w, r, list)
 }
 
-func (s *Server) createPull(w http.ResponseWriter, r *http.Request) {
+func (s handlers) createPull(w http.ResponseWriter, r *http.Request) {
 	login, ok := s.authenticated(w, r, true)
 	if !ok {
 		return
@@ -126,7 +136,7 @@ func (s *Server) createPull(w http.ResponseWriter, r *http.Request) {
 	s.answer(w, r, http.StatusCreated, s.describePull(p))
 }
 
-func (s *Server) editPull(w http.ResponseWriter, r *http.Request) {
+func (s handlers) editPull(w http.ResponseWriter, r *http.Request) {
 	if _, ok := s.authenticated(w, r, true); !ok {
 		return
 	}
