@@ -20,10 +20,11 @@ type gitHubKey struct{}
 //	github cat REPO BRANCH FILE         print a file of a branch
 //	github merge NUMBER                 merge a pull request
 //	github close NUMBER                 close a pull request without merging it
+//	github unfork                       remove the fork
 //	github pulls                        print the pull requests
 func github(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
-		ts.Fatalf("usage: github start|commit|cat|merge|close|pulls …")
+		ts.Fatalf("usage: github start|commit|cat|merge|close|unfork|pulls …")
 	}
 	if args[0] == "start" {
 		root := ts.MkAbs("github")
@@ -55,6 +56,9 @@ func github(ts *testscript.TestScript, neg bool, args []string) {
 		n, err := strconv.Atoi(args[1])
 		ts.Check(err)
 		s.Edit(n, func(p *githubtest.Pull) { p.State = "closed" })
+	case args[0] == "unfork" && len(args) == 1:
+		s.Remove(githubtest.Login + "/mirrors")
+		ts.Check(os.RemoveAll(s.Dir(githubtest.Login + "/mirrors")))
 	case args[0] == "pulls" && len(args) == 1:
 		var b strings.Builder
 		for _, p := range s.Pulls() {
