@@ -16,9 +16,9 @@ import (
 // publishOptions are the flags of publish.
 type publishOptions struct {
 	hostFlags
-	repository                publish.Options
-	verify                    verifyFlags
-	dryRun, check, skipVerify bool
+	repository                       publish.Options
+	verify                           verifyFlags
+	dryRun, check, patch, skipVerify bool
 }
 
 func newPublishCommand(g *global) *cobra.Command {
@@ -42,6 +42,9 @@ either stops the entry; --skip-verify skips the second check.
 The token is $GH_TOKEN or $GITHUB_TOKEN, or what gh auth token prints. A classic
 token needs the scope public_repo.
 
+--patch publishes nothing and needs no token: it prints each change as a patch
+for git am, for those who push and open the pull request themselves.
+
 --check publishes nothing: it prints how the list differs from the
 configuration, field by field.
 
@@ -50,6 +53,9 @@ differences.`,
 		Example: `# See the pull requests, then open them
 mirrorform publish --dry-run
 mirrorform publish
+
+# Push by hand: a patch for a clone of your fork
+mirrorform publish --patch >add-mirror.patch
 
 # In CI: does the list match the configuration?
 mirrorform publish --check`,
@@ -63,6 +69,7 @@ mirrorform publish --check`,
 	addRepositoryFlags(cmd, &o.repository)
 	flags := cmd.Flags()
 	flags.BoolVar(&o.dryRun, "dry-run", false, "show the changes and the texts of the pull requests, and change nothing")
+	flags.BoolVar(&o.patch, "patch", false, "print each change as a patch for git am, and publish nothing")
 	flags.BoolVar(&o.check, "check", false, "print how the list differs from the configuration, and change nothing")
 	flags.BoolVar(&o.skipVerify, "skip-verify", false, "do not check the mirrors from outside first")
 	flags.BoolVar(&o.repository.Relist, "relist", false,
@@ -87,8 +94,9 @@ func addRepositoryFlags(cmd *cobra.Command, o *publish.Options) {
 }
 
 func runPublish(ctx context.Context, g *global, w *observer, o publishOptions) error {
-	if o.dryRun && o.check {
-		return errors.New("--dry-run and --check cannot be used together")
+	err := onlyOne(setFlag{"--dry-run", o.dryRun}, setFlag{"--check", o.check}, setFlag{"--patch", o.patch})
+	if err != nil {
+		return err
 	}
 	of := o.options(g, w, "")
 	s, err := run.NewScope(of.Sources, of.Selection, w)
@@ -108,7 +116,7 @@ func runPublish(ctx context.Context, g *global, w *observer, o publishOptions) e
 	}
 	repository := o.repository
 	repository.Token, err = publish.FindToken(ctx, os.Environ(), repository.APIURL)
-	if err != nil && (!errors.Is(err, publish.ErrNoToken) || !o.dryRun && !o.check) {
+	if err != nil && (!errors.Is(err, publish.ErrNoToken) || !o.dryRun && !o.check && !o.patch) {
 		return err
 	}
 	if !o.skipVerify && !o.check {
@@ -119,7 +127,7 @@ func runPublish(ctx context.Context, g *global, w *observer, o publishOptions) e
 		defer c.close()
 		repository.Checkers = []publish.Checker{c}
 	}
-	repository.Notify, repository.UpstreamOnly = g.ui.Note, o.check
+	repository.Notify, repository.UpstreamOnly = g.ui.Note, o.check || o.patch
 	session, err := publish.Open(ctx, repository)
 	if err != nil {
 		return err
@@ -127,9 +135,11 @@ func runPublish(ctx context.Context, g *global, w *observer, o publishOptions) e
 	return publishAll(ctx, g, session, list, o)
 }
 
-// publishAll publishes or checks each entry. After an error it continues with the next one.
+// publishAll publishes or checks each entry, or prints its patch. After an error it continues with
+// the next one.
 func publishAll(ctx context.Context, g *global, s *publish.Session, list []publish.Entry, o publishOptions) error {
 	failed, differs := false, false
+	p := publishing{global: g, session: s}
 	for _, e := range list {
 		if ctx.Err() != nil {
 			return errors.New("interrupted. To continue: mirrorform publish")
@@ -140,7 +150,7 @@ func publishAll(ctx context.Context, g *global, s *publish.Session, list []publi
 			d, err = publishCheck(ctx, g, s, e)
 			differs = differs || d
 		} else {
-			err = publishOne(ctx, g, s, e, o.dryRun)
+			err = p.one(ctx, e, o)
 		}
 		if err != nil {
 			g.ui.Error(err)
@@ -150,6 +160,7 @@ func publishAll(ctx context.Context, g *global, s *publish.Session, list []publi
 			}
 		}
 	}
+	p.nextSteps()
 	switch {
 	case failed:
 		return errReported
@@ -178,31 +189,48 @@ func publishCheck(ctx context.Context, g *global, s *publish.Session, e publish.
 	return true, nil
 }
 
-func publishOne(ctx context.Context, g *global, s *publish.Session, e publish.Entry, dryRun bool) error {
-	name := e.File.Name
-	c, err := s.Plan(ctx, e)
+// publishing publishes entries, or prints their patches.
+type publishing struct {
+	*global
+	session *publish.Session
+	patches patches
+}
+
+func (p *publishing) one(ctx context.Context, e publish.Entry, o publishOptions) error {
+	name, out := e.File.Name, p.ui.Print
+	if o.patch {
+		out = p.ui.Note // the output has only patches
+	}
+	c, err := p.session.Plan(ctx, e)
 	if err != nil {
 		return err
 	}
 	for _, note := range c.Notes {
-		g.ui.Note(name + ": " + note)
+		p.ui.Note(name + ": " + note)
 	}
 	switch {
 	case c.Action == publish.Listed:
-		g.ui.Print(name + ": nothing to do, upstream lists it as configured")
+		out(name + ": nothing to do, upstream lists it as configured")
 		return nil
 	case c.Action == publish.Pending:
-		g.ui.Print(name + ": nothing to do, the open pull request is as configured: " + c.URL)
+		out(name + ": nothing to do, the open pull request is as configured: " + c.URL)
 		return nil
-	case dryRun:
-		showChange(g.ui, s, c)
+	case o.dryRun:
+		showChange(p.ui, p.session, c)
 		return nil
+	case o.patch:
+		err = p.patches.print(p.global, p.session, c)
+	default:
+		if err = p.session.Apply(ctx, c); err == nil {
+			out(fmt.Sprintf("%s: %s", name, publishedVerb[c.Action]+c.URL))
+		}
 	}
-	if err := s.Apply(ctx, c); err != nil {
-		return err
-	}
-	g.ui.Print(fmt.Sprintf("%s: %s", name, publishedVerb[c.Action]+c.URL))
-	return nil
+	return err
+}
+
+// nextSteps prints what the operator does next.
+func (p *publishing) nextSteps() {
+	p.patches.nextSteps(p.global, p.session)
 }
 
 // publishedVerb is what happened to a pull request.

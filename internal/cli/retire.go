@@ -22,6 +22,7 @@ type retireOptions struct {
 	mirrorList                    string
 	wait                          time.Duration
 	dryRun, skipPublish, approved bool
+	patch                         bool
 	deleteData                    []string
 }
 
@@ -43,6 +44,9 @@ Run retire again until it is done. Each run continues where the last one
 stopped: it opens the pull request, reports that it is not merged yet, reports
 that the service still lists the mirror, and finally stops the mirror. --wait
 keeps checking. --skip-publish is for mirrors that were never listed.
+
+--patch prints the removal of the entries as patches for git am, for those who
+push and open the pull request themselves. It needs no token and stops nothing.
 
 Files, accounts and packages stay. --delete-data deletes a directory of a
 mirror's files at the end, after a second question with its path and size.
@@ -77,6 +81,7 @@ mirrorform retire --delete-data fra1/mirror.almalinux.directory fra1`,
 	flags := cmd.Flags()
 	flags.DurationVar(&o.wait, "wait", 0, "keep checking for `DURATION`, such as 30m or 6h, while a mirror is still listed")
 	flags.BoolVar(&o.dryRun, "dry-run", false, "show the pull requests and the plan, and change nothing")
+	flags.BoolVar(&o.patch, "patch", false, "print each removal as a patch for git am, and change nothing")
 	addApproveFlag(cmd, &o.approved)
 	flags.BoolVar(&o.skipPublish, "skip-publish", false,
 		"stop mirrors even if AlmaLinux lists them: for mirrors that were never listed")
@@ -102,7 +107,18 @@ func (o *retireOptions) check() error {
 		return errors.New("retire takes no --limit, --shard or --target: name the hosts instead")
 	case o.wait < 0 || o.wait > 0 && o.wait < time.Second:
 		return fmt.Errorf("invalid value %q for --wait: it takes 1s or more, such as 30m", o.wait)
-	case o.mirrorList == "":
+	}
+	for _, f := range []setFlag{
+		{"--dry-run", o.dryRun},
+		{"--skip-publish", o.skipPublish},
+		{"--wait", o.wait > 0},
+		{"--delete-data", len(o.deleteData) > 0},
+	} {
+		if err := onlyOne(setFlag{"--patch", o.patch}, f); err != nil {
+			return err
+		}
+	}
+	if o.mirrorList == "" {
 		return nil
 	}
 	if _, err := treeURL(o.mirrorList, "http", "https"); err != nil {
@@ -116,7 +132,7 @@ func runRetire(ctx context.Context, g *global, w *observer, o retireOptions, nam
 		return err
 	}
 	command := "retire"
-	if o.dryRun {
+	if o.dryRun || o.patch {
 		command = "" // so that no host is locked
 	}
 	of := o.options(g, w, command, names...)
@@ -129,6 +145,9 @@ func runRetire(ctx context.Context, g *global, w *observer, o retireOptions, nam
 	hosts, err := r.HostsToRetire()
 	if err != nil {
 		return err
+	}
+	if o.patch {
+		return patchRemovals(ctx, g, r, hosts, o)
 	}
 	data, err := r.DataToDelete(hosts, o.deleteData)
 	if err != nil {

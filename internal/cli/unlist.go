@@ -234,3 +234,46 @@ func entriesToRetire(ctx context.Context, r *run.Run, hosts []string) ([]publish
 	}
 	return entries, nil
 }
+
+// patchRemovals prints the patches that remove the entries of hosts from AlmaLinux's list. It
+// changes nothing.
+func patchRemovals(ctx context.Context, g *global, r *run.Run, hosts []string, o retireOptions) error {
+	entries, err := entriesToRetire(ctx, r, hosts)
+	if err != nil {
+		return err
+	}
+	repository := o.repository
+	repository.Token, err = publish.FindToken(ctx, os.Environ(), repository.APIURL)
+	if err != nil && !errors.Is(err, publish.ErrNoToken) {
+		return err
+	}
+	repository.Notify, repository.UpstreamOnly = g.ui.Note, true
+	session, err := publish.Open(ctx, repository)
+	if err != nil {
+		return err
+	}
+	var p patches
+	failed := false
+	for _, e := range entries {
+		c, err := session.Plan(ctx, e)
+		switch {
+		case err != nil:
+		case c.Action == publish.Unlisted:
+			g.ui.Note(fmt.Sprintf("%s: nothing to do, not in %s", e.File.Name, session.Upstream()))
+		default:
+			err = p.print(g, session, c)
+		}
+		if err != nil {
+			g.ui.Error(err)
+			failed = true
+		}
+	}
+	p.nextSteps(g, session)
+	if p.count > 0 {
+		g.ui.Note("Once it is merged and the mirror service no longer lists the mirror, stop it with retire --skip-publish.")
+	}
+	if failed {
+		return errReported
+	}
+	return nil
+}
