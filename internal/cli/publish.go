@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/aymanbagabas/go-udiff"
 	"github.com/mirrorform/mirrorform/internal/publish"
@@ -193,6 +194,7 @@ func publishCheck(ctx context.Context, g *global, s *publish.Session, e publish.
 type publishing struct {
 	*global
 	session *publish.Session
+	added   bool // a pull request or a patch adds an entry
 	patches patches
 }
 
@@ -225,13 +227,25 @@ func (p *publishing) one(ctx context.Context, e publish.Entry, o publishOptions)
 			out(fmt.Sprintf("%s: %s", name, publishedVerb[c.Action]+c.URL))
 		}
 	}
+	p.added = p.added || err == nil && c.IsNew() && c.Action == publish.Create
 	return err
 }
 
 // nextSteps prints what the operator does next.
 func (p *publishing) nextSteps() {
 	p.patches.nextSteps(p.global, p.session)
+	if p.added && strings.EqualFold(p.session.Upstream(), publish.DefaultUpstream) {
+		p.ui.Note(joinCommunity)
+	}
 }
+
+// joinCommunity is what AlmaLinux's guide asks of the operators of new mirrors, besides the pull
+// request.
+const joinCommunity = `AlmaLinux's guide also asks operators of new mirrors to join
+- the list mirror-announce: https://lists.almalinux.org/mailman3/lists/mirror-announce.lists.almalinux.org/
+- the channel mirrors: https://chat.almalinux.org/almalinux/channels/mirrors
+- the AlmaLinux OS Foundation, as a member: https://almalinux.org/foundation/members/
+The guide: https://wiki.almalinux.org/Mirrors.html`
 
 // publishedVerb is what happened to a pull request.
 var publishedVerb = map[publish.Action]string{publish.Create: "opened ", publish.Update: "updated "}
