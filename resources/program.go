@@ -33,7 +33,7 @@ type Program struct {
 
 // programVersions has the versions of the programs in this mirrorform. If you change what a program
 // does on its host, add one to its version.
-var programVersions = map[string]string{wire.SyncProgram: "3"}
+var programVersions = map[string]string{wire.SyncProgram: "4"}
 
 type programType struct{}
 

@@ -11,9 +11,9 @@ import (
 	"github.com/mirrorform/mirrorform/resources"
 )
 
-// proxyAddress is what rsync reads from RSYNC_PROXY, without the name and password that it also
-// accepts: all users of the host can see the command.
-var proxyAddress = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?:[1-9][0-9]{0,4}$`)
+// proxyAddress is what rsync reads from RSYNC_PROXY, without the password that it also accepts: all
+// users of the host can see the command.
+var proxyAddress = regexp.MustCompile(`^([A-Za-z0-9._+-]{1,64}@)?[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?:[1-9][0-9]{0,4}$`)
 
 // timeLimit is a duration of timeout(1).
 var timeLimit = regexp.MustCompile(`^[1-9][0-9]{0,4}[smhd]$`)
@@ -23,9 +23,7 @@ var ioClasses = map[string][]string{"idle": {"-c", "3"}, "best-effort": {"-c", "
 
 // checkAround checks what a block sets of the command around rsync.
 func (x *settling) checkAround(j *job, s Sync) {
-	if s.Proxy != "" && !proxyAddress.MatchString(s.Proxy) {
-		x.errorf(j.attribute("proxy"), "use HOST:PORT, such as proxy.example.org:3128", "invalid address of a proxy")
-	}
+	x.checkProxy(j, s)
 	if s.Nice != nil && (*s.Nice < 1 || *s.Nice > 19) {
 		x.errorf(j.attribute("nice"), "use a number from 1 to 19, the lowest priority", "invalid priority %d", *s.Nice)
 	}
@@ -37,9 +35,38 @@ func (x *settling) checkAround(j *job, s Sync) {
 	}
 }
 
+// checkProxy checks the address of the proxy, and that its account has a password. No message has
+// either.
+func (x *settling) checkProxy(j *job, s Sync) {
+	password := j.attribute("proxy_password")
+	switch account := strings.Contains(s.Proxy, "@"); {
+	case s.Proxy != "" && !proxyAddress.MatchString(s.Proxy):
+		x.errorf(j.attribute("proxy"), "use HOST:PORT or ACCOUNT@HOST:PORT, such as proxy.example.org:3128, and set a password as "+password,
+			"invalid address of a proxy")
+	case account && s.ProxyPassword == "":
+		x.errorf(j.attribute("proxy"), "set "+password+", for example to a variable with sensitive = true",
+			"the proxy has an account, and no password")
+	case !account && s.ProxyPassword != "":
+		x.errorf(password, "write the account into the address: ACCOUNT@HOST:PORT", "the proxy has no account for the password")
+	case account:
+		x.report(password, checkSecretLine(s.ProxyPassword))
+	}
+}
+
+// settleProxy settles a proxy with a password. The program has it in a file, and gives it to rsync
+// in the environment, the only way that rsync knows.
+func (j *job) settleProxy(s Sync) {
+	if s.ProxyPassword == "" {
+		return
+	}
+	account, address, _ := strings.Cut(s.Proxy, "@")
+	j.proxy = account + ":" + s.ProxyPassword + "@" + address
+	j.settings.Proxy = settings.Dir + "/" + j.name() + ".proxy"
+}
+
 // around returns the command that runs rsync: with a proxy, or with less priority.
 func around(s Sync) (argv []string) {
-	if s.Proxy != "" {
+	if s.Proxy != "" && s.ProxyPassword == "" {
 		argv = append(argv, "/usr/bin/env", "RSYNC_PROXY="+s.Proxy)
 	}
 	if s.Nice != nil {

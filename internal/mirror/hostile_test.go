@@ -55,6 +55,8 @@ kitten {
     schedule  = "6 */3 * * *"
     upstream  = "rsync://me@rsync.example.org/kitten/"
     password  = "word"
+    proxy          = "me@proxy.example.org:3128"
+    proxy_password = "word"
     flags     = ["-avSH"]
     options   = ["--timeout=60"]
     exclude   = ["*/isos/"]
@@ -272,6 +274,7 @@ func shellWords(t *testing.T, lines ...string) [][]string {
 func TestSettings(t *testing.T) {
 	t.Parallel()
 	spec := readSpec(t, everything)
+	spec.Kitten.Sync.Proxy, spec.Kitten.Sync.ProxyPassword = "", "" // with an account, the program runs the command
 	spec.Sync.Exclude = []string{"it's $(touch /pwn-1) 100%", `back\slash "quoted"`, "`x`; y"}
 	parts, problems := mirror.Expand(resources.All(), "almalinux", spec, readHost(t, []byte(`{"name": "fra1", "address": "203.0.113.10"}`)))
 	if parts == nil {

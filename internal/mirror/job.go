@@ -33,6 +33,7 @@ type job struct {
 	log          string // "" leaves the output to cron
 	mount        string // mount point that must be mounted, or ""
 	password     string // of the upstream's account, or ""
+	proxy        string // with its account and password, or ""
 	hubs         []syncs.Hub
 	hubEvery     string // interval of the first hub's syncs, or ""
 	notify       Notify
@@ -121,7 +122,9 @@ func inherit(kitten, main Sync) Sync {
 		kitten.Log = main.Log
 	}
 	kitten.Scheduler = cmp.Or(kitten.Scheduler, main.Scheduler)
-	kitten.Proxy = cmp.Or(kitten.Proxy, main.Proxy)
+	if kitten.Proxy == "" {
+		kitten.Proxy, kitten.ProxyPassword = main.Proxy, main.ProxyPassword
+	}
 	kitten.IOClass = cmp.Or(kitten.IOClass, main.IOClass)
 	kitten.TimeLimit = cmp.Or(kitten.TimeLimit, main.TimeLimit)
 	inheritFrom(&kitten.Nice, main.Nice)
@@ -197,6 +200,7 @@ func (x *settling) newJob(j *job, own, s Sync, m module) *job {
 	j.settings.Around, j.settings.TimeLimit = around(s), s.TimeLimit
 	x.checkPassword(j, s)
 	j.password = s.Password
+	j.settleProxy(s)
 	x.settleNotify(j, s)
 	x.limits(j, s)
 	return j

@@ -77,11 +77,15 @@ type Sync struct {
 	Module string `hcl:"module,optional"`
 	// Password is the password of the account in Upstream, as in rsync://ACCOUNT@HOST/MODULE/. It may
 	// be sensitive. rsync reads it from a file that only the mirror's account can read.
-	Password string   `hcl:"password,optional" secret:"true"`
-	Proxy    string   `hcl:"proxy,optional"`   // HOST:PORT of an HTTP proxy that rsync connects through
-	Flags    []string `hcl:"flags,optional"`   // options of rsync that replace the guide's
-	Options  []string `hcl:"options,optional"` // options of rsync, added to the flags
-	Exclude  []string `hcl:"exclude,optional"` // patterns for rsync's --exclude
+	Password string `hcl:"password,optional" secret:"true"`
+	// Proxy is HOST:PORT of an HTTP proxy that rsync connects through, or ACCOUNT@HOST:PORT.
+	Proxy string `hcl:"proxy,optional"`
+	// ProxyPassword is the password of the account in Proxy. It may be sensitive.
+	ProxyPassword string `hcl:"proxy_password,optional" secret:"true"`
+
+	Flags   []string `hcl:"flags,optional"`   // options of rsync that replace the guide's
+	Options []string `hcl:"options,optional"` // options of rsync, added to the flags
+	Exclude []string `hcl:"exclude,optional"` // patterns for rsync's --exclude
 	// Bandwidth is a rate for rsync's --bwlimit, such as 10m, 2.5m or 800k; or a map from times of the
 	// day, such as 08:00-20:00, to the rates of syncs that begin then.
 	Bandwidth map[string]string `hcl:"bandwidth,optional" one:"true"`

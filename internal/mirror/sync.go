@@ -28,7 +28,7 @@ func (x syncing) sync() {
 	for _, j := range x.jobs {
 		x.records(j)
 		x.settings(j)
-		x.password(j)
+		x.secrets(j)
 		x.notifications(j)
 		x.measurements(j)
 		x.script(j)
@@ -184,10 +184,11 @@ func (x syncing) crontab(j *job) *resources.Cron {
 }
 
 // chooses reports whether the program runs the command: because it depends on the upstreams or the
-// time of the day, or because something else has to know how it ended.
+// time of the day, because it needs a secret in its environment, or because something else has to
+// know how it ended.
 func (j *job) chooses() bool {
 	s := &j.settings
-	return len(s.Fallback) > 0 || len(s.Rates) > 0 || len(s.OnFailure) > 0 || s.Mail+s.URL+s.Ping+s.Metrics != ""
+	return len(s.Fallback) > 0 || len(s.Rates) > 0 || len(s.OnFailure) > 0 || s.Proxy+s.Mail+s.URL+s.Ping+s.Metrics != ""
 }
 
 // timeFile returns the path of the job's file with the time of the upstream's last change. Only
@@ -225,10 +226,13 @@ func (x syncing) settings(j *job) {
 	}, map[string]string{"content": j.block, "group": "user"})
 }
 
-// password adds the file with the password of the upstream's account.
-func (x syncing) password(j *job) {
+// secrets adds the files with the password of the upstream's account, and with that of the proxy's.
+func (x syncing) secrets(j *job) {
 	if j.password != "" {
 		x.secret(j, "sync_password", j.passwordFile(), j.password+"\n", j.attribute("password"))
+	}
+	if j.proxy != "" {
+		x.secret(j, "sync_proxy", j.settings.Proxy, j.proxy+"\n", j.attribute("proxy_password"))
 	}
 }
 
@@ -242,7 +246,7 @@ func (x syncing) script(j *job) {
 	x.add(engine.Part{
 		Name: j.part("sync_script"), Type: "file",
 		DependsOn: x.existing("user", "rsync", j.part("sync_status"), j.part("sync_output"), j.part("sync_hold"), "sync_program", j.part("sync_settings"), j.part("sync_password"),
-			j.part("sync_notify_url"), j.part("sync_ping"), j.part("sync_metrics_file")),
+			j.part("sync_proxy"), j.part("sync_notify_url"), j.part("sync_ping"), j.part("sync_metrics_file")),
 		State: &resources.File{Path: j.script(), Content: &content, Owner: "root", Group: "root", Mode: "0755"},
 	}, map[string]string{"content": j.block})
 }

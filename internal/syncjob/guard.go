@@ -45,10 +45,28 @@ func (j *job) guard() int {
 		j.complain("not the claimed directory: " + err.Error() + ", so nothing was synced. To see what differs: mirrorform plan")
 		return statusConfig
 	}
+	if !j.readProxy() {
+		return statusConfig
+	}
 	if status := j.choose(); status != 0 {
 		return status
 	}
 	return j.keepFreshness()
+}
+
+// readProxy reads the proxy of a sync, with its password. rsync reads it from its environment,
+// which only root and the account can see.
+func (j *job) readProxy() bool {
+	if j.Proxy == "" {
+		return true
+	}
+	text, err := os.ReadFile(j.Proxy)
+	if err != nil {
+		j.complain("cannot read the proxy: " + err.Error() + ", so nothing was synced. To see what differs: mirrorform plan")
+		return false
+	}
+	j.environ = []string{"RSYNC_PROXY=" + strings.TrimSpace(string(text))}
+	return true
 }
 
 // choose uses the first upstream that answers and is not behind the tree. If all that answer are
@@ -132,7 +150,7 @@ func (j *job) listing() []string {
 // file.
 func (j *job) checkUpstream() int {
 	cmd := j.command(j.listing())
-	cmd.Stderr, cmd.Env = j.stderr, append(os.Environ(), "TZ=UTC")
+	cmd.Stderr, cmd.Env = j.stderr, append(cmd.Env, "TZ=UTC")
 	out, err := cmd.Output()
 	status := j.exit(err)
 	entries, required := 0, j.Require == ""

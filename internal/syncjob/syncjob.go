@@ -80,6 +80,7 @@ type job struct {
 	why            string   // the last complaint
 	same           bool     // nothing to sync: the upstream is unchanged
 	settingsFile   string
+	environ        []string // of rsync, besides this program's
 }
 
 // Main runs the program with its arguments, and returns its exit status.
@@ -370,6 +371,7 @@ func (j *job) adjusted(argv []string) []string {
 func (j *job) command(argv []string) *exec.Cmd {
 	argv = j.adjusted(argv)
 	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Env = append(os.Environ(), j.environ...)
 	if j.rsync != "" {
 		cmd.Path = j.rsync
 	}

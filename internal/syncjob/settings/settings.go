@@ -28,6 +28,8 @@ type Settings struct {
 	State     string   // directory of the job's records
 	// Around is a command that runs another one, such as nice(1), or empty. All of rsync runs in it.
 	Around []string
+	// Proxy is the path of a file with the value of RSYNC_PROXY, or "".
+	Proxy string
 	// TimeLimit is after how long timeout(1) ends a sync, or "".
 	TimeLimit string
 	// OnFailure is a program with its arguments, or empty. Mail is an address, and URL and Ping are
@@ -69,7 +71,7 @@ func (s *Settings) texts() []setting[string] {
 	return []setting[string]{
 		{"user", &s.User, true}, {"directory", &s.Directory, true}, {"upstream", &s.Upstream, true}, {"lock", &s.Lock, true}, {"log", &s.Log, false},
 		{"mount", &s.Mount, false}, {"state", &s.State, true}, {"require", &s.Require, false}, {"freshness", &s.Freshness, false},
-		{"time_limit", &s.TimeLimit, false}, {"mail", &s.Mail, false}, {"url", &s.URL, false}, {"ping", &s.Ping, false}, {"metrics", &s.Metrics, false},
+		{"proxy", &s.Proxy, false}, {"time_limit", &s.TimeLimit, false}, {"mail", &s.Mail, false}, {"url", &s.URL, false}, {"ping", &s.Ping, false}, {"metrics", &s.Metrics, false},
 	}
 }
 
@@ -171,7 +173,7 @@ func (s *Settings) set(key, value string) error {
 
 // check refuses settings that would make the program write or delete in the wrong place.
 func (s *Settings) check() error {
-	for _, p := range []string{s.Lock, s.Log, s.Mount, s.State, s.URL, s.Ping, s.Metrics, strings.TrimSuffix(s.Directory, "/")} {
+	for _, p := range []string{s.Lock, s.Log, s.Mount, s.State, s.Proxy, s.URL, s.Ping, s.Metrics, strings.TrimSuffix(s.Directory, "/")} {
 		if p != "" && (!path.IsAbs(p) || path.Clean(p) != p) {
 			return errors.New(strconv.Quote(p) + " is not an absolute path without ., .. and double slashes")
 		}
