@@ -332,17 +332,9 @@ func statusTable(hosts []report.HostStatus) [][]string {
 
 // statusCells are the cells of a mirror.
 func statusCells(m *report.MirrorStatus) []string {
-	last, result, age, used, free, full, next, lock := "?", "?", "?", "?", "?", "?", "?", "?"
+	last, age, used, free, full, next, lock := "?", "?", "?", "?", "?", "?", "?"
 	if m.LastSync != nil {
-		last, result = ago(*m.LastSyncAge), "done"
-		switch {
-		case m.LastSync.Unchanged:
-			result = "unchanged"
-		case m.LastSync.Exit != 0 && m.LastSync.Succeeded():
-			result = fmt.Sprintf("done (%d)", m.LastSync.Exit)
-		case !m.LastSync.Succeeded():
-			result = fmt.Sprintf("%s (%d)", cmp.Or(m.LastSync.Full(), refusedSyncs[m.LastSync.Exit].result, "failed"), m.LastSync.Exit)
-		}
+		last = ago(*m.LastSyncAge)
 	}
 	switch {
 	case m.TimeAge != nil:
@@ -362,22 +354,22 @@ func statusCells(m *report.MirrorStatus) []string {
 	if m.Locked != nil {
 		lock = map[bool]string{true: "held", false: "free"}[*m.Locked]
 	}
-	return []string{m.Name, last, result, age, used, free, full, next, lock}
+	return []string{m.Name, last, cmp.Or(m.Result(), "?"), age, used, free, full, next, lock}
 }
 
-// refusedSyncs are, by exit status, the results of syncs that the guard stopped, and what to do
-// next. The placeholder is the host.
-var refusedSyncs = map[int]struct{ result, next string }{
-	25: {"held", "a sync has deleted as many files as max_delete allows, and later syncs are held. Check the upstream. " +
-		"To delete the rest, once: mirrorform sync --allow-deletions '%s'"},
-	syncs.ExitHeld: {"held", "syncs are held, since too many files would be deleted. Check the upstream. " +
-		"To delete them, once: mirrorform sync --allow-deletions '%s'"},
-	syncs.ExitEmpty: {"upstream empty", "the upstream is empty, or lacks the file that freshness names, " +
+// refusedSyncs has, by exit status, what to do next about syncs that the guard stopped. The
+// placeholder is the host.
+var refusedSyncs = map[int]string{
+	25: "a sync has deleted as many files as max_delete allows, and later syncs are held. Check the upstream. " +
+		"To delete the rest, once: mirrorform sync --allow-deletions '%s'",
+	syncs.ExitHeld: "syncs are held, since too many files would be deleted. Check the upstream. " +
+		"To delete them, once: mirrorform sync --allow-deletions '%s'",
+	syncs.ExitEmpty: "the upstream is empty, or lacks the file that freshness names, " +
 		"so nothing is synced and the mirror's files stay. To see what the upstream has: rsync UPSTREAM. " +
-		"To use another one, set sync.upstream and apply. Then: mirrorform sync '%s'"},
-	syncs.ExitTimeLimit: {"time limit", "the last sync was ended at time_limit, and the next one continues. To continue now: mirrorform sync '%s'"},
-	syncs.ExitUnclaimed: {"wrong directory", "the mirror's directory is not the one that was claimed for it, " +
-		"so nothing is synced. To see what differs: mirrorform plan --limit '%s'"},
+		"To use another one, set sync.upstream and apply. Then: mirrorform sync '%s'",
+	syncs.ExitTimeLimit: "the last sync was ended at time_limit, and the next one continues. To continue now: mirrorform sync '%s'",
+	syncs.ExitUnclaimed: "the mirror's directory is not the one that was claimed for it, " +
+		"so nothing is synced. To see what differs: mirrorform plan --limit '%s'",
 }
 
 // nextStep returns what to do after a sync that failed, with a placeholder for the host, or "".
@@ -386,7 +378,7 @@ func nextStep(r *syncs.Record) string {
 		return full + ": the last sync did not fit, and the tree is older than the upstream. What is served stays. " +
 			"Make room or extend the storage. Then: mirrorform sync '%s'"
 	}
-	return refusedSyncs[r.Exit].next
+	return refusedSyncs[r.Exit]
 }
 
 // ago is how long ago something was. A wrong clock makes it negative: in the future.

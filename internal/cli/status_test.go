@@ -76,12 +76,16 @@ func TestStatusTable(t *testing.T) {
 
 func TestStatusResults(t *testing.T) {
 	t.Parallel()
-	age := int64(60)
-	for want, r := range map[string]syncs.Record{
-		"done": {}, "unchanged": {Unchanged: true}, "done (24)": {Exit: 24}, "failed (23)": {Exit: 23}, "time limit (124)": {Exit: 124}, "held (65)": {Exit: 65},
+	age, held := int64(60), true
+	for want, m := range map[string]report.MirrorStatus{
+		"?": {}, "done": {LastSync: &syncs.Record{}}, "unchanged": {LastSync: &syncs.Record{Unchanged: true}},
+		"done (24)": {LastSync: &syncs.Record{Exit: 24}}, "failed (23)": {LastSync: &syncs.Record{Exit: 23}},
+		"time limit (124)": {LastSync: &syncs.Record{Exit: 124}}, "held (65)": {LastSync: &syncs.Record{Exit: 65}, Held: &held},
+		"failed (20), held": {LastSync: &syncs.Record{Exit: 20}, Held: &held}, "held": {Held: &held},
+		"disk full (11)": {LastSync: &syncs.Record{Exit: 11, RanOutOf: "space"}},
 	} {
-		if cells := statusCells(&report.MirrorStatus{LastSync: &r, LastSyncAge: &age}); cells[2] != want {
-			t.Errorf("%+v: %q, want %q", r, cells[2], want)
+		if m.LastSyncAge = &age; statusCells(&m)[2] != want {
+			t.Errorf("%+v: %q, want %q", m, statusCells(&m)[2], want)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"strings"
 	"time"
 
 	"github.com/mirrorform/mirrorform/internal/syncs"
@@ -89,6 +90,27 @@ func (m *MirrorStatus) HubText() string {
 	return m.Hub.Host + ": " + ui.Span(*m.Hub.Behind) + " behind"
 }
 
+// Result returns the result of the last sync in words, "" if no sync is known: such as "done",
+// "held (65)", or "failed (20), held" if a hold from before remains.
+func (m *MirrorStatus) Result() string {
+	result := ""
+	if m.LastSync != nil {
+		result = m.LastSync.Result()
+	}
+	if m.Held != nil && *m.Held && !strings.HasPrefix(result, "held") {
+		return strings.TrimPrefix(result+", held", ", ")
+	}
+	return result
+}
+
+// SyncFailed reports whether the last sync failed, or the next ones are held.
+func (m *MirrorStatus) SyncFailed() bool {
+	return m.LastSync != nil && !m.LastSync.Succeeded() || m.Held != nil && *m.Held
+}
+
+// NotServed is the value of Rsync if the daemon does not serve the mirror.
+const NotServed = "not served"
+
 // Certificate is the certificate in a file on a host. NotBefore is when it was last renewed. If
 // there is an error, the rest is not known.
 type Certificate struct {
@@ -108,8 +130,8 @@ func (s *Status) verdict() string {
 	failed := 0
 	for i := range s.Hosts {
 		hosts[i].Outcome = s.Hosts[i].outcome()
-		for _, m := range s.Hosts[i].Mirrors {
-			if m.LastSync != nil && !m.LastSync.Succeeded() {
+		for j := range s.Hosts[i].Mirrors {
+			if s.Hosts[i].Mirrors[j].SyncFailed() {
 				failed++
 			}
 		}
