@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"html/template"
+	"slices"
 	"strings"
 	"time"
 
@@ -52,6 +53,7 @@ type page struct {
 	History   *historyView
 
 	HasStatus, HasVerify bool
+	HasRsync             bool // a mirror has an rsync daemon
 }
 
 // HTML renders results as one page that works offline: the newest data about each host and mirror,
@@ -124,6 +126,7 @@ func newPage(results []*Result) *page {
 		}
 	}
 	p.HasStatus, p.HasVerify = len(p.Mirrors) > 0, len(p.Verified) > 0
+	p.HasRsync = slices.ContainsFunc(p.Mirrors, func(m mirrorView) bool { return m.Rsync != "" })
 	p.Map = f.worldMap(p.Verified)
 	p.Cards = cards(p)
 	p.Attention, p.More = f.attention(p.Verified)

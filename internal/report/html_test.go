@@ -43,6 +43,11 @@ func TestHTML(t *testing.T) {
 			Name: "almalinux", Path: "/srv/mirror", LastSync: &syncs.Record{Exit: 23}, LastSyncAge: ptr(int64(7500)), TimeAge: ptr(int64(50000)),
 			Used: ptr(uint64(3 << 40)), Available: ptr(uint64(1 << 40)), DaysUntilFull: ptr(12.7), NextRun: ptr(testStart), Locked: ptr(false),
 			Certificate: &Certificate{File: "/etc/ssl/cert.pem", NotBefore: ptr(testStart), NotAfter: ptr(testStart.AddDate(0, 0, 9)), DaysLeft: ptr(8)},
+			Clock:       ptr(testStart), SuccessAge: ptr(int64(90000)), UpstreamTime: ptr(testStart.Unix() - 3600), Rsync: "served",
+		}, {
+			Name: "epel", Path: "/srv/epel", LastSync: &syncs.Record{Exit: 20}, Held: ptr(true), Rsync: NotServed,
+		}, {
+			Name: "other", Path: "/srv/other", LastSync: &syncs.Record{Exit: 11, RanOutOf: "space"},
 		}}},
 		{Name: "far", Error: "no answer", Mirrors: []MirrorStatus{}},
 	}}}

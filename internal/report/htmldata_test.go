@@ -141,8 +141,10 @@ func madeStatus(rnd *rand.Rand, last *Result) *Result {
 			LastSync: &syncs.Record{Start: at.Unix() - age - 300, End: at.Unix() - age, By: "cron", Bytes: ptr(int64(3 << 30))},
 			Used:     ptr(uint64(1200+rnd.IntN(600)) << 30), Available: ptr(uint64(200+rnd.IntN(900)) << 30),
 		}
+		m.Clock, m.UpstreamTime, m.SuccessAge = ptr(at), ptr(at.Unix()-age-900), ptr(age)
+		m.Rsync = []string{"served", "", "full", "served", NotServed, "served"}[i%6]
 		if rnd.IntN(20) == 0 {
-			m.LastSync.Exit = 23
+			m.LastSync.Exit, m.SuccessAge = 23, ptr(age+3*3600)
 		}
 		if rnd.IntN(3) > 0 {
 			m.DaysUntilFull = ptr(float64(9 + rnd.IntN(400)))

@@ -23,7 +23,9 @@ const (
 type mirrorView struct {
 	Host, HostID, Name, Path, Error     string
 	LastSync, TimeAge, FullIn, NextSync cell
-	Result, Exit                        string
+	Success                             string // how long ago, if a later sync failed
+	UpstreamAge                         string // of the upstream's TIME
+	Result                              string
 	SyncFailed                          bool
 	Used                                float64 // percent
 	UsedText, Free                      string
@@ -31,22 +33,18 @@ type mirrorView struct {
 	Lock                                string
 	Certificate                         cell   // empty without tls
 	CertificateError                    string // why it is not known
+	Rsync                               string // empty without an rsync daemon
 }
 
 func newMirrorView(host string, m *MirrorStatus) mirrorView {
-	v := mirrorView{Host: host, Name: m.Name, Path: m.Path, Error: m.Error, Used: -1}
-	if s := m.LastSync; s != nil {
-		v.Result = "done"
-		if s.Unchanged {
-			v.Result = "unchanged"
-		}
-		if !s.Succeeded() {
-			v.Exit = fmt.Sprintf("exit %d", s.Exit)
-			v.Result, v.SyncFailed = "failed, "+v.Exit, true
-		}
+	v := mirrorView{
+		Host: host, Name: m.Name, Path: m.Path, Error: m.Error, Used: -1, Result: m.Result(), SyncFailed: m.SyncFailed(), Rsync: m.Rsync,
 	}
-	if m.Held != nil && *m.Held && !v.SyncFailed {
-		v.Result, v.SyncFailed = "held", true
+	if m.SuccessAge != nil && v.SyncFailed {
+		v.Success = ui.Span(*m.SuccessAge)
+	}
+	if m.UpstreamTime != nil && m.Clock != nil {
+		v.UpstreamAge = ui.Span(m.Clock.Unix() - *m.UpstreamTime)
 	}
 	if m.LastSyncAge != nil {
 		v.LastSync = cell{Text: ui.Span(*m.LastSyncAge), Sort: float64(*m.LastSyncAge)}
@@ -103,7 +101,10 @@ func (v mirrorView) reasons() []reason {
 		list = append(list, reason{v.Name + ": " + shorten(v.Error, 140), ""})
 	}
 	if v.SyncFailed {
-		list = append(list, reason{v.Name + ": last sync failed", v.Exit})
+		list = append(list, reason{v.Name + ": last sync: " + v.Result, ""})
+	}
+	if v.Rsync == NotServed {
+		list = append(list, reason{v.Name + ": not served by the rsync daemon", ""})
 	}
 	if v.TimeAge.Mark != "" {
 		list = append(list, reason{

@@ -197,7 +197,8 @@ func (c *Change) junit(h *HostResult) junitCase {
 	return jc
 }
 
-// junit returns a suite with a test case for the host, and one for the last sync of each mirror.
+// junit returns a suite with a test case for the host, and for each mirror one for its last sync
+// and one for its rsync daemon.
 func (h *HostStatus) junit() junitSuite {
 	name := "status of " + plain.Escape(h.Name)
 	s := junitSuite{Name: name, Cases: []junitCase{{Class: name, Name: "host"}}}
@@ -209,10 +210,17 @@ func (h *HostStatus) junit() junitSuite {
 		switch {
 		case m.Error != "":
 			c.Error = &junitReason{"failed", firstLine(m.Error), lines(m.Error)}
-		case m.LastSync != nil && !m.LastSync.Succeeded():
-			c.Failure = &junitReason{"sync", fmt.Sprintf("exit status %d", m.LastSync.Exit), ""}
+		case m.SyncFailed():
+			c.Failure = &junitReason{"sync", m.Result(), ""}
 		}
 		s.Cases = append(s.Cases, c)
+		if m.Rsync != "" {
+			c := junitCase{Class: name, Name: plain.Escape("rsync daemon of " + m.Name)}
+			if m.Rsync == NotServed {
+				c.Failure = &junitReason{"rsync", NotServed, ""}
+			}
+			s.Cases = append(s.Cases, c)
+		}
 	}
 	return s
 }

@@ -205,35 +205,46 @@ func (d *markdown) change(c *Change) {
 	d.add(b.String())
 }
 
+// status adds a table, with a column for the rsync daemon if a mirror has one.
 func (d *markdown) status(s *Status) {
 	var b strings.Builder
-	b.WriteString("| Host | State | Mirror | Last sync ended | Free | |\n|---|---|---|---|---|---|\n")
+	modules := slices.ContainsFunc(s.Hosts, func(h HostStatus) bool {
+		return slices.ContainsFunc(h.Mirrors, func(m MirrorStatus) bool { return m.Rsync != "" })
+	})
+	rsync := func(cell string) string {
+		if !modules {
+			return ""
+		}
+		return cell + "|"
+	}
+	b.WriteString("| Host | State | Mirror | Last sync ended | Free |" + rsync(" Rsync ") + " |\n|---|---|---|---|---|" + rsync("---") + "---|\n")
 	for i := range s.Hosts {
 		if i == maxTableHosts {
 			fmt.Fprintf(&b, "\n… and %d more.\n", len(s.Hosts)-i)
 			break
 		}
 		h := &s.Hosts[i]
-		row := func(mirror, sync, free, message string) {
+		row := func(m *MirrorStatus, sync, free, message string) {
 			first, _, _ := strings.Cut(message, "\n")
-			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n",
-				code(h.Name), h.outcome().words(), code(mirror), sync, free, code(clip(first, maxCellBytes)))
+			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |%s %s |\n", code(h.Name), h.outcome().words(), code(m.Name), sync, free,
+				rsync(" "+code(m.Rsync)+" "), code(clip(first, maxCellBytes)))
 		}
 		if len(h.Mirrors) == 0 {
-			row("", "", "", h.Error)
+			row(&MirrorStatus{}, "", "", h.Error)
 		}
-		for _, m := range h.Mirrors {
+		for j := range h.Mirrors {
+			m := &h.Mirrors[j]
 			sync, free := "", ""
 			if m.LastSync != nil {
 				sync = time.Unix(m.LastSync.End, 0).UTC().Format(time.RFC3339)
-				if !m.LastSync.Succeeded() {
-					sync += fmt.Sprintf(", failed (%d)", m.LastSync.Exit)
-				}
+			}
+			if m.SyncFailed() {
+				sync = strings.TrimPrefix(sync+", "+m.Result(), ", ")
 			}
 			if m.Available != nil {
 				free = humanize.IBytes(*m.Available)
 			}
-			row(m.Name, sync, free, cmp.Or(m.Error, h.Error))
+			row(m, sync, free, cmp.Or(m.Error, h.Error))
 		}
 	}
 	d.add(b.String() + "\n")

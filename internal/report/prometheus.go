@@ -121,43 +121,60 @@ func (m metrics) status(h *HostStatus) {
 	for i := range h.Mirrors {
 		s := &h.Mirrors[i]
 		labels := []string{"host", h.Name, "mirror", s.Name}
-		if s.LastSync != nil {
-			m.add("mirrorform_sync_end_timestamp_seconds", "End of the last sync, as Unix time by the host's clock.",
-				float64(s.LastSync.End), labels...)
-			m.add("mirrorform_sync_exit_status", "Exit status of the last sync.", float64(s.LastSync.Exit), labels...)
-			if s.LastSync.Bytes != nil {
-				m.add("mirrorform_sync_received_bytes", "Bytes that the last sync received.", float64(*s.LastSync.Bytes), labels...)
-			}
-		}
-		if s.Held != nil {
-			m.add("mirrorform_sync_held", "1 if syncs are held because one would delete too much, else 0.", yes(*s.Held), labels...)
-		}
-		if s.TimeAge != nil {
-			m.add("mirrorform_sync_tree_age_seconds", "Age of the mirror's TIME file, by the host's clock.", float64(*s.TimeAge), labels...)
-		}
-		if s.UpstreamTime != nil {
-			m.add("mirrorform_sync_upstream_timestamp_seconds", "Time of the upstream's TIME file when a sync last saw it, as Unix time.",
-				float64(*s.UpstreamTime), labels...)
-		}
-		if s.Hub != nil && s.Hub.Behind != nil {
-			m.add("mirrorform_sync_behind_hub_seconds", "By how much the mirror's TIME file is older than that of its hub.",
-				float64(*s.Hub.Behind), labels...)
-		}
-		if s.Used != nil {
-			m.add("mirrorform_storage_used_bytes", "Used space on the mirror's file system.", float64(*s.Used), labels...)
-		}
-		if s.Available != nil {
-			m.add("mirrorform_storage_available_bytes", "Available space on the mirror's file system.",
-				float64(*s.Available), labels...)
-		}
-		if s.DaysUntilFull != nil {
-			m.add("mirrorform_storage_full_seconds",
-				"Time until the mirror's file system is full, at the current growth.", *s.DaysUntilFull*86400, labels...)
-		}
+		m.sync(s, labels)
+		m.storage(s, labels)
 		if c := s.Certificate; c != nil && c.NotAfter != nil {
 			m.add("mirrorform_certificate_not_after_seconds", "Expiry of the certificate on the host, as Unix time.",
 				unix(*c.NotAfter), labels...)
 		}
+		if s.Rsync != "" {
+			m.add("mirrorform_rsync_served",
+				"1 if the host's rsync daemon serves the mirror, even to as many clients as it may have, else 0.",
+				yes(s.Rsync != NotServed), labels...)
+		}
+	}
+}
+
+func (m metrics) sync(s *MirrorStatus, labels []string) {
+	if s.LastSync != nil {
+		m.add("mirrorform_sync_end_timestamp_seconds", "End of the last sync, as Unix time by the host's clock.",
+			float64(s.LastSync.End), labels...)
+		m.add("mirrorform_sync_exit_status", "Exit status of the last sync.", float64(s.LastSync.Exit), labels...)
+		if s.LastSync.Bytes != nil {
+			m.add("mirrorform_sync_received_bytes", "Bytes that the last sync received.", float64(*s.LastSync.Bytes), labels...)
+		}
+	}
+	if s.SuccessAge != nil && s.Clock != nil {
+		m.add("mirrorform_sync_success_timestamp_seconds", "End of the last successful sync, as Unix time by the host's clock.",
+			float64(s.Clock.Unix()-*s.SuccessAge), labels...)
+	}
+	if s.Held != nil {
+		m.add("mirrorform_sync_held", "1 if syncs are held because one would delete too much, else 0.", yes(*s.Held), labels...)
+	}
+	if s.TimeAge != nil {
+		m.add("mirrorform_sync_tree_age_seconds", "Age of the mirror's TIME file, by the host's clock.", float64(*s.TimeAge), labels...)
+	}
+	if s.UpstreamTime != nil {
+		m.add("mirrorform_sync_upstream_timestamp_seconds", "Time of the upstream's TIME file when a sync last saw it, as Unix time.",
+			float64(*s.UpstreamTime), labels...)
+	}
+	if s.Hub != nil && s.Hub.Behind != nil {
+		m.add("mirrorform_sync_behind_hub_seconds", "By how much the mirror's TIME file is older than that of its hub.",
+			float64(*s.Hub.Behind), labels...)
+	}
+}
+
+func (m metrics) storage(s *MirrorStatus, labels []string) {
+	if s.Used != nil {
+		m.add("mirrorform_storage_used_bytes", "Used space on the mirror's file system.", float64(*s.Used), labels...)
+	}
+	if s.Available != nil {
+		m.add("mirrorform_storage_available_bytes", "Available space on the mirror's file system.",
+			float64(*s.Available), labels...)
+	}
+	if s.DaysUntilFull != nil {
+		m.add("mirrorform_storage_full_seconds",
+			"Time until the mirror's file system is full, at the current growth.", *s.DaysUntilFull*86400, labels...)
 	}
 }
 

@@ -33,7 +33,10 @@ import (
 func samples() map[string]*Result {
 	status := &Result{FormatVersion: Format, Command: "status", Hosts: []HostResult{}, Status: &Status{FormatVersion: "1.0", Hosts: []HostStatus{
 		{Name: "fra1", Reachable: true, Changes: ptr(2), Mirrors: []MirrorStatus{{Name: "kitten", LastSync: &syncs.Record{Start: 1772330000, End: 1772330400, Exit: 23, By: "cron"}}, {
+			Name: "epel", LastSync: &syncs.Record{Start: 1772330000, End: 1772330400, Exit: 65, By: "cron"}, Held: ptr(true), Rsync: NotServed,
+		}, {
 			Name: "almalinux", Path: "/srv/mirror/almalinux", LastSync: &syncs.Record{Start: 1772330000, End: 1772330500, By: "cron"},
+			Clock: ptr(testStart), SuccessAge: ptr(int64(484)), Held: ptr(false), UpstreamTime: ptr(int64(1772330000)), Rsync: "full",
 			Used: ptr(uint64(1 << 40)), Available: ptr(uint64(1 << 39)), DaysUntilFull: ptr(90.5),
 			Certificate: &Certificate{File: "/etc/ssl/cert.pem", NotBefore: ptr(testStart), NotAfter: ptr(testStart.AddDate(0, 0, 61)), DaysLeft: ptr(60)},
 		}}},
