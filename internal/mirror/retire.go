@@ -10,7 +10,10 @@ const (
 )
 
 // live are the parts that make a mirror sync, serve or be published.
-var live = []string{"cron", "kitten_cron", "timer", "kitten_timer", Site, TLSSite, "snippet", "rsync_module", "kitten_rsync_module", "publish"}
+var live = []string{
+	"cron", "timer", "timer_unit", "timer_service", Site, TLSSite, "snippet", "rsync_module", "publish",
+	"kitten_cron", "kitten_timer", "kitten_timer_unit", "kitten_timer_service", "kitten_rsync_module",
+}
 
 // Live reports whether the part with the name makes a mirror sync, serve or be published. A retired
 // mirror lacks these parts, but keeps all others and its files.

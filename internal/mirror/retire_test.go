@@ -4,10 +4,22 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/internal/mirror"
 	"github.com/mirrorform/mirrorform/internal/syncs"
 	"github.com/mirrorform/mirrorform/resources"
 )
+
+// liveOf returns the names of the live parts, in order.
+func liveOf(parts []engine.Part) (names []string) {
+	for _, p := range parts {
+		if mirror.Live(p.Name) {
+			names = append(names, p.Name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
 
 // TestLiveAndData: the parts that are named there are those of a mirror with everything.
 func TestLiveAndData(t *testing.T) {
@@ -24,11 +36,8 @@ func TestLiveAndData(t *testing.T) {
 			jobs[p.Name] = j
 		}
 	}
-	var live, data []string
+	var data []string
 	for _, p := range parts {
-		if mirror.Live(p.Name) {
-			live = append(live, p.Name)
-		}
 		crons, ok := mirror.Data(p.Name)
 		if !ok {
 			continue
@@ -47,13 +56,20 @@ func TestLiveAndData(t *testing.T) {
 			t.Errorf("%s: %q, and %d have a lock", p.Name, crons, scheduled)
 		}
 	}
-	slices.Sort(live)
 	slices.Sort(data)
-	if want := []string{"cron", "kitten_cron", "publish", "site", "tls_site"}; !slices.Equal(live, want) {
+	if live, want := liveOf(parts), []string{"cron", "kitten_cron", "publish", "site", "tls_site"}; !slices.Equal(live, want) {
 		t.Errorf("live are %q, want %q", live, want)
 	}
-	if !mirror.Live("timer") || !mirror.Live("kitten_timer") {
-		t.Error("syncs by timers are not live")
+	byTimer := expand(t, "fra1", &mirror.Spec{
+		Storage: mirror.Storage{Path: "/srv/mirror/almalinux"}, Sync: &mirror.Sync{Scheduler: "systemd"},
+		Kitten: &mirror.Kitten{Path: "/srv/mirror/almalinux-kitten"}, Web: &mirror.Web{Server: "none"}, RsyncDaemon: &mirror.RsyncDaemon{},
+	})
+	want := []string{
+		"kitten_rsync_module", "kitten_timer", "kitten_timer_service", "kitten_timer_unit",
+		"rsync_module", "timer", "timer_service", "timer_unit",
+	}
+	if live := liveOf(byTimer); !slices.Equal(live, want) {
+		t.Errorf("with timers and an rsync daemon, live are %q, want %q", live, want)
 	}
 	if !mirror.Live("snippet") {
 		t.Error("a mirror in a site of the operator's is not live")
