@@ -159,6 +159,7 @@ func TestReadServed(t *testing.T) {
 		{wire.Run{Exit: 5, Stderr: "@ERROR: max connections (2) reached -- try again later\n"}, true, ""},
 		{wire.Run{Exit: 5, Stdout: "hello\n", Stderr: "x\n@ERROR: chroot failed\ny\n"}, false, `"chroot failed"`},
 		{wire.Run{Exit: 5, Stderr: "rsync: did not see server greeting\n"}, false, `"rsync: did not see server greeting"`},
+		{wire.Run{Exit: 4, Stderr: "The server is configured to refuse --checksum (-c)\nrsync error: requested action not supported (code 4)\n"}, false, ""},
 		{wire.Run{Exit: -1}, false, `""`},
 	} {
 		if full, reason := readServed(c.run); full != c.full || reason != c.reason {

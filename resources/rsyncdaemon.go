@@ -75,11 +75,12 @@ var (
 
 // rsyncVerify asks for the files of the module at the URL that follows. A service that has just
 // been started may not listen yet: exit status 10 is a refused connection, 35 one that took too
-// long. A module with as many clients as it may have is served. The script is a constant.
+// long. A module with as many clients as it may have is served, and so is one that refuses an
+// option of the request. The script is a constant.
 var rsyncVerify = []string{"/bin/sh", "-c", `for pause in 0.2 0.5 1 2 4 8 16 0; do
   out=$(` + rsyncProgram + ` --no-motd --contimeout=10 --timeout=30 "$1" 2>&1)
   exit=$?
-  case $exit:$out in 0:* | *"max connections"*) exit 0 ;; 10:* | 35:*) sleep $pause ;; *) break ;; esac
+  case $exit:$out in 0:* | *"max connections"* | *"configured to refuse"*) exit 0 ;; 10:* | 35:*) sleep $pause ;; *) break ;; esac
 done
 printf '%s\n' "$out"
 exit $exit`, "rsync"}
@@ -97,13 +98,18 @@ func rsyncURLs(t engine.Target, s *RsyncModule) []string {
 var smallFiles = []string{"TIME", "timestamp*", "*.txt", "README*", "RPM-GPG-KEY*", "project", "favicon.ico"}
 
 // rsyncServedQuery asks for the directory of the module, and has the daemon read its small files:
-// it compares their checksums with those of the host's own files, and writes nothing.
-func rsyncServedQuery(url, dir string) wire.Query {
-	args := []string{rsyncProgram, "--no-motd", "--contimeout=5", "--timeout=10", "-ncdii"}
+// it compares their checksums with those of the host's own files, and writes nothing. A module that
+// refuses checksums is only asked for times and sizes.
+func rsyncServedQuery(url string, s *RsyncModule) wire.Query {
+	options := "-ncdii"
+	if slices.Contains(s.RefuseOptions, "checksum") || slices.Contains(s.RefuseOptions, "c") {
+		options = "-ndii"
+	}
+	args := []string{rsyncProgram, "--no-motd", "--contimeout=5", "--timeout=10", options}
 	for _, f := range smallFiles {
 		args = append(args, "--include=/"+f)
 	}
-	return wire.Query{Verb: wire.AskRun, Args: append(args, "--exclude=/*", url, dir+"/")}
+	return wire.Query{Verb: wire.AskRun, Args: append(args, "--exclude=/*", url, s.Path+"/")}
 }
 
 // readServed returns whether the module has no place for another client, and why it is not served.
@@ -124,6 +130,9 @@ func readServed(run wire.Run) (full bool, reason string) {
 		}
 		return false, "it sends another content of " + bareOrQuoted(differs) + ", or cannot read it"
 	}
+	if strings.Contains(run.Stderr, rsyncRefusesOption) {
+		return false, "" // an option of this request, which rsyncd.conf may refuse for all modules
+	}
 	for line := range strings.Lines(run.Stderr + "\n" + run.Stdout) {
 		if text, ok := strings.CutPrefix(strings.TrimSpace(line), "@ERROR: "); ok {
 			return strings.Contains(text, "max connections"), notFull(text)
@@ -131,6 +140,9 @@ func readServed(run wire.Run) (full bool, reason string) {
 	}
 	return false, firstLine(run.Stderr)
 }
+
+// rsyncRefusesOption is what the daemon answers, in its module, to an option in refuse options.
+const rsyncRefusesOption = "The server is configured to refuse "
 
 func notFull(text string) string {
 	if strings.Contains(text, "max connections") {

@@ -162,7 +162,7 @@ func (rm rsyncModule) Ask(t engine.Target, want *RsyncModule) []wire.Query {
 		unitQueryOf(rsyncdUnit(t)), unitQueryOf(rsyncdSocket),
 	}
 	for _, u := range rsyncURLs(t, want) {
-		list = append(list, rsyncServedQuery(u, want.Path))
+		list = append(list, rsyncServedQuery(u, want))
 	}
 	return append(list, accountQueries(t, want)...)
 }
@@ -256,7 +256,7 @@ func (rm rsyncModule) Read(t engine.Target, want *RsyncModule, got engine.Answer
 	have.problems, have.Included, have.Served = nil, new(want.host.importing == nil), new(true)
 	have.full = true // unless one request is served: the requests count as clients, too
 	for _, u := range rsyncURLs(t, want) {
-		run, err := got.Run(rsyncServedQuery(u, want.Path))
+		run, err := got.Run(rsyncServedQuery(u, want))
 		if err != nil {
 			return nil, err
 		}

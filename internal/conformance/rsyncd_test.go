@@ -17,7 +17,7 @@ func rsyncModuleAlone() testCase {
 			&resources.RsyncModule{Name: "case", Path: "/srv/module"},
 			&resources.RsyncModule{
 				Name: "case", Path: "/srv/module", Comment: "a case", MaxConnections: new(2), MOTD: "/srv/module/README",
-				Exclude: []string{".~tmp~/"}, HostsAllow: []string{"192.0.2.0/24"}, RefuseOptions: []string{"delete"},
+				Exclude: []string{".~tmp~/"}, HostsAllow: []string{"192.0.2.0/24"}, RefuseOptions: []string{"delete", "checksum"},
 				UID: "daemon", GID: "daemon", Chroot: new(false), Log: "/var/log/rsyncd-case.log",
 			},
 		},
