@@ -35,10 +35,11 @@ func newRetireCommand(g *global) *cobra.Command {
 		Long: `Retire the mirrors of hosts, so that no client is sent to a mirror that has
 stopped. First a pull request removes each mirror's entry from AlmaLinux's
 mirror list. When it is merged and the mirror service no longer lists the
-mirror, its cron entries and its site are removed, and its file in mirrors.d on
-this machine. That is planned, shown, confirmed and performed as by apply. HOST
-is a host of the configuration, a for_each block or a glob; its mirror block
-must still exist. Mirrors of other distributions on the host stay.
+mirror, its cron entries or timers, its site and its rsync modules are removed,
+and its file in mirrors.d on this machine. That is planned, shown, confirmed and
+performed as by apply. HOST is a host of the configuration, a for_each block or
+a glob; its mirror block must still exist. Mirrors of other distributions on the
+host stay.
 
 Run retire again until it is done. Each run continues where the last one
 stopped: it opens the pull request, reports that it is not merged yet, reports
