@@ -58,6 +58,12 @@ var serverOn = map[string][]string{
 	},
 }
 
+// schedulerFacts has what differs between the values of sync.scheduler.
+var schedulerFacts = map[string][]string{
+	"cron":    {"SYNCS_BY=sync by cron", "RECORDED_BY=cron"},
+	"systemd": {"SYNCS_BY=sync by timer", "RECORDED_BY=timer"},
+}
+
 // serverEnv returns the facts of a web server.
 func serverEnv(server string, family lab.Family) []string {
 	return append(serverFacts[server][:len(serverFacts[server]):len(serverFacts[server])], serverOn[server+" "+string(family)]...)
@@ -78,6 +84,7 @@ func serverName(server string) string {
 func factsOf(values map[string]string) []string {
 	family := lab.OS(values["os"]).Family()
 	env := append([]string{"FAMILY=" + string(family)}, familyFacts[family]...)
+	env = append(env, schedulerFacts[values["scheduler"]]...)
 	env = append(env, serverEnv(values["server"], family)...)
 	from, to, _ := strings.Cut(values["change"], "-")
 	for end, server := range map[string]string{"FROM": from, "TO": to} {

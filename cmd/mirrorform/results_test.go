@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -60,8 +61,8 @@ func (v *variant) proves(script string) (features []string, err error) {
 	for _, line := range header(script, "proves") {
 		for name := range strings.SplitSeq(line, ",") {
 			name = strings.TrimSpace(name)
-			if name == "$SERVER_NAME" {
-				name = serverName(v.values["server"])
+			if variable, is := strings.CutPrefix(name, "$"); is {
+				name = v.value(variable)
 			}
 			if _, ok := matrix.FeatureNamed(name); !ok {
 				return nil, &unknownFeature{v.name, name}
@@ -165,4 +166,38 @@ func available(h *lab.Host, name string) string {
 		return ""
 	}
 	return strings.TrimSpace(string(out))
+}
+
+// Each script proves features of the matrix, in all its variants.
+func TestProves(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("../../testdata/lab/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no scripts: %v", err)
+	}
+	proved := map[string]bool{}
+	for _, file := range files {
+		script, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		variables, err := readVariables(string(script))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range variantsOf(filepath.Base(file), variables, true) {
+			features, err := v.proves(string(script))
+			if err != nil {
+				t.Errorf("%s: %v", file, err)
+			}
+			for _, f := range features {
+				proved[f] = true
+			}
+		}
+	}
+	for _, f := range matrix.Features() {
+		if !proved[f.Name] {
+			t.Errorf("no script proves %s", f.Name)
+		}
+	}
 }

@@ -118,6 +118,16 @@ func (v *variant) environment() (env []string) {
 	return append(env, factsOf(v.values)...)
 }
 
+// value returns the value of a variable in the script's environment, or "".
+func (v *variant) value(name string) string {
+	for _, line := range v.environment() {
+		if value, is := strings.CutPrefix(line, name+"="); is {
+			return value
+		}
+	}
+	return ""
+}
+
 // is answers the condition VARIABLE:VALUE. known is whether the script has that variable.
 func (v *variant) is(condition string) (yes, known bool, err error) {
 	name, value, _ := strings.Cut(condition, ":")

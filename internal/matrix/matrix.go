@@ -32,6 +32,7 @@ func Features() []Feature {
 	return []Feature{
 		{"storage", nil},
 		{"sync by cron", map[lab.Family]string{lab.Debian: "cron", lab.EL: "cronie"}},
+		{"sync by timer", same("systemd")},
 		{"nginx", same("nginx")},
 		{"Apache", map[lab.Family]string{lab.Debian: "apache2", lab.EL: "httpd"}},
 		{"Caddy", same("caddy")},
