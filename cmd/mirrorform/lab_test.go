@@ -33,6 +33,8 @@ func TestLab(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Values[hostsKey{}] = &scriptHosts{lab: l, byName: map[string]*lab.Host{}}
 			env.Values[caKey{}] = new(*lab.CA)
+			env.Values[receiverKey{}] = new(*receiver)
+			env.Values[proxyKey{}] = new(*labtest.ConnectProxy)
 			env.Values[pollsKey{}] = map[string]*poller{}
 			env.Values[downloadsKey{}] = map[string]*running{}
 			env.Setenv("LABKEY", l.KeyPath())
@@ -61,6 +63,7 @@ func TestLab(t *testing.T) {
 			"status": status, "repeat": repeat, "boot": boot, "on": on, "reboot": reboot, "eventually": eventually, "edit": edit,
 			"github": github, "behind": behind, "serve": serve, "workflow": workflow, "pipeline": pipeline, "fleet": fleet, "power": power, "listing": listOn, "frozen": frozen, "dump": dump, "acme": acme,
 			"poll": poll, "http3": askHTTP3, "put": put, "install": install, "download": download,
+			"receive": receive, "proxy": proxy,
 		},
 	})
 }

@@ -33,6 +33,8 @@ func Features() []Feature {
 		{"storage", nil},
 		{"sync by cron", map[lab.Family]string{lab.Debian: "cron", lab.EL: "cronie"}},
 		{"sync by timer", same("systemd")},
+		{"notifications", same("curl")},
+		{"rsync proxy", same("rsync")},
 		{"nginx", same("nginx")},
 		{"Apache", map[lab.Family]string{lab.Debian: "apache2", lab.EL: "httpd"}},
 		{"Caddy", same("caddy")},
