@@ -12,12 +12,9 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"unicode"
 
+	"github.com/mirrorform/mirrorform/internal/placename"
 	"github.com/oschwald/maxminddb-golang/v2"
-	"golang.org/x/text/runes"
-	"golang.org/x/text/transform"
-	"golang.org/x/text/unicode/norm"
 )
 
 // Provider is a provider of databases.
@@ -261,7 +258,7 @@ func (p Place) Same(o Place) bool {
 
 // near reports whether the countries are equal and one city name is the other with more words.
 func (p Place) near(o Place) bool {
-	a, b := plain(p.City), plain(o.City)
+	a, b := placename.Plain(p.City), placename.Plain(o.City)
 	return p.Country == o.Country && a != "" && b != "" && (strings.HasPrefix(a, b+" ") || strings.HasPrefix(b, a+" "))
 }
 
@@ -307,16 +304,6 @@ func Distance(a, b Point) float64 {
 }
 
 func sameName(a, b string) bool {
-	a, b = plain(a), plain(b)
+	a, b = placename.Plain(a), placename.Plain(b)
 	return a != "" && a == b
-}
-
-// plain returns a name in lower case without accents, with single spaces between its words.
-func plain(s string) string {
-	bare := transform.Chain(norm.NFD, runes.Remove(runes.In(unicode.Mn)), norm.NFC)
-	if t, _, err := transform.String(bare, s); err == nil {
-		s = t
-	}
-	s = strings.NewReplacer("ß", "ss", "ø", "o", "Ø", "o", "ł", "l", "Ł", "l").Replace(s)
-	return strings.Join(strings.FieldsFunc(strings.ToLower(s), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) }), " ")
 }
