@@ -16,7 +16,8 @@ const MaxSize = 256 << 10
 
 // Bytes returns the file as YAML. Equal values give equal bytes. Strings that a YAML 1.1 reader
 // would read as another type are double-quoted, so that PyYAML's safe_load and yaml.v3 both read
-// back the same value. Empty optional keys are omitted, and so are private and monopoly if false.
+// back the same value. Empty optional keys are omitted, and so are private and monopoly if
+// false. Beside a country, state_province and city are blank if they are empty.
 //
 // It fails if a string is not valid UTF-8, if Subnets has both a list and a URL, or if the result
 // is larger than MaxSize. It does not apply the rules of Check.
@@ -47,7 +48,7 @@ func mappingNode(path string, s section) (*yaml.Node, error) {
 		if f.empty() && !f.always {
 			continue
 		}
-		v, err := valueNode(join(path, f.key), f.value)
+		v, err := fieldNode(join(path, f.key), f)
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -58,6 +59,14 @@ func mappingNode(path string, s section) (*yaml.Node, error) {
 		m.Style = yaml.FlowStyle
 	}
 	return m, errors.Join(errs...)
+}
+
+// fieldNode returns the value of the field at a path. An empty one that may be null is blank.
+func fieldNode(path string, f field) (*yaml.Node, error) {
+	if f.nullable && f.empty() {
+		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null"}, nil
+	}
+	return valueNode(path, f.value)
 }
 
 func valueNode(path string, value any) (*yaml.Node, error) {

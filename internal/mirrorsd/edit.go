@@ -169,7 +169,7 @@ func (e *editor) mapping(path string, want, have section, n *yaml.Node, end int)
 			inner := have[i].value.(section)
 			keep := len(foreign(key, sub, p.v)) > 0
 			switch {
-			case len(e.doc.differences(key, sub, inner)) == 0:
+			case len(e.doc.differences(key, sub, inner)) == 0 && !lacksBlank(sub, p.v):
 				continue
 			case remove && !keep:
 			case p.v.Style&yaml.FlowStyle == 0 && len(p.v.Content) > 0:
@@ -199,6 +199,24 @@ func (e *editor) mapping(path string, want, have section, n *yaml.Node, end int)
 	return nil
 }
 
+// lacksBlank reports whether a section in block style lacks a key that is written even if empty.
+// Without other differences the text is unchanged.
+func lacksBlank(s section, n *yaml.Node) bool {
+	if n.Style&yaml.FlowStyle != 0 || len(n.Content) == 0 {
+		return false
+	}
+	for _, f := range s {
+		has := false
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			has = has || n.Content[i].Value == f.key
+		}
+		if f.always && f.empty() && !has {
+			return true
+		}
+	}
+	return false
+}
+
 // place returns the line before which the absent key want[i] is inserted: after the nearest present
 // key that precedes it in File's order, else before the nearest that follows it, else at the end.
 func place(want section, i int, n *yaml.Node, pairs map[string]pair) int {
@@ -221,7 +239,7 @@ func place(want section, i int, n *yaml.Node, pairs map[string]pair) int {
 
 // encode returns the lines of a key with its wanted value.
 func (e *editor) encode(path string, f field, indent string) ([]string, error) {
-	v, err := valueNode(path, f.value)
+	v, err := fieldNode(path, f)
 	if err != nil {
 		return nil, err
 	}
@@ -267,11 +285,13 @@ func (e *editor) comments(p pair, indent string) []string {
 
 // inPlace changes a value and keeps the rest of its lines. It reports whether that was possible.
 func (e *editor) inPlace(path string, f field, p pair) bool {
-	n, err := valueNode(path, f.value)
+	n, err := fieldNode(path, f)
 	if err != nil {
 		return false
 	}
 	switch {
+	case n.Tag == "!!null":
+		return false
 	case n.Kind == yaml.ScalarNode && p.v.Kind == yaml.ScalarNode && p.first == p.last:
 		return e.scalar(p, n)
 	case n.Kind == yaml.SequenceNode && p.v.Kind == yaml.SequenceNode && p.v.Style&yaml.FlowStyle == 0 &&

@@ -43,8 +43,8 @@ type AddressOptional struct {
 // Geolocation is where the mirror is. Upstream sends clients to mirrors near them.
 type Geolocation struct {
 	Country       string // country: ISO 3166-1 alpha-2 code
-	StateProvince string // state_province: free text; null in a file reads as ""
-	City          string // city: free text; null in a file reads as ""
+	StateProvince string // state_province: free text; written even if empty, as null, which reads as ""
+	City          string // city: free text; the same
 }
 
 // Subnets is the value of the subnets key, which is a list or a string. At most one of the fields
@@ -58,7 +58,7 @@ type Subnets struct {
 // all of them know the same keys.
 type field struct {
 	key      string
-	always   bool // written even if empty, because upstream requires the key
+	always   bool // written even if empty, because upstream or its CI requires the key
 	nullable bool // upstream's schema allows null
 	value    any  // *string, *bool, *[]string, *[]int64, *Subnets or section
 }
@@ -67,6 +67,7 @@ type field struct {
 type section []field
 
 func (f *File) fields() section {
+	located := f.Geolocation.Country != "" // AlmaLinux's CI then looks up the state and city
 	return section{
 		{key: "name", always: true, value: &f.Name},
 		{key: "address", always: true, value: f.Address.fields()},
@@ -75,8 +76,8 @@ func (f *File) fields() section {
 		}},
 		{key: "geolocation", value: section{
 			{key: "country", value: &f.Geolocation.Country},
-			{key: "state_province", nullable: true, value: &f.Geolocation.StateProvince},
-			{key: "city", nullable: true, value: &f.Geolocation.City},
+			{key: "state_province", always: located, nullable: true, value: &f.Geolocation.StateProvince},
+			{key: "city", always: located, nullable: true, value: &f.Geolocation.City},
 		}},
 		{key: "update_frequency", always: true, value: &f.UpdateFrequency},
 		{key: "sponsor", always: true, value: &f.Sponsor},
