@@ -124,7 +124,7 @@ func listRules(g *global) {
 		if r.Optional {
 			optional = "optional"
 		}
-		rows = append(rows, []string{r.Name, string(r.Severity), fixable, optional, r.Summary + ". " + r.Detail})
+		rows = append(rows, []string{r.Name, r.Severities(), fixable, optional, r.Summary + ". " + r.Detail})
 	}
 	g.ui.Table(rows)
 }

@@ -12,7 +12,7 @@ import (
 func (g *generator) rules() string {
 	var out strings.Builder
 	for _, r := range mirrorsd.Rules() {
-		kind := []string{string(r.Severity)}
+		kind := []string{r.Severities()}
 		if r.Fixable {
 			kind = append(kind, "`--fix` corrects what has only one meaning")
 		}

@@ -74,7 +74,7 @@ web {
 }
 publish {
   directory        = "mirrors.d"
-  name             = "mirror.example.org"
+  name             = "mirror.almalinux.org"
   http             = "http://mirror.example.org/almalinux/"
   https            = "https://mirror.example.org/almalinux/"
   rsync            = "rsync://mirror.example.org/almalinux/"

@@ -53,6 +53,8 @@ func (n *lint) foreign(byName map[string]*lint) {
 				n.add(ruleForeign, key, start, end, nil,
 					"%s: %s is another mirror (%s); write this mirror's address, or remove the key",
 					key, show(t.host), show(other.name))
+			} else {
+				n.domain(key, t.host)
 			}
 		})
 	}

@@ -31,6 +31,7 @@ type Problem struct {
 	Rule     string // name of the rule, as in Rules
 	Fix      string // the value to write instead, or "" if the intended value is ambiguous
 	list     bool   // write Fix as a list with one item
+	mild     bool   // a warning for the Linter: AlmaLinux's service accepts the value
 }
 
 // String returns the problem as "severity: key: message".
@@ -73,6 +74,12 @@ func (c *checker) errorf(rule, key, format string, args ...any) {
 func (c *checker) warnf(rule, key, format string, args ...any) {
 	c.problems = append(c.problems, Problem{Key: key, Severity: Warning, Rule: rule, Message: fmt.Sprintf(format,
 		args...)})
+}
+
+// mild marks the last problem as one that AlmaLinux's service accepts. Check is stricter: it is for
+// files that mirrorform itself writes.
+func (c *checker) mild() {
+	c.problems[len(c.problems)-1].mild = true
 }
 
 // fix adds a fix to the last problem: the only value that its author can have intended.
@@ -126,10 +133,22 @@ func (c *checker) string(key, s string) {
 	if problem := badText(s); problem != "" {
 		c.bad[key] = true
 		c.errorf(ruleText, key, "%s", problem)
+		if shownOnly(key) {
+			c.mild()
+		}
 		if trimmed := strings.TrimSpace(s); trimmed != "" && badText(trimmed) == "" {
 			c.fix(trimmed)
 		}
 	}
+}
+
+// shownOnly reports whether AlmaLinux's service only shows the value of a key.
+func shownOnly(key string) bool {
+	switch key {
+	case "sponsor", "sponsor_url", "email", "geolocation.state_province", "geolocation.city":
+		return true
+	}
+	return false
 }
 
 func badText(s string) string {
@@ -174,7 +193,7 @@ func (c *checker) rules(f *File) {
 	}
 	c.email(f.Email)
 	c.reach(f)
-	c.cloud(f.CloudType, f.CloudRegions)
+	c.cloud(f)
 }
 
 func (c *checker) name(name string) {
@@ -220,17 +239,28 @@ func (c *checker) country(g Geolocation) {
 	switch {
 	case g == (Geolocation{}) || c.bad[key]:
 	case g.Country == "":
-		c.errorf(ruleRequired, key, "is required with state_province or city; write an ISO 3166-1 alpha-2 code such as DE")
+		c.errorf(ruleGeolocation, key, "is required with state_province or city; write an ISO 3166-1 alpha-2 code such as DE")
 	case g.Country == kosovo:
 		c.warnf(ruleKosovo, key, "XK is commonly used for Kosovo, but ISO 3166-1 does not assign it")
 	case !isCountry(g.Country):
-		hint := ""
-		if s := nearCountry(g.Country); s != "" {
-			hint = "; did you mean " + s + "?"
-		}
-		c.errorf(ruleCountry, key, "%s is not an ISO 3166-1 alpha-2 code (two capital letters such as DE)%s",
-			show(g.Country), hint)
-		c.fix(sameCountry(g.Country))
+		c.notCountry(key, g.Country)
+	}
+}
+
+// notCountry reports a country that is not a code as it has to be.
+func (c *checker) notCountry(key, country string) {
+	mapped, hint := upstreamCountry(country) != "", ""
+	if !mapped && len([]rune(country)) != 2 {
+		hint = "; AlmaLinux's service stops updating its whole list at a name that it does not know"
+	}
+	if s := nearCountry(country); s != "" {
+		hint += "; did you mean " + s + "?"
+	}
+	c.errorf(ruleCountry, key, "%s is not an ISO 3166-1 alpha-2 code (two capital letters such as DE)%s",
+		show(country), hint)
+	c.fix(sameCountry(country))
+	if mapped {
+		c.mild()
 	}
 }
 
@@ -254,14 +284,15 @@ func (c *checker) frequency(s string) {
 			for i, unit := range []string{"m", "h", "d"} {
 				if m[i+2] != "" {
 					c.fix(m[1] + unit)
+					c.mild()
 				}
 			}
 		}
 		return
 	}
-	if every > c.service.AllowedOutdate {
-		c.warnf(ruleSlow, key, "%s is longer than %s, the age at which AlmaLinux considers a mirror outdated; 3h is usual",
-			s, duration(c.service.AllowedOutdate))
+	if every >= c.service.AllowedOutdate {
+		c.warnf(ruleSlow, key, "%s is not shorter than %s, the age at which AlmaLinux considers a mirror outdated; "+
+			"3h is usual", s, duration(c.service.AllowedOutdate))
 	}
 }
 
@@ -321,6 +352,7 @@ func (c *checker) reach(f *File) {
 			c.errorf(ruleSubnets, "subnets", "%s is a network; write a list, even for a single network", show(f.Subnets.URL))
 			c.fix(f.Subnets.URL)
 			c.problems[len(c.problems)-1].list = true
+			c.mild()
 		} else if !c.bad["subnets"] {
 			c.url("subnets", f.Subnets.URL, true, "https", "http")
 		}
@@ -338,22 +370,43 @@ func (c *checker) cidr(key, s string) {
 		c.errorf(ruleSubnets, key, "%s is an IP address, not a network in CIDR notation; did you mean %s/%d?", show(s), s,
 			a.BitLen())
 		c.fix(fmt.Sprintf("%s/%d", s, a.BitLen()))
+		c.mild()
 		return
 	}
 	p, err := netip.ParsePrefix(s)
 	if err != nil {
-		c.errorf(ruleSubnets, key, "%s is not a network in CIDR notation such as 203.0.113.0/24 or 2001:db8::/32", show(s))
+		c.errorf(ruleSubnets, key, "%s is not a network in CIDR notation such as 203.0.113.0/24 or 2001:db8::/32; "+
+			"AlmaLinux's service stops updating its whole list at it", show(s))
 		return
 	}
 	switch m := p.Masked(); {
 	case m != p:
-		c.errorf(ruleSubnets, key, "%s has address bits set beyond /%d; did you mean %s?", show(s), p.Bits(), m)
+		c.errorf(ruleSubnets, key, "%s has address bits set beyond /%d, and AlmaLinux's service stops updating "+
+			"its whole list at it; did you mean %s?", show(s), p.Bits(), m)
 	case p.Bits() == 0:
 		c.errorf(ruleSubnets, key, "%s contains every address; list only your own networks", show(s))
 	}
 }
 
-func (c *checker) cloud(kind string, regions []string) {
+// clouds are the values of cloud_type that AlmaLinux's service knows.
+var clouds = []string{"aws", "azure", "gcp", "oci"}
+
+func (c *checker) cloud(f *File) {
+	kind, regions := f.CloudType, f.CloudRegions
+	if !inDomain(strings.ToLower(f.Name), upstreamDomain) {
+		if kind != "" {
+			c.errorf(ruleCloud, "cloud_type", "is not allowed for community mirrors: it is for AlmaLinux's own mirrors "+
+				"in a cloud, and no client outside of that cloud would get this mirror; remove it")
+		}
+		if len(regions) != 0 {
+			c.errorf(ruleCloud, "cloud_regions", "is not allowed for community mirrors; remove it")
+		}
+		return
+	}
+	if kind != "" && !slices.Contains(clouds, kind) {
+		c.errorf(ruleCloud, "cloud_type", "%s is not a cloud that AlmaLinux's service knows (%s), so no client would get "+
+			"the mirror", show(kind), strings.Join(clouds, ", "))
+	}
 	if kind != "" && len(regions) == 0 {
 		c.errorf(ruleCloud, "cloud_regions", "is required with cloud_type; list the regions of %s that use this mirror",
 			show(kind))
@@ -361,5 +414,6 @@ func (c *checker) cloud(kind string, regions []string) {
 	if kind == "" && len(regions) != 0 {
 		c.errorf(ruleCloud, "cloud_type", "is required with cloud_regions; "+
 			"write the cloud of the regions, such as aws, azure or gcp")
+		c.mild()
 	}
 }

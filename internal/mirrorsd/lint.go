@@ -109,6 +109,20 @@ func (l *Linter) read(f Source) *lint {
 
 // add records a finding if its rule is enabled. The fix may be nil.
 func (n *lint) add(rule, key string, start, end int, fix *Fix, format string, args ...any) {
+	n.addAs(severity(rule), rule, key, start, end, fix, format, args...)
+}
+
+// grade returns the severity of a finding: that of its rule, or a warning if AlmaLinux's service
+// accepts the value.
+func grade(rule string, mild bool) Severity {
+	if mild {
+		return Warning
+	}
+	return severity(rule)
+}
+
+// addAs is add with the finding's own severity.
+func (n *lint) addAs(s Severity, rule, key string, start, end int, fix *Fix, format string, args ...any) {
 	if !n.on[rule] {
 		return
 	}
@@ -116,7 +130,7 @@ func (n *lint) add(rule, key string, start, end int, fix *Fix, format string, ar
 		fix = nil
 	}
 	n.findings = append(n.findings, Finding{
-		File: n.name, Key: key, Rule: rule, Severity: severity(rule), Message: fmt.Sprintf(format, args...),
+		File: n.name, Key: key, Rule: rule, Severity: s, Message: fmt.Sprintf(format, args...),
 		Start: n.source.position(start), End: n.source.position(max(start, end)), Fix: fix,
 	})
 }
@@ -148,11 +162,16 @@ func (n *lint) check() {
 	n.tabs()
 	n.template()
 	n.parser = parseDocument(&n.file, doc, 0)
+	n.cutOff()
 	for _, f := range n.parser.faults {
 		n.fault(f)
 	}
 	n.problems()
+	if n.doc.Content[0].Kind == yaml.MappingNode {
+		n.geolocation()
+	}
 	n.named()
+	n.agree()
 	if a := n.file.Address; a.HTTP != "" && a.HTTPS == "" && n.parser.values["address.https"] == nil {
 		start, end := n.place("address")
 		n.add(ruleHTTPS, "address", start, end, nil, "address: has no https URL; add one if the mirror serves HTTPS")
@@ -219,7 +238,7 @@ func (n *lint) problems() {
 	}
 	for _, p := range problems {
 		key := base(p.Key)
-		skip := false
+		skip := p.Rule == ruleGeolocation // see geolocation
 		for path := range unread {
 			skip = skip || path == key || strings.HasPrefix(key, path+".") || strings.HasPrefix(path, key+".")
 		}
@@ -237,7 +256,9 @@ func (n *lint) problems() {
 				fix = &Fix{Description: "write " + text, Edits: []Edit{n.edit(from, to, text)}, keys: []string{p.Key}}
 			}
 		}
-		n.add(p.Rule, p.Key, start, end, fix, "%s: %s", p.Key, p.Message)
+		// The schema requires these keys, and accepts an empty value.
+		blank := p.Rule == ruleRequired && strings.HasPrefix(p.Key, "sponsor") && n.node(p.Key) != nil
+		n.addAs(grade(p.Rule, p.mild || blank), p.Rule, p.Key, start, end, fix, "%s: %s", p.Key, p.Message)
 	}
 }
 

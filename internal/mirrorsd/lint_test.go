@@ -74,7 +74,7 @@ func lintCases(t testing.TB) map[string]*txtar.Archive {
 func TestLint(t *testing.T) {
 	t.Parallel()
 	l := newLinter(t, Options{Enable: []string{AllRules}})
-	found, fixed := map[string]bool{}, map[string]bool{}
+	found, fixed, grades := map[string]bool{}, map[string]bool{}, map[string]map[Severity]bool{}
 	for name, archive := range lintCases(t) {
 		var sources []Source
 		want := map[string]string{}
@@ -90,6 +90,10 @@ func TestLint(t *testing.T) {
 		for _, f := range l.Lint(sources) {
 			text.WriteString(line(f))
 			found[f.Rule] = true
+			if grades[f.Rule] == nil {
+				grades[f.Rule] = map[Severity]bool{}
+			}
+			grades[f.Rule][f.Severity] = true
 			fixed[f.Rule] = fixed[f.Rule] || f.Fix != nil
 			if f.Key == "" && strings.Contains(f.Rule, "key") {
 				t.Errorf("%s: %s has no key", name, line(f))
@@ -129,6 +133,9 @@ func TestLint(t *testing.T) {
 		if !found[r.Name] {
 			t.Errorf("no case has a finding of %s", r.Name)
 		}
+		if got := len(grades[r.Name]) == 2; found[r.Name] && (got != r.Mixed || !grades[r.Name][r.Severity]) {
+			t.Errorf("%s: its findings are of %v, but it is mixed: %t", r.Name, slices.Sorted(maps.Keys(grades[r.Name])), r.Mixed)
+		}
 		if fixed[r.Name] != r.Fixable {
 			t.Errorf("%s: fixable is %t, and findings with a fix: %t", r.Name, r.Fixable, fixed[r.Name])
 		}
@@ -138,7 +145,8 @@ func TestLint(t *testing.T) {
 	}
 }
 
-// TestCheckRules: each problem of Check has a rule of the same severity, but where lint is milder on purpose.
+// TestCheckRules: each problem of Check has a rule, and a warning of Check is one for lint too. Check is stricter, since it is
+// for files that mirrorform writes.
 func TestCheckRules(t *testing.T) {
 	t.Parallel()
 	checked := 0
@@ -152,8 +160,11 @@ func TestCheckRules(t *testing.T) {
 			if !slices.ContainsFunc(rules, func(r Rule) bool { return r.Name == p.Rule }) {
 				t.Errorf("%s: there is no rule %q", c[0].Name, p.Rule)
 			}
-			if p.Severity != severity(p.Rule) && p.Rule != rulePrivate {
-				t.Errorf("%s: a %s of the rule %s", c[0].Name, p.Severity, p.Rule)
+			if p.Severity == Warning && grade(p.Rule, p.mild) != Warning {
+				t.Errorf("%s: a warning of the rule %s, of which lint makes an error", c[0].Name, p.Rule)
+			}
+			if p.mild && !slices.ContainsFunc(rules, func(r Rule) bool { return r.Name == p.Rule && (r.Mixed || r.Severity == Warning) }) {
+				t.Errorf("%s: a mild problem of the rule %s, which is not mixed", c[0].Name, p.Rule)
 			}
 		}
 	}
@@ -202,15 +213,21 @@ func TestService(t *testing.T) {
 	l := newLinter(t, Options{Service: Service{AllowedOutdate: 24 * time.Hour, RequiredProtocols: []string{"http"}}})
 	data := bytes.Replace(canonical(t)["minimal.yml"], []byte("update_frequency: 3h"), []byte("update_frequency: 24h"), 1)
 	findings := l.Lint([]Source{{Unnamed: true, Data: data}})
-	if len(findings) != 1 || findings[0].Message != "address: needs http, since dnf uses no other protocol; add at least one such URL" {
+	var got []string
+	for _, f := range findings {
+		got = append(got, f.Rule)
+	}
+	if want := []string{ruleGeolocation, ruleRequired, ruleSlow}; !slices.Equal(got, want) ||
+		findings[1].Message != "address: needs http, since dnf uses no other protocol; add at least one such URL" {
 		t.Errorf("%+v", findings)
 	}
 }
 
 // upstreamCounts are the findings in upstream's own files by rule. Each was looked at, and is true.
 var upstreamCounts = map[string]int{
-	ruleCountry: 3, ruleDuplicateKey: 3, ruleNoEmail: 3, ruleFileName: 23, ruleForeign: 1, ruleHTTPS: 14, ruleLineEnding: 4,
-	ruleMisspeltKey: 2, ruleNameHost: 5, rulePrivate: 7, ruleSlow: 3, ruleTemplate: 4, ruleURL: 3, ruleScheme: 7,
+	ruleCountry: 3, ruleDuplicateKey: 3, ruleNoEmail: 3, ruleFileName: 23, ruleForeign: 1, ruleGeolocation: 42, ruleHTTPS: 14,
+	ruleLineEnding: 4, ruleMisspelt: 1, ruleMisspeltKey: 2, ruleModule: 3, ruleNameHost: 5, rulePrivate: 7, ruleSlow: 6,
+	ruleTemplate: 4, ruleURL: 3, ruleScheme: 7,
 }
 
 // TestLintUpstream checks all of upstream's files together, and fixes them.

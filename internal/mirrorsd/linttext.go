@@ -143,6 +143,24 @@ func (n *lint) template() {
 	}
 }
 
+// cutOff reports a name whose end is a comment: of sponsor: Example #1, YAML reads Example.
+func (n *lint) cutOff() {
+	for _, key := range []string{"sponsor", "sponsor_url", "geolocation.state_province", "geolocation.city"} {
+		v := n.node(key)
+		if v == nil || v.Style != 0 {
+			continue
+		}
+		_, end, exact := n.source.span(v)
+		rest := string(n.source.data[end:n.source.lineEnd(end)])
+		comment, ok := strings.CutPrefix(strings.TrimLeft(rest, " "), "#")
+		if exact && ok && comment != "" && !strings.ContainsAny(comment[:1], " #\t\r!-") {
+			at := end + len(rest) - len(comment) - 1
+			n.add(ruleComment, key, at, end+len(rest), nil, "%s: the value ends before %s, which is a comment; put the value "+
+				"in quotes if it belongs to it, or write a space after the #", key, show("#"+strings.TrimRight(comment, " \t\r")))
+		}
+	}
+}
+
 // fault adds a fault of the parser as a finding.
 func (n *lint) fault(f *fault) {
 	key, node := f.path, f.node
@@ -179,5 +197,5 @@ func (n *lint) fault(f *fault) {
 	if unknownKey(f.rule) {
 		key = join(key, strings.Trim(show(node.Value), `"…`))
 	}
-	n.add(f.rule, key, start, end, fix, "%s", message)
+	n.addAs(grade(f.rule, f.mild), f.rule, key, start, end, fix, "%s", message)
 }

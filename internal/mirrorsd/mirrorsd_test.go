@@ -45,8 +45,10 @@ func TestBytesIsCanonical(t *testing.T) {
 				t.Errorf("%s: error %v, got:\n%s\nwant:\n%s", name, err, got, data)
 			}
 		}
-		if problems := f.Check(); problems != nil {
-			t.Errorf("%s: %v", name, problems)
+		for _, p := range f.Check() {
+			if p.Rule != ruleCloud { // some have all keys, even those for AlmaLinux's own mirrors
+				t.Errorf("%s: %v", name, p)
+			}
 		}
 	}
 }
@@ -221,6 +223,7 @@ func TestCheck(t *testing.T) {
 		t.Fatalf("testdata/check: %d files, %v", len(files), err)
 	}
 	for _, file := range files {
+		made := &txtar.Archive{Comment: []byte("# Files and what Check says about them: NAME, then NAME.problems, one line each.\n")}
 		for _, c := range cases(t, file, ".problems") {
 			f, err := Parse(c[0].Data)
 			if err != nil {
@@ -231,8 +234,14 @@ func TestCheck(t *testing.T) {
 			for _, p := range f.Check() {
 				got.WriteString(p.String() + "\n")
 			}
-			if got.String() != string(c[1].Data) {
+			made.Files = append(made.Files, c[0], txtar.File{Name: c[1].Name, Data: []byte(got.String())})
+			if got.String() != string(c[1].Data) && !*update {
 				t.Errorf("%s: %s: got\n%s\nwant\n%s", file, c[0].Name, got.String(), c[1].Data)
+			}
+		}
+		if *update {
+			if err := os.WriteFile(file, txtar.Format(made), 0o644); err != nil {
+				t.Fatal(err)
 			}
 		}
 	}

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/agext/levenshtein"
 	"gopkg.in/yaml.v3"
 )
 
@@ -102,6 +101,7 @@ type fault struct {
 	path     string // dotted path of the key; "" is the file
 	message  string
 	readable bool         // Parse accepts the value, because PyYAML does
+	mild     bool         // a warning for the Linter: AlmaLinux's service accepts it
 	source   string       // YAML to replace the node; "" if the intended value is ambiguous
 	meant    string       // the path that a misspelt key most likely means
 	remove   []*yaml.Node // a key and its value that repeat another pair
@@ -142,12 +142,21 @@ func (p *parser) unread() map[string]bool {
 func (p *parser) bare(n *yaml.Node, path string) bool {
 	switch {
 	case n.Kind == yaml.AliasNode:
-		p.errorf(ruleFeature, n, path, "is a YAML alias; write the value instead")
+		p.errorf(ruleFeature, n, path, "is a YAML alias; write the value instead").mild = true
 	case n.Anchor != "":
-		p.errorf(ruleFeature, n, path, "has the YAML anchor %s; remove it", show(n.Anchor))
+		p.errorf(ruleFeature, n, path, "has the YAML anchor %s; remove it", show(n.Anchor)).mild = true
 	case n.Style&yaml.TaggedStyle != 0:
-		p.errorf(ruleFeature, n, path, "has the YAML tag %s; remove it", show(n.Tag))
+		p.errorf(ruleFeature, n, path, "has the YAML tag %s; remove it", show(n.Tag)).mild = safeTag(n.Tag)
 	default:
+		return true
+	}
+	return false
+}
+
+// safeTag reports whether PyYAML's safe_load knows a tag.
+func safeTag(tag string) bool {
+	switch strings.TrimPrefix(strings.TrimPrefix(tag, "!!"), "tag:yaml.org,2002:") {
+	case "!", "null", "bool", "int", "float", "binary", "timestamp", "omap", "pairs", "set", "str", "seq", "map":
 		return true
 	}
 	return false
@@ -165,11 +174,14 @@ func (p *parser) section(path string, s section, n *yaml.Node) {
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		near := n.Content[i].Value
 		if s.find(near) == nil {
-			near, _ = nearest(near, s.keys())
+			near, _ = meant(path, near, s.keys())
 		}
 		wanted[near]++
 	}
-	seen := map[string]int{}
+	seen, last := map[string]int{}, map[string]int{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		last[n.Content[i].Value] = i // PyYAML uses the last of equal keys
+	}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		k, v := n.Content[i], n.Content[i+1]
 		if !p.bare(k, path) {
@@ -181,7 +193,7 @@ func (p *parser) section(path string, s section, n *yaml.Node) {
 		}
 		f := s.find(k.Value)
 		if f == nil {
-			p.unknown(path, s, wanted, k)
+			p.unknown(path, s, wanted, k, v)
 			continue
 		}
 		full := join(path, f.key)
@@ -190,59 +202,14 @@ func (p *parser) section(path string, s section, n *yaml.Node) {
 			if equal(v, n.Content[at+1]) {
 				fault.remove = []*yaml.Node{k, v}
 			}
-			continue
+		} else {
+			seen[f.key] = i
 		}
-		seen[f.key] = i
-		p.keys[full], p.values[full] = k, v
-		p.value(full, f, v)
-	}
-}
-
-// unknown reports a key that is not in the section.
-func (p *parser) unknown(path string, s section, wanted map[string]int, k *yaml.Node) {
-	switch {
-	case k.Style == 0 && yaml11Tag(k.Value) == tagMerge:
-		p.errorf(ruleFeature, k, path, "has the YAML merge key <<; write the keys instead")
-		return
-	case path == "" && k.Value == "config_version":
-		p.errorf(ruleUnknownKey, k, path, "unknown key %s; remove it: "+
-			"AlmaLinux's service supports only version 1, which is the default", show(k.Value))
-		return
-	}
-	if near, certain := nearest(k.Value, s.keys()); near != "" {
-		f := p.errorf(ruleMisspeltKey, k, path, "unknown key %s; did you mean %s?", show(k.Value), near)
-		f.meant = join(path, near)
-		if certain && wanted[near] == 1 {
-			f.source = near
-		}
-		return
-	}
-	if home := homes(k.Value); len(home) > 0 {
-		p.errorf(ruleMisplacedKey, k, path, "unknown key %s here; it belongs %s", show(k.Value), strings.Join(home, " or "))
-		return
-	}
-	p.errorf(ruleUnknownKey, k, path, "unknown key %s", show(k.Value))
-}
-
-// homes returns the sections to which a key belongs.
-func homes(key string) (places []string) {
-	var walk func(path string, s section)
-	walk = func(path string, s section) {
-		for _, f := range s {
-			switch {
-			case f.key != key:
-			case path == "":
-				places = append(places, "at the top level")
-			default:
-				places = append(places, "under "+path)
-			}
-			if sub, ok := f.value.(section); ok {
-				walk(join(path, f.key), sub)
-			}
+		if i == last[f.key] {
+			p.keys[full], p.values[full] = k, v
+			p.value(full, f, v)
 		}
 	}
-	walk("", (&File{}).fields())
-	return places
 }
 
 // equal reports whether two nodes have the same value for every reader. It ignores comments and the
@@ -265,7 +232,8 @@ func (p *parser) value(path string, f *field, n *yaml.Node) {
 	switch v := f.value.(type) {
 	case section:
 		if n.Kind == yaml.MappingNode && len(n.Content) == 0 && !f.always {
-			p.errorf(ruleType, n, path, "is empty; set a value or remove the key")
+			p.errorf(ruleType, n, path, "is empty; set a value or remove the key").mild =
+				path != "address_optional.kitten" // of which the schema requires a URL
 			return
 		}
 		p.section(path, v, n)
@@ -410,26 +378,4 @@ func (p *parser) integer(path string, n *yaml.Node) (int64, bool) {
 		return 0, false
 	}
 	return i, true
-}
-
-// nearest returns the known key closest to a misspelt one, or "" if none is close. certain reports
-// whether no other key can have been intended.
-func nearest(key string, known []string) (near string, certain bool) {
-	if len(key) > 40 {
-		return "", false
-	}
-	spelt := strings.ReplaceAll(strings.ToLower(key), "-", "_")
-	best, second := 4, 4
-	for _, k := range known {
-		switch d := levenshtein.Distance(spelt, k, nil); {
-		case d < best:
-			near, best, second = k, d, best
-		case d < second:
-			second = d
-		}
-	}
-	if near == "" || best > len(near)/2 {
-		return "", false
-	}
-	return near, best == 0 || best <= 2 && 3*best <= len(near) && second >= best+2
 }

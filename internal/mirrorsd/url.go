@@ -30,8 +30,13 @@ func (c *checker) address(path string, a Address) {
 			strings.Join(c.service.RequiredProtocols, " or "))
 	}
 	a.each(func(protocol, raw string) {
-		if key := join(path, protocol); raw != "" && !c.bad[key] {
-			c.url(key, raw, false, protocol)
+		key := join(path, protocol)
+		if raw == "" || c.bad[key] {
+			return
+		}
+		c.url(key, raw, false, protocol)
+		if t, ok := treeOf(raw); ok && !c.bad[key] && protocol == "rsync" && t.path == "/" {
+			c.warnf(ruleModule, key, "%s has no module; write rsync://HOST/MODULE, or remove the key", show(raw))
 		}
 	})
 }
@@ -53,6 +58,20 @@ func (c *checker) url(key, raw string, query bool, schemes ...string) {
 	}
 	c.errorf(rule, key, "%v", err)
 	c.fix(repairURL(raw, query, schemes))
+	// The service only shows these URLs, or does without what it cannot fetch.
+	if key == "sponsor_url" || key == "subnets" || rule == ruleScheme && otherScheme(key, raw) {
+		c.mild()
+	}
+}
+
+// otherScheme reports whether a URL under the key of another protocol works all the same for
+// AlmaLinux's service: HTTP and HTTPS for each other, and any URL that it only shows.
+func otherScheme(key, raw string) bool {
+	web := []string{"http", "https"}
+	if strings.HasSuffix(key, ".rsync") || strings.HasSuffix(key, ".ftp") {
+		web = append(web, "rsync", "ftp")
+	}
+	return checkURL(raw, false, web) == nil
 }
 
 // repairURL returns the URL that an invalid one clearly means, or "".
