@@ -58,8 +58,8 @@ func (f *verifyFlags) add(cmd *cobra.Command) {
 	flags.StringArrayVar(&f.resolve, "resolve", nil,
 		"use ADDRESS for a host name instead of what DNS says, as `HOST:ADDRESS` (can be repeated)")
 	flags.StringArrayVar(&f.geoIP, "geoip-db", nil,
-		"look addresses up in `FILE` instead of the configuration's databases: a City or ASN database of MaxMind, "+
-			"or a location or ASN database of IPinfo (can be repeated)")
+		"look addresses up in `FILE` instead of the configuration's databases: a location, country or ASN database of "+
+			"IPinfo, such as IPinfo Lite, or a City, Country or ASN database of MaxMind (can be repeated)")
 	_ = cmd.MarkFlagFilename("geoip-db", "mmdb")
 }
 

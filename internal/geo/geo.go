@@ -1,5 +1,5 @@
-// Package geo looks up the locations of IP addresses in databases in MaxMind's format: MaxMind's
-// City and ASN databases, and IPinfo's databases with their flat schema.
+// Package geo looks up the locations of IP addresses in databases in MaxMind's format: IPinfo's
+// databases with their flat schema, and MaxMind's City, Country and ASN databases.
 package geo
 
 import (
@@ -35,7 +35,8 @@ type DB struct {
 	Path      string
 	Type      string // from its metadata, such as GeoLite2-City
 	Provider  Provider
-	Locations bool // it has locations of addresses, not only AS numbers
+	Countries bool // it has the countries of addresses, not only AS numbers
+	Cities    bool // and their cities
 	reader    *maxminddb.Reader
 }
 
@@ -67,6 +68,9 @@ func Open(path string) (*DB, error) {
 		if errors.As(err, &file) {
 			return nil, fmt.Errorf("GeoIP database: %w", err)
 		}
+		if what := other(path); what != "" {
+			return nil, fmt.Errorf("GeoIP database: %s %s", path, what)
+		}
 		return nil, fmt.Errorf("%s is not a database in MaxMind's format, or it is corrupt; download it again: %w", path, err)
 	}
 	db := &DB{Path: path, Type: reader.Metadata.DatabaseType, reader: reader}
@@ -74,49 +78,6 @@ func Open(path string) (*DB, error) {
 		return nil, errors.Join(err, reader.Close())
 	}
 	return db, nil
-}
-
-// identify sets the provider and the kind of data.
-func (db *DB) identify() error {
-	kind := strings.ToLower(db.Type)
-	switch {
-	case strings.HasPrefix(kind, "ipinfo"):
-		db.Provider = IPinfo
-		known, err := db.sampleKeys()
-		if err != nil {
-			return err
-		}
-		db.Locations = known["city"]
-		if !db.Locations && !known["asn"] {
-			return fmt.Errorf("%s is IPinfo's database %q, which has neither cities nor AS numbers; use IPinfo's location or ASN database",
-				db.Path, db.Type)
-		}
-	case strings.Contains(kind, "city"), strings.Contains(kind, "enterprise"):
-		db.Provider, db.Locations = MaxMind, true
-	case strings.HasSuffix(kind, "-asn"), strings.HasSuffix(kind, "-isp"):
-		db.Provider = MaxMind
-	default:
-		return fmt.Errorf("%s has the unsupported type %q; use MaxMind's City or ASN database, or IPinfo's location or ASN database",
-			db.Path, db.Type)
-	}
-	return nil
-}
-
-// sampleKeys returns the keys of the first record. The names of IPinfo's databases do not identify
-// their content.
-func (db *DB) sampleKeys() (map[string]bool, error) {
-	keys := map[string]bool{}
-	for result := range db.reader.Networks() {
-		var record map[string]any
-		if err := result.Decode(&record); err != nil {
-			return nil, db.corrupt(err)
-		}
-		for k := range record {
-			keys[k] = true
-		}
-		break
-	}
-	return keys, nil
 }
 
 // Close releases the file.
@@ -171,6 +132,9 @@ func (db *DB) record(result maxminddb.Result) (Record, error) {
 		r, err = flatRecord(result)
 	} else {
 		r, err = maxMindRecord(result)
+	}
+	if !db.Countries {
+		r.Country = "" // it is that in which the AS is registered
 	}
 	if err == nil {
 		err = r.check()

@@ -41,41 +41,71 @@ func TestLookup(t *testing.T) {
 	t.Parallel()
 	frankfurt := Record{Found: true, Country: "DE", Region: "Hesse", City: "Frankfurt am Main", Point: Point{50.11, 8.68}, HasPoint: true}
 	tests := map[string]struct {
-		kind      string
-		record    mmdbtype.Map
-		want      Record
-		provider  string
-		locations bool
+		kind              string
+		record            mmdbtype.Map
+		want              Record
+		provider          string
+		countries, cities bool
 	}{
-		"GeoLite2 City": {"GeoLite2-City", city("DE", "Hesse", "Frankfurt am Main", 50.11, 8.68), frankfurt, "MaxMind", true},
-		"GeoIP2 City":   {"GeoIP2-City", city("DE", "Hesse", "Frankfurt am Main", 50.11, 8.68), frankfurt, "MaxMind", true},
+		"GeoLite2 City": {"GeoLite2-City", city("DE", "Hesse", "Frankfurt am Main", 50.11, 8.68), frankfurt, "MaxMind", true, true},
+		"GeoIP2 City":   {"GeoIP2-City", city("DE", "Hesse", "Frankfurt am Main", 50.11, 8.68), frankfurt, "MaxMind", true, true},
 		"GeoLite2 ASN": {
 			"GeoLite2-ASN", mmdbtype.Map{"autonomous_system_number": mmdbtype.Uint32(64496), "autonomous_system_organization": mmdbtype.String("Example")}, //nolint:misspell // the key is MaxMind's
-			Record{Found: true, ASN: 64496, ASNHolder: "Example"}, "MaxMind", false,
+			Record{Found: true, ASN: 64496, ASNHolder: "Example"}, "MaxMind", false, false,
 		},
 		"IPinfo location": {
 			"ipinfo standard_location.mmdb", mmdbtype.Map{
 				"city": mmdbtype.String("Frankfurt am Main"), "region": mmdbtype.String("Hesse"), "country": mmdbtype.String("DE"),
 				"lat": mmdbtype.String("50.11"), "lng": mmdbtype.String("8.68"), "postal": mmdbtype.String("60306"), "timezone": mmdbtype.String("Europe/Berlin"),
-			}, frankfurt, "IPinfo", true,
+			}, frankfurt, "IPinfo", true, true,
 		},
 		"IPinfo with numbers": {
 			"ipinfo ipinfo_core.mmdb", mmdbtype.Map{
 				"city": mmdbtype.String("Frankfurt am Main"), "region": mmdbtype.String("Hesse"), "country": mmdbtype.String("Germany"),
 				"country_code": mmdbtype.String("DE"), "latitude": mmdbtype.Float64(50.11), "longitude": mmdbtype.Float64(8.68),
-			}, frankfurt, "IPinfo", true,
+			}, frankfurt, "IPinfo", true, true,
+		},
+		"IPinfo Lite": {
+			"ipinfo generic_ipinfo_lite.mmdb", mmdbtype.Map{
+				"country": mmdbtype.String("Germany"), "country_code": mmdbtype.String("DE"), "continent": mmdbtype.String("Europe"), "continent_code": mmdbtype.String("EU"),
+				"asn": mmdbtype.String("AS64496"), "as_name": mmdbtype.String("Example"), "as_domain": mmdbtype.String("example.org"),
+			}, Record{Found: true, Country: "DE", ASN: 64496, ASNHolder: "Example"}, "IPinfo", true, false,
+		},
+		"IPinfo country and ASN": {
+			"ipinfo country_asn.mmdb", mmdbtype.Map{
+				"country": mmdbtype.String("DE"), "country_name": mmdbtype.String("Germany"), "continent": mmdbtype.String("EU"), "continent_name": mmdbtype.String("Europe"),
+				"asn": mmdbtype.String("AS64496"), "as_name": mmdbtype.String("Example"), "as_domain": mmdbtype.String("example.org"),
+			}, Record{Found: true, Country: "DE", ASN: 64496, ASNHolder: "Example"}, "IPinfo", true, false,
+		},
+		"IPinfo country": {
+			"ipinfo country.mmdb", mmdbtype.Map{"country": mmdbtype.String("DE"), "country_name": mmdbtype.String("Germany"), "continent": mmdbtype.String("EU")},
+			Record{Found: true, Country: "DE"}, "IPinfo", true, false,
+		},
+		"IPinfo ASN with the AS's country": {
+			"ipinfo standard_asn.mmdb", mmdbtype.Map{
+				"asn": mmdbtype.String("AS64496"), "name": mmdbtype.String("Example"), "domain": mmdbtype.String("example.org"),
+				"type": mmdbtype.String("isp"), "country": mmdbtype.String("US"), "route": mmdbtype.String("203.0.113.0/24"),
+			}, Record{Found: true, ASN: 64496, ASNHolder: "Example"}, "IPinfo", false, false,
+		},
+		"GeoLite2 Country": {
+			"GeoLite2-Country", mmdbtype.Map{"country": mmdbtype.Map{"iso_code": mmdbtype.String("DE")}},
+			Record{Found: true, Country: "DE"}, "MaxMind", true, false,
+		},
+		"GeoIP2 Country": {
+			"GeoIP2-Country", mmdbtype.Map{"country": mmdbtype.Map{"iso_code": mmdbtype.String("DE")}},
+			Record{Found: true, Country: "DE"}, "MaxMind", true, false,
 		},
 		"IPinfo ASN": {
 			"ipinfo asn.mmdb", mmdbtype.Map{"asn": mmdbtype.String("AS64496"), "name": mmdbtype.String("Example"), "domain": mmdbtype.String("example.org")},
-			Record{Found: true, ASN: 64496, ASNHolder: "Example"}, "IPinfo", false,
+			Record{Found: true, ASN: 64496, ASNHolder: "Example"}, "IPinfo", false, false,
 		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			db := open(t, geotest.Write(t, test.kind, map[string]mmdbtype.Map{"203.0.113.0/24": test.record, "2001:db8::/32": test.record}))
-			if db.Provider.Name != test.provider || db.Locations != test.locations || db.Provider.Correction == "" {
-				t.Errorf("it is %v, locations %v", db.Provider, db.Locations)
+			if db.Provider.Name != test.provider || db.Countries != test.countries || db.Cities != test.cities || db.Provider.Correction == "" {
+				t.Errorf("it is %v, countries %v, cities %v", db.Provider, db.Countries, db.Cities)
 			}
 			for address, network := range map[string]string{"203.0.113.9": "203.0.113.0/24", "2001:db8::9": "2001:db8::/32", "::ffff:203.0.113.9": "203.0.113.0/24"} {
 				got, err := db.Lookup(netip.MustParseAddr(address))
@@ -171,11 +201,19 @@ func TestUnusable(t *testing.T) {
 	tests := map[string]struct{ name, want string }{
 		"missing":   {filepath.Join(t.TempDir(), "none.mmdb"), "no such file"},
 		"directory": {t.TempDir(), "is a directory"},
-		"empty":     {file(nil), "bad.mmdb"},
-		"text":      {file([]byte("<html>404 Not Found</html>")), "bad.mmdb is not a database in MaxMind's format, or it is corrupt"},
-		"cut off":   {file(good[:len(good)/2]), "bad.mmdb is not a database in MaxMind's format, or it is corrupt"},
-		"country":   {geotest.Write(t, "GeoLite2-Country", map[string]mmdbtype.Map{"203.0.113.0/24": {}}), `the unsupported type "GeoLite2-Country"`},
-		"privacy":   {geotest.Write(t, "ipinfo standard_privacy.mmdb", map[string]mmdbtype.Map{"203.0.113.0/24": {"vpn": mmdbtype.String("true")}}), "neither cities nor AS numbers"},
+		"empty":     {file(nil), "bad.mmdb is empty; download it again"},
+		"blank":     {file([]byte(" \n")), "bad.mmdb is empty; download it again"},
+		"page":      {file([]byte("\n<html>404 Not Found</html>")), "bad.mmdb is an HTML or XML page, such as that of a failed download; take a file in MMDB format"},
+		"CSV":       {file([]byte("network,country,country_code\n1.0.0.0/24,Australia,AU\n")), "bad.mmdb is a CSV file; take a file in MMDB format: of IPinfo ipinfo_lite.mmdb"},
+		"CSV, BOM":  {file([]byte("\ufeffstart_ip\tend_ip\n1.0.0.0\t1.0.0.255\n")), "bad.mmdb is a CSV file"},
+		"JSON":      {file([]byte(`{"network":"1.0.0.0/24","country":"Australia"}`)), "bad.mmdb is a JSON file; take a file in MMDB format"},
+		"gzip":      {file([]byte("\x1f\x8b\x08\x00abc")), "bad.mmdb is compressed with gzip; unpack it with gunzip, or with tar -xzf"},
+		"zip":       {file([]byte("PK\x03\x04abc")), "bad.mmdb is a ZIP archive; unpack it, or take a file in MMDB format"},
+		"Parquet":   {file([]byte("PAR1abc")), "bad.mmdb is a Parquet file; take a file in MMDB format"},
+		"tar":       {file([]byte("GeoLite2-City" + strings.Repeat("\x00", 244) + "ustar\x0000")), "bad.mmdb is a tar archive; unpack it with tar -xf"},
+		"cut off":   {file(good[:len(good)/2]), "bad.mmdb is not a database in MaxMind's format, or it is corrupt; download it again"},
+		"anonymous": {geotest.Write(t, "GeoIP2-Anonymous-IP", map[string]mmdbtype.Map{"203.0.113.0/24": {}}), `the unsupported type "GeoIP2-Anonymous-IP"; take a file in MMDB format`},
+		"privacy":   {geotest.Write(t, "ipinfo standard_privacy.mmdb", map[string]mmdbtype.Map{"203.0.113.0/24": {"vpn": mmdbtype.String("true")}}), "neither places nor AS numbers"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

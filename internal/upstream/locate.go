@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/mirrorform/mirrorform/internal/geo"
+	"github.com/mirrorform/mirrorform/internal/mirrorsd"
 )
 
 const (
@@ -24,6 +25,9 @@ const (
 func (p *probe) locate(ctx context.Context) (located bool, err error) {
 	g := p.m.File.Geolocation
 	want := geo.Place{Country: g.Country, Region: g.StateProvince, City: g.City}
+	if code := mirrorsd.CountryCode(g.Country); code != "" {
+		want.Country = code // of de, or of Germany
+	}
 	home, known, err := p.home(ctx, want)
 	if err != nil {
 		return false, err
@@ -37,7 +41,7 @@ func (p *probe) locate(ctx context.Context) (located bool, err error) {
 			if err != nil {
 				return false, err
 			}
-			if db.Provider == geo.IPinfo && db.Locations && ip.Is4() {
+			if db.Provider == geo.IPinfo && db.Cities && ip.Is4() {
 				asked, found = true, found || record.Found
 			}
 			location := describe(db, record)
@@ -48,7 +52,7 @@ func (p *probe) locate(ctx context.Context) (located bool, err error) {
 			if record.Found {
 				a.Locations = append(a.Locations, location)
 			}
-			if db.Locations {
+			if db.Countries {
 				p.judge(db, a.IP, want, record, location.Distance, correction(a.IP, want, home, known))
 			}
 		}
@@ -64,7 +68,7 @@ func (p *probe) home(ctx context.Context, want geo.Place) (geo.Point, bool, erro
 	ctx, cancel := context.WithTimeout(ctx, searching)
 	defer cancel()
 	for _, db := range p.v.o.GeoIP {
-		if !db.Locations {
+		if !db.Cities {
 			continue
 		}
 		if point, ok, err := db.Find(ctx, want); ok || err != nil {
@@ -82,44 +86,39 @@ func describe(db *geo.DB, r geo.Record) Location {
 	return l
 }
 
-// judge compares a database's location with the entry.
+// judge compares a database's location with the entry. Only IPinfo's databases, which AlmaLinux's
+// service asks for the mirror's IPv4 addresses, have errors: it does not list a mirror that they do
+// not locate, and otherwise keeps the country of the entry.
 func (p *probe) judge(db *geo.DB, ip string, want geo.Place, got geo.Record, km *float64, values string) {
-	advice := "correct it at " + db.Provider.Correction
+	advice := db.Provider.Advice()
 	if values != "" {
 		advice += "\n" + values
 	}
-	seen := !got.Found && db.Provider == geo.IPinfo && strings.Contains(ip, ".")
+	asked := db.Provider == geo.IPinfo && strings.Contains(ip, ".")
 	add := func(severity Severity, format string, args ...any) {
-		p.c.add(rawFinding{severity, CheckGeoIP, fmt.Sprintf(format, args...), advice, ""}, "", seen)
+		p.c.add(rawFinding{severity, CheckGeoIP, fmt.Sprintf(format, args...), advice, ""}, "", asked && !got.Found)
 	}
 	far := ""
 	if km != nil {
 		far = fmt.Sprintf(", %.0f km away", *km)
 	}
 	by := fmt.Sprintf("%s (%s, %s)", db.Provider.Name, clean(db.Type), clean(db.Name()))
-	switch {
-	case !got.Found || got.Country == "":
-		add(Error, "%s is not located by %s, so clients are not sent to the nearest mirror", ip, by)
-	case want.Country == "":
-	case got.Country != want.Country:
-		add(Error, "%s is in %s by %s, and in %s by the configuration%s", ip, place(got.Place()), by, place(want), far)
-	case want.City == "" || got.Place().Same(want) || km != nil && *km <= nearby:
-	case got.City == "":
+	switch db.Judge(want, got, km != nil && *km <= nearby) {
+	case geo.NotFound, geo.CountryUnknown:
+		severity := Warning
+		if asked {
+			severity = Error
+		}
+		add(severity, "%s is not located by %s, so clients are not sent to the nearest mirror", ip, by)
+	case geo.NoCity:
 		add(Warning, "%s has no city by %s; the configuration has %s", ip, by, place(want))
-	default:
+	case geo.OtherCountry, geo.OtherCity:
 		add(Warning, "%s is in %s by %s, and in %s by the configuration%s", ip, place(got.Place()), by, place(want), far)
+	case geo.Agrees:
 	}
 }
 
-func place(p geo.Place) string {
-	var parts []string
-	for _, s := range []string{p.City, p.Region, p.Country} {
-		if s != "" {
-			parts = append(parts, clean(s))
-		}
-	}
-	return strings.Join(parts, ", ")
-}
+func place(p geo.Place) string { return clean(p.String()) }
 
 // correction returns the values for a provider's correction form, one per line.
 func correction(ip string, want geo.Place, home geo.Point, known bool) string {

@@ -38,10 +38,22 @@ func maxmind(country, city string, lat, long float64) mmdbtype.Map {
 	}
 }
 
+// lite is a record as IPinfo Lite has it.
+func lite(code, country string) mmdbtype.Map {
+	return mmdbtype.Map{
+		"country": mmdbtype.String(country), "country_code": mmdbtype.String(code), "continent": mmdbtype.String("Earth"), "continent_code": mmdbtype.String("XX"),
+		"asn": mmdbtype.String("AS64496"), "as_name": mmdbtype.String("Example"), "as_domain": mmdbtype.String("example.org"),
+	}
+}
+
 func TestGeoIP(t *testing.T) {
 	t.Parallel()
 	frankfurt := mirrorsd.Geolocation{Country: "DE", StateProvince: "Hesse", City: "Frankfurt"}
+	germany := mirrorsd.Geolocation{Country: "Germany", StateProvince: "Hesse", City: "Frankfurt"}
 	elsewhere := map[string]mmdbtype.Map{"203.0.113.0/24": flat("DE", "Hesse", "Frankfurt am Main", "50.1109", "8.6821")}
+	only := func(record mmdbtype.Map) map[string]mmdbtype.Map {
+		return map[string]mmdbtype.Map{"127.0.0.0/8": record, "::1/128": record}
+	}
 	with := func(record mmdbtype.Map) map[string]mmdbtype.Map {
 		return map[string]mmdbtype.Map{"127.0.0.0/8": record, "::1/128": record, "203.0.113.0/24": elsewhere["203.0.113.0/24"]}
 	}
@@ -64,8 +76,35 @@ func TestGeoIP(t *testing.T) {
 		},
 		"other country": {
 			"GeoLite2-City", map[string]mmdbtype.Map{"127.0.0.0/8": maxmind("US", "Cheyenne", 41.1, -104.8), "::1/128": maxmind("US", "Cheyenne", 41.1, -104.8)}, frankfurt,
-			Error, "is in Cheyenne, US by MaxMind (GeoLite2-City, test.mmdb), and in Frankfurt, Hesse, DE by the configuration",
-			"correct it at https://www.maxmind.com/en/geoip-location-correction\nIP address: 127.0.0.1\ncountry: DE\nregion: Hesse\ncity: Frankfurt", "ok",
+			Warning, "is in Cheyenne, US by MaxMind (GeoLite2-City, test.mmdb), and in Frankfurt, Hesse, DE by the configuration",
+			"correct it at https://www.maxmind.com/en/geoip-location-correction; AlmaLinux's service uses IPinfo, whose form is https://ipinfo.io/corrections\nIP address: 127.0.0.1\ncountry: DE\nregion: Hesse\ncity: Frankfurt", "ok",
+		},
+		"other country at IPinfo": {
+			"ipinfo location", with(flat("US", "Wyoming", "Cheyenne", "41.1", "-104.8")), frankfurt,
+			Warning, "is in Cheyenne, Wyoming, US by IPinfo (ipinfo location, test.mmdb), and in Frankfurt, Hesse, DE by the configuration",
+			"correct it at https://ipinfo.io/corrections\nIP address: 127.0.0.1", "ok",
+		},
+		"other notation": {"ipinfo location", with(flat("DE", "Hesse", "Frankfurt am Main", "50.1", "8.7")), germany, "", "", "", "ok"},
+		"IPinfo Lite": {
+			"ipinfo generic_lite.mmdb", only(lite("US", "United States")), frankfurt,
+			Warning, "is in US by IPinfo (ipinfo generic_lite.mmdb, test.mmdb), and in Frankfurt, Hesse, DE by the configuration",
+			"correct it at https://ipinfo.io/corrections\nIP address: 127.0.0.1", "ok",
+		},
+		"IPinfo Lite agrees": {"ipinfo generic_lite.mmdb", only(lite("DE", "Germany")), frankfurt, "", "", "", "ok"},
+		"missing in IPinfo Lite": {
+			"ipinfo generic_lite.mmdb", map[string]mmdbtype.Map{"203.0.113.0/24": lite("DE", "Germany")}, frankfurt,
+			Error, "127.0.0.1 is not located by IPinfo", "correct it at https://ipinfo.io/corrections", "ok",
+		},
+		"MaxMind's countries": {
+			"GeoLite2-Country", only(mmdbtype.Map{"country": mmdbtype.Map{"iso_code": mmdbtype.String("US")}}), frankfurt,
+			Warning, "is in US by MaxMind (GeoLite2-Country, test.mmdb), and in Frankfurt, Hesse, DE by the configuration",
+			"correct it at https://www.maxmind.com/en/geoip-location-correction", "ok",
+		},
+		"the AS's country": {
+			"ipinfo standard_asn.mmdb", only(mmdbtype.Map{
+				"asn": mmdbtype.String("AS64496"), "name": mmdbtype.String("Example"), "domain": mmdbtype.String("example.org"),
+				"country": mmdbtype.String("US"), "type": mmdbtype.String("hosting"),
+			}), frankfurt, "", "", "", "ok",
 		},
 		"missing": {
 			"ipinfo location", elsewhere, frankfurt,
@@ -73,7 +112,7 @@ func TestGeoIP(t *testing.T) {
 		},
 		"missing at MaxMind": {
 			"GeoLite2-City", map[string]mmdbtype.Map{"203.0.113.0/24": maxmind("DE", "Frankfurt", 50, 8)}, frankfurt,
-			Error, "127.0.0.1 is not located by MaxMind", "correct it at https://www.maxmind.com", "ok",
+			Warning, "127.0.0.1 is not located by MaxMind", "correct it at https://www.maxmind.com", "ok",
 		},
 		"no city": {
 			"GeoLite2-City", map[string]mmdbtype.Map{"127.0.0.0/8": maxmind("DE", "", 51, 9), "::1/128": maxmind("DE", "", 51, 9)}, frankfurt,
