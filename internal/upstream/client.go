@@ -77,6 +77,9 @@ type client struct {
 	http     *http.Transport
 	requests *atomic.Int64
 	bytes    *atomic.Int64
+	// asService means that requests are sent with the service's user agent, since the mirror refuses
+	// that of this program.
+	asService *atomic.Bool
 	// tolerate has the hosts whose certificate was reported as bad. It is reported once, and does
 	// not stop the other checks.
 	tolerate *sync.Map
@@ -84,14 +87,17 @@ type client struct {
 
 // response is an answer with a body of limited size.
 type response struct {
-	status  int
-	header  http.Header
-	body    []byte
-	length  int64 // of the whole body, from the header; -1 if unknown
-	final   *url.URL
-	chain   []*url.URL // targets of the redirects
-	cut     bool       // the body is longer than the limit
-	elapsed time.Duration
+	status   int
+	header   http.Header
+	body     []byte
+	length   int64 // of the whole body, from the header; -1 if unknown
+	final    *url.URL
+	chain    []*url.URL // targets of the redirects
+	cut      bool       // the body is longer than the limit
+	addr     netip.Addr // of the connection to the first host
+	attempts int        // with this one
+	first    string     // why the first attempt failed; "" if it did not
+	elapsed  time.Duration
 }
 
 func (r *response) ok() bool { return r.status >= 200 && r.status < 300 }
@@ -105,7 +111,7 @@ func statusText(status int) string {
 }
 
 func (v *Verifier) newClient(host string, addr netip.Addr, f family, m *probe) *client {
-	c := &client{v: v, host: host, addr: addr, family: f, requests: &m.requests, bytes: &m.bytes, tolerate: &m.tolerate}
+	c := &client{v: v, host: host, addr: addr, family: f, requests: &m.requests, bytes: &m.bytes, asService: &m.asService, tolerate: &m.tolerate}
 	c.http = &http.Transport{
 		DialContext:            c.dial,
 		TLSClientConfig:        c.tlsConfig(host),
@@ -185,20 +191,37 @@ func (c *client) dial(ctx context.Context, _, address string) (net.Conn, error) 
 // get requests a file and reads up to limit bytes of it; with head, only its header. It retries
 // after failures that may be temporary: failed connections, timeouts, and statuses such as 503.
 func (c *client) get(ctx context.Context, u *url.URL, limit int64, head bool) (*response, error) {
+	agent := c.v.o.UserAgent
+	if c.asService.Load() {
+		agent = ServiceAgent
+	}
+	return c.getAs(ctx, agent, c.v.o.Attempts, u, limit, head)
+}
+
+// getAs is get with a user agent and a number of attempts.
+func (c *client) getAs(
+	ctx context.Context, agent string, attempts int, u *url.URL, limit int64, head bool,
+) (*response, error) {
 	release, err := c.v.limits.acquire(ctx, u.Hostname())
 	if err != nil {
 		return nil, err
 	}
 	defer release()
-	pause := c.v.o.Backoff
+	pause, first := c.v.o.Backoff, ""
 	for attempt := 1; ; attempt++ {
-		r, err := c.once(ctx, u, limit, head)
+		r, err := c.once(ctx, agent, u, limit, head)
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
 		again, wait := passing(r, err)
-		if !again || attempt >= c.v.o.Attempts {
+		if !again || attempt >= attempts {
+			if r != nil {
+				r.attempts, r.first = attempt, first
+			}
 			return r, err
+		}
+		if first == "" {
+			first = statusOf(r, err)
 		}
 		select {
 		case <-time.After(min(max(pause, wait), maxPause)):
@@ -225,12 +248,12 @@ func passing(r *response, err error) (bool, time.Duration) {
 }
 
 // once sends one request.
-func (c *client) once(ctx context.Context, u *url.URL, limit int64, head bool) (*response, error) {
+func (c *client) once(ctx context.Context, agent string, u *url.URL, limit int64, head bool) (*response, error) {
 	patience := c.v.o.Timeout + time.Duration(limit/minSpeed)*time.Second
 	if limit <= maxPage {
 		patience = 4 * c.v.o.Timeout
 	}
-	asked, cancel := context.WithTimeout(ctx, patience)
+	asked, cancel := c.v.within(ctx, patience, pending{agent, u.Scheme, u.Path, c.family})
 	defer cancel()
 	// dial limits the time to connect. After that the header has less time than the whole answer.
 	// Each redirect starts again.
@@ -247,9 +270,9 @@ func (c *client) once(ctx context.Context, u *url.URL, limit int64, head bool) (
 	if err != nil {
 		return nil, err
 	}
-	req.Header.Set("User-Agent", c.v.o.UserAgent)
+	req.Header.Set("User-Agent", agent)
 	req.Header.Set("Accept", "*/*")
-	r := &response{}
+	r := &response{addr: c.addr}
 	follow := &http.Client{Transport: c.http, CheckRedirect: func(next *http.Request, via []*http.Request) error {
 		r.chain = append(r.chain, next.URL)
 		if len(via) >= maxRedirects {

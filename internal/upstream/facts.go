@@ -1,6 +1,13 @@
 package upstream
 
-import "github.com/mirrorform/mirrorform/internal/mirrorsd"
+import (
+	"time"
+
+	"github.com/mirrorform/mirrorform/internal/mirrorsd"
+)
+
+// BuiltInDate is the day on which BuiltIn was AlmaLinux's config.yml.
+var BuiltInDate = time.Date(2026, 7, 15, 0, 0, 0, 0, time.UTC)
 
 // BuiltIn returns the facts of the service's config.yml that are built into this version of
 // mirrorform. The caller may change them.

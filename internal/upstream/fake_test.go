@@ -64,6 +64,7 @@ type fake struct {
 	file    mirrorsd.File
 	roots   *x509.CertPool
 	options Options
+	tune    func(v *Verifier)
 }
 
 // newFake returns a mirror in perfect order, not started yet.
@@ -80,6 +81,7 @@ func newFake(t *testing.T, s *Service) *fake {
 		f.put("/almalinux/"+p, "an image")
 	}
 	for module := range s.Modules {
+		f.put("/almalinux-"+module+"/TIME", fmt.Sprintf("%d\n", now.Add(-time.Hour).Unix()))
 		for _, p := range s.ModuleRepodata(module) {
 			f.repo("/almalinux-"+module+"/"+p, now.AddDate(0, 0, -2))
 		}
@@ -329,7 +331,17 @@ func (f *fake) certificate() tls.Certificate {
 func (f *fake) verify() *Report {
 	f.t.Helper()
 	f.start()
-	r, err := New(f.options).Verify(f.t.Context(), Mirror{Host: "fra1", File: f.file})
+	return f.look(Mirror{Host: "fra1", File: f.file})
+}
+
+// look looks at the started mirror.
+func (f *fake) look(m Mirror) *Report {
+	f.t.Helper()
+	v := New(f.options)
+	if f.tune != nil {
+		f.tune(v)
+	}
+	r, err := v.Verify(f.t.Context(), m)
 	if err != nil {
 		f.t.Fatal(err)
 	}

@@ -42,10 +42,10 @@ func (t *tree) listing(ctx context.Context) {
 	if r.index == nil || ctx.Err() != nil {
 		return
 	}
-	releases := t.p.v.o.Service.releases()
+	releases := t.p.facts.releases()
 	if t.module != "" {
 		releases = nil
-		for _, version := range t.p.v.o.Service.Modules[t.module] {
+		for _, version := range t.p.facts.Modules[t.module] {
 			releases = append(releases, version+"-"+t.module)
 		}
 	}

@@ -68,7 +68,8 @@ func TestRequests(t *testing.T) {
 		last.Store(total - done)
 	}
 	r := f.verify()
-	if len(r.Findings) > 0 || !r.Accepted {
+	if len(r.Findings) != 1 || !r.Accepted || r.Findings[0].Check != CheckAttempts ||
+		r.Findings[0].Message != "it needed 3 attempts; the first failed: 503 Service Unavailable" {
 		t.Errorf("findings: %+v", r.Findings)
 	}
 	if most.Load() > 3 {

@@ -39,6 +39,9 @@ const (
 	CheckTemporary   = "temporary"   // rsync's temporary directories are not served
 	CheckCDN         = "cdn"         // the mirror is not behind a CDN
 	CheckRsync       = "rsync"       // the rsync module is there
+	CheckAgent       = "agent"       // no user agent is refused
+	CheckAttempts    = "attempts"    // each request needs one attempt
+	CheckReleases    = "releases"    // the tree has the releases that the service requires
 	CheckGeoIP       = "geoip"       // GeoIP databases have the mirror's location
 )
 
@@ -90,6 +93,8 @@ type Report struct {
 	Host     string `json:"host,omitempty"` // the configuration's host
 	Status   string `json:"status"`         // the status that AlmaLinux's service would set; "ok" is accepted
 	Accepted bool   `json:"accepted"`       // the status is "ok", and no finding is an error
+
+	Service Verdict `json:"service,omitzero"` // how the service comes to the status
 
 	IPv6       bool     `json:"ipv6"`         // it has an AAAA record, as recorded by the service
 	FullISOSet bool     `json:"full_iso_set"` // all ISOs are there, as recorded by the service

@@ -8,11 +8,10 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
-	"unicode/utf8"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -39,9 +38,13 @@ type route struct {
 	time     time.Time // the content of TIME
 	index    *response // of the base URL
 
+	given map[string]*response // answers to the service's look, each used once
+	tried atomic.Bool          // whether the service's user agent was tried
+
 	mu       sync.Mutex
 	outcomes map[string]outcome
-	failures int // in a row
+	tries    map[string]int // attempts that files needed
+	failures int            // in a row
 	gaveUp   bool
 }
 
@@ -58,10 +61,10 @@ func (r *route) add(severity Severity, check, path, advice, format string, args 
 	if r.tree.p.m.File.Private && severity == Error && check == CheckConnect {
 		severity = Warning // a private mirror may be reachable from its own network only
 	}
-	if r.tree.module != "" && (check == CheckBase || check == CheckRepodata) {
+	if r.tree.module != "" && (check == CheckBase || check == CheckRepodata || check == CheckTime) {
 		check = CheckKitten
 	}
-	seen := service && slices.Contains([]string{
+	seen := service && !r.tree.p.service.passed(r.tree, path) && slices.Contains([]string{
 		CheckConnect, CheckSlow, CheckCertificate, CheckRedirect, CheckBase, CheckTime, CheckRepodata, CheckISO, CheckKitten,
 	}, check)
 	r.tree.p.c.add(rawFinding{severity, check, fmt.Sprintf(format, args...), advice, path}, r.name, seen)
@@ -76,14 +79,11 @@ func (r *route) fetch(ctx context.Context, path string, limit int64, head bool) 
 	if gaveUp {
 		return nil, errGaveUp
 	}
-	u := r.base
-	if path != "" {
-		u = r.base.JoinPath(path) // with "" it would remove the slash
-	}
-	answer, err := r.get(ctx, u, limit, head)
+	answer, err := r.request(ctx, path, limit, head)
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
+	r.countAttempts(path, answer)
 	var p *probeError
 	lost := errors.As(err, &p) && (p.check == CheckConnect || p.check == CheckSlow)
 	r.mu.Lock()
@@ -127,8 +127,8 @@ func (p *probe) lacks(f family) {
 	}
 }
 
-// start requests the base URL and TIME, or for a module a repomd.xml instead of TIME. If a route
-// has neither, there is no tree, and no further request.
+// start requests the base URL and TIME. If a route has neither, there is no tree, and no further
+// request; a module may still have its files.
 func (r *route) start(ctx context.Context) {
 	r.tree.p.expect(2)
 	base, baseErr := r.fetch(ctx, "", maxPage, false)
@@ -138,14 +138,10 @@ func (r *route) start(ctx context.Context) {
 		r.startFault(base, baseErr)
 		return
 	}
-	second := "TIME"
-	if r.tree.module != "" {
-		second = r.tree.repodata()[0]
-	}
-	stamp, timeErr := r.fetch(ctx, second, 4096, false)
+	stamp, timeErr := r.fetch(ctx, "TIME", 4096, false)
 	r.baseFail = statusOf(base, baseErr)
 	r.timeFail = statusOf(stamp, timeErr)
-	if r.baseFail != "" && r.timeFail != "" {
+	if r.baseFail != "" && r.timeFail != "" && (r.tree.module == "" || !r.has(ctx, r.tree.repodata()[0])) {
 		r.startFault(base, baseErr)
 		return
 	}
@@ -157,9 +153,14 @@ func (r *route) start(ctx context.Context) {
 		r.redirects(base)
 		r.cdn(ctx, base)
 	}
-	if r.tree.module == "" {
-		r.checkTime(stamp, timeErr)
-	}
+	r.checkTime(stamp, timeErr)
+}
+
+// has reports whether a file is there.
+func (r *route) has(ctx context.Context, path string) bool {
+	r.tree.p.expect(1)
+	answer, err := r.fetch(ctx, path, maxRepomd, false)
+	return statusOf(answer, err) == ""
 }
 
 // startFault records why the base URL does not answer.
@@ -191,29 +192,39 @@ func (r *route) dead(err error) bool {
 	return errors.As(err, &p) && p.check != CheckRedirect
 }
 
-// checkTime checks TIME: a Unix time in seconds.
+// checkTime checks TIME: a Unix time in seconds. The service reads it as any number, and so accepts
+// what is later than a Unix time can be.
 func (r *route) checkTime(answer *response, err error) {
-	o, now := r.tree.p.v.o, r.tree.p.v.now()
+	allowed, now := r.tree.p.facts.AllowedOutdate, r.tree.p.v.now()
 	if r.timeFail = statusOf(answer, err); r.timeFail != "" {
 		r.fault(Error, CheckTime, "TIME", "it is part of the tree: check that the sync copies the whole tree", answer, err)
 		return
 	}
-	content := strings.TrimSpace(string(answer.body))
-	seconds, err := strconv.ParseFloat(content, 64)
-	if err != nil || !(seconds >= 0 && seconds < 1e11) {
+	if r.timeFail = r.tree.p.expired(answer); r.timeFail == "TIME is too old" {
+		r.timeFail = ""
+	}
+	text, _ := decode(answer.header.Get("Content-Type"), answer.body)
+	seconds, _ := parseFloat(text)
+	const advice = "it is part of the tree: check that only the sync writes it"
+	content := clean(strings.TrimSpace(string(answer.body)))
+	switch {
+	case r.timeFail != "" || seconds < 0:
 		r.timeFail = "TIME is not a Unix time"
-		r.add(Error, CheckTime, "TIME", "it is part of the tree: check that only the sync writes it",
-			"it contains %q, which is not a Unix time", clean(content))
+		r.add(Error, CheckTime, "TIME", advice, "it contains %q, which is not a Unix time", content)
+		return
+	case !(seconds < 1e11):
+		r.add(Warning, CheckTime, "TIME", advice, "it contains %q, which is not a Unix time in seconds; the service "+
+			"considers that recent", content)
 		return
 	}
 	r.time = time.Unix(int64(seconds), 0).UTC()
 	age := now.Sub(r.time)
 	switch {
-	case age > o.Service.AllowedOutdate:
+	case age > allowed:
 		r.timeFail = "TIME is too old"
 		r.add(Error, CheckTime, "TIME", r.tree.p.m.syncAdvice(), "the tree is from %s, %s ago; at "+
 			"most %s are allowed",
-			r.time.Format("2006-01-02 15:04 MST"), hours(age), hours(o.Service.AllowedOutdate))
+			r.time.Format("2006-01-02 15:04 MST"), hours(age), hours(allowed))
 	case age < -10*time.Minute:
 		r.add(Warning, CheckTime, "TIME", "", "%s is in the future, so the age of the tree is unknown",
 			r.time.Format("2006-01-02 15:04 MST"))
@@ -261,7 +272,7 @@ func (r *route) files(ctx context.Context) {
 	repodata := r.tree.repodata()
 	var isos []string
 	if r.tree.module == "" {
-		isos = r.tree.p.v.o.Service.ISOs()
+		isos = r.tree.p.facts.ISOs()
 	}
 	r.tree.p.expect(len(repodata) + len(isos))
 	var g errgroup.Group
@@ -283,9 +294,9 @@ func (r *route) repomd(ctx context.Context, path string) {
 		r.fault(Error, CheckRepodata, path, "", answer, err)
 	case answer.cut:
 		r.add(Error, CheckMetadata, path, "", "it is larger than %d KiB, too large for a repomd.xml", maxRepomd>>10)
-	case !utf8.Valid(answer.body):
-		o.fail = "it is not valid UTF-8"
-		r.add(Error, CheckRepodata, path, "", "it is not valid UTF-8")
+	case undecodable(answer) != nil:
+		o.fail = undecodable(answer).Error()
+		r.add(Error, CheckRepodata, path, "", "%s", o.fail)
 	default:
 		if to := answer.final.Hostname(); to != r.base.Hostname() && r.index != nil &&
 			r.index.final.Hostname() == r.base.Hostname() {
@@ -297,6 +308,12 @@ func (r *route) repomd(ctx context.Context, path string) {
 		}
 	}
 	r.keep(path, o)
+}
+
+// undecodable is the error of the service's decoding.
+func undecodable(answer *response) error {
+	_, err := decode(answer.header.Get("Content-Type"), answer.body)
+	return err
 }
 
 func (r *route) iso(ctx context.Context, path string) {
@@ -325,42 +342,6 @@ func (r *route) file(path string) (outcome, bool) {
 	defer r.mu.Unlock()
 	o, ok := r.outcomes[path]
 	return o, ok
-}
-
-// complete reports whether all files are there.
-func (r *route) complete(paths []string) bool {
-	return r.missing(paths) == ""
-}
-
-// missing returns why the first missing file is missing, or "".
-func (r *route) missing(paths []string) string {
-	for _, path := range paths {
-		o, ok := r.file(path)
-		if !ok {
-			return "not requested"
-		}
-		if o.fail != "" {
-			return o.fail + " (" + path + ")"
-		}
-	}
-	return ""
-}
-
-// status returns the status that the service sets after checking this route.
-func (r *route) status(repodata []string) string {
-	if r.baseFail != "" {
-		return r.baseFail
-	}
-	if _, bad := r.tolerate.Load(r.host); bad && (r.protocol == "https" || r.index != nil && r.index.final.Scheme == "https") {
-		return "the certificate of " + r.host + " is not valid"
-	}
-	if r.timeFail != "" {
-		return "expired"
-	}
-	if fail := r.missing(repodata); fail != "" {
-		return fail
-	}
-	return "ok"
 }
 
 // compare checks that all routes serve the same files. It requests differing files again, since a

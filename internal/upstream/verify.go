@@ -34,18 +34,21 @@ const DefaultReference = "https://repo.almalinux.org/almalinux/"
 
 // Options configure a Verifier. Zero fields have defaults.
 type Options struct {
-	Service   *Service                // default: BuiltIn()
-	Resolve   map[string][]netip.Addr // addresses of names, instead of DNS
-	Roots     *x509.CertPool          // certificate authorities; default: the system's
-	PerHost   int                     // concurrent requests to one host; default: 6
-	Attempts  int                     // attempts of a request that fails temporarily; default: 3
-	Backoff   time.Duration           // pause before the second attempt, doubled for each further one; default: 0.5 s
-	Timeout   time.Duration           // of a lookup, a connection, and the wait for an answer; default: 15 s
-	Metadata  int64                   // bytes of metadata files to compare by content; of the rest only the size is compared
-	Reference string                  // URL of a tree to compare repomd.xml files with, or ""
-	GeoIP     []*geo.DB
-	UserAgent string
-	Now       func() time.Time
+	Service *Service // default: BuiltIn()
+	// FactsDate is the date of Service; FactsStale means that AlmaLinux may have a newer one.
+	FactsDate  time.Time
+	FactsStale bool
+	Resolve    map[string][]netip.Addr // addresses of names, instead of DNS
+	Roots      *x509.CertPool          // certificate authorities; default: the system's
+	PerHost    int                     // concurrent requests to one host; default: 6
+	Attempts   int                     // attempts of a request that fails temporarily; default: 3
+	Backoff    time.Duration           // pause before the second attempt, doubled for each further one; default: 0.5 s
+	Timeout    time.Duration           // of a lookup, a connection, and the wait for an answer; default: 15 s
+	Metadata   int64                   // bytes of metadata files to compare by content; of the rest only the size is compared
+	Reference  string                  // URL of a tree to compare repomd.xml files with, or ""
+	GeoIP      []*geo.DB
+	UserAgent  string
+	Now        func() time.Time
 	// Progress is called concurrently with the numbers of finished and known requests.
 	Progress func(mirror string, done, total int64)
 }
@@ -58,30 +61,45 @@ type Mirror struct {
 	// Guessed are protocols of File.Address that are not listed. If one does not answer, that is
 	// only a note.
 	Guessed []string
+	// HTTPSFirst and KittenHTTPSFirst mean that the file lists https before http. The service uses the
+	// first.
+	HTTPSFirst, KittenHTTPSFirst bool
 }
 
 // Verifier verifies mirrors. It is safe for concurrent use.
 type Verifier struct {
-	o         Options
-	limits    limits
-	names     sync.Map                // lookupKey to func() lookupResult
-	special   func(netip.Addr) string // special, except in tests
+	o       Options
+	limits  limits
+	names   sync.Map                // lookupKey to func() lookupResult
+	special func(netip.Addr) string // special, except in tests
+	pace    pace                    // of the service's HTTP client
+	// within limits the time of a request; it is context.WithTimeout, except in tests.
+	within    func(context.Context, time.Duration, pending) (context.Context, context.CancelFunc)
 	reference reference
 }
 
 // New returns a Verifier.
 func New(o Options) *Verifier {
 	if o.Service == nil {
-		o.Service = BuiltIn()
+		o.Service, o.FactsDate, o.FactsStale = BuiltIn(), BuiltInDate, true
 	}
 	o.PerHost = cmp.Or(o.PerHost, 6)
 	o.Attempts = cmp.Or(o.Attempts, 3)
 	o.Backoff = cmp.Or(o.Backoff, 500*time.Millisecond)
 	o.Timeout = cmp.Or(o.Timeout, 15*time.Second)
 	o.UserAgent = cmp.Or(o.UserAgent, "mirrorform")
-	v := &Verifier{o: o, special: special}
+	v := &Verifier{o: o, special: special, pace: servicePace}
+	v.within = func(ctx context.Context, d time.Duration, _ pending) (context.Context, context.CancelFunc) {
+		return context.WithTimeout(ctx, d)
+	}
 	v.limits.n = o.PerHost
 	return v
+}
+
+// pending is a request whose time is limited.
+type pending struct {
+	agent, scheme, path string
+	family              family // 0: any
 }
 
 func (v *Verifier) now() time.Time {
@@ -178,6 +196,11 @@ type probe struct {
 	done     atomic.Int64
 	total    atomic.Int64
 	tolerate sync.Map
+	facts    *Service // what the service requires
+	service  *serviceLook
+	// asService means that the mirror refuses the user agent of this program; blocked that this is
+	// reported.
+	asService atomic.Bool
 
 	mu     sync.Mutex // guards report
 	report *Report
@@ -188,7 +211,7 @@ type probe struct {
 // Verify verifies a mirror. The report has all faults of the mirror; the error is that of ctx or of
 // a GeoIP database.
 func (v *Verifier) Verify(ctx context.Context, m Mirror) (*Report, error) {
-	p := &probe{v: v, m: m, report: &Report{
+	p := &probe{v: v, m: m, facts: v.o.Service, report: &Report{
 		Name: m.File.Name, Host: m.Host, Private: m.File.Private,
 		Modules: []string{}, Addresses: []Address{}, Certificates: []Certificate{}, Routes: []string{},
 	}}
@@ -202,6 +225,11 @@ func (v *Verifier) Verify(ctx context.Context, m Mirror) (*Report, error) {
 		}
 	}()
 	p.certificates(ctx, trees)
+	p.service = &serviceLook{p: p}
+	if missing == "" && !m.File.Private {
+		p.look(ctx, trees)
+		p.service.share()
+	}
 	p.each(ctx, len(trees)+1, func(ctx context.Context, i int) {
 		if i == len(trees) {
 			p.rsync(ctx)
@@ -209,6 +237,7 @@ func (v *Verifier) Verify(ctx context.Context, m Mirror) (*Report, error) {
 		}
 		trees[i].look(ctx)
 	})
+	p.explain(ctx)
 	located, err := p.locate(ctx)
 	if err := errors.Join(ctx.Err(), err); err != nil {
 		return nil, err
@@ -243,7 +272,10 @@ func (p *probe) progress() {
 // lookupName looks up the mirror's name, as the service does first. It returns why there is no A
 // record, or "".
 func (p *probe) lookupName(ctx context.Context) (missing string) {
-	name := p.m.File.Name
+	name, required := p.m.File.Name, Error
+	if p.m.File.Private {
+		required = Note // the service does not look it up, and only its own network may have it
+	}
 	_, notName := netip.ParseAddr(name)
 	for _, f := range []family{ipv4, ipv6} {
 		addrs, err := p.v.lookup(ctx, f, name)
@@ -258,11 +290,11 @@ func (p *probe) lookupName(ctx context.Context) (missing string) {
 				"the mirror has no name, which an entry in AlmaLinux's list requires", "", ""}, "", true)
 		case f == ipv4 && err != nil:
 			missing = reason(err)
-			p.c.add(rawFinding{Error, CheckDNS, "its A record cannot be looked up: " + missing,
+			p.c.add(rawFinding{required, CheckDNS, "its A record cannot be looked up: " + missing,
 				"check that the name servers of its domain answer", ""}, "", true)
 		case f == ipv4 && len(addrs) == 0:
 			missing = "it has no A record"
-			p.c.add(rawFinding{Error, CheckDNS, "the name has no A record",
+			p.c.add(rawFinding{required, CheckDNS, "the name has no A record",
 				"add one; to verify before DNS is set up, pass --resolve NAME:ADDRESS", ""}, "", true)
 		case f == ipv6 && err != nil:
 			p.c.add(rawFinding{Warning, CheckDNS, "its AAAA record cannot be looked up: " + reason(err), "", ""}, "", false)
@@ -320,7 +352,11 @@ func (t *tree) add(ctx context.Context, protocol, raw string) {
 		if base.Hostname() != t.p.m.File.Name && f == ipv4 && len(addrs) == 0 {
 			if v6, _ := t.p.v.lookup(ctx, ipv6, base.Hostname()); len(v6) == 0 || err != nil {
 				message := "the name " + clean(base.Hostname()) + " of the " + protocol + " URL has no addresses"
-				t.p.c.add(rawFinding{Error, CheckDNS, message, "", ""}, "", true)
+				severity := Error
+				if t.p.m.File.Private {
+					severity = Warning
+				}
+				t.p.c.add(rawFinding{severity, CheckDNS, message, "", ""}, "", true)
 			}
 		}
 		for i, a := range t.p.permitted(ctx, base.Hostname(), addrs) {
@@ -333,9 +369,6 @@ func (t *tree) add(ctx context.Context, protocol, raw string) {
 				protocol: protocol, name: name, listed: listed, first: i == 0,
 			}
 			t.routes = append(t.routes, r)
-			if t.service == nil && listed && f == ipv4 && slices.Contains(t.p.v.o.Service.RequiredProtocols, protocol) {
-				t.service = r
-			}
 		}
 	}
 }
@@ -348,8 +381,8 @@ func (t *tree) look(ctx context.Context) {
 		return
 	}
 	t.primary = alive[0]
-	if t.service != nil && t.service.alive {
-		t.primary = t.service
+	if i := slices.IndexFunc(alive, func(r *route) bool { return r.listed }); i >= 0 {
+		t.primary = alive[i]
 	}
 	t.p.mu.Lock()
 	for _, r := range alive {
@@ -375,9 +408,9 @@ func (t *tree) look(ctx context.Context) {
 // repodata returns the paths of the repomd.xml files that the tree must have.
 func (t *tree) repodata() []string {
 	if t.module == "" {
-		return t.p.v.o.Service.Repodata()
+		return t.p.facts.Repodata()
 	}
-	return t.p.v.o.Service.ModuleRepodata(t.module)
+	return t.p.facts.ModuleRepodata(t.module)
 }
 
 // conclude completes the report: it predicts the service's status and sorts the findings.
@@ -388,23 +421,11 @@ func (p *probe) conclude(trees []*tree, missing string, located bool) *Report {
 	for _, t := range trees {
 		if t.module == "" {
 			main = t
-		} else if t.service != nil && t.service.complete(t.repodata()) && !r.Private {
+		} else if p.service.complete(t, append(t.repodata(), "TIME")) {
 			r.Modules = append(r.Modules, t.module)
 		}
 	}
-	switch {
-	case missing != "":
-		r.Status = "Unknown IP (reason: " + missing + ")"
-	case r.Private:
-	case main == nil || main.service == nil:
-		r.Status = "no URL of http or https can be reached over IPv4"
-	default:
-		r.Status = main.service.status(main.repodata())
-		r.FullISOSet = main.service.complete(p.v.o.Service.ISOs())
-	}
-	if r.Status == "ok" && !located && !r.Private {
-		r.Status = "Unknown geodata for any IP of the mirror"
-	}
+	p.judgment(main, missing, located)
 	if main != nil && main.primary != nil && !main.primary.time.IsZero() {
 		r.Time = &main.primary.time
 	}

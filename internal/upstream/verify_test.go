@@ -108,7 +108,7 @@ func TestFaults(t *testing.T) {
 			severity: Error, check: CheckTime, message: "13.0 hours ago; at most 12.0 hours are allowed", routes: all, path: "TIME", paths: 1, upstream: true, status: "expired",
 		},
 		"TIME missing": {
-			inject:   func(f *fake) { f.remove("/TIME") },
+			inject:   func(f *fake) { f.remove("/almalinux/TIME") },
 			severity: Error, check: CheckTime, message: "404 Not Found", routes: all, path: "TIME", paths: 1, upstream: true, status: "expired",
 		},
 		"TIME broken": {
@@ -242,7 +242,7 @@ func TestFaults(t *testing.T) {
 		},
 		"IPv4 dead": {
 			inject:   func(f *fake) { f.hidden = map[string]bool{"http/ipv4": true, "https/ipv4": true} },
-			severity: Error, check: CheckConnect, message: "connection refused", routes: []string{"http/ipv4", "https/ipv4"}, upstream: true, status: "connection refused",
+			severity: Error, check: CheckConnect, message: "connection refused", routes: []string{"http/ipv4", "https/ipv4"},
 		},
 		"IPv6 leads elsewhere": {
 			inject: func(f *fake) {
@@ -258,18 +258,22 @@ func TestFaults(t *testing.T) {
 		},
 		"slow server": {
 			inject: func(f *fake) {
-				f.options.Timeout, f.options.Attempts = 15*time.Second, 1
-				f.wrap = only("http/ipv4", serving(repo, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+				f.options.Timeout = 15 * time.Second
+				e := expiring(f)
+				f.wrap = only("http/", serving(repo, func(_ http.ResponseWriter, r *http.Request) { e.stall(r) }))
 			},
-			severity: Error, check: CheckSlow, message: "no complete answer within the timeout of 15s", routes: []string{"http/ipv4"}, path: repo, paths: 1, upstream: true,
-			status: "no complete answer within the timeout of 15s (" + repo + ")",
+			severity: Error, check: CheckSlow, message: "no complete answer within the timeout of 15s", routes: []string{"http/ipv4", "http/ipv6"}, path: repo, paths: 1, upstream: true,
+			status: "no complete answer within 15s (" + repo + ")",
 		},
 		"ISO missing": {
 			inject:   func(f *fake) { f.remove("10.2-x86_64-dvd.iso.manifest") },
 			severity: Warning, check: CheckISO, message: "404 Not Found", routes: all, path: "10.2/isos/x86_64/AlmaLinux-10.2-x86_64-dvd.iso.manifest", paths: 1, upstream: true,
 		},
 		"Kitten missing": {
-			inject:   func(f *fake) { f.remove("10-kitten/BaseOS") },
+			inject: func(f *fake) {
+				f.remove("10-kitten/BaseOS")
+				f.put("/almalinux-kitten/10-kitten/README", "moved")
+			},
 			severity: Error, check: CheckKitten, message: "404 Not Found", routes: []string{"http/ipv4", "http/ipv6"}, upstream: true,
 		},
 		"Kitten not listed": {
