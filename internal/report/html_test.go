@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/mirrorform/mirrorform/internal/syncs"
+	"github.com/mirrorform/mirrorform/internal/upstream"
 	"golang.org/x/net/html"
 )
 
@@ -211,6 +212,15 @@ func TestPlaces(t *testing.T) {
 	m := newPage([]*Result{host(map[string]string{"country": "DE", "city": "Frankfurt", "latitude": "50.11", "longitude": "-8.68"})}).Map
 	if m == nil || len(m.Places) != 1 || m.Places[0].Coordinates != "50.11° N 8.68° W" || m.Places[0].Where != "Frankfurt, DE" || m.Places[0].By != "labels" {
 		t.Fatalf("map: %+v", m)
+	}
+	refused := host(map[string]string{"country": "DE", "latitude": "50.11", "longitude": "8.68"})
+	refused.Verify = &Verify{FormatVersion: "1.1", Mirrors: []*upstream.Report{{Name: "m.example.org", Host: "fra1", Status: "expired"}}}
+	page := newPage([]*Result{refused})
+	if page.Map == nil || len(page.Map.Places) != 1 || page.Map.Places[0].State != Failed || page.Map.Places[0].Word != "not accepted" {
+		t.Errorf("a rejected mirror is at %+v", page.Map)
+	}
+	if !slices.Equal(page.Labels, []string{"country=DE"}) {
+		t.Errorf("labels %q", page.Labels)
 	}
 	documents := madeFleet(300)
 	m = newPage(documents).Map

@@ -290,12 +290,15 @@ func shares(n map[Outcome]int, all int) []outcomeCount {
 // Turn returns the start of its part of a circle, as stroke-dashoffset.
 func (c outcomeCount) Turn() float64 { return -c.X }
 
-// labelsOf returns the labels of all hosts, for the filter.
+// labelsOf returns the labels of all hosts, for the filter, without coordinates: they are for the map,
+// and each host has its own.
 func labelsOf(hosts []*hostView) []string {
 	all := map[string]bool{}
 	for _, h := range hosts {
 		for _, l := range h.Labels {
-			all[l] = true
+			if name, _, _ := strings.Cut(l, "="); name != "latitude" && name != "longitude" {
+				all[l] = true
+			}
 		}
 	}
 	return slices.Sorted(maps.Keys(all))

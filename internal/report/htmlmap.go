@@ -50,9 +50,10 @@ const near = 40
 // coordinates.
 func (f *fleet) worldMap(verified []verifyView) *mapView {
 	var m mapView
-	covered := map[string]bool{}
+	covered, refused := map[string]bool{}, map[string]bool{}
 	for i := range verified {
 		p := f.placeOf(&verified[i])
+		refused[verified[i].Host] = refused[verified[i].Host] || !verified[i].Accepted
 		covered[verified[i].Host] = covered[verified[i].Host] || p.Coordinates != ""
 		if h := f.byName[verified[i].Host]; h != nil && p.Coordinates == "" {
 			continue // its labels may have coordinates
@@ -61,7 +62,11 @@ func (f *fleet) worldMap(verified []verifyView) *mapView {
 	}
 	for _, h := range f.hosts {
 		if !covered[h.Name] && !h.Local {
-			m.Places = append(m.Places, h.place())
+			p := h.place()
+			if refused[h.Name] {
+				p.refuse()
+			}
+			m.Places = append(m.Places, p)
 		}
 	}
 	n := map[Outcome]int{}
@@ -98,8 +103,8 @@ func (f *fleet) placeOf(v *verifyView) place {
 		p.State = h.Outcome
 	}
 	p.Word = p.State.Word()
-	if !v.Accepted && badness(p.State) > badness(Failed) {
-		p.State, p.Word = Failed, "not accepted"
+	if !v.Accepted {
+		p.refuse()
 	}
 	for _, a := range v.report.Addresses {
 		for i := range a.Locations {
@@ -119,6 +124,13 @@ func (f *fleet) placeOf(v *verifyView) place {
 		}
 	}
 	return p
+}
+
+// refuse is the state of a place whose mirror verify does not accept.
+func (p *place) refuse() {
+	if badness(p.State) > badness(Failed) {
+		p.State, p.Word = Failed, "not accepted"
+	}
 }
 
 func where(l *upstream.Location) string {
