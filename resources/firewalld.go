@@ -102,9 +102,8 @@ func storedIn(t engine.Target, want *Firewall, now hostFirewall, got engine.Answ
 
 var firewalldUnitQuery = wire.Query{Verb: wire.AskUnit, Arg: firewalldUnit}
 
-// firewalldZones asks for the permanent zones: those in /etc replace those of the package. Most
-// hosts do not have firewalld, and then no program runs for it.
-var firewalldZones = wire.Query{Verb: wire.AskRun, Option: "if:" + firewalldLib, Args: []string{
+// firewalldZones asks for the permanent zones: those in /etc replace those of the package.
+var firewalldZones = wire.Query{Verb: wire.AskRun, Args: []string{
 	"grep", "-rsH", "--include=*.xml", "", firewalldEtc, firewalldLib,
 }}
 

@@ -15,6 +15,7 @@ type Storage struct {
 	Path        string `hcl:"path" id:"true"`       // absolute path; it need not exist yet
 	Minimum     string `hcl:"minimum,optional"`     // size such as 300GB or 1.5TB; a smaller file system is an error
 	Recommended string `hcl:"recommended,optional"` // size such as 500GB or 2TB; a smaller file system is a warning
+	Advice      string `hcl:"advice,optional"`      // explains the warning about the recommended size
 	// Device is the block device that will be mounted at the path or above it. Until it is, its size
 	// is checked.
 	Device string `hcl:"device,optional" argv:"true"`
@@ -149,7 +150,7 @@ func (storageType) Check(t engine.Target, want, have *Storage) []engine.Problem 
 		return []engine.Problem{refusal("minimum", found+", but needs at least "+want.Minimum,
 			"nothing is changed on this host until its storage is large enough")}
 	case have.bytes < recommended:
-		return []engine.Problem{caution("recommended", found+", but "+want.Recommended+" is recommended", "")}
+		return []engine.Problem{caution("recommended", found+", but "+want.Recommended+" is recommended", want.Advice)}
 	}
 	return nil
 }

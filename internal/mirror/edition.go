@@ -8,6 +8,7 @@ import (
 // Edition has the values of an edition of the operators' guide, to compare an existing mirror with.
 type Edition struct {
 	Name                       string   // value of the attribute guide
+	Date                       string   // month of its sizes
 	Rsync                      []string // arguments of rsync before the upstream
 	Upstream, Lock             string
 	KittenUpstream, KittenLock string
@@ -20,7 +21,7 @@ func Editions() []Edition {
 	var list []Edition
 	for _, g := range guides {
 		list = append(list, Edition{
-			Name: g.name, Rsync: slices.Clone(g.rsync), Upstream: g.main.upstream, Lock: g.main.lock,
+			Name: g.name, Date: g.date, Rsync: slices.Clone(g.rsync), Upstream: g.main.upstream, Lock: g.main.lock,
 			KittenUpstream: g.kitten.upstream, KittenLock: g.kitten.lock, Minimum: g.minimum, KittenMinimum: g.kittenMinimum, Every: g.every,
 		})
 	}

@@ -4,6 +4,9 @@ package mirror
 // override each value.
 type guide struct {
 	name string
+	date string // month in which AlmaLinux published its sizes
+	// advice explains a warning about the recommended size; "" if the size is the edition's own.
+	advice string
 	// Sizes of the file system, as resources.ParseSize reads them. The second pair is for a host that
 	// also has Kitten.
 	minimum, recommended             string
@@ -37,17 +40,20 @@ var (
 // guides has all editions. The first is the default.
 var guides = []guide{
 	{
-		name:    "classic",
-		minimum: "300GB", recommended: "500GB",
-		// The classic edition is older than Kitten and has no size for it.
-		kittenMinimum: "300GB", kittenRecommended: "500GB",
+		name: "classic", date: "October 2021",
+		// The edition recommends 500GB, in which the tree no longer fits. What is smaller than the
+		// minimum of the current edition is a warning. The classic edition is older than Kitten.
+		minimum: "300GB", recommended: "1.5TB",
+		kittenMinimum: "300GB", kittenRecommended: "2.5TB",
+		advice: "the sizes of guide = \"classic\" are of October 2021; since May 2025 AlmaLinux's guide has 1.5TB as the " +
+			"minimum, and 2.5TB with Kitten. The tree has about 1 TB, and grows with each release",
 		rsync: []string{"-avSH", "-f", "R .~tmp~", "--delete-delay", "--delay-updates"},
 		every: "3h",
 		main:  almalinux, kitten: almalinuxKitten,
 		freshness: "TIME",
 	},
 	{
-		name:    "current",
+		name: "current", date: "May 2025",
 		minimum: "1.5TB", recommended: "2TB",
 		kittenMinimum: "2TB", kittenRecommended: "2.5TB",
 		rsync: []string{"-rlptvSH", "--exclude=.~tmp~", "--delete-delay", "--delay-updates"},

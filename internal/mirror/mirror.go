@@ -51,6 +51,14 @@ func (m *mirror) sizes() (minimum, recommended string) {
 	return minimum, recommended
 }
 
+// sizeAdvice explains the warning about a recommended size that is not the block's.
+func (m *mirror) sizeAdvice() string {
+	if m.spec.Storage.Recommended != "" {
+		return ""
+	}
+	return m.guide.advice
+}
+
 // serverNames returns the names of the site in the web block, without duplicates.
 func (m *mirror) serverNames() []string {
 	names := append([]string{m.web.ServerName}, m.web.ServerAliases...)

@@ -8,8 +8,8 @@ type Spec struct {
 	// Distribution is what the mirror has: almalinux or other; default: almalinux. Other needs
 	// sync.upstream and, with a web block, web.location; it has no guide, kitten and publish.
 	Distribution string `hcl:"distribution,optional"`
-	// Guide is the edition of AlmaLinux's guide for mirror operators with the defaults: classic or
-	// current; default: classic.
+	// Guide is the edition of AlmaLinux's guide for mirror operators with the defaults: classic, of
+	// October 2021, or current, of May 2025; default: classic.
 	Guide string `hcl:"guide,optional"`
 	// User is the account that runs the sync; default: mirror. A system account without login and a
 	// group with its name are created, unless it is root.

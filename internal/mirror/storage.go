@@ -14,7 +14,7 @@ func (x *expansion) storage() {
 	minimum, recommended := x.sizes()
 	x.add(engine.Part{
 		Name: "storage", Type: "storage",
-		State: &resources.Storage{Path: st.Path, Minimum: minimum, Recommended: recommended, Device: st.Device},
+		State: &resources.Storage{Path: st.Path, Minimum: minimum, Recommended: recommended, Advice: x.sizeAdvice(), Device: st.Device},
 	}, map[string]string{
 		"path": "storage.path", "minimum": "storage.minimum", "recommended": "storage.recommended", "device": "storage.device",
 	})
