@@ -35,7 +35,7 @@ func (m labMain) Run() int { return labtest.Main(m.M) }
 
 func TestMain(m *testing.M) {
 	testscript.Main(labMain{m}, map[string]func(){
-		"mirrorform": func() { os.Exit(cli.Main()) },
+		"mirrorform": func() { os.Exit(cli.MainOn(func() time.Time { return upstream.BuiltInDate })) },
 	})
 }
 

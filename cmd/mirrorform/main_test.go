@@ -7,16 +7,18 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/mirrorform/mirrorform/internal/cli"
 	"github.com/mirrorform/mirrorform/internal/lab/labtest"
 	"github.com/mirrorform/mirrorform/internal/publish/githubtest"
+	"github.com/mirrorform/mirrorform/internal/upstream"
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
 func TestMain(m *testing.M) {
 	testscript.Main(labMain{m}, map[string]func(){
-		"mirrorform": func() { os.Exit(cli.Main()) },
+		"mirrorform": func() { os.Exit(cli.MainOn(func() time.Time { return upstream.BuiltInDate })) },
 	})
 }
 
@@ -38,6 +40,7 @@ func TestScripts(t *testing.T) {
 func setUp(env *testscript.Env) error {
 	env.Setenv("HOME", env.WorkDir+"/home")
 	env.Setenv("NO_COLOR", "1")
+	env.Setenv("MIRRORFORM_OFFLINE", "1")
 	env.Values[gitHubKey{}] = map[string]*githubtest.Server{}
 	if err := os.Mkdir(env.WorkDir+"/home", 0o700); err != nil {
 		return err

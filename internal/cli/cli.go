@@ -14,6 +14,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"syscall"
+	"time"
 
 	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/internal/mirror"
@@ -23,7 +24,10 @@ import (
 
 // Main runs the command line and returns the exit status. Each of add registers resource types
 // besides mirrorform's own.
-func Main(add ...func(*engine.Registry)) int {
+func Main(add ...func(*engine.Registry)) int { return MainOn(time.Now, add...) }
+
+// MainOn is Main with another clock for what depends on the day: notes about built-in facts.
+func MainOn(today func() time.Time, add ...func(*engine.Registry)) int {
 	collectLater()
 	// The first signal ends things in order. The default action is restored before the context ends,
 	// so that a second signal ends the program at once.
@@ -36,7 +40,7 @@ func Main(add ...func(*engine.Registry)) int {
 		signal.Stop(signals)
 		end()
 	}()
-	g := &global{in: os.Stdin, out: os.Stdout, err: os.Stderr, types: mirror.Types()}
+	g := &global{in: os.Stdin, out: os.Stdout, err: os.Stderr, types: mirror.Types(), today: today}
 	for _, register := range add {
 		register(g.types)
 	}

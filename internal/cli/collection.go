@@ -13,7 +13,6 @@ import (
 	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/internal/report"
 	"github.com/mirrorform/mirrorform/internal/run"
-	"github.com/mirrorform/mirrorform/internal/upstream"
 )
 
 // collection gathers what the result of a command needs. A nil one gathers nothing: without
@@ -134,9 +133,9 @@ func (c *collection) applied(done *engine.Result) {
 	}
 }
 
-func (c *collection) verified(reports []*upstream.Report) {
+func (c *collection) verified(v *report.Verify) {
 	if c != nil {
-		c.verify = &report.Verify{FormatVersion: verifyFormat, Mirrors: reports}
+		c.verify = v
 	}
 }
 

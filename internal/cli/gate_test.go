@@ -43,7 +43,7 @@ mirror "almalinux" {
 		t.Fatal(err)
 	}
 	f := defaultVerifyFlags()
-	f.reference, f.serviceConfig, f.attempts = "", flags[3], 1
+	f.reference, f.service.config, f.attempts = "", flags[3], 1
 	f.resolve, f.caFiles = []string{"example.com:127.0.0.1", "example.net:127.0.0.1"}, []string{ca}
 	entries, err := s.Entries(nil)
 	if err != nil || len(entries) != 2 {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/internal/run"
@@ -36,6 +37,7 @@ type global struct {
 	out, err *os.File
 	ui       *ui.UI
 	types    *engine.Registry // of resources
+	today    func() time.Time
 
 	chdir string
 	color string

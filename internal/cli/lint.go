@@ -27,7 +27,8 @@ type lintOptions struct {
 	fix, dryRun, diff, strict, rules bool
 	format                           string
 	enable, disable                  []string
-	serviceConfig, stdinName         string
+	stdinName                        string
+	service                          serviceFlags
 }
 
 func newLintCommand(g *global) *cobra.Command {
@@ -36,9 +37,10 @@ func newLintCommand(g *global) *cobra.Command {
 		Use:   "lint PATH...",
 		Short: "Check mirrors.d files of AlmaLinux's list",
 		Long: `Check files of AlmaLinux's mirror list: what the schema of its service requires,
-and mistakes that the service does not notice. lint needs neither a
-configuration nor the network. docs/lint.md describes the rules, and --rules
-lists them.
+and mistakes that the service does not notice. lint needs no configuration. It
+fetches what the service requires at present; --offline, or without a network,
+it knows what the service required when mirrorform was released. docs/lint.md
+describes the rules, and --rules lists them.
 
 PATH is a file or a directory. A directory stands for the *.yml files in and
 below it, and for mirror files with another extension. A PATH of - is standard
@@ -75,8 +77,7 @@ mirrorform lint --disable file-name,slow-sync mirrors.d`,
 		"print the findings in `FORMAT`: text, json, sarif (2.1.0) or github (annotations of GitHub Actions)")
 	flags.StringSliceVar(&f.disable, "disable", nil, "skip `RULES`: names separated by commas, or all")
 	flags.StringSliceVar(&f.enable, "enable", nil, "also check `RULES`: optional ones, or some after --disable all")
-	flags.StringVar(&f.serviceConfig, "service-config", "",
-		"read the service's settings, its config.yml, from `FILE|URL` instead of the built-in ones")
+	f.service.add(flags)
 	flags.StringVar(&f.stdinName, "stdin-name", "", "check standard input as the file `NAME`")
 	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(lintFormats, cobra.ShellCompDirectiveNoFileComp))
 	names := []string{mirrorsd.AllRules}
@@ -137,14 +138,11 @@ func runLint(ctx context.Context, g *global, f lintOptions, args []string) error
 		listRules(g)
 		return nil
 	}
-	options := mirrorsd.Options{Enable: f.enable, Disable: f.disable}
-	if f.serviceConfig != "" {
-		service, err := loadServiceConfig(ctx, f.serviceConfig, nil, verifyTimeout)
-		if err != nil {
-			return err
-		}
-		options.Service = service.Service
+	current, err := f.service.facts(ctx, nil, verifyTimeout)
+	if err != nil {
+		return err
 	}
+	options := mirrorsd.Options{Enable: f.enable, Disable: f.disable, Service: current.Service.Service}
 	linter, err := mirrorsd.NewLinter(options)
 	if err != nil {
 		return fmt.Errorf("%w; to list the rules: mirrorform lint --rules", err)

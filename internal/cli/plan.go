@@ -106,6 +106,9 @@ func runPlan(ctx context.Context, g *global, w *observer, o planOptions) error {
 	if err := showPass(g, p, o.asJSON); err != nil {
 		return err
 	}
+	if note := oldFacts(g.today()); note != "" && r.AlmaLinux() {
+		w.Note(note)
+	}
 	if o.out != "" {
 		if err := p.Save(string(o.out)); err != nil {
 			return err

@@ -120,13 +120,21 @@ func runPublish(ctx context.Context, g *global, w *observer, o publishOptions) e
 	if err != nil && (!errors.Is(err, publish.ErrNoToken) || !o.dryRun && !o.check && !o.patch) {
 		return err
 	}
-	if !o.skipVerify && !o.check {
+	switch {
+	case o.check:
+	case o.skipVerify:
+		current, err := o.verify.service.facts(ctx, nil, o.verify.timeout)
+		if err != nil {
+			return err
+		}
+		repository.Service = current.Service.Service
+	default:
 		c, err := newMirrorChecker(ctx, g.ui, o.verify, s.Config)
 		if err != nil {
 			return err
 		}
 		defer c.close()
-		repository.Checkers = []publish.Checker{c}
+		repository.Checkers, repository.Service = []publish.Checker{c}, c.options.Service.Service
 	}
 	repository.Notify, repository.UpstreamOnly = g.ui.Note, o.check || o.patch
 	session, err := publish.Open(ctx, repository)

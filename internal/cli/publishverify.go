@@ -26,11 +26,15 @@ type mirrorChecker struct {
 
 // newMirrorChecker returns a checker that the caller closes.
 func newMirrorChecker(ctx context.Context, u *ui.UI, f verifyFlags, configured *config.Config) (*mirrorChecker, error) {
-	options, err := f.upstream(ctx)
+	options, err := f.upstream()
 	if err != nil {
 		return nil, err
 	}
 	if err := openConfigured(&options, configured, u); err != nil {
+		closeDatabases(options)
+		return nil, err
+	}
+	if _, err := f.require(ctx, &options); err != nil {
 		closeDatabases(options)
 		return nil, err
 	}
@@ -49,7 +53,9 @@ func (c *mirrorChecker) Name() string { return verifyName }
 // error among its findings.
 func (c *mirrorChecker) Check(ctx context.Context, s publish.Subject) ([]publish.Finding, error) {
 	c.meter = ui.NewMeter(c.ui)
-	report, err := c.verifier.Verify(ctx, upstream.Mirror{File: s.File})
+	m := upstream.Mirror{File: s.File}
+	m.HTTPSFirst, m.KittenHTTPSFirst = upstream.HTTPSFirst(s.Text)
+	report, err := c.verifier.Verify(ctx, m)
 	c.meter.Close()
 	if err != nil {
 		return nil, err

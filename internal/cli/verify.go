@@ -5,12 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/internal/config"
+	"github.com/mirrorform/mirrorform/internal/facts"
 	"github.com/mirrorform/mirrorform/internal/mirrorsd"
 	"github.com/mirrorform/mirrorform/internal/publish"
 	"github.com/mirrorform/mirrorform/internal/report"
@@ -23,7 +26,7 @@ import (
 
 const (
 	// verifyFormat is the version of the format of verify --json.
-	verifyFormat = "1.0"
+	verifyFormat = "1.1"
 	// verifyAtOnce is how many mirrors are checked at once.
 	verifyAtOnce = 8
 )
@@ -84,7 +87,7 @@ mirrorform verify --resolve mirror.example.org:203.0.113.10 fra1`,
 }
 
 func runVerify(ctx context.Context, g *global, w *observer, o verifyOptions, args []string) error {
-	options, err := o.upstream(ctx)
+	options, err := o.upstream()
 	if err != nil {
 		return err
 	}
@@ -96,6 +99,10 @@ func runVerify(ctx context.Context, g *global, w *observer, o verifyOptions, arg
 	if err := openConfigured(&options, c, g.ui); err != nil {
 		return err
 	}
+	current, err := o.require(ctx, &options)
+	if err != nil {
+		return err
+	}
 	meter := ui.NewMeter(g.ui)
 	options.Progress = meter.Set
 	reports, err := verifyAll(ctx, upstream.New(options), mirrors)
@@ -103,18 +110,38 @@ func runVerify(ctx context.Context, g *global, w *observer, o verifyOptions, arg
 	if err != nil {
 		return err
 	}
-	w.result.verified(reports)
+	result := verifyResult(current, reports)
+	w.result.verified(result)
 	if o.asJSON {
-		if err := g.printJSON(report.Verify{FormatVersion: verifyFormat, Mirrors: reports}); err != nil {
+		if err := g.printJSON(result); err != nil {
 			return err
 		}
 	} else {
-		g.ui.Print(verifyText(reports, time.Now()))
+		g.ui.Lines(append(verifyText(reports, time.Now()), factsText(current)...))
 	}
 	if slices.ContainsFunc(reports, func(r *upstream.Report) bool { return !r.Accepted }) {
 		return errReported
 	}
 	return nil
+}
+
+// verifyResult is what verify --json prints.
+func verifyResult(current *facts.Facts, reports []*upstream.Report) *report.Verify {
+	r := &report.Verify{FormatVersion: verifyFormat, Mirrors: reports}
+	r.Facts.Source, r.Facts.Problem = current.Source, current.Problem
+	if !current.Date.IsZero() {
+		r.Facts.Date = &current.Date
+	}
+	return r
+}
+
+// factsText tells of which day the requirements are, and what to do if that may be too long ago.
+func factsText(current *facts.Facts) []ui.Line {
+	lines := []ui.Line{{Text: "What AlmaLinux's service requires is " + current.String() + "."}}
+	if current.Problem != "" {
+		lines = append(lines, ui.Line{Text: current.Problem + ".", Mark: ui.Caution})
+	}
+	return lines
 }
 
 func verifyAll(ctx context.Context, v *upstream.Verifier, mirrors []upstream.Mirror) ([]*upstream.Report, error) {
@@ -137,12 +164,15 @@ func verifyAll(ctx context.Context, v *upstream.Verifier, mirrors []upstream.Mir
 // gateVerifier checks mirrors for a gate of a rollout, as verify does with these flags.
 func gateVerifier(u *ui.UI, f verifyFlags) func(context.Context, *config.Config, []upstream.Mirror, bool) error {
 	return func(ctx context.Context, c *config.Config, mirrors []upstream.Mirror, shown bool) error {
-		options, err := f.upstream(ctx)
+		options, err := f.upstream()
 		if err != nil {
 			return err
 		}
 		defer func() { closeDatabases(options) }()
 		if err := openConfigured(&options, c, u); err != nil {
+			return err
+		}
+		if _, err := f.require(ctx, &options); err != nil {
 			return err
 		}
 		if !shown { // otherwise the display of the wave is still on the terminal
@@ -162,7 +192,7 @@ func gateVerifier(u *ui.UI, f verifyFlags) func(context.Context, *config.Config,
 		for _, r := range bad {
 			names = append(names, r.Name)
 		}
-		u.Print(verifyText(bad, time.Now()))
+		u.Lines(verifyText(bad, time.Now()))
 		return errors.New("verify does not accept " + strings.Join(names, ", "))
 	}
 }
@@ -214,6 +244,21 @@ func mirrorsToVerify(w *observer, sources run.Sources, args []string) ([]upstrea
 	return mirrors, c, nil
 }
 
+// domain is a name that can be that of a mirror, with a path.
+var domain = regexp.MustCompile(`^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+(:[0-9]+)?(/\S*)?$`)
+
+// typeURL is what to type for a mirror's name without a scheme, or "".
+func typeURL(name string) string {
+	if !domain.MatchString(name) {
+		return ""
+	}
+	host, path, _ := strings.Cut(name, "/")
+	if path == "" {
+		path = "almalinux/"
+	}
+	return fmt.Sprintf("\nTo check a mirror by the URL of its tree: mirrorform verify https://%s/%s", host, path)
+}
+
 // entriesToVerify are the entries of the named hosts, or of all. It connects to no host, so it
 // leaves out entries that are made from a host's facts, with a note. A named host without an entry
 // is an error. Hosts that have only mirrors of other distributions are skipped, with a note if they
@@ -221,10 +266,15 @@ func mirrorsToVerify(w *observer, sources run.Sources, args []string) ([]upstrea
 func entriesToVerify(
 	w *observer, sources run.Sources, names []string,
 ) (list []publish.Entry, skipped bool, c *config.Config, err error) {
+	if found, _ := filepath.Glob(filepath.Join(sources.Dir, "*.hcl")); len(found) == 0 && len(names) > 0 {
+		if hint := typeURL(names[0]); hint != "" {
+			return nil, false, nil, fmt.Errorf("%q is not a URL, and there is no configuration here%s", names[0], hint)
+		}
+	}
 	s, err := run.NewScope(sources, run.Selection{Limit: names}, w)
 	var none *run.NoHostError
 	if errors.As(err, &none) {
-		return nil, false, nil, fmt.Errorf("%q is neither a host of this configuration nor a URL", none.Text)
+		return nil, false, nil, fmt.Errorf("%q is neither a host of this configuration nor a URL%s", none.Text, typeURL(none.Text))
 	}
 	if err != nil {
 		return nil, false, nil, err
@@ -277,6 +327,12 @@ func mirrorsOfURLs(urls []string) ([]upstream.Mirror, error) {
 			address = &mirrors[i].File.AddressOptional.Kitten
 		}
 		field := map[string]*string{"http": &address.HTTP, "https": &address.HTTPS, "rsync": &address.Rsync}[u.Scheme]
+		switch httpsFirst := u.Scheme == "http" && address.HTTPS != ""; {
+		case httpsFirst && address == &mirrors[i].File.Address:
+			mirrors[i].HTTPSFirst = true
+		case httpsFirst:
+			mirrors[i].KittenHTTPSFirst = true
+		}
 		if *field != "" && *field != raw {
 			return nil, fmt.Errorf("%s and %s are of the same mirror and protocol: check them one at a time", *field, raw)
 		}

@@ -30,6 +30,10 @@ func TestMirrorsOfURLs(t *testing.T) {
 	mirror := func(name string, a, kitten mirrorsd.Address, guessed ...string) upstream.Mirror {
 		return upstream.Mirror{File: mirrorsd.File{Name: name, Address: a, AddressOptional: mirrorsd.AddressOptional{Kitten: kitten}}, Guessed: guessed}
 	}
+	httpsFirst := func(m upstream.Mirror) upstream.Mirror {
+		m.HTTPSFirst = true
+		return m
+	}
 	for name, test := range map[string]struct {
 		urls []string
 		want []upstream.Mirror
@@ -49,8 +53,8 @@ func TestMirrorsOfURLs(t *testing.T) {
 		"all of one, and another": {
 			[]string{"rsync://m.example.org/alma/", "https://m.example.org/a/", "http://m.example.org/a/", "http://[2001:db8::1]:81/a/", "http://m.example.org/a-kitten/"},
 			[]upstream.Mirror{
-				mirror("m.example.org", mirrorsd.Address{HTTP: "http://m.example.org/a/", HTTPS: "https://m.example.org/a/", Rsync: "rsync://m.example.org/alma/"},
-					mirrorsd.Address{HTTP: "http://m.example.org/a-kitten/"}),
+				httpsFirst(mirror("m.example.org", mirrorsd.Address{HTTP: "http://m.example.org/a/", HTTPS: "https://m.example.org/a/", Rsync: "rsync://m.example.org/alma/"},
+					mirrorsd.Address{HTTP: "http://m.example.org/a-kitten/"})),
 				mirror("2001:db8::1", mirrorsd.Address{HTTP: "http://[2001:db8::1]:81/a/"}, mirrorsd.Address{}),
 			},
 		},
@@ -169,7 +173,7 @@ func runApp(t *testing.T, args ...string) (status int, stdout, stderr string) {
 		t.Cleanup(func() { _ = f.Close() })
 		streams[i] = f
 	}
-	g := &global{in: os.Stdin, out: streams[0], err: streams[1], types: mirror.Types()}
+	g := &global{in: os.Stdin, out: streams[0], err: streams[1], types: mirror.Types(), today: time.Now}
 	g.ui = ui.New(g.out, g.err, ui.Options{})
 	status = g.run(t.Context(), args)
 	var text [2][]byte
@@ -225,7 +229,10 @@ func TestVerifyText(t *testing.T) {
 			{Database: "city.mmdb", Country: "DE", City: "Ber\x1b[2Jlin", Distance: &km}, {Database: "asn.mmdb", ASN: 64496, Holder: "Example"},
 		}}},
 		Certificates: []upstream.Certificate{{Host: "m.example.org", Issuer: "CN=R1", NotAfter: now.AddDate(0, 0, 9), DaysLeft: 9, Valid: true}},
-		Routes:       []string{"http/ipv4"}, Requests: 9, Bytes: 1500, Verified: 2, Sized: 1,
+		Service: upstream.Verdict{
+			UserAgent: upstream.ServiceAgent, Route: "http/ipv6", Kind: upstream.KindStatus, Path: "a", Kept: 3600, Attempts: 3, Blocked: "curl/7.61.1",
+		},
+		Routes: []string{"http/ipv4"}, Requests: 9, Bytes: 1500, Verified: 2, Sized: 1,
 		Findings: []upstream.Finding{
 			{Severity: upstream.Error, Check: "time", Upstream: true, Message: "too old", Routes: []string{"http/ipv4"}, Paths: []string{"TIME"}},
 			{Severity: upstream.Warning, Check: "iso", Message: "404", Advice: "one\ntwo", Paths: []string{"a", "b", "c", "d", "e"}},
@@ -233,12 +240,10 @@ func TestVerifyText(t *testing.T) {
 	}
 	const want = `m.example.org (host fra1)
   upstream would store   expired
-  upstream notes         IPv6, full set of ISOs, kitten
-  TIME                   2026-03-14 14:00 UTC, 1 hour ago
-  certificate            m.example.org until 2026-03-23, 9 days left, by CN=R1
-  address                192.0.2.1; Ber\x1b[2Jlin, DE (city.mmdb, 424 km from the configured city); AS64496 Example (asn.mmdb)
-  checked over           http/ipv4
-  requests               9, with 1.5 kB; metadata files: 2 compared by content, 1 by size
+  upstream keeps that    for 1 h, before it checks the mirror again
+  it needed              3 attempts
+  refused user agent     curl/7.61.1
+  upstream comes over    http/ipv6, as curl/7.61.1
   upstream sees:
     error    time: too old
              over http/ipv4
@@ -251,9 +256,29 @@ func TestVerifyText(t *testing.T) {
              and 2 more
              one
              two
+  upstream notes         IPv6, full set of ISOs, kitten
+  TIME                   2026-03-14 14:00 UTC, 1 hour ago
+  certificate            m.example.org until 2026-03-23, 9 days left, by CN=R1
+  address                192.0.2.1; Ber\x1b[2Jlin, DE (city.mmdb, 424 km from the configured city); AS64496 Example (asn.mmdb)
+  checked over           http/ipv4
+  requests               9, with 1.5 kB; metadata files: 2 compared by content, 1 by size
 
-Checked 1 mirror: 0 accepted, 1 not.`
-	if got := verifyText([]*upstream.Report{r}, now); got != want {
-		t.Errorf("got\n%s\nwant\n%s", got, want)
+Checked 1 mirror: 0 accepted, 1 not.
+`
+	var got strings.Builder
+	ui.New(&got, io.Discard, ui.Options{}).Lines(verifyText([]*upstream.Report{r}, now))
+	if got.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", got.String(), want)
+	}
+}
+
+// TestOldFacts is about the built-in facts, by the clock that is passed in.
+func TestOldFacts(t *testing.T) {
+	t.Parallel()
+	if note := oldFacts(upstream.BuiltInDate.AddDate(0, 3, 0)); note != "" {
+		t.Errorf("after three months: %s", note)
+	}
+	if note := oldFacts(upstream.BuiltInDate.AddDate(0, 7, 0)); !strings.Contains(note, "is of 2026-07-15, more than half a year ago") {
+		t.Errorf("after seven months: %q", note)
 	}
 }

@@ -2,12 +2,8 @@ package cli
 
 import (
 	"context"
-	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"net/netip"
 	"os"
 	"strings"
@@ -16,6 +12,7 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/hashicorp/hcl/v2"
 	"github.com/mirrorform/mirrorform/internal/config"
+	"github.com/mirrorform/mirrorform/internal/facts"
 	"github.com/mirrorform/mirrorform/internal/geo"
 	"github.com/mirrorform/mirrorform/internal/ui"
 	"github.com/mirrorform/mirrorform/internal/upstream"
@@ -32,10 +29,11 @@ const (
 
 // verifyFlags say how mirrors are checked. The zero value is of no use: see defaultVerifyFlags.
 type verifyFlags struct {
-	serviceConfig, reference, metadata string
-	caFiles, resolve, geoIP            []string
-	connections, attempts              int
-	timeout                            time.Duration
+	reference, metadata     string
+	caFiles, resolve, geoIP []string
+	connections, attempts   int
+	timeout                 time.Duration
+	service                 serviceFlags
 }
 
 // defaultVerifyFlags are for checks by commands that have no such flags.
@@ -49,8 +47,7 @@ func defaultVerifyFlags() verifyFlags {
 // add adds the flags that say what a mirror is compared with, which publish has too.
 func (f *verifyFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&f.serviceConfig, "service-config", "",
-		"read what the service requires, its config.yml, from `FILE|URL` instead of the built-in one")
+	f.service.add(flags)
 	flags.StringVar(&f.reference, "reference", upstream.DefaultReference,
 		"compare repomd.xml files with those of the tree at `URL`; if empty, with none")
 	flags.StringArrayVar(&f.caFiles, "ca-file", nil,
@@ -63,8 +60,9 @@ func (f *verifyFlags) add(cmd *cobra.Command) {
 	_ = cmd.MarkFlagFilename("geoip-db", "mmdb")
 }
 
-// upstream turns flags into options. The caller closes the GeoIP databases.
-func (f verifyFlags) upstream(ctx context.Context) (o upstream.Options, err error) {
+// upstream turns flags into options, without what the service requires. The caller closes the GeoIP
+// databases.
+func (f verifyFlags) upstream() (o upstream.Options, err error) {
 	o = upstream.Options{
 		PerHost: f.connections, Attempts: f.attempts, Timeout: f.timeout,
 		Reference: f.reference, UserAgent: "mirrorform/" + Version(),
@@ -93,11 +91,6 @@ func (f verifyFlags) upstream(ctx context.Context) (o upstream.Options, err erro
 			return o, fmt.Errorf("--reference: %w", err)
 		}
 	}
-	if f.serviceConfig != "" {
-		if o.Service, err = loadServiceConfig(ctx, f.serviceConfig, o.Roots, f.timeout); err != nil {
-			return o, err
-		}
-	}
 	for _, name := range f.geoIP {
 		db, err := geo.Open(name)
 		if err != nil {
@@ -107,6 +100,16 @@ func (f verifyFlags) upstream(ctx context.Context) (o upstream.Options, err erro
 		o.GeoIP = append(o.GeoIP, db)
 	}
 	return o, nil
+}
+
+// require sets what the service requires, which may be fetched: after all that can be wrong.
+func (f verifyFlags) require(ctx context.Context, o *upstream.Options) (*facts.Facts, error) {
+	current, err := f.service.facts(ctx, o.Roots, f.timeout)
+	if err != nil {
+		return nil, err
+	}
+	o.Service, o.FactsDate, o.FactsStale = current.Service, current.Date, current.Stale(time.Now())
+	return current, nil
 }
 
 // openConfigured opens the GeoIP databases of the configuration, unless flags name some. The caller
@@ -175,50 +178,4 @@ func loadRoots(files []string) (*x509.CertPool, error) {
 		}
 	}
 	return pool, nil
-}
-
-// loadServiceConfig reads a config.yml from a file, or by HTTP.
-func loadServiceConfig(
-	ctx context.Context, name string, roots *x509.CertPool, timeout time.Duration,
-) (*upstream.Service, error) {
-	var in io.ReadCloser
-	if strings.Contains(name, "://") {
-		if _, err := treeURL(name, "http", "https"); err != nil {
-			return nil, fmt.Errorf("--service-config: %w", err)
-		}
-		ctx, cancel := context.WithTimeout(ctx, timeout)
-		defer cancel()
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, name, nil)
-		if err != nil {
-			return nil, fmt.Errorf("--service-config: %w", err)
-		}
-		req.Header.Set("User-Agent", "mirrorform/"+Version())
-		transport := http.DefaultTransport.(*http.Transport).Clone()
-		transport.TLSClientConfig = &tls.Config{RootCAs: roots}
-		defer transport.CloseIdleConnections()
-		answer, err := upstream.Client(transport).Do(req)
-		if err != nil {
-			return nil, fmt.Errorf("--service-config: %w", err)
-		}
-		if answer.StatusCode != http.StatusOK {
-			err := fmt.Errorf("--service-config: %s answers %d %s", name, answer.StatusCode, http.StatusText(answer.StatusCode))
-			return nil, errors.Join(err, answer.Body.Close())
-		}
-		in = answer.Body
-	} else {
-		file, err := os.Open(name)
-		if err != nil {
-			return nil, fmt.Errorf("--service-config: %w", err)
-		}
-		in = file
-	}
-	data, err := io.ReadAll(io.LimitReader(in, upstream.MaxServiceSize+1))
-	if err := errors.Join(err, in.Close()); err != nil {
-		return nil, fmt.Errorf("--service-config: %s: %w", name, err)
-	}
-	service, err := upstream.ParseService(data)
-	if err != nil {
-		return nil, fmt.Errorf("--service-config: %s: %w", name, err)
-	}
-	return service, nil
 }

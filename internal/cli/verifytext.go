@@ -7,20 +7,19 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize"
-	"github.com/mirrorform/mirrorform/internal/plain"
+	"github.com/mirrorform/mirrorform/internal/ui"
 	"github.com/mirrorform/mirrorform/internal/upstream"
 )
 
 // shownPaths is how many files of a finding are printed. --json prints all.
 const shownPaths = 3
 
-// verifyText is what verify prints.
-func verifyText(reports []*upstream.Report, now time.Time) string {
-	var b strings.Builder
+// verifyText is what verify prints: of each mirror the verdict, then what is wrong, then what it is.
+func verifyText(reports []*upstream.Report, now time.Time) []ui.Line {
+	var lines []ui.Line
 	accepted := 0
 	for _, r := range reports {
-		reportText(&b, r, now)
-		b.WriteString("\n")
+		lines = append(append(lines, reportText(r, now)...), ui.Line{})
 		if r.Accepted {
 			accepted++
 		}
@@ -29,42 +28,73 @@ func verifyText(reports []*upstream.Report, now time.Time) string {
 	if len(reports) == 1 {
 		noun = "mirror"
 	}
-	fmt.Fprintf(&b, "Checked %d %s: %d accepted, %d not.", len(reports), noun, accepted, len(reports)-accepted)
-	return b.String()
+	return append(lines, ui.Line{
+		Text: fmt.Sprintf("Checked %d %s: %d accepted, %d not.", len(reports), noun, accepted, len(reports)-accepted),
+	})
 }
 
-func reportText(b *strings.Builder, r *upstream.Report, now time.Time) {
+// fact is a line about a mirror.
+func fact(mark ui.Mark, what, format string, args ...any) ui.Line {
+	return ui.Line{Label: fmt.Sprintf("  %-22s ", what), Text: fmt.Sprintf(format, args...), Mark: mark}
+}
+
+func reportText(r *upstream.Report, now time.Time) []ui.Line {
 	title := r.Name
 	if r.Host != "" {
 		title += " (host " + r.Host + ")"
 	}
-	fmt.Fprintf(b, "%s\n", plain.Escape(title))
-	line := func(what, format string, args ...any) {
-		fmt.Fprintf(b, "  %-22s %s\n", what, plain.Escape(fmt.Sprintf(format, args...)))
-	}
-	line("upstream would store", "%s", r.Status)
-	if r.Private {
-		line("private", "upstream does not check it")
-	} else {
-		line("upstream notes", "%s", strings.Join(notes(r), ", "))
+	lines := append([]ui.Line{{Text: title, Mark: ui.Title}}, verdictText(r)...)
+	seen := func(f upstream.Finding) bool { return f.Upstream }
+	lines = append(lines, findingsText("upstream sees",
+		slices.DeleteFunc(slices.Clone(r.Findings), func(f upstream.Finding) bool { return !seen(f) }))...)
+	lines = append(lines, findingsText("upstream does not see", slices.DeleteFunc(slices.Clone(r.Findings), seen))...)
+	if !r.Private {
+		lines = append(lines, fact(ui.Plain, "upstream notes", "%s", strings.Join(notes(r), ", ")))
 	}
 	if r.Time != nil {
-		line("TIME", "%s, %s", r.Time.Format("2006-01-02 15:04 MST"), humanize.RelTime(*r.Time, now, "ago", "from now"))
+		lines = append(lines, fact(ui.Plain, "TIME", "%s, %s",
+			r.Time.Format("2006-01-02 15:04 MST"), humanize.RelTime(*r.Time, now, "ago", "from now")))
 	}
 	for _, c := range r.Certificates {
-		line("certificate", "%s until %s, %d days left, by %s", c.Host, c.NotAfter.Format(time.DateOnly), c.DaysLeft, c.Issuer)
+		lines = append(lines, fact(ui.Plain, "certificate", "%s until %s, %d days left, by %s",
+			c.Host, c.NotAfter.Format(time.DateOnly), c.DaysLeft, c.Issuer))
 	}
 	for _, a := range r.Addresses {
-		line("address", "%s", strings.Join(append([]string{a.IP}, locations(a)...), "; "))
+		lines = append(lines, fact(ui.Plain, "address", "%s", strings.Join(append([]string{a.IP}, locations(a)...), "; ")))
 	}
 	if len(r.Routes) > 0 {
-		line("checked over", "%s", strings.Join(r.Routes, ", "))
+		lines = append(lines, fact(ui.Plain, "checked over", "%s", strings.Join(r.Routes, ", ")))
 	}
-	line("requests", "%d, with %s; metadata files: %d compared by content, %d by size",
-		r.Requests, humanize.Bytes(uint64(max(r.Bytes, 0))), r.Verified, r.Sized)
-	seen := func(f upstream.Finding) bool { return f.Upstream }
-	findingsText(b, "upstream sees", slices.DeleteFunc(slices.Clone(r.Findings), func(f upstream.Finding) bool { return !seen(f) }))
-	findingsText(b, "upstream does not see", slices.DeleteFunc(slices.Clone(r.Findings), seen))
+	return append(lines, fact(ui.Plain, "requests", "%d, with %s; metadata files: %d compared by content, %d by size",
+		r.Requests, humanize.Bytes(uint64(max(r.Bytes, 0))), r.Verified, r.Sized))
+}
+
+// verdictText is what the service stores, how it came to that, and for how long.
+func verdictText(r *upstream.Report) []ui.Line {
+	mark, v := ui.Good, r.Service
+	if r.Status != "ok" {
+		mark = ui.Bad
+	}
+	lines := []ui.Line{fact(mark, "upstream would store", "%s", r.Status)}
+	if r.Private {
+		return append(lines, fact(ui.Plain, "private", "upstream does not check it"))
+	}
+	if v.Kept > 0 {
+		lines = append(lines, fact(ui.Plain, "upstream keeps that", "for %g h, before it checks the mirror again", float64(v.Kept)/3600))
+	}
+	if r.Status == "ok" && !r.Accepted {
+		lines = append(lines, fact(ui.Bad, "clients", "get errors, which upstream does not see"))
+	}
+	if v.Attempts > 1 {
+		lines = append(lines, fact(ui.Plain, "it needed", "%d attempts", v.Attempts))
+	}
+	if v.Blocked != "" {
+		lines = append(lines, fact(ui.Plain, "refused user agent", "%s", v.Blocked))
+	}
+	if v.Route != "" {
+		lines = append(lines, fact(ui.Plain, "upstream comes over", "%s, as %s", v.Route, v.UserAgent))
+	}
+	return lines
 }
 
 // notes are what the service stores besides the status.
@@ -101,15 +131,20 @@ func locations(a upstream.Address) []string {
 	return list
 }
 
-func findingsText(b *strings.Builder, title string, list []upstream.Finding) {
+// severityMarks are the colours of findings.
+var severityMarks = map[upstream.Severity]ui.Mark{upstream.Error: ui.Bad, upstream.Warning: ui.Caution, upstream.Note: ui.Plain}
+
+func findingsText(title string, list []upstream.Finding) []ui.Line {
 	if len(list) == 0 {
-		return
+		return nil
 	}
-	fmt.Fprintf(b, "  %s:\n", title)
+	lines := []ui.Line{{Text: "  " + title + ":"}}
 	for _, f := range list {
-		fmt.Fprintf(b, "    %-8s %s: %s\n", f.Severity, f.Check, plain.Escape(f.Message))
+		lines = append(lines, ui.Line{
+			Label: fmt.Sprintf("    %-8s ", f.Severity), Text: f.Check + ": " + f.Message, Mark: severityMarks[f.Severity],
+		})
 		detail := func(format string, args ...any) {
-			fmt.Fprintf(b, "             %s\n", plain.Escape(fmt.Sprintf(format, args...)))
+			lines = append(lines, ui.Line{Label: strings.Repeat(" ", 13), Text: fmt.Sprintf(format, args...)})
 		}
 		if len(f.Routes) > 0 {
 			detail("over %s", strings.Join(f.Routes, ", "))
@@ -127,4 +162,5 @@ func findingsText(b *strings.Builder, title string, list []upstream.Finding) {
 			}
 		}
 	}
+	return lines
 }

@@ -41,12 +41,12 @@ func (f Finding) String() string {
 }
 
 // lint checks the text with the rules of mirrorsd.Linter, and the defaults of the lint command.
-type lint struct{}
+type lint struct{ service mirrorsd.Service }
 
 func (lint) Name() string { return "lint" }
 
-func (lint) Check(_ context.Context, s Subject) ([]Finding, error) {
-	linter, err := mirrorsd.NewLinter(mirrorsd.Options{})
+func (l lint) Check(_ context.Context, s Subject) ([]Finding, error) {
+	linter, err := mirrorsd.NewLinter(mirrorsd.Options{Service: l.service})
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +75,7 @@ func (e *RefusedError) Error() string {
 
 // check runs all checkers and returns their warnings as notes.
 func (s *Session) check(ctx context.Context, name string, subject Subject) (notes []string, err error) {
-	for _, c := range append([]Checker{lint{}}, s.o.Checkers...) {
+	for _, c := range append([]Checker{lint{s.o.Service}}, s.o.Checkers...) {
 		findings, err := c.Check(ctx, subject)
 		if err != nil {
 			return nil, fmt.Errorf("%s was not published, since %s could not run: %w", name, c.Name(), err)

@@ -46,6 +46,8 @@ type Options struct {
 	Token Token
 	// Checkers check an entry before it is published, after mirrorsd.Linter, which always runs.
 	Checkers []Checker
+	// Service is what upstream's service requires. The default is mirrorsd.DefaultService().
+	Service mirrorsd.Service
 	// Relist allows publish to remove a private: true that upstream added, and to add an entry again
 	// that an earlier pull request of publish removed. Without Relist both are errors.
 	Relist bool

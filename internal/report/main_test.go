@@ -147,7 +147,7 @@ func applyResult() *Result {
 // verifyResult is what verify --json says of a mirror that is accepted and of one that is not.
 func verifyResult() *Result {
 	at := testStart
-	r := &Result{FormatVersion: Format, Version: "v1.2.3", Command: "verify", Start: testStart, End: testStart.Add(time.Minute), Hosts: []HostResult{}, Verify: &Verify{"1.0", []*upstream.Report{
+	r := &Result{FormatVersion: Format, Version: "v1.2.3", Command: "verify", Start: testStart, End: testStart.Add(time.Minute), Hosts: []HostResult{}, Verify: &Verify{FormatVersion: "1.0", Mirrors: []*upstream.Report{
 		{Name: "mirror.example.org", Host: "fra1", Status: "ok", Accepted: true, Time: &at, Modules: []string{}, Addresses: []upstream.Address{}, Routes: []string{"http/ipv4"},
 			Certificates: []upstream.Certificate{{Host: "mirror.example.org", DaysLeft: 12, Valid: true, NotAfter: testStart}},
 			Findings:     []upstream.Finding{{Severity: upstream.Warning, Check: upstream.CheckCertificate, Message: "the certificate ends in 12 days"}}},

@@ -173,7 +173,15 @@ type Problem struct {
 // Verify is the output of verify --json.
 type Verify struct {
 	FormatVersion string             `json:"format_version"`
+	Facts         Facts              `json:"facts,omitzero"`
 	Mirrors       []*upstream.Report `json:"mirrors"`
+}
+
+// Facts are where verify has from what AlmaLinux's service requires.
+type Facts struct {
+	Source  string     `json:"source"` // "fetched", "cached", "built-in" or "given"
+	Date    *time.Time `json:"date"`   // null if given
+	Problem string     `json:"problem,omitempty"`
 }
 
 // Host returns the host with a name, or nil.

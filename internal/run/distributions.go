@@ -2,6 +2,7 @@ package run
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/mirrorform/mirrorform/engine"
@@ -20,6 +21,14 @@ func (s *Scope) mirrorsOn(host string) (almalinux, others []config.MirrorPlace) 
 		}
 	}
 	return almalinux, others
+}
+
+// AlmaLinux reports whether one of the hosts has a mirror of AlmaLinux.
+func (s *Scope) AlmaLinux() bool {
+	return slices.ContainsFunc(s.Hosts, func(h engine.Host) bool {
+		almalinux, _ := s.mirrorsOn(h.Name)
+		return len(almalinux) > 0
+	})
 }
 
 // OnlyOthers returns what to print about hosts whose mirrors are all of other distributions, if
