@@ -61,7 +61,7 @@ var steps = []struct{ command, prints string }{
 	{"mirrorform plan --detailed-exitcode", `No changes`},
 	{"mirrorform sync", `(?s)fra1 almalinux +\[.*\] +(measuring|syncing|synced).*fra1 almalinux: synced .*MiB in .*/s, [0-9,]+ files`},
 	{"mirrorform sync --follow", `fra1 almalinux: synced`},
-	{"mirrorform status", `fra1 +in sync +almalinux +[0-9]+ (s|min) ago +done +[0-9]+ (s|min|h) ago .* free\n`},
+	{"mirrorform status", `fra1 +as configured +almalinux +[0-9]+ (s|min) ago +done +[0-9]+ (s|min|h) ago .* free\n`},
 	{"mirrorform verify", `upstream would store +ok`},
 	{"dnf --repo=my-mirror list", binaryPackage + `\.noarch +2\.1\.0-1 +my-mirror`},
 	{"dnf --repo=my-mirror install --downloadonly", `(?i)complete|downloaded`},
@@ -71,7 +71,7 @@ var steps = []struct{ command, prints string }{
 	{"mirrorform publish", mirrorName + `: opened http://.*/pull/1`},
 	{"mirrorform publish --check", ``},
 	{"mirrorform drift", `No changes`},
-	{"mirrorform status", `in sync`},
+	{"mirrorform status", `as configured`},
 	{"mirrorform verify", `upstream would store +ok`},
 }
 

@@ -34,21 +34,21 @@ func newStatusCommand(g *global) *cobra.Command {
 		Short: "Show the state of hosts and their mirrors",
 		Long: `Print a table of all hosts, or of the named ones: names, for_each blocks or
 globs. For each host it shows whether it was reached and how many changes a plan
-has. For each of its mirrors it shows the result of the last sync, the age of
-its TIME file, how full its file system is and in how many days it will be full,
-when cron syncs next, and whether a sync is running. For a mirror block with
-tls, it shows for how many days the certificate on the host is valid, and when
-it was issued, which is its last renewal. A warning names a certificate that has
-fewer than 14 days left or cannot be read. For a mirror block with
-rsync_daemon, it shows whether the host's rsync daemon serves the mirror, or
-has as many clients as it may have. For a leaf, which syncs from another host,
-it shows that hub, and by how much TIME is older than the hub's. Ages and days
-are by the host's own clock.
-The days until full are estimated from the free space after successful syncs.
-A ? is a value that is not known. A - is the age of TIME of another
-distribution than AlmaLinux, which has no such file, the certificate of a
-mirror block without tls, the daemon of one without rsync_daemon, or the hub of
-a mirror that is not a leaf.
+has, or that it is as configured; what is wrong comes first. For each of its
+mirrors it shows the result of the last sync, the age of its TIME file, how full
+its file system is and in how many days it will be full, when cron syncs next,
+and whether a sync is running. For a mirror block with tls, it shows for how
+many days the certificate on the host is valid, and when it was issued, which is
+its last renewal. A warning names a certificate that has fewer than 14 days left
+or cannot be read. For a mirror block with rsync_daemon, it shows whether the
+host's rsync daemon serves the mirror, or has as many clients as it may have.
+For a leaf, which syncs from another host, it shows that hub, and by how much
+TIME is older than the hub's. Ages and days are by the host's own clock. The
+days until full are estimated from the free space after successful syncs. A ? is
+a value that is not known. A dash is the age of TIME of another distribution
+than AlmaLinux, which has no such file, the certificate of a mirror block
+without tls, the daemon of one without rsync_daemon, or the hub of a mirror that
+is not a leaf.
 
 With --max-age, it names each mirror whose TIME file is older, and those whose
 age is not known. For another distribution than AlmaLinux, the age is that of
@@ -248,8 +248,9 @@ func printStatus(g *global, status *report.Status, asJSON, watch bool) error {
 	if watch {
 		g.print("%s\n", status.End.Local().Format(time.DateTime))
 	}
-	g.ui.Table(statusTable(status.Hosts))
-	for _, h := range status.Hosts {
+	hosts := worstFirst(status.Hosts)
+	g.ui.Table(statusTable(hosts))
+	for _, h := range hosts {
 		for _, text := range certificateWarnings(&h) {
 			g.ui.Warning(text)
 		}
@@ -275,6 +276,28 @@ func printStatus(g *global, status *report.Status, asJSON, watch bool) error {
 		}
 	}
 	return nil
+}
+
+// worstFirst returns hosts with what is wrong first: those that were not reached or read, then those
+// on which the last sync failed, then those that have drifted.
+func worstFirst(hosts []report.HostStatus) []report.HostStatus {
+	rank := func(h report.HostStatus) int {
+		failed := slices.ContainsFunc(h.Mirrors, func(m report.MirrorStatus) bool {
+			return m.Error != "" || m.LastSync != nil && !m.LastSync.Succeeded()
+		})
+		switch {
+		case !h.Reachable || h.Error != "":
+			return 0
+		case failed:
+			return 1
+		case h.Changes == nil || *h.Changes > 0:
+			return 2
+		}
+		return 3
+	}
+	hosts = slices.Clone(hosts)
+	slices.SortStableFunc(hosts, func(a, b report.HostStatus) int { return cmp.Compare(rank(a), rank(b)) })
+	return hosts
 }
 
 // statusTable has columns for certificates, for the rsync daemon and for the hub if a mirror has
@@ -304,7 +327,7 @@ func statusTable(hosts []report.HostStatus) [][]string {
 		case !h.Reachable:
 			state = "unreachable"
 		case h.Changes != nil && *h.Changes == 0:
-			state = "in sync"
+			state = "as configured"
 		case h.Changes != nil && *h.Changes == 1:
 			state = "drifted: 1 change"
 		case h.Changes != nil:

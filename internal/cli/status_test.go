@@ -163,3 +163,27 @@ func TestStatusOfLeaves(t *testing.T) {
 		t.Errorf("another distribution: %q", text)
 	}
 }
+
+// TestWorstFirst keeps the order of equals.
+func TestWorstFirst(t *testing.T) {
+	t.Parallel()
+	none, some := 0, 2
+	host := func(name string, changes *int, mirrors ...report.MirrorStatus) report.HostStatus {
+		return report.HostStatus{Name: name, Reachable: true, Changes: changes, Mirrors: mirrors}
+	}
+	hosts := []report.HostStatus{
+		host("b", &none), host("a", &none), host("drifted", &some), host("unknown", nil),
+		host("failed", &none, report.MirrorStatus{LastSync: &syncs.Record{Exit: 12}}), host("unread", &none, report.MirrorStatus{Error: "no"}),
+		{Name: "far"},
+	}
+	var got []string
+	for _, h := range worstFirst(hosts) {
+		got = append(got, h.Name)
+	}
+	if want := "far failed unread drifted unknown b a"; strings.Join(got, " ") != want {
+		t.Errorf("got %q, want %s", got, want)
+	}
+	if hosts[0].Name != "b" {
+		t.Error("the hosts of JSON have another order")
+	}
+}
