@@ -50,7 +50,8 @@ func (w *world) next(family, agent, path string) answer {
 	n := w.requests[path]
 	w.requests[path]++
 	for _, f := range w.faults {
-		if f.path != path && !(f.prefix && strings.HasPrefix(path, f.path)) || f.family != "" && f.family != family {
+		meant := f.path == path || f.prefix && strings.HasPrefix(path, f.path)
+		if !meant || f.family != "" && f.family != family {
 			continue
 		}
 		if strings.Contains(agent, f.agent) && n >= f.from && (f.times == 0 || n < f.from+f.times) {
