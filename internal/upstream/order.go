@@ -10,7 +10,8 @@ func HTTPSFirst(file []byte) (main, kitten bool) {
 	if err := yaml.Unmarshal(file, &n); err != nil || len(n.Content) == 0 {
 		return false, false
 	}
-	return httpsFirst(member(n.Content[0], "address")), httpsFirst(member(member(n.Content[0], "address_optional"), "kitten"))
+	trees := member(n.Content[0], "address_optional")
+	return httpsFirst(member(n.Content[0], "address")), httpsFirst(member(trees, "kitten"))
 }
 
 // member returns the value of a key, or nil.

@@ -45,7 +45,8 @@ func decode(contentType string, body []byte) (string, error) {
 	for i := 0; i < len(body); {
 		r, n := utf8.DecodeRune(body[i:])
 		if r == utf8.RuneError && n == 1 {
-			return "", fmt.Errorf("byte %#x at %d is not UTF-8, and its Content-Type names no other charset", body[i], i)
+			const format = "byte %#x at %d is not UTF-8, and its Content-Type names no other charset"
+			return "", fmt.Errorf(format, body[i], i)
 		}
 		i += n
 	}
@@ -63,8 +64,8 @@ func decodeUTF16(charset string, body []byte) (string, error) {
 		return "", fmt.Errorf("it has %d bytes, which are not UTF-16, the charset of its Content-Type", len(body))
 	}
 	big := charset == "utf16be"
-	if charset == "utf16" && len(body) >= 2 && (body[0] == 0xfe && body[1] == 0xff || body[0] == 0xff && body[1] == 0xfe) {
-		big, body = body[0] == 0xfe, body[2:]
+	if mark := string(body[:min(2, len(body))]); charset == "utf16" && (mark == "\xfe\xff" || mark == "\xff\xfe") {
+		big, body = mark == "\xfe\xff", body[2:]
 	}
 	units := make([]uint16, len(body)/2)
 	for i := range units {
@@ -81,8 +82,8 @@ func decodeUTF16(charset string, body []byte) (string, error) {
 const digits = `[0-9](?:_?[0-9])*`
 
 // number is the syntax of Python's float(), without white space around it.
-var number = regexp.MustCompile(`^[+-]?(?:` + digits + `(?:\.(?:` + digits + `)?)?|\.` + digits + `)(?:[eE][+-]?` + digits +
-	`)?$|^[+-]?(?i:inf|infinity|nan)$`)
+var number = regexp.MustCompile(`^[+-]?(?:` + digits + `(?:\.(?:` + digits + `)?)?|\.` + digits + `)` +
+	`(?:[eE][+-]?` + digits + `)?$|^[+-]?(?i:inf|infinity|nan)$`)
 
 // parseFloat reads a number as Python's float() does: with underscores between digits, digits of
 // any script, and names such as inf and nan. It is the service's reader of TIME.

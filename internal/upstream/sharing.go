@@ -75,9 +75,10 @@ func refusesAgent(status int) bool {
 
 // refusesOurs records that the mirror refuses the user agent of this program.
 func (p *probe) refusesOurs(r *route, status int) {
-	p.c.add(rawFinding{Warning, CheckAgent, "it answers " + statusText(status) + " to the user agent " + clean(p.v.o.UserAgent) +
-		", and not to that of AlmaLinux's service, " + ServiceAgent + ", with which it was checked",
-		"some clients may be refused: check the server's filter for user agents", ""}, r.name, false)
+	const advice = "some clients may be refused: check the server's filter for user agents"
+	message := fmt.Sprintf("it answers %s to the user agent %s, and not to that of AlmaLinux's service, %s, with "+
+		"which it was checked", statusText(status), clean(p.v.o.UserAgent), ServiceAgent)
+	p.c.add(rawFinding{Warning, CheckAgent, message, advice, ""}, r.name, false)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.report.Service.Blocked = p.v.o.UserAgent
@@ -94,8 +95,11 @@ func (r *route) countAttempts(path string, answer *response) {
 	}
 	r.tries[path] = answer.attempts
 	r.mu.Unlock()
-	s := r.tree.p.service
-	if answer.attempts < 2 || r == r.tree.service && s.first(func(f refused) bool { return f.tree == r.tree && f.path == path }) != nil {
+	if answer.attempts < 2 {
+		return
+	}
+	fail := r.tree.p.service.first(func(f refused) bool { return f.tree == r.tree && f.path == path })
+	if fail != nil && r == r.tree.service {
 		return // explain reports it
 	}
 	r.tree.p.c.add(rawFinding{Warning, CheckAttempts, attemptsText(answer),

@@ -151,7 +151,8 @@ func (f refused) why(attempts int, blocked string) (message, advice string) {
 	case f.kind == KindIncomplete, f.kind == KindDisconnected:
 		return fmt.Sprintf("AlmaLinux's service finds: %s; it needed %d attempts", f.reason, needed), ""
 	case f.kind == KindCharset:
-		return "AlmaLinux's service cannot decode it: " + f.reason, "remove such names, or send the charset (charset in nginx)"
+		return "AlmaLinux's service cannot decode it: " + f.reason,
+			"remove such names, or send the charset (charset in nginx)"
 	}
 	return "AlmaLinux's service does not accept it: " + strings.TrimSpace(f.reason), ""
 }
