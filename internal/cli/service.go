@@ -31,8 +31,7 @@ func (f *serviceFlags) add(flags *pflag.FlagSet) {
 		"do not fetch AlmaLinux's config.yml: use the copy of the last run, or the built-in one (also $"+offlineVar+")")
 }
 
-// facts are what the service requires: of --service-config, or as it was fetched, or the built-in
-// ones.
+// facts are what the service requires: of --service-config, or fetched, or the built-in ones.
 func (f serviceFlags) facts(ctx context.Context, roots *x509.CertPool, timeout time.Duration) (*facts.Facts, error) {
 	if f.config != "" {
 		service, err := loadServiceConfig(ctx, f.config, roots, timeout)

@@ -278,8 +278,8 @@ func printStatus(g *global, status *report.Status, asJSON, watch bool) error {
 	return nil
 }
 
-// worstFirst returns hosts with what is wrong first: those that were not reached or read, then those
-// on which the last sync failed, then those that have drifted.
+// worstFirst returns hosts with what is wrong first: those that were not reached or read, then
+// those on which the last sync failed, then those that have drifted.
 func worstFirst(hosts []report.HostStatus) []report.HostStatus {
 	rank := func(h report.HostStatus) int {
 		failed := slices.ContainsFunc(h.Mirrors, func(m report.MirrorStatus) bool {

@@ -135,7 +135,7 @@ func verifyResult(current *facts.Facts, reports []*upstream.Report) *report.Veri
 	return r
 }
 
-// factsText tells of which day the requirements are, and what to do if that may be too long ago.
+// factsText shows of which day the requirements are, and why there are no newer ones.
 func factsText(current *facts.Facts) []ui.Line {
 	lines := []ui.Line{{Text: "What AlmaLinux's service requires is " + current.String() + "."}}
 	if current.Problem != "" {

@@ -14,7 +14,8 @@ import (
 // shownPaths is how many files of a finding are printed. --json prints all.
 const shownPaths = 3
 
-// verifyText is what verify prints: of each mirror the verdict, then what is wrong, then what it is.
+// verifyText is what verify prints: of each mirror the verdict, then what is wrong, then what it
+// is.
 func verifyText(reports []*upstream.Report, now time.Time) []ui.Line {
 	var lines []ui.Line
 	accepted := 0

@@ -1,6 +1,6 @@
 // Package facts has what AlmaLinux's mirror service requires at present: its config.yml. Releases
 // and the allowed age of a tree change several times a year, so the file is fetched, kept in the
-// user's cache, and its date is told. The built-in copy is for where it cannot be fetched.
+// user's cache, and its date is shown. The built-in copy is for where it cannot be fetched.
 package facts
 
 import (
@@ -66,7 +66,7 @@ type Loader struct {
 	Timeout   time.Duration    // default: 5 s
 }
 
-// CacheDir is the directory in the user's cache, or "" if there is none.
+// CacheDir is the directory in the user's cache, or "" without such a cache.
 func CacheDir() string {
 	dir, err := os.UserCacheDir()
 	if err != nil {
@@ -75,8 +75,8 @@ func CacheDir() string {
 	return filepath.Join(dir, "mirrorform")
 }
 
-// Load returns the newest facts that it can get. It does not fail: what cannot be fetched or read is
-// Problem, and the built-in facts are always there.
+// Load returns the newest facts that it can get. It does not fail: what cannot be fetched or read
+// is Problem, and the built-in facts are always there.
 func (l Loader) Load(ctx context.Context) *Facts {
 	now := time.Now
 	if l.Now != nil {
@@ -165,7 +165,8 @@ func (l Loader) source() string {
 	return URL
 }
 
-// read returns the kept facts, nil if there are none. A copy of another URL or from the future is none.
+// read returns the kept facts, nil without a copy. A copy of another URL, or from the future, does
+// not count.
 func (l Loader) read(now time.Time) (*Facts, error) {
 	if l.Dir == "" {
 		return nil, nil
@@ -221,7 +222,7 @@ func (l Loader) write(date time.Time, data []byte) error {
 	return nil
 }
 
-// String tells the source and the date.
+// String returns the date and the source.
 func (f *Facts) String() string {
 	switch f.Source {
 	case Given:

@@ -290,8 +290,8 @@ func shares(n map[Outcome]int, all int) []outcomeCount {
 // Turn returns the start of its part of a circle, as stroke-dashoffset.
 func (c outcomeCount) Turn() float64 { return -c.X }
 
-// labelsOf returns the labels of all hosts, for the filter, without coordinates: they are for the map,
-// and each host has its own.
+// labelsOf returns the labels of all hosts, for the filter, without coordinates: they are for the
+// map, and each host has its own.
 func labelsOf(hosts []*hostView) []string {
 	all := map[string]bool{}
 	for _, h := range hosts {

@@ -15,7 +15,8 @@ const (
 	Faint
 )
 
-// Line is a line of a report: text behind a label, below which the text continues where it is wrapped.
+// Line is a line of a report: text behind a label, below which the text continues where it is
+// wrapped.
 type Line struct {
 	Label, Text string
 	Mark        Mark

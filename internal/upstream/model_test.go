@@ -11,8 +11,8 @@ import (
 	"sync"
 )
 
-// answer is what a mirror does with a request, as data: a server does it, and the model of the service
-// foresees what the service makes of it.
+// answer is what a mirror does with a request, as data: a server does it, and the model of the
+// service foresees what the service makes of it.
 type answer struct {
 	status  int
 	header  map[string]string
@@ -88,8 +88,8 @@ func (s stored) String() string {
 }
 
 // model is AlmaLinux's service in small: what it requests, in which order, and what it makes of the
-// answers, by the facts of its code (AlmaLinux/mirrors, branch mirrors_service, 0850f9a4) and of the
-// libraries that it uses (aiohttp 3.13, aiohttp-retry 2.9.1). It has no network.
+// answers, by the facts of its code (AlmaLinux/mirrors, branch mirrors_service, 0850f9a4) and of
+// the libraries that it uses (aiohttp 3.13, aiohttp-retry 2.9.1). It has no network.
 type model struct {
 	w      *world
 	family string
@@ -142,8 +142,8 @@ func (m *model) fresh(path string) bool {
 	return err == nil && seconds >= float64(now.Add(-m.w.f.service.AllowedOutdate).Unix())
 }
 
-// get makes a request: two attempts after a clean close and a time-out, each of which its HTTP client
-// repeats once after a lost connection.
+// get makes a request: two attempts after a clean close and a time-out, each of which its HTTP
+// client repeats once after a lost connection.
 func (m *model) get(path string, head bool) (answer, string) {
 	for attempt := 1; ; attempt++ {
 		a, kind := m.attempt(path, head)

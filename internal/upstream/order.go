@@ -3,7 +3,7 @@ package upstream
 import "gopkg.in/yaml.v3"
 
 // HTTPSFirst reports of a mirrors.d file whether it lists https before http, for the mirror and for
-// its Kitten tree. The service uses the first. A file that is no YAML lists nothing first.
+// its Kitten tree. The service uses the first. A file that is not YAML lists nothing first.
 func HTTPSFirst(file []byte) (main, kitten bool) {
 	defer func() { _ = recover() }() // yaml.v3 panics on some inputs
 	var n yaml.Node

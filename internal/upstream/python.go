@@ -110,7 +110,8 @@ func parseFloat(text string) (float64, bool) {
 	return f, true
 }
 
-// digit is the value of a decimal digit: those of a script are consecutive, and so are some scripts.
+// digit is the value of a decimal digit: those of a script are consecutive, and so are some
+// scripts.
 func digit(r rune) rune {
 	n := rune(0)
 	for unicode.Is(unicode.Nd, r-n-1) {

@@ -63,8 +63,8 @@ type refusal struct {
 	reason string
 	status int // of KindStatus
 	local  bool
-	// again means that the service makes a second attempt, and lost that its HTTP client repeats the
-	// request at once by itself, which it does once for each attempt.
+	// again means that the service makes a second attempt, and lost that its HTTP client repeats
+	// the request at once by itself, which it does once for each attempt.
 	again, lost bool
 }
 
@@ -84,9 +84,9 @@ func (r *refusal) check(file string) string {
 }
 
 // serviceClient makes requests as the service's HTTP client does: aiohttp 3.13, with aiohttp-retry.
-// One attempt has 15 seconds with its body; only lost connections and time-outs are tried again, and
-// not once the header is there. It differs where an operator would be harmed: it reads a limited
-// part of a body, and does not follow redirects into special networks.
+// One attempt has 15 seconds with its body; only lost connections and time-outs are tried again,
+// and not once the header is there. It differs where an operator would be harmed: it reads a
+// limited part of a body, and does not follow redirects into special networks.
 type serviceClient struct {
 	v         *Verifier
 	permitted func(ctx context.Context, host string, list []netip.Addr) []netip.Addr
@@ -227,7 +227,8 @@ func longHeader(answer *http.Response) string {
 	return ""
 }
 
-// follow returns where an answer redirects, nil if nowhere. A redirect without Location is an answer.
+// follow returns where an answer redirects, nil if nowhere. A redirect without Location is an
+// answer.
 func follow(answer *http.Response, u *url.URL, n int) (*url.URL, *refusal) {
 	if !slices.Contains([]int{301, 302, 303, 307, 308}, answer.StatusCode) {
 		return nil, nil
@@ -244,7 +245,7 @@ func follow(answer *http.Response, u *url.URL, n int) (*url.URL, *refusal) {
 	_ = answer.Body.Close()
 	to, err := u.Parse(location)
 	if err != nil || to.Hostname() == "" || to.Scheme != "http" && to.Scheme != "https" {
-		reason := "it is redirected to " + clean(location) + ", which is no http or https URL"
+		reason := "it is redirected to " + clean(location) + ", which is not an http or https URL"
 		return nil, &refusal{kind: KindRedirect, reason: reason}
 	}
 	return to, nil

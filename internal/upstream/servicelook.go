@@ -37,8 +37,8 @@ type Verdict struct {
 	Blocked string `json:"blocked_user_agent"`
 }
 
-// serviceLook is the look at a mirror as AlmaLinux's service has it: the same requests with the same
-// client. Answers that it accepts serve the other look too.
+// serviceLook is the look at a mirror as AlmaLinux's service has it: the same requests with the
+// same client. Answers that it accepts serve the other look too.
 type serviceLook struct {
 	p      *probe
 	client *serviceClient
@@ -105,7 +105,7 @@ func (p *probe) look(ctx context.Context, trees []*tree) {
 	ok = s.fresh(ctx, main, base)
 	atOnce := serviceISOs
 	if ok {
-		atOnce = serviceAtOnce // after as many for repomd.xml files, more is no harm
+		atOnce = serviceAtOnce // as many for repomd.xml files did no harm
 		ok = s.files(ctx, main, base, main.repodata(), serviceAtOnce, false)
 		for _, t := range trees[1:] {
 			if ok {
@@ -119,8 +119,8 @@ func (p *probe) look(ctx context.Context, trees []*tree) {
 	s.files(ctx, main, base, p.facts.ISOs(), atOnce, true)
 }
 
-// module makes the requests of an optional tree: TIME by the first protocol, the files by http if it
-// is listed.
+// module makes the requests of an optional tree: TIME by the first protocol, the files by http if
+// it is listed.
 func (s *serviceLook) module(ctx context.Context, t *tree) {
 	protocol, raw := s.p.listed(t)
 	if raw == "" {

@@ -15,8 +15,8 @@ func (r *route) give(path string, answer *response) {
 	r.given[path] = answer
 }
 
-// take returns the answer of the service's look to a request, once: what is requested again is meant
-// to be.
+// take returns the answer of the service's look to a request, once: what is requested again is
+// meant to be.
 func (r *route) take(path string, limit int64) *response {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -44,8 +44,9 @@ func (r *route) needed(path string) (attempts int, ok bool) {
 	return attempts, ok
 }
 
-// request gets a file, of the answers to the service's look or from the mirror. If the mirror refuses
-// the user agent of this program and not the service's, it is requested with that from then on.
+// request gets a file, of the answers to the service's look or from the mirror. If the mirror
+// refuses the user agent of this program and not the service's, it is requested with that from then
+// on.
 func (r *route) request(ctx context.Context, path string, limit int64, head bool) (*response, error) {
 	if answer := r.take(path, limit); answer != nil {
 		return answer, nil

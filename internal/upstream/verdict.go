@@ -17,8 +17,8 @@ func (t *tree) hostOf(raw string) string {
 	return u.Hostname()
 }
 
-// routeOf returns the route over which the service got an answer by a protocol. Without an answer it
-// is the one that the service prefers.
+// routeOf returns the route over which the service got an answer by a protocol. Without an answer
+// it is the one that the service prefers.
 func (t *tree) routeOf(protocol string, answer *response) *route {
 	var best *route
 	for _, r := range t.routes {
