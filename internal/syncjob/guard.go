@@ -45,28 +45,29 @@ func (j *job) guard() int {
 		j.complain("not the claimed directory: " + err.Error() + ", so nothing was synced. To see what differs: mirrorform plan")
 		return statusConfig
 	}
-	if !j.readProxy() {
+	environ, err := readProxy(j.Proxy)
+	if err != nil {
+		j.complain("cannot read the proxy: " + err.Error() + ", so nothing was synced. To see what differs: mirrorform plan")
 		return statusConfig
 	}
+	j.environ = environ
 	if status := j.choose(); status != 0 {
 		return status
 	}
 	return j.keepFreshness()
 }
 
-// readProxy reads the proxy of a sync, with its password. rsync reads it from its environment,
-// which only root and the account can see.
-func (j *job) readProxy() bool {
-	if j.Proxy == "" {
-		return true
+// readProxy reads the file of a proxy, with its password. rsync reads it from its environment, which
+// only root and the account can see.
+func readProxy(file string) (environ []string, err error) {
+	if file == "" {
+		return nil, nil
 	}
-	text, err := os.ReadFile(j.Proxy)
+	text, err := os.ReadFile(file)
 	if err != nil {
-		j.complain("cannot read the proxy: " + err.Error() + ", so nothing was synced. To see what differs: mirrorform plan")
-		return false
+		return nil, err
 	}
-	j.environ = []string{"RSYNC_PROXY=" + strings.TrimSpace(string(text))}
-	return true
+	return []string{"RSYNC_PROXY=" + strings.TrimSpace(string(text))}, nil
 }
 
 // choose uses the first upstream that answers and is not behind the tree. If all that answer are
