@@ -9,34 +9,19 @@ import (
 	"mvdan.cc/sh/v3/syntax"
 )
 
-// Three checks look for secrets. A file's text is copied only if no line looks like a secret
-// (secretLine), and if no command in it has one after quotes, escapes and variables are resolved
-// (commands.secret), which finds passwords with blanks and quotes. The words of a command that go
-// into the mirror block are checked again (secretIn).
-
-// secretText matches secrets in a line: user and password in a URL or in rsync's USER@HOST::MODULE;
-// settings with names such as "password", in the syntax of systemd, nginx, Apache and rsync(1);
-// HTTP credentials (RFC 9110, 11.6.2); PEM keys.
-var secretText = regexp.MustCompile(`(?i)://[^/\s@]*@|://[^/\s:@]*:[^\s@]*@|\S@\S*::|rsync_(password|proxy)|\bsshpass\b|\w*pass["']?\s*=\s*\S|` +
-	`(password|passwd|passphrase|secret|token|api[_-]?key)[\w-]*["']?[\s:=]\s*\S|authorization|secure_link|setcredential|-----BEGIN [A-Z ]*PRIVATE KEY`)
-
-// harmless matches text that only looks like a secret: names of files with secrets, and
-// server_tokens.
-var harmless = regexp.MustCompile(`(?i)secrets file|password[-_]file[= ]\s*["']?/|server_?tokens|auth_basic\S*`)
-
-func looksSecret(line string) bool {
-	return secretText.MatchString(harmless.ReplaceAllString(line, ""))
-}
+// looksSecret reports whether a line has what looks like a secret.
+func looksSecret(line string) bool { return secretForm(line) != "" }
 
 // secretLine returns the number of the first line that looks like a secret, or 0.
 func secretLine(text string) int {
-	n := 0
-	for line := range strings.SplitSeq(text, "\n") {
-		if n++; looksSecret(line) {
-			return n
+	lines := secretLines("", text)
+	first := 0
+	for n := range lines {
+		if first == 0 || n < first {
+			first = n
 		}
 	}
-	return 0
+	return first
 }
 
 // secretWord matches a word of a command with a secret: a URL with a user, or rsync's
