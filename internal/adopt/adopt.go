@@ -33,13 +33,14 @@ type Input struct {
 	Types    *engine.Registry
 	Declared []*engine.Resource // resources that the configuration already has on the host
 	MirrorsD *mirrorsd.File     // the mirror's entry in AlmaLinux's list, or nil
+	Content  bool               // whether the content of files is copied, except secrets
 }
 
 // Draft is the configuration of one host.
 type Draft struct {
 	Host    Input
 	Remarks []Remark // notes for the operator
-	Changes []string // what the proposed mirror block would change on the host, or why it is not valid
+	Changes []string // what the proposed mirror block changes on the host, or why it is not valid
 
 	target     engine.Target
 	candidates []*candidate
@@ -48,7 +49,15 @@ type Draft struct {
 	spec       *mirror.Spec       // the proposed mirror block; nil without a proposal
 	parts      []*engine.Resource
 	whole      bool // the proposal changes nothing
+	active     bool // the proposal is valid, so it is written instead of the resources
 	found      bool
+
+	before  []string            // what to do by hand before the proposal is applied
+	others  []otherTree         // directories of the host that stay unchanged
+	files   []string            // files that were read, with their digests
+	deletes bool                // the sync that was found deletes what the upstream does not have
+	daemon  *mirror.RsyncDaemon // what a module of the host would be in the block
+	values  []string            // secrets of the host, which nothing shows
 }
 
 // Found reports whether a mirror of AlmaLinux was found.
@@ -61,7 +70,7 @@ func (d *Draft) Empty() bool { return len(d.candidates) == 0 && d.spec == nil }
 func NewDraft(s *Survey, h Input) *Draft {
 	f := s.read()
 	d := &Draft{Host: h, target: s.target, found: len(f.trees()) > 0}
-	for _, c := range f.candidates() {
+	for _, c := range f.candidates(h.Content) {
 		address := engine.Address{Host: h.Name, Type: c.kind, Name: c.name}
 		r := &engine.Resource{Address: address, Kind: h.Types.Kind(c.kind), State: c.state, Source: "adopt"}
 		if problems := r.Kind.Validate(c.state); len(problems) > 0 {
@@ -88,10 +97,12 @@ func NewDraft(s *Survey, h Input) *Draft {
 			f.remark(j.at, "%s", wrapped(j.sync.wrappers))
 		}
 	}
+	d.describe(f)
 	if s.full {
 		f.remark(Place{}, "there are more than %d files to read, or links and includes are nested too deeply: some files were not read", maxFiles)
 	}
 	d.Remarks = f.remarks
+	d.values = f.secretValues()
 	return d
 }
 
@@ -135,16 +146,6 @@ func (d *Draft) propose(f *found) {
 			d.Changes = append(d.Changes, "it is not valid: "+printable(p.String()))
 		}
 	}
-	for _, s := range f.serving([]string{d.spec.Storage.Path}) {
-		switch {
-		case s.tls:
-			d.Changes = append(d.Changes, s.at.String()+" serves HTTPS, which a mirror block does not support: this web server stays unmanaged (server = \"none\")")
-		case f.shared(s, f.trees()) && s.server == "nginx":
-			d.Changes = append(d.Changes, s.at.String()+" also has other sites: remove the site that serves the tree from it by hand")
-		case s.server != "nginx":
-			d.Changes = append(d.Changes, s.at.String()+" is a site of Apache, which stays unmanaged (server = \"none\")")
-		}
-	}
 }
 
 // Questions returns the questions that compare the draft with the host.
@@ -154,19 +155,23 @@ func (d *Draft) Questions() []wire.Query {
 
 // Settle compares the draft with the host. It removes resources that would change anything.
 func (d *Draft) Settle(got engine.Answers) {
+	defer d.hide()
 	if d.spec != nil && len(d.parts) > 0 {
 		d.settleProposal(got)
 	}
+	if d.active && d.spec.Publish != nil {
+		d.Remarks = append(d.Remarks, Remark{Text: "the plan writes the mirror's entry, mirrors.d/" +
+			printable(d.Host.MirrorsD.Name) + ".yml, on this machine, unless it already has that content"})
+	}
 	if d.whole {
 		d.candidates = nil
-		if d.spec.Publish != nil {
-			d.Remarks = append(d.Remarks, Remark{Text: "the plan writes the mirror's entry, mirrors.d/" +
-				printable(d.Host.MirrorsD.Name) + ".yml, on this machine, unless it already has that content"})
-		}
 		return
 	}
 	var kept []*candidate
 	for i, c := range d.candidates {
+		if d.active && !d.beside(c, d.resources[i]) {
+			continue
+		}
 		plan := engine.Compare(d.target, []*engine.Resource{d.resources[i]}, got)
 		why := planned(plan)
 		if len(why) == 0 {
@@ -177,6 +182,16 @@ func (d *Draft) Settle(got engine.Answers) {
 			c.kind, c.name, strings.Join(why, "; "))})
 	}
 	d.candidates = kept
+}
+
+// beside reports whether a resource is written beside the mirror block: a file that the block has
+// not, if the content of files was asked for.
+func (d *Draft) beside(c *candidate, r *engine.Resource) bool {
+	if _, ok := c.state.(*resources.File); !ok || !d.Host.Content {
+		return false
+	}
+	_, problems := engine.Order(d.target, append(slices.Concat(d.Host.Declared, d.parts), r))
+	return len(problems) == 0
 }
 
 // planned returns the changes and the errors of a plan.
@@ -195,15 +210,45 @@ func planned(p *engine.HostPlan) []string {
 	return list
 }
 
+// settleProposal compares the mirror block with the host.
 func (d *Draft) settleProposal(got engine.Answers) {
+	changes, valid := d.compare(got)
+	if !valid && d.claims() {
+		claimed := *d.spec
+		claimed.Storage.Claim = claimed.Storage.Path
+		parts, problems := parts(d.Host, d.target, d.name, &claimed)
+		if !slices.ContainsFunc(problems, func(p engine.Problem) bool { return p.Severity == engine.Error }) {
+			was, spec := d.parts, d.spec
+			d.parts, d.spec = parts, &claimed
+			again, now := d.compare(got)
+			if now {
+				changes, valid = again, now
+				d.Remarks = append(d.Remarks, Remark{At: Place{claimed.Storage.Path, 0}, Text: "the directory does not look like a whole tree of AlmaLinux. " +
+					"The sync that is there deletes what the upstream does not have, as a mirror block does, so the block claims the directory"})
+			} else {
+				d.parts, d.spec = was, spec
+			}
+		}
+	}
 	refused := len(d.Changes) > 0
+	d.Changes = append(d.Changes, changes...)
+	together, problems := engine.Order(d.target, append(slices.Clone(d.Host.Declared), d.parts...))
+	if len(problems) > 0 && valid {
+		d.Changes = append(d.Changes, "it is not valid: "+printable(problems[0].String()))
+	}
+	d.active = !refused && valid && together != nil && len(problems) == 0
+	d.whole = d.active && len(changes) == 0
+}
+
+// claims reports whether the sync that was found deletes what the upstream does not have.
+func (d *Draft) claims() bool { return d.deletes && d.spec.Storage.Claim == "" }
+
+// compare returns what the mirror block changes, and whether it is valid.
+func (d *Draft) compare(got engine.Answers) (changes []string, valid bool) {
 	ordered, problems := engine.Order(d.target, d.parts)
 	if len(problems) > 0 {
-		d.Changes = append(d.Changes, "it is not valid: "+printable(problems[0].String()))
-		return
+		return []string{"it is not valid: " + printable(problems[0].String())}, false
 	}
-	changes := planned(engine.Compare(d.target, ordered, got))
-	d.Changes = append(d.Changes, changes...)
-	together, _ := engine.Order(d.target, append(slices.Clone(d.Host.Declared), d.parts...))
-	d.whole = !refused && len(changes) == 0 && together != nil
+	changes = planned(engine.Compare(d.target, ordered, got))
+	return changes, !slices.ContainsFunc(changes, func(c string) bool { return strings.HasPrefix(c, "it is not valid: ") })
 }

@@ -18,16 +18,13 @@ type candidate struct {
 	name  string
 	state any
 	notes []string // comments in its block
-	stays bool     // the mirror block does not replace it
-	site  bool     // it is a site's file, or a link to one
 }
 
 // builder makes candidates from what was found.
 type builder struct {
 	*found
-	list  []*candidate
-	stays bool // for candidates that are added
-	site  bool // for candidates that are added
+	list   []*candidate
+	copies bool // the content of files is copied
 }
 
 func (b *builder) add(kind, name string, state any, notes ...string) {
@@ -35,7 +32,7 @@ func (b *builder) add(kind, name string, state any, notes ...string) {
 	for n, base := 2, name; slices.ContainsFunc(b.list, func(c *candidate) bool { return c.kind == kind && c.name == name }); n++ {
 		name = fmt.Sprintf("%s_%d", base, n)
 	}
-	b.list = append(b.list, &candidate{kind, name, state, notes, b.stays, b.site})
+	b.list = append(b.list, &candidate{kind, name, state, notes})
 }
 
 var noLabel = regexp.MustCompile(`[^a-z0-9]+`)
@@ -53,8 +50,8 @@ func label(s string) string {
 }
 
 // candidates returns the resources that describe the mirror in its current state.
-func (f *found) candidates() []*candidate {
-	b := &builder{found: f}
+func (f *found) candidates(copies bool) []*candidate {
+	b := &builder{found: f, copies: copies}
 	trees := f.trees()
 	for _, tree := range trees {
 		b.tree(tree)
@@ -66,7 +63,6 @@ func (f *found) candidates() []*candidate {
 		}
 	}
 	b.web(trees)
-	b.stays = true
 	b.modules(trees)
 	return b.list
 }
@@ -183,127 +179,5 @@ func (b *builder) service(unit string, files ...string) {
 	}
 	if s.Enabled != nil || s.Running != nil {
 		b.add("service", name, s, notes...)
-	}
-}
-
-// regular describes a file, with its content if HCL can represent it and it has no secret. It
-// reports whether the file exists.
-func (b *builder) regular(p string) bool {
-	f := b.files[p]
-	if f.Kind != wire.Regular {
-		return false
-	}
-	if slices.ContainsFunc(b.list, func(c *candidate) bool { s, ok := c.state.(*resources.File); return ok && s.Path == p }) {
-		return true
-	}
-	s := &resources.File{Path: p, Owner: f.Owner, Group: f.Group, Mode: fmt.Sprintf("%04o", f.Mode)}
-	content, _, _, err := b.text(p)
-	line := secretLine(content)
-	if at, there := b.secrets[p]; there && line == 0 {
-		line = at
-	}
-	switch {
-	case err != nil:
-		b.remark(Place{p, 0}, "its content is not managed: %s", printable(err.Error()))
-	case line > 0:
-		b.remark(Place{p, line}, "this line looks like a secret, so the content of the file is not copied and not managed")
-	case !representable(content):
-		b.remark(Place{p, 0}, "its content is not managed: it is not UTF-8 text in Unicode normalisation form C")
-	default:
-		s.Content = &content
-	}
-	b.add("file", path.Base(p), s)
-	return true
-}
-
-// serving returns the sites that serve at least one of the trees.
-func (f *found) serving(trees []string) []*site {
-	return slices.DeleteFunc(slices.Clone(f.sites), func(s *site) bool {
-		return !slices.ContainsFunc(trees, func(tree string) bool { return s.serves(tree) != "" })
-	})
-}
-
-// keepsWeb reports whether the mirror block cannot replace the sites that serve the trees.
-func (f *found) keepsWeb(trees []string) bool {
-	return slices.ContainsFunc(f.serving(trees), func(s *site) bool { return s.tls || s.server != "nginx" })
-}
-
-// shared reports whether a site's file also has sites that serve none of the trees.
-func (f *found) shared(s *site, trees []string) bool {
-	return slices.ContainsFunc(f.sites, func(o *site) bool {
-		return f.real(o.at.File) == f.real(s.at.File) && !slices.Contains(f.serving(trees), o)
-	})
-}
-
-// web describes the sites that serve the trees, and their web server.
-func (b *builder) web(trees []string) {
-	files := map[string][]string{}
-	for _, s := range b.serving(trees) {
-		for _, at := range s.unclear {
-			b.remark(at, "mirrorform cannot parse this location; it stays in the file unchanged")
-		}
-		b.stays = b.keepsWeb(trees) || b.shared(s, trees)
-		b.site = true
-		files[s.server] = append(files[s.server], b.siteFiles(s)...)
-		b.site = false
-	}
-	for _, s := range b.sites {
-		if len(files[s.server]) == 0 && len(trees) > 0 && strings.Contains(strings.ToLower(strings.Join(s.names, " ")), "almalinux") {
-			b.remark(s.at, "this site has AlmaLinux in its name, but no root or alias of it that mirrorform can parse serves a tree")
-		}
-	}
-	for _, server := range sortedKeys(files) {
-		b.stays = b.keepsWeb(trees)
-		names := []string{"nginx"}
-		if server == "apache" {
-			names = []string{"httpd", "apache2"}
-		}
-		b.packageOf(names...)
-		slices.Sort(files[server])
-		for _, name := range names {
-			b.service(name+".service", slices.Compact(files[server])...)
-		}
-	}
-	if len(trees) > 0 && len(files) == 0 {
-		b.remark(Place{}, "no site of nginx or Apache serves %s", printable(strings.Join(trees, " or ")))
-	}
-}
-
-// siteFiles describes the file of a site and the links to it, and returns the file's path.
-func (b *builder) siteFiles(s *site) []string {
-	p := s.at.File
-	if slices.Contains(fixedFiles, p) {
-		b.remark(s.at, "the site is in a file that belongs to a package, which is not managed")
-		return []string{p}
-	}
-	for range maxLinks {
-		f := b.files[p]
-		if f.Kind != wire.Symlink {
-			break
-		}
-		if !slices.ContainsFunc(b.list, func(c *candidate) bool { l, ok := c.state.(*resources.Symlink); return ok && l.Path == p }) {
-			b.add("symlink", path.Base(p), &resources.Symlink{Path: p, Target: f.Target})
-		}
-		p = linkTarget(p, f.Target)
-	}
-	b.regular(p)
-	return []string{p}
-}
-
-// modules describes the rsync daemon if it serves one of the trees.
-func (b *builder) modules(trees []string) {
-	for _, m := range b.found.modules {
-		if !slices.ContainsFunc(trees, func(tree string) bool { return engine.PathWithin(tree, m.path) }) {
-			continue
-		}
-		b.regular(m.at.File)
-		b.packageOf("rsync-daemon")
-		for _, unit := range []string{"rsync.service", "rsyncd.service"} {
-			if b.units[unit].ActiveState == "active" {
-				b.service(unit)
-			}
-		}
-		b.remark(m.at, "the rsync module %q serves the tree, and stays in this file: "+
-			"to have the mirror block serve it, remove it here and add rsync_daemon", printable(m.name))
 	}
 }

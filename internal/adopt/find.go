@@ -10,6 +10,7 @@ import (
 	"unicode"
 
 	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
 // Place is a line of a file on the host.
@@ -78,15 +79,10 @@ type job struct {
 func (j *job) kitten() bool {
 	return strings.Contains(strings.ToLower(j.sync.upstream+" "+j.sync.tree), "kitten")
 }
-func (j *job) almalinux() bool {
-	return strings.Contains(strings.ToLower(j.sync.upstream+" "+j.sync.tree), "almalinux")
-}
+func (j *job) almalinux() bool { return isAlmaLinux(j.sync.upstream + " " + j.sync.tree) }
 
-// module is a module of rsyncd.conf.
-type module struct {
-	at         Place
-	name, path string
-}
+// isAlmaLinux reports whether a path or URL has AlmaLinux in it.
+func isAlmaLinux(text string) bool { return strings.Contains(strings.ToLower(text), "almalinux") }
 
 // found is what a survey has found on a host.
 type found struct {
@@ -95,8 +91,12 @@ type found struct {
 	sites   []*site
 	modules []module
 	remarks []Remark
-	wants   []string       // files that others refer to and that were not read yet
-	secrets map[string]int // the line of a secret in a command, by the resolved path of the file
+	synced  []syncedTree      // by other tools than rsync in a script
+	wants   []string          // files that others refer to and that were not read yet
+	stats   []string          // paths whose kind is needed
+	binds   map[string]string // bind mounts: from mount point to directory
+	dirs    int               // document roots whose entries were requested
+	secrets map[string]int    // the line of a secret in a command, by the resolved path of the file
 }
 
 // partsDirs are the directories of run-parts(8), with their schedules.
@@ -104,7 +104,7 @@ var partsDirs = map[string]string{"/etc/cron.hourly": "@hourly", "/etc/cron.dail
 
 // read interprets the answers so far.
 func (s *Survey) read() *found {
-	f := &found{Survey: s, secrets: map[string]int{}}
+	f := &found{Survey: s, secrets: map[string]int{}, binds: map[string]string{}}
 	for _, dir := range slices.Concat(cronSpools, unitDirs, nginxDirs, apacheDirs, []string{cronDir}, sortedKeys(partsDirs)) {
 		if err := s.errors[dir]; err != nil {
 			f.remark(Place{dir, 0}, "left out, because it cannot be read: %s", printable(err.Error()))
@@ -114,9 +114,8 @@ func (s *Survey) read() *found {
 	}
 	f.crontabs()
 	f.systemd()
-	f.nginx()
-	f.apache()
 	f.rsyncd()
+	(&webReader{f}).read()
 	return f
 }
 
@@ -294,7 +293,8 @@ func (f *found) secret(file string, line int) {
 }
 
 func (f *found) want(p string) {
-	if _, known := f.files[p]; !known && f.errors[p] == nil && !slices.Contains(f.wants, p) {
+	q := wire.Query{Verb: wire.AskFile, Arg: p, Option: "content"}
+	if !f.asked[q.Key()] && !slices.Contains(f.wants, p) {
 		f.wants = append(f.wants, p)
 	}
 }
@@ -367,33 +367,6 @@ func (f *found) timerOf(service string) (timer, at string) {
 	return "", ""
 }
 
-func (f *found) apache() {
-	for _, dir := range apacheDirs {
-		for _, p := range f.entries(dir) {
-			if text, _, ok := f.file(p); ok {
-				f.sites = append(f.sites, apacheSites(p, text)...)
-			}
-		}
-	}
-}
-
-func (f *found) rsyncd() {
-	const p = "/etc/rsyncd.conf"
-	text, _, ok := f.file(p)
-	if !ok {
-		return
-	}
-	settings, unclear := readSettings(text)
-	for _, line := range unclear {
-		f.remark(Place{p, line}, "mirrorform cannot parse this line")
-	}
-	for _, s := range settings {
-		if s.key == "path" && s.section != "" && clean(s.value) != "" {
-			f.modules = append(f.modules, module{Place{p, s.line}, s.section, clean(s.value)})
-		}
-	}
-}
-
 // main and kitten return the first sync of AlmaLinux and of Kitten, or nil.
 func (f *found) main() *job   { return f.first(false) }
 func (f *found) kitten() *job { return f.first(true) }
@@ -432,15 +405,8 @@ func (f *found) trees() []string {
 	if len(list) > 0 {
 		return list
 	}
-	for _, s := range f.sites {
-		for _, url := range sortedKeys(s.aliases) {
-			if strings.Contains(strings.ToLower(s.aliases[url]), "almalinux") {
-				add(s.aliases[url])
-			}
-		}
-		if strings.Contains(strings.ToLower(s.root), "almalinux") {
-			add(s.root)
-		}
+	for _, p := range (&webReader{f}).servedTrees() {
+		add(p)
 	}
 	return list[:min(len(list), 2)]
 }

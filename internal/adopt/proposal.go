@@ -3,7 +3,6 @@ package adopt
 import (
 	"cmp"
 	"fmt"
-	"net"
 	"path"
 	"slices"
 	"strconv"
@@ -188,57 +187,6 @@ func syncBlock(j *job, e mirror.Edition, upstream, lock, mount string) *mirror.S
 		s.Log = &j.sync.log
 	}
 	return s
-}
-
-// webBlock returns the arguments that differ from the block's default site. The server is "none" if
-// the block cannot replace the site that serves the tree.
-func (f *found) webBlock(h Input, tree string) *mirror.Web {
-	serving := f.serving([]string{tree})
-	if len(serving) == 0 {
-		return &mirror.Web{Server: "none"}
-	}
-	w := &mirror.Web{}
-	s := serving[0]
-	if slices.ContainsFunc(serving, func(s *site) bool { return s.tls || s.server != "nginx" }) {
-		w.Server = "none"
-	}
-	var names []string
-	for _, n := range s.names {
-		if strings.Trim(n, "[]") != strings.Trim(h.Address, "[]") && !slices.Contains(names, n) && engineName(n) {
-			names = append(names, n)
-		}
-	}
-	if len(names) > 0 {
-		w.ServerName = names[0]
-		w.ServerAliases = append(w.ServerAliases, names[1:]...)
-	}
-	if location := s.serves(tree); location != "/almalinux/" {
-		w.Location = location
-	}
-	if w.Server == "none" {
-		return w
-	}
-	six := false
-	for _, l := range s.listens {
-		six = six || strings.HasPrefix(l, "[")
-		port := l
-		if _, p, err := net.SplitHostPort(l); err == nil {
-			port = p
-		}
-		if n, err := strconv.Atoi(port); err == nil && n != 80 && w.Port == nil {
-			w.Port = &n
-		}
-	}
-	if !six {
-		w.IPv6 = &six
-	}
-	return w
-}
-
-// engineName reports whether the block accepts a server name: patterns, variables and "_" are not
-// allowed.
-func engineName(s string) bool {
-	return s != "" && s != "_" && !strings.ContainsAny(s, "*~$^/\\\"' {};")
 }
 
 // publishBlock returns a publish block with the values of a mirrors.d file.

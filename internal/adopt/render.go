@@ -2,13 +2,13 @@ package adopt
 
 import (
 	"fmt"
-	"path"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/mirrorform/mirrorform/internal/lang"
-	"github.com/mirrorform/mirrorform/resources"
+	"github.com/mirrorform/mirrorform/internal/mirror"
 	"mvdan.cc/sh/v3/syntax"
 )
 
@@ -18,36 +18,65 @@ type block struct {
 	hosts []string
 }
 
-// Render writes the drafts as one formatted file. Equal resources of several hosts become one
-// block. taken reports whether the configuration already has a resource of that type and name.
+// Render writes the drafts as one formatted file. Equal resources and equal mirror blocks of
+// several hosts become one block. taken reports whether the configuration already has a resource of
+// that type and name; the type of a mirror block is "mirror".
 func Render(drafts []*Draft, taken func(kind, name string) bool) ([]byte, error) {
 	var out strings.Builder
-	out.WriteString("# Written by mirrorform adopt. The resources describe what is on the hosts; to apply them changes nothing there.\n")
+	out.WriteString("# Written by mirrorform adopt, which has changed nothing on the hosts. Read it, then run mirrorform plan.\n")
 	for _, d := range drafts {
-		if len(d.Remarks) > 0 {
-			fmt.Fprintf(&out, "\n# Host %s:\n", d.Host.Name)
-			for _, r := range d.Remarks {
-				comment(&out, "- "+r.String())
-			}
-		}
+		d.renderNotes(&out)
 	}
 	used := map[string]bool{}
-	for _, b := range blocks(drafts) {
-		name := b.name
-		for n := 2; used[b.kind+"."+name] || taken(b.kind, name); n++ {
-			name = fmt.Sprintf("%s_%d", b.name, n)
+	free := func(kind, name string) string {
+		next := name
+		for n := 2; used[kind+"."+next] || taken(kind, next); n++ {
+			next = fmt.Sprintf("%s_%d", name, n)
 		}
-		used[b.kind+"."+name] = true
-		fmt.Fprintf(&out, "\nresource %q %q %s", b.kind, name, body(b.hosts, b.state, b.notes))
+		used[kind+"."+next] = true
+		return next
 	}
-	for _, d := range drafts {
-		d.renderMirror(&out)
+	for _, b := range mirrors(drafts) {
+		b.render(&out, free)
+	}
+	for _, b := range blocks(drafts) {
+		fmt.Fprintf(&out, "\nresource %q %q %s", b.kind, free(b.kind, b.name), body(b.hosts, b.state, b.notes))
 	}
 	formatted, diags := lang.Format([]byte(out.String()), "adopted.hcl")
 	if diags.HasErrors() {
 		return nil, fmt.Errorf("adopt wrote invalid HCL, which is a bug in mirrorform: %w", diags)
 	}
 	return formatted, nil
+}
+
+// renderNotes writes what was found on a host besides its configuration, as comments.
+func (d *Draft) renderNotes(out *strings.Builder) {
+	list := func(title string, lines []string) {
+		if len(lines) > 0 {
+			comment(out, title)
+			for _, l := range lines {
+				comment(out, "- "+l)
+			}
+		}
+	}
+	var remarks, others []string
+	for _, r := range d.Remarks {
+		remarks = append(remarks, r.String())
+	}
+	for _, t := range d.others {
+		others = append(others, printable(t.path)+": "+strings.Join(t.by, "; "))
+	}
+	if len(remarks)+len(others)+len(d.files) == 0 {
+		return
+	}
+	fmt.Fprintf(out, "\n# Host %s:\n", d.Host.Name)
+	for _, r := range remarks {
+		comment(out, "- "+r)
+	}
+	list("Other trees of the host, which stay unchanged:", others)
+	if !d.whole {
+		list("Files of the set-up, which stay unchanged:", d.files)
+	}
 }
 
 // blocks merges equal resources of several hosts.
@@ -68,31 +97,110 @@ func blocks(drafts []*Draft) []*block {
 	return list
 }
 
-// renderMirror writes the mirror block. If the block would change something, it is a comment, with
-// the list of changes.
-func (d *Draft) renderMirror(out *strings.Builder) {
-	if d.spec == nil {
-		return
+// mirrorBlock is the mirror block of one or more hosts.
+type mirrorBlock struct {
+	name   string
+	spec   *mirror.Spec
+	active bool
+	drafts []*Draft
+}
+
+// mirrors merges equal mirror blocks of several hosts. Blocks of hosts that mirrorform made come
+// first: their names are part of file names there.
+func mirrors(drafts []*Draft) []*mirrorBlock {
+	var list []*mirrorBlock
+	sorted := slices.Clone(drafts)
+	slices.SortStableFunc(sorted, func(a, b *Draft) int {
+		return map[bool]int{true: 0, false: 1}[a.whole] - map[bool]int{true: 0, false: 1}[b.whole]
+	})
+	for _, d := range sorted {
+		if d.spec == nil {
+			continue
+		}
+		i := slices.IndexFunc(list, func(b *mirrorBlock) bool {
+			return b.name == d.name && b.active == d.active && reflect.DeepEqual(b.spec, d.spec)
+		})
+		if i < 0 {
+			list = append(list, &mirrorBlock{d.name, d.spec, d.active, nil})
+			i = len(list) - 1
+		}
+		list[i].drafts = append(list[i].drafts, d)
 	}
-	text := fmt.Sprintf("mirror %q %s", d.name, body([]string{d.Host.Name}, d.spec, nil))
-	if d.whole {
-		out.WriteString("\n" + text)
-		return
+	return list
+}
+
+// render writes a mirror block with what it changes. A block that is not valid is a comment.
+func (b *mirrorBlock) render(out *strings.Builder, free func(kind, name string) string) {
+	name := b.name
+	if b.active {
+		name = free("mirror", b.name)
 	}
+	var hosts []string
 	out.WriteString("\n")
-	comment(out, fmt.Sprintf("To manage all of this on host %s with the mirror block below:", d.Host.Name))
-	for i, step := range d.takeOver() {
-		text, commands, _ := strings.Cut(step, "\n")
-		comment(out, fmt.Sprintf("%d. %s", i+1, text))
-		for command := range strings.Lines(commands) {
-			out.WriteString("#      " + strings.TrimSuffix(command, "\n") + "\n") // unwrapped, to copy
+	for _, d := range b.drafts {
+		hosts = append(hosts, d.Host.Name)
+		if !d.whole {
+			d.renderChanges(out)
 		}
 	}
-	out.WriteString("# Changes that the block makes:\n")
-	for _, c := range d.Changes {
+	text := fmt.Sprintf("mirror %q %s", name, body(hosts, b.spec, nil))
+	if b.active {
+		out.WriteString(text)
+	} else {
+		writeCommented(out, text)
+	}
+	if d := b.drafts[0]; d.daemon != nil && !d.whole && b.spec.RsyncDaemon == nil {
+		comment(out, "The rsync module stays in its file. To have the mirror block serve it, take the module out of that file and add this to the block:")
+		writeCommented(out, fragment(d.daemon))
+	}
+}
+
+// fragment returns an rsync_daemon block.
+func fragment(d *mirror.RsyncDaemon) string {
+	var inner strings.Builder
+	encode(&inner, reflect.ValueOf(d))
+	return "rsync_daemon {\n" + inner.String() + "}\n"
+}
+
+// renderChanges writes what the mirror block changes on a host, and what to do by hand before.
+func (d *Draft) renderChanges(out *strings.Builder) {
+	switch {
+	case !d.active:
+		comment(out, fmt.Sprintf("The mirror block for host %s is a comment, because it is not valid or would do harm:", d.Host.Name))
+	default:
+		comment(out, fmt.Sprintf("What the mirror block below changes on host %s when it is applied:", d.Host.Name))
+	}
+	own, rest := d.ownFiles()
+	if own > 0 {
+		comment(out, fmt.Sprintf("- it adds %d files and directories of its own: the job, its settings, records, lock and log", own))
+	}
+	for _, c := range rest {
 		comment(out, "- "+c)
 	}
-	out.WriteString("#\n")
+	if d.active && len(d.before) > 0 {
+		comment(out, "Before it is applied, do this by hand, or two syncs of one tree run side by side:")
+		for _, b := range d.before {
+			comment(out, "- "+b+".")
+		}
+	}
+}
+
+// ownFiles returns how many files of its own the block adds, and the other changes.
+func (d *Draft) ownFiles() (own int, rest []string) {
+	for _, c := range d.Changes {
+		file := strings.TrimPrefix(strings.TrimPrefix(c, "create "), "directory ")
+		if strings.HasPrefix(c, "create ") && (strings.Contains(file, "mirrorform") || file == "/usr/local/libexec" ||
+			strings.HasPrefix(file, "/run/") || strings.HasPrefix(file, "/var/log/")) {
+			own++
+			continue
+		}
+		rest = append(rest, c)
+	}
+	return own, rest
+}
+
+// writeCommented writes HCL as comment lines.
+func writeCommented(out *strings.Builder, text string) {
 	if formatted, diags := lang.Format([]byte(text), "adopted.hcl"); !diags.HasErrors() {
 		text = string(formatted)
 	}
@@ -101,78 +209,12 @@ func (d *Draft) renderMirror(out *strings.Builder) {
 	}
 }
 
-// takeOver returns the steps to replace the resources with the mirror block. The lines after the
-// first line of a step are commands.
-func (d *Draft) takeOver() []string {
-	steps := []string{"Apply the resources above once, so that the host records them. Remove by hand what the remarks above say."}
-	if files := d.named(func(c *candidate) bool { return c.path() != "" && !c.stays || d.ownUnit(c) }); files != "" {
-		step := "Delete the blocks " + files + " and apply. mirrorform releases these files, but does not remove them, " +
-			"because they existed before it managed them. "
-		if slices.ContainsFunc(d.candidates, func(c *candidate) bool { return c.site && !c.stays }) {
-			step += "nginx ignores a second site with the same name; it keeps serving the loaded site until the next step reloads it. "
-		}
-		step += "Then run:\n"
-		for _, c := range d.candidates {
-			if d.ownUnit(c) {
-				step += "systemctl disable --now " + quote(c.state.(*resources.Service).Name) + "\n"
-			}
-		}
-		steps = append(steps, step+"rm "+d.paths())
-	}
-	last := "Replace the remaining resources with this block"
-	if stay := d.named(func(c *candidate) bool { return c.stays }); stay != "" {
-		last += ", but keep " + stay
-	}
-	return append(steps, last+". Check the changes with `mirrorform plan`, then run `mirrorform apply`.")
-}
-
-// path returns the path of a file or link, or "".
-func (c *candidate) path() string {
-	switch s := c.state.(type) {
-	case *resources.File:
-		return s.Path
-	case *resources.Symlink:
-		return s.Path
-	}
-	return ""
-}
-
-// paths returns the files and links that the mirror block replaces, quoted for a shell.
-func (d *Draft) paths() string {
-	var list []string
-	for _, c := range d.candidates {
-		if file := c.path(); file != "" && !c.stays {
-			list = append(list, quote(file))
-		}
-	}
-	return strings.Join(list, " ")
-}
-
-// ownUnit reports whether a candidate is a unit whose file the mirror block replaces.
-func (d *Draft) ownUnit(c *candidate) bool {
-	unit, ok := c.state.(*resources.Service)
-	return ok && !c.stays && slices.ContainsFunc(d.candidates, func(f *candidate) bool {
-		return !f.stays && path.Base(f.path()) == unit.Name
-	})
-}
-
 // quote quotes a word for a shell. A word that POSIX quoting cannot represent becomes a Go string.
 func quote(word string) string {
 	if text, err := syntax.Quote(word, syntax.LangPOSIX); err == nil {
 		return text
 	}
 	return strconv.Quote(word)
-}
-
-// named returns the addresses of the resources that which selects, without their host.
-func (d *Draft) named(which func(*candidate) bool) string {
-	var names []string
-	for _, c := range d.candidates {
-		if which(c) {
-			names = append(names, c.kind+"."+c.name)
-		}
-	}
-	return strings.Join(names, ", ")
 }
 
 // comment writes text as comment lines of at most about 150 columns.

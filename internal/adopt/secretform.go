@@ -16,7 +16,7 @@ type form struct {
 	is      string
 }
 
-// forms are secrets that have no telling name beside them.
+// forms are secrets that have no suspicious name beside them.
 var forms = []form{
 	{regexp.MustCompile(`-----BEGIN [A-Z0-9 ]*PRIVATE KEY|AGE-SECRET-KEY-1|BEGIN PGP PRIVATE`), "a private key"},
 	{regexp.MustCompile(`(?i)://[^/\s@]*@|://[^/\s:@]*:[^\s@]*@`), "a user in a URL"},
@@ -38,7 +38,7 @@ var forms = []form{
 	{regexp.MustCompile(`(?i)\bpass(word)?:\S|--passphrase[= ]\s*\S|\bidentified\s+by\b|\|\s*base64\s+(-d|-D|--decode)`), "a secret by its name"},
 	{regexp.MustCompile(`\b(curl|wget|http|https|xh|aria2c)\s(?:.*\s)?(-[A-Za-z]*[uU][ =]*[^\s-]|--(proxy-)?user(name)?[ =][^\s-]|--oauth2-bearer|-b[ ]?[^\s-]|--cookie[ =]|` +
 		`-a[ ][^\s-]|--auth[ =][^\s-]|--(http|ftp|proxy)-(passwd|password|user)|-E[ ]\S*:)`), "credentials of a request"},
-	{regexp.MustCompile(`\b(lftp|ncftp\w*|ftp|mosquitto_(pub|sub)|ldap\w+|redis-cli|snmp\w+|ipmitool|smbclient|mount\.cifs|zip|unzip|7z|swaks|` +
+	{regexp.MustCompile(`\b(lftp|ncftp\w*|ftp|mosquit+o_(pub|sub)|ldap\w+|redis-cli|snmp\w+|ipmitool|smbclient|mount\.cifs|zip|unzip|7z|swaks|` +
 		`sendemail|sendxmpp|influx|htpasswd|gotify|psql|mongo\w*|rabbitmqadmin|xfreerdp|openssl|nsupdate|cadaver|expect)\s(?:.*\s)?` +
 		`(-u|-p|-P|-w|-a|-c|-U|-A|-X|-y|-ap|-au|-xp|-xu|-k|-K|-b\w*|-t|--pass\w*|--token)[ =]*[^\s-]`), "a credential of a program"},
 	{regexp.MustCompile(`\b(mysql\w*|mariadb\w*)\s(?:.*\s)?(-p\S|--password)`), "a database's password"},
@@ -79,7 +79,7 @@ func secretForm(line string) string {
 		if m[4] >= 0 {
 			value = rest[m[4]:m[5]]
 		}
-		if telling(name) && !harmless(value) {
+		if suspect(name) && !harmless(value) {
 			return "a secret by its name"
 		}
 		rest = rest[m[3]:]
@@ -99,26 +99,26 @@ func onlyFile(line string, f form) bool {
 	return without != line && !f.pattern.MatchString(without)
 }
 
-// tellingParts are the parts of a name that tell of a secret; tellingWords can be anywhere in it.
+// suspectParts are the parts of a name that suggest a secret; suspectWords can be anywhere in it.
 var (
-	tellingParts = []string{"pass", "pw", "pwd", "psw", "tok", "key", "apikey", "auth", "cred", "creds", "hook", "dsn", "bearer", "cookie", "session",
+	suspectParts = []string{"pass", "pw", "pwd", "psw", "tok", "key", "apikey", "auth", "cred", "creds", "hook", "dsn", "bearer", "cookie", "session",
 		"sid", "sig", "signature", "otp", "pin", "salt", "login", "p", "ping", "hc"}
-	tellingWords = []string{"passw", "passphrase", "secret", "token", "credential", "webhook", "apikey", "privkey", "userpass"}
+	suspectWords = []string{"passw", "passphrase", "secret", "token", "credential", "webhook", "apikey", "privkey", "userpass"}
 	innocent     = regexp.MustCompile(`(?i)^(server_?tokens|pass_?environment|pin-priority|gpgkey|gpg_?check|keyserver|keyring|.*cache_key|proxy_pass\w*|fastcgi_pass\w*|` +
 		`.*key_?types?|loadcredential\w*|(part)?uuid|.*_file|.*-file|auth_basic\w*|authname|authtype|login_?shell|ssl_session\w*|.*keepalive\w*)$`)
 )
 
-// telling reports whether a name tells that its value is a secret.
-func telling(name string) bool {
+// suspect reports whether a name suggests that its value is a secret.
+func suspect(name string) bool {
 	lower := strings.ToLower(name)
 	if innocent.MatchString(name) {
 		return false
 	}
-	if slices.ContainsFunc(tellingWords, func(w string) bool { return strings.Contains(lower, w) }) {
+	if slices.ContainsFunc(suspectWords, func(w string) bool { return strings.Contains(lower, w) }) {
 		return true
 	}
 	for _, part := range nameParts(name) {
-		if slices.Contains(tellingParts, part) || len(part) > 4 && (strings.HasSuffix(part, "pass") || strings.HasSuffix(part, "pw") || strings.HasSuffix(part, "key")) {
+		if slices.Contains(suspectParts, part) || len(part) > 4 && (strings.HasSuffix(part, "pass") || strings.HasSuffix(part, "pw") || strings.HasSuffix(part, "key")) {
 			return true
 		}
 	}
@@ -142,7 +142,7 @@ func nameParts(name string) []string {
 	return strings.FieldsFunc(out.String(), func(r rune) bool { return r == ' ' || unicode.IsDigit(r) })
 }
 
-// notSecret are values beside a telling name that are none: variables, files, switches.
+// notSecret are values beside a suspicious name that are none: variables, files, switches.
 var notSecret = regexp.MustCompile(`(?i)^["']?(\$\{?\w+\}?|\$\((cat|<)[^)]*\)|[~/][\w./@+~-]*|file://\S*|on|off|yes|no|true|false|none|null|basic|any|all|required|optional|default|-)?["']?` +
 	`([\s;,)}\]&|].*)?$`)
 

@@ -69,12 +69,12 @@ func blockEnd(lines []string, from, last int) int {
 	return len(lines) - 1 // it does not end: all of the rest
 }
 
-// opening matches a telling name whose value is in the lines below it, as in YAML and JSON.
+// opening matches a suspicious name whose value is in the lines below it, as in YAML and JSON.
 var opening = regexp.MustCompile(`([A-Za-z_][\w.-]*)["']?\s*[:=]\s*(?:[|>][+-]?|[\[({])?\s*$`)
 
 func opens(line string) bool {
 	m := opening.FindStringSubmatch(line)
-	return m != nil && telling(m[1])
+	return m != nil && suspect(m[1])
 }
 
 // indented returns the last of the lines below i that are indented more.

@@ -14,9 +14,9 @@ const (
 	maxScanNesting = 1000     // opening brackets and keywords
 )
 
-// shellSecrets returns the lines of a script with secrets that only the shell's grammar shows: words
-// in quotes and escapes, variables that are used as a secret, text that goes into a file with a
-// secret. It is empty for other text.
+// shellSecrets returns the lines of a script with secrets that only the shell's grammar shows:
+// words in quotes and escapes, variables that are used as a secret, text that goes into a file with
+// a secret. It is empty for other text.
 func shellSecrets(text string) map[int]string {
 	found := map[int]string{}
 	nesting := 0
@@ -87,7 +87,7 @@ func (s *shellScan) visit(n syntax.Node) bool {
 	return true
 }
 
-// assign marks a variable whose name tells of a secret, or that is used as one.
+// assign marks a variable whose name suggests a secret, or that is used as one.
 func (s *shellScan) assign(a *syntax.Assign) {
 	if a.Name == nil || a.Value == nil && a.Array == nil || !s.tainted[a.Name.Value] {
 		return
@@ -218,8 +218,8 @@ func (s *shellScan) redirects(stmt *syntax.Stmt) {
 	}
 }
 
-// writesSecret reports whether a statement writes to one of the files, or to one whose name tells of
-// a secret.
+// writesSecret reports whether a statement writes to one of the files, or to one whose name
+// suggests a secret.
 func writesSecret(stmt *syntax.Stmt, files []string) bool {
 	return slices.ContainsFunc(stmt.Redirs, func(r *syntax.Redirect) bool {
 		if r.Word == nil || r.Op != syntax.RdrOut && r.Op != syntax.AppOut && r.Op != syntax.RdrClob {
@@ -228,7 +228,7 @@ func writesSecret(stmt *syntax.Stmt, files []string) bool {
 		var raw strings.Builder
 		_ = syntax.NewPrinter().Print(&raw, r.Word) // into memory
 		name := strings.Trim(raw.String(), `"'`)
-		return slices.Contains(files, name) || secretFile.MatchString(name) || telling(name[strings.LastIndexByte(name, '/')+1:])
+		return slices.Contains(files, name) || secretFile.MatchString(name) || suspect(name[strings.LastIndexByte(name, '/')+1:])
 	})
 }
 

@@ -12,8 +12,9 @@ import (
 
 // Limits for what is read from a host.
 const (
-	maxRounds = 6         // rounds of questions
-	maxFiles  = 256       // files to read
+	maxRounds = 8         // rounds of questions
+	maxFiles  = 512       // files to read
+	maxStats  = 1024      // paths whose kind is asked for
 	maxSize   = 256 << 10 // bytes of a file
 	maxLinks  = 8         // links in the path to a file
 )
@@ -26,22 +27,25 @@ var (
 	unitDirs = []string{"/etc/systemd/system", "/usr/local/lib/systemd/system"}
 	// nginxDirs and apacheDirs have the virtual hosts.
 	nginxDirs  = []string{"/etc/nginx/conf.d", "/etc/nginx/sites-enabled"}
-	apacheDirs = []string{"/etc/httpd/conf.d", "/etc/apache2/sites-enabled"}
+	apacheDirs = []string{"/etc/httpd/conf.d", "/etc/apache2/sites-enabled", "/etc/apache2/conf-enabled", "/etc/apache2/vhosts.d", "/etc/httpd/vhosts.d"}
 
-	fixedFiles = []string{"/etc/crontab", "/etc/nginx/nginx.conf", "/etc/httpd/conf/httpd.conf", "/etc/apache2/apache2.conf", "/etc/rsyncd.conf"}
-	units      = []string{"nginx.service", "httpd.service", "apache2.service", "cron.service", "crond.service", "rsync.service", "rsyncd.service"}
-	packages   = []string{"rsync", "nginx", "httpd", "apache2", "cron", "cronie", "rsync-daemon"}
+	// packageFiles belong to packages. A site in one of them is not managed.
+	packageFiles = []string{"/etc/nginx/nginx.conf", "/etc/httpd/conf/httpd.conf", "/etc/apache2/apache2.conf"}
+	fixedFiles   = slices.Concat([]string{"/etc/crontab", "/etc/fstab", "/etc/apache2/envvars", caddyfile, "/etc/caddy/caddy.json", lighttpdConf},
+		nginxConfs, apacheMains(), rsyncdConfs, toolFiles())
+	units = []string{"nginx.service", "httpd.service", "apache2.service", "cron.service", "crond.service", "rsync.service", "rsyncd.service",
+		"caddy.service", "lighttpd.service"}
+	packages = []string{"rsync", "nginx", "httpd", "apache2", "cron", "cronie", "rsync-daemon", "caddy", "lighttpd"}
 )
 
-const (
-	cronDir   = "/etc/cron.d"
-	nginxConf = "/etc/nginx/nginx.conf"
-)
+const cronDir = "/etc/cron.d"
 
 // Survey collects the answers of a host about its mirror. All its questions only read.
 type Survey struct {
 	target engine.Target
 	rounds int
+	reads  int             // files that were asked for
+	stats  int             // paths whose kind was asked for
 	asked  map[string]bool // by Query.Key
 	files  map[string]wire.File
 	errors map[string]error // by path
@@ -75,9 +79,10 @@ func (s *Survey) Next() []wire.Query {
 		q := wire.Query{Verb: wire.AskFile, Arg: p, Option: "content"}
 		switch {
 		case s.asked[q.Key()]:
-		case len(s.files)+len(s.errors)+len(next) >= maxFiles:
+		case s.reads >= maxFiles:
 			s.full = true
 		default:
+			s.reads++
 			ask(q)
 		}
 	}
@@ -110,12 +115,8 @@ func (s *Survey) Next() []wire.Query {
 	for _, p := range found.wants {
 		file(p)
 	}
-	for _, tree := range found.trees() {
-		ask(wire.Query{Verb: wire.AskFile, Arg: tree})
-		ask(wire.Query{Verb: wire.AskFilesystem, Arg: tree})
-		for dir := tree; dir != "/"; dir = path.Dir(dir) {
-			ask(wire.Query{Verb: wire.AskMount, Arg: dir})
-		}
+	for _, q := range found.aboutTrees() {
+		ask(q)
 	}
 	for _, j := range found.jobs {
 		if j.timer != "" {
@@ -123,6 +124,24 @@ func (s *Survey) Next() []wire.Query {
 		}
 	}
 	return next
+}
+
+// aboutTrees returns the questions about the trees, and about the paths of what serves them.
+func (f *found) aboutTrees() []wire.Query {
+	var list []wire.Query
+	for _, p := range f.stats {
+		if f.Survey.stats < maxStats {
+			f.Survey.stats++
+			list = append(list, wire.Query{Verb: wire.AskFile, Arg: p})
+		}
+	}
+	for _, tree := range f.trees() {
+		list = append(list, wire.Query{Verb: wire.AskFile, Arg: tree}, wire.Query{Verb: wire.AskFilesystem, Arg: tree})
+		for dir := tree; dir != "/"; dir = path.Dir(dir) {
+			list = append(list, wire.Query{Verb: wire.AskMount, Arg: dir})
+		}
+	}
+	return list
 }
 
 // Add adds the answers to the questions of Next.

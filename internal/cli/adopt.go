@@ -18,8 +18,8 @@ import (
 // adoptOptions are the options of adopt.
 type adoptOptions struct {
 	hostFlags
-	out, mirrorsD string
-	force         bool
+	out, mirrorsD  string
+	force, content bool
 }
 
 func newAdoptCommand(g *global) *cobra.Command {
@@ -31,12 +31,13 @@ func newAdoptCommand(g *global) *cobra.Command {
 HOST with a host block. adopt changes nothing on the hosts.
 
 It reads crontabs, systemd units and the scripts that they run, the sites of
-nginx and Apache, rsyncd.conf, packages and services. It writes them as plain
-resources and compares each one with the host, so that the plan is empty. What
-cannot be managed unchanged, or is not understood, is reported with its file and
-line. The mirror block that would take the host over follows as a comment, with
-what it would change. docs/adopt.md has the whole procedure.`,
-		Example: `# Write the configuration, and check that nothing would change
+nginx, Apache, Caddy and lighttpd, containers, rsyncd.conf, packages and
+services. It writes a mirror block that leaves the web server and all other
+trees unchanged, with what the block changes and what to do by hand before.
+What is not understood is reported with its file and line. The content of files
+is copied only with --content, and never what looks like a secret.
+docs/adopt.md has the whole procedure.`,
+		Example: `# Write the configuration, and see what it would change
 mirrorform adopt fra1 --out adopted.hcl
 mirrorform plan
 
@@ -51,6 +52,7 @@ mirrorform adopt fra1 --mirrorsd mirrors.d/mirror.example.org.yml`,
 	flags := cmd.Flags()
 	flags.StringVar(&o.out, "out", "", "write the configuration to `FILE` instead of standard output")
 	flags.BoolVar(&o.force, "force", false, "with --out: replace an existing file")
+	flags.BoolVar(&o.content, "content", false, "copy the content of the set-up's files into resources, except what looks like a secret")
 	flags.StringVar(&o.mirrorsD, "mirrorsd", "", "read the mirror's entry in AlmaLinux's list from `FILE`; for one HOST")
 	o.add(g, cmd)
 	_ = flags.MarkHidden("target")
@@ -81,7 +83,7 @@ func runAdopt(ctx context.Context, g *global, w *observer, o adoptOptions, names
 	if entry != nil && len(hosts) != 1 {
 		return fmt.Errorf("--mirrorsd is the entry of one mirror: name one host, not %d", len(hosts))
 	}
-	drafts, failures, err := r.Drafts(ctx, hosts, entry, o.out)
+	drafts, failures, err := r.Drafts(ctx, hosts, entry, o.out, o.content)
 	if err != nil {
 		return err
 	}
@@ -124,6 +126,7 @@ func writeAdopted(g *global, w *observer, r *run.Run, o adoptOptions, drafts []*
 		for _, res := range list {
 			if !r.DeclaredIn(res, o.out) {
 				names[res.Address.Local()] = true
+				names[res.Address.Type+"."+res.Address.Name] = true // of a mirror block
 			}
 		}
 	}
@@ -146,7 +149,7 @@ func writeAdopted(g *global, w *observer, r *run.Run, o adoptOptions, drafts []*
 		err = writeNew(o.out, text)
 	}
 	if err == nil {
-		g.print("Wrote %s.\nNext: read it, then run mirrorform plan, which should find nothing to change.\n", o.out)
+		g.print("Wrote %s.\nNext: read it, then run mirrorform plan, which shows what it would change.\n", o.out)
 	}
 	return err
 }

@@ -423,8 +423,11 @@ printf 'server { listen 80; server_name alma.example.org; location /almalinux/ {
 systemctl reload nginx`)
 	before = inventory(t, h, "nginx", cronOn(h))
 	s.run("adopt", "h", "--out", "adopted.hcl").says(t, 0)
+	unchanged("adopted")
 	s.apply().says(t, 0)
-	unchanged("adopted and applied")
+	if !succeeds(h, "test -s /etc/cron.d/mirrorform-almalinux && test -s /etc/cron.d/alma && test -s /etc/nginx/conf.d/alma.conf") {
+		t.Error("adopted: not applied beside what was there")
+	}
 	s.run("destroy", "--auto-approve").says(t, 0)
 	unchanged("adopted, applied and destroyed")
 	stop()

@@ -14,9 +14,9 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Drafts reads all hosts at once, for a configuration that is written to the file out. Each host
-// that cannot be read has its own error.
-func (r *Run) Drafts(ctx context.Context, hosts []engine.Host, entry *mirrorsd.File, out string) ([]*adopt.Draft, []error, error) {
+// Drafts reads all hosts at once, for a configuration that is written to the file out. With
+// content, it has the content of files. Each host that cannot be read has its own error.
+func (r *Run) Drafts(ctx context.Context, hosts []engine.Host, entry *mirrorsd.File, out string, content bool) ([]*adopt.Draft, []error, error) {
 	dir, err := filepath.Abs(r.sources.Dir)
 	if err != nil {
 		return nil, nil, err
@@ -30,7 +30,7 @@ func (r *Run) Drafts(ctx context.Context, hosts []engine.Host, entry *mirrorsd.F
 	}
 	for i, h := range hosts {
 		group.Go(func() error {
-			host := adopt.Input{Name: h.Name, Address: r.byName[h.Name].Address, Dir: dir, Types: r.sources.Types, MirrorsD: entry}
+			host := adopt.Input{Name: h.Name, Address: r.byName[h.Name].Address, Dir: dir, Types: r.sources.Types, MirrorsD: entry, Content: content}
 			drafts[i], failures[i] = r.draft(ctx, host, out, report)
 			last := engine.Progress{Host: h.Name, Stage: engine.Planned}
 			if failures[i] != nil {
