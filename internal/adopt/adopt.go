@@ -52,6 +52,7 @@ type Draft struct {
 	active     bool // the proposal is valid, so it is written instead of the resources
 	found      bool
 
+	edited  []string            // files that start the syncs, of which a line has to be taken out
 	before  []string            // what to do by hand before the proposal is applied
 	others  []otherTree         // directories of the host that stay unchanged
 	files   []string            // files that were read, with their digests
@@ -171,6 +172,11 @@ func (d *Draft) Settle(got engine.Answers) {
 	for i, c := range d.candidates {
 		if d.active && !d.beside(c, d.resources[i]) {
 			continue
+		}
+		if file, ok := c.state.(*resources.File); ok && d.active && slices.Contains(d.edited, file.Path) && file.Content != nil {
+			c.notes = append(c.notes, "The content is not managed, since a line has to be taken out by hand:")
+			c.notes = append(c.notes, commented(*file.Content)...)
+			file.Content = nil
 		}
 		plan := engine.Compare(d.target, []*engine.Resource{d.resources[i]}, got)
 		why := planned(plan)

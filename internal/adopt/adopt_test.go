@@ -57,6 +57,8 @@ func newFakeHost(t testing.TB, archive *txtar.Archive) *fakeHost {
 			for _, p := range strings.Fields(text) {
 				h.packages[p] = true
 			}
+		case f.Name == "content":
+			h.content = true
 		case f.Name == "filesystem":
 			words := strings.Fields(text)
 			size, err := humanize.ParseBytes(words[3])

@@ -16,6 +16,7 @@ func (d *Draft) describe(f *found) {
 	d.files = about.described()
 	if j := f.main(); j != nil {
 		d.before = about.byHand()
+		d.edited = about.starters()
 		d.deletes = slices.ContainsFunc(j.sync.options, func(o []string) bool { return strings.HasPrefix(o[0], "--del") })
 		for _, m := range f.servingModules([]string{j.sync.tree}) {
 			if m.path == j.sync.tree && d.daemon == nil {
@@ -76,6 +77,17 @@ func (f describer) sameLine(j *job) bool {
 	return slices.ContainsFunc(f.jobs, func(o *job) bool { return !o.almalinux() && o.at == j.at })
 }
 
+// starters returns the files that start the syncs of AlmaLinux.
+func (f describer) starters() []string {
+	var list []string
+	for _, j := range f.jobs {
+		if j.almalinux() {
+			list = append(list, j.starter.File, j.file, j.script, j.timerAt)
+		}
+	}
+	return list
+}
+
 // described returns the files of the set-up with their sizes and digests.
 func (f describer) described() []string {
 	var paths []string
@@ -84,12 +96,8 @@ func (f describer) described() []string {
 			paths = append(paths, p)
 		}
 	}
-	for _, j := range f.jobs {
-		if j.almalinux() {
-			for _, p := range []string{j.starter.File, j.file, j.script, j.timerAt} {
-				add(p)
-			}
-		}
+	for _, p := range f.starters() {
+		add(p)
 	}
 	trees := f.trees()
 	for _, s := range f.serving(trees) {

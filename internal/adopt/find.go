@@ -292,9 +292,10 @@ func (f *found) secret(file string, line int) {
 	}
 }
 
+func contentOf(p string) wire.Query { return wire.Query{Verb: wire.AskFile, Arg: p, Option: "content"} }
+
 func (f *found) want(p string) {
-	q := wire.Query{Verb: wire.AskFile, Arg: p, Option: "content"}
-	if !f.asked[q.Key()] && !slices.Contains(f.wants, p) {
+	if !f.asked[contentOf(p).Key()] && !slices.Contains(f.wants, p) {
 		f.wants = append(f.wants, p)
 	}
 }

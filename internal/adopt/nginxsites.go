@@ -27,6 +27,7 @@ func (f *webReader) nginx() {
 		x.http(x.expand(x.parse(conf), 0), scope{})
 	}
 	if read {
+		x.unread()
 		return
 	}
 	x.dir = path.Dir(nginxConfs[0])
@@ -43,6 +44,17 @@ type nginxReader struct {
 	dir    string // of the main file, for relative paths
 	parsed map[string][]*directive
 	budget int // directives that may still be read
+}
+
+// unread adds remarks about files in the directories for sites that the main file does not include.
+func (x *nginxReader) unread() {
+	for _, dir := range nginxDirs {
+		for _, p := range x.entries(dir) {
+			if _, realPath, missing, err := x.text(p); err == nil && !missing && x.parsed[realPath] == nil && x.asked[contentOf(p).Key()] {
+				x.remark(Place{p, 0}, "nginx does not read this file, since its main file does not include it; it is not judged")
+			}
+		}
+	}
 }
 
 // parse returns the directives of a file.
