@@ -4,12 +4,11 @@
 // configuration for these answers; it has questions of its own, to compare it with the host. Render
 // writes the drafts of all hosts as HCL. All questions only read.
 //
-// A mirror that was set up by hand lacks parts of a mirror block (an account, a log and its
-// rotation, a script). So the configuration consists of plain resources, which change nothing. Each
-// is compared with the host before it is written. A resource that would change anything is left out
-// with a remark, so the plan of the result is always empty. The mirror block that would manage all
-// of the host follows as a comment, with the changes that it would make. If it would change
-// nothing, it is written instead of the resources.
+// The configuration is the mirror block that takes the tree over. It leaves the web server, the
+// rsync daemon and other trees to the operator. Each draft says what its block changes, and what to
+// do by hand before. If the block is not valid on the host, what exists is written as plain
+// resources. Each of them is compared with the host first: one that would change anything is left
+// out with a remark.
 package adopt
 
 import (

@@ -91,12 +91,13 @@ type found struct {
 	sites   []*site
 	modules []module
 	remarks []Remark
-	synced  []syncedTree      // by other tools than rsync in a script
-	wants   []string          // files that others refer to and that were not read yet
-	stats   []string          // paths whose kind is needed
-	binds   map[string]string // bind mounts: from mount point to directory
-	dirs    int               // document roots whose entries were requested
-	secrets map[string]int    // the line of a secret in a command, by the resolved path of the file
+	synced  []syncedTree              // by other tools than rsync in a script
+	wants   []string                  // files that others refer to and that were not read yet
+	stats   []string                  // paths whose kind is needed
+	binds   map[string]string         // bind mounts: from mount point to directory
+	looked  map[string]map[int]string // secretsOf of a file
+	dirs    int                       // document roots whose entries were requested
+	secrets map[string]int            // the line of a secret in a command, by the resolved path of the file
 }
 
 // partsDirs are the directories of run-parts(8), with their schedules.
@@ -104,7 +105,7 @@ var partsDirs = map[string]string{"/etc/cron.hourly": "@hourly", "/etc/cron.dail
 
 // read interprets the answers so far.
 func (s *Survey) read() *found {
-	f := &found{Survey: s, secrets: map[string]int{}, binds: map[string]string{}}
+	f := &found{Survey: s, secrets: map[string]int{}, binds: map[string]string{}, looked: map[string]map[int]string{}}
 	for _, dir := range slices.Concat(cronSpools, unitDirs, nginxDirs, apacheDirs, []string{cronDir}, sortedKeys(partsDirs)) {
 		if err := s.errors[dir]; err != nil {
 			f.remark(Place{dir, 0}, "left out, because it cannot be read: %s", printable(err.Error()))

@@ -14,14 +14,13 @@ func looksSecret(line string) bool { return secretForm(line) != "" }
 
 // secretLine returns the number of the first line that looks like a secret, or 0.
 func secretLine(text string) int {
-	lines := secretLines("", text)
-	first := 0
-	for n := range lines {
-		if first == 0 || n < first {
-			first = n
+	n := 0
+	for line := range strings.SplitSeq(text, "\n") {
+		if n++; looksSecret(line) {
+			return n
 		}
 	}
-	return first
+	return 0
 }
 
 // secretWord matches a word of a command with a secret: a URL with a user, or rsync's

@@ -55,7 +55,7 @@ var (
 )
 
 // pair matches a name and its value: A=b, "a": "b", a => b, $a != b.
-var pair = regexp.MustCompile(`([A-Za-z_][\w.-]*)["'\])}]*\s*(?:=>|:=|\?=|\+=|!=|===?|=~|=|:)\s*(\S.*)?`)
+var pair = regexp.MustCompile(`([A-Za-z_][\w.-]*)["'\])}]*\s*(?:=>|:=|\?=|\+=|!=|===?|=~|=|:)\s*(\S.{0,200})?`)
 
 // secretForm returns what a line looks like, if that is a secret, or "".
 func secretForm(line string) string {

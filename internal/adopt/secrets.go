@@ -15,6 +15,9 @@ var secretFile = regexp.MustCompile(`(?i)(^|/)(\.?netrc|\.pgpass|\.?my\.cnf|shad
 // innocentFile matches those of them that have none: accounts without hashes, and examples.
 var innocentFile = regexp.MustCompile(`^/etc/passwd$|\.(md|txt|html)$`)
 
+// maxLine is the length of a line that is still judged.
+const maxLine = 8 << 10
+
 // secretLines returns the lines of a file that look like secrets, with what they look like. The
 // file's path can be "".
 func secretLines(p, text string) map[int]string {
@@ -34,11 +37,14 @@ func secretLines(p, text string) map[int]string {
 	for i := 0; i < len(lines); i++ {
 		from := i
 		line := lines[i]
-		for strings.HasSuffix(line, `\`) && i+1 < len(lines) {
+		for strings.HasSuffix(line, `\`) && i+1 < len(lines) && len(line) <= maxLine {
 			i++
 			line = strings.TrimSuffix(line, `\`) + " " + strings.TrimLeft(lines[i], " \t")
 		}
-		why := secretForm(line)
+		why := "a line that is too long to judge"
+		if len(line) <= maxLine {
+			why = secretForm(line)
+		}
 		to := blockEnd(lines, from, i)
 		if opens(line) {
 			if below := indented(lines, i); below > to {

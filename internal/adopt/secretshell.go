@@ -118,10 +118,14 @@ func (s *shellScan) call(c *syntax.CallExpr) {
 	if why := secretForm(plainWords(c, "")); why != "" {
 		s.mark(c, why)
 	}
+	const most = 32 // variables of a command
 	named := map[string]bool{}
 	for _, w := range c.Args {
 		for _, v := range variables(w) {
-			named[v] = true
+			if named[v] = true; len(named) > most {
+				s.mark(c, "a command with too many variables")
+				return
+			}
 		}
 	}
 	for v := range named {

@@ -49,10 +49,14 @@ func (b *builder) regular(p string) bool {
 
 // secretsOf returns the lines of a file that look like secrets, with those that its commands have.
 func (f *found) secretsOf(p, content string) map[int]string {
+	if known, ok := f.looked[p]; ok {
+		return known
+	}
 	secrets := secretLines(p, content)
 	if line := f.secrets[p]; line > 0 && secrets[line] == "" {
 		secrets[line] = "a secret of a command"
 	}
+	f.looked[p] = secrets
 	return secrets
 }
 
