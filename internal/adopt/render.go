@@ -36,7 +36,7 @@ func Render(drafts []*Draft, taken func(kind, name string) bool) ([]byte, error)
 		used[kind+"."+next] = true
 		return next
 	}
-	for _, b := range mirrors(drafts) {
+	for _, b := range mirrorBlocks(drafts) {
 		b.render(&out, free)
 	}
 	for _, b := range blocks(drafts) {
@@ -105,9 +105,9 @@ type mirrorBlock struct {
 	drafts []*Draft
 }
 
-// mirrors merges equal mirror blocks of several hosts. Blocks of hosts that mirrorform made come
+// mirrorBlocks merges equal mirror blocks of several hosts. Blocks of hosts that mirrorform made come
 // first: their names are part of file names there.
-func mirrors(drafts []*Draft) []*mirrorBlock {
+func mirrorBlocks(drafts []*Draft) []*mirrorBlock {
 	var list []*mirrorBlock
 	sorted := slices.Clone(drafts)
 	slices.SortStableFunc(sorted, func(a, b *Draft) int {

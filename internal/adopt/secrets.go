@@ -116,7 +116,7 @@ func lineRanges(secrets map[int]string) string {
 		from := i
 		for i++; i < len(numbers) && numbers[i] == numbers[i-1]+1; i++ {
 		}
-		out = append(out, span(numbers[from], numbers[i-1]))
+		out = append(out, lineRange(numbers[from], numbers[i-1]))
 	}
 	return strings.Join(out, ", ")
 }
@@ -139,8 +139,8 @@ func secretValues(text string, secrets map[int]string) []string {
 
 func isLetter(r rune) bool { return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' }
 
-// span returns two line numbers as text.
-func span(from, to int) string {
+// lineRange returns two line numbers as text.
+func lineRange(from, to int) string {
 	if from == to {
 		return strconv.Itoa(from)
 	}
