@@ -105,8 +105,8 @@ type mirrorBlock struct {
 	drafts []*Draft
 }
 
-// mirrorBlocks merges equal mirror blocks of several hosts. Blocks of hosts that mirrorform made come
-// first: their names are part of file names there.
+// mirrorBlocks merges equal mirror blocks of several hosts. Blocks of hosts that mirrorform made
+// come first: their names are part of file names there.
 func mirrorBlocks(drafts []*Draft) []*mirrorBlock {
 	var list []*mirrorBlock
 	sorted := slices.Clone(drafts)
