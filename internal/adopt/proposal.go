@@ -146,12 +146,29 @@ func without(options [][]string, e mirror.Edition) (rest [][]string, ok bool) {
 	return rest, true
 }
 
+// withoutHelp returns an option without -h, which a mirror block does not take: alone it is --help,
+// beside other options it only changes the output (rsync(1)). It returns nil if nothing else is
+// left.
+func withoutHelp(option []string) []string {
+	if len(option) != 1 || len(option[0]) < 2 || option[0][1] == '-' || strings.ContainsAny(option[0], "eBMfT@=") {
+		return option
+	}
+	rest := strings.ReplaceAll(option[0], "h", "")
+	if rest == "-" {
+		return nil
+	}
+	return []string{rest}
+}
+
 // syncBlock returns the arguments that differ from the edition's sync.
 func syncBlock(j *job, e mirror.Edition, upstream, lock, mount string) *mirror.Sync {
 	s := &mirror.Sync{Schedule: j.schedule}
 	rest, fits := without(j.sync.options, e)
 	rest = slices.DeleteFunc(rest, func(o []string) bool { return slices.Contains(mirror.SafetyOptions(), spelt(o)) }) // the block adds them
 	for _, o := range rest {
+		if o = withoutHelp(o); o == nil {
+			continue
+		}
 		word := spelt(o)
 		if most, limits := strings.CutPrefix(word, "--max-delete="); limits {
 			if n, err := strconv.Atoi(most); err == nil && n > 0 {

@@ -225,16 +225,16 @@ func (f *found) resolve(p string) string {
 	return at
 }
 
-// others returns all known paths of a directory: its own, and those through links and bind mounts.
+// otherPaths returns all known paths of a directory: its own, and those through links and bind mounts.
 func (f *found) otherPaths(p string) []string {
 	list := []string{p}
-	real := f.resolve(p)
+	resolved := f.resolve(p)
 	add := func(q string) {
 		if !slices.Contains(list, q) {
 			list = append(list, q)
 		}
 	}
-	add(real)
+	add(resolved)
 	var ends []string
 	for _, link := range sortedKeys(f.files) {
 		if f.files[link].Kind == wire.Symlink {
@@ -242,8 +242,8 @@ func (f *found) otherPaths(p string) []string {
 		}
 	}
 	for _, link := range append(ends, sortedKeys(f.binds)...) {
-		if to := f.resolve(link); to != "/" && to != link && engine.PathWithin(real, to) {
-			add(path.Join(link, strings.TrimPrefix(real, to)))
+		if to := f.resolve(link); to != "/" && to != link && engine.PathWithin(resolved, to) {
+			add(path.Join(link, strings.TrimPrefix(resolved, to)))
 		}
 	}
 	return list
