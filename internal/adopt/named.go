@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/mirrorform/mirrorform/engine/wire"
 )
 
 // tool is a program that mirrors or serves by itself, and how it is known.
@@ -54,20 +56,15 @@ var (
 	quadletDir   = "/etc/containers/systemd"
 )
 
-// toolFiles are the files of the first round that show a tool.
-func toolFiles() []string {
-	var list []string
-	for _, t := range tools {
-		list = append(list, t.files...)
-	}
-	return append(append(list, composeDirs...), quadletDir)
-}
+// maxSubs is how many directories of each are searched for a compose file.
+const maxSubs = 24
 
 // named adds remarks about tools that mirrorform does not replace, and the sites of containers.
 func (f *webReader) named() {
 	for _, t := range tools {
 		for _, p := range t.files {
-			if _, _, missing, err := f.text(p); err == nil && !missing {
+			f.wantStat(p)
+			if f.files[p].Kind == wire.Regular {
 				f.remark(Place{p, 0}, "%s (%s) is on the host; mirrorform does not manage it, and leaves it unchanged", t.name, t.is)
 			}
 		}
@@ -192,12 +189,13 @@ func (v *volume) UnmarshalYAML(n *yaml.Node) error {
 func (f *webReader) composeFiles() []string {
 	var list []string
 	for _, dir := range composeDirs {
+		subs := 0
 		for _, name := range f.files[dir].Entries {
 			if slices.Contains(composeNames, name) {
 				list = append(list, path.Join(dir, name))
 				continue
 			}
-			if strings.HasPrefix(name, ".") || strings.Contains(name, "/") || len(list) > 64 {
+			if subs++; strings.HasPrefix(name, ".") || strings.Contains(name, "/") || subs > maxSubs {
 				continue
 			}
 			sub := path.Join(dir, name)

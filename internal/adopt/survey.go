@@ -32,7 +32,7 @@ var (
 	// packageFiles belong to packages. A site in one of them is not managed.
 	packageFiles = []string{"/etc/nginx/nginx.conf", "/etc/httpd/conf/httpd.conf", "/etc/apache2/apache2.conf"}
 	fixedFiles   = slices.Concat([]string{"/etc/crontab", "/etc/fstab", "/etc/apache2/envvars", caddyfile, "/etc/caddy/caddy.json", lighttpdConf},
-		nginxConfs, apacheMains(), rsyncdConfs, toolFiles())
+		nginxConfs, apacheMains(), rsyncdConfs, composeDirs, []string{quadletDir})
 	units = []string{"nginx.service", "httpd.service", "apache2.service", "cron.service", "crond.service", "rsync.service", "rsyncd.service",
 		"caddy.service", "lighttpd.service"}
 	packages = []string{"rsync", "nginx", "httpd", "apache2", "cron", "cronie", "rsync-daemon", "caddy", "lighttpd"}
