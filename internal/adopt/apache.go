@@ -10,7 +10,8 @@ import (
 // apacheConfs are the main files of Apache httpd: of Debian, Red Hat, SUSE and Alpine, and of its
 // own build. Relative includes belong to the directory beside each.
 var apacheConfs = [][2]string{
-	{"/etc/apache2/apache2.conf", "/etc/apache2"}, {"/etc/httpd/conf/httpd.conf", "/etc/httpd"}, {"/etc/apache2/httpd.conf", "/etc/apache2"},
+	{"/etc/apache2/apache2.conf", "/etc/apache2"}, {"/etc/httpd/conf/httpd.conf", "/etc/httpd"},
+	{"/etc/apache2/httpd.conf", "/etc/apache2"},
 	{"/usr/local/apache2/conf/httpd.conf", "/usr/local/apache2"},
 }
 
@@ -133,7 +134,8 @@ func (f *webReader) apache() {
 }
 
 func (f *webReader) apacheReader(root string) *apacheReader {
-	x := &apacheReader{found: f.found, root: root, defines: map[string]string{}, macros: map[string]*apacheLine{}, budget: maxDirectives}
+	x := &apacheReader{found: f.found, root: root, defines: map[string]string{},
+		macros: map[string]*apacheLine{}, budget: maxDirectives}
 	if text, _, missing, err := f.text(root + "/envvars"); !missing && err == nil {
 		for _, m := range exported.FindAllStringSubmatch(text, -1) {
 			x.defines[m[1]] = strings.Trim(m[2], `"'`)
@@ -172,12 +174,14 @@ func (x *apacheReader) read(list []*apacheLine, depth int, in *apacheHost) {
 				unknown = u
 			}
 		}
-		if unknown != "" && slices.Contains([]string{"documentroot", "alias", "aliasmatch", "include", "includeoptional"}, d.name) {
+		if unknown != "" && slices.Contains([]string{"documentroot", "alias", "aliasmatch", "include",
+			"includeoptional"}, d.name) {
 			at := x.global
 			if in != nil {
 				at = in.site
 			}
-			at.unclear = append(at.unclear, Remark{Place{d.file, d.line}, "the path here has the variable " + printable(unknown) +
+			at.unclear = append(at.unclear, Remark{Place{d.file, d.line}, "the path here has the variable " +
+				printable(unknown) +
 				", whose value mirrorform does not know: what is served below it is not judged"})
 			continue
 		}
@@ -274,7 +278,8 @@ func (x *apacheReader) served(d *apacheLine, name string, args []string, in *apa
 			root = strings.ReplaceAll(root, "%0", in.names[0])
 		}
 		if in.root = clean(root); in.root == "" {
-			in.unclear = append(in.unclear, Remark{Place{d.file, d.line}, "the document root depends on the name that a client asks for: what is served below it is not judged"})
+			in.unclear = append(in.unclear, Remark{Place{d.file, d.line},
+				"the document root depends on the name that a client asks for: what is served below it is not judged"})
 		}
 	case name == "alias" && len(args) == 2 && strings.HasPrefix(args[0], "/"):
 		in.rules = append(in.rules, rule{prefix: args[0], dir: clean(args[1]), at: Place{d.file, d.line}})
@@ -283,7 +288,8 @@ func (x *apacheReader) served(d *apacheLine, name string, args []string, in *apa
 	case name == "rewriterule" && len(args) >= 2 && strings.HasPrefix(args[1], "/") && strings.Count(args[1], "/") > 2:
 		in.match(d, args[0], args[1])
 	case name == "redirectmatch" || name == "rewriterule":
-		if slices.Contains([]string{"^", "^/", "^(.*)", "^(.*)$", "^/(.*)", "^/(.*)$", ".*", "(.*)", "^/?(.*)"}, args[min(len(args)-1, whichPattern(args))]) && strings.Contains(strings.Join(args, " "), "://") {
+		if slices.Contains([]string{"^", "^/", "^(.*)", "^(.*)$", "^/(.*)", "^/(.*)$", ".*", "(.*)", "^/?(.*)"},
+			args[min(len(args)-1, whichPattern(args))]) && strings.Contains(strings.Join(args, " "), "://") {
 			in.rules = append(in.rules, rule{prefix: "/"})
 		}
 	case strings.HasPrefix(name, "redirect") && len(args) >= 2, name == "proxypass" && len(args) >= 2 && args[1] != "!":
@@ -309,7 +315,8 @@ func whichPattern(args []string) int {
 func (h *apacheHost) match(d *apacheLine, pattern, target string) {
 	re := compile(pattern, false)
 	if re == nil {
-		h.unclear = append(h.unclear, Remark{Place{d.file, d.line}, "mirrorform cannot parse this pattern; it stays in the file unchanged"})
+		h.unclear = append(h.unclear, Remark{Place{d.file, d.line},
+			"mirrorform cannot parse this pattern; it stays in the file unchanged"})
 		return
 	}
 	h.rules = append(h.rules, rule{re: re, dir: target, at: Place{d.file, d.line}})
@@ -405,7 +412,10 @@ func (x *apacheReader) finish() {
 	x.sites = append(x.sites, x.own...)
 	if x.global.at.File != "" || len(x.global.unclear) > 0 {
 		all := x.global.aliases()
-		x.global.rules = append(all, slices.DeleteFunc(x.global.rules, func(r rule) bool { return r.re != nil || r.prefix != "/" })...)
+		x.global.rules = append(all, slices.DeleteFunc(x.global.rules, func(r rule) bool {
+			return r.re != nil ||
+				r.prefix != "/"
+		})...)
 		x.sites = append(x.sites, x.global)
 	}
 }

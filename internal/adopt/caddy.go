@@ -26,7 +26,8 @@ func parseCaddy(file, text string) []*caddyLine {
 	for i := 0; i < len(lines) && i < maxDirectives; i++ {
 		number := i + 1
 		words := caddyWords(lines[i])
-		for len(words) > 0 && (words[len(words)-1] == `\` || strings.HasSuffix(words[len(words)-1], ",")) && i+1 < len(lines) {
+		for len(words) > 0 && (words[len(words)-1] == `\` || strings.HasSuffix(words[len(words)-1], ",")) &&
+			i+1 < len(lines) {
 			if words[len(words)-1] == `\` {
 				words = words[:len(words)-1]
 			}
@@ -198,7 +199,8 @@ func (x *caddyReader) site(d *caddyLine) {
 				s.names = append(s.names, host)
 			}
 			s.listens = append(s.listens, cmp.Or(port, map[string]string{"http": "80"}[scheme], "443"))
-			automatic := host != "" && scheme != "http" && port != "80" && !x.httpOnly && !strings.HasSuffix(host, "localhost")
+			automatic := host != "" && scheme != "http" && port != "80" && !x.httpOnly &&
+				!strings.HasSuffix(host, "localhost")
 			s.tls = s.tls || automatic || scheme == "https" || port == "443"
 		}
 	}
@@ -293,7 +295,9 @@ func (x *caddyReader) routes(s *site, list []*caddyLine, matchers map[string]str
 }
 
 // roots reads the root directives: the root of all URLs, and rules for those of some.
-func (x *caddyReader) roots(s *site, list []*caddyLine, matchers map[string]string, root string) (all string, rules []rule) {
+func (x *caddyReader) roots(s *site, list []*caddyLine, matchers map[string]string, root string) (
+	all string, rules []rule,
+) {
 	for _, d := range list {
 		if len(d.words) < 2 || d.words[0] != "root" {
 			continue

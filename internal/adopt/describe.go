@@ -17,7 +17,10 @@ func (d *Draft) describe(f *found) {
 	if j := f.main(); j != nil {
 		d.before = about.byHand()
 		d.edited = about.starters()
-		d.deletes = slices.ContainsFunc(j.sync.options, func(o []string) bool { return strings.HasPrefix(o[0], "--del") })
+		d.deletes = slices.ContainsFunc(j.sync.options, func(o []string) bool {
+			return strings.HasPrefix(o[0],
+				"--del")
+		})
 		for _, m := range f.servingModules([]string{j.sync.tree}) {
 			if m.path == j.sync.tree && d.daemon == nil {
 				d.daemon = daemonBlock(m)
@@ -44,10 +47,12 @@ func (f describer) byHand() []string {
 		}
 		switch rest := f.besides(j); {
 		case j.script != "" && len(rest) > 0 && f.sameLine(j):
-			add("line %d of %s syncs several trees: take AlmaLinux out of what it goes through. The rest of the script stays: %s",
+			add("line %d of %s syncs several trees: take AlmaLinux out of what it goes through. The rest of the "+
+				"script stays: %s",
 				j.at.Line, printable(j.script), strings.Join(rest, ", "))
 		case j.script != "" && len(rest) > 0:
-			add("take line %d, the sync to %s, out of %s. The rest of the script stays: %s", j.at.Line, printable(j.sync.tree), printable(j.script), strings.Join(rest, ", "))
+			add("take line %d, the sync to %s, out of %s. The rest of the script stays: %s", j.at.Line,
+				printable(j.sync.tree), printable(j.script), strings.Join(rest, ", "))
 		case j.kind == byUnit && j.timer != "":
 			add("stop the timer: systemctl disable --now %s", quote(j.timer))
 		case j.kind == byUnit:

@@ -36,7 +36,8 @@ func cases() string {
 // one.
 func kinds(t *testing.T, name string) map[string][]kind {
 	lists := map[string][]kind{}
-	for where, file := range map[string]string{"testdata": filepath.Join("testdata", "kinds", name), "beside": filepath.Join(cases(), "adopt", name)} {
+	for where, file := range map[string]string{"testdata": filepath.Join("testdata", "kinds", name),
+		"beside": filepath.Join(cases(), "adopt", name)} {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			if where == "testdata" {
@@ -60,12 +61,16 @@ func (k *kind) host(t *testing.T) *fakeHost {
 		tree = "/srv/mirror/almalinux"
 	}
 	archive := &txtar.Archive{Files: []txtar.File{
-		{Name: "host/etc/cron.d/alma", Data: []byte("17 */3 * * * root /usr/bin/flock -n /run/alma.lock /usr/bin/rsync -avSH -f 'R .~tmp~' --delete-delay --delay-updates rsync://rsync.repo.almalinux.org/almalinux/ " + tree + "/\n")},
-		{Name: "units", Data: []byte("nginx.service enabled active\napache2.service enabled active\ncron.service enabled active\n")},
+		{Name: "host/etc/cron.d/alma", Data: []byte("17 */3 * * * root /usr/bin/flock -n /run/alma.lock " +
+			"/usr/bin/rsync -avSH -f 'R .~tmp~' --delete-delay --delay-updates " +
+			"rsync://rsync.repo.almalinux.org/almalinux/ " + tree + "/\n")},
+		{Name: "units", Data: []byte("nginx.service enabled active\napache2.service enabled " +
+			"active\ncron.service enabled active\n")},
 		{Name: "packages", Data: []byte("rsync nginx apache2 caddy lighttpd cron")},
 	}}
 	if k.Script != "" {
-		archive.Files = append(archive.Files, txtar.File{Name: "host/etc/cron.d/script", Data: []byte("5 4 * * * root /usr/local/bin/mirror\n")},
+		archive.Files = append(archive.Files, txtar.File{Name: "host/etc/cron.d/script",
+			Data: []byte("5 4 * * * root /usr/local/bin/mirror\n")},
 			txtar.File{Name: "host/usr/local/bin/mirror", Data: []byte("#!/bin/sh\n" + k.Script + "\n")})
 	}
 	linked := false
@@ -98,7 +103,8 @@ func (k *kind) judge(d *adopt.Draft, text string) string {
 	case "lighttpd":
 		right = strings.Contains(serves, "lighttpd")
 	case "?":
-		right = serves == "" && (strings.Contains(fmt.Sprint(d.Remarks), "is not judged") || strings.Contains(fmt.Sprint(d.Remarks), "no site of a web server serves"))
+		right = serves == "" && (strings.Contains(fmt.Sprint(d.Remarks), "is not judged") ||
+			strings.Contains(fmt.Sprint(d.Remarks), "no site of a web server serves"))
 	}
 	switch {
 	case right:

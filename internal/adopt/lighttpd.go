@@ -170,7 +170,8 @@ func (x *lighttpdReader) set(in *site, at Place, words []string) {
 		}
 		in.rules = append(aliases, in.rules...)
 	case "simple-vhost.server-root", "evhost.path-pattern":
-		in.unclear = append(in.unclear, Remark{at, "the document root depends on the name that a client asks for: what is served below it is not judged"})
+		in.unclear = append(in.unclear, Remark{at, "the document root depends on the name that a client asks " +
+			"for: what is served below it is not judged"})
 	default:
 		x.vars[strings.TrimPrefix(name, "var.")] = x.text(value)
 	}

@@ -22,19 +22,26 @@ type tool struct {
 // tools are what mirrors use besides rsync in a script, and besides nginx, Apache, Caddy and
 // lighttpd.
 var tools = []tool{
-	{"tunasync", "TUNA's sync manager", []string{"/etc/tunasync/worker.conf", "/etc/tunasync/manager.conf"}, regexp.MustCompile(`\btunasync\b`)},
-	{"quick-fedora-mirror", "Fedora's sync by file lists", []string{"/etc/quick-fedora-mirror.conf"}, regexp.MustCompile(`\bquick-fedora-(mirror|hardlink)\b`)},
-	{"apt-mirror", "a mirror of apt repositories", []string{"/etc/apt/mirror.list"}, regexp.MustCompile(`\bapt-mirror2?\b`)},
-	{"ftpsync", "Debian's archvsync", []string{"/etc/ftpsync/ftpsync.conf", "/etc/ftpsync.conf"}, regexp.MustCompile(`\b(ftpsync|archvsync|runmirrors)\b`)},
-	{"debmirror", "a mirror of Debian repositories", []string{"/etc/debmirror.conf"}, regexp.MustCompile(`\bdebmirror\b`)},
+	{"tunasync", "TUNA's sync manager", []string{"/etc/tunasync/worker.conf", "/etc/tunasync/manager.conf"},
+		regexp.MustCompile(`\btunasync\b`)},
+	{"quick-fedora-mirror", "Fedora's sync by file lists", []string{"/etc/quick-fedora-mirror.conf"},
+		regexp.MustCompile(`\bquick-fedora-(mirror|hardlink)\b`)},
+	{"apt-mirror", "a mirror of apt repositories", []string{"/etc/apt/mirror.list"},
+		regexp.MustCompile(`\bapt-mirror2?\b`)},
+	{"ftpsync", "Debian's archvsync", []string{"/etc/ftpsync/ftpsync.conf", "/etc/ftpsync.conf"},
+		regexp.MustCompile(`\b(ftpsync|archvsync|runmirrors)\b`)},
+	{"debmirror", "a mirror of Debian repositories", []string{"/etc/debmirror.conf"},
+		regexp.MustCompile(`\bdebmirror\b`)},
 	{"syncrepo", "Arch Linux's script", nil, regexp.MustCompile(`\bsyncrepo\b`)},
 	{"reposync", "a copy of dnf repositories", nil, regexp.MustCompile(`\breposync\b`)},
 	{"bandersnatch", "a mirror of PyPI", []string{"/etc/bandersnatch.conf"}, regexp.MustCompile(`\bbandersnatch\b`)},
 	{"aptly", "a manager of Debian repositories", []string{"/etc/aptly.conf"}, regexp.MustCompile(`\baptly\b`)},
 	{"yuki", "USTC's sync manager", []string{"/etc/yuki/daemon.toml"}, regexp.MustCompile(`\byuki(d|ctl)\b`)},
 	{"lug", "SJTUG's sync manager", nil, regexp.MustCompile(`/lug\b.*-c\b`)},
-	{"lsyncd", "a sync by file events", []string{"/etc/lsyncd/lsyncd.conf.lua", "/etc/lsyncd.conf"}, regexp.MustCompile(`\blsyncd\b`)},
-	{"mirrormanager", "Fedora's report_mirror", []string{"/etc/mirrormanager-client/report_mirror.conf"}, regexp.MustCompile(`\breport_mirror\b`)},
+	{"lsyncd", "a sync by file events", []string{"/etc/lsyncd/lsyncd.conf.lua", "/etc/lsyncd.conf"},
+		regexp.MustCompile(`\blsyncd\b`)},
+	{"mirrormanager", "Fedora's report_mirror", []string{"/etc/mirrormanager-client/report_mirror.conf"},
+		regexp.MustCompile(`\breport_mirror\b`)},
 	{"rclone", "a copy by rclone", nil, regexp.MustCompile(`\brclone\s+(sync|copy|serve)\b`)},
 	{"lftp mirror", "a copy by lftp", nil, regexp.MustCompile(`\blftp\b.*\bmirror\b`)},
 	{"wget", "a copy by wget", nil, regexp.MustCompile(`\bwget\b.*(-m\b|--mirror\b|--recursive\b|\s-r\b)`)},
@@ -43,17 +50,20 @@ var tools = []tool{
 	{"podman", "a container", nil, regexp.MustCompile(`\bpodman\s+(run|exec|compose|start|kube)\b|\bpodman-compose\b`)},
 	{"vsftpd", "an FTP server", []string{"/etc/vsftpd.conf", "/etc/vsftpd/vsftpd.conf"}, nil},
 	{"proftpd", "an FTP server", []string{"/etc/proftpd/proftpd.conf", "/etc/proftpd.conf"}, nil},
-	{"HAProxy", "a proxy, which may have the names and certificates of sites", []string{"/etc/haproxy/haproxy.cfg"}, nil},
+	{"HAProxy", "a proxy, which may have the names and certificates of sites",
+		[]string{"/etc/haproxy/haproxy.cfg"}, nil},
 	{"Varnish", "a cache before the web server", []string{"/etc/varnish/default.vcl"}, nil},
-	{"Traefik", "a proxy, which may have the names and certificates of sites", []string{"/etc/traefik/traefik.yml", "/etc/traefik/traefik.yaml", "/etc/traefik/traefik.toml"}, nil},
+	{"Traefik", "a proxy, which may have the names and certificates of sites",
+		[]string{"/etc/traefik/traefik.yml", "/etc/traefik/traefik.yaml", "/etc/traefik/traefik.toml"}, nil},
 	{"H2O", "a web server", []string{"/etc/h2o/h2o.conf"}, nil},
 }
 
 // composeNames are the names of compose files, in these directories and those below them.
 var (
 	composeNames = []string{"docker-compose.yml", "docker-compose.yaml", "compose.yml", "compose.yaml"}
-	composeDirs  = []string{"/opt", "/srv", "/root", "/home", "/etc/docker", "/var/lib/docker-compose", "/docker", "/data"}
-	quadletDir   = "/etc/containers/systemd"
+	composeDirs  = []string{"/opt", "/srv", "/root", "/home", "/etc/docker", "/var/lib/docker-compose",
+		"/docker", "/data"}
+	quadletDir = "/etc/containers/systemd"
 )
 
 // maxSubs is how many directories of each are searched for a compose file.
@@ -65,7 +75,8 @@ func (f *webReader) named() {
 		for _, p := range t.files {
 			f.wantStat(p)
 			if f.files[p].Kind == wire.Regular {
-				f.remark(Place{p, 0}, "%s (%s) is on the host; mirrorform does not manage it, and leaves it unchanged", t.name, t.is)
+				f.remark(Place{p, 0}, "%s (%s) is on the host; mirrorform does not manage it, and leaves it "+
+					"unchanged", t.name, t.is)
 			}
 		}
 	}
@@ -88,11 +99,13 @@ func (f *webReader) named() {
 // startsJobs reports whether a file of the survey starts programs: crontabs, units and scripts.
 func startsJobs(p string) bool {
 	dirs := append(slices.Concat(cronSpools, unitDirs, sortedKeys(partsDirs)), cronDir)
-	return slices.Contains(dirs, path.Dir(p)) || p == "/etc/crontab" || path.Ext(p) == ".sh" || strings.Contains(p, "/bin/") || strings.Contains(p, "/sbin/")
+	return slices.Contains(dirs, path.Dir(p)) || p == "/etc/crontab" || path.Ext(p) == ".sh" ||
+		strings.Contains(p, "/bin/") || strings.Contains(p, "/sbin/")
 }
 
 func (f *webReader) namedIn(at Place, line string) {
-	if line == "" || line[0] == '#' || line[0] == ';' || strings.Contains(at.File, "/systemd/") && !strings.HasPrefix(line, "ExecStart") {
+	if line == "" || line[0] == '#' || line[0] == ';' || strings.Contains(at.File, "/systemd/") &&
+		!strings.HasPrefix(line, "ExecStart") {
 		return
 	}
 	for _, t := range tools {
@@ -120,8 +133,9 @@ func (f *webReader) namedIn(at Place, line string) {
 var (
 	runVolume    = regexp.MustCompile(`(?:-v|--volume)[= ]\s*["']?([^\s"']+)`)
 	configOption = regexp.MustCompile(`(?:-c|--config)[= ]\s*["']?(/[^\s"']+)`)
-	webImage     = regexp.MustCompile(`\b(nginx|httpd|caddy|lighttpd|openresty|apache|rsyncd?|h5ai|static-web-server)[\w./:-]*`)
-	tunaMirror   = regexp.MustCompile(`(?m)^\s*(name|upstream|mirror_dir)\s*=\s*"([^"]+)"|^\s*(\[\[mirrors\]\])`)
+	webImage     = regexp.MustCompile(`\b(nginx|httpd|caddy|lighttpd|openresty|apache|rsyncd?|h5ai|` +
+		`static-web-server)[\w./:-]*`)
+	tunaMirror = regexp.MustCompile(`(?m)^\s*(name|upstream|mirror_dir)\s*=\s*"([^"]+)"|^\s*(\[\[mirrors\]\])`)
 )
 
 // tunasync adds remarks about the mirrors of a tunasync worker.
@@ -143,7 +157,8 @@ func (f *webReader) tunasync(p string) {
 		case key == "name" && mirrors:
 			name = value
 		case key == "upstream" && name != "":
-			f.remark(Place{realPath, line}, "tunasync syncs %s into %s; a mirror block would sync it a second time", printable(name), printable(path.Join(dir, name)))
+			f.remark(Place{realPath, line}, "tunasync syncs %s into %s; a mirror block would sync it a second "+
+				"time", printable(name), printable(path.Join(dir, name)))
 			if dir != "" {
 				f.synced = append(f.synced, syncedTree{Place{realPath, line}, path.Join("/", dir, name), "tunasync"})
 			}
@@ -270,7 +285,8 @@ func (f *webReader) quadlets() {
 
 // imageRoots are the document roots of the usual images.
 var imageRoots = map[string]string{
-	"nginx": "/usr/share/nginx/html", "openresty": "/usr/local/openresty/nginx/html", "httpd": "/usr/local/apache2/htdocs", "apache": "/var/www/html",
+	"nginx": "/usr/share/nginx/html", "openresty": "/usr/local/openresty/nginx/html",
+	"httpd": "/usr/local/apache2/htdocs", "apache": "/var/www/html",
 	"caddy": "/usr/share/caddy", "lighttpd": "/var/www/localhost/htdocs", "static-web-server": "/public",
 }
 
@@ -280,7 +296,8 @@ func (f *webReader) container(at Place, image string, volumes []string) {
 	if kind == nil {
 		return
 	}
-	f.remark(at, "a container of the image %s is on the host; mirrorform does not manage containers, and leaves it unchanged", printable(image))
+	f.remark(at, "a container of the image %s is on the host; mirrorform does not manage containers, and leaves "+
+		"it unchanged", printable(image))
 	s := &site{at: at, server: "a container of " + printable(image), real: f.resolve, also: f.otherPaths}
 	configured := false
 	for _, v := range volumes {
@@ -300,7 +317,8 @@ func (f *webReader) container(at Place, image string, volumes []string) {
 		}
 	}
 	if configured {
-		s.unclear = append(s.unclear, Remark{at, "this container has a configuration of its own, which mirrorform does not read: what it serves is not judged"})
+		s.unclear = append(s.unclear, Remark{at, "this container has a configuration of its own, which " +
+			"mirrorform does not read: what it serves is not judged"})
 	}
 	f.sites = append(f.sites, s)
 }

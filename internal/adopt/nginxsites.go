@@ -9,7 +9,8 @@ import (
 
 // nginxConfs are the main files of nginx and of what is made of it.
 var nginxConfs = []string{
-	"/etc/nginx/nginx.conf", "/usr/local/nginx/conf/nginx.conf", "/usr/local/openresty/nginx/conf/nginx.conf", "/etc/openresty/nginx.conf",
+	"/etc/nginx/nginx.conf", "/usr/local/nginx/conf/nginx.conf", "/usr/local/openresty/nginx/conf/nginx.conf",
+	"/etc/openresty/nginx.conf",
 	"/opt/nginx/conf/nginx.conf", "/etc/angie/angie.conf", "/usr/local/etc/nginx/nginx.conf", "/etc/tengine/nginx.conf",
 }
 
@@ -50,8 +51,10 @@ type nginxReader struct {
 func (x *nginxReader) unread() {
 	for _, dir := range nginxDirs {
 		for _, p := range x.entries(dir) {
-			if _, realPath, missing, err := x.text(p); err == nil && !missing && x.parsed[realPath] == nil && x.asked[contentOf(p).Key()] {
-				x.remark(Place{p, 0}, "nginx does not read this file, since its main file does not include it; it is not judged")
+			if _, realPath, missing, err := x.text(p); err == nil && !missing && x.parsed[realPath] == nil &&
+				x.asked[contentOf(p).Key()] {
+				x.remark(Place{p, 0}, "nginx does not read this file, since its main file does not include it; "+
+					"it is not judged")
 			}
 		}
 	}
@@ -151,7 +154,8 @@ func (x *nginxReader) http(list []*directive, in scope) {
 			x.http(d.block, in)
 		case d.name == "server" && d.open && len(d.args) == 0:
 			at := Place{d.file, d.line}
-			if !slices.ContainsFunc(x.sites, func(s *site) bool { return x.realFile(s.at.File) == x.realFile(at.File) && s.at.Line == at.Line }) {
+			known := func(s *site) bool { return s.at.Line == at.Line && x.realFile(s.at.File) == x.realFile(at.File) }
+			if !slices.ContainsFunc(x.sites, known) {
 				x.sites = append(x.sites, x.server(d, in))
 			}
 		}
@@ -208,7 +212,8 @@ func gone(list []*directive) bool {
 		case "return", "proxy_pass", "fastcgi_pass", "uwsgi_pass", "grpc_pass", "stub_status", "empty_gif":
 			return true
 		case "rewrite":
-			return len(d.args) > 1 && slices.Contains([]string{"^", "^/", "^(.*)", "^(.*)$", "^/(.*)", "^/(.*)$", ".*", "(.*)"}, d.args[0]) && strings.HasPrefix(d.args[1], "http")
+			return len(d.args) > 1 && slices.Contains([]string{"^", "^/", "^(.*)", "^(.*)$", "^/(.*)",
+				"^/(.*)$", ".*", "(.*)"}, d.args[0]) && strings.HasPrefix(d.args[1], "http")
 		}
 		return false
 	})
@@ -238,7 +243,8 @@ func (x *nginxReader) location(s *site, d *directive, in scope, l nginxLocation)
 	text, unknown := x.value(set, in)
 	switch {
 	case unknown != "":
-		s.unclear = append(s.unclear, Remark{Place{d.file, line}, "the directory here has the variable " + printable(unknown) +
+		s.unclear = append(s.unclear, Remark{Place{d.file, line}, "the directory here has the variable " +
+			printable(unknown) +
 			", whose value mirrorform does not know: what is served below it is not judged"})
 	case gone(d.block) && l.url != "/", text == "":
 	case l.re != nil && l.alias && strings.Contains(text, "$"):
@@ -256,7 +262,8 @@ func (x *nginxReader) location(s *site, d *directive, in scope, l nginxLocation)
 		}
 		if strings.HasPrefix(inner.modifier, "~") {
 			if inner.re = compile(inner.url, inner.modifier == "~*"); inner.re == nil {
-				s.unclear = append(s.unclear, Remark{Place{child.file, child.line}, "mirrorform cannot parse this location; it stays in the file unchanged"})
+				s.unclear = append(s.unclear, Remark{Place{child.file, child.line},
+					"mirrorform cannot parse this location; it stays in the file unchanged"})
 				continue
 			}
 		}
@@ -384,7 +391,8 @@ func (f *found) realFile(p string) string {
 // matching returns the files that a pattern matches. It requests what was not read yet, the
 // directories of a pattern first.
 func (f *found) matching(pattern string) []string {
-	if strings.HasSuffix(pattern, "/mime.types") || strings.Contains(pattern, "/fastcgi") || strings.Contains(pattern, "/modules-enabled/") {
+	if strings.HasSuffix(pattern, "/mime.types") || strings.Contains(pattern, "/fastcgi") ||
+		strings.Contains(pattern, "/modules-enabled/") {
 		return nil // these files come with packages and have no sites
 	}
 	list := []string{"/"}
@@ -398,7 +406,8 @@ func (f *found) matching(pattern string) []string {
 			}
 			f.want(dir)
 			for _, entry := range f.files[f.resolve(dir)].Entries {
-				if ok, err := path.Match(part, entry); ok && err == nil && entry != "" && entry[0] != '.' && !strings.Contains(entry, "/") {
+				if ok, err := path.Match(part, entry); ok && err == nil && entry != "" && entry[0] != '.' &&
+					!strings.Contains(entry, "/") {
 					next = append(next, path.Join(dir, entry))
 				}
 			}

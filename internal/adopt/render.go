@@ -23,7 +23,8 @@ type block struct {
 // that type and name; the type of a mirror block is "mirror".
 func Render(drafts []*Draft, taken func(kind, name string) bool) ([]byte, error) {
 	var out strings.Builder
-	out.WriteString("# Written by mirrorform adopt, which has changed nothing on the hosts. Read it, then run mirrorform plan.\n")
+	out.WriteString("# Written by mirrorform adopt, which has changed nothing on the hosts. Read it, then run " +
+		"mirrorform plan.\n")
 	for _, d := range drafts {
 		d.renderNotes(&out)
 	}
@@ -150,7 +151,8 @@ func (b *mirrorBlock) render(out *strings.Builder, free func(kind, name string) 
 		writeCommented(out, text)
 	}
 	if d := b.drafts[0]; d.daemon != nil && !d.whole && b.spec.RsyncDaemon == nil {
-		comment(out, "The rsync module stays in its file. To have the mirror block serve it, take the module out of that file and add this to the block:")
+		comment(out, "The rsync module stays in its file. To have the mirror block serve it, take the module "+
+			"out of that file and add this to the block:")
 		writeCommented(out, fragment(d.daemon))
 	}
 }
@@ -166,13 +168,15 @@ func fragment(d *mirror.RsyncDaemon) string {
 func (d *Draft) renderChanges(out *strings.Builder) {
 	switch {
 	case !d.active:
-		comment(out, fmt.Sprintf("The mirror block for host %s is a comment, because it is not valid or would do harm:", d.Host.Name))
+		comment(out, fmt.Sprintf("The mirror block for host %s is a comment, because it is not valid or would "+
+			"do harm:", d.Host.Name))
 	default:
 		comment(out, fmt.Sprintf("What the mirror block below changes on host %s when it is applied:", d.Host.Name))
 	}
 	own, rest := d.ownFiles()
 	if own > 0 {
-		comment(out, fmt.Sprintf("- it adds %d files and directories of its own: the job, its settings, records, lock and log", own))
+		comment(out, fmt.Sprintf("- it adds %d files and directories of its own: the job, its settings, "+
+			"records, lock and log", own))
 	}
 	for _, c := range rest {
 		comment(out, "- "+c)

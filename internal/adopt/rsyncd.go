@@ -10,7 +10,8 @@ import (
 )
 
 // rsyncdConfs are the files of the rsync daemon; the first one is that of its packages.
-var rsyncdConfs = []string{"/etc/rsyncd.conf", "/etc/rsyncd/rsyncd.conf", "/etc/rsync/rsyncd.conf", "/usr/local/etc/rsyncd.conf"}
+var rsyncdConfs = []string{"/etc/rsyncd.conf", "/etc/rsyncd/rsyncd.conf", "/etc/rsync/rsyncd.conf",
+	"/usr/local/etc/rsyncd.conf"}
 
 // module is a module of rsyncd.conf.
 type module struct {
@@ -121,7 +122,8 @@ func (x *rsyncdReader) set(at Place, key, value string) {
 		x.current.at.Line = at.Line
 		x.current.path = clean(value)
 		if x.current.path == "" {
-			x.remark(at, "the path of module %q has a variable, whose value mirrorform does not know", printable(x.current.name))
+			x.remark(at, "the path of module %q has a variable, whose value mirrorform does not know",
+				printable(x.current.name))
 		}
 	}
 	x.current.settings[key] = value

@@ -9,8 +9,10 @@ import (
 )
 
 // secretFile matches the paths of files that have secrets by their place.
-var secretFile = regexp.MustCompile(`(?i)(^|/)(\.?netrc|\.pgpass|\.?my\.cnf|shadow|gshadow|id_[a-z0-9]+|credentials(\.\w+)?|\.git-credentials|\.dockercfg|` +
-	`[^/]*(passwd|password|secret|htpass|htdigest|apikey|token)[^/]*|\.env(\.\w+)?|[^/]*\.(env|key|pem|p12|pfx|kdbx|pw|secrets))$`)
+var secretFile = regexp.MustCompile(`(?i)(^|/)(\.?netrc|\.pgpass|\.?my\.cnf|shadow|gshadow|id_[a-z0-9]+|` +
+	`credentials(\.\w+)?|\.git-credentials|\.dockercfg|` +
+	`[^/]*(passwd|password|secret|htpass|htdigest|apikey|token)[^/]*|\.env(\.\w+)?|[^/]*\.(env|key|pem|p12|pfx|` +
+	`kdbx|pw|secrets))$`)
 
 // innocentFile matches those of them that have none: accounts without hashes, and examples.
 var innocentFile = regexp.MustCompile(`^/etc/passwd$|\.(md|txt|html)$`)
@@ -129,7 +131,8 @@ func secretValues(text string, secrets map[int]string) []string {
 			continue
 		}
 		for _, w := range run.FindAllString(line, -1) {
-			if len(w) >= 6 && strings.ContainsAny(w, "0123456789") && strings.ContainsFunc(w, isLetter) && !slices.Contains(list, w) && path.Base(w) == w {
+			if len(w) >= 6 && strings.ContainsAny(w, "0123456789") && strings.ContainsFunc(w, isLetter) &&
+				!slices.Contains(list, w) && path.Base(w) == w {
 				list = append(list, w)
 			}
 		}

@@ -189,7 +189,8 @@ func variables(n syntax.Node) []string {
 }
 
 // secretOption matches an option or a setting that names a file with a secret.
-var secretOption = regexp.MustCompile(`(?i)[\w-]*(pass|secret|cred|key|token|netrc|auth|defaults|askpass|config)[\w-]*[= ]\s*["']?([^\s"';]*[/$~.][^\s"';]*)`)
+var secretOption = regexp.MustCompile(`(?i)[\w-]*(pass|secret|cred|key|token|netrc|auth|defaults|askpass|config)` +
+	`[\w-]*[= ]\s*["']?([^\s"';]*[/$~.][^\s"';]*)`)
 
 // secretFiles returns the files that a script uses for secrets, as it writes them.
 func secretFiles(text string) []string {
@@ -207,7 +208,8 @@ func (s *shellScan) redirects(stmt *syntax.Stmt) {
 		program = call.Args[0].Lit()
 	}
 	for _, r := range stmt.Redirs {
-		if r.Hdoc != nil && (writesSecret(stmt, s.files) || slices.Contains(askers, program)) || r.Op == syntax.WordHdoc && slices.Contains(askers, program) {
+		asked := slices.Contains(askers, program)
+		if r.Hdoc != nil && (writesSecret(stmt, s.files) || asked) || r.Op == syntax.WordHdoc && asked {
 			s.mark(stmt, "text that is a secret by its place")
 			s.mark(r, "text that is a secret by its place")
 		}

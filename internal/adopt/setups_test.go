@@ -102,7 +102,8 @@ func TestSetups(t *testing.T) {
 			d := h.draft(t, nil)
 			text := render(t, d)
 			h.honest(t, d, text)
-			if strings.Contains(string(text), "canary") || regexp.MustCompile(`server += "(nginx|apache|caddy)"`).Match(text) || regexp.MustCompile(`rm /`).Match(text) {
+			if strings.Contains(string(text), "canary") || regexp.MustCompile(`server += "(nginx|apache|`+
+				`caddy)"`).Match(text) || regexp.MustCompile(`rm /`).Match(text) {
 				t.Errorf("it replaces what is there:\n%s", text)
 			}
 			t.Logf("%s", text)

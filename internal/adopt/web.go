@@ -347,7 +347,8 @@ func (f *webReader) fstab() {
 	}
 	for line := range strings.Lines(text) {
 		words := strings.Fields(line)
-		if len(words) >= 4 && words[0][0] == '/' && (slices.Contains(strings.Split(words[3], ","), "bind") || slices.Contains(strings.Split(words[3], ","), "rbind")) {
+		if len(words) >= 4 && words[0][0] == '/' && (slices.Contains(strings.Split(words[3], ","), "bind") ||
+			slices.Contains(strings.Split(words[3], ","), "rbind")) {
 			if from, to := clean(words[0]), clean(words[1]); from != "" && to != "" && to != "/" {
 				f.binds[to] = from
 			}

@@ -31,7 +31,8 @@ func (f *found) webBlock(h Input, tree string) *mirror.Web {
 	var names []string
 	for _, s := range serving {
 		for _, n := range s.names {
-			if strings.Trim(n, "[]") != strings.Trim(h.Address, "[]") && !slices.Contains(names, n) && engineName(n) && blockName.MatchString(n) {
+			if strings.Trim(n, "[]") != strings.Trim(h.Address, "[]") && !slices.Contains(names, n) &&
+				engineName(n) && blockName.MatchString(n) {
 				names = append(names, n)
 			}
 		}

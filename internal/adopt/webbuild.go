@@ -18,7 +18,11 @@ func (b *builder) regular(p string) bool {
 	if f.Kind != wire.Regular {
 		return false
 	}
-	if slices.ContainsFunc(b.list, func(c *candidate) bool { s, ok := c.state.(*resources.File); return ok && s.Path == p }) {
+	if slices.ContainsFunc(b.list, func(c *candidate) bool {
+		s, ok := c.state.(*resources.File)
+		return ok &&
+			s.Path == p
+	}) {
 		return true
 	}
 	s := &resources.File{Path: p, Owner: f.Owner, Group: f.Group, Mode: fmt.Sprintf("%04o", f.Mode)}
@@ -30,7 +34,8 @@ func (b *builder) regular(p string) bool {
 		b.remark(Place{p, 0}, "its content is not managed: %s", printable(err.Error()))
 		notes = []string{digest}
 	case len(secrets) > 0 && b.copies:
-		b.remark(Place{p, 0}, "lines %s look like secrets, so the content of the file is not managed; without these lines it is a comment", lineRanges(secrets))
+		b.remark(Place{p, 0}, "lines %s look like secrets, so the content of the file is not managed; without "+
+			"these lines it is a comment", lineRanges(secrets))
 		notes = append([]string{digest}, commented(redact(content, secrets))...)
 	case len(secrets) > 0:
 		b.remark(Place{p, 0}, "the file has what looks like secrets (lines %s)", lineRanges(secrets))
@@ -95,7 +100,8 @@ func (s *site) is() string {
 }
 
 // servers are the packages and units of the web servers.
-var servers = map[string][]string{"nginx": {"nginx"}, "apache": {"httpd", "apache2"}, "caddy": {"caddy"}, "lighttpd": {"lighttpd"}}
+var servers = map[string][]string{"nginx": {"nginx"}, "apache": {"httpd", "apache2"}, "caddy": {"caddy"},
+	"lighttpd": {"lighttpd"}}
 
 // web describes the sites that serve the trees, and their web server.
 func (b *builder) web(trees []string) {
@@ -104,7 +110,8 @@ func (b *builder) web(trees []string) {
 		for _, tree := range trees {
 			if url := s.serves(tree); url != "" {
 				at := s.servedAt(tree)
-				b.remark(at, "%s serves %s at %s%s. It stays unchanged", s.is(), printable(tree), printable(url), over(s))
+				b.remark(at, "%s serves %s at %s%s. It stays unchanged", s.is(), printable(tree),
+					printable(url), over(s))
 				files[s.server] = append(files[s.server], b.siteFile(at)...)
 			}
 		}
@@ -135,14 +142,16 @@ func (b *builder) unserved(trees []string) {
 	for _, s := range b.sites {
 		b.remarks = append(b.remarks, s.unclear...)
 		if isAlmaLinux(strings.Join(s.names, " ")) {
-			b.remark(s.at, "this site has AlmaLinux in its name, but no root or alias of it that mirrorform can parse serves a tree")
+			b.remark(s.at, "this site has AlmaLinux in its name, but no root or alias of it that mirrorform can "+
+				"parse serves a tree")
 		}
 	}
 	if len(b.sites) == 0 {
 		b.remark(Place{}, "no web server was found: neither nginx, Apache, Caddy, lighttpd nor a container of one")
 		return
 	}
-	b.remark(Place{}, "no site of a web server serves %s, as far as mirrorform can parse them", printable(strings.Join(trees, " or ")))
+	b.remark(Place{}, "no site of a web server serves %s, as far as mirrorform can parse them",
+		printable(strings.Join(trees, " or ")))
 }
 
 // siteFile describes the file of a site and the links to it, and returns the file's path.
@@ -157,7 +166,11 @@ func (b *builder) siteFile(at Place) []string {
 		if f.Kind != wire.Symlink {
 			break
 		}
-		if !slices.ContainsFunc(b.list, func(c *candidate) bool { l, ok := c.state.(*resources.Symlink); return ok && l.Path == p }) {
+		if !slices.ContainsFunc(b.list, func(c *candidate) bool {
+			l,
+				ok := c.state.(*resources.Symlink)
+			return ok && l.Path == p
+		}) {
 			b.add("symlink", path.Base(p), &resources.Symlink{Path: p, Target: f.Target})
 		}
 		p = linkTarget(p, f.Target)
@@ -171,7 +184,8 @@ func (b *builder) siteFile(at Place) []string {
 func (f *found) servingModules(trees []string) []*module {
 	var list []*module
 	for i, m := range f.modules {
-		if m.path != "" && slices.ContainsFunc(trees, func(tree string) bool { return engine.PathWithin(f.resolve(tree), f.resolve(m.path)) }) {
+		if m.path != "" && slices.ContainsFunc(trees,
+			func(tree string) bool { return engine.PathWithin(f.resolve(tree), f.resolve(m.path)) }) {
 			list = append(list, &f.modules[i])
 		}
 	}
@@ -194,7 +208,8 @@ func (b *builder) modules(trees []string) {
 		}
 		b.remark(m.at, "the rsync module %q serves %s, and stays in this file", printable(m.name), printable(what))
 		if m.settings["auth users"] != "" || m.settings["secrets file"] != "" {
-			b.remark(m.at, "the module asks for a password, which a module of mirrorform never does; the file with the passwords was not read")
+			b.remark(m.at, "the module asks for a password, which a module of mirrorform never does; the file "+
+				"with the passwords was not read")
 		}
 	}
 }
@@ -211,7 +226,8 @@ func (f describer) otherTrees() []otherTree {
 	trees := f.trees()
 	var list []otherTree
 	add := func(p, by string) {
-		if p == "" || p == "/" || slices.Contains(trees, p) || slices.ContainsFunc(trees, func(t string) bool { return engine.PathWithin(t, p) || engine.PathWithin(p, t) }) {
+		if p == "" || p == "/" || slices.Contains(trees, p) || slices.ContainsFunc(trees,
+			func(t string) bool { return engine.PathWithin(t, p) || engine.PathWithin(p, t) }) {
 			return
 		}
 		for i := range list {
@@ -252,7 +268,8 @@ const maxBeside = 64
 
 // beside returns the directories in a site's directory that has a tree in it.
 func (f describer) beside(dir string, trees []string) []string {
-	if dir == "" || !slices.ContainsFunc(trees, func(t string) bool { return path.Dir(f.resolve(t)) == f.resolve(dir) }) {
+	if dir == "" || !slices.ContainsFunc(trees,
+		func(t string) bool { return path.Dir(f.resolve(t)) == f.resolve(dir) }) {
 		return nil
 	}
 	f.want(dir)
