@@ -234,12 +234,14 @@ func writesSecret(stmt *syntax.Stmt, files []string) bool {
 		var raw strings.Builder
 		_ = syntax.NewPrinter().Print(&raw, r.Word) // into memory
 		name := strings.Trim(raw.String(), `"'`)
-		return slices.Contains(files, name) || secretFile.MatchString(name) || suspect(name[strings.LastIndexByte(name, '/')+1:])
+		return slices.Contains(files, name) || secretFile.MatchString(name) ||
+			suspect(name[strings.LastIndexByte(name, '/')+1:])
 	})
 }
 
 // askers are programs that read a secret from their standard input.
-var askers = []string{"sudo", "sshpass", "gpg", "gpg2", "mysql", "mariadb", "chpasswd", "passwd", "openssl", "docker", "podman", "kinit", "smbpasswd",
+var askers = []string{"sudo", "sshpass", "gpg", "gpg2", "mysql", "mariadb", "chpasswd", "passwd", "openssl", "docker", "podman", "kinit",
+	"smbpasswd",
 	"cryptsetup", "keyctl", "ssh-add", "ftp", "telnet", "expect", "age", "pass", "vault", "skopeo", "oathtool", "su"}
 
 // pipe marks text that goes to a program that asks for a secret.

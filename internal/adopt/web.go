@@ -225,7 +225,8 @@ func (f *found) resolve(p string) string {
 	return at
 }
 
-// otherPaths returns all known paths of a directory: its own, and those through links and bind mounts.
+// otherPaths returns all known paths of a directory: its own, and those through links and bind
+// mounts.
 func (f *found) otherPaths(p string) []string {
 	list := []string{p}
 	resolved := f.resolve(p)
