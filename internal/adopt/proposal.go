@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/engine/wire"
 	"github.com/mirrorform/mirrorform/internal/mirror"
 	"github.com/mirrorform/mirrorform/internal/mirrorsd"
 	"github.com/mirrorform/mirrorform/resources"
@@ -19,6 +20,10 @@ import (
 // values that differ from the defaults. Without a sync, spec is nil.
 func (f *found) proposal(h Input) (name string, spec *mirror.Spec) {
 	j := f.main()
+	if j == nil && f.named != "" && f.files[f.named].Kind == wire.Directory {
+		j = &job{starter: starter{user: f.files[f.named].Owner}, sync: syncCommand{tree: f.named}}
+		f.remark(Place{f.named, 0}, "no sync of this tree is understood: the mirror block has AlmaLinux's upstream, and the guide's schedule")
+	}
 	if j == nil {
 		return "", nil
 	}
@@ -154,6 +159,9 @@ func syncBlock(j *job, e mirror.Edition, upstream, lock, mount string) *mirror.S
 	rest = slices.DeleteFunc(rest, func(o []string) bool { return slices.Contains(mirror.SafetyOptions(), spelt(o)) }) // the block adds them
 	for _, o := range rest {
 		word := spelt(o)
+		if strings.HasPrefix(word, "--password-file") || word == "--log-file="+j.sync.log {
+			continue // reported
+		}
 		if most, limits := strings.CutPrefix(word, "--max-delete="); limits {
 			if n, err := strconv.Atoi(most); err == nil && n > 0 {
 				if n != mirror.MaxDelete {
@@ -176,14 +184,16 @@ func syncBlock(j *job, e mirror.Edition, upstream, lock, mount string) *mirror.S
 			s.Flags = append(s.Flags, o...)
 		}
 	}
-	if j.sync.upstream != upstream {
-		s.Upstream = []string{j.sync.upstream}
+	if j.sync.upstream != "" && (j.sync.upstream != upstream || len(j.sync.fallbacks) > 0) {
+		s.Upstream = append([]string{j.sync.upstream}, j.sync.fallbacks...)
 	}
 	// Every user can lock files in /run/lock, so a mirror block does not allow them.
-	shared := strings.HasPrefix(j.sync.lock, "/run/lock/") || strings.HasPrefix(j.sync.lock, "/var/lock/")
-	if j.sync.lock != lock && !shared {
-		s.Lock = j.sync.lock
+	own := j.sync.lock()
+	shared := strings.HasPrefix(own, "/run/lock/") || strings.HasPrefix(own, "/var/lock/")
+	if own != lock && !shared {
+		s.Lock = own
 	}
+	aroundBlock(j, s)
 	if own, ok := strings.CutPrefix(path.Base(j.at.File), "mirrorform-"); j.sync.log != "" && (!ok || j.sync.log != "/var/log/mirrorform-"+own+".log") {
 		s.Log = &j.sync.log
 	}

@@ -3,6 +3,7 @@ package adopt
 import (
 	"fmt"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -12,7 +13,7 @@ import (
 
 // Limits for what is read from a host.
 const (
-	maxRounds = 6         // rounds of questions
+	maxRounds = 9         // rounds of questions
 	maxFiles  = 256       // files to read
 	maxSize   = 256 << 10 // bytes of a file
 	maxLinks  = 8         // links in the path to a file
@@ -28,7 +29,7 @@ var (
 	nginxDirs  = []string{"/etc/nginx/conf.d", "/etc/nginx/sites-enabled"}
 	apacheDirs = []string{"/etc/httpd/conf.d", "/etc/apache2/sites-enabled"}
 
-	fixedFiles = []string{"/etc/crontab", "/etc/nginx/nginx.conf", "/etc/httpd/conf/httpd.conf", "/etc/apache2/apache2.conf", "/etc/rsyncd.conf"}
+	fixedFiles = []string{"/etc/crontab", "/etc/anacrontab", "/etc/rc.local", "/etc/passwd", "/home", "/etc/nginx/nginx.conf", "/etc/httpd/conf/httpd.conf", "/etc/apache2/apache2.conf", "/etc/rsyncd.conf"}
 	units      = []string{"nginx.service", "httpd.service", "apache2.service", "cron.service", "crond.service", "rsync.service", "rsyncd.service"}
 	packages   = []string{"rsync", "nginx", "httpd", "apache2", "cron", "cronie", "rsync-daemon"}
 )
@@ -49,7 +50,8 @@ type Survey struct {
 	pkgs   map[string]wire.Package
 	fs     map[string]wire.Filesystem
 	mounts map[string]wire.Mount
-	full   bool // a limit was reached, so not everything was read
+	full   bool   // a limit was reached, so not everything was read
+	named  string // the tree that the operator has named, or ""
 }
 
 // NewSurvey returns the survey of a host that was reached.
@@ -57,6 +59,13 @@ func NewSurvey(t engine.Target) *Survey {
 	return &Survey{
 		target: t, asked: map[string]bool{}, files: map[string]wire.File{}, errors: map[string]error{}, units: map[string]wire.Unit{},
 		pkgs: map[string]wire.Package{}, fs: map[string]wire.Filesystem{}, mounts: map[string]wire.Mount{},
+	}
+}
+
+// Tree names the directory with AlmaLinux's files, which nothing that is understood may show.
+func (s *Survey) Tree(p string) {
+	if p != "" {
+		s.named = path.Clean(p)
 	}
 }
 
@@ -86,7 +95,7 @@ func (s *Survey) Next() []wire.Query {
 		return nil
 	}
 	s.rounds++
-	for _, p := range slices.Concat(fixedFiles, cronSpools, unitDirs, nginxDirs, apacheDirs, []string{cronDir}, sortedKeys(partsDirs)) {
+	for _, p := range slices.Concat(fixedFiles, cronSpools, unitDirs, []string{"/etc/systemd/user"}, quadletDirs, nginxDirs, apacheDirs, []string{cronDir}, sortedKeys(partsDirs)) {
 		file(p)
 	}
 	for _, u := range units {
@@ -98,7 +107,7 @@ func (s *Survey) Next() []wire.Query {
 	if s.rounds == 1 {
 		return next
 	}
-	for _, p := range s.listed() {
+	for _, p := range slices.Concat(s.userDirs(), s.unitParts(), s.listed()) {
 		file(p)
 	}
 	for _, f := range sortedKeys(s.files) {
@@ -117,9 +126,12 @@ func (s *Survey) Next() []wire.Query {
 			ask(wire.Query{Verb: wire.AskMount, Arg: dir})
 		}
 	}
+	for _, dir := range found.unnamed() {
+		ask(wire.Query{Verb: wire.AskFile, Arg: dir})
+	}
 	for _, j := range found.jobs {
-		if j.timer != "" {
-			ask(wire.Query{Verb: wire.AskUnit, Arg: j.timer})
+		if j.timer.name != "" {
+			ask(wire.Query{Verb: wire.AskUnit, Arg: j.timer.name})
 		}
 	}
 	return next
@@ -175,14 +187,39 @@ func (s *Survey) listed() []string {
 	all := func(string) bool { return true }
 	add(cronSpools[:1], all)
 	add(cronSpools[1:], func(name string) bool { return name != "crontabs" && name != "atjobs" && name != "atspool" })
-	add([]string{cronDir}, func(name string) bool { return !strings.HasSuffix(name, "~") })
-	add(sortedKeys(partsDirs), func(name string) bool { return !strings.Contains(name, ".") })
-	add(unitDirs, func(name string) bool {
-		return strings.HasSuffix(name, ".service") || strings.HasSuffix(name, ".timer")
+	add([]string{cronDir}, s.cronReads)
+	add(sortedKeys(partsDirs), s.cronReads)
+	add(s.unitPlaces(), func(name string) bool {
+		return strings.HasSuffix(name, ".service") || strings.HasSuffix(name, ".timer") || strings.HasSuffix(name, ".container")
 	})
 	add(nginxDirs[:1], func(name string) bool { return strings.HasSuffix(name, ".conf") })
 	add(nginxDirs[1:], all)
 	add(apacheDirs, func(name string) bool { return strings.HasSuffix(name, ".conf") })
+	return list
+}
+
+// debianName matches the names of files that cron of Debian reads (cron(8), run-parts(8)).
+var debianName = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+
+// cronReads reports whether cron reads a file of that name in /etc/cron.d, and run-parts runs it.
+// cronie, and the run-parts of EL, leave out only copies (crond(8)).
+func (s *Survey) cronReads(name string) bool {
+	if s.target.Facts.OS.Family == "debian" {
+		return debianName.MatchString(name)
+	}
+	return !slices.ContainsFunc([]string{"~", ".rpmsave", ".rpmorig", ".rpmnew", ".swp", ".cfsaved", ","}, func(end string) bool { return strings.HasSuffix(name, end) })
+}
+
+// unitParts returns the directories with drop-ins and with links that enable units.
+func (s *Survey) unitParts() []string {
+	var list []string
+	for _, dir := range s.unitPlaces() {
+		for _, name := range s.files[dir].Entries {
+			if dropIns(name) && !strings.Contains(name, "/") {
+				list = append(list, path.Join(dir, name))
+			}
+		}
+	}
 	return list
 }
 

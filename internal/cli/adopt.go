@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"slices"
 
 	"github.com/mirrorform/mirrorform/engine"
@@ -19,6 +20,7 @@ import (
 type adoptOptions struct {
 	hostFlags
 	out, mirrorsD string
+	tree          string
 	force         bool
 }
 
@@ -35,7 +37,9 @@ nginx and Apache, rsyncd.conf, packages and services. It writes them as plain
 resources and compares each one with the host, so that the plan is empty. What
 cannot be managed unchanged, or is not understood, is reported with its file and
 line. The mirror block that would take the host over follows as a comment, with
-what it would change. docs/adopt.md has the whole procedure.`,
+what it would change. Scripts are evaluated, never run: if one depends on what
+only the host knows, name the tree with --tree. docs/adopt.md has the whole
+procedure.`,
 		Example: `# Write the configuration, and check that nothing would change
 mirrorform adopt fra1 --out adopted.hcl
 mirrorform plan
@@ -52,6 +56,7 @@ mirrorform adopt fra1 --mirrorsd mirrors.d/mirror.example.org.yml`,
 	flags.StringVar(&o.out, "out", "", "write the configuration to `FILE` instead of standard output")
 	flags.BoolVar(&o.force, "force", false, "with --out: replace an existing file")
 	flags.StringVar(&o.mirrorsD, "mirrorsd", "", "read the mirror's entry in AlmaLinux's list from `FILE`; for one HOST")
+	flags.StringVar(&o.tree, "tree", "", "the directory with AlmaLinux's files, an absolute `PATH`, if adopt does not find it")
 	o.add(g, cmd)
 	_ = flags.MarkHidden("target")
 	return cmd
@@ -64,6 +69,9 @@ func runAdopt(ctx context.Context, g *global, w *observer, o adoptOptions, names
 		} else if !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
+	}
+	if o.tree != "" && (!path.IsAbs(o.tree) || path.Clean(o.tree) == "/") {
+		return fmt.Errorf("--tree %s: use the absolute path of a directory on the host", o.tree)
 	}
 	entry, err := readEntry(o.mirrorsD)
 	if err != nil {
@@ -81,17 +89,25 @@ func runAdopt(ctx context.Context, g *global, w *observer, o adoptOptions, names
 	if entry != nil && len(hosts) != 1 {
 		return fmt.Errorf("--mirrorsd is the entry of one mirror: name one host, not %d", len(hosts))
 	}
-	drafts, failures, err := r.Drafts(ctx, hosts, entry, o.out)
+	drafts, failures, err := r.Drafts(ctx, hosts, run.Adoption{MirrorsD: entry, Out: o.out, Tree: o.tree})
 	if err != nil {
 		return err
 	}
 	var good []*adopt.Draft
 	for i, err := range failures {
-		if err != nil {
-			w.Error(fmt.Errorf("%s: %w", hosts[i].Name, err))
+		if drafts[i] != nil {
+			for _, remark := range drafts[i].Remarks {
+				w.Note(hosts[i].Name + ": " + remark.String())
+			}
+		}
+		if err == nil {
+			good = append(good, drafts[i])
 			continue
 		}
-		good = append(good, drafts[i])
+		w.Error(fmt.Errorf("%s: %w", hosts[i].Name, err))
+		if errors.Is(err, run.ErrNoMirror) {
+			w.Note("If the host has one, name its directory: mirrorform adopt " + hosts[i].Name + " --tree PATH. To set one up, add a mirror block.")
+		}
 	}
 	if len(good) < len(hosts) {
 		w.Note("Nothing was written, since some hosts could not be read.")
@@ -116,7 +132,7 @@ func readEntry(name string) (*mirrorsd.File, error) {
 	return &entry, nil
 }
 
-// writeAdopted writes the file, and prints the remarks of the drafts.
+// writeAdopted writes the file.
 func writeAdopted(g *global, w *observer, r *run.Run, o adoptOptions, drafts []*adopt.Draft) error {
 	names := map[string]bool{}
 	for _, h := range r.Config.Hosts() {
@@ -130,11 +146,6 @@ func writeAdopted(g *global, w *observer, r *run.Run, o adoptOptions, drafts []*
 	text, err := adopt.Render(drafts, func(kind, name string) bool { return names[kind+"."+name] })
 	if err != nil {
 		return err
-	}
-	for _, d := range drafts {
-		for _, remark := range d.Remarks {
-			w.Note(d.Host.Name + ": " + remark.String())
-		}
 	}
 	if o.out == "" {
 		g.print("%s", text)

@@ -1,0 +1,190 @@
+package adopt
+
+import (
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/mirrorform/mirrorform/internal/adopt/shell"
+	"github.com/mirrorform/mirrorform/internal/mirror"
+)
+
+// What starts a job.
+const (
+	byCrontab = "crontab" // of a user
+	bySystem  = "system"  // /etc/crontab
+	byAnacron = "anacron" // /etc/anacrontab
+	byCronD   = "cron.d"
+	byParts   = "run-parts"
+	byUnit    = "unit"
+	byBoot    = "boot" // /etc/rc.local
+)
+
+// starter is what starts a command. Paths are those of the files themselves, with links resolved.
+type starter struct {
+	at       Place
+	kind     string
+	user     string
+	schedule string // crontab(5); "" if it is not known, as for a timer
+	file     string // path of the job's own file, for byCronD, byParts and byUnit
+	timer    timer  // of the unit
+	cronLine int    // line in the crontab
+	unit     unitLimits
+}
+
+// job is a sync and what starts it.
+type job struct {
+	starter
+	sync    syncCommand
+	scripts []string // paths of the scripts that the starter runs
+	role    string   // what it is, unless it is the sync of its tree
+}
+
+// alma matches the name of AlmaLinux in the path of a URL or of a directory.
+var alma = regexp.MustCompile(`(?i)almalinux|(^|[^a-z0-9])alma([^a-z0-9]|[0-9]|$)`)
+
+func (j *job) kitten() bool {
+	return strings.Contains(strings.ToLower(j.sync.upstream+" "+j.sync.tree), "kitten")
+}
+
+func (j *job) almalinux() bool {
+	_, module, _ := strings.Cut(strings.TrimPrefix(j.sync.upstream, "rsync://"), "/")
+	return j.sync.alma || alma.MatchString(module) || alma.MatchString(j.sync.tree) || strings.Contains(strings.ToLower(j.sync.upstream), "almalinux")
+}
+
+// holdsAlmaLinux reports whether a directory has the files in the root of AlmaLinux's tree.
+func (f *found) holdsAlmaLinux(tree string) bool {
+	entries := f.files[tree].Entries
+	return slices.Contains(entries, "TIME") && slices.ContainsFunc(entries, func(e string) bool { return strings.HasPrefix(e, "RPM-GPG-KEY-AlmaLinux") })
+}
+
+// evaluated adds the jobs that a starter's evaluation has shown.
+func (f *found) evaluated(t shell.Trace, s starter) {
+	place := func(p shell.Place) Place { return Place{p.File, p.Line} }
+	for _, n := range t.Notes {
+		f.remark(place(n.At), "%s", n.Text)
+	}
+	var scripts []string
+	reached := map[shell.Place]bool{}
+	for _, c := range t.Commands {
+		reached[c.At] = true
+	}
+	for _, one := range t.Scripts {
+		if !slices.Contains(scripts, one.Real) {
+			scripts = append(scripts, one.Real)
+		}
+		f.scriptSecrets(one.Path, one.Real)
+		if one.Other != "" {
+			f.foreign(one, s)
+		}
+	}
+	first := len(f.jobs)
+	for i := range t.Commands {
+		f.recorded(t.Commands[i], s, scripts)
+	}
+	f.roles(f.jobs[first:], t.Commands)
+	for _, one := range t.Scripts {
+		if one.Other == "" {
+			f.unreached(one, reached)
+		}
+	}
+	if len(f.jobs) > first {
+		f.besides(t.Others, s)
+	}
+}
+
+// evaluate evaluates what a starter starts. If an rsync lacks its arguments then, the script is
+// evaluated with arguments that are not known, too.
+func (f *found) evaluate(s starter, start shell.Start, evaluate func(shell.Start) shell.Trace) {
+	t := evaluate(start)
+	f.evaluated(t, s)
+	lacking := slices.ContainsFunc(t.Commands, func(c shell.Command) bool {
+		_, rest := mirror.SplitOptions(c.Argv[1:])
+		return path.Base(c.Argv[0]) == "rsync" && len(rest) == 0 && !slices.ContainsFunc(c.Argv, func(w string) bool { return !shell.Known(w) })
+	})
+	if !lacking {
+		return
+	}
+	n := len(f.jobs)
+	start.Any = true
+	f.evaluated(evaluate(start), s)
+	for _, j := range f.jobs[n:] {
+		f.remark(j.sync.at, "this rsync has these arguments only if the script is started with others than those at %s: check it", s.at)
+	}
+}
+
+// scriptSecrets looks for secrets in a script that a job runs.
+func (f *found) scriptSecrets(p, realPath string) {
+	text, _, missing, err := f.text(p)
+	if missing || err != nil {
+		return
+	}
+	c, _ := readCommands(text) // what cannot be parsed was reported
+	if c.secret > 0 {
+		f.secret(realPath, c.secret)
+	}
+	if c.passwd {
+		f.remark(Place{p, 0}, "a password for rsync is set here, which is left out")
+	}
+}
+
+// recorded adds a job for a command that fills a directory.
+func (f *found) recorded(c shell.Command, s starter, scripts []string) {
+	at := Place{c.At.File, c.At.Line}
+	sync, why := readSync(c)
+	if sync.secret {
+		f.remark(at, "this rsync logs in with a user name or password, which is left out: AlmaLinux's upstream is public")
+	}
+	if why != "" {
+		f.remark(at, "%s", why)
+	}
+	if sync.tree == "" {
+		return
+	}
+	sync.alma = sync.alma || f.holdsAlmaLinux(sync.tree) || sync.tree == f.named
+	j := &job{starter: s, sync: sync, scripts: scripts}
+	j.sync.at = at
+	j.sync.starts = s.at
+	if c.User != "" {
+		j.user = c.User
+	}
+	f.jobs = append(f.jobs, j)
+}
+
+// besides reports programs that a job with a sync runs, too, and that a mirror block does not.
+func (f *found) besides(others []shell.Command, s starter) {
+	var names []string
+	at := Place{}
+	for _, o := range others {
+		name := shell.Name(o.Argv[0])
+		if !slices.Contains(names, name) && !strings.HasPrefix(name, "mirrorform-sync") {
+			names = append(names, name)
+			if at.File == "" {
+				at = Place{o.At.File, o.At.Line}
+			}
+		}
+	}
+	if len(names) == 0 {
+		return
+	}
+	text := "the job also runs " + strings.Join(names, ", ") + ", which a mirror block does not"
+	if slices.ContainsFunc(names, func(n string) bool { return strings.Contains(n, "mail") || n == "curl" || n == "wget" }) {
+		text += "; sync.notify sends mail and requests URLs"
+	}
+	f.remark(at, "%s", text)
+}
+
+// trees of jobs that no job of AlmaLinux has are asked for, because their content may show it.
+func (f *found) unnamed() []string {
+	var list []string
+	for _, j := range f.jobs {
+		if !j.almalinux() && len(list) < maxUnnamed && !slices.Contains(list, j.sync.tree) {
+			list = append(list, j.sync.tree)
+		}
+	}
+	return list
+}
+
+// maxUnnamed is how many trees are looked at whose names are not AlmaLinux's.
+const maxUnnamed = 32
