@@ -14,7 +14,7 @@ import (
 
 // roles names the jobs of one starter that are not the sync of their tree, and gives the sync what
 // the others do for it: fallbacks, and the file that is compared first.
-func (f *found) roles(jobs []*job, commands []shell.Command) {
+func (f evaluator) roles(jobs []*job, commands []shell.Command) {
 	for i, j := range jobs {
 		best := j
 		for _, o := range jobs {
@@ -148,7 +148,7 @@ func (f *found) again(j *job) bool {
 }
 
 // unreached reports the lines with an rsync of a script that do not run when the job starts.
-func (f *found) unreached(s shell.Script, reached map[shell.Place]bool) {
+func (f evaluator) unreached(s shell.Script, reached map[shell.Place]bool) {
 	text, _, missing, err := f.text(s.Path)
 	if missing || err != nil || len(text) > maxScript || !strings.Contains(text, "rsync") || nested(text) {
 		return

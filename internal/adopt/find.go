@@ -81,8 +81,8 @@ func (s *Survey) read() *found {
 			f.remark(Place{dir, 0}, "left out, because it has too many entries or cannot be read")
 		}
 	}
-	f.crontabs()
-	f.systemd()
+	cronReader{evaluator{f}}.crontabs()
+	unitReader{evaluator{f}}.systemd()
 	f.choose()
 	f.nginx()
 	f.apache()

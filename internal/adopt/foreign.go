@@ -13,7 +13,7 @@ var quotedWord = regexp.MustCompile(`"((?:[^"\\$@{}]|\\.)*)"|'([^'\\]*)'|\bqw\s*
 
 // foreign reads a script in another language than the shell. It is not evaluated: of each line, or
 // list, with an rsync all words in quotes are its arguments, if they are those of a sync.
-func (f *found) foreign(s shell.Script, by starter) {
+func (f evaluator) foreign(s shell.Script, by starter) {
 	text, _, _, err := f.text(s.Path)
 	if err != nil || !strings.Contains(text, "rsync") {
 		return

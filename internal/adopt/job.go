@@ -1,6 +1,7 @@
 package adopt
 
 import (
+	"maps"
 	"path"
 	"regexp"
 	"slices"
@@ -59,8 +60,11 @@ func (f *found) holdsAlmaLinux(tree string) bool {
 	return slices.Contains(entries, "TIME") && slices.ContainsFunc(entries, func(e string) bool { return strings.HasPrefix(e, "RPM-GPG-KEY-AlmaLinux") })
 }
 
+// evaluator evaluates what starters start.
+type evaluator struct{ *found }
+
 // evaluated adds the jobs that a starter's evaluation has shown.
-func (f *found) evaluated(t shell.Trace, s starter) {
+func (f evaluator) evaluated(t shell.Trace, s starter) {
 	place := func(p shell.Place) Place { return Place{p.File, p.Line} }
 	for _, n := range t.Notes {
 		f.remark(place(n.At), "%s", n.Text)
@@ -96,7 +100,7 @@ func (f *found) evaluated(t shell.Trace, s starter) {
 
 // evaluate evaluates what a starter starts. If an rsync lacks its arguments then, the script is
 // evaluated with arguments that are not known, too.
-func (f *found) evaluate(s starter, start shell.Start, evaluate func(shell.Start) shell.Trace) {
+func (f evaluator) evaluate(s starter, start shell.Start, evaluate func(shell.Start) shell.Trace) {
 	t := evaluate(start)
 	f.evaluated(t, s)
 	lacking := slices.ContainsFunc(t.Commands, func(c shell.Command) bool {
@@ -114,8 +118,36 @@ func (f *found) evaluate(s starter, start shell.Start, evaluate func(shell.Start
 	}
 }
 
+// start returns where the commands of a starter start.
+func (f evaluator) start(s starter, vars map[string]string) shell.Start {
+	home := scriptHost{f.found}.Home(s.user)
+	if home == "" {
+		home = shell.Unknown
+	}
+	env := map[string]string{"HOME": home, "LOGNAME": s.user, "USER": s.user, "SHELL": "/bin/sh", "PATH": cronPath}
+	maps.Copy(env, vars)
+	none := ""
+	return shell.Start{At: shell.Place{File: s.at.File, Line: s.at.Line}, User: s.user, Dir: env["HOME"], Vars: env, Input: &none}
+}
+
+// commands adds the syncs of a command line, and of the scripts that it runs.
+func (f evaluator) commands(command string, s starter, vars map[string]string, input *string) {
+	c, _ := readCommands(command) // the evaluation reports what cannot be parsed
+	if c.secret > 0 {
+		f.secret(s.file, max(s.at.Line, 1))
+	}
+	if c.passwd {
+		f.remark(s.at, "a password for rsync is set here, which is left out")
+	}
+	start := f.start(s, vars)
+	if input != nil {
+		start.Input = input
+	}
+	f.evaluate(s, start, func(start shell.Start) shell.Trace { return shell.Text(scriptHost{f.found}, f.budget, command, start) })
+}
+
 // scriptSecrets looks for secrets in a script that a job runs.
-func (f *found) scriptSecrets(p, realPath string) {
+func (f evaluator) scriptSecrets(p, realPath string) {
 	text, _, missing, err := f.text(p)
 	if missing || err != nil {
 		return
@@ -130,7 +162,7 @@ func (f *found) scriptSecrets(p, realPath string) {
 }
 
 // recorded adds a job for a command that fills a directory.
-func (f *found) recorded(c shell.Command, s starter, scripts []string) {
+func (f evaluator) recorded(c shell.Command, s starter, scripts []string) {
 	at := Place{c.At.File, c.At.Line}
 	sync, why := readSync(c)
 	if sync.secret {
@@ -153,7 +185,7 @@ func (f *found) recorded(c shell.Command, s starter, scripts []string) {
 }
 
 // besides reports programs that a job with a sync runs, too, and that a mirror block does not.
-func (f *found) besides(others []shell.Command, s starter) {
+func (f evaluator) besides(others []shell.Command, s starter) {
 	var names []string
 	at := Place{}
 	for _, o := range others {

@@ -1,7 +1,6 @@
 package adopt
 
 import (
-	"maps"
 	"path"
 	"regexp"
 	"slices"
@@ -24,8 +23,11 @@ const (
 	unitPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 )
 
+// cronReader reads the jobs of cron.
+type cronReader struct{ evaluator }
+
 // crontabs reads what cron, anacron and the boot start.
-func (f *found) crontabs() {
+func (f cronReader) crontabs() {
 	for _, dir := range cronSpools {
 		for _, p := range f.entries(dir) {
 			f.crontab(p, byCrontab, path.Base(p))
@@ -46,31 +48,19 @@ func (f *found) crontabs() {
 }
 
 // whole evaluates a file that is started as a program.
-func (f *found) whole(s starter) {
+func (f cronReader) whole(s starter) {
 	text, realPath, ok := f.file(s.at.File)
 	if !ok || !strings.Contains(text, "sync") && !strings.Contains(text, "mirror") {
 		return
 	}
 	s.file = realPath
 	f.evaluate(s, f.start(s, map[string]string{"PATH": unitPath}), func(start shell.Start) shell.Trace {
-		return shell.File(scriptHost{f}, f.budget, s.at.File, start)
+		return shell.File(scriptHost{f.found}, f.budget, s.at.File, start)
 	})
 }
 
-// start returns where the commands of a starter start.
-func (f *found) start(s starter, vars map[string]string) shell.Start {
-	home := scriptHost{f}.Home(s.user)
-	if home == "" {
-		home = shell.Unknown
-	}
-	env := map[string]string{"HOME": home, "LOGNAME": s.user, "USER": s.user, "SHELL": "/bin/sh", "PATH": cronPath}
-	maps.Copy(env, vars)
-	none := ""
-	return shell.Start{At: shell.Place{File: s.at.File, Line: s.at.Line}, User: s.user, Dir: env["HOME"], Vars: env, Input: &none}
-}
-
 // skipped reports the files in cron's directories that cron does not read because of their names.
-func (f *found) skipped() {
+func (f cronReader) skipped() {
 	for _, dir := range append(sortedKeys(partsDirs), cronDir) {
 		for _, name := range f.files[dir].Entries {
 			p := path.Join(dir, name)
@@ -82,7 +72,7 @@ func (f *found) skipped() {
 	}
 }
 
-func (f *found) crontab(p, kind, user string) {
+func (f cronReader) crontab(p, kind, user string) {
 	text, realPath, ok := f.file(p)
 	if !ok {
 		return
@@ -119,7 +109,7 @@ func (f *found) crontab(p, kind, user string) {
 	}
 }
 
-func (f *found) unclearLines(p, realPath, text string, unclear []int) {
+func (f cronReader) unclearLines(p, realPath, text string, unclear []int) {
 	for _, line := range unclear {
 		f.remark(Place{p, line}, "mirrorform cannot parse this line")
 		if text := strings.Split(text, "\n")[line-1]; strings.Contains(text, "rsync") && strings.Contains(text, "@") {
@@ -128,24 +118,8 @@ func (f *found) unclearLines(p, realPath, text string, unclear []int) {
 	}
 }
 
-// commands adds the syncs of a command line, and of the scripts that it runs.
-func (f *found) commands(command string, s starter, vars map[string]string, input *string) {
-	c, _ := readCommands(command) // the evaluation reports what cannot be parsed
-	if c.secret > 0 {
-		f.secret(s.file, max(s.at.Line, 1))
-	}
-	if c.passwd {
-		f.remark(s.at, "a password for rsync is set here, which is left out")
-	}
-	start := f.start(s, vars)
-	if input != nil {
-		start.Input = input
-	}
-	f.evaluate(s, start, func(start shell.Start) shell.Trace { return shell.Text(scriptHost{f}, f.budget, command, start) })
-}
-
 // anacrontab reads the jobs of anacrontab(5): period, delay, name, command.
-func (f *found) anacrontab() {
+func (f cronReader) anacrontab() {
 	const p = "/etc/anacrontab"
 	text, realPath, ok := f.file(p)
 	if !ok {

@@ -115,7 +115,12 @@ func (s *Survey) Next() []wire.Query {
 			file(linkTarget(f, s.files[f].Target))
 		}
 	}
-	found := s.read()
+	s.follow(s.read(), file, ask)
+	return next
+}
+
+// follow asks for what the files refer to, and about the trees and timers.
+func (s *Survey) follow(found *found, file func(string), ask func(wire.Query)) {
 	for _, p := range found.wants {
 		file(p)
 	}
@@ -134,7 +139,6 @@ func (s *Survey) Next() []wire.Query {
 			ask(wire.Query{Verb: wire.AskUnit, Arg: j.timer.name})
 		}
 	}
-	return next
 }
 
 // Add adds the answers to the questions of Next.

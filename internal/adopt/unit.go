@@ -56,8 +56,11 @@ func dropIns(name string) bool {
 		name == "multi-user.target.wants" || name == "default.target.wants"
 }
 
+// unitReader reads the jobs of systemd.
+type unitReader struct{ evaluator }
+
 // systemd reads the units that were added on the host.
-func (f *found) systemd() {
+func (f unitReader) systemd() {
 	for _, dir := range f.unitPlaces() {
 		for _, p := range f.entries(dir) {
 			switch {
@@ -73,7 +76,7 @@ func (f *found) systemd() {
 }
 
 // instances returns the names of the instances of a template that are enabled.
-func (f *found) instances(dir, template string) []string {
+func (f unitReader) instances(dir, template string) []string {
 	var list []string
 	for _, wants := range []string{"timers.target.wants", "multi-user.target.wants", "default.target.wants"} {
 		for _, name := range f.files[path.Join(dir, wants)].Entries {
@@ -104,7 +107,7 @@ func (f *found) instances(dir, template string) []string {
 }
 
 // unitText returns the settings of a unit with its drop-ins.
-func (f *found) unitText(p string) (settings []placed, realPath string, ok bool) {
+func (f unitReader) unitText(p string) (settings []placed, realPath string, ok bool) {
 	text, realPath, ok := f.file(p)
 	if !ok {
 		return nil, "", false
@@ -135,12 +138,12 @@ type placed struct {
 }
 
 // service evaluates the commands of a service or a container.
-func (f *found) service(p, instance string) {
+func (f unitReader) service(p, instance string) {
 	settings, realPath, ok := f.unitText(p)
 	if !ok || engine.PathWithin(realPath, "/usr/lib") || engine.PathWithin(realPath, "/lib") {
 		return // a link to a unit of a package
 	}
-	u := &unit{found: f, path: p, instance: instance, starter: starter{at: Place{p, 0}, kind: byUnit, user: f.unitUser(p), file: realPath}}
+	u := &unit{evaluator: f.evaluator, path: p, instance: instance, starter: starter{at: Place{p, 0}, kind: byUnit, user: f.unitUser(p), file: realPath}}
 	u.timer = f.timerOf(p, instance)
 	u.schedule = u.timer.schedule
 	u.read(settings)
@@ -151,7 +154,7 @@ func (f *found) service(p, instance string) {
 }
 
 // unitUser returns the user of a unit: that of the directory, or root.
-func (f *found) unitUser(p string) string {
+func (f unitReader) unitUser(p string) string {
 	if !strings.HasSuffix(path.Dir(p), userUnits) {
 		return "root"
 	}
@@ -166,7 +169,7 @@ func (f *found) unitUser(p string) string {
 
 // unit is a service that is read.
 type unit struct {
-	*found
+	evaluator
 	starter
 	path, instance string
 	env            map[string]string
@@ -312,7 +315,7 @@ func (u *unit) program(argv []string, start shell.Start) {
 		}
 		argv = append(append(run, u.image), argv[1:]...)
 	}
-	u.found.evaluate(u.starter, start, func(start shell.Start) shell.Trace { return shell.Program(scriptHost{u.found}, u.budget, argv, start) })
+	u.evaluator.evaluate(u.starter, start, func(start shell.Start) shell.Trace { return shell.Program(scriptHost{u.found}, u.budget, argv, start) })
 }
 
 // specifiers replaces specifiers (systemd.unit(5)). Those that only the host knows become unknown.
@@ -415,71 +418,6 @@ func unitVariables(word string, vars map[string]string) []string {
 		}
 	}
 	return []string{out.String()}
-}
-
-// timer is a timer of systemd.
-type timer struct {
-	name     string // the unit; "" without one
-	at       string // path of its file
-	schedule string // as in crontab(5), or ""
-	delay    bool   // with a random delay
-}
-
-// timerOf returns the timer that starts a service.
-func (f *found) timerOf(service, instance string) timer {
-	dir := path.Dir(service)
-	name := strings.TrimSuffix(strings.TrimSuffix(path.Base(service), ".container"), ".service") + instance + ".service"
-	dirs := unitDirs
-	if !slices.Contains(unitDirs, dir) && !slices.Contains(quadletDirs, dir) {
-		dirs = []string{dir}
-	}
-	for _, dir := range dirs {
-		for _, p := range f.entries(dir) {
-			if !strings.HasSuffix(p, ".timer") {
-				continue
-			}
-			settings, realPath, ok := f.unitText(p)
-			if !ok {
-				continue
-			}
-			if t, starts := readTimer(settings, strings.TrimSuffix(path.Base(p), ".timer"), instance); starts == name {
-				t.at = realPath
-				return t
-			}
-		}
-	}
-	return timer{}
-}
-
-// readTimer reads a timer, for an instance if it is that of a template, and the service that it
-// starts.
-func readTimer(settings []placed, own, instance string) (t timer, starts string) {
-	starts = own + ".service"
-	var calendar []string
-	for _, s := range settings {
-		if s.section != "Timer" {
-			continue
-		}
-		switch s.key {
-		case "unit":
-			starts = s.value
-		case "oncalendar", "onunitactivesec", "onunitinactivesec":
-			if calendar = append(calendar, s.value); s.value == "" {
-				calendar = nil
-			}
-		case "randomizeddelaysec":
-			t.delay = s.value != "0" && s.value != ""
-		}
-	}
-	if strings.HasSuffix(own, "@") {
-		starts = strings.Replace(strings.ReplaceAll(starts, "%i", instance), "@.service", "@"+instance+".service", 1)
-		own += instance
-	}
-	if len(calendar) == 1 {
-		t.schedule = calendarSchedule(calendar[0])
-	}
-	t.name = own + ".timer"
-	return t, starts
 }
 
 // lingers reports whether the units of a user run although the user has not logged in.

@@ -28,7 +28,7 @@ func truth(b bool) number {
 }
 
 // arithmetic evaluates an arithmetic expression.
-func (s *shell) arithmetic(x syntax.ArithmExpr) number {
+func arithmetic(s *shell, x syntax.ArithmExpr) number {
 	if !s.spend(1) {
 		return number{}
 	}
@@ -36,19 +36,19 @@ func (s *shell) arithmetic(x syntax.ArithmExpr) number {
 	case nil:
 		return number{known: true}
 	case *syntax.Word:
-		return s.numeral(s.word(x), 0)
+		return numeral(s, wordOf(s, x), 0)
 	case *syntax.ParenArithm:
-		return s.arithmetic(x.X)
+		return arithmetic(s, x.X)
 	case *syntax.UnaryArithm:
-		return s.unary(x)
+		return unary(s, x)
 	case *syntax.BinaryArithm:
-		return s.binary(x)
+		return binary(s, x)
 	}
 	return number{}
 }
 
 // numeral converts text, which may be the name of a variable.
-func (s *shell) numeral(text string, depth int) number {
+func numeral(s *shell, text string, depth int) number {
 	text = strings.TrimSpace(text)
 	if text == "" {
 		return number{known: true}
@@ -59,15 +59,15 @@ func (s *shell) numeral(text string, depth int) number {
 	if depth > 8 || !syntax.ValidName(text) {
 		return number{}
 	}
-	values, set := s.lookup(text, nil)
+	values, set := lookup(s, text, nil)
 	if !set {
 		return number{known: true}
 	}
-	return s.numeral(strings.Join(values, ""), depth+1)
+	return numeral(s, strings.Join(values, ""), depth+1)
 }
 
-func (s *shell) unary(x *syntax.UnaryArithm) number {
-	n := s.arithmetic(x.X)
+func unary(s *shell, x *syntax.UnaryArithm) number {
+	n := arithmetic(s, x.X)
 	switch x.Op {
 	case syntax.Not:
 		return number{truth(n.value == 0).value, n.known}
@@ -80,7 +80,7 @@ func (s *shell) unary(x *syntax.UnaryArithm) number {
 		if x.Op == syntax.Dec {
 			next.value = n.value - 1
 		}
-		s.store(x.X, next)
+		store(s, x.X, next)
 		if x.Post {
 			return n
 		}
@@ -90,7 +90,7 @@ func (s *shell) unary(x *syntax.UnaryArithm) number {
 }
 
 // store assigns a number to the variable that an expression names.
-func (s *shell) store(x syntax.ArithmExpr, n number) {
+func store(s *shell, x syntax.ArithmExpr, n number) {
 	if w, ok := x.(*syntax.Word); ok && syntax.ValidName(w.Lit()) {
 		s.set(w.Lit(), variable{value: n.String()})
 	}
@@ -102,27 +102,27 @@ var assignments = map[syntax.BinAritOperator]syntax.BinAritOperator{
 	syntax.AndAssgn: syntax.And, syntax.OrAssgn: syntax.Or, syntax.XorAssgn: syntax.Xor, syntax.ShlAssgn: syntax.Shl, syntax.ShrAssgn: syntax.Shr,
 }
 
-func (s *shell) binary(x *syntax.BinaryArithm) number {
+func binary(s *shell, x *syntax.BinaryArithm) number {
 	if x.Op == syntax.TernQuest {
 		branches, ok := x.Y.(*syntax.BinaryArithm)
-		condition := s.arithmetic(x.X)
+		condition := arithmetic(s, x.X)
 		switch {
 		case !ok || !condition.known:
 			return number{}
 		case condition.value != 0:
-			return s.arithmetic(branches.X)
+			return arithmetic(s, branches.X)
 		}
-		return s.arithmetic(branches.Y)
+		return arithmetic(s, branches.Y)
 	}
 	if x.Op == syntax.Assgn {
-		n := s.arithmetic(x.Y)
-		s.store(x.X, n)
+		n := arithmetic(s, x.Y)
+		store(s, x.X, n)
 		return n
 	}
-	a, b := s.arithmetic(x.X), s.arithmetic(x.Y)
+	a, b := arithmetic(s, x.X), arithmetic(s, x.Y)
 	if op, assigns := assignments[x.Op]; assigns {
 		n := compute(op, a, b)
-		s.store(x.X, n)
+		store(s, x.X, n)
 		return n
 	}
 	return compute(x.Op, a, b)

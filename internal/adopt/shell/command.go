@@ -42,10 +42,10 @@ func (s *shell) call(c *syntax.CallExpr) {
 	before := s.status
 	s.here = s.at(c)
 	s.substituted = false
-	argv := s.words(c.Args)
+	argv := fieldsOf(s, c.Args)
 	if len(argv) == 0 {
 		for _, a := range c.Assigns {
-			s.assign(a, false)
+			assign(s, a, false)
 		}
 		if !s.substituted {
 			s.status = status{}
@@ -55,7 +55,7 @@ func (s *shell) call(c *syntax.CallExpr) {
 	run := call{env: map[string]string{}}
 	for _, a := range c.Assigns {
 		if a.Name != nil {
-			run.env[a.Name.Value] = s.word(a.Value)
+			run.env[a.Name.Value] = wordOf(s, a.Value)
 		}
 	}
 	if s.flow != onward { // ${a:?}
@@ -108,21 +108,21 @@ func (s *shell) run(argv []string, c call) {
 	}
 	switch {
 	case !Known(argv[0]):
-		s.unknownProgram(argv)
+		unknownProgram(s, argv)
 	case Matters(name):
-		s.recorded(argv, c)
+		recorded(s, argv, c)
 	case slices.Contains(shells, name):
 		s.shellCommand(argv, c)
-	case s.locked(name, argv, c):
-	case s.tool(name, argv[1:]):
-	case s.wrapped(name, argv, c):
+	case locked(s, name, argv, c):
+	case tool(s, name, argv[1:]):
+	case wrapped(s, name, argv, c):
 	default:
 		s.program(argv, c)
 	}
 }
 
 // command returns a command of this shell.
-func (s *shell) commandOf(argv []string, c call) Command {
+func commandOf(s *shell, argv []string, c call) Command {
 	env := map[string]string{}
 	for name, v := range s.vars {
 		if v.exported && strings.HasPrefix(name, "RSYNC_") {
@@ -137,8 +137,8 @@ func (s *shell) commandOf(argv []string, c call) Command {
 }
 
 // recorded records a command that matters. Its output and status are unknown.
-func (s *shell) recorded(argv []string, c call) {
-	s.record(s.commandOf(argv, c))
+func recorded(s *shell, argv []string, c call) {
+	s.record(commandOf(s, argv, c))
 	s.print(Unknown)
 	s.status = status{unknown: true}
 	if len(s.ran) > 0 {
@@ -147,7 +147,7 @@ func (s *shell) recorded(argv []string, c call) {
 }
 
 // unknownProgram is a command whose name is not known.
-func (s *shell) unknownProgram(argv []string) {
+func unknownProgram(s *shell, argv []string) {
 	if strings.Contains(strings.Join(argv, " "), "rsync") {
 		s.note(s.here, "mirrorform cannot parse this command with rsync: the name of its program is not known")
 	}
@@ -176,14 +176,14 @@ func (s *shell) program(argv []string, c call) {
 			return
 		}
 	}
-	s.other(s.commandOf(argv, c))
+	s.other(commandOf(s, argv, c))
 	s.print(Unknown)
-	s.inner(argv, c)
+	inner(s, argv, c)
 }
 
 // inner looks for a command among the arguments of a program that is not known, such as one that
 // runs a script for each message that it receives.
-func (s *shell) inner(argv []string, c call) {
+func inner(s *shell, argv []string, c call) {
 	for i, w := range argv[1:] {
 		rest := argv[i+1:]
 		if base := path.Base(w); base == "rsync" || base == "rsync-ssl" {
@@ -225,7 +225,7 @@ func (s *shell) function(body *syntax.Stmt, args []string, c call) {
 	frame := map[string]*variable{}
 	s.locals = append(s.locals, frame)
 	for name, value := range c.env {
-		s.keep(name)
+		keep(s, name)
 		s.set(name, variable{value: value, exported: true})
 	}
 	s.status = status{}
@@ -268,14 +268,14 @@ func (s *shell) shellCommand(argv []string, c call) {
 	if !command && len(args) > 0 {
 		p := s.absolute(args[0])
 		if !Known(p) || !s.script(p, args, c) {
-			s.other(s.commandOf(args, c))
+			s.other(commandOf(s, args, c))
 			s.print(Unknown)
 			s.status = status{unknown: true}
 		}
 		return
 	}
 	sub := s.child()
-	sub.environment(c.env)
+	environment(sub, c.env)
 	sub.strict = strict
 	if s.line == 0 {
 		sub.line = s.here.Line // its lines are within a word
@@ -297,7 +297,7 @@ func (s *shell) shellCommand(argv []string, c call) {
 }
 
 // environment sets the variables of a new program.
-func (s *shell) environment(env map[string]string) {
+func environment(s *shell, env map[string]string) {
 	for name, value := range env {
 		s.set(name, variable{value: value, exported: true})
 	}
@@ -316,12 +316,12 @@ func (s *shell) script(p string, argv []string, c call) bool {
 	if interpreter != "" && !slices.Contains(shells, interpreter) {
 		s.print(Unknown)
 		s.status = status{unknown: true}
-		s.addScript(Script{Path: p, Real: realPath, By: s.here, Other: interpreter, Argv: argv, Command: s.commandOf(argv, c)})
+		addScript(s, Script{Path: p, Real: realPath, By: s.here, Other: interpreter, Argv: argv, Command: commandOf(s, argv, c)})
 		return true
 	}
-	s.addScript(Script{Path: p, Real: realPath, By: s.here, Argv: argv})
+	addScript(s, Script{Path: p, Real: realPath, By: s.here, Argv: argv})
 	sub := s.child()
-	sub.environment(c.env)
+	environment(sub, c.env)
 	sub.file, sub.line, sub.name, sub.params = p, 0, p, argv[1:]
 	sub.strict = strings.Contains(options, "e")
 	sub.text(text, p)
@@ -329,7 +329,7 @@ func (s *shell) script(p string, argv []string, c call) bool {
 	return true
 }
 
-func (s *shell) addScript(one Script) {
+func addScript(s *shell, one Script) {
 	known := slices.ContainsFunc(s.trace.Scripts, func(o Script) bool { return o.Path == one.Path && o.By == one.By })
 	if !known && len(s.trace.Scripts) < maxRecords {
 		s.trace.Scripts = append(s.trace.Scripts, one)

@@ -40,53 +40,53 @@ func (a answer) status() status {
 }
 
 // condition evaluates a test of [[ … ]].
-func (s *shell) condition(x syntax.TestExpr) answer {
+func condition(s *shell, x syntax.TestExpr) answer {
 	if !s.spend(1) {
 		return perhaps
 	}
 	switch x := x.(type) {
 	case *syntax.Word:
-		return s.unaryTest("-n", s.word(x))
+		return unaryTest(s, "-n", wordOf(s, x))
 	case *syntax.ParenTest:
-		return s.condition(x.X)
+		return condition(s, x.X)
 	case *syntax.UnaryTest:
 		if x.Op == syntax.TsNot {
-			return s.condition(x.X).not()
+			return condition(s, x.X).not()
 		}
 		if w, ok := x.X.(*syntax.Word); ok {
-			return s.unaryTest(x.Op.String(), s.word(w))
+			return unaryTest(s, x.Op.String(), wordOf(s, w))
 		}
 	case *syntax.BinaryTest:
-		return s.binaryCondition(x)
+		return binaryCondition(s, x)
 	}
 	return perhaps
 }
 
-func (s *shell) binaryCondition(x *syntax.BinaryTest) answer {
+func binaryCondition(s *shell, x *syntax.BinaryTest) answer {
 	if x.Op == syntax.AndTest || x.Op == syntax.OrTest {
-		return both(x.Op == syntax.AndTest, s.condition(x.X), func() answer { return s.condition(x.Y) })
+		return both(x.Op == syntax.AndTest, condition(s, x.X), func() answer { return condition(s, x.Y) })
 	}
 	left, isWord := x.X.(*syntax.Word)
 	right, isPattern := x.Y.(*syntax.Word)
 	if !isWord || !isPattern {
 		return perhaps
 	}
-	a := s.word(left)
+	a := wordOf(s, left)
 	switch x.Op {
 	case syntax.TsMatch, syntax.TsMatchShort, syntax.TsNoMatch:
-		b := s.pattern(right)
+		b := patternOf(s, right)
 		if !Known(a) || !Known(b) {
 			return perhaps
 		}
-		matches := decided(s.match(b, a))
+		matches := decided(matchesPattern(s, b, a))
 		if x.Op == syntax.TsNoMatch {
 			return matches.not()
 		}
 		return matches
 	case syntax.TsReMatch:
-		return s.expression(a, s.word(right))
+		return expression(s, a, wordOf(s, right))
 	}
-	return s.binaryTest(a, x.Op.String(), s.word(right))
+	return binaryTest(s, a, x.Op.String(), wordOf(s, right))
 }
 
 // both combines two answers by and, or by or; the second one is asked only if it matters.
@@ -105,7 +105,7 @@ func both(and bool, a answer, second func() answer) answer {
 }
 
 // expression matches a POSIX extended regular expression.
-func (s *shell) expression(text, expr string) answer {
+func expression(s *shell, text, expr string) answer {
 	if !Known(text) || !Known(expr) || !s.spend(1+len(expr)/4+len(text)/8) {
 		return perhaps
 	}
@@ -122,7 +122,7 @@ func (s *shell) expression(text, expr string) answer {
 
 // unaryTest evaluates a test of one operand. What is on the disk of the host may change, so tests of
 // files are not decided.
-func (s *shell) unaryTest(op, a string) answer {
+func unaryTest(s *shell, op, a string) answer {
 	switch op {
 	case "-z", "-n":
 		if strings.Trim(a, Unknown) == "" && a != "" {
@@ -133,7 +133,7 @@ func (s *shell) unaryTest(op, a string) answer {
 		if !Known(a) {
 			return perhaps
 		}
-		_, set := s.lookup(a, nil)
+		_, set := lookup(s, a, nil)
 		return decided(set)
 	case "-t": // nothing that is scheduled has a terminal
 		return no
@@ -141,7 +141,7 @@ func (s *shell) unaryTest(op, a string) answer {
 	return perhaps
 }
 
-func (s *shell) binaryTest(a, op, b string) answer {
+func binaryTest(s *shell, a, op, b string) answer {
 	switch op {
 	case "=", "==", "!=", "<", ">", `\<`, `\>`:
 		if !Known(a) || !Known(b) {
@@ -184,7 +184,7 @@ func (s *shell) binaryTest(a, op, b string) answer {
 }
 
 // bracket evaluates the arguments of test(1) by precedence: or, and, not, primaries.
-func (s *shell) bracket(words []string) answer {
+func bracket(s *shell, words []string) answer {
 	b := &bracketReader{shell: s, words: words}
 	if len(words) == 0 {
 		return no
@@ -237,7 +237,7 @@ func (b *bracketReader) primary() answer {
 	switch {
 	case len(w) >= 3 && binary(w[1]):
 		b.words = w[3:]
-		return b.binaryTest(w[0], w[1], w[2])
+		return binaryTest(b.shell, w[0], w[1], w[2])
 	case w[0] == "!" && len(w) > 1:
 		b.words = w[1:]
 		return b.primary().not()
@@ -248,8 +248,8 @@ func (b *bracketReader) primary() answer {
 		return a
 	case len(w) >= 2 && len(w[0]) == 2 && w[0][0] == '-' && w[1] != "-a" && w[1] != "-o":
 		b.words = w[2:]
-		return b.unaryTest(w[0], w[1])
+		return unaryTest(b.shell, w[0], w[1])
 	}
 	b.words = w[1:]
-	return b.unaryTest("-n", w[0])
+	return unaryTest(b.shell, "-n", w[0])
 }

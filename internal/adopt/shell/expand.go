@@ -18,10 +18,10 @@ type expander struct {
 }
 
 // words returns the fields of several words.
-func (s *shell) words(words []*syntax.Word) []string {
+func fieldsOf(s *shell, words []*syntax.Word) []string {
 	var out []string
 	for _, w := range words {
-		out = append(out, s.split(w)...)
+		out = append(out, fieldsOfWord(s, w)...)
 		if len(out) > maxFields {
 			return append(out[:maxFields], Unknown)
 		}
@@ -31,16 +31,16 @@ func (s *shell) words(words []*syntax.Word) []string {
 
 // split returns the fields of a word: braces, tildes, parameters, substitutions and patterns are
 // expanded, and unquoted results are split.
-func (s *shell) split(w *syntax.Word) []string {
+func fieldsOfWord(s *shell, w *syntax.Word) []string {
 	var out []string
-	for _, one := range s.braces(w) {
+	for _, one := range braces(s, w) {
 		x := &expander{shell: s}
 		for i, p := range one.Parts {
 			x.part(p, i == 0)
 		}
 		x.end()
 		if x.glob && len(x.fields) == 1 {
-			x.fields = s.matches(x.fields[0])
+			x.fields = matches(s, x.fields[0])
 		}
 		out = append(out, x.fields...)
 	}
@@ -48,22 +48,22 @@ func (s *shell) split(w *syntax.Word) []string {
 }
 
 // word returns a word as one field, as in assignments, redirections and case.
-func (s *shell) word(w *syntax.Word) string {
+func wordOf(s *shell, w *syntax.Word) string {
 	if w == nil {
 		return ""
 	}
-	return s.join(w.Parts, true)
+	return joined(s, w.Parts, true)
 }
 
 // join returns parts as one text. With tilde, one at its beginning is a home directory.
-func (s *shell) join(parts []syntax.WordPart, tilde bool) string {
+func joined(s *shell, parts []syntax.WordPart, tilde bool) string {
 	x := &expander{shell: s}
 	for i, p := range parts {
 		switch p := p.(type) {
 		case *syntax.ParamExp:
-			x.text(strings.Join(s.parameter(p), " "))
+			x.text(strings.Join(parameter(s, p), " "))
 		case *syntax.CmdSubst:
-			x.text(s.substitute(p))
+			x.text(substitute(s, p))
 		default:
 			x.part(p, tilde && i == 0)
 		}
@@ -74,6 +74,9 @@ func (s *shell) join(parts []syntax.WordPart, tilde bool) string {
 // text adds text to the present field.
 func (x *expander) text(t string) {
 	x.any = true
+	if strings.HasPrefix(t, Unknown) && strings.HasSuffix(x.now.String(), Unknown) { // two unknown parts are one
+		t = t[len(Unknown):]
+	}
 	if x.spend(len(t)/64) && x.now.Len() <= maxValue {
 		x.now.WriteString(limited(t))
 	}
@@ -95,7 +98,7 @@ func (x *expander) part(p syntax.WordPart, first bool) {
 		text := p.Value
 		if first && strings.HasPrefix(text, "~") {
 			name, rest, slash := strings.Cut(text[1:], "/")
-			x.text(x.home(name))
+			x.text(homeDir(x.shell, name))
 			text = ""
 			if slash {
 				text = "/" + rest
@@ -108,16 +111,16 @@ func (x *expander) part(p syntax.WordPart, first bool) {
 	case *syntax.DblQuoted:
 		x.double(p)
 	case *syntax.ParamExp:
-		for i, value := range x.parameter(p) {
+		for i, value := range parameter(x.shell, p) {
 			if i > 0 {
 				x.end()
 			}
 			x.splitInto(value)
 		}
 	case *syntax.CmdSubst:
-		x.splitInto(x.substitute(p))
+		x.splitInto(substitute(x.shell, p))
 	case *syntax.ArithmExp:
-		x.text(x.arithmetic(p.X).String())
+		x.text(arithmetic(x.shell, p.X).String())
 	default: // process substitutions, extended patterns
 		x.text(Unknown)
 	}
@@ -142,7 +145,7 @@ func (x *expander) double(p *syntax.DblQuoted) {
 		case *syntax.Lit:
 			x.text(unescape(q.Value, true))
 		case *syntax.ParamExp:
-			values := x.parameter(q)
+			values := parameter(x.shell, q)
 			if !words(q) {
 				values = []string{strings.Join(values, " ")}
 			}
@@ -153,7 +156,7 @@ func (x *expander) double(p *syntax.DblQuoted) {
 				x.text(value)
 			}
 		case *syntax.CmdSubst:
-			x.text(x.substitute(q))
+			x.text(substitute(x.shell, q))
 		default:
 			x.part(q, false)
 		}
@@ -202,7 +205,7 @@ func (x *expander) splitInto(value string) {
 }
 
 // home returns the home directory of a user, or of this shell's without a name.
-func (s *shell) home(user string) string {
+func homeDir(s *shell, user string) string {
 	if user == "" {
 		if v, ok := s.vars["HOME"]; ok {
 			return v.value
@@ -234,7 +237,7 @@ func unescape(s string, quoted bool) string {
 }
 
 // substitute returns the output of a command substitution.
-func (s *shell) substitute(c *syntax.CmdSubst) string {
+func substitute(s *shell, c *syntax.CmdSubst) string {
 	if s.depth >= maxDepth {
 		return Unknown
 	}
@@ -249,7 +252,7 @@ func (s *shell) substitute(c *syntax.CmdSubst) string {
 }
 
 // braces expands the braces of a word, up to a limit.
-func (s *shell) braces(w *syntax.Word) []*syntax.Word {
+func braces(s *shell, w *syntax.Word) []*syntax.Word {
 	whole := []*syntax.Word{w}
 	if len(w.Parts) == 0 {
 		return whole
@@ -262,7 +265,7 @@ func (s *shell) braces(w *syntax.Word) []*syntax.Word {
 	for _, p := range copied.Parts {
 		alternatives := [][]syntax.WordPart{{p}}
 		if b, ok := p.(*syntax.BraceExp); ok {
-			alternatives = s.braceElements(b)
+			alternatives = braceElements(s, b)
 		}
 		var next []*syntax.Word
 		for _, before := range list {
@@ -278,11 +281,11 @@ func (s *shell) braces(w *syntax.Word) []*syntax.Word {
 	return list
 }
 
-func (s *shell) braceElements(b *syntax.BraceExp) [][]syntax.WordPart {
+func braceElements(s *shell, b *syntax.BraceExp) [][]syntax.WordPart {
 	var out [][]syntax.WordPart
 	if !b.Sequence {
 		for _, e := range b.Elems {
-			for _, w := range s.braces(e) {
+			for _, w := range braces(s, e) {
 				out = append(out, w.Parts)
 			}
 		}
@@ -322,7 +325,7 @@ func (s *shell) braceElements(b *syntax.BraceExp) [][]syntax.WordPart {
 
 // matches expands a pattern of file names in a directory that is known. A pattern without a match
 // stays as it is, as in a shell; so does one that is not an absolute path, such as that of an option.
-func (s *shell) matches(word string) []string {
+func matches(s *shell, word string) []string {
 	dir, base := path.Split(word)
 	if !path.IsAbs(word) || strings.ContainsAny(dir, "*?[") || !Known(word) || base == "" {
 		return []string{word}
@@ -333,7 +336,7 @@ func (s *shell) matches(word string) []string {
 	}
 	var out []string
 	for _, name := range names {
-		if strings.HasPrefix(name, ".") == strings.HasPrefix(base, ".") && s.match(base, name) && len(out) < maxFields {
+		if strings.HasPrefix(name, ".") == strings.HasPrefix(base, ".") && matchesPattern(s, base, name) && len(out) < maxFields {
 			out = append(out, dir+name)
 		}
 	}

@@ -7,23 +7,23 @@ import (
 )
 
 // locked evaluates a program that takes a lock. It reports whether the program is one of these.
-func (s *shell) locked(name string, argv []string, c call) bool {
+func locked(s *shell, name string, argv []string, c call) bool {
 	switch name {
 	case "flock":
-		s.flock(argv, c)
+		flock(s, argv, c)
 	case "setlock":
 		o := parseOptions(argv[1:], "", nil)
-		s.holding(name, o.rest, c)
+		holding(s, name, o.rest, c)
 	case "chpst":
 		o := parseOptions(argv[1:], runners[name].short, nil)
 		file := o.value["l"]
 		if file == "" {
 			return false
 		}
-		s.hold(Lock{name, s.absolute(file)}, func() { s.wrapped(name, slices.Concat([]string{name}, without(o.given, "l"), o.rest), c) })
+		hold(s, Lock{name, s.absolute(file)}, func() { wrapped(s, name, slices.Concat([]string{name}, without(o.given, "l"), o.rest), c) })
 	case "lckdo", "with-lock-ex", "dotlockfile-run":
 		o := parseOptions(argv[1:], "W", nil)
-		s.holding(name, o.rest, c)
+		holding(s, name, o.rest, c)
 	case "lockrun", "lockf":
 		o := parseOptions(argv[1:], "Lt", []string{"lockfile", "maxtime", "wait"})
 		file := o.value["lockfile"] + o.value["L"]
@@ -31,12 +31,12 @@ func (s *shell) locked(name string, argv []string, c call) bool {
 		if name == "lockf" && len(rest) > 0 {
 			file, rest = rest[0], rest[1:]
 		}
-		s.holding(name, append([]string{file}, rest...), c)
+		holding(s, name, append([]string{file}, rest...), c)
 	case "run-one", "run-this-one", "solo":
 		o := parseOptions(argv[1:], "", nil)
-		s.hold(Lock{name, ""}, func() { s.run(o.rest, c) })
+		hold(s, Lock{name, ""}, func() { s.run(o.rest, c) })
 	case "mkdir", "lockfile", "dotlockfile", "shlock", "ln":
-		s.making(name, argv[1:])
+		making(s, name, argv[1:])
 	case "pgrep", "pidof", "lsof", "fuser", "kill", "ps":
 		s.status = status{unknown: true}
 		s.print(Unknown)
@@ -62,7 +62,7 @@ func without(given []string, option string) []string {
 }
 
 // hold evaluates a command that runs while a lock is held.
-func (s *shell) hold(l Lock, run func()) {
+func hold(s *shell, l Lock, run func()) {
 	old := s.locks
 	s.locks = append(slices.Clip(s.locks), l)
 	run()
@@ -70,16 +70,16 @@ func (s *shell) hold(l Lock, run func()) {
 }
 
 // holding evaluates LOCK COMMAND ….
-func (s *shell) holding(kind string, rest []string, c call) {
+func holding(s *shell, kind string, rest []string, c call) {
 	if len(rest) < 2 {
 		s.status = status{unknown: true}
 		return
 	}
-	s.hold(Lock{kind, s.absolute(rest[0])}, func() { s.run(rest[1:], c) })
+	hold(s, Lock{kind, s.absolute(rest[0])}, func() { s.run(rest[1:], c) })
 }
 
 // flock evaluates flock(1): of a file for a command, or of an open descriptor.
-func (s *shell) flock(argv []string, c call) {
+func flock(s *shell, argv []string, c call) {
 	o := parseOptions(argv[1:], "wEc", []string{"wait", "timeout", "conflict-exit-code", "command"})
 	text := o.value["c"] + o.value["command"]
 	rest := o.rest
@@ -102,7 +102,7 @@ func (s *shell) flock(argv []string, c call) {
 		if rest[0] == "--" {
 			rest = rest[1:]
 		}
-		s.hold(Lock{Flock, s.absolute(file)}, func() { s.run(rest, c) })
+		hold(s, Lock{Flock, s.absolute(file)}, func() { s.run(rest, c) })
 		return
 	}
 	open, ok := s.fds[file]
@@ -122,7 +122,7 @@ func (s *shell) flock(argv []string, c call) {
 }
 
 // making evaluates a program that fails if the file that it makes exists.
-func (s *shell) making(name string, args []string) {
+func making(s *shell, name string, args []string) {
 	o := parseOptions(args, map[string]string{"mkdir": "mZ", "lockfile": "rls", "dotlockfile": "rp", "shlock": "pf", "ln": "St"}[name], nil)
 	file := ""
 	if len(o.rest) > 0 {
@@ -142,7 +142,7 @@ func (s *shell) making(name string, args []string) {
 }
 
 // wrote records a file that gets the shell's process ID: a lock by a pid file.
-func (s *shell) wrote() {
+func wrote(s *shell) {
 	file := s.fds["1"]
 	if s.pid && file != "" && file != "/dev/null" && s.out == nil {
 		if l := (Lock{"pid file", file}); !slices.Contains(s.locks, l) {

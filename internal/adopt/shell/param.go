@@ -14,7 +14,7 @@ import (
 
 // lookup returns the values of a parameter: one, or those of "$@" and of an array. set reports
 // whether it is set.
-func (s *shell) lookup(name string, index syntax.ArithmExpr) (values []string, set bool) {
+func lookup(s *shell, name string, index syntax.ArithmExpr) (values []string, set bool) {
 	switch name {
 	case "@", "*":
 		return s.params, len(s.params) > 0
@@ -61,11 +61,11 @@ func (s *shell) lookup(name string, index syntax.ArithmExpr) (values []string, s
 	if !set {
 		return nil, false
 	}
-	return s.element(v, index)
+	return elementOf(s, v, index)
 }
 
 // element returns the values of a variable under an index.
-func (s *shell) element(v variable, index syntax.ArithmExpr) (values []string, set bool) {
+func elementOf(s *shell, v variable, index syntax.ArithmExpr) (values []string, set bool) {
 	w, _ := index.(*syntax.Word)
 	all := w != nil && (w.Lit() == "@" || w.Lit() == "*")
 	switch {
@@ -77,7 +77,7 @@ func (s *shell) element(v variable, index syntax.ArithmExpr) (values []string, s
 		if w == nil {
 			return nil, false
 		}
-		key := s.word(w)
+		key := wordOf(s, w)
 		if !Known(key) {
 			return []string{Unknown}, true
 		}
@@ -88,7 +88,7 @@ func (s *shell) element(v variable, index syntax.ArithmExpr) (values []string, s
 	}
 	n := number{known: true}
 	if index != nil {
-		n = s.arithmetic(index)
+		n = arithmetic(s, index)
 	}
 	list := v.list
 	if !v.array {
@@ -107,14 +107,14 @@ func (s *shell) element(v variable, index syntax.ArithmExpr) (values []string, s
 }
 
 // parameter returns the values of a parameter expansion.
-func (s *shell) parameter(p *syntax.ParamExp) []string {
+func parameter(s *shell, p *syntax.ParamExp) []string {
 	if p.Param == nil || p.Width || p.IsSet || p.Flags != nil || p.NestedParam != nil || len(p.Modifiers) > 0 {
 		return []string{Unknown}
 	}
 	if p.Excl {
-		return s.indirect(p)
+		return indirect(s, p)
 	}
-	values, set := s.lookup(p.Param.Value, p.Index)
+	values, set := lookup(s, p.Param.Value, p.Index)
 	list := words(p) || p.Param.Value == "*" || listIndex(p.Index)
 	if p.Length {
 		if list {
@@ -127,17 +127,17 @@ func (s *shell) parameter(p *syntax.ParamExp) []string {
 		return []string{strconv.Itoa(utf8.RuneCountInString(text))}
 	}
 	if p.Exp != nil && p.Exp.Op <= syntax.AssignUnsetOrNull {
-		return s.defaults(p, values, set)
+		return defaults(s, p, values, set)
 	}
 	if p.Slice != nil {
-		return s.slice(p, values, list)
+		return sliced(s, p, values, list)
 	}
 	if p.Repl == nil && p.Exp == nil {
 		return values
 	}
 	out := make([]string, 0, len(values))
 	for _, v := range values {
-		out = append(out, limited(s.modify(p, v)))
+		out = append(out, limited(modify(s, p, v)))
 	}
 	return out
 }
@@ -148,7 +148,7 @@ func listIndex(index syntax.ArithmExpr) bool {
 }
 
 // indirect expands ${!NAME}, ${!PREFIX*} and ${!ARRAY[@]}.
-func (s *shell) indirect(p *syntax.ParamExp) []string {
+func indirect(s *shell, p *syntax.ParamExp) []string {
 	switch {
 	case p.Names != 0:
 		var names []string
@@ -169,7 +169,7 @@ func (s *shell) indirect(p *syntax.ParamExp) []string {
 		}
 		return keys
 	}
-	values, _ := s.lookup(p.Param.Value, p.Index)
+	values, _ := lookup(s, p.Param.Value, p.Index)
 	name := strings.Join(values, "")
 	if !Known(name) {
 		return []string{Unknown}
@@ -181,15 +181,15 @@ func (s *shell) indirect(p *syntax.ParamExp) []string {
 		}
 		return []string{Unknown}
 	}
-	values, set := s.lookup(name, nil)
+	values, set := lookup(s, name, nil)
 	if p.Exp != nil && p.Exp.Op <= syntax.AssignUnsetOrNull {
-		return s.defaults(p, values, set)
+		return defaults(s, p, values, set)
 	}
 	return values
 }
 
 // defaults expands ${a-b}, ${a:+b} and the like.
-func (s *shell) defaults(p *syntax.ParamExp, values []string, set bool) []string {
+func defaults(s *shell, p *syntax.ParamExp, values []string, set bool) []string {
 	text := strings.Join(values, "")
 	op := p.Exp.Op
 	if orNull := op == syntax.AlternateUnsetOrNull || op == syntax.DefaultUnsetOrNull || op == syntax.AssignUnsetOrNull || op == syntax.ErrorUnsetOrNull; orNull {
@@ -203,9 +203,9 @@ func (s *shell) defaults(p *syntax.ParamExp, values []string, set bool) []string
 			return nil
 		}
 		if q, ok := p.Exp.Word.Parts[0].(*syntax.DblQuoted); ok && len(p.Exp.Word.Parts) == 1 {
-			return []string{s.join(q.Parts, false)}
+			return []string{joined(s, q.Parts, false)}
 		}
-		return []string{s.word(p.Exp.Word)}
+		return []string{wordOf(s, p.Exp.Word)}
 	}
 	switch op {
 	case syntax.AlternateUnset, syntax.AlternateUnsetOrNull:
@@ -232,10 +232,10 @@ func (s *shell) defaults(p *syntax.ParamExp, values []string, set bool) []string
 }
 
 // slice expands ${a:OFFSET:LENGTH}.
-func (s *shell) slice(p *syntax.ParamExp, values []string, list bool) []string {
-	from, length := s.arithmetic(p.Slice.Offset), number{known: true, value: maxValue}
+func sliced(s *shell, p *syntax.ParamExp, values []string, list bool) []string {
+	from, length := arithmetic(s, p.Slice.Offset), number{known: true, value: maxValue}
 	if p.Slice.Length != nil {
-		length = s.arithmetic(p.Slice.Length)
+		length = arithmetic(s, p.Slice.Length)
 	}
 	text := []rune(strings.Join(values, ""))
 	size := int64(len(text))
@@ -265,16 +265,16 @@ func (s *shell) slice(p *syntax.ParamExp, values []string, list bool) []string {
 }
 
 // modify expands ${a#b}, ${a/b/c}, ${a^^} and the like for one value.
-func (s *shell) modify(p *syntax.ParamExp, value string) string {
+func modify(s *shell, p *syntax.ParamExp, value string) string {
 	if p.Repl != nil {
-		return s.replace(value, s.pattern(p.Repl.Orig), s.word(p.Repl.With), p.Repl.All)
+		return replaced(s, value, patternOf(s, p.Repl.Orig), wordOf(s, p.Repl.With), p.Repl.All)
 	}
 	if value == Unknown {
 		return Unknown
 	}
 	switch p.Exp.Op {
 	case syntax.RemSmallSuffix, syntax.RemLargeSuffix, syntax.RemSmallPrefix, syntax.RemLargePrefix:
-		return s.trim(value, s.pattern(p.Exp.Word), p.Exp.Op)
+		return trim(s, value, patternOf(s, p.Exp.Word), p.Exp.Op)
 	case syntax.UpperAll:
 		return strings.ToUpper(value)
 	case syntax.LowerAll:
@@ -287,7 +287,7 @@ func (s *shell) modify(p *syntax.ParamExp, value string) string {
 		}
 		return first + value[n:]
 	case syntax.OtherParamOps:
-		if w := s.word(p.Exp.Word); w == "Q" || w == "E" {
+		if w := wordOf(s, p.Exp.Word); w == "Q" || w == "E" {
 			return value
 		}
 	}
@@ -295,7 +295,7 @@ func (s *shell) modify(p *syntax.ParamExp, value string) string {
 }
 
 // trim removes what matches a pattern from the beginning or the end of a value.
-func (s *shell) trim(value, pat string, op syntax.ParExpOperator) string {
+func trim(s *shell, value, pat string, op syntax.ParExpOperator) string {
 	mode := pattern.Mode(0)
 	if op == syntax.RemSmallSuffix || op == syntax.RemSmallPrefix {
 		mode = pattern.Shortest
@@ -327,7 +327,7 @@ func (s *shell) trim(value, pat string, op syntax.ParExpOperator) string {
 	return value[loc[1]:]
 }
 
-func (s *shell) replace(value, pat, with string, all bool) string {
+func replaced(s *shell, value, pat, with string, all bool) string {
 	anchor := ""
 	if strings.HasPrefix(pat, "#") || strings.HasPrefix(pat, "%") {
 		anchor, pat = pat[:1], pat[1:]
@@ -357,7 +357,7 @@ func (s *shell) replace(value, pat, with string, all bool) string {
 }
 
 // pattern returns a word as a pattern: what is quoted in it stands for itself.
-func (s *shell) pattern(w *syntax.Word) string {
+func patternOf(s *shell, w *syntax.Word) string {
 	if w == nil {
 		return ""
 	}
@@ -367,18 +367,18 @@ func (s *shell) pattern(w *syntax.Word) string {
 		case *syntax.Lit:
 			out.WriteString(p.Value)
 		case *syntax.SglQuoted, *syntax.DblQuoted:
-			out.WriteString(pattern.QuoteMeta(s.join([]syntax.WordPart{p}, false), 0))
+			out.WriteString(pattern.QuoteMeta(joined(s, []syntax.WordPart{p}, false), 0))
 		case *syntax.ExtGlob:
 			out.WriteString(p.Op.String() + p.Pattern.Value + ")")
 		default:
-			out.WriteString(s.join([]syntax.WordPart{p}, i == 0))
+			out.WriteString(joined(s, []syntax.WordPart{p}, i == 0))
 		}
 	}
 	return limited(out.String())
 }
 
 // match reports whether a known text matches a pattern.
-func (s *shell) match(pat, text string) bool {
+func matchesPattern(s *shell, pat, text string) bool {
 	expr, err := pattern.Regexp(pat, pattern.EntireString|pattern.ExtendedOperators)
 	if err != nil || !s.spend(1+len(pat)/8+len(text)/8) {
 		return false

@@ -185,8 +185,10 @@ func explore(h Host, b *Budget, evaluate func(*shell), s Start) Trace {
 		}
 		sh := newShell(e, s)
 		evaluate(sh)
-		if e.budget.left <= 0 {
+		if e.budget.left <= 0 || e.work >= maxWork {
 			e.note(s.At, "it was not read completely, because evaluating it takes too much work")
+		}
+		if e.budget.left <= 0 {
 			break
 		}
 	}

@@ -1,6 +1,7 @@
 package shell
 
 import (
+	"path"
 	"regexp"
 	"slices"
 	"strconv"
@@ -17,11 +18,11 @@ func init() {
 		"fgrep": func(s *shell, args []string) (string, bool) { return grep(s, append([]string{"-F"}, args...)) }, "cut": cutTool, "head": lines(true), "tail": lines(false), "basename": basename,
 		"dirname": dirname, "readlink": realPath, "realpath": realPath, "id": identity, "whoami": ownName, "logname": ownName, "sort": sorted,
 		"uniq": sorted, "tr": translate, "sed": sed, "seq": sequence, "awk": awk, "gawk": awk, "mawk": awk,
-		"which": func(s *shell, args []string) (string, bool) { s.which(args, call{}); return "", true },
+		"which": func(s *shell, args []string) (string, bool) { which(s, args, call{}); return "", true },
 	}
 }
 
-// source returns the text that a tool reads: its files, or standard input.
+// sourceText returns the text that a tool reads: its files, or standard input.
 func (s *shell) sourceText(files []string) (string, bool) {
 	if len(files) == 0 || len(files) == 1 && files[0] == "-" {
 		if !s.in.known {
@@ -35,7 +36,7 @@ func (s *shell) sourceText(files []string) (string, bool) {
 	for _, f := range files {
 		in := &input{}
 		if Known(f) {
-			in = s.content(s.absolute(f))
+			in = content(s, s.absolute(f))
 		}
 		if !in.known || out.Len()+len(in.text) > maxText {
 			return "", false
@@ -358,3 +359,37 @@ func sequence(s *shell, args []string) (string, bool) {
 	}
 	return out.String(), true
 }
+
+// tool evaluates a program that prints what follows from its arguments and input. It reports whether
+// the program is one of these.
+func tool(s *shell, name string, args []string) bool {
+	tool := tools[name]
+	if tool == nil {
+		return false
+	}
+	s.status = status{}
+	text, ok := tool(s, args)
+	if !ok || !s.spend(1+len(text)/64) {
+		text = Unknown
+		s.status = status{unknown: true}
+	}
+	s.print(text)
+	return true
+}
+
+// base evaluates basename and dirname.
+func base(of func(string) string) func(*shell, []string) (string, bool) {
+	return func(_ *shell, args []string) (string, bool) {
+		o := parseOptions(args, "s", nil)
+		if len(o.rest) == 0 || !Known(strings.Join(o.rest, "")) {
+			return "", false
+		}
+		text := of(o.rest[0])
+		if len(o.rest) > 1 {
+			text = strings.TrimSuffix(text, o.rest[1])
+		}
+		return strings.TrimSuffix(text, o.value["s"]) + "\n", true
+	}
+}
+
+var basename, dirname = base(path.Base), base(path.Dir)

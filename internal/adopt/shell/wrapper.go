@@ -2,7 +2,6 @@ package shell
 
 import (
 	"maps"
-	"path"
 	"slices"
 	"strings"
 )
@@ -129,14 +128,15 @@ func (o options) has(name string) bool {
 	return ok
 }
 
-// wrapped evaluates a program that runs another one. It reports whether the program is one of these.
-func (s *shell) wrapped(name string, argv []string, c call) bool {
+// peculiar evaluates a program that runs another one in a way of its own. It reports whether the
+// program is one of these.
+func peculiar(s *shell, name string, argv []string, c call) bool {
 	switch {
 	case name == "su" || name == "runuser" && !slices.ContainsFunc(argv, func(w string) bool { return w == "-u" || strings.HasPrefix(w, "--user") }):
-		s.login(argv[1:], c)
+		login(s, argv[1:], c)
 		return true
 	case name == "xargs":
-		s.xargs(argv[1:], c)
+		xargs(s, argv[1:], c)
 		return true
 	case name == "script":
 		if o := parseOptions(argv[1:], "cEIOT", nil); o.has("c") {
@@ -148,12 +148,12 @@ func (s *shell) wrapped(name string, argv []string, c call) bool {
 		s.wrap(Wrapper{"ip netns exec", argv[3:4]}, func() { s.run(argv[4:], c) })
 		return true
 	case name == "docker" || name == "podman":
-		return s.container(name, argv[1:], c)
+		return container(s, name, argv[1:], c)
 	case slices.Contains([]string{"ssh", "rsh", "mosh", "pdsh", "pssh"}, name):
 		if strings.Contains(strings.Join(argv, " "), "sync") {
 			s.note(s.here, "this command runs on another host: to adopt that one, name it")
 		}
-		s.other(s.commandOf(argv, c))
+		s.other(commandOf(s, argv, c))
 		s.print(Unknown)
 		s.status = status{unknown: true}
 		return true
@@ -162,6 +162,14 @@ func (s *shell) wrapped(name string, argv []string, c call) bool {
 		return true
 	case strings.HasPrefix(name, "mirrorform-sync-") && len(argv) > 2 && (argv[1] == "--cron" || argv[1] == "--timer"):
 		s.run(argv[2:], c)
+		return true
+	}
+	return false
+}
+
+// wrapped evaluates a program that runs another one. It reports whether the program is one of these.
+func wrapped(s *shell, name string, argv []string, c call) bool {
+	if peculiar(s, name, argv, c) {
 		return true
 	}
 	r, ok := runners[name]
@@ -192,7 +200,7 @@ func (s *shell) wrapped(name string, argv []string, c call) bool {
 		return true
 	}
 	sub := *s
-	sub.become(name, r, o, own, env)
+	become(&sub, name, r, o, own, env)
 	if !r.unseen {
 		sub.wrappers = append(slices.Clip(s.wrappers), Wrapper{name, own})
 	}
@@ -203,7 +211,7 @@ func (s *shell) wrapped(name string, argv []string, c call) bool {
 }
 
 // become applies what a program changes for the command that it runs: user, directory, limits.
-func (s *shell) become(name string, r runner, o options, own []string, env map[string]string) {
+func become(s *shell, name string, r runner, o options, own []string, env map[string]string) {
 	user := ""
 	for _, option := range r.user {
 		if o.has(option) {
@@ -235,7 +243,7 @@ func (s *shell) become(name string, r runner, o options, own []string, env map[s
 	if user != "" {
 		s.user = user
 		if name == "sudo" {
-			env["HOME"] = s.homeOf(user)
+			env["HOME"] = homeOf(s, user)
 			if o.has("i") || o.has("login") {
 				s.dir = env["HOME"]
 			}
@@ -243,7 +251,7 @@ func (s *shell) become(name string, r runner, o options, own []string, env map[s
 	}
 }
 
-func (s *shell) homeOf(user string) string {
+func homeOf(s *shell, user string) string {
 	if home := s.host.Home(user); home != "" {
 		return home
 	}
@@ -251,7 +259,7 @@ func (s *shell) homeOf(user string) string {
 }
 
 // login evaluates su(1) and runuser(1) without -u: a shell of another user.
-func (s *shell) login(args []string, c call) {
+func login(s *shell, args []string, c call) {
 	var operands, rest []string
 	text, login := "", false
 	long := []string{"command", "session-command", "shell", "group", "supp-group", "whitelist-environment"}
@@ -284,10 +292,10 @@ func (s *shell) login(args []string, c call) {
 	}
 	sub := s.child()
 	sub.user = user
-	sub.environment(c.env)
-	sub.set("HOME", variable{value: s.homeOf(user), exported: true})
+	environment(sub, c.env)
+	sub.set("HOME", variable{value: homeOf(s, user), exported: true})
 	if login {
-		sub.dir = s.homeOf(user)
+		sub.dir = homeOf(s, user)
 	}
 	if text != "" {
 		rest = append([]string{"-c", text}, rest...)
@@ -297,7 +305,7 @@ func (s *shell) login(args []string, c call) {
 }
 
 // xargs evaluates a command for each line or word of its input.
-func (s *shell) xargs(args []string, c call) {
+func xargs(s *shell, args []string, c call) {
 	o := parseOptions(args, "IELnPsdai", []string{"max-args", "max-procs", "replace", "delimiter", "max-lines", "arg-file"})
 	if len(o.rest) == 0 {
 		return
@@ -328,77 +336,3 @@ func (s *shell) xargs(args []string, c call) {
 		s.run(argv, c)
 	}
 }
-
-// container evaluates docker run and podman run: the command sees the directories that are volumes.
-func (s *shell) container(name string, args []string, c call) bool {
-	if len(args) > 1 && args[0] == "container" {
-		args = args[1:]
-	}
-	if len(args) < 2 || args[0] != "run" {
-		return false
-	}
-	var volumes [][2]string
-	long := []string{
-		"name", "volume", "env", "workdir", "user", "network", "net", "entrypoint", "hostname", "label", "memory", "cpus", "mount", "env-file",
-		"log-driver", "log-opt", "restart", "add-host", "dns", "pull", "platform", "cpu-shares", "ulimit", "security-opt", "cap-drop", "cap-add",
-	}
-	rest := args[1:]
-	entry := ""
-	for len(rest) > 0 && strings.HasPrefix(rest[0], "-") {
-		n := 1
-		if word := rest[0]; !strings.Contains(word, "=") && len(rest) > 1 &&
-			(slices.Contains(long, strings.TrimPrefix(word, "--")) || len(word) > 1 && word[1] != '-' && strings.ContainsAny(word[len(word)-1:], "vewuhlpcm")) {
-			n = 2
-		}
-		one := parseOptions(rest[:n], "vewuhlpcm", long)
-		rest = rest[n:]
-		volumes = append(volumes, volume(one.value["v"]+one.value["volume"])...)
-		volumes = append(volumes, mount(one.value["mount"])...)
-		if one.has("entrypoint") {
-			entry = one.value["entrypoint"]
-		}
-	}
-	if len(rest) == 0 {
-		return false
-	}
-	image, argv := rest[0], rest[1:]
-	if entry != "" {
-		argv = append([]string{entry}, argv...)
-	} else if len(argv) == 0 || strings.HasPrefix(argv[0], "-") || strings.Contains(argv[0], "::") || strings.HasPrefix(argv[0], "rsync://") {
-		if !strings.Contains(image, "rsync") {
-			return false
-		}
-		argv = append([]string{"rsync"}, argv...)
-	}
-	old := s.volumes
-	s.volumes = volumes
-	s.wrap(Wrapper{name + " run", []string{image}}, func() { s.run(argv, c) })
-	s.volumes = old
-	return true
-}
-
-// volume returns the directories of HOST:CONTAINER[:OPTIONS].
-func volume(spec string) [][2]string {
-	parts := strings.Split(spec, ":")
-	if len(parts) < 2 || !path.IsAbs(parts[0]) || !path.IsAbs(parts[1]) {
-		return nil
-	}
-	return [][2]string{{path.Clean(parts[0]), path.Clean(parts[1])}}
-}
-
-// mount returns the directories of type=bind,source=HOST,target=CONTAINER.
-func mount(spec string) [][2]string {
-	from, to := "", ""
-	for field := range strings.SplitSeq(spec, ",") {
-		switch key, value, _ := strings.Cut(field, "="); key {
-		case "source", "src":
-			from = value
-		case "target", "destination", "dst":
-			to = value
-		}
-	}
-	return volume(from + ":" + to)
-}
-
-// Volume returns the directories of a volume, HOST:CONTAINER[:OPTIONS].
-func Volume(spec string) [][2]string { return volume(spec) }
