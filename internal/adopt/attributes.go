@@ -110,6 +110,9 @@ var wrapperSettings = map[string]func(*mirror.Sync) bool{
 	"timeout": func(s *mirror.Sync) bool { return s.TimeLimit != "" },
 }
 
+// userPrograms only set the user.
+var userPrograms = []string{"sudo", "doas", "runuser", "gosu", "su-exec", "setuidgid", "s6-setuidgid", "setpriv"}
+
 // leftOut reports the jobs that are not adopted, and what a mirror block cannot say of the others.
 func (f *found) leftOut(h Input) {
 	for _, j := range f.jobs {
@@ -155,7 +158,7 @@ func (f *found) beyond(j *job) {
 	aroundBlock(j, s)
 	var programs []string
 	for _, w := range j.sync.wrappers {
-		if has := wrapperSettings[w.Name]; (has == nil || !has(s)) && !slices.Contains(programs, w.Name) {
+		if has := wrapperSettings[w.Name]; !slices.Contains(userPrograms, w.Name) && (has == nil || !has(s)) && !slices.Contains(programs, w.Name) {
 			programs = append(programs, w.Name)
 		}
 	}

@@ -143,6 +143,10 @@ func (b *builder) unitOf(j *job) {
 		return
 	}
 	b.regular(j.file)
+	if j.called.File != "" {
+		b.remark(j.called, "this line starts %s: remove it before a mirror block takes over, or both would run", printable(path.Base(j.at.File)))
+		return
+	}
 	if j.timer.name == "" {
 		b.remark(j.at, "no timer in %s starts this service", strings.Join(unitDirs, " or "))
 		return
@@ -169,7 +173,8 @@ func (b *builder) locks(j *job) {
 	if shell.Known(l.Path) && l.Path != "" {
 		at = printable(l.Path)
 	}
-	b.remark(j.sync.at, "this sync has a lock by %s, %s. A mirror block has one by flock(1), which does not wait for it: remove the job before the block takes over", l.Kind, at)
+	b.remark(j.sync.at, "this sync has a lock (%s), %s. A mirror block has one by flock(1), which does not wait for it: remove the job before the block takes over",
+		l.Kind, at)
 }
 
 // others returns the first line of a file in /etc/cron.d that has another job than a sync of

@@ -15,10 +15,10 @@ import (
 // roles names the jobs of one starter that are not the sync of their tree, and gives the sync what
 // the others do for it: fallbacks, and the file that is compared first.
 func (f evaluator) roles(jobs []*job, commands []shell.Command) {
-	for i, j := range jobs {
-		best := j
+	for _, j := range jobs {
+		var best *job
 		for _, o := range jobs {
-			if o.sync.tree == j.sync.tree && o.role == "" && better(o, best, commands) {
+			if o.sync.tree == j.sync.tree && (best == nil || better(o, best, commands)) {
 				best = o
 			}
 		}
@@ -37,9 +37,8 @@ func (f evaluator) roles(jobs []*job, commands []shell.Command) {
 		case j.sync.upstream == best.sync.upstream:
 			j.role = "the same sync under another condition"
 		default:
-			j.role = "a sync of the same tree from another upstream, under another condition"
+			j.role = "a sync of the same tree from another upstream, under a condition that only the host knows: check sync.upstream"
 		}
-		_ = i
 	}
 	for _, c := range commands {
 		url := probe(c)
@@ -138,6 +137,14 @@ func inside(p, dir string) bool { return p != dir && engine.PathWithin(p, dir) }
 // main and kitten return the sync of AlmaLinux and that of Kitten, or nil.
 func (f *found) main() *job   { return f.mainJob }
 func (f *found) kitten() *job { return f.kittenJob }
+
+// sharesLock reports whether a sync of another tree has the lock of a job: then the lock keeps
+// AlmaLinux's sync from running while that one runs.
+func (f *found) sharesLock(j *job) bool {
+	return slices.ContainsFunc(f.jobs, func(o *job) bool {
+		return o.sync.tree != j.sync.tree && !inside(o.sync.tree, j.sync.tree) && o.sync.lock() == j.sync.lock()
+	})
+}
 
 // again reports whether a job is the sync of a chosen job that something else starts, too, or
 // another way to run it by the same starter.

@@ -64,16 +64,17 @@ type found struct {
 	sites              []*site
 	modules            []module
 	remarks            []Remark
-	wants              []string          // files that others refer to and that were not read yet
-	secrets            map[string]int    // the line of a secret in a command, by the resolved path of the file
-	budget             *shell.Budget     // of all evaluations of commands
-	users              map[string]string // home directories by user; nil if not read yet
-	finds              int               // paths where programs were looked for
+	wants              []string           // files that others refer to and that were not read yet
+	secrets            map[string]int     // the line of a secret in a command, by the resolved path of the file
+	budget             *shell.Budget      // of all evaluations of commands
+	users              map[string]string  // home directories by user; nil if not read yet
+	unitStarts         map[string]starter // what starts units by systemctl
+	finds              int                // paths where programs were looked for
 }
 
 // read interprets the answers so far.
 func (s *Survey) read() *found {
-	f := &found{Survey: s, secrets: map[string]int{}, budget: shell.NewBudget(maxWork)}
+	f := &found{Survey: s, secrets: map[string]int{}, unitStarts: map[string]starter{}, budget: shell.NewBudget(maxWork)}
 	for _, dir := range slices.Concat(cronSpools, s.unitPlaces(), nginxDirs, apacheDirs, []string{cronDir}, sortedKeys(partsDirs)) {
 		if err := s.errors[dir]; err != nil {
 			f.remark(Place{dir, 0}, "left out, because it cannot be read: %s", printable(err.Error()))

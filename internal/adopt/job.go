@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/internal/adopt/shell"
 	"github.com/mirrorform/mirrorform/internal/mirror"
 )
@@ -32,6 +33,7 @@ type starter struct {
 	timer    timer  // of the unit
 	cronLine int    // line in the crontab
 	unit     unitLimits
+	called   Place // of the systemctl that starts the unit, if no timer does
 }
 
 // job is a sync and what starts it.
@@ -51,7 +53,7 @@ func (j *job) kitten() bool {
 
 func (j *job) almalinux() bool {
 	_, module, _ := strings.Cut(strings.TrimPrefix(j.sync.upstream, "rsync://"), "/")
-	return j.sync.alma || alma.MatchString(module) || alma.MatchString(j.sync.tree) || strings.Contains(strings.ToLower(j.sync.upstream), "almalinux")
+	return j.sync.alma || alma.MatchString(module) || alma.MatchString(path.Base(j.sync.tree)) || strings.Contains(strings.ToLower(j.sync.upstream), "almalinux")
 }
 
 // holdsAlmaLinux reports whether a directory has the files in the root of AlmaLinux's tree.
@@ -93,8 +95,19 @@ func (f evaluator) evaluated(t shell.Trace, s starter) {
 			f.unreached(one, reached)
 		}
 	}
-	if len(f.jobs) > first {
-		f.besides(t.Others, s)
+	for _, u := range t.Units {
+		if _, known := f.unitStarts[u.Unit]; !known {
+			f.unitStarts[u.Unit] = s
+		}
+	}
+	if jobs := f.jobs[first:]; len(jobs) > 0 {
+		f.besides(t, jobs)
+		return
+	}
+	for _, o := range t.Others {
+		if text := strings.ToLower(strings.Join(o.Argv, " ")); strings.Contains(text, "alma") || strings.Contains(text, "mirror") || strings.Contains(text, "rsync") {
+			f.remark(place(o.At), "mirrorform does not know what %s does here: if it fills AlmaLinux's tree, name the directory with --tree", shell.Name(o.Argv[0]))
+		}
 	}
 }
 
@@ -184,11 +197,22 @@ func (f evaluator) recorded(c shell.Command, s starter, scripts []string) {
 	f.jobs = append(f.jobs, j)
 }
 
-// besides reports programs that a job with a sync runs, too, and that a mirror block does not.
-func (f evaluator) besides(others []shell.Command, s starter) {
+// besides reports what a job with a sync does, too, and a mirror block does not.
+func (f evaluator) besides(t shell.Trace, jobs []*job) {
+	if len(t.Waits) > 0 {
+		f.remark(Place{t.Waits[0].File, t.Waits[0].Line}, "the job waits for a time that only the host knows. "+
+			"A mirror block does not: with sync.every, its minute is derived from the names of host and mirror")
+	}
+	for _, w := range t.Writes {
+		if slices.ContainsFunc(jobs, func(j *job) bool {
+			return path.Dir(j.sync.tree) != "/" && engine.PathWithin(w.Path, path.Dir(j.sync.tree))
+		}) {
+			f.remark(Place{w.At.File, w.At.Line}, "the job also writes %s, which a mirror block does not", printable(w.Path))
+		}
+	}
 	var names []string
 	at := Place{}
-	for _, o := range others {
+	for _, o := range t.Others {
 		name := shell.Name(o.Argv[0])
 		if !slices.Contains(names, name) && !strings.HasPrefix(name, "mirrorform-sync") {
 			names = append(names, name)

@@ -56,6 +56,14 @@ func (f *found) proposal(h Input) (name string, spec *mirror.Spec) {
 		f.remark(Place{fs.MountPoint, 0}, "the file system has %s, but the guide requires %s: the mirror block sets storage.minimum", spec.Storage.Minimum, least)
 	}
 	spec.Sync = syncBlock(j, edition, edition.Upstream, edition.Lock, spec.Storage.MountPoint)
+	if lock := j.sync.lock(); lock != "" && f.sharesLock(j) {
+		spec.Sync.Lock = ""
+		f.remark(j.sync.at, "other syncs have the same lock, %s, so the mirror block has one of its own", printable(lock))
+	}
+	if j.schedule == "@reboot" || j.schedule == "" && j.timer.name == "" && j.kind != "" {
+		spec.Sync.Schedule = ""
+		f.remark(j.at, "no schedule is known for this sync: the mirror block has the guide's, unless you set sync.every")
+	}
 	spec.Web = f.webBlock(h, j.sync.tree)
 	f.settleSchedule(h, name, spec, j)
 	if k != nil {
@@ -159,7 +167,7 @@ func syncBlock(j *job, e mirror.Edition, upstream, lock, mount string) *mirror.S
 	rest = slices.DeleteFunc(rest, func(o []string) bool { return slices.Contains(mirror.SafetyOptions(), spelt(o)) }) // the block adds them
 	for _, o := range rest {
 		word := spelt(o)
-		if strings.HasPrefix(word, "--password-file") || word == "--log-file="+j.sync.log {
+		if strings.HasPrefix(word, "--password-file") || strings.HasPrefix(word, "-e ") || strings.HasPrefix(word, "--rsh") || word == "--log-file="+j.sync.log {
 			continue // reported
 		}
 		if most, limits := strings.CutPrefix(word, "--max-delete="); limits {

@@ -103,6 +103,9 @@ func (f cronReader) crontab(p, kind, user string) {
 		}
 		n := len(f.jobs)
 		f.commands(l.command, s, vars, l.input)
+		if to := vars["MAILTO"]; to != "" && len(f.jobs) > n && f.jobs[n].sync.log == "" {
+			f.remark(s.at, "cron mails the output of this job to %s: sync.notify in the mirror block sends mail if a sync fails", printable(to))
+		}
 		if l.input != nil && len(f.jobs) > n {
 			f.remark(s.at, "an unescaped %% ends the command: the rest of the line is its standard input (crontab(5))")
 		}

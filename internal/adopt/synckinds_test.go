@@ -18,6 +18,7 @@ type syncKind struct {
 	Name     string            `json:"name"`
 	Files    map[string]string `json:"files"`
 	Tree     *string           `json:"tree"`     // null: nothing runs; "?": only the host knows it
+	Trees    []string          `json:"trees"`    // several, with Tree as the first
 	Lock     *string           `json:"lock"`     // a path, or its kind in parentheses: (mkdir)
 	Upstream string            `json:"upstream"` // "" is not checked
 	HCL      string            `json:"hcl"`      // text of the mirror block
@@ -32,6 +33,9 @@ func hostOf(t testing.TB, k syncKind) *fakeHost {
 	}
 	if k.Tree != nil {
 		h.directory(*k.Tree)
+		for _, tree := range k.Trees {
+			h.directory(tree)
+		}
 	}
 	return h
 }
@@ -55,7 +59,7 @@ func outcome(t testing.TB, k syncKind) (got, why string) {
 	switch {
 	case (k.Tree == nil || *k.Tree == "?") && len(trees) == 0 && named:
 		return "right", why
-	case k.Tree != nil && *k.Tree != "?" && slices.Equal(trees, []string{*k.Tree}) && lock == wanted && strings.Contains(text, k.HCL) && upstreamIs(text, k.Upstream):
+	case k.Tree != nil && *k.Tree != "?" && (slices.Equal(trees, []string{*k.Tree}) || k.Trees != nil && slices.Equal(trees, k.Trees)) && lock == wanted && strings.Contains(text, k.HCL) && upstreamIs(text, k.Upstream):
 		return "right", why
 	case len(trees) == 0 && named:
 		return "remark", why

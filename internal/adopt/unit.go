@@ -146,10 +146,17 @@ func (f unitReader) service(p, instance string) {
 	u := &unit{evaluator: f.evaluator, path: p, instance: instance, starter: starter{at: Place{p, 0}, kind: byUnit, user: f.unitUser(p), file: realPath}}
 	u.timer = f.timerOf(p, instance)
 	u.schedule = u.timer.schedule
+	if by, ok := f.unitStarts[u.full()]; ok && u.timer.name == "" {
+		u.schedule, u.called = by.schedule, by.at
+	}
 	u.read(settings)
+	n := len(f.jobs)
 	for _, c := range u.commands {
 		u.at = c.at
 		u.evaluate(c.value)
+	}
+	if u.failure.File != "" && len(f.jobs) > n {
+		f.remark(u.failure, "a failure of this unit starts another one, which a mirror block does not: sync.notify reports failures")
 	}
 }
 
@@ -178,6 +185,7 @@ type unit struct {
 	commands       []placed
 	volumes        [][2]string
 	image          string
+	failure        Place // of OnFailure=
 }
 
 // read reads the settings of the unit.
@@ -187,6 +195,9 @@ func (u *unit) read(settings []placed) {
 		if s.section == "Container" {
 			u.container(s)
 			continue
+		}
+		if s.section == "Unit" && s.key == "onfailure" && s.value != "" {
+			u.failure = s.at
 		}
 		if s.section != "Service" {
 			continue
@@ -318,6 +329,12 @@ func (u *unit) program(argv []string, start shell.Start) {
 	u.evaluator.evaluate(u.starter, start, func(start shell.Start) shell.Trace { return shell.Program(scriptHost{u.found}, u.budget, argv, start) })
 }
 
+// full returns the unit's name, with its instance.
+func (u *unit) full() string {
+	name := strings.Replace(path.Base(u.path), ".container", ".service", 1)
+	return strings.Replace(name, "@.", "@"+u.instance+".", 1)
+}
+
 // specifiers replaces specifiers (systemd.unit(5)). Those that only the host knows become unknown.
 func (u *unit) specifiers(text string) string {
 	if !strings.Contains(text, "%") {
@@ -325,10 +342,7 @@ func (u *unit) specifiers(text string) string {
 	}
 	name := path.Base(u.path)
 	prefix := strings.TrimSuffix(strings.TrimSuffix(name, path.Ext(name)), "@")
-	full := name
-	if u.instance != "" {
-		full = prefix + "@" + u.instance + path.Ext(name)
-	}
+	full := u.full()
 	unescaped := strings.ReplaceAll(strings.ReplaceAll(u.instance, "-", "/"), `\x2d`, "-")
 	known := map[byte]string{
 		'%': "%", 'i': u.instance, 'I': unescaped, 'n': full, 'N': strings.TrimSuffix(full, path.Ext(full)), 'p': prefix, 'P': prefix, 'u': u.user,

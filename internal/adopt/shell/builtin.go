@@ -240,7 +240,7 @@ func echo(s *shell, args []string, _ call) {
 		text = backslashes(text)
 	}
 	s.print(text + end)
-	wrote(s)
+	writes(s)
 }
 
 func backslashes(text string) string {
@@ -273,7 +273,7 @@ func printf(s *shell, args []string, _ call) {
 		return
 	}
 	s.print(out.String())
-	wrote(s)
+	writes(s)
 }
 
 // format expands one pass of printf's format: %s, %d, %q, %b and %%. What else it has is unknown.

@@ -95,8 +95,8 @@ func (s *shell) run(argv []string, c call) {
 	s.depth++
 	defer func() { s.depth-- }()
 	name := path.Base(argv[0])
-	if body, isFunc := s.funcs[argv[0]]; isFunc {
-		s.function(body, argv[1:], c)
+	if f, isFunc := s.funcs[argv[0]]; isFunc {
+		s.function(f, argv[1:], c)
 		return
 	}
 	if !strings.Contains(argv[0], "/") {
@@ -113,6 +113,8 @@ func (s *shell) run(argv []string, c call) {
 		recorded(s, argv, c)
 	case slices.Contains(shells, name):
 		s.shellCommand(argv, c)
+	case interpreter.MatchString(name):
+		s.interpreted(name, argv, c)
 	case locked(s, name, argv, c):
 	case tool(s, name, argv[1:]):
 	case wrapped(s, name, argv, c):
@@ -161,6 +163,7 @@ func (s *shell) program(argv []string, c call) {
 	s.status = status{unknown: true}
 	if slices.Contains(quiet, name) {
 		s.print(Unknown)
+		s.aside(name, argv)
 		return
 	}
 	var places []string
@@ -179,6 +182,22 @@ func (s *shell) program(argv []string, c call) {
 	s.other(commandOf(s, argv, c))
 	s.print(Unknown)
 	inner(s, argv, c)
+}
+
+// aside records what a program that does not matter does around a sync.
+func (s *shell) aside(name string, argv []string) {
+	switch {
+	case name == "sleep" && len(s.trace.Commands) == 0 && !Known(strings.Join(argv, "")) && !slices.Contains(s.trace.Waits, s.here):
+		s.trace.Waits = append(s.trace.Waits, s.here)
+	case name == "date":
+		writes(s)
+	case name == "touch":
+		for _, file := range argv[1:] {
+			if path.IsAbs(file) {
+				s.wrote(s.here, file)
+			}
+		}
+	}
 }
 
 // inner looks for a command among the arguments of a program that is not known, such as one that
@@ -219,9 +238,9 @@ func (s *shell) wrap(w Wrapper, run func()) {
 }
 
 // function evaluates a call of a function.
-func (s *shell) function(body *syntax.Stmt, args []string, c call) {
-	params := s.params
-	s.params = args
+func (s *shell) function(f function, args []string, c call) {
+	params, file, line, textName := s.params, s.file, s.line, s.textName
+	s.params, s.file, s.line, s.textName = args, f.file, f.line, f.textName
 	frame := map[string]*variable{}
 	s.locals = append(s.locals, frame)
 	for name, value := range c.env {
@@ -229,7 +248,7 @@ func (s *shell) function(body *syntax.Stmt, args []string, c call) {
 		s.set(name, variable{value: value, exported: true})
 	}
 	s.status = status{}
-	s.statement(body)
+	s.statement(f.body)
 	s.locals = s.locals[:len(s.locals)-1]
 	for name, old := range frame {
 		if old == nil {
@@ -238,7 +257,7 @@ func (s *shell) function(body *syntax.Stmt, args []string, c call) {
 			s.vars[name] = *old
 		}
 	}
-	s.params = params
+	s.params, s.file, s.line, s.textName = params, file, line, textName
 	if s.flow == returns {
 		s.flow = onward
 	}
@@ -301,6 +320,27 @@ func environment(s *shell, env map[string]string) {
 	for name, value := range env {
 		s.set(name, variable{value: value, exported: true})
 	}
+}
+
+// interpreter matches programs that run scripts in other languages.
+var interpreter = regexp.MustCompile(`^(python|perl|ruby|php|node|lua|tclsh|expect)[0-9.]*$`)
+
+// interpreted records a script that its interpreter is called with.
+func (s *shell) interpreted(name string, argv []string, c call) {
+	s.print(Unknown)
+	s.status = status{unknown: true}
+	for _, w := range argv[1:] {
+		if strings.HasPrefix(w, "-") {
+			continue
+		}
+		p := s.absolute(w)
+		if text, realPath, ok := s.host.Text(p); Known(p) && ok && !strings.ContainsRune(text[:min(len(text), 512)], 0) {
+			addScript(s, Script{Path: p, Real: realPath, By: s.here, Other: name, Argv: argv, Command: commandOf(s, argv, c)})
+			return
+		}
+		break
+	}
+	s.other(commandOf(s, argv, c))
 }
 
 // script evaluates a file as a script, if the host has its text and it is a script.

@@ -141,13 +141,18 @@ func making(s *shell, name string, args []string) {
 	}
 }
 
-// wrote records a file that gets the shell's process ID: a lock by a pid file.
-func wrote(s *shell) {
+// writes records a file that gets a line: a lock, if the line is the shell's process ID.
+func writes(s *shell) {
 	file := s.fds["1"]
-	if s.pid && file != "" && file != "/dev/null" && s.out == nil {
-		if l := (Lock{"pid file", file}); !slices.Contains(s.locks, l) {
-			s.locks = append(slices.Clip(s.locks), l)
-		}
+	if file == "" || file == "/dev/null" || s.out != nil {
+		return
+	}
+	if !s.pid {
+		s.wrote(s.here, file)
+		return
+	}
+	if l := (Lock{"pid file", file}); !slices.Contains(s.locks, l) {
+		s.locks = append(slices.Clip(s.locks), l)
 	}
 }
 

@@ -96,6 +96,21 @@ type Trace struct {
 	Others   []Command // other programs, each name once per place
 	Scripts  []Script  // scripts that were evaluated, or have another language
 	Notes    []Note
+	Waits    []Place    // sleep(1) before the first of Commands, for a time that is not known
+	Writes   []Write    // files that the shell itself, date or touch writes
+	Units    []UnitCall // units that systemctl starts
+}
+
+// Write is a file that gets a line, such as the time of the last sync.
+type Write struct {
+	At   Place
+	Path string
+}
+
+// UnitCall starts a unit.
+type UnitCall struct {
+	At   Place
+	Unit string
 }
 
 // Script is a file that a command runs.
@@ -244,6 +259,14 @@ func (e *evaluation) record(c Command) {
 		e.trace.Commands = append(e.trace.Commands, c)
 	}
 	e.ran = append(e.ran, i)
+}
+
+// wrote adds a file that is written.
+func (e *evaluation) wrote(at Place, file string) {
+	w := Write{at, file}
+	if Known(file) && len(e.trace.Writes) < maxRecords && !slices.Contains(e.trace.Writes, w) {
+		e.trace.Writes = append(e.trace.Writes, w)
+	}
 }
 
 // other adds a program that is only named.

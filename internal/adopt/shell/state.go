@@ -14,7 +14,7 @@ import (
 type shell struct {
 	*evaluation
 	vars     map[string]variable
-	funcs    map[string]*syntax.Stmt
+	funcs    map[string]function
 	name     string // $0
 	params   []string
 	dir      string // working directory; Unknown if it is not known
@@ -42,6 +42,14 @@ type shell struct {
 	here        Place                  // of the present command
 	substituted bool                   // the present command has a command substitution
 	pid         bool                   // the present command mentions the shell's process ID
+}
+
+// function is a function with the text that defines it.
+type function struct {
+	body     *syntax.Stmt
+	file     string
+	line     int
+	textName string
 }
 
 // variable is a variable of a shell.
@@ -81,7 +89,7 @@ const (
 
 func newShell(e *evaluation, s Start) *shell {
 	sh := &shell{
-		evaluation: e, vars: map[string]variable{}, funcs: map[string]*syntax.Stmt{}, name: "sh", dir: s.Dir, user: s.User,
+		evaluation: e, vars: map[string]variable{}, funcs: map[string]function{}, name: "sh", dir: s.Dir, user: s.User,
 		file: s.At.File, more: s.Any, line: s.At.Line, fds: map[string]string{}, log: s.Log, in: &input{},
 	}
 	sh.here = s.At
@@ -111,7 +119,7 @@ func (s *shell) subshell() *shell {
 // child returns a shell for a script: it has only what is exported.
 func (s *shell) child() *shell {
 	c := s.subshell()
-	c.funcs, c.strict = map[string]*syntax.Stmt{}, false
+	c.funcs, c.strict = map[string]function{}, false
 	for name, v := range c.vars {
 		if !v.exported || v.array {
 			delete(c.vars, name)

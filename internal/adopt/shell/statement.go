@@ -79,7 +79,7 @@ func (s *shell) command(stmt *syntax.Stmt) {
 		s.caseClause(c)
 	case *syntax.FuncDecl:
 		if c.Name != nil && len(s.funcs) < maxVars {
-			s.funcs[c.Name.Value] = c.Body
+			s.funcs[c.Name.Value] = function{c.Body, s.file, s.line, s.textName}
 		}
 		s.status = status{}
 	case *syntax.TestClause:

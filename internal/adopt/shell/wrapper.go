@@ -138,6 +138,15 @@ func peculiar(s *shell, name string, argv []string, c call) bool {
 	case name == "xargs":
 		xargs(s, argv[1:], c)
 		return true
+	case name == "parallel":
+		parallel(s, argv[1:], c)
+		return true
+	case name == "run-parts":
+		runParts(s, argv[1:], c)
+		return true
+	case name == "systemctl":
+		systemctl(s, argv[1:])
+		return true
 	case name == "script":
 		if o := parseOptions(argv[1:], "cEIOT", nil); o.has("c") {
 			s.shellCommand([]string{"sh", "-c", o.value["c"]}, c)
@@ -334,5 +343,73 @@ func xargs(s *shell, args []string, c call) {
 			return
 		}
 		s.run(argv, c)
+	}
+}
+
+// parallel evaluates GNU parallel with its arguments after ":::".
+func parallel(s *shell, args []string, c call) {
+	o := parseOptions(args, "jPNnSaCI", []string{"jobs", "max-procs", "joblog", "delay", "timeout", "retries", "colsep", "arg-file"})
+	at := slices.Index(o.rest, ":::")
+	items := []string{Unknown}
+	command := o.rest
+	if at >= 0 {
+		command, items = o.rest[:at], o.rest[at+1:]
+	} else if s.in.known {
+		items = strings.Fields(s.in.text)
+	}
+	for _, item := range items[:min(len(items), maxFields)] {
+		argv := slices.Clone(command)
+		found := false
+		for i := range argv {
+			found = found || strings.Contains(argv[i], "{}")
+			argv[i] = limited(strings.ReplaceAll(argv[i], "{}", item))
+		}
+		if !found {
+			argv = append(argv, item)
+		}
+		if len(argv) == 1 && strings.Contains(argv[0], " ") { // a command in quotes
+			argv = []string{"sh", "-c", argv[0]}
+		}
+		if !s.spend(len(argv)) {
+			return
+		}
+		s.run(argv, c)
+	}
+}
+
+// runParts evaluates run-parts(8) for a directory that is not cron's own.
+func runParts(s *shell, args []string, c call) {
+	o := parseOptions(args, "au", []string{"arg", "umask", "regex"})
+	s.status = status{unknown: true}
+	if len(o.rest) == 0 || strings.HasPrefix(o.rest[0], "/etc/cron.") {
+		return
+	}
+	dir := s.absolute(o.rest[0])
+	names, ok := s.host.Entries(dir)
+	if !Known(dir) || !ok {
+		return
+	}
+	for _, name := range names[:min(len(names), maxRecords)] {
+		if !strings.ContainsAny(name, ".~/") {
+			s.script(dir+"/"+name, []string{dir + "/" + name}, c)
+		}
+	}
+}
+
+// systemctl records the units that are started.
+func systemctl(s *shell, args []string) {
+	o := parseOptions(args, "tpHM", []string{"type", "property", "host", "machine"})
+	s.status = status{unknown: true}
+	s.print(Unknown)
+	if len(o.rest) < 2 || o.rest[0] != "start" && o.rest[0] != "restart" {
+		return
+	}
+	for _, unit := range o.rest[1:] {
+		if !strings.Contains(unit, ".") {
+			unit += ".service"
+		}
+		if u := (UnitCall{s.here, unit}); len(s.trace.Units) < maxRecords && !slices.Contains(s.trace.Units, u) {
+			s.trace.Units = append(s.trace.Units, u)
+		}
 	}
 }
