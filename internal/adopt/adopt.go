@@ -53,7 +53,8 @@ type Draft struct {
 	lock       string
 }
 
-// Found reports whether a mirror of AlmaLinux was found. Remarks has what was seen, also without one.
+// Found reports whether a mirror of AlmaLinux was found. Remarks has what was seen, also without
+// one.
 func (d *Draft) Found() bool { return d.found }
 
 // Understood returns the trees that were found, and the lock of the sync: the file of flock(1), or

@@ -9,8 +9,8 @@ import (
 	"github.com/mirrorform/mirrorform/internal/mirror"
 )
 
-// aroundBlock sets what a mirror block can say of the command around rsync: priority, time limit,
-// proxy, scheduler, the file that is compared first.
+// aroundBlock sets the attributes of a mirror block for the command around rsync: priority, time
+// limit, proxy, scheduler, the file that is compared first.
 func aroundBlock(j *job, s *mirror.Sync) {
 	for _, w := range j.sync.wrappers {
 		switch w.Name {
@@ -67,9 +67,11 @@ func niceness(args []string) *int {
 func ioClass(args []string) string {
 	text := strings.ToLower(strings.Join(args, ""))
 	switch {
-	case strings.Contains(text, "-c3"), strings.Contains(text, "idle"), strings.Contains(text, "class=3"), strings.Contains(text, "class3"):
+	case strings.Contains(text, "-c3"), strings.Contains(text, "idle"), strings.Contains(text, "class=3"),
+		strings.Contains(text, "class3"):
 		return "idle"
-	case strings.Contains(text, "-c2"), strings.Contains(text, "best-effort"), strings.Contains(text, "class=2"), strings.Contains(text, "class2"):
+	case strings.Contains(text, "-c2"), strings.Contains(text, "best-effort"), strings.Contains(text, "class=2"),
+		strings.Contains(text, "class2"):
 		return "best-effort"
 	}
 	return ""
@@ -113,7 +115,8 @@ var wrapperSettings = map[string]func(*mirror.Sync) bool{
 // userPrograms only set the user.
 var userPrograms = []string{"sudo", "doas", "runuser", "gosu", "su-exec", "setuidgid", "s6-setuidgid", "setpriv"}
 
-// leftOut reports the jobs that are not adopted, and what a mirror block cannot say of the others.
+// leftOut reports the jobs that are not adopted, and the parts of the others that a mirror block
+// lacks.
 func (f *found) leftOut(h Input) {
 	for _, j := range f.jobs {
 		at := j.sync.at
@@ -121,7 +124,8 @@ func (f *found) leftOut(h Input) {
 		case !j.almalinux() && h.declares(j.sync.tree): // a mirror of another distribution
 		case !j.almalinux():
 			f.remark(at, "an rsync of something else than AlmaLinux, to %s, is not adopted: for another distribution, "+
-				"add a mirror block with distribution = \"other\" and storage.claim. If it is AlmaLinux, name it with --tree", printable(j.sync.tree))
+				"add a mirror block with distribution = \"other\" and storage.claim. If it is AlmaLinux, name it with "+
+				"--tree", printable(j.sync.tree))
 		case j.role != "":
 			f.remark(at, "this rsync, to %s, is %s", printable(j.sync.tree), j.role)
 		case f.again(j): // a script with several ways to run it
@@ -151,19 +155,21 @@ func (f *found) another(j *job) {
 	f.remark(j.sync.at, "another sync of AlmaLinux, to %s", printable(j.sync.tree))
 }
 
-// beyond reports what a mirror block cannot say of a sync.
+// beyond reports the parts of a sync that a mirror block lacks.
 func (f *found) beyond(j *job) {
 	at := j.sync.at
 	s := &mirror.Sync{}
 	aroundBlock(j, s)
 	var programs []string
 	for _, w := range j.sync.wrappers {
-		if has := wrapperSettings[w.Name]; !slices.Contains(userPrograms, w.Name) && (has == nil || !has(s)) && !slices.Contains(programs, w.Name) {
+		if has := wrapperSettings[w.Name]; !slices.Contains(userPrograms, w.Name) && (has == nil || !has(s)) &&
+			!slices.Contains(programs, w.Name) {
 			programs = append(programs, w.Name)
 		}
 	}
 	if len(programs) > 0 {
-		f.remark(at, "rsync runs under %s, for which a mirror block has no setting", printable(strings.Join(programs, " and ")))
+		f.remark(at, "rsync runs under %s, for which a mirror block has no setting",
+			printable(strings.Join(programs, " and ")))
 	}
 	if j.sync.other != "" {
 		f.remark(at, "this sync runs %s: a mirror block syncs by rsync's own protocol", printable(j.sync.other))

@@ -10,14 +10,15 @@ import (
 
 // calendarWords are the words of systemd.time(7) for calendar events.
 var calendarWords = map[string]string{
-	"hourly": "0 * * * *", "daily": "0 0 * * *", "weekly": "0 0 * * 1", "monthly": "0 0 1 * *", "yearly": "0 0 1 1 *", "annually": "0 0 1 1 *",
+	"hourly": "0 * * * *", "daily": "0 0 * * *", "weekly": "0 0 * * 1", "monthly": "0 0 1 * *",
+	"yearly": "0 0 1 1 *", "annually": "0 0 1 1 *",
 }
 
 // interval matches a time span of hours or minutes.
 var interval = regexp.MustCompile(`^([1-9][0-9]*) ?(h|hr|hour|hours|m|min|minute|minutes|s|sec|seconds)?$`)
 
 // calendarSchedule returns five fields of crontab(5) for a calendar event or a time span of
-// systemd.time(7), or "" if there are none that mean the same.
+// systemd.time(7), or "" if nothing in crontab(5) means the same.
 func calendarSchedule(text string) string {
 	text = strings.TrimSpace(text)
 	if fields, ok := calendarWords[strings.ToLower(text)]; ok {
@@ -41,7 +42,8 @@ func calendarSchedule(text string) string {
 	}
 	parts := strings.Split(clock, ":")
 	ymd := strings.Split(date, "-")
-	if len(parts) < 2 || len(parts) > 3 || len(ymd) != 3 || ymd[0] != "*" || len(parts) == 3 && strings.Trim(parts[2], "0") != "" {
+	if len(parts) < 2 || len(parts) > 3 || len(ymd) != 3 || ymd[0] != "*" || len(parts) == 3 &&
+		strings.Trim(parts[2], "0") != "" {
 		return ""
 	}
 	day := strings.NewReplacer("..", "-").Replace(days)
@@ -51,7 +53,8 @@ func calendarSchedule(text string) string {
 		}
 	}
 	day = strings.ReplaceAll(day, "-0", "-7")
-	fields := []string{calendarField(parts[1], 59), calendarField(parts[0], 23), calendarField(ymd[2], 31), calendarField(ymd[1], 12), day}
+	fields := []string{calendarField(parts[1], 59), calendarField(parts[0], 23), calendarField(ymd[2], 31),
+		calendarField(ymd[1], 12), day}
 	s, err := resources.ParseSchedule(strings.Join(fields, " "))
 	if err != nil {
 		return ""

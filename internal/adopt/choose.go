@@ -37,7 +37,8 @@ func (f evaluator) roles(jobs []*job, commands []shell.Command) {
 		case j.sync.upstream == best.sync.upstream:
 			j.role = "the same sync under another condition"
 		default:
-			j.role = "a sync of the same tree from another upstream, under a condition that only the host knows: check sync.upstream"
+			j.role = "a sync of the same tree from another upstream, under a condition that only the host knows: check " +
+				"sync.upstream"
 		}
 	}
 	for _, c := range commands {
@@ -46,7 +47,8 @@ func (f evaluator) roles(jobs []*job, commands []shell.Command) {
 			continue
 		}
 		for _, j := range jobs {
-			if root, name := path.Split(strings.TrimPrefix(url, "rsync://")); "rsync://"+root == j.sync.upstream && j.role == "" {
+			if root, name := path.Split(strings.TrimPrefix(url, "rsync://")); "rsync://"+root == j.sync.upstream &&
+				j.role == "" {
 				j.sync.freshness = name
 			}
 		}
@@ -150,7 +152,8 @@ func (f *found) sharesLock(j *job) bool {
 // another way to run it by the same starter.
 func (f *found) again(j *job) bool {
 	return slices.ContainsFunc([]*job{f.main(), f.kitten()}, func(m *job) bool {
-		return m != nil && m != j && m.sync.starts == j.sync.starts && m.sync.tree == j.sync.tree && m.sync.upstream == j.sync.upstream && m.sync.deletes == j.sync.deletes
+		return m != nil && m != j && m.sync.starts == j.sync.starts && m.sync.tree == j.sync.tree &&
+			m.sync.upstream == j.sync.upstream && m.sync.deletes == j.sync.deletes
 	})
 }
 
@@ -170,11 +173,13 @@ func (f evaluator) unreached(s shell.Script, reached map[shell.Place]bool) {
 			return true
 		}
 		first := path.Base(call.Args[0].Lit())
-		if slices.Contains([]string{"command", "which", "type", "pgrep", "pidof", "killall", "pkill", "echo", "logger", "hash", "dnf", "yum", "apt-get", "apt"}, first) {
+		if slices.Contains([]string{"command", "which", "type", "pgrep", "pidof", "killall", "pkill", "echo",
+			"logger", "hash", "dnf", "yum", "apt-get", "apt"}, first) {
 			return true
 		}
 		if at := (shell.Place{File: s.Path, Line: int(call.Pos().Line())}); !reached[at] {
-			f.remark(Place{at.File, at.Line}, "this rsync does not run when %s starts the script: it is left out", Place{s.By.File, s.By.Line})
+			f.remark(Place{at.File, at.Line}, "this rsync does not run when %s starts the script: it is left out",
+				Place{s.By.File, s.By.Line})
 		}
 		return true
 	})

@@ -9,7 +9,8 @@ import (
 )
 
 // quotedWord matches a word in quotes, or the words of Perl's qw().
-var quotedWord = regexp.MustCompile(`"((?:[^"\\$@{}]|\\.)*)"|'([^'\\]*)'|\bqw\s*(?:\(([^)]*)\)|\[([^\]]*)\]|\{([^}]*)\})`)
+var quotedWord = regexp.MustCompile(`"((?:[^"\\$@{}]|\\.)*)"|'([^'\\]*)'|` +
+	`\bqw\s*(?:\(([^)]*)\)|\[([^\]]*)\]|\{([^}]*)\})`)
 
 // foreign reads a script in another language than the shell. It is not evaluated: of each line, or
 // list, with an rsync all words in quotes are its arguments, if they are those of a sync.
@@ -22,7 +23,8 @@ func (f evaluator) foreign(s shell.Script, by starter) {
 	number := 0
 	for line := range strings.SplitSeq(text, "\n") {
 		number++
-		if trimmed := strings.TrimSpace(line); !strings.Contains(line, "rsync") || strings.HasPrefix(trimmed, "#") || strings.HasPrefix(trimmed, "//") {
+		if trimmed := strings.TrimSpace(line); !strings.Contains(line, "rsync") || strings.HasPrefix(trimmed, "#") ||
+			strings.HasPrefix(trimmed, "//") {
 			continue
 		}
 		at := Place{s.Path, number}
@@ -35,7 +37,8 @@ func (f evaluator) foreign(s shell.Script, by starter) {
 		before := len(f.jobs)
 		f.recorded(c, by, []string{s.Real})
 		if len(f.jobs) > before {
-			f.remark(at, "this script is in %s, which mirrorform does not evaluate: it has taken this rsync from the words in quotes, so check it", printable(s.Other))
+			f.remark(at, "this script is in %s, which mirrorform does not evaluate: it has taken this rsync from the "+
+				"words in quotes, so check it", printable(s.Other))
 			found++
 		}
 	}
@@ -45,8 +48,8 @@ func (f evaluator) foreign(s shell.Script, by starter) {
 	}
 }
 
-// foreignArguments returns the words in quotes of a line, from rsync on. A line with what may change
-// them has none.
+// foreignArguments returns the words in quotes of a line, from rsync on. A line with what may
+// change them has none.
 func foreignArguments(line string) []string {
 	if strings.ContainsAny(line, "$%+") {
 		return nil

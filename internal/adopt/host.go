@@ -16,8 +16,8 @@ const (
 	maxWork  = 1_000_000 // units of work to evaluate all commands of a host once
 )
 
-// scriptHost answers what commands and scripts refer to, from the survey. What it lacks is asked for
-// in the next round.
+// scriptHost answers what commands and scripts refer to, from the survey. What it lacks is asked
+// for in the next round.
 type scriptHost struct{ *found }
 
 // Text returns the text of a script or a file that a script reads.
@@ -31,7 +31,8 @@ func (h scriptHost) Text(p string) (text, realPath string, ok bool) {
 
 // foreignFiles reports whether a path is not a script's, although scripts name it.
 func foreignFiles(p string) bool {
-	return slices.ContainsFunc([]string{"/dev", "/proc", "/sys", "/run", "/var/run", "/tmp"}, func(dir string) bool { return engine.PathWithin(p, dir) }) ||
+	dirs := []string{"/dev", "/proc", "/sys", "/run", "/var/run", "/tmp"}
+	return slices.ContainsFunc(dirs, func(dir string) bool { return engine.PathWithin(p, dir) }) ||
 		slices.Contains([]string{"/etc/shadow", "/etc/gshadow", "/etc/passwd"}, p)
 }
 
@@ -45,7 +46,8 @@ func (h scriptHost) Entries(p string) ([]string, bool) {
 	return f.Entries, f.Kind == wire.Directory && (f.Empty || f.Entries != nil)
 }
 
-// Home returns the home directory of a user of /etc/passwd; of another one /home/NAME, if the host has it.
+// Home returns the home directory of a user of /etc/passwd; of another one /home/NAME, if the host
+// has it.
 func (h scriptHost) Home(user string) string {
 	if home := h.homes()[user]; home != "" {
 		return home

@@ -53,13 +53,15 @@ func (j *job) kitten() bool {
 
 func (j *job) almalinux() bool {
 	_, module, _ := strings.Cut(strings.TrimPrefix(j.sync.upstream, "rsync://"), "/")
-	return j.sync.alma || alma.MatchString(module) || alma.MatchString(path.Base(j.sync.tree)) || strings.Contains(strings.ToLower(j.sync.upstream), "almalinux")
+	return j.sync.alma || alma.MatchString(module) || alma.MatchString(path.Base(j.sync.tree)) ||
+		strings.Contains(strings.ToLower(j.sync.upstream), "almalinux")
 }
 
 // holdsAlmaLinux reports whether a directory has the files in the root of AlmaLinux's tree.
 func (f *found) holdsAlmaLinux(tree string) bool {
 	entries := f.files[tree].Entries
-	return slices.Contains(entries, "TIME") && slices.ContainsFunc(entries, func(e string) bool { return strings.HasPrefix(e, "RPM-GPG-KEY-AlmaLinux") })
+	return slices.Contains(entries, "TIME") && slices.ContainsFunc(entries,
+		func(e string) bool { return strings.HasPrefix(e, "RPM-GPG-KEY-AlmaLinux") })
 }
 
 // evaluator evaluates what starters start.
@@ -105,8 +107,10 @@ func (f evaluator) evaluated(t shell.Trace, s starter) {
 		return
 	}
 	for _, o := range t.Others {
-		if text := strings.ToLower(strings.Join(o.Argv, " ")); strings.Contains(text, "alma") || strings.Contains(text, "mirror") || strings.Contains(text, "rsync") {
-			f.remark(place(o.At), "mirrorform does not know what %s does here: if it fills AlmaLinux's tree, name the directory with --tree", shell.Name(o.Argv[0]))
+		if text := strings.ToLower(strings.Join(o.Argv, " ")); strings.Contains(text, "alma") ||
+			strings.Contains(text, "mirror") || strings.Contains(text, "rsync") {
+			f.remark(place(o.At), "mirrorform does not know what %s does here: if it fills AlmaLinux's tree, name the "+
+				"directory with --tree", shell.Name(o.Argv[0]))
 		}
 	}
 }
@@ -118,7 +122,8 @@ func (f evaluator) evaluate(s starter, start shell.Start, evaluate func(shell.St
 	f.evaluated(t, s)
 	lacking := slices.ContainsFunc(t.Commands, func(c shell.Command) bool {
 		_, rest := mirror.SplitOptions(c.Argv[1:])
-		return path.Base(c.Argv[0]) == "rsync" && len(rest) == 0 && !slices.ContainsFunc(c.Argv, func(w string) bool { return !shell.Known(w) })
+		return path.Base(c.Argv[0]) == "rsync" && len(rest) == 0 && !slices.ContainsFunc(c.Argv,
+			func(w string) bool { return !shell.Known(w) })
 	})
 	if !lacking {
 		return
@@ -127,20 +132,22 @@ func (f evaluator) evaluate(s starter, start shell.Start, evaluate func(shell.St
 	start.Any = true
 	f.evaluated(evaluate(start), s)
 	for _, j := range f.jobs[n:] {
-		f.remark(j.sync.at, "this rsync has these arguments only if the script is started with others than those at %s: check it", s.at)
+		f.remark(j.sync.at, "this rsync has these arguments only if the script is started with others than those at "+
+			"%s: check it", s.at)
 	}
 }
 
 // start returns where the commands of a starter start.
 func (f evaluator) start(s starter, vars map[string]string) shell.Start {
-	home := scriptHost{f.found}.Home(s.user)
+	home := scriptHost(f).Home(s.user)
 	if home == "" {
 		home = shell.Unknown
 	}
 	env := map[string]string{"HOME": home, "LOGNAME": s.user, "USER": s.user, "SHELL": "/bin/sh", "PATH": cronPath}
 	maps.Copy(env, vars)
 	none := ""
-	return shell.Start{At: shell.Place{File: s.at.File, Line: s.at.Line}, User: s.user, Dir: env["HOME"], Vars: env, Input: &none}
+	return shell.Start{At: shell.Place{File: s.at.File, Line: s.at.Line}, User: s.user, Dir: env["HOME"],
+		Vars: env, Input: &none}
 }
 
 // commands adds the syncs of a command line, and of the scripts that it runs.
@@ -156,7 +163,9 @@ func (f evaluator) commands(command string, s starter, vars map[string]string, i
 	if input != nil {
 		start.Input = input
 	}
-	f.evaluate(s, start, func(start shell.Start) shell.Trace { return shell.Text(scriptHost{f.found}, f.budget, command, start) })
+	f.evaluate(s, start, func(start shell.Start) shell.Trace {
+		return shell.Text(scriptHost(f), f.budget, command, start)
+	})
 }
 
 // scriptSecrets looks for secrets in a script that a job runs.
@@ -225,7 +234,8 @@ func (f evaluator) besides(t shell.Trace, jobs []*job) {
 		return
 	}
 	text := "the job also runs " + strings.Join(names, ", ") + ", which a mirror block does not"
-	if slices.ContainsFunc(names, func(n string) bool { return strings.Contains(n, "mail") || n == "curl" || n == "wget" }) {
+	notifies := func(n string) bool { return strings.Contains(n, "mail") || n == "curl" || n == "wget" }
+	if slices.ContainsFunc(names, notifies) {
 		text += "; sync.notify sends mail and requests URLs"
 	}
 	f.remark(at, "%s", text)

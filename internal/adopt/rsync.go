@@ -29,10 +29,12 @@ type syncCommand struct {
 	index      int    // of the command in its evaluation
 }
 
-const unclearRsync = "mirrorform cannot parse the arguments of this rsync: it uses values that only the host knows, or does not copy one upstream to one directory. " +
+const unclearRsync = "mirrorform cannot parse the arguments of this rsync: it uses values that only the host " +
+	"knows, or does not copy one upstream to one directory. " +
 	"If it fills AlmaLinux's tree, name the directory with --tree"
 
-// readSync reads a recorded command. Without a tree, it fills none. why is a remark about it, or "".
+// readSync reads a recorded command. Without a tree, it fills none. why is a remark about it, or
+// "".
 func readSync(c shell.Command) (s syncCommand, why string) {
 	if name := path.Base(c.Argv[0]); name != "rsync" && name != "rsync-ssl" {
 		return otherTool(c)
@@ -45,8 +47,9 @@ func readSync(c shell.Command) (s syncCommand, why string) {
 	}
 	s.options = slices.DeleteFunc(options, func(o []string) bool { return !shell.Known(strings.Join(o, "")) })
 	s.partial = len(s.options) < len(options)
-	if unknown := slices.DeleteFunc(slices.Clone(rest), func(w string) bool { return w == shell.Unknown }); len(rest) > 2 && len(unknown) == 2 {
-		rest, s.partial = unknown, true // a variable with options
+	operands := slices.DeleteFunc(slices.Clone(rest), func(w string) bool { return w == shell.Unknown })
+	if len(rest) > 2 && len(operands) == 2 {
+		rest, s.partial = operands, true // the others are options
 	}
 	switch {
 	case len(rest) == 0:
@@ -90,10 +93,12 @@ func (s *syncCommand) operands(c shell.Command, source, target string) (why stri
 		return unclearRsync
 	case !ok && remote && host != "" && !strings.Contains(host, "/"):
 		s.tree, s.other = dir, "over a remote shell"
-		return "this rsync runs over a remote shell (ssh), and a mirror block only by rsync's own protocol: set sync.upstream"
+		return "this rsync runs over a remote shell (ssh), and a mirror block only by rsync's own protocol: set " +
+			"sync.upstream"
 	case !ok:
 		if path.IsAbs(source) && alma.MatchString(dir) {
-			return "this rsync copies " + printable(path.Clean(source)) + " to " + printable(dir) + " on the host itself: a mirror block syncs to the tree directly"
+			return "this rsync copies " + printable(path.Clean(source)) + " to " + printable(dir) + " on the host " +
+				"itself: a mirror block syncs to the tree directly"
 		}
 		return ""
 	}
@@ -103,7 +108,8 @@ func (s *syncCommand) operands(c shell.Command, source, target string) (why stri
 	s.upstream, s.tree = upstream, dir
 	_, module, _ := strings.Cut(strings.TrimPrefix(upstream, "rsync://"), "/")
 	if !strings.HasSuffix(upstream, "/") {
-		if strings.Contains(module, "/") { // rsync(1): without the slash, it copies the directory itself; of a module, the content
+		// rsync(1): without the slash, it copies the directory itself; of a module, the content.
+		if strings.Contains(module, "/") {
 			s.tree = path.Join(dir, path.Base(upstream))
 		}
 		s.upstream += "/"
@@ -162,7 +168,8 @@ func (s *syncCommand) around(c shell.Command) {
 // lock returns the file that a flock(1) of a mirror block locks as well, or "".
 func (s *syncCommand) lock() string {
 	for _, l := range s.locks {
-		if slices.Contains([]string{shell.Flock, "setlock", "chpst", "lckdo"}, l.Kind) && path.IsAbs(l.Path) && shell.Known(l.Path) {
+		if slices.Contains([]string{shell.Flock, "setlock", "chpst", "lckdo"}, l.Kind) && path.IsAbs(l.Path) &&
+			shell.Known(l.Path) {
 			return l.Path
 		}
 	}
@@ -210,8 +217,10 @@ func upstreamURL(source string) (url string, secret, ok bool) {
 
 // targetOptions are the options of other programs that name the directory that they fill.
 var targetOptions = map[string][]string{
-	"reposync": {"-p", "--download-path", "--download_path"}, "dnf": {"-p", "--download-path"}, "yum": {"-p", "--download_path"},
-	"wget": {"-P", "--directory-prefix"}, "wget2": {"-P", "--directory-prefix"},
+	"reposync": {"-p", "--download-path", "--download_path"},
+	"dnf":      {"-p", "--download-path"},
+	"yum":      {"-p", "--download_path"},
+	"wget":     {"-P", "--directory-prefix"}, "wget2": {"-P", "--directory-prefix"},
 }
 
 // otherTool reads a command that fills a directory by something else than rsync. Only its directory
@@ -222,7 +231,8 @@ func otherTool(c shell.Command) (s syncCommand, why string) {
 	switch {
 	case (name == "dnf" || name == "yum") && !slices.Contains(c.Argv, "reposync"),
 		(name == "wget" || name == "wget2") && !mirrors(c.Argv),
-		name == "lftp" && !strings.Contains(text, "mirror"), name == "rclone" && !strings.Contains(text, "sync") && !strings.Contains(text, "copy"):
+		name == "lftp" && !strings.Contains(text, "mirror"), name == "rclone" && !strings.Contains(text, "sync") &&
+			!strings.Contains(text, "copy"):
 		return s, ""
 	}
 	target := ""
@@ -251,6 +261,7 @@ func otherTool(c shell.Command) (s syncCommand, why string) {
 // mirrors reports whether arguments of wget make it copy a tree.
 func mirrors(argv []string) bool {
 	return slices.ContainsFunc(argv, func(w string) bool {
-		return w == "--mirror" || w == "--recursive" || len(w) > 1 && w[0] == '-' && w[1] != '-' && strings.ContainsAny(w, "mr")
+		return w == "--mirror" || w == "--recursive" || len(w) > 1 && w[0] == '-' && w[1] != '-' &&
+			strings.ContainsAny(w, "mr")
 	})
 }

@@ -14,7 +14,8 @@ import (
 
 // partsDirs are the directories of run-parts(8), with their schedules.
 var partsDirs = map[string]string{
-	"/etc/cron.hourly": "@hourly", "/etc/cron.daily": "@daily", "/etc/cron.weekly": "@weekly", "/etc/cron.monthly": "@monthly",
+	"/etc/cron.hourly": "@hourly", "/etc/cron.daily": "@daily", "/etc/cron.weekly": "@weekly",
+	"/etc/cron.monthly": "@monthly",
 }
 
 // Default paths for programs (crontab(5), systemd.exec(5)).
@@ -104,7 +105,8 @@ func (f cronReader) crontab(p, kind, user string) {
 		n := len(f.jobs)
 		f.commands(l.command, s, vars, l.input)
 		if to := vars["MAILTO"]; to != "" && len(f.jobs) > n && f.jobs[n].sync.log == "" {
-			f.remark(s.at, "cron mails the output of this job to %s: sync.notify in the mirror block sends mail if a sync fails", printable(to))
+			f.remark(s.at, "cron mails the output of this job to %s: sync.notify in the mirror block sends mail if a "+
+				"sync fails", printable(to))
 		}
 		if l.input != nil && len(f.jobs) > n {
 			f.remark(s.at, "an unescaped %% ends the command: the rest of the line is its standard input (crontab(5))")

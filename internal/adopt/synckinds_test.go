@@ -59,7 +59,8 @@ func outcome(t testing.TB, k syncKind) (got, why string) {
 	switch {
 	case (k.Tree == nil || *k.Tree == "?") && len(trees) == 0 && named:
 		return "right", why
-	case k.Tree != nil && *k.Tree != "?" && (slices.Equal(trees, []string{*k.Tree}) || k.Trees != nil && slices.Equal(trees, k.Trees)) && lock == wanted && strings.Contains(text, k.HCL) && upstreamIs(text, k.Upstream):
+	case k.Tree != nil && *k.Tree != "?" && (slices.Equal(trees, []string{*k.Tree}) || k.Trees != nil &&
+		slices.Equal(trees, k.Trees)) && lock == wanted && strings.Contains(text, k.HCL) && upstreamIs(text, k.Upstream):
 		return "right", why
 	case len(trees) == 0 && named:
 		return "remark", why
@@ -71,7 +72,8 @@ func outcome(t testing.TB, k syncKind) (got, why string) {
 func upstreamIs(text, upstream string) bool {
 	const own = "rsync://rsync.repo.almalinux.org/almalinux/"
 	if upstream == own {
-		return !strings.Contains(text, "upstream ") || strings.Contains(text, `upstream  = ["`+own) || strings.Contains(text, `upstream = ["`+own)
+		return !strings.Contains(text, "upstream ") || strings.Contains(text, `upstream  = ["`+own) ||
+			strings.Contains(text, `upstream = ["`+own)
 	}
 	return strings.Contains(text, upstream)
 }
@@ -94,7 +96,8 @@ func TestSyncKinds(t *testing.T) {
 	t.Parallel()
 	beside := cmp.Or(os.Getenv("MIRRORFORM_CASES"), filepath.Join("..", "..", "..", "shared", "cases"))
 	for file, least := range map[string]float64{
-		filepath.Join("testdata", "kinds", "syncs.json"): 1, filepath.Join("testdata", "kinds", "jobs.json"): 1, filepath.Join(beside, "adopt", "syncs.json"): 0.85,
+		filepath.Join("testdata", "kinds", "syncs.json"): 1, filepath.Join("testdata", "kinds", "jobs.json"): 1,
+		filepath.Join(beside, "adopt", "syncs.json"): 0.85,
 	} {
 		if _, err := os.Stat(file); err != nil && !strings.HasPrefix(file, "testdata") {
 			continue

@@ -52,7 +52,8 @@ func (s *Survey) userDirs() []string {
 // dropIns returns the directories with drop-ins of the units in a directory, and those that enable
 // instances of templates, by their names.
 func dropIns(name string) bool {
-	return strings.HasSuffix(name, ".service.d") || strings.HasSuffix(name, ".timer.d") || name == "timers.target.wants" ||
+	return strings.HasSuffix(name, ".service.d") || strings.HasSuffix(name, ".timer.d") ||
+		name == "timers.target.wants" ||
 		name == "multi-user.target.wants" || name == "default.target.wants"
 }
 
@@ -91,7 +92,8 @@ func (f unitReader) instances(dir, template string) []string {
 		}
 	}
 	for _, name := range f.files[dir].Entries { // m@almalinux.service as a link or a file of its own
-		if instance, ok := strings.CutPrefix(name, template+"@"); ok && strings.HasSuffix(instance, ".timer") && instance != ".timer" {
+		if instance, ok := strings.CutPrefix(name, template+"@"); ok && strings.HasSuffix(instance, ".timer") &&
+			instance != ".timer" {
 			if instance = strings.TrimSuffix(instance, ".timer"); !slices.Contains(list, instance) {
 				list = append(list, instance)
 			}
@@ -100,7 +102,8 @@ func (f unitReader) instances(dir, template string) []string {
 	if len(list) == 0 {
 		text, _, _, _ := f.text(path.Join(dir, template+"@.service"))
 		if strings.Contains(text, "rsync") {
-			f.remark(Place{path.Join(dir, template+"@.service"), 0}, "no instance of this template is enabled in %s, so nothing of it is adopted", dir)
+			f.remark(Place{path.Join(dir, template+"@.service"), 0}, "no instance of this template is enabled in %s, so "+
+				"nothing of it is adopted", dir)
 		}
 	}
 	return list[:min(len(list), 32)]
@@ -143,7 +146,8 @@ func (f unitReader) service(p, instance string) {
 	if !ok || engine.PathWithin(realPath, "/usr/lib") || engine.PathWithin(realPath, "/lib") {
 		return // a link to a unit of a package
 	}
-	u := &unit{evaluator: f.evaluator, path: p, instance: instance, starter: starter{at: Place{p, 0}, kind: byUnit, user: f.unitUser(p), file: realPath}}
+	u := &unit{evaluator: f.evaluator, path: p, instance: instance, starter: starter{at: Place{p, 0},
+		kind: byUnit, user: f.unitUser(p), file: realPath}}
 	u.timer = f.timerOf(p, instance)
 	u.schedule = u.timer.schedule
 	if by, ok := f.unitStarts[u.full()]; ok && u.timer.name == "" {
@@ -156,7 +160,8 @@ func (f unitReader) service(p, instance string) {
 		u.evaluate(c.value)
 	}
 	if u.failure.File != "" && len(f.jobs) > n {
-		f.remark(u.failure, "a failure of this unit starts another one, which a mirror block does not: sync.notify reports failures")
+		f.remark(u.failure, "a failure of this unit starts another one, which a mirror block does not: sync.notify "+
+			"reports failures")
 	}
 }
 
@@ -262,7 +267,7 @@ func (u *unit) environment(s placed, value string) {
 		}
 		u.env[name] = text
 		if isSecretWord(text) {
-			u.secret(u.starter.file, s.at.Line)
+			u.secret(u.file, s.at.Line)
 		}
 		if name == "RSYNC_PASSWORD" {
 			u.remark(s.at, "this line sets a password, which is left out")
@@ -292,7 +297,7 @@ func (u *unit) evaluate(line string) {
 	command := strings.TrimLeft(line, "@-:+!|")
 	c, _ := readCommands(command)
 	if c.secret > 0 {
-		u.secret(u.starter.file, u.at.Line)
+		u.secret(u.file, u.at.Line)
 	}
 	if c.passwd {
 		u.remark(u.at, "a password for rsync is set here, which is left out")
@@ -326,7 +331,9 @@ func (u *unit) program(argv []string, start shell.Start) {
 		}
 		argv = append(append(run, u.image), argv[1:]...)
 	}
-	u.evaluator.evaluate(u.starter, start, func(start shell.Start) shell.Trace { return shell.Program(scriptHost{u.found}, u.budget, argv, start) })
+	u.evaluator.evaluate(u.starter, start, func(start shell.Start) shell.Trace {
+		return shell.Program(scriptHost{u.found}, u.budget, argv, start)
+	})
 }
 
 // full returns the unit's name, with its instance.
@@ -345,8 +352,10 @@ func (u *unit) specifiers(text string) string {
 	full := u.full()
 	unescaped := strings.ReplaceAll(strings.ReplaceAll(u.instance, "-", "/"), `\x2d`, "-")
 	known := map[byte]string{
-		'%': "%", 'i': u.instance, 'I': unescaped, 'n': full, 'N': strings.TrimSuffix(full, path.Ext(full)), 'p': prefix, 'P': prefix, 'u': u.user,
-		't': "/run", 'S': "/var/lib", 'C': "/var/cache", 'L': "/var/log", 'E': "/etc", 'j': prefix[strings.LastIndexByte(prefix, '-')+1:],
+		'%': "%", 'i': u.instance, 'I': unescaped, 'n': full, 'N': strings.TrimSuffix(full, path.Ext(full)),
+		'p': prefix, 'P': prefix, 'u': u.user,
+		't': "/run", 'S': "/var/lib", 'C': "/var/cache", 'L': "/var/log", 'E': "/etc",
+		'j': prefix[strings.LastIndexByte(prefix, '-')+1:],
 		'h': scriptHost{u.found}.Home(u.user),
 	}
 	var out strings.Builder
@@ -369,7 +378,7 @@ func (u *unit) specifiers(text string) string {
 func unitWords(text string) []string {
 	var words []string
 	var now strings.Builder
-	open, any := byte(0), false
+	open, begun := byte(0), false
 	for i := 0; i < len(text); i++ {
 		c := text[i]
 		switch {
@@ -388,30 +397,30 @@ func unitWords(text string) []string {
 				now.WriteByte('\\')
 				now.WriteByte(text[i])
 			}
-			any = true
+			begun = true
 		case open != 0 && c == open:
 			open = 0
 		case open == 0 && (c == '"' || c == '\''):
-			open, any = c, true
+			open, begun = c, true
 		case open == 0 && (c == ' ' || c == '\t'):
-			if any {
+			if begun {
 				words = append(words, now.String())
 			}
 			now.Reset()
-			any = false
+			begun = false
 		default:
 			now.WriteByte(c)
-			any = true
+			begun = true
 		}
 	}
-	if any {
+	if begun {
 		words = append(words, now.String())
 	}
 	return words
 }
 
-// unitVariables replaces variables in a word of a command line: $NAME as a word of its own is split,
-// ${NAME} is not (systemd.service(5)).
+// unitVariables replaces variables in a word of a command line: $NAME as a word of its own is
+// split, ${NAME} is not (systemd.service(5)).
 func unitVariables(word string, vars map[string]string) []string {
 	if name, ok := strings.CutPrefix(word, "$"); ok && name != "" && !strings.ContainsAny(name, "{}$/ ") {
 		return unitWords(vars[name])

@@ -14,14 +14,15 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Adoption is what the operator says of the mirrors to adopt.
+// Adoption has the operator's options for the mirrors to adopt.
 type Adoption struct {
 	MirrorsD *mirrorsd.File // the mirror's entry in AlmaLinux's list, or nil
 	Out      string         // the file that is written, or ""
 	Tree     string         // the directory with AlmaLinux's files, or ""
 }
 
-// ErrNoMirror is the error of a host without a mirror. It has a draft, whose remarks say what was seen.
+// ErrNoMirror is the error of a host without a mirror. It has a draft, whose remarks say what was
+// seen.
 var ErrNoMirror = errors.New("no AlmaLinux mirror found: no crontab, unit or site that mirrorform understands refers to one")
 
 // Drafts reads all hosts at once. Each host that cannot be read has its own error.

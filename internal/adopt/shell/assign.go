@@ -10,7 +10,8 @@ import (
 // declare evaluates local, export, declare and readonly.
 func declare(s *shell, c *syntax.DeclClause) {
 	exported, associative, reads := c.Variant.Value == "export", false, false
-	local := c.Variant.Value == "local" || len(s.locals) > 0 && c.Variant.Value != "export" && c.Variant.Value != "readonly"
+	local := c.Variant.Value == "local" || len(s.locals) > 0 && c.Variant.Value != "export" &&
+		c.Variant.Value != "readonly"
 	for _, a := range c.Args {
 		if a.Naked && a.Name == nil && a.Value != nil {
 			option := wordOf(s, a.Value)

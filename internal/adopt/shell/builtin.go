@@ -12,14 +12,17 @@ var builtins map[string]func(*shell, []string, call)
 
 func init() {
 	builtins = map[string]func(*shell, []string, call){
-		":": succeed, "true": succeed, "wait": succeed, "umask": succeed, "ulimit": succeed, "shopt": succeed, "trap": succeed, "hash": succeed,
-		"times": succeed, "alias": succeed, "unalias": succeed, "disown": succeed, "jobs": succeed, "bg": succeed, "fg": succeed, "enable": succeed,
+		":": succeed, "true": succeed, "wait": succeed, "umask": succeed, "ulimit": succeed, "shopt": succeed,
+		"trap": succeed, "hash": succeed,
+		"times": succeed, "alias": succeed, "unalias": succeed, "disown": succeed, "jobs": succeed, "bg": succeed,
+		"fg": succeed, "enable": succeed,
 		"false": func(s *shell, _ []string, _ call) { s.status = status{code: 1} },
 		"cd":    cd, "pushd": cd, "popd": func(s *shell, _ []string, _ call) { s.dir = Unknown },
-		"exit":   func(s *shell, args []string, _ call) { leave(s, exits, args) },
-		"return": func(s *shell, args []string, _ call) { leave(s, returns, args) },
-		"break":  func(s *shell, args []string, _ call) { jump(s, breaks, args) }, "continue": func(s *shell, args []string, _ call) { jump(s, continues, args) },
-		"set": setOptions, "shift": shift, "unset": unset, "eval": eval, ".": sourceBuiltin, "source": sourceBuiltin,
+		"exit":     func(s *shell, args []string, _ call) { leave(s, exits, args) },
+		"return":   func(s *shell, args []string, _ call) { leave(s, returns, args) },
+		"break":    func(s *shell, args []string, _ call) { jump(s, breaks, args) },
+		"continue": func(s *shell, args []string, _ call) { jump(s, continues, args) },
+		"set":      setOptions, "shift": shift, "unset": unset, "eval": eval, ".": sourceBuiltin, "source": sourceBuiltin,
 		"exec": execBuiltin, "command": commandBuiltin, "builtin": commandBuiltin, "type": which,
 		"test": testBuiltin, "[": testBuiltin, "echo": echo, "printf": printf, "read": read,
 		"mapfile": mapfile, "readarray": mapfile, "getopts": getopts,

@@ -17,7 +17,8 @@ type call struct {
 
 // matter are the programs that fill a mirror's directory. They are recorded with their arguments.
 var matter = []string{
-	"rsync", "rsync-ssl", "reposync", "dnf", "yum", "wget", "wget2", "lftp", "lftpget", "debmirror", "apt-mirror", "aptly", "quick-fedora-mirror",
+	"rsync", "rsync-ssl", "reposync", "dnf", "yum", "wget", "wget2", "lftp", "lftpget", "debmirror", "apt-mirror",
+	"aptly", "quick-fedora-mirror",
 	"ftpsync", "rclone", "csync2", "unison", "zsync", "cvsup", "bandersnatch", "tunasync", "mirrorsync",
 }
 
@@ -29,11 +30,16 @@ var shells = []string{"sh", "bash", "dash", "ksh", "ksh93", "mksh", "zsh", "ash"
 
 // quiet are programs without a meaning for a mirror. They are neither looked for nor named.
 var quiet = []string{
-	"[", "true", "false", "sleep", "date", "logger", "mkdir", "rmdir", "rm", "mv", "cp", "touch", "ls", "find", "stat", "du", "df", "wc", "sort", "uniq",
-	"awk", "gawk", "mawk", "sed", "grep", "egrep", "fgrep", "tr", "cut", "head", "tail", "tee", "cmp", "diff", "test", "expr", "seq", "shuf", "mktemp",
-	"id", "whoami", "hostname", "uname", "tty", "stty", "ps", "pgrep", "pidof", "kill", "renice", "wait", "gzip", "bzip2", "xz", "savelog", "logrotate",
-	"basename", "dirname", "readlink", "realpath", "cat", "echo", "printf", "which", "bc", "md5sum", "sha256sum", "od", "clear", "tput", "ln",
-	"lsof", "fuser", "mountpoint", "findmnt", "nproc", "numfmt", "install", "sync", "ts", "column", "rev", "paste", "nl", "env", "getent", "ping",
+	"[", "true", "false", "sleep", "date", "logger", "mkdir", "rmdir", "rm", "mv", "cp", "touch", "ls", "find",
+	"stat", "du", "df", "wc", "sort", "uniq",
+	"awk", "gawk", "mawk", "sed", "grep", "egrep", "fgrep", "tr", "cut", "head", "tail", "tee", "cmp", "diff",
+	"test", "expr", "seq", "shuf", "mktemp",
+	"id", "whoami", "hostname", "uname", "tty", "stty", "ps", "pgrep", "pidof", "kill", "renice", "wait", "gzip",
+	"bzip2", "xz", "savelog", "logrotate",
+	"basename", "dirname", "readlink", "realpath", "cat", "echo", "printf", "which", "bc", "md5sum", "sha256sum",
+	"od", "clear", "tput", "ln",
+	"lsof", "fuser", "mountpoint", "findmnt", "nproc", "numfmt", "install", "sync", "ts", "column", "rev",
+	"paste", "nl", "env", "getent", "ping",
 	"host", "dig", "mirrorform-sync",
 }
 
@@ -133,7 +139,8 @@ func commandOf(s *shell, argv []string, c call) Command {
 	}
 	maps.Copy(env, c.env)
 	return Command{
-		At: s.here, Argv: argv, Dir: s.dir, User: s.user, Env: env, Locks: s.locks, Wrappers: s.wrappers, Volumes: s.volumes, Log: s.log,
+		At: s.here, Argv: argv, Dir: s.dir, User: s.user, Env: env, Locks: s.locks, Wrappers: s.wrappers,
+		Volumes: s.volumes, Log: s.log,
 		Maybe: len(s.taken) > 0,
 	}
 }
@@ -187,7 +194,8 @@ func (s *shell) program(argv []string, c call) {
 // aside records what a program that does not matter does around a sync.
 func (s *shell) aside(name string, argv []string) {
 	switch {
-	case name == "sleep" && len(s.trace.Commands) == 0 && !Known(strings.Join(argv, "")) && !slices.Contains(s.trace.Waits, s.here):
+	case name == "sleep" && len(s.trace.Commands) == 0 && !Known(strings.Join(argv, "")) &&
+		!slices.Contains(s.trace.Waits, s.here):
 		s.trace.Waits = append(s.trace.Waits, s.here)
 	case name == "date":
 		writes(s)
@@ -206,7 +214,8 @@ func inner(s *shell, argv []string, c call) {
 	for i, w := range argv[1:] {
 		rest := argv[i+1:]
 		if base := path.Base(w); base == "rsync" || base == "rsync-ssl" {
-			s.note(s.here, "it is not known whether "+Name(argv[0])+" runs the rsync in its arguments: mirrorform takes it for a command that runs")
+			s.note(s.here, "it is not known whether "+Name(argv[0])+" runs the rsync in its arguments: mirrorform takes "+
+				"it for a command that runs")
 			s.wrap(Wrapper{path.Base(argv[0]), argv[1 : i+1]}, func() { s.run(rest, c) })
 			return
 		}
@@ -356,7 +365,8 @@ func (s *shell) script(p string, argv []string, c call) bool {
 	if interpreter != "" && !slices.Contains(shells, interpreter) {
 		s.print(Unknown)
 		s.status = status{unknown: true}
-		addScript(s, Script{Path: p, Real: realPath, By: s.here, Other: interpreter, Argv: argv, Command: commandOf(s, argv, c)})
+		addScript(s, Script{Path: p, Real: realPath, By: s.here, Other: interpreter, Argv: argv,
+			Command: commandOf(s, argv, c)})
 		return true
 	}
 	addScript(s, Script{Path: p, Real: realPath, By: s.here, Argv: argv})

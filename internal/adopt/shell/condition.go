@@ -120,8 +120,8 @@ func expression(s *shell, text, expr string) answer {
 	return decided(m != nil)
 }
 
-// unaryTest evaluates a test of one operand. What is on the disk of the host may change, so tests of
-// files are not decided.
+// unaryTest evaluates a test of one operand. What is on the disk of the host may change, so tests
+// of files are not decided.
 func unaryTest(s *shell, op, a string) answer {
 	switch op {
 	case "-z", "-n":
@@ -232,7 +232,8 @@ func (b *bracketReader) primary() answer {
 		return perhaps
 	}
 	binary := func(op string) bool {
-		return slices.Contains([]string{"=", "==", "!=", "<", ">", "-eq", "-ne", "-lt", "-le", "-gt", "-ge", "-nt", "-ot", "-ef"}, op)
+		return slices.Contains([]string{"=", "==", "!=", "<", ">", "-eq", "-ne", "-lt", "-le", "-gt", "-ge", "-nt",
+			"-ot", "-ef"}, op)
 	}
 	switch {
 	case len(w) >= 3 && binary(w[1]):

@@ -16,15 +16,18 @@ func container(s *shell, name string, args []string, c call) bool {
 	}
 	var volumes [][2]string
 	long := []string{
-		"name", "volume", "env", "workdir", "user", "network", "net", "entrypoint", "hostname", "label", "memory", "cpus", "mount", "env-file",
-		"log-driver", "log-opt", "restart", "add-host", "dns", "pull", "platform", "cpu-shares", "ulimit", "security-opt", "cap-drop", "cap-add",
+		"name", "volume", "env", "workdir", "user", "network", "net", "entrypoint", "hostname", "label", "memory",
+		"cpus", "mount", "env-file",
+		"log-driver", "log-opt", "restart", "add-host", "dns", "pull", "platform", "cpu-shares", "ulimit",
+		"security-opt", "cap-drop", "cap-add",
 	}
 	rest := args[1:]
 	entry := ""
 	for len(rest) > 0 && strings.HasPrefix(rest[0], "-") {
 		n := 1
 		if word := rest[0]; !strings.Contains(word, "=") && len(rest) > 1 &&
-			(slices.Contains(long, strings.TrimPrefix(word, "--")) || len(word) > 1 && word[1] != '-' && strings.ContainsAny(word[len(word)-1:], "vewuhlpcm")) {
+			(slices.Contains(long, strings.TrimPrefix(word, "--")) || len(word) > 1 && word[1] != '-' &&
+				strings.ContainsAny(word[len(word)-1:], "vewuhlpcm")) {
 			n = 2
 		}
 		one := parseOptions(rest[:n], "vewuhlpcm", long)
@@ -41,7 +44,8 @@ func container(s *shell, name string, args []string, c call) bool {
 	image, argv := rest[0], rest[1:]
 	if entry != "" {
 		argv = append([]string{entry}, argv...)
-	} else if len(argv) == 0 || strings.HasPrefix(argv[0], "-") || strings.Contains(argv[0], "::") || strings.HasPrefix(argv[0], "rsync://") {
+	} else if len(argv) == 0 || strings.HasPrefix(argv[0], "-") || strings.Contains(argv[0], "::") ||
+		strings.HasPrefix(argv[0], "rsync://") {
 		if !strings.Contains(image, "rsync") {
 			return false
 		}

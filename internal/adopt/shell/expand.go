@@ -324,7 +324,7 @@ func braceElements(s *shell, b *syntax.BraceExp) [][]syntax.WordPart {
 }
 
 // matches expands a pattern of file names in a directory that is known. A pattern without a match
-// stays as it is, as in a shell; so does one that is not an absolute path, such as that of an option.
+// stays, as in a shell; so does one that is not an absolute path, such as that of an option.
 func matches(s *shell, word string) []string {
 	dir, base := path.Split(word)
 	if !path.IsAbs(word) || strings.ContainsAny(dir, "*?[") || !Known(word) || base == "" {
@@ -336,7 +336,8 @@ func matches(s *shell, word string) []string {
 	}
 	var out []string
 	for _, name := range names {
-		if strings.HasPrefix(name, ".") == strings.HasPrefix(base, ".") && matchesPattern(s, base, name) && len(out) < maxFields {
+		if strings.HasPrefix(name, ".") == strings.HasPrefix(base, ".") && matchesPattern(s, base, name) &&
+			len(out) < maxFields {
 			out = append(out, dir+name)
 		}
 	}

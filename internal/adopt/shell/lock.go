@@ -20,7 +20,8 @@ func locked(s *shell, name string, argv []string, c call) bool {
 		if file == "" {
 			return false
 		}
-		hold(s, Lock{name, s.absolute(file)}, func() { wrapped(s, name, slices.Concat([]string{name}, without(o.given, "l"), o.rest), c) })
+		rest := slices.Concat([]string{name}, without(o.given, "l"), o.rest)
+		hold(s, Lock{name, s.absolute(file)}, func() { wrapped(s, name, rest, c) })
 	case "lckdo", "with-lock-ex", "dotlockfile-run":
 		o := parseOptions(argv[1:], "W", nil)
 		holding(s, name, o.rest, c)
@@ -123,7 +124,8 @@ func flock(s *shell, argv []string, c call) {
 
 // making evaluates a program that fails if the file that it makes exists.
 func making(s *shell, name string, args []string) {
-	o := parseOptions(args, map[string]string{"mkdir": "mZ", "lockfile": "rls", "dotlockfile": "rp", "shlock": "pf", "ln": "St"}[name], nil)
+	o := parseOptions(args, map[string]string{"mkdir": "mZ", "lockfile": "rls", "dotlockfile": "rp",
+		"shlock": "pf", "ln": "St"}[name], nil)
 	file := ""
 	if len(o.rest) > 0 {
 		file = o.rest[len(o.rest)-1]

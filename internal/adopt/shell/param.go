@@ -30,7 +30,8 @@ func lookup(s *shell, name string, index syntax.ArithmExpr) (values []string, se
 			return []string{Unknown}, true
 		}
 		return []string{strconv.Itoa(s.status.code)}, true
-	case "$", "!", "RANDOM", "SECONDS", "PPID", "EPOCHSECONDS", "SRANDOM", "HOSTNAME", "BASHPID", "UID", "EUID", "COLUMNS", "LINES", "_":
+	case "$", "!", "RANDOM", "SECONDS", "PPID", "EPOCHSECONDS", "SRANDOM", "HOSTNAME", "BASHPID", "UID", "EUID",
+		"COLUMNS", "LINES", "_":
 		if v, assigned := s.vars[name]; !assigned || !Known(v.value) {
 			return []string{Unknown}, true
 		}
@@ -192,7 +193,8 @@ func indirect(s *shell, p *syntax.ParamExp) []string {
 func defaults(s *shell, p *syntax.ParamExp, values []string, set bool) []string {
 	text := strings.Join(values, "")
 	op := p.Exp.Op
-	if orNull := op == syntax.AlternateUnsetOrNull || op == syntax.DefaultUnsetOrNull || op == syntax.AssignUnsetOrNull || op == syntax.ErrorUnsetOrNull; orNull {
+	if orNull := op == syntax.AlternateUnsetOrNull || op == syntax.DefaultUnsetOrNull ||
+		op == syntax.AssignUnsetOrNull || op == syntax.ErrorUnsetOrNull; orNull {
 		if text == Unknown && s.choose(s.site(p), 2) != 0 { // it may be empty
 			set = false
 		}

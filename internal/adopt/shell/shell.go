@@ -3,9 +3,9 @@
 //
 // It runs no program, opens no file and knows no environment but the given one. Programs that
 // matter, such as rsync, are recorded with their arguments; of all others, output and exit status
-// are unknown. A value with an unknown part contains Unknown. A condition that depends on an unknown
-// is taken both ways, in separate evaluations, so that each value belongs to one way through the
-// text. Work, depth and sizes are limited.
+// are unknown. A value with an unknown part contains Unknown. A condition that depends on an
+// unknown is taken both ways, in separate evaluations, so that each value belongs to one way
+// through the text. Work, depth and sizes are limited.
 package shell
 
 import (
@@ -210,7 +210,8 @@ func explore(h Host, b *Budget, evaluate func(*shell), s Start) Trace {
 	return e.trace
 }
 
-// choose returns one of n choices at a place that depends on an unknown, always the same on one way.
+// choose returns one of n choices at a place that depends on an unknown, always the same on one
+// way.
 func (e *evaluation) choose(at site, n int) int {
 	if c, ok := e.given[at]; ok {
 		if !slices.ContainsFunc(e.taken, func(t choice) bool { return t.at == at }) {

@@ -46,7 +46,8 @@ func (s *shell) statement(stmt *syntax.Stmt) {
 			s.status = status{}
 		}
 	}
-	if l := s.status.lock; s.strict && s.status.unknown && l != nil && !slices.Contains(s.locks, *l) { // set -e: it goes on with the lock
+	if l := s.status.lock; s.strict && s.status.unknown && l != nil && !slices.Contains(s.locks,
+		*l) { // set -e: it goes on with the lock
 		s.locks = append(slices.Clip(s.locks), *l)
 	}
 }

@@ -8,15 +8,20 @@ import (
 	"strings"
 )
 
-// tools are programs whose output follows from their arguments and from known input. Of what they do
-// not understand, the output is unknown.
+// tools are programs whose output follows from their arguments and from known input. Of what they
+// do not understand, the output is unknown.
 var tools map[string]func(*shell, []string) (string, bool)
 
 func init() {
 	tools = map[string]func(*shell, []string) (string, bool){
-		"cat": cat, "grep": grep, "egrep": func(s *shell, args []string) (string, bool) { return grep(s, append([]string{"-E"}, args...)) },
-		"fgrep": func(s *shell, args []string) (string, bool) { return grep(s, append([]string{"-F"}, args...)) }, "cut": cutTool, "head": lines(true), "tail": lines(false), "basename": basename,
-		"dirname": dirname, "readlink": realPath, "realpath": realPath, "id": identity, "whoami": ownName, "logname": ownName, "sort": sorted,
+		"cat": cat, "grep": grep, "egrep": func(s *shell, args []string) (string, bool) {
+			return grep(s,
+				append([]string{"-E"}, args...))
+		},
+		"fgrep": func(s *shell, args []string) (string, bool) { return grep(s, append([]string{"-F"}, args...)) },
+		"cut":   cutTool, "head": lines(true), "tail": lines(false), "basename": basename,
+		"dirname": dirname, "readlink": realPath, "realpath": realPath, "id": identity, "whoami": ownName,
+		"logname": ownName, "sort": sorted,
 		"uniq": sorted, "tr": translate, "sed": sed, "seq": sequence, "awk": awk, "gawk": awk, "mawk": awk,
 		"which": func(s *shell, args []string) (string, bool) { which(s, args, call{}); return "", true },
 	}
@@ -52,7 +57,8 @@ func cat(s *shell, args []string) (string, bool) {
 }
 
 // basic converts a basic regular expression to an extended one (XBD 9.3).
-var basic = strings.NewReplacer(`\\`, `\\`, `\(`, `(`, `\)`, `)`, `\{`, `{`, `\}`, `}`, `\|`, `|`, `\+`, `+`, `\?`, `?`,
+var basic = strings.NewReplacer(`\\`, `\\`, `\(`, `(`, `\)`, `)`, `\{`, `{`, `\}`, `}`, `\|`, `|`, `\+`, `+`,
+	`\?`, `?`,
 	`(`, `\(`, `)`, `\)`, `{`, `\{`, `}`, `\}`, `|`, `\|`, `+`, `\+`, `?`, `\?`)
 
 func grep(s *shell, args []string) (string, bool) {
@@ -216,7 +222,8 @@ func translate(s *shell, args []string) (string, bool) {
 		}, text), true
 	case len(o.rest) == 2 && len(o.value) == 0 && len(from) == 1:
 		return strings.ReplaceAll(text, from, backslashes(o.rest[1])[:1]), o.rest[1] != ""
-	case len(o.rest) == 2 && (o.rest[0] == "A-Z" && o.rest[1] == "a-z" || o.rest[0] == "[:upper:]" && o.rest[1] == "[:lower:]"):
+	case len(o.rest) == 2 && (o.rest[0] == "A-Z" && o.rest[1] == "a-z" || o.rest[0] == "[:upper:]" &&
+		o.rest[1] == "[:lower:]"):
 		return strings.ToLower(text), true
 	}
 	return "", false
@@ -360,8 +367,8 @@ func sequence(s *shell, args []string) (string, bool) {
 	return out.String(), true
 }
 
-// tool evaluates a program that prints what follows from its arguments and input. It reports whether
-// the program is one of these.
+// tool evaluates a program that prints what follows from its arguments and input. It reports
+// whether the program is one of these.
 func tool(s *shell, name string, args []string) bool {
 	tool := tools[name]
 	if tool == nil {

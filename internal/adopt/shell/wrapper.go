@@ -38,19 +38,24 @@ var runners = map[string]runner{
 		"property", "unit", "uid", "gid", "slice", "description", "setenv", "nice", "working-directory", "host",
 		"machine", "service-type", "on-calendar", "on-active", "timer-property", "expand-environment",
 	}, user: []string{"uid"}},
-	"sudo":             {short: "ugpChrtTURDc", long: []string{"user", "group", "prompt", "chdir", "host", "login-class", "close-from"}, user: []string{"u", "user"}, assigns: true},
-	"doas":             {short: "uC", user: []string{"u"}},
-	"runuser":          {short: "ugGsw", long: []string{"user", "group", "supp-group", "shell"}, user: []string{"u", "user"}},
-	"gosu":             {operands: 1},
-	"su-exec":          {operands: 1},
-	"setuidgid":        {operands: 1},
-	"s6-setuidgid":     {operands: 1},
-	"setpriv":          {long: []string{"reuid", "regid", "ruid", "rgid", "euid", "egid", "groups", "securebits", "inh-caps", "ambient-caps", "bounding-set", "selinux-label", "apparmor-profile", "pdeathsig"}, user: []string{"reuid", "ruid"}},
-	"chpst":            {short: "uUbcdmofprtenl/", user: []string{"u"}},
-	"softlimit":        {short: "acdflmoprst"},
-	"prlimit":          {short: "op", long: []string{"output", "pid"}},
-	"taskset":          {operands: 1},
-	"numactl":          {short: "CNimpP", long: []string{"cpunodebind", "physcpubind", "membind", "interleave", "preferred"}},
+	"sudo": {short: "ugpChrtTURDc", long: []string{"user", "group", "prompt", "chdir", "host",
+		"login-class", "close-from"}, user: []string{"u", "user"}, assigns: true},
+	"doas": {short: "uC", user: []string{"u"}},
+	"runuser": {short: "ugGsw", long: []string{"user", "group", "supp-group", "shell"},
+		user: []string{"u", "user"}},
+	"gosu":         {operands: 1},
+	"su-exec":      {operands: 1},
+	"setuidgid":    {operands: 1},
+	"s6-setuidgid": {operands: 1},
+	"setpriv": {long: []string{"reuid", "regid", "ruid", "rgid", "euid", "egid", "groups", "securebits",
+		"inh-caps", "ambient-caps", "bounding-set", "selinux-label", "apparmor-profile", "pdeathsig"},
+		user: []string{"reuid", "ruid"}},
+	"chpst":     {short: "uUbcdmofprtenl/", user: []string{"u"}},
+	"softlimit": {short: "acdflmoprst"},
+	"prlimit":   {short: "op", long: []string{"output", "pid"}},
+	"taskset":   {operands: 1},
+	"numactl": {short: "CNimpP", long: []string{"cpunodebind", "physcpubind", "membind", "interleave",
+		"preferred"}},
 	"cpulimit":         {short: "lpe", long: []string{"limit", "pid", "exe"}},
 	"choom":            {short: "np", long: []string{"adjust", "pid"}},
 	"cgexec":           {short: "g"},
@@ -132,7 +137,10 @@ func (o options) has(name string) bool {
 // program is one of these.
 func peculiar(s *shell, name string, argv []string, c call) bool {
 	switch {
-	case name == "su" || name == "runuser" && !slices.ContainsFunc(argv, func(w string) bool { return w == "-u" || strings.HasPrefix(w, "--user") }):
+	case name == "su" || name == "runuser" && !slices.ContainsFunc(argv, func(w string) bool {
+		return w == "-u" ||
+			strings.HasPrefix(w, "--user")
+	}):
 		login(s, argv[1:], c)
 		return true
 	case name == "xargs":
@@ -176,7 +184,8 @@ func peculiar(s *shell, name string, argv []string, c call) bool {
 	return false
 }
 
-// wrapped evaluates a program that runs another one. It reports whether the program is one of these.
+// wrapped evaluates a program that runs another one. It reports whether the program is one of
+// these.
 func wrapped(s *shell, name string, argv []string, c call) bool {
 	if peculiar(s, name, argv, c) {
 		return true
@@ -315,7 +324,8 @@ func login(s *shell, args []string, c call) {
 
 // xargs evaluates a command for each line or word of its input.
 func xargs(s *shell, args []string, c call) {
-	o := parseOptions(args, "IELnPsdai", []string{"max-args", "max-procs", "replace", "delimiter", "max-lines", "arg-file"})
+	o := parseOptions(args, "IELnPsdai", []string{"max-args", "max-procs", "replace", "delimiter", "max-lines",
+		"arg-file"})
 	if len(o.rest) == 0 {
 		return
 	}
@@ -348,7 +358,8 @@ func xargs(s *shell, args []string, c call) {
 
 // parallel evaluates GNU parallel with its arguments after ":::".
 func parallel(s *shell, args []string, c call) {
-	o := parseOptions(args, "jPNnSaCI", []string{"jobs", "max-procs", "joblog", "delay", "timeout", "retries", "colsep", "arg-file"})
+	o := parseOptions(args, "jPNnSaCI", []string{"jobs", "max-procs", "joblog", "delay", "timeout", "retries",
+		"colsep", "arg-file"})
 	at := slices.Index(o.rest, ":::")
 	items := []string{Unknown}
 	command := o.rest
