@@ -77,12 +77,12 @@ func ioClass(args []string) string {
 	return ""
 }
 
-// span matches a duration of timeout(1), or one unit of a time span of systemd.time(7).
-var span = regexp.MustCompile(`^([1-9][0-9]{0,6}) ?(s|sec|seconds?|m|min|minutes?|h|hr|hours?|d|days?)?$`)
+// timeSpan matches a duration of timeout(1), or one unit of a time span of systemd.time(7).
+var timeSpan = regexp.MustCompile(`^([1-9][0-9]{0,6}) ?(s|sec|seconds?|m|min|minutes?|h|hr|hours?|d|days?)?$`)
 
 // duration returns the value of sync.time_limit for a duration, or "".
 func duration(text string) string {
-	m := span.FindStringSubmatch(text)
+	m := timeSpan.FindStringSubmatch(text)
 	if m == nil {
 		return ""
 	}

@@ -230,7 +230,7 @@ func otherTool(c shell.Command) (s syncCommand, why string) {
 	text := strings.Join(c.Argv, " ")
 	switch {
 	case (name == "dnf" || name == "yum") && !slices.Contains(c.Argv, "reposync"),
-		(name == "wget" || name == "wget2") && !mirrors(c.Argv),
+		(name == "wget" || name == "wget2") && !copiesTree(c.Argv),
 		name == "lftp" && !strings.Contains(text, "mirror"), name == "rclone" && !strings.Contains(text, "sync") &&
 			!strings.Contains(text, "copy"):
 		return s, ""
@@ -258,8 +258,8 @@ func otherTool(c shell.Command) (s syncCommand, why string) {
 	return s, name + about + ": if it is AlmaLinux's, name it with --tree"
 }
 
-// mirrors reports whether arguments of wget make it copy a tree.
-func mirrors(argv []string) bool {
+// copiesTree reports whether arguments of wget make it copy a tree.
+func copiesTree(argv []string) bool {
 	return slices.ContainsFunc(argv, func(w string) bool {
 		return w == "--mirror" || w == "--recursive" || len(w) > 1 && w[0] == '-' && w[1] != '-' &&
 			strings.ContainsAny(w, "mr")
