@@ -25,9 +25,8 @@ func (f evaluator) roles(jobs []*job, commands []shell.Command) {
 		if best == j {
 			continue
 		}
-		failed := commands[j.sync.index].Failed >= 0
 		switch {
-		case failed && j.sync.upstream != best.sync.upstream && j.sync.upstream != "":
+		case afterFailure(j, commands) && j.sync.upstream != best.sync.upstream && j.sync.upstream != "":
 			j.role = "a fallback"
 			if !slices.Contains(best.sync.fallbacks, j.sync.upstream) {
 				best.sync.fallbacks = append(best.sync.fallbacks, j.sync.upstream)
@@ -55,13 +54,18 @@ func (f evaluator) roles(jobs []*job, commands []shell.Command) {
 	}
 }
 
+// afterFailure reports whether a sync runs because another command has failed.
+func afterFailure(j *job, commands []shell.Command) bool {
+	return j.sync.index >= 0 && j.sync.index < len(commands) && commands[j.sync.index].Failed >= 0
+}
+
 // better reports whether a is the sync of its tree rather than b: it deletes what the upstream has
 // deleted, does not depend on a failure, and comes first.
 func better(a, b *job, commands []shell.Command) bool {
 	for _, rule := range []func(*job) bool{
 		func(j *job) bool { return j.sync.deletes },
 		func(j *job) bool { return j.sync.upstream != "" },
-		func(j *job) bool { return commands[j.sync.index].Failed < 0 },
+		func(j *job) bool { return !afterFailure(j, commands) },
 		func(j *job) bool { return !j.sync.partial },
 	} {
 		if rule(a) != rule(b) {

@@ -35,7 +35,7 @@ func (f evaluator) foreign(s shell.Script, by starter) {
 		c := s.Command
 		c.At, c.Argv = shell.Place{File: at.File, Line: at.Line}, argv
 		before := len(f.jobs)
-		f.recorded(c, by, []string{s.Real})
+		f.recorded(c, by, []string{s.Real}, -1)
 		if len(f.jobs) > before {
 			f.remark(at, "this script is in %s, which mirrorform does not evaluate: it has taken this rsync from the "+
 				"words in quotes, so check it", printable(s.Other))

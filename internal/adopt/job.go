@@ -89,7 +89,7 @@ func (f evaluator) evaluated(t shell.Trace, s starter) {
 	}
 	first := len(f.jobs)
 	for i := range t.Commands {
-		f.recorded(t.Commands[i], s, scripts)
+		f.recorded(t.Commands[i], s, scripts, i)
 	}
 	f.roles(f.jobs[first:], t.Commands)
 	for _, one := range t.Scripts {
@@ -183,8 +183,9 @@ func (f evaluator) scriptSecrets(p, realPath string) {
 	}
 }
 
-// recorded adds a job for a command that fills a directory.
-func (f evaluator) recorded(c shell.Command, s starter, scripts []string) {
+// recorded adds a job for a command that fills a directory; index is that of the command in its
+// evaluation, or -1.
+func (f evaluator) recorded(c shell.Command, s starter, scripts []string, index int) {
 	at := Place{c.At.File, c.At.Line}
 	sync, why := readSync(c)
 	if sync.secret {
@@ -198,7 +199,7 @@ func (f evaluator) recorded(c shell.Command, s starter, scripts []string) {
 	}
 	sync.alma = sync.alma || f.holdsAlmaLinux(sync.tree) || sync.tree == f.named
 	j := &job{starter: s, sync: sync, scripts: scripts}
-	j.sync.at = at
+	j.sync.at, j.sync.index = at, index
 	j.sync.starts = s.at
 	if c.User != "" {
 		j.user = c.User

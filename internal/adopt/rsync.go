@@ -26,7 +26,7 @@ type syncCommand struct {
 	alma       bool   // it is AlmaLinux's by something else than its names
 	partial    bool   // not all arguments are known
 	other      string // how it differs from rsync's own protocol with a known upstream
-	index      int    // of the command in its evaluation
+	index      int    // of the command in its evaluation, or -1
 }
 
 const unclearRsync = "mirrorform cannot parse the arguments of this rsync: it uses values that only the host " +
