@@ -19,11 +19,7 @@ import (
 // proposal returns the mirror block that would do the same as what was found: its name, and the
 // values that differ from the defaults. Without a sync, spec is nil.
 func (f *found) proposal(h Input) (name string, spec *mirror.Spec) {
-	j := f.main()
-	if j == nil && f.named != "" && f.files[f.named].Kind == wire.Directory {
-		j = &job{starter: starter{user: f.files[f.named].Owner}, sync: syncCommand{tree: f.named}}
-		f.remark(Place{f.named, 0}, "no sync of this tree is understood: the mirror block has AlmaLinux's upstream, and the guide's schedule")
-	}
+	j := f.subject()
 	if j == nil {
 		return "", nil
 	}
@@ -56,14 +52,7 @@ func (f *found) proposal(h Input) (name string, spec *mirror.Spec) {
 		f.remark(Place{fs.MountPoint, 0}, "the file system has %s, but the guide requires %s: the mirror block sets storage.minimum", spec.Storage.Minimum, least)
 	}
 	spec.Sync = syncBlock(j, edition, edition.Upstream, edition.Lock, spec.Storage.MountPoint)
-	if lock := j.sync.lock(); lock != "" && f.sharesLock(j) {
-		spec.Sync.Lock = ""
-		f.remark(j.sync.at, "other syncs have the same lock, %s, so the mirror block has one of its own", printable(lock))
-	}
-	if j.schedule == "@reboot" || j.schedule == "" && j.timer.name == "" && j.kind != "" {
-		spec.Sync.Schedule = ""
-		f.remark(j.at, "no schedule is known for this sync: the mirror block has the guide's, unless you set sync.every")
-	}
+	f.settleSync(j, spec.Sync)
 	spec.Web = f.webBlock(h, j.sync.tree)
 	f.settleSchedule(h, name, spec, j)
 	if k != nil {
@@ -78,6 +67,31 @@ func (f *found) proposal(h Input) (name string, spec *mirror.Spec) {
 		spec.Publish = publishBlock(h.MirrorsD)
 	}
 	return name, spec
+}
+
+// subject returns the sync that the mirror block replaces. For a tree that the operator has named,
+// and no sync fills, it is one of which nothing is known.
+func (f *found) subject() *job {
+	if j := f.main(); j != nil {
+		return j
+	}
+	if f.named == "" || f.files[f.named].Kind != wire.Directory {
+		return nil
+	}
+	f.remark(Place{f.named, 0}, "no sync of this tree is understood: the mirror block has AlmaLinux's upstream, and the guide's schedule")
+	return &job{starter: starter{user: f.files[f.named].Owner}, sync: syncCommand{tree: f.named}}
+}
+
+// settleSync removes from a block the lock and the schedule that it cannot have.
+func (f *found) settleSync(j *job, s *mirror.Sync) {
+	if lock := j.sync.lock(); lock != "" && f.sharesLock(j) {
+		s.Lock = ""
+		f.remark(j.sync.at, "other syncs have the same lock, %s, so the mirror block has one of its own", printable(lock))
+	}
+	if j.schedule == "@reboot" || j.schedule == "" && j.timer.name == "" && j.kind != "" {
+		s.Schedule = ""
+		f.remark(j.at, "no schedule is known for this sync: the mirror block has the guide's, unless you set sync.every")
+	}
 }
 
 // settleSchedule removes the schedule from the block if the block would choose the same one.
