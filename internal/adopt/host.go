@@ -12,8 +12,8 @@ import (
 
 // Limits for what commands and scripts make adopt ask for.
 const (
-	maxFinds = 64        // paths where programs may be
-	maxWork  = 1_000_000 // units of work to evaluate all commands of a host once
+	maxFinds = 64      // paths where programs may be
+	maxWork  = 300_000 // units of work to evaluate all commands of a host once
 )
 
 // scriptHost answers what commands and scripts refer to, from the survey. What it lacks is asked
