@@ -50,6 +50,8 @@ type Draft struct {
 	whole      bool // the proposal changes nothing
 	active     bool // the proposal is valid, so it is written instead of the resources
 	found      bool
+	trees      []string
+	lock       string
 
 	edited  []string            // files that start the syncs, of which a line has to be taken out
 	before  []string            // what to do by hand before the proposal is applied
@@ -60,8 +62,13 @@ type Draft struct {
 	values  []string            // secrets of the host, which nothing shows
 }
 
-// Found reports whether a mirror of AlmaLinux was found.
+// Found reports whether a mirror of AlmaLinux was found. Remarks has what was seen, also without
+// one.
 func (d *Draft) Found() bool { return d.found }
+
+// Understood returns the trees that were found, and the lock of the sync: the file of flock(1), or
+// what takes another lock in parentheses, such as (mkdir).
+func (d *Draft) Understood() (trees []string, lock string) { return d.trees, d.lock }
 
 // Empty reports whether there is no configuration to write for the host.
 func (d *Draft) Empty() bool { return len(d.candidates) == 0 && d.spec == nil }
@@ -69,7 +76,12 @@ func (d *Draft) Empty() bool { return len(d.candidates) == 0 && d.spec == nil }
 // NewDraft returns a draft for a complete survey.
 func NewDraft(s *Survey, h Input) *Draft {
 	f := s.read()
-	d := &Draft{Host: h, target: s.target, found: len(f.trees()) > 0}
+	d := &Draft{Host: h, target: s.target, found: len(f.trees()) > 0, trees: f.trees()}
+	if j := f.main(); j != nil {
+		if d.lock = j.sync.lock(); d.lock == "" && len(j.sync.locks) > 0 {
+			d.lock = "(" + j.sync.locks[0].Kind + ")"
+		}
+	}
 	for _, c := range f.candidates(h.Content) {
 		address := engine.Address{Host: h.Name, Type: c.kind, Name: c.name}
 		r := &engine.Resource{Address: address, Kind: h.Types.Kind(c.kind), State: c.state, Source: "adopt"}
@@ -84,19 +96,7 @@ func NewDraft(s *Survey, h Input) *Draft {
 		d.candidates, d.resources = append(d.candidates, c), append(d.resources, r)
 	}
 	d.propose(f)
-	for _, j := range f.jobs {
-		switch {
-		case !j.almalinux() && h.declares(j.sync.tree): // a mirror of another distribution
-		case !j.almalinux():
-			f.remark(j.at, "an rsync of something else than AlmaLinux, to %s, is not adopted: for another distribution, "+
-				"add a mirror block with distribution = \"other\" and storage.claim", printable(j.sync.tree))
-		case f.again(j): // a script with several ways to run it
-		case j != f.main() && j != f.kitten():
-			f.remark(j.at, "another sync of AlmaLinux, to %s", printable(j.sync.tree))
-		case len(j.sync.wrappers) > 0:
-			f.remark(j.at, "%s", wrapped(j.sync.wrappers))
-		}
-	}
+	f.leftOut(h)
 	d.describe(f)
 	if s.full {
 		f.remark(Place{}, "there are more than %d files to read, or links and includes are nested too deeply: some files were not read", maxFiles)
@@ -104,20 +104,6 @@ func NewDraft(s *Survey, h Input) *Draft {
 	d.Remarks = f.remarks
 	d.values = f.secretValues()
 	return d
-}
-
-// wrapped describes programs that run rsync, and the settings of a mirror block for them.
-func wrapped(programs []string) string {
-	text := "rsync runs under " + strings.Join(programs, " and ")
-	for _, p := range programs {
-		setting := map[string]string{"nice": "sync.nice", "ionice": "sync.io_class", "timeout": "sync.time_limit", "env": "sync.proxy, if it sets RSYNC_PROXY"}[p]
-		if setting == "" {
-			text += "; a mirror block has no setting for " + p
-		} else {
-			text += "; set " + setting
-		}
-	}
-	return text
 }
 
 // declares reports whether the configuration already has a tree.
@@ -135,7 +121,11 @@ func (d *Draft) propose(f *found) {
 		return
 	}
 	if secretIn(reflect.ValueOf(d.spec.Sync)) || secretIn(reflect.ValueOf(d.spec.Kitten)) {
-		f.remark(f.main().at, "an argument of this rsync looks like a secret, so no mirror block is proposed")
+		at := Place{}
+		if m := f.main(); m != nil {
+			at = m.sync.at
+		}
+		f.remark(at, "an argument of this rsync looks like a secret, so no mirror block is proposed")
 		d.spec = nil
 		return
 	}

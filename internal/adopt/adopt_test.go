@@ -171,6 +171,8 @@ func (h *fakeHost) answer(t testing.TB, queries []wire.Query) engine.Answers {
 				tree.Identity = "mirrorform-claim 1\nfilesystem UUID=0a1b\nsubvolume 0\ninode 131\n"
 			}
 			a.Tree = tree
+		case wire.AskLoaded: // nothing was loaded by mirrorform
+			a.Loaded = &wire.Loaded{}
 		case wire.AskUser:
 			a.User = &wire.User{UID: -1, GID: -1}
 			if i := slices.Index(h.users, q.Arg); i >= 0 {

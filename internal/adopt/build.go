@@ -9,6 +9,7 @@ import (
 
 	"github.com/mirrorform/mirrorform/engine"
 	"github.com/mirrorform/mirrorform/engine/wire"
+	"github.com/mirrorform/mirrorform/internal/adopt/shell"
 	"github.com/mirrorform/mirrorform/resources"
 )
 
@@ -58,7 +59,7 @@ func (f *found) candidates(copies bool) []*candidate {
 	}
 	b.packageOf("rsync")
 	for _, j := range f.jobs {
-		if j.almalinux() {
+		if j.almalinux() && j.role == "" {
 			b.job(j)
 		}
 	}
@@ -100,42 +101,76 @@ func (b *builder) tree(tree string) {
 	b.add("directory", path.Base(tree), d)
 }
 
-// job describes the crontab, script or unit that starts a sync.
+// job describes the crontab, scripts or unit that start a sync.
 func (b *builder) job(j *job) {
 	const takeOver = "remove the job before a mirror block takes over, or both would run"
 	switch j.kind {
 	case byCrontab:
-		b.remark(j.at, "the crontab of %s runs this sync. mirrorform does not manage crontabs of users: %s", printable(j.user), takeOver)
-	case bySystem:
-		b.remark(j.at, "/etc/crontab runs this sync. mirrorform does not manage this file, which belongs to the system: %s", takeOver)
+		b.remark(j.at, "the crontab of %s runs this sync. mirrorform does not manage crontabs of users: %s", printable(path.Base(j.at.File)), takeOver)
+	case bySystem, byAnacron, byBoot:
+		b.remark(j.at, "%s runs this sync. mirrorform does not manage this file, which belongs to the system: %s", j.at.File, takeOver)
 	case byCronD, byParts:
 		b.regular(j.file)
 		if n := b.others(j); n > 0 {
 			b.remark(Place{j.file, n}, "the file has other jobs than the syncs of AlmaLinux: move them to another file before a mirror block replaces this one")
 		}
 	case byUnit:
-		b.regular(j.file)
-		if j.timer == "" {
-			b.remark(j.at, "no timer in %s starts this service", strings.Join(unitDirs, " or "))
-			break
-		}
-		b.remark(j.at, "%s starts this sync. Its calendar is not translated: for another interval than 3h, set sync.every or sync.schedule in the mirror block",
-			printable(j.timer))
-		b.regular(j.timerAt)
-		b.service(j.timer)
+		b.unitOf(j)
 	}
-	if j.kind == byCrontab || j.kind == bySystem || j.kind == byCronD {
+	if j.kind == byCrontab || j.kind == bySystem || j.kind == byCronD || j.kind == byParts {
 		b.packageOf("cron", "cronie")
 		for _, unit := range []string{"cron.service", "crond.service"} {
 			b.service(unit)
 		}
 	}
-	if j.script != "" {
-		b.regular(j.script)
+	for _, script := range j.scripts {
+		b.regular(script)
 	}
-	if j.sync.lock == "" {
-		b.remark(j.at, "this sync runs without flock(1): two of them can run at the same time")
+	b.locks(j)
+}
+
+// unitOf describes the unit and the timer that start a sync.
+func (b *builder) unitOf(j *job) {
+	if dir := path.Dir(j.at.File); strings.HasSuffix(dir, userUnits) || dir == "/etc/systemd/user" {
+		b.remark(j.at, "a user's instance of systemd runs this sync. mirrorform does not manage units of users: remove the job before a mirror block takes over, or both would run")
+		if strings.HasSuffix(dir, userUnits) && !b.lingers(j.user) {
+			b.remark(j.at, "no file in /var/lib/systemd/linger shows that %s lingers: if so, this runs only while that user is logged in", printable(j.user))
+		}
+		return
 	}
+	b.regular(j.file)
+	if j.called.File != "" {
+		b.remark(j.called, "this line starts %s: remove it before a mirror block takes over, or both would run", printable(path.Base(j.at.File)))
+		return
+	}
+	if j.timer.name == "" {
+		b.remark(j.at, "no timer in %s starts this service", strings.Join(unitDirs, " or "))
+		return
+	}
+	if j.schedule == "" {
+		b.remark(j.at, "%s starts this sync. Its calendar is not translated: for another interval than 3h, set sync.every or sync.schedule in the mirror block",
+			printable(j.timer.name))
+	}
+	b.regular(j.timer.at)
+	b.service(j.timer.name)
+}
+
+// locks reports how a sync is kept from running twice, if not as in a mirror block.
+func (b *builder) locks(j *job) {
+	if j.sync.lock() != "" {
+		return
+	}
+	if len(j.sync.locks) == 0 {
+		b.remark(j.sync.at, "this sync runs without flock(1): two of them can run at the same time")
+		return
+	}
+	l := j.sync.locks[0]
+	at := "a file whose name only the host knows"
+	if shell.Known(l.Path) && l.Path != "" {
+		at = printable(l.Path)
+	}
+	b.remark(j.sync.at, "this sync has a lock (%s), %s. A mirror block has one by flock(1), which does not wait for it: remove the job before the block takes over",
+		l.Kind, at)
 }
 
 // others returns the first line of a file in /etc/cron.d that has another job than a sync of

@@ -3,8 +3,6 @@ package adopt
 import (
 	"regexp"
 	"strings"
-
-	"github.com/mirrorform/mirrorform/resources"
 )
 
 // cronLine is one job of a crontab.
@@ -12,8 +10,8 @@ type cronLine struct {
 	line     int
 	schedule string
 	user     string
-	command  string // the command for the shell
-	input    bool   // an unescaped % gives the command standard input, which is left out
+	command  string  // the command for the shell
+	input    *string // an unescaped % gives the command standard input
 }
 
 // cronVariable is a variable in a crontab.
@@ -46,15 +44,15 @@ func readCrontab(text, user string, withUser bool) (jobs []cronLine, variables [
 			fields = 1
 		}
 		words, rest := cutFields(line, fields)
-		schedule, err := resources.ParseSchedule(strings.Join(words, " "))
-		j := cronLine{line: number, schedule: schedule.String(), user: user}
-		if withUser && err == nil {
+		schedule, isSchedule := cronSchedule(words)
+		j := cronLine{line: number, schedule: schedule, user: user}
+		if withUser && isSchedule {
 			var name []string
 			if name, rest = cutFields(rest, 1); len(name) == 1 {
 				j.user = name[0]
 			}
 		}
-		if err != nil || rest == "" || j.user == "" {
+		if !isSchedule || rest == "" || j.user == "" {
 			unclear = append(unclear, number)
 			continue
 		}
@@ -83,7 +81,7 @@ func cutFields(line string, n int) (words []string, rest string) {
 
 // cronCommand returns the command for the shell: the text up to an unescaped %, with \% as %
 // (crontab(5)).
-func cronCommand(text string) (command string, input bool) {
+func cronCommand(text string) (command string, input *string) {
 	var out strings.Builder
 	for i := 0; i < len(text); i++ {
 		switch {
@@ -91,10 +89,11 @@ func cronCommand(text string) (command string, input bool) {
 			out.WriteByte('%')
 			i++
 		case text[i] == '%':
-			return out.String(), true
+			lines := strings.ReplaceAll(text[i+1:], "%", "\n") + "\n"
+			return out.String(), &lines
 		default:
 			out.WriteByte(text[i])
 		}
 	}
-	return out.String(), false
+	return out.String(), nil
 }

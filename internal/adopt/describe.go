@@ -46,21 +46,23 @@ func (f describer) byHand() []string {
 			continue
 		}
 		switch rest := f.besides(j); {
-		case j.script != "" && len(rest) > 0 && f.sameLine(j):
+		case j.script() != "" && len(rest) > 0 && f.sameLine(j):
 			add("line %d of %s syncs several trees: take AlmaLinux out of what it goes through. The rest of the "+
 				"script stays: %s",
-				j.at.Line, printable(j.script), strings.Join(rest, ", "))
-		case j.script != "" && len(rest) > 0:
-			add("take line %d, the sync to %s, out of %s. The rest of the script stays: %s", j.at.Line,
-				printable(j.sync.tree), printable(j.script), strings.Join(rest, ", "))
-		case j.kind == byUnit && j.timer != "":
-			add("stop the timer: systemctl disable --now %s", quote(j.timer))
+				j.sync.at.Line, printable(j.script()), strings.Join(rest, ", "))
+		case j.script() != "" && len(rest) > 0:
+			add("take line %d, the sync to %s, out of %s. The rest of the script stays: %s", j.sync.at.Line,
+				printable(j.sync.tree), printable(j.script()), strings.Join(rest, ", "))
+		case j.kind == byUnit && j.timer.name != "":
+			add("stop the timer: systemctl disable --now %s", quote(j.timer.name))
 		case j.kind == byUnit:
-			add("stop the service that runs this sync, and what starts it: %s", j.starter)
-		case j.kind == byParts:
-			add("take the sync to %s out of %s", printable(j.sync.tree), j.starter)
+			add("stop the service that runs this sync, and what starts it: %s", j.at)
+		case j.kind == byAnacron:
+			add("take line %d out of %s. Its other lines stay", j.at.Line, j.at.File)
+		case j.kind == byParts || j.kind == byBoot:
+			add("take the sync to %s out of %s", printable(j.sync.tree), j.at)
 		default:
-			add("take line %d out of %s. Its other lines stay", j.cronLine, printable(j.starter.File))
+			add("take line %d out of %s. Its other lines stay", j.cronLine, printable(j.at.File))
 		}
 	}
 	return list
@@ -70,8 +72,8 @@ func (f describer) byHand() []string {
 func (f describer) besides(j *job) []string {
 	var list []string
 	for _, o := range f.jobs {
-		if o.starter == j.starter && !o.almalinux() {
-			list = append(list, fmt.Sprintf("it syncs %s, too (line %d)", printable(o.sync.tree), o.at.Line))
+		if o.sync.starts == j.sync.starts && !o.almalinux() {
+			list = append(list, fmt.Sprintf("it syncs %s, too (line %d)", printable(o.sync.tree), o.sync.at.Line))
 		}
 	}
 	return list
@@ -79,7 +81,7 @@ func (f describer) besides(j *job) []string {
 
 // sameLine reports whether another distribution's sync is on the line of a job, as in a loop.
 func (f describer) sameLine(j *job) bool {
-	return slices.ContainsFunc(f.jobs, func(o *job) bool { return !o.almalinux() && o.at == j.at })
+	return slices.ContainsFunc(f.jobs, func(o *job) bool { return !o.almalinux() && o.sync.at == j.sync.at })
 }
 
 // starters returns the files that start the syncs of AlmaLinux.
@@ -87,7 +89,8 @@ func (f describer) starters() []string {
 	var list []string
 	for _, j := range f.jobs {
 		if j.almalinux() {
-			list = append(list, j.starter.File, j.file, j.script, j.timerAt)
+			list = append(list, j.at.File, j.file, j.timer.at)
+			list = append(list, j.scripts...)
 		}
 	}
 	return list

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/mirrorform/mirrorform/engine"
+	"github.com/mirrorform/mirrorform/engine/wire"
 	"github.com/mirrorform/mirrorform/internal/mirror"
 	"github.com/mirrorform/mirrorform/internal/mirrorsd"
 	"github.com/mirrorform/mirrorform/resources"
@@ -17,7 +18,7 @@ import (
 // proposal returns the mirror block that would do the same as what was found: its name, and the
 // values that differ from the defaults. Without a sync, spec is nil.
 func (f *found) proposal(h Input) (name string, spec *mirror.Spec) {
-	j := f.main()
+	j := f.subject()
 	if j == nil {
 		return "", nil
 	}
@@ -50,6 +51,7 @@ func (f *found) proposal(h Input) (name string, spec *mirror.Spec) {
 		f.remark(Place{fs.MountPoint, 0}, "the file system has %s, but the guide requires %s: the mirror block sets storage.minimum", spec.Storage.Minimum, least)
 	}
 	spec.Sync = syncBlock(j, edition, edition.Upstream, edition.Lock, spec.Storage.MountPoint)
+	f.settleSync(j, spec.Sync)
 	spec.Web = f.webBlock(h, j.sync.tree)
 	f.settleSchedule(h, name, spec, j)
 	if k != nil {
@@ -64,6 +66,31 @@ func (f *found) proposal(h Input) (name string, spec *mirror.Spec) {
 		spec.Publish = publishBlock(h.MirrorsD)
 	}
 	return name, spec
+}
+
+// subject returns the sync that the mirror block replaces. For a tree that the operator has named,
+// and no sync fills, it is one of which nothing is known.
+func (f *found) subject() *job {
+	if j := f.main(); j != nil {
+		return j
+	}
+	if f.named == "" || f.files[f.named].Kind != wire.Directory {
+		return nil
+	}
+	f.remark(Place{f.named, 0}, "no sync of this tree is understood: the mirror block has AlmaLinux's upstream, and the guide's schedule")
+	return &job{starter: starter{user: f.files[f.named].Owner}, sync: syncCommand{tree: f.named}}
+}
+
+// settleSync removes from a block the lock and the schedule that it cannot have.
+func (f *found) settleSync(j *job, s *mirror.Sync) {
+	if lock := j.sync.lock(); lock != "" && f.sharesLock(j) {
+		s.Lock = ""
+		f.remark(j.sync.at, "other syncs have the same lock, %s, so the mirror block has one of its own", printable(lock))
+	}
+	if j.schedule == "@reboot" || j.schedule == "" && j.timer.name == "" && j.kind != "" {
+		s.Schedule = ""
+		f.remark(j.at, "no schedule is known for this sync: the mirror block has the guide's, unless you set sync.every")
+	}
 }
 
 // settleSchedule removes the schedule from the block if the block would choose the same one.
@@ -170,6 +197,9 @@ func syncBlock(j *job, e mirror.Edition, upstream, lock, mount string) *mirror.S
 			continue
 		}
 		word := spelt(o)
+		if strings.HasPrefix(word, "--password-file") || strings.HasPrefix(word, "-e ") || strings.HasPrefix(word, "--rsh") || word == "--log-file="+j.sync.log {
+			continue // reported
+		}
 		if most, limits := strings.CutPrefix(word, "--max-delete="); limits {
 			if n, err := strconv.Atoi(most); err == nil && n > 0 {
 				if n != mirror.MaxDelete {
@@ -192,14 +222,16 @@ func syncBlock(j *job, e mirror.Edition, upstream, lock, mount string) *mirror.S
 			s.Flags = append(s.Flags, o...)
 		}
 	}
-	if j.sync.upstream != upstream {
-		s.Upstream = []string{j.sync.upstream}
+	if j.sync.upstream != "" && (j.sync.upstream != upstream || len(j.sync.fallbacks) > 0) {
+		s.Upstream = append([]string{j.sync.upstream}, j.sync.fallbacks...)
 	}
 	// Every user can lock files in /run/lock, so a mirror block does not allow them.
-	shared := strings.HasPrefix(j.sync.lock, "/run/lock/") || strings.HasPrefix(j.sync.lock, "/var/lock/")
-	if j.sync.lock != lock && !shared {
-		s.Lock = j.sync.lock
+	own := j.sync.lock()
+	shared := strings.HasPrefix(own, "/run/lock/") || strings.HasPrefix(own, "/var/lock/")
+	if own != lock && !shared {
+		s.Lock = own
 	}
+	aroundBlock(j, s)
 	if own, ok := strings.CutPrefix(path.Base(j.at.File), "mirrorform-"); j.sync.log != "" && (!ok || j.sync.log != "/var/log/mirrorform-"+own+".log") {
 		s.Log = &j.sync.log
 	}

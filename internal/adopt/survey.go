@@ -3,6 +3,7 @@ package adopt
 import (
 	"fmt"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -12,7 +13,7 @@ import (
 
 // Limits for what is read from a host.
 const (
-	maxRounds = 8         // rounds of questions
+	maxRounds = 9         // rounds of questions
 	maxFiles  = 512       // files to read
 	maxStats  = 1024      // paths whose kind is asked for
 	maxSize   = 256 << 10 // bytes of a file
@@ -31,7 +32,8 @@ var (
 
 	// packageFiles belong to packages. A site in one of them is not managed.
 	packageFiles = []string{"/etc/nginx/nginx.conf", "/etc/httpd/conf/httpd.conf", "/etc/apache2/apache2.conf"}
-	fixedFiles   = slices.Concat([]string{"/etc/crontab", "/etc/fstab", "/etc/apache2/envvars", caddyfile, "/etc/caddy/caddy.json", lighttpdConf},
+	fixedFiles   = slices.Concat([]string{"/etc/crontab", "/etc/anacrontab", "/etc/rc.local", "/etc/passwd", "/etc/fstab",
+		"/etc/apache2/envvars", caddyfile, "/etc/caddy/caddy.json", lighttpdConf},
 		nginxConfs, apacheMains(), rsyncdConfs, composeDirs, []string{quadletDir})
 	units = []string{"nginx.service", "httpd.service", "apache2.service", "cron.service", "crond.service", "rsync.service", "rsyncd.service",
 		"caddy.service", "lighttpd.service"}
@@ -53,7 +55,8 @@ type Survey struct {
 	pkgs   map[string]wire.Package
 	fs     map[string]wire.Filesystem
 	mounts map[string]wire.Mount
-	full   bool // a limit was reached, so not everything was read
+	full   bool   // a limit was reached, so not everything was read
+	named  string // the tree that the operator has named, or ""
 }
 
 // NewSurvey returns the survey of a host that was reached.
@@ -61,6 +64,13 @@ func NewSurvey(t engine.Target) *Survey {
 	return &Survey{
 		target: t, asked: map[string]bool{}, files: map[string]wire.File{}, errors: map[string]error{}, units: map[string]wire.Unit{},
 		pkgs: map[string]wire.Package{}, fs: map[string]wire.Filesystem{}, mounts: map[string]wire.Mount{},
+	}
+}
+
+// Tree names the directory with AlmaLinux's files, which nothing that is understood may show.
+func (s *Survey) Tree(p string) {
+	if p != "" {
+		s.named = path.Clean(p)
 	}
 }
 
@@ -91,7 +101,7 @@ func (s *Survey) Next() []wire.Query {
 		return nil
 	}
 	s.rounds++
-	for _, p := range slices.Concat(fixedFiles, cronSpools, unitDirs, nginxDirs, apacheDirs, []string{cronDir}, sortedKeys(partsDirs)) {
+	for _, p := range slices.Concat(fixedFiles, cronSpools, unitDirs, []string{"/etc/systemd/user"}, quadletDirs, nginxDirs, apacheDirs, []string{cronDir}, sortedKeys(partsDirs)) {
 		file(p)
 	}
 	for _, u := range units {
@@ -103,7 +113,7 @@ func (s *Survey) Next() []wire.Query {
 	if s.rounds == 1 {
 		return next
 	}
-	for _, p := range s.listed() {
+	for _, p := range slices.Concat(s.userDirs(), s.unitParts(), s.listed()) {
 		file(p)
 	}
 	for _, f := range sortedKeys(s.files) {
@@ -111,19 +121,26 @@ func (s *Survey) Next() []wire.Query {
 			file(linkTarget(f, s.files[f].Target))
 		}
 	}
-	found := s.read()
+	s.follow(s.read(), file, ask)
+	return next
+}
+
+// follow asks for what the files refer to, and about the trees and timers.
+func (s *Survey) follow(found *found, file func(string), ask func(wire.Query)) {
 	for _, p := range found.wants {
 		file(p)
 	}
 	for _, q := range found.aboutTrees() {
 		ask(q)
 	}
+	for _, dir := range found.unnamed() {
+		ask(wire.Query{Verb: wire.AskFile, Arg: dir})
+	}
 	for _, j := range found.jobs {
-		if j.timer != "" {
-			ask(wire.Query{Verb: wire.AskUnit, Arg: j.timer})
+		if j.timer.name != "" {
+			ask(wire.Query{Verb: wire.AskUnit, Arg: j.timer.name})
 		}
 	}
-	return next
 }
 
 // aboutTrees returns the questions about the trees, and about the paths of what serves them.
@@ -194,14 +211,39 @@ func (s *Survey) listed() []string {
 	all := func(string) bool { return true }
 	add(cronSpools[:1], all)
 	add(cronSpools[1:], func(name string) bool { return name != "crontabs" && name != "atjobs" && name != "atspool" })
-	add([]string{cronDir}, func(name string) bool { return !strings.HasSuffix(name, "~") })
-	add(sortedKeys(partsDirs), func(name string) bool { return !strings.Contains(name, ".") })
-	add(unitDirs, func(name string) bool {
-		return strings.HasSuffix(name, ".service") || strings.HasSuffix(name, ".timer")
+	add([]string{cronDir}, s.cronReads)
+	add(sortedKeys(partsDirs), s.cronReads)
+	add(s.unitPlaces(), func(name string) bool {
+		return strings.HasSuffix(name, ".service") || strings.HasSuffix(name, ".timer") || strings.HasSuffix(name, ".container")
 	})
 	add(nginxDirs[:1], func(name string) bool { return strings.HasSuffix(name, ".conf") })
 	add(nginxDirs[1:], all)
 	add(apacheDirs, func(name string) bool { return strings.HasSuffix(name, ".conf") })
+	return list
+}
+
+// debianName matches the names of files that cron of Debian reads (cron(8), run-parts(8)).
+var debianName = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+
+// cronReads reports whether cron reads a file of that name in /etc/cron.d, and run-parts runs it.
+// cronie, and the run-parts of EL, leave out only copies (crond(8)).
+func (s *Survey) cronReads(name string) bool {
+	if s.target.Facts.OS.Family == "debian" {
+		return debianName.MatchString(name)
+	}
+	return !slices.ContainsFunc([]string{"~", ".rpmsave", ".rpmorig", ".rpmnew", ".swp", ".cfsaved", ","}, func(end string) bool { return strings.HasSuffix(name, end) })
+}
+
+// unitParts returns the directories with drop-ins and with links that enable units.
+func (s *Survey) unitParts() []string {
+	var list []string
+	for _, dir := range s.unitPlaces() {
+		for _, name := range s.files[dir].Entries {
+			if dropIns(name) && !strings.Contains(name, "/") {
+				list = append(list, path.Join(dir, name))
+			}
+		}
+	}
 	return list
 }
 

@@ -241,7 +241,7 @@ func (f describer) otherTrees() []otherTree {
 		list = append(list, otherTree{p, []string{by}})
 	}
 	for _, j := range f.jobs {
-		add(j.sync.tree, "synced by "+j.at.String())
+		add(j.sync.tree, "synced by "+j.sync.at.String())
 	}
 	for _, t := range f.synced {
 		add(t.path, "synced by "+t.by+", "+t.at.String())

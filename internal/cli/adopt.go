@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"slices"
 
 	"github.com/mirrorform/mirrorform/engine"
@@ -18,8 +19,8 @@ import (
 // adoptOptions are the options of adopt.
 type adoptOptions struct {
 	hostFlags
-	out, mirrorsD  string
-	force, content bool
+	out, mirrorsD, tree string
+	force, content      bool
 }
 
 func newAdoptCommand(g *global) *cobra.Command {
@@ -34,9 +35,10 @@ It reads crontabs, systemd units and the scripts that they run, the sites of
 nginx, Apache, Caddy and lighttpd, containers, rsyncd.conf, packages and
 services. It writes a mirror block that leaves the web server and all other
 trees unchanged, with what the block changes and what to do by hand before.
-What is not understood is reported with its file and line. The content of files
-is copied only with --content, and never what looks like a secret.
-docs/adopt.md has the whole procedure.`,
+Scripts are evaluated, never run: if one depends on what only the host knows,
+name the tree with --tree. What is not understood is reported with its file and
+line. The content of files is copied only with --content, and never what looks
+like a secret. docs/adopt.md has the whole procedure.`,
 		Example: `# Write the configuration, and see what it would change
 mirrorform adopt fra1 --out adopted.hcl
 mirrorform plan
@@ -54,6 +56,7 @@ mirrorform adopt fra1 --mirrorsd mirrors.d/mirror.example.org.yml`,
 	flags.BoolVar(&o.force, "force", false, "with --out: replace an existing file")
 	flags.BoolVar(&o.content, "content", false, "copy the content of the set-up's files into resources, except what looks like a secret")
 	flags.StringVar(&o.mirrorsD, "mirrorsd", "", "read the mirror's entry in AlmaLinux's list from `FILE`; for one HOST")
+	flags.StringVar(&o.tree, "tree", "", "the directory with AlmaLinux's files, an absolute `PATH`, if adopt does not find it")
 	o.add(g, cmd)
 	_ = flags.MarkHidden("target")
 	return cmd
@@ -66,6 +69,9 @@ func runAdopt(ctx context.Context, g *global, w *observer, o adoptOptions, names
 		} else if !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
+	}
+	if o.tree != "" && (!path.IsAbs(o.tree) || path.Clean(o.tree) == "/") {
+		return fmt.Errorf("--tree %s: use the absolute path of a directory on the host", o.tree)
 	}
 	entry, err := readEntry(o.mirrorsD)
 	if err != nil {
@@ -83,17 +89,25 @@ func runAdopt(ctx context.Context, g *global, w *observer, o adoptOptions, names
 	if entry != nil && len(hosts) != 1 {
 		return fmt.Errorf("--mirrorsd is the entry of one mirror: name one host, not %d", len(hosts))
 	}
-	drafts, failures, err := r.Drafts(ctx, hosts, entry, o.out, o.content)
+	drafts, failures, err := r.Drafts(ctx, hosts, run.Adoption{MirrorsD: entry, Out: o.out, Tree: o.tree, Content: o.content})
 	if err != nil {
 		return err
 	}
 	var good []*adopt.Draft
 	for i, err := range failures {
-		if err != nil {
-			w.Error(fmt.Errorf("%s: %w", hosts[i].Name, err))
+		if drafts[i] != nil {
+			for _, remark := range drafts[i].Remarks {
+				w.Note(hosts[i].Name + ": " + remark.String())
+			}
+		}
+		if err == nil {
+			good = append(good, drafts[i])
 			continue
 		}
-		good = append(good, drafts[i])
+		w.Error(fmt.Errorf("%s: %w", hosts[i].Name, err))
+		if errors.Is(err, run.ErrNoMirror) {
+			w.Note("If the host has one, name its directory: mirrorform adopt " + hosts[i].Name + " --tree PATH. To set one up, add a mirror block.")
+		}
 	}
 	if len(good) < len(hosts) {
 		w.Note("Nothing was written, since some hosts could not be read.")
@@ -118,7 +132,7 @@ func readEntry(name string) (*mirrorsd.File, error) {
 	return &entry, nil
 }
 
-// writeAdopted writes the file, and prints the remarks of the drafts.
+// writeAdopted writes the file.
 func writeAdopted(g *global, w *observer, r *run.Run, o adoptOptions, drafts []*adopt.Draft) error {
 	names := map[string]bool{}
 	for _, h := range r.Config.Hosts() {
@@ -133,11 +147,6 @@ func writeAdopted(g *global, w *observer, r *run.Run, o adoptOptions, drafts []*
 	text, err := adopt.Render(drafts, func(kind, name string) bool { return names[kind+"."+name] })
 	if err != nil {
 		return err
-	}
-	for _, d := range drafts {
-		for _, remark := range d.Remarks {
-			w.Note(d.Host.Name + ": " + remark.String())
-		}
 	}
 	if o.out == "" {
 		g.print("%s", text)

@@ -14,9 +14,20 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Drafts reads all hosts at once, for a configuration that is written to the file out. With
-// content, it has the content of files. Each host that cannot be read has its own error.
-func (r *Run) Drafts(ctx context.Context, hosts []engine.Host, entry *mirrorsd.File, out string, content bool) ([]*adopt.Draft, []error, error) {
+// Adoption has the operator's options for the mirrors to adopt.
+type Adoption struct {
+	MirrorsD *mirrorsd.File // the mirror's entry in AlmaLinux's list, or nil
+	Out      string         // the file that is written, or ""
+	Tree     string         // the directory with AlmaLinux's files, or ""
+	Content  bool           // whether the content of files is copied
+}
+
+// ErrNoMirror is the error of a host without a mirror. It has a draft, whose remarks say what was
+// seen.
+var ErrNoMirror = errors.New("no AlmaLinux mirror found: no crontab, unit or site that mirrorform understands refers to one")
+
+// Drafts reads all hosts at once. Each host that cannot be read has its own error.
+func (r *Run) Drafts(ctx context.Context, hosts []engine.Host, a Adoption) ([]*adopt.Draft, []error, error) {
 	dir, err := filepath.Abs(r.sources.Dir)
 	if err != nil {
 		return nil, nil, err
@@ -30,8 +41,8 @@ func (r *Run) Drafts(ctx context.Context, hosts []engine.Host, entry *mirrorsd.F
 	}
 	for i, h := range hosts {
 		group.Go(func() error {
-			host := adopt.Input{Name: h.Name, Address: r.byName[h.Name].Address, Dir: dir, Types: r.sources.Types, MirrorsD: entry, Content: content}
-			drafts[i], failures[i] = r.draft(ctx, host, out, report)
+			host := adopt.Input{Name: h.Name, Address: r.byName[h.Name].Address, Dir: dir, Types: r.sources.Types, MirrorsD: a.MirrorsD, Content: a.Content}
+			drafts[i], failures[i] = r.draft(ctx, host, a, report)
 			last := engine.Progress{Host: h.Name, Stage: engine.Planned}
 			if failures[i] != nil {
 				last.Stage, last.Err = engine.Unplanned, failures[i]
@@ -45,7 +56,7 @@ func (r *Run) Drafts(ctx context.Context, hosts []engine.Host, entry *mirrorsd.F
 
 // draft asks one host until there are no more questions, makes a draft, and compares it with the
 // host.
-func (r *Run) draft(ctx context.Context, h adopt.Input, out string, report func(engine.Progress)) (*adopt.Draft, error) {
+func (r *Run) draft(ctx context.Context, h adopt.Input, a Adoption, report func(engine.Progress)) (*adopt.Draft, error) {
 	report(engine.Progress{Host: h.Name, Stage: engine.Connecting})
 	session, err := r.Connect(ctx, h.Name)
 	if err != nil {
@@ -54,6 +65,7 @@ func (r *Run) draft(ctx context.Context, h adopt.Input, out string, report func(
 	defer func() { _ = session.Close() }() // no answer is outstanding
 	report(engine.Progress{Host: h.Name, Stage: engine.Observing})
 	survey := adopt.NewSurvey(engine.Target{Name: h.Name, Facts: *session.Hello.Facts, Helper: session.Hello.SHA256})
+	survey.Tree(a.Tree)
 	for queries := survey.Next(); len(queries) > 0; queries = survey.Next() {
 		got, err := session.Ask(ctx, queries)
 		if err != nil {
@@ -66,14 +78,13 @@ func (r *Run) draft(ctx context.Context, h adopt.Input, out string, report func(
 		return nil, fmt.Errorf("its configuration has errors: %w", diags)
 	}
 	for _, res := range declared {
-		if !r.DeclaredIn(res, out) {
+		if !r.DeclaredIn(res, a.Out) {
 			h.Declared = append(h.Declared, res)
 		}
 	}
 	d := adopt.NewDraft(survey, h)
 	if !d.Found() {
-		return nil, errors.New("no AlmaLinux mirror found: no crontab, unit or site on the host refers to one. " +
-			"To set one up, add a mirror block")
+		return d, ErrNoMirror
 	}
 	got, err := session.Ask(ctx, d.Questions())
 	if err != nil {
