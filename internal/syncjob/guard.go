@@ -57,8 +57,8 @@ func (j *job) guard() int {
 	return j.keepFreshness()
 }
 
-// readProxy reads the file of a proxy, with its password. rsync reads it from its environment, which
-// only root and the account can see.
+// readProxy reads the file of a proxy, with its password. rsync takes it from its environment,
+// which only root and the account can see.
 func readProxy(file string) (environ []string, err error) {
 	if file == "" {
 		return nil, nil
