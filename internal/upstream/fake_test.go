@@ -13,6 +13,7 @@ import (
 	"crypto/x509/pkix"
 	"fmt"
 	"io"
+	"maps"
 	"math/big"
 	"net"
 	"net/http"
@@ -217,13 +218,12 @@ func (f *fake) listen(protocol string, serve func(protocol, family string, l net
 			_ = v4.Close()
 			continue
 		}
-		for family, l := range map[string]net.Listener{"ipv4": v4, "ipv6": v6} {
-			if f.hidden[protocol+"/"+family] {
-				_ = l.Close()
-				refusing(f.t, l.Addr().(*net.TCPAddr).AddrPort())
-			} else {
-				serve(protocol, family, l)
-			}
+		listeners := map[string]net.Listener{"ipv4": v4, "ipv6": v6}
+		if !f.hide(protocol, listeners) {
+			continue
+		}
+		for family, l := range listeners {
+			serve(protocol, family, l)
 		}
 		return port
 	}
@@ -231,8 +231,28 @@ func (f *fake) listen(protocol string, serve func(protocol, family string, l net
 	return 0
 }
 
-// refusing binds a port of an address, any if 0, and does not listen on it: connections are refused, and nothing else can take the port.
-func refusing(t *testing.T, address netip.AddrPort) int {
+// hide exchanges the listeners of hidden families for sockets that refuse connections. If another
+// test takes a port in between, it closes all and returns false.
+func (f *fake) hide(protocol string, listeners map[string]net.Listener) bool {
+	for family, l := range maps.Clone(listeners) {
+		if !f.hidden[protocol+"/"+family] {
+			continue
+		}
+		_ = l.Close()
+		delete(listeners, family)
+		if err := refusing(f.t, l.Addr().(*net.TCPAddr).AddrPort()); err != nil {
+			for _, other := range listeners {
+				_ = other.Close()
+			}
+			return false
+		}
+	}
+	return true
+}
+
+// refusing binds a port of an address and does not listen on it: connections are refused, and
+// nothing else can take the port.
+func refusing(t *testing.T, address netip.AddrPort) error {
 	t.Helper()
 	var to syscall.Sockaddr = &syscall.SockaddrInet4{Port: int(address.Port()), Addr: [4]byte{127, 0, 0, 1}}
 	kind := syscall.AF_INET
@@ -241,20 +261,10 @@ func refusing(t *testing.T, address netip.AddrPort) int {
 	}
 	fd, err := syscall.Socket(kind, syscall.SOCK_STREAM, 0)
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	t.Cleanup(func() { _ = syscall.Close(fd) })
-	if err := syscall.Bind(fd, to); err != nil {
-		t.Fatal(err)
-	}
-	bound, err := syscall.Getsockname(fd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if v4, ok := bound.(*syscall.SockaddrInet4); ok {
-		return v4.Port
-	}
-	return bound.(*syscall.SockaddrInet6).Port
+	return syscall.Bind(fd, to)
 }
 
 // rsync serves the beginning of rsync's daemon protocol.

@@ -47,8 +47,8 @@ func (w *world) reset() { w.requests = map[string]int{} }
 func (w *world) next(family, agent, path string) answer {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	n := w.requests[path]
-	w.requests[path]++
+	n := w.requests[family+path]
+	w.requests[family+path]++
 	for _, f := range w.faults {
 		meant := f.path == path || f.prefix && strings.HasPrefix(path, f.path)
 		if !meant || f.family != "" && f.family != family {

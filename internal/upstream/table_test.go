@@ -36,9 +36,9 @@ type row struct {
 // some attempts are more than one: whether the header or the body is late is decided by the machine.
 const some = -1
 
-// times is a fault of repoFile.
+// times is a fault of the first n requests for repoFile over IPv6, which the service uses.
 func times(n int, a answer) func(w *world) {
-	return func(w *world) { w.add(fault{path: repoFile, times: n, answer: a}) }
+	return func(w *world) { w.add(fault{path: repoFile, family: "ipv6", times: n, answer: a}) }
 }
 
 const ofRepo = " (9.8/CRB/x86_64/os/repodata/repomd.xml)"
